@@ -1,0 +1,83 @@
+package mc
+
+// Limits that bound what one batch holds.
+const (
+	MaxKeyBytes  = 250       // memcached's KEY_MAX_LENGTH
+	MaxLineBytes = 1 << 20   // a get line of many keys; others hold maxShortLineBytes
+	MaxRequests  = 256       // a batch; a longer get line goes on in the next one
+	FullBytes    = 256 << 10 // answers after which a handler pauses: see Batch.Full
+)
+
+// A Handler answers batches: a cache, a pool, a router, or a function in a test.
+//
+// Serve answers b.Requests from b.Next on, in order, by appending to b.Out, and advances b.Next
+// past each request that is wholly answered. It may stop early, after at least one request, when
+// b.Full: the server then writes what there is and calls Serve again with the rest. It ends with
+// b.Done, once, on any goroutine, before or after Serve has returned; after Done the handler
+// touches neither the batch nor anything that its requests borrow.
+type Handler interface {
+	Serve(b *Batch)
+}
+
+// HandlerFunc is a Handler that is a function.
+type HandlerFunc func(b *Batch)
+
+// Serve calls f.
+func (f HandlerFunc) Serve(b *Batch) { f(b) }
+
+// A Batch is all whole requests that a connection held when it was read. One write answers it.
+// It is used by one goroutine at a time; Done hands it back.
+type Batch struct {
+	Requests []Request
+	Next     int    // the first request that is not answered yet
+	Out      []byte // the answers, in order
+	Pinned   []Pin  // large values that stand in the answer by reference, At rising
+	Lane     int    // which event loop serves it: a hint for counters and locks that shouldn't be shared
+	Conn     int    // which connection it came from, for logs: its file descriptor, 0 if unknown
+
+	pinnedBytes int
+	done        func(*Batch)
+}
+
+// A Pin is a large value that goes out after the first At bytes of Out, straight from where it is
+// stored, which stays as it is until Release. The server calls Release once, also when the
+// connection breaks.
+type Pin struct {
+	At      int
+	Bytes   [][]byte
+	Release func()
+}
+
+// NewBatch returns an empty batch whose Done calls done.
+func NewBatch(done func(*Batch)) *Batch { return &Batch{done: done} }
+
+// Done says that the batch is answered as far as Next: see Handler.
+func (b *Batch) Done() { b.done(b) }
+
+// Full reports whether the answers so far are worth a write before more are made, which bounds
+// what a connection that reads slowly can make the server hold.
+func (b *Batch) Full() bool { return len(b.Out)+b.pinnedBytes >= FullBytes }
+
+// Pin appends a value by reference.
+func (b *Batch) Pin(bytes [][]byte, release func()) {
+	b.Pinned = append(b.Pinned, Pin{At: len(b.Out), Bytes: bytes, Release: release})
+	for _, p := range bytes {
+		b.pinnedBytes += len(p)
+	}
+}
+
+// Reset empties b for the next round of requests and keeps its memory. The pins must have been
+// released.
+func (b *Batch) Reset() {
+	b.Requests = b.Requests[:0]
+	b.Next = 0
+	b.ResetOut()
+}
+
+// ResetOut empties the answers, which have been written, and keeps the requests.
+func (b *Batch) ResetOut() {
+	b.Out = b.Out[:0]
+	clear(b.Pinned)
+	b.Pinned = b.Pinned[:0]
+	b.pinnedBytes = 0
+}

@@ -1,0 +1,120 @@
+package mc
+
+// Op says what a request asks for.
+type Op uint8
+
+// The operations, by the protocol's own names. Those from Version on concern the connection or
+// the server, not the items: a server answers them itself, and no Handler sees them.
+const (
+	Invalid Op = iota // a request that was refused while it was decoded: Fault is the answer
+
+	Get
+	Gets
+	Gat
+	Gats
+	Set
+	Add
+	Replace
+	Append
+	Prepend
+	CAS
+	Delete
+	Incr
+	Decr
+	Touch
+	FlushAll
+
+	MetaGet
+	MetaSet
+	MetaDelete
+	MetaArithmetic
+	MetaNoop
+	MetaDebug
+
+	Version
+	Verbosity
+	Stats
+	Quit
+	Shutdown
+	Watch
+	Crawler  // lru_crawler …
+	MemLimit // cache_memlimit
+	Slabs    // slabs …: accepted for the sake of scripts that send it
+	LRU      // lru …: likewise
+	RefreshCerts
+	Misbehave // memcached-debug's
+	DebugTime // likewise: debugtime p, debugtime r, debugtime SECONDS
+)
+
+// opNames are the commands' names on the wire, by Op.
+var opNames = [...]string{
+	Invalid: "invalid",
+
+	Get: "get", Gets: "gets", Gat: "gat", Gats: "gats",
+	Set: "set", Add: "add", Replace: "replace", Append: "append", Prepend: "prepend", CAS: "cas",
+	Delete: "delete", Incr: "incr", Decr: "decr", Touch: "touch", FlushAll: "flush_all",
+
+	MetaGet: "mg", MetaSet: "ms", MetaDelete: "md", MetaArithmetic: "ma", MetaNoop: "mn", MetaDebug: "me",
+
+	Version: "version", Verbosity: "verbosity", Stats: "stats", Quit: "quit", Shutdown: "shutdown",
+	Watch: "watch", Crawler: "lru_crawler", MemLimit: "cache_memlimit", Slabs: "slabs", LRU: "lru",
+	RefreshCerts: "refresh_certs", Misbehave: "misbehave", DebugTime: "debugtime",
+}
+
+// String returns the command's name on the wire, "invalid" for Invalid.
+func (op Op) String() string {
+	if int(op) < len(opNames) {
+		return opNames[op]
+	}
+	return "unknown"
+}
+
+// isGet reports whether op is one of the get commands, whose lines hold many keys.
+func (op Op) isGet() bool { return op >= Get && op <= Gats }
+
+// isMeta reports whether op is a meta command that has a key.
+func (op Op) isMeta() bool { return op >= MetaGet && op <= MetaDebug && op != MetaNoop }
+
+// Admin reports whether op concerns the connection or the server rather than items.
+func (op Op) Admin() bool { return op >= Version }
+
+// A Request is one operation on one key. "get a b c" is three requests, the last with Last set,
+// so that a router can give each to the member that owns its key.
+//
+// Key, Value and Args borrow the connection's read buffer: they are valid until the batch is
+// done, and a handler that keeps one copies it.
+type Request struct {
+	Key   []byte // 1 to 250 bytes; of a meta request with the b flag, the decoded bytes
+	Value []byte // the data block, without its closing \r\n
+	Args  []byte // meta: the flags as they stood, "v t Oabc"; admin: what follows the command's name; see Token
+	Fault string // Invalid: the whole answer, \r\n included; empty when noreply suppresses it
+
+	Op         Op
+	Mode       byte // meta: the first byte of M's argument, 0 without one; checked for ms (EAPRS) and ma (I+D-)
+	NoReply    bool // classic: noreply; meta: q
+	Last       bool // Get, Gets, Gat, Gats: the line's last key, after whose answer END stands
+	Drop       bool // Invalid: the value for Key was too large or lost; what is held under Key is to go
+	HasExptime bool // FlushAll: a delay was given
+
+	ClientFlags uint32 // the client's own flags, F in meta
+	Flags       Flags  // meta: which flags the request has
+	Exptime     int64  // as on the wire, 32 bits: seconds from now up to 30 days, Unix seconds above, < 0 at once; T in meta
+	Vivify      int64  // meta N, on the same scale
+	Recache     int64  // meta R, on the same scale
+	CAS         uint64 // the CAS to compare with; C in meta
+	NewCAS      uint64 // meta E
+	Delta       uint64 // Incr, Decr; D in meta, 1 without
+	Initial     uint64 // meta J
+
+	// Hash is for the handler that serves the request; the decoder leaves it 0.
+	Hash uint64
+}
+
+// Flags is the set of a meta request's flags: bit c-'A' for each flag letter c.
+type Flags uint64
+
+// Flag is the set of the one flag letter c, which is in A to Z or a to z.
+func Flag(c byte) Flags { return 1 << (c - 'A') }
+
+// Has reports whether the request carries the meta flag c.
+func (r *Request) Has(c byte) bool { return r.Flags&Flag(c) != 0 }
