@@ -1,0 +1,321 @@
+package replay
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// csvTrace reads a table of requests, one a line, separated by commas, semicolons or tabs, a field
+// quoted or not. A header names the columns (see columnNames); without one they are time, key,
+// size and TTL in this order, a single column is the key.
+type csvTrace struct {
+	lines
+	keyer     *keyer
+	skips     *skips
+	separator byte
+	columns   [numColumns]int // where each stands in a line, -1 if it doesn't
+	fields    [][]byte        // of the line read last
+	again     []byte          // the first line where that is no header
+	first     time.Duration   // the first request's time since 1970
+	timed     bool            // first is set
+	last      Request         // given repeat times more
+	repeat    int64
+}
+
+// The columns that count.
+const (
+	columnTime  = iota
+	columnKey   // the only one that must be there
+	columnSize  // of the value, in bytes
+	columnTTL   // in seconds, 0 for none
+	columnOp    // what isn't a get is skipped
+	columnCount // how many equal requests the line stands for
+	numColumns
+)
+
+// columnNames are the names under which headers have the columns, in small letters without
+// spaces, dots, - and _; where several stand in one header, the first of a list counts. They
+// cover CacheLib's traces, those of Twitter and of libCacheSim.
+var columnNames = [numColumns][]string{
+	columnTime:  {"timestamp", "time", "ts", "optime", "clocktime"},
+	columnKey:   {"cachekey", "key", "objectid", "objid", "id", "url", "path", "uri"},
+	columnSize:  {"objectsize", "valuesize", "objsize", "size", "bytes", "length"},
+	columnTTL:   {"ttl", "exptime", "expiry"},
+	columnOp:    {"optype", "op", "operation", "method"},
+	columnCount: {"opcount"},
+}
+
+// maxOpCount bounds what one line stands for: beyond it is a slip of columns.
+const maxOpCount = 1 << 30
+
+func newCSV(l lines, k *keyer, s *skips) (*csvTrace, error) {
+	c := &csvTrace{lines: l, keyer: k, skips: s}
+	line, err := c.next()
+	switch {
+	case err == io.EOF:
+		return c, nil // Next says so too
+	case err == errLineTooLong:
+		return nil, c.wrong(err)
+	case err != nil:
+		return nil, err
+	}
+	c.separator = separatorOf(line)
+	fields, err := splitFields(nil, line, c.separator)
+	if err != nil {
+		return nil, c.wrong(err)
+	}
+	if columns, ok := parseHeader(fields); ok {
+		c.columns = columns
+		return c, nil
+	}
+	c.columns = positions(len(fields))
+	c.again = bytes.Clone(line)
+	return c, nil
+}
+
+// separatorOf takes the one that stands most often; a comma if none does.
+func separatorOf(line []byte) byte {
+	best := byte(',')
+	for _, s := range []byte{';', '\t'} {
+		if bytes.Count(line, []byte{s}) > bytes.Count(line, []byte{best}) {
+			best = s
+		}
+	}
+	return best
+}
+
+// parseHeader finds the columns that fields names; not ok if none of them is the key.
+func parseHeader(fields [][]byte) (columns [numColumns]int, ok bool) {
+	names := make([]string, len(fields))
+	for i, f := range fields {
+		names[i] = strings.NewReplacer("_", "", "-", "", ".", "", " ", "", "#", "").Replace(strings.ToLower(string(f)))
+	}
+	for column, known := range columnNames {
+		columns[column] = firstNamed(names, known)
+	}
+	return columns, columns[columnKey] >= 0
+}
+
+func firstNamed(names, known []string) int {
+	for _, k := range known {
+		for i, n := range names {
+			if n == k {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+// positions are the columns of a table of n columns without a header.
+func positions(n int) (columns [numColumns]int) {
+	for i := range columns {
+		columns[i] = -1
+	}
+	if n == 1 {
+		columns[columnKey] = 0
+		return columns
+	}
+	for i, column := range []int{columnTime, columnKey, columnSize, columnTTL} {
+		if i < n {
+			columns[column] = i
+		}
+	}
+	return columns
+}
+
+func (c *csvTrace) Next() (Request, error) {
+	if c.repeat > 0 {
+		c.repeat--
+		return c.last, nil
+	}
+	for {
+		line, err := c.nextRow()
+		if err != nil {
+			return Request{}, err
+		}
+		if len(bytes.TrimSpace(line)) == 0 {
+			continue
+		}
+		if c.fields, err = splitFields(c.fields[:0], line, c.separator); err != nil {
+			return Request{}, c.wrong(err)
+		}
+		if skip := c.skip(); skip != "" {
+			c.skips.add(c.number, skip)
+			continue
+		}
+		if c.last, err = c.request(); err != nil {
+			return Request{}, c.wrong(err)
+		}
+		if c.repeat < 0 { // a count of 0
+			c.repeat = 0
+			c.skips.add(c.number, "op_count 0")
+			continue
+		}
+		return c.last, nil
+	}
+}
+
+func (c *csvTrace) nextRow() ([]byte, error) {
+	if line := c.again; line != nil {
+		c.again = nil
+		return line, nil
+	}
+	line, err := c.next()
+	if err == errLineTooLong {
+		err = c.wrong(err)
+	}
+	return line, err
+}
+
+// skip says why the line isn't a request, if it isn't. CacheLib writes OpType 1 for a get.
+func (c *csvTrace) skip() string {
+	op := c.field(columnOp)
+	switch strings.ToUpper(string(op)) {
+	case "", "1", "GET", "GETS", "GET_LEASE", "READ", "HEAD":
+	default:
+		return "operation " + string(op[:min(len(op), 20)])
+	}
+	if i := c.columns[columnKey]; i < len(c.fields) && len(c.fields[i]) == 0 {
+		return "no key"
+	}
+	return ""
+}
+
+// field is empty where the table or the line lacks the column.
+func (c *csvTrace) field(column int) []byte {
+	if i := c.columns[column]; i >= 0 && i < len(c.fields) {
+		return c.fields[i]
+	}
+	return nil
+}
+
+// request makes a request of fields, and sets repeat to how often it is to be given again.
+func (c *csvTrace) request() (Request, error) {
+	if i := c.columns[columnKey]; i >= len(c.fields) {
+		return Request{}, fmt.Errorf("%d columns; the key is in column %d", len(c.fields), i+1)
+	}
+	r := Request{Key: c.keyer.text(c.field(columnKey)), ValueBytes: -1, TTL: -1}
+	size, err := parseWhole("size", c.field(columnSize), -1, math.MaxInt64)
+	if err != nil {
+		return r, err
+	}
+	r.ValueBytes = int(min(size, MaxValueBytes))
+	ttl, err := parseWhole("TTL", c.field(columnTTL), -1, math.MaxInt64/int64(time.Second))
+	if err != nil {
+		return r, err
+	}
+	if ttl >= 0 {
+		r.TTL = time.Duration(ttl) * time.Second
+	}
+	count, err := parseWhole("op_count", c.field(columnCount), 1, maxOpCount)
+	if err != nil {
+		return r, err
+	}
+	c.repeat = count - 1
+	return r, c.setTime(&r)
+}
+
+func (c *csvTrace) setTime(r *Request) error {
+	f := c.field(columnTime)
+	if len(f) == 0 {
+		return nil
+	}
+	at, err := parseTime(string(f))
+	if err != nil {
+		return err
+	}
+	if !c.timed {
+		c.first, c.timed = at, true
+	}
+	r.At, r.HasTime = at-c.first, true
+	return nil
+}
+
+// parseWhole parses a number; otherwise is what an empty field means, and a negative number, by
+// which CacheLib's traces say that they don't know.
+func parseWhole(what string, field []byte, otherwise, limit int64) (int64, error) {
+	if len(field) == 0 {
+		return otherwise, nil
+	}
+	n, err := strconv.ParseInt(string(field), 10, 64)
+	if err != nil || n > limit {
+		return 0, fmt.Errorf("%s %q: want a whole number", what, field)
+	}
+	if n < 0 {
+		return otherwise, nil
+	}
+	return n, nil
+}
+
+// parseTime takes seconds, milli-, micro- or nanoseconds since 1970 or any start, told apart by
+// how large they are, or a time as in RFC 3339. It returns the time since that start.
+func parseTime(s string) (time.Duration, error) {
+	if f, err := strconv.ParseFloat(s, 64); err == nil && f >= 0 && f < math.MaxInt64 {
+		switch {
+		case f >= 1e17:
+			return time.Duration(f), nil
+		case f >= 1e14:
+			return time.Duration(f * 1e3), nil
+		case f >= 1e11:
+			return time.Duration(f * 1e6), nil
+		case f <= math.MaxInt64/1e9:
+			return time.Duration(f * 1e9), nil
+		}
+	}
+	for _, layout := range []string{time.RFC3339, time.DateTime} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return time.Duration(t.UnixNano()), nil
+		}
+	}
+	return 0, fmt.Errorf("time %q: want seconds or 2006-01-02T15:04:05Z", s)
+}
+
+// splitFields appends line's fields to fields. A field in quotes may hold separators, and a
+// doubled quote for a quote. The fields are parts of line, which it changes where it undoes
+// doubled quotes. A field can't hold a line end.
+func splitFields(fields [][]byte, line []byte, separator byte) ([][]byte, error) {
+	for {
+		if len(line) == 0 || line[0] != '"' {
+			field, rest, more := bytes.Cut(line, []byte{separator})
+			fields = append(fields, bytes.TrimSpace(field))
+			if !more {
+				return fields, nil
+			}
+			line = rest
+			continue
+		}
+		field, rest, ok := unquote(line[1:])
+		if !ok {
+			return nil, fmt.Errorf("a quoted field has no end")
+		}
+		fields = append(fields, field)
+		if len(rest) == 0 {
+			return fields, nil
+		}
+		if rest[0] != separator {
+			return nil, fmt.Errorf("%q follows a quoted field; want %q", rest[0], separator)
+		}
+		line = rest[1:]
+	}
+}
+
+// unquote returns what stands before the closing quote and after it.
+func unquote(s []byte) (field, rest []byte, ok bool) {
+	n := 0
+	for i := 0; i < len(s); i, n = i+1, n+1 {
+		if s[i] == '"' {
+			if i+1 == len(s) || s[i+1] != '"' {
+				return s[:n], s[i+1:], true
+			}
+			i++
+		}
+		s[n] = s[i]
+	}
+	return nil, nil, false
+}

@@ -1,0 +1,93 @@
+package replay
+
+import (
+	"context"
+	"time"
+)
+
+// player plays requests on one connection, a batch at a time: all gets in flight at once, then
+// one load for all that missed, then their sets in flight at once.
+type player struct {
+	client  *client
+	options Options
+	rec     *recorder
+	batch   []play
+}
+
+func (p *player) play(ctx context.Context, f *feed) error {
+	for {
+		batch, err := f.fill(ctx, p.batch[:0], &p.options)
+		if err != nil || len(batch) == 0 {
+			return err
+		}
+		if err := p.get(batch); err != nil {
+			return err
+		}
+		if err := p.load(ctx, batch); err != nil {
+			return err
+		}
+	}
+}
+
+// get asks for all of batch. Those that were answered count even if a later one wasn't.
+func (p *player) get(batch []play) error {
+	p.client.begin()
+	start := time.Now()
+	for i := range batch {
+		p.client.writeGet(batch[i].key)
+	}
+	if err := p.client.flush(); err != nil {
+		return err
+	}
+	for i := range batch {
+		var err error
+		if batch[i].answer, err = p.client.readGet(batch[i].key); err != nil {
+			p.rec.add(batch[:i])
+			return err
+		}
+		batch[i].latency = time.Since(start)
+	}
+	p.rec.add(batch)
+	return nil
+}
+
+// load loads what missed, at once as an application's threads do, and sets it. A get that failed
+// is loaded but not set, as it isn't known to be missing.
+func (p *player) load(ctx context.Context, batch []play) error {
+	loads, sets := 0, 0
+	for i := range batch {
+		if !batch[i].answer.hit {
+			loads++
+		}
+		if batch[i].missed() {
+			sets++
+		}
+	}
+	if loads == 0 {
+		return nil
+	}
+	if err := sleep(ctx, p.options.LoadDelay); err != nil || sets == 0 {
+		return err
+	}
+	p.client.begin()
+	for i := range batch {
+		if q := &batch[i]; q.missed() {
+			p.client.writeSet(q.key, q.valueBytes, q.exptime)
+		}
+	}
+	if err := p.client.flush(); err != nil {
+		return err
+	}
+	for range sets {
+		refusal, err := p.client.readSet()
+		if err != nil {
+			return err
+		}
+		if refusal != "" {
+			p.rec.setRefused(refusal)
+		}
+	}
+	return nil
+}
+
+func (p *play) missed() bool { return !p.answer.hit && p.answer.refusal == "" }

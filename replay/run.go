@@ -1,0 +1,135 @@
+package replay
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Run plays src against o.Server and reports what it found. On an error, a trace's or the
+// server's or ctx's end, the report holds what was found until then and says in Stopped why.
+func Run(ctx context.Context, src Source, o Options) (Report, error) {
+	if err := o.checkRun(); err != nil {
+		return Report{}, err
+	}
+	rec := newRecorder(o)
+	var elapsed time.Duration
+	err := run(ctx, src, o, rec, &elapsed)
+	report := rec.finish(o, elapsed)
+	if t, ok := src.(*Trace); ok {
+		report.Trace, report.Format, report.Skipped = t.Name(), t.Format(), t.Skips()
+	}
+	if err != nil {
+		report.Stopped = err.Error()
+	}
+	return report, err
+}
+
+func run(ctx context.Context, src Source, o Options, rec *recorder, elapsed *time.Duration) error {
+	players, err := connect(ctx, o, rec)
+	defer func() {
+		for _, p := range players {
+			p.client.close()
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	first := players[0].client
+	before, err := prepare(first, &rec.report, o.Flush)
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	err = playAll(ctx, &feed{src: src, limit: o.Limit, speed: o.Speed, start: start}, players)
+	*elapsed = time.Since(start)
+	if err != nil {
+		return err
+	}
+	after, err := first.stats()
+	if err != nil {
+		return err
+	}
+	rec.report.Items = stat(after, "curr_items")
+	if n, old := stat(after, "evictions"), stat(before, "evictions"); n >= 0 && old >= 0 {
+		rec.report.Evictions = n - old
+	}
+	return nil
+}
+
+// connect makes all connections; those made are returned on an error too.
+func connect(ctx context.Context, o Options, rec *recorder) (players []*player, err error) {
+	for range o.Connections {
+		c, err := dial(ctx, o.Server, o.Timeout)
+		if err != nil {
+			return players, err
+		}
+		players = append(players, &player{client: c, options: o, rec: rec, batch: make([]play, 0, o.Pipeline)})
+	}
+	return players, nil
+}
+
+// prepare asks the server what it is, empties it if asked to, and returns its statistics.
+func prepare(c *client, report *Report, flush bool) (map[string]string, error) {
+	version, err := c.command("version")
+	if err != nil {
+		return nil, err
+	}
+	var known bool
+	if report.Version, known = strings.CutPrefix(version, "VERSION "); !known {
+		report.Version = ""
+		if version != "ERROR" { // it may not know the command; other answers say why it won't serve us
+			return nil, c.unexpected("version", []byte(version))
+		}
+	}
+	if flush {
+		answer, err := c.command("flush_all")
+		if err != nil {
+			return nil, err
+		}
+		if answer != "OK" {
+			return nil, c.unexpected("flush_all", []byte(answer))
+		}
+	}
+	stats, err := c.stats()
+	if err != nil {
+		return nil, err
+	}
+	report.MemoryBytes = max(0, stat(stats, "limit_maxbytes"))
+	return stats, nil
+}
+
+// stat is -1 if the server doesn't have it.
+func stat(stats map[string]string, name string) int64 {
+	n, err := strconv.ParseInt(stats[name], 10, 64)
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// playAll plays the feed on all connections, and returns the first error.
+func playAll(ctx context.Context, f *feed, players []*player) error {
+	outer := ctx
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wait sync.WaitGroup
+	for _, p := range players {
+		// A connection that is closed ends the read that it waits in.
+		stop := context.AfterFunc(ctx, p.client.close)
+		defer stop()
+		wait.Go(func() {
+			if err := p.play(ctx, f); err != nil {
+				cancel(err) // keeps the first; what follows are closed connections
+			}
+		})
+	}
+	wait.Wait()
+	if outer.Err() != nil {
+		return fmt.Errorf("interrupted: %w", context.Cause(outer))
+	}
+	return context.Cause(ctx)
+}
