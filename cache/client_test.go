@@ -1,0 +1,151 @@
+package cache
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/mc"
+)
+
+// A client speaks the protocol to a store, without a socket.
+type client struct {
+	t     testing.TB
+	store *Store
+	d     mc.Decoder
+	b     *mc.Batch
+	out   []byte
+}
+
+func newClient(t testing.TB, s *Store) *client {
+	c := &client{t: t, store: s}
+	c.b = mc.NewBatch(func(*mc.Batch) {})
+	return c
+}
+
+// do sends the requests in text and returns all the answers.
+func (c *client) do(text string) string {
+	c.t.Helper()
+	in := []byte(text)
+	c.out = c.out[:0]
+	for len(in) > 0 {
+		c.b.Reset()
+		used, err := c.d.Decode(in, c.b)
+		if err != nil {
+			c.t.Fatalf("decode %.60q: %v", in, err)
+		}
+		if used == 0 && len(c.b.Requests) == 0 {
+			c.t.Fatalf("%.60q is not a whole request", in)
+		}
+		for c.b.Next < len(c.b.Requests) {
+			c.store.Serve(c.b)
+			c.collect()
+		}
+		in = in[used:]
+	}
+	return string(c.out)
+}
+
+// collect puts the pinned values where they stand in the answer, and releases them.
+func (c *client) collect() {
+	at := 0
+	for _, p := range c.b.Pinned {
+		c.out = append(c.out, c.b.Out[at:p.At]...)
+		at = p.At
+		for _, part := range p.Bytes {
+			c.out = append(c.out, part...)
+		}
+		p.Release()
+	}
+	c.out = append(c.out, c.b.Out[at:]...)
+	c.b.ResetOut()
+}
+
+// want fails the test unless the answers are these, lines separated by "|".
+func (c *client) want(text, answer string) {
+	c.t.Helper()
+	text = strings.ReplaceAll(text, "|", "\r\n") + "\r\n"
+	answer = strings.ReplaceAll(answer, "|", "\r\n")
+	if answer != "" {
+		answer += "\r\n"
+	}
+	if got := c.do(text); got != answer {
+		c.t.Errorf("%q: got %q; want %q", text, got, answer)
+	}
+}
+
+// A fakeClock is a time that tests move.
+type fakeClock struct{ at time.Time }
+
+func newFakeClock() *fakeClock                      { return &fakeClock{time.Unix(1_800_000_000, 0)} }
+func (c *fakeClock) now() time.Time                 { return c.at }
+func (c *fakeClock) pass(s *Store, d time.Duration) { c.at = c.at.Add(d); s.Tick() }
+
+// openStore opens a store on Go's heap, where the race detector sees it.
+func openStore(t testing.TB, o Options) *Store {
+	t.Helper()
+	o.Heap = o.File == ""
+	s, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s.checkInvariants(t)
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// checkInvariants compares what the store keeps twice. Nothing else may use the store.
+func (s *Store) checkInvariants(t testing.TB) {
+	t.Helper()
+	items, bytes := int64(0), int64(0)
+	live := make([]uint32, len(s.segments))
+	for n := range s.buckets.Load() {
+		s.eachInBucket(n, func(slot uint64, it item) {
+			items++
+			bytes += int64(it.size())
+			live[s.segmentOf(location(slot))] += uint32(it.size())
+			h := s.hash(it.key())
+			if tagOf(h) != slot>>tagShift || bucketNumber(h, s.buckets.Load()) != n {
+				t.Errorf("bucket %d holds %q, which belongs in bucket %d", n, it.key(), bucketNumber(h, s.buckets.Load()))
+			}
+			if it.dead() {
+				t.Errorf("%q is present and dead", it.key())
+			}
+			seg := &s.segments[s.segmentOf(location(slot))]
+			if main := slot&mainMark != 0; main != (seg.ring == 1) {
+				t.Errorf("%q says main ring %v, and its segment ring %d", it.key(), main, seg.ring)
+			}
+		})
+	}
+	if items != s.items.Load() || bytes != s.bytes.Load() {
+		t.Errorf("index: %d items of %d bytes; counted %d of %d", items, bytes, s.items.Load(), s.bytes.Load())
+	}
+	states := map[uint32]uint32{}
+	rings := [2]uint32{}
+	for id := range s.segments {
+		seg := &s.segments[id]
+		states[seg.state]++
+		if seg.live != live[id] && seg.state != chunk {
+			t.Errorf("segment %d in state %d: %d live bytes; counted %d", id, seg.state, live[id], seg.live)
+		}
+		if seg.state == open || seg.state == sealed || seg.state == chunk {
+			rings[seg.ring]++
+		}
+		if seg.pins != 0 {
+			t.Errorf("segment %d has pins %#x", id, seg.pins)
+		}
+	}
+	if states[free] != s.freeCount {
+		t.Errorf("%d free segments; counted %d", states[free], s.freeCount)
+	}
+	if rings != [2]uint32{s.rings[0].count, s.rings[1].count} {
+		t.Errorf("segments in rings: %v; counted %d and %d", rings, s.rings[0].count, s.rings[1].count)
+	}
+	if got := s.index.chunks + s.index.overflow + s.ghosts.chunks; states[table] != got {
+		t.Errorf("%d segments of tables; counted %d", states[table], got)
+	}
+}

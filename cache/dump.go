@@ -1,0 +1,93 @@
+package cache
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// dumpBuckets is how many buckets of the index one call of Dump looks at.
+const dumpBuckets = 64
+
+// Dump appends a line to dst for each item of the next buckets from cursor on, which is 0 at
+// first, and returns where to go on, 0 at the end. The line is that of memcached's lru_crawler
+// metadump, or with mgdump that of its mgdump. An item that is there from beginning to end
+// comes at least once; one that the index moves meanwhile may come twice.
+func (s *Store) Dump(dst []byte, cursor uint64, mgdump bool) ([]byte, uint64) {
+	now := s.now.Load()
+	for n := cursor; n < cursor+dumpBuckets; n++ {
+		if n >= s.buckets.Load() {
+			return dst, 0
+		}
+		st := s.stripe(n)
+		st.Lock()
+		s.eachInBucket(n, func(slot uint64, it item) {
+			if s.goneBy(it, now) {
+				return
+			}
+			if mgdump {
+				dst = append(append(append(dst, "mg "...), it.key()...), "\r\n"...)
+				return
+			}
+			dst = s.appendDump(dst, slot, it, now)
+		})
+		st.Unlock()
+	}
+	return dst, cursor + dumpBuckets
+}
+
+// eachInBucket calls f for each item of bucket n. It needs the bucket's stripe.
+func (s *Store) eachInBucket(n uint64, f func(slot uint64, it item)) {
+	for w := s.bucketWord(n); w != 0; {
+		next := uint64(0)
+		for _, slot := range s.words[w : w+slots] {
+			switch {
+			case slot == 0:
+			case slot&linkMark != 0:
+				next = location(slot)
+			default:
+				f(slot, s.item(location(slot)))
+			}
+		}
+		w = next
+	}
+}
+
+func (s *Store) appendDump(dst []byte, slot uint64, it item, now uint32) []byte {
+	exp := int64(-1)
+	if it.expiry() != 0 {
+		exp = int64(it.expiry())
+	}
+	return fmt.Appendf(dst, "key=%s exp=%d la=%d cas=%d fetch=%s cls=%d size=%d flags=%d\n", escape(string(it.key())), exp,
+		it.accessed(), s.casOf(it), yesNo(it.has(bitFetched)), classShown(slot), it.size(), it.clientFlags())
+}
+
+// escape is memcached's URI encoding of keys in dumps and logs.
+func escape(key string) string { return strings.ReplaceAll(url.QueryEscape(key), "+", "%20") }
+
+// appendCacheDump is "stats cachedump CLASS LIMIT": items of any class, at most LIMIT of them and
+// of a megabyte.
+func (s *Store) appendCacheDump(dst []byte, arg string) ([]byte, bool) {
+	var class, limit int
+	if n, err := fmt.Sscanf(arg, "%d %d", &class, &limit); n < 1 || err != nil && n != 1 {
+		return dst, false
+	}
+	const maxBytes = 1 << 20
+	if limit == 0 {
+		limit = maxBytes
+	}
+	now := s.now.Load()
+	for n := uint64(0); n < s.buckets.Load() && limit > 0 && len(dst) < maxBytes; n++ {
+		st := s.stripe(n)
+		st.Lock()
+		s.eachInBucket(n, func(slot uint64, it item) {
+			if limit <= 0 || s.goneBy(it, now) {
+				return
+			}
+			limit--
+			dst = fmt.Appendf(dst, "ITEM %s [%d b; %d s]\r\n", it.key(), it.valueBytes(), it.expiry())
+		})
+		st.Unlock()
+	}
+	return dst, true
+}

@@ -1,0 +1,289 @@
+package cache
+
+import (
+	"math"
+	"sync/atomic"
+)
+
+// Eviction is S3-FIFO on segments. New items go to the small ring, and those whose key has a
+// ghost to the main ring. A victim is the oldest segment of a ring: of its items, the small ring's
+// go to the main ring if they were read, else leave a ghost; the main ring's are put back with one
+// read less if they were read, else they go.
+//
+// The naive way is to empty a whole victim whenever memory runs out: with segments of thousands
+// of items that stops a store for a millisecond, and its connection's loop with it. So each store
+// sweeps a few items of the victim as soon as few segments are free, and usually finds a free one
+// when it needs it: no pause depends on how many items there are.
+//
+// Two invariants: only a store leaves the reserve of free segments alone, so that sweeping, which
+// moves survivors to other segments, never waits for itself; and a segment is freed only after
+// each of its items was unlinked, or moved, under that item's stripe.
+
+const (
+	// reserveSegments are left for a victim's survivors.
+	reserveSegments = 1
+	// paceSegments more are the aim at which stores stop sweeping ahead.
+	paceSegments = 0
+	// maxVictims bounds the work for one free segment when dead space is all there is to gain.
+	maxVictims = 64
+	// paceItems is how many items a store sweeps when it has to.
+	paceItems = 8
+	// sampleSegments are looked at for one that is mostly dead.
+	sampleSegments = 32
+	// mercyRounds is how many main segments in a row may give everything back before items that
+	// were read more often go, too: it bounds the work for one free segment.
+	mercyRounds = 4
+	// promoteReads is how many reads take an item from the small ring to the main ring.
+	promoteReads = 1
+)
+
+// What a sweep does with the items that are live.
+const (
+	demote  = iota // small ring: promote what was read, evict the rest
+	recycle        // main ring: put back what was read, evict the rest
+	gather         // dead space or an end of a TTL class: keep all that lives
+)
+
+// A sweep is a victim and how far it has been emptied.
+type sweep struct {
+	seg     uint32 // none when there is no victim
+	at      int    // bytes
+	purpose uint8
+	keep    uint64 // recycle: reads that save an item
+}
+
+// makeRoom brings about a free segment beyond the reserve, and reports whether it could. It needs
+// Store.mu.
+func (s *Store) makeRoom() bool {
+	for victims := 0; s.freeCount <= reserveSegments; victims++ {
+		if s.evict.seg == none && (victims == maxVictims && s.noEvict || !s.chooseVictim()) {
+			return false
+		}
+		s.sweep(&s.evict, math.MaxInt)
+	}
+	return true
+}
+
+// pace does a store's share of eviction. It needs Store.mu.
+func (s *Store) pace() {
+	if s.freeCount > reserveSegments+paceSegments {
+		return
+	}
+	if s.evict.seg == none && !s.chooseVictim() {
+		return
+	}
+	s.sweep(&s.evict, paceItems)
+}
+
+// chooseVictim finds the next segment to be emptied, false if there is none.
+func (s *Store) chooseVictim() bool {
+	if id := s.mostlyDead(); id != none {
+		s.begin(&s.evict, id, gather)
+		return true
+	}
+	if s.noEvict {
+		return false
+	}
+	s.growGhosts()
+	r, purpose := uint8(main), uint8(recycle)
+	if s.rings[main].head == none || s.rings[small].head != none && s.rings[small].count > s.border.target {
+		r, purpose = small, demote
+	}
+	id := s.rings[r].head
+	if id == none {
+		return false
+	}
+	s.evict.keep = 1
+	if purpose == recycle {
+		s.evict.keep = 1 + uint64(s.spared/mercyRounds)
+		s.spared++ // until something is freed: see finish
+	}
+	s.begin(&s.evict, id, purpose)
+	s.adjustBorder()
+	return true
+}
+
+// mostlyDead looks at some segments, in turn, for one half of whose bytes are dead items'.
+func (s *Store) mostlyDead() uint32 {
+	best, bestLive := none, uint32(0)
+	look, enough := sampleSegments, func(used uint32) uint32 { return used / 2 }
+	if s.noEvict { // nothing else gives memory back
+		look, enough = len(s.segments), func(used uint32) uint32 { return used - used/4 }
+	}
+	for range min(look, len(s.segments)) {
+		s.looked = (s.looked + 1) % uint32(len(s.segments))
+		seg := &s.segments[s.looked]
+		if seg.state != sealed && (seg.state != open || seg.used < uint32(s.segmentBytes/2)) {
+			continue
+		}
+		live := atomic.LoadUint32(&seg.live)
+		if live > enough(seg.used) {
+			continue
+		}
+		if best == none || live < bestLive {
+			best, bestLive = s.looked, live
+		}
+	}
+	return best
+}
+
+// begin takes a segment out of its ring to be emptied. Its items stay readable meanwhile.
+func (s *Store) begin(w *sweep, id uint32, purpose uint8) {
+	seg := &s.segments[id]
+	if seg.state == open {
+		s.seal(seg.ring, seg.class)
+	}
+	ring := seg.ring
+	s.ringRemove(id)
+	seg.state, seg.ring = victim, ring
+	w.seg, w.at, w.purpose = id, 0, purpose
+}
+
+// sweep empties the next n items of w's victim, and frees it at its end. It needs Store.mu.
+func (s *Store) sweep(w *sweep, n int) {
+	seg := &s.segments[w.seg]
+	for ; n > 0 && w.at < int(seg.used); n-- {
+		loc := s.wordAt(w.seg) + uint64(w.at)/8
+		it := s.item(loc)
+		w.at += it.size()
+		if it.dead() {
+			n++ // costs next to nothing
+			continue
+		}
+		if !s.settleItem(w, loc, it) {
+			s.giveUp(w)
+			return
+		}
+	}
+	if w.at >= int(seg.used) {
+		s.release(w.seg)
+		w.seg = none
+		if s.freeCount > reserveSegments {
+			s.spared = 0
+		}
+	}
+}
+
+// settleItem evicts or moves one item of w's victim. It is false if nothing may be evicted and
+// there is no room to move the item to.
+func (s *Store) settleItem(w *sweep, loc uint64, it item) bool {
+	h := s.hash(it.key())
+	st := s.stripe(h)
+	st.Lock()
+	defer st.Unlock()
+	at := s.findAt(h, loc)
+	if at == 0 {
+		return true // unlinked since the look at its header
+	}
+	slot := s.words[at]
+	if s.goneBy(it, s.now.Load()) {
+		s.lost(it, true)
+		s.erase(h, at)
+		s.freeChunks(s.drop(loc, it))
+		return true
+	}
+	reads, r := frequency(slot), s.segments[w.seg].ring
+	stay := true
+	switch w.purpose {
+	case demote:
+		stay = reads >= promoteReads
+		r, reads = main, 0
+	case recycle:
+		stay = reads >= w.keep
+		reads = max(reads, 1) - 1
+	}
+	if stay && s.move(at, loc, it, r, reads) {
+		return true
+	}
+	if s.noEvict {
+		return false
+	}
+	if w.purpose == demote {
+		s.addGhost(h)
+	}
+	s.lost(it, false)
+	if o := s.watching(); o != nil {
+		s.tellEvicted(o, it, classShown(slot))
+	}
+	s.erase(h, at)
+	s.freeChunks(s.drop(loc, it))
+	return true
+}
+
+// move copies an item to ring r and points its slot there. False if there is no room.
+func (s *Store) move(at, loc uint64, it item, r uint8, reads uint64) bool {
+	size := it.size()
+	expiry := it.expiry()
+	to, ok := s.roomToMove(r, s.classOf(expiry, s.now.Load()), size)
+	if !ok {
+		return false
+	}
+	copy(s.item(to), it[:size])
+	s.segments[s.segmentOf(to)].wakeBy(expiry)
+	if it.large() {
+		first, _ := it.largeRef()
+		s.rering(first, r)
+	}
+	slot := s.words[at]&^(locMask|mainMark|freqMax<<freqShift) | to | uint64(r)*mainMark | reads<<freqShift
+	s.addLive(to, size)
+	s.addLive(loc, -size)
+	s.set(at, slot)
+	return true
+}
+
+// roomToMove finds room in ring r, best among items of the same class, at need among any.
+func (s *Store) roomToMove(r, class uint8, n int) (loc uint64, ok bool) {
+	if loc, ok = s.bump(r, class, n); ok {
+		return loc, true
+	}
+	if s.freeCount > 0 {
+		s.openSegment(r, class)
+		return s.bump(r, class, n)
+	}
+	for c := range uint8(ttlClasses) {
+		if loc, ok = s.bump(r, c, n); ok {
+			return loc, true
+		}
+	}
+	return 0, false
+}
+
+// rering counts a large value's chunks to ring r.
+func (s *Store) rering(first uint32, r uint8) {
+	for id := first; id != none; id = s.segments[id].next {
+		s.rings[s.segments[id].ring].count--
+		s.segments[id].ring = r
+		s.rings[r].count++
+	}
+}
+
+// giveUp puts a victim back that could not be emptied: see settleItem.
+func (s *Store) giveUp(w *sweep) {
+	seg := &s.segments[w.seg]
+	seg.state = sealed
+	s.ringPush(seg.ring, w.seg)
+	w.seg = none
+}
+
+// unlink takes an item out of the index. It needs the item's stripe. The chunks of a large value
+// that nobody reads come back, to be freed under Store.mu; else none does.
+func (s *Store) unlink(at, loc uint64, it item) (orphans uint32) {
+	s.set(at, 0)
+	return s.drop(loc, it)
+}
+
+// drop is unlink for an item whose slot has been given to another.
+func (s *Store) drop(loc uint64, it item) (orphans uint32) {
+	orphans = none
+	size := it.size()
+	s.items.Add(-1)
+	s.bytes.Add(-int64(size))
+	s.addLive(loc, -size)
+	if it.large() {
+		if first, _ := it.largeRef(); s.doom(first) {
+			orphans = first
+		}
+	}
+	it.kill()
+	return orphans
+}

@@ -1,0 +1,138 @@
+package cache
+
+import (
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+)
+
+// Items with about the same TTL share segments, so that they expire together: a segment wakes when
+// the last of its items has, and is given back whole, without a read of any of them. Items whose
+// expiry was put off since are moved.
+
+// ttlClasses is class 0, for items that never expire, and fifteen for TTLs up to these.
+const ttlClasses = 16
+
+var ttlBounds = [ttlClasses - 2]uint32{10, 30, 60, 120, 300, 600, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86400, 3 * 86400, 10 * 86400}
+
+// classOf is the class of items that expire at that time. Where memory is only a few segments,
+// classes are joined, so that segments which are still open don't take it all.
+func (s *Store) classOf(expiry, now uint32) uint8 {
+	if expiry == 0 {
+		return 0
+	}
+	ttl := expiry - min(now, expiry)
+	class := uint8(1)
+	for _, bound := range ttlBounds {
+		if ttl <= bound {
+			break
+		}
+		class++
+	}
+	return 1 + (class-1)>>s.classShift
+}
+
+// goneBy reports whether an item has expired or was flushed. It needs the item's stripe.
+func (s *Store) goneBy(it item, now uint32) bool {
+	if expiry := it.expiry(); expiry != 0 && expiry <= now {
+		return true
+	}
+	return it.seq() <= s.flushed.Load()
+}
+
+// Limits of what Tick does at a time with Store.mu.
+const wakeItems = 256
+
+// Tick moves the store's clock to the present and gives back the memory of what has expired. It
+// is to be called about once a second; until then, items live on.
+func (s *Store) Tick() {
+	if !s.clockStopped.Load() {
+		s.now.Store(uint32(s.clock().Unix() + s.clockAhead.Load()))
+	}
+	now := s.now.Load()
+	if at := s.flushAt.Load(); at != 0 && at <= now && s.flushAt.CompareAndSwap(at, 0) {
+		s.flush()
+	}
+	for id := range s.segments {
+		seg := &s.segments[id]
+		s.mu.Lock()
+		if (seg.state == sealed || seg.state == open) && s.due(seg, now) {
+			s.begin(&s.expiring, uint32(id), gather)
+		}
+		for s.expiring.seg != none {
+			s.sweep(&s.expiring, wakeItems)
+			// Let the stores in between.
+			s.mu.Unlock()
+			s.mu.Lock()
+		}
+		s.mu.Unlock()
+	}
+}
+
+// due reports whether a segment has something to give back: its class has ended, or nothing in it
+// lives.
+func (s *Store) due(seg *segment, now uint32) bool {
+	return seg.wake != 0 && seg.wake <= now || seg.state == sealed && atomic.LoadUint32(&seg.live) == 0
+}
+
+// flush makes every item that there is gone, at once; Tick gives the memory back.
+func (s *Store) flush() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.flushed.Store(s.seq.Load())
+	for id := range s.segments {
+		if seg := &s.segments[id]; seg.used > 0 && (seg.state == sealed || seg.state == open) {
+			seg.wake = 1
+		}
+	}
+}
+
+// maxRelative is the largest exptime that is an offset from now; above, it is Unix seconds.
+const maxRelative = 30 * 24 * 3600
+
+// expiryOf turns an exptime as on the wire to Unix seconds; 0 is never.
+func (s *Store) expiryOf(exptime int64) uint32 {
+	now := s.now.Load()
+	switch {
+	case exptime == 0:
+		return 0
+	case exptime < 0:
+		return 1 // long ago
+	case exptime > maxRelative:
+		return uint32(min(exptime, 1<<32-1))
+	}
+	return now + uint32(exptime)
+}
+
+// expiryFor is expiryOf for an item that is stored: with the default TTL and the jitter of its
+// key's prefix, if it has them.
+func (s *Store) expiryFor(key []byte, exptime int64) uint32 {
+	if len(s.ttls) == 0 {
+		return s.expiryOf(exptime)
+	}
+	rule := s.ttlRule(key)
+	if rule == nil {
+		return s.expiryOf(exptime)
+	}
+	ttl := exptime
+	if exptime == 0 {
+		ttl = int64(rule.Default / time.Second)
+	}
+	if ttl <= 0 || exptime > maxRelative {
+		return s.expiryOf(exptime)
+	}
+	if rule.Jitter > 0 {
+		ttl = max(1, int64(float64(ttl)*(1+rule.Jitter*(2*rand.Float64()-1))+0.5))
+	}
+	return uint32(min(int64(s.now.Load())+ttl, 1<<32-1))
+}
+
+// ttlRule is the rule with the longest prefix that key has; the rules are in that order.
+func (s *Store) ttlRule(key []byte) *TTLRule {
+	for i := range s.ttls {
+		if p := s.ttls[i].Prefix; len(key) >= len(p) && string(key[:len(p)]) == p {
+			return &s.ttls[i]
+		}
+	}
+	return nil
+}

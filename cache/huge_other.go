@@ -1,0 +1,6 @@
+//go:build unix && !linux
+
+package cache
+
+// adviseHuge has no meaning here.
+func adviseHuge([]byte) {}

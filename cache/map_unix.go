@@ -1,0 +1,37 @@
+//go:build unix
+
+package cache
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// mapAnonymous maps zeroed memory that the kernel hands out as it is touched.
+func mapAnonymous(n int64) ([]byte, error) {
+	mem, err := unix.Mmap(-1, 0, int(n), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		return nil, err
+	}
+	adviseHuge(mem)
+	return mem, nil
+}
+
+func mapFile(f *os.File, n int64) ([]byte, error) {
+	return unix.Mmap(int(f.Fd()), 0, int(n), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+}
+
+func unmap(mem []byte) error { return unix.Munmap(mem) }
+
+// lockFile refuses a file that another process has mapped as its memory.
+func lockFile(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
+
+// keepLock returns a second handle on f that holds the lock when f is closed.
+func keepLock(f *os.File) (*os.File, error) {
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
+}

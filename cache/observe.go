@@ -1,0 +1,67 @@
+package cache
+
+import (
+	"time"
+
+	"holdfast/mc"
+)
+
+// An Observer is told of what happens to items, for the command watch. It is called on requests'
+// way, some of it with locks of the store held: it must not wait, nor call the store. Key is
+// borrowed. Class is 1 in the small ring, 2 in the main ring; conn is mc.Batch.Conn.
+type Observer interface {
+	// Wants reports whether anybody watches; if not, nothing else is called.
+	Wants() bool
+	// Fetched is an item that was asked for: "found" or "not_found".
+	Fetched(key []byte, status string, class, conn, valueBytes int)
+	// Stored is an item that was to be stored: "stored", "not_stored", "exists", "not_found",
+	// "too_large" or "no_memory".
+	Stored(key []byte, status, command string, ttl time.Duration, class, conn, valueBytes int)
+	// Evicted is an item that made room; ttl is negative without one, unread since its last read.
+	Evicted(key []byte, read bool, ttl, unread time.Duration, class, valueBytes int)
+	// Deleted is an item that a client deleted, by "delete" or "md".
+	Deleted(key []byte, command string, class, valueBytes int)
+}
+
+// Observe has o told from now on.
+func (s *Store) Observe(o Observer) { s.observer.Store(&o) }
+
+// watching is the observer if it wants to be told now, else nil.
+func (s *Store) watching() Observer {
+	if o := s.observer.Load(); o != nil && (*o).Wants() {
+		return *o
+	}
+	return nil
+}
+
+// tellFetched needs the item's stripe; it is nil on a miss.
+func (s *Store) tellFetched(l *lane, b *mc.Batch, r *mc.Request, it item, at uint64) {
+	if it == nil {
+		l.observer.Fetched(r.Key, "not_found", 0, b.Conn, 0)
+		return
+	}
+	l.observer.Fetched(r.Key, "found", classShown(s.words[at]), b.Conn, it.valueBytes())
+}
+
+// tellStored tells of a store as memcached does, which looks for the old item first.
+func (l *lane) tellStored(b *mc.Batch, r *mc.Request, m *mutation, v verdict, command string) {
+	l.observer.Fetched(r.Key, "not_found", 0, b.Conn, 0)
+	ttl := time.Duration(0)
+	if m.expiry > m.now {
+		ttl = time.Duration(m.expiry-m.now) * time.Second
+	}
+	l.observer.Stored(r.Key, verdictNames[v], command, ttl, 1, b.Conn, len(r.Value))
+}
+
+var verdictNames = [...]string{stored: "stored", notStored: "not_stored", exists: "exists", notFound: "not_found",
+	tooLarge: "too_large", noMemory: "no_memory"}
+
+// tellEvicted is called with Store.mu and the item's stripe.
+func (s *Store) tellEvicted(o Observer, it item, class int) {
+	now := s.now.Load()
+	ttl := time.Duration(-1)
+	if at := it.expiry(); at > now {
+		ttl = time.Duration(at-now) * time.Second
+	}
+	o.Evicted(it.key(), it.has(bitFetched), ttl, time.Duration(now-min(now, it.accessed()))*time.Second, class, it.valueBytes())
+}

@@ -1,0 +1,181 @@
+package cache
+
+// plan works out what m comes to, given the item that is there, or nil. It needs the item's
+// stripe. If it says rewrite, m.d is the draft, which refers to nothing that the stripe guards.
+func (s *Store) plan(l *lane, m *mutation, it item) (step, verdict) {
+	if it == nil {
+		return s.planMissing(l, m)
+	}
+	m.made = false
+	switch m.kind {
+	case add:
+		return refuse, notStored
+	case touch:
+		return s.planTouch(l, m, it)
+	case vivify:
+		return refuse, exists
+	}
+	stale := false
+	if m.compareCAS && m.r.CAS != s.casOf(it) {
+		if m.kind != compare || !m.allowStale || m.r.CAS >= s.casOf(it) {
+			if m.kind == compare {
+				l.counters.CASBadval++
+			}
+			return refuse, exists
+		}
+		stale = true
+	}
+	switch m.kind {
+	case set, replace, compare:
+		if m.kind == compare {
+			l.counters.CASHits++
+		}
+		m.draftValue()
+		if stale {
+			m.d.expiry = it.expiry()
+			m.d.bits |= bitStale | it[4]&bitSent
+		}
+	case appendTo, prependTo:
+		m.draftFrom(it)
+		m.d.head, m.d.tail = s.wholeValue(l, it), m.r.Value
+		if m.kind == prependTo {
+			m.d.head, m.d.tail = m.d.tail, m.d.head
+		}
+	case increment, decrement:
+		return s.planArithmetic(l, m, it)
+	case clearIt:
+		m.draftValue()
+		if m.markStale {
+			m.d.bits |= bitStale
+		} else if !m.d.wantOwn {
+			m.d.own, m.d.wantOwn = it.cas(), true // as in memcached: only I gives it another
+		}
+	case mark:
+		return s.planStale(l, m, it)
+	}
+	return rewrite, stored
+}
+
+// planMissing is plan where there is no item.
+func (s *Store) planMissing(l *lane, m *mutation) (step, verdict) {
+	switch m.kind {
+	case set, add, vivify:
+		m.draftValue()
+	case appendTo, prependTo:
+		if !m.vivify {
+			return refuse, notStored
+		}
+		m.draftValue()
+	case increment, decrement:
+		if !m.vivify {
+			return refuse, notFound
+		}
+		m.value = m.r.Initial
+		m.draftValue()
+		m.d.head = l.decimal(m.value)
+	case replace:
+		return refuse, notStored
+	case compare:
+		l.counters.CASMisses++
+		return refuse, notFound
+	default:
+		return refuse, notFound
+	}
+	m.made = true
+	return rewrite, stored
+}
+
+// draftValue drafts the item that the request brings.
+func (m *mutation) draftValue() {
+	m.d = draft{key: m.r.Key, head: m.r.Value, clientFlags: m.r.ClientFlags, expiry: m.expiry, accessed: m.now,
+		own: m.r.NewCAS, wantOwn: m.r.Has('E')}
+	if m.r.Has('b') {
+		m.d.bits = bitBinary
+	}
+}
+
+// draftFrom drafts a copy of the item with another value.
+func (m *mutation) draftFrom(it item) {
+	m.d = draft{key: m.r.Key, clientFlags: it.clientFlags(), expiry: it.expiry(), accessed: m.now,
+		bits: it[4] & (bitFetched | bitBinary), own: m.r.NewCAS, wantOwn: m.r.Has('E')}
+}
+
+// planArithmetic changes a number. As in memcached, one that gets shorter keeps its length, with
+// spaces behind it.
+func (s *Store) planArithmetic(l *lane, m *mutation, it item) (step, verdict) {
+	if it.large() {
+		return refuse, notNumeric
+	}
+	old := it.inline()
+	n, ok := parseNumber(old)
+	switch {
+	case !ok:
+		return refuse, notNumeric
+	case m.kind == increment:
+		n += m.r.Delta
+	default:
+		n -= min(n, m.r.Delta)
+	}
+	m.value, m.before = n, it.expiry()
+	length := len(old)
+	m.draftFrom(it)
+	m.d.bits = it[4] &^ padMask &^ bitCounted
+	digits := l.decimal(n)
+	if m.setExpiry {
+		m.d.expiry = m.expiry
+	}
+	m.d.head = digits
+	if len(digits) < length {
+		m.d.tail = l.spaces(length - len(digits))
+	}
+	return rewrite, stored
+}
+
+// planTouch changes the expiry where it is, if the item has the field.
+func (s *Store) planTouch(l *lane, m *mutation, it item) (step, verdict) {
+	if it.touch(m.expiry) {
+		return changed, stored
+	}
+	s.draftSame(l, m, it)
+	m.d.expiry = m.expiry
+	return rewrite, stored
+}
+
+// planStale marks the item stale, gives it a new CAS, and lets the next client win it again.
+func (s *Store) planStale(l *lane, m *mutation, it item) (step, verdict) {
+	wantOwn := m.r.Has('E')
+	if wantOwn && it.layout()&hasOwnCAS == 0 || m.setExpiry && m.expiry != 0 && it.layout()&hasExpiry == 0 {
+		s.draftSame(l, m, it)
+		m.d.bits = m.d.bits&^bitSent | bitStale
+		m.d.own, m.d.wantOwn = m.r.NewCAS, wantOwn
+		if m.setExpiry {
+			m.d.expiry = m.expiry
+		}
+		return rewrite, stored
+	}
+	it.setBit(bitStale)
+	it.clearBit(bitSent)
+	seq := s.seq.Add(1)
+	own := seq
+	if wantOwn {
+		own = m.r.NewCAS
+	}
+	it.stamp(seq, own)
+	if m.setExpiry && it.layout()&hasExpiry != 0 {
+		it.setExpiry(m.expiry)
+	}
+	m.cas = s.casOf(it)
+	return changed, stored
+}
+
+// draftSame drafts the item as it is, to be given a field that it lacks. Large items have all.
+func (s *Store) draftSame(l *lane, m *mutation, it item) {
+	m.draftFrom(it)
+	m.d.head = s.wholeValue(l, it)
+	m.d.bits = it[4] &^ padMask &^ bitCounted
+	m.d.seq = it.seq()
+	m.d.accessed = it.accessed()
+	if it.layout()&hasOwnCAS != 0 {
+		m.d.own, m.d.wantOwn = it.cas(), true
+	}
+}

@@ -1,0 +1,15 @@
+//go:build amd64 || arm64
+
+package cache
+
+import "unsafe"
+
+// prefetchLine asks for the cache line at p, and does not wait. Any address will do.
+//
+//go:noescape
+func prefetchLine(p unsafe.Pointer)
+
+// prefetchLines asks for three lines from p on: an item of up to about 150 bytes.
+//
+//go:noescape
+func prefetchLines(p unsafe.Pointer)

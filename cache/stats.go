@@ -1,0 +1,264 @@
+package cache
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+	"time"
+
+	"holdfast/mc"
+)
+
+// A Snapshot is what a store has counted, and what it holds.
+type Snapshot struct {
+	Counters
+	EvictedRead, EvictedUnread uint64 // evicted after, and before, anybody read them
+	Expired, ExpiredUnread     uint64 // expired ones whose memory was given back
+
+	Items       int64
+	ItemBytes   int64 // that the items take, headers included
+	MemoryBytes int64
+	IndexBytes  int64
+	GhostBytes  int64
+	SmallBytes  int64 // of the small ring's segments
+	MainBytes   int64
+	FreeBytes   int64
+
+	Prefixes map[string]PrefixStats // "" are keys without a prefix, and those beyond the bound
+}
+
+// Snapshot sums up the lanes' counters. The sum is not of one moment while requests are served.
+func (s *Store) Snapshot() Snapshot {
+	n := Snapshot{MemoryBytes: int64(len(s.mem)), Items: s.items.Load(), ItemBytes: s.bytes.Load()}
+	sum := prefixes{byName: map[string]*PrefixStats{}}
+	for i := range s.lanes {
+		l := &s.lanes[i]
+		l.mu.Lock()
+		n.Counters.add(&l.counters)
+		l.prefixes.addTo(&sum)
+		l.mu.Unlock()
+	}
+	s.mu.Lock()
+	n.EvictedRead, n.EvictedUnread = s.evicted.EvictedRead, s.evicted.EvictedUnread
+	n.Expired, n.ExpiredUnread = s.evicted.Expired, s.evicted.ExpiredUnread
+	s.evicted.prefixes.addTo(&sum)
+	size := int64(s.segmentBytes)
+	n.IndexBytes = int64(s.index.chunks+s.index.overflow) * size
+	n.GhostBytes = int64(s.ghosts.chunks) * size
+	n.SmallBytes, n.MainBytes = int64(s.rings[small].count)*size, int64(s.rings[main].count)*size
+	n.FreeBytes = int64(s.freeCount) * size
+	s.mu.Unlock()
+	n.Prefixes = map[string]PrefixStats{}
+	for name, c := range sum.byName {
+		n.Prefixes[name] = *c
+	}
+	if sum.others != (PrefixStats{}) {
+		n.Prefixes[""] = sum.others
+	}
+	return n
+}
+
+// ResetStats zeroes the counters, not what is held.
+func (s *Store) ResetStats() {
+	for i := range s.lanes {
+		l := &s.lanes[i]
+		l.mu.Lock()
+		l.counters = Counters{}
+		l.prefixes.reset()
+		l.mu.Unlock()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	kept := s.evicted.prefixes
+	kept.reset()
+	s.evicted = losses{prefixes: kept}
+}
+
+// Detail turns counting by key prefix on or off. What was counted stays.
+func (s *Store) Detail(on bool) { s.detail.Store(on) }
+
+// Stats appends a group of statistics to dst as lines "STAT name value\r\n", with memcached's
+// names where it has one: "" is those of the command without an argument. It returns false for a
+// group that it does not know.
+func (s *Store) Stats(dst []byte, group string) ([]byte, bool) {
+	switch name, arg, _ := strings.Cut(group, " "); {
+	case group == "":
+		return s.appendStats(dst), true
+	case group == "settings":
+		return s.appendSettings(dst), true
+	case group == "items", group == "sizes":
+		return dst, true
+	case group == "slabs", group == "holdfast":
+		return s.appendMemory(dst), true
+	case group == "detail dump":
+		return s.appendPrefixes(dst, false), true
+	case group == "prefixes":
+		return s.appendPrefixes(dst, true), true
+	case group == "whatif":
+		return s.appendWhatIf(dst), true
+	case name == "cachedump":
+		return s.appendCacheDump(dst, arg)
+	}
+	return dst, false
+}
+
+func appendStat[T any](dst []byte, name string, value T) []byte {
+	return fmt.Appendf(dst, "STAT %s %v\r\n", name, value)
+}
+
+func (s *Store) appendStats(dst []byte) []byte {
+	n := s.Snapshot()
+	c := &n.Counters
+	for _, stat := range []struct {
+		name  string
+		value uint64
+	}{
+		{"cmd_get", c.Gets}, {"cmd_set", c.Sets}, {"cmd_flush", c.Flushes}, {"cmd_touch", c.Touches}, {"cmd_meta", c.MetaCommands},
+		{"get_hits", c.GetHits}, {"get_misses", c.GetMisses}, {"get_expired", c.GetExpired}, {"get_flushed", c.GetFlushed},
+		{"delete_misses", c.DeleteMisses}, {"delete_hits", c.DeleteHits},
+		{"incr_misses", c.IncrMisses}, {"incr_hits", c.IncrHits}, {"decr_misses", c.DecrMisses}, {"decr_hits", c.DecrHits},
+		{"cas_misses", c.CASMisses}, {"cas_hits", c.CASHits}, {"cas_badval", c.CASBadval},
+		{"touch_hits", c.TouchHits}, {"touch_misses", c.TouchMisses},
+		{"store_too_large", c.TooLarge}, {"store_no_memory", c.NoMemory},
+		{"limit_maxbytes", uint64(n.MemoryBytes)},
+		{"hash_power_level", uint64(s.powerLevel())}, {"hash_bytes", uint64(n.IndexBytes)}, {"hash_is_expanding", 0},
+		{"slab_reassign_rescues", 0}, {"slab_reassign_chunk_rescues", 0}, {"slab_reassign_inline_reclaim", 0},
+		{"slab_reassign_busy_items", 0}, {"slab_reassign_busy_deletes", 0}, {"slab_reassign_busy_nomem", 0},
+		{"slab_reassign_last_busy_status", 0}, {"slab_reassign_running", 0}, {"slabs_moved", 0}, {"malloc_fails", 0},
+		{"bytes", uint64(n.ItemBytes)}, {"curr_items", uint64(n.Items)}, {"total_items", c.Stored},
+		{"slab_global_page_pool", uint64(n.FreeBytes / int64(s.segmentBytes))},
+		{"expired_unfetched", n.ExpiredUnread}, {"evicted_unfetched", n.EvictedUnread},
+		{"evictions", n.EvictedRead + n.EvictedUnread}, {"reclaimed", n.Expired},
+		{"crawler_reclaimed", 0}, {"crawler_items_checked", 0}, {"lrutail_reflocked", 0},
+	} {
+		dst = appendStat(dst, stat.name, stat.value)
+	}
+	return dst
+}
+
+// powerLevel is the binary logarithm of the index's buckets, rounded down.
+func (s *Store) powerLevel() (level int) {
+	for n := s.buckets.Load(); n > 1; n >>= 1 {
+		level++
+	}
+	return level
+}
+
+func (s *Store) appendSettings(dst []byte) []byte {
+	onOff := map[bool]string{true: "on", false: "off"}
+	dst = appendStat(dst, "maxbytes", len(s.mem))
+	dst = appendStat(dst, "item_size_max", s.itemMaxBytes)
+	dst = appendStat(dst, "evictions", onOff[!s.noEvict])
+	dst = appendStat(dst, "cas_enabled", yesNo(!s.noCAS))
+	dst = appendStat(dst, "detail_enabled", yesNo(s.detail.Load()))
+	return appendStat(dst, "stat_key_prefix", string(s.delimiter))
+}
+
+// appendMemory tells what the memory is used for.
+func (s *Store) appendMemory(dst []byte) []byte {
+	n := s.Snapshot()
+	dst = appendStat(dst, "segment_bytes", s.segmentBytes)
+	dst = appendStat(dst, "segments", len(s.segments))
+	dst = appendStat(dst, "index_bytes", n.IndexBytes)
+	dst = appendStat(dst, "ghost_bytes", n.GhostBytes)
+	dst = appendStat(dst, "small_ring_bytes", n.SmallBytes)
+	dst = appendStat(dst, "main_ring_bytes", n.MainBytes)
+	dst = appendStat(dst, "free_bytes", n.FreeBytes)
+	dst = appendStat(dst, "item_bytes", n.ItemBytes)
+	dst = appendStat(dst, "evicted_read", n.EvictedRead)
+	return appendStat(dst, "evicted_unread", n.EvictedUnread)
+}
+
+// appendPrefixes appends a line a prefix, in memcached's form to the letter, or with all that is
+// counted.
+func (s *Store) appendPrefixes(dst []byte, all bool) []byte {
+	counts := s.Snapshot().Prefixes
+	names := make([]string, 0, len(counts))
+	for name := range counts {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		c := counts[name]
+		if asked := c.Gets+c.Sets+c.Deletes > 0; !all && (!asked || name == "") {
+			continue // as in memcached, which has none for keys without a prefix
+		}
+		dst = fmt.Appendf(dst, "PREFIX %s get %d hit %d set %d del %d", name, c.Gets, c.Hits, c.Sets, c.Deletes)
+		if all {
+			dst = fmt.Appendf(dst, " evict_read %d evict_unread %d expired %d items %d bytes %d",
+				c.EvictedRead, c.EvictedUnread, c.Expired, c.Items, c.Bytes)
+		}
+		dst = append(dst, mc.CRLF...)
+	}
+	return dst
+}
+
+// WhatIf is the hit rate that the traffic of late would have with other amounts of memory.
+type WhatIf struct {
+	HitRate   float64     `json:"hit_rate"`  // measured, since the counters were last reset
+	Sampled   uint64      `json:"sampled"`   // gets that the estimate stands on
+	Estimates []WhatIfRow `json:"estimates"` // from a quarter to four times the memory
+}
+
+// A WhatIfRow is one point of the curve.
+type WhatIfRow struct {
+	Times       float64 `json:"times"` // the memory of today
+	MemoryBytes int64   `json:"memory_bytes"`
+	HitRate     float64 `json:"hit_rate"`
+}
+
+var whatIfTimes = [...]float64{0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4}
+
+// WhatIf estimates the curve by a sample of keys. See package mrc.
+func (s *Store) WhatIf() WhatIf {
+	n := s.Snapshot()
+	w := WhatIf{Sampled: s.curve.Stats().SampledRequests}
+	if n.Gets > 0 {
+		w.HitRate = float64(n.GetHits) / float64(n.Gets)
+	}
+	// What isn't items today, index and ghosts, grows with the items.
+	forItems := int64(1)
+	if rings := n.SmallBytes + n.MainBytes; n.ItemBytes > 0 && n.EvictedRead+n.EvictedUnread > 0 {
+		forItems = n.ItemBytes
+	} else {
+		forItems = n.MemoryBytes - n.IndexBytes - n.GhostBytes - max(0, rings-n.ItemBytes)
+	}
+	var sizes []int64
+	for _, times := range whatIfTimes {
+		sizes = append(sizes, int64(times*float64(forItems)))
+	}
+	for i, p := range s.curve.Curve(sizes) {
+		times := whatIfTimes[i]
+		w.Estimates = append(w.Estimates, WhatIfRow{times, int64(times * float64(n.MemoryBytes)), p.HitRatio})
+	}
+	return w
+}
+
+func (s *Store) appendWhatIf(dst []byte) []byte {
+	w := s.WhatIf()
+	dst = appendStat(dst, "hit_rate", fmt.Sprintf("%.4f", w.HitRate))
+	dst = appendStat(dst, "sampled_gets", w.Sampled)
+	for _, row := range w.Estimates {
+		dst = appendStat(dst, fmt.Sprintf("hit_rate_at_%gx", row.Times), fmt.Sprintf("%.4f", row.HitRate))
+	}
+	return dst
+}
+
+// SetMemoryLimit always fails: the memory is mapped once.
+func (s *Store) SetMemoryLimit(int64) error {
+	return errors.New("the memory limit is fixed at the start")
+}
+
+// AdvanceClock lets the store's time be ahead by so much more. Tests only.
+func (s *Store) AdvanceClock(by time.Duration) {
+	s.clockAhead.Add(int64(by / time.Second))
+	s.now.Add(uint32(by / time.Second))
+	s.Tick()
+}
+
+// PauseClock stops the store's time, or lets it go on. Tests only.
+func (s *Store) PauseClock(paused bool) {
+	s.clockStopped.Store(paused)
+	s.Tick()
+}

@@ -1,0 +1,159 @@
+package cache
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/zeebo/xxh3"
+
+	"holdfast/mrc"
+)
+
+// A Store is a cache: an mc.Handler over items in a fixed amount of memory.
+type Store struct {
+	*arena
+	seed         uint64
+	itemMaxBytes int
+	noEvict      bool
+	noCAS        bool
+	delimiter    byte
+	classShift   uint
+	ttls         []TTLRule // longest prefix first
+	clock        func() time.Time
+	warmed       bool
+	cold         string
+
+	lanes   []lane
+	stripes [stripes]stripe
+	buckets atomic.Uint64 // of the index; written under mu and the stripe of the bucket that is split
+	curve   *mrc.Sampler
+
+	now          atomic.Uint32 // Unix seconds
+	clockAhead   atomic.Int64  // seconds: see AdvanceClock
+	clockStopped atomic.Bool
+	seq          atomic.Uint64 // the last sequence number given
+	flushed      atomic.Uint64 // items with a sequence number up to this one are gone
+	flushAt      atomic.Uint32 // Unix seconds of a flush to come, 0 none
+	items        atomic.Int64  // present, expired ones too while nobody noticed
+	bytes        atomic.Int64  // that they take
+	detail       atomic.Bool   // count by prefix
+	observer     atomic.Pointer[Observer]
+
+	mu        sync.Mutex // guards all below, and what of the arena says so; taken before a stripe
+	rings     [2]ring
+	open      [2][ttlClasses]uint32
+	freeHead  uint32
+	freeCount uint32
+	index     indexState
+	ghosts    ghostState
+	border    border
+	evict     sweep
+	expiring  sweep
+	evicted   losses
+	spared    int      // main segments in a row that were put back: see chooseVictim
+	victims   uint32   // since the border was last moved
+	looked    uint32   // where mostlyDead goes on
+	held      []uint64 // unchain's scratch
+}
+
+// Open makes a store: an empty one, or the one that o.File holds from a clean stop. Its memory is
+// released by Close.
+func Open(o Options) (*Store, error) {
+	if err := o.check(); err != nil {
+		return nil, fmt.Errorf("cache: %w", err)
+	}
+	a, warm, cold, err := openArena(o)
+	if err != nil {
+		return nil, fmt.Errorf("cache: %w", err)
+	}
+	s := &Store{arena: a, itemMaxBytes: o.ItemMaxBytes, noEvict: o.NoEvict, noCAS: o.NoCAS, delimiter: o.Delimiter,
+		clock: o.Now, warmed: warm, cold: cold, ttls: slices.Clone(o.TTLs), curve: mrc.New(mrc.Options{})}
+	slices.SortStableFunc(s.ttls, func(a, b TTLRule) int { return len(b.Prefix) - len(a.Prefix) })
+	for len(s.segments)/8 < ttlClasses>>s.classShift {
+		s.classShift++
+	}
+	s.lanes = make([]lane, o.Lanes)
+	for i := range s.lanes {
+		s.lanes[i].orphans = none
+	}
+	s.detail.Store(o.Detail)
+	s.evict.seg, s.expiring.seg = none, none
+	s.now.Store(uint32(s.clock().Unix()))
+	if warm {
+		s.resume()
+	} else {
+		s.begun(o.Seed)
+	}
+	return s, nil
+}
+
+// Warm reports whether Open found the items of a clean stop; if not, why says why, and is empty
+// where there was nothing to find.
+func (s *Store) Warm() (warm bool, why string) { return s.warmed, s.cold }
+
+// begun makes the mapping an empty store.
+func (s *Store) begun(seed uint64) {
+	for seed == 0 {
+		var b [8]byte
+		rand.Read(b[:]) // never fails
+		seed = binary.LittleEndian.Uint64(b[:])
+	}
+	s.seed, s.head.seed = seed, seed
+	s.freeHead = none
+	for id := len(s.segments) - 1; id >= 0; id-- {
+		s.release(uint32(id))
+	}
+	for r := range s.rings {
+		s.rings[r] = ring{head: none, tail: none}
+		for c := range s.open[r] {
+			s.open[r][c] = none
+		}
+	}
+	s.border.share = initialShare
+	s.addChunk()
+	s.buckets.Store(minBuckets)
+}
+
+// resume takes up the mapping's store. Until Close, the file is not clean.
+func (s *Store) resume() {
+	h := s.head
+	h.clean = 0
+	s.seed = h.seed
+	s.seq.Store(h.seq)
+	s.flushed.Store(h.flushed)
+	s.items.Store(int64(h.items))
+	s.bytes.Store(int64(h.bytes))
+	s.index, s.ghosts, s.rings, s.open, s.border = h.index, h.ghosts, h.rings, h.open, h.border
+	s.border.hits = [2]uint64{}
+	s.freeHead, s.freeCount = h.freeHead, h.freeCount
+	s.buckets.Store(h.index.buckets)
+}
+
+// Close ends the store. If it has a file, the next Open finds its items there. Nothing may use the
+// store any more, nor hold a value of it.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, w := range []*sweep{&s.evict, &s.expiring} {
+		if w.seg != none {
+			s.giveUp(w)
+		}
+	}
+	h := s.head
+	h.stoppedAt = uint64(s.now.Load())
+	h.seq, h.flushed = s.seq.Load(), s.flushed.Load()
+	h.items, h.bytes = uint64(s.items.Load()), uint64(s.bytes.Load())
+	s.index.buckets = s.buckets.Load()
+	h.index, h.ghosts, h.rings, h.open, h.border = s.index, s.ghosts, s.rings, s.open, s.border
+	h.freeHead, h.freeCount = s.freeHead, s.freeCount
+	h.clean = 1
+	return s.unmap()
+}
+
+// hash keys the index. The seed is secret, so that nobody can choose keys that collide.
+func (s *Store) hash(key []byte) uint64 { return xxh3.HashSeed(key, s.seed) }

@@ -1,0 +1,281 @@
+package cache
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/mc"
+)
+
+func TestGetAllocatesNothing(t *testing.T) {
+	s := openStore(t, Options{Detail: true})
+	c := newClient(t, s)
+	c.want("set user:000000000000001 0 0 5|value", "STORED")
+	lines := map[string]string{
+		"get":      "get user:000000000000001\r\n",
+		"gets":     "gets user:000000000000001 user:000000000000002\r\n",
+		"mg":       "mg user:000000000000001 v f t c\r\n",
+		"set":      "set user:000000000000001 0 0 5\r\nvalue\r\n",
+		"grow":     "set user:000000000000001 0 0 5\r\nvalue\r\nset user:000000000000001 0 0 50\r\n" + strings.Repeat("v", 50) + "\r\n",
+		"incr":     "set n 0 0 2\r\n10\r\nincr n 1\r\n",
+		"touch":    "touch user:000000000000001 10\r\ntouch user:000000000000001 0\r\n",
+		"multiget": "get" + strings.Repeat(" user:000000000000001", 100) + "\r\n",
+	}
+	for name, text := range lines {
+		in := []byte(text)
+		run := func() {
+			c.b.Reset()
+			if _, err := c.d.Decode(in, c.b); err != nil {
+				t.Fatal(err)
+			}
+			s.Serve(c.b)
+		}
+		run()
+		if n := testing.AllocsPerRun(100, run); n != 0 {
+			t.Errorf("%s: %v allocations; want none", name, n)
+		}
+	}
+}
+
+func TestWarmRestart(t *testing.T) {
+	clock := newFakeClock()
+	o := Options{File: filepath.Join(t.TempDir(), "memory"), MemoryBytes: 8 << 20, Now: clock.now}
+	s := openWarm(t, o, false, "")
+	c := newClient(t, s)
+	big := strings.Repeat("large", 60_000)
+	c.want("set a 7 100 1|x|set gone 0 5 1|x|ms b 1 E77|y", "STORED|STORED|HD")
+	c.do(fmt.Sprintf("set big 0 0 %d\r\n%s\r\n", len(big), big))
+	for i := range 20_000 {
+		c.do(fmt.Sprintf("set k%d 0 0 3\r\nval\r\n", i))
+	}
+	c.want("delete k5", "DELETED")
+	if _, err := Open(o); err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Errorf("opened twice: %v; want that it is in use", err)
+	}
+	closeStore(t, s)
+
+	clock.at = clock.at.Add(10 * time.Second)
+	s = openWarm(t, o, true, "")
+	c = newClient(t, s)
+	c.want("mg a v f t", "VA 1 f7 t90|x")
+	c.want("get gone k5", "END")
+	c.want("mg b c v", "VA 1 c77|y")
+	if got := c.do("get big\r\n"); !strings.Contains(got, big) {
+		t.Errorf("get big: got %d bytes; want the value", len(got))
+	}
+	found := 0
+	for i := range 20_000 {
+		if c.do(fmt.Sprintf("get k%d\r\n", i)) != "END\r\n" {
+			found++
+		}
+	}
+	if found != 19_999 {
+		t.Errorf("%d of 19999 items after the restart", found)
+	}
+	c.want("ms seq 1 c|x", "HD c20005")
+	closeStore(t, s)
+
+	// What can't be trusted is emptied, and it says why.
+	for _, bad := range []struct {
+		why   string
+		spoil func(o *Options)
+	}{
+		{"it was not stopped cleanly", func(*Options) { s.unmap() }}, // opened below, and never closed
+		{"its hash seed is another", func(o *Options) { o.Seed = 42 }},
+		{"bytes and this memory", func(o *Options) { o.MemoryBytes = 16 << 20 }},
+		{"it isn't a memory file of Holdfast's", func(o *Options) { overwriteFile(t, o.File, 0, "memcache") }},
+		{"its format is version", func(o *Options) { overwriteFile(t, o.File, 8, "\xff") }},
+	} {
+		o := o
+		s = openAny(t, o)
+		if !strings.Contains(bad.why, "cleanly") {
+			closeStore(t, s)
+		}
+		bad.spoil(&o)
+		s = openWarm(t, o, false, bad.why)
+		newClient(t, s).want("get a", "END")
+		closeStore(t, s)
+	}
+}
+
+func openAny(t *testing.T, o Options) *Store {
+	t.Helper()
+	s, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func openWarm(t *testing.T, o Options, warm bool, why string) *Store {
+	t.Helper()
+	s := openAny(t, o)
+	if got, gotWhy := s.Warm(); got != warm || !strings.Contains(gotWhy, why) || why == "" && gotWhy != "" {
+		t.Errorf("warm %v, because %q; want %v, %q", got, gotWhy, warm, why)
+	}
+	return s
+}
+
+func closeStore(t *testing.T, s *Store) {
+	t.Helper()
+	s.checkInvariants(t)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func overwriteFile(t *testing.T, name string, at int64, data string) {
+	t.Helper()
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt([]byte(data), at); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestExpiryGivesMemoryBack fills the memory with items that expire, three times over: without a
+// read of any, nothing may have to be evicted.
+func TestExpiryGivesMemoryBack(t *testing.T) {
+	clock := newFakeClock()
+	s := openStore(t, Options{MemoryBytes: 8 << 20, NoEvict: true, Now: clock.now})
+	c := newClient(t, s)
+	value := strings.Repeat("v", 1000)
+	for round := range 3 {
+		for i := range 5000 {
+			ttl := 20 + i%3*100
+			c.want(fmt.Sprintf("set r%d:%d 0 %d 1000|%s", round, i, ttl, value), "STORED")
+		}
+		clock.pass(s, 25*time.Second)
+		if got := s.Snapshot().Items; got != 3333 {
+			t.Errorf("round %d: %d items; want those with the longer TTLs, 3333", round, got)
+		}
+		clock.pass(s, 300*time.Second)
+		if got := s.Snapshot().Items; got != 0 {
+			t.Errorf("round %d: %d items; want none", round, got)
+		}
+	}
+}
+
+// TestNoEvict refuses stores when memory is full, keeps what it has, and takes as much again as is
+// deleted.
+func TestNoEvict(t *testing.T) {
+	s := openStore(t, Options{MemoryBytes: 4 << 20, NoEvict: true})
+	c := newClient(t, s)
+	value := strings.Repeat("v", 2000)
+	set := func(i int) bool { return c.do(fmt.Sprintf("set k%d 0 0 2000\r\n%s\r\n", i, value)) == mc.Stored }
+	n := 0
+	for set(n) {
+		n++
+	}
+	if n < 1500 {
+		t.Errorf("%d items of 2 KB in 4 MiB; want 1500 at least", n)
+	}
+	c.want("set another 0 0 4000|"+value+value, "SERVER_ERROR out of memory storing object")
+	for i := range n {
+		if !strings.Contains(c.do(fmt.Sprintf("get k%d\r\n", i)), value) {
+			t.Fatalf("k%d of %d is gone", i, n)
+		}
+	}
+	for i := 0; i < n; i += 2 {
+		c.want(fmt.Sprintf("delete k%d", i), "DELETED")
+	}
+	again := 0
+	for set(n + again) {
+		again++
+	}
+	if again < n*2/5 {
+		t.Errorf("after %d deletes %d stores; want at least %d", (n+1)/2, again, n*2/5)
+	}
+}
+
+func TestFlush(t *testing.T) {
+	clock := newFakeClock()
+	s := openStore(t, Options{Now: clock.now})
+	c := newClient(t, s)
+	c.want("set a 0 0 1|x|flush_all|set b 0 0 1|y|get a b", "STORED|OK|STORED|VALUE b 0 1|y|END")
+	c.want("flush_all 10|set c 0 0 1|z", "OK|STORED")
+	clock.pass(s, 9*time.Second)
+	c.want("get b c", "VALUE b 0 1|y|VALUE c 0 1|z|END")
+	clock.pass(s, time.Second)
+	c.want("get b c", "END")
+	if got := s.Snapshot().Items; got != 0 {
+		t.Errorf("%d items; want none", got)
+	}
+	c.want("set d 0 0 1|x|get d", "STORED|VALUE d 0 1|x|END")
+}
+
+func TestTTLRules(t *testing.T) {
+	clock := newFakeClock()
+	s := openStore(t, Options{Now: clock.now, TTLs: []TTLRule{
+		{Prefix: "", Default: 1000 * time.Second},
+		{Prefix: "s:", Default: 100 * time.Second, Jitter: 0.2},
+		{Prefix: "s:exact", Jitter: 0},
+	}})
+	c := newClient(t, s)
+	c.want("set a 0 0 1|x|set b 0 7 1|x|set s:exact 0 0 1|x|set s:exact2 0 50 1|x", "STORED|STORED|STORED|STORED")
+	c.want("mg a t|mg b t|mg s:exact t|mg s:exact2 t", "HD t1000|HD t7|HD t-1|HD t50")
+	seen := map[int]int{}
+	for i := range 1000 {
+		c.want(fmt.Sprintf("set s:%d 0 0 1|x", i), "STORED")
+		var ttl int
+		if _, err := fmt.Sscanf(c.do(fmt.Sprintf("mg s:%d t\r\n", i)), "HD t%d", &ttl); err != nil {
+			t.Fatal(err)
+		}
+		seen[ttl]++
+	}
+	for ttl := range seen {
+		if ttl < 80 || ttl > 120 {
+			t.Errorf("a TTL of %d; want 80 to 120", ttl)
+		}
+	}
+	if len(seen) < 30 {
+		t.Errorf("%d different TTLs; want them spread", len(seen))
+	}
+}
+
+// TestPinned has a large value deleted, replaced and evicted while it is written out.
+func TestPinned(t *testing.T) {
+	s := openStore(t, Options{MemoryBytes: 8 << 20})
+	c := newClient(t, s)
+	value := strings.Repeat("0123456789", 30_000)
+	set := fmt.Sprintf("set big 0 0 %d\r\n%s\r\n", len(value), value)
+	c.do(set)
+	reader := newClient(t, s)
+	if _, err := reader.d.Decode([]byte("get big\r\nget big\r\n"), reader.b); err != nil {
+		t.Fatal(err)
+	}
+	s.Serve(reader.b)
+	c.do(set)
+	c.want("delete big", "DELETED")
+	for i := range 200 {
+		c.do(fmt.Sprintf("set other%d 0 0 %d\r\n%s\r\n", i, len(value), strings.Repeat("abcdefghij", 30_000)))
+	}
+	reader.collect()
+	for reader.b.Next < len(reader.b.Requests) {
+		s.Serve(reader.b)
+		reader.collect()
+	}
+	want := fmt.Sprintf("VALUE big 0 %d\r\n%s\r\nEND\r\n", len(value), value)
+	if got := string(reader.out); !strings.HasPrefix(got, want) {
+		t.Errorf("got %d bytes, %.40q…; want the value that was there", len(got), got)
+	}
+}
+
+func TestOptions(t *testing.T) {
+	for _, o := range []Options{
+		{MemoryBytes: 1000}, {MemoryBytes: 4 << 20, ItemMaxBytes: 3 << 20}, {ItemMaxBytes: 10},
+		{TTLs: []TTLRule{{Jitter: 1}}}, {TTLs: []TTLRule{{Default: -1}}}, {File: "/nonexistent/dir/file"},
+	} {
+		if s, err := Open(o); err == nil {
+			s.Close()
+			t.Errorf("%+v: opened; want an error", o)
+		}
+	}
+}

@@ -1,0 +1,383 @@
+package cache
+
+import (
+	"bytes"
+	"sync/atomic"
+
+	"holdfast/mc"
+)
+
+// kind is what a mutation does.
+type kind uint8
+
+const (
+	set       kind = iota
+	add            // only if there is none
+	replace        // only if there is one
+	compare        // only if its CAS is the one given
+	appendTo       // to the value that is there
+	prependTo      // likewise
+	increment
+	decrement
+	touch   // the expiry alone
+	mark    // md I: mark it and give it a new CAS
+	clearIt // md x: an empty value, marked stale as well if asked
+	vivify  // mg N: an empty item if there is none
+)
+
+// verdict is what became of a mutation.
+type verdict uint8
+
+const (
+	stored verdict = iota
+	notStored
+	exists
+	notFound
+	notNumeric
+	tooLarge
+	noMemory
+)
+
+// A mutation is a change of one item. What it comes to depends on the item that is there, and is
+// worked out by plan under the item's stripe.
+type mutation struct {
+	kind   kind
+	r      *mc.Request
+	now    uint32
+	expiry uint32 // of the item: Unix seconds, 0 never
+
+	compareCAS bool // r.CAS must be the item's
+	allowStale bool // ms I: a lower CAS stores, and marks stale
+	vivify     bool // append, prepend and arithmetic make the item where there is none
+	setExpiry  bool // arithmetic, stale: expiry counts
+	markStale  bool // clearIt: md I x
+
+	d      draft
+	value  uint64 // that arithmetic makes
+	before uint32 // arithmetic: the expiry of the item that was there
+	cas    uint64 // of the item after it was stored
+	length int    // of the value after it was stored
+	made   bool   // the item is new
+}
+
+// step is what plan found to be done.
+type step uint8
+
+const (
+	refuse  step = iota // nothing; the verdict is plan's
+	changed             // the item was changed where it is
+	rewrite             // the draft is to take its place
+)
+
+// apply carries m out.
+//
+// The naive way is to hold the item's stripe from the look at the old item to the publication of
+// the new one. But memory for the new one may have to be evicted first, which takes other stripes
+// and Store.mu, and those come before. So:
+//
+//  1. under the stripe, plan looks at the item and makes the draft; what fits is changed in place;
+//  2. without it, the draft gets memory and is written there;
+//  3. under the stripe again, if the item is still as it was in 1, the draft is published; if not,
+//     its memory is dead and all begins again.
+func (s *Store) apply(l *lane, m *mutation) verdict {
+	st := s.stripe(m.r.Hash)
+	for {
+		st.Lock()
+		it, at, loc := s.findLive(l, m.r, m.now)
+		step, v := s.plan(l, m, it)
+		if step == rewrite {
+			m.d.settle(s.segmentBytes)
+			if it != nil && m.d.fits(it) && s.mayStay(loc, m.d.expiry) {
+				s.overwrite(l, m, it, at)
+				step = changed
+			}
+		}
+		was := versionOf(it)
+		st.Unlock()
+		if step != rewrite {
+			return v
+		}
+		if s.tooLarge(&m.d) {
+			if m.kind == appendTo || m.kind == prependTo {
+				return notStored // the old value stays, as in memcached
+			}
+			return s.spoil(l, m, tooLarge)
+		}
+		switch s.place(l, m, was) {
+		case placed:
+			return v
+		case outOfMemory:
+			return s.spoil(l, m, noMemory)
+		}
+	}
+}
+
+// spoil gives up a store. What the value was to replace goes as well, as in memcached: the client
+// means it to be gone.
+func (s *Store) spoil(l *lane, m *mutation, v verdict) verdict {
+	if v == tooLarge {
+		l.counters.TooLarge++
+	} else {
+		l.counters.NoMemory++
+	}
+	if m.kind == set {
+		s.remove(l, m.r)
+	}
+	return v
+}
+
+// memcachedHeaderBytes is what memcached adds to key and value when it holds an item against -I.
+const memcachedHeaderBytes = 59
+
+func (s *Store) tooLarge(d *draft) bool {
+	return len(d.key)+d.valueBytes()+memcachedHeaderBytes > s.itemMaxBytes
+}
+
+// version is what changes when an item does.
+type version struct {
+	seq    uint64
+	expiry uint32
+	bits   uint8
+}
+
+func versionOf(it item) version {
+	if it == nil {
+		return version{}
+	}
+	return version{it.seq(), it.expiry(), it[4] &^ bitFetched}
+}
+
+// mayStay reports whether an item may get this expiry where it is, rather than move to a segment
+// of its own TTL class: not if it is to go much earlier than its segment wakes.
+func (s *Store) mayStay(loc uint64, expiry uint32) bool {
+	seg := &s.segments[s.segmentOf(loc)]
+	now := s.now.Load()
+	wake := atomic.LoadUint32(&seg.wake)
+	return expiry >= wake && (wake != 0 || expiry == 0) || wake != 0 && s.classOf(expiry, now) == s.classOf(wake, now)
+}
+
+// overwrite puts the draft in the item's place. It needs the item's stripe.
+func (s *Store) overwrite(l *lane, m *mutation, it item, at uint64) {
+	l.uncount(it, s.delimiter)
+	s.stampDraft(m)
+	m.d.overwrite(it)
+	s.count(l, it)
+	s.finish(l, m, it)
+	if slot := s.words[at]; frequency(slot) < freqMax {
+		s.set(at, slot+1<<freqShift)
+	}
+}
+
+// stampDraft gives the draft its sequence number. A touch leaves the one that it has.
+func (s *Store) stampDraft(m *mutation) {
+	if m.kind != touch {
+		m.d.seq = s.seq.Add(1)
+	}
+}
+
+// finish notes what the request is answered with.
+func (s *Store) finish(l *lane, m *mutation, it item) {
+	m.cas = s.casOf(it)
+	m.length = it.valueBytes()
+	l.counters.Stored++
+	if s.curve.Sampled(m.r.Hash) {
+		s.curve.Set(m.r.Hash, it.size())
+	}
+}
+
+// Outcomes of place.
+const (
+	placed = iota
+	overtaken
+	outOfMemory
+)
+
+// place writes the draft to memory of its own and publishes it, if the item is still as it was.
+func (s *Store) place(l *lane, m *mutation, was version) int {
+	d := &m.d
+	first := none
+	if d.layout&isLarge != 0 {
+		var ok bool
+		if first, ok = s.takeChunks(d, small); !ok {
+			return outOfMemory
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := m.r.Hash
+	r := uint8(small)
+	if was.seq == 0 && s.takeGhost(h) {
+		r = main
+	}
+	loc, ok := s.allocate(r, d)
+	if !ok {
+		s.freeChunks(first)
+		return outOfMemory
+	}
+	st := s.stripe(h)
+	st.Lock()
+	defer st.Unlock()
+	at, old := s.find(h, d.key)
+	var it item
+	if at != 0 {
+		it = s.item(old)
+	}
+	fresh := s.item(loc)
+	s.stampDraft(m)
+	d.write(fresh, first)
+	if versionOf(it) != was {
+		fresh.kill()
+		s.freeChunks(first)
+		return overtaken
+	}
+	s.count(l, fresh)
+	s.items.Add(1)
+	s.bytes.Add(int64(d.size))
+	s.addLive(loc, d.size)
+	if it == nil {
+		s.insert(h, newSlot(h, loc, r))
+	} else {
+		l.uncount(it, s.delimiter)
+		reads := min(frequency(s.words[at])+1, freqMax)
+		s.freeChunks(s.drop(old, it))
+		s.set(at, newSlot(h, loc, r)|reads<<freqShift)
+	}
+	s.finish(l, m, fresh)
+	return placed
+}
+
+// allocate takes room for the draft in ring r, and does a store's share of eviction and of the
+// index's growth. It needs Store.mu.
+func (s *Store) allocate(r uint8, d *draft) (loc uint64, ok bool) {
+	s.pace()
+	s.grow()
+	if !s.reserveSpare() {
+		return 0, false
+	}
+	class := s.classOf(d.expiry, s.now.Load())
+	loc, ok = s.bump(r, class, d.size)
+	if !ok {
+		if !s.makeRoom() {
+			return 0, false
+		}
+		s.openSegment(r, class)
+		loc, ok = s.bump(r, class, d.size)
+	}
+	if ok {
+		s.segments[s.segmentOf(loc)].wakeBy(d.expiry)
+	}
+	return loc, ok
+}
+
+// storeItem answers set, add, replace, append, prepend and cas.
+func (s *Store) storeItem(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
+	l.counters.Sets++
+	m := mutation{r: r, now: now, expiry: s.expiryFor(r.Key, r.Exptime)}
+	switch r.Op {
+	case mc.Set:
+		m.kind = set
+	case mc.Add:
+		m.kind = add
+	case mc.Replace:
+		m.kind = replace
+	case mc.Append:
+		m.kind = appendTo
+	case mc.Prepend:
+		m.kind = prependTo
+	case mc.CAS:
+		m.kind, m.compareCAS = compare, true
+	}
+	s.observeSet(l, r)
+	v := s.apply(l, &m)
+	if l.observer != nil {
+		l.tellStored(b, r, &m, v, r.Op.String())
+	}
+	if !r.NoReply {
+		b.Out = append(b.Out, storeAnswers[v]...)
+	}
+}
+
+var storeAnswers = [...]string{
+	stored:    mc.Stored,
+	notStored: mc.NotStored,
+	exists:    mc.Exists,
+	notFound:  mc.NotFound,
+	tooLarge:  mc.TooLarge,
+	noMemory:  mc.OutOfMemory,
+}
+
+// arithmetic answers incr and decr.
+func (s *Store) arithmetic(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
+	m := mutation{kind: increment, r: r, now: now}
+	if r.Op == mc.Decr {
+		m.kind = decrement
+	}
+	v := s.apply(l, &m)
+	l.countArithmetic(m.kind, v)
+	if r.NoReply {
+		return
+	}
+	switch v {
+	case stored:
+		b.Out = append(mc.AppendUint(b.Out, m.value), '\r', '\n')
+	case notFound:
+		b.Out = append(b.Out, mc.NotFound...)
+	default:
+		b.Out = append(b.Out, arithmeticFault(v)...)
+	}
+}
+
+func arithmeticFault(v verdict) string {
+	if v == notNumeric {
+		return mc.NotANumber
+	}
+	return mc.NoMemoryDelta
+}
+
+func (l *lane) countArithmetic(k kind, v verdict) {
+	hits, misses := &l.counters.IncrHits, &l.counters.IncrMisses
+	if k == decrement {
+		hits, misses = &l.counters.DecrHits, &l.counters.DecrMisses
+	}
+	switch v {
+	case stored:
+		*hits++
+	case notFound:
+		*misses++
+	}
+}
+
+// wholeValue copies the item's value to the lane's scratch. It needs the item's stripe.
+func (s *Store) wholeValue(l *lane, it item) []byte {
+	buf := l.scratch[:0]
+	if cap(buf) > maxScratchBytes {
+		buf = nil
+	}
+	if it.large() {
+		first, total := it.largeRef()
+		left := int(total) - len(it.inline())
+		for id := first; id != none; id = s.segments[id].next {
+			part := s.bytesOf(id)[:min(s.segmentBytes, left)]
+			buf = append(buf, part...)
+			left -= len(part)
+		}
+	}
+	buf = append(buf, it.inline()...)
+	l.scratch = buf
+	return buf
+}
+
+// parseNumber reads an unsigned decimal as memcached does, which takes strtoull's word for it:
+// space may stand before the digits and anything after a space, such as a decrement leaves.
+func parseNumber(value []byte) (n uint64, ok bool) {
+	value = bytes.TrimLeft(value, " ")
+	digits := 0
+	for ; digits < len(value) && value[digits] != ' '; digits++ {
+		c := uint64(value[digits] - '0')
+		if c > 9 || n > (1<<64-1-c)/10 {
+			return 0, false
+		}
+		n = n*10 + c
+	}
+	return n, digits > 0
+}
