@@ -22,14 +22,14 @@ type modelItem struct {
 func TestRandomOperations(t *testing.T) {
 	for name, o := range map[string]struct {
 		Options
-		keys, valueBytes int
-		evicts           bool
+		keys, valueBytes, steps int
+		evicts                  bool
 	}{
-		"all fit":      {Options{MemoryBytes: 64 << 20}, 2000, 2000, false},
-		"small values": {Options{MemoryBytes: 1 << 20}, 50_000, 60, true},
-		"evicting":     {Options{MemoryBytes: 4 << 20}, 20_000, 1500, true},
-		"large values": {Options{MemoryBytes: 8 << 20}, 300, 200_000, true},
-		"by prefix":    {Options{MemoryBytes: 4 << 20, Detail: true}, 20_000, 1500, true},
+		"all fit":      {Options{MemoryBytes: 64 << 20}, 2000, 2000, 30_000, false},
+		"small values": {Options{MemoryBytes: 1 << 20}, 50_000, 60, 100_000, true},
+		"evicting":     {Options{MemoryBytes: 2 << 20}, 20_000, 1500, 30_000, true},
+		"large values": {Options{MemoryBytes: 8 << 20}, 300, 200_000, 5_000, true},
+		"by prefix":    {Options{MemoryBytes: 2 << 20, Detail: true}, 20_000, 1500, 30_000, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			seed := rand.Uint64()
@@ -39,7 +39,7 @@ func TestRandomOperations(t *testing.T) {
 			s := openStore(t, o.Options)
 			m := &modelTest{t: t, client: newClient(t, s), clock: clock, rng: rand.New(rand.NewPCG(seed, 0)),
 				model: map[string]modelItem{}, evicts: o.evicts, keys: o.keys, valueBytes: o.valueBytes}
-			for range 60_000 {
+			for range o.steps {
 				m.step()
 				if t.Failed() {
 					return
@@ -105,7 +105,7 @@ func (m *modelTest) step() {
 		}
 	case op < 99:
 		m.clock.pass(m.store, time.Duration(m.rng.IntN(3))*time.Second)
-	case m.rng.IntN(400) == 0:
+	case m.rng.IntN(600) == 0:
 		m.do("flush_all\r\n")
 		clear(m.model)
 	}
@@ -156,7 +156,7 @@ func (m *modelTest) expiry() int64 {
 	if m.rng.IntN(2) == 0 {
 		return 0
 	}
-	return m.clock.at.Unix() + 1 + int64(m.rng.ExpFloat64()*3000)
+	return m.clock.at.Unix() + 1 + int64(m.rng.ExpFloat64()*10_000)
 }
 
 func (m *modelTest) command(name, key string, it modelItem) string {
