@@ -3,8 +3,9 @@ package mc
 import "bytes"
 
 // get decodes the keys of a get line, in which they start at byte at, each into a request. No key
-// is emitted of a line that has a bad one. If b is full first, the rest of the line waits.
-func (d *Decoder) get(op Op, exptime int64, in []byte, at int, b *Batch) int {
+// is emitted of a line that has a bad one. If b is full first, the rest of the line waits, and its
+// keys have been checked, once.
+func (d *Decoder) get(op Op, exptime int64, in []byte, at int, checked bool, b *Batch) int {
 	line := cutEnd(in)
 	first := len(b.Requests)
 	limit := d.maxRequests()
@@ -21,7 +22,7 @@ func (d *Decoder) get(op Op, exptime int64, in []byte, at int, b *Batch) int {
 			return b.refuse(faultLine, false, len(in))
 		}
 		if len(b.Requests) == limit {
-			if !keysFit(line, at) {
+			if !checked && !keysFit(line, at) {
 				b.Requests = b.Requests[:first]
 				return b.refuse(faultLine, false, len(in))
 			}
@@ -44,7 +45,7 @@ func (d *Decoder) get(op Op, exptime int64, in []byte, at int, b *Batch) int {
 func (d *Decoder) restOfGet(in []byte, b *Batch) int {
 	n := d.rest
 	d.rest = 0
-	return d.get(d.restOp, d.restExptime, in[:n], 0, b)
+	return d.get(d.restOp, d.restExptime, in[:n], 0, true, b)
 }
 
 // keyEnd returns where the key that starts at byte at of line ends.
@@ -91,7 +92,7 @@ func (d *Decoder) gat(op Op, in []byte, at int, b *Batch) int {
 	if !ok {
 		return b.refuse(faultExptime, false, len(in))
 	}
-	return d.get(op, int64(exptime), in, len(line)-len(keys), b)
+	return d.get(op, int64(exptime), in, len(line)-len(keys), false, b)
 }
 
 // store decodes set KEY FLAGS EXPTIME BYTES [CASUNIQUE] [noreply] and its data block. When the

@@ -136,7 +136,7 @@ func (d *Decoder) request(in []byte, end int, b *Batch) (int, error) {
 		return b.refuse(faultLine, false, end), nil
 	}
 	if string(in[:4]) == "get " {
-		return d.get(Get, 0, in[:end], 3, b), nil
+		return d.get(Get, 0, in[:end], 3, false, b), nil
 	}
 	line := cutEnd(in[:end])
 	n := 0
@@ -148,7 +148,7 @@ func (d *Decoder) request(in []byte, end int, b *Batch) (int, error) {
 	case "get":
 		return b.refuse(faultLine, false, end), nil // without a key: the common case was taken above
 	case "gets":
-		return d.get(Gets, 0, in[:end], n, b), nil
+		return d.get(Gets, 0, in[:end], n, false, b), nil
 	case "gat":
 		return d.gat(Gat, in[:end], n, b), nil
 	case "gats":
