@@ -12,6 +12,7 @@ import (
 //	segment table  segmentEntryBytes a segment
 //	directories    4 bytes a segment each: the index's chunks, the ghosts'
 //	segments       of segmentBytes each, from a page's border
+//	the rest       less than a segment: overflow buckets of the index
 //
 // Everything counts against Options.MemoryBytes. See docs/formats.md for the header.
 const (
@@ -180,9 +181,11 @@ func (a *arena) openFile(o Options, s shape) (warm bool, cold string, err error)
 		if err := f.Truncate(0); err != nil {
 			return false, "", err
 		}
-		if err := f.Truncate(s.memoryBytes); err != nil {
-			return false, "", err
-		}
+	}
+	// All of it now: where a file system gets full later, touching the mapping is death by SIGBUS.
+	if err := reserveFile(f, s.memoryBytes); err != nil {
+		f.Truncate(0) // what was reserved is given back; the error that counts is the first
+		return false, "", fmt.Errorf("%s needs %d bytes: %w", o.File, s.memoryBytes, err)
 	}
 	lock, err := keepLock(f)
 	if err != nil {

@@ -13,13 +13,16 @@ type border struct {
 }
 
 const (
-	initialShare = 0.10
+	initialShare = 0.15
 	minShare     = 0.02
 	maxShare     = 0.90
 	// borderStep is how far the share moves for a ratio of e, as a share of itself, and
 	// borderPeriod how often: after so many item segments in parts of all have been emptied.
 	borderStep   = 0.05
 	borderPeriod = 32
+	// borderBias is what a segment of the small ring counts beside one of the main ring: hits there
+	// also tell which items belong in the main ring.
+	borderBias = 1.15
 )
 
 // adjustBorder is called once a victim. It needs Store.mu.
@@ -34,7 +37,7 @@ func (s *Store) adjustBorder() {
 		if s.rings[small].count > 0 && s.rings[main].count > 0 {
 			perSmall := float64(h0+1) / float64(s.rings[small].count)
 			perMain := float64(h1+1) / float64(s.rings[main].count)
-			b.share *= 1 + borderStep*max(-2, min(2, math.Log(perSmall/perMain)))
+			b.share *= 1 + borderStep*max(-2, min(2, math.Log(borderBias*perSmall/perMain)))
 			b.share = max(minShare, min(maxShare, b.share))
 		}
 	}

@@ -80,6 +80,7 @@ func (s *Store) flush() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.flushed.Store(s.seq.Load())
+	s.curve.DeleteAll()
 	for id := range s.segments {
 		if seg := &s.segments[id]; seg.used > 0 && (seg.state == sealed || seg.state == open) {
 			seg.wake = 1

@@ -37,9 +37,9 @@ const (
 	stripes    = 1 << stripeBits
 	minBuckets = stripes
 
-	// itemsPerBucket is the mean load above which a bucket is split. More saves memory, 64 bytes
-	// over the load an item, until the overflow buckets eat it up: at 6, 12.4 bytes an item.
-	itemsPerBucket = 6
+	// itemsPerBucket is the mean load above which a bucket is split. More saves memory, until the
+	// overflow buckets eat it up, and costs a second cache line where there is overflow.
+	itemsPerBucket = 8
 )
 
 // A stripe is a lock over every stripes-th bucket, alone in its cache line.
@@ -274,8 +274,13 @@ func (s *Store) reserveSpare() bool {
 	id := s.take(table)
 	s.index.overflow++
 	clear(s.bytesOf(id))
-	for w, end := s.wordAt(id), s.wordAt(id)+uint64(s.segmentBytes)/8; w < end; w += slots {
+	s.giveSpares(s.wordAt(id), s.wordAt(id)+uint64(s.segmentBytes)/8)
+	return true
+}
+
+// giveSpares makes overflow buckets of the words from one location to another, which are zero.
+func (s *Store) giveSpares(from, to uint64) {
+	for w := from; w+slots <= to; w += slots {
 		s.giveSpare(w)
 	}
-	return true
 }

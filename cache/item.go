@@ -63,8 +63,6 @@ func (it item) clearBit(b uint8) { it[4] &^= b }
 
 func (it item) seq() uint64 { return binary.LittleEndian.Uint64(it[4:]) >> 16 }
 
-const maxSeq = 1<<48 - 1
-
 func (it item) setSeq(seq uint64) {
 	binary.LittleEndian.PutUint16(it[6:], uint16(seq))
 	binary.LittleEndian.PutUint32(it[8:], uint32(seq>>16))

@@ -35,3 +35,20 @@ func keepLock(f *os.File) (*os.File, error) {
 	}
 	return os.NewFile(uintptr(fd), f.Name()), nil
 }
+
+// writeZeros writes what f lacks of n bytes.
+func writeZeros(f *os.File, n int64) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	zeros := make([]byte, 1<<20)
+	for at := info.Size(); at < n; {
+		written, err := f.WriteAt(zeros[:min(int64(len(zeros)), n-at)], at)
+		if err != nil {
+			return err
+		}
+		at += int64(written)
+	}
+	return nil
+}

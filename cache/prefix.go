@@ -110,8 +110,13 @@ func (s *Store) observeDelete(l *lane, r *mc.Request) {
 	if s.detail.Load() {
 		l.prefixes.of(r.Key, s.delimiter).Deletes++
 	}
-	if s.curve.Sampled(r.Hash) {
-		s.curve.Delete(r.Hash)
+	s.forget(r.Hash)
+}
+
+// forget tells the curve that an item is gone that more memory would not have kept.
+func (s *Store) forget(h uint64) {
+	if s.curve.Sampled(h) {
+		s.curve.Delete(h)
 	}
 }
 

@@ -21,6 +21,7 @@ func (s *Store) findLive(l *lane, r *mc.Request, now uint32) (it item, at, loc u
 			l.prefixes.of(it.key(), s.delimiter).Expired++
 		}
 	}
+	s.forget(r.Hash)
 	s.unlinkFor(l, at, loc, it)
 	return nil, 0, 0
 }
@@ -62,6 +63,7 @@ func (s *Store) get(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 
 // observeGet counts a get by prefix, if that is on, and shows it to the curve.
 func (s *Store) observeGet(l *lane, r *mc.Request, hit bool, bytes int) {
+	l.asked++
 	if s.detail.Load() {
 		p := l.prefixes.of(r.Key, s.delimiter)
 		p.Gets++

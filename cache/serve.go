@@ -28,6 +28,7 @@ func (s *Store) Serve(b *mc.Batch) {
 			}
 		}
 	}
+	l.gets.Store(l.asked)
 	l.mu.Unlock()
 	b.Done()
 }

@@ -208,7 +208,10 @@ type WhatIfRow struct {
 	HitRate     float64 `json:"hit_rate"`
 }
 
-var whatIfTimes = [...]float64{0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4}
+var whatIfTimes = [...]float64{0.25, 0.5, 0.75, 1, 1.5, 2, 3, maxTimes}
+
+// maxTimes the memory of today is as far as the curve goes.
+const maxTimes = 4
 
 // WhatIf estimates the curve by a sample of keys. See package mrc.
 func (s *Store) WhatIf() WhatIf {

@@ -55,6 +55,7 @@ type Store struct {
 	evict     sweep
 	expiring  sweep
 	evicted   losses
+	mainFull  bool     // the main ring has had a victim
 	spared    int      // main segments in a row that were put back: see chooseVictim
 	victims   uint32   // since the border was last moved
 	looked    uint32   // where mostlyDead goes on
@@ -72,11 +73,12 @@ func Open(o Options) (*Store, error) {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
 	s := &Store{arena: a, itemMaxBytes: o.ItemMaxBytes, noEvict: o.NoEvict, noCAS: o.NoCAS, delimiter: o.Delimiter,
-		clock: o.Now, warmed: warm, cold: cold, ttls: slices.Clone(o.TTLs), curve: mrc.New(mrc.Options{})}
+		clock: o.Now, warmed: warm, cold: cold, ttls: slices.Clone(o.TTLs)}
 	slices.SortStableFunc(s.ttls, func(a, b TTLRule) int { return len(b.Prefix) - len(a.Prefix) })
 	for len(s.segments)/8 < ttlClasses>>s.classShift {
 		s.classShift++
 	}
+	s.curve = mrc.New(mrc.Options{MaxBytes: maxTimes * o.MemoryBytes, Requests: s.requests})
 	s.lanes = make([]lane, o.Lanes)
 	for i := range s.lanes {
 		s.lanes[i].orphans = none
@@ -95,6 +97,14 @@ func Open(o Options) (*Store, error) {
 // Warm reports whether Open found the items of a clean stop; if not, why says why, and is empty
 // where there was nothing to find.
 func (s *Store) Warm() (warm bool, why string) { return s.warmed, s.cold }
+
+// requests is how many gets there have been, for the curve.
+func (s *Store) requests() (n uint64) {
+	for i := range s.lanes {
+		n += s.lanes[i].gets.Load()
+	}
+	return n
+}
 
 // begun makes the mapping an empty store.
 func (s *Store) begun(seed uint64) {
@@ -117,6 +127,10 @@ func (s *Store) begun(seed uint64) {
 	s.border.share = initialShare
 	s.addChunk()
 	s.buckets.Store(minBuckets)
+	// What is left over at the mapping's end is less than a segment: overflow for the index.
+	rest := s.wordAt(uint32(len(s.segments)))
+	clear(s.words[rest:])
+	s.giveSpares(rest, uint64(len(s.words)))
 }
 
 // resume takes up the mapping's store. Until Close, the file is not clean.

@@ -279,3 +279,22 @@ func TestOptions(t *testing.T) {
 		}
 	}
 }
+
+func TestWriteZeros(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "memory"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString("kept"); err != nil {
+		t.Fatal(err)
+	}
+	const n = 3<<20 + 5
+	if err := writeZeros(f, n); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(f.Name())
+	if err != nil || len(data) != n || string(data[:4]) != "kept" || strings.Trim(string(data[4:]), "\x00") != "" {
+		t.Errorf("%d bytes, %v; want %d, zeros behind what was there", len(data), err, n)
+	}
+}
