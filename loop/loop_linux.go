@@ -1,0 +1,200 @@
+package loop
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+const (
+	roundEvents = 256 // events that one poll brings at most
+	clockRounds = 32  // busy polls between two looks at the clock
+)
+
+// A Loop is one event loop. Make it with New, run it with Run.
+type Loop struct {
+	epoll, wake int // file descriptors: the epoll instance, and an eventfd that ends its wait
+	events      [roundEvents]syscall.EpollEvent
+	sources     []source // by file descriptor; nil where this loop has none
+	generation  int32    // of the source added last
+	buffers     buffers
+	timers      timers
+	rounds      int // busy polls since the clock was read
+	stopped     bool
+
+	now atomic.Int64 // Unix nanoseconds when the clock was read last
+
+	mu      sync.Mutex // guards posted
+	posted  []func()
+	running []func()    // those of posted that run now; the two change places
+	waiting atomic.Bool // functions are posted
+	asleep  atomic.Bool // the loop blocks, or is about to: a Post must write to wake
+}
+
+// A source is a file descriptor whose events the loop brings.
+type source interface {
+	ready(events uint32)
+	// generationOf tells a source from an earlier one with the same descriptor, whose events may
+	// still stand in the round that closed it.
+	generationOf() int32
+}
+
+// New returns a loop that has no streams. The error says which resource the system refused.
+func New() (*Loop, error) {
+	epoll, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	wake, err := newEventFD()
+	if err != nil {
+		syscall.Close(epoll)
+		return nil, err
+	}
+	l := &Loop{epoll: epoll, wake: wake}
+	l.readClock()
+	event := syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(wake)}
+	if err := syscall.EpollCtl(epoll, syscall.EPOLL_CTL_ADD, wake, &event); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("epoll_ctl of an eventfd: %w", err)
+	}
+	return l, nil
+}
+
+// Run brings events until Stop. It keeps the calling goroutine on one OS thread. It is called once.
+func (l *Loop) Run() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for !l.stopped {
+		n := l.wait()
+		for i := range n {
+			l.dispatch(&l.events[i])
+		}
+		if l.waiting.Load() {
+			l.runPosted()
+		}
+		l.runTimers()
+	}
+	l.Close()
+}
+
+// Stop ends Run after the functions that were posted before. Streams stay as they are. Any goroutine.
+func (l *Loop) Stop() {
+	l.Post(func() { l.stopped = true })
+}
+
+// Post has f called on the loop, after those posted before. Any goroutine; it never waits.
+func (l *Loop) Post(f func()) {
+	l.mu.Lock()
+	l.posted = append(l.posted, f)
+	l.mu.Unlock()
+	// 1. The loop says that it is asleep. 2. It looks whether something waits. 3. It blocks. Whoever
+	// comes after 1 writes to the eventfd, whoever came before is seen at 2.
+	l.waiting.Store(true)
+	if l.asleep.Load() {
+		writeEventFD(l.wake)
+	}
+}
+
+// After has f called on the loop once d has passed. It is called on the loop.
+func (l *Loop) After(d time.Duration, f func()) *Timer {
+	return l.timers.add(time.Now().Add(d), f)
+}
+
+// Cancel forgets a timer that has not been called. It is called on the loop.
+func (l *Loop) Cancel(t *Timer) { l.timers.stop(t) }
+
+// Now is the time in Unix nanoseconds as the loop last read it. Any goroutine.
+func (l *Loop) Now() int64 { return l.now.Load() }
+
+// wait returns how many of l.events are new. It blocks only after two polls found nothing.
+func (l *Loop) wait() int {
+	if n := epollPoll(l.epoll, l.events[:]); n > 0 || l.waiting.Load() {
+		return n
+	}
+	schedYield()
+	if n := epollPoll(l.epoll, l.events[:]); n > 0 {
+		return n
+	}
+	l.readClock()
+	l.asleep.Store(true)
+	defer l.asleep.Store(false)
+	if l.waiting.Load() {
+		return 0
+	}
+	n := epollBlock(l.epoll, l.events[:], l.untilTimer())
+	l.readClock()
+	return n
+}
+
+// untilTimer is how many milliseconds the loop may block: -1 for ever.
+func (l *Loop) untilTimer() int {
+	if len(l.timers) == 0 {
+		return -1
+	}
+	d := l.timers[0].when.Sub(time.Unix(0, l.Now()))
+	return int(max(0, min((d+time.Millisecond-1)/time.Millisecond, 1<<30)))
+}
+
+func (l *Loop) dispatch(event *syscall.EpollEvent) {
+	if int(event.Fd) == l.wake {
+		drainEventFD(l.wake)
+		return
+	}
+	if s := l.sources[event.Fd]; s != nil && s.generationOf() == event.Pad {
+		s.ready(event.Events)
+	}
+}
+
+func (l *Loop) runPosted() {
+	l.waiting.Store(false)
+	l.mu.Lock()
+	l.posted, l.running = l.running[:0], l.posted
+	l.mu.Unlock()
+	for i, f := range l.running {
+		f()
+		l.running[i] = nil
+	}
+}
+
+func (l *Loop) runTimers() {
+	if l.rounds++; l.rounds >= clockRounds {
+		l.readClock()
+	}
+	if len(l.timers) > 0 && l.rounds == 0 {
+		l.timers.fire(time.Unix(0, l.Now()))
+	}
+}
+
+func (l *Loop) readClock() {
+	l.now.Store(time.Now().UnixNano())
+	l.rounds = -1 // so that runTimers, which counts it, sees 0 in the round of a new reading
+}
+
+// add has the events of fd brought to s.
+func (l *Loop) add(fd int, s source, events uint32) error {
+	for len(l.sources) <= fd {
+		l.sources = append(l.sources, make([]source, max(64, len(l.sources)))...)
+	}
+	l.sources[fd] = s
+	return l.control(syscall.EPOLL_CTL_ADD, fd, s.generationOf(), events)
+}
+
+func (l *Loop) control(op, fd int, generation int32, events uint32) error {
+	event := syscall.EpollEvent{Events: events, Fd: int32(fd), Pad: generation}
+	return os.NewSyscallError("epoll_ctl", syscall.EpollCtl(l.epoll, op, fd, &event))
+}
+
+func (l *Loop) nextGeneration() int32 {
+	l.generation++
+	return l.generation
+}
+
+// Close frees what a loop holds that never ran; Run does it otherwise.
+func (l *Loop) Close() {
+	syscall.Close(l.epoll)
+	syscall.Close(l.wake)
+}

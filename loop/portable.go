@@ -1,0 +1,239 @@
+package loop
+
+import (
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Sizes of a goroutine's receive buffer: small while the connection says little, since each has one
+// even while it is idle.
+const (
+	smallBufferBytes = MinShared
+	largeBufferBytes = receiveBytes
+	writeBytes       = 64 << 10 // one write to the connection at most, each within Limits.Stall
+)
+
+// Go serves conn on a goroutine of its own, for systems without epoll and for connections that
+// aren't bare sockets (TLS). opened is called at once to make the handler. It returns at once.
+func Go(conn net.Conn, opened func(Stream) Handler, limits Limits) {
+	s := &goStream{conn: conn, stall: limits.stall(), fd: fdOf(conn)}
+	s.resumed.L = &s.mu
+	s.mu.Lock() // so that a function posted from inside opened waits until there is a handler
+	s.handler = opened(s)
+	s.mu.Unlock()
+	go s.run()
+}
+
+// goStream is a connection that a goroutine reads. The handler's calls, from that goroutine and
+// from those of Post, come one at a time by mu.
+type goStream struct {
+	conn    net.Conn
+	handler Handler
+	stall   time.Duration
+	fd      int
+
+	mu      sync.Mutex // held during every call of handler, so around all below
+	resumed sync.Cond  // paused or closed has changed
+	paused  bool
+	closed  bool
+	kept    bool // Received kept the buffer
+}
+
+func (s *goStream) run() {
+	buffer := make([]byte, smallBufferBytes)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		for s.paused && !s.closed {
+			s.resumed.Wait()
+		}
+		if s.closed {
+			return
+		}
+		room := s.handler.Room(buffer)
+		s.mu.Unlock()
+		n, err := s.conn.Read(room)
+		s.mu.Lock()
+		if s.closed {
+			return
+		}
+		if n > 0 {
+			size := bufferBytes(len(buffer), n, n == len(room))
+			if keep := s.handler.Received(n); keep || len(buffer) != size {
+				buffer = make([]byte, size)
+			}
+		}
+		if err != nil && !s.closed {
+			s.handler.Ended(err)
+			return
+		}
+	}
+}
+
+// bufferBytes is how large a buffer of size bytes is to be after n were received.
+func bufferBytes(size, n int, full bool) int {
+	switch {
+	case full:
+		return largeBufferBytes
+	case n <= smallBufferBytes/2:
+		return smallBufferBytes
+	}
+	return size
+}
+
+// Write waits until conn has taken p, or for the stall limit without progress.
+func (s *goStream) Write(p []byte) (int, error) {
+	written := 0
+	for written < len(p) {
+		if err := s.conn.SetWriteDeadline(time.Now().Add(s.stall)); err != nil {
+			return written, err
+		}
+		n, err := s.conn.Write(p[written:min(len(p), written+writeBytes)])
+		written += n
+		if err != nil {
+			return written, err
+		}
+	}
+	return written, nil
+}
+
+func (s *goStream) Writev(pieces [][]byte) (int, error) {
+	written := 0
+	for _, p := range pieces {
+		n, err := s.Write(p)
+		written += n
+		if err != nil {
+			return written, err
+		}
+	}
+	return written, nil
+}
+
+func (s *goStream) Pause() { s.paused = true }
+
+func (s *goStream) Resume() {
+	s.paused = false
+	s.resumed.Signal()
+}
+
+// Free has nothing to do: the garbage collector takes what Received kept.
+func (s *goStream) Free() {}
+
+func (s *goStream) Close() {
+	if s.closed {
+		return
+	}
+	s.closed = true
+	s.resumed.Signal()
+	s.conn.Close()
+}
+
+func (s *goStream) Abort() { s.conn.Close() }
+
+// Post calls f on a goroutine of its own, since that of the stream may be reading.
+func (s *goStream) Post(f func()) {
+	go func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		f()
+	}()
+}
+
+func (s *goStream) Now() int64         { return time.Now().UnixNano() }
+func (s *goStream) FD() int            { return s.fd }
+func (s *goStream) LocalAddr() string  { return nameOf(s.conn.LocalAddr()) }
+func (s *goStream) RemoteAddr() string { return nameOf(s.conn.RemoteAddr()) }
+
+func nameOf(a net.Addr) string {
+	switch a := a.(type) {
+	case *net.TCPAddr:
+		return tcpName(a.AddrPort())
+	case *net.UnixAddr:
+		return "unix:" + strings.TrimSuffix(a.Name, "@") // which stands for no name
+	}
+	return ""
+}
+
+// tcpName names an address; one of IPv4 on a socket of IPv6 by what it is.
+func tcpName(a netip.AddrPort) string {
+	a = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+	if a.Addr().Is4() {
+		return "tcp:" + a.String()
+	}
+	return "tcp6:" + a.String()
+}
+
+// fdOf returns the descriptor under a connection or listener, 0 if it has none.
+func fdOf(conn any) int {
+	if wrapped, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = wrapped.NetConn()
+	}
+	found := 0
+	if c, ok := conn.(syscall.Conn); ok {
+		if raw, err := c.SyscallConn(); err == nil {
+			raw.Control(func(fd uintptr) { found = int(fd) })
+		}
+	}
+	return found
+}
+
+// goAcceptor accepts on a goroutine.
+type goAcceptor struct {
+	listener net.Listener
+	mu       sync.Mutex // guards what follows
+	resumed  sync.Cond
+	paused   bool
+	closed   bool
+}
+
+// GoAccept brings the connections of listener on a goroutine; accepted must not wait. failed gets
+// the error of an accept that is tried again.
+func GoAccept(listener net.Listener, accepted func(net.Conn), failed func(error)) Acceptor {
+	a := &goAcceptor{listener: listener}
+	a.resumed.L = &a.mu
+	go a.run(accepted, failed)
+	return a
+}
+
+func (a *goAcceptor) run(accepted func(net.Conn), failed func(error)) {
+	for a.open() {
+		conn, err := a.listener.Accept()
+		switch {
+		case err == nil:
+			accepted(conn)
+		case a.open():
+			failed(err)
+			time.Sleep(acceptPause)
+		}
+	}
+}
+
+// open waits while the acceptor is paused; false once it is closed.
+func (a *goAcceptor) open() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for a.paused && !a.closed {
+		a.resumed.Wait()
+	}
+	return !a.closed
+}
+
+func (a *goAcceptor) FD() int { return fdOf(a.listener) }
+func (a *goAcceptor) Pause()  { a.set(func() { a.paused = true }) }
+func (a *goAcceptor) Resume() { a.set(func() { a.paused = false }) }
+
+func (a *goAcceptor) Close() error {
+	a.set(func() { a.closed = true })
+	return a.listener.Close()
+}
+
+func (a *goAcceptor) set(change func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	change()
+	a.resumed.Signal()
+}

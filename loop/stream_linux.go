@@ -1,0 +1,203 @@
+package loop
+
+import (
+	"io"
+	"net/netip"
+	"os"
+	"strings"
+	"syscall"
+	"unsafe"
+)
+
+// maxPieces is how many pieces one writev takes; Linux allows 1024.
+const maxPieces = 64
+
+// stream is a non-blocking socket on a loop.
+type stream struct {
+	loop       *Loop
+	handler    Handler
+	fd         int
+	generation int32
+	events     uint32 // what epoll watches; 0 when the descriptor is not in it
+	held       *slab  // what Received kept
+
+	paused bool
+	short  bool // a write was cut short: Writable is owed
+	closed bool
+}
+
+// open takes a connected non-blocking socket, whose handler opened returns.
+func (l *Loop) open(fd int, opened func(Stream) Handler) {
+	s := &stream{loop: l, fd: fd, generation: l.nextGeneration(), events: syscall.EPOLLIN}
+	s.handler = opened(s)
+	if s.closed {
+		return
+	}
+	if err := l.add(fd, s, s.events); err != nil {
+		s.handler.Ended(err)
+	}
+}
+
+func (s *stream) generationOf() int32 { return s.generation }
+
+// ready answers one event. One recv at most for each, so that no stream keeps the loop.
+func (s *stream) ready(events uint32) {
+	const broken = syscall.EPOLLERR | syscall.EPOLLHUP
+	if s.short && events&(syscall.EPOLLOUT|broken) != 0 {
+		s.short = false
+		s.handler.Writable()
+		if s.closed {
+			return
+		}
+	}
+	if events&(syscall.EPOLLIN|broken) != 0 && !s.paused {
+		s.receive()
+		if s.closed {
+			return
+		}
+	}
+	s.watch()
+}
+
+func (s *stream) receive() {
+	room := s.handler.Room(s.loop.buffers.room())
+	n, errno := receive(s.fd, room)
+	switch {
+	case errno == syscall.EAGAIN || errno == syscall.EINTR:
+	case errno != 0:
+		s.handler.Ended(os.NewSyscallError("recv", errno))
+	case n == 0:
+		s.handler.Ended(io.EOF)
+	default:
+		if s.handler.Received(n) {
+			s.held = s.loop.buffers.keep(receiveBytes - cap(room) + n)
+		}
+	}
+}
+
+// watch tells epoll which events the stream wants, if that is not what it watches already. A pause
+// is only told when an event comes in it, which saves two calls for each batch that is answered
+// before the next one comes. A stream that wants nothing leaves epoll, which would tell of a broken
+// connection whether one wants that or not; it finds the error when it resumes.
+func (s *stream) watch() {
+	var events uint32
+	if !s.paused {
+		events |= syscall.EPOLLIN
+	}
+	if s.short {
+		events |= syscall.EPOLLOUT
+	}
+	if events == s.events {
+		return
+	}
+	op := syscall.EPOLL_CTL_MOD
+	switch {
+	case s.events == 0:
+		op = syscall.EPOLL_CTL_ADD
+	case events == 0:
+		op = syscall.EPOLL_CTL_DEL
+	}
+	s.events = events
+	if err := s.loop.control(op, s.fd, s.generation, events); err != nil {
+		s.Post(func() {
+			if !s.closed {
+				s.handler.Ended(err)
+			}
+		})
+	}
+}
+
+func (s *stream) Write(p []byte) (int, error) {
+	n, errno := send(s.fd, p)
+	return s.wrote(n, len(p), errno)
+}
+
+func (s *stream) Writev(pieces [][]byte) (int, error) {
+	var vector [maxPieces]syscall.Iovec
+	written := 0
+	for len(pieces) > 0 {
+		used, size := 0, 0
+		for used < maxPieces && len(pieces) > 0 {
+			if p := pieces[0]; len(p) > 0 {
+				vector[used].Base = unsafe.SliceData(p)
+				vector[used].SetLen(len(p))
+				size += len(p)
+				used++
+			}
+			pieces = pieces[1:]
+		}
+		n, errno := writev(s.fd, vector[:used])
+		n, err := s.wrote(n, size, errno)
+		written += n
+		if err != nil || n < size {
+			return written, err
+		}
+	}
+	return written, nil
+}
+
+// wrote gives Write its result; a write that was cut short waits for room.
+func (s *stream) wrote(n, size int, errno syscall.Errno) (int, error) {
+	switch errno {
+	case 0:
+	case syscall.EAGAIN, syscall.EINTR:
+		n = 0
+	default:
+		return 0, os.NewSyscallError("send", errno)
+	}
+	if n < size {
+		s.short = true
+		s.watch()
+	}
+	return n, nil
+}
+
+func (s *stream) Pause() { s.paused = true }
+
+func (s *stream) Resume() {
+	s.paused = false
+	if s.events&syscall.EPOLLIN == 0 && !s.closed {
+		s.watch()
+	}
+}
+
+func (s *stream) Free() {
+	if s.held != nil {
+		s.loop.buffers.free(s.held)
+		s.held = nil
+	}
+}
+
+func (s *stream) Close() {
+	if s.closed {
+		return
+	}
+	s.closed = true
+	if s.fd < len(s.loop.sources) && s.loop.sources[s.fd] == source(s) {
+		s.loop.sources[s.fd] = nil
+	}
+	syscall.Close(s.fd) // epoll forgets it with the last descriptor
+}
+
+func (s *stream) Abort()        {} // no write waits
+func (s *stream) Post(f func()) { s.loop.Post(f) }
+func (s *stream) Now() int64    { return s.loop.Now() }
+func (s *stream) FD() int       { return s.fd }
+
+func (s *stream) LocalAddr() string  { return addrOf(syscall.Getsockname(s.fd)) }
+func (s *stream) RemoteAddr() string { return addrOf(syscall.Getpeername(s.fd)) }
+
+func addrOf(address syscall.Sockaddr, err error) string {
+	if err != nil {
+		return ""
+	}
+	switch a := address.(type) {
+	case *syscall.SockaddrInet4:
+		return tcpName(netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port)))
+	case *syscall.SockaddrInet6:
+		return tcpName(netip.AddrPortFrom(netip.AddrFrom16(a.Addr), uint16(a.Port)))
+	case *syscall.SockaddrUnix:
+		return "unix:" + strings.TrimSuffix(a.Name, "@") // which stands for no name
+	}
+	return ""
+}
