@@ -1,0 +1,238 @@
+package server
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+	"time"
+
+	"holdfast/mc"
+)
+
+// Limits and answers of the admin commands, as memcached's.
+const (
+	maxVerbosity       = 2
+	minMemLimit        = 8             // MiB
+	maxMemLimit        = 1_000_000_000 // MiB; more were bytes
+	maxCrawlerSleep    = 1_000_000     // µs
+	maxAutomove        = 2
+	answerError        = "ERROR\r\n"
+	answerNoWatch      = "CLIENT_ERROR watch commands not allowed\r\n"
+	answerNoMetadump   = "ERROR metadump not allowed\r\n"
+	answerNoMgdump     = "ERROR key dump not allowed\r\n"
+	answerNoPipeWatch  = "ERROR cannot pipeline other commands before watch\r\n"
+	answerManyWatchers = "WATCHER_TOO_MANY log watcher limit reached\r\n"
+)
+
+// admin answers a request about the connection or the server.
+func (c *conn) admin(r *mc.Request) {
+	args := bytes.Fields(r.Args)
+	out := len(c.work.batch.Out)
+	switch r.Op {
+	case mc.Version:
+		c.answer("VERSION " + c.server.options.Version + "\r\n")
+	case mc.Quit:
+		c.endWith(closeNormal)
+	case mc.Verbosity:
+		c.answer(c.server.setVerbosity(args))
+	case mc.Stats:
+		c.stats(args)
+	case mc.Shutdown:
+		c.shutdown(args)
+	case mc.Watch:
+		c.startWatch(args)
+	case mc.Crawler:
+		c.crawler(args)
+	case mc.MemLimit:
+		c.answer(c.server.setMemLimit(args))
+	case mc.Slabs:
+		c.answer(answerSlabs(args))
+	case mc.LRU:
+		c.answer(answerLRU(args))
+	case mc.RefreshCerts:
+		c.answer(c.server.refreshCerts())
+	case mc.Misbehave: // "OK" would say that the process may open no sockets and run nothing
+		c.answer(answerError)
+	case mc.DebugTime:
+		c.answer(c.server.debugTime(args))
+	default:
+		c.answer(answerError)
+	}
+	if r.NoReply {
+		c.work.batch.Out = c.work.batch.Out[:out]
+	}
+}
+
+func (s *Server) setVerbosity(args [][]byte) string {
+	level, ok := number(args, 0)
+	if !ok {
+		return mc.BadLine
+	}
+	s.verbosity.Store(int64(min(level, maxVerbosity)))
+	return mc.OK
+}
+
+// shutdown closes the connection and has Asked, and so Serve, know.
+func (c *conn) shutdown(args [][]byte) {
+	s := c.server
+	switch {
+	case !s.options.ShutdownCommand:
+		c.answer("SERVER_ERROR: shutdown not enabled\r\n")
+	case len(args) == 0, len(args) == 1 && string(args[0]) == "graceful": // both drain here
+		c.endWith(closeShutdown)
+		s.askOnce.Do(func() { close(s.asked) })
+	default:
+		c.answer("CLIENT_ERROR invalid shutdown mode\r\n")
+	}
+}
+
+var watchWords = map[string]WatchKinds{
+	"rawcmds": WatchCommands, "evictions": WatchEvictions, "fetchers": WatchFetchers, "mutations": WatchMutations,
+	"connevents": WatchConnections, "deletions": WatchDeletions,
+	"sysevents": watchNothing, "proxyreqs": watchNothing, "proxyevents": watchNothing, "proxyuser": watchNothing,
+}
+
+// startWatch makes the connection a watcher: from now on it only shows events.
+func (c *conn) startWatch(args [][]byte) {
+	switch {
+	case c.server.options.NoWatch:
+		c.answer(answerNoWatch)
+		return
+	case c.work.answers > 0:
+		c.answer(answerNoPipeWatch)
+		return
+	}
+	var kinds WatchKinds
+	for _, arg := range args {
+		kind, ok := watchWords[string(arg)]
+		if !ok {
+			c.answer(answerError)
+			return
+		}
+		kinds |= kind
+	}
+	if len(args) == 0 {
+		kinds = WatchFetchers
+	}
+	if !c.server.watch.add(c, kinds) {
+		c.answer(answerManyWatchers)
+		return
+	}
+	c.answer(mc.OK)
+}
+
+func (s *Server) setMemLimit(args [][]byte) string {
+	limit, ok := number(args, 0)
+	switch {
+	case !ok:
+		return answerError
+	case limit < minMemLimit:
+		return "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m\r\n"
+	case limit > maxMemLimit:
+		return "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes\r\n"
+	}
+	if err := s.backend.SetMemoryLimit(int64(limit) << 20); err != nil {
+		s.log.Warn("memory limit not changed", "limit_mib", limit, "err", err)
+		return "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n"
+	}
+	return mc.OK
+}
+
+// answerSlabs takes the settings of memcached's slabs, which have nothing to set here.
+func answerSlabs(args [][]byte) string {
+	switch {
+	case len(args) == 3 && string(args[0]) == "reassign":
+		return "CLIENT_ERROR slab reassignment disabled\r\n"
+	case len(args) >= 2 && string(args[0]) == "automove":
+		return answerAutomove(args[1:])
+	}
+	return answerError
+}
+
+func answerAutomove(args [][]byte) string {
+	switch string(args[0]) {
+	case "ratio", "freeratio":
+		if len(args) < 2 {
+			return answerError
+		}
+		if _, err := strconv.ParseFloat(string(args[1]), 64); err != nil {
+			return answerError
+		}
+		return mc.OK
+	case "window":
+		if _, ok := number(args, 1); !ok {
+			return mc.BadLine
+		}
+		return mc.OK
+	}
+	level, ok := number(args, 0)
+	switch {
+	case !ok:
+		return mc.BadLine
+	case level > maxAutomove:
+		return answerError
+	}
+	return mc.OK
+}
+
+// answerLRU does the same for the LRU's.
+func answerLRU(args [][]byte) string {
+	if len(args) == 0 {
+		return answerError
+	}
+	switch string(args[0]) {
+	case "tune":
+		if len(args) >= 5 {
+			return mc.OK
+		}
+	case "mode":
+		if len(args) >= 2 && (string(args[1]) == "flat" || string(args[1]) == "segmented") {
+			return mc.OK
+		}
+	case "temp_ttl":
+		if _, err := strconv.Atoi(string(bytes.Join(args[1:], nil))); err == nil {
+			return mc.OK
+		}
+	}
+	return answerError
+}
+
+func (s *Server) refreshCerts() string {
+	if s.tls == nil {
+		return "Error TLS not enabled\r\n"
+	}
+	if err := s.tls.load(); err != nil {
+		return "Error " + strings.ReplaceAll(err.Error(), "\n", " ") + "\r\n"
+	}
+	return mc.OK
+}
+
+// debugTime moves the backend's clock: "debugtime p" stops it, "r" lets it go on, a number of
+// seconds advances it.
+func (s *Server) debugTime(args [][]byte) string {
+	if len(args) == 0 {
+		return answerError
+	}
+	switch word := string(args[0]); word {
+	case "p":
+		s.backend.PauseClock(true)
+	case "r":
+		s.backend.PauseClock(false)
+	default:
+		seconds, err := strconv.ParseInt(word, 10, 32)
+		if err != nil {
+			return answerError
+		}
+		s.backend.AdvanceClock(time.Duration(seconds) * time.Second)
+	}
+	return mc.OK
+}
+
+// number is the argument at index i, if it is a number of 32 bits without a sign.
+func number(args [][]byte, i int) (uint32, bool) {
+	if i >= len(args) {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(string(args[i]), 10, 32)
+	return uint32(n), err == nil
+}

@@ -1,0 +1,297 @@
+package server
+
+import (
+	"errors"
+	"io"
+	"sync/atomic"
+
+	"holdfast/loop"
+	"holdfast/mc"
+)
+
+// How much of the loop one connection's turn may take before the others have theirs.
+const (
+	turnBytes = 1 << 20
+	turnSteps = 128
+)
+
+// A conn is one client's connection: the handler of its stream. While it is idle it owns neither
+// buffer nor batch.
+type conn struct {
+	server  *Server
+	lane    *lane
+	stream  loop.Stream
+	decoder mc.Decoder
+	work    *work // what serves it now; nil while idle
+
+	room    []byte // where the stream is reading to, when that is its own buffer
+	input   []byte // received and not decoded yet; in the loop's shared buffer or in own
+	partial []byte // the start of a request, kept between reads while it is small
+	own     []byte // the same when it is large: what is received follows it in place. See reserve for both
+	discard int    // bytes to come that are thrown away: the rest of a request that was refused
+
+	shared        bool // input lies in the loop's buffer
+	kept          bool // and the loop lets us keep that
+	authenticated bool
+	authBytes     int  // of the credentials being read, 0 before their command: see authenticate
+	ending        bool // write the answers, then close
+	closed        bool
+	reason        closeReason
+	watcher       *watcher // it watches, and says no more
+
+	phase  atomic.Uint32 // what it waits for, for the lane's sweep
+	active atomic.Int64  // when it last sent or took something, Unix nanoseconds
+}
+
+// What a connection waits for.
+const (
+	phaseIdle    uint32 = iota // for a request
+	phasePartial               // for the rest of a request
+	phaseServing               // for the backend, or its turn
+	phaseWriting               // for room in the socket
+	phaseWatching
+)
+
+// Room is where the stream reads to: behind what came before of a request.
+func (c *conn) Room(shared []byte) []byte {
+	if c.own != nil {
+		c.shared = false
+		return c.own[len(c.own):cap(c.own)]
+	}
+	n := copy(shared, c.partial)
+	c.room, c.shared = shared, true
+	return shared[n:]
+}
+
+// Received starts the way of a request.
+func (c *conn) Received(n int) (keep bool) {
+	c.active.Store(c.stream.Now())
+	c.lane.bytesRead.Add(int64(n))
+	if c.shared {
+		c.input, c.room = c.room[:len(c.partial)+n], nil
+		c.setPartial(nil)
+	} else {
+		c.own = c.own[:len(c.own)+n]
+		c.input = c.own
+	}
+	if c.work == nil {
+		c.work = c.lane.takeWork(c)
+	}
+	c.advance()
+	c.kept = c.work != nil && c.shared
+	return c.kept
+}
+
+// advance has requests decoded, served and answered until the input is used up or the connection
+// must wait: for the backend, for the socket, or for its next turn.
+func (c *conn) advance() {
+	w := c.work
+	for step := 0; ; step++ {
+		switch {
+		case w.written > turnBytes || step > turnSteps:
+			c.yield()
+			return
+		case w.writing || w.batch.Full():
+			if !c.write() {
+				return
+			}
+		case w.batch.Next < len(w.batch.Requests) && !c.ending:
+			if !c.serve() {
+				return
+			}
+		case w.dump.active:
+			c.dump()
+		case w.answered():
+			if !c.write() {
+				return
+			}
+		case c.ending:
+			c.close(c.reason)
+			return
+		case len(c.input) == 0 || !c.decode():
+			c.rest()
+			return
+		}
+	}
+}
+
+// decode makes the next batch of the input. It returns false when the input holds no whole request.
+func (c *conn) decode() bool {
+	w := c.work
+	w.batch.Reset()
+	switch {
+	case c.discard > 0:
+		n := min(c.discard, len(c.input))
+		c.input, c.discard = c.input[n:], c.discard-n
+		return true
+	case c.watcher != nil:
+		c.input = nil
+		return false
+	case !c.authenticated:
+		return c.authenticate()
+	}
+	used, err := c.decoder.Decode(c.input, w.batch)
+	c.input = c.input[used:]
+	if n := len(w.batch.Requests); n > 0 {
+		if n >= c.server.options.BatchRequests && len(c.input) > 0 {
+			c.lane.yields.Add(1) // memcached's -R ends a turn there
+		}
+		if c.server.watch.Wants(WatchCommands) {
+			c.server.watch.commands(c, w.batch.Requests)
+		}
+		return true
+	}
+	if err != nil { // it comes again after the requests that stand before it
+		c.refuse(err)
+		return true
+	}
+	return used > 0 || !c.park()
+}
+
+// serve has the batch answered: by the backend, or by the server itself if it is an admin request,
+// which is alone in its batch. It returns false when the answer comes later.
+func (c *conn) serve() bool {
+	w, b := c.work, c.work.batch
+	c.phase.Store(phaseServing)
+	if r := &b.Requests[b.Next]; r.Op.Admin() {
+		b.Next++
+		c.admin(r)
+		return true
+	}
+	before := b.Next
+	w.state.Store(serving)
+	c.server.backend.Serve(b)
+	if w.state.CompareAndSwap(serving, left) {
+		c.stream.Pause()
+		return false
+	}
+	c.served(before)
+	return true
+}
+
+// served looks at what the backend left behind.
+func (c *conn) served(before int) {
+	if b := c.work.batch; b.Next == before {
+		c.server.log.Error("a batch came back with no request answered", "conn", b.Conn, "op", b.Requests[before].Op)
+		c.endWith(closeError)
+	}
+}
+
+// write sends the answers. It returns false when the socket doesn't take all of them now, or is broken.
+func (c *conn) write() bool {
+	w := c.work
+	w.writing = true
+	n, err := w.send(c.stream)
+	w.written += n
+	c.lane.bytesWritten.Add(int64(n))
+	switch {
+	case err != nil:
+		c.close(closeError)
+		return false
+	case w.unwritten():
+		c.phase.Store(phaseWriting)
+		c.active.Store(c.stream.Now())
+		c.stream.Pause()
+		return false
+	}
+	w.release()
+	return true
+}
+
+// Writable goes on with the answers.
+func (c *conn) Writable() {
+	if c.work != nil && c.work.writing {
+		c.proceed()
+	}
+}
+
+// yield lets the other connections of the loop have their turn.
+func (c *conn) yield() {
+	c.lane.yields.Add(1)
+	c.phase.Store(phaseServing)
+	c.stream.Pause()
+	c.work.state.Store(left) // so that a close in between leaves the work to proceed
+	c.stream.Post(c.work.proceed)
+}
+
+// proceed goes on after a wait.
+func (c *conn) proceed() {
+	if c.closed {
+		c.dropWork()
+		return
+	}
+	c.work.written = 0
+	c.advance()
+	if c.kept && (c.work == nil || !c.shared) {
+		c.stream.Free()
+		c.kept = false
+	}
+}
+
+// rest ends the way of what was received: what is left of it is the start of a request.
+func (c *conn) rest() {
+	c.lane.putWork(c.work)
+	c.work = nil
+	phase := phaseIdle
+	switch {
+	case c.server.draining.Load():
+		c.close(closeShutdown)
+		return
+	case c.watcher != nil:
+		phase = phaseWatching
+	case len(c.input) > 0:
+		phase = phasePartial
+	}
+	if phase != phasePartial {
+		c.setOwn(nil)
+	}
+	c.phase.Store(phase)
+	c.input = nil
+	c.stream.Resume()
+	if c.watcher != nil {
+		c.watcher.wake()
+	}
+}
+
+// Ended is the peer's end of the connection.
+func (c *conn) Ended(err error) {
+	if errors.Is(err, io.EOF) {
+		c.close(closeNormal)
+		return
+	}
+	c.close(closeError)
+}
+
+// endWith has the connection closed once what stands is written.
+func (c *conn) endWith(reason closeReason) {
+	c.ending, c.reason = true, reason
+}
+
+// close ends the connection at once. Work that is away is cleaned up when it comes back.
+func (c *conn) close(reason closeReason) {
+	if c.closed {
+		return
+	}
+	c.closed = true
+	c.server.connClosed(c, reason)
+	c.stream.Close()
+	if c.watcher != nil {
+		c.server.watch.remove(c.watcher)
+	}
+	c.setPartial(nil)
+	if c.work == nil || !c.work.away() {
+		c.dropWork()
+	}
+}
+
+// dropWork gives back what a connection that is closed had.
+func (c *conn) dropWork() {
+	if c.work != nil {
+		c.work.release()
+		c.lane.putWork(c.work)
+		c.work = nil
+	}
+	c.setOwn(nil)
+	c.input = nil
+	c.stream.Free()
+}

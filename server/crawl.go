@@ -1,0 +1,75 @@
+package server
+
+import "holdfast/mc"
+
+// A dump is a listing of all items that a connection is being sent, piece by piece as its socket
+// drains.
+type dump struct {
+	active bool
+	mgdump bool
+	cursor uint64
+}
+
+// crawler answers lru_crawler. Expired items go by themselves, so there is nothing to switch or to
+// wait for; the commands are taken for the sake of scripts.
+func (c *conn) crawler(args [][]byte) {
+	switch {
+	case len(args) == 1 && (string(args[0]) == "enable" || string(args[0]) == "disable"):
+		c.server.crawlerOff.Store(string(args[0]) == "disable")
+		c.answer(mc.OK)
+	case len(args) != 2:
+		c.answer(answerError)
+	default:
+		c.crawl(string(args[0]), args[1:])
+	}
+}
+
+func (c *conn) crawl(command string, args [][]byte) {
+	value, isNumber := number(args, 0)
+	switch command {
+	case "crawl":
+		c.answer(mc.OK)
+	case "tocrawl", "sleep":
+		switch {
+		case !isNumber:
+			c.answer(mc.BadLine)
+		case command == "sleep" && value > maxCrawlerSleep:
+			c.answer("CLIENT_ERROR sleep must be one second or less\r\n")
+		default:
+			c.answer(mc.OK)
+		}
+	case "metadump", "mgdump":
+		c.startDump(command)
+	default:
+		c.answer(answerError)
+	}
+}
+
+// startDump has every item listed, whatever class was named: there are none here.
+func (c *conn) startDump(command string) {
+	switch {
+	case c.server.options.NoDump && command == "mgdump":
+		c.answer(answerNoMgdump)
+	case c.server.options.NoDump:
+		c.answer(answerNoMetadump)
+	case c.work.answers > 0:
+		c.answer("ERROR cannot pipeline other commands before " + command + "\r\n")
+	default:
+		c.work.dump = dump{active: true, mgdump: command == "mgdump"}
+	}
+}
+
+// dump appends the next piece.
+func (c *conn) dump() {
+	d, b := &c.work.dump, c.work.batch
+	b.Out, d.cursor = c.server.backend.Dump(b.Out, d.cursor, d.mgdump)
+	if d.cursor != 0 {
+		return
+	}
+	d.active = false
+	if d.mgdump {
+		b.Out = append(b.Out, "EN\r\n"...)
+	} else {
+		b.Out = append(b.Out, mc.End...)
+	}
+}

@@ -1,0 +1,197 @@
+package server
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"holdfast/mc"
+)
+
+// short is a time-out of the server's that a test waits for.
+const short = 30 * time.Millisecond
+
+func TestIdleTimeout(t *testing.T) {
+	overEach(t, Options{IdleTimeout: short}, func(t *testing.T, s *Server, _ *memory, dial func() *client) {
+		c := dial()
+		c.wantEnd()
+		if got := s.Stats().IdleKicks; got != 1 {
+			t.Errorf("%d idle kicks; want 1", got)
+		}
+	})
+}
+
+func TestHalfRequestThenSilence(t *testing.T) {
+	overEach(t, Options{StallTimeout: short, ItemMaxBytes: 2 << 20}, func(t *testing.T, s *Server, _ *memory, dial func() *client) {
+		for _, half := range []string{"get ke", "set k 0 0 100\r\nabc", "set k 0 0 1000000\r\n" + strings.Repeat("x", 500_000)} {
+			c := dial()
+			c.send(half)
+			c.wantEnd()
+		}
+		until(t, "no request is pending", func() bool { return s.Stats().PendingBytes == 0 })
+	})
+}
+
+func TestClientThatNeverReads(t *testing.T) {
+	overEach(t, Options{StallTimeout: short}, func(t *testing.T, s *Server, m *memory, dial func() *client) {
+		c := dial()
+		c.ask(fmt.Sprintf("set big 0 0 %d\r\n%s\r\n", 1<<19, strings.Repeat("x", 1<<19)), mc.Stored)
+		sent := make(chan error)
+		go func() { // sockets take some megabytes; then the server reads no more, and at last closes
+			for {
+				if _, err := c.Write([]byte(strings.Repeat("get big\r\n", 1000))); err != nil {
+					sent <- err
+					return
+				}
+			}
+		}()
+		<-sent
+		until(t, "the connection is gone", func() bool { return s.Stats().Connections == 0 })
+		until(t, "no value is pinned", func() bool { return m.pinned() == 0 })
+	})
+}
+
+func TestManyIdleConnections(t *testing.T) {
+	const n = 2000
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur < 2*n+100 {
+		t.Skipf("needs %d file descriptors, may have %d", 2*n+100, limit.Cur)
+	}
+	s := start(t, Options{MaxConnections: n + 1}, newMemory())
+	conns := make([]*client, n)
+	for i := range conns {
+		conns[i] = dial(t, s)
+	}
+	c := dial(t, s)
+	c.ask("mn\r\n", "MN\r\n")
+	if got := s.Stats(); got.Connections != n+1 || got.PendingBytes != 0 {
+		t.Errorf("%d connections, %d bytes pending; want %d, 0", got.Connections, got.PendingBytes, n+1)
+	}
+	for _, c := range conns {
+		c.ask("mn\r\n", "MN\r\n")
+	}
+}
+
+func TestTooManyConnections(t *testing.T) {
+	s := start(t, Options{MaxConnections: 2}, newMemory())
+	a, b := dial(t, s), dial(t, s)
+	a.ask("mn\r\n", "MN\r\n")
+	b.ask("mn\r\n", "MN\r\n")
+	c := dial(t, s)
+	c.want(answerTooMany)
+	c.wantEnd()
+	if got := a.stats("")["rejected_connections"]; got != "1" {
+		t.Errorf("rejected_connections %s; want 1", got)
+	}
+	b.Close()
+	until(t, "there is room", func() bool { return s.Stats().Connections == 1 })
+	dial(t, s).ask("mn\r\n", "MN\r\n")
+}
+
+func TestWaitOverMax(t *testing.T) {
+	overEach(t, Options{MaxConnections: 1, WaitOverMax: true}, func(t *testing.T, s *Server, _ *memory, _ func() *client) {
+		// The second connection stands in the backlog until the first closes; without TLS, so that it
+		// says nothing of itself meanwhile.
+		if s.tls != nil {
+			t.Skip("the handshake would wait")
+		}
+		a, b := dial(t, s), dial(t, s)
+		a.ask("mn\r\n", "MN\r\n")
+		stats := a.stats("")
+		if stats["accepting_conns"] != "0" || stats["listen_disabled_num"] != "1" || stats["curr_connections"] != "1" {
+			t.Errorf("accepting %s, listen_disabled_num %s, connections %s; want 0, 1, 1",
+				stats["accepting_conns"], stats["listen_disabled_num"], stats["curr_connections"])
+		}
+		a.Close()
+		b.ask("mn\r\n", "MN\r\n")
+	})
+}
+
+func TestPendingMemory(t *testing.T) {
+	overEach(t, Options{PendingBytes: 512 << 10, ItemMaxBytes: 4 << 20}, func(t *testing.T, s *Server, _ *memory, dial func() *client) {
+		c := dial()
+		for range 3 {
+			c.send(fmt.Sprintf("set k 0 0 %d\r\n%s\r\nmn\r\n", 2<<20, strings.Repeat("x", 2<<20)))
+			c.want(answerNoMemory + "MN\r\n")
+		}
+		c.ask("set k 0 0 1\r\nx\r\n", mc.Stored)
+		until(t, "no request is pending", func() bool { return s.Stats().PendingBytes == 0 })
+		if got := s.Stats().PendingRefused; got != 3 {
+			t.Errorf("%d requests refused; want 3", got)
+		}
+	})
+}
+
+func TestLineWithoutEnd(t *testing.T) {
+	overEach(t, Options{}, func(t *testing.T, s *Server, _ *memory, dial func() *client) {
+		c := dial()
+		go c.Write([]byte(strings.Repeat("x", 1<<20)))
+		io.Copy(io.Discard, c.r)
+		long := dial() // a get line of many keys is none
+		line := "get" + strings.Repeat(" key", 100_000) + "\r\n"
+		go long.Write([]byte(line))
+		long.want(mc.End)
+		over := dial()
+		go over.Write([]byte("get" + strings.Repeat(" key", 300_000) + "\r\n"))
+		io.Copy(io.Discard, over.r)
+		until(t, "no request is pending", func() bool { return s.Stats().PendingBytes == 0 })
+	})
+}
+
+func TestBinaryProtocolIsRefused(t *testing.T) {
+	s := start(t, Options{}, newMemory())
+	c := dial(t, s)
+	request := make([]byte, 24)
+	request[0], request[1] = 0x80, 0x0b // version
+	copy(request[12:], "opaq")
+	c.send(string(request))
+	header := make([]byte, 24)
+	if _, err := io.ReadFull(c.r, header); err != nil {
+		t.Fatal(err)
+	}
+	body := make([]byte, binary.BigEndian.Uint32(header[8:]))
+	if _, err := io.ReadFull(c.r, body); err != nil {
+		t.Fatal(err)
+	}
+	if header[0] != 0x81 || header[1] != 0x0b || binary.BigEndian.Uint16(header[6:]) != 0x0081 || string(header[12:16]) != "opaq" {
+		t.Errorf("header % x", header)
+	}
+	if !strings.Contains(string(body), "text protocol") {
+		t.Errorf("body %q", body)
+	}
+	c.wantEnd()
+}
+
+func TestHTTPIsRefused(t *testing.T) {
+	s := start(t, Options{}, newMemory())
+	c := dial(t, s)
+	c.send("GET / HTTP/1.1\r\n")
+	c.wantEnd()
+}
+
+func TestUnixSocket(t *testing.T) {
+	path := t.TempDir() + "/s"
+	stale, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale.(*net.UnixListener).SetUnlinkOnClose(false)
+	stale.Close()
+	s := start(t, Options{UnixSocket: path, UnixSocketMode: 0o640}, newMemory())
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o640 {
+		t.Errorf("%v, %v; want mode 0640", info, err)
+	}
+	c := dial(t, s)
+	c.ask("set k 0 0 1\r\nx\r\nget k\r\n", mc.Stored+get("k", "x"))
+	_, err = New(Options{UnixSocket: path}, newMemory())
+	if !isTaken(err, path) {
+		t.Errorf("second server: %v; want EADDRINUSE with the path", err)
+	}
+}

@@ -1,0 +1,317 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"holdfast/loop"
+	"holdfast/mc"
+)
+
+// answerTooMany is what a connection over the maximum gets, as from memcached.
+const answerTooMany = "ERROR Too many open connections\r\n"
+
+// handshakeTimeout bounds a TLS handshake.
+const handshakeTimeout = 10 * time.Second
+
+// A listener is one address.
+type listener struct {
+	server   *Server
+	addr     net.Addr
+	tls      tlsMode
+	socket   net.Listener  // until accept gives it to a loop
+	acceptor loop.Acceptor // set under Server.over.mu
+	failing  atomic.Bool   // the last accept failed
+}
+
+// tlsMode says what a listener asks of its clients.
+type tlsMode int
+
+const (
+	plain tlsMode = iota
+	withTLS
+	mutualTLS
+)
+
+// bind opens the listeners.
+func (s *Server) bind() error {
+	for _, address := range s.options.Addresses {
+		mode, address := s.modeOf(address)
+		socket, err := net.Listen(networkOf(address), address)
+		if err != nil {
+			s.closeListeners()
+			return err // it names the address
+		}
+		s.listeners = append(s.listeners, &listener{server: s, addr: socket.Addr(), tls: mode, socket: socket})
+	}
+	if path := s.options.UnixSocket; path != "" {
+		socket, err := listenUnix(path, s.options.UnixSocketMode)
+		if err != nil {
+			s.closeListeners()
+			return err
+		}
+		s.listeners = append(s.listeners, &listener{server: s, addr: socket.Addr(), socket: socket})
+	}
+	return nil
+}
+
+// modeOf takes memcached's prefixes off an address.
+func (s *Server) modeOf(address string) (tlsMode, string) {
+	if rest, ok := strings.CutPrefix(address, "notls:"); ok {
+		return plain, rest
+	}
+	if rest, ok := strings.CutPrefix(address, "mtls:"); ok && s.tls != nil {
+		return mutualTLS, rest
+	}
+	if s.tls != nil {
+		return withTLS, address
+	}
+	return plain, address
+}
+
+// networkOf is what to listen with: 0.0.0.0 means IPv4 alone, as for memcached; package net would
+// take both.
+func networkOf(address string) string {
+	if a, err := netip.ParseAddrPort(address); err == nil && a.Addr().Is4() {
+		return "tcp4"
+	}
+	return "tcp"
+}
+
+// listenUnix listens at path. A socket that is there already is replaced if nobody answers at it.
+func listenUnix(path string, mode os.FileMode) (net.Listener, error) {
+	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket != 0 {
+		if conn, err := net.Dial("unix", path); err == nil {
+			conn.Close()
+			return nil, &net.OpError{Op: "listen", Net: "unix", Addr: &net.UnixAddr{Name: path, Net: "unix"}, Err: syscall.EADDRINUSE}
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+	}
+	socket, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	// Nothing is accepted before this, and by the usual umask only the owner may connect meanwhile.
+	if err := os.Chmod(path, mode); err != nil {
+		socket.Close()
+		return nil, err
+	}
+	return socket, nil
+}
+
+// accept has connections come. Loop 0 accepts for all, in turn: each lane gets as many.
+func (s *Server) accept() error {
+	for _, l := range s.listeners {
+		acceptor, err := l.accept()
+		if err != nil {
+			s.closeListeners()
+			return err
+		}
+		s.over.mu.Lock()
+		l.acceptor = acceptor
+		s.over.mu.Unlock()
+	}
+	return nil
+}
+
+func (l *listener) accept() (loop.Acceptor, error) {
+	if l.tls != plain {
+		return loop.GoAccept(l.socket, l.acceptTLS, l.failed), nil
+	}
+	return l.server.lanes[0].loop.Accept(l.socket, l.server.options.Backlog, l.accepted, l.failed)
+}
+
+func (l *listener) accepted(socket loop.Socket) {
+	s := l.server
+	l.succeeded()
+	if !s.admit() {
+		socket.Refuse(answerTooMany)
+		return
+	}
+	lane := s.pickLane()
+	lane.loop.Open(socket, func(stream loop.Stream) loop.Handler { return s.opened(lane, stream) }, s.limits())
+}
+
+func (l *listener) acceptTLS(conn net.Conn) {
+	s := l.server
+	l.succeeded()
+	if !s.admit() {
+		conn.Close() // before the handshake there is no way to say why
+		return
+	}
+	go func() {
+		secure := tls.Server(conn, s.tls.config(l.tls == mutualTLS))
+		ctx, cancel := context.WithTimeout(s.handshakes, handshakeTimeout)
+		defer cancel()
+		if err := secure.HandshakeContext(ctx); err != nil {
+			s.tlsErrors.Add(1)
+			s.leave()
+			conn.Close()
+			return
+		}
+		lane := s.pickLane()
+		loop.Go(secure, func(stream loop.Stream) loop.Handler { return s.opened(lane, stream) }, s.limits())
+	}()
+}
+
+// failed tells of the first of several failures.
+func (l *listener) failed(err error) {
+	if !l.failing.Swap(true) && !l.server.draining.Load() {
+		l.server.log.Warn("cannot accept; trying again", "address", l.addr.String(), "err", err)
+	}
+}
+
+func (l *listener) succeeded() {
+	if l.failing.Load() {
+		l.failing.Store(false)
+	}
+}
+
+func (s *Server) limits() loop.Limits { return loop.Limits{Stall: s.options.StallTimeout} }
+
+func (s *Server) pickLane() *lane {
+	return s.lanes[(s.nextLane.Add(1)-1)%uint32(len(s.lanes))]
+}
+
+// opened makes a connection on its lane.
+func (s *Server) opened(lane *lane, stream loop.Stream) *conn {
+	c := &conn{server: s, lane: lane, stream: stream, authenticated: s.auth == nil}
+	c.decoder = mc.Decoder{
+		ItemMaxBytes: s.options.ItemMaxBytes, MaxRequests: s.options.BatchRequests,
+		Debug: s.options.Debug, NoFlush: s.options.NoFlush,
+	}
+	c.active.Store(stream.Now())
+	lane.add(c)
+	s.watch.connNew(c)
+	if s.draining.Load() {
+		stream.Post(c.drain)
+	}
+	return c
+}
+
+// connClosed forgets a connection.
+func (s *Server) connClosed(c *conn, reason closeReason) {
+	s.watch.connClose(c, reason)
+	c.lane.remove(c)
+	s.leave()
+}
+
+// overflow is what a server does with connections over its maximum.
+type overflow struct {
+	mu       sync.Mutex // guards what follows, and the closing of Server.emptied
+	stopped  bool       // the listeners wait
+	since    time.Time
+	times    atomic.Int64  // that they had to
+	duration time.Duration // that they did
+}
+
+// admit counts a connection in, or says that there are too many.
+func (s *Server) admit() bool {
+	n := s.open.Add(1)
+	most := int64(s.options.MaxConnections)
+	if n > most && !s.options.WaitOverMax {
+		s.rejected.Add(1)
+		s.leave()
+		return false
+	}
+	s.total.Add(1)
+	if n >= most && s.options.WaitOverMax {
+		s.waitOverMax()
+	}
+	return true
+}
+
+// leave counts a connection out.
+func (s *Server) leave() {
+	n := s.open.Add(-1)
+	if n == 0 && s.draining.Load() {
+		s.empty()
+	}
+	if s.options.WaitOverMax && n < int64(s.options.MaxConnections) {
+		s.goOnAccepting()
+	}
+}
+
+func (s *Server) waitOverMax() {
+	s.over.mu.Lock()
+	defer s.over.mu.Unlock()
+	if s.over.stopped {
+		return
+	}
+	s.over.stopped = true
+	s.over.since = time.Now()
+	s.over.times.Add(1)
+	for _, l := range s.listeners {
+		if l.acceptor != nil {
+			l.acceptor.Pause()
+		}
+	}
+}
+
+func (s *Server) goOnAccepting() {
+	s.over.mu.Lock()
+	defer s.over.mu.Unlock()
+	if !s.over.stopped || s.draining.Load() {
+		return
+	}
+	s.over.stopped = false
+	s.over.duration += time.Since(s.over.since)
+	for _, l := range s.listeners {
+		if l.acceptor != nil {
+			l.acceptor.Resume()
+		}
+	}
+}
+
+func (l *listener) close() error {
+	if l.acceptor == nil {
+		return l.socket.Close()
+	}
+	err := l.acceptor.Close()
+	if u, ok := l.addr.(*net.UnixAddr); ok {
+		os.Remove(u.Name)
+	}
+	return err
+}
+
+func (s *Server) closeListeners() error {
+	var errs []error
+	for _, l := range s.listeners {
+		errs = append(errs, l.close())
+	}
+	return errors.Join(errs...)
+}
+
+// fd is the listener's file descriptor, 0 while it does not accept yet.
+func (l *listener) fd() int {
+	l.server.over.mu.Lock()
+	defer l.server.over.mu.Unlock()
+	if l.acceptor == nil {
+		return 0
+	}
+	return l.acceptor.FD()
+}
+
+// describe is the address as "stats conns" shows it.
+func (l *listener) describe() string {
+	switch a := l.addr.(type) {
+	case *net.UnixAddr:
+		return "unix:" + a.Name
+	case *net.TCPAddr:
+		if a.IP.To4() == nil {
+			return "tcp6:" + a.String()
+		}
+	}
+	return "tcp:" + l.addr.String()
+}

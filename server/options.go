@@ -1,0 +1,146 @@
+package server
+
+import (
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"runtime"
+	"time"
+
+	"holdfast/mc"
+)
+
+// A Backend answers item requests, and has what the commands about items show and change.
+//
+// Its methods beside Serve are called on event loops, so they return quickly.
+type Backend interface {
+	mc.Handler
+
+	// Stats appends a group of statistics to dst, as lines "STAT name value\r\n". The group is "" for
+	// those of "stats", else what followed it: "settings" (the backend's part of them), "items",
+	// "slabs", "sizes", "whatif", "detail dump", "cachedump 1 100". It returns false for a group
+	// that it doesn't know.
+	Stats(dst []byte, group string) ([]byte, bool)
+	// ResetStats is "stats reset".
+	ResetStats()
+	// Detail turns counting by key prefix on or off.
+	Detail(on bool)
+	// Dump appends to dst a bounded number of items from cursor on, which is 0 at first, and returns
+	// where to go on, 0 at the end. The lines are those of "lru_crawler metadump": "key=… exp=… la=…
+	// cas=… fetch=… cls=… size=… flags=…\n", or with mgdump those of that: "mg key\r\n".
+	Dump(dst []byte, cursor uint64, mgdump bool) ([]byte, uint64)
+	// SetMemoryLimit is cache_memlimit. An error means that the limit stays.
+	SetMemoryLimit(bytes int64) error
+	// AdvanceClock and PauseClock are debugtime, for tests: the backend's clock goes on from further
+	// ahead, or stands.
+	AdvanceClock(by time.Duration)
+	PauseClock(paused bool)
+}
+
+// Options are what a Server is made from. The zero value of a field means its default.
+type Options struct {
+	// Addresses are TCP addresses, "host:port"; memcached's prefixes "notls:" and "mtls:" leave one
+	// without TLS, or have it ask every client for a certificate. Without addresses and UnixSocket
+	// it is DefaultAddress.
+	Addresses []string
+	// UnixSocket is a path to listen at. A socket that nobody listens at any more is replaced.
+	UnixSocket     string
+	UnixSocketMode fs.FileMode // memcached's -a; default 0700
+
+	Threads        int  // event loops; default 4 or the number of processors, if that is less
+	MaxConnections int  // default 1024
+	WaitOverMax    bool // leave connections over the maximum in the backlog, rather than refuse them: no_maxconns_fast
+	Backlog        int  // of each listener; default 1024
+
+	// IdleTimeout closes connections that have asked nothing for so long; 0 never does.
+	IdleTimeout time.Duration
+	// StallTimeout closes a connection that has sent half a request, or reads nothing of its answers,
+	// without a byte of progress for so long: both hold memory that an idle one doesn't. Default
+	// a minute: long beside any network, short enough that a client can't collect them.
+	StallTimeout time.Duration
+	// DrainTimeout is how long Serve waits for connections to get their answers when it stops.
+	// Default 5 s.
+	DrainTimeout time.Duration
+
+	BatchRequests int // requests that are served before the connection's answers are written; default mc.MaxRequests, above which it has no effect
+	ItemMaxBytes  int // memcached's -I: a larger item is refused while it is read; default 1 MiB
+	// PendingBytes bounds the memory of all requests that have come in part. Over it a request is
+	// refused with SERVER_ERROR. Default 64 MiB or eight of the largest items.
+	PendingBytes int64
+
+	TLS      TLS    // used when TLS.Certificate is set
+	AuthFile string // lines "user:password"; clients must show one first. "" asks nobody
+
+	Version string // what "version" answers; default "1.6.40"
+
+	ShutdownCommand bool // memcached's -A
+	NoWatch         bool // -W
+	NoDump          bool // -X
+	NoFlush         bool // -F
+	Debug           bool // the commands misbehave and debugtime, for tests
+	Verbosity       int  // the first level, for stats settings: see Server.Verbosity
+
+	WatchBytes int       // what a watcher's log may hold before lines are dropped; default 256 KiB
+	Settings   []Setting // what stats settings shows beside the settings of the server and the backend
+
+	Logger *slog.Logger // default slog.Default()
+}
+
+// A Setting is a line of stats settings.
+type Setting struct{ Name, Value string }
+
+// DefaultAddress is memcached's port on this machine only.
+const DefaultAddress = "127.0.0.1:11211"
+
+func (o *Options) setDefaults() {
+	if len(o.Addresses) == 0 && o.UnixSocket == "" {
+		o.Addresses = []string{DefaultAddress}
+	}
+	setDefault(&o.UnixSocketMode, 0o700)
+	setDefault(&o.Threads, min(4, runtime.NumCPU()))
+	setDefault(&o.MaxConnections, 1024)
+	setDefault(&o.Backlog, 1024)
+	setDefault(&o.StallTimeout, time.Minute)
+	setDefault(&o.DrainTimeout, 5*time.Second)
+	setDefault(&o.BatchRequests, mc.MaxRequests)
+	setDefault(&o.ItemMaxBytes, 1<<20)
+	setDefault(&o.PendingBytes, max(64<<20, 8*int64(o.ItemMaxBytes)))
+	setDefault(&o.Version, "1.6.40")
+	setDefault(&o.WatchBytes, 256<<10)
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Limits of what Options accept.
+const (
+	maxThreads     = 256
+	minPendingSize = 64 << 10
+)
+
+func (o *Options) check() error {
+	switch {
+	case o.Threads < 1 || o.Threads > maxThreads:
+		return fmt.Errorf("threads: %d; at least 1, at most %d", o.Threads, maxThreads)
+	case o.MaxConnections < 1:
+		return fmt.Errorf("maximum connections: %d; at least 1", o.MaxConnections)
+	case o.Backlog < 1:
+		return fmt.Errorf("backlog: %d; at least 1", o.Backlog)
+	case o.BatchRequests < 1:
+		return fmt.Errorf("requests in a batch: %d; at least 1", o.BatchRequests)
+	case o.IdleTimeout < 0 || o.StallTimeout < 0 || o.DrainTimeout < 0:
+		return fmt.Errorf("a time-out is negative")
+	case o.PendingBytes < minPendingSize:
+		return fmt.Errorf("memory for pending requests: %d bytes; at least %d", o.PendingBytes, minPendingSize)
+	case o.UnixSocketMode&^0o777 != 0:
+		return fmt.Errorf("access mask of the unix socket: %o; at most 777", o.UnixSocketMode)
+	}
+	return nil
+}

@@ -1,0 +1,108 @@
+package server
+
+import (
+	"holdfast/loop"
+	"holdfast/mc"
+)
+
+// smallRequestBytes is up to where the start of a request is kept in a buffer of its exact size and
+// copied in front of what comes next; a larger one gets room for what it will be.
+const smallRequestBytes = loop.MinShared / 2
+
+// growth is by how much a large request's buffer grows at most before its bytes have come: a
+// client that announces a megabyte and sends nothing holds little.
+const growth = 4
+
+const answerNoMemory = "SERVER_ERROR out of memory reading request\r\n"
+
+// park keeps the input, which is the start of a request, until more comes. It returns false when
+// the request is refused instead, for lack of memory; the answer is in the batch then.
+func (c *conn) park() bool {
+	have := len(c.input)
+	need := max(c.decoder.Need(), c.authBytes)
+	if max(need, have+1) <= smallRequestBytes {
+		if !c.reserve(have) {
+			return c.refuseLarge(need)
+		}
+		c.setPartial(append(make([]byte, 0, have), c.input...))
+		c.setOwn(nil)
+		return true
+	}
+	if c.own != nil && cap(c.own) > have {
+		c.own = c.own[:copy(c.own[:cap(c.own)], c.input)] // to the front, if it isn't there
+		return true
+	}
+	size := growth * max(have, smallRequestBytes)
+	if need > 0 {
+		size = min(size, need)
+	}
+	if !c.reserve(size) {
+		return c.refuseLarge(need)
+	}
+	c.setOwn(append(make([]byte, 0, size), c.input...))
+	return true
+}
+
+// refuseLarge answers a request that there is no memory for. If its length is known, need, the rest
+// is thrown away as it comes; after a line that has no end yet, nothing can be made of the rest.
+func (c *conn) refuseLarge(need int) bool {
+	have := len(c.input)
+	c.work.batch.Out = append(c.work.batch.Out, answerNoMemory...)
+	if need > have {
+		c.discard = need - have
+	} else {
+		c.endWith(closeError)
+	}
+	c.input = nil
+	c.setOwn(nil)
+	return false
+}
+
+// reserve counts n bytes against what all connections may hold of requests; setPartial and setOwn
+// return what is no longer held.
+func (c *conn) reserve(n int) bool {
+	if c.server.pendingBytes.Add(int64(n)) > c.server.options.PendingBytes {
+		c.server.pendingBytes.Add(-int64(n))
+		c.server.requestsRefused.Add(1)
+		return false
+	}
+	return true
+}
+
+func (c *conn) setPartial(p []byte) {
+	if c.partial != nil {
+		c.server.pendingBytes.Add(-int64(cap(c.partial)))
+	}
+	c.partial = p
+}
+
+func (c *conn) setOwn(p []byte) {
+	if c.own != nil {
+		c.server.pendingBytes.Add(-int64(cap(c.own)))
+	}
+	c.own = p
+}
+
+// refuse closes after what can't be decoded: where the next request begins is lost. Only a client
+// of the binary protocol is told why; memcached says nothing to HTTP or to a line without an end.
+func (c *conn) refuse(err error) {
+	if err == mc.ErrBinary {
+		c.work.batch.Out = appendBinaryRefusal(c.work.batch.Out, c.input)
+	}
+	c.input = nil
+	c.endWith(closeError)
+}
+
+// appendBinaryRefusal answers a request of memcached's binary protocol in that protocol, so that
+// its client can say what is wrong: status 0x0081, "Unknown command", with a text.
+func appendBinaryRefusal(out, request []byte) []byte {
+	const text = "Only memcached's text protocol is served here"
+	header := [24]byte{0: 0x81, 6: 0x00, 7: 0x81, 11: byte(len(text))}
+	if len(request) > 1 {
+		header[1] = request[1] // opcode
+	}
+	if len(request) >= 16 {
+		copy(header[12:16], request[12:16]) // opaque
+	}
+	return append(append(out, header[:]...), text...)
+}

@@ -1,0 +1,246 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A Server listens, serves connections on its lanes, and drains. Make it with New, then Serve; or
+// Start and Shutdown.
+type Server struct {
+	options Options
+	backend Backend
+	log     *slog.Logger
+
+	listeners []*listener
+	lanes     []*lane
+	nextLane  atomic.Uint32
+	running   sync.WaitGroup // the lanes' goroutines
+
+	auth  *authFile
+	tls   *certificates
+	watch *Watch
+
+	started      time.Time
+	open         atomic.Int64 // connections
+	total        atomic.Int64
+	rejected     atomic.Int64
+	authCommands atomic.Int64
+	authErrors   atomic.Int64
+	tlsErrors    atomic.Int64
+	verbosity    atomic.Int64
+	crawlerOff   atomic.Bool // by lru_crawler disable, for stats settings
+
+	pendingBytes    atomic.Int64 // memory of requests that have come in part
+	requestsRefused atomic.Int64 // for lack of it
+
+	over          overflow
+	handshakes    context.Context // of TLS; ended by endHandshakes
+	endHandshakes context.CancelFunc
+	begun         atomic.Bool // the lanes run
+	draining      atomic.Bool
+	stopOnce      sync.Once
+	emptied       chan struct{} // closed when no connection is left while draining
+	asked         chan struct{} // closed by the command shutdown
+	askOnce       sync.Once
+}
+
+// New binds the addresses; connections wait until Start. An error for an address that another
+// process has is syscall.EADDRINUSE (errors.Is) and names the address.
+func New(o Options, backend Backend) (*Server, error) {
+	o.setDefaults()
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	s := &Server{
+		options: o, backend: backend, log: o.Logger, started: time.Now(),
+		emptied: make(chan struct{}), asked: make(chan struct{}),
+	}
+	s.handshakes, s.endHandshakes = context.WithCancel(context.Background())
+	s.verbosity.Store(int64(o.Verbosity))
+	s.watch = newWatch(o.WatchBytes)
+	if o.AuthFile != "" {
+		auth, err := openAuthFile(o.AuthFile)
+		if err != nil {
+			return nil, err
+		}
+		s.auth = auth
+	}
+	if o.TLS.Certificate != "" {
+		certificates, err := openCertificates(o.TLS)
+		if err != nil {
+			return nil, err
+		}
+		s.tls = certificates
+	}
+	if err := s.bind(); err != nil {
+		return nil, err
+	}
+	for i := range o.Threads {
+		lane, err := newLane(s, i)
+		if err != nil {
+			s.closeListeners()
+			s.closeLanes()
+			return nil, fmt.Errorf("event loop %d: %w", i, err)
+		}
+		s.lanes = append(s.lanes, lane)
+	}
+	return s, nil
+}
+
+// closeLanes frees loops that have not run.
+func (s *Server) closeLanes() {
+	for _, l := range s.lanes {
+		l.loop.Close()
+	}
+}
+
+// Serve starts the server and runs it until ctx is done or a client asks for shutdown. Then it
+// drains, for up to Options.DrainTimeout, and returns nil.
+func (s *Server) Serve(ctx context.Context) error {
+	if err := s.Start(); err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+	case <-s.asked:
+	}
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.DrainTimeout)
+	defer cancel()
+	if err := s.Shutdown(limited); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil
+}
+
+// Start begins to accept and serve. It is called once.
+func (s *Server) Start() error {
+	if err := s.accept(); err != nil {
+		return err
+	}
+	s.begun.Store(true)
+	for _, l := range s.lanes {
+		l.loop.Post(l.sweepLater)
+		s.running.Add(1)
+		go func() {
+			defer s.running.Done()
+			l.loop.Run()
+		}()
+	}
+	return nil
+}
+
+// Asked is closed when a client has asked for shutdown, which Options.ShutdownCommand allows.
+func (s *Server) Asked() <-chan struct{} { return s.asked }
+
+// Shutdown stops accepting, lets connections have the answers to what has been read of them, and
+// closes them. When ctx ends before that, it closes what is left and returns ctx.Err(). After it
+// the backend gets no batch; those that it has may be dropped.
+func (s *Server) Shutdown(ctx context.Context) error {
+	var err error
+	s.stopOnce.Do(func() { err = s.stop(ctx) })
+	return err
+}
+
+func (s *Server) stop(ctx context.Context) error {
+	// 1. draining is set: no listener accepts, a connection that comes to rest closes itself, and the
+	// last to close closes emptied. 2. Connections at rest are closed here. Those opened between
+	// look at draining.
+	s.draining.Store(true)
+	s.closeListeners()
+	s.endHandshakes()
+	if !s.begun.Load() {
+		s.closeLanes()
+		return nil
+	}
+	s.eachConn(func(c *conn) { c.stream.Post(c.drain) })
+	if s.open.Load() == 0 {
+		s.empty()
+	}
+	var err error
+	select {
+	case <-s.emptied:
+	case <-ctx.Done():
+		err = ctx.Err()
+		s.log.Warn("connections closed before their answers were out", "connections", s.open.Load())
+		s.abort()
+	}
+	for _, l := range s.lanes {
+		l.loop.Stop()
+	}
+	s.running.Wait()
+	return err
+}
+
+// abortTimeout is how long broken connections may take to be noticed.
+const abortTimeout = time.Second
+
+// abort closes the connections that are left.
+func (s *Server) abort() {
+	s.eachConn(func(c *conn) {
+		c.stream.Abort()
+		c.stream.Post(func() { c.close(closeShutdown) })
+	})
+	select {
+	case <-s.emptied:
+	case <-time.After(abortTimeout):
+	}
+}
+
+// drain closes a connection that has nothing to answer. The others see draining at their rest.
+func (c *conn) drain() {
+	if c.work == nil {
+		c.close(closeShutdown)
+	}
+}
+
+func (s *Server) empty() {
+	s.over.mu.Lock()
+	defer s.over.mu.Unlock()
+	select {
+	case <-s.emptied:
+	default:
+		close(s.emptied)
+	}
+}
+
+// Addrs are the addresses that the server listens at, in the order of Options, the unix socket
+// last; a port 0 has become the port that the system chose.
+func (s *Server) Addrs() []net.Addr {
+	var addrs []net.Addr
+	for _, l := range s.listeners {
+		addrs = append(addrs, l.addr)
+	}
+	return addrs
+}
+
+// Watch is what the backend tells events to, for the command watch.
+func (s *Server) Watch() *Watch { return s.watch }
+
+// Verbosity is the level that the command verbosity set last.
+func (s *Server) Verbosity() int { return int(s.verbosity.Load()) }
+
+// Reload reads the authentication file and the certificates again, as at SIGHUP. Those in use stay
+// when the new ones can't be read.
+func (s *Server) Reload() error {
+	var errs []error
+	if s.auth != nil {
+		errs = append(errs, s.auth.load())
+	}
+	if s.tls != nil {
+		errs = append(errs, s.tls.load())
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Server) eachConn(f func(*conn)) {
+	for _, l := range s.lanes {
+		l.each(f)
+	}
+}

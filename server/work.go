@@ -1,0 +1,109 @@
+package server
+
+import (
+	"sync/atomic"
+
+	"holdfast/loop"
+	"holdfast/mc"
+)
+
+// A work is what a connection has while requests of it are being answered, and the lane otherwise:
+// the batch, and how far its answers are written.
+type work struct {
+	conn  *conn
+	batch *mc.Batch
+
+	// state decides who goes on after Serve: the loop, if Done came before Serve returned, else
+	// whoever calls Done. Both change it once, and the second of them goes on.
+	state   atomic.Uint32
+	proceed func() // conn.proceed, made once
+
+	writing bool     // the answers are being written; nothing is added to them
+	total   int      // their bytes, pinned values included
+	sent    int      // how many of them the socket took
+	written int      // bytes in this turn of the connection
+	answers int      // batches with answers since the connection was at rest
+	pieces  [][]byte // scratch for one writev
+
+	dump dump
+}
+
+// States of work.
+const (
+	idle    uint32 = iota
+	serving        // Serve runs and Done has not been called
+	left           // Serve has returned and Done is to come, or the connection has yielded: proceed is to come
+	done           // Done has been called while Serve ran
+)
+
+func newWork(lane int) *work {
+	w := &work{}
+	w.batch = mc.NewBatch(w.finished)
+	w.batch.Lane = lane
+	w.proceed = func() {
+		w.state.Store(idle)
+		w.conn.proceed()
+	}
+	return w
+}
+
+// finished is the batch's Done.
+func (w *work) finished(*mc.Batch) {
+	if w.state.CompareAndSwap(serving, done) {
+		return
+	}
+	w.conn.stream.Post(w.proceed)
+}
+
+// answered reports whether there are answers to write.
+func (w *work) answered() bool { return len(w.batch.Out)+len(w.batch.Pinned) > 0 }
+
+// away reports whether proceed is to come, so that nobody else may give the work back.
+func (w *work) away() bool { return w.state.Load() == left }
+
+// release ends the answers, written or not.
+func (w *work) release() {
+	for _, pin := range w.batch.Pinned {
+		pin.Release()
+	}
+	w.batch.ResetOut()
+	w.writing, w.sent, w.total = false, 0, 0
+	w.answers++
+}
+
+// send writes on from where it stopped. It returns how much the socket took.
+func (w *work) send(stream loop.Stream) (int, error) {
+	if len(w.batch.Pinned) == 0 {
+		w.total = len(w.batch.Out)
+		n, err := stream.Write(w.batch.Out[w.sent:])
+		w.sent += n
+		return n, err
+	}
+	w.pieces = w.pieces[:0]
+	w.total = 0
+	at := 0
+	for _, pin := range w.batch.Pinned {
+		w.add(w.batch.Out[at:pin.At])
+		at = pin.At
+		for _, p := range pin.Bytes {
+			w.add(p)
+		}
+	}
+	w.add(w.batch.Out[at:])
+	n, err := stream.Writev(w.pieces)
+	clear(w.pieces)
+	w.sent += n
+	return n, err
+}
+
+// add appends to the pieces what of p is not sent yet.
+func (w *work) add(p []byte) {
+	before := w.total
+	w.total += len(p)
+	if w.total > w.sent {
+		w.pieces = append(w.pieces, p[max(0, w.sent-before):])
+	}
+}
+
+// unwritten reports whether send has more to do.
+func (w *work) unwritten() bool { return w.sent < w.total }
