@@ -1,0 +1,185 @@
+package config
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"holdfast/mc"
+)
+
+// Limits of what a configuration may ask for. Those of sizes are the cache's own.
+const (
+	minMemory      = 1 << 20
+	maxMemory      = 1 << 40
+	minItem        = 1 << 10
+	maxItem        = 1 << 30
+	maxThreads     = 256
+	maxConnections = 10 << 20
+	maxBacklog     = 1 << 20
+	maxUnixSockets = 1
+	maxUnixPath    = 107 // sun_path with its closing zero
+	maxTTLRules    = 1024
+	maxKeyBytes    = mc.MaxKeyBytes
+
+	MaxRequestsPerTurn = mc.MaxRequests
+)
+
+// Check returns Faults if c can't work as a whole, whoever made it.
+func (c *Config) Check() error {
+	if faults := c.faults(); len(faults) > 0 {
+		return faults
+	}
+	return nil
+}
+
+func (c *Config) faults() Faults {
+	var f Faults
+	c.Cache.checkListeners(&f)
+	c.Cache.checkLimits(&f)
+	c.Cache.TLS.check(&f)
+	c.Cache.checkRules(&f)
+	if c.HTTP.Listen != "" {
+		if err := checkHostPort(c.HTTP.Listen); err != nil {
+			f.add("http.listen", "%v", err)
+		}
+	}
+	return f
+}
+
+func (c *Cache) checkListeners(f *Faults) {
+	if len(c.Listen) == 0 {
+		f.add("cache.listen", "no addresses")
+	}
+	seen, sockets := map[string]int{}, 0
+	for i, l := range c.Listen {
+		path := fmt.Sprintf("cache.listen[%d] %q", i, l.Address)
+		if network, _ := l.Network(); network == "unix" {
+			if sockets++; sockets > maxUnixSockets {
+				f.add(path, "more than %d Unix socket", maxUnixSockets)
+			}
+			if l.TLS != TLSAuto && l.TLS != TLSOff {
+				f.add(path, "a Unix socket has no TLS")
+			}
+		}
+		if err := l.checkAddress(); err != nil {
+			f.add(path, "%v", err)
+		}
+		if first, again := seen[l.Address]; again && !strings.HasSuffix(l.Address, ":0") {
+			f.add(path, "stands in cache.listen[%d] already", first)
+		}
+		seen[l.Address] = i
+		switch l.TLS {
+		case TLSAuto, TLSOff:
+		case TLSMutual:
+			if c.TLS.Certificate == "" || c.TLS.ClientCA == "" {
+				f.add(path, "tls mutual needs cache.tls.certificate and client_ca")
+			}
+		default:
+			f.add(path, "tls %q is neither off nor mutual", l.TLS)
+		}
+	}
+}
+
+func (l Listener) checkAddress() error {
+	path, ok := cutUnix(l.Address)
+	switch {
+	case !ok:
+		return checkHostPort(l.Address)
+	case path == "":
+		return fmt.Errorf("no path after unix:")
+	case len(path) > maxUnixPath:
+		return fmt.Errorf("the path has %d bytes; a socket's has at most %d", len(path), maxUnixPath)
+	}
+	return nil
+}
+
+func cutUnix(address string) (path string, ok bool) { return strings.CutPrefix(address, "unix:") }
+
+func checkHostPort(address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%q is not HOST:PORT", address)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("port %q is not in [0, 65535]", port) // 0 takes a free one
+	}
+	return nil
+}
+
+func (c *Cache) checkLimits(f *Faults) {
+	if c.Memory < minMemory || c.Memory > maxMemory {
+		f.add("cache.memory", "%v is not in [%v, %v]", c.Memory, Bytes(minMemory), Bytes(maxMemory))
+	}
+	if c.ItemMax < minItem || c.ItemMax > maxItem {
+		f.add("cache.item_max", "%v is not in [%v, %v]", c.ItemMax, Bytes(minItem), Bytes(maxItem))
+	} else if c.ItemMax > c.Memory/2 && c.Memory >= minMemory {
+		f.add("cache.item_max", "%v is more than half of cache.memory, %v", c.ItemMax, c.Memory)
+	}
+	f.within("cache.threads", int64(c.Threads), 0, maxThreads)
+	f.within("cache.connections", int64(c.Connections), 1, maxConnections)
+	f.within("cache.backlog", int64(c.Backlog), 1, maxBacklog)
+	f.within("cache.requests_per_turn", int64(c.RequestsPerTurn), 1, MaxRequestsPerTurn)
+	if c.IdleTimeout < 0 || c.IdleTimeout%time.Second != 0 {
+		f.add("cache.idle_timeout", "%v is not a whole number of seconds from 0 on", c.IdleTimeout)
+	}
+	if d := c.Prefixes.Delimiter; len(d) != 1 || d[0] <= ' ' || d[0] > '~' {
+		f.add("cache.prefixes.delimiter", "%q is not one printable ASCII character", d)
+	}
+}
+
+func (t *TLS) check(f *Faults) {
+	if t.Certificate == "" && (t.Key != "" || t.ClientCA != "") {
+		f.add("cache.tls.certificate", "missing beside key or client_ca")
+	}
+	if _, err := t.Version(); err != nil {
+		f.add("cache.tls.min_version", "%v", err)
+	}
+	switch t.Clients {
+	case ClientsAny:
+	case ClientsAsked, ClientsChecked:
+		if t.ClientCA == "" {
+			f.add("cache.tls.clients", "%s needs cache.tls.client_ca", t.Clients)
+		}
+	default:
+		f.add("cache.tls.clients", "%q is none of any, asked, checked", t.Clients)
+	}
+}
+
+// Version returns MinVersion as crypto/tls numbers it.
+func (t *TLS) Version() (uint16, error) {
+	for i, name := range []string{"1.0", "1.1", "1.2", "1.3"} {
+		if t.MinVersion == name {
+			return tls.VersionTLS10 + uint16(i), nil
+		}
+	}
+	return 0, fmt.Errorf("%q is none of 1.0, 1.1, 1.2, 1.3", t.MinVersion)
+}
+
+func (c *Cache) checkRules(f *Faults) {
+	if len(c.TTL) > maxTTLRules {
+		f.add("cache.ttl", "%d rules; at most %d", len(c.TTL), maxTTLRules)
+	}
+	seen := map[string]int{}
+	for i, r := range c.TTL {
+		path := fmt.Sprintf("cache.ttl[%d] %q", i, r.Prefix)
+		if first, again := seen[r.Prefix]; again {
+			f.add(path, "has its rule in cache.ttl[%d] already", first)
+		}
+		seen[r.Prefix] = i
+		if len(r.Prefix) > maxKeyBytes {
+			f.add(path, "the prefix has %d bytes; a key has at most %d", len(r.Prefix), maxKeyBytes)
+		}
+		if r.Default < 0 {
+			f.add(path, "default %v is negative", r.Default)
+		} else if r.Default%time.Second != 0 {
+			f.add(path, "default %v is not a whole number of seconds", r.Default)
+		}
+		if !(r.Jitter >= 0 && r.Jitter < 1) {
+			f.add(path, "jitter %v is not in [0, 1)", r.Jitter)
+		}
+	}
+}

@@ -1,0 +1,183 @@
+// Package config is the configuration file: YAML, strict, and checked as a whole. An unknown key
+// is an error, and every fault is reported with the path of the setting that has it, as in
+//
+//	cache.ttl[1] "sessions:": jitter 1.5 is not in [0, 1)
+//
+// Example is the commented example file; it spells out Default. Secrets don't stand in the file:
+// it names the files that hold them.
+//
+// Nothing here opens a socket or a file other than the one that Load is given. Errors are Faults,
+// or say that the file can't be read. A Config is a plain value; whoever shares one copies it.
+package config
+
+import (
+	_ "embed"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+)
+
+// Example is the commented example file. It loads as Default.
+//
+//go:embed example.yaml
+var Example []byte
+
+// A Config is what the file says, with the defaults where it says nothing.
+type Config struct {
+	Cache Cache `yaml:"cache"`
+	HTTP  HTTP  `yaml:"http"`
+	Log   Log   `yaml:"log"`
+}
+
+// Cache is the cache service: where it listens, what it may use, and how items live in it.
+type Cache struct {
+	Listen     []Listener `yaml:"listen"`
+	Memory     Bytes      `yaml:"memory"`      // everything: items, index, ghosts
+	MemoryFile string     `yaml:"memory_file"` // keeps the items over a clean stop; "" keeps none
+	ItemMax    Bytes      `yaml:"item_max"`    // the largest item, key and header included
+	Evict      bool       `yaml:"evict"`       // false refuses a store when the memory is full
+	CAS        bool       `yaml:"cas"`         // false answers 0 for every CAS
+
+	Threads         int           `yaml:"threads"`           // event loops; 0 is one a processor
+	Connections     int           `yaml:"connections"`       // open at once
+	ConnectionsWait bool          `yaml:"connections_wait"`  // above the limit: wait to be accepted rather than be closed
+	Backlog         int           `yaml:"backlog"`           // connections that the kernel holds until they're accepted
+	RequestsPerTurn int           `yaml:"requests_per_turn"` // of one connection before the others get theirs
+	IdleTimeout     time.Duration `yaml:"idle_timeout"`      // whole seconds; 0 is none
+
+	AuthFile string   `yaml:"auth_file"` // lines of user:password; "" asks for none
+	TLS      TLS      `yaml:"tls"`
+	Commands Commands `yaml:"commands"`
+
+	Prefixes Prefixes  `yaml:"prefixes"`
+	TTL      []TTLRule `yaml:"ttl"`
+}
+
+// A Listener is one address that clients connect to. In the file it is the address alone or a
+// mapping.
+type Listener struct {
+	Address string     `yaml:"address"` // HOST:PORT, *:PORT for every interface, or unix:PATH
+	TLS     ListenTLS  `yaml:"tls"`
+	Mode    AccessMode `yaml:"mode"` // of a Unix socket
+}
+
+// ListenTLS is how a listener treats TLS.
+type ListenTLS string
+
+// The values of ListenTLS.
+const (
+	TLSAuto   ListenTLS = ""       // TLS as the tls section has it, plain without a certificate
+	TLSOff    ListenTLS = "off"    // plain
+	TLSMutual ListenTLS = "mutual" // the client must have a certificate
+)
+
+// TLS is the certificate that listeners show, and what they ask of clients.
+type TLS struct {
+	Certificate string     `yaml:"certificate"` // PEM file, the chain in order
+	Key         string     `yaml:"key"`         // PEM file; "" if it stands in Certificate
+	ClientCA    string     `yaml:"client_ca"`   // PEM file: whose client certificates count
+	Clients     TLSClients `yaml:"clients"`
+	MinVersion  string     `yaml:"min_version"` // 1.0 to 1.3
+}
+
+// TLSClients says whether clients are asked for a certificate.
+type TLSClients string
+
+// The values of TLSClients.
+const (
+	ClientsAny     TLSClients = "any"     // none is asked for
+	ClientsAsked   TLSClients = "asked"   // one that is shown must be good
+	ClientsChecked TLSClients = "checked" // one must be shown
+)
+
+// Commands switches off what a shared cache may not want to offer.
+type Commands struct {
+	FlushAll bool `yaml:"flush_all"`
+	Dump     bool `yaml:"dump"` // stats detail, stats cachedump, lru_crawler metadump
+	Watch    bool `yaml:"watch"`
+	Shutdown bool `yaml:"shutdown"`
+}
+
+// Prefixes is the counting by key prefix.
+type Prefixes struct {
+	Count     bool   `yaml:"count"`     // from the start; "stats detail on" starts it later
+	Delimiter string `yaml:"delimiter"` // one byte, which ends a key's prefix
+}
+
+// A TTLRule sets the TTL of items under a key prefix; the longest matching prefix counts.
+type TTLRule struct {
+	Prefix  string        `yaml:"prefix"`
+	Default time.Duration `yaml:"default"` // for items stored without a TTL; 0 leaves them so
+	Jitter  float64       `yaml:"jitter"`  // a TTL is multiplied by a random factor in [1-Jitter, 1+Jitter]
+}
+
+// HTTP is the listener for people and machines that watch: health, metrics, version, what-if.
+type HTTP struct {
+	Listen string `yaml:"listen"` // HOST:PORT, *:PORT for every interface; "" is off
+}
+
+// Log is what is logged, to standard error.
+type Log struct {
+	Level slog.Level `yaml:"level"`
+}
+
+// Default returns the configuration of a service that nobody configured: loopback only.
+func Default() Config {
+	return Config{
+		Cache: Cache{
+			Listen:          []Listener{{Address: "127.0.0.1:11211", Mode: DefaultMode}},
+			Memory:          64 << 20,
+			ItemMax:         1 << 20,
+			Evict:           true,
+			CAS:             true,
+			Connections:     1024,
+			Backlog:         1024,
+			RequestsPerTurn: MaxRequestsPerTurn,
+			TLS:             TLS{Clients: ClientsAny, MinVersion: "1.2"},
+			Commands:        Commands{FlushAll: true, Dump: true, Watch: true},
+			Prefixes:        Prefixes{Delimiter: ":"},
+		},
+		HTTP: HTTP{Listen: "127.0.0.1:7070"},
+	}
+}
+
+// Load reads the file at path over Default and checks the whole. Its error is Faults when the
+// file was read.
+func Load(path string) (Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, err
+	}
+	return Parse(text)
+}
+
+// Parse is Load from memory.
+func Parse(text []byte) (Config, error) {
+	c := Default()
+	faults := decode(text, &c)
+	faults = append(faults, c.faults()...)
+	if len(faults) > 0 {
+		return Config{}, faults
+	}
+	return c, nil
+}
+
+// Network splits the address as net.Listen wants it: "tcp" or "unix", and what follows.
+func (l Listener) Network() (network, address string) {
+	if path, ok := cutUnix(l.Address); ok {
+		return "unix", path
+	}
+	return "tcp", everyInterface(l.Address)
+}
+
+// Address is Listen as net.Listen wants it.
+func (h HTTP) Address() string { return everyInterface(h.Listen) }
+
+func everyInterface(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err == nil && host == "*" {
+		return net.JoinHostPort("", port)
+	}
+	return address
+}

@@ -1,0 +1,199 @@
+package config_test
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"testing"
+	"time"
+
+	"holdfast/config"
+)
+
+func TestExampleIsDefault(t *testing.T) {
+	got, err := config.Parse(config.Example)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := config.Default(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v; want %+v", got, want)
+	}
+}
+
+// A setting that stands as a comment must be right too: a "#" without a space after it.
+func TestExampleCommentedSettingsLoad(t *testing.T) {
+	text := regexp.MustCompile(`(?m)^(\s*)#([^ \n])`).ReplaceAllString(string(config.Example), "$1$2")
+	text = regexp.MustCompile(`(?m)^  #  (  )?(- )?(prefix|default|jitter|mode|tls)`).ReplaceAllString(text, "    $1$2$3")
+	text = regexp.MustCompile(`(?m)^    #  (mode|tls)`).ReplaceAllString(text, "      $1")
+	got, err := config.Parse([]byte(text))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	if n := len(got.Cache.Listen); n != 3 {
+		t.Errorf("got %d listeners; want 3", n)
+	}
+	want := []config.TTLRule{{Prefix: "sessions:", Default: 30 * time.Minute, Jitter: 0.1}, {Jitter: 0.05}}
+	if !reflect.DeepEqual(got.Cache.TTL, want) {
+		t.Errorf("got rules %+v; want %+v", got.Cache.TTL, want)
+	}
+	if got.Cache.Listen[1].Mode != 0o770 || got.Cache.Listen[2].TLS != config.TLSMutual {
+		t.Errorf("got listeners %+v", got.Cache.Listen)
+	}
+}
+
+func TestEmptyFileIsDefault(t *testing.T) {
+	for _, text := range []string{"", "# nothing\n", "cache:\n", "---\n"} {
+		got, err := config.Parse([]byte(text))
+		if err != nil || !reflect.DeepEqual(got, config.Default()) {
+			t.Errorf("%q: got %+v, %v; want the default", text, got, err)
+		}
+	}
+}
+
+func TestValues(t *testing.T) {
+	got, err := config.Parse([]byte(`
+cache:
+  listen: ["*:11311", {address: "unix:/tmp/s", mode: 0770}]
+  memory: 1GiB
+  item_max: 100MB
+  evict: false
+  idle_timeout: 90s
+  prefixes: {count: true, delimiter: "/"}
+  ttl: [{prefix: a, default: 7d, jitter: 0.25}]
+http: {listen: ""}
+log: {level: debug}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Default()
+	want.Cache.Listen = []config.Listener{{Address: "*:11311", Mode: 0o700}, {Address: "unix:/tmp/s", Mode: 0o770}}
+	want.Cache.Memory = 1 << 30
+	want.Cache.ItemMax = 100e6
+	want.Cache.Evict = false
+	want.Cache.IdleTimeout = 90 * time.Second
+	want.Cache.Prefixes = config.Prefixes{Count: true, Delimiter: "/"}
+	want.Cache.TTL = []config.TTLRule{{Prefix: "a", Default: 7 * 24 * time.Hour, Jitter: 0.25}}
+	want.HTTP.Listen = ""
+	want.Log.Level = slog.LevelDebug
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v; want %+v", got, want)
+	}
+}
+
+func TestFaultsCarryTheirPaths(t *testing.T) {
+	tests := []struct{ text, want string }{
+		{"cache: {memory: 64}", "cache.memory: 64B is not in [1MiB, 1TiB]"},
+		{"cache: {memory: 64 M}", `cache.memory: "64 M" is not a size; write it like 64MiB or 1GiB`},
+		{"cache: {memory: [1]}", "cache.memory: a single value is wanted here, not a list"},
+		{"cache: {item_max: 40MiB}", "cache.item_max: 40MiB is more than half of cache.memory, 64MiB"},
+		{"cache: {evict: maybe}", `cache.evict: "maybe" is neither true nor false`},
+		{"cache: {threads: many}", `cache.threads: "many" is not a whole number`},
+		{"cache: {threads: -1}", "cache.threads: -1 is not in [0, 256]"},
+		{"cache: {connections: 0}", "cache.connections: 0 is not in [1, 10485760]"},
+		{"cache: {idle_timeout: 1.5s}", "cache.idle_timeout: 1.5s is not a whole number of seconds from 0 on"},
+		{"cache: {idle_timeout: 5}", `cache.idle_timeout: "5" is not a duration; write it like 30s, 15m, 12h or 7d`},
+		{"cache: {listen: []}", "cache.listen: no addresses"},
+		{"cache: {listen: 11211}", `cache.listen: a list is wanted here, not "11211"`},
+		{"cache: {listen: [localhost]}", `cache.listen[0] "localhost": "localhost" is not HOST:PORT`},
+		{"cache: {listen: ['a:99999']}", `cache.listen[0] "a:99999": port "99999" is not in [0, 65535]`},
+		{"cache: {listen: ['a:1', 'a:1']}", `cache.listen[1] "a:1": stands in cache.listen[0] already`},
+		{"cache: {listen: [{address: 'a:1', tls: mutual}]}", `cache.listen[0] "a:1": tls mutual needs cache.tls.certificate and client_ca`},
+		{"cache: {listen: [{address: 'a:1', tls: on}]}", `cache.listen[0] "a:1": tls "on" is neither off nor mutual`},
+		{"cache: {listen: [{address: 'unix:/s', mode: 9}]}", `cache.listen[0] "unix:/s".mode: "9" is not an access mode; write it in octal, like 0700`},
+		{"cache: {listen: ['unix:/a', 'unix:/b']}", `cache.listen[1] "unix:/b": more than 1 Unix socket`},
+		{"cache: {requests_per_turn: 1000}", "cache.requests_per_turn: 1000 is not in [1, 256]"},
+		{"cache: {tls: {key: k}}", "cache.tls.certificate: missing beside key or client_ca"},
+		{"cache: {tls: {min_version: 1.4}}", `cache.tls.min_version: "1.4" is none of 1.0, 1.1, 1.2, 1.3`},
+		{"cache: {tls: {clients: all}}", `cache.tls.clients: "all" is none of any, asked, checked`},
+		{"cache: {prefixes: {delimiter: '::'}}", `cache.prefixes.delimiter: "::" is not one printable ASCII character`},
+		{"cache: {ttl: [{prefix: a}, {prefix: 'sessions:', jitter: 1.5}]}", `cache.ttl[1] "sessions:": jitter 1.5 is not in [0, 1)`},
+		{"cache: {ttl: [{prefix: a}, {prefix: a}]}", `cache.ttl[1] "a": has its rule in cache.ttl[0] already`},
+		{"cache: {ttl: [{prefix: a, default: -5s}]}", `cache.ttl[0] "a": default -5s is negative`},
+		{"cache: {ttl: [{prefix: a, jitter: lots}]}", `cache.ttl[0] "a".jitter: "lots" is not a number`},
+		{"http: {listen: 7070}", `http.listen: "7070" is not HOST:PORT`},
+		{"http: off", `http: a mapping is wanted here, not "off"`},
+		{"log: {level: loud}", `log.level: "loud" is not a level: debug, info, warn or error`},
+		{"cach: {}", `unknown key "cach" (line 1); known are cache, http, log`},
+		{"http:\n  listne: x", `http: unknown key "listne" (line 2); known are listen`},
+		{"a: 1\n---\nb: 2", "2 documents in the file; one is wanted"},
+	}
+	for _, test := range tests {
+		_, err := config.Parse([]byte(test.text))
+		if err == nil || err.Error() != test.want {
+			t.Errorf("%s\n got %v\nwant %s", test.text, err, test.want)
+		}
+	}
+}
+
+func TestEveryFaultIsReported(t *testing.T) {
+	_, err := config.Parse([]byte("cache:\n  memroy: 1GiB\n  threads: x\n  ttl: [{prefix: a, jitter: 2}]\nhttp: {listen: x}\n"))
+	var faults config.Faults
+	if !errors.As(err, &faults) || len(faults) != 4 {
+		t.Errorf("got %v; want 4 faults", err)
+	}
+}
+
+func TestNotYAML(t *testing.T) {
+	for _, text := range []string{"cache: [", "a: b: c", "cache: {}\ncache: {}", "\tx: 1", "cache: &a {memory: *b}", "cache: !!x 1"} {
+		if _, err := config.Parse([]byte(text)); err == nil {
+			t.Errorf("%q: no error", text)
+		}
+	}
+}
+
+func TestLoad(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "holdfast.yaml")
+	if _, err := config.Load(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v; want one of a missing file", err)
+	}
+	if err := os.WriteFile(path, []byte("cache: {memory: 2MiB}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Load(path)
+	if err != nil || c.Cache.Memory != 2<<20 {
+		t.Errorf("got %v, %v; want 2MiB", c.Cache.Memory, err)
+	}
+}
+
+func TestBytes(t *testing.T) {
+	for text, want := range map[string]config.Bytes{"0": 0, "7": 7, "1.5KiB": 1536, "2 MiB": 2 << 20, "1GB": 1e9, "3TiB": 3 << 40, "10B": 10} {
+		if got, err := config.ParseBytes(text); got != want || err != nil {
+			t.Errorf("%q: got %d, %v; want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "MiB", "-1", "1mib", "1e3", "9999999TiB", "1.2.3", "64M"} {
+		if got, err := config.ParseBytes(text); err == nil {
+			t.Errorf("%q: got %d; want an error", text, got)
+		}
+	}
+	for b, want := range map[config.Bytes]string{0: "0B", 1000: "1000B", 1 << 10: "1KiB", 3 << 20: "3MiB", 1 << 40: "1TiB"} {
+		if got := b.String(); got != want {
+			t.Errorf("%d: got %s; want %s", b, got, want)
+		}
+	}
+}
+
+func TestNetwork(t *testing.T) {
+	for address, want := range map[string][2]string{
+		"*:1": {"tcp", ":1"}, "[::1]:2": {"tcp", "[::1]:2"}, "unix:/s": {"unix", "/s"},
+	} {
+		network, got := config.Listener{Address: address}.Network()
+		if network != want[0] || got != want[1] {
+			t.Errorf("%s: got %s %s; want %v", address, network, got, want)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(config.Example)
+	f.Add([]byte("cache: {ttl: [{prefix: a, jitter: 1.5}], listen: [unix:/a]}"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if c, err := config.Parse(text); err == nil && c.Check() != nil {
+			t.Errorf("parsed, but %v", c.Check())
+		}
+	})
+}
