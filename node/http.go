@@ -1,0 +1,179 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"holdfast"
+)
+
+// Limits of the HTTP listener: it is for a few people and machines that watch.
+const (
+	httpConnections   = 64
+	httpScrapes       = 4
+	httpHeaderBytes   = 16 << 10
+	httpReadTimeout   = 5 * time.Second
+	httpWriteTimeout  = 30 * time.Second
+	httpIdleTimeout   = 2 * time.Minute
+	httpScrapeTimeout = 10 * time.Second
+)
+
+// An httpServer is the node's HTTP listener. Its methods do nothing on nil, which is none.
+type httpServer struct {
+	node     *Node
+	listener net.Listener
+	server   http.Server
+}
+
+// listenHTTP binds address; "" is no listener. Requests wait until serve.
+func listenHTTP(address string, n *Node) (*httpServer, error) {
+	if address == "" {
+		return nil, nil
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	h := &httpServer{node: n, listener: listener}
+	h.server = http.Server{
+		Handler:           n.handler(),
+		ReadHeaderTimeout: httpReadTimeout,
+		ReadTimeout:       httpReadTimeout,
+		WriteTimeout:      httpWriteTimeout,
+		IdleTimeout:       httpIdleTimeout,
+		MaxHeaderBytes:    httpHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
+	}
+	return h, nil
+}
+
+func (h *httpServer) serve() {
+	if h == nil {
+		return
+	}
+	go func() {
+		err := h.server.Serve(limitConnections(h.listener, httpConnections))
+		if !errors.Is(err, http.ErrServerClosed) {
+			h.node.fail(fmt.Errorf("http: %w", err))
+		}
+	}()
+}
+
+// close ends the listener and lets requests have their answers for a bounded time. It works, and
+// has to, on one that never served.
+func (h *httpServer) close() error {
+	if h == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	err := h.server.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = h.server.Close()
+	}
+	h.listener.Close() // again, if it served
+	return err
+}
+
+// handler is what HTTP serves. All of it reads only.
+func (n *Node) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", n.serveHealth)
+	mux.HandleFunc("GET /version", serveVersion)
+	mux.HandleFunc("GET /whatif", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, n.store.WhatIf()) })
+	mux.Handle("GET /metrics", promhttp.HandlerFor(n.registry(), promhttp.HandlerOpts{
+		MaxRequestsInFlight: httpScrapes,
+		Timeout:             httpScrapeTimeout,
+		ErrorLog:            slog.NewLogLogger(n.log.Handler(), slog.LevelWarn),
+	}))
+	mux.HandleFunc("GET /{$}", serveIndex)
+	return mux
+}
+
+// registry is the node's own: nothing is registered globally.
+func (n *Node) registry() *prometheus.Registry { return newRegistry(n.store, n.server) }
+
+// serveHealth answers 200 while the node serves, and 503 once it drains.
+func (n *Node) serveHealth(w http.ResponseWriter, _ *http.Request) {
+	if n.stopping.Load() {
+		http.Error(w, "stopping", http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+func serveVersion(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, map[string]string{"version": holdfast.Version, "go": runtime.Version()})
+}
+
+const index = `Holdfast
+/healthz  ok, or 503 while it stops
+/metrics  counts and gauges, for Prometheus
+/whatif   the hit rate that this traffic would have with less and more memory, as JSON
+/version  as JSON
+`
+
+func serveIndex(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, index) }
+
+func writeJSON(w http.ResponseWriter, v any) {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Write(append(text, '\n')) // the client may be gone
+}
+
+// limitConnections has l accept only so many connections at once; others wait in its backlog.
+func limitConnections(l net.Listener, n int) net.Listener {
+	return &limitedListener{Listener: l, slots: make(chan struct{}, n), closed: make(chan struct{})}
+}
+
+type limitedListener struct {
+	net.Listener
+	slots     chan struct{} // holds one for each open connection
+	closed    chan struct{}
+	closeOnce sync.Once
+}
+
+func (l *limitedListener) Accept() (net.Conn, error) {
+	select {
+	case l.slots <- struct{}{}:
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		<-l.slots
+		return nil, err
+	}
+	return &limitedConn{Conn: conn, slots: l.slots}, nil
+}
+
+func (l *limitedListener) Close() error {
+	l.closeOnce.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+type limitedConn struct {
+	net.Conn
+	slots     chan struct{}
+	closeOnce sync.Once
+}
+
+func (c *limitedConn) Close() error {
+	defer c.closeOnce.Do(func() { <-c.slots })
+	return c.Conn.Close()
+}

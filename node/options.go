@@ -1,0 +1,94 @@
+package node
+
+import (
+	"cmp"
+	"io/fs"
+	"runtime"
+	"slices"
+
+	"holdfast/cache"
+	"holdfast/config"
+	"holdfast/server"
+)
+
+// cacheOptions translates the configuration for the store.
+func cacheOptions(o Options) cache.Options {
+	c := o.Config.Cache
+	options := cache.Options{
+		MemoryBytes:  int64(c.Memory),
+		ItemMaxBytes: int(c.ItemMax),
+		NoEvict:      !c.Evict,
+		NoCAS:        !c.CAS,
+		File:         c.MemoryFile,
+		Lanes:        threads(c),
+		Detail:       c.Prefixes.Count,
+		Delimiter:    c.Prefixes.Delimiter[0],
+		Now:          o.Now,
+	}
+	for _, r := range c.TTL {
+		options.TTLs = append(options.TTLs, cache.TTLRule{Prefix: r.Prefix, Default: r.Default, Jitter: r.Jitter})
+	}
+	return options
+}
+
+// serverOptions translates the configuration for the server.
+func serverOptions(o Options) server.Options {
+	c := o.Config.Cache
+	options := server.Options{
+		Threads:         threads(c),
+		MaxConnections:  c.Connections,
+		WaitOverMax:     c.ConnectionsWait,
+		Backlog:         c.Backlog,
+		IdleTimeout:     c.IdleTimeout,
+		DrainTimeout:    drainTimeout,
+		BatchRequests:   c.RequestsPerTurn,
+		ItemMaxBytes:    int(c.ItemMax),
+		TLS:             serverTLS(c.TLS),
+		AuthFile:        c.AuthFile,
+		ShutdownCommand: c.Commands.Shutdown,
+		NoWatch:         !c.Commands.Watch,
+		NoDump:          !c.Commands.Dump,
+		NoFlush:         !c.Commands.FlushAll,
+		Debug:           o.Debug,
+		Verbosity:       o.Verbosity,
+		WatchBytes:      o.WatchBytes,
+		Settings:        o.Settings,
+		Logger:          o.Log,
+	}
+	if c.MemoryFile != "" {
+		options.Settings = append(slices.Clip(options.Settings), Setting{Name: "memory_file", Value: c.MemoryFile})
+	}
+	for _, l := range c.Listen {
+		network, address := l.Network()
+		if network == "unix" {
+			options.UnixSocket, options.UnixSocketMode = address, fs.FileMode(l.Mode)
+			continue
+		}
+		options.Addresses = append(options.Addresses, listenPrefix(l.TLS)+address)
+	}
+	return options
+}
+
+// threads is how many event loops there are: unless it is said, one a processor that the Go runtime
+// may use.
+func threads(c config.Cache) int { return cmp.Or(c.Threads, runtime.GOMAXPROCS(0)) }
+
+// listenPrefix is what the server, as memcached, wants before an address.
+func listenPrefix(t config.ListenTLS) string {
+	switch t {
+	case config.TLSOff:
+		return "notls:"
+	case config.TLSMutual:
+		return "mtls:"
+	}
+	return ""
+}
+
+func serverTLS(t config.TLS) server.TLS {
+	version, err := t.Version()
+	if err != nil {
+		panic("node: the configuration was not checked: " + err.Error())
+	}
+	verify := map[config.TLSClients]int{config.ClientsAsked: 1, config.ClientsChecked: 2}
+	return server.TLS{Certificate: t.Certificate, Key: t.Key, CA: t.ClientCA, VerifyMode: verify[t.Clients], MinVersion: version}
+}
