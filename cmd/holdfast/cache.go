@@ -1,0 +1,186 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/config"
+	"holdfast/node"
+)
+
+func newCacheCommand(program string) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:                "cache [memcached's options]",
+		Short:              "Serve the cache alone, with memcached's command line",
+		DisableFlagParsing: true, // see getopt
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f, err := parseCacheFlags(program, args)
+			if err != nil {
+				return err
+			}
+			if f.show != nil {
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), f.show(program))
+				return err
+			}
+			return f.run(cmd)
+		},
+	}
+	cmd.SetHelpFunc(func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), cacheUsage(program)) })
+	return cmd
+}
+
+// run serves, in this process or in a daemon.
+func (f *cacheFlags) run(cmd *cobra.Command) error {
+	if f.daemon && !inDaemon() {
+		return daemonize(os.Args, f.coreDumps)
+	}
+	log := newLogger(cmd.ErrOrStderr(), f.config)
+	for _, warning := range f.warnings() {
+		log.Warn(warning)
+	}
+	if err := f.prepare(); err != nil {
+		return err
+	}
+	defer f.removePIDFile(log)
+	return f.startError(serve(cmd.Context(), service{
+		options: node.Options{
+			Config: f.config, Debug: f.debug, Verbosity: f.verbosity, Log: log,
+			WatchBytes: f.watchKiB << 10, Settings: f.settings(),
+		},
+		ready: func(n *node.Node) error { return f.ready(n, log) },
+	}))
+}
+
+// startError has memcached's words and code for an address that can't be listened at.
+func (f *cacheFlags) startError(err error) error {
+	var listen *node.ListenError
+	var taken *takenError
+	advice := ""
+	if errors.As(err, &taken) {
+		advice = "\nStop what listens there, or choose another port with -p or -l."
+	}
+	switch {
+	case !errors.As(err, &listen):
+		return err
+	case listen.Setting != "cache.listen":
+		return fail(exitOS, "failed to listen for HTTP: %v%s", listen.Err, advice)
+	case f.unixPath != "":
+		return fail(exitOS, "failed to listen on UNIX socket: %s: %v", f.unixPath, listen.Err)
+	case len(f.listen) == 0:
+		return fail(exitOS, "failed to listen on TCP port %d: %v%s", f.port, listen.Err, advice)
+	}
+	return fail(exitOS, "failed to listen on one of interface(s) %s: %v%s", strings.Join(f.listen, ","), listen.Err, advice)
+}
+
+// prepare does to the process what must be done before anything is opened: limits while it is
+// still root, then the change of user.
+func (f *cacheFlags) prepare() error {
+	if f.coreDumps {
+		if err := allowCores(); err != nil {
+			return err
+		}
+	}
+	if err := allowConnections(f.config.Cache.Connections); err != nil && !f.debug {
+		return err
+	}
+	return assumeUser(f.user)
+}
+
+// ready does what others wait for: the file of ports, the pid file, the word of a daemon.
+func (f *cacheFlags) ready(n *node.Node, log *slog.Logger) error {
+	if f.lockMemory {
+		if err := lockMemory(); err != nil {
+			log.Warn("-k invalid, mlockall() failed", "err", err)
+		}
+	}
+	warnIfOpen(f.config.Cache, n.CacheAddrs(), log)
+	if err := writePorts(os.Getenv("MEMCACHED_PORT_FILENAME"), n.CacheAddrs()); err != nil {
+		log.Warn("cannot write the file of ports", "err", err)
+	}
+	if f.pidFile != "" {
+		if err := writePIDFile(f.pidFile, log); err != nil {
+			log.Warn("cannot write the pid file", "err", err)
+		}
+	}
+	log.Info("serving memcached clients", "addresses", addressList(n.CacheAddrs()), "memory", f.config.Cache.Memory.String())
+	if inDaemon() {
+		return daemonReady(f.verbosity > 0)
+	}
+	return nil
+}
+
+// writePorts writes memcached's file of ports, one "TCP INET: 11211" a line, and renames it into
+// place so that whoever waits for it finds it whole.
+func writePorts(path string, addrs []net.Addr) error {
+	if path == "" {
+		return nil
+	}
+	var text []byte
+	for _, addr := range addrs {
+		tcp, ok := addr.(*net.TCPAddr)
+		if !ok {
+			continue
+		}
+		if tcp.IP.To4() != nil || tcp.IP.IsUnspecified() {
+			text = fmt.Appendf(text, "TCP INET: %d\n", tcp.Port)
+		}
+		if tcp.IP.To4() == nil {
+			text = fmt.Appendf(text, "TCP INET6: %d\n", tcp.Port)
+		}
+	}
+	return replaceFile(path, path+".lck", text)
+}
+
+func replaceFile(path, temporary string, text []byte) error {
+	if err := os.WriteFile(temporary, text, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(temporary, path)
+}
+
+// writePIDFile replaces what is at path, and says so if that names a process that runs.
+func writePIDFile(path string, log *slog.Logger) error {
+	var pid int
+	if old, err := os.ReadFile(path); err == nil {
+		if _, err := fmt.Sscan(string(old), &pid); err == nil && pid > 0 && alive(pid) {
+			log.Warn("the pid file named a running process", "file", path, "pid", pid)
+		}
+	}
+	return replaceFile(path, path+".tmp", fmt.Appendf(nil, "%d\n", os.Getpid()))
+}
+
+// removePIDFile removes the file unless another process has put its own there.
+func (f *cacheFlags) removePIDFile(log *slog.Logger) {
+	if f.pidFile == "" {
+		return
+	}
+	text, err := os.ReadFile(f.pidFile)
+	if err != nil || string(text) != fmt.Sprintf("%d\n", os.Getpid()) {
+		return
+	}
+	if err := os.Remove(f.pidFile); err != nil {
+		log.Warn("cannot remove the pid file", "err", err)
+	}
+}
+
+// cacheName is how the cache command was called, for its help and its messages.
+func cacheName(args []string) string {
+	if len(args) > 0 {
+		if name := filepath.Base(args[0]); name == "memcached" || name == "memcached-debug" {
+			return name
+		}
+	}
+	return "holdfast cache"
+}
+
+func newLogger(w io.Writer, c config.Config) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: c.Log.Level}))
+}

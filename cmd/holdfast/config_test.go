@@ -1,0 +1,103 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"holdfast/config"
+)
+
+// command runs a command line in this process.
+func command(args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	code = run(context.Background(), append([]string{"holdfast"}, args...), &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+func TestConfigPrintsWhatItTakes(t *testing.T) {
+	code, example, _ := command("config")
+	if code != 0 || example != string(config.Example) {
+		t.Fatalf("got %d, %q; want the example", code, example)
+	}
+	path := filepath.Join(t.TempDir(), "holdfast.yaml")
+	if err := os.WriteFile(path, []byte(example), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr := command("config", "check", path)
+	if want := path + ": ok\n"; code != 0 || stdout != want || stderr != "" {
+		t.Errorf("got %d, %q, %q; want %q", code, stdout, stderr, want)
+	}
+}
+
+func TestConfigCheckShowsAllFaults(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "holdfast.yaml")
+	if err := os.WriteFile(path, []byte("cache: {memory: lots, ttl: [{prefix: 'a:'}, {prefix: 'sessions:', jitter: 1.5}]}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := path + `:
+cache.memory: "lots" is not a size; write it like 64MiB or 1GiB
+cache.ttl[1] "sessions:": jitter 1.5 is not in [0, 1)
+`
+	for _, args := range [][]string{{"config", "check", path}, {"up", "--config", path}} {
+		if code, stdout, stderr := command(args...); code != 1 || stdout != "" || stderr != want {
+			t.Errorf("%v: got %d, %q, %q; want %q", args, code, stdout, stderr, want)
+		}
+	}
+}
+
+func TestUpFlagsStandAboveTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "holdfast.yaml")
+	if err := os.WriteFile(path, []byte("cache: {memory: 8MiB, listen: ['127.0.0.1:1']}\nhttp: {listen: '127.0.0.1:2'}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		args   []string
+		listen string
+		http   string
+		memory config.Bytes
+	}{
+		{nil, "127.0.0.1:11211", "127.0.0.1:7070", 64 << 20},
+		{[]string{"--config", path}, "127.0.0.1:1", "127.0.0.1:2", 8 << 20},
+		{[]string{"--config", path, "--memory", "16MiB"}, "127.0.0.1:1", "127.0.0.1:2", 16 << 20},
+		{[]string{"--config", path, "--cache-listen", "unix:/s", "--http-listen="}, "unix:/s", "", 8 << 20},
+	} {
+		f, cmd := newUpFlags()
+		if err := cmd.ParseFlags(test.args); err != nil {
+			t.Fatal(err)
+		}
+		c, err := f.config(cmd)
+		if err != nil || len(c.Cache.Listen) != 1 || c.Cache.Listen[0].Address != test.listen || c.HTTP.Listen != test.http || c.Cache.Memory != test.memory {
+			t.Errorf("%v: got %+v, %v; want %s, %s, %v", test.args, c, err, test.listen, test.http, test.memory)
+		}
+	}
+}
+
+func TestCommandErrors(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"down"}, `unknown command "down"`},
+		{[]string{"up", "now"}, `unknown command "now"`},
+		{[]string{"up", "--memory", "much"}, "is not a size"},
+		{[]string{"up", "--memory", "1KiB"}, "cache.memory: 1KiB is not in"},
+		{[]string{"up", "--config", "/no/such/file"}, "no such file"},
+		{[]string{"config", "check"}, "accepts 1 arg"},
+	} {
+		if code, _, stderr := command(test.args...); code != 1 || !strings.Contains(stderr, test.want) {
+			t.Errorf("%v: got %d, %q; want %q in it", test.args, code, stderr, test.want)
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	for _, args := range [][]string{{"version"}, {"--version"}, {"cache", "-V"}} {
+		if code, stdout, _ := command(args...); code != 0 || !strings.HasPrefix(stdout, "holdfast 0.1.0 ") {
+			t.Errorf("%v: got %d, %q", args, code, stdout)
+		}
+	}
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"holdfast"
+)
+
+const rootLong = `Holdfast keeps the state of a web application: a cache that any memcached client speaks to,
+in one program without anything to install beside it.
+
+Start with "holdfast up": it needs no configuration and says what to try.`
+
+// run is the whole program but for the process: it returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := newRootCommand(cacheName(args))
+	root.SetArgs(commandArgs(args))
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	var exit *exitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
+		if exit.text != "" {
+			fmt.Fprintln(stderr, exit.text)
+		}
+		return exit.code
+	}
+	fmt.Fprintf(stderr, "holdfast: %v\n", err)
+	return exitFailure
+}
+
+// commandArgs is args without the program's name, or with what that name stands for.
+func commandArgs(args []string) []string {
+	if len(args) == 0 {
+		return nil
+	}
+	switch filepath.Base(args[0]) {
+	case "memcached":
+		return append([]string{"cache"}, args[1:]...)
+	case "memcached-debug":
+		return append([]string{"cache", "--debug"}, args[1:]...)
+	}
+	return args[1:]
+}
+
+func newRootCommand(cacheName string) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "holdfast",
+		Short:         "The stateful tier behind a stateless web application",
+		Long:          rootLong,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Version:       holdfast.Version,
+	}
+	root.SetVersionTemplate(versionText("") + "\n")
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(newUpCommand(), newCacheCommand(cacheName), newReplayCommand(), newConfigCommand(), newVersionCommand())
+	return root
+}

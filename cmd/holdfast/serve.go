@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"holdfast/config"
+	"holdfast/node"
+)
+
+// gcPercent lets the heap grow to five times what lives before it is collected. Items live
+// outside of the heap, so that what lives in it is a few megabytes of buffers, and a collection
+// costs the event loops more than the memory is worth.
+const gcPercent = 400
+
+// A service is a node to serve until a signal ends it.
+type service struct {
+	options node.Options
+	ready   func(*node.Node) error // called once everything listens
+}
+
+// serve runs the service until SIGTERM, SIGINT or memcached's SIGUSR1, a client's shutdown or the
+// end of ctx; it then drains, and returns nil. SIGHUP reads the users and the certificates again.
+// A second signal ends the process at once.
+func serve(ctx context.Context, s service) error {
+	log := s.options.Log
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, append(stopSignals, syscall.SIGHUP)...)
+	defer signal.Stop(signals)
+	tuneRuntime(&s.options.Config.Cache)
+	n, err := node.Open(s.options)
+	if err != nil {
+		return startError(err)
+	}
+	if err := s.ready(n); err != nil {
+		return errors.Join(err, n.Close())
+	}
+	for {
+		select {
+		case sig := <-signals:
+			if sig == syscall.SIGHUP {
+				reload(n, log)
+				continue
+			}
+			signal.Reset(stopSignals...)
+			log.Info("stopping", "signal", sig.String())
+			return n.Close()
+		case <-n.Asked():
+			log.Info("stopping", "signal", "a client's shutdown")
+			return n.Close()
+		case err := <-n.Failed():
+			return errors.Join(err, n.Close())
+		case <-ctx.Done():
+			return n.Close()
+		}
+	}
+}
+
+func reload(n *node.Node, log *slog.Logger) {
+	if err := n.Reload(); err != nil {
+		log.Error("what was loaded before stays in use", "err", err)
+		return
+	}
+	log.Info("users and certificates are read again")
+}
+
+// tuneRuntime settles how many event loops there are, and fits the Go runtime to them. A busy loop
+// keeps its processor, so there is one more for everything else; see package loop.
+func tuneRuntime(c *config.Cache) {
+	processors := runtime.GOMAXPROCS(0) // which knows a container's limit
+	if c.Threads == 0 {
+		c.Threads = processors
+	}
+	runtime.GOMAXPROCS(max(processors, c.Threads+1))
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+}
+
+// startError says what a user can do about a start that failed.
+func startError(err error) error {
+	var listen *node.ListenError
+	if !errors.As(err, &listen) {
+		return err
+	}
+	var op *net.OpError
+	if !errors.Is(err, syscall.EADDRINUSE) || !errors.As(err, &op) || op.Addr == nil {
+		return listen
+	}
+	return &takenError{listen, op.Addr.String()}
+}
+
+// A takenError is an address that something else listens at.
+type takenError struct {
+	*node.ListenError
+	address string
+}
+
+// Unwrap is for those who don't ask whether the address is taken.
+func (e *takenError) Unwrap() error { return e.ListenError }
+
+// another suggests an address: the next port, or a path beside.
+func (e *takenError) another() string {
+	host, port, err := net.SplitHostPort(e.address)
+	if err != nil {
+		return "unix:" + e.address + ".2"
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil || n >= 65535 {
+		return net.JoinHostPort(host, "0")
+	}
+	return net.JoinHostPort(host, strconv.Itoa(n+1))
+}
+
+// warnIfOpen says so when anybody who reaches this machine may use the cache, which is
+// memcached's default.
+func warnIfOpen(c config.Cache, addrs []net.Addr, log *slog.Logger) {
+	if c.AuthFile != "" || c.TLS.Clients == config.ClientsChecked {
+		return
+	}
+	for _, addr := range addrs {
+		if tcp, ok := addr.(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
+			log.Warn("whoever reaches this address may use the cache: listen on 127.0.0.1, or ask for a password", "address", addr.String())
+			return
+		}
+	}
+}
+
+func addressList(addrs []net.Addr) string {
+	texts := make([]string, len(addrs))
+	for i, addr := range addrs {
+		texts[i] = addr.String()
+	}
+	return strings.Join(texts, " ")
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/config"
+	"holdfast/node"
+)
+
+type upFlags struct {
+	file        string
+	cacheListen []string
+	httpListen  string
+	memory      config.Bytes
+}
+
+func newUpCommand() *cobra.Command {
+	_, cmd := newUpFlags()
+	return cmd
+}
+
+// newUpFlags returns the command and what its flags set.
+func newUpFlags() (*upFlags, *cobra.Command) {
+	f := &upFlags{}
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Serve: the cache for memcached clients, and HTTP to watch it",
+		Long: `Up runs the whole of Holdfast in this process: a cache that any memcached client speaks to, on
+127.0.0.1:11211, and HTTP with health, metrics and the what-if curve, on 127.0.0.1:7070.
+
+It needs no configuration. A file given by --config changes it; "holdfast config" prints one to
+start from. The other flags stand above the file. SIGTERM and SIGINT (Ctrl-C) let clients have
+their answers and stop; SIGHUP reads users and certificates again.`,
+		Example: "  holdfast up\n  holdfast up --memory 1GiB --cache-listen 127.0.0.1:11212\n  holdfast up --config holdfast.yaml",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&f.file, "config", "", "configuration `FILE`")
+	flags.StringSliceVar(&f.cacheListen, "cache-listen", nil, "where memcached clients connect: `HOST:PORT`, *:PORT or unix:PATH; may be repeated")
+	flags.StringVar(&f.httpListen, "http-listen", "", "where HTTP listens: `HOST:PORT` or *:PORT; an empty one is none")
+	flags.Var(&f.memory, "memory", "memory for the cache, as in 64MiB or 1GiB")
+	flags.Lookup("memory").DefValue = "" // what the file says, or 64MiB
+	return f, cmd
+}
+
+// config is the file with the flags above it.
+func (f *upFlags) config(cmd *cobra.Command) (config.Config, error) {
+	c := config.Default()
+	if f.file != "" {
+		var err error
+		if c, err = loadConfig(f.file); err != nil {
+			return c, err
+		}
+	}
+	if cmd.Flags().Changed("cache-listen") {
+		c.Cache.Listen = nil
+		for _, address := range f.cacheListen {
+			c.Cache.Listen = append(c.Cache.Listen, config.Listener{Address: address, Mode: config.DefaultMode})
+		}
+	}
+	if cmd.Flags().Changed("http-listen") {
+		c.HTTP.Listen = f.httpListen
+	}
+	if cmd.Flags().Changed("memory") {
+		c.Cache.Memory = f.memory
+	}
+	return c, c.Check()
+}
+
+func (f *upFlags) run(cmd *cobra.Command) error {
+	c, err := f.config(cmd)
+	if err != nil {
+		return err
+	}
+	if err := allowConnections(c.Cache.Connections); err != nil {
+		return err
+	}
+	log := newLogger(cmd.ErrOrStderr(), c)
+	err = serve(cmd.Context(), service{
+		options: node.Options{Config: c, Log: log},
+		ready: func(n *node.Node) error {
+			warnIfOpen(c.Cache, n.CacheAddrs(), log)
+			greet(cmd.OutOrStdout(), c, n.CacheAddrs(), n.HTTPAddr())
+			return nil
+		},
+	})
+	var taken *takenError
+	if errors.As(err, &taken) {
+		return fail(exitFailure, "%s", taken.advice())
+	}
+	return err
+}
+
+// advice says which address is taken and which flag chooses another.
+func (e *takenError) advice() string {
+	what, flag := "The cache", "--cache-listen"
+	if e.Setting == "http.listen" {
+		what, flag = "HTTP", "--http-listen"
+	}
+	return fmt.Sprintf("%s can't listen on %s: something else does, perhaps memcached or another Holdfast.\nStop that, or choose another address:\n\n  %s up %s %s",
+		what, e.address, selfName(), flag, e.another())
+}
+
+// greet says what is served where, and what to try.
+func greet(w io.Writer, c config.Config, cacheAddrs []net.Addr, httpAddr net.Addr) {
+	fmt.Fprintf(w, "Holdfast serves\n  memcached clients on %s, with %v of memory\n", addressList(cacheAddrs), c.Cache.Memory)
+	if httpAddr != nil {
+		fmt.Fprintf(w, "  HTTP on http://%v: /healthz /metrics /version /whatif\n", httpAddr)
+	}
+	fmt.Fprint(w, "\nTry, in another terminal\n")
+	if tcp, ok := cacheAddrs[0].(*net.TCPAddr); ok {
+		address := reachable(tcp)
+		fmt.Fprintf(w, "  printf 'set hello 0 0 5\\r\\nworld\\r\\nget hello\\r\\nquit\\r\\n' | curl -s telnet://%s\n", address)
+		fmt.Fprintf(w, "  %s replay --zipf --server %s\n", selfName(), address)
+	}
+	if httpAddr != nil {
+		fmt.Fprintf(w, "  curl http://%v/whatif\n", httpAddr)
+	}
+	fmt.Fprint(w, "\nCtrl-C stops it.\n")
+}
+
+// selfName is how to call this program again.
+func selfName() string {
+	if strings.Contains(os.Args[0], "go-build") {
+		return "go run ./cmd/holdfast" // which is where go run leaves the program
+	}
+	return os.Args[0]
+}
+
+// reachable is how a client on this machine reaches addr.
+func reachable(addr *net.TCPAddr) string {
+	host := addr.IP.String()
+	if addr.IP.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, strconv.Itoa(addr.Port))
+}
