@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// binaries are the paths of the servers; none leaves one out.
+type binaries struct{ holdfast, memcached string }
+
+const none = "none"
+
+// find builds or looks up what the paths name. A peer that isn't installed is left out with a
+// word. The directory is for the built binary.
+func (b *binaries) find(ctx context.Context, dir string) error {
+	if b.holdfast == "" {
+		b.holdfast = filepath.Join(dir, "holdfast")
+		build := exec.CommandContext(ctx, "go", "build", "-o", b.holdfast, "./cmd/holdfast")
+		if out, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("go build ./cmd/holdfast, to be run in the module's folder: %w\n%s", err, out)
+		}
+	}
+	if b.memcached != none {
+		path, err := exec.LookPath(b.memcached)
+		if err != nil {
+			fmt.Printf("without memcached: %v\n", err)
+			path = none
+		}
+		b.memcached = path
+	}
+	return nil
+}
+
+// both returns the command lines of the servers that there are, by name, ours first. Flags are
+// memcached's, which both understand.
+func (b *binaries) both(memoryMiB, threads int, flags ...string) []spec {
+	var specs []spec
+	flags = append([]string{"-l", "127.0.0.1", "-m", strconv.Itoa(memoryMiB), "-t", strconv.Itoa(threads)}, flags...)
+	if os.Geteuid() == 0 {
+		flags = append(flags, "-u", "root")
+	}
+	if b.holdfast != none {
+		specs = append(specs, spec{"holdfast", "-p", append([]string{b.holdfast, "cache"}, flags...)})
+	}
+	if b.memcached != none {
+		specs = append(specs, spec{"memcached", "-p", append([]string{b.memcached, "-U", "0"}, flags...)})
+	}
+	return specs
+}
+
+// A spec is a server that can be started; the flag with the port comes last on its command line.
+type spec struct {
+	name     string
+	portFlag string
+	argv     []string
+}
+
+// A server is a process that answers at address.
+type server struct {
+	spec
+	address string
+	cmd     *exec.Cmd
+	output  bytes.Buffer  // what it printed
+	exited  chan struct{} // closed when it has
+	err     error         // how it exited; read after exited
+}
+
+const (
+	startLimit = 30 * time.Second
+	stopLimit  = 60 * time.Second // a warm restart writes its last words first
+	askEvery   = 500 * time.Microsecond
+)
+
+// start starts the server on a free port and waits until it answers.
+func (p spec) start(ctx context.Context) (*server, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	address := l.Addr().String()
+	l.Close()
+	s, err := p.launch(address)
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.firstAnswer(ctx)
+	if err != nil {
+		return nil, errors.Join(err, s.stop())
+	}
+	return s, c.close()
+}
+
+// launch starts the process and doesn't wait.
+func (p spec) launch(address string) (*server, error) {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	s := &server{spec: p, address: address, exited: make(chan struct{})}
+	s.cmd = exec.Command(p.argv[0], append(p.argv[1:len(p.argv):len(p.argv)], p.portFlag, port)...)
+	s.cmd.Stdout, s.cmd.Stderr = &s.output, &s.output
+	if err := s.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("%s: %w", p.name, err)
+	}
+	go func() {
+		s.err = s.cmd.Wait()
+		close(s.exited)
+	}()
+	return s, nil
+}
+
+// firstAnswer connects as soon as the server lets it, and has it say its version.
+func (s *server) firstAnswer(ctx context.Context) (*client, error) {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	tick := time.NewTicker(askEvery)
+	defer tick.Stop()
+	for {
+		if c, err := dial(s.address); err == nil {
+			if _, err := c.version(); err == nil {
+				return c, nil
+			}
+			c.close()
+		}
+		select {
+		case <-s.exited:
+			return nil, fmt.Errorf("%s ended: %v\n%s", s.name, s.err, s.output.Bytes())
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%s: no answer at %s: %w", s.name, s.address, ctx.Err())
+		case <-tick.C:
+		}
+	}
+}
+
+// stop ends the server by SIGTERM and waits for its end.
+func (s *server) stop() error {
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("%s: %w", s.name, err)
+	}
+	select {
+	case <-s.exited:
+		return nil // how it ended is its tests' matter
+	case <-time.After(stopLimit):
+		s.cmd.Process.Kill()
+		<-s.exited
+		return fmt.Errorf("%s: did not end within %v of SIGTERM; killed", s.name, stopLimit)
+	}
+}
+
+// residentMiB is the process's memory as the system sees it; 0 if it doesn't say.
+func (s *server) residentMiB() int {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	for line := range bytes.Lines(status) {
+		if fields := bytes.Fields(line); len(fields) >= 2 && string(fields[0]) == "VmRSS:" {
+			kib, _ := strconv.Atoi(string(fields[1]))
+			return kib >> 10
+		}
+	}
+	return 0
+}

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// tail runs two servers of the same kind, one with few items and one with many, and asks the two
+// in turn, so that whatever else the machine does meets both.
+func tail(ctx context.Context, args []string) error {
+	var b binaries
+	f := newFlags("tail", &b)
+	var (
+		few         = f.Uint64("few", 10_000, "items of the one server")
+		many        = f.Uint64("many", 10_000_000, "items of the other")
+		value       = f.Int("value", 100, "bytes of each value; keys have 20")
+		memoryMiB   = f.Int("memory", 2500, "MiB, -m; the many must fit")
+		threads     = f.Int("threads", 1, "-t of all servers")
+		connections = f.Int("connections", 50, "each with one request at a time, 95 % gets")
+		rounds      = f.Int("rounds", 10, "of each server")
+		seconds     = f.Float64("seconds", 3, "of each round")
+	)
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "holdfast-bench")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := b.find(ctx, dir); err != nil {
+		return err
+	}
+	// The client's own collections would be tails of its making.
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	load := load{value: bytes.Repeat([]byte("v"), *value), connections: *connections,
+		length: time.Duration(*seconds * float64(time.Second))}
+	rows := [][]string{{"", "items", "requests/s", "p50 µs", "p99 µs", "p99.9 µs", "max µs"}}
+	for _, p := range b.both(*memoryMiB, *threads) {
+		results, err := tailOf(ctx, p, []uint64{*few, *many}, load, *rounds)
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+		for i, items := range []uint64{*few, *many} {
+			rows = append(rows, append([]string{p.name, strconv.FormatUint(items, 10)}, results[i].fields()...))
+		}
+		fmt.Printf("%s: p99.9 with %d items is %.2f of that with %d (median of %d rounds)\n",
+			p.name, *many, results[1].p999/results[0].p999, *few, *rounds)
+	}
+	table(rows)
+	return nil
+}
+
+// A load is how a server is asked.
+type load struct {
+	value       []byte
+	connections int
+	length      time.Duration
+}
+
+// tailOf measures one kind of server with each of the numbers of items.
+func tailOf(ctx context.Context, p spec, items []uint64, l load, rounds int) (medians []percentiles, err error) {
+	var servers []*server
+	defer func() {
+		for _, s := range servers {
+			err = errors.Join(err, s.stop())
+		}
+	}()
+	for _, n := range items {
+		s, err := p.start(ctx)
+		if err != nil {
+			return nil, err
+		}
+		servers = append(servers, s)
+		f, err := fill(ctx, s.address, n, l.value)
+		if err != nil {
+			return nil, fmt.Errorf("fill: %w", err)
+		}
+		if f.refused > 0 {
+			return nil, fmt.Errorf("fill: %d sets refused, the first by %q", f.refused, f.refusal)
+		}
+	}
+	results := make([][]percentiles, len(items))
+	for round := range rounds {
+		for i, s := range servers {
+			one, err := l.ask(ctx, s.address, items[i], uint64(round))
+			if err != nil {
+				return nil, err
+			}
+			results[i] = append(results[i], one)
+		}
+		debug.FreeOSMemory() // between rounds it disturbs nobody
+	}
+	for _, r := range results {
+		medians = append(medians, median(r))
+	}
+	return medians, nil
+}
+
+// ask asks for the keys below items for a while.
+func (l load) ask(ctx context.Context, address string, items, seed uint64) (percentiles, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.length)
+	defer cancel()
+	var (
+		mu    sync.Mutex // guards what follows
+		all   []time.Duration
+		fault error
+		wg    sync.WaitGroup
+	)
+	for n := range l.connections {
+		wg.Go(func() {
+			took, err := l.askOne(ctx, address, items, rand.New(rand.NewPCG(seed, uint64(n))))
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, took...)
+			fault = errors.Join(fault, err)
+		})
+	}
+	wg.Wait()
+	if fault != nil {
+		return percentiles{}, fault
+	}
+	if len(all) == 0 {
+		return percentiles{}, errors.New("no request was answered in time")
+	}
+	return percentilesOf(all, l.length), nil
+}
+
+// askOne returns how long each request of one connection took.
+func (l load) askOne(ctx context.Context, address string, items uint64, r *rand.Rand) ([]time.Duration, error) {
+	c, err := dial(address)
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	const perSecond = 20_000 // room for as many; more is room taken later
+	took := make([]time.Duration, 0, int(l.length.Seconds()*perSecond)+1)
+	for ctx.Err() == nil {
+		key, set := r.Uint64N(items), r.IntN(100) >= 95
+		start := time.Now()
+		if set {
+			_, err = c.set(key, l.value)
+		} else {
+			_, err = c.get(key)
+		}
+		if err != nil {
+			return nil, err
+		}
+		took = append(took, time.Since(start))
+	}
+	return took, nil
+}
+
+// percentiles are of one round, in microseconds, and of several their medians.
+type percentiles struct{ perSecond, p50, p99, p999, max float64 }
+
+func percentilesOf(took []time.Duration, length time.Duration) percentiles {
+	slices.Sort(took)
+	at := func(share float64) float64 {
+		return float64(took[min(int(share*float64(len(took))), len(took)-1)].Nanoseconds()) / 1e3
+	}
+	return percentiles{float64(len(took)) / length.Seconds(), at(0.5), at(0.99), at(0.999), at(1)}
+}
+
+func median(rounds []percentiles) percentiles {
+	of := func(field func(percentiles) float64) float64 {
+		values := make([]float64, len(rounds))
+		for i, r := range rounds {
+			values[i] = field(r)
+		}
+		return middle(values)
+	}
+	return percentiles{
+		perSecond: of(func(p percentiles) float64 { return p.perSecond }),
+		p50:       of(func(p percentiles) float64 { return p.p50 }),
+		p99:       of(func(p percentiles) float64 { return p.p99 }),
+		p999:      of(func(p percentiles) float64 { return p.p999 }),
+		max:       of(func(p percentiles) float64 { return p.max }),
+	}
+}
+
+func (p percentiles) fields() []string {
+	return []string{
+		fmt.Sprintf("%.0f k", p.perSecond/1e3),
+		fmt.Sprintf("%.0f", p.p50), fmt.Sprintf("%.0f", p.p99), fmt.Sprintf("%.0f", p.p999), fmt.Sprintf("%.0f", p.max),
+	}
+}
