@@ -47,7 +47,7 @@ const wakeItems = 256
 // is to be called about once a second; until then, items live on.
 func (s *Store) Tick() {
 	if !s.clockStopped.Load() {
-		s.now.Store(uint32(s.clock().Unix() + s.clockAhead.Load()))
+		s.now.Store(s.unixNow())
 	}
 	now := s.now.Load()
 	if at := s.flushAt.Load(); at != 0 && at <= now && s.flushAt.CompareAndSwap(at, 0) {
@@ -69,6 +69,12 @@ func (s *Store) Tick() {
 	}
 }
 
+// unixNow is the time by which items expire. It goes by what has passed since the start, so that
+// setting the machine's clock makes no item older or younger.
+func (s *Store) unixNow() uint32 {
+	return uint32(s.started.Add(s.clock().Sub(s.started)).Unix() + s.clockAhead.Load())
+}
+
 // due reports whether a segment has something to give back: its class has ended, or nothing in it
 // lives.
 func (s *Store) due(seg *segment, now uint32) bool {
@@ -83,7 +89,7 @@ func (s *Store) flush() {
 	s.curve.DeleteAll()
 	for id := range s.segments {
 		if seg := &s.segments[id]; seg.used > 0 && (seg.state == sealed || seg.state == open) {
-			seg.wake = 1
+			atomic.StoreUint32(&seg.wake, 1)
 		}
 	}
 }

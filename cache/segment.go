@@ -12,7 +12,7 @@ const (
 	chunk                // of a large value
 )
 
-// A segment is an entry of the table of segments. All but live and pins is guarded by Store.mu.
+// A segment is an entry of the table of segments. All but live, pins and reads of wake is guarded by Store.mu.
 // Its size is fixed: it stands in the mapping.
 type segment struct {
 	next, prev uint32 // in a ring; next alone in the free list and from chunk to chunk of a value
@@ -22,7 +22,7 @@ type segment struct {
 	_          [2]byte
 	used       uint32 // bytes that items take, dead ones too
 	live       uint32 // bytes that present items take; atomic
-	wake       uint32 // Unix seconds at which all its items have expired; 0 never
+	wake       uint32 // Unix seconds at which all its items have expired; 0 never; atomic for mayStay
 	pins       uint32 // readers of the large value that begins here, and doomed; atomic
 	_          [32]byte
 }
@@ -127,7 +127,7 @@ func (s *Store) bump(r, class uint8, n int) (loc uint64, ok bool) {
 // wakeBy makes sure that the segment is looked at once all its items have expired.
 func (seg *segment) wakeBy(expiry uint32) {
 	if expiry > seg.wake {
-		seg.wake = expiry
+		atomic.StoreUint32(&seg.wake, expiry)
 	}
 }
 

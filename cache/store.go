@@ -25,6 +25,7 @@ type Store struct {
 	classShift   uint
 	ttls         []TTLRule // longest prefix first
 	clock        func() time.Time
+	started      time.Time
 	warmed       bool
 	cold         string
 
@@ -85,7 +86,8 @@ func Open(o Options) (*Store, error) {
 	}
 	s.detail.Store(o.Detail)
 	s.evict.seg, s.expiring.seg = none, none
-	s.now.Store(uint32(s.clock().Unix()))
+	s.started = s.clock()
+	s.now.Store(s.unixNow())
 	if warm {
 		s.resume()
 	} else {

@@ -251,7 +251,7 @@ func (s *Store) place(l *lane, m *mutation, was version) int {
 func (s *Store) allocate(r uint8, d *draft) (loc uint64, ok bool) {
 	s.pace()
 	s.grow()
-	if !s.reserveSpare() {
+	if s.index.spares == 0 && !s.makeRoom() || !s.reserveSpare() {
 		return 0, false
 	}
 	class := s.classOf(d.expiry, s.now.Load())
