@@ -25,8 +25,6 @@ import (
 const (
 	// reserveSegments are left for a victim's survivors.
 	reserveSegments = 1
-	// paceSegments more are the aim at which stores stop sweeping ahead.
-	paceSegments = 0
 	// maxVictims bounds the work for one free segment when dead space is all there is to gain.
 	maxVictims = 64
 	// paceItems is how many items a store sweeps when it has to.
@@ -70,7 +68,7 @@ func (s *Store) makeRoom() bool {
 
 // pace does a store's share of eviction. It needs Store.mu.
 func (s *Store) pace() {
-	if s.freeCount > reserveSegments+paceSegments {
+	if s.freeCount > reserveSegments || s.noEvict { // without eviction, looking for dead space each time is dear
 		return
 	}
 	if s.evict.seg == none && !s.chooseVictim() {
@@ -101,7 +99,7 @@ func (s *Store) chooseVictim() bool {
 	if purpose == recycle {
 		s.mainFull = true
 		s.evict.keep = 1 + uint64(s.spared/mercyRounds)
-		s.spared++ // until something is freed: see finish
+		s.spared++ // until something is freed: see sweep
 	}
 	s.begin(&s.evict, id, purpose)
 	s.adjustBorder()
