@@ -2,6 +2,7 @@ package cache
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"unsafe"
 )
@@ -39,6 +40,7 @@ type header struct {
 	stoppedAt uint64 // Unix seconds
 	seq       uint64
 	flushed   uint64
+	flushAt   uint64 // Unix seconds, 0 none
 	items     uint64
 	bytes     uint64
 	index     indexState
@@ -176,6 +178,9 @@ func (a *arena) openFile(o Options, s shape) (warm bool, cold string, err error)
 	if info.Size() > 0 {
 		cold = fmt.Sprintf("it has %d bytes and this memory %d", info.Size(), s.memoryBytes)
 	}
+	if err := ours(f, info.Size()); err != nil {
+		return false, "", err
+	}
 	if info.Size() != s.memoryBytes {
 		// Truncate to nothing first: the old bytes must not be taken for ours.
 		if err := f.Truncate(0); err != nil {
@@ -211,11 +216,24 @@ func (a *arena) openFile(o Options, s shape) (warm bool, cold string, err error)
 	return false, cold, nil
 }
 
+// ours refuses a file that holds something else than a store, which is not to be destroyed. One of
+// zeros is what a start that broke off leaves.
+func ours(f *os.File, size int64) error {
+	var magic [8]byte
+	if _, err := f.ReadAt(magic[:], 0); err != nil && err != io.EOF {
+		return err
+	}
+	if size > 0 && magic != headerMagic && magic != [8]byte{} {
+		return fmt.Errorf("%s is no memory file; it is left as it is", f.Name())
+	}
+	return nil
+}
+
 // check says why a mapped file can't be continued, or nothing.
 func (h *header) check(o Options, s shape) string {
 	switch {
 	case h.magic != headerMagic:
-		return "it isn't a memory file of Holdfast's"
+		return "its first start broke off"
 	case h.version != formatVersion || h.headerBytes != uint32(unsafe.Sizeof(header{})):
 		return fmt.Sprintf("its format is version %d (%d) and this program's %d (%d)", h.version, h.headerBytes, formatVersion, unsafe.Sizeof(header{}))
 	case h.memoryBytes != uint64(s.memoryBytes) || h.segmentBytes != uint64(s.segmentBytes):

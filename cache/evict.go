@@ -86,7 +86,6 @@ func (s *Store) chooseVictim() bool {
 	if s.noEvict {
 		return false
 	}
-	s.growGhosts()
 	r, purpose := uint8(main), uint8(recycle)
 	if s.rings[main].head == none || s.rings[small].head != none && s.rings[small].count > s.border.target {
 		r, purpose = small, demote
@@ -163,6 +162,9 @@ func (s *Store) sweep(w *sweep, n int) {
 		w.seg = none
 		if s.freeCount > reserveSegments {
 			s.spared = 0
+			if w.purpose != gather {
+				s.growGhosts()
+			}
 		}
 	}
 }

@@ -85,7 +85,15 @@ func (s *Store) due(seg *segment, now uint32) bool {
 func (s *Store) flush() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	// With every stripe, so that an append or the like, which looks at an item and then gives what it
+	// made of it a new sequence number, comes before the flush as a whole or after it.
+	for i := range s.stripes {
+		s.stripes[i].Lock()
+	}
 	s.flushed.Store(s.seq.Load())
+	for i := range s.stripes {
+		s.stripes[i].Unlock()
+	}
 	s.curve.DeleteAll()
 	for id := range s.segments {
 		if seg := &s.segments[id]; seg.used > 0 && (seg.state == sealed || seg.state == open) {

@@ -59,23 +59,15 @@ func (s *Store) takeGhost(h uint64) bool {
 }
 
 // growGhosts keeps room for half as many ghosts as items. A change of size forgets most of what
-// was there, so it grows by whole chunks, and only once something is evicted. It needs Store.mu.
+// was there, so it grows by whole chunks, one for each segment that eviction frees, and soon has
+// its size. It needs Store.mu.
 func (s *Store) growGhosts() {
-	perChunk := uint64(s.segmentBytes) / (4 * ghostWays)
-	for s.ghosts.sets*ghostWays < uint64(s.items.Load())/2 {
-		if s.freeCount <= reserveSegments {
-			if s.ghosts.sets > 0 {
-				return
-			}
-			// The first eviction comes when little is free; the ghosts still get a place.
-		}
-		if s.freeCount == 0 {
-			return
-		}
-		id := s.take(table)
-		clear(s.bytesOf(id))
-		s.ghostDir[s.ghosts.chunks] = id
-		s.ghosts.chunks++
-		s.ghosts.sets += perChunk
+	if s.freeCount <= reserveSegments || s.ghosts.sets*ghostWays >= uint64(s.items.Load())/2 {
+		return
 	}
+	id := s.take(table)
+	clear(s.bytesOf(id))
+	s.ghostDir[s.ghosts.chunks] = id
+	s.ghosts.chunks++
+	s.ghosts.sets += uint64(s.segmentBytes) / (4 * ghostWays)
 }

@@ -10,8 +10,14 @@ import "sync/atomic"
 // is pinned marks it doomed, and whoever is last frees the chunks: pins, of the first chunk, is
 // the number of readers, with doomed as its top bit, and the one operation that brings it to doomed
 // alone frees.
+//
+// What is pinned can't be evicted for long, and clients choose how slowly they read. So at most a
+// quarter of the memory is pinned; beyond, a large value is a miss.
 
-const doomed = 1 << 31
+const (
+	doomed      = 1 << 31
+	pinnedShare = 4 // one part in so many
+)
 
 // tailBytes is how much of a large value of n bytes stays with its item.
 func tailBytes(n, segmentBytes int) int {
@@ -75,11 +81,19 @@ func (s *Store) freeChunks(first uint32) {
 	}
 }
 
+// mayPin reports whether another large value may be pinned. It needs the item's stripe.
+func (s *Store) mayPin(it item) bool {
+	first, _ := it.largeRef()
+	return atomic.LoadUint32(&s.segments[first].pins) > 0 || s.pinned.Load() < int64(len(s.mem)/pinnedShare)
+}
+
 // pin lists the chunks of a large item and keeps them from being freed until unpin. It needs the
 // item's stripe.
 func (s *Store) pin(it item) (first uint32, chunks [][]byte) {
 	first, total := it.largeRef()
-	atomic.AddUint32(&s.segments[first].pins, 1)
+	if atomic.AddUint32(&s.segments[first].pins, 1) == 1 {
+		s.pinned.Add(int64(total))
+	}
 	left := int(total) - len(it.inline())
 	for id := first; id != none; id = s.segments[id].next {
 		b := s.bytesOf(id)
@@ -90,8 +104,13 @@ func (s *Store) pin(it item) (first uint32, chunks [][]byte) {
 	return first, chunks
 }
 
-func (s *Store) unpin(first uint32) {
-	if atomic.AddUint32(&s.segments[first].pins, ^uint32(0)) == doomed {
+// unpin undoes one pin of a value of total bytes.
+func (s *Store) unpin(first, total uint32) {
+	pins := atomic.AddUint32(&s.segments[first].pins, ^uint32(0))
+	if pins&^doomed == 0 {
+		s.pinned.Add(-int64(total))
+	}
+	if pins == doomed {
 		s.mu.Lock()
 		s.freeChunks(first)
 		s.mu.Unlock()

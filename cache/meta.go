@@ -12,19 +12,20 @@ import (
 
 // metaGet answers mg.
 func (s *Store) metaGet(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
-	made := false
+	made, seq := false, uint64(0)
 	if r.Has('N') {
 		m := mutation{kind: vivify, r: r, now: now, expiry: s.expiryOf(r.Vivify)}
 		if v := s.apply(l, &m); v == noMemory || v == tooLarge {
 			b.Out = append(b.Out, mc.NoMemoryDelta...)
 			return
 		}
-		made = m.made
+		made, seq = m.made, m.d.seq
 	}
 	st := s.stripe(r.Hash)
 	st.Lock()
-	it, at, _ := s.findLive(l, r, now)
+	it, at := s.findReadable(l, r, now)
 	bytes, touched := 0, true
+	made = made && it != nil && it.seq() == seq // else another client's came between
 	if it != nil {
 		bytes = it.size()
 		touched = s.appendMetaItem(b, it, r, now, made)

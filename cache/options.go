@@ -40,7 +40,7 @@ type TTLRule struct {
 // Limits of what Options accept.
 const (
 	minMemoryBytes = 1 << 20
-	maxMemoryBytes = 1 << 40
+	maxMemoryBytes = (locMask + 1) * 8 // what a slot of the index can point to: 512 GiB
 	minItemBytes   = 1 << 10
 	maxItemBytes   = 1 << 30
 )

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -32,10 +34,9 @@ func TestRandomOperations(t *testing.T) {
 		"by prefix":    {Options{MemoryBytes: 2 << 20, Detail: true}, 20_000, 1500, 30_000, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			seed := rand.Uint64()
-			t.Logf("seed %d", seed)
+			seed := testSeed(t)
 			clock := newFakeClock()
-			o.Now = clock.now
+			o.Now, o.Seed = clock.now, seed
 			s := openStore(t, o.Options)
 			m := &modelTest{t: t, client: newClient(t, s), clock: clock, rng: rand.New(rand.NewPCG(seed, 0)),
 				model: map[string]modelItem{}, evicts: o.evicts, keys: o.keys, valueBytes: o.valueBytes}
@@ -50,6 +51,19 @@ func TestRandomOperations(t *testing.T) {
 			}
 		})
 	}
+}
+
+// testSeed is $HOLDFAST_SEED, or a random one, which a failure prints.
+func testSeed(t *testing.T) uint64 {
+	seed := rand.Uint64() | 1
+	if text := os.Getenv("HOLDFAST_SEED"); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("again with HOLDFAST_SEED=%d", seed)
+	return seed
 }
 
 type modelTest struct {

@@ -26,6 +26,15 @@ func (s *Store) findLive(l *lane, r *mc.Request, now uint32) (it item, at, loc u
 	return nil, 0, 0
 }
 
+// findReadable is findLive for an item whose value is to be answered with.
+func (s *Store) findReadable(l *lane, r *mc.Request, now uint32) (it item, at uint64) {
+	it, at, _ = s.findLive(l, r, now)
+	if it != nil && it.large() && !s.mayPin(it) {
+		return nil, 0
+	}
+	return it, at
+}
+
 // unlinkFor is unlink by a request.
 func (s *Store) unlinkFor(l *lane, at, loc uint64, it item) {
 	l.uncount(it, s.delimiter)
@@ -39,7 +48,7 @@ func (s *Store) get(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	l.counters.Gets++
 	st := s.stripe(r.Hash)
 	st.Lock()
-	it, at, _ := s.findLive(l, r, now)
+	it, at := s.findReadable(l, r, now)
 	bytes := 0
 	if it != nil {
 		s.hit(l, at, it, now)
@@ -91,7 +100,8 @@ func (s *Store) appendValue(b *mc.Batch, it item, r *mc.Request) {
 func (s *Store) appendData(b *mc.Batch, it item) {
 	if it.large() {
 		first, chunks := s.pin(it)
-		b.Pin(chunks, func() { s.unpin(first) })
+		_, total := it.largeRef()
+		b.Pin(chunks, func() { s.unpin(first, total) })
 	}
 	b.Out = append(b.Out, it.inline()...)
 	b.Out = append(b.Out, '\r', '\n')
@@ -110,7 +120,7 @@ func (s *Store) getAndTouch(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	expiry := s.expiryOf(r.Exptime)
 	st := s.stripe(r.Hash)
 	st.Lock()
-	it, at, _ := s.findLive(l, r, now)
+	it, at := s.findReadable(l, r, now)
 	bytes, touched := 0, true
 	if it != nil {
 		s.hit(l, at, it, now)

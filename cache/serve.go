@@ -33,24 +33,55 @@ func (s *Store) Serve(b *mc.Batch) {
 	b.Done()
 }
 
+// Prefetch brings what the batches need to the processor's cache, and sets the requests' Hash. See
+// server.Prefetcher.
+func (s *Store) Prefetch(batches []*mc.Batch) {
+	for _, b := range batches {
+		part := b.Requests[b.Next:min(b.Next+warmRequests, len(b.Requests))]
+		s.hashAll(part)
+		s.warmBuckets(part)
+	}
+	for _, b := range batches {
+		s.warmItems(b.Requests[b.Next:min(b.Next+warmRequests, len(b.Requests))])
+	}
+}
+
 // warm hashes the requests' keys, and brings first their buckets and then their items to the
 // processor's cache: the misses of a batch overlap, instead of each waiting for the one before.
 // It reads slots without a lock, and what it finds is only a hint.
 func (s *Store) warm(requests []mc.Request) {
+	if len(requests) < 2 {
+		if len(requests) == 1 && requests[0].Hash == 0 {
+			s.hashAll(requests)
+		}
+		return
+	}
+	s.hashAll(requests)
+	s.warmBuckets(requests)
+	s.warmItems(requests)
+}
+
+// hashAll gives the requests' keys their hashes.
+func (s *Store) hashAll(requests []mc.Request) {
 	for i := range requests {
 		if r := &requests[i]; len(r.Key) > 0 {
 			r.Hash = s.hash(r.Key)
 		}
 	}
-	if len(requests) < 2 {
-		return
-	}
+}
+
+// warmBuckets asks for the buckets of the requests' keys, and for the locks over them.
+func (s *Store) warmBuckets(requests []mc.Request) {
 	for i := range requests {
 		if r := &requests[i]; len(r.Key) > 0 {
 			prefetchLine(unsafe.Pointer(&s.words[s.bucket(r.Hash)]))
 			prefetchLine(unsafe.Pointer(s.stripe(r.Hash)))
 		}
 	}
+}
+
+// warmItems asks for the items that the buckets, once they are there, seem to have.
+func (s *Store) warmItems(requests []mc.Request) {
 	for i := range requests {
 		r := &requests[i]
 		if len(r.Key) == 0 {

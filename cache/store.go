@@ -42,6 +42,7 @@ type Store struct {
 	flushAt      atomic.Uint32 // Unix seconds of a flush to come, 0 none
 	items        atomic.Int64  // present, expired ones too while nobody noticed
 	bytes        atomic.Int64  // that they take
+	pinned       atomic.Int64  // bytes of large values that are pinned
 	detail       atomic.Bool   // count by prefix
 	observer     atomic.Pointer[Observer]
 
@@ -142,6 +143,7 @@ func (s *Store) resume() {
 	s.seed = h.seed
 	s.seq.Store(h.seq)
 	s.flushed.Store(h.flushed)
+	s.flushAt.Store(uint32(h.flushAt))
 	s.items.Store(int64(h.items))
 	s.bytes.Store(int64(h.bytes))
 	s.index, s.ghosts, s.rings, s.open, s.border = h.index, h.ghosts, h.rings, h.open, h.border
@@ -162,7 +164,7 @@ func (s *Store) Close() error {
 	}
 	h := s.head
 	h.stoppedAt = uint64(s.now.Load())
-	h.seq, h.flushed = s.seq.Load(), s.flushed.Load()
+	h.seq, h.flushed, h.flushAt = s.seq.Load(), s.flushed.Load(), uint64(s.flushAt.Load())
 	h.items, h.bytes = uint64(s.items.Load()), uint64(s.bytes.Load())
 	s.index.buckets = s.buckets.Load()
 	h.index, h.ghosts, h.rings, h.open, h.border = s.index, s.ghosts, s.rings, s.open, s.border

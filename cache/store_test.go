@@ -87,7 +87,7 @@ func TestWarmRestart(t *testing.T) {
 		{"it was not stopped cleanly", func(*Options) { s.unmap() }}, // opened below, and never closed
 		{"its hash seed is another", func(o *Options) { o.Seed = 42 }},
 		{"bytes and this memory", func(o *Options) { o.MemoryBytes = 16 << 20 }},
-		{"it isn't a memory file of Holdfast's", func(o *Options) { overwriteFile(t, o.File, 0, "memcache") }},
+		{"its first start broke off", func(o *Options) { overwriteFile(t, o.File, 0, "\x00\x00\x00\x00\x00\x00\x00\x00") }},
 		{"its format is version", func(o *Options) { overwriteFile(t, o.File, 8, "\xff") }},
 	} {
 		o := o
@@ -99,6 +99,19 @@ func TestWarmRestart(t *testing.T) {
 		s = openWarm(t, o, false, bad.why)
 		newClient(t, s).want("get a", "END")
 		closeStore(t, s)
+	}
+}
+
+func TestForeignFile(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "letters")
+	if err := os.WriteFile(name, []byte("dear reader"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(Options{File: name}); err == nil {
+		t.Error("opened; want that it is left alone")
+	}
+	if data, err := os.ReadFile(name); err != nil || string(data) != "dear reader" {
+		t.Errorf("the file holds %q, %v", data, err)
 	}
 }
 

@@ -225,7 +225,7 @@ func (s *Store) place(l *lane, m *mutation, was version) int {
 	fresh := s.item(loc)
 	s.stampDraft(m)
 	d.write(fresh, first)
-	if versionOf(it) != was {
+	if versionOf(it) != was || it != nil && s.goneBy(it, s.now.Load()) {
 		fresh.kill()
 		s.freeChunks(first)
 		return overtaken

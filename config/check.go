@@ -14,7 +14,7 @@ import (
 // Limits of what a configuration may ask for. Those of sizes are the cache's own.
 const (
 	minMemory      = 1 << 20
-	maxMemory      = 1 << 40
+	maxMemory      = 1 << 39 // as cache.Options
 	minItem        = 1 << 10
 	maxItem        = 1 << 30
 	maxThreads     = 256
@@ -90,7 +90,7 @@ func (l Listener) checkAddress() error {
 	case !ok:
 		return checkHostPort(l.Address)
 	case path == "":
-		return fmt.Errorf("no path after unix:")
+		return fmt.Errorf("the path is missing")
 	case len(path) > maxUnixPath:
 		return fmt.Errorf("the path has %d bytes; a socket's has at most %d", len(path), maxUnixPath)
 	}
