@@ -49,11 +49,11 @@ func benchServe(b *testing.B, n int, request func(buf *bytes.Buffer, key string)
 	s := benchStore(b)
 	batches := benchBatches(b, n, request)
 	b.ReportAllocs()
+	out := make([]byte, 0, mc.FullBytes)
 	for i := 0; b.Loop(); i++ {
 		batch := batches[i%len(batches)]
-		batch.Next = 0
+		batch.Next, batch.Out = 0, out
 		s.Serve(batch)
-		batch.ResetOut()
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/request")
 }
@@ -83,7 +83,7 @@ func BenchmarkEvict(b *testing.B) {
 		for at, n := len(key)-1, i; n > 0; at, n = at-1, n/10 {
 			key[at] = byte('0' + n%10)
 		}
-		batch.Requests[0].Key = key
+		batch.Requests[0].Key, batch.Requests[0].Hash = key, 0
 		batch.Next = 0
 		s.Serve(batch)
 		batch.ResetOut()

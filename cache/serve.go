@@ -80,21 +80,42 @@ func (s *Store) warmBuckets(requests []mc.Request) {
 	}
 }
 
-// warmItems asks for the items that the buckets, once they are there, seem to have.
+// warmItems asks for the items that the buckets, once they are there, seem to have, and those of
+// overflow buckets after them.
 func (s *Store) warmItems(requests []mc.Request) {
+	var overflow [warmRequests]struct{ w, tag uint64 }
+	links := 0
 	for i := range requests {
 		r := &requests[i]
 		if len(r.Key) == 0 {
 			continue
 		}
-		w, tag := s.bucket(r.Hash), tagOf(r.Hash)
-		for at := w; at < w+slots; at++ {
-			if slot := atomic.LoadUint64(&s.words[at]); slot>>tagShift == tag && slot&linkMark == 0 && slot != 0 {
-				prefetchLines(unsafe.Pointer(&s.words[location(slot)]))
-				break
-			}
+		tag := tagOf(r.Hash)
+		if more := s.warmItem(s.bucket(r.Hash), tag); more != 0 {
+			prefetchLine(unsafe.Pointer(&s.words[more]))
+			overflow[links].w, overflow[links].tag = more, tag
+			links++
 		}
 	}
+	for _, o := range overflow[:links] {
+		s.warmItem(o.w, o.tag)
+	}
+}
+
+// warmItem asks for the item with this tag in the bucket at w. If there is none, more is the
+// overflow bucket where it may be, 0 without one.
+func (s *Store) warmItem(w, tag uint64) (more uint64) {
+	for at := w; at < w+slots; at++ {
+		slot := atomic.LoadUint64(&s.words[at])
+		switch {
+		case slot&linkMark != 0:
+			return location(slot)
+		case slot>>tagShift == tag && slot != 0:
+			prefetchLines(unsafe.Pointer(&s.words[location(slot)]))
+			return 0
+		}
+	}
+	return 0
 }
 
 // serve answers one request.
