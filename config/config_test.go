@@ -86,7 +86,7 @@ log: {level: debug}
 
 func TestFaultsCarryTheirPaths(t *testing.T) {
 	tests := []struct{ text, want string }{
-		{"cache: {memory: 64}", "cache.memory: 64B is not in [1MiB, 1TiB]"},
+		{"cache: {memory: 64}", "cache.memory: 64B is not in [1MiB, 512GiB]"},
 		{"cache: {memory: 64 M}", `cache.memory: "64 M" is not a size; write it like 64MiB or 1GiB`},
 		{"cache: {memory: [1]}", "cache.memory: a single value is wanted here, not a list"},
 		{"cache: {item_max: 40MiB}", "cache.item_max: 40MiB is more than half of cache.memory, 64MiB"},

@@ -57,7 +57,7 @@ func (l *Loop) Accept(listener net.Listener, backlog int, accepted func(Socket),
 		return nil, fmt.Errorf("listener %v: %w", listener.Addr(), err)
 	}
 	a := &acceptor{loop: l, file: file, fd: fd, generation: l.nextGeneration(), accepted: accepted, failed: failed}
-	if err := l.add(fd, a, syscall.EPOLLIN); err != nil {
+	if err := l.add(fd, a, a.generation, syscall.EPOLLIN); err != nil {
 		file.Close()
 		return nil, fmt.Errorf("listener %v: %w", listener.Addr(), err)
 	}
@@ -73,8 +73,6 @@ func closeKeepingPath(listener net.Listener) {
 	}
 	listener.Close()
 }
-
-func (a *acceptor) generationOf() int32 { return a.generation }
 
 func (a *acceptor) ready(uint32) {
 	for range acceptRound {
@@ -129,7 +127,7 @@ func (a *acceptor) Close() error {
 		a.loop.Post(func() {
 			a.watch(false)
 			a.closed = true
-			a.loop.sources[a.fd] = nil
+			a.loop.forget(a.fd, a.generation)
 			a.file.Close()
 		})
 	})

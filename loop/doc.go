@@ -31,8 +31,8 @@ type Handler interface {
 	Room(shared []byte) []byte
 
 	// Received says that n bytes, n > 0, stand at the start of what Room returned. It returns true
-	// to keep what it has of shared until Stream.Free; the stream must then be paused until that.
-	// Otherwise shared is the loop's again.
+	// to keep what it has of shared until Stream.Free; the stream must then be paused until that,
+	// unless that is at the end of the group (Loop.Grouped). Otherwise shared is the loop's again.
 	Received(n int) (keep bool)
 
 	// Writable says that the socket takes more, after a Write that was cut short.
@@ -63,6 +63,10 @@ type Stream interface {
 	Close()
 	// Abort has a Write that waits fail. Any goroutine.
 	Abort()
+
+	// Grouped reports whether the handler's calls come on a loop, in groups of several streams':
+	// see Loop.Grouped. It never changes.
+	Grouped() bool
 
 	// Post has f called in turn with the handler's calls, also after Close. Any goroutine.
 	Post(f func())

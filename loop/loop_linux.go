@@ -12,6 +12,7 @@ import (
 
 const (
 	roundEvents = 256 // events that one poll brings at most
+	groupEvents = 8   // events between two calls of what Grouped was given
 	clockRounds = 32  // busy polls between two looks at the clock
 )
 
@@ -19,11 +20,12 @@ const (
 type Loop struct {
 	epoll, wake int // file descriptors: the epoll instance, and an eventfd that ends its wait
 	events      [roundEvents]syscall.EpollEvent
-	sources     []source // by file descriptor; nil where this loop has none
-	generation  int32    // of the source added last
+	sources     []watched // by file descriptor; a nil source where this loop has none
+	generation  int32     // of the source added last
 	buffers     buffers
 	timers      timers
-	rounds      int // busy polls since the clock was read
+	grouped     func() // see Grouped
+	rounds      int    // busy polls since the clock was read
 	stopped     bool
 
 	now atomic.Int64 // Unix nanoseconds when the clock was read last
@@ -35,12 +37,16 @@ type Loop struct {
 	asleep  atomic.Bool // the loop blocks, or is about to: a Post must write to wake
 }
 
-// A source is a file descriptor whose events the loop brings.
+// A source is who takes the events of a file descriptor.
 type source interface {
 	ready(events uint32)
-	// generationOf tells a source from an earlier one with the same descriptor, whose events may
-	// still stand in the round that closed it.
-	generationOf() int32
+}
+
+// watched is a source with the generation that its events bear. It tells the source from an earlier
+// one with the same descriptor, whose events may still stand in the round that closed it.
+type watched struct {
+	source     source
+	generation int32
 }
 
 // New returns a loop that has no streams. The error says which resource the system refused.
@@ -69,10 +75,7 @@ func (l *Loop) Run() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	for !l.stopped {
-		n := l.wait()
-		for i := range n {
-			l.dispatch(&l.events[i])
-		}
+		l.bring(l.wait())
 		if l.waiting.Load() {
 			l.runPosted()
 		}
@@ -80,6 +83,20 @@ func (l *Loop) Run() {
 	}
 	l.Close()
 }
+
+// bring gives n events to their sources.
+func (l *Loop) bring(n int) {
+	for i := range n {
+		l.dispatch(&l.events[i])
+		if l.grouped != nil && (i%groupEvents == groupEvents-1 || i == n-1) {
+			l.grouped()
+		}
+	}
+}
+
+// Grouped has f called after every few events, and before the loop polls again. There a handler may
+// do for several streams at once what it put off when their bytes were received. Before Run.
+func (l *Loop) Grouped(f func()) { l.grouped = f }
 
 // Stop ends Run after the functions that were posted before. Streams stay as they are. Any goroutine.
 func (l *Loop) Stop() {
@@ -144,8 +161,8 @@ func (l *Loop) dispatch(event *syscall.EpollEvent) {
 		drainEventFD(l.wake)
 		return
 	}
-	if s := l.sources[event.Fd]; s != nil && s.generationOf() == event.Pad {
-		s.ready(event.Events)
+	if w := &l.sources[event.Fd]; w.source != nil && w.generation == event.Pad {
+		w.source.ready(event.Events)
 	}
 }
 
@@ -174,13 +191,20 @@ func (l *Loop) readClock() {
 	l.rounds = -1 // so that runTimers, which counts it, sees 0 in the round of a new reading
 }
 
-// add has the events of fd brought to s.
-func (l *Loop) add(fd int, s source, events uint32) error {
+// add has the events of fd brought to s, which is of the given generation.
+func (l *Loop) add(fd int, s source, generation int32, events uint32) error {
 	for len(l.sources) <= fd {
-		l.sources = append(l.sources, make([]source, max(64, len(l.sources)))...)
+		l.sources = append(l.sources, make([]watched, max(64, len(l.sources)))...)
 	}
-	l.sources[fd] = s
-	return l.control(syscall.EPOLL_CTL_ADD, fd, s.generationOf(), events)
+	l.sources[fd] = watched{s, generation}
+	return l.control(syscall.EPOLL_CTL_ADD, fd, generation, events)
+}
+
+// forget ends what add began, unless the descriptor is another source's by now.
+func (l *Loop) forget(fd int, generation int32) {
+	if fd < len(l.sources) && l.sources[fd].generation == generation {
+		l.sources[fd] = watched{}
+	}
 }
 
 func (l *Loop) control(op, fd int, generation int32, events uint32) error {

@@ -69,6 +69,9 @@ func (l *Loop) Post(f func()) {
 // After has f called on the loop once d has passed. It is called on the loop.
 func (l *Loop) After(d time.Duration, f func()) *Timer { return l.timers.add(time.Now().Add(d), f) }
 
+// Grouped has no effect: see Stream.Grouped.
+func (l *Loop) Grouped(func()) {}
+
 // Cancel forgets a timer that has not been called. It is called on the loop.
 func (l *Loop) Cancel(t *Timer) { l.timers.stop(t) }
 

@@ -40,7 +40,6 @@ type goStream struct {
 	resumed sync.Cond  // paused or closed has changed
 	paused  bool
 	closed  bool
-	kept    bool // Received kept the buffer
 }
 
 func (s *goStream) run() {
@@ -48,17 +47,14 @@ func (s *goStream) run() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
-		for s.paused && !s.closed {
-			s.resumed.Wait()
-		}
-		if s.closed {
+		if !s.awaitResume() {
 			return
 		}
 		room := s.handler.Room(buffer)
 		s.mu.Unlock()
 		n, err := s.conn.Read(room)
 		s.mu.Lock()
-		if s.closed {
+		if !s.awaitResume() { // a posted function may have paused it
 			return
 		}
 		if n > 0 {
@@ -72,6 +68,14 @@ func (s *goStream) run() {
 			return
 		}
 	}
+}
+
+// awaitResume waits while the stream is paused; false once it is closed.
+func (s *goStream) awaitResume() bool {
+	for s.paused && !s.closed {
+		s.resumed.Wait()
+	}
+	return !s.closed
 }
 
 // bufferBytes is how large a buffer of size bytes is to be after n were received.
@@ -133,6 +137,8 @@ func (s *goStream) Close() {
 }
 
 func (s *goStream) Abort() { s.conn.Close() }
+
+func (s *goStream) Grouped() bool { return false }
 
 // Post calls f on a goroutine of its own, since that of the stream may be reading.
 func (s *goStream) Post(f func()) {

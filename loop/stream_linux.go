@@ -33,12 +33,10 @@ func (l *Loop) open(fd int, opened func(Stream) Handler) {
 	if s.closed {
 		return
 	}
-	if err := l.add(fd, s, s.events); err != nil {
+	if err := l.add(fd, s, s.generation, s.events); err != nil {
 		s.handler.Ended(err)
 	}
 }
-
-func (s *stream) generationOf() int32 { return s.generation }
 
 // ready answers one event. One recv at most for each, so that no stream keeps the loop.
 func (s *stream) ready(events uint32) {
@@ -173,13 +171,12 @@ func (s *stream) Close() {
 		return
 	}
 	s.closed = true
-	if s.fd < len(s.loop.sources) && s.loop.sources[s.fd] == source(s) {
-		s.loop.sources[s.fd] = nil
-	}
+	s.loop.forget(s.fd, s.generation)
 	syscall.Close(s.fd) // epoll forgets it with the last descriptor
 }
 
 func (s *stream) Abort()        {} // no write waits
+func (s *stream) Grouped() bool { return true }
 func (s *stream) Post(f func()) { s.loop.Post(f) }
 func (s *stream) Now() int64    { return s.loop.Now() }
 func (s *stream) FD() int       { return s.fd }

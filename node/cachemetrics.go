@@ -19,7 +19,7 @@ type cacheSource interface {
 
 var (
 	requests    = counter("cache_requests_total", "Requests by what was asked and what came of it.", "op", "result")
-	staleMisses = counter("cache_stale_misses_total", "Gets that missed because the item had expired or was flushed; they count as misses too.", "reason")
+	staleMisses = counter("cache_stale_misses_total", "Requests that found their item expired or flushed; of gets, they count as misses too.", "reason")
 	metas       = counter("cache_meta_requests_total", "Requests by meta commands; they count by what they do too.")
 	stored      = counter("cache_stored_total", "Items that came to be, or got another value.")
 	evictions   = counter("cache_evictions_total", "Items evicted, by whether anybody had read them.", "read")

@@ -11,6 +11,14 @@ import (
 	"holdfast/server"
 )
 
+// How many bytes of answers may wait for clients to read before those who don't are closed early:
+// a share of the cache's memory, as large values wait in it.
+const (
+	waitingShare    = 4
+	minWaitingBytes = 4 << 20
+	maxWaitingBytes = 256 << 20
+)
+
 // cacheOptions translates the configuration for the store.
 func cacheOptions(o Options) cache.Options {
 	c := o.Config.Cache
@@ -43,6 +51,7 @@ func serverOptions(o Options) server.Options {
 		DrainTimeout:    drainTimeout,
 		BatchRequests:   c.RequestsPerTurn,
 		ItemMaxBytes:    int(c.ItemMax),
+		WaitingBytes:    min(max(int64(c.Memory)/waitingShare, minWaitingBytes), maxWaitingBytes),
 		TLS:             serverTLS(c.TLS),
 		AuthFile:        c.AuthFile,
 		ShutdownCommand: c.Commands.Shutdown,

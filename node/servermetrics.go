@@ -21,6 +21,7 @@ var (
 	bytesWritten     = counter("server_written_bytes_total", "Bytes sent to clients.")
 	yields           = counter("server_yields_total", "How often a connection with more to do let the others have their turn.")
 	pendingBytes     = gauge("server_pending_bytes", "Memory of requests that have come in part.")
+	waitingBytes     = gauge("server_waiting_bytes", "Answers that wait for clients to read them.")
 	pendingRefused   = counter("server_pending_refused_total", "Requests refused for lack of memory to receive them.")
 	authRequests     = counter("server_auth_requests_total", "Clients that gave a name and a password, by what came of it.", "result")
 	tlsErrors        = counter("server_tls_errors_total", "TLS handshakes that failed.")
@@ -34,7 +35,7 @@ type serverCollector struct{ source serverSource }
 // Describe is prometheus.Collector's.
 func (c *serverCollector) Describe(out chan<- *prometheus.Desc) {
 	describeAll(out, connections, connectionsLimit, accepted, rejected, idleClosed, acceptPauses, acceptPaused, bytesRead,
-		bytesWritten, yields, pendingBytes, pendingRefused, authRequests, tlsErrors, watchers, watchSkipped)
+		bytesWritten, yields, pendingBytes, waitingBytes, pendingRefused, authRequests, tlsErrors, watchers, watchSkipped)
 }
 
 // Collect is prometheus.Collector's.
@@ -51,6 +52,7 @@ func (c *serverCollector) Collect(out chan<- prometheus.Metric) {
 	put(out, bytesWritten, n.BytesWritten)
 	put(out, yields, n.Yields)
 	put(out, pendingBytes, n.PendingBytes)
+	put(out, waitingBytes, n.WaitingBytes)
 	put(out, pendingRefused, n.PendingRefused)
 	put(out, authRequests, n.AuthCommands-min(n.AuthCommands, n.AuthErrors), "ok")
 	put(out, authRequests, n.AuthErrors, "refused")

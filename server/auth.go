@@ -84,7 +84,7 @@ func (c *conn) authenticate() bool {
 		case c.input[0] == 0x80:
 			c.refuse(mc.ErrBinary)
 			return true
-		case end < 0 && len(c.input) > maxAuthCommand:
+		case end > maxAuthCommand, end < 0 && len(c.input) > maxAuthCommand:
 			c.refuse(mc.ErrLineTooLong)
 			return true
 		case end < 0:

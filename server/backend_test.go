@@ -30,6 +30,7 @@ type memory struct {
 	pins     int // taken and not released
 	watch    *Watch
 	dumpStep int
+	largest  int // group of batches that Prefetch was given
 
 	elsewhere chan *mc.Batch // see serveElsewhere
 }
@@ -48,6 +49,18 @@ func (m *memory) Serve(b *mc.Batch) {
 	}
 	m.answer(b)
 	b.Done()
+}
+
+// Prefetch is Prefetcher's, so that all tests have their small batches served in groups.
+func (m *memory) Prefetch(batches []*mc.Batch) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.largest = max(m.largest, len(batches))
+	for _, b := range batches {
+		if len(b.Requests) == 0 || b.Next != 0 || len(b.Out) > 0 || b.Requests[0].Op.Admin() {
+			panic("a batch that Serve doesn't get next")
+		}
+	}
 }
 
 // serveElsewhere has batches sent to later from now on, those of an even number of requests.
@@ -87,6 +100,9 @@ func (m *memory) one(b *mc.Batch, r *mc.Request) {
 	case mc.MetaNoop:
 		b.Out = append(b.Out, "MN\r\n"...)
 	case mc.Invalid:
+		if r.Drop {
+			delete(m.values, string(r.Key))
+		}
 		b.Out = append(b.Out, r.Fault...)
 	default:
 		b.Out = append(b.Out, mc.BadCommand...)

@@ -21,6 +21,7 @@ type conn struct {
 	server  *Server
 	lane    *lane
 	stream  loop.Stream
+	grouped bool // stream.Grouped
 	decoder mc.Decoder
 	work    *work // what serves it now; nil while idle
 
@@ -38,6 +39,8 @@ type conn struct {
 	closed        bool
 	reason        closeReason
 	watcher       *watcher // it watches, and says no more
+
+	waiting int // bytes of answers that are counted in Server.waitingBytes
 
 	phase  atomic.Uint32 // what it waits for, for the lane's sweep
 	active atomic.Int64  // when it last sent or took something, Unix nanoseconds
@@ -74,10 +77,13 @@ func (c *conn) Received(n int) (keep bool) {
 		c.own = c.own[:len(c.own)+n]
 		c.input = c.own
 	}
-	if c.work == nil {
-		c.work = c.lane.takeWork(c)
+	c.work = c.lane.takeWork(c)
+	switch {
+	case !c.decode():
+		c.rest()
+	case !c.lane.putOff(c):
+		c.advance()
 	}
-	c.advance()
 	c.kept = c.work != nil && c.shared
 	return c.kept
 }
@@ -119,6 +125,7 @@ func (c *conn) advance() {
 func (c *conn) decode() bool {
 	w := c.work
 	w.batch.Reset()
+	w.served = -1
 	switch {
 	case c.discard > 0:
 		n := min(c.discard, len(c.input))
@@ -152,35 +159,34 @@ func (c *conn) decode() bool {
 // which is alone in its batch. It returns false when the answer comes later.
 func (c *conn) serve() bool {
 	w, b := c.work, c.work.batch
-	c.phase.Store(phaseServing)
 	if r := &b.Requests[b.Next]; r.Op.Admin() {
+		c.phase.Store(phaseServing) // for stats conns
 		b.Next++
 		c.admin(r)
 		return true
 	}
-	before := b.Next
-	w.state.Store(serving)
+	if b.Next == w.served {
+		c.server.log.Error("a batch came back with no request answered", "conn", b.Conn, "op", b.Requests[b.Next].Op)
+		c.endWith(closeError)
+		return true
+	}
+	w.served = b.Next
 	c.server.backend.Serve(b)
-	if w.state.CompareAndSwap(serving, left) {
+	if w.leave() {
+		c.phase.Store(phaseServing)
 		c.stream.Pause()
 		return false
 	}
-	c.served(before)
 	return true
-}
-
-// served looks at what the backend left behind.
-func (c *conn) served(before int) {
-	if b := c.work.batch; b.Next == before {
-		c.server.log.Error("a batch came back with no request answered", "conn", b.Conn, "op", b.Requests[before].Op)
-		c.endWith(closeError)
-	}
 }
 
 // write sends the answers. It returns false when the socket doesn't take all of them now, or is broken.
 func (c *conn) write() bool {
 	w := c.work
 	w.writing = true
+	if !c.grouped { // Write waits for the client itself
+		c.awaitReader()
+	}
 	n, err := w.send(c.stream)
 	w.written += n
 	c.lane.bytesWritten.Add(int64(n))
@@ -189,13 +195,27 @@ func (c *conn) write() bool {
 		c.close(closeError)
 		return false
 	case w.unwritten():
-		c.phase.Store(phaseWriting)
-		c.active.Store(c.stream.Now())
+		c.awaitReader()
 		c.stream.Pause()
 		return false
 	}
+	c.setWaiting(0)
 	w.release()
 	return true
+}
+
+// awaitReader has the lane's sweep see to it that the client reads.
+func (c *conn) awaitReader() {
+	c.setWaiting(c.work.heldBytes())
+	c.active.Store(c.stream.Now())
+	c.phase.Store(phaseWriting)
+}
+
+func (c *conn) setWaiting(bytes int) {
+	if bytes != c.waiting {
+		c.server.waitingBytes.Add(int64(bytes - c.waiting))
+		c.waiting = bytes
+	}
 }
 
 // Writable goes on with the answers.
@@ -245,7 +265,9 @@ func (c *conn) rest() {
 	if phase != phasePartial {
 		c.setOwn(nil)
 	}
-	c.phase.Store(phase)
+	if c.phase.Load() != phase {
+		c.phase.Store(phase)
+	}
 	c.input = nil
 	c.stream.Resume()
 	if c.watcher != nil {
@@ -279,6 +301,7 @@ func (c *conn) close(reason closeReason) {
 		c.server.watch.remove(c.watcher)
 	}
 	c.setPartial(nil)
+	c.setWaiting(0)
 	if c.work == nil || !c.work.away() {
 		c.dropWork()
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"holdfast/loop"
+	"holdfast/mc"
 )
 
 // A lane is an event loop with its connections and what they need in turn.
@@ -19,9 +20,12 @@ type lane struct {
 	yields       atomic.Int64
 	idleKicks    atomic.Int64
 
-	mu    sync.Mutex // guards conns and works; connections with TLS share the lane from their goroutines
+	works   []*work     // free ones, for connections on the loop
+	group   []*conn     // whose batches serveGroup serves
+	batches []*mc.Batch // those, while it does
+
+	mu    sync.Mutex // guards conns; connections with TLS share the lane from their goroutines
 	conns map[*conn]struct{}
-	works []*work // free ones
 
 	_ [64]byte // lanes don't share a cache line
 }
@@ -37,41 +41,76 @@ func newLane(s *Server, index int) (*lane, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &lane{server: s, loop: l, index: index, conns: map[*conn]struct{}{}}, nil
+	lane := &lane{server: s, loop: l, index: index, conns: map[*conn]struct{}{}}
+	if s.prefetcher != nil {
+		l.Grouped(lane.serveGroup)
+	}
+	return lane, nil
 }
 
 // takeWork gives c what it needs to answer.
 func (l *lane) takeWork(c *conn) *work {
-	l.mu.Lock()
 	var w *work
-	if last := len(l.works) - 1; last >= 0 {
+	if last := len(l.works) - 1; c.grouped && last >= 0 {
 		w = l.works[last]
 		l.works = l.works[:last]
+	} else if !c.grouped {
+		w, _ = l.server.works.Get().(*work)
 	}
-	l.mu.Unlock()
 	if w == nil {
-		w = newWork(l.index)
+		w = newWork()
 	}
 	w.conn = c
 	w.written, w.answers = 0, 0
-	w.batch.Conn = c.stream.FD()
+	w.batch.Lane, w.batch.Conn = l.index, c.stream.FD()
 	return w
 }
 
 // putWork takes it back; its answers have been released.
 func (l *lane) putWork(w *work) {
+	grouped := w.conn.grouped
 	w.batch.Reset()
 	w.conn = nil
-	w.state.Store(idle)
 	w.dump = dump{}
 	if cap(w.batch.Out) > spareOutBytes {
 		w.batch.Out = nil
 	}
-	l.mu.Lock()
-	if len(l.works) < spareWorks {
+	switch {
+	case !grouped:
+		l.server.works.Put(w)
+	case len(l.works) < spareWorks:
 		l.works = append(l.works, w)
 	}
-	l.mu.Unlock()
+}
+
+// smallBatch is up to how many requests a batch waits for others, so that what they need from
+// memory comes at once. A larger one has enough of that for itself.
+const smallBatch = 4
+
+// putOff has serveGroup serve c's batch, and reports whether it will.
+func (l *lane) putOff(c *conn) bool {
+	requests := c.work.batch.Requests
+	if l.server.prefetcher == nil || !c.grouped || len(requests) == 0 || len(requests) > smallBatch || requests[0].Op.Admin() {
+		return false
+	}
+	l.group = append(l.group, c)
+	return true
+}
+
+// serveGroup serves the batches that were put off.
+func (l *lane) serveGroup() {
+	if len(l.group) > 1 {
+		l.batches = l.batches[:0]
+		for _, c := range l.group {
+			l.batches = append(l.batches, c.work.batch)
+		}
+		l.server.prefetcher.Prefetch(l.batches)
+	}
+	for i, c := range l.group {
+		l.group[i] = nil
+		c.proceed()
+	}
+	l.group = l.group[:0]
 }
 
 func (l *lane) add(c *conn) {
@@ -98,9 +137,13 @@ func (l *lane) each(f func(*conn)) {
 // How often a lane looks for connections that have waited too long.
 const (
 	sweepShare = 4 // the shortest time-out is exceeded by at most one of so many parts
-	sweepMax   = 5 * time.Second
+	sweepMax   = time.Second
 	sweepMin   = 5 * time.Millisecond
 )
+
+// shortStall takes the place of Options.StallTimeout for connections that read nothing, when more
+// answers wait than Options.WaitingBytes.
+const shortStall = time.Second
 
 // sweepLater sets the next sweep. Connections have no timers of their own: thousands of them would
 // each move in a heap with every request.
@@ -118,6 +161,9 @@ func (l *lane) sweepLater() {
 func (l *lane) sweep(now int64) {
 	l.each(func(c *conn) {
 		if c.expired(now) {
+			if c.phase.Load() == phaseWriting {
+				c.stream.Abort() // a Write that waits keeps expire from coming
+			}
 			c.stream.Post(func() { c.expire(now) })
 		}
 	})
@@ -133,9 +179,17 @@ func (c *conn) expired(now int64) bool {
 	case phasePartial:
 		return waited > c.server.options.StallTimeout || idle > 0 && waited > idle
 	case phaseWriting:
-		return waited > c.server.options.StallTimeout
+		return waited > c.server.stallTimeout()
 	}
 	return false
+}
+
+// stallTimeout is how long a client may read nothing of its answers.
+func (s *Server) stallTimeout() time.Duration {
+	if s.waitingBytes.Load() > s.options.WaitingBytes {
+		return min(shortStall, s.options.StallTimeout)
+	}
+	return s.options.StallTimeout
 }
 
 // expire closes c if it has not moved since it was found expired.

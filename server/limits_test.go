@@ -57,6 +57,46 @@ func TestClientThatNeverReads(t *testing.T) {
 	})
 }
 
+// More answers wait than may: who reads nothing is closed long before StallTimeout.
+func TestWaitingAnswers(t *testing.T) {
+	overEach(t, Options{WaitingBytes: 1 << 10, StallTimeout: time.Hour}, func(t *testing.T, s *Server, m *memory, dial func() *client) {
+		c := dial()
+		c.ask(fmt.Sprintf("set big 0 0 %d\r\n%s\r\n", 1<<19, strings.Repeat("x", 1<<19)), mc.Stored)
+		go c.Write([]byte(strings.Repeat("get big\r\n", 1000)))
+		until(t, "answers wait", func() bool { return s.Stats().WaitingBytes >= 1<<19 })
+		until(t, "the connection is gone", func() bool { return s.Stats().Connections == 0 })
+		until(t, "nothing waits", func() bool { return s.Stats().WaitingBytes == 0 && m.pinned() == 0 })
+	})
+}
+
+// Requests that wait in several connections are served as one group, each with its own answer.
+func TestGroup(t *testing.T) {
+	m := newMemory()
+	s := start(t, Options{Threads: 1}, m)
+	clients := make([]*client, 20)
+	for i := range clients {
+		clients[i] = dial(t, s)
+		clients[i].ask(fmt.Sprintf("set k%d 0 0 2\r\n%02d\r\n", i, i), mc.Stored)
+	}
+	release := make(chan struct{})
+	s.lanes[0].loop.Post(func() { <-release })
+	for i, c := range clients {
+		c.send(fmt.Sprintf("get k%d\r\n", i))
+	}
+	clients[3].Close()
+	close(release)
+	for i, c := range clients {
+		if i != 3 {
+			c.want(get(fmt.Sprintf("k%d", i), fmt.Sprintf("%02d", i)))
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.largest < 2 {
+		t.Errorf("the largest group had %d batches; want several", m.largest)
+	}
+}
+
 func TestManyIdleConnections(t *testing.T) {
 	const n = 2000
 	var limit syscall.Rlimit
@@ -121,9 +161,12 @@ func TestPendingMemory(t *testing.T) {
 			c.want(answerNoMemory + "MN\r\n")
 		}
 		c.ask("set k 0 0 1\r\nx\r\n", mc.Stored)
+		c.send(fmt.Sprintf("set k 0 0 %d noreply\r\n%s\r\nmn\r\n", 2<<20, strings.Repeat("x", 2<<20)))
+		c.want("MN\r\n")
+		c.ask("get k\r\n", mc.End) // rather than the older value
 		until(t, "no request is pending", func() bool { return s.Stats().PendingBytes == 0 })
-		if got := s.Stats().PendingRefused; got != 3 {
-			t.Errorf("%d requests refused; want 3", got)
+		if got := s.Stats().PendingRefused; got != 4 {
+			t.Errorf("%d requests refused; want 4", got)
 		}
 	})
 }

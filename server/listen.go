@@ -186,7 +186,7 @@ func (s *Server) pickLane() *lane {
 
 // opened makes a connection on its lane.
 func (s *Server) opened(lane *lane, stream loop.Stream) *conn {
-	c := &conn{server: s, lane: lane, stream: stream, authenticated: s.auth == nil}
+	c := &conn{server: s, lane: lane, stream: stream, grouped: stream.Grouped(), authenticated: s.auth == nil}
 	c.decoder = mc.Decoder{
 		ItemMaxBytes: s.options.ItemMaxBytes, MaxRequests: s.options.BatchRequests,
 		Debug: s.options.Debug, NoFlush: s.options.NoFlush,

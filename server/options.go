@@ -37,6 +37,14 @@ type Backend interface {
 	PauseClock(paused bool)
 }
 
+// A Prefetcher is a Backend that gains by knowing of several batches before it serves the first: the
+// waits for memory that they need, which are most of the time of a short request, then overlap.
+type Prefetcher interface {
+	// Prefetch is called with some batches whose Serve follows at once, one after the other. It changes
+	// nothing but their requests' Hash.
+	Prefetch(batches []*mc.Batch)
+}
+
 // Options are what a Server is made from. The zero value of a field means its default.
 type Options struct {
 	// Addresses are TCP addresses, "host:port"; memcached's prefixes "notls:" and "mtls:" leave one
@@ -67,6 +75,10 @@ type Options struct {
 	// PendingBytes bounds the memory of all requests that have come in part. Over it a request is
 	// refused with SERVER_ERROR. Default 64 MiB or eight of the largest items.
 	PendingBytes int64
+
+	// WaitingBytes bounds the answers that wait for clients to read, pinned values included: over it,
+	// a client that takes nothing for a second is closed, not only after StallTimeout. Default 64 MiB.
+	WaitingBytes int64
 
 	TLS      TLS    // used when TLS.Certificate is set
 	AuthFile string // lines "user:password"; clients must show one first. "" asks nobody
@@ -105,6 +117,7 @@ func (o *Options) setDefaults() {
 	setDefault(&o.BatchRequests, mc.MaxRequests)
 	setDefault(&o.ItemMaxBytes, 1<<20)
 	setDefault(&o.PendingBytes, max(64<<20, 8*int64(o.ItemMaxBytes)))
+	setDefault(&o.WaitingBytes, 64<<20)
 	setDefault(&o.Version, "1.6.40")
 	setDefault(&o.WatchBytes, 256<<10)
 	if o.Logger == nil {
@@ -139,6 +152,8 @@ func (o *Options) check() error {
 		return fmt.Errorf("a time-out is negative")
 	case o.PendingBytes < minPendingSize:
 		return fmt.Errorf("memory for pending requests: %d bytes; at least %d", o.PendingBytes, minPendingSize)
+	case o.WaitingBytes < 0:
+		return fmt.Errorf("memory for waiting answers: %d bytes", o.WaitingBytes)
 	case o.UnixSocketMode&^0o777 != 0:
 		return fmt.Errorf("access mask of the unix socket: %o; at most 777", o.UnixSocketMode)
 	}

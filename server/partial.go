@@ -1,6 +1,8 @@
 package server
 
 import (
+	"bytes"
+
 	"holdfast/loop"
 	"holdfast/mc"
 )
@@ -46,16 +48,36 @@ func (c *conn) park() bool {
 // refuseLarge answers a request that there is no memory for. If its length is known, need, the rest
 // is thrown away as it comes; after a line that has no end yet, nothing can be made of the rest.
 func (c *conn) refuseLarge(need int) bool {
-	have := len(c.input)
-	c.work.batch.Out = append(c.work.batch.Out, answerNoMemory...)
-	if need > have {
+	b := c.work.batch
+	if have := len(c.input); c.authBytes == 0 && need > have {
+		b.Requests = append(b.Requests, withoutMemory(c.input))
 		c.discard = need - have
 	} else {
+		b.Out = append(b.Out, answerNoMemory...)
 		c.endWith(closeError)
 	}
 	c.input = nil
 	c.setOwn(nil)
 	return false
+}
+
+// withoutMemory is what is served in place of the storage request that input starts with. As in
+// memcached, a set takes away the value that it was to replace, as nobody may be told that it failed.
+func withoutMemory(input []byte) mc.Request {
+	r := mc.Request{Op: mc.Invalid, Fault: answerNoMemory}
+	line, _, _ := bytes.Cut(input, []byte{'\n'})
+	name, rest := mc.Token(bytes.TrimRight(line, " \r"))
+	if string(name) == "ms" {
+		return r // its q hides no errors
+	}
+	if bytes.HasSuffix(rest, []byte(" noreply")) {
+		r.Fault = ""
+	}
+	if string(name) == "set" {
+		r.Key, _ = mc.Token(rest)
+		r.Drop = true
+	}
+	return r
 }
 
 // reserve counts n bytes against what all connections may hold of requests; setPartial and setOwn

@@ -14,13 +14,15 @@ import (
 // A Server listens, serves connections on its lanes, and drains. Make it with New, then Serve; or
 // Start and Shutdown.
 type Server struct {
-	options Options
-	backend Backend
-	log     *slog.Logger
+	options    Options
+	backend    Backend
+	prefetcher Prefetcher // the backend, if it is one
+	log        *slog.Logger
 
 	listeners []*listener
 	lanes     []*lane
 	nextLane  atomic.Uint32
+	works     sync.Pool      // of *work, for connections that are on no loop
 	running   sync.WaitGroup // the lanes' goroutines
 
 	auth  *authFile
@@ -38,6 +40,7 @@ type Server struct {
 	crawlerOff   atomic.Bool // by lru_crawler disable, for stats settings
 
 	pendingBytes    atomic.Int64 // memory of requests that have come in part
+	waitingBytes    atomic.Int64 // memory of answers whose clients don't read
 	requestsRefused atomic.Int64 // for lack of it
 
 	over          overflow
@@ -62,6 +65,7 @@ func New(o Options, backend Backend) (*Server, error) {
 		options: o, backend: backend, log: o.Logger, started: time.Now(),
 		emptied: make(chan struct{}), asked: make(chan struct{}),
 	}
+	s.prefetcher, _ = backend.(Prefetcher)
 	s.handshakes, s.endHandshakes = context.WithCancel(context.Background())
 	s.verbosity.Store(int64(o.Verbosity))
 	s.watch = newWatch(o.WatchBytes)
@@ -73,7 +77,7 @@ func New(o Options, backend Backend) (*Server, error) {
 		s.auth = auth
 	}
 	if o.TLS.Certificate != "" {
-		certificates, err := openCertificates(o.TLS)
+		certificates, err := openCertificates(o.TLS, o.Logger)
 		if err != nil {
 			return nil, err
 		}

@@ -93,6 +93,7 @@ type Stats struct {
 	AuthErrors          int64
 	TLSErrors           int64 // failed handshakes
 	PendingRefused      int64 // requests refused for lack of memory to read them: see Options.PendingBytes
+	WaitingBytes        int64 // now: answers that wait for clients to read: see Options.WaitingBytes
 	PendingBytes        int64 // now: memory of requests that have come in part
 	WatchLines          int64
 	WatchSkipped        int64
@@ -105,7 +106,8 @@ func (s *Server) Stats() Stats {
 		Watchers: int64(s.watch.len()), TotalConnections: s.total.Load(), RejectedConnections: s.rejected.Load(),
 		ListenDisabled: s.over.times.Load(), AuthCommands: s.authCommands.Load(), AuthErrors: s.authErrors.Load(),
 		TLSErrors: s.tlsErrors.Load(), PendingRefused: s.requestsRefused.Load(), PendingBytes: s.pendingBytes.Load(),
-		WatchLines: s.watch.sent.Load(), WatchSkipped: s.watch.skipped.Load(),
+		WaitingBytes: s.waitingBytes.Load(),
+		WatchLines:   s.watch.sent.Load(), WatchSkipped: s.watch.skipped.Load(),
 	}
 	for _, l := range s.lanes {
 		st.BytesRead += l.bytesRead.Load()
@@ -154,9 +156,10 @@ func (s *Server) generalStats(out []byte) []byte {
 		out = stat(out, "rejected_connections", st.RejectedConnections)
 	}
 	out = stat(out, "connection_structures", st.Connections)
-	for _, name := range []string{"response_obj_oom", "response_obj_count", "response_obj_bytes", "read_buf_count"} {
-		out = stat(out, name, 0)
-	}
+	out = stat(out, "response_obj_oom", 0)
+	out = stat(out, "response_obj_count", 0)
+	out = stat(out, "response_obj_bytes", st.WaitingBytes)
+	out = stat(out, "read_buf_count", 0)
 	out = stat(out, "read_buf_bytes", st.PendingBytes)
 	out = stat(out, "read_buf_bytes_free", 0)
 	out = stat(out, "read_buf_oom", st.PendingRefused)

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"log/slog"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,7 @@ const certificateCheck = time.Second
 // certificates is the certificate in use; it is read again when its files change.
 type certificates struct {
 	options TLS
+	log     *slog.Logger
 	current atomic.Pointer[loadedTLS]
 
 	mu      sync.Mutex // guards what follows
@@ -41,14 +43,14 @@ type loadedTLS struct {
 	at            time.Time
 }
 
-func openCertificates(o TLS) (*certificates, error) {
+func openCertificates(o TLS, log *slog.Logger) (*certificates, error) {
 	if o.VerifyMode < 0 || o.VerifyMode > 3 {
 		return nil, fmt.Errorf("TLS: verify mode %d; at least 0, at most 3", o.VerifyMode)
 	}
 	if o.MinVersion == 0 {
 		o.MinVersion = tls.VersionTLS12
 	}
-	c := &certificates{options: o}
+	c := &certificates{options: o, log: log}
 	return c, c.load()
 }
 
@@ -92,7 +94,9 @@ func (c *certificates) load() error {
 // config is for one handshake.
 func (c *certificates) config(mutual bool) *tls.Config {
 	if c.stale() {
-		c.load() // a half-written pair fails, and the next handshake tries again
+		if err := c.load(); err != nil { // a pair that is half written; a handshake after it tries again
+			c.log.Warn("the certificate in use stays", "err", err)
+		}
 	}
 	if mutual {
 		return c.current.Load().mutual

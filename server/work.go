@@ -14,7 +14,7 @@ type work struct {
 	batch *mc.Batch
 
 	// state decides who goes on after Serve: the loop, if Done came before Serve returned, else
-	// whoever calls Done. Both change it once, and the second of them goes on.
+	// whoever calls Done. Both look, and the second of them goes on.
 	state   atomic.Uint32
 	proceed func() // conn.proceed, made once
 
@@ -23,6 +23,7 @@ type work struct {
 	sent    int      // how many of them the socket took
 	written int      // bytes in this turn of the connection
 	answers int      // batches with answers since the connection was at rest
+	served  int      // where in the batch Serve began last, -1 before it has
 	pieces  [][]byte // scratch for one writev
 
 	dump dump
@@ -30,18 +31,16 @@ type work struct {
 
 // States of work.
 const (
-	idle    uint32 = iota
-	serving        // Serve runs and Done has not been called
-	left           // Serve has returned and Done is to come, or the connection has yielded: proceed is to come
-	done           // Done has been called while Serve ran
+	here uint32 = iota // the connection's own, or Serve runs and Done has not been called
+	left               // Serve has returned and Done is to come, or the connection has yielded: proceed is to come
+	done               // Done has been called while Serve ran
 )
 
-func newWork(lane int) *work {
+func newWork() *work {
 	w := &work{}
 	w.batch = mc.NewBatch(w.finished)
-	w.batch.Lane = lane
 	w.proceed = func() {
-		w.state.Store(idle)
+		w.state.Store(here)
 		w.conn.proceed()
 	}
 	return w
@@ -49,10 +48,29 @@ func newWork(lane int) *work {
 
 // finished is the batch's Done.
 func (w *work) finished(*mc.Batch) {
-	if w.state.CompareAndSwap(serving, done) {
-		return
+	if !w.state.CompareAndSwap(here, done) {
+		w.conn.stream.Post(w.proceed)
 	}
-	w.conn.stream.Post(w.proceed)
+}
+
+// leave is for when Serve has returned. It reports whether Done is still to come.
+func (w *work) leave() bool {
+	if w.state.Load() != done && w.state.CompareAndSwap(here, left) {
+		return true
+	}
+	w.state.Store(here)
+	return false
+}
+
+// heldBytes is the memory that the answers take until they are written.
+func (w *work) heldBytes() int {
+	n := cap(w.batch.Out)
+	for _, pin := range w.batch.Pinned {
+		for _, p := range pin.Bytes {
+			n += len(p)
+		}
+	}
+	return n
 }
 
 // answered reports whether there are answers to write.

@@ -22,6 +22,10 @@ import (
 // costs the event loops more than the memory is worth.
 const gcPercent = 400
 
+// heapBytes is from where on the heap is collected more often than that: clients that read nothing
+// may make it large for a while.
+const heapBytes = 512 << 20
+
 // A service is a node to serve until a signal ends it.
 type service struct {
 	options node.Options
@@ -83,6 +87,9 @@ func tuneRuntime(c *config.Cache) {
 	runtime.GOMAXPROCS(max(processors, c.Threads+1))
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(heapBytes)
 	}
 }
 
