@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -23,7 +24,7 @@ func launch(t *testing.T, flags ...string) *process {
 	if os.Getuid() == 0 {
 		args = append(args, "-u", "root")
 	}
-	pr := &process{cmd: exec.Command(p.argv[0], append(args, flags...)...), exited: make(chan struct{})}
+	pr := &process{cmd: exec.Command(p.argv[0], append(args, flags...)...), signal: syscall.SIGTERM, exited: make(chan struct{})}
 	pr.cmd.Stderr = &pr.stderr
 	if err := spawn(pr.cmd); err != nil {
 		t.Fatal(err)

@@ -43,13 +43,13 @@ func TestShortMemory(t *testing.T) {
 		rounds int
 		way    func(t *testing.T, flags []string) (*process, func() (net.Conn, error))
 	}{
-		{"1 MiB", []string{"-m", "1", "-I", "512k"}, 512 << 10, 60, overTCP},
-		{"2 MiB", []string{"-m", "2", "-I", "1m"}, 1 << 20, 50, overTCP},
-		{"8 MiB", []string{"-m", "8", "-I", "1m"}, 1 << 20, 60, overTCP},
-		{"no eviction", []string{"-m", "8", "-M"}, 1 << 20, 60, overTCP},
+		{"1 MiB", []string{"-m", "1", "-I", "512k"}, 512 << 10, 40, overTCP},
+		{"2 MiB", []string{"-m", "2", "-I", "1m"}, 1 << 20, 30, overTCP},
+		{"8 MiB", []string{"-m", "8", "-I", "1m"}, 1 << 20, 40, overTCP},
+		{"no eviction", []string{"-m", "8", "-M"}, 1 << 20, 40, overTCP},
 		{"by prefix", []string{"-m", "8", "-D", ":"}, 1 << 20, 40, overTCP},
 		{"one request a batch", []string{"-m", "8", "-R", "1"}, 1 << 20, 20, overTCP},
-		{"unix socket", []string{"-m", "8"}, 1 << 20, 40, overUnix},
+		{"unix socket", []string{"-m", "8"}, 1 << 20, 30, overUnix},
 		{"TLS", []string{"-m", "8"}, 1 << 20, 20, overTLS},
 	} {
 		t.Run(test.name, func(t *testing.T) {
