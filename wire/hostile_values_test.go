@@ -33,7 +33,7 @@ func appendBlock(dst []byte, key string, seed uint32, size int) []byte {
 // checkValue says what is wrong with a value of key.
 func checkValue(key string, value []byte) error {
 	for rest := value; len(rest) > 0; {
-		head, body, ok := bytes.Cut(rest[:min(len(rest), 300)], []byte("|"))
+		head, _, ok := bytes.Cut(rest[:min(len(rest), 300)], []byte("|"))
 		fields := bytes.Fields(head)
 		if !ok || len(fields) != 3 {
 			return fmt.Errorf("%s: no block at byte %d of %d: %.80q", key, len(value)-len(rest), len(value), rest)
@@ -41,7 +41,7 @@ func checkValue(key string, value []byte) error {
 		if string(fields[0]) != key {
 			return fmt.Errorf("%s: got a value of %s", key, fields[0])
 		}
-		body = rest[len(head)+1:]
+		body := rest[len(head)+1:]
 		seed, err := strconv.ParseUint(string(fields[1]), 10, 32)
 		if err != nil {
 			return fmt.Errorf("%s: %w", key, err)
