@@ -40,7 +40,6 @@ type header struct {
 	stoppedAt uint64 // Unix seconds
 	seq       uint64
 	flushed   uint64
-	flushAt   uint64 // Unix seconds, 0 none
 	items     uint64
 	bytes     uint64
 	index     indexState
@@ -50,6 +49,7 @@ type header struct {
 	border    border
 	freeHead  uint32
 	freeCount uint32
+	flushAt   uint64 // Unix seconds of a flush to come, 0 none
 }
 
 var headerMagic = [8]byte{'h', 'o', 'l', 'd', 'f', 'a', 's', 't'}
