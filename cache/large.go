@@ -11,12 +11,13 @@ import "sync/atomic"
 // the number of readers, with doomed as its top bit, and the one operation that brings it to doomed
 // alone frees.
 //
-// What is pinned can't be evicted for long, and clients choose how slowly they read. So at most a
-// quarter of the memory is pinned; beyond, a large value is a miss.
+// What is pinned can't be evicted for long, and clients choose how slowly they read. So at most
+// half of the memory is pinned; beyond, a large value is a miss. (A server closes those who read
+// nothing long before that.)
 
 const (
 	doomed      = 1 << 31
-	pinnedShare = 4 // one part in so many
+	pinnedShare = 2 // one part in so many
 )
 
 // tailBytes is how much of a large value of n bytes stays with its item.

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"strings"
 	"sync/atomic"
 	"unsafe"
 
@@ -158,11 +159,16 @@ func (s *Store) serve(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	}
 }
 
-// refused answers a request that the decoder refused. A value that was too large takes the place
-// of what was there by leaving nothing, so that nobody reads the older one.
+// refused answers a request that was refused before it came here. A value that was too large, or
+// for which there was no memory, takes the place of what was there by leaving nothing, so that
+// nobody reads the older one.
 func (s *Store) refused(l *lane, b *mc.Batch, r *mc.Request) {
 	if r.Drop && len(r.Key) > 0 {
-		l.counters.TooLarge++
+		if strings.HasPrefix(r.Fault, "SERVER_ERROR out of memory") {
+			l.counters.NoMemory++
+		} else {
+			l.counters.TooLarge++
+		}
 		s.remove(l, r)
 	}
 	b.Out = append(b.Out, r.Fault...)
