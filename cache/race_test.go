@@ -112,3 +112,20 @@ func TestPinnedIsBounded(t *testing.T) {
 		t.Errorf("%d bytes are pinned; want none", got)
 	}
 }
+
+// TestExpiryBesideAppend: an item expires between the look at it and the publication, by a clock
+// that is ahead of the batch's. The batch's time counts; it once went round for ever.
+func TestExpiryBesideAppend(t *testing.T) {
+	clock := newFakeClock()
+	s := openStore(t, Options{Now: clock.now})
+	newClient(t, s).want("set k 0 5 1|x", "STORED")
+	r := mc.Request{Op: mc.Append, Key: []byte("k"), Value: []byte("and more")}
+	r.Hash = s.hash(r.Key)
+	began := s.now.Load()
+	s.now.Store(began + 10)
+	m := mutation{kind: appendTo, r: &r, now: began}
+	if got := s.apply(&s.lanes[0], &m); got != stored {
+		t.Errorf("append: got %v; want stored", got)
+	}
+	newClient(t, s).want("get k", "END")
+}

@@ -225,7 +225,7 @@ func (s *Store) place(l *lane, m *mutation, was version) int {
 	fresh := s.item(loc)
 	s.stampDraft(m)
 	d.write(fresh, first)
-	if versionOf(it) != was || it != nil && s.goneBy(it, s.now.Load()) {
+	if versionOf(it) != was || it != nil && s.goneBy(it, m.now) { // by m.now, as plan saw it: else neither gives way
 		fresh.kill()
 		s.freeChunks(first)
 		return overtaken
