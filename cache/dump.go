@@ -1,9 +1,12 @@
 package cache
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/url"
 	"strings"
+
+	"holdfast/mc"
 )
 
 // dumpBuckets is how many buckets of the index one call of Dump looks at.
@@ -26,7 +29,7 @@ func (s *Store) Dump(dst []byte, cursor uint64, mgdump bool) ([]byte, uint64) {
 				return
 			}
 			if mgdump {
-				dst = append(append(append(dst, "mg "...), it.key()...), "\r\n"...)
+				dst = appendMGDump(dst, it)
 				return
 			}
 			dst = s.appendDump(dst, slot, it, now)
@@ -60,6 +63,17 @@ func (s *Store) appendDump(dst []byte, slot uint64, it item, now uint32) []byte 
 	}
 	return fmt.Appendf(dst, "key=%s exp=%d la=%d cas=%d fetch=%s cls=%d size=%d flags=%d\n", escape(string(it.key())), exp,
 		it.accessed(), s.casOf(it), yesNo(it.has(bitFetched)), classShown(slot), it.size(), it.clientFlags())
+}
+
+// appendMGDump appends a line that fetches the item: a binary key goes out as it came in.
+func appendMGDump(dst []byte, it item) []byte {
+	dst = append(dst, "mg "...)
+	if it.has(bitBinary) {
+		dst = append(base64.StdEncoding.AppendEncode(dst, it.key()), " b"...)
+	} else {
+		dst = append(dst, it.key()...)
+	}
+	return append(dst, mc.CRLF...)
 }
 
 // escape is memcached's URI encoding of keys in dumps and logs.

@@ -311,3 +311,27 @@ func TestWriteZeros(t *testing.T) {
 		t.Errorf("%d bytes, %v; want %d, zeros behind what was there", len(data), err, n)
 	}
 }
+
+func TestDump(t *testing.T) {
+	s := openStore(t, Options{})
+	c := newClient(t, s)
+	c.want("set a 7 0 2|xy|ms YQ0KYg== 1 b T100|z", "STORED|HD")
+	dump := func(mgdump bool) (out string) {
+		for cursor, more := uint64(0), true; more; more = cursor != 0 {
+			var part []byte
+			part, cursor = s.Dump(nil, cursor, mgdump)
+			out += string(part)
+		}
+		return out
+	}
+	for _, want := range []string{"mg a\r\n", "mg YQ0KYg== b\r\n"} {
+		if got := dump(true); !strings.Contains(got, want) {
+			t.Errorf("mgdump: got %q; want %q in it", got, want)
+		}
+	}
+	for _, want := range []string{"key=a exp=-1 ", "key=a%0D%0Ab exp=", " flags=7\n"} {
+		if got := dump(false); !strings.Contains(got, want) {
+			t.Errorf("metadump: got %q; want %q in it", got, want)
+		}
+	}
+}

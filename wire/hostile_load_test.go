@@ -71,7 +71,7 @@ func (l *loader) round() error {
 		case 0, 1, 2, 3:
 			l.ownStep()
 		case 4:
-			l.counterStep()
+			l.count()
 		default:
 			l.sharedStep()
 		}
@@ -258,7 +258,7 @@ func (l *loader) metaValue(key string) func() error {
 	}
 }
 
-func (l *loader) counterStep() {
+func (l *loader) count() {
 	key := fmt.Sprintf("n:%d", l.rng.IntN(20))
 	start := counterStart(key)
 	switch l.rng.IntN(6) {
