@@ -79,11 +79,7 @@ func (s *Store) appendMetaItem(b *mc.Batch, it item, r *mc.Request, now uint32, 
 	}
 	won, expiry := made, it.expiry()
 	touched = true
-	for flags := r.Args; len(flags) > 0; {
-		var token []byte
-		if token, flags = mc.Token(flags); len(token) == 0 {
-			break
-		}
+	for token, rest := mc.Token(r.Args); token != nil; token, rest = mc.Token(rest) {
 		switch token[0] {
 		case 'R':
 			won = won || !made && !it.has(bitSent) && expiry != 0 && expiry < s.expiryOf(r.Recache)
@@ -154,11 +150,7 @@ func (s *Store) appendWin(out []byte, it item, won bool) []byte {
 
 // appendEcho appends the flags that answers without an item return: O and k.
 func appendEcho(out []byte, r *mc.Request) []byte {
-	for flags := r.Args; len(flags) > 0; {
-		var token []byte
-		if token, flags = mc.Token(flags); len(token) == 0 {
-			break
-		}
+	for token, rest := mc.Token(r.Args); token != nil; token, rest = mc.Token(rest) {
 		switch token[0] {
 		case 'O':
 			out = append(append(out, ' '), token...)
@@ -206,11 +198,7 @@ func (s *Store) metaSet(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 		return
 	}
 	b.Out = append(b.Out, metaCodes[v]...)
-	for flags := r.Args; len(flags) > 0; {
-		var token []byte
-		if token, flags = mc.Token(flags); len(token) == 0 {
-			break
-		}
+	for token, rest := mc.Token(r.Args); token != nil; token, rest = mc.Token(rest) {
 		switch token[0] {
 		case 'O':
 			b.Out = append(append(b.Out, ' '), token...)
@@ -327,11 +315,7 @@ func (s *Store) appendNumber(l *lane, b *mc.Batch, r *mc.Request, m *mutation) {
 	} else {
 		b.Out = append(b.Out, mc.HD...)
 	}
-	for flags := r.Args; len(flags) > 0; {
-		var token []byte
-		if token, flags = mc.Token(flags); len(token) == 0 {
-			break
-		}
+	for token, rest := mc.Token(r.Args); token != nil; token, rest = mc.Token(rest) {
 		switch token[0] {
 		case 'N':
 			if m.made {

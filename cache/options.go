@@ -25,7 +25,7 @@ type Options struct {
 
 	TTLs []TTLRule // the longest matching prefix counts
 
-	// Now is the time as Unix seconds that the clock starts from; default time.Now. See Store.Tick.
+	// Now is the time; default time.Now. What passes between two calls of Tick is what counts.
 	Now func() time.Time
 }
 
