@@ -27,8 +27,9 @@ const (
 	reserveSegments = 1
 	// maxVictims bounds the work for one free segment when dead space is all there is to gain.
 	maxVictims = 64
-	// paceItems is how many items a store sweeps when it has to.
-	paceItems = 8
+	// paceItems is how many items a store sweeps when few segments are free: some microseconds. (With
+	// 8, victims last so long that 0.05 % more of the shop trace misses.)
+	paceItems = 32
 	// sampleSegments are looked at for one that is mostly dead.
 	sampleSegments = 32
 	// mercyRounds is how many main segments in a row may give everything back before items that
