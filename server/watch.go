@@ -168,13 +168,18 @@ func (to *watcher) take(line []byte) {
 		to.watch.skipped.Add(1)
 		return
 	}
+	to.noteSkipped()
+	to.buffer = append(to.buffer, line...)
+	to.watch.sent.Add(1)
+	to.post()
+}
+
+// noteSkipped tells how many lines were dropped, after those that came before them. The Watch is locked.
+func (to *watcher) noteSkipped() {
 	if to.skipped > 0 {
 		to.buffer = fmt.Appendf(to.buffer, "skipped=%d\n", to.skipped)
 		to.skipped = 0
 	}
-	to.buffer = append(to.buffer, line...)
-	to.watch.sent.Add(1)
-	to.post()
 }
 
 func (to *watcher) post() {
@@ -184,11 +189,11 @@ func (to *watcher) post() {
 	}
 }
 
-// wake has show called again if lines have come while the connection was busy.
+// wake has show called again if lines have come, or were dropped, while the connection was busy.
 func (to *watcher) wake() {
 	to.watch.mu.Lock()
 	defer to.watch.mu.Unlock()
-	if len(to.buffer) > 0 {
+	if len(to.buffer) > 0 || to.skipped > 0 {
 		to.post()
 	}
 }
@@ -202,6 +207,7 @@ func (to *watcher) show() {
 		to.watch.mu.Unlock()
 		return
 	}
+	to.noteSkipped() // now: the next event may be long in coming
 	c.work = c.lane.takeWork(c)
 	c.work.batch.Out = append(c.work.batch.Out, to.buffer...)
 	to.buffer = to.buffer[:0]
