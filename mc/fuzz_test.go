@@ -53,7 +53,7 @@ func checkPrint(t *testing.T, options Decoder, requests []Request) {
 		}
 	}
 	// The last get of what was cut off may lack its Last, as there is no line end.
-	if n := len(valid); n > 0 && valid[n-1].Op.isGet() {
+	if n := len(valid); n > 0 && valid[n-1].Op.IsGet() {
 		valid[n-1].Last = true
 	}
 	text := AppendRequests(nil, valid)
@@ -66,7 +66,7 @@ func checkPrint(t *testing.T, options Decoder, requests []Request) {
 		text := AppendRequest(nil, &valid[i])
 		err := one.feed(text)
 		want := valid[i]
-		want.Last = want.Op.isGet()
+		want.Last = want.Op.IsGet()
 		if err != nil || !sameRequests(one.got, []Request{want}) {
 			t.Errorf("alone printed as %q:\n got %s, %v\nwant %s", text, showAll(one.got), err, show(&want))
 		}

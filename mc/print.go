@@ -11,12 +11,12 @@ func AppendRequest(dst []byte, r *Request) []byte {
 	}
 	dst = append(dst, r.Op.String()...)
 	switch {
-	case r.Op.isGet():
+	case r.Op.IsGet():
 		dst = appendGetExptime(dst, r)
 		dst = appendWord(dst, r.Key)
 	case r.Op >= Set && r.Op <= CAS:
 		return appendStore(dst, r)
-	case r.Op.isMeta():
+	case r.Op.IsMeta():
 		return appendMeta(dst, r)
 	case r.Op.Admin():
 		if len(r.Args) > 0 {
@@ -35,7 +35,7 @@ func AppendRequests(dst []byte, requests []Request) []byte {
 	open := false
 	for i := range requests {
 		r := &requests[i]
-		if !r.Op.isGet() {
+		if !r.Op.IsGet() {
 			dst = AppendRequest(dst, r)
 			continue
 		}

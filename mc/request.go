@@ -69,11 +69,11 @@ func (op Op) String() string {
 	return "unknown"
 }
 
-// isGet reports whether op is one of the get commands, whose lines hold many keys.
-func (op Op) isGet() bool { return op >= Get && op <= Gats }
+// IsGet reports whether op is one of the get commands, whose lines hold many keys.
+func (op Op) IsGet() bool { return op >= Get && op <= Gats }
 
-// isMeta reports whether op is a meta command that has a key.
-func (op Op) isMeta() bool { return op >= MetaGet && op <= MetaDebug && op != MetaNoop }
+// IsMeta reports whether op is a meta command that has a key.
+func (op Op) IsMeta() bool { return op >= MetaGet && op <= MetaDebug && op != MetaNoop }
 
 // Admin reports whether op concerns the connection or the server rather than items.
 func (op Op) Admin() bool { return op >= Version }
