@@ -139,6 +139,30 @@ func (l *Loop) Open(s Socket, opened func(Stream) Handler, _ Limits) {
 	l.Post(func() { l.open(s.fd, opened) })
 }
 
+// Adopt makes conn, which it closes, a Socket: one that was dialled, say. conn is a TCP or unix
+// connection; others (TLS) are served by Go. Any goroutine.
+func Adopt(conn net.Conn) (Socket, error) {
+	defer conn.Close() // what is adopted is a duplicate of its descriptor
+	filer, ok := conn.(interface{ File() (*os.File, error) })
+	if !ok {
+		return Socket{}, fmt.Errorf("connection to %v has no file descriptor", conn.RemoteAddr())
+	}
+	file, err := filer.File()
+	if err != nil {
+		return Socket{}, fmt.Errorf("connection to %v: %w", conn.RemoteAddr(), err)
+	}
+	defer file.Close()
+	fd, err := duplicate(int(file.Fd())) // since closing file would close its own
+	if err != nil {
+		return Socket{}, fmt.Errorf("connection to %v: %w", conn.RemoteAddr(), err)
+	}
+	if err := syscall.SetNonblock(fd, true); err != nil { // Fd has made it blocking
+		syscall.Close(fd)
+		return Socket{}, fmt.Errorf("connection to %v: %w", conn.RemoteAddr(), err)
+	}
+	return Socket{socket{fd: fd}}, nil
+}
+
 // Refuse writes last, as far as it goes without waiting, and closes the connection.
 func (s Socket) Refuse(last string) {
 	send(s.fd, []byte(last))

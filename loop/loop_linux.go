@@ -25,6 +25,7 @@ type Loop struct {
 	buffers     buffers
 	timers      timers
 	grouped     func() // see Grouped
+	rounded     func() // see Rounded
 	rounds      int    // busy polls since the clock was read
 	stopped     bool
 
@@ -80,6 +81,9 @@ func (l *Loop) Run() {
 			l.runPosted()
 		}
 		l.runTimers()
+		if l.rounded != nil {
+			l.rounded()
+		}
 	}
 	l.Close()
 }
@@ -97,6 +101,11 @@ func (l *Loop) bring(n int) {
 // Grouped has f called after every few events, and before the loop polls again. There a handler may
 // do for several streams at once what it put off when their bytes were received. Before Run.
 func (l *Loop) Grouped(f func()) { l.grouped = f }
+
+// Rounded has f called at the end of each round: after the events of a poll, what was posted and the
+// timers that were due, and before the loop polls again. There a handler may write at once what the
+// round gave it to write to one stream. Before Run.
+func (l *Loop) Rounded(f func()) { l.rounded = f }
 
 // Stop ends Run after the functions that were posted before. Streams stay as they are. Any goroutine.
 func (l *Loop) Stop() {

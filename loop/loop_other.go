@@ -15,6 +15,7 @@ type Loop struct {
 	wake   chan struct{} // of capacity one: something was posted
 
 	timers  timers // of the loop's goroutine, or of New's before Run
+	rounded func() // see Rounded
 	stopped bool
 }
 
@@ -33,6 +34,9 @@ func (l *Loop) Run() {
 			f()
 		}
 		l.timers.fire(time.Now())
+		if l.rounded != nil {
+			l.rounded()
+		}
 	}
 }
 
@@ -72,6 +76,9 @@ func (l *Loop) After(d time.Duration, f func()) *Timer { return l.timers.add(tim
 // Grouped has no effect: see Stream.Grouped.
 func (l *Loop) Grouped(func()) {}
 
+// Rounded has f called after each round of posted functions and timers; streams have no rounds here.
+func (l *Loop) Rounded(f func()) { l.rounded = f }
+
 // Cancel forgets a timer that has not been called. It is called on the loop.
 func (l *Loop) Cancel(t *Timer) { l.timers.stop(t) }
 
@@ -85,6 +92,9 @@ func (l *Loop) Accept(listener net.Listener, _ int, accepted func(Socket), faile
 }
 
 type socket struct{ conn net.Conn }
+
+// Adopt makes conn a Socket. It doesn't fail here.
+func Adopt(conn net.Conn) (Socket, error) { return Socket{socket{conn}}, nil }
 
 // Open serves a socket on a goroutine of its own: see Go. Any goroutine.
 func (l *Loop) Open(s Socket, opened func(Stream) Handler, limits Limits) { Go(s.conn, opened, limits) }

@@ -292,3 +292,54 @@ func TestBuffers(t *testing.T) {
 		t.Errorf("%d spare slabs; want 1 to %d", len(b.spare), spareSlabs)
 	}
 }
+
+// A connection that was dialled is served by a loop like one that was accepted.
+func TestAdopt(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	l := run(t)
+	conn, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket, err := Adopt(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Open(socket, func(s Stream) Handler { return &echo{t: t, stream: s, ended: make(chan error, 1)} }, Limits{})
+	peer, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer peer.Close()
+	peer.SetDeadline(time.Now().Add(patience))
+	if _, err := peer.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 5)
+	if _, err := io.ReadFull(peer, got); err != nil || string(got) != "hello" {
+		t.Errorf("got %q, %v; want what was sent", got, err)
+	}
+}
+
+func TestRoundedComesAfterWhatWasPosted(t *testing.T) {
+	l, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	posted, rounds := 0, 0
+	l.Rounded(func() {
+		if rounds++; posted == 0 {
+			t.Error("the round ended before what was posted")
+		}
+	})
+	l.Post(func() { posted++ })
+	l.Stop()
+	l.Run()
+	if rounds == 0 {
+		t.Error("got no call")
+	}
+}

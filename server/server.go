@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"holdfast/loop"
 )
 
 // A Server listens, serves connections on its lanes, and drains. Make it with New, then Serve; or
@@ -138,6 +140,15 @@ func (s *Server) Start() error {
 		}()
 	}
 	return nil
+}
+
+// Loops are the event loops, by mc.Batch.Lane, for a backend that has sockets of its own on them.
+func (s *Server) Loops() []*loop.Loop {
+	loops := make([]*loop.Loop, len(s.lanes))
+	for i, l := range s.lanes {
+		loops[i] = l.loop
+	}
+	return loops
 }
 
 // Asked is closed when a client has asked for shutdown, which Options.ShutdownCommand allows.
