@@ -61,6 +61,9 @@ type Stream interface {
 
 	// Close ends the stream. No call of Handler comes after it.
 	Close()
+	// Reset is Close that throws away what was written and has not left this machine: the peer gets a
+	// reset, and nothing of it later.
+	Reset()
 	// Abort has a Write that waits fail. Any goroutine.
 	Abort()
 

@@ -13,6 +13,7 @@ import (
 const (
 	roundEvents = 256 // events that one poll brings at most
 	groupEvents = 8   // events between two calls of what Grouped was given
+	busyRounds  = 4   // busy polls between two calls of what Rounded was given
 	clockRounds = 32  // busy polls between two looks at the clock
 )
 
@@ -26,6 +27,7 @@ type Loop struct {
 	timers      timers
 	grouped     func() // see Grouped
 	rounded     func() // see Rounded
+	unrounded   int    // busy polls since then
 	rounds      int    // busy polls since the clock was read
 	stopped     bool
 
@@ -81,9 +83,6 @@ func (l *Loop) Run() {
 			l.runPosted()
 		}
 		l.runTimers()
-		if l.rounded != nil {
-			l.rounded()
-		}
 	}
 	l.Close()
 }
@@ -102,9 +101,9 @@ func (l *Loop) bring(n int) {
 // do for several streams at once what it put off when their bytes were received. Before Run.
 func (l *Loop) Grouped(f func()) { l.grouped = f }
 
-// Rounded has f called at the end of each round: after the events of a poll, what was posted and the
-// timers that were due, and before the loop polls again. There a handler may write at once what the
-// round gave it to write to one stream. Before Run.
+// Rounded has f called when a poll finds nothing more, before the loop yields or blocks, and at least
+// after every few rounds of events. There a handler may write at once what several events gave it to
+// write to one stream. Before Run.
 func (l *Loop) Rounded(f func()) { l.rounded = f }
 
 // Stop ends Run after the functions that were posted before. Streams stay as they are. Any goroutine.
@@ -138,11 +137,16 @@ func (l *Loop) Now() int64 { return l.now.Load() }
 
 // wait returns how many of l.events are new. It blocks only after two polls found nothing.
 func (l *Loop) wait() int {
-	if n := epollPoll(l.epoll, l.events[:]); n > 0 || l.waiting.Load() {
+	n := epollPoll(l.epoll, l.events[:])
+	if l.unrounded++; l.rounded != nil && (n == 0 || l.unrounded >= busyRounds) {
+		l.unrounded = 0
+		l.rounded()
+	}
+	if n > 0 || l.waiting.Load() {
 		return n
 	}
 	schedYield()
-	if n := epollPoll(l.epoll, l.events[:]); n > 0 {
+	if n = epollPoll(l.epoll, l.events[:]); n > 0 {
 		return n
 	}
 	l.readClock()
@@ -151,7 +155,7 @@ func (l *Loop) wait() int {
 	if l.waiting.Load() {
 		return 0
 	}
-	n := epollBlock(l.epoll, l.events[:], l.untilTimer())
+	n = epollBlock(l.epoll, l.events[:], l.untilTimer())
 	l.readClock()
 	return n
 }

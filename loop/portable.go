@@ -136,6 +136,13 @@ func (s *goStream) Close() {
 	s.conn.Close()
 }
 
+func (s *goStream) Reset() {
+	if tcp, ok := s.conn.(*net.TCPConn); ok {
+		tcp.SetLinger(0)
+	}
+	s.Close()
+}
+
 func (s *goStream) Abort() { s.conn.Close() }
 
 func (s *goStream) Grouped() bool { return false }

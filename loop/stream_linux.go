@@ -47,14 +47,16 @@ func (s *stream) ready(events uint32) {
 		if s.closed {
 			return
 		}
+		s.watch()
 	}
-	if events&(syscall.EPOLLIN|broken) != 0 && !s.paused {
-		s.receive()
-		if s.closed {
-			return
-		}
+	if events&(syscall.EPOLLIN|broken) == 0 {
+		return
 	}
-	s.watch()
+	if s.paused {
+		s.watch() // a pause of which epoll doesn't know yet
+		return
+	}
+	s.receive()
 }
 
 func (s *stream) receive() {
@@ -173,6 +175,14 @@ func (s *stream) Close() {
 	s.closed = true
 	s.loop.forget(s.fd, s.generation)
 	syscall.Close(s.fd) // epoll forgets it with the last descriptor
+}
+
+func (s *stream) Reset() {
+	if !s.closed {
+		// On a unix socket this changes nothing: what was written is with the peer already.
+		syscall.SetsockoptLinger(s.fd, syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1})
+		s.Close()
+	}
 }
 
 func (s *stream) Abort()        {} // no write waits

@@ -72,6 +72,9 @@ func (op Op) String() string {
 // IsGet reports whether op is one of the get commands, whose lines hold many keys.
 func (op Op) IsGet() bool { return op >= Get && op <= Gats }
 
+// Reads reports whether op is a get, classic or meta.
+func (op Op) Reads() bool { return op.IsGet() || op == MetaGet || op == MetaDebug }
+
 // IsMeta reports whether op is a meta command that has a key.
 func (op Op) IsMeta() bool { return op >= MetaGet && op <= MetaDebug && op != MetaNoop }
 

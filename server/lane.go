@@ -70,6 +70,7 @@ func (l *lane) takeWork(c *conn) *work {
 func (l *lane) putWork(w *work) {
 	grouped := w.conn.grouped
 	w.batch.Reset()
+	w.batch.Carry = w.batch.Carry[:0]
 	w.conn = nil
 	w.dump = dump{}
 	if cap(w.batch.Out) > spareOutBytes {
