@@ -1,0 +1,126 @@
+package ring
+
+import (
+	"cmp"
+	"crypto/md5" // what ketama's points are defined by, not for secrecy
+	"encoding/binary"
+	"math"
+	"math/bits"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const (
+	ketamaPoints       = 160 // a member of mean weight
+	ketamaPointsPerMD5 = 4
+	libmemcachedPoints = 100 // without weights
+)
+
+// A continuum is ketama's circle of hashes: a key is owned by the first point that is at its hash or
+// after it.
+type continuum struct {
+	points []point // by value
+
+	// A binary search would miss the branch at each step. Points are evenly spread, so those that
+	// begin with the same bits are few: first[b] is the first point whose value>>shift is b or more.
+	first []int32
+	shift int
+}
+
+// A point is where a member stands on the circle.
+type point struct {
+	value  uint32
+	member int32
+}
+
+// ketama is twemproxy's continuum (nc_ketama.c), and that of libmemcached's weighted ketama.
+func ketama(members []Member) continuum {
+	total := 0
+	for _, m := range members {
+		total += weightOf(m)
+	}
+	var points []point
+	for i, m := range members {
+		for index := range pointsOf(weightOf(m), total, len(members)) / ketamaPointsPerMD5 {
+			sum := md5.Sum(pointName(m, index))
+			for part := range ketamaPointsPerMD5 {
+				points = append(points, point{binary.LittleEndian.Uint32(sum[4*part:]), int32(i)})
+			}
+		}
+	}
+	return newContinuum(points)
+}
+
+// libmemcachedKetama is libmemcached's continuum (hosts.cc) as it is without its weighted ketama,
+// which it turns on by itself when it is given a weight above 1.
+func libmemcachedKetama(members []Member, sum function) continuum {
+	var points []point
+	for i, m := range members {
+		if m.Weight > 1 {
+			return ketama(members)
+		}
+		for index := range libmemcachedPoints {
+			points = append(points, point{uint32(sum.of(pointName(m, index))), int32(i)})
+		}
+	}
+	return newContinuum(points)
+}
+
+// pointsOf is how many points a member has. All of it is rounded to 32 bits at each step, as in
+// the C code, which can cost a member a point; what that adds, 1e-10, is lost in the rounding.
+func pointsOf(weight, total, members int) int {
+	share := float32(weight) / float32(total)
+	hashes := float32(float32(float32(share*ketamaPoints)/ketamaPointsPerMD5) * float32(members))
+	return int(math.Floor(float64(hashes))) * ketamaPointsPerMD5
+}
+
+// pointName is what is hashed for a point.
+func pointName(m Member, index int) []byte {
+	return strconv.AppendInt(append([]byte(twemproxyName(m.Name)), '-'), int64(index), 10)
+}
+
+// twemproxyName is the name as twemproxy and libmemcached have it.
+func twemproxyName(name string) string { return strings.TrimSuffix(name, ":11211") }
+
+func newContinuum(points []point) continuum {
+	// Of points at one place the member that comes first in the list has it, as in libmemcached.
+	slices.SortStableFunc(points, func(a, b point) int { return cmp.Compare(a.value, b.value) })
+	width := bits.Len(uint(len(points)))
+	c := continuum{points: points, shift: 32 - width, first: make([]int32, 1<<width)}
+	at := 0
+	for b := range c.first {
+		for at < len(points) && points[at].value>>c.shift < uint32(b) {
+			at++
+		}
+		c.first[b] = int32(at)
+	}
+	return c
+}
+
+// find is the index of the point that owns the hash.
+func (c *continuum) find(hash uint32) int {
+	at := int(c.first[hash>>c.shift])
+	for at < len(c.points) && c.points[at].value < hash {
+		at++
+	}
+	if at == len(c.points) {
+		return 0
+	}
+	return at
+}
+
+func (c *continuum) owner(hash uint32) int { return int(c.points[c.find(hash)].member) }
+
+// next returns the member of the first point from the hash on that is ok, or -1.
+func (c *continuum) next(hash uint32, ok func(int) bool) int {
+	from := c.find(hash)
+	for _, run := range [2][]point{c.points[from:], c.points[:from]} {
+		for _, p := range run {
+			if ok(int(p.member)) {
+				return int(p.member)
+			}
+		}
+	}
+	return -1
+}
