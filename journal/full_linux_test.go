@@ -1,0 +1,63 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestFullDisk fills a file system of 64 KiB.
+func TestFullDisk(t *testing.T) {
+	folder := t.TempDir()
+	if err := syscall.Mount("tmpfs", folder, "tmpfs", 0, "size=64k"); err != nil {
+		t.Skipf("cannot mount a file system: %v", err)
+	}
+	defer func() {
+		if err := syscall.Unmount(folder, 0); err != nil {
+			t.Error(err)
+		}
+	}()
+	first := open(t, quiet(folder))
+	m, other := member(t, first, "m"), member(t, first, "other")
+	for _, j := range []*Journal{m, other} {
+		if err := j.Begin(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other.Add([]byte("k"))
+	cut, why := m.Cut()
+	for n := 0; !cut; n++ {
+		m.Add(fmt.Appendf(nil, "key %d", n))
+		cut, why = m.Cut()
+	}
+	if !strings.Contains(why, syscall.ENOSPC.Error()) {
+		t.Errorf("cut because of %q", why)
+	}
+	// The one that is cut has given its room back; now there is none left at all.
+	if err := os.WriteFile(filepath.Join(folder, "filler"), make([]byte, 1<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("got %v; want %v", err, syscall.ENOSPC)
+	}
+	third := member(t, first, "third")
+	third.Add([]byte("k"))
+	if err := third.Begin(); err != nil {
+		t.Errorf("that a member is away fits on any disk: %v", err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	second := open(t, quiet(folder))
+	for _, name := range []string{"m", "third"} {
+		if cut, _ := member(t, second, name).Cut(); !cut {
+			t.Errorf("%s: not cut in the next process", name)
+		}
+	}
+	wantKeys(t, member(t, second, "other"), "k")
+	if err := second.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,372 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// pieceBytes is how much is read or written at once; the longest record fits in it.
+const pieceBytes = 64 << 10
+
+// A Journal is that of one member.
+type Journal struct {
+	member  string
+	name    string // of the file
+	options Options
+	fs      FS
+	log     *slog.Logger
+
+	// slow is held while the disk is waited for, so that the file is not closed meanwhile. Add
+	// doesn't take it.
+	slow sync.Mutex // taken before mu
+
+	mu      sync.Mutex // guards what follows
+	closed  bool
+	away    bool   // from the first Begin or Add to Finish
+	absence uint64 // counts them: a position of another one means nothing in this
+	file    File   // nil if there is no absence, or the file could not be made
+	begun   time.Time
+	begin   cursor // before the first record
+	end     cursor // behind the last
+	keys    int    // records
+	read    int64  // up to this offset entries have been given to a reader
+	recent  recent
+
+	synced bool   // that there is a file survives a loss of power
+	cut    string // why the journal is cut; "" if it is complete
+	marked bool   // the file says that the journal is cut; only if it is
+
+	buffer []byte // scratch of Add
+}
+
+// load is a member's journal as an earlier process left it.
+func load(o Options, member string) (*Journal, error) {
+	j := &Journal{member: member, name: fileName(member), options: o, fs: o.FS, log: o.Logger.With("member", member)}
+	file, err := j.fs.Open(j.name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return j, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	j.away, j.absence, j.file, j.begun = true, 1, file, o.Now()
+	if err := j.readBack(); err != nil {
+		j.cutFor(err.Error())
+	}
+	return j, nil
+}
+
+// readBack goes over the whole file. Any error means that it may lack entries.
+func (j *Journal) readBack() error {
+	size, err := j.file.Size()
+	if err != nil {
+		return err
+	}
+	b := make([]byte, min(size, maxHeaderBytes))
+	if err := readFull(j.file, b, 0); err != nil {
+		return err
+	}
+	h, err := parseHeader(b)
+	if err != nil {
+		return err
+	}
+	j.begun = time.Unix(0, h.begun)
+	switch {
+	case h.member != j.member:
+		return fmt.Errorf("its file is that of %q", h.member)
+	case h.cut:
+		return errors.New("an earlier process cut it")
+	case h.boot == "" || h.boot != j.fs.Boot():
+		return errors.New("the machine was started anew, and what was not synced may be lost")
+	}
+	j.begin = cursor{int64(h.len()), h.sum()}
+	j.end = j.begin
+	b = make([]byte, pieceBytes)
+	var entries []Entry
+	for j.end.offset < size {
+		b = b[:min(pieceBytes, size-j.end.offset)]
+		if err := readFull(j.file, b, j.end.offset); err != nil {
+			return err
+		}
+		if entries, err = j.end.parse(entries[:0], b); err != nil {
+			return err
+		}
+		j.keys += len(entries)
+	}
+	return nil
+}
+
+// readFull fills b from the file at the offset.
+func readFull(f io.ReaderAt, b []byte, offset int64) error {
+	n, err := f.ReadAt(b, offset)
+	if n == len(b) {
+		return nil
+	}
+	return err
+}
+
+// Begin begins an absence, or does nothing if there is one that is on disk. After nil it
+// survives a loss of power that the member was away, though the journal may be cut. It waits for
+// the disk, and can be tried again after an error; until then no missed write may be acknowledged.
+func (j *Journal) Begin() error {
+	if j.isDurable() {
+		return nil
+	}
+	j.slow.Lock()
+	defer j.slow.Unlock()
+	file, err := j.prepare()
+	if file == nil {
+		return err // nil if another Begin was faster
+	}
+	err = file.Sync()
+	if err == nil {
+		err = j.fs.Sync()
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err == nil {
+		j.synced = true
+		if !j.durable() {
+			err = errors.New("the file could not be marked as cut")
+		}
+	} else {
+		// What a kernel failed to write it may take for written from then on: write it anew.
+		j.cutFor("sync: " + err.Error())
+		j.marked = false
+	}
+	return j.wrap(err)
+}
+
+// prepare returns the file to be synced; nil if there is nothing to sync, or an error.
+func (j *Journal) prepare() (File, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed {
+		return nil, ErrClosed
+	}
+	if j.durable() {
+		return nil, nil
+	}
+	j.start()
+	if j.cut != "" && !j.marked {
+		if err := j.mark(); err != nil {
+			return nil, j.wrap(err)
+		}
+	}
+	return j.file, nil
+}
+
+func (j *Journal) wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("journal: member %s: %w", j.member, err)
+}
+
+func (j *Journal) isDurable() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.durable()
+}
+
+// durable reports whether what the journal knows is on disk as Begin promises. It needs mu.
+func (j *Journal) durable() bool { return j.synced && (j.cut == "" || j.marked) && !j.closed }
+
+// start begins an absence if there is none; the file is not synced yet. It needs mu.
+func (j *Journal) start() {
+	if j.away {
+		return
+	}
+	j.away = true
+	j.absence++
+	j.begun = j.options.Now()
+	h := j.header()
+	j.begin = cursor{int64(h.len()), h.sum()}
+	j.end = j.begin
+	file, err := j.fs.Create(j.name)
+	if err != nil {
+		j.cutFor(err.Error())
+		return
+	}
+	j.file = file
+	if _, err := file.WriteAt(h.appendTo(nil), 0); err != nil {
+		j.cutFor(err.Error())
+	}
+}
+
+func (j *Journal) header() header {
+	return header{begun: j.begun.UnixNano(), cut: j.cut != "", boot: j.fs.Boot(), member: j.member}
+}
+
+// Add adds keys of 1 to 16384 bytes. A key that is in the journal already, and that no
+// reader has been given since, may be left out. If it returns false then the keys may
+// be forgotten by a crash: the write may not be acknowledged before a Begin without an error.
+func (j *Journal) Add(keys ...[]byte) (durable bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed {
+		return false
+	}
+	j.start()
+	now := j.options.Now()
+	j.cutByAge(now)
+	if j.cut != "" {
+		j.end.offset++
+		return j.durable()
+	}
+	next, at, added := j.end, now.UnixNano(), 0
+	j.buffer = j.buffer[:0]
+	for _, key := range keys {
+		if len(key) == 0 || len(key) > maxKeyBytes {
+			j.cutFor(fmt.Sprintf("a key of %d bytes", len(key)))
+			return j.durable()
+		}
+		if j.has(key) {
+			continue
+		}
+		n := int64(recordFixedBytes + len(key))
+		if next.offset+n > j.options.MaxBytes {
+			j.cutFor(fmt.Sprintf("it would exceed %d bytes", j.options.MaxBytes))
+			return j.durable()
+		}
+		j.buffer, next.sum = appendRecord(j.buffer, key, at, next.sum)
+		j.recent.set(key, next.offset)
+		next.offset += n
+		added++
+	}
+	if added > 0 {
+		if _, err := j.file.WriteAt(j.buffer, j.end.offset); err != nil {
+			j.cutFor(err.Error())
+			return j.durable()
+		}
+		j.end = next
+		j.keys += added
+	}
+	if cap(j.buffer) > pieceBytes {
+		j.buffer = nil
+	}
+	return j.durable()
+}
+
+// has reports whether the key is in the file where no reader has been yet. It needs mu.
+func (j *Journal) has(key []byte) bool {
+	offset := j.recent.find(key)
+	if offset < j.begin.offset || offset < j.read || offset >= j.end.offset {
+		return false
+	}
+	// Another key may have the same hash, so the key itself is compared.
+	n := recordFixedBytes + len(key)
+	buffer := j.recent.scratch(n)
+	return readFull(j.file, buffer, offset) == nil && isRecordOf(buffer, key)
+}
+
+// MarkCut cuts the journal: the member missed something that keys can't tell, as a flush of
+// all. Add's result is this one's too.
+func (j *Journal) MarkCut(why string) (durable bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed {
+		return false
+	}
+	j.start()
+	if j.cut != "" {
+		j.end.offset++
+	}
+	j.cutFor(why)
+	return j.durable()
+}
+
+// Cut reports whether the journal may lack keys, so that the member must be flushed, and why.
+func (j *Journal) Cut() (cut bool, why string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.cutByAge(j.options.Now())
+	return j.cut != "", j.cut
+}
+
+func (j *Journal) cutByAge(now time.Time) {
+	if j.away && now.Sub(j.begun) > j.options.MaxAge {
+		j.cutFor(fmt.Sprintf("it is older than %v", j.options.MaxAge))
+	}
+}
+
+// cutFor cuts the journal if it isn't yet. It needs mu.
+func (j *Journal) cutFor(why string) {
+	if j.cut != "" || j.closed {
+		return
+	}
+	j.cut = why
+	j.keys = 0
+	j.end.offset++ // no position read before this is the end
+	j.recent = recent{}
+	j.log.Warn("a journal of missed keys is cut: the member will be flushed", "why", why)
+	if err := j.mark(); err != nil {
+		j.log.Error("a journal of missed keys could not be marked as cut", "err", err)
+	}
+}
+
+// mark has the file say that the journal is cut, and gives its room on disk back. It needs mu.
+func (j *Journal) mark() error {
+	if j.file == nil {
+		file, err := j.fs.Create(j.name)
+		if err != nil {
+			return err
+		}
+		j.file = file
+	}
+	h := j.header()
+	if _, err := j.file.WriteAt(h.appendTo(nil), 0); err != nil {
+		if emptied := j.file.Truncate(0); emptied != nil {
+			return errors.Join(err, emptied)
+		}
+		j.marked = true // a file without a header is a cut journal
+		return nil
+	}
+	j.marked = true
+	if err := j.file.Truncate(int64(h.len())); err != nil {
+		j.log.Warn("a journal that is cut keeps its room on disk", "err", err)
+	}
+	return nil
+}
+
+// Stats are numbers of one journal.
+type Stats struct {
+	Keys  int       // records; 0 if it is cut
+	Bytes int64     // of the file; 0 if it is cut
+	Since time.Time // when the absence began; zero if there is none
+}
+
+// Stats returns the journal's numbers as they are now.
+func (j *Journal) Stats() Stats {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	s := Stats{Keys: j.keys, Since: j.begun}
+	if j.away && j.cut == "" {
+		s.Bytes = j.end.offset
+	}
+	return s
+}
+
+// Absent reports whether the member is away: something was begun or added and is not finished.
+func (j *Journal) Absent() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.away
+}
+
+func (j *Journal) close() error {
+	j.slow.Lock()
+	defer j.slow.Unlock()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.closed = true
+	if j.file == nil {
+		return nil
+	}
+	return j.file.Close()
+}

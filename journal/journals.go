@@ -1,0 +1,133 @@
+package journal
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+const (
+	defaultMaxBytes = 64 << 20
+	defaultMaxAge   = 24 * time.Hour
+
+	suffix       = ".journal"
+	maxFileBytes = 200 // of a file's name without suffix
+)
+
+// Errors of this package.
+var (
+	ErrLocked = errors.New("journal: another process uses this folder")
+	ErrClosed = errors.New("journal: closed")
+	ErrCut    = errors.New("journal: cut: the member must be flushed")
+)
+
+// Options are what Journals are made from. The zero value of a field means its default.
+type Options struct {
+	Folder   string        // made if there is none; "" keeps the keys in memory, and they end with the process
+	MaxBytes int64         // of one member's file, or memory; beyond, its journal is cut. Default 64 MiB
+	MaxAge   time.Duration // of an absence; likewise. Default 24 h
+
+	Now    func() time.Time // default time.Now
+	Logger *slog.Logger     // default slog.Default()
+	FS     FS               // in place of Folder
+}
+
+// Journals are those of all members.
+type Journals struct {
+	options Options
+	fs      FS
+
+	mu      sync.Mutex // guards what follows; taken before those of a Journal
+	members map[string]*Journal
+	closed  bool
+}
+
+// Open takes the folder for this process; another that has it is ErrLocked. What an earlier
+// process left is read as the members are asked for.
+func Open(o Options) (*Journals, error) {
+	if o.MaxBytes <= 0 {
+		o.MaxBytes = defaultMaxBytes
+	}
+	if o.MaxAge <= 0 {
+		o.MaxAge = defaultMaxAge
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	switch {
+	case o.FS != nil:
+	case o.Folder == "":
+		o.FS = newMemory()
+	default:
+		f, err := openFolder(o.Folder)
+		if err != nil {
+			return nil, fmt.Errorf("journal: %w", err)
+		}
+		o.FS = f
+	}
+	return &Journals{options: o, fs: o.FS, members: make(map[string]*Journal)}, nil
+}
+
+// Member returns the journal of the member with this name, 1 to 4096 bytes: always the same one.
+// If an earlier process left a file for it, then it is Absent. A file that can be read and is not
+// in order is a journal that is cut, and no error; one that can't be opened is an error.
+func (j *Journals) Member(name string) (*Journal, error) {
+	if len(name) == 0 || len(name) > maxNameBytes {
+		return nil, fmt.Errorf("journal: the name of a member has 1 to %d bytes; got %d", maxNameBytes, len(name))
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed {
+		return nil, ErrClosed
+	}
+	if m := j.members[name]; m != nil {
+		return m, nil
+	}
+	m, err := load(j.options, name)
+	if err != nil {
+		return nil, fmt.Errorf("journal: member %s: %w", name, err)
+	}
+	j.members[name] = m
+	return m, nil
+}
+
+// Close gives the folder free. What is in it stays for the next process.
+func (j *Journals) Close() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed {
+		return nil
+	}
+	j.closed = true
+	var errs []error
+	for _, m := range j.members {
+		errs = append(errs, m.close())
+	}
+	return errors.Join(append(errs, j.fs.Close())...)
+}
+
+// fileName is that of the member's file, on any file system: also one that takes A for a.
+func fileName(member string) string {
+	var b []byte
+	for i, c := range []byte(member) {
+		switch {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_', c == '.' && i > 0:
+			b = append(b, c)
+		default:
+			b = append(b, '%')
+			b = hex.AppendEncode(b, []byte{c})
+		}
+	}
+	if len(b) > maxFileBytes {
+		sum := sha256.Sum256([]byte(member))
+		b = hex.AppendEncode([]byte("%_"), sum[:])
+	}
+	return string(b) + suffix
+}

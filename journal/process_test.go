@@ -1,0 +1,154 @@
+package journal
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strconv"
+	"sync"
+	"testing"
+)
+
+// childFolder names, in the environment of this test program run again, the folder that it works in.
+const childFolder = "HOLDFAST_JOURNAL_TEST_FOLDER"
+
+const adders = 2
+
+func TestMain(m *testing.M) {
+	if folder := os.Getenv(childFolder); folder != "" {
+		if err := child(folder, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// child finishes what an earlier one left, then adds keys and tells of each after it was added, until
+// it is killed.
+func child(folder string, told io.Writer) error {
+	j, err := Open(quiet(folder))
+	if err != nil {
+		return err
+	}
+	m, err := j.Member("m:1")
+	if err != nil {
+		return err
+	}
+	if !m.Finish(m.End()) {
+		return errors.New("not finished")
+	}
+	if err := m.Begin(); err != nil {
+		return err
+	}
+	var group sync.WaitGroup
+	for adder := range adders {
+		group.Go(func() {
+			for n := 0; ; n++ {
+				key := fmt.Sprintf("%d %d", adder, n)
+				m.Add([]byte(key))
+				if _, err := fmt.Fprintln(told, key); err != nil {
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	return nil
+}
+
+// TestKilled kills a process in the midst of adding: all that it had added is there in order, or
+// the journal is cut.
+func TestKilled(t *testing.T) {
+	folder := t.TempDir()
+	r := rand.New(rand.NewPCG(1, 2))
+	cuts := 0
+	for range 40 {
+		told := runAndKill(t, folder, 1+r.IntN(3000))
+		j := open(t, quiet(folder))
+		m := member(t, j, "m:1")
+		keys, _, err := readAll(m, Position{})
+		switch {
+		case errors.Is(err, ErrCut):
+			cuts++
+		case err != nil:
+			t.Fatal(err)
+		default:
+			wantInOrder(t, keys, told)
+		}
+		if !m.Absent() {
+			t.Error("not absent")
+		}
+		if err := j.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d cut", cuts)
+}
+
+// runAndKill returns how many keys of each adder were told, of n in all or some more.
+func runAndKill(t *testing.T, folder string, n int) (told [adders]int) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), childFolder+"="+folder)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	for line := 0; lines.Scan(); line++ {
+		adder, number := 0, 0
+		if _, err := fmt.Sscanf(lines.Text(), "%d %d", &adder, &number); err != nil {
+			t.Fatal(err)
+		}
+		told[adder] = number + 1
+		if line == 0 {
+			if _, err := Open(quiet(folder)); !errors.Is(err, ErrLocked) {
+				t.Errorf("opened beside another process: %v", err)
+			}
+		}
+		if line == n {
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := cmd.Wait(); err == nil || cmd.ProcessState.Exited() {
+		t.Fatalf("the child was not killed: %v", err)
+	}
+	return told
+}
+
+// wantInOrder wants keys 0, 1, 2 … of each adder, at least those that were told.
+func wantInOrder(t *testing.T, keys []string, told [adders]int) {
+	t.Helper()
+	var next [adders]int
+	for _, key := range keys {
+		adder, err := strconv.Atoi(key[:1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := fmt.Sprintf("%d %d", adder, next[adder]); key != want {
+			t.Fatalf("got %s; want %s", key, want)
+		}
+		next[adder]++
+	}
+	for adder, n := range told {
+		if next[adder] < n {
+			t.Errorf("adder %d: got %d keys; want at least %d", adder, next[adder], n)
+		}
+	}
+}
