@@ -1,0 +1,188 @@
+package discover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// Errors of Lookup; others are the resolver's.
+var (
+	ErrEmpty   = errors.New("no records")
+	ErrTooMany = fmt.Errorf("more than %d members", MaxMembers)
+)
+
+// maxQuestions bounds how many targets of service records are asked for at once.
+const maxQuestions = 8
+
+// A Member is one server that DNS names.
+type Member struct {
+	Address string // "ip:port"
+	Name    string // dns: the name that was asked for; srv: the target, without the dot at its end
+	Weight  int    // srv: the record's, at least 1; dns: 1
+}
+
+// Lookup asks once. The list is sorted by address, never empty and has an address once.
+//
+// A weight of 0, which RFC 2782 has for servers that should get next to nothing, is 1. A target
+// with several addresses is a member with each of them, of that weight. An address that several
+// records name has the largest of their weights. A target that has no address is left out.
+func Lookup(ctx context.Context, o Options) ([]Member, error) {
+	t, err := o.complete()
+	if err != nil {
+		return nil, err
+	}
+	return lookup(ctx, &o, t)
+}
+
+func lookup(ctx context.Context, o *Options, t target) (members []Member, err error) {
+	ctx, cancel := context.WithTimeout(ctx, o.Timeout)
+	defer cancel()
+	if t.port != 0 {
+		members, err = lookupAddresses(ctx, o, t)
+	} else {
+		members, err = lookupServices(ctx, o, t)
+	}
+	members = arrange(members)
+	switch {
+	case err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
+		err = fmt.Errorf("no answer within %v: %w", o.Timeout, context.DeadlineExceeded)
+	case err != nil:
+	case len(members) == 0:
+		err = ErrEmpty
+	case len(members) > MaxMembers:
+		err = ErrTooMany
+	}
+	o.Stats.count(members, err, o.Now())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Name, err)
+	}
+	return members, nil
+}
+
+func lookupAddresses(ctx context.Context, o *Options, t target) ([]Member, error) {
+	addresses, err := resolve(ctx, o, t.host)
+	if err != nil {
+		return nil, err
+	}
+	members := make([]Member, len(addresses))
+	for i, a := range addresses {
+		members[i] = Member{Address: join(a, t.port), Name: strings.TrimSuffix(t.host, "."), Weight: 1}
+	}
+	return members, nil
+}
+
+func lookupServices(ctx context.Context, o *Options, t target) ([]Member, error) {
+	_, records, err := o.Resolver.LookupSRV(ctx, "", "", t.host)
+	if err != nil && !notFound(err) {
+		return nil, err
+	}
+	records = lowest(records)
+	if len(records) > MaxMembers {
+		return nil, ErrTooMany
+	}
+	addresses, err := resolveAll(ctx, o, records)
+	if err != nil {
+		return nil, err
+	}
+	var members []Member
+	for _, r := range records {
+		for _, a := range addresses[r.Target] {
+			members = append(members, Member{join(a, r.Port), strings.TrimSuffix(r.Target, "."), max(1, int(r.Weight))})
+		}
+	}
+	return members, nil
+}
+
+// lowest returns the records that clients are to try first. A target "." says that the service
+// isn't there, and port 0 names no server.
+func lowest(records []*net.SRV) []*net.SRV {
+	records = slices.DeleteFunc(slices.Clone(records), func(r *net.SRV) bool {
+		return r.Target == "." || r.Target == "" || r.Port == 0
+	})
+	if len(records) == 0 {
+		return nil
+	}
+	first := slices.MinFunc(records, func(a, b *net.SRV) int { return int(a.Priority) - int(b.Priority) })
+	return slices.DeleteFunc(records, func(r *net.SRV) bool { return r.Priority != first.Priority })
+}
+
+// resolveAll returns the addresses of each target. The first failure is that of all.
+func resolveAll(ctx context.Context, o *Options, records []*net.SRV) (map[string][]netip.Addr, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var mu sync.Mutex // guards addresses
+	addresses := map[string][]netip.Addr{}
+	targets := make(chan string)
+	var wait sync.WaitGroup
+	for range min(maxQuestions, len(records)) {
+		wait.Go(func() {
+			for host := range targets {
+				found, err := resolve(ctx, o, host)
+				if err != nil {
+					cancel(err) // keeps the first; the others end for it
+				}
+				mu.Lock()
+				addresses[host] = found
+				mu.Unlock()
+			}
+		})
+	}
+	asked := map[string]bool{}
+	for _, r := range records {
+		if !asked[r.Target] {
+			asked[r.Target] = true
+			targets <- r.Target
+		}
+	}
+	close(targets)
+	wait.Wait()
+	return addresses, context.Cause(ctx)
+}
+
+// resolve returns the addresses of host, none if it has none. The two networks are asked one by one
+// since "ip" is content with the answer of one when the other fails.
+func resolve(ctx context.Context, o *Options, host string) ([]netip.Addr, error) {
+	networks := []string{"ip4", "ip6"}
+	if o.Network != "ip" {
+		networks = []string{o.Network}
+	}
+	var all []netip.Addr
+	for _, network := range networks {
+		found, err := o.Resolver.LookupNetIP(ctx, network, host)
+		if err != nil && !notFound(err) {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
+func notFound(err error) bool {
+	dns, ok := errors.AsType[*net.DNSError](err)
+	return ok && dns.IsNotFound
+}
+
+func join(a netip.Addr, port uint16) string {
+	return net.JoinHostPort(a.Unmap().String(), strconv.Itoa(int(port)))
+}
+
+// arrange sorts the members and leaves one of each address, that with the largest weight.
+func arrange(members []Member) []Member {
+	slices.SortFunc(members, func(a, b Member) int {
+		if c := strings.Compare(a.Address, b.Address); c != 0 {
+			return c
+		}
+		if a.Weight != b.Weight {
+			return b.Weight - a.Weight
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+	return slices.CompactFunc(members, func(a, b Member) bool { return a.Address == b.Address })
+}

@@ -1,0 +1,78 @@
+package discover
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// target is a name that has been taken apart.
+type target struct {
+	host string
+	port uint16 // 0: SRV records say it
+}
+
+// Is reports whether an address is one for this package: it begins with dns: or srv:.
+func Is(address string) bool {
+	return strings.HasPrefix(address, "dns:") || strings.HasPrefix(address, "srv:")
+}
+
+// Check returns what is wrong with the form of a name, or nil.
+func Check(name string) error {
+	_, err := parse(name)
+	return err
+}
+
+func parse(name string) (target, error) {
+	kind, rest, _ := strings.Cut(name, ":")
+	t := target{host: rest}
+	switch kind {
+	case "dns":
+		host, port, err := splitPort(rest)
+		if err != nil {
+			return target{}, fmt.Errorf("%q: %w; want dns:NAME:PORT", name, err)
+		}
+		t = target{host, port}
+	case "srv":
+		if strings.Contains(rest, ":") {
+			return target{}, fmt.Errorf("%q: service records say the port themselves; want srv:NAME", name)
+		}
+	default:
+		return target{}, fmt.Errorf("%q: want dns:NAME:PORT or srv:NAME", name)
+	}
+	if err := checkHost(t.host); err != nil {
+		return target{}, fmt.Errorf("%q: %w", name, err)
+	}
+	return t, nil
+}
+
+func splitPort(s string) (host string, port uint16, err error) {
+	colon := strings.LastIndexByte(s, ':')
+	if colon < 0 {
+		return "", 0, fmt.Errorf("no port")
+	}
+	n, err := strconv.ParseUint(s[colon+1:], 10, 16)
+	if err != nil || n == 0 {
+		return "", 0, fmt.Errorf("port %q is not a number from 1 to 65535", s[colon+1:])
+	}
+	return s[:colon], uint16(n), nil
+}
+
+// maxNameBytes is that of RFC 1035, with a dot at the end.
+const maxNameBytes = 254
+
+func checkHost(host string) error {
+	switch {
+	case host == "":
+		return fmt.Errorf("no name")
+	case len(host) > maxNameBytes:
+		return fmt.Errorf("a name of %d bytes; DNS has at most %d", len(host), maxNameBytes)
+	case strings.ContainsAny(host, " \t\r\n/:[]"):
+		return fmt.Errorf("%q is not a DNS name", host)
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return fmt.Errorf("%s is an address already: leave the prefix out", host)
+	}
+	return nil
+}
