@@ -1,0 +1,206 @@
+package topology
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"maps"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A request as a fake sees it.
+type line struct {
+	conn    int // which connection, from 0
+	op, key string
+	value   string
+}
+
+// What a fake's handler may return instead of an answer.
+const (
+	hangUp  = "\x00" // close the connection
+	silence = "\x01" // no answer to this or anything after it
+)
+
+// serve starts a server on the loopback that speaks the protocol's outside; answer, which is called
+// by one connection at a time, is all that is in it. It returns the address.
+func serve(t *testing.T, answer func(line) string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wait sync.WaitGroup
+	var mu sync.Mutex // one call of answer at a time
+	wait.Go(func() {
+		for n := 0; ; n++ {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wait.Go(func() {
+				defer conn.Close()
+				serveConn(conn, func(q line) string {
+					mu.Lock()
+					defer mu.Unlock()
+					q.conn = n
+					return answer(q)
+				})
+			})
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		wait.Wait()
+	})
+	return l.Addr().String()
+}
+
+func serveConn(conn net.Conn, answer func(line) string) {
+	r := bufio.NewReader(conn)
+	for {
+		text, err := r.ReadString('\n')
+		if err != nil {
+			return
+		}
+		words := strings.Fields(text)
+		q := line{op: words[0], key: words[1]}
+		if q.op == "set" {
+			var n int
+			fmt.Sscan(words[4], &n)
+			block := make([]byte, n+2)
+			if _, err := io.ReadFull(r, block); err != nil {
+				return
+			}
+			q.value = string(block[:n])
+		}
+		a := answer(q)
+		switch a {
+		case hangUp:
+			return
+		case silence:
+			io.Copy(io.Discard, r)
+			return
+		}
+		if _, err := io.WriteString(conn, a+"\r\n"); err != nil {
+			return
+		}
+	}
+}
+
+// A store is the items of a member.
+type store struct {
+	mu    sync.Mutex // guards items
+	items map[string]string
+}
+
+// answer is a member's.
+func (s *store) answer(q line) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	value, found := s.items[q.key]
+	switch {
+	case q.op == "set":
+		s.items[q.key] = q.value
+		return "STORED"
+	case q.op == "get" && found:
+		return fmt.Sprintf("VALUE %s 0 %d\r\n%s\r\nEND", q.key, len(value), value)
+	case q.op == "get":
+		return "END"
+	case q.op == "delete" && found:
+		delete(s.items, q.key)
+		return "DELETED"
+	case q.op == "delete":
+		return "NOT_FOUND"
+	}
+	return "ERROR"
+}
+
+func (s *store) contents() map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.items)
+}
+
+// A cluster is members and what stands before them.
+type cluster struct {
+	t         *testing.T
+	stores    []*store
+	addresses []string
+}
+
+// startCluster starts n members, each with an item that is not ours.
+func startCluster(t *testing.T, n int) *cluster {
+	t.Helper()
+	c := &cluster{t: t}
+	for range n {
+		s := &store{items: map[string]string{"other": "of somebody else"}}
+		c.stores = append(c.stores, s)
+		c.addresses = append(c.addresses, serve(t, s.answer))
+	}
+	return c
+}
+
+// shard is the index of the key's member.
+func (c *cluster) shard(key string) int {
+	h := fnv.New32a()
+	io.WriteString(h, key)
+	return int(h.Sum32()>>8) % len(c.stores)
+}
+
+// onAll gives a request to some members and returns the last one's answer.
+func (c *cluster) onAll(q line, members ...int) (answer string) {
+	for _, i := range members {
+		answer = c.stores[i].answer(q)
+	}
+	return answer
+}
+
+func (c *cluster) sharded(q line) string { return c.stores[c.shard(q.key)].answer(q) }
+
+// replicated writes to the members, and reads from them in turn.
+func (c *cluster) replicated(members ...int) func(line) string {
+	turn := 0
+	return func(q line) string {
+		if q.op == "get" {
+			turn++
+			return c.stores[members[turn%len(members)]].answer(q)
+		}
+		return c.onAll(q, members...)
+	}
+}
+
+// look runs against a router, without waiting; change, unless nil, changes the options. It checks
+// that nothing of ours stays and nothing else goes.
+func (c *cluster) look(router func(line) string, change func(*Options)) Report {
+	c.t.Helper()
+	o := Options{
+		Router: serve(c.t, router), Members: c.addresses, Timeout: 10 * time.Second,
+		Pause: noPause,
+	}
+	if change != nil {
+		change(&o)
+	}
+	report, err := Run(c.t.Context(), o)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.checkClean(string(report.Verdict) + fmt.Sprint(report.Members))
+	return report
+}
+
+func (c *cluster) checkClean(what string) {
+	c.t.Helper()
+	for i, s := range c.stores {
+		if items := s.contents(); len(items) != 1 || items["other"] != "of somebody else" {
+			c.t.Errorf("%s: member %d holds %d items at the end; want only what was there before", what, i+1, len(items))
+		}
+	}
+}
+
+func noPause(ctx context.Context, _ time.Duration) error { return ctx.Err() }

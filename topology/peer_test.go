@@ -1,0 +1,173 @@
+package topology
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// find is the path of an installed program; without it the test is skipped, unless all must be there.
+func find(t *testing.T, program string) string {
+	t.Helper()
+	path, err := exec.LookPath(program)
+	if err != nil {
+		if os.Getenv("HOLDFAST_PEERS") == "required" {
+			t.Fatalf("%s is not installed, and HOLDFAST_PEERS=required", program)
+		}
+		t.Skipf("%s is not installed", program)
+	}
+	return path
+}
+
+// freePort is one that nobody listened on just now.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+// startPeer runs a server that listens on the address until the test ends.
+func startPeer(t *testing.T, address, program string, args ...string) {
+	t.Helper()
+	cmd := exec.Command(program, args...)
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	tick, limit := time.NewTicker(5*time.Millisecond), time.After(30*time.Second)
+	defer tick.Stop()
+	for {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			conn.Close()
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatalf("%s doesn't listen: %v", program, err)
+		}
+	}
+}
+
+// startMemcacheds runs n real members.
+func startMemcacheds(t *testing.T, n int) (addresses []string) {
+	t.Helper()
+	program := find(t, "memcached")
+	for range n {
+		port := freePort(t)
+		addresses = append(addresses, "127.0.0.1:"+port)
+		startPeer(t, addresses[len(addresses)-1], program, "-u", "root", "-l", "127.0.0.1", "-p", port, "-U", "0", "-t", "1", "-m", "16")
+	}
+	return addresses
+}
+
+// checkEmpty has no member hold anything.
+func checkEmpty(t *testing.T, members []string) {
+	t.Helper()
+	for _, m := range members {
+		conn, err := net.Dial("tcp", m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "stats\r\nquit\r\n")
+		stats, err := io.ReadAll(conn)
+		conn.Close()
+		if err != nil || !strings.Contains(string(stats), "STAT curr_items 0\r\n") {
+			t.Errorf("%s: got %v and items left; want none in\n%s", m, err, stats)
+		}
+	}
+}
+
+func TestTwemproxy(t *testing.T) {
+	program := find(t, "nutcracker")
+	members := startMemcacheds(t, 3)
+	for _, distribution := range []string{"ketama", "modula"} {
+		router := "127.0.0.1:" + freePort(t)
+		file := filepath.Join(t.TempDir(), "nutcracker.yml")
+		text := fmt.Sprintf("pool:\n  listen: %s\n  hash: fnv1a_64\n  distribution: %s\n  timeout: 2000\n  servers:\n", router, distribution)
+		for _, m := range members {
+			text += "   - " + m + ":1\n"
+		}
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		startPeer(t, router, program, "-c", file, "-a", "127.0.0.1", "-s", freePort(t), "-o", filepath.Join(t.TempDir(), "log"))
+		r, err := Run(t.Context(), Options{Router: router, Members: members, Settle: 100 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, distribution, r, Sharded, "is on exactly one of 3 members", "200 read back", "each key from the member that holds it", "reach the members that hold the key, no others")
+		checkEmpty(t, members)
+		r, err = Run(t.Context(), Options{Router: router, Members: members[1:], Settle: 100 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, distribution+", a member not listed", r, Sharded, "there are members that are not listed")
+		checkEmpty(t, members)
+	}
+}
+
+// TestRealReplicas has a proxy that writes to all real members and reads from one.
+func TestRealReplicas(t *testing.T) {
+	members := startMemcacheds(t, 2)
+	router := serve(t, func(q line) (answer string) {
+		for _, m := range members {
+			answer = forward(t, m, q)
+		}
+		return answer
+	})
+	r, err := Run(t.Context(), Options{Router: router, Members: members, Keys: 20, Settle: 100 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, "replicas", r, Replicated, "each of 20 keys is on all 2 members", "all from "+members[1], "reach all members")
+	checkEmpty(t, members)
+}
+
+// forward asks a real member over a connection of its own.
+func forward(t *testing.T, member string, q line) string {
+	conn, err := net.Dial("tcp", member)
+	if err != nil {
+		t.Error(err)
+		return hangUp
+	}
+	defer conn.Close()
+	if q.op == "set" {
+		fmt.Fprintf(conn, "set %s 0 60 %d\r\n%s\r\n", q.key, len(q.value), q.value)
+	} else {
+		fmt.Fprintf(conn, "%s %s\r\n", q.op, q.key)
+	}
+	r := bufio.NewReader(conn)
+	answer := ""
+	for {
+		text, err := r.ReadString('\n')
+		if err != nil {
+			t.Error(err)
+			return hangUp
+		}
+		answer += text
+		if q.op != "get" || text == "END\r\n" {
+			return strings.TrimSuffix(answer, "\r\n")
+		}
+	}
+}
