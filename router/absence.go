@@ -1,0 +1,326 @@
+package router
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"holdfast/journal"
+)
+
+// An absence is what a member of a replicated pool misses while it is down, and how it comes back.
+//
+//  1. A write fails on the member: it may have been taken or not. Under destination.mu the member goes
+//     down, and the key goes into its journal. Only then is the client answered.
+//  2. Writes that come while it is down go into the journal, under the same lock.
+//  3. Each lane breaks its connections to the member, and throws away what they had to send. So no
+//     write of before can leave this machine any more.
+//  4. A probe is answered. What had reached the member's machine before may still wait to be read
+//     there, behind the probe: fence waits until the member has dropped the connections of before.
+//  5. The keys in the journal are deleted on the member, which answers no reads and gets no writes
+//     yet; or all is flushed if the journal is cut.
+//  6. Under destination.mu: if nothing was journaled behind the last delete, the journal ends and the
+//     member is up. Else 5 goes on.
+type absence struct {
+	journal *journal.Journal
+	lanes   []*lane
+
+	mu     sync.Mutex     // guards what follows; taken after destination.mu
+	broken sync.WaitGroup // lanes that have not broken their connections
+	local  []string       // our ends of connections that the member may still have: "tcp:host:port"
+	begin  []func(error)  // who waits for the journal's begin
+}
+
+// A missed is what became of a write that a member has missed.
+type missed uint8
+
+const (
+	missedKept  missed = iota // it stands in the journal
+	missedBegin               // likewise, but a crash may forget it until beginAbsence has ended
+	missedSend                // not at all: the member is up again, and the write can be sent
+)
+
+// missed notes that the destination has not got a write under key, or if it was sent, may not have.
+func (d *destination) missed(key []byte, sent bool, cause error) missed {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.state.Load() == stateUp {
+		if !sent {
+			return missedSend
+		}
+		d.goDown(cause)
+	}
+	if d.absence.journal.Add(key) {
+		return missedKept
+	}
+	return missedBegin
+}
+
+// missedFlush is missed of a flush_all.
+func (d *destination) missedFlush(sent bool, cause error) missed {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.state.Load() == stateUp {
+		if !sent {
+			return missedSend
+		}
+		d.goDown(cause)
+	}
+	if d.absence.journal.MarkCut("a flush was missed") {
+		return missedKept
+	}
+	return missedBegin
+}
+
+// beginAbsence makes it durable that the member is away, and then calls f on another goroutine. It
+// doesn't wait.
+func (d *destination) beginAbsence(f func(error)) {
+	a := d.absence
+	a.mu.Lock()
+	a.begin = append(a.begin, f)
+	first := len(a.begin) == 1
+	a.mu.Unlock()
+	if !first {
+		return
+	}
+	go func() {
+		for {
+			a.mu.Lock()
+			waiting := a.begin
+			a.mu.Unlock()
+			err := a.journal.Begin()
+			for _, f := range waiting {
+				f(err)
+			}
+			a.mu.Lock()
+			a.begin = a.begin[len(waiting):]
+			done := len(a.begin) == 0
+			a.mu.Unlock()
+			if done {
+				return
+			}
+		}
+	}()
+}
+
+// breakConnections has all lanes give up what they have to the destination. d.mu is held.
+func (d *destination) breakConnections() {
+	a := d.absence
+	a.broken.Add(len(a.lanes))
+	for _, l := range a.lanes {
+		l.loop.Post(func() {
+			defer a.broken.Done()
+			l.enter(func() {
+				if d.id < len(l.links) {
+					for _, k := range l.links[d.id] {
+						k.cut()
+					}
+				}
+			})
+		})
+	}
+}
+
+// connected notes our end of a connection that was made.
+func (d *destination) connected(local string) {
+	if d.absence == nil {
+		return
+	}
+	d.absence.mu.Lock()
+	defer d.absence.mu.Unlock()
+	d.absence.local = append(d.absence.local, local)
+}
+
+// comeBack tells the member what it has missed, over conn. After nil it is up.
+func (d *destination) comeBack(ctx context.Context, conn net.Conn) error {
+	a := d.absence
+	broken := make(chan struct{})
+	go func() { a.broken.Wait(); close(broken) }()
+	select {
+	case <-broken:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	d.state.CompareAndSwap(stateDown, stateReturning)
+	peer := &peer{conn: conn, reader: bufio.NewReaderSize(conn, 64<<10), timeout: d.timeout}
+	if err := d.fence(ctx, peer); err != nil {
+		return fmt.Errorf("waiting for earlier connections to end: %w", err)
+	}
+	for {
+		upTo, err := d.repair(peer)
+		if err != nil {
+			return fmt.Errorf("telling what was missed: %w", err)
+		}
+		if d.finish(upTo) {
+			return nil
+		}
+	}
+}
+
+// finish brings the member up if it has been told everything up to there and there is no more.
+func (d *destination) finish(upTo journal.Position) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.absence.journal.Finish(upTo) {
+		return false
+	}
+	d.becomeUp()
+	return true
+}
+
+// repair deletes the keys in the journal, or flushes all if it is cut. It returns up to where.
+func (d *destination) repair(p *peer) (journal.Position, error) {
+	j := d.absence.journal
+	var upTo journal.Position
+	var batch journal.Batch
+	for {
+		err := j.Read(upTo, &batch)
+		if errors.Is(err, journal.ErrCut) {
+			_, why := j.Cut()
+			upTo = j.End()
+			d.log.Warn("member flushed, since not all that it missed is known", "member", d.address, "err", why)
+			return upTo, p.ask("flush_all\r\n", "OK")
+		}
+		if err != nil {
+			return upTo, err
+		}
+		if len(batch.Entries) == 0 {
+			return batch.Next, nil
+		}
+		if err := p.delete(batch.Entries); err != nil {
+			return upTo, err
+		}
+		upTo = batch.Next
+	}
+}
+
+// fence waits until the member has nothing more to read of the connections that were broken. It asks
+// for the member's connections until none of ours of before is left. Where that can't be told, as
+// behind a proxy, it waits for the pool's time-out: a server that answers again has read its other
+// sockets by then.
+func (d *destination) fence(ctx context.Context, p *peer) error {
+	a := d.absence
+	a.mu.Lock()
+	gone := len(a.local)
+	ours := make(map[string]bool, gone)
+	for _, address := range a.local {
+		ours[address] = true
+	}
+	a.mu.Unlock()
+	deadline := time.Now().Add(d.timeout)
+	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
+		left, told, err := p.connections(ours)
+		if err != nil {
+			return err
+		}
+		if told && left == 0 || time.Now().After(deadline) {
+			break
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+	}
+	a.mu.Lock()
+	a.local = a.local[gone:]
+	a.mu.Unlock()
+	return nil
+}
+
+// A peer is a member as it is spoken to outside of the lanes: a request, and then its answer.
+type peer struct {
+	conn    net.Conn
+	reader  *bufio.Reader
+	timeout time.Duration
+}
+
+func (p *peer) send(request []byte) error {
+	if err := p.conn.SetDeadline(time.Now().Add(p.timeout)); err != nil {
+		return err
+	}
+	_, err := p.conn.Write(request)
+	return err
+}
+
+func (p *peer) line() (string, error) {
+	line, err := p.reader.ReadSlice('\n')
+	if err == io.EOF {
+		err = errClosed
+	}
+	return strings.TrimRight(string(line), "\r\n"), err
+}
+
+func (p *peer) ask(request string, wants ...string) error {
+	if err := p.send([]byte(request)); err != nil {
+		return err
+	}
+	return p.expect(wants...)
+}
+
+func (p *peer) expect(wants ...string) error {
+	line, err := p.line()
+	if err != nil {
+		return err
+	}
+	for _, want := range wants {
+		if line == want {
+			return nil
+		}
+	}
+	return fmt.Errorf("answered %.60q", line)
+}
+
+// delete deletes the keys, each of which must be answered. Those with bytes that the classic protocol
+// can't say go by the meta one.
+func (p *peer) delete(entries []journal.Entry) error {
+	var b []byte
+	for _, e := range entries {
+		b = appendDelete(b, e.Key)
+	}
+	if err := p.send(b); err != nil {
+		return err
+	}
+	for range entries {
+		if err := p.expect("DELETED", "NOT_FOUND", "HD", "NF"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// connections returns how many of the member's connections have their other end in ours. It is told
+// only if the member lists the one that asks.
+func (p *peer) connections(ours map[string]bool) (left int, told bool, err error) {
+	if err := p.send([]byte("stats conns\r\n")); err != nil {
+		return 0, false, err
+	}
+	self := p.conn.LocalAddr().Network() + ":" + p.conn.LocalAddr().String()
+	if strings.Contains(self, "[") {
+		self = strings.Replace(self, "tcp:", "tcp6:", 1)
+	}
+	for {
+		line, err := p.line()
+		if err != nil {
+			return 0, false, err
+		}
+		if !strings.HasPrefix(line, "STAT ") {
+			return left, told && line == "END", nil
+		}
+		name, value, _ := strings.Cut(strings.TrimPrefix(line, "STAT "), " ")
+		if strings.HasSuffix(name, ":addr") {
+			told = told || value == self
+			if ours[value] {
+				left++
+			}
+		}
+	}
+}

@@ -1,0 +1,124 @@
+package router
+
+import (
+	"errors"
+	"fmt"
+
+	"holdfast/ring"
+)
+
+// A builder makes a tree of Options that have passed their Check.
+type builder struct {
+	router *Router
+	tree   *tree
+	pools  map[string]*pool
+}
+
+// build makes the tree of o. r.mu is held.
+func (r *Router) build(o Options) (*tree, error) {
+	o.SetDefaults()
+	if faults := o.Check(); len(faults) > 0 {
+		return nil, faults
+	}
+	b := &builder{router: r, tree: &tree{options: o}, pools: map[string]*pool{}}
+	if err := b.build(); err != nil {
+		r.release(b.tree)
+		return nil, err
+	}
+	return b.tree, nil
+}
+
+func (b *builder) build() error {
+	t := b.tree
+	for i := range t.options.Pools {
+		p, err := b.pool(&t.options.Pools[i])
+		if err != nil {
+			return fmt.Errorf("pool %q: %w", t.options.Pools[i].Name, err)
+		}
+		b.pools[p.options.Name] = p
+		t.pools = append(t.pools, p)
+	}
+	if len(t.pools) == 0 {
+		return errors.New("no pools")
+	}
+	t.root = t.pools[0].route
+	return nil
+}
+
+func (b *builder) pool(o *Pool) (*pool, error) {
+	p := &pool{options: o}
+	for i := range o.Members {
+		m, err := b.member(o, &o.Members[i])
+		if err != nil {
+			return nil, fmt.Errorf("member %q: %w", o.Members[i].Name, err)
+		}
+		p.members = append(p.members, m)
+	}
+	var err error
+	if o.Kind == Replicated {
+		p.route = b.replicated(o, p)
+	} else if p.route, err = shardedRoute(o, p.members); err != nil {
+		return nil, err
+	}
+	if o.OnError == ErrorAsMiss {
+		p.route = missing{p.route}
+	}
+	return p, nil
+}
+
+func shardedRoute(o *Pool, members []*member) (route, error) {
+	placed := make([]ring.Member, len(members))
+	for i, m := range members {
+		placed[i] = ring.Member{Name: m.name, Weight: o.Members[i].Weight}
+	}
+	placement, err := ring.New(o.Hash.RingOptions(), placed)
+	if err != nil {
+		return nil, err
+	}
+	s := sharded{placement, members}
+	if o.Eject {
+		return &ejecting{s}, nil
+	}
+	return &s, nil
+}
+
+func (b *builder) replicated(o *Pool, p *pool) route {
+	r := b.router
+	if r.latches[o.Name] == nil {
+		r.latches[o.Name] = &latches{}
+	}
+	made := &replicated{options: o, members: p.members, near: nearMembers(o), latches: r.latches[o.Name]}
+	p.flushed = made.flush
+	return made
+}
+
+// cacheAddress is the address of the cache of this process.
+const cacheAddress = "cache"
+
+func (b *builder) member(o *Pool, m *Member) (*member, error) {
+	made := &member{name: m.Name}
+	if m.Address == cacheAddress {
+		if b.router.local == nil {
+			return nil, errors.New("this process has no cache")
+		}
+		made.route = localRoute{b.router.local}
+		return made, nil
+	}
+	s := settings{
+		timeout: o.Timeout, connect: o.ConnectTimeout, links: o.Connections,
+		softErrors: o.SoftErrors, probeMin: o.ProbeMin, probeMax: o.ProbeMax,
+		maxInFlight: max(1, o.MaxInFlight/len(b.router.lanes)/o.Connections),
+	}
+	var err error
+	if o.Kind == Replicated {
+		made.to, err = b.router.replica(o.Name, m.Address, s)
+	} else {
+		made.to = b.router.destination(identity{address: m.Address, settings: s}, s)
+	}
+	if err != nil {
+		return nil, err
+	}
+	made.route = remote{made.to}
+	b.tree.destinations = append(b.tree.destinations, made.to)
+	return made, nil
+}

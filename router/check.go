@@ -1,0 +1,278 @@
+package router
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Limits of what options may ask for.
+const (
+	maxPools       = 1024
+	maxMembers     = 10_000 // of a pool
+	maxConnections = 64     // to a member from each event loop
+	maxInFlight    = 100_000_000
+	minChunkBytes  = 1 << 10
+	maxChunkBytes  = 1 << 30
+)
+
+// A Fault is one setting and what is wrong with it.
+type Fault struct {
+	Path string // such as pools[1] "sessions".members; "" for the options as a whole
+	Text string
+}
+
+func (f Fault) String() string {
+	if f.Path == "" {
+		return f.Text
+	}
+	return f.Path + ": " + f.Text
+}
+
+// Faults are all that is wrong with options, in their order. None is nil.
+type Faults []Fault
+
+// Error gives the faults, one a line.
+func (f Faults) Error() string {
+	lines := make([]string, len(f))
+	for i, fault := range f {
+		lines[i] = fault.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (f *Faults) add(path, format string, args ...any) {
+	*f = append(*f, Fault{path, fmt.Sprintf(format, args...)})
+}
+
+// within adds a fault unless lo ≤ n ≤ hi.
+func (f *Faults) within(path string, n, lo, hi int) {
+	if n < lo || n > hi {
+		f.add(path, "%d is not in [%d, %d]", n, lo, hi)
+	}
+}
+
+// oneOf adds a fault unless value is among the allowed.
+func oneOf[T ~string](f *Faults, path string, value T, allowed ...T) {
+	if !slices.Contains(allowed, value) {
+		f.add(path, "%q is none of %s", value, list(allowed))
+	}
+}
+
+func list[T ~string](values []T) string {
+	texts := make([]string, len(values))
+	for i, v := range values {
+		texts[i] = string(v)
+	}
+	return strings.Join(texts, ", ")
+}
+
+// Check returns all that keeps o from working, as a whole and in each part; SetDefaults comes before.
+func (o *Options) Check() Faults {
+	var f Faults
+	if len(o.Pools) > maxPools {
+		f.add("pools", "%d pools; at most %d", len(o.Pools), maxPools)
+	}
+	seen := map[string]int{}
+	for i := range o.Pools {
+		p := &o.Pools[i]
+		path := o.poolPath(i)
+		if p.Name == "" {
+			f.add(path+".name", "missing")
+		} else if first, again := seen[p.Name]; again {
+			f.add(path, "pools[%d] has this name already", first)
+		} else {
+			seen[p.Name] = i
+		}
+		o.checkPool(&f, path, p)
+	}
+	o.checkCycles(&f, "failover", func(p *Pool) string { return p.Failover })
+	o.checkCycles(&f, "warm_from", func(p *Pool) string { return p.WarmFrom })
+	if o.Route.isZero() {
+		f.add("route", "there is neither a route nor a pool that it could go to")
+	} else {
+		f = append(f, o.CheckRoute("route", &o.Route)...)
+	}
+	o.checkClusters(&f)
+	if o.Journal.MaxBytes < 0 {
+		f.add("journal.max_bytes", "%d is negative", o.Journal.MaxBytes)
+	}
+	if o.Journal.MaxAge < 0 {
+		f.add("journal.max_age", "%v is negative", o.Journal.MaxAge)
+	}
+	return f
+}
+
+func (o *Options) poolPath(i int) string { return fmt.Sprintf("pools[%d] %q", i, o.Pools[i].Name) }
+
+func (o *Options) pool(name string) *Pool {
+	for i := range o.Pools {
+		if o.Pools[i].Name == name {
+			return &o.Pools[i]
+		}
+	}
+	return nil
+}
+
+// refer adds a fault if name is that of no pool; "" names none and is fine.
+func (o *Options) refer(f *Faults, path, name string) {
+	if name != "" && o.pool(name) == nil {
+		f.add(path, "there is no pool %q", name)
+	}
+}
+
+func (o *Options) checkPool(f *Faults, path string, p *Pool) {
+	switch p.Kind {
+	case Sharded:
+		if p.Acknowledge != "" {
+			f.add(path, "a sharded pool has no acknowledge")
+		}
+		if p.Read != "" {
+			f.add(path, "a sharded pool has no read")
+		}
+		p.checkHash(f, path+".hash", &p.Hash)
+	case Replicated:
+		if !p.Hash.isZero() {
+			f.add(path, "a replicated pool has no hash")
+		}
+		if p.Eject {
+			f.add(path, "a replicated pool has no eject: the other members have its items")
+		}
+		oneOf(f, path+".acknowledge", p.Acknowledge, AckAll, AckMajority, AckFirst, AckFastest, AckNone)
+		oneOf(f, path+".read", p.Read, ReadRandom, ReadNear, ReadFirst)
+	default:
+		oneOf(f, path+".kind", p.Kind, Sharded, Replicated)
+	}
+	p.checkMembers(f, path)
+	p.checkLimits(f, path)
+	oneOf(f, path+".on_error", p.OnError, ErrorAsError, ErrorAsMiss)
+	o.refer(f, path+".failover", p.Failover)
+	o.refer(f, path+".warm_from", p.WarmFrom)
+	if p.Failover == "" && p.FailoverTTL != 0 {
+		f.add(path+".failover_ttl", "there is no failover")
+	}
+}
+
+func (p *Pool) checkMembers(f *Faults, path string) {
+	if len(p.Members) == 0 {
+		f.add(path, "no members")
+	}
+	if len(p.Members) > maxMembers {
+		f.add(path, "%d members; at most %d", len(p.Members), maxMembers)
+	}
+	seen := map[string]int{}
+	for i, m := range p.Members {
+		at := fmt.Sprintf("%s.members[%d] %q", path, i, m.Address)
+		if err := checkAddress(m.Address); err != nil {
+			f.add(at, "%v", err)
+		}
+		if first, again := seen[m.Name]; again {
+			f.add(at, "members[%d] is named %q already", first, m.Name)
+		} else {
+			seen[m.Name] = i
+		}
+		f.within(at+".weight", m.Weight, 1, 1_000_000)
+		if m.Near && p.Read != ReadNear {
+			f.add(at, "near, but read is not")
+		}
+	}
+}
+
+func (p *Pool) checkLimits(f *Faults, path string) {
+	for _, d := range []struct {
+		name  string
+		value int64
+	}{
+		{"timeout", int64(p.Timeout)}, {"connect_timeout", int64(p.ConnectTimeout)},
+		{"probe_min", int64(p.ProbeMin)}, {"probe_max", int64(p.ProbeMax)}, {"failover_ttl", int64(p.FailoverTTL)},
+	} {
+		if d.value < 0 {
+			f.add(path+"."+d.name, "a duration is not negative")
+		}
+	}
+	if p.ProbeMax < p.ProbeMin {
+		f.add(path+".probe_max", "%v is less than probe_min, %v", p.ProbeMax, p.ProbeMin)
+	}
+	f.within(path+".connections", p.Connections, 1, maxConnections)
+	f.within(path+".soft_errors", p.SoftErrors, 1, 1_000_000)
+	f.within(path+".max_in_flight", p.MaxInFlight, 1, maxInFlight)
+	if p.ChunkBytes != 0 {
+		f.within(path+".chunk_bytes", p.ChunkBytes, minChunkBytes, maxChunkBytes)
+	}
+}
+
+// checkAddress takes the forms of Member.Address.
+func checkAddress(address string) error {
+	if address == "cache" {
+		return nil
+	}
+	scheme, rest, _ := strings.Cut(address, ":")
+	switch scheme {
+	case "unix":
+		if rest == "" {
+			return fmt.Errorf("the path is missing")
+		}
+		return nil
+	case "srv":
+		if rest == "" {
+			return fmt.Errorf("the name is missing")
+		}
+		return nil
+	case "dns":
+		address = rest
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || host == "" {
+		return fmt.Errorf("%q is not HOST:PORT", address)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return fmt.Errorf("port %q is not in [1, 65535]", port)
+	}
+	return nil
+}
+
+// checkCycles adds a fault for each pool that comes back to itself by next.
+func (o *Options) checkCycles(f *Faults, field string, next func(*Pool) string) {
+	for i := range o.Pools {
+		p := &o.Pools[i]
+		way := []string{p.Name}
+		for at := o.pool(next(p)); at != nil && len(way) <= len(o.Pools); at = o.pool(next(at)) {
+			way = append(way, at.Name)
+			if at.Name == p.Name {
+				f.add(o.poolPath(i)+"."+field, "goes round in a circle: %s", strings.Join(way, " → "))
+				break
+			}
+		}
+	}
+}
+
+func (o *Options) checkClusters(f *Faults) {
+	if o.DefaultCluster != "" && !isCluster(o.DefaultCluster) {
+		f.add("default_cluster", "%q is not /REGION/CLUSTER/", o.DefaultCluster)
+	}
+	seen := map[string]int{}
+	for i := range o.Clusters {
+		c := &o.Clusters[i]
+		path := fmt.Sprintf("clusters[%d] %q", i, c.Prefix)
+		if !isCluster(c.Prefix) {
+			f.add(path, "the prefix is not /REGION/CLUSTER/")
+		}
+		if first, again := seen[c.Prefix]; again {
+			f.add(path, "has its route in clusters[%d] already", first)
+		} else {
+			seen[c.Prefix] = i
+		}
+		if c.Prefix == o.DefaultCluster {
+			f.add(path, "is default_cluster, whose route is that of the top")
+		}
+		*f = append(*f, o.CheckRoute(path+".route", &c.Route)...)
+	}
+}
+
+// isCluster reports whether text is /region/cluster/, neither of which is empty or has a "*".
+func isCluster(text string) bool {
+	parts := strings.Split(text, "/")
+	return len(parts) == 4 && parts[0] == "" && parts[1] != "" && parts[2] != "" && parts[3] == "" && !strings.ContainsAny(text, "* ")
+}

@@ -1,0 +1,305 @@
+package router
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+)
+
+// maxRouteDepth is how deep routes may be nested; each level is a call on the way of a request.
+const maxRouteDepth = 64
+
+// fieldsOfKinds are the fields that a kind of route must have, and those that it may have; all may
+// have a name. The fields are named as in the file.
+var fieldsOfKinds = map[RouteKind]struct{ must, may string }{
+	RoutePool:              {"pool", "hash"},
+	RouteHash:              {"children", "hash"},
+	RoutePrefixSelector:    {"", "prefixes default"},
+	RouteOperationSelector: {"", "operations default"},
+	RouteAllSync:           {"children", ""},
+	RouteAllAsync:          {"children", ""},
+	RouteAllInitial:        {"children", ""},
+	RouteAllMajority:       {"children", ""},
+	RouteAllFastest:        {"children", ""},
+	RouteFailover:          {"children", "failover exptime"},
+	RouteMissFailover:      {"children", "failover"},
+	RouteLatest:            {"children", "failover latest hash"},
+	RouteRandom:            {"children", ""},
+	RouteHostID:            {"children", "hash"},
+	RouteShadow:            {"target shadows", ""},
+	RouteMigrate:           {"from to start", "interval"},
+	RouteWarmUp:            {"cold warm", "exptime"},
+	RouteL1L2Cache:         {"cold warm", "exptime negative_ttl"},
+	RouteModifyKey:         {"target", "ensure_key_prefix replace_key_prefix set_cluster"},
+	RouteModifyExptime:     {"target", "exptime exptime_action"},
+	RouteRateLimit:         {"target rates", ""},
+	RouteOutstandingLimit:  {"target max_in_flight", ""},
+	RouteLogging:           {"target", ""},
+	RouteDevNull:           {"", ""},
+	RouteNull:              {"", ""},
+	RouteError:             {"", "response"},
+}
+
+// operations are those that an operation_selector tells apart: see OperationRoute.
+var operations = strings.Fields("get gets gat gats set add replace append prepend cas delete incr decr touch mg ms md ma")
+
+// failoverErrors are those that a FailoverPolicy tells apart.
+var failoverErrors = strings.Fields("connect connect_timeout timeout down busy server_error")
+
+// nestedRoute is a route that stands in another.
+type nestedRoute struct {
+	path  string // from the outer one, with its dot
+	route *Route
+}
+
+// nested returns the routes directly within r, in the order of its fields.
+func (r *Route) nested() []nestedRoute {
+	var n []nestedRoute
+	for i := range r.Children {
+		n = append(n, nestedRoute{fmt.Sprintf(".children[%d]", i), &r.Children[i]})
+	}
+	add := func(path string, route *Route) {
+		if route != nil {
+			n = append(n, nestedRoute{path, route})
+		}
+	}
+	add(".target", r.Target)
+	for i := range r.Prefixes {
+		p := &r.Prefixes[i]
+		add(fmt.Sprintf(".prefixes[%d] %q.route", i, p.Prefix), &p.Route)
+	}
+	for i := range r.Operations {
+		add(fmt.Sprintf(".operations[%d].route", i), &r.Operations[i].Route)
+	}
+	add(".default", r.Default)
+	for i := range r.Shadows {
+		add(fmt.Sprintf(".shadows[%d].route", i), &r.Shadows[i].Route)
+	}
+	add(".from", r.From)
+	add(".to", r.To)
+	add(".cold", r.Cold)
+	add(".warm", r.Warm)
+	return n
+}
+
+// CheckRoute returns what keeps a route over the pools of o from working, with path before it;
+// Route.SetDefaults comes before. Check does so for those within o.
+func (o *Options) CheckRoute(path string, r *Route) Faults {
+	var f Faults
+	o.checkRoute(&f, path, r, 0)
+	return f
+}
+
+func (o *Options) checkRoute(f *Faults, path string, r *Route, depth int) {
+	if depth > maxRouteDepth {
+		f.add(path, "routes are nested more than %d deep", maxRouteDepth)
+		return
+	}
+	fields, known := fieldsOfKinds[r.Kind]
+	switch {
+	case r.Kind == "":
+		f.add(path, "no kind")
+	case !known:
+		f.add(path, "unknown kind %q; known are %s", r.Kind, kinds())
+	default:
+		r.checkFields(f, path, strings.Fields(fields.must), strings.Fields(fields.may))
+		o.checkValues(f, path, r)
+	}
+	for _, n := range r.nested() {
+		o.checkRoute(f, path+n.path, n.route, depth+1)
+	}
+}
+
+func kinds() string {
+	names := make([]RouteKind, 0, len(fieldsOfKinds))
+	for kind := range fieldsOfKinds {
+		names = append(names, kind)
+	}
+	slices.Sort(names)
+	return list(names)
+}
+
+// checkFields adds a fault for each field that is missing, and for each that the kind doesn't have.
+func (r *Route) checkFields(f *Faults, path string, must, may []string) {
+	v := reflect.ValueOf(*r)
+	for i := range v.NumField() {
+		name := v.Type().Field(i).Tag.Get("yaml")
+		field := v.Field(i)
+		empty := field.IsZero() || field.Kind() == reflect.Slice && field.Len() == 0
+		switch {
+		case name == "kind" || name == "name" || slices.Contains(may, name):
+		case slices.Contains(must, name):
+			if empty {
+				f.add(path+"."+name, "missing in a route of kind %s", r.Kind)
+			}
+		case !empty:
+			f.add(path+"."+name, "a route of kind %s has none", r.Kind)
+		}
+	}
+}
+
+// checkValues checks the fields that r's kind has.
+func (o *Options) checkValues(f *Faults, path string, r *Route) {
+	switch r.Kind {
+	case RoutePool:
+		o.checkPoolRoute(f, path, r)
+	case RouteHash:
+		r.Hash.check(f, path+".hash", r.RingMembers())
+	case RoutePrefixSelector:
+		r.checkPrefixes(f, path)
+	case RouteOperationSelector:
+		r.checkOperations(f, path)
+	case RouteFailover, RouteMissFailover, RouteLatest:
+		r.Failover.check(f, path+".failover")
+		if r.Latest < 0 {
+			f.add(path+".latest", "%d is negative", r.Latest)
+		}
+		notNegative(f, path+".exptime", r.Exptime)
+		r.Hash.checkUnread(f, path+".hash", r.Kind)
+	case RouteHostID:
+		r.Hash.checkUnread(f, path+".hash", r.Kind)
+	case RouteShadow:
+		r.checkShadows(f, path)
+	case RouteMigrate:
+		notNegative(f, path+".interval", r.Interval)
+	case RouteWarmUp, RouteL1L2Cache:
+		notNegative(f, path+".exptime", r.Exptime)
+		notNegative(f, path+".negative_ttl", r.NegativeTTL)
+	case RouteModifyKey:
+		if r.EnsureKeyPrefix == "" && r.ReplaceKeyPrefix == "" && r.SetCluster == "" {
+			f.add(path, "nothing to modify: none of ensure_key_prefix, replace_key_prefix, set_cluster")
+		}
+		if r.SetCluster != "" && !isCluster(r.SetCluster) {
+			f.add(path+".set_cluster", "%q is not /REGION/CLUSTER/", r.SetCluster)
+		}
+	case RouteModifyExptime:
+		oneOf(f, path+".exptime_action", r.ExptimeAction, ExptimeSet, ExptimeMin)
+	case RouteRateLimit:
+		r.Rates.check(f, path+".rates")
+	case RouteOutstandingLimit:
+		f.within(path+".max_in_flight", r.MaxInFlight, 1, maxInFlight)
+	}
+}
+
+func (o *Options) checkPoolRoute(f *Faults, path string, r *Route) {
+	o.refer(f, path, r.Pool)
+	p := o.pool(r.Pool)
+	if p == nil || r.Hash.isZero() {
+		return
+	}
+	if p.Kind != Sharded {
+		f.add(path+".hash", "pool %q is not sharded", p.Name)
+		return
+	}
+	p.checkHash(f, path+".hash", &r.Hash)
+}
+
+func (r *Route) checkPrefixes(f *Faults, path string) {
+	seen := map[string]int{}
+	for i, p := range r.Prefixes {
+		at := fmt.Sprintf("%s.prefixes[%d] %q", path, i, p.Prefix)
+		if first, again := seen[p.Prefix]; again {
+			f.add(at, "has its route in prefixes[%d] already", first)
+		} else {
+			seen[p.Prefix] = i
+		}
+		if p.Prefix == "" {
+			f.add(at, "every key has this prefix; default is for them")
+		}
+	}
+	if len(r.Prefixes) == 0 && r.Default == nil {
+		f.add(path, "neither prefixes nor default")
+	}
+}
+
+func (r *Route) checkOperations(f *Faults, path string) {
+	seen := map[string]int{}
+	for i, route := range r.Operations {
+		at := fmt.Sprintf("%s.operations[%d]", path, i)
+		if len(route.Operations) == 0 {
+			f.add(at, "no operations")
+		}
+		for _, name := range route.Operations {
+			oneOf(f, at, name, operations...)
+			if first, again := seen[name]; again {
+				f.add(at, "%s has its route in operations[%d] already", name, first)
+			} else {
+				seen[name] = i
+			}
+		}
+	}
+	if len(r.Operations) == 0 && r.Default == nil {
+		f.add(path, "neither operations nor default")
+	}
+}
+
+func (r *Route) checkShadows(f *Faults, path string) {
+	for i, s := range r.Shadows {
+		at := fmt.Sprintf("%s.shadows[%d]", path, i)
+		if k := s.KeyFraction; len(k) > 0 && !(len(k) == 2 && k[0] >= 0 && k[0] <= k[1] && k[1] <= 1) {
+			f.add(at+".key_fraction", "%v is not two numbers from 0 to 1, the smaller one first", k)
+		}
+		if m := s.Members; len(m) > 0 {
+			if !(len(m) == 2 && m[0] >= 0 && m[0] <= m[1]) {
+				f.add(at+".members", "%v is not the first and the last index", m)
+			}
+			if r.Target != nil && r.Target.Kind != RoutePool {
+				f.add(at+".members", "the target is not a pool")
+			}
+		}
+	}
+}
+
+func (p *FailoverPolicy) check(f *Faults, path string) {
+	for _, l := range []struct {
+		name   string
+		errors []string
+	}{{"reads", p.Reads}, {"updates", p.Updates}, {"deletes", p.Deletes}} {
+		for _, name := range l.errors {
+			oneOf(f, path+"."+l.name, name, failoverErrors...)
+		}
+	}
+	if p.MaxTries < 0 {
+		f.add(path+".max_tries", "%d is negative", p.MaxTries)
+	}
+	oneOf(f, path+".order", p.Order, InOrder, InRendezvousOrder, LeastFailures)
+	checkRate(f, path+".per_second", p.PerSecond)
+	checkRate(f, path+".burst", p.Burst)
+	if !(p.Ratio >= 0 && p.Ratio <= 1) {
+		f.add(path+".ratio", "%v is not in [0, 1]", p.Ratio)
+	}
+	if p.Ratio != 0 && p.PerSecond != 0 {
+		f.add(path, "both ratio and per_second")
+	}
+	if p.Burst != 0 && p.Ratio == 0 && p.PerSecond == 0 {
+		f.add(path+".burst", "neither ratio nor per_second")
+	}
+}
+
+func (r *Rates) check(f *Faults, path string) {
+	for _, l := range []struct {
+		name        string
+		rate, burst float64
+	}{{"gets", r.Gets, r.GetsBurst}, {"sets", r.Sets, r.SetsBurst}, {"deletes", r.Deletes, r.DeletesBurst}} {
+		checkRate(f, path+"."+l.name, l.rate)
+		checkRate(f, path+"."+l.name+"_burst", l.burst)
+		if l.burst != 0 && l.rate == 0 {
+			f.add(path+"."+l.name+"_burst", "there is no %s", l.name)
+		}
+	}
+}
+
+// checkRate takes numbers that a bucket of tokens can count with.
+func checkRate(f *Faults, path string, rate float64) {
+	if !(rate >= 0 && rate <= 1e12) {
+		f.add(path, "%v is not in [0, 1e12]", rate)
+	}
+}
+
+func notNegative(f *Faults, path string, d time.Duration) {
+	if d < 0 {
+		f.add(path, "%v is negative", d)
+	}
+}

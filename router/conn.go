@@ -1,0 +1,133 @@
+package router
+
+import (
+	"io"
+
+	"holdfast/loop"
+)
+
+// A conn is a connection of a link: the handler of its stream. Once it isn't link.conn any more, what
+// comes on it is nobody's.
+type conn struct {
+	link   *link
+	stream loop.Stream
+	room   []byte
+	in     []byte // the start of an answer that has not come whole
+	need   int    // how long that answer is, if that is known
+	away   []byte // what writeAway writes
+}
+
+// inBytes is how large a conn's own buffer is, unless an answer needs more.
+const inBytes = 16 << 10
+
+// Room is the loop's buffer, or behind the start of an answer.
+func (c *conn) Room(shared []byte) []byte {
+	if len(c.in) == 0 {
+		c.room = shared
+		return shared
+	}
+	if want := max(c.need, len(c.in)+inBytes/2); cap(c.in) < want {
+		c.in = append(make([]byte, 0, want), c.in...)
+	}
+	c.room = nil
+	return c.in[len(c.in):cap(c.in)]
+}
+
+// Received reads answers, each of which is taken before the next one is read.
+func (c *conn) Received(n int) bool {
+	l := c.link.lane
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c.link.conn != c {
+		return false
+	}
+	data := c.room
+	if data != nil {
+		data = data[:n]
+	} else {
+		c.in = c.in[:len(c.in)+n]
+		data = c.in
+		if len(data) < c.need {
+			return false
+		}
+	}
+	used := c.read(data)
+	if c.link.conn == c {
+		c.keep(data[used:])
+	}
+	if !c.stream.Grouped() && len(l.dirty) > 0 {
+		l.loop.Post(l.flush)
+	}
+	return false
+}
+
+// keep keeps the start of an answer.
+func (c *conn) keep(rest []byte) {
+	switch {
+	case len(rest) == 0 && cap(c.in) > inBytes:
+		c.in = nil
+	case len(rest) > cap(c.in):
+		c.in = append(make([]byte, 0, max(len(rest), c.need, inBytes)), rest...)
+	default:
+		c.in = append(c.in[:0], rest...) // rest may lie in it, further on
+	}
+}
+
+// Writable goes on writing.
+func (c *conn) Writable() {
+	k := c.link
+	k.lane.mu.Lock()
+	defer k.lane.mu.Unlock()
+	if k.conn == c {
+		k.blocked = false
+		k.endLine()
+		k.write()
+	}
+}
+
+// writeAway is link.write for a stream whose Write waits for the member: the lane is unlocked meanwhile.
+func (c *conn) writeAway() {
+	k, l := c.link, c.link.lane
+	l.mu.Lock()
+	if k.conn != c || k.blocked || len(k.out) == 0 {
+		l.mu.Unlock()
+		return
+	}
+	k.endLine()
+	c.away, k.out = k.out, c.away[:0]
+	k.blocked = true
+	l.mu.Unlock()
+	_, err := c.stream.Write(c.away)
+	l.enter(func() {
+		if k.conn != c {
+			return
+		}
+		k.blocked = false
+		switch {
+		case err != nil:
+			k.fail(resultClosed, err)
+		case len(k.out) > 0:
+			c.stream.Post(c.writeAway)
+		}
+	})
+}
+
+// Ended is the member's end of the connection. While nothing is owed, that is no failure: it may
+// have been idle for long.
+func (c *conn) Ended(err error) {
+	k := c.link
+	k.lane.enter(func() {
+		c.stream.Close()
+		if k.conn != c {
+			return
+		}
+		k.conn = nil
+		if k.pending.len() == 0 {
+			return
+		}
+		if err == io.EOF {
+			err = errClosed
+		}
+		k.fail(resultClosed, err)
+	})
+}

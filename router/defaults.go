@@ -1,0 +1,103 @@
+package router
+
+import (
+	"reflect"
+	"time"
+)
+
+// The defaults of Options that are numbers.
+const (
+	DefaultTimeout         = time.Second
+	DefaultSoftErrors      = 3
+	DefaultProbeMin        = 100 * time.Millisecond
+	DefaultProbeMax        = 10 * time.Second
+	DefaultFailoverTTL     = 10 * time.Second
+	DefaultMaxInFlight     = 10_000
+	DefaultMigration       = time.Hour
+	DefaultJournalMaxBytes = 64 << 20
+	DefaultJournalMaxAge   = 24 * time.Hour
+)
+
+// SetDefaults puts the defaults where o says nothing. Doing so twice changes nothing more.
+func (o *Options) SetDefaults() {
+	setDefault(&o.Journal.MaxBytes, DefaultJournalMaxBytes)
+	setDefault(&o.Journal.MaxAge, DefaultJournalMaxAge)
+	for i := range o.Pools {
+		o.Pools[i].setDefaults()
+	}
+	if o.Route.isZero() && len(o.Pools) > 0 {
+		o.Route = Route{Kind: RoutePool, Pool: o.Pools[0].Name}
+	}
+	o.Route.SetDefaults()
+	for i := range o.Clusters {
+		o.Clusters[i].Route.SetDefaults()
+	}
+}
+
+func (p *Pool) setDefaults() {
+	setDefault(&p.Kind, Sharded)
+	switch p.Kind {
+	case Sharded:
+		p.Hash.setDefaults()
+	case Replicated:
+		setDefault(&p.Acknowledge, AckAll)
+		setDefault(&p.Read, ReadRandom)
+	}
+	for i := range p.Members {
+		m := &p.Members[i]
+		setDefault(&m.Name, m.Address)
+		setDefault(&m.Weight, 1)
+	}
+	setDefault(&p.Timeout, DefaultTimeout)
+	setDefault(&p.ConnectTimeout, DefaultTimeout)
+	setDefault(&p.Connections, 1)
+	setDefault(&p.SoftErrors, DefaultSoftErrors)
+	setDefault(&p.ProbeMin, min(DefaultProbeMin, orElse(p.ProbeMax, DefaultProbeMin)))
+	setDefault(&p.ProbeMax, max(DefaultProbeMax, p.ProbeMin))
+	if p.Failover != "" {
+		setDefault(&p.FailoverTTL, DefaultFailoverTTL)
+	}
+	setDefault(&p.MaxInFlight, DefaultMaxInFlight)
+	setDefault(&p.OnError, ErrorAsError)
+}
+
+// setDefaults leaves Function and Stop to package ring.
+func (h *Hash) setDefaults() { setDefault(&h.Placement, "rendezvous") }
+
+// SetDefaults is for a route that stands outside of Options; those within get theirs with them.
+func (r *Route) SetDefaults() {
+	if r.Kind == "" && r.Pool != "" {
+		r.Kind = RoutePool
+	}
+	switch r.Kind {
+	case RoutePool:
+		if !reflect.ValueOf(r.Hash).IsZero() {
+			r.Hash.setDefaults()
+		}
+	case RouteHash:
+		r.Hash.setDefaults()
+	case RouteFailover, RouteMissFailover, RouteLatest:
+		setDefault(&r.Failover.Order, InOrder)
+	case RouteMigrate:
+		setDefault(&r.Interval, DefaultMigration)
+	case RouteModifyExptime:
+		setDefault(&r.ExptimeAction, ExptimeSet)
+	}
+	for _, n := range r.nested() {
+		n.route.SetDefaults()
+	}
+}
+
+func (r *Route) isZero() bool { return reflect.ValueOf(*r).IsZero() }
+
+func setDefault[T comparable](p *T, value T) {
+	var zero T
+	if *p == zero {
+		*p = value
+	}
+}
+
+func orElse[T comparable](value, otherwise T) T {
+	setDefault(&value, otherwise)
+	return value
+}

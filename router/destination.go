@@ -1,0 +1,223 @@
+package router
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A destination is a member's address with how it is treated. All lanes share it; each has links of
+// its own to it. Routes of the same tree or of the next one that name the same identity share one.
+type destination struct {
+	identity
+	settings
+	id  int // where lanes have its links
+	log *slog.Logger
+
+	state atomic.Uint32
+	// epoch rises each time the destination goes down: a write that was sent under an earlier one may
+	// have been undone by what happened since.
+	epoch  atomic.Uint64
+	soft   atomic.Int32 // soft errors since the last answer
+	uses   int          // trees that have it; guarded by Router.mu
+	closed chan struct{}
+
+	absence *absence // of a member of a replicated pool; else nil
+
+	mu      sync.Mutex // guards what follows, and changes of state to and from stateUp
+	probing bool
+	downAt  time.Time
+
+	counters destinationCounters
+}
+
+// An identity is what makes two members of the configuration one destination.
+type identity struct {
+	pool     string // of a replicated one, which has a state of its own for its members; else ""
+	address  string
+	settings settings // of a replicated pool's none: it stays one destination whatever they become
+}
+
+// settings are how a destination is treated.
+type settings struct {
+	timeout time.Duration
+	connect time.Duration
+	links   int // from each lane
+
+	softErrors         int
+	probeMin, probeMax time.Duration
+	maxInFlight        int // on each link
+}
+
+// States of a destination.
+const (
+	stateUp        uint32 = iota
+	stateDown             // it is probed, and gets nothing else
+	stateReturning        // it answers again, and is being told what it missed
+)
+
+// destinationCounters are since the start.
+type destinationCounters struct {
+	requests atomic.Int64
+	results  [resultClosed + 1]atomic.Int64
+	connects atomic.Int64
+	downs    atomic.Int64
+	probes   atomic.Int64
+}
+
+func (d *destination) up() bool { return d.state.Load() == stateUp }
+
+// network splits the address as net.Dial wants it.
+func (d *destination) network() (network, address string) {
+	if path, ok := strings.CutPrefix(d.address, "unix:"); ok {
+		return "unix", path
+	}
+	return "tcp", d.address
+}
+
+func (d *destination) dial(ctx context.Context) (net.Conn, error) {
+	network, address := d.network()
+	dialer := net.Dialer{Timeout: d.connect, KeepAlive: 30 * time.Second}
+	return dialer.DialContext(ctx, network, address)
+}
+
+// answered notes that the destination has answered, whatever it said.
+func (d *destination) answered() {
+	if d.soft.Load() != 0 {
+		d.soft.Store(0)
+	}
+}
+
+// failedSoft notes a time-out or a connection that broke.
+func (d *destination) failedSoft(cause error) {
+	if int(d.soft.Add(1)) >= d.softErrors {
+		d.failedHard(cause)
+	}
+}
+
+// failedHard takes the destination down: nothing is sent to it until a probe finds it well.
+func (d *destination) failedHard(cause error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.state.Load() == stateUp {
+		d.goDown(cause)
+	}
+}
+
+// goDown takes the destination down, which was up. d.mu is held.
+func (d *destination) goDown(cause error) {
+	d.downAt = time.Now()
+	d.epoch.Add(1)
+	d.state.Store(stateDown)
+	d.counters.downs.Add(1)
+	d.log.Warn("member down", "member", d.address, "err", cause)
+	if d.absence != nil {
+		d.breakConnections()
+	}
+	d.startProbing()
+}
+
+// startProbing is called with d.mu held.
+func (d *destination) startProbing() {
+	if !d.probing {
+		d.probing = true
+		go d.probe()
+	}
+}
+
+// becomeUp is called with d.mu held.
+func (d *destination) becomeUp() {
+	d.soft.Store(0)
+	d.probing = false
+	d.state.Store(stateUp)
+	d.log.Info("member up", "member", d.address, "away", time.Since(d.downAt).Round(time.Millisecond))
+}
+
+// probe tries the destination until it is up again or closed.
+func (d *destination) probe() {
+	wait := d.probeMin
+	for {
+		timer := time.NewTimer(wait)
+		select {
+		case <-d.closed:
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		d.counters.probes.Add(1)
+		err := d.tryReturn()
+		if err == nil {
+			return
+		}
+		d.log.Debug("member still down", "member", d.address, "err", err)
+		d.state.CompareAndSwap(stateReturning, stateDown)
+		wait = min(2*wait, d.probeMax)
+	}
+}
+
+// tryReturn brings the destination up if it answers, and has taken what it missed.
+func (d *destination) tryReturn() error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		select {
+		case <-d.closed:
+			cancel()
+		case <-stop:
+		}
+	}()
+	conn, err := d.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := d.greet(conn); err != nil {
+		return err
+	}
+	if d.absence != nil {
+		return d.comeBack(ctx, conn)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.becomeUp()
+	return nil
+}
+
+// greet asks for the version, which every memcached answers.
+func (d *destination) greet(conn net.Conn) error {
+	if err := conn.SetDeadline(time.Now().Add(d.timeout)); err != nil {
+		return err
+	}
+	if _, err := conn.Write([]byte("version\r\n")); err != nil {
+		return err
+	}
+	line, err := bufio.NewReaderSize(conn, 512).ReadString('\n')
+	if err != nil {
+		return fmt.Errorf("no answer to version: %w", err)
+	}
+	if !strings.HasPrefix(line, "VERSION ") {
+		return fmt.Errorf("version was answered with %.60q", line)
+	}
+	return nil
+}
+
+// close ends the probes.
+func (d *destination) close() { close(d.closed) }
+
+// connectResult tells the failures to connect apart.
+func connectResult(err error) result {
+	var timeout interface{ Timeout() bool }
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return resultConnectTimeout
+	}
+	return resultConnect
+}

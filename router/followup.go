@@ -1,0 +1,148 @@
+package router
+
+import (
+	"bytes"
+	"math/bits"
+	"strconv"
+
+	"holdfast/mc"
+)
+
+// appendDelete appends a delete of the key, by the meta command if the classic one can't say it.
+func appendDelete(b, key []byte) []byte {
+	return mc.AppendRequest(b, deleteKey(key))
+}
+
+func deleteKey(key []byte) *mc.Request {
+	if bytes.IndexFunc(key, func(c rune) bool { return c <= ' ' || c == 127 }) < 0 {
+		return &mc.Request{Op: mc.Delete, Key: key}
+	}
+	return &mc.Request{Op: mc.MetaDelete, Key: key, Args: []byte("b"), Flags: mc.Flag('b')}
+}
+
+// deleteOf is a delete of what r is about.
+func deleteOf(r *mc.Request) *mc.Request { return deleteKey(r.Key) }
+
+// followUp returns what the other members are sent once the first has done r with this result, so
+// that they hold what it holds, or nothing. Same is true if their answer must be the first's: they
+// then hold the same, and otherwise something else, that is to go. Nil is that nothing has changed.
+func followUp(r *mc.Request, result result) (next *mc.Request, same bool) {
+	if result != resultDone && result != resultHit {
+		if r.Op == mc.MetaDelete && r.Has('I') {
+			return deleteOf(r), false
+		}
+		return nil, false
+	}
+	switch r.Op {
+	case mc.Add, mc.Replace, mc.CAS:
+		return &mc.Request{Op: mc.Set, Key: r.Key, Value: r.Value, ClientFlags: r.ClientFlags, Exptime: r.Exptime}, false
+	case mc.Incr, mc.Decr, mc.Append, mc.Prepend:
+		return r, true
+	case mc.Touch, mc.Gat, mc.Gats:
+		return &mc.Request{Op: mc.Touch, Key: r.Key, Exptime: r.Exptime}, false
+	case mc.MetaSet:
+		if setsWhole(r) {
+			return plainSet(r), false
+		}
+	case mc.MetaGet:
+		if r.Has('T') {
+			return metaTouch(r), false
+		}
+		return nil, false
+	}
+	return deleteOf(r), false
+}
+
+// setsWhole reports whether an ms that was done says itself what is held after it.
+func setsWhole(r *mc.Request) bool {
+	if r.Has('I') || r.Has('E') {
+		return false
+	}
+	switch r.Mode {
+	case 0, 'S', 's', 'E', 'e', 'R', 'r': // set, add, replace
+		return true
+	}
+	return false
+}
+
+// plainSet is an ms that sets what r, which was done, has set.
+func plainSet(r *mc.Request) *mc.Request {
+	args := strconv.AppendUint([]byte("F"), uint64(r.ClientFlags), 10)
+	args = strconv.AppendInt(append(args, " T"...), r.Exptime, 10)
+	flags := mc.Flag('F') | mc.Flag('T')
+	if r.Has('b') {
+		args = append(args, " b"...)
+		flags |= mc.Flag('b')
+	}
+	return &mc.Request{Op: mc.MetaSet, Key: r.Key, Value: r.Value, ClientFlags: r.ClientFlags, Exptime: r.Exptime, Args: args, Flags: flags}
+}
+
+// metaTouch is an mg that only touches.
+func metaTouch(r *mc.Request) *mc.Request {
+	args := strconv.AppendInt([]byte("T"), r.Exptime, 10)
+	flags := mc.Flag('T')
+	if r.Has('b') {
+		args = append(args, " b"...)
+		flags |= mc.Flag('b')
+	}
+	return &mc.Request{Op: mc.MetaGet, Key: r.Key, Exptime: r.Exptime, Args: args, Flags: flags}
+}
+
+// Members number their items each for itself, so a CAS says nothing to another member: it could hold
+// by chance. What clients see has the member in its low bits.
+
+func (p *replicated) casBits() int { return bits.Len(uint(len(p.members) - 1)) }
+
+// checkCAS returns r with the member's own CAS. A CAS of another member's becomes one that no item
+// has.
+func (p *replicated) checkCAS(member int, r *mc.Request) *mc.Request {
+	if r.Op != mc.CAS && !(r.Op.IsMeta() && r.Has('C')) {
+		return r
+	}
+	n := p.casBits()
+	own := *r
+	own.CAS = r.CAS >> n
+	if int(r.CAS&(1<<n-1)) != member || own.CAS == 0 {
+		own.CAS = 1<<63 - 1
+	}
+	if r.Op.IsMeta() {
+		own.Args = nil
+		for token, rest := mc.Token(r.Args); token != nil; token, rest = mc.Token(rest) {
+			if token[0] == 'C' {
+				own.Args = mc.AppendUint(append(own.Args, 'C'), own.CAS)
+			} else {
+				own.Args = append(own.Args, token...)
+			}
+			own.Args = append(own.Args, ' ')
+		}
+	}
+	return &own
+}
+
+// markCAS returns the answer with the member in the CAS, if it has one.
+func (p *replicated) markCAS(member int, a *answer, r *mc.Request) *answer {
+	end := bytes.IndexByte(a.wire, '\n')
+	if end < 1 {
+		return a
+	}
+	line := a.wire[:end-1]
+	var at int // of the CAS in line
+	switch {
+	case r.Op == mc.Gets || r.Op == mc.Gats:
+		at = bytes.LastIndexByte(line, ' ') + 1
+	case r.Op.IsMeta() && r.Has('c'):
+		at = bytes.Index(line, []byte(" c")) + len(" c")
+		if at < len(" c") {
+			return a
+		}
+	default:
+		return a
+	}
+	cas, rest, ok := number(a.wire[at:])
+	if !ok {
+		return a
+	}
+	wire := append([]byte(nil), a.wire[:at]...)
+	wire = mc.AppendUint(wire, uint64(cas)<<p.casBits()|uint64(member))
+	return &answer{result: a.result, wire: append(wire, rest...)}
+}

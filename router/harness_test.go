@@ -1,0 +1,242 @@
+package router
+
+import (
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"holdfast/cache"
+	"holdfast/loop"
+	"holdfast/mc"
+	"holdfast/server"
+)
+
+// patience bounds every wait of these tests.
+const patience = 20 * time.Second
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// A running is a router whose loops run until the test ends.
+type running struct {
+	*Router
+	t     testing.TB
+	loops []*loop.Loop
+}
+
+// run runs a router with o on as many loops as it is to have lanes.
+func run(t testing.TB, o Options, lanes int) *running {
+	t.Helper()
+	r := &running{t: t}
+	for range lanes {
+		l, err := loop.New()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.loops = append(r.loops, l)
+	}
+	var err error
+	if r.Router, err = New(o, Parts{Loops: r.loops, Log: quiet}); err != nil {
+		t.Fatal(err)
+	}
+	var ended sync.WaitGroup
+	for _, l := range r.loops {
+		ended.Go(l.Run)
+	}
+	t.Cleanup(func() {
+		for _, l := range r.loops {
+			l.Stop()
+		}
+		ended.Wait()
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+// ask sends requests by a lane as one connection's input, and returns the answers to all of them.
+func (r *running) ask(lane int, requests string) string {
+	var d mc.Decoder
+	input := []byte(requests)
+	out := ""
+	for len(input) > 0 {
+		done := make(chan struct{}, 1)
+		b := mc.NewBatch(func(*mc.Batch) { done <- struct{}{} })
+		b.Lane, b.OnLoop = lane, true
+		used, err := d.Decode(input, b)
+		if err != nil || used == 0 {
+			r.t.Errorf("%.60q: %v", input, err)
+			return out
+		}
+		input = input[used:]
+		for b.Next < len(b.Requests) {
+			r.loops[lane].Post(func() { r.Serve(b) })
+			select {
+			case <-done:
+			case <-time.After(patience):
+				r.t.Errorf("%.60q: no answer", requests)
+				return out
+			}
+			out += string(b.Out)
+			b.ResetOut()
+		}
+	}
+	return out
+}
+
+// want checks the answer to requests.
+func (r *running) want(lane int, requests, want string) {
+	r.t.Helper()
+	if got := r.ask(lane, requests); got != want {
+		r.t.Errorf("%q: got %q; want %q", requests, got, want)
+	}
+}
+
+// await waits until f is true.
+func await(t testing.TB, what string, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !f(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within %v", what, patience)
+		}
+	}
+}
+
+// state is that of a pool's member.
+func (r *running) state(pool, member int) string { return r.Pools()[pool].Members[member].State }
+
+// A cacheServer is a cache of ours behind a listener of its own.
+type cacheServer struct {
+	store  *cache.Store
+	server *server.Server
+}
+
+func (s *cacheServer) address() string { return s.server.Addrs()[0].String() }
+
+func startCache(t testing.TB) *cacheServer {
+	t.Helper()
+	store, err := cache.Open(cache.Options{MemoryBytes: 16 << 20, Lanes: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := server.New(server.Options{Addresses: []string{"127.0.0.1:0"}, Threads: 1, Logger: quiet}, store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s.Shutdown(t.Context())
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &cacheServer{store, s}
+}
+
+// A cutter is a way to a member that can be cut.
+type cutter struct {
+	to       string
+	listener net.Listener
+
+	mu    sync.Mutex // guards all below
+	open  map[net.Conn]bool
+	cut   bool // connections are closed as they come
+	stall sync.RWMutex
+}
+
+func startCutter(t testing.TB, to string) *cutter {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cutter{to: to, listener: listener, open: map[net.Conn]bool{}}
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			ended.Go(func() { c.pass(conn) })
+		}
+	})
+	t.Cleanup(func() {
+		listener.Close()
+		c.setCut(true)
+		ended.Wait()
+	})
+	return c
+}
+
+func (c *cutter) address() string { return c.listener.Addr().String() }
+
+// setCut closes what is open, and what comes, or lets connections be made again.
+func (c *cutter) setCut(cut bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cut = cut
+	if cut {
+		for conn := range c.open {
+			conn.Close()
+		}
+		clear(c.open)
+	}
+}
+
+// keep notes a connection; false if the way is cut.
+func (c *cutter) keep(conn net.Conn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cut {
+		conn.Close()
+		return false
+	}
+	c.open[conn] = true
+	return true
+}
+
+func (c *cutter) pass(conn net.Conn) {
+	defer conn.Close()
+	if !c.keep(conn) {
+		return
+	}
+	member, err := net.Dial("tcp", c.to)
+	if err != nil {
+		return
+	}
+	defer member.Close()
+	if !c.keep(member) {
+		return
+	}
+	var both sync.WaitGroup
+	both.Go(func() { c.copy(member, conn) })
+	both.Go(func() { c.copy(conn, member) })
+	both.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.open, conn)
+	delete(c.open, member)
+}
+
+// copy passes bytes on, except while stalled.
+func (c *cutter) copy(to, from net.Conn) {
+	defer to.Close()
+	buffer := make([]byte, 4096)
+	for {
+		n, err := from.Read(buffer)
+		c.stall.RLock()
+		if _, failed := to.Write(buffer[:n]); failed != nil {
+			err = io.ErrClosedPipe
+		}
+		c.stall.RUnlock()
+		if err != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,279 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"holdfast/loop"
+	"holdfast/mc"
+)
+
+// Limits of a link.
+const (
+	maxLineKeys   = 64       // of one get line
+	maxOutBytes   = 64 << 20 // that a member has not taken
+	spareOutBytes = 1 << 20  // a larger buffer is left to the garbage collector
+)
+
+// errLate is why a connection is given up whose member owes an answer for too long.
+var errLate = errors.New("no answer in time")
+
+// errDown is why a connection is given up whose destination others have found to be down.
+var errDown = errors.New("the member is down")
+
+// A link is a lane's connection to a destination, made when there is something to send. Requests
+// are written in the order they come, and answered in that order. Its lane's lock guards it.
+type link struct {
+	lane *lane
+	to   *destination
+
+	conn       *conn // nil while there is none
+	connecting bool
+	pending    queue
+	unsent     int // of pending: those at the end that stand in out, none of which the socket has taken
+
+	out       []byte
+	written   int  // of out
+	blocked   bool // the socket takes no more for now
+	dirty     bool // in lane.dirty
+	line      bool // out ends in a get line that may take more keys
+	lineOp    mc.Op
+	lineTime  int64 // the exptime of a gat line
+	lineKeys  int
+	spareText []byte // scratch for arguments
+
+	requests int64
+	results  [resultClosed + 1]int64
+}
+
+func newLink(l *lane, d *destination) *link { return &link{lane: l, to: d} }
+
+// serve sends q's request, or fails it at once where that is no use.
+func (k *link) serve(q *query) {
+	d := k.to
+	switch {
+	case d.state.Load() != stateUp:
+		k.results[resultDown]++
+		q.fail(k.lane, resultDown, d.address+" is down")
+		return
+	case k.pending.len() >= d.maxInFlight || len(k.out) >= maxOutBytes:
+		k.results[resultBusy]++
+		q.fail(k.lane, resultBusy, "too many requests wait for "+d.address)
+		return
+	}
+	k.requests++
+	p := k.append(q)
+	p.query, p.at, p.epoch = q, k.lane.loop.Now(), d.epoch.Load()
+	if k.pending.len() == 1 {
+		k.lane.tickLater(d.timeout)
+	}
+	if !k.dirty {
+		k.dirty = true
+		k.lane.dirty = append(k.lane.dirty, k)
+	}
+}
+
+// append puts the request in line, and in out.
+func (k *link) append(q *query) *pending {
+	r := q.request
+	if !r.Op.IsGet() {
+		k.endLine()
+		k.appendOther(r)
+		p := k.pending.push()
+		p.form, p.last, p.alone = formOf(r.Op), true, true
+		return p
+	}
+	merged := k.line && !q.retried && k.lineOp == r.Op && k.lineTime == r.Exptime && k.lineKeys < maxLineKeys
+	if merged {
+		k.pending.back().alone = false
+		k.lineKeys++
+		k.out = append(append(k.out, ' '), r.Key...)
+	} else {
+		k.endLine()
+		one := mc.Request{Op: r.Op, Exptime: r.Exptime, Key: r.Key}
+		k.out = mc.AppendRequest(k.out, &one)
+		k.out = k.out[:len(k.out)-len(mc.CRLF)]
+		k.line, k.lineOp, k.lineTime, k.lineKeys = true, r.Op, r.Exptime, 1
+	}
+	p := k.pending.push()
+	p.form, p.last, p.alone = formGet, false, !merged
+	p.key = append(p.key[:0], r.Key...)
+	if q.retried {
+		k.endLine()
+	}
+	return p
+}
+
+// endLine ends the get line that out ends in.
+func (k *link) endLine() {
+	if k.line {
+		k.out = append(k.out, mc.CRLF...)
+		k.line = false
+		k.pending.back().last = true
+	}
+}
+
+// appendOther appends a request that is no get. It is to be answered, whatever its client wants.
+func (k *link) appendOther(r *mc.Request) {
+	if !r.NoReply {
+		k.out = mc.AppendRequest(k.out, r)
+		return
+	}
+	loud := *r
+	loud.NoReply = false
+	if r.Op.IsMeta() {
+		k.spareText = k.spareText[:0]
+		for token, rest := mc.Token(r.Args); token != nil; token, rest = mc.Token(rest) {
+			if token[0] != 'q' {
+				k.spareText = append(append(k.spareText, token...), ' ')
+			}
+		}
+		loud.Args = k.spareText
+	}
+	k.out = mc.AppendRequest(k.out, &loud)
+}
+
+// flush writes what stands in out; without a connection it makes one. It is called on the loop.
+func (k *link) flush() {
+	k.endLine()
+	switch {
+	case k.conn == nil:
+		k.connect()
+	case k.conn.stream.Grouped():
+		k.write()
+	default:
+		k.conn.stream.Post(k.conn.writeAway)
+	}
+}
+
+func (k *link) write() {
+	if k.blocked || len(k.out) == 0 {
+		return
+	}
+	n, err := k.conn.stream.Write(k.out[k.written:])
+	k.wrote(n, err)
+}
+
+// wrote notes how much of out the socket took.
+func (k *link) wrote(n int, err error) {
+	k.written += n
+	switch {
+	case err != nil:
+		k.fail(resultClosed, err)
+	case k.written < len(k.out):
+		k.blocked = true
+	default:
+		k.out, k.written = k.out[:0], 0
+		if cap(k.out) > spareOutBytes {
+			k.out = nil
+		}
+	}
+}
+
+// connect begins a connection; what is in line waits for it.
+func (k *link) connect() {
+	if k.connecting || k.pending.len() == 0 {
+		return
+	}
+	k.connecting = true
+	go func() {
+		netConn, err := k.to.dial(context.Background())
+		if err == nil {
+			var socket loop.Socket
+			if socket, err = loop.Adopt(netConn); err == nil {
+				k.lane.loop.Open(socket, k.opened, loop.Limits{Stall: k.to.timeout})
+				return
+			}
+		}
+		k.lane.enter(func() {
+			k.connecting = false
+			k.to.failedHard(err)
+			k.failAll(connectResult(err), err)
+		})
+	}()
+}
+
+// opened makes the handler of a new connection, on the loop.
+func (k *link) opened(s loop.Stream) loop.Handler {
+	k.lane.mu.Lock()
+	defer k.lane.mu.Unlock()
+	c := &conn{link: k, stream: s}
+	k.connecting = false
+	k.to.counters.connects.Add(1)
+	k.to.connected(s.LocalAddr())
+	k.conn, k.blocked = c, false
+	if k.pending.len() > 0 {
+		s.Post(func() { k.lane.enter(func() { k.resume(c) }) }) // since the stream isn't the loop's yet
+	}
+	return c
+}
+
+// resume writes on, on c if that is still the connection.
+func (k *link) resume(c *conn) {
+	if k.conn == c {
+		k.endLine()
+		k.flush()
+	}
+}
+
+// expire gives the connection up if its oldest request is late.
+func (k *link) expire(now int64) {
+	if k.pending.len() == 0 || now-k.pending.at(0).at < int64(k.to.timeout) {
+		return
+	}
+	if k.conn == nil {
+		return // the attempt to connect has its own limit
+	}
+	k.fail(resultTimeout, errLate)
+}
+
+// fail closes the connection, counts the failure against the destination, and fails what was in line.
+func (k *link) fail(r result, cause error) {
+	k.disconnect(loop.Stream.Reset)
+	k.to.failedSoft(cause)
+	k.failAll(r, cause)
+}
+
+// disconnect closes the connection. What comes on it meanwhile is nobody's.
+func (k *link) disconnect(how func(loop.Stream)) {
+	if k.conn == nil {
+		return
+	}
+	stream := k.conn.stream
+	k.conn = nil
+	if stream.Grouped() {
+		how(stream)
+		return
+	}
+	stream.Abort()
+	stream.Post(func() { how(stream) })
+}
+
+// cut breaks the connection of a destination that is down, whatever is in line.
+func (k *link) cut() {
+	k.disconnect(loop.Stream.Reset)
+	k.failAll(resultClosed, errDown)
+}
+
+// failAll answers what is in line with a failure. Those who take it may put more in line, or the same
+// again, which is for a next connection.
+func (k *link) failAll(r result, cause error) {
+	old := k.pending
+	k.pending = queue{}
+	k.out, k.written, k.line, k.blocked = nil, 0, false, false
+	text := fmt.Sprintf("%s: %v", k.to.address, cause)
+	for old.len() > 0 {
+		k.results[r]++
+		old.pop().query.fail(k.lane, r, text)
+	}
+}
+
+// drop closes the connection if nothing is in line, and reports whether that was so. On the loop.
+func (k *link) drop() bool {
+	if k.pending.len() > 0 || k.connecting {
+		return false
+	}
+	k.disconnect(loop.Stream.Close)
+	return true
+}

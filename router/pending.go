@@ -1,0 +1,61 @@
+package router
+
+// pending is a request that a member owes an answer to.
+type pending struct {
+	query *query
+	at    int64  // when it was put in line, Unix nanoseconds
+	epoch uint64 // of the destination then
+	form  form
+	last  bool   // of a get line
+	alone bool   // the get line's only key
+	key   []byte // of a get, by which answers are told apart; its own copy
+}
+
+// A form is how an answer is read.
+type form uint8
+
+const (
+	formGet  form = iota // VALUE lines with blocks, END
+	formLine             // one line
+	formMeta             // one line, of VA with a block
+)
+
+// queue holds what is pending in the order of the answers: a ring that keeps the memory of its keys.
+type queue struct {
+	ring  []pending // a power of two long, or empty
+	first int
+	count int
+}
+
+func (q *queue) len() int { return q.count }
+
+// at returns the i-th pending request.
+func (q *queue) at(i int) *pending { return &q.ring[(q.first+i)&(len(q.ring)-1)] }
+
+// back returns the one that was pushed last.
+func (q *queue) back() *pending { return q.at(q.count - 1) }
+
+// push adds one at the end and returns it, with the key's memory of an earlier one.
+func (q *queue) push() *pending {
+	if q.count == len(q.ring) {
+		q.grow()
+	}
+	q.count++
+	return q.back()
+}
+
+// pop removes the first, which is valid until the next push.
+func (q *queue) pop() *pending {
+	p := q.at(0)
+	q.first = (q.first + 1) & (len(q.ring) - 1)
+	q.count--
+	return p
+}
+
+func (q *queue) grow() {
+	ring := make([]pending, max(16, 2*len(q.ring)))
+	for i := range q.count {
+		ring[i] = *q.at(i)
+	}
+	q.ring, q.first = ring, 0
+}

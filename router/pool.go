@@ -1,0 +1,112 @@
+package router
+
+import (
+	"holdfast/mc"
+	"holdfast/ring"
+)
+
+// A pool is members that hold items together. Its route takes a query to the one, or those, that are
+// responsible for it.
+type pool struct {
+	options *Pool
+	members []*member
+	route   route
+	flushed func(*lane, *query) // flush_all, where the pool has its own way
+}
+
+// A member is one of a pool's.
+type member struct {
+	name  string
+	to    *destination // nil for the cache of this process
+	route route
+}
+
+// A remote is the route over a lane's links.
+type remote struct{ to *destination }
+
+func (m remote) serve(l *lane, q *query) {
+	var hash uint64
+	if m.to.links > 1 {
+		hash = keyHash(q.request.Key)
+	}
+	l.link(m.to, hash).serve(q)
+}
+
+// keyHash is FNV-1a, for choices that nobody else has to make the same way.
+func keyHash(key []byte) uint64 {
+	h := uint64(14695981039346656037)
+	for _, c := range key {
+		h = (h ^ uint64(c)) * 1099511628211
+	}
+	return h ^ h>>32
+}
+
+func (m *member) up() bool { return m.to == nil || m.to.up() }
+
+// flush sends flush_all to every member.
+func (p *pool) flush(l *lane, q *query) {
+	if p.flushed != nil {
+		p.flushed(l, q)
+		return
+	}
+	routes := make([]route, len(p.members))
+	for i, m := range p.members {
+		routes[i] = m.route
+	}
+	worst(routes).serve(l, q)
+}
+
+// sharded takes a key to the member that owns it.
+type sharded struct {
+	ring    *ring.Ring
+	members []*member
+}
+
+func (s *sharded) serve(l *lane, q *query) {
+	s.members[s.ring.Owner(q.request.Key)].route.serve(l, q)
+}
+
+// ejecting is a sharded pool whose members' keys go to the others while they are down.
+type ejecting struct{ sharded }
+
+func (s *ejecting) serve(l *lane, q *query) {
+	i := s.ring.OwnerAmong(q.request.Key, s.memberUp)
+	if i < 0 {
+		q.fail(l, resultDown, "no member is up")
+		return
+	}
+	s.members[i].route.serve(l, q)
+}
+
+func (s *ejecting) memberUp(i int) bool { return s.members[i].up() }
+
+// missing answers gets that failed as misses.
+type missing struct{ to route }
+
+func (m missing) serve(l *lane, q *query) {
+	if !q.request.Op.Reads() {
+		m.to.serve(l, q)
+		return
+	}
+	m.to.serve(l, &query{request: q.request, taker: missTaker{q}})
+}
+
+type missTaker struct{ outer *query }
+
+func (m missTaker) take(l *lane, _ *query, a *answer) {
+	if a.result.failed() {
+		m.outer.say(l, resultMiss)
+		return
+	}
+	m.outer.taker.take(l, m.outer, a)
+}
+
+func formOf(op mc.Op) form {
+	switch {
+	case op.IsGet():
+		return formGet
+	case op.IsMeta():
+		return formMeta
+	}
+	return formLine
+}

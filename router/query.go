@@ -1,0 +1,169 @@
+package router
+
+import (
+	"holdfast/mc"
+)
+
+// A query is one request on its way to the one who is to take its answer. Whoever is given it calls
+// taker.take exactly once, with the lane locked; the query and what its request borrows stay valid
+// until then.
+type query struct {
+	request *mc.Request
+	taker   taker
+	retried bool // it was sent alone after the get line that it stood in was refused
+}
+
+// A taker takes answers. What the answer borrows is valid during the call.
+type taker interface {
+	take(l *lane, q *query, a *answer)
+}
+
+// A route takes a query to where it is answered, or answers it.
+type route interface {
+	serve(l *lane, q *query)
+}
+
+// A result is what an answer says.
+type result uint8
+
+const (
+	resultHit       result = iota // a value, or what a meta get asked for
+	resultMiss                    // of a get
+	resultDone                    // stored, deleted, touched, counted
+	resultNotStored               // add, replace, append, prepend
+	resultExists                  // cas
+	resultNotFound                // of others than gets
+
+	resultClientError // the request is wrong: no other member would take it
+
+	// The failures: another member may do better.
+	resultServerError    // the member says SERVER_ERROR, or what isn't understood
+	resultBusy           // too many requests are waiting for the member
+	resultDown           // the member is known to be down: nothing was sent
+	resultConnect        // refused, unreachable: nothing was sent
+	resultConnectTimeout // likewise
+	resultTimeout        // sent, perhaps, and no answer in time
+	resultClosed         // sent, perhaps, and the connection broke
+)
+
+// failed reports whether another member may do better.
+func (r result) failed() bool { return r >= resultServerError }
+
+// unsent reports whether the member has surely not seen the request.
+func (r result) unsent() bool { return r >= resultBusy && r <= resultConnectTimeout }
+
+// resultNames are those of failures in Options, and of all in metrics.
+var resultNames = [...]string{
+	resultHit: "hit", resultMiss: "miss", resultDone: "done", resultNotStored: "not_stored", resultExists: "exists",
+	resultNotFound: "not_found", resultClientError: "client_error", resultServerError: "server_error", resultBusy: "busy",
+	resultDown: "down", resultConnect: "connect", resultConnectTimeout: "connect_timeout", resultTimeout: "timeout",
+	resultClosed: "closed",
+}
+
+func (r result) String() string { return resultNames[r] }
+
+// An answer is what a member, or a route, says to a request.
+type answer struct {
+	result result
+	// wire is the answer as it goes to the client, \r\n included: of a classic get the VALUE line and
+	// the block, or nothing for a miss; END isn't in it.
+	wire []byte
+}
+
+// fail answers q with a failure that this router found.
+func (q *query) fail(l *lane, r result, text string) {
+	l.scratch = mc.AppendServerError(l.scratch[:0], text)
+	q.taker.take(l, q, &answer{result: r, wire: l.scratch})
+}
+
+// say answers q with what isn't a failure, in the words of its command.
+func (q *query) say(l *lane, r result) {
+	l.scratch = appendAnswer(l.scratch[:0], q.request, r)
+	q.taker.take(l, q, &answer{result: r, wire: l.scratch})
+}
+
+// sayNothing answers q as if nothing were held anywhere: a miss, or a write that found nothing.
+func (q *query) sayNothing(l *lane) { q.say(l, nothing(q.request)) }
+
+// nothing is the result of a request where nothing is held and nothing is kept.
+func nothing(r *mc.Request) result {
+	switch r.Op {
+	case mc.Get, mc.Gets, mc.Gat, mc.Gats, mc.MetaGet, mc.MetaDebug:
+		return resultMiss
+	case mc.Delete, mc.Incr, mc.Decr, mc.Touch, mc.CAS, mc.MetaDelete, mc.MetaArithmetic:
+		return resultNotFound
+	case mc.FlushAll:
+		return resultDone
+	}
+	return resultNotStored
+}
+
+// appendAnswer appends the words in which a result other than a hit or a number is said.
+func appendAnswer(b []byte, r *mc.Request, result result) []byte {
+	if r.Op.IsMeta() {
+		return appendMetaAnswer(b, r, result)
+	}
+	switch result {
+	case resultMiss:
+		return b
+	case resultNotStored:
+		return append(b, mc.NotStored...)
+	case resultExists:
+		return append(b, mc.Exists...)
+	case resultNotFound:
+		return append(b, mc.NotFound...)
+	case resultDone:
+	default:
+		panic("router: no words for " + result.String())
+	}
+	switch r.Op {
+	case mc.Delete:
+		return append(b, mc.Deleted...)
+	case mc.Touch:
+		return append(b, mc.Touched...)
+	case mc.FlushAll:
+		return append(b, mc.OK...)
+	}
+	return append(b, mc.Stored...)
+}
+
+func appendMetaAnswer(b []byte, r *mc.Request, result result) []byte {
+	switch result {
+	case resultMiss:
+		b = append(b, mc.EN...)
+	case resultNotStored:
+		b = append(b, mc.NS...)
+	case resultExists:
+		b = append(b, mc.EX...)
+	case resultNotFound:
+		b = append(b, mc.NF...)
+	default:
+		b = append(b, mc.HD...)
+	}
+	if r.Op == mc.MetaDebug {
+		return append(b, mc.CRLF...)
+	}
+	for token, rest := mc.Token(r.Args); token != nil; token, rest = mc.Token(rest) {
+		switch token[0] {
+		case 'O':
+			b = append(append(b, ' '), token...)
+		case 'k':
+			b = mc.AppendMetaKey(b, r.Key, r.Has('b'))
+		}
+	}
+	return append(b, mc.CRLF...)
+}
+
+// silent reports whether the client of r wants no answer of this result: noreply, or q.
+func silent(r *mc.Request, result result) bool {
+	if !r.NoReply {
+		return false
+	}
+	switch r.Op {
+	case mc.MetaGet:
+		return result == resultMiss
+	case mc.MetaSet, mc.MetaDelete, mc.MetaArithmetic:
+		return result == resultDone || result == resultHit
+	}
+	return true
+}

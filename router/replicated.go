@@ -1,0 +1,467 @@
+package router
+
+import (
+	"cmp"
+	"fmt"
+
+	"holdfast/mc"
+)
+
+// replicated is a pool each of whose members has all items. What it promises beyond other routers:
+// no read returns a value older than the last write, delete or flush that was acknowledged through
+// this process, whatever becomes of the members in between. It holds by four rules:
+//
+//  1. Writes under one key go to the members one after the other (latches), so that all members see
+//     them in one order.
+//  2. Each member gets a write before the write is acknowledged; one that doesn't goes down, and the
+//     key goes into its journal (absence). With an acknowledgement of less than all, reads of the key
+//     meanwhile ask the first member, or wait.
+//  3. A member that is down answers nothing until its journal has been applied.
+//  4. A write that depends on what is held (add, cas, incr, …) goes to the first member alone; what
+//     came of it there goes to the others. So each member holds the same item under a key, or none.
+//
+// A read may miss what others hold. After an error a write may have been done or not; reads then agree
+// on either from the moment that no member is left with an unknown outcome.
+type replicated struct {
+	options *Pool
+	members []*member
+	near    []int // the members that are Near
+	latches *latches
+}
+
+func (p *replicated) serve(l *lane, q *query) {
+	switch intentOf(q.request) {
+	case intentRead:
+		p.read(l, q, p.options.Read == ReadFirst)
+	case intentReadFirst:
+		p.read(l, q, true)
+	default:
+		p.write(l, q)
+	}
+}
+
+// An intent is what a request wants of the members.
+type intent uint8
+
+const (
+	intentRead      intent = iota
+	intentReadFirst        // a read that writes go by: only the first member's answer will do
+	intentWrite            // says itself what is held after it
+	intentDepends          // a write whose outcome depends on what is held
+)
+
+func intentOf(r *mc.Request) intent {
+	switch r.Op {
+	case mc.Get, mc.MetaDebug:
+		return intentRead
+	case mc.Gets:
+		return intentReadFirst
+	case mc.Set, mc.Delete, mc.FlushAll:
+		return intentWrite
+	case mc.MetaGet:
+		switch {
+		case r.Has('T') || r.Has('E'):
+			return intentDepends
+		case r.Has('c') || r.Has('N') || r.Has('R'):
+			return intentReadFirst
+		}
+		return intentRead
+	case mc.MetaSet:
+		if r.Has('C') || r.Has('I') || r.Has('E') || r.Has('c') || r.Has('M') && r.Mode != 'S' && r.Mode != 's' {
+			return intentDepends
+		}
+		return intentWrite
+	case mc.MetaDelete:
+		if r.Has('C') || r.Has('I') || r.Has('E') || r.Has('x') {
+			return intentDepends
+		}
+		return intentWrite
+	}
+	return intentDepends
+}
+
+// first returns the first member that is up, -1 if none is.
+func (p *replicated) first() int {
+	for i, m := range p.members {
+		if m.up() {
+			return i
+		}
+	}
+	return -1
+}
+
+// A read asks the members one after the other until one answers.
+type read struct {
+	query
+	outer *query
+	pool  *replicated
+	start int // where it began in the order of the members
+	tried int // how many it has asked
+	asked int // the last of them
+}
+
+// read begins a read, at the first member that is up or at one that is chosen.
+func (p *replicated) read(l *lane, q *query, atFirst bool) {
+	hash := keyHash(q.request.Key)
+	if p.latches.busy(hash) {
+		first := p.first()
+		if p.options.Acknowledge == AckFastest || p.options.Acknowledge == AckNone {
+			first = -1 // whoever has acknowledged the write need not be the first
+		}
+		wait := latched{lane: l, read: true, run: func() { p.begin(l, q, true) }}
+		if p.latches.await(q.request.Key, hash, first, wait) {
+			return
+		}
+		atFirst = true
+	}
+	p.begin(l, q, atFirst)
+}
+
+func (p *replicated) begin(l *lane, q *query, atFirst bool) {
+	r := l.takeRead()
+	r.request, r.retried, r.taker = q.request, false, r
+	r.outer, r.pool, r.tried = q, p, 0
+	switch {
+	case atFirst:
+		r.start = max(0, p.first())
+	case len(p.near) > 0:
+		r.start = p.near[l.rand()%uint64(len(p.near))]
+	default:
+		r.start = int(l.rand() % uint64(len(p.members)))
+	}
+	r.next(l)
+}
+
+// next asks the next member that is up.
+func (r *read) next(l *lane) {
+	p := r.pool
+	for r.tried < len(p.members) {
+		i := (r.start + r.tried) % len(p.members)
+		r.tried++
+		if m := p.members[i]; m.up() {
+			r.asked = i
+			m.route.serve(l, &r.query)
+			return
+		}
+	}
+	outer := r.outer
+	l.putRead(r)
+	outer.fail(l, resultDown, fmt.Sprintf("no member of %s is up", p.options.Name))
+}
+
+func (r *read) take(l *lane, q *query, a *answer) {
+	if a.result.failed() && r.tried < len(r.pool.members) {
+		r.retried = false
+		r.next(l)
+		return
+	}
+	outer := r.outer
+	if a.result == resultHit && intentOf(r.request) == intentReadFirst {
+		a = r.pool.markCAS(r.asked, a, r.request)
+	}
+	l.putRead(r)
+	outer.taker.take(l, outer, a)
+}
+
+func (l *lane) takeRead() *read {
+	if last := len(l.reads) - 1; last >= 0 {
+		r := l.reads[last]
+		l.reads = l.reads[:last]
+		return r
+	}
+	return &read{}
+}
+
+func (l *lane) putRead(r *read) {
+	*r = read{}
+	l.reads = append(l.reads, r)
+}
+
+// A write is on its way to the members of a replicated pool. It has the key's latch.
+type write struct {
+	pool    *replicated
+	outer   *query      // nil once it is acknowledged
+	request *mc.Request // its own
+	hash    uint64
+	depends bool // first alone, then the others
+	first   int  // the member that it goes to first
+	parts   []part
+	open    int // members that have not settled
+	done    int // members that have it
+	best    answer
+	failure answer // the first member's that failed
+
+	answered  bool // there is a best
+	firstDone bool // the first member has answered
+	decided   bool // best is what the client is answered, whatever the others say
+}
+
+// A part is a write on its way to one member.
+type part struct {
+	query
+	write    *write
+	member   int
+	compare  []byte // what the first member answered, where this one is to answer the same
+	deleting bool   // it undoes what this member refused, or has another outcome of
+}
+
+// write latches the key and begins.
+func (p *replicated) write(l *lane, q *query) {
+	w := &write{pool: p, outer: q, request: detach(q.request), hash: keyHash(q.request.Key)}
+	w.depends = intentOf(w.request) == intentDepends
+	if p.latches.acquire(w.request.Key, w.hash, latched{lane: l, run: func() { w.begin(l) }}) {
+		w.begin(l)
+	}
+}
+
+// begin sends the write: to all members, or first to the first.
+func (w *write) begin(l *lane) {
+	p := w.pool
+	w.parts = make([]part, len(p.members))
+	for i := range w.parts {
+		w.parts[i] = part{write: w, member: i}
+	}
+	w.first = p.first()
+	if w.first < 0 {
+		w.outerFail(l, fmt.Sprintf("no member of %s is up", p.options.Name))
+		p.latches.release(w.request.Key, w.hash)
+		return
+	}
+	p.latches.setFirst(w.request.Key, w.hash, w.first)
+	if w.depends {
+		w.open = 1
+		w.send(l, w.first, p.checkCAS(w.first, w.request))
+		return
+	}
+	w.open = len(p.members) + 1 // one for this loop: answers may come at once
+	if p.options.Acknowledge == AckNone {
+		w.acknowledge(l, nil)
+	}
+	for i := range p.members {
+		w.send(l, i, w.request)
+	}
+	w.open--
+	w.settled(l)
+}
+
+// send gives a member its part. A member that is down gets it into its journal by way of take.
+func (w *write) send(l *lane, i int, r *mc.Request) {
+	part := &w.parts[i]
+	part.request, part.taker, part.retried = r, part, false
+	w.pool.members[i].route.serve(l, &part.query)
+}
+
+// take settles a member, once it is sure that it has the write, holds nothing, or will be told.
+func (part *part) take(l *lane, _ *query, a *answer) {
+	w := part.write
+	switch {
+	case a.result.failed() && a.result != resultServerError:
+		w.missed(l, part, a)
+	case part.deleting && a.result == resultServerError:
+		w.missed(l, part, &answer{result: resultClosed, wire: a.wire})
+	case part.deleting:
+		w.open--
+		w.settled(l)
+	case w.depends && part.member == w.first && !w.decided:
+		w.decide(l, a)
+	case a.result == resultServerError, part.compare != nil && string(a.wire) != string(part.compare):
+		w.note(part.member, a)
+		part.delete(l)
+	default:
+		if !w.decided {
+			w.note(part.member, a)
+		}
+		w.firstDone = w.firstDone || part.member == w.first
+		w.done++
+		w.open--
+		w.settled(l)
+	}
+}
+
+// delete has the member hold nothing under the key: it may hold what was there before the write.
+func (part *part) delete(l *lane) {
+	part.deleting, part.compare = true, nil
+	part.write.send(l, part.member, deleteOf(part.write.request))
+}
+
+// note keeps the answer that the client is to get: the best one, the first member's among equals.
+func (w *write) note(member int, a *answer) {
+	if !w.answered || a.result < w.best.result || a.result == w.best.result && member == w.first {
+		w.answered = true
+		w.best = answer{result: a.result, wire: append(w.best.wire[:0], a.wire...)}
+	}
+}
+
+// missed has the journal keep what the member didn't get, or may not have got.
+func (w *write) missed(l *lane, part *part, a *answer) {
+	if w.failure.wire == nil {
+		w.failure = answer{result: a.result, wire: append([]byte(nil), a.wire...)}
+	}
+	d := w.pool.members[part.member].to
+	cause := fmt.Errorf("a write failed: %s", a.wire)
+	sent := !a.result.unsent() || a.result == resultBusy || part.deleting || part.compare != nil
+	switch d.missed(w.request.Key, sent, cause) {
+	case missedSend:
+		w.send(l, part.member, part.request)
+	case missedKept:
+		w.gone(l, sent, nil)
+	case missedBegin:
+		d.beginAbsence(func(err error) {
+			l.loop.Post(func() { l.enter(func() { w.gone(l, sent, err) }) })
+		})
+	}
+}
+
+// gone goes on after a member that is down, and will be told of the key when it comes back. With an
+// error it might not be, so the write can't be acknowledged.
+func (w *write) gone(l *lane, sent bool, err error) {
+	if err != nil {
+		w.failure = answer{result: resultServerError, wire: mc.AppendServerError(nil, "journal: "+err.Error())}
+		w.done = -len(w.parts)
+	}
+	if w.depends && !w.decided && !sent && err == nil { // the first member knows nothing of it: ask the next
+		if first := w.pool.first(); first >= 0 {
+			w.first = first
+			w.pool.latches.setFirst(w.request.Key, w.hash, first)
+			w.send(l, first, w.pool.checkCAS(first, w.request))
+			return
+		}
+	}
+	w.open--
+	w.settled(l)
+}
+
+// decide goes on with what the first member made of a write that depends on what is held.
+func (w *write) decide(l *lane, a *answer) {
+	w.decided, w.answered = true, true
+	w.best = answer{result: a.result, wire: append([]byte(nil), a.wire...)}
+	if a.result == resultServerError { // it may hold what was there before, or not
+		w.open += len(w.parts) - 1
+		for i := range w.parts {
+			w.parts[i].delete(l)
+		}
+		return
+	}
+	w.done++
+	w.open--
+	next, same := followUp(w.request, a.result)
+	if a.result == resultDone || a.result == resultHit {
+		w.best = *w.pool.markCAS(w.first, &w.best, w.request)
+	}
+	if next == nil {
+		w.settled(l)
+		return
+	}
+	w.open += len(w.parts) // one of them for this loop
+	for i := range w.parts {
+		if i == w.first {
+			continue
+		}
+		if same {
+			w.parts[i].compare = append([]byte(nil), a.wire...)
+		}
+		w.parts[i].deleting = next.Op == mc.Delete || next.Op == mc.MetaDelete
+		w.send(l, i, next)
+	}
+	w.open--
+	w.settled(l)
+}
+
+// settled acknowledges the write when its time has come, and ends it once all members have settled.
+func (w *write) settled(l *lane) {
+	p := w.pool
+	if w.open > 0 {
+		if w.outer == nil || w.done <= 0 {
+			return
+		}
+		firstDone := w.decided || w.firstDone
+		switch p.options.Acknowledge {
+		case AckFirst:
+			if firstDone {
+				w.acknowledge(l, &w.best)
+			}
+		case AckMajority:
+			if firstDone && w.done > len(p.members)/2 {
+				w.acknowledge(l, &w.best)
+			}
+		case AckFastest:
+			w.acknowledge(l, &w.best)
+		}
+		return
+	}
+	switch {
+	case w.outer == nil:
+	case w.answered && w.done >= 0:
+		w.acknowledge(l, &w.best)
+	default:
+		w.acknowledge(l, &w.failure)
+	}
+	p.latches.release(w.request.Key, w.hash)
+}
+
+// acknowledge answers the client; nil is as if all had gone well.
+func (w *write) acknowledge(l *lane, a *answer) {
+	outer := w.outer
+	w.outer = nil
+	if a == nil {
+		outer.say(l, resultDone)
+		return
+	}
+	outer.taker.take(l, outer, a)
+}
+
+func (w *write) outerFail(l *lane, text string) {
+	outer := w.outer
+	w.outer = nil
+	outer.fail(l, resultDown, text)
+}
+
+// flush has all members flushed. It isn't ordered with writes that are on their way.
+func (p *replicated) flush(l *lane, q *query) {
+	f := &fan{query: q, open: len(p.members)}
+	for _, m := range p.members {
+		part := &flushPart{fan: f, to: m.to}
+		part.request, part.taker = q.request, part
+		m.route.serve(l, &part.query)
+	}
+}
+
+// A flushPart is a flush on its way to one member.
+type flushPart struct {
+	query
+	fan *fan
+	to  *destination
+}
+
+func (part *flushPart) take(l *lane, q *query, a *answer) {
+	if !a.result.failed() || part.to == nil {
+		part.fan.take(l, q, a)
+		return
+	}
+	ok := &answer{result: resultDone, wire: []byte(mc.OK)}
+	switch part.to.missedFlush(!a.result.unsent(), fmt.Errorf("a flush failed: %s", a.wire)) {
+	case missedSend:
+		l.link(part.to, 0).serve(&part.query)
+	case missedKept:
+		part.fan.take(l, q, ok)
+	case missedBegin:
+		part.to.beginAbsence(func(err error) {
+			failure := ok
+			if err != nil {
+				failure = &answer{result: resultServerError, wire: mc.AppendServerError(nil, "journal: "+err.Error())}
+			}
+			l.loop.Post(func() { l.enter(func() { part.fan.take(l, q, failure) }) })
+		})
+	}
+}
+
+// nearMembers are the indexes of the members to ask first.
+func nearMembers(o *Pool) []int {
+	var near []int
+	for i, m := range o.Members {
+		if m.Near && cmp.Or(o.Read, ReadRandom) == ReadNear {
+			near = append(near, i)
+		}
+	}
+	return near
+}

@@ -1,0 +1,296 @@
+package router
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"holdfast/mc"
+)
+
+// What a member may say at most.
+const (
+	maxLineBytes  = 16 << 10
+	maxValueBytes = 1 << 30
+)
+
+var errClosed = errors.New("the member closed the connection")
+
+// read takes the whole answers that data begins with, and returns how many bytes they took. What
+// can't be an answer breaks the connection: nothing after it could be trusted.
+func (c *conn) read(data []byte) (used int) {
+	k := c.link
+	c.need = 0
+	for used < len(data) {
+		if k.pending.len() == 0 {
+			c.garbled(data[used:], "nothing was asked")
+			return used
+		}
+		end := bytes.IndexByte(data[used:], '\n')
+		if end < 0 {
+			if len(data)-used > maxLineBytes {
+				c.garbled(data[used:], "the line is too long")
+			}
+			return used
+		}
+		n := c.answer(data[used:], end+1)
+		if n == 0 || k.conn != c {
+			return used
+		}
+		used += n
+		k.to.answered()
+	}
+	return used
+}
+
+// answer reads the answer, or a part of that to a get line, that begins with the line data[:end]. It
+// returns the bytes that it took: 0 when more must come, or when the connection is broken.
+func (c *conn) answer(data []byte, end int) int {
+	k := c.link
+	line := data[:end]
+	p := k.pending.at(0)
+	switch {
+	case p.form == formGet && bytes.HasPrefix(line, valueWord):
+		return c.value(data, end)
+	case p.form == formGet && string(line) == mc.End:
+		c.misses(nil)
+		return end
+	case p.form == formMeta && bytes.HasPrefix(line, vaWord):
+		size, _, ok := number(line[len(vaWord):])
+		if !ok || size > maxValueBytes {
+			return c.garbled(line, "no length")
+		}
+		if !c.block(data, end, size) {
+			return 0
+		}
+		took := end + size + len(mc.CRLF)
+		k.take(&answer{result: found(p.query.request), wire: data[:took]})
+		return took
+	}
+	r, ok := lineResult(line, p)
+	if !ok {
+		return c.garbled(line, "")
+	}
+	if p.form == formGet {
+		c.refused(&answer{result: r, wire: line})
+	} else {
+		k.take(&answer{result: r, wire: line})
+	}
+	return end
+}
+
+var (
+	valueWord = []byte("VALUE ")
+	vaWord    = []byte("VA ")
+)
+
+// value reads "VALUE key flags bytes [cas]" and its block. The keys of the line that come before this
+// one were missed.
+func (c *conn) value(data []byte, end int) int {
+	k := c.link
+	rest := data[len(valueWord):end]
+	space := bytes.IndexByte(rest, ' ')
+	if space < 0 {
+		return c.garbled(data[:end], "no flags")
+	}
+	key := rest[:space]
+	_, rest, ok := number(rest[space+1:])
+	if !ok || rest[0] != ' ' {
+		return c.garbled(data[:end], "no length")
+	}
+	size, _, ok := number(rest[1:])
+	if !ok || size > maxValueBytes {
+		return c.garbled(data[:end], "no length")
+	}
+	if !c.block(data, end, size) {
+		return 0
+	}
+	if !k.expects(key) {
+		return c.garbled(data[:end], "that key was not asked for")
+	}
+	c.misses(key)
+	took := end + size + len(mc.CRLF)
+	p := k.pending.at(0)
+	if p.last { // END is to come, and then the next answer begins
+		return c.lastValue(data, took)
+	}
+	k.take(&answer{result: resultHit, wire: data[:took]})
+	return took
+}
+
+// lastValue reads END after the value of the line's last key.
+func (c *conn) lastValue(data []byte, took int) int {
+	rest := data[took:]
+	switch {
+	case len(rest) < len(mc.End):
+		c.need = took + len(mc.End)
+		return 0
+	case string(rest[:len(mc.End)]) != mc.End:
+		return c.garbled(rest[:min(len(rest), 64)], "no END")
+	}
+	c.link.take(&answer{result: resultHit, wire: data[:took]})
+	return took + len(mc.End)
+}
+
+// block reports whether the block of size bytes after the line data[:end] is there, and well. If not,
+// more must come, or the connection is broken.
+func (c *conn) block(data []byte, end, size int) bool {
+	if len(data) < end+size+len(mc.CRLF) {
+		c.need = end + size + len(mc.CRLF)
+		return false
+	}
+	if string(data[end+size:end+size+len(mc.CRLF)]) != mc.CRLF {
+		c.garbled(data[:end], "the block doesn't end there")
+		return false
+	}
+	return true
+}
+
+// expects reports whether key is among those that the get line in front still waits for.
+func (k *link) expects(key []byte) bool {
+	for i := 0; i < k.pending.len(); i++ {
+		p := k.pending.at(i)
+		if string(p.key) == string(key) {
+			return true
+		}
+		if p.last {
+			return false
+		}
+	}
+	return false
+}
+
+// misses answers the keys of the get line in front that come before key with misses, with nil all.
+// Those who take an answer may put more in line, behind.
+func (c *conn) misses(key []byte) {
+	k := c.link
+	for {
+		p := k.pending.at(0)
+		if key != nil && string(p.key) == string(key) {
+			return
+		}
+		last := p.last
+		k.take(&answer{result: resultMiss})
+		if last {
+			return
+		}
+	}
+}
+
+// refused ends the get line in front with an error. If it asked for several keys, each is asked for
+// again alone: the error may be for one of them only, and they may be of different clients.
+func (c *conn) refused(a *answer) {
+	k := c.link
+	for {
+		p := k.pending.at(0)
+		last, alone, q := p.last, p.alone, p.query
+		if alone {
+			k.take(a)
+			return
+		}
+		k.pending.pop()
+		q.retried = true
+		k.serve(q)
+		if last {
+			return
+		}
+	}
+}
+
+// take answers the request in front.
+func (k *link) take(a *answer) {
+	p := k.pending.pop()
+	q, epoch := p.query, p.epoch
+	if epoch != k.to.epoch.Load() && !q.request.Op.Reads() {
+		// Others have found the destination down since, and what it missed then may undo this.
+		k.results[resultClosed]++
+		q.fail(k.lane, resultClosed, k.to.address+" went down")
+		return
+	}
+	k.results[a.result]++
+	q.taker.take(k.lane, q, a)
+}
+
+// lineResult tells what a line of one of the simple forms means; false when it can't be an answer.
+func lineResult(line []byte, p *pending) (result, bool) {
+	if len(line) < 3 || line[len(line)-2] != '\r' {
+		return 0, false
+	}
+	switch {
+	case string(line) == mc.BadCommand, bytes.HasPrefix(line, clientError):
+		return resultClientError, true
+	case bytes.HasPrefix(line, serverError):
+		return resultServerError, true
+	case p.form == formLine:
+		return classicResult(line)
+	case p.form == formMeta:
+		return metaResult(line, p.query.request)
+	}
+	return 0, false
+}
+
+var (
+	clientError = []byte("CLIENT_ERROR ")
+	serverError = []byte("SERVER_ERROR ")
+)
+
+func classicResult(line []byte) (result, bool) {
+	switch string(line) {
+	case mc.Stored, mc.Deleted, mc.Touched, mc.OK:
+		return resultDone, true
+	case mc.NotStored:
+		return resultNotStored, true
+	case mc.Exists:
+		return resultExists, true
+	case mc.NotFound:
+		return resultNotFound, true
+	}
+	_, rest, ok := number(line) // decr may leave spaces behind
+	return resultDone, ok && len(bytes.TrimSpace(rest)) == 0
+}
+
+func metaResult(line []byte, r *mc.Request) (result, bool) {
+	if len(line) < 4 || line[2] != ' ' && line[2] != '\r' {
+		return 0, false
+	}
+	switch string(line[:2]) {
+	case mc.HD, mc.ME:
+		return found(r), true
+	case mc.EN:
+		return resultMiss, true
+	case mc.NF:
+		return resultNotFound, true
+	case mc.NS:
+		return resultNotStored, true
+	case mc.EX:
+		return resultExists, true
+	}
+	return 0, false
+}
+
+// found is the result of a meta command that did what it was to do.
+func found(r *mc.Request) result {
+	if r.Op == mc.MetaGet || r.Op == mc.MetaDebug {
+		return resultHit
+	}
+	return resultDone
+}
+
+// number reads the decimal number that b begins with, of up to 20 digits; values above an int's are
+// cut, which only answers to incr have.
+func number(b []byte) (n int, rest []byte, ok bool) {
+	i := 0
+	for i < len(b) && i < 20 && b[i] >= '0' && b[i] <= '9' {
+		n = n*10 + int(b[i]-'0')
+		i++
+	}
+	return n, b[i:], i > 0 && i < len(b) && n >= 0 || i > 18
+}
+
+// garbled breaks the connection, since the member says what can't be an answer. It returns 0.
+func (c *conn) garbled(line []byte, why string) int {
+	if c.link.conn == c {
+		c.link.fail(resultClosed, fmt.Errorf("garbled answer %.60q %s", bytes.TrimRight(line, "\r\n"), why))
+	}
+	return 0
+}

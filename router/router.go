@@ -1,0 +1,181 @@
+package router
+
+import (
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"holdfast/journal"
+	"holdfast/loop"
+	"holdfast/mc"
+)
+
+// A Router takes requests to members. Make it with New, give it the loops with Start, and give it
+// batches. Its methods may be called from any goroutine.
+type Router struct {
+	log   *slog.Logger
+	local mc.Handler
+	lanes []*lane
+	tree  atomic.Pointer[tree]
+
+	mu           sync.Mutex // guards what follows; Reload and Close hold it throughout
+	destinations map[identity]*destination
+	ids          int   // of destinations, made so far
+	free         []int // those of destinations that are no more
+	journals     *journal.Journals
+	latches      map[string]*latches // of replicated pools
+	closed       bool
+}
+
+// Parts are what a Router takes from the rest of the process.
+type Parts struct {
+	Loops []*loop.Loop // those whose batches it is given, by mc.Batch.Lane; not running yet
+	Cache mc.Handler   // the cache of this process, for members "cache"; nil without one
+	Log   *slog.Logger
+}
+
+// New returns a router with the pools and routes of o. An error is Faults, or says what can't be had.
+func New(o Options, parts Parts) (*Router, error) {
+	r := &Router{log: parts.Log, local: parts.Cache, destinations: map[identity]*destination{}, latches: map[string]*latches{}}
+	for i, l := range parts.Loops {
+		lane := &lane{router: r, index: i, loop: l, random: uint64(time.Now().UnixNano()) + uint64(i)<<32}
+		r.lanes = append(r.lanes, lane)
+	}
+	o.SetDefaults()
+	var err error
+	r.journals, err = journal.Open(journal.Options{
+		Folder: o.Journal.Folder, MaxBytes: int64(o.Journal.MaxBytes), MaxAge: o.Journal.MaxAge, Logger: parts.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := r.Reload(o); err != nil {
+		return nil, errors.Join(err, r.journals.Close())
+	}
+	for _, l := range r.lanes {
+		l.loop.Rounded(l.flushRound)
+	}
+	return r, nil
+}
+
+// flushRound is flush at the end of a round, most of which have nothing for it.
+func (l *lane) flushRound() {
+	l.mu.Lock()
+	some := len(l.dirty) > 0
+	l.mu.Unlock()
+	if some {
+		l.flush()
+	}
+}
+
+// Reload replaces the pools and routes. Batches on their way end as they began; members that are in
+// the old and the new configuration keep their connections and their state. On an error all stays.
+func (r *Router) Reload(o Options) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return errors.New("the router is closed")
+	}
+	t, err := r.build(o)
+	if err != nil {
+		return err
+	}
+	old := r.tree.Swap(t)
+	if old != nil {
+		r.release(old)
+	}
+	return nil
+}
+
+// Options are those in use.
+func (r *Router) Options() Options { return r.tree.Load().options }
+
+// Close ends connections and probes. The loops have stopped, and no batch is given any more.
+func (r *Router) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil
+	}
+	r.closed = true
+	r.release(r.tree.Load())
+	return r.journals.Close()
+}
+
+// replica returns the destination of a replicated pool's member. r.mu is held.
+func (r *Router) replica(pool, address string, s settings) (*destination, error) {
+	id := identity{pool: pool, address: address}
+	if d := r.destinations[id]; d != nil {
+		if d.settings != s {
+			r.log.Warn("the settings of a replicated pool's members change with the next start", "pool", pool, "member", address)
+		}
+		return r.destination(id, s), nil
+	}
+	j, err := r.journals.Member(pool + " " + address)
+	if err != nil {
+		return nil, err
+	}
+	if r.tree.Load() != nil { // it joins while others serve: nobody knows what it holds
+		j.MarkCut("it has joined the pool")
+		if err := j.Begin(); err != nil {
+			return nil, err
+		}
+	}
+	d := r.destination(id, s)
+	d.absence = &absence{journal: j, lanes: r.lanes}
+	if j.Absent() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.downAt = time.Now()
+		d.state.Store(stateDown)
+		d.startProbing()
+	}
+	return d, nil
+}
+
+// destination returns the one with this identity, made now if there is none. r.mu is held.
+func (r *Router) destination(id identity, s settings) *destination {
+	if d := r.destinations[id]; d != nil {
+		d.uses++
+		return d
+	}
+	d := &destination{identity: id, settings: s, log: r.log, closed: make(chan struct{}), uses: 1}
+	if last := len(r.free) - 1; last >= 0 {
+		d.id, r.free = r.free[last], r.free[:last]
+	} else {
+		d.id = r.ids
+		r.ids++
+	}
+	r.destinations[id] = d
+	return d
+}
+
+// release gives the destinations of a tree back that is not used any more.
+func (r *Router) release(t *tree) {
+	for _, d := range t.destinations {
+		if d.uses--; d.uses > 0 {
+			continue
+		}
+		d.close()
+		delete(r.destinations, d.identity)
+		for _, l := range r.lanes {
+			l.loop.Post(func() { l.drop(d) })
+		}
+	}
+}
+
+// drop closes the lane's links to d, once they have brought what is in line.
+func (l *lane) drop(d *destination) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if d.id >= len(l.links) {
+		return
+	}
+	l.links[d.id] = slices.DeleteFunc(l.links[d.id], func(k *link) bool { return k.to == d && k.drop() })
+	if len(l.links[d.id]) > 0 {
+		l.loop.After(tickMax, func() { l.drop(d) })
+	}
+}

@@ -1,0 +1,130 @@
+package router
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// PoolStats are the counts of a pool's members since they were first used.
+type PoolStats struct {
+	Name    string
+	Members []MemberStats
+}
+
+// MemberStats are the counts of one member. Results are by the names of the results.
+type MemberStats struct {
+	Name     string
+	Address  string
+	State    string // up, down, returning
+	Pending  int    // requests that it owes an answer to
+	Requests int64
+	Results  map[string]int64
+	Connects int64
+	Downs    int64
+	Probes   int64
+}
+
+var stateNames = [...]string{stateUp: "up", stateDown: "down", stateReturning: "returning"}
+
+// Pools are the counts of all pools. Any goroutine; it takes each lane's lock for a moment.
+func (r *Router) Pools() []PoolStats {
+	t := r.tree.Load()
+	pools := make([]PoolStats, len(t.pools))
+	for i, p := range t.pools {
+		pools[i] = PoolStats{Name: p.options.Name, Members: make([]MemberStats, len(p.members))}
+		for j, m := range p.members {
+			pools[i].Members[j] = r.memberStats(m)
+		}
+	}
+	return pools
+}
+
+func (r *Router) memberStats(m *member) MemberStats {
+	s := MemberStats{Name: m.name, Address: cacheAddress, State: stateNames[stateUp], Results: map[string]int64{}}
+	if m.to == nil {
+		return s
+	}
+	d := m.to
+	s.Address, s.State = d.address, stateNames[d.state.Load()]
+	s.Connects, s.Downs, s.Probes = d.counters.connects.Load(), d.counters.downs.Load(), d.counters.probes.Load()
+	for _, l := range r.lanes {
+		l.mu.Lock()
+		if d.id < len(l.links) {
+			for _, k := range l.links[d.id] {
+				s.Requests += k.requests
+				s.Pending += k.pending.len()
+				for result, n := range k.results {
+					s.Results[resultNames[result]] += n
+				}
+			}
+		}
+		l.mu.Unlock()
+	}
+	return s
+}
+
+// Stats appends the router's part of the command stats: see server.Backend.
+func (r *Router) Stats(dst []byte, group string) ([]byte, bool) {
+	switch group {
+	case "":
+		return r.generalStats(dst), true
+	case "settings", "items", "slabs", "sizes":
+		return dst, true
+	case "members":
+		return r.memberLines(dst), true
+	}
+	return dst, false
+}
+
+func (r *Router) generalStats(dst []byte) []byte {
+	var requests int64
+	members, down := 0, 0
+	for _, p := range r.Pools() {
+		for _, m := range p.Members {
+			members++
+			requests += m.Requests
+			if m.State != stateNames[stateUp] {
+				down++
+			}
+		}
+	}
+	dst = fmt.Appendf(dst, "STAT router_pools %d\r\n", len(r.tree.Load().pools))
+	dst = fmt.Appendf(dst, "STAT router_members %d\r\nSTAT router_members_down %d\r\n", members, down)
+	return fmt.Appendf(dst, "STAT router_member_requests %d\r\n", requests)
+}
+
+func (r *Router) memberLines(dst []byte) []byte {
+	for _, p := range r.Pools() {
+		for _, m := range p.Members {
+			head := fmt.Sprintf("STAT %s:%s:", p.Name, m.Name)
+			dst = fmt.Appendf(dst, "%sstate %s\r\n%spending %d\r\n%srequests %d\r\n%sconnects %d\r\n%sdowns %d\r\n",
+				head, m.State, head, m.Pending, head, m.Requests, head, m.Connects, head, m.Downs)
+			for _, name := range resultNames {
+				dst = fmt.Appendf(dst, "%s%s %d\r\n", head, name, m.Results[name])
+			}
+		}
+	}
+	return dst
+}
+
+// ResetStats has no effect: what is counted by Prometheus must not fall.
+func (r *Router) ResetStats() {}
+
+// Detail has no effect: the router counts by pool and member.
+func (r *Router) Detail(bool) {}
+
+// Dump has nothing to list: a router holds no items.
+func (r *Router) Dump(dst []byte, _ uint64, _ bool) ([]byte, uint64) { return dst, 0 }
+
+// errNoItems is what commands about held items are answered.
+var errNoItems = errors.New("a router holds no items")
+
+// SetMemoryLimit fails: a router holds no items.
+func (r *Router) SetMemoryLimit(int64) error { return errNoItems }
+
+// AdvanceClock and PauseClock have no effect.
+func (r *Router) AdvanceClock(time.Duration) {}
+
+// PauseClock has no effect.
+func (r *Router) PauseClock(bool) {}
