@@ -38,10 +38,13 @@ func (c *Config) Check() error {
 
 func (c *Config) faults() Faults {
 	var f Faults
-	c.Cache.checkListeners(&f)
+	checkListeners(&f, "cache", c.Cache.Listen, &c.Cache.TLS)
 	c.Cache.checkLimits(&f)
-	c.Cache.TLS.check(&f)
+	c.Cache.TLS.check(&f, "cache.tls")
 	c.Cache.checkRules(&f)
+	if c.Router != nil {
+		c.Router.check(&f)
+	}
 	if c.HTTP.Listen != "" {
 		if err := checkHostPort(c.HTTP.Listen); err != nil {
 			f.add("http.listen", "%v", err)
@@ -50,13 +53,15 @@ func (c *Config) faults() Faults {
 	return f
 }
 
-func (c *Cache) checkListeners(f *Faults) {
-	if len(c.Listen) == 0 {
-		f.add("cache.listen", "no addresses")
+// checkListeners is for a section that has listeners and the TLS of them.
+func checkListeners(f *Faults, section string, listeners []Listener, tls *TLS) {
+	list := section + ".listen"
+	if len(listeners) == 0 {
+		f.add(list, "no addresses")
 	}
 	seen, sockets := map[string]int{}, 0
-	for i, l := range c.Listen {
-		path := fmt.Sprintf("cache.listen[%d] %q", i, l.Address)
+	for i, l := range listeners {
+		path := fmt.Sprintf("%s[%d] %q", list, i, l.Address)
 		if network, _ := l.Network(); network == "unix" {
 			if sockets++; sockets > maxUnixSockets {
 				f.add(path, "more than %d Unix socket", maxUnixSockets)
@@ -69,14 +74,14 @@ func (c *Cache) checkListeners(f *Faults) {
 			f.add(path, "%v", err)
 		}
 		if first, again := seen[l.Address]; again && !strings.HasSuffix(l.Address, ":0") {
-			f.add(path, "stands in cache.listen[%d] already", first)
+			f.add(path, "stands in %s[%d] already", list, first)
 		}
 		seen[l.Address] = i
 		switch l.TLS {
 		case TLSAuto, TLSOff:
 		case TLSMutual:
-			if c.TLS.Certificate == "" || c.TLS.ClientCA == "" {
-				f.add(path, "tls mutual needs cache.tls.certificate and client_ca")
+			if tls.Certificate == "" || tls.ClientCA == "" {
+				f.add(path, "tls mutual needs %s.tls.certificate and client_ca", section)
 			}
 		default:
 			f.add(path, "tls %q is neither off nor mutual", l.TLS)
@@ -119,33 +124,43 @@ func (c *Cache) checkLimits(f *Faults) {
 	} else if c.ItemMax > c.Memory/2 && c.Memory >= minMemory {
 		f.add("cache.item_max", "%v is more than half of cache.memory, %v", c.ItemMax, c.Memory)
 	}
-	f.within("cache.threads", int64(c.Threads), 0, maxThreads)
-	f.within("cache.connections", int64(c.Connections), 1, maxConnections)
-	f.within("cache.backlog", int64(c.Backlog), 1, maxBacklog)
-	f.within("cache.requests_per_turn", int64(c.RequestsPerTurn), 1, MaxRequestsPerTurn)
-	if c.IdleTimeout < 0 || c.IdleTimeout%time.Second != 0 {
-		f.add("cache.idle_timeout", "%v is not a whole number of seconds from 0 on", c.IdleTimeout)
-	}
+	checkServing(f, "cache", serving{c.Threads, c.Connections, c.Backlog, c.RequestsPerTurn, c.IdleTimeout})
 	if d := c.Prefixes.Delimiter; len(d) != 1 || d[0] <= ' ' || d[0] > '~' {
 		f.add("cache.prefixes.delimiter", "%q is not one printable ASCII character", d)
 	}
 }
 
-func (t *TLS) check(f *Faults) {
+// serving are the settings that all sections with listeners have.
+type serving struct {
+	threads, connections, backlog, requestsPerTurn int
+	idleTimeout                                    time.Duration
+}
+
+func checkServing(f *Faults, section string, s serving) {
+	f.within(section+".threads", int64(s.threads), 0, maxThreads)
+	f.within(section+".connections", int64(s.connections), 1, maxConnections)
+	f.within(section+".backlog", int64(s.backlog), 1, maxBacklog)
+	f.within(section+".requests_per_turn", int64(s.requestsPerTurn), 1, MaxRequestsPerTurn)
+	if s.idleTimeout < 0 || s.idleTimeout%time.Second != 0 {
+		f.add(section+".idle_timeout", "%v is not a whole number of seconds from 0 on", s.idleTimeout)
+	}
+}
+
+func (t *TLS) check(f *Faults, path string) {
 	if t.Certificate == "" && (t.Key != "" || t.ClientCA != "") {
-		f.add("cache.tls.certificate", "missing beside key or client_ca")
+		f.add(path+".certificate", "missing beside key or client_ca")
 	}
 	if _, err := t.Version(); err != nil {
-		f.add("cache.tls.min_version", "%v", err)
+		f.add(path+".min_version", "%v", err)
 	}
 	switch t.Clients {
 	case ClientsAny:
 	case ClientsAsked, ClientsChecked:
 		if t.ClientCA == "" {
-			f.add("cache.tls.clients", "%s needs cache.tls.client_ca", t.Clients)
+			f.add(path+".clients", "%s needs %s.client_ca", t.Clients, path)
 		}
 	default:
-		f.add("cache.tls.clients", "%q is none of any, asked, checked", t.Clients)
+		f.add(path+".clients", "%q is none of any, asked, checked", t.Clients)
 	}
 }
 

@@ -25,9 +25,10 @@ var Example []byte
 
 // A Config is what the file says, with the defaults where it says nothing.
 type Config struct {
-	Cache Cache `yaml:"cache"`
-	HTTP  HTTP  `yaml:"http"`
-	Log   Log   `yaml:"log"`
+	Cache  Cache   `yaml:"cache"`
+	Router *Router `yaml:"router"` // nil is none
+	HTTP   HTTP    `yaml:"http"`
+	Log    Log     `yaml:"log"`
 }
 
 // Cache is the cache service: where it listens, what it may use, and how items live in it.
@@ -156,6 +157,9 @@ func Load(path string) (Config, error) {
 func Parse(text []byte) (Config, error) {
 	c := Default()
 	faults := decode(text, &c)
+	if c.Router != nil {
+		c.Router.setDefaults()
+	}
 	faults = append(faults, c.faults()...)
 	if len(faults) > 0 {
 		return Config{}, faults

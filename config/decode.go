@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -12,6 +13,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"holdfast/router"
 )
 
 // The decoder walks the syntax tree by hand. The library's own strict decoding stops at the first
@@ -39,7 +42,13 @@ type decoder struct{ faults Faults }
 
 // value decodes node into v. What the file leaves empty keeps its default.
 func (d *decoder) value(path string, node ast.Node, v reflect.Value) {
-	if node == nil || node.Type() == ast.NullType || node.Type() == ast.CommentType {
+	if node == nil || node.Type() == ast.CommentType {
+		return
+	}
+	if node.Type() == ast.NullType {
+		if kind, ok := v.Addr().Interface().(*router.RouteKind); ok && node.GetToken().Value == string(router.RouteNull) {
+			*kind = router.RouteNull // "kind: null" without quotes means this, whatever YAML thinks
+		}
 		return
 	}
 	if set := scalarSetter(v); set != nil {
@@ -51,15 +60,17 @@ func (d *decoder) value(path string, node ast.Node, v reflect.Value) {
 		d.structure(path, node, v)
 	case reflect.Slice:
 		d.list(path, node, v)
+	case reflect.Pointer:
+		d.pointer(path, node, v)
 	default:
 		panic("config: no decoder for " + v.Type().String())
 	}
 }
 
 func (d *decoder) structure(path string, node ast.Node, v reflect.Value) {
-	if l, ok := v.Addr().Interface().(*Listener); ok {
+	if short := shorthand(v); short != nil {
 		if text, ok := scalarText(node); ok {
-			l.Address = text
+			*short = text
 			return
 		}
 	}
@@ -76,8 +87,51 @@ func (d *decoder) structure(path string, node ast.Node, v reflect.Value) {
 			d.faults.add(path, "unknown key %q (line %d); known are %s", key, line(entries.Key()), known(fields))
 			continue
 		}
+		if n, ok := field.Addr().Interface().(*int); ok && strings.HasSuffix(key, "_bytes") {
+			d.size(join(path, key), entries.Value(), n)
+			continue
+		}
 		d.value(join(path, key), entries.Value(), field)
 	}
+}
+
+// shorthand returns the field that a single value stands for where a mapping could, or nil.
+func shorthand(v reflect.Value) *string {
+	switch p := v.Addr().Interface().(type) {
+	case *Listener:
+		return &p.Address
+	case *RouterListener:
+		return &p.Address
+	case *router.Member:
+		return &p.Address
+	case *router.Route:
+		return &p.Pool
+	}
+	return nil
+}
+
+// pointer makes what v points to, with its defaults, and decodes node over it.
+func (d *decoder) pointer(path string, node ast.Node, v reflect.Value) {
+	made := reflect.New(v.Type().Elem())
+	if r, ok := made.Interface().(*Router); ok {
+		*r = defaultRouter()
+	}
+	v.Set(made)
+	d.value(path, node, made.Elem())
+}
+
+// size is for numbers of bytes in options of packages that don't know Bytes.
+func (d *decoder) size(path string, node ast.Node, into *int) {
+	if node.Type() == ast.NullType {
+		return
+	}
+	d.scalar(path, node, func(text string) error {
+		b, err := ParseBytes(text)
+		if err == nil {
+			*into = int(b)
+		}
+		return err
+	})
 }
 
 func (d *decoder) list(path string, node ast.Node, v reflect.Value) {
@@ -88,7 +142,10 @@ func (d *decoder) list(path string, node ast.Node, v reflect.Value) {
 	}
 	list := reflect.MakeSlice(v.Type(), len(sequence.Values), len(sequence.Values))
 	for i, element := range sequence.Values {
-		if l, ok := list.Index(i).Addr().Interface().(*Listener); ok {
+		switch l := list.Index(i).Addr().Interface().(type) {
+		case *Listener:
+			l.Mode = DefaultMode
+		case *RouterListener:
 			l.Mode = DefaultMode
 		}
 		d.value(fmt.Sprintf("%s[%d]", path, i)+label(element), element, list.Index(i))
@@ -118,6 +175,8 @@ func scalarSetter(v reflect.Value) func(string) error {
 		return setter(p, ParseMode)
 	case *slog.Level:
 		return setter(p, parseLevel)
+	case *time.Time:
+		return setter(p, parseTime)
 	case *bool:
 		return setter(p, parseBool)
 	case *int:
@@ -167,7 +226,10 @@ func describe(node ast.Node) string {
 	return strings.ToLower(node.Type().String()) // anchors, aliases and tags, which nothing here needs
 }
 
-// label names a list's element by its prefix or address, so that a reader needn't count.
+// labels are the keys that a list's elements are told apart by, the best first.
+var labels = []string{"prefix", "address", "name"}
+
+// label names a list's element by one of its values, so that a reader needn't count.
 func label(element ast.Node) string {
 	if text, ok := scalarText(element); ok {
 		return " " + strconv.Quote(text)
@@ -176,19 +238,25 @@ func label(element ast.Node) string {
 	if !ok {
 		return ""
 	}
+	best, found := len(labels), ""
 	for entries := mapping.MapRange(); entries.Next(); {
-		if key := entries.Key().String(); key == "prefix" || key == "address" {
+		if i := slices.Index(labels, entries.Key().String()); i >= 0 && i < best {
 			if text, ok := scalarText(entries.Value()); ok {
-				return " " + strconv.Quote(text)
+				best, found = i, " "+strconv.Quote(text)
 			}
 		}
 	}
-	return ""
+	return found
 }
 
+// fieldsByKey are the fields of v, those of embedded structures among them.
 func fieldsByKey(v reflect.Value) map[string]reflect.Value {
 	fields := map[string]reflect.Value{}
 	for i := range v.NumField() {
+		if v.Type().Field(i).Anonymous {
+			maps.Copy(fields, fieldsByKey(v.Field(i)))
+			continue
+		}
 		fields[v.Type().Field(i).Tag.Get("yaml")] = v.Field(i)
 	}
 	return fields

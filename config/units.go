@@ -73,6 +73,16 @@ func parseDuration(text string) (time.Duration, error) {
 	return 0, fmt.Errorf("%q is not a duration; write it like 30s, 15m, 12h or 7d", text)
 }
 
+// parseTime reads a moment in RFC 3339, or a day in UTC.
+func parseTime(text string) (time.Time, error) {
+	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t.UTC(), nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%q is not a time; write it like 2026-01-31T15:04:05Z", text)
+}
+
 // AccessMode is a Unix socket's permission bits, written in octal.
 type AccessMode fs.FileMode
 

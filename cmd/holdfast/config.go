@@ -21,7 +21,7 @@ does: a start for one of your own.`,
 			return err
 		},
 	}
-	cmd.AddCommand(newConfigCheckCommand())
+	cmd.AddCommand(newConfigCheckCommand(), newConfigConvertCommand())
 	return cmd
 }
 

@@ -63,6 +63,6 @@ func newRootCommand(cacheName string) *cobra.Command {
 	}
 	root.SetVersionTemplate(versionText("") + "\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newUpCommand(), newCacheCommand(cacheName), newReplayCommand(), newConfigCommand(), newVersionCommand())
+	root.AddCommand(newUpCommand(), newCacheCommand(cacheName), newReplayCommand(), newTopologyCommand(), newConfigCommand(), newVersionCommand())
 	return root
 }

@@ -18,9 +18,9 @@ import (
 // neighbour of its own. Some have no package yet.
 var rows = [][]string{
 	{""},
-	{"mc", "ring", "item", "loop", "mrc"},
-	{"cache", "router", "shard", "cluster", "feed", "rpc", "replay"},
-	{"table", "group", "feed/mysql", "feed/postgres", "feed/tables"},
+	{"mc", "ring", "journal", "item", "loop", "mrc", "discover"},
+	{"cache", "router", "shard", "cluster", "feed", "rpc", "replay", "topology"},
+	{"table", "group", "mcrouter", "twemproxy", "feed/mysql", "feed/postgres", "feed/tables"},
 	{"config", "server", "dynamodb", "console"},
 	{"node", "sim"},
 	{"cmd/holdfast"},
@@ -28,7 +28,7 @@ var rows = [][]string{
 
 // only narrows what its row would allow a package.
 var only = map[string][]string{
-	"cmd/holdfast": {"", "node", "config", "replay"},
+	"cmd/holdfast": {"", "node", "config", "router", "mcrouter", "twemproxy", "replay", "topology"},
 }
 
 // testsOnly are packages that nobody imports, and that import packages of the module in tests only.

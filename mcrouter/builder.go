@@ -1,0 +1,259 @@
+package mcrouter
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"holdfast/router"
+)
+
+// maxRoutes bounds how many routes there may be: handles with names may be used again and again, so
+// that a few lines could make very many.
+const maxRoutes = 20_000
+
+// A builder makes options of a file without macros, and gathers what is wrong with it.
+type builder struct {
+	o      ParseOptions
+	out    router.Options
+	faults router.Faults
+
+	pools   map[string]*source // by name
+	order   []string           // of the names in the section pools
+	handles map[string]*handle // those with names
+	routes  int                // how many there are, as often as they are used
+}
+
+// A handle is a route handle with a name. Its routes are made when it is first used.
+type handle struct {
+	path   string
+	json   any
+	routes []router.Route
+	count  int // of routes within, for builder.routes
+	state  state
+}
+
+type state uint8
+
+const (
+	unmade state = iota
+	making
+	made
+)
+
+func newBuilder(o ParseOptions) *builder {
+	return &builder{o: o, pools: map[string]*source{}, handles: map[string]*handle{}}
+}
+
+func (b *builder) fault(path, format string, args ...any) {
+	b.faults = append(b.faults, router.Fault{Path: path, Text: fmt.Sprintf(format, args...)})
+}
+
+func (b *builder) warn(path, format string, args ...any) {
+	if b.o.Warn != nil {
+		b.o.Warn(router.Fault{Path: path, Text: fmt.Sprintf(format, args...)})
+	}
+}
+
+func (b *builder) file(o *object) {
+	r := b.reader("", o)
+	b.namePools(r.object("pools"))
+	r.without("there are no pools by region", "regional_pools")
+	if v, found := r.get("named_handles"); found {
+		b.nameHandles("named_handles", v)
+	}
+	b.out.DefaultCluster = b.o.RoutePrefix
+	route, one := r.get("route")
+	routes, several := r.get("routes")
+	switch {
+	case one && several:
+		b.fault("", "there are both route and routes")
+	case one:
+		if made := b.one("route", route); made != nil {
+			b.out.Route = *made
+		}
+	case several:
+		b.clusters("routes", routes)
+	default:
+		b.fault("", "there is neither route nor routes")
+	}
+	r.without("it is about mcrouter's own features", "routing_options")
+	r.end()
+	b.restOfPools()
+}
+
+// clusters takes routes by cluster: a mapping, or a list with aliases.
+func (b *builder) clusters(path string, v any) {
+	switch v := v.(type) {
+	case *object:
+		for _, prefix := range v.keys {
+			b.cluster(join(path, prefix), []string{prefix}, v.values[prefix])
+		}
+	case []any:
+		for i, element := range v {
+			at := fmt.Sprintf("%s[%d]", path, i)
+			o, ok := element.(*object)
+			if !ok {
+				b.fault(at, "a mapping is wanted here, not %s", typeName(element))
+				continue
+			}
+			r := b.reader(at, o)
+			aliases := r.strings("aliases")
+			route, found := r.get("route")
+			if len(aliases) == 0 || !found {
+				b.fault(at, "aliases and a route are wanted")
+				continue
+			}
+			b.cluster(r.at("route"), aliases, route)
+			r.end()
+		}
+	default:
+		b.fault(path, "a list or a mapping is wanted here, not %s", typeName(v))
+	}
+	if b.out.Route.Kind == "" && len(b.faults) == 0 {
+		b.fault(path, "none is for %s, the cluster of keys without one; -R names another", b.o.RoutePrefix)
+	}
+}
+
+func (b *builder) cluster(path string, prefixes []string, v any) {
+	route := b.one(path, v)
+	if route == nil {
+		return
+	}
+	for _, prefix := range prefixes {
+		if strings.HasSuffix(prefix, "/fallback/") {
+			b.warn(path, "%s is no more than its name: it doesn't take the unknown clusters of its region", prefix)
+		}
+		if prefix == b.o.RoutePrefix {
+			b.out.Route = *route
+			continue
+		}
+		same := func(c router.ClusterRoute) bool { return c.Prefix == prefix }
+		if slices.ContainsFunc(b.out.Clusters, same) {
+			b.fault(path, "%s has a route already", prefix)
+			continue
+		}
+		b.out.Clusters = append(b.out.Clusters, router.ClusterRoute{Prefix: prefix, Route: *route})
+	}
+}
+
+func (b *builder) nameHandles(path string, v any) {
+	switch v := v.(type) {
+	case *object:
+		for _, name := range v.keys {
+			b.handles[name] = &handle{path: join(path, name), json: v.values[name]}
+		}
+		for _, name := range v.keys { // whether they are used or not, they must be right
+			b.list(b.handles[name].path, name)
+		}
+	case []any:
+		for i, element := range v {
+			b.list(fmt.Sprintf("%s[%d]", path, i), element)
+		}
+	default:
+		b.fault(path, "a list or a mapping is wanted here, not %s", typeName(v))
+	}
+}
+
+// one makes the one route that v stands for; nil after a fault.
+func (b *builder) one(path string, v any) *router.Route {
+	before := len(b.faults)
+	routes := b.list(path, v)
+	if len(b.faults) > before || b.routes > maxRoutes {
+		return nil
+	}
+	if len(routes) != 1 {
+		b.fault(path, "one route is wanted here, not %d", len(routes))
+		return nil
+	}
+	return &routes[0]
+}
+
+// list makes the routes that v stands for.
+func (b *builder) list(path string, v any) []router.Route {
+	if b.routes > maxRoutes {
+		return nil
+	}
+	switch v := v.(type) {
+	case []any:
+		var routes []router.Route
+		for i, element := range v {
+			routes = append(routes, b.list(fmt.Sprintf("%s[%d]", path, i), element)...)
+		}
+		return routes
+	case string:
+		if v == "" {
+			return nil
+		}
+		if h := b.handles[v]; h != nil {
+			return b.named(path, v, h)
+		}
+		kind, argument, hasArgument := strings.Cut(v, "|")
+		if hasArgument {
+			return b.make(path, kind, argument)
+		}
+		return b.make(path, kind, nil)
+	case *object:
+		return b.listOfObject(path, v)
+	}
+	b.fault(path, "a route is wanted here, not %s", typeName(v))
+	return nil
+}
+
+func (b *builder) listOfObject(path string, o *object) []router.Route {
+	name, ok := o.values["name"].(string)
+	if !ok || o.values["type"] == "Pool" {
+		return b.typed(path, o)
+	}
+	h := b.handles[name]
+	if h == nil {
+		h = &handle{path: path, json: o}
+		b.handles[name] = h
+	}
+	return b.named(path, name, h)
+}
+
+func (b *builder) typed(path string, o *object) []router.Route {
+	kind, ok := o.values["type"].(string)
+	if !ok {
+		b.fault(path, "a route has a type; this has none")
+		return nil
+	}
+	return b.make(path, kind, o)
+}
+
+// named makes the routes of a handle with a name, or takes those made before.
+func (b *builder) named(path, name string, h *handle) []router.Route {
+	switch h.state {
+	case making:
+		b.fault(path, "route %q is within itself", name)
+		return nil
+	case made:
+		b.count(path, h.count)
+		return h.routes
+	}
+	h.state = making
+	before, faults := b.routes, len(b.faults)
+	if o, ok := h.json.(*object); ok {
+		h.routes = b.typed(h.path, o)
+	} else {
+		h.routes = b.list(h.path, h.json)
+	}
+	if len(b.faults) > faults {
+		h.routes = one(unusable)
+	} else if len(h.routes) == 1 && h.routes[0].Name == "" {
+		h.routes = one(h.routes[0]) // a copy: a pool's routes may be others' too
+		h.routes[0].Name = name
+	}
+	h.count, h.state = b.routes-before, made
+	return h.routes
+}
+
+// count counts n more routes.
+func (b *builder) count(path string, n int) {
+	before := b.routes
+	b.routes += n
+	if before <= maxRoutes && b.routes > maxRoutes {
+		b.fault(path, "there are more than %d routes", maxRoutes)
+	}
+}

@@ -1,0 +1,287 @@
+package mcrouter
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// absent are macros of mcrouter that aren't here: they choose by hashes of its own, by chance or by
+// what machine they run on.
+var absent = []string{"hash", "weightedHash", "shuffle", "isLocalIp"}
+
+func missing(name string) error {
+	if slices.Contains(absent, name) {
+		return fmt.Errorf("macro @%s isn't supported", name)
+	}
+	return nil
+}
+
+// builtins returns mcrouter's macros. Those made of several steps are in loop.go.
+func builtins() map[string]*macro {
+	all := map[string]*macro{}
+	add := func(name, params string, call func(x *expander, c *call) (any, error)) *macro {
+		m := &macro{name: name, call: call}
+		for _, p := range strings.Fields(params) {
+			p, optional := strings.CutSuffix(p, "?")
+			m.params = append(m.params, param{name: p, optional: optional})
+		}
+		all[name] = m
+		return m
+	}
+	for name, cast := range map[string]func(any) (any, error){"int": toInt, "double": toDouble, "str": toString, "bool": toBool} {
+		add(name, "value", func(_ *expander, c *call) (any, error) { return cast(c.args["value"]) })
+	}
+	for name, is := range map[string]string{
+		"isArray": typeName([]any{}), "isBool": typeName(true), "isInt": typeName(int64(0)),
+		"isDouble": typeName(0.5), "isObject": typeName(newObject()), "isString": typeName(""),
+	} {
+		add(name, "value", func(_ *expander, c *call) (any, error) { return typeName(c.args["value"]) == is, nil })
+	}
+	for name, f := range arithmetic {
+		add(name, "A B", func(_ *expander, c *call) (any, error) {
+			a, okA := c.args["A"].(int64)
+			b, okB := c.args["B"].(int64)
+			if !okA || !okB {
+				return nil, errors.New("parameters A and B must be whole numbers")
+			}
+			return f(a, b)
+		})
+	}
+	for name, f := range map[string]func(dictionary any) (any, error){"keys": keys, "values": values, "empty": empty, "size": size, "sort": sorted} {
+		add(name, "dictionary", func(_ *expander, c *call) (any, error) { return f(c.args["dictionary"]) })
+	}
+	add("bitwiseNot", "A", func(_ *expander, c *call) (any, error) {
+		a, ok := c.args["A"].(int64)
+		if !ok {
+			return nil, errors.New("parameter A must be a whole number")
+		}
+		return ^a, nil
+	})
+	add("equals", "A B", func(_ *expander, c *call) (any, error) { return equal(c.args["A"], c.args["B"]), nil })
+	add("less", "A B", func(_ *expander, c *call) (any, error) { return less(c.args["A"], c.args["B"]) })
+	add("not", "A", func(_ *expander, c *call) (any, error) {
+		a, ok := c.args["A"].(bool)
+		if !ok {
+			return nil, errors.New("parameter A must be true or false")
+		}
+		return !a, nil
+	})
+	add("merge", "params", merge)
+	add("split", "dictionary delim", split)
+	add("slice", "dictionary from to", slice)
+	add("set", "dictionary key value", set)
+	add("range", "from to", rangeOf)
+	add("contains", "dictionary key", contains)
+	add("define", "result", func(_ *expander, c *call) (any, error) { return c.args["result"], nil })
+	add("defined", "name", defined)
+	add("fail", "msg", func(_ *expander, c *call) (any, error) { return nil, fmt.Errorf("%v", c.args["msg"]) })
+	add("select", "dictionary key default?", selectOf).lazy = true
+	add("if", "condition is_true is_false", choose).lazy = true
+	add("import", "path default?", importOf).lazy = true
+	add("and", "A B", func(x *expander, c *call) (any, error) { return both(x, c, false) }).lazy = true
+	add("or", "A B", func(x *expander, c *call) (any, error) { return both(x, c, true) }).lazy = true
+	return all
+}
+
+var arithmetic = map[string]func(a, b int64) (any, error){
+	"add": func(a, b int64) (any, error) { return a + b, nil },
+	"sub": func(a, b int64) (any, error) { return a - b, nil },
+	"mul": func(a, b int64) (any, error) { return a * b, nil },
+	"div": func(a, b int64) (any, error) {
+		if b == 0 {
+			return nil, errors.New("a division by 0")
+		}
+		return a / b, nil
+	},
+	"mod": func(a, b int64) (any, error) {
+		if b == 0 {
+			return nil, errors.New("a division by 0")
+		}
+		return a % b, nil
+	},
+	"bitwiseAnd":        func(a, b int64) (any, error) { return a & b, nil },
+	"bitwiseOr":         func(a, b int64) (any, error) { return a | b, nil },
+	"bitwiseXor":        func(a, b int64) (any, error) { return a ^ b, nil },
+	"bitwiseLeftShift":  func(a, b int64) (any, error) { return int64(uint64(a) << (uint64(b) & 63)), nil },
+	"bitwiseRightShift": func(a, b int64) (any, error) { return int64(uint64(a) >> (uint64(b) & 63)), nil },
+}
+
+func toInt(v any) (any, error) {
+	switch v := v.(type) {
+	case int64:
+		return v, nil
+	case float64:
+		return int64(v), nil
+	case bool:
+		if v {
+			return int64(1), nil
+		}
+		return int64(0), nil
+	case string:
+		if i, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64); err == nil {
+			return i, nil
+		}
+	}
+	return nil, fmt.Errorf("%v is not a whole number", v)
+}
+
+func toDouble(v any) (any, error) {
+	if f, ok := number(v); ok {
+		return f, nil
+	}
+	if text, ok := v.(string); ok {
+		if f, err := strconv.ParseFloat(strings.TrimSpace(text), 64); err == nil {
+			return f, nil
+		}
+	}
+	return nil, fmt.Errorf("%v is not a number", v)
+}
+
+func toString(v any) (any, error) {
+	switch v := v.(type) {
+	case string:
+		return v, nil
+	case int64:
+		return strconv.FormatInt(v, 10), nil
+	case float64:
+		return strconv.FormatFloat(v, 'g', -1, 64), nil
+	case bool:
+		return strconv.FormatBool(v), nil
+	}
+	return nil, fmt.Errorf("%s is not a single value", typeName(v))
+}
+
+func toBool(v any) (any, error) {
+	switch v := v.(type) {
+	case bool:
+		return v, nil
+	case int64:
+		return v != 0, nil
+	case float64:
+		return v != 0, nil
+	case string:
+		switch strings.ToLower(strings.TrimSpace(v)) {
+		case "true", "t", "yes", "y", "on", "1":
+			return true, nil
+		case "false", "f", "no", "n", "off", "0":
+			return false, nil
+		}
+	}
+	return nil, fmt.Errorf("%v is neither true nor false", v)
+}
+
+func keys(v any) (any, error) {
+	o, ok := v.(*object)
+	if !ok {
+		return nil, fmt.Errorf("%s has no keys", typeName(v))
+	}
+	list := make([]any, len(o.keys))
+	for i, key := range o.keys {
+		list[i] = key
+	}
+	return list, nil
+}
+
+func values(v any) (any, error) {
+	o, ok := v.(*object)
+	if !ok {
+		return nil, fmt.Errorf("%s has no values", typeName(v))
+	}
+	list := make([]any, len(o.keys))
+	for i, key := range o.keys {
+		list[i] = o.values[key]
+	}
+	return list, nil
+}
+
+func size(v any) (any, error) {
+	switch v := v.(type) {
+	case *object:
+		return int64(len(v.keys)), nil
+	case []any:
+		return int64(len(v)), nil
+	case string:
+		return int64(len(v)), nil
+	}
+	return nil, fmt.Errorf("%s has no size", typeName(v))
+}
+
+func empty(v any) (any, error) {
+	n, err := size(v)
+	return n == int64(0), err
+}
+
+func less(a, b any) (bool, error) {
+	if x, ok := number(a); ok {
+		if y, ok := number(b); ok {
+			return x < y, nil
+		}
+	}
+	if x, ok := a.(string); ok {
+		if y, ok := b.(string); ok {
+			return x < y, nil
+		}
+	}
+	return false, fmt.Errorf("%s and %s can't be compared", typeName(a), typeName(b))
+}
+
+func sorted(v any) (any, error) {
+	list, ok := v.([]any)
+	if !ok {
+		return nil, fmt.Errorf("%s is not a list", typeName(v))
+	}
+	var failed error
+	list = slices.Clone(list)
+	slices.SortFunc(list, func(a, b any) int {
+		if before, err := less(a, b); err != nil {
+			failed = err
+		} else if before {
+			return -1
+		}
+		if after, _ := less(b, a); after {
+			return 1
+		}
+		return 0
+	})
+	return list, failed
+}
+
+func split(_ *expander, c *call) (any, error) {
+	text, ok := c.args["dictionary"].(string)
+	delimiter, ok2 := c.args["delim"].(string)
+	if !ok || !ok2 || delimiter == "" {
+		return nil, errors.New("dictionary and delim must be strings")
+	}
+	list := []any{}
+	for part := range strings.SplitSeq(text, delimiter) {
+		list = append(list, part)
+	}
+	return list, nil
+}
+
+func contains(_ *expander, c *call) (any, error) {
+	key := c.args["key"]
+	text, isText := key.(string)
+	switch d := c.args["dictionary"].(type) {
+	case []any:
+		return slices.ContainsFunc(d, func(v any) bool { return equal(v, key) }), nil
+	case *object:
+		_, found := d.values[text]
+		return found && isText, nil
+	case string:
+		return isText && strings.Contains(d, text), nil
+	default:
+		return nil, fmt.Errorf("%s contains nothing", typeName(d))
+	}
+}
+
+func defined(x *expander, c *call) (any, error) {
+	name, ok := c.args["name"].(string)
+	if !ok {
+		return nil, errors.New("name must be a string")
+	}
+	return c.outer.find(name) != nil || x.consts[name] != nil, nil
+}

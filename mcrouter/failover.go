@@ -1,0 +1,204 @@
+package mcrouter
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"holdfast/router"
+)
+
+const (
+	failoverExptime = 60 * time.Second // FailoverWithExptimeRoute's
+	failoverBurst   = 1000             // failover_limit's
+	latestChildren  = 5                // LatestRoute's failover_count
+)
+
+// errorNames are our names for mcrouter's errors, those that a request goes on after by itself first.
+var errorNames = []struct{ theirs, ours string }{
+	{"connect_error", "connect"},
+	{"connect_timeout", "connect_timeout"},
+	{"timeout", "timeout"},
+	{"tko", "down"},
+	{"busy", "busy"},
+	{"try_again", "busy"},
+	{"remote_error", "server_error"},
+}
+
+// untold are errors of mcrouter's that aren't told apart here.
+var untold = []string{
+	"ooo", "shutdown", "bad_command", "bad_key", "bad_flags", "bad_exptime", "bad_lease_id", "bad_cas_id", "bad_value",
+	"aborted", "client_error", "local_error", "waiting", "deadline_exceeded", "permission_denied", "hot_key", "overloaded",
+}
+
+// anyError is what mcrouter goes on after unless it is told otherwise: all errors, those of servers
+// among them.
+func (b *builder) anyError() router.FailoverPolicy {
+	var all []string
+	for _, e := range errorNames {
+		if !slices.Contains(all, e.ours) {
+			all = append(all, e.ours)
+		}
+	}
+	return router.FailoverPolicy{Reads: all, Updates: all, Deletes: all}
+}
+
+// errors takes names of errors.
+func (b *builder) errors(path string, v any) []string {
+	list, ok := v.([]any)
+	if !ok {
+		b.fault(path, "a list is wanted here, not %s", typeName(v))
+	}
+	names := []string{} // which is none, where nil would be the default
+	for i, element := range list {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		name, _ := element.(string)
+		ours := ""
+		for _, e := range errorNames {
+			if e.theirs == name {
+				ours = e.ours
+			}
+		}
+		switch {
+		case slices.Contains(untold, name):
+			b.warn(at, "has no meaning here: %s is not told apart", name)
+		case ours == "":
+			b.fault(at, "%v is not an error", element)
+		case !slices.Contains(names, ours):
+			names = append(names, ours)
+		}
+	}
+	return names
+}
+
+// policy takes failover_errors, failover_limit and failover_policy.
+func (b *builder) policy(r *reader, children int) router.FailoverPolicy {
+	p := b.anyError()
+	if v, found := r.get("failover_errors"); found {
+		path := r.at("failover_errors")
+		if o, ok := v.(*object); ok {
+			f := b.reader(path, o)
+			for _, l := range []struct {
+				key    string
+				errors *[]string
+			}{{"gets", &p.Reads}, {"updates", &p.Updates}, {"deletes", &p.Deletes}} {
+				if v, found := f.get(l.key); found {
+					*l.errors = b.errors(f.at(l.key), v)
+				}
+			}
+			f.end()
+		} else {
+			p.Reads = b.errors(path, v)
+			p.Updates, p.Deletes = p.Reads, p.Reads
+		}
+	}
+	if o := r.object("failover_limit"); o != nil {
+		l := b.reader(r.at("failover_limit"), o)
+		p.Ratio = min(l.number("rate"), 1)
+		p.Burst = failoverBurst
+		if l.has("burst") {
+			p.Burst = max(l.number("burst"), 1)
+		}
+		if p.Ratio <= 0 {
+			b.fault(l.at("rate"), "a share above 0 is wanted")
+		}
+		l.end()
+	}
+	if o := r.object("failover_policy"); o != nil {
+		b.orderOf(b.reader(r.at("failover_policy"), o), &p, children)
+	}
+	return p
+}
+
+// orderOf takes in which order children are tried, and how many.
+func (b *builder) orderOf(r *reader, p *router.FailoverPolicy, children int) {
+	tries := r.int("max_tries")
+	switch kind := r.string("type"); kind {
+	case "LeastFailuresPolicy":
+		p.Order = router.LeastFailures
+		if tries == 0 {
+			b.fault(r.path, "max_tries is missing")
+		}
+	case "DeterministicOrderPolicy", "RendezvousPolicy":
+		p.Order = router.InRendezvousOrder
+		r.without("what is counted is max_tries", "max_error_tries")
+		r.without("the order is by the key alone", "hash", "tags", "enable_failure_domains", "ignore_normal_reply_index", "max_tries_without_failure_domains")
+		b.warn(r.path, "the order after the first child isn't the same as mcrouter's")
+	default: // whatever its name, as in mcrouter
+		if kind != "DefaultPolicy" && kind != "InOrderPolicy" {
+			b.warn(r.at("type"), "%q means the default, children in order", kind)
+		}
+		tries = 0
+	}
+	r.without("all errors of failover_errors count", "exclude_errors")
+	if tries < 0 {
+		b.fault(r.at("max_tries"), "%d is negative", tries)
+	}
+	p.MaxTries = min(tries, children)
+	r.end()
+}
+
+func (b *builder) failoverRoute(path string, v any) []router.Route {
+	r, children := b.children(path, v)
+	route := parentOf(router.RouteFailover, children)
+	if route.Kind != router.RouteFailover {
+		return one(route)
+	}
+	route.Failover = b.anyError()
+	if r != nil {
+		route.Failover = b.policy(r, len(children))
+		route.Exptime = r.seconds("failover_exptime")
+		b.failoverExtras(r)
+		r.end()
+	}
+	return one(route)
+}
+
+// failoverExtras takes the options that ours have no counterpart of.
+func (b *builder) failoverExtras(r *reader) {
+	r.without("there are no leases", "enable_lease_pairing")
+	r.without("keys aren't marked", "failover_tag")
+	r.without("the order of failover is by the key alone", "hash", "tags")
+}
+
+func (b *builder) failoverWithExptime(r *reader) []router.Route {
+	normal := r.route("normal")
+	if normal == nil {
+		return nil
+	}
+	route := router.Route{Kind: router.RouteFailover, Children: append(one(*normal), r.routes("failover")...), Exptime: failoverExptime}
+	if r.has("failover_exptime") {
+		route.Exptime = max(r.seconds("failover_exptime"), 0)
+	}
+	route.Failover = b.policy(r, len(route.Children))
+	b.failoverExtras(r)
+	r.without("failover_errors and failover_limit say when", "settings")
+	return one(route)
+}
+
+func (b *builder) latestRoute(path string, v any) []router.Route {
+	r, children := b.children(path, v)
+	if r == nil {
+		r = b.reader(path, newObject())
+	}
+	route := b.latest(r, children)
+	r.end()
+	return one(route)
+}
+
+func (b *builder) latest(r *reader, children []router.Route) router.Route {
+	route := parentOf(router.RouteLatest, children)
+	if r.has("failover_count") && r.int("failover_count") <= 0 {
+		b.fault(r.at("failover_count"), "a number above 0 is wanted")
+	}
+	count := min(orElse(r.int("failover_count"), latestChildren), len(children))
+	policy := b.policy(r, count)
+	salt := r.string("salt")
+	r.without("all event loops choose the same child", "thread_local_failover")
+	r.unless(nil, "weights")
+	b.failoverExtras(r)
+	if route.Kind == router.RouteLatest {
+		route.Latest, route.Failover, route.Hash.Salt = count, policy, salt
+	}
+	return route
+}

@@ -1,0 +1,315 @@
+package mcrouter
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// A value of a file is nil, bool, int64, float64, string, []any or *object. It never changes once
+// it is read or made.
+
+// An object remembers the order of its keys: pools keep the order of the file.
+type object struct {
+	keys   []string
+	values map[string]any
+}
+
+func newObject() *object { return &object{values: map[string]any{}} }
+
+func (o *object) set(key string, value any) {
+	if _, again := o.values[key]; !again {
+		o.keys = append(o.keys, key)
+	}
+	o.values[key] = value
+}
+
+// without returns a copy of o that lacks the key.
+func (o *object) without(key string) *object {
+	rest := newObject()
+	for _, k := range o.keys {
+		if k != key {
+			rest.set(k, o.values[k])
+		}
+	}
+	return rest
+}
+
+// maxDepth bounds what nests: values in a file, and macros in macros.
+const maxDepth = 200
+
+// parseJSON reads one value, with // and /* */ comments and commas before a closing bracket.
+func parseJSON(text []byte) (any, error) {
+	p := &parser{text: string(text)}
+	v, err := p.value(0)
+	if err == nil {
+		if err = p.space(); err == nil && p.at < len(p.text) {
+			err = p.errorf("something follows the end")
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+type parser struct {
+	text string
+	at   int
+}
+
+func (p *parser) errorf(format string, args ...any) error {
+	line := 1 + strings.Count(p.text[:min(p.at, len(p.text))], "\n")
+	return fmt.Errorf("line %d: %s", line, fmt.Sprintf(format, args...))
+}
+
+// space skips white space and comments.
+func (p *parser) space() error {
+	for p.at < len(p.text) {
+		rest := p.text[p.at:]
+		switch {
+		case strings.IndexByte(" \t\r\n", rest[0]) >= 0:
+			p.at++
+		case strings.HasPrefix(rest, "//"):
+			end := strings.IndexByte(rest, '\n')
+			if end < 0 {
+				end = len(rest)
+			}
+			p.at += end
+		case strings.HasPrefix(rest, "/*"):
+			end := strings.Index(rest[2:], "*/")
+			if end < 0 {
+				return p.errorf("the comment has no end")
+			}
+			p.at += end + 4
+		default:
+			return nil
+		}
+	}
+	return nil
+}
+
+// next skips space and returns the next byte without taking it, 0 at the end.
+func (p *parser) next() (byte, error) {
+	if err := p.space(); err != nil {
+		return 0, err
+	}
+	if p.at == len(p.text) {
+		return 0, nil
+	}
+	return p.text[p.at], nil
+}
+
+func (p *parser) value(depth int) (any, error) {
+	c, err := p.next()
+	switch {
+	case err != nil:
+		return nil, err
+	case depth > maxDepth:
+		return nil, p.errorf("nested more than %d deep", maxDepth)
+	case c == '{':
+		return p.object(depth)
+	case c == '[':
+		return p.array(depth)
+	case c == '"':
+		return p.string()
+	case c == 0:
+		return nil, p.errorf("the text ends where a value is wanted")
+	}
+	return p.word()
+}
+
+func (p *parser) object(depth int) (any, error) {
+	o := newObject()
+	p.at++ // {
+	for {
+		c, err := p.next()
+		if err != nil {
+			return nil, err
+		}
+		if c == '}' {
+			p.at++
+			return o, nil
+		}
+		if c != '"' {
+			return nil, p.errorf("a key in quotes is wanted, or }")
+		}
+		key, err := p.string()
+		if err != nil {
+			return nil, err
+		}
+		if _, again := o.values[key]; again {
+			return nil, p.errorf("key %q is there twice", key)
+		}
+		if c, err = p.next(); err != nil || c != ':' {
+			return nil, orErr(err, p.errorf("a : is wanted after key %q", key))
+		}
+		p.at++
+		v, err := p.value(depth + 1)
+		if err != nil {
+			return nil, err
+		}
+		o.set(key, v)
+		if err := p.comma('}'); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (p *parser) array(depth int) (any, error) {
+	list := []any{}
+	p.at++ // [
+	for {
+		c, err := p.next()
+		if err != nil {
+			return nil, err
+		}
+		if c == ']' {
+			p.at++
+			return list, nil
+		}
+		v, err := p.value(depth + 1)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, v)
+		if err := p.comma(']'); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// comma takes the comma after an element; before the closing bracket there needn't be one.
+func (p *parser) comma(closing byte) error {
+	c, err := p.next()
+	if err != nil {
+		return err
+	}
+	switch c {
+	case ',':
+		p.at++
+	case closing:
+	default:
+		return p.errorf("a comma or %c is wanted", closing)
+	}
+	return nil
+}
+
+func orErr(err, otherwise error) error {
+	if err != nil {
+		return err
+	}
+	return otherwise
+}
+
+// string takes a string, which begins at p.at.
+func (p *parser) string() (string, error) {
+	for end := p.at + 1; end < len(p.text); end++ {
+		switch p.text[end] {
+		case '\\':
+			end++
+		case '\n':
+			return "", p.errorf("the string has no end")
+		case '"':
+			raw := p.text[p.at : end+1]
+			var s string
+			if !utf8.ValidString(raw) || json.Unmarshal([]byte(raw), &s) != nil {
+				return "", p.errorf("%s is not a string", raw)
+			}
+			p.at = end + 1
+			return s, nil
+		}
+	}
+	return "", p.errorf("the string has no end")
+}
+
+// word takes true, false, null or a number.
+func (p *parser) word() (any, error) {
+	rest := p.text[p.at:]
+	end := strings.IndexAny(rest, " \t\r\n,:]}/\"")
+	if end < 0 {
+		end = len(rest)
+	}
+	word := rest[:end]
+	switch word {
+	case "true":
+		p.at += end
+		return true, nil
+	case "false":
+		p.at += end
+		return false, nil
+	case "null":
+		p.at += end
+		return nil, nil
+	}
+	if i, err := strconv.ParseInt(word, 10, 64); err == nil {
+		p.at += end
+		return i, nil
+	}
+	if f, err := strconv.ParseFloat(word, 64); err == nil && strings.Trim(word, "0123456789+-.eE") == "" {
+		p.at += end
+		return f, nil
+	}
+	return nil, p.errorf("%q is not a value", word)
+}
+
+// typeName is for errors.
+func typeName(v any) string {
+	switch v.(type) {
+	case nil:
+		return "null"
+	case bool:
+		return "a truth value"
+	case int64:
+		return "a whole number"
+	case float64:
+		return "a number"
+	case string:
+		return "a string"
+	case []any:
+		return "a list"
+	}
+	return "a mapping"
+}
+
+// equal is folly's: whole and other numbers of one size are equal.
+func equal(a, b any) bool {
+	switch a := a.(type) {
+	case []any:
+		b, ok := b.([]any)
+		return ok && slices.EqualFunc(a, b, equal)
+	case *object:
+		b, ok := b.(*object)
+		if !ok || len(a.keys) != len(b.keys) {
+			return false
+		}
+		for _, key := range a.keys {
+			if other, found := b.values[key]; !found || !equal(a.values[key], other) {
+				return false
+			}
+		}
+		return true
+	}
+	if x, ok := number(a); ok {
+		y, ok := number(b)
+		return ok && x == y
+	}
+	switch b.(type) {
+	case []any, *object:
+		return false
+	}
+	return a == b
+}
+
+func number(v any) (float64, bool) {
+	switch v := v.(type) {
+	case int64:
+		return float64(v), true
+	case float64:
+		return v, true
+	}
+	return 0, false
+}

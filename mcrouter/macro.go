@@ -1,0 +1,388 @@
+package mcrouter
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// maxValues is how many values macros may make of a file, so that a few lines can't fill the memory.
+const maxValues = 1_000_000
+
+// A located error says where in the file it is.
+type located struct {
+	path string
+	err  error
+}
+
+func (l *located) Error() string { return l.path + ": " + l.err.Error() }
+func (l *located) Unwrap() error { return l.err }
+
+// at puts a step, a key or an index in brackets, before the path of err.
+func at(step string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if !strings.HasPrefix(step, "[") {
+		step = join("", step)
+	}
+	var l *located
+	if !errors.As(err, &l) {
+		return &located{step, err}
+	}
+	if !strings.HasPrefix(l.path, "[") {
+		step += "."
+	}
+	return &located{step + l.path, l.err}
+}
+
+// An expander replaces macros by what they stand for: mcrouter's ConfigPreprocessor.
+type expander struct {
+	imports func(path string) ([]byte, error)
+	macros  map[string]*macro
+	consts  map[string]*variable // of all scopes
+	cache   map[string]any       // by path of the import
+	depth   int
+	made    int
+}
+
+// A macro is called as "@name(argument, …)" or as {"type": "name", "parameter": argument, …}.
+type macro struct {
+	name   string
+	params []param
+	lazy   bool // its call expands the arguments that it needs
+	call   func(x *expander, c *call) (any, error)
+}
+
+type param struct {
+	name     string
+	optional bool
+	byItself any // what it is when it's left out, if that isn't nil
+}
+
+// A call has the arguments of a macro, and the scope that the call stands in.
+type call struct {
+	args  map[string]any
+	outer *scope
+	lazy  bool
+}
+
+// arg returns an argument, expanded. It is nil, and there false, for one that was left out.
+func (c *call) arg(x *expander, name string) (v any, there bool, err error) {
+	v, there = c.args[name]
+	if there && c.lazy {
+		v, err = x.expand(v, c.outer)
+	}
+	return v, there, err
+}
+
+// A scope is the names that %name% can stand for.
+type scope struct {
+	vars  map[string]*variable
+	outer *scope // nil where there is none to look in
+}
+
+// A variable is expanded when it is first asked for.
+type variable struct {
+	value any
+	in    *scope // where it is to be expanded; nil once it is
+	ready bool
+}
+
+func known(value any) *variable { return &variable{value: value, ready: true} }
+
+func (s *scope) find(name string) *variable {
+	for ; s != nil; s = s.outer {
+		if v, found := s.vars[name]; found {
+			return v
+		}
+	}
+	return nil
+}
+
+func (x *expander) lookUp(name string, s *scope) (any, error) {
+	v := s.find(name)
+	if v == nil {
+		v = x.consts[name]
+	}
+	if v == nil {
+		return nil, fmt.Errorf("there is no %%%s%%", name)
+	}
+	if !v.ready {
+		value, err := x.expand(v.value, v.in)
+		if err != nil {
+			return nil, fmt.Errorf("%%%s%%: %w", name, err)
+		}
+		v.value, v.ready = value, true
+	}
+	return v.value, nil
+}
+
+// expand returns v without macros.
+func (x *expander) expand(v any, s *scope) (any, error) {
+	if x.depth++; x.depth > maxDepth {
+		return nil, fmt.Errorf("macros are nested more than %d deep; perhaps one needs itself", maxDepth)
+	}
+	defer func() { x.depth-- }()
+	if x.made++; x.made > maxValues {
+		return nil, fmt.Errorf("the macros make more than %d values", maxValues)
+	}
+	switch v := v.(type) {
+	case string:
+		return x.expandString(v, s)
+	case *object:
+		return x.expandObject(v, s)
+	case []any:
+		list := make([]any, len(v))
+		for i := range v {
+			var err error
+			if list[i], err = x.expand(v[i], s); err != nil {
+				return nil, at(fmt.Sprintf("[%d]", i), err)
+			}
+		}
+		return list, nil
+	}
+	return v, nil
+}
+
+func (x *expander) expandObject(o *object, s *scope) (any, error) {
+	if vars, found := o.values["vars"]; found {
+		named, ok := vars.(*object)
+		if !ok {
+			return nil, at("vars", fmt.Errorf("a mapping is wanted here, not %s", typeName(vars)))
+		}
+		inner := &scope{vars: map[string]*variable{}, outer: s}
+		for _, name := range named.keys {
+			inner.vars[name] = &variable{value: named.values[name], in: inner}
+		}
+		for _, name := range named.keys {
+			if _, err := x.lookUp(name, inner); err != nil {
+				return nil, at("vars", err)
+			}
+		}
+		o, s = o.without("vars"), inner
+	}
+	if typed, found := o.values["type"]; found {
+		t, err := x.expand(typed, s)
+		if err != nil {
+			return nil, at("type", err)
+		}
+		if name, ok := t.(string); ok {
+			if result, done, err := x.callObject(name, o, s); done {
+				return result, err
+			}
+		}
+	}
+	result := newObject()
+	for _, key := range o.keys {
+		k, err := x.expandString(key, s)
+		if err != nil {
+			return nil, at(key, err)
+		}
+		name, ok := k.(string)
+		if !ok {
+			return nil, at(key, fmt.Errorf("the key is %s", typeName(k)))
+		}
+		value, err := x.expand(o.values[key], s)
+		if err != nil {
+			return nil, at(key, err)
+		}
+		result.set(name, value)
+	}
+	return result, nil
+}
+
+// callObject calls what a mapping with this type calls; done is false if that is no macro.
+func (x *expander) callObject(name string, o *object, s *scope) (result any, done bool, err error) {
+	switch name {
+	case "macroDef", "constDef":
+		return o, true, nil
+	case "transform":
+		result, err = x.transform(o, s)
+	case "process":
+		result, err = x.process(o, s)
+	case "foreach":
+		result, err = x.foreach(o, s)
+	default:
+		m := x.macros[name]
+		if m == nil {
+			if err := missing(name); err != nil {
+				return nil, true, err
+			}
+			return nil, false, nil
+		}
+		result, err = x.callWith(m, o.values, s)
+	}
+	if err != nil {
+		return nil, true, fmt.Errorf("macro %s: %w", name, err)
+	}
+	return result, true, nil
+}
+
+// callWith calls m with arguments by name; those that aren't parameters are ignored, as in mcrouter.
+func (x *expander) callWith(m *macro, given map[string]any, s *scope) (any, error) {
+	c := &call{args: map[string]any{}, outer: s, lazy: m.lazy}
+	for _, p := range m.params {
+		v, found := given[p.name]
+		switch {
+		case !found && !p.optional:
+			return nil, fmt.Errorf("parameter %s is missing", p.name)
+		case !found && p.byItself != nil:
+			c.args[p.name] = p.byItself
+		case found && m.lazy:
+			c.args[p.name] = v
+		case found:
+			expanded, err := x.expand(v, s)
+			if err != nil {
+				return nil, fmt.Errorf("parameter %s: %w", p.name, err)
+			}
+			c.args[p.name] = expanded
+		}
+	}
+	return m.call(x, c)
+}
+
+func (x *expander) expandString(text string, s *scope) (any, error) {
+	if !strings.HasPrefix(text, "@") {
+		return x.replaceParams(text, s)
+	}
+	name, args, err := splitCall(text)
+	if err != nil {
+		return nil, err
+	}
+	replaced, err := x.replaceParams(name, s)
+	if err != nil {
+		return nil, err
+	}
+	name, _ = replaced.(string)
+	m := x.macros[name]
+	if m == nil {
+		if err := missing(name); err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("there is no macro @%s", name)
+	}
+	if len(args) > len(m.params) {
+		return nil, fmt.Errorf("macro %s: %d arguments; it has %d parameters", name, len(args), len(m.params))
+	}
+	given := map[string]any{}
+	for i, arg := range args {
+		given[m.params[i].name] = arg
+	}
+	v, err := x.callWith(m, given, s)
+	if err != nil {
+		return nil, fmt.Errorf("macro %s: %w", name, err)
+	}
+	return v, nil
+}
+
+// splitCall parts "@name(a, b)".
+func splitCall(text string) (name string, args []string, err error) {
+	open := indexUnescaped(text, "(")
+	if open < 0 {
+		return text[1:], nil, nil
+	}
+	if !strings.HasSuffix(text, ")") {
+		return "", nil, fmt.Errorf("%q has no closing bracket at its end", text)
+	}
+	inner := text[open+1 : len(text)-1]
+	depth, start := 0, 0
+	for i := 0; i < len(inner); i++ {
+		switch c := inner[i]; {
+		case c == '\\':
+			i++
+		case c == '(':
+			depth++
+		case c == ')':
+			depth--
+		case c == ',' && depth == 0:
+			args = append(args, trim(inner[start:i]))
+			start = i + 1
+		}
+		if depth < 0 {
+			break
+		}
+	}
+	if depth != 0 {
+		return "", nil, fmt.Errorf("the brackets of %q don't match", text)
+	}
+	return text[1:open], append(args, trim(inner[start:])), nil
+}
+
+func indexUnescaped(text, chars string) int {
+	for i := 0; i < len(text); i++ {
+		if text[i] == '\\' {
+			i++
+		} else if strings.IndexByte(chars, text[i]) >= 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+// trim cuts white space, but not one at the end with a backslash before it.
+func trim(text string) string {
+	text = strings.TrimLeft(text, " \t\r\n")
+	cut := strings.TrimRight(text, " \t\r\n")
+	if backslashes := len(cut) - len(strings.TrimRight(cut, `\`)); backslashes%2 == 1 && len(cut) < len(text) {
+		cut = text[:len(cut)+1]
+	}
+	return cut
+}
+
+// replaceParams puts values in the place of %name%. If the text is nothing else, the result is the
+// value, of whatever type.
+func (x *expander) replaceParams(text string, s *scope) (any, error) {
+	if !strings.ContainsAny(text, `%\`) {
+		return text, nil
+	}
+	var out strings.Builder
+	rest := text
+	for {
+		before, after, found, err := cutUnescaped(rest)
+		if err != nil {
+			return nil, fmt.Errorf("%q %w", text, err)
+		}
+		out.WriteString(before)
+		if !found {
+			return out.String(), nil
+		}
+		name, tail, closed, err := cutUnescaped(after)
+		if err != nil || !closed {
+			return nil, fmt.Errorf("%q has an odd number of %%; write \\%% for one that is meant", text)
+		}
+		v, err := x.lookUp(name, s)
+		if err != nil {
+			return nil, err
+		}
+		if out.Len() == 0 && tail == "" {
+			return v, nil
+		}
+		replacement, ok := v.(string)
+		if !ok {
+			return nil, fmt.Errorf("%%%s%% in %q is %s, not a string", name, text, typeName(v))
+		}
+		out.WriteString(replacement)
+		rest = tail
+	}
+}
+
+// cutUnescaped parts the text at the first % without a backslash before it, and takes backslashes
+// away from what is before.
+func cutUnescaped(text string) (before, after string, found bool, err error) {
+	var out strings.Builder
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '\\':
+			if i++; i == len(text) {
+				return "", "", false, errors.New(`ends with a backslash`)
+			}
+			out.WriteByte(text[i])
+		case '%':
+			return out.String(), text[i+1:], true, nil
+		default:
+			out.WriteByte(text[i])
+		}
+	}
+	return out.String(), "", false, nil
+}

@@ -1,0 +1,201 @@
+package mcrouter
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"holdfast/router"
+)
+
+// ParseOptions are what mcrouter has from its command line rather than from the file. Its flags are
+// named where they differ.
+type ParseOptions struct {
+	RoutePrefix string // -R: the cluster of keys without one; default "/././"
+
+	ServerTimeout        time.Duration     // default 1 s; pools may have their own
+	CrossRegionTimeout   time.Duration     // of pools in another region than RoutePrefix; 0 is none
+	CrossClusterTimeout  time.Duration     // of pools in another cluster of its region; 0 is none
+	WithinClusterTimeout time.Duration     // of pools in its cluster; 0 is none
+	SoftErrors           int               // --timeouts-until-tko; default 3
+	ProbeMin             time.Duration     // --probe-timeout-initial; default 10 s
+	ProbeMax             time.Duration     // --probe-timeout-max; default 60 s
+	ErrorsAsErrors       bool              // --disable-miss-on-get-errors: a get that no server could answer isn't a miss
+	Params               map[string]string // --config-params, for macros
+	RouterName           string            // for macros
+	ServiceName          string            // for macros
+
+	// Import reads what @import names, "file:/path" or a path beside the configuration; see Files. Nil
+	// refuses all imports.
+	Import func(path string) ([]byte, error)
+
+	// Warn hears of settings that have no meaning here. Nil ignores them.
+	Warn func(router.Fault)
+}
+
+// Files returns an Import that reads files, those without a leading "file:" or slash from folder.
+func Files(folder string) func(path string) ([]byte, error) {
+	return func(path string) ([]byte, error) {
+		path, whole := strings.CutPrefix(path, "file:")
+		if !whole && !filepath.IsAbs(path) {
+			path = filepath.Join(folder, path)
+		}
+		return os.ReadFile(path)
+	}
+}
+
+const defaultCluster = "/././"
+
+// Parse returns the options of a router that does what mcrouter would with the configuration. Its
+// errors are router.Faults, with paths in what the macros make of the file.
+func Parse(text []byte, o ParseOptions) (router.Options, error) {
+	if o.RoutePrefix == "" {
+		o.RoutePrefix = defaultCluster
+	}
+	file, err := o.expand(text)
+	if err != nil {
+		return router.Options{}, err
+	}
+	b := newBuilder(o)
+	b.file(file)
+	if len(b.faults) > 0 {
+		return router.Options{}, b.faults
+	}
+	return b.out, nil
+}
+
+// expand reads the text and replaces its macros.
+func (o *ParseOptions) expand(text []byte) (*object, error) {
+	v, err := parseJSON(text)
+	if err != nil {
+		return nil, router.Faults{{Text: err.Error()}}
+	}
+	file, ok := v.(*object)
+	if !ok {
+		return nil, router.Faults{{Text: "the file is " + typeName(v) + "; a mapping is wanted"}}
+	}
+	x := &expander{imports: o.Import, macros: builtins(), consts: o.consts(), cache: map[string]any{}}
+	for _, key := range []string{"consts", "macros"} {
+		if defs, found := file.values[key]; found {
+			if err := x.define(defs); err != nil {
+				return nil, locate(at(key, err))
+			}
+			file = file.without(key)
+		}
+	}
+	v, err = x.expand(file, nil)
+	if err != nil {
+		return nil, locate(err)
+	}
+	if file, ok = v.(*object); !ok {
+		return nil, router.Faults{{Text: "the macros make " + typeName(v) + " of the file; a mapping is wanted"}}
+	}
+	return file, nil
+}
+
+// locate turns an error with a path into a fault.
+func locate(err error) router.Faults {
+	var l *located
+	if errors.As(err, &l) {
+		return router.Faults{{Path: l.path, Text: l.err.Error()}}
+	}
+	return router.Faults{{Text: err.Error()}}
+}
+
+// consts are the names that all of a file may use.
+func (o *ParseOptions) consts() map[string]*variable {
+	consts := map[string]*variable{}
+	for name, value := range o.Params {
+		consts[name] = known(value)
+	}
+	for name, value := range map[string]string{
+		"default-route": o.RoutePrefix, "router-name": o.RouterName, "service-name": o.ServiceName, "router-info-name": "Memcache",
+	} {
+		consts[name] = known(value)
+	}
+	if parts := strings.Split(o.RoutePrefix, "/"); len(parts) == 4 {
+		consts["default-region"], consts["default-cluster"] = known(parts[1]), known(parts[2])
+	}
+	return consts
+}
+
+// define takes definitions of macros and constants: a mapping by name, or a list of such or of
+// definitions that say their name themselves.
+func (x *expander) define(raw any) error {
+	v, err := x.expand(raw, nil)
+	if err != nil {
+		return err
+	}
+	switch v := v.(type) {
+	case []any:
+		for i, element := range v {
+			if err := x.define(element); err != nil {
+				return at(fmt.Sprintf("[%d]", i), err)
+			}
+		}
+		return nil
+	case *object:
+		if name, ok := v.values["name"].(string); ok {
+			return x.defineOne(name, v)
+		}
+		for _, name := range v.keys {
+			if err := x.defineOne(name, v.values[name]); err != nil {
+				return at(name, err)
+			}
+		}
+		return nil
+	}
+	return fmt.Errorf("definitions are %s; a mapping or a list is wanted", typeName(v))
+}
+
+func (x *expander) defineOne(name string, def any) error {
+	o, ok := def.(*object)
+	if !ok {
+		return fmt.Errorf("a definition is wanted here, not %s", typeName(def))
+	}
+	result, found := o.values["result"]
+	if !found {
+		return errors.New("the definition has no result")
+	}
+	switch o.values["type"] {
+	case "constDef":
+		x.consts[name] = &variable{value: result}
+		return nil
+	case "macroDef":
+		return x.defineMacro(name, o, result)
+	}
+	return fmt.Errorf("type %v is neither macroDef nor constDef", o.values["type"])
+}
+
+func (x *expander) defineMacro(name string, o *object, result any) error {
+	m := &macro{name: name, call: func(x *expander, c *call) (any, error) {
+		inner := &scope{vars: map[string]*variable{}} // what is around the call isn't seen within
+		for arg, v := range c.args {
+			inner.vars[arg] = known(v)
+		}
+		return x.expand(result, inner)
+	}}
+	raw, found := o.values["params"]
+	params, ok := raw.([]any)
+	if found && !ok {
+		return fmt.Errorf("params is %s; a list is wanted", typeName(raw))
+	}
+	for _, v := range params {
+		switch v := v.(type) {
+		case string:
+			m.params = append(m.params, param{name: v})
+		case *object:
+			p := param{byItself: v.values["default"]}
+			p.name, _ = v.values["name"].(string)
+			p.optional = p.byItself != nil || v.values["optional"] == true
+			m.params = append(m.params, p)
+		default:
+			return fmt.Errorf("a parameter is %s; its name is wanted, or a mapping", typeName(v))
+		}
+	}
+	x.macros[name] = m
+	return nil
+}

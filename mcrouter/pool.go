@@ -1,0 +1,349 @@
+package mcrouter
+
+import (
+	"fmt"
+	"net"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"holdfast/router"
+)
+
+// What mcrouter does without being told.
+const (
+	serverTimeout = time.Second
+	softErrors    = 3
+	probeMin      = 10 * time.Second
+	probeMax      = 60 * time.Second
+)
+
+// A source is a pool as the file has it, and what is made of it.
+type source struct {
+	name  string
+	path  string
+	json  *object
+	state state // of inheritance
+
+	failed bool // it has faults, which were told
+
+	place   int // in builder.out.Pools, from 1 on; 0 if it isn't there
+	hashed  bool
+	servers int
+	alone   []router.Route // one for each server: see builder.each
+	emptyIs router.Route   // where requests go if it has no servers
+}
+
+func (b *builder) namePools(o *object) {
+	if o == nil {
+		return
+	}
+	for _, name := range o.keys {
+		at := join("pools", name)
+		json, ok := o.values[name].(*object)
+		if !ok {
+			b.fault(at, "a mapping is wanted here, not %s", typeName(o.values[name]))
+			continue
+		}
+		b.pools[name] = &source{name: name, path: at, json: json}
+	}
+	b.order = o.keys
+}
+
+// restOfPools makes the pools that no route uses; those without servers are there to inherit from.
+func (b *builder) restOfPools() {
+	for _, name := range b.order {
+		s := b.pools[name]
+		if s == nil || s.done() {
+			continue
+		}
+		if _, found := b.inherit(s).values["servers"]; found {
+			b.pool(s)
+		}
+	}
+	// Pools stand in the order of the file, whatever the order of their use.
+	place := func(p router.Pool) int {
+		name, _, _ := strings.Cut(p.Name, aloneMark)
+		if i := slices.Index(b.order, name); i >= 0 {
+			return i
+		}
+		return len(b.order)
+	}
+	slices.SortStableFunc(b.out.Pools, func(x, y router.Pool) int { return place(x) - place(y) })
+}
+
+// use returns the pool that v names or is, made; nil after a fault.
+func (b *builder) use(path string, v any) *source {
+	var s *source
+	switch v := v.(type) {
+	case string:
+		if s = b.pools[v]; s == nil {
+			b.fault(path, "there is no pool %q", v)
+			return nil
+		}
+	case *object:
+		name, ok := v.values["name"].(string)
+		if !ok {
+			b.fault(path, "a pool has a name; this has none")
+			return nil
+		}
+		if s = b.pools[name]; s == nil {
+			s = &source{name: name, path: path, json: v}
+			b.pools[name] = s
+		}
+	default:
+		b.fault(path, "a pool is wanted here, not %s", typeName(v))
+		return nil
+	}
+	if !s.done() {
+		b.pool(s)
+	}
+	if s.failed {
+		return nil
+	}
+	return s
+}
+
+// done reports whether the pool is made, in whatever way.
+func (s *source) done() bool { return s.place != 0 || s.emptyIs.Kind != "" || s.failed }
+
+// inherit returns the pool's options with those of the pools that it inherits from below them.
+func (b *builder) inherit(s *source) *object {
+	parent, found := s.json.values["inherit"]
+	if !found || s.state == made {
+		return s.json
+	}
+	if s.state == making {
+		b.fault(s.path+".inherit", "the pool inherits from itself")
+		return s.json
+	}
+	s.state = making
+	whole := s.json.without("inherit")
+	name, ok := parent.(string)
+	if from := b.pools[name]; ok && from != nil {
+		below := b.inherit(from)
+		for _, key := range below.keys {
+			if _, own := whole.values[key]; !own && key != "name" {
+				whole.set(key, below.values[key])
+			}
+		}
+	} else {
+		b.fault(s.path+".inherit", "there is no pool %v", parent)
+	}
+	s.json, s.state = whole, made
+	return whole
+}
+
+func (b *builder) pool(s *source) {
+	before := len(b.faults)
+	r := b.reader(s.path, b.inherit(s))
+	p := router.Pool{
+		Name: s.name, SoftErrors: orElse(b.o.SoftErrors, softErrors),
+		ProbeMin: orElse(b.o.ProbeMin, probeMin), ProbeMax: orElse(b.o.ProbeMax, probeMax),
+		OnError: router.ErrorAsMiss,
+	}
+	if b.o.ErrorsAsErrors {
+		p.OnError = router.ErrorAsError
+	}
+	b.timeouts(r, &p)
+	p.Hash.Placement = "ch3"
+	if weights := r.numbers("weights"); weights != nil {
+		p.Hash.Placement, p.Hash.Weights = "weighted_ch3", weights
+	}
+	port := r.int("port_override")
+	b.servers(r, &p, port)
+	errorOnEmpty := !r.has("error_on_empty") || r.bool("error_on_empty")
+	b.poolExtras(r)
+	r.end()
+	if s.failed = len(b.faults) > before; s.failed {
+		return
+	}
+	if len(p.Members) == 0 {
+		s.emptyIs = router.Route{Kind: router.RouteNull}
+		if errorOnEmpty {
+			s.emptyIs = router.Route{Kind: router.RouteError, Response: "pool " + s.name + " has no servers"}
+		}
+		b.warn(s.path, "has no servers: it is left out")
+		return
+	}
+	if p.Hash.Weights != nil {
+		p.Hash.Weights = fitWeights(p.Hash.Weights, len(p.Members))
+	}
+	b.out.Pools = append(b.out.Pools, p)
+	s.place, s.servers = len(b.out.Pools), len(p.Members)
+}
+
+// timeouts are the pool's own, unless there is one for its distance from the default cluster.
+func (b *builder) timeouts(r *reader, p *router.Pool) {
+	p.Timeout = orElse(r.milliseconds("server_timeout"), orElse(b.o.ServerTimeout, serverTimeout))
+	p.ConnectTimeout = orElse(r.milliseconds("connect_timeout"), p.Timeout)
+	region, cluster := r.string("region"), r.string("cluster")
+	here := strings.Split(b.o.RoutePrefix, "/")
+	if region == "" || cluster == "" || len(here) != 4 {
+		return
+	}
+	far := b.o.CrossRegionTimeout
+	if region == here[1] {
+		far = b.o.CrossClusterTimeout
+		if cluster == here[2] {
+			far = b.o.WithinClusterTimeout
+		}
+	}
+	p.Timeout = orElse(far, p.Timeout)
+}
+
+// poolExtras takes the options that ours have no counterpart of.
+func (b *builder) poolExtras(r *reader) {
+	r.unless("ascii", "protocol")
+	r.unless(false, "keep_routing_prefix", "use_ssl", "enable_compression")
+	r.unless("plain", "security_mech", "security_mech_within_dc", "security_mech_cross_dc")
+	r.unless(int64(0), "additional_fanout", "port_override_within_dc", "port_override_cross_dc")
+	r.without("packets have no class", "qos")
+	r.without("names in place of addresses were for mcrouter's stats", "hostnames", "services", "service_id_override")
+	r.without("failover doesn't look at it", "failure_domains")
+	r.without("it is about mcrouter's own features", "pool_locality", "disable_request_deadline_check", "shard_splits_rv")
+	r.without("a member's errors are counted for it alone", "tko_tracker")
+	if tags := r.strings("tags"); tags != nil && len(tags) != len(r.list("servers")) {
+		b.fault(r.at("tags"), "%d tags for %d servers", len(tags), len(r.list("servers")))
+	}
+}
+
+// servers makes the members, each named so that no two are alike.
+func (b *builder) servers(r *reader, p *router.Pool, port int) {
+	list, found := r.get("servers")
+	servers, ok := list.([]any)
+	if !ok {
+		text := "servers is missing"
+		if found {
+			text = "servers is " + typeName(list) + "; a list is wanted"
+		}
+		b.fault(r.path, "%s", text)
+		return
+	}
+	if port < 0 || port > 65535 {
+		b.fault(r.at("port_override"), "%d is not a port", port)
+		return
+	}
+	tags := r.strings("tags")
+	seen := map[string]int{}
+	for i, v := range servers {
+		text, ok := v.(string)
+		if !ok {
+			b.fault(fmt.Sprintf("%s[%d]", r.at("servers"), i), "a server is wanted here, not %s; routes in pools aren't supported", typeName(v))
+			continue
+		}
+		address, err := address(text, port)
+		if err != nil {
+			b.fault(fmt.Sprintf("%s[%d]", r.at("servers"), i), "%q %v", text, err)
+			continue
+		}
+		m := router.Member{Address: address}
+		if len(tags) == len(servers) && tags[i] != address {
+			m.Name = tags[i]
+		}
+		if seen[address]++; seen[address] > 1 && m.Name == "" {
+			m.Name = fmt.Sprintf("%s#%d", address, seen[address])
+		}
+		p.Members = append(p.Members, m)
+	}
+}
+
+// address turns a server, host:port[:protocol[:security[:compression]]] or unix:path, into ours. A
+// port that isn't 0 takes the place of the server's.
+func address(server string, port int) (string, error) {
+	host, rest := "", server
+	unix := false
+	if strings.HasPrefix(server, "[") {
+		end := strings.IndexByte(server, ']')
+		if end < 0 {
+			return "", fmt.Errorf("has no ]")
+		}
+		host, rest = server[1:end], strings.TrimPrefix(server[end+1:], ":")
+	} else {
+		rest, unix = strings.CutPrefix(server, "unix:")
+		host, rest, _ = strings.Cut(rest, ":")
+	}
+	parts := strings.Split(rest, ":")
+	if unix {
+		parts = append([]string{"0"}, parts...)
+	}
+	wanted := [][]string{{"", "ascii"}, {"", "plain"}, {"", "notcompressed"}}
+	for i, part := range parts[1:] {
+		if i >= len(wanted) {
+			return "", fmt.Errorf("is not HOST:PORT")
+		}
+		if part != "" && !slices.Contains(wanted[i], part) {
+			return "", fmt.Errorf("asks for %s, which isn't supported", part)
+		}
+	}
+	if host == "" {
+		return "", fmt.Errorf("is not HOST:PORT")
+	}
+	if unix {
+		return "unix:" + host, nil
+	}
+	n := uint64(port)
+	if n == 0 {
+		var err error
+		if n, err = strconv.ParseUint(parts[0], 10, 16); err != nil || n == 0 {
+			return "", fmt.Errorf("has no port in [1, 65535]")
+		}
+	}
+	return net.JoinHostPort(host, strconv.FormatUint(n, 10)), nil
+}
+
+// fitWeights leaves out weights beyond n; those that are missing are 0.5.
+func fitWeights(weights []float64, n int) []float64 {
+	weights = slices.Clone(weights[:min(n, len(weights))])
+	for len(weights) < n {
+		weights = append(weights, 0.5)
+	}
+	return weights
+}
+
+// aloneMark stands between the name of a pool and the index of a server that has a pool of its own.
+const aloneMark = "#"
+
+// each returns a route to each server of a pool, as the route handle Pool has it: each gets a pool of
+// its own.
+func (b *builder) each(s *source) []router.Route {
+	if s.place == 0 {
+		return []router.Route{s.emptyIs}
+	}
+	if s.alone == nil {
+		whole := b.out.Pools[s.place-1]
+		for i, m := range whole.Members {
+			one := whole
+			one.Name = whole.Name + aloneMark + strconv.Itoa(i)
+			one.Members = []router.Member{m}
+			one.Hash = router.Hash{}
+			b.out.Pools = append(b.out.Pools, one)
+			s.alone = append(s.alone, router.Route{Kind: router.RoutePool, Pool: one.Name})
+		}
+	}
+	return s.alone
+}
+
+// hashOf returns the hash that a route to the pool has to have for h; none if it is the pool's own,
+// which the first route that asks decides.
+func (b *builder) hashOf(s *source, h router.Hash) router.Hash {
+	p := &b.out.Pools[s.place-1]
+	if !s.hashed {
+		s.hashed = true
+		p.Hash = h
+	}
+	if reflect.DeepEqual(p.Hash, h) {
+		return router.Hash{}
+	}
+	return h
+}
+
+func orElse[T comparable](value, otherwise T) T {
+	var zero T
+	if value == zero {
+		return otherwise
+	}
+	return value
+}

@@ -1,0 +1,242 @@
+package mcrouter
+
+import (
+	"holdfast/router"
+)
+
+// placements are ring's names for mcrouter's hash functions.
+var placements = map[string]string{
+	"Ch3":                "ch3",
+	"WeightedCh3":        "weighted_ch3",
+	"Crc32":              "crc32",
+	"ConstShard":         "const_shard",
+	"Rendezvous":         "mcrouter_rendezvous",
+	"WeightedRendezvous": "weighted_rendezvous",
+}
+
+// poolHandle is the handle Pool: a route to each server.
+func (b *builder) poolHandle(path string, v any) []router.Route {
+	if s := b.use(path, v); s != nil {
+		routes := b.each(s)
+		b.count(path, len(routes))
+		return routes
+	}
+	return one(unusable)
+}
+
+// unusable stands for a route that has a fault, so that what is around it doesn't have another.
+var unusable = router.Route{Kind: router.RouteNull}
+
+func (b *builder) poolRoute(path string, v any) []router.Route {
+	o, ok := v.(*object)
+	if !ok {
+		s := b.use(path, v)
+		if s == nil {
+			return one(unusable)
+		}
+		if s.place == 0 {
+			return one(s.emptyIs)
+		}
+		return one(router.Route{Kind: router.RoutePool, Pool: s.name, Hash: b.hashOf(s, b.ownHash(s))})
+	}
+	r := b.reader(path, o)
+	pool, found := r.get("pool")
+	if !found {
+		b.fault(path, "pool is missing")
+		return nil
+	}
+	s := b.use(r.at("pool"), pool)
+	route := unusable
+	if s != nil {
+		route = b.toPool(r, s)
+	}
+	if rates, found := r.get("rates"); found {
+		route = b.rateLimit(r.at("rates"), rates, route)
+	}
+	r.without("deletes that fail are in the journal", "asynclog", "asynclog_name")
+	r.without("it is about mcrouter's own features", "pool_id", "shard_splits_rv")
+	r.unless(false, "bucketize", "distribution_enabled", "axonlog", "useBucketHashSelector")
+	r.unless(nil, "shard_splits", "split_shard_fanout")
+	r.end()
+	return one(route)
+}
+
+// toPool is a route to the pool with what its PoolRoute says of destinations and hash.
+func (b *builder) toPool(r *reader, s *source) router.Route {
+	if s.place == 0 {
+		for _, key := range []string{"hash", "shadows", "shadow_policy", "max_outstanding", "slow_warmup"} {
+			r.get(key)
+		}
+		return s.emptyIs
+	}
+	if n := r.int("max_outstanding"); n < 0 {
+		b.fault(r.at("max_outstanding"), "%d is negative", n)
+	} else if n > 0 {
+		b.limit(r, s, n)
+	}
+	r.without("a member that returns empty isn't spared", "slow_warmup")
+	r.unless("default", "shadow_policy")
+	route := b.hashed(r, s)
+	shadows := b.shadows(r)
+	var own []router.Shadow
+	for _, shadow := range shadows {
+		if m := shadow.Members; m != nil {
+			if m[0] >= s.servers {
+				b.warn(r.at("shadows"), "the pool has no server %d: one is left out", m[0])
+				continue
+			}
+			if m[1] = min(m[1], s.servers-1); m[0] == 0 && m[1] == s.servers-1 {
+				shadow.Members = nil
+			}
+		}
+		if shadow.Members != nil && route.Kind != router.RoutePool {
+			b.fault(r.at("shadows"), "index_range isn't supported with this hash")
+		}
+		own = append(own, shadow)
+	}
+	if own == nil {
+		return route
+	}
+	return router.Route{Kind: router.RouteShadow, Target: &route, Shadows: own}
+}
+
+// limit sets how many requests a member may owe an answer to; the pool has one such number.
+func (b *builder) limit(r *reader, s *source, n int) {
+	p := &b.out.Pools[s.place-1]
+	if p.MaxInFlight != 0 && p.MaxInFlight != n {
+		b.fault(r.at("max_outstanding"), "pool %q has another already, %d", s.name, p.MaxInFlight)
+	}
+	p.MaxInFlight = n
+}
+
+// ownHash is the hash of a route that says nothing of it.
+func (b *builder) ownHash(s *source) router.Hash {
+	if weights, found := s.json.values["weights"]; found {
+		return router.Hash{Placement: "weighted_ch3", Weights: fitWeights(floats(weights), s.servers)}
+	}
+	return router.Hash{Placement: "ch3"}
+}
+
+func floats(v any) []float64 {
+	list, _ := v.([]any)
+	numbers := make([]float64, len(list))
+	for i := range list {
+		numbers[i], _ = number(list[i])
+	}
+	return numbers
+}
+
+// hashed is a route to the pool by what hash says.
+func (b *builder) hashed(r *reader, s *source) router.Route {
+	own := b.ownHash(s)
+	v, found := r.get("hash")
+	if !found {
+		return router.Route{Kind: router.RoutePool, Pool: s.name, Hash: b.hashOf(s, own)}
+	}
+	o, ok := v.(*object)
+	if name, isName := v.(string); isName {
+		o, ok = newObject(), true
+		o.set("hash_func", name)
+	}
+	if !ok {
+		b.fault(r.at("hash"), "a hash function or a mapping is wanted here, not %s", typeName(v))
+		return router.Route{Kind: router.RoutePool, Pool: s.name}
+	}
+	h := b.reader(r.at("hash"), o)
+	if h.string("hash_func") == "Latest" {
+		route := b.latest(h, b.each(s))
+		h.end()
+		return route
+	}
+	hash, tags := b.hash(h, own, s.servers)
+	b.tag(h, s, tags)
+	h.end()
+	return router.Route{Kind: router.RoutePool, Pool: s.name, Hash: b.hashOf(s, hash)}
+}
+
+// tag names the members by the tags that a rendezvous hash places.
+func (b *builder) tag(h *reader, s *source, tags []string) {
+	if tags == nil {
+		return
+	}
+	p := &b.out.Pools[s.place-1]
+	if len(tags) != len(p.Members) {
+		b.fault(h.at("tags"), "%d tags for %d servers", len(tags), len(p.Members))
+		return
+	}
+	for i := range p.Members {
+		m := &p.Members[i]
+		if m.Name != "" && m.Name != tags[i] {
+			b.fault(h.at("tags"), "server %s has another name already, %s", m.Address, m.Name)
+		}
+		if m.Address != tags[i] {
+			m.Name = tags[i]
+		}
+	}
+}
+
+// hash takes hash_func, salt, weights and tags; own is what is there without them.
+func (b *builder) hash(h *reader, own router.Hash, n int) (hash router.Hash, tags []string) {
+	hash = own
+	if name := h.string("hash_func"); name != "" {
+		placement, found := placements[name]
+		if !found {
+			b.fault(h.at("hash_func"), "%s isn't supported", name)
+		}
+		hash.Placement = placement
+	}
+	hash.Salt = h.string("salt")
+	weights := h.numbers("weights")
+	h.unless(false, "bucketize")
+	switch hash.Placement {
+	case "weighted_ch3", "weighted_rendezvous":
+		if weights != nil {
+			hash.Weights = fitWeights(weights, n)
+		}
+		if hash.Weights == nil {
+			b.fault(h.path, "weights is missing")
+		}
+	default:
+		hash.Weights = nil
+	}
+	for i, w := range hash.Weights {
+		if !(w >= 0 && w <= 1) {
+			b.fault(h.path, "weight %d, %v, is not in [0, 1]", i, w)
+		}
+	}
+	tags = h.strings("tags")
+	return hash, tags
+}
+
+func (b *builder) hashRoute(path string, v any) []router.Route {
+	r, children := b.children(path, v)
+	if r == nil {
+		r = b.reader(path, newObject())
+	}
+	if r.string("hash_func") == "Latest" {
+		route := b.latest(r, children)
+		r.end()
+		return one(route)
+	}
+	hash, tags := b.hash(r, router.Hash{Placement: "ch3"}, len(children))
+	rendezvous := hash.Placement == "mcrouter_rendezvous" || hash.Placement == "weighted_rendezvous"
+	if rendezvous && len(tags) != len(children) {
+		b.fault(r.path, "%d tags for %d children", len(tags), len(children))
+		tags = nil
+	}
+	errorOnEmpty := !r.has("error_on_empty") || r.bool("error_on_empty")
+	r.end()
+	if len(children) == 0 {
+		if errorOnEmpty {
+			return one(router.Route{Kind: router.RouteError, Response: "a hash route has no children"})
+		}
+		return one(router.Route{Kind: router.RouteNull})
+	}
+	if rendezvous && tags != nil {
+		children = append([]router.Route{}, children...)
+		for i := range children {
+			children[i].Name = tags[i]
+		}
+	}
+	return one(router.Route{Kind: router.RouteHash, Children: children, Hash: hash})
+}

@@ -1,0 +1,173 @@
+package mcrouter
+
+import (
+	"fmt"
+	"regexp"
+	"time"
+
+	"holdfast/router"
+)
+
+// A reader takes the options of one mapping; what nobody takes is unknown.
+type reader struct {
+	b     *builder
+	path  string
+	o     *object
+	taken map[string]bool
+}
+
+func (b *builder) reader(path string, o *object) *reader {
+	return &reader{b, path, o, map[string]bool{"type": true, "name": true}}
+}
+
+func (r *reader) get(key string) (any, bool) {
+	r.taken[key] = true
+	v, found := r.o.values[key]
+	return v, found
+}
+
+func (r *reader) has(key string) bool { _, found := r.get(key); return found }
+
+func (r *reader) at(key string) string { return join(r.path, key) }
+
+// simple are the keys that stand in a path without quotes.
+var simple = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+func join(path, key string) string {
+	if !simple.MatchString(key) {
+		return fmt.Sprintf("%s[%q]", path, key)
+	}
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+// typed takes an option of type T; it is the zero value if it isn't there, or a fault.
+func typed[T any](r *reader, key, want string) (value T) {
+	v, found := r.get(key)
+	if !found {
+		return value
+	}
+	value, ok := v.(T)
+	if !ok {
+		r.b.fault(r.at(key), "%s is wanted here, not %s", want, typeName(v))
+	}
+	return value
+}
+
+func (r *reader) string(key string) string  { return typed[string](r, key, "a string") }
+func (r *reader) bool(key string) bool      { return typed[bool](r, key, "true or false") }
+func (r *reader) list(key string) []any     { return typed[[]any](r, key, "a list") }
+func (r *reader) object(key string) *object { return typed[*object](r, key, "a mapping") }
+func (r *reader) int(key string) int        { return int(typed[int64](r, key, "a whole number")) }
+
+func (r *reader) number(key string) float64 {
+	v, found := r.get(key)
+	f, ok := number(v)
+	if found && !ok {
+		r.b.fault(r.at(key), "a number is wanted here, not %s", typeName(v))
+	}
+	return f
+}
+
+// maxExptime is from where on memcached takes an exptime for a moment rather than a length of time.
+const maxExptime = 30 * 24 * 3600
+
+// seconds takes a TTL.
+func (r *reader) seconds(key string) time.Duration {
+	n := r.int(key)
+	if n > maxExptime {
+		r.b.fault(r.at(key), "%d is a moment, not a length of time: it is above 30 days", n)
+		return 0
+	}
+	return time.Duration(n) * time.Second
+}
+
+// milliseconds takes a timeout, which is above 0; 0 if it isn't there.
+func (r *reader) milliseconds(key string) time.Duration {
+	n := r.int(key)
+	if r.has(key) && (n <= 0 || n > 1e9) {
+		r.b.fault(r.at(key), "%d is not a number of milliseconds above 0", n)
+		return 0
+	}
+	return time.Duration(n) * time.Millisecond
+}
+
+func (r *reader) numbers(key string) []float64 {
+	var list []float64
+	for i, v := range r.list(key) {
+		f, ok := number(v)
+		if !ok {
+			r.b.fault(fmt.Sprintf("%s[%d]", r.at(key), i), "a number is wanted here, not %s", typeName(v))
+		}
+		list = append(list, f)
+	}
+	return list
+}
+
+func (r *reader) strings(key string) []string {
+	var list []string
+	for i, v := range r.list(key) {
+		s, ok := v.(string)
+		if !ok {
+			r.b.fault(fmt.Sprintf("%s[%d]", r.at(key), i), "a string is wanted here, not %s", typeName(v))
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+// route takes a route that must be there.
+func (r *reader) route(key string) *router.Route {
+	v, found := r.get(key)
+	if !found {
+		r.b.fault(r.path, "%s is missing", key)
+		return nil
+	}
+	return r.b.one(r.at(key), v)
+}
+
+// optionalRoute takes a route, or nil if it isn't there.
+func (r *reader) optionalRoute(key string) *router.Route {
+	if !r.has(key) {
+		return nil
+	}
+	return r.route(key)
+}
+
+func (r *reader) routes(key string) []router.Route {
+	v, found := r.get(key)
+	if !found {
+		return nil
+	}
+	return r.b.list(r.at(key), v)
+}
+
+// without takes options that have no counterpart and change nothing of what clients are answered; why
+// follows "has no meaning here: ".
+func (r *reader) without(why string, keys ...string) {
+	for _, key := range keys {
+		if v, found := r.get(key); found && v != false {
+			r.b.warn(r.at(key), "has no meaning here: %s", why)
+		}
+	}
+}
+
+// unless takes an option that may be there only with the value that it has by itself.
+func (r *reader) unless(byItself any, keys ...string) {
+	for _, key := range keys {
+		if v, found := r.get(key); found && !equal(v, byItself) {
+			r.b.fault(r.at(key), "isn't supported")
+		}
+	}
+}
+
+// end reports what nobody took.
+func (r *reader) end() {
+	for _, key := range r.o.keys {
+		if !r.taken[key] {
+			r.b.fault(r.at(key), "isn't supported")
+		}
+	}
+}

@@ -1,0 +1,445 @@
+package mcrouter
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"holdfast/router"
+)
+
+// ofChildren are the handles that have children and nothing else to say; "none" is what they are
+// without any.
+var ofChildren = map[string]router.RouteKind{
+	"AllAsyncRoute":    router.RouteAllAsync,
+	"AllFastestRoute":  router.RouteAllFastest,
+	"AllInitialRoute":  router.RouteAllInitial,
+	"AllMajorityRoute": router.RouteAllMajority,
+	"AllSyncRoute":     router.RouteAllSync,
+	"RandomRoute":      router.RouteRandom,
+}
+
+// make makes the routes of a handle; v is its options, the argument of its short form, or nil.
+func (b *builder) make(path, kind string, v any) []router.Route {
+	b.count(path, 1)
+	if parent, found := ofChildren[kind]; found {
+		r, children := b.children(path, v)
+		if r != nil {
+			r.end()
+		}
+		return one(parentOf(parent, children))
+	}
+	switch kind {
+	case "Pool":
+		return b.poolHandle(path, v)
+	case "PoolRoute":
+		return b.poolRoute(path, v)
+	case "HashRoute":
+		return b.hashRoute(path, v)
+	case "FailoverRoute":
+		return b.failoverRoute(path, v)
+	case "MissFailoverRoute":
+		return b.missFailoverRoute(path, v)
+	case "LatestRoute":
+		return b.latestRoute(path, v)
+	case "HostIdRoute":
+		return b.hostIDRoute(path, v)
+	case "NullRoute":
+		return one(router.Route{Kind: router.RouteNull})
+	case "DevNullRoute":
+		return one(router.Route{Kind: router.RouteDevNull})
+	case "ErrorRoute":
+		return b.errorRoute(path, v)
+	case "LoggingRoute":
+		return b.loggingRoute(path, v)
+	}
+	if make, found := b.ofOptions(kind); found {
+		o, ok := v.(*object)
+		if !ok {
+			b.fault(path, "%s has no short form: a mapping with its options is wanted", kind)
+			return nil
+		}
+		r := b.reader(path, o)
+		routes := make(r)
+		r.end()
+		return routes
+	}
+	if _, ok := v.(*object); ok {
+		path = join(path, "type")
+	}
+	if v == nil && !strings.HasSuffix(kind, "Route") {
+		b.fault(path, "there is no route %q", kind)
+	} else {
+		b.fault(path, "%s isn't supported", kind)
+	}
+	return nil
+}
+
+// ofOptions returns what makes a handle that has no short form.
+func (b *builder) ofOptions(kind string) (func(*reader) []router.Route, bool) {
+	switch kind {
+	case "PrefixSelectorRoute":
+		return b.prefixSelector, true
+	case "OperationSelectorRoute", "PrefixPolicyRoute":
+		return b.operationSelector, true
+	case "FailoverWithExptimeRoute":
+		return b.failoverWithExptime, true
+	case "ShadowRoute":
+		return b.shadowRoute, true
+	case "MigrateRoute":
+		return b.migrateRoute, true
+	case "WarmUpRoute":
+		return b.warmUpRoute, true
+	case "L1L2CacheRoute":
+		return b.l1l2CacheRoute, true
+	case "ModifyKeyRoute":
+		return b.modifyKeyRoute, true
+	case "ModifyExptimeRoute":
+		return b.modifyExptimeRoute, true
+	case "RateLimitRoute":
+		return b.rateLimitRoute, true
+	case "OutstandingLimitRoute":
+		return b.outstandingLimitRoute, true
+	}
+	return nil, false
+}
+
+func one(r router.Route) []router.Route { return []router.Route{r} }
+
+// parentOf is a null route without children, as in mcrouter.
+func parentOf(kind router.RouteKind, children []router.Route) router.Route {
+	if len(children) == 0 {
+		return router.Route{Kind: router.RouteNull}
+	}
+	return router.Route{Kind: kind, Children: children}
+}
+
+// children takes the children of a handle; its short form has them behind the bar. The reader is nil
+// for that.
+func (b *builder) children(path string, v any) (*reader, []router.Route) {
+	o, ok := v.(*object)
+	if !ok {
+		return nil, b.list(path, v)
+	}
+	r := b.reader(path, o)
+	return r, r.routes("children")
+}
+
+func (b *builder) missFailoverRoute(path string, v any) []router.Route {
+	r, children := b.children(path, v)
+	route := parentOf(router.RouteMissFailover, children)
+	if route.Kind == router.RouteMissFailover {
+		route.Failover = b.anyError()
+	}
+	if r != nil {
+		r.without("the last answer is given if all are errors", "return_best_on_error")
+		r.end()
+	}
+	return one(route)
+}
+
+func (b *builder) hostIDRoute(path string, v any) []router.Route {
+	r, children := b.children(path, v)
+	route := parentOf(router.RouteHostID, children)
+	if r != nil {
+		if route.Kind == router.RouteHostID {
+			route.Hash.Salt = r.string("salt")
+		}
+		r.end()
+	}
+	return one(route)
+}
+
+func (b *builder) errorRoute(path string, v any) []router.Route {
+	route := router.Route{Kind: router.RouteError}
+	switch v := v.(type) {
+	case string:
+		route.Response = v
+	case *object:
+		r := b.reader(path, v)
+		route.Response = r.string("response")
+		r.without("errors are answered with SERVER_ERROR", "result", "enable_logging")
+		r.taken["enable_logging"] = true
+		r.end()
+	}
+	return one(route)
+}
+
+func (b *builder) loggingRoute(path string, v any) []router.Route {
+	target := v
+	if o, ok := v.(*object); ok {
+		r := b.reader(path, o)
+		target, _ = r.get("target")
+		path = r.at("target")
+		r.end()
+	}
+	if target == nil {
+		target = "NullRoute"
+	}
+	return one(router.Route{Kind: router.RouteLogging, Target: b.one(path, target)})
+}
+
+func (b *builder) prefixSelector(r *reader) []router.Route {
+	route := router.Route{Kind: router.RoutePrefixSelector, Default: r.optionalRoute("wildcard")}
+	policies := r.object("policies")
+	if policies == nil && route.Default == nil && !r.has("wildcard") {
+		r.b.fault(r.path, "there are neither policies nor a wildcard")
+		return nil
+	}
+	if policies != nil {
+		for _, prefix := range policies.keys {
+			if made := b.one(join(r.at("policies"), prefix), policies.values[prefix]); made != nil {
+				route.Prefixes = append(route.Prefixes, router.PrefixRoute{Prefix: prefix, Route: *made})
+			}
+		}
+	}
+	if len(route.Prefixes) == 0 && route.Default != nil {
+		return one(*route.Default)
+	}
+	return one(route)
+}
+
+// Operations of ours stand for others too, unless those have a route of their own; mcrouter's stand
+// for themselves.
+var stands = map[string][]string{
+	"get": {"gets", "gat", "gats"},
+	"set": {"add", "replace", "append", "prepend", "cas"},
+}
+
+// unrouted are mcrouter's operations that no route here sees.
+var unrouted = strings.Fields("lease-get lease-set metaget stats version flushall flushre quit shutdown exec goaway")
+
+func (b *builder) operationSelector(r *reader) []router.Route {
+	route := router.Route{Kind: router.RouteOperationSelector, Default: r.optionalRoute("default_policy")}
+	policies := r.object("operation_policies")
+	if policies == nil {
+		if route.Default == nil {
+			b.fault(r.path, "there are neither default_policy nor operation_policies")
+			return nil
+		}
+		return one(*route.Default)
+	}
+	for _, name := range policies.keys {
+		path := join(r.at("operation_policies"), name)
+		made := b.one(path, policies.values[name])
+		switch {
+		case slices.Contains(unrouted, name):
+			b.warn(path, "is left out: no route sees such requests")
+		case made == nil:
+		case !slices.Contains(strings.Fields("get gets gat gats set add replace append prepend cas delete incr decr touch"), name):
+			b.fault(path, "there is no such operation")
+		default:
+			route.Operations = append(route.Operations, router.OperationRoute{Operations: []string{name}, Route: *made})
+		}
+	}
+	route.Operations = append(route.Operations, others(policies, route.Default)...)
+	if len(route.Operations) == 0 && route.Default != nil {
+		return one(*route.Default)
+	}
+	return one(route)
+}
+
+// others are the operations that ours would have go with get and set, and mcrouter has not.
+func others(policies *object, byDefault *router.Route) []router.OperationRoute {
+	var names []string
+	for _, head := range []string{"get", "set"} {
+		if _, found := policies.values[head]; !found {
+			continue
+		}
+		for _, name := range stands[head] {
+			if _, own := policies.values[name]; !own {
+				names = append(names, name)
+			}
+		}
+	}
+	if names == nil {
+		return nil
+	}
+	if byDefault == nil {
+		byDefault = &router.Route{Kind: router.RouteNull}
+	}
+	return []router.OperationRoute{{Operations: names, Route: *byDefault}}
+}
+
+func (b *builder) migrateRoute(r *reader) []router.Route {
+	route := router.Route{Kind: router.RouteMigrate, From: r.route("from"), To: r.route("to")}
+	if !r.has("start_time") {
+		b.fault(r.path, "start_time is missing")
+	}
+	route.Start = time.Unix(int64(r.int("start_time")), 0).UTC()
+	route.Interval = time.Hour
+	if r.has("interval") {
+		if route.Interval = time.Duration(r.int("interval")) * time.Second; route.Interval <= 0 {
+			b.fault(r.at("interval"), "a number of seconds above 0 is wanted")
+		}
+	}
+	return one(route)
+}
+
+func (b *builder) warmUpRoute(r *reader) []router.Route {
+	r.without("it is asked with mg anyway", "enable_metaget")
+	r.taken["enable_metaget"] = true
+	return one(router.Route{Kind: router.RouteWarmUp, Cold: r.route("cold"), Warm: r.route("warm"), Exptime: r.seconds("exptime")})
+}
+
+func (b *builder) l1l2CacheRoute(r *reader) []router.Route {
+	if !r.has("upgradingL1Exptime") {
+		b.fault(r.path, "upgradingL1Exptime is missing")
+	}
+	r.without("a miss that L1 remembers ends by its TTL only", "ncacheUpdatePeriod")
+	return one(router.Route{
+		Kind: router.RouteL1L2Cache, Cold: r.route("l1"), Warm: r.route("l2"),
+		Exptime: r.seconds("upgradingL1Exptime"), NegativeTTL: r.seconds("ncacheExptime"),
+	})
+}
+
+func (b *builder) modifyKeyRoute(r *reader) []router.Route {
+	route := router.Route{
+		Kind: router.RouteModifyKey, Target: r.route("target"),
+		EnsureKeyPrefix: r.string("ensure_key_prefix"), ReplaceKeyPrefix: r.string("replace_key_prefix"),
+	}
+	if r.has("replace_key_prefix") && route.ReplaceKeyPrefix == "" {
+		b.fault(r.at("replace_key_prefix"), "an empty one isn't supported")
+	}
+	if r.string("set_routing_prefix") != "" {
+		b.warn(r.at("set_routing_prefix"), "has no meaning here: members get keys without the prefix of a cluster")
+	}
+	r.unless("", "set_key_suffix")
+	r.unless(false, "modify_inplace")
+	if route.EnsureKeyPrefix == "" && route.ReplaceKeyPrefix == "" && route.Target != nil {
+		return one(*route.Target)
+	}
+	return one(route)
+}
+
+func (b *builder) modifyExptimeRoute(r *reader) []router.Route {
+	route := router.Route{Kind: router.RouteModifyExptime, Target: r.route("target"), Exptime: r.seconds("exptime")}
+	if !r.has("exptime") {
+		b.fault(r.path, "exptime is missing")
+	}
+	switch action := r.string("action"); action {
+	case "", "set":
+		route.ExptimeAction = router.ExptimeSet
+	case "min":
+		route.ExptimeAction = router.ExptimeMin
+		if route.Exptime == 0 && route.Target != nil {
+			return one(*route.Target)
+		}
+	default:
+		b.fault(r.at("action"), "%q is neither set nor min", action)
+	}
+	return one(route)
+}
+
+func (b *builder) rateLimitRoute(r *reader) []router.Route {
+	target := r.route("target")
+	v, found := r.get("rates")
+	if !found {
+		b.fault(r.path, "rates is missing")
+		return nil
+	}
+	if target == nil {
+		return nil
+	}
+	return one(b.rateLimit(r.at("rates"), v, *target))
+}
+
+// rateLimit puts a limit before a route. A burst is a second's worth unless it is given.
+func (b *builder) rateLimit(path string, v any, target router.Route) router.Route {
+	o, ok := v.(*object)
+	if !ok {
+		b.fault(path, "a mapping is wanted here, not %s", typeName(v))
+		return target
+	}
+	r := b.reader(path, o)
+	var rates router.Rates
+	for _, l := range []struct {
+		name        string
+		rate, burst *float64
+	}{{"gets", &rates.Gets, &rates.GetsBurst}, {"sets", &rates.Sets, &rates.SetsBurst}, {"deletes", &rates.Deletes, &rates.DeletesBurst}} {
+		if !r.has(l.name + "_rate") {
+			continue
+		}
+		*l.rate = r.number(l.name + "_rate")
+		*l.burst = orElse(r.number(l.name+"_burst"), *l.rate)
+		if !(*l.rate > 0 && *l.burst > 0) {
+			b.fault(r.at(l.name+"_rate"), "numbers above 0 are wanted")
+		}
+	}
+	r.end()
+	if rates == (router.Rates{}) {
+		return target
+	}
+	return router.Route{Kind: router.RouteRateLimit, Target: &target, Rates: rates}
+}
+
+func (b *builder) outstandingLimitRoute(r *reader) []router.Route {
+	route := router.Route{Kind: router.RouteOutstandingLimit, Target: r.route("target"), MaxInFlight: r.int("max_outstanding")}
+	if route.MaxInFlight <= 0 {
+		b.fault(r.path, "max_outstanding, a number above 0, is missing")
+	}
+	return one(route)
+}
+
+func (b *builder) shadowRoute(r *reader) []router.Route {
+	if !r.has("children") {
+		b.fault(r.path, "children is missing")
+	}
+	r.unless("default", "shadow_policy")
+	children := slices.Clone(r.routes("children"))
+	shadows := b.shadows(r)
+	for i := range children {
+		var own []router.Shadow
+		for _, s := range shadows {
+			if m := s.Members; m == nil || m[0] <= i && i <= m[1] {
+				s.Members = nil // they are the children here
+				own = append(own, s)
+			}
+		}
+		if own != nil {
+			target := children[i]
+			children[i] = router.Route{Kind: router.RouteShadow, Target: &target, Shadows: own}
+		}
+	}
+	return children
+}
+
+// shadows takes where copies go. Members are the indexes of members or children, the first and the
+// last; nil is all.
+func (b *builder) shadows(r *reader) []router.Shadow {
+	var shadows []router.Shadow
+	for i, v := range r.list("shadows") {
+		at := fmt.Sprintf("%s[%d]", r.at("shadows"), i)
+		o, ok := v.(*object)
+		if !ok {
+			b.fault(at, "a mapping is wanted here, not %s", typeName(v))
+			continue
+		}
+		s := b.reader(at, o)
+		shadow := router.Shadow{KeyFraction: s.numbers("key_fraction_range")}
+		if k := shadow.KeyFraction; k != nil && !(len(k) == 2 && k[0] >= 0 && k[0] <= k[1] && k[1] <= 1) {
+			b.fault(s.at("key_fraction_range"), "two numbers from 0 to 1 are wanted, the smaller one first")
+		}
+		never := false
+		if indexes := s.numbers("index_range"); s.has("index_range") {
+			if len(indexes) != 2 || indexes[0] < 0 || indexes[1] < indexes[0] {
+				b.fault(s.at("index_range"), "two indexes are wanted, the smaller one first")
+				continue
+			}
+			never = indexes[0] == indexes[1] // the second is the first that isn't copied
+			shadow.Members = []int{int(indexes[0]), int(indexes[1]) - 1}
+		}
+		s.without("there are no runtime variables", "key_fraction_range_rv", "index_range_rv")
+		s.unless(nil, "keys_to_shadow", "requests_fraction")
+		target := s.route("target")
+		s.end()
+		if never {
+			b.warn(at, "copies nothing: it is left out")
+		} else if target != nil {
+			shadow.Route = *target
+			shadows = append(shadows, shadow)
+		}
+	}
+	return shadows
+}
