@@ -57,7 +57,7 @@ func (b *builder) pool(o *Pool) (*pool, error) {
 	var err error
 	if o.Kind == Replicated {
 		p.route = b.replicated(o, p)
-	} else if p.route, err = shardedRoute(o, p.members); err != nil {
+	} else if p.route, err = b.sharded(o, p.members); err != nil {
 		return nil, err
 	}
 	if o.OnError == ErrorAsMiss {
@@ -66,7 +66,7 @@ func (b *builder) pool(o *Pool) (*pool, error) {
 	return p, nil
 }
 
-func shardedRoute(o *Pool, members []*member) (route, error) {
+func (b *builder) sharded(o *Pool, members []*member) (route, error) {
 	placed := make([]ring.Member, len(members))
 	for i, m := range members {
 		placed[i] = ring.Member{Name: m.name, Weight: o.Members[i].Weight}
@@ -76,20 +76,18 @@ func shardedRoute(o *Pool, members []*member) (route, error) {
 		return nil, err
 	}
 	s := sharded{placement, members}
-	if o.Eject {
+	switch {
+	case o.Failover != "":
+		gutter := func() route { return b.pools[o.Failover].route }
+		return &guttered{s, gutter, o.FailoverTTL, b.router.latchesOf(o.Name)}, nil
+	case o.Eject:
 		return &ejecting{s}, nil
 	}
 	return &s, nil
 }
 
 func (b *builder) replicated(o *Pool, p *pool) route {
-	r := b.router
-	if r.latches[o.Name] == nil {
-		r.latches[o.Name] = &latches{}
-	}
-	made := &replicated{options: o, members: p.members, near: nearMembers(o), latches: r.latches[o.Name]}
-	p.flushed = made.flush
-	return made
+	return &replicated{options: o, members: p.members, near: nearMembers(o), latches: b.router.latchesOf(o.Name)}
 }
 
 // cacheAddress is the address of the cache of this process.
@@ -110,7 +108,7 @@ func (b *builder) member(o *Pool, m *Member) (*member, error) {
 		maxInFlight: max(1, o.MaxInFlight/len(b.router.lanes)/o.Connections),
 	}
 	var err error
-	if o.Kind == Replicated {
+	if b.journaled(o) {
 		made.to, err = b.router.replica(o.Name, m.Address, s)
 	} else {
 		made.to = b.router.destination(identity{address: m.Address, settings: s}, s)
@@ -119,6 +117,22 @@ func (b *builder) member(o *Pool, m *Member) (*member, error) {
 		return nil, err
 	}
 	made.route = remote{made.to}
+	if o.Kind != Replicated && o.Failover == "" && made.to.absence != nil {
+		made.route = guarded{made.to}
+	}
 	b.tree.destinations = append(b.tree.destinations, made.to)
 	return made, nil
+}
+
+// journaled reports whether the members of a pool have journals of what they miss.
+func (b *builder) journaled(o *Pool) bool {
+	if o.Kind == Replicated || o.Failover != "" {
+		return true
+	}
+	for _, other := range b.tree.options.Pools {
+		if other.Failover == o.Name {
+			return true
+		}
+	}
+	return false
 }

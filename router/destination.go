@@ -24,10 +24,11 @@ type destination struct {
 	state atomic.Uint32
 	// epoch rises each time the destination goes down: a write that was sent under an earlier one may
 	// have been undone by what happened since.
-	epoch  atomic.Uint64
-	soft   atomic.Int32 // soft errors since the last answer
-	uses   int          // trees that have it; guarded by Router.mu
-	closed chan struct{}
+	epoch   atomic.Uint64
+	upSince atomic.Int64 // Unix nanoseconds; of an absence that may be before this process, its start
+	soft    atomic.Int32 // soft errors since the last answer
+	uses    int          // trees that have it; guarded by Router.mu
+	closed  chan struct{}
 
 	absence *absence // of a member of a replicated pool; else nil
 
@@ -136,6 +137,7 @@ func (d *destination) startProbing() {
 func (d *destination) becomeUp() {
 	d.soft.Store(0)
 	d.probing = false
+	d.upSince.Store(time.Now().UnixNano())
 	d.state.Store(stateUp)
 	d.log.Info("member up", "member", d.address, "away", time.Since(d.downAt).Round(time.Millisecond))
 }

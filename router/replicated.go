@@ -416,45 +416,6 @@ func (w *write) outerFail(l *lane, text string) {
 	outer.fail(l, resultDown, text)
 }
 
-// flush has all members flushed. It isn't ordered with writes that are on their way.
-func (p *replicated) flush(l *lane, q *query) {
-	f := &fan{query: q, open: len(p.members)}
-	for _, m := range p.members {
-		part := &flushPart{fan: f, to: m.to}
-		part.request, part.taker = q.request, part
-		m.route.serve(l, &part.query)
-	}
-}
-
-// A flushPart is a flush on its way to one member.
-type flushPart struct {
-	query
-	fan *fan
-	to  *destination
-}
-
-func (part *flushPart) take(l *lane, q *query, a *answer) {
-	if !a.result.failed() || part.to == nil {
-		part.fan.take(l, q, a)
-		return
-	}
-	ok := &answer{result: resultDone, wire: []byte(mc.OK)}
-	switch part.to.missedFlush(!a.result.unsent(), fmt.Errorf("a flush failed: %s", a.wire)) {
-	case missedSend:
-		l.link(part.to, 0).serve(&part.query)
-	case missedKept:
-		part.fan.take(l, q, ok)
-	case missedBegin:
-		part.to.beginAbsence(func(err error) {
-			failure := ok
-			if err != nil {
-				failure = &answer{result: resultServerError, wire: mc.AppendServerError(nil, "journal: "+err.Error())}
-			}
-			l.loop.Post(func() { l.enter(func() { part.fan.take(l, q, failure) }) })
-		})
-	}
-}
-
 // nearMembers are the indexes of the members to ask first.
 func nearMembers(o *Pool) []int {
 	var near []int

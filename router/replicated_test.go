@@ -84,7 +84,11 @@ func TestCASOfAnotherMember(t *testing.T) {
 // than what a read had returned by then.
 func TestNoReadIsOlderThanWhatWasAcknowledged(t *testing.T) {
 	for _, policy := range []Acknowledge{AckAll, AckMajority, AckFastest} {
-		t.Run(string(policy), func(t *testing.T) { huntStale(t, policy, 2*time.Second) })
+		t.Run(string(policy), func(t *testing.T) {
+			_, cutters, o := replicas(t, 3)
+			o.Pools[0].Acknowledge = policy
+			huntStale(t, o, cutters)
+		})
 	}
 }
 
@@ -94,10 +98,10 @@ type trail struct {
 	seen         atomic.Int64 // the highest that a read returned
 }
 
-// huntStale plays for a while; last is a bound on the load, not on what is checked.
-func huntStale(t *testing.T, policy Acknowledge, last time.Duration) {
-	_, cutters, o := replicas(t, 3)
-	o.Pools[0].Acknowledge = policy
+// huntTime bounds one hunt's load.
+const huntTime = 2 * time.Second
+
+func huntStale(t *testing.T, o Options, cutters []*cutter) {
 	o.Journal.Folder = t.TempDir()
 	const lanes, writers, keys, clients = 2, 4, 256, 6 // so many keys that what a member missed isn't soon written again
 	r := run(t, o, lanes)
@@ -112,7 +116,7 @@ func huntStale(t *testing.T, policy Acknowledge, last time.Duration) {
 		running.Go(func() { readOn(r, client, trails, end, &reads, &hits) })
 	}
 	random := rand.New(rand.NewPCG(1, 2))
-	for began := time.Now(); time.Since(began) < last; {
+	for began := time.Now(); time.Since(began) < huntTime; {
 		way := cutters[random.IntN(len(cutters))]
 		wait := time.Duration(random.IntN(60)) * time.Millisecond
 		if random.IntN(3) == 0 {

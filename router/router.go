@@ -105,12 +105,20 @@ func (r *Router) Close() error {
 	return r.journals.Close()
 }
 
-// replica returns the destination of a replicated pool's member. r.mu is held.
+// latchesOf returns the latches of a pool, which outlive its tree. r.mu is held.
+func (r *Router) latchesOf(pool string) *latches {
+	if r.latches[pool] == nil {
+		r.latches[pool] = &latches{}
+	}
+	return r.latches[pool]
+}
+
+// replica returns the destination of a member that has a journal. r.mu is held.
 func (r *Router) replica(pool, address string, s settings) (*destination, error) {
 	id := identity{pool: pool, address: address}
 	if d := r.destinations[id]; d != nil {
 		if d.settings != s {
-			r.log.Warn("the settings of a replicated pool's members change with the next start", "pool", pool, "member", address)
+			r.log.Warn("the settings of members that have journals change with the next start", "pool", pool, "member", address)
 		}
 		return r.destination(id, s), nil
 	}
@@ -143,6 +151,7 @@ func (r *Router) destination(id identity, s settings) *destination {
 		return d
 	}
 	d := &destination{identity: id, settings: s, log: r.log, closed: make(chan struct{}), uses: 1}
+	d.upSince.Store(time.Now().UnixNano())
 	if last := len(r.free) - 1; last >= 0 {
 		d.id, r.free = r.free[last], r.free[:last]
 	} else {

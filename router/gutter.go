@@ -1,0 +1,191 @@
+package router
+
+import (
+	"fmt"
+	"time"
+
+	"holdfast/mc"
+)
+
+// guttered is a sharded pool before another, the gutter, which takes the keys of members that are
+// down, for a short time each. Like a replicated pool it serves nothing older than what was
+// acknowledged:
+//
+//  1. A member that fails a write goes down, and the key goes into its journal, before the gutter gets
+//     the write. So do the keys of writes while it is down. It answers again once it has forgotten
+//     them (absence).
+//  2. What the gutter holds then is not read any more, but would be if the member went down again
+//     soon. So for as long as that may live, writes to the member delete in the gutter, too.
+//  3. Members of the gutter that fail a write have journals as well.
+//  4. Writes under one key come one after the other (latches), so that none reaches the gutter after
+//     a later one has deleted there.
+type guttered struct {
+	sharded
+	gutter  func() route // that of the other pool, which may be made later
+	ttl     time.Duration
+	latches *latches
+}
+
+// gutterSlack is how much longer than its TTL an item may live: memcached counts whole seconds.
+const gutterSlack = 2 * time.Second
+
+func (g *guttered) serve(l *lane, q *query) {
+	m := g.members[g.ring.Owner(q.request.Key)]
+	if intentOf(q.request) <= intentReadFirst {
+		if !m.up() {
+			g.gutter().serve(l, q)
+			return
+		}
+		m.route.serve(l, &query{request: q.request, taker: gutterRead{g, q}})
+		return
+	}
+	w := &gutterWrite{pool: g, owner: m, outer: q, asked: detach(q.request), hash: keyHash(q.request.Key)}
+	if g.latches.acquire(w.asked.Key, w.hash, latched{lane: l, run: func() { w.begin(l) }}) {
+		w.begin(l)
+	}
+}
+
+// gutterRead is a read of the owner, and if that fails of the gutter.
+type gutterRead struct {
+	pool  *guttered
+	outer *query
+}
+
+func (r gutterRead) take(l *lane, _ *query, a *answer) {
+	if a.result.failed() {
+		r.pool.gutter().serve(l, r.outer)
+		return
+	}
+	r.outer.taker.take(l, r.outer, a)
+}
+
+// A gutterWrite is a write on its way to the owner of its key, or to the gutter.
+type gutterWrite struct {
+	query
+	pool    *guttered
+	owner   *member
+	outer   *query
+	asked   *mc.Request // its own copy of the outer one's
+	hash    uint64
+	open    int // answers to come
+	best    answer
+	refused bool // the owner has refused it, and is told to forget the key
+}
+
+func (w *gutterWrite) begin(l *lane) {
+	w.taker, w.request = w, w.asked
+	w.open = 1
+	if w.drains() {
+		w.open++
+		forget := &query{request: deleteOf(w.asked), taker: takeFunc(func(l *lane, _ *query, _ *answer) { w.settle(l) })}
+		w.pool.gutter().serve(l, forget) // one that fails is in the journal of the gutter's member
+	}
+	w.owner.route.serve(l, &w.query)
+}
+
+// drains reports whether the gutter may hold what it got while the owner was down.
+func (w *gutterWrite) drains() bool {
+	d := w.owner.to
+	return d != nil && d.up() && time.Now().UnixNano()-d.upSince.Load() < int64(w.pool.ttl+gutterSlack)
+}
+
+// take has the owner's answer.
+func (w *gutterWrite) take(l *lane, _ *query, a *answer) {
+	switch {
+	case w.refused && a.result.failed():
+		w.missed(l, resultClosed, false)
+	case w.refused:
+		w.settle(l)
+	case a.result == resultServerError: // it may hold what it held before
+		w.keep(a)
+		w.refused = true
+		w.request = deleteOf(w.asked)
+		w.owner.route.serve(l, &w.query)
+	case a.result.failed():
+		w.keep(a)
+		// What depends on what is held is not tried twice.
+		w.missed(l, a.result, a.result.unsent() || intentOf(w.asked) == intentWrite)
+	default:
+		w.keep(a)
+		w.settle(l)
+	}
+}
+
+// missed has the owner's journal keep the key, and then the gutter take the write, if it may.
+func (w *gutterWrite) missed(l *lane, r result, again bool) {
+	d := w.owner.to
+	next := func(l *lane, err error) {
+		switch {
+		case err != nil:
+			w.keep(&answer{result: resultServerError, wire: mc.AppendServerError(nil, "journal: "+err.Error())})
+			w.settle(l)
+		case again:
+			capped := capExptime(w.asked, w.pool.ttl)
+			w.pool.gutter().serve(l, &query{request: capped, taker: takeFunc(func(l *lane, _ *query, a *answer) {
+				w.keep(a)
+				w.settle(l)
+			})})
+		default:
+			w.settle(l)
+		}
+	}
+	switch d.missed(w.asked.Key, !r.unsent() || r == resultBusy, fmt.Errorf("a write failed: %v", r)) {
+	case missedSend:
+		w.owner.route.serve(l, &w.query)
+	case missedKept:
+		next(l, nil)
+	case missedBegin:
+		d.beginAbsence(func(err error) {
+			l.loop.Post(func() { l.enter(func() { next(l, err) }) })
+		})
+	}
+}
+
+func (w *gutterWrite) keep(a *answer) {
+	w.best = answer{result: a.result, wire: append([]byte(nil), a.wire...)}
+}
+
+// settle answers once all have.
+func (w *gutterWrite) settle(l *lane) {
+	if w.open--; w.open > 0 {
+		return
+	}
+	w.outer.taker.take(l, w.outer, &w.best)
+	w.pool.latches.release(w.asked.Key, w.hash)
+}
+
+// takeFunc is a taker that is a function.
+type takeFunc func(l *lane, q *query, a *answer)
+
+func (f takeFunc) take(l *lane, q *query, a *answer) { f(l, q, a) }
+
+// guarded is the route to a gutter's member: a write that fails on it is in its journal before that
+// is said.
+type guarded struct{ to *destination }
+
+func (g guarded) serve(l *lane, q *query) {
+	if intentOf(q.request) <= intentReadFirst {
+		remote{g.to}.serve(l, q)
+		return
+	}
+	r := detach(q.request)
+	inner := &query{request: r}
+	inner.taker = takeFunc(func(l *lane, _ *query, a *answer) {
+		if !a.result.failed() || a.result == resultServerError {
+			q.taker.take(l, q, a)
+			return
+		}
+		kept := answer{result: a.result, wire: append([]byte(nil), a.wire...)}
+		switch g.to.missed(r.Key, !a.result.unsent() || a.result == resultBusy, fmt.Errorf("a write failed: %v", a.result)) {
+		case missedSend:
+			remote{g.to}.serve(l, inner)
+		case missedKept:
+			q.taker.take(l, q, &kept)
+		case missedBegin:
+			g.to.beginAbsence(func(error) { // the write has failed whether this does or not
+				l.loop.Post(func() { l.enter(func() { q.taker.take(l, q, &kept) }) })
+			})
+		}
+	})
+	remote{g.to}.serve(l, inner)
+}
