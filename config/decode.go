@@ -257,7 +257,9 @@ func fieldsByKey(v reflect.Value) map[string]reflect.Value {
 			maps.Copy(fields, fieldsByKey(v.Field(i)))
 			continue
 		}
-		fields[v.Type().Field(i).Tag.Get("yaml")] = v.Field(i)
+		if key := v.Type().Field(i).Tag.Get("yaml"); key != "-" {
+			fields[key] = v.Field(i)
+		}
 	}
 	return fields
 }

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"holdfast/journal"
@@ -30,11 +32,29 @@ import (
 type absence struct {
 	journal *journal.Journal
 	lanes   []*lane
+	pool    atomic.Pointer[replicated] // of the newest tree; nil in a sharded pool
 
 	mu     sync.Mutex     // guards what follows; taken after destination.mu
 	broken sync.WaitGroup // lanes that have not broken their connections
 	local  []string       // our ends of connections that the member may still have: "tcp:host:port"
 	begin  []func(error)  // who waits for the journal's begin
+}
+
+// pooled returns the replicated pool that the destination is a member of, nil if there is none.
+func (d *destination) pooled() *replicated {
+	if d.absence == nil {
+		return nil
+	}
+	return d.absence.pool.Load()
+}
+
+// returned fills a member that has come up.
+func (p *replicated) returned(d *destination) {
+	for i, m := range p.members {
+		if m.to == d {
+			p.refillMember(i)
+		}
+	}
 }
 
 // A missed is what became of a write that a member has missed.
@@ -174,6 +194,18 @@ func (d *destination) finish(upTo journal.Position) bool {
 	return true
 }
 
+// ended notes that the member has closed a connection that owed nothing, and so has nothing left of it.
+func (d *destination) ended(local string) {
+	if d.absence == nil {
+		return
+	}
+	d.absence.mu.Lock()
+	defer d.absence.mu.Unlock()
+	if i := slices.Index(d.absence.local, local); i >= 0 {
+		d.absence.local = slices.Delete(d.absence.local, i, i+1)
+	}
+}
+
 // repair deletes the keys in the journal, or flushes all if it is cut. It returns up to where.
 func (d *destination) repair(p *peer) (journal.Position, error) {
 	j := d.absence.journal
@@ -207,8 +239,7 @@ func (d *destination) repair(p *peer) (journal.Position, error) {
 func (d *destination) fence(ctx context.Context, p *peer) error {
 	a := d.absence
 	a.mu.Lock()
-	gone := len(a.local)
-	ours := make(map[string]bool, gone)
+	ours := make(map[string]bool, len(a.local))
 	for _, address := range a.local {
 		ours[address] = true
 	}
@@ -231,8 +262,8 @@ func (d *destination) fence(ctx context.Context, p *peer) error {
 		}
 	}
 	a.mu.Lock()
-	a.local = a.local[gone:]
-	a.mu.Unlock()
+	defer a.mu.Unlock()
+	a.local = slices.DeleteFunc(a.local, func(address string) bool { return ours[address] })
 	return nil
 }
 

@@ -1,24 +1,188 @@
 package router
 
 import (
+	"crypto/md5"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"holdfast"
 	"holdfast/mc"
 )
 
-// adminPrefix is that of keys whose get asks the router itself, as in mcrouter.
+// adminPrefix is that of keys whose get asks the router itself, as in mcrouter
+// (mcrouter/ServiceInfo-inl.h). A key is NAME or NAME(ARGUMENT,…). The answer is text; one that begins
+// with ERROR says what is wrong with the key.
+//
+//	version              holdfast VERSION
+//	config               the text of the file
+//	config_file          its path
+//	config_md5_digest    its MD5
+//	config_sources_info  both, as JSON
+//	config_age           seconds since it was taken
+//	preprocessed_config  the pools and routes in use, with defaults, as YAML
+//	options              what the process was started with, a line each
+//	pools                the members of each pool, as JSON
+//	hostid, pid          of this host and process
+//	route(OP,KEY)         the addresses that a request goes to at first, a line each
+//	route_handles(OP,KEY) the routes that it comes by, each indented below the one before
 var adminPrefix = []byte("__mcrouter__.")
+
+// A Source is the file that a router's options are from.
+type Source struct {
+	File  string
+	Text  []byte
+	Taken time.Time
+}
+
+// SetSource tells the router where its options are from, for its admin keys.
+func (r *Router) SetSource(s Source) { r.source.Store(&s) }
 
 // admin answers a get of an admin key.
 func (t *tree) admin(l *lane, q *query) {
-	text, ok := t.adminText(string(q.request.Key[len(adminPrefix):]))
-	if !ok {
-		q.fail(l, resultClientError, "unknown admin key")
-		return
+	text, err := l.router.adminText(t, string(q.request.Key[len(adminPrefix):]))
+	if err != nil {
+		text = "ERROR: " + err.Error()
 	}
-	wire := mc.AppendValue(nil, q.request.Key, 0, len(text))
-	wire = append(append(wire, text...), mc.CRLF...)
-	q.taker.take(l, q, &answer{result: resultHit, wire: wire})
+	var wire []byte
+	if r := q.request; r.Op == mc.Gets || r.Op == mc.Gats {
+		wire = mc.AppendValueCAS(nil, r.Key, 0, len(text), 0)
+	} else {
+		wire = mc.AppendValue(nil, r.Key, 0, len(text))
+	}
+	q.taker.take(l, q, &answer{result: resultHit, wire: append(append(wire, text...), mc.CRLF...)})
 }
 
-func (t *tree) adminText(name string) (string, bool) {
-	return "", false
+func (r *Router) adminText(t *tree, asked string) (string, error) {
+	name, arguments, found := strings.Cut(asked, "(")
+	if found {
+		var closed bool
+		if arguments, closed = strings.CutSuffix(arguments, ")"); !closed {
+			name, arguments = asked, ""
+		}
+	}
+	switch name {
+	case "version":
+		return "holdfast " + holdfast.Version, nil
+	case "hostid":
+		host, err := os.Hostname()
+		return strconv.FormatUint(uint64(spreadOfText(host)>>32), 10), err
+	case "pid":
+		return strconv.Itoa(os.Getpid()), nil
+	case "preprocessed_config":
+		text, err := yaml.Marshal(t.options)
+		return strings.TrimSuffix(string(text), "\n"), err
+	case "options":
+		return fmt.Sprintf("num_proxies %d\nroute_prefix %s\nspool_folder %s", len(r.lanes), t.options.DefaultCluster, t.options.Journal.Folder), nil
+	case "pools":
+		return t.poolsText()
+	case "route", "route_handles":
+		return t.wayText(name, arguments)
+	case "config", "config_file", "config_md5_digest", "config_sources_info", "config_age":
+		return r.sourceText(name)
+	}
+	return "", fmt.Errorf("unknown command: %s", name)
+}
+
+// sourceText tells about the file of the options.
+func (r *Router) sourceText(name string) (string, error) {
+	s := r.source.Load()
+	if s == nil {
+		return "", errors.New("no config file found!")
+	}
+	sum := md5.Sum(s.Text)
+	digest := hex.EncodeToString(sum[:])
+	switch name {
+	case "config":
+		return string(s.Text), nil
+	case "config_file":
+		return s.File, nil
+	case "config_age":
+		return strconv.FormatInt(int64(time.Since(s.Taken)/time.Second), 10), nil
+	case "config_md5_digest":
+		return digest, nil
+	}
+	text, err := json.MarshalIndent(map[string]string{"mcrouter_config": digest, "path": s.File}, "", "  ")
+	return string(text), err
+}
+
+func (t *tree) poolsText() (string, error) {
+	pools := map[string][]string{}
+	for _, p := range t.pools {
+		members := []string{}
+		for _, m := range p.members {
+			members = append(members, m.explain("").Address)
+		}
+		pools[p.options.Name] = members
+	}
+	text, err := json.MarshalIndent(pools, "", "  ")
+	return string(text), err
+}
+
+// wayText tells the way of a request, which the arguments OP,KEY stand for.
+func (t *tree) wayText(name, arguments string) (string, error) {
+	opName, key, found := strings.Cut(arguments, ",")
+	if !found {
+		return "", fmt.Errorf("%s: 2 args expected", name)
+	}
+	op, ok := parseOp(opName)
+	if !ok || key == "" {
+		return "", fmt.Errorf("route: unknown request %s", opName)
+	}
+	hops := t.explain(op, []byte(key))
+	if name == "route" {
+		return strings.Join(addresses(nil, hops), "\r\n"), nil
+	}
+	var b strings.Builder
+	for i := range hops {
+		hops[i].print(&b, 0)
+	}
+	return strings.TrimSuffix(b.String(), "\n"), nil
+}
+
+// addresses appends those of the members that are asked at first.
+func addresses(b []string, hops []Hop) []string {
+	for i := range hops {
+		h := &hops[i]
+		if h.Later {
+			continue
+		}
+		if h.Address != "" {
+			b = append(b, h.Address)
+		}
+		b = addresses(b, h.Next)
+	}
+	return b
+}
+
+// String is the hop and those after it, a line each.
+func (h Hop) String() string {
+	var b strings.Builder
+	h.print(&b, 0)
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+func (h *Hop) print(b *strings.Builder, depth int) {
+	b.WriteString(strings.Repeat(" ", depth))
+	b.WriteString(h.Route)
+	if h.Name != "" {
+		b.WriteString(" " + h.Name)
+	}
+	if h.Address != "" && h.Address != h.Name {
+		b.WriteString(" " + h.Address)
+	}
+	if h.Why != "" {
+		b.WriteString(" (" + h.Why + ")")
+	}
+	b.WriteByte('\n')
+	for i := range h.Next {
+		h.Next[i].print(b, depth+1)
+	}
 }

@@ -1,11 +1,31 @@
 package router
 
+// severity orders results from good to bad, as mcrouter's resultSeverity does (mcrouter/lib/McResUtil.h).
+func (r result) severity() int {
+	switch r {
+	case resultHit, resultDone, resultExists:
+		return 1
+	case resultMiss, resultNotStored, resultNotFound:
+		return 2
+	case resultServerError:
+		return 4
+	case resultClientError:
+		return 5
+	}
+	return 3 // the member wasn't reached, or didn't answer
+}
+
+func (r result) worseThan(other result) bool { return r.severity() > other.severity() }
+
 // worst sends a request to all routes and answers with the worst of their answers once it has them.
-func worst(routes []route) route {
-	return routeFunc(func(l *lane, q *query) {
-		f := &fan{query: q, open: len(routes)}
-		f.spread(l, routes)
-	})
+func worst(routes []route) route { return allSync(routes) }
+
+// allSync answers with the worst of all answers: of equally bad ones, the one that came first.
+type allSync []route
+
+func (routes allSync) serve(l *lane, q *query) {
+	f := &fan{query: q, open: len(routes)}
+	f.spread(l, routes)
 }
 
 // A fan is a request that went to several routes at once.
@@ -24,9 +44,9 @@ func (f *fan) spread(l *lane, routes []route) {
 
 func (f *fan) take(l *lane, _ *query, a *answer) {
 	f.open--
-	if !f.any || a.result > f.worst.result {
+	if !f.any || a.result.worseThan(f.worst.result) {
 		f.any = true
-		f.worst = answer{result: a.result, wire: append([]byte(nil), a.wire...)}
+		f.worst = answer{result: a.result, wire: append(f.worst.wire[:0], a.wire...)}
 	}
 	if f.open == 0 {
 		f.query.taker.take(l, f.query, &f.worst)
@@ -38,11 +58,87 @@ func initial(routes []route) route {
 	if len(routes) == 1 {
 		return routes[0]
 	}
-	return routeFunc(func(l *lane, q *query) {
-		r := detach(q.request)
-		for _, to := range routes[1:] {
-			to.serve(l, &query{request: r, taker: nobody{}})
-		}
-		routes[0].serve(l, q)
-	})
+	return allInitial(routes)
+}
+
+type allInitial []route
+
+func (routes allInitial) serve(l *lane, q *query) {
+	copies(l, routes[1:], q)
+	routes[0].serve(l, q)
+}
+
+// copies sends the request to routes whose answers nobody waits for.
+func copies(l *lane, routes []route, q *query) {
+	r := detach(q.request)
+	for _, to := range routes {
+		to.serve(l, &query{request: r, taker: nobody{}})
+	}
+}
+
+// allAsync answers at once, as if nothing were held.
+type allAsync []route
+
+func (routes allAsync) serve(l *lane, q *query) {
+	copies(l, routes, q)
+	q.sayNothing(l)
+}
+
+// allFastest answers with the first answer that is no failure; if all fail, with the last failure.
+type allFastest []route
+
+func (routes allFastest) serve(l *lane, q *query) {
+	r := &race{outer: q, open: len(routes), decide: (*race).fastest}
+	r.run(l, routes)
+}
+
+// allMajority answers with what more than half of the answers say, by their result. Without such a
+// majority it is the most frequent result; of equally frequent ones, the worse.
+type allMajority []route
+
+func (routes allMajority) serve(l *lane, q *query) {
+	r := &race{outer: q, open: len(routes), half: len(routes) / 2, decide: (*race).majority}
+	r.run(l, routes)
+}
+
+// A race is a request that went to several routes at once, some of which may answer when it is over.
+type race struct {
+	outer  *query // nil once it is answered
+	open   int    // those that have not answered
+	half   int
+	counts [resultClosed + 1]int
+	best   answer // its own; what it is when all have answered
+	decide func(*race, *answer) (keep, over bool)
+}
+
+func (r *race) run(l *lane, routes []route) {
+	own := detach(r.outer.request)
+	for _, to := range routes {
+		to.serve(l, &query{request: own, taker: r})
+	}
+}
+
+func (r *race) take(l *lane, _ *query, a *answer) {
+	r.open--
+	if r.outer == nil {
+		return
+	}
+	keep, over := r.decide(r, a)
+	if keep {
+		r.best = answer{result: a.result, wire: append(r.best.wire[:0], a.wire...)}
+	}
+	if over || r.open == 0 {
+		outer := r.outer
+		r.outer = nil
+		outer.taker.take(l, outer, &r.best)
+	}
+}
+
+func (r *race) fastest(a *answer) (keep, over bool) { return true, !a.result.failed() }
+
+func (r *race) majority(a *answer) (keep, over bool) {
+	r.counts[a.result]++
+	n, most := r.counts[a.result], r.counts[r.best.result]
+	keep = n > most || n == most && (a.result == r.best.result || a.result.worseThan(r.best.result))
+	return keep, n > r.half
 }

@@ -31,7 +31,7 @@ func rewritten(outer *query, inner *mc.Request) *query {
 
 func (w *rewrite) take(l *lane, _ *query, a *answer) {
 	restored := *a
-	if a.result == resultHit || w.request.Has('k') {
+	if a.result == resultHit || w.request.Has('k') && !a.result.failed() && a.result != resultClientError {
 		restored.wire = restoreKey(a.wire, w.request, w.outer.request)
 	}
 	w.outer.taker.take(l, w.outer, &restored)
@@ -44,6 +44,11 @@ func restoreKey(wire []byte, inner, outer *mc.Request) []byte {
 		out := append(make([]byte, 0, len(wire)+len(outer.Key)), wire[:prefix]...)
 		out = append(out, outer.Key...)
 		return append(out, wire[prefix+len(inner.Key):]...)
+	}
+	if inner.Op == mc.MetaDebug {
+		word, rest := mc.Token(wire)
+		_, rest = mc.Token(rest)
+		return append(append(append(append([]byte(nil), word...), ' '), outer.Key...), rest...)
 	}
 	if !inner.Op.IsMeta() || !inner.Has('k') {
 		return wire

@@ -12,6 +12,10 @@ type builder struct {
 	router *Router
 	tree   *tree
 	pools  map[string]*pool
+
+	layered map[*pool]bool // whose routes have their layers
+	fills   *fills         // nil if nothing is filled from something else
+	clock   clock
 }
 
 // build makes the tree of o. r.mu is held.
@@ -20,7 +24,7 @@ func (r *Router) build(o Options) (*tree, error) {
 	if faults := o.Check(); len(faults) > 0 {
 		return nil, faults
 	}
-	b := &builder{router: r, tree: &tree{options: o}, pools: map[string]*pool{}}
+	b := &builder{router: r, tree: &tree{options: o}, pools: map[string]*pool{}, layered: map[*pool]bool{}, clock: newClock()}
 	if err := b.build(); err != nil {
 		r.release(b.tree)
 		return nil, err
@@ -38,11 +42,14 @@ func (b *builder) build() error {
 		b.pools[p.options.Name] = p
 		t.pools = append(t.pools, p)
 	}
-	if len(t.pools) == 0 {
-		return errors.New("no pools")
+	if t.options.needFills() {
+		b.fills = b.router.sharedFills()
 	}
-	t.root = t.pools[0].route
-	return nil
+	b.layers()
+	if err := b.clusters(); err != nil {
+		return err
+	}
+	return b.entries()
 }
 
 func (b *builder) pool(o *Pool) (*pool, error) {
@@ -76,10 +83,12 @@ func (b *builder) sharded(o *Pool, members []*member) (route, error) {
 		return nil, err
 	}
 	s := sharded{placement, members}
-	switch {
+	switch load := o.Hash.Load; {
 	case o.Failover != "":
 		gutter := func() route { return b.pools[o.Failover].route }
 		return &guttered{s, gutter, o.FailoverTTL, b.router.latchesOf(o.Name)}, nil
+	case load > 0:
+		return s.bounded(load, o.Eject), nil
 	case o.Eject:
 		return &ejecting{s}, nil
 	}
@@ -87,7 +96,13 @@ func (b *builder) sharded(o *Pool, members []*member) (route, error) {
 }
 
 func (b *builder) replicated(o *Pool, p *pool) route {
-	return &replicated{options: o, members: p.members, near: nearMembers(o), latches: b.router.latchesOf(o.Name)}
+	made := &replicated{options: o, members: p.members, near: nearMembers(o), latches: b.router.latchesOf(o.Name)}
+	for _, m := range p.members {
+		if m.to != nil {
+			m.to.absence.pool.Store(made)
+		}
+	}
+	return made
 }
 
 // cacheAddress is the address of the cache of this process.

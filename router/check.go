@@ -95,6 +95,11 @@ func (o *Options) Check() Faults {
 	} else {
 		f = append(f, o.CheckRoute("route", &o.Route)...)
 	}
+	for i := range o.Entries {
+		if !o.Entries[i].isZero() {
+			f = append(f, o.CheckRoute(fmt.Sprintf("entries[%d]", i), &o.Entries[i])...)
+		}
+	}
 	o.checkClusters(&f)
 	if o.Journal.MaxBytes < 0 {
 		f.add("journal.max_bytes", "%d is negative", o.Journal.MaxBytes)

@@ -11,14 +11,17 @@ import (
 type conn struct {
 	link   *link
 	stream loop.Stream
+	local  string // our end of it
 	room   []byte
 	in     []byte // the start of an answer that has not come whole
 	need   int    // how long that answer is, if that is known
 	away   []byte // what writeAway writes
 }
 
-// inBytes is how large a conn's own buffer is, unless an answer needs more.
-const inBytes = 16 << 10
+const (
+	inBytes    = 16 << 10 // a conn's own buffer, unless an answer needs more
+	eagerBytes = 1 << 20  // a larger answer gets memory as it comes: a member may announce what it never sends
+)
 
 // Room is the loop's buffer, or behind the start of an answer.
 func (c *conn) Room(shared []byte) []byte {
@@ -26,7 +29,7 @@ func (c *conn) Room(shared []byte) []byte {
 		c.room = shared
 		return shared
 	}
-	if want := max(c.need, len(c.in)+inBytes/2); cap(c.in) < want {
+	if want := max(min(c.need, max(eagerBytes, 2*len(c.in))), len(c.in)+inBytes/2); cap(c.in) < want {
 		c.in = append(make([]byte, 0, want), c.in...)
 	}
 	c.room = nil
@@ -67,7 +70,7 @@ func (c *conn) keep(rest []byte) {
 	case len(rest) == 0 && cap(c.in) > inBytes:
 		c.in = nil
 	case len(rest) > cap(c.in):
-		c.in = append(make([]byte, 0, max(len(rest), c.need, inBytes)), rest...)
+		c.in = append(make([]byte, 0, max(len(rest), min(c.need, eagerBytes), inBytes)), rest...)
 	default:
 		c.in = append(c.in[:0], rest...) // rest may lie in it, further on
 	}
@@ -95,7 +98,7 @@ func (c *conn) writeAway() {
 	}
 	k.endLine()
 	c.away, k.out = k.out, c.away[:0]
-	k.blocked = true
+	k.blocked, k.unsent = true, 0
 	l.mu.Unlock()
 	_, err := c.stream.Write(c.away)
 	l.enter(func() {
@@ -122,7 +125,8 @@ func (c *conn) Ended(err error) {
 			return
 		}
 		k.conn = nil
-		if k.pending.len() == 0 {
+		if k.untouched() {
+			k.writeLater()
 			return
 		}
 		if err == io.EOF {

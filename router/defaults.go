@@ -13,6 +13,7 @@ const (
 	DefaultProbeMax        = 10 * time.Second
 	DefaultFailoverTTL     = 10 * time.Second
 	DefaultMaxInFlight     = 10_000
+	DefaultRefillRate      = 10_000
 	DefaultMigration       = time.Hour
 	DefaultJournalMaxBytes = 64 << 20
 	DefaultJournalMaxAge   = 24 * time.Hour
@@ -29,6 +30,9 @@ func (o *Options) SetDefaults() {
 		o.Route = Route{Kind: RoutePool, Pool: o.Pools[0].Name}
 	}
 	o.Route.SetDefaults()
+	for i := range o.Entries {
+		o.Entries[i].SetDefaults()
+	}
 	for i := range o.Clusters {
 		o.Clusters[i].Route.SetDefaults()
 	}
@@ -42,6 +46,7 @@ func (p *Pool) setDefaults() {
 	case Replicated:
 		setDefault(&p.Acknowledge, AckAll)
 		setDefault(&p.Read, ReadRandom)
+		setDefault(&p.RefillRate, DefaultRefillRate)
 	}
 	for i := range p.Members {
 		m := &p.Members[i]

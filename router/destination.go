@@ -30,6 +30,7 @@ type destination struct {
 	uses    int          // trees that have it; guarded by Router.mu
 	closed  chan struct{}
 
+	refill  refill
 	absence *absence // of a member of a replicated pool; else nil
 
 	mu      sync.Mutex // guards what follows, and changes of state to and from stateUp
@@ -138,6 +139,10 @@ func (d *destination) becomeUp() {
 	d.soft.Store(0)
 	d.probing = false
 	d.upSince.Store(time.Now().UnixNano())
+	if pool := d.pooled(); pool != nil {
+		d.refill.cold.Store(true)
+		defer pool.returned(d)
+	}
 	d.state.Store(stateUp)
 	d.log.Info("member up", "member", d.address, "away", time.Since(d.downAt).Round(time.Millisecond))
 }

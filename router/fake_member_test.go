@@ -110,6 +110,9 @@ func (f *fakeMember) store(line, block string) string {
 		}
 		delete(f.items, words[1])
 		return "DELETED\r\n"
+	case "flush_all":
+		clear(f.items)
+		return "OK\r\n"
 	case "get":
 		var out strings.Builder
 		for _, key := range words[1:] {

@@ -45,7 +45,7 @@ const spareHeldBytes = 64 << 10
 // serve sends the batch on its way, or as much of it as fits.
 func (l *lane) serve(b *mc.Batch) {
 	f := l.takeFlight(b)
-	t := l.router.tree.Load()
+	t := l.router.tree.Load().at(b.Entry)
 	f.open++ // until all are on their way, or the first answers would end the flight
 	for i := range f.places {
 		p := &f.places[i]

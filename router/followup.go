@@ -14,10 +14,10 @@ func appendDelete(b, key []byte) []byte {
 }
 
 func deleteKey(key []byte) *mc.Request {
-	if bytes.IndexFunc(key, func(c rune) bool { return c <= ' ' || c == 127 }) < 0 {
+	if graphic(key) {
 		return &mc.Request{Op: mc.Delete, Key: key}
 	}
-	return &mc.Request{Op: mc.MetaDelete, Key: key, Args: []byte("b"), Flags: mc.Flag('b')}
+	return metaOf(mc.MetaDelete, key, "")
 }
 
 // deleteOf is a delete of what r is about.

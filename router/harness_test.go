@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -58,14 +59,17 @@ func run(t testing.TB, o Options, lanes int) *running {
 }
 
 // ask sends requests by a lane as one connection's input, and returns the answers to all of them.
-func (r *running) ask(lane int, requests string) string {
+func (r *running) ask(lane int, requests string) string { return r.askFrom(lane, requests, true) }
+
+// askFrom is ask from the lane's loop, or from a goroutine beside it, as for a connection over TLS.
+func (r *running) askFrom(lane int, requests string, onLoop bool) string {
 	var d mc.Decoder
 	input := []byte(requests)
 	out := ""
 	for len(input) > 0 {
 		done := make(chan struct{}, 1)
 		b := mc.NewBatch(func(*mc.Batch) { done <- struct{}{} })
-		b.Lane, b.OnLoop = lane, true
+		b.Lane, b.OnLoop = lane, onLoop
 		used, err := d.Decode(input, b)
 		if err != nil || used == 0 {
 			r.t.Errorf("%.60q: %v", input, err)
@@ -73,7 +77,11 @@ func (r *running) ask(lane int, requests string) string {
 		}
 		input = input[used:]
 		for b.Next < len(b.Requests) {
-			r.loops[lane].Post(func() { r.Serve(b) })
+			if onLoop {
+				r.loops[lane].Post(func() { r.Serve(b) })
+			} else {
+				r.Serve(b)
+			}
 			select {
 			case <-done:
 			case <-time.After(patience):
@@ -147,6 +155,7 @@ type cutter struct {
 	open  map[net.Conn]bool
 	cut   bool // connections are closed as they come
 	stall sync.RWMutex
+	chop  atomic.Int64 // more than 0: so many bytes go on at once
 }
 
 func startCutter(t testing.TB, to string) *cutter {
@@ -230,11 +239,18 @@ func (c *cutter) copy(to, from net.Conn) {
 	buffer := make([]byte, 4096)
 	for {
 		n, err := from.Read(buffer)
-		c.stall.RLock()
-		if _, failed := to.Write(buffer[:n]); failed != nil {
-			err = io.ErrClosedPipe
+		for rest := buffer[:n]; len(rest) > 0 && err == nil; {
+			piece := rest
+			if chop := int(c.chop.Load()); chop > 0 {
+				piece = rest[:min(chop, len(rest))]
+			}
+			rest = rest[len(piece):]
+			c.stall.RLock()
+			if _, failed := to.Write(piece); failed != nil {
+				err = io.ErrClosedPipe
+			}
+			c.stall.RUnlock()
 		}
-		c.stall.RUnlock()
 		if err != nil {
 			return
 		}

@@ -20,6 +20,7 @@ type lane struct {
 	dirty       []*link    // that have something to write
 	flights     []*flight  // free ones
 	reads       []*read    // likewise
+	fills       int        // on their way for cold members
 	answerBytes int        // of the flights that are not free
 	scratch     []byte     // for the words of an answer that is made here
 	ticking     bool       // a timer for late answers is set
@@ -70,12 +71,17 @@ func (l *lane) link(d *destination, hash uint64) *link {
 		l.links = append(l.links, nil)
 	}
 	links := l.links[d.id]
-	if links == nil {
+	if len(links) == 0 {
 		links = make([]*link, d.settings.links)
 		for i := range links {
 			links[i] = newLink(l, d)
 		}
 		l.links[d.id] = links
+		select {
+		case <-d.closed: // a batch of an old tree goes on
+			l.loop.Post(func() { l.drop(d) })
+		default:
+		}
 	}
 	if len(links) == 1 {
 		return links[0]

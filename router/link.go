@@ -31,10 +31,11 @@ type link struct {
 	conn       *conn // nil while there is none
 	connecting bool
 	pending    queue
-	unsent     int // of pending: those at the end that stand in out, none of which the socket has taken
+	unsent     int // of pending: those at the end of which the socket has taken nothing
 
 	out       []byte
 	written   int  // of out
+	partial   bool // the socket has taken a part of out
 	blocked   bool // the socket takes no more for now
 	dirty     bool // in lane.dirty
 	line      bool // out ends in a get line that may take more keys
@@ -57,7 +58,7 @@ func (k *link) serve(q *query) {
 		k.results[resultDown]++
 		q.fail(k.lane, resultDown, d.address+" is down")
 		return
-	case k.pending.len() >= d.maxInFlight || len(k.out) >= maxOutBytes:
+	case k.pending.len() >= d.maxInFlight || len(k.out)-k.written >= maxOutBytes:
 		k.results[resultBusy]++
 		q.fail(k.lane, resultBusy, "too many requests wait for "+d.address)
 		return
@@ -65,9 +66,15 @@ func (k *link) serve(q *query) {
 	k.requests++
 	p := k.append(q)
 	p.query, p.at, p.epoch = q, k.lane.loop.Now(), d.epoch.Load()
+	k.unsent++
 	if k.pending.len() == 1 {
 		k.lane.tickLater(d.timeout)
 	}
+	k.writeLater()
+}
+
+// writeLater has out written when the round ends.
+func (k *link) writeLater() {
 	if !k.dirty {
 		k.dirty = true
 		k.lane.dirty = append(k.lane.dirty, k)
@@ -158,18 +165,31 @@ func (k *link) write() {
 // wrote notes how much of out the socket took.
 func (k *link) wrote(n int, err error) {
 	k.written += n
+	if n > 0 {
+		k.unsent, k.partial = 0, true
+	}
 	switch {
 	case err != nil:
 		k.fail(resultClosed, err)
 	case k.written < len(k.out):
 		k.blocked = true
+		if k.written > len(k.out)/2 { // or what was written long ago would count against maxOutBytes
+			k.out, k.written = append(k.out[:0], k.out[k.written:]...), 0
+		}
 	default:
-		k.out, k.written = k.out[:0], 0
+		k.out, k.written, k.partial = k.out[:0], 0, false
 		if cap(k.out) > spareOutBytes {
 			k.out = nil
 		}
 	}
 }
+
+// owed is how many answers the member owes on the connection.
+func (k *link) owed() int { return k.pending.len() - k.unsent }
+
+// untouched reports whether the member owes nothing and has seen nothing of what is in line, which
+// can then go by another connection.
+func (k *link) untouched() bool { return k.owed() == 0 && !k.partial }
 
 // connect begins a connection; what is in line waits for it.
 func (k *link) connect() {
@@ -198,10 +218,10 @@ func (k *link) connect() {
 func (k *link) opened(s loop.Stream) loop.Handler {
 	k.lane.mu.Lock()
 	defer k.lane.mu.Unlock()
-	c := &conn{link: k, stream: s}
+	c := &conn{link: k, stream: s, local: s.LocalAddr()}
 	k.connecting = false
 	k.to.counters.connects.Add(1)
-	k.to.connected(s.LocalAddr())
+	k.to.connected(c.local)
 	k.conn, k.blocked = c, false
 	if k.pending.len() > 0 {
 		s.Post(func() { k.lane.enter(func() { k.resume(c) }) }) // since the stream isn't the loop's yet
@@ -228,10 +248,15 @@ func (k *link) expire(now int64) {
 	k.fail(resultTimeout, errLate)
 }
 
-// fail closes the connection, counts the failure against the destination, and fails what was in line.
+// fail closes the connection, counts the failure against the destination, and fails what was in line,
+// unless that can go by another connection.
 func (k *link) fail(r result, cause error) {
 	k.disconnect(loop.Stream.Reset)
 	k.to.failedSoft(cause)
+	if k.untouched() && k.to.up() {
+		k.writeLater()
+		return
+	}
 	k.failAll(r, cause)
 }
 
@@ -261,7 +286,8 @@ func (k *link) cut() {
 func (k *link) failAll(r result, cause error) {
 	old := k.pending
 	k.pending = queue{}
-	k.out, k.written, k.line, k.blocked = nil, 0, false, false
+	k.unsent = 0
+	k.out, k.written, k.partial, k.line, k.blocked = nil, 0, false, false, false
 	text := fmt.Sprintf("%s: %v", k.to.address, cause)
 	for old.len() > 0 {
 		k.results[r]++

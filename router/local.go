@@ -47,7 +47,10 @@ func flatten(b *mc.Batch) []byte {
 }
 
 func (m localRoute) result(wire []byte, r *mc.Request) result {
-	if bytes.HasPrefix(wire, valueWord) || bytes.HasPrefix(wire, vaWord) {
+	if bytes.HasPrefix(wire, valueWord) {
+		return resultHit
+	}
+	if bytes.HasPrefix(wire, vaWord) {
 		return found(r)
 	}
 	p := pending{query: &query{request: r}, form: formOf(r.Op)}

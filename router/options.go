@@ -17,6 +17,10 @@ type Options struct {
 	DefaultCluster string         `yaml:"default_cluster"` // "/region/cluster/"
 
 	Journal Journal `yaml:"journal"`
+
+	// Entries are the routes of requests by mc.Batch.Entry, which says by which listener they came,
+	// with a zero one for Route. Those of an Entry beyond go to Route.
+	Entries []Route `yaml:"-"`
 }
 
 // A ClusterRoute is the route for keys with a /region/cluster/ prefix.
@@ -42,6 +46,9 @@ type Pool struct {
 
 	Acknowledge Acknowledge `yaml:"acknowledge"` // replicated: when a write is answered
 	Read        ReadPolicy  `yaml:"read"`        // replicated: whom a read asks first
+	// RefillRate is how many items a second a member that comes back is sent from another. Default
+	// 10,000; < 0 leaves it to the application to fill it.
+	RefillRate int `yaml:"refill_rate"`
 
 	Timeout        time.Duration `yaml:"timeout"`         // for an answer; default 1 s
 	ConnectTimeout time.Duration `yaml:"connect_timeout"` // default 1 s

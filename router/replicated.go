@@ -1,6 +1,7 @@
 package router
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 
@@ -98,6 +99,7 @@ type read struct {
 	start int // where it began in the order of the members
 	tried int // how many it has asked
 	asked int // the last of them
+	cold  int // 1 + the cold member that missed the key; 0 is none
 }
 
 // read begins a read, at the first member that is up or at one that is chosen.
@@ -120,7 +122,7 @@ func (p *replicated) read(l *lane, q *query, atFirst bool) {
 func (p *replicated) begin(l *lane, q *query, atFirst bool) {
 	r := l.takeRead()
 	r.request, r.retried, r.taker = q.request, false, r
-	r.outer, r.pool, r.tried = q, p, 0
+	r.outer, r.pool, r.tried, r.cold = q, p, 0, 0
 	switch {
 	case atFirst:
 		r.start = max(0, p.first())
@@ -144,8 +146,12 @@ func (r *read) next(l *lane) {
 			return
 		}
 	}
-	outer := r.outer
+	outer, cold := r.outer, r.cold > 0
 	l.putRead(r)
+	if cold { // it has answered, if only with a miss
+		outer.sayNothing(l)
+		return
+	}
 	outer.fail(l, resultDown, fmt.Sprintf("no member of %s is up", p.options.Name))
 }
 
@@ -154,6 +160,15 @@ func (r *read) take(l *lane, q *query, a *answer) {
 		r.retried = false
 		r.next(l)
 		return
+	}
+	switch {
+	case a.result == resultMiss && r.cold == 0 && r.tried < len(r.pool.members) && r.pool.members[r.asked].cold():
+		r.cold = 1 + r.asked
+		r.next(l)
+		return
+	case a.result == resultHit && r.cold > 0 && l.fills < fillsAtOnce:
+		l.fills++
+		r.pool.copyItem(l, bytes.Clone(r.request.Key), r.asked, r.cold-1, func() { l.fills-- })
 	}
 	outer := r.outer
 	if a.result == resultHit && intentOf(r.request) == intentReadFirst {

@@ -33,7 +33,7 @@ func TestMemberReturns(t *testing.T) {
 		if folder {
 			o.Journal.Folder = t.TempDir()
 		}
-		o.Pools[0].Read = ReadFirst
+		o.Pools[0].Read, o.Pools[0].RefillRate = ReadFirst, -1
 		r := run(t, o, 2)
 		r.want(0, "set a 0 0 1\r\n1\r\nset b 0 0 1\r\n1\r\nset c 0 0 1\r\n1\r\n", strings.Repeat("STORED\r\n", 3))
 		cutters[0].setCut(true)
@@ -218,7 +218,7 @@ func TestWriteThatComesLate(t *testing.T) {
 	})
 	other := startFake(t, nil)
 	r := run(t, Options{Pools: []Pool{{
-		Name: "p", Kind: Replicated, Read: ReadFirst, ProbeMin: time.Millisecond, Timeout: 500 * time.Millisecond,
+		Name: "p", Kind: Replicated, Read: ReadFirst, RefillRate: -1, ProbeMin: time.Millisecond, Timeout: 500 * time.Millisecond,
 		Members: []Member{{Address: late.address()}, {Address: other.address()}},
 	}}}, 1)
 	r.want(0, "set k 0 0 1\r\n1\r\n", "STORED\r\n")

@@ -10,11 +10,16 @@ import (
 
 // What a member may say at most.
 const (
-	maxLineBytes  = 16 << 10
-	maxValueBytes = 1 << 30
+	maxLineBytes    = 16 << 10
+	maxValueBytes   = 1 << 30
+	maxLengthDigits = 10 // of maxValueBytes
 )
 
-var errClosed = errors.New("the member closed the connection")
+// Why a connection is given up.
+var (
+	errClosed  = errors.New("the member closed the connection")
+	errGarbled = errors.New("garbled answer")
+)
 
 // read takes the whole answers that data begins with, and returns how many bytes they took. What
 // can't be an answer breaks the connection: nothing after it could be trusted.
@@ -22,7 +27,7 @@ func (c *conn) read(data []byte) (used int) {
 	k := c.link
 	c.need = 0
 	for used < len(data) {
-		if k.pending.len() == 0 {
+		if k.owed() <= 0 {
 			c.garbled(data[used:], "nothing was asked")
 			return used
 		}
@@ -56,8 +61,8 @@ func (c *conn) answer(data []byte, end int) int {
 		c.misses(nil)
 		return end
 	case p.form == formMeta && bytes.HasPrefix(line, vaWord):
-		size, _, ok := number(line[len(vaWord):])
-		if !ok || size > maxValueBytes {
+		size, rest, ok := length(line[len(vaWord):])
+		if !ok || rest[0] != ' ' && !isEnd(rest) || !bytes.HasSuffix(line, crlf) || !answersWithValue(p.query.request.Op) {
 			return c.garbled(line, "no length")
 		}
 		if !c.block(data, end, size) {
@@ -69,7 +74,7 @@ func (c *conn) answer(data []byte, end int) int {
 	}
 	r, ok := lineResult(line, p)
 	if !ok {
-		return c.garbled(line, "")
+		return c.garbled(line, "it answers nothing that was asked")
 	}
 	if p.form == formGet {
 		c.refused(&answer{result: r, wire: line})
@@ -82,7 +87,14 @@ func (c *conn) answer(data []byte, end int) int {
 var (
 	valueWord = []byte("VALUE ")
 	vaWord    = []byte("VA ")
+	crlf      = []byte(mc.CRLF)
 )
+
+// isEnd reports whether nothing but the line's end is left of it.
+func isEnd(rest []byte) bool { return string(rest) == mc.CRLF }
+
+// answersWithValue reports whether the answer to a meta command may be VA.
+func answersWithValue(op mc.Op) bool { return op == mc.MetaGet || op == mc.MetaArithmetic }
 
 // value reads "VALUE key flags bytes [cas]" and its block. The keys of the line that come before this
 // one were missed.
@@ -98,8 +110,13 @@ func (c *conn) value(data []byte, end int) int {
 	if !ok || rest[0] != ' ' {
 		return c.garbled(data[:end], "no length")
 	}
-	size, _, ok := number(rest[1:])
-	if !ok || size > maxValueBytes {
+	size, rest, ok := length(rest[1:])
+	if op := k.pending.at(0).query.request.Op; ok && (op == mc.Gets || op == mc.Gats) && rest[0] == ' ' {
+		_, rest, ok = number(rest[1:])
+	} else {
+		ok = ok && op != mc.Gets && op != mc.Gats
+	}
+	if !ok || !isEnd(rest) {
 		return c.garbled(data[:end], "no length")
 	}
 	if !c.block(data, end, size) {
@@ -222,7 +239,7 @@ func lineResult(line []byte, p *pending) (result, bool) {
 	case bytes.HasPrefix(line, serverError):
 		return resultServerError, true
 	case p.form == formLine:
-		return classicResult(line)
+		return classicResult(line, p.query.request.Op)
 	case p.form == formMeta:
 		return metaResult(line, p.query.request)
 	}
@@ -234,36 +251,57 @@ var (
 	serverError = []byte("SERVER_ERROR ")
 )
 
-func classicResult(line []byte) (result, bool) {
+// classicResult takes only what a member can answer to op: another answer belongs to another request.
+func classicResult(line []byte, op mc.Op) (result, bool) {
+	switch op {
+	case mc.Delete:
+		return doneOr(line, mc.Deleted)
+	case mc.Touch:
+		return doneOr(line, mc.Touched)
+	case mc.FlushAll:
+		return resultDone, string(line) == mc.OK
+	case mc.Incr, mc.Decr:
+		if _, rest, ok := number(line); ok && len(bytes.TrimSpace(rest)) == 0 { // decr may leave spaces behind
+			return resultDone, true
+		}
+		return resultNotFound, string(line) == mc.NotFound
+	}
 	switch string(line) {
-	case mc.Stored, mc.Deleted, mc.Touched, mc.OK:
-		return resultDone, true
 	case mc.NotStored:
 		return resultNotStored, true
 	case mc.Exists:
 		return resultExists, true
-	case mc.NotFound:
-		return resultNotFound, true
 	}
-	_, rest, ok := number(line) // decr may leave spaces behind
-	return resultDone, ok && len(bytes.TrimSpace(rest)) == 0
+	return doneOr(line, mc.Stored)
 }
 
+// doneOr is the result of what was done or found nothing.
+func doneOr(line []byte, done string) (result, bool) {
+	if string(line) == done {
+		return resultDone, true
+	}
+	return resultNotFound, string(line) == mc.NotFound
+}
+
+// metaResult takes only what a member can answer to r, like classicResult.
 func metaResult(line []byte, r *mc.Request) (result, bool) {
 	if len(line) < 4 || line[2] != ' ' && line[2] != '\r' {
 		return 0, false
 	}
+	writes := r.Op != mc.MetaGet && r.Op != mc.MetaDebug
 	switch string(line[:2]) {
-	case mc.HD, mc.ME:
+	case mc.HD:
 		return found(r), true
+	case mc.ME:
+		return resultHit, r.Op == mc.MetaDebug
 	case mc.EN:
-		return resultMiss, true
+		return resultMiss, !writes
 	case mc.NF:
-		return resultNotFound, true
+		return resultNotFound, writes
 	case mc.NS:
-		return resultNotStored, true
+		return resultNotStored, writes && r.Op != mc.MetaDelete
 	case mc.EX:
-		return resultExists, true
+		return resultExists, writes
 	}
 	return 0, false
 }
@@ -274,6 +312,12 @@ func found(r *mc.Request) result {
 		return resultHit
 	}
 	return resultDone
+}
+
+// length reads the length of a block.
+func length(b []byte) (n int, rest []byte, ok bool) {
+	n, rest, ok = number(b)
+	return n, rest, ok && len(b)-len(rest) <= maxLengthDigits && n <= maxValueBytes
 }
 
 // number reads the decimal number that b begins with, of up to 20 digits; values above an int's are
@@ -287,10 +331,12 @@ func number(b []byte) (n int, rest []byte, ok bool) {
 	return n, b[i:], i > 0 && i < len(b) && n >= 0 || i > 18
 }
 
-// garbled breaks the connection, since the member says what can't be an answer. It returns 0.
+// garbled breaks the connection, since the member says what can't be an answer. It returns 0. What the
+// member said is logged, and not for the clients: it may be another one's.
 func (c *conn) garbled(line []byte, why string) int {
-	if c.link.conn == c {
-		c.link.fail(resultClosed, fmt.Errorf("garbled answer %.60q %s", bytes.TrimRight(line, "\r\n"), why))
+	if k := c.link; k.conn == c {
+		k.to.log.Warn("garbled answer", "member", k.to.address, "answer", fmt.Sprintf("%.60q", bytes.TrimRight(line, "\r\n")), "err", why)
+		k.fail(resultClosed, errGarbled)
 	}
 	return 0
 }

@@ -21,12 +21,15 @@ type Router struct {
 	lanes []*lane
 	tree  atomic.Pointer[tree]
 
+	started time.Time
+	source  atomic.Pointer[Source]
+
 	mu           sync.Mutex // guards what follows; Reload and Close hold it throughout
 	destinations map[identity]*destination
-	ids          int   // of destinations, made so far
-	free         []int // those of destinations that are no more
+	ids          int // of destinations, made so far
 	journals     *journal.Journals
 	latches      map[string]*latches // of replicated pools
+	fills        *fills              // nil as long as no tree needs it
 	closed       bool
 }
 
@@ -39,7 +42,7 @@ type Parts struct {
 
 // New returns a router with the pools and routes of o. An error is Faults, or says what can't be had.
 func New(o Options, parts Parts) (*Router, error) {
-	r := &Router{log: parts.Log, local: parts.Cache, destinations: map[identity]*destination{}, latches: map[string]*latches{}}
+	r := &Router{started: time.Now(), log: parts.Log, local: parts.Cache, destinations: map[identity]*destination{}, latches: map[string]*latches{}}
 	for i, l := range parts.Loops {
 		lane := &lane{router: r, index: i, loop: l, random: uint64(time.Now().UnixNano()) + uint64(i)<<32}
 		r.lanes = append(r.lanes, lane)
@@ -102,6 +105,9 @@ func (r *Router) Close() error {
 	}
 	r.closed = true
 	r.release(r.tree.Load())
+	for _, l := range r.lanes {
+		l.close()
+	}
 	return r.journals.Close()
 }
 
@@ -152,12 +158,8 @@ func (r *Router) destination(id identity, s settings) *destination {
 	}
 	d := &destination{identity: id, settings: s, log: r.log, closed: make(chan struct{}), uses: 1}
 	d.upSince.Store(time.Now().UnixNano())
-	if last := len(r.free) - 1; last >= 0 {
-		d.id, r.free = r.free[last], r.free[:last]
-	} else {
-		d.id = r.ids
-		r.ids++
-	}
+	d.id = r.ids // never used again: a batch of an old tree may still go by it
+	r.ids++
 	r.destinations[id] = d
 	return d
 }
@@ -176,15 +178,25 @@ func (r *Router) release(t *tree) {
 	}
 }
 
+// close closes the lane's connections. Its loop has stopped.
+func (l *lane) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, links := range l.links {
+		for _, k := range links {
+			k.disconnect(loop.Stream.Close)
+		}
+	}
+}
+
 // drop closes the lane's links to d, once they have brought what is in line.
 func (l *lane) drop(d *destination) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if d.id >= len(l.links) {
-		return
-	}
-	l.links[d.id] = slices.DeleteFunc(l.links[d.id], func(k *link) bool { return k.to == d && k.drop() })
-	if len(l.links[d.id]) > 0 {
-		l.loop.After(tickMax, func() { l.drop(d) })
+	if d.id < len(l.links) {
+		l.links[d.id] = slices.DeleteFunc(l.links[d.id], (*link).drop)
+		if len(l.links[d.id]) > 0 {
+			l.loop.After(tickMax, func() { l.drop(d) })
+		}
 	}
 }

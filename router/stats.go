@@ -23,6 +23,25 @@ type MemberStats struct {
 	Connects int64
 	Downs    int64
 	Probes   int64
+
+	Journal JournalStats // of a member that has one
+	Refill  RefillStats  // of a replicated pool's member
+}
+
+// JournalStats are what a member has missed and not been told yet.
+type JournalStats struct {
+	Keys  int
+	Bytes int64
+	Cut   bool // it will be flushed instead
+}
+
+// RefillStats are how far a member is that came back and is being filled.
+type RefillStats struct {
+	Cold   bool  // its misses ask others
+	Begun  int64 // how often it has been filled
+	Listed int64 // keys of the last list
+	Tried  int64 // of those
+	Filled int64 // items that it got, in all
 }
 
 var stateNames = [...]string{stateUp: "up", stateDown: "down", stateReturning: "returning"}
@@ -48,6 +67,13 @@ func (r *Router) memberStats(m *member) MemberStats {
 	d := m.to
 	s.Address, s.State = d.address, stateNames[d.state.Load()]
 	s.Connects, s.Downs, s.Probes = d.counters.connects.Load(), d.counters.downs.Load(), d.counters.probes.Load()
+	if d.absence != nil {
+		j := d.absence.journal.Stats()
+		s.Journal.Keys, s.Journal.Bytes = j.Keys, j.Bytes
+		s.Journal.Cut, _ = d.absence.journal.Cut()
+		f := &d.refill
+		s.Refill = RefillStats{f.cold.Load(), f.begun.Load(), f.listed.Load(), f.tried.Load(), f.filled.Load()}
+	}
 	for _, l := range r.lanes {
 		l.mu.Lock()
 		if d.id < len(l.links) {
@@ -100,6 +126,8 @@ func (r *Router) memberLines(dst []byte) []byte {
 			head := fmt.Sprintf("STAT %s:%s:", p.Name, m.Name)
 			dst = fmt.Appendf(dst, "%sstate %s\r\n%spending %d\r\n%srequests %d\r\n%sconnects %d\r\n%sdowns %d\r\n",
 				head, m.State, head, m.Pending, head, m.Requests, head, m.Connects, head, m.Downs)
+			dst = fmt.Appendf(dst, "%sjournal_keys %d\r\n%srefill_listed %d\r\n%srefill_tried %d\r\n%srefill_filled %d\r\n",
+				head, m.Journal.Keys, head, m.Refill.Listed, head, m.Refill.Tried, head, m.Refill.Filled)
 			for _, name := range resultNames {
 				dst = fmt.Appendf(dst, "%s%s %d\r\n", head, name, m.Results[name])
 			}

@@ -12,6 +12,7 @@ type tree struct {
 	options      Options
 	root         route
 	clusters     []cluster
+	entries      []*tree // by mc.Batch.Entry: this one, or a copy with another root
 	pools        []*pool
 	destinations []*destination // each as often as it is used
 }
@@ -49,7 +50,7 @@ var noop = []byte("MN\r\n")
 // drop deletes what is held under key: the client has tried to replace it, and could not.
 func (t *tree) drop(l *lane, key []byte) {
 	r := &mc.Request{Op: mc.Delete, Key: bytes.Clone(key)}
-	t.root.serve(l, &query{request: r, taker: nobody{}})
+	t.serve(l, &query{request: r, taker: nobody{}})
 }
 
 // nobody takes answers that no one waits for.

@@ -20,6 +20,7 @@ const (
 type conn struct {
 	server  *Server
 	lane    *lane
+	entry   int // of its listener
 	stream  loop.Stream
 	grouped bool // stream.Grouped
 	decoder mc.Decoder

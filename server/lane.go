@@ -62,7 +62,7 @@ func (l *lane) takeWork(c *conn) *work {
 	}
 	w.conn = c
 	w.written, w.answers = 0, 0
-	w.batch.Lane, w.batch.OnLoop, w.batch.Conn = l.index, c.grouped, c.stream.FD()
+	w.batch.Lane, w.batch.OnLoop, w.batch.Entry, w.batch.Conn = l.index, c.grouped, c.entry, c.stream.FD()
 	return w
 }
 

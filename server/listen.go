@@ -26,6 +26,7 @@ const handshakeTimeout = 10 * time.Second
 // A listener is one address.
 type listener struct {
 	server   *Server
+	entry    int // mc.Batch.Entry of what comes by it
 	addr     net.Addr
 	tls      tlsMode
 	socket   net.Listener  // until accept gives it to a loop
@@ -51,7 +52,7 @@ func (s *Server) bind() error {
 			s.closeListeners()
 			return err // it names the address
 		}
-		s.listeners = append(s.listeners, &listener{server: s, addr: socket.Addr(), tls: mode, socket: socket})
+		s.listeners = append(s.listeners, &listener{server: s, entry: len(s.listeners), addr: socket.Addr(), tls: mode, socket: socket})
 	}
 	if path := s.options.UnixSocket; path != "" {
 		socket, err := listenUnix(path, s.options.UnixSocketMode)
@@ -59,7 +60,7 @@ func (s *Server) bind() error {
 			s.closeListeners()
 			return err
 		}
-		s.listeners = append(s.listeners, &listener{server: s, addr: socket.Addr(), socket: socket})
+		s.listeners = append(s.listeners, &listener{server: s, entry: len(s.listeners), addr: socket.Addr(), socket: socket})
 	}
 	return nil
 }
@@ -140,7 +141,7 @@ func (l *listener) accepted(socket loop.Socket) {
 		return
 	}
 	lane := s.pickLane()
-	lane.loop.Open(socket, func(stream loop.Stream) loop.Handler { return s.opened(lane, stream) }, s.limits())
+	lane.loop.Open(socket, func(stream loop.Stream) loop.Handler { return l.opened(lane, stream) }, s.limits())
 }
 
 func (l *listener) acceptTLS(conn net.Conn) {
@@ -161,7 +162,7 @@ func (l *listener) acceptTLS(conn net.Conn) {
 			return
 		}
 		lane := s.pickLane()
-		loop.Go(secure, func(stream loop.Stream) loop.Handler { return s.opened(lane, stream) }, s.limits())
+		loop.Go(secure, func(stream loop.Stream) loop.Handler { return l.opened(lane, stream) }, s.limits())
 	}()
 }
 
@@ -185,8 +186,9 @@ func (s *Server) pickLane() *lane {
 }
 
 // opened makes a connection on its lane.
-func (s *Server) opened(lane *lane, stream loop.Stream) *conn {
-	c := &conn{server: s, lane: lane, stream: stream, grouped: stream.Grouped(), authenticated: s.auth == nil}
+func (l *listener) opened(lane *lane, stream loop.Stream) *conn {
+	s := l.server
+	c := &conn{server: s, lane: lane, entry: l.entry, stream: stream, grouped: stream.Grouped(), authenticated: s.auth == nil}
 	c.decoder = mc.Decoder{
 		ItemMaxBytes: s.options.ItemMaxBytes, MaxRequests: s.options.BatchRequests,
 		Debug: s.options.Debug, NoFlush: s.options.NoFlush,

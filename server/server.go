@@ -225,8 +225,8 @@ func (s *Server) empty() {
 	}
 }
 
-// Addrs are the addresses that the server listens at, in the order of Options, the unix socket
-// last; a port 0 has become the port that the system chose.
+// Addrs are the addresses that the server listens at, by mc.Batch.Entry: in the order of Options, the
+// unix socket last; a port 0 has become the port that the system chose.
 func (s *Server) Addrs() []net.Addr {
 	var addrs []net.Addr
 	for _, l := range s.listeners {

@@ -1,0 +1,69 @@
+package router
+
+import (
+	"testing"
+)
+
+func TestAllSyncAnswersWithTheWorst(t *testing.T) {
+	r := rigged(t, 1, Route{Kind: RouteAllSync, Children: toAll("a", "b", "c")}, "a", "b", "c")
+	a, b, c := r.stubs["a"], r.stubs["b"], r.stubs["c"]
+	r.want(set("k", "v"), "STORED\r\n")
+	r.heard("a: set k 0 0 1 v; b: set k 0 0 1 v; c: set k 0 0 1 v")
+	b.do(t, "delete k\r\n")
+	r.want("delete k\r\n", "NOT_FOUND\r\n")
+	a.failing(resultTimeout)
+	r.want("delete k\r\n", failure("a"))
+	c.failing(resultServerError)
+	r.want("delete k\r\n", failure("c"))
+	r.want("delete k noreply\r\nmn\r\n", "MN\r\n")
+}
+
+func TestAllAsyncAnswersAtOnce(t *testing.T) {
+	r := rigged(t, 1, Route{Kind: RouteAllAsync, Children: toAll("a", "b")}, "a", "b")
+	r.stubs["a"].set(func(s *stub) { s.late = true })
+	r.stubs["b"].failing(resultTimeout)
+	r.want(set("k", "v")+"get k\r\ndelete k\r\nmd k q\r\nmg k v O1\r\nmn\r\n", "NOT_STORED\r\nEND\r\nNOT_FOUND\r\nNF\r\nEN O1\r\nMN\r\n")
+	r.settle()
+	if got := len(r.stubs["a"].heard()); got != 5 {
+		t.Errorf("a was asked %d times; want 5", got)
+	}
+}
+
+func TestAllInitialAnswersWithTheFirst(t *testing.T) {
+	r := rigged(t, 1, Route{Kind: RouteAllInitial, Children: toAll("a", "b", "c")}, "a", "b", "c")
+	r.stubs["b"].failing(resultTimeout)
+	r.stubs["c"].set(func(s *stub) { s.late = true })
+	r.want(set("k", "v"), "STORED\r\n")
+	r.heard("a: set k 0 0 1 v; b: set k 0 0 1 v; c: set k 0 0 1 v")
+	r.want("get k\r\n", value("k", "v"))
+	r.settle()
+	if got := r.stubs["c"].do(t, "get k\r\n"); got != value("k", "v") {
+		t.Errorf("c has %q", got)
+	}
+	r.stubs["a"].failing(resultBusy)
+	r.want("get k\r\n", failure("a"))
+}
+
+func TestAllMajority(t *testing.T) {
+	r := rigged(t, 1, Route{Kind: RouteAllMajority, Children: toAll("a", "b", "c")}, "a", "b", "c")
+	r.want(set("k", "v"), "STORED\r\n")
+	r.stubs["a"].failing(resultTimeout)
+	r.want("get k\r\n", value("k", "v"))
+	r.stubs["b"].do(t, "delete k\r\n") // now a fails, b misses, c hits: the worst of these
+	r.want("get k\r\n", failure("a"))
+	r.stubs["c"].do(t, "delete k\r\n")
+	r.want("get k\r\n", "END\r\n")
+}
+
+func TestAllFastestAnswersWithTheFirstThatIsNoError(t *testing.T) {
+	r := rigged(t, 1, Route{Kind: RouteAllFastest, Children: toAll("a", "b", "c")}, "a", "b", "c")
+	a, b, c := r.stubs["a"], r.stubs["b"], r.stubs["c"]
+	c.do(t, set("k", "v"))
+	a.failing(resultTimeout)
+	c.set(func(s *stub) { s.late = true })
+	r.want("get k\r\n", "END\r\n") // b misses, which is no error
+	b.failing(resultTimeout)
+	r.want("get k\r\n", value("k", "v"))
+	c.failing(resultBusy)
+	r.want("get k\r\n", failure("c"))
+}

@@ -1,0 +1,41 @@
+package router
+
+import (
+	"log/slog"
+)
+
+// nothingHeld answers at once, as if nothing were held anywhere and nothing were kept.
+type nothingHeld struct{ kind RouteKind }
+
+func (nothingHeld) serve(l *lane, q *query) { q.sayNothing(l) }
+
+// refusing answers with an error. Since nothing was sent, another route may be tried.
+type refusing struct{ text string }
+
+func (r refusing) serve(l *lane, q *query) { q.fail(l, resultDown, r.text) }
+
+// logging logs each request with its result.
+type logging struct {
+	log    *slog.Logger
+	name   string
+	target route
+}
+
+func (g *logging) serve(l *lane, q *query) {
+	s := &logged{outer: q, to: g}
+	s.request, s.taker = q.request, s
+	g.target.serve(l, &s.query)
+}
+
+// logged is a query that is logged once it is answered.
+type logged struct {
+	query
+	outer *query
+	to    *logging
+}
+
+func (s *logged) take(l *lane, _ *query, a *answer) {
+	s.to.log.Debug("request", "route", s.to.name, "op", s.request.Op.String(), "key", string(s.request.Key),
+		"result", a.result.String(), "answer_bytes", len(a.wire))
+	s.outer.taker.take(l, s.outer, a)
+}

@@ -1,0 +1,104 @@
+package router
+
+import (
+	"slices"
+	"time"
+)
+
+// warmPoolExptime is that of items that a pool has from its WarmFrom, where that can't tell their TTL.
+const warmPoolExptime = time.Hour
+
+// layers puts before each pool what its options say: pieces, and in front of them its WarmFrom, so that
+// both of the pools cut large values as they are set to.
+func (b *builder) layers() {
+	for _, p := range b.tree.pools {
+		b.layer(p, map[*pool]bool{})
+	}
+}
+
+// layer is for a pool that may have been done before, as that which another is warmed from.
+func (b *builder) layer(p *pool, on map[*pool]bool) {
+	if b.layered[p] || on[p] {
+		return
+	}
+	on[p] = true
+	if warm := b.pools[p.options.WarmFrom]; warm != nil {
+		b.layer(warm, on)
+	}
+	b.layered[p] = true
+	p.route = b.layersOf(p, p.route)
+}
+
+func (b *builder) layersOf(p *pool, to route) route {
+	if n := p.options.ChunkBytes; n > 0 {
+		to = &chunked{target: to, bytes: n}
+	}
+	if warm := b.pools[p.options.WarmFrom]; warm != nil {
+		to = b.filling(RouteWarmUp, to, pooled{warm, warm.route}, warmPoolExptime, 0)
+	}
+	return to
+}
+
+// poolRoute is the pool's route, or one by another hash.
+func (b *builder) poolRoute(o *Route) (route, error) {
+	p := b.pools[o.Pool]
+	if o.Hash.isZero() {
+		return pooled{p, p.route}, nil
+	}
+	own := *p.options
+	own.Hash = o.Hash
+	to, err := b.sharded(&own, p.members)
+	if err != nil {
+		return nil, err
+	}
+	if own.OnError == ErrorAsMiss {
+		to = missing{to}
+	}
+	return pooled{p, b.layersOf(p, to)}, nil
+}
+
+// pooled is a pool's route, by its name.
+type pooled struct {
+	pool *pool
+	to   route
+}
+
+func (p pooled) serve(l *lane, q *query) { p.to.serve(l, q) }
+
+func (b *builder) filling(kind RouteKind, cold, warm route, exptime, negative time.Duration) route {
+	f := &filling{kind: kind, cold: cold, warm: warm, fills: b.fills, exptime: exptime, negative: negative}
+	if b.tree.options.have(RouteAllAsync, RouteAllInitial, RouteAllMajority, RouteAllFastest) {
+		f.remember = rememberWrites
+	}
+	return f
+}
+
+// guard has writes to a route pass its fills, if the tree has any.
+func (b *builder) guard(to route) route {
+	if b.fills == nil {
+		return to
+	}
+	return &fillGuard{b.fills, to}
+}
+
+// needFills reports whether anything is filled from something else.
+func (o *Options) needFills() bool {
+	warmed := slices.ContainsFunc(o.Pools, func(p Pool) bool { return p.WarmFrom != "" })
+	return warmed || o.have(RouteWarmUp, RouteL1L2Cache)
+}
+
+// have reports whether there is a route of one of these kinds.
+func (o *Options) have(kinds ...RouteKind) bool {
+	if o.Route.has(kinds) {
+		return true
+	}
+	return slices.ContainsFunc(o.Clusters, func(c ClusterRoute) bool { return c.Route.has(kinds) }) ||
+		slices.ContainsFunc(o.Entries, func(r Route) bool { return r.has(kinds) })
+}
+
+func (r *Route) has(kinds []RouteKind) bool {
+	if slices.Contains(kinds, r.Kind) {
+		return true
+	}
+	return slices.ContainsFunc(r.nested(), func(n nestedRoute) bool { return n.route.has(kinds) })
+}

@@ -1,0 +1,344 @@
+package router
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"holdfast/mc"
+	"holdfast/ring"
+)
+
+// route makes a route of options that have passed their Check.
+func (b *builder) route(o *Route) (route, error) {
+	switch o.Kind {
+	case RoutePool:
+		return b.poolRoute(o)
+	case RoutePrefixSelector, RouteOperationSelector:
+		return b.selector(o)
+	case RouteShadow:
+		return b.shadow(o)
+	case RouteMigrate:
+		from, to, err := b.two(o.From, o.To)
+		return &migrate{from: from, to: to, start: o.Start, interval: o.Interval, now: time.Now}, err
+	case RouteWarmUp, RouteL1L2Cache:
+		cold, warm, err := b.two(o.Cold, o.Warm)
+		return b.filling(o.Kind, cold, warm, o.Exptime, o.NegativeTTL), err
+	case RouteModifyKey, RouteModifyExptime, RouteRateLimit, RouteOutstandingLimit, RouteLogging:
+		return b.before(o)
+	case RouteDevNull, RouteNull:
+		return nothingHeld{o.Kind}, nil
+	case RouteError:
+		return refusing{orElse(o.Response, "this route answers with an error")}, nil
+	}
+	return b.among(o)
+}
+
+// routes are those of the children.
+func (b *builder) routes(children []Route) ([]route, error) {
+	made := make([]route, len(children))
+	for i := range children {
+		var err error
+		if made[i], err = b.route(&children[i]); err != nil {
+			return nil, fmt.Errorf("children[%d]: %w", i, err)
+		}
+	}
+	return made, nil
+}
+
+func (b *builder) two(first, second *Route) (route, route, error) {
+	one, err := b.route(first)
+	if err != nil {
+		return nil, nil, err
+	}
+	other, err := b.route(second)
+	return one, other, err
+}
+
+// among makes the routes that have children.
+func (b *builder) among(o *Route) (route, error) {
+	children, err := b.routes(o.Children)
+	if err != nil {
+		return nil, err
+	}
+	switch o.Kind {
+	case RouteHash:
+		return b.hash(o, children)
+	case RouteAllSync:
+		return allSync(children), nil
+	case RouteAllAsync:
+		return allAsync(children), nil
+	case RouteAllInitial:
+		return allInitial(children), nil
+	case RouteAllMajority:
+		return allMajority(children), nil
+	case RouteAllFastest:
+		return allFastest(children), nil
+	case RouteRandom:
+		return random(children), nil
+	case RouteHostID:
+		return children[spreadOfText(b.host()+o.Hash.Salt).below(len(children))], nil
+	case RouteFailover, RouteMissFailover:
+		return b.failover(o, children, o.RingMembers())
+	case RouteLatest:
+		return b.latest(o, children)
+	}
+	return nil, fmt.Errorf("unknown kind %q", o.Kind)
+}
+
+func (b *builder) hash(o *Route, children []route) (route, error) {
+	placed, err := ring.New(o.Hash.RingOptions(), o.RingMembers())
+	if err != nil {
+		return nil, err
+	}
+	h := hashed{placed, children}
+	if o.Hash.Load > 0 {
+		return newBounded(h, o.Hash.Load, nil), nil
+	}
+	return &h, nil
+}
+
+// host is the name by which this host chooses among others.
+func (b *builder) host() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return "localhost"
+	}
+	return name
+}
+
+// latest has the children in an order that this process keeps, also over a Reload.
+func (b *builder) latest(o *Route, children []route) (route, error) {
+	start := b.router.started.UnixNano()
+	members := o.RingMembers()
+	order, err := ring.New(ring.Options{}, members)
+	if err != nil {
+		return nil, err
+	}
+	seed := fmt.Sprintf("%s %d %d %s", b.host(), os.Getpid(), start, o.Hash.Salt)
+	var own []route
+	var names []ring.Member
+	for _, i := range order.Next(nil, []byte(seed), orElse(o.Latest, len(children))) {
+		own, names = append(own, children[i]), append(names, members[i])
+	}
+	return b.failover(o, own, names)
+}
+
+func (b *builder) failover(o *Route, children []route, names []ring.Member) (route, error) {
+	p := &o.Failover
+	f := &failover{
+		kind: o.Kind, children: children, afterMiss: o.Kind == RouteMissFailover, maxTries: p.MaxTries,
+		limit: newFailoverLimit(p, b.clock), ttl: o.Exptime, order: p.Order,
+	}
+	f.setErrors(classRead, p.Reads, f.afterMiss)
+	f.setErrors(classUpdate, p.Updates, f.afterMiss)
+	f.setErrors(classDelete, p.Deletes, f.afterMiss)
+	if p.Order == LeastFailures {
+		f.countFailures()
+	}
+	var err error
+	if p.Order == InRendezvousOrder && len(children) > 2 {
+		f.ring, err = ring.New(ring.Options{}, names[1:])
+	}
+	return f, err
+}
+
+func (b *builder) selector(o *Route) (route, error) {
+	var otherwise route = nothingHeld{RouteNull}
+	if o.Default != nil {
+		var err error
+		if otherwise, err = b.route(o.Default); err != nil {
+			return nil, err
+		}
+	}
+	if o.Kind == RouteOperationSelector {
+		named := map[string]route{}
+		for i := range o.Operations {
+			to, err := b.route(&o.Operations[i].Route)
+			if err != nil {
+				return nil, err
+			}
+			for _, name := range o.Operations[i].Operations {
+				named[name] = to
+			}
+		}
+		return newByOperation(named, otherwise), nil
+	}
+	s := &byPrefix{routes: map[string]route{}, otherwise: otherwise}
+	for i := range o.Prefixes {
+		to, err := b.route(&o.Prefixes[i].Route)
+		if err != nil {
+			return nil, err
+		}
+		s.add(o.Prefixes[i].Prefix, to)
+	}
+	return s, nil
+}
+
+// before makes the routes that stand before a target.
+func (b *builder) before(o *Route) (route, error) {
+	target, err := b.route(o.Target)
+	if err != nil {
+		return nil, err
+	}
+	switch o.Kind {
+	case RouteModifyKey:
+		return b.modifyKey(o, target)
+	case RouteModifyExptime:
+		if o.ExptimeAction == ExptimeMin && o.Exptime == 0 {
+			return target, nil
+		}
+		return &modifyExptime{target: target, action: o.ExptimeAction, limit: o.Exptime}, nil
+	case RouteRateLimit:
+		return newRateLimit(target, o.Rates, b.clock), nil
+	case RouteOutstandingLimit:
+		return &outstandingLimit{target: target, limit: o.MaxInFlight}, nil
+	}
+	return &logging{log: b.router.log, name: orElse(o.Name, string(RouteLogging)), target: target}, nil
+}
+
+func (b *builder) modifyKey(o *Route, target route) (route, error) {
+	if prefix := []byte(o.EnsureKeyPrefix); !graphic(prefix) || len(prefix) >= mc.MaxKeyBytes {
+		return nil, fmt.Errorf("ensure_key_prefix %q is no part of a key", o.EnsureKeyPrefix)
+	}
+	if at, ok := b.cluster(o.SetCluster); ok {
+		target = &toCluster{b.tree, at}
+	}
+	return &modifyKey{target: b.guard(target), ensure: o.EnsureKeyPrefix, replace: o.ReplaceKeyPrefix}, nil
+}
+
+// cluster is where the route of keys with this prefix is, or will be, in tree.clusters; -1 is the root.
+func (b *builder) cluster(prefix string) (int, bool) {
+	o := &b.tree.options
+	if prefix == "" {
+		return 0, false
+	}
+	if prefix == o.DefaultCluster {
+		return -1, true
+	}
+	at := slices.IndexFunc(o.Clusters, func(c ClusterRoute) bool { return c.Prefix == prefix })
+	return at, at >= 0
+}
+
+func (b *builder) shadow(o *Route) (route, error) {
+	target, err := b.route(o.Target)
+	if err != nil {
+		return nil, err
+	}
+	s := &shadow{target: target}
+	for i := range o.Shadows {
+		to, err := b.shadowed(&o.Shadows[i], o.Target)
+		if err != nil {
+			return nil, fmt.Errorf("shadows[%d]: %w", i, err)
+		}
+		s.copies = append(s.copies, to)
+	}
+	return s, nil
+}
+
+func (b *builder) shadowed(o *Shadow, target *Route) (*shadowed, error) {
+	to, err := b.route(&o.Route)
+	if err != nil {
+		return nil, err
+	}
+	s := &shadowed{to: to, below: 1}
+	if len(o.KeyFraction) == 2 {
+		s.from, s.below = o.KeyFraction[0], o.KeyFraction[1]
+	}
+	if len(o.Members) == 0 {
+		return s, nil
+	}
+	s.first, s.last = o.Members[0], o.Members[1]
+	pool := *b.pools[target.Pool].options
+	if pool.Kind == Replicated {
+		return nil, errors.New("members of a replicated pool get all requests: they can't be told apart")
+	}
+	if !target.Hash.isZero() {
+		pool.Hash = target.Hash
+	}
+	s.ring, err = ring.New(pool.Hash.RingOptions(), pool.RingMembers())
+	return s, err
+}
+
+// clusters makes the root and the routes of keys with a routing prefix.
+func (b *builder) clusters() error {
+	t := b.tree
+	root, err := b.route(&t.options.Route)
+	if err != nil {
+		return fmt.Errorf("route: %w", err)
+	}
+	t.root = b.guard(root)
+	for i := range t.options.Clusters {
+		o := &t.options.Clusters[i]
+		to, err := b.route(&o.Route)
+		if err != nil {
+			return fmt.Errorf("cluster %s: %w", o.Prefix, err)
+		}
+		region, name, _ := parseCluster(o.Prefix)
+		t.clusters = append(t.clusters, cluster{region, name, b.guard(to)})
+	}
+	if region, name, ok := parseCluster(t.options.DefaultCluster); ok {
+		t.clusters = append(t.clusters, cluster{region, name, t.root})
+	}
+	return b.checkClusters()
+}
+
+// checkClusters finds routes that set_cluster leads back to themselves: a request would never end.
+func (b *builder) checkClusters() error {
+	o := &b.tree.options
+	next := func(at int) []int {
+		r := &o.Route
+		if at >= 0 {
+			r = &o.Clusters[at].Route
+		}
+		return b.leadsTo(r)
+	}
+	name := func(at int) string {
+		if at < 0 {
+			return "route"
+		}
+		return o.Clusters[at].Prefix
+	}
+	done := map[int]bool{}
+	var visit func(at int, way []int) error
+	visit = func(at int, way []int) error {
+		if i := slices.Index(way, at); i >= 0 {
+			var names []string
+			for _, w := range append(way[i:], at) {
+				names = append(names, name(w))
+			}
+			return fmt.Errorf("set_cluster goes round in a circle: %s", strings.Join(names, " → "))
+		}
+		if done[at] {
+			return nil
+		}
+		for _, to := range next(at) {
+			if err := visit(to, append(slices.Clip(way), at)); err != nil {
+				return err
+			}
+		}
+		done[at] = true
+		return nil
+	}
+	for at := -1; at < len(o.Clusters); at++ {
+		if err := visit(at, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leadsTo are the clusters that a route, or one in it, sends requests to.
+func (b *builder) leadsTo(r *Route) []int {
+	var to []int
+	if at, ok := b.cluster(r.SetCluster); ok {
+		to = append(to, at)
+	}
+	for _, n := range r.nested() {
+		to = append(to, b.leadsTo(n.route)...)
+	}
+	return to
+}

@@ -1,0 +1,121 @@
+package router
+
+import (
+	"bytes"
+	"fmt"
+	"hash/fnv"
+	"strconv"
+	"strings"
+
+	"holdfast/mc"
+)
+
+// A chunked pool stores a value above a size in pieces, as mcrouter's BigValueRoute does. Under the key
+// stands a manifest, which says where the pieces are; only this router reads it.
+//
+//	set k …  →  set k:chunk:SUFFIX:0 …, set k:chunk:SUFFIX:1 …, and once all are stored: set k MANIFEST
+//	get k    →  get k is a manifest: get the pieces, and answer with them in one
+//
+// Each store has a suffix of its own, so that a manifest never leads to another store's pieces; when
+// one is missing, the value is. Pieces that no manifest leads to any more are left to expire or to be
+// evicted. The manifest has the client flags, the TTL and the CAS of the item, so that cas, touch and
+// the meta flags mean what they do of others.
+//
+// A value that begins as a manifest does is stored in pieces whatever its size, so that no client can
+// forge one.
+type chunked struct {
+	target route
+	bytes  int // of a piece; a larger value is cut
+}
+
+// Limits of a value in pieces.
+const (
+	maxPieces     = 1 << 16
+	maxPiecesOpen = 16 // on their way at once
+)
+
+// manifestBytes is more than a manifest has.
+const manifestBytes = 128
+
+// manifestMark begins a manifest, and its last byte ends one: what was put before or behind it shows.
+const manifestMark = "\x00holdfast chunks 1 "
+
+// A manifest is "MARK PIECES PIECE-BYTES TOTAL-BYTES SUFFIX\x00".
+type manifest struct {
+	pieces, pieceBytes, total int
+	suffix                    uint64
+}
+
+func (m *manifest) append(b []byte) []byte {
+	return fmt.Appendf(append(b, manifestMark...), "%d %d %d %016x\x00", m.pieces, m.pieceBytes, m.total, m.suffix)
+}
+
+// A piece is the i-th of pieces, whose bytes are total[from:to].
+func (m *manifest) piece(i int) (from, to int) {
+	return i * m.pieceBytes, min((i+1)*m.pieceBytes, m.total)
+}
+
+// marked reports whether value is a manifest or one that was damaged: the value behind is lost then.
+func marked(value []byte) bool {
+	if bytes.HasPrefix(value, []byte(manifestMark)) {
+		return true
+	}
+	end := value[max(0, len(value)-manifestBytes):]
+	return len(end) > 0 && end[len(end)-1] == 0 && bytes.Contains(end, []byte(manifestMark))
+}
+
+// parseManifest takes what append makes and no more.
+func parseManifest(value []byte) (m manifest, ok bool) {
+	text, ok := strings.CutPrefix(string(value[:min(len(value), manifestBytes)]), manifestMark)
+	parts := strings.Split(strings.TrimSuffix(text, "\x00"), " ")
+	if !ok || len(parts) != 4 {
+		return m, false
+	}
+	for i, to := range []*int{&m.pieces, &m.pieceBytes, &m.total} {
+		*to, _ = strconv.Atoi(parts[i])
+	}
+	m.suffix, _ = strconv.ParseUint(parts[3], 16, 64)
+	if m.pieceBytes <= 0 || m.total < 0 || m.total > maxValueBytes || m.pieces > maxPieces {
+		return m, false
+	}
+	return m, m.pieces == m.count() && bytes.Equal(m.append(nil), value)
+}
+
+func (m *manifest) count() int { return (m.total + m.pieceBytes - 1) / m.pieceBytes }
+
+// pieceKey is where a piece stands. A key that is too long, or that the classic commands can't say,
+// gives way to its hash: the suffix alone tells apart what has it in common.
+func pieceKey(key []byte, suffix uint64, i int) []byte {
+	const mark = ":chunk:"
+	tail := len(mark) + 16 + 1 + 5
+	var b []byte
+	if len(key)+tail > mc.MaxKeyBytes || !graphic(key) {
+		h := fnv.New64a()
+		h.Write(key)
+		b = fmt.Appendf(make([]byte, 0, 16+tail), "%016x", h.Sum64())
+	} else {
+		b = append(make([]byte, 0, len(key)+tail), key...)
+	}
+	b = fmt.Appendf(append(b, mark...), "%016x:", suffix)
+	return strconv.AppendInt(b, int64(i), 10)
+}
+
+func (c *chunked) serve(l *lane, q *query) {
+	r := q.request
+	switch r.Op {
+	case mc.Get, mc.Gets, mc.Gat, mc.Gats, mc.MetaGet, mc.Touch:
+		c.read(l, q)
+	case mc.Set, mc.Add, mc.Replace, mc.CAS:
+		c.store(l, q)
+	case mc.Append, mc.Prepend:
+		c.extend(l, q)
+	case mc.MetaSet:
+		if m := r.Mode | 0x20; r.Has('M') && (m == 'a' || m == 'p') {
+			c.extend(l, q)
+			return
+		}
+		c.store(l, q)
+	default:
+		c.target.serve(l, q)
+	}
+}

@@ -1,0 +1,76 @@
+package router
+
+import (
+	"reflect"
+	"slices"
+)
+
+// at returns the tree for requests of an entry.
+func (t *tree) at(entry int) *tree {
+	if entry < len(t.entries) {
+		return t.entries[entry]
+	}
+	return t
+}
+
+// entries makes the trees of Options.Entries. Entries with the same route share one, so that what it
+// counts or limits is that of all of them.
+func (b *builder) entries() error {
+	t := b.tree
+	made := make([]*tree, len(t.options.Entries))
+	for i := range t.options.Entries {
+		o := &t.options.Entries[i]
+		if o.isZero() || reflect.DeepEqual(*o, t.options.Route) {
+			made[i] = t
+			continue
+		}
+		first := slices.IndexFunc(t.options.Entries, func(other Route) bool { return reflect.DeepEqual(*o, other) })
+		if first < i {
+			made[i] = made[first]
+			continue
+		}
+		var err error
+		if made[i], err = b.entry(o); err != nil {
+			return err
+		}
+	}
+	t.entries = made
+	return nil
+}
+
+// entry is the tree with another root, and of the pools, which are those to flush, only the ones that
+// this root leads to.
+func (b *builder) entry(o *Route) (*tree, error) {
+	root, err := b.route(o)
+	if err != nil {
+		return nil, err
+	}
+	entry := *b.tree
+	entry.root, entry.pools = b.guard(root), nil
+	reached := map[string]bool{}
+	b.reach(o, reached)
+	for _, p := range b.tree.pools {
+		if reached[p.options.Name] {
+			entry.pools = append(entry.pools, p)
+		}
+	}
+	return &entry, nil
+}
+
+// reach notes the pools that o leads to, with those that these fail over to and warm from.
+func (b *builder) reach(o *Route, reached map[string]bool) {
+	b.reachPool(o.Pool, reached)
+	for _, n := range o.nested() {
+		b.reach(n.route, reached)
+	}
+}
+
+func (b *builder) reachPool(name string, reached map[string]bool) {
+	p := b.pools[name]
+	if p == nil || reached[name] {
+		return
+	}
+	reached[name] = true
+	b.reachPool(p.options.Failover, reached)
+	b.reachPool(p.options.WarmFrom, reached)
+}

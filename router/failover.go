@@ -1,0 +1,187 @@
+package router
+
+import (
+	"cmp"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"holdfast/mc"
+	"holdfast/ring"
+)
+
+// failover asks the children one after the other until one's answer is no error of the policy.
+type failover struct {
+	kind      RouteKind
+	children  []route
+	errors    [classes][resultClosed + 1]bool // after which results it goes on
+	afterMiss bool                            // and only gets and deletes go on
+	maxTries  int
+	limit     *failoverLimit // nil is none
+	ttl       time.Duration  // the most that items get on the children after the first; 0 is no bound
+
+	order    FailoverOrder
+	ring     *ring.Ring     // rendezvous: over the children after the first
+	failures []atomic.Int32 // least_failures: of each child in a row
+}
+
+// failureNames are a policy's names of failures; what broke half-way counts as a time-out.
+var failureNames = map[string][]result{
+	"connect": {resultConnect}, "connect_timeout": {resultConnectTimeout}, "timeout": {resultTimeout, resultClosed},
+	"down": {resultDown}, "busy": {resultBusy}, "server_error": {resultServerError},
+}
+
+// setErrors takes names that Check has passed. Without names it is all failures, but for serverError
+// if that isn't one.
+func (f *failover) setErrors(c class, names []string, serverError bool) {
+	errors := &f.errors[c]
+	for r := resultServerError; r <= resultClosed; r++ {
+		errors[r] = names == nil && (r != resultServerError || serverError)
+	}
+	for _, name := range names {
+		for _, r := range failureNames[name] {
+			errors[r] = true
+		}
+	}
+}
+
+func (f *failover) serve(l *lane, q *query) {
+	a := &attempt{route: f, outer: q}
+	a.request, a.taker = q.request, a
+	f.limit.count()
+	f.children[0].serve(l, &a.query)
+}
+
+// An attempt is a request that goes from child to child.
+type attempt struct {
+	query
+	route *failover
+	outer *query
+	order []int // of the children, once the first has failed; nil as they stand
+	at    int   // in order
+	tries int   // children that were asked and failed otherwise than by not being reached
+}
+
+func (a *attempt) child() int {
+	if a.order == nil {
+		return a.at
+	}
+	return a.order[a.at]
+}
+
+func (a *attempt) take(l *lane, _ *query, got *answer) {
+	f := a.route
+	f.note(a.child(), got.result)
+	if a.at+1 >= len(f.children) || !f.goesOn(a.outer.request.Op, got.result) || !f.mayGoOn(a, got.result) {
+		a.outer.taker.take(l, a.outer, got)
+		return
+	}
+	if a.at == 0 {
+		a.order = f.ordered(a.outer.request.Key)
+		if f.ttl > 0 {
+			a.request = capExptime(a.outer.request, f.ttl)
+		}
+	}
+	a.at++
+	a.retried = false
+	f.children[a.child()].serve(l, &a.query)
+}
+
+// goesOn reports whether the policy says to.
+func (f *failover) goesOn(op mc.Op, r result) bool {
+	c := classOf(op)
+	if f.afterMiss {
+		if c != classRead && c != classDelete {
+			return false
+		}
+		if r == resultMiss || r == resultNotFound {
+			return true
+		}
+	}
+	if c == classOther {
+		c = classUpdate
+	}
+	return f.errors[c][r]
+}
+
+// mayGoOn reports whether the limits allow it. As in mcrouter, children that could not be reached
+// count for none.
+func (f *failover) mayGoOn(a *attempt, r result) bool {
+	if r == resultDown || r == resultConnect || r == resultConnectTimeout {
+		return true
+	}
+	a.tries++
+	return (f.maxTries == 0 || a.tries < f.maxTries) && (!r.failed() || f.limit.allows())
+}
+
+// ordered is in which order the children are asked, the first of which has been.
+func (f *failover) ordered(key []byte) []int {
+	n := len(f.children)
+	if f.order == InOrder || n <= 2 {
+		return nil
+	}
+	order := make([]int, 1, n)
+	if f.order == InRendezvousOrder {
+		order = f.ring.Next(order, key, n-1)
+		for i := 1; i < n; i++ {
+			order[i]++
+		}
+		return order
+	}
+	failures := make([]int32, n) // as of now, since others change them meanwhile
+	for i := 1; i < n; i++ {
+		order = append(order, i)
+		failures[i] = f.failures[i].Load()
+	}
+	slices.SortStableFunc(order[1:], func(i, j int) int { return cmp.Compare(failures[i], failures[j]) })
+	return order
+}
+
+func (f *failover) countFailures() { f.failures = make([]atomic.Int32, len(f.children)) }
+
+func (f *failover) note(child int, r result) {
+	if f.failures == nil {
+		return
+	}
+	if r.failed() {
+		f.failures[child].Add(1)
+	} else if f.failures[child].Load() != 0 {
+		f.failures[child].Store(0)
+	}
+}
+
+// failoverLimit bounds how many requests fail over: of all requests a share, or so many a second.
+type failoverLimit struct {
+	bucket *bucket
+	clock  clock        // nil if it is a share
+	total  atomic.Int64 // requests, as the time of a bucket of a share
+}
+
+// defaultFailoverBurst is mcrouter's, of a share.
+const defaultFailoverBurst = 1000
+
+func newFailoverLimit(p *FailoverPolicy, c clock) *failoverLimit {
+	switch {
+	case p.Ratio > 0:
+		return &failoverLimit{bucket: newBucket(p.Ratio, max(1, orElse(p.Burst, defaultFailoverBurst)))}
+	case p.PerSecond > 0:
+		return &failoverLimit{bucket: newBucket(p.PerSecond, max(1, orElse(p.Burst, p.PerSecond))), clock: c}
+	}
+	return nil
+}
+
+func (l *failoverLimit) count() {
+	if l != nil && l.clock == nil {
+		l.total.Add(1)
+	}
+}
+
+func (l *failoverLimit) allows() bool {
+	switch {
+	case l == nil:
+		return true
+	case l.clock == nil:
+		return l.bucket.take(float64(l.total.Load()))
+	}
+	return l.bucket.take(l.clock.seconds())
+}

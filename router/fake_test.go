@@ -1,0 +1,268 @@
+package router
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"holdfast/cache"
+	"holdfast/mc"
+)
+
+// A stub is a member without a connection: a cache that notes what it is asked, and fails or answers
+// late when it is told to.
+type stub struct {
+	name  string
+	cache localRoute
+
+	mu    sync.Mutex // guards what follows
+	asked []string   // requests as on the wire, without \r\n
+	fails func(r *mc.Request) result
+	late  bool                     // answers come later, in an order that is random
+	lost  bool                     // requests that fail are carried out nevertheless
+	hold  func(r *mc.Request) bool // these are answered by free
+	held  []func()
+}
+
+func newStub(t testing.TB, name string) *stub {
+	t.Helper()
+	store, err := cache.Open(cache.Options{MemoryBytes: 16 << 20, Lanes: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &stub{name: name, cache: localRoute{store}}
+}
+
+func (s *stub) serve(l *lane, q *query) {
+	s.mu.Lock()
+	s.asked = append(s.asked, strings.TrimSpace(strings.ReplaceAll(string(mc.AppendRequest(nil, q.request)), mc.CRLF, " ")))
+	failure := resultHit
+	if s.fails != nil {
+		failure = s.fails(q.request)
+	}
+	late, lost := s.late, s.lost
+	if s.hold != nil && s.hold(q.request) {
+		s.held = append(s.held, func() { l.loop.Post(func() { l.enter(func() { s.answer(l, q, failure, lost) }) }) })
+		s.mu.Unlock()
+		return
+	}
+	s.mu.Unlock()
+	if !late {
+		s.answer(l, q, failure, lost)
+		return
+	}
+	after(l, func() { s.answer(l, &query{request: q.request, taker: lateTaker{q}}, failure, lost) })
+}
+
+// after calls f on the lane after a random number of turns of its loop.
+func after(l *lane, f func()) {
+	turns := int(l.rand() % 8)
+	var wait func()
+	wait = func() {
+		if turns--; turns > 0 {
+			l.loop.Post(wait)
+			return
+		}
+		l.enter(f)
+	}
+	l.loop.Post(wait)
+}
+
+// A lateTaker has the answer on its way for a while.
+type lateTaker struct{ outer *query }
+
+func (t lateTaker) take(l *lane, _ *query, a *answer) {
+	own := answer{result: a.result, wire: bytes.Clone(a.wire)}
+	after(l, func() { t.outer.taker.take(l, t.outer, &own) })
+}
+
+func (s *stub) answer(l *lane, q *query, failure result, lost bool) {
+	if failure != resultHit {
+		if lost {
+			s.cache.serve(l, &query{request: q.request, taker: nobody{}})
+		}
+		q.fail(l, failure, s.name+" fails")
+		return
+	}
+	s.cache.serve(l, q)
+}
+
+// free answers what was held.
+func (s *stub) free() {
+	s.mu.Lock()
+	held := s.held
+	s.held, s.hold = nil, nil
+	s.mu.Unlock()
+	for _, f := range held {
+		f()
+	}
+}
+
+// set tells the stub how to behave from now on.
+func (s *stub) set(f func(s *stub)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(s)
+}
+
+// failing has all requests fail, or with resultHit none.
+func (s *stub) failing(r result) {
+	s.set(func(s *stub) { s.fails = func(*mc.Request) result { return r } })
+}
+
+// holding has the stub keep these requests until free.
+func (s *stub) holding(op mc.Op) {
+	s.set(func(s *stub) { s.hold = func(r *mc.Request) bool { return r.Op == op } })
+}
+
+// heard returns what was asked since the last call.
+func (s *stub) heard() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	asked := s.asked
+	s.asked = nil
+	return asked
+}
+
+// do carries out requests on the stub's cache, not by the router.
+func (s *stub) do(t testing.TB, requests string) string {
+	t.Helper()
+	var d mc.Decoder
+	b := mc.NewBatch(func(*mc.Batch) {})
+	input := []byte(requests)
+	for len(input) > 0 {
+		used, err := d.Decode(input, b)
+		if err != nil || used == 0 {
+			t.Fatalf("%q: %v", requests, err)
+		}
+		input = input[used:]
+	}
+	for b.Next < len(b.Requests) {
+		s.cache.cache.Serve(b)
+	}
+	return string(flatten(b))
+}
+
+// A rig is a router over stubs, one for each pool: a, b, c, ….
+type rig struct {
+	*running
+	stubs map[string]*stub
+}
+
+// rigged runs a router with the route over pools with these names, or with o's.
+func rigged(t testing.TB, lanes int, to Route, pools ...string) *rig {
+	t.Helper()
+	o := Options{Route: to}
+	for _, name := range pools {
+		o.Pools = append(o.Pools, Pool{Name: name, Members: []Member{{Address: "127.0.0.1:1", Name: name}}})
+	}
+	return riggedWith(t, lanes, o)
+}
+
+func riggedWith(t testing.TB, lanes int, o Options) *rig {
+	t.Helper()
+	r := &rig{running: run(t, o, lanes), stubs: map[string]*stub{}}
+	for _, p := range r.tree.Load().pools {
+		for _, m := range p.members {
+			if r.stubs[m.name] == nil {
+				r.stubs[m.name] = newStub(t, m.name)
+			}
+			m.route = r.stubs[m.name]
+		}
+	}
+	return r
+}
+
+// to is the route to a pool.
+func to(pool string) Route { return Route{Kind: RoutePool, Pool: pool} }
+
+func toAll(pools ...string) []Route {
+	routes := make([]Route, len(pools))
+	for i, p := range pools {
+		routes[i] = to(p)
+	}
+	return routes
+}
+
+// ask is running.ask, of which the input is overwritten once all is answered: what goes on after that
+// must not borrow it.
+func (r *rig) ask(lane int, requests string) string {
+	var d mc.Decoder
+	input := []byte(requests)
+	out := ""
+	for at := 0; at < len(input); {
+		done := make(chan struct{}, 1)
+		b := mc.NewBatch(func(*mc.Batch) { done <- struct{}{} })
+		b.Lane, b.OnLoop = lane, true
+		used, err := d.Decode(input[at:], b)
+		if err != nil || used == 0 {
+			r.t.Errorf("%.60q: %v", input[at:], err)
+			return out
+		}
+		for b.Next < len(b.Requests) {
+			r.loops[lane].Post(func() { r.Serve(b) })
+			<-done
+			out += string(b.Out)
+			b.ResetOut()
+		}
+		for i := range b.Requests {
+			b.Requests[i] = mc.Request{}
+		}
+		copy(input[at:], bytes.Repeat([]byte{'#'}, used))
+		at += used
+	}
+	return out
+}
+
+func (r *rig) want(requests, want string) {
+	r.t.Helper()
+	if got := r.ask(0, requests); got != want {
+		r.t.Errorf("%q: got %q; want %q", requests, got, want)
+	}
+}
+
+// heard checks what stubs were asked since the last time, as "a: get k; b: delete k". Others were asked
+// nothing.
+func (r *rig) heard(want string) {
+	r.t.Helper()
+	r.settle()
+	var got []string
+	for name, s := range r.stubs {
+		for _, asked := range s.heard() {
+			got = append(got, name+": "+asked)
+		}
+	}
+	slices.SortStableFunc(got, func(a, b string) int { return strings.Compare(a[:strings.Index(a, ":")], b[:strings.Index(b, ":")]) })
+	if text := strings.Join(got, "; "); text != want {
+		r.t.Errorf("asked %q; want %q", text, want)
+	}
+}
+
+// settle waits until the loops have done what was posted, some of which posts more.
+func (r *rig) settle() {
+	for range 20 {
+		for _, l := range r.loops {
+			done := make(chan struct{})
+			l.Post(func() { close(done) })
+			<-done
+		}
+	}
+}
+
+func value(key, value string) string {
+	return fmt.Sprintf("VALUE %s 0 %d\r\n%s\r\nEND\r\n", key, len(value), value)
+}
+
+func set(key, value string) string {
+	return fmt.Sprintf("set %s 0 0 %d\r\n%s\r\n", key, len(value), value)
+}
+
+func failure(stub string) string { return "SERVER_ERROR " + stub + " fails\r\n" }

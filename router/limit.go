@@ -1,0 +1,161 @@
+package router
+
+import (
+	"sync"
+	"time"
+
+	"holdfast/mc"
+)
+
+// A bucket of tokens is filled at a rate up to its burst. What it counts by is the caller's, as long
+// as it rises: seconds, or requests.
+type bucket struct {
+	rate, burst float64
+
+	mu     sync.Mutex // guards what follows
+	tokens float64
+	at     float64 // up to when it is filled
+}
+
+func newBucket(rate, burst float64) *bucket { return &bucket{rate: rate, burst: burst, tokens: burst} }
+
+// take takes a token, if there is one.
+func (b *bucket) take(at float64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if at > b.at {
+		b.tokens = min(b.burst, b.tokens+(at-b.at)*b.rate)
+		b.at = at
+	}
+	if b.tokens < 1 {
+		return false
+	}
+	b.tokens--
+	return true
+}
+
+// A class is what limits and policies tell apart, as mcrouter does.
+type class uint8
+
+const (
+	classRead class = iota
+	classUpdate
+	classDelete
+	classOther // touch, and what counts
+	classes
+)
+
+func classOf(op mc.Op) class {
+	switch op {
+	case mc.Get, mc.Gets, mc.Gat, mc.Gats, mc.MetaGet, mc.MetaDebug:
+		return classRead
+	case mc.Set, mc.Add, mc.Replace, mc.Append, mc.Prepend, mc.CAS, mc.MetaSet:
+		return classUpdate
+	case mc.Delete, mc.MetaDelete:
+		return classDelete
+	}
+	return classOther
+}
+
+// rateLimit refuses requests of a class that there are too many of, over all lanes.
+type rateLimit struct {
+	target  route
+	buckets [classes]*bucket // nil is no limit
+	clock   clock
+}
+
+func newRateLimit(target route, r Rates, c clock) *rateLimit {
+	limit := &rateLimit{target: target, clock: c}
+	for class, l := range map[class][2]float64{
+		classRead: {r.Gets, r.GetsBurst}, classUpdate: {r.Sets, r.SetsBurst}, classDelete: {r.Deletes, r.DeletesBurst},
+	} {
+		if rate, burst := l[0], l[1]; rate > 0 {
+			limit.buckets[class] = newBucket(rate, max(1, orElse(burst, rate)))
+		}
+	}
+	return limit
+}
+
+func (r *rateLimit) serve(l *lane, q *query) {
+	if b := r.buckets[classOf(q.request.Op)]; b != nil && !b.take(r.clock.seconds()) {
+		q.fail(l, resultBusy, "too many requests")
+		return
+	}
+	r.target.serve(l, q)
+}
+
+// A clock tells the time that has passed since some moment, and never goes back.
+type clock func() time.Duration
+
+// newClock begins now.
+func newClock() clock {
+	start := time.Now()
+	return func() time.Duration { return time.Since(start) }
+}
+
+func (c clock) seconds() float64 { return c().Seconds() }
+
+// outstandingLimit lets so many requests be on their way at once, over all lanes. Others wait their
+// turn. Who waits is bounded by what clients have open.
+type outstandingLimit struct {
+	target route
+	limit  int
+
+	mu      sync.Mutex // guards what follows; nothing is locked with it
+	open    int
+	waiting []waiting
+}
+
+// waiting is what goes on later, on its lane.
+type waiting struct {
+	lane *lane
+	run  func()
+}
+
+// post has it go on, from whatever goroutine.
+func (w waiting) post() { w.lane.loop.Post(func() { w.lane.enter(w.run) }) }
+
+func (o *outstandingLimit) serve(l *lane, q *query) {
+	o.mu.Lock()
+	if o.open >= o.limit {
+		o.waiting = append(o.waiting, waiting{l, func() { o.send(l, q) }})
+		o.mu.Unlock()
+		return
+	}
+	o.open++
+	o.mu.Unlock()
+	o.send(l, q)
+}
+
+// send is for a request that is in open.
+func (o *outstandingLimit) send(l *lane, q *query) {
+	s := &outstanding{outer: q, limit: o}
+	s.request, s.taker = q.request, s
+	o.target.serve(l, &s.query)
+}
+
+// outstanding is a query that is in the count of its limit.
+type outstanding struct {
+	query
+	outer *query
+	limit *outstandingLimit
+}
+
+func (s *outstanding) take(l *lane, _ *query, a *answer) {
+	s.limit.leave()
+	s.outer.taker.take(l, s.outer, a)
+}
+
+// leave hands the place to who waits longest.
+func (o *outstandingLimit) leave() {
+	o.mu.Lock()
+	if len(o.waiting) == 0 {
+		o.open--
+		o.mu.Unlock()
+		return
+	}
+	next := o.waiting[0]
+	o.waiting = o.waiting[1:]
+	o.mu.Unlock()
+	next.post()
+}

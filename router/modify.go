@@ -1,0 +1,116 @@
+package router
+
+import (
+	"bytes"
+	"encoding/base64"
+	"time"
+
+	"holdfast/mc"
+)
+
+// modifyKey sends requests on under another key. The answer has the client's own.
+type modifyKey struct {
+	target  route
+	ensure  string // what keys begin with then
+	replace string // what ensure is put in the place of, in keys that have it
+}
+
+func (m *modifyKey) serve(l *lane, q *query) {
+	key, changed := m.modified(q.request.Key)
+	if !changed {
+		m.target.serve(l, q)
+		return
+	}
+	if keyBytes(key, q.request.Has('b')) > mc.MaxKeyBytes {
+		q.failClient(l, "the key is too long with the prefix "+m.ensure)
+		return
+	}
+	inner := *q.request
+	inner.Key = key
+	m.target.serve(l, rewritten(q, &inner))
+}
+
+func (m *modifyKey) modified(key []byte) (_ []byte, changed bool) {
+	rest := key
+	switch {
+	case m.replace != "" && bytes.HasPrefix(key, []byte(m.replace)):
+		rest = key[len(m.replace):]
+	case bytes.HasPrefix(key, []byte(m.ensure)):
+		return key, false
+	}
+	return append([]byte(m.ensure), rest...), true
+}
+
+// keyBytes is how long the key is on the wire.
+func keyBytes(key []byte, binary bool) int {
+	if binary {
+		return base64.StdEncoding.EncodedLen(len(key))
+	}
+	return len(key)
+}
+
+// failClient answers q with what is wrong with the request.
+func (q *query) failClient(l *lane, text string) {
+	l.scratch = mc.AppendClientError(l.scratch[:0], text)
+	q.taker.take(l, q, &answer{result: resultClientError, wire: l.scratch})
+}
+
+// toCluster is the route of keys with the prefix of cluster, in the tree that it stands in.
+type toCluster struct {
+	tree    *tree
+	cluster int // of tree.clusters; -1 is the root
+}
+
+func (c *toCluster) serve(l *lane, q *query) { c.route().serve(l, q) }
+
+func (c *toCluster) route() route {
+	if c.cluster < 0 {
+		return c.tree.root
+	}
+	return c.tree.clusters[c.cluster].route
+}
+
+// modifyExptime changes the exptimes of requests that have one.
+type modifyExptime struct {
+	target route
+	action ExptimeAction
+	limit  time.Duration // set: 0 is no end, < 0 is at once
+}
+
+func (m *modifyExptime) serve(l *lane, q *query) {
+	p := &passed{outer: q}
+	p.request, p.taker = mapExptime(q.request, m.change), p
+	m.target.serve(l, &p.query)
+}
+
+func (m *modifyExptime) change(exptime int64) int64 {
+	now := time.Now()
+	if m.action == ExptimeMin && m.limit >= 0 {
+		return earlier(exptime, m.limit, now)
+	}
+	return exptimeOf(m.limit, now)
+}
+
+// passed is a query that stands for another one, whose answer is that one's.
+type passed struct {
+	query
+	outer *query
+}
+
+func (p *passed) take(l *lane, _ *query, a *answer) { p.outer.taker.take(l, p.outer, a) }
+
+// exptimeOf is how d from now is said on the wire, rounded up to a second.
+func exptimeOf(d time.Duration, now time.Time) int64 {
+	if d < 0 {
+		return -1
+	}
+	return relative(int64((d+time.Second-1)/time.Second), now)
+}
+
+// relative is how seconds from now are said on the wire.
+func relative(seconds int64, now time.Time) int64 {
+	if seconds > maxRelative {
+		return now.Unix() + seconds
+	}
+	return seconds
+}

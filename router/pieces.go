@@ -1,0 +1,301 @@
+package router
+
+import (
+	"bytes"
+	"math/rand/v2"
+
+	"holdfast/mc"
+)
+
+// pieces are requests for all pieces of a value, a few of which are on their way at once.
+type pieces struct {
+	route   *chunked
+	count   int
+	request func(i int) *mc.Request
+	take    func(i int, a *answer) bool           // reports whether the piece is well
+	done    func(l *lane, i int, failure *answer) // nil: all are well. Its wire is its own
+
+	next    int // the piece that is sent next
+	open    int // on their way
+	sending bool
+	failed  *answer // the first piece's that was not well
+}
+
+func (p *pieces) send(l *lane) {
+	p.sending = true // answers may come at once
+	for p.next < p.count && p.open < maxPiecesOpen && p.failed == nil {
+		one := &piece{of: p, index: p.next}
+		one.request, one.taker = p.request(p.next), one
+		p.next++
+		p.open++
+		p.route.target.serve(l, &one.query)
+	}
+	p.sending = false
+	if p.open == 0 {
+		p.done(l, p.next, p.failed)
+	}
+}
+
+// A piece is a request for one of them.
+type piece struct {
+	query
+	of    *pieces
+	index int
+}
+
+func (one *piece) take(l *lane, _ *query, a *answer) {
+	p := one.of
+	p.open--
+	if p.failed == nil && !p.take(one.index, a) {
+		p.failed = &answer{result: a.result, wire: bytes.Clone(a.wire)}
+	}
+	if !p.sending {
+		p.send(l)
+	}
+}
+
+// store stores a value in pieces and then the manifest, or the value itself if it is small.
+func (c *chunked) store(l *lane, q *query) {
+	r := q.request
+	if len(r.Value) <= c.bytes && !marked(r.Value) {
+		c.target.serve(l, q)
+		return
+	}
+	m := manifest{pieceBytes: c.bytes, total: len(r.Value), suffix: rand.Uint64()}
+	m.pieces = m.count()
+	if m.pieces > maxPieces {
+		if r.Op == mc.Set { // as memcached does: what the value was to replace goes
+			c.target.serve(l, &query{request: deleteKey(bytes.Clone(r.Key)), taker: nobody{}})
+		}
+		q.taker.take(l, q, &answer{result: resultClientError, wire: []byte(mc.TooLarge)})
+		return
+	}
+	p := &pieces{route: c, count: m.pieces}
+	p.request = func(i int) *mc.Request {
+		from, to := m.piece(i)
+		return &mc.Request{Op: mc.Set, Key: pieceKey(r.Key, m.suffix, i), Value: r.Value[from:to], ClientFlags: r.ClientFlags, Exptime: r.Exptime}
+	}
+	p.take = func(_ int, a *answer) bool { return a.result == resultDone }
+	p.done = func(l *lane, sent int, failure *answer) {
+		if failure == nil {
+			c.storeManifest(l, q, m)
+			return
+		}
+		c.forget(l, bytes.Clone(r.Key), m.suffix, sent)
+		q.taker.take(l, q, failure)
+	}
+	p.send(l)
+}
+
+func (c *chunked) storeManifest(l *lane, q *query, m manifest) {
+	inner := *q.request
+	inner.Value = m.append(nil)
+	c.target.serve(l, &query{request: &inner, taker: takeFunc(func(l *lane, _ *query, a *answer) {
+		switch {
+		case a.result == resultDone && q.request.Has('s'):
+			a = &answer{result: a.result, wire: metaLine(a.wire, false, m.total)}
+		case a.result != resultDone && !a.result.failed():
+			c.forget(l, bytes.Clone(q.request.Key), m.suffix, m.pieces)
+		}
+		q.taker.take(l, q, a)
+	})})
+}
+
+// forget deletes pieces that no manifest leads to. Nobody waits for it.
+func (c *chunked) forget(l *lane, key []byte, suffix uint64, count int) {
+	p := &pieces{route: c, count: count}
+	p.request = func(i int) *mc.Request { return &mc.Request{Op: mc.Delete, Key: pieceKey(key, suffix, i)} }
+	p.take = func(int, *answer) bool { return true }
+	p.done = func(*lane, int, *answer) {}
+	p.send(l)
+}
+
+// extend refuses to append to a manifest.
+func (c *chunked) extend(l *lane, q *query) {
+	look := metaOf(mc.MetaGet, q.request.Key, "v f")
+	if graphic(q.request.Key) {
+		look = &mc.Request{Op: mc.Get, Key: q.request.Key, Last: true}
+	}
+	c.target.serve(l, &query{request: look, taker: takeFunc(func(l *lane, _ *query, a *answer) {
+		item, ok := parseItem(look, a.wire)
+		switch {
+		case a.result == resultHit && ok && marked(item.value):
+			q.failClient(l, "a value stored in pieces can't be appended to")
+		case a.result == resultHit || a.result == resultMiss:
+			c.target.serve(l, q)
+		default:
+			q.taker.take(l, q, a)
+		}
+	})})
+}
+
+// A chunkRead is a read that may find a manifest.
+type chunkRead struct {
+	query
+	route *chunked
+	outer *query
+}
+
+// read asks for the value where that is needed to tell a manifest: also if only its size is asked for,
+// or its TTL is changed.
+func (c *chunked) read(l *lane, q *query) {
+	r := q.request
+	switch {
+	case r.Op == mc.Touch:
+		r = &mc.Request{Op: mc.Gat, Key: r.Key, Exptime: r.Exptime, Last: true}
+	case r.Op != mc.MetaGet || r.Has('v'):
+	case r.Has('s') || r.Has('T'):
+		r = withFlag(r, 'v', "")
+	default:
+		c.target.serve(l, q)
+		return
+	}
+	s := &chunkRead{route: c, outer: q}
+	s.request, s.taker = r, s
+	c.target.serve(l, &s.query)
+}
+
+func (s *chunkRead) take(l *lane, _ *query, a *answer) {
+	if a.result != resultHit {
+		s.missed(l, a)
+		return
+	}
+	end := bytes.IndexByte(a.wire, '\n') + 1
+	value := a.wire[min(end, len(a.wire)-len(mc.CRLF)) : len(a.wire)-len(mc.CRLF)]
+	if !marked(value) {
+		s.forward(l, a.wire[:end], len(value), a.wire)
+		return
+	}
+	m, ok := parseManifest(value)
+	if !ok {
+		s.outer.sayNothing(l)
+		return
+	}
+	s.gather(l, bytes.Clone(a.wire[:end]), m)
+}
+
+// missed answers with what is no hit; of a touch, it is that of a gat.
+func (s *chunkRead) missed(l *lane, a *answer) {
+	if a.result == resultMiss {
+		s.outer.sayNothing(l)
+		return
+	}
+	s.outer.taker.take(l, s.outer, a)
+}
+
+// forward answers in the words of the outer request. Whole is the answer with the value.
+func (s *chunkRead) forward(l *lane, line []byte, size int, whole []byte) {
+	r := s.outer.request
+	switch {
+	case r.Op == mc.Touch:
+		s.outer.say(l, resultDone)
+	case r.Op == mc.MetaGet && !r.Has('v'):
+		s.outer.taker.take(l, s.outer, &answer{result: resultHit, wire: metaLine(line, false, size)})
+	default:
+		s.outer.taker.take(l, s.outer, &answer{result: resultHit, wire: whole})
+	}
+}
+
+// gather gets, or touches, the pieces that the manifest leads to.
+func (s *chunkRead) gather(l *lane, line []byte, m manifest) {
+	r := s.outer.request
+	touches := r.Op == mc.Gat || r.Op == mc.Gats || r.Op == mc.Touch || r.Has('T')
+	reads := r.Op.IsGet() || r.Has('v')
+	if !touches && !reads {
+		s.forward(l, line, m.total, nil)
+		return
+	}
+	var whole []byte
+	if reads {
+		whole = make([]byte, 0, len(line)+24+m.total+len(mc.CRLF))
+		whole = append(whole, lineOfSize(r, line, m.total)...)
+	}
+	start := len(whole)
+	whole = whole[:min(start+m.total, cap(whole))]
+	piece := mc.Request{Op: mc.Get, Exptime: r.Exptime, Last: true}
+	switch {
+	case touches && reads:
+		piece.Op = mc.Gat
+	case touches:
+		piece.Op = mc.Touch
+	}
+	p := &pieces{route: s.route, count: m.pieces}
+	p.request = func(i int) *mc.Request {
+		own := piece
+		own.Key = pieceKey(r.Key, m.suffix, i)
+		return &own
+	}
+	p.take = func(i int, a *answer) bool {
+		if !reads {
+			return a.result == resultDone
+		}
+		from, to := m.piece(i)
+		value, ok := blockOf(a)
+		if !ok || len(value) != to-from {
+			return false
+		}
+		copy(whole[start+from:start+to], value)
+		return true
+	}
+	p.done = func(l *lane, _ int, failure *answer) {
+		if failure != nil {
+			s.lost(l, failure)
+			return
+		}
+		s.forward(l, line, m.total, append(whole, mc.CRLF...))
+	}
+	p.send(l)
+}
+
+// lost answers after a piece that isn't there, or couldn't be had.
+func (s *chunkRead) lost(l *lane, failure *answer) {
+	if failure.result.failed() || failure.result == resultClientError {
+		s.outer.taker.take(l, s.outer, failure)
+		return
+	}
+	s.outer.sayNothing(l)
+}
+
+// blockOf is the value of a hit.
+func blockOf(a *answer) ([]byte, bool) {
+	end := bytes.IndexByte(a.wire, '\n') + 1
+	if a.result != resultHit || end == 0 || len(a.wire) < end+len(mc.CRLF) {
+		return nil, false
+	}
+	return a.wire[end : len(a.wire)-len(mc.CRLF)], true
+}
+
+// lineOfSize is the first line of a get's answer with another size.
+func lineOfSize(r *mc.Request, line []byte, size int) []byte {
+	if r.Op.IsMeta() {
+		return metaLine(line, true, size)
+	}
+	word, rest := mc.Token(bytes.TrimRight(line, "\r\n"))
+	key, rest := mc.Token(rest)
+	flags, rest := mc.Token(rest)
+	_, cas := mc.Token(rest)
+	b := append(append(append([]byte(nil), word...), ' '), key...)
+	b = append(append(append(b, ' '), flags...), ' ')
+	return append(append(mc.AppendUint(b, uint64(size)), cas...), mc.CRLF...)
+}
+
+// metaLine is the first line of a meta answer with another size: with a value, or without one.
+func metaLine(wire []byte, value bool, size int) []byte {
+	line := bytes.TrimRight(wire[:bytes.IndexByte(wire, '\n')+1], "\r\n")
+	code, rest := mc.Token(line)
+	if string(code) == mc.VA {
+		_, rest = mc.Token(rest) // the size
+	}
+	out := append([]byte(nil), mc.HD...)
+	if value {
+		out = mc.AppendMetaValue(nil, size)
+	}
+	for token, rest := mc.Token(rest); token != nil; token, rest = mc.Token(rest) {
+		if token[0] == 's' {
+			out = mc.AppendMetaUint(out, 's', uint64(size))
+		} else {
+			out = append(append(out, ' '), token...)
+		}
+	}
+	return append(out, mc.CRLF...)
+}

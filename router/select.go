@@ -1,0 +1,197 @@
+package router
+
+import (
+	"bytes"
+	"slices"
+	"sync/atomic"
+
+	"holdfast/mc"
+	"holdfast/ring"
+)
+
+// hashed takes a key to the child that owns it.
+type hashed struct {
+	ring     *ring.Ring
+	children []route
+}
+
+func (h *hashed) serve(l *lane, q *query) { h.children[h.ring.Owner(q.request.Key)].serve(l, q) }
+
+// bounded is hashed, but no child has more than its bound of the requests that are on their way: the
+// next in order takes what is beyond.
+type bounded struct {
+	hashed
+	factor float64
+	load   []atomic.Int64 // by child, over all lanes
+	up     func(int) bool // children that are not are left out; nil leaves none out
+}
+
+func newBounded(h hashed, factor float64, up func(int) bool) *bounded {
+	return &bounded{hashed: h, factor: factor, load: make([]atomic.Int64, len(h.children)), up: up}
+}
+
+func (b *bounded) serve(l *lane, q *query) {
+	i := b.ring.OwnerBounded(q.request.Key, b.loadOf, b.factor)
+	if i < 0 {
+		q.fail(l, resultDown, "no member is up")
+		return
+	}
+	b.load[i].Add(1)
+	c := &counted{outer: q, count: &b.load[i]}
+	c.request, c.taker = q.request, c
+	b.children[i].serve(l, &c.query)
+}
+
+func (b *bounded) loadOf(i int) int64 {
+	if b.up != nil && !b.up(i) {
+		return -1
+	}
+	return b.load[i].Load()
+}
+
+// bounded is the pool by the load of its members; with eject, of those that are up.
+func (s *sharded) bounded(factor float64, eject bool) *bounded {
+	h := hashed{ring: s.ring}
+	for _, m := range s.members {
+		h.children = append(h.children, m.route)
+	}
+	if !eject {
+		return newBounded(h, factor, nil)
+	}
+	return newBounded(h, factor, func(i int) bool { return s.members[i].up() })
+}
+
+// counted is a query that is in a count until it is answered.
+type counted struct {
+	query
+	outer *query
+	count *atomic.Int64
+}
+
+func (c *counted) take(l *lane, _ *query, a *answer) {
+	c.count.Add(-1)
+	c.outer.taker.take(l, c.outer, a)
+}
+
+// byPrefix takes a key to the route of the longest prefix that it has.
+type byPrefix struct {
+	lengths   []int // of the prefixes, longest first
+	routes    map[string]route
+	otherwise route
+}
+
+func (p *byPrefix) add(prefix string, to route) {
+	p.routes[prefix] = to
+	if at, found := slices.BinarySearchFunc(p.lengths, len(prefix), func(n, want int) int { return want - n }); !found {
+		p.lengths = slices.Insert(p.lengths, at, len(prefix))
+	}
+}
+
+func (p *byPrefix) serve(l *lane, q *query) { p.find(q.request.Key).serve(l, q) }
+
+func (p *byPrefix) find(key []byte) route {
+	for _, n := range p.lengths {
+		if n <= len(key) {
+			if to, ok := p.routes[string(key[:n])]; ok {
+				return to
+			}
+		}
+	}
+	return p.otherwise
+}
+
+// byOperation takes a request to the route of its operation.
+type byOperation struct {
+	routes    [mc.DebugTime + 1]route // nil is otherwise
+	decrement route                   // ma that counts down
+	otherwise route
+}
+
+// operationGroups are the operations that a name stands for besides its own, unless they are named
+// themselves.
+var operationGroups = map[string][]mc.Op{
+	"get":    {mc.Gets, mc.Gat, mc.Gats, mc.MetaGet, mc.MetaDebug},
+	"gat":    {mc.Gats},
+	"set":    {mc.Add, mc.Replace, mc.Append, mc.Prepend, mc.CAS, mc.MetaSet},
+	"delete": {mc.MetaDelete},
+	"mg":     {mc.MetaDebug},
+}
+
+// parseOp returns the operation with this name on the wire.
+func parseOp(name string) (mc.Op, bool) {
+	for op := mc.Get; op <= mc.MetaDebug; op++ {
+		if op.String() == name {
+			return op, true
+		}
+	}
+	return mc.Invalid, false
+}
+
+// newByOperation knows only names that Check has passed. A group's own names go before a group.
+func newByOperation(named map[string]route, otherwise route) *byOperation {
+	s := &byOperation{otherwise: otherwise}
+	for _, group := range []string{"gat", "mg", "get", "set", "delete"} {
+		for _, op := range operationGroups[group] {
+			if to, ok := named[group]; ok && s.routes[op] == nil {
+				s.routes[op] = to
+			}
+		}
+	}
+	s.routes[mc.MetaArithmetic], s.decrement = named["incr"], named["decr"]
+	for name, to := range named {
+		if op, ok := parseOp(name); ok {
+			s.routes[op] = to
+		}
+	}
+	if to, ok := named["ma"]; ok {
+		s.decrement = to
+	}
+	return s
+}
+
+func (s *byOperation) serve(l *lane, q *query) { s.find(q.request).serve(l, q) }
+
+func (s *byOperation) find(r *mc.Request) route {
+	to := s.routes[r.Op]
+	if r.Op == mc.MetaArithmetic && (r.Mode == 'D' || r.Mode == 'd' || r.Mode == '-') {
+		to = s.decrement
+	}
+	if to == nil {
+		return s.otherwise
+	}
+	return to
+}
+
+// random takes each request to any of the children.
+type random []route
+
+func (routes random) serve(l *lane, q *query) {
+	routes[l.rand()%uint64(len(routes))].serve(l, q)
+}
+
+// A spread is a hash of a key that all routers compute, for choices that they have to make alike. The
+// key counts up to mcrouter's stop, so that keys that lie together are chosen together.
+type spread uint64
+
+func spreadOf(key []byte) spread {
+	if i := bytes.Index(key, []byte("|#|")); i >= 0 {
+		key = key[:i]
+	}
+	return spreadOfText(key)
+}
+
+func spreadOfText[T ~string | ~[]byte](text T) spread {
+	h := uint64(14695981039346656037) // FNV-1a, and then the end of MurmurHash3, since FNV's high bits are poor
+	for i := range len(text) {
+		h = (h ^ uint64(text[i])) * 1099511628211
+	}
+	h = (h ^ h>>33) * 0xff51afd7ed558ccd
+	h = (h ^ h>>33) * 0xc4ceb9fe1a85ec53
+	return spread(h ^ h>>33)
+}
+
+// fraction is in [0, 1).
+func (s spread) fraction() float64 { return float64(s>>11) / (1 << 53) }
+
+// below is in [0, n).
+func (s spread) below(n int) int { return int(uint64(s) % uint64(n)) }

@@ -1,0 +1,96 @@
+package router
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"holdfast/mc"
+)
+
+func TestShadowCopiesAShare(t *testing.T) {
+	r := rigged(t, 1, Route{Kind: RouteShadow, Target: ptr(to("a")), Shadows: []Shadow{
+		{Route: to("b"), KeyFraction: []float64{0, 0.3}}, {Route: to("c")},
+	}}, "a", "b", "c")
+	r.stubs["b"].failing(resultTimeout)
+	r.stubs["c"].set(func(s *stub) { s.late = true })
+	for i := range 400 {
+		key := fmt.Sprintf("k%d", i)
+		r.want(set(key, "v")+"get "+key+"\r\n", "STORED\r\n"+value(key, "v"))
+	}
+	r.settle()
+	b, c := len(r.stubs["b"].heard()), len(r.stubs["c"].heard())
+	if c != 800 || b < 180 || b > 300 {
+		t.Errorf("the shadows got %d and %d of 800 requests; want about 240 and 800", b, c)
+	}
+	for i := range 400 {
+		key := fmt.Sprintf("k%d", i)
+		if got := r.stubs["c"].do(t, "get "+key+"\r\n"); got != value(key, "v") {
+			t.Fatalf("the shadow has %q", got)
+		}
+	}
+}
+
+func TestShadowIsBounded(t *testing.T) {
+	r := rigged(t, 1, Route{Kind: RouteShadow, Target: ptr(to("a")), Shadows: []Shadow{{Route: to("b")}}}, "a", "b")
+	r.stubs["b"].holding(mc.Get)
+	s := r.tree.Load().root.(*shadow).copies[0]
+	s.open.Store(maxShadowed - 1)
+	r.want("get k\r\nget k\r\n", "END\r\nEND\r\n")
+	if got := len(r.stubs["b"].heard()); got != 1 {
+		t.Errorf("the shadow got %d; want 1", got)
+	}
+	r.stubs["b"].free()
+	r.settle()
+	if got := s.open.Load(); got != maxShadowed-1 {
+		t.Errorf("%d are open; want %d", got, maxShadowed-1)
+	}
+}
+
+func TestShadowOfSomeMembers(t *testing.T) {
+	pool := Pool{Name: "p", Members: []Member{{Address: "127.0.0.1:1", Name: "x"}, {Address: "127.0.0.1:2", Name: "y"}}}
+	o := Options{Pools: []Pool{pool, {Name: "s", Members: []Member{{Address: "127.0.0.1:3", Name: "s"}}}}}
+	o.Route = Route{Kind: RouteShadow, Target: ptr(to("p")), Shadows: []Shadow{{Route: to("s"), Members: []int{1, 1}}}}
+	r := riggedWith(t, 1, o)
+	for i := range 100 {
+		r.ask(0, fmt.Sprintf("get k%d\r\n", i))
+	}
+	y, s := r.stubs["y"].heard(), r.stubs["s"].heard()
+	if fmt.Sprint(y) != fmt.Sprint(s) || len(s) == 0 || len(s) == 100 {
+		t.Errorf("the shadow got %v; want %v", s, y)
+	}
+}
+
+func TestMigrate(t *testing.T) {
+	r := rigged(t, 1, Route{Kind: RouteMigrate, From: ptr(to("a")), To: ptr(to("b")), Start: time.Unix(1000, 0), Interval: 100 * time.Second}, "a", "b")
+	m := r.tree.Load().root.(*migrate)
+	moved := func() (gets int) {
+		for i := range 200 {
+			r.ask(0, fmt.Sprintf("get k%d\r\n", i))
+		}
+		r.stubs["a"].heard()
+		return len(r.stubs["b"].heard())
+	}
+	for _, test := range []struct {
+		at      int64
+		deletes string
+		lo, hi  int // gets of 200 that go to b
+	}{
+		{999, "a: delete k", 0, 0},
+		{1000, "a: delete k; b: delete k", 0, 0},
+		{1099, "a: delete k; b: delete k", 0, 0},
+		{1125, "a: delete k; b: delete k", 30, 70},
+		{1199, "a: delete k; b: delete k", 190, 200},
+		{1200, "b: delete k", 200, 200},
+	} {
+		m.now = func() time.Time { return time.Unix(test.at, 0) }
+		if got := moved(); got < test.lo || got > test.hi {
+			t.Errorf("at %d %d of 200 keys have moved; want %d to %d", test.at, got, test.lo, test.hi)
+		}
+		r.ask(0, "delete k\r\n")
+		r.heard(test.deletes)
+	}
+	m.now = func() time.Time { return time.Unix(1050, 0) }
+	r.stubs["b"].failing(resultTimeout)
+	r.want("delete k\r\n", failure("b"))
+}

@@ -1,0 +1,240 @@
+package router
+
+import (
+	"bytes"
+	"sync/atomic"
+	"time"
+
+	"holdfast/mc"
+)
+
+// A filling route answers reads from cold, and what isn't there from warm, whose items it adds to
+// cold: warm_up and l1_l2_cache. It needs a fillGuard above it for writes: see fills.
+//
+// A get is answered with warm's item at once, and the add follows. Other reads say what only cold can
+// know (its CAS, its remaining TTL), so the add comes first, and then cold is asked again. When cold
+// can't be reached, gets are answered from warm and nothing is added.
+type filling struct {
+	kind       RouteKind
+	cold, warm route
+	fills      *fills
+	remember   time.Duration // how long writes may go on after they are acknowledged
+	exptime    time.Duration // of what is added, where its own isn't told
+	negative   time.Duration // l1_l2_cache: how long a miss is remembered; 0 not at all
+	plain      atomic.Bool   // warm_up: warm has a member that knows no meta commands
+}
+
+func (w *filling) serve(l *lane, q *query) {
+	op := q.request.Op
+	switch {
+	case op == mc.MetaDebug:
+		w.cold.serve(l, q)
+	case op.Reads():
+		f := &fill{route: w, outer: q, hash: keyHash(q.request.Key)}
+		f.taker = f
+		f.send(l, w.cold, w.coldRequest(q.request), (*fill).coldAnswered)
+	case w.kind == RouteWarmUp:
+		w.write(l, q)
+	default:
+		w.cold.serve(l, q)
+	}
+}
+
+// A fill is a read on its way.
+type fill struct {
+	query
+	route *filling
+	outer *query
+	hash  uint64
+	step  func(*fill, *lane, *answer) // what the next answer is for
+	cold  answer                      // cold's, which is no hit; its own
+	began time.Duration               // when warm was asked, by the clock of fills
+}
+
+func (f *fill) send(l *lane, to route, r *mc.Request, step func(*fill, *lane, *answer)) {
+	f.request, f.retried, f.step = r, false, step
+	to.serve(l, &f.query)
+}
+
+func (f *fill) take(l *lane, _ *query, a *answer) { f.step(f, l, a) }
+
+// forward ends the fill with an answer of cold's.
+func (f *fill) forward(l *lane, a *answer) { f.outer.taker.take(l, f.outer, a) }
+
+func (f *fill) coldAnswered(l *lane, a *answer) {
+	if a.result == resultHit && f.route.negative > 0 {
+		f.positive(l, a)
+		return
+	}
+	if a.result != resultMiss && !a.result.failed() {
+		f.forward(l, a)
+		return
+	}
+	f.cold = answer{result: a.result, wire: bytes.Clone(a.wire)}
+	if f.route.kind == RouteWarmUp && !f.route.fills.trusts(f.hash) {
+		f.forward(l, &f.cold)
+		return
+	}
+	f.began = f.route.fills.now()
+	f.askWarm(l)
+}
+
+func (f *fill) askWarm(l *lane) {
+	f.send(l, f.route.warm, f.route.question(f.outer.request.Key), (*fill).warmAnswered)
+}
+
+// question is how warm is asked for an item. Only the meta command tells the TTL.
+func (w *filling) question(key []byte) *mc.Request {
+	if graphic(key) && (w.kind != RouteWarmUp || w.plain.Load()) {
+		return &mc.Request{Op: mc.Get, Key: key, Last: true}
+	}
+	return metaOf(mc.MetaGet, key, "s f t v")
+}
+
+func (f *fill) warmAnswered(l *lane, a *answer) {
+	w := f.route
+	if string(a.wire) == mc.BadCommand && f.request.Op == mc.MetaGet && !w.plain.Swap(true) && graphic(f.request.Key) {
+		f.askWarm(l)
+		return
+	}
+	if a.result == resultMiss && f.cold.result == resultMiss && w.negative > 0 {
+		f.addNegative(l)
+		return
+	}
+	if a.result != resultHit {
+		f.forward(l, &f.cold)
+		return
+	}
+	item, ok := parseItem(f.request, a.wire)
+	key := f.outer.request.Key
+	isGet := f.outer.request.Op == mc.Get
+	fresh := ok && !item.stale
+	adding := fresh && f.cold.result == resultMiss && w.fills.beginAdd(key, f.hash, f.began, w.remember)
+	switch {
+	case !fresh || !adding && !isGet:
+		f.forward(l, &f.cold)
+	case isGet:
+		if !adding {
+			f.answerGet(l, &item)
+			return
+		}
+		add := w.detachedAdd(f.hash, bytes.Clone(key), bytes.Clone(item.value), item.clientFlags, w.exptimeFor(&item))
+		f.answerGet(l, &item)
+		w.cold.serve(l, &add.query)
+	default:
+		f.send(l, w.cold, addOf(key, bytes.Clone(item.value), item.clientFlags, w.exptimeFor(&item)), (*fill).added)
+	}
+}
+
+func (f *fill) answerGet(l *lane, item *foundItem) {
+	key := f.outer.request.Key
+	wire := make([]byte, 0, len(key)+len(item.value)+64)
+	wire = mc.AppendValue(wire, key, item.clientFlags, len(item.value))
+	wire = append(append(wire, item.value...), mc.CRLF...)
+	f.outer.taker.take(l, f.outer, &answer{result: resultHit, wire: wire})
+}
+
+// added asks cold again, which holds the item now, or a newer one.
+func (f *fill) added(l *lane, _ *answer) {
+	f.route.fills.endAdd(f.outer.request.Key, f.hash)
+	f.send(l, f.route.cold, f.route.coldRequest(f.outer.request), (*fill).coldAgain)
+}
+
+func (f *fill) coldAgain(l *lane, a *answer) {
+	if a.result == resultHit && f.route.negative > 0 {
+		f.positive(l, a)
+		return
+	}
+	f.forward(l, a)
+}
+
+// exptimeFor is as on the wire, of an item that is added to cold.
+func (w *filling) exptimeFor(item *foundItem) int64 {
+	switch {
+	case w.kind != RouteWarmUp || !item.hasTTL:
+		return exptimeOf(w.exptime, time.Now())
+	case item.ttl < 0:
+		return 0
+	}
+	return relative(max(1, item.ttl), time.Now())
+}
+
+// detachedAdd makes an add that nobody waits for but writes of its key.
+func (w *filling) detachedAdd(hash uint64, key, value []byte, clientFlags uint32, exptime int64) *detachedAdd {
+	add := &detachedAdd{fills: w.fills, hash: hash}
+	add.request, add.taker = addOf(key, value, clientFlags, exptime), add
+	return add
+}
+
+type detachedAdd struct {
+	query
+	fills *fills
+	hash  uint64
+}
+
+func (add *detachedAdd) take(*lane, *query, *answer) { add.fills.endAdd(add.request.Key, add.hash) }
+
+// write is for cold, and takes the key from warm, which would bring back what the write replaces as
+// soon as cold has lost it. What depends on the item that cold holds may change nothing, so warm waits
+// for it.
+func (w *filling) write(l *lane, q *query) {
+	r := q.request
+	if r.Op == mc.Touch && r.Exptime >= 0 {
+		w.cold.serve(l, q)
+		return
+	}
+	s := &warmWrite{route: w, outer: q}
+	s.request, s.taker = r, s
+	if s.atOnce = intentOf(r) == intentWrite; s.atOnce {
+		s.open = 2
+		w.cold.serve(l, &s.query)
+		s.forget(l)
+		return
+	}
+	s.open = 1
+	w.cold.serve(l, &s.query)
+}
+
+// A warmWrite is a write on its way to cold, and a delete on its way to warm.
+type warmWrite struct {
+	query
+	route  *filling
+	outer  *query
+	atOnce bool
+	open   int
+	cold   answer // its own
+}
+
+func (s *warmWrite) take(l *lane, _ *query, a *answer) {
+	s.cold = answer{result: a.result, wire: bytes.Clone(a.wire)}
+	if !s.atOnce && (a.result == resultDone || a.result == resultHit || a.result.failed() && !a.result.unsent()) {
+		s.open++
+		s.forget(l)
+	}
+	s.settled(l)
+}
+
+func (s *warmWrite) forget(l *lane) {
+	d := &warmDelete{write: s}
+	d.request, d.taker = deleteOf(s.outer.request), d
+	s.route.warm.serve(l, &d.query)
+}
+
+func (s *warmWrite) settled(l *lane) {
+	if s.open--; s.open == 0 {
+		s.outer.taker.take(l, s.outer, &s.cold)
+	}
+}
+
+// A warmDelete is the part of a warmWrite that goes to warm.
+type warmDelete struct {
+	query
+	write *warmWrite
+}
+
+func (d *warmDelete) take(l *lane, _ *query, a *answer) {
+	if a.result != resultDone && a.result != resultNotFound {
+		d.write.route.fills.distrust(keyHash(d.request.Key))
+	}
+	d.write.settled(l)
+}
