@@ -91,7 +91,9 @@ func (n *Node) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", n.serveHealth)
 	mux.HandleFunc("GET /version", serveVersion)
-	mux.HandleFunc("GET /whatif", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, n.store.WhatIf()) })
+	if n.store != nil {
+		mux.HandleFunc("GET /whatif", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, n.store.WhatIf()) })
+	}
 	mux.Handle("GET /metrics", promhttp.HandlerFor(n.registry(), promhttp.HandlerOpts{
 		MaxRequestsInFlight: httpScrapes,
 		Timeout:             httpScrapeTimeout,
@@ -102,15 +104,28 @@ func (n *Node) handler() http.Handler {
 }
 
 // registry is the node's own: nothing is registered globally.
-func (n *Node) registry() *prometheus.Registry { return newRegistry(n.store, n.server) }
+func (n *Node) registry() *prometheus.Registry {
+	var parts []prometheus.Collector
+	if n.store != nil {
+		parts = append(parts, &cacheCollector{source: n.store}, newServerCollector("server", n.server))
+	}
+	if n.router != nil {
+		parts = append(parts, &routerCollector{source: n.router}, newServerCollector("router_server", n.router.server))
+	}
+	return newRegistry(parts...)
+}
 
-// serveHealth answers 200 while the node serves, and 503 once it drains.
+// serveHealth answers 200 while the node serves, and 503 once it drains. That members are down is
+// said, and no failure of this node.
 func (n *Node) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	if n.stopping.Load() {
 		http.Error(w, "stopping", http.StatusServiceUnavailable)
 		return
 	}
 	fmt.Fprintln(w, "ok")
+	if n.router != nil {
+		fmt.Fprintln(w, "router:", n.router.health())
+	}
 }
 
 func serveVersion(w http.ResponseWriter, _ *http.Request) {
@@ -118,9 +133,9 @@ func serveVersion(w http.ResponseWriter, _ *http.Request) {
 }
 
 const index = `Holdfast
-/healthz  ok, or 503 while it stops
+/healthz  ok and the router's state, or 503 while it stops
 /metrics  counts and gauges, for Prometheus
-/whatif   the hit rate that this traffic would have with less and more memory, as JSON
+/whatif   the hit rate that this traffic would have with less and more memory, as JSON; with a cache
 /version  as JSON
 `
 

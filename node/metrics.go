@@ -9,9 +9,9 @@ import (
 	"holdfast"
 )
 
-// newRegistry returns a registry of this node alone, with the metrics of the cache, the server,
-// the Go runtime and the process.
-func newRegistry(c cacheSource, s serverSource) *prometheus.Registry {
+// newRegistry returns a registry of this node alone, with the metrics of its parts, the Go runtime and
+// the process.
+func newRegistry(parts ...prometheus.Collector) *prometheus.Registry {
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "holdfast_build_info",
 		Help:        "Always 1; the labels say what runs.",
@@ -19,8 +19,8 @@ func newRegistry(c cacheSource, s serverSource) *prometheus.Registry {
 	})
 	build.Set(1)
 	r := prometheus.NewRegistry()
-	r.MustRegister(build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		&cacheCollector{source: c}, &serverCollector{source: s})
+	r.MustRegister(build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(parts...)
 	return r
 }
 

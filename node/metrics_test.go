@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"holdfast/cache"
+	"holdfast/router"
 	"holdfast/server"
 )
 
@@ -40,9 +41,30 @@ func someCache() *fakeCache {
 	}
 }
 
+type fakeRouter []router.PoolStats
+
+func (f fakeRouter) pools() []router.PoolStats           { return f }
+func (f fakeRouter) reloadCounts() (done, refused int64) { return 2, 1 }
+func (f fakeRouter) lookups() []nameStats                { return []nameStats{{"srv:caches.test", 7, 3, 2}} }
+
+func someRouter() fakeRouter {
+	return fakeRouter{
+		{Name: "a", Members: []router.MemberStats{
+			{Name: "one", State: "up", Pending: 3, Results: map[string]int64{"hit": 5, "miss": 2}, Connects: 1, Probes: 4},
+			{Name: "two", State: "returning", Downs: 1, Journal: router.JournalStats{Keys: 9, Bytes: 300, Cut: true}},
+		}},
+	}
+}
+
+// allMetrics is the registry of a node that has every part.
+func allMetrics() *prometheus.Registry {
+	return newRegistry(&cacheCollector{source: someCache()}, newServerCollector("server", fakeServer{}),
+		&routerCollector{source: someRouter()}, newServerCollector("router_server", fakeServer{}))
+}
+
 // The golden list shows a rename. What Go's and Prometheus' own collectors name is theirs.
 func TestMetricNames(t *testing.T) {
-	families, err := newRegistry(someCache(), fakeServer{}).Gather()
+	families, err := allMetrics().Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +98,7 @@ func TestMetricNames(t *testing.T) {
 }
 
 func TestMetricsFollowTheLint(t *testing.T) {
-	problems, err := testutil.GatherAndLint(newRegistry(someCache(), fakeServer{}))
+	problems, err := testutil.GatherAndLint(allMetrics())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +145,7 @@ holdfast_server_accept_paused_seconds_total 1.5
 holdfast_server_auth_requests_total{result="ok"} 2
 holdfast_server_auth_requests_total{result="refused"} 1
 `
-	c := &serverCollector{source: fakeServer{AuthCommands: 3, AuthErrors: 1, ListenDisabledTime: 1500 * time.Millisecond}}
+	c := newServerCollector("server", fakeServer{AuthCommands: 3, AuthErrors: 1, ListenDisabledTime: 1500 * time.Millisecond})
 	if err := testutil.CollectAndCompare(c, strings.NewReader(want), "holdfast_server_accept_paused_seconds_total", "holdfast_server_auth_requests_total"); err != nil {
 		t.Error(err)
 	}
@@ -154,5 +176,56 @@ func TestPrefixLabelsAreBounded(t *testing.T) {
 	}
 	if _, err := r.Gather(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestRouterMetrics(t *testing.T) {
+	want := `
+# HELP holdfast_router_member_up 1 while the member is asked; 0 while it is down, or is told what it has missed.
+# TYPE holdfast_router_member_up gauge
+holdfast_router_member_up{member="one",pool="a"} 1
+holdfast_router_member_up{member="two",pool="a"} 0
+# HELP holdfast_router_requests_total Requests sent to a member, or meant for it, by what came of it.
+# TYPE holdfast_router_requests_total counter
+holdfast_router_requests_total{member="one",pool="a",result="hit"} 5
+holdfast_router_requests_total{member="one",pool="a",result="miss"} 2
+# HELP holdfast_router_name_lookups_total Lookups of a DNS name of members, by what came of it.
+# TYPE holdfast_router_name_lookups_total counter
+holdfast_router_name_lookups_total{name="srv:caches.test",result="failed"} 3
+holdfast_router_name_lookups_total{name="srv:caches.test",result="ok"} 4
+`
+	if err := testutil.CollectAndCompare(&routerCollector{source: someRouter()}, strings.NewReader(want), "holdfast_router_member_up",
+		"holdfast_router_requests_total", "holdfast_router_name_lookups_total"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMemberLabelsAreBounded(t *testing.T) {
+	var pools fakeRouter
+	for p := range 3 {
+		pool := router.PoolStats{Name: fmt.Sprint(p)}
+		for m := range maxMemberLabels - 1 {
+			pool.Members = append(pool.Members, router.MemberStats{Name: fmt.Sprint(m), State: "up", Downs: 1})
+		}
+		pools = append(pools, pool)
+	}
+	families, err := newRegistry(&routerCollector{source: pools}).Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != "holdfast_router_member_downs_total" {
+			continue
+		}
+		if got, most := len(f.GetMetric()), maxMemberLabels+len(pools); got > most {
+			t.Errorf("got %d series; want at most %d", got, most)
+		}
+		sum := 0.0
+		for _, m := range f.GetMetric() {
+			sum += m.GetCounter().GetValue()
+		}
+		if want := float64(len(pools) * (maxMemberLabels - 1)); sum != want {
+			t.Errorf("got %v in all; want %v", sum, want)
+		}
 	}
 }

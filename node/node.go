@@ -1,16 +1,24 @@
-// Package node assembles a process's parts, starts them in order and stops them in order. Today
-// they are one cache, its memcached listeners and an HTTP listener for health, metrics and the
-// what-if curve.
+// Package node assembles a process's parts, starts them in order and stops them in order. They are a
+// cache with its memcached listeners, a router with its own, either of which may be missing, and an
+// HTTP listener for health, metrics and the what-if curve.
 //
 // Open starts:
 //
 //  1. the store, warm where its file allows;
-//  2. the sockets, memcached's and then HTTP's: a taken port ends the start before anything is served;
-//  3. the ticker, which moves the store's clock once a second;
-//  4. the memcached server, and last HTTP.
+//  2. the sockets, the cache's, the router's and then HTTP's: a taken port ends the start before
+//     anything is served;
+//  3. the router's pools, once the DNS names among their members have been looked up;
+//  4. the ticker, which moves the store's clock once a second;
+//  5. the cache's server, then the router's, whose members may be that cache, and last HTTP;
+//  6. the look at the configuration's files, and at the DNS names.
 //
-// Close stops: /healthz says so and answers 503; the server drains, for a bounded time; HTTP ends;
-// the ticker ends; the store closes, which leaves its file clean.
+// Close stops: /healthz says so and answers 503; files and names are looked at no more; the router's
+// server drains, for a bounded time, and the router closes; the cache's server drains likewise, HTTP
+// ends; the ticker ends; the store closes, which leaves its file clean. So a request that the router
+// has taken finds the cache of this process as long as it may.
+//
+// While a node runs, the router's pools and routes may change: by a changed file, by Reload, and by
+// DNS. A reload drops no request, and a file that is refused changes nothing.
 //
 // A Node's methods may be called from any goroutine; nothing here is global, so that a test may
 // have several. Errors of Open name what could not start; ListenError is that of a socket.
@@ -28,6 +36,7 @@ import (
 
 	"holdfast/cache"
 	"holdfast/config"
+	"holdfast/discover"
 	"holdfast/server"
 )
 
@@ -36,15 +45,31 @@ const drainTimeout = 5 * time.Second
 
 // Options are what a Node is made from.
 type Options struct {
-	Config    config.Config
-	Debug     bool // the server's commands for tests, misbehave and debugtime
-	Verbosity int  // memcached's, which "stats settings" shows
+	Config       config.Config
+	WithoutCache bool // there is no cache, whatever Config.Cache says
+	Debug        bool // the cache server's commands for tests, misbehave and debugtime
+	Verbosity    int  // memcached's, which "stats settings" shows
 
 	WatchBytes int       // what a watcher's log may hold; 0 is the server's default
 	Settings   []Setting // more for "stats settings"
 
+	Source Source // of Config
+	// Read reads the configuration again, for a reload of the router: when a file of Source has changed,
+	// and for Reload. It returns the source when it fails, too. Nil: the router stays as it is.
+	Read      func() (config.Config, Source, error)
+	FilesPoll time.Duration // how often the files are looked at; default 1 s
+
+	Resolver   discover.Resolver // of members' names; default Go's own
+	NamesEvery time.Duration     // how often names are looked up; default that of package discover
+
 	Log *slog.Logger
 	Now func() time.Time // default time.Now
+}
+
+// A Source is what a configuration was read from.
+type Source struct {
+	Files []string // the file, and those that it imports; none if it came otherwise
+	Text  []byte   // the file's
 }
 
 // A Setting is a line of "stats settings".
@@ -54,21 +79,22 @@ type Setting = server.Setting
 type Node struct {
 	log    *slog.Logger
 	now    func() time.Time
-	store  *cache.Store
-	server *server.Server
-	http   *httpServer // nil without one
+	store  *cache.Store   // nil without a cache
+	server *server.Server // likewise
+	router *routing       // nil without one
+	http   *httpServer    // nil without one
 
 	stopping  atomic.Bool
 	failed    chan error // holds the first failure of a running part
 	endTick   chan struct{}
-	tickEnded chan struct{}
+	ticking   sync.WaitGroup
 	closeOnce sync.Once
 	closeErr  error
 }
 
 // A ListenError is an address that could not be listened at.
 type ListenError struct {
-	Setting string // cache.listen or http.listen
+	Setting string // cache.listen, router.listen or http.listen
 	Err     error  // names the address; errors.Is(Err, syscall.EADDRINUSE) if it is taken
 }
 
@@ -82,46 +108,71 @@ func Open(o Options) (*Node, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	n := &Node{log: o.Log, now: o.Now, failed: make(chan error, 1), endTick: make(chan struct{}), tickEnded: make(chan struct{})}
+	n := &Node{log: o.Log, now: o.Now, failed: make(chan error, 1), endTick: make(chan struct{})}
 	if err := n.open(o); err != nil {
-		return nil, err
+		return nil, errors.Join(err, n.stop())
 	}
 	return n, nil
 }
 
+// open leaves what it has started when it fails.
 func (n *Node) open(o Options) (err error) {
+	if !o.WithoutCache {
+		if err := n.openCache(o); err != nil {
+			return err
+		}
+	}
+	if o.Config.Router != nil {
+		if n.router, err = openRouting(o, n.store); err != nil {
+			return err
+		}
+	}
+	if n.http, err = listenHTTP(o.Config.HTTP.Address(), n); err != nil {
+		return &ListenError{"http.listen", err}
+	}
+	return n.start()
+}
+
+func (n *Node) openCache(o Options) (err error) {
 	if n.store, err = cache.Open(cacheOptions(o)); err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, n.store.Close())
-		}
-	}()
 	n.logWarmth(o.Config.Cache.MemoryFile)
 	if n.server, err = server.New(serverOptions(o), n.store); err != nil {
-		return serverError(err)
+		return serverError("cache", err)
 	}
 	n.store.Observe(observed{n.server.Watch()})
-	if n.http, err = listenHTTP(o.Config.HTTP.Address(), n); err != nil {
-		return errors.Join(&ListenError{"http.listen", err}, n.shutdownServer())
+	return nil
+}
+
+func (n *Node) start() error {
+	if n.router != nil {
+		if err := n.router.connect(); err != nil {
+			return err
+		}
 	}
-	go n.tick()
-	if err = n.server.Start(); err != nil {
-		n.endTicks()
-		return errors.Join(err, n.http.close(), n.shutdownServer())
+	if n.store != nil {
+		n.ticking.Go(n.tick)
+		if err := n.server.Start(); err != nil {
+			return err
+		}
+	}
+	if n.router != nil {
+		if err := n.router.start(); err != nil {
+			return err
+		}
 	}
 	n.http.serve()
 	return nil
 }
 
-// serverError tells a socket that can't be bound from other failures.
-func serverError(err error) error {
+// serverError tells a socket of a section that can't be bound from other failures.
+func serverError(section string, err error) error {
 	var socket *net.OpError
 	if errors.As(err, &socket) && socket.Op == "listen" {
-		return &ListenError{"cache.listen", err}
+		return &ListenError{section + ".listen", err}
 	}
-	return fmt.Errorf("cache: %w", err)
+	return fmt.Errorf("%s: %w", section, err)
 }
 
 func (n *Node) logWarmth(file string) {
@@ -137,8 +188,22 @@ func (n *Node) logWarmth(file string) {
 	}
 }
 
-// CacheAddrs are the addresses of the memcached listeners, the Unix socket last.
-func (n *Node) CacheAddrs() []net.Addr { return n.server.Addrs() }
+// CacheAddrs are the addresses of the cache's listeners, the Unix socket last; none without a cache.
+func (n *Node) CacheAddrs() []net.Addr {
+	if n.server == nil {
+		return nil
+	}
+	return n.server.Addrs()
+}
+
+// RouterAddrs are the addresses of the router's listeners, the Unix socket last; none without a
+// router.
+func (n *Node) RouterAddrs() []net.Addr {
+	if n.router == nil {
+		return nil
+	}
+	return n.router.server.Addrs()
+}
 
 // HTTPAddr is the address of the HTTP listener, nil without one.
 func (n *Node) HTTPAddr() net.Addr {
@@ -148,8 +213,13 @@ func (n *Node) HTTPAddr() net.Addr {
 	return n.http.listener.Addr()
 }
 
-// Asked is closed when a client has asked for shutdown.
-func (n *Node) Asked() <-chan struct{} { return n.server.Asked() }
+// Asked is closed when a client of the cache has asked for shutdown.
+func (n *Node) Asked() <-chan struct{} {
+	if n.server == nil {
+		return nil
+	}
+	return n.server.Asked()
+}
 
 // Failed brings the error of a part that ended by itself. The caller then closes the node.
 func (n *Node) Failed() <-chan error { return n.failed }
@@ -162,27 +232,51 @@ func (n *Node) fail(err error) {
 	}
 }
 
-// Reload reads the files again that may change while the node runs: users and certificates. Where
-// one can't be read, what was read before stays.
-func (n *Node) Reload() error { return n.server.Reload() }
+// Reload reads again what may change while the node runs: users, certificates, and the router's
+// pools and routes. Where one can't be read or used, what was read before stays.
+func (n *Node) Reload() error {
+	var errs []error
+	if n.server != nil {
+		errs = append(errs, n.server.Reload())
+	}
+	if n.router != nil {
+		errs = append(errs, n.router.server.Reload(), n.router.reload())
+	}
+	return errors.Join(errs...)
+}
 
 // Close stops the node; see the package's doc for the order.
 func (n *Node) Close() error {
 	n.closeOnce.Do(func() {
 		n.stopping.Store(true)
-		errServer := n.shutdownServer()
-		errHTTP := n.http.close()
-		n.endTicks()
-		n.closeErr = errors.Join(errServer, errHTTP, n.store.Close())
+		n.closeErr = n.stop()
 	})
 	return n.closeErr
 }
 
-// shutdownServer drains the server. That it had to cut connections off is logged, and no error.
-func (n *Node) shutdownServer() error {
+// stop is for a node that has started in part, too.
+func (n *Node) stop() error {
+	var errs []error
+	if n.router != nil {
+		errs = append(errs, n.router.close())
+	}
+	if n.server != nil {
+		errs = append(errs, shutdown(n.server))
+	}
+	errs = append(errs, n.http.close())
+	close(n.endTick)
+	n.ticking.Wait()
+	if n.store != nil {
+		errs = append(errs, n.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// shutdown drains a server. That it had to cut connections off is logged, and no error.
+func shutdown(s *server.Server) error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
-	if err := n.server.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	if err := s.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	return nil
@@ -190,7 +284,6 @@ func (n *Node) shutdownServer() error {
 
 // tick moves the store's clock as each second begins.
 func (n *Node) tick() {
-	defer close(n.tickEnded)
 	for {
 		now := n.now()
 		timer := time.NewTimer(now.Truncate(time.Second).Add(time.Second).Sub(now))
@@ -202,9 +295,4 @@ func (n *Node) tick() {
 			return
 		}
 	}
-}
-
-func (n *Node) endTicks() {
-	close(n.endTick)
-	<-n.tickEnded
 }

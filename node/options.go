@@ -28,10 +28,13 @@ func cacheOptions(o Options) cache.Options {
 		NoEvict:      !c.Evict,
 		NoCAS:        !c.CAS,
 		File:         c.MemoryFile,
-		Lanes:        threads(c),
+		Lanes:        threads(c.Threads),
 		Detail:       c.Prefixes.Count,
 		Delimiter:    c.Prefixes.Delimiter[0],
 		Now:          o.Now,
+	}
+	if o.Config.Router != nil {
+		options.Lanes += threads(o.Config.Router.Threads)
 	}
 	for _, r := range c.TTL {
 		options.TTLs = append(options.TTLs, cache.TTLRule{Prefix: r.Prefix, Default: r.Default, Jitter: r.Jitter})
@@ -43,7 +46,7 @@ func cacheOptions(o Options) cache.Options {
 func serverOptions(o Options) server.Options {
 	c := o.Config.Cache
 	options := server.Options{
-		Threads:         threads(c),
+		Threads:         threads(c.Threads),
 		MaxConnections:  c.Connections,
 		WaitOverMax:     c.ConnectionsWait,
 		Backlog:         c.Backlog,
@@ -67,7 +70,34 @@ func serverOptions(o Options) server.Options {
 	if c.MemoryFile != "" {
 		options.Settings = append(slices.Clip(options.Settings), Setting{Name: "memory_file", Value: c.MemoryFile})
 	}
-	for _, l := range c.Listen {
+	listenAt(&options, c.Listen)
+	return options
+}
+
+// routerServerOptions translates the configuration for the router's server.
+func routerServerOptions(o Options) server.Options {
+	r := o.Config.Router
+	options := server.Options{
+		Threads:        threads(r.Threads),
+		MaxConnections: r.Connections,
+		WaitOverMax:    r.ConnectionsWait,
+		Backlog:        r.Backlog,
+		IdleTimeout:    r.IdleTimeout,
+		DrainTimeout:   drainTimeout,
+		BatchRequests:  r.RequestsPerTurn,
+		ItemMaxBytes:   int(r.ItemMax),
+		TLS:            serverTLS(r.TLS),
+		AuthFile:       r.AuthFile,
+		NoDump:         true, // a router holds no items
+		Verbosity:      o.Verbosity,
+		Logger:         o.Log,
+	}
+	listenAt(&options, addresses(r.Listen))
+	return options
+}
+
+func listenAt(options *server.Options, listeners []config.Listener) {
+	for _, l := range listeners {
 		network, address := l.Network()
 		if network == "unix" {
 			options.UnixSocket, options.UnixSocketMode = address, fs.FileMode(l.Mode)
@@ -75,12 +105,11 @@ func serverOptions(o Options) server.Options {
 		}
 		options.Addresses = append(options.Addresses, listenPrefix(l.TLS)+address)
 	}
-	return options
 }
 
 // threads is how many event loops there are: unless it is said, one a processor that the Go runtime
 // may use.
-func threads(c config.Cache) int { return cmp.Or(c.Threads, runtime.GOMAXPROCS(0)) }
+func threads(said int) int { return cmp.Or(said, runtime.GOMAXPROCS(0)) }
 
 // listenPrefix is what the server, as memcached, wants before an address.
 func listenPrefix(t config.ListenTLS) string {

@@ -101,7 +101,7 @@ func (f *cacheFlags) ready(n *node.Node, log *slog.Logger) error {
 			log.Warn("-k invalid, mlockall() failed", "err", err)
 		}
 	}
-	warnIfOpen(f.config.Cache, n.CacheAddrs(), log)
+	warnIfOpen("cache", f.config.Cache.AuthFile, f.config.Cache.TLS, n.CacheAddrs(), log)
 	if err := writePorts(os.Getenv("MEMCACHED_PORT_FILENAME"), n.CacheAddrs()); err != nil {
 		log.Warn("cannot write the file of ports", "err", err)
 	}

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"holdfast/config"
+	"holdfast/router"
 )
 
 func newConfigCommand() *cobra.Command {
@@ -45,8 +47,15 @@ names aren't opened.`,
 
 func loadConfig(path string) (config.Config, error) {
 	c, err := config.Load(path)
-	if faults, ok := err.(config.Faults); ok {
-		return c, fail(exitFailure, "%s:\n%v", path, faults)
+	return c, refused(path, err)
+}
+
+// refused has each fault of a configuration on a line, below its name. Other errors stay as they are.
+func refused(name string, err error) error {
+	var ours config.Faults
+	var theirs router.Faults
+	if errors.As(err, &ours) || errors.As(err, &theirs) {
+		return fail(exitFailure, "%s:\n%v", name, err)
 	}
-	return c, err
+	return err
 }

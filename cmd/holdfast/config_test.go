@@ -69,7 +69,7 @@ func TestUpFlagsStandAboveTheFile(t *testing.T) {
 		if err := cmd.ParseFlags(test.args); err != nil {
 			t.Fatal(err)
 		}
-		c, err := f.config(cmd)
+		c, _, err := f.config(cmd)
 		if err != nil || len(c.Cache.Listen) != 1 || c.Cache.Listen[0].Address != test.listen || c.HTTP.Listen != test.http || c.Cache.Memory != test.memory {
 			t.Errorf("%v: got %+v, %v; want %s, %s, %v", test.args, c, err, test.listen, test.http, test.memory)
 		}

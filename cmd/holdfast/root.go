@@ -46,6 +46,8 @@ func commandArgs(args []string) []string {
 	switch filepath.Base(args[0]) {
 	case "memcached":
 		return append([]string{"cache"}, args[1:]...)
+	case "mcrouter":
+		return append([]string{"router"}, args[1:]...)
 	case "memcached-debug":
 		return append([]string{"cache", "--debug"}, args[1:]...)
 	}
@@ -63,6 +65,6 @@ func newRootCommand(cacheName string) *cobra.Command {
 	}
 	root.SetVersionTemplate(versionText("") + "\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newUpCommand(), newCacheCommand(cacheName), newReplayCommand(), newTopologyCommand(), newConfigCommand(), newVersionCommand())
+	root.AddCommand(newUpCommand(), newCacheCommand(cacheName), newRouterCommand(), newRouteCommand(), newReplayCommand(), newTopologyCommand(), newConfigCommand(), newVersionCommand())
 	return root
 }

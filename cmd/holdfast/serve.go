@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -33,14 +34,15 @@ type service struct {
 }
 
 // serve runs the service until SIGTERM, SIGINT or memcached's SIGUSR1, a client's shutdown or the
-// end of ctx; it then drains, and returns nil. SIGHUP reads the users and the certificates again.
+// end of ctx; it then drains, and returns nil. SIGHUP reads the users, the certificates, and the router's
+// pools and routes again.
 // A second signal ends the process at once.
 func serve(ctx context.Context, s service) error {
 	log := s.options.Log
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, append(stopSignals, syscall.SIGHUP)...)
 	defer signal.Stop(signals)
-	tuneRuntime(&s.options.Config.Cache)
+	tuneRuntime(&s.options)
 	n, err := node.Open(s.options)
 	if err != nil {
 		return startError(err)
@@ -79,18 +81,36 @@ func reload(n *node.Node, log *slog.Logger) {
 
 // tuneRuntime settles how many event loops there are, and fits the Go runtime to them. A busy loop
 // keeps its processor, so there is one more for everything else; see package loop.
-func tuneRuntime(c *config.Cache) {
+func tuneRuntime(o *node.Options) {
 	processors := runtime.GOMAXPROCS(0) // which knows a container's limit
-	if c.Threads == 0 {
-		c.Threads = processors
+	busy := settleLoops(&o.Config, processors)
+	runtime.GOMAXPROCS(max(processors, busy+1))
+	if read := o.Read; read != nil {
+		o.Read = func() (config.Config, node.Source, error) {
+			c, source, err := read()
+			settleLoops(&c, processors)
+			return c, source, err
+		}
 	}
-	runtime.GOMAXPROCS(max(processors, c.Threads+1))
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(heapBytes)
 	}
+}
+
+// settleLoops puts the number of event loops in the place of 0, which is one a processor, and returns
+// how many there are in all.
+func settleLoops(c *config.Config, processors int) int {
+	c.Cache.Threads = cmp.Or(c.Cache.Threads, processors)
+	if c.Router == nil {
+		return c.Cache.Threads
+	}
+	r := *c.Router
+	r.Threads = cmp.Or(r.Threads, processors)
+	c.Router = &r
+	return c.Cache.Threads + r.Threads
 }
 
 // startError says what a user can do about a start that failed.
@@ -128,15 +148,15 @@ func (e *takenError) another() string {
 	return net.JoinHostPort(host, strconv.Itoa(n+1))
 }
 
-// warnIfOpen says so when anybody who reaches this machine may use the cache, which is
-// memcached's default.
-func warnIfOpen(c config.Cache, addrs []net.Addr, log *slog.Logger) {
-	if c.AuthFile != "" || c.TLS.Clients == config.ClientsChecked {
+// warnIfOpen says so when anybody who reaches this machine may use the cache or the router, which is
+// the default of memcached and of other routers.
+func warnIfOpen(what, authFile string, tls config.TLS, addrs []net.Addr, log *slog.Logger) {
+	if authFile != "" || tls.Clients == config.ClientsChecked {
 		return
 	}
 	for _, addr := range addrs {
 		if tcp, ok := addr.(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
-			log.Warn("whoever reaches this address may use the cache: listen on 127.0.0.1, or ask for a password", "address", addr.String())
+			log.Warn("whoever reaches this address may use the "+what+": listen on 127.0.0.1, or ask for a password", "address", addr.String())
 			return
 		}
 	}

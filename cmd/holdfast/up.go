@@ -32,13 +32,14 @@ func newUpFlags() (*upFlags, *cobra.Command) {
 	f := &upFlags{}
 	cmd := &cobra.Command{
 		Use:   "up",
-		Short: "Serve: the cache for memcached clients, and HTTP to watch it",
+		Short: "Serve: the cache for memcached clients, a router if configured, and HTTP to watch them",
 		Long: `Up runs the whole of Holdfast in this process: a cache that any memcached client speaks to, on
 127.0.0.1:11211, and HTTP with health, metrics and the what-if curve, on 127.0.0.1:7070.
 
 It needs no configuration. A file given by --config changes it; "holdfast config" prints one to
-start from. The other flags stand above the file. SIGTERM and SIGINT (Ctrl-C) let clients have
-their answers and stop; SIGHUP reads users and certificates again.`,
+start from. With a router section there is a router, too. The other flags stand above the file.
+SIGTERM and SIGINT (Ctrl-C) let clients have their answers and stop; SIGHUP reads users and
+certificates again. The router's pools and routes follow the file when it changes, or at SIGHUP.`,
 		Example: "  holdfast up\n  holdfast up --memory 1GiB --cache-listen 127.0.0.1:11212\n  holdfast up --config holdfast.yaml",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
@@ -54,12 +55,15 @@ their answers and stop; SIGHUP reads users and certificates again.`,
 }
 
 // config is the file with the flags above it.
-func (f *upFlags) config(cmd *cobra.Command) (config.Config, error) {
-	c := config.Default()
+func (f *upFlags) config(cmd *cobra.Command) (c config.Config, source node.Source, err error) {
+	c = config.Default()
 	if f.file != "" {
-		var err error
-		if c, err = loadConfig(f.file); err != nil {
-			return c, err
+		source.Files = []string{f.file}
+		if source.Text, err = os.ReadFile(f.file); err != nil {
+			return c, source, err
+		}
+		if c, err = config.Parse(source.Text); err != nil {
+			return c, source, refused(f.file, err)
 		}
 	}
 	if cmd.Flags().Changed("cache-listen") {
@@ -74,23 +78,32 @@ func (f *upFlags) config(cmd *cobra.Command) (config.Config, error) {
 	if cmd.Flags().Changed("memory") {
 		c.Cache.Memory = f.memory
 	}
-	return c, c.Check()
+	return c, source, c.Check()
 }
 
 func (f *upFlags) run(cmd *cobra.Command) error {
-	c, err := f.config(cmd)
+	c, source, err := f.config(cmd)
 	if err != nil {
 		return err
 	}
-	if err := allowConnections(c.Cache.Connections); err != nil {
+	files := c.Cache.Connections
+	o := node.Options{Config: c, Source: source, Log: newLogger(cmd.ErrOrStderr(), c)}
+	if c.Router != nil {
+		files += routerFiles(c.Router)
+		o.Read = func() (config.Config, node.Source, error) { return f.config(cmd) }
+	}
+	if err := allowConnections(files); err != nil {
 		return err
 	}
-	log := newLogger(cmd.ErrOrStderr(), c)
+	log := o.Log
 	err = serve(cmd.Context(), service{
-		options: node.Options{Config: c, Log: log},
+		options: o,
 		ready: func(n *node.Node) error {
-			warnIfOpen(c.Cache, n.CacheAddrs(), log)
-			greet(cmd.OutOrStdout(), c, n.CacheAddrs(), n.HTTPAddr())
+			warnIfOpen("cache", c.Cache.AuthFile, c.Cache.TLS, n.CacheAddrs(), log)
+			if c.Router != nil {
+				warnIfOpen("router", c.Router.AuthFile, c.Router.TLS, n.RouterAddrs(), log)
+			}
+			greet(cmd.OutOrStdout(), c, n)
 			return nil
 		},
 	})
@@ -101,19 +114,27 @@ func (f *upFlags) run(cmd *cobra.Command) error {
 	return err
 }
 
-// advice says which address is taken and which flag chooses another.
+// advice says which address is taken, and how to choose another.
 func (e *takenError) advice() string {
 	what, flag := "The cache", "--cache-listen"
-	if e.Setting == "http.listen" {
+	switch e.Setting {
+	case "http.listen":
 		what, flag = "HTTP", "--http-listen"
+	case "router.listen":
+		return fmt.Sprintf("The router can't listen on %s: something else does, perhaps another router.\nStop that, or choose another address in the file, such as\n\n  router:\n    listen: [%q]",
+			e.address, e.another())
 	}
 	return fmt.Sprintf("%s can't listen on %s: something else does, perhaps memcached or another Holdfast.\nStop that, or choose another address:\n\n  %s up %s %s",
 		what, e.address, selfName(), flag, e.another())
 }
 
 // greet says what is served where, and what to try.
-func greet(w io.Writer, c config.Config, cacheAddrs []net.Addr, httpAddr net.Addr) {
+func greet(w io.Writer, c config.Config, n *node.Node) {
+	cacheAddrs, httpAddr := n.CacheAddrs(), n.HTTPAddr()
 	fmt.Fprintf(w, "Holdfast serves\n  memcached clients on %s, with %v of memory\n", addressList(cacheAddrs), c.Cache.Memory)
+	if c.Router != nil {
+		fmt.Fprintf(w, "  memcached clients of the router on %s, with the pools %s\n", addressList(n.RouterAddrs()), poolNames(c.Router.Pools))
+	}
 	if httpAddr != nil {
 		fmt.Fprintf(w, "  HTTP on http://%v: /healthz /metrics /version /whatif\n", httpAddr)
 	}

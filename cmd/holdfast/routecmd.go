@@ -1,0 +1,82 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/node"
+	"holdfast/router"
+)
+
+const routeLong = `Route tells where a router with this configuration takes a request: the routes, pools and members on
+its way, and why. It reads FILE, of any kind that "holdfast router" takes, and asks no router; members
+are taken to be up. Of a running one, get the key __mcrouter__.route_handles(get,KEY).`
+
+const routeExample = `  holdfast route user:42 --config holdfast.yaml
+  holdfast route user:42 --op delete --config mcrouter.json
+  holdfast route user:42 --config nutcracker.yml --listen 127.0.0.1:22121`
+
+func newRouteCommand() *cobra.Command {
+	f := &routerFlags{}
+	asked := node.Asked{}
+	cmd := &cobra.Command{
+		Use:     "route KEY --config FILE",
+		Short:   "Tell where a router takes a key",
+		Long:    routeLong,
+		Example: routeExample,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			asked.Key = args[0]
+			return f.explain(cmd, asked)
+		},
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&f.config, "config", "", "configuration: `FILE`, file:FILE, or mcrouter's JSON itself")
+	flags.StringVar(&asked.Op, "op", "get", "`COMMAND`: get, set, delete, incr, mg, …")
+	flags.StringVar(&asked.Listen, "listen", "", "the `ADDRESS` by which it comes, where addresses have routes of their own")
+	f.declareReading(flags)
+	return cmd
+}
+
+func (f *routerFlags) explain(cmd *cobra.Command, asked node.Asked) error {
+	r, err := f.reading(cmd.Flags())
+	if err != nil {
+		return err
+	}
+	c, _, err := r.read()
+	if err != nil {
+		return err
+	}
+	hops, err := node.Explain(node.Options{Config: c, Log: slog.New(slog.DiscardHandler)}, asked)
+	if err != nil {
+		return err
+	}
+	printHops(cmd.OutOrStdout(), hops, "")
+	return nil
+}
+
+// printHops prints a hop a line, each below and to the right of the one that it comes from.
+func printHops(w io.Writer, hops []router.Hop, indent string) {
+	for _, h := range hops {
+		words := []string{h.Route}
+		for _, word := range []string{h.Name, h.Address} {
+			if word != "" && word != words[len(words)-1] {
+				words = append(words, word)
+			}
+		}
+		why := h.Why
+		if h.Later {
+			why = strings.TrimSuffix("later, "+why, ", ")
+		}
+		if why != "" {
+			why = " (" + why + ")"
+		}
+		fmt.Fprintf(w, "%s%s%s\n", indent, strings.Join(words, " "), why)
+		printHops(w, h.Next, indent+"  ")
+	}
+}

@@ -1,0 +1,305 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"holdfast/config"
+	"holdfast/mcrouter"
+)
+
+// routerFlags are what the command line of router says: our flags, and mcrouter's.
+type routerFlags struct {
+	config     string // a file, file:FILE, or JSON
+	configFile string
+	configText string
+	validate   string // "", exit or run
+
+	listen     []string
+	ports      []string
+	sslPorts   []string
+	hosts      []string
+	unixSocket string
+	httpListen string
+
+	threads      int
+	connections  int
+	backlog      int
+	tls          config.TLS
+	clientCerts  bool
+	journal      string
+	noJournal    bool
+	chunkBytes   int
+	verbose      bool
+	logPath      string
+	routePrefix  string
+	params       map[string]string
+	errorsStay   bool
+	softErrors   int
+	milliseconds map[string]*int // by flag
+
+	disableReload bool
+	ignored       []string // flags that were given and do nothing here
+}
+
+// mcrouterOnly are the flags that say how mcrouter's configuration is read, and mean nothing to
+// another.
+var mcrouterOnly = []string{
+	"route-prefix", "config-params", "disable-miss-on-get-errors", "timeouts-until-tko", "big-value-split-threshold",
+	"server-timeout", "cross-region-timeout-ms", "cross-cluster-timeout-ms", "within-cluster-timeout-ms",
+	"probe-timeout-initial", "probe-timeout-max",
+}
+
+// aliases are other names of flags: those of mcrouter's wiki, and of its options where they differ.
+var aliases = map[string]string{
+	"server-timeout-ms":   "server-timeout",
+	"failures-until-tko":  "timeouts-until-tko",
+	"max-clients":         "max-conns",
+	"config-file-path":    "config-file",
+	"probe-delay-initial": "probe-timeout-initial",
+	"probe-delay-max":     "probe-timeout-max",
+}
+
+func (f *routerFlags) declare(flags *pflag.FlagSet) {
+	flags.SortFlags = false
+	flags.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if other, ok := aliases[name]; ok {
+			name = other
+		}
+		return pflag.NormalizedName(name)
+	})
+	flags.StringVar(&f.config, "config", "", "configuration: `FILE`, file:FILE, or mcrouter's JSON itself")
+	flags.StringVarP(&f.configFile, "config-file", "f", "", "likewise, a `FILE`")
+	flags.StringVar(&f.configText, "config-str", "", "likewise, mcrouter's `JSON`")
+	flags.StringVar(&f.validate, "validate-config", "", "look at the configuration, and `exit` or run")
+	flags.Lookup("validate-config").NoOptDefVal = "exit"
+	flags.StringSliceVar(&f.listen, "listen", nil, "where clients connect: `HOST:PORT`, *:PORT or unix:PATH; may be repeated; above the file's")
+	flags.StringVar(&f.httpListen, "http-listen", "", "where HTTP listens, with health and metrics: `HOST:PORT` or *:PORT; an empty one is none")
+	flags.StringSliceVarP(&f.ports, "port", "p", nil, "listen at these `PORT`s, of 127.0.0.1 or --listen-addresses")
+	flags.StringSliceVar(&f.hosts, "listen-addresses", nil, "`HOST`s for the ports; 0.0.0.0 is every interface")
+	flags.StringVar(&f.unixSocket, "unix-domain-sock", "", "listen at this `PATH`")
+	flags.IntVar(&f.threads, "num-proxies", 0, "`THREADS`: event loops (default: one a processor)")
+	flags.IntVar(&f.connections, "max-conns", 0, "clients' `CONNECTIONS` at once (default: 1024)")
+	flags.IntVar(&f.backlog, "tcp-listen-backlog", 0, "`CONNECTIONS` that the kernel lets wait (default: 1024)")
+	flags.StringVarP(&f.journal, "async-dir", "a", "", "`DIRECTORY` for what members have missed (default: memory)")
+	flags.BoolVar(&f.noJournal, "asynclog-disable", false, "keep what members have missed in memory, whatever -a says")
+	flags.BoolVar(&f.disableReload, "disable-reload-configs", false, "leave pools and routes as they are when the file changes")
+	flags.StringVarP(&f.logPath, "log-path", "L", "", "append the log to this `FILE`")
+	flags.BoolVarP(&f.verbose, "verbosity", "v", false, "log more")
+	f.declareReading(flags)
+	f.declareTLS(flags)
+	f.declareIgnored(flags)
+	flags.BoolP("version", "V", false, "print the version")
+}
+
+// declareReading is for what mcrouter's configuration leaves to the command line.
+func (f *routerFlags) declareReading(flags *pflag.FlagSet) {
+	flags.StringVarP(&f.routePrefix, "route-prefix", "R", "", "mcrouter's `/REGION/CLUSTER/` of keys without one (default /././)")
+	flags.Var(&paramsFlag{&f.params}, "config-params", "`NAME:VALUE`s for mcrouter's macros")
+	flags.BoolVar(&f.errorsStay, "disable-miss-on-get-errors", false, "answer a get that no server could with an error, not a miss")
+	flags.IntVar(&f.softErrors, "timeouts-until-tko", 0, "`TIMES` out in a row after which a server is down (default 3)")
+	flags.IntVar(&f.chunkBytes, "big-value-split-threshold", 0, "`BYTES` from which on a value is stored in pieces (default: never)")
+	f.milliseconds = map[string]*int{}
+	for _, m := range []struct{ name, short, help string }{
+		{"server-timeout", "t", "for an answer (default 1000)"},
+		{"cross-region-timeout-ms", "", "likewise, of pools in another region"},
+		{"cross-cluster-timeout-ms", "", "likewise, of pools in another cluster"},
+		{"within-cluster-timeout-ms", "", "likewise, of pools in the same cluster"},
+		{"probe-timeout-initial", "r", "after which a server that is down is asked again (default 10000)"},
+		{"probe-timeout-max", "", "likewise, at most (default 60000)"},
+	} {
+		f.milliseconds[m.name] = flags.IntP(m.name, m.short, 0, "`MILLISECONDS` "+m.help)
+	}
+}
+
+func (f *routerFlags) declareTLS(flags *pflag.FlagSet) {
+	flags.StringSliceVar(&f.sslPorts, "ssl-port", nil, "listen with TLS at these `PORT`s")
+	flags.StringVar(&f.tls.Certificate, "server-pem-cert-path", "", "certificate `FILE` for --ssl-port")
+	flags.StringVar(&f.tls.Key, "server-pem-key-path", "", "its key's `FILE`")
+	flags.StringVar(&f.tls.ClientCA, "server-pem-ca-path", "", "`FILE` of those whose clients' certificates count")
+	flags.BoolVar(&f.clientCerts, "ssl-require-peer-certs", false, "ask clients with TLS for a certificate")
+}
+
+// ignoredToggles and ignoredValues are mcrouter's options that do nothing here, without and with a
+// value: its fibers, files of statistics, and what is about a protocol that isn't spoken.
+var (
+	ignoredToggles = strings.Fields(`use-asynclog-version2 use-mux-io-thread-pool big-value-hide-reply-flag
+		disable-fibers-use-guard-pages ssl-service-identity-authorization-log ssl-service-identity-authorization-enforce
+		enable-qos ssl-connection-cache ssl-handshake-offload ssl-verify-peers enable-compression constantly-reload-configs
+		group-remote-errors send-invalid-route-to-default disable-request-deadline-check disable-tko-tracking
+		allow-only-gets jemalloc-nodump-buffers disable-failure-logging test-mode enable-logging-route
+		disable-send-to-main-shard-split enable-ssl-tfo force-same-thread thread-affinity disable-shard-split-route
+		enable-service-router enable-axonlog retain-source-ip enable-server-compression enable-pass-through-mode
+		acl-checker-enable acl-checker-enforce prefix-acl-checker-enable ssl-use-ktls12 remote-thread use-thrift
+		install-fatal-failure-signal-handler enable-flush-cmd`)
+	ignoredValues = strings.Fields(`big-value-batch-size fibers-max-pool-size fibers-stack-size
+		fibers-record-stack-size-every fibers-pool-resize-period-ms runtime-vars-file file-observer-poll-period-ms
+		file-observer-sleep-before-update-ms keepalive-count,K keepalive-interval,i keepalive-idle,I
+		max-no-flush-event-loops reset-inactive-connection-interval tcp-rto-min target-max-inflight-requests
+		target-max-pending-requests target-max-shadow-requests proxy-max-inflight-requests
+		proxy-max-inflight-shadow-requests proxy-max-throttled-requests pem-cert-path pem-key-path pem-ca-path
+		ssl-service-identity additional-ssl-service-identities default-qos-class default-qos-path config-dump-root
+		max-dumped-config-age pool-stats-config-file reconfiguration-delay-ms reconfiguration-jitter-ms
+		post-reconfiguration-delay-ms waiting-request-timeout-ms connect-timeout-retries stats-root debug-fifo-root
+		stats-logging-interval logging-rtt-outlier-threshold-us stats-async-queue-length
+		max-shadow-token-map-size thrift-compression-threshold max-client-outstanding-reqs max-client-outstanding
+		client-timeout server-load-interval-ms tfo-queue-size tcp-zero-copy-threshold tls-ticket-key-seed-path
+		server-ssl-service-identity num-listening-sockets thrift-port core-multiplier core-multiplier-threshold
+		proxy-cpu-interval-s maximum-soft-tkos`)
+)
+
+func (f *routerFlags) declareIgnored(flags *pflag.FlagSet) {
+	for _, name := range ignoredToggles {
+		flags.Var(&ignoredFlag{name, "bool", &f.ignored}, name, "")
+		flags.Lookup(name).NoOptDefVal = "true"
+		flags.Lookup(name).Hidden = true
+	}
+	for _, word := range ignoredValues {
+		name, short, _ := strings.Cut(word, ",")
+		flags.VarP(&ignoredFlag{name, "string", &f.ignored}, name, short, "")
+		flags.Lookup(name).Hidden = true
+	}
+}
+
+// An ignoredFlag notes that it was given.
+type ignoredFlag struct {
+	name, kind string
+	seen       *[]string
+}
+
+func (i *ignoredFlag) Set(string) error { *i.seen = append(*i.seen, "--"+i.name); return nil }
+func (i *ignoredFlag) String() string   { return "" }
+func (i *ignoredFlag) Type() string     { return i.kind }
+
+// A paramsFlag is name:value,name:value.
+type paramsFlag struct{ into *map[string]string }
+
+func (p *paramsFlag) Set(list string) error {
+	*p.into = map[string]string{}
+	for _, word := range strings.Split(list, ",") {
+		name, value, ok := strings.Cut(word, ":")
+		if !ok {
+			return fmt.Errorf("%q is not NAME:VALUE", word)
+		}
+		(*p.into)[name] = value
+	}
+	return nil
+}
+func (p *paramsFlag) String() string { return "" }
+func (p *paramsFlag) Type() string   { return "string" }
+
+// parseOptions are for reading mcrouter's configuration.
+func (f *routerFlags) parseOptions() mcrouter.ParseOptions {
+	ms := func(name string) time.Duration { return time.Duration(*f.milliseconds[name]) * time.Millisecond }
+	return mcrouter.ParseOptions{
+		RoutePrefix: f.routePrefix, Params: f.params, ErrorsAsErrors: f.errorsStay, SoftErrors: f.softErrors,
+		ServerTimeout: ms("server-timeout"), CrossRegionTimeout: ms("cross-region-timeout-ms"),
+		CrossClusterTimeout: ms("cross-cluster-timeout-ms"), WithinClusterTimeout: ms("within-cluster-timeout-ms"),
+		ProbeMin: ms("probe-timeout-initial"), ProbeMax: ms("probe-timeout-max"),
+	}
+}
+
+// warnings say once what of the command line does nothing.
+func (f *routerFlags) warnings(flags *pflag.FlagSet, r *routerReading) []string {
+	var warnings []string
+	if len(f.ignored) > 0 {
+		warnings = append(warnings, "options of mcrouter that do nothing here: "+strings.Join(f.ignored, " "))
+	}
+	var idle []string
+	for _, name := range mcrouterOnly {
+		if flags.Changed(name) && r.kind != fromMcrouter {
+			idle = append(idle, "--"+name)
+		}
+	}
+	if len(idle) > 0 {
+		warnings = append(warnings, "options that count only for a configuration of mcrouter: "+strings.Join(idle, " "))
+	}
+	return warnings
+}
+
+// above puts what the flags say above what the file says.
+func (f *routerFlags) above(c *config.Config, flags *pflag.FlagSet, kind configKind) {
+	r := c.Router
+	if listen := f.listeners(r); len(listen) > 0 {
+		r.Listen = listen
+	}
+	if flags.Changed("http-listen") {
+		c.HTTP.Listen = f.httpListen
+	}
+	replace(&r.Threads, f.threads)
+	if f.connections > 1 { // 0 and 1 leave it to mcrouter
+		r.Connections = f.connections
+	}
+	replace(&r.Backlog, f.backlog)
+	replace(&r.Journal.Folder, f.journal)
+	if f.noJournal {
+		r.Journal.Folder = ""
+	}
+	replace(&r.TLS.Certificate, f.tls.Certificate)
+	replace(&r.TLS.Key, f.tls.Key)
+	replace(&r.TLS.ClientCA, f.tls.ClientCA)
+	if f.clientCerts {
+		r.TLS.Clients = config.ClientsChecked
+	}
+	if kind == fromMcrouter && f.chunkBytes > 0 {
+		for i := range r.Pools {
+			r.Pools[i].ChunkBytes = f.chunkBytes
+		}
+	}
+	if f.verbose {
+		c.Log.Level = min(c.Log.Level, slog.LevelDebug)
+	}
+}
+
+func replace[T comparable](setting *T, flag T) {
+	var zero T
+	if flag != zero {
+		*setting = flag
+	}
+}
+
+// listeners are those of the command line. One that the file has too keeps its route.
+func (f *routerFlags) listeners(r *config.Router) []config.RouterListener {
+	var all []config.RouterListener
+	add := func(address string, tls config.ListenTLS) {
+		l := config.RouterListener{Listener: config.Listener{Address: address, TLS: tls, Mode: config.DefaultMode}}
+		if i := slices.IndexFunc(r.Listen, func(other config.RouterListener) bool { return other.Address == address }); i >= 0 {
+			l.Route = r.Listen[i].Route
+		}
+		all = append(all, l)
+	}
+	for _, address := range f.listen {
+		add(address, config.TLSAuto)
+	}
+	plain := config.TLSAuto
+	if len(f.sslPorts) > 0 {
+		plain = config.TLSOff
+	}
+	ports, hosts := f.ports, f.hosts
+	if len(hosts) == 0 {
+		hosts = []string{"127.0.0.1"}
+	} else if len(ports) == 0 && len(f.sslPorts) == 0 {
+		ports = []string{defaultRouterPort}
+	}
+	for _, host := range hosts {
+		for _, port := range ports {
+			add(net.JoinHostPort(strings.Trim(host, "[]"), port), plain)
+		}
+		for _, port := range f.sslPorts {
+			add(net.JoinHostPort(strings.Trim(host, "[]"), port), config.TLSAuto)
+		}
+	}
+	if f.unixSocket != "" {
+		add("unix:"+f.unixSocket, config.TLSOff)
+	}
+	return all
+}
+
+// defaultRouterPort is that of config's default listener.
+const defaultRouterPort = "11212"

@@ -1,0 +1,153 @@
+package node
+
+import (
+	"fmt"
+	"maps"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"holdfast/router"
+)
+
+// A routerSource is what the router's metrics show: a *routing.
+type routerSource interface {
+	pools() []router.PoolStats
+	reloadCounts() (done, refused int64)
+	lookups() []nameStats
+}
+
+// nameStats are the lookups of a DNS name.
+type nameStats struct {
+	name            string
+	lookups, failed int64
+	members         int
+}
+
+var (
+	routed         = counter("router_requests_total", "Requests sent to a member, or meant for it, by what came of it.", "pool", "member", "result")
+	memberUp       = gauge("router_member_up", "1 while the member is asked; 0 while it is down, or is told what it has missed.", "pool", "member")
+	memberPending  = gauge("router_member_pending", "Requests that the member owes an answer to.", "pool", "member")
+	memberConnects = counter("router_member_connects_total", "Connections made to the member.", "pool", "member")
+	memberDowns    = counter("router_member_downs_total", "How often the member was found to be down.", "pool", "member")
+	memberProbes   = counter("router_member_probes_total", "How often it was looked whether the member is up again.", "pool", "member")
+	journalKeys    = gauge("router_journal_keys", "Keys that the member has missed and not been told of yet.", "pool", "member")
+	journalBytes   = gauge("router_journal_bytes", "Bytes of the journal of what the member has missed.", "pool", "member")
+	journalCut     = gauge("router_journal_cut", "1 if the journal is incomplete, and the member will be flushed instead.", "pool", "member")
+	refillItems    = counter("router_refill_items_total", "Items that the member got from the others since it came back.", "pool", "member")
+	reloadsTotal   = counter("router_reloads_total", "Readings of a new configuration, by what came of it.", "result")
+	nameLookups    = counter("router_name_lookups_total", "Lookups of a DNS name of members, by what came of it.", "name", "result")
+	nameMembers    = gauge("router_name_members", "Members that the DNS name stands for.", "name")
+)
+
+// A routerCollector reads the router's counts once a scrape.
+type routerCollector struct{ source routerSource }
+
+// Members come from the configuration and from DNS, so the values of the label member are bounded.
+// The first of them keep their label, the others of a pool count together.
+const (
+	maxMemberLabels = 1000
+	otherMembers    = "(other)"
+)
+
+// Describe is prometheus.Collector's.
+func (c *routerCollector) Describe(out chan<- *prometheus.Desc) {
+	describeAll(out, routed, memberUp, memberPending, memberConnects, memberDowns, memberProbes,
+		journalKeys, journalBytes, journalCut, refillItems, reloadsTotal, nameLookups, nameMembers)
+}
+
+// Collect is prometheus.Collector's.
+func (c *routerCollector) Collect(out chan<- prometheus.Metric) {
+	labels := maxMemberLabels
+	for _, p := range c.source.pools() {
+		if len(p.Members) > labels {
+			p.Members = append(p.Members[:labels:labels], together(p.Members[labels:]))
+		}
+		labels -= min(labels, len(p.Members))
+		for i := range p.Members {
+			collectMember(out, p.Name, &p.Members[i])
+		}
+	}
+	done, refused := c.source.reloadCounts()
+	put(out, reloadsTotal, done, "done")
+	put(out, reloadsTotal, refused, "refused")
+	for _, n := range c.source.lookups() {
+		put(out, nameLookups, n.lookups-n.failed, n.name, "ok")
+		put(out, nameLookups, n.failed, n.name, "failed")
+		put(out, nameMembers, int64(n.members), n.name)
+	}
+}
+
+func collectMember(out scrape, pool string, m *router.MemberStats) {
+	for result, n := range m.Results {
+		put(out, routed, n, pool, m.Name, result)
+	}
+	put(out, memberUp, flag(m.State == "up"), pool, m.Name)
+	put(out, memberPending, int64(m.Pending), pool, m.Name)
+	put(out, memberConnects, m.Connects, pool, m.Name)
+	put(out, memberDowns, m.Downs, pool, m.Name)
+	put(out, memberProbes, m.Probes, pool, m.Name)
+	put(out, journalKeys, int64(m.Journal.Keys), pool, m.Name)
+	put(out, journalBytes, m.Journal.Bytes, pool, m.Name)
+	put(out, journalCut, flag(m.Journal.Cut), pool, m.Name)
+	put(out, refillItems, m.Refill.Filled, pool, m.Name)
+}
+
+// together sums members up. They are up if all of them are.
+func together(members []router.MemberStats) router.MemberStats {
+	sum := router.MemberStats{Name: otherMembers, State: "up", Results: map[string]int64{}}
+	for _, m := range members {
+		if m.State != "up" {
+			sum.State = m.State
+		}
+		for result, n := range m.Results {
+			sum.Results[result] += n
+		}
+		sum.Pending += m.Pending
+		sum.Connects += m.Connects
+		sum.Downs += m.Downs
+		sum.Probes += m.Probes
+		sum.Journal.Keys += m.Journal.Keys
+		sum.Journal.Bytes += m.Journal.Bytes
+		sum.Journal.Cut = sum.Journal.Cut || m.Journal.Cut
+		sum.Refill.Filled += m.Refill.Filled
+	}
+	return sum
+}
+
+func flag(on bool) int64 {
+	if on {
+		return 1
+	}
+	return 0
+}
+
+func (p *routing) pools() []router.PoolStats { return p.backend.Pools() }
+
+func (p *routing) reloadCounts() (done, refused int64) { return p.reloads.Load(), p.refused.Load() }
+
+func (p *routing) lookups() []nameStats { return p.names.lookups() }
+
+// health is a line on the router for people.
+func (p *routing) health() string {
+	pools := p.backend.Pools()
+	members, states := 0, map[string]int{}
+	for _, pool := range pools {
+		for _, m := range pool.Members {
+			members++
+			states[m.State]++
+		}
+	}
+	return fmt.Sprintf("%d pools, %d members, %d up, %d down, %d returning", len(pools), members, states["up"], states["down"], states["returning"])
+}
+
+// lookups are the counts of the names that are followed.
+func (d *discovery) lookups() []nameStats {
+	d.mu.Lock()
+	followed := maps.Clone(d.names)
+	d.mu.Unlock()
+	var all []nameStats
+	for name, f := range followed {
+		all = append(all, nameStats{name, f.stats.Lookups(), f.stats.Failures(), f.stats.Members()})
+	}
+	return all
+}
