@@ -30,6 +30,7 @@ var parts = []part{
 	{"memory", "how many small items fit into 1 GiB", memory},
 	{"traces", "miss ratios of recorded traffic at several memory sizes", traces},
 	{"restart", "from the start to the first hit, with a gibibyte kept over the restart", restart},
+	{"dip", "hits lost by a fourth member behind a router, by placement", dip},
 	{"tail", "p99.9 with ten million items beside that with ten thousand", tail},
 }
 
