@@ -95,7 +95,7 @@ func (r *Router) adminText(t *tree, asked string) (string, error) {
 func (r *Router) sourceText(name string) (string, error) {
 	s := r.source.Load()
 	if s == nil {
-		return "", errors.New("no config file found!")
+		return "", errors.New("no config file found")
 	}
 	sum := md5.Sum(s.Text)
 	digest := hex.EncodeToString(sum[:])

@@ -44,6 +44,7 @@ func (b *builder) build() error {
 	}
 	if t.options.needFills() {
 		b.fills = b.router.sharedFills()
+		t.fills = b.fills
 	}
 	b.layers()
 	if err := b.clusters(); err != nil {

@@ -126,6 +126,7 @@ func (c *conn) Ended(err error) {
 		}
 		k.conn = nil
 		if k.untouched() {
+			k.to.ended(c.local)
 			k.writeLater()
 			return
 		}

@@ -67,8 +67,6 @@ const (
 
 // destinationCounters are since the start.
 type destinationCounters struct {
-	requests atomic.Int64
-	results  [resultClosed + 1]atomic.Int64
 	connects atomic.Int64
 	downs    atomic.Int64
 	probes   atomic.Int64

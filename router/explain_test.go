@@ -147,7 +147,7 @@ func TestAdminKeys(t *testing.T) {
 		"route(get)":           "ERROR: route: 2 args expected",
 		"route_handles":        "ERROR: route_handles: 2 args expected",
 		"nothing":              "ERROR: unknown command: nothing",
-		"config_file":          "ERROR: no config file found!",
+		"config_file":          "ERROR: no config file found",
 		"pools":                "{\n  \"a\": [\n    \"127.0.0.1:1\",\n    \"127.0.0.1:2\"\n  ],",
 		"preprocessed_config":  "pools:\n- name: a\n",
 		"options":              "num_proxies 1\n",

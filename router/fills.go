@@ -2,6 +2,7 @@ package router
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"holdfast/mc"
@@ -37,10 +38,13 @@ import (
 // A third thing a slot knows: warm may have kept an item that a write was to take from it, because it
 // couldn't be reached. Keys of that slot are not looked for in warm for distrustTime.
 //
+// A flush_all is a write of all keys.
+//
 // Many keys share a slot; what the others do can only refuse an add or a look too many.
 type fills struct {
-	clock   clock
-	stripes [fillStripes]fillStripe
+	clock    clock
+	flushing atomic.Int32 // flushes on their way: no add begins
+	stripes  [fillStripes]fillStripe
 }
 
 const (
@@ -122,7 +126,7 @@ func (f *fills) beginAdd(key []byte, hash uint64, began, remember time.Duration)
 	stripe, slot := f.at(hash)
 	stripe.mu.Lock()
 	defer stripe.mu.Unlock()
-	if slot.writing > 0 || slot.written > 0 && slot.written+remember >= began || stripe.open >= maxAdds {
+	if f.flushing.Load() > 0 || slot.writing > 0 || slot.written > 0 && slot.written+remember >= began || stripe.open >= maxAdds {
 		return false
 	}
 	a := stripe.adds[string(key)]
@@ -202,4 +206,58 @@ type fillWrite struct {
 func (w *fillWrite) take(l *lane, _ *query, a *answer) {
 	w.fills.endWrite(w.hash)
 	w.outer.taker.take(l, w.outer, a)
+}
+
+// flushGuard is where a flush of all pools passes.
+type flushGuard struct {
+	fills  *fills
+	target route
+}
+
+// flushPatience is how often a flush looks whether the adds have ended that it waits for.
+const flushPatience = time.Millisecond
+
+func (g *flushGuard) serve(l *lane, q *query) {
+	g.fills.flushing.Add(1)
+	g.send(l, q)
+}
+
+func (g *flushGuard) send(l *lane, q *query) {
+	if g.fills.adding() {
+		l.loop.Post(func() {
+			l.loop.After(flushPatience, func() { l.enter(func() { g.send(l, q) }) })
+		})
+		return
+	}
+	g.target.serve(l, &query{request: q.request, taker: takeFunc(func(l *lane, _ *query, a *answer) {
+		g.fills.markAll()
+		g.fills.flushing.Add(-1)
+		q.taker.take(l, q, a)
+	})})
+}
+
+func (f *fills) adding() bool {
+	for i := range f.stripes {
+		s := &f.stripes[i]
+		s.mu.Lock()
+		open := s.open
+		s.mu.Unlock()
+		if open > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// markAll marks all keys as written.
+func (f *fills) markAll() {
+	now := f.now()
+	for i := range f.stripes {
+		s := &f.stripes[i]
+		s.mu.Lock()
+		for j := range s.slots {
+			s.slots[j].written = max(s.slots[j].written, now)
+		}
+		s.mu.Unlock()
+	}
 }

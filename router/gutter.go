@@ -165,7 +165,7 @@ type guarded struct{ to *destination }
 
 func (g guarded) serve(l *lane, q *query) {
 	if intentOf(q.request) <= intentReadFirst {
-		remote{g.to}.serve(l, q)
+		remote(g).serve(l, q)
 		return
 	}
 	r := detach(q.request)
@@ -178,7 +178,7 @@ func (g guarded) serve(l *lane, q *query) {
 		kept := answer{result: a.result, wire: append([]byte(nil), a.wire...)}
 		switch g.to.missed(r.Key, !a.result.unsent() || a.result == resultBusy, fmt.Errorf("a write failed: %v", a.result)) {
 		case missedSend:
-			remote{g.to}.serve(l, inner)
+			remote(g).serve(l, inner)
 		case missedKept:
 			q.taker.take(l, q, &kept)
 		case missedBegin:
@@ -187,5 +187,5 @@ func (g guarded) serve(l *lane, q *query) {
 			})
 		}
 	})
-	remote{g.to}.serve(l, inner)
+	remote(g).serve(l, inner)
 }

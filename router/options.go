@@ -208,7 +208,7 @@ const (
 	RouteHostID            RouteKind = "host_id"            // a child by the host's name
 	RouteShadow            RouteKind = "shadow"             // Target, and a share of the requests to Shadows too
 	RouteMigrate           RouteKind = "migrate"            // From, To, Start, Interval
-	RouteWarmUp            RouteKind = "warm_up"            // Cold, filled from Warm on a miss; Exptime
+	RouteWarmUp            RouteKind = "warm_up"            // Cold, filled from Warm on a miss; writes go to Cold, and take the key from Warm; Exptime
 	RouteL1L2Cache         RouteKind = "l1_l2_cache"        // Cold before Warm; Exptime, NegativeTTL
 	RouteModifyKey         RouteKind = "modify_key"         // Target
 	RouteModifyExptime     RouteKind = "modify_exptime"     // Target; Exptime, < 0 for items that are not to be kept
@@ -261,7 +261,7 @@ type FailoverPolicy struct {
 	Reads   []string `yaml:"reads"`
 	Updates []string `yaml:"updates"`
 	Deletes []string `yaml:"deletes"`
-	// MaxTries is how many children are asked at most; 0 is all.
+	// MaxTries is how many children are asked at most, without those that can't be reached; 0 is all.
 	MaxTries int `yaml:"max_tries"`
 	// Rates bounds how much of the traffic fails over: PerSecond with Burst, as a share of requests
 	// when Ratio is set. The zero value is no bound.

@@ -134,6 +134,10 @@ type chunkRead struct {
 	query
 	route *chunked
 	outer *query
+	manifest
+	line  []byte // the first line of the manifest's answer
+	whole []byte // the answer with the value, which begins at byte start; nil if only the TTL is changed
+	start int
 }
 
 // read asks for the value where that is needed to tell a manifest: also if only its size is asked for,
@@ -166,12 +170,13 @@ func (s *chunkRead) take(l *lane, _ *query, a *answer) {
 		s.forward(l, a.wire[:end], len(value), a.wire)
 		return
 	}
-	m, ok := parseManifest(value)
-	if !ok {
+	var ok bool
+	if s.manifest, ok = parseManifest(value); !ok {
 		s.outer.sayNothing(l)
 		return
 	}
-	s.gather(l, bytes.Clone(a.wire[:end]), m)
+	s.line = bytes.Clone(a.wire[:end])
+	s.gather(l)
 }
 
 // missed answers with what is no hit; of a touch, it is that of a gat.
@@ -197,54 +202,54 @@ func (s *chunkRead) forward(l *lane, line []byte, size int, whole []byte) {
 }
 
 // gather gets, or touches, the pieces that the manifest leads to.
-func (s *chunkRead) gather(l *lane, line []byte, m manifest) {
+func (s *chunkRead) gather(l *lane) {
 	r := s.outer.request
+	piece := mc.Request{Op: mc.Get, Exptime: r.Exptime, Last: true}
 	touches := r.Op == mc.Gat || r.Op == mc.Gats || r.Op == mc.Touch || r.Has('T')
 	reads := r.Op.IsGet() || r.Has('v')
-	if !touches && !reads {
-		s.forward(l, line, m.total, nil)
-		return
-	}
-	var whole []byte
-	if reads {
-		whole = make([]byte, 0, len(line)+24+m.total+len(mc.CRLF))
-		whole = append(whole, lineOfSize(r, line, m.total)...)
-	}
-	start := len(whole)
-	whole = whole[:min(start+m.total, cap(whole))]
-	piece := mc.Request{Op: mc.Get, Exptime: r.Exptime, Last: true}
 	switch {
 	case touches && reads:
 		piece.Op = mc.Gat
 	case touches:
 		piece.Op = mc.Touch
+	case !reads: // of the size alone
+		s.forward(l, s.line, s.total, nil)
+		return
 	}
-	p := &pieces{route: s.route, count: m.pieces}
+	if reads {
+		head := lineOfSize(r, s.line, s.total)
+		s.start = len(head)
+		s.whole = append(make([]byte, 0, len(head)+s.total+len(mc.CRLF)), head...)[:len(head)+s.total]
+	}
+	p := &pieces{route: s.route, count: s.pieces, take: s.piece, done: s.gathered}
 	p.request = func(i int) *mc.Request {
 		own := piece
-		own.Key = pieceKey(r.Key, m.suffix, i)
+		own.Key = pieceKey(r.Key, s.suffix, i)
 		return &own
 	}
-	p.take = func(i int, a *answer) bool {
-		if !reads {
-			return a.result == resultDone
-		}
-		from, to := m.piece(i)
-		value, ok := blockOf(a)
-		if !ok || len(value) != to-from {
-			return false
-		}
-		copy(whole[start+from:start+to], value)
-		return true
-	}
-	p.done = func(l *lane, _ int, failure *answer) {
-		if failure != nil {
-			s.lost(l, failure)
-			return
-		}
-		s.forward(l, line, m.total, append(whole, mc.CRLF...))
-	}
 	p.send(l)
+}
+
+// piece puts a piece where it belongs.
+func (s *chunkRead) piece(i int, a *answer) bool {
+	if s.whole == nil {
+		return a.result == resultDone
+	}
+	from, to := s.manifest.piece(i)
+	value, ok := blockOf(a)
+	if !ok || len(value) != to-from {
+		return false
+	}
+	copy(s.whole[s.start+from:], value)
+	return true
+}
+
+func (s *chunkRead) gathered(l *lane, _ int, failure *answer) {
+	if failure != nil {
+		s.lost(l, failure)
+		return
+	}
+	s.forward(l, s.line, s.total, append(s.whole, mc.CRLF...))
 }
 
 // lost answers after a piece that isn't there, or couldn't be had.

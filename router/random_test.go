@@ -51,7 +51,7 @@ func randomRoute(rnd *rand.Rand, depth int) Route {
 	return kinds[rnd.IntN(len(kinds))]
 }
 
-// randomRequest is one of any kind, and how many answers to it end with END.
+// randomRequest is one of any kind.
 func randomRequest(rnd *rand.Rand) string {
 	key := fmt.Sprintf("k%d", rnd.IntN(6))
 	v := big([]int{0, 5, 1500, 5000}[rnd.IntN(4)], key)

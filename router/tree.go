@@ -15,6 +15,7 @@ type tree struct {
 	entries      []*tree // by mc.Batch.Entry: this one, or a copy with another root
 	pools        []*pool
 	destinations []*destination // each as often as it is used
+	fills        *fills         // nil if nothing is filled from something else
 }
 
 // A cluster is the route of keys with a routing prefix.
@@ -64,7 +65,11 @@ func (t *tree) flush(l *lane, q *query) {
 	for i, p := range t.pools {
 		all[i] = routeFunc(p.flush)
 	}
-	worst(all).serve(l, q)
+	to := worst(all)
+	if t.fills != nil {
+		to = &flushGuard{t.fills, to}
+	}
+	to.serve(l, q)
 }
 
 // routeFunc is a route that is a function.

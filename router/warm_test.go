@@ -171,6 +171,40 @@ func TestAReadBegunBeforeADeleteAddsNothing(t *testing.T) {
 	}
 }
 
+// A flush comes while a read has what it flushes: nothing of before is added.
+func TestAFlushIsNotUndone(t *testing.T) {
+	r, cold, warm := warmRig(t, 2)
+	flushed := routeFunc(func(l *lane, q *query) { q.say(l, resultDone) })
+	warm.do(t, set("k", "old")+set("j", "old"))
+	cold.holding(mc.Add)
+	r.want("get k\r\n", value("k", "old")) // its add is on its way
+	done := make(chan struct{})
+	l := r.lanes[1]
+	l.loop.Post(func() {
+		l.enter(func() {
+			(&flushGuard{r.fills, flushed}).serve(l, &query{request: &mc.Request{Op: mc.FlushAll}, taker: takeFunc(func(*lane, *query, *answer) { close(done) })})
+		})
+	})
+	await(t, "the flush", func() bool { return r.fills.flushing.Load() == 1 })
+	r.want("get j\r\n", value("j", "old"))
+	select {
+	case <-done:
+		t.Error("the flush didn't wait for the add")
+	default:
+	}
+	cold.free()
+	<-done
+	r.settle()
+	if got := cold.do(t, "get j\r\n"); got != "END\r\n" {
+		t.Errorf("added while the flush was on its way: %q", got)
+	}
+	r.want("get j\r\n", value("j", "old"))
+	r.settle()
+	if got := cold.do(t, "get j\r\n"); got != value("j", "old") {
+		t.Errorf("after the flush nothing is added: %q", got)
+	}
+}
+
 // Readers and writers of a few keys on several lanes, over members that take and answer requests in
 // any order: what a write has replaced never comes back.
 func TestWarmUpNeverBringsBackWhatWasReplaced(t *testing.T) {
@@ -274,4 +308,23 @@ func TestL1L2Cache(t *testing.T) {
 	r.heard("l1: mg j v f; l1: add j 0 7 1 w; l1: mg j v f; l2: get j")
 	r.stubs["l1"].failing(resultTimeout)
 	r.want("get k none\r\n", "VALUE k 5 1\r\nv\r\n"+failure("l1"))
+}
+
+// The same over connections, with gets that leave as one line.
+func TestWarmFromAndChunksOverConnections(t *testing.T) {
+	cold, warm := startCache(t), startCache(t)
+	r := run(t, Options{Pools: []Pool{
+		{Name: "new", Members: []Member{{Address: cold.address()}}, WarmFrom: "old", ChunkBytes: 1024},
+		{Name: "old", Members: []Member{{Address: warm.address()}}},
+	}, Route: Route{Kind: RoutePrefixSelector, Prefixes: []PrefixRoute{{"old:", Route{Kind: RouteModifyKey, ReplaceKeyPrefix: "old:", Target: ptr(to("old"))}}}, Default: ptr(to("new"))}}, 2)
+	small, large := big(100, "s"), big(20_000, "l")
+	r.want(0, set("old:small", small)+set("old:large", large), "STORED\r\nSTORED\r\n")
+	both := fmt.Sprintf("VALUE small 0 100\r\n%s\r\nVALUE large 0 20000\r\n%s\r\nEND\r\n", small, large)
+	for range 3 {
+		for lane := range 2 {
+			r.want(lane, "get small none large\r\nmg large s\r\n", both+"HD s20000\r\n")
+		}
+	}
+	r.want(1, "get small\r\nget small\r\ndelete large\r\nget large\r\n", value("small", small)+value("small", small)+"DELETED\r\nEND\r\n")
+	r.want(0, "get old:large old:small\r\n", strings.Replace(value("small", small), "VALUE ", "VALUE old:", 1))
 }
