@@ -142,7 +142,7 @@ func (b *builder) pool(s *source) {
 	p := router.Pool{
 		Name: s.name, SoftErrors: orElse(b.o.SoftErrors, softErrors),
 		ProbeMin: orElse(b.o.ProbeMin, probeMin), ProbeMax: orElse(b.o.ProbeMax, probeMax),
-		OnError: router.ErrorAsMiss,
+		OnError: router.ErrorAsMiss, Journal: true,
 	}
 	if b.o.ErrorsAsErrors {
 		p.OnError = router.ErrorAsError

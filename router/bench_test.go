@@ -2,6 +2,7 @@ package router
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -47,17 +48,19 @@ func BenchmarkServe(b *testing.B) {
 			name, input string
 			keys        int
 		}{
-			{"get", "get key7\r\n", 1},
-			{"pipeline32", strings.Repeat("get key7\r\nget key8\r\n", 16), 32},
+			{"get", "get OWN\r\n", 1},
+			{"pipeline32", strings.Repeat("get OWN\r\nget key8\r\n", 16), 32},
 			{"multiget32", multiget + "\r\n", 32},
-			{"set", "set key7 0 0 1\r\n1\r\n", 1},
+			{"set", "set OWN 0 0 1\r\n1\r\n", 1},
 		} {
 			b.Run(fmt.Sprintf("%s/%s", kind, test.name), func(b *testing.B) { benchServe(b, kind, test.input, test.keys) })
 		}
 	}
 }
 
+// benchServe has each client send input, in which OWN is a key of its own.
 func benchServe(b *testing.B, kind PoolKind, input string, keys int) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(5)) // four loops, and one for the rest: see package loop
 	o := onePool(startCache(b).address(), startCache(b).address(), startCache(b).address())
 	o.Pools[0].Kind = kind
 	r := run(b, o, 1)
@@ -67,8 +70,9 @@ func benchServe(b *testing.B, kind PoolKind, input string, keys int) {
 	}
 	const clients = 16
 	var all []*benchClient
-	for range clients {
-		c := &benchClient{r: r, input: []byte(input), left: b.N/keys/clients + 1, done: make(chan struct{})}
+	for i := range clients {
+		own := strings.ReplaceAll(input, "OWN", fmt.Sprintf("key%d", i))
+		c := &benchClient{r: r, input: []byte(own), left: b.N/keys/clients + 1, done: make(chan struct{})}
 		c.batch = mc.NewBatch(c.again)
 		c.batch.OnLoop = true
 		all = append(all, c)

@@ -125,7 +125,11 @@ func (b *builder) member(o *Pool, m *Member) (*member, error) {
 	}
 	var err error
 	if b.journaled(o) {
-		made.to, err = b.router.replica(o.Name, m.Address, s)
+		shared := "" // by all sharded pools: what one of them missed, the others don't see either
+		if o.Kind == Replicated {
+			shared = o.Name
+		}
+		made.to, err = b.router.replica(shared, m.Address, s)
 	} else {
 		made.to = b.router.destination(identity{address: m.Address, settings: s}, s)
 	}
@@ -134,7 +138,7 @@ func (b *builder) member(o *Pool, m *Member) (*member, error) {
 	}
 	made.route = remote{made.to}
 	if o.Kind != Replicated && o.Failover == "" && made.to.absence != nil {
-		made.route = guarded{made.to}
+		made.route = guarded{made.to, o.Journal}
 	}
 	b.tree.destinations = append(b.tree.destinations, made.to)
 	return made, nil
@@ -142,7 +146,7 @@ func (b *builder) member(o *Pool, m *Member) (*member, error) {
 
 // journaled reports whether the members of a pool have journals of what they miss.
 func (b *builder) journaled(o *Pool) bool {
-	if o.Kind == Replicated || o.Failover != "" {
+	if o.Kind == Replicated || o.Failover != "" || o.Journal {
 		return true
 	}
 	for _, other := range b.tree.options.Pools {

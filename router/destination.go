@@ -42,9 +42,10 @@ type destination struct {
 
 // An identity is what makes two members of the configuration one destination.
 type identity struct {
-	pool     string // of a replicated one, which has a state of its own for its members; else ""
-	address  string
-	settings settings // of a replicated pool's none: it stays one destination whatever they become
+	journaled bool
+	pool      string // of a replicated one, which has a state of its own for its members; else ""
+	address   string
+	settings  settings // none if it is journaled: it stays one destination whatever they become
 }
 
 // settings are how a destination is treated.

@@ -89,7 +89,7 @@ func (m remote) explain(*mc.Request) Hop {
 	return Hop{Route: "member", Name: m.to.address, Address: m.to.address}
 }
 
-func (g guarded) explain(r *mc.Request) Hop { return remote(g).explain(r) }
+func (g guarded) explain(r *mc.Request) Hop { return remote{g.to}.explain(r) }
 
 func (localRoute) explain(*mc.Request) Hop {
 	return Hop{Route: "member", Name: cacheAddress, Address: cacheAddress}

@@ -158,34 +158,3 @@ func (w *gutterWrite) settle(l *lane) {
 type takeFunc func(l *lane, q *query, a *answer)
 
 func (f takeFunc) take(l *lane, q *query, a *answer) { f(l, q, a) }
-
-// guarded is the route to a gutter's member: a write that fails on it is in its journal before that
-// is said.
-type guarded struct{ to *destination }
-
-func (g guarded) serve(l *lane, q *query) {
-	if intentOf(q.request) <= intentReadFirst {
-		remote(g).serve(l, q)
-		return
-	}
-	r := detach(q.request)
-	inner := &query{request: r}
-	inner.taker = takeFunc(func(l *lane, _ *query, a *answer) {
-		if !a.result.failed() || a.result == resultServerError {
-			q.taker.take(l, q, a)
-			return
-		}
-		kept := answer{result: a.result, wire: append([]byte(nil), a.wire...)}
-		switch g.to.missed(r.Key, !a.result.unsent() || a.result == resultBusy, fmt.Errorf("a write failed: %v", a.result)) {
-		case missedSend:
-			remote(g).serve(l, inner)
-		case missedKept:
-			q.taker.take(l, q, &kept)
-		case missedBegin:
-			g.to.beginAbsence(func(error) { // the write has failed whether this does or not
-				l.loop.Post(func() { l.enter(func() { q.taker.take(l, q, &kept) }) })
-			})
-		}
-	})
-	remote(g).serve(l, inner)
-}

@@ -85,3 +85,25 @@ func TestEarlier(t *testing.T) {
 		}
 	}
 }
+
+// A sharded pool with journals: a delete that its member missed is done before the member answers.
+func TestNoReadOfAJournaledPoolIsOlder(t *testing.T) {
+	_, cutters, o := replicas(t, 2)
+	o.Pools[0].Kind, o.Pools[0].Journal = Sharded, true
+	huntStale(t, o, cutters)
+}
+
+func TestDeleteOfAMemberThatIsDown(t *testing.T) {
+	_, cutters, o := replicas(t, 1)
+	o.Pools[0].Kind, o.Pools[0].Journal = Sharded, true
+	r := run(t, o, 1)
+	r.want(0, "set a 0 0 1\r\n1\r\nset b 0 0 1\r\n1\r\n", "STORED\r\nSTORED\r\n")
+	cutters[0].setCut(true)
+	r.want(0, "delete a\r\nmd missing k\r\n", "NOT_FOUND\r\nNF kmissing\r\n")
+	if answer := r.ask(0, "set b 0 0 1\r\n2\r\n"); !strings.HasPrefix(answer, "SERVER_ERROR ") {
+		t.Errorf("a set of a member that is down: got %q", answer)
+	}
+	cutters[0].setCut(false)
+	await(t, "the member is up", func() bool { return r.state(0, 0) == "up" })
+	r.want(0, "get a b\r\n", "END\r\n")
+}

@@ -68,6 +68,11 @@ type Pool struct {
 	Failover    string        `yaml:"failover"`
 	FailoverTTL time.Duration `yaml:"failover_ttl"` // default 10 s
 
+	// Journal has what a member of a sharded pool misses journaled, as that of a replicated one: it
+	// answers nothing until it has forgotten the keys of writes that failed. A delete of a member that
+	// is down is then answered NOT_FOUND: mcrouter's spooled deletes. Pools with Failover have it.
+	Journal bool `yaml:"journal"`
+
 	// MaxInFlight is how many requests a member may owe an answer to; one more is refused with
 	// SERVER_ERROR. Default 10,000, over all event loops.
 	MaxInFlight int `yaml:"max_in_flight"`

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -119,20 +120,21 @@ func (r *Router) latchesOf(pool string) *latches {
 	return r.latches[pool]
 }
 
-// replica returns the destination of a member that has a journal. r.mu is held.
+// replica returns the destination of a member that has a journal; pool is that of a replicated one, ""
+// otherwise. r.mu is held.
 func (r *Router) replica(pool, address string, s settings) (*destination, error) {
-	id := identity{pool: pool, address: address}
+	id := identity{journaled: true, pool: pool, address: address}
 	if d := r.destinations[id]; d != nil {
-		if d.settings != s {
+		if d.settings != s && r.tree.Load() != nil {
 			r.log.Warn("the settings of members that have journals change with the next start", "pool", pool, "member", address)
 		}
 		return r.destination(id, s), nil
 	}
-	j, err := r.journals.Member(pool + " " + address)
+	j, err := r.journals.Member(strings.TrimSpace(pool + " " + address))
 	if err != nil {
 		return nil, err
 	}
-	if r.tree.Load() != nil { // it joins while others serve: nobody knows what it holds
+	if r.tree.Load() != nil && pool != "" { // it joins others, and nobody knows what it holds
 		j.MarkCut("it has joined the pool")
 		if err := j.Begin(); err != nil {
 			return nil, err
