@@ -1,5 +1,5 @@
-// Command bench measures the cache service beside memcached: speed, items held in a given memory,
-// miss ratios of recorded traffic, restarts, tails. See README.md beside this file for what each
+// Command bench measures the cache service beside memcached, and the router beside twemproxy: speed,
+// items held in a given memory, miss ratios of recorded traffic, restarts, tails. See README.md beside this file for what each
 // part does and how long it takes.
 //
 // It starts the servers itself, on free ports of 127.0.0.1, and stops them. It uses the standard
@@ -32,6 +32,7 @@ var parts = []part{
 	{"restart", "from the start to the first hit, with a gibibyte kept over the restart", restart},
 	{"dip", "hits lost by a fourth member behind a router, by placement", dip},
 	{"tail", "p99.9 with ten million items beside that with ten thousand", tail},
+	{"router", "requests a second and latencies through a router, beside twemproxy", routers},
 }
 
 func main() {

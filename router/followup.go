@@ -96,7 +96,7 @@ func (p *replicated) casBits() int { return bits.Len(uint(len(p.members) - 1)) }
 // checkCAS returns r with the member's own CAS. A CAS of another member's becomes one that no item
 // has.
 func (p *replicated) checkCAS(member int, r *mc.Request) *mc.Request {
-	if r.Op != mc.CAS && !(r.Op.IsMeta() && r.Has('C')) {
+	if r.Op != mc.CAS && !(r.Op.IsMeta() && r.Has('C') && r.CAS != 0) { // 0 compares with nothing
 		return r
 	}
 	n := p.casBits()

@@ -63,7 +63,7 @@ func intentOf(r *mc.Request) intent {
 		switch {
 		case r.Has('T') || r.Has('E'):
 			return intentDepends
-		case r.Has('c') || r.Has('N') || r.Has('R'):
+		case r.Has('c') || r.Has('C') || r.Has('N') || r.Has('R'):
 			return intentReadFirst
 		}
 		return intentRead
@@ -142,6 +142,7 @@ func (r *read) next(l *lane) {
 		r.tried++
 		if m := p.members[i]; m.up() {
 			r.asked = i
+			r.request = p.checkCAS(i, r.outer.request)
 			m.route.serve(l, &r.query)
 			return
 		}

@@ -6,6 +6,9 @@
 // (gomemcache, pymemcache, libmemcached's tools) talk to `holdfast cache`, and memcached's own tests run
 // against it where HOLDFAST_MEMCACHED_SOURCE names its source.
 //
+// The same scripts and clients go through `holdfast router`, before real memcacheds that are killed and
+// stopped meanwhile, and beside the real twemproxy.
+//
 // A peer that isn't installed is skipped with a word; with HOLDFAST_PEERS=required that is a failure.
 //
 // # Scripts

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// The ports that the referee gives: to the memcacheds of --backends, and to the servers in their order.
+const (
+	firstBackendPort = 22201
+	firstServerPort  = 22301
+	twemproxyStats   = 22401 // twemproxy's own figures; its default may be taken
+)
+
+const routerBackends = 3
+
+// routers compares our router with twemproxy before the same three memcacheds, in one run of the
+// referee. Sharded, both place keys by ketama and fnv1a_64, and so find each other's.
+func routers(ctx context.Context, args []string) error {
+	var b binaries
+	f := newFlags("router", &b)
+	var (
+		tools      = f.String("tools", "../shared/bench", "where compare.py and ld.c are")
+		rounds     = f.Int("rounds", 7, "of each cell and server")
+		keys       = f.Int("keys", 500_000, "different ones")
+		cells      = f.String("cells", "P1,P32,mget32", "what is asked: one at a time, pipelined by 32, multiget of 32")
+		nutcracker = f.String("twemproxy", "nutcracker", "path of the peer; none leaves it out")
+	)
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(*tools, "compare.py")); err != nil {
+		fmt.Printf("no load generator here, nothing to do: %v\n", err)
+		return nil
+	}
+	dir, err := os.MkdirTemp("", "holdfast-bench")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := b.find(ctx, dir); err != nil {
+		return err
+	}
+	if b.memcached == none || b.holdfast == none {
+		return errors.New("nothing to compare: it takes memcached and ours")
+	}
+	if *nutcracker != none {
+		if *nutcracker, err = exec.LookPath(*nutcracker); err != nil {
+			fmt.Printf("without twemproxy: %v\n", err)
+			*nutcracker = none
+		}
+	}
+	servers, err := routerServers(dir, b.holdfast, *nutcracker)
+	if err != nil {
+		return err
+	}
+	argv := []string{filepath.Join(*tools, "compare.py"), "--backends", strconv.Itoa(routerBackends), "--value", "100",
+		"--rounds", strconv.Itoa(*rounds), "--keys", strconv.Itoa(*keys), "--cells", *cells}
+	for _, s := range servers {
+		argv = append(argv, "--server", s.name+"="+s.command)
+	}
+	cmd := exec.CommandContext(ctx, "python3", argv...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("compare.py: %w\n%s", err, out)
+	}
+	rows, err := routerRows(out)
+	if err != nil {
+		return err
+	}
+	table(rows)
+	return nil
+}
+
+// A routerServer is one as the referee is told of it; {port} in its command is replaced.
+type routerServer struct{ name, command string }
+
+const twemproxyName = "twemproxy"
+
+// routerServers writes the configurations and returns what they are for, ours first.
+func routerServers(dir, holdfast, nutcracker string) ([]routerServer, error) {
+	var servers []routerServer
+	write := func(name, text string) (string, error) {
+		path := filepath.Join(dir, name+".yaml")
+		return path, os.WriteFile(path, []byte(text), 0o600)
+	}
+	ours := func(name string, threads int, pool string) error {
+		text := fmt.Sprintf("router:\n  threads: %d\n  pools:\n    - name: items\n      timeout: 5s\n%s      members:\n", threads, pool)
+		for i := range routerBackends {
+			text += fmt.Sprintf("        - 127.0.0.1:%d\n", firstBackendPort+i)
+		}
+		path, err := write(name, text)
+		servers = append(servers, routerServer{name, holdfast + " router --http-listen '' --listen 127.0.0.1:{port} --config " + path})
+		return err
+	}
+	const ketama = "      hash: {placement: ketama, function: fnv1a_64}\n"
+	errs := []error{ours("sharded-2-threads", 2, ketama)}
+	if nutcracker != none {
+		text := fmt.Sprintf("items:\n  listen: 127.0.0.1:%d\n  hash: fnv1a_64\n  distribution: ketama\n  timeout: 5000\n  servers:\n",
+			firstServerPort+len(servers))
+		for i := range routerBackends {
+			text += fmt.Sprintf("    - 127.0.0.1:%d:1\n", firstBackendPort+i)
+		}
+		path, err := write(twemproxyName, text)
+		errs = append(errs, err)
+		servers = append(servers, routerServer{twemproxyName, fmt.Sprintf("%s -s %d -c %s", nutcracker, twemproxyStats, path)})
+	}
+	errs = append(errs, ours("sharded-1-thread", 1, ketama), ours("replicated-2-threads", 2, "      kind: replicated\n"))
+	return servers, errors.Join(errs...)
+}
+
+// refereeLine is a cell of one server: its name, thousands of operations a second, p50, p99.
+var refereeLine = regexp.MustCompile(`(?m)^(\S+)\s+(\S+)\s+([\d.]+) kops .*?p50 +(\d+) p99 +(\d+) `)
+
+// routerRows makes the table of what the referee printed: a row a cell and server, with its ratio to
+// twemproxy.
+func routerRows(printed []byte) ([][]string, error) {
+	lines := refereeLine.FindAllSubmatch(printed, -1)
+	if len(lines) == 0 {
+		return nil, fmt.Errorf("compare.py printed %q", printed)
+	}
+	peer := map[string]float64{} // by cell
+	for _, m := range lines {
+		if string(m[2]) == twemproxyName {
+			n, err := strconv.ParseFloat(string(m[3]), 64)
+			if err != nil {
+				return nil, err
+			}
+			peer[string(m[1])] = n
+		}
+	}
+	rows := [][]string{{"", "k ops/s", "ratio", "p50 µs", "p99 µs"}}
+	for _, m := range lines {
+		n, err := strconv.ParseFloat(string(m[3]), 64)
+		if err != nil {
+			return nil, err
+		}
+		ratio := ""
+		if of := peer[string(m[1])]; of > 0 {
+			ratio = fmt.Sprintf("%.2f", n/of)
+		}
+		name := string(m[1]) + " " + strings.ReplaceAll(string(m[2]), "-", " ")
+		rows = append(rows, []string{name, fmt.Sprintf("%.0f", n), ratio, string(m[4]), string(m[5])})
+	}
+	return rows, nil
+}

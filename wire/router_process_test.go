@@ -1,0 +1,146 @@
+package wire
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// freeAddress is one of the loopback where nobody listens.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// startMembers starts n real memcacheds.
+func startMembers(t *testing.T, n int) []*process {
+	t.Helper()
+	p := memcached(t, find(t, "memcached"))
+	var members []*process
+	for range n {
+		members = append(members, start(t, p, "-t", "1"))
+	}
+	return members
+}
+
+// startAgain starts a memcached, empty, where one was that has been killed.
+func startAgain(t *testing.T, killed *process) *process {
+	t.Helper()
+	_, port, err := net.SplitHostPort(killed.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return start(t, memcached(t, find(t, "memcached")), "-t", "1", "-p", port)
+}
+
+// kill ends the process as a crash does.
+func (pr *process) kill() {
+	_ = pr.cmd.Process.Kill() // it may have ended
+	<-pr.exited
+}
+
+// configFor is our own configuration of a router at address with one pool; more are lines of the pool.
+func configFor(address string, members []*process, more ...string) string {
+	text := fmt.Sprintf("router:\n  listen: [%q]\n  threads: 2\n  connections: 12000\n  pools:\n    - name: items\n", address)
+	for _, line := range more {
+		text += "      " + line + "\n"
+	}
+	text += "      members:\n"
+	for _, m := range members {
+		text += fmt.Sprintf("        - %q\n", m.addr)
+	}
+	return text
+}
+
+// startRouter runs `holdfast router` with a configuration, which says that it listens at address.
+func startRouter(t *testing.T, address, configuration string) *process {
+	t.Helper()
+	return startProgram(t, address, configuration, ours(t).argv[0], "router", "--http-listen", "", "--config")
+}
+
+// startProgram runs a program whose last argument is the path of its configuration, until the test
+// ends, and waits until it answers at address.
+func startProgram(t *testing.T, address, configuration string, argv ...string) *process {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "router.yaml")
+	if err := os.WriteFile(file, []byte(configuration), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pr := &process{addr: address, signal: syscall.SIGTERM, exited: make(chan struct{})}
+	pr.cmd = exec.Command(argv[0], append(argv[1:len(argv):len(argv)], file)...)
+	pr.cmd.Stderr = &pr.stderr
+	if err := spawn(pr.cmd); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = pr.cmd.Wait() // how it ended is for the test that stopped it
+		close(pr.exited)
+	}()
+	t.Cleanup(pr.stop)
+	eventually(t, fmt.Sprintf("%v listens at %s", pr.cmd.Args, address), func() bool {
+		select {
+		case <-pr.exited:
+			t.Fatalf("%v ended: %v\n%s", pr.cmd.Args, pr.cmd.ProcessState, pr.stderr.String())
+		default:
+		}
+		c, err := net.Dial("tcp", address)
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
+	return pr
+}
+
+// eventually waits until f is true.
+func eventually(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	late := time.After(patience)
+	for !f() {
+		select {
+		case <-again.C:
+		case <-late:
+			t.Fatalf("%s: not within %v", what, patience)
+		}
+	}
+}
+
+// routed starts n memcacheds with a router before them; more are lines of its pool.
+func routed(t *testing.T, n int, more ...string) (router *process, members []*process) {
+	t.Helper()
+	members = startMembers(t, n)
+	address := freeAddress(t)
+	return startRouter(t, address, configFor(address, members, more...)), members
+}
+
+// residentBytes is the process's memory as the system sees it.
+func (pr *process) residentBytes(t *testing.T) int {
+	t.Helper()
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pr.cmd.Process.Pid))
+	if err != nil {
+		t.Skipf("this system doesn't say how much memory a process has: %v", err)
+	}
+	_, rest, ok := strings.Cut(string(data), "VmRSS:")
+	if !ok {
+		t.Fatal("no VmRSS in /proc")
+	}
+	kib, err := strconv.Atoi(strings.Fields(rest)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kib << 10
+}
