@@ -16,6 +16,7 @@ type conn struct {
 	in     []byte // the start of an answer that has not come whole
 	need   int    // how long that answer is, if that is known
 	away   []byte // what writeAway writes
+	taken  answer // the one being taken
 }
 
 const (

@@ -25,19 +25,24 @@ type place struct {
 	from, to int // of the answer in flight.held
 }
 
-// How many requests of a batch are on their way at once: all, unless the lane holds many answers
-// already, whose clients wait for others.
+// How many requests of a batch are on their way at once: as many as a batch has, unless answers are
+// large, or the lane holds many already, whose clients wait for others.
 const (
-	narrowWindow = 16
-	answersMax   = 64 << 20 // bytes of a lane from where on its window is narrow
+	windowBytes  = 1 << 20 // of answers that a window is to bring, by what the last ones were like
+	narrowWindow = 4
+	answersMax   = 64 << 20 // bytes of a lane from where on its windows are narrow
+	meanShare    = 64       // of which one answer counts
 )
 
 func (l *lane) window() int {
 	if l.answerBytes > answersMax {
 		return narrowWindow
 	}
-	return mc.MaxRequests
+	return max(narrowWindow, min(windowBytes/max(l.meanBytes, 1), mc.MaxRequests))
 }
+
+// spareFlights is how many flights a lane keeps for its next batches.
+const spareFlights = 256
 
 // spareHeldBytes is how much memory a flight may keep for the next batch.
 const spareHeldBytes = 64 << 10
@@ -83,6 +88,7 @@ func (p *place) take(_ *lane, _ *query, a *answer) {
 	f.open--
 	f.bytes += len(a.wire)
 	f.lane.answerBytes += len(a.wire)
+	f.lane.meanBytes += (len(a.wire) - f.lane.meanBytes) / meanShare
 	if p != &f.places[f.head] {
 		p.from = len(f.held)
 		f.held = append(f.held, a.wire...)
@@ -137,6 +143,8 @@ func (f *flight) end() {
 		f.held = nil
 	}
 	l.answerBytes -= f.bytes
-	l.flights = append(l.flights, f)
+	if len(l.flights) < spareFlights {
+		l.flights = append(l.flights, f)
+	}
 	b.Done()
 }

@@ -41,8 +41,15 @@ func followUp(r *mc.Request, result result) (next *mc.Request, same bool) {
 	case mc.Touch, mc.Gat, mc.Gats:
 		return &mc.Request{Op: mc.Touch, Key: r.Key, Exptime: r.Exptime}, false
 	case mc.MetaSet:
-		if setsWhole(r) {
+		switch {
+		case setsWhole(r):
 			return plainSet(r), false
+		case !r.Has('C') && !r.Has('E') && !r.Has('I'): // an append or a prepend
+			return r, true
+		}
+	case mc.MetaArithmetic:
+		if !r.Has('C') && !r.Has('E') {
+			return r, true
 		}
 	case mc.MetaGet:
 		if r.Has('T') {

@@ -22,6 +22,7 @@ type lane struct {
 	reads       []*read    // likewise
 	fills       int        // on their way for cold members
 	answerBytes int        // of the flights that are not free
+	meanBytes   int        // of an answer, lately
 	scratch     []byte     // for the words of an answer that is made here
 	ticking     bool       // a timer for late answers is set
 	random      uint64     // state of a small generator

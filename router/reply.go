@@ -69,7 +69,7 @@ func (c *conn) answer(data []byte, end int) int {
 			return 0
 		}
 		took := end + size + len(mc.CRLF)
-		k.take(&answer{result: found(p.query.request), wire: data[:took]})
+		c.take(found(p.query.request), data[:took])
 		return took
 	}
 	r, ok := lineResult(line, p)
@@ -79,7 +79,7 @@ func (c *conn) answer(data []byte, end int) int {
 	if p.form == formGet {
 		c.refused(&answer{result: r, wire: line})
 	} else {
-		k.take(&answer{result: r, wire: line})
+		c.take(r, line)
 	}
 	return end
 }
@@ -131,7 +131,7 @@ func (c *conn) value(data []byte, end int) int {
 	if p.last { // END is to come, and then the next answer begins
 		return c.lastValue(data, took)
 	}
-	k.take(&answer{result: resultHit, wire: data[:took]})
+	c.take(resultHit, data[:took])
 	return took
 }
 
@@ -145,7 +145,7 @@ func (c *conn) lastValue(data []byte, took int) int {
 	case string(rest[:len(mc.End)]) != mc.End:
 		return c.garbled(rest[:min(len(rest), 64)], "no END")
 	}
-	c.link.take(&answer{result: resultHit, wire: data[:took]})
+	c.take(resultHit, data[:took])
 	return took + len(mc.End)
 }
 
@@ -187,7 +187,7 @@ func (c *conn) misses(key []byte) {
 			return
 		}
 		last := p.last
-		k.take(&answer{result: resultMiss})
+		c.take(resultMiss, nil)
 		if last {
 			return
 		}
@@ -226,6 +226,12 @@ func (k *link) take(a *answer) {
 	}
 	k.results[a.result]++
 	q.taker.take(k.lane, q, a)
+}
+
+// take answers the request in front.
+func (c *conn) take(r result, wire []byte) {
+	c.taken = answer{result: r, wire: wire} // one at a time, and nobody keeps it
+	c.link.take(&c.taken)
 }
 
 // lineResult tells what a line of one of the simple forms means; false when it can't be an answer.

@@ -21,6 +21,7 @@ type lane struct {
 	idleKicks    atomic.Int64
 
 	works   []*work     // free ones, for connections on the loop
+	spare   int         // bytes of their buffers
 	group   []*conn     // whose batches serveGroup serves
 	batches []*mc.Batch // those, while it does
 
@@ -32,7 +33,8 @@ type lane struct {
 
 // What a lane keeps for the next batch.
 const (
-	spareWorks    = 16
+	spareWorks    = 512
+	spareBytes    = 16 << 20
 	spareOutBytes = 1 << 20 // answers with a larger buffer leave it to the garbage collector
 )
 
@@ -54,6 +56,7 @@ func (l *lane) takeWork(c *conn) *work {
 	if last := len(l.works) - 1; c.grouped && last >= 0 {
 		w = l.works[last]
 		l.works = l.works[:last]
+		l.spare -= w.bytes()
 	} else if !c.grouped {
 		w, _ = l.server.works.Get().(*work)
 	}
@@ -79,8 +82,9 @@ func (l *lane) putWork(w *work) {
 	switch {
 	case !grouped:
 		l.server.works.Put(w)
-	case len(l.works) < spareWorks:
+	case len(l.works) < spareWorks && l.spare+w.bytes() <= spareBytes:
 		l.works = append(l.works, w)
+		l.spare += w.bytes()
 	}
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"sync/atomic"
+	"unsafe"
 
 	"holdfast/loop"
 	"holdfast/mc"
@@ -60,6 +61,11 @@ func (w *work) leave() bool {
 	}
 	w.state.Store(here)
 	return false
+}
+
+// bytes is the memory of the buffers that a free work keeps.
+func (w *work) bytes() int {
+	return cap(w.batch.Out) + cap(w.batch.Requests)*int(unsafe.Sizeof(mc.Request{}))
 }
 
 // heldBytes is the memory that the answers take until they are written.
