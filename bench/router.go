@@ -113,7 +113,8 @@ func routerServers(dir, holdfast, nutcracker string) ([]routerServer, error) {
 		errs = append(errs, err)
 		servers = append(servers, routerServer{twemproxyName, fmt.Sprintf("%s -s %d -c %s", nutcracker, twemproxyStats, path)})
 	}
-	errs = append(errs, ours("sharded-1-thread", 1, ketama), ours("replicated-2-threads", 2, "      kind: replicated\n"))
+	errs = append(errs, ours("sharded-1-thread", 1, ketama), ours("replicated-1-thread", 1, "      kind: replicated\n"),
+		ours("replicated-2-threads", 2, "      kind: replicated\n"))
 	return servers, errors.Join(errs...)
 }
 
