@@ -46,7 +46,7 @@ func (f *fan) take(l *lane, _ *query, a *answer) {
 	f.open--
 	if !f.any || a.result.worseThan(f.worst.result) {
 		f.any = true
-		f.worst = answer{result: a.result, wire: append(f.worst.wire[:0], a.wire...)}
+		f.worst = a.own()
 	}
 	if f.open == 0 {
 		f.query.taker.take(l, f.query, &f.worst)
@@ -125,7 +125,7 @@ func (r *race) take(l *lane, _ *query, a *answer) {
 	}
 	keep, over := r.decide(r, a)
 	if keep {
-		r.best = answer{result: a.result, wire: append(r.best.wire[:0], a.wire...)}
+		r.best = a.own()
 	}
 	if over || r.open == 0 {
 		outer := r.outer

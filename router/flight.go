@@ -82,7 +82,11 @@ func (l *lane) takeFlight(b *mc.Batch) *flight {
 }
 
 // take puts the answer where it belongs: out, if all before it are out.
-func (p *place) take(_ *lane, _ *query, a *answer) {
+func (p *place) take(l *lane, _ *query, a *answer) {
+	if a.missed && a.result.failed() {
+		p.say(l, resultMiss)
+		return
+	}
 	f := p.flight
 	p.answered, p.result = true, a.result
 	f.open--

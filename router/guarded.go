@@ -1,7 +1,6 @@
 package router
 
 import (
-	"bytes"
 	"fmt"
 
 	"holdfast/mc"
@@ -39,16 +38,16 @@ func (w *guardedWrite) take(l *lane, _ *query, a *answer) {
 		w.outer.taker.take(l, w.outer, a)
 		return
 	}
-	failure := &answer{result: a.result, wire: bytes.Clone(a.wire)}
+	failure := a.own()
 	sent := !a.result.unsent() || a.result == resultBusy
 	switch w.to.missed(w.request.Key, sent, fmt.Errorf("a write failed: %v", a.result)) {
 	case missedSend:
 		remote{w.to}.serve(l, &w.query)
 	case missedKept:
-		w.journaled(l, failure, nil)
+		w.journaled(l, &failure, nil)
 	case missedBegin:
 		w.to.beginAbsence(func(err error) {
-			l.loop.Post(func() { l.enter(func() { w.journaled(l, failure, err) }) })
+			l.loop.Post(func() { l.enter(func() { w.journaled(l, &failure, err) }) })
 		})
 	}
 }

@@ -142,7 +142,7 @@ func (w *gutterWrite) missed(l *lane, r result, again bool) {
 }
 
 func (w *gutterWrite) keep(a *answer) {
-	w.best = answer{result: a.result, wire: append([]byte(nil), a.wire...)}
+	w.best = a.own()
 }
 
 // settle answers once all have.

@@ -47,7 +47,8 @@ func (one *piece) take(l *lane, _ *query, a *answer) {
 	p := one.of
 	p.open--
 	if p.failed == nil && !p.take(one.index, a) {
-		p.failed = &answer{result: a.result, wire: bytes.Clone(a.wire)}
+		failed := a.own()
+		p.failed = &failed
 	}
 	if !p.sending {
 		p.send(l)

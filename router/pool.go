@@ -117,7 +117,7 @@ func (s *ejecting) serve(l *lane, q *query) {
 
 func (s *ejecting) memberUp(i int) bool { return s.members[i].up() }
 
-// missing answers gets that failed as misses.
+// missing has gets that failed answered as misses, unless a route above has a better answer.
 type missing struct{ to route }
 
 func (m missing) serve(l *lane, q *query) {
@@ -132,8 +132,9 @@ type missTaker struct{ outer *query }
 
 func (m missTaker) take(l *lane, _ *query, a *answer) {
 	if a.result.failed() {
-		m.outer.say(l, resultMiss)
-		return
+		failure := *a
+		failure.missed = true
+		a = &failure
 	}
 	m.outer.taker.take(l, m.outer, a)
 }

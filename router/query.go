@@ -68,6 +68,14 @@ type answer struct {
 	// wire is the answer as it goes to the client, \r\n included: of a classic get the VALUE line and
 	// the block, or nothing for a miss; END isn't in it.
 	wire []byte
+	// missed is set on the failure of a read whose pool has its clients told of a miss instead
+	// (Pool.OnError). Routes that go on after a failure do so all the same.
+	missed bool
+}
+
+// own returns a copy that borrows nothing.
+func (a *answer) own() answer {
+	return answer{result: a.result, wire: append([]byte(nil), a.wire...), missed: a.missed}
 }
 
 // fail answers q with a failure that this router found.

@@ -304,14 +304,14 @@ func (part *part) delete(l *lane) {
 func (w *write) note(member int, a *answer) {
 	if !w.answered || a.result < w.best.result || a.result == w.best.result && member == w.first {
 		w.answered = true
-		w.best = answer{result: a.result, wire: append(w.best.wire[:0], a.wire...)}
+		w.best = a.own()
 	}
 }
 
 // missed has the journal keep what the member didn't get, or may not have got.
 func (w *write) missed(l *lane, part *part, a *answer) {
 	if w.failure.wire == nil {
-		w.failure = answer{result: a.result, wire: append([]byte(nil), a.wire...)}
+		w.failure = a.own()
 	}
 	d := w.pool.members[part.member].to
 	cause := fmt.Errorf("a write failed: %s", a.wire)
@@ -350,7 +350,7 @@ func (w *write) gone(l *lane, sent bool, err error) {
 // decide goes on with what the first member made of a write that depends on what is held.
 func (w *write) decide(l *lane, a *answer) {
 	w.decided, w.answered = true, true
-	w.best = answer{result: a.result, wire: append([]byte(nil), a.wire...)}
+	w.best = a.own()
 	if a.result == resultServerError { // it may hold what was there before, or not
 		w.open += len(w.parts) - 1
 		for i := range w.parts {

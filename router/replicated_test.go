@@ -14,7 +14,7 @@ import (
 // replicas starts n caches behind cutters, and returns the options of a pool of them.
 func replicas(t testing.TB, n int) ([]*cacheServer, []*cutter, Options) {
 	t.Helper()
-	p := Pool{Name: "users", Kind: Replicated, Timeout: 200 * time.Millisecond, ProbeMin: time.Millisecond, ProbeMax: 10 * time.Millisecond}
+	p := Pool{Name: "users", Kind: Replicated, ProbeMin: time.Millisecond, ProbeMax: 10 * time.Millisecond}
 	var caches []*cacheServer
 	var cutters []*cutter
 	for range n {
@@ -103,6 +103,9 @@ const huntTime = 2 * time.Second
 
 func huntStale(t *testing.T, o Options, cutters []*cutter) {
 	o.Journal.Folder = t.TempDir()
+	for i := range o.Pools {
+		o.Pools[i].Timeout = 200 * time.Millisecond // shorter than the stalls
+	}
 	const lanes, writers, keys, clients = 2, 4, 256, 6 // so many keys that what a member missed isn't soon written again
 	r := run(t, o, lanes)
 	trails := make([]trail, keys)

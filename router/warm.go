@@ -70,7 +70,7 @@ func (f *fill) coldAnswered(l *lane, a *answer) {
 		f.forward(l, a)
 		return
 	}
-	f.cold = answer{result: a.result, wire: bytes.Clone(a.wire)}
+	f.cold = a.own()
 	if f.route.kind == RouteWarmUp && !f.route.fills.trusts(f.hash) {
 		f.forward(l, &f.cold)
 		return
@@ -206,7 +206,7 @@ type warmWrite struct {
 }
 
 func (s *warmWrite) take(l *lane, _ *query, a *answer) {
-	s.cold = answer{result: a.result, wire: bytes.Clone(a.wire)}
+	s.cold = a.own()
 	if !s.atOnce && (a.result == resultDone || a.result == resultHit || a.result.failed() && !a.result.unsent()) {
 		s.open++
 		s.forget(l)
