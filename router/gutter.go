@@ -32,17 +32,26 @@ const gutterSlack = 2 * time.Second
 func (g *guttered) serve(l *lane, q *query) {
 	m := g.members[g.ring.Owner(q.request.Key)]
 	if intentOf(q.request) <= intentReadFirst {
-		if !m.up() {
-			g.gutter().serve(l, q)
-			return
+		hash := keyHash(q.request.Key)
+		wait := latched{lane: l, read: true, run: func() { g.read(l, m, q) }}
+		if !g.latches.busy(hash) || !g.latches.await(q.request.Key, hash, -1, wait) { // its client may have sent the write that waits
+			g.read(l, m, q)
 		}
-		m.route.serve(l, &query{request: q.request, taker: gutterRead{g, q}})
 		return
 	}
 	w := &gutterWrite{pool: g, owner: m, outer: q, asked: detach(q.request), hash: keyHash(q.request.Key)}
 	if g.latches.acquire(w.asked.Key, w.hash, latched{lane: l, run: func() { w.begin(l) }}) {
 		w.begin(l)
 	}
+}
+
+// read asks the owner, or if that is down the gutter.
+func (g *guttered) read(l *lane, m *member, q *query) {
+	if !m.up() {
+		g.gutter().serve(l, q)
+		return
+	}
+	m.route.serve(l, &query{request: q.request, taker: gutterRead{g, q}})
 }
 
 // gutterRead is a read of the owner, and if that fails of the gutter.

@@ -63,6 +63,21 @@ func TestGutter(t *testing.T) {
 	}
 }
 
+// Requests of one connection on one key take effect in their order, also where writes wait for writes.
+func TestPipelinesKeepTheirOrder(t *testing.T) {
+	_, gutter := gutteredPools(t)
+	_, _, replicated := replicas(t, 3)
+	for name, o := range map[string]Options{"gutter": gutter, "replicated": replicated} {
+		t.Run(name, func(t *testing.T) {
+			r := run(t, o, 1)
+			for range 100 {
+				r.want(0, "set k 0 0 1\r\n1\r\nset k 0 0 1\r\n2\r\nincr k 3\r\nget k\r\nset k 0 0 1\r\n7\r\ndelete k\r\nget k\r\n",
+					"STORED\r\nSTORED\r\n5\r\nVALUE k 0 1\r\n5\r\nEND\r\nSTORED\r\nDELETED\r\nEND\r\n")
+			}
+		})
+	}
+}
+
 func TestNoReadThroughAGutterIsOlder(t *testing.T) {
 	cutters, o := gutteredPools(t)
 	huntStale(t, o, cutters)
