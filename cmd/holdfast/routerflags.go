@@ -84,7 +84,7 @@ func (f *routerFlags) declare(flags *pflag.FlagSet) {
 	flags.StringSliceVarP(&f.ports, "port", "p", nil, "listen at these `PORT`s, of 127.0.0.1 or --listen-addresses")
 	flags.StringSliceVar(&f.hosts, "listen-addresses", nil, "`HOST`s for the ports; 0.0.0.0 is every interface")
 	flags.StringVar(&f.unixSocket, "unix-domain-sock", "", "listen at this `PATH`")
-	flags.IntVar(&f.threads, "num-proxies", 0, "`THREADS`: event loops (default: one a processor)")
+	flags.IntVar(&f.threads, "num-proxies", 0, "`THREADS`: event loops (default: one a processor but one)")
 	flags.IntVar(&f.connections, "max-conns", 0, "clients' `CONNECTIONS` at once (default: 1024)")
 	flags.IntVar(&f.backlog, "tcp-listen-backlog", 0, "`CONNECTIONS` that the kernel lets wait (default: 1024)")
 	flags.StringVarP(&f.journal, "async-dir", "a", "", "`DIRECTORY` for what members have missed (default: memory)")

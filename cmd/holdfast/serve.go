@@ -100,15 +100,17 @@ func tuneRuntime(o *node.Options) {
 	}
 }
 
-// settleLoops puts the number of event loops in the place of 0, which is one a processor, and returns
-// how many there are in all.
+// settleLoops puts the number of event loops in the place of 0, and returns how many there are in all. A
+// cache has one a processor. A router leaves one processor to the others, as far as there is another:
+// each of its requests crosses the kernel's network four times, and a loop that must wait for a
+// processor has all its clients wait (decisions/0012).
 func settleLoops(c *config.Config, processors int) int {
 	c.Cache.Threads = cmp.Or(c.Cache.Threads, processors)
 	if c.Router == nil {
 		return c.Cache.Threads
 	}
 	r := *c.Router
-	r.Threads = cmp.Or(r.Threads, processors)
+	r.Threads = cmp.Or(r.Threads, max(1, processors-1))
 	c.Router = &r
 	return c.Cache.Threads + r.Threads
 }
