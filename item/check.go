@@ -1,0 +1,53 @@
+package item
+
+import "holdfast"
+
+// The limits of items. See
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html.
+const (
+	MaxItemBytes  = 400 << 10 // as Item.Size counts
+	MaxHashBytes  = 2048      // of a partition key
+	MaxRangeBytes = 1024      // of a sort key
+	MaxDepth      = 32        // as Value.Depth counts
+)
+
+// Check returns the error of a value that DynamoDB doesn't take: a set that is empty or has an element twice, or nesting
+// beyond MaxDepth. That numbers are canonical is taken for granted.
+func (v Value) Check() error { return v.check(MaxDepth) }
+
+// Check returns the error of the first of its values that Value.Check doesn't take.
+func (it Item) Check() error { return it.check(MaxDepth) }
+
+func (v *Value) check(levels int) error {
+	if levels == 0 {
+		return holdfast.Errorf(holdfast.Invalid, "Nesting Levels have exceeded supported limits: "+
+			"Attributes in the item have nested levels beyond supported limit")
+	}
+	switch v.Type {
+	case SS, NS, BS:
+		return v.checkSet()
+	case L:
+		for i := range v.List {
+			if err := v.List[i].check(levels - 1); err != nil {
+				return err
+			}
+		}
+	case M:
+		return v.Map.check(levels - 1)
+	}
+	return nil
+}
+
+func (it Item) check(levels int) error {
+	for i := range it {
+		if err := it[i].Value.check(levels); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// invalid returns the error with which DynamoDB refuses most values.
+func invalid(format string, args ...any) error {
+	return holdfast.Errorf(holdfast.Invalid, "One or more parameter values were invalid: "+format, args...)
+}

@@ -1,0 +1,166 @@
+package item
+
+import (
+	"fmt"
+	"testing"
+)
+
+var (
+	byHash   = KeySchema{Hash: KeyAttr{"a", S}}
+	byNumber = KeySchema{Hash: KeyAttr{"a", S}, Range: KeyAttr{"b", N}}
+	byText   = KeySchema{Hash: KeyAttr{"a", S}, Range: KeyAttr{"b", S}}
+)
+
+// resolved returns what a condition asks for, or its error.
+func resolved(c *KeyCondition, s KeySchema) string {
+	hash, r, err := c.Resolve(s)
+	switch {
+	case err != nil:
+		return err.Error()
+	case r == nil:
+		return show(hash)
+	case r.Op == Between:
+		return fmt.Sprintf("%s between %s and %s", show(hash), show(r.Low), show(r.High))
+	}
+	names := [...]string{EQ: "=", LT: "<", LE: "<=", GT: ">", GE: ">=", BeginsWith: "begins"}
+	return fmt.Sprintf("%s %s %s", show(hash), names[r.Op], show(r.Low))
+}
+
+func TestKeyCondition(t *testing.T) {
+	const (
+		unsupported = "Query key condition not supported"
+		missed      = "Query condition missed key schema element: "
+		schema      = "One or more parameter values were invalid: Condition parameter type does not match schema type"
+		operator    = "Invalid operator used in KeyConditionExpression: "
+		first       = " operator must have the key attribute as its first operand"
+		wrong       = "Invalid condition in KeyConditionExpression: "
+		nested      = "KeyConditionExpressions cannot contain nested operations"
+		inside      = "KeyConditionExpressions cannot have conditions on nested attributes"
+		once        = "KeyConditionExpressions must only contain one condition per key"
+		length      = "Conditions can be of length 1 or 2 only"
+	)
+	// :a is a text, :b and :c numbers, :d a truth, :e an empty text.
+	values := []Value{Text("k"), num("1"), num("2"), Bool(true), Text("")}
+	for _, c := range []struct {
+		text   string
+		schema KeySchema
+		want   string
+	}{
+		{"a = :a", byHash, `"k"`},
+		{":a = a", byNumber, `"k"`},
+		{"(a = :a)", byNumber, `"k"`},
+		{"(#a = :a) AND (b = :b)", byNumber, `"k" = 1`},
+		{"(b < :b AND (a = :a))", byNumber, `"k" < 1`},
+		{"a = :a AND :b < b", byNumber, `"k" > 1`},
+		{"a = :a AND :b <= b", byNumber, `"k" >= 1`},
+		{"a = :a AND :b > b", byNumber, `"k" < 1`},
+		{"a = :a AND :b >= b", byNumber, `"k" <= 1`},
+		{"a = :a AND b BETWEEN :b AND :c", byNumber, `"k" between 1 and 2`},
+		{"a = :a AND begins_with(b, :a)", byText, `"k" begins "k"`},
+		{"a = :a AND begins_with(b, :e)", byText, `"k" begins ""`},
+		// Wrong for any schema.
+		{"attribute_type(a, :a)", byHash, "Invalid KeyConditionExpression: Invalid attribute type name found; type: k, valid types: {B,NULL,SS,BOOL,L,BS,N,NS,S,M}"},
+		{"a > b and size(b) > c or a > c", byHash, operator + "OR"},
+		{"a in (b, size(c), d)", byHash, operator + "IN"},
+		{"attribute_exists(a)", byHash, operator + "attribute_exists"},
+		{"attribute_not_exists(a)", byHash, operator + "attribute_not_exists"},
+		{"contains(a.d, b)", byHash, operator + "contains"},
+		{"not a > b", byHash, operator + "NOT"},
+		{"a <> b", byHash, operator + "<>"},
+		{":b between size(b) and size(a) and b > :b", byHash, wrong + "BETWEEN" + first},
+		{"begins_with(:a, b) and a > :b", byHash, wrong + "begins_with" + first},
+		{"size(b) > a AND a.b > b AND b > c", byHash, nested},
+		{"a > size(b.d)", byHash, nested},
+		{"a between size(b) and size(a)", byHash, nested},
+		{"b > a.b", byHash, wrong + "Multiple attribute names used in one condition"},
+		{"b between c[1] and d", byHash, wrong + "Multiple attribute names used in one condition"},
+		{"a between b and size(a)", byHash, wrong + "Multiple attribute names used in one condition"},
+		{"begins_with(a, b)", byHash, wrong + "Multiple attribute names used in one condition"},
+		{"b.d > a AND c.d > e.f", byHash, inside},
+		{"b[0] > a", byHash, inside},
+		{":b > :c AND a < :b", byHash, wrong + "No key attribute specified"},
+		{"b > :b AND b < :b and c = :b and d = :b", byHash, once},
+		{"(a > :b and b > :b) and (b > :b and c > :b)", byHash, once},
+		{":a = a and b = :a and :a = c", byHash, length},
+		{"(a > :b and b > :b) and (c > :b and d > :b)", byHash, length},
+		{"a between :a and :b", byHash, "Invalid KeyConditionExpression: The BETWEEN operator requires same data type for lower and upper bounds; " +
+			"lower bound operand: AttributeValue: {S:k}, upper bound operand: AttributeValue: {N:1}"},
+		{"a = :a AND b < :d", byNumber, "Invalid KeyConditionExpression: Incorrect operand type for operator or function; operator or function: <, operand type: BOOL"},
+		{"a = :a AND :d >= b", byNumber, "Invalid KeyConditionExpression: Incorrect operand type for operator or function; operator or function: >=, operand type: BOOL"},
+		// Wrong for the schema.
+		{"b = :b", byNumber, missed + "a"},
+		{"attr1 = :b", byNumber, missed + "a"},
+		{"a = :a AND c = :b", byNumber, missed + "b"},
+		{"a = :a AND b = :a", byHash, unsupported},
+		{"y = :a AND z = :a", byHash, unsupported},
+		{"a > :a", byHash, unsupported},
+		{"begins_with(a, :a)", byHash, unsupported},
+		{"a between :a and :a", byHash, unsupported},
+		{"a = :b", byHash, schema},
+		{":b > a", byHash, schema},
+		{"a = :a AND b = :a", byNumber, schema},
+		{"a = :a AND b = :d", byNumber, schema},
+		{"a = :a AND begins_with(b, :a)", byNumber, schema},
+		{"a = :e", byHash, "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string value. Key: a"},
+	} {
+		t.Run(c.text, func(t *testing.T) {
+			k, err := scopeOf(t, map[string]string{"#a": "a"}, values...).KeyCondition(c.text)
+			got := ""
+			if err != nil {
+				got = err.Error()
+			} else {
+				got = resolved(k, c.schema)
+			}
+			if got != c.want {
+				t.Errorf("\n got %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestKeyConditions(t *testing.T) {
+	eq := Comparison{Attr: "a", Op: "EQ", HasValues: true, Values: []Value{Text("k")}}
+	with := func(op string, values ...Value) []Comparison {
+		return []Comparison{{Attr: "b", Op: op, HasValues: true, Values: values}, eq}
+	}
+	const indexable = "Attempted conditional constraint is not an indexable operation"
+	for _, c := range []struct {
+		cs     []Comparison
+		schema KeySchema
+		want   string
+	}{
+		{[]Comparison{eq}, byNumber, `"k"`},
+		{with("EQ", num("1")), byNumber, `"k" = 1`},
+		{with("LT", num("1")), byNumber, `"k" < 1`},
+		{with("LE", num("1")), byNumber, `"k" <= 1`},
+		{with("GT", num("1")), byNumber, `"k" > 1`},
+		{with("GE", num("1")), byNumber, `"k" >= 1`},
+		{with("BETWEEN", num("1"), num("1")), byNumber, `"k" between 1 and 1`},
+		{with("BEGINS_WITH", Text("x")), byText, `"k" begins "x"`},
+		{with("NULL"), byNumber, indexable},
+		{with("NOT_NULL"), byNumber, indexable},
+		{with("NE", num("1")), byNumber, indexable},
+		{with("CONTAINS", num("1")), byNumber, indexable},
+		{with("NOT_CONTAINS", num("1")), byNumber, indexable},
+		{with("IN", num("1")), byNumber, indexable},
+		{with("EQ", num("1")), byHash, "Query key condition not supported"},
+		{[]Comparison{{Attr: "a", Op: "LE", Values: []Value{Text("k")}}}, byHash, "Query key condition not supported"},
+		{with("EQ", num("1"))[:1], byNumber, "Query condition missed key schema element: a"},
+		{nil, byHash, "Conditions can be of length 1 or 2 only"},
+		{append(with("NULL"), Comparison{Attr: "c", Op: "NULL"}), byHash, "Conditions can be of length 1 or 2 only"},
+		{with("EQ"), byNumber, "One or more parameter values were invalid: Invalid number of argument(s) for the EQ ComparisonOperator"},
+		{with("IN", Text("b"), num("1")), byNumber, "One or more parameter values were invalid: AttributeValues inside AttributeValueList must be of same type"},
+		{with("BETWEEN", num("2"), num("1")), byNumber, "The BETWEEN condition was provided a range where the lower bound is greater than the upper bound"},
+	} {
+		k, err := KeyConditions(c.cs)
+		got := ""
+		if err != nil {
+			got = err.Error()
+		} else {
+			got = resolved(k, c.schema)
+		}
+		if got != c.want {
+			t.Errorf("%v:\n got %s\nwant %s", c.cs, got, c.want)
+		}
+	}
+}

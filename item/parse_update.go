@@ -1,0 +1,186 @@
+package item
+
+// The grammar; one pair of parentheses may be round any operand:
+//
+//	update    = section { section }
+//	section   = "SET" set { "," set } | "REMOVE" path { "," path }
+//	          | "ADD" path value { "," path value } | "DELETE" path value { "," path value }
+//	set       = path "=" ( sum | "(" sum ")" )
+//	sum       = operand [ ( "+" | "-" ) operand ]
+//	operand   = path | value | function
+//	function  = name "(" operand { "," operand } ")"
+
+// update parses the sections of an update.
+func (p *parser) update() []action {
+	var (
+		actions []action
+		paths   []Path
+		seen    [len(verbs)]bool
+	)
+	for first := true; p.syntax == "" && (first || p.tok.kind != tokenEnd); first = false {
+		verb := p.verb()
+		if verb == 0 {
+			p.unexpected()
+			break
+		}
+		if seen[verb] {
+			p.fault(faultSection, `The "%s" section can only be used once in an update expression;`, verbs[verb])
+		}
+		seen[verb] = true
+		for p.syntax == "" {
+			a := p.action(verb)
+			actions, paths = append(actions, a), append(paths, a.path)
+			p.claim(paths)
+			if !p.accept(',') {
+				break
+			}
+		}
+	}
+	return actions
+}
+
+// verb takes the keyword that begins a section; 0 is none.
+func (p *parser) verb() verb {
+	for v := verbSet; int(v) < len(verbs); v++ {
+		if p.acceptWord(verbs[v]) {
+			return v
+		}
+	}
+	return 0
+}
+
+// action parses what is done at one path.
+func (p *parser) action(verb verb) action {
+	a := action{verb: verb, path: p.path(updateWords)}
+	switch {
+	case a.path == nil || verb == verbRemove:
+	case verb == verbSet:
+		if p.expect('=') {
+			a.operand = p.sum()
+		}
+	case p.tok.kind != tokenValue:
+		p.unexpected()
+	default:
+		a.operand = p.value(faultValue)
+		p.checkAction(verb, a.operand)
+	}
+	return a
+}
+
+// sum parses what SET sets a path to.
+func (p *parser) sum() *expr {
+	if p.tok.kind != '(' {
+		return p.plus(p.updateOperand())
+	}
+	p.next()
+	x := p.plus(p.updateOperandInParens())
+	if x == nil || !p.expect(')') {
+		return nil
+	}
+	if x.op == opPlus || x.op == opMinus {
+		return x
+	}
+	return p.plus(x)
+}
+
+// plus parses the rest of a sum that begins with x, if there is more of it.
+func (p *parser) plus(x *expr) *expr {
+	if x == nil || p.tok.kind != '+' && p.tok.kind != '-' {
+		return x
+	}
+	op := opPlus
+	if p.tok.kind == '-' {
+		op = opMinus
+	}
+	p.next()
+	p.operators++
+	y := p.updateOperandInParens()
+	if y == nil {
+		return nil
+	}
+	sum := p.expr(op, x, y)
+	p.checkOperands(sum, N)
+	return sum
+}
+
+// updateOperandInParens parses an operand that may have parentheses.
+func (p *parser) updateOperandInParens() *expr {
+	if p.tok.kind != '(' {
+		return p.updateOperand()
+	}
+	p.next()
+	x := p.updateOperand()
+	if x == nil || !p.expect(')') {
+		return nil
+	}
+	return x
+}
+
+func (p *parser) updateOperand() *expr {
+	if p.tok.kind == tokenValue {
+		return p.value(faultValue)
+	}
+	if p.tok.kind == tokenName && !p.atAny(updateWords) && scanToken(p.text, p.tok.end).kind == '(' {
+		return p.function(p.updateOperandInParens, p.checkUpdateFunction)
+	}
+	path := p.path(updateWords)
+	if path == nil {
+		return nil
+	}
+	x := p.expr(opPath)
+	x.path = path
+	return x
+}
+
+// checkUpdateFunction notes what is wrong with a function in an update.
+func (p *parser) checkUpdateFunction(name string, x *expr) {
+	switch {
+	case x.op == 0:
+		p.fault(faultFunction, "Invalid function name; function: %s", name)
+	case x.op != opIfNotExists && x.op != opListAppend:
+		p.fault(faultMisplaced, "The function is not allowed in an update expression; function: %s", name)
+	case len(x.args) != 2:
+		p.fault(faultOperand, incorrectCount, name, len(x.args))
+	case x.op == opListAppend:
+		p.checkOperands(x, L)
+	case x.args[0].op != opPath:
+		p.fault(faultOperand, requiresPath, name)
+	}
+}
+
+// checkOperands notes a value that isn't of the type that all operands of x should have.
+func (p *parser) checkOperands(x *expr, t Type) {
+	for _, arg := range x.args {
+		if arg.value != nil && arg.value.Type != t {
+			p.fault(faultOperand, incorrectType, x.op, arg.value.Type)
+		}
+	}
+}
+
+// checkAction notes a value that ADD or DELETE doesn't take.
+func (p *parser) checkAction(verb verb, operand *expr) {
+	if operand.value == nil || verb == verbAdd && operand.value.Type == N {
+		return
+	}
+	long := ""
+	switch operand.value.Type {
+	case S:
+		long = "STRING"
+	case N:
+		long = "NUMBER"
+	case B:
+		long = "BINARY"
+	case BOOL:
+		long = "BOOLEAN"
+	case NULL:
+		long = "NULL"
+	case L:
+		long = "LIST"
+	case M:
+		long = "MAP"
+	default:
+		return // a set
+	}
+	p.fault(faultAction, "Incorrect operand type for operator or function; operator: %s, operand type: %s",
+		verbs[verb], long)
+}

@@ -1,0 +1,200 @@
+package item
+
+import (
+	"slices"
+	"strings"
+
+	"holdfast"
+)
+
+// Limits of expressions. See
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-expression-parameters.
+const (
+	MaxExpressionBytes = 4096 // of the text, as it was sent
+	MaxOperators       = 300  // operators and functions in an expression
+	MaxInOperands      = 100  // values that IN compares with
+	maxParameterBytes  = 255  // of #name and :value
+)
+
+// A Scope is what the expressions of one request may refer to: attribute names under #alias, and values under :name.
+// It knows which of them were used, and is for one goroutine; what it parses is not bound to it.
+//
+// Errors are of kind holdfast.Invalid. Those of an expression begin with "Invalid " and the name of its parameter. A
+// text that can't be parsed is refused first. Of several other faults the one is told that DynamoDB tells.
+type Scope struct {
+	names      map[string]string
+	values     Item
+	usedNames  map[string]bool
+	usedValues []bool // by place in values
+}
+
+// NewScope returns the scope of ExpressionAttributeNames and ExpressionAttributeValues. names are keyed "#n", values are
+// named ":v"; nil is a parameter that the request doesn't have, which one that is there and empty isn't. It checks the
+// keys, and the values as Value.Check does. values is kept, not changed.
+func NewScope(names map[string]string, values Item) (*Scope, error) {
+	if err := checkNames(names); err != nil {
+		return nil, err
+	}
+	if err := checkValues(values); err != nil {
+		return nil, err
+	}
+	s := &Scope{names: names, values: values}
+	if names != nil {
+		s.usedNames = make(map[string]bool, len(names))
+	}
+	if values != nil {
+		s.usedValues = make([]bool, len(values))
+	}
+	return s, nil
+}
+
+func checkNames(names map[string]string) error {
+	if names != nil && len(names) == 0 {
+		return refused("ExpressionAttributeNames must not be empty")
+	}
+	bad, found := "", false // the least of the bad keys, so that a request has one answer
+	for key := range names {
+		if keyFault(key, '#') != "" && (!found || key < bad) {
+			bad, found = key, true
+		}
+	}
+	if found {
+		return refused("ExpressionAttributeNames contains invalid key: %s; key: \"%s\"", keyFault(bad, '#'), bad)
+	}
+	return nil
+}
+
+func checkValues(values Item) error {
+	if values != nil && len(values) == 0 {
+		return refused("ExpressionAttributeValues must not be empty")
+	}
+	for i := range values {
+		if fault := keyFault(values[i].Name, ':'); fault != "" {
+			return refused("ExpressionAttributeValues contains invalid key: %s; key: \"%s\"", fault, values[i].Name)
+		}
+	}
+	for i := range values {
+		if err := values[i].Value.Check(); err != nil {
+			return refused("ExpressionAttributeValues contains invalid value: %s for key %s", err, values[i].Name)
+		}
+	}
+	return nil
+}
+
+// keyFault returns what is wrong with a key of the names or values, which begin with mark; "" is nothing.
+func keyFault(key string, mark byte) string {
+	switch {
+	case len(key) < 2 || key[0] != mark || wordEnd(key, 1) != len(key):
+		return "Syntax error"
+	case len(key) > maxParameterBytes:
+		return "The expression attribute map contains a key that is too long"
+	}
+	return ""
+}
+
+// Unused returns the error of names, or else values, that no expression has used.
+func (s *Scope) Unused() error {
+	if len(s.usedNames) < len(s.names) {
+		var unused []string
+		for name := range s.names {
+			if !s.usedNames[name] {
+				unused = append(unused, name)
+			}
+		}
+		slices.Sort(unused)
+		return refused("Value provided in ExpressionAttributeNames unused in expressions: keys: {%s}", strings.Join(unused, ", "))
+	}
+	if !slices.Contains(s.usedValues, false) {
+		return nil
+	}
+	var unused []string
+	for i := range s.values {
+		if !s.usedValues[i] {
+			unused = append(unused, s.values[i].Name)
+		}
+	}
+	return refused("Value provided in ExpressionAttributeValues unused in expressions: keys: {%s}", strings.Join(unused, ", "))
+}
+
+// name returns the attribute name of an alias.
+func (s *Scope) name(alias string) (name string, ok bool) {
+	if name = s.names[alias]; name == "" {
+		return "", false
+	}
+	s.usedNames[alias] = true
+	return name, true
+}
+
+// value returns the value of a parameter.
+func (s *Scope) value(parameter string) (v *Value, ok bool) {
+	i, ok := s.values.find(parameter)
+	if !ok {
+		return nil, false
+	}
+	s.usedValues[i] = true
+	return &s.values[i].Value, true
+}
+
+// Condition parses the ConditionExpression or FilterExpression of a request; parameter is which of them it is.
+func (s *Scope) Condition(parameter, text string) (*Condition, error) {
+	root, err := s.condition(parameter, text)
+	if err != nil {
+		return nil, err
+	}
+	return &Condition{root}, nil
+}
+
+// KeyCondition parses the KeyConditionExpression of a request. What can be wrong with it beyond a condition is told by
+// KeyCondition.Check.
+func (s *Scope) KeyCondition(text string) (*KeyCondition, error) {
+	root, err := s.condition("KeyConditionExpression", text)
+	if err != nil {
+		return nil, err
+	}
+	c := new(KeyCondition)
+	c.fault = c.add(root)
+	return c, nil
+}
+
+// Projection parses the ProjectionExpression of a request.
+func (s *Scope) Projection(text string) (*Projection, error) {
+	p := parser{scope: s, text: text}
+	if err := p.start("ProjectionExpression"); err != nil {
+		return nil, err
+	}
+	paths := p.projection()
+	if err := p.end("ProjectionExpression", projectionFaults); err != nil {
+		return nil, err
+	}
+	return &Projection{paths: paths, root: p.root}, nil
+}
+
+// Update parses the UpdateExpression of a request.
+func (s *Scope) Update(text string) (*Update, error) {
+	p := parser{scope: s, text: text}
+	if err := p.start("UpdateExpression"); err != nil {
+		return nil, err
+	}
+	actions := p.update()
+	if err := p.end("UpdateExpression", updateFaults); err != nil {
+		return nil, err
+	}
+	return &Update{actions: actions, root: p.root}, nil
+}
+
+func (s *Scope) condition(parameter, text string) (*expr, error) {
+	p := parser{scope: s, text: text}
+	if err := p.start(parameter); err != nil {
+		return nil, err
+	}
+	root := p.or(false)
+	if err := p.end(parameter, conditionFaults); err != nil {
+		return nil, err
+	}
+	return root, nil
+}
+
+// refused returns an error of kind Invalid with all of DynamoDB's message.
+func refused(format string, args ...any) error {
+	return holdfast.Errorf(holdfast.Invalid, format, args...)
+}

@@ -1,0 +1,83 @@
+package item
+
+import (
+	"encoding/base64"
+	"slices"
+	"strings"
+
+	"holdfast"
+)
+
+// fewElements is up to how many elements a set is looked through rather than indexed.
+const fewElements = 16
+
+// sameSet says whether two sets have the same elements. Neither has one twice.
+func sameSet(a, b []string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	if slices.Equal(a, b) {
+		return true
+	}
+	if len(a) <= fewElements {
+		for _, element := range a {
+			if !slices.Contains(b, element) {
+				return false
+			}
+		}
+		return true
+	}
+	has := make(map[string]struct{}, len(b))
+	for _, element := range b {
+		has[element] = struct{}{}
+	}
+	for _, element := range a {
+		if _, ok := has[element]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
+func hasDuplicates(set []string) bool {
+	if len(set) <= fewElements {
+		for i := range set {
+			if slices.Contains(set[:i], set[i]) {
+				return true
+			}
+		}
+		return false
+	}
+	seen := make(map[string]struct{}, len(set))
+	for _, element := range set {
+		seen[element] = struct{}{}
+	}
+	return len(seen) < len(set)
+}
+
+// checkSet returns the error of a set that is empty, or has an element twice.
+func (v Value) checkSet() error {
+	if len(v.Set) == 0 {
+		switch v.Type {
+		case SS:
+			return invalid("An string set  may not be empty")
+		case NS:
+			return invalid("An number set  may not be empty")
+		}
+		return invalid("Binary sets should not be empty")
+	}
+	if !hasDuplicates(v.Set) {
+		return nil
+	}
+	switch v.Type {
+	case SS:
+		return invalid("Input collection [%s] contains duplicates.", strings.Join(v.Set, ", "))
+	case NS:
+		return holdfast.Errorf(holdfast.Invalid, "Input collection contains duplicates")
+	}
+	encoded := make([]string, len(v.Set))
+	for i, element := range v.Set {
+		encoded[i] = base64.StdEncoding.EncodeToString([]byte(element))
+	}
+	return invalid("Input collection [%s]of type BS contains duplicates.", strings.Join(encoded, ", "))
+}
