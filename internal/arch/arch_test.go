@@ -19,7 +19,7 @@ import (
 var rows = [][]string{
 	{""},
 	{"mc", "ring", "journal", "item", "loop", "mrc", "discover"},
-	{"cache", "router", "shard", "cluster", "feed", "rpc", "replay", "topology"},
+	{"cache", "router", "shard", "cluster", "feed", "rpc", "replay", "topology", "partiql", "transfer"},
 	{"table", "group", "mcrouter", "twemproxy", "feed/mysql", "feed/postgres", "feed/tables"},
 	{"config", "server", "dynamodb", "console"},
 	{"node", "sim"},
@@ -28,7 +28,7 @@ var rows = [][]string{
 
 // only narrows what its row would allow a package.
 var only = map[string][]string{
-	"cmd/holdfast": {"", "node", "config", "router", "mcrouter", "twemproxy", "replay", "topology"},
+	"cmd/holdfast": {"", "node", "config", "router", "mcrouter", "twemproxy", "replay", "topology", "transfer"},
 }
 
 // testsOnly are packages that nobody imports, and that import packages of the module in tests only.

@@ -1,0 +1,215 @@
+package transfer
+
+import (
+	"bufio"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+)
+
+// A column is an attribute of one type.
+type column struct {
+	name, kind string
+	exact      bool // the header says the type
+}
+
+func (c column) header() string { return c.name + ":" + c.kind }
+
+// rows reads CSV.
+type rows struct {
+	reader  *csv.Reader
+	columns []column
+}
+
+// newRows reads the header. Types are by name; the header's own, as of name:N, go before them; the default is S.
+func newRows(r io.Reader, types map[string]string) (*rows, error) {
+	reader := csv.NewReader(r)
+	reader.ReuseRecord = true
+	header, err := reader.Read()
+	if err == io.EOF {
+		return nil, errors.New("no header: want a first line with the names of the columns")
+	}
+	if err != nil {
+		return nil, err
+	}
+	rows := &rows{reader: reader}
+	unknown := make(map[string]bool)
+	for name := range types {
+		unknown[name] = true
+	}
+	for i, text := range header {
+		if i == 0 {
+			text = strings.TrimPrefix(text, "\ufeff") // which spreadsheets put before UTF-8
+		}
+		c := column{name: text, kind: "S"}
+		if at := strings.LastIndexByte(text, ':'); at > 0 && IsType(text[at+1:]) {
+			c = column{text[:at], text[at+1:], true}
+		} else if kind, ok := types[text]; ok {
+			c.kind = kind
+		}
+		delete(unknown, c.name)
+		if c.name == "" {
+			return nil, fmt.Errorf("column %d has no name", i+1)
+		}
+		if slices.Contains(rows.columns, c) {
+			return nil, fmt.Errorf("column %q is there twice", text)
+		}
+		rows.columns = append(rows.columns, c)
+	}
+	for name := range unknown {
+		return nil, fmt.Errorf("there is a type for %q, but no such column", name)
+	}
+	return rows, nil
+}
+
+func (r *rows) next() (item, int64, error) {
+	record, err := r.reader.Read()
+	if err == io.EOF {
+		return nil, 0, err
+	}
+	var fault *csv.ParseError
+	if errors.As(err, &fault) {
+		return nil, int64(fault.StartLine), &LineError{int64(fault.StartLine), fault.Err}
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	at, _ := r.reader.FieldPos(0)
+	line := int64(at)
+	it := make(item, len(record))
+	for i, c := range r.columns {
+		if record[i] == "" {
+			continue
+		}
+		v, err := value(c.kind, record[i], c.exact)
+		if err != nil {
+			return nil, line, &LineError{line, fmt.Errorf("column %s: %w", c.name, err)}
+		}
+		if _, twice := it[c.name]; twice {
+			return nil, line, &LineError{line, fmt.Errorf("column %s has values of two types", c.name)}
+		}
+		it[c.name] = v
+	}
+	return it, line, nil
+}
+
+// table writes CSV. What columns there are is known only when all items are, so they are put in a temporary file first.
+type table struct {
+	w       io.Writer
+	keys    []string // go first
+	spool   *os.File
+	spooled *bufio.Writer
+	columns map[column]bool
+}
+
+func newTable(w io.Writer, keys []string) (*table, error) {
+	spool, err := os.CreateTemp("", "holdfast-export-*")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(spool.Name()); err != nil { // it goes when it is closed, however the program ends
+		spool.Close()
+		return nil, err
+	}
+	return &table{w: w, keys: keys, spool: spool, spooled: bufio.NewWriterSize(spool, 64<<10), columns: make(map[column]bool)}, nil
+}
+
+func (t *table) write(raw json.RawMessage) error {
+	var it item
+	if err := json.Unmarshal(raw, &it); err != nil {
+		return err
+	}
+	for name, v := range it {
+		kind, _, err := typed(v)
+		if err != nil {
+			return err
+		}
+		t.columns[column{name: name, kind: kind}] = true
+	}
+	return (&lineWriter{t.spooled}).write(raw)
+}
+
+// close writes the header and the rows.
+func (t *table) close() error {
+	defer t.spool.Close()
+	if err := t.spooled.Flush(); err != nil {
+		return err
+	}
+	if _, err := t.spool.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	columns := t.sorted()
+	w := csv.NewWriter(t.w)
+	header := make([]string, len(columns))
+	for i, c := range columns {
+		header[i] = c.header()
+	}
+	if err := w.Write(header); err != nil {
+		return err
+	}
+	for items := newLines(t.spool); ; {
+		it, _, err := items.next()
+		if err == io.EOF {
+			w.Flush()
+			return w.Error()
+		}
+		if err != nil {
+			return err
+		}
+		if err := writeRow(w, columns, it); err != nil {
+			return err
+		}
+	}
+}
+
+func writeRow(w *csv.Writer, columns []column, it item) error {
+	record := make([]string, len(columns))
+	for i, c := range columns {
+		v, ok := it[c.name]
+		if !ok {
+			continue
+		}
+		kind, inner, err := typed(v)
+		if err != nil {
+			return err
+		}
+		if kind != c.kind {
+			continue
+		}
+		if record[i], err = cell(kind, inner); err != nil {
+			return err
+		}
+	}
+	return w.Write(record)
+}
+
+// sorted returns the columns: those of the key, then the others by name. An empty table has its keys, as texts.
+func (t *table) sorted() []column {
+	place := func(c column) int {
+		if i := slices.Index(t.keys, c.name); i >= 0 {
+			return i
+		}
+		return len(t.keys)
+	}
+	columns := make([]column, 0, len(t.columns))
+	for c := range t.columns {
+		columns = append(columns, c)
+	}
+	slices.SortFunc(columns, func(a, b column) int {
+		if byPlace := place(a) - place(b); byPlace != 0 {
+			return byPlace
+		}
+		return strings.Compare(a.header(), b.header())
+	})
+	if len(columns) == 0 {
+		for _, name := range t.keys {
+			columns = append(columns, column{name: name, kind: "S"})
+		}
+	}
+	return columns
+}

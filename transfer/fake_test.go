@@ -1,0 +1,152 @@
+package transfer
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A fakeServer has one table, users, with the key id. It answers what this package asks for.
+type fakeServer struct {
+	t *testing.T
+
+	mu       sync.Mutex // guards what follows
+	items    map[string]item
+	requests map[string]int  // by operation
+	busy     int             // how many requests are refused at first
+	leave    int             // how many batches at first are done in half
+	refuse   map[string]bool // ids that are invalid
+	headers  http.Header     // of the last request
+	page     int             // items of a page of a scan
+}
+
+// newFake returns a server and a client of it that waits a moment at most.
+func newFake(t *testing.T) (*fakeServer, *Client) {
+	f := &fakeServer{t: t, items: make(map[string]item), requests: make(map[string]int), refuse: make(map[string]bool), page: 7}
+	server := httptest.NewServer(f)
+	t.Cleanup(server.Close)
+	client, err := NewClient(Options{Endpoint: server.URL, Region: "us-east-1", AccessKey: "a", SecretKey: "s", Retries: 3, Timeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f, client
+}
+
+func (f *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		f.t.Error(err)
+	}
+	f.headers = r.Header
+	operation := strings.TrimPrefix(r.Header.Get("X-Amz-Target"), "DynamoDB_20120810.")
+	f.requests[operation]++
+	if f.busy > 0 && operation != "DescribeTable" {
+		f.busy--
+		f.fail(w, "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException", "slow down")
+		return
+	}
+	var request struct {
+		TableName               string
+		ExclusiveStartTableName string
+		Segment, TotalSegments  int
+		ExclusiveStartKey       item
+		RequestItems            map[string][]writeRequest
+		Item                    item
+	}
+	if err := json.Unmarshal(body, &request); err != nil {
+		f.t.Error(err)
+	}
+	switch operation {
+	case "ListTables":
+		if request.ExclusiveStartTableName == "" {
+			fmt.Fprint(w, `{"TableNames":["a","b"],"LastEvaluatedTableName":"b"}`)
+		} else {
+			fmt.Fprint(w, `{"TableNames":["users"]}`)
+		}
+	case "DescribeTable":
+		if request.TableName != "users" {
+			f.fail(w, "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException", "Requested resource not found")
+			return
+		}
+		fmt.Fprintf(w, `{"Table":{"TableName":"users","TableStatus":"ACTIVE","ItemCount":%d,"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}],"AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}]}}`, len(f.items))
+	case "Scan":
+		f.scan(w, request.Segment, request.TotalSegments, request.ExclusiveStartKey)
+	case "PutItem":
+		f.put(w, []item{request.Item}, 1)
+	case "BatchWriteItem":
+		var items []item
+		for _, one := range request.RequestItems["users"] {
+			items = append(items, one.PutRequest.Item)
+		}
+		n := len(items)
+		if f.leave > 0 {
+			f.leave--
+			n /= 2
+		}
+		f.put(w, items, n)
+	}
+}
+
+func (f *fakeServer) fail(w http.ResponseWriter, typ, message string) {
+	w.WriteHeader(http.StatusBadRequest)
+	fmt.Fprintf(w, `{"__type":%q,"message":%q}`, typ, message)
+}
+
+// put keeps the first n of the items, and says that the others are left.
+func (f *fakeServer) put(w http.ResponseWriter, items []item, n int) {
+	ids := make(map[string]bool)
+	for _, it := range items {
+		id := string(it["id"])
+		if f.refuse[id] || id == "" || ids[id] || len(items) > batchItems {
+			f.fail(w, "com.amazon.coral.validate#ValidationException", "no "+id)
+			return
+		}
+		ids[id] = true
+	}
+	left := make([]writeRequest, len(items)-n)
+	for i, it := range items {
+		if i < n {
+			f.items[string(it["id"])] = it
+		} else {
+			left[i-n].PutRequest.Item = it
+		}
+	}
+	answer, err := json.Marshal(map[string]any{"UnprocessedItems": map[string]any{"users": left}})
+	if err != nil {
+		f.t.Error(err)
+	}
+	w.Write(answer)
+}
+
+// scan answers a page of those items whose place falls in the segment.
+func (f *fakeServer) scan(w http.ResponseWriter, segment, segments int, start item) {
+	var page struct {
+		Items            []item
+		LastEvaluatedKey item `json:",omitempty"`
+	}
+	for i, id := range slices.Sorted(maps.Keys(f.items)) {
+		if i%segments != segment || start != nil && id <= string(start["id"]) {
+			continue
+		}
+		page.Items = append(page.Items, f.items[id])
+		if len(page.Items) == f.page {
+			page.LastEvaluatedKey = item{"id": json.RawMessage(id)}
+			break
+		}
+	}
+	answer, err := json.Marshal(page)
+	if err != nil {
+		f.t.Error(err)
+	}
+	w.Write(answer)
+}
