@@ -91,6 +91,19 @@ func (c *certificates) load() error {
 	return nil
 }
 
+// ListenerTLS is for a listener that isn't a Server's, such as one of HTTP. It reads the files as a Server does:
+// again when they have changed.
+func ListenerTLS(o TLS, log *slog.Logger) (*tls.Config, error) {
+	c, err := openCertificates(o, log)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{
+		MinVersion:         c.options.MinVersion,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.config(false), nil },
+	}, nil
+}
+
 // config is for one handshake.
 func (c *certificates) config(mutual bool) *tls.Config {
 	if c.stale() {
