@@ -1,0 +1,300 @@
+package shard
+
+import (
+	"context"
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"holdfast"
+	"holdfast/item"
+)
+
+// Backfill writes the entries in an index of the schema of up to n items, from a key on, nil being the first. next is where to go on;
+// nil: that was the last. It latches the items, so that a commit at the same time and it agree. An item that check refuses gets no entry.
+//
+// An index that is put into the schema of a shard with items counts as being filled until Backfill has come to the end. If the
+// process ends before, Backfill begins anew, or where it was: an entry that is there already is left as it is.
+func (sh *Shard) Backfill(ctx context.Context, index uint32, from item.Key, n int, check func(item.Item) error) (next item.Key, err error) {
+	return sh.sweep(ctx, from, n, func(b *pebble.Batch, p *sweeping) error {
+		x := p.schema.index(index)
+		if x == nil {
+			return holdfast.Errorf(holdfast.Invalid, "shard %d has no index %d", sh.id, index)
+		}
+		p.index = index
+		for _, key := range p.keys {
+			if err := sh.fillEntry(b, p, x, key, check); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// index returns the schema's index of that ID, or nil.
+func (s *schema) index(id uint32) *item.Index {
+	for i := range s.Indexes {
+		if s.Indexes[i].ID == id {
+			return &s.Indexes[i]
+		}
+	}
+	return nil
+}
+
+// fillEntry writes the entry of the item at a key, if it should have one and hasn't.
+func (sh *Shard) fillEntry(b *pebble.Batch, p *sweeping, x *item.Index, key item.Key, check func(item.Item) error) error {
+	is, err := sh.imageIn(sh.store.db, key)
+	if err != nil || is.item == nil {
+		return err
+	}
+	it, raw := is.item, is.raw
+	entryKey, entry, ok := entryOf(x, &p.schema.Schema, it)
+	if !ok || check != nil && check(it) != nil {
+		return nil
+	}
+	full := append(appendEntryPrefix(nil, sh.id, x.ID), entryKey...)
+	if _, there, err := sh.store.read(sh.store.db, full); err != nil || there {
+		return err
+	}
+	p.count.Items++
+	p.count.Bytes += int64(entry.Size())
+	if x.Project != item.ProjectAll {
+		raw = string(item.Append(nil, entry))
+	}
+	return b.Set(full, []byte(raw), nil)
+}
+
+// BackfillTTL is Backfill for the queue of expiring items.
+func (sh *Shard) BackfillTTL(ctx context.Context, from item.Key, n int) (next item.Key, err error) {
+	return sh.sweep(ctx, from, n, func(b *pebble.Batch, p *sweeping) error {
+		for _, key := range p.keys {
+			it, err := sh.itemIn(sh.store.db, key)
+			if err != nil {
+				return err
+			}
+			if second, ok := expiry(p.schema.TTL, it); ok {
+				if err := b.Set(appendExpiryKey(nil, sh.id, second, key), nil, nil); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// A sweeping is some items in order of their keys, which are latched.
+type sweeping struct {
+	schema *schema
+	keys   []item.Key
+	next   item.Key // of the first item behind them; nil: none
+	index  uint32   // whose entries were written; 0: none
+	count  Count    // what was written of it
+}
+
+// sweep latches up to n items from a key on, and commits the batch that fill makes of them.
+func (sh *Shard) sweep(ctx context.Context, from item.Key, n int, fill func(*pebble.Batch, *sweeping) error) (next item.Key, err error) {
+	s := sh.store
+	if err := s.gate.enter(); err != nil {
+		return nil, err
+	}
+	defer s.gate.leave()
+	if ctx.Err() != nil {
+		return nil, ended(ctx)
+	}
+	p := &sweeping{}
+	if p.keys, p.next, err = sh.keysFrom(from, n); err != nil {
+		return nil, err
+	}
+	b := s.db.NewBatch()
+	defer b.Close()
+	handed, err := sh.fillLatched(b, p, fill)
+	if err != nil {
+		return nil, err
+	}
+	if handed {
+		if err := b.SyncWait(); err != nil {
+			s.fail(err)
+			return nil, errBroken()
+		}
+	}
+	return p.next, nil
+}
+
+// keysFrom returns up to n keys of items from one on, and the one behind them.
+func (sh *Shard) keysFrom(from item.Key, n int) (keys []item.Key, next item.Key, err error) {
+	lower, upper, prefix := spanBounds(sh.id, Span{Range: item.Range{From: from}})
+	it, err := sh.store.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return nil, nil, sh.store.fault("scanning", err)
+	}
+	defer it.Close()
+	n = max(n, 1)
+	for ok := it.First(); ok; ok = it.Next() {
+		key := slices.Clone(item.Key(it.Key()[prefix:]))
+		if len(keys) == n {
+			return keys, key, nil
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil, sh.store.fault("scanning", it.Error())
+}
+
+// fillLatched has the batch filled while the keys are latched, and hands it to Pebble. What it counts and what the log's next
+// entry counts must be in order, so that happens with the line's mu.
+func (sh *Shard) fillLatched(b *pebble.Batch, p *sweeping, fill func(*pebble.Batch, *sweeping) error) (handed bool, err error) {
+	sh.schemas.RLock()
+	defer sh.schemas.RUnlock()
+	if sh.isDropped() {
+		return false, errDropped(sh.id)
+	}
+	defer sh.latchAll(p.keys)()
+	p.schema = sh.schema.Load()
+	if err := fill(b, p); err != nil {
+		return false, err
+	}
+	if err := sh.store.space.admit(b.Len()); err != nil {
+		return false, err
+	}
+	sh.line.mu.Lock()
+	defer sh.line.mu.Unlock()
+	if p.index != 0 {
+		x := sh.tally.index(p.index)
+		x.items += p.count.Items
+		x.bytes += p.count.Bytes
+		x.filling = x.filling && p.next != nil
+		if err := b.Set(metaKey(sh.id, metaCounts), sh.tally.appendTo(nil), nil); err != nil {
+			return false, err
+		}
+	}
+	if b.Empty() {
+		return false, nil
+	}
+	if err := sh.store.hand(b); err != nil {
+		return false, err
+	}
+	if p.index != 0 && p.next == nil {
+		sh.filled()
+	}
+	return true, nil
+}
+
+// filled lets commits know which indexes are still being filled. The line's mu is held, and schemas for reading.
+func (sh *Shard) filled() {
+	next := &schema{Schema: sh.schema.Load().Schema}
+	for i := range next.Indexes {
+		next.filling = next.filling || sh.tally.index(next.Indexes[i].ID).filling
+	}
+	sh.schema.Store(next)
+}
+
+// latchAll latches the stripes of keys in order, and returns what unlatches them.
+func (sh *Shard) latchAll(keys []item.Key) (unlatch func()) {
+	latched := make([]int, len(keys))
+	for i, key := range keys {
+		latched[i] = stripeOf(key.Hash())
+	}
+	slices.Sort(latched)
+	latched = slices.Compact(latched)
+	for _, stripe := range latched {
+		sh.line.latches[stripe].Lock()
+	}
+	return func() {
+		for _, stripe := range latched {
+			sh.line.latches[stripe].Unlock()
+		}
+	}
+}
+
+// Clear removes the entries of an index that is no longer in the schema.
+func (sh *Shard) Clear(index uint32) error {
+	return sh.clear(func(b *pebble.Batch, s *schema) error {
+		if s.index(index) != nil {
+			return holdfast.Errorf(holdfast.Invalid, "index %d is in the schema of shard %d", index, sh.id)
+		}
+		sh.tally.indexes = slices.DeleteFunc(slices.Clone(sh.tally.indexes), func(x indexTally) bool { return x.id == index })
+		prefix := appendEntryPrefix(nil, sh.id, index)
+		if err := b.Set(metaKey(sh.id, metaCounts), sh.tally.appendTo(nil), nil); err != nil {
+			return err
+		}
+		return b.DeleteRange(prefix, behind(prefix), nil)
+	})
+}
+
+// ClearTTL removes the queue of expiring items, when the schema has no TTL.
+func (sh *Shard) ClearTTL() error {
+	return sh.clear(func(b *pebble.Batch, s *schema) error {
+		if s.TTL != "" {
+			return holdfast.Errorf(holdfast.Invalid, "shard %d has items that expire", sh.id)
+		}
+		lower, upper := kindBounds(sh.id, kindExpiry)
+		return b.DeleteRange(lower, upper, nil)
+	})
+}
+
+// clear commits the batch that fill makes while no transaction gets its index, and returns when it is on disk.
+func (sh *Shard) clear(fill func(*pebble.Batch, *schema) error) error {
+	s := sh.store
+	if err := s.gate.enter(); err != nil {
+		return err
+	}
+	defer s.gate.leave()
+	sh.schemas.RLock()
+	defer sh.schemas.RUnlock()
+	if sh.isDropped() {
+		return errDropped(sh.id)
+	}
+	b := s.db.NewBatch()
+	defer b.Close()
+	sh.line.mu.Lock()
+	err := fill(b, sh.schema.Load())
+	if err == nil {
+		err = s.hand(b)
+	}
+	sh.line.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	if err := b.SyncWait(); err != nil {
+		s.fail(err)
+		return errBroken()
+	}
+	return nil
+}
+
+// expiryReach is how long an item can have expired to be deleted still. What expired before that is kept, since it is taken for
+// a mistake. See https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/howitworks-ttl.html.
+const expiryReach = 5 * 365 * 24 * time.Hour
+
+// Expired returns the keys of up to n items that have expired, the longest expired first. The caller deletes them with a
+// Commit whose Change looks once more.
+func (sh *Shard) Expired(now time.Time, n int) ([]item.Key, error) {
+	s := sh.store
+	if err := s.gate.enter(); err != nil {
+		return nil, err
+	}
+	defer s.gate.leave()
+	first := max(0, now.Add(-expiryReach).Unix())
+	lower := appendExpiryKey(nil, sh.id, uint64(first), nil)
+	upper := appendExpiryKey(nil, sh.id, uint64(max(0, now.Unix())), nil)
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return nil, s.fault("scanning", err)
+	}
+	defer it.Close()
+	var keys []item.Key
+	for ok := it.First(); ok && len(keys) < n; ok = it.Next() {
+		keys = append(keys, slices.Clone(item.Key(it.Key()[expiryBytes:])))
+	}
+	if err := it.Error(); err != nil {
+		return nil, s.fault("scanning", err)
+	}
+	if sh.isDropped() {
+		return nil, errDropped(sh.id)
+	}
+	return keys, s.settled(context.Background(), &sh.line, sh.line.applied.Load())
+}
+
+// expirySecond returns the second of a key in the queue of expiring items.
+func expirySecond(key []byte) uint64 { return binary.BigEndian.Uint64(key[prefixBytes:]) }

@@ -1,0 +1,218 @@
+package shard
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"holdfast/item"
+)
+
+// benchItems is among how many items a benchmark writes.
+const benchItems = 10_000
+
+// diskOptions are of a store on the disk that the package is on: what /tmp is on may have no sync to speak of.
+func diskOptions(b *testing.B) Options {
+	dir, err := os.MkdirTemp(".", "bench-")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return Options{Dir: filepath.Join(dir, "data"), Log: testLog(b)}
+}
+
+func plainSchema() Schema {
+	return Schema{Key: item.KeySchema{Hash: item.KeyAttr{Name: "id", Type: item.S}}}
+}
+
+// kilobyte returns an item of 1 KB in which all is random, so that no compression helps one of the two.
+func kilobyte(id int) item.Item {
+	body := make([]byte, 1000)
+	for i := range body {
+		body[i] = byte(' ' + rand.IntN(95))
+	}
+	return item.New(item.Attr{Name: "id", Value: item.Text(fmt.Sprintf("user-%08d", id))},
+		item.Attr{Name: "body", Value: item.Text(string(body))})
+}
+
+// committers runs f in so many goroutines. One more processor than committers is of no use to a sync.
+func committers(b *testing.B, n int, f func(i int) error) {
+	var next atomic.Int64
+	done := make(chan error, n)
+	before := cpu(b)
+	b.ResetTimer()
+	for range n {
+		go func() {
+			for {
+				i := int(next.Add(1))
+				if i > b.N {
+					done <- nil
+					return
+				}
+				if err := f(i); err != nil {
+					done <- err
+					return
+				}
+			}
+		}()
+	}
+	for range n {
+		if err := <-done; err != nil {
+			b.Error(err)
+		}
+	}
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "commits/s")
+	b.ReportMetric(float64((cpu(b)-before).Nanoseconds())/float64(b.N), "cpu-ns/op")
+}
+
+// cpu returns how much processor time the process has taken.
+func cpu(b *testing.B) time.Duration {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// BenchmarkCommit compares commits of 1 KB with those of Pebble alone, with sync, on the disk. Ours write the item and a log entry
+// with both images: in "new" there is none before, in "again" there is.
+func BenchmarkCommit(b *testing.B) {
+	for _, n := range []int{1, 16, 64} {
+		b.Run(fmt.Sprintf("pebble/%d", n), func(b *testing.B) { benchPebble(b, n) })
+		b.Run(fmt.Sprintf("new/%d", n), func(b *testing.B) { benchCommit(b, n, 0) })
+		b.Run(fmt.Sprintf("again/%d", n), func(b *testing.B) { benchCommit(b, n, benchItems) })
+	}
+}
+
+func benchPebble(b *testing.B, n int) {
+	o := diskOptions(b)
+	s := &Store{log: o.Log}
+	cache := newCache(defaultCacheBytes)
+	defer cache.Unref()
+	db, err := pebble.Open(o.Dir, s.pebbleOptions(vfs.Default, cache, false))
+	if err != nil {
+		b.Fatal(err)
+	}
+	value := item.Append(nil, kilobyte(0))
+	schema := plainSchema()
+	committers(b, n, func(i int) error {
+		key, err := schema.Key.Key(item.New(item.Attr{Name: "id", Value: item.Text(fmt.Sprintf("user-%08d", i))}))
+		if err != nil {
+			return err
+		}
+		return db.Set(appendItemKey(nil, 1, key), value, pebble.Sync)
+	})
+	if err := db.Close(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// benchCommit writes new items, or, unless among is 0, among so many over and over.
+func benchCommit(b *testing.B, n, among int) {
+	s := openStore(b, diskOptions(b))
+	sh, err := s.Open(1, plainSchema())
+	if err != nil {
+		b.Fatal(err)
+	}
+	body, _ := kilobyte(0).Get("body")
+	write := func(i, version int) error {
+		it := item.New(item.Attr{Name: "id", Value: item.Text(fmt.Sprintf("user-%08d", i))}, item.Attr{Name: "body", Value: body},
+			item.Attr{Name: "version", Value: number(version)})
+		key, err := plainSchema().Key.Key(it)
+		if err != nil {
+			return err
+		}
+		_, err = s.Commit(bg, Commit{Writes: []Write{
+			{Shard: sh, Key: key, Change: func(item.Item) (item.Item, error) { return it, nil }},
+		}})
+		return err
+	}
+	for i := range among {
+		if err := fillOne(s, sh, i); err != nil {
+			b.Fatal(err)
+		}
+	}
+	committers(b, n, func(i int) error {
+		if among > 0 {
+			return write(i%among, i)
+		}
+		return write(i, 0)
+	})
+}
+
+// fillOne puts an item in without waiting for the disk.
+func fillOne(s *Store, sh *Shard, i int) error {
+	it := kilobyte(i)
+	key, err := plainSchema().Key.Key(it)
+	if err != nil {
+		return err
+	}
+	return s.db.Set(appendItemKey(nil, sh.id, key), copied(string(item.Append(nil, it))), pebble.NoSync)
+}
+
+// BenchmarkGet reads items of 1 KB that are in memory.
+func BenchmarkGet(b *testing.B) {
+	s := openStore(b, diskOptions(b))
+	sh, err := s.Open(1, plainSchema())
+	if err != nil {
+		b.Fatal(err)
+	}
+	keys := make([]item.Key, benchItems)
+	for i := range keys {
+		if err := fillOne(s, sh, i); err != nil {
+			b.Fatal(err)
+		}
+		keys[i], _ = plainSchema().Key.Key(kilobyte(i))
+	}
+	if err := s.db.Flush(); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range b.N {
+		if it, err := sh.Get(bg, keys[i%len(keys)]); err != nil || it == nil {
+			b.Fatal(it, err)
+		}
+	}
+}
+
+// BenchmarkCursor goes through items of 1 KB that are in memory.
+func BenchmarkCursor(b *testing.B) {
+	s := openStore(b, diskOptions(b))
+	sh, err := s.Open(1, plainSchema())
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := range benchItems {
+		if err := fillOne(s, sh, i); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := s.db.Flush(); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for n := 0; n < b.N; {
+		c, err := sh.Cursor(bg, Span{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		for ; n < b.N && c.Next(); n++ {
+			if _, err := c.Item(); err != nil {
+				b.Fatal(err)
+			}
+		}
+		_ = c.Close()
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "items/s")
+}

@@ -1,0 +1,349 @@
+package shard
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/sstable"
+
+	"holdfast"
+	"holdfast/item"
+)
+
+// A Fault is something on disk that isn't as it should be.
+type Fault struct {
+	Shard holdfast.ShardID // 0: of no shard
+	Kind  string           // "file", "item", "entry", "expiry", "log" or "count"
+	Text  string
+}
+
+// Checked is how much a check looked at.
+type Checked struct {
+	Files, Shards, Items, Entries, Expiries, Changes, Faults int64
+}
+
+// Check looks at all of a store that nobody has open, and reports each fault:
+//
+//   - the checksum of every block of every sorted table;
+//   - that each item decodes, and stands at its key;
+//   - that indexes and the queue of expiring items have what the items say, and nothing else;
+//   - that the log has no gap, that its time never falls, and that each change has the images that it should;
+//   - that the counts are right.
+//
+// schemas says which shards there are; it may read records, and no more. The error is that which kept Check from its end. It needs little
+// memory.
+func Check(ctx context.Context, o Options, schemas func(*Store) (map[holdfast.ShardID]Schema, error), report func(Fault)) (Checked, error) {
+	o.ReadOnly = true
+	s, err := Open(o)
+	if err != nil {
+		return Checked{}, err
+	}
+	c := &checker{ctx: ctx, store: s, report: report}
+	err = c.run(schemas)
+	if closeErr := s.Close(); err == nil {
+		err = closeErr
+	}
+	return c.checked, err
+}
+
+// A checker checks one store.
+type checker struct {
+	ctx     context.Context
+	store   *Store
+	report  func(Fault)
+	checked Checked
+}
+
+func (c *checker) run(schemas func(*Store) (map[holdfast.ShardID]Schema, error)) error {
+	if err := c.checkFiles(); err != nil {
+		return err
+	}
+	all, err := schemas(c.store)
+	if err != nil {
+		return err
+	}
+	for id, schema := range all {
+		sh, err := c.store.Open(id, schema)
+		if err != nil {
+			c.fault(id, "log", "%v", err)
+			continue
+		}
+		k := &shardCheck{checker: c, shard: sh, schema: sh.schema.Load()}
+		if err := k.run(); err != nil && !c.gather(id, err) {
+			return err
+		}
+		c.checked.Shards++
+	}
+	return nil
+}
+
+func (c *checker) fault(id holdfast.ShardID, kind, format string, args ...any) {
+	c.checked.Faults++
+	c.report(Fault{Shard: id, Kind: kind, Text: fmt.Sprintf(format, args...)})
+}
+
+// gather reports an error that is a fault of what is on disk.
+func (c *checker) gather(id holdfast.ShardID, err error) bool {
+	if !errors.Is(err, holdfast.Corrupt) {
+		return false
+	}
+	c.fault(id, "file", "%v", err)
+	return true
+}
+
+// checkFiles reads every block of every sorted table.
+func (c *checker) checkFiles() error {
+	levels, err := c.store.db.SSTables()
+	if err != nil {
+		return c.store.fault("checking", err)
+	}
+	for _, level := range levels {
+		for _, table := range level {
+			if c.ctx.Err() != nil {
+				return ended(c.ctx)
+			}
+			name := fmt.Sprintf("%s.sst", table.BackingSSTNum)
+			if err := c.checkFile(name); err != nil {
+				c.fault(0, "file", "%s: %v", name, err)
+			}
+			c.checked.Files++
+		}
+	}
+	return nil
+}
+
+func (c *checker) checkFile(name string) error {
+	f, err := c.store.fs.Open(c.store.fs.PathJoin(c.store.dir, engineDir, name))
+	if err != nil {
+		return err
+	}
+	readable, err := sstable.NewSimpleReadable(f)
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	r, err := sstable.NewReader(c.ctx, readable, c.store.engine.MakeReaderOptions())
+	if err != nil {
+		return errors.Join(err, readable.Close())
+	}
+	return errors.Join(r.ValidateBlockChecksums(), r.Close())
+}
+
+// A shardCheck checks one shard.
+type shardCheck struct {
+	*checker
+	shard    *Shard
+	schema   *schema
+	found    tally            // what the items say
+	entries  map[uint32]int64 // of each index, those that stand where the items say
+	expiring int64            // items in the queue where they say
+}
+
+func (k *shardCheck) run() error {
+	k.entries = map[uint32]int64{}
+	for i := range k.schema.Indexes {
+		k.found.addIndex(k.schema.Indexes[i].ID)
+	}
+	for _, step := range []func() error{k.checkItems, k.checkEntries, k.checkExpiries, k.checkLog} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	k.checkCounts()
+	return nil
+}
+
+func (k *shardCheck) wrong(kind, format string, args ...any) {
+	k.fault(k.shard.id, kind, format, args...)
+}
+
+// each calls f with each key, without its prefix, and value between two keys.
+func (k *shardCheck) each(lower, upper []byte, prefix int, f func(key []byte, value string) error) error {
+	it, err := k.store.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return k.store.fault("checking", err)
+	}
+	defer it.Close()
+	for ok := it.First(); ok; ok = it.Next() {
+		if k.ctx.Err() != nil {
+			return ended(k.ctx)
+		}
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return k.store.fault("checking", err)
+		}
+		if err := f(bytes.Clone(it.Key()[prefix:]), string(value)); err != nil {
+			return err
+		}
+	}
+	return k.store.fault("checking", it.Error())
+}
+
+// checkItems looks at each item, and whether its entries are there.
+func (k *shardCheck) checkItems() error {
+	lower, upper := kindBounds(k.shard.id, kindItem)
+	return k.each(lower, upper, prefixBytes, func(key []byte, value string) error {
+		k.checked.Items++
+		is, err := decodeImage(value)
+		if err != nil {
+			k.wrong("item", "%x: %v", key, err)
+			return nil
+		}
+		it := is.item
+		k.found.items++
+		k.found.bytes += int64(it.Size())
+		if own, err := k.schema.Key.Key(it); err != nil || !bytes.Equal(own, key) {
+			k.wrong("item", "%x: stands where %x should: %v", key, []byte(own), err)
+		}
+		for i := range k.schema.Indexes {
+			if err := k.checkEntry(&k.schema.Indexes[i], key, it); err != nil {
+				return err
+			}
+		}
+		if err := k.checkMade(key, is.made); err != nil {
+			return err
+		}
+		return k.checkExpiry(key, it)
+	})
+}
+
+// checkEntry looks whether an item has its entry.
+func (k *shardCheck) checkEntry(x *item.Index, key item.Key, it item.Item) error {
+	entryKey, entry, ok := entryOf(x, &k.schema.Schema, it)
+	if !ok {
+		return nil
+	}
+	raw, there, err := k.store.read(k.store.db, append(appendEntryPrefix(nil, k.shard.id, x.ID), entryKey...))
+	if err != nil {
+		return err
+	}
+	counted := k.shard.tally.index(x.ID)
+	if !there {
+		if !counted.filling {
+			k.wrong("entry", "%x: has no entry in index %d", []byte(key), x.ID)
+		}
+		return nil
+	}
+	k.entries[x.ID]++
+	found := k.found.index(x.ID)
+	found.items++
+	found.bytes += int64(entry.Size())
+	if got, err := item.Decode(raw); err != nil || !got.Equal(entry) {
+		k.wrong("entry", "%x: its entry in index %d isn't what it says: %v", []byte(key), x.ID, err)
+	}
+	return nil
+}
+
+func (k *shardCheck) checkExpiry(key item.Key, it item.Item) error {
+	second, ok := expiry(k.schema.TTL, it)
+	if !ok {
+		return nil
+	}
+	_, there, err := k.store.read(k.store.db, appendExpiryKey(nil, k.shard.id, second, key))
+	if err != nil {
+		return err
+	}
+	if !there {
+		k.wrong("expiry", "%x: isn't in the queue of expiring items", []byte(key))
+		return nil
+	}
+	k.expiring++
+	return nil
+}
+
+// checkEntries counts the entries of the indexes. As each item's entry was there, more than were found are without an item.
+func (k *shardCheck) checkEntries() error {
+	for i := range k.schema.Indexes {
+		x := &k.schema.Indexes[i]
+		lower, upper, prefix := spanBounds(k.shard.id, Span{Index: x.ID})
+		there := int64(0)
+		err := k.each(lower, upper, prefix, func([]byte, string) error {
+			there++
+			return nil
+		})
+		k.checked.Entries += there
+		if err != nil || there == k.entries[x.ID] {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if err := k.each(lower, upper, prefix, func(key []byte, value string) error {
+			return k.checkStray(x, key, value)
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkStray reports an entry whose item has another, or none.
+func (k *shardCheck) checkStray(x *item.Index, key []byte, value string) error {
+	entry, err := item.Decode(value)
+	if err != nil {
+		k.wrong("entry", "index %d, %x: %v", x.ID, key, err)
+		return nil
+	}
+	own, err := k.schema.Key.Key(entry)
+	if err != nil {
+		k.wrong("entry", "index %d, %x: %v", x.ID, key, err)
+		return nil
+	}
+	it, err := k.shard.itemIn(k.store.db, own)
+	if err != nil {
+		return err
+	}
+	if want, _, ok := entryOf(x, &k.schema.Schema, it); !ok || !bytes.Equal(want, key) {
+		k.wrong("entry", "index %d, %x: there is no such item", x.ID, key)
+	}
+	return nil
+}
+
+// checkExpiries is checkEntries for the queue of expiring items.
+func (k *shardCheck) checkExpiries() error {
+	if k.schema.TTL == "" {
+		return nil
+	}
+	lower, upper := kindBounds(k.shard.id, kindExpiry)
+	there := int64(0)
+	err := k.each(lower, upper, 0, func([]byte, string) error {
+		there++
+		return nil
+	})
+	k.checked.Expiries += there
+	if err != nil || there == k.expiring {
+		return err
+	}
+	return k.each(lower, upper, 0, func(full []byte, _ string) error {
+		if len(full) < expiryBytes {
+			k.wrong("expiry", "%x: is too short", full)
+			return nil
+		}
+		it, err := k.shard.itemIn(k.store.db, full[expiryBytes:])
+		if err != nil {
+			return err
+		}
+		if second, ok := expiry(k.schema.TTL, it); !ok || second != expirySecond(full) {
+			k.wrong("expiry", "%x: there is no such item", full[expiryBytes:])
+		}
+		return nil
+	})
+}
+
+func (k *shardCheck) checkCounts() {
+	counted := &k.shard.tally
+	if counted.items != k.found.items || counted.bytes != k.found.bytes {
+		k.wrong("count", "%d items of %d bytes are counted, %d of %d are there",
+			counted.items, counted.bytes, k.found.items, k.found.bytes)
+	}
+	for i := range k.found.indexes {
+		found := &k.found.indexes[i]
+		x := counted.index(found.id)
+		if x.items != found.items || x.bytes != found.bytes {
+			k.wrong("count", "index %d: %d entries of %d bytes are counted, %d of %d are there",
+				x.id, x.items, x.bytes, found.items, found.bytes)
+		}
+	}
+}

@@ -1,0 +1,151 @@
+package shard
+
+import (
+	"github.com/cockroachdb/pebble/v2"
+
+	"holdfast/item"
+)
+
+// A logCheck is where the check of a log is.
+type logCheck struct {
+	want   Position // of the next change
+	at     int64    // the time of the last one
+	logged uint64   // bytes up to there
+}
+
+// checkLog goes through the log in order.
+func (k *shardCheck) checkLog() error {
+	sh := k.shard
+	l := logCheck{want: Position{Index: sh.trim.oldest}, logged: sh.trim.logged}
+	if sh.trim.oldest > 1 {
+		l.at = sh.trim.at // that of a copy is from when it was made, which was by another clock perhaps
+	}
+	it, err := sh.logIter(k.store.db, Position{}, Position{})
+	if err != nil {
+		return err
+	}
+	defer it.Close()
+	for ok := it.First(); ok; {
+		if k.ctx.Err() != nil {
+			return ended(k.ctx)
+		}
+		if ok, err = k.checkChange(it, &l); err != nil {
+			return err
+		}
+	}
+	if err := it.Error(); err != nil {
+		return k.store.fault("checking", err)
+	}
+	if l.want != (Position{Index: sh.tally.applied + 1}) {
+		k.wrong("log", "ends before %d.%d, and %d transactions are counted", l.want.Index, l.want.N, sh.tally.applied)
+	}
+	return nil
+}
+
+// checkChange checks the change where the iterator is, and goes on to the next one.
+func (k *shardCheck) checkChange(it *pebble.Iterator, l *logCheck) (more bool, err error) {
+	value, err := it.ValueAndErr()
+	if err != nil {
+		return false, k.store.fault("checking", err)
+	}
+	k.checked.Changes++
+	l.logged += uint64(len(it.Key()) + len(value))
+	p, ok := logPosition(it.Key())
+	c, err := decodeChange(string(value))
+	if !ok || err != nil {
+		k.wrong("log", "%x: %v", it.Key(), err)
+		l.want = Position{Index: p.Index + 1}
+		return it.Next(), nil
+	}
+	if p != l.want {
+		k.wrong("log", "%d.%d follows where %d.%d should", p.Index, p.N, l.want.Index, l.want.N)
+	}
+	if c.at < l.at {
+		k.wrong("log", "%d.%d: time falls", p.Index, p.N)
+	}
+	l.at, l.want = c.at, c.behind(p)
+	if c.last {
+		k.checkTally(p, &c, l.logged)
+	}
+	it.Next()
+	if err := k.checkImages(p, &c, it); err != nil {
+		return false, err
+	}
+	if it.Valid() && isLink(it.Key()) {
+		it.Next()
+	}
+	return it.Valid(), nil
+}
+
+// checkImages looks whether a change's images decode, have its key, and are as large as it says. The iterator is behind the change.
+func (k *shardCheck) checkImages(p Position, c *change, it *pebble.Iterator) error {
+	after, err := k.shard.afterImage(k.store.db, p, c, it)
+	if err != nil {
+		k.wrong("log", "%d.%d: its after-image: %v", p.Index, p.N, err)
+		return nil
+	}
+	d, err := c.decoded(k.shard.id, p, after)
+	if err != nil {
+		k.wrong("log", "%d.%d: %v", p.Index, p.N, err)
+		return nil
+	}
+	if d.Before.Size() != c.beforeSize || d.After.Size() != c.afterSize {
+		k.wrong("log", "%d.%d: its images have %d and %d bytes, and %d and %d are counted",
+			p.Index, p.N, d.Before.Size(), d.After.Size(), c.beforeSize, c.afterSize)
+	}
+	for _, image := range []item.Item{d.Before, d.After} {
+		if image == nil {
+			continue
+		}
+		if key, err := k.schema.Key.Key(image); err != nil || string(key) != c.key {
+			k.wrong("log", "%d.%d: has an image of another key: %v", p.Index, p.N, err)
+		}
+	}
+	if !c.hasAfter {
+		return k.checkDeleted(p, c)
+	}
+	return nil
+}
+
+// checkDeleted looks whether what a change removed is gone, or was made by a later one.
+func (k *shardCheck) checkDeleted(p Position, c *change) error {
+	is, err := k.shard.imageIn(k.store.db, item.Key(c.key))
+	if err != nil {
+		return err
+	}
+	if is.item != nil && is.made.Compare(p) < 0 {
+		k.wrong("log", "%d.%d: removed an item that is there", p.Index, p.N)
+	}
+	return nil
+}
+
+// checkMade looks whether the change that made an item is in the log, unless it was trimmed, and is its last.
+func (k *shardCheck) checkMade(key item.Key, made Position) error {
+	if made.Index < k.shard.trim.oldest {
+		return nil
+	}
+	raw, there, err := k.store.read(k.store.db, appendLogKey(nil, k.shard.id, made))
+	if err != nil {
+		return err
+	}
+	c, err := decodeChange(raw)
+	if !there || err != nil || !c.hasAfter || c.key != string(key) {
+		k.wrong("log", "%x: was made by %d.%d, which isn't its change", []byte(key), made.Index, made.N)
+	}
+	_, linked, err := k.store.read(k.store.db, appendLinkKey(nil, k.shard.id, made))
+	if linked {
+		k.wrong("log", "%x: was made by %d.%d, which is linked to a later change", []byte(key), made.Index, made.N)
+	}
+	return err
+}
+
+func (k *shardCheck) checkTally(p Position, c *change, logged uint64) {
+	t, err := decodeTally(c.tally)
+	if err != nil {
+		k.wrong("log", "%d.%d: %v", p.Index, p.N, err)
+		return
+	}
+	if t.applied != p.Index || t.at != c.at || t.logged != logged {
+		k.wrong("count", "%d.%d: %d bytes of log are counted, %d are there", p.Index, p.N, t.logged, logged)
+	}
+}

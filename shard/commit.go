@@ -1,0 +1,487 @@
+package shard
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"holdfast"
+	"holdfast/item"
+)
+
+// A commit is a Commit on its way. The obvious way to make it durable and isolated, a lock on each item until its sync is done, lets an
+// item change no more often than the disk can sync. So latches are held only until the batch is in Pebble's hands: the
+// next commit of the item reads what isn't on disk yet, but its own batch comes behind on disk, so that it can't be there
+// without what it was made from. Two things must hold for that:
+//
+//   - the order of transactions in a shard is the order of their batches on disk: an index is given and the batch handed over under
+//     the same lock, line.mu. So what is durable is always a beginning of the log;
+//   - nobody outside learns of what isn't durable: readers wait by the marks of line, and an answer that changes nothing, a
+//     failed condition too, waits for what it was decided by.
+type commit struct {
+	store *Store
+	Commit
+	guards  []int   // places in Store.guards, rising, none twice
+	turns   []turn  // of the writes, in their order
+	changed []bool  // whether the turn changes its item
+	parts   []part  // one for each shard, by rising ID
+	latched []latch // by rising shard and stripe, none twice
+	decided uint64  // the last commit of records that Decide may have seen
+	batch   *pebble.Batch
+	results []Result
+	scratch []byte // what items are encoded into
+}
+
+// keptScratch is how many bytes of a commit's scratch are kept for another.
+const keptScratch = 64 << 10
+
+// newCommit returns a commit, and release gives back its memory for another.
+func (s *Store) newCommit(c Commit) *commit {
+	t, _ := s.free.Get().(*commit)
+	if t == nil {
+		t = &commit{store: s}
+	}
+	t.Commit = c
+	return t
+}
+
+func (t *commit) release() {
+	clear(t.turns)
+	clear(t.parts)
+	next := commit{store: t.store, guards: t.guards[:0], turns: t.turns[:0], changed: t.changed[:0], parts: t.parts[:0], latched: t.latched[:0]}
+	if cap(t.scratch) <= keptScratch {
+		next.scratch = t.scratch[:0]
+	}
+	*t = next
+	t.store.free.Put(t)
+}
+
+// A part is what a commit does in one shard.
+type part struct {
+	shard  *Shard
+	schema *schema
+	effect effect
+	writes []int  // places of the writes that change something
+	read   uint64 // the last transaction that this one may have seen something of
+	index  uint64 // of its transaction; 0: nothing changes
+}
+
+// A latch is a stripe of a part's shard.
+type latch struct{ part, stripe int }
+
+// Commit makes all that c says happen, or nothing, and returns when it is on disk. Results are in the order of c.Writes. ctx can end
+// it only before step 4 of the package's description. An error of c.Decide or of a Change is returned as it is. Other errors:
+// Full and Overloaded, when nothing was changed; Unavailable, when nobody knows; Invalid for a key that is in it twice.
+// A commit of records alone isn't refused when the disk is full.
+func (s *Store) Commit(ctx context.Context, c Commit) ([]Result, error) {
+	if err := s.gate.enter(); err != nil {
+		return nil, err
+	}
+	defer s.gate.leave()
+	if s.readOnly {
+		return nil, holdfast.Errorf(holdfast.Invalid, "the store was opened for reading only")
+	}
+	t := s.newCommit(c)
+	defer t.release()
+	t.plan()
+	err := t.perform(ctx)
+	if err == nil && t.batch != nil {
+		if err = t.batch.SyncWait(); err != nil {
+			s.fail(err)
+			return nil, errBroken()
+		}
+		_ = t.batch.Close()
+		t.acknowledge()
+	}
+	if waitErr := t.settle(ctx); waitErr != nil {
+		return nil, waitErr
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.commits.Add(1)
+	return t.results, nil
+}
+
+// plan finds the shards and the latches in the order in which they're taken.
+func (t *commit) plan() {
+	for _, name := range t.Guards {
+		t.guards = append(t.guards, int(maphash.String(t.store.seed, name)%guards))
+	}
+	slices.Sort(t.guards)
+	t.guards = slices.Compact(t.guards)
+	for i := range t.Writes {
+		if sh := t.Writes[i].Shard; t.partOf(sh) < 0 {
+			t.parts = append(t.parts, part{shard: sh})
+		}
+	}
+	slices.SortFunc(t.parts, func(a, b part) int { return compare(uint64(a.shard.id), uint64(b.shard.id)) })
+	for i := range t.Writes {
+		w := &t.Writes[i]
+		t.latched = append(t.latched, latch{t.partOf(w.Shard), stripeOf(w.Key.Hash())})
+	}
+	slices.SortFunc(t.latched, func(a, b latch) int {
+		if a.part != b.part {
+			return a.part - b.part
+		}
+		return a.stripe - b.stripe
+	})
+	t.latched = slices.Compact(t.latched)
+}
+
+// partOf returns the place of a shard's part, or -1. Few commits have more than two.
+func (t *commit) partOf(sh *Shard) int {
+	for i := range t.parts {
+		if t.parts[i].shard == sh {
+			return i
+		}
+	}
+	return -1
+}
+
+func compare(a, b uint64) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// perform goes from the latches to when Pebble has the batch.
+func (t *commit) perform(ctx context.Context) error {
+	t.latch()
+	defer t.unlatch()
+	if err := ctx.Err(); err != nil {
+		return ended(ctx)
+	}
+	if err := t.decide(); err != nil {
+		return err
+	}
+	b, err := t.build()
+	if err != nil || b == nil {
+		return err
+	}
+	if len(t.Writes) > 0 {
+		err = t.store.space.admit(b.Len())
+	}
+	if err == nil {
+		if err = ctx.Err(); err != nil {
+			err = ended(ctx)
+		}
+	}
+	if err == nil {
+		err = t.apply(b)
+	}
+	if err != nil {
+		_ = b.Close()
+		return err
+	}
+	t.batch = b
+	return nil
+}
+
+// latch takes all locks up to the latches: guards, then the shards' schemas, then stripes; each by rising place.
+func (t *commit) latch() {
+	for _, g := range t.guards {
+		t.store.guards[g].Lock()
+	}
+	for i := range t.parts {
+		t.parts[i].shard.schemas.RLock()
+	}
+	for _, l := range t.latched {
+		t.parts[l.part].shard.line.latches[l.stripe].Lock()
+	}
+}
+
+func (t *commit) unlatch() {
+	for _, l := range t.latched {
+		t.parts[l.part].shard.line.latches[l.stripe].Unlock()
+	}
+	for i := range t.parts {
+		t.parts[i].shard.schemas.RUnlock()
+	}
+	for _, g := range t.guards {
+		t.store.guards[g].Unlock()
+	}
+}
+
+// decide finds what each item shall be.
+func (t *commit) decide() error {
+	for i := range t.parts {
+		p := &t.parts[i]
+		if p.shard.isDropped() {
+			return errDropped(p.shard.id)
+		}
+		p.schema = p.shard.schema.Load()
+		if n := len(p.schema.Indexes); n > 0 {
+			p.effect.indexes = make([]Count, n)
+		}
+	}
+	for _, l := range t.latched {
+		p := &t.parts[l.part]
+		p.read = max(p.read, p.shard.line.marks[l.stripe].Load())
+	}
+	if t.Decide != nil {
+		err := t.Decide(t.store.record)
+		t.decided = t.store.records.applied.Load()
+		if err != nil {
+			return err
+		}
+	}
+	t.turns = append(t.turns, make([]turn, len(t.Writes))...)
+	t.changed = append(t.changed, make([]bool, len(t.Writes))...)
+	t.results = make([]Result, len(t.Writes))
+	for i := range t.Writes {
+		if err := t.decideItem(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *commit) decideItem(i int) error {
+	w := &t.Writes[i]
+	place := t.partOf(w.Shard)
+	p := &t.parts[place]
+	for j := range i {
+		if t.Writes[j].Shard == w.Shard && string(t.Writes[j].Key) == string(w.Key) {
+			return holdfast.Errorf(holdfast.Invalid, "a commit has a key twice")
+		}
+	}
+	old, err := w.Shard.imageIn(t.store.db, w.Key)
+	if err != nil {
+		return err
+	}
+	before := old.item
+	after, err := w.Change(before)
+	if err != nil {
+		return err
+	}
+	t.results[i] = Result{Before: before, After: after}
+	if after.Equal(before) {
+		return nil
+	}
+	t.changed[i] = true
+	p.writes = append(p.writes, i)
+	t.turns[i] = turn{shard: w.Shard, schema: p.schema, key: w.Key, before: old, after: after}
+	if after != nil {
+		begin := len(t.scratch)
+		t.scratch = item.Append(t.scratch, after)
+		t.turns[i].encoded = t.scratch[begin:len(t.scratch):len(t.scratch)]
+	}
+	return nil
+}
+
+// build returns the batch without the log's entries, or nil if nothing is changed.
+func (t *commit) build() (*pebble.Batch, error) {
+	bytes := 0
+	for i := range t.turns {
+		if t.changed[i] {
+			bytes += len(t.turns[i].encoded) + len(t.turns[i].before.raw) + 3*len(t.turns[i].key) + logRoom
+		}
+	}
+	if bytes == 0 && len(t.Records) == 0 {
+		return nil, nil
+	}
+	b := t.store.db.NewBatchWithSize(bytes)
+	if err := t.fill(b); err != nil {
+		_ = b.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+// logRoom is about how many bytes a change in the log has beside its images and key.
+const logRoom = 128
+
+func (t *commit) fill(b *pebble.Batch) error {
+	for i := range t.parts {
+		p := &t.parts[i]
+		for _, w := range p.writes {
+			if err := t.turns[w].write(b, &p.effect); err != nil {
+				return err
+			}
+		}
+	}
+	for _, r := range t.Records {
+		var err error
+		if r.Value == nil {
+			err = b.Delete(recordKey(r.Name), nil)
+		} else {
+			err = b.Set(recordKey(r.Name), r.Value, nil)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// apply gives each part its transaction ID, adds the log's entries, and hands the batch to Pebble.
+func (t *commit) apply(b *pebble.Batch) error {
+	if len(t.Records) > 0 {
+		l := &t.store.records
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		t.decided = l.applied.Add(1)
+	}
+	for i := range t.parts {
+		p := &t.parts[i]
+		if len(p.writes) == 0 {
+			continue
+		}
+		p.shard.line.mu.Lock()
+		defer p.shard.line.mu.Unlock()
+		t.advance(p, b)
+	}
+	return t.store.hand(b)
+}
+
+// advance gives the part's transaction its index, and adds its changes to the batch. The line's mu is held.
+func (t *commit) advance(p *part, b *pebble.Batch) {
+	sh := p.shard
+	next := sh.tally
+	next.indexes = slices.Clone(sh.tally.indexes)
+	next.applied++
+	next.at = t.store.clock(sh.tally.at)
+	next.add(&p.effect, p.schema)
+	t.appendLog(p, &next, b)
+	sh.tally = next
+	p.index = next.applied
+	for _, w := range p.writes {
+		sh.line.marks[stripeOf(t.Writes[w].Key.Hash())].Store(p.index)
+		t.results[w].Tx = holdfast.TxID{Shard: sh.id, Term: term, Index: p.index}
+	}
+	for _, hash := range p.effect.hashes {
+		sh.line.marks[stripeOf(hash)].Store(p.index)
+	}
+	sh.line.applied.Store(p.index)
+}
+
+// term is that of all transactions while a shard has one replica.
+const term = 1
+
+// add counts what a transaction does.
+func (t *tally) add(e *effect, s *schema) {
+	t.items += e.items
+	t.bytes += e.bytes
+	for i := range e.indexes {
+		x := t.index(s.Indexes[i].ID)
+		x.items += e.indexes[i].Items
+		x.bytes += e.indexes[i].Bytes
+	}
+}
+
+// appendLog adds the part's items and changes to the batch, the tally to the last change, and their bytes to the tally.
+func (t *commit) appendLog(p *part, next *tally, b *pebble.Batch) {
+	var room [256]byte
+	for n, w := range p.writes {
+		turn := &t.turns[w]
+		at := Position{next.applied, uint32(n)}
+		turn.writeItem(b, at)
+		c := change{
+			last: n == len(p.writes)-1, hasBefore: turn.before.item != nil, hasAfter: turn.after != nil,
+			origin: t.Writes[w].Origin, at: next.at, term: term,
+			beforeSize: turn.before.item.Size(), afterSize: turn.after.Size(),
+			key: string(turn.key), before: turn.before.raw,
+		}
+		if c.last {
+			c.tally = string(next.appendTo(room[:0]))
+		}
+		size := c.size()
+		next.logged += uint64(logBytes + size)
+		if c.last {
+			c.tally = string(next.appendTo(room[:0])) // it has its own bytes in it, and the same length
+		}
+		op := b.SetDeferred(logBytes, size)
+		appendLogKey(op.Key[:0], p.shard.id, at)
+		if wrote := len(c.appendTo(op.Value[:0])); wrote != size {
+			panic(fmt.Sprintf("shard: a change has %d bytes where %d were counted", wrote, size))
+		}
+		_ = op.Finish()
+		p.shard.link(b, turn.before.made, at)
+	}
+}
+
+// link adds to the batch that the change at made is followed by the one at next, unless it is no longer kept. The line's mu is held.
+func (sh *Shard) link(b *pebble.Batch, made, next Position) {
+	if made.Index < sh.trim.oldest {
+		return
+	}
+	var value [20]byte
+	to := appendPosition(value[:0], next)
+	op := b.SetDeferred(logBytes+1, len(to))
+	appendLinkKey(op.Key[:0], sh.id, made)
+	copy(op.Value, to)
+	_ = op.Finish()
+}
+
+// hand gives the batch to Pebble. Who calls it waits for SyncWait.
+func (s *Store) hand(b *pebble.Batch) error {
+	return s.guardedly(func() error { return s.db.ApplyNoSyncWait(b, pebble.Sync) })
+}
+
+// guardedly has Pebble write. Once its log has failed, Pebble panics.
+func (s *Store) guardedly(apply func() error) (err error) {
+	select {
+	case <-s.broken:
+		return errBroken()
+	default:
+	}
+	defer func() {
+		if fault := recover(); fault != nil {
+			s.fail(fmt.Errorf("pebble: %v", fault))
+			err = errBroken()
+		}
+	}()
+	if err := apply(); err != nil {
+		s.fail(err)
+		return errBroken()
+	}
+	return nil
+}
+
+// write commits a batch that has no part in any order, and returns when it is on disk.
+func (s *Store) write(b *pebble.Batch) error {
+	if err := s.hand(b); err != nil {
+		return err
+	}
+	if err := b.SyncWait(); err != nil {
+		s.fail(err)
+		return errBroken()
+	}
+	return nil
+}
+
+// acknowledge lets those go who wait for the commit's sync.
+func (t *commit) acknowledge() {
+	if len(t.Records) > 0 {
+		t.store.records.durable.raise(t.decided)
+	}
+	for i := range t.parts {
+		if p := &t.parts[i]; p.index > 0 {
+			p.shard.line.durable.raise(p.index)
+		}
+	}
+}
+
+// settle waits until all that the commit has seen is on disk. For what it changed itself that is so already.
+func (t *commit) settle(ctx context.Context) error {
+	if t.batch != nil {
+		ctx = context.WithoutCancel(ctx)
+	}
+	if err := t.store.settled(ctx, &t.store.records, t.decided); err != nil {
+		return err
+	}
+	for i := range t.parts {
+		if err := t.store.settled(ctx, &t.parts[i].shard.line, t.parts[i].read); err != nil {
+			return err
+		}
+	}
+	return nil
+}

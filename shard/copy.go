@@ -1,0 +1,286 @@
+package shard
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
+	"github.com/cockroachdb/pebble/v2/sstable"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"holdfast"
+	"holdfast/item"
+)
+
+// CopyOptions say what is copied.
+type CopyOptions struct {
+	At       time.Time    // the items as they were then; zero: as they are
+	Progress func(Counts) // unless nil, is called now and then with what has been copied so far
+}
+
+// The sizes of what a copy has in memory or not yet in the database.
+const (
+	copyTableBytes = 32 << 20 // of a sorted table before it is ingested
+	undoBytes      = 1 << 20  // of a batch of undone changes
+	bottomLevel    = 6        // whose compression a copy has
+)
+
+// Copy makes a shard of the items that another has, or had: without indexes and log. The new one must not be open, and whatever there is of
+// it is removed first; until Copy returns it isn't whole, and after an error it is removed. The error is Gone if changes
+// behind o.At are no longer kept, and Full if there is no room.
+//
+// The items of one moment are written into sorted tables with the new prefix, which are ingested as each is full. Then the changes
+// behind o.At are undone in the new shard, the last first. Both come from one snapshot, and need little memory.
+func (s *Store) Copy(ctx context.Context, from *Shard, to holdfast.ShardID, o CopyOptions) (Counts, error) {
+	if err := s.gate.enter(); err != nil {
+		return Counts{}, err
+	}
+	defer s.gate.leave()
+	s.mu.Lock()
+	taken := to == records || s.shards[to] != nil
+	s.mu.Unlock()
+	if taken {
+		return Counts{}, holdfast.Errorf(holdfast.Invalid, "shard %d can't be copied to: it is open", to)
+	}
+	if !s.space.roomy() {
+		return Counts{}, errFull()
+	}
+	moment := s.db.NewSnapshot()
+	defer moment.Close()
+	if err := s.settled(ctx, &from.line, from.line.applied.Load()); err != nil {
+		return Counts{}, err
+	}
+	c := &copying{ctx: ctx, store: s, from: from, to: to, moment: moment, options: o}
+	if err := s.clear(shardBounds(to)); err != nil {
+		return Counts{}, err
+	}
+	if err := c.run(); err != nil {
+		_ = s.clear(shardBounds(to))
+		return Counts{}, err
+	}
+	return c.tally.counts(0), nil
+}
+
+// A copying is a copy on its way.
+type copying struct {
+	ctx     context.Context
+	store   *Store
+	from    *Shard
+	to      holdfast.ShardID
+	moment  *pebble.Snapshot
+	options CopyOptions
+	tally   tally
+
+	path  string          // of the table
+	table *sstable.Writer // nil: none is begun
+	bytes int             // of keys and values in it
+}
+
+func (c *copying) run() error {
+	now := c.store.now()
+	if !c.options.At.IsZero() {
+		if err := c.reaches(); err != nil {
+			return err
+		}
+	}
+	if err := c.copyItems(); err != nil {
+		c.abandon()
+		return err
+	}
+	if !c.options.At.IsZero() {
+		if err := c.undo(); err != nil {
+			return err
+		}
+	}
+	if c.from.isDropped() {
+		return errDropped(c.from.id)
+	}
+	c.progress()
+	b := c.store.db.NewBatch()
+	defer b.Close()
+	trim := trimming{oldest: 1, at: now.UnixNano()}
+	if err := b.Set(metaKey(c.to, metaCounts), c.tally.appendTo(nil), nil); err != nil {
+		return err
+	}
+	if err := b.Set(metaKey(c.to, metaTrim), trim.appendTo(nil), nil); err != nil {
+		return err
+	}
+	return c.store.write(b)
+}
+
+func (c *copying) progress() {
+	if c.options.Progress != nil {
+		c.options.Progress(c.tally.counts(0))
+	}
+}
+
+// reaches returns Gone if a change behind the time to go back to is no longer kept.
+func (c *copying) reaches() error {
+	raw, ok, err := c.store.read(c.moment, metaKey(c.from.id, metaTrim))
+	if err != nil || !ok {
+		return err
+	}
+	trim, err := decodeTrimming(raw)
+	if err != nil {
+		return c.store.damaged(c.from.id, []byte(metaTrim), err)
+	}
+	if c.options.At.UnixNano() < trim.at {
+		return holdfast.Errorf(holdfast.Gone, "the log of shard %d reaches back to %v", c.from.id, time.Unix(0, trim.at).UTC())
+	}
+	return nil
+}
+
+// copyItems writes and ingests the items of the moment.
+func (c *copying) copyItems() error {
+	lower, upper := kindBounds(c.from.id, kindItem)
+	it, err := c.moment.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return c.store.fault("copying", err)
+	}
+	defer it.Close()
+	for ok := it.First(); ok; ok = it.Next() {
+		if c.ctx.Err() != nil {
+			return ended(c.ctx)
+		}
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return c.store.fault("copying", err)
+		}
+		is, err := decodeImage(string(value))
+		if err != nil {
+			return c.store.damaged(c.from.id, it.Key(), err)
+		}
+		if err := c.add(it.Key()[prefixBytes:], is.raw); err != nil {
+			return c.store.fault("copying", err)
+		}
+		c.tally.items++
+		c.tally.bytes += int64(is.item.Size())
+		if c.bytes >= copyTableBytes {
+			if err := c.ingest(); err != nil {
+				return err
+			}
+			c.progress()
+		}
+	}
+	if err := it.Error(); err != nil {
+		return c.store.fault("copying", err)
+	}
+	return c.ingest()
+}
+
+// add puts an item into the table, and begins one if need be.
+func (c *copying) add(key item.Key, raw string) error {
+	if c.table == nil {
+		name := fmt.Sprintf("%d.sst", c.store.builds.Add(1))
+		c.path = c.store.fs.PathJoin(c.store.dir, buildDir, name)
+		f, err := c.store.fs.Create(c.path, vfs.WriteCategoryUnspecified)
+		if err != nil {
+			return err
+		}
+		options := c.store.engine.MakeWriterOptions(bottomLevel, c.store.db.TableFormat())
+		c.table = sstable.NewWriter(objstorageprovider.NewFileWritable(f), options)
+	}
+	c.bytes += len(key) + len(raw)
+	return c.table.Set(appendItemKey(nil, c.to, key), copied(raw))
+}
+
+// copied returns the value of an item that no change made here.
+func copied(raw string) []byte {
+	return append(appendPosition(nil, Position{}), raw...)
+}
+
+// ingest gives the table to the database, if one was begun.
+func (c *copying) ingest() error {
+	if c.table == nil {
+		return nil
+	}
+	table := c.table
+	c.table, c.bytes = nil, 0
+	if err := table.Close(); err != nil {
+		_ = c.store.fs.Remove(c.path)
+		return c.store.fault("copying", err)
+	}
+	if !c.store.space.roomy() {
+		_ = c.store.fs.Remove(c.path)
+		return errFull()
+	}
+	return c.store.fault("copying", c.store.db.Ingest(c.ctx, []string{c.path}))
+}
+
+// abandon removes a table that was begun.
+func (c *copying) abandon() {
+	if c.table != nil {
+		_ = c.table.Close()
+		_ = c.store.fs.Remove(c.path)
+	}
+}
+
+// undo puts back the before-images of what was changed behind the time to go back to, the last change first.
+func (c *copying) undo() error {
+	it, err := c.from.logIter(c.moment, Position{}, Position{})
+	if err != nil {
+		return err
+	}
+	defer it.Close()
+	b := c.store.db.NewBatch()
+	for ok := it.Last(); ok; ok = it.Prev() {
+		if c.ctx.Err() != nil {
+			return ended(c.ctx)
+		}
+		if isLink(it.Key()) {
+			continue
+		}
+		_, change, err := c.from.changeAt(it)
+		if err != nil {
+			return err
+		}
+		if change.at <= c.options.At.UnixNano() {
+			break
+		}
+		if err := c.undoChange(b, &change); err != nil {
+			return err
+		}
+		if b.Len() >= undoBytes {
+			if err := c.handUndone(b); err != nil {
+				return err
+			}
+			b = c.store.db.NewBatch()
+		}
+	}
+	if err := it.Error(); err != nil {
+		return c.store.fault("reading the log", err)
+	}
+	return c.handUndone(b)
+}
+
+// handUndone gives Pebble a batch, and says how far the copy is.
+func (c *copying) handUndone(b *pebble.Batch) error {
+	if b.Empty() {
+		return nil
+	}
+	if err := c.store.space.admit(b.Len()); err != nil {
+		return err
+	}
+	if err := c.store.handLazily(b); err != nil {
+		return err
+	}
+	c.progress()
+	return nil
+}
+
+// undoChange adds to the batch what was before the change, and counts it.
+func (c *copying) undoChange(b *pebble.Batch, change *change) error {
+	if change.hasAfter {
+		c.tally.items--
+		c.tally.bytes -= int64(change.afterSize)
+	}
+	key := appendItemKey(nil, c.to, item.Key(change.key))
+	if !change.hasBefore {
+		return b.Delete(key, nil)
+	}
+	c.tally.items++
+	c.tally.bytes += int64(change.beforeSize)
+	return b.Set(key, copied(change.before), nil)
+}

@@ -1,0 +1,263 @@
+package shard
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"holdfast"
+	"holdfast/item"
+)
+
+// A smallFS is a memory disk of limited size, of which other programs take something.
+type smallFS struct {
+	vfs.FS
+	size  atomic.Int64
+	other atomic.Int64
+}
+
+func (s *smallFS) free() int64 { return s.size.Load() - s.other.Load() - s.sum("/data") }
+
+func (s *smallFS) sum(name string) int64 {
+	info, err := s.FS.Stat(name)
+	if err != nil {
+		return 0
+	}
+	if !info.IsDir() {
+		return info.Size()
+	}
+	names, _ := s.FS.List(name)
+	bytes := int64(0)
+	for _, child := range names {
+		bytes += s.sum(name + "/" + child)
+	}
+	return bytes
+}
+
+func (s *smallFS) GetDiskUsage(string) (vfs.DiskUsage, error) {
+	return vfs.DiskUsage{AvailBytes: uint64(max(0, s.free())), TotalBytes: uint64(s.size.Load())}, nil
+}
+
+func (s *smallFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := s.FS.Create(name, category)
+	return &smallFile{File: f, fs: s}, err
+}
+
+func (s *smallFS) ReuseForWrite(old, name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := s.FS.ReuseForWrite(old, name, category)
+	return &smallFile{File: f, fs: s}, err
+}
+
+func (s *smallFS) Unwrap() vfs.FS { return s.FS }
+
+type smallFile struct {
+	vfs.File
+	fs *smallFS
+}
+
+func (f *smallFile) Write(p []byte) (int, error) {
+	if f.fs.free() < int64(len(p)) {
+		return 0, syscall.ENOSPC
+	}
+	return f.File.Write(p)
+}
+
+func (f *smallFile) Preallocate(int64, int64) error { return errors.ErrUnsupported }
+
+const testReserve = 8 << 20
+
+func openSmall(t *testing.T) (*smallFS, *Store, *Shard) {
+	fs := &smallFS{FS: vfs.NewMem()}
+	fs.size.Store(30 << 20)
+	o := memOptions(fs)
+	o.ReserveBytes = testReserve
+	o.Fatal = func(err error) { t.Errorf("Pebble gave up: %v", err) }
+	s := openStore(t, o)
+	return fs, s, openShard(t, s, 1)
+}
+
+func big(n int) item.Item { return thing("big", n, "v", strings.Repeat("x", 100_000)) }
+
+// When the disk fills up, commits are refused, while reads, records and Drop go on; when there is room again, so do commits.
+func TestFullDisk(t *testing.T) {
+	fs, s, sh := openSmall(t)
+	n := 0
+	var err error
+	for ; n < 1000 && err == nil; n++ {
+		_, err = s.Commit(bg, Commit{Writes: []Write{put(t, sh, big(n))}})
+	}
+	if !errors.Is(err, holdfast.Full) {
+		t.Fatalf("got %v after %d commits; want full", err, n)
+	}
+	if _, err := fs.Stat("/data/" + ballastName); err != nil {
+		t.Errorf("got %v; want the ballast still there", err)
+	}
+	if got, err := sh.Get(bg, keyOf(t, big(0))); err != nil || !got.Equal(big(0)) {
+		t.Errorf("got an error %v; want reads to go on", err)
+	}
+	if got, err := sh.Get(bg, keyOf(t, big(n-1))); err != nil || got != nil {
+		t.Errorf("got an item, %v; want nothing of what was refused", err)
+	}
+	if _, err := s.Commit(bg, Commit{Records: []Record{{Name: "r", Value: []byte("v")}}}); err != nil {
+		t.Errorf("got %v; want records to be taken", err)
+	}
+	if !s.Stats().Full {
+		t.Error("got room in Stats; want none")
+	}
+	if err := s.db.Flush(); err != nil {
+		t.Errorf("got %v; want a flush to have room", err)
+	}
+	fs.other.Add(1 << 30)
+	if _, err := s.Copy(bg, sh, 9, CopyOptions{}); !errors.Is(err, holdfast.Full) {
+		t.Errorf("Copy: got %v; want full", err)
+	}
+	fs.other.Store(0)
+	fs.size.Add(30 << 20)
+	commitAll(t, s, put(t, sh, big(n)))
+}
+
+// Another program fills the disk to the last byte, which nobody has noticed when the next commit comes: the ballast has room for it. Flushes
+// fail and are repeated. Nothing that was acknowledged is lost.
+func TestFullDiskByOthers(t *testing.T) {
+	fs, s, sh := openSmall(t)
+	commitAll(t, s, put(t, sh, thing("a", 0)))
+	fs.other.Add(fs.free())
+	acknowledged := 0
+	var err error
+	for i := 1; i < 1000 && err == nil; i++ {
+		if _, err = s.Commit(bg, Commit{Writes: []Write{put(t, sh, thing("a", i, "v", strings.Repeat("x", 1000)))}}); err == nil {
+			acknowledged = i
+		}
+	}
+	if !errors.Is(err, holdfast.Full) || acknowledged == 0 {
+		t.Fatalf("got %v after %d commits; want some, and then full", err, acknowledged)
+	}
+	fs.other.Store(0)
+	commitAll(t, s, put(t, sh, thing("b", 0)))
+	if _, err := fs.Stat("/data/" + ballastName); err != nil {
+		t.Errorf("got %v; want the ballast made anew", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := checkStore(t, memOptions(fs.FS), 1); got.Items != int64(acknowledged)+2 {
+		t.Errorf("got %d items; want %d", got.Items, acknowledged+2)
+	}
+}
+
+// damage flips a bit in the middle of a sorted table.
+func damage(t *testing.T, fs *vfs.MemFS) {
+	t.Helper()
+	names, err := fs.List("/data/pebble")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if strings.HasSuffix(name, ".sst") {
+			data, err := fs.UnsafeGetFileDataBuffer("/data/pebble/" + name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data[len(data)/4] ^= 4
+			return
+		}
+	}
+	t.Fatal("got no table; want one")
+}
+
+// A block whose checksum is wrong is said to be corrupt, and not served; the others are. Nothing gives up.
+func TestCorruptBlock(t *testing.T) {
+	const n = 2000
+	fs := vfs.NewMem()
+	o := memOptions(fs)
+	o.Fatal = func(err error) { t.Errorf("Pebble gave up: %v", err) }
+	s := openStore(t, o)
+	sh := openShard(t, s, 1)
+	var writes []Write
+	for i := range n {
+		writes = append(writes, put(t, sh, thing(fmt.Sprint("id", i), i, "v", fmt.Sprintf("%0200d", i*i))))
+	}
+	commitAll(t, s, writes...)
+	if err := errors.Join(s.db.Flush(), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	damage(t, fs)
+	s = openStore(t, o)
+	sh = openShard(t, s, 1)
+	corrupt := 0
+	for i := range n {
+		got, err := sh.Get(bg, writes[i].Key)
+		switch {
+		case errors.Is(err, holdfast.Corrupt):
+			corrupt++
+		case err != nil || got == nil:
+			t.Fatalf("got %v, %v; want an item or corrupt", got, err)
+		}
+	}
+	if corrupt == 0 || corrupt > n/10 {
+		t.Errorf("got %d items corrupt; want those of one block", corrupt)
+	}
+	c, err := sh.Cursor(bg, Span{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for c.Next() {
+	}
+	if !errors.Is(c.Err(), holdfast.Corrupt) {
+		t.Errorf("cursor: got %v; want corrupt", c.Err())
+	}
+	_ = c.Close()
+	if got := s.Stats().CorruptReads; got < uint64(corrupt) {
+		t.Errorf("got %d corrupt reads counted; want %d", got, corrupt)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var faults []Fault
+	if _, err := Check(bg, memOptions(fs), func(*Store) (map[holdfast.ShardID]Schema, error) {
+		return map[holdfast.ShardID]Schema{1: testSchema()}, nil
+	}, func(f Fault) { faults = append(faults, f) }); err != nil {
+		t.Fatal(err)
+	}
+	if len(faults) == 0 || faults[0].Kind != "file" {
+		t.Errorf("got %v; want a file's fault", faults)
+	}
+}
+
+// A store of which the manifest, or what is acknowledged in Pebble's log, is damaged doesn't open, and says why.
+func TestCorruptAtOpen(t *testing.T) {
+	for _, of := range []struct {
+		file string
+		is   func(name string) bool
+	}{
+		{"manifest", func(name string) bool { return strings.HasPrefix(name, "MANIFEST") }},
+		{"log", func(name string) bool { return strings.HasSuffix(name, ".log") }},
+	} {
+		t.Run(of.file, func(t *testing.T) {
+			fs := vfs.NewMem()
+			s := openStore(t, memOptions(fs))
+			sh := openShard(t, s, 1)
+			for i := range 100 {
+				commitAll(t, s, put(t, sh, thing("a", i, "v", strings.Repeat("x", 2000))))
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			names, _ := fs.List("/data/pebble")
+			for _, name := range names {
+				if of.is(name) {
+					data, _ := fs.UnsafeGetFileDataBuffer("/data/pebble/" + name)
+					data[len(data)/2] ^= 0x10
+				}
+			}
+			if _, err := Open(memOptions(fs)); !errors.Is(err, holdfast.Corrupt) {
+				t.Errorf("got %v; want corrupt", err)
+			}
+		})
+	}
+}

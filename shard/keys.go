@@ -1,0 +1,137 @@
+package shard
+
+import (
+	"encoding/binary"
+
+	"holdfast"
+	"holdfast/item"
+)
+
+// A kind is what a key of the store names: it is the byte behind the shard's ID. The numbers stand on disk.
+type kind byte
+
+const (
+	kindItem   kind = 1 // + item.Key: the position of the change that made the item, and the item, as item.Append has it
+	kindEntry  kind = 2 // + index ID (4 bytes) + the entry's key: what is projected, as item.Append has it
+	kindExpiry kind = 3 // + second since 1970 (8 bytes) + item.Key: nothing
+	kindLog    kind = 4 // + index (8 bytes) + n (4 bytes): a change; and + a zero byte: the position of the item's next change
+	kindMeta   kind = 5 // + a name: what a shard knows of itself
+	kindRecord kind = 6 // of shard 0: + a record's name: its value
+	kindEnd    kind = 7
+)
+
+// The lengths of what keys begin with.
+const (
+	prefixBytes = 8 + 1
+	entryBytes  = prefixBytes + 4
+	expiryBytes = prefixBytes + 8
+	logBytes    = prefixBytes + 8 + 4
+)
+
+// records is the shard under which the records are.
+const records holdfast.ShardID = 0
+
+// The names of kindMeta.
+const (
+	metaCounts = "counts" // a tally
+	metaTrim   = "trim"   // a trimming
+)
+
+func appendPrefix(dst []byte, id holdfast.ShardID, k kind) []byte {
+	dst = binary.BigEndian.AppendUint64(dst, uint64(id))
+	return append(dst, byte(k))
+}
+
+func appendItemKey(dst []byte, id holdfast.ShardID, key item.Key) []byte {
+	return append(appendPrefix(dst, id, kindItem), key...)
+}
+
+func appendEntryPrefix(dst []byte, id holdfast.ShardID, index uint32) []byte {
+	return binary.BigEndian.AppendUint32(appendPrefix(dst, id, kindEntry), index)
+}
+
+func appendExpiryKey(dst []byte, id holdfast.ShardID, second uint64, key item.Key) []byte {
+	dst = binary.BigEndian.AppendUint64(appendPrefix(dst, id, kindExpiry), second)
+	return append(dst, key...)
+}
+
+func appendLogKey(dst []byte, id holdfast.ShardID, p Position) []byte {
+	dst = binary.BigEndian.AppendUint64(appendPrefix(dst, id, kindLog), p.Index)
+	return binary.BigEndian.AppendUint32(dst, p.N)
+}
+
+// linkMark is behind a change's key in that of its link.
+const linkMark = 0
+
+func appendLinkKey(dst []byte, id holdfast.ShardID, p Position) []byte {
+	return append(appendLogKey(dst, id, p), linkMark)
+}
+
+// isLink says whether a key of the log is that of a link.
+func isLink(key []byte) bool { return len(key) == logBytes+1 }
+
+func metaKey(id holdfast.ShardID, name string) []byte {
+	return append(appendPrefix(nil, id, kindMeta), name...)
+}
+
+func recordKey(name string) []byte {
+	return append(appendPrefix(nil, records, kindRecord), name...)
+}
+
+// kindBounds returns the bounds of all keys of one kind of a shard.
+func kindBounds(id holdfast.ShardID, k kind) (lower, upper []byte) {
+	return appendPrefix(nil, id, k), appendPrefix(nil, id, k+1)
+}
+
+// shardBounds returns the bounds of all keys of a shard.
+func shardBounds(id holdfast.ShardID) (lower, upper []byte) {
+	return appendPrefix(nil, id, 0), appendPrefix(nil, id, kindEnd)
+}
+
+// spanBounds returns the bounds of a span, and how long the prefix is that its keys have.
+func spanBounds(id holdfast.ShardID, s Span) (lower, upper []byte, prefix int) {
+	if s.Index == 0 {
+		lower, upper = kindBounds(id, kindItem)
+	} else {
+		lower = appendEntryPrefix(nil, id, s.Index)
+		upper = behind(lower)
+	}
+	prefix = len(lower)
+	if s.Range.To != nil {
+		upper = append(append([]byte(nil), lower...), s.Range.To...)
+	}
+	return append(lower, s.Range.From...), upper, prefix
+}
+
+// behind returns the least key greater than all that begin with prefix, which has a byte that isn't 0xFF.
+func behind(prefix []byte) []byte {
+	next := append([]byte(nil), prefix...)
+	for i := len(next) - 1; ; i-- {
+		next[i]++
+		if next[i] != 0 {
+			return next[:i+1]
+		}
+	}
+}
+
+// logPosition returns the position that a key of the log names.
+func logPosition(key []byte) (Position, bool) {
+	if len(key) != logBytes {
+		return Position{}, false
+	}
+	return Position{
+		Index: binary.BigEndian.Uint64(key[prefixBytes:]),
+		N:     binary.BigEndian.Uint32(key[prefixBytes+8:]),
+	}, true
+}
+
+// Compare returns -1, 0 or 1 as p is before, at, or behind o.
+func (p Position) Compare(o Position) int {
+	switch {
+	case p.Index < o.Index, p.Index == o.Index && p.N < o.N:
+		return -1
+	case p == o:
+		return 0
+	}
+	return 1
+}

@@ -1,0 +1,113 @@
+package shard
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"holdfast"
+	"holdfast/item"
+)
+
+// Options are what a Store is opened with.
+type Options struct {
+	Dir string // is made if missing
+	FS  vfs.FS // default: the disk
+
+	CacheBytes   int64         // for blocks of tables; default 128 MiB. Up to 192 MiB of changes that aren't in tables yet come on top
+	LogAge       time.Duration // how long changes are kept; default 24 h
+	LogBytes     int64         // of all shards' logs, about; the oldest go first; default 8 GiB
+	ReserveBytes int64         // of disk that is kept free of writes, so that compactions and deletions can go on; default 256 MiB
+	ReadOnly     bool          // for a check of a folder
+
+	Log *slog.Logger
+	Now func() time.Time // default time.Now
+
+	// Fatal is called once when Pebble's log or manifest can't be written: nobody knows then what is on disk until it
+	// is opened again. By default it ends the process, with status 1. If it returns, all that would write gets Unavailable.
+	Fatal func(error)
+}
+
+// A Schema is what a shard must know of its table.
+type Schema struct {
+	Key     item.KeySchema
+	Indexes []item.Index
+	TTL     string // the attribute with the second since 1970 after which an item has expired; "" is none
+}
+
+// A Write is what a commit does with one item.
+type Write struct {
+	Shard *Shard
+	Key   item.Key
+	// Change returns what the item shall be after, of what it is before; nil is no item. To return before itself, or one that
+	// Equals it, changes nothing and is not logged. Its error ends the whole commit, and is returned as it is. It may be called
+	// more than once, keeps nothing, and must not call the store. A check without change is a Write that returns before.
+	Change func(before item.Item) (after item.Item, err error)
+	Origin Origin
+}
+
+// An Origin is who changed an item.
+type Origin uint8
+
+// The origins of changes.
+const (
+	ByClient Origin = iota
+	ByExpiry
+)
+
+// A Record is a small named value beside the shards. A nil Value deletes it.
+type Record struct {
+	Name  string
+	Value []byte
+}
+
+// A Commit is writes and records that happen together or not at all. No key of a shard may be in it twice.
+type Commit struct {
+	Writes  []Write
+	Records []Record
+	// Decide, unless nil, is called once when everything is latched and before any Change. It may read records with the function that
+	// it is given; its error ends the commit. Keys of the latches that guard it are in Guards.
+	Decide func(record func(name string) ([]byte, bool, error)) error
+	Guards []string // names: of commits that share one, only one is between Decide and the end of step 4
+}
+
+// A Result is what a Write did.
+type Result struct {
+	Before, After item.Item
+	Tx            holdfast.TxID // zero if nothing was changed
+}
+
+// A Span is which entries a cursor goes through.
+type Span struct {
+	Index   uint32 // 0: the items themselves
+	Range   item.Range
+	Reverse bool
+}
+
+// A Position is a place in a shard's log, before a change. The zero Position is before the oldest that is kept.
+type Position struct {
+	Index uint64 // of the change's transaction
+	N     uint32 // which of its changes, from 0
+}
+
+// A Change is what a commit did to one item.
+type Change struct {
+	Tx            holdfast.TxID
+	N             uint32    // among the changes of that transaction in this shard
+	At            time.Time // when it was committed; never falls within a shard
+	Origin        Origin
+	Before, After item.Item // nil: there was, or is, none
+}
+
+// Counts are how much a shard holds.
+type Counts struct {
+	Items     int64
+	ItemBytes int64            // as item.Item.Size counts
+	Indexes   map[uint32]Count // by Index.ID
+	Applied   uint64           // the index of its last transaction
+	LogBytes  int64
+}
+
+// A Count is the entries of an index.
+type Count struct{ Items, Bytes int64 }

@@ -1,0 +1,199 @@
+package shard
+
+import (
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"holdfast"
+)
+
+// A space keeps the disk from becoming so full that Pebble can't go on. Pebble takes failed flushes and compactions well: it
+// removes what they wrote, and repeats them. But when its log or manifest can't be written it gives up, and so would
+// the process. There are three lines of defence:
+//
+//   - commits are refused when fewer than reserve bytes are free, so that what has been written can still be flushed and
+//     compacted, and tables can be dropped;
+//   - what fills the disk then may be another program, so a file of ballast holds room for the log and the manifest: when one of
+//     them finds the disk full, the ballast is removed, the write repeated, and commits are refused from then on;
+//   - sorted tables, which are large, get an error at once, and never the ballast's room.
+//
+// When there is room again, the ballast is made anew and commits are taken.
+type space struct {
+	fs      vfs.FS // the disk itself, without what guarded adds
+	dir     string
+	reserve int64 // bytes that must be free; 0: it isn't looked at
+	log     *slog.Logger
+
+	full  atomic.Bool
+	spent atomic.Int64 // bytes since somebody looked
+
+	mu      sync.Mutex // guards what follows, and is held while looking
+	ballast bool       // the file is there
+	free    int64      // bytes at the last look
+}
+
+const (
+	ballastName   = "ballast"
+	ballastShare  = 4       // of the reserve, the part that is ballast: a quarter
+	recoverShare  = 8       // of the reserve, the part that must be free beyond it to take commits again: an eighth
+	lookEvery     = 1 << 20 // bytes of commits between two looks
+	commitAtLeast = 16 << 10
+)
+
+// newSpace returns the space of a directory that exists.
+func newSpace(fs vfs.FS, dir string, reserve int64, log *slog.Logger) *space {
+	p := &space{fs: fs, dir: dir, reserve: reserve, log: log}
+	if _, err := fs.GetDiskUsage(dir); err != nil {
+		p.reserve = 0
+		return p
+	}
+	_, err := fs.Stat(p.path())
+	p.ballast = err == nil
+	p.look()
+	return p
+}
+
+func (p *space) path() string { return p.fs.PathJoin(p.dir, ballastName) }
+
+// guarded returns the file system that Pebble shall use.
+func (p *space) guarded() vfs.FS {
+	return &guardedFS{FS: p.fs, last: vfs.OnDiskFull(p.fs, p.release)}
+}
+
+// admit returns the error of a commit of so many bytes for which there is no room. It looks at the disk only now and then, so a
+// commit counts as commitAtLeast.
+func (p *space) admit(bytes int) error {
+	if p.reserve == 0 {
+		return nil
+	}
+	spent := p.spent.Add(int64(max(bytes, commitAtLeast)))
+	if (p.full.Load() || spent >= lookEvery) && !p.look() {
+		return errFull()
+	}
+	return nil
+}
+
+// roomy says whether there is room for commits, and looks at the disk first.
+func (p *space) roomy() bool { return p.reserve == 0 || p.look() }
+
+// look says whether there is room for commits.
+func (p *space) look() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.spent.Store(0)
+	usage, err := p.fs.GetDiskUsage(p.dir)
+	if p.reserve == 0 || err != nil {
+		return !p.full.Load()
+	}
+	p.free = int64(usage.AvailBytes)
+	need := p.reserve
+	if p.full.Load() {
+		need += p.reserve / recoverShare
+	}
+	if !p.ballast {
+		need += p.reserve / ballastShare
+	}
+	room := p.free >= need && (p.ballast || p.load())
+	if full := p.full.Load(); full == room {
+		p.full.Store(!room)
+		p.log.Warn("the disk's space changed", "full", !room, "free_bytes", p.free, "reserve_bytes", p.reserve)
+	}
+	return room
+}
+
+// load makes the ballast. mu is held.
+func (p *space) load() bool {
+	f, err := p.fs.Create(p.path(), vfs.WriteCategoryUnspecified)
+	if err == nil {
+		err = fill(f, p.reserve/ballastShare)
+		if closeErr := f.Close(); err == nil {
+			err = closeErr
+		}
+	}
+	if err != nil {
+		p.log.Warn("the ballast can't be made", "err", err)
+		_ = p.fs.Remove(p.path())
+		return false
+	}
+	p.ballast = true
+	return true
+}
+
+// fill gives the file that many bytes of the disk.
+func fill(f vfs.File, bytes int64) error {
+	if err := f.Preallocate(0, bytes); err == nil {
+		return f.Sync()
+	}
+	block := make([]byte, 1<<20)
+	for ; bytes > 0; bytes -= int64(len(block)) {
+		if _, err := f.Write(block[:min(bytes, int64(len(block)))]); err != nil {
+			return err
+		}
+	}
+	return f.Sync()
+}
+
+// release removes the ballast, since the log or the manifest found the disk full. They are written again when it returns.
+func (p *space) release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.full.Store(true)
+	p.log.Warn("the disk is full", "ballast", p.ballast)
+	if p.ballast && p.fs.Remove(p.path()) == nil {
+		p.ballast = false
+	}
+}
+
+// freeBytes returns how much is free; 0 if that isn't known.
+func (p *space) freeBytes() int64 {
+	p.look()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.free
+}
+
+func errFull() error {
+	return holdfast.Errorf(holdfast.Full, "the disk is full: writes are refused until there is room")
+}
+
+// A guardedFS gives the ballast's room to all files but sorted tables.
+type guardedFS struct {
+	vfs.FS
+	last vfs.FS
+}
+
+func (g *guardedFS) of(name string) vfs.FS {
+	if strings.HasSuffix(filepath.Base(name), ".sst") {
+		return g.FS
+	}
+	return g.last
+}
+
+// Create implements vfs.FS.
+func (g *guardedFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	return g.of(name).Create(name, category)
+}
+
+// ReuseForWrite implements vfs.FS.
+func (g *guardedFS) ReuseForWrite(old, name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	return g.of(name).ReuseForWrite(old, name, category)
+}
+
+// OpenReadWrite implements vfs.FS.
+func (g *guardedFS) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+	return g.of(name).OpenReadWrite(name, category, opts...)
+}
+
+// Link implements vfs.FS.
+func (g *guardedFS) Link(old, name string) error { return g.of(name).Link(old, name) }
+
+// Rename implements vfs.FS.
+func (g *guardedFS) Rename(old, name string) error { return g.of(name).Rename(old, name) }
+
+// Unwrap implements vfs.FS.
+func (g *guardedFS) Unwrap() vfs.FS { return g.FS }

@@ -1,0 +1,328 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"hash/maphash"
+	"log/slog"
+	"path/filepath"
+	"sort"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"holdfast"
+	"holdfast/item"
+)
+
+// guards is among how many latches the names in Commit.Guards are spread.
+const guards = 64
+
+// What is in a Store's directory, beside the ballast.
+const (
+	engineDir = "pebble" // Pebble's
+	buildDir  = "build"  // sorted tables of a copy that is being made; emptied at a start
+)
+
+// A Store is the disk of a node.
+type Store struct {
+	db       *pebble.DB
+	engine   *pebble.Options
+	fs       vfs.FS // guarded
+	dir      string
+	readOnly bool
+	log      *slog.Logger
+	now      func() time.Time
+	logAge   time.Duration
+	logBytes int64
+	fatal    func(error)
+
+	gate      gate
+	closing   chan struct{} // closed when Close begins
+	broken    chan struct{} // closed when nothing can be written any more
+	breakOnce sync.Once
+	space     *space
+	records   line               // the order of the commits that change records; its indexes aren't on disk
+	guards    [guards]sync.Mutex // taken before all other locks, in order
+	seed      maphash.Seed       // of the hashes of names, which never leave the process
+	free      sync.Pool          // of *commit, for their memory
+	builds    atomic.Uint64      // names files in buildDir
+
+	mu     sync.Mutex                  // guards shards
+	shards map[holdfast.ShardID]*Shard // those that are open
+	trims  sync.Mutex                  // held by Trim
+
+	commits, corrupt, stalls atomic.Uint64
+}
+
+// Open opens the store in a directory, or makes it there. The error is Corrupt if it can't be read, and Unavailable if another
+// process has it.
+func Open(o Options) (*Store, error) {
+	o.setDefaults()
+	s := &Store{
+		dir: o.Dir, readOnly: o.ReadOnly, log: o.Log, now: o.Now, logAge: o.LogAge, logBytes: o.LogBytes, fatal: o.Fatal,
+		gate: gate{idle: make(chan struct{})}, seed: maphash.MakeSeed(), closing: make(chan struct{}), broken: make(chan struct{}),
+		shards: map[holdfast.ShardID]*Shard{},
+	}
+	if !o.ReadOnly {
+		if err := s.makeDirs(o.FS); err != nil {
+			return nil, s.fault("opening", err)
+		}
+	} else {
+		o.ReserveBytes = 0
+	}
+	s.space = newSpace(o.FS, o.Dir, o.ReserveBytes, o.Log)
+	s.fs = s.space.guarded()
+	cache := newCache(o.CacheBytes)
+	defer cache.Unref()
+	s.engine = s.pebbleOptions(s.fs, cache, o.ReadOnly)
+	s.engine.EnsureDefaults()
+	if err := s.openEngine(o.FS.PathJoin(o.Dir, engineDir)); err != nil {
+		return nil, s.fault("opening", err)
+	}
+	return s, nil
+}
+
+// openEngine opens the database. A new one begins its log in Pebble's oldest format, in which what is damaged in the middle looks like the
+// end, so that acknowledged commits could go unnoticed. It is opened once more to have a log in the newest.
+func (s *Store) openEngine(dir string) error {
+	is, err := pebble.Peek(dir, s.fs)
+	if err != nil {
+		return err
+	}
+	if !s.readOnly && (!is.Exists || is.FormatMajorVersion < formatVersion) {
+		db, err := pebble.Open(dir, s.engine)
+		if err != nil {
+			return err
+		}
+		if err := db.Close(); err != nil {
+			return err
+		}
+	}
+	s.db, err = pebble.Open(dir, s.engine)
+	return err
+}
+
+func (o *Options) setDefaults() {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = defaultCacheBytes
+	}
+	if o.LogAge == 0 {
+		o.LogAge = 24 * time.Hour
+	}
+	if o.LogBytes == 0 {
+		o.LogBytes = 8 << 30
+	}
+	if o.ReserveBytes == 0 {
+		o.ReserveBytes = 256 << 20
+	}
+	if o.Log == nil {
+		o.Log = discard()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Fatal == nil {
+		o.Fatal = exit
+	}
+}
+
+// makeDirs makes the directories, and lets what is above them know of them. What a copy left when the process ended is removed.
+func (s *Store) makeDirs(fs vfs.FS) error {
+	build := fs.PathJoin(s.dir, buildDir)
+	if err := fs.RemoveAll(build); err != nil {
+		return err
+	}
+	for _, dir := range []string{fs.PathJoin(s.dir, engineDir), build} {
+		if err := fs.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	for _, dir := range []string{s.dir, filepath.Dir(filepath.Clean(s.dir))} {
+		if err := syncDir(fs, dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func syncDir(fs vfs.FS, dir string) error {
+	d, err := fs.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// Close waits for calls under way and cursors, and closes the store. Calls that come later get Closed. It may be called
+// more than once.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	select {
+	case <-s.closing:
+	default:
+		close(s.closing)
+	}
+	s.mu.Unlock()
+	if !s.gate.shut() {
+		<-s.gate.idle
+		return nil
+	}
+	select {
+	case <-s.broken: // Pebble's locks may be held for ever
+		return errBroken()
+	default:
+	}
+	return s.fault("closing", s.db.Close())
+}
+
+// Record returns the value of a record, which the caller may keep; !ok if there is none.
+func (s *Store) Record(name string) (value []byte, ok bool, err error) {
+	if err := s.gate.enter(); err != nil {
+		return nil, false, err
+	}
+	defer s.gate.leave()
+	value, ok, err = s.record(name)
+	if err != nil {
+		return nil, false, err
+	}
+	return value, ok, s.settled(context.Background(), &s.records, s.records.applied.Load())
+}
+
+// record returns the value of a record, which may not be on disk yet.
+func (s *Store) record(name string) (value []byte, ok bool, err error) {
+	raw, ok, err := s.read(s.db, recordKey(name))
+	if err != nil || !ok {
+		return nil, false, err
+	}
+	return []byte(raw), true, nil
+}
+
+// Records returns the records whose names begin with prefix, sorted by name.
+func (s *Store) Records(prefix string) ([]Record, error) {
+	if err := s.gate.enter(); err != nil {
+		return nil, err
+	}
+	defer s.gate.leave()
+	lower, upper := recordKey(prefix), behind(recordKey(prefix))
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return nil, s.fault("reading records", err)
+	}
+	var all []Record
+	for ok := it.First(); ok; ok = it.Next() {
+		value, err := it.ValueAndErr()
+		if err != nil {
+			break
+		}
+		all = append(all, Record{Name: string(it.Key()[prefixBytes:]), Value: append([]byte{}, value...)})
+	}
+	if err := errors.Join(it.Error(), it.Close()); err != nil {
+		return nil, s.fault("reading records", err)
+	}
+	return all, s.settled(context.Background(), &s.records, s.records.applied.Load())
+}
+
+// read returns the value of a key; !ok if there is none.
+func (s *Store) read(from pebble.Reader, key []byte) (value string, ok bool, err error) {
+	b, closer, err := from.Get(key)
+	if err == pebble.ErrNotFound {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, s.fault("reading", err)
+	}
+	value = string(b)
+	return value, true, s.fault("reading", closer.Close())
+}
+
+// A Get asks for one item.
+type Get struct {
+	Shard *Shard
+	Key   item.Key
+}
+
+// GetAll returns the items as they were at one moment, nil where there is none. Of a commit that changed some of
+// them it shows all or nothing.
+func (s *Store) GetAll(ctx context.Context, gets []Get) ([]item.Item, error) {
+	if err := s.gate.enter(); err != nil {
+		return nil, err
+	}
+	defer s.gate.leave()
+	moment := s.db.NewSnapshot()
+	defer moment.Close()
+	items := make([]item.Item, len(gets))
+	for i, g := range gets {
+		if err := ctx.Err(); err != nil {
+			return nil, ended(ctx)
+		}
+		var err error
+		if items[i], err = g.Shard.itemIn(moment, g.Key); err != nil {
+			return nil, err
+		}
+	}
+	for _, g := range gets {
+		l := &g.Shard.line
+		if err := s.settled(ctx, l, l.marks[stripeOf(g.Key.Hash())].Load()); err != nil {
+			return nil, err
+		}
+	}
+	return items, nil
+}
+
+// Stats are a store's numbers. Those that count rise from its opening.
+type Stats struct {
+	Commits      uint64
+	CorruptReads uint64
+	WriteStalls  uint64
+	Full         bool  // writes are refused
+	FreeBytes    int64 // of the disk; 0: not known
+	DiskBytes    int64 // that the store takes
+	LogBytes     int64 // of all shards' changes, before compression
+
+	WALBytes               int64  // Pebble's log
+	WALWritten             uint64 // bytes, rising
+	Compactions            int64
+	CompactionDebtBytes    int64
+	L0Files, L0Sublevels   int64
+	CacheHits, CacheMisses int64
+}
+
+// Stats returns the store's numbers. It may be called after Close, and is then zero.
+func (s *Store) Stats() Stats {
+	if s.gate.enter() != nil {
+		return Stats{}
+	}
+	defer s.gate.leave()
+	m := s.db.Metrics()
+	st := Stats{
+		Commits: s.commits.Load(), CorruptReads: s.corrupt.Load(), WriteStalls: s.stalls.Load(),
+		FreeBytes: s.space.freeBytes(), Full: s.space.full.Load(), DiskBytes: int64(m.DiskSpaceUsage()),
+		WALBytes: int64(m.WAL.PhysicalSize), WALWritten: m.WAL.BytesWritten,
+		Compactions: m.Compact.Count, CompactionDebtBytes: int64(m.Compact.EstimatedDebt),
+		L0Files: m.Levels[0].TablesCount, L0Sublevels: int64(m.Levels[0].Sublevels),
+		CacheHits: m.BlockCache.Hits, CacheMisses: m.BlockCache.Misses,
+	}
+	for _, sh := range s.opened() {
+		st.LogBytes += sh.Counts().LogBytes
+	}
+	return st
+}
+
+// opened returns the shards that are open, by rising ID.
+func (s *Store) opened() []*Shard {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]*Shard, 0, len(s.shards))
+	for _, sh := range s.shards {
+		all = append(all, sh)
+	}
+	sort.Slice(all, func(i, j int) bool { return all[i].id < all[j].id })
+	return all
+}
