@@ -1,0 +1,248 @@
+package table
+
+import (
+	"context"
+	"slices"
+
+	"holdfast/item"
+	"holdfast/shard"
+)
+
+const (
+	// batchBytes is how much a BatchGet returns at most, as items count.
+	batchBytes = 16 << 20
+	// batchShardBytes is how much it returns of one shard: a page, and what one item may have beyond.
+	batchShardBytes = pageBytes + item.MaxItemBytes - 3
+	// batchCommitBytes is about how much a BatchWrite commits at once.
+	batchCommitBytes = 4 << 20
+)
+
+const duplicates = "Provided list of item keys contains duplicates"
+
+// BatchGet returns several items: got has one for each of gets, in order. It reads up to 16 MiB, and of one shard up to 1 MiB and an
+// item, as long as there is throughput; unprocessed has the places in gets of the others, for another request. caps has
+// what each table consumed. It is Overloaded if nothing could be read. Errors are else those of Get.
+func (s *Store) BatchGet(ctx context.Context, gets []Get) (got []Got, unprocessed []int, caps []Capacity, err error) {
+	if err := checkDistinct(gets); err != nil {
+		return nil, nil, nil, err
+	}
+	b, err := s.aimGets(gets)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	b.got = make([]Got, len(gets))
+	for i := range gets {
+		if err := s.batchGet(ctx, b, i); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	if len(b.unprocessed) == len(gets) && b.refused != nil {
+		return nil, nil, nil, b.refused
+	}
+	return b.got, b.unprocessed, b.caps, nil
+}
+
+// A getBatch is a BatchGet under way.
+type getBatch struct {
+	gets        []Get
+	tables      []*live
+	keys        []item.Key
+	got         []Got
+	unprocessed []int
+	refused     error // why a get was unprocessed for want of throughput
+	bytes       int
+	shardBytes  map[*shard.Shard]int
+	caps        capacities
+}
+
+// aimGets finds the tables and keys of gets.
+func (s *Store) aimGets(gets []Get) (*getBatch, error) {
+	b := &getBatch{gets: gets, tables: make([]*live, len(gets)), keys: make([]item.Key, len(gets)), shardBytes: map[*shard.Shard]int{}}
+	for i, g := range gets {
+		t, err := s.live(g.Table)
+		if err != nil {
+			return nil, err
+		}
+		b.tables[i] = t
+		if b.keys[i], err = t.schema.Key.Exact(g.Key); err != nil {
+			return nil, err
+		}
+		if err := t.checkNested(g.Project.Nested()); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// batchGet reads the i-th item of a batch, if there is room for it.
+func (s *Store) batchGet(ctx context.Context, b *getBatch, i int) error {
+	g, t, key := b.gets[i], b.tables[i], b.keys[i]
+	if err := t.admitRead(nil, s.now()); err != nil {
+		b.refused, b.unprocessed = err, append(b.unprocessed, i)
+		return nil
+	}
+	sh := t.shard(key)
+	it, err := sh.Get(ctx, key)
+	if err != nil {
+		return s.outlived(t, err)
+	}
+	size := it.Size()
+	if b.bytes+size > batchBytes || b.shardBytes[sh]+size > batchShardBytes {
+		// That there is such an item was found out at the price of the least read.
+		b.unprocessed, size = append(b.unprocessed, i), 0
+	} else {
+		b.bytes += size
+		b.shardBytes[sh] += size
+		b.got[i].Item = g.Project.Apply(it)
+	}
+	c := readCapacity(g.Table, readUnits(size, g.Consistent))
+	b.got[i].Capacity = c
+	b.caps.add(c)
+	t.spend(c, s.now())
+	return nil
+}
+
+// Capacities are what several tables consumed, in the order in which they were first added.
+type capacities []Capacity
+
+func (all *capacities) add(c Capacity) {
+	at := slices.IndexFunc(*all, func(sum Capacity) bool { return sum.Table == c.Table })
+	if at < 0 {
+		*all = append(*all, Capacity{Table: c.Table})
+		at = len(*all) - 1
+	}
+	(*all)[at].add(c)
+}
+
+// checkDistinct says that no item is asked for twice. DynamoDB looks at that before it looks for the tables.
+func checkDistinct(gets []Get) error {
+	seen := make(map[string]bool, len(gets))
+	var id []byte
+	for _, g := range gets {
+		id = append(append(id[:0], g.Table...), 0)
+		id = item.Append(id, g.Key)
+		if seen[string(id)] {
+			return invalid(duplicates)
+		}
+		seen[string(id)] = true
+	}
+	return nil
+}
+
+// BatchWrite does several puts and deletes, of different items. They are independent: though many are committed together, a
+// failure may leave some done. unprocessed has the places in ws of those for which there was no throughput, caps what each table
+// consumed, cols what is known of the item collections. It is Overloaded if nothing could be written. Errors are else
+// those of Put.
+func (s *Store) BatchWrite(ctx context.Context, ws []BatchWrite) (unprocessed []int, caps []Capacity, cols []Collection, err error) {
+	changes, err := s.aimWrites(ws)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	b := writeBatch{}
+	var part []*change
+	var refused error
+	bytes := 0
+	for i, c := range changes {
+		if err := c.t.admitWrite(s.now()); err != nil {
+			refused, unprocessed = err, append(unprocessed, i)
+			continue
+		}
+		if ws[i].Put != nil {
+			bytes += ws[i].Put.Item.Size()
+		}
+		if bytes > batchCommitBytes && len(part) > 0 {
+			if err := s.batchWrite(ctx, &b, part); err != nil {
+				return nil, nil, nil, err
+			}
+			part, bytes = part[:0], 0
+		}
+		part = append(part, c)
+	}
+	if len(unprocessed) == len(ws) && refused != nil {
+		return nil, nil, nil, refused
+	}
+	if err := s.batchWrite(ctx, &b, part); err != nil {
+		return nil, nil, nil, err
+	}
+	return unprocessed, b.caps, b.cols, nil
+}
+
+// A writeBatch is what a BatchWrite did so far.
+type writeBatch struct {
+	caps capacities
+	cols []Collection
+}
+
+// aimWrites checks all writes of a batch, before any is done.
+func (s *Store) aimWrites(ws []BatchWrite) ([]*change, error) {
+	for _, w := range ws {
+		if w.Put == nil {
+			continue
+		}
+		if err := checkItemSize(w.Put.Item); err != nil {
+			return nil, err
+		}
+	}
+	type place struct {
+		t   *live
+		key string
+	}
+	changes, seen := make([]*change, len(ws)), make(map[place]bool, len(ws))
+	for i, w := range ws {
+		c, err := s.batchChange(w)
+		if err != nil {
+			return nil, err
+		}
+		at := place{c.t, string(c.key)}
+		if seen[at] {
+			return nil, invalid(duplicates)
+		}
+		changes[i], seen[at] = c, true
+	}
+	return changes, nil
+}
+
+// batchChange checks one write of a batch. What PutItem says of an item without its key is said otherwise here.
+func (s *Store) batchChange(w BatchWrite) (*change, error) {
+	if w.Delete != nil {
+		t, err := s.live(w.Delete.Table)
+		if err != nil {
+			return nil, err
+		}
+		return t.delete(*w.Delete)
+	}
+	t, err := s.live(w.Put.Table)
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range []item.KeyAttr{t.schema.Key.Hash, t.schema.Key.Range} {
+		if v, _ := w.Put.Item.Get(part.Name); part.Name != "" && v.Type != part.Type {
+			return nil, invalid(notSchema)
+		}
+	}
+	return t.put(*w.Put)
+}
+
+// batchWrite commits some of the changes of a batch.
+func (s *Store) batchWrite(ctx context.Context, b *writeBatch, changes []*change) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	commit := shard.Commit{Writes: make([]shard.Write, len(changes))}
+	for i, c := range changes {
+		commit.Writes[i] = c.write(c.make)
+	}
+	results, err := s.disk.Commit(ctx, commit)
+	if err != nil {
+		return s.outlivedAny(changes, err)
+	}
+	for i, c := range changes {
+		w := c.written(results[i])
+		b.caps.add(w.Capacity)
+		c.t.spend(w.Capacity, s.now())
+		if w.Collection != nil {
+			b.cols = append(b.cols, *w.Collection)
+		}
+	}
+	return nil
+}

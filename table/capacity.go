@@ -1,0 +1,180 @@
+package table
+
+import (
+	"time"
+
+	"holdfast"
+	"holdfast/item"
+)
+
+// Units of capacity are bytes rounded up: 4 KiB a read, half of that counted where the read needn't be consistent, and 1 KiB a
+// write. See https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/capacity-unit-calculations.html.
+const (
+	readUnitBytes  = 4 << 10
+	writeUnitBytes = 1 << 10
+)
+
+// readUnits returns what it costs to read so many bytes; nothing costs as much as one byte.
+func readUnits(bytes int, consistent bool) float64 {
+	units := float64(max(1, (bytes+readUnitBytes-1)/readUnitBytes))
+	if !consistent {
+		units /= 2
+	}
+	return units
+}
+
+// writeUnits returns what it costs to write, or to remove, so many bytes; nothing costs as much as one byte.
+func writeUnits(bytes int) float64 {
+	return float64(max(1, (bytes+writeUnitBytes-1)/writeUnitBytes))
+}
+
+// add adds what another request to the same table consumed.
+func (c *Capacity) add(o Capacity) {
+	c.Read += o.Read
+	c.Write += o.Write
+	c.TableRead += o.TableRead
+	c.TableWrite += o.TableWrite
+	for name, x := range o.Indexes {
+		c.addIndex(name, x)
+	}
+}
+
+func (c *Capacity) addIndex(name string, x IndexCapacity) {
+	if c.Indexes == nil {
+		c.Indexes = map[string]IndexCapacity{}
+	}
+	x.Read += c.Indexes[name].Read
+	x.Write += c.Indexes[name].Write
+	c.Indexes[name] = x
+}
+
+// doubled returns what the same costs within a transaction.
+func (c Capacity) doubled() Capacity {
+	twice := c
+	twice.Indexes = nil
+	twice.add(c)
+	return twice
+}
+
+// readCapacity is what reading from a table, and from none of its indexes, consumed.
+func readCapacity(table string, units float64) Capacity {
+	return Capacity{Table: table, Read: units, TableRead: units}
+}
+
+// writeCapacity returns what it costs that an item becomes after. The table pays for the larger of the two; so does each index
+// whose entry changes in place, while an entry that moves is paid twice, once for its removal.
+func (t *live) writeCapacity(before, after item.Item) Capacity {
+	units := writeUnits(max(before.Size(), after.Size()))
+	c := Capacity{Table: t.desc.Name, Write: units, TableWrite: units}
+	for i := range t.schema.Indexes {
+		x := &t.schema.Indexes[i]
+		if units := t.entryUnits(x, before, after); units > 0 {
+			c.Write += units
+			c.addIndex(x.Name, IndexCapacity{Local: x.Local, Write: units})
+		}
+	}
+	return c
+}
+
+// entryUnits returns what an index pays when an item changes.
+func (t *live) entryUnits(x *item.Index, before, after item.Item) (units float64) {
+	was, is := t.entry(x, before), t.entry(x, after)
+	switch {
+	case was != nil && is != nil && sameKey(x.Key, was, is):
+		if was.Equal(is) {
+			return 0
+		}
+		return writeUnits(max(was.Size(), is.Size()))
+	case was != nil:
+		units = writeUnits(was.Size())
+	}
+	if is != nil {
+		units += writeUnits(is.Size())
+	}
+	return units
+}
+
+// entry returns what an item's entry in an index holds, nil if it has none. It does without the entry's key, of which most is
+// hashing: the entries of one item differ in nothing but the index's own key.
+func (t *live) entry(x *item.Index, it item.Item) item.Item {
+	for _, part := range [...]item.KeyAttr{x.Key.Hash, x.Key.Range} {
+		if v, _ := it.Get(part.Name); part.Name != "" && v.Type != part.Type {
+			return nil
+		}
+	}
+	if x.Project == item.ProjectAll {
+		return it
+	}
+	held := make(item.Item, 0, len(it))
+	for i := range it {
+		if name := it[i].Name; x.Holds(name) || t.schema.Key.Has(name) {
+			held = append(held, it[i])
+		}
+	}
+	return held
+}
+
+// sameKey says whether two items agree in the attributes of a key.
+func sameKey(key item.KeySchema, a, b item.Item) bool {
+	for _, part := range [...]item.KeyAttr{key.Hash, key.Range} {
+		in, _ := a.Get(part.Name)
+		if other, _ := b.Get(part.Name); !in.Equal(other) {
+			return false
+		}
+	}
+	return true
+}
+
+// admitRead says whether there is throughput left to read from the table, or from a global index, with holdfast.Overloaded if not.
+func (t *live) admitRead(x *item.Index, now time.Time) error {
+	if len(t.buckets) == 0 {
+		return nil
+	}
+	name := ""
+	if x != nil && !x.Local {
+		name = x.Name
+	}
+	if t.buckets[name].read.ready(now) {
+		return nil
+	}
+	return overdrawn(name != "")
+}
+
+// admitWrite says whether there is throughput left to write to the table and all its global indexes, with holdfast.Overloaded if
+// not: a write can't leave an index behind.
+func (t *live) admitWrite(now time.Time) error {
+	for name, b := range t.buckets {
+		if !b.write.ready(now) {
+			return overdrawn(name != "")
+		}
+	}
+	return nil
+}
+
+func overdrawn(index bool) error {
+	if index {
+		return holdfast.Errorf(holdfast.Overloaded, "The level of configured provisioned throughput for one or more global "+
+			"secondary indexes of the table was exceeded. Consider increasing your provisioning level for the "+
+			"under-provisioned global secondary indexes with the UpdateTable API")
+	}
+	return holdfast.Errorf(holdfast.Overloaded, "The level of configured provisioned throughput for the table was exceeded. "+
+		"Consider increasing your provisioning level with the UpdateTable API.")
+}
+
+// spend takes what a request consumed from the buckets. A local index draws on those of its table.
+func (t *live) spend(c Capacity, now time.Time) {
+	if len(t.buckets) == 0 {
+		return
+	}
+	read, write := c.TableRead, c.TableWrite
+	for name, x := range c.Indexes {
+		if x.Local {
+			read, write = read+x.Read, write+x.Write
+			continue
+		}
+		t.buckets[name].read.spend(x.Read, now)
+		t.buckets[name].write.spend(x.Write, now)
+	}
+	t.buckets[""].read.spend(read, now)
+	t.buckets[""].write.spend(write, now)
+}

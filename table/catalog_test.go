@@ -1,0 +1,300 @@
+package table
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"holdfast"
+	"holdfast/item"
+	"holdfast/shard"
+)
+
+// A rig is a store on a memory disk of which a test does the background work itself, job by job, and which it can crash.
+type rig struct {
+	*Store
+	t    testing.TB
+	fs   *vfs.MemFS
+	time *clock
+	o    Options
+}
+
+func newRig(t testing.TB, o Options) *rig {
+	t.Helper()
+	r := &rig{t: t, fs: vfs.NewCrashableMem(), o: o, time: &clock{now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}}
+	r.open()
+	return r
+}
+
+func (r *rig) open() {
+	r.t.Helper()
+	disk, err := shard.Open(shard.Options{Dir: "data", FS: r.fs, Now: r.time.Now})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { _ = disk.Close() })
+	r.o.Disk, r.o.Now = disk, r.time.Now
+	if r.Store, err = newStore(r.o); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// crash loses what isn't on disk, and starts again.
+func (r *rig) crash() {
+	r.t.Helper()
+	old := r.Store.disk
+	r.fs = r.fs.CrashClone(vfs.CrashCloneCfg{})
+	_ = old.Close()
+	r.open()
+}
+
+// check has shard.Check look whether all that is on disk agrees.
+func (r *rig) check() {
+	r.t.Helper()
+	_ = r.disk.Close()
+	_, err := shard.Check(context.Background(), shard.Options{Dir: "data", FS: r.fs, Now: r.time.Now}, Schemas, func(f shard.Fault) {
+		r.t.Errorf("fault: %+v", f)
+	})
+	if err != nil {
+		r.t.Error(err)
+	}
+	r.open()
+}
+
+// step does the next jobs, at most n, and returns how many there were.
+func (r *rig) step(n int) (done int) {
+	r.t.Helper()
+	for done < n {
+		jobs := r.jobs()
+		if len(jobs) == 0 {
+			return done
+		}
+		for _, j := range jobs[:min(len(jobs), n-done)] {
+			if err := j.run(context.Background()); err != nil {
+				r.t.Fatalf("%s: %v", j.name, err)
+			}
+			done++
+		}
+	}
+	return done
+}
+
+// settle does all jobs that there are.
+func (r *rig) settle() {
+	r.t.Helper()
+	if r.step(1000) == 1000 {
+		r.t.Fatal("the background work doesn't end")
+	}
+}
+
+func (r *rig) create(d Definition, attributes []item.KeyAttr) {
+	r.t.Helper()
+	if _, err := r.Create(context.Background(), d, attributes); err != nil {
+		r.t.Fatal(err)
+	}
+	r.describe(d.Name)
+}
+
+func (r *rig) describe(name string) Description {
+	r.t.Helper()
+	d, err := r.Describe(name)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return d
+}
+
+func (r *rig) alter(a Alteration) Description {
+	r.t.Helper()
+	d, err := r.Alter(context.Background(), a)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return d
+}
+
+// put writes an item past the requests.
+func (r *rig) put(table string, it item.Item) {
+	r.t.Helper()
+	r.write(table, it, it)
+}
+
+func (r *rig) delete(table string, it item.Item) {
+	r.t.Helper()
+	r.write(table, it, nil)
+}
+
+func (r *rig) write(table string, it, after item.Item) {
+	r.t.Helper()
+	l, err := r.live(table)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	key, err := l.schema.Key.Key(it)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	_, err = r.disk.Commit(context.Background(), shard.Commit{Writes: []shard.Write{{Shard: l.shard(key), Key: key,
+		Change: func(item.Item) (item.Item, error) { return after, nil }}}})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// items returns all items of a table, or entries of its index, in order.
+func (r *rig) items(table, index string) []item.Item {
+	r.t.Helper()
+	l, err := r.live(table)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var id uint32
+	if index != "" {
+		x, _, ok := l.index(index)
+		if !ok {
+			r.t.Fatalf("no index %q", index)
+		}
+		id = x.ID
+	}
+	var all []item.Item
+	for _, sh := range l.shards {
+		all = append(all, scanShard(r.t, sh, id)...)
+	}
+	return all
+}
+
+func scanShard(t testing.TB, sh *shard.Shard, index uint32) (all []item.Item) {
+	t.Helper()
+	c, err := sh.Cursor(context.Background(), shard.Span{Index: index})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for c.Next() {
+		it, err := c.Item()
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, it)
+	}
+	if err := errors.Join(c.Err(), c.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// checkIndexes compares the entries of all indexes of a table with what they must be by its items.
+func (r *rig) checkIndexes(table string) {
+	r.t.Helper()
+	l, err := r.live(table)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	items := r.items(table, "")
+	for name, x := range l.indexes {
+		want := map[string]int{}
+		n := 0
+		for _, it := range items {
+			if _, entry, ok := x.index.Entry(l.schema.Key, it); ok {
+				want[fmt.Sprint(entry)]++
+				n++
+			}
+		}
+		got := r.items(table, name)
+		if len(got) != n {
+			r.t.Errorf("index %s of %s has %d entries; want %d", name, table, len(got), n)
+		}
+		for _, entry := range got {
+			if want[fmt.Sprint(entry)] == 0 {
+				r.t.Errorf("index %s of %s has %v; want no such entry", name, table, entry)
+			}
+		}
+	}
+}
+
+func sameItems(t testing.TB, what string, got, want []item.Item) {
+	t.Helper()
+	if !slices.EqualFunc(got, want, item.Item.Equal) {
+		t.Errorf("%s: got %d items %v; want %d: %v", what, len(got), got, len(want), want)
+	}
+}
+
+func wantError(t testing.TB, err error, kind holdfast.Kind, text string) {
+	t.Helper()
+	if !errors.Is(err, kind) || err.Error() != text {
+		t.Errorf("got %v; want %v: %s", err, kind, text)
+	}
+}
+
+// users is a table of users with a global index by city.
+func users(name string) (Definition, []item.KeyAttr) {
+	id, city := item.KeyAttr{Name: "id", Type: item.S}, item.KeyAttr{Name: "city", Type: item.S}
+	return Definition{
+		Name: name, Key: item.KeySchema{Hash: id}, Billing: OnDemand,
+		Indexes: []IndexDefinition{{Index: item.Index{Name: "by-city", Key: item.KeySchema{Hash: city}, Project: item.ProjectAll}}},
+	}, []item.KeyAttr{id, city}
+}
+
+func user(n int, attrs ...item.Attr) item.Item {
+	return item.New(append(attrs,
+		item.Attr{Name: "id", Value: item.Text(fmt.Sprintf("user%04d", n))},
+		item.Attr{Name: "city", Value: item.Text(fmt.Sprintf("city%d", n%7))},
+		item.Attr{Name: "n", Value: number(fmt.Sprint(n))},
+	)...)
+}
+
+// The form on disk: what an older program has written must be read for ever.
+func TestRecordForm(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC)
+	id, g := item.KeyAttr{Name: "id", Type: item.S}, item.KeyAttr{Name: "g", Type: item.N}
+	r := &record{Version: version, NextIndex: 3, Shards: []part{{ID: 7}, {ID: 8, Start: 1 << 63}}, Since: at, FillTTL: true,
+		Streams: []stream{{Label: "2026-01-02T03:04:05.006", View: NewImage, Created: at, First: []shard.Position{{Index: 4}, {Index: 9, N: 2}}}},
+		Copy:    &copying{At: at, Table: "source"},
+		Table: Description{
+			Definition: Definition{Name: "users", Key: item.KeySchema{Hash: id}, Throughput: Throughput{Read: 5, Write: 6}, Stream: NewImage,
+				Tags: map[string]string{"env": "test"}, Class: "STANDARD"},
+			ID: "0b3b8c9e-2f6d-4d53-9c79-3f0c8a6f2d11", Status: Creating, Created: at,
+			Indexes: []IndexDescription{{IndexDefinition: IndexDefinition{Index: item.Index{ID: 2, Name: "by-g", Key: item.KeySchema{Hash: g, Range: id},
+				Project: item.ProjectSome, Attrs: []string{"x"}}, Throughput: Throughput{Read: 1, Write: 2}}, Status: Creating, Backfilling: true}},
+			StreamLabel: "2026-01-02T03:04:05.006", StreamOn: true, TTL: TTL{Attr: "expires", On: true},
+			Restored: &Restored{At: at, SourceTable: "source", InProgress: true}, Attributes: []item.KeyAttr{id, g},
+		},
+	}
+	got := encode("table/users", r)
+	golden := filepath.Join("testdata", "record.json")
+	if os.Getenv("UPDATE") != "" {
+		if err := os.WriteFile(golden, append(got.Value, '\n'), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got.Value)+"\n" != string(want) {
+		t.Errorf("got %s; want %s", got.Value, want)
+	}
+	var back record
+	if err := decode(shard.Record{Name: "table/users", Value: want}, &back); err != nil {
+		t.Fatal(err)
+	}
+	if again := encode("table/users", back); string(again.Value) != string(got.Value) {
+		t.Errorf("read and written again: got %s; want %s", again.Value, got.Value)
+	}
+}
+
+func TestRecordOfALaterVersionIsRefused(t *testing.T) {
+	err := decode(shard.Record{Name: "table/x", Value: []byte(`{"Version":2}`)}, &record{})
+	if !errors.Is(err, holdfast.Corrupt) {
+		t.Errorf("got %v; want %v", err, holdfast.Corrupt)
+	}
+	if err := decode(shard.Record{Name: "table/x", Value: []byte(`{`)}, &record{}); !errors.Is(err, holdfast.Corrupt) {
+		t.Errorf("got %v; want %v", err, holdfast.Corrupt)
+	}
+}

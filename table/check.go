@@ -1,0 +1,188 @@
+package table
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"holdfast"
+	"holdfast/item"
+)
+
+// notSchema is what a key is told that hasn't the attributes of the schema with their types.
+const notSchema = "The provided key element does not match the schema"
+
+// indexesGlobalFirst returns the indexes in the order in which DynamoDB looks at them.
+func (t *live) indexesGlobalFirst() []*item.Index {
+	all := make([]*item.Index, 0, len(t.schema.Indexes))
+	for _, local := range []bool{false, true} {
+		for i := range t.schema.Indexes {
+			if x := &t.schema.Indexes[i]; x.Local == local {
+				all = append(all, x)
+			}
+		}
+	}
+	return all
+}
+
+// checkIndexed says whether all indexes can take an item.
+func (t *live) checkIndexed(it item.Item) error {
+	for _, x := range t.indexesGlobalFirst() {
+		if err := x.Check(it); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkNested says that nothing goes into a key attribute, of the table or of an index: those have nothing inside. names are
+// the attributes into which an expression goes.
+func (t *live) checkNested(names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	refused := func(role, name string) error {
+		return invalid("Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: %s: %s", role, name)
+	}
+	for _, name := range t.schema.Key.Names() {
+		if slices.Contains(names, name) {
+			return refused("Key", name)
+		}
+	}
+	for _, x := range t.indexesGlobalFirst() {
+		for _, name := range x.Key.Names() {
+			if slices.Contains(names, name) {
+				return refused("IndexKey", name)
+			}
+		}
+	}
+	return nil
+}
+
+// checkFiltered says whether a query's filter reads attributes that its key condition is about.
+func checkFiltered(filter *item.Condition, key item.KeySchema) error {
+	names := filter.Names()
+	for _, name := range key.Names() {
+		if slices.Contains(names, name) {
+			return invalid("Filter Expression can only contain non-primary key attributes: Primary key attribute: %s", name)
+		}
+	}
+	return nil
+}
+
+// readIndex finds the index that a query or scan names; "" is none.
+func (t *live) readIndex(name string, consistent bool) (*item.Index, error) {
+	if name == "" {
+		return nil, nil
+	}
+	x, active, ok := t.index(name)
+	switch {
+	case !ok:
+		return nil, invalid("The table does not have the specified index: %s", name)
+	case !x.Local && consistent:
+		return nil, invalid("Consistent reads are not supported on global secondary indexes")
+	case !active:
+		return nil, invalid("Cannot read from backfilling global secondary index: %s", name)
+	}
+	return x, nil
+}
+
+// checkSelect says whether an index can give what is selected. A local index can always: what it hasn't got comes from its table.
+func (t *live) checkSelect(x *item.Index, sel Select, p *item.Projection) error {
+	if x == nil || x.Local || x.Project == item.ProjectAll {
+		return nil
+	}
+	if sel == SelectAll {
+		return invalid("One or more parameter values were invalid: Select type ALL_ATTRIBUTES is not supported for global "+
+			"secondary index %s because its projection type is not ALL", x.Name)
+	}
+	if missing := t.notHeld(x, p.Names()); len(missing) > 0 {
+		return invalid("One or more parameter values were invalid: Global secondary index %s does not project [%s]",
+			x.Name, strings.Join(missing, ", "))
+	}
+	return nil
+}
+
+// checkFilterHeld says whether an index, which may be nil, holds what a query's filter reads. A scan may filter by anything.
+func (t *live) checkFilterHeld(x *item.Index, filter *item.Condition) error {
+	if x == nil || x.Project == item.ProjectAll {
+		return nil
+	}
+	if missing := t.notHeld(x, filter.Names()); len(missing) > 0 {
+		return invalid("One or more parameter values were invalid: Secondary index %s does not project one or more filter "+
+			"attributes: [%s]", x.Name, strings.Join(missing, ", "))
+	}
+	return nil
+}
+
+// notHeld returns those of the names of which an index's entries know nothing.
+func (t *live) notHeld(x *item.Index, names []string) []string {
+	held := func(name string) bool { return x.Holds(name) || t.schema.Key.Has(name) }
+	return slices.DeleteFunc(slices.Clone(names), held)
+}
+
+// startNames returns the attributes that say where a page begins: those of the table's key, then those of the index's.
+func (t *live) startNames(x *item.Index) []string {
+	names := t.schema.Key.Names()
+	if x == nil {
+		return names
+	}
+	names = slices.Clone(names)
+	for _, name := range x.Key.Names() {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// checkStartPart says whether a start has a key attribute with its type.
+func checkStartPart(start item.Item, part item.KeyAttr) error {
+	v, ok := start.Get(part.Name)
+	if !ok {
+		return invalid("The provided starting key is invalid")
+	}
+	if v.Type != part.Type {
+		return invalid(notSchema)
+	}
+	return nil
+}
+
+// startKey returns the key of a start whose attributes are counted and, of an index, checked by part.
+func (t *live) startKey(x *item.Index, start item.Item) (item.Key, error) {
+	key, err := t.schema.Key.Exact(start.Only(t.schema.Key.Names()...))
+	if err == nil && x != nil {
+		key, err = x.EntryKey(t.schema.Key, start)
+	}
+	var said *holdfast.Error
+	if errors.As(err, &said) {
+		return nil, invalid("The provided starting key is invalid: %s", said.Text)
+	}
+	return key, err
+}
+
+// matchesRange says whether a sort key is one that the condition allows.
+func matchesRange(c *item.RangeCondition, v item.Value) bool {
+	if c.Op == item.BeginsWith {
+		return v.Type == c.Low.Type && strings.HasPrefix(v.Text, c.Low.Text)
+	}
+	cmp, ok := v.Compare(c.Low)
+	if !ok {
+		return false
+	}
+	switch c.Op {
+	case item.EQ:
+		return cmp == 0
+	case item.LT:
+		return cmp < 0
+	case item.LE:
+		return cmp <= 0
+	case item.GT:
+		return cmp > 0
+	case item.GE:
+		return cmp >= 0
+	default: // item.Between
+		high, ok := v.Compare(c.High)
+		return ok && cmp >= 0 && high <= 0
+	}
+}

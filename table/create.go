@@ -1,0 +1,191 @@
+package table
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"maps"
+	"math/bits"
+	"slices"
+	"strings"
+	"time"
+
+	"holdfast"
+	"holdfast/item"
+	"holdfast/shard"
+)
+
+// Limits of tables.
+const (
+	maxGlobalIndexes = 20
+	maxLocalIndexes  = 5
+	maxTags          = 50
+)
+
+// Create makes a table. The answer's status is Creating, as DynamoDB's is, but its items can be written at once, and the
+// first Describe finds it Active; before that it can't be altered or removed. Types of key attributes are those of
+// attributes. Errors: Exists if there is a table of that name, Invalid if the definition contradicts itself.
+func (s *Store) Create(ctx context.Context, d Definition, attributes []item.KeyAttr) (Description, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, err := newRecord(d, attributes, Active, s.now())
+	if err != nil {
+		return Description{}, err
+	}
+	if err := s.vacant(d.Name); err != nil {
+		return Description{}, err
+	}
+	var next shard.Record
+	r.Shards, next = s.newShards(s.shardsPerTable)
+	shards, err := s.openShards(r)
+	if err != nil {
+		return Description{}, err
+	}
+	r.beginStream(d.Stream, r.Table.Created, shards)
+	r.settle()
+	if err := s.save(ctx, encode(tablePrefix+d.Name, r), next); err != nil {
+		return Description{}, err
+	}
+	s.catalog[d.Name] = r
+	t := s.newLive(r, shards)
+	t.settling.Store(uint32(Creating))
+	s.publish(t)
+	answer := s.describe(t)
+	answer.Status, answer.LastOnDemand = Creating, time.Time{}
+	for i := range answer.Indexes {
+		answer.Indexes[i].Status = Creating
+	}
+	return answer, nil
+}
+
+// vacant says whether a table of that name can be made. s.mu is held.
+func (s *Store) vacant(name string) error {
+	if s.closed {
+		return holdfast.Errorf(holdfast.Closed, "the tables are closed")
+	}
+	if _, ok := s.catalog[name]; ok {
+		return holdfast.Errorf(holdfast.Exists, "Table already exists: %s", name)
+	}
+	return nil
+}
+
+// newRecord returns the record of a new table without shards, with its indexes in that status.
+func newRecord(d Definition, attributes []item.KeyAttr, indexes Status, now time.Time) (*record, error) {
+	r := &record{Version: version, NextIndex: 1, Table: Description{
+		Definition: d, ID: newUUID(), Created: milliseconds(now), Attributes: slices.Clone(attributes),
+	}}
+	r.Table.Definition.Indexes = nil
+	r.Table.Definition.Tags = maps.Clone(d.Tags)
+	if d.Billing == OnDemand {
+		r.Table.LastOnDemand = r.Table.Created
+	}
+	if err := r.resolve(&r.Table.Key); err != nil {
+		return nil, err
+	}
+	for _, x := range d.Indexes {
+		if err := r.addIndex(x, indexes); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.checkTags(); err != nil {
+		return nil, err
+	}
+	return r, r.checkAttributes()
+}
+
+// resolve gives the attributes of a key the types that they are defined with.
+func (r *record) resolve(key *item.KeySchema) error {
+	for _, a := range []*item.KeyAttr{&key.Hash, &key.Range} {
+		if a.Name == "" {
+			continue
+		}
+		i := slices.IndexFunc(r.Table.Attributes, func(d item.KeyAttr) bool { return d.Name == a.Name })
+		if i < 0 {
+			return invalid("One or more parameter values were invalid: Some index key attributes are not defined in "+
+				"AttributeDefinitions. Keys: %s, AttributeDefinitions: %s", list(key.Names()), list(names(r.Table.Attributes)))
+		}
+		a.Type = r.Table.Attributes[i].Type
+	}
+	return nil
+}
+
+// addIndex adds an index to the record and gives it its ID.
+func (r *record) addIndex(d IndexDefinition, status Status) error {
+	if r.index(d.Index.Name) != nil {
+		return invalid("One or more parameter values were invalid: Duplicate index name: %s", d.Index.Name)
+	}
+	if err := r.resolve(&d.Index.Key); err != nil {
+		return err
+	}
+	if d.Index.Local && d.Index.Key.Hash.Name != r.Table.Key.Hash.Name {
+		return invalid("One or more parameter values were invalid: Index KeySchema does not have the same leading hash key as table "+
+			"KeySchema for index: %s. index hash key: %s, table hash key: %s", d.Index.Name, d.Index.Key.Hash.Name, r.Table.Key.Hash.Name)
+	}
+	count := 1
+	for _, x := range r.Table.Indexes {
+		if x.Index.Local == d.Index.Local {
+			count++
+		}
+	}
+	if d.Index.Local && count > maxLocalIndexes {
+		return invalid("One or more parameter values were invalid: Number of LocalSecondaryIndexes exceeds per-table limit of %d", maxLocalIndexes)
+	}
+	if !d.Index.Local && count > maxGlobalIndexes {
+		return invalid("One or more parameter values were invalid: GlobalSecondaryIndex count exceeds the per-table limit of %d", maxGlobalIndexes)
+	}
+	d.Index.ID = r.NextIndex
+	d.Index.Attrs = slices.Clone(d.Index.Attrs)
+	r.NextIndex++
+	r.Table.Indexes = append(r.Table.Indexes, IndexDescription{IndexDefinition: d, Status: status, Backfilling: status == Creating})
+	return nil
+}
+
+// checkAttributes says whether all attributes that are defined are part of a key.
+func (r *record) checkAttributes() error {
+	used := r.keyNames()
+	for _, a := range r.Table.Attributes {
+		if !slices.Contains(used, a.Name) {
+			return invalid("One or more parameter values were invalid: Some AttributeDefinitions are not used. AttributeDefinitions: %s, "+
+				"keys used: %s", list(names(r.Table.Attributes)), list(used))
+		}
+	}
+	return nil
+}
+
+// keyNames returns the names of all attributes that are part of a key, sorted.
+func (r *record) keyNames() []string {
+	used := slices.Clone(r.Table.Key.Names())
+	for _, x := range r.Table.Indexes {
+		used = append(used, x.Index.Key.Names()...)
+	}
+	slices.Sort(used)
+	return slices.Compact(used)
+}
+
+func names(attributes []item.KeyAttr) []string {
+	all := make([]string, len(attributes))
+	for i, a := range attributes {
+		all[i] = a.Name
+	}
+	return all
+}
+
+// list prints names as DynamoDB's messages do.
+func list(names []string) string { return "[" + strings.Join(names, ", ") + "]" }
+
+// startOf returns the first hash of the i-th of n equal parts.
+func startOf(i, n int) uint64 {
+	start, _ := bits.Div64(uint64(i), 0, uint64(n))
+	return start
+}
+
+// milliseconds cuts a time to what DynamoDB's answers and labels show of it.
+func milliseconds(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+
+// newUUID returns a random UUID (RFC 9562, version 4).
+func newUUID() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails, as its documentation says
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}

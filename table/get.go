@@ -1,0 +1,29 @@
+package table
+
+import "context"
+
+// Get returns the item of a key, or what is projected of it; Got.Item is nil if there is none. Errors are Invalid, NotFound,
+// Overloaded, and those of package shard.
+func (s *Store) Get(ctx context.Context, g Get) (Got, error) {
+	t, err := s.live(g.Table)
+	if err != nil {
+		return Got{}, err
+	}
+	key, err := t.schema.Key.Exact(g.Key)
+	if err != nil {
+		return Got{}, err
+	}
+	if err := t.checkNested(g.Project.Nested()); err != nil {
+		return Got{}, err
+	}
+	if err := t.admitRead(nil, s.now()); err != nil {
+		return Got{}, err
+	}
+	it, err := t.shard(key).Get(ctx, key)
+	if err != nil {
+		return Got{}, s.outlived(t, err)
+	}
+	got := Got{Item: g.Project.Apply(it), Capacity: readCapacity(g.Table, readUnits(it.Size(), g.Consistent))}
+	t.spend(got.Capacity, s.now())
+	return got, nil
+}

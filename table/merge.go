@@ -1,0 +1,144 @@
+package table
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+
+	"holdfast/item"
+	"holdfast/shard"
+)
+
+// Entries goes through what a span has in several shards, in order of key.
+//
+// Items, and the entries of local indexes, begin with the hash by which the shards split their table: one shard's are all before the
+// next one's, so a shard is opened when the one before it is done. A global index begins with a hash of its own: each shard
+// may have entries anywhere, so all are opened and merged. There are few shards, so their heads are kept in a sorted slice: the
+// cursor that moved sinks to its place.
+type entries struct {
+	span    shard.Span
+	waiting []*shard.Shard  // to be opened, in order, when there is no head
+	heads   []*shard.Cursor // each stands on an entry; the first has the next one, or, where given, the last
+	given   bool            // the entry of heads[0] has been given out
+}
+
+// newEntries returns the entries of a span of t: of all its shards if merged, else of the shards that its range touches.
+func (t *live) newEntries(ctx context.Context, span shard.Span, merged bool) (*entries, error) {
+	if !merged {
+		return &entries{span: span, waiting: t.touched(span)}, nil
+	}
+	e := &entries{span: span}
+	for _, sh := range t.shards {
+		if err := e.open(ctx, sh); err != nil {
+			_ = e.close() // what went wrong first is said
+			return nil, err
+		}
+	}
+	return e, nil
+}
+
+// touched returns the shards whose hashes a span's range touches, in the span's order.
+func (t *live) touched(span shard.Span) []*shard.Shard {
+	var touched []*shard.Shard
+	for i, sh := range t.shards {
+		var start, end [8]byte
+		binary.BigEndian.PutUint64(start[:], t.starts[i])
+		if to := span.Range.To; to != nil && bytes.Compare(to, start[:]) <= 0 {
+			break
+		}
+		if i+1 < len(t.shards) {
+			binary.BigEndian.PutUint64(end[:], t.starts[i+1])
+			if bytes.Compare(end[:], span.Range.From) <= 0 {
+				continue
+			}
+		}
+		touched = append(touched, sh)
+	}
+	if span.Reverse {
+		for i, j := 0, len(touched)-1; i < j; i, j = i+1, j-1 {
+			touched[i], touched[j] = touched[j], touched[i]
+		}
+	}
+	return touched
+}
+
+// next returns the cursor that stands on the next entry; it is lent until the call after. Nil is the end.
+func (e *entries) next(ctx context.Context) (*shard.Cursor, error) {
+	if e.given {
+		if err := e.advance(); err != nil {
+			return nil, err
+		}
+	}
+	for len(e.heads) == 0 && len(e.waiting) > 0 {
+		sh := e.waiting[0]
+		e.waiting = e.waiting[1:]
+		if err := e.open(ctx, sh); err != nil {
+			return nil, err
+		}
+	}
+	if len(e.heads) == 0 {
+		return nil, nil
+	}
+	e.given = true
+	return e.heads[0], nil
+}
+
+// open adds a shard's cursor to the heads, if it has an entry.
+func (e *entries) open(ctx context.Context, sh *shard.Shard) error {
+	c, err := sh.Cursor(ctx, e.span)
+	if err != nil {
+		return err
+	}
+	if !c.Next() {
+		return end(c)
+	}
+	e.heads = append([]*shard.Cursor{c}, e.heads...)
+	e.sink()
+	return nil
+}
+
+// advance moves the first head on, and drops it if it has no more.
+func (e *entries) advance() error {
+	e.given = false
+	c := e.heads[0]
+	if c.Next() {
+		e.sink()
+		return nil
+	}
+	e.heads = e.heads[1:]
+	return end(c)
+}
+
+// end gives back a cursor that has no more, and says why it hasn't.
+func end(c *shard.Cursor) error {
+	err := c.Err()
+	if closed := c.Close(); err == nil {
+		err = closed
+	}
+	return err
+}
+
+// sink moves the first head behind those that come before it.
+func (e *entries) sink() {
+	for i := 1; i < len(e.heads) && e.after(e.heads[i-1].Key(), e.heads[i].Key()); i++ {
+		e.heads[i-1], e.heads[i] = e.heads[i], e.heads[i-1]
+	}
+}
+
+func (e *entries) after(a, b item.Key) bool {
+	if e.span.Reverse {
+		a, b = b, a
+	}
+	return bytes.Compare(a, b) > 0
+}
+
+// close gives back all cursors.
+func (e *entries) close() (err error) {
+	for _, c := range e.heads {
+		if closed := c.Close(); err == nil {
+			err = closed
+		}
+	}
+	e.heads, e.waiting = nil, nil
+	return err
+}

@@ -1,0 +1,273 @@
+package table
+
+import (
+	"log/slog"
+	"time"
+
+	"holdfast/item"
+	"holdfast/shard"
+)
+
+// Options are what a Store is opened with.
+type Options struct {
+	Disk           *shard.Store
+	ShardsPerTable int  // of tables to come; default 1
+	Throttle       bool // whether provisioned throughput is enforced
+	Log            *slog.Logger
+	Now            func() time.Time // default time.Now
+}
+
+// A Throughput is how many units a second are provisioned.
+type Throughput struct{ Read, Write int64 }
+
+// A Billing is how a table's throughput is bounded.
+type Billing uint8
+
+// The billing modes.
+const (
+	Provisioned Billing = iota
+	OnDemand
+)
+
+// A View is which images a stream's records have.
+type View uint8
+
+// The views of streams; 0 is no stream.
+const (
+	KeysOnly View = iota + 1
+	NewImage
+	OldImage
+	NewAndOldImages
+)
+
+// A Definition is what a table is created from.
+type Definition struct {
+	Name               string
+	Key                item.KeySchema
+	Indexes            []IndexDefinition // in the order of the request, local ones first
+	Billing            Billing
+	Throughput         Throughput // where provisioned
+	OnDemandLimit      Throughput // MaxRead/WriteRequestUnits; 0 or −1: none
+	Stream             View
+	Tags               map[string]string
+	DeletionProtection bool
+	Class              string // STANDARD or STANDARD_INFREQUENT_ACCESS; "" was not given
+	Encryption         string // SSE type: "KMS", or ""
+}
+
+// An IndexDefinition is an index with what is said of it beside its entries.
+type IndexDefinition struct {
+	Index         item.Index // its ID is given by the store
+	Throughput    Throughput
+	OnDemandLimit Throughput
+}
+
+// A Status is what a table or an index is doing.
+type Status uint8
+
+// The states of tables and indexes.
+const (
+	Active Status = iota + 1
+	Creating
+	Updating
+	Deleting
+)
+
+// A Description is what is known of a table. A caller must not change it.
+type Description struct {
+	Definition
+	ID                                       string // UUID
+	Status                                   Status
+	Created                                  time.Time
+	Items, ItemBytes                         int64
+	Indexes                                  []IndexDescription // in place of Definition.Indexes
+	StreamLabel                              string             // ISO time that names the latest stream; "" if there never was one
+	StreamOn                                 bool
+	TTL                                      TTL
+	LastIncrease, LastDecrease, LastOnDemand time.Time // of throughput and billing; zero: never
+	DecreasesToday                           int64
+	Restored                                 *Restored // where it came from a backup or a point in time
+	PointInTime                              PointInTime
+	Attributes                               []item.KeyAttr // AttributeDefinitions in the order of the request
+}
+
+// An IndexDescription is what is known of an index.
+type IndexDescription struct {
+	IndexDefinition
+	Status                     Status
+	Backfilling                bool
+	Items, ItemBytes           int64
+	LastIncrease, LastDecrease time.Time // of throughput; zero: never
+	DecreasesToday             int64
+}
+
+// TTL is whether and by what attribute items expire.
+type TTL struct {
+	Attr string
+	On   bool
+}
+
+// PointInTime is from when a table can be restored as it was.
+type PointInTime struct {
+	On               bool
+	Earliest, Latest time.Time
+}
+
+// Restored says what a table was made from.
+type Restored struct {
+	At           time.Time
+	SourceTable  string
+	SourceBackup string // its ID; "" for a point in time
+	InProgress   bool
+}
+
+// Capacity is what a request consumed, in units. Transactions count twice.
+type Capacity struct {
+	Table                 string
+	Read, Write           float64                  // sums
+	TableRead, TableWrite float64                  // of the table itself
+	Indexes               map[string]IndexCapacity // nil: none
+}
+
+// IndexCapacity is an index's part.
+type IndexCapacity struct {
+	Local       bool
+	Read, Write float64
+}
+
+// A Get asks for one item.
+type Get struct {
+	Table      string
+	Key        item.Item
+	Project    *item.Projection
+	Consistent bool // counts twice; every answer is consistent
+}
+
+// Got is the answer to a Get.
+type Got struct {
+	Item     item.Item // nil: there is none
+	Capacity Capacity
+}
+
+// A Put, a Delete and an Update change one item; a Check changes none.
+type (
+	Put struct {
+		Table string
+		Item  item.Item
+		If    *item.Condition
+	}
+	Delete struct {
+		Table string
+		Key   item.Item
+		If    *item.Condition
+	}
+	Update struct {
+		Table  string
+		Key    item.Item
+		Change *item.Update // nil changes nothing, but makes the item if there is none
+		If     *item.Condition
+		Legacy bool // AttributeUpdates: an item that is only deleted from isn't made
+	}
+	Check struct {
+		Table string
+		Key   item.Item
+		If    *item.Condition
+	}
+)
+
+// Written is what a write did.
+type Written struct {
+	Before, After item.Item // nil: there was, or is, none
+	Capacity      Capacity
+	Collection    *Collection // of tables with local indexes
+}
+
+// A Collection is the items that share a partition key in a table with local indexes.
+type Collection struct {
+	Table string
+	Key   item.Item // the partition key
+	Bytes int64     // of items and their entries
+}
+
+// A Select says what a query or scan returns.
+type Select uint8
+
+// The selections; SelectDefault is all attributes of a table, and what is projected of an index.
+const (
+	SelectDefault Select = iota
+	SelectAll
+	SelectProjected
+	SelectCount
+	SelectSome // what Project says
+)
+
+// A Query asks for items of one partition key, in order. A Scan asks for all.
+type (
+	Query struct {
+		Table, Index string // Index "" is the table
+		Key          *item.KeyCondition
+		Filter       *item.Condition
+		Project      *item.Projection
+		Select       Select
+		Limit        int // items looked at; 0 is none
+		Reverse      bool
+		Start        item.Item // the last key of the page before; nil: from the first
+		Consistent   bool
+	}
+	Scan struct {
+		Table, Index      string
+		Filter            *item.Condition
+		Project           *item.Projection
+		Select            Select
+		Limit             int
+		Start             item.Item
+		Segment, Segments int // Segments 0: not parallel
+		Consistent        bool
+	}
+)
+
+// A Page is the answer to a Query or Scan.
+type Page struct {
+	Items          []item.Item // nil for SelectCount
+	Count, Scanned int
+	Last           item.Item // where the next page starts; nil: that was all
+	Capacity       Capacity
+}
+
+// A BatchWrite is a put or a delete of a batch: exactly one is set.
+type BatchWrite struct {
+	Put    *Put
+	Delete *Delete
+}
+
+// An Action is a part of a transaction: exactly one is set.
+type Action struct {
+	Put    *Put
+	Delete *Delete
+	Update *Update
+	Check  *Check
+}
+
+// A Transaction is up to 100 actions that happen together or not at all.
+type Transaction struct {
+	Actions []Action
+	Token   string   // ClientRequestToken; "" is none
+	Digest  [32]byte // of the request without its token: another digest with the same token is refused
+}
+
+// A ConditionError says that a condition doesn't hold. It is holdfast.Failed.
+type ConditionError struct {
+	Item item.Item // what is there; nil: none
+}
+
+// A CanceledError says why a transaction was canceled. It is holdfast.Canceled.
+type CanceledError struct {
+	Reasons []Reason // one for each action, in order
+}
+
+// A Reason is why an action kept its transaction from happening.
+type Reason struct {
+	Code    string // "None", "ConditionalCheckFailed", "TransactionConflict", "ValidationError", "ItemCollectionSizeLimitExceeded", …
+	Message string
+	Item    item.Item // of ConditionalCheckFailed: what is there
+}

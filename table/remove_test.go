@@ -1,0 +1,70 @@
+package table
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"holdfast"
+)
+
+func TestRemoveDespiteCrashes(t *testing.T) {
+	for crashAfter := range 3 {
+		t.Run(fmt.Sprint(crashAfter), func(t *testing.T) {
+			r := newRig(t, Options{ShardsPerTable: 2})
+			r.create(users("users"))
+			r.create(users("others"))
+			for i := range 20 {
+				r.put("users", user(i))
+				r.put("others", user(i))
+			}
+			parts := r.catalog["users"].Shards
+			d, err := r.Remove(context.Background(), "users")
+			if err != nil || d.Status != Deleting || len(d.Indexes) != 0 {
+				t.Errorf("got %+v, %v; want it deleting, without global indexes", d, err)
+			}
+			r.step(crashAfter)
+			r.crash()
+			r.check()
+			if _, err := r.live("users"); !errors.Is(err, holdfast.NotFound) || err.Error() != "Requested resource not found" {
+				t.Errorf("got %v; want it not found", err)
+			}
+			r.settle()
+			_, err = r.Describe("users")
+			wantError(t, err, holdfast.NotFound, "Requested resource not found: Table: users not found")
+			if len(r.removed) != 0 {
+				t.Errorf("got %d removed tables; want 0", len(r.removed))
+			}
+			r.create(users("users"))
+			if got := r.items("users", ""); len(got) != 0 {
+				t.Errorf("created again: got %d items; want 0", len(got))
+			}
+			for _, p := range r.catalog["users"].Shards {
+				if p.ID <= parts[len(parts)-1].ID {
+					t.Errorf("got shard %d again", p.ID)
+				}
+			}
+			if got := r.items("others", ""); len(got) != 20 {
+				t.Errorf("the other table: got %d items; want 20", len(got))
+			}
+		})
+	}
+}
+
+func TestRemoveRefuses(t *testing.T) {
+	r := newRig(t, Options{})
+	d, attributes := users("users")
+	d.DeletionProtection = true
+	r.create(d, attributes)
+	_, err := r.Remove(context.Background(), "users")
+	wantError(t, err, holdfast.Invalid, "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.")
+	off := false
+	r.alter(Alteration{Table: "users", DeletionProtection: &off})
+	r.describe("users")
+	if _, err := r.Remove(context.Background(), "users"); err != nil {
+		t.Error(err)
+	}
+	_, err = r.Remove(context.Background(), "users")
+	wantError(t, err, holdfast.NotFound, "Requested resource not found: Table: users not found")
+}

@@ -1,0 +1,201 @@
+package table
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"holdfast"
+	"holdfast/item"
+	"holdfast/shard"
+)
+
+// labelForm is the form of a stream's label: the time when it was switched on.
+const labelForm = "2006-01-02T15:04:05.000"
+
+// A Stream is the changes of a table from when it was switched on until it was switched off.
+type Stream struct {
+	Table, TableID, Label string
+	View                  View
+	On                    bool // it goes on
+	Key                   item.KeySchema
+	Created               time.Time
+	Shards                []StreamShard
+}
+
+// A StreamShard is the part of a stream that one shard has.
+type StreamShard struct {
+	ID    holdfast.ShardID
+	First shard.Position // of its first change, or where that will be
+	Last  shard.Position // behind its last change; zero: the stream goes on
+	End   shard.Position // behind the newest change that it has now: where LATEST is
+}
+
+// Streams returns the streams of a table that can be read, those of removed tables of that name too, the oldest of each
+// table first. The name "" is all tables'.
+func (s *Store) Streams(table string) []Stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []Stream
+	for _, gone := range s.removed {
+		if gone.Name != "" && (table == "" || table == gone.Name) {
+			for _, st := range gone.Streams {
+				all = s.appendStream(all, st, gone.Name, gone.ID, gone.Key, gone.open)
+			}
+		}
+	}
+	for name, r := range s.catalog {
+		if table == "" || table == name {
+			for _, st := range r.Streams {
+				all = s.appendStream(all, st, name, r.Table.ID, r.Table.Key, s.tables.Load().byName[name].shards)
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b Stream) int {
+		if c := strings.Compare(a.Table, b.Table); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Label, b.Label)
+	})
+	return all
+}
+
+// appendStream adds a stream, unless it has been off for too long.
+func (s *Store) appendStream(all []Stream, st stream, name, id string, key item.KeySchema, shards []*shard.Shard) []Stream {
+	if !st.Ended.IsZero() && !st.Ended.Add(streamAge).After(s.now()) {
+		return all
+	}
+	out := Stream{Table: name, TableID: id, Label: st.Label, View: st.View, On: st.Ended.IsZero(), Key: key, Created: st.Created}
+	for i, sh := range shards {
+		part := StreamShard{ID: sh.ID(), First: st.First[i]}
+		if out.On {
+			part.End = sh.End()
+		} else {
+			part.Last, part.End = st.Last[i], st.Last[i]
+		}
+		out.Shards = append(out.Shards, part)
+	}
+	return append(all, out)
+}
+
+// Stream returns the stream of a table with that label. NotFound if it isn't there any more.
+func (s *Store) Stream(table, label string) (Stream, error) {
+	for _, st := range s.Streams(table) {
+		if st.Label == label {
+			return st, nil
+		}
+	}
+	return Stream{}, holdfast.Errorf(holdfast.NotFound, "Requested resource not found: Stream: %s of table %s not found", label, table)
+}
+
+// StreamRecords returns changes of one shard of a stream in order. A zero position, or one before the stream's first, is the
+// oldest that is kept. next is where to go on; end says that nothing more will come. Errors: NotFound, and Gone if the position
+// is no longer kept.
+func (s *Store) StreamRecords(
+	ctx context.Context, table, label string, id holdfast.ShardID, from shard.Position, limit shard.Limit,
+) (changes []shard.Change, next shard.Position, end bool, err error) {
+	st, err := s.Stream(table, label)
+	if err != nil {
+		return nil, from, false, err
+	}
+	i := slices.IndexFunc(st.Shards, func(p StreamShard) bool { return p.ID == id })
+	sh := s.streamShard(st, i)
+	if sh == nil {
+		return nil, from, false, holdfast.Errorf(holdfast.NotFound, "Requested resource not found: Shard: %d of stream %s not found", id, label)
+	}
+	part := st.Shards[i]
+	if oldest := sh.Oldest(); before(from, part.First) {
+		from = part.First
+		if before(from, oldest) {
+			from = oldest
+		}
+	}
+	if !st.On && !before(from, part.Last) {
+		return nil, from, true, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, from, false, err
+	}
+	changes, next, err = sh.Changes(from, limit)
+	if err != nil || st.On {
+		return changes, next, false, err
+	}
+	for len(changes) > 0 && !before(positionOf(changes[len(changes)-1]), part.Last) {
+		changes = changes[:len(changes)-1]
+		next = part.Last
+	}
+	return changes, next, !before(next, part.Last), nil
+}
+
+// streamShard returns the i-th shard of a stream's table, or nil if it isn't there any more.
+func (s *Store) streamShard(st Stream, i int) *shard.Shard {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var shards []*shard.Shard
+	if gone := s.removed[st.TableID]; gone != nil {
+		shards = gone.open
+	} else if t := s.tables.Load().byName[st.Table]; t != nil && t.desc.ID == st.TableID {
+		shards = t.shards
+	}
+	if i < 0 || i >= len(shards) {
+		return nil
+	}
+	return shards[i]
+}
+
+// before says whether a is before b in the same log.
+func before(a, b shard.Position) bool {
+	return a.Index < b.Index || a.Index == b.Index && a.N < b.N
+}
+
+func positionOf(c shard.Change) shard.Position { return shard.Position{Index: c.Tx.Index, N: c.N} }
+
+// alterStream switches the stream on with a view, or off with 0.
+func (r *record) alterStream(view View, now time.Time, shards []*shard.Shard) error {
+	switch {
+	case view != 0 && r.Table.StreamOn:
+		return invalid("Table already has an enabled stream: TableName: %s", r.Table.Name)
+	case view == 0 && !r.Table.StreamOn:
+		return invalid("Table already has no enabled stream: TableName: %s", r.Table.Name)
+	case view == 0:
+		r.endStream(now, shards)
+	}
+	r.Streams = slices.DeleteFunc(r.Streams, func(st stream) bool {
+		return !st.Ended.IsZero() && !st.Ended.Add(streamAge).After(now)
+	})
+	r.beginStream(view, now, shards)
+	return nil
+}
+
+// beginStream adds a stream from here on; a view of 0 is none. Its label is later than that of the one before.
+func (r *record) beginStream(view View, now time.Time, shards []*shard.Shard) {
+	if view == 0 {
+		return
+	}
+	label := now.Format(labelForm)
+	for r.Table.StreamLabel >= label {
+		now = now.Add(time.Millisecond)
+		label = now.Format(labelForm)
+	}
+	r.Streams = append(r.Streams, stream{Label: label, View: view, Created: now, First: ends(shards)})
+	r.Table.Stream, r.Table.StreamOn, r.Table.StreamLabel = view, true, label
+}
+
+// endStream ends the stream that goes on, if there is one.
+func (r *record) endStream(now time.Time, shards []*shard.Shard) {
+	if !r.Table.StreamOn {
+		return
+	}
+	last := &r.Streams[len(r.Streams)-1]
+	last.Ended, last.Last = now, ends(shards)
+	r.Table.Stream, r.Table.StreamOn = 0, false
+}
+
+func ends(shards []*shard.Shard) []shard.Position {
+	all := make([]shard.Position, len(shards))
+	for i, sh := range shards {
+		all[i] = sh.End()
+	}
+	return all
+}

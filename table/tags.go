@@ -1,0 +1,56 @@
+package table
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"holdfast"
+)
+
+// Tags returns the tags of a table. The caller must not change them. NotFound if there is no such table.
+func (s *Store) Tags(table string) (map[string]string, error) {
+	t, ok := s.tables.Load().byName[table]
+	if !ok {
+		return nil, noTable(table)
+	}
+	return t.desc.Tags, nil
+}
+
+// Tag adds tags to a table, or changes their values. Errors: NotFound, Limit for more than 50.
+func (s *Store) Tag(ctx context.Context, table string, tags map[string]string) error {
+	return s.retag(ctx, table, func(all map[string]string) { maps.Copy(all, tags) })
+}
+
+// Untag removes tags by their names. Those that the table doesn't have are ignored.
+func (s *Store) Untag(ctx context.Context, table string, names []string) error {
+	return s.retag(ctx, table, func(all map[string]string) {
+		maps.DeleteFunc(all, func(name, _ string) bool { return slices.Contains(names, name) })
+	})
+}
+
+func (s *Store) retag(ctx context.Context, table string, change func(map[string]string)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old, err := s.table(table)
+	if err != nil {
+		return err
+	}
+	r := old.clone()
+	if r.Table.Tags == nil {
+		r.Table.Tags = map[string]string{}
+	}
+	change(r.Table.Tags)
+	if err := r.checkTags(); err != nil {
+		return err
+	}
+	return s.amend(ctx, r)
+}
+
+func (r *record) checkTags() error {
+	if len(r.Table.Tags) > maxTags {
+		return holdfast.Errorf(holdfast.Limit, "One or more parameter values were invalid: Too many tags: %d; a table can have %d",
+			len(r.Table.Tags), maxTags)
+	}
+	return nil
+}

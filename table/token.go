@@ -1,0 +1,165 @@
+package table
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"holdfast/shard"
+)
+
+// A transaction's token is kept in a record, token/MINUTE/TOKEN, where MINUTE counts from 1970 and is that in which the transaction
+// was committed. Its value is the millisecond since 1970, 8 bytes big-endian, and the digest of the request. So a look-up has
+// eleven names to try, and what is no longer needed is found by its minute. The record tokens-kept-from has the minute before which
+// all were forgotten; who finds it behind makes good.
+const (
+	tokenAge        = 10 * time.Minute
+	tokenPrefix     = "token/"
+	tokensKeptFrom  = "tokens-kept-from"
+	tokenMinutes    = int64(tokenAge / time.Minute)
+	tokensPerCommit = 1000 // how many are forgotten at once
+)
+
+// errTokenKnown says that a transaction was committed before.
+var errTokenKnown = errors.New("table: the token's transaction was committed before")
+
+// errTokensForgotten says that another request has forgotten the tokens of a minute.
+var errTokensForgotten = errors.New("table: the tokens were forgotten before")
+
+func minuteOf(t time.Time) int64 { return t.Unix() / 60 }
+
+func tokenMinute(minute int64) string { return fmt.Sprintf("%s%010d/", tokenPrefix, minute) }
+
+// A tokenGuard lets a transaction with a token happen once.
+type tokenGuard struct {
+	token string
+	value []byte // of its record
+	now   time.Time
+	due   bool // older tokens should be forgotten
+}
+
+// guard makes a commit depend on its transaction's token not having been used, and leave the token behind.
+func (s *Store) guard(c *shard.Commit, t Transaction) *tokenGuard {
+	g := &tokenGuard{token: t.Token, now: s.now()}
+	g.value = append(binary.BigEndian.AppendUint64(nil, uint64(g.now.UnixMilli())), t.Digest[:]...)
+	c.Records = append(c.Records, shard.Record{Name: tokenMinute(minuteOf(g.now)) + t.Token, Value: g.value})
+	c.Guards = append(c.Guards, tokenPrefix+t.Token)
+	c.Decide = g.decide
+	return g
+}
+
+// decide is the commit's Decide.
+func (g *tokenGuard) decide(record func(string) ([]byte, bool, error)) error {
+	for minute := minuteOf(g.now); minute >= minuteOf(g.now)-tokenMinutes; minute-- {
+		kept, ok, err := record(tokenMinute(minute) + g.token)
+		if err != nil {
+			return err
+		}
+		if ok && len(kept) == len(g.value) && g.now.Sub(time.UnixMilli(int64(binary.BigEndian.Uint64(kept)))) < tokenAge {
+			return checkDigest(kept[8:], g.value[8:])
+		}
+	}
+	// Looked at here, this costs no wait for the disk.
+	from, err := keptFrom(record)
+	g.due = from < keepFrom(g.now)
+	return err
+}
+
+func checkDigest(kept, digest []byte) error {
+	if string(kept) != string(digest) {
+		return ErrTokenReused
+	}
+	return errTokenKnown
+}
+
+// replayed returns the answer to a transaction that was committed before: it consumed what reading its items does.
+func (s *Store) replayed(actions []Action) []Written {
+	all := make([]Written, len(actions))
+	for i := range actions {
+		bytes := 0
+		if p := actions[i].Put; p != nil {
+			bytes = p.Item.Size()
+		}
+		all[i].Capacity = readCapacity(actions[i].table(), readUnits(bytes, true)).doubled()
+	}
+	return all
+}
+
+// keepFrom returns the minute from which tokens may still be needed.
+func keepFrom(now time.Time) int64 { return minuteOf(now) - tokenMinutes - 1 }
+
+// keptFrom returns the minute before which all tokens were forgotten, 0 if none ever were.
+func keptFrom(record func(string) ([]byte, bool, error)) (int64, error) {
+	value, _, err := record(tokensKeptFrom)
+	if err != nil || len(value) != 8 {
+		return 0, err
+	}
+	return int64(binary.BigEndian.Uint64(value)), nil
+}
+
+// forgetTokens removes the tokens that have had their time. What fails is left to the next minute.
+func (s *Store) forgetTokens(ctx context.Context, now time.Time) {
+	keep := keepFrom(now)
+	from, err := s.claimTokens(ctx, keep)
+	if err == nil {
+		err = s.dropTokens(ctx, from, keep)
+	}
+	if err != nil && !errors.Is(err, errTokensForgotten) && ctx.Err() == nil {
+		s.log.Warn("tokens of transactions can't be removed", "err", err)
+	}
+}
+
+// claimTokens makes this request the one that forgets the tokens of the minutes from the one that it returns, and before keep.
+func (s *Store) claimTokens(ctx context.Context, keep int64) (from int64, err error) {
+	_, err = s.disk.Commit(ctx, shard.Commit{
+		Records: []shard.Record{{Name: tokensKeptFrom, Value: binary.BigEndian.AppendUint64(nil, uint64(keep))}},
+		Guards:  []string{tokensKeptFrom},
+		Decide: func(record func(string) ([]byte, bool, error)) (err error) {
+			if from, err = keptFrom(record); err == nil && from >= keep {
+				err = errTokensForgotten
+			}
+			return err
+		},
+	})
+	return from, err
+}
+
+// dropTokens removes the tokens of the minutes before keep. It begins a little before from, since who claimed those may have
+// crashed; where nobody was for long, it looks through all tokens.
+func (s *Store) dropTokens(ctx context.Context, from, keep int64) error {
+	if keep-from > 6*tokenMinutes {
+		return s.dropTokenRecords(ctx, tokenPrefix, tokenMinute(keep))
+	}
+	for minute := from - 2; minute < keep; minute++ {
+		if err := s.dropTokenRecords(ctx, tokenMinute(minute), tokenMinute(keep)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropTokenRecords removes the records with a prefix that come before a name.
+func (s *Store) dropTokenRecords(ctx context.Context, prefix, before string) error {
+	records, err := s.disk.Records(prefix)
+	if err != nil {
+		return err
+	}
+	for len(records) > 0 {
+		var c shard.Commit
+		for len(records) > 0 && len(c.Records) < tokensPerCommit {
+			if r := records[0]; r.Name < before {
+				c.Records = append(c.Records, shard.Record{Name: r.Name})
+			}
+			records = records[1:]
+		}
+		if len(c.Records) == 0 {
+			continue
+		}
+		if _, err := s.disk.Commit(ctx, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,289 @@
+package table
+
+import (
+	"context"
+	"errors"
+
+	"holdfast"
+	"holdfast/item"
+	"holdfast/shard"
+)
+
+// transactionBytes is how much the items of a transaction may have together.
+const transactionBytes = 4 << 20
+
+const (
+	repeated = "Transaction request cannot include multiple operations on one item"
+	tooLarge = "The aggregate size of the items in the transaction cannot exceed 4 MB"
+)
+
+// TransactGet returns several items as they were at one moment, in order. It is a *CanceledError if one of gets is wrong by itself or
+// there is no throughput for it. Errors are else Invalid, NotFound, and those of package shard.
+func (s *Store) TransactGet(ctx context.Context, gets []Get) ([]Got, error) {
+	tables := make([]*live, len(gets))
+	reads := make([]shard.Get, len(gets))
+	reasons := newReasons(len(gets))
+	for i, g := range gets {
+		var err error
+		if tables[i], err = s.live(g.Table); err != nil {
+			return nil, err
+		}
+	}
+	for i, g := range gets {
+		key, err := tables[i].aimTransactGet(g)
+		if err == nil {
+			err = tables[i].admitRead(nil, s.now())
+		}
+		if err != nil {
+			reasons.set(i, err)
+			continue
+		}
+		reads[i] = shard.Get{Shard: tables[i].shard(key), Key: key}
+	}
+	if err := reasons.err(); err != nil {
+		return nil, err
+	}
+	if repeats(reads) {
+		return nil, invalid(repeated)
+	}
+	items, err := s.disk.GetAll(ctx, reads)
+	if err != nil {
+		for _, t := range tables {
+			if said := s.outlived(t, err); said != err {
+				return nil, said
+			}
+		}
+		return nil, err
+	}
+	return s.transactGot(gets, tables, items)
+}
+
+func (t *live) aimTransactGet(g Get) (item.Key, error) {
+	key, err := t.schema.Key.Exact(g.Key)
+	if err != nil {
+		return nil, err
+	}
+	return key, t.checkNested(g.Project.Nested())
+}
+
+// transactGot makes the answers of items that were read.
+func (s *Store) transactGot(gets []Get, tables []*live, items []item.Item) ([]Got, error) {
+	got, bytes := make([]Got, len(gets)), 0
+	for i, it := range items {
+		bytes += it.Size()
+		got[i] = Got{Item: gets[i].Project.Apply(it), Capacity: readCapacity(gets[i].Table, readUnits(it.Size(), true)).doubled()}
+		tables[i].spend(got[i].Capacity, s.now())
+	}
+	if bytes > transactionBytes {
+		return nil, invalid(tooLarge)
+	}
+	return got, nil
+}
+
+// repeats says whether an item is named twice.
+func repeats(reads []shard.Get) bool {
+	type place struct {
+		shard *shard.Shard
+		key   string
+	}
+	seen := make(map[place]bool, len(reads))
+	for _, r := range reads {
+		at := place{r.Shard, string(r.Key)}
+		if seen[at] {
+			return true
+		}
+		seen[at] = true
+	}
+	return false
+}
+
+// TransactWrite does several writes together or not at all. Written is in order, with what each consumed, which is twice what it
+// costs alone. With a token that was used within ten minutes it does nothing more, and says what reading would have
+// consumed; if that was another request, ErrTokenReused. Where an action can't be done it is a *CanceledError, with the reasons of all actions;
+// no action waits in vain for another transaction, so that TransactionConflict is never among them. Errors are else
+// Invalid, NotFound, and those of package shard.
+func (s *Store) TransactWrite(ctx context.Context, t Transaction) ([]Written, error) {
+	changes, err := s.aimTransaction(t.Actions)
+	if err != nil {
+		return nil, err
+	}
+	d := newDecision(changes)
+	commit := shard.Commit{Writes: make([]shard.Write, len(changes))}
+	for i, c := range changes {
+		commit.Writes[i] = c.write(func(before item.Item) (item.Item, error) { return d.make(i, before) })
+	}
+	var token *tokenGuard
+	if t.Token != "" {
+		token = s.guard(&commit, t)
+	}
+	results, err := s.disk.Commit(ctx, commit)
+	if errors.Is(err, errTokenKnown) {
+		return s.replayed(t.Actions), nil
+	}
+	if err != nil {
+		return nil, s.outlivedAny(changes, err)
+	}
+	if token != nil && token.due {
+		s.forgetTokens(ctx, token.now)
+	}
+	return s.transacted(changes, results), nil
+}
+
+// aimTransaction checks all actions of a transaction as far as that goes without their items.
+func (s *Store) aimTransaction(actions []Action) ([]*change, error) {
+	tables := make([]*live, len(actions))
+	for i := range actions {
+		var err error
+		if tables[i], err = s.live(actions[i].table()); err != nil {
+			return nil, err
+		}
+	}
+	changes, reads := make([]*change, len(actions)), make([]shard.Get, len(actions))
+	reasons, bytes := newReasons(len(actions)), 0
+	for i := range actions {
+		a := &actions[i]
+		if a.Put != nil {
+			bytes += a.Put.Item.Size()
+		}
+		c, err := tables[i].action(a)
+		if err == nil {
+			err = tables[i].admitWrite(s.now())
+		}
+		if err != nil {
+			reasons.set(i, err)
+			continue
+		}
+		changes[i], reads[i] = c, shard.Get{Shard: c.t.shard(c.key), Key: c.key}
+	}
+	if bytes > transactionBytes {
+		return nil, invalid(tooLarge)
+	}
+	if err := reasons.err(); err != nil {
+		return nil, err
+	}
+	if repeats(reads) {
+		return nil, invalid(repeated)
+	}
+	return changes, nil
+}
+
+func (a *Action) table() string {
+	switch {
+	case a.Put != nil:
+		return a.Put.Table
+	case a.Delete != nil:
+		return a.Delete.Table
+	case a.Update != nil:
+		return a.Update.Table
+	}
+	return a.Check.Table
+}
+
+// action checks one action.
+func (t *live) action(a *Action) (*change, error) {
+	switch {
+	case a.Put != nil:
+		if err := checkItemSize(a.Put.Item); err != nil {
+			return nil, err
+		}
+		return t.put(*a.Put)
+	case a.Delete != nil:
+		return t.delete(*a.Delete)
+	case a.Update != nil:
+		return t.update(*a.Update)
+	}
+	return t.check(*a.Check)
+}
+
+// transacted returns what a transaction did.
+func (s *Store) transacted(changes []*change, results []shard.Result) []Written {
+	all := make([]Written, len(changes))
+	for i, c := range changes {
+		all[i] = c.written(results[i])
+		all[i].Capacity = all[i].Capacity.doubled()
+		c.t.spend(all[i].Capacity, s.now())
+	}
+	return all
+}
+
+// A decision is whether a transaction happens. The commit asks each of its changes, one after the other; the one that is asked last
+// ends the commit if any can't be made, so that the reasons of all are known by then. Until then those that can't be made
+// pretend to change nothing.
+type decision struct {
+	changes []*change
+	reasons reasons
+	asked   []bool
+	left    int // how many haven't been asked
+	bytes   int // of the items, as far as they were asked
+}
+
+func newDecision(changes []*change) *decision {
+	d := &decision{changes: changes}
+	d.begin()
+	return d
+}
+
+func (d *decision) begin() {
+	d.reasons = newReasons(len(d.changes))
+	d.asked = make([]bool, len(d.changes))
+	d.left, d.bytes = len(d.changes), 0
+}
+
+// make is the Change of the i-th write.
+func (d *decision) make(i int, before item.Item) (item.Item, error) {
+	if d.asked[i] {
+		d.begin() // the commit has begun anew
+	}
+	d.asked[i] = true
+	d.left--
+	after, err := d.changes[i].make(before)
+	if err != nil {
+		d.reasons.set(i, err)
+		after = before
+	}
+	d.bytes += max(before.Size(), after.Size())
+	if d.left > 0 {
+		return after, nil
+	}
+	if err := d.reasons.err(); err != nil {
+		return nil, err
+	}
+	if d.bytes > transactionBytes {
+		return nil, invalid(tooLarge)
+	}
+	return after, nil
+}
+
+// Reasons are those of a transaction's actions.
+type reasons []Reason
+
+func newReasons(n int) reasons {
+	all := make(reasons, n)
+	for i := range all {
+		all[i].Code = "None"
+	}
+	return all
+}
+
+// set says why an action can't be done.
+func (all reasons) set(i int, err error) {
+	var failed *ConditionError
+	switch {
+	case errors.As(err, &failed):
+		all[i] = Reason{Code: "ConditionalCheckFailed", Message: err.Error(), Item: failed.Item}
+	case errors.Is(err, holdfast.Overloaded):
+		all[i] = Reason{Code: "ProvisionedThroughputExceeded", Message: err.Error()}
+	default:
+		all[i] = Reason{Code: "ValidationError", Message: err.Error()}
+	}
+}
+
+// err returns a *CanceledError if any action can't be done.
+func (all reasons) err() error {
+	for _, r := range all {
+		if r.Code != "None" {
+			return &CanceledError{Reasons: all}
+		}
+	}
+	return nil
+}
