@@ -261,3 +261,27 @@ func TestCorruptAtOpen(t *testing.T) {
 		})
 	}
 }
+
+// A start on a disk where the log has no room to become sorted tables says so. Pebble alone would try for ever.
+func TestStartOnAFullDisk(t *testing.T) {
+	fs, s, sh := openSmall(t)
+	for n := range 60 {
+		commitAll(t, s, put(t, sh, big(n)))
+	}
+	crashed := &smallFS{FS: fs.FS} // the files as they are, whatever is done with the store
+	crashed.size.Store(fs.size.Load())
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	crashed.other.Store(crashed.free() - 1<<20)
+	o := memOptions(crashed)
+	o.ReserveBytes = testReserve
+	if again, err := Open(o); !errors.Is(err, holdfast.Full) {
+		t.Fatalf("got %v, %v; want full", again, err)
+	}
+	crashed.other.Store(0)
+	again := openStore(t, o)
+	if got, err := openShard(t, again, 1).Get(bg, keyOf(t, big(59))); err != nil || !got.Equal(big(59)) {
+		t.Errorf("got an error %v; want what was acknowledged", err)
+	}
+}

@@ -23,7 +23,7 @@ const (
 	indexBlockBytes   = 256 << 10 // more than the index of most tables, so that it has one level
 	filterBits        = 10        // of the bloom filter, for each key: 1 % of the reads of what isn't there go to a block
 	tableBytes        = 4 << 20
-	openFiles         = 4096
+	openFiles         = 1000
 	compactions       = 2
 	l0Start, l0Stop   = 4, 24 // sublevels at which compactions begin, and at which writes wait
 	dropFlushDelay    = 10 * time.Second
@@ -57,7 +57,7 @@ func newCache(bytes int64) *pebble.Cache { return pebble.NewCache(bytes + memTab
 // listener returns what Pebble tells of its work.
 func (s *Store) listener() *pebble.EventListener {
 	return &pebble.EventListener{
-		BackgroundError: func(err error) { s.log.Warn("a flush or compaction failed, and will be repeated", "err", err) },
+		BackgroundError: s.space.failed,
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
 			s.log.Error("a file is corrupt", "file", info.Path, "err", info.Details)
 		},

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -20,7 +21,8 @@ import (
 //     compacted, and tables can be dropped;
 //   - what fills the disk then may be another program, so a file of ballast holds room for the log and the manifest: when one of
 //     them finds the disk full, the ballast is removed, the write repeated, and commits are refused from then on;
-//   - sorted tables, which are large, get an error at once, and never the ballast's room.
+//   - sorted tables, which are large, get an error at once, and never the ballast's room. Pebble repeats what failed without a
+//     pause, so the next one waits before it is made.
 //
 // When there is room again, the ballast is made anew and commits are taken.
 type space struct {
@@ -31,10 +33,13 @@ type space struct {
 
 	full  atomic.Bool
 	spent atomic.Int64 // bytes since somebody looked
+	retry atomic.Int64 // before this time, in nanoseconds since 1970, no sorted table is made
 
 	mu      sync.Mutex // guards what follows, and is held while looking
 	ballast bool       // the file is there
 	free    int64      // bytes at the last look
+	told    time.Time  // when a failure was logged last
+	untold  int        // failures since then
 }
 
 const (
@@ -43,6 +48,9 @@ const (
 	recoverShare  = 8       // of the reserve, the part that must be free beyond it to take commits again: an eighth
 	lookEvery     = 1 << 20 // bytes of commits between two looks
 	commitAtLeast = 16 << 10
+	retryDelay    = 100 * time.Millisecond // between a flush or compaction that failed and the next
+	tellEvery     = 10 * time.Second       // of failures
+	startRoom     = 4 << 20                // bytes that a start needs beside those for the log
 )
 
 // newSpace returns the space of a directory that exists.
@@ -58,11 +66,77 @@ func newSpace(fs vfs.FS, dir string, reserve int64, log *slog.Logger) *space {
 	return p
 }
 
+// failed is told of each flush or compaction that failed, which Pebble will repeat. Pebble's locks are held.
+func (p *space) failed(err error) {
+	now := time.Now()
+	p.retry.Store(now.Add(retryDelay).UnixNano())
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.untold++
+	if now.Sub(p.told) < tellEvery {
+		return
+	}
+	p.log.Warn("a flush or compaction failed, and will be repeated", "failures", p.untold, "err", err)
+	p.told, p.untold = now, 0
+}
+
+// pause returns when a sorted table may be made.
+func (p *space) pause() {
+	if wait := time.Until(time.Unix(0, p.retry.Load())); wait > 0 {
+		time.Sleep(wait)
+	}
+}
+
+// checkStart says whether there is room to open the database in dir: Pebble's log becomes sorted tables before anything else, and
+// Pebble would try that for ever. The ballast is given for it if need be.
+func (p *space) checkStart(dir string) error {
+	if p.reserve == 0 {
+		return nil
+	}
+	need, err := p.logBytes(dir)
+	if err != nil {
+		return err
+	}
+	need = min(need, memTables*memTableBytes) + startRoom // some of the files may only wait to be used again
+	for range 2 {
+		usage, err := p.fs.GetDiskUsage(p.dir)
+		if err != nil || int64(usage.AvailBytes) >= need {
+			return err
+		}
+		p.mu.Lock()
+		p.free = int64(usage.AvailBytes)
+		p.mu.Unlock()
+		p.release()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return holdfast.Errorf(holdfast.Full, "the disk is full: a start needs %d bytes of room, and %d are free", need, p.free)
+}
+
+// logBytes is how long the files of Pebble's log are.
+func (p *space) logBytes(dir string) (sum int64, err error) {
+	names, err := p.fs.List(dir)
+	if err != nil {
+		return 0, err
+	}
+	for _, name := range names {
+		if !strings.HasSuffix(name, ".log") {
+			continue
+		}
+		info, err := p.fs.Stat(p.fs.PathJoin(dir, name))
+		if err != nil {
+			return 0, err
+		}
+		sum += info.Size()
+	}
+	return sum, nil
+}
+
 func (p *space) path() string { return p.fs.PathJoin(p.dir, ballastName) }
 
 // guarded returns the file system that Pebble shall use.
 func (p *space) guarded() vfs.FS {
-	return &guardedFS{FS: p.fs, last: vfs.OnDiskFull(p.fs, p.release)}
+	return &guardedFS{FS: p.fs, last: vfs.OnDiskFull(p.fs, p.release), pause: p.pause}
 }
 
 // admit returns the error of a commit of so many bytes for which there is no room. It looks at the disk only now and then, so a
@@ -164,18 +238,24 @@ func errFull() error {
 // A guardedFS gives the ballast's room to all files but sorted tables.
 type guardedFS struct {
 	vfs.FS
-	last vfs.FS
+	last  vfs.FS
+	pause func() // until a sorted table may be made
 }
 
 func (g *guardedFS) of(name string) vfs.FS {
-	if strings.HasSuffix(filepath.Base(name), ".sst") {
+	if isTable(name) {
 		return g.FS
 	}
 	return g.last
 }
 
+func isTable(name string) bool { return strings.HasSuffix(filepath.Base(name), ".sst") }
+
 // Create implements vfs.FS.
 func (g *guardedFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if isTable(name) {
+		g.pause()
+	}
 	return g.of(name).Create(name, category)
 }
 

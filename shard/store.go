@@ -80,7 +80,11 @@ func Open(o Options) (*Store, error) {
 	defer cache.Unref()
 	s.engine = s.pebbleOptions(s.fs, cache, o.ReadOnly)
 	s.engine.EnsureDefaults()
-	if err := s.openEngine(o.FS.PathJoin(o.Dir, engineDir)); err != nil {
+	dir := o.FS.PathJoin(o.Dir, engineDir)
+	if err := s.space.checkStart(dir); err != nil {
+		return nil, err
+	}
+	if err := s.openEngine(dir); err != nil {
 		return nil, s.fault("opening", err)
 	}
 	return s, nil
