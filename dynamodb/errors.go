@@ -1,0 +1,153 @@
+package dynamodb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"holdfast"
+	"holdfast/table"
+)
+
+// A wireError is an error as a client gets it.
+type wireError struct {
+	status  int
+	typ     string        // __type, in full
+	message string        // "" is none
+	upper   bool          // the message's name is Message instead of message
+	extra   func(*writer) // writes more members; nil is none
+}
+
+func (e *wireError) Error() string { return e.message }
+
+// The namespaces of __type.
+const (
+	coralService      = "com.amazon.coral.service#"
+	coralValidate     = "com.amazon.coral.validate#"
+	coralAvailability = "com.amazon.coral.availability#"
+	dynamodbTypes     = "com.amazonaws.dynamodb.v20120810#"
+)
+
+// invalid returns a ValidationException.
+func invalid(format string, args ...any) error {
+	return &wireError{status: http.StatusBadRequest, typ: coralValidate + "ValidationException", message: fmt.Sprintf(format, args...)}
+}
+
+// serialization returns a SerializationException; a message of "" is none.
+func serialization(message string) error {
+	return &wireError{status: http.StatusBadRequest, typ: coralService + "SerializationException", message: message, upper: true}
+}
+
+// exception returns one of DynamoDB's own exceptions, such as BackupNotFoundException.
+func exception(name, format string, args ...any) error {
+	return &wireError{status: http.StatusBadRequest, typ: dynamodbTypes + name, message: fmt.Sprintf(format, args...)}
+}
+
+// exceptions are what kinds of errors become. Those of status 500 and 503 are repeated by AWS's SDKs.
+var exceptions = map[holdfast.Kind]struct {
+	status int
+	typ    string
+}{
+	holdfast.Invalid:     {http.StatusBadRequest, coralValidate + "ValidationException"},
+	holdfast.NotFound:    {http.StatusBadRequest, dynamodbTypes + "ResourceNotFoundException"},
+	holdfast.Exists:      {http.StatusBadRequest, dynamodbTypes + "ResourceInUseException"},
+	holdfast.Failed:      {http.StatusBadRequest, dynamodbTypes + "ConditionalCheckFailedException"},
+	holdfast.Canceled:    {http.StatusBadRequest, dynamodbTypes + "TransactionCanceledException"},
+	holdfast.Conflict:    {http.StatusBadRequest, dynamodbTypes + "TransactionConflictException"},
+	holdfast.Limit:       {http.StatusBadRequest, dynamodbTypes + "LimitExceededException"},
+	holdfast.Overloaded:  {http.StatusBadRequest, dynamodbTypes + "ProvisionedThroughputExceededException"},
+	holdfast.Gone:        {http.StatusBadRequest, dynamodbTypes + "TrimmedDataAccessException"},
+	holdfast.Full:        {http.StatusServiceUnavailable, coralAvailability + "ServiceUnavailableException"},
+	holdfast.Closed:      {http.StatusServiceUnavailable, coralAvailability + "ServiceUnavailableException"},
+	holdfast.Unavailable: {http.StatusInternalServerError, dynamodbTypes + "InternalServerError"},
+}
+
+// wireError makes of any error one for a client: the only place where kinds become exceptions. What must not happen is logged
+// here, with its cause; that a disk is full is a state, which package shard logs.
+func (h *Handler) wireError(err error) *wireError {
+	var (
+		wire      *wireError
+		condition *table.ConditionError
+		canceled  *table.CanceledError
+		ours      *holdfast.Error
+	)
+	switch {
+	case errors.As(err, &wire):
+		return wire
+	case errors.As(err, &condition):
+		return conditionFailed(condition)
+	case errors.As(err, &canceled):
+		return transactionCanceled(canceled)
+	case errors.Is(err, table.ErrTokenReused):
+		return &wireError{status: http.StatusBadRequest, typ: dynamodbTypes + "IdempotentParameterMismatchException",
+			message: err.Error(), upper: true}
+	case errors.As(err, &ours):
+		if e, ok := exceptions[ours.Kind]; ok {
+			if ours.Kind == holdfast.Unavailable {
+				h.log.Error("outcome unknown", "err", err, "cause", ours.Err)
+			}
+			return &wireError{status: e.status, typ: e.typ, message: ours.Text}
+		}
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return &wireError{status: http.StatusInternalServerError, typ: dynamodbTypes + "InternalServerError",
+			message: "The request was given up before it was done"}
+	}
+	h.log.Error("request failed", "err", err, "cause", errors.Unwrap(err))
+	return internalError()
+}
+
+// internalError is the answer to what must not happen.
+func internalError() *wireError {
+	return &wireError{status: http.StatusInternalServerError, typ: dynamodbTypes + "InternalServerError",
+		message: "The request processing has failed because of an unknown error, exception or failure."}
+}
+
+func conditionFailed(e *table.ConditionError) *wireError {
+	return &wireError{
+		status:  http.StatusBadRequest,
+		typ:     dynamodbTypes + "ConditionalCheckFailedException",
+		message: e.Error(),
+		extra:   func(w *writer) { w.itemField("Item", e.Item) },
+	}
+}
+
+func transactionCanceled(e *table.CanceledError) *wireError {
+	return &wireError{
+		status:  http.StatusBadRequest,
+		typ:     dynamodbTypes + "TransactionCanceledException",
+		message: e.Error(),
+		upper:   true,
+		extra: func(w *writer) {
+			w.name("CancellationReasons")
+			w.beginArray()
+			for _, r := range e.Reasons {
+				w.beginObject()
+				w.strField("Code", r.Code)
+				if r.Message != "" {
+					w.strField("Message", r.Message)
+				}
+				w.itemField("Item", r.Item)
+				w.endObject()
+			}
+			w.endArray()
+		},
+	}
+}
+
+// write writes the error's JSON.
+func (e *wireError) write(w *writer) {
+	w.beginObject()
+	w.strField("__type", e.typ)
+	if e.message != "" {
+		if e.upper {
+			w.strField("Message", e.message)
+		} else {
+			w.strField("message", e.message)
+		}
+	}
+	if e.extra != nil {
+		e.extra(w)
+	}
+	w.endObject()
+}

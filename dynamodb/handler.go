@@ -1,0 +1,244 @@
+package dynamodb
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"hash/crc32"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"holdfast/table"
+)
+
+// Options are what a Handler is made with.
+type Options struct {
+	Tables  *table.Store
+	Region  string            // default us-east-1
+	Account string            // twelve digits, in ARNs; default 123456789012
+	Keys    map[string]string // access key → secret; empty: any credentials are taken
+	Origins bool              // pages of any origin may ask, even where any credentials are taken
+	Now     func() time.Time  // default time.Now
+	Log     *slog.Logger      // default: nothing is logged
+}
+
+// A Handler answers DynamoDB's requests over HTTP.
+type Handler struct {
+	tables     *table.Store
+	region     string
+	account    string
+	keys       atomic.Pointer[map[string]string]
+	origins    bool
+	now        func() time.Time
+	log        *slog.Logger
+	operations map[string]map[string]operation // by the target's prefix, then by name
+	counters   map[string]*counter             // by operation; "" is what is none
+	ctx        context.Context                 // of all operations; ends with Stop
+	stop       context.CancelFunc
+}
+
+// An operation is what a request can ask for.
+type operation struct {
+	name  string // "GetItem"
+	shape *shape // of the request
+	// serve runs a request that has the shape, and writes the answer's JSON. Errors become answers in Handler.wireError.
+	serve func(h *Handler, ctx context.Context, req node, w *writer) error
+}
+
+// The content types, which the answer shares with the request.
+const (
+	typeJSON    = "application/json"
+	typeAmzJSON = "application/x-amz-json-1.0"
+)
+
+// New returns a handler.
+func New(o Options) *Handler {
+	h := &Handler{
+		tables:     o.Tables,
+		region:     cmp.Or(o.Region, "us-east-1"),
+		account:    cmp.Or(o.Account, "123456789012"),
+		now:        o.Now,
+		log:        cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
+		origins:    o.Origins,
+		operations: operations(),
+		counters:   map[string]*counter{"": new(counter)},
+	}
+	h.ctx, h.stop = context.WithCancel(context.Background())
+	h.SetKeys(o.Keys)
+	if h.now == nil {
+		h.now = time.Now
+	}
+	for _, named := range h.operations {
+		for name := range named {
+			h.counters[name] = new(counter)
+		}
+	}
+	return h
+}
+
+// SetKeys replaces Options.Keys for the requests to come. The map isn't changed any more.
+func (h *Handler) SetKeys(keys map[string]string) { h.keys.Store(&keys) }
+
+// Stop ends the operations that still run, and those that come, with an error.
+func (h *Handler) Stop() { h.stop() }
+
+// Serve answers one request, of a server that Server has made. Nothing of ctx is kept but the answer, until it is sent.
+func (h *Handler) Serve(ctx *fasthttp.RequestCtx) {
+	defer h.recovered(ctx)
+	body, err := readBody(ctx)
+	if err == nil {
+		_, err = target(ctx)
+	}
+	switch {
+	case errors.Is(err, errTooLarge):
+		respondTooLarge(ctx)
+		return
+	case err != nil:
+		fault(ctx, err)
+		return
+	}
+	setRequestID(ctx)
+	if h.answerOrigin(ctx) {
+		return
+	}
+	if ctx.IsGet() {
+		respond(ctx, http.StatusOK, "", []byte("healthy: dynamodb."+h.region+".amazonaws.com "))
+		return
+	}
+	contentType, known := contentTypeOf(ctx)
+	if !ctx.IsPost() || body != "" && !known {
+		respond(ctx, http.StatusNotFound, "", []byte("<UnknownOperationException/>\n"))
+		return
+	}
+	w := newWriter()
+	respondWriter(ctx, h.serve(ctx, body, w), contentType, w)
+}
+
+// contentTypeOf returns the answer's content type, and says whether the request's is one that there is.
+func contentTypeOf(ctx *fasthttp.RequestCtx) (contentType string, known bool) {
+	of, _, _ := bytes.Cut(ctx.Request.Header.ContentType(), []byte(";"))
+	switch string(bytes.TrimSpace(of)) {
+	case typeAmzJSON:
+		return typeAmzJSON, true
+	case typeJSON:
+		return typeJSON, true
+	}
+	return typeJSON, false
+}
+
+// serve writes the answer to a request, or its error, and returns the status.
+func (h *Handler) serve(ctx *fasthttp.RequestCtx, body string, w *writer) int {
+	op, err := h.run(ctx, body, w)
+	status, typ := http.StatusOK, ""
+	if err != nil {
+		e := h.wireError(err)
+		status, typ = e.status, e.typ
+		w.buf = w.buf[:0]
+		e.write(w)
+	}
+	h.counters[op].count(status, typ)
+	return status
+}
+
+// run runs the operation that a request asks for, and returns its name.
+func (h *Handler) run(ctx *fasthttp.RequestCtx, body string, w *writer) (name string, err error) {
+	var root node
+	if body != "" {
+		doc, ok := parse(body)
+		if !ok {
+			return "", serialization("")
+		}
+		defer doc.release()
+		root = doc.root()
+	}
+	prefix, short, _ := bytes.Cut(ctx.Request.Header.Peek("X-Amz-Target"), []byte("."))
+	op, ok := h.operations[string(prefix)][string(short)]
+	if !ok {
+		return "", exceptionOf(coralService+"UnknownOperationException", "")
+	}
+	if err := h.authenticate(ctx, body); err != nil {
+		return op.name, err
+	}
+	if root.kind() != object {
+		return op.name, serialization("")
+	}
+	if err := check(root, op.shape); err != nil {
+		return op.name, err
+	}
+	return op.name, op.serve(h, context.WithValue(h.ctx, localAddress{}, ctx.LocalAddr()), root, w)
+}
+
+// answerOrigin lets pages of any origin read the answer, as the service does, and says whether the request needs none but that.
+// Where any credentials are taken, a page that its user merely visits could do anything with the tables, so a request from a page is
+// refused: a browser names the origin with each.
+func (h *Handler) answerOrigin(ctx *fasthttp.RequestCtx) (answered bool) {
+	asked, header := &ctx.Request.Header, &ctx.Response.Header
+	if len(asked.Peek("Origin")) == 0 {
+		return false
+	}
+	if !h.origins && len(*h.keys.Load()) == 0 {
+		respond(ctx, http.StatusForbidden, "text/plain", []byte("Pages may ask only where signatures are checked, or any origin is allowed.\n"))
+		return true
+	}
+	header.Set("Access-Control-Allow-Origin", "*")
+	if !ctx.IsOptions() {
+		return false
+	}
+	if names := asked.Peek("Access-Control-Request-Headers"); len(names) > 0 {
+		header.SetBytesV("Access-Control-Allow-Headers", names)
+	}
+	if method := asked.Peek("Access-Control-Request-Method"); len(method) > 0 {
+		header.SetBytesV("Access-Control-Allow-Methods", method)
+	}
+	header.Set("Access-Control-Max-Age", "172800")
+	return true
+}
+
+// The headers of each answer, as net/http and browsers write names.
+var (
+	headerCRC       = []byte("X-Amz-Crc32")
+	headerRequestID = []byte("X-Amzn-Requestid")
+)
+
+// respond sets an answer. Its body isn't copied.
+func respond(ctx *fasthttp.RequestCtx, status int, contentType string, body []byte) {
+	ctx.SetStatusCode(status)
+	header := &ctx.Response.Header
+	header.SetContentType(contentType) // none is guessed
+	var digits [10]byte
+	header.SetCanonical(headerCRC, strconv.AppendUint(digits[:0], uint64(crc32.ChecksumIEEE(body)), 10))
+	ctx.Response.SetBodyRaw(body)
+}
+
+// writerKey is that of the answer's writer among the values of a request.
+type writerKey struct{}
+
+// respondWriter sets what has been written as an answer. The writer is released by the server: it closes a request's values when the
+// answer is sent.
+func respondWriter(ctx *fasthttp.RequestCtx, status int, contentType string, w *writer) {
+	respond(ctx, status, contentType, w.buf)
+	ctx.SetUserValue(writerKey{}, w)
+}
+
+// setRequestID sets 52 random digits and letters, as the service has them.
+func setRequestID(ctx *fasthttp.RequestCtx) {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+	const perWord = 12 // letters of five bits in 64
+	var id [52]byte
+	bits := uint64(0)
+	for i := range id {
+		if i%perWord == 0 {
+			bits = rand.Uint64()
+		}
+		id[i] = letters[bits&31]
+		bits >>= 5
+	}
+	ctx.Response.Header.SetCanonical(headerRequestID, id[:])
+}

@@ -1,0 +1,347 @@
+package dynamodb
+
+import (
+	"slices"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// maxJSONDepth is how deep arrays and objects may nest. It is far beyond what an attribute may have (32 levels, two
+// objects each), so that those get their own error; and it is encoding/json's.
+const maxJSONDepth = 10_000
+
+// parse returns the document of a JSON text, as RFC 8259 has it, in UTF-8; ok is false if it isn't one. Of members with the
+// same name the last counts. The caller releases the document.
+func parse(s string) (doc *document, ok bool) {
+	d := documents.Get().(*document)
+	d.text, d.cells, d.at, d.depth, d.failed = s, d.cells[:0], 0, 0, false
+	if !utf8.ValidString(s) {
+		d.release()
+		return nil, false
+	}
+	d.space()
+	d.value(cell{})
+	d.space()
+	if d.failed || d.at != len(s) {
+		d.release()
+		return nil, false
+	}
+	return d, true
+}
+
+// fail ends the parsing: nothing is left to read.
+func (d *document) fail() {
+	d.failed = true
+	d.at = len(d.text)
+}
+
+// peek is the next byte; 0, which no JSON has, at the end.
+func (d *document) peek() byte {
+	if d.at < len(d.text) {
+		return d.text[d.at]
+	}
+	return 0
+}
+
+func (d *document) space() {
+	for d.at < len(d.text) {
+		switch d.text[d.at] {
+		case ' ', '\t', '\n', '\r':
+			d.at++
+		default:
+			return
+		}
+	}
+}
+
+// value reads a value into the next cell, which has the name of the member already.
+func (d *document) value(c cell) {
+	c.lo = uint32(d.at)
+	switch b := d.peek(); {
+	case b == '"':
+		c.kind = text
+		c.lo, c.hi, c.escaped = d.quoted()
+	case b == '{':
+		c.kind = object
+		d.container(c, '}')
+		return
+	case b == '[':
+		c.kind = array
+		d.container(c, ']')
+		return
+	case b == '-' || '0' <= b && b <= '9':
+		c.kind = number
+		d.number()
+		c.hi = uint32(d.at)
+	case b == 't':
+		c.kind = boolean
+		c.hi = d.literal("true")
+	case b == 'f':
+		c.kind = boolean
+		c.hi = d.literal("false")
+	case b == 'n':
+		c.kind = null
+		c.hi = d.literal("null")
+	default:
+		d.fail()
+	}
+	c.end = uint32(len(d.cells)) + 1
+	d.cells = append(d.cells, c)
+}
+
+func (d *document) literal(word string) uint32 {
+	if !strings.HasPrefix(d.text[d.at:], word) {
+		d.fail()
+		return 0
+	}
+	d.at += len(word)
+	return uint32(d.at)
+}
+
+// container reads an array or object with what is in it.
+func (d *document) container(c cell, closing byte) {
+	if d.depth++; d.depth > maxJSONDepth {
+		d.fail()
+		return
+	}
+	at := len(d.cells)
+	d.cells = append(d.cells, c)
+	count := uint32(0)
+	d.at++
+	d.space()
+	for more := d.peek() != closing; more && !d.failed; count++ {
+		d.element(closing)
+		d.space()
+		if more = d.peek() == ','; more {
+			d.at++
+			d.space()
+		}
+	}
+	if d.peek() != closing {
+		d.fail()
+		return
+	}
+	d.at++
+	d.depth--
+	if closing == '}' && count > 1 {
+		count -= d.shadow(uint32(at), count)
+	}
+	opened := &d.cells[at]
+	opened.hi, opened.end, opened.count = uint32(d.at), uint32(len(d.cells)), count
+}
+
+// element reads a value of an array, or a member of an object.
+func (d *document) element(closing byte) {
+	var c cell
+	if closing == '}' {
+		if d.peek() != '"' {
+			d.fail()
+			return
+		}
+		c.nameLo, c.nameHi, c.nameEscaped = d.quoted()
+		d.space()
+		if d.peek() != ':' {
+			d.fail()
+			return
+		}
+		d.at++
+		d.space()
+	}
+	d.value(c)
+}
+
+// quoted reads a text and returns where it is, without its quotes.
+func (d *document) quoted() (lo, hi uint32, escaped bool) {
+	start := d.at + 1
+	for i := start; i < len(d.text); i++ {
+		switch b := d.text[i]; {
+		case b == '"':
+			d.at = i + 1
+			return uint32(start), uint32(i), escaped
+		case b == '\\':
+			escaped = true
+			n := escapeBytes(d.text[i:])
+			if n == 0 {
+				d.fail()
+				return 0, 0, false
+			}
+			i += n - 1
+		case b < ' ':
+			d.fail()
+			return 0, 0, false
+		}
+	}
+	d.fail()
+	return 0, 0, false
+}
+
+// escapeBytes is how long the escape is that s begins with; 0 if it isn't one.
+func escapeBytes(s string) int {
+	if len(s) < 2 {
+		return 0
+	}
+	switch s[1] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return 2
+	case 'u':
+		if _, ok := hex4(s); ok {
+			return 6
+		}
+	}
+	return 0
+}
+
+// hex4 is the code of an escape \uXXXX that s begins with.
+func hex4(s string) (rune, bool) {
+	if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
+		return 0, false
+	}
+	var r rune
+	for i := 2; i < 6; i++ {
+		switch b := s[i]; {
+		case '0' <= b && b <= '9':
+			r = r<<4 | rune(b-'0')
+		case 'a' <= b && b <= 'f':
+			r = r<<4 | rune(b-'a'+10)
+		case 'A' <= b && b <= 'F':
+			r = r<<4 | rune(b-'A'+10)
+		default:
+			return 0, false
+		}
+	}
+	return r, true
+}
+
+func (d *document) number() {
+	if d.peek() == '-' {
+		d.at++
+	}
+	if d.peek() == '0' {
+		d.at++
+	} else {
+		d.digits()
+	}
+	if d.peek() == '.' {
+		d.at++
+		d.digits()
+	}
+	if b := d.peek(); b == 'e' || b == 'E' {
+		d.at++
+		if b := d.peek(); b == '+' || b == '-' {
+			d.at++
+		}
+		d.digits()
+	}
+}
+
+// digits reads one digit or more.
+func (d *document) digits() {
+	start := d.at
+	for b := d.peek(); '0' <= b && b <= '9'; b = d.peek() {
+		d.at++
+	}
+	if d.at == start {
+		d.fail()
+	}
+}
+
+// unescaped is a text between its quotes; a lone half of a surrogate pair becomes U+FFFD.
+func (d *document) unescaped(lo, hi uint32, escaped bool) string {
+	s := d.text[lo:hi]
+	if !escaped {
+		return s
+	}
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); {
+		if s[i] != '\\' {
+			b = append(b, s[i])
+			i++
+			continue
+		}
+		if s[i+1] != 'u' {
+			b = append(b, unescape[s[i+1]])
+			i += 2
+			continue
+		}
+		r, _ := hex4(s[i:])
+		i += 6
+		if utf16.IsSurrogate(r) {
+			low, _ := hex4(s[i:])
+			if r = utf16.DecodeRune(r, low); r != utf8.RuneError {
+				i += 6
+			}
+		}
+		b = utf8.AppendRune(b, r)
+	}
+	return string(b)
+}
+
+var unescape = [256]byte{
+	'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t',
+}
+
+// manyMembers is from how many members on shadow doesn't compare each two.
+const manyMembers = 16
+
+// shadow marks the members of the object at a cell that a later one has the name of, and returns how many there are.
+func (d *document) shadow(at, count uint32) (shadowed uint32) {
+	d.names = d.names[:0]
+	escaped := false
+	for i := at + 1; i < uint32(len(d.cells)); i = d.cells[i].end {
+		d.names = append(d.names, i)
+		escaped = escaped || d.cells[i].nameEscaped
+	}
+	switch {
+	case count < manyMembers:
+		return d.shadowFew()
+	case escaped:
+		return d.shadowEscaped()
+	}
+	slices.SortStableFunc(d.names, func(a, b uint32) int {
+		return strings.Compare(d.name(&d.cells[a]), d.name(&d.cells[b]))
+	})
+	for i := range d.names[1:] {
+		shadowed += d.hide(d.names[i], d.names[i+1])
+	}
+	return shadowed
+}
+
+func (d *document) shadowFew() (shadowed uint32) {
+	for i, earlier := range d.names {
+		for _, later := range d.names[i+1:] {
+			if hidden := d.hide(earlier, later); hidden > 0 {
+				shadowed += hidden
+				break
+			}
+		}
+	}
+	return shadowed
+}
+
+// shadowEscaped takes the escapes out of each name once only, since that allocates.
+func (d *document) shadowEscaped() (shadowed uint32) {
+	last := make(map[string]uint32, len(d.names))
+	for _, i := range d.names {
+		name := d.name(&d.cells[i])
+		if earlier, ok := last[name]; ok {
+			d.cells[earlier].shadowed = true
+			shadowed++
+		}
+		last[name] = i
+	}
+	return shadowed
+}
+
+// hide marks the earlier of two members as shadowed if they have the same name, and returns how many it marked.
+func (d *document) hide(earlier, later uint32) uint32 {
+	a, b := &d.cells[earlier], &d.cells[later]
+	if !a.nameEscaped && !b.nameEscaped && a.nameHi-a.nameLo != b.nameHi-b.nameLo {
+		return 0
+	}
+	if d.name(a) != d.name(b) {
+		return 0
+	}
+	a.shadowed = true
+	return 1
+}

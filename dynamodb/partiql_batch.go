@@ -1,0 +1,94 @@
+package dynamodb
+
+import (
+	"context"
+	"strings"
+
+	"holdfast/item"
+	"holdfast/partiql"
+	"holdfast/table"
+)
+
+// batchExecuteStatement runs statements one after the other. Each fails or succeeds for itself.
+func batchExecuteStatement(h *Handler, ctx context.Context, req node, w *writer) error {
+	var capacities []table.Capacity
+	w.beginObject()
+	w.name("Responses")
+	w.beginArray()
+	req.get("Statements").each(func(_ string, n node) bool {
+		returned, reached, capacity, err := h.batched(ctx, n)
+		w.beginObject()
+		if err != nil {
+			w.name("Error")
+			w.beginObject()
+			e := h.wireError(err)
+			w.strField("Code", batchCode(e.typ))
+			w.strField("Message", e.message)
+			w.endObject()
+		}
+		w.itemField("Item", returned)
+		if reached != "" {
+			w.strField("TableName", reached)
+			capacities = addCapacity(capacities, capacity)
+		}
+		w.endObject()
+		return true
+	})
+	w.endArray()
+	measuredOf(req).writeAll(w, capacities, false)
+	w.endObject()
+	return nil
+}
+
+// batched runs one statement of a batch. reached is its table, or "" if the statement was refused before.
+func (h *Handler) batched(ctx context.Context, n node) (returned item.Item, reached string, capacity table.Capacity, err error) {
+	parameters, err := parametersOf(n)
+	if err != nil {
+		return nil, "", capacity, err
+	}
+	s, err := partiql.Parse(n.get("Statement").text(), parameters)
+	if err != nil {
+		return nil, "", capacity, err
+	}
+	switch s.Kind {
+	case partiql.Select:
+		get, err := h.getOf(&s, "BatchExecuteStatement")
+		if err != nil {
+			return nil, "", capacity, err
+		}
+		get.Consistent = n.get("ConsistentRead").bool()
+		got, err := h.tables.Get(ctx, get)
+		return s.Columns(got.Item), s.Table, got.Capacity, err
+	case partiql.Exists:
+		return nil, "", capacity, invalid("EXISTS() is supported in ExecuteTransaction only")
+	}
+	change, err := h.changeOf(&s)
+	if err != nil {
+		return nil, "", capacity, err
+	}
+	returned, capacity, err = change.run(ctx, h.tables)
+	return returned, s.Table, capacity, err
+}
+
+// getOf is the one item that a SELECT within an operation on several statements asks for.
+func (h *Handler) getOf(s *partiql.Statement, operation string) (table.Get, error) {
+	d, err := h.described(s)
+	if err != nil {
+		return table.Get{}, err
+	}
+	key, more, ok := s.Key(d.Key)
+	if !ok || more || s.Index != "" {
+		return table.Get{}, invalid("Select statements within %s must specify the primary key in the where clause.", operation)
+	}
+	return table.Get{Table: s.Table, Key: key}, nil
+}
+
+// batchCode is how a batch names an exception.
+func batchCode(typ string) string {
+	code := strings.TrimSuffix(typ[strings.LastIndexByte(typ, '#')+1:], "Exception")
+	switch code {
+	case "Validation", "Throttling":
+		return code + "Error"
+	}
+	return code
+}

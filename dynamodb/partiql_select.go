@@ -1,0 +1,222 @@
+package dynamodb
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"slices"
+	"strings"
+
+	"holdfast/item"
+	"holdfast/partiql"
+	"holdfast/table"
+)
+
+// maxPageBytes ends a page of a SELECT that reads several partitions; one partition ends its own pages.
+const maxPageBytes = 1 << 20
+
+// A selection is a SELECT that runs.
+type selection struct {
+	statement *partiql.Statement
+	read      partiql.Read
+	query     table.Query // what all queries have; a scan has the same
+	limit     int         // of items that are looked at; 0 is none
+
+	items    []item.Item
+	capacity []table.Capacity // at most one
+	looked   int
+	bytes    int
+}
+
+// A cursor is where the next page of a SELECT begins.
+type cursor struct {
+	query int       // which of its queries
+	start item.Item // the last key of that query; nil: from its first
+}
+
+func selectItems(h *Handler, ctx context.Context, s *partiql.Statement, req node, w *writer) error {
+	sel, err := h.selectionOf(s, req)
+	if err != nil {
+		return err
+	}
+	request := statementDigest(req)
+	from, err := cursorOf(req.get("NextToken").text(), request, max(1, len(sel.read.Queries)))
+	if err != nil {
+		return err
+	}
+	next, err := sel.page(ctx, h.tables, from)
+	if err != nil {
+		return err
+	}
+	w.beginObject()
+	w.name("Items")
+	w.beginArray()
+	for _, it := range sel.items {
+		w.item(it)
+	}
+	w.endArray()
+	if next != nil {
+		w.itemField("LastEvaluatedKey", next.start)
+		w.strField("NextToken", next.token(request))
+	}
+	for _, c := range sel.capacity {
+		measuredOf(req).write(w, c)
+	}
+	w.endObject()
+	return nil
+}
+
+// selectionOf says what a SELECT asks of its table.
+func (h *Handler) selectionOf(s *partiql.Statement, req node) (*selection, error) {
+	d, err := h.described(s)
+	if err != nil {
+		return nil, err
+	}
+	sel := &selection{statement: s, limit: int(req.get("Limit").int())}
+	sel.query = table.Query{Table: s.Table, Index: s.Index, Consistent: req.get("ConsistentRead").bool()}
+	key := d.Key
+	if s.Index != "" {
+		i := slices.IndexFunc(d.Indexes, func(x table.IndexDescription) bool { return x.Index.Name == s.Index })
+		if i < 0 {
+			return nil, invalid("The table does not have the specified index")
+		}
+		x := &d.Indexes[i].Index
+		key = x.Key
+		if sel.query.Consistent && !x.Local {
+			return nil, invalid("Strongly consistent read is not supported on Global Secondary Indexes")
+		}
+		if err := sel.project(x, d.Key); err != nil {
+			return nil, err
+		}
+	}
+	sel.read, err = s.Read(key)
+	sel.query.Reverse = sel.read.Reverse
+	return sel, err
+}
+
+// project has an index return what the statement needs, which may be more than a local index holds.
+func (sel *selection) project(x *item.Index, base item.KeySchema) error {
+	held := func(name string) bool { return x.Holds(name) || slices.Contains(base.Names(), name) }
+	var filters []string
+	if sel.statement.Where != nil {
+		filters = sel.statement.Where.Names()
+	}
+	if lacking := slices.DeleteFunc(slices.Clone(filters), held); len(lacking) > 0 {
+		return invalid("One or more parameter values were invalid: Secondary index %s does not project one or more filter attributes: [%s]",
+			x.Name, strings.Join(lacking, ", "))
+	}
+	wanted := sel.statement.Attributes()
+	if wanted == nil {
+		return nil
+	}
+	if lacking := slices.DeleteFunc(slices.Clone(wanted), held); len(lacking) > 0 && !x.Local {
+		return invalid("One or more parameter values were invalid: Global secondary index %s does not project [%s]",
+			x.Name, strings.Join(lacking, ", "))
+	}
+	for _, name := range filters {
+		if !slices.Contains(wanted, name) {
+			wanted = append(wanted, name)
+		}
+	}
+	var err error
+	sel.query.Select = table.SelectSome
+	sel.query.Project, err = item.AttributesToGet(wanted)
+	return err
+}
+
+// page reads until the limit, or until it is a page's worth; next is nil at the end. Conditions are asked here and not by the
+// table, whose filters can't have the attributes of the key.
+func (sel *selection) page(ctx context.Context, tables *table.Store, from cursor) (next *cursor, err error) {
+	if sel.read.Queries == nil {
+		q := &sel.query
+		page, err := tables.Scan(ctx, table.Scan{Table: q.Table, Index: q.Index, Project: q.Project, Select: q.Select,
+			Limit: sel.limit, Start: from.start, Consistent: q.Consistent})
+		return sel.add(0, page), err
+	}
+	for at := from.query; at < len(sel.read.Queries); at++ {
+		q := sel.query
+		q.Key, q.Start = sel.read.Queries[at], from.start
+		if sel.limit > 0 {
+			q.Limit = sel.limit - sel.looked
+		}
+		page, err := tables.Query(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		if next := sel.add(at, page); next != nil {
+			return next, nil
+		}
+		from.start = nil
+		if full := sel.limit > 0 && sel.looked >= sel.limit || sel.bytes > maxPageBytes; full && at+1 < len(sel.read.Queries) {
+			return &cursor{query: at + 1}, nil
+		}
+	}
+	return nil, nil
+}
+
+// add takes what a query or a scan found. It returns where that goes on, or nil.
+func (sel *selection) add(at int, page table.Page) *cursor {
+	for _, it := range page.Items {
+		sel.bytes += it.Size()
+		if sel.statement.Where.Match(it) {
+			sel.items = append(sel.items, sel.statement.Columns(it))
+		}
+	}
+	sel.looked += page.Scanned
+	sel.capacity = addCapacity(sel.capacity, page.Capacity)
+	if page.Last == nil {
+		return nil
+	}
+	return &cursor{at, page.Last}
+}
+
+// A statement's digest says whether a token belongs to it.
+const statementDigestBytes = 16
+
+func statementDigest(req node) []byte {
+	h := sha256.New()
+	for _, name := range []string{"Statement", "Parameters"} {
+		if n := req.get(name); n.kind() != absent {
+			hashNode(h, n)
+		}
+	}
+	return h.Sum(nil)[:statementDigestBytes]
+}
+
+// token is the cursor as NextToken: base 64 of the statement's digest, the number of the query, and the start if there is one.
+func (c *cursor) token(digest []byte) string {
+	b := binary.AppendUvarint(slices.Clone(digest), uint64(c.query))
+	if c.start != nil {
+		b = item.Append(b, c.start)
+	}
+	return base64.StdEncoding.EncodeToString(b)
+}
+
+// cursorOf is the cursor of a token for a statement of so many queries; that of "" is the beginning.
+func cursorOf(token string, digest []byte, queries int) (cursor, error) {
+	if token == "" {
+		return cursor{}, nil
+	}
+	bad := invalid("Given NextToken is invalid")
+	b, err := base64.StdEncoding.DecodeString(token)
+	if err != nil || len(b) < statementDigestBytes {
+		return cursor{}, bad
+	}
+	if !bytes.Equal(b[:statementDigestBytes], digest) {
+		return cursor{}, invalid("NextToken does not match request")
+	}
+	b = b[statementDigestBytes:]
+	query, n := binary.Uvarint(b)
+	if n <= 0 || query >= uint64(queries) {
+		return cursor{}, bad
+	}
+	c := cursor{query: int(query)}
+	if len(b) > n {
+		if c.start, err = item.Decode(string(b[n:])); err != nil {
+			return cursor{}, bad
+		}
+	}
+	return c, nil
+}

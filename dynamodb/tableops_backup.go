@@ -1,0 +1,377 @@
+package dynamodb
+
+import (
+	"context"
+	"errors"
+	"math"
+	"strconv"
+	"time"
+
+	"holdfast"
+	"holdfast/table"
+)
+
+// recoveryDays is how long points in time are kept, as far as the log goes back.
+const recoveryDays = 35
+
+// noTable is what an error becomes that says that a table isn't there, in an operation about backups.
+func noTable(err error, name string) error {
+	if errors.Is(err, holdfast.NotFound) {
+		return exception("TableNotFoundException", "Table not found: %s", name)
+	}
+	return err
+}
+
+// backupID is the ID of the backup with an ARN. No backup has the ID "".
+func (h *Handler) backupID(arn string) (string, error) {
+	_, id, ok := h.part(arn, "backup")
+	if !ok {
+		return "", refuse("Invalid BackupArn: %s", arn)
+	}
+	return id, nil
+}
+
+func noBackup(err error, arn string) error {
+	if errors.Is(err, holdfast.NotFound) {
+		return exception("BackupNotFoundException", "Backup not found: %s", arn)
+	}
+	if errors.Is(err, holdfast.Exists) {
+		return exception("BackupInUseException", "Backup is being used by another operation: %s", arn)
+	}
+	return err
+}
+
+func (h *Handler) createBackup(ctx context.Context, req node, w *writer) error {
+	name := tableName(req)
+	b, err := h.tables.Backup(ctx, name, req.get("BackupName").text())
+	if err != nil {
+		return noTable(err, name)
+	}
+	w.beginObject()
+	h.writeBackup(w, &b, backupStatus(&b))
+	w.endObject()
+	return nil
+}
+
+func backupStatus(b *table.Backup) string {
+	if b.Ready {
+		return "AVAILABLE"
+	}
+	return "CREATING"
+}
+
+func (h *Handler) writeBackup(w *writer, b *table.Backup, status string) {
+	w.name("BackupDetails")
+	w.beginObject()
+	h.writeBackupMembers(w, b, status)
+	w.endObject()
+}
+
+func (h *Handler) writeBackupMembers(w *writer, b *table.Backup, status string) {
+	w.strField("BackupArn", h.backupARN(b))
+	w.strField("BackupName", b.Name)
+	w.intField("BackupSizeBytes", b.Bytes)
+	w.strField("BackupStatus", status)
+	w.strField("BackupType", "USER")
+	w.timeField("BackupCreationDateTime", b.Created)
+}
+
+func (h *Handler) describeBackup(_ context.Context, req node, w *writer) error {
+	arn := req.get("BackupArn").text()
+	id, err := h.backupID(arn)
+	if err != nil {
+		return err
+	}
+	b, err := h.tables.DescribeBackup(id)
+	if err != nil {
+		return noBackup(err, arn)
+	}
+	h.writeBackupDescription(w, &b, backupStatus(&b))
+	return nil
+}
+
+func (h *Handler) deleteBackup(ctx context.Context, req node, w *writer) error {
+	arn := req.get("BackupArn").text()
+	id, err := h.backupID(arn)
+	if err != nil {
+		return err
+	}
+	b, err := h.tables.DeleteBackup(ctx, id)
+	if err != nil {
+		return noBackup(err, arn)
+	}
+	h.writeBackupDescription(w, &b, "DELETED")
+	return nil
+}
+
+// writeBackupDescription writes a backup with the table that it is of, as that was.
+func (h *Handler) writeBackupDescription(w *writer, b *table.Backup, status string) {
+	d := &b.Table
+	w.beginObject()
+	w.name("BackupDescription")
+	w.beginObject()
+	h.writeBackup(w, b, status)
+	w.name("SourceTableDetails")
+	w.beginObject()
+	w.strField("TableName", d.Name)
+	w.strField("TableId", d.ID)
+	w.strField("TableArn", h.tableARN(d.Name))
+	w.intField("TableSizeBytes", b.Bytes)
+	w.intField("ItemCount", b.Items)
+	writeKey(w, d.Key)
+	w.timeField("TableCreationDateTime", d.Created)
+	w.name("ProvisionedThroughput")
+	w.beginObject()
+	writeUnits(w, d.Throughput)
+	w.endObject()
+	writeOnDemandLimit(w, d.OnDemandLimit)
+	w.strField("BillingMode", billingName(d.Billing))
+	w.endObject()
+	w.name("SourceTableFeatureDetails")
+	w.beginObject()
+	writeBackupIndexes(w, "LocalSecondaryIndexes", d, true)
+	writeBackupIndexes(w, "GlobalSecondaryIndexes", d, false)
+	if d.StreamOn {
+		w.name("StreamDescription")
+		w.beginObject()
+		w.boolField("StreamEnabled", true)
+		w.strField("StreamViewType", viewName(d.Stream))
+		w.endObject()
+	}
+	writeTTL(w, d.TTL)
+	h.writeEncryption(w, d.Encryption)
+	w.endObject()
+	w.endObject()
+	w.endObject()
+}
+
+func writeBackupIndexes(w *writer, name string, d *table.Description, local bool) {
+	w.name(name)
+	w.beginArray()
+	for i := range d.Indexes {
+		x := &d.Indexes[i]
+		if x.Index.Local != local {
+			continue
+		}
+		w.beginObject()
+		writeIndexSchema(w, &x.Index)
+		if !local {
+			w.name("ProvisionedThroughput")
+			w.beginObject()
+			writeUnits(w, x.Throughput)
+			w.endObject()
+		}
+		w.endObject()
+	}
+	w.endArray()
+}
+
+// maxBackups is how many backups a page of ListBackups has.
+const maxBackups = 100
+
+func (h *Handler) listBackups(_ context.Context, req node, w *writer) error {
+	limit := limitOf(req, maxBackups)
+	kind := req.get("BackupType").text()
+	shown := kind == "" || kind == "USER" || kind == "ALL" // there are no others
+	from, to := seconds(req.get("TimeRangeLowerBound")), seconds(req.get("TimeRangeUpperBound"))
+	after := req.get("ExclusiveStartBackupArn").text()
+	past := after == ""
+	w.beginObject()
+	w.name("BackupSummaries")
+	w.beginArray()
+	last, count, more := "", 0, false
+	for _, b := range h.tables.Backups(tableName(req)) {
+		arn := h.backupARN(&b)
+		if !past {
+			past = arn == after
+			continue
+		}
+		if !shown || b.Created.Before(from) || !to.IsZero() && !b.Created.Before(to) {
+			continue
+		}
+		if more = count == limit; more {
+			break
+		}
+		w.beginObject()
+		w.strField("TableName", b.Table.Name)
+		w.strField("TableId", b.Table.ID)
+		w.strField("TableArn", h.tableARN(b.Table.Name))
+		h.writeBackupMembers(w, &b, backupStatus(&b))
+		w.endObject()
+		last = arn
+		count++
+	}
+	w.endArray()
+	if more {
+		w.strField("LastEvaluatedBackupArn", last)
+	}
+	w.endObject()
+	return nil
+}
+
+func floatOf(n node) float64 {
+	f, _ := strconv.ParseFloat(n.text(), 64) // what is too large is infinite
+	return f
+}
+
+// seconds is the time of seconds since 1970 with decimals; the zero time if there are none.
+func seconds(n node) time.Time {
+	if n.kind() != number {
+		return time.Time{}
+	}
+	whole, fraction := math.Modf(floatOf(n))
+	return time.Unix(int64(whole), int64(math.Round(fraction*1e6))*1e3)
+}
+
+func (h *Handler) restoreTableFromBackup(ctx context.Context, req node, w *writer) error {
+	arn, target := req.get("BackupArn").text(), req.get("TargetTableName").text()
+	id, err := h.backupID(arn)
+	if err != nil {
+		return err
+	}
+	if b, err := h.tables.DescribeBackup(id); err == nil && !b.Ready {
+		return exception("BackupInUseException", "Backup is being created: %s", arn)
+	}
+	o, err := overrides(req)
+	if err != nil {
+		return err
+	}
+	d, err := h.tables.RestoreBackup(ctx, id, target, o)
+	if err != nil {
+		return noBackup(targetExists(err, target), arn)
+	}
+	h.writeTable(w, "TableDescription", &d)
+	return nil
+}
+
+// targetExists is what an error becomes that says that the table to restore to is there already.
+func targetExists(err error, target string) error {
+	if errors.Is(err, holdfast.Exists) {
+		return exception("TableAlreadyExistsException", "Table already exists: %s", target)
+	}
+	return err
+}
+
+func (h *Handler) restoreTableToPointInTime(ctx context.Context, req node, w *writer) error {
+	source, target := req.get("SourceTableName").text(), req.get("TargetTableName").text()
+	if arn := req.get("SourceTableArn"); source == "" && arn.kind() != absent {
+		source = tableOf(arn.text())
+	}
+	if source == "" {
+		return refuse("Either SourceTableName or SourceTableArn must be specified")
+	}
+	when, latest := req.get("RestoreDateTime"), truth(req.get("UseLatestRestorableTime"))
+	if when.kind() == absent && !latest || when.kind() != absent && latest {
+		return refuse("Exactly one of RestoreDateTime and UseLatestRestorableTime must be specified")
+	}
+	o, err := overrides(req)
+	if err != nil {
+		return err
+	}
+	d, err := h.tables.RestorePointInTime(ctx, source, target, seconds(when), o)
+	switch {
+	case errors.Is(err, holdfast.Failed):
+		return exception("PointInTimeRecoveryUnavailableException", "%v", err)
+	case errors.Is(err, holdfast.Gone):
+		return exception("InvalidRestoreTimeException", "%v", err)
+	case err != nil:
+		return noTable(targetExists(err, target), source)
+	}
+	h.writeTable(w, "TableDescription", &d)
+	return nil
+}
+
+// overrides are what a restored table shall have in other ways than its source.
+func overrides(req node) (table.Overrides, error) {
+	var o table.Overrides
+	if v := req.get("BillingModeOverride"); v.kind() != absent {
+		billing := table.Provisioned
+		if v.text() == "PAY_PER_REQUEST" {
+			billing = table.OnDemand
+		}
+		o.Billing = &billing
+	}
+	var err error
+	if v := req.get("ProvisionedThroughputOverride"); v.kind() != absent {
+		var t table.Throughput
+		if t, err = throughput(v); err != nil {
+			return o, err
+		}
+		o.Throughput = &t
+	}
+	if o.Global, err = indexOverrides(req.get("GlobalSecondaryIndexOverride"), false); err != nil {
+		return o, err
+	}
+	if o.Local, err = indexOverrides(req.get("LocalSecondaryIndexOverride"), true); err != nil {
+		return o, err
+	}
+	if v := req.get("OnDemandThroughputOverride"); v.kind() != absent {
+		limit := unitsLimit(v)
+		o.OnDemandLimit = &limit
+	}
+	if v := req.get("SSESpecificationOverride"); v.kind() != absent {
+		kind := encryption(v)
+		o.Encryption = &kind
+	}
+	return o, nil
+}
+
+// indexOverrides are which indexes a restored table shall have; nil are all that its source has.
+func indexOverrides(list node, local bool) ([]table.IndexDefinition, error) {
+	if list.kind() == absent {
+		return nil, nil
+	}
+	indexes := []table.IndexDefinition{}
+	var err error
+	list.each(func(_ string, x node) bool {
+		var d *table.IndexDefinition
+		if d, err = newIndex(x, nil); err != nil {
+			return false
+		}
+		d.Index.Local = local
+		indexes = append(indexes, *d)
+		return true
+	})
+	return indexes, err
+}
+
+func (h *Handler) describeContinuousBackups(_ context.Context, req node, w *writer) error {
+	name := tableName(req)
+	d, err := h.tables.Describe(name)
+	if err != nil {
+		return noTable(err, name)
+	}
+	writeContinuousBackups(w, d.PointInTime)
+	return nil
+}
+
+func (h *Handler) updateContinuousBackups(ctx context.Context, req node, w *writer) error {
+	name := tableName(req)
+	on := truth(req.get("PointInTimeRecoverySpecification").get("PointInTimeRecoveryEnabled"))
+	p, err := h.tables.SetPointInTime(ctx, name, on)
+	if err != nil {
+		return noTable(err, name)
+	}
+	writeContinuousBackups(w, p)
+	return nil
+}
+
+func writeContinuousBackups(w *writer, p table.PointInTime) {
+	w.beginObject()
+	w.name("ContinuousBackupsDescription")
+	w.beginObject()
+	w.strField("ContinuousBackupsStatus", "ENABLED")
+	w.name("PointInTimeRecoveryDescription")
+	w.beginObject()
+	if p.On {
+		w.strField("PointInTimeRecoveryStatus", "ENABLED")
+		w.intField("RecoveryPeriodInDays", recoveryDays)
+		w.timeField("EarliestRestorableDateTime", p.Earliest)
+		w.timeField("LatestRestorableDateTime", p.Latest)
+	} else {
+		w.strField("PointInTimeRecoveryStatus", "DISABLED")
+	}
+	w.endObject()
+	w.endObject()
+	w.endObject()
+}

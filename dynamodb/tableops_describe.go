@@ -1,0 +1,237 @@
+package dynamodb
+
+import (
+	"time"
+
+	"holdfast/item"
+	"holdfast/table"
+)
+
+// strings writes a list of texts.
+func (w *writer) strings(list []string) {
+	w.beginArray()
+	for _, s := range list {
+		w.str(s)
+	}
+	w.endArray()
+}
+
+func statusName(s table.Status) string {
+	return [...]string{table.Active: "ACTIVE", table.Creating: "CREATING", table.Updating: "UPDATING", table.Deleting: "DELETING"}[s]
+}
+
+func billingName(b table.Billing) string {
+	if b == table.OnDemand {
+		return "PAY_PER_REQUEST"
+	}
+	return "PROVISIONED"
+}
+
+// writeTable writes an answer that is one TableDescription.
+func (h *Handler) writeTable(w *writer, name string, d *table.Description) {
+	w.beginObject()
+	w.name(name)
+	h.writeDescription(w, d)
+	w.endObject()
+}
+
+func (h *Handler) writeDescription(w *writer, d *table.Description) {
+	w.beginObject()
+	writeAttributes(w, d.Attributes)
+	w.strField("TableName", d.Name)
+	writeKey(w, d.Key)
+	w.strField("TableStatus", statusName(d.Status))
+	w.timeField("CreationDateTime", d.Created)
+	writeThroughput(w, d.Throughput, d.LastIncrease, d.LastDecrease, d.DecreasesToday)
+	w.intField("TableSizeBytes", d.ItemBytes)
+	w.intField("ItemCount", d.Items)
+	w.strField("TableArn", h.tableARN(d.Name))
+	w.strField("TableId", d.ID)
+	writeBilling(w, d)
+	h.writeIndexes(w, "LocalSecondaryIndexes", d, true)
+	h.writeIndexes(w, "GlobalSecondaryIndexes", d, false)
+	h.writeStream(w, d)
+	h.writeRestored(w, d.Restored)
+	h.writeEncryption(w, d.Encryption)
+	writeOnDemandLimit(w, d.OnDemandLimit)
+	if d.Class != "" {
+		w.name("TableClassSummary")
+		w.beginObject()
+		w.strField("TableClass", d.Class)
+		w.endObject()
+	}
+	if d.DeletionProtection {
+		w.boolField("DeletionProtectionEnabled", true)
+	}
+	w.endObject()
+}
+
+func writeAttributes(w *writer, attributes []item.KeyAttr) {
+	w.name("AttributeDefinitions")
+	w.beginArray()
+	for _, a := range attributes {
+		w.beginObject()
+		w.strField("AttributeName", a.Name)
+		w.strField("AttributeType", a.Type.String())
+		w.endObject()
+	}
+	w.endArray()
+}
+
+func writeKey(w *writer, key item.KeySchema) {
+	w.name("KeySchema")
+	w.beginArray()
+	for i, a := range [...]item.KeyAttr{key.Hash, key.Range} {
+		if a.Name == "" {
+			continue
+		}
+		w.beginObject()
+		w.strField("AttributeName", a.Name)
+		w.strField("KeyType", [...]string{"HASH", "RANGE"}[i])
+		w.endObject()
+	}
+	w.endArray()
+}
+
+func writeThroughput(w *writer, t table.Throughput, increase, decrease time.Time, decreases int64) {
+	w.name("ProvisionedThroughput")
+	w.beginObject()
+	if !increase.IsZero() {
+		w.timeField("LastIncreaseDateTime", increase)
+	}
+	if !decrease.IsZero() {
+		w.timeField("LastDecreaseDateTime", decrease)
+	}
+	w.intField("NumberOfDecreasesToday", decreases)
+	writeUnits(w, t)
+	w.endObject()
+}
+
+func writeUnits(w *writer, t table.Throughput) {
+	w.intField("ReadCapacityUnits", t.Read)
+	w.intField("WriteCapacityUnits", t.Write)
+}
+
+// writeBilling says how a table is billed, unless it always was as all tables once were: provisioned.
+func writeBilling(w *writer, d *table.Description) {
+	if d.Billing == table.Provisioned && d.LastOnDemand.IsZero() {
+		return
+	}
+	for _, names := range [...][2]string{{"BillingModeSummary", "BillingMode"}, {"TableThroughputModeSummary", "TableThroughputMode"}} {
+		w.name(names[0])
+		w.beginObject()
+		w.strField(names[1], billingName(d.Billing))
+		if !d.LastOnDemand.IsZero() {
+			w.timeField("LastUpdateToPayPerRequestDateTime", d.LastOnDemand)
+		}
+		w.endObject()
+	}
+}
+
+func writeOnDemandLimit(w *writer, t table.Throughput) {
+	if t == (table.Throughput{}) {
+		return
+	}
+	w.name("OnDemandThroughput")
+	w.beginObject()
+	if t.Read != 0 {
+		w.intField("MaxReadRequestUnits", t.Read)
+	}
+	if t.Write != 0 {
+		w.intField("MaxWriteRequestUnits", t.Write)
+	}
+	w.endObject()
+}
+
+// writeIndexes writes the local or the global indexes, or nothing if there are none.
+func (h *Handler) writeIndexes(w *writer, name string, d *table.Description, local bool) {
+	open := false
+	for i := range d.Indexes {
+		x := &d.Indexes[i]
+		if x.Index.Local != local {
+			continue
+		}
+		if !open {
+			w.name(name)
+			w.beginArray()
+			open = true
+		}
+		w.beginObject()
+		writeIndexSchema(w, &x.Index)
+		w.intField("IndexSizeBytes", x.ItemBytes)
+		w.intField("ItemCount", x.Items)
+		w.strField("IndexArn", h.indexARN(d.Name, x.Index.Name))
+		if !local {
+			writeGlobalIndex(w, x)
+		}
+		w.endObject()
+	}
+	if open {
+		w.endArray()
+	}
+}
+
+func writeIndexSchema(w *writer, x *item.Index) {
+	w.strField("IndexName", x.Name)
+	writeKey(w, x.Key)
+	w.name("Projection")
+	w.beginObject()
+	w.strField("ProjectionType", [...]string{item.ProjectAll: "ALL", item.ProjectKeys: "KEYS_ONLY", item.ProjectSome: "INCLUDE"}[x.Project])
+	if x.Project == item.ProjectSome {
+		w.name("NonKeyAttributes")
+		w.strings(x.Attrs)
+	}
+	w.endObject()
+}
+
+func writeGlobalIndex(w *writer, x *table.IndexDescription) {
+	w.strField("IndexStatus", statusName(x.Status))
+	if x.Backfilling {
+		w.boolField("Backfilling", true)
+	}
+	writeThroughput(w, x.Throughput, x.LastIncrease, x.LastDecrease, x.DecreasesToday)
+	writeOnDemandLimit(w, x.OnDemandLimit)
+}
+
+func (h *Handler) writeStream(w *writer, d *table.Description) {
+	if d.StreamOn {
+		w.name("StreamSpecification")
+		w.beginObject()
+		w.boolField("StreamEnabled", true)
+		w.strField("StreamViewType", viewName(d.Stream))
+		w.endObject()
+	}
+	if d.StreamLabel != "" {
+		w.strField("LatestStreamLabel", d.StreamLabel)
+		w.strField("LatestStreamArn", h.streamARN(d.Name, d.StreamLabel))
+	}
+}
+
+func (h *Handler) writeRestored(w *writer, r *table.Restored) {
+	if r == nil {
+		return
+	}
+	w.name("RestoreSummary")
+	w.beginObject()
+	if r.SourceBackup != "" {
+		w.strField("SourceBackupArn", h.tableARN(r.SourceTable)+"/backup/"+r.SourceBackup)
+	}
+	w.strField("SourceTableArn", h.tableARN(r.SourceTable))
+	w.timeField("RestoreDateTime", r.At)
+	w.boolField("RestoreInProgress", r.InProgress)
+	w.endObject()
+}
+
+// writeEncryption says that a table was asked to be encrypted with a key of its owner. What is on disk here is for the disk to
+// encrypt.
+func (h *Handler) writeEncryption(w *writer, kind string) {
+	if kind == "" {
+		return
+	}
+	w.name("SSEDescription")
+	w.beginObject()
+	w.strField("Status", "ENABLED")
+	w.strField("SSEType", kind)
+	w.strField("KMSMasterKeyArn", "arn:aws:kms:"+h.region+":"+h.account+":key/00000000-0000-0000-0000-000000000000")
+	w.endObject()
+}

@@ -1,0 +1,106 @@
+package dynamodb
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"holdfast"
+	"holdfast/shard"
+	"holdfast/table"
+)
+
+// iteratorAge is how long an iterator can be used.
+const iteratorAge = 15 * time.Minute
+
+// An iterator is a place in a shard of a stream, as a client carries it: the stream's ARN, the version 1, and the rest in hex
+// with the first bytes of its hash, which find what was cut or mistyped.
+type iterator struct {
+	arn   string
+	made  time.Time // to the millisecond
+	shard holdfast.ShardID
+	at    shard.Position
+}
+
+func (it iterator) String() string {
+	body := fmt.Sprintf("%s|1|%016x%016x%016x%08x", it.arn, it.made.UnixMilli(), uint64(it.shard), it.at.Index, it.at.N)
+	sum := sha256.Sum256([]byte(body))
+	return body + hex.EncodeToString(sum[:4])
+}
+
+func parseIterator(s string) (it iterator, ok bool) {
+	const digits = 16 + 16 + 16 + 8
+	arn, rest, ok := strings.Cut(s, "|1|")
+	if !ok || len(rest) != digits+8 {
+		return it, false
+	}
+	var made int64
+	var id uint64
+	n, err := fmt.Sscanf(rest, "%16x%16x%16x%8x", &made, &id, &it.at.Index, &it.at.N)
+	if n != 4 || err != nil {
+		return it, false
+	}
+	it.arn, it.made, it.shard = arn, time.UnixMilli(made), holdfast.ShardID(id)
+	return it, it.String() == s
+}
+
+// sequenceNumber is a position as decimal digits, all of the same length, so that they are ordered as numbers and as texts: 1,
+// 20 digits of the transaction, 10 digits of the change in it.
+func sequenceNumber(p shard.Position) string { return fmt.Sprintf("1%020d%010d", p.Index, p.N) }
+
+// positionOf is the position of a sequence number.
+func positionOf(s string) (p shard.Position, ok bool) {
+	const indexEnd, end = 21, 31
+	if len(s) != end || s[0] != '1' {
+		return p, false
+	}
+	index, err := strconv.ParseUint(s[1:indexEnd], 10, 64)
+	if err != nil {
+		return p, false
+	}
+	n, err := strconv.ParseUint(s[indexEnd:], 10, 32)
+	return shard.Position{Index: index, N: uint32(n)}, err == nil
+}
+
+// iteratorPosition is where the iterator that a request asks for begins.
+func (h *Handler) iteratorPosition(ctx context.Context, req node, s *table.Stream, sh table.StreamShard) (shard.Position, error) {
+	sequence := req.get("SequenceNumber")
+	kind := req.get("ShardIteratorType").text()
+	if kind == "TRIM_HORIZON" || kind == "LATEST" {
+		if sequence.kind() != absent {
+			return shard.Position{}, invalid("SequenceNumber must not be specified when ShardIteratorType is %s", kind)
+		}
+		if kind == "LATEST" {
+			return sh.End, nil
+		}
+		return shard.Position{}, nil
+	}
+	if sequence.kind() == absent {
+		return shard.Position{}, invalid("SequenceNumber must be specified when ShardIteratorType is %s", kind)
+	}
+	p, ok := positionOf(sequence.text())
+	if !ok {
+		return p, invalid("Invalid SequenceNumber: %s", sequence.text())
+	}
+	if kind == "AFTER_SEQUENCE_NUMBER" {
+		p.N++
+	}
+	// one that has been trimmed is refused now, as the service does
+	_, _, _, err := h.tables.StreamRecords(ctx, s.Table, s.Label, sh.ID, p, oneRecord())
+	return p, trimmed(err)
+}
+
+// oneRecord is the limit of a look at whether there is anything.
+func oneRecord() shard.Limit { return shard.Limit{Changes: 1, Bytes: maxRecordBytes} }
+
+func trimmed(err error) error {
+	if errors.Is(err, holdfast.Gone) {
+		return exception("TrimmedDataAccessException", "The operation attempted to read past the oldest stream record in a shard.")
+	}
+	return err
+}

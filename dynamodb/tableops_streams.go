@@ -1,0 +1,262 @@
+package dynamodb
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"holdfast"
+	"holdfast/item"
+	"holdfast/shard"
+	"holdfast/table"
+)
+
+// Limits of pages of streams.
+const (
+	maxStreams     = 100
+	maxShards      = 100
+	maxRecords     = 1000
+	maxRecordBytes = 1 << 20
+)
+
+// shardID names a shard of a stream: shardId-, 20 digits, -, and 8 of a hash, so that a shard's ID fits its stream only.
+func shardID(s *table.Stream, id holdfast.ShardID) string {
+	sum := sha256.Sum256([]byte(s.TableID + s.Label))
+	return fmt.Sprintf("shardId-%020d-%x", uint64(id), sum[:4])
+}
+
+// findShard returns the shard of a stream with an ID of shardID.
+func findShard(s *table.Stream, id string) (table.StreamShard, bool) {
+	for _, sh := range s.Shards {
+		if shardID(s, sh.ID) == id {
+			return sh, true
+		}
+	}
+	return table.StreamShard{}, false
+}
+
+// stream returns the stream with an ARN.
+func (h *Handler) stream(arn string) (table.Stream, error) {
+	name, label, ok := h.part(arn, "stream")
+	if !ok {
+		return table.Stream{}, invalid("Invalid StreamArn: Invalid ResourceArn provided as input %s", arn)
+	}
+	s, err := h.tables.Stream(name, label)
+	if errors.Is(err, holdfast.NotFound) {
+		err = exception("ResourceNotFoundException", "Requested resource not found: Stream: %s not found", arn)
+	}
+	return s, err
+}
+
+func (h *Handler) listStreams(_ context.Context, req node, w *writer) error {
+	limit := limitOf(req, maxStreams)
+	after := req.get("ExclusiveStartStreamArn").text()
+	past := after == ""
+	w.beginObject()
+	w.name("Streams")
+	w.beginArray()
+	last, count, more := "", 0, false
+	for _, s := range h.tables.Streams(tableName(req)) {
+		arn := h.streamARN(s.Table, s.Label)
+		if !past {
+			past = arn == after
+			continue
+		}
+		if more = count == limit; more {
+			break
+		}
+		w.beginObject()
+		w.strField("StreamArn", arn)
+		w.strField("TableName", s.Table)
+		w.strField("StreamLabel", s.Label)
+		w.endObject()
+		last = arn
+		count++
+	}
+	w.endArray()
+	if more {
+		w.strField("LastEvaluatedStreamArn", last)
+	}
+	w.endObject()
+	return nil
+}
+
+// limitOf is a request's Limit, at most what the service takes and that if none is given.
+func limitOf(req node, most int) int {
+	if n := req.get("Limit"); n.kind() != absent {
+		return int(min(n.int(), int64(most)))
+	}
+	return most
+}
+
+func (h *Handler) describeStream(_ context.Context, req node, w *writer) error {
+	arn := req.get("StreamArn").text()
+	s, err := h.stream(arn)
+	if err != nil {
+		return err
+	}
+	status := "DISABLED"
+	if s.On {
+		status = "ENABLED"
+	}
+	w.beginObject()
+	w.name("StreamDescription")
+	w.beginObject()
+	w.strField("StreamArn", arn)
+	w.strField("StreamLabel", s.Label)
+	w.strField("StreamStatus", status)
+	w.strField("StreamViewType", viewName(s.View))
+	w.timeField("CreationRequestDateTime", s.Created)
+	w.strField("TableName", s.Table)
+	writeKey(w, s.Key)
+	writeShards(w, &s, req.get("ExclusiveStartShardId").text(), limitOf(req, maxShards))
+	w.endObject()
+	w.endObject()
+	return nil
+}
+
+// writeShards writes a page of the shards of a stream.
+func writeShards(w *writer, s *table.Stream, after string, limit int) {
+	w.name("Shards")
+	w.beginArray()
+	last, count, more, past := "", 0, false, after == ""
+	for _, sh := range s.Shards {
+		id := shardID(s, sh.ID)
+		if !past {
+			past = id == after
+			continue
+		}
+		if more = count == limit; more {
+			break
+		}
+		w.beginObject()
+		w.strField("ShardId", id)
+		w.name("SequenceNumberRange")
+		w.beginObject()
+		w.strField("StartingSequenceNumber", sequenceNumber(sh.First))
+		if !s.On {
+			w.strField("EndingSequenceNumber", sequenceNumber(sh.Last))
+		}
+		w.endObject()
+		w.endObject()
+		last = id
+		count++
+	}
+	w.endArray()
+	if more {
+		w.strField("LastEvaluatedShardId", last)
+	}
+}
+
+func (h *Handler) getShardIterator(ctx context.Context, req node, w *writer) error {
+	arn := req.get("StreamArn").text()
+	s, err := h.stream(arn)
+	if err != nil {
+		return err
+	}
+	id := req.get("ShardId").text()
+	sh, ok := findShard(&s, id)
+	if !ok {
+		return exception("ResourceNotFoundException", "Requested resource not found: Shard: %s in Stream: %s not found", id, arn)
+	}
+	at, err := h.iteratorPosition(ctx, req, &s, sh)
+	if err != nil {
+		return err
+	}
+	w.beginObject()
+	w.strField("ShardIterator", iterator{arn: arn, made: h.now(), shard: sh.ID, at: at}.String())
+	w.endObject()
+	return nil
+}
+
+func (h *Handler) getRecords(ctx context.Context, req node, w *writer) error {
+	it, ok := parseIterator(req.get("ShardIterator").text())
+	if !ok {
+		return invalid("Invalid ShardIterator")
+	}
+	if age := h.now().Sub(it.made); age > iteratorAge || age < -iteratorAge {
+		return exception("ExpiredIteratorException", "Iterator expired. The iterator was created at time %s while right now it is %s "+
+			"which is further in the future than the tolerated delay of %d milliseconds.",
+			it.made.UTC().Format(time.RFC1123), h.now().UTC().Format(time.RFC1123), iteratorAge.Milliseconds())
+	}
+	s, err := h.stream(it.arn)
+	if err != nil {
+		return err
+	}
+	limit := shard.Limit{Changes: limitOf(req, maxRecords), Bytes: maxRecordBytes}
+	changes, next, end, err := h.tables.StreamRecords(ctx, s.Table, s.Label, it.shard, it.at, limit)
+	if err != nil {
+		return trimmed(err)
+	}
+	w.beginObject()
+	w.name("Records")
+	w.beginArray()
+	for i := range changes {
+		h.writeRecord(w, &s, &changes[i])
+	}
+	w.endArray()
+	if !end {
+		w.strField("NextShardIterator", iterator{arn: it.arn, made: h.now(), shard: it.shard, at: next}.String())
+	}
+	w.endObject()
+	return nil
+}
+
+// writeRecord writes a change as a record of a stream
+// (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_Record.html).
+func (h *Handler) writeRecord(w *writer, s *table.Stream, c *shard.Change) {
+	event, image := "MODIFY", c.After
+	switch {
+	case c.Before == nil:
+		event = "INSERT"
+	case c.After == nil:
+		event, image = "REMOVE", c.Before
+	}
+	sequence := sequenceNumber(shard.Position{Index: c.Tx.Index, N: c.N})
+	sum := sha256.Sum256([]byte(s.TableID + shardID(s, c.Tx.Shard) + sequence))
+	w.beginObject()
+	w.strField("eventID", hex.EncodeToString(sum[:16]))
+	w.strField("eventName", event)
+	w.strField("eventVersion", "1.1")
+	w.strField("eventSource", "aws:dynamodb")
+	w.strField("awsRegion", h.region)
+	if c.Origin == shard.ByExpiry {
+		w.name("userIdentity")
+		w.beginObject()
+		w.strField("PrincipalId", "dynamodb.amazonaws.com")
+		w.strField("Type", "Service")
+		w.endObject()
+	}
+	w.name("dynamodb")
+	w.beginObject()
+	w.intField("ApproximateCreationDateTime", c.At.Unix())
+	size := writeImages(w, s, c, s.Key.Attrs(image))
+	w.strField("SequenceNumber", sequence)
+	w.intField("SizeBytes", int64(size))
+	w.strField("StreamViewType", viewName(s.View))
+	w.endObject()
+	w.endObject()
+}
+
+// writeImages writes a change's key and the images that the stream shows, and returns how large they are together.
+func writeImages(w *writer, s *table.Stream, c *shard.Change, keys item.Item) (bytes int) {
+	w.itemField("Keys", keys)
+	bytes = keys.Size()
+	for _, side := range [...]struct {
+		name  string
+		image item.Item
+		shown bool
+	}{
+		{"NewImage", c.After, s.View == table.NewImage || s.View == table.NewAndOldImages},
+		{"OldImage", c.Before, s.View == table.OldImage || s.View == table.NewAndOldImages},
+	} {
+		if side.shown && side.image != nil {
+			w.itemField(side.name, side.image)
+			bytes += side.image.Size()
+		}
+	}
+	return bytes
+}

@@ -1,0 +1,151 @@
+package dynamodb
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"holdfast"
+)
+
+// tagsOf reads a list of tags. nil is no tags.
+func tagsOf(list node) (map[string]string, error) {
+	if list.len() == 0 {
+		return nil, nil
+	}
+	tags := make(map[string]string, list.len())
+	var err error
+	list.each(func(_ string, t node) bool {
+		key := t.get("Key").text()
+		if _, ok := tags[key]; ok {
+			err = refuse("Duplicate tag key: %s", key)
+		}
+		tags[key] = t.get("Value").text()
+		return err == nil
+	})
+	return tags, err
+}
+
+// taggedTable is the table that a request's ResourceArn names. list is what the request must have beside it, with elements
+// that the service calls what; "" is nothing. The order of the checks is the service's.
+func (h *Handler) taggedTable(req node, operation, list, what string) (name string, err error) {
+	resource := req.get("ResourceArn")
+	if resource.kind() == absent {
+		return "", invalid("Invalid TableArn")
+	}
+	arn := resource.text()
+	if !looksLikeARN(arn) && (list == "" || !req.has(list)) {
+		return "", h.denied(operation, arn)
+	}
+	if list != "" && !req.has(list) {
+		return "", invalid("1 validation error detected: Value null at '%s%s' failed to satisfy constraint: Member must not be null",
+			strings.ToLower(list[:1]), list[1:])
+	}
+	name, foreign := h.ownTable(arn)
+	if len(name) < minNameLength {
+		return "", invalid("Invalid TableArn: Invalid ResourceArn provided as input %s", arn)
+	}
+	if list != "" && req.get(list).len() == 0 {
+		return "", invalid("Atleast one %s needs to be provided as Input.", what)
+	}
+	if foreign {
+		return "", h.denied(operation, arn)
+	}
+	return name, nil
+}
+
+// looksLikeARN says whether a text has an ARN's parts: a:b:c:d:e:f/g.
+func looksLikeARN(s string) bool {
+	parts := strings.SplitN(s, ":", 6)
+	if len(parts) < 6 || slices.Contains(parts, "") {
+		return false
+	}
+	before, after, ok := strings.Cut(parts[5], "/")
+	return ok && before != "" && after != ""
+}
+
+// ownTable is the table that an ARN names, "" if it isn't the ARN of a table, and whether it is another region's or account's.
+func (h *Handler) ownTable(arn string) (name string, foreign bool) {
+	parts := strings.SplitN(arn, ":", 6)
+	if len(parts) < 6 || parts[0] != "arn" || parts[2] != "dynamodb" {
+		return "", false
+	}
+	name, ok := strings.CutPrefix(parts[5], "table/")
+	if !ok || strings.Contains(name, "/") {
+		return "", false
+	}
+	return name, parts[3] != h.region || parts[4] != h.account
+}
+
+// denied is what the service says of resources that aren't the caller's.
+func (h *Handler) denied(operation, arn string) error {
+	if arn == "" {
+		arn = "*"
+	}
+	return &wireError{status: http.StatusBadRequest, typ: coralService + "AccessDeniedException", upper: true,
+		message: "User: arn:aws:iam::" + h.account + ":user/holdfast is not authorized to perform: dynamodb:" + operation +
+			" on resource: " + arn}
+}
+
+// noResource is what an error becomes that says that a table isn't there, in an operation that names it by its ARN.
+func noResource(err error, req node) error {
+	if !errors.Is(err, holdfast.NotFound) {
+		return err
+	}
+	return exception("ResourceNotFoundException", "Requested resource not found: ResourcArn: %s not found", req.get("ResourceArn").text())
+}
+
+func (h *Handler) tagResource(ctx context.Context, req node, _ *writer) error {
+	name, err := h.taggedTable(req, "TagResource", "Tags", "Tag")
+	if err != nil {
+		return err
+	}
+	tags, err := tagsOf(req.get("Tags"))
+	if err != nil {
+		return err
+	}
+	return noResource(h.tables.Tag(ctx, name, tags), req)
+}
+
+func (h *Handler) untagResource(ctx context.Context, req node, _ *writer) error {
+	name, err := h.taggedTable(req, "UntagResource", "TagKeys", "Tag Key")
+	if err != nil {
+		return err
+	}
+	var keys []string
+	req.get("TagKeys").each(func(_ string, key node) bool {
+		keys = append(keys, key.text())
+		return true
+	})
+	err = h.tables.Untag(ctx, name, keys)
+	if errors.Is(err, holdfast.NotFound) {
+		return exception("ResourceNotFoundException", "Requested resource not found")
+	}
+	return err
+}
+
+func (h *Handler) listTagsOfResource(_ context.Context, req node, w *writer) error {
+	name, err := h.taggedTable(req, "ListTagsOfResource", "", "")
+	if err != nil {
+		return err
+	}
+	tags, err := h.tables.Tags(name)
+	if err != nil {
+		return noResource(err, req)
+	}
+	w.beginObject()
+	w.name("Tags")
+	w.beginArray()
+	for _, key := range slices.Sorted(maps.Keys(tags)) {
+		w.beginObject()
+		w.strField("Key", key)
+		w.strField("Value", tags[key])
+		w.endObject()
+	}
+	w.endArray()
+	w.endObject()
+	return nil
+}

@@ -1,0 +1,151 @@
+package dynamodb
+
+import (
+	"slices"
+
+	"holdfast/item"
+	"holdfast/table"
+)
+
+// alteration makes an alteration of an UpdateTable, and checks what can be checked without the table.
+func alteration(req node) (table.Alteration, error) {
+	a := table.Alteration{Table: tableName(req), Attributes: attributeDefinitions(req)}
+	for _, step := range [...]func(node, *table.Alteration) error{alterThroughput, alterIndexes, alterSettings} {
+		if err := step(req, &a); err != nil {
+			return a, err
+		}
+	}
+	return a, nil
+}
+
+// alterable are the members of an UpdateTable of which it must have one.
+var alterable = [...]string{
+	"ProvisionedThroughput", "BillingMode", "StreamSpecification", "SSESpecification", "ReplicaUpdates", "TableClass",
+	"DeletionProtectionEnabled", "OnDemandThroughput", "WarmThroughput",
+}
+
+func alterThroughput(req node, a *table.Alteration) error {
+	if !hasAny(req, alterable[:]) && req.get("GlobalSecondaryIndexUpdates").len() == 0 {
+		return invalid("At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or " +
+			"SSESpecification or ReplicaUpdates is required")
+	}
+	units := req.get("ProvisionedThroughput")
+	switch req.get("BillingMode").text() {
+	case "PROVISIONED":
+		billing := table.Provisioned
+		a.Billing = &billing
+		if units.kind() == absent {
+			return refuse("ProvisionedThroughput must be specified when BillingMode is PROVISIONED")
+		}
+	case "PAY_PER_REQUEST":
+		billing := table.OnDemand
+		a.Billing = &billing
+	}
+	if req.has("OnDemandThroughput") {
+		limit := onDemandLimit(req)
+		a.OnDemandLimit = &limit
+	}
+	if units.kind() == absent {
+		return nil
+	}
+	t, err := throughput(units)
+	a.Throughput = &t
+	return err
+}
+
+func alterIndexes(req node, a *table.Alteration) error {
+	var (
+		err   error
+		names []string
+	)
+	req.get("GlobalSecondaryIndexUpdates").each(func(_ string, u node) bool {
+		var (
+			x    table.IndexAlteration
+			name string
+		)
+		if x, name, err = indexAlteration(u, a.Attributes); err != nil {
+			return false
+		}
+		if slices.Contains(names, name) {
+			err = refuse("Only one global secondary index update per index is allowed simultaneously. Index: %s", name)
+			return false
+		}
+		names = append(names, name)
+		a.Indexes = append(a.Indexes, x)
+		return true
+	})
+	return err
+}
+
+// indexAlteration is a GlobalSecondaryIndexUpdate, and the index that it is about.
+func indexAlteration(u node, attributes []item.KeyAttr) (x table.IndexAlteration, name string, err error) {
+	update, create, remove := u.get("Update"), u.get("Create"), u.get("Delete")
+	switch {
+	case update.kind() != absent:
+		name = update.get("IndexName").text()
+		x.Update = &table.IndexUpdate{Name: name}
+		// the service looks at how large these are only once it has found the table
+		if units := update.get("ProvisionedThroughput"); units.kind() != absent {
+			x.Update.Throughput = &table.Throughput{Read: units.get("ReadCapacityUnits").int(), Write: units.get("WriteCapacityUnits").int()}
+		}
+		if update.has("OnDemandThroughput") {
+			limit := onDemandLimit(update)
+			x.Update.OnDemandLimit = &limit
+		}
+	case create.kind() != absent:
+		name = create.get("IndexName").text()
+		x.Create, err = newIndex(create, attributes)
+	case remove.kind() != absent:
+		name = remove.get("IndexName").text()
+		x.Delete = name
+	default:
+		err = refuse("One of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create, " +
+			"GlobalSecondaryIndexUpdate.Delete must not be null")
+	}
+	return x, name, err
+}
+
+// newIndex is an index that is to be added. Attributes of its key that aren't defined in this request may be in the table's
+// definition, and get their types from there.
+func newIndex(create node, attributes []item.KeyAttr) (*table.IndexDefinition, error) {
+	d := &table.IndexDefinition{Index: item.Index{Name: create.get("IndexName").text()}}
+	elements, _ := keyElements(create.get("KeySchema"))
+	var err error
+	if d.Index.Key, err = keySchema(elements, attributes); err != nil {
+		return nil, err
+	}
+	if err := setProjection(create.get("Projection"), &d.Index); err != nil {
+		return nil, err
+	}
+	d.OnDemandLimit = onDemandLimit(create)
+	if units := create.get("ProvisionedThroughput"); units.kind() != absent {
+		d.Throughput, err = throughput(units)
+	}
+	return d, err
+}
+
+func alterSettings(req node, a *table.Alteration) error {
+	if req.has("ReplicaUpdates") {
+		return refuse("Global tables are not supported")
+	}
+	view, given, err := streamView(req)
+	if err != nil {
+		return err
+	}
+	if given {
+		a.Stream = &view
+	}
+	if v := req.get("DeletionProtectionEnabled"); v.kind() != absent {
+		on := truth(v)
+		a.DeletionProtection = &on
+	}
+	if v := req.get("TableClass"); v.kind() != absent {
+		class := v.text()
+		a.Class = &class
+	}
+	if v := req.get("SSESpecification"); v.kind() != absent {
+		kind := encryption(v)
+		a.Encryption = &kind
+	}
+	return nil
+}

@@ -1,0 +1,142 @@
+package dynamodb
+
+import (
+	"encoding/base64"
+
+	"holdfast/item"
+)
+
+// valueMembers are the members that an AttributeValue may have, in the order in which the service looks at them.
+var valueMembers = [...]struct {
+	name string
+	typ  item.Type
+}{
+	{"S", item.S}, {"B", item.B}, {"N", item.N}, {"BOOL", item.BOOL}, {"NULL", item.NULL},
+	{"BS", item.BS}, {"NS", item.NS}, {"SS", item.SS}, {"L", item.L}, {"M", item.M},
+}
+
+// attributeValue makes a value of {"S":"a"}, whose JSON types are known to be right. It is checked whole: numbers, sets, how
+// deep it nests. Texts share the request's.
+func attributeValue(n node) (item.Value, error) {
+	v, err := uncheckedValue(n)
+	if err == nil && (v.Type == item.L || v.Type == item.M) {
+		err = v.Check()
+	}
+	return v, err
+}
+
+// uncheckedValue is attributeValue without the check of how deep it nests.
+func uncheckedValue(n node) (v item.Value, err error) {
+	types := 0
+	for _, m := range valueMembers {
+		member := n.get(m.name)
+		if member.kind() == absent {
+			continue
+		}
+		types++
+		if v, err = valueOf(m.typ, member); err != nil {
+			return item.Value{}, err
+		}
+		if n.len() == 1 {
+			return v, nil
+		}
+	}
+	switch types {
+	case 0:
+		return item.Value{}, invalid("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
+	case 1:
+		return v, nil
+	}
+	return item.Value{}, invalid("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")
+}
+
+// valueOf makes a value of a type of what stands behind the type's name.
+func valueOf(t item.Type, n node) (item.Value, error) {
+	switch t {
+	case item.S:
+		return item.Text(n.text()), nil
+	case item.N:
+		return item.Number(n.text())
+	case item.B:
+		b, err := blob(n)
+		return item.Bytes(b), err
+	case item.BOOL:
+		return item.Bool(truth(n)), nil
+	case item.NULL:
+		if !truth(n) {
+			return item.Value{}, invalid("One or more parameter values were invalid: Null attribute value types must have the value of true")
+		}
+		return item.Null, nil
+	case item.L:
+		return listOf(n)
+	case item.M:
+		it, err := itemOf(n, uncheckedValue)
+		return item.Map(it), err
+	default:
+		return setOf(t, n)
+	}
+}
+
+// blob is the bytes that a text in base 64 stands for.
+func blob(n node) (string, error) {
+	b, err := base64.StdEncoding.DecodeString(n.text())
+	if err != nil {
+		return "", serialization("Invalid last non-pad Base64 character dectected")
+	}
+	return string(b), nil
+}
+
+func setOf(t item.Type, n node) (item.Value, error) {
+	v := item.Value{Type: t, Set: make([]string, 0, n.len())}
+	var err error
+	n.each(func(_ string, element node) bool {
+		s := element.text()
+		switch t {
+		case item.NS:
+			s, err = item.ParseNumber(s)
+		case item.BS:
+			s, err = blob(element)
+		}
+		v.Set = append(v.Set, s)
+		return err == nil
+	})
+	if err == nil {
+		err = v.Check()
+	}
+	return v, err
+}
+
+func listOf(n node) (item.Value, error) {
+	list := make([]item.Value, 0, n.len())
+	var err error
+	n.each(func(_ string, element node) bool {
+		var v item.Value
+		v, err = uncheckedValue(element)
+		list = append(list, v)
+		return err == nil
+	})
+	return item.List(list...), err
+}
+
+// attributes makes an item of {"id":{"S":"a"}}, as attributeValue makes values. It is nil if n is absent, else not.
+func attributes(n node) (item.Item, error) {
+	if n.kind() == absent {
+		return nil, nil
+	}
+	return itemOf(n, attributeValue)
+}
+
+func itemOf(n node, value func(node) (item.Value, error)) (item.Item, error) {
+	attrs := make([]item.Attr, 0, n.len())
+	var err error
+	n.each(func(name string, member node) bool {
+		var v item.Value
+		v, err = value(member)
+		attrs = append(attrs, item.Attr{Name: name, Value: v})
+		return err == nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return item.New(attrs...), nil
+}
