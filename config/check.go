@@ -45,6 +45,7 @@ func (c *Config) faults() Faults {
 	if c.Router != nil {
 		c.Router.check(&f)
 	}
+	c.Tables.check(&f)
 	if c.HTTP.Listen != "" {
 		if err := checkHostPort(c.HTTP.Listen); err != nil {
 			f.add("http.listen", "%v", err)

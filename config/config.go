@@ -27,6 +27,7 @@ var Example []byte
 type Config struct {
 	Cache  Cache   `yaml:"cache"`
 	Router *Router `yaml:"router"` // nil is none
+	Tables Tables  `yaml:"tables"`
 	HTTP   HTTP    `yaml:"http"`
 	Log    Log     `yaml:"log"`
 }
@@ -139,7 +140,8 @@ func Default() Config {
 			Commands:        Commands{FlushAll: true, Dump: true, Watch: true},
 			Prefixes:        Prefixes{Delimiter: ":"},
 		},
-		HTTP: HTTP{Listen: "127.0.0.1:7070"},
+		Tables: defaultTables(),
+		HTTP:   HTTP{Listen: "127.0.0.1:7070"},
 	}
 }
 

@@ -112,6 +112,9 @@ func (n *Node) registry() *prometheus.Registry {
 	if n.router != nil {
 		parts = append(parts, &routerCollector{source: n.router}, newServerCollector("router_server", n.router.server))
 	}
+	if n.tables != nil {
+		parts = append(parts, &tablesCollector{source: n.tables})
+	}
 	return newRegistry(parts...)
 }
 

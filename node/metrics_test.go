@@ -13,8 +13,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"holdfast/cache"
+	"holdfast/dynamodb"
 	"holdfast/router"
 	"holdfast/server"
+	"holdfast/shard"
+	"holdfast/table"
 )
 
 type fakeCache struct {
@@ -57,9 +60,42 @@ func someRouter() fakeRouter {
 }
 
 // allMetrics is the registry of a node that has every part.
+// fakeTables is so many tables, of one item each.
+type fakeTables int
+
+func (f fakeTables) requests() []dynamodb.RequestCount {
+	return []dynamodb.RequestCount{{Operation: "GetItem", Result: "ok", N: 2}, {Operation: "", Result: "refused", N: 1}}
+}
+func (f fakeTables) diskStats() shard.Stats { return shard.Stats{Commits: 5, LogBytes: 7, Full: true} }
+func (f fakeTables) descriptions() (all []table.Description) {
+	for i := range f {
+		all = append(all, table.Description{Definition: table.Definition{Name: fmt.Sprint("t", i)}, Items: 1, ItemBytes: 10})
+	}
+	return all
+}
+
+func TestTableLabelsAreBounded(t *testing.T) {
+	count := testutil.CollectAndCount(&tablesCollector{source: fakeTables(maxTableLabels + 5)}, "holdfast_tables_items")
+	if want := maxTableLabels + 1; count != want {
+		t.Errorf("got %d tables; want %d", count, want)
+	}
+	want := `
+# HELP holdfast_tables_requests_total Requests of DynamoDB's API, by what came of them.
+# TYPE holdfast_tables_requests_total counter
+holdfast_tables_requests_total{op="(unknown)",result="refused"} 1
+holdfast_tables_requests_total{op="GetItem",result="ok"} 2
+# HELP holdfast_tables_disk_full 1 while writes are refused, since the disk is full.
+# TYPE holdfast_tables_disk_full gauge
+holdfast_tables_disk_full 1
+`
+	if err := testutil.CollectAndCompare(&tablesCollector{source: fakeTables(2)}, strings.NewReader(want), "holdfast_tables_requests_total", "holdfast_tables_disk_full"); err != nil {
+		t.Error(err)
+	}
+}
+
 func allMetrics() *prometheus.Registry {
 	return newRegistry(&cacheCollector{source: someCache()}, newServerCollector("server", fakeServer{}),
-		&routerCollector{source: someRouter()}, newServerCollector("router_server", fakeServer{}))
+		&routerCollector{source: someRouter()}, newServerCollector("router_server", fakeServer{}), &tablesCollector{source: fakeTables(3)})
 }
 
 // The golden list shows a rename. What Go's and Prometheus' own collectors name is theirs.

@@ -1,21 +1,21 @@
 // Package node assembles a process's parts, starts them in order and stops them in order. They are a
-// cache with its memcached listeners, a router with its own, either of which may be missing, and an
-// HTTP listener for health, metrics and the what-if curve.
+// cache with its memcached listeners, a router with its own, tables with the listener for DynamoDB's API, each
+// of which may be missing, and an HTTP listener for health, metrics and the what-if curve.
 //
 // Open starts:
 //
 //  1. the store, warm where its file allows;
-//  2. the sockets, the cache's, the router's and then HTTP's: a taken port ends the start before
-//     anything is served;
+//  2. the sockets, the cache's, the router's, the tables', whose folder is opened with it, and then HTTP's: a
+//     taken port or folder ends the start before anything is served;
 //  3. the router's pools, once the DNS names among their members have been looked up;
 //  4. the ticker, which moves the store's clock once a second;
-//  5. the cache's server, then the router's, whose members may be that cache, and last HTTP;
+//  5. the cache's server, then the router's, whose members may be that cache, the tables', and last HTTP;
 //  6. the look at the configuration's files, and at the DNS names.
 //
 // Close stops: /healthz says so and answers 503; files and names are looked at no more; the router's
-// server drains, for a bounded time, and the router closes; the cache's server drains likewise, HTTP
-// ends; the ticker ends; the store closes, which leaves its file clean. So a request that the router
-// has taken finds the cache of this process as long as it may.
+// server drains, for a bounded time, and the router closes; the cache's server and the tables' drain
+// likewise, HTTP ends; the ticker ends; the tables' folder closes; the store closes, which leaves its file
+// clean. So a request that the router has taken finds the cache of this process as long as it may.
 //
 // While a node runs, the router's pools and routes may change: by a changed file, by Reload, and by
 // DNS. A reload drops no request, and a file that is refused changes nothing.
@@ -82,6 +82,7 @@ type Node struct {
 	store  *cache.Store   // nil without a cache
 	server *server.Server // likewise
 	router *routing       // nil without one
+	tables *tables        // nil without any
 	http   *httpServer    // nil without one
 
 	stopping  atomic.Bool
@@ -127,6 +128,12 @@ func (n *Node) open(o Options) (err error) {
 			return err
 		}
 	}
+	if o.Config.Tables.On() {
+		if n.tables, err = openTables(o, n); err != nil {
+			n.tables = nil // it is closed
+			return err
+		}
+	}
 	if n.http, err = listenHTTP(o.Config.HTTP.Address(), n); err != nil {
 		return &ListenError{"http.listen", err}
 	}
@@ -161,6 +168,9 @@ func (n *Node) start() error {
 		if err := n.router.start(); err != nil {
 			return err
 		}
+	}
+	if n.tables != nil {
+		n.tables.serve()
 	}
 	n.http.serve()
 	return nil
@@ -205,6 +215,14 @@ func (n *Node) RouterAddrs() []net.Addr {
 	return n.router.server.Addrs()
 }
 
+// TablesAddr is where clients of DynamoDB's API connect, nil without tables.
+func (n *Node) TablesAddr() net.Addr {
+	if n.tables == nil {
+		return nil
+	}
+	return n.tables.listener.Addr()
+}
+
 // HTTPAddr is the address of the HTTP listener, nil without one.
 func (n *Node) HTTPAddr() net.Addr {
 	if n.http == nil {
@@ -232,7 +250,7 @@ func (n *Node) fail(err error) {
 	}
 }
 
-// Reload reads again what may change while the node runs: users, certificates, and the router's
+// Reload reads again what may change while the node runs: users, keys, certificates, and the router's
 // pools and routes. Where one can't be read or used, what was read before stays.
 func (n *Node) Reload() error {
 	var errs []error
@@ -241,6 +259,9 @@ func (n *Node) Reload() error {
 	}
 	if n.router != nil {
 		errs = append(errs, n.router.server.Reload(), n.router.reload())
+	}
+	if n.tables != nil {
+		errs = append(errs, n.tables.reload())
 	}
 	return errors.Join(errs...)
 }
@@ -262,6 +283,9 @@ func (n *Node) stop() error {
 	}
 	if n.server != nil {
 		errs = append(errs, shutdown(n.server))
+	}
+	if n.tables != nil {
+		errs = append(errs, n.tables.close())
 	}
 	errs = append(errs, n.http.close())
 	close(n.endTick)

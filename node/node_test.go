@@ -20,6 +20,7 @@ import (
 // testConfig listens on free ports.
 func testConfig() config.Config {
 	c := config.Default()
+	c.Tables.Listen = ""
 	c.Cache.Listen = []config.Listener{{Address: "127.0.0.1:0"}}
 	c.Cache.Memory = 8 << 20
 	c.Cache.Threads = 1

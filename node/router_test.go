@@ -48,6 +48,7 @@ func poolOf(name string, members ...string) router.Pool {
 // routerOptions are of a router alone over pools, on a free port.
 func routerOptions(pools ...router.Pool) Options {
 	c := config.Default()
+	c.Tables.Listen = ""
 	c.Router = config.NewRouter(router.Options{Pools: pools})
 	c.Router.Listen = []config.RouterListener{{Listener: config.Listener{Address: "127.0.0.1:0", Mode: config.DefaultMode}}}
 	c.Router.Threads = 2
@@ -179,7 +180,7 @@ func (f fileOfRouter) write(text string) {
 
 func (f fileOfRouter) pool(name string, members ...string) {
 	f.t.Helper()
-	f.write(fmt.Sprintf("router:\n  listen: ['127.0.0.1:0']\n  threads: 2\n  pools:\n    - name: %s\n      members: [%s]\nhttp:\n  listen: 127.0.0.1:0\n",
+	f.write(fmt.Sprintf("router:\n  listen: ['127.0.0.1:0']\n  threads: 2\n  pools:\n    - name: %s\n      members: [%s]\ntables:\n  listen: ''\nhttp:\n  listen: 127.0.0.1:0\n",
 		name, strings.Join(members, ", ")))
 }
 

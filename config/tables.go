@@ -1,0 +1,114 @@
+package config
+
+import (
+	"regexp"
+	"time"
+)
+
+// Limits of what a tables section may ask for.
+const (
+	minTablesCache   = 1 << 20
+	maxTablesCache   = 1 << 38
+	minLogBytes      = 1 << 20
+	maxLogBytes      = 1 << 50
+	minReserve       = 1 << 20
+	maxReserve       = 1 << 40
+	minLogAge        = time.Minute
+	maxLogAge        = 35 * 24 * time.Hour
+	maxTableShards   = 64
+	maxTableConns    = 1 << 20
+	defaultTableCons = 4096
+)
+
+// Tables is the table store: where clients of the DynamoDB API connect, and where its data is.
+type Tables struct {
+	Listen      string `yaml:"listen"`      // HOST:PORT, *:PORT for every interface; "" is off
+	Data        string `yaml:"data"`        // the folder; made on the first start
+	Connections int    `yaml:"connections"` // open at once; more wait to be accepted
+	KeysFile    string `yaml:"keys_file"`   // lines of access-key:secret; "" takes any credentials
+	AnyOrigin   bool   `yaml:"any_origin"`  // web pages may ask although any credentials are taken
+	TLS         TLS    `yaml:"tls"`
+
+	Region  string `yaml:"region"`  // what stands in ARNs, and what signatures must be for
+	Account string `yaml:"account"` // 12 digits that stand in ARNs
+
+	Cache     Bytes     `yaml:"cache"`      // memory for blocks of the disk
+	Reserve   Bytes     `yaml:"reserve"`    // of the disk that writes leave free
+	Log       TablesLog `yaml:"log"`        // of changes: streams and points in time
+	NewShards int       `yaml:"new_shards"` // of a table that is made
+	Throttle  bool      `yaml:"throttle"`   // whether provisioned throughput is enforced
+}
+
+// TablesLog is how long changes are kept.
+type TablesLog struct {
+	Age   time.Duration `yaml:"age"`
+	Bytes Bytes         `yaml:"bytes"` // of all shards, about
+}
+
+func defaultTables() Tables {
+	return Tables{
+		Listen:      "127.0.0.1:8000",
+		Data:        "holdfast-data",
+		Connections: defaultTableCons,
+		TLS:         TLS{Clients: ClientsAny, MinVersion: "1.2"},
+		Region:      "us-east-1",
+		Account:     "123456789012",
+		Cache:       128 << 20,
+		Reserve:     256 << 20,
+		Log:         TablesLog{Age: 24 * time.Hour, Bytes: 8 << 30},
+		NewShards:   1,
+		Throttle:    true,
+	}
+}
+
+// On says whether there is a table store.
+func (t *Tables) On() bool { return t.Listen != "" }
+
+// Address is Listen as net.Listen wants it.
+func (t *Tables) Address() string { return everyInterface(t.Listen) }
+
+var (
+	regionName = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
+	accountID  = regexp.MustCompile(`^[0-9]{12}$`)
+)
+
+func (t *Tables) check(f *Faults) {
+	if !t.On() {
+		return
+	}
+	if err := checkHostPort(t.Listen); err != nil {
+		f.add("tables.listen", "%v", err)
+	}
+	if t.Data == "" {
+		f.add("tables.data", "missing")
+	}
+	t.TLS.check(f, "tables.tls")
+	if !regionName.MatchString(t.Region) {
+		f.add("tables.region", "%q is not the name of a region", t.Region)
+	}
+	if !accountID.MatchString(t.Account) {
+		f.add("tables.account", "%q is not 12 digits", t.Account)
+	}
+	f.within("tables.connections", int64(t.Connections), 1, maxTableConns)
+	f.within("tables.new_shards", int64(t.NewShards), 1, maxTableShards)
+	t.checkSizes(f)
+}
+
+func (t *Tables) checkSizes(f *Faults) {
+	for _, size := range []struct {
+		path     string
+		got      Bytes
+		low, top Bytes
+	}{
+		{"tables.cache", t.Cache, minTablesCache, maxTablesCache},
+		{"tables.reserve", t.Reserve, minReserve, maxReserve},
+		{"tables.log.bytes", t.Log.Bytes, minLogBytes, maxLogBytes},
+	} {
+		if size.got < size.low || size.got > size.top {
+			f.add(size.path, "%v is not in [%v, %v]", size.got, size.low, size.top)
+		}
+	}
+	if t.Log.Age < minLogAge || t.Log.Age > maxLogAge {
+		f.add("tables.log.age", "%v is not in [%v, %v]", t.Log.Age, minLogAge, maxLogAge)
+	}
+}

@@ -1,0 +1,169 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"holdfast/config"
+	"holdfast/dynamodb"
+	"holdfast/server"
+	"holdfast/shard"
+	"holdfast/table"
+)
+
+// Limits of the listener for tables. A request or an answer has at most 16 MB. A connection keeps the buffer of its headers while
+// it is idle, and that of its answers not.
+const (
+	tablesHeaderBytes  = 16 << 10
+	tablesAnswerBuffer = 16 << 10
+	tablesReadTimeout  = time.Minute
+	tablesIdleTimeout  = 5 * time.Minute
+)
+
+// TablesFiles is how many files the folder of the tables has open at most, about.
+const TablesFiles = 1100
+
+// tables is the table store with its listener.
+type tables struct {
+	node     *Node
+	disk     *shard.Store
+	store    *table.Store
+	handler  *dynamodb.Handler
+	keysFile string
+	listener net.Listener
+	server   *fasthttp.Server
+	open     connections
+}
+
+// openTables opens the folder and binds the listener. Requests wait until serve.
+func openTables(o Options, n *Node) (t *tables, err error) {
+	c := o.Config.Tables
+	t = &tables{node: n, keysFile: c.KeysFile}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, t.close())
+		}
+	}()
+	if t.listener, err = listenTables(&c, o.Log); err != nil {
+		return t, err
+	}
+	var keys map[string]string
+	if c.KeysFile != "" {
+		if keys, err = readKeys(c.KeysFile); err != nil {
+			return t, err
+		}
+	}
+	if t.disk, err = shard.Open(shardOptions(o)); err != nil {
+		return t, fmt.Errorf("tables.data %s: %w", c.Data, err)
+	}
+	t.store, err = table.Open(context.Background(), table.Options{
+		Disk: t.disk, ShardsPerTable: c.NewShards, Throttle: c.Throttle, Log: o.Log, Now: o.Now,
+	})
+	if err != nil {
+		return t, fmt.Errorf("tables.data %s: %w", c.Data, err)
+	}
+	t.handler = dynamodb.New(dynamodb.Options{
+		Tables: t.store, Region: c.Region, Account: c.Account, Keys: keys, Origins: c.AnyOrigin, Log: o.Log, Now: o.Now,
+	})
+	t.server = t.handler.Server()
+	t.server.ReadBufferSize = tablesHeaderBytes
+	t.server.WriteBufferSize = tablesAnswerBuffer
+	t.server.ReduceMemoryUsage = true
+	t.server.ReadTimeout = tablesReadTimeout
+	t.server.WriteTimeout = tablesReadTimeout
+	t.server.IdleTimeout = tablesIdleTimeout
+	t.server.Concurrency = 2 * c.Connections // more than the listener lets in: one that has just ended still counts
+	t.server.CloseOnShutdown = true
+	t.server.LazyRequestTime = true
+	t.server.ConnState = t.open.changed
+	return t, nil
+}
+
+func shardOptions(o Options) shard.Options {
+	c := o.Config.Tables
+	return shard.Options{
+		Dir:          c.Data,
+		CacheBytes:   int64(c.Cache),
+		LogAge:       c.Log.Age,
+		LogBytes:     int64(c.Log.Bytes),
+		ReserveBytes: int64(c.Reserve),
+		Log:          o.Log,
+		Now:          o.Now,
+	}
+}
+
+func listenTables(c *config.Tables, log *slog.Logger) (net.Listener, error) {
+	listener, err := net.Listen("tcp", c.Address())
+	if err != nil {
+		return nil, &ListenError{"tables.listen", err}
+	}
+	listener = patientListener{limitConnections(listener, c.Connections), log}
+	if c.TLS.Certificate == "" {
+		return listener, nil
+	}
+	secure, err := server.ListenerTLS(serverTLS(c.TLS), log)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("tables: %w", err), listener.Close())
+	}
+	return secureListener{listener, secure, log}, nil
+}
+
+func (t *tables) serve() {
+	go func() {
+		if err := t.server.Serve(t.listener); err != nil {
+			t.node.fail(fmt.Errorf("tables: %w", err))
+		}
+	}()
+}
+
+// reload reads the keys again.
+func (t *tables) reload() error {
+	if t.keysFile == "" {
+		return nil
+	}
+	keys, err := readKeys(t.keysFile)
+	if err != nil {
+		return err
+	}
+	t.handler.SetKeys(keys)
+	return nil
+}
+
+// close lets requests have their answers for a bounded time, then stops the store and closes its folder.
+// It is for one that has been opened in part, too.
+func (t *tables) close() error {
+	var errs []error
+	if t.listener != nil {
+		errs = append(errs, t.shutdown())
+		t.listener.Close() // again, if it served
+	}
+	if t.store != nil {
+		errs = append(errs, t.store.Close())
+	}
+	if t.disk != nil {
+		errs = append(errs, t.disk.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// shutdown lets requests have their answers for a bounded time, then ends their operations and connections.
+func (t *tables) shutdown() error {
+	if t.server == nil {
+		return nil
+	}
+	defer t.handler.Stop()
+	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	err := t.server.ShutdownWithContext(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		t.open.close()
+		return nil
+	}
+	return err
+}

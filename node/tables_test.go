@@ -1,0 +1,106 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"holdfast/config"
+)
+
+// tablesConfig has tables in a folder of the test's, on a free port.
+func tablesConfig(t *testing.T) config.Config {
+	t.Helper()
+	c := testConfig()
+	c.Tables = config.Default().Tables
+	c.Tables.Listen, c.Tables.Data = "127.0.0.1:0", filepath.Join(t.TempDir(), "data")
+	c.Tables.Reserve = 1 << 20
+	return c
+}
+
+// askTables sends a request with some credentials, and returns the answer's status and body.
+func askTables(t *testing.T, n *Node, operation, body string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequest(http.MethodPost, "http://"+n.TablesAddr().String(), strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-amz-json-1.0")
+	req.Header.Set("X-Amz-Target", "DynamoDB_20120810."+operation)
+	req.Header.Set("X-Amz-Date", "20260101T000000Z")
+	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=k/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(text)
+}
+
+func expectTables(t *testing.T, n *Node, operation, body, want string) {
+	t.Helper()
+	status, got := askTables(t, n, operation, body)
+	if status != http.StatusOK || !strings.Contains(got, want) {
+		t.Fatalf("%s %s: got %d %s; want 200 and %s", operation, body, status, got, want)
+	}
+}
+
+const createUsers = `{"TableName":"users","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}`
+
+func TestTablesOutliveTheNode(t *testing.T) {
+	c := tablesConfig(t)
+	n := open(t, c)
+	expectTables(t, n, "CreateTable", createUsers, "users")
+	expectTables(t, n, "PutItem", `{"TableName":"users","Item":{"id":{"S":"1"},"name":{"S":"Ann"}}}`, "{")
+	if _, body := get(t, n, "/metrics"); !strings.Contains(body, `holdfast_tables_requests_total{op="PutItem",result="ok"} 1`) {
+		t.Errorf("/metrics: got %s; want the put in it", body)
+	}
+	if _, err := Open(Options{Config: c, Log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), c.Tables.Data) {
+		t.Errorf("a second node with the same folder: got %v; want an error that names it", err)
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var faults bytes.Buffer
+	summary, err := CheckData(context.Background(), c.Tables.Data, slog.New(slog.DiscardHandler), func(f string) { faults.WriteString(f + "\n") })
+	if err != nil || faults.Len() > 0 || !strings.Contains(summary, "items 1") {
+		t.Errorf("check: got %q, %v, faults %q; want one item, and no faults", summary, err, faults.String())
+	}
+	n = open(t, c)
+	expectTables(t, n, "GetItem", `{"TableName":"users","Key":{"id":{"S":"1"}}}`, "Ann")
+}
+
+func TestTablesKeysAreReadAgain(t *testing.T) {
+	c := tablesConfig(t)
+	c.Tables.KeysFile = filepath.Join(t.TempDir(), "keys")
+	write := func(text string) {
+		if err := os.WriteFile(c.Tables.KeysFile, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("# ours\nk:secret\n")
+	n := open(t, c)
+	if status, body := askTables(t, n, "ListTables", "{}"); status != http.StatusBadRequest || !strings.Contains(body, "SignatureException") {
+		t.Errorf("with keys: got %d %s; want the signature refused", status, body)
+	}
+	for text, want := range map[string]string{"k": "line 1", "": "no keys", "a:b\na:c\n": "twice"} {
+		write(text)
+		if err := n.Reload(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("keys %q: got %v; want %s", text, err, want)
+		}
+	}
+	write("k:another\n")
+	if err := n.Reload(); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,108 @@
+package node
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"holdfast/dynamodb"
+	"holdfast/shard"
+	"holdfast/table"
+)
+
+// A tablesSource is what the tables' metrics show: a *tables.
+type tablesSource interface {
+	requests() []dynamodb.RequestCount
+	diskStats() shard.Stats
+	descriptions() []table.Description
+}
+
+var (
+	tableRequests = counter("tables_requests_total", "Requests of DynamoDB's API, by what came of them.", "op", "result")
+	tableItems    = gauge("tables_items", "Items in the table.", "table")
+	tableBytes    = gauge("tables_item_bytes", "Bytes of the table's items, as the API counts them.", "table")
+	tableCommits  = counter("tables_commits_total", "Commits on disk.")
+	tableLog      = gauge("tables_log_bytes", "Bytes of the changes that are kept, before compression.")
+	tableDisk     = gauge("tables_disk_bytes", "Bytes of the folder.")
+	tableFree     = gauge("tables_disk_free_bytes", "Bytes of the disk that are free.")
+	tableFull     = gauge("tables_disk_full", "1 while writes are refused, since the disk is full.")
+	tableStalls   = counter("tables_write_stalls_total", "How often writes had to wait for compactions.")
+	tableDebt     = gauge("tables_compaction_debt_bytes", "Bytes that compactions still have to move, about.")
+	tableBlocks   = counter("tables_block_reads_total", "Blocks of the disk that were asked for, by whether they were in memory.", "result")
+	tableCorrupt  = counter("tables_corrupt_reads_total", "Reads that found a block whose checksum is wrong.")
+)
+
+// A tablesCollector reads the tables' counts once a scrape.
+type tablesCollector struct{ source tablesSource }
+
+// Clients make tables, so the values of the label table are bounded. The first keep their label, the others count together.
+const (
+	maxTableLabels = 1000
+	otherTables    = "(other)"
+)
+
+// Describe is prometheus.Collector's.
+func (c *tablesCollector) Describe(out chan<- *prometheus.Desc) {
+	describeAll(out, tableRequests, tableItems, tableBytes, tableCommits, tableLog, tableDisk, tableFree, tableFull,
+		tableStalls, tableDebt, tableBlocks, tableCorrupt)
+}
+
+// Collect is prometheus.Collector's.
+func (c *tablesCollector) Collect(out chan<- prometheus.Metric) {
+	for _, r := range c.source.requests() {
+		op := r.Operation
+		if op == "" {
+			op = "(unknown)"
+		}
+		put(out, tableRequests, r.N, op, r.Result)
+	}
+	var others table.Description
+	all := c.source.descriptions()
+	for i, d := range all {
+		if i >= maxTableLabels {
+			others.Items += d.Items
+			others.ItemBytes += d.ItemBytes
+			continue
+		}
+		collectTable(out, d.Name, &d)
+	}
+	if len(all) > maxTableLabels {
+		collectTable(out, otherTables, &others)
+	}
+	disk := c.source.diskStats()
+	put(out, tableCommits, disk.Commits)
+	put(out, tableLog, disk.LogBytes)
+	put(out, tableDisk, disk.DiskBytes)
+	put(out, tableFree, disk.FreeBytes)
+	put(out, tableFull, flag(disk.Full))
+	put(out, tableStalls, disk.WriteStalls)
+	put(out, tableDebt, disk.CompactionDebtBytes)
+	put(out, tableBlocks, disk.CacheHits, "hit")
+	put(out, tableBlocks, disk.CacheMisses, "miss")
+	put(out, tableCorrupt, disk.CorruptReads)
+}
+
+func collectTable(out scrape, name string, d *table.Description) {
+	put(out, tableItems, d.Items, name)
+	put(out, tableBytes, d.ItemBytes, name)
+}
+
+func (t *tables) requests() []dynamodb.RequestCount { return t.handler.Stats().Requests }
+
+func (t *tables) diskStats() shard.Stats { return t.disk.Stats() }
+
+// descriptions leaves out tables that go while it asks.
+func (t *tables) descriptions() (all []table.Description) {
+	after := ""
+	for more := true; more; {
+		var names []string
+		if names, more = t.store.List(after, maxTableLabels); len(names) == 0 {
+			break
+		}
+		for _, name := range names {
+			if d, err := t.store.Describe(name); err == nil {
+				all = append(all, d)
+			}
+		}
+		after = names[len(names)-1]
+	}
+	return all
+}
