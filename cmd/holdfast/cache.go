@@ -181,6 +181,14 @@ func cacheName(args []string) string {
 	return "holdfast cache"
 }
 
+// plainError has errors logged as their text alone: formatted by %+v, as the handler does it, those of Pebble have stacks.
+func plainError(_ []string, a slog.Attr) slog.Attr {
+	if err, ok := a.Value.Any().(error); ok {
+		a.Value = slog.StringValue(err.Error())
+	}
+	return a
+}
+
 func newLogger(w io.Writer, c config.Config) *slog.Logger {
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: c.Log.Level}))
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: c.Log.Level, ReplaceAttr: plainError}))
 }

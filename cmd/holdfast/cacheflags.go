@@ -61,6 +61,7 @@ func newCacheFlags() *cacheFlags {
 	f.config.Cache.Listen = nil
 	f.config.Cache.Threads = min(maxDefaultThreads, runtime.GOMAXPROCS(0))
 	f.config.HTTP.Listen = ""
+	f.config.Tables.Listen = ""
 	f.tlsOptions = f.config.Cache.TLS
 	return f
 }

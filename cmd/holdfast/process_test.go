@@ -142,8 +142,10 @@ func ask(t *testing.T, address, request, suffix string) string {
 
 func TestUpServesAndStops(t *testing.T) {
 	for _, signal := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
-		p := start(t, "holdfast", "up", "--cache-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--memory", "8MiB")
+		p := start(t, "holdfast", "up", "--cache-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--memory", "8MiB",
+			"--tables-listen", "127.0.0.1:0", "--data", t.TempDir())
 		address := p.await(`memcached clients on (\S+), with 8MiB`)[1]
+		tables := p.await(`clients of DynamoDB's API on (\S+), with`)[1]
 		url := p.await(`HTTP on (\S+):`)[1]
 		p.await("Try, in another terminal")
 		p.await("Ctrl-C stops it")
@@ -156,6 +158,9 @@ func TestUpServesAndStops(t *testing.T) {
 			if got := fetch(t, url+path); !strings.Contains(got, want) {
 				t.Errorf("%s: got %q; want %q in it", path, got, want)
 			}
+		}
+		if got := fetch(t, tables); !strings.Contains(got, "healthy") {
+			t.Errorf("%s: got %q; want healthy", tables, got)
 		}
 		p.signal(signal)
 		p.exits(0)
@@ -190,8 +195,9 @@ func TestTakenPortSaysWhatToDo(t *testing.T) {
 		code int
 		want []string
 	}{
-		{[]string{"up", "--cache-listen", address, "--http-listen", ""}, 1, []string{"The cache can't listen on " + address, "holdfast up --cache-listen " + next}},
-		{[]string{"up", "--cache-listen", "127.0.0.1:0", "--http-listen", address}, 1, []string{"HTTP can't listen on " + address, "holdfast up --http-listen " + next}},
+		{[]string{"up", "--cache-listen", address, "--http-listen", "", "--tables-listen", ""}, 1, []string{"The cache can't listen on " + address, "holdfast up --cache-listen " + next}},
+		{[]string{"up", "--cache-listen", "127.0.0.1:0", "--http-listen", "", "--tables-listen", address, "--data", t.TempDir()}, 1, []string{"The table store can't listen on " + address, "holdfast up --tables-listen " + next}},
+		{[]string{"up", "--cache-listen", "127.0.0.1:0", "--http-listen", address, "--tables-listen", ""}, 1, []string{"HTTP can't listen on " + address, "holdfast up --http-listen " + next}},
 		{[]string{"cache", "-u", "root", "-l", address}, 71, []string{"failed to listen on one of interface(s) " + address, "address already in use", "-p"}},
 		{[]string{"cache", "-u", "root", "-l", "127.0.0.1", "-p", "-1", "--http", address}, 71, []string{"failed to listen for HTTP", address}},
 	} {

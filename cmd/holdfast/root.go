@@ -65,6 +65,6 @@ func newRootCommand(cacheName string) *cobra.Command {
 	}
 	root.SetVersionTemplate(versionText("") + "\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newUpCommand(), newCacheCommand(cacheName), newRouterCommand(), newRouteCommand(), newReplayCommand(), newTopologyCommand(), newConfigCommand(), newVersionCommand())
+	root.AddCommand(newUpCommand(), newCacheCommand(cacheName), newRouterCommand(), newRouteCommand(), newReplayCommand(), newTopologyCommand(), newTableCommand(), newConfigCommand(), newVersionCommand())
 	return root
 }

@@ -81,6 +81,7 @@ func (f *routerFlags) run(cmd *cobra.Command) error {
 	for _, warning := range append(f.warnings(cmd.Flags(), r), r.heard...) {
 		log.Warn(warning)
 	}
+	c.Tables.Listen = ""
 	o := node.Options{Config: c, WithoutCache: true, Source: source, Log: log}
 	if !f.disableReload {
 		o.Read = r.read

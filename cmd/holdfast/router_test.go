@@ -111,7 +111,7 @@ func TestRouterFollowsItsFile(t *testing.T) {
 
 func TestUpWithRouter(t *testing.T) {
 	path := writeFile(t, "holdfast.yaml", "router:\n  listen: ['127.0.0.1:0']\n  pools:\n    - name: own\n      members: [cache]\n")
-	p := start(t, "holdfast", "up", "--config", path, "--cache-listen", "127.0.0.1:0", "--http-listen", "")
+	p := start(t, "holdfast", "up", "--config", path, "--cache-listen", "127.0.0.1:0", "--http-listen", "", "--tables-listen", "")
 	cache := p.await(`memcached clients on (\S+),`)[1]
 	address := p.await(`clients of the router on (\S+), with the pools own`)[1]
 	ask(t, address, "set k 0 0 1\r\nx\r\n", "STORED\r\n")

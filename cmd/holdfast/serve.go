@@ -96,7 +96,11 @@ func tuneRuntime(o *node.Options) {
 		debug.SetGCPercent(gcPercent)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(heapBytes)
+		limit := int64(heapBytes)
+		if o.Config.Tables.On() {
+			limit += 2 * int64(o.Config.Tables.Cache) // Pebble's blocks live in the heap, and so do the tables that it fills
+		}
+		debug.SetMemoryLimit(limit)
 	}
 }
 

@@ -16,10 +16,12 @@ import (
 )
 
 type upFlags struct {
-	file        string
-	cacheListen []string
-	httpListen  string
-	memory      config.Bytes
+	file         string
+	cacheListen  []string
+	tablesListen string
+	data         string
+	httpListen   string
+	memory       config.Bytes
 }
 
 func newUpCommand() *cobra.Command {
@@ -32,15 +34,16 @@ func newUpFlags() (*upFlags, *cobra.Command) {
 	f := &upFlags{}
 	cmd := &cobra.Command{
 		Use:   "up",
-		Short: "Serve: the cache for memcached clients, a router if configured, and HTTP to watch them",
+		Short: "Serve: the cache for memcached clients, tables for AWS SDKs, a router if configured, and HTTP to watch them",
 		Long: `Up runs the whole of Holdfast in this process: a cache that any memcached client speaks to, on
-127.0.0.1:11211, and HTTP with health, metrics and the what-if curve, on 127.0.0.1:7070.
+127.0.0.1:11211; tables that any client of Amazon DynamoDB speaks to, on 127.0.0.1:8000, kept in the
+folder holdfast-data; and HTTP with health, metrics and the what-if curve, on 127.0.0.1:7070.
 
 It needs no configuration. A file given by --config changes it; "holdfast config" prints one to
 start from. With a router section there is a router, too. The other flags stand above the file.
-SIGTERM and SIGINT (Ctrl-C) let clients have their answers and stop; SIGHUP reads users and
+SIGTERM and SIGINT (Ctrl-C) let clients have their answers and stop; SIGHUP reads users, keys and
 certificates again. The router's pools and routes follow the file when it changes, or at SIGHUP.`,
-		Example: "  holdfast up\n  holdfast up --memory 1GiB --cache-listen 127.0.0.1:11212\n  holdfast up --config holdfast.yaml",
+		Example: "  holdfast up\n  holdfast up --memory 1GiB --data /var/lib/holdfast\n  holdfast up --config holdfast.yaml",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
@@ -48,6 +51,8 @@ certificates again. The router's pools and routes follow the file when it change
 	flags.SortFlags = false
 	flags.StringVar(&f.file, "config", "", "configuration `FILE`")
 	flags.StringSliceVar(&f.cacheListen, "cache-listen", nil, "where memcached clients connect: `HOST:PORT`, *:PORT or unix:PATH; may be repeated")
+	flags.StringVar(&f.tablesListen, "tables-listen", "", "where clients of DynamoDB's API connect: `HOST:PORT` or *:PORT; an empty one is no tables")
+	flags.StringVar(&f.data, "data", "", "the `FOLDER` of the tables; made if it is missing")
 	flags.StringVar(&f.httpListen, "http-listen", "", "where HTTP listens: `HOST:PORT` or *:PORT; an empty one is none")
 	flags.Var(&f.memory, "memory", "memory for the cache, as in 64MiB or 1GiB")
 	flags.Lookup("memory").DefValue = "" // what the file says, or 64MiB
@@ -72,6 +77,12 @@ func (f *upFlags) config(cmd *cobra.Command) (c config.Config, source node.Sourc
 			c.Cache.Listen = append(c.Cache.Listen, config.Listener{Address: address, Mode: config.DefaultMode})
 		}
 	}
+	if cmd.Flags().Changed("tables-listen") {
+		c.Tables.Listen = f.tablesListen
+	}
+	if cmd.Flags().Changed("data") {
+		c.Tables.Data = f.data
+	}
 	if cmd.Flags().Changed("http-listen") {
 		c.HTTP.Listen = f.httpListen
 	}
@@ -92,6 +103,9 @@ func (f *upFlags) run(cmd *cobra.Command) error {
 		files += routerFiles(c.Router)
 		o.Read = func() (config.Config, node.Source, error) { return f.config(cmd) }
 	}
+	if c.Tables.On() {
+		files += c.Tables.Connections + node.TablesFiles
+	}
 	if err := allowConnections(files); err != nil {
 		return err
 	}
@@ -102,6 +116,9 @@ func (f *upFlags) run(cmd *cobra.Command) error {
 			warnIfOpen("cache", c.Cache.AuthFile, c.Cache.TLS, n.CacheAddrs(), log)
 			if c.Router != nil {
 				warnIfOpen("router", c.Router.AuthFile, c.Router.TLS, n.RouterAddrs(), log)
+			}
+			if addr := n.TablesAddr(); addr != nil {
+				warnIfOpen("tables", c.Tables.KeysFile, c.Tables.TLS, []net.Addr{addr}, log)
 			}
 			greet(cmd.OutOrStdout(), c, n)
 			return nil
@@ -116,16 +133,18 @@ func (f *upFlags) run(cmd *cobra.Command) error {
 
 // advice says which address is taken, and how to choose another.
 func (e *takenError) advice() string {
-	what, flag := "The cache", "--cache-listen"
+	what, flag, peer := "The cache", "--cache-listen", "memcached"
 	switch e.Setting {
 	case "http.listen":
-		what, flag = "HTTP", "--http-listen"
+		what, flag, peer = "HTTP", "--http-listen", "a web server"
+	case "tables.listen":
+		what, flag, peer = "The table store", "--tables-listen", "DynamoDB Local"
 	case "router.listen":
 		return fmt.Sprintf("The router can't listen on %s: something else does, perhaps another router.\nStop that, or choose another address in the file, such as\n\n  router:\n    listen: [%q]",
 			e.address, e.another())
 	}
-	return fmt.Sprintf("%s can't listen on %s: something else does, perhaps memcached or another Holdfast.\nStop that, or choose another address:\n\n  %s up %s %s",
-		what, e.address, selfName(), flag, e.another())
+	return fmt.Sprintf("%s can't listen on %s: something else does, perhaps %s or another Holdfast.\nStop that, or choose another address:\n\n  %s up %s %s",
+		what, e.address, peer, selfName(), flag, e.another())
 }
 
 // greet says what is served where, and what to try.
@@ -134,6 +153,9 @@ func greet(w io.Writer, c config.Config, n *node.Node) {
 	fmt.Fprintf(w, "Holdfast serves\n  memcached clients on %s, with %v of memory\n", addressList(cacheAddrs), c.Cache.Memory)
 	if c.Router != nil {
 		fmt.Fprintf(w, "  memcached clients of the router on %s, with the pools %s\n", addressList(n.RouterAddrs()), poolNames(c.Router.Pools))
+	}
+	if addr := n.TablesAddr(); addr != nil {
+		fmt.Fprintf(w, "  clients of DynamoDB's API on %s, with their tables in %s\n", endpoint(c, addr), c.Tables.Data)
 	}
 	if httpAddr != nil {
 		fmt.Fprintf(w, "  HTTP on http://%v: /healthz /metrics /version /whatif\n", httpAddr)
@@ -144,10 +166,25 @@ func greet(w io.Writer, c config.Config, n *node.Node) {
 		fmt.Fprintf(w, "  printf 'set hello 0 0 5\\r\\nworld\\r\\nget hello\\r\\nquit\\r\\n' | curl -s telnet://%s\n", address)
 		fmt.Fprintf(w, "  %s replay --zipf --server %s\n", selfName(), address)
 	}
+	if addr := n.TablesAddr(); addr != nil {
+		fmt.Fprintf(w, "  aws dynamodb list-tables --endpoint-url %s\n", endpoint(c, addr))
+	}
 	if httpAddr != nil {
 		fmt.Fprintf(w, "  curl http://%v/whatif\n", httpAddr)
 	}
 	fmt.Fprint(w, "\nCtrl-C stops it.\n")
+}
+
+// endpoint is the URL of the tables.
+func endpoint(c config.Config, addr net.Addr) string {
+	scheme := "http://"
+	if c.Tables.TLS.Certificate != "" {
+		scheme = "https://"
+	}
+	if tcp, ok := addr.(*net.TCPAddr); ok {
+		return scheme + reachable(tcp)
+	}
+	return scheme + addr.String()
 }
 
 // selfName is how to call this program again.

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"holdfast/transfer"
+)
+
+const tableExportLong = `Export writes all items of a table to FILE, or to standard output. The format is json unless
+FILE ends in .csv; FILE.gz is compressed.
+
+json is that of DynamoDB's own exports to S3: a line {"Item":{…}} for each item, with its types.
+csv has a header of name:TYPE; an attribute that has several types has a column for each.
+Sets, lists and maps are JSON within their cells.
+
+Items come in no order. What changes while the export runs may be in it or not. FILE appears when
+it is whole.`
+
+func newTableExportCommand(f *tableFlags) *cobra.Command {
+	var o transfer.ExportOptions
+	var format string
+	cmd := &cobra.Command{
+		Use:     "export TABLE [FILE]",
+		Short:   "Write a table's items to a file, as DynamoDB JSON or CSV",
+		Long:    tableExportLong,
+		Example: "  holdfast table export users users.json.gz\n  holdfast table export users --format csv > users.csv",
+		Args:    cobra.RangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			file := "-"
+			if len(args) == 2 {
+				file = args[1]
+			}
+			var err error
+			if o.Format, o.Compressed, err = formatOf(format, file); err != nil {
+				return err
+			}
+			return f.run(cmd, func(ctx context.Context, c *transfer.Client) error { return exportTable(ctx, cmd, c, args[0], file, o) })
+		},
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&format, "format", "", fmt.Sprintf("one of %v (default: by FILE's name)", transfer.Formats))
+	flags.IntVar(&o.Segments, "segments", 4, "of the table that are scanned at a time")
+	flags.BoolVar(&o.Consistent, "consistent", false, "see all that was written before; costs twice on a table with a limit")
+	return cmd
+}
+
+// formatOf is the format that a flag and a file's name say.
+func formatOf(flag, file string) (f transfer.Format, compressed bool, err error) {
+	f, compressed = transfer.FormatOf(file)
+	if flag == "" {
+		return f, compressed, nil
+	}
+	if f = transfer.Format(flag); !slices.Contains(transfer.Formats, f) {
+		return f, compressed, fmt.Errorf("--format %s: want one of %v", flag, transfer.Formats)
+	}
+	return f, compressed, nil
+}
+
+func exportTable(ctx context.Context, cmd *cobra.Command, c *transfer.Client, table, file string, o transfer.ExportOptions) error {
+	bar := newTableBar(cmd.ErrOrStderr(), table)
+	defer bar.Clear()
+	o.Progress = func(items, of int64) { bar.show(items, items, of) }
+	if file == "-" {
+		_, err := c.Export(ctx, table, cmd.OutOrStdout(), o)
+		return err
+	}
+	partial, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*.partial")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(partial.Name()) // finds nothing once it has its name
+	items, err := c.Export(ctx, table, partial, o)
+	if err := errors.Join(err, partial.Chmod(0o644), partial.Sync(), partial.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(partial.Name(), file); err != nil {
+		return err
+	}
+	bar.Clear()
+	_, err = fmt.Fprintf(cmd.ErrOrStderr(), "%d items of %s in %s\n", items, table, file)
+	return err
+}
+
+// A tableBar shows how far an export or an import is, if somebody looks.
+type tableBar struct {
+	*progressbar.ProgressBar // nil: nobody looks
+	table                    string
+}
+
+func newTableBar(messages io.Writer, table string) *tableBar {
+	stderr, ok := messages.(*os.File)
+	if !ok || !term.IsTerminal(int(stderr.Fd())) {
+		return &tableBar{}
+	}
+	return &tableBar{table: table, ProgressBar: progressbar.NewOptions(barSteps,
+		progressbar.OptionSetWriter(stderr),
+		progressbar.OptionSetDescription(table),
+		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionSetPredictTime(true),
+		progressbar.OptionClearOnFinish())}
+}
+
+// show says how many items there are so far; done of all is how far it is, and an all of 0 is unknown. The bar only decorates, so its
+// write errors don't matter.
+func (b *tableBar) show(items, done, all int64) {
+	if b.ProgressBar == nil {
+		return
+	}
+	b.Describe(fmt.Sprintf("%s  %d items", b.table, items))
+	if all > 0 {
+		b.Set(int(min(float64(done)/float64(all), 1) * (barSteps - 1))) // the end is not known before it is there
+	}
+}
+
+// Clear takes the bar from the screen.
+func (b *tableBar) Clear() {
+	if b.ProgressBar != nil {
+		b.ProgressBar.Clear()
+	}
+}
