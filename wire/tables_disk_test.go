@@ -1,0 +1,130 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// diskBytes is the disk of TestTablesOnAFullDisk, and reserveBytes what the tables leave free of it.
+const (
+	diskBytes    = 1 << 30
+	reserveBytes = 256 << 20
+)
+
+// TestTablesOnAFullDisk fills a disk with items until writes are refused, and then the rest with a file, as another program would.
+// Reads go on all the while; when there is room again writes are taken, and a start finds all that was acknowledged.
+func TestTablesOnAFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := mountMemory(dir, fmt.Sprintf("size=%d", diskBytes)); err != nil {
+		t.Skipf("no file system can be mounted here: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unmount(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	file := filepath.Join(t.TempDir(), "holdfast.yaml")
+	if err := os.WriteFile(file, fmt.Appendf(nil, "tables: {reserve: %d, cache: 8MiB}\n", reserveBytes), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server := startTables(t, filepath.Join(dir, "data"), "--config", file)
+	d := newDynamo(server.addr)
+	defer d.close()
+	d.must(t, "CreateTable", `{"TableName":"full","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"N"}],"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}`, nil)
+	d.active(t, "full")
+
+	written := fillTable(t, d)
+	t.Logf("%d items of 100 KB fit", written)
+	other := filepath.Join(dir, "of another program")
+	if err := fillDisk(other); err != nil {
+		t.Fatal(err)
+	}
+	for i := range written {
+		expectItem(t, d, i)
+	}
+	if err := d.ask("PutItem", fullItem(written), nil); !isFull(err) {
+		t.Errorf("a put on a full disk: got %v; want it refused", err)
+	}
+	server.kill()
+	if err := os.Remove(other); err != nil {
+		t.Fatal(err)
+	}
+	server = startTablesAt(t, server.addr, filepath.Join(dir, "data"), "--config", file)
+	for i := range written {
+		expectItem(t, d, i)
+	}
+	d.must(t, "CreateTable", `{"TableName":"next","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"N"}],"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}`, nil)
+	d.must(t, "DeleteTable", `{"TableName":"full"}`, nil)
+	eventually(t, "writes are taken again", func() bool {
+		err := d.ask("PutItem", strings.Replace(fullItem(0), `"full"`, `"next"`, 1), nil)
+		if err != nil && !isFull(err) {
+			t.Fatal(err)
+		}
+		return err == nil
+	})
+}
+
+// incompressible is 100 KB of text.
+var incompressible = func() string {
+	var text strings.Builder
+	for random := rand.New(rand.NewPCG(1, 2)); text.Len() < 100<<10; {
+		fmt.Fprintf(&text, "%016x", random.Uint64())
+	}
+	return text.String()
+}()
+
+// fullText is the text of an item, and fullItem its put.
+func fullText(i int) string { return fmt.Sprintf("%08d%s", i, incompressible) }
+
+func fullItem(i int) string {
+	return fmt.Sprintf(`{"TableName":"full","Item":{"id":{"N":"%d"},"text":{"S":"%s"}}}`, i, fullText(i))
+}
+
+// isFull says whether a request was refused since the disk is full.
+func isFull(err error) bool {
+	var r *refusal
+	return errors.As(err, &r) && r.status == http.StatusServiceUnavailable && strings.Contains(r.Text, "disk is full")
+}
+
+// fillTable puts items until one is refused, and returns how many are there.
+func fillTable(t *testing.T, d *dynamo) int {
+	t.Helper()
+	for i := range diskBytes / (100 << 10) {
+		if err := d.ask("PutItem", fullItem(i), nil); isFull(err) {
+			return i
+		} else if err != nil {
+			t.Fatalf("put %d: %v", i, err)
+		}
+	}
+	t.Fatal("more was taken than the disk holds")
+	return 0
+}
+
+func expectItem(t *testing.T, d *dynamo, i int) {
+	t.Helper()
+	var got struct {
+		Item struct{ Text struct{ S string } }
+	}
+	d.must(t, "GetItem", fmt.Sprintf(`{"TableName":"full","Key":{"id":{"N":"%d"}}}`, i), &got)
+	if got.Item.Text.S != fullText(i) {
+		t.Fatalf("item %d: got %.40q…", i, got.Item.Text.S)
+	}
+}
+
+// fillDisk writes a file until there is no room.
+func fillDisk(path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	for block := make([]byte, 1<<20); err == nil; {
+		_, err = f.Write(block)
+	}
+	return f.Close()
+}
