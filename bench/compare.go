@@ -119,7 +119,7 @@ func (c *referee) redis() error {
 		return err
 	}
 	defer ours.stop()
-	peer, err := spec{"redis", "--port", []string{path, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"}}.start(c.ctx)
+	peer, err := spec{name: "redis", portFlag: "--port", argv: []string{path, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"}}.start(c.ctx)
 	if err != nil {
 		return err
 	}

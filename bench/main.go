@@ -33,6 +33,8 @@ var parts = []part{
 	{"dip", "hits lost by a fourth member behind a router, by placement", dip},
 	{"tail", "p99.9 with ten million items beside that with ten thousand", tail},
 	{"router", "requests a second and latencies through a router, beside twemproxy", routers},
+	{"tables", "requests a second to tables, beside dynalite", tables},
+	{"tablesbulk", "ten million items: write, kill, start, scan", tablesBulk},
 }
 
 func main() {
@@ -45,7 +47,7 @@ func main() {
 	}
 	fmt.Fprintln(os.Stderr, "usage: go run ./bench PART [flags]; go run ./bench PART -h shows them. The parts:")
 	for _, p := range parts {
-		fmt.Fprintf(os.Stderr, "  %-8s %s\n", p.name, p.about)
+		fmt.Fprintf(os.Stderr, "  %-10s %s\n", p.name, p.about)
 	}
 	os.Exit(2)
 }

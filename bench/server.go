@@ -49,19 +49,20 @@ func (b *binaries) both(memoryMiB, threads int, flags ...string) []spec {
 		flags = append(flags, "-u", "root")
 	}
 	if b.holdfast != none {
-		specs = append(specs, spec{"holdfast", "-p", append([]string{b.holdfast, "cache"}, flags...)})
+		specs = append(specs, spec{name: "holdfast", portFlag: "-p", argv: append([]string{b.holdfast, "cache"}, flags...)})
 	}
 	if b.memcached != none {
-		specs = append(specs, spec{"memcached", "-p", append([]string{b.memcached, "-U", "0"}, flags...)})
+		specs = append(specs, spec{name: "memcached", portFlag: "-p", argv: append([]string{b.memcached, "-U", "0"}, flags...)})
 	}
 	return specs
 }
 
-// A spec is a server that can be started; the flag with the port comes last on its command line.
+// A spec is a server that can be started; the flag with the port, or with the address, comes last on its command line.
 type spec struct {
 	name     string
 	portFlag string
 	argv     []string
+	whole    bool // the flag wants HOST:PORT
 }
 
 // A server is a process that answers at address.
@@ -104,6 +105,9 @@ func (p spec) launch(address string) (*server, error) {
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
+	}
+	if p.whole {
+		port = address
 	}
 	s := &server{spec: p, address: address, exited: make(chan struct{})}
 	s.cmd = exec.Command(p.argv[0], append(p.argv[1:len(p.argv):len(p.argv)], p.portFlag, port)...)

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// A dynamoClient is a connection to a server of DynamoDB's API, which it asks one request at a time. It spends as
+// little as it can, since it shares the processors with the server; so it signs nothing, which servers that check no
+// signatures take.
+type dynamoClient struct {
+	conn    net.Conn
+	in      *bufio.Reader
+	request []byte // as it is sent
+	body    []byte // of the last answer
+}
+
+const dynamoTimeout = 60 * time.Second
+
+func dialDynamo(address string) (*dynamoClient, error) {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return &dynamoClient{conn: conn, in: bufio.NewReaderSize(conn, 64<<10)}, nil
+}
+
+func (c *dynamoClient) close() error { return c.conn.Close() }
+
+// ask sends one request and returns the answer's body, which is good until the next.
+func (c *dynamoClient) ask(operation string, body []byte) ([]byte, error) {
+	c.request = append(c.request[:0], "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-amz-json-1.0\r\n"+
+		"X-Amz-Date: 20260101T000000Z\r\nAuthorization: AWS4-HMAC-SHA256 Credential=k/20260101/us-east-1/dynamodb/aws4_request, "+
+		"SignedHeaders=host, Signature=0\r\nX-Amz-Target: DynamoDB_20120810."...)
+	c.request = append(c.request, operation...)
+	c.request = append(c.request, "\r\nContent-Length: "...)
+	c.request = strconv.AppendInt(c.request, int64(len(body)), 10)
+	c.request = append(c.request, "\r\n\r\n"...)
+	c.request = append(c.request, body...)
+	if err := c.conn.SetDeadline(time.Now().Add(dynamoTimeout)); err != nil {
+		return nil, err
+	}
+	if _, err := c.conn.Write(c.request); err != nil {
+		return nil, err
+	}
+	status, length, err := c.head()
+	if err != nil {
+		return nil, err
+	}
+	c.body = slices.Grow(c.body[:0], length)[:length]
+	if _, err := io.ReadFull(c.in, c.body); err != nil {
+		return nil, err
+	}
+	if status != 200 {
+		return nil, fmt.Errorf("%s: %d %s", operation, status, c.body)
+	}
+	return c.body, nil
+}
+
+// head reads the status line and the headers.
+func (c *dynamoClient) head() (status, length int, err error) {
+	length = -1
+	for first := true; ; first = false {
+		line, err := c.in.ReadSlice('\n')
+		if err != nil {
+			return 0, 0, err
+		}
+		line = bytes.TrimRight(line, "\r\n")
+		switch name, value, _ := bytes.Cut(line, []byte(":")); {
+		case first:
+			if len(line) < 12 {
+				return 0, 0, fmt.Errorf("status line %q", line)
+			}
+			if status, err = strconv.Atoi(string(line[9:12])); err != nil {
+				return 0, 0, err
+			}
+		case len(line) == 0:
+			if length < 0 {
+				return 0, 0, errors.New("an answer without Content-Length")
+			}
+			return status, length, nil
+		case bytes.EqualFold(name, []byte("Content-Length")):
+			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
+				return 0, 0, err
+			}
+		}
+	}
+}

@@ -1,0 +1,280 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// tables asks ours and dynalite in turn for the same: GetItem and PutItem of 1-KB items, and Query of a thousand
+// small ones. dynalite keeps its items in memory; each of our writes is on disk before it is answered.
+func tables(ctx context.Context, args []string) error {
+	var b binaries
+	f := newFlags("tables", &b)
+	var (
+		peer        = f.String("dynalite", "dynalite", "path of dynalite, or of its cli.js; none leaves it out")
+		connections = f.Int("connections", 16, "each with one request at a time")
+		items       = f.Int("items", 10_000, "of 1 KB")
+		rounds      = f.Int("rounds", 7, "of each server and load")
+		seconds     = f.Float64("seconds", 2, "of each round")
+		only        = f.String("only", "", "one load: GetItem, PutItem or Query")
+	)
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	b.memcached = none
+	dir, err := os.MkdirTemp("", "holdfast-bench")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := b.find(ctx, dir); err != nil {
+		return err
+	}
+	specs := tableSpecs(&b, dir, *peer)
+	var runs []*tableRun
+	for _, p := range specs {
+		r, err := startTables(ctx, p, *connections, *items)
+		if r != nil {
+			defer r.stop()
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+		runs = append(runs, r)
+	}
+	length := time.Duration(*seconds * float64(time.Second))
+	loads := slices.DeleteFunc(tableLoads(*items), func(l tableLoad) bool { return *only != "" && l.name != *only })
+	for range *rounds {
+		for _, l := range loads {
+			for _, r := range runs {
+				if err := r.measure(l, length); err != nil {
+					return fmt.Errorf("%s: %s: %w", r.name, l.name, err)
+				}
+			}
+		}
+	}
+	printTables(runs, loads)
+	return nil
+}
+
+// tableSpecs are ours, and dynalite if it is there.
+func tableSpecs(b *binaries, dir, peer string) []spec {
+	var specs []spec
+	if b.holdfast != none {
+		specs = append(specs, spec{name: "holdfast", portFlag: "--tables-listen", whole: true, argv: []string{b.holdfast, "up",
+			"--cache-listen", "127.0.0.1:0", "--http-listen", "", "--data", filepath.Join(dir, "data")}})
+	}
+	if peer == none {
+		return specs
+	}
+	argv := []string{peer}
+	if strings.HasSuffix(peer, ".js") {
+		argv = []string{"node", peer}
+	}
+	if _, err := exec.LookPath(argv[0]); err != nil {
+		fmt.Printf("without dynalite (npm install dynalite@4.0.0): %v\n", err)
+		return specs
+	}
+	return append(specs, spec{name: "dynalite", portFlag: "--port", argv: append(argv, "--createTableMs", "0")})
+}
+
+// A tableLoad is one kind of request. body makes the i-th; each returns how many items it is about.
+type tableLoad struct {
+	name, operation string
+	items           int
+	body            func(i int) []byte
+}
+
+const queried = 1000 // items of a Query
+
+func tableLoads(items int) []tableLoad {
+	value := strings.Repeat("v", 1000)
+	return []tableLoad{
+		{"GetItem", "GetItem", 1, func(i int) []byte {
+			return fmt.Appendf(nil, `{"TableName":"bench","Key":{"id":{"S":"user-%08d"}}}`, i*7919%items)
+		}},
+		{"PutItem", "PutItem", 1, func(i int) []byte {
+			return fmt.Appendf(nil, `{"TableName":"bench","Item":{"id":{"S":"user-%08d"},"n":{"N":"%d"},"value":{"S":"%s"}}}`, i*7919%items, i, value)
+		}},
+		{"Query", "Query", queried, func(int) []byte {
+			return []byte(`{"TableName":"lists","KeyConditionExpression":"id = :i","ExpressionAttributeValues":{":i":{"S":"one"}}}`)
+		}},
+	}
+}
+
+// A tableRun is a server with its tables filled, its connections, and what was measured.
+type tableRun struct {
+	*server
+	clients []*dynamoClient
+	next    atomic.Int64
+	rate    map[string][]float64 // requests a second, by load
+	cpu     map[string][]float64 // µs of the server's processor time a request
+}
+
+// startTables starts a server on a free port and fills its tables.
+func startTables(ctx context.Context, p spec, connections, items int) (*tableRun, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	address := l.Addr().String()
+	l.Close()
+	r := &tableRun{rate: map[string][]float64{}, cpu: map[string][]float64{}}
+	if r.server, err = p.launch(address); err != nil {
+		return nil, err
+	}
+	if err := r.connect(ctx, connections); err != nil {
+		return r, err
+	}
+	return r, r.fill(items)
+}
+
+// connect waits until the server answers.
+func (r *tableRun) connect(ctx context.Context, connections int) error {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	for len(r.clients) < connections {
+		c, err := dialDynamo(r.address)
+		if err == nil {
+			if _, err = c.ask("ListTables", []byte("{}")); err == nil {
+				r.clients = append(r.clients, c)
+				continue
+			}
+			c.close()
+		}
+		select {
+		case <-r.exited:
+			return fmt.Errorf("ended: %v\n%s", r.err, r.output.Bytes())
+		case <-ctx.Done():
+			return fmt.Errorf("no answer at %s: %w", r.address, err)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+func (r *tableRun) stop() {
+	for _, c := range r.clients {
+		c.close()
+	}
+	if err := r.server.stop(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+}
+
+// fill makes the tables and puts in what the loads ask for.
+func (r *tableRun) fill(items int) error {
+	c := r.clients[0]
+	for _, body := range []string{
+		`{"TableName":"bench","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}`,
+		`{"TableName":"lists","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"},{"AttributeName":"n","AttributeType":"N"}],"KeySchema":[{"AttributeName":"id","KeyType":"HASH"},{"AttributeName":"n","KeyType":"RANGE"}]}`,
+	} {
+		if _, err := c.ask("CreateTable", []byte(body)); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{"bench", "lists"} {
+		if err := c.awaitActive(name); err != nil {
+			return err
+		}
+	}
+	for i := range queried {
+		body := fmt.Sprintf(`{"TableName":"lists","Item":{"id":{"S":"one"},"n":{"N":"%d"},"text":{"S":"%s"}}}`, i, strings.Repeat("t", 60))
+		if _, err := c.ask("PutItem", []byte(body)); err != nil {
+			return err
+		}
+	}
+	put := tableLoads(items)[1]
+	for i := range items {
+		if _, err := c.ask(put.operation, put.body(i)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *dynamoClient) awaitActive(name string) error {
+	for deadline := time.Now().Add(startLimit); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		answer, err := c.ask("DescribeTable", fmt.Appendf(nil, `{"TableName":%q}`, name))
+		if err != nil || bytes.Contains(answer, []byte(`"ACTIVE"`)) {
+			return err
+		}
+	}
+	return errors.New("the table " + name + " doesn't become active")
+}
+
+// measure asks on all connections for a time.
+func (r *tableRun) measure(l tableLoad, length time.Duration) error {
+	var wait sync.WaitGroup
+	errs := make([]error, len(r.clients))
+	var asked atomic.Int64
+	before, start := r.cpuMicros(), time.Now()
+	for i, c := range r.clients {
+		wait.Go(func() {
+			n := int64(0)
+			for time.Since(start) < length && errs[i] == nil {
+				_, errs[i] = c.ask(l.operation, l.body(int(r.next.Add(1))))
+				n++
+			}
+			asked.Add(n)
+		})
+	}
+	wait.Wait()
+	took := time.Since(start).Seconds()
+	n := float64(asked.Load())
+	r.rate[l.name] = append(r.rate[l.name], n/took)
+	r.cpu[l.name] = append(r.cpu[l.name], (r.cpuMicros()-before)/n)
+	return errors.Join(errs...)
+}
+
+// ticksPerSecond is USER_HZ, which Linux fixes for what it tells in /proc.
+const ticksPerSecond = 100
+
+// cpuMicros is the processor time that the process has had; 0 if the system doesn't say.
+func (s *server) cpuMicros() float64 {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := bytes.Cut(stat, []byte(") "))
+	fields := bytes.Fields(rest)
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.ParseFloat(string(fields[11]), 64)
+	system, _ := strconv.ParseFloat(string(fields[12]), 64)
+	return (user + system) * 1e6 / ticksPerSecond
+}
+
+func printTables(runs []*tableRun, loads []tableLoad) {
+	rows := [][]string{{"", "load", "requests/s", "items/s", "server's CPU µs a request", "times dynalite"}}
+	for _, l := range loads {
+		peer := 0.0
+		for _, r := range runs {
+			if r.name == "dynalite" {
+				peer = middle(r.rate[l.name])
+			}
+		}
+		for _, r := range runs {
+			rate, ratio := middle(r.rate[l.name]), ""
+			if peer > 0 && r.name != "dynalite" {
+				ratio = fmt.Sprintf("%.1f", rate/peer)
+			}
+			rows = append(rows, []string{r.name, l.name, fmt.Sprintf("%.0f", rate), fmt.Sprintf("%.0f", rate*float64(l.items)),
+				fmt.Sprintf("%.1f", middle(r.cpu[l.name])), ratio})
+		}
+	}
+	table(rows)
+}

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// tablesBulk fills a table with many small items, kills the server, starts it again, and asks for one item; then it scans
+// the whole table, and watches the server's memory.
+func tablesBulk(ctx context.Context, args []string) error {
+	var b binaries
+	f := newFlags("tablesbulk", &b)
+	var (
+		items       = f.Int("items", 10_000_000, "of about 100 bytes")
+		connections = f.Int("connections", 16, "that write, 25 items a request")
+	)
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	b.memcached = none
+	dir, err := os.MkdirTemp("", "holdfast-bench")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := b.find(ctx, dir); err != nil {
+		return err
+	}
+	p := tableSpecs(&b, dir, none)[0]
+	rows := [][]string{{"what", "figure"}}
+	say := func(what, format string, args ...any) {
+		rows = append(rows, []string{what, fmt.Sprintf(format, args...)})
+	}
+
+	r, err := startTables(ctx, p, *connections, 1)
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	if err := r.writeAll(*items); err != nil {
+		r.stop()
+		return err
+	}
+	say("written by BatchWriteItem, items/s", "%.0f", float64(*items)/time.Since(start).Seconds())
+	say("memory after it, MiB", "%d", r.residentMiB())
+	if err := r.cmd.Process.Signal(syscall.SIGKILL); err != nil {
+		return err
+	}
+	<-r.exited
+	say("folder, MiB", "%d", folderBytes(dir)>>20)
+
+	start = time.Now()
+	again, err := p.launch(r.address)
+	if err != nil {
+		return err
+	}
+	r.server = again
+	defer r.stop()
+	if err := r.firstItem(ctx, *items/2); err != nil {
+		return err
+	}
+	say("from the start after SIGKILL to an item, s", "%.2f", time.Since(start).Seconds())
+	scanned, peak, took, err := r.scanAll()
+	if err != nil {
+		return err
+	}
+	say("scanned, items", "%d", scanned)
+	say("scanned, items/s", "%.0f", float64(scanned)/took.Seconds())
+	say("the most memory during the scan, MiB", "%d", peak)
+	table(rows)
+	if scanned != *items {
+		return fmt.Errorf("%d items scanned; %d were acknowledged", scanned, *items)
+	}
+	return nil
+}
+
+const bulkTable = `{"TableName":"bulk","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}`
+
+// batchItems is how many items a BatchWriteItem may have.
+const batchItems = 25
+
+func (r *tableRun) writeAll(items int) error {
+	if _, err := r.clients[0].ask("CreateTable", []byte(bulkTable)); err != nil {
+		return err
+	}
+	if err := r.clients[0].awaitActive("bulk"); err != nil {
+		return err
+	}
+	var next atomic.Int64
+	var wait sync.WaitGroup
+	errs := make([]error, len(r.clients))
+	for i, c := range r.clients {
+		wait.Go(func() {
+			var body bytes.Buffer
+			for errs[i] == nil {
+				first := int(next.Add(batchItems)) - batchItems
+				if first >= items {
+					return
+				}
+				body.Reset()
+				body.WriteString(`{"RequestItems":{"bulk":[`)
+				for n := first; n < min(first+batchItems, items); n++ {
+					if n > first {
+						body.WriteByte(',')
+					}
+					fmt.Fprintf(&body, `{"PutRequest":{"Item":{"id":{"S":"user-%012d"},"n":{"N":"%d"},"name":{"S":"somebody who is called %d and lives here"}}}}`, n, n, n)
+				}
+				body.WriteString(`]}}`)
+				var answer []byte
+				if answer, errs[i] = c.ask("BatchWriteItem", body.Bytes()); bytes.Contains(answer, []byte("PutRequest")) {
+					errs[i] = fmt.Errorf("unprocessed: %.200s", answer)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	return errors.Join(errs...)
+}
+
+// firstItem asks until it is answered with an item.
+func (r *tableRun) firstItem(ctx context.Context, n int) error {
+	r.clients = nil
+	if err := r.connect(ctx, 1); err != nil {
+		return err
+	}
+	answer, err := r.clients[0].ask("GetItem", fmt.Appendf(nil, `{"TableName":"bulk","Key":{"id":{"S":"user-%012d"}}}`, n))
+	if err == nil && !bytes.Contains(answer, []byte("somebody")) {
+		err = fmt.Errorf("an acknowledged item is missing: %s", answer)
+	}
+	return err
+}
+
+// scanAll reads the whole table, page by page.
+func (r *tableRun) scanAll() (items, peakMiB int, took time.Duration, err error) {
+	start := time.Now()
+	var last json.RawMessage
+	for {
+		body := []byte(`{"TableName":"bulk"}`)
+		if last != nil {
+			body = fmt.Appendf(nil, `{"TableName":"bulk","ExclusiveStartKey":%s}`, last)
+		}
+		answer, err := r.clients[0].ask("Scan", body)
+		if err != nil {
+			return 0, 0, 0, err
+		}
+		// A page's tail has what is wanted; to decode the whole would measure the client.
+		tail := answer[max(0, len(answer)-400):]
+		count := bytes.LastIndex(answer, []byte(`"ScannedCount":`))
+		if count < 0 {
+			return 0, 0, 0, fmt.Errorf("no ScannedCount: %s", tail)
+		}
+		var n int
+		if _, err := fmt.Sscanf(string(answer[count:]), `"ScannedCount":%d`, &n); err != nil {
+			return 0, 0, 0, err
+		}
+		items += n
+		peakMiB = max(peakMiB, r.residentMiB())
+		at := bytes.LastIndex(answer, []byte(`"LastEvaluatedKey":`))
+		if at < 0 {
+			return items, peakMiB, time.Since(start), nil
+		}
+		var key json.RawMessage
+		if err := json.NewDecoder(bytes.NewReader(answer[at+len(`"LastEvaluatedKey":`):])).Decode(&key); err != nil {
+			return 0, 0, 0, err
+		}
+		last = bytes.Clone(key)
+	}
+}
+
+func folderBytes(dir string) (sum int64) {
+	filepath.WalkDir(dir, func(_ string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return nil
+		}
+		if info, err := d.Info(); err == nil {
+			sum += info.Size()
+		}
+		return nil
+	})
+	return sum
+}
