@@ -40,7 +40,8 @@ type Handler struct {
 	log        *slog.Logger
 	operations map[string]map[string]operation // by the target's prefix, then by name
 	counters   map[string]*counter             // by operation; "" is what is none
-	ctx        context.Context                 // of all operations; ends with Stop
+	rooms      rooms
+	ctx        context.Context // of all operations; ends with Stop
 	stop       context.CancelFunc
 }
 
@@ -69,6 +70,7 @@ func New(o Options) *Handler {
 		origins:    o.Origins,
 		operations: operations(),
 		counters:   map[string]*counter{"": new(counter)},
+		rooms:      newRooms(),
 	}
 	h.ctx, h.stop = context.WithCancel(context.Background())
 	h.SetKeys(o.Keys)
@@ -92,6 +94,12 @@ func (h *Handler) Stop() { h.stop() }
 // Serve answers one request, of a server that Server has made. Nothing of ctx is kept but the answer, until it is sent.
 func (h *Handler) Serve(ctx *fasthttp.RequestCtx) {
 	defer h.recovered(ctx)
+	release, err := wait(h.ctx, h.rooms.bodies, bodyBytes(ctx.Request.Header.ContentLength()))
+	if err != nil {
+		h.refuseUnread(ctx, err)
+		return
+	}
+	defer release()
 	body, err := readBody(ctx)
 	if err == nil {
 		_, err = target(ctx)
@@ -172,6 +180,11 @@ func (h *Handler) run(ctx *fasthttp.RequestCtx, body string, w *writer) (name st
 	if err := check(root, op.shape); err != nil {
 		return op.name, err
 	}
+	release, err := wait(h.ctx, h.rooms.pages, answerPages(op.name))
+	if err != nil {
+		return op.name, err
+	}
+	defer release()
 	return op.name, op.serve(h, context.WithValue(h.ctx, localAddress{}, ctx.LocalAddr()), root, w)
 }
 
