@@ -17,7 +17,7 @@ const (
 	maxLogAge        = 35 * 24 * time.Hour
 	maxTableShards   = 64
 	maxTableConns    = 1 << 20
-	defaultTableCons = 4096
+	defaultTableCons = 1024
 )
 
 // Tables is the table store: where clients of the DynamoDB API connect, and where its data is.
