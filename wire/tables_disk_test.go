@@ -55,7 +55,7 @@ func TestTablesOnAFullDisk(t *testing.T) {
 	if err := os.Remove(other); err != nil {
 		t.Fatal(err)
 	}
-	server = startTablesAt(t, server.addr, filepath.Join(dir, "data"), "--config", file)
+	startTablesAt(t, server.addr, filepath.Join(dir, "data"), "--config", file)
 	for i := range written {
 		expectItem(t, d, i)
 	}
