@@ -29,14 +29,11 @@ func compare(ctx context.Context, args []string) error {
 		fmt.Printf("no load generator here, nothing to do: %v\n", err)
 		return nil
 	}
-	dir, err := os.MkdirTemp("", "holdfast-bench")
+	dir, done, err := b.scratch(ctx, "")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	if err := b.find(ctx, dir); err != nil {
-		return err
-	}
+	defer done()
 	c := referee{ctx: ctx, binaries: b, tools: *tools, dir: dir, rounds: *rounds, keys: *keys}
 	if err := c.build(); err != nil {
 		return err

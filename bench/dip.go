@@ -33,14 +33,11 @@ func dip(ctx context.Context, args []string) error {
 		fmt.Printf("no trace here, nothing to do: %v\n", err)
 		return nil
 	}
-	scratch, err := os.MkdirTemp("", "holdfast-bench")
+	scratch, done, err := b.scratch(ctx, "")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(scratch)
-	if err := b.find(ctx, scratch); err != nil {
-		return err
-	}
+	defer done()
 	if b.holdfast == none {
 		return errors.New("holdfast is router and player, and can't be left out")
 	}

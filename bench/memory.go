@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strconv"
 )
 
@@ -23,14 +22,11 @@ func memory(ctx context.Context, args []string) error {
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "holdfast-bench")
+	_, done, err := b.scratch(ctx, "")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	if err := b.find(ctx, dir); err != nil {
-		return err
-	}
+	defer done()
 	// Not even a server without any overhead holds as many.
 	count := uint64(*memoryMiB) << 20 / uint64(20+*value) * 5 / 4
 	fmt.Printf("%d sets of 20-byte keys and %d-byte values into -m %d, pipelined by %d on %d connections\n",

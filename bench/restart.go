@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -25,15 +24,12 @@ func restart(ctx context.Context, args []string) error {
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp(*shm, "holdfast-bench")
+	b.memcached = none
+	dir, done, err := b.scratch(ctx, *shm)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	b.memcached = none
-	if err := b.find(ctx, dir); err != nil {
-		return err
-	}
+	defer done()
 	file := filepath.Join(dir, "items")
 	ours := b.both(*memoryMiB, 2, "-e", file)
 	if len(ours) == 0 {

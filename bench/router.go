@@ -40,14 +40,11 @@ func routers(ctx context.Context, args []string) error {
 		fmt.Printf("no load generator here, nothing to do: %v\n", err)
 		return nil
 	}
-	dir, err := os.MkdirTemp("", "holdfast-bench")
+	dir, done, err := b.scratch(ctx, "")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	if err := b.find(ctx, dir); err != nil {
-		return err
-	}
+	defer done()
 	if b.memcached == none || b.holdfast == none {
 		return errors.New("nothing to compare: it takes memcached and ours")
 	}

@@ -19,6 +19,19 @@ type binaries struct{ holdfast, memcached string }
 
 const none = "none"
 
+// scratch makes a folder, in parent or where temporary files go, and finds the binaries. done removes the folder.
+func (b *binaries) scratch(ctx context.Context, parent string) (dir string, done func(), err error) {
+	if dir, err = os.MkdirTemp(parent, "holdfast-bench"); err != nil {
+		return "", nil, err
+	}
+	done = func() { os.RemoveAll(dir) }
+	if err := b.find(ctx, dir); err != nil {
+		done()
+		return "", nil, err
+	}
+	return dir, done, nil
+}
+
 // find builds or looks up what the paths name. A peer that isn't installed is left out with a
 // word. The directory is for the built binary.
 func (b *binaries) find(ctx context.Context, dir string) error {

@@ -34,14 +34,11 @@ func tables(ctx context.Context, args []string) error {
 		return err
 	}
 	b.memcached = none
-	dir, err := os.MkdirTemp("", "holdfast-bench")
+	dir, done, err := b.scratch(ctx, "")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	if err := b.find(ctx, dir); err != nil {
-		return err
-	}
+	defer done()
 	specs := tableSpecs(&b, dir, *peer)
 	var runs []*tableRun
 	for _, p := range specs {

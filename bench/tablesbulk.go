@@ -27,14 +27,11 @@ func tablesBulk(ctx context.Context, args []string) error {
 		return err
 	}
 	b.memcached = none
-	dir, err := os.MkdirTemp("", "holdfast-bench")
+	dir, done, err := b.scratch(ctx, "")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	if err := b.find(ctx, dir); err != nil {
-		return err
-	}
+	defer done()
 	p := tableSpecs(&b, dir, none)[0]
 	rows := [][]string{{"what", "figure"}}
 	say := func(what, format string, args ...any) {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -32,14 +31,11 @@ func tail(ctx context.Context, args []string) error {
 	if err := f.Parse(args); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "holdfast-bench")
+	_, done, err := b.scratch(ctx, "")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	if err := b.find(ctx, dir); err != nil {
-		return err
-	}
+	defer done()
 	// The client's own collections would be tails of its making.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	load := load{value: bytes.Repeat([]byte("v"), *value), connections: *connections,

@@ -48,14 +48,11 @@ func traces(ctx context.Context, args []string) error {
 		fmt.Printf("no traces here, nothing to do: %v\n", err)
 		return nil
 	}
-	scratch, err := os.MkdirTemp("", "holdfast-bench")
+	_, done, err := b.scratch(ctx, "")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(scratch)
-	if err := b.find(ctx, scratch); err != nil {
-		return err
-	}
+	defer done()
 	if b.holdfast == none {
 		return errors.New("holdfast plays the traces, and can't be left out")
 	}
