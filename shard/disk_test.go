@@ -3,6 +3,8 @@ package shard
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -284,4 +286,34 @@ func TestStartOnAFullDisk(t *testing.T) {
 	if got, err := openShard(t, again, 1).Get(bg, keyOf(t, big(59))); err != nil || !got.Equal(big(59)) {
 		t.Errorf("got an error %v; want what was acknowledged", err)
 	}
+}
+
+// A directory that has something else in it is left as it is, and one that another store uses, too.
+func TestDirectoriesOfOthers(t *testing.T) {
+	fs := vfs.NewMem()
+	if err := fs.MkdirAll("/data/"+buildDir+"/of somebody", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(memOptions(fs)); err == nil || !strings.Contains(err.Error(), "no tables") {
+		t.Errorf("got %v; want that it isn't ours", err)
+	}
+	if _, err := fs.Stat("/data/" + buildDir + "/of somebody"); err != nil {
+		t.Errorf("got %v; want what was there left alone", err)
+	}
+	dir := t.TempDir()
+	o := Options{Dir: dir, ReserveBytes: 1 << 20}
+	s := openStore(t, o)
+	if err := os.WriteFile(filepath.Join(dir, buildDir, "a copy under way"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(o); !errors.Is(err, holdfast.Unavailable) {
+		t.Errorf("got %v; want that it is in use", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, buildDir, "a copy under way")); err != nil {
+		t.Errorf("got %v; want the other's files left alone", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	openStore(t, o)
 }

@@ -3,12 +3,16 @@ package shard
 import (
 	"context"
 	"errors"
+	"fmt"
 	"hash/maphash"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -34,6 +38,7 @@ type Store struct {
 	fs       vfs.FS // guarded
 	dir      string
 	readOnly bool
+	lock     *pebble.Lock // of the database's directory
 	log      *slog.Logger
 	now      func() time.Time
 	logAge   time.Duration
@@ -67,27 +72,55 @@ func Open(o Options) (*Store, error) {
 		gate: gate{idle: make(chan struct{})}, seed: maphash.MakeSeed(), closing: make(chan struct{}), broken: make(chan struct{}),
 		shards: map[holdfast.ShardID]*Shard{},
 	}
-	if !o.ReadOnly {
-		if err := s.makeDirs(o.FS); err != nil {
-			return nil, s.fault("opening", err)
-		}
-	} else {
+	dir := o.FS.PathJoin(o.Dir, engineDir)
+	if o.ReadOnly {
 		o.ReserveBytes = 0
+	} else if err := s.makeDir(o.FS, dir); err != nil {
+		return nil, openFault(err)
+	}
+	lock, err := pebble.LockDirectory(dir, o.FS)
+	if err != nil {
+		return nil, openFault(err)
+	}
+	s.lock = lock
+	if err := s.open(o, dir); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return s, nil
+}
+
+// open opens the database in dir, which is this process's alone.
+func (s *Store) open(o Options, dir string) error {
+	if !o.ReadOnly {
+		if err := s.emptyBuildDir(o.FS); err != nil {
+			return openFault(err)
+		}
 	}
 	s.space = newSpace(o.FS, o.Dir, o.ReserveBytes, o.Log)
 	s.fs = s.space.guarded()
 	cache := newCache(o.CacheBytes)
 	defer cache.Unref()
 	s.engine = s.pebbleOptions(s.fs, cache, o.ReadOnly)
+	s.engine.Lock = s.lock
 	s.engine.EnsureDefaults()
-	dir := o.FS.PathJoin(o.Dir, engineDir)
 	if err := s.space.checkStart(dir); err != nil {
-		return nil, err
+		return err
 	}
 	if err := s.openEngine(dir); err != nil {
-		return nil, s.fault("opening", err)
+		return s.fault("opening", err)
 	}
-	return s, nil
+	return nil
+}
+
+// openFault returns the error of a directory that can't be used.
+func openFault(err error) error {
+	switch {
+	case errors.Is(err, syscall.EAGAIN):
+		return holdfast.Errorf(holdfast.Unavailable, "another process uses it")
+	case vfs.IsNoSpaceError(err):
+		return errFull()
+	}
+	return holdfast.Errorf(holdfast.Unavailable, "%w", err)
 }
 
 // openEngine opens the database. A new one begins its log in Pebble's oldest format, in which what is damaged in the middle looks like the
@@ -137,16 +170,18 @@ func (o *Options) setDefaults() {
 	}
 }
 
-// makeDirs makes the directories, and lets what is above them know of them. What a copy left when the process ended is removed.
-func (s *Store) makeDirs(fs vfs.FS) error {
-	build := fs.PathJoin(s.dir, buildDir)
-	if err := fs.RemoveAll(build); err != nil {
+// makeDir makes the database's directory, and lets what is above it know of it. A directory that has something in it, but no
+// database, is somebody else's.
+func (s *Store) makeDir(fs vfs.FS, engine string) error {
+	names, err := fs.List(s.dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	for _, dir := range []string{fs.PathJoin(s.dir, engineDir), build} {
-		if err := fs.MkdirAll(dir, 0o700); err != nil {
-			return err
-		}
+	if len(names) > 0 && !slices.Contains(names, engineDir) {
+		return fmt.Errorf("it has %s in it, and no tables: take a directory that is empty or missing", names[0])
+	}
+	if err := fs.MkdirAll(engine, 0o700); err != nil {
+		return err
 	}
 	for _, dir := range []string{s.dir, filepath.Dir(filepath.Clean(s.dir))} {
 		if err := syncDir(fs, dir); err != nil {
@@ -154,6 +189,18 @@ func (s *Store) makeDirs(fs vfs.FS) error {
 		}
 	}
 	return nil
+}
+
+// emptyBuildDir removes what a copy left when the process ended.
+func (s *Store) emptyBuildDir(fs vfs.FS) error {
+	build := fs.PathJoin(s.dir, buildDir)
+	if err := fs.RemoveAll(build); err != nil {
+		return err
+	}
+	if err := fs.MkdirAll(build, 0o700); err != nil {
+		return err
+	}
+	return syncDir(fs, s.dir)
 }
 
 func syncDir(fs vfs.FS, dir string) error {
@@ -183,7 +230,7 @@ func (s *Store) Close() error {
 		return errBroken()
 	default:
 	}
-	return s.fault("closing", s.db.Close())
+	return errors.Join(s.fault("closing", s.db.Close()), s.lock.Close())
 }
 
 // Record returns the value of a record, which the caller may keep; !ok if there is none.
