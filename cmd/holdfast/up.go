@@ -167,7 +167,7 @@ func greet(w io.Writer, c config.Config, n *node.Node) {
 		fmt.Fprintf(w, "  %s replay --zipf --server %s\n", selfName(), address)
 	}
 	if addr := n.TablesAddr(); addr != nil {
-		fmt.Fprintf(w, "  aws dynamodb list-tables --endpoint-url %s\n", endpoint(c, addr))
+		fmt.Fprintf(w, "  %s table list --endpoint %s\n", selfName(), endpoint(c, addr))
 	}
 	if httpAddr != nil {
 		fmt.Fprintf(w, "  curl http://%v/whatif\n", httpAddr)
