@@ -143,6 +143,7 @@ func contentTypeOf(ctx *fasthttp.RequestCtx) (contentType string, known bool) {
 
 // serve writes the answer to a request, or its error, and returns the status.
 func (h *Handler) serve(ctx *fasthttp.RequestCtx, body string, w *writer) int {
+	began := time.Now()
 	op, err := h.run(ctx, body, w)
 	status, typ := http.StatusOK, ""
 	if err != nil {
@@ -152,6 +153,7 @@ func (h *Handler) serve(ctx *fasthttp.RequestCtx, body string, w *writer) int {
 		e.write(w)
 	}
 	h.counters[op].count(status, typ)
+	h.counters[op].took(time.Since(began))
 	return status
 }
 

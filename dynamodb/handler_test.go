@@ -11,9 +11,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/valyala/fasthttp"
 )
@@ -230,5 +232,18 @@ func TestStats(t *testing.T) {
 	const want = `[{"Operation":"","Result":"refused","N":1},{"Operation":"GetItem","Result":"refused","N":1}]`
 	if string(got) != want {
 		t.Errorf("got %s; want %s", got, want)
+	}
+}
+
+func TestTimes(t *testing.T) {
+	var c counter
+	for _, d := range []time.Duration{0, time.Millisecond, time.Millisecond + 1, time.Minute} {
+		c.took(d)
+	}
+	got := c.timesOf("GetItem")
+	at := slices.Index(TimeBounds(), time.Millisecond)
+	if got.N != 4 || got.AtMost[0] != 1 || got.AtMost[at] != 2 || got.AtMost[at+1] != 3 || got.AtMost[len(got.AtMost)-1] != 3 ||
+		got.Sum != time.Minute+2*time.Millisecond+1 {
+		t.Errorf("got %+v", got)
 	}
 }

@@ -6,11 +6,29 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
-// Stats are how many requests there were since the start. Their operations and results are few and known.
+// Stats are how many requests there were since the start, and how long they took. Their operations and results are few and known.
 type Stats struct {
 	Requests []RequestCount // sorted by operation and result; none that is 0
+	Times    []RequestTimes // sorted by operation; none without requests
+}
+
+// RequestTimes are how long an operation's requests took, from when the body was there until the answer was made.
+type RequestTimes struct {
+	Operation string
+	Sum       time.Duration
+	N         uint64
+	AtMost    []uint64 // how many took no longer than the TimeBounds of the same place
+}
+
+// TimeBounds are the bounds of the times that are told apart.
+func TimeBounds() []time.Duration { return timeBounds[:] }
+
+var timeBounds = [...]time.Duration{
+	100 * time.Microsecond, 250 * time.Microsecond, 500 * time.Microsecond, time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond,
+	10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond, time.Second, 10 * time.Second,
 }
 
 // A RequestCount is how many requests for an operation ended in a result.
@@ -32,8 +50,22 @@ const (
 
 var resultNames = [results]string{"ok", "condition", "throttled", "refused", "error"}
 
-// A counter counts an operation's requests by result.
-type counter [results]atomic.Uint64
+// A counter counts an operation's requests by result, and by how long they took.
+type counter struct {
+	results [results]atomic.Uint64
+	times   [len(timeBounds) + 1]atomic.Uint64 // the last is longer than all bounds
+	nanos   atomic.Int64
+}
+
+// took counts how long a request took.
+func (c *counter) took(d time.Duration) {
+	i := 0
+	for i < len(timeBounds) && d > timeBounds[i] {
+		i++
+	}
+	c.times[i].Add(1)
+	c.nanos.Add(int64(d))
+}
 
 // count counts an answer with its status and, of an error, its __type.
 func (c *counter) count(status int, typ string) {
@@ -48,21 +80,36 @@ func (c *counter) count(status int, typ string) {
 	case strings.HasSuffix(typ, "#ProvisionedThroughputExceededException"), strings.HasSuffix(typ, "#ThrottlingException"):
 		result = resultThrottled
 	}
-	c[result].Add(1)
+	c.results[result].Add(1)
 }
 
 // Stats returns the counts.
 func (h *Handler) Stats() Stats {
 	var s Stats
 	for name, c := range h.counters {
-		for result := range c {
-			if n := c[result].Load(); n > 0 {
+		for result := range c.results {
+			if n := c.results[result].Load(); n > 0 {
 				s.Requests = append(s.Requests, RequestCount{name, resultNames[result], n})
 			}
+		}
+		if times := c.timesOf(name); times.N > 0 {
+			s.Times = append(s.Times, times)
 		}
 	}
 	slices.SortFunc(s.Requests, func(a, b RequestCount) int {
 		return cmp.Or(cmp.Compare(a.Operation, b.Operation), cmp.Compare(a.Result, b.Result))
 	})
+	slices.SortFunc(s.Times, func(a, b RequestTimes) int { return cmp.Compare(a.Operation, b.Operation) })
 	return s
+}
+
+func (c *counter) timesOf(operation string) RequestTimes {
+	t := RequestTimes{Operation: operation, Sum: time.Duration(c.nanos.Load()), AtMost: make([]uint64, len(timeBounds))}
+	for i := range c.times {
+		t.N += c.times[i].Load()
+		if i < len(timeBounds) {
+			t.AtMost[i] = t.N
+		}
+	}
+	return t
 }

@@ -63,8 +63,11 @@ func someRouter() fakeRouter {
 // fakeTables is so many tables, of one item each.
 type fakeTables int
 
-func (f fakeTables) requests() []dynamodb.RequestCount {
-	return []dynamodb.RequestCount{{Operation: "GetItem", Result: "ok", N: 2}, {Operation: "", Result: "refused", N: 1}}
+func (f fakeTables) requests() dynamodb.Stats {
+	return dynamodb.Stats{
+		Requests: []dynamodb.RequestCount{{Operation: "GetItem", Result: "ok", N: 2}, {Operation: "", Result: "refused", N: 1}},
+		Times:    []dynamodb.RequestTimes{{Operation: "GetItem", N: 2, Sum: 3 * time.Millisecond, AtMost: make([]uint64, len(dynamodb.TimeBounds()))}},
+	}
 }
 func (f fakeTables) diskStats() shard.Stats { return shard.Stats{Commits: 5, LogBytes: 7, Full: true} }
 func (f fakeTables) descriptions() (all []table.Description) {

@@ -10,13 +10,14 @@ import (
 
 // A tablesSource is what the tables' metrics show: a *tables.
 type tablesSource interface {
-	requests() []dynamodb.RequestCount
+	requests() dynamodb.Stats
 	diskStats() shard.Stats
 	descriptions() []table.Description
 }
 
 var (
 	tableRequests = counter("tables_requests_total", "Requests of DynamoDB's API, by what came of them.", "op", "result")
+	tableTimes    = metric{desc: prometheus.NewDesc("holdfast_tables_request_duration_seconds", "How long requests of DynamoDB's API took, from when they were received until their answer was made.", []string{"op"}, nil)}
 	tableItems    = gauge("tables_items", "Items in the table.", "table")
 	tableBytes    = gauge("tables_item_bytes", "Bytes of the table's items, as the API counts them.", "table")
 	tableCommits  = counter("tables_commits_total", "Commits on disk.")
@@ -41,19 +42,13 @@ const (
 
 // Describe is prometheus.Collector's.
 func (c *tablesCollector) Describe(out chan<- *prometheus.Desc) {
-	describeAll(out, tableRequests, tableItems, tableBytes, tableCommits, tableLog, tableDisk, tableFree, tableFull,
+	describeAll(out, tableRequests, tableTimes, tableItems, tableBytes, tableCommits, tableLog, tableDisk, tableFree, tableFull,
 		tableStalls, tableDebt, tableBlocks, tableCorrupt)
 }
 
 // Collect is prometheus.Collector's.
 func (c *tablesCollector) Collect(out chan<- prometheus.Metric) {
-	for _, r := range c.source.requests() {
-		op := r.Operation
-		if op == "" {
-			op = "(unknown)"
-		}
-		put(out, tableRequests, r.N, op, r.Result)
-	}
+	collectRequestsOfTables(out, c.source.requests())
 	var others table.Description
 	all := c.source.descriptions()
 	for i, d := range all {
@@ -80,12 +75,33 @@ func (c *tablesCollector) Collect(out chan<- prometheus.Metric) {
 	put(out, tableCorrupt, disk.CorruptReads)
 }
 
+func collectRequestsOfTables(out scrape, all dynamodb.Stats) {
+	for _, r := range all.Requests {
+		put(out, tableRequests, r.N, operationLabel(r.Operation), r.Result)
+	}
+	for _, t := range all.Times {
+		buckets := map[float64]uint64{}
+		for i, bound := range dynamodb.TimeBounds() {
+			buckets[bound.Seconds()] = t.AtMost[i]
+		}
+		out <- prometheus.MustNewConstHistogram(tableTimes.desc, t.N, t.Sum.Seconds(), buckets, operationLabel(t.Operation))
+	}
+}
+
+// operationLabel names what named no operation that there is.
+func operationLabel(operation string) string {
+	if operation == "" {
+		return "(unknown)"
+	}
+	return operation
+}
+
 func collectTable(out scrape, name string, d *table.Description) {
 	put(out, tableItems, d.Items, name)
 	put(out, tableBytes, d.ItemBytes, name)
 }
 
-func (t *tables) requests() []dynamodb.RequestCount { return t.handler.Stats().Requests }
+func (t *tables) requests() dynamodb.Stats { return t.handler.Stats() }
 
 func (t *tables) diskStats() shard.Stats { return t.disk.Stats() }
 
