@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -13,8 +15,8 @@ import (
 
 // Sizes of the killing: how often, and what writes meanwhile.
 const (
-	kills        = 200
-	killsShort   = 10
+	kills        = 100 // of each number of shards
+	killsShort   = 5
 	killWriters  = 8
 	keysPerWrite = 4 // keys that each writer has for itself
 	accounts     = 12
@@ -26,6 +28,7 @@ type killing struct {
 	t       *testing.T
 	address string
 	folder  string
+	config  string
 	random  *rand.Rand
 	acked   [killWriters * keysPerWrite]atomic.Int64 // the last value that a put of the key was acknowledged with; 0: none
 	tried   [killWriters * keysPerWrite]atomic.Int64 // the last value that was sent
@@ -35,14 +38,23 @@ type killing struct {
 // TestKilledTables kills the process under load, again and again, and looks each time: every acknowledged write is
 // there, no transaction is there by half, and the indexes and the stream agree with the table.
 func TestKilledTables(t *testing.T) {
+	for _, shards := range []int{1, 3} {
+		t.Run(fmt.Sprintf("%d shards", shards), func(t *testing.T) { testKilled(t, shards) })
+	}
+}
+
+func testKilled(t *testing.T, shards int) {
 	n := kills
 	if testing.Short() {
 		n = killsShort
 	}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	k := &killing{t: t, address: freeAddress(t), folder: t.TempDir(), random: rand.New(rand.NewPCG(seed, 1))}
-	server := startTablesAt(t, k.address, k.folder)
+	k := &killing{t: t, address: freeAddress(t), folder: t.TempDir(), config: filepath.Join(t.TempDir(), "holdfast.yaml"), random: rand.New(rand.NewPCG(seed, 1))}
+	if err := os.WriteFile(k.config, fmt.Appendf(nil, "tables: {new_shards: %d}\n", shards), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server := k.start()
 	k.create()
 	for range n {
 		d := newDynamo(k.address)
@@ -50,7 +62,7 @@ func TestKilledTables(t *testing.T) {
 		time.Sleep(time.Duration(1+k.random.IntN(60)) * time.Millisecond) // how long it lives under load
 		server.kill()
 		stop()
-		server = startTablesAt(t, k.address, k.folder)
+		server = k.start()
 		k.look()
 		if t.Failed() {
 			return
@@ -60,6 +72,11 @@ func TestKilledTables(t *testing.T) {
 	if k.moved.Load() == 0 {
 		t.Error("no transaction was acknowledged: the load did nothing")
 	}
+}
+
+func (k *killing) start() *process {
+	k.t.Helper()
+	return startTablesAt(k.t, k.address, k.folder, "--config", k.config)
 }
 
 func (k *killing) create() {
