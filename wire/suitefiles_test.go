@@ -104,7 +104,7 @@ var suiteFiles = []suiteFile{
 	{name: "touch.t"},
 	{name: "unixsocket.t"},
 	{name: "watcher.t", amendments: []amendment{
-		{`print $client "set bfoo 0 0 11000 noreply\r\n$value\r\n";`, `print $client "set bfoo$_ 0 0 11000 noreply\r\n$value\r\n" for 1 .. 100;`},
+		{`print $client "set bfoo 0 0 11000 noreply\r\n$value\r\n";`, `print $client "set bfoo$_ 0 0 11000 noreply\r\n$value\r\n" for 1 .. 100; print $client "version\r\n"; $res = <$client>;`}, // and none is under way when the next watcher comes
 	}},
 	{name: "watcher_connid.t", amendments: []amendment{
 		// the connection that asks, rather than the one with the highest descriptor
