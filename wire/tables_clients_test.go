@@ -103,6 +103,13 @@ func TestAWSCommandLine(t *testing.T) {
 		{[]string{"list-tables"}, `"TableNames": []`, false},
 	} {
 		out, err := run(step.args...)
+		eventually(t, fmt.Sprintf("%v isn't refused for a backup under way", step.args), func() bool {
+			if !strings.Contains(out, "ResourceInUseException") {
+				return true
+			}
+			out, err = run(step.args...)
+			return false
+		})
 		if (err != nil) != step.fail || !strings.Contains(out, step.want) {
 			t.Fatalf("%v\n got %v, %s\nwant %s", step.args, err, out, step.want)
 		}

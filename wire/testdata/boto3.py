@@ -1,5 +1,6 @@
 """Speaks to a server of DynamoDB's API through boto3, and asserts what it answers."""
 import sys
+import time
 from decimal import Decimal
 
 import boto3
@@ -74,6 +75,10 @@ assert client.describe_time_to_live(TableName="films")["TimeToLiveDescription"][
 backup = client.create_backup(TableName="films", BackupName="before")["BackupDetails"]
 table.delete_item(Key=key)
 assert "Item" not in table.get_item(Key=key)
+for _ in range(400):
+    if client.describe_backup(BackupArn=backup["BackupArn"])["BackupDescription"]["BackupDetails"]["BackupStatus"] == "AVAILABLE":
+        break
+    time.sleep(0.05)
 client.restore_table_from_backup(TargetTableName="again", BackupArn=backup["BackupArn"])
 client.get_waiter("table_exists").wait(TableName="again", WaiterConfig={"Delay": 1})
 assert db.Table("again").get_item(Key=key)["Item"]["set"] == {1, 2, Decimal("3.5"), 7}
