@@ -47,6 +47,9 @@ type answer struct {
 }
 
 // ok reports whether the server answered and didn't refuse.
+// interruptWait is how long answers to what was sent are waited for when the run is interrupted.
+const interruptWait = time.Second
+
 func (a *answer) ok() bool { return a.err == nil && a.refusal == "" }
 
 // ask sends the requests, several at a time, and returns an answer for each. Where a connection
@@ -55,7 +58,11 @@ func (a *answer) ok() bool { return a.err == nil && a.refusal == "" }
 func (c *client) ask(ctx context.Context, requests []mc.Request) []answer {
 	answers := make([]answer, len(requests))
 	for done := 0; done < len(requests); {
-		if err := c.connect(ctx); err != nil {
+		err := ctx.Err()
+		if err == nil {
+			err = c.connect(ctx)
+		}
+		if err != nil {
 			for ; done < len(requests); done++ {
 				answers[done].err = err
 			}
@@ -110,10 +117,12 @@ func (c *client) close() {
 // exchange writes the requests at once and reads the answers: n of them, all unless there is an error.
 func (c *client) exchange(ctx context.Context, requests []mc.Request, answers []answer) (n int, err error) {
 	conn := c.conn
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(c.timeout))
+	// What was sent may still be done when the connection is closed, and a set then comes after the delete that cleans up. So
+	// who is interrupted waits for the answers, but not for long.
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Now().Add(min(c.timeout, interruptWait))) })
 	defer stop()
 	c.operations.Add(int64(len(requests)))
-	conn.SetDeadline(time.Now().Add(c.timeout))
 	if _, err := conn.Write(mc.AppendRequests(nil, requests)); err != nil {
 		return 0, c.failed(err)
 	}
