@@ -27,19 +27,10 @@ func (h *Handler) query(ctx context.Context, req node, w *writer) error {
 	}
 	page, err := h.tables.Query(ctx, q)
 	if err != nil {
-		return ofQueryFilter(err, req)
+		return err
 	}
 	writePage(w, req, page)
 	return nil
-}
-
-// ofQueryFilter says of a QueryFilter what is said of filter expressions, which to package table are the same.
-func ofQueryFilter(err error, req node) error {
-	fault, found := strings.CutPrefix(err.Error(), "Filter Expression can only contain ")
-	if !found || !req.has("QueryFilter") {
-		return err
-	}
-	return invalid("QueryFilter can only contain %s", fault)
 }
 
 func queryOf(req node) (q table.Query, err error) {

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -15,6 +16,12 @@ import (
 
 // served is a handler over a memory disk.
 func served(t testing.TB) *Handler {
+	t.Helper()
+	return overMemory(t, time.Now)
+}
+
+// overMemory is a handler over a memory disk, with its clock.
+func overMemory(t testing.TB, now func() time.Time) *Handler {
 	t.Helper()
 	disk, err := shard.Open(shard.Options{Dir: "data", FS: vfs.NewMem()})
 	if err != nil {
@@ -32,7 +39,7 @@ func served(t testing.TB) *Handler {
 			t.Error(err)
 		}
 	})
-	return New(Options{Tables: tables})
+	return New(Options{Tables: tables, Now: now})
 }
 
 // call runs an operation and returns the answer's JSON; of an error, its __type without namespace and its message.

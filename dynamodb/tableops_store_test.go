@@ -9,9 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
-	"holdfast/shard"
 	"holdfast/table"
 )
 
@@ -22,23 +19,7 @@ type clock struct{ now time.Time }
 func opened(t *testing.T) (*Handler, *clock) {
 	t.Helper()
 	c := &clock{now: time.Now()}
-	disk, err := shard.Open(shard.Options{Dir: "data", FS: vfs.NewMem()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	tables, err := table.Open(t.Context(), table.Options{Disk: disk})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := tables.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := disk.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return New(Options{Tables: tables, Now: func() time.Time { return c.now }}), c
+	return overMemory(t, func() time.Time { return c.now }), c
 }
 
 // ask runs a request, whose shape is checked, and returns the answer's JSON or the error's __type and text.

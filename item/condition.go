@@ -68,13 +68,22 @@ type expr struct {
 
 // A Condition says of an item whether it holds. It is immutable. A nil Condition always holds.
 type Condition struct {
-	root *expr
+	root   *expr
+	legacy string // the legacy parameter that it was made of; "" is none
 }
 
 // Match says whether the condition holds for the item; a nil item has no attributes. What compares with an attribute that
 // isn't there doesn't hold, but for <>.
 func (c *Condition) Match(it Item) bool {
 	return c == nil || c.root == nil || c.root.holds(it)
+}
+
+// Legacy returns the legacy parameter that the condition was made of by Filter; "" is none.
+func (c *Condition) Legacy() string {
+	if c == nil {
+		return ""
+	}
+	return c.legacy
 }
 
 // Names returns the attributes of the item that the condition reads, sorted.

@@ -31,13 +31,18 @@ var legacyTypes = map[op][]Type{
 
 // Filter returns the condition of ScanFilter or QueryFilter, whichever the parameter is, with a ConditionalOperator: "AND",
 // "OR", or "" where there is none. Without comparisons it always holds.
-func Filter(_ string, cs []Comparison, operator string) (*Condition, error) {
+func Filter(parameter string, cs []Comparison, operator string) (*Condition, error) {
 	for i := range cs {
 		if err := cs[i].check(); err != nil {
 			return nil, err
 		}
 	}
-	return joined(cs, operator)
+	c, err := joined(cs, operator)
+	if err != nil {
+		return nil, err
+	}
+	c.legacy = parameter
+	return c, nil
 }
 
 // Expected returns the condition of Expected with a ConditionalOperator, as Filter does.
@@ -83,7 +88,7 @@ func joined(cs []Comparison, operator string) (*Condition, error) {
 	for i := range cs {
 		all.args[i] = cs[i].expr()
 	}
-	return &Condition{all}, nil
+	return &Condition{root: all}, nil
 }
 
 // expr returns a comparison as an expression.

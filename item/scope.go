@@ -141,7 +141,7 @@ func (s *Scope) Condition(parameter, text string) (*Condition, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Condition{root}, nil
+	return &Condition{root: root}, nil
 }
 
 // KeyCondition parses the KeyConditionExpression of a request. What can be wrong with it beyond a condition is told by

@@ -1,6 +1,7 @@
 package table
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"strings"
@@ -64,7 +65,8 @@ func checkFiltered(filter *item.Condition, key item.KeySchema) error {
 	names := filter.Names()
 	for _, name := range key.Names() {
 		if slices.Contains(names, name) {
-			return invalid("Filter Expression can only contain non-primary key attributes: Primary key attribute: %s", name)
+			return invalid("%s can only contain non-primary key attributes: Primary key attribute: %s",
+				cmp.Or(filter.Legacy(), "Filter Expression"), name)
 		}
 	}
 	return nil
