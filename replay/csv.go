@@ -19,6 +19,7 @@ type csvTrace struct {
 	skips     *skips
 	separator byte
 	columns   [numColumns]int // where each stands in a line, -1 if it doesn't
+	width     int             // columns of the first line
 	fields    [][]byte        // of the line read last
 	again     []byte          // the first line where that is no header
 	first     time.Duration   // the first request's time since 1970
@@ -40,10 +41,10 @@ const (
 
 // columnNames are the names under which headers have the columns, in small letters without
 // spaces, dots, - and _; where several stand in one header, the first of a list counts. They
-// cover CacheLib's traces, those of Twitter and of libCacheSim.
+// cover the traces of Meta (CacheLib) and of libCacheSim; those of Twitter have no header.
 var columnNames = [numColumns][]string{
 	columnTime:  {"timestamp", "time", "ts", "optime", "clocktime"},
-	columnKey:   {"cachekey", "key", "objectid", "objid", "id", "url", "path", "uri"},
+	columnKey:   {"cachekey", "key", "objectid", "objid", "object", "obj", "id", "url", "path", "uri"},
 	columnSize:  {"objectsize", "valuesize", "objsize", "size", "bytes", "length"},
 	columnTTL:   {"ttl", "exptime", "expiry"},
 	columnOp:    {"optype", "op", "operation", "method"},
@@ -69,11 +70,12 @@ func newCSV(l lines, k *keyer, s *skips) (*csvTrace, error) {
 	if err != nil {
 		return nil, c.wrong(err)
 	}
+	c.width = len(fields)
 	if columns, ok := parseHeader(fields); ok {
 		c.columns = columns
 		return c, nil
 	}
-	c.columns = positions(len(fields))
+	c.columns = positions(fields)
 	c.again = bytes.Clone(line)
 	return c, nil
 }
@@ -112,21 +114,39 @@ func firstNamed(names, known []string) int {
 	return -1
 }
 
-// positions are the columns of a table of n columns without a header.
-func positions(n int) (columns [numColumns]int) {
+// positions are the columns of a table without a header, whose first line has these fields.
+func positions(fields [][]byte) (columns [numColumns]int) {
 	for i := range columns {
 		columns[i] = -1
 	}
-	if n == 1 {
-		columns[columnKey] = 0
-		return columns
+	order := []int{columnTime, columnKey, columnSize, columnTTL}
+	switch {
+	case len(fields) == 1:
+		order = []int{columnKey}
+	case isTwitter(fields):
+		const skipped = numColumns // a column that doesn't count
+		order = []int{columnTime, columnKey, skipped, columnSize, skipped, columnOp, columnTTL}
 	}
-	for i, column := range []int{columnTime, columnKey, columnSize, columnTTL} {
-		if i < n {
+	for i, column := range order {
+		if i < len(fields) && column < numColumns {
 			columns[column] = i
 		}
 	}
 	return columns
+}
+
+// isTwitter reports whether fields are a line of Twitter's traces (Yang et al., OSDI'20): time, key,
+// key's bytes, value's bytes, client, operation, TTL.
+func isTwitter(fields [][]byte) bool {
+	const columns, operation = 7, 5
+	if len(fields) != columns {
+		return false
+	}
+	switch string(fields[operation]) {
+	case "get", "gets", "set", "add", "replace", "cas", "append", "prepend", "delete", "incr", "decr":
+		return true
+	}
+	return false
 }
 
 func (c *csvTrace) Next() (Request, error) {
@@ -144,6 +164,9 @@ func (c *csvTrace) Next() (Request, error) {
 		}
 		if c.fields, err = splitFields(c.fields[:0], line, c.separator); err != nil {
 			return Request{}, c.wrong(err)
+		}
+		if c.open && len(c.fields) < c.width {
+			return Request{}, c.wrong(fmt.Errorf("is cut off: %d of %d columns and no line end", len(c.fields), c.width))
 		}
 		if skip := c.skip(); skip != "" {
 			c.skips.add(c.number, skip)
@@ -212,6 +235,15 @@ func (c *csvTrace) request() (Request, error) {
 	}
 	if ttl >= 0 {
 		r.TTL = time.Duration(ttl) * time.Second
+	}
+	if len(c.field(columnOp)) > 0 {
+		// Where writes are listed too, a get that missed has the size 0, and no get knows a TTL.
+		if size == 0 {
+			r.ValueBytes = -1
+		}
+		if ttl == 0 {
+			r.TTL = -1
+		}
 	}
 	count, err := parseWhole("op_count", c.field(columnCount), 1, maxOpCount)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"path"
 	"slices"
 	"strings"
@@ -22,11 +23,16 @@ const (
 	FormatARC  Format = "arc"  // start count ignored number
 	FormatBE32 Format = "be32" // a big-endian 32-bit key a request
 	FormatBE64 Format = "be64" // a big-endian 64-bit key a request
-	FormatZipf Format = "zipf" // made up; no file
+
+	// FormatOracle is libCacheSim's oracleGeneral: records of 24 bytes, little-endian and packed:
+	// time in seconds (uint32), key (uint64), bytes of the object (uint32), and which request is the
+	// next for the key (int64, -1 for none).
+	FormatOracle Format = "oraclegeneral"
+	FormatZipf   Format = "zipf" // made up; no file
 )
 
 // Formats are those that Open reads from a file.
-var Formats = []Format{FormatLog, FormatCSV, FormatARC, FormatBE32, FormatBE64}
+var Formats = []Format{FormatLog, FormatCSV, FormatARC, FormatBE32, FormatBE64, FormatOracle}
 
 func (f Format) known() bool { return f == FormatZipf || slices.Contains(Formats, f) }
 
@@ -38,16 +44,21 @@ var errUnknownFormat = fmt.Errorf("can't tell its format from its content; say w
 // which may have a compressor's ending, only .csv does, and only where the content leaves it open.
 func detect(r *bufio.Reader, name string) (Format, error) {
 	sample, err := r.Peek(sampleBytes)
-	if err != nil && err != io.EOF {
+	switch {
+	case len(sample) == 0 && err == io.EOF:
+		return "", errors.New("is empty")
+	case len(sample) == 0:
 		return "", err
 	}
-	if len(sample) == 0 {
-		return "", errors.New("is empty")
-	}
+	// What can be read before an error decides: the decoder comes to the error in its turn.
+	whole := err == io.EOF
 	if isBinary(sample) {
-		return detectWidth(sample, err == io.EOF)
+		if isOracle(sample) {
+			return FormatOracle, nil
+		}
+		return detectWidth(sample, whole)
 	}
-	if end := bytes.LastIndexByte(sample, '\n'); end >= 0 && err == nil {
+	if end := bytes.LastIndexByte(sample, '\n'); end >= 0 && !whole {
 		sample = sample[:end] // a line that is cut off isn't judged
 	}
 	return detectText(bytes.Split(sample, []byte("\n")), name)
@@ -63,6 +74,24 @@ func isBinary(s []byte) bool {
 		}
 	}
 	return n*100 > len(s)
+}
+
+// isOracle reports whether all whole records of sample could be oracleGeneral's: times don't go
+// back, and the next request for a key comes after this one. Keys as integers, read as such
+// records, fail the second within a few.
+func isOracle(sample []byte) bool {
+	const few = 2
+	n := len(sample) / oracleBytes
+	var before uint32
+	for i := range n {
+		r := parseOracle(sample[i*oracleBytes:])
+		last := r.next == -1 || r.next == math.MaxInt64
+		if r.time < before || !last && (r.next <= int64(i) || r.next > maxOracleRequests) {
+			return false
+		}
+		before = r.time
+	}
+	return n >= few
 }
 
 // detectWidth tells 32-bit keys from 64-bit ones. Cut into words of 32 bits, 32-bit keys that

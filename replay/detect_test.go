@@ -60,3 +60,32 @@ func TestDetectText(t *testing.T) {
 		}
 	}
 }
+
+// TestDetectOracle tells oracleGeneral's records from keys as integers, which are never taken for it.
+func TestDetectOracle(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	var records []oracleRecord
+	for i := range 5000 {
+		next := int64(-1)
+		if random.IntN(2) == 0 {
+			next = int64(i) + 1 + random.Int64N(100_000)
+		}
+		records = append(records, oracleRecord{uint32(i / 10), random.Uint64(), uint32(random.IntN(1 << 20)), next})
+	}
+	for what, n := range map[string]int{"many": len(records), "two": 2} {
+		trace := oracleOf(records[:n]...)
+		got, err := detect(bufio.NewReaderSize(bytes.NewReader(trace), maxLineBytes), "x.zst")
+		if got != FormatOracle || err != nil {
+			t.Errorf("%s records: got %q, %v; want %q", what, got, err, FormatOracle)
+		}
+	}
+	for range 1000 { // keys as integers, few enough to be taken for something else
+		var trace []byte
+		for range 12 {
+			trace = append(trace, be64(uint64(random.ExpFloat64()*500))...)
+		}
+		if isOracle(trace) {
+			t.Errorf("% x is taken for oracleGeneral's", trace)
+		}
+	}
+}

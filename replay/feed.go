@@ -19,7 +19,7 @@ type feed struct {
 	seq   int64   // of the next request
 	next  Request // that was read but isn't due yet; with has
 	has   bool
-	err   error // that ended the trace
+	err   error // that ended the trace: io.EOF, or what is wrong with it
 }
 
 // play is one request on its way.
@@ -32,8 +32,26 @@ type play struct {
 	latency    time.Duration
 }
 
-// fill appends to batch up to its capacity. It returns none, and no error, at the trace's end;
-// an error comes after the requests before it. With a speed it waits until the first is due, and
+// A TraceError says what is wrong with a trace, and where. What stands before it was played.
+type TraceError struct{ Err error }
+
+func (e *TraceError) Error() string { return e.Err.Error() }
+
+// Unwrap is for errors.Is.
+func (e *TraceError) Unwrap() error { return e.Err }
+
+// fault is the *TraceError that ended the trace, or nil.
+func (f *feed) fault() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err == nil || f.err == io.EOF {
+		return nil
+	}
+	return &TraceError{f.err}
+}
+
+// fill appends to batch up to its capacity. It returns none, and no error, where the trace ends, be
+// it at its end or at a fault: what is in flight on other connections is finished first. With a speed it waits until the first is due, and
 // the others are those that are due by then.
 func (f *feed) fill(ctx context.Context, batch []play, o *Options) ([]play, error) {
 	f.mu.Lock()
@@ -51,10 +69,7 @@ func (f *feed) fill(ctx context.Context, batch []play, o *Options) ([]play, erro
 		f.seq++
 		f.has = false
 	}
-	if len(batch) > 0 || f.err == io.EOF {
-		return batch, nil
-	}
-	return batch, f.err
+	return batch, nil
 }
 
 // peek has the next request in next, or returns false at the end.

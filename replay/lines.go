@@ -19,6 +19,7 @@ type lines struct {
 	name   string
 	r      *bufio.Reader // its buffer holds maxLineBytes
 	number int64         // of the line read last; the first is 1
+	open   bool          // the line read last has no line end: the file may be cut off in it
 }
 
 // next returns a line without its end; it is valid until the next call. After errLineTooLong,
@@ -29,6 +30,7 @@ func (l *lines) next() ([]byte, error) {
 		return nil, io.EOF
 	}
 	l.number++
+	l.open = err == io.EOF
 	if l.number == 1 {
 		line = bytes.TrimPrefix(line, []byte("\xef\xbb\xbf")) // a byte-order mark
 	}

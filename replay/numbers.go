@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"time"
 )
 
 // integers reads a trace of big-endian unsigned integers, each the key of a request, as Caffeine's
@@ -20,14 +21,9 @@ type integers struct {
 }
 
 func (n *integers) Next() (Request, error) {
-	b, err := n.r.Peek(n.width)
-	switch {
-	case err == io.EOF && len(b) == 0:
-		return Request{}, io.EOF
-	case err == io.EOF:
-		return Request{}, fmt.Errorf("%s: byte %d: ends after %d bytes of a %d-byte key", n.name, n.offset, len(b), n.width)
-	case err != nil:
-		return Request{}, fmt.Errorf("%s: byte %d: %w", n.name, n.offset, err)
+	b, err := peekWhole(n.r, n.width, "key")
+	if err != nil {
+		return Request{}, atByte(n.name, n.offset, err)
 	}
 	key := uint64(binary.BigEndian.Uint32(b))
 	if n.width == 8 {
@@ -36,6 +32,76 @@ func (n *integers) Next() (Request, error) {
 	n.r.Discard(n.width) // can't fail: they are buffered
 	n.offset += int64(n.width)
 	return Request{Key: n.keyer.number(key), ValueBytes: -1, TTL: -1}, nil
+}
+
+// oracle reads libCacheSim's oracleGeneral (its oracleGeneralBin.h).
+type oracle struct {
+	name   string
+	r      *bufio.Reader
+	keyer  *keyer
+	offset int64
+	first  uint32 // the first request's time; set once offset isn't 0
+}
+
+const (
+	oracleBytes       = 24
+	maxOracleRequests = 1 << 48 // no trace has more
+)
+
+// An oracleRecord is a record of the trace.
+type oracleRecord struct {
+	time uint32 // seconds since any start
+	key  uint64
+	size uint32 // of the object, in bytes; 0 where it isn't known
+	next int64  // the number of the next request for the key; -1 for none, or the largest number
+}
+
+// parseOracle parses the first oracleBytes of b.
+func parseOracle(b []byte) oracleRecord {
+	little := binary.LittleEndian
+	return oracleRecord{
+		time: little.Uint32(b),
+		key:  little.Uint64(b[4:]),
+		size: little.Uint32(b[12:]),
+		next: int64(little.Uint64(b[16:])),
+	}
+}
+
+func (o *oracle) Next() (Request, error) {
+	b, err := peekWhole(o.r, oracleBytes, "record")
+	if err != nil {
+		return Request{}, atByte(o.name, o.offset, err)
+	}
+	record := parseOracle(b)
+	if o.offset == 0 {
+		o.first = record.time
+	}
+	o.r.Discard(oracleBytes) // can't fail: they are buffered
+	o.offset += oracleBytes
+	r := Request{Key: o.keyer.number(record.key), ValueBytes: -1, TTL: -1, HasTime: true}
+	if record.size > 0 {
+		r.ValueBytes = int(min(int64(record.size), MaxValueBytes))
+	}
+	r.At = time.Duration(int64(record.time)-int64(o.first)) * time.Second
+	return r, nil
+}
+
+// peekWhole returns the next n bytes of r, which stay unread: io.EOF if there are none, or what is
+// wrong if there are fewer.
+func peekWhole(r *bufio.Reader, n int, what string) ([]byte, error) {
+	b, err := r.Peek(n)
+	if err == io.EOF && len(b) > 0 {
+		return nil, fmt.Errorf("ends after %d bytes of a %d-byte %s", len(b), n, what)
+	}
+	return b, err
+}
+
+// atByte says where in a binary trace err is; io.EOF stays as it is.
+func atByte(name string, offset int64, err error) error {
+	if err == io.EOF {
+		return err
+	}
+	return fmt.Errorf("%s: byte %d: %w", name, offset, err)
 }
 
 // arc reads the page lists of the ARC paper (Megiddo and Modha, FAST'03). A line "start count

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -9,8 +10,8 @@ import (
 	"time"
 )
 
-// Run plays src against o.Server and reports what it found. On an error, a trace's or the
-// server's or ctx's end, the report holds what was found until then and says in Stopped why.
+// Run plays src against o.Server and reports what it found. On an error, the trace's (a *TraceError),
+// the server's or ctx's end, the report holds what was found until then and says in Stopped why.
 func Run(ctx context.Context, src Source, o Options) (Report, error) {
 	if err := o.checkRun(); err != nil {
 		return Report{}, err
@@ -46,18 +47,19 @@ func run(ctx context.Context, src Source, o Options, rec *recorder, elapsed *tim
 	start := time.Now()
 	err = playAll(ctx, &feed{src: src, limit: o.Limit, speed: o.Speed, start: start}, players)
 	*elapsed = time.Since(start)
-	if err != nil {
+	var fault *TraceError
+	if err != nil && !errors.As(err, &fault) {
 		return err
 	}
-	after, err := first.stats()
-	if err != nil {
-		return err
+	after, failed := first.stats()
+	if failed != nil {
+		return errors.Join(err, failed)
 	}
 	rec.report.Items = stat(after, "curr_items")
 	if n, old := stat(after, "evictions"), stat(before, "evictions"); n >= 0 && old >= 0 {
 		rec.report.Evictions = n - old
 	}
-	return nil
+	return err
 }
 
 // connect makes all connections; those made are returned on an error too.
@@ -111,7 +113,8 @@ func stat(stats map[string]string, name string) int64 {
 	return n
 }
 
-// playAll plays the feed on all connections, and returns the first error.
+// playAll plays the feed on all connections. It returns the first error of a connection, or else the
+// trace's.
 func playAll(ctx context.Context, f *feed, players []*player) error {
 	outer := ctx
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -131,5 +134,8 @@ func playAll(ctx context.Context, f *feed, players []*player) error {
 	if outer.Err() != nil {
 		return fmt.Errorf("interrupted: %w", context.Cause(outer))
 	}
-	return context.Cause(ctx)
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	return f.fault()
 }

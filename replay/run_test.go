@@ -32,7 +32,7 @@ func words(s string) *keysOf {
 
 func TestRunLooksAside(t *testing.T) {
 	server := startFake(t, nil)
-	path := written(t, "t.csv", []byte("time,key,size,ttl,op\n1,a,3,0,get\n2,b,0,60,get\n3,a,3,0,get\n3,c,,9000000,get\n4,a,5,,set\n4,b,7,60,get\n"))
+	path := written(t, "t.csv", []byte("time,key,size,ttl,op\n1,a,3,0,get\n2,b,0,60,\n3,a,3,0,get\n3,c,,9000000,get\n4,a,5,,set\n4,b,7,60,get\n"))
 	report, err := Run(t.Context(), opened(t, path, Options{}), Options{Server: server.address, Flush: true, LoadDelay: time.Microsecond})
 	if err != nil {
 		t.Fatal(err)
@@ -222,6 +222,49 @@ func TestRunTraceFault(t *testing.T) {
 	if err == nil || err.Error() != path+`:3: size "x": want a whole number` || report.Requests != 2 {
 		t.Errorf("got %d requests, %v; want 2 and what is wrong with line 3", report.Requests, err)
 	}
+	var fault *TraceError
+	if !errors.As(err, &fault) || report.Stopped != err.Error() {
+		t.Errorf("got %T, stopped %q; want a *TraceError, and its text", err, report.Stopped)
+	}
+	if report.Items != 1 || report.Evictions != 0 {
+		t.Errorf("got %d items, %d evictions; want the server's figures, 1 and 0", report.Items, report.Evictions)
+	}
+}
+
+// TestRunFaultLetsOthersFinish has the trace's fault come up on one connection while another waits
+// for its answer: that answer counts.
+func TestRunFaultLetsOthersFinish(t *testing.T) {
+	faulty := make(chan struct{})
+	server := startFake(t, func(line string) string {
+		if strings.HasPrefix(line, "get ") {
+			<-faulty
+		}
+		return ""
+	})
+	source := sourceFunc(func(n int) (Request, error) {
+		if n < 2 {
+			return Request{Key: []byte("k"), ValueBytes: 1, TTL: -1}, nil
+		}
+		close(faulty)
+		return Request{}, errors.New("damaged")
+	})
+	report, err := Run(t.Context(), &source, Options{Server: server.address, Connections: 3})
+	if err == nil || err.Error() != "damaged" || report.Requests != 2 {
+		t.Errorf("got %d requests, %v; want 2, damaged", report.Requests, err)
+	}
+}
+
+// A countedSource gives what its function returns for 0, 1, ….
+type countedSource struct {
+	give func(n int) (Request, error)
+	n    int
+}
+
+func sourceFunc(give func(n int) (Request, error)) countedSource { return countedSource{give: give} }
+
+func (s *countedSource) Next() (Request, error) {
+	s.n++
+	return s.give(s.n - 1)
 }
 
 // TestFeedKeepsTheTracesTime plays five seconds of a trace at twice its speed, in virtual time.

@@ -161,6 +161,8 @@ func newDecoder(name string, format Format, r *bufio.Reader, k *keyer, s *skips)
 		return &integers{name: name, r: r, keyer: k, width: 4}, nil
 	case FormatBE64:
 		return &integers{name: name, r: r, keyer: k, width: 8}, nil
+	case FormatOracle:
+		return &oracle{name: name, r: r, keyer: k}, nil
 	}
 	return nil, fmt.Errorf("%s: format %q can't be read from a file", name, format)
 }

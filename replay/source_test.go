@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -96,6 +97,17 @@ func be64(keys ...uint64) []byte {
 	return b
 }
 
+func oracleOf(records ...oracleRecord) []byte {
+	var b []byte
+	for _, r := range records {
+		b = binary.LittleEndian.AppendUint32(b, r.time)
+		b = binary.LittleEndian.AppendUint64(b, r.key)
+		b = binary.LittleEndian.AppendUint32(b, r.size)
+		b = binary.LittleEndian.AppendUint64(b, uint64(r.next))
+	}
+	return b
+}
+
 func TestFormats(t *testing.T) {
 	for _, c := range []struct {
 		what    string
@@ -107,6 +119,8 @@ func TestFormats(t *testing.T) {
 			[]string{"00000000000000000007 - - -", "00000000004294967295 - - -"}},
 		{"be64", be64(7, 1<<64-1), Options{Format: FormatBE64},
 			[]string{"00000000000000000007 - - -", "18446744073709551615 - - -"}},
+		{"oracleGeneral", oracleOf(oracleRecord{100, 7, 4096, 3}, oracleRecord{100, 1<<64 - 1, 0, -1}, oracleRecord{103, 7, 1 << 31, math.MaxInt64}),
+			Options{}, []string{"00000000000000000007 4096 - 0s", "18446744073709551615 - - 0s", "00000000000000000007 1073741824 - 3s"}},
 		{"arc", []byte("5 3 0 1\n\n9 1 0 2\n"), Options{KeyBytes: 4},
 			[]string{"0005 - - -", "0006 - - -", "0007 - - -", "0009 - - -"}},
 		{"padded text", []byte("k1\nk2222222"), Options{KeyBytes: 5}, []string{"k1... - - -", "k2222222 - - -"}},
@@ -129,25 +143,39 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-func TestCompressed(t *testing.T) {
-	compress := map[string]func(io.Writer) (io.WriteCloser, error){
+// compressed is content as each compressor that Go has writes it.
+func compressed(t *testing.T, content []byte) map[string][]byte {
+	t.Helper()
+	files := map[string][]byte{}
+	for name, open := range map[string]func(io.Writer) (io.WriteCloser, error){
 		"gzip": func(w io.Writer) (io.WriteCloser, error) { return gzip.NewWriter(w), nil },
 		"xz":   func(w io.Writer) (io.WriteCloser, error) { return xz.NewWriter(w) },
 		"zstd": func(w io.Writer) (io.WriteCloser, error) { return zstd.NewWriter(w) },
-	}
-	files := map[string][]byte{"none": []byte(smallCSV), "bzip2": []byte(bzip2OfSmallCSV)}
-	for name, open := range compress {
+	} {
 		var b bytes.Buffer
 		w, err := open(&b)
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.Write([]byte(smallCSV))
+		w.Write(content)
 		if err := w.Close(); err != nil {
 			t.Fatal(err)
 		}
 		files[name] = b.Bytes()
 	}
+	return files
+}
+
+func compressedSmallCSV(t *testing.T) map[string][]byte {
+	t.Helper()
+	files := compressed(t, []byte(smallCSV))
+	files["bzip2"] = []byte(bzip2OfSmallCSV)
+	return files
+}
+
+func TestCompressed(t *testing.T) {
+	files := compressedSmallCSV(t)
+	files["none"] = []byte(smallCSV)
 	for name, content := range files {
 		t.Run(name, func(t *testing.T) {
 			got, err := drain(opened(t, written(t, "log.1", content), Options{}))
@@ -163,19 +191,56 @@ func TestCompressed(t *testing.T) {
 				t.Errorf("standard input %q: %d requests, done %v, error %v", trace.Name(), len(got), trace.Done(), err)
 			}
 		})
-		if name == "none" {
-			continue
-		}
-		t.Run(name+" cut off", func(t *testing.T) {
-			trace, err := Open(written(t, "cut", content[:len(content)-12]), Options{Format: FormatCSV})
-			if err == nil {
-				_, err = drain(trace)
-				trace.Close()
-			}
-			if err == nil || errors.Is(err, io.EOF) {
-				t.Errorf("got %v; want an error that says it is cut off", err)
+	}
+}
+
+// TestCutOff cuts compressed traces at every length. Whatever can be read comes out, in order, and
+// then an error says that the file is cut off: never its end.
+func TestCutOff(t *testing.T) {
+	for name, content := range compressedSmallCSV(t) {
+		t.Run(name, func(t *testing.T) {
+			const magic = 6 // bytes: with less of it, nothing says that it is a compressed file
+			for length := magic; length < len(content); length++ {
+				trace, err := Open(written(t, "cut.csv", content[:length]), Options{Format: FormatCSV})
+				var got []string
+				if err == nil {
+					got, err = drain(trace)
+					trace.Close()
+				}
+				if err == nil {
+					t.Errorf("cut to %d of %d bytes: %d requests and the end; want an error", length, len(content), len(got))
+				}
 			}
 		})
+	}
+}
+
+// TestDamagedTail has traces whose compressed file lacks its tail: what stands before is found out,
+// read and played, and the error names the file.
+func TestDamagedTail(t *testing.T) {
+	var plain bytes.Buffer
+	for i := range 20_000 {
+		fmt.Fprintf(&plain, "%d,key%d,%d\n", i, i*7919%5000, i%900)
+	}
+	for name, content := range compressed(t, plain.Bytes()) {
+		for _, cut := range []int{len(content) - 1, len(content) - 30, len(content) / 2} {
+			path := written(t, "t."+name, content[:cut])
+			trace, err := Open(path, Options{})
+			if err != nil {
+				if !strings.Contains(err.Error(), path+": "+name+": the file is cut off") {
+					t.Errorf("%s, cut to %d bytes: %v; want that the file is cut off", name, cut, err)
+				}
+				continue // nothing of it can be read
+			}
+			got, err := drain(trace)
+			trace.Close()
+			if err == nil || !strings.HasPrefix(err.Error(), path) || !strings.Contains(err.Error(), name+": the file is cut off") {
+				t.Errorf("%s, cut to %d bytes: got %v; want that the file is cut off", name, cut, err)
+			}
+			if trace.Format() != FormatCSV || len(got) == 0 && cut > len(content)/2 && name != "bzip2" {
+				t.Errorf("%s, cut to %d bytes: format %s, %d requests; want csv and what can be read", name, cut, trace.Format(), len(got))
+			}
+		}
 	}
 }
 
@@ -234,6 +299,17 @@ func TestCSVHeaders(t *testing.T) {
 			[]string{"1 50 - -", "1 50 - -", "1 50 - -", "3 70 - -"}, []Skip{{"operation SET", 1}, {"op_count 0", 1}}},
 		{"quotes", "\"Key\",\"Size\"\n\"a,\"\"b\"\"\",5\n,6\n",
 			[]string{`a,"b" 5 - -`}, []Skip{{"no key", 1}}},
+		{"CacheLib's key-value traces of 2024",
+			"op_time,key,key_size,op,op_count,size,cache_hits,ttl,usecase,sub_usecase\n" +
+				"10,k1,8,GET,2,50,2,0,u,s\n11,k2,8,GET,1,0,0,0,u,s\n12,k2,8,SET,1,70,0,3600,u,s\n",
+			[]string{"k1 50 - 0s", "k1 50 - 0s", "k2 - - 1s"}, []Skip{{"operation SET", 1}}},
+		{"Twitter's traces, which have no header",
+			"0,nz:u:eeW511W3dcH3de3d15ec,27,2048,16,get,0\n0,nz:u:eeW511W3dcH3de3d15ed,27,0,16,gets,0\n" +
+				"1,nz:u:eeW511W3dcH3de3d15ed,27,300,16,set,3600\n2,a,1,5,3,incr,0\n",
+			[]string{"nz:u:eeW511W3dcH3de3d15ec 2048 - 0s", "nz:u:eeW511W3dcH3de3d15ed - - 0s"},
+			[]Skip{{"operation set", 1}, {"operation incr", 1}}},
+		{"libCacheSim's text", "# time, object, size, next_access_vtime\n5, 17, 4096, -1\n",
+			[]string{"17 4096 - 0s"}, nil},
 		{"milliseconds", "ts,key\n1700000000000,a\n1700000001500,b\n", []string{"a - - 0s", "b - - 1.5s"}, nil},
 		{"RFC 3339", "time,url\n2025-01-01T00:00:00Z,a\n2025-01-01T00:01:00Z,b\n", []string{"a - - 0s", "b - - 1m0s"}, nil},
 	} {
@@ -258,10 +334,12 @@ func TestTraceErrors(t *testing.T) {
 		want          string // in which FILE stands for the path
 	}{
 		{"empty", "", Options{}, "FILE: is empty"},
-		{"prose", "to be or\nnot to be\n", Options{}, "FILE: can't tell its format from its content; say which of [log csv arc be32 be64] it is"},
+		{"prose", "to be or\nnot to be\n", Options{}, "FILE: can't tell its format from its content; say which of [log csv arc be32 be64 oraclegeneral] it is"},
 		{"size", "1,a,10\n2,b,x\n", Options{}, `FILE:2: size "x": want a whole number`},
 		{"time", "1,a,10\nnoon,b,1\n", Options{}, `FILE:2: time "noon": want seconds or 2006-01-02T15:04:05Z`},
 		{"columns", "size,key\n5\n", Options{}, "FILE:2: 1 columns; the key is in column 2"},
+		{"cut line", "1,a,10\n2,b", Options{}, "FILE:2: is cut off: 2 of 3 columns and no line end"},
+		{"cut record", string(oracleOf(oracleRecord{next: -1}, oracleRecord{next: -1})[:40]), Options{Format: FormatOracle}, "FILE: byte 24: ends after 16 bytes of a 24-byte record"},
 		{"quote", "key,size\n\"a,5\n", Options{}, "FILE:2: a quoted field has no end"},
 		{"after quote", "key,size\n\"a\"b,5\n", Options{}, `FILE:2: 'b' follows a quoted field; want ','`},
 		{"long line", "key,size\n" + strings.Repeat("x", maxLineBytes), Options{}, "FILE:2: the line is longer than 64 KiB"},
@@ -272,7 +350,7 @@ func TestTraceErrors(t *testing.T) {
 		{"no log", "a,b\nc\n", Options{Format: FormatLog}, "FILE: no request in it: line 1 is skipped (not in the common or combined log format), and so are all others"},
 		{"only a header", "key,size\n", Options{}, "FILE: no request in it"},
 		{"gzip", "\x1f\x8bnonsense", Options{}, "FILE: gzip: gzip: invalid header"},
-		{"format", "a", Options{Format: "xml"}, `format "xml": want one of [log csv arc be32 be64]`},
+		{"format", "a", Options{Format: "xml"}, `format "xml": want one of [log csv arc be32 be64 oraclegeneral]`},
 		{"key size", "a", Options{KeyBytes: 251}, "key size: 251 bytes; at most 250"},
 	} {
 		t.Run(c.what, func(t *testing.T) {

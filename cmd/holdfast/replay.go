@@ -23,8 +23,9 @@ loads saved, throughput and latencies. Several servers are shown side by side.
 
 FILE is a web server's access log (common or combined format; GET and HEAD requests,
 the path as key), CSV (time,key,size, or columns that a header names), keys as
-big-endian integers (be32, be64) or the ARC paper's page lists (arc); compressed by
-gzip, xz, zstd or bzip2, or not. - is standard input. --zipf makes up a load instead.`
+big-endian integers (be32, be64), libCacheSim's oracleGeneral or the ARC paper's page
+lists (arc); compressed by gzip, xz, zstd or bzip2, or not. Traces published by Meta
+and Twitter are read as they are. - is standard input. --zipf makes up a load instead.`
 
 const replayExample = `  holdfast replay /var/log/nginx/access.log.1 --load-delay 5ms
   zcat access.log.*.gz | holdfast replay - --server 10.0.0.5:11211 --json
@@ -131,8 +132,9 @@ func (f *replayFlags) run(ctx context.Context, cmd *cobra.Command, name string) 
 		if report.Requests > 0 || err == nil {
 			reports = append(reports, report)
 		}
-		if err != nil {
-			break
+		var fault *replay.TraceError
+		if err != nil && !errors.As(err, &fault) {
+			break // a fault of the trace is the same for each server, and is said at the end
 		}
 	}
 	show := replay.Print
