@@ -12,6 +12,8 @@ package config
 
 import (
 	_ "embed"
+	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -148,11 +150,30 @@ func Default() Config {
 // Load reads the file at path over Default and checks the whole. Its error is Faults when the
 // file was read.
 func Load(path string) (Config, error) {
-	text, err := os.ReadFile(path)
+	text, err := ReadFile(path)
 	if err != nil {
 		return Config{}, err
 	}
 	return Parse(text)
+}
+
+// maxFileBytes bounds a configuration of any kind. Those of mcrouter are the largest: they list every
+// server of every pool.
+const maxFileBytes = 16 << 20
+
+// ReadFile returns the text of the configuration at path, be it ours or another program's. It may be a
+// pipe, but it ends: a path that goes on for ever, such as that of a device, is an error.
+func ReadFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
+	if err == nil && len(text) > maxFileBytes {
+		err = fmt.Errorf("%s: more than %v, which is no configuration", path, Bytes(maxFileBytes))
+	}
+	return text, err
 }
 
 // Parse is Load from memory.

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -208,4 +209,23 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("parsed, but %v", c.Check())
 		}
 	})
+}
+
+func TestReadFileEnds(t *testing.T) {
+	const maxBytes = 16 << 20
+	path := filepath.Join(t.TempDir(), "large")
+	if err := os.WriteFile(path, make([]byte, maxBytes+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{path, "/dev/zero"} {
+		if _, err := config.ReadFile(path); err == nil || !strings.Contains(err.Error(), path+": more than 16MiB") {
+			t.Errorf("%s: got %v; want that it is too large", path, err)
+		}
+	}
+	if err := os.Truncate(path, 16<<20); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := config.ReadFile(path); err != nil || len(text) != 16<<20 {
+		t.Errorf("got %d bytes, %v; want all", len(text), err)
+	}
 }

@@ -10,11 +10,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 
 	"holdfast/router"
+	"holdfast/yamltree"
 )
 
 // The decoder walks the syntax tree by hand. The library's own strict decoding stops at the first
@@ -23,17 +22,13 @@ import (
 // decode reads text over what into has.
 func decode(text []byte, into *Config) Faults {
 	var d decoder
-	file, err := parser.ParseBytes(text, 0)
+	body, err := yamltree.Parse(text)
 	if err != nil {
-		d.faults.add("", "not YAML: %s", yaml.FormatError(err, false, false))
+		d.faults.add("", "%v", err)
 		return d.faults
 	}
-	if len(file.Docs) > 1 {
-		d.faults.add("", "%d documents in the file; one is wanted", len(file.Docs))
-		return d.faults
-	}
-	if len(file.Docs) == 1 && file.Docs[0].Body != nil {
-		d.value("", file.Docs[0].Body, reflect.ValueOf(into).Elem())
+	if body != nil {
+		d.value("", body, reflect.ValueOf(into).Elem())
 	}
 	return d.faults
 }

@@ -8,11 +8,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 
 	"holdfast/router"
+	"holdfast/yamltree"
 )
 
 // twemproxy's defaults.
@@ -63,14 +62,11 @@ func Is(text []byte) bool {
 }
 
 func parseYAML(text []byte) (ast.MapNode, error) {
-	file, err := parser.ParseBytes(text, 0)
+	body, err := yamltree.Parse(text)
 	if err != nil {
-		return nil, fmt.Errorf("not YAML: %s", yaml.FormatError(err, false, false))
+		return nil, err
 	}
-	if len(file.Docs) != 1 {
-		return nil, fmt.Errorf("%d documents in the file; one is wanted", len(file.Docs))
-	}
-	top, ok := file.Docs[0].Body.(ast.MapNode)
+	top, ok := body.(ast.MapNode)
 	if !ok {
 		return nil, fmt.Errorf("the file is no mapping of pools")
 	}

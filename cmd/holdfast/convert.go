@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -46,7 +45,7 @@ mcrouter's file doesn't say where it listens, nor some of what its command line 
 }
 
 func (f *convertFlags) run(cmd *cobra.Command, path string) error {
-	text, err := os.ReadFile(path)
+	text, err := config.ReadFile(path)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -74,7 +73,7 @@ func (r *routerReading) read() (c config.Config, source node.Source, err error) 
 	source.Text = []byte(r.text)
 	if r.path != "" {
 		source.Files = []string{r.path}
-		if source.Text, err = os.ReadFile(r.path); err != nil {
+		if source.Text, err = config.ReadFile(r.path); err != nil {
 			return c, source, err
 		}
 	}

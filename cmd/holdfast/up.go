@@ -64,7 +64,7 @@ func (f *upFlags) config(cmd *cobra.Command) (c config.Config, source node.Sourc
 	c = config.Default()
 	if f.file != "" {
 		source.Files = []string{f.file}
-		if source.Text, err = os.ReadFile(f.file); err != nil {
+		if source.Text, err = config.ReadFile(f.file); err != nil {
 			return c, source, err
 		}
 		if c, err = config.Parse(source.Text); err != nil {

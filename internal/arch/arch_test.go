@@ -18,7 +18,7 @@ import (
 // neighbour of its own. Some have no package yet.
 var rows = [][]string{
 	{""},
-	{"mc", "ring", "journal", "item", "loop", "mrc", "discover"},
+	{"mc", "ring", "journal", "item", "loop", "mrc", "discover", "yamltree"},
 	{"cache", "router", "shard", "cluster", "feed", "rpc", "replay", "topology", "partiql", "transfer"},
 	{"table", "group", "mcrouter", "twemproxy", "feed/mysql", "feed/postgres", "feed/tables"},
 	{"config", "server", "dynamodb", "console"},
