@@ -177,8 +177,24 @@ func ReadFile(path string) ([]byte, error) {
 }
 
 // Parse is Load from memory.
-func Parse(text []byte) (Config, error) {
+func Parse(text []byte) (Config, error) { return parseOver(Default(), text) }
+
+// RouterHTTP is where the HTTP of a router listens that runs alone, unless its file says otherwise. It
+// isn't that of Default, so that a router can be tried beside a node.
+const RouterHTTP = "127.0.0.1:7071"
+
+// ParseRouter is Parse for a router that runs alone. The router section must be there.
+func ParseRouter(text []byte) (Config, error) {
 	c := Default()
+	c.HTTP.Listen = RouterHTTP
+	c, err := parseOver(c, text)
+	if err == nil && c.Router == nil {
+		err = Faults{{Path: "router", Text: `the section is missing; "holdfast config" prints one to start from`}}
+	}
+	return c, err
+}
+
+func parseOver(c Config, text []byte) (Config, error) {
 	faults := decode(text, &c)
 	if c.Router != nil {
 		c.Router.setDefaults()

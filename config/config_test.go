@@ -229,3 +229,22 @@ func TestReadFileEnds(t *testing.T) {
 		t.Errorf("got %d bytes, %v; want all", len(text), err)
 	}
 }
+
+// TestParseRouter checks that a router alone doesn't take the HTTP address of a node beside it.
+func TestParseRouter(t *testing.T) {
+	const section = "router: {pools: [{name: main, members: ['127.0.0.1:1']}]}\n"
+	for text, want := range map[string]string{
+		section:                               "127.0.0.1:7071",
+		section + "http: {listen: ''}":        "",
+		section + "http: {listen: ':1234'}":   ":1234",
+		section + "http:\n  # listen: ':1'\n": "127.0.0.1:7071",
+	} {
+		c, err := config.ParseRouter([]byte(text))
+		if err != nil || c.HTTP.Listen != want {
+			t.Errorf("%q: got %q, %v; want %q", text, c.HTTP.Listen, err, want)
+		}
+	}
+	if _, err := config.ParseRouter(nil); err == nil {
+		t.Error("without a router section: got no error")
+	}
+}

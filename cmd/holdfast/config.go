@@ -28,21 +28,48 @@ does: a start for one of your own.`,
 }
 
 func newConfigCheckCommand() *cobra.Command {
-	return &cobra.Command{
+	var forRouter bool
+	cmd := &cobra.Command{
 		Use:   "check FILE",
 		Short: "Check a configuration file",
 		Long: `Check reads a configuration file and prints all that is wrong with it, a line each, with the
 path of the setting. It exits with 1 if there is anything. The files that the configuration
-names aren't opened.`,
-		Args: cobra.ExactArgs(1),
+names aren't opened.
+
+By default FILE is checked as "holdfast up" takes it. With --router it is checked as "holdfast
+router" takes it: the router section must be there, and the files of mcrouter and twemproxy are
+read too.`,
+		Example: "  holdfast config check holdfast.yaml\n  holdfast config check --router mcrouter.json",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if _, err := loadConfig(args[0]); err != nil {
+			note, err := checkConfig(args[0], forRouter)
+			if err != nil {
 				return err
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: ok\n", args[0])
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: ok%s\n", args[0], note)
 			return err
 		},
 	}
+	cmd.Flags().BoolVar(&forRouter, "router", false, `check FILE for "holdfast router"`)
+	return cmd
+}
+
+// checkConfig reads the file at path. The note says what else a user may want to know.
+func checkConfig(path string, forRouter bool) (note string, err error) {
+	if forRouter {
+		f, cmd := newRouterFlags()
+		f.config = path
+		r, err := f.reading(cmd.Flags())
+		if err == nil {
+			_, _, err = r.read()
+		}
+		return "", err
+	}
+	c, err := loadConfig(path)
+	if c.Router == nil {
+		note = ` for "holdfast up"; "holdfast router" refuses it, as it has no router section`
+	}
+	return note, err
 }
 
 func loadConfig(path string) (config.Config, error) {

@@ -12,8 +12,9 @@ import (
 	"holdfast"
 )
 
-const rootLong = `Holdfast keeps the state of a web application: a cache that any memcached client speaks to,
-in one program without anything to install beside it.
+const rootLong = `Holdfast keeps the state of a web application: caches for memcached clients, the router
+before them, and tables for clients of Amazon DynamoDB, in one program without anything to install
+beside it.
 
 Start with "holdfast up": it needs no configuration and says what to try.`
 
@@ -64,7 +65,6 @@ func newRootCommand(cacheName string) *cobra.Command {
 		Version:       holdfast.Version,
 	}
 	root.SetVersionTemplate(versionText("") + "\n")
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newUpCommand(), newCacheCommand(cacheName), newRouterCommand(), newRouteCommand(), newReplayCommand(), newTopologyCommand(), newTableCommand(), newConfigCommand(), newVersionCommand())
 	return root
 }

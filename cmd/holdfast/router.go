@@ -24,6 +24,7 @@ mcrouter's command line works as it is, so that "mcrouter" may be a link to this
 says stands above the file. Options that have no meaning here are named once when it starts.
 
 It listens where the file says, else on 127.0.0.1:11212: say --listen '*:11212' for every interface.
+With a file of Holdfast, HTTP for health and metrics is on 127.0.0.1:7071 by default.
 SIGTERM and SIGINT (Ctrl-C) let clients have their answers and stop; a changed file, or SIGHUP, gives
 new pools and routes without dropping a request. A file that can't be used is refused, and the old
 one stays.`

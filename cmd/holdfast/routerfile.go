@@ -95,11 +95,7 @@ func (r *routerReading) parse(source *node.Source) (config.Config, error) {
 		return withRouter(ofTwemproxy(source.Text, r.warn))
 	}
 	r.kind = fromHoldfast
-	c, err := config.Parse(source.Text)
-	if err == nil && c.Router == nil {
-		err = config.Faults{{Path: "router", Text: `the section is missing; "holdfast config" prints one to start from`}}
-	}
-	return c, err
+	return config.ParseRouter(source.Text)
 }
 
 func (r *routerReading) ofMcrouter(source *node.Source) (config.Config, error) {

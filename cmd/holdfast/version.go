@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -10,21 +12,63 @@ import (
 )
 
 func newVersionCommand() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), versionText(""))
-			return err
+			if !asJSON {
+				_, err := fmt.Fprintln(cmd.OutOrStdout(), versionText(""))
+				return err
+			}
+			e := json.NewEncoder(cmd.OutOrStdout())
+			e.SetIndent("", "  ")
+			return e.Encode(currentBuild())
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print it as JSON, with the commit and the time that it was built from")
+	return cmd
+}
+
+// memcachedVersion is the version of memcached whose protocol is spoken.
+const memcachedVersion = "1.6.40"
+
+// A build is what this program is. Its JSON is for scripts: fields are added, and never renamed.
+type build struct {
+	Version   string `json:"version"`
+	Memcached string `json:"memcached_protocol"`
+	Go        string `json:"go"`
+	OS        string `json:"os"`
+	Arch      string `json:"arch"`
+	Commit    string `json:"commit,omitempty"` // "" where it wasn't built in a checkout
+	Time      string `json:"commit_time,omitempty"`
+	Modified  bool   `json:"modified"` // the checkout had changes on top of the commit
+}
+
+func currentBuild() build {
+	b := build{Version: holdfast.Version, Memcached: memcachedVersion, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return b
+	}
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			b.Commit = s.Value
+		case "vcs.time":
+			b.Time = s.Value
+		case "vcs.modified":
+			b.Modified = s.Value == "true"
+		}
+	}
+	return b
 }
 
 // versionText is the same whatever the program is called.
 func versionText(string) string {
-	return fmt.Sprintf("holdfast %s (memcached's text protocol as of 1.6.40; %s %s/%s)",
-		holdfast.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return fmt.Sprintf("holdfast %s (memcached's text protocol as of %s; %s %s/%s)",
+		holdfast.Version, memcachedVersion, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 func licenseText(string) string {
