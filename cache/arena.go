@@ -2,7 +2,6 @@ package cache
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"unsafe"
 )
@@ -50,12 +49,13 @@ type header struct {
 	freeHead  uint32
 	freeCount uint32
 	flushAt   uint64 // Unix seconds of a flush to come, 0 none
+	sum       uint64 // of the mapping: see arena.sum
 }
 
 var headerMagic = [8]byte{'h', 'o', 'l', 'd', 'f', 'a', 's', 't'}
 
 // formatVersion changes with whatever changes the meaning of the mapping's bytes.
-const formatVersion = 1
+const formatVersion = 2
 
 // arena is the mapping and the views of it.
 type arena struct {
@@ -69,6 +69,7 @@ type arena struct {
 	segmentBytes int
 	shift        uint // segmentBytes is 1 << shift
 	unmap        func() error
+	file         *os.File // that is mapped; nil if none is
 }
 
 // shape is how a number of bytes is cut up.
@@ -157,91 +158,4 @@ func openArena(o Options) (a *arena, warm bool, cold string, err error) {
 	*a.head = header{magic: headerMagic, version: formatVersion, headerBytes: uint32(unsafe.Sizeof(header{})),
 		memoryBytes: uint64(s.memoryBytes), segmentBytes: uint64(s.segmentBytes), seed: o.Seed}
 	return a, false, cold, nil
-}
-
-// openFile maps o.File, whose contents are used if its header agrees with s and it was stopped
-// cleanly. Otherwise it is emptied.
-func (a *arena) openFile(o Options, s shape) (warm bool, cold string, err error) {
-	f, err := os.OpenFile(o.File, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return false, "", err
-	}
-	defer f.Close() // the mapping keeps the file
-	if err := lockFile(f); err != nil {
-		return false, "", fmt.Errorf("%s is in use: %w", o.File, err)
-	}
-	info, err := f.Stat()
-	if err != nil {
-		return false, "", err
-	}
-	cold = "" // a new file
-	if info.Size() > 0 {
-		cold = fmt.Sprintf("it has %d bytes and this memory %d", info.Size(), s.memoryBytes)
-	}
-	if err := ours(f, info.Size()); err != nil {
-		return false, "", err
-	}
-	if info.Size() != s.memoryBytes {
-		// Truncate to nothing first: the old bytes must not be taken for ours.
-		if err := f.Truncate(0); err != nil {
-			return false, "", err
-		}
-	}
-	// All of it now: where a file system gets full later, touching the mapping is death by SIGBUS.
-	if err := reserveFile(f, s.memoryBytes); err != nil {
-		f.Truncate(0) // what was reserved is given back; the error that counts is the first
-		return false, "", fmt.Errorf("%s needs %d bytes: %w", o.File, s.memoryBytes, err)
-	}
-	lock, err := keepLock(f)
-	if err != nil {
-		return false, "", err
-	}
-	mem, err := mapFile(f, s.memoryBytes)
-	if err != nil {
-		lock.Close()
-		return false, "", err
-	}
-	a.lay(mem, s)
-	a.unmap = func() error {
-		err := unmap(mem)
-		lock.Close() // only now may another process take the file
-		return err
-	}
-	if info.Size() == s.memoryBytes {
-		cold = a.head.check(o, s)
-	}
-	if info.Size() == s.memoryBytes && cold == "" {
-		return true, "", nil
-	}
-	return false, cold, nil
-}
-
-// ours refuses a file that holds something else than a store, which is not to be destroyed. One of
-// zeros is what a start that broke off leaves.
-func ours(f *os.File, size int64) error {
-	var magic [8]byte
-	if _, err := f.ReadAt(magic[:], 0); err != nil && err != io.EOF {
-		return err
-	}
-	if size > 0 && magic != headerMagic && magic != [8]byte{} {
-		return fmt.Errorf("%s is no memory file; it is left as it is", f.Name())
-	}
-	return nil
-}
-
-// check says why a mapped file can't be continued, or nothing.
-func (h *header) check(o Options, s shape) string {
-	switch {
-	case h.magic != headerMagic:
-		return "its first start broke off"
-	case h.version != formatVersion || h.headerBytes != uint32(unsafe.Sizeof(header{})):
-		return fmt.Sprintf("its format is version %d (%d) and this program's %d (%d)", h.version, h.headerBytes, formatVersion, unsafe.Sizeof(header{}))
-	case h.memoryBytes != uint64(s.memoryBytes) || h.segmentBytes != uint64(s.segmentBytes):
-		return fmt.Sprintf("it is of %d bytes of memory and this of %d", h.memoryBytes, s.memoryBytes)
-	case o.Seed != 0 && h.seed != o.Seed:
-		return "its hash seed is another"
-	case h.clean != 1:
-		return "it was not stopped cleanly"
-	}
-	return ""
 }

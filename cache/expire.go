@@ -2,6 +2,7 @@ package cache
 
 import (
 	"math/rand/v2"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 )
@@ -46,6 +47,10 @@ const wakeItems = 256
 // Tick moves the store's clock to the present and gives back the memory of what has expired. It
 // is to be called about once a second; until then, items live on.
 func (s *Store) Tick() {
+	if s.file != nil {
+		defer s.explainFault()
+		debug.SetPanicOnFault(true)
+	}
 	if !s.clockStopped.Load() {
 		s.now.Store(s.unixNow())
 	}

@@ -4,6 +4,7 @@ package cache
 
 import (
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,6 +27,18 @@ func unmap(mem []byte) error { return unix.Munmap(mem) }
 
 // lockFile refuses a file that another process has mapped as its memory.
 func lockFile(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
+
+// noFollow has the opening of a symbolic link fail.
+const noFollow = unix.O_NOFOLLOW
+
+// owner returns the user that info's file belongs to, and whether that is another than this process's.
+func owner(info os.FileInfo) (user uint32, others bool) {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, false
+	}
+	return stat.Uid, int(stat.Uid) != os.Geteuid()
+}
 
 // keepLock returns a second handle on f that holds the lock when f is closed.
 func keepLock(f *os.File) (*os.File, error) {

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"unsafe"
@@ -13,6 +14,10 @@ const warmRequests = 32
 
 // Serve answers b: see mc.Handler. It never blocks for longer than other stores hold a lock.
 func (s *Store) Serve(b *mc.Batch) {
+	if s.file != nil {
+		defer s.explainFault()
+		debug.SetPanicOnFault(true)
+	}
 	l := &s.lanes[uint(b.Lane)%uint(len(s.lanes))]
 	l.mu.Lock()
 	now := s.now.Load()
@@ -37,6 +42,10 @@ func (s *Store) Serve(b *mc.Batch) {
 // Prefetch brings what the batches need to the processor's cache, and sets the requests' Hash. See
 // server.Prefetcher.
 func (s *Store) Prefetch(batches []*mc.Batch) {
+	if s.file != nil {
+		defer s.explainFault()
+		debug.SetPanicOnFault(true)
+	}
 	for _, b := range batches {
 		part := b.Requests[b.Next:min(b.Next+warmRequests, len(b.Requests))]
 		s.hashAll(part)

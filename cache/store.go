@@ -3,6 +3,7 @@ package cache
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -139,7 +140,6 @@ func (s *Store) begun(seed uint64) {
 // resume takes up the mapping's store. Until Close, the file is not clean.
 func (s *Store) resume() {
 	h := s.head
-	h.clean = 0
 	s.seed = h.seed
 	s.seq.Store(h.seq)
 	s.flushed.Store(h.flushed)
@@ -155,6 +155,9 @@ func (s *Store) resume() {
 // Close ends the store. If it has a file, the next Open finds its items there. Nothing may use the
 // store any more, nor hold a value of it.
 func (s *Store) Close() error {
+	if err := s.CheckFile(); err != nil {
+		return errors.Join(err, s.unmap()) // the file stays marked as not clean
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, w := range []*sweep{&s.evict, &s.expiring} {
@@ -169,7 +172,7 @@ func (s *Store) Close() error {
 	s.index.buckets = s.buckets.Load()
 	h.index, h.ghosts, h.rings, h.open, h.border = s.index, s.ghosts, s.rings, s.open, s.border
 	h.freeHead, h.freeCount = s.freeHead, s.freeCount
-	h.clean = 1
+	s.markClean()
 	return s.unmap()
 }
 

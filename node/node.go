@@ -86,7 +86,8 @@ type Node struct {
 	http   *httpServer    // nil without one
 
 	stopping  atomic.Bool
-	failed    chan error // holds the first failure of a running part
+	cut       atomic.Bool // tick has failed the node, as the memory file was cut off
+	failed    chan error  // holds the first failure of a running part
 	endTick   chan struct{}
 	ticking   sync.WaitGroup
 	closeOnce sync.Once
@@ -291,7 +292,9 @@ func (n *Node) stop() error {
 	close(n.endTick)
 	n.ticking.Wait()
 	if n.store != nil {
-		errs = append(errs, n.store.Close())
+		if err := n.store.Close(); !n.cut.Load() {
+			errs = append(errs, err) // tick has not reported it
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -306,13 +309,18 @@ func shutdown(s *server.Server) error {
 	return nil
 }
 
-// tick moves the store's clock as each second begins.
+// tick moves the store's clock as each second begins, until the store can no longer be used.
 func (n *Node) tick() {
 	for {
 		now := n.now()
 		timer := time.NewTimer(now.Truncate(time.Second).Add(time.Second).Sub(now))
 		select {
 		case <-timer.C:
+			if err := n.store.CheckFile(); err != nil {
+				n.cut.Store(true)
+				n.fail(err)
+				return
+			}
 			n.store.Tick()
 		case <-n.endTick:
 			timer.Stop()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -140,7 +141,16 @@ func writePorts(path string, addrs []net.Addr) error {
 }
 
 func replaceFile(path, temporary string, text []byte) error {
-	if err := os.WriteFile(temporary, text, 0o644); err != nil {
+	// Not through a link that somebody else has put there: the directory may be /tmp.
+	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(temporary, path)

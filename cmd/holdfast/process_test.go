@@ -258,6 +258,21 @@ func TestWarmRestart(t *testing.T) {
 	}
 }
 
+// TestCutMemoryFile cuts the memory's file off while the program runs: it ends, and says why.
+func TestCutMemoryFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "memory")
+	p, _ := startCache(t, "-m", "8", "-e", file)
+	if err := os.Truncate(file, 4096); err != nil {
+		t.Fatal(err)
+	}
+	want := "holdfast: cache: memory file " + file + ": another program has cut it from 8388608 bytes to 4096 while it is in use\n"
+	if got := p.exits(1); !strings.HasSuffix(got, want) {
+		t.Errorf("got %q; want %q at its end", got, want)
+	}
+	start(t, "holdfast", "cache", "-u", "root", "-l", "127.0.0.1", "-p", "-1", "-m", "8", "-e", file).
+		await("the cache starts empty.*it has 4096 bytes and this memory 8388608")
+}
+
 func TestShutdownCommand(t *testing.T) {
 	p, address := startCache(t, "-A")
 	conn, err := net.Dial("tcp", address)

@@ -1,0 +1,209 @@
+package cache
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/zeebo/xxh3"
+)
+
+// openFile maps o.File, whose contents are used if its header agrees with s and it was stopped
+// cleanly. Otherwise it is emptied.
+func (a *arena) openFile(o Options, s shape) (warm bool, cold string, err error) {
+	f, info, err := openOwn(o.File)
+	if err != nil {
+		return false, "", err
+	}
+	defer f.Close() // the mapping keeps the file
+	if err := lockFile(f); err != nil {
+		return false, "", fmt.Errorf("%s is in use: %w", o.File, err)
+	}
+	cold = "" // a new file
+	if info.Size() > 0 {
+		cold = fmt.Sprintf("it has %d bytes and this memory %d", info.Size(), s.memoryBytes)
+	}
+	if err := ours(f, info.Size()); err != nil {
+		return false, "", err
+	}
+	if info.Size() != s.memoryBytes {
+		// Truncate to nothing first: the old bytes must not be taken for ours.
+		if err := f.Truncate(0); err != nil {
+			return false, "", err
+		}
+	}
+	// All of it now: where a file system gets full later, touching the mapping is death by SIGBUS.
+	if err := reserveFile(f, s.memoryBytes); err != nil {
+		f.Truncate(0) // what was reserved is given back; the error that counts is the first
+		return false, "", fmt.Errorf("%s needs %d bytes: %w", o.File, s.memoryBytes, err)
+	}
+	lock, err := keepLock(f)
+	if err != nil {
+		return false, "", err
+	}
+	mem, err := mapFile(f, s.memoryBytes)
+	if err != nil {
+		lock.Close()
+		return false, "", err
+	}
+	a.lay(mem, s)
+	a.file = lock
+	a.unmap = func() error {
+		err := unmap(mem)
+		lock.Close() // only now may another process take the file
+		return err
+	}
+	if info.Size() == s.memoryBytes {
+		cold = a.head.check(o, s)
+		if cold == "" && !a.unspoilt() {
+			cold = "it is damaged: it isn't what the last stop has written"
+		}
+		return cold == "", cold, nil
+	}
+	return false, cold, nil
+}
+
+// openOwn opens the file at path, or makes it, for this user alone. The path is often in a directory
+// that all users share, such as /dev/shm: there, somebody else may have put a link, which would have us
+// overwrite another file, or a file of their own, whose items they would choose.
+func openOwn(path string) (*os.File, os.FileInfo, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|noFollow, 0o600)
+	if err != nil {
+		if info, failed := os.Lstat(path); failed == nil && info.Mode()&os.ModeSymlink != 0 {
+			err = fmt.Errorf("%s is a symbolic link, which isn't followed: name the file itself", path)
+		}
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		err = own(path, info)
+	}
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return f, info, nil
+}
+
+// own refuses a file that is no file, or that another user may change.
+func own(path string, info os.FileInfo) error {
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is no regular file", path)
+	}
+	if user, others := owner(info); others {
+		return fmt.Errorf("%s belongs to user %d, and this process runs as user %d", path, user, os.Geteuid())
+	}
+	if mode := info.Mode().Perm(); mode&0o022 != 0 {
+		return fmt.Errorf("%s has the mode %04o: other users could change it; chmod go-w it, or remove it", path, mode)
+	}
+	return nil
+}
+
+// ours refuses a file that holds something else than a store, which is not to be destroyed. One of
+// zeros is what a start that broke off leaves.
+func ours(f *os.File, size int64) error {
+	var magic [8]byte
+	if _, err := f.ReadAt(magic[:], 0); err != nil && err != io.EOF {
+		return err
+	}
+	if size > 0 && magic != headerMagic && magic != [8]byte{} {
+		return fmt.Errorf("%s is no memory file; it is left as it is", f.Name())
+	}
+	return nil
+}
+
+// check says why a mapped file can't be continued, or nothing.
+func (h *header) check(o Options, s shape) string {
+	switch {
+	case h.magic != headerMagic:
+		return "its first start broke off"
+	case h.version != formatVersion || h.headerBytes != uint32(unsafe.Sizeof(header{})):
+		return fmt.Sprintf("its format is version %d (%d) and this program's %d (%d)", h.version, h.headerBytes, formatVersion, unsafe.Sizeof(header{}))
+	case h.memoryBytes != uint64(s.memoryBytes) || h.segmentBytes != uint64(s.segmentBytes):
+		return fmt.Sprintf("it is of %d bytes of memory and this of %d", h.memoryBytes, s.memoryBytes)
+	case o.Seed != 0 && h.seed != o.Seed:
+		return "its hash seed is another"
+	case h.clean != 1:
+		return "it was not stopped cleanly"
+	}
+	return ""
+}
+
+// markClean marks the mapping as left by a clean stop.
+func (a *arena) markClean() {
+	if a.file != nil {
+		a.head.sum = a.sum()
+	}
+	a.head.clean = 1
+}
+
+// unspoilt reports whether the mapping is, to the byte, what markClean was called on. Whatever damaged it
+// since, be it another program, a disk, or a copy that left out the middle, changes the sum; so what is
+// taken up needs no other checks, neither of the header's fields nor of its lists.
+func (a *arena) unspoilt() bool {
+	a.head.clean = 0
+	return a.head.sum == a.sum()
+}
+
+// sumBytes is how much of the mapping is summed at a time.
+const sumBytes = 4 << 20
+
+// sum is the xxh3 of the xxh3s of the mapping's parts of sumBytes, with 0 for clean and sum in the
+// header. All processors work at it: it reads all of the memory, at a start and at a stop.
+func (a *arena) sum() uint64 {
+	clean, sum := a.head.clean, a.head.sum
+	a.head.clean, a.head.sum = 0, 0
+	defer func() { a.head.clean, a.head.sum = clean, sum }()
+	parts := make([]byte, 8*((len(a.mem)+sumBytes-1)/sumBytes))
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i*8 >= len(parts) {
+					return
+				}
+				part := a.mem[i*sumBytes : min(len(a.mem), (i+1)*sumBytes)]
+				binary.LittleEndian.PutUint64(parts[i*8:], xxh3.Hash(part))
+			}
+		})
+	}
+	workers.Wait()
+	return xxh3.Hash(parts)
+}
+
+// CheckFile reports an error if the memory's file was cut off. What is mapped beyond its end is gone,
+// and touching it is a fault that ends the process; so the store can only be closed.
+func (s *Store) CheckFile() error {
+	if s.file == nil {
+		return nil
+	}
+	info, err := s.file.Stat()
+	switch {
+	case err != nil:
+		return fmt.Errorf("cache: memory file: %w", err)
+	case info.Size() < int64(len(s.mem)):
+		return fmt.Errorf("cache: memory file %s: another program has cut it from %d bytes to %d while it is in use",
+			s.file.Name(), len(s.mem), info.Size())
+	}
+	return nil
+}
+
+// explainFault, deferred by what touches the mapping, makes a fault a panic that says why. Nothing can
+// be saved: the fault may have come anywhere, with locks held.
+func (s *Store) explainFault() {
+	fault := recover()
+	if fault == nil {
+		return
+	}
+	if err := s.CheckFile(); err != nil {
+		panic(err)
+	}
+	panic(fault)
+}
