@@ -11,7 +11,6 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"holdfast/replay"
 )
@@ -155,7 +154,7 @@ func (f *replayFlags) replayTo(ctx context.Context, server, name string, message
 	defer trace.Close()
 	o := f.options
 	o.Server = server
-	if stderr, ok := messages.(*os.File); ok && term.IsTerminal(int(stderr.Fd())) {
+	if stderr := terminal(messages); stderr != nil {
 		bar := newReplayBar(stderr, server, trace, o.Limit)
 		defer bar.Clear()
 		o.Progress = bar.show

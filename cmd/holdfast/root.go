@@ -20,6 +20,7 @@ Start with "holdfast up": it needs no configuration and says what to try.`
 
 // run is the whole program but for the process: it returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	stdout, stderr = &printable{w: stdout}, &printable{w: stderr}
 	root := newRootCommand(cacheName(args))
 	root.SetArgs(commandArgs(args))
 	root.SetOut(stdout)

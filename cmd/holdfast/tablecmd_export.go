@@ -12,7 +12,6 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"holdfast/transfer"
 )
@@ -73,7 +72,7 @@ func exportTable(ctx context.Context, cmd *cobra.Command, c *transfer.Client, ta
 	defer bar.Clear()
 	o.Progress = func(items, of int64) { bar.show(items, items, of) }
 	if file == "-" {
-		_, err := c.Export(ctx, table, cmd.OutOrStdout(), o)
+		_, err := c.Export(ctx, table, data(cmd.OutOrStdout()), o)
 		return err
 	}
 	partial, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*.partial")
@@ -100,8 +99,8 @@ type tableBar struct {
 }
 
 func newTableBar(messages io.Writer, table string) *tableBar {
-	stderr, ok := messages.(*os.File)
-	if !ok || !term.IsTerminal(int(stderr.Fd())) {
+	stderr := terminal(messages)
+	if stderr == nil {
 		return &tableBar{}
 	}
 	return &tableBar{table: table, ProgressBar: progressbar.NewOptions(barSteps,

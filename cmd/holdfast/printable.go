@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"unicode/utf8"
+
+	"golang.org/x/term"
+)
+
+// A printable writer shows control characters as \u001b instead of passing them on. What commands
+// print comes from elsewhere too: names of tables, versions that a server claims, keys, file names. A
+// terminal would obey what is hidden in them: change its title, its colours, what it pastes. It makes no
+// difference whether the output goes to a terminal at once or by a pager. In JSON, the form means the
+// same character.
+//
+// It may be written to concurrently.
+type printable struct {
+	w io.Writer
+
+	mu   sync.Mutex // guards part and out
+	part []byte     // the start of a character whose rest is still to come
+	out  []byte     // reused
+}
+
+// Write never writes a part of a character.
+func (p *printable) Write(text []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.out = p.out[:0]
+	rest := text
+	if len(p.part) > 0 {
+		rest = append(p.part, text...)
+		p.part = nil
+	}
+	for len(rest) > 0 {
+		if !utf8.FullRune(rest) {
+			p.part = append(p.part, rest...)
+			break
+		}
+		r, size := utf8.DecodeRune(rest)
+		switch {
+		case r == utf8.RuneError && size == 1:
+			p.out = fmt.Appendf(p.out, `\u%04x`, rest[0]) // a byte that some terminals take for a control character
+		case isControl(r):
+			p.out = fmt.Appendf(p.out, `\u%04x`, r)
+		default:
+			p.out = append(p.out, rest[:size]...)
+		}
+		rest = rest[size:]
+	}
+	if _, err := p.w.Write(p.out); err != nil {
+		return 0, err
+	}
+	return len(text), nil
+}
+
+// isControl is for what a terminal acts upon: the control characters of ASCII and of Latin-1 but for
+// line ends and tabs, and those that turn the direction of text.
+func isControl(r rune) bool {
+	switch {
+	case r == '\n' || r == '\t':
+		return false
+	case r < ' ' || r >= 0x7f && r < 0xa0:
+		return true
+	}
+	return r == 0x200e || r == 0x200f || r == 0x061c || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069
+}
+
+// data is w for what a user asked for as it is, such as an export: unchanged, unless it goes to a
+// terminal.
+func data(w io.Writer) io.Writer {
+	if p, ok := w.(*printable); ok && terminal(w) == nil {
+		return p.w
+	}
+	return w
+}
+
+// terminal is the terminal that w writes to, or nil. A progress bar may write to it as it likes.
+func terminal(w io.Writer) *os.File {
+	if p, ok := w.(*printable); ok {
+		w = p.w
+	}
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return f
+	}
+	return nil
+}
