@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"debug/buildinfo"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -136,6 +138,41 @@ func TestVersionJSON(t *testing.T) {
 	}
 	if got["version"] != holdfast.Version || got["go"] != runtime.Version() || got["os"] != runtime.GOOS || got["arch"] != runtime.GOARCH || got["memcached_protocol"] != memcachedVersion {
 		t.Errorf("got %v", got)
+	}
+}
+
+// TestSBOM compares the bill of materials with what Go says of the binary.
+func TestSBOM(t *testing.T) {
+	code, stdout, _ := command("version", "--sbom")
+	var got struct {
+		Format     string `json:"bomFormat"`
+		Spec       string `json:"specVersion"`
+		Components []struct{ Type, Name, Version, Purl string }
+	}
+	if err := json.Unmarshal([]byte(stdout), &got); code != 0 || err != nil || got.Format != "CycloneDX" || got.Spec != "1.6" {
+		t.Fatalf("got %d, %q, %v; want a bill of CycloneDX", code, stdout, err)
+	}
+	found := map[string]string{}
+	for _, c := range got.Components {
+		if want := "pkg:golang/" + c.Name + "@" + c.Version; c.Type != "library" || c.Purl != want {
+			t.Errorf("got %+v; want a library, %s", c, want)
+		}
+		found[c.Name] = c.Version
+	}
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := buildinfo.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"stdlib": runtime.Version()}
+	for _, m := range info.Deps {
+		want[m.Path] = m.Version
+	}
+	if !maps.Equal(found, want) || found["github.com/cockroachdb/pebble/v2"] == "" {
+		t.Errorf("got %v; want %v", found, want)
 	}
 }
 

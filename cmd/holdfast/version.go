@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
 
@@ -12,23 +14,35 @@ import (
 )
 
 func newVersionCommand() *cobra.Command {
-	var asJSON bool
+	var asJSON, asSBOM bool
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !asJSON {
-				_, err := fmt.Fprintln(cmd.OutOrStdout(), versionText(""))
-				return err
+			switch {
+			case asSBOM:
+				info, ok := debug.ReadBuildInfo()
+				if !ok {
+					return errors.New("this program was built without what says which modules are in it")
+				}
+				return printIndented(cmd.OutOrStdout(), billOf(info))
+			case asJSON:
+				return printIndented(cmd.OutOrStdout(), currentBuild())
 			}
-			e := json.NewEncoder(cmd.OutOrStdout())
-			e.SetIndent("", "  ")
-			return e.Encode(currentBuild())
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), versionText(""))
+			return err
 		},
 	}
+	cmd.Flags().BoolVar(&asSBOM, "sbom", false, "print which modules are in this program: a bill of materials, as CycloneDX's JSON")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print it as JSON, with the commit and the time that it was built from")
 	return cmd
+}
+
+func printIndented(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
 }
 
 // memcachedVersion is the version of memcached whose protocol is spoken.
