@@ -46,6 +46,7 @@ const (
 const (
 	faultCommand        = BadCommand
 	faultLine           = BadLine
+	faultDelete         = "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n"
 	faultBlock          = "CLIENT_ERROR bad data chunk\r\n"
 	faultExptime        = "CLIENT_ERROR invalid exptime argument\r\n"
 	faultDelta          = "CLIENT_ERROR invalid numeric delta argument\r\n"

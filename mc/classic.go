@@ -182,9 +182,9 @@ func (d *Decoder) tooLarge(keyBytes int, flags uint32, valueBytes int) bool {
 	return n > limit
 }
 
-// delete KEY [anything] [noreply]
+// delete KEY [0] [noreply]
 func (d *Decoder) delete(end int, args []byte, b *Batch) int {
-	key, _ := Token(args)
+	key, rest := Token(args)
 	if key == nil {
 		return b.refuse(faultLine, false, end)
 	}
@@ -193,10 +193,25 @@ func (d *Decoder) delete(end int, args []byte, b *Batch) int {
 	if len(key) > MaxKeyBytes {
 		return b.refuse(faultLine, noreply, end)
 	}
+	if len(rest) > 0 && !endsDelete(rest) {
+		return b.refuse(faultDelete, noreply, end)
+	}
 	r := b.add(Delete)
 	r.Key = key
 	r.NoReply = noreply
 	return end
+}
+
+// endsDelete reports whether rest may follow delete's key: a time of 0, which old clients send, and
+// noreply. Any other time once held the key back from being added, so a client that sends one counts
+// on what isn't done; memcached refused it up to 1.6.18 and later ignores it.
+func endsDelete(rest []byte) bool {
+	first, rest := Token(rest)
+	if string(first) == "0" {
+		first, rest = Token(rest)
+	}
+	last, _ := Token(rest)
+	return last == nil && (first == nil || string(first) == "noreply")
 }
 
 // incr KEY DELTA [noreply]

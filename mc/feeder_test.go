@@ -99,6 +99,8 @@ type decodeCase struct{ in, want string }
 
 var longKey = strings.Repeat("k", MaxKeyBytes+1)
 
+const badDelete = `invalid "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]"`
+
 const badLine = `invalid "CLIENT_ERROR bad command line format"`
 
 // checkCases decodes each input whole, byte by byte, and cut in two anywhere.

@@ -16,7 +16,7 @@ func TestAppendRequests(t *testing.T) {
 		{"cas k 0 0 1 7 noreply\r\na\r\n", ""},
 		{"delete k 0 noreply\r\n", "delete k noreply\r\n"},
 		{"delete noreply\r\n", "delete noreply noreply\r\n"},
-		{"delete noreply 7\r\n", "delete noreply 0\r\n"},
+		{"delete noreply 0\r\n", ""},
 		{"incr k +5 noreply\r\n", "incr k 5 noreply\r\n"},
 		{"touch k -1\r\n", ""},
 		{"flush_all\r\nflush_all 0 noreply\r\n", ""},

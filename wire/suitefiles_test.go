@@ -54,10 +54,7 @@ var suiteFiles = []suiteFile{
 	{name: "issue_14.t"},
 	{name: "issue_152.t"},
 	{name: "issue_192.t"},
-	{name: "issue_3.t", amendments: []amendment{
-		{"\"CLIENT_ERROR bad command line format.\"\n    . \"  Usage: delete <key> [noreply]\\r\\n\"", `"NOT_FOUND\r\n"`},
-		{`"NOT_STORED\r\n", "Failed to add after failed silent delete."`, `"STORED\r\n", "add after a silent delete"`},
-	}},
+	{name: "issue_3.t"},
 	{name: "issue_41.t"},
 	{name: "issue_61.t"},
 	{name: "issue_67.t", amendments: []amendment{
