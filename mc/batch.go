@@ -34,6 +34,7 @@ type Batch struct {
 	Pinned   []Pin  // large values that stand in the answer by reference, At rising
 	Lane     int    // which event loop serves it: a hint for counters and locks that shouldn't be shared
 	Carry    []byte // what a handler keeps for the rest of a get line whose first part was in this batch; Reset leaves it
+	Binary   bool   // the requests are of the binary protocol, and so are the answers to be; Reset leaves it
 	OnLoop   bool   // Serve is called by that event loop itself, so that what is done for it needs no waking
 	Entry    int    // which of the server's listeners it came by, for a handler that serves them differently
 	Conn     int    // which connection it came from, for logs: its file descriptor, 0 if unknown

@@ -71,3 +71,17 @@ func BenchmarkAppendUint(b *testing.B) {
 		})
 	}
 }
+
+func BenchmarkDecodeBinaryGetKQ32(b *testing.B) {
+	in := []byte(strings.Repeat(packet{opcode: OpcodeGetKQ, key: benchKey}.String(), 32) + packet{opcode: OpcodeNoop}.String())
+	var d BinaryDecoder
+	batch := NewBatch(nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		batch.Reset()
+		if used, err := d.Decode(in, batch); used != len(in) || err != nil {
+			b.Fatal(used, err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/32, "ns/part")
+}

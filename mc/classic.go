@@ -8,7 +8,7 @@ import "bytes"
 func (d *Decoder) get(op Op, exptime int64, in []byte, at int, checked bool, b *Batch) int {
 	line := cutEnd(in)
 	first := len(b.Requests)
-	limit := d.maxRequests()
+	limit := maxRequests(d.MaxRequests)
 	for {
 		for at < len(line) && line[at] == ' ' {
 			at++
@@ -168,10 +168,13 @@ func wellEnded(block []byte) bool {
 	return block[n-2] == '\r' && block[n-1] == '\n'
 }
 
-// tooLarge reports whether memcached would refuse the item: it counts its header of 48 bytes, the
-// CAS, the key's NUL, the value's \r\n, and the client flags if they are not 0.
 func (d *Decoder) tooLarge(keyBytes int, flags uint32, valueBytes int) bool {
-	limit := d.ItemMaxBytes
+	return itemTooLarge(d.ItemMaxBytes, keyBytes, flags, valueBytes)
+}
+
+// itemTooLarge reports whether memcached would refuse the item: it counts its header of 48 bytes, the
+// CAS, the key's NUL, the value's \r\n, and the client flags if they are not 0.
+func itemTooLarge(limit, keyBytes int, flags uint32, valueBytes int) bool {
 	if limit == 0 {
 		limit = defaultItemMaxBytes
 	}

@@ -60,7 +60,7 @@ type Decoder struct {
 func (d *Decoder) Decode(in []byte, b *Batch) (used int, err error) {
 	d.need = 0
 	if !d.begun && len(in) > 0 {
-		if in[0] == 0x80 {
+		if in[0] == BinaryRequestMagic {
 			return 0, ErrBinary
 		}
 		d.begun = true
@@ -72,7 +72,7 @@ func (d *Decoder) Decode(in []byte, b *Batch) (used int, err error) {
 			used += n
 			continue
 		}
-		if len(b.Requests) >= d.maxRequests() || len(b.Requests) == 1 && b.Requests[0].Op.Admin() {
+		if len(b.Requests) >= maxRequests(d.MaxRequests) || len(b.Requests) == 1 && b.Requests[0].Op.Admin() {
 			return used, nil
 		}
 		var n int
@@ -90,9 +90,10 @@ func (d *Decoder) Decode(in []byte, b *Batch) (used int, err error) {
 // is known from its first line; 0 otherwise. It is bounded by ItemMaxBytes and a line.
 func (d *Decoder) Need() int { return d.need }
 
-func (d *Decoder) maxRequests() int {
-	if d.MaxRequests > 0 && d.MaxRequests < MaxRequests {
-		return d.MaxRequests
+// maxRequests is how many requests a batch gets, by what a decoder was told.
+func maxRequests(told int) int {
+	if told > 0 && told < MaxRequests {
+		return told
 	}
 	return MaxRequests
 }

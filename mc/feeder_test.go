@@ -11,14 +11,21 @@ import (
 // A feeder decodes what it is given as a server does: it keeps what is not used, and empties the
 // batch after each call.
 type feeder struct {
-	d       Decoder
+	d       decoder
 	held    []byte
 	batch   *Batch
 	got     []Request
 	batches int
 }
 
-func newFeeder(d Decoder) *feeder {
+// A decoder is a *Decoder or a *BinaryDecoder.
+type decoder interface {
+	Decode(in []byte, b *Batch) (int, error)
+}
+
+func newFeeder(d Decoder) *feeder { return feederOf(&d) }
+
+func feederOf(d decoder) *feeder {
 	return &feeder{d: d, batch: NewBatch(func(*Batch) {})}
 }
 
@@ -84,6 +91,9 @@ func show(r *Request) string {
 	number("delta", r.Delta)
 	number("initial", r.Initial)
 	number("hash", r.Hash)
+	number("opcode", uint8(r.Opcode))
+	number("status", uint8(r.Status))
+	number("opaque", r.Opaque)
 	return s.String()
 }
 

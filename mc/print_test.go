@@ -40,7 +40,7 @@ func TestAppendRequests(t *testing.T) {
 }
 
 func TestOpString(t *testing.T) {
-	for op := Invalid; op <= DebugTime; op++ {
+	for op := Invalid; op <= Malformed; op++ {
 		if op.String() == "" || strings.Contains(op.String(), " ") {
 			t.Errorf("op %d has the name %q", op, op)
 		}

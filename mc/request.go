@@ -44,6 +44,11 @@ const (
 	RefreshCerts
 	Misbehave // memcached-debug's
 	DebugTime // likewise: debugtime p, debugtime r, debugtime SECONDS
+
+	SASLList  // binary: which mechanisms there are
+	SASLAuth  // binary: Key is the mechanism, Value its first message
+	SASLStep  // binary: likewise, a further message
+	Malformed // binary: the connection can't go on; Status is the answer
 )
 
 // opNames are the commands' names on the wire, by Op.
@@ -59,6 +64,8 @@ var opNames = [...]string{
 	Version: "version", Verbosity: "verbosity", Stats: "stats", Quit: "quit", Shutdown: "shutdown",
 	Watch: "watch", Crawler: "lru_crawler", MemLimit: "cache_memlimit", Slabs: "slabs", LRU: "lru",
 	RefreshCerts: "refresh_certs", Misbehave: "misbehave", DebugTime: "debugtime",
+
+	SASLList: "sasl_list_mechs", SASLAuth: "sasl_auth", SASLStep: "sasl_step", Malformed: "malformed",
 }
 
 // String returns the command's name on the wire, "invalid" for Invalid.
@@ -90,24 +97,28 @@ type Request struct {
 	Key   []byte // 1 to 250 bytes; of a meta request with the b flag, the decoded bytes
 	Value []byte // the data block, without its closing \r\n
 	Args  []byte // meta: the flags as they stood, "v t Oabc"; admin: what follows the command's name; see Token
-	Fault string // Invalid: the whole answer, \r\n included; empty when noreply suppresses it
+	Fault string // Invalid: the whole answer, \r\n included; empty when noreply suppresses it; see Status for the binary protocol
 
 	Op         Op
 	Mode       byte // meta: the first byte of M's argument, 0 without one; checked for ms (EAPRS) and ma (I+D-)
-	NoReply    bool // classic: noreply; meta: q
+	NoReply    bool // classic: noreply; meta: q; binary: the opcode is quiet
 	Last       bool // Get, Gets, Gat, Gats: the line's last key, after whose answer END stands
 	Drop       bool // Invalid: the value for Key was too large or lost; what is held under Key is to go
-	HasExptime bool // FlushAll: a delay was given
+	HasExptime bool // FlushAll: a delay was given; binary Incr and Decr: where there is no item, one of Initial is made
+
+	Opcode Opcode // binary: the command as it came, which the answer repeats
+	Status Status // binary, Invalid and Malformed: the answer
 
 	ClientFlags uint32 // the client's own flags, F in meta
+	Opaque      uint32 // binary: what the answer repeats
 	Flags       Flags  // meta: which flags the request has
-	Exptime     int64  // as on the wire, 32 bits: seconds from now up to 30 days, Unix seconds above, < 0 at once; T in meta
+	Exptime     int64  // as on the wire, 32 bits (of the binary protocol without a sign): seconds from now up to 30 days, Unix seconds above, < 0 at once; T in meta
 	Vivify      int64  // meta N, on the same scale
 	Recache     int64  // meta R, on the same scale
-	CAS         uint64 // the CAS to compare with; C in meta
+	CAS         uint64 // the CAS to compare with; C in meta; binary: 0 compares with none
 	NewCAS      uint64 // meta E
 	Delta       uint64 // Incr, Decr; D in meta, 1 without
-	Initial     uint64 // meta J
+	Initial     uint64 // meta J; binary Incr and Decr
 
 	// Hash is for the handler that serves the request; the decoder leaves it 0.
 	Hash uint64

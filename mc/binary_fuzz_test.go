@@ -1,0 +1,69 @@
+package mc
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+// FuzzDecodeBinary checks of the binary protocol what FuzzDecode checks of text: nothing panics,
+// cutting the input anywhere changes nothing, and what is accepted prints back and decodes as the same.
+func FuzzDecodeBinary(f *testing.F) {
+	for _, p := range []packet{
+		{opcode: OpcodeGet, key: "k", opaque: 7}, {opcode: OpcodeGetKQ, key: "a b"}, {opcode: OpcodeNoop},
+		{opcode: OpcodeSetQ, extras: u32s(1, 2), key: "k", value: "v\r\n", cas: 5}, {opcode: OpcodeAppend, key: "k", value: "v"},
+		{opcode: OpcodeSet, extras: u32s(1, 2), key: "k", value: strings.Repeat("v", 2000)},
+		{opcode: OpcodeDecrQ, extras: count(1, 2, neverCreate), key: "k"}, {opcode: OpcodeGatK, extras: u32s(9), key: "k"},
+		{opcode: OpcodeFlush, extras: u32s(5)}, {opcode: OpcodeStat, key: "settings"}, {opcode: OpcodeVersion}, {opcode: OpcodeQuit},
+		{opcode: OpcodeSASLAuth, key: "PLAIN", value: "\x00u\x00p"}, {opcode: 0x1f, extras: "e", key: "k", value: "v"},
+		{opcode: OpcodeGet, lengths: &[3]int{0, 5, 4}}, {opcode: OpcodeVerbosity, extras: u32s(1)},
+	} {
+		f.Add([]byte(p.String()), uint16(11), uint8(0), false)
+		f.Add([]byte(packets(p, packet{opcode: OpcodeNoop}, p)), uint16(30), uint8(2), true)
+	}
+	f.Fuzz(func(t *testing.T, in []byte, cut uint16, limit uint8, locked bool) {
+		options := BinaryDecoder{ItemMaxBytes: 1024, MaxRequests: int(limit), SASL: limit%2 == 0, Locked: locked}
+		feed := func(parts ...[]byte) (*feeder, error) {
+			d := options
+			f := feederOf(&d)
+			for _, part := range parts {
+				if err := f.feed(part); err != nil {
+					return f, err
+				}
+			}
+			return f, nil
+		}
+		whole, wholeErr := feed(in)
+		at := min(int(cut), len(in))
+		split, splitErr := feed(in[:at], in[at:])
+		if wholeErr != splitErr || !sameRequests(whole.got, split.got) {
+			t.Errorf("cut at %d:\n got %s, %v\nwant %s, %v", at, showAll(split.got), splitErr, showAll(whole.got), wholeErr)
+		}
+		var printed []byte
+		var valid []Request
+		for _, r := range whole.got {
+			if r.Op != Invalid && r.Op != Malformed {
+				valid = append(valid, r)
+				printed = AppendBinaryRequest(printed, &r)
+			}
+		}
+		again, err := feed(printed)
+		if err != nil || !sameRequests(again.got, valid) {
+			t.Errorf("printed as % x:\n got %s, %v\nwant %s", printed, showAll(again.got), err, showAll(valid))
+		}
+		if len(whole.got) == len(valid) && !bytes.HasPrefix(normal(in), printed) {
+			t.Errorf("printed as % x; want the start of % x", printed, in)
+		}
+	})
+}
+
+// normal is in with the header's bytes that say nothing, the data type and the reserved ones, as 0,
+// as far as whole requests go.
+func normal(in []byte) []byte {
+	in = bytes.Clone(in)
+	for rest := in; len(rest) >= BinaryHeaderBytes && rest[0] == BinaryRequestMagic; {
+		clear(rest[5:8])
+		rest = rest[min(len(rest), BinaryHeaderBytes+parseBinaryHeader(rest).bodyBytes):]
+	}
+	return in
+}
