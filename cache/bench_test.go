@@ -36,7 +36,12 @@ func benchBatches(b *testing.B, n int, request func(buf *bytes.Buffer, key strin
 			request(&buf, fmt.Sprintf("key-%016d", rand.IntN(benchItems)))
 		}
 		batch := mc.NewBatch(func(*mc.Batch) {})
-		var d mc.Decoder
+		var d interface {
+			Decode([]byte, *mc.Batch) (int, error)
+		} = &mc.Decoder{}
+		if batch.Binary = buf.Bytes()[0] == mc.BinaryRequestMagic; batch.Binary {
+			d = &mc.BinaryDecoder{}
+		}
 		if _, err := d.Decode(buf.Bytes(), batch); err != nil || len(batch.Requests) != n {
 			b.Fatal(err, len(batch.Requests))
 		}
@@ -62,6 +67,13 @@ func get(buf *bytes.Buffer, key string) { fmt.Fprintf(buf, "get %s\r\n", key) }
 func put(buf *bytes.Buffer, key string) {
 	fmt.Fprintf(buf, "set %s 0 0 100\r\n%s\r\n", key, strings.Repeat("w", 100))
 }
+
+func getQuietly(buf *bytes.Buffer, key string) {
+	r := mc.Request{Opcode: mc.OpcodeGetKQ, Key: []byte(key)}
+	buf.Write(mc.AppendBinaryRequest(nil, &r))
+}
+
+func BenchmarkGetBinary32(b *testing.B) { benchServe(b, 32, getQuietly) }
 
 func BenchmarkGet1(b *testing.B)  { benchServe(b, 1, get) }
 func BenchmarkGet32(b *testing.B) { benchServe(b, 32, get) }

@@ -99,7 +99,11 @@ func (s *Store) appendCacheDump(dst []byte, arg string) ([]byte, bool) {
 				return
 			}
 			limit--
-			dst = fmt.Appendf(dst, "ITEM %s [%d b; %d s]\r\n", it.key(), it.valueBytes(), it.expiry())
+			key := string(it.key())
+			if it.has(bitBinary) { // its bytes could end the line
+				key = escape(key)
+			}
+			dst = fmt.Appendf(dst, "ITEM %s [%d b; %d s]\r\n", key, it.valueBytes(), it.expiry())
 		})
 		st.Unlock()
 	}

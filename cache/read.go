@@ -65,8 +65,11 @@ func (s *Store) get(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 		l.counters.GetMisses++
 	}
 	s.observeGet(l, r, it != nil, bytes)
-	if r.Last {
+	switch {
+	case r.Last:
 		b.Out = append(b.Out, mc.End...)
+	case it == nil && b.Binary:
+		b.Out = mc.AppendBinaryMiss(b.Out, r)
 	}
 }
 
@@ -88,6 +91,10 @@ func (s *Store) observeGet(l *lane, r *mc.Request, hit bool, bytes int) {
 // appendValue appends VALUE, the key, flags, length and CAS, and the value. It needs the item's
 // stripe.
 func (s *Store) appendValue(b *mc.Batch, it item, r *mc.Request) {
+	if b.Binary {
+		s.appendBinaryValue(b, it, r)
+		return
+	}
 	if r.Op == mc.Gets || r.Op == mc.Gats {
 		b.Out = mc.AppendValueCAS(b.Out, r.Key, it.clientFlags(), it.valueBytes(), s.casOf(it))
 	} else {
@@ -99,12 +106,17 @@ func (s *Store) appendValue(b *mc.Batch, it item, r *mc.Request) {
 // appendData appends the value and \r\n.
 func (s *Store) appendData(b *mc.Batch, it item) {
 	if it.large() {
-		first, chunks := s.pin(it)
-		_, total := it.largeRef()
-		b.Pin(chunks, func() { s.unpin(first, total) })
+		s.pinTo(b, it)
 	}
 	b.Out = append(b.Out, it.inline()...)
 	b.Out = append(b.Out, '\r', '\n')
+}
+
+// pinTo has the chunks of a large item go out from where they stand. It needs the item's stripe.
+func (s *Store) pinTo(b *mc.Batch, it item) {
+	first, chunks := s.pin(it)
+	_, total := it.largeRef()
+	b.Pin(chunks, func() { s.unpin(first, total) })
 }
 
 func (s *Store) casOf(it item) uint64 {
@@ -114,7 +126,8 @@ func (s *Store) casOf(it item) uint64 {
 	return it.cas()
 }
 
-// getAndTouch answers gat and gats: the value that is there, whatever becomes of it then.
+// getAndTouch answers gat, gats and the binary protocol's touch: the value that is there, whatever
+// becomes of it then.
 func (s *Store) getAndTouch(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	l.counters.Touches++
 	expiry := s.expiryOf(r.Exptime)
@@ -141,8 +154,11 @@ func (s *Store) getAndTouch(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 		l.counters.TouchMisses++
 	}
 	s.observeGet(l, r, it != nil, bytes)
-	if r.Last {
+	switch {
+	case r.Last:
 		b.Out = append(b.Out, mc.End...)
+	case it == nil && b.Binary:
+		b.Out = mc.AppendBinaryMiss(b.Out, r)
 	}
 }
 
@@ -179,7 +195,13 @@ func (s *Store) delete(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	st := s.stripe(r.Hash)
 	st.Lock()
 	it, at, loc := s.findLive(l, r, now)
-	if it != nil {
+	v := notFound
+	switch {
+	case it == nil:
+	case r.CAS != 0 && s.casOf(it) != r.CAS: // of the binary protocol alone
+		v = exists
+	default:
+		v = stored
 		if l.observer != nil {
 			l.observer.Deleted(it.key(), "delete", classShown(s.words[at]), it.valueBytes())
 		}
@@ -187,14 +209,17 @@ func (s *Store) delete(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	}
 	st.Unlock()
 	answer := mc.NotFound
-	if it != nil {
+	if v == stored {
 		l.counters.DeleteHits++
 		answer = mc.Deleted
 	} else {
 		l.counters.DeleteMisses++
 	}
 	s.observeDelete(l, r)
-	if !r.NoReply {
+	switch {
+	case b.Binary:
+		appendBinaryDone(b, r, v)
+	case !r.NoReply:
 		b.Out = append(b.Out, answer...)
 	}
 }

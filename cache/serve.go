@@ -142,7 +142,11 @@ func (s *Store) serve(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	case mc.Incr, mc.Decr:
 		s.arithmetic(l, b, r, now)
 	case mc.Touch:
-		s.touchItem(l, b, r, now)
+		if b.Binary {
+			s.getAndTouch(l, b, r, now)
+		} else {
+			s.touchItem(l, b, r, now)
+		}
 	case mc.FlushAll:
 		s.flushAll(l, b, r)
 	case mc.MetaGet:
@@ -154,7 +158,11 @@ func (s *Store) serve(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	case mc.MetaArithmetic:
 		s.metaArithmetic(l, b, r, now)
 	case mc.MetaNoop:
-		b.Out = append(b.Out, mc.MN+mc.CRLF...)
+		if b.Binary {
+			appendBinaryDone(b, r, stored)
+		} else {
+			b.Out = append(b.Out, mc.MN+mc.CRLF...)
+		}
 	case mc.MetaDebug:
 		s.metaDebug(l, b, r, now)
 	default:
@@ -173,12 +181,16 @@ func (s *Store) serve(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 // nobody reads the older one.
 func (s *Store) refused(l *lane, b *mc.Batch, r *mc.Request) {
 	if r.Drop && len(r.Key) > 0 {
-		if strings.HasPrefix(r.Fault, "SERVER_ERROR out of memory") {
+		if r.Status == mc.StatusOutOfMemory || strings.HasPrefix(r.Fault, "SERVER_ERROR out of memory") {
 			l.counters.NoMemory++
 		} else {
 			l.counters.TooLarge++
 		}
 		s.remove(l, r)
+	}
+	if b.Binary {
+		b.Out = mc.AppendBinaryStatus(b.Out, r, r.Status)
+		return
 	}
 	b.Out = append(b.Out, r.Fault...)
 }
@@ -201,7 +213,10 @@ func (s *Store) flushAll(l *lane, b *mc.Batch, r *mc.Request) {
 		s.flushAt.Store(0)
 		s.flush()
 	}
-	if !r.NoReply {
+	switch {
+	case b.Binary:
+		appendBinaryDone(b, r, stored)
+	case !r.NoReply:
 		b.Out = append(b.Out, mc.OK...)
 	}
 }

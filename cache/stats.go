@@ -184,6 +184,9 @@ func (s *Store) appendPrefixes(dst []byte, all bool) []byte {
 		if asked := c.Gets+c.Sets+c.Deletes > 0; !all && (!asked || name == "") {
 			continue // as in memcached, which has none for keys without a prefix
 		}
+		if strings.ContainsAny(name, " \r\n") { // of binary keys
+			name = escape(name)
+		}
 		dst = fmt.Appendf(dst, "PREFIX %s get %d hit %d set %d del %d", name, c.Gets, c.Hits, c.Sets, c.Deletes)
 		if all {
 			dst = fmt.Appendf(dst, " evict_read %d evict_unread %d expired %d items %d bytes %d",

@@ -281,9 +281,9 @@ func (s *Store) storeItem(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	case mc.Replace:
 		m.kind = replace
 	case mc.Append:
-		m.kind = appendTo
+		m.kind, m.compareCAS = appendTo, r.CAS != 0
 	case mc.Prepend:
-		m.kind = prependTo
+		m.kind, m.compareCAS = prependTo, r.CAS != 0
 	case mc.CAS:
 		m.kind, m.compareCAS = compare, true
 	}
@@ -292,7 +292,10 @@ func (s *Store) storeItem(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	if l.observer != nil {
 		l.tellStored(b, r, &m, v, r.Op.String())
 	}
-	if !r.NoReply {
+	switch {
+	case b.Binary:
+		appendBinaryStored(b, r, v, m.cas)
+	case !r.NoReply:
 		b.Out = append(b.Out, storeAnswers[v]...)
 	}
 }
@@ -312,8 +315,20 @@ func (s *Store) arithmetic(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	if r.Op == mc.Decr {
 		m.kind = decrement
 	}
+	if b.Binary {
+		m.compareCAS = r.CAS != 0
+		if m.vivify = r.HasExptime; m.vivify {
+			m.expiry = s.expiryFor(r.Key, r.Exptime)
+		}
+	}
 	v := s.apply(l, &m)
-	l.countArithmetic(m.kind, v)
+	if !m.made { // as in memcached, an item that was made is neither a hit nor a miss
+		l.countArithmetic(m.kind, v)
+	}
+	if b.Binary {
+		appendBinaryNumber(b, r, &m, v)
+		return
+	}
 	if r.NoReply {
 		return
 	}

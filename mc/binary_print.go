@@ -3,9 +3,9 @@ package mc
 import "encoding/binary"
 
 // AppendBinaryRequest appends r, which is of the binary protocol, as it stands on the wire; decoding
-// that gives r again. Invalid and Malformed print nothing.
+// that gives r again. It goes by the opcode, so r needs no Op. One that was refused prints nothing.
 func AppendBinaryRequest(dst []byte, r *Request) []byte {
-	if r.Op == Invalid || r.Op == Malformed {
+	if r.Status != StatusOK {
 		return dst
 	}
 	var room [20]byte

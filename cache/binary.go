@@ -1,0 +1,72 @@
+package cache
+
+import "holdfast/mc"
+
+// What the binary protocol answers where the text protocol has lines of its own. What requests do
+// is the same; the functions that do it ask Batch.Binary for the form of the answer.
+
+// appendBinaryValue appends the answer to a get that found it, or to a touch, which has no value. It
+// needs the item's stripe.
+func (s *Store) appendBinaryValue(b *mc.Batch, it item, r *mc.Request) {
+	if r.Op == mc.Touch {
+		b.Out = mc.AppendBinaryValue(b.Out, r, it.clientFlags(), 0, s.casOf(it))
+		return
+	}
+	b.Out = mc.AppendBinaryValue(b.Out, r, it.clientFlags(), it.valueBytes(), s.casOf(it))
+	if it.large() {
+		s.pinTo(b, it)
+	}
+	b.Out = append(b.Out, it.inline()...)
+}
+
+// appendBinaryStored appends what became of a store. Of a quiet one that is told only if it failed.
+func appendBinaryStored(b *mc.Batch, r *mc.Request, v verdict, cas uint64) {
+	if v == stored {
+		if !r.NoReply {
+			b.Out = mc.AppendBinary(b.Out, r, mc.BinaryAnswer{CAS: cas})
+		}
+		return
+	}
+	if v == noMemory {
+		b.Out = mc.AppendBinaryText(b.Out, r, mc.StatusOutOfMemory, "Out of memory allocating item")
+		return
+	}
+	status := binaryStatuses[v]
+	if v == notStored {
+		switch r.Op {
+		case mc.Add:
+			status = mc.StatusExists
+		case mc.Replace:
+			status = mc.StatusNotFound
+		}
+	}
+	b.Out = mc.AppendBinaryStatus(b.Out, r, status)
+}
+
+var binaryStatuses = [...]mc.Status{
+	stored:     mc.StatusOK,
+	notStored:  mc.StatusNotStored,
+	exists:     mc.StatusExists,
+	notFound:   mc.StatusNotFound,
+	notNumeric: mc.StatusNotANumber,
+	tooLarge:   mc.StatusTooLarge,
+}
+
+// appendBinaryNumber appends what became of incr and decr.
+func appendBinaryNumber(b *mc.Batch, r *mc.Request, m *mutation, v verdict) {
+	switch {
+	case v == noMemory:
+		b.Out = mc.AppendBinaryText(b.Out, r, mc.StatusOutOfMemory, "Out of memory incrementing value")
+	case v != stored:
+		b.Out = mc.AppendBinaryStatus(b.Out, r, binaryStatuses[v])
+	case !r.NoReply:
+		b.Out = mc.AppendBinaryUint(b.Out, r, m.value, m.cas)
+	}
+}
+
+// appendBinaryDone appends an answer without CAS and value: to delete, flush and noop.
+func appendBinaryDone(b *mc.Batch, r *mc.Request, v verdict) {
+	if v != stored || !r.NoReply {
+		b.Out = mc.AppendBinaryStatus(b.Out, r, binaryStatuses[v])
+	}
+}
