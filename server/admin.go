@@ -26,6 +26,10 @@ const (
 
 // admin answers a request about the connection or the server.
 func (c *conn) admin(r *mc.Request) {
+	if c.binary != nil {
+		c.binaryAdmin(r)
+		return
+	}
 	args := bytes.Fields(r.Args)
 	out := len(c.work.batch.Out)
 	switch r.Op {

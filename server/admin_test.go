@@ -167,7 +167,7 @@ func TestAuthentication(t *testing.T) {
 		}
 	}
 	write("foo:bar\nbaaaz:quux") // no newline at the end
-	s := start(t, Options{AuthFile: file}, newMemory())
+	s := start(t, Options{AuthFile: file, after: atOnce}, newMemory())
 	c := dial(t, s)
 	for _, b := range "get foo\r\nset foo 0 0 7\r\nfoo bab\r\n" {
 		c.send(string(b))

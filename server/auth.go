@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"holdfast/mc"
 )
@@ -18,6 +19,10 @@ const (
 	maxAuthEntries = 1024 // lines of the file
 	maxAuthBytes   = 2 * maxAuthLine
 	maxAuthCommand = 2048 // bytes of a command line before a client is known
+
+	// What slows down guessing: the answer to a wrong password waits, and a connection has few tries.
+	wrongPasswordPause = time.Second
+	maxWrongPasswords  = 3
 )
 
 // An authFile holds who may connect, from a file of lines "user:password", like memcached's -Y.
@@ -81,7 +86,10 @@ func (c *conn) authenticate() bool {
 	if c.authBytes == 0 {
 		end := bytes.IndexByte(c.input, '\n')
 		switch {
-		case c.input[0] == 0x80:
+		case c.input[0] == mc.BinaryRequestMagic && c.protocol != Text:
+			c.speakBinary()
+			return c.decode()
+		case c.input[0] == mc.BinaryRequestMagic:
 			c.refuse(mc.ErrBinary)
 			return true
 		case end > maxAuthCommand, end < 0 && len(c.input) > maxAuthCommand:
@@ -108,6 +116,28 @@ func (c *conn) authenticate() bool {
 	return true
 }
 
+// wrongPassword has the answer that stands in the batch wait, and be the last one if there were too many.
+func (c *conn) wrongPassword() {
+	c.punished = true
+	if c.wrong++; c.wrong >= maxWrongPasswords {
+		c.endWith(closeError)
+	}
+}
+
+// delay goes on after wrongPasswordPause. Meanwhile nothing is read from the client, and the loop's
+// buffer is not kept for it.
+func (c *conn) delay() {
+	c.punished = false
+	c.phase.Store(phaseServing)
+	if c.shared {
+		c.input, c.shared = bytes.Clone(c.input), false
+	}
+	c.stream.Pause()
+	c.work.state.Store(left) // as in yield
+	stream, proceed := c.stream, c.work.proceed
+	c.server.options.after(wrongPasswordPause, func() { stream.Post(proceed) })
+}
+
 // authSize returns the length in a line "set KEY FLAGS EXPTIME BYTES".
 func authSize(line []byte) (int, bool) {
 	fields := bytes.Fields(line)
@@ -132,6 +162,7 @@ func (c *conn) checkToken(token []byte) string {
 	s.authCommands.Add(1)
 	if !s.auth.check(user, password) {
 		s.authErrors.Add(1)
+		c.wrongPassword()
 		return "CLIENT_ERROR authentication failure\r\n"
 	}
 	c.authenticated = true

@@ -83,6 +83,10 @@ func (m *memory) answer(b *mc.Batch) {
 }
 
 func (m *memory) one(b *mc.Batch, r *mc.Request) {
+	if b.Binary {
+		m.binary(b, r)
+		return
+	}
 	switch r.Op {
 	case mc.Get:
 		m.get(b, r)
@@ -335,4 +339,15 @@ func until(t testing.TB, what string, holds func() bool) {
 
 func get(key, value string) string {
 	return fmt.Sprintf("VALUE %s 0 %d\r\n%s\r\nEND\r\n", key, len(value), value)
+}
+
+// dialAt is dial at one of several addresses.
+func dialAt(t testing.TB, s *Server, i int) *client {
+	t.Helper()
+	addr := s.Addrs()[i]
+	conn, err := net.Dial(addr.Network(), addr.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newClient(t, conn)
 }

@@ -18,13 +18,15 @@ const (
 // A conn is one client's connection: the handler of its stream. While it is idle it owns neither
 // buffer nor batch.
 type conn struct {
-	server  *Server
-	lane    *lane
-	entry   int // of its listener
-	stream  loop.Stream
-	grouped bool // stream.Grouped
-	decoder mc.Decoder
-	work    *work // what serves it now; nil while idle
+	server   *Server
+	lane     *lane
+	entry    int      // of its listener
+	protocol Protocol // likewise
+	stream   loop.Stream
+	grouped  bool // stream.Grouped
+	decoder  mc.Decoder
+	binary   *mc.BinaryDecoder // of a connection that speaks the binary protocol, else nil
+	work     *work             // what serves it now; nil while idle
 
 	room    []byte // where the stream is reading to, when that is its own buffer
 	input   []byte // received and not decoded yet; in the loop's shared buffer or in own
@@ -36,6 +38,9 @@ type conn struct {
 	kept          bool // and the loop lets us keep that
 	authenticated bool
 	authBytes     int  // of the credentials being read, 0 before their command: see authenticate
+	saslBegun     bool // the client has named its mechanism, and its message is to come
+	wrong         int  // how many passwords of its were
+	punished      bool // the last one was: its answer waits for a while
 	ending        bool // write the answers, then close
 	closed        bool
 	reason        closeReason
@@ -108,6 +113,9 @@ func (c *conn) advance() {
 			}
 		case w.dump.active:
 			c.dump()
+		case c.punished:
+			c.delay()
+			return
 		case w.answered():
 			if !c.write() {
 				return
@@ -135,10 +143,10 @@ func (c *conn) decode() bool {
 	case c.watcher != nil:
 		c.input = nil
 		return false
-	case !c.authenticated:
+	case !c.authenticated && c.binary == nil:
 		return c.authenticate()
 	}
-	used, err := c.decoder.Decode(c.input, w.batch)
+	used, err := c.decodeBatch()
 	c.input = c.input[used:]
 	if n := len(w.batch.Requests); n > 0 {
 		if n >= c.server.options.BatchRequests && len(c.input) > 0 {

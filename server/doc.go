@@ -1,7 +1,8 @@
 // Package server is a memcached listener: it accepts connections on TCP addresses and a unix
 // socket, decodes what they send, has a Backend answer it, and answers itself what concerns the
 // connection or the server (version, stats, watch, …). It follows memcached 1.6.40 (memcached.c,
-// proto_text.c, logger.c, authfile.c, doc/protocol.txt).
+// proto_text.c, logger.c, authfile.c, doc/protocol.txt), and its binary protocol as of 1.6.18
+// (proto_bin.c).
 //
 // The way of a request is conn.go, from top to bottom: what one read brings is decoded into one
 // batch, the backend serves it, and one write answers it. A connection belongs to one event loop

@@ -65,6 +65,7 @@ func (l *lane) takeWork(c *conn) *work {
 	}
 	w.conn = c
 	w.written, w.answers = 0, 0
+	w.batch.Binary = c.binary != nil
 	w.batch.Lane, w.batch.OnLoop, w.batch.Entry, w.batch.Conn = l.index, c.grouped, c.entry, c.stream.FD()
 	return w
 }

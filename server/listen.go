@@ -29,6 +29,7 @@ type listener struct {
 	entry    int // mc.Batch.Entry of what comes by it
 	addr     net.Addr
 	tls      tlsMode
+	protocol Protocol
 	socket   net.Listener  // until accept gives it to a loop
 	acceptor loop.Acceptor // set under Server.over.mu
 	failing  atomic.Bool   // the last accept failed
@@ -47,12 +48,13 @@ const (
 func (s *Server) bind() error {
 	for _, address := range s.options.Addresses {
 		mode, address := s.modeOf(address)
+		protocol, address := s.protocolOf(address)
 		socket, err := net.Listen(networkOf(address), address)
 		if err != nil {
 			s.closeListeners()
 			return err // it names the address
 		}
-		s.listeners = append(s.listeners, &listener{server: s, entry: len(s.listeners), addr: socket.Addr(), tls: mode, socket: socket})
+		s.listeners = append(s.listeners, &listener{server: s, entry: len(s.listeners), addr: socket.Addr(), tls: mode, protocol: protocol, socket: socket})
 	}
 	if path := s.options.UnixSocket; path != "" {
 		socket, err := listenUnix(path, s.options.UnixSocketMode)
@@ -60,7 +62,8 @@ func (s *Server) bind() error {
 			s.closeListeners()
 			return err
 		}
-		s.listeners = append(s.listeners, &listener{server: s, entry: len(s.listeners), addr: socket.Addr(), socket: socket})
+		s.listeners = append(s.listeners,
+			&listener{server: s, entry: len(s.listeners), addr: socket.Addr(), protocol: s.options.Protocol, socket: socket})
 	}
 	return nil
 }
@@ -77,6 +80,16 @@ func (s *Server) modeOf(address string) (tlsMode, string) {
 		return withTLS, address
 	}
 	return plain, address
+}
+
+// protocolOf takes memcached's "proto[…]:" off an address.
+func (s *Server) protocolOf(address string) (Protocol, string) {
+	for p, name := range [...]string{Text: "ascii", Auto: "negotiating", Binary: "binary"} {
+		if rest, ok := strings.CutPrefix(address, "proto["+name+"]:"); ok {
+			return Protocol(p), rest
+		}
+	}
+	return s.options.Protocol, address
 }
 
 // networkOf is what to listen with: 0.0.0.0 means IPv4 alone, as for memcached; package net would
@@ -188,10 +201,13 @@ func (s *Server) pickLane() *lane {
 // opened makes a connection on its lane.
 func (l *listener) opened(lane *lane, stream loop.Stream) *conn {
 	s := l.server
-	c := &conn{server: s, lane: lane, entry: l.entry, stream: stream, grouped: stream.Grouped(), authenticated: s.auth == nil}
+	c := &conn{server: s, lane: lane, entry: l.entry, protocol: l.protocol, stream: stream, grouped: stream.Grouped(), authenticated: s.auth == nil}
 	c.decoder = mc.Decoder{
 		ItemMaxBytes: s.options.ItemMaxBytes, MaxRequests: s.options.BatchRequests,
 		Debug: s.options.Debug, NoFlush: s.options.NoFlush,
+	}
+	if l.protocol == Binary {
+		c.speakBinary()
 	}
 	c.active.Store(stream.Now())
 	lane.add(c)

@@ -48,7 +48,8 @@ type Prefetcher interface {
 // Options are what a Server is made from. The zero value of a field means its default.
 type Options struct {
 	// Addresses are TCP addresses, "host:port"; memcached's prefixes "notls:" and "mtls:" leave one
-	// without TLS, or have it ask every client for a certificate. Without addresses and UnixSocket
+	// without TLS, or have it ask every client for a certificate, and after these "proto[ascii]:",
+	// "proto[binary]:" and "proto[negotiating]:" stand above Protocol. Without addresses and UnixSocket
 	// it is DefaultAddress.
 	Addresses []string
 	// UnixSocket is a path to listen at. A socket that nobody listens at any more is replaced.
@@ -80,8 +81,9 @@ type Options struct {
 	// a client that takes nothing for a second is closed, not only after StallTimeout. Default 64 MiB.
 	WaitingBytes int64
 
-	TLS      TLS    // used when TLS.Certificate is set
-	AuthFile string // lines "user:password"; clients must show one first. "" asks nobody
+	Protocol Protocol // what clients may speak; default Text
+	TLS      TLS      // used when TLS.Certificate is set
+	AuthFile string   // lines "user:password"; clients must show one first, by -Y's set or by SASL. "" asks nobody
 
 	Version string // what "version" answers; default "1.6.40"
 
@@ -96,6 +98,8 @@ type Options struct {
 	Settings   []Setting // what stats settings shows beside the settings of the server and the backend
 
 	Logger *slog.Logger // default slog.Default()
+
+	after func(time.Duration, func()) // time.AfterFunc; tests have their own
 }
 
 // A Setting is a line of stats settings.
@@ -122,6 +126,9 @@ func (o *Options) setDefaults() {
 	setDefault(&o.WatchBytes, 256<<10)
 	if o.Logger == nil {
 		o.Logger = slog.Default()
+	}
+	if o.after == nil {
+		o.after = func(d time.Duration, f func()) { time.AfterFunc(d, f) }
 	}
 }
 
@@ -154,6 +161,8 @@ func (o *Options) check() error {
 		return fmt.Errorf("memory for pending requests: %d bytes; at least %d", o.PendingBytes, minPendingSize)
 	case o.WaitingBytes < 0:
 		return fmt.Errorf("memory for waiting answers: %d bytes", o.WaitingBytes)
+	case o.Protocol > Binary:
+		return fmt.Errorf("protocol: %d", o.Protocol)
 	case o.UnixSocketMode&^0o777 != 0:
 		return fmt.Errorf("access mask of the unix socket: %o; at most 777", o.UnixSocketMode)
 	}

@@ -21,7 +21,7 @@ const answerNoMemory = "SERVER_ERROR out of memory reading request\r\n"
 // the request is refused instead, for lack of memory; the answer is in the batch then.
 func (c *conn) park() bool {
 	have := len(c.input)
-	need := max(c.decoder.Need(), c.authBytes)
+	need := max(c.need(), c.authBytes)
 	if max(need, have+1) <= smallRequestBytes {
 		if !c.reserve(have) {
 			return c.refuseLarge(need)
@@ -49,10 +49,17 @@ func (c *conn) park() bool {
 // is thrown away as it comes; after a line that has no end yet, nothing can be made of the rest.
 func (c *conn) refuseLarge(need int) bool {
 	b := c.work.batch
-	if have := len(c.input); c.authBytes == 0 && need > have {
+	have := len(c.input)
+	switch {
+	case c.binary != nil && need > have:
+		b.Requests = append(b.Requests, c.binary.WithoutMemory(c.input))
+		c.discard = need - have
+	case c.binary != nil: // it may not be known yet what to answer to
+		c.endWith(closeError)
+	case c.authBytes == 0 && need > have:
 		b.Requests = append(b.Requests, withoutMemory(c.input))
 		c.discard = need - have
-	} else {
+	default:
 		b.Out = append(b.Out, answerNoMemory...)
 		c.endWith(closeError)
 	}

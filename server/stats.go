@@ -214,8 +214,9 @@ func (s *Server) settingsStats(out []byte) []byte {
 	out = stat(out, "num_threads_per_udp", 0)
 	out = stat(out, "reqs_per_event", o.BatchRequests)
 	out = stat(out, "tcp_backlog", o.Backlog)
-	out = stat(out, "auth_enabled_sasl", "no")
-	out = stat(out, "auth_enabled_ascii", cmp.Or(o.AuthFile, "no"))
+	out = stat(out, "binding_protocol", o.Protocol)
+	out = stat(out, "auth_enabled_sasl", yesNo(s.auth != nil && o.Protocol != Text))
+	out = stat(out, "auth_enabled_ascii", s.asciiAuth())
 	out = stat(out, "item_size_max", o.ItemMaxBytes)
 	out = stat(out, "maxconns_fast", yesNo(!o.WaitOverMax))
 	out = stat(out, "lru_crawler", yesNo(!s.crawlerOff.Load()))
@@ -230,6 +231,14 @@ func (s *Server) settingsStats(out []byte) []byte {
 		out = stat(out, setting.Name, setting.Value)
 	}
 	return s.tlsSettings(out)
+}
+
+// asciiAuth is the file of who may speak the text protocol, as "stats settings" shows it.
+func (s *Server) asciiAuth() string {
+	if s.options.Protocol == Binary {
+		return "no"
+	}
+	return cmp.Or(s.options.AuthFile, "no")
 }
 
 func (s *Server) tlsSettings(out []byte) []byte {

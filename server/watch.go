@@ -109,6 +109,9 @@ func (w *Watch) commands(c *conn, requests []mc.Request) {
 	for i := range requests {
 		w.tell(WatchCommands, func(b []byte) []byte {
 			b = append(strconv.AppendInt(append(b, '<'), int64(c.stream.FD()), 10), ' ')
+			if c.binary != nil { // such a key may hold what ends a line
+				return appendWatchKey(append(append(b, requests[i].Op.String()...), ' '), requests[i].Key)
+			}
 			line, _, _ := bytes.Cut(mc.AppendRequest(nil, &requests[i]), []byte("\r\n"))
 			return append(b, line...)
 		})
