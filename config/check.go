@@ -125,6 +125,11 @@ func (c *Cache) checkLimits(f *Faults) {
 	} else if c.ItemMax > c.Memory/2 && c.Memory >= minMemory {
 		f.add("cache.item_max", "%v is more than half of cache.memory, %v", c.ItemMax, c.Memory)
 	}
+	switch c.Protocol {
+	case ProtocolAuto, ProtocolASCII, ProtocolBinary:
+	default:
+		f.add("cache.protocol", "%q is none of auto, ascii, binary", string(c.Protocol))
+	}
 	checkServing(f, "cache", serving{c.Threads, c.Connections, c.Backlog, c.RequestsPerTurn, c.IdleTimeout})
 	if d := c.Prefixes.Delimiter; len(d) != 1 || d[0] <= ' ' || d[0] > '~' {
 		f.add("cache.prefixes.delimiter", "%q is not one printable ASCII character", d)

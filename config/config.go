@@ -50,6 +50,7 @@ type Cache struct {
 	RequestsPerTurn int           `yaml:"requests_per_turn"` // of one connection before the others get theirs
 	IdleTimeout     time.Duration `yaml:"idle_timeout"`      // whole seconds; 0 is none
 
+	Protocol Protocol `yaml:"protocol"`  // which of memcached's protocols clients may speak
 	AuthFile string   `yaml:"auth_file"` // lines of user:password; "" asks for none
 	TLS      TLS      `yaml:"tls"`
 	Commands Commands `yaml:"commands"`
@@ -64,6 +65,9 @@ type Listener struct {
 	Address string     `yaml:"address"` // HOST:PORT, *:PORT for every interface, or unix:PATH
 	TLS     ListenTLS  `yaml:"tls"`
 	Mode    AccessMode `yaml:"mode"` // of a Unix socket
+
+	// Protocol stands above the cache's, "" for that; only the command line has it.
+	Protocol Protocol `yaml:"-"`
 }
 
 // ListenTLS is how a listener treats TLS.
@@ -103,6 +107,16 @@ type Commands struct {
 	Shutdown bool `yaml:"shutdown"`
 }
 
+// Protocol is which of memcached's protocols clients may speak, in memcached's words.
+type Protocol string
+
+// The protocols. With ProtocolAuto the first byte of each connection decides.
+const (
+	ProtocolAuto   Protocol = "auto"
+	ProtocolASCII  Protocol = "ascii"
+	ProtocolBinary Protocol = "binary"
+)
+
 // Prefixes is the counting by key prefix.
 type Prefixes struct {
 	Count     bool   `yaml:"count"`     // from the start; "stats detail on" starts it later
@@ -138,6 +152,7 @@ func Default() Config {
 			Connections:     1024,
 			Backlog:         1024,
 			RequestsPerTurn: MaxRequestsPerTurn,
+			Protocol:        ProtocolAuto,
 			TLS:             TLS{Clients: ClientsAny, MinVersion: "1.2"},
 			Commands:        Commands{FlushAll: true, Dump: true, Watch: true},
 			Prefixes:        Prefixes{Delimiter: ":"},

@@ -56,6 +56,7 @@ func serverOptions(o Options) server.Options {
 		ItemMaxBytes:    int(c.ItemMax),
 		WaitingBytes:    min(max(int64(c.Memory)/waitingShare, minWaitingBytes), maxWaitingBytes),
 		TLS:             serverTLS(c.TLS),
+		Protocol:        protocolOf(c.Protocol),
 		AuthFile:        c.AuthFile,
 		ShutdownCommand: c.Commands.Shutdown,
 		NoWatch:         !c.Commands.Watch,
@@ -87,6 +88,7 @@ func routerServerOptions(o Options) server.Options {
 		BatchRequests:  r.RequestsPerTurn,
 		ItemMaxBytes:   int(r.ItemMax),
 		TLS:            serverTLS(r.TLS),
+		Protocol:       server.Text, // members' answers are text, and go to clients as they are
 		AuthFile:       r.AuthFile,
 		NoDump:         true, // a router holds no items
 		Verbosity:      o.Verbosity,
@@ -96,6 +98,16 @@ func routerServerOptions(o Options) server.Options {
 	return options
 }
 
+func protocolOf(p config.Protocol) server.Protocol {
+	switch p {
+	case config.ProtocolASCII:
+		return server.Text
+	case config.ProtocolBinary:
+		return server.Binary
+	}
+	return server.Auto
+}
+
 func listenAt(options *server.Options, listeners []config.Listener) {
 	for _, l := range listeners {
 		network, address := l.Network()
@@ -103,7 +115,7 @@ func listenAt(options *server.Options, listeners []config.Listener) {
 			options.UnixSocket, options.UnixSocketMode = address, fs.FileMode(l.Mode)
 			continue
 		}
-		options.Addresses = append(options.Addresses, listenPrefix(l.TLS)+address)
+		options.Addresses = append(options.Addresses, listenPrefix(l)+address)
 	}
 }
 
@@ -112,14 +124,23 @@ func listenAt(options *server.Options, listeners []config.Listener) {
 func threads(said int) int { return cmp.Or(said, runtime.GOMAXPROCS(0)) }
 
 // listenPrefix is what the server, as memcached, wants before an address.
-func listenPrefix(t config.ListenTLS) string {
-	switch t {
+func listenPrefix(l config.Listener) string {
+	prefix := ""
+	switch l.TLS {
 	case config.TLSOff:
-		return "notls:"
+		prefix = "notls:"
 	case config.TLSMutual:
-		return "mtls:"
+		prefix = "mtls:"
 	}
-	return ""
+	switch l.Protocol {
+	case config.ProtocolASCII:
+		prefix += "proto[ascii]:"
+	case config.ProtocolBinary:
+		prefix += "proto[binary]:"
+	case config.ProtocolAuto:
+		prefix += "proto[negotiating]:"
+	}
+	return prefix
 }
 
 func serverTLS(t config.TLS) server.TLS {

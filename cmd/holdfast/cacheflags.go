@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime"
 	"slices"
 	"strconv"
@@ -36,10 +37,11 @@ type cacheFlags struct {
 	verbosity  int
 	debug      bool
 
-	protocol    string // -B
-	udpPort     int
-	watchKiB    int // what a watcher's log holds; 0 leaves it to the server
-	sslWriteKiB int // shown, and of no effect: crypto/tls has its own buffers
+	protocolGiven bool // -B
+	sasl          bool
+	udpPort       int
+	watchKiB      int // what a watcher's log holds; 0 leaves it to the server
+	sslWriteKiB   int // shown, and of no effect: crypto/tls has its own buffers
 
 	ignored []string // options that were taken and do nothing
 	notes   []string // what else is worth a warning
@@ -57,7 +59,7 @@ const maxWatchKiB = 1 << 16
 
 // newCacheFlags has memcached's defaults: every interface, no HTTP.
 func newCacheFlags() *cacheFlags {
-	f := &cacheFlags{config: config.Default(), port: 11211, unixMode: config.DefaultMode, protocol: "auto", sslWriteKiB: 16}
+	f := &cacheFlags{config: config.Default(), port: 11211, unixMode: config.DefaultMode, sslWriteKiB: 16}
 	f.config.Cache.Listen = nil
 	f.config.Cache.Threads = min(maxDefaultThreads, runtime.GOMAXPROCS(0))
 	f.config.HTTP.Listen = ""
@@ -82,7 +84,7 @@ func parseCacheFlags(program string, args []string) (*cacheFlags, error) {
 
 // finish checks what several options make together, and completes the configuration.
 func (f *cacheFlags) finish() error {
-	for _, check := range []func() error{f.checkRefused, f.checkSizes, f.finishTLS, f.finishListeners} {
+	for _, check := range []func() error{f.checkRefused, f.checkSizes, f.finishProtocol, f.finishTLS, f.finishListeners} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -98,7 +100,7 @@ func (f *cacheFlags) finish() error {
 }
 
 // checkRefused refuses what is not served. memcached's own tests, for which --debug is, give UDP
-// ports and the binary protocol to servers of which they then use neither.
+// ports to servers of which they then use none.
 func (f *cacheFlags) checkRefused() error {
 	if f.udpPort != 0 {
 		if !f.debug {
@@ -109,11 +111,28 @@ func (f *cacheFlags) checkRefused() error {
 			f.port = f.udpPort
 		}
 	}
-	if f.protocol == "binary" {
-		if !f.debug {
-			return fail(exitUsage, "The binary protocol is not served: give -B ascii or -B auto, or leave -B out")
+	return nil
+}
+
+// saslFile is memcached's name for the file of users, where it is built to have one.
+const saslFile = "MEMCACHED_SASL_PWDB"
+
+// finishProtocol has -S and -Y mean the protocols that they mean to memcached, unless -B says it.
+func (f *cacheFlags) finishProtocol() error {
+	c := &f.config.Cache
+	switch {
+	case f.sasl && f.protocolGiven && c.Protocol != config.ProtocolBinary:
+		return fail(exitUsage, "ERROR: You cannot allow the ASCII protocol while using SASL.")
+	case f.sasl:
+		c.Protocol = config.ProtocolBinary
+		if c.AuthFile == "" {
+			c.AuthFile = os.Getenv(saslFile)
 		}
-		f.ignored = append(f.ignored, "-B binary")
+		if c.AuthFile == "" {
+			return fail(exitUsage, "ERROR: -S needs users: name a file of lines user:password by -Y or in %s. libsasl's own configuration and databases are not read.", saslFile)
+		}
+	case c.AuthFile != "" && !f.protocolGiven:
+		c.Protocol = config.ProtocolASCII
 	}
 	return nil
 }
@@ -275,9 +294,9 @@ func (f *cacheFlags) setDelimiter(value string) error {
 func (f *cacheFlags) setProtocol(value string) error {
 	switch value {
 	case "auto", "ascii", "binary":
-		f.protocol = value
+		f.config.Cache.Protocol, f.protocolGiven = config.Protocol(value), true
 	default:
-		return fail(exitUsage, "Invalid value for binding protocol: %s\n -- should be one of auto, or ascii", value)
+		return fail(exitUsage, "Invalid value for binding protocol: %s\n -- should be one of auto, binary, or ascii", value)
 	}
 	return nil
 }
@@ -305,12 +324,7 @@ func (f *cacheFlags) setSSLWriteBuffer(value string) (err error) {
 
 // settings are what "stats settings" shows of the command line alone.
 func (f *cacheFlags) settings() []node.Setting {
-	protocol := f.protocol
-	if protocol == "auto" {
-		protocol = "auto-negotiate"
-	}
 	return []node.Setting{
-		{Name: "binding_protocol", Value: protocol},
 		{Name: "ssl_wbuf_size", Value: strconv.Itoa(f.sslWriteKiB << 10)},
 	}
 }

@@ -62,7 +62,11 @@ func TestCacheFlags(t *testing.T) {
 			c.Listen = listen("a:11211", "b:1", "[::1]:11211")
 		}},
 		{"-l [::1]:5,*|-l [::1]:5 -l *:11211 -l *", func(f *cacheFlags, c *cache) { c.Listen = listen("[::1]:5", "*:11211") }},
-		{"-l proto[ascii]:tag[x]:a:7|-l tag_long_:a:7", func(f *cacheFlags, c *cache) { c.Listen = listen("a:7") }},
+		{"-l tag[x]:a:7|-l tag_long_:a:7", func(f *cacheFlags, c *cache) { c.Listen = listen("a:7") }},
+		{"-l proto[ascii]:tag[x]:a:7,proto[binary]:a:8,proto[negotiating]:a:9", func(f *cacheFlags, c *cache) {
+			c.Listen = listen("a:7", "a:8", "a:9")
+			c.Listen[0].Protocol, c.Listen[1].Protocol, c.Listen[2].Protocol = "ascii", "binary", "auto"
+		}},
 		{"-d|--daemon", func(f *cacheFlags, _ *cache) { f.daemon = true }},
 		{"-r|--enable-coredumps", func(f *cacheFlags, _ *cache) { f.coreDumps = true }},
 		{"-u nobody|-unobody|--user=nobody", func(f *cacheFlags, _ *cache) { f.user = "nobody" }},
@@ -83,13 +87,18 @@ func TestCacheFlags(t *testing.T) {
 		{"-R 500", func(_ *cacheFlags, c *cache) { c.RequestsPerTurn = 256 }},
 		{"-C|--disable-cas", func(_ *cacheFlags, c *cache) { c.CAS = false }},
 		{"-b 5|--listen-backlog=5", func(_ *cacheFlags, c *cache) { c.Backlog = 5 }},
-		{"--protocol=auto|-B binary -B auto", func(*cacheFlags, *cache) {}},
-		{"-B ascii", func(f *cacheFlags, _ *cache) { f.protocol = "ascii" }},
+		{"--protocol=auto|-B binary -B auto", func(f *cacheFlags, _ *cache) { f.protocolGiven = true }},
+		{"-B ascii", func(f *cacheFlags, c *cache) { f.protocolGiven, c.Protocol = true, "ascii" }},
+		{"-B binary", func(f *cacheFlags, c *cache) { f.protocolGiven, c.Protocol = true, "binary" }},
+		{"-S -Y /etc/u|--enable-sasl -Y /etc/u", func(f *cacheFlags, c *cache) {
+			f.sasl, c.Protocol, c.AuthFile = true, "binary", "/etc/u"
+		}},
+		{"-Y /etc/u -B auto", func(f *cacheFlags, c *cache) { f.protocolGiven, c.AuthFile = true, "/etc/u" }},
 		{"-I 2m|-I 2M|-I 2048k|-I 2097152|--max-item-size=2m", func(_ *cacheFlags, c *cache) { c.ItemMax = 2 << 20 }},
 		{"-F|--disable-flush-all", func(_ *cacheFlags, c *cache) { c.Commands.FlushAll = false }},
 		{"-X|--disable-dumping", func(_ *cacheFlags, c *cache) { c.Commands.Dump = false }},
 		{"-W|--disable-watch", func(_ *cacheFlags, c *cache) { c.Commands.Watch = false }},
-		{"-Y /etc/u|--auth-file=/etc/u", func(_ *cacheFlags, c *cache) { c.AuthFile = "/etc/u" }},
+		{"-Y /etc/u|--auth-file=/etc/u", func(_ *cacheFlags, c *cache) { c.AuthFile, c.Protocol = "/etc/u", "ascii" }},
 		{"-e /dev/shm/m|--memory-file=/dev/shm/m", func(_ *cacheFlags, c *cache) { c.MemoryFile = "/dev/shm/m" }},
 		{"--http=127.0.0.1:0|--http 127.0.0.1:0", func(f *cacheFlags, _ *cache) { f.config.HTTP.Listen = "127.0.0.1:0" }},
 		{"--debug", func(f *cacheFlags, _ *cache) { f.debug = true }},
@@ -119,8 +128,8 @@ func TestCacheFlags(t *testing.T) {
 			f.port, f.portGiven, f.verbosity, f.config.Log.Level = 9, true, 1, slog.LevelDebug
 			c.Evict, c.CAS, c.Memory, c.Listen = false, false, 12<<20, listen("*:9")
 		}},
-		{"--debug -U 5 -B binary", func(f *cacheFlags, c *cache) {
-			f.debug, f.udpPort, f.port, f.protocol, f.ignored = true, 5, 5, "binary", []string{"-U", "-B binary"}
+		{"--debug -U 5", func(f *cacheFlags, c *cache) {
+			f.debug, f.udpPort, f.port, f.ignored = true, 5, 5, []string{"-U"}
 			c.Listen = listen("*:5")
 		}},
 	}
@@ -161,10 +170,10 @@ func TestCacheFlagsRefused(t *testing.T) {
 		{"-p 70000", 64, "ERROR: Invalid port number 70000."},
 		{"-p 0", 64, "ERROR: -p 0 leaves nothing to listen on, as UDP is not served."},
 		{"-U 11211", 64, "UDP is not served: leave -U out, or give -U 0"},
-		{"-B binary", 64, "The binary protocol is not served: give -B ascii or -B auto, or leave -B out"},
-		{"-B http", 64, "Invalid value for binding protocol: http\n -- should be one of auto, or ascii"},
-		{"-S", 64, "SASL needs the binary protocol, which is not served; -Y asks for a password in the text protocol."},
-		{"--enable-sasl", 64, "SASL needs the binary protocol, which is not served; -Y asks for a password in the text protocol."},
+		{"-B http", 64, "Invalid value for binding protocol: http\n -- should be one of auto, binary, or ascii"},
+		{"-S -B auto -Y /etc/u", 64, "ERROR: You cannot allow the ASCII protocol while using SASL."},
+		{"-S -B binary -B ascii -Y /etc/u", 64, "ERROR: You cannot allow the ASCII protocol while using SASL."},
+		{"-S", 64, "ERROR: -S needs users: name a file of lines user:password by -Y or in MEMCACHED_SASL_PWDB. libsasl's own configuration and databases are not read."},
 		{"-Z", 64, "ERROR: -Z needs -o ssl_chain_cert=FILE, and -o ssl_key=FILE if the key stands apart."},
 		{"-Z -p 0", 64, "ERROR: You cannot enable SSL without a TCP port."},
 		{"-Z -o ssl_chain_cert=/c,ssl_verify_mode=2", 64, "ERROR: -o ssl_verify_mode=2 needs -o ssl_ca_cert=FILE."},
@@ -173,7 +182,7 @@ func TestCacheFlagsRefused(t *testing.T) {
 		{"-l a:b", 71, `Invalid port number: "b"`},
 		{"-l [::1", 71, `Invalid IPV6 address: "[::1"`},
 		{"-l tag[toolongtag]:a", 71, `Listener tags must be between 1 and 8 characters: "tag[toolongtag]:a"`},
-		{"-l proto[binary]:a", 64, `The binary protocol is not served: "proto[binary]:a"`},
+		{"-l proto[proxy]:a", 64, `The proxy protocol is not served: "proto[proxy]:a"`},
 		{"-a 9", 64, `-a: "9" is not an access mode; write it in octal, like 0700`},
 		{"-D ", 1, "memcached: option requires an argument -- 'D'\nIllegal argument \"?\""},
 		{"-o nonsense", 1, `Illegal suboption "nonsense"`},
@@ -227,7 +236,7 @@ func TestCacheHelp(t *testing.T) {
 		}
 	}
 	// memcached's test suite finds out by these words what it may test.
-	for word, want := range map[string]bool{"enable-ssl": true, "unix-socket": true, "sasl": false, "ext_path": false,
+	for word, want := range map[string]bool{"enable-ssl": true, "unix-socket": true, "sasl": true, "ext_path": false,
 		"proxy_config": false, "no_drop_privileges": false} {
 		if got := strings.Contains(strings.ToLower(help), word); got != want {
 			t.Errorf("%s in the help: got %v; want %v", word, got, want)

@@ -36,8 +36,8 @@ func parseListener(word, port string, tls bool) (config.Listener, error) {
 			break
 		}
 	}
-	address, err := cutProtocol(address)
-	if err != nil {
+	var err error
+	if l.Protocol, address, err = cutProtocol(address); err != nil {
 		return l, err
 	}
 	if address, err = cutTag(address); err != nil {
@@ -51,19 +51,24 @@ func parseListener(word, port string, tls bool) (config.Listener, error) {
 	return l, nil
 }
 
-func cutProtocol(address string) (string, error) {
+func cutProtocol(address string) (protocol config.Protocol, rest string, err error) {
 	rest, ok := strings.CutPrefix(address, "proto[")
 	if !ok {
-		return address, nil
+		return "", address, nil
 	}
 	name, rest, ok := strings.Cut(rest, "]:")
-	switch {
-	case !ok:
-		return "", fail(exitOS, "Invalid protocol spec: %q", address)
-	case name != "ascii" && name != "negotiating":
-		return "", fail(exitUsage, "The %s protocol is not served: %q", name, address)
+	if !ok {
+		return "", "", fail(exitOS, "Invalid protocol spec: %q", address)
 	}
-	return rest, nil
+	switch name {
+	case "ascii":
+		return config.ProtocolASCII, rest, nil
+	case "binary":
+		return config.ProtocolBinary, rest, nil
+	case "negotiating":
+		return config.ProtocolAuto, rest, nil
+	}
+	return "", "", fail(exitUsage, "The %s protocol is not served: %q", name, address)
 }
 
 func cutTag(address string) (string, error) {
