@@ -14,6 +14,10 @@ func (s *Store) plan(l *lane, m *mutation, it item) (step, verdict) {
 		return s.planTouch(l, m, it)
 	case vivify:
 		return refuse, exists
+	case increment, decrement:
+		if it.valueBytes() == 0 {
+			return refuse, notNumeric // whatever its CAS, as in memcached
+		}
 	}
 	stale := false
 	if m.compareCAS && m.r.CAS != s.casOf(it) {

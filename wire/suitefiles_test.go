@@ -31,6 +31,16 @@ var suiteFiles = []suiteFile{
 	{name: "00-startup.t"},
 	{name: "ascii-auth.t"},
 	{name: "ascii-auth2.t"},
+	{name: "binary.t"},
+	{name: "binary-get.t"},
+	{name: "binary-sasl.t", amendments: []amendment{
+		{`if ($ENV{'RUN_SASL_TESTS'}) {`, `if (1) {`},
+		{`'CRAM-MD5 PLAIN'`, `'PLAIN'`},
+		{`$ENV{'SASL_CONF_PATH'} = "$pwd/t/sasl";`, `$ENV{'MEMCACHED_SASL_PWDB'} = "$pwd/sasl.pwdb";` +
+			` open(my $db, '>', "$pwd/sasl.pwdb") or die; print $db "testuser\@memcached.realm:testpass\n"; close $db;`},
+		{`die "no saslpasswd2 found" unless $saslpasswd_path;`, ``},
+		{`system("echo testpass | $saslpasswd_path -a memcached -u $sasl_realm -c -p testuser");`, ``},
+	}},
 	{name: "bogus-commands.t"},
 	{name: "cas.t", amendments: []amendment{
 		{`"ERROR\r\n", "cas empty`, `"CLIENT_ERROR bad command line format\r\n", "cas empty`},
@@ -56,6 +66,7 @@ var suiteFiles = []suiteFile{
 	{name: "issue_192.t"},
 	{name: "issue_3.t"},
 	{name: "issue_41.t"},
+	{name: "issue_50.t"},
 	{name: "issue_61.t"},
 	{name: "issue_67.t", amendments: []amendment{
 		{"sub when {\n    my ($name, $params, $expected_tcp, $expected_udp) = @_;\n",
@@ -109,7 +120,7 @@ var suiteFiles = []suiteFile{
 	}},
 
 	{name: "64bit.t", leftOut: "fakes how much the slab allocator holds"},
-	{name: "binary*.t", leftOut: "binary protocol, extstore, SASL"},
+	{name: "binary-extstore.t", leftOut: "extstore"},
 	{name: "chunked-extstore.t", leftOut: "extstore"},
 	{name: "conn-limits.t", leftOut: "memcached's limit on response objects and read buffers; ours bounds each connection"},
 	{name: "dyn-maxbytes.t", leftOut: "slab pages given back when cache_memlimit falls"},
@@ -122,7 +133,6 @@ var suiteFiles = []suiteFile{
 	{name: "issue_260.t", leftOut: "skips itself"},
 	{name: "issue_29.t", leftOut: "counters of a slab class"},
 	{name: "issue_42.t", leftOut: "counters of a slab class"},
-	{name: "issue_50.t", leftOut: "binary protocol"},
 	{name: "line-lengths.t", leftOut: "checks memcached's own documentation"},
 	{name: "lru-crawler.t", leftOut: "LRU internals, counters of a slab class"},
 	{name: "lru-maintainer.t", leftOut: "LRU internals"},
