@@ -257,7 +257,12 @@ func TestWrongPasswords(t *testing.T) {
 			for range maxWrongPasswords {
 				until(t, "the answers are counted", func() bool { return s.Stats().BytesWritten == answered })
 				c.send(guess + guess[:4]) // what follows waits, too
-				p := <-pauses
+				var p pause
+				select {
+				case p = <-pauses:
+				case <-time.After(patience):
+					t.Fatalf("%s: no pause", protocol)
+				}
 				if p.d != wrongPasswordPause {
 					t.Errorf("%s: a pause of %v; want %v", protocol, p.d, wrongPasswordPause)
 				}
