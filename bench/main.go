@@ -33,6 +33,7 @@ var parts = []part{
 	{"dip", "hits lost by a fourth member behind a router, by placement", dip},
 	{"tail", "p99.9 with ten million items beside that with ten thousand", tail},
 	{"router", "requests a second and latencies through a router, beside twemproxy", routers},
+	{"binary", "keys a second by text and by the binary protocol, in batches", binaryGetsPart},
 	{"tables", "requests a second to tables, beside dynalite", tables},
 	{"tablesbulk", "ten million items: write, kill, start, scan", tablesBulk},
 }
