@@ -106,7 +106,7 @@ func (s *Store) checkInvariants(t testing.TB) {
 	for n := range s.buckets.Load() {
 		s.eachInBucket(n, func(slot uint64, it item) {
 			items++
-			bytes += int64(it.size())
+			bytes += int64(it.memoryBytes())
 			live[s.segmentOf(location(slot))] += uint32(it.size())
 			h := s.hash(it.key())
 			if tagOf(h) != slot>>tagShift || bucketNumber(h, s.buckets.Load()) != n {

@@ -287,7 +287,7 @@ func (s *Store) drop(loc uint64, it item) (orphans uint32) {
 	orphans = none
 	size := it.size()
 	s.items.Add(-1)
-	s.bytes.Add(-int64(size))
+	s.bytes.Add(-int64(it.memoryBytes()))
 	s.addLive(loc, -size)
 	if it.large() {
 		if first, _ := it.largeRef(); s.doom(first) {

@@ -92,6 +92,15 @@ func (it item) valueBytes() int {
 	return len(it.inline())
 }
 
+// memoryBytes is what the item takes in all: size, and the chunks of a large value.
+func (it item) memoryBytes() int {
+	n := it.size()
+	if it.large() {
+		n += it.valueBytes() - len(it.inline())
+	}
+	return n
+}
+
 // expiry is in Unix seconds, 0 for never.
 func (it item) expiry() uint32 {
 	if it.layout()&hasExpiry == 0 {

@@ -27,7 +27,7 @@ func (s *Store) metaGet(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	bytes, touched := 0, true
 	made = made && it != nil && it.seq() == seq // else another client's came between
 	if it != nil {
-		bytes = it.size()
+		bytes = it.memoryBytes()
 		touched = s.appendMetaItem(b, it, r, now, made)
 		if !r.Has('u') {
 			s.hit(l, at, it, now)
@@ -357,7 +357,7 @@ func (s *Store) metaDebug(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 		b.Out = append(b.Out, it.key()...)
 	}
 	b.Out = fmt.Appendf(b.Out, " exp=%d la=%d cas=%d fetch=%s cls=%d size=%d\r\n", ttlOf(it, now),
-		now-min(now, it.accessed()), s.casOf(it), yesNo(it.has(bitFetched)), classShown(s.words[at]), it.size())
+		now-min(now, it.accessed()), s.casOf(it), yesNo(it.has(bitFetched)), classShown(s.words[at]), it.memoryBytes())
 }
 
 // ttlOf is the seconds that the item has left, -1 for ever.

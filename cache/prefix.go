@@ -85,7 +85,7 @@ func (s *Store) count(l *lane, it item) {
 	it.setBit(bitCounted)
 	c := l.prefixes.of(it.key(), s.delimiter)
 	c.Items++
-	c.Bytes += int64(it.size())
+	c.Bytes += int64(it.memoryBytes())
 }
 
 // uncount notes that an item goes, if it was counted. The lane may be another than the one that
@@ -96,7 +96,7 @@ func (p *prefixes) uncount(it item, delimiter byte) {
 	if it.has(bitCounted) {
 		c := p.of(it.key(), delimiter)
 		c.Items--
-		c.Bytes -= int64(it.size())
+		c.Bytes -= int64(it.memoryBytes())
 	}
 }
 

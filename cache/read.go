@@ -52,7 +52,7 @@ func (s *Store) get(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	bytes := 0
 	if it != nil {
 		s.hit(l, at, it, now)
-		bytes = it.size()
+		bytes = it.memoryBytes()
 		s.appendValue(b, it, r)
 	}
 	if l.observer != nil {
@@ -137,7 +137,7 @@ func (s *Store) getAndTouch(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	bytes, touched := 0, true
 	if it != nil {
 		s.hit(l, at, it, now)
-		bytes = it.size()
+		bytes = it.memoryBytes()
 		s.appendValue(b, it, r)
 		touched = it.touch(expiry)
 	}

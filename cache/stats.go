@@ -17,7 +17,7 @@ type Snapshot struct {
 	Expired, ExpiredUnread     uint64 // expired ones whose memory was given back
 
 	Items       int64
-	ItemBytes   int64 // that the items take, headers included
+	ItemBytes   int64 // that the items take, headers and large values included
 	MemoryBytes int64
 	IndexBytes  int64
 	GhostBytes  int64

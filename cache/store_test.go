@@ -335,3 +335,27 @@ func TestDump(t *testing.T) {
 		}
 	}
 }
+
+// TestLargeValuesCount checks that what a large value takes beside its item counts: 20 of 900 KB.
+func TestLargeValuesCount(t *testing.T) {
+	s := openStore(t, Options{MemoryBytes: 64 << 20, Detail: true})
+	c := newClient(t, s)
+	const count, valueBytes = 20, 900_000
+	for i := range count {
+		c.do(fmt.Sprintf("set p:%d 0 0 %d\r\n%s\r\n", i, valueBytes, strings.Repeat("v", valueBytes)))
+	}
+	n := s.Snapshot()
+	if low := int64(count * valueBytes); n.Items != count || n.ItemBytes < low || n.ItemBytes > low+count*100 {
+		t.Errorf("got %d items of %d bytes; want %d of %d and a little", n.Items, n.ItemBytes, count, low)
+	}
+	if p := n.Prefixes["p"]; p.Bytes != n.ItemBytes || p.Items != count {
+		t.Errorf("by prefix: got %d items of %d bytes; want the same as in all", p.Items, p.Bytes)
+	}
+	c.want("me p:1", "ME p:1 exp=-1 la=0 cas=2 fetch=no cls=1 size=900048")
+	for i := range count {
+		c.do(fmt.Sprintf("delete p:%d\r\n", i))
+	}
+	if n := s.Snapshot(); n.ItemBytes != 0 || n.Prefixes["p"].Bytes != 0 {
+		t.Errorf("after they are deleted: got %d bytes, %d of the prefix; want 0", n.ItemBytes, n.Prefixes["p"].Bytes)
+	}
+}

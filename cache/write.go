@@ -181,7 +181,7 @@ func (s *Store) finish(l *lane, m *mutation, it item) {
 	m.length = it.valueBytes()
 	l.counters.Stored++
 	if s.curve.Sampled(m.r.Hash) {
-		s.curve.Set(m.r.Hash, it.size())
+		s.curve.Set(m.r.Hash, it.memoryBytes())
 	}
 }
 
@@ -232,7 +232,7 @@ func (s *Store) place(l *lane, m *mutation, was version) int {
 	}
 	s.count(l, fresh)
 	s.items.Add(1)
-	s.bytes.Add(int64(d.size))
+	s.bytes.Add(int64(fresh.memoryBytes()))
 	s.addLive(loc, d.size)
 	if it == nil {
 		s.insert(h, newSlot(h, loc, r))
