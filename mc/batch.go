@@ -3,7 +3,7 @@ package mc
 // Limits that bound what one batch holds.
 const (
 	MaxKeyBytes  = 250       // memcached's KEY_MAX_LENGTH
-	MaxLineBytes = 1 << 20   // a get line of many keys; others hold maxShortLineBytes
+	MaxLineBytes = 1 << 20   // a get line of many keys; others hold maxOtherLineBytes
 	MaxRequests  = 256       // a batch; a longer get line goes on in the next one
 	FullBytes    = 256 << 10 // answers after which a handler pauses: see Batch.Full
 )

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// Errors of Decode. Each closes the connection once the requests before it are answered;
-// memcached closes it without a word.
+// Errors of Decode. Each closes the connection once the requests before it are answered, and the
+// client is told why.
 var (
 	ErrLineTooLong = errors.New("mc: line too long")
 	ErrBinary      = errors.New("mc: binary protocol")
@@ -15,9 +15,9 @@ var (
 )
 
 const (
-	minLineBytes      = 4    // memcached answers anything shorter, newline included, as a bad line
-	maxShortLineBytes = 2048 // a line that is no get, its newline not counted
-	maxTokens         = 23   // memcached looks for noreply, and at meta flags, among so many
+	minLineBytes      = 4        // memcached answers anything shorter, newline included, as a bad line
+	maxOtherLineBytes = 64 << 10 // a line that is no get, its newline not counted: far more than any valid one
+	maxTokens         = 23       // memcached looks for noreply, and at meta flags, among so many
 	maxBlockBytes     = 1<<31 - 1 - 2
 
 	defaultItemMaxBytes = 1 << 20
@@ -108,7 +108,7 @@ func (d *Decoder) next(in []byte, b *Batch) (int, error) {
 	}
 	i += d.scanned
 	d.scanned = 0
-	if i > maxShortLineBytes {
+	if i > maxOtherLineBytes {
 		if err := checkLine(in[:i]); err != nil {
 			return 0, err
 		}
@@ -118,7 +118,7 @@ func (d *Decoder) next(in []byte, b *Batch) (int, error) {
 
 // checkLine returns ErrLineTooLong if no request starts with line, which holds no newline.
 func checkLine(line []byte) error {
-	if len(line) <= maxShortLineBytes {
+	if len(line) <= maxOtherLineBytes {
 		return nil
 	}
 	if len(line) <= MaxLineBytes {

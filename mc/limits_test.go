@@ -26,7 +26,7 @@ func TestDecodeAdminIsAlone(t *testing.T) {
 }
 
 func TestDecodeErrors(t *testing.T) {
-	long := strings.Repeat("k ", 1100)
+	long := strings.Repeat("k ", maxOtherLineBytes/2)
 	for _, c := range []struct {
 		in   string
 		want error
@@ -38,8 +38,8 @@ func TestDecodeErrors(t *testing.T) {
 		{"DELETE HTTP/1.1\r\n", ErrHTTP, 0},
 		{"mn\r\nincr " + long, ErrLineTooLong, 4},
 		{"incr " + long + "\r\n", ErrLineTooLong, 0},
-		{strings.Repeat("x", 2049), ErrLineTooLong, 0},
-		{strings.Repeat("x", 2048), nil, 0},
+		{strings.Repeat("x", maxOtherLineBytes+1), ErrLineTooLong, 0},
+		{strings.Repeat("x", maxOtherLineBytes), nil, 0},
 		{"mg " + long, ErrLineTooLong, 0},
 		{"get " + long, nil, 0},
 		{"gats 0 " + long, nil, 0},

@@ -194,7 +194,7 @@ func TestAuthentication(t *testing.T) {
 	dial(t, s).ask("set foo 0 0 7\r\nfoo new\r\n", mc.Stored) // what was read before stays
 
 	long := dial(t, s)
-	long.ask(strings.Repeat("x", 3000), "")
+	long.ask(strings.Repeat("x", 3000), answerLineTooLong)
 	long.wantEnd()
 	if st := s.Stats(); st.AuthCommands != 6 || st.AuthErrors != 2 {
 		t.Errorf("%d commands, %d errors; want 6, 2", st.AuthCommands, st.AuthErrors)

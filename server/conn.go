@@ -50,6 +50,8 @@ type conn struct {
 
 	phase  atomic.Uint32 // what it waits for, for the lane's sweep
 	active atomic.Int64  // when it last sent or took something, Unix nanoseconds
+	held   atomic.Int64  // bytes of own
+	since  atomic.Int64  // when own was first taken for the request that comes in, Unix nanoseconds
 }
 
 // What a connection waits for.

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -148,7 +150,7 @@ const (
 )
 
 // shortStall takes the place of Options.StallTimeout for connections that read nothing, when more
-// answers wait than Options.WaitingBytes.
+// answers wait than Options.WaitingBytes, and for requests that come in part: see shed.
 const shortStall = time.Second
 
 // sweepLater sets the next sweep. Connections have no timers of their own: thousands of them would
@@ -173,6 +175,42 @@ func (l *lane) sweep(now int64) {
 			c.stream.Post(func() { c.expire(now) })
 		}
 	})
+	l.shed(now)
+}
+
+// shed gives up requests that have long been incomplete, the oldest first, while all of them together
+// hold more than half of what they may: the rest of that is for those that come in at a network's pace.
+// Else some dozens of clients that each send half of a large set keep others from setting theirs for
+// as long as StallTimeout, or for ever, by another byte now and then.
+func (l *lane) shed(now int64) {
+	over := l.server.pendingBytes.Load() - l.server.options.PendingBytes/2
+	if over <= 0 {
+		return
+	}
+	var old []*conn
+	l.each(func(c *conn) {
+		if c.incomplete(now) {
+			old = append(old, c)
+		}
+	})
+	slices.SortFunc(old, func(a, b *conn) int { return cmp.Compare(a.since.Load(), b.since.Load()) })
+	for _, c := range old {
+		if over <= 0 {
+			return
+		}
+		over -= c.held.Load()
+		c.stream.Post(func() {
+			if !c.closed && c.incomplete(now) {
+				c.server.requestsRefused.Add(1)
+				c.giveUp(answerNoMemory)
+			}
+		})
+	}
+}
+
+// incomplete reports whether a large request of c has been coming in for more than shortStall.
+func (c *conn) incomplete(now int64) bool {
+	return c.phase.Load() == phasePartial && c.held.Load() > 0 && time.Duration(now-c.since.Load()) > shortStall
 }
 
 // expired reports whether c has waited too long for its client.
@@ -208,5 +246,9 @@ func (c *conn) expire(now int64) {
 		return
 	}
 	c.lane.idleKicks.Add(1)
+	if c.phase.Load() == phasePartial {
+		c.giveUp(answerTooSlow)
+		return
+	}
 	c.close(closeIdle)
 }

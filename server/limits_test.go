@@ -32,6 +32,7 @@ func TestHalfRequestThenSilence(t *testing.T) {
 		for _, half := range []string{"get ke", "set k 0 0 100\r\nabc", "set k 0 0 1000000\r\n" + strings.Repeat("x", 500_000)} {
 			c := dial()
 			c.send(half)
+			c.want(answerTooSlow)
 			c.wantEnd()
 		}
 		until(t, "no request is pending", func() bool { return s.Stats().PendingBytes == 0 })
@@ -171,6 +172,34 @@ func TestPendingMemory(t *testing.T) {
 	})
 }
 
+// TestHalfSentSets has clients that send all but the end of a large set and, all the while, another
+// byte: others' large sets come through.
+func TestHalfSentSets(t *testing.T) {
+	overEach(t, Options{PendingBytes: 16 << 20}, func(t *testing.T, s *Server, _ *memory, dial func() *client) {
+		const large = 990 << 10
+		var slow []*client
+		for i := range 14 {
+			c := dial()
+			c.send(fmt.Sprintf("set slow%d 0 0 %d\r\n%s", i, large, strings.Repeat("x", large-10)))
+			slow = append(slow, c)
+		}
+		until(t, "half of the memory is taken", func() bool { return s.Stats().PendingBytes > 8<<20 })
+		until(t, "it is less again", func() bool { return s.Stats().PendingBytes <= 8<<20 })
+		for i := range 20 {
+			dial().ask(fmt.Sprintf("set k%d 0 0 %d\r\n%s\r\n", i, large, strings.Repeat("y", large)), mc.Stored)
+		}
+		answers := map[string]int{}
+		for _, c := range slow { // as many are given up as must, and the others had their time
+			c.Write([]byte(strings.Repeat("x", 10) + "\r\n"))
+			line, _ := c.r.ReadString('\n')
+			answers[line]++
+		}
+		if answers[answerNoMemory] < 6 || answers[mc.Stored] == 0 || answers[answerNoMemory]+answers[mc.Stored] != len(slow) {
+			t.Errorf("got the answers %v; want six or more without memory, and the others stored", answers)
+		}
+	})
+}
+
 func TestLineWithoutEnd(t *testing.T) {
 	overEach(t, Options{}, func(t *testing.T, s *Server, _ *memory, dial func() *client) {
 		c := dial()
@@ -184,6 +213,34 @@ func TestLineWithoutEnd(t *testing.T) {
 		go over.Write([]byte("get" + strings.Repeat(" key", 300_000) + "\r\n"))
 		io.Copy(io.Discard, over.r)
 		until(t, "no request is pending", func() bool { return s.Stats().PendingBytes == 0 })
+	})
+}
+
+// TestLongLines has lines that are no get and longer than any valid one: each is answered, and the
+// connection lives on as long as it can be known where the next request begins.
+func TestLongLines(t *testing.T) {
+	overEach(t, Options{}, func(t *testing.T, s *Server, _ *memory, dial func() *client) {
+		c := dial()
+		for _, bytes := range []int{251, 2048, 2049, 4096, 5000, 10_000, 60_000} {
+			key := strings.Repeat("k", bytes)
+			for request, want := range map[string]string{
+				"append " + key + " 0 0 1\r\nx\r\n": mc.BadLine,
+				"set " + key + " 0 0 1\r\nx\r\n":    mc.BadLine,
+				"delete " + key + "\r\n":            mc.BadLine,
+				"incr " + key + " 1\r\n":            mc.BadLine,
+				"touch " + key + " 0\r\n":           mc.BadLine,
+				"get " + key + "\r\n":               mc.BadLine,
+				"gat 0 " + key + "\r\n":             mc.BadLine,
+				"mg " + key + " v\r\n":              mc.BadLine,
+				"nonsense " + key + "\r\n":          "ERROR\r\n",
+			} {
+				c.send(request + "mn\r\n")
+				c.want(want + "MN\r\n")
+			}
+		}
+		c.send("append " + strings.Repeat("k", 70_000))
+		c.want(answerLineTooLong)
+		c.wantEnd()
 	})
 }
 
@@ -214,7 +271,7 @@ func TestBinaryProtocolIsRefused(t *testing.T) {
 func TestHTTPIsRefused(t *testing.T) {
 	s := start(t, Options{}, newMemory())
 	c := dial(t, s)
-	c.send("GET / HTTP/1.1\r\n")
+	c.ask("set k 0 0 1\r\nx\r\nGET / HTTP/1.1\r\n", mc.Stored+answerHTTP)
 	c.wantEnd()
 }
 

@@ -74,7 +74,8 @@ type Options struct {
 	BatchRequests int // requests that are served before the connection's answers are written; default mc.MaxRequests, above which it has no effect
 	ItemMaxBytes  int // memcached's -I: a larger item is refused while it is read; default 1 MiB
 	// PendingBytes bounds the memory of all requests that have come in part. Over it a request is
-	// refused with SERVER_ERROR. Default 64 MiB or eight of the largest items.
+	// refused with SERVER_ERROR; over half of it, those that have been incomplete for long are given
+	// up. Default 128 MiB or sixteen of the largest items.
 	PendingBytes int64
 
 	// WaitingBytes bounds the answers that wait for clients to read, pinned values included: over it,
@@ -120,7 +121,7 @@ func (o *Options) setDefaults() {
 	setDefault(&o.DrainTimeout, 5*time.Second)
 	setDefault(&o.BatchRequests, mc.MaxRequests)
 	setDefault(&o.ItemMaxBytes, 1<<20)
-	setDefault(&o.PendingBytes, max(64<<20, 8*int64(o.ItemMaxBytes)))
+	setDefault(&o.PendingBytes, max(128<<20, 16*int64(o.ItemMaxBytes)))
 	setDefault(&o.WaitingBytes, 64<<20)
 	setDefault(&o.Version, "1.6.40")
 	setDefault(&o.WatchBytes, 256<<10)

@@ -108,18 +108,47 @@ func (c *conn) setPartial(p []byte) {
 func (c *conn) setOwn(p []byte) {
 	if c.own != nil {
 		c.server.pendingBytes.Add(-int64(cap(c.own)))
+	} else if p != nil {
+		c.since.Store(c.stream.Now())
 	}
 	c.own = p
+	c.held.Store(int64(cap(p)))
 }
 
-// refuse closes after what can't be decoded: where the next request begins is lost. Only a client
-// of the binary protocol is told why; memcached says nothing to HTTP or to a line without an end.
+// The answers to what ends a connection. memcached closes without one.
+const (
+	answerLineTooLong = "CLIENT_ERROR line too long\r\n"
+	answerHTTP        = "CLIENT_ERROR this is memcached's protocol, not HTTP\r\n"
+	answerTooSlow     = "CLIENT_ERROR the rest of the request did not come in time\r\n"
+)
+
+// refuse closes after what can't be decoded, since where the next request begins is lost. The client
+// is told why, in its protocol.
 func (c *conn) refuse(err error) {
-	if err == mc.ErrBinary {
+	switch err {
+	case mc.ErrBinary:
 		c.work.batch.Out = appendBinaryRefusal(c.work.batch.Out, c.input)
+	case mc.ErrLineTooLong:
+		c.answer(answerLineTooLong)
+	case mc.ErrHTTP:
+		c.answer(answerHTTP)
 	}
 	c.input = nil
 	c.endWith(closeError)
+}
+
+// giveUp closes a connection that waits for the rest of a request, with an answer where one can be
+// told from another answer.
+func (c *conn) giveUp(answer string) {
+	if c.binary != nil || c.authBytes > 0 {
+		c.close(closeIdle)
+		return
+	}
+	c.work = c.lane.takeWork(c)
+	c.input = nil
+	c.answer(answer)
+	c.endWith(closeIdle)
+	c.advance()
 }
 
 // appendBinaryRefusal answers a request of memcached's binary protocol in that protocol, so that
