@@ -133,6 +133,10 @@ type TTLRule struct {
 // HTTP is the listener for people and machines that watch: health, metrics, version, what-if.
 type HTTP struct {
 	Listen string `yaml:"listen"` // HOST:PORT, *:PORT for every interface; "" is off
+
+	// Hosts are names that requests may be for, besides localhost and every address. Without any, a
+	// Listen that isn't loopback takes every name.
+	Hosts []string `yaml:"hosts"`
 }
 
 // Log is what is logged, to standard error.

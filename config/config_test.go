@@ -131,7 +131,7 @@ func TestFaultsCarryTheirPaths(t *testing.T) {
 		{"http: off", `http: a mapping is wanted here, not "off"`},
 		{"log: {level: loud}", `log.level: "loud" is not a level: debug, info, warn or error`},
 		{"cach: {}", `unknown key "cach" (line 1); known are cache, http, log, router, tables`},
-		{"http:\n  listne: x", `http: unknown key "listne" (line 2); known are listen`},
+		{"http:\n  listne: x", `http: unknown key "listne" (line 2); known are hosts, listen`},
 		{"a: 1\n---\nb: 2", "2 documents in the file; one is wanted"},
 	}
 	for _, test := range tests {

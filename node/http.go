@@ -16,38 +16,43 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"holdfast"
+	"holdfast/config"
 )
 
 // Limits of the HTTP listener: it is for a few people and machines that watch.
 const (
-	httpConnections   = 64
 	httpScrapes       = 4
 	httpHeaderBytes   = 16 << 10
-	httpReadTimeout   = 5 * time.Second
+	httpReadTimeout   = 2 * time.Second
 	httpWriteTimeout  = 30 * time.Second
 	httpIdleTimeout   = 2 * time.Minute
 	httpScrapeTimeout = 10 * time.Second
 )
 
+var httpConnections = gateLimits{total: 64, perAddress: 32, reserve: 8}
+
+const healthPath = "/healthz"
+
 // An httpServer is the node's HTTP listener. Its methods do nothing on nil, which is none.
 type httpServer struct {
-	node     *Node
-	listener net.Listener
-	server   http.Server
+	node   *Node
+	gate   *gate
+	server http.Server
 }
 
 // listenHTTP binds address; "" is no listener. Requests wait until serve.
-func listenHTTP(address string, n *Node) (*httpServer, error) {
-	if address == "" {
+func listenHTTP(c config.HTTP, n *Node) (*httpServer, error) {
+	if c.Listen == "" {
 		return nil, nil
 	}
-	listener, err := net.Listen("tcp", address)
+	listener, err := net.Listen("tcp", c.Address())
 	if err != nil {
 		return nil, err
 	}
-	h := &httpServer{node: n, listener: listener}
+	h := &httpServer{node: n, gate: newGate(listener, httpConnections)}
 	h.server = http.Server{
-		Handler:           n.handler(),
+		Handler:           h.gate.handler(namedHosts(listener.Addr(), c.Hosts, n.handler())),
+		ConnContext:       h.gate.context,
 		ReadHeaderTimeout: httpReadTimeout,
 		ReadTimeout:       httpReadTimeout,
 		WriteTimeout:      httpWriteTimeout,
@@ -63,7 +68,7 @@ func (h *httpServer) serve() {
 		return
 	}
 	go func() {
-		err := h.server.Serve(limitConnections(h.listener, httpConnections))
+		err := h.server.Serve(h.gate)
 		if !errors.Is(err, http.ErrServerClosed) {
 			h.node.fail(fmt.Errorf("http: %w", err))
 		}
@@ -82,14 +87,14 @@ func (h *httpServer) close() error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = h.server.Close()
 	}
-	h.listener.Close() // again, if it served
+	h.gate.Listener.Close() // again, if it served
 	return err
 }
 
 // handler is what HTTP serves. All of it reads only.
 func (n *Node) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", n.serveHealth)
+	mux.HandleFunc("GET "+healthPath, n.serveHealth)
 	mux.HandleFunc("GET /version", serveVersion)
 	if n.store != nil {
 		mux.HandleFunc("GET /whatif", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, n.store.WhatIf()) })

@@ -135,7 +135,7 @@ func (n *Node) open(o Options) (err error) {
 			return err
 		}
 	}
-	if n.http, err = listenHTTP(o.Config.HTTP.Address(), n); err != nil {
+	if n.http, err = listenHTTP(o.Config.HTTP, n); err != nil {
 		return &ListenError{"http.listen", err}
 	}
 	return n.start()
@@ -229,7 +229,7 @@ func (n *Node) HTTPAddr() net.Addr {
 	if n.http == nil {
 		return nil
 	}
-	return n.http.listener.Addr()
+	return n.http.gate.Addr()
 }
 
 // Asked is closed when a client of the cache has asked for shutdown.
