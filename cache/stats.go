@@ -123,14 +123,16 @@ func (s *Store) appendStats(dst []byte) []byte {
 		{"store_too_large", c.TooLarge}, {"store_no_memory", c.NoMemory},
 		{"limit_maxbytes", uint64(n.MemoryBytes)},
 		{"hash_power_level", uint64(s.powerLevel())}, {"hash_bytes", uint64(n.IndexBytes)}, {"hash_is_expanding", 0},
-		{"slab_reassign_rescues", 0}, {"slab_reassign_chunk_rescues", 0}, {"slab_reassign_inline_reclaim", 0},
+		{"slab_reassign_rescues", 0}, {"slab_reassign_chunk_rescues", 0}, {"slab_reassign_evictions_nomem", 0}, {"slab_reassign_inline_reclaim", 0},
 		{"slab_reassign_busy_items", 0}, {"slab_reassign_busy_deletes", 0}, {"slab_reassign_busy_nomem", 0},
 		{"slab_reassign_last_busy_status", 0}, {"slab_reassign_running", 0}, {"slabs_moved", 0}, {"malloc_fails", 0},
 		{"bytes", uint64(n.ItemBytes)}, {"curr_items", uint64(n.Items)}, {"total_items", c.Stored},
 		{"slab_global_page_pool", uint64(n.FreeBytes / int64(s.segmentBytes))},
 		{"expired_unfetched", n.ExpiredUnread}, {"evicted_unfetched", n.EvictedUnread},
 		{"evictions", n.EvictedRead + n.EvictedUnread}, {"reclaimed", n.Expired},
-		{"crawler_reclaimed", 0}, {"crawler_items_checked", 0}, {"lrutail_reflocked", 0},
+		{"crawler_reclaimed", 0}, {"crawler_items_checked", 0}, {"lrutail_reflocked", 0}, {"evicted_active", 0},
+		{"lru_crawler_running", 0}, {"lru_crawler_starts", 0}, {"lru_maintainer_juggles", 0}, {"lru_bumps_dropped", 0},
+		{"moves_to_cold", 0}, {"moves_to_warm", 0}, {"moves_within_lru", 0}, {"direct_reclaims", 0},
 	} {
 		dst = appendStat(dst, stat.name, stat.value)
 	}
@@ -148,11 +150,21 @@ func (s *Store) powerLevel() (level int) {
 func (s *Store) appendSettings(dst []byte) []byte {
 	onOff := map[bool]string{true: "on", false: "off"}
 	dst = appendStat(dst, "maxbytes", len(s.mem))
-	dst = appendStat(dst, "item_size_max", s.itemMaxBytes)
 	dst = appendStat(dst, "evictions", onOff[!s.noEvict])
 	dst = appendStat(dst, "cas_enabled", yesNo(!s.noCAS))
 	dst = appendStat(dst, "detail_enabled", yesNo(s.detail.Load()))
-	return appendStat(dst, "stat_key_prefix", string(s.delimiter))
+	dst = appendStat(dst, "stat_key_prefix", string(s.delimiter))
+	dst = appendStat(dst, "hash_algorithm", "xxh3")
+	// Those of memcached's slabs and LRU lists, which tools read: there are none here.
+	for _, name := range []string{"oldest", "growth_factor", "chunk_size", "hashpower_init", "slab_automove", "slab_automove_ratio", "slab_automove_window", "slab_automove_freeratio", "slab_chunk_max",
+		"lru_crawler_sleep", "lru_crawler_tocrawl", "hot_lru_pct", "warm_lru_pct", "hot_max_factor", "warm_max_factor",
+		"tail_repair_time", "temporary_ttl", "num_napi_ids"} {
+		dst = appendStat(dst, name, 0)
+	}
+	for _, name := range []string{"slab_reassign", "lru_maintainer_thread", "lru_segmented", "temp_lru", "track_sizes"} {
+		dst = appendStat(dst, name, "no")
+	}
+	return dst
 }
 
 // appendMemory tells what the memory is used for.
@@ -165,6 +177,8 @@ func (s *Store) appendMemory(dst []byte) []byte {
 	dst = appendStat(dst, "small_ring_bytes", n.SmallBytes)
 	dst = appendStat(dst, "main_ring_bytes", n.MainBytes)
 	dst = appendStat(dst, "free_bytes", n.FreeBytes)
+	dst = appendStat(dst, "total_malloced", n.MemoryBytes-n.FreeBytes) // memcached's name for it
+	dst = appendStat(dst, "active_slabs", 0)
 	dst = appendStat(dst, "item_bytes", n.ItemBytes)
 	dst = appendStat(dst, "evicted_read", n.EvictedRead)
 	return appendStat(dst, "evicted_unread", n.EvictedUnread)

@@ -68,9 +68,7 @@ func serverOptions(o Options) server.Options {
 		Settings:        o.Settings,
 		Logger:          o.Log,
 	}
-	if c.MemoryFile != "" {
-		options.Settings = append(slices.Clip(options.Settings), Setting{Name: "memory_file", Value: c.MemoryFile})
-	}
+	options.Settings = append(slices.Clip(options.Settings), Setting{Name: "memory_file", Value: cmp.Or(c.MemoryFile, "(null)")})
 	listenAt(&options, c.Listen)
 	return options
 }
