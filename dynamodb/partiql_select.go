@@ -83,7 +83,7 @@ func (h *Handler) selectionOf(s *partiql.Statement, req node) (*selection, error
 			return nil, invalid("The table does not have the specified index")
 		}
 		x := &d.Indexes[i].Index
-		key = x.Key
+		key, _ = x.Key.Schema()
 		if sel.query.Consistent && !x.Local {
 			return nil, invalid("Strongly consistent read is not supported on Global Secondary Indexes")
 		}

@@ -118,7 +118,7 @@ func (h *Handler) writeBackupDescription(w *writer, b *table.Backup, status stri
 	w.strField("TableArn", h.tableARN(d.Name))
 	w.intField("TableSizeBytes", b.Bytes)
 	w.intField("ItemCount", b.Items)
-	writeKey(w, d.Key)
+	writeKey(w, d.Key.Index())
 	w.timeField("TableCreationDateTime", d.Created)
 	w.name("ProvisionedThroughput")
 	w.beginObject()
@@ -325,10 +325,9 @@ func indexOverrides(list node, local bool) ([]table.IndexDefinition, error) {
 	var err error
 	list.each(func(_ string, x node) bool {
 		var d *table.IndexDefinition
-		if d, err = newIndex(x, nil); err != nil {
+		if d, err = newIndex(x, nil, local); err != nil {
 			return false
 		}
-		d.Index.Local = local
 		indexes = append(indexes, *d)
 		return true
 	})

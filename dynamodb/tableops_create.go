@@ -161,6 +161,12 @@ func keySchema(elements []keyElement, attributes []item.KeyAttr) (item.KeySchema
 	return key, nil
 }
 
+// indexKey makes the key of a global index, or of a local one, of its elements.
+func indexKey(elements []keyElement, attributes []item.KeyAttr, local bool) (item.IndexKey, error) {
+	key, err := keySchema(elements, attributes)
+	return key.Index(), err
+}
+
 func keyAttr(name string, attributes []item.KeyAttr) item.KeyAttr {
 	for _, a := range attributes {
 		if a.Name == name {
@@ -194,12 +200,12 @@ func (f *definer) localIndexes() error {
 
 // local checks what must hold for the key of a local index beside what must hold for all.
 func (f *definer) local(x *item.Index) error {
-	if x.Key.Range.Name == "" {
+	if len(x.Key.Range) == 0 {
 		return refuse("Index KeySchema does not have a range key for index: %s", x.Name)
 	}
-	if x.Key.Hash.Name != f.d.Key.Hash.Name {
+	if x.Key.Hash[0].Name != f.d.Key.Hash.Name {
 		return refuse("Index KeySchema does not have the same leading hash key as table KeySchema for index: %s. "+
-			"index hash key: %s, table hash key: %s", x.Name, x.Key.Hash.Name, f.d.Key.Hash.Name)
+			"index hash key: %s, table hash key: %s", x.Name, x.Key.Hash[0].Name, f.d.Key.Hash.Name)
 	}
 	return nil
 }
@@ -249,7 +255,7 @@ func (f *definer) index(x node, local bool) error {
 		return err
 	}
 	var err error
-	if d.Index.Key, err = keySchema(elements, f.attributes); err != nil {
+	if d.Index.Key, err = indexKey(elements, f.attributes, local); err != nil {
 		return err
 	}
 	if local {

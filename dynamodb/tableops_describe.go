@@ -39,7 +39,7 @@ func (h *Handler) writeDescription(w *writer, d *table.Description) {
 	w.beginObject()
 	writeAttributes(w, d.Attributes)
 	w.strField("TableName", d.Name)
-	writeKey(w, d.Key)
+	writeKey(w, d.Key.Index())
 	w.strField("TableStatus", statusName(d.Status))
 	w.timeField("CreationDateTime", d.Created)
 	writeThroughput(w, d.Throughput, d.LastIncrease, d.LastDecrease, d.DecreasesToday)
@@ -78,17 +78,16 @@ func writeAttributes(w *writer, attributes []item.KeyAttr) {
 	w.endArray()
 }
 
-func writeKey(w *writer, key item.KeySchema) {
+func writeKey(w *writer, key item.IndexKey) {
 	w.name("KeySchema")
 	w.beginArray()
-	for i, a := range [...]item.KeyAttr{key.Hash, key.Range} {
-		if a.Name == "" {
-			continue
+	for i, part := range [...][]item.KeyAttr{key.Hash, key.Range} {
+		for _, a := range part {
+			w.beginObject()
+			w.strField("AttributeName", a.Name)
+			w.strField("KeyType", [...]string{"HASH", "RANGE"}[i])
+			w.endObject()
 		}
-		w.beginObject()
-		w.strField("AttributeName", a.Name)
-		w.strField("KeyType", [...]string{"HASH", "RANGE"}[i])
-		w.endObject()
 	}
 	w.endArray()
 }

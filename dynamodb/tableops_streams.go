@@ -111,7 +111,7 @@ func (h *Handler) describeStream(_ context.Context, req node, w *writer) error {
 	w.strField("StreamViewType", viewName(s.View))
 	w.timeField("CreationRequestDateTime", s.Created)
 	w.strField("TableName", s.Table)
-	writeKey(w, s.Key)
+	writeKey(w, s.Key.Index())
 	writeShards(w, &s, req.get("ExclusiveStartShardId").text(), limitOf(req, maxShards))
 	w.endObject()
 	w.endObject()

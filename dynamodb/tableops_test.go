@@ -114,8 +114,8 @@ func TestDefinition(t *testing.T) {
 	want := table.Definition{
 		Name: "abc", Key: item.KeySchema{Hash: a, Range: b}, Throughput: table.Throughput{Read: 1, Write: 1},
 		Indexes: []table.IndexDefinition{
-			{Index: item.Index{Name: "ix1", Local: true, Key: item.KeySchema{Hash: a, Range: b}, Project: item.ProjectKeys}},
-			{Index: item.Index{Name: "ix2", Key: item.KeySchema{Hash: b}, Project: item.ProjectSome, Attrs: []string{"x", "y"}},
+			{Index: item.Index{Name: "ix1", Local: true, Key: item.KeySchema{Hash: a, Range: b}.Index(), Project: item.ProjectKeys}},
+			{Index: item.Index{Name: "ix2", Key: item.KeySchema{Hash: b}.Index(), Project: item.ProjectSome, Attrs: []string{"x", "y"}},
 				Throughput: table.Throughput{Read: 3, Write: 4}},
 		},
 		Stream: table.OldImage, Tags: map[string]string{"k": "v"}, DeletionProtection: true, Class: "STANDARD", Encryption: "KMS",
@@ -160,7 +160,7 @@ func TestAlteration(t *testing.T) {
 	want := table.Alteration{
 		Table: "abc", Billing: &billing, Stream: &off, Attributes: []item.KeyAttr{c},
 		Indexes: []table.IndexAlteration{
-			{Create: &table.IndexDefinition{Index: item.Index{Name: "ix1", Key: item.KeySchema{Hash: c, Range: item.KeyAttr{Name: "a"}}, Project: item.ProjectAll}}},
+			{Create: &table.IndexDefinition{Index: item.Index{Name: "ix1", Key: item.KeySchema{Hash: c, Range: item.KeyAttr{Name: "a"}}.Index(), Project: item.ProjectAll}}},
 			{Delete: "ix2"},
 		},
 	}
@@ -176,8 +176,8 @@ func TestDescription(t *testing.T) {
 		Definition: table.Definition{Name: "abc", Key: item.KeySchema{Hash: a, Range: b}, Billing: table.OnDemand, Stream: table.NewImage},
 		ID:         "11111111-2222-4333-8444-555555555555", Status: table.Active, Created: at, Items: 2, ItemBytes: 20,
 		Indexes: []table.IndexDescription{
-			{IndexDefinition: table.IndexDefinition{Index: item.Index{Name: "ix1", Local: true, Key: item.KeySchema{Hash: a, Range: b}, Project: item.ProjectKeys}}},
-			{IndexDefinition: table.IndexDefinition{Index: item.Index{Name: "ix2", Key: item.KeySchema{Hash: b}, Project: item.ProjectSome, Attrs: []string{"x"}}},
+			{IndexDefinition: table.IndexDefinition{Index: item.Index{Name: "ix1", Local: true, Key: item.KeySchema{Hash: a, Range: b}.Index(), Project: item.ProjectKeys}}},
+			{IndexDefinition: table.IndexDefinition{Index: item.Index{Name: "ix2", Key: item.KeySchema{Hash: b}.Index(), Project: item.ProjectSome, Attrs: []string{"x"}}},
 				Status: table.Creating, Backfilling: true, Items: 1, ItemBytes: 10},
 		},
 		StreamOn: true, StreamLabel: "2026-01-01T00:00:00.000", LastOnDemand: at, Attributes: []item.KeyAttr{a, b},

@@ -94,7 +94,7 @@ func indexAlteration(u node, attributes []item.KeyAttr) (x table.IndexAlteration
 		}
 	case create.kind() != absent:
 		name = create.get("IndexName").text()
-		x.Create, err = newIndex(create, attributes)
+		x.Create, err = newIndex(create, attributes, false)
 	case remove.kind() != absent:
 		name = remove.get("IndexName").text()
 		x.Delete = name
@@ -107,11 +107,11 @@ func indexAlteration(u node, attributes []item.KeyAttr) (x table.IndexAlteration
 
 // newIndex is an index that is to be added. Attributes of its key that aren't defined in this request may be in the table's
 // definition, and get their types from there.
-func newIndex(create node, attributes []item.KeyAttr) (*table.IndexDefinition, error) {
-	d := &table.IndexDefinition{Index: item.Index{Name: create.get("IndexName").text()}}
+func newIndex(create node, attributes []item.KeyAttr, local bool) (*table.IndexDefinition, error) {
+	d := &table.IndexDefinition{Index: item.Index{Name: create.get("IndexName").text(), Local: local}}
 	elements, _ := keyElements(create.get("KeySchema"))
 	var err error
-	if d.Index.Key, err = keySchema(elements, attributes); err != nil {
+	if d.Index.Key, err = indexKey(elements, attributes, local); err != nil {
 		return nil, err
 	}
 	if err := setProjection(create.get("Projection"), &d.Index); err != nil {

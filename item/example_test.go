@@ -8,11 +8,11 @@ import (
 )
 
 // A query asks for one partition key and a range of sort keys, and reads the keys from one place to another.
-func ExampleKeySchema_Within() {
+func ExampleIndexKey_Within() {
 	schema := item.KeySchema{Hash: item.KeyAttr{Name: "user", Type: item.S}, Range: item.KeyAttr{Name: "at", Type: item.N}}
 	ann := item.Text("ann")
 	since := item.RangeCondition{Op: item.GE, Low: item.Value{Type: item.N, Text: "-2.5"}}
-	r := schema.Within(ann, &since)
+	r := schema.Index().Within(item.Lookup{Hash: []item.Value{ann}, Sort: []item.RangeCondition{since}})
 
 	for _, text := range []string{"-10", "-2.5", "9", "1E3"} {
 		at, _ := item.Number(text)

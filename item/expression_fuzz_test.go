@@ -139,7 +139,7 @@ func tryAll(s *Scope, text string, items []Item) map[string]*printer {
 	}
 	if k, err := s.KeyCondition(text); err == nil {
 		for _, schema := range []KeySchema{{Hash: KeyAttr{"a", S}}, {Hash: KeyAttr{"a", S}, Range: KeyAttr{"b", N}}} {
-			_, _, _ = k.Resolve(schema)
+			_, _ = k.Resolve(schema.Index())
 		}
 	}
 	if p, err := s.Projection(text); err == nil {

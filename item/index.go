@@ -23,7 +23,7 @@ type Index struct {
 	ID      uint32 // within its table, never used again; from 1: 0 is the table itself
 	Name    string
 	Local   bool // its partition key is the table's
-	Key     KeySchema
+	Key     IndexKey
 	Project Projected
 	Attrs   []string // for ProjectSome: names beyond those of the keys
 }
@@ -33,37 +33,44 @@ type Index struct {
 // the hash of both parts of its own key; they give entries with equal index keys the order that DynamoDB gives them. The entry
 // holds what is projected, and always the attributes of both keys.
 func (x *Index) Entry(base KeySchema, it Item) (key Key, entry Item, ok bool) {
-	hash, ok := x.Key.Hash.indexed(it, MaxHashBytes)
+	var hashes, ranges [MaxKeyAttrs]Value
+	hash, ok := indexed(hashes[:0], x.Key.Hash, it, MaxHashBytes)
 	if !ok {
 		return nil, nil, false
 	}
-	var sort Value
-	if x.Key.Range.Name != "" {
-		if sort, ok = x.Key.Range.indexed(it, MaxRangeBytes); !ok {
-			return nil, nil, false
-		}
+	sort, ok := indexed(ranges[:0], x.Key.Range, it, MaxRangeBytes)
+	if !ok {
+		return nil, nil, false
 	}
 	return x.entryKey(base, it, hash, sort), x.project(base, it), true
 }
 
-// indexed returns the attribute of an item that its index keeps; !ok if there is none, or none that an index can keep.
-func (a KeyAttr) indexed(it Item, limit int) (v Value, ok bool) {
-	v, ok = it.Get(a.Name)
-	if !ok || v.Type != a.Type || emptiness(v) != "" || a.checkLength(v, limit) != nil {
-		return Value{}, false
+// indexed appends the attributes of an item that make a part of an index's key; !ok if one isn't
+// there, or none that an index can keep.
+func indexed(dst []Value, attrs []KeyAttr, it Item, limit int) (part []Value, ok bool) {
+	for _, a := range attrs {
+		v, ok := it.Get(a.Name)
+		if !ok || v.Type != a.Type || emptiness(v) != "" {
+			return nil, false
+		}
+		dst = append(dst, v)
 	}
-	return v, true
+	return dst, checkLength(limit, dst...) == nil
 }
 
 // entryKey returns the key of the entry of an item, or of something else with the same keys.
-func (x *Index) entryKey(base KeySchema, it Item, hash, sort Value) Key {
+func (x *Index) entryKey(base KeySchema, it Item, hash, sort []Value) Key {
 	baseHash, _ := it.Get(base.Hash.Name)
 	baseSort, _ := it.Get(base.Range.Name)
-	k := make(Key, 0, 2*hashBytes+2*partBytes+len(hash.Text)+len(sort.Text)+len(baseHash.Text)+len(baseSort.Text))
-	k = appendPartition(k, hash)
-	if x.Key.Range.Name != "" {
-		k = AppendPart(k, sort)
+	size := 2*hashBytes + 2*partBytes + len(baseHash.Text) + len(baseSort.Text)
+	for _, part := range [...][]Value{hash, sort} {
+		for i := range part {
+			size += len(part[i].Text)
+		}
 	}
+	k := make(Key, 0, size)
+	k = appendPartition(k, hash...)
+	k = appendParts(k, sort)
 	if base.Range.Name == "" {
 		k = binary.BigEndian.AppendUint64(k, hashOf(baseHash))
 		return AppendPart(k, baseHash)
@@ -104,15 +111,13 @@ func (x *Index) EntryKey(base KeySchema, start Item) (Key, error) {
 	if len(start) != len(names) {
 		return nil, errStart()
 	}
-	hash, err := x.Key.Hash.start(start, MaxHashBytes)
+	hash, err := startPart(x.Key.Hash, start, MaxHashBytes)
 	if err != nil {
 		return nil, err
 	}
-	var sort Value
-	if x.Key.Range.Name != "" {
-		if sort, err = x.Key.Range.start(start, MaxRangeBytes); err != nil {
-			return nil, err
-		}
+	sort, err := startPart(x.Key.Range, start, MaxRangeBytes)
+	if err != nil {
+		return nil, err
 	}
 	if _, err := base.Exact(base.Attrs(start)); err != nil {
 		return nil, holdfast.Errorf(holdfast.Invalid, "%s: %w", startText, err)
@@ -125,31 +130,48 @@ const startText = "The provided starting key is invalid"
 
 func errStart() error { return holdfast.Errorf(holdfast.Invalid, startText) }
 
-// start returns the attribute of an ExclusiveStartKey.
-func (a KeyAttr) start(start Item, limit int) (Value, error) {
-	if !start.Has(a.Name) {
-		return Value{}, errStart()
+// startPart returns the attributes of an ExclusiveStartKey that make a part of an index's key.
+func startPart(attrs []KeyAttr, start Item, limit int) (part []Value, err error) {
+	for _, a := range attrs {
+		if !start.Has(a.Name) {
+			return nil, errStart()
+		}
+		v, err := a.exact(start, limit)
+		if err != nil {
+			return nil, err
+		}
+		part = append(part, v)
 	}
-	return a.exact(start, limit)
+	return part, checkLength(limit, part...)
 }
 
 // Check returns the error of an item that can't be put in a table with that index: it has an attribute of the index's key with
-// another type, or one that is empty or too long.
+// another type, or one that is empty, or too long together with the others of its part.
 func (x *Index) Check(it Item) error {
-	if err := x.checkAttr(it, x.Key.Hash, MaxHashBytes); err != nil {
+	if err := x.checkPart(it, x.Key.Hash, MaxHashBytes); err != nil {
 		return err
 	}
-	if x.Key.Range.Name == "" {
-		return nil
-	}
-	return x.checkAttr(it, x.Key.Range, MaxRangeBytes)
+	return x.checkPart(it, x.Key.Range, MaxRangeBytes)
 }
 
-func (x *Index) checkAttr(it Item, a KeyAttr, limit int) error {
-	v, ok := it.Get(a.Name)
-	if !ok {
-		return nil
+func (x *Index) checkPart(it Item, attrs []KeyAttr, limit int) error {
+	var room [MaxKeyAttrs]Value
+	part := room[:0]
+	for _, a := range attrs {
+		v, ok := it.Get(a.Name)
+		if !ok {
+			continue
+		}
+		if err := x.checkAttr(v, a); err != nil {
+			return err
+		}
+		part = append(part, v)
 	}
+	return checkLength(limit, part...)
+}
+
+// checkAttr returns the error of the attribute a of an item.
+func (x *Index) checkAttr(v Value, a KeyAttr) error {
 	if v.Type != a.Type {
 		return invalid("Type mismatch for Index Key %s Expected: %s Actual: %s IndexName: %s", a.Name, a.Type, v.Type, x.Name)
 	}
@@ -158,5 +180,5 @@ func (x *Index) checkAttr(it Item, a KeyAttr, limit int) error {
 			"A value specified for a secondary index key is not supported. The AttributeValue for a key attribute "+
 			"cannot contain an empty %s value. IndexName: %s, IndexKey: %s", what, x.Name, a.Name)
 	}
-	return a.checkLength(v, limit)
+	return nil
 }

@@ -22,7 +22,7 @@ func texts(pairs ...string) Item {
 
 // The orders are what queries of DynamoDB returned, as dynalite's tests have them.
 func TestEntriesWithEqualKeysHaveTheirOrder(t *testing.T) {
-	index := Index{Key: KeySchema{Hash: KeyAttr{"c", S}}, Project: ProjectKeys}
+	index := Index{Key: KeySchema{Hash: KeyAttr{"c", S}}.Index(), Project: ProjectKeys}
 	for _, want := range [][]string{
 		{"bb", "aa", "ce", "ea", "da", "cd"},
 		{"aa", "da", "ba", "ca", "db", "cb"},
@@ -44,7 +44,7 @@ func TestEntriesWithEqualKeysHaveTheirOrder(t *testing.T) {
 }
 
 func TestEntry(t *testing.T) {
-	index := Index{Key: KeySchema{Hash: KeyAttr{"c", S}, Range: KeyAttr{"d", N}}, Project: ProjectSome, Attrs: []string{"e", "nobody"}}
+	index := Index{Key: KeySchema{Hash: KeyAttr{"c", S}, Range: KeyAttr{"d", N}}.Index(), Project: ProjectSome, Attrs: []string{"e", "nobody"}}
 	it := texts("a", "1", "b", "2", "c", "3", "e", "5", "f", "6").With("d", Value{Type: N, Text: "4"})
 	for name, test := range map[string]struct {
 		project Projected
@@ -91,7 +91,7 @@ func TestEntry(t *testing.T) {
 }
 
 func TestEntryKeyErrors(t *testing.T) {
-	local := Index{Local: true, Key: KeySchema{Hash: KeyAttr{"a", S}, Range: KeyAttr{"c", S}}}
+	local := Index{Local: true, Key: KeySchema{Hash: KeyAttr{"a", S}, Range: KeyAttr{"c", S}}.Index()}
 	const start = "The provided starting key is invalid"
 	const schema = "The provided key element does not match the schema"
 	for _, test := range []struct {
@@ -114,7 +114,7 @@ func TestEntryKeyErrors(t *testing.T) {
 }
 
 func TestIndexCheck(t *testing.T) {
-	index := Index{Name: "y", Key: KeySchema{Hash: KeyAttr{"x", S}, Range: KeyAttr{"z", B}}}
+	index := Index{Name: "y", Key: KeySchema{Hash: KeyAttr{"x", S}, Range: KeyAttr{"z", B}}.Index()}
 	const invalid = "One or more parameter values were invalid: "
 	const notValid = "One or more parameter values are not valid. A value specified for a secondary index key is not supported. "
 	for _, test := range []struct {

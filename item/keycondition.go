@@ -1,5 +1,7 @@
 package item
 
+import "strings"
+
 // A RangeOp is how a query compares sort keys.
 type RangeOp uint8
 
@@ -19,6 +21,13 @@ type RangeCondition struct {
 	Op   RangeOp
 	Low  Value // what they are compared with
 	High Value // of Between
+}
+
+// A Lookup is the keys that a query looks for: those with a partition key and, where it says so, a
+// sort key that fits.
+type Lookup struct {
+	Hash []Value          // the partition key: one for each of its attributes
+	Sort []RangeCondition // of the sort key's first attributes; none before the last is other than EQ
 }
 
 // A KeyCondition is what a query asks of keys. It is immutable.
@@ -48,7 +57,20 @@ func (c *KeyCondition) Check() error {
 	if c.fault != nil {
 		return c.fault
 	}
-	if n := len(c.conditions); n != 1 && n != 2 {
+	return c.checkCount(2 * MaxKeyAttrs)
+}
+
+// CheckSingle is Check for a key of one attribute and one, which is what all keys but those of some
+// global indexes are.
+func (c *KeyCondition) CheckSingle() error {
+	if c.fault != nil {
+		return c.fault
+	}
+	return c.checkCount(2)
+}
+
+func (c *KeyCondition) checkCount(limit int) error {
+	if n := len(c.conditions); n == 0 || n > limit {
 		return refused("Conditions can be of length 1 or 2 only")
 	}
 	return nil
@@ -112,42 +134,96 @@ func (c *KeyCondition) of(name string) *keyComparison {
 	return nil
 }
 
-// Resolve returns the partition key that the condition asks for, and what it asks of the sort key, which is nil if it
-// doesn't. Errors are those of Check, and of conditions that aren't of this schema's keys.
-func (c *KeyCondition) Resolve(s KeySchema) (hash Value, r *RangeCondition, err error) {
-	if err := c.Check(); err != nil {
-		return Value{}, nil, err
+// Resolve returns the keys that the condition asks for. Errors are those of Check, and of
+// conditions that aren't of this key.
+func (c *KeyCondition) Resolve(k IndexKey) (Lookup, error) {
+	if err := c.checkOf(&k); err != nil {
+		return Lookup{}, err
 	}
-	if s.Range.Name == "" && len(c.conditions) > 1 {
-		return Value{}, nil, refused("Query key condition not supported")
+	l := Lookup{Hash: make([]Value, 0, len(k.Hash))}
+	for _, a := range k.Hash {
+		h, err := c.resolve(a, true)
+		if err != nil {
+			return Lookup{}, err
+		}
+		l.Hash = append(l.Hash, h.values[0])
 	}
-	h, err := c.resolve(s.Hash, true)
-	if err != nil {
-		return Value{}, nil, err
+	for _, a := range k.Range[:len(c.conditions)-len(k.Hash)] {
+		r, err := c.resolve(a, false)
+		if err != nil {
+			return Lookup{}, err
+		}
+		condition := RangeCondition{Op: r.op, Low: r.values[0]}
+		if r.op == Between {
+			condition.High = r.values[1]
+		}
+		l.Sort = append(l.Sort, condition)
 	}
-	if h.op != EQ {
-		return Value{}, nil, refused("Query key condition not supported")
-	}
-	if len(c.conditions) == 1 {
-		return h.values[0], nil, nil
-	}
-	k, err := c.resolve(s.Range, false)
-	if err != nil {
-		return Value{}, nil, err
-	}
-	r = &RangeCondition{Op: k.op, Low: k.values[0]}
-	if k.op == Between {
-		r.High = k.values[1]
-	}
-	return h.values[0], r, nil
+	return l, nil
 }
 
-// resolve returns the comparison of a key attribute.
+// checkOf says whether the conditions can be of that key. Of a key of several attributes all
+// conditions have their place then.
+func (c *KeyCondition) checkOf(k *IndexKey) error {
+	check := c.CheckSingle
+	if k.Multi() {
+		check = c.Check
+	}
+	if err := check(); err != nil {
+		return err
+	}
+	if len(c.conditions) > len(k.Hash)+len(k.Range) {
+		return refused("Query key condition not supported")
+	}
+	if !k.Multi() {
+		return nil
+	}
+	if lacking := c.unequal(k.Hash); len(lacking) > 0 {
+		return refused("HASH key attributes %s must have equality conditions specified in the query",
+			strings.Join(lacking, ", "))
+	}
+	return c.checkLeading(k)
+}
+
+// checkLeading says whether the conditions on the sort key are on its first attributes, and
+// equalities but for the last of them.
+func (c *KeyCondition) checkLeading(k *IndexKey) error {
+	given := 0
+	for i, a := range k.Range {
+		if c.of(a.Name) == nil {
+			continue
+		}
+		if lacking := c.unequal(k.Range[:i]); len(lacking) > 0 {
+			return refused("RANGE key attributes %s must have equality conditions specified in the query because a condition is "+
+				"present on key attribute %s", strings.Join(lacking, ", "), a.Name)
+		}
+		given++
+	}
+	if len(k.Hash)+given < len(c.conditions) { // and so given < len(k.Range)
+		return missed(k.Range[given].Name)
+	}
+	return nil
+}
+
+// unequal returns the names of those attributes of which the condition doesn't say what they are
+// equal to.
+func (c *KeyCondition) unequal(attrs []KeyAttr) (names []string) {
+	for _, a := range attrs {
+		if k := c.of(a.Name); k == nil || k.op != EQ {
+			names = append(names, a.Name)
+		}
+	}
+	return names
+}
+
+func missed(name string) error { return refused("Query condition missed key schema element: %s", name) }
+
+// resolve returns the comparison of a key attribute, which for the partition key must be EQ.
 func (c *KeyCondition) resolve(a KeyAttr, hash bool) (*keyComparison, error) {
 	k := c.of(a.Name)
 	switch {
 	case k == nil:
-		return nil, refused("Query condition missed key schema element: %s", a.Name)
+		return nil, missed(a.Name)
 	case k.op == 0:
 		return nil, refused("Attempted conditional constraint is not an indexable operation")
 	}
@@ -159,6 +235,9 @@ func (c *KeyCondition) resolve(a KeyAttr, hash bool) (*keyComparison, error) {
 			return nil, refused("One or more parameter values are not valid. "+
 				"The AttributeValue for a key attribute cannot contain an empty %s value. Key: %s", empty, a.Name)
 		}
+	}
+	if hash && k.op != EQ {
+		return nil, refused("Query key condition not supported")
 	}
 	return k, nil
 }

@@ -2,6 +2,7 @@ package item
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -12,18 +13,24 @@ var (
 )
 
 // resolved returns what a condition asks for, or its error.
-func resolved(c *KeyCondition, s KeySchema) string {
-	hash, r, err := c.Resolve(s)
-	switch {
-	case err != nil:
+func resolved(c *KeyCondition, k IndexKey) string {
+	l, err := c.Resolve(k)
+	if err != nil {
 		return err.Error()
-	case r == nil:
-		return show(hash)
-	case r.Op == Between:
-		return fmt.Sprintf("%s between %s and %s", show(hash), show(r.Low), show(r.High))
+	}
+	var parts []string
+	for _, v := range l.Hash {
+		parts = append(parts, show(v))
 	}
 	names := [...]string{EQ: "=", LT: "<", LE: "<=", GT: ">", GE: ">=", BeginsWith: "begins"}
-	return fmt.Sprintf("%s %s %s", show(hash), names[r.Op], show(r.Low))
+	for _, r := range l.Sort {
+		if r.Op == Between {
+			parts = append(parts, fmt.Sprintf("between %s and %s", show(r.Low), show(r.High)))
+		} else {
+			parts = append(parts, names[r.Op]+" "+show(r.Low))
+		}
+	}
+	return strings.Join(parts, " ")
 }
 
 func TestKeyCondition(t *testing.T) {
@@ -109,7 +116,7 @@ func TestKeyCondition(t *testing.T) {
 			if err != nil {
 				got = err.Error()
 			} else {
-				got = resolved(k, c.schema)
+				got = resolved(k, c.schema.Index())
 			}
 			if got != c.want {
 				t.Errorf("\n got %s\nwant %s", got, c.want)
@@ -157,7 +164,7 @@ func TestKeyConditions(t *testing.T) {
 		if err != nil {
 			got = err.Error()
 		} else {
-			got = resolved(k, c.schema)
+			got = resolved(k, c.schema.Index())
 		}
 		if got != c.want {
 			t.Errorf("%v:\n got %s\nwant %s", c.cs, got, c.want)

@@ -12,7 +12,8 @@ type KeyAttr struct {
 	Type Type // S, N or B
 }
 
-// A KeySchema is which attributes make a key: one to find the shard, one to sort by.
+// A KeySchema is which attributes make a table's key: one to find the shard, one to sort by. An
+// index's is an IndexKey.
 type KeySchema struct {
 	Hash  KeyAttr // the partition key
 	Range KeyAttr // the sort key; its Name is "" where there is none
@@ -27,7 +28,7 @@ func (s KeySchema) Key(it Item) (Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Hash.checkLength(hash, MaxHashBytes); err != nil {
+	if err := checkLength(MaxHashBytes, hash); err != nil {
 		return nil, err
 	}
 	if s.Range.Name == "" {
@@ -37,7 +38,7 @@ func (s KeySchema) Key(it Item) (Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Range.checkLength(sort, MaxRangeBytes); err != nil {
+	if err := checkLength(MaxRangeBytes, sort); err != nil {
 		return nil, err
 	}
 	return s.build(hash, sort), nil
@@ -91,7 +92,7 @@ func (a KeyAttr) exact(key Item, limit int) (Value, error) {
 	if what := emptiness(v); what != "" {
 		return Value{}, invalid("The AttributeValue for a key attribute cannot contain an empty %s value. Key: %s", what, a.Name)
 	}
-	return v, a.checkLength(v, limit)
+	return v, checkLength(limit, v)
 }
 
 func errSchema() error {
@@ -111,9 +112,16 @@ func emptiness(v Value) string {
 	return ""
 }
 
-// checkLength returns the error of texts and bytes that are too long to be the part of a key with that limit.
-func (a KeyAttr) checkLength(v Value, limit int) error {
-	if v.Type == N || len(v.Text) <= limit {
+// checkLength returns the error of texts and bytes that together are too long to be the part of a
+// key with that limit.
+func checkLength(limit int, part ...Value) error {
+	length := 0
+	for i := range part {
+		if part[i].Type != N {
+			length += len(part[i].Text)
+		}
+	}
+	if length <= limit {
 		return nil
 	}
 	if limit == MaxHashBytes {
@@ -131,9 +139,19 @@ func (s KeySchema) build(hash, sort Value) Key {
 	return k
 }
 
-func appendPartition(dst []byte, hash Value) []byte {
-	dst = binary.BigEndian.AppendUint64(dst, HashOf(hash))
-	return AppendPart(dst, hash)
+// appendPartition appends the hash of a partition key and its attributes.
+func appendPartition(dst []byte, hash ...Value) []byte {
+	return appendParts(binary.BigEndian.AppendUint64(dst, hashOf(hash...)), hash)
+}
+
+// appendParts appends values, each as AppendPart has it. As no form is the beginning of another,
+// the bytes of several compare as the values do, one after the other, and no two lists of values
+// have the same.
+func appendParts(dst []byte, values []Value) []byte {
+	for i := range values {
+		dst = AppendPart(dst, values[i])
+	}
+	return dst
 }
 
 // Attrs returns those of the key's attributes that the item has.
@@ -185,39 +203,4 @@ func (s KeySchema) Decode(k Key) (Item, error) {
 
 func corruptKey(k Key) error {
 	return holdfast.Errorf(holdfast.Corrupt, "item: no key of the table: %x", []byte(k[:min(len(k), 64)]))
-}
-
-// Partition returns the range of all keys with that partition key.
-func (s KeySchema) Partition(hash Value) Range {
-	return prefixed(appendPartition(make([]byte, 0, hashBytes+len(hash.Text)+partBytes), hash))
-}
-
-// Within returns the range of all keys with that partition key, and a sort key that c allows; nil allows all. The values have
-// the types of the schema.
-func (s KeySchema) Within(hash Value, c *RangeCondition) Range {
-	whole := s.Partition(hash)
-	if c == nil {
-		return whole
-	}
-	partition := whole.From[:len(whole.From):len(whole.From)]
-	if c.Op == BeginsWith {
-		return prefixed(appendEscaped(partition, c.Low.Text))
-	}
-	low := AppendPart(partition, c.Low)
-	switch c.Op {
-	case EQ:
-		return prefixed(low)
-	case LT:
-		return Range{whole.From, low}
-	case LE:
-		return Range{whole.From, behind(low)}
-	case GT:
-		return Range{behind(low), whole.To}
-	case GE:
-		return Range{low, whole.To}
-	}
-	if cmp, _ := c.Low.Compare(c.High); cmp > 0 {
-		return Range{low, low}
-	}
-	return Range{low, behind(AppendPart(partition, c.High))}
 }

@@ -122,14 +122,15 @@ func TestWithinIsWhatTheConditionAllows(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := allows(c, sort)
-		if got := schema.Within(k, &c).has(key); got != want {
+		if got := schema.Index().Within(Lookup{[]Value{k}, []RangeCondition{c}}).has(key); got != want {
 			t.Fatalf("%q by %d of %q and %q: got %v; want %v", sort.Text, c.Op, c.Low.Text, c.High.Text, got, want)
 		}
 		// An entry of an index has more bytes behind its key.
-		if got := schema.Within(k, &c).has(append(key, 0xFF, 0xFF)); got != want {
+		if got := schema.Index().Within(Lookup{[]Value{k}, []RangeCondition{c}}).has(append(key, 0xFF, 0xFF)); got != want {
 			t.Fatalf("%q with more behind it by %d of %q: got %v; want %v", sort.Text, c.Op, c.Low.Text, got, want)
 		}
-		if schema.Within(Text("kk"), &c).has(key) || !schema.Within(k, nil).has(key) {
+		other, all := Lookup{[]Value{Text("kk")}, []RangeCondition{c}}, Lookup{Hash: []Value{k}}
+		if schema.Index().Within(other).has(key) || !schema.Index().Within(all).has(key) {
 			t.Fatalf("%x is in another partition, or not in its own", []byte(key))
 		}
 	}
@@ -170,7 +171,7 @@ func TestPartitionsAreApart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, want := schema.Partition(b).has(key), a.Equal(b); got != want {
+		if got, want := schema.Index().Partition(b).has(key), a.Equal(b); got != want {
 			t.Fatalf("a key of %q in the partition of %q: got %v; want %v", a.Text, b.Text, got, want)
 		}
 	}

@@ -20,8 +20,12 @@ func ExampleParse() {
 		return
 	}
 	for _, q := range read.Queries {
-		hash, within, err := q.Resolve(key)
-		fmt.Println(s.Table, hash.Text, within.Op == item.GE, within.Low.Text, err)
+		l, err := q.Resolve(key.Index())
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(s.Table, l.Hash[0].Text, l.Sort[0].Op == item.GE, l.Sort[0].Low.Text)
 	}
 	at, err := item.Number("7")
 	if err != nil {
@@ -33,6 +37,6 @@ func ExampleParse() {
 		item.Attr{Name: "active", Value: item.Bool(true)}, item.Attr{Name: "name", Value: item.Text("Ann")})
 	fmt.Println(s.Where.Match(ann), s.Columns(ann)[0].Value.Text)
 	// Output:
-	// users ann true 5 <nil>
+	// users ann true 5
 	// true Ann
 }

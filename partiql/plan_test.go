@@ -14,16 +14,16 @@ var stringKey = item.KeySchema{Hash: item.KeyAttr{Name: "pk", Type: item.S}, Ran
 func plan(r Read) (string, error) {
 	var parts []string
 	for _, q := range r.Queries {
-		hash, within, err := q.Resolve(stringKey)
+		l, err := q.Resolve(stringKey.Index())
 		if err != nil {
 			return "", err
 		}
-		part := hash.Text
-		if within != nil {
+		part := l.Hash[0].Text
+		for _, within := range l.Sort {
 			part += fmt.Sprintf(" %d %s", within.Op, within.Low.Text)
-		}
-		if within != nil && within.Op == item.Between {
-			part += " " + within.High.Text
+			if within.Op == item.Between {
+				part += " " + within.High.Text
+			}
 		}
 		parts = append(parts, part)
 	}

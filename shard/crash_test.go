@@ -103,7 +103,7 @@ func (j *journal) read(t *testing.T, rng *rand.Rand, sh *Shard) {
 		}
 	case 3:
 		id := fmt.Sprintf("w%d-%d", rng.IntN(len(j.writers)), rng.IntN(5))
-		shown = all(t, sh, Span{Range: testSchema().Key.Partition(item.Text(id))})
+		shown = all(t, sh, Span{Range: testSchema().Key.Index().Partition(item.Text(id))})
 	default:
 		it, err := sh.Get(bg, keyOf(t, thing(fmt.Sprintf("w%d-%d", rng.IntN(len(j.writers)), rng.IntN(5)), rng.IntN(3))))
 		if err != nil {
@@ -133,7 +133,7 @@ func (j *journal) probe(shards []*Shard) {
 				}
 				id, _ := it.Get("id")
 				g, _ := it.Get("g")
-				j.scan(ctx, sh, Span{Range: testSchema().Key.Partition(id)})
+				j.scan(ctx, sh, Span{Range: testSchema().Key.Index().Partition(id)})
 				j.scan(ctx, sh, Span{Index: 1, Range: testSchema().Indexes[0].Key.Partition(g)})
 			}
 		}

@@ -208,7 +208,7 @@ func (m *model) compareGet() {
 func (m *model) compareSpan() {
 	place := m.rng.IntN(2)
 	span := Span{Reverse: m.rng.IntN(2) == 0}
-	key := m.schema.Key
+	key := m.schema.Key.Index()
 	entries := m.items[place]
 	if n := m.rng.IntN(len(m.schema.Indexes) + 1); n > 0 {
 		x := &m.schema.Indexes[n-1]
@@ -219,8 +219,13 @@ func (m *model) compareSpan() {
 	case 0:
 		span.Range = item.HashRange(m.rng.IntN(3), 3)
 	case 1:
-		hash, _ := m.random().Get(key.Hash.Name)
-		span.Range = key.Partition(hash)
+		var hash []item.Value
+		it := m.random()
+		for _, a := range key.Hash {
+			v, _ := it.Get(a.Name)
+			hash = append(hash, v)
+		}
+		span.Range = key.Partition(hash...)
 	}
 	var want []item.Item
 	for _, k := range sortedKeys(entries) {

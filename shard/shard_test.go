@@ -25,9 +25,9 @@ func testSchema() Schema {
 	return Schema{
 		Key: item.KeySchema{Hash: s("id"), Range: n("n")},
 		Indexes: []item.Index{
-			{ID: 1, Name: "all", Key: item.KeySchema{Hash: s("g"), Range: n("n")}, Project: item.ProjectAll},
-			{ID: 2, Name: "local", Local: true, Key: item.KeySchema{Hash: s("id"), Range: n("m")}, Project: item.ProjectKeys},
-			{ID: 3, Name: "some", Key: item.KeySchema{Hash: s("g")}, Project: item.ProjectSome, Attrs: []string{"v"}},
+			{ID: 1, Name: "all", Key: item.KeySchema{Hash: s("g"), Range: n("n")}.Index(), Project: item.ProjectAll},
+			{ID: 2, Name: "local", Local: true, Key: item.KeySchema{Hash: s("id"), Range: n("m")}.Index(), Project: item.ProjectKeys},
+			{ID: 3, Name: "some", Key: item.KeySchema{Hash: s("g")}.Index(), Project: item.ProjectSome, Attrs: []string{"v"}},
 		},
 		TTL: "ttl",
 	}

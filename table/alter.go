@@ -373,7 +373,7 @@ func (r *record) undefine(given []item.KeyAttr) error {
 	for _, a := range given {
 		if !slices.Contains(used, a.Name) {
 			return invalid("One or more parameter values were invalid: Some AttributeDefinitions are not used. AttributeDefinitions: %s, "+
-				"keys used: %s", list(names(given)), list(used))
+				"keys used: %s", list(attrNames(given)), list(used))
 		}
 	}
 	r.Table.Attributes = slices.DeleteFunc(r.Table.Attributes, func(a item.KeyAttr) bool { return !slices.Contains(used, a.Name) })

@@ -111,7 +111,7 @@ func TestAlterRefusesIndexes(t *testing.T) {
 	r.create(users("users"))
 	a := item.KeyAttr{Name: "a", Type: item.N}
 	index := func(name string) *IndexDefinition {
-		return &IndexDefinition{Index: item.Index{Name: name, Key: item.KeySchema{Hash: a}, Project: item.ProjectAll}}
+		return &IndexDefinition{Index: item.Index{Name: name, Key: item.KeySchema{Hash: a}.Index(), Project: item.ProjectAll}}
 	}
 	for _, c := range []struct {
 		a    Alteration
@@ -162,7 +162,7 @@ func TestIndexesAreFilledAndRemovedDespiteCrashes(t *testing.T) {
 			}
 			a := item.KeyAttr{Name: "a", Type: item.N}
 			d := r.alter(Alteration{Table: "users", Attributes: []item.KeyAttr{a}, Indexes: []IndexAlteration{{Create: &IndexDefinition{
-				Index: item.Index{Name: "by-a", Key: item.KeySchema{Hash: a}, Project: item.ProjectKeys}}}}})
+				Index: item.Index{Name: "by-a", Key: item.KeySchema{Hash: a}.Index(), Project: item.ProjectKeys}}}}})
 			if x := d.Indexes[1]; d.Status != Updating || x.Status != Creating || !x.Backfilling {
 				t.Fatalf("got status %d, index %+v; want it being filled", d.Status, x)
 			}
@@ -189,7 +189,7 @@ func TestIndexesAreFilledAndRemovedDespiteCrashes(t *testing.T) {
 			r.check()
 			r.settle()
 			d = r.describe("users")
-			if len(d.Indexes) != 1 || d.Status != Active || !slices.Equal(names(d.Attributes), []string{"id", "a"}) {
+			if len(d.Indexes) != 1 || d.Status != Active || !slices.Equal(attrNames(d.Attributes), []string{"id", "a"}) {
 				t.Errorf("got %+v; want it active with one index, and no definition of city", d)
 			}
 			r.checkIndexes("users")
@@ -209,7 +209,7 @@ func TestAnIndexBeingFilledCanBeRemoved(t *testing.T) {
 	r.put("users", user(1, item.Attr{Name: "a", Value: number("1")}))
 	a := item.KeyAttr{Name: "a", Type: item.N}
 	add := Alteration{Table: "users", Attributes: []item.KeyAttr{a}, Indexes: []IndexAlteration{{Create: &IndexDefinition{
-		Index: item.Index{Name: "by-a", Key: item.KeySchema{Hash: a}, Project: item.ProjectKeys}}}}}
+		Index: item.Index{Name: "by-a", Key: item.KeySchema{Hash: a}.Index(), Project: item.ProjectKeys}}}}}
 	r.alter(add)
 	r.time.add(settleTime)
 	_, err := r.Alter(context.Background(), Alteration{Table: "users", Indexes: []IndexAlteration{{Delete: "by-city"}}})

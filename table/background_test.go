@@ -37,7 +37,7 @@ func TestBackground(t *testing.T) {
 		}
 		a := item.KeyAttr{Name: "n", Type: item.N}
 		r.alter(Alteration{Table: "users", Attributes: []item.KeyAttr{a}, Indexes: []IndexAlteration{{Create: &IndexDefinition{
-			Index: item.Index{Name: "by-n", Key: item.KeySchema{Hash: a}, Project: item.ProjectKeys}}}}})
+			Index: item.Index{Name: "by-n", Key: item.KeySchema{Hash: a}.Index(), Project: item.ProjectKeys}}}}})
 		r.setTTL(TTL{Attr: "until", On: true})
 		synctest.Wait()
 		if d := r.describe("users"); d.Status != Active || d.Items != 20 || d.Indexes[1].Items != 20 {

@@ -97,8 +97,8 @@ func (t *live) entryUnits(x *item.Index, before, after item.Item) (units float64
 // entry returns what an item's entry in an index holds, nil if it has none. It does without the entry's key, of which most is
 // hashing: the entries of one item differ in nothing but the index's own key.
 func (t *live) entry(x *item.Index, it item.Item) item.Item {
-	for _, part := range [...]item.KeyAttr{x.Key.Hash, x.Key.Range} {
-		if v, _ := it.Get(part.Name); part.Name != "" && v.Type != part.Type {
+	for part := range x.Key.All() {
+		if v, _ := it.Get(part.Name); v.Type != part.Type {
 			return nil
 		}
 	}
@@ -115,8 +115,8 @@ func (t *live) entry(x *item.Index, it item.Item) item.Item {
 }
 
 // sameKey says whether two items agree in the attributes of a key.
-func sameKey(key item.KeySchema, a, b item.Item) bool {
-	for _, part := range [...]item.KeyAttr{key.Hash, key.Range} {
+func sameKey(key item.IndexKey, a, b item.Item) bool {
+	for part := range key.All() {
 		in, _ := a.Get(part.Name)
 		if other, _ := b.Get(part.Name); !in.Equal(other) {
 			return false

@@ -237,7 +237,7 @@ func users(name string) (Definition, []item.KeyAttr) {
 	id, city := item.KeyAttr{Name: "id", Type: item.S}, item.KeyAttr{Name: "city", Type: item.S}
 	return Definition{
 		Name: name, Key: item.KeySchema{Hash: id}, Billing: OnDemand,
-		Indexes: []IndexDefinition{{Index: item.Index{Name: "by-city", Key: item.KeySchema{Hash: city}, Project: item.ProjectAll}}},
+		Indexes: []IndexDefinition{{Index: item.Index{Name: "by-city", Key: item.KeySchema{Hash: city}.Index(), Project: item.ProjectAll}}},
 	}, []item.KeyAttr{id, city}
 }
 
@@ -260,7 +260,7 @@ func TestRecordForm(t *testing.T) {
 			Definition: Definition{Name: "users", Key: item.KeySchema{Hash: id}, Throughput: Throughput{Read: 5, Write: 6}, Stream: NewImage,
 				Tags: map[string]string{"env": "test"}, Class: "STANDARD"},
 			ID: "0b3b8c9e-2f6d-4d53-9c79-3f0c8a6f2d11", Status: Creating, Created: at,
-			Indexes: []IndexDescription{{IndexDefinition: IndexDefinition{Index: item.Index{ID: 2, Name: "by-g", Key: item.KeySchema{Hash: g, Range: id},
+			Indexes: []IndexDescription{{IndexDefinition: IndexDefinition{Index: item.Index{ID: 2, Name: "by-g", Key: item.KeySchema{Hash: g, Range: id}.Index(),
 				Project: item.ProjectSome, Attrs: []string{"x"}}, Throughput: Throughput{Read: 1, Write: 2}}, Status: Creating, Backfilling: true}},
 			StreamLabel: "2026-01-02T03:04:05.006", StreamOn: true, TTL: TTL{Attr: "expires", On: true},
 			Restored: &Restored{At: at, SourceTable: "source", InProgress: true}, Attributes: []item.KeyAttr{id, g},

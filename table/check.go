@@ -61,7 +61,7 @@ func (t *live) checkNested(names []string) error {
 }
 
 // checkFiltered says whether a query's filter reads attributes that its key condition is about.
-func checkFiltered(filter *item.Condition, key item.KeySchema) error {
+func checkFiltered(filter *item.Condition, key item.IndexKey) error {
 	names := filter.Names()
 	for _, name := range key.Names() {
 		if slices.Contains(names, name) {
@@ -138,14 +138,16 @@ func (t *live) startNames(x *item.Index) []string {
 	return names
 }
 
-// checkStartPart says whether a start has a key attribute with its type.
-func checkStartPart(start item.Item, part item.KeyAttr) error {
-	v, ok := start.Get(part.Name)
-	if !ok {
-		return invalid("The provided starting key is invalid")
-	}
-	if v.Type != part.Type {
-		return invalid(notSchema)
+// checkStartPart says whether a start has the attributes of a part of a key with their types.
+func checkStartPart(start item.Item, part []item.KeyAttr) error {
+	for _, a := range part {
+		v, ok := start.Get(a.Name)
+		if !ok {
+			return invalid("The provided starting key is invalid")
+		}
+		if v.Type != a.Type {
+			return invalid(notSchema)
+		}
 	}
 	return nil
 }

@@ -81,7 +81,7 @@ func (s *story) next(t *testing.T, r *rig, random *rand.Rand) {
 	case what == 2:
 		a := item.KeyAttr{Name: "n", Type: item.N}
 		_, err = r.Alter(ctx, Alteration{Table: some, Attributes: []item.KeyAttr{a}, Indexes: []IndexAlteration{{Create: &IndexDefinition{
-			Index: item.Index{Name: s.name("index"), Key: item.KeySchema{Hash: a}, Project: item.ProjectKeys}}}}})
+			Index: item.Index{Name: s.name("index"), Key: item.KeySchema{Hash: a}.Index(), Project: item.ProjectKeys}}}}})
 	case what == 3:
 		_, err = r.Alter(ctx, Alteration{Table: some, Indexes: []IndexAlteration{{Delete: "by-city"}}})
 	case what == 4:

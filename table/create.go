@@ -79,7 +79,7 @@ func newRecord(d Definition, attributes []item.KeyAttr, indexes Status, now time
 	if d.Billing == OnDemand {
 		r.Table.LastOnDemand = r.Table.Created
 	}
-	if err := r.resolve(&r.Table.Key); err != nil {
+	if err := r.resolve(r.Table.Key.Names(), &r.Table.Key.Hash, &r.Table.Key.Range); err != nil {
 		return nil, err
 	}
 	for _, x := range d.Indexes {
@@ -93,16 +93,28 @@ func newRecord(d Definition, attributes []item.KeyAttr, indexes Status, now time
 	return r, r.checkAttributes()
 }
 
-// resolve gives the attributes of a key the types that they are defined with.
-func (r *record) resolve(key *item.KeySchema) error {
-	for _, a := range []*item.KeyAttr{&key.Hash, &key.Range} {
+// resolveIndex gives the attributes of an index's key their types.
+func (r *record) resolveIndex(key *item.IndexKey) error {
+	key.Hash, key.Range = slices.Clone(key.Hash), slices.Clone(key.Range)
+	var attrs []*item.KeyAttr
+	for _, part := range [...][]item.KeyAttr{key.Hash, key.Range} {
+		for i := range part {
+			attrs = append(attrs, &part[i])
+		}
+	}
+	return r.resolve(key.Names(), attrs...)
+}
+
+// resolve gives the attributes of a key with those names the types that they are defined with.
+func (r *record) resolve(names []string, attrs ...*item.KeyAttr) error {
+	for _, a := range attrs {
 		if a.Name == "" {
 			continue
 		}
 		i := slices.IndexFunc(r.Table.Attributes, func(d item.KeyAttr) bool { return d.Name == a.Name })
 		if i < 0 {
 			return invalid("One or more parameter values were invalid: Some index key attributes are not defined in "+
-				"AttributeDefinitions. Keys: %s, AttributeDefinitions: %s", list(key.Names()), list(names(r.Table.Attributes)))
+				"AttributeDefinitions. Keys: %s, AttributeDefinitions: %s", list(names), list(attrNames(r.Table.Attributes)))
 		}
 		a.Type = r.Table.Attributes[i].Type
 	}
@@ -114,12 +126,15 @@ func (r *record) addIndex(d IndexDefinition, status Status) error {
 	if r.index(d.Index.Name) != nil {
 		return invalid("One or more parameter values were invalid: Duplicate index name: %s", d.Index.Name)
 	}
-	if err := r.resolve(&d.Index.Key); err != nil {
+	if err := r.resolveIndex(&d.Index.Key); err != nil {
 		return err
 	}
-	if d.Index.Local && d.Index.Key.Hash.Name != r.Table.Key.Hash.Name {
+	if err := checkParts(&d.Index); err != nil {
+		return err
+	}
+	if d.Index.Local && d.Index.Key.Hash[0].Name != r.Table.Key.Hash.Name {
 		return invalid("One or more parameter values were invalid: Index KeySchema does not have the same leading hash key as table "+
-			"KeySchema for index: %s. index hash key: %s, table hash key: %s", d.Index.Name, d.Index.Key.Hash.Name, r.Table.Key.Hash.Name)
+			"KeySchema for index: %s. index hash key: %s, table hash key: %s", d.Index.Name, d.Index.Key.Hash[0].Name, r.Table.Key.Hash.Name)
 	}
 	count := 1
 	for _, x := range r.Table.Indexes {
@@ -140,13 +155,32 @@ func (r *record) addIndex(d IndexDefinition, status Status) error {
 	return nil
 }
 
+// checkParts says whether the key of an index has as many attributes as it may.
+func checkParts(x *item.Index) error {
+	for _, part := range [...]struct {
+		role  string
+		attrs []item.KeyAttr
+		least int
+	}{{"HASH", x.Key.Hash, 1}, {"RANGE", x.Key.Range, 0}} {
+		limit := item.MaxKeyAttrs
+		if x.Local {
+			limit = 1
+		}
+		if n := len(part.attrs); n < part.least || n > limit {
+			return invalid("One or more parameter values were invalid: The number of %s key attributes of index %s must be between %d and %d",
+				part.role, x.Name, part.least, limit)
+		}
+	}
+	return nil
+}
+
 // checkAttributes says whether all attributes that are defined are part of a key.
 func (r *record) checkAttributes() error {
 	used := r.keyNames()
 	for _, a := range r.Table.Attributes {
 		if !slices.Contains(used, a.Name) {
 			return invalid("One or more parameter values were invalid: Some AttributeDefinitions are not used. AttributeDefinitions: %s, "+
-				"keys used: %s", list(names(r.Table.Attributes)), list(used))
+				"keys used: %s", list(attrNames(r.Table.Attributes)), list(used))
 		}
 	}
 	return nil
@@ -162,7 +196,7 @@ func (r *record) keyNames() []string {
 	return slices.Compact(used)
 }
 
-func names(attributes []item.KeyAttr) []string {
+func attrNames(attributes []item.KeyAttr) []string {
 	all := make([]string, len(attributes))
 	for i, a := range attributes {
 		all[i] = a.Name

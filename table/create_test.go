@@ -61,7 +61,7 @@ func TestCreateAndDescribe(t *testing.T) {
 func TestCreateRefuses(t *testing.T) {
 	id, a, b := item.KeyAttr{Name: "id", Type: item.S}, item.KeyAttr{Name: "a", Type: item.S}, item.KeyAttr{Name: "b", Type: item.N}
 	index := func(name string, local bool, key item.KeySchema) IndexDefinition {
-		return IndexDefinition{Index: item.Index{Name: name, Local: local, Key: key, Project: item.ProjectAll}}
+		return IndexDefinition{Index: item.Index{Name: name, Local: local, Key: key.Index(), Project: item.ProjectAll}}
 	}
 	var many []IndexDefinition
 	for i := range 21 {

@@ -54,7 +54,7 @@ func indexed(name string) (Definition, []item.KeyAttr) {
 	id, seq := item.KeyAttr{Name: "id", Type: item.S}, item.KeyAttr{Name: "seq", Type: item.N}
 	l, g, h := item.KeyAttr{Name: "l", Type: item.S}, item.KeyAttr{Name: "g", Type: item.S}, item.KeyAttr{Name: "h", Type: item.N}
 	index := func(name string, local bool, key item.KeySchema, p item.Projected, attrs ...string) IndexDefinition {
-		return IndexDefinition{Index: item.Index{Name: name, Local: local, Key: key, Project: p, Attrs: attrs}}
+		return IndexDefinition{Index: item.Index{Name: name, Local: local, Key: key.Index(), Project: p, Attrs: attrs}}
 	}
 	return Definition{
 		Name: name,

@@ -51,8 +51,9 @@ func (s *Store) live(name string) (*live, error) {
 // A live is a table as requests see it. It is immutable: a change of the table makes another. Only its buckets are filled and
 // emptied, and settling is cleared.
 type live struct {
-	desc    Description  // without counts
-	schema  shard.Schema // of its shards: keys and the indexes that have entries
+	desc    Description   // without counts
+	schema  shard.Schema  // of its shards: keys and the indexes that have entries
+	key     item.IndexKey // schema.Key, as queries of the table go by it
 	shards  []*shard.Shard
 	starts  []uint64  // the first hash of each shard, rising from 0
 	since   time.Time // from when it can be restored as it was; zero: it can't
@@ -95,7 +96,7 @@ func (t *live) restoring() bool { return t.desc.Restored != nil && t.desc.Restor
 
 // newLive returns what requests shall see of a record.
 func (s *Store) newLive(r *record, shards []*shard.Shard) *live {
-	t := &live{desc: r.Table, schema: r.schema(), shards: shards, since: r.Since, changed: s.now(), indexes: map[string]liveIndex{}}
+	t := &live{desc: r.Table, schema: r.schema(), key: r.Table.Key.Index(), shards: shards, since: r.Since, changed: s.now(), indexes: map[string]liveIndex{}}
 	for _, part := range r.Shards {
 		t.starts = append(t.starts, part.Start)
 	}

@@ -1,6 +1,7 @@
 package table
 
 import (
+	"cmp"
 	"context"
 
 	"holdfast/item"
@@ -16,7 +17,8 @@ func (s *Store) Query(ctx context.Context, q Query) (Page, error) {
 	}
 	t, err := s.live(q.Table)
 	if err != nil {
-		return Page{}, err
+		// There is no key that could have more than one attribute and one.
+		return Page{}, cmp.Or(q.Key.CheckSingle(), err)
 	}
 	r, err := t.checkQuery(q)
 	if err != nil {
@@ -32,19 +34,19 @@ func (t *live) checkQuery(q Query) (*read, error) {
 	if err != nil {
 		return nil, err
 	}
-	schema := t.schema.Key
+	key := t.key
 	r := &read{t: t, index: x, span: shard.Span{Reverse: q.Reverse}, filter: q.Filter, project: q.Project,
 		count: q.Select == SelectCount, limit: q.Limit, consistent: q.Consistent}
 	if x != nil {
-		schema, r.span.Index = x.Key, x.ID
+		key, r.span.Index = x.Key, x.ID
 	}
-	if err := t.aim(r, schema, q); err != nil {
+	if err := t.aim(r, key, q); err != nil {
 		return nil, err
 	}
 	if err := t.checkNested(q.Project.Nested()); err != nil {
 		return nil, err
 	}
-	if err := checkFiltered(q.Filter, schema); err != nil {
+	if err := checkFiltered(q.Filter, key); err != nil {
 		return nil, err
 	}
 	if err := t.checkSelect(x, q.Select, q.Project); err != nil {
@@ -60,52 +62,56 @@ func (t *live) checkQuery(q Query) (*read, error) {
 }
 
 // aim sets the span of a query: what its key condition allows, after its start.
-func (t *live) aim(r *read, schema item.KeySchema, q Query) error {
+func (t *live) aim(r *read, key item.IndexKey, q Query) error {
 	if q.Start != nil {
 		if len(q.Start) != len(t.startNames(r.index)) {
 			return invalid("The provided starting key is invalid")
 		}
-		if err := checkStartPart(q.Start, schema.Hash); err != nil {
+		if err := checkStartPart(q.Start, key.Hash); err != nil {
 			return err
 		}
 	}
-	hash, condition, err := q.Key.Resolve(schema)
+	lookup, err := q.Key.Resolve(key)
 	if err != nil {
 		return err
 	}
-	r.span.Range = schema.Within(hash, condition)
+	r.span.Range = key.Within(lookup)
 	if q.Start == nil {
 		return nil
 	}
-	if schema.Range.Name != "" {
-		if err := checkStartPart(q.Start, schema.Range); err != nil {
-			return err
-		}
+	if err := checkStartPart(q.Start, key.Range); err != nil {
+		return err
 	}
-	key, err := t.startKey(r.index, q.Start)
+	start, err := t.startKey(r.index, q.Start)
 	if err != nil {
 		return err
 	}
-	if err := checkStartWithin(q.Start, schema, hash, condition); err != nil {
+	if err := checkStartWithin(q.Start, key, lookup); err != nil {
 		return err
 	}
-	r.continueAfter(key)
+	r.continueAfter(start)
 	return nil
 }
 
 // checkStartWithin says whether a start is one that its query could have ended with.
-func checkStartWithin(start item.Item, schema item.KeySchema, hash item.Value, condition *item.RangeCondition) error {
-	startHash, _ := start.Get(schema.Hash.Name)
-	if condition == nil {
-		if !startHash.Equal(hash) {
+func checkStartWithin(start item.Item, key item.IndexKey, l item.Lookup) error {
+	inside := true
+	for i, a := range key.Hash {
+		v, _ := start.Get(a.Name)
+		inside = inside && v.Equal(l.Hash[i])
+	}
+	if len(l.Sort) == 0 {
+		if !inside {
 			return invalid("The provided starting key is outside query boundaries based on provided conditions")
 		}
 		return nil
 	}
-	if sort, _ := start.Get(schema.Range.Name); !matchesRange(condition, sort) {
-		return invalid("The provided starting key does not match the range key predicate")
+	for i := range l.Sort {
+		if v, _ := start.Get(key.Range[i].Name); !matchesRange(&l.Sort[i], v) {
+			return invalid("The provided starting key does not match the range key predicate")
+		}
 	}
-	if !startHash.Equal(hash) {
+	if !inside {
 		return invalid("The query can return at most one row and cannot be restarted")
 	}
 	return nil

@@ -70,9 +70,6 @@ func (t *live) checkScanStart(x *item.Index, start item.Item) error {
 	if err := checkStartPart(start, x.Key.Hash); err != nil {
 		return err
 	}
-	if x.Key.Range.Name == "" {
-		return nil
-	}
 	return checkStartPart(start, x.Key.Range)
 }
 

@@ -166,7 +166,7 @@ func (t *live) checkUpdate(u *item.Update) error {
 		}
 	}
 	for _, x := range t.indexesGlobalFirst() {
-		for _, part := range []item.KeyAttr{x.Key.Hash, x.Key.Range} {
+		for part := range x.Key.All() {
 			if given, ok := u.Gives(part.Name); ok && given != part.Type {
 				return invalid("One or more parameter values were invalid: Type mismatch for Index Key %s Expected: %s Actual: %s "+
 					"IndexName: %s", part.Name, part.Type, given, x.Name)
@@ -205,20 +205,41 @@ func (t *live) updated(u Update, before item.Item) (item.Item, error) {
 // the item may be older than the index.
 func (t *live) checkReindexed(before, after item.Item, legacy bool) error {
 	for _, x := range t.indexesGlobalFirst() {
-		for _, part := range []item.KeyAttr{x.Key.Hash, x.Key.Range} {
-			is, ok := after.Get(part.Name)
-			if was, had := before.Get(part.Name); !ok || had && was.Equal(is) {
-				continue
-			}
-			if is.Type != part.Type && !legacy {
-				return invalid("The update expression attempted to update the secondary index key to unsupported type")
-			}
-			if err := x.Check(item.New(item.Attr{Name: part.Name, Value: is})); err != nil {
-				return err
-			}
+		if err := checkEntryChange(x, before, after, legacy); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// checkEntryChange is checkReindexed for one index.
+func checkEntryChange(x *item.Index, before, after item.Item, legacy bool) error {
+	var fit []item.Attr // attributes of the key that the index can take, each by itself
+	changed := false
+	for part := range x.Key.All() {
+		is, ok := after.Get(part.Name)
+		if !ok {
+			continue
+		}
+		own := item.Attr{Name: part.Name, Value: is}
+		if was, had := before.Get(part.Name); had && was.Equal(is) {
+			if x.Key.Multi() && x.Check(item.New(own)) == nil {
+				fit = append(fit, own)
+			}
+			continue
+		}
+		if is.Type != part.Type && !legacy {
+			return invalid("The update expression attempted to update the secondary index key to unsupported type")
+		}
+		if err := x.Check(item.New(own)); err != nil {
+			return err
+		}
+		fit, changed = append(fit, own), true
+	}
+	if !changed || !x.Key.Multi() {
+		return nil
+	}
+	return x.Check(item.New(fit...)) // together they may be too long
 }
 
 func checkItemSize(it item.Item) error {
