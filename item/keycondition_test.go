@@ -171,3 +171,111 @@ func TestKeyConditions(t *testing.T) {
 		}
 	}
 }
+
+// The words about RANGE attributes, and that the order of the clauses doesn't matter, are what the
+// service answered in October 2026; those about HASH attributes are like them.
+func TestKeyConditionOfSeveralAttributes(t *testing.T) {
+	multi := IndexKey{
+		Hash:  []KeyAttr{{"a", S}, {"b", N}},
+		Range: []KeyAttr{{"c", S}, {"d", N}, {"e", B}},
+	}
+	oneHash := IndexKey{Hash: multi.Hash[:1], Range: multi.Range}
+	hashes := IndexKey{Hash: multi.Hash}
+	const (
+		hashed = "HASH key attributes %s must have equality conditions specified in the query"
+		ranged = "RANGE key attributes %s must have equality conditions specified in the query because a condition is present on " +
+			"key attribute %s"
+		schema = "One or more parameter values were invalid: Condition parameter type does not match schema type"
+	)
+	// :a is a text, :b and :c numbers, :d bytes, :e an empty text.
+	values := []Value{Text("k"), num("1"), num("2"), Bytes("x"), Text("")}
+	for _, c := range []struct {
+		text string
+		key  IndexKey
+		want string
+	}{
+		{"a = :a AND b = :b", multi, `"k" 1`},
+		{"a = :a AND b = :b", hashes, `"k" 1`},
+		{"b = :b AND a = :a", hashes, `"k" 1`},
+		{"a = :a", oneHash, `"k"`},
+		{"a = :a AND c > :a", oneHash, `"k" > "k"`},
+		{"a = :a AND b = :b AND c = :a", multi, `"k" 1 = "k"`},
+		{"c = :a AND b = :b AND a = :a", multi, `"k" 1 = "k"`},
+		{"a = :a AND b = :b AND begins_with(c, :a)", multi, `"k" 1 begins "k"`},
+		{"a = :a AND b = :b AND begins_with(c, :e)", multi, `"k" 1 begins ""`},
+		{"d BETWEEN :b AND :c AND a = :a AND b = :b AND c = :a", multi, `"k" 1 = "k" between 1 and 2`},
+		{"a = :a AND b = :b AND c = :a AND :c >= d", multi, `"k" 1 = "k" <= 2`},
+		{"a = :a AND b = :b AND c = :a AND d = :c AND e >= :d", multi, `"k" 1 = "k" = 2 >= b"x"`},
+		{"a = :a AND b = :b AND c = :a AND d = :c AND e = :d", multi, `"k" 1 = "k" = 2 = b"x"`},
+		// The partition key.
+		{"a = :a", multi, fmt.Sprintf(hashed, "b")},
+		{"b = :b AND c = :a", multi, fmt.Sprintf(hashed, "a")},
+		{"c = :a", multi, fmt.Sprintf(hashed, "a, b")},
+		{"x = :a AND y = :b", multi, fmt.Sprintf(hashed, "a, b")},
+		{"a = :a AND b > :b", multi, fmt.Sprintf(hashed, "b")},
+		{"a = :a AND b BETWEEN :b AND :c", hashes, fmt.Sprintf(hashed, "b")},
+		{"begins_with(a, :a) AND b = :b", multi, fmt.Sprintf(hashed, "a")},
+		{"c = :a AND d = :b", oneHash, fmt.Sprintf(hashed, "a")},
+		{"a = :b AND b = :b", multi, schema},
+		{"a = :a AND b = :a", multi, schema},
+		{"a = :e AND b = :b", multi, "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain " +
+			"an empty string value. Key: a"},
+		// The sort key.
+		{"a = :a AND b = :b AND d = :b", multi, fmt.Sprintf(ranged, "c", "d")},
+		{"a = :a AND b = :b AND c = :a AND e = :d", multi, fmt.Sprintf(ranged, "d", "e")},
+		{"a = :a AND b = :b AND e = :d", multi, fmt.Sprintf(ranged, "c, d", "e")},
+		{"a = :a AND b = :b AND c > :a AND d = :b", multi, fmt.Sprintf(ranged, "c", "d")},
+		{"a = :a AND b = :b AND c > :a AND d > :b", multi, fmt.Sprintf(ranged, "c", "d")},
+		{"a = :a AND begins_with(c, :a) AND d = :b", oneHash, fmt.Sprintf(ranged, "c", "d")},
+		{"a = :a AND b = :b AND c = :b", multi, schema},
+		{"a = :a AND b = :b AND c = :a AND d = :a", multi, schema},
+		{"a = :a AND b = :b AND c = :a AND begins_with(d, :a)", multi, schema},
+		// What isn't of the key.
+		{"a = :a AND b = :b AND x = :a", hashes, "Query key condition not supported"},
+		{"a = :a AND b = :b AND x = :a", multi, "Query condition missed key schema element: c"},
+		{"a = :a AND b = :b AND c = :a AND x = :a", multi, "Query condition missed key schema element: d"},
+		{"a = :a AND b = :b AND c = :a AND d = :b AND e = :d AND x = :a", multi, "Query key condition not supported"},
+		{"a = :a AND b = :b AND c = :a AND d = :b AND e = :d AND x = :a AND y = :a AND z = :a AND w = :a", multi,
+			"Conditions can be of length 1 or 2 only"},
+		{"a = :a AND b = :b AND b = :c", multi, "KeyConditionExpressions must only contain one condition per key"},
+		{"a = :a AND c = :a AND d = :b", byText.Index(), "Conditions can be of length 1 or 2 only"},
+	} {
+		t.Run(c.text, func(t *testing.T) {
+			k, err := scopeOf(t, nil, values...).KeyCondition(c.text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := resolved(k, c.key); got != c.want {
+				t.Errorf("\n got %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}
+
+func TestKeyConditionsOfSeveralAttributes(t *testing.T) {
+	key := IndexKey{Hash: []KeyAttr{{"a", S}}, Range: []KeyAttr{{"c", S}, {"d", N}}}
+	compared := func(attr, op string, values ...Value) Comparison {
+		return Comparison{Attr: attr, Op: op, HasValues: true, Values: values}
+	}
+	a, c := compared("a", "EQ", Text("k")), compared("c", "EQ", Text("x"))
+	for _, test := range []struct {
+		cs   []Comparison
+		want string
+	}{
+		{[]Comparison{a}, `"k"`},
+		{[]Comparison{compared("d", "GT", num("1")), c, a}, `"k" = "x" > 1`},
+		{[]Comparison{a, c, compared("d", "BETWEEN", num("1"), num("2"))}, `"k" = "x" between 1 and 2`},
+		{[]Comparison{a, compared("d", "GT", num("1"))}, "RANGE key attributes c must have equality conditions specified in the query " +
+			"because a condition is present on key attribute d"},
+		{[]Comparison{a, compared("c", "NE", Text("x"))}, "Attempted conditional constraint is not an indexable operation"},
+		{[]Comparison{compared("a", "NE", Text("k"))}, "HASH key attributes a must have equality conditions specified in the query"},
+	} {
+		k, err := KeyConditions(test.cs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := resolved(k, key); got != test.want {
+			t.Errorf("%v:\n got %s\nwant %s", test.cs, got, test.want)
+		}
+	}
+}
