@@ -84,9 +84,12 @@ func (j *journal) write(t *testing.T, rng *rand.Rand, number int, shards []*Shar
 // read shows some items to a reader, which notes of which version they are.
 func (j *journal) read(t *testing.T, rng *rand.Rand, sh *Shard) {
 	var shown []item.Item
-	switch rng.IntN(5) {
+	switch rng.IntN(6) {
 	case 0:
 		shown = all(t, sh, Span{})
+	case 5:
+		partition := testSchema().Indexes[3].Key.Partition(item.Text(fmt.Sprint(rng.IntN(4))), number(rng.IntN(3)))
+		shown = all(t, sh, Span{Index: 4, Range: partition})
 	case 1:
 		shown = all(t, sh, Span{Index: 1, Range: testSchema().Indexes[0].Key.Partition(item.Text(fmt.Sprint(rng.IntN(4))))})
 	case 2:
@@ -135,10 +138,13 @@ func (j *journal) probe(shards []*Shard) {
 				g, _ := it.Get("g")
 				j.scan(ctx, sh, Span{Range: testSchema().Key.Index().Partition(id)})
 				j.scan(ctx, sh, Span{Index: 1, Range: testSchema().Indexes[0].Key.Partition(g)})
+				n, _ := it.Get("n")
+				j.scan(ctx, sh, Span{Index: 4, Range: testSchema().Indexes[3].Key.Partition(g, n)})
 			}
 		}
 		j.scan(ctx, sh, Span{})
 		j.scan(ctx, sh, Span{Index: 1})
+		j.scan(ctx, sh, Span{Index: 4})
 	}
 }
 

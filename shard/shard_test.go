@@ -17,8 +17,9 @@ import (
 
 var bg = context.Background()
 
-// testSchema is of a table with the keys id and n, a global index by g and n with everything, a local index by m
-// with keys, a global index by g with one attribute, and items that expire at "ttl".
+// testSchema is of a table with the keys id and n, a global index by g and n with everything, a
+// local index by m with keys, a global index by g with one attribute, one whose partition key is g
+// and n together and whose sort key is v and id, and items that expire at "ttl".
 func testSchema() Schema {
 	s := func(name string) item.KeyAttr { return item.KeyAttr{Name: name, Type: item.S} }
 	n := func(name string) item.KeyAttr { return item.KeyAttr{Name: name, Type: item.N} }
@@ -28,6 +29,8 @@ func testSchema() Schema {
 			{ID: 1, Name: "all", Key: item.KeySchema{Hash: s("g"), Range: n("n")}.Index(), Project: item.ProjectAll},
 			{ID: 2, Name: "local", Local: true, Key: item.KeySchema{Hash: s("id"), Range: n("m")}.Index(), Project: item.ProjectKeys},
 			{ID: 3, Name: "some", Key: item.KeySchema{Hash: s("g")}.Index(), Project: item.ProjectSome, Attrs: []string{"v"}},
+			{ID: 4, Name: "multi", Key: item.IndexKey{Hash: []item.KeyAttr{s("g"), n("n")}, Range: []item.KeyAttr{n("v"), s("id")}},
+				Project: item.ProjectSome, Attrs: []string{"w"}},
 		},
 		TTL: "ttl",
 	}
