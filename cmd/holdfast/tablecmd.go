@@ -149,11 +149,19 @@ func printIndexes(out *strings.Builder, t *transfer.Table, kind string, indexes 
 	}
 }
 
-// keyText is a key as "id (S), then at (N)".
+// keyText is a key as "id (S), then at (N)", or one of several attributes in a part as
+// "country (S) and city (S), then zip (N), then street (S)".
 func keyText(t *transfer.Table, key []transfer.KeyElement) string {
-	parts := make([]string, len(key))
+	var out strings.Builder
 	for i, k := range key {
-		parts[i] = fmt.Sprintf("%s (%s)", k.AttributeName, t.Type(k.AttributeName))
+		switch {
+		case i == 0:
+		case k.KeyType == "HASH":
+			out.WriteString(" and ")
+		default:
+			out.WriteString(", then ")
+		}
+		fmt.Fprintf(&out, "%s (%s)", k.AttributeName, t.Type(k.AttributeName))
 	}
-	return strings.Join(parts, ", then ")
+	return out.String()
 }

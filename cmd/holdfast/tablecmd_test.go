@@ -39,10 +39,13 @@ func startTables(t *testing.T) string {
 		case operation == "DescribeTable":
 			fmt.Fprintf(w, `{"Table":{"TableName":"users","TableStatus":"ACTIVE","ItemCount":%d,"TableSizeBytes":9,
 				"KeySchema":[{"AttributeName":"id","KeyType":"HASH"},{"AttributeName":"at","KeyType":"RANGE"}],
-				"AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"},{"AttributeName":"at","AttributeType":"N"}],
+				"AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"},{"AttributeName":"at","AttributeType":"N"},
+					{"AttributeName":"city","AttributeType":"S"},{"AttributeName":"zip","AttributeType":"B"}],
 				"BillingModeSummary":{"BillingMode":"PAY_PER_REQUEST"},
 				"LocalSecondaryIndexes":[{"IndexName":"by-name","KeySchema":[{"AttributeName":"id","KeyType":"HASH"}],"Projection":{"ProjectionType":"INCLUDE","NonKeyAttributes":["a","b"]}}],
-				"GlobalSecondaryIndexes":[{"IndexName":"by-at","IndexStatus":"CREATING","KeySchema":[{"AttributeName":"at","KeyType":"HASH"}],"Projection":{"ProjectionType":"KEYS_ONLY"}}],
+				"GlobalSecondaryIndexes":[{"IndexName":"by-at","IndexStatus":"CREATING","KeySchema":[{"AttributeName":"at","KeyType":"HASH"}],"Projection":{"ProjectionType":"KEYS_ONLY"}},
+					{"IndexName":"by-place","IndexStatus":"ACTIVE","KeySchema":[{"AttributeName":"city","KeyType":"HASH"},{"AttributeName":"zip","KeyType":"HASH"},
+						{"AttributeName":"at","KeyType":"RANGE"},{"AttributeName":"id","KeyType":"RANGE"}],"Projection":{"ProjectionType":"ALL"}}],
 				"StreamSpecification":{"StreamEnabled":true,"StreamViewType":"NEW_IMAGE"}}}`, len(items))
 		case operation == "Scan":
 			page := items
@@ -73,6 +76,7 @@ billing  on demand
 size     about 2 items, 9 bytes
 index    by-name, local: id (S); projects include a, b; about 0 items, 0 bytes
 index    by-at, global, creating: at (N); projects keys only; about 0 items, 0 bytes
+index    by-place, global: city (S) and zip (B), then at (N), then id (S); projects all; about 0 items, 0 bytes
 stream   new image
 `
 
