@@ -76,6 +76,9 @@ func (h *Handler) getOf(s *partiql.Statement, operation string) (table.Get, erro
 	if err != nil {
 		return table.Get{}, err
 	}
+	if x := indexOf(&d, s.Index); x != nil && x.Key.Multi() {
+		return table.Get{}, errMultiKey()
+	}
 	key, more, ok := s.Key(d.Key)
 	if !ok || more || s.Index != "" {
 		return table.Get{}, invalid("Select statements within %s must specify the primary key in the where clause.", operation)

@@ -78,12 +78,14 @@ func (h *Handler) selectionOf(s *partiql.Statement, req node) (*selection, error
 	sel.query = table.Query{Table: s.Table, Index: s.Index, Consistent: req.get("ConsistentRead").bool()}
 	key := d.Key
 	if s.Index != "" {
-		i := slices.IndexFunc(d.Indexes, func(x table.IndexDescription) bool { return x.Index.Name == s.Index })
-		if i < 0 {
+		x := indexOf(&d, s.Index)
+		if x == nil {
 			return nil, invalid("The table does not have the specified index")
 		}
-		x := &d.Indexes[i].Index
-		key, _ = x.Key.Schema()
+		var single bool
+		if key, single = x.Key.Schema(); !single {
+			return nil, errMultiKey()
+		}
 		if sel.query.Consistent && !x.Local {
 			return nil, invalid("Strongly consistent read is not supported on Global Secondary Indexes")
 		}
@@ -94,6 +96,22 @@ func (h *Handler) selectionOf(s *partiql.Statement, req node) (*selection, error
 	sel.read, err = s.Read(key)
 	sel.query.Reverse = sel.read.Reverse
 	return sel, err
+}
+
+// indexOf is the index of a table of that name, or nil.
+func indexOf(d *table.Description, name string) *item.Index {
+	for i := range d.Indexes {
+		if d.Indexes[i].Index.Name == name {
+			return &d.Indexes[i].Index
+		}
+	}
+	return nil
+}
+
+// errMultiKey is what DynamoDB says of a SELECT from an index whose key has several attributes in a
+// part. It says so before all but what is wrong with the statement whichever its table.
+func errMultiKey() error {
+	return invalid("PartiQL statements cannot be executed on tables with multi-attribute HASH keys or multi-attribute RANGE keys.")
 }
 
 // project has an index return what the statement needs, which may be more than a local index holds.

@@ -7,11 +7,13 @@ var (
 		need("AttributeName", shapeAttributeName),
 		need("AttributeType", enum("B", "N", "S")),
 	))
-	shapeKeySchema = list(structure("KeySchemaElement",
+	shapeKeyElements = list(structure("KeySchemaElement",
 		need("AttributeName", shapeAttributeName),
 		need("KeyType", enum("HASH", "RANGE")),
-	)).bounded(1, 2)
-	shapeProjection = structure("Projection",
+	))
+	shapeKeySchema       = shapeKeyElements.bounded(1, 2)
+	shapeGlobalKeySchema = shapeKeyElements.bounded(1, unlimited)
+	shapeProjection      = structure("Projection",
 		field("ProjectionType", enum("ALL", "INCLUDE", "KEYS_ONLY")),
 		field("NonKeyAttributes", list(shapeAttributeName).bounded(1, 20)),
 	)
@@ -34,7 +36,7 @@ var (
 	))
 	shapeGlobalIndex = structure("GlobalSecondaryIndex",
 		need("IndexName", named()),
-		need("KeySchema", shapeKeySchema),
+		need("KeySchema", shapeGlobalKeySchema),
 		need("Projection", shapeProjection),
 		field("ProvisionedThroughput", shapeThroughput),
 		field("OnDemandThroughput", shapeOnDemand),
@@ -105,7 +107,7 @@ var (
 				field("ProvisionedThroughput", shapeThroughput),
 				field("OnDemandThroughput", shapeOnDemand),
 				field("WarmThroughput", shapeWarm),
-				need("KeySchema", shapeKeySchema),
+				need("KeySchema", shapeGlobalKeySchema),
 			)),
 			field("Delete", structure("DeleteGlobalSecondaryIndexAction", need("IndexName", named()))),
 		))),

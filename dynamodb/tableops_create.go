@@ -142,14 +142,12 @@ func (f *definer) defined(keys []string) error {
 	return nil
 }
 
-// keySchema makes a key of its elements. Those that aren't defined have no type.
+// keySchema makes the key of a table of its elements, of which there are one or two. Those that
+// aren't defined have no type.
 func keySchema(elements []keyElement, attributes []item.KeyAttr) (item.KeySchema, error) {
 	var key item.KeySchema
-	if len(elements) > 1 && elements[0].name == elements[1].name {
-		return key, invalid("Both the Hash Key and the Range Key element in the KeySchema have the same name")
-	}
-	if elements[0].role != "HASH" {
-		return key, invalid("Invalid KeySchema: The first KeySchemaElement is not a HASH key type")
+	if err := checkElements(elements); err != nil {
+		return key, err
 	}
 	if len(elements) > 1 && elements[1].role != "RANGE" {
 		return key, invalid("Invalid KeySchema: The second KeySchemaElement is not a RANGE key type")
@@ -159,12 +157,6 @@ func keySchema(elements []keyElement, attributes []item.KeyAttr) (item.KeySchema
 		key.Range = keyAttr(elements[1].name, attributes)
 	}
 	return key, nil
-}
-
-// indexKey makes the key of a global index, or of a local one, of its elements.
-func indexKey(elements []keyElement, attributes []item.KeyAttr, local bool) (item.IndexKey, error) {
-	key, err := keySchema(elements, attributes)
-	return key.Index(), err
 }
 
 func keyAttr(name string, attributes []item.KeyAttr) item.KeyAttr {

@@ -43,7 +43,7 @@ func (s *Store) Backup(ctx context.Context, table, name string) (Backup, error) 
 		Shards: parts,
 		Copy:   &copying{At: now, Table: table},
 	}
-	if err := s.save(ctx, encode(backupPrefix+b.Backup.ID, b), next); err != nil {
+	if err := s.save(ctx, b.encoded(), next); err != nil {
 		return Backup{}, err
 	}
 	s.backups[b.Backup.ID] = b
@@ -144,7 +144,7 @@ func (s *Store) fillBackup(ctx context.Context, b *backup) error {
 		done.Copy = nil
 		done.Backup.Ready, done.Backup.Items, done.Backup.Bytes = true, counts.Items, counts.ItemBytes
 	}
-	if err := s.save(ctx, encode(backupPrefix+b.Backup.ID, &done)); err != nil {
+	if err := s.save(ctx, done.encoded()); err != nil {
 		return err
 	}
 	s.backups[b.Backup.ID] = &done

@@ -21,8 +21,15 @@ const (
 	nextName      = "next"     // a nextIDs
 )
 
-// version is that of the records' form. A record of a later one is refused, not guessed at.
-const version = 1
+// The versions of the records' forms. A record of a later one is refused, not guessed at.
+const (
+	version = 1
+
+	// multiKeyVersion is that of a table or backup with an index whose key has several attributes
+	// in a part, which are lists then. Else the form is version's, and tables without such an index
+	// keep that number, so that a program that knows no other can go back to them.
+	multiKeyVersion = 2
+)
 
 // A record is a table in the catalog. What takes its time is written into it before it begins (an index that is being filled,
 // shards that are being copied …) and taken out when it is done: it is the queue of the background work, and outlives
@@ -154,12 +161,39 @@ func encode(name string, v any) shard.Record {
 	return shard.Record{Name: name, Value: value}
 }
 
+// encoded returns a table as a record of the disk.
+func (r *record) encoded() shard.Record {
+	c := *r
+	c.Version = formOf(&r.Table)
+	return encode(tablePrefix+r.Table.Name, &c)
+}
+
+// encoded returns a backup as a record of the disk.
+func (b *backup) encoded() shard.Record {
+	c := *b
+	c.Version = formOf(&b.Backup.Table)
+	return encode(backupPrefix+b.Backup.ID, &c)
+}
+
+// formOf returns the version of the form that a table has.
+func formOf(d *Description) int {
+	if slices.ContainsFunc(d.Indexes, func(x IndexDescription) bool { return x.Index.Key.Multi() }) {
+		return multiKeyVersion
+	}
+	return version
+}
+
 // decode reads a value of the catalog.
 func decode(r shard.Record, v any) error {
 	var form struct{ Version int }
 	err := json.Unmarshal(r.Value, &form)
-	if err == nil && form.Version != version {
-		err = fmt.Errorf("version %d, but this program knows %d", form.Version, version)
+	latest := version
+	switch v.(type) {
+	case *record, *backup:
+		latest = multiKeyVersion
+	}
+	if err == nil && (form.Version < version || form.Version > latest) {
+		err = fmt.Errorf("version %d, but this program knows up to %d", form.Version, latest)
 	}
 	if err == nil {
 		err = json.Unmarshal(r.Value, v)
@@ -178,7 +212,7 @@ func (s *Store) save(ctx context.Context, records ...shard.Record) error {
 
 // replace puts a changed record in the place of the table's, on disk, in the shards and for requests. s.mu is held.
 func (s *Store) replace(ctx context.Context, r *record) error {
-	if err := s.save(ctx, encode(tablePrefix+r.Table.Name, r)); err != nil {
+	if err := s.save(ctx, r.encoded()); err != nil {
 		return err
 	}
 	s.catalog[r.Table.Name] = r
@@ -229,7 +263,7 @@ func (s *Store) newShards(n int) ([]part, shard.Record) {
 // amend replaces a record of which only the description has changed: the shards needn't know, and a change that is settling
 // goes on. s.mu is held.
 func (s *Store) amend(ctx context.Context, r *record) error {
-	if err := s.save(ctx, encode(tablePrefix+r.Table.Name, r)); err != nil {
+	if err := s.save(ctx, r.encoded()); err != nil {
 		return err
 	}
 	s.catalog[r.Table.Name] = r

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -290,7 +291,13 @@ func TestRecordForm(t *testing.T) {
 }
 
 func TestRecordOfALaterVersionIsRefused(t *testing.T) {
-	err := decode(shard.Record{Name: "table/x", Value: []byte(`{"Version":2}`)}, &record{})
+	for _, v := range []any{&record{}, &backup{}, &removed{}, &nextIDs{}} {
+		err := decode(shard.Record{Name: "table/x", Value: []byte(`{"Version":3}`)}, v)
+		if !errors.Is(err, holdfast.Corrupt) || !strings.Contains(err.Error(), "version 3, but this program knows up to ") {
+			t.Errorf("%T: got %v; want %v", v, err, holdfast.Corrupt)
+		}
+	}
+	err := decode(shard.Record{Name: "next", Value: []byte(`{"Version":2}`)}, &nextIDs{})
 	if !errors.Is(err, holdfast.Corrupt) {
 		t.Errorf("got %v; want %v", err, holdfast.Corrupt)
 	}

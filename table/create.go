@@ -43,7 +43,7 @@ func (s *Store) Create(ctx context.Context, d Definition, attributes []item.KeyA
 	}
 	r.beginStream(d.Stream, r.Table.Created, shards)
 	r.settle()
-	if err := s.save(ctx, encode(tablePrefix+d.Name, r), next); err != nil {
+	if err := s.save(ctx, r.encoded(), next); err != nil {
 		return Description{}, err
 	}
 	s.catalog[d.Name] = r
@@ -157,19 +157,18 @@ func (r *record) addIndex(d IndexDefinition, status Status) error {
 
 // checkParts says whether the key of an index has as many attributes as it may.
 func checkParts(x *item.Index) error {
-	for _, part := range [...]struct {
-		role  string
-		attrs []item.KeyAttr
-		least int
-	}{{"HASH", x.Key.Hash, 1}, {"RANGE", x.Key.Range, 0}} {
-		limit := item.MaxKeyAttrs
-		if x.Local {
-			limit = 1
+	limit := item.MaxKeyAttrs
+	if x.Local {
+		limit = 1
+	}
+	for i, part := range [...][]item.KeyAttr{x.Key.Hash, x.Key.Range} {
+		if len(part) > limit {
+			return invalid("One or more parameter values were invalid: Index KeySchema has %d %s key attributes, but at most %d are "+
+				"supported for index: %s", len(part), [...]string{"HASH", "RANGE"}[i], limit, x.Name)
 		}
-		if n := len(part.attrs); n < part.least || n > limit {
-			return invalid("One or more parameter values were invalid: The number of %s key attributes of index %s must be between %d and %d",
-				part.role, x.Name, part.least, limit)
-		}
+	}
+	if len(x.Key.Hash) == 0 {
+		return invalid("One or more parameter values were invalid: Index KeySchema does not have a hash key for index: %s", x.Name)
 	}
 	return nil
 }

@@ -21,13 +21,15 @@ type model struct {
 	items map[string]item.Item // by id and seq
 }
 
-// Random puts, updates, deletes and batches on a table with local and global indexes; every query and scan, in pages of any size
-// and both ways, agrees with a map that went through the same.
+// Random puts, updates, deletes, batches and transactions on a table with local and global indexes,
+// also such whose keys have several attributes; every query and scan, in pages of any size and both
+// ways, agrees with a map that went through the same.
 func TestModel(t *testing.T) {
 	for _, shards := range []int{1, 3} {
 		t.Run(fmt.Sprintf("%d shards", shards), func(t *testing.T) {
 			s, _ := openMemory(t, Options{ShardsPerTable: shards})
 			d, attributes := indexed("t")
+			d.Indexes = append(d.Indexes, byParts()...)
 			create(t, s, d, attributes)
 			m := &model{t: t, s: s, rnd: rand.New(rand.NewPCG(1, uint64(shards))), items: map[string]item.Item{}}
 			for range 12 {
@@ -140,7 +142,8 @@ func (m *model) compare() {
 		m.query("global", "g = :k", "g", g, "h", func(it item.Item) item.Item { return it })
 		m.query("keys", "g = :k", "g", g, "", func(it item.Item) item.Item { return it.Only("id", "seq", "g") })
 	}
-	for _, index := range []string{"", "local", "global", "keys"} {
+	m.compareParts()
+	for _, index := range []string{"", "local", "global", "keys", "parts", "partkeys"} {
 		m.scan(index)
 	}
 }
@@ -197,6 +200,10 @@ func (m *model) scan(index string) {
 		switch has := it.Has; {
 		case index == "local" && has("l"):
 			want[at] = it.Only("id", "seq", "l", "h")
+		case index == "parts" && has("g") && has("h") && has("l"):
+			want[at] = it
+		case index == "partkeys" && has("g") && has("h") && has("l"):
+			want[at] = it.Only("id", "seq", "g", "h", "l")
 		case index == "keys" && has("g"):
 			want[at] = it.Only("id", "seq", "g")
 		case index == "" || index == "global" && has("g") && has("h"):

@@ -107,7 +107,7 @@ func (s *Store) restore(
 	r.settle()
 	var next shard.Record
 	r.Shards, next = s.newShards(shards)
-	if err := s.save(ctx, encode(tablePrefix+target, r), next); err != nil {
+	if err := s.save(ctx, r.encoded(), next); err != nil {
 		return Description{}, err
 	}
 	s.catalog[target] = r
@@ -174,7 +174,7 @@ func chosen(as *Description, override []IndexDefinition, local bool) ([]IndexDef
 	some := make([]IndexDefinition, 0, len(override))
 	for _, x := range override {
 		i := slices.IndexFunc(all, func(have IndexDefinition) bool {
-			return have.Index.Name == x.Index.Name && slices.Equal(have.Index.Key.Names(), x.Index.Key.Names())
+			return have.Index.Name == x.Index.Name && sameNames(have.Index.Key, x.Index.Key)
 		})
 		if i < 0 {
 			return nil, invalid("One or more parameter values were invalid: The indexes provided should match existing secondary indexes; "+
@@ -185,6 +185,11 @@ func chosen(as *Description, override []IndexDefinition, local bool) ([]IndexDef
 		some = append(some, have)
 	}
 	return some, nil
+}
+
+// sameNames says whether two keys have the same attributes in the same places, of whatever types.
+func sameNames(a, b item.IndexKey) bool {
+	return slices.Equal(attrNames(a.Hash), attrNames(b.Hash)) && slices.Equal(attrNames(a.Range), attrNames(b.Range))
 }
 
 // definitions returns the attributes that the keys of a restored table need.
@@ -224,7 +229,7 @@ func (s *Store) fillTable(ctx context.Context, r *record) error {
 	if err != nil {
 		return err
 	}
-	if err := s.save(ctx, encode(tablePrefix+r.Table.Name, done)); err != nil {
+	if err := s.save(ctx, done.encoded()); err != nil {
 		return err
 	}
 	s.catalog[r.Table.Name] = done
