@@ -47,7 +47,11 @@ func call(t testing.TB, h *Handler, op, body string) string {
 	t.Helper()
 	req := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
 	req.Header.Set("Content-Type", typeAmzJSON)
-	req.Header.Set("X-Amz-Target", tablesTarget+"."+op)
+	target := tablesTarget
+	if _, ok := h.operations[streamsTarget][op]; ok {
+		target = streamsTarget
+	}
+	req.Header.Set("X-Amz-Target", target+"."+op)
 	req.Header.Set("X-Amz-Date", "20261123T000000Z")
 	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=a, SignedHeaders=b, Signature=c")
 	ctx := received(t, req)

@@ -236,6 +236,20 @@ func (u *Update) Paths() []Path {
 
 // Names returns the attributes that the update changes, or in which it does, sorted.
 func (u *Update) Names() []string { return pathNames(u.Paths(), 1) }
+// OnlyRemoves says whether the update can only take away: it has actions, and all of them are REMOVE or DELETE. Of an item
+// that isn't there such an update makes none.
+func (u *Update) OnlyRemoves() bool {
+	if u == nil || len(u.actions) == 0 {
+		return false
+	}
+	for i := range u.actions {
+		if v := u.actions[i].verb; v != verbRemove && v != verbDelete {
+			return false
+		}
+	}
+	return true
+}
+
 
 // Nested returns the attributes in which the update changes or reads something inside, by [] or a dot, sorted. They can't
 // be those of a key.

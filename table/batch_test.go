@@ -112,7 +112,7 @@ func TestCollections(t *testing.T) {
 	}
 }
 
-// AttributeUpdates that only delete make no item; any other update does.
+// Updates that only remove make no item; any other update does.
 func TestUpdateMakes(t *testing.T) {
 	s, _ := openMemory(t, Options{})
 	d, attributes := plain("t")
@@ -129,7 +129,10 @@ func TestUpdateMakes(t *testing.T) {
 		{Update{Change: deletes, Legacy: true}, false},
 		{Update{Legacy: true}, true},
 		{Update{}, true},
-		{Update{Change: update(t, "REMOVE n")}, true},
+		{Update{Change: update(t, "REMOVE n")}, false},
+		{Update{Change: update(t, "REMOVE n.x, m[1].y")}, false},
+		{Update{Change: update(t, "DELETE n :s REMOVE m", ":s", item.Value{Type: item.SS, Set: []string{"a"}})}, false},
+		{Update{Change: update(t, "REMOVE n SET m = :s", ":s", item.Text("a"))}, true},
 	} {
 		c.u.Table, c.u.Key = "t", attrs("id", fmt.Sprint(i))
 		w, err := s.Update(ctx, c.u)

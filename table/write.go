@@ -178,6 +178,9 @@ func (t *live) checkUpdate(u *item.Update) error {
 
 // updated returns what an update makes of an item, which may be nil.
 func (t *live) updated(u Update, before item.Item) (item.Item, error) {
+	if before == nil && u.Change.OnlyRemoves() {
+		return nil, nil // and a path that leads nowhere is no fault
+	}
 	from := before
 	if from == nil {
 		from = u.Key
@@ -188,9 +191,6 @@ func (t *live) updated(u Update, before item.Item) (item.Item, error) {
 	after, err := u.Change.Apply(from)
 	if err != nil {
 		return nil, err
-	}
-	if u.Legacy && before == nil && len(after) == len(u.Key) && len(u.Change.Paths()) > 0 {
-		return nil, nil
 	}
 	if err := t.checkReindexed(from, after, u.Legacy); err != nil {
 		return nil, err
