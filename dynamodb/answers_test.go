@@ -73,3 +73,103 @@ func streamed(t *testing.T, h *Handler, name string) string {
 	}
 	return inner(records, `"Records":[`, `],"NextShardIterator"`)
 }
+
+func TestLegacyFilters(t *testing.T) {
+	h := served(t)
+	createTables(t, h)
+	const whole = `"a":{"BOOL":true},"l":{"L":[{"N":"1"}]},"m":{"M":{"x":{"NS":["2","1"]}}},"u":{"NULL":true}`
+	call(t, h, "PutItem", `{"TableName":"things","Item":{"id":{"S":"1"},`+whole+`}}`)
+	call(t, h, "PutItem", `{"TableName":"notes","Item":{"id":{"S":"1"},"n":{"N":"1"},`+whole+`}}`)
+	for _, c := range []struct {
+		filter string
+		count  int
+	}{
+		{`"a":{"ComparisonOperator":"EQ","AttributeValueList":[{"BOOL":true}]}`, 1},
+		{`"a":{"ComparisonOperator":"NE","AttributeValueList":[{"BOOL":true}]}`, 0},
+		{`"l":{"ComparisonOperator":"EQ","AttributeValueList":[{"L":[{"N":"1.0"}]}]}`, 1},
+		{`"l":{"ComparisonOperator":"NE","AttributeValueList":[{"L":[]}]}`, 1},
+		{`"m":{"ComparisonOperator":"EQ","AttributeValueList":[{"M":{"x":{"NS":["1","2"]}}}]}`, 1},
+		{`"m":{"ComparisonOperator":"NE","AttributeValueList":[{"M":{}}]}`, 1},
+		{`"u":{"ComparisonOperator":"EQ","AttributeValueList":[{"NULL":true}]}`, 1},
+		{`"u":{"ComparisonOperator":"NE","AttributeValueList":[{"NULL":true}]}`, 0},
+		{`"none":{"ComparisonOperator":"EQ","AttributeValueList":[{"NULL":true}]}`, 0},
+		{`"none":{"ComparisonOperator":"NE","AttributeValueList":[{"NULL":true}]}`, 1},
+		{`"none":{"ComparisonOperator":"NOT_CONTAINS","AttributeValueList":[{"N":"1"}]}`, 0},
+		{`"l":{"ComparisonOperator":"NOT_CONTAINS","AttributeValueList":[{"N":"2"}]}`, 1},
+	} {
+		counts := fmt.Sprintf(`{"Count":%d,"ScannedCount":1}`, c.count)
+		run(t, h, []step{
+			{"Scan", `{"TableName":"things","Select":"COUNT","ScanFilter":{` + c.filter + `}}`, counts},
+			{"Query", `{"TableName":"notes","Select":"COUNT","KeyConditions":{"id":{"ComparisonOperator":"EQ","AttributeValueList":[{"S":"1"}]}},
+				"QueryFilter":{` + c.filter + `}}`, counts},
+		})
+	}
+}
+
+func TestExpectedArguments(t *testing.T) {
+	h := served(t)
+	createTables(t, h)
+	put := func(expected string) string {
+		return `{"TableName":"things","Item":{"id":{"S":"a"}},"Expected":{` + expected + `}}`
+	}
+	steps := []step{
+		{"PutItem", put(`"zzz":{"ComparisonOperator":"NOT_CONTAINS","AttributeValueList":[{"N":"1"}]}`), conditionFailedText},
+		{"PutItem", put(`"zzz":{"ComparisonOperator":"CONTAINS","AttributeValueList":[{"N":"1"}]}`), conditionFailedText},
+		{"PutItem", put(`"a":{"ComparisonOperator":"IN","AttributeValueList":[{"L":[]},{"L":[]}]}`),
+			invalidParameter + "ComparisonOperator IN is not valid for L AttributeValue type"},
+		{"PutItem", put(`"a":{"ComparisonOperator":"BETWEEN","AttributeValueList":[{"SS":["a"]},{"SS":["b"]}]}`),
+			invalidParameter + "ComparisonOperator BETWEEN is not valid for SS AttributeValue type"},
+		{"PutItem", put(`"a":{"ComparisonOperator":"BEGINS_WITH","AttributeValueList":[{"N":"1"}]}`),
+			invalidParameter + "ComparisonOperator BEGINS_WITH is not valid for N AttributeValue type"},
+		{"PutItem", put(`"a":{"ComparisonOperator":"CONTAINS","AttributeValueList":[{"L":[]}]}`),
+			invalidParameter + "ComparisonOperator CONTAINS is not valid for L AttributeValue type"},
+	}
+	for _, op := range []string{"LE", "LT", "GE", "GT"} {
+		for _, wrong := range []string{`{"L":[]}`, `{"M":{}}`, `{"BOOL":true}`, `{"NULL":true}`, `{"NS":["1"]}`} {
+			typ, _, _ := strings.Cut(wrong[2:], `"`)
+			steps = append(steps, step{"PutItem", put(`"a":{"ComparisonOperator":"` + op + `","AttributeValueList":[` + wrong + `]}`),
+				invalidParameter + "ComparisonOperator " + op + " is not valid for " + typ + " AttributeValue type"})
+		}
+	}
+	run(t, h, steps)
+}
+
+// Wherever a request names an attribute, the name has 1 to 65,535 bytes; a map's keys are such names, too.
+func TestAttributeNames(t *testing.T) {
+	h := served(t)
+	createTables(t, h)
+	long := strings.Repeat("é", 32768)
+	for _, name := range []string{"", long} {
+		want, aliased := "ValidationException: Empty attribute name", "ValidationException: ExpressionAttributeNames contains invalid value: Empty attribute name for key #n"
+		if name == long {
+			want = "ValidationException: 1 validation error detected: Attribute name is too large, must be less than 65536 bytes"
+			aliased = want
+		}
+		key := `"TableName":"things","Key":{"id":{"S":"a"}}`
+		alias := `"ExpressionAttributeNames":{"#n":"` + name + `"}`
+		v := `"ExpressionAttributeValues":{":v":{"N":"1"}}`
+		run(t, h, []step{
+			{"PutItem", `{"TableName":"things","Item":{"id":{"S":"a"},"` + name + `":{"N":"1"}}}`, want},
+			{"PutItem", `{"TableName":"things","Item":{"id":{"S":"a"},"m":{"L":[{"M":{"` + name + `":{"N":"1"}}}]}}}`, want},
+			{"BatchWriteItem", `{"RequestItems":{"things":[{"PutRequest":{"Item":{"id":{"S":"a"},"` + name + `":{"N":"1"}}}}]}}`, want},
+			{"TransactWriteItems", `{"TransactItems":[{"Put":{"TableName":"things","Item":{"id":{"S":"a"},"` + name + `":{"N":"1"}}}}]}`, want},
+			{"GetItem", `{` + key + `,"AttributesToGet":["` + name + `"]}`, want},
+			{"GetItem", `{"TableName":"things","Key":{"` + name + `":{"S":"a"}}}`, want},
+			{"GetItem", `{` + key + `,"ProjectionExpression":"#n",` + alias + `}`, aliased},
+			{"UpdateItem", `{` + key + `,"AttributeUpdates":{"` + name + `":{"Value":{"N":"1"}}}}`, want},
+			{"UpdateItem", `{` + key + `,"UpdateExpression":"SET #n = :v",` + alias + `,` + v + `}`, aliased},
+			{"UpdateItem", `{` + key + `,"UpdateExpression":"SET a = :v","ExpressionAttributeValues":{":v":{"M":{"` + name + `":{"N":"1"}}}}}`,
+				"ValidationException: ExpressionAttributeValues contains invalid value: " + strings.TrimPrefix(want, "ValidationException: ") + " for key :v"},
+			{"DeleteItem", `{` + key + `,"Expected":{"` + name + `":{"Exists":false}}}`, want},
+			{"Scan", `{"TableName":"things","ScanFilter":{"` + name + `":{"ComparisonOperator":"NULL"}}}`, want},
+			{"Query", `{"TableName":"things","KeyConditions":{"` + name + `":{"ComparisonOperator":"EQ","AttributeValueList":[{"S":"a"}]}}}`, want},
+		})
+	}
+	run(t, h, []step{
+		{"ExecuteStatement", `{"Statement":"INSERT INTO things VALUE {'id':'a','':1}"}`, "ValidationException: Empty attribute name"},
+		{"ExecuteStatement", `{"Statement":"INSERT INTO things VALUE {'id':'a','m':?}","Parameters":[{"M":{"":{"S":"a"}}}]}`,
+			"ValidationException: Empty attribute name"},
+		{"PutItem", `{"TableName":"things","Item":{"id":{"S":"a"},"` + long[:65534] + `":{"N":"1"}}}`, `{}`},
+		{"PutItem", `{"TableName":"things","Item":{"id":{"S":"a"},"` + long[:65534] + `x":{"N":"1"}}}`, `{}`},
+	})
+}

@@ -123,7 +123,16 @@ func attributes(n node) (item.Item, error) {
 	if n.kind() == absent {
 		return nil, nil
 	}
-	return itemOf(n, attributeValue)
+	it, err := itemOf(n, attributeValue)
+	if err != nil {
+		return nil, err
+	}
+	for i := range it {
+		if err := item.CheckName(it[i].Name); err != nil {
+			return nil, err
+		}
+	}
+	return it, nil
 }
 
 func itemOf(n node, value func(node) (item.Value, error)) (item.Item, error) {

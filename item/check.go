@@ -9,13 +9,27 @@ const (
 	MaxHashBytes  = 2048      // of a partition key
 	MaxRangeBytes = 1024      // of a sort key
 	MaxDepth      = 32        // as Value.Depth counts
+	MaxNameBytes  = 65535     // of an attribute's name, or of a map's key
 )
 
-// Check returns the error of a value that DynamoDB doesn't take: a set that is empty or has an element twice, or nesting
-// beyond MaxDepth. That numbers are canonical is taken for granted.
+// CheckName returns the error of an empty or too long name of an attribute, or key of a map.
+func CheckName(name string) error {
+	switch {
+	case name == "":
+		return refused(emptyName)
+	case len(name) > MaxNameBytes:
+		return refused("1 validation error detected: Attribute name is too large, must be less than %d bytes", MaxNameBytes+1)
+	}
+	return nil
+}
+
+const emptyName = "Empty attribute name"
+
+// Check returns the error of a value that DynamoDB doesn't take: a set that is empty or has an element twice, nesting
+// beyond MaxDepth, or a map's key that CheckName doesn't take. That numbers are canonical is taken for granted.
 func (v Value) Check() error { return v.check(MaxDepth) }
 
-// Check returns the error of the first of its values that Value.Check doesn't take.
+// Check returns the error of the first of its names or values that CheckName or Value.Check doesn't take.
 func (it Item) Check() error { return it.check(MaxDepth) }
 
 func (v *Value) check(levels int) error {
@@ -40,6 +54,9 @@ func (v *Value) check(levels int) error {
 
 func (it Item) check(levels int) error {
 	for i := range it {
+		if err := CheckName(it[i].Name); err != nil {
+			return err
+		}
 		if err := it[i].Value.check(levels); err != nil {
 			return err
 		}

@@ -17,16 +17,17 @@ type Comparison struct {
 	Exists    *bool // nil where there is none; only in Expected
 }
 
-// legacyOps are the operators of legacy conditions. NOT_CONTAINS is the contrary of CONTAINS.
+// legacyOps are the operators of legacy conditions. NOT_CONTAINS is the opposite of CONTAINS, except that neither holds
+// for an attribute that isn't there.
 var legacyOps = map[string]op{
 	"EQ": opEQ, "NE": opNE, "LT": opLT, "LE": opLE, "GT": opGT, "GE": opGE, "BETWEEN": opBetween, "IN": opIn,
 	"NOT_NULL": opExists, "NULL": opNotExists, "CONTAINS": opContains, "NOT_CONTAINS": opContains, "BEGINS_WITH": opBegins,
 }
 
-// legacyTypes are the types of values that an operator takes, where it doesn't take all.
+// legacyTypes are the types of values that an operator takes, where it doesn't take all. EQ and NE do.
 var legacyTypes = map[op][]Type{
-	opEQ: {S, N, B, SS, NS, BS}, opNE: {S, N, B, SS, NS, BS}, opLT: {S, N, B}, opLE: {S, N, B}, opGT: {S, N, B},
-	opGE: {S, N, B}, opBetween: {S, N, B}, opIn: {S, N, B}, opContains: {S, N, B}, opBegins: {S, B},
+	opLT: {S, N, B}, opLE: {S, N, B}, opGT: {S, N, B}, opGE: {S, N, B}, opBetween: {S, N, B}, opIn: {S, N, B},
+	opContains: {S, N, B}, opBegins: {S, B},
 }
 
 // Filter returns the condition of ScanFilter or QueryFilter, whichever the parameter is, with a ConditionalOperator: "AND",
@@ -107,31 +108,48 @@ func (c *Comparison) expr() *expr {
 		x.args = append(x.args, &expr{op: opValue, value: &values[i]})
 	}
 	if c.Op == "NOT_CONTAINS" {
-		return &expr{op: opNot, args: []*expr{x}}
+		there := &expr{op: opExists, args: x.args[:1]}
+		return &expr{op: opAnd, args: []*expr{there, {op: opNot, args: []*expr{x}}}}
 	}
 	return x
 }
 
 // check returns the error of a comparison in a filter or of a key.
 func (c *Comparison) check() error {
+	if err := CheckName(c.Attr); err != nil {
+		return err
+	}
 	for i := range c.Values {
 		if err := c.Values[i].Check(); err != nil {
 			return err
 		}
 	}
-	if !c.takes(len(c.Values)) {
+	return c.checkArguments(c.Values)
+}
+
+// checkArguments returns the error of values of a wrong number, type or order for the operator.
+func (c *Comparison) checkArguments(values []Value) error {
+	if !c.takes(len(values)) {
 		return invalid("Invalid number of argument(s) for the %s ComparisonOperator", c.Op)
 	}
-	if err := c.checkSameType(); err != nil {
-		return err
-	}
 	types := legacyTypes[legacyOps[c.Op]]
-	for i := range c.Values {
-		if t := c.Values[i].Type; types != nil && !slices.Contains(types, t) {
+	for i := range values {
+		if values[i].Type != values[0].Type {
+			return invalid("AttributeValues inside AttributeValueList must be of same type")
+		}
+	}
+	for i := range values {
+		if t := values[i].Type; types != nil && !slices.Contains(types, t) {
 			return invalid("ComparisonOperator %s is not valid for %s AttributeValue type", c.Op, t)
 		}
 	}
-	return c.checkBounds()
+	if c.Op != "BETWEEN" {
+		return nil
+	}
+	if order, ok := values[0].Compare(values[1]); ok && order > 0 {
+		return refused("The BETWEEN condition was provided a range where the lower bound is greater than the upper bound")
+	}
+	return nil
 }
 
 // takes says whether the operator takes that many values.
@@ -147,27 +165,11 @@ func (c *Comparison) takes(n int) bool {
 	return n == 1
 }
 
-func (c *Comparison) checkSameType() error {
-	for i := range c.Values {
-		if c.Values[i].Type != c.Values[0].Type {
-			return invalid("AttributeValues inside AttributeValueList must be of same type")
-		}
-	}
-	return nil
-}
-
-func (c *Comparison) checkBounds() error {
-	if c.Op != "BETWEEN" || len(c.Values) != 2 {
-		return nil
-	}
-	if order, ok := c.Values[0].Compare(c.Values[1]); ok && order > 0 {
-		return refused("The BETWEEN condition was provided a range where the lower bound is greater than the upper bound")
-	}
-	return nil
-}
-
 // checkExpected returns the error of a comparison in Expected.
 func (c *Comparison) checkExpected() error {
+	if err := CheckName(c.Attr); err != nil {
+		return err
+	}
 	switch {
 	case c.HasValues && c.HasValue:
 		return invalid("Value and AttributeValueList cannot be used together for Attribute: %s", c.Attr)
@@ -194,20 +196,15 @@ func (c *Comparison) checkExpected() error {
 // checkExpectedOp returns the error of a comparison in Expected that has an operator.
 func (c *Comparison) checkExpectedOp() error {
 	none := c.Op == "NULL" || c.Op == "NOT_NULL"
-	n := len(c.Values)
+	values := c.Values
 	if c.HasValue {
-		n = 1
+		values = []Value{c.Value}
 	}
 	switch {
 	case c.Exists != nil:
 		return invalid("Exists and ComparisonOperator cannot be used together for Attribute: %s", c.Attr)
 	case !none && !c.HasValues && !c.HasValue:
 		return invalid("Value or AttributeValueList must be used with ComparisonOperator: %s for Attribute: %s", c.Op, c.Attr)
-	case !c.takes(n):
-		return invalid("Invalid number of argument(s) for the %s ComparisonOperator", c.Op)
 	}
-	if err := c.checkSameType(); err != nil {
-		return err
-	}
-	return c.checkBounds()
+	return c.checkArguments(values)
 }

@@ -30,7 +30,16 @@ func TestFilter(t *testing.T) {
 		{filter("IN", "a", Text("a"), num("1")), "One or more parameter values were invalid: AttributeValues inside AttributeValueList must be of same type"},
 		{filter("BETWEEN", "a", num("2"), num("1")), "The BETWEEN condition was provided a range where the lower bound is greater than the upper bound"},
 		{filter("EQ", "a", set(NS)), "One or more parameter values were invalid: An number set  may not be empty"},
-		{filter("EQ", "a", Bool(true)), "One or more parameter values were invalid: ComparisonOperator EQ is not valid for BOOL AttributeValue type"},
+		{filter("EQ", "none", Bool(true)), "false"}, {filter("EQ", "BOOL", Bool(true)), "true"}, {filter("NE", "BOOL", Bool(true)), "false"},
+		{filter("EQ", "NULL", Null), "true"}, {filter("NE", "NULL", Null), "false"}, {filter("NE", "none", Null), "true"},
+		{filter("EQ", "L", List(num("1"))), "false"}, {filter("NE", "L", List(num("1"))), "true"},
+		{filter("EQ", "M", Map(Item{})), "false"}, {filter("NE", "M", Map(Item{})), "true"}, {filter("NE", "M", List()), "true"},
+		// Neither holds for an attribute that isn't there.
+		{filter("CONTAINS", "none", num("1")), "false"}, {filter("NOT_CONTAINS", "none", num("1")), "false"},
+		{filter("LT", "none", num("1")), "false"}, {filter("GE", "none", num("1")), "false"}, {filter("NOT_NULL", "none"), "false"},
+		{filter("BETWEEN", "none", num("1"), num("2")), "false"}, {filter("BEGINS_WITH", "none", Text("")), "false"},
+		{filter("EQ", "", Text("a")), "Empty attribute name"},
+		{filter("NOT_CONTAINS", "a", List(num("1"))), "One or more parameter values were invalid: ComparisonOperator NOT_CONTAINS is not valid for L AttributeValue type"},
 		{filter("LT", "a", set(SS, "a")), "One or more parameter values were invalid: ComparisonOperator LT is not valid for SS AttributeValue type"},
 		{filter("CONTAINS", "a", Map(Item{})), "One or more parameter values were invalid: ComparisonOperator CONTAINS is not valid for M AttributeValue type"},
 		{filter("BEGINS_WITH", "a", num("1")), "One or more parameter values were invalid: ComparisonOperator BEGINS_WITH is not valid for N AttributeValue type"},
@@ -81,6 +90,9 @@ func TestConditionalOperator(t *testing.T) {
 }
 
 func TestExpected(t *testing.T) {
+	notValid := func(op, typ string) string {
+		return "One or more parameter values were invalid: ComparisonOperator " + op + " is not valid for " + typ + " AttributeValue type"
+	}
 	yes, no := true, false
 	hello, list := Text("hello"), []Value{Text("hello")}
 	const invalid = "One or more parameter values were invalid: "
@@ -115,6 +127,21 @@ func TestExpected(t *testing.T) {
 		{Comparison{Attr: "a", Op: "BETWEEN", Values: []Value{num("2"), num("1")}, HasValues: true},
 			"The BETWEEN condition was provided a range where the lower bound is greater than the upper bound"},
 		{Comparison{Attr: "a", Value: set(SS), HasValue: true}, invalid + "An string set  may not be empty"},
+		{Comparison{Value: hello, HasValue: true}, "Empty attribute name"},
+		{Comparison{Attr: "BOOL", Op: "EQ", Value: Bool(true), HasValue: true}, "true"},
+		{Comparison{Attr: "none", Op: "NOT_CONTAINS", Values: []Value{num("1")}, HasValues: true}, "false"},
+		{Comparison{Attr: "none", Op: "NE", Values: []Value{num("1")}, HasValues: true}, "true"},
+		{Comparison{Attr: "N", Op: "LE", Values: []Value{List()}, HasValues: true}, notValid("LE", "L")},
+		{Comparison{Attr: "N", Op: "GT", Value: Bool(true), HasValue: true}, notValid("GT", "BOOL")},
+		{Comparison{Attr: "a", Op: "CONTAINS", Values: []Value{List()}, HasValues: true}, notValid("CONTAINS", "L")},
+		{Comparison{Attr: "a", Op: "NOT_CONTAINS", Values: []Value{set(SS, "a")}, HasValues: true}, notValid("NOT_CONTAINS", "SS")},
+		{Comparison{Attr: "a", Op: "BEGINS_WITH", Values: []Value{num("1")}, HasValues: true}, notValid("BEGINS_WITH", "N")},
+		{Comparison{Attr: "a", Op: "IN", Values: []Value{List(), List()}, HasValues: true}, notValid("IN", "L")},
+		{Comparison{Attr: "a", Op: "BETWEEN", Values: []Value{set(NS, "1"), set(NS, "2")}, HasValues: true}, notValid("BETWEEN", "NS")},
+		// A wrong type in the item, not in the request, is a condition that doesn't hold.
+		{Comparison{Attr: "L", Op: "LE", Values: []Value{num("1")}, HasValues: true}, "false"},
+		{Comparison{Attr: "N", Op: "BEGINS_WITH", Values: []Value{Text("4")}, HasValues: true}, "false"},
+		{Comparison{Attr: "L", Op: "BETWEEN", Values: []Value{num("1"), num("2")}, HasValues: true}, "false"},
 	} {
 		e, err := Expected([]Comparison{c.c}, "")
 		if got := verdict(e, err); got != c.want {

@@ -23,6 +23,9 @@ func AttributeUpdates(us []AttributeUpdate) (*Update, error) {
 
 // check returns the error of an update whose action doesn't take its value.
 func (a *AttributeUpdate) check() error {
+	if err := CheckName(a.Attr); err != nil {
+		return err
+	}
 	if !a.HasValue {
 		if a.Action != "DELETE" {
 			return invalid("Only DELETE action is allowed when no attribute value is specified")

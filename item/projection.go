@@ -6,10 +6,14 @@ type Projection struct {
 	root  fork
 }
 
-// AttributesToGet returns the projection of the legacy parameter. It is an error if a name is in it twice.
+// AttributesToGet returns the projection of the legacy parameter. It is an error if a name is in it twice, or one
+// that CheckName doesn't take.
 func AttributesToGet(names []string) (*Projection, error) {
 	p := &Projection{paths: make([]Path, len(names)), root: fork{leaf: -1}}
 	for i, name := range names {
+		if err := CheckName(name); err != nil {
+			return nil, err
+		}
 		p.paths[i] = Path{{Name: name, Index: -1}}
 		if _, how := p.root.grow(p.paths[i], i); how != clashNone {
 			return nil, invalid("Duplicate value in attribute name: %s", name)

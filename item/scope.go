@@ -61,7 +61,24 @@ func checkNames(names map[string]string) error {
 	if found {
 		return refused("ExpressionAttributeNames contains invalid key: %s; key: \"%s\"", keyFault(bad, '#'), bad)
 	}
-	return nil
+	return checkAliased(names)
+}
+
+// checkAliased returns the error of the attribute name with the least alias that CheckName doesn't take.
+func checkAliased(names map[string]string) error {
+	alias := ""
+	for key, name := range names {
+		if CheckName(name) != nil && (alias == "" || key < alias) {
+			alias = key
+		}
+	}
+	switch {
+	case alias == "":
+		return nil
+	case names[alias] == "":
+		return refused("ExpressionAttributeNames contains invalid value: %s for key %s", emptyName, alias)
+	}
+	return CheckName(names[alias])
 }
 
 func checkValues(values Item) error {
