@@ -173,3 +173,19 @@ func TestAttributeNames(t *testing.T) {
 		{"PutItem", `{"TableName":"things","Item":{"id":{"S":"a"},"` + long[:65534] + `x":{"N":"1"}}}`, `{}`},
 	})
 }
+
+func TestNestedFunctions(t *testing.T) {
+	h := served(t)
+	createTables(t, h)
+	update := func(text string) string {
+		return `{"TableName":"things","Key":{"id":{"S":"a"}},"UpdateExpression":"` + text + `","ExpressionAttributeValues":{":v":{"L":[]}}}`
+	}
+	const misuse = "ValidationException: Invalid UpdateExpression: " +
+		"The function is not allowed to be used this way in an expression; function: list_append"
+	run(t, h, []step{
+		{"UpdateItem", update("SET a = list_append(list_append(:v, :v), :v)"), misuse},
+		{"UpdateItem", update("SET a = list_append(:v, list_append(:v, :v))"), misuse},
+		{"UpdateItem", update("SET a = if_not_exists(a, list_append(:v, :v))"), misuse},
+		{"UpdateItem", update("SET a = list_append(if_not_exists(a, :v), if_not_exists(b, if_not_exists(c, :v)))"), `{}`},
+	})
+}

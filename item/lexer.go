@@ -37,7 +37,7 @@ func scanToken(text string, i int) token {
 	}
 	c := text[i]
 	switch {
-	case isLetter(c):
+	case isLetter(c) && c != '_':
 		return token{tokenName, i, wordEnd(text, i+1)}
 	case isDigit(c):
 		end := i + 1

@@ -134,6 +134,11 @@ func (p *parser) updateOperand() *expr {
 
 // checkUpdateFunction notes what is wrong with a function in an update.
 func (p *parser) checkUpdateFunction(name string, x *expr) {
+	for _, arg := range x.args {
+		if arg.op == opListAppend {
+			p.misused(arg) // of the two functions only if_not_exists may be an operand of one
+		}
+	}
 	switch {
 	case x.op == 0:
 		p.fault(faultFunction, "Invalid function name; function: %s", name)

@@ -53,7 +53,7 @@ var (
 	eachConditionFaults = []fault{faultName, faultCount, faultSame, faultOperand}
 	projectionFaults    = []fault{faultReserved, faultPath, faultName, faultOverlap, faultConflict}
 	updateFaults        = []fault{
-		faultReserved, faultFunction, faultMisplaced, faultSection, faultPath, faultOperators, faultName, faultValue,
+		faultReserved, faultFunction, faultMisplaced, faultMisuse, faultSection, faultPath, faultOperators, faultName, faultValue,
 		faultOverlap, faultConflict, faultAction, faultOperand,
 	}
 )

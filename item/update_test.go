@@ -73,7 +73,7 @@ func TestUpdate(t *testing.T) {
 		{"SET n = if_not_exists(none_, :a) + if_not_exists(n, s)", all("n:10", "n:15"), []Value{num("5")}},
 		{"SET n = if_not_exists(none_, if_not_exists(none_.x, s))", all("n:10", `n:"t"`), nil},
 		{"SET l = list_append(l, :a)", all(`"d"]`, `"d" 1]`), []Value{List(num("1"))}},
-		{"SET l = list_append(:a, list_append(l, :a))", all(list, `l:[1 "a" "b" "c" "d" 1]`), []Value{List(num("1"))}},
+		{"SET l = list_append(:a, if_not_exists(l, :a))", all(list, `l:[1 "a" "b" "c" "d"]`), []Value{List(num("1"))}},
 		{"SET m.x = :a, m.w = :a", all("{x:1", "{w:5 x:5"), []Value{num("5")}},
 		{"SET m.y[0].z = m.x", all("z:null", "z:1"), nil},
 		{"SET l[1] = l[0], l[0] = l[1]", all(list, `l:["b" "a" "c" "d"]`), nil},
@@ -135,6 +135,7 @@ func TestUpdateFaults(t *testing.T) {
 		overlap  = "Two document paths overlap with each other; must remove or rewrite one of these paths; path one: "
 		conflict = "Two document paths conflict with each other; must remove or rewrite one of these paths; path one: "
 		types    = "Incorrect operand type for operator or function; operator"
+		misuse   = "The function is not allowed to be used this way in an expression; function: list_append"
 	)
 	// :a is a text, :b a number, :c a truth, :d a set, :e a list, :f a map, :g bytes, :h nothing.
 	values := []Value{Text("a"), num("1"), Bool(true), set(SS, "x"), List(), Map(Item{}), Bytes("x"), Null}
@@ -175,8 +176,18 @@ func TestUpdateFaults(t *testing.T) {
 		"set a = (b + c)":                  "",
 		"set a = ((b.c.d)+(e))":            "",
 		"set a = ((b))-(c), b=(b),c=((c))": "",
-		"set a[1] = b, a[2].c = (:b) + if_not_exists(a, if_not_exists((b), :b))":          "",
-		"set a = " + strings.Repeat("list_append(", 270) + "b" + strings.Repeat(")", 270): "Incorrect number of operands for operator or function; operator or function: list_append, number of operands: 1",
+		"set a[1] = b, a[2].c = (:b) + if_not_exists(a, if_not_exists((b), :b))":                     "",
+		"set a = " + strings.Repeat("if_not_exists(", 270) + "b" + strings.Repeat(")", 270):          "Incorrect number of operands for operator or function; operator or function: if_not_exists, number of operands: 1",
+		"set a = list_append(list_append(b, c), c)":                                                  misuse,
+		"set a = list_append(c, list_append(b, c))":                                                  misuse,
+		"set a = if_not_exists(a, list_append(b, c))":                                                misuse,
+		"set a = list_append(if_not_exists(a, list_append(b, c)), c)":                                misuse,
+		"set a = list_append((list_append(b, c)), c)":                                                misuse,
+		"set a = list_append(if_not_exists(a, if_not_exists(b, c)), b), e = if_not_exists(b, c) + b": "",
+		"set _a = b":            `Syntax error; token: "_", near: "set _a"`,
+		"set a = _f(b, c)":      `Syntax error; token: "_", near: "= _f"`,
+		"set a._b = b":          `Syntax error; token: "_", near: "._b"`,
+		"set a_ = b, a.c_1 = b": "",
 	} {
 		t.Run(text, func(t *testing.T) {
 			if want != "" {
