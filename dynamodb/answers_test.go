@@ -189,3 +189,20 @@ func TestNestedFunctions(t *testing.T) {
 		{"UpdateItem", update("SET a = list_append(if_not_exists(a, :v), if_not_exists(b, if_not_exists(c, :v)))"), `{}`},
 	})
 }
+
+// Sets come back in order, from wherever they are read.
+func TestSetsAreSorted(t *testing.T) {
+	h := served(t)
+	createTables(t, h)
+	key := `"TableName":"things","Key":{"id":{"S":"a"}}`
+	run(t, h, []step{
+		{"PutItem", `{"TableName":"things","Item":{"id":{"S":"a"},"s":{"SS":["c","a","b"]},"m":{"M":{"n":{"NS":["10","9"]}}}}}`, `{}`},
+		{"GetItem", `{` + key + `}`, `{"Item":{"id":{"S":"a"},"m":{"M":{"n":{"NS":["9","10"]}}},"s":{"SS":["a","b","c"]}}}`},
+		{"UpdateItem", `{` + key + `,"UpdateExpression":"ADD s :s","ExpressionAttributeValues":{":s":{"SS":["bb","0"]}},"ReturnValues":"UPDATED_NEW"}`,
+			`{"Attributes":{"s":{"SS":["0","a","b","bb","c"]}}}`},
+		{"UpdateItem", `{` + key + `,"AttributeUpdates":{"s":{"Action":"DELETE","Value":{"SS":["b","a"]}}},"ReturnValues":"UPDATED_NEW"}`,
+			`{"Attributes":{"s":{"SS":["0","bb","c"]}}}`},
+		{"ExecuteStatement", `{"Statement":"INSERT INTO things VALUE {'id':'b','s':<<3, 20, 1>>}"}`, `{"Items":[]}`},
+		{"ExecuteStatement", `{"Statement":"SELECT s FROM things WHERE id='b'"}`, `{"Items":[{"s":{"NS":["1","3","20"]}}]}`},
+	})
+}

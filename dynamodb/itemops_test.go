@@ -108,7 +108,7 @@ func TestSingleItems(t *testing.T) {
 	createTables(t, h)
 	run(t, h, []step{
 		{"PutItem", `{"TableName":"things","Item":{"id":{"S":"a"},"x":{"N":"1.0"},"s":{"SS":["b","a"]}}}`, `{}`},
-		{"GetItem", `{"TableName":"things","Key":{"id":{"S":"a"}}}`, `{"Item":{"id":{"S":"a"},"s":{"SS":["b","a"]},"x":{"N":"1"}}}`},
+		{"GetItem", `{"TableName":"things","Key":{"id":{"S":"a"}}}`, `{"Item":{"id":{"S":"a"},"s":{"SS":["a","b"]},"x":{"N":"1"}}}`},
 		{"GetItem", `{"TableName":"things","Key":{"id":{"S":"none"}}}`, `{}`},
 		{"GetItem", `{"TableName":"things","Key":{"id":{"S":"a"}},"ProjectionExpression":"#x","ExpressionAttributeNames":{"#x":"x"},
 			"ReturnConsumedCapacity":"TOTAL"}`, `{"ConsumedCapacity":{"TableName":"things","CapacityUnits":0.5},"Item":{"x":{"N":"1"}}}`},
@@ -119,7 +119,7 @@ func TestSingleItems(t *testing.T) {
 		{"PutItem", `{"TableName":"things","Item":{"id":{"S":"a"}},"Expected":{"x":{"ComparisonOperator":"EQ","AttributeValueList":[{"N":"2"}]}}}`,
 			conditionFailedText},
 		{"PutItem", `{"TableName":"things","Item":{"id":{"S":"a"},"x":{"N":"2"}},"Expected":{"x":{"Value":{"N":"1"}}},"ReturnValues":"ALL_OLD"}`,
-			`{"Attributes":{"id":{"S":"a"},"s":{"SS":["b","a"]},"x":{"N":"1"}}}`},
+			`{"Attributes":{"id":{"S":"a"},"s":{"SS":["a","b"]},"x":{"N":"1"}}}`},
 		{"PutItem", `{"TableName":"things","Item":{"id":{"S":"new"}},"ReturnValues":"ALL_OLD"}`, `{}`},
 		{"UpdateItem", `{"TableName":"things","Key":{"id":{"S":"a"}},"UpdateExpression":"SET x = x + :one, y = :one","ReturnValues":"UPDATED_NEW",
 			"ExpressionAttributeValues":{":one":{"N":"1"}}}`, `{"Attributes":{"x":{"N":"3"},"y":{"N":"1"}}}`},

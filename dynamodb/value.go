@@ -87,7 +87,7 @@ func blob(n node) (string, error) {
 }
 
 func setOf(t item.Type, n node) (item.Value, error) {
-	v := item.Value{Type: t, Set: make([]string, 0, n.len())}
+	elements := make([]string, 0, n.len())
 	var err error
 	n.each(func(_ string, element node) bool {
 		s := element.text()
@@ -97,13 +97,13 @@ func setOf(t item.Type, n node) (item.Value, error) {
 		case item.BS:
 			s, err = blob(element)
 		}
-		v.Set = append(v.Set, s)
+		elements = append(elements, s)
 		return err == nil
 	})
-	if err == nil {
-		err = v.Check()
+	if err != nil {
+		return item.Value{}, err
 	}
-	return v, err
+	return item.SetOf(t, elements)
 }
 
 func listOf(n node) (item.Value, error) {

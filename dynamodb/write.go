@@ -223,7 +223,7 @@ func (w *writer) value(v *item.Value) {
 
 func (w *writer) set(v *item.Value) {
 	w.beginArray()
-	for _, s := range v.Set {
+	for _, s := range v.Elements() {
 		if v.Type == item.BS {
 			w.base64(s)
 		} else {

@@ -39,6 +39,31 @@ func sameSet(a, b []string) bool {
 	return true
 }
 
+// Elements returns the elements of a set in the order in which the service returns them: texts and bytes by their bytes, numbers by
+// value. The caller must not change them. Sets that were stored before they were kept in order are sorted here.
+func (v *Value) Elements() []string {
+	if slices.IsSortedFunc(v.Set, v.elementOrder()) {
+		return v.Set
+	}
+	ordered := Value{Type: v.Type, Set: slices.Clone(v.Set)}
+	ordered.sortSet()
+	return ordered.Set
+}
+
+// sortSet puts the elements in the order of Elements.
+func (v *Value) sortSet() {
+	if compare := v.elementOrder(); !slices.IsSortedFunc(v.Set, compare) {
+		slices.SortFunc(v.Set, compare)
+	}
+}
+
+func (v *Value) elementOrder() func(a, b string) int {
+	if v.Type == NS {
+		return CompareNumbers
+	}
+	return strings.Compare
+}
+
 func hasDuplicates(set []string) bool {
 	if len(set) <= fewElements {
 		for i := range set {

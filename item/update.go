@@ -191,7 +191,9 @@ func (r *run) act(old *Value, place int) (v Value, keep bool, err error) {
 	case old.Type == L:
 		return List(slices.Concat(old.List, operand.List)...), true, nil
 	}
-	return Value{Type: old.Type, Set: union(old.Set, operand.Set)}, true, nil
+	v = Value{Type: old.Type, Set: union(old.Set, operand.Set)}
+	v.sortSet()
+	return v, true, nil
 }
 
 func errOperandType() error {
@@ -234,8 +236,6 @@ func (u *Update) Paths() []Path {
 	return paths
 }
 
-// Names returns the attributes that the update changes, or in which it does, sorted.
-func (u *Update) Names() []string { return pathNames(u.Paths(), 1) }
 // OnlyRemoves says whether the update can only take away: it has actions, and all of them are REMOVE or DELETE. Of an item
 // that isn't there such an update makes none.
 func (u *Update) OnlyRemoves() bool {
@@ -250,6 +250,8 @@ func (u *Update) OnlyRemoves() bool {
 	return true
 }
 
+// Names returns the attributes that the update changes, or in which it does, sorted.
+func (u *Update) Names() []string { return pathNames(u.Paths(), 1) }
 
 // Nested returns the attributes in which the update changes or reads something inside, by [] or a dot, sorted. They can't
 // be those of a key.

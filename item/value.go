@@ -46,7 +46,7 @@ type Value struct {
 	Type Type
 	Bool bool     // BOOL
 	Text string   // S: UTF-8; N: the number in canonical form, as ParseNumber returns it; B: the bytes
-	Set  []string // SS, NS, BS: at least one element, each as Text would have it, none twice, in the order given
+	Set  []string // SS, NS, BS: at least one element, each as Text would have it, none twice, in any order: see Elements
 	List []Value  // L
 	Map  Item     // M
 }
@@ -65,6 +65,17 @@ func Bool(b bool) Value { return Value{Type: BOOL, Bool: b} }
 
 // List returns a list, which keeps v.
 func List(v ...Value) Value { return Value{Type: L, List: v} }
+
+// SetOf returns the set of type t, which is SS, NS or BS, of elements as Text would have them. It keeps and sorts them. The error is
+// that of Value.Check, and names them in the order given.
+func SetOf(t Type, elements []string) (Value, error) {
+	v := Value{Type: t, Set: elements}
+	if err := v.checkSet(); err != nil {
+		return Value{}, err
+	}
+	v.sortSet()
+	return v, nil
+}
 
 // Map returns a map, which keeps it.
 func Map(it Item) Value { return Value{Type: M, Map: it} }

@@ -143,14 +143,15 @@ func set(members []item.Value, under string) (item.Value, error) {
 		return item.Value{}, invalid("Empty bags are not supported")
 	}
 	types := map[item.Type]item.Type{item.S: item.SS, item.N: item.NS, item.B: item.BS}
-	v := item.Value{Type: types[members[0].Type]}
-	for _, m := range members {
-		if v.Type == 0 || types[m.Type] != v.Type {
+	t := types[members[0].Type]
+	elements := make([]string, len(members))
+	for i, m := range members {
+		if t == 0 || types[m.Type] != t {
 			return item.Value{}, invalid("Unexpected data type %s in set under key %s", m.Type, under)
 		}
-		v.Set = append(v.Set, m.Text)
+		elements[i] = m.Text
 	}
-	return v, v.Check()
+	return item.SetOf(t, elements)
 }
 
 // literalNumber returns the value of a number as it is written.
