@@ -100,6 +100,26 @@ func (c *Condition) Paths() []Path {
 	return c.root.paths(nil)
 }
 
+// Size returns the bytes of the names and values that the condition has, each as often as it has it.
+func (c *Condition) Size() int {
+	if c == nil || c.root == nil {
+		return 0
+	}
+	return c.root.size()
+}
+
+// size returns the bytes of the names and values in x.
+func (x *expr) size() int {
+	bytes := x.path.size()
+	if x.value != nil {
+		bytes += x.value.size()
+	}
+	for _, arg := range x.args {
+		bytes += arg.size()
+	}
+	return bytes
+}
+
 // pathNames returns the names with which the paths of at least so many steps begin, sorted, none twice.
 func pathNames(paths []Path, steps int) []string {
 	names := make([]string, 0, len(paths))

@@ -33,6 +33,15 @@ func (p Path) String() string {
 	return b.String()
 }
 
+// size returns the bytes of its names.
+func (p Path) size() int {
+	bytes := 0
+	for i := range p {
+		bytes += len(p[i].Name)
+	}
+	return bytes
+}
+
 // listed returns the path as messages have it: [a, b, [1]].
 func (p Path) listed() string {
 	steps := make([]string, len(p))

@@ -250,6 +250,21 @@ func (u *Update) OnlyRemoves() bool {
 	return true
 }
 
+// Size returns the bytes of the names and values that the update has, each as often as it has it.
+func (u *Update) Size() int {
+	if u == nil {
+		return 0
+	}
+	bytes := 0
+	for i := range u.actions {
+		bytes += u.actions[i].path.size()
+		if x := u.actions[i].operand; x != nil {
+			bytes += x.size()
+		}
+	}
+	return bytes
+}
+
 // Names returns the attributes that the update changes, or in which it does, sorted.
 func (u *Update) Names() []string { return pathNames(u.Paths(), 1) }
 

@@ -9,12 +9,14 @@ import (
 	"holdfast/shard"
 )
 
-// transactionBytes is how much the items of a transaction may have together.
+// transactionBytes is how much a TransactGet may return, and how much the request of a TransactWrite may have: its items, keys,
+// and what its expressions have. How large the items are that a TransactWrite changes or removes doesn't matter.
 const transactionBytes = 4 << 20
 
 const (
-	repeated = "Transaction request cannot include multiple operations on one item"
-	tooLarge = "The aggregate size of the items in the transaction cannot exceed 4 MB"
+	repeated     = "Transaction request cannot include multiple operations on one item"
+	tooLarge     = "The aggregate size of the items in the transaction cannot exceed 4 MB"
+	largePayload = "Transaction payload size cannot exceed 4MB"
 )
 
 // TransactGet returns several items as they were at one moment, in order. It is a *CanceledError if one of gets is wrong by itself or
@@ -35,7 +37,9 @@ func (s *Store) TransactGet(ctx context.Context, gets []Get) ([]Got, error) {
 			err = tables[i].admitRead(nil, s.now())
 		}
 		if err != nil {
-			reasons.set(i, err)
+			if reasons.set(i, err); !errors.Is(err, holdfast.Overloaded) {
+				break // the service looks no further, either
+			}
 			continue
 		}
 		reads[i] = shard.Get{Shard: tables[i].shard(key), Key: key}
@@ -131,32 +135,31 @@ func (s *Store) TransactWrite(ctx context.Context, t Transaction) ([]Written, er
 
 // aimTransaction checks all actions of a transaction as far as that goes without their items.
 func (s *Store) aimTransaction(actions []Action) ([]*change, error) {
-	tables := make([]*live, len(actions))
+	tables, bytes := make([]*live, len(actions)), 0
 	for i := range actions {
 		var err error
 		if tables[i], err = s.live(actions[i].table()); err != nil {
 			return nil, err
 		}
+		bytes += actions[i].size()
+	}
+	if bytes > transactionBytes {
+		return nil, invalid(largePayload)
 	}
 	changes, reads := make([]*change, len(actions)), make([]shard.Get, len(actions))
-	reasons, bytes := newReasons(len(actions)), 0
+	reasons := newReasons(len(actions))
 	for i := range actions {
-		a := &actions[i]
-		if a.Put != nil {
-			bytes += a.Put.Item.Size()
-		}
-		c, err := tables[i].action(a)
+		c, err := tables[i].action(&actions[i])
 		if err == nil {
 			err = tables[i].admitWrite(s.now())
 		}
 		if err != nil {
-			reasons.set(i, err)
+			if reasons.set(i, err); !errors.Is(err, holdfast.Overloaded) {
+				break // the service looks no further, either
+			}
 			continue
 		}
 		changes[i], reads[i] = c, shard.Get{Shard: c.t.shard(c.key), Key: c.key}
-	}
-	if bytes > transactionBytes {
-		return nil, invalid(tooLarge)
 	}
 	if err := reasons.err(); err != nil {
 		return nil, err
@@ -177,6 +180,19 @@ func (a *Action) table() string {
 		return a.Update.Table
 	}
 	return a.Check.Table
+}
+
+// size returns the bytes of an action in its request.
+func (a *Action) size() int {
+	switch {
+	case a.Put != nil:
+		return a.Put.Item.Size() + a.Put.If.Size()
+	case a.Delete != nil:
+		return a.Delete.Key.Size() + a.Delete.If.Size()
+	case a.Update != nil:
+		return a.Update.Key.Size() + a.Update.Change.Size() + a.Update.If.Size()
+	}
+	return a.Check.Key.Size() + a.Check.If.Size()
 }
 
 // action checks one action.
@@ -214,7 +230,6 @@ type decision struct {
 	reasons reasons
 	asked   []bool
 	left    int // how many haven't been asked
-	bytes   int // of the items, as far as they were asked
 }
 
 func newDecision(changes []*change) *decision {
@@ -226,7 +241,7 @@ func newDecision(changes []*change) *decision {
 func (d *decision) begin() {
 	d.reasons = newReasons(len(d.changes))
 	d.asked = make([]bool, len(d.changes))
-	d.left, d.bytes = len(d.changes), 0
+	d.left = len(d.changes)
 }
 
 // make is the Change of the i-th write.
@@ -241,15 +256,11 @@ func (d *decision) make(i int, before item.Item) (item.Item, error) {
 		d.reasons.set(i, err)
 		after = before
 	}
-	d.bytes += max(before.Size(), after.Size())
 	if d.left > 0 {
 		return after, nil
 	}
 	if err := d.reasons.err(); err != nil {
 		return nil, err
-	}
-	if d.bytes > transactionBytes {
-		return nil, invalid(tooLarge)
 	}
 	return after, nil
 }

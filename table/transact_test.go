@@ -102,6 +102,12 @@ func TestReasons(t *testing.T) {
 			{Put: &Put{Table: "t", Item: attrs("id", "b"), If: absent}},
 			{Delete: &Delete{Table: "t", Key: attrs("id", 1)}},
 		}, "None, ValidationError"},
+		{"the first that is wrong by itself is the last that is looked at", []Action{
+			{Put: &Put{Table: "t", Item: attrs("id", "b"), If: condition(t, "attribute_exists(id)")}},
+			{Put: &Put{Table: "t", Item: attrs("id", 1)}},
+			{Update: &Update{Table: "t", Key: attrs("id", 2)}},
+			{Delete: &Delete{Table: "t", Key: attrs("other", "d")}},
+		}, "None, ValidationError, None, None"},
 	} {
 		_, err := s.TransactWrite(context.Background(), Transaction{Actions: c.actions})
 		want := "Transaction cancelled, please refer cancellation reasons for specific reasons [" + c.want + "]"
@@ -138,15 +144,65 @@ func TestTransactionLimits(t *testing.T) {
 		t.Errorf("3.5 MB: got %v", err)
 	}
 	_, err := s.TransactWrite(ctx, Transaction{Actions: puts(12)})
-	wantSaid(t, "4.2 MB", err, tooLarge)
+	wantSaid(t, "4.2 MB", err, largePayload)
 	_, err = s.TransactWrite(ctx, Transaction{Actions: append(puts(1), Action{Delete: &Delete{Table: "t", Key: attrs("id", "0")}})})
 	wantSaid(t, "twice", err, repeated)
 	_, err = s.TransactWrite(ctx, Transaction{Actions: append(puts(1), Action{Delete: &Delete{Table: "other", Key: attrs("id", "0")}})})
 	wantSaid(t, "no table", err, "Requested resource not found")
 	_, err = s.TransactGet(ctx, []Get{{Table: "t", Key: attrs("id", "0")}, {Table: "t", Key: attrs("id", "0")}})
 	wantSaid(t, "got twice", err, repeated)
-	_, err = s.TransactGet(ctx, []Get{{Table: "t", Key: attrs("id", "0")}, {Table: "t", Key: item.Item{}}})
-	if canceled := (*CanceledError)(nil); !errors.As(err, &canceled) || canceled.Reasons[1].Code != "ValidationError" {
-		t.Errorf("got without key: got %v; want ValidationError", err)
+	_, err = s.TransactGet(ctx, []Get{{Table: "t", Key: attrs("id", "0")}, {Table: "t", Key: item.Item{}}, {Table: "t", Key: item.Item{}}})
+	if canceled := (*CanceledError)(nil); !errors.As(err, &canceled) || canceled.Reasons[1].Code != "ValidationError" ||
+		canceled.Reasons[2].Code != "None" {
+		t.Errorf("got without key: got %v; want [None, ValidationError, None]", err)
+	}
+}
+
+// What a transaction may have is counted by its request: items, keys, names and values, not what the table has.
+func TestTransactionPayload(t *testing.T) {
+	s, _ := openMemory(t, Options{})
+	d, attributes := plain("t")
+	create(t, s, d, attributes)
+	ctx := context.Background()
+	large := strings.Repeat("b", 100_000)
+	id := func(i int) item.Item { return attrs("id", fmt.Sprint(i)) }
+	const items = 50
+	for i := range items {
+		put(t, s, "t", attrs("id", fmt.Sprint(i), "b", large))
+	}
+	all := func(action func(i int) Action) error {
+		actions := make([]Action, items)
+		for i := range actions {
+			actions[i] = action(i)
+		}
+		_, err := s.TransactWrite(ctx, Transaction{Actions: actions})
+		return err
+	}
+	wantSaid(t, "5 MB of values to set", all(func(i int) Action {
+		return Action{Update: &Update{Table: "t", Key: id(i), Change: update(t, "SET c = :c", ":c", large)}}
+	}), largePayload)
+	wantSaid(t, "5 MB of values to compare with", all(func(i int) Action {
+		return Action{Check: &Check{Table: "t", Key: id(i), If: condition(t, "b = :b", ":b", large)}}
+	}), largePayload)
+	wantSaid(t, "5 MB of deletes' conditions", all(func(i int) Action {
+		return Action{Delete: &Delete{Table: "t", Key: id(i), If: condition(t, "b = :b", ":b", large)}}
+	}), largePayload)
+	for name, action := range map[string]func(i int) Action{
+		"updates": func(i int) Action {
+			return Action{Update: &Update{Table: "t", Key: id(i), Change: update(t, "SET n = :n", ":n", 1)}}
+		},
+		"checks": func(i int) Action {
+			return Action{Check: &Check{Table: "t", Key: id(i), If: condition(t, "attribute_exists(b)")}}
+		},
+	} {
+		if err := all(action); err != nil {
+			t.Errorf("%s of 5 MB of items: got %v; want none", name, err)
+		}
+	}
+	if err := all(func(i int) Action { return Action{Delete: &Delete{Table: "t", Key: id(i)}} }); err != nil {
+		t.Errorf("deletes of 5 MB of items: got %v; want none", err)
+	}
+	if page, err := s.Scan(ctx, Scan{Table: "t"}); err != nil || page.Count != 0 {
+		t.Errorf("after the deletes: got %d items, %v; want none", page.Count, err)
 	}
 }
