@@ -206,3 +206,34 @@ func TestSetsAreSorted(t *testing.T) {
 		{"ExecuteStatement", `{"Statement":"SELECT s FROM things WHERE id='b'"}`, `{"Items":[{"s":{"NS":["1","3","20"]}}]}`},
 	})
 }
+
+// A query that can find one item at most can't be restarted, and so never says where the next page would start.
+func TestStartOfASingleItem(t *testing.T) {
+	h := served(t)
+	createTables(t, h)
+	query := func(table, start string) string {
+		return `{"TableName":"` + table + `","Limit":1,"Select":"COUNT","KeyConditionExpression":"id=:p",
+			"ExpressionAttributeValues":{":p":{"S":"a"}}` + start + `}`
+	}
+	run(t, h, []step{
+		{"PutItem", `{"TableName":"things","Item":{"id":{"S":"a"}}}`, `{}`},
+		{"PutItem", `{"TableName":"notes","Item":{"id":{"S":"a"},"n":{"N":"1"},"g":{"S":"a"}}}`, `{}`},
+		{"Query", query("things", ``), `{"Count":1,"ScannedCount":1}`},
+		{"Query", query("things", `,"ExclusiveStartKey":{"id":{"S":"a"}}`),
+			"ValidationException: The provided exclusive start key is invalid: ExclusiveStartKey: {id=AttributeValue: {S:a}}"},
+		{"Query", query("things", `,"ExclusiveStartKey":{"id":{"S":"b"}}`),
+			"ValidationException: The provided starting key is outside query boundaries based on provided conditions"},
+		{"Query", `{"TableName":"things","KeyConditions":{"id":{"ComparisonOperator":"EQ","AttributeValueList":[{"S":"a"}]}},
+			"ExclusiveStartKey":{"id":{"S":"a"}}}`,
+			"ValidationException: The provided exclusive start key is invalid: ExclusiveStartKey: {id=AttributeValue: {S:a}}"},
+		// With a sort key, and in an index without one, there may be more.
+		{"Query", query("notes", ``), `{"Count":1,"ScannedCount":1,"LastEvaluatedKey":{"id":{"S":"a"},"n":{"N":"1"}}}`},
+		{"Query", query("notes", `,"ExclusiveStartKey":{"id":{"S":"a"},"n":{"N":"1"}}`), `{"Count":0,"ScannedCount":0}`},
+		{"Query", `{"TableName":"notes","IndexName":"by-g","Select":"COUNT","KeyConditionExpression":"g=:p",
+			"ExpressionAttributeValues":{":p":{"S":"a"}},"ExclusiveStartKey":{"id":{"S":"a"},"n":{"N":"1"},"g":{"S":"a"}}}`,
+			`{"Count":0,"ScannedCount":0}`},
+		// A scan may start behind any key.
+		{"Scan", `{"TableName":"things","Select":"COUNT","Limit":1}`, `{"Count":1,"ScannedCount":1,"LastEvaluatedKey":{"id":{"S":"a"}}}`},
+		{"Scan", `{"TableName":"things","Select":"COUNT","ExclusiveStartKey":{"id":{"S":"a"}}}`, `{"Count":0,"ScannedCount":0}`},
+	})
+}

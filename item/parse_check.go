@@ -116,12 +116,12 @@ func (p *parser) checkBounds(low, high *expr) {
 	}
 	if told != "" {
 		p.fault(faultOperand, "The BETWEEN operator %s; lower bound operand: AttributeValue: %s, upper bound operand: AttributeValue: %s",
-			told, inMessage(low.value), inMessage(high.value))
+			told, low.value.InMessage(), high.value.InMessage())
 	}
 }
 
-// inMessage returns a text, a number or bytes as messages have them: {N:1}.
-func inMessage(v *Value) string {
+// InMessage returns a text, a number or bytes as the service's messages have them: {N:1}.
+func (v *Value) InMessage() string {
 	text := v.Text
 	if v.Type == B {
 		text = base64.StdEncoding.EncodeToString([]byte(text))

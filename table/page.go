@@ -20,8 +20,12 @@ type read struct {
 	project    *item.Projection
 	count      bool // of items only
 	limit      int  // 0: none
+	query      bool // of one partition key
 	consistent bool
 }
+
+// single says whether no more than one item can be found: such a query can't go on from anywhere, and ends with its first page.
+func (r *read) single() bool { return r.query && r.index == nil && r.t.schema.Key.Range.Name == "" }
 
 // fetches says whether the entries of an index haven't what is selected. Of a global index that is refused before.
 func (t *live) fetches(x *item.Index, sel Select, p *item.Projection) bool {
@@ -126,7 +130,7 @@ func (p *pager) page(r *read) Page {
 	if p.items == nil && !r.count {
 		page.Items = []item.Item{}
 	}
-	if p.last != nil {
+	if p.last != nil && !r.single() {
 		page.Last = p.last.Only(r.t.startNames(r.index)...)
 	}
 	return page

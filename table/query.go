@@ -36,7 +36,7 @@ func (t *live) checkQuery(q Query) (*read, error) {
 	}
 	key := t.key
 	r := &read{t: t, index: x, span: shard.Span{Reverse: q.Reverse}, filter: q.Filter, project: q.Project,
-		count: q.Select == SelectCount, limit: q.Limit, consistent: q.Consistent}
+		count: q.Select == SelectCount, limit: q.Limit, query: true, consistent: q.Consistent}
 	if x != nil {
 		key, r.span.Index = x.Key, x.ID
 	}
@@ -88,6 +88,10 @@ func (t *live) aim(r *read, key item.IndexKey, q Query) error {
 	}
 	if err := checkStartWithin(q.Start, key, lookup); err != nil {
 		return err
+	}
+	if r.single() {
+		return invalid("The provided exclusive start key is invalid: ExclusiveStartKey: {%s=AttributeValue: %s}",
+			key.Hash[0].Name, lookup.Hash[0].InMessage())
 	}
 	r.continueAfter(start)
 	return nil
