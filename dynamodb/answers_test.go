@@ -237,3 +237,94 @@ func TestStartOfASingleItem(t *testing.T) {
 		{"Scan", `{"TableName":"things","Select":"COUNT","ExclusiveStartKey":{"id":{"S":"a"}}}`, `{"Count":0,"ScannedCount":0}`},
 	})
 }
+
+func TestDefinitionsAreConsistent(t *testing.T) {
+	h := served(t)
+	createTables(t, h)
+	for _, name := range []string{"things", "notes"} {
+		call(t, h, "DescribeTable", `{"TableName":"`+name+`"}`) // which finds it active
+	}
+	const (
+		x    = `{"AttributeName":"x","AttributeType":"S"}`
+		xN   = `{"AttributeName":"x","AttributeType":"N"}`
+		id   = `{"AttributeName":"id","AttributeType":"S"}`
+		byX  = `"KeySchema":[{"AttributeName":"x","KeyType":"HASH"}]`
+		twin = invalidParameter + "Duplicate attribute name in AttributeDefinitions: x"
+	)
+	create := func(attributes, more string) string {
+		return `{"TableName":"new","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[` + attributes + `],` + byX + more + `}`
+	}
+	global := func(nonKey string) string {
+		return `,"GlobalSecondaryIndexes":[{"IndexName":"gsi",` + byX + `,"Projection":{"ProjectionType":"INCLUDE","NonKeyAttributes":[` + nonKey + `]}}]`
+	}
+	update := func(name, attributes, changes string) string {
+		return `{"TableName":"` + name + `","AttributeDefinitions":[` + attributes + `],"GlobalSecondaryIndexUpdates":[` + changes + `]}`
+	}
+	index := func(name string) string {
+		return `{"IndexName":"` + name + `",` + byX + `,"Projection":{"ProjectionType":"ALL"}}`
+	}
+	const two = invalidParameter + "Only one of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create, " +
+		"GlobalSecondaryIndexUpdate.Delete must be specified"
+	run(t, h, []step{
+		{"CreateTable", create(x+`,`+xN, ``), twin},
+		{"CreateTable", create(x+`,`+x, ``), twin},
+		{"CreateTable", create(x+`,`+xN, global(`"a"`)), twin},
+		{"CreateTable", create(x, global(`"a","b","a"`)),
+			invalidParameter + "Duplicate attribute name in NonKeyAttributes of index gsi: a"},
+		{"UpdateTable", update("things", x+`,`+xN, `{"Create":`+index("gsi")+`}`), twin},
+		{"UpdateTable", update("things", x, `{"Create":`+index("gsi")+`,"Delete":{"IndexName":"xyz"}}`), two},
+		{"UpdateTable", update("things", x, `{"Create":`+index("gsi")+`,"Update":{"IndexName":"xyz","ProvisionedThroughput":
+			{"ReadCapacityUnits":1,"WriteCapacityUnits":1}}}`), two},
+		{"UpdateTable", update("things", x, `{"Delete":{"IndexName":"gsi"},"Update":{"IndexName":"xyz","ProvisionedThroughput":
+			{"ReadCapacityUnits":1,"WriteCapacityUnits":1}}}`), two},
+		{"UpdateTable", `{"TableName":"things","GlobalSecondaryIndexUpdates":[{"Create":` + index("gsi") + `}]}`,
+			invalidParameter + "Some index key attributes are not defined in AttributeDefinitions. Keys: [x], AttributeDefinitions: []"},
+		{"UpdateTable", update("notes", `{"AttributeName":"g","AttributeType":"N"}`, `{"Create":{"IndexName":"gsi2",
+			"KeySchema":[{"AttributeName":"g","KeyType":"HASH"}],"Projection":{"ProjectionType":"ALL"}}}`),
+			invalidParameter + "Attributes cannot be redefined. Please check that your attribute has the same type as previously defined. " +
+				"Existing schema: Schema:[SchemaElement: key{g:S:HASH}] New schema: Schema:[SchemaElement: key{g:N:HASH}]"},
+		{"DescribeTable", `{"TableName":"new"}`, "ResourceNotFoundException: Requested resource not found: Table: new not found"},
+		{"UpdateTable", update("notes", id+`,`+x, `{"Create":`+index("by-k")+`}`),
+			"ValidationException: Attempting to create an index which already exists"},
+	})
+}
+
+func TestTagsAreChecked(t *testing.T) {
+	h := served(t)
+	createTables(t, h)
+	arn := h.tableARN("things")
+	escaped := func(format string, args ...any) string {
+		return strings.ReplaceAll(fmt.Sprintf(format, args...), `\x1b`, `\u001b`)
+	}
+	tag := func(key, value string) string {
+		return escaped(`{"ResourceArn":%q,"Tags":[{"Key":%q,"Value":%q}]}`, arn, key, value)
+	}
+	for _, wrong := range []string{"hi!", "d%g", `"hello"`, "a\x1b[0m", "a#", "a*", "<b>", "a;b", "a\\b"} {
+		for _, body := range []string{tag(wrong, "dog"), tag("dog", wrong)} {
+			if got := call(t, h, "TagResource", body); !strings.HasPrefix(got, invalidParameter+"The tag ") {
+				t.Errorf("%s: got %s; want a ValidationException", body, got)
+			}
+		}
+		created := escaped(`{"TableName":"new","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],
+			"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}],"Tags":[{"Key":%q,"Value":"a"}]}`, wrong)
+		if got := call(t, h, "CreateTable", created); !strings.HasPrefix(got, invalidParameter+"The tag key contains") {
+			t.Errorf("%s: got %s; want a ValidationException", created, got)
+		}
+	}
+	run(t, h, []step{
+		{"TagResource", tag("aws:owner", "a"), invalidParameter + "Tag keys starting with aws: are reserved for system use: aws:owner"},
+		{"TagResource", tag("Größe 1+-=._:/@", "日本 ٣"), ``},
+		{"TagResource", tag("empty", ""), ``},
+	})
+	var many []string
+	for i := range 100 {
+		many = append(many, fmt.Sprintf(`{"Key":"k%d","Value":"v"}`, i))
+	}
+	hundred := `"Tags":[` + strings.Join(many, ",") + `]`
+	run(t, h, []step{
+		{"TagResource", `{"ResourceArn":"` + arn + `",` + hundred + `}`, invalidParameter + "Too many tags: 102; a table can have 50"},
+		{"CreateTable", `{"TableName":"new","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],
+			"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}],` + hundred + `}`, invalidParameter + "Too many tags: 100; a table can have 50"},
+		{"DescribeTable", `{"TableName":"new"}`, "ResourceNotFoundException: Requested resource not found: Table: new not found"},
+	})
+}

@@ -35,6 +35,9 @@ type definer struct {
 func definition(req node) (table.Definition, []item.KeyAttr, error) {
 	f := definer{req: req, d: table.Definition{Name: tableName(req)}}
 	f.attributes = attributeDefinitions(req)
+	if err := definedOnce(f.attributes); err != nil {
+		return table.Definition{}, nil, err
+	}
 	for _, step := range [...]func() error{f.throughput, f.key, f.localIndexes, f.globalIndexes, f.settings} {
 		if err := step(); err != nil {
 			return table.Definition{}, nil, err
@@ -296,11 +299,15 @@ func setProjection(p node, x *item.Index) error {
 	if attrs.kind() == absent {
 		return refuse("ProjectionType is %s, but NonKeyAttributes is not specified", kind)
 	}
+	var err error
 	attrs.each(func(_ string, a node) bool {
+		if slices.Contains(x.Attrs, a.text()) {
+			err = refuse("Duplicate attribute name in NonKeyAttributes of index %s: %s", x.Name, a.text())
+		}
 		x.Attrs = append(x.Attrs, a.text())
-		return true
+		return err == nil
 	})
-	return nil
+	return err
 }
 
 // settings reads what stands beside keys, indexes and throughput.

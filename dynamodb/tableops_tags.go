@@ -24,6 +24,9 @@ func tagsOf(list node) (map[string]string, error) {
 			err = refuse("Duplicate tag key: %s", key)
 		}
 		tags[key] = t.get("Value").text()
+		if err == nil {
+			err = checkTag(key, tags[key])
+		}
 		return err == nil
 	})
 	return tags, err

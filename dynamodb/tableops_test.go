@@ -149,18 +149,18 @@ func TestWrongAlterations(t *testing.T) {
 
 func TestAlteration(t *testing.T) {
 	got, err := alteration(rooted(t, `{"TableName":"arn:aws:dynamodb:us-east-1:123456789012:table/abc","BillingMode":"PAY_PER_REQUEST",
-		"AttributeDefinitions":[{"AttributeName":"c","AttributeType":"B"}],"StreamSpecification":{"StreamEnabled":false},
+		"AttributeDefinitions":[{"AttributeName":"c","AttributeType":"B"},{"AttributeName":"a","AttributeType":"N"}],"StreamSpecification":{"StreamEnabled":false},
 		"GlobalSecondaryIndexUpdates":[{"Create":{"IndexName":"ix1","KeySchema":[{"AttributeName":"c","KeyType":"HASH"},{"AttributeName":"a","KeyType":"RANGE"}],"Projection":{"ProjectionType":"ALL"}}},
 		{"Delete":{"IndexName":"ix2"}}]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	billing, off := table.OnDemand, table.View(0)
-	c := item.KeyAttr{Name: "c", Type: item.B}
+	c, a := item.KeyAttr{Name: "c", Type: item.B}, item.KeyAttr{Name: "a", Type: item.N}
 	want := table.Alteration{
-		Table: "abc", Billing: &billing, Stream: &off, Attributes: []item.KeyAttr{c},
+		Table: "abc", Billing: &billing, Stream: &off, Attributes: []item.KeyAttr{c, a},
 		Indexes: []table.IndexAlteration{
-			{Create: &table.IndexDefinition{Index: item.Index{Name: "ix1", Key: item.KeySchema{Hash: c, Range: item.KeyAttr{Name: "a"}}.Index(), Project: item.ProjectAll}}},
+			{Create: &table.IndexDefinition{Index: item.Index{Name: "ix1", Key: item.KeySchema{Hash: c, Range: a}.Index(), Project: item.ProjectAll}}},
 			{Delete: "ix2"},
 		},
 	}

@@ -10,6 +10,9 @@ import (
 // alteration makes an alteration of an UpdateTable, and checks what can be checked without the table.
 func alteration(req node) (table.Alteration, error) {
 	a := table.Alteration{Table: tableName(req), Attributes: attributeDefinitions(req)}
+	if err := definedOnce(a.Attributes); err != nil {
+		return a, err
+	}
 	for _, step := range [...]func(node, *table.Alteration) error{alterThroughput, alterIndexes, alterSettings} {
 		if err := step(req, &a); err != nil {
 			return a, err
@@ -80,6 +83,10 @@ func alterIndexes(req node, a *table.Alteration) error {
 // indexAlteration is a GlobalSecondaryIndexUpdate, and the index that it is about.
 func indexAlteration(u node, attributes []item.KeyAttr) (x table.IndexAlteration, name string, err error) {
 	update, create, remove := u.get("Update"), u.get("Create"), u.get("Delete")
+	if len(present(u, []string{"Update", "Create", "Delete"})) > 1 {
+		return x, "", refuse("Only one of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create, " +
+			"GlobalSecondaryIndexUpdate.Delete must be specified")
+	}
 	switch {
 	case update.kind() != absent:
 		name = update.get("IndexName").text()
@@ -94,7 +101,11 @@ func indexAlteration(u node, attributes []item.KeyAttr) (x table.IndexAlteration
 		}
 	case create.kind() != absent:
 		name = create.get("IndexName").text()
-		x.Create, err = newIndex(create, attributes, false)
+		// The request defines the attributes of its key, even those that the table already has.
+		_, names := keyElements(create.get("KeySchema"))
+		if err = (&definer{attributes: attributes}).defined(names); err == nil {
+			x.Create, err = newIndex(create, attributes, false)
+		}
 	case remove.kind() != absent:
 		name = remove.get("IndexName").text()
 		x.Delete = name
@@ -105,8 +116,8 @@ func indexAlteration(u node, attributes []item.KeyAttr) (x table.IndexAlteration
 	return x, name, err
 }
 
-// newIndex is an index that is to be added. Attributes of its key that aren't defined in this request may be in the table's
-// definition, and get their types from there.
+// newIndex is an index that is to be added. The types of its key's attributes are those of attributes; where that lacks them, they are
+// unknown.
 func newIndex(create node, attributes []item.KeyAttr, local bool) (*table.IndexDefinition, error) {
 	d := &table.IndexDefinition{Index: item.Index{Name: create.get("IndexName").text(), Local: local}}
 	elements, _ := keyElements(create.get("KeySchema"))

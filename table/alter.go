@@ -360,11 +360,24 @@ func (r *record) define(attributes []item.KeyAttr) error {
 		if i < 0 {
 			r.Table.Attributes = append(r.Table.Attributes, a)
 		} else if r.Table.Attributes[i].Type != a.Type {
-			return invalid("One or more parameter values were invalid: Attribute %s is already defined with type %s, and can't be of type %s",
-				a.Name, r.Table.Attributes[i].Type, a.Type)
+			return r.redefined(r.Table.Attributes[i], a)
 		}
 	}
 	return nil
+}
+
+// redefined is what the service says of an attribute that is defined with another type: with the keys in which it is.
+func (r *record) redefined(was, a item.KeyAttr) error {
+	role := "RANGE"
+	hash := func(key item.IndexKey) bool {
+		return slices.ContainsFunc(key.Hash, func(k item.KeyAttr) bool { return k.Name == a.Name })
+	}
+	if hash(r.Table.Key.Index()) || slices.ContainsFunc(r.Table.Indexes, func(x IndexDescription) bool { return hash(x.Index.Key) }) {
+		role = "HASH"
+	}
+	return invalid("One or more parameter values were invalid: Attributes cannot be redefined. Please check that your attribute has the "+
+		"same type as previously defined. Existing schema: Schema:[SchemaElement: key{%s:%s:%s}] New schema: Schema:[SchemaElement: key{%s:%s:%s}]",
+		a.Name, was.Type, role, a.Name, a.Type, role)
 }
 
 // undefine removes definitions of attributes that no key has any more. None of those just given may be among them.

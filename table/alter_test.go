@@ -129,7 +129,8 @@ func TestAlterRefusesIndexes(t *testing.T) {
 		{Alteration{Indexes: []IndexAlteration{{Update: &IndexUpdate{Name: "none", Throughput: &Throughput{Read: maxThroughput + 1}}}}}, holdfast.Invalid,
 			"This operation cannot be performed with given input values. Please contact DynamoDB service team for more info: Action Blocked: IndexUpdate"},
 		{Alteration{Attributes: []item.KeyAttr{{Name: "id", Type: item.N}}}, holdfast.Invalid,
-			"One or more parameter values were invalid: Attribute id is already defined with type S, and can't be of type N"},
+			"One or more parameter values were invalid: Attributes cannot be redefined. Please check that your attribute has the same type as " +
+				"previously defined. Existing schema: Schema:[SchemaElement: key{id:S:HASH}] New schema: Schema:[SchemaElement: key{id:N:HASH}]"},
 	} {
 		c.a.Table = "users"
 		_, err := r.Alter(context.Background(), c.a)

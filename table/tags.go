@@ -4,8 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-
-	"holdfast"
 )
 
 // Tags returns the tags of a table. The caller must not change them. NotFound if there is no such table.
@@ -17,7 +15,7 @@ func (s *Store) Tags(table string) (map[string]string, error) {
 	return t.desc.Tags, nil
 }
 
-// Tag adds tags to a table, or changes their values. Errors: NotFound, Limit for more than 50.
+// Tag adds tags to a table, or changes their values. Errors: NotFound, Invalid for more than 50.
 func (s *Store) Tag(ctx context.Context, table string, tags map[string]string) error {
 	return s.retag(ctx, table, func(all map[string]string) { maps.Copy(all, tags) })
 }
@@ -49,8 +47,7 @@ func (s *Store) retag(ctx context.Context, table string, change func(map[string]
 
 func (r *record) checkTags() error {
 	if len(r.Table.Tags) > maxTags {
-		return holdfast.Errorf(holdfast.Limit, "One or more parameter values were invalid: Too many tags: %d; a table can have %d",
-			len(r.Table.Tags), maxTags)
+		return invalid("One or more parameter values were invalid: Too many tags: %d; a table can have %d", len(r.Table.Tags), maxTags)
 	}
 	return nil
 }
