@@ -328,3 +328,114 @@ func TestTagsAreChecked(t *testing.T) {
 		{"DescribeTable", `{"TableName":"new"}`, "ResourceNotFoundException: Requested resource not found: Table: new not found"},
 	})
 }
+
+// An ARN in the place of a table's name must be one, of a name that a table can have, in this region and account.
+func TestNamesAndARNs(t *testing.T) {
+	h := served(t)
+	createTables(t, h)
+	const prefix = "arn:aws:dynamodb:us-east-1:123456789012:table/"
+	arn := prefix + "things"
+	about := func(name string) map[string]string {
+		return map[string]string{
+			"CreateTable": `{"TableName":"` + name + `","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id",
+				"AttributeType":"S"}],"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}`,
+			"UpdateTable":                         `{"TableName":"` + name + `","DeletionProtectionEnabled":false}`,
+			"DeleteTable":                         `{"TableName":"` + name + `"}`,
+			"DescribeTable":                       `{"TableName":"` + name + `"}`,
+			"DescribeTimeToLive":                  `{"TableName":"` + name + `"}`,
+			"UpdateTimeToLive":                    `{"TableName":"` + name + `","TimeToLiveSpecification":{"Enabled":true,"AttributeName":"a"}}`,
+			"DescribeContinuousBackups":           `{"TableName":"` + name + `"}`,
+			"CreateBackup":                        `{"TableName":"` + name + `","BackupName":"abc"}`,
+			"ListStreams":                         `{"TableName":"` + name + `"}`,
+			"ListBackups":                         `{"TableName":"` + name + `"}`,
+			"DescribeContributorInsights":         `{"TableName":"` + name + `"}`,
+			"DescribeTableReplicaAutoScaling":     `{"TableName":"` + name + `"}`,
+			"DescribeKinesisStreamingDestination": `{"TableName":"` + name + `"}`,
+			"PutItem":                             `{"TableName":"` + name + `","Item":{"id":{"S":"a"}}}`,
+			"GetItem":                             `{"TableName":"` + name + `","Key":{"id":{"S":"a"}}}`,
+			"DeleteItem":                          `{"TableName":"` + name + `","Key":{"id":{"S":"a"}}}`,
+			"UpdateItem":                          `{"TableName":"` + name + `","Key":{"id":{"S":"a"}}}`,
+			"Scan":                                `{"TableName":"` + name + `"}`,
+			"Query":                               `{"TableName":"` + name + `","KeyConditionExpression":"id=:a","ExpressionAttributeValues":{":a":{"S":"a"}}}`,
+			"BatchGetItem":                        `{"RequestItems":{"` + name + `":{"Keys":[{"id":{"S":"a"}}]}}}`,
+			"BatchWriteItem":                      `{"RequestItems":{"` + name + `":[{"DeleteRequest":{"Key":{"id":{"S":"a"}}}}]}}`,
+			"TransactGetItems":                    `{"TransactItems":[{"Get":{"TableName":"` + name + `","Key":{"id":{"S":"a"}}}}]}`,
+			"TransactWriteItems":                  `{"TransactItems":[{"Delete":{"TableName":"` + name + `","Key":{"id":{"S":"a"}}}}]}`,
+		}
+	}
+	for _, name := range []string{"", ".", "..", "<b>", `\u001b[31mred`, `abc\n`, `things/`, `things/stream/a`, strings.Repeat("a", 256)} {
+		for op, body := range about(prefix + name) {
+			if got := call(t, h, op, body); !strings.HasPrefix(got, "ValidationException: ") {
+				t.Errorf("%s of %q: got %.200s; want a ValidationException", op, name, got)
+			}
+		}
+	}
+	for _, other := range []string{"arn:aws:dynamodb:eu-west-1:123456789012:table/things", "arn:aws:dynamodb:us-east-1:000000000000:table/things"} {
+		for op, body := range about(other) {
+			want := "AccessDeniedException: User: arn:aws:iam::123456789012:user/holdfast is not authorized to perform: dynamodb:" + op +
+				" on resource: " + other
+			if got := call(t, h, op, body); got != want {
+				t.Errorf("%s of %s: got %.300s; want %s", op, other, got, want)
+			}
+		}
+	}
+	run(t, h, []step{
+		{"RestoreTableToPointInTime", `{"SourceTableArn":"arn:aws:dynamodb:us-east-1:000000000000:table/things","TargetTableName":"abc",
+			"UseLatestRestorableTime":true}`, "AccessDeniedException: User: arn:aws:iam::123456789012:user/holdfast is not authorized to perform: " +
+			"dynamodb:RestoreTableToPointInTime on resource: arn:aws:dynamodb:us-east-1:000000000000:table/things"},
+		{"ListTables", `{}`, `{"TableNames":["notes","things"]}`},
+		{"PutItem", about(arn)["PutItem"], `{}`},
+		{"GetItem", about(arn)["GetItem"], `{"Item":{"id":{"S":"a"}}}`},
+	})
+	for op, body := range about(arn) {
+		if got := call(t, h, op, body); strings.Contains(got, "AccessDenied") || strings.Contains(got, "ValidationException") {
+			t.Errorf("%s of its ARN: got %s", op, got)
+		}
+	}
+	for op, body := range map[string]string{
+		"TagResource":        `{"ResourceArn":"` + prefix + `<b>","Tags":[{"Key":"a","Value":"b"}]}`,
+		"UntagResource":      `{"ResourceArn":"` + prefix + `..","TagKeys":["a"]}`,
+		"ListTagsOfResource": `{"ResourceArn":"` + prefix + `\u001b[0mabc"}`,
+		"DescribeBackup":     `{"BackupArn":"` + prefix + `<b>/backup/01234567890123456789"}`,
+		"DeleteBackup":       `{"BackupArn":"` + prefix + `../backup/01234567890123456789"}`,
+		"DescribeStream":     `{"StreamArn":"` + prefix + `<b>/stream/2026-11-28T00:00:00.000"}`,
+	} {
+		if got := call(t, h, op, body); !strings.HasPrefix(got, "ValidationException: ") {
+			t.Errorf("%s %s: got %s; want a ValidationException", op, body, got)
+		}
+	}
+}
+
+// Tools that look at everything are told that there is none of what Holdfast doesn't have.
+func TestProbes(t *testing.T) {
+	h := served(t)
+	createTables(t, h)
+	arn := h.tableARN("notes")
+	run(t, h, []step{
+		{"DescribeContributorInsights", `{"TableName":"notes"}`, `{"TableName":"notes","ContributorInsightsStatus":"DISABLED"}`},
+		{"DescribeContributorInsights", `{"TableName":"` + arn + `","IndexName":"by-g"}`,
+			`{"TableName":"notes","IndexName":"by-g","ContributorInsightsStatus":"DISABLED"}`},
+		{"DescribeContributorInsights", `{"TableName":"notes","IndexName":"none"}`,
+			"ResourceNotFoundException: Requested resource not found: Table: notes, Index: none not found"},
+		{"DescribeContributorInsights", `{"TableName":"none"}`, "ResourceNotFoundException: Requested resource not found: Table: none not found"},
+		{"ListContributorInsights", `{}`, `{"ContributorInsightsSummaries":[]}`},
+		{"ListContributorInsights", `{"TableName":"notes","MaxResults":10}`, `{"ContributorInsightsSummaries":[]}`},
+		{"DescribeKinesisStreamingDestination", `{"TableName":"notes"}`, `{"TableName":"notes","KinesisDataStreamDestinations":[]}`},
+		{"DescribeKinesisStreamingDestination", `{"TableName":"none"}`,
+			"ResourceNotFoundException: Requested resource not found: Table: none not found"},
+		{"DescribeTableReplicaAutoScaling", `{"TableName":"notes"}`,
+			`{"TableAutoScalingDescription":{"TableName":"notes","TableStatus":"ACTIVE","Replicas":[]}}`},
+		{"GetResourcePolicy", `{"ResourceArn":"` + arn + `"}`, "PolicyNotFoundException: Resource-based policy not found for the provided ResourceArn: " + arn},
+		{"GetResourcePolicy", `{"ResourceArn":"` + h.tableARN("none") + `"}`,
+			"ResourceNotFoundException: Requested resource not found: ResourceArn: " + h.tableARN("none") + " not found"},
+		{"GetResourcePolicy", `{"ResourceArn":"abc"}`, "ValidationException: Invalid ResourceArn: Invalid ResourceArn provided as input abc"},
+		{"ListGlobalTables", `{}`, `{"GlobalTables":[]}`},
+		{"DescribeGlobalTable", `{"GlobalTableName":"notes"}`,
+			"GlobalTableNotFoundException: Global table not found: Global table with name: notes does not exist"},
+		{"ListImports", `{}`, `{"ImportSummaryList":[]}`},
+		{"ListExports", `{"TableArn":"` + arn + `"}`, `{"ExportSummaries":[]}`},
+		{"DescribeExport", `{"ExportArn":"` + arn + `/export/01234567890123-01234567"}`,
+			"ExportNotFoundException: Export not found: " + arn + "/export/01234567890123-01234567"},
+		{"UpdateContributorInsights", `{"TableName":"notes","ContributorInsightsAction":"ENABLE"}`, "UnknownOperationException: "},
+	})
+}

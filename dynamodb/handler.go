@@ -116,7 +116,7 @@ func (h *Handler) Serve(ctx *fasthttp.RequestCtx) {
 	if h.answerOrigin(ctx) {
 		return
 	}
-	if ctx.IsGet() {
+	if ctx.IsGet() && string(ctx.Path()) == "/" {
 		respond(ctx, http.StatusOK, "", []byte("healthy: dynamodb."+h.region+".amazonaws.com "))
 		return
 	}
@@ -181,6 +181,9 @@ func (h *Handler) run(ctx *fasthttp.RequestCtx, body string, w *writer) (name st
 	}
 	if err := check(root, op.shape); err != nil {
 		return op.name, err
+	}
+	if arn := h.foreign(root, op.shape); arn != "" {
+		return op.name, h.denied(op.name, arn)
 	}
 	release, err := wait(h.ctx, h.rooms.pages, answerPages(op.name))
 	if err != nil {

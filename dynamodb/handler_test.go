@@ -119,6 +119,9 @@ func TestConnection(t *testing.T) {
 		want    string
 	}{
 		{"health", request("GET", "/", ""), 200, "", "healthy: dynamodb.us-east-1.amazonaws.com "},
+		{"health, asked for with parameters", request("GET", "/?a=b", ""), 200, "", "healthy: dynamodb.us-east-1.amazonaws.com "},
+		{"another path", request("GET", "/abc", ""), 404, "", none},
+		{"a path below", request("GET", "/index.htm", ""), 404, "", none},
 		{"OPTIONS", request("OPTIONS", "/", ""), 404, "", none},
 		{"PUT", request("PUT", "/", ""), 404, "", none},
 		{"no content type", request("POST", "/", "hi"), 404, "", none},

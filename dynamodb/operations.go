@@ -16,7 +16,8 @@ const (
 // operations are all operations that there are, by the target's prefix and then by name.
 func operations() map[string]map[string]operation {
 	tables, streams := map[string]operation{}, map[string]operation{}
-	for _, list := range [...][]operation{itemOperations(), tableOperations(), backupOperations(), partiqlOperations()} {
+	for _, list := range [...][]operation{itemOperations(), tableOperations(), backupOperations(), partiqlOperations(),
+		probeOperations()} {
 		for _, op := range list {
 			tables[op.name] = op
 		}

@@ -26,6 +26,7 @@ type shape struct {
 	values      *shape   // of a map: constraints of the lengths of its values
 
 	free bool // has no constraints, nor has what is in it
+	arns bool // a table's ARN may stand in it, or in what is in it
 }
 
 // A form is a type as it is written in JSON.
@@ -108,7 +109,14 @@ func named() *shape {
 // namedOrARN is a table's name or ARN.
 func namedOrARN() *shape {
 	s := named()
-	s.arn = true
+	s.arn, s.arns = true, true
+	return s
+}
+
+// onlyARN is a table's ARN where no name may stand.
+func onlyARN() *shape {
+	s := sized(1, maxARNLength)
+	s.arns = true
 	return s
 }
 
@@ -120,14 +128,14 @@ func enum(values ...string) *shape {
 
 func list(element *shape) *shape {
 	s := scalar(formList)
-	s.element, s.free = element, element.free
+	s.element, s.free, s.arns = element, element.free, element.arns
 	return s
 }
 
 // dict is a map of texts to elements; class is the Java type of an element.
 func dict(class string, element *shape) *shape {
 	s := scalar(formMap)
-	s.class, s.element, s.free = class, element, element.free
+	s.class, s.element, s.free, s.arns = class, element, element.free, element.arns
 	return s
 }
 
@@ -136,6 +144,7 @@ func structure(class string, members ...member) *shape {
 	s.class, s.members = class, members
 	for i := range members {
 		s.free = s.free && members[i].free
+		s.arns = s.arns || members[i].shape.arns
 	}
 	return s
 }
@@ -224,21 +233,19 @@ func checkFirst(m *member, v node) error {
 
 // isARN says whether a text is an ARN that may stand in the place of a name.
 func (s *shape) isARN(text string) bool {
-	return s.arn && len(text) <= maxARNLength && tableOf(text) != text
+	if !s.arn {
+		return false
+	}
+	_, ok := parseTableARN(text)
+	return ok
 }
 
-// tableOf returns the table's name of what stands in a request for one: a name, or an ARN
-// arn:aws:dynamodb:region:account:table/name, with or without what may follow the name.
+// tableOf returns the table's name of what stands in a request for one: a name, or a table's ARN.
 func tableOf(s string) string {
-	if !strings.HasPrefix(s, "arn:") {
-		return s
+	if arn, ok := parseTableARN(s); ok {
+		return arn.name
 	}
-	_, resource, ok := strings.Cut(s, ":table/")
-	if !ok {
-		return s
-	}
-	name, _, _ := strings.Cut(resource, "/")
-	return name
+	return s
 }
 
 // tableName is the name of the table that a request's TableName names.

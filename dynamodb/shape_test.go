@@ -158,10 +158,27 @@ func TestFaultsAreLimited(t *testing.T) {
 func TestTableOf(t *testing.T) {
 	for in, want := range map[string]string{
 		"users": "users",
-		"arn:aws:dynamodb:us-east-1:123456789012:table/users":                                "users",
-		"arn:aws:dynamodb:us-east-1:123456789012:table/users/stream/2026-01-01T00:00:00.000": "users",
-		"arn:aws:sqs:us-east-1:123456789012:users":                                           "arn:aws:sqs:us-east-1:123456789012:users",
+		"arn:aws:dynamodb:us-east-1:123456789012:table/users":    "users",
+		"arn:aws-cn:dynamodb:cn-north-1:123456789012:table/a-._": "a-._",
 	} {
+		if got := tableOf(in); got != want {
+			t.Errorf("tableOf(%q): got %q; want %q", in, got, want)
+		}
+	}
+	for _, in := range []string{
+		"arn:aws:sqs:us-east-1:123456789012:users",
+		"arn:aws:dynamodb:us-east-1:123456789012:table/users/stream/2026-01-01T00:00:00.000",
+		"arn:aws:dynamodb:us-east-1:123456789012:table/users/",
+		"arn:aws:dynamodb:us-east-1:123456789012:table/",
+		"arn:aws:dynamodb:us-east-1:123456789012:table/.", "arn:aws:dynamodb:us-east-1:123456789012:table/..",
+		"arn:aws:dynamodb:us-east-1:123456789012:table/<b>", "arn:aws:dynamodb:us-east-1:123456789012:table/a\x1b[31m",
+		"arn:aws:dynamodb:us-east-1:123456789012:table/abc\n", "arn:aws:dynamodb:us-east-1:123456789012:table/ab",
+		"arn:aws:dynamodb:us-east-1:123456789012:table/" + strings.Repeat("a", 256),
+		"arn:aws:dynamodb:us-east-1:123456789012:abc", "arn:aws:dynamodb:us-east-1::table/abc",
+		"arn:aws:dynamodb::123456789012:table/abc", "arn::dynamodb:us-east-1:123456789012:table/abc", "arn:table/abc",
+		"arn:aws:dynamodb:us\x1b:123456789012:table/abc",
+	} {
+		want := in
 		if got := tableOf(in); got != want {
 			t.Errorf("tableOf(%q): got %q; want %q", in, got, want)
 		}

@@ -37,7 +37,7 @@ var (
 	)
 	shapeRestoreTableFromBackup    = structure("RestoreTableFromBackupInput", restoreMembers(need("BackupArn", shapeBackupARN))...)
 	shapeRestoreTableToPointInTime = structure("RestoreTableToPointInTimeInput", restoreMembers(
-		field("SourceTableArn", sized(1, maxARNLength)),
+		field("SourceTableArn", onlyARN()),
 		field("SourceTableName", named()),
 		field("UseLatestRestorableTime", scalar(formBoolean)),
 		field("RestoreDateTime", scalar(formTimestamp)),

@@ -3,7 +3,7 @@ package dynamodb
 // byTable is a map of tables' names, or their ARNs, to parts of a batch.
 func byTable(elements *shape) *shape {
 	s := elements.bounded(1, unlimited)
-	s.keys = namedOrARN()
+	s.keys, s.arns = namedOrARN(), true
 	return s
 }
 

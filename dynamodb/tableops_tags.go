@@ -77,7 +77,7 @@ func (h *Handler) ownTable(arn string) (name string, foreign bool) {
 		return "", false
 	}
 	name, ok := strings.CutPrefix(parts[5], "table/")
-	if !ok || strings.Contains(name, "/") {
+	if !ok || !isTableName(name) {
 		return "", false
 	}
 	return name, parts[3] != h.region || parts[4] != h.account

@@ -22,6 +22,11 @@ func (s *Store) Describe(name string) (Description, error) {
 	return s.describe(t), nil
 }
 
+// HasIndex says whether the table has an index of that name.
+func (d *Description) HasIndex(name string) bool {
+	return slices.ContainsFunc(d.Indexes, func(x IndexDescription) bool { return x.Index.Name == name })
+}
+
 // List returns up to limit names of tables, sorted, from the one behind after. more says whether there are others.
 func (s *Store) List(after string, limit int) (names []string, more bool) {
 	all := s.tables.Load().names

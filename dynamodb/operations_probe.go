@@ -1,0 +1,145 @@
+package dynamodb
+
+import (
+	"context"
+	"errors"
+
+	"holdfast"
+)
+
+// What the service has and Holdfast hasn't, as tools ask for it that look at everything (Terraform, the AWS CDK, NoSQL Workbench,
+// administration UIs): the answer is that there is none, or that it is disabled. What would change any of it is unknown.
+
+var (
+	shapeDescribeContributorInsights = structure("DescribeContributorInsightsInput", tableMember(), field("IndexName", named()))
+	shapeListContributorInsights     = structure("ListContributorInsightsInput",
+		field("TableName", namedOrARN()),
+		field("MaxResults", integer(0, 100)),
+	)
+	shapeDescribeKinesis     = structure("DescribeKinesisStreamingDestinationInput", tableMember())
+	shapeDescribeAutoScaling = structure("DescribeTableReplicaAutoScalingInput", tableMember())
+	shapeGetResourcePolicy   = structure("GetResourcePolicyInput", need("ResourceArn", sized(1, 1283)))
+	shapeListGlobalTables    = structure("ListGlobalTablesInput",
+		field("ExclusiveStartGlobalTableName", named()),
+		field("Limit", integer(1, unlimited)),
+	)
+	shapeDescribeGlobalTable = structure("DescribeGlobalTableInput", need("GlobalTableName", named()))
+	shapeListImports         = structure("ListImportsInput", field("TableArn", onlyARN()), field("PageSize", integer(1, 25)))
+	shapeListExports         = structure("ListExportsInput", field("TableArn", onlyARN()), field("MaxResults", integer(1, 25)))
+	shapeDescribeImport      = structure("DescribeImportInput", need("ImportArn", sized(37, maxARNLength)))
+	shapeDescribeExport      = structure("DescribeExportInput", need("ExportArn", sized(37, maxARNLength)))
+)
+
+// probeOperations are those about what there is none of.
+func probeOperations() []operation {
+	return []operation{
+		{"DescribeContributorInsights", shapeDescribeContributorInsights, (*Handler).describeContributorInsights},
+		{"ListContributorInsights", shapeListContributorInsights, empty("ContributorInsightsSummaries")},
+		{"DescribeKinesisStreamingDestination", shapeDescribeKinesis, (*Handler).describeKinesis},
+		{"DescribeTableReplicaAutoScaling", shapeDescribeAutoScaling, (*Handler).describeAutoScaling},
+		{"GetResourcePolicy", shapeGetResourcePolicy, (*Handler).getResourcePolicy},
+		{"ListGlobalTables", shapeListGlobalTables, empty("GlobalTables")},
+		{"DescribeGlobalTable", shapeDescribeGlobalTable, noGlobalTable},
+		{"DescribeGlobalTableSettings", shapeDescribeGlobalTable, noGlobalTable},
+		{"ListImports", shapeListImports, empty("ImportSummaryList")},
+		{"ListExports", shapeListExports, empty("ExportSummaries")},
+		{"DescribeImport", shapeDescribeImport, none("ImportNotFoundException", "Import", "ImportArn")},
+		{"DescribeExport", shapeDescribeExport, none("ExportNotFoundException", "Export", "ExportArn")},
+	}
+}
+
+// empty answers with an empty list of that name.
+func empty(name string) func(*Handler, context.Context, node, *writer) error {
+	return func(_ *Handler, _ context.Context, _ node, w *writer) error {
+		w.beginObject()
+		w.name(name)
+		w.strings(nil)
+		w.endObject()
+		return nil
+	}
+}
+
+// none answers that there is nothing of that kind with the ARN that is in a member of the request.
+func none(name, kind, member string) func(*Handler, context.Context, node, *writer) error {
+	return func(_ *Handler, _ context.Context, req node, _ *writer) error {
+		return exception(name, "%s not found: %s", kind, req.get(member).text())
+	}
+}
+
+func noGlobalTable(_ *Handler, _ context.Context, req node, _ *writer) error {
+	return exception("GlobalTableNotFoundException", "Global table not found: Global table with name: %s does not exist",
+		req.get("GlobalTableName").text())
+}
+
+func (h *Handler) describeContributorInsights(_ context.Context, req node, w *writer) error {
+	d, err := h.tables.Describe(tableName(req))
+	if err != nil {
+		return err
+	}
+	index := req.get("IndexName").text()
+	if index != "" && !d.HasIndex(index) {
+		return exception("ResourceNotFoundException", "Requested resource not found: Table: %s, Index: %s not found", d.Name, index)
+	}
+	w.beginObject()
+	w.strField("TableName", d.Name)
+	if index != "" {
+		w.strField("IndexName", index)
+	}
+	w.strField("ContributorInsightsStatus", "DISABLED")
+	w.endObject()
+	return nil
+}
+
+func (h *Handler) describeKinesis(_ context.Context, req node, w *writer) error {
+	d, err := h.tables.Describe(tableName(req))
+	if err != nil {
+		return err
+	}
+	w.beginObject()
+	w.strField("TableName", d.Name)
+	w.name("KinesisDataStreamDestinations")
+	w.strings(nil)
+	w.endObject()
+	return nil
+}
+
+func (h *Handler) describeAutoScaling(_ context.Context, req node, w *writer) error {
+	d, err := h.tables.Describe(tableName(req))
+	if err != nil {
+		return err
+	}
+	w.beginObject()
+	w.name("TableAutoScalingDescription")
+	w.beginObject()
+	w.strField("TableName", d.Name)
+	w.strField("TableStatus", statusName(d.Status))
+	w.name("Replicas")
+	w.strings(nil)
+	w.endObject()
+	w.endObject()
+	return nil
+}
+
+// getResourcePolicy says that a table or a stream has no policy.
+func (h *Handler) getResourcePolicy(_ context.Context, req node, _ *writer) error {
+	arn := req.get("ResourceArn").text()
+	if _, _, ok := h.part(arn, "stream"); ok {
+		if _, err := h.stream(arn); err != nil {
+			return err
+		}
+	} else {
+		name, foreign := h.ownTable(arn)
+		switch {
+		case name == "":
+			return invalid("Invalid ResourceArn: Invalid ResourceArn provided as input %s", arn)
+		case foreign:
+			return h.denied("GetResourcePolicy", arn)
+		}
+		if _, err := h.tables.Describe(name); errors.Is(err, holdfast.NotFound) {
+			return exception("ResourceNotFoundException", "Requested resource not found: ResourceArn: %s not found", arn)
+		} else if err != nil {
+			return err
+		}
+	}
+	return exception("PolicyNotFoundException", "Resource-based policy not found for the provided ResourceArn: %s", arn)
+}
