@@ -79,7 +79,7 @@ func (h *Handler) createTable(ctx context.Context, req node, w *writer) error {
 	if err != nil {
 		return err
 	}
-	h.writeTable(w, "TableDescription", &made)
+	h.writeTable(w, &made)
 	return nil
 }
 
@@ -88,7 +88,7 @@ func (h *Handler) describeTable(_ context.Context, req node, w *writer) error {
 	if err != nil {
 		return err
 	}
-	h.writeTable(w, "Table", &d)
+	h.writeDescribed(w, &d)
 	return nil
 }
 
@@ -120,7 +120,7 @@ func (h *Handler) updateTable(ctx context.Context, req node, w *writer) error {
 	if err != nil {
 		return err
 	}
-	h.writeTable(w, "TableDescription", &d)
+	h.writeTable(w, &d)
 	return nil
 }
 
@@ -129,7 +129,7 @@ func (h *Handler) deleteTable(ctx context.Context, req node, w *writer) error {
 	if err != nil {
 		return err
 	}
-	h.writeTable(w, "TableDescription", &d)
+	h.writeDeleted(w, &d)
 	return nil
 }
 

@@ -240,7 +240,7 @@ func (h *Handler) restoreTableFromBackup(ctx context.Context, req node, w *write
 	if err != nil {
 		return noBackup(targetExists(err, target), arn)
 	}
-	h.writeTable(w, "TableDescription", &d)
+	h.writeTable(w, &d)
 	return nil
 }
 
@@ -277,7 +277,7 @@ func (h *Handler) restoreTableToPointInTime(ctx context.Context, req node, w *wr
 	case err != nil:
 		return noTable(targetExists(err, target), source)
 	}
-	h.writeTable(w, "TableDescription", &d)
+	h.writeTable(w, &d)
 	return nil
 }
 

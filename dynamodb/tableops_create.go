@@ -89,6 +89,18 @@ func throughput(units node) (table.Throughput, error) {
 // onDemandLimit is the OnDemandThroughput of a table or index; what isn't there is 0: no limit.
 func onDemandLimit(req node) table.Throughput { return unitsLimit(req.get("OnDemandThroughput")) }
 
+// warmThroughput is the WarmThroughput of a table or index; what isn't there is 0.
+func warmThroughput(req node) table.Throughput {
+	units := req.get("WarmThroughput")
+	of := func(name string) int64 {
+		if n := units.get(name); n.kind() != absent {
+			return n.int()
+		}
+		return 0
+	}
+	return table.Throughput{Read: of("ReadUnitsPerSecond"), Write: of("WriteUnitsPerSecond")}
+}
+
 func unitsLimit(units node) table.Throughput {
 	limit := func(name string) int64 {
 		if n := units.get(name); n.kind() != absent {
@@ -260,6 +272,7 @@ func (f *definer) index(x node, local bool) error {
 		err = setProjection(x.get("Projection"), &d.Index)
 	}
 	if err == nil && !local {
+		d.Warm = warmThroughput(x)
 		err = setIndexThroughput(x, &d, f.d.Billing)
 	}
 	if err != nil {
@@ -318,6 +331,7 @@ func (f *definer) settings() error {
 	}
 	f.d.Stream = view
 	f.d.Tags, err = tagsOf(f.req.get("Tags"))
+	f.d.Warm = warmThroughput(f.req)
 	f.d.DeletionProtection = truth(f.req.get("DeletionProtectionEnabled"))
 	f.d.Class = f.req.get("TableClass").text()
 	f.d.Encryption = encryption(f.req.get("SSESpecification"))

@@ -27,16 +27,33 @@ func billingName(b table.Billing) string {
 	return "PROVISIONED"
 }
 
-// writeTable writes an answer that is one TableDescription.
-func (h *Handler) writeTable(w *writer, name string, d *table.Description) {
+// writeTable writes an answer that is one TableDescription, of a table that is made or changed.
+func (h *Handler) writeTable(w *writer, d *table.Description) {
 	w.beginObject()
-	w.name(name)
-	h.writeDescription(w, d)
+	w.name("TableDescription")
+	w.beginObject()
+	h.writeDescription(w, d, false)
+	if d.DeletionProtection {
+		w.boolField("DeletionProtectionEnabled", true)
+	}
+	w.endObject()
 	w.endObject()
 }
 
-func (h *Handler) writeDescription(w *writer, d *table.Description) {
+// writeDescribed writes the answer to a DescribeTable, which says what the others leave to be assumed.
+func (h *Handler) writeDescribed(w *writer, d *table.Description) {
 	w.beginObject()
+	w.name("Table")
+	w.beginObject()
+	h.writeDescription(w, d, true)
+	w.boolField("DeletionProtectionEnabled", d.DeletionProtection)
+	writeWarm(w, d.Warm, d.Billing, d.Throughput)
+	w.endObject()
+	w.endObject()
+}
+
+// writeDescription writes the members of a TableDescription that all answers have. warm says whether indexes have their warm throughput.
+func (h *Handler) writeDescription(w *writer, d *table.Description, warm bool) {
 	writeAttributes(w, d.Attributes)
 	w.strField("TableName", d.Name)
 	writeKey(w, d.Key.Index())
@@ -48,8 +65,8 @@ func (h *Handler) writeDescription(w *writer, d *table.Description) {
 	w.strField("TableArn", h.tableARN(d.Name))
 	w.strField("TableId", d.ID)
 	writeBilling(w, d)
-	h.writeIndexes(w, "LocalSecondaryIndexes", d, true)
-	h.writeIndexes(w, "GlobalSecondaryIndexes", d, false)
+	h.writeIndexes(w, "LocalSecondaryIndexes", d, true, false)
+	h.writeIndexes(w, "GlobalSecondaryIndexes", d, false, warm)
 	h.writeStream(w, d)
 	h.writeRestored(w, d.Restored)
 	h.writeEncryption(w, d.Encryption)
@@ -60,9 +77,43 @@ func (h *Handler) writeDescription(w *writer, d *table.Description) {
 		w.strField("TableClass", d.Class)
 		w.endObject()
 	}
-	if d.DeletionProtection {
-		w.boolField("DeletionProtectionEnabled", true)
+}
+
+// writeDeleted writes the description of a table that is removed. It has none of what made the table: no key, no indexes.
+func (h *Handler) writeDeleted(w *writer, d *table.Description) {
+	w.beginObject()
+	w.name("TableDescription")
+	w.beginObject()
+	w.strField("TableName", d.Name)
+	w.strField("TableStatus", statusName(d.Status))
+	writeThroughput(w, d.Throughput, d.LastIncrease, d.LastDecrease, d.DecreasesToday)
+	w.intField("TableSizeBytes", d.ItemBytes)
+	w.intField("ItemCount", d.Items)
+	w.strField("TableArn", h.tableARN(d.Name))
+	w.strField("TableId", d.ID)
+	writeBilling(w, d)
+	w.boolField("DeletionProtectionEnabled", d.DeletionProtection)
+	w.endObject()
+	w.endObject()
+}
+
+// What a table that is billed on demand can take at once, in units a second, unless it asks for more.
+const (
+	warmReads  = 12_000
+	warmWrites = 4_000
+)
+
+// writeWarm writes the warm throughput of a table or index: what it asked for, but at least what it has anyway.
+func writeWarm(w *writer, asked table.Throughput, billing table.Billing, provisioned table.Throughput) {
+	least := provisioned
+	if billing == table.OnDemand {
+		least = table.Throughput{Read: warmReads, Write: warmWrites}
 	}
+	w.name("WarmThroughput")
+	w.beginObject()
+	w.intField("ReadUnitsPerSecond", max(asked.Read, least.Read))
+	w.intField("WriteUnitsPerSecond", max(asked.Write, least.Write))
+	w.strField("Status", "ACTIVE")
 	w.endObject()
 }
 
@@ -143,7 +194,7 @@ func writeOnDemandLimit(w *writer, t table.Throughput) {
 }
 
 // writeIndexes writes the local or the global indexes, or nothing if there are none.
-func (h *Handler) writeIndexes(w *writer, name string, d *table.Description, local bool) {
+func (h *Handler) writeIndexes(w *writer, name string, d *table.Description, local, warm bool) {
 	open := false
 	for i := range d.Indexes {
 		x := &d.Indexes[i]
@@ -162,6 +213,9 @@ func (h *Handler) writeIndexes(w *writer, name string, d *table.Description, loc
 		w.strField("IndexArn", h.indexARN(d.Name, x.Index.Name))
 		if !local {
 			writeGlobalIndex(w, x)
+		}
+		if warm {
+			writeWarm(w, x.Warm, d.Billing, x.Throughput)
 		}
 		w.endObject()
 	}

@@ -192,12 +192,14 @@ func TestDescription(t *testing.T) {
 		`"LocalSecondaryIndexes":[{"IndexName":"ix1",` + keyedAB + `,"Projection":{"ProjectionType":"KEYS_ONLY"},"IndexSizeBytes":0,"ItemCount":0,"IndexArn":"` + arn + `/index/ix1"}],` +
 		`"GlobalSecondaryIndexes":[{"IndexName":"ix2","KeySchema":[{"AttributeName":"b","KeyType":"HASH"}],` +
 		`"Projection":{"ProjectionType":"INCLUDE","NonKeyAttributes":["x"]},"IndexSizeBytes":10,"ItemCount":1,"IndexArn":"` + arn + `/index/ix2",` +
-		`"IndexStatus":"CREATING","Backfilling":true,"ProvisionedThroughput":{"NumberOfDecreasesToday":0,"ReadCapacityUnits":0,"WriteCapacityUnits":0}}],` +
+		`"IndexStatus":"CREATING","Backfilling":true,"ProvisionedThroughput":{"NumberOfDecreasesToday":0,"ReadCapacityUnits":0,"WriteCapacityUnits":0},` +
+		`"WarmThroughput":{"ReadUnitsPerSecond":12000,"WriteUnitsPerSecond":4000,"Status":"ACTIVE"}}],` +
 		`"StreamSpecification":{"StreamEnabled":true,"StreamViewType":"NEW_IMAGE"},` +
-		`"LatestStreamLabel":"2026-01-01T00:00:00.000","LatestStreamArn":"` + arn + `/stream/2026-01-01T00:00:00.000"}}`
+		`"LatestStreamLabel":"2026-01-01T00:00:00.000","LatestStreamArn":"` + arn + `/stream/2026-01-01T00:00:00.000",` +
+		`"DeletionProtectionEnabled":false,"WarmThroughput":{"ReadUnitsPerSecond":12000,"WriteUnitsPerSecond":4000,"Status":"ACTIVE"}}}`
 	w := newWriter()
 	defer w.release()
-	New(Options{}).writeTable(w, "Table", &d)
+	New(Options{}).writeDescribed(w, &d)
 	if got := string(w.buf); got != want || !json.Valid(w.buf) {
 		t.Errorf("got %s\nwant %s", got, want)
 	}

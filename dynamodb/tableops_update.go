@@ -48,6 +48,10 @@ func alterThroughput(req node, a *table.Alteration) error {
 		limit := onDemandLimit(req)
 		a.OnDemandLimit = &limit
 	}
+	if req.has("WarmThroughput") {
+		warm := warmThroughput(req)
+		a.Warm = &warm
+	}
 	if units.kind() == absent {
 		return nil
 	}
@@ -99,6 +103,10 @@ func indexAlteration(u node, attributes []item.KeyAttr) (x table.IndexAlteration
 			limit := onDemandLimit(update)
 			x.Update.OnDemandLimit = &limit
 		}
+		if update.has("WarmThroughput") {
+			warm := warmThroughput(update)
+			x.Update.Warm = &warm
+		}
 	case create.kind() != absent:
 		name = create.get("IndexName").text()
 		// The request defines the attributes of its key, even those that the table already has.
@@ -128,7 +136,7 @@ func newIndex(create node, attributes []item.KeyAttr, local bool) (*table.IndexD
 	if err := setProjection(create.get("Projection"), &d.Index); err != nil {
 		return nil, err
 	}
-	d.OnDemandLimit = onDemandLimit(create)
+	d.OnDemandLimit, d.Warm = onDemandLimit(create), warmThroughput(create)
 	if units := create.get("ProvisionedThroughput"); units.kind() != absent {
 		d.Throughput, err = throughput(units)
 	}

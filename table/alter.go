@@ -16,6 +16,7 @@ type Alteration struct {
 	Billing            *Billing
 	Throughput         *Throughput
 	OnDemandLimit      *Throughput
+	Warm               *Throughput
 	Indexes            []IndexAlteration
 	Stream             *View // 0: off
 	DeletionProtection *bool
@@ -36,6 +37,7 @@ type IndexUpdate struct {
 	Name          string
 	Throughput    *Throughput
 	OnDemandLimit *Throughput
+	Warm          *Throughput
 }
 
 // maxThroughput is the most units that can be asked for.
@@ -134,6 +136,9 @@ func (r *record) alterBilling(a *Alteration) error {
 	if a.OnDemandLimit != nil {
 		r.Table.OnDemandLimit = *a.OnDemandLimit
 	}
+	if a.Warm != nil {
+		r.Table.Warm = *a.Warm
+	}
 	return nil
 }
 
@@ -187,6 +192,9 @@ func (r *record) alterIndex(u *IndexUpdate, was Billing, now time.Time, answer *
 	}
 	if u.OnDemandLimit != nil {
 		x.OnDemandLimit = *u.OnDemandLimit
+	}
+	if u.Warm != nil {
+		x.Warm = *u.Warm
 	}
 	if u.Throughput == nil {
 		return nil

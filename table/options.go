@@ -48,6 +48,7 @@ type Definition struct {
 	Billing            Billing
 	Throughput         Throughput // where provisioned
 	OnDemandLimit      Throughput // MaxRead/WriteRequestUnits; 0 or −1: none
+	Warm               Throughput `json:",omitzero"` // WarmThroughput as asked for; 0 where it wasn't. It is only told
 	Stream             View
 	Tags               map[string]string
 	DeletionProtection bool
@@ -60,6 +61,7 @@ type IndexDefinition struct {
 	Index         item.Index // its ID is given by the store
 	Throughput    Throughput
 	OnDemandLimit Throughput
+	Warm          Throughput `json:",omitzero"`
 }
 
 // A Status is what a table or an index is doing.
