@@ -264,3 +264,30 @@ func TestDescriptions(t *testing.T) {
 		}
 	}
 }
+
+// No shard of a stream is ever split, so that none has children.
+func TestShardFilter(t *testing.T) {
+	h := served(t)
+	createTables(t, h)
+	call(t, h, "DescribeTable", `{"TableName":"things"}`) // which finds it active
+	call(t, h, "UpdateTable", `{"TableName":"things","StreamSpecification":{"StreamEnabled":true,"StreamViewType":"KEYS_ONLY"}}`)
+	_, arn, _ := strings.Cut(call(t, h, "ListStreams", `{"TableName":"things"}`), `"StreamArn":"`)
+	arn, _, _ = strings.Cut(arn, `"`)
+	described := func(filter string) string {
+		return call(t, h, "DescribeStream", `{"StreamArn":"`+arn+`"`+filter+`}`)
+	}
+	_, id, _ := strings.Cut(described(``), `"ShardId":"`)
+	id, _, _ = strings.Cut(id, `"`)
+	got := described(`,"ShardFilter":{"Type":"CHILD_SHARDS","ShardId":"` + id + `"}`)
+	if !strings.Contains(got, `"StreamStatus":"ENABLED"`) || !strings.HasSuffix(got, `"Shards":[]}}`) {
+		t.Errorf("got %s; want no shards", got)
+	}
+	for _, wrong := range []string{
+		`{"Type":"foo","ShardId":"` + id + `"}`, `{"ShardId":"` + id + `"}`, `{"Type":"CHILD_SHARDS"}`,
+		`{"Type":"CHILD_SHARDS","ShardId":"foo"}`, `{"Type":"CHILD_SHARDS","ShardId":"shardId-00000000000000000000-00000000"}`,
+	} {
+		if got := described(`,"ShardFilter":` + wrong); !strings.HasPrefix(got, "ValidationException: ") {
+			t.Errorf("%s: got %s; want a ValidationException", wrong, got)
+		}
+	}
+}

@@ -206,6 +206,7 @@ func (h *Handler) answerOrigin(ctx *fasthttp.RequestCtx) (answered bool) {
 		return true
 	}
 	header.Set("Access-Control-Allow-Origin", "*")
+	header.Set("Access-Control-Expose-Headers", "x-amzn-RequestId, x-amzn-ErrorType, x-amzn-ErrorMessage, Date")
 	if !ctx.IsOptions() {
 		return false
 	}

@@ -63,6 +63,10 @@ var (
 		need("StreamArn", shapeStreamARN),
 		field("Limit", integer(1, 100)),
 		field("ExclusiveStartShardId", sized(28, 65)),
+		field("ShardFilter", structure("ShardFilter",
+			need("Type", enum("CHILD_SHARDS")),
+			need("ShardId", sized(28, 65)),
+		)),
 	)
 	shapeGetShardIterator = structure("GetShardIteratorInput",
 		need("StreamArn", shapeStreamARN),

@@ -98,6 +98,11 @@ func (h *Handler) describeStream(_ context.Context, req node, w *writer) error {
 	if err != nil {
 		return err
 	}
+	if filter := req.get("ShardFilter"); filter.kind() != absent {
+		if _, ok := findShard(&s, filter.get("ShardId").text()); !ok {
+			return invalid("Invalid ShardId in ShardFilter: %s", filter.get("ShardId").text())
+		}
+	}
 	status := "DISABLED"
 	if s.On {
 		status = "ENABLED"
@@ -112,6 +117,9 @@ func (h *Handler) describeStream(_ context.Context, req node, w *writer) error {
 	w.timeField("CreationRequestDateTime", s.Created)
 	w.strField("TableName", s.Table)
 	writeKey(w, s.Key.Index())
+	if req.has("ShardFilter") {
+		s.Shards = nil // those that a shard was split into: none is ever split
+	}
 	writeShards(w, &s, req.get("ExclusiveStartShardId").text(), limitOf(req, maxShards))
 	w.endObject()
 	w.endObject()

@@ -7,7 +7,7 @@ import (
 )
 
 // AddNumbers returns a + b, exactly. Both are canonical. It fails where the sum is out of range, or has more than 38
-// significant digits.
+// significant digits, which the service calls an overflow, too.
 func AddNumbers(a, b string) (string, error) { return sum(a, b, false) }
 
 // SubNumbers returns a - b, with the errors of AddNumbers.
@@ -24,6 +24,9 @@ func sum(a, b string, minus bool) (string, error) {
 	y.negative = y.negative != minus
 	total := add(&x, &y)
 	if err := total.check(); err != nil {
+		if total.n > maxDigits && total.exponent >= minExponent {
+			err = holdfast.Errorf(holdfast.Invalid, "%s", overflowText) // so the service calls a sum of too many digits
+		}
 		return "", err
 	}
 	return total.String(), nil
