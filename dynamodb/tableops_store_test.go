@@ -296,3 +296,28 @@ func TestLimitsAndEndpoints(t *testing.T) {
 		`"TableMaxReadCapacityUnits":40000,"TableMaxWriteCapacityUnits":40000}`)
 	h.expect(t, "DescribeEndpoints", `{}`, `{"Endpoints":[{"Address":"dynamodb.eu-west-1.amazonaws.com","CachePeriodInMinutes":1440}]}`)
 }
+
+// TestRestoreNamesIndexes restores a table with some of its indexes: such a request defines no attributes.
+func TestRestoreNamesIndexes(t *testing.T) {
+	h, _ := opened(t)
+	const index = `{"IndexName":"by-v","KeySchema":[{"AttributeName":"v","KeyType":"HASH"}],"Projection":{"ProjectionType":"ALL"}}`
+	h.ask(t, "CreateTable", `{"TableName":"users","BillingMode":"PAY_PER_REQUEST","KeySchema":[{"AttributeName":"id","KeyType":"HASH"}],`+
+		`"AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"},{"AttributeName":"v","AttributeType":"S"}],"GlobalSecondaryIndexes":[`+index+`]}`)
+	h.settled(t, "users")
+	h.put(t, "a", "1")
+	arn := at(t, h.ask(t, "CreateBackup", `{"TableName":"users","BackupName":"first"}`), "BackupDetails", "BackupArn")
+	eventually(t, "the backup is available", func() bool {
+		answer := h.ask(t, "DescribeBackup", `{"BackupArn":"`+arn+`"}`)
+		return at(t, answer, "BackupDescription", "BackupDetails", "BackupStatus") == "AVAILABLE"
+	})
+	for name, indexes := range map[string]string{"with": index, "without": ""} {
+		h.expect(t, "RestoreTableFromBackup", `{"BackupArn":"`+arn+`","TargetTableName":"`+name+`","GlobalSecondaryIndexOverride":[`+indexes+`]}`,
+			"CREATING", "TableDescription", "TableStatus")
+		h.settled(t, name)
+	}
+	h.expect(t, "Query", `{"TableName":"with","IndexName":"by-v","KeyConditionExpression":"v=:v","ExpressionAttributeValues":{":v":{"S":"1"}}}`,
+		"a", "Items", 0, "id", "S")
+	if got := h.ask(t, "DescribeTable", `{"TableName":"without"}`); strings.Contains(got, "by-v") {
+		t.Errorf("got %s; want no index", got)
+	}
+}
