@@ -111,6 +111,7 @@ func TestFaultsCarryTheirPaths(t *testing.T) {
 		{"cache: {listen: [{address: 'unix:/s', mode: 9}]}", `cache.listen[0] "unix:/s".mode: "9" is not an access mode; write it in octal, like 0700`},
 		{"cache: {listen: ['unix:/a', 'unix:/b']}", `cache.listen[1] "unix:/b": more than 1 Unix socket`},
 		{"cache: {requests_per_turn: 1000}", "cache.requests_per_turn: 1000 is not in [1, 256]"},
+		{"cache: {protocol: udp}", "cache.protocol: \"udp\" is none of auto, ascii, binary"},
 		{"cache: {tls: {key: k}}", "cache.tls.certificate: missing beside key or client_ca"},
 		{"cache: {tls: {min_version: 1.4}}", `cache.tls.min_version: "1.4" is none of 1.0, 1.1, 1.2, 1.3`},
 		{"cache: {tls: {clients: all}}", `cache.tls.clients: "all" is none of any, asked, checked`},

@@ -254,3 +254,13 @@ func FuzzCacheFlags(f *testing.F) {
 		}
 	})
 }
+
+func TestSASLUsersFromTheEnvironment(t *testing.T) {
+	t.Setenv(saslFile, "/etc/pwdb")
+	for line, want := range map[string]string{"-S": "/etc/pwdb", "-S -Y /etc/u": "/etc/u", "-B binary": ""} {
+		f, err := parseCacheFlags("memcached", strings.Fields(line))
+		if err != nil || f.config.Cache.AuthFile != want || f.config.Cache.Protocol != config.ProtocolBinary {
+			t.Errorf("%s: got %q, %q, %v; want %q and binary", line, f.config.Cache.AuthFile, f.config.Cache.Protocol, err, want)
+		}
+	}
+}
