@@ -111,9 +111,9 @@ func TestConnectionLimit(t *testing.T) {
 	})
 }
 
-// TestBinaryIsRefused sends a request of the binary protocol, which ours doesn't serve.
+// TestBinaryIsRefused sends a request of the binary protocol where the text protocol alone is served.
 func TestBinaryIsRefused(t *testing.T) {
-	server := start(t, holdfast(t))
+	server := start(t, holdfast(t), "-B", "ascii")
 	c := dial(t, server)
 	if _, err := c.Write([]byte("\x80\x0b\x00\x00" + strings.Repeat("\x00", 20))); err != nil {
 		t.Fatal(err)
