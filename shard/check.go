@@ -27,26 +27,76 @@ type Checked struct {
 
 // Check looks at all of a store that nobody has open, and reports each fault:
 //
+//   - that the directory is as it was left: no file is missing, no log ends before what was on disk, none is damaged;
 //   - the checksum of every block of every sorted table;
 //   - that each item decodes, and stands at its key;
 //   - that indexes and the queue of expiring items have what the items say, and nothing else;
 //   - that the log has no gap, that its time never falls, and that each change has the images that it should;
 //   - that the counts are right.
 //
-// schemas says which shards there are; it may read records, and no more. The error is that which kept Check from its end. It needs little
-// memory.
+// If it isn't, the rest is looked at as a recovery would leave it, where one can. schemas says which shards there are; it may read
+// records, and no more. The error is that which kept Check from its end. It needs little memory.
 func Check(ctx context.Context, o Options, schemas func(*Store) (map[holdfast.ShardID]Schema, error), report func(Fault)) (Checked, error) {
 	o.ReadOnly = true
-	s, err := Open(o)
-	if err != nil {
-		return Checked{}, err
+	o.setDefaults()
+	c := &checker{ctx: ctx, report: report}
+	s, err := c.open(o)
+	if err != nil || s == nil {
+		return c.checked, err
 	}
-	c := &checker{ctx: ctx, store: s, report: report}
+	c.store = s
 	err = c.run(schemas)
 	if closeErr := s.Close(); err == nil {
 		err = closeErr
 	}
 	return c.checked, err
+}
+
+// open inspects the directory and opens what is left of it, nil if that can't be.
+func (c *checker) open(o Options) (*Store, error) {
+	if _, err := o.FS.Stat(o.Dir); err != nil {
+		return nil, openFault(err)
+	}
+	lock, err := lockIfThere(o)
+	if err != nil {
+		return nil, openFault(err)
+	}
+	s, err := c.openLocked(o, lock)
+	if s == nil && lock != nil {
+		err = errors.Join(err, lock.Close())
+	}
+	return s, err
+}
+
+func (c *checker) openLocked(o Options, lock *pebble.Lock) (*Store, error) {
+	in, err := inspect(o, lock)
+	if err != nil {
+		return nil, openFault(err)
+	}
+	for _, f := range in.faults() {
+		c.fault(f.Shard, f.Kind, "%s", f.Text)
+	}
+	if in.helpless() {
+		return nil, nil
+	}
+	if in.begun == begunNot || in.begun == begunMaking {
+		return nil, holdfast.Errorf(holdfast.NotFound, "there are no tables yet")
+	}
+	s, err := in.openRest(in.rest())
+	if err != nil {
+		if c.gather(0, err) {
+			err = nil
+		}
+		return nil, err
+	}
+	_, identified, err := s.identity()
+	if err != nil {
+		return nil, errors.Join(err, s.db.Close())
+	}
+	if in.begun == begunBefore && identified {
+		c.fault(0, "file", "%s", missingControl())
+	}
+	return s, nil
 }
 
 // A checker checks one store.

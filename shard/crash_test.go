@@ -175,9 +175,10 @@ func (j *journal) note(shown []item.Item) {
 	}
 }
 
-// verify opens what a crash left, and compares it with the journal, which is locked.
-func (j *journal) verify(t *testing.T, fs vfs.FS) {
+// verify opens what a crash left, in that start of the machine, and compares it with the journal, which is locked.
+func (j *journal) verify(t *testing.T, fs vfs.FS, boot string) {
 	o := memOptions(fs)
+	o.Boot = boot
 	s, err := Open(o)
 	if err != nil {
 		t.Error(err)
@@ -259,11 +260,15 @@ func crashAtEverySync(t *testing.T, seed uint64) {
 				j.probe(*all)
 			}
 			if !t.Failed() {
-				left := disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: crashes % 3 * 50, RNG: chance})
+				boot, unsynced := "after a loss of power", crashes%3*50
+				if unsynced == 100 {
+					boot = "as before" // it is a kill
+				}
+				left := disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced, RNG: chance})
 				verified := make(chan struct{})
 				go func() { // since a Fatal must not end Pebble's goroutine
 					defer close(verified)
-					j.verify(t, left)
+					j.verify(t, left, boot)
 				}()
 				<-verified
 			}
@@ -272,7 +277,9 @@ func crashAtEverySync(t *testing.T, seed uint64) {
 	}
 	setup := openStore(t, memOptions(disk)) // so that there is something to open after the first crash
 	_ = setup.Close()
-	s := openStore(t, memOptions(errorfs.Wrap(disk, errorfs.InjectorFunc(crash))))
+	o := memOptions(errorfs.Wrap(disk, errorfs.InjectorFunc(crash)))
+	o.Boot = "as before"
+	s := openStore(t, o)
 	shards := []*Shard{openShard(t, s, 1), openShard(t, s, 2)}
 	open.Store(&shards)
 	var writers, readers sync.WaitGroup

@@ -152,24 +152,29 @@ func TestFullDiskByOthers(t *testing.T) {
 	}
 }
 
-// damage flips a bit in the middle of a sorted table.
+// damage flips a bit in the middle of the largest sorted table.
 func damage(t *testing.T, fs *vfs.MemFS) {
 	t.Helper()
 	names, err := fs.List("/data/pebble")
 	if err != nil {
 		t.Fatal(err)
 	}
+	var largest []byte
 	for _, name := range names {
 		if strings.HasSuffix(name, ".sst") {
 			data, err := fs.UnsafeGetFileDataBuffer("/data/pebble/" + name)
 			if err != nil {
 				t.Fatal(err)
 			}
-			data[len(data)/4] ^= 4
-			return
+			if len(data) > len(largest) {
+				largest = data
+			}
 		}
 	}
-	t.Fatal("got no table; want one")
+	if largest == nil {
+		t.Fatal("got no table; want one")
+	}
+	largest[len(largest)/4] ^= 4
 }
 
 // A block whose checksum is wrong is said to be corrupt, and not served; the others are. Nothing gives up.

@@ -25,6 +25,10 @@
 // holdfast.Corrupt, said in the log and never served; the rest of the shard is. Where Pebble itself can't go on, since its
 // log or manifest can't be written, Options.Fatal is called, and the process ends unless that is set.
 //
+// A start compares the directory with its control file, which says which of Pebble's files there were and how far they were on disk
+// (ledger.go keeps it, inspect.go compares). What no crash explains is Corrupt, and nothing is touched; Recover says what it
+// would cost to go on, and does it.
+//
 // All methods may be called concurrently. Errors are *holdfast.Error: Corrupt, Full, Gone, Closed, Unavailable, Invalid for
 // what the caller should know better, and Overloaded, with the context's error as cause, for a context that ended before
 // anything was changed. What a Change or Decide returns comes back as it is.

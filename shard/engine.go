@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -101,9 +102,12 @@ func exit(error) { os.Exit(1) }
 
 // fault returns the error for a caller of an error of Pebble's, and logs what is wrong with the disk.
 func (s *Store) fault(doing string, err error) error {
+	var said *holdfast.Error
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &said):
+		return err
 	case pebble.IsCorruptionError(err):
 		s.corrupt.Add(1)
 		s.log.Error("what is on disk is corrupt", "doing", doing, "err", err)

@@ -42,6 +42,9 @@ func appendPrefix(dst []byte, id holdfast.ShardID, k kind) []byte {
 	return append(dst, byte(k))
 }
 
+// shardOf returns the shard that a key is of.
+func shardOf(key []byte) holdfast.ShardID { return holdfast.ShardID(binary.BigEndian.Uint64(key)) }
+
 func appendItemKey(dst []byte, id holdfast.ShardID, key item.Key) []byte {
 	return append(appendPrefix(dst, id, kindItem), key...)
 }

@@ -21,8 +21,11 @@ type Options struct {
 	ReserveBytes int64         // of disk that is kept free of writes, so that compactions and deletions can go on; default 256 MiB
 	ReadOnly     bool          // for a check of a folder
 
-	Log *slog.Logger
-	Now func() time.Time // default time.Now
+	Log  *slog.Logger
+	Now  func() time.Time // default time.Now
+	Boot string           // another one whenever the machine was started anew; default: what the system says
+
+	unreserved bool // nothing of the disk is kept free
 
 	// Fatal is called once when Pebble's log or manifest can't be written: nobody knows then what is on disk until it
 	// is opened again. By default it ends the process, with status 1. If it returns, all that would write gets Unavailable.

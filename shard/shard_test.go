@@ -2,6 +2,7 @@ package shard
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -83,7 +84,7 @@ func commitAll(t testing.TB, s *Store, writes ...Write) []Result {
 }
 
 func memOptions(fs vfs.FS) Options {
-	return Options{Dir: "/data", FS: fs, CacheBytes: 8 << 20, Fatal: func(error) {}}
+	return Options{Dir: "/data", FS: fs, CacheBytes: 8 << 20, Boot: rand.Text(), Fatal: func(error) {}}
 }
 
 func openStore(t testing.TB, o Options) *Store {

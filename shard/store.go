@@ -25,7 +25,7 @@ import (
 // guards is among how many latches the names in Commit.Guards are spread.
 const guards = 64
 
-// What is in a Store's directory, beside the ballast.
+// What is in a Store's directory, beside the ballast and the control file.
 const (
 	engineDir = "pebble" // Pebble's
 	buildDir  = "build"  // sorted tables of a copy that is being made; emptied at a start
@@ -39,6 +39,8 @@ type Store struct {
 	dir      string
 	readOnly bool
 	lock     *pebble.Lock // of the database's directory
+	ledger   *ledger      // nil while reading only
+	boot     string
 	log      *slog.Logger
 	now      func() time.Time
 	logAge   time.Duration
@@ -63,20 +65,23 @@ type Store struct {
 	commits, corrupt, stalls atomic.Uint64
 }
 
-// Open opens the store in a directory, or makes it there. The error is Corrupt if it can't be read, and Unavailable if another
-// process has it.
+// Open opens the store in a directory, or makes it there. The error is Corrupt if it can't be read, or isn't as it was left: it then
+// names what is missing or damaged, and nothing was touched. It is Unavailable if another process has it.
 func Open(o Options) (*Store, error) {
 	o.setDefaults()
 	s := &Store{
-		dir: o.Dir, readOnly: o.ReadOnly, log: o.Log, now: o.Now, logAge: o.LogAge, logBytes: o.LogBytes, fatal: o.Fatal,
+		dir: o.Dir, readOnly: o.ReadOnly, log: o.Log, now: o.Now, logAge: o.LogAge, logBytes: o.LogBytes, fatal: o.Fatal, boot: o.Boot,
 		gate: gate{idle: make(chan struct{})}, seed: maphash.MakeSeed(), closing: make(chan struct{}), broken: make(chan struct{}),
 		shards: map[holdfast.ShardID]*Shard{},
 	}
 	dir := o.FS.PathJoin(o.Dir, engineDir)
-	if o.ReadOnly {
+	if o.ReadOnly || o.unreserved {
 		o.ReserveBytes = 0
-	} else if err := s.makeDir(o.FS, dir); err != nil {
-		return nil, openFault(err)
+	}
+	if !o.ReadOnly {
+		if err := s.makeDir(o.FS, dir); err != nil {
+			return nil, openFault(err)
+		}
 	}
 	lock, err := pebble.LockDirectory(dir, o.FS)
 	if err != nil {
@@ -91,30 +96,109 @@ func Open(o Options) (*Store, error) {
 
 // open opens the database in dir, which is this process's alone.
 func (s *Store) open(o Options, dir string) error {
+	var in *inspection
 	if !o.ReadOnly {
+		var err error
+		if in, err = s.admit(o); err != nil {
+			return err
+		}
 		if err := s.emptyBuildDir(o.FS); err != nil {
 			return openFault(err)
 		}
 	}
 	s.space = newSpace(o.FS, o.Dir, o.ReserveBytes, o.Log)
 	s.fs = s.space.guarded()
-	cache := newCache(o.CacheBytes)
-	defer cache.Unref()
-	s.engine = s.pebbleOptions(s.fs, cache, o.ReadOnly)
-	s.engine.Lock = s.lock
-	s.engine.EnsureDefaults()
 	if err := s.space.checkStart(dir); err != nil {
 		return err
 	}
-	if err := s.openEngine(dir); err != nil {
-		return s.fault("opening", err)
+	cache := newCache(o.CacheBytes)
+	defer cache.Unref()
+	if o.ReadOnly {
+		s.setEngine(cache, true)
+		return s.fault("opening", s.openEngine(dir, false))
 	}
-	return nil
+	return s.openWritable(in, dir, cache)
+}
+
+// admit looks at the directory before anything in it is touched. If it is new, it gets its control file.
+func (s *Store) admit(o Options) (*inspection, error) {
+	in, err := inspect(o, s.lock)
+	if err != nil {
+		return nil, openFault(err)
+	}
+	if err := in.refusal(); err != nil {
+		return nil, err
+	}
+	in.tell(s.log)
+	switch in.begun {
+	case begunNot:
+		in.control = &control{id: newID(), phase: phaseMaking, boot: o.Boot, at: s.now()}
+		return in, openFault(makeControl(o.FS, o.Dir, in.control))
+	case begunBefore:
+		if err := s.adoptable(in); err != nil {
+			return nil, err
+		}
+		s.log.Info("the tables' directory is of an earlier version, and is taken over", "commits_in_logs", in.commits())
+		in.control = &control{id: newID()}
+	}
+	return in, nil
+}
+
+// adoptable returns an error if a directory without a control file once had one: its identity is in the database.
+func (s *Store) adoptable(in *inspection) error {
+	r, err := in.openRest(in.rest())
+	if err != nil {
+		return err
+	}
+	_, ok, err := r.identity()
+	if err = errors.Join(err, r.db.Close()); err == nil && ok {
+		in.defects = append(in.defects, missingControl())
+		err = in.refusal()
+	}
+	return err
+}
+
+// openWritable opens a database that has passed its inspection.
+func (s *Store) openWritable(in *inspection, dir string, cache *pebble.Cache) error {
+	is, err := in.accept()
+	if err != nil {
+		return openFault(err)
+	}
+	if in.begun == begunBefore {
+		if err := makeControl(s.fs, s.dir, is); err != nil {
+			return openFault(err)
+		}
+	}
+	l, err := openLedger(s.fs, s, is)
+	if err != nil {
+		return openFault(err)
+	}
+	s.ledger, s.fs = l, &watchedFS{FS: s.fs, ledger: l}
+	s.setEngine(cache, false)
+	err = s.openEngine(dir, is.phase != phaseMaking)
+	if err == nil {
+		if err = s.identify(is.id); err != nil {
+			err = errors.Join(err, s.db.Close())
+		}
+	}
+	if err != nil {
+		return errors.Join(s.fault("opening", err), l.close(false))
+	}
+	return openFault(l.enter(phaseRunning, uint32(s.db.FormatMajorVersion())))
+}
+
+// setEngine sets what Pebble is opened with.
+func (s *Store) setEngine(cache *pebble.Cache, readOnly bool) {
+	s.engine = s.pebbleOptions(s.fs, cache, readOnly)
+	s.engine.Lock = s.lock
+	s.engine.EnsureDefaults()
 }
 
 // openFault returns the error of a directory that can't be used.
 func openFault(err error) error {
 	switch {
+	case err == nil:
+		return nil
 	case errors.Is(err, syscall.EAGAIN):
 		return holdfast.Errorf(holdfast.Unavailable, "another process uses it")
 	case vfs.IsNoSpaceError(err):
@@ -124,13 +208,14 @@ func openFault(err error) error {
 }
 
 // openEngine opens the database. A new one begins its log in Pebble's oldest format, in which what is damaged in the middle looks like the
-// end, so that acknowledged commits could go unnoticed. It is opened once more to have a log in the newest.
-func (s *Store) openEngine(dir string) error {
+// end, so that acknowledged commits could go unnoticed. It is opened once more to have a log in the newest. exists says that it can't be new.
+func (s *Store) openEngine(dir string, exists bool) error {
+	s.engine.ErrorIfNotExists = exists
 	is, err := pebble.Peek(dir, s.fs)
 	if err != nil {
 		return err
 	}
-	if !s.readOnly && (!is.Exists || is.FormatMajorVersion < formatVersion) {
+	if !s.engine.ReadOnly && (!is.Exists || is.FormatMajorVersion < formatVersion) {
 		db, err := pebble.Open(dir, s.engine)
 		if err != nil {
 			return err
@@ -168,6 +253,9 @@ func (o *Options) setDefaults() {
 	if o.Fatal == nil {
 		o.Fatal = exit
 	}
+	if o.Boot == "" {
+		o.Boot = bootID()
+	}
 }
 
 // makeDir makes the database's directory, and lets what is above it know of it. A directory that has something in it, but no
@@ -177,7 +265,10 @@ func (s *Store) makeDir(fs vfs.FS, engine string) error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	if len(names) > 0 && !slices.Contains(names, engineDir) {
+	if len(names) > 0 && !slices.Contains(names, engineDir) && !slices.Equal(names, []string{controlPartial}) {
+		if slices.Contains(names, controlName) {
+			return holdfast.Errorf(holdfast.Corrupt, "the tables aren't as they were left, and nothing was touched: %s is missing", engineDir)
+		}
 		return fmt.Errorf("it has %s in it, and no tables: take a directory that is empty or missing", names[0])
 	}
 	if err := fs.MkdirAll(engine, 0o700); err != nil {
@@ -227,10 +318,17 @@ func (s *Store) Close() error {
 	}
 	select {
 	case <-s.broken: // Pebble's locks may be held for ever
+		if s.ledger != nil {
+			_ = s.ledger.close(false)
+		}
 		return errBroken()
 	default:
 	}
-	return errors.Join(s.fault("closing", s.db.Close()), s.lock.Close())
+	err := s.fault("closing", s.db.Close())
+	if s.ledger != nil {
+		err = errors.Join(err, s.ledger.close(err == nil))
+	}
+	return errors.Join(err, s.lock.Close())
 }
 
 // Record returns the value of a record, which the caller may keep; !ok if there is none.

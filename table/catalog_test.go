@@ -2,6 +2,7 @@ package table
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -36,7 +37,7 @@ func newRig(t testing.TB, o Options) *rig {
 
 func (r *rig) open() {
 	r.t.Helper()
-	disk, err := shard.Open(shard.Options{Dir: "data", FS: r.fs, Now: r.time.Now})
+	disk, err := shard.Open(shard.Options{Dir: "data", FS: r.fs, Now: r.time.Now, Boot: rand.Text()})
 	if err != nil {
 		r.t.Fatal(err)
 	}

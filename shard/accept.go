@@ -1,0 +1,52 @@
+package shard
+
+import (
+	"errors"
+	"io"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// accept returns the control file's record of what a start goes on from: each log ends where its whole records do, and nothing
+// behind that counts from now on, neither as torn nor as damaged. What was read may be in the system's memory only, so it is synced first.
+func (in *inspection) accept() (*control, error) {
+	c := *in.control
+	c.boot, c.logs = in.boot, nil
+	if in.begun == begunMaking || in.begun == begunNot {
+		c.manifest = extent{}
+		return &c, nil
+	}
+	c.phase, c.format, c.manifest = phaseRunning, in.format, in.manifest
+	if err := settleFile(in.fs, in.fs.PathJoin(in.engine, manifestName(c.manifest.num)), &c.manifest); err != nil {
+		return nil, err
+	}
+	for _, l := range in.logs {
+		if in.begun == begunKnown && !l.listed {
+			continue // it is empty
+		}
+		e := l.extent
+		if !e.closed {
+			e.bytes, e.closed = l.scan.end, true
+			if err := settleFile(in.fs, in.fs.PathJoin(in.engine, logName(l.num)), &e); err != nil {
+				return nil, err
+			}
+		}
+		c.logs = append(c.logs, e)
+	}
+	return &c, nil
+}
+
+// settleFile syncs a file, and sums as much of it as e says.
+func settleFile(fs vfs.FS, path string, e *extent) error {
+	f, err := fs.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	err = f.Sync()
+	in := &summing{Reader: f, left: e.bytes}
+	if err == nil {
+		_, err = io.CopyN(io.Discard, in, e.bytes)
+	}
+	e.sum = in.sum
+	return errors.Join(err, f.Close())
+}

@@ -1,0 +1,203 @@
+package shard
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// The control file says which of Pebble's files must be there and how far they were on disk, so that a start can tell what a
+// crash leaves from what was removed, cut or changed. It holds the same record twice. A write syncs the first copy before it
+// begins the second: whatever is torn, the other copy is whole, and at most one write older. docs/formats.md has each byte.
+const (
+	controlName    = "control"
+	controlPartial = "control.partial" // until it is whole for the first time
+	controlMagic   = "holdctrl"
+	controlVersion = 1
+	controlFixed   = 80       // bytes of a copy before the boot ID
+	extentBytes    = 33       // of each log
+	copyBytes      = 64 << 10 // from one copy to the next
+	copies         = 2
+	sumBytes       = 4
+	maxLogs        = (copyBytes - controlFixed - 255 - sumBytes) / extentBytes
+)
+
+// A phase is what a store was doing when its control file was written. The numbers stand on disk.
+type phase byte
+
+const (
+	phaseMaking  phase = 1 // the first start isn't over: nothing was acknowledged
+	phaseRunning phase = 2
+	phaseClean   phase = 3 // stopped in order
+)
+
+// An extent is how much of a file was on disk, at least.
+type extent struct {
+	num    uint64 // of the file
+	bytes  int64  // from its beginning
+	sum    uint32 // CRC32C of those
+	head   head   // of a log
+	closed bool   // nothing of the file counts but those
+	reused bool   // what follows may be of the log that the file was before
+}
+
+// A head is what a log begins with: as much as its first sync put on disk. It tells a log that is damaged from another one with
+// its name.
+type head struct {
+	bytes int64 // 0: not known
+	sum   uint32
+}
+
+// The flags of an extent on disk.
+const (
+	flagClosed = 1 << iota
+	flagReused
+)
+
+// A control is what the control file says.
+type control struct {
+	sequence uint64 // rises with each write
+	id       [16]byte
+	at       time.Time
+	phase    phase
+	boot     string // which start of the machine it was; "": not known
+	format   uint32 // Pebble's major version of the format
+	manifest extent
+	logs     []extent // by rising number; those that Pebble has flushed may be among them
+}
+
+func castagnoli(sum uint32, p []byte) uint32 {
+	return crc32.Update(sum, crc32.MakeTable(crc32.Castagnoli), p) // MakeTable keeps this one
+}
+
+func (c *control) appendTo(dst []byte) []byte {
+	begin := len(dst)
+	le := binary.LittleEndian
+	dst = append(dst, controlMagic...)
+	dst = le.AppendUint32(dst, controlVersion)
+	dst = le.AppendUint32(dst, uint32(controlFixed+len(c.boot)+len(c.logs)*extentBytes+sumBytes))
+	dst = le.AppendUint64(dst, c.sequence)
+	dst = append(dst, c.id[:]...)
+	dst = le.AppendUint64(dst, uint64(c.at.UnixNano()))
+	dst = append(dst, byte(c.phase), byte(len(c.boot)), 0, 0)
+	dst = le.AppendUint32(dst, c.format)
+	dst = le.AppendUint64(dst, c.manifest.num)
+	dst = le.AppendUint64(dst, uint64(c.manifest.bytes))
+	dst = le.AppendUint32(dst, c.manifest.sum)
+	dst = le.AppendUint32(dst, uint32(len(c.logs)))
+	dst = append(dst, c.boot...)
+	for _, l := range c.logs {
+		dst = le.AppendUint64(dst, l.num)
+		dst = le.AppendUint64(dst, uint64(l.bytes))
+		dst = le.AppendUint32(dst, l.sum)
+		dst = le.AppendUint64(dst, uint64(l.head.bytes))
+		dst = le.AppendUint32(dst, l.head.sum)
+		flags := byte(0)
+		if l.closed {
+			flags |= flagClosed
+		}
+		if l.reused {
+			flags |= flagReused
+		}
+		dst = append(dst, flags)
+	}
+	return le.AppendUint32(dst, castagnoli(0, dst[begin:]))
+}
+
+// decodeControl returns what a copy says. The error says what is wrong with it.
+func decodeControl(p []byte) (*control, error) {
+	le := binary.LittleEndian
+	if len(p) < controlFixed+sumBytes || string(p[:8]) != controlMagic {
+		return nil, errors.New("it doesn't begin as a control file does")
+	}
+	if v := le.Uint32(p[8:]); v != controlVersion {
+		return nil, fmt.Errorf("its format is version %d, and this program knows %d", v, controlVersion)
+	}
+	n, boot, logs := int(le.Uint32(p[12:])), int(p[49]), int(le.Uint32(p[76:]))
+	if logs > maxLogs || n != controlFixed+boot+logs*extentBytes+sumBytes || n > len(p) {
+		return nil, errors.New("its length is wrong")
+	}
+	if castagnoli(0, p[:n-sumBytes]) != le.Uint32(p[n-sumBytes:]) {
+		return nil, errors.New("its checksum is wrong")
+	}
+	c := &control{
+		sequence: le.Uint64(p[16:]), id: [16]byte(p[24:40]), at: time.Unix(0, int64(le.Uint64(p[40:]))), phase: phase(p[48]),
+		format: le.Uint32(p[52:]), boot: string(p[controlFixed : controlFixed+boot]),
+		manifest: extent{num: le.Uint64(p[56:]), bytes: int64(le.Uint64(p[64:])), sum: le.Uint32(p[72:])},
+	}
+	for l := p[controlFixed+boot : n-sumBytes]; len(l) > 0; l = l[extentBytes:] {
+		c.logs = append(c.logs, extent{
+			num: le.Uint64(l), bytes: int64(le.Uint64(l[8:])), sum: le.Uint32(l[16:]),
+			head:   head{bytes: int64(le.Uint64(l[20:])), sum: le.Uint32(l[28:])},
+			closed: l[32]&flagClosed != 0, reused: l[32]&flagReused != 0,
+		})
+	}
+	return c, nil
+}
+
+// readControl returns what the newest whole copy of a control file says. faults are of the copies that aren't whole; if none is,
+// the error is that of the first.
+func readControl(fs vfs.FS, path string) (c *control, faults []error, err error) {
+	f, err := fs.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	for i := range copies {
+		p := make([]byte, copyBytes)
+		n, err := f.ReadAt(p, int64(i)*copyBytes)
+		if err != nil && err != io.EOF {
+			return nil, nil, err
+		}
+		is, err := decodeControl(p[:n])
+		if err != nil {
+			faults = append(faults, fmt.Errorf("copy %d of %s: %w", i+1, controlName, err))
+		} else if c == nil || is.sequence > c.sequence {
+			c = is
+		}
+	}
+	if c == nil {
+		return nil, faults, faults[0]
+	}
+	return c, faults, nil
+}
+
+// writeControl puts a record into both copies, each synced by itself.
+func writeControl(f vfs.File, c *control) error {
+	p := c.appendTo(nil)
+	for i := range copies {
+		if _, err := f.WriteAt(p, int64(i)*copyBytes); err != nil {
+			return err
+		}
+		if err := f.SyncData(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeControl makes the control file of a directory, in place of any that is there. It is whole or not there after a crash.
+func makeControl(fs vfs.FS, dir string, c *control) error {
+	partial := fs.PathJoin(dir, controlPartial)
+	f, err := fs.Create(partial, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(bytes.Repeat([]byte{0}, copies*copyBytes)) // so that later writes need no room
+	if err == nil {
+		err = writeControl(f, c)
+	}
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := fs.Rename(partial, fs.PathJoin(dir, controlName)); err != nil {
+		return err
+	}
+	return syncDir(fs, dir)
+}

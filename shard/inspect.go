@@ -1,0 +1,357 @@
+package shard
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"holdfast"
+)
+
+// A mend is what Recover can do about a defect.
+type mend int
+
+const (
+	mendNothing mend = iota // a backup is needed
+	mendMarker              // make the empty file again
+	mendControl             // write the control file anew
+	mendLogs                // end the log before it, and lay later ones aside
+)
+
+// A defect is something that keeps a store from being opened as it was left.
+type defect struct {
+	file string // within the store's directory
+	text string // what is wrong, as the end of a sentence that begins with the file
+	mend mend
+}
+
+func (d defect) String() string { return d.file + " " + d.text }
+
+// An origin of what is in a directory, as far as a start is concerned.
+type begun int
+
+const (
+	begunNot    begun = iota // nothing is there
+	begunMaking              // a first start didn't come to its end
+	begunBefore              // a version without control files has used it
+	begunKnown               // there is a control file, or there was one that can't be read
+)
+
+// A needed log is one that has something in it that isn't in sorted tables yet.
+type neededLog struct {
+	extent        // as the control file has it; zero if it isn't in there
+	listed  bool  // it is in the control file
+	scan    *scan // nil: there is no such file
+	tail    tail
+	keep    int64 // bytes that a recovery keeps
+	damaged bool
+}
+
+// An inspection is a look at a store's directory that changes nothing in it. It is made before Pebble is given the directory, since
+// Pebble takes one without a marker for new, a log that is missing for one that never was, and damage for the end of a log, unless what
+// follows proves otherwise.
+type inspection struct {
+	o      Options
+	lock   *pebble.Lock // nil if there is no directory of Pebble's
+	fs     vfs.FS
+	dir    string
+	engine string
+	boot   string // of the machine now
+
+	begun    begun
+	files    []string // in Pebble's directory
+	control  *control // nil: there is none
+	format   uint32   // by its marker
+	manifest extent   // that the marker, or else the control file, names; all of it that is whole
+	minLog   uint64   // the first log that the manifest needs
+	logs     []*neededLog
+	defects  []defect
+	notes    []string // what isn't as it should be, and costs nothing
+}
+
+// inspect looks at the directory of o, which has its defaults. The lock is of Pebble's directory.
+func inspect(o Options, lock *pebble.Lock) (*inspection, error) {
+	in := &inspection{o: o, lock: lock, fs: o.FS, dir: o.Dir, engine: o.FS.PathJoin(o.Dir, engineDir), boot: o.Boot}
+	if err := in.findControl(); err != nil {
+		return nil, err
+	}
+	if in.begun == begunNot || in.begun == begunMaking || len(in.engineFiles()) == 0 {
+		return in, nil
+	}
+	in.checkFormat()
+	named, err := in.checkManifest()
+	if err != nil || !named {
+		return in, err
+	}
+	in.checkOptions()
+	in.checkTables()
+	return in, in.checkLogs()
+}
+
+// lockIfThere locks Pebble's directory, if there is one.
+func lockIfThere(o Options) (*pebble.Lock, error) {
+	engine := o.FS.PathJoin(o.Dir, engineDir)
+	if _, err := o.FS.Stat(engine); errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	return pebble.LockDirectory(engine, o.FS)
+}
+
+func (in *inspection) found(m mend, file, format string, args ...any) {
+	in.defects = append(in.defects, defect{file: file, text: fmt.Sprintf(format, args...), mend: m})
+}
+
+// pebble returns the name of a file of Pebble's within the store's directory.
+func (in *inspection) pebble(name string) string { return engineDir + "/" + name }
+
+// findControl reads the control file, and finds what the directory is.
+func (in *inspection) findControl() error {
+	beside, err := list(in.fs, in.dir)
+	if err != nil {
+		return err
+	}
+	if in.files, err = list(in.fs, in.engine); err != nil {
+		return err
+	}
+	c, faults, err := readControl(in.fs, in.fs.PathJoin(in.dir, controlName))
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		in.begun = begunBefore
+		if len(in.engineFiles()) == 0 {
+			in.begun = begunNot
+			in.checkUnused(beside)
+		}
+		return nil
+	case err != nil && len(faults) == 0:
+		return err
+	}
+	in.begun, in.control = begunKnown, c
+	for _, fault := range faults {
+		if c == nil {
+			in.found(mendControl, controlName, "is damaged, and what should be in the directory isn't known: %v", fault)
+			break
+		}
+		in.notes = append(in.notes, fault.Error()+"; the other copy is taken")
+	}
+	if c != nil && c.phase == phaseMaking {
+		in.begun = begunMaking
+		in.checkMaking()
+	} else if len(in.engineFiles()) == 0 {
+		in.found(mendNothing, engineDir, "is empty or missing")
+	}
+	return nil
+}
+
+// engineFiles are Pebble's files, without its lock.
+func (in *inspection) engineFiles() []string {
+	return slices.DeleteFunc(slices.Clone(in.files), func(name string) bool { return name == "LOCK" })
+}
+
+// checkUnused looks whether a directory without tables was ever used. One of which only the lock is there is that of a start that was killed at
+// once.
+func (in *inspection) checkUnused(beside []string) {
+	for _, name := range beside {
+		if name != engineDir && name != controlPartial {
+			in.found(mendNothing, name, "is there, and no tables: take a directory that is empty or missing, or put back what was in %s/",
+				engineDir)
+			return
+		}
+	}
+}
+
+// checkMaking looks whether a directory that is being made has anything that Pebble would take for garbage.
+func (in *inspection) checkMaking() {
+	if _, ok := in.marker(markerManifest); ok {
+		return
+	}
+	for _, name := range in.files {
+		if strings.HasSuffix(name, ".sst") {
+			in.found(mendNothing, in.pebble(name), "is there, and %s says that nothing was written yet", controlName)
+			return
+		}
+	}
+}
+
+// marker returns what the newest marker of a kind says.
+func (in *inspection) marker(prefix string) (value string, ok bool) {
+	newest := uint64(0)
+	for _, name := range in.files {
+		if v, iteration, is := markerValue(name, prefix); is && (!ok || iteration > newest) {
+			value, newest, ok = v, iteration, true
+		}
+	}
+	return value, ok
+}
+
+func (in *inspection) checkFormat() {
+	value, ok := in.marker(markerFormat)
+	if !ok {
+		in.found(mendMarker, in.pebble(markerFormat+"*"), "is missing, an empty file whose name says the version of the format")
+		return
+	}
+	n, err := strconv.ParseUint(value, 10, 32)
+	if err != nil {
+		in.found(mendNothing, in.pebble(markerFormat+"*"), "says %q, which is no version", value)
+		return
+	}
+	in.format = uint32(n)
+	if in.control != nil && in.format < in.control.format {
+		in.found(mendNothing, in.pebble(markerFormat+"*"), "says version %d, and it was %d: it is from an older copy", n, in.control.format)
+	}
+}
+
+// checkManifest finds the manifest and looks through it. It is false if there is none to go by.
+func (in *inspection) checkManifest() (named bool, err error) {
+	value, ok := in.marker(markerManifest)
+	num, isNumber := manifestNumber(value)
+	switch {
+	case !ok:
+		in.found(mendMarker, in.pebble(markerManifest+"*"), "is missing, an empty file whose name says which manifest is in use")
+		if in.control == nil {
+			return false, nil
+		}
+		num = in.control.manifest.num
+	case !isNumber:
+		in.found(mendNothing, in.pebble(markerManifest+"*"), "says %q, which is no manifest", value)
+		return false, nil
+	}
+	want := extent{num: num}
+	if in.control != nil {
+		was := in.control.manifest
+		switch {
+		case num == was.num:
+			want = was
+		case num < was.num:
+			in.found(mendNothing, in.pebble(markerManifest+"*"), "says %s, and it was %s: it is from an older copy", value, manifestName(was.num))
+			return false, nil
+		case !in.hasMarkerOf(was.num):
+			in.found(mendNothing, in.pebble(markerManifest+"*"), "says %s, which isn't this store's: it was %s", value, manifestName(was.num))
+			return false, nil
+		}
+	}
+	return in.scanManifest(want)
+}
+
+// hasMarkerOf says whether there is a marker, newest or not, of a manifest.
+func (in *inspection) hasMarkerOf(num uint64) bool {
+	return slices.ContainsFunc(in.files, func(name string) bool {
+		value, _, ok := markerValue(name, markerManifest)
+		return ok && value == manifestName(num)
+	})
+}
+
+// scanManifest reads the manifest, of which so much was on disk.
+func (in *inspection) scanManifest(want extent) (named bool, err error) {
+	name := manifestName(want.num)
+	path := in.fs.PathJoin(in.engine, name)
+	s, err := scanFile(in.fs, path, extent{bytes: want.bytes}, func(edit []byte) {
+		if min, ok := minLogOf(edit); ok {
+			in.minLog = min
+		}
+	})
+	if errors.Is(err, os.ErrNotExist) {
+		in.found(mendNothing, in.pebble(name), "is missing: it says which files are the tables")
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	t, err := scanTail(in.fs, path, s, extent{})
+	if err != nil {
+		return false, err
+	}
+	in.manifest = extent{num: want.num, bytes: s.end}
+	switch {
+	case s.summed < want.bytes:
+		in.found(mendNothing, in.pebble(name), "has %d bytes of the %d that were written", s.summed, want.bytes)
+	case want.bytes > 0 && s.sum != want.sum:
+		in.found(mendNothing, in.pebble(name), "isn't as it was written: its first %d bytes have another checksum", want.bytes)
+	case s.records == 0:
+		in.found(mendNothing, in.pebble(name), "has nothing in it")
+	case s.err != nil && t.stray >= 0 && in.sameStart():
+		in.found(mendNothing, in.pebble(name), "is damaged at byte %d: what follows is whole", s.end)
+	case s.err != nil && t.bytes > 0:
+		in.notes = append(in.notes, fmt.Sprintf("%s: the last %d bytes weren't written whole", in.pebble(name), t.bytes))
+	}
+	return true, nil
+}
+
+// sameStart says that the machine has run ever since the store did, so that its files have all that was written, in order: only a loss of
+// power leaves holes.
+func (in *inspection) sameStart() bool {
+	return in.control != nil && in.control.phase == phaseRunning && in.control.boot != "" && in.control.boot == in.boot
+}
+
+// Tags of the edits in a manifest (Pebble's version_edit.go). These are at an edit's beginning, in this order.
+const (
+	editComparer = 1 // length, name
+	editLog      = 2 // the first log that is needed from then on
+)
+
+// minLogOf returns the first log that is needed after an edit, if the edit says it.
+func minLogOf(edit []byte) (uint64, bool) {
+	tag, n := binary.Uvarint(edit)
+	if n > 0 && tag == editComparer {
+		length, m := binary.Uvarint(edit[n:])
+		if m <= 0 || length > uint64(len(edit)-n-m) {
+			return 0, false
+		}
+		edit = edit[n+m+int(length):]
+		tag, n = binary.Uvarint(edit)
+	}
+	if n <= 0 || tag != editLog {
+		return 0, false
+	}
+	num, n := binary.Uvarint(edit[n:])
+	return num, n > 0
+}
+
+// checkOptions notes that Pebble's options are missing, which it needs for nothing but a check of itself.
+func (in *inspection) checkOptions() {
+	if !slices.ContainsFunc(in.files, func(name string) bool { return strings.HasPrefix(name, "OPTIONS-") }) {
+		in.notes = append(in.notes, in.pebble("OPTIONS-*")+" is missing: it is made again; look what else a copy of the directory left out")
+	}
+}
+
+// refusal returns the error of a start of which nothing was touched, or nil if the directory is as it was left.
+func (in *inspection) refusal() error {
+	if len(in.defects) == 0 {
+		return nil
+	}
+	said := make([]string, len(in.defects))
+	for i, d := range in.defects {
+		said[i] = d.String()
+	}
+	return holdfast.Errorf(holdfast.Corrupt, "the tables aren't as they were left, and nothing was touched: %s", strings.Join(said, "; "))
+}
+
+// tell logs what isn't as it should be and costs nothing.
+func (in *inspection) tell(log *slog.Logger) {
+	for _, note := range in.notes {
+		log.Warn("the tables' directory: " + note)
+	}
+	for _, l := range in.logs {
+		if l.tail.bytes > 0 && !l.closed {
+			log.Warn("the end of a log wasn't written whole, as a kill or a loss of power leaves it, and is dropped: it was never acknowledged",
+				"file", in.pebble(logName(l.num)), "bytes", l.tail.bytes, "kept_bytes", l.scan.end, "kept_commits", l.scan.records)
+		}
+	}
+}
+
+// list returns what is in a directory; none if it is missing.
+func list(fs vfs.FS, dir string) ([]string, error) {
+	names, err := fs.List(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	slices.Sort(names)
+	return names, err
+}

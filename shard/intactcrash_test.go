@@ -1,0 +1,212 @@
+package shard
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+)
+
+// changes says whether an operation changes the disk.
+func changes(op errorfs.Op) bool { return op.Kind.ReadOrWrite() == errorfs.OpIsWrite }
+
+// crashAtEvery takes the disk away before each change that doing makes to it, and opens what is left. A start is never refused for what a
+// loss of power leaves. It returns how often that was.
+func crashAtEvery(t *testing.T, disk *vfs.MemFS, doing func(fs vfs.FS), opened func(r *ruin)) (crashes int) {
+	t.Helper()
+	chance := rand.New(rand.NewPCG(7, 7))
+	crash := errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if !changes(op) || t.Failed() {
+			return nil
+		}
+		crashes++
+		percent := crashes % 3 * 50
+		left := &ruin{t: t, fs: disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: chance}), boot: "after the crash"}
+		if percent == 100 {
+			left.boot = "as before" // it was a kill
+		}
+		done := make(chan struct{})
+		go func() { // since a Fatal must not end Pebble's goroutine
+			defer close(done)
+			s, err := Open(left.options())
+			if err != nil {
+				t.Errorf("crash %d, before %v of %s: %v", crashes, op.Kind, op.Path, err)
+				return
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+			if opened != nil {
+				opened(left)
+			}
+		}()
+		<-done
+		return nil
+	})
+	doing(errorfs.Wrap(disk, crash))
+	return crashes
+}
+
+// A first start that is ended anywhere is begun again by the next one.
+func TestCrashInTheFirstStart(t *testing.T) {
+	disk := vfs.NewCrashableMem()
+	crashes := crashAtEvery(t, disk, func(fs vfs.FS) {
+		o := memOptions(fs)
+		o.Boot = "as before"
+		s := openStore(t, o)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}, nil)
+	if crashes < 50 {
+		t.Errorf("got %d crashes; want more", crashes)
+	}
+}
+
+// forgetControl makes a store's directory one of a version that had no control files.
+func forgetControl(t *testing.T, r *ruin) {
+	t.Helper()
+	r.remove("/data/control")
+	s := &Store{fs: r.fs, log: discard(), fatal: func(error) {}, space: &space{}, broken: make(chan struct{})}
+	cache := newCache(0)
+	defer cache.Unref()
+	db, err := pebble.Open("/data/pebble", s.pebbleOptions(r.fs, cache, false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Delete(metaKey(records, metaStore), pebble.Sync); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What an earlier version left is taken over with a word, once, whatever ends the start that does it.
+func TestTakenOver(t *testing.T) {
+	r := newRuin(t, true, true)
+	forgetControl(t, r)
+	disk := r.fs
+	crashes := crashAtEvery(t, disk, func(fs vfs.FS) {
+		o := memOptions(fs)
+		o.Boot = "as before"
+		s := openStore(t, o)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}, nil)
+	if crashes < 20 {
+		t.Errorf("got %d crashes; want more", crashes)
+	}
+	if got := r.left(); got != ruinItems {
+		t.Errorf("got %d items; want %d", got, ruinItems)
+	}
+	if said := r.said.String(); strings.Contains(said, "taken over") {
+		t.Errorf("got %q in the log; want it taken over once only", said)
+	}
+	again := newRuin(t, true, true)
+	forgetControl(t, again)
+	if got := again.left(); got != ruinItems || !strings.Contains(again.said.String(), "is of an earlier version, and is taken over") {
+		t.Errorf("got %d items, and %q in the log; want %d, and that it is taken over", got, again.said.String(), ruinItems)
+	}
+	again.remove("/data/control")
+	again.refused("control is missing")
+}
+
+// A start after a crash that is ended anywhere is begun again by the next one: what it accepted of the logs is on disk before it is
+// on record.
+func TestCrashInALaterStart(t *testing.T) {
+	r, looked := newRuin(t, false, false), 0
+	crashes := crashAtEvery(t, r.fs, func(fs vfs.FS) {
+		o := memOptions(fs)
+		o.Boot = "as before"
+		s := openStore(t, o)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}, func(left *ruin) {
+		if looked++; looked%5 != 0 {
+			return // it takes time
+		}
+		if got := left.left(); got != ruinItems {
+			t.Errorf("got %d items; want %d", got, ruinItems)
+		}
+	})
+	if crashes < 50 {
+		t.Errorf("got %d crashes; want more", crashes)
+	}
+}
+
+// Behind what is on record, the end of a log may be torn, which is said with numbers. In the same start of the machine, what was written
+// before something else is whole: there damage isn't taken for the end.
+func TestBehindTheRecord(t *testing.T) {
+	newest := func(r *ruin) string { return r.logs()[len(r.logs())-1] }
+	for _, test := range []struct {
+		name    string
+		harm    func(r *ruin)
+		boot    string
+		refused string
+		says    string
+	}{
+		{"a bit, after a kill", func(r *ruin) { r.flip(newest(r), 90) }, "the first start", "and what follows is whole", ""},
+		{"a bit of the last record, after a kill", func(r *ruin) { r.flip(newest(r), 99) }, "the first start", "", "never acknowledged"},
+		{"a bit, after a loss of power", func(r *ruin) { r.flip(newest(r), 90) }, "another start", "", "never acknowledged"},
+		{"cut", func(r *ruin) { r.cut(newest(r), 90) }, "the first start", "", "never acknowledged"},
+		{"no end mark in an older log", func(r *ruin) {
+			p := bytesOf(r, r.logs()[1])
+			r.write(r.logs()[1], p[:len(p)-20])
+		}, "another start", ".log ", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := newRuin(t, false, false)
+			test.harm(r)
+			r.boot = test.boot
+			if test.refused != "" {
+				r.refused(test.refused)
+				return
+			}
+			got := r.left()
+			if got < ruinTabled || got >= ruinItems {
+				t.Errorf("got %d items; want some of %d to be lost", got, ruinItems)
+			}
+			said := r.said.String()
+			if !strings.Contains(said, test.says) || !strings.Contains(said, fmt.Sprint("kept_commits=")) {
+				t.Errorf("got %q in the log; want %q and how much", said, test.says)
+			}
+		})
+	}
+}
+
+func bytesOf(r *ruin, path string) []byte {
+	return []byte(strings.TrimRight(string(r.read(path)), "\x00"))
+}
+
+// A clean stop has all on record: not one byte may be missing.
+func TestAfterACleanStop(t *testing.T) {
+	last := func(r *ruin) string { return r.pebble("", ".log")[len(r.pebble("", ".log"))-1] }
+	manifest := func(r *ruin) string { return r.pebble("MANIFEST", "")[len(r.pebble("MANIFEST", ""))-1] }
+	chop := func(r *ruin, path string) {
+		p := r.read(path)
+		r.write(path, p[:len(p)-1])
+	}
+	for _, test := range []struct {
+		name  string
+		harm  func(r *ruin)
+		words string
+	}{
+		{"the last byte of the log", func(r *ruin) { chop(r, last(r)) }, " bytes of the "},
+		{"the log", func(r *ruin) { r.remove(last(r)) }, " is missing"},
+		{"the last byte of the manifest", func(r *ruin) { chop(r, manifest(r)) }, " bytes of the "},
+		{"the markers", func(r *ruin) { r.remove(r.pebble("marker.", "")...) }, "is missing, an empty file"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := newRuin(t, true, false)
+			test.harm(r)
+			r.refused(test.words)
+		})
+	}
+}

@@ -1,0 +1,207 @@
+package shard
+
+import (
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// recordEvery is about how often the control file is written while there is something new.
+const recordEvery = time.Second
+
+// A ledger keeps the control file up to date while Pebble works. It sees all that Pebble does to its files, through watchedFS.
+//
+// What is in a log is on disk when its sync is done, and the ledger then notes how far that is in memory. A goroutine writes what is
+// noted to the control file about once a second, beside the commits, none of which waits for it. What changes which files there
+// are is rare, and is written before Pebble goes on:
+//
+//   - a log, once its name is on disk and before anything is written to it. So a log that has something in it and isn't in the
+//     control file is none of ours;
+//   - a manifest, once the marker that names it is on disk and before the older marker is removed. So a marker that names
+//     another manifest than the control file does is right only if the older marker is still there.
+//
+// Nothing is written before a log is removed: the manifest says since when it wasn't needed.
+type ledger struct {
+	fs     vfs.FS // beneath watchedFS
+	dir    string // Pebble's
+	log    *slog.Logger
+	now    func() time.Time
+	dirty  chan struct{} // holds one if something is new
+	urgent chan struct{} // likewise, if it shall not wait for the second to end
+	end    chan struct{} // closed when the goroutine shall end
+	ended  sync.WaitGroup
+	once   sync.Once
+
+	writing sync.Mutex // held while the file is written; taken before mu
+	file    vfs.File   // guarded by writing
+
+	mu       sync.Mutex              // guards what follows
+	record   control                 // as it was written, or shall be, but for the files below
+	logs     map[uint64]*watchedFile // that Pebble writes to
+	manifest *watchedFile            // that the marker names; nil: none since the start
+	pending  map[string]*watchedFile // manifests that no marker names yet, by name
+}
+
+// openLedger returns the ledger of a directory that has a control file, and writes that the store is in c's phase.
+func openLedger(fs vfs.FS, s *Store, c *control) (*ledger, error) {
+	f, err := fs.OpenReadWrite(fs.PathJoin(s.dir, controlName), vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return nil, err
+	}
+	l := &ledger{
+		fs: fs, dir: fs.PathJoin(s.dir, engineDir), log: s.log, now: s.now, file: f, record: *c,
+		dirty: make(chan struct{}, 1), urgent: make(chan struct{}, 1), end: make(chan struct{}),
+		logs: map[uint64]*watchedFile{}, pending: map[string]*watchedFile{},
+	}
+	l.record.logs = slices.Clone(c.logs)
+	if err := l.write(); err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	l.ended.Go(l.run)
+	return l, nil
+}
+
+// run writes what is new, about once a second, until the ledger is closed.
+func (l *ledger) run() {
+	for {
+		select {
+		case <-l.dirty:
+		case <-l.urgent:
+		case <-l.end:
+			return
+		}
+		if err := l.write(); err != nil {
+			l.log.Warn("the control file can't be written; a later loss may go unnoticed", "err", err)
+		}
+		pause := time.NewTimer(recordEvery)
+		select {
+		case <-pause.C:
+		case <-l.urgent:
+			l.changed(l.urgent)
+		case <-l.end:
+			pause.Stop()
+			return
+		}
+		pause.Stop()
+	}
+}
+
+// changed has the goroutine write: by and by with l.dirty, at once with l.urgent.
+func (l *ledger) changed(how chan struct{}) {
+	select {
+	case how <- struct{}{}:
+	default:
+	}
+}
+
+// write writes how far all files are on disk.
+func (l *ledger) write() error {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	c := l.snapshot()
+	return writeControl(l.file, &c)
+}
+
+// snapshot returns the next record.
+func (l *ledger) snapshot() control {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.record.sequence++
+	l.record.at = l.now()
+	for i := range l.record.logs {
+		if f := l.logs[l.record.logs[i].num]; f != nil {
+			l.record.logs[i] = f.extent()
+		}
+	}
+	if l.manifest != nil {
+		l.record.manifest = l.manifest.extent()
+	}
+	c := l.record
+	c.logs = slices.Clone(c.logs)
+	return c
+}
+
+// enter sets the phase and the version of Pebble's format, and writes them.
+func (l *ledger) enter(p phase, format uint32) error {
+	l.mu.Lock()
+	l.record.phase, l.record.format = p, format
+	l.mu.Unlock()
+	return l.write()
+}
+
+// close ends the goroutine and closes the file. If clean, it writes that all is on disk. It may be called again.
+func (l *ledger) close(clean bool) (err error) {
+	l.once.Do(func() {
+		close(l.end)
+		l.ended.Wait()
+		if clean {
+			err = l.enter(phaseClean, l.record.format)
+		}
+		if closeErr := l.file.Close(); err == nil {
+			err = closeErr
+		}
+	})
+	return err
+}
+
+// addLog notes that a log was made, and returns it as Pebble shall have it.
+func (l *ledger) addLog(f vfs.File, num uint64, reused bool) (vfs.File, error) {
+	if err := syncDir(l.fs, l.dir); err != nil {
+		return nil, err
+	}
+	w := &watchedFile{File: f, ledger: l, log: true, durable: extent{num: num, reused: reused}}
+	l.mu.Lock()
+	l.forgetLocked(num)
+	if len(l.record.logs) >= maxLogs {
+		l.mu.Unlock()
+		return nil, errTooManyLogs
+	}
+	l.record.logs = append(l.record.logs, w.durable)
+	slices.SortFunc(l.record.logs, func(a, b extent) int { return compare(a.num, b.num) })
+	l.logs[num] = w
+	l.mu.Unlock()
+	if err := l.write(); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// forget notes that a log is gone.
+func (l *ledger) forget(num uint64) {
+	l.mu.Lock()
+	l.forgetLocked(num)
+	l.mu.Unlock()
+	l.changed(l.dirty)
+}
+
+func (l *ledger) forgetLocked(num uint64) {
+	delete(l.logs, num)
+	l.record.logs = slices.DeleteFunc(l.record.logs, func(e extent) bool { return e.num == num })
+}
+
+// addManifest notes that a manifest was made, which counts once a marker names it.
+func (l *ledger) addManifest(f vfs.File, name string, num uint64) vfs.File {
+	w := &watchedFile{File: f, ledger: l, durable: extent{num: num}}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pending[name] = w
+	return w
+}
+
+// name notes that a marker was made that names a manifest.
+func (l *ledger) name(manifest string) error {
+	if err := syncDir(l.fs, l.dir); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	if w := l.pending[manifest]; w != nil {
+		l.manifest = w
+	}
+	clear(l.pending)
+	l.mu.Unlock()
+	return l.write()
+}

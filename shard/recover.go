@@ -1,0 +1,228 @@
+package shard
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"holdfast"
+)
+
+// asideDir is the directory within a store's in which recoveries keep what they drop, each in one of its own.
+const asideDir = "lost"
+
+// A Recovery is what keeps a store from starting, and what it costs to have it start all the same.
+type Recovery struct {
+	Faults   []Fault                     // none: the store starts as it is
+	Helpless bool                        // only a backup helps, and nothing is done: its faults are the last ones
+	Cut      []CutLog                    // the logs of which something is dropped, in order
+	Again    []string                    // files that are made again, which costs nothing
+	Orphans  []holdfast.ShardID          // shards that the catalog that is left doesn't name; they are removed
+	Names    map[holdfast.ShardID]string // of the shards in what is left
+	Aside    string                      // the directory that has what was dropped, within the store's; "": nothing was
+	Done     bool
+}
+
+// A CutLog is a log of which something is dropped. Pebble's logs have the last commits, which aren't in sorted tables yet.
+type CutLog struct {
+	File    string                     // within the store's directory
+	Missing bool                       // there is no such file
+	Kept    int64                      // bytes from its beginning that stay
+	Dropped int64                      // bytes that are, or were, in it behind those
+	Commits int64                      // in what is dropped, as far as that can be read
+	Items   map[holdfast.ShardID]int64 // writes of items in those
+}
+
+// A Namer returns what a store's catalog calls the shards that it has. It may read records, and no more.
+type Namer func(*Store) (map[holdfast.ShardID]string, error)
+
+// Recover looks at a directory that no store has open, and says what is wrong and what would be dropped. With accept it does so: the
+// store is then as it was behind a commit that lies before all damage, as after a restore of a backup. What is dropped is kept.
+func Recover(o Options, accept bool, names Namer) (r Recovery, err error) {
+	o.setDefaults()
+	if _, err := o.FS.Stat(o.Dir); err != nil {
+		return r, openFault(err)
+	}
+	v := recovering{o: o, names: names, r: &r}
+	if v.lock, err = lockIfThere(o); err != nil {
+		return r, openFault(err)
+	}
+	defer func() {
+		if v.lock != nil {
+			err = errors.Join(err, v.lock.Close())
+		}
+	}()
+	if v.in, err = inspect(o, v.lock); err != nil {
+		return r, openFault(err)
+	}
+	usable, err := v.plan()
+	if err != nil || !usable || !accept || len(r.Faults) == 0 {
+		return r, err
+	}
+	if err := v.mend(); err != nil {
+		return r, openFault(err)
+	}
+	r.Done = true
+	return r, nil
+}
+
+// A recovering is a recovery on its way.
+type recovering struct {
+	o     Options
+	names Namer
+	lock  *pebble.Lock
+	in    *inspection
+	r     *Recovery
+	id    [16]byte
+}
+
+// plan says what is wrong, and what would be dropped. It is false if nothing can be done.
+func (v *recovering) plan() (usable bool, err error) {
+	v.r.Faults = v.in.faults()
+	if v.r.Helpless = v.in.helpless(); v.r.Helpless || v.in.begun == begunNot || v.in.begun == begunMaking {
+		return false, nil
+	}
+	left, err := v.in.openRest(v.in.rest())
+	if err != nil {
+		v.r.Faults = append(v.r.Faults, Fault{Kind: "file", Text: err.Error()})
+		v.r.Helpless = true
+		return false, nil
+	}
+	for _, name := range v.in.missingMarkers() {
+		v.r.Again = append(v.r.Again, v.in.pebble(name))
+	}
+	err = v.look(left)
+	if err = errors.Join(err, left.db.Close()); err != nil {
+		return false, err
+	}
+	return true, v.cut()
+}
+
+// look reads what is left.
+func (v *recovering) look(left *Store) (err error) {
+	id, ok, err := left.identity()
+	if err != nil {
+		return err
+	}
+	switch {
+	case v.in.control != nil:
+		v.id = v.in.control.id
+	case ok:
+		copy(v.id[:], id)
+	default:
+		v.id = newID()
+	}
+	if v.in.begun == begunBefore && ok {
+		v.r.Faults = append(v.r.Faults, missingControl().fault())
+	}
+	if v.in.control == nil && len(v.r.Faults) > 0 {
+		v.r.Again = append(v.r.Again, controlName)
+	}
+	if v.r.Names, err = v.names(left); err != nil {
+		return err
+	}
+	v.r.Orphans, err = left.orphans(v.r.Names)
+	return err
+}
+
+// orphans returns the shards that have something, and no name. A shard that was copied is in sorted tables at once, and stays when the
+// catalog goes back to before it; another one with its ID must not begin with its items.
+func (s *Store) orphans(names map[holdfast.ShardID]string) (ids []holdfast.ShardID, err error) {
+	it, err := s.db.NewIter(nil)
+	if err != nil {
+		return nil, s.fault("reading", err)
+	}
+	for ok := it.SeekGE(appendPrefix(nil, records+1, 0)); ok; {
+		id := shardOf(it.Key())
+		if _, named := names[id]; !named {
+			ids = append(ids, id)
+		}
+		ok = it.SeekGE(appendPrefix(nil, id+1, 0))
+	}
+	return ids, s.fault("reading", errors.Join(it.Error(), it.Close()))
+}
+
+// cut says what is dropped of which log.
+func (v *recovering) cut() error {
+	broken := false
+	for _, l := range v.in.logs {
+		foreign := l.foreign(v.in)
+		if !l.damaged && !broken {
+			continue
+		}
+		c := CutLog{File: v.in.pebble(logName(l.num)), Missing: l.scan == nil, Kept: l.keep}
+		if broken || foreign {
+			c.Kept, l.keep = 0, 0
+		}
+		broken = broken || !foreign
+		l.damaged = true
+		if err := v.count(l, &c); err != nil {
+			return err
+		}
+		v.r.Cut = append(v.r.Cut, c)
+	}
+	return nil
+}
+
+// count counts what is dropped of a log.
+func (v *recovering) count(l *neededLog, c *CutLog) error {
+	if c.Missing {
+		c.Dropped = l.bytes
+		return nil
+	}
+	path := v.in.fs.PathJoin(v.in.engine, logName(l.num))
+	c.Dropped = max(l.bytes, l.scan.end+l.tail.bytes) - c.Kept
+	dropped := lot{}
+	if c.Kept == 0 {
+		if _, err := scanFile(v.in.fs, path, l.extent, dropped.add); err != nil {
+			return err
+		}
+	}
+	if l.tail.stray >= 0 {
+		if err := strays(v.in.fs, path, l.num, l.tail.stray, l.scan.size, &dropped); err != nil {
+			return err
+		}
+	}
+	c.Commits, c.Items = dropped.batches, dropped.items
+	return nil
+}
+
+func missingControl() defect {
+	return defect{file: controlName, text: "is missing, without which nobody knows what else is", mend: mendControl}
+}
+
+// fault returns the defect as a check reports it.
+func (d defect) fault() Fault { return Fault{Kind: "file", Text: d.String()} }
+
+func (in *inspection) faults() []Fault {
+	var all []Fault
+	for _, d := range in.defects {
+		all = append(all, d.fault())
+	}
+	return all
+}
+
+// helpless says that a recovery can do nothing.
+func (in *inspection) helpless() bool {
+	for _, d := range in.defects {
+		if d.mend == mendNothing {
+			return true
+		}
+	}
+	return false
+}
+
+var errUnmended = errors.New("what was done didn't mend it")
+
+// verify inspects the directory again.
+func (v *recovering) verify() error {
+	in, err := inspect(v.o, v.lock)
+	if err != nil {
+		return err
+	}
+	if len(in.defects) > 0 {
+		return fmt.Errorf("%w: %v", errUnmended, in.defects[0])
+	}
+	return nil
+}

@@ -1,0 +1,115 @@
+package shard
+
+import (
+	"io"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"holdfast"
+)
+
+// A restFS shows a directory as a recovery would leave it, for reading: logs end where their damage begins, later ones aren't
+// there, and markers are. So what is left can be looked at before anything is changed.
+type restFS struct {
+	vfs.FS
+	engine string
+	ends   map[string]int64 // of logs, by path: where they end; below 0: they aren't there
+	add    []string         // names of markers that are missing
+}
+
+// rest returns the file system that shows what is left.
+func (in *inspection) rest() *restFS {
+	r := &restFS{FS: in.fs, engine: in.engine, ends: map[string]int64{}, add: in.missingMarkers()}
+	cut := false
+	for _, l := range in.logs {
+		path := in.fs.PathJoin(in.engine, logName(l.num))
+		switch {
+		case cut || l.damaged && l.keep == 0:
+			r.ends[path] = -1
+		case l.damaged:
+			r.ends[path] = l.keep
+		}
+		cut = cut || l.damaged && !l.foreign(in)
+	}
+	return r
+}
+
+// tables returns the file system that shows the sorted tables, and no log.
+func (in *inspection) tables() *restFS {
+	r := &restFS{FS: in.fs, engine: in.engine, ends: map[string]int64{}, add: in.missingMarkers()}
+	for _, name := range in.files {
+		if _, ok := logNumber(name); ok {
+			r.ends[in.fs.PathJoin(in.engine, name)] = -1
+		}
+	}
+	return r
+}
+
+// openRest opens a directory for reading as the file system shows it.
+func (in *inspection) openRest(fs *restFS) (*Store, error) {
+	s := &Store{
+		dir: in.dir, fs: fs, readOnly: true, log: discard(), now: in.o.Now, lock: in.lock, space: &space{}, fatal: in.o.Fatal,
+		gate: gate{idle: make(chan struct{})}, closing: make(chan struct{}), broken: make(chan struct{}),
+		shards: map[holdfast.ShardID]*Shard{},
+	}
+	cache := newCache(in.o.CacheBytes)
+	defer cache.Unref()
+	s.setEngine(cache, true)
+	return s, s.fault("opening", s.openEngine(in.engine, true))
+}
+
+// foreign says that a log is none of the store's, so that those behind it don't need it.
+func (l *neededLog) foreign(in *inspection) bool { return l.damaged && !l.listed && in.control != nil }
+
+// missingMarkers returns the names of the markers that are to be made again.
+func (in *inspection) missingMarkers() (names []string) {
+	if _, ok := in.marker(markerFormat); !ok {
+		names = append(names, markerName(markerFormat, formatVersion.String()))
+	}
+	if _, ok := in.marker(markerManifest); !ok && in.manifest.num > 0 {
+		names = append(names, markerName(markerManifest, manifestName(in.manifest.num)))
+	}
+	return names
+}
+
+// List implements vfs.FS.
+func (r *restFS) List(dir string) ([]string, error) {
+	names, err := r.FS.List(dir)
+	if err != nil || dir != r.engine {
+		return names, err
+	}
+	names = slices.DeleteFunc(names, func(name string) bool {
+		end, is := r.ends[r.PathJoin(dir, name)]
+		return is && end < 0
+	})
+	return append(names, r.add...), nil
+}
+
+// Open implements vfs.FS.
+func (r *restFS) Open(path string, opts ...vfs.OpenOption) (vfs.File, error) {
+	f, err := r.FS.Open(path, opts...)
+	if end, is := r.ends[path]; is && err == nil {
+		return &cutFile{File: f, left: end}, nil
+	}
+	return f, err
+}
+
+// Unwrap implements vfs.FS.
+func (r *restFS) Unwrap() vfs.FS { return r.FS }
+
+// A cutFile is a file of which only the beginning is read.
+type cutFile struct {
+	vfs.File
+	left int64
+}
+
+// Read implements vfs.File.
+func (f *cutFile) Read(p []byte) (int, error) {
+	if f.left <= 0 {
+		return 0, io.EOF
+	}
+	n, err := f.File.Read(p[:min(int64(len(p)), f.left)])
+	f.left -= int64(n)
+	return n, err
+}

@@ -1,0 +1,199 @@
+package shard
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+var errTooManyLogs = fmt.Errorf("pebble has more than %d logs", maxLogs)
+
+// The names of Pebble's files.
+const (
+	logSuffix      = ".log"
+	manifestPrefix = "MANIFEST-"
+	markerManifest = "marker.manifest."
+	markerFormat   = "marker.format-version."
+)
+
+// logNumber returns the number of a log's file name.
+func logNumber(name string) (num uint64, ok bool) {
+	digits, ok := strings.CutSuffix(name, logSuffix)
+	if !ok {
+		return 0, false
+	}
+	num, err := strconv.ParseUint(digits, 10, 64)
+	return num, err == nil
+}
+
+// manifestNumber returns the number of a manifest's file name.
+func manifestNumber(name string) (num uint64, ok bool) {
+	digits, ok := strings.CutPrefix(name, manifestPrefix)
+	if !ok {
+		return 0, false
+	}
+	num, err := strconv.ParseUint(digits, 10, 64)
+	return num, err == nil
+}
+
+// markerValue returns what a marker's file name says: "marker.manifest.000003.MANIFEST-000012" says MANIFEST-000012, as the
+// third. Of several, Pebble believes the one with the highest number.
+func markerValue(name, prefix string) (value string, iteration uint64, ok bool) {
+	rest, ok := strings.CutPrefix(name, prefix)
+	if !ok {
+		return "", 0, false
+	}
+	digits, value, ok := strings.Cut(rest, ".")
+	iteration, err := strconv.ParseUint(digits, 10, 64)
+	return value, iteration, ok && err == nil
+}
+
+// markerName returns the file name of a marker that says value, as the first of its kind.
+func markerName(prefix, value string) string { return fmt.Sprintf("%s%06d.%s", prefix, 1, value) }
+
+func logName(num uint64) string      { return fmt.Sprintf("%06d%s", num, logSuffix) }
+func manifestName(num uint64) string { return fmt.Sprintf("%s%06d", manifestPrefix, num) }
+
+// A watchedFS is the file system that Pebble is given: its ledger learns of logs and manifests.
+type watchedFS struct {
+	vfs.FS
+	ledger *ledger
+}
+
+// own returns the file's name if it is in Pebble's directory.
+func (w *watchedFS) own(path string) string {
+	if w.PathDir(path) != w.ledger.dir {
+		return ""
+	}
+	return w.PathBase(path)
+}
+
+// Create implements vfs.FS. A marker is made once the name of the manifest that it says is on disk, which Pebble leaves to chance.
+func (w *watchedFS) Create(path string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	name := w.own(path)
+	if _, _, ok := markerValue(name, markerManifest); ok {
+		if err := syncDir(w.FS, w.ledger.dir); err != nil {
+			return nil, err
+		}
+	}
+	f, err := w.FS.Create(path, category)
+	if err != nil {
+		return nil, err
+	}
+	if num, ok := logNumber(name); ok {
+		return w.orClose(f)(w.ledger.addLog(f, num, false))
+	}
+	if num, ok := manifestNumber(name); ok {
+		return w.ledger.addManifest(f, name, num), nil
+	}
+	if manifest, _, ok := markerValue(name, markerManifest); ok {
+		return w.orClose(f)(f, w.ledger.name(manifest))
+	}
+	return f, nil
+}
+
+// orClose returns what is made of a file, or closes it.
+func (w *watchedFS) orClose(f vfs.File) func(vfs.File, error) (vfs.File, error) {
+	return func(made vfs.File, err error) (vfs.File, error) {
+		if err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		return made, nil
+	}
+}
+
+// ReuseForWrite implements vfs.FS. Pebble does it with logs.
+func (w *watchedFS) ReuseForWrite(old, path string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := w.FS.ReuseForWrite(old, path, category)
+	if err != nil {
+		return nil, err
+	}
+	if num, ok := logNumber(w.own(old)); ok {
+		w.ledger.forget(num)
+	}
+	if num, ok := logNumber(w.own(path)); ok {
+		return w.orClose(f)(w.ledger.addLog(f, num, true))
+	}
+	return f, nil
+}
+
+// Remove implements vfs.FS.
+func (w *watchedFS) Remove(path string) error {
+	err := w.FS.Remove(path)
+	if num, ok := logNumber(w.own(path)); ok && err == nil {
+		w.ledger.forget(num)
+	}
+	return err
+}
+
+// Unwrap implements vfs.FS.
+func (w *watchedFS) Unwrap() vfs.FS { return w.FS }
+
+// A watchedFile is a log or a manifest that Pebble writes, from its beginning, in one goroutine at a time.
+type watchedFile struct {
+	vfs.File
+	ledger  *ledger
+	log     bool
+	written int64  // bytes; the writer's
+	sum     uint32 // of those; the writer's
+
+	mu      sync.Mutex // guards durable
+	durable extent
+}
+
+func (f *watchedFile) extent() extent {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.durable
+}
+
+// Write implements vfs.File.
+func (f *watchedFile) Write(p []byte) (int, error) {
+	n, err := f.File.Write(p)
+	f.written += int64(n)
+	f.sum = castagnoli(f.sum, p[:n])
+	return n, err
+}
+
+// Sync implements vfs.File.
+func (f *watchedFile) Sync() error { return f.synced(f.File.Sync()) }
+
+// SyncData implements vfs.File.
+func (f *watchedFile) SyncData() error { return f.synced(f.File.SyncData()) }
+
+// synced notes that all that was written is on disk, unless err. The first sync of a log is recorded at once, since it is rare.
+func (f *watchedFile) synced(err error) error {
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	first := f.durable.bytes == 0
+	changed := f.durable.bytes != f.written
+	f.durable.bytes, f.durable.sum = f.written, f.sum
+	if first {
+		f.durable.head = head{bytes: f.written, sum: f.sum}
+	}
+	f.mu.Unlock()
+	switch {
+	case !changed:
+	case first && f.log:
+		f.ledger.changed(f.ledger.urgent)
+	default:
+		f.ledger.changed(f.ledger.dirty)
+	}
+	return nil
+}
+
+// Close implements vfs.File. Pebble syncs a log before, with its end mark.
+func (f *watchedFile) Close() error {
+	err := f.File.Close()
+	f.mu.Lock()
+	f.durable.closed = err == nil && f.durable.bytes == f.written
+	f.mu.Unlock()
+	f.ledger.changed(f.ledger.urgent)
+	return err
+}
