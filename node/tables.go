@@ -10,6 +10,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"holdfast"
 	"holdfast/config"
 	"holdfast/dynamodb"
 	"holdfast/server"
@@ -59,7 +60,9 @@ func openTables(o Options, n *Node) (t *tables, err error) {
 			return t, err
 		}
 	}
-	if t.disk, err = shard.Open(shardOptions(o)); err != nil {
+	if t.disk, err = shard.Open(shardOptions(o)); errors.Is(err, holdfast.Corrupt) {
+		return t, fmt.Errorf("tables.data %s: %w; \"holdfast table recover %s\" says what a start would cost", c.Data, err, c.Data)
+	} else if err != nil {
 		return t, fmt.Errorf("tables.data %s: %w", c.Data, err)
 	}
 	t.store, err = table.Open(context.Background(), table.Options{

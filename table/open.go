@@ -1,6 +1,7 @@
 package table
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
@@ -167,6 +168,33 @@ func Schemas(disk *shard.Store) (map[holdfast.ShardID]shard.Schema, error) {
 			if b.Copy == nil {
 				add(b.Shards, shard.Schema{Key: b.Backup.Table.Key})
 			}
+			return nil
+		})
+	}
+	return all, err
+}
+
+// Names returns what the catalog on a disk calls each of its shards, for shard.Recover: those that are being copied, or are to go, too.
+func Names(disk *shard.Store) (map[holdfast.ShardID]string, error) {
+	all := map[holdfast.ShardID]string{}
+	add := func(parts []part, name string) {
+		for _, p := range parts {
+			all[p.ID] = name
+		}
+	}
+	err := each(disk, tablePrefix, func(r *record) error {
+		add(r.Shards, "table "+r.Table.Name)
+		return nil
+	})
+	if err == nil {
+		err = each(disk, removedPrefix, func(r *removed) error {
+			add(r.Shards, "removed "+cmp.Or(r.Name, "backup"))
+			return nil
+		})
+	}
+	if err == nil {
+		err = each(disk, backupPrefix, func(b *backup) error {
+			add(b.Shards, "backup "+b.Backup.Name)
 			return nil
 		})
 	}

@@ -38,14 +38,14 @@ func newTableCommand() *cobra.Command {
 	var f tableFlags
 	cmd := &cobra.Command{
 		Use:     "table",
-		Short:   "List, describe, export, import and check tables",
+		Short:   "List, describe, export, import, check and recover tables",
 		Long:    tableLong,
 		Example: tableExample,
 	}
 	flags := cmd.PersistentFlags()
 	flags.StringVar(&f.endpoint, "endpoint", "http://127.0.0.1:8000", "URL of the server")
 	flags.DurationVar(&f.timeout, "timeout", 30*time.Second, "of each request")
-	cmd.AddCommand(newTableListCommand(&f), newTableDescribeCommand(&f), newTableExportCommand(&f), newTableImportCommand(&f), newTableCheckCommand())
+	cmd.AddCommand(newTableListCommand(&f), newTableDescribeCommand(&f), newTableExportCommand(&f), newTableImportCommand(&f), newTableCheckCommand(), newTableRecoverCommand())
 	return cmd
 }
 

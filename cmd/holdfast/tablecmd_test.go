@@ -120,12 +120,14 @@ func TestTableCommands(t *testing.T) {
 }
 
 func TestTableCheckOfNoFolder(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "none")
-	code, stdout, stderr := command("table", "check", dir)
-	if code != 1 || stdout != "" || !strings.Contains(stderr, dir) {
-		t.Errorf("got %d, %q, %q; want 1 and the folder's name", code, stdout, stderr)
-	}
-	if _, err := os.Stat(dir); !os.IsNotExist(err) {
-		t.Errorf("got %v; want no folder", err)
+	for _, action := range []string{"check", "recover"} {
+		dir := filepath.Join(t.TempDir(), "none")
+		code, stdout, stderr := command("table", action, dir)
+		if code != 1 || stdout != "" || !strings.Contains(stderr, dir) {
+			t.Errorf("%s: got %d, %q, %q; want 1 and the folder's name", action, code, stdout, stderr)
+		}
+		if _, err := os.Stat(dir); !os.IsNotExist(err) {
+			t.Errorf("%s: got %v; want no folder", action, err)
+		}
 	}
 }

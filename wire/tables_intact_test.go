@@ -1,0 +1,241 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// intactItems is how many items are acknowledged before the process is killed.
+const intactItems = 1000
+
+// TestTablesLoseNothingInSilence takes files of a killed process's directory away, cuts and changes them: each start either has all that was
+// acknowledged, or is refused, names the file, and touches nothing. A recovery says what it drops and leaves the first items.
+func TestTablesLoseNothingInSilence(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "data")
+	server := startTables(t, folder)
+	d := newDynamo(server.addr)
+	defer d.close()
+	d.must(t, "CreateTable", `{"TableName":"kept","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"N"}],"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}`, nil)
+	d.active(t, "kept")
+	for i := range intactItems {
+		d.must(t, "PutItem", intactItem(i), nil)
+	}
+	acknowledged := time.Now().Add(10 * time.Millisecond) // files' times are coarse
+	eventually(t, "the end of the log is on record", func() bool {
+		d.must(t, "DeleteItem", `{"TableName":"kept","Key":{"id":{"N":"-1"}}}`, nil)
+		d.must(t, "PutItem", `{"TableName":"kept","Item":{"id":{"N":"-1"}}}`, nil)
+		info, err := os.Stat(filepath.Join(folder, "control"))
+		return err == nil && info.ModTime().After(acknowledged)
+	})
+	server.kill()
+
+	for _, test := range []struct {
+		name  string
+		harm  func(r *remains)
+		words string // of the refusal; "": a start may also have everything
+		least int    // items that a recovery leaves
+	}{
+		{"as it is", func(r *remains) {}, "", intactItems},
+		{"no marker of the manifest", func(r *remains) { r.remove("pebble/marker.manifest.*") }, "pebble/marker.manifest.* is missing", intactItems},
+		{"no marker of the format", func(r *remains) { r.remove("pebble/marker.format-version.*") }, "pebble/marker.format-version.* is missing", intactItems},
+		{"no empty files", func(r *remains) { r.remove("pebble/marker.*"); r.remove("pebble/LOCK") }, "is missing", intactItems},
+		{"no manifest", func(r *remains) { r.remove("pebble/MANIFEST-*") }, "pebble/MANIFEST-", -1},
+		{"no control file", func(r *remains) { r.remove("control") }, "control is missing", intactItems},
+		{"no database", func(r *remains) { r.remove("pebble") }, "pebble", -1},
+		{"newest log deleted", func(r *remains) { os.Remove(r.newest()) }, ".log is missing", 0},
+		{"newest log cut to 2/3", func(r *remains) { r.change(r.newest(), func(p []byte) []byte { return p[:len(p)*2/3] }) }, " that were on disk", 0},
+		{"a bit flipped at 90 %", func(r *remains) {
+			r.change(r.newest(), func(p []byte) []byte { p[len(p)*9/10] ^= 1; return p })
+		}, "is damaged at byte ", 0},
+		{"oldest log deleted", func(r *remains) { os.Remove(r.logs()[0]) }, "", 0},
+		{"all logs deleted", func(r *remains) { r.remove("pebble/*.log") }, ".log is missing", 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := &remains{t: t, folder: filepath.Join(t.TempDir(), "data")}
+			if err := os.CopyFS(r.folder, os.DirFS(folder)); err != nil {
+				t.Fatal(err)
+			}
+			test.harm(r)
+			if test.words == "" && r.starts() {
+				r.expect(intactItems, intactItems)
+				return
+			}
+			r.refused(test.words)
+			r.recovers(test.least)
+		})
+	}
+}
+
+func intactItem(i int) string {
+	return fmt.Sprintf(`{"TableName":"kept","Item":{"id":{"N":"%d"},"text":{"S":"%s"}}}`, i, strings.Repeat(fmt.Sprintf("%08d", i), 32))
+}
+
+// remains are the directory that a killed process left.
+type remains struct {
+	t      *testing.T
+	folder string
+}
+
+func (r *remains) remove(pattern string) {
+	r.t.Helper()
+	paths, err := filepath.Glob(filepath.Join(r.folder, pattern))
+	if err != nil || len(paths) == 0 {
+		r.t.Fatalf("got %v, %v for %s; want files", paths, err, pattern)
+	}
+	for _, path := range paths {
+		if err := os.RemoveAll(path); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+func (r *remains) logs() []string {
+	r.t.Helper()
+	paths, err := filepath.Glob(filepath.Join(r.folder, "pebble/*.log"))
+	if err != nil || len(paths) == 0 {
+		r.t.Fatalf("got %v, %v; want logs", paths, err)
+	}
+	slices.Sort(paths)
+	return paths
+}
+
+func (r *remains) newest() string { return r.logs()[len(r.logs())-1] }
+
+// change changes what was written of a file, without the room behind it.
+func (r *remains) change(path string, how func([]byte) []byte) {
+	r.t.Helper()
+	p, err := os.ReadFile(path)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, how(bytes.TrimRight(p, "\x00")), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// files are what is in the directory, without locks.
+func (r *remains) files() map[string]string {
+	r.t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(r.folder, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || entry.Name() == "LOCK" {
+			return err
+		}
+		p, err := os.ReadFile(path)
+		all[path] = string(p)
+		return err
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return all
+}
+
+// run runs the program to its end, and returns its status and what it said.
+func (r *remains) run(args ...string) (status int, said string) {
+	r.t.Helper()
+	out, err := exec.Command(ours(r.t).argv[0], args...).CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		r.t.Fatal(err)
+	}
+	if exit != nil {
+		status = exit.ExitCode()
+	}
+	return status, string(out)
+}
+
+// starts says whether "up" gets as far as to serve with the directory. It leaves it stopped.
+func (r *remains) starts() bool {
+	r.t.Helper()
+	status, _ := r.run("table", "recover", r.folder)
+	return status == 0
+}
+
+// refused fails unless a start is, and a check finds the fault, and neither touches anything.
+func (r *remains) refused(words string) {
+	r.t.Helper()
+	before := r.files()
+	status, said := r.run("up", "--tables-listen", freeAddress(r.t), "--data", r.folder, "--cache-listen", "127.0.0.1:0", "--http-listen", "",
+		"--memory", "8MiB")
+	if status != 1 || !strings.Contains(said, words) {
+		r.t.Errorf("up: got %d, %s; want 1 and %q", status, said, words)
+	}
+	if status, said := r.run("table", "check", r.folder); status != 2 || !strings.Contains(said, words) {
+		r.t.Errorf("check: got %d, %s; want 2 and %q", status, said, words)
+	}
+	if status, said := r.run("table", "recover", r.folder); status != 2 || !strings.Contains(said, "wrong: ") {
+		r.t.Errorf("recover: got %d, %s; want 2 and what is wrong", status, said)
+	}
+	after := r.files()
+	for path, is := range before {
+		if after[path] != is {
+			r.t.Errorf("%s was changed", path)
+		}
+	}
+	if len(after) != len(before) {
+		r.t.Errorf("got %d files; want the %d that were there", len(after), len(before))
+	}
+}
+
+// recovers accepts the loss, and looks what is left: so many items at least; below 0, nothing can be done.
+func (r *remains) recovers(least int) {
+	r.t.Helper()
+	status, said := r.run("table", "recover", "--accept-loss", r.folder)
+	if least < 0 {
+		if status != 2 || !strings.Contains(said, "restore a backup") {
+			r.t.Errorf("recover: got %d, %s; want 2, and that a backup is needed", status, said)
+		}
+		return
+	}
+	if status != 0 || !strings.Contains(said, "dropped") {
+		r.t.Fatalf("recover: got %d, %s; want 0 and what was dropped", status, said)
+	}
+	r.t.Log(said)
+	if least < intactItems {
+		r.expect(least, intactItems-1)
+	} else {
+		r.expect(least, least)
+	}
+}
+
+// expect starts the server and counts the items: the first ones, and no others. Then a check finds no fault.
+func (r *remains) expect(least, most int) {
+	r.t.Helper()
+	server := startTables(r.t, r.folder)
+	d := newDynamo(server.addr)
+	defer d.close()
+	var names struct{ TableNames []string }
+	d.must(r.t, "ListTables", `{}`, &names)
+	n := 0
+	for ; len(names.TableNames) > 0 && n < intactItems; n++ {
+		var got struct{ Item map[string]any }
+		d.must(r.t, "GetItem", fmt.Sprintf(`{"TableName":"kept","Key":{"id":{"N":"%d"}}}`, n), &got)
+		if got.Item == nil {
+			break
+		}
+	}
+	for i := n + 1; len(names.TableNames) > 0 && i < intactItems; i += 50 {
+		var got struct{ Item map[string]any }
+		d.must(r.t, "GetItem", fmt.Sprintf(`{"TableName":"kept","Key":{"id":{"N":"%d"}}}`, i), &got)
+		if got.Item != nil {
+			r.t.Errorf("item %d is there, and item %d isn't", i, n)
+		}
+	}
+	if n < least || n > most {
+		r.t.Errorf("got %d items; want %d to %d", n, least, most)
+	}
+	r.t.Logf("%d items are left", n)
+	server.stop()
+	if status, said := r.run("table", "check", r.folder); status != 0 || !strings.Contains(said, "faults 0") {
+		r.t.Errorf("check: got %d, %s; want no fault", status, said)
+	}
+}
