@@ -23,9 +23,10 @@ const (
 	RecoveredHelpless // nothing can be done but to restore a backup
 )
 
-// RecoverData says what keeps the tables of a directory that no node uses from being opened, and what would be dropped to have
-// them open all the same. With accept it does so, and keeps what is dropped in the directory. say gets a line at a time. An error
-// is why the directory can't be looked at, or why a recovery broke off; it can be begun again.
+// RecoverData says what keeps the tables of a directory that no node uses from being opened, and
+// what would be dropped to have them open all the same. With accept it does so, and keeps what is
+// dropped in the directory. say gets a line at a time. An error is why the directory can't be
+// looked at, or why a recovery broke off; it can be begun again.
 func RecoverData(dir string, accept bool, log *slog.Logger, say func(line string)) (Recovered, error) {
 	r, err := shard.Recover(shard.Options{Dir: dir, Log: log}, accept, table.Names)
 	if err != nil {
@@ -39,7 +40,8 @@ func RecoverData(dir string, accept bool, log *slog.Logger, say func(line string
 		say("wrong: " + f.Text)
 	}
 	if r.Helpless {
-		say("a recovery can't make up for that, and nothing was changed: put the files back, or restore a backup of the whole directory")
+		say("a recovery can't make up for that, and nothing was changed: put the files back, " +
+			"or restore a backup of the whole directory")
 		return RecoveredHelpless, nil
 	}
 	sayCosts(&r, say)

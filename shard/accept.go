@@ -7,8 +7,9 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// accept returns the control file's record of what a start goes on from: each log ends where its whole records do, and nothing
-// behind that counts from now on, neither as torn nor as damaged. What was read may be in the system's memory only, so it is synced first.
+// accept returns the control file's record of what a start goes on from: each log ends where its
+// whole records do, and nothing behind that counts from now on, neither as torn nor as damaged.
+// What was read may be in the system's memory only, so it is synced first.
 func (in *inspection) accept() (*control, error) {
 	c := *in.control
 	c.boot, c.logs = in.boot, nil

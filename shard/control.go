@@ -12,9 +12,10 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// The control file says which of Pebble's files must be there and how far they were on disk, so that a start can tell what a
-// crash leaves from what was removed, cut or changed. It holds the same record twice. A write syncs the first copy before it
-// begins the second: whatever is torn, the other copy is whole, and at most one write older. docs/formats.md has each byte.
+// The control file says which of Pebble's files must be there and how far they were on disk, so
+// that a start can tell what a crash leaves from what was removed, cut or changed. It holds the
+// same record twice. A write syncs the first copy before it begins the second: whatever is torn,
+// the other copy is whole, and at most one write older. docs/formats.md has each byte.
 const (
 	controlName    = "control"
 	controlPartial = "control.partial" // until it is whole for the first time
@@ -47,8 +48,8 @@ type extent struct {
 	reused bool   // what follows may be of the log that the file was before
 }
 
-// A head is what a log begins with: as much as its first sync put on disk. It tells a log that is damaged from another one with
-// its name.
+// A head is what a log begins with: as much as its first sync put on disk. It tells a log that is
+// damaged from another one with its name.
 type head struct {
 	bytes int64 // 0: not known
 	sum   uint32
@@ -127,8 +128,8 @@ func decodeControl(p []byte) (*control, error) {
 		return nil, errors.New("its checksum is wrong")
 	}
 	c := &control{
-		sequence: le.Uint64(p[16:]), id: [16]byte(p[24:40]), at: time.Unix(0, int64(le.Uint64(p[40:]))), phase: phase(p[48]),
-		format: le.Uint32(p[52:]), boot: string(p[controlFixed : controlFixed+boot]),
+		sequence: le.Uint64(p[16:]), id: [16]byte(p[24:40]), at: time.Unix(0, int64(le.Uint64(p[40:]))),
+		phase: phase(p[48]), format: le.Uint32(p[52:]), boot: string(p[controlFixed : controlFixed+boot]),
 		manifest: extent{num: le.Uint64(p[56:]), bytes: int64(le.Uint64(p[64:])), sum: le.Uint32(p[72:])},
 	}
 	for l := p[controlFixed+boot : n-sumBytes]; len(l) > 0; l = l[extentBytes:] {
@@ -141,8 +142,8 @@ func decodeControl(p []byte) (*control, error) {
 	return c, nil
 }
 
-// readControl returns what the newest whole copy of a control file says. faults are of the copies that aren't whole; if none is,
-// the error is that of the first.
+// readControl returns what the newest whole copy of a control file says. faults are of the copies
+// that aren't whole; if none is, the error is that of the first.
 func readControl(fs vfs.FS, path string) (c *control, faults []error, err error) {
 	f, err := fs.Open(path)
 	if err != nil {
@@ -182,7 +183,8 @@ func writeControl(f vfs.File, c *control) error {
 	return nil
 }
 
-// makeControl makes the control file of a directory, in place of any that is there. It is whole or not there after a crash.
+// makeControl makes the control file of a directory, in place of any that is there. It is whole or
+// not there after a crash.
 func makeControl(fs vfs.FS, dir string, c *control) error {
 	partial := fs.PathJoin(dir, controlPartial)
 	f, err := fs.Create(partial, vfs.WriteCategoryUnspecified)

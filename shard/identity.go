@@ -9,8 +9,9 @@ import (
 	"holdfast"
 )
 
-// metaStore is the name under which shard 0 has the identity that is in the control file, too. So a database whose control file was
-// removed is told from one of a version that had none, and a control file of another store from its own.
+// metaStore is the name under which shard 0 has the identity that is in the control file, too. So a
+// database whose control file was removed is told from one of a version that had none, and a
+// control file of another store from its own.
 const metaStore = "store"
 
 // newID returns an identity for a store.
@@ -19,8 +20,8 @@ func newID() (id [16]byte) {
 	return id
 }
 
-// identity returns what the database says that it is; !ok if it says nothing. If the block is corrupt where it stands, it says
-// as much: what can be read is served all the same.
+// identity returns what the database says that it is; !ok if it says nothing. If the block is
+// corrupt where it stands, it says as much: what can be read is served all the same.
 func (s *Store) identity() (id string, ok bool, err error) {
 	id, ok, err = s.read(s.db, metaKey(records, metaStore))
 	if errors.Is(err, holdfast.Corrupt) {
@@ -29,8 +30,8 @@ func (s *Store) identity() (id string, ok bool, err error) {
 	return id, ok, err
 }
 
-// identify looks whether the database is that of the control file. If it has no identity yet, it gets one, in a sorted table at
-// once: a log may be lost.
+// identify looks whether the database is that of the control file. If it has no identity yet, it
+// gets one, in a sorted table at once: a log may be lost.
 func (s *Store) identify(id [16]byte) error {
 	is, ok, err := s.identity()
 	switch {

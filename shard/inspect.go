@@ -35,7 +35,7 @@ type defect struct {
 
 func (d defect) String() string { return d.file + " " + d.text }
 
-// An origin of what is in a directory, as far as a start is concerned.
+// A begun says what has used a directory so far.
 type begun int
 
 const (
@@ -55,9 +55,10 @@ type neededLog struct {
 	damaged bool
 }
 
-// An inspection is a look at a store's directory that changes nothing in it. It is made before Pebble is given the directory, since
-// Pebble takes one without a marker for new, a log that is missing for one that never was, and damage for the end of a log, unless what
-// follows proves otherwise.
+// An inspection is a look at a store's directory that changes nothing in it. It is made before
+// Pebble is given the directory, since Pebble takes one without a marker for new, a log that is
+// missing for one that never was, and damage for the end of a log, unless what follows proves
+// otherwise.
 type inspection struct {
 	o      Options
 	lock   *pebble.Lock // nil if there is no directory of Pebble's
@@ -109,6 +110,16 @@ func (in *inspection) found(m mend, file, format string, args ...any) {
 	in.defects = append(in.defects, defect{file: file, text: fmt.Sprintf(format, args...), mend: m})
 }
 
+func (in *inspection) note(format string, args ...any) {
+	in.notes = append(in.notes, fmt.Sprintf(format, args...))
+}
+
+// The markers, of which the names change.
+const (
+	anyFormat   = engineDir + "/" + markerFormat + "*"
+	anyManifest = engineDir + "/" + markerManifest + "*"
+)
+
 // pebble returns the name of a file of Pebble's within the store's directory.
 func (in *inspection) pebble(name string) string { return engineDir + "/" + name }
 
@@ -139,7 +150,7 @@ func (in *inspection) findControl() error {
 			in.found(mendControl, controlName, "is damaged, and what should be in the directory isn't known: %v", fault)
 			break
 		}
-		in.notes = append(in.notes, fault.Error()+"; the other copy is taken")
+		in.note("%v; the other copy is taken", fault)
 	}
 	if c != nil && c.phase == phaseMaking {
 		in.begun = begunMaking
@@ -155,19 +166,20 @@ func (in *inspection) engineFiles() []string {
 	return slices.DeleteFunc(slices.Clone(in.files), func(name string) bool { return name == "LOCK" })
 }
 
-// checkUnused looks whether a directory without tables was ever used. One of which only the lock is there is that of a start that was killed at
-// once.
+// checkUnused looks whether a directory without tables was ever used. One of which only the lock is
+// there is that of a start that was killed at once.
 func (in *inspection) checkUnused(beside []string) {
 	for _, name := range beside {
 		if name != engineDir && name != controlPartial {
-			in.found(mendNothing, name, "is there, and no tables: take a directory that is empty or missing, or put back what was in %s/",
-				engineDir)
+			in.found(mendNothing, name, "is there, and no tables: "+
+				"take a directory that is empty or missing, or put back what was in %s/", engineDir)
 			return
 		}
 	}
 }
 
-// checkMaking looks whether a directory that is being made has anything that Pebble would take for garbage.
+// checkMaking looks whether a directory that is being made has anything that Pebble would take for
+// garbage.
 func (in *inspection) checkMaking() {
 	if _, ok := in.marker(markerManifest); ok {
 		return
@@ -194,17 +206,18 @@ func (in *inspection) marker(prefix string) (value string, ok bool) {
 func (in *inspection) checkFormat() {
 	value, ok := in.marker(markerFormat)
 	if !ok {
-		in.found(mendMarker, in.pebble(markerFormat+"*"), "is missing, an empty file whose name says the version of the format")
+		in.found(mendMarker, anyFormat, "is missing, an empty file whose name says the version of the format")
 		return
 	}
 	n, err := strconv.ParseUint(value, 10, 32)
 	if err != nil {
-		in.found(mendNothing, in.pebble(markerFormat+"*"), "says %q, which is no version", value)
+		in.found(mendNothing, anyFormat, "says %q, which is no version", value)
 		return
 	}
 	in.format = uint32(n)
 	if in.control != nil && in.format < in.control.format {
-		in.found(mendNothing, in.pebble(markerFormat+"*"), "says version %d, and it was %d: it is from an older copy", n, in.control.format)
+		in.found(mendNothing, anyFormat, "says version %d, and it was %d: it is from an older copy",
+			n, in.control.format)
 	}
 }
 
@@ -214,13 +227,13 @@ func (in *inspection) checkManifest() (named bool, err error) {
 	num, isNumber := manifestNumber(value)
 	switch {
 	case !ok:
-		in.found(mendMarker, in.pebble(markerManifest+"*"), "is missing, an empty file whose name says which manifest is in use")
+		in.found(mendMarker, anyManifest, "is missing, an empty file whose name says which manifest is in use")
 		if in.control == nil {
 			return false, nil
 		}
 		num = in.control.manifest.num
 	case !isNumber:
-		in.found(mendNothing, in.pebble(markerManifest+"*"), "says %q, which is no manifest", value)
+		in.found(mendNothing, anyManifest, "says %q, which is no manifest", value)
 		return false, nil
 	}
 	want := extent{num: num}
@@ -230,10 +243,12 @@ func (in *inspection) checkManifest() (named bool, err error) {
 		case num == was.num:
 			want = was
 		case num < was.num:
-			in.found(mendNothing, in.pebble(markerManifest+"*"), "says %s, and it was %s: it is from an older copy", value, manifestName(was.num))
+			in.found(mendNothing, anyManifest, "says %s, and it was %s: it is from an older copy",
+				value, manifestName(was.num))
 			return false, nil
 		case !in.hasMarkerOf(was.num):
-			in.found(mendNothing, in.pebble(markerManifest+"*"), "says %s, which isn't this store's: it was %s", value, manifestName(was.num))
+			in.found(mendNothing, anyManifest, "says %s, which isn't this store's: it was %s",
+				value, manifestName(was.num))
 			return false, nil
 		}
 	}
@@ -273,24 +288,26 @@ func (in *inspection) scanManifest(want extent) (named bool, err error) {
 	case s.summed < want.bytes:
 		in.found(mendNothing, in.pebble(name), "has %d bytes of the %d that were written", s.summed, want.bytes)
 	case want.bytes > 0 && s.sum != want.sum:
-		in.found(mendNothing, in.pebble(name), "isn't as it was written: its first %d bytes have another checksum", want.bytes)
+		in.found(mendNothing, in.pebble(name), "isn't as it was written: its first %d bytes have another checksum",
+			want.bytes)
 	case s.records == 0:
 		in.found(mendNothing, in.pebble(name), "has nothing in it")
 	case s.err != nil && t.stray >= 0 && in.sameStart():
 		in.found(mendNothing, in.pebble(name), "is damaged at byte %d: what follows is whole", s.end)
 	case s.err != nil && t.bytes > 0:
-		in.notes = append(in.notes, fmt.Sprintf("%s: the last %d bytes weren't written whole", in.pebble(name), t.bytes))
+		in.note("%s: the last %d bytes weren't written whole", in.pebble(name), t.bytes)
 	}
 	return true, nil
 }
 
-// sameStart says that the machine has run ever since the store did, so that its files have all that was written, in order: only a loss of
-// power leaves holes.
+// sameStart says that the machine has run ever since the store did, so that its files have all that
+// was written, in order: only a loss of power leaves holes.
 func (in *inspection) sameStart() bool {
 	return in.control != nil && in.control.phase == phaseRunning && in.control.boot != "" && in.control.boot == in.boot
 }
 
-// Tags of the edits in a manifest (Pebble's version_edit.go). These are at an edit's beginning, in this order.
+// Tags of the edits in a manifest (Pebble's version_edit.go). These are at an edit's beginning, in
+// this order.
 const (
 	editComparer = 1 // length, name
 	editLog      = 2 // the first log that is needed from then on
@@ -314,14 +331,16 @@ func minLogOf(edit []byte) (uint64, bool) {
 	return num, n > 0
 }
 
-// checkOptions notes that Pebble's options are missing, which it needs for nothing but a check of itself.
+// checkOptions notes that Pebble's options are missing, which it needs for nothing but a check of
+// itself.
 func (in *inspection) checkOptions() {
 	if !slices.ContainsFunc(in.files, func(name string) bool { return strings.HasPrefix(name, "OPTIONS-") }) {
-		in.notes = append(in.notes, in.pebble("OPTIONS-*")+" is missing: it is made again; look what else a copy of the directory left out")
+		in.note("%s is missing: it is made again; look what else a copy of the directory left out", in.pebble("OPTIONS-*"))
 	}
 }
 
-// refusal returns the error of a start of which nothing was touched, or nil if the directory is as it was left.
+// refusal returns the error of a start of which nothing was touched, or nil if the directory is as
+// it was left.
 func (in *inspection) refusal() error {
 	if len(in.defects) == 0 {
 		return nil
@@ -330,7 +349,8 @@ func (in *inspection) refusal() error {
 	for i, d := range in.defects {
 		said[i] = d.String()
 	}
-	return holdfast.Errorf(holdfast.Corrupt, "the tables aren't as they were left, and nothing was touched: %s", strings.Join(said, "; "))
+	return holdfast.Errorf(holdfast.Corrupt, "the tables aren't as they were left, and nothing was touched: %s",
+		strings.Join(said, "; "))
 }
 
 // tell logs what isn't as it should be and costs nothing.
@@ -340,8 +360,9 @@ func (in *inspection) tell(log *slog.Logger) {
 	}
 	for _, l := range in.logs {
 		if l.tail.bytes > 0 && !l.closed {
-			log.Warn("the end of a log wasn't written whole, as a kill or a loss of power leaves it, and is dropped: it was never acknowledged",
-				"file", in.pebble(logName(l.num)), "bytes", l.tail.bytes, "kept_bytes", l.scan.end, "kept_commits", l.scan.records)
+			log.Warn("the end of a log wasn't written whole, as a kill or a loss of power leaves it, and is dropped: "+
+				"it was never acknowledged", "file", in.pebble(logName(l.num)), "bytes", l.tail.bytes,
+				"kept_bytes", l.scan.end, "kept_commits", l.scan.records)
 		}
 	}
 }

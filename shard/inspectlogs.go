@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// checkLogs looks at each log that the manifest needs: whether it is there, whether it has all that was on disk, and whether
-// they follow each other. What is wrong with one is wrong with all behind it: a log without those before it can't be replayed, since its
-// changes were made from theirs.
+// checkLogs looks at each log that the manifest needs: whether it is there, whether it has all that
+// was on disk, and whether they follow each other. What is wrong with one is wrong with all behind
+// it: a log without those before it can't be replayed, since its changes were made from theirs.
 func (in *inspection) checkLogs() error {
 	in.findLogs()
 	next := uint64(0) // sequence number

@@ -11,8 +11,8 @@ const (
 	otherTable   = `L\d+: (\d+): object size mismatch .*: (\d+) \(disk\) != (\d+) \(MANIFEST\)`
 )
 
-// checkTables has Pebble look whether all sorted tables are there with the length that they had. What is in them is checked as it is
-// read, block by block.
+// checkTables has Pebble look whether all sorted tables are there with the length that they had.
+// What is in them is checked as it is read, block by block.
 func (in *inspection) checkTables() {
 	s, err := in.openRest(in.tables())
 	if err == nil {

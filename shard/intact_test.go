@@ -34,8 +34,9 @@ type ruin struct {
 	said strings.Builder // what stores log that are opened here
 }
 
-// newRuin returns a directory with ruinItems items, put one after the other. Unless clean it is as a kill leaves it; recorded says whether the
-// control file has the logs' ends, as it does after a second.
+// newRuin returns a directory with ruinItems items, put one after the other. Unless clean it is as
+// a kill leaves it; recorded says whether the control file has the logs' ends, as it does after a
+// second.
 func newRuin(t *testing.T, clean, recorded bool) *ruin {
 	t.Helper()
 	r := &ruin{t: t, fs: vfs.NewCrashableMem(), boot: "the first start"}
@@ -211,7 +212,8 @@ func (r *ruin) same(doing string, before map[string]string) {
 	}
 }
 
-// refused fails unless a start is refused with some words and nothing touched, and a check says it too.
+// refused fails unless a start is refused with some words and nothing touched, and a check says it
+// too.
 func (r *ruin) refused(words string) {
 	r.t.Helper()
 	before := r.files("/data")
@@ -244,7 +246,8 @@ func ruinNames(*Store) (map[holdfast.ShardID]string, error) {
 	return map[holdfast.ShardID]string{1: "things"}, nil
 }
 
-// recover says what a recovery would drop, looks that this changes nothing, and does it. It returns how many items are left.
+// recover says what a recovery would drop, looks that this changes nothing, and does it. It returns
+// how many items are left.
 func (r *ruin) recover() (Recovery, int) {
 	r.t.Helper()
 	before := r.files("/data")
@@ -317,8 +320,9 @@ func TestStartsOfAKilledStore(t *testing.T) {
 	}
 }
 
-// Every file that a start needs is missed when it is gone, shorter or changed: the start is refused, nothing is touched, a check
-// says it, and a recovery leaves the first items, all where it costs nothing.
+// Every file that a start needs is missed when it is gone, shorter or changed: the start is
+// refused, nothing is touched, a check says it, and a recovery leaves the first items, all where it
+// costs nothing.
 func TestRefusals(t *testing.T) {
 	oldest := func(r *ruin) string { return r.logs()[0] }
 	middle := func(r *ruin) string { return r.logs()[1] }

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -14,8 +15,8 @@ import (
 // changes says whether an operation changes the disk.
 func changes(op errorfs.Op) bool { return op.Kind.ReadOrWrite() == errorfs.OpIsWrite }
 
-// crashAtEvery takes the disk away before each change that doing makes to it, and opens what is left. A start is never refused for what a
-// loss of power leaves. It returns how often that was.
+// crashAtEvery takes the disk away before each change that doing makes to it, and opens what is
+// left. A start is never refused for what a loss of power leaves. It returns how often that was.
 func crashAtEvery(t *testing.T, disk *vfs.MemFS, doing func(fs vfs.FS), opened func(r *ruin)) (crashes int) {
 	t.Helper()
 	chance := rand.New(rand.NewPCG(7, 7))
@@ -86,7 +87,8 @@ func forgetControl(t *testing.T, r *ruin) {
 	}
 }
 
-// What an earlier version left is taken over with a word, once, whatever ends the start that does it.
+// What an earlier version left is taken over with a word, once, whatever ends the start that does
+// it.
 func TestTakenOver(t *testing.T) {
 	r := newRuin(t, true, true)
 	forgetControl(t, r)
@@ -117,8 +119,8 @@ func TestTakenOver(t *testing.T) {
 	again.refused("control is missing")
 }
 
-// A start after a crash that is ended anywhere is begun again by the next one: what it accepted of the logs is on disk before it is
-// on record.
+// A start after a crash that is ended anywhere is begun again by the next one: what it accepted of
+// the logs is on disk before it is on record.
 func TestCrashInALaterStart(t *testing.T) {
 	r, looked := newRuin(t, false, false), 0
 	crashes := crashAtEvery(t, r.fs, func(fs vfs.FS) {
@@ -141,8 +143,9 @@ func TestCrashInALaterStart(t *testing.T) {
 	}
 }
 
-// Behind what is on record, the end of a log may be torn, which is said with numbers. In the same start of the machine, what was written
-// before something else is whole: there damage isn't taken for the end.
+// Behind what is on record, the end of a log may be torn, which is said with numbers. In the same
+// start of the machine, what was written before something else is whole: there damage isn't taken
+// for the end.
 func TestBehindTheRecord(t *testing.T) {
 	newest := func(r *ruin) string { return r.logs()[len(r.logs())-1] }
 	for _, test := range []struct {
@@ -209,4 +212,47 @@ func TestAfterACleanStop(t *testing.T) {
 			r.refused(test.words)
 		})
 	}
+}
+
+// What a killed process had written but not synced is read by the next start, and may be lost with
+// the power after that. So it is synced before it is on record.
+func TestCrashAfterAKill(t *testing.T) {
+	r := newRuin(t, false, true)
+	c, _, err := readControl(r.fs, "/data/control")
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := &c.logs[len(c.logs)-1]
+	*last = extent{num: last.num}
+	if err := makeControl(r.fs, "/data", c); err != nil {
+		t.Fatal(err)
+	}
+	path := "/data/pebble/" + logName(last.num)
+	p := bytesOf(r, path)
+	f, err := r.fs.Create(path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		t.Fatal(err)
+	}
+	synced := len(p) - 2000 // the last record isn't whole without the rest
+	for i, part := range [][]byte{p[:synced], p[synced:]} {
+		if _, err := f.Write(part); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			if err := errors.Join(f.Sync(), syncDir(r.fs, "/data/pebble")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	crashAtEvery(t, r.fs, func(fs vfs.FS) {
+		o := memOptions(fs)
+		o.Boot = r.boot
+		s := openStore(t, o)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}, nil)
 }

@@ -12,16 +12,19 @@ import (
 // recordEvery is about how often the control file is written while there is something new.
 const recordEvery = time.Second
 
-// A ledger keeps the control file up to date while Pebble works. It sees all that Pebble does to its files, through watchedFS.
+// A ledger keeps the control file up to date while Pebble works. It sees all that Pebble does to
+// its files, through watchedFS.
 //
-// What is in a log is on disk when its sync is done, and the ledger then notes how far that is in memory. A goroutine writes what is
-// noted to the control file about once a second, beside the commits, none of which waits for it. What changes which files there
-// are is rare, and is written before Pebble goes on:
+// What is in a log is on disk when its sync is done, and the ledger then notes how far that is in
+// memory. A goroutine writes what is noted to the control file about once a second, beside the
+// commits, none of which waits for it. What changes which files there are is rare, and is written
+// before Pebble goes on:
 //
-//   - a log, once its name is on disk and before anything is written to it. So a log that has something in it and isn't in the
-//     control file is none of ours;
-//   - a manifest, once the marker that names it is on disk and before the older marker is removed. So a marker that names
-//     another manifest than the control file does is right only if the older marker is still there.
+//   - a log, once its name is on disk and before anything is written to it. So a log that has
+//     something in it and isn't in the control file is none of ours;
+//   - a manifest, once the marker that names it is on disk and before the older marker is removed.
+//     So a marker that names another manifest than the control file does is right only if the older
+//     marker is still there.
 //
 // Nothing is written before a log is removed: the manifest says since when it wasn't needed.
 type ledger struct {
@@ -45,7 +48,8 @@ type ledger struct {
 	pending  map[string]*watchedFile // manifests that no marker names yet, by name
 }
 
-// openLedger returns the ledger of a directory that has a control file, and writes that the store is in c's phase.
+// openLedger returns the ledger of a directory that has a control file, and writes that the store
+// is in c's phase.
 func openLedger(fs vfs.FS, s *Store, c *control) (*ledger, error) {
 	f, err := fs.OpenReadWrite(fs.PathJoin(s.dir, controlName), vfs.WriteCategoryUnspecified)
 	if err != nil {
@@ -133,7 +137,8 @@ func (l *ledger) enter(p phase, format uint32) error {
 	return l.write()
 }
 
-// close ends the goroutine and closes the file. If clean, it writes that all is on disk. It may be called again.
+// close ends the goroutine and closes the file. If clean, it writes that all is on disk. It may be
+// called again.
 func (l *ledger) close(clean bool) (err error) {
 	l.once.Do(func() {
 		close(l.end)

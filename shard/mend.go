@@ -37,7 +37,8 @@ func (v *recovering) mend() error {
 	return v.removeOrphans()
 }
 
-// layAside keeps the logs that are dropped, and those of which something is, and leaves of each what is to stay.
+// layAside keeps the logs that are dropped, and those of which something is, and leaves of each
+// what is to stay.
 func (v *recovering) layAside() error {
 	fs := v.o.FS
 	v.r.Aside = asideDir + "/" + v.o.Now().UTC().Format("20060102T150405.000Z")

@@ -9,7 +9,8 @@ import (
 	"holdfast"
 )
 
-// asideDir is the directory within a store's in which recoveries keep what they drop, each in one of its own.
+// asideDir is the directory within a store's in which recoveries keep what they drop, each in one
+// of its own.
 const asideDir = "lost"
 
 // A Recovery is what keeps a store from starting, and what it costs to have it start all the same.
@@ -24,7 +25,8 @@ type Recovery struct {
 	Done     bool
 }
 
-// A CutLog is a log of which something is dropped. Pebble's logs have the last commits, which aren't in sorted tables yet.
+// A CutLog is a log of which something is dropped. Pebble's logs have the last commits, which
+// aren't in sorted tables yet.
 type CutLog struct {
 	File    string                     // within the store's directory
 	Missing bool                       // there is no such file
@@ -34,11 +36,13 @@ type CutLog struct {
 	Items   map[holdfast.ShardID]int64 // writes of items in those
 }
 
-// A Namer returns what a store's catalog calls the shards that it has. It may read records, and no more.
+// A Namer returns what a store's catalog calls the shards that it has. It may read records, and no
+// more.
 type Namer func(*Store) (map[holdfast.ShardID]string, error)
 
-// Recover looks at a directory that no store has open, and says what is wrong and what would be dropped. With accept it does so: the
-// store is then as it was behind a commit that lies before all damage, as after a restore of a backup. What is dropped is kept.
+// Recover looks at a directory that no store has open, and says what is wrong and what would be
+// dropped. With accept it does so: the store is then as it was behind a commit that lies before all
+// damage, as after a restore of a backup. What is dropped is kept.
 func Recover(o Options, accept bool, names Namer) (r Recovery, err error) {
 	o.setDefaults()
 	if _, err := o.FS.Stat(o.Dir); err != nil {
@@ -126,8 +130,9 @@ func (v *recovering) look(left *Store) (err error) {
 	return err
 }
 
-// orphans returns the shards that have something, and no name. A shard that was copied is in sorted tables at once, and stays when the
-// catalog goes back to before it; another one with its ID must not begin with its items.
+// orphans returns the shards that have something, and no name. A shard that was copied is in sorted
+// tables at once, and stays when the catalog goes back to before it; another one with its ID must
+// not begin with its items.
 func (s *Store) orphans(names map[holdfast.ShardID]string) (ids []holdfast.ShardID, err error) {
 	it, err := s.db.NewIter(nil)
 	if err != nil {

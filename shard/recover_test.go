@@ -81,8 +81,8 @@ func TestRecoveryOfNothing(t *testing.T) {
 	}
 }
 
-// A shard that was copied is in sorted tables at once. When the catalog goes back to before it was begun, it goes too: a later shard
-// with its ID must not begin with its items.
+// A shard that was copied is in sorted tables at once. When the catalog goes back to before it was
+// begun, it goes too: a later shard with its ID must not begin with its items.
 func TestRecoveryRemovesOrphans(t *testing.T) {
 	r := &ruin{t: t, fs: vfs.NewCrashableMem(), boot: "the first start"}
 	s := openStore(t, r.options())

@@ -9,8 +9,9 @@ import (
 	"holdfast"
 )
 
-// A restFS shows a directory as a recovery would leave it, for reading: logs end where their damage begins, later ones aren't
-// there, and markers are. So what is left can be looked at before anything is changed.
+// A restFS shows a directory as a recovery would leave it, for reading: logs end where their damage
+// begins, later ones aren't there, and markers are. So what is left can be looked at before
+// anything is changed.
 type restFS struct {
 	vfs.FS
 	engine string
@@ -49,7 +50,8 @@ func (in *inspection) tables() *restFS {
 // openRest opens a directory for reading as the file system shows it.
 func (in *inspection) openRest(fs *restFS) (*Store, error) {
 	s := &Store{
-		dir: in.dir, fs: fs, readOnly: true, log: discard(), now: in.o.Now, lock: in.lock, space: &space{}, fatal: in.o.Fatal,
+		dir: in.dir, fs: fs, readOnly: true, log: discard(), now: in.o.Now, lock: in.lock,
+		space: &space{}, fatal: in.o.Fatal,
 		gate: gate{idle: make(chan struct{})}, closing: make(chan struct{}), broken: make(chan struct{}),
 		shards: map[holdfast.ShardID]*Shard{},
 	}

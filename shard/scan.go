@@ -14,8 +14,9 @@ import (
 	"holdfast"
 )
 
-// Pebble's logs and manifests are records, in chunks that never cross a block (package record has the forms). A chunk begins with
-// its checksum (4 bytes), length (2) and form (1); those of logs then have the low half of the log's number.
+// Pebble's logs and manifests are records, in chunks that never cross a block (package record has
+// the forms). A chunk begins with its checksum (4 bytes), length (2) and form (1); those of logs
+// then have the low half of the log's number.
 const (
 	blockOfRecords  = 32 << 10
 	chunkHeader     = 7
@@ -25,7 +26,8 @@ const (
 	chunkSumMask    = 0xa282ead8
 )
 
-// A filler is a chunk in the middle of a record, which a reader that looks for a record's beginning passes over.
+// A filler is a chunk in the middle of a record, which a reader that looks for a record's beginning
+// passes over.
 const (
 	fillerHeader = 11
 	fillerForm   = 7
@@ -71,8 +73,8 @@ func (r *summing) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// scanFile reads a file of records, and sums its first bytes. It calls each with every whole record, which each must not keep. An error is
-// of the disk.
+// scanFile reads a file of records, and sums its first bytes. It calls each with every whole
+// record, which each must not keep. An error is of the disk.
 func scanFile(fs vfs.FS, path string, want extent, each func(record []byte)) (*scan, error) {
 	f, err := fs.Open(path)
 	if err != nil {
@@ -111,7 +113,8 @@ func (s *scan) readRecords(in io.Reader, num uint64, each func([]byte)) error {
 			s.end, s.marked = r.Offset(), s.size > r.Offset()
 			return nil
 		}
-		if errors.Is(err, record.ErrUnexpectedEOF) || errors.Is(err, record.ErrInvalidChunk) || errors.Is(err, record.ErrZeroedChunk) {
+		if errors.Is(err, record.ErrUnexpectedEOF) || errors.Is(err, record.ErrInvalidChunk) ||
+			errors.Is(err, record.ErrZeroedChunk) {
 			s.err = err
 			return nil
 		}
@@ -149,8 +152,9 @@ type tail struct {
 	stray int64 // where a whole chunk of this file stands; -1: nowhere
 }
 
-// scanTail looks at what is behind the scan's end: first the whole chunks of a record that isn't whole, then what is no chunk, then
-// everything else. A log that was made of another one has that one's bytes there, which don't count. e.num is 0 for a manifest.
+// scanTail looks at what is behind the scan's end: first the whole chunks of a record that isn't
+// whole, then what is no chunk, then everything else. A log that was made of another one has that
+// one's bytes there, which don't count. e.num is 0 for a manifest.
 func scanTail(fs vfs.FS, path string, s *scan, e extent) (tail, error) {
 	t := tail{stray: -1}
 	if s.marked || s.end >= s.size {
@@ -184,7 +188,8 @@ func scanTail(fs vfs.FS, path string, s *scan, e extent) (tail, error) {
 	return t, nil
 }
 
-// walkChunks goes on from one whole chunk of a block to the next. It returns where there is none, and whether that is the block's end.
+// walkChunks goes on from one whole chunk of a block to the next. It returns where there is none,
+// and whether that is the block's end.
 func walkChunks(block []byte, from int, num uint32) (end int, whole bool) {
 	for {
 		n := chunkAt(block, from, num)
@@ -196,8 +201,8 @@ func walkChunks(block []byte, from int, num uint32) (end int, whole bool) {
 	return from, len(block)-from < padMax && len(bytes.TrimRight(block[from:], "\x00")) == 0
 }
 
-// strayChunk returns where a whole chunk begins in a block, from a place on, or -1. It looks everywhere, since a damaged length
-// doesn't say where the next one is.
+// strayChunk returns where a whole chunk begins in a block, from a place on, or -1. It looks
+// everywhere, since a damaged length doesn't say where the next one is.
 func strayChunk(block []byte, from int, num uint32) int {
 	for i := from; i < len(block); i++ {
 		if chunkAt(block, i, num) > 0 {
@@ -257,7 +262,8 @@ func (l *lot) add(batch []byte) {
 	}
 }
 
-// strays counts the records that can be read behind a place in a log, beginning anew with the next block after each fault.
+// strays counts the records that can be read behind a place in a log, beginning anew with the next
+// block after each fault.
 func strays(fs vfs.FS, path string, num uint64, from, size int64, l *lot) error {
 	f, err := fs.Open(path)
 	if err != nil {
@@ -277,8 +283,8 @@ func strays(fs vfs.FS, path string, num uint64, from, size int64, l *lot) error 
 	return nil
 }
 
-// filler returns that many bytes of a block, so that what follows is read as if it were in its place. It is nothing where there
-// is no room for a chunk.
+// filler returns that many bytes of a block, so that what follows is read as if it were in its
+// place. It is nothing where there is no room for a chunk.
 func filler(n int64, num uint64) []byte {
 	if n < fillerHeader {
 		return nil
@@ -291,7 +297,8 @@ func filler(n int64, num uint64) []byte {
 	return p
 }
 
-// newRecordReader returns a reader of a file of records. The number's type is Pebble's own, and has no name here.
+// newRecordReader returns a reader of a file of records. The number's type is Pebble's own, and has
+// no name here.
 func newRecordReader(in io.Reader, num uint64) *record.Reader {
 	return recordReader(record.NewReader, in, num)
 }

@@ -40,8 +40,8 @@ func manifestNumber(name string) (num uint64, ok bool) {
 	return num, err == nil
 }
 
-// markerValue returns what a marker's file name says: "marker.manifest.000003.MANIFEST-000012" says MANIFEST-000012, as the
-// third. Of several, Pebble believes the one with the highest number.
+// markerValue returns what a marker's file name says: "marker.manifest.000003.MANIFEST-000012" says
+// MANIFEST-000012, as the third. Of several, Pebble believes the one with the highest number.
 func markerValue(name, prefix string) (value string, iteration uint64, ok bool) {
 	rest, ok := strings.CutPrefix(name, prefix)
 	if !ok {
@@ -72,7 +72,8 @@ func (w *watchedFS) own(path string) string {
 	return w.PathBase(path)
 }
 
-// Create implements vfs.FS. A marker is made once the name of the manifest that it says is on disk, which Pebble leaves to chance.
+// Create implements vfs.FS. A marker is made once the name of the manifest that it says is on disk,
+// which Pebble leaves to chance.
 func (w *watchedFS) Create(path string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	name := w.own(path)
 	if _, _, ok := markerValue(name, markerManifest); ok {
@@ -133,7 +134,8 @@ func (w *watchedFS) Remove(path string) error {
 // Unwrap implements vfs.FS.
 func (w *watchedFS) Unwrap() vfs.FS { return w.FS }
 
-// A watchedFile is a log or a manifest that Pebble writes, from its beginning, in one goroutine at a time.
+// A watchedFile is a log or a manifest that Pebble writes, from its beginning, in one goroutine at
+// a time.
 type watchedFile struct {
 	vfs.File
 	ledger  *ledger
@@ -165,7 +167,8 @@ func (f *watchedFile) Sync() error { return f.synced(f.File.Sync()) }
 // SyncData implements vfs.File.
 func (f *watchedFile) SyncData() error { return f.synced(f.File.SyncData()) }
 
-// synced notes that all that was written is on disk, unless err. The first sync of a log is recorded at once, since it is rare.
+// synced notes that all that was written is on disk, unless err. The first sync of a log is
+// recorded at once, since it is rare.
 func (f *watchedFile) synced(err error) error {
 	if err != nil {
 		return err

@@ -16,8 +16,9 @@ import (
 // intactItems is how many items are acknowledged before the process is killed.
 const intactItems = 1000
 
-// TestTablesLoseNothingInSilence takes files of a killed process's directory away, cuts and changes them: each start either has all that was
-// acknowledged, or is refused, names the file, and touches nothing. A recovery says what it drops and leaves the first items.
+// TestTablesLoseNothingInSilence takes files of a killed process's directory away, cuts and changes
+// them: each start either has all that was acknowledged, or is refused, names the file, and touches
+// nothing. A recovery says what it drops and leaves the first items.
 func TestTablesLoseNothingInSilence(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "data")
 	server := startTables(t, folder)
@@ -186,7 +187,8 @@ func (r *remains) refused(words string) {
 	}
 }
 
-// recovers accepts the loss, and looks what is left: so many items at least; below 0, nothing can be done.
+// recovers accepts the loss, and looks what is left: so many items at least; below 0, nothing can
+// be done.
 func (r *remains) recovers(least int) {
 	r.t.Helper()
 	status, said := r.run("table", "recover", "--accept-loss", r.folder)
@@ -207,7 +209,8 @@ func (r *remains) recovers(least int) {
 	}
 }
 
-// expect starts the server and counts the items: the first ones, and no others. Then a check finds no fault.
+// expect starts the server and counts the items: the first ones, and no others. Then a check finds
+// no fault.
 func (r *remains) expect(least, most int) {
 	r.t.Helper()
 	server := startTables(r.t, r.folder)
