@@ -2,7 +2,6 @@ package shard
 
 import (
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -177,7 +176,7 @@ func TestBehindTheRecord(t *testing.T) {
 				t.Errorf("got %d items; want some of %d to be lost", got, ruinItems)
 			}
 			said := r.said.String()
-			if !strings.Contains(said, test.says) || !strings.Contains(said, fmt.Sprint("kept_commits=")) {
+			if !strings.Contains(said, test.says) || !strings.Contains(said, "kept_commits=") {
 				t.Errorf("got %q in the log; want %q and how much", said, test.says)
 			}
 		})

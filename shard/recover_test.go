@@ -139,7 +139,7 @@ func TestControlIsWrittenBesides(t *testing.T) {
 	if got, most := len(syncs), copies*(6+int(time.Since(begun)/recordEvery)); got > most {
 		t.Errorf("got %d syncs of the control file beside %d commits; want %d at most", got, commits, most)
 	}
-	end := s.ledger.logs[newestLog(s)].extent().bytes
+	end := newestLog(s).extent().bytes
 	for {
 		select {
 		case <-syncs:
@@ -156,10 +156,10 @@ func TestControlIsWrittenBesides(t *testing.T) {
 	}
 }
 
-func newestLog(s *Store) uint64 {
+func newestLog(s *Store) *watchedFile {
 	s.ledger.mu.Lock()
 	defer s.ledger.mu.Unlock()
-	return s.ledger.record.logs[len(s.ledger.record.logs)-1].num
+	return s.ledger.logs[s.ledger.record.logs[len(s.ledger.record.logs)-1].num]
 }
 
 // The control file's bytes are those of docs/formats.md.
