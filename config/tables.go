@@ -57,7 +57,6 @@ func defaultTables() Tables {
 		Reserve:     256 << 20,
 		Log:         TablesLog{Age: 24 * time.Hour, Bytes: 8 << 30},
 		NewShards:   1,
-		Throttle:    true,
 	}
 }
 
