@@ -124,13 +124,22 @@ func (n *Node) registry() *prometheus.Registry {
 }
 
 // serveHealth answers 200 while the node serves, and 503 once it drains. That members are down is
-// said, and no failure of this node.
+// said, and no failure of this node; neither is a full disk, which a restart would not mend: what
+// restarts a node by its health would take its reads away, too.
 func (n *Node) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	if n.stopping.Load() {
 		http.Error(w, "stopping", http.StatusServiceUnavailable)
 		return
 	}
-	fmt.Fprintln(w, "ok")
+	full := ""
+	if n.tables != nil {
+		full = n.tables.full()
+	}
+	if full == "" {
+		fmt.Fprintln(w, "ok")
+	} else {
+		fmt.Fprintln(w, full)
+	}
 	if n.router != nil {
 		fmt.Fprintln(w, "router:", n.router.health())
 	}
@@ -141,7 +150,7 @@ func serveVersion(w http.ResponseWriter, _ *http.Request) {
 }
 
 const index = `Holdfast
-/healthz  ok and the router's state, or 503 while it stops
+/healthz  ok, or that the disk is full and tables refuse writes, and the router's state; 503 while it stops
 /metrics  counts and gauges, for Prometheus
 /whatif   the hit rate that this traffic would have with less and more memory, as JSON; with a cache
 /version  as JSON

@@ -125,6 +125,16 @@ func (t *tables) serve() {
 	}()
 }
 
+// full says that the disk is full and writes are refused, or nothing.
+func (t *tables) full() string {
+	room := t.disk.Room()
+	if !room.Full {
+		return ""
+	}
+	return fmt.Sprintf("tables: writes are refused, the disk is full: %d MiB free, tables.reserve is %d MiB",
+		room.FreeBytes>>20, room.ReserveBytes>>20)
+}
+
 // reload reads the keys again.
 func (t *tables) reload() error {
 	if t.keysFile == "" {

@@ -104,3 +104,26 @@ func TestTablesKeysAreReadAgain(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A full disk is no reason to restart the node, so /healthz answers 200 and says it.
+func TestHealthTellsOfAFullDisk(t *testing.T) {
+	c := tablesConfig(t)
+	n := open(t, c)
+	if status, body := get(t, n, "/healthz"); status != http.StatusOK || body != "ok\n" {
+		t.Errorf("got %d %q; want ok", status, body)
+	}
+	c = tablesConfig(t)
+	c.Tables.Reserve = 1 << 50 // more than any disk has
+	n = open(t, c)
+	expectTables(t, n, "CreateTable", createUsers, "users")
+	if status, body := askTables(t, n, "PutItem", `{"TableName":"users","Item":{"id":{"S":"1"}}}`); status != http.StatusServiceUnavailable {
+		t.Errorf("a put: got %d %s; want 503", status, body)
+	}
+	status, body := get(t, n, "/healthz")
+	if status != http.StatusOK || strings.Contains(body, "ok") || !strings.Contains(body, "tables: writes are refused, the disk is full: ") {
+		t.Errorf("got %d %q; want 200 and that writes are refused", status, body)
+	}
+	if _, body := get(t, n, "/metrics"); !strings.Contains(body, "holdfast_tables_disk_full 1\n") {
+		t.Error("/metrics: got no holdfast_tables_disk_full 1")
+	}
+}

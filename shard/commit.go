@@ -162,12 +162,12 @@ func (t *commit) perform(ctx context.Context) error {
 	if err := t.decide(); err != nil {
 		return err
 	}
-	b, err := t.build()
+	b, rest, err := t.build()
 	if err != nil || b == nil {
 		return err
 	}
 	if len(t.Writes) > 0 {
-		err = t.store.space.admit(b.Len())
+		err = t.store.space.admit(b.Len() + rest)
 	}
 	if err == nil {
 		if err = ctx.Err(); err != nil {
@@ -277,23 +277,22 @@ func (t *commit) decideItem(i int) error {
 	return nil
 }
 
-// build returns the batch without the log's entries, or nil if nothing is changed.
-func (t *commit) build() (*pebble.Batch, error) {
-	bytes := 0
+// build returns the batch without the items and the log's entries, and about how many bytes those have; nil if nothing is changed.
+func (t *commit) build() (b *pebble.Batch, bytes int, err error) {
 	for i := range t.turns {
 		if t.changed[i] {
 			bytes += len(t.turns[i].encoded) + len(t.turns[i].before.raw) + 3*len(t.turns[i].key) + logRoom
 		}
 	}
 	if bytes == 0 && len(t.Records) == 0 {
-		return nil, nil
+		return nil, 0, nil
 	}
-	b := t.store.db.NewBatchWithSize(bytes)
+	b = t.store.db.NewBatchWithSize(bytes)
 	if err := t.fill(b); err != nil {
 		_ = b.Close()
-		return nil, err
+		return nil, 0, err
 	}
-	return b, nil
+	return b, bytes, nil
 }
 
 // logRoom is about how many bytes a change in the log has beside its images and key.

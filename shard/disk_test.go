@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -73,11 +74,18 @@ func (f *smallFile) Preallocate(int64, int64) error { return errors.ErrUnsupport
 
 const testReserve = 8 << 20
 
+// openSmall opens a store on a disk of 30 MiB. Its clock stands still, so that only what commits write leads to a look at the disk.
 func openSmall(t *testing.T) (*smallFS, *Store, *Shard) {
+	stopped := time.Now()
+	return openSmallAt(t, func() time.Time { return stopped })
+}
+
+func openSmallAt(t *testing.T, now func() time.Time) (*smallFS, *Store, *Shard) {
 	fs := &smallFS{FS: vfs.NewMem()}
 	fs.size.Store(30 << 20)
 	o := memOptions(fs)
 	o.ReserveBytes = testReserve
+	o.Now = now
 	o.Fatal = func(err error) { t.Errorf("Pebble gave up: %v", err) }
 	s := openStore(t, o)
 	return fs, s, openShard(t, s, 1)
@@ -95,6 +103,9 @@ func TestFullDisk(t *testing.T) {
 	}
 	if !errors.Is(err, holdfast.Full) {
 		t.Fatalf("got %v after %d commits; want full", err, n)
+	}
+	if free := fs.free(); free < testReserve {
+		t.Errorf("got %d bytes free; want the reserve of %d untouched", free, testReserve)
 	}
 	if _, err := fs.Stat("/data/" + ballastName); err != nil {
 		t.Errorf("got %v; want the ballast still there", err)
@@ -149,6 +160,69 @@ func TestFullDiskByOthers(t *testing.T) {
 	}
 	if got := checkStore(t, memOptions(fs.FS), 1); got.Items != int64(acknowledged)+2 {
 		t.Errorf("got %d items; want %d", got.Items, acknowledged+2)
+	}
+}
+
+// Another program takes half of the reserve. Small commits, which alone would lead to no look for long, are refused once the last look
+// is old; so they are after the next look when the program has left.
+func TestReserveTakenByOthers(t *testing.T) {
+	now := time.Now()
+	fs, s, sh := openSmallAt(t, func() time.Time { return now })
+	commitAll(t, s, put(t, sh, thing("a", 0)))
+	fs.other.Add(fs.free() - testReserve/2)
+	for i := range 12 {
+		now = now.Add(time.Second)
+		if _, err := s.Commit(bg, Commit{Writes: []Write{put(t, sh, thing("a", i+1))}}); !errors.Is(err, holdfast.Full) {
+			t.Fatalf("commit %d: got %v; want full", i, err)
+		}
+	}
+	if room := s.Room(); !room.Full || room.FreeBytes != testReserve/2 || room.ReserveBytes != testReserve {
+		t.Errorf("got %+v; want full, with half of the reserve free", room)
+	}
+	fs.other.Store(0)
+	now = now.Add(time.Second)
+	commitAll(t, s, put(t, sh, thing("a", 1)))
+	if s.Room().Full {
+		t.Error("got full; want room again")
+	}
+}
+
+// A preallocatedFile counts what it is asked to preallocate.
+type preallocatedFile struct {
+	vfs.File
+	bytes *int64
+}
+
+func (f preallocatedFile) Preallocate(_, length int64) error {
+	*f.bytes += length
+	return nil
+}
+
+// The log is preallocated in large pieces, which must not come from the reserve. Other files are made as they are asked for.
+func TestPreallocationSparesTheReserve(t *testing.T) {
+	fs, s, _ := openSmall(t)
+	spare := fs.free() - testReserve
+	for _, test := range []struct {
+		name         string
+		length, want int64
+	}{
+		{"000009.log", spare, spare}, {"000009.log", spare + 1, 0}, {"000009.sst", spare + 1, spare + 1},
+	} {
+		var got int64
+		inner, err := fs.FS.Create("/elsewhere", vfs.WriteCategoryUnspecified)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := s.fs.(*guardedFS).sparing(test.name, preallocatedFile{inner, &got}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Preallocate(0, test.length); err != nil || got != test.want {
+			t.Errorf("%s, %d bytes of %d that may be taken: got %d, %v; want %d", test.name, test.length, spare, got, err, test.want)
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

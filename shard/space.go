@@ -17,8 +17,10 @@ import (
 // removes what they wrote, and repeats them. But when its log or manifest can't be written it gives up, and so would
 // the process. There are three lines of defence:
 //
-//   - commits are refused when fewer than reserve bytes are free, so that what has been written can still be flushed and
-//     compacted, and tables can be dropped;
+//   - a commit is refused if fewer than reserve bytes would be free behind it, so that what has been written can still be
+//     flushed and compacted, and tables can be dropped. Between two looks at the disk the free space is known by what commits
+//     have written since; other programs write too, so a look is valid for lookInterval only. Pebble preallocates its log, and
+//     must not take the reserve for that either;
 //   - what fills the disk then may be another program, so a file of ballast holds room for the log and the manifest: when one of
 //     them finds the disk full, the ballast is removed, the write repeated, and commits are refused from then on;
 //   - sorted tables, which are large, get an error at once, and never the ballast's room. Pebble repeats what failed without a
@@ -30,10 +32,13 @@ type space struct {
 	dir     string
 	reserve int64 // bytes that must be free; 0: it isn't looked at
 	log     *slog.Logger
+	now     func() time.Time
+	opened  time.Time
 
-	full  atomic.Bool
-	spent atomic.Int64 // bytes since somebody looked
-	retry atomic.Int64 // before this time, in nanoseconds since 1970, no sorted table is made
+	full   atomic.Bool
+	left   atomic.Int64 // bytes that commits may still write until somebody must look; negative: look first
+	looked atomic.Int64 // when somebody looked last, in nanoseconds since opened
+	retry  atomic.Int64 // before this time, in nanoseconds since 1970, no sorted table is made
 
 	mu      sync.Mutex // guards what follows, and is held while looking
 	ballast bool       // the file is there
@@ -44,25 +49,25 @@ type space struct {
 
 const (
 	ballastName   = "ballast"
-	ballastShare  = 4       // of the reserve, the part that is ballast: a quarter
-	recoverShare  = 8       // of the reserve, the part that must be free beyond it to take commits again: an eighth
-	lookEvery     = 1 << 20 // bytes of commits between two looks
-	commitAtLeast = 16 << 10
+	ballastShare  = 4                      // of the reserve, the part that is ballast: a quarter
+	recoverShare  = 8                      // of the reserve, the part that must be free beyond it to take commits again: an eighth
+	lookInterval  = 100 * time.Millisecond // how long a look at the disk is valid; one takes about a microsecond
+	commitAtLeast = 16 << 10               // bytes that a commit counts, with what it makes flushes and compactions write
 	retryDelay    = 100 * time.Millisecond // between a flush or compaction that failed and the next
 	tellEvery     = 10 * time.Second       // of failures
 	startRoom     = 4 << 20                // bytes that a start needs beside those for the log
 )
 
 // newSpace returns the space of a directory that exists.
-func newSpace(fs vfs.FS, dir string, reserve int64, log *slog.Logger) *space {
-	p := &space{fs: fs, dir: dir, reserve: reserve, log: log}
+func newSpace(fs vfs.FS, dir string, reserve int64, now func() time.Time, log *slog.Logger) *space {
+	p := &space{fs: fs, dir: dir, reserve: reserve, log: log, now: now, opened: now()}
 	if _, err := fs.GetDiskUsage(dir); err != nil {
 		p.reserve = 0
 		return p
 	}
 	_, err := fs.Stat(p.path())
 	p.ballast = err == nil
-	p.look()
+	p.look(0)
 	return p
 }
 
@@ -120,7 +125,7 @@ func (p *space) logBytes(dir string) (sum int64, err error) {
 		return 0, err
 	}
 	for _, name := range names {
-		if !strings.HasSuffix(name, ".log") {
+		if !isLog(name) {
 			continue
 		}
 		info, err := p.fs.Stat(p.fs.PathJoin(dir, name))
@@ -136,35 +141,49 @@ func (p *space) path() string { return p.fs.PathJoin(p.dir, ballastName) }
 
 // guarded returns the file system that Pebble shall use.
 func (p *space) guarded() vfs.FS {
-	return &guardedFS{FS: p.fs, last: vfs.OnDiskFull(p.fs, p.release), pause: p.pause}
+	return &guardedFS{FS: p.fs, last: vfs.OnDiskFull(p.fs, p.release), pause: p.pause, affords: p.affords}
 }
 
-// admit returns the error of a commit of so many bytes for which there is no room. It looks at the disk only now and then, so a
-// commit counts as commitAtLeast.
+// admit returns the error of a commit of so many bytes for which there is no room.
 func (p *space) admit(bytes int) error {
 	if p.reserve == 0 {
 		return nil
 	}
-	spent := p.spent.Add(int64(max(bytes, commitAtLeast)))
-	if (p.full.Load() || spent >= lookEvery) && !p.look() {
+	counted := int64(max(bytes, commitAtLeast))
+	if p.left.Add(-counted) >= 0 && !p.full.Load() && int64(p.now().Sub(p.opened))-p.looked.Load() < int64(lookInterval) {
+		return nil
+	}
+	if !p.look(counted) {
 		return errFull()
 	}
 	return nil
 }
 
 // roomy says whether there is room for commits, and looks at the disk first.
-func (p *space) roomy() bool { return p.reserve == 0 || p.look() }
+func (p *space) roomy() bool { return p.reserve == 0 || p.look(0) }
 
-// look says whether there is room for commits.
-func (p *space) look() bool {
+// look looks at the disk and says whether there is room for a commit of so many bytes.
+func (p *space) look(bytes int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.spent.Store(0)
 	usage, err := p.fs.GetDiskUsage(p.dir)
 	if p.reserve == 0 || err != nil {
 		return !p.full.Load()
 	}
 	p.free = int64(usage.AvailBytes)
+	need := p.need()
+	room := p.free-bytes >= need && (p.ballast || p.load())
+	if full := p.full.Load(); full == room {
+		p.full.Store(!room)
+		p.log.Warn("the disk's space changed", "full", !room, "free_bytes", p.free, "reserve_bytes", p.reserve)
+	}
+	p.left.Store(p.free - bytes - need)
+	p.looked.Store(int64(p.now().Sub(p.opened)))
+	return room
+}
+
+// need is how many bytes must be free behind a commit. mu is held.
+func (p *space) need() int64 {
 	need := p.reserve
 	if p.full.Load() {
 		need += p.reserve / recoverShare
@@ -172,12 +191,18 @@ func (p *space) look() bool {
 	if !p.ballast {
 		need += p.reserve / ballastShare
 	}
-	room := p.free >= need && (p.ballast || p.load())
-	if full := p.full.Load(); full == room {
-		p.full.Store(!room)
-		p.log.Warn("the disk's space changed", "full", !room, "free_bytes", p.free, "reserve_bytes", p.reserve)
+	return need
+}
+
+// affords says whether so many bytes can be preallocated without touching the reserve.
+func (p *space) affords(bytes int64) bool {
+	if p.reserve == 0 {
+		return true
 	}
-	return room
+	usage, err := p.fs.GetDiskUsage(p.dir)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return err != nil || int64(usage.AvailBytes)-bytes >= p.need()
 }
 
 // load makes the ballast. mu is held.
@@ -223,12 +248,21 @@ func (p *space) release() {
 	}
 }
 
-// freeBytes returns how much is free; 0 if that isn't known.
-func (p *space) freeBytes() int64 {
-	p.look()
+// A Room is what the disk has for commits.
+type Room struct {
+	Full         bool  // commits are refused
+	FreeBytes    int64 // of the disk; 0: not known
+	ReserveBytes int64 // that commits leave free; 0: the disk isn't looked at
+}
+
+// Room looks at the disk.
+func (s *Store) Room() Room { return s.space.room() }
+
+func (p *space) room() Room {
+	p.look(0)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.free
+	return Room{Full: p.full.Load(), FreeBytes: p.free, ReserveBytes: p.reserve}
 }
 
 func errFull() error {
@@ -240,6 +274,8 @@ type guardedFS struct {
 	vfs.FS
 	last  vfs.FS
 	pause func() // until a sorted table may be made
+
+	affords func(bytes int64) bool // space.affords
 }
 
 func (g *guardedFS) of(name string) vfs.FS {
@@ -251,17 +287,43 @@ func (g *guardedFS) of(name string) vfs.FS {
 
 func isTable(name string) bool { return strings.HasSuffix(filepath.Base(name), ".sst") }
 
+func isLog(name string) bool { return strings.HasSuffix(filepath.Base(name), ".log") }
+
 // Create implements vfs.FS.
 func (g *guardedFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	if isTable(name) {
 		g.pause()
 	}
-	return g.of(name).Create(name, category)
+	f, err := g.of(name).Create(name, category)
+	return g.sparing(name, f, err)
 }
 
 // ReuseForWrite implements vfs.FS.
 func (g *guardedFS) ReuseForWrite(old, name string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	return g.of(name).ReuseForWrite(old, name, category)
+	f, err := g.of(name).ReuseForWrite(old, name, category)
+	return g.sparing(name, f, err)
+}
+
+// sparing has a file of Pebble's log spare the reserve.
+func (g *guardedFS) sparing(name string, f vfs.File, err error) (vfs.File, error) {
+	if err != nil || !isLog(name) {
+		return f, err
+	}
+	return &logFile{File: f, affords: g.affords}, nil
+}
+
+// A logFile preallocates only what the disk can afford. Without that it grows as it is written, which is slower.
+type logFile struct {
+	vfs.File
+	affords func(bytes int64) bool
+}
+
+// Preallocate implements vfs.File.
+func (f *logFile) Preallocate(offset, length int64) error {
+	if !f.affords(length) {
+		return nil
+	}
+	return f.File.Preallocate(offset, length)
 }
 
 // OpenReadWrite implements vfs.FS.

@@ -106,7 +106,7 @@ func (s *Store) open(o Options, dir string) error {
 			return openFault(err)
 		}
 	}
-	s.space = newSpace(o.FS, o.Dir, o.ReserveBytes, o.Log)
+	s.space = newSpace(o.FS, o.Dir, o.ReserveBytes, o.Now, o.Log)
 	s.fs = s.space.guarded()
 	if err := s.space.checkStart(dir); err != nil {
 		return err
@@ -449,10 +449,10 @@ func (s *Store) Stats() Stats {
 		return Stats{}
 	}
 	defer s.gate.leave()
-	m := s.db.Metrics()
+	m, room := s.db.Metrics(), s.space.room()
 	st := Stats{
 		Commits: s.commits.Load(), CorruptReads: s.corrupt.Load(), WriteStalls: s.stalls.Load(),
-		FreeBytes: s.space.freeBytes(), Full: s.space.full.Load(), DiskBytes: int64(m.DiskSpaceUsage()),
+		FreeBytes: room.FreeBytes, Full: room.Full, DiskBytes: int64(m.DiskSpaceUsage()),
 		WALBytes: int64(m.WAL.PhysicalSize), WALWritten: m.WAL.BytesWritten,
 		Compactions: m.Compact.Count, CompactionDebtBytes: int64(m.Compact.EstimatedDebt),
 		L0Files: m.Levels[0].TablesCount, L0Sublevels: int64(m.Levels[0].Sublevels),
