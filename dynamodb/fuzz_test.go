@@ -33,7 +33,7 @@ func FuzzServe(f *testing.F) {
 			"Authorization", "AWS4-HMAC-SHA256 Credential=a, SignedHeaders=b, Signature=c")
 		w := newWriter()
 		defer w.release()
-		if status := h.serve(received(t, req), body, w); status != http.StatusOK && status != http.StatusBadRequest {
+		if status := serveBody(h, received(t, req), body, w); status != http.StatusOK && status != http.StatusBadRequest {
 			t.Errorf("%s %s: got %d %s", op, body, status, w.buf)
 		}
 		doc, ok := parse(string(w.buf))

@@ -45,7 +45,7 @@ func send(t *testing.T, h *Handler, req *http.Request) (*http.Response, string) 
 	t.Helper()
 	req.RequestURI = ""
 	req.URL.Scheme, req.URL.Host = "http", listening(t, h, nil)
-	transport := http.Transport{DisableKeepAlives: true}
+	transport := http.Transport{DisableKeepAlives: true, DisableCompression: true}
 	res, err := transport.RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)

@@ -176,9 +176,9 @@ func batchWritesOf(req node) (writes []table.BatchWrite, parts []node, err error
 
 func batchWriteOf(name string, part node) (table.BatchWrite, error) {
 	if put := part.get("PutRequest"); put.kind() != absent {
-		it, err := attributes(put.get("Item"))
+		it, err := newItem(put.get("Item"))
 		if err == nil && it.Size() > item.MaxItemBytes {
-			err = invalid("Item size has exceeded the maximum allowed size")
+			err = errItemTooLarge
 		}
 		return table.BatchWrite{Put: &table.Put{Table: tableOf(name), Item: it}}, err
 	}

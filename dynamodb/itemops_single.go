@@ -69,14 +69,14 @@ func putOf(req node) (put table.Put, err error) {
 		return put, err
 	}
 	put.Table = tableName(req)
-	if put.Item, err = attributes(req.get("Item")); err != nil {
+	if put.Item, err = newItem(req.get("Item")); err != nil && err != errItemTooLarge {
 		return put, err
 	}
 	if err := onlyOldValues(req); err != nil {
 		return put, err
 	}
-	if put.Item.Size() > item.MaxItemBytes {
-		return put, invalid("Item size has exceeded the maximum allowed size")
+	if err != nil || put.Item.Size() > item.MaxItemBytes {
+		return put, errItemTooLarge
 	}
 	put.If, err = conditionOf(req)
 	return put, err

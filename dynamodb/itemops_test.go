@@ -6,6 +6,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/valyala/fasthttp"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -175,8 +177,16 @@ func raw(t testing.TB, h *Handler, op, body string) string {
 	defer w.release()
 	req := request(http.MethodPost, "/", "", "X-Amz-Target", tablesTarget+"."+op, "Date", "x",
 		"Authorization", "AWS4-HMAC-SHA256 Credential=a, SignedHeaders=b, Signature=c")
-	h.serve(received(t, req), body, w)
+	serveBody(h, received(t, req), body, w)
 	return string(w.buf)
+}
+
+// serveBody writes the answer to a request with a body that isn't among what was received.
+func serveBody(h *Handler, ctx *fasthttp.RequestCtx, body string, w *writer) int {
+	r := h.newPending()
+	defer r.release()
+	h.early(ctx, r)
+	return h.serve(ctx, r, body, w)
 }
 
 // fillNotes puts notes 1 to 4 of "a", with k from d to a, and g of the first two, x and y; and one of "b".

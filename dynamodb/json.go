@@ -22,6 +22,18 @@ const (
 // maxPooledCells is up to how many cells a document may have to be used again.
 const maxPooledCells = 1 << 14
 
+// cellBytes is how large a cell is, and valueBytes about how large what is made of it.
+const (
+	cellBytes  = 28
+	valueBytes = 56
+)
+
+// smallDocument is up to how many bytes a document is parsed without counting its values first.
+const smallDocument = 4 << 10
+
+// maxCells is how many values a document may have: more than 25 items of 400 KB in any request of a real program.
+const maxCells = 2 << 20
+
 // A cell is a value in a document: for an array or object, what is in it follows it.
 type cell struct {
 	lo, hi         uint32 // of the document: a text's bytes between its quotes; else all of the value
@@ -112,6 +124,14 @@ func (n node) len() int {
 		return 0
 	}
 	return int(n.cell().count)
+}
+
+// cells is how many values there are in the value, itself among them.
+func (n node) cells() int {
+	if n.doc == nil {
+		return 0
+	}
+	return int(n.cell().end - n.at)
 }
 
 // raw is the value as it was written.

@@ -13,8 +13,14 @@ const maxJSONDepth = 10_000
 
 // parse returns the document of a JSON text, as RFC 8259 has it, in UTF-8; ok is false if it isn't one. Of members with the
 // same name the last counts. The caller releases the document.
-func parse(s string) (doc *document, ok bool) {
+func parse(s string) (doc *document, ok bool) { return parseCounted(s, 0) }
+
+// parseCounted is parse for a document of which is known how many values it has at most: their memory is taken once.
+func parseCounted(s string, cells int) (doc *document, ok bool) {
 	d := documents.Get().(*document)
+	if cells > cap(d.cells) {
+		d.cells = make([]cell, 0, cells)
+	}
 	d.text, d.cells, d.at, d.depth, d.failed = s, d.cells[:0], 0, 0, false
 	if !utf8.ValidString(s) {
 		d.release()
@@ -28,6 +34,31 @@ func parse(s string) (doc *document, ok bool) {
 		return nil, false
 	}
 	return d, true
+}
+
+// countCells returns how many values a document has: each is the first in its container, or behind a comma. In what is no document
+// parse finds no more than that before it fails.
+func countCells(s string) int {
+	n := 1
+	for i := 0; i < len(s); i++ {
+		switch s[i] {
+		case '[', '{', ',':
+			n++
+		case '"':
+			i = endOfText(s, i)
+		}
+	}
+	return n
+}
+
+// endOfText is where the quote is that ends the text that begins at i; len(s) if there is none.
+func endOfText(s string, i int) int {
+	for i++; i < len(s) && s[i] != '"'; i++ {
+		if s[i] == '\\' {
+			i++
+		}
+	}
+	return i
 }
 
 // fail ends the parsing: nothing is left to read.
@@ -298,8 +329,11 @@ func (d *document) shadow(at, count uint32) (shadowed uint32) {
 	case escaped:
 		return d.shadowEscaped()
 	}
-	slices.SortStableFunc(d.names, func(a, b uint32) int {
-		return strings.Compare(d.name(&d.cells[a]), d.name(&d.cells[b]))
+	slices.SortFunc(d.names, func(a, b uint32) int {
+		if order := strings.Compare(d.name(&d.cells[a]), d.name(&d.cells[b])); order != 0 {
+			return order
+		}
+		return int(a) - int(b)
 	})
 	for i := range d.names[1:] {
 		shadowed += d.hide(d.names[i], d.names[i+1])

@@ -94,7 +94,7 @@ func (h *Handler) changeOf(s *partiql.Statement) (change, error) {
 		condition, err := partiql.IfAbsent(d.Key)
 		c.action.Put = &table.Put{Table: s.Table, Item: s.Item, If: condition}
 		if err == nil && s.Item.Size() > item.MaxItemBytes {
-			err = invalid("Item size has exceeded the maximum allowed size")
+			err = errItemTooLarge
 		}
 		return c, err
 	case partiql.Exists:

@@ -8,22 +8,10 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/valyala/fasthttp"
 )
-
-// maxBodyBytes is how long a request may be.
-const maxBodyBytes = 16 << 20
-
-// maxDrainedBytes is how much of a longer one is read before it is refused. Many clients read no answer before they have sent
-// what they have, and none gets it once the connection is closed with something unread.
-const maxDrainedBytes = 4 * maxBodyBytes
-
-// maxPooledBody is up to how long a body's buffer may be to be used again.
-const maxPooledBody = 64 << 10
 
 // faultWait is how long the client of what is no request may still send before it has its answer.
 const faultWait = 50 * time.Millisecond
@@ -34,7 +22,7 @@ func (h *Handler) Server() *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler:                      h.Serve,
 		ErrorHandler:                 fault,
-		ExpectHandler:                expect,
+		ExpectHandler:                h.mayContinue,
 		MaxRequestBodySize:           maxBodyBytes,
 		StreamRequestBody:            true,
 		DisablePreParseMultipartForm: true,
@@ -45,10 +33,15 @@ func (h *Handler) Server() *fasthttp.Server {
 	}
 }
 
-// expect says whether a client that waits for it may send its body.
-func expect(ctx *fasthttp.RequestCtx) (status int) {
+// mayContinue says whether a client that waits for it may send its body. If not, the answer is set.
+func (h *Handler) mayContinue(ctx *fasthttp.RequestCtx) (status int) {
 	if ctx.Request.Header.ContentLength() > maxBodyBytes {
 		return http.StatusRequestEntityTooLarge
+	}
+	r := h.newPending()
+	defer r.release()
+	if h.early(ctx, r) {
+		return ctx.Response.StatusCode()
 	}
 	return http.StatusContinue
 }
@@ -91,64 +84,4 @@ func (h *Handler) recovered(ctx *fasthttp.RequestCtx) {
 	internalError().write(w)
 	setRequestID(ctx)
 	respondWriter(ctx, http.StatusInternalServerError, typeAmzJSON, w)
-}
-
-var errTooLarge = errors.New("the body is too large")
-
-var bodies = sync.Pool{New: func() any { return new([]byte) }}
-
-// readBody reads a body of at most maxBodyBytes. It is a string of its own, which items may share.
-func readBody(ctx *fasthttp.RequestCtx) (string, error) {
-	stream := ctx.RequestBodyStream()
-	if stream == nil {
-		return string(ctx.Request.Body()), nil
-	}
-	length := ctx.Request.Header.ContentLength() // negative: chunked
-	if length > maxBodyBytes {
-		return "", drain(stream)
-	}
-	pooled := bodies.Get().(*[]byte)
-	buf := (*pooled)[:0]
-	// Enough at once for most, but not all that a client only says; one more, so that the end is seen without growing.
-	if n := min(max(length, 1<<10), maxPooledBody) + 1; n > cap(buf) {
-		buf = make([]byte, 0, n)
-	}
-	var err error
-	for err == nil && len(buf) <= maxBodyBytes {
-		if len(buf) == cap(buf) {
-			buf = append(buf, 0)[:len(buf)]
-		}
-		var n int
-		n, err = stream.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-	}
-	body := ""
-	switch {
-	case len(buf) > maxBodyBytes:
-		err = drain(stream)
-	case err == io.EOF && length >= 0 && len(buf) != length:
-		err = io.ErrUnexpectedEOF
-	case err == io.EOF: // of chunks fasthttp says so, too, if the connection ends between two: what is cut is no JSON
-		body, err = string(buf), nil
-	}
-	if cap(buf) <= 2*maxPooledBody {
-		*pooled = buf
-		bodies.Put(pooled)
-	}
-	return body, err
-}
-
-// drain reads what a client sends of a body that is too large, and returns errTooLarge; another error if the client is gone.
-func drain(stream io.Reader) error {
-	if _, err := io.CopyN(io.Discard, stream, maxDrainedBytes); err != nil && err != io.EOF {
-		return err
-	}
-	return errTooLarge
-}
-
-// respondTooLarge has no header of the service's, and is chunked, as the service's is.
-func respondTooLarge(ctx *fasthttp.RequestCtx) {
-	ctx.SetStatusCode(http.StatusRequestEntityTooLarge)
-	ctx.Response.SetBodyStream(strings.NewReader(""), -1)
-	ctx.SetConnectionClose()
 }

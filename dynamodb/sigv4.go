@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"net/http"
 	"net/url"
 	"path"
@@ -42,40 +43,71 @@ type signature struct {
 	query         url.Values
 }
 
-// authenticate says whether a request may go on. Without keys any credentials are taken, but there must be some, as every client
-// of AWS sends them. Errors and their order are the service's.
-func (h *Handler) authenticate(ctx *fasthttp.RequestCtx, body string) error {
-	s, err := signatureOf(ctx)
-	if err != nil || len(*h.keys.Load()) == 0 {
-		return err
+// A claim is a signature by a key that there is, of which all but the sum of the body is known.
+type claim struct {
+	signature
+	headers []string // that are signed
+	at      time.Time
+	scope   string // date/region/service/aws4_request
+	secret  string
+	body    hash.Hash // the body is written to it as it comes
+	proven  string    // the sum of the body in hex for which the signature is right; "" if that isn't known yet
+}
+
+// claimOf returns what a request claims, before its body is read: the form of its signature, its time, its scope and its key are
+// checked. The order of errors is the service's. Few clients say the body's sum in a header; of those the signature is checked, too.
+func (h *Handler) claimOf(ctx *fasthttp.RequestCtx) (c claim, err error) {
+	if c.signature, err = signatureOf(ctx); err != nil {
+		return c, err
 	}
-	at, err := s.time(h.now())
-	if err != nil {
-		return err
+	if c.at, err = c.time(h.now()); err != nil {
+		return c, err
 	}
-	headers := strings.Split(s.signedHeaders, ";")
+	c.headers = strings.Split(c.signedHeaders, ";")
 	for _, must := range []string{"Host", "X-Amz-Target"} {
-		if !slices.Contains(headers, strings.ToLower(must)) {
-			return signatureInvalid("'%s' must be a 'SignedHeader' in the AWS Authorization.", must)
+		if !slices.Contains(c.headers, strings.ToLower(must)) {
+			return c, signatureInvalid("'%s' must be a 'SignedHeader' in the AWS Authorization.", must)
 		}
 	}
-	if s.algorithm != signatureAlgorithm {
-		return signatureIncomplete("Unsupported AWS 'algorithm': '%s' (only %s for now). ", s.algorithm, signatureAlgorithm)
+	if c.algorithm != signatureAlgorithm {
+		return c, signatureIncomplete("Unsupported AWS 'algorithm': '%s' (only %s for now). ", c.algorithm, signatureAlgorithm)
 	}
-	scope, secret, err := h.secret(s, at)
-	if err != nil {
-		return err
+	if c.scope, c.secret, err = h.secret(c.signature, c.at); err != nil {
+		return c, err
 	}
-	canonical := canonicalRequest(ctx, s, headers, body)
-	toSign := signatureAlgorithm + "\n" + at.Format(isoBasic) + "\n" + scope + "\n" + hexSHA256(canonical)
-	want := sign(secret, scope, toSign)
-	if got, err := hex.DecodeString(s.sum); err != nil || !hmac.Equal(got, want) {
+	c.body = sha256.New()
+	sum := string(ctx.Request.Header.Peek("X-Amz-Content-Sha256"))
+	if raw, err := hex.DecodeString(sum); err == nil && len(raw) == sha256.Size && slices.Contains(c.headers, "x-amz-content-sha256") {
+		if err := c.check(ctx, sum); err != nil {
+			return c, err
+		}
+		c.proven = sum
+	}
+	return c, nil
+}
+
+// verify checks the signature of a request whose body has been written to c.body.
+func (c *claim) verify(ctx *fasthttp.RequestCtx) error {
+	if sum := hex.EncodeToString(c.body.Sum(nil)); sum != c.proven {
+		if err := c.check(ctx, sum); err != nil {
+			return err
+		}
+	}
+	if len(ctx.Request.Header.Peek("X-Amz-Security-Token")) > 0 || c.query.Has("X-Amz-Security-Token") {
+		return exceptionOf(coralService+"UnrecognizedClientException", "The security token included in the request is invalid")
+	}
+	return nil
+}
+
+// check says whether the signature is that of a body with a sum, in hex.
+func (c *claim) check(ctx *fasthttp.RequestCtx, sum string) error {
+	canonical := canonicalRequest(ctx, c.signature, c.headers, sum)
+	toSign := signatureAlgorithm + "\n" + c.at.Format(isoBasic) + "\n" + c.scope + "\n" + hexSHA256(canonical)
+	want := sign(c.secret, c.scope, toSign)
+	if got, err := hex.DecodeString(c.sum); err != nil || !hmac.Equal(got, want) {
 		return signatureInvalid("The request signature we calculated does not match the signature you provided. "+
 			"Check your AWS Secret Access Key and signing method. Consult the service documentation for details.\n\n"+
 			"The Canonical String for this request should have been\n'%s'\n\nThe String-to-Sign should have been\n'%s'\n", canonical, toSign)
-	}
-	if len(ctx.Request.Header.Peek("X-Amz-Security-Token")) > 0 || s.query.Has("X-Amz-Security-Token") {
-		return exceptionOf(coralService+"UnrecognizedClientException", "The security token included in the request is invalid")
 	}
 	return nil
 }
@@ -272,15 +304,15 @@ func hexSHA256(s string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// canonicalRequest is what a client has hashed of its request.
-func canonicalRequest(ctx *fasthttp.RequestCtx, s signature, headers []string, body string) string {
+// canonicalRequest is what a client has hashed of its request, bodySum in hex.
+func canonicalRequest(ctx *fasthttp.RequestCtx, s signature, headers []string, bodySum string) string {
 	var b strings.Builder
 	b.WriteString(string(ctx.Method()) + "\n" + canonicalPath(s.path) + "\n" + canonicalQuery(s.query) + "\n")
 	raw := ctx.Request.Header.RawHeaders()
 	for _, name := range headers {
 		b.WriteString(name + ":" + canonicalHeader(raw, name) + "\n")
 	}
-	b.WriteString("\n" + s.signedHeaders + "\n" + hexSHA256(body))
+	b.WriteString("\n" + s.signedHeaders + "\n" + bodySum)
 	return b.String()
 }
 

@@ -107,7 +107,7 @@ func setOf(t item.Type, n node) (item.Value, error) {
 }
 
 func listOf(n node) (item.Value, error) {
-	list := make([]item.Value, 0, n.len())
+	list := make([]item.Value, 0, min(n.len(), maxMade))
 	var err error
 	n.each(func(_ string, element node) bool {
 		var v item.Value
@@ -135,8 +135,33 @@ func attributes(n node) (item.Item, error) {
 	return it, nil
 }
 
+// maxMade is up to how many values memory is taken at once. Of more, the first that is wrong may be near.
+const maxMade = 1 << 10
+
+// newItem makes an item that shall be written, as attributes does. It stops where the item is too large: a value takes many times its
+// bytes while it is in memory.
+func newItem(n node) (item.Item, error) {
+	if len(n.raw()) <= item.MaxItemBytes { // no value is larger than its JSON
+		return attributes(n)
+	}
+	const leastCells = 2 // of a value of one byte: {"NULL":true}
+	if n.cells()-1 > leastCells*item.MaxItemBytes {
+		return nil, errItemTooLarge
+	}
+	size := 0
+	return itemOf(n, func(member node) (item.Value, error) {
+		v, err := attributeValue(member)
+		if size += len(member.doc.name(member.cell())) + v.Size(); err == nil && size > item.MaxItemBytes {
+			err = errItemTooLarge
+		}
+		return v, err
+	})
+}
+
+var errItemTooLarge = invalid("Item size has exceeded the maximum allowed size")
+
 func itemOf(n node, value func(node) (item.Value, error)) (item.Item, error) {
-	attrs := make([]item.Attr, 0, n.len())
+	attrs := make([]item.Attr, 0, min(n.len(), maxMade))
 	var err error
 	n.each(func(name string, member node) bool {
 		var v item.Value

@@ -1,0 +1,201 @@
+package dynamodb
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+)
+
+// Limits of what requests may take together, as parts of Options.RequestBytes. Requests over budget wait, and small ones never do
+// while there are few.
+const (
+	defaultRequestBytes = 256 << 20
+	smallShare          = 8                // of the budget, the part of small bodies that don't wait: an eighth
+	bodyShare           = 4                // the part of other bodies: a quarter
+	valueShare          = 4                // the part of what bodies are parsed into: a quarter. Pages have the rest
+	smallFactor         = 4                // bytes that are counted for each byte of a small body, with what it is parsed into
+	bodyFactor          = 2                // bytes that are counted for each byte of another: itself, and the buffers that it outgrew
+	addressShare        = 2                // of the bodies' part, what one address may take before its signatures are checked: a half
+	pageBytes           = 4 << 20          // that are counted for a page of 1 MB, with its items
+	batchPages          = 8                // what an answer of up to 16 MB counts
+	memoryWait          = 10 * time.Second // before a request is refused
+)
+
+// smallBody is up to how many bytes a body is small.
+const smallBody = 16 << 10
+
+// A memory is the budget that requests share. It counts; nothing is allocated from it. A request takes from its parts in the order
+// of the fields, so that no two wait for each other.
+type memory struct {
+	small  atomic.Int64 // bytes of small bodies
+	most   int64        // of them, before they wait as others do
+	byAddr addresses
+	bodies *semaphore.Weighted
+	values *semaphore.Weighted
+	pages  *semaphore.Weighted
+
+	bodyBytes, valueBytes, pageCount int64 // what the last three hold
+}
+
+func newMemory(budget int64) *memory {
+	m := &memory{
+		most:       budget / smallShare,
+		bodyBytes:  budget / bodyShare,
+		valueBytes: budget / valueShare,
+	}
+	m.pageCount = max(batchPages, (budget-m.most-m.bodyBytes-m.valueBytes)/pageBytes)
+	m.byAddr.most = m.bodyBytes / addressShare
+	m.bodies, m.values, m.pages = semaphore.NewWeighted(m.bodyBytes), semaphore.NewWeighted(m.valueBytes), semaphore.NewWeighted(m.pageCount)
+	return m
+}
+
+// answerPages is how many pages the answer of an operation counts; 0 if it is small.
+func answerPages(operation string) int64 {
+	switch operation {
+	case "Query", "Scan", "ExecuteStatement", "GetRecords":
+		return 1
+	case "BatchGetItem", "TransactGetItems", "BatchExecuteStatement", "ExecuteTransaction":
+		return batchPages
+	}
+	return 0
+}
+
+// A hold is what a request has taken of a memory. The zero hold of a memory has taken nothing.
+type hold struct {
+	m       *memory
+	address string // of the client; needn't be known for a small body
+	proven  bool   // the body's signature is right, so that it takes nothing of a share
+	share   *share // of the address, until prove
+	small   int64
+	bodies  int64
+	claimed int64 // of share
+	values  int64
+}
+
+// body takes what a body of so many bytes needs. If the hold has something already, for the beginning of the same body, it doesn't
+// wait for more: two requests that both have something could wait for each other.
+func (h *hold) body(ctx context.Context, bytes int64) error {
+	need := min(bodyFactor*bytes, h.m.bodyBytes)
+	switch {
+	case bytes <= smallBody && h.takeSmall(smallFactor*bytes):
+		return nil
+	case h.bodies > 0:
+		if more := need - h.bodies; more > 0 {
+			if !h.m.bodies.TryAcquire(more) {
+				return errNoMemory
+			}
+			h.bodies += more
+		}
+		return nil
+	}
+	if !h.proven {
+		share, claimed := h.m.byAddr.of(h.address), min(need, h.m.byAddr.most)
+		if err := wait(ctx, share.taken, claimed); err != nil {
+			h.m.byAddr.leave(h.address)
+			return err
+		}
+		h.share, h.claimed = share, claimed
+	}
+	if err := wait(ctx, h.m.bodies, need); err != nil {
+		return err
+	}
+	h.bodies = need
+	return nil
+}
+
+func (h *hold) takeSmall(need int64) bool {
+	if h.m.small.Add(need) > h.m.most {
+		h.m.small.Add(-need)
+		return false
+	}
+	h.small = need
+	return true
+}
+
+// prove gives the share of the address back: the signature is right, or none is asked for, and the body is there.
+func (h *hold) prove() {
+	if h.share != nil {
+		h.share.taken.Release(h.claimed)
+		h.m.byAddr.leave(h.address)
+		h.share = nil
+	}
+}
+
+// cells takes what a body with so many JSON values is parsed into, beyond what its bytes have left of what was taken for them.
+func (h *hold) cells(ctx context.Context, n, bodyBytes int) error {
+	need := min(int64(n)*(cellBytes+valueBytes)-(h.small+h.bodies-int64(bodyBytes)), h.m.valueBytes)
+	if need <= 0 {
+		return nil
+	}
+	if err := wait(ctx, h.m.values, need); err != nil {
+		return err
+	}
+	h.values = need
+	return nil
+}
+
+// release gives all back.
+func (h *hold) release() {
+	h.prove()
+	h.m.small.Add(-h.small)
+	h.m.bodies.Release(h.bodies)
+	h.m.values.Release(h.values)
+	h.small, h.bodies, h.values = 0, 0, 0
+}
+
+// addresses are the shares of the addresses that have bodies on their way.
+type addresses struct {
+	most int64      // of each
+	mu   sync.Mutex // guards what follows
+	all  map[string]*share
+}
+
+// A share is what one address has taken.
+type share struct {
+	taken *semaphore.Weighted
+	users int // guarded by addresses.mu
+}
+
+func (a *addresses) of(address string) *share {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.all[address]
+	if s == nil {
+		if a.all == nil {
+			a.all = map[string]*share{}
+		}
+		s = &share{taken: semaphore.NewWeighted(a.most)}
+		a.all[address] = s
+	}
+	s.users++
+	return s
+}
+
+func (a *addresses) leave(address string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.all[address]
+	if s.users--; s.users == 0 {
+		delete(a.all, address)
+	}
+}
+
+var errNoMemory = &wireError{status: http.StatusServiceUnavailable, typ: coralAvailability + "ServiceUnavailableException",
+	message: "Too many large requests at once"}
+
+// wait takes n of s.
+func wait(ctx context.Context, s *semaphore.Weighted, n int64) error {
+	if s.TryAcquire(n) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, memoryWait)
+	defer cancel()
+	if s.Acquire(ctx, n) != nil {
+		return errNoMemory
+	}
+	return nil
+}
