@@ -373,6 +373,12 @@ type writerKey struct{}
 // respondWriter sets what has been written as an answer. The writer is released by the server: it closes a request's values when the
 // answer is sent.
 func respondWriter(ctx *fasthttp.RequestCtx, status int, contentType string, w *writer) {
+	if len(w.buf) > maxPlainAnswer && acceptsGzip(&ctx.Request.Header) {
+		compressed := w.compressed()
+		w.release()
+		w = compressed
+		ctx.Response.Header.SetContentEncoding("gzip")
+	}
 	respond(ctx, status, contentType, w.buf)
 	ctx.SetUserValue(writerKey{}, w)
 }
