@@ -96,7 +96,7 @@ func BenchmarkCommit(b *testing.B) {
 func benchPebble(b *testing.B, n int) {
 	o := diskOptions(b)
 	s := &Store{log: o.Log}
-	cache := newCache(defaultCacheBytes)
+	cache := newCache(defaultCacheBytes, defaultMemTable)
 	defer cache.Unref()
 	db, err := pebble.Open(o.Dir, s.pebbleOptions(vfs.Default, cache, false))
 	if err != nil {

@@ -231,10 +231,11 @@ func sameState(a, b map[string]item.Item) bool {
 	return true
 }
 
-// The disk is taken away at every sync of a load of commits over two shards, with readers, flushes and trims. What is left must
+// The disk is taken away at every sync of a load of commits over two shards, with readers, flushes and reclaims. What is left must
 // have each acknowledged commit, none in part, and all that was shown. It finds these bugs, if they're put in: commits
 // that aren't synced, that are acknowledged before the sync, readers that don't wait for their mark (each kind of
-// them), marks that are raised after the batch, an entry of an index that isn't removed, a tally that misses an index.
+// them), marks that are raised after the batch, logs that are removed before what
+// is in them was flushed, an entry of an index that isn't removed, a tally that misses an index.
 func TestCrashAtEverySync(t *testing.T) {
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { crashAtEverySync(t, seed) })
@@ -292,6 +293,11 @@ func crashAtEverySync(t *testing.T, seed uint64) {
 				j.write(t, rng, number, shards)
 				if number == 0 && i%10 == 9 {
 					if err := s.db.Flush(); err != nil {
+						t.Error(err)
+					}
+				}
+				if number == 1 && i%10 == 9 {
+					if _, err := s.Reclaim(bg); err != nil {
 						t.Error(err)
 					}
 				}

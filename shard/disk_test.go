@@ -213,7 +213,7 @@ func TestPreallocationSparesTheReserve(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f, err := s.fs.(*guardedFS).sparing(test.name, preallocatedFile{inner, &got}, nil)
+		f, err := s.fs.(*watchedFS).FS.(*guardedFS).sparing(test.name, preallocatedFile{inner, &got}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,9 +15,9 @@ import (
 )
 
 // How Pebble is set. The sizes were chosen by BenchmarkCommit and by how long a start takes, which reads up to
-// memTables × memTableBytes of its log.
+// memTables × Options.MemTableBytes of its log.
 const (
-	memTableBytes     = 64 << 20
+	defaultMemTable   = 64 << 20
 	memTables         = 3 // beyond which writes wait for a flush
 	formatVersion     = pebble.FormatValueSeparation
 	blockBytes        = 8 << 10
@@ -35,7 +35,7 @@ const (
 func (s *Store) pebbleOptions(fs vfs.FS, cache *pebble.Cache, readOnly bool) *pebble.Options {
 	o := &pebble.Options{
 		FS: fs, Cache: cache, ReadOnly: readOnly, MaxOpenFiles: openFiles, FormatMajorVersion: formatVersion,
-		MemTableSize: memTableBytes, MemTableStopWritesThreshold: memTables,
+		MemTableSize: uint64(s.memTable), MemTableStopWritesThreshold: memTables,
 		L0CompactionThreshold: l0Start, L0StopWritesThreshold: l0Stop,
 		CompactionConcurrencyRange: func() (int, int) { return 1, compactions },
 		FlushDelayDeleteRange:      dropFlushDelay,
@@ -53,7 +53,19 @@ func (s *Store) pebbleOptions(fs vfs.FS, cache *pebble.Cache, readOnly bool) *pe
 }
 
 // newCache returns a cache with that many bytes for blocks. Pebble takes the memory of its memtables from the cache, too.
-func newCache(bytes int64) *pebble.Cache { return pebble.NewCache(bytes + memTables*memTableBytes) }
+func newCache(bytes, memTable int64) *pebble.Cache {
+	return pebble.NewCache(bytes + memTables*memTable)
+}
+
+// OffHeapBytes is how much memory a store with those options takes beside Go's heap: blocks and memtables, one of which may wait to be
+// used again. Without cgo they are in the heap.
+func OffHeapBytes(o Options) int64 {
+	if !offHeap {
+		return 0
+	}
+	o.setDefaults()
+	return o.CacheBytes + (memTables+1)*o.MemTableBytes
+}
 
 // listener returns what Pebble tells of its work.
 func (s *Store) listener() *pebble.EventListener {

@@ -71,8 +71,8 @@ func TestCrashInTheFirstStart(t *testing.T) {
 func forgetControl(t *testing.T, r *ruin) {
 	t.Helper()
 	r.remove("/data/control")
-	s := &Store{fs: r.fs, log: discard(), fatal: func(error) {}, space: &space{}, broken: make(chan struct{})}
-	cache := newCache(0)
+	s := &Store{fs: r.fs, log: discard(), memTable: defaultMemTable, fatal: func(error) {}, space: &space{}, broken: make(chan struct{})}
+	cache := newCache(0, defaultMemTable)
 	defer cache.Unref()
 	db, err := pebble.Open("/data/pebble", s.pebbleOptions(r.fs, cache, false))
 	if err != nil {

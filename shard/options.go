@@ -15,7 +15,12 @@ type Options struct {
 	Dir string // is made if missing
 	FS  vfs.FS // default: the disk
 
-	CacheBytes   int64         // for blocks of tables; default 128 MiB. Up to 192 MiB of changes that aren't in tables yet come on top
+	CacheBytes int64 // for blocks of tables; default 128 MiB. Changes that aren't in tables yet come on top
+
+	// MemTableBytes is how many bytes of changes become tables at once; default 64 MiB. Up to three times as many are in memory, and five
+	// logs of that length on disk.
+	MemTableBytes int64
+
 	LogAge       time.Duration // how long changes are kept; default 24 h
 	LogBytes     int64         // of all shards' logs, about; the oldest go first; default 8 GiB
 	ReserveBytes int64         // of disk that is kept free of writes, so that compactions and deletions can go on; default 256 MiB

@@ -51,11 +51,11 @@ func (in *inspection) tables() *restFS {
 func (in *inspection) openRest(fs *restFS) (*Store, error) {
 	s := &Store{
 		dir: in.dir, fs: fs, readOnly: true, log: discard(), now: in.o.Now, lock: in.lock,
-		space: &space{}, fatal: in.o.Fatal,
+		space: &space{}, removedLogs: new(removedLogs), memTable: in.o.MemTableBytes, fatal: in.o.Fatal,
 		gate: gate{idle: make(chan struct{})}, closing: make(chan struct{}), broken: make(chan struct{}),
 		shards: map[holdfast.ShardID]*Shard{},
 	}
-	cache := newCache(in.o.CacheBytes)
+	cache := newCache(in.o.CacheBytes, in.o.MemTableBytes)
 	defer cache.Unref()
 	s.setEngine(cache, true)
 	return s, s.fault("opening", s.openEngine(in.engine, true))

@@ -138,7 +138,13 @@ func (s *Store) Drop(id holdfast.ShardID) error {
 		close(sh.dropped)
 		sh.schemas.Unlock()
 	}
-	return s.clear(shardBounds(id))
+	if err := s.clear(shardBounds(id)); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dropped = append(s.dropped, id)
+	return nil
 }
 
 // clear removes all keys between two, and returns when that is on disk.

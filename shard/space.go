@@ -2,6 +2,7 @@ package shard
 
 import (
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -94,7 +95,7 @@ func (p *space) pause() {
 
 // checkStart says whether there is room to open the database in dir: Pebble's log becomes sorted tables before anything else, and
 // Pebble would try that for ever. The ballast is given for it if need be.
-func (p *space) checkStart(dir string) error {
+func (p *space) checkStart(dir string, memTable int64) error {
 	if p.reserve == 0 {
 		return nil
 	}
@@ -102,7 +103,7 @@ func (p *space) checkStart(dir string) error {
 	if err != nil {
 		return err
 	}
-	need = min(need, memTables*memTableBytes) + startRoom // some of the files may only wait to be used again
+	need = min(need, memTables*memTable) + startRoom // some of the files may only wait to be used again
 	for range 2 {
 		usage, err := p.fs.GetDiskUsage(p.dir)
 		if err != nil || int64(usage.AvailBytes) >= need {
@@ -140,7 +141,7 @@ func (p *space) logBytes(dir string) (sum int64, err error) {
 func (p *space) path() string { return p.fs.PathJoin(p.dir, ballastName) }
 
 // guarded returns the file system that Pebble shall use.
-func (p *space) guarded() vfs.FS {
+func (p *space) guarded() *guardedFS {
 	return &guardedFS{FS: p.fs, last: vfs.OnDiskFull(p.fs, p.release), pause: p.pause, affords: p.affords}
 }
 
@@ -276,6 +277,7 @@ type guardedFS struct {
 	pause func() // until a sorted table may be made
 
 	affords func(bytes int64) bool // space.affords
+	removed removedLogs
 }
 
 func (g *guardedFS) of(name string) vfs.FS {
@@ -300,8 +302,30 @@ func (g *guardedFS) Create(name string, category vfs.DiskWriteCategory) (vfs.Fil
 
 // ReuseForWrite implements vfs.FS.
 func (g *guardedFS) ReuseForWrite(old, name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	g.removed.mu.Lock() // for as long as the file must not be removed
+	defer g.removed.mu.Unlock()
+	gone := g.removed.forget(old)
+	if !gone && g.removed.fresh {
+		if err := g.FS.Remove(old); err != nil {
+			return nil, err
+		}
+		gone = true
+	}
+	if gone {
+		return g.Create(name, category)
+	}
 	f, err := g.of(name).ReuseForWrite(old, name, category)
 	return g.sparing(name, f, err)
+}
+
+// Remove implements vfs.FS.
+func (g *guardedFS) Remove(name string) error {
+	g.removed.mu.Lock()
+	defer g.removed.mu.Unlock()
+	if g.removed.forget(name) {
+		return os.ErrNotExist
+	}
+	return g.FS.Remove(name)
 }
 
 // sparing has a file of Pebble's log spare the reserve.

@@ -36,6 +36,7 @@ type Store struct {
 	db       *pebble.DB
 	engine   *pebble.Options
 	fs       vfs.FS // guarded
+	memTable int64  // bytes
 	dir      string
 	readOnly bool
 	lock     *pebble.Lock // of the database's directory
@@ -52,15 +53,20 @@ type Store struct {
 	broken    chan struct{} // closed when nothing can be written any more
 	breakOnce sync.Once
 	space     *space
-	records   line               // the order of the commits that change records; its indexes aren't on disk
-	guards    [guards]sync.Mutex // taken before all other locks, in order
-	seed      maphash.Seed       // of the hashes of names, which never leave the process
-	free      sync.Pool          // of *commit, for their memory
-	builds    atomic.Uint64      // names files in buildDir
 
-	mu     sync.Mutex                  // guards shards
-	shards map[holdfast.ShardID]*Shard // those that are open
-	trims  sync.Mutex                  // held by Trim
+	removedLogs *removedLogs
+	reclaims    sync.Mutex         // held by Reclaim; taken before mu
+	leftovers   []holdfast.ShardID // that Reclaim compacts next; guarded by reclaims
+	records     line               // the order of the commits that change records; its indexes aren't on disk
+	guards      [guards]sync.Mutex // taken before all other locks, in order
+	seed        maphash.Seed       // of the hashes of names, which never leave the process
+	free        sync.Pool          // of *commit, for their memory
+	builds      atomic.Uint64      // names files in buildDir
+
+	mu      sync.Mutex                  // guards shards and dropped
+	shards  map[holdfast.ShardID]*Shard // those that are open
+	dropped []holdfast.ShardID          // since the last Reclaim
+	trims   sync.Mutex                  // held by Trim
 
 	commits, corrupt, stalls atomic.Uint64
 }
@@ -107,11 +113,12 @@ func (s *Store) open(o Options, dir string) error {
 		}
 	}
 	s.space = newSpace(o.FS, o.Dir, o.ReserveBytes, o.Now, o.Log)
-	s.fs = s.space.guarded()
-	if err := s.space.checkStart(dir); err != nil {
+	guarded := s.space.guarded()
+	s.fs, s.removedLogs, s.memTable = guarded, &guarded.removed, o.MemTableBytes
+	if err := s.space.checkStart(dir, o.MemTableBytes); err != nil {
 		return err
 	}
-	cache := newCache(o.CacheBytes)
+	cache := newCache(o.CacheBytes, o.MemTableBytes)
 	defer cache.Unref()
 	if o.ReadOnly {
 		s.setEngine(cache, true)
@@ -234,6 +241,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.CacheBytes == 0 {
 		o.CacheBytes = defaultCacheBytes
+	}
+	if o.MemTableBytes == 0 {
+		o.MemTableBytes = defaultMemTable
 	}
 	if o.LogAge == 0 {
 		o.LogAge = 24 * time.Hour
@@ -452,7 +462,7 @@ func (s *Store) Stats() Stats {
 	m, room := s.db.Metrics(), s.space.room()
 	st := Stats{
 		Commits: s.commits.Load(), CorruptReads: s.corrupt.Load(), WriteStalls: s.stalls.Load(),
-		FreeBytes: room.FreeBytes, Full: room.Full, DiskBytes: int64(m.DiskSpaceUsage()),
+		FreeBytes: room.FreeBytes, Full: room.Full, DiskBytes: int64(m.DiskSpaceUsage()) - s.removedLogs.bytes(),
 		WALBytes: int64(m.WAL.PhysicalSize), WALWritten: m.WAL.BytesWritten,
 		Compactions: m.Compact.Count, CompactionDebtBytes: int64(m.Compact.EstimatedDebt),
 		L0Files: m.Levels[0].TablesCount, L0Sublevels: int64(m.Levels[0].Sublevels),

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"holdfast"
@@ -22,6 +23,8 @@ const (
 	retryWait     = 5 * time.Second // after a job has failed
 	fillBatch     = 256             // items that are latched at once to be filled into an index
 	fillSlice     = 64              // batches before other jobs have their turn
+
+	reclaimInterval = 20 * time.Second // between looks whether something was dropped, whose room the disk is given back
 )
 
 // A background is the two goroutines beside the requests. The worker does what the catalog says is under way, a job after
@@ -30,6 +33,8 @@ type background struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup
 	woken  chan struct{} // holds one: the catalog has changed
+
+	dropped atomic.Bool // shards, since the last reclaim
 
 	// filled is how far indexes and queues have been filled; the worker's alone. A restart begins again, which does no harm.
 	filled map[string]progress
@@ -93,12 +98,13 @@ func (s *Store) work(ctx context.Context) {
 	}
 }
 
-// keepSweeping deletes what has expired, trims the log, and wakes the worker for what has become due.
+// keepSweeping deletes what has expired, trims the log, gives room back, and wakes the worker for what has become due.
 func (s *Store) keepSweeping(ctx context.Context) {
 	failures := complaints{}
-	sweep, trim := time.NewTicker(sweepInterval), time.NewTicker(trimInterval)
+	sweep, trim, reclaim := time.NewTicker(sweepInterval), time.NewTicker(trimInterval), time.NewTicker(reclaimInterval)
 	defer sweep.Stop()
 	defer trim.Stop()
+	defer reclaim.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -108,8 +114,23 @@ func (s *Store) keepSweeping(ctx context.Context) {
 		case <-trim.C:
 			failures.note(s, ctx, "trim the log", s.disk.Trim(ctx))
 			s.wake()
+		case <-reclaim.C:
+			failures.note(s, ctx, "give back what was dropped", s.reclaim(ctx))
 		}
 	}
+}
+
+// reclaim gives the disk the room of what was dropped. Not with each drop: programs that test make and remove tables by the hundred, and
+// a reclaim has what is in memory flushed.
+func (s *Store) reclaim(ctx context.Context) error {
+	if !s.background.dropped.Swap(false) {
+		return nil
+	}
+	more, err := s.disk.Reclaim(ctx)
+	if more || err != nil {
+		s.background.dropped.Store(true)
+	}
+	return err
 }
 
 // Complaints are what was last said of each job, so that a fault that stays is logged once.

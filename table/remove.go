@@ -99,6 +99,7 @@ func (s *Store) drop(ctx context.Context, gone *removed) error {
 			return err
 		}
 	}
+	s.background.dropped.Store(true)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.save(ctx, shard.Record{Name: removedPrefix + gone.ID}); err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"holdfast"
@@ -67,4 +69,39 @@ func TestRemoveRefuses(t *testing.T) {
 	}
 	_, err = r.Remove(context.Background(), "users")
 	wantError(t, err, holdfast.NotFound, "Requested resource not found: Table: users not found")
+}
+
+// What a removed table held leaves the disk, and the log that it filled does, too.
+func TestRemovedGivesRoomBack(t *testing.T) {
+	r := newRig(t, Options{})
+	r.create(users("users"))
+	for i := range 20 {
+		r.put("users", user(i))
+	}
+	logs := func() (names []string) {
+		all, err := r.fs.List("data/pebble")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.DeleteFunc(all, func(name string) bool { return !strings.HasSuffix(name, ".log") })
+	}
+	filled := logs()
+	if _, err := r.Remove(context.Background(), "users"); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.reclaim(t.Context()); err != nil || !slices.Equal(logs(), filled) {
+		t.Errorf("before anything was dropped: got %v, and logs %v; want those of before, %v", err, logs(), filled)
+	}
+	r.settle()
+	if err := r.reclaim(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range logs() {
+		if slices.Contains(filled, name) {
+			t.Errorf("got log %s; want it removed", name)
+		}
+	}
+	if err := r.reclaim(t.Context()); err != nil || r.background.dropped.Load() {
+		t.Errorf("got %v, and more to reclaim: %v; want no more after the second time", err, r.background.dropped.Load())
+	}
 }
