@@ -126,6 +126,8 @@ func TestFaultsCarryTheirPaths(t *testing.T) {
 		{"tables: {account: '12'}", `tables.account: "12" is not 12 digits`},
 		{"tables: {new_shards: 0}", "tables.new_shards: 0 is not in [1, 64]"},
 		{"tables: {reserve: 1KiB}", "tables.reserve: 1KiB is not in [1MiB, 1TiB]"},
+		{"tables: {memory: 64MiB}", "tables.memory: 64MiB is not in [256MiB, 512GiB]"},
+		{"tables: {cache: 300MiB}", "tables.cache: 300MiB is not in [1MiB, 256MiB], which is half of tables.memory; 0 is a quarter of it"},
 		{"tables: {log: {age: 36d}}", "tables.log.age: 864h0m0s is not in [1m0s, 840h0m0s]"},
 		{"tables: {tls: {client_ca: ca}}", "tables.tls.certificate: missing beside key or client_ca"},
 		{"http: {listen: 7070}", `http.listen: "7070" is not HOST:PORT`},
@@ -247,5 +249,30 @@ func TestParseRouter(t *testing.T) {
 	}
 	if _, err := config.ParseRouter(nil); err == nil {
 		t.Error("without a router section: got no error")
+	}
+}
+
+// The parts of tables.memory leave an eighth of it free, whatever its size and that of the cache.
+func TestTablesMemory(t *testing.T) {
+	const mib = 1 << 20
+	for _, test := range []struct {
+		memory, cache              config.Bytes
+		blocks, memTable, requests int64
+	}{
+		{512 * mib, 0, 128 * mib, 16 * mib, 256 * mib},
+		{512 * mib, 8 * mib, 8 * mib, 16 * mib, 256 * mib},
+		{512 * mib, 256 * mib, 256 * mib, 16 * mib, 128 * mib},
+		{256 * mib, 0, 64 * mib, 8 * mib, 128 * mib},
+		{8192 * mib, 0, 2048 * mib, 64 * mib, 4096 * mib},
+	} {
+		c := config.Default().Tables
+		c.Memory, c.Cache = test.memory, test.cache
+		if b, m, r := c.CacheBytes(), c.MemTableBytes(), c.RequestBytes(); b != test.blocks || m != test.memTable || r != test.requests {
+			t.Errorf("memory %v, cache %v: got %d, %d and %d MiB; want %d, %d and %d", test.memory, test.cache,
+				b/mib, m/mib, r/mib, test.blocks/mib, test.memTable/mib, test.requests/mib)
+		}
+		if sum := c.CacheBytes() + 4*c.MemTableBytes() + c.RequestBytes(); sum > int64(c.Memory)*7/8 {
+			t.Errorf("memory %v, cache %v: got parts of %d MiB together; want an eighth left", test.memory, test.cache, sum/mib)
+		}
 	}
 }

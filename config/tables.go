@@ -7,8 +7,9 @@ import (
 
 // Limits of what a tables section may ask for.
 const (
+	minTablesMemory  = 256 << 20
+	maxTablesMemory  = 1 << 39
 	minTablesCache   = 1 << 20
-	maxTablesCache   = 1 << 38
 	minLogBytes      = 1 << 20
 	maxLogBytes      = 1 << 50
 	minReserve       = 1 << 20
@@ -32,7 +33,8 @@ type Tables struct {
 	Region  string `yaml:"region"`  // what stands in ARNs, and what signatures must be for
 	Account string `yaml:"account"` // 12 digits that stand in ARNs
 
-	Cache     Bytes     `yaml:"cache"`      // memory for blocks of the disk
+	Memory    Bytes     `yaml:"memory"`     // for all that tables do: blocks, changes, requests
+	Cache     Bytes     `yaml:"cache"`      // the part of it for blocks of the disk; 0 is a quarter
 	Reserve   Bytes     `yaml:"reserve"`    // of the disk that writes leave free
 	Log       TablesLog `yaml:"log"`        // of changes: streams and points in time
 	NewShards int       `yaml:"new_shards"` // of a table that is made
@@ -53,11 +55,39 @@ func defaultTables() Tables {
 		TLS:         TLS{Clients: ClientsAny, MinVersion: "1.2"},
 		Region:      "us-east-1",
 		Account:     "123456789012",
-		Cache:       128 << 20,
+		Memory:      512 << 20,
 		Reserve:     256 << 20,
 		Log:         TablesLog{Age: 24 * time.Hour, Bytes: 8 << 30},
 		NewShards:   1,
 	}
+}
+
+// The parts of Tables.Memory. What is left is for the collector to have some freedom.
+const (
+	cacheShare    = 4  // blocks, unless Tables.Cache says how much: a quarter
+	maxCacheShare = 2  // what Tables.Cache may be: a half
+	requestShare  = 2  // what requests hold, if there is no larger cache: a half
+	memTableShare = 32 // changes that become files at once, of which there are up to four
+	minMemTable   = 4 << 20
+	maxMemTable   = 64 << 20
+)
+
+// CacheBytes is how much memory blocks of the disk have.
+func (t *Tables) CacheBytes() int64 {
+	if t.Cache == 0 {
+		return int64(t.Memory) / cacheShare
+	}
+	return int64(t.Cache)
+}
+
+// MemTableBytes is how many changes are kept in memory before they become files.
+func (t *Tables) MemTableBytes() int64 {
+	return min(max(int64(t.Memory)/memTableShare, minMemTable), maxMemTable)
+}
+
+// RequestBytes is how much memory requests may take.
+func (t *Tables) RequestBytes() int64 {
+	return int64(t.Memory)/requestShare - max(0, t.CacheBytes()-int64(t.Memory)/cacheShare)
 }
 
 // On says whether there is a table store.
@@ -99,13 +129,16 @@ func (t *Tables) checkSizes(f *Faults) {
 		got      Bytes
 		low, top Bytes
 	}{
-		{"tables.cache", t.Cache, minTablesCache, maxTablesCache},
+		{"tables.memory", t.Memory, minTablesMemory, maxTablesMemory},
 		{"tables.reserve", t.Reserve, minReserve, maxReserve},
 		{"tables.log.bytes", t.Log.Bytes, minLogBytes, maxLogBytes},
 	} {
 		if size.got < size.low || size.got > size.top {
 			f.add(size.path, "%v is not in [%v, %v]", size.got, size.low, size.top)
 		}
+	}
+	if half := t.Memory / maxCacheShare; t.Cache != 0 && (t.Cache < minTablesCache || t.Cache > half) {
+		f.add("tables.cache", "%v is not in [%v, %v], which is half of tables.memory; 0 is a quarter of it", t.Cache, Bytes(minTablesCache), half)
 	}
 	if t.Log.Age < minLogAge || t.Log.Age > maxLogAge {
 		f.add("tables.log.age", "%v is not in [%v, %v]", t.Log.Age, minLogAge, maxLogAge)

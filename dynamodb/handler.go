@@ -100,6 +100,12 @@ func (h *Handler) Stop() { h.stop() }
 // is there.
 func (h *Handler) Serve(ctx *fasthttp.RequestCtx) {
 	defer h.recovered(ctx)
+	if version := ctx.Request.Header.Protocol(); string(version) != "HTTP/1.1" && string(version) != "HTTP/1.0" {
+		skip(ctx)
+		ctx.Error("HTTP/1.1 is required", http.StatusHTTPVersionNotSupported)
+		ctx.SetConnectionClose()
+		return
+	}
 	if _, err := target(ctx); err != nil {
 		fault(ctx, err)
 		return
@@ -116,7 +122,7 @@ func (h *Handler) Serve(ctx *fasthttp.RequestCtx) {
 		respondTooLarge(ctx)
 		return
 	case errors.Is(err, errNoMemory):
-		ctx.SetConnectionClose() // the body is still to come
+		skip(ctx) // else a client that is still sending gets no answer
 		h.answerError(ctx, r, err)
 		return
 	case errors.Is(err, errEncoding):

@@ -23,6 +23,7 @@ func (h *Handler) Server() *fasthttp.Server {
 		Handler:                      h.Serve,
 		ErrorHandler:                 fault,
 		ExpectHandler:                h.mayContinue,
+		HeaderReceived:               bodyTime,
 		MaxRequestBodySize:           maxBodyBytes,
 		StreamRequestBody:            true,
 		DisablePreParseMultipartForm: true,
@@ -31,6 +32,25 @@ func (h *Handler) Server() *fasthttp.Server {
 		SecureErrorLogMessage:        true, // else it has the client's headers
 		Logger:                       slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
 	}
+}
+
+// How long a body may take that is longer than what comes with its header. One that takes memory must not take it for long.
+const (
+	bodyTimeLeast  = 10 * time.Second
+	bodyRateLeast  = 256 << 10 // bytes a second
+	chunkedTime    = time.Minute
+	shortBodyBytes = 64 << 10
+)
+
+// bodyTime gives a long body the time that it needs at bodyRateLeast. A short one has the header's.
+func bodyTime(header *fasthttp.RequestHeader) fasthttp.RequestConfig {
+	switch length := header.ContentLength(); {
+	case length == chunked:
+		return fasthttp.RequestConfig{ReadTimeout: chunkedTime}
+	case length > shortBodyBytes:
+		return fasthttp.RequestConfig{ReadTimeout: bodyTimeLeast + time.Duration(min(length, maxDrainedBytes))*time.Second/bodyRateLeast}
+	}
+	return fasthttp.RequestConfig{}
 }
 
 // mayContinue says whether a client that waits for it may send its body. If not, the answer is set.

@@ -234,7 +234,7 @@ func TestHeaders(t *testing.T) {
 // Half a request has no answer: not while its client may go on, nor when its time is over.
 func TestHalfARequest(t *testing.T) {
 	const timeout = 50 * time.Millisecond
-	address := listening(t, New(Options{}), func(s *fasthttp.Server) { s.ReadTimeout = timeout })
+	address := listening(t, New(Options{}), func(s *fasthttp.Server) { s.ReadTimeout, s.HeaderReceived = timeout, nil })
 	for _, half := range []string{
 		"", "POS", "POST / HTTP/1.1\r\nHost: x\r\n", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf",
 		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n" + strings.Repeat("x", 9000),

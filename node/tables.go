@@ -23,7 +23,8 @@ import (
 const (
 	tablesHeaderBytes  = 16 << 10
 	tablesAnswerBuffer = 16 << 10
-	tablesReadTimeout  = time.Minute
+	tablesHeaderTime   = 5 * time.Second // from the connection, or the first byte, to the end of a header and of a short body
+	tablesWriteTimeout = time.Minute
 	tablesIdleTimeout  = 5 * time.Minute
 )
 
@@ -39,19 +40,19 @@ type tables struct {
 	keysFile string
 	listener net.Listener
 	server   *fasthttp.Server
-	open     connections
+	open     *connections
 }
 
 // openTables opens the folder and binds the listener. Requests wait until serve.
 func openTables(o Options, n *Node) (t *tables, err error) {
 	c := o.Config.Tables
-	t = &tables{node: n, keysFile: c.KeysFile}
+	t = &tables{node: n, keysFile: c.KeysFile, open: newConnections(c.Connections)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, t.close())
 		}
 	}()
-	if t.listener, err = listenTables(&c, o.Log); err != nil {
+	if t.listener, err = listenTables(&c, t.open, o.Log); err != nil {
 		return t, err
 	}
 	var keys map[string]string
@@ -72,14 +73,15 @@ func openTables(o Options, n *Node) (t *tables, err error) {
 		return t, fmt.Errorf("tables.data %s: %w", c.Data, err)
 	}
 	t.handler = dynamodb.New(dynamodb.Options{
-		Tables: t.store, Region: c.Region, Account: c.Account, Keys: keys, Origins: c.AnyOrigin, Log: o.Log, Now: o.Now,
+		Tables: t.store, Region: c.Region, Account: c.Account, Keys: keys, Origins: c.AnyOrigin,
+		RequestBytes: c.RequestBytes(), Log: o.Log, Now: o.Now,
 	})
 	t.server = t.handler.Server()
 	t.server.ReadBufferSize = tablesHeaderBytes
 	t.server.WriteBufferSize = tablesAnswerBuffer
 	t.server.ReduceMemoryUsage = true
-	t.server.ReadTimeout = tablesReadTimeout
-	t.server.WriteTimeout = tablesReadTimeout
+	t.server.ReadTimeout = tablesHeaderTime
+	t.server.WriteTimeout = tablesWriteTimeout
 	t.server.IdleTimeout = tablesIdleTimeout
 	t.server.Concurrency = 2 * c.Connections // more than the listener lets in: one that has just ended still counts
 	t.server.CloseOnShutdown = true
@@ -91,22 +93,28 @@ func openTables(o Options, n *Node) (t *tables, err error) {
 func shardOptions(o Options) shard.Options {
 	c := o.Config.Tables
 	return shard.Options{
-		Dir:          c.Data,
-		CacheBytes:   int64(c.Cache),
-		LogAge:       c.Log.Age,
-		LogBytes:     int64(c.Log.Bytes),
-		ReserveBytes: int64(c.Reserve),
-		Log:          o.Log,
-		Now:          o.Now,
+		Dir:           c.Data,
+		CacheBytes:    c.CacheBytes(),
+		MemTableBytes: c.MemTableBytes(),
+		LogAge:        c.Log.Age,
+		LogBytes:      int64(c.Log.Bytes),
+		ReserveBytes:  int64(c.Reserve),
+		Log:           o.Log,
+		Now:           o.Now,
 	}
 }
 
-func listenTables(c *config.Tables, log *slog.Logger) (net.Listener, error) {
+// TablesHeapBytes is what of tables.memory is in Go's heap.
+func TablesHeapBytes(c *config.Config) int64 {
+	return int64(c.Tables.Memory) - shard.OffHeapBytes(shardOptions(Options{Config: *c}))
+}
+
+func listenTables(c *config.Tables, open *connections, log *slog.Logger) (net.Listener, error) {
 	listener, err := net.Listen("tcp", c.Address())
 	if err != nil {
 		return nil, &ListenError{"tables.listen", err}
 	}
-	listener = patientListener{limitConnections(listener, c.Connections), log}
+	listener = boundedListener{patientListener{listener, log}, open, c.TLS.Certificate == "", log}
 	if c.TLS.Certificate == "" {
 		return listener, nil
 	}

@@ -5,52 +5,205 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
+	"net/netip"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
 )
 
-// connections are those that are open. fasthttp closes idle ones only.
+// connections are those of the tables' clients. They are bounded together and for each address. When there is no room for another,
+// the one that has waited longest for a request is closed, first of those that never sent any: an idle client must not keep others out.
 type connections struct {
-	mu     sync.Mutex // guards all below
-	all    map[net.Conn]struct{}
-	closed bool
+	most    int // together
+	mostOne int // of one address
+
+	mu        sync.Mutex // guards what follows
+	all       map[*tablesConn]struct{}
+	byAddress map[netip.Addr]int
+	left      chan struct{} // closed when a connection ends, while accepting waits for that; nil: nothing waits
+	closed    bool
+}
+
+// Of all connections, one address may have three quarters.
+const addressPart, addressParts = 3, 4
+
+func newConnections(most int) *connections {
+	return &connections{
+		most: most, mostOne: max(1, most*addressPart/addressParts),
+		all: map[*tablesConn]struct{}{}, byAddress: map[netip.Addr]int{},
+	}
+}
+
+// admit has a connection be one of those that are open, and makes or waits for room. An error means that it was closed.
+func (c *connections) admit(conn *tablesConn) error {
+	for {
+		c.mu.Lock()
+		if c.closed {
+			c.mu.Unlock()
+			return net.ErrClosed
+		}
+		over := c.byAddress[conn.address] >= c.mostOne
+		if !over && len(c.all) < c.most {
+			c.all[conn] = struct{}{}
+			c.byAddress[conn.address]++
+			c.mu.Unlock()
+			return nil
+		}
+		victim := c.idlest(conn.address, over)
+		var left chan struct{}
+		if victim == nil && !over {
+			left = make(chan struct{})
+			c.left = left
+		}
+		c.mu.Unlock()
+		switch {
+		case victim != nil:
+			_ = victim.Close()
+		case over:
+			return errTooMany
+		default:
+			<-left
+		}
+	}
+}
+
+var errTooMany = errors.New("the address has too many connections")
+
+// idlest returns the connection that should make room, of one address or of all; nil if none is idle. mu is held.
+func (c *connections) idlest(address netip.Addr, only bool) (victim *tablesConn) {
+	served, since := true, int64(0)
+	for conn := range c.all {
+		idle := conn.idle.Load()
+		if idle == 0 || only && conn.address != address {
+			continue
+		}
+		if s := conn.served.Load(); victim == nil || served && !s || served == s && idle < since {
+			victim, served, since = conn, s, idle
+		}
+	}
+	return victim
+}
+
+// remove takes out a connection that was closed.
+func (c *connections) remove(conn *tablesConn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.all[conn]; !ok {
+		return
+	}
+	delete(c.all, conn)
+	if c.byAddress[conn.address]--; c.byAddress[conn.address] == 0 {
+		delete(c.byAddress, conn.address)
+	}
+	c.wake()
+}
+
+// wake has admit look again. mu is held.
+func (c *connections) wake() {
+	if c.left != nil {
+		close(c.left)
+		c.left = nil
+	}
 }
 
 // changed is fasthttp's ConnState.
 func (c *connections) changed(conn net.Conn, state fasthttp.ConnState) {
+	if secure, ok := conn.(*secureConn); ok {
+		conn = secure.NetConn()
+	}
+	of, ok := conn.(*tablesConn)
+	if !ok {
+		return
+	}
 	switch state {
-	case fasthttp.StateNew:
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.closed {
-			_ = conn.Close()
-			return
-		}
-		if c.all == nil {
-			c.all = make(map[net.Conn]struct{})
-		}
-		c.all[conn] = struct{}{}
-	case fasthttp.StateClosed:
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(c.all, conn)
+	case fasthttp.StateActive:
+		of.idle.Store(0)
+		of.served.Store(true)
+	case fasthttp.StateIdle:
+		of.idle.Store(time.Now().UnixNano())
 	}
 }
 
-// close closes all connections, and those that come.
+// close closes all connections, and those that come. It does so without a farewell of TLS, which might wait.
 func (c *connections) close() {
+	c.mu.Lock()
+	c.closed = true
+	c.wake()
+	all := slices.Collect(maps.Keys(c.all))
+	c.mu.Unlock()
+	for _, conn := range all {
+		_ = conn.Close()
+	}
+}
+
+// A tablesConn is a client's connection, below TLS.
+type tablesConn struct {
+	net.Conn
+	list      *connections
+	address   netip.Addr
+	idle      atomic.Int64 // since when it waits for a request, in nanoseconds since 1970; 0: a request is under way
+	served    atomic.Bool  // a request has begun
+	preface   preface
+	closeOnce sync.Once
+}
+
+// Close implements net.Conn.
+func (c *tablesConn) Close() error {
+	defer c.closeOnce.Do(func() { c.list.remove(c) })
+	return c.Conn.Close()
+}
+
+// A boundedListener accepts as many connections as there may be.
+type boundedListener struct {
+	net.Listener
+	list  *connections
+	plain bool // without TLS, so that a client of HTTP/2 can be told from its first bytes
+	log   *slog.Logger
+}
+
+func (l boundedListener) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		of := &tablesConn{Conn: conn, list: l.list}
+		if at, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil {
+			of.address = at.Addr().Unmap()
+		}
+		if !l.plain {
+			of.preface.done = true
+		}
+		of.idle.Store(time.Now().UnixNano())
+		if err := l.list.admit(of); err != nil {
+			_ = conn.Close()
+			l.log.Debug("tables: connection refused", "client", of.address.String(), "err", err)
+			if errors.Is(err, net.ErrClosed) {
+				return nil, err
+			}
+			continue
+		}
+		return of, nil
+	}
+}
+
+// Close implements net.Listener. An Accept that waits for room ends.
+func (l boundedListener) Close() error {
+	l.list.stop()
+	return l.Listener.Close()
+}
+
+// stop ends waiting for room; connections that are open stay.
+func (c *connections) stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true
-	for conn := range c.all {
-		if secure, ok := conn.(*secureConn); ok {
-			conn = secure.NetConn() // without a farewell, which might wait
-		}
-		_ = conn.Close()
-	}
+	c.wake()
 }
 
 // A patientListener goes on after errors that pass, such as too many open files, where fasthttp would give up.

@@ -9,7 +9,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -40,25 +42,126 @@ func TestTablesHeaderLimit(t *testing.T) {
 	}
 }
 
+// isClosed says whether a connection of pipe is closed.
+func isClosed(conn net.Conn) bool {
+	return errors.Is(conn.SetDeadline(time.Time{}), io.ErrClosedPipe)
+}
+
+// admitted has a connection of an address admitted.
+func admitted(t *testing.T, list *connections, address string) *tablesConn {
+	t.Helper()
+	conn := &tablesConn{Conn: pipe(t), list: list, address: netip.MustParseAddr(address)}
+	conn.idle.Store(int64(len(list.all)) + 1)
+	if err := list.admit(conn); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
 func TestConnectionsClose(t *testing.T) {
-	var open connections
-	isClosed := func(conn net.Conn) bool {
-		return errors.Is(conn.SetDeadline(time.Time{}), io.ErrClosedPipe)
+	list := newConnections(8)
+	busy, ended := admitted(t, list, "10.0.0.1"), admitted(t, list, "10.0.0.1")
+	list.changed(busy, fasthttp.StateActive)
+	if err := ended.Close(); err != nil {
+		t.Fatal(err)
 	}
-	busy, ended := pipe(t), pipe(t)
-	open.changed(busy, fasthttp.StateNew)
-	open.changed(ended, fasthttp.StateNew)
-	open.changed(busy, fasthttp.StateActive)
-	open.changed(ended, fasthttp.StateClosed)
-	open.close()
-	if !isClosed(busy) || isClosed(ended) {
-		t.Errorf("closed: got %v and %v; want the one that hadn't ended", isClosed(busy), isClosed(ended))
+	list.close()
+	if !isClosed(busy.Conn) || len(list.all) != 0 || len(list.byAddress) != 0 {
+		t.Errorf("got %d connections, closed %v; want none", len(list.all), isClosed(busy.Conn))
 	}
-	late := pipe(t)
-	open.changed(late, fasthttp.StateNew)
-	if !isClosed(late) {
-		t.Error("a connection that comes after close: got it open; want it closed")
+	late := &tablesConn{Conn: pipe(t), list: list}
+	if err := list.admit(late); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("a connection that comes after close: got %v; want it refused", err)
 	}
+}
+
+// Where there is no room, the connection goes that never asked anything, then the one that has waited longest, never one with a request.
+func TestConnectionsMakeRoom(t *testing.T) {
+	list := newConnections(4)
+	first, second, third := admitted(t, list, "10.0.0.1"), admitted(t, list, "10.0.0.1"), admitted(t, list, "10.0.0.1")
+	fourth := admitted(t, list, "10.0.0.2")
+	list.changed(first, fasthttp.StateActive)
+	list.changed(second, fasthttp.StateActive)
+	list.changed(second, fasthttp.StateIdle)
+	list.changed(fourth, fasthttp.StateActive)
+	list.changed(fourth, fasthttp.StateIdle)
+	second.idle.Store(10)
+	fourth.idle.Store(20)
+	closed := func(want ...*tablesConn) {
+		t.Helper()
+		for i, c := range []*tablesConn{first, second, third, fourth} {
+			if got := isClosed(c.Conn); got != slices.Contains(want, c) {
+				t.Errorf("connection %d: got closed %v; want %v", i+1, got, !got)
+			}
+		}
+	}
+	closed()
+	fifth := admitted(t, list, "10.0.0.2")
+	list.changed(fifth, fasthttp.StateActive)
+	closed(third)
+	sixth := admitted(t, list, "10.0.0.2")
+	list.changed(sixth, fasthttp.StateActive)
+	closed(third, second)
+}
+
+// One address has no more than its share: another connection of it takes the place of an idle one of its own, or is refused.
+func TestConnectionsOfOneAddress(t *testing.T) {
+	list := newConnections(4)
+	var all []*tablesConn
+	for range 3 {
+		all = append(all, admitted(t, list, "10.0.0.1"))
+		list.changed(all[len(all)-1], fasthttp.StateActive)
+	}
+	refused := &tablesConn{Conn: pipe(t), list: list, address: netip.MustParseAddr("10.0.0.1")}
+	if err := list.admit(refused); !errors.Is(err, errTooMany) {
+		t.Errorf("a fourth of 4: got %v; want it refused", err)
+	}
+	other := admitted(t, list, "10.0.0.2")
+	list.changed(all[1], fasthttp.StateIdle)
+	admitted(t, list, "10.0.0.1")
+	if !isClosed(all[1].Conn) || isClosed(other.Conn) {
+		t.Errorf("got closed %v and %v; want the idle one of that address", isClosed(all[1].Conn), isClosed(other.Conn))
+	}
+}
+
+// If all have requests under way, a new one waits for one to end.
+func TestConnectionsWait(t *testing.T) {
+	list := newConnections(2)
+	first, second := admitted(t, list, "10.0.0.1"), admitted(t, list, "10.0.0.2")
+	list.changed(first, fasthttp.StateActive)
+	list.changed(second, fasthttp.StateActive)
+	entered := make(chan error, 1)
+	go func() {
+		entered <- list.admit(&tablesConn{Conn: pipe(t), list: list, address: netip.MustParseAddr("10.0.0.3")})
+	}()
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-entered; err != nil {
+		t.Errorf("got %v; want the place of the one that ended", err)
+	}
+	go func() {
+		entered <- list.admit(&tablesConn{Conn: pipe(t), list: list, address: netip.MustParseAddr("10.0.0.4")})
+	}()
+	list.stop()
+	if err := <-entered; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("got %v; want the end", err)
+	}
+}
+
+// More idle connections than there may be keep nobody out.
+func TestIdleConnectionsKeepNobodyOut(t *testing.T) {
+	c := tablesConfig(t)
+	c.Tables.Connections = 8
+	n := open(t, c)
+	for range 3 * c.Tables.Connections {
+		conn, err := net.Dial("tcp", n.TablesAddr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	expectTables(t, n, "ListTables", "{}", "TableNames")
 }
 
 func pipe(t *testing.T) net.Conn {

@@ -27,6 +27,9 @@ const gcPercent = 400
 // may make it large for a while.
 const heapBytes = 512 << 20
 
+// besideTablesBytes is what of the heap is left to the cache and the router where tables have a bound of their own, tables.memory.
+const besideTablesBytes = 128 << 20
+
 // A service is a node to serve until a signal ends it.
 type service struct {
 	options node.Options
@@ -98,7 +101,7 @@ func tuneRuntime(o *node.Options) {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		limit := int64(heapBytes)
 		if o.Config.Tables.On() {
-			limit += 2 * int64(o.Config.Tables.Cache) // Pebble's blocks live in the heap, and so do the tables that it fills
+			limit = node.TablesHeapBytes(&o.Config) + besideTablesBytes
 		}
 		debug.SetMemoryLimit(limit)
 	}
