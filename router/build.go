@@ -97,13 +97,8 @@ func (b *builder) sharded(o *Pool, members []*member) (route, error) {
 }
 
 func (b *builder) replicated(o *Pool, p *pool) route {
-	made := &replicated{options: o, members: p.members, near: nearMembers(o), latches: b.router.latchesOf(o.Name)}
-	for _, m := range p.members {
-		if m.to != nil {
-			m.to.absence.pool.Store(made)
-		}
-	}
-	return made
+	p.replicated = &replicated{options: o, members: p.members, near: nearMembers(o), latches: b.router.latchesOf(o.Name)}
+	return p.replicated
 }
 
 // cacheAddress is the address of the cache of this process.

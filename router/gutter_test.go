@@ -83,6 +83,11 @@ func TestNoReadThroughAGutterIsOlder(t *testing.T) {
 	huntStale(t, o, cutters)
 }
 
+func TestNoReadThroughAGutterIsOlderThanAFlush(t *testing.T) {
+	cutters, o := gutteredPools(t)
+	huntStaleBeside(t, o, cutters, flushOn)
+}
+
 func TestEarlier(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	for _, test := range []struct {

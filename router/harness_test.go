@@ -1,6 +1,7 @@
 package router
 
 import (
+	"bytes"
 	"io"
 	"log/slog"
 	"net"
@@ -156,6 +157,8 @@ type cutter struct {
 	cut   bool // connections are closed as they come
 	stall sync.RWMutex
 	chop  atomic.Int64 // more than 0: so many bytes go on at once
+
+	answers atomic.Pointer[func(answer []byte)] // is given what the member says before it goes on
 }
 
 func startCutter(t testing.TB, to string) *cutter {
@@ -198,6 +201,21 @@ func (c *cutter) setCut(cut bool) {
 	}
 }
 
+// holding has the next answer that contains mark wait until release is called. held is closed once the
+// member has said it.
+func (c *cutter) holding(mark string) (held <-chan struct{}, release func()) {
+	said, goOn := make(chan struct{}), make(chan struct{})
+	hold := func(answer []byte) {
+		if bytes.Contains(answer, []byte(mark)) {
+			c.answers.Store(nil)
+			close(said)
+			<-goOn
+		}
+	}
+	c.answers.Store(&hold)
+	return said, sync.OnceFunc(func() { close(goOn) })
+}
+
 // keep notes a connection; false if the way is cut.
 func (c *cutter) keep(conn net.Conn) bool {
 	c.mu.Lock()
@@ -224,8 +242,8 @@ func (c *cutter) pass(conn net.Conn) {
 		return
 	}
 	var both sync.WaitGroup
-	both.Go(func() { c.copy(member, conn) })
-	both.Go(func() { c.copy(conn, member) })
+	both.Go(func() { c.copy(member, conn, false) })
+	both.Go(func() { c.copy(conn, member, true) })
 	both.Wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -234,7 +252,7 @@ func (c *cutter) pass(conn net.Conn) {
 }
 
 // copy passes bytes on, except while stalled.
-func (c *cutter) copy(to, from net.Conn) {
+func (c *cutter) copy(to, from net.Conn, answers bool) {
 	defer to.Close()
 	buffer := make([]byte, 4096)
 	for {
@@ -245,6 +263,9 @@ func (c *cutter) copy(to, from net.Conn) {
 				piece = rest[:min(chop, len(rest))]
 			}
 			rest = rest[len(piece):]
+			if f := c.answers.Load(); f != nil && answers {
+				(*f)(piece)
+			}
 			c.stall.RLock()
 			if _, failed := to.Write(piece); failed != nil {
 				err = io.ErrClosedPipe

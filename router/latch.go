@@ -7,12 +7,14 @@ import (
 
 // latches let one write at a time go to the members of a replicated pool under each key, over all
 // lanes: so all members get the writes of a key in the same order. They also tell reads of keys that
-// are being written, which may not go to any member.
+// are being written, which may not go to any member. A flush closes them all: see flushbarrier.go.
 type latches struct {
 	stripes [latchStripes]latchStripe
 	// writing counts the latched keys by their hash: a read of a key with 0 needs no lock to see that
 	// nothing is written.
 	writing [latchCounts]atomic.Int32
+	barrier flushBarrier
+	newest  atomic.Pointer[replicated] // the pool in the newest tree; nil if it isn't replicated
 }
 
 const (
@@ -21,24 +23,32 @@ const (
 )
 
 type latchStripe struct {
-	mu   sync.Mutex // guards held and what is in it; nothing is locked with it
-	held map[string]*latch
-	_    [40]byte
+	mu      sync.Mutex // guards what follows; nothing is locked with it
+	held    map[string]*latch
+	running int  // latches in held that a write or a copy has; the others are parked
+	awaited bool // a flush waits until none is running
+	_       [24]byte
 }
 
-// A latch is that of a key that is being written.
+// A latch is that of a key that is being written, or will be after a flush.
 type latch struct {
-	first   int // the member that gets the write first, and answers reads meanwhile
+	first   int  // the member that gets the write first, and answers reads meanwhile
+	parked  bool // nothing has the latch: what waits goes on after a flush
 	waiting []latched
 }
 
-// latched is what waits for a latch: a write, which has it then, or a read, which goes on once the
-// writes before it are done.
+// latched is what waits for a latch: a write or a copy, which has it then, or a read, which goes on
+// once the writes before it are done.
 type latched struct {
 	lane *lane
 	read bool
 	run  func()
+
+	flushes uint64 // how many there were before it, by flushBarrier.begun; 0 of a read that needn't wait for them
 }
+
+// post has w go on.
+func (w latched) post() { w.lane.loop.Post(func() { w.lane.enter(w.run) }) }
 
 func (t *latches) stripe(hash uint64) *latchStripe { return &t.stripes[hash%latchStripes] }
 
@@ -51,6 +61,7 @@ func (t *latches) acquire(key []byte, hash uint64, w latched) bool {
 	s := t.stripe(hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	w.flushes = t.barrier.begun.Load()
 	if h := s.held[string(key)]; h != nil {
 		h.waiting = append(h.waiting, w)
 		return false
@@ -58,8 +69,13 @@ func (t *latches) acquire(key []byte, hash uint64, w latched) bool {
 	if s.held == nil {
 		s.held = map[string]*latch{}
 	}
-	s.held[string(key)] = &latch{first: -1}
 	t.writing[hash/latchStripes%latchCounts].Add(1)
+	if w.flushes > t.barrier.ended.Load() {
+		s.held[string(key)] = &latch{first: -1, parked: true, waiting: []latched{w}}
+		return false
+	}
+	s.running++
+	s.held[string(key)] = &latch{first: -1}
 	return true
 }
 
@@ -85,28 +101,69 @@ func (t *latches) await(key []byte, hash uint64, first int, w latched) bool {
 	return true
 }
 
-// release hands the latch on, or ends it. Reads that waited go on, up to the next write.
+// park has a read wait for the flushes that were counted before, and for the writes before it.
+func (t *latches) park(key []byte, hash uint64, w latched) {
+	s := t.stripe(hash)
+	s.mu.Lock()
+	w.flushes = t.barrier.begun.Load()
+	if w.flushes <= t.barrier.ended.Load() && s.held[string(key)] == nil {
+		s.mu.Unlock()
+		w.post()
+		return
+	}
+	defer s.mu.Unlock()
+	h := s.held[string(key)]
+	if h == nil {
+		if s.held == nil {
+			s.held = map[string]*latch{}
+		}
+		h = &latch{first: -1, parked: true}
+		s.held[string(key)] = h
+		t.writing[hash/latchStripes%latchCounts].Add(1)
+	}
+	h.waiting = append(h.waiting, w)
+}
+
+// release hands the latch on, or ends it. Reads that waited go on, up to the next write, and that too,
+// unless a flush came before it.
 func (t *latches) release(key []byte, hash uint64) {
 	s := t.stripe(hash)
 	s.mu.Lock()
-	h := s.held[string(key)]
-	var next []latched
-	for len(h.waiting) > 0 {
-		w := h.waiting[0]
-		h.waiting = h.waiting[1:]
-		next = append(next, w)
-		if !w.read {
-			break
-		}
-	}
-	if n := len(next); n == 0 || next[n-1].read {
-		delete(s.held, string(key))
-		t.writing[hash/latchStripes%latchCounts].Add(-1)
-	} else {
-		h.first = -1
+	next := s.handOn(t, string(key), hash)
+	drained := s.awaited && s.running == 0
+	if drained {
+		s.awaited = false
 	}
 	s.mu.Unlock()
 	for _, w := range next {
-		w.lane.loop.Post(func() { w.lane.enter(w.run) })
+		w.post()
 	}
+	if drained {
+		t.barrier.drained()
+	}
+}
+
+// handOn ends what has the latch of key, if anything has, and returns what goes on. s.mu is held.
+func (s *latchStripe) handOn(t *latches, key string, hash uint64) (next []latched) {
+	h := s.held[key]
+	if !h.parked {
+		s.running--
+	}
+	h.first, h.parked = -1, false
+	for len(h.waiting) > 0 {
+		w := h.waiting[0]
+		if w.flushes > t.barrier.ended.Load() {
+			h.parked = true
+			return next
+		}
+		h.waiting = h.waiting[1:]
+		next = append(next, w)
+		if !w.read {
+			s.running++
+			return next
+		}
+	}
+	delete(s.held, key)
+	t.writing[hash/latchStripes%latchCounts].Add(-1)
+	return next
 }

@@ -1,8 +1,6 @@
 package router
 
 import (
-	"fmt"
-
 	"holdfast/mc"
 	"holdfast/ring"
 )
@@ -13,6 +11,8 @@ type pool struct {
 	options *Pool
 	members []*member
 	route   route
+
+	replicated *replicated // behind route; nil of a sharded pool
 }
 
 // A member is one of a pool's.
@@ -43,55 +43,6 @@ func keyHash(key []byte) uint64 {
 }
 
 func (m *member) up() bool { return m.to == nil || m.to.up() }
-
-// flush has all members flushed, now or when they come back. It isn't ordered with writes that are on
-// their way.
-func (p *pool) flush(l *lane, q *query) {
-	f := &fan{query: q, open: len(p.members)}
-	for _, m := range p.members {
-		part := &flushPart{fan: f, to: m.to}
-		part.request, part.taker = q.request, part
-		m.flush(l, &part.query)
-	}
-}
-
-// flush sends q's flush_all to the member itself.
-func (m *member) flush(l *lane, q *query) {
-	if m.to == nil {
-		m.route.serve(l, q)
-		return
-	}
-	remote{m.to}.serve(l, q)
-}
-
-// A flushPart is a flush on its way to one member.
-type flushPart struct {
-	query
-	fan *fan
-	to  *destination
-}
-
-func (part *flushPart) take(l *lane, q *query, a *answer) {
-	if !a.result.failed() || part.to == nil || part.to.absence == nil {
-		part.fan.take(l, q, a)
-		return
-	}
-	ok := &answer{result: resultDone, wire: []byte(mc.OK)}
-	switch part.to.missedFlush(!a.result.unsent(), fmt.Errorf("a flush failed: %s", a.wire)) {
-	case missedSend:
-		remote{part.to}.serve(l, &part.query)
-	case missedKept:
-		part.fan.take(l, q, ok)
-	case missedBegin:
-		part.to.beginAbsence(func(err error) {
-			failure := ok
-			if err != nil {
-				failure = &answer{result: resultServerError, wire: mc.AppendServerError(nil, "journal: "+err.Error())}
-			}
-			l.loop.Post(func() { l.enter(func() { part.fan.take(l, q, failure) }) })
-		})
-	}
-}
 
 // sharded takes a key to the member that owns it.
 type sharded struct {

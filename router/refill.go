@@ -172,9 +172,35 @@ func (c *itemCopy) take(l *lane, _ *query, a *answer) {
 			return
 		}
 	}
-	if c.adding && a.result == resultDone {
+	switch {
+	case c.adding && a.result == resultDone:
 		to.to.refill.filled.Add(1)
+	case c.adding && a.result.failed() && !a.result.unsent() && a.result != resultServerError:
+		c.missed(l, fmt.Errorf("a copy failed: %s", a.wire))
+		return
 	}
+	c.end()
+}
+
+// missed journals the key of an add that may have been taken or not:
+//
+//  1. The member is stopped, and the add waits in its socket; its time-out passes.
+//  2. The member runs again. A delete of the key comes by a new connection, is done, and acknowledged.
+//  3. The member reads the add from the old connection.
+//
+// So it goes down, as after a write, and has read its old connections before it is up again.
+func (c *itemCopy) missed(l *lane, cause error) {
+	d := c.pool.members[c.to].to
+	if d.missed(c.key, true, cause) != missedBegin {
+		c.end()
+		return
+	}
+	d.beginAbsence(func(error) { // on an error the journal says itself that it isn't durable
+		l.loop.Post(func() { l.enter(c.end) })
+	})
+}
+
+func (c *itemCopy) end() {
 	c.pool.latches.release(c.key, c.hash)
 	c.done()
 }

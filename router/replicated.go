@@ -105,6 +105,10 @@ type read struct {
 // read begins a read, at the first member that is up or at one that is chosen.
 func (p *replicated) read(l *lane, q *query, atFirst bool) {
 	hash := keyHash(q.request.Key)
+	if p.latches.barrier.holds(l) {
+		p.latches.park(q.request.Key, hash, latched{lane: l, read: true, run: func() { p.begin(l, q, true) }})
+		return
+	}
 	if p.latches.busy(hash) {
 		first := p.first()
 		if p.options.Acknowledge == AckFastest || p.options.Acknowledge == AckNone {
@@ -120,6 +124,7 @@ func (p *replicated) read(l *lane, q *query, atFirst bool) {
 }
 
 func (p *replicated) begin(l *lane, q *query, atFirst bool) {
+	p = p.latches.newest.Load()
 	r := l.takeRead()
 	r.request, r.retried, r.taker = q.request, false, r
 	r.outer, r.pool, r.tried, r.cold = q, p, 0, 0
@@ -230,8 +235,10 @@ func (p *replicated) write(l *lane, q *query) {
 	}
 }
 
-// begin sends the write: to all members, or first to the first.
+// begin sends the write: to all members, or first to the first. They are those of the newest tree, by
+// which a member that has joined may already be read, whatever tree the request came by.
 func (w *write) begin(l *lane) {
+	w.pool = w.pool.latches.newest.Load()
 	p := w.pool
 	w.parts = make([]part, len(p.members))
 	for i := range w.parts {

@@ -92,16 +92,54 @@ func TestNoReadIsOlderThanWhatWasAcknowledged(t *testing.T) {
 	}
 }
 
+// The same with flushes beside the writes and the members that come and go.
+func TestNoReadIsOlderThanAFlush(t *testing.T) {
+	for _, policy := range []Acknowledge{AckAll, AckFirst, AckFastest} {
+		t.Run(string(policy), func(t *testing.T) {
+			_, cutters, o := replicas(t, 3)
+			o.Pools[0].Acknowledge = policy
+			huntStaleBeside(t, o, cutters, flushOn)
+		})
+	}
+}
+
 // A trail is what is known of one key. Its versions rise; a delete has one too.
 type trail struct {
 	acknowledged atomic.Int64 // the highest version whose write was acknowledged
 	seen         atomic.Int64 // the highest that a read returned
+	flushed      atomic.Int64 // the highest acknowledged before a flush began that was acknowledged
 }
 
 // huntTime bounds one hunt's load.
 const huntTime = 2 * time.Second
 
-func huntStale(t *testing.T, o Options, cutters []*cutter) {
+func huntStale(t *testing.T, o Options, cutters []*cutter) { huntStaleBeside(t, o, cutters, nil) }
+
+// flushOn flushes all pools now and then.
+func flushOn(r *running, trails []trail, end chan struct{}) {
+	pause := time.NewTicker(60 * time.Millisecond)
+	defer pause.Stop()
+	for n := 0; ; n++ {
+		select {
+		case <-end:
+			return
+		case <-pause.C:
+		}
+		before := make([]int64, len(trails))
+		for i := range trails {
+			before[i] = trails[i].acknowledged.Load()
+		}
+		if answer := r.ask(n%len(r.loops), "flush_all\r\n"); answer != "OK\r\n" {
+			r.t.Errorf("flush_all was answered with %q", answer)
+			continue
+		}
+		for i, version := range before {
+			trails[i].flushed.Store(version)
+		}
+	}
+}
+
+func huntStaleBeside(t *testing.T, o Options, cutters []*cutter, beside func(*running, []trail, chan struct{})) {
 	o.Journal.Folder = t.TempDir()
 	for i := range o.Pools {
 		o.Pools[i].Timeout = 200 * time.Millisecond // shorter than the stalls
@@ -117,6 +155,9 @@ func huntStale(t *testing.T, o Options, cutters []*cutter) {
 	var reads, hits atomic.Int64
 	for client := range clients {
 		running.Go(func() { readOn(r, client, trails, end, &reads, &hits) })
+	}
+	if beside != nil {
+		running.Go(func() { beside(r, trails, end) })
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	for began := time.Now(); time.Since(began) < huntTime; {
@@ -176,7 +217,7 @@ func readOn(r *running, client int, trails []trail, end chan struct{}, reads, hi
 		}
 		key := (i*7 + client*31) % len(trails)
 		trail := &trails[key]
-		acknowledged, seen := trail.acknowledged.Load(), trail.seen.Load()
+		acknowledged, seen, flushed := trail.acknowledged.Load(), trail.seen.Load(), trail.flushed.Load()
 		answer := r.ask((i+client)%len(r.loops), fmt.Sprintf("get key%d\r\n", key))
 		reads.Add(1)
 		lines := strings.Split(answer, "\r\n")
@@ -191,6 +232,9 @@ func readOn(r *running, client int, trails []trail, end chan struct{}, reads, hi
 		}
 		if version < acknowledged {
 			r.t.Errorf("key%d: version %d was read after %d had been acknowledged", key, version, acknowledged)
+		}
+		if version <= flushed {
+			r.t.Errorf("key%d: version %d was read after %d had been flushed", key, version, flushed)
 		}
 		if version < seen {
 			r.t.Errorf("key%d: version %d was read after %d had been", key, version, seen)

@@ -87,11 +87,42 @@ func (r *Router) Reload(o Options) error {
 	if err != nil {
 		return err
 	}
+	r.publish(t)
 	old := r.tree.Swap(t)
 	if old != nil {
 		r.release(old)
 	}
 	return nil
+}
+
+// publish has reads and writes of replicated pools go to the members of t, also those that have come by
+// an older tree, and then has members come up that are new or were away when this process began. Else a
+// member that joins a pool could be stale:
+//
+//  1. It is flushed, comes up, and gets a copy of k from another.
+//  2. A write of k that has come by the old tree goes to the old tree's members, and is acknowledged.
+//  3. The member answers reads of k by the new tree.
+//
+// A write that has begun before has the latch of its key, for which the copy waits. r.mu is held.
+func (r *Router) publish(t *tree) {
+	for _, p := range t.pools {
+		if p.replicated == nil {
+			continue
+		}
+		p.replicated.latches.newest.Store(p.replicated)
+		for _, m := range p.members {
+			if m.to != nil {
+				m.to.absence.pool.Store(p.replicated)
+			}
+		}
+	}
+	for _, d := range t.destinations {
+		d.mu.Lock()
+		if d.state.Load() == stateDown {
+			d.startProbing()
+		}
+		d.mu.Unlock()
+	}
 }
 
 // Options are those in use.
@@ -146,8 +177,7 @@ func (r *Router) replica(pool, address string, s settings) (*destination, error)
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.downAt = time.Now()
-		d.state.Store(stateDown)
-		d.startProbing()
+		d.state.Store(stateDown) // it is probed once the tree is published
 	}
 	return d, nil
 }

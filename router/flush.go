@@ -1,0 +1,72 @@
+package router
+
+import (
+	"fmt"
+
+	"holdfast/mc"
+)
+
+// flush has all members flushed, now or when they come back. In a replicated pool it is ordered with
+// writes and copies: see flushBarrier. In a sharded one each key has one holder, and needs no order.
+func (p *pool) flush(l *lane, q *query) {
+	if p.replicated == nil {
+		flushMembers(l, q, p.members)
+		return
+	}
+	latches := p.replicated.latches
+	latches.flush(l, func() {
+		ordered := &query{request: q.request, taker: takeFunc(func(l *lane, _ *query, a *answer) {
+			latches.endFlush()
+			q.taker.take(l, q, a)
+		})}
+		flushMembers(l, ordered, latches.newest.Load().members)
+	})
+}
+
+func flushMembers(l *lane, q *query, members []*member) {
+	f := &fan{query: q, open: len(members)}
+	for _, m := range members {
+		part := &flushPart{fan: f, to: m.to}
+		part.request, part.taker = q.request, part
+		m.flush(l, &part.query)
+	}
+}
+
+// flush sends q's flush_all to the member itself.
+func (m *member) flush(l *lane, q *query) {
+	if m.to == nil {
+		m.route.serve(l, q)
+		return
+	}
+	remote{m.to}.serve(l, q)
+}
+
+// A flushPart is a flush on its way to one member.
+type flushPart struct {
+	query
+	fan *fan
+	to  *destination
+}
+
+func (part *flushPart) take(l *lane, q *query, a *answer) {
+	if !a.result.failed() || part.to == nil || part.to.absence == nil {
+		part.fan.take(l, q, a)
+		return
+	}
+	ok := &answer{result: resultDone, wire: []byte(mc.OK)}
+	sent := !a.result.unsent() || a.result == resultBusy // sent again, it would be refused again at once
+	switch part.to.missedFlush(sent, fmt.Errorf("a flush failed: %s", a.wire)) {
+	case missedSend:
+		remote{part.to}.serve(l, &part.query)
+	case missedKept:
+		part.fan.take(l, q, ok)
+	case missedBegin:
+		part.to.beginAbsence(func(err error) {
+			failure := ok
+			if err != nil {
+				failure = &answer{result: resultServerError, wire: mc.AppendServerError(nil, "journal: "+err.Error())}
+			}
+			l.loop.Post(func() { l.enter(func() { part.fan.take(l, q, failure) }) })
+		})
+	}
+}
