@@ -39,7 +39,7 @@
 // ".journal" after it. Bytes of the name other than a-z, 0-9, "-", "_" and ".", and a "." at the
 // beginning, are written as "%" and two hexadecimal digits; if that is longer than 200 bytes it
 // is "%_" and the SHA-256 of the member's name in hexadecimal. The file "lock" is empty; the
-// process that uses the folder has it locked.
+// process that uses the folder has it locked. The file "ledger" is told below.
 //
 // Numbers are little-endian, times are nanoseconds since 1970, sums are CRC32C (Castagnoli).
 // The header:
@@ -67,6 +67,35 @@
 // record that is not whole is a cut journal. As each sum continues the one before, so are records
 // that were left out, doubled or moved; the end of the file is where the last write ended,
 // which the kernel keeps while it runs.
+//
+// # The ledger
+//
+// The file "ledger" is mapped memory, in which a process notes each write to a member with a journal
+// before it sends anything of it, and forgets it once no member can lack it unknown: see Ledger. Of what
+// it wrote, all survives its end; its header alone is synced, when a process begins or ends and with each
+// generation. So after a loss of power the notes may be lacking: the header's boot ID and state tell. A
+// page of header, in the byte order of the machine where a number changes while the file is in use:
+//
+//	 0  8 bytes   magic, "holdledg"
+//	 8  uint32    format version, 1
+//	12  uint32    bytes of a slot, 272
+//	16  uint64    slots
+//	24  16 bytes  the journals' identity, drawn when the file was made
+//	40  uint64    generation: one more with each process and each Advance
+//	48  uint64    1 in use, 2 closed in order and synced
+//	56  uint64    writes that have no slot
+//	64  uint32    sum of bytes 0 to 39 and of the boot ID with its length
+//	68  uint16    b, the bytes of the boot ID
+//	70  b bytes   the boot ID
+//
+// Then, from byte 4096 on, the slots, 2048 for each event loop:
+//
+//	 0  uint64    k + 65536, k the bytes of the key; 0 is a free slot. Written last
+//	 8  uint64    the pool: FNV-1a of its name, h ^ h>>32
+//	16  256 bytes the key
+//
+// A folder that was used, which its lock file shows, and whose ledger is missing or isn't one, is one
+// whose notes are lost.
 //
 // # Use
 //

@@ -19,6 +19,7 @@ type folder struct {
 	dir  *os.File
 	lock *os.File
 	boot string
+	used bool // there was a lock file
 }
 
 // openFolder makes the folder if there is none, and takes it for this process.
@@ -26,6 +27,7 @@ func openFolder(path string) (*folder, error) {
 	if err := makeFolder(path); err != nil {
 		return nil, err
 	}
+	_, statErr := os.Stat(filepath.Join(path, lockName))
 	lock, err := os.OpenFile(filepath.Join(path, lockName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
@@ -40,7 +42,7 @@ func openFolder(path string) (*folder, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	return &folder{path: path, dir: dir, lock: lock, boot: bootID()}, nil
+	return &folder{path: path, dir: dir, lock: lock, boot: bootID(), used: statErr == nil}, nil
 }
 
 // makeFolder makes the folder, and those above that are missing, durably.
@@ -81,6 +83,37 @@ func (f *folder) Remove(name string) error         { return os.Remove(filepath.J
 func (f *folder) Sync() error                      { return f.dir.Sync() }
 func (f *folder) Boot() string                     { return f.boot }
 func (f *folder) Close() error                     { return errors.Join(f.dir.Close(), f.lock.Close()) }
+
+// Used reports whether an earlier process had the folder.
+func (f *folder) Used() bool { return f.used }
+
+// Map is a mapper's. It writes zeros where the file grows, so that a full disk is an error here, and not
+// a fault of the memory later.
+func (f *folder) Map(name string, size int64) (mem []byte, was int64, err error) {
+	path := filepath.Join(f.path, name)
+	was = -1
+	if info, err := os.Stat(path); err == nil {
+		was = info.Size()
+	}
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer file.Close()
+	if grown := size - max(was, 0); grown > 0 {
+		if _, err := file.WriteAt(make([]byte, grown), max(was, 0)); err != nil {
+			return nil, 0, err
+		}
+		if err := file.Sync(); err != nil {
+			return nil, 0, err
+		}
+	}
+	mem, err = unix.Mmap(int(file.Fd()), 0, int(max(size, was)), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	return mem, was, err
+}
+
+func (f *folder) SyncMap(mem []byte) error { return unix.Msync(mem, unix.MS_SYNC) }
+func (f *folder) Unmap(mem []byte) error   { return unix.Munmap(mem) }
 
 // diskFile is a File on disk.
 type diskFile struct{ *os.File }

@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// TestFullDisk fills a file system of 64 KiB.
+// TestFullDisk fills a file system that has 64 KiB beside the ledger.
 func TestFullDisk(t *testing.T) {
 	folder := t.TempDir()
-	if err := syscall.Mount("tmpfs", folder, "tmpfs", 0, "size=64k"); err != nil {
+	if err := syscall.Mount("tmpfs", folder, "tmpfs", 0, "size=612k"); err != nil {
 		t.Skipf("cannot mount a file system: %v", err)
 	}
 	defer func() {

@@ -30,6 +30,7 @@ type Options struct {
 	Folder   string        // made if there is none; "" keeps the keys in memory, and they end with the process
 	MaxBytes int64         // of one member's file, or memory; beyond, its journal is cut. Default 64 MiB
 	MaxAge   time.Duration // of an absence; likewise. Default 24 h
+	Lanes    int           // of the ledger; default 1
 
 	Now    func() time.Time // default time.Now
 	Logger *slog.Logger     // default slog.Default()
@@ -40,6 +41,7 @@ type Options struct {
 type Journals struct {
 	options Options
 	fs      FS
+	ledger  *Ledger // nil in memory
 
 	mu      sync.Mutex // guards what follows; taken before those of a Journal
 	members map[string]*Journal
@@ -72,8 +74,15 @@ func Open(o Options) (*Journals, error) {
 		}
 		o.FS = f
 	}
-	return &Journals{options: o, fs: o.FS, members: make(map[string]*Journal)}, nil
+	ledger, err := openLedger(o.FS, o.Lanes)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("journal: %w", err), o.FS.Close())
+	}
+	return &Journals{options: o, fs: o.FS, ledger: ledger, members: make(map[string]*Journal)}, nil
 }
+
+// Ledger returns the folder's, nil if the journals are in memory.
+func (j *Journals) Ledger() *Ledger { return j.ledger }
 
 // Member returns the journal of the member with this name, 1 to 4096 bytes: always the same one.
 // If an earlier process left a file for it, then it is Absent. A file that can be read and is not
@@ -110,7 +119,7 @@ func (j *Journals) Close() error {
 	for _, m := range j.members {
 		errs = append(errs, m.close())
 	}
-	return errors.Join(append(errs, j.fs.Close())...)
+	return errors.Join(append(errs, j.ledger.close(), j.fs.Close())...)
 }
 
 // fileName is that of the member's file, on any file system: also one that takes A for a.
