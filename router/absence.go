@@ -37,7 +37,10 @@ type absence struct {
 	mu     sync.Mutex     // guards what follows; taken after destination.mu
 	broken sync.WaitGroup // lanes that have not broken their connections
 	local  []string       // our ends of connections that the member may still have: "tcp:host:port"
-	begin  []func(error)  // who waits for the journal's begin
+	// strangers is true while the member may have unread connections of the process before this one,
+	// whose ends nobody knows.
+	strangers bool
+	begin     []func(error) // who waits for the journal's begin
 }
 
 // pooled returns the replicated pool that the destination is a member of, nil if there is none.
@@ -157,6 +160,12 @@ func (d *destination) connected(local string) {
 	d.absence.local = append(d.absence.local, local)
 }
 
+func (a *absence) setStrangers() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.strangers = true
+}
+
 // comeBack tells the member what it has missed, over conn. After nil it is up.
 func (d *destination) comeBack(ctx context.Context, conn net.Conn) error {
 	a := d.absence
@@ -168,7 +177,7 @@ func (d *destination) comeBack(ctx context.Context, conn net.Conn) error {
 		return ctx.Err()
 	}
 	d.state.CompareAndSwap(stateDown, stateReturning)
-	peer := &peer{conn: conn, reader: bufio.NewReaderSize(conn, 64<<10), timeout: d.timeout}
+	peer := newPeer(conn, d.timeout)
 	if err := d.fence(ctx, peer); err != nil {
 		return fmt.Errorf("waiting for earlier connections to end: %w", err)
 	}
@@ -234,7 +243,7 @@ func (d *destination) repair(p *peer) (journal.Position, error) {
 
 // fence waits until the member has nothing more to read of the connections that were broken. It asks
 // for the member's connections until none of ours of before is left. Where that can't be told, as
-// behind a proxy, it waits for the pool's time-out: a server that answers again has read its other
+// behind a proxy or of the connections of the process before this one, it waits for the pool's time-out: a server that answers again has read its other
 // sockets by then.
 func (d *destination) fence(ctx context.Context, p *peer) error {
 	a := d.absence
@@ -243,6 +252,7 @@ func (d *destination) fence(ctx context.Context, p *peer) error {
 	for _, address := range a.local {
 		ours[address] = true
 	}
+	strangers := a.strangers
 	a.mu.Unlock()
 	deadline := time.Now().Add(d.timeout)
 	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
@@ -250,7 +260,7 @@ func (d *destination) fence(ctx context.Context, p *peer) error {
 		if err != nil {
 			return err
 		}
-		if told && left == 0 || time.Now().After(deadline) {
+		if told && left == 0 && !strangers || time.Now().After(deadline) {
 			break
 		}
 		timer := time.NewTimer(wait)
@@ -263,6 +273,7 @@ func (d *destination) fence(ctx context.Context, p *peer) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.strangers = false
 	a.local = slices.DeleteFunc(a.local, func(address string) bool { return ours[address] })
 	return nil
 }

@@ -87,7 +87,7 @@ func (b *builder) sharded(o *Pool, members []*member) (route, error) {
 	switch load := o.Hash.Load; {
 	case o.Failover != "":
 		gutter := func() route { return b.pools[o.Failover].route }
-		return &guttered{s, gutter, o.FailoverTTL, b.router.latchesOf(o.Name)}, nil
+		return &guttered{s, gutter, o.FailoverTTL, b.router.latchesOf(o.Name), ledgerID(o.Name)}, nil
 	case load > 0:
 		return s.bounded(load, o.Eject), nil
 	case o.Eject:
@@ -97,7 +97,7 @@ func (b *builder) sharded(o *Pool, members []*member) (route, error) {
 }
 
 func (b *builder) replicated(o *Pool, p *pool) route {
-	p.replicated = &replicated{options: o, members: p.members, near: nearMembers(o), latches: b.router.latchesOf(o.Name)}
+	p.replicated = &replicated{options: o, members: p.members, near: nearMembers(o), latches: b.router.latchesOf(o.Name), id: ledgerID(o.Name)}
 	return p.replicated
 }
 
@@ -133,7 +133,7 @@ func (b *builder) member(o *Pool, m *Member) (*member, error) {
 	}
 	made.route = remote{made.to}
 	if o.Kind != Replicated && o.Failover == "" && made.to.absence != nil {
-		made.route = guarded{made.to, o.Journal}
+		made.route = guarded{made.to, o.Journal, ledgerID(o.Name)}
 	}
 	b.tree.destinations = append(b.tree.destinations, made.to)
 	return made, nil

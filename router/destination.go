@@ -35,6 +35,7 @@ type destination struct {
 
 	mu      sync.Mutex // guards what follows, and changes of state to and from stateUp
 	probing bool
+	whole   bool // it comes back with all that the others have
 	downAt  time.Time
 
 	counters destinationCounters
@@ -138,7 +139,9 @@ func (d *destination) becomeUp() {
 	d.soft.Store(0)
 	d.probing = false
 	d.upSince.Store(time.Now().UnixNano())
-	if pool := d.pooled(); pool != nil {
+	if pool := d.pooled(); d.whole {
+		d.whole = false
+	} else if pool != nil {
 		d.refill.cold.Store(true)
 		defer pool.returned(d)
 	}

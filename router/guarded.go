@@ -3,6 +3,7 @@ package router
 import (
 	"fmt"
 
+	"holdfast/journal"
 	"holdfast/mc"
 )
 
@@ -14,6 +15,7 @@ import (
 type guarded struct {
 	to      *destination
 	deletes bool
+	id      uint64 // of the pool in the ledger
 }
 
 func (g guarded) serve(l *lane, q *query) {
@@ -23,6 +25,7 @@ func (g guarded) serve(l *lane, q *query) {
 	}
 	w := &guardedWrite{guarded: g, outer: q}
 	w.request, w.taker = detach(q.request), w
+	w.note = l.notes.Begin(g.id, w.request.Key)
 	remote{g.to}.serve(l, &w.query)
 }
 
@@ -31,10 +34,12 @@ type guardedWrite struct {
 	query
 	guarded
 	outer *query
+	note  journal.Note // in the ledger, from before it is sent to the end
 }
 
 func (w *guardedWrite) take(l *lane, _ *query, a *answer) {
 	if !a.result.failed() || a.result == resultServerError {
+		l.notes.End(w.note)
 		w.outer.taker.take(l, w.outer, a)
 		return
 	}
@@ -54,6 +59,9 @@ func (w *guardedWrite) take(l *lane, _ *query, a *answer) {
 
 // journaled answers a write that the journal has, unless err.
 func (w *guardedWrite) journaled(l *lane, failure *answer, err error) {
+	if err == nil {
+		l.notes.End(w.note)
+	}
 	if op := w.request.Op; err == nil && w.deletes && (op == mc.Delete || op == mc.MetaDelete) {
 		w.outer.say(l, resultNotFound)
 		return

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"holdfast/journal"
 	"holdfast/mc"
 )
 
@@ -24,6 +25,7 @@ type guttered struct {
 	gutter  func() route // that of the other pool, which may be made later
 	ttl     time.Duration
 	latches *latches
+	id      uint64 // in the ledger
 }
 
 // gutterSlack is how much longer than its TTL an item may live: memcached counts whole seconds.
@@ -79,11 +81,15 @@ type gutterWrite struct {
 	open    int // answers to come
 	best    answer
 	refused bool // the owner has refused it, and is told to forget the key
+
+	noted     journal.Note // in the ledger, from before anything is sent to the end
+	forgetful bool         // a journal could not take the key: the note stays
 }
 
 func (w *gutterWrite) begin(l *lane) {
 	w.taker, w.request = w, w.asked
 	w.open = 1
+	w.noted = l.notes.Begin(w.pool.id, w.asked.Key)
 	if w.drains() {
 		w.open++
 		forget := &query{request: deleteOf(w.asked), taker: takeFunc(func(l *lane, _ *query, _ *answer) { w.settle(l) })}
@@ -126,6 +132,7 @@ func (w *gutterWrite) missed(l *lane, r result, again bool) {
 	next := func(l *lane, err error) {
 		switch {
 		case err != nil:
+			w.forgetful = true
 			w.keep(&answer{result: resultServerError, wire: mc.AppendServerError(nil, "journal: "+err.Error())})
 			w.settle(l)
 		case again:
@@ -160,6 +167,9 @@ func (w *gutterWrite) settle(l *lane) {
 		return
 	}
 	w.outer.taker.take(l, w.outer, &w.best)
+	if !w.forgetful {
+		l.notes.End(w.noted)
+	}
 	w.pool.latches.release(w.asked.Key, w.hash)
 }
 

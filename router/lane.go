@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"holdfast/journal"
 	"holdfast/loop"
 	"holdfast/mc"
 )
@@ -26,6 +27,8 @@ type lane struct {
 	scratch     []byte     // for the words of an answer that is made here
 	ticking     bool       // a timer for late answers is set
 	random      uint64     // state of a small generator
+
+	notes *journal.Lane // of writes on their way; nil if they aren't noted, and once the router is closed
 
 	_ [64]byte // lanes don't share a cache line
 }

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"holdfast/journal"
 	"holdfast/mc"
 )
 
@@ -139,6 +140,7 @@ type itemCopy struct {
 	key      []byte
 	hash     uint64
 	adding   bool
+	note     journal.Note // in the ledger, of the add
 	done     func()
 }
 
@@ -167,6 +169,7 @@ func (c *itemCopy) take(l *lane, _ *query, a *answer) {
 			if item.ttl > 0 {
 				exptime = relative(item.ttl, time.Now())
 			}
+			c.note = l.notes.Begin(c.pool.id, c.key)
 			c.adding, c.request = true, addOf(c.key, bytes.Clone(item.value), item.clientFlags, exptime)
 			to.route.serve(l, &c.query)
 			return
@@ -179,7 +182,7 @@ func (c *itemCopy) take(l *lane, _ *query, a *answer) {
 		c.missed(l, fmt.Errorf("a copy failed: %s", a.wire))
 		return
 	}
-	c.end()
+	c.end(l, nil)
 }
 
 // missed journals the key of an add that may have been taken or not:
@@ -192,15 +195,19 @@ func (c *itemCopy) take(l *lane, _ *query, a *answer) {
 func (c *itemCopy) missed(l *lane, cause error) {
 	d := c.pool.members[c.to].to
 	if d.missed(c.key, true, cause) != missedBegin {
-		c.end()
+		c.end(l, nil)
 		return
 	}
-	d.beginAbsence(func(error) { // on an error the journal says itself that it isn't durable
-		l.loop.Post(func() { l.enter(c.end) })
+	d.beginAbsence(func(err error) {
+		l.loop.Post(func() { l.enter(func() { c.end(l, err) }) })
 	})
 }
 
-func (c *itemCopy) end() {
+// end has err if the journal could not take what the member may have missed: then the note stays.
+func (c *itemCopy) end(l *lane, err error) {
+	if err == nil {
+		l.notes.End(c.note)
+	}
 	c.pool.latches.release(c.key, c.hash)
 	c.done()
 }

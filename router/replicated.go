@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 
+	"holdfast/journal"
 	"holdfast/mc"
 )
 
@@ -28,6 +29,7 @@ type replicated struct {
 	members []*member
 	near    []int // the members that are Near
 	latches *latches
+	id      uint64 // in the ledger
 }
 
 func (p *replicated) serve(l *lane, q *query) {
@@ -99,7 +101,7 @@ type read struct {
 	start int // where it began in the order of the members
 	tried int // how many it has asked
 	asked int // the last of them
-	cold  int // 1 + the cold member that missed the key; 0 is none
+	cold  int // 1 + the last cold member that missed the key; 0 is none
 }
 
 // read begins a read, at the first member that is up or at one that is chosen.
@@ -168,7 +170,7 @@ func (r *read) take(l *lane, q *query, a *answer) {
 		return
 	}
 	switch {
-	case a.result == resultMiss && r.cold == 0 && r.tried < len(r.pool.members) && r.pool.members[r.asked].cold():
+	case a.result == resultMiss && r.tried < len(r.pool.members) && r.pool.members[r.asked].cold():
 		r.cold = 1 + r.asked
 		r.next(l)
 		return
@@ -212,9 +214,11 @@ type write struct {
 	best    answer
 	failure answer // the first member's that failed
 
-	answered  bool // there is a best
-	firstDone bool // the first member has answered
-	decided   bool // best is what the client is answered, whatever the others say
+	noted     journal.Note // in the ledger, from before anything is sent to the end
+	forgetful bool         // a journal could not take what a member missed: the note stays
+	answered  bool         // there is a best
+	firstDone bool         // the first member has answered
+	decided   bool         // best is what the client is answered, whatever the others say
 }
 
 // A part is a write on its way to one member.
@@ -251,6 +255,7 @@ func (w *write) begin(l *lane) {
 		return
 	}
 	p.latches.setFirst(w.request.Key, w.hash, w.first)
+	w.noted = l.notes.Begin(p.id, w.request.Key)
 	if w.depends {
 		w.open = 1
 		w.send(l, w.first, p.checkCAS(w.first, w.request))
@@ -341,6 +346,7 @@ func (w *write) gone(l *lane, sent bool, err error) {
 	if err != nil {
 		w.failure = answer{result: resultServerError, wire: mc.AppendServerError(nil, "journal: "+err.Error())}
 		w.done = -len(w.parts)
+		w.forgetful = true
 	}
 	if w.depends && !w.decided && !sent && err == nil { // the first member knows nothing of it: ask the next
 		if first := w.pool.first(); first >= 0 {
@@ -418,6 +424,9 @@ func (w *write) settled(l *lane) {
 		w.acknowledge(l, &w.best)
 	default:
 		w.acknowledge(l, &w.failure)
+	}
+	if !w.forgetful {
+		l.notes.End(w.noted)
 	}
 	p.latches.release(w.request.Key, w.hash)
 }

@@ -117,7 +117,7 @@ func huntStale(t *testing.T, o Options, cutters []*cutter) { huntStaleBeside(t, 
 
 // flushOn flushes all pools now and then.
 func flushOn(r *running, trails []trail, end chan struct{}) {
-	pause := time.NewTicker(60 * time.Millisecond)
+	pause := time.NewTicker(200 * time.Millisecond)
 	defer pause.Stop()
 	for n := 0; ; n++ {
 		select {

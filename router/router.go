@@ -1,6 +1,7 @@
 package router
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"slices"
@@ -32,6 +33,10 @@ type Router struct {
 	latches      map[string]*latches // of replicated pools
 	fills        *fills              // nil as long as no tree needs it
 	closed       bool
+
+	end     context.Context // ends with Close
+	endNow  context.CancelFunc
+	ongoing sync.WaitGroup // what Close waits for
 }
 
 // Parts are what a Router takes from the rest of the process.
@@ -44,6 +49,7 @@ type Parts struct {
 // New returns a router with the pools and routes of o. An error is Faults, or says what can't be had.
 func New(o Options, parts Parts) (*Router, error) {
 	r := &Router{started: time.Now(), log: parts.Log, local: parts.Cache, destinations: map[identity]*destination{}, latches: map[string]*latches{}}
+	r.end, r.endNow = context.WithCancel(context.Background())
 	for i, l := range parts.Loops {
 		lane := &lane{router: r, index: i, loop: l, random: uint64(time.Now().UnixNano()) + uint64(i)<<32}
 		r.lanes = append(r.lanes, lane)
@@ -52,13 +58,18 @@ func New(o Options, parts Parts) (*Router, error) {
 	var err error
 	r.journals, err = journal.Open(journal.Options{
 		Folder: o.Journal.Folder, MaxBytes: int64(o.Journal.MaxBytes), MaxAge: o.Journal.MaxAge, Logger: parts.Log,
+		Lanes: len(r.lanes),
 	})
 	if err != nil {
 		return nil, err
 	}
+	for i, l := range r.lanes {
+		l.notes = r.journals.Ledger().Lane(i)
+	}
 	if err := r.Reload(o); err != nil {
 		return nil, errors.Join(err, r.journals.Close())
 	}
+	r.settle()
 	for _, l := range r.lanes {
 		l.loop.Rounded(l.flushRound)
 	}
@@ -136,6 +147,8 @@ func (r *Router) Close() error {
 		return nil
 	}
 	r.closed = true
+	r.endNow()
+	r.ongoing.Wait()
 	r.release(r.tree.Load())
 	for _, l := range r.lanes {
 		l.close()
@@ -174,6 +187,7 @@ func (r *Router) replica(pool, address string, s settings) (*destination, error)
 	d := r.destination(id, s)
 	d.absence = &absence{journal: j, lanes: r.lanes}
 	if j.Absent() {
+		d.absence.setStrangers()
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.downAt = time.Now()
@@ -219,6 +233,7 @@ func (l *lane) close() {
 			k.disconnect(loop.Stream.Close)
 		}
 	}
+	l.notes = nil // what is still on its way stands there for the next process
 }
 
 // drop closes the lane's links to d, once they have brought what is in line.

@@ -23,9 +23,10 @@ type talker struct {
 
 func talk(t *testing.T, server *process) *talker {
 	t.Helper()
-	c := dial(t, server)
-	return &talker{c, bufio.NewReader(c)}
+	return newTalker(dial(t, server))
 }
+
+func newTalker(c net.Conn) *talker { return &talker{c, bufio.NewReader(c)} }
 
 // ask sends a request that is answered with one line, or with a value and END, or an error.
 func (c *talker) ask(request string) (string, error) {
