@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -87,6 +88,9 @@ func (p *routing) connect() error {
 	if err := p.names.follow(o.Pools); err != nil {
 		return fmt.Errorf("router: %w", err)
 	}
+	if o.Journal.Name == "" {
+		o.Journal.Name = p.journalName()
+	}
 	r, err := router.New(p.names.expand(o), router.Parts{Loops: p.server.Loops(), Cache: p.cache, Log: p.log})
 	if err != nil {
 		return fmt.Errorf("router: %w", err)
@@ -94,6 +98,18 @@ func (p *routing) connect() error {
 	p.backend.Router = r
 	p.tell(p.source)
 	return nil
+}
+
+// journalName tells this router from others before the same members: it should outlive the journal folder.
+func (p *routing) journalName() string {
+	name, err := os.Hostname()
+	if err != nil {
+		name = "localhost"
+	}
+	if listen := p.running.Router.Listen; len(listen) > 0 {
+		name += " " + listen[0].Address
+	}
+	return name
 }
 
 // tell has the router show where its options are from.

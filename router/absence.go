@@ -32,6 +32,7 @@ import (
 type absence struct {
 	journal *journal.Journal
 	lanes   []*lane
+	marks   *marks                     // nil if the journal is in memory
 	pool    atomic.Pointer[replicated] // of the newest tree; nil in a sharded pool
 
 	mu     sync.Mutex     // guards what follows; taken after destination.mu
@@ -181,10 +182,16 @@ func (d *destination) comeBack(ctx context.Context, conn net.Conn) error {
 	if err := d.fence(ctx, peer); err != nil {
 		return fmt.Errorf("waiting for earlier connections to end: %w", err)
 	}
+	if err := a.marks.check(peer, d); err != nil {
+		return fmt.Errorf("looking at its mark: %w", err)
+	}
 	for {
 		upTo, err := d.repair(peer)
 		if err != nil {
 			return fmt.Errorf("telling what was missed: %w", err)
+		}
+		if err := a.marks.set(peer, d); err != nil {
+			return fmt.Errorf("marking it: %w", err)
 		}
 		if d.finish(upTo) {
 			return nil

@@ -26,6 +26,7 @@ type running struct {
 	*Router
 	t     testing.TB
 	loops []*loop.Loop
+	stop  func() // as the end of the test does
 }
 
 // run runs a router with o on as many loops as it is to have lanes.
@@ -47,7 +48,7 @@ func run(t testing.TB, o Options, lanes int) *running {
 	for _, l := range r.loops {
 		ended.Go(l.Run)
 	}
-	t.Cleanup(func() {
+	r.stop = sync.OnceFunc(func() {
 		for _, l := range r.loops {
 			l.Stop()
 		}
@@ -56,6 +57,7 @@ func run(t testing.TB, o Options, lanes int) *running {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(r.stop)
 	return r
 }
 

@@ -270,5 +270,5 @@ func parseListed(line string) (k listedKey, ok bool) {
 			return k, false
 		}
 	}
-	return k, k.key != "" && len(k.key) <= mc.MaxKeyBytes
+	return k, k.key != "" && len(k.key) <= mc.MaxKeyBytes && !strings.HasPrefix(k.key, markPrefix)
 }

@@ -32,6 +32,7 @@ type Router struct {
 	journals     *journal.Journals
 	latches      map[string]*latches // of replicated pools
 	fills        *fills              // nil as long as no tree needs it
+	marks        *marks              // nil if the journals are in memory
 	closed       bool
 
 	end     context.Context // ends with Close
@@ -63,11 +64,18 @@ func New(o Options, parts Parts) (*Router, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.marks = r.newMarks(&o.Journal)
 	for i, l := range r.lanes {
 		l.notes = r.journals.Ledger().Lane(i)
 	}
 	if err := r.Reload(o); err != nil {
 		return nil, errors.Join(err, r.journals.Close())
+	}
+	if t := r.tree.Load(); r.marks != nil {
+		r.marks.begin(t)
+	} else if len(t.journaled()) > 0 {
+		r.log.Warn("journal.folder is not set: when this process ends, nobody knows what members that are away have missed, " +
+			"nor which writes were on their way to them: they may differ, and serve what is old, until it is overwritten")
 	}
 	r.settle()
 	for _, l := range r.lanes {
@@ -178,14 +186,18 @@ func (r *Router) replica(pool, address string, s settings) (*destination, error)
 	if err != nil {
 		return nil, err
 	}
-	if r.tree.Load() != nil && pool != "" { // it joins others, and nobody knows what it holds
+	joined := r.tree.Load() != nil && pool != ""
+	if joined { // it joins others, and nobody knows what it holds
 		j.MarkCut("it has joined the pool")
 		if err := j.Begin(); err != nil {
 			return nil, err
 		}
 	}
 	d := r.destination(id, s)
-	d.absence = &absence{journal: j, lanes: r.lanes}
+	d.absence = &absence{journal: j, lanes: r.lanes, marks: r.marks}
+	if joined {
+		r.marks.joined(d)
+	}
 	if j.Absent() {
 		d.absence.setStrangers()
 		d.mu.Lock()

@@ -65,7 +65,12 @@ func (t *tree) flush(l *lane, q *query) {
 	for i, p := range t.pools {
 		all[i] = routeFunc(p.flush)
 	}
-	to := worst(all)
+	var to route = routeFunc(func(l *lane, q *query) {
+		worst(all).serve(l, &query{request: q.request, taker: takeFunc(func(l *lane, _ *query, a *answer) {
+			l.router.marks.flushed()
+			q.taker.take(l, q, a)
+		})})
+	})
 	if t.fills != nil {
 		to = &flushGuard{t.fills, to}
 	}
