@@ -186,6 +186,7 @@ func (r *Router) replica(pool, address string, s settings) (*destination, error)
 	if err != nil {
 		return nil, err
 	}
+	left := j.Absent() // by an earlier process
 	joined := r.tree.Load() != nil && pool != ""
 	if joined { // it joins others, and nobody knows what it holds
 		j.MarkCut("it has joined the pool")
@@ -198,8 +199,10 @@ func (r *Router) replica(pool, address string, s settings) (*destination, error)
 	if joined {
 		r.marks.joined(d)
 	}
-	if j.Absent() {
+	if left {
 		d.absence.setStrangers()
+	}
+	if j.Absent() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.downAt = time.Now()
