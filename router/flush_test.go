@@ -183,3 +183,31 @@ func TestMemberJoinsBesideAWrite(t *testing.T) {
 		}
 	}
 }
+
+// A flush with a delay comes for all members at once, also for one that has come back since.
+func TestDelayedFlush(t *testing.T) {
+	caches, cutters, o := replicas(t, 2)
+	o.Pools[0].RefillRate, o.Pools[0].Read = -1, ReadFirst
+	r := run(t, o, 2)
+	cutters[0].setCut(true)
+	r.want(0, set("k", "1")+"flush_all 2\r\n", "STORED\r\nOK\r\n")
+	cutters[0].setCut(false)
+	r.upAgain()
+	r.want(1, set("k", "2"), "STORED\r\n")
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	await(t, "k is gone", func() bool {
+		<-tick.C
+		caches[1].store.Tick()
+		return r.ask(0, "get k\r\n") == "END\r\n"
+	})
+	for _, c := range caches {
+		direct(t, c).want(0, "get k\r\n", "END\r\n")
+	}
+	r.want(0, "flush_all 1\r\nflush_all\r\n"+set("k", "3"), "OK\r\nOK\r\nSTORED\r\n") // the second replaces the first
+	r.delayed.mu.Lock()
+	defer r.delayed.mu.Unlock()
+	if n := len(r.delayed.timers); n != 0 {
+		t.Errorf("%d flushes are still to come", n)
+	}
+}

@@ -24,6 +24,7 @@ type Router struct {
 	tree  atomic.Pointer[tree]
 
 	started time.Time
+	delayed delayedFlushes
 	source  atomic.Pointer[Source]
 
 	mu           sync.Mutex // guards what follows; Reload and Close hold it throughout
@@ -156,6 +157,7 @@ func (r *Router) Close() error {
 	}
 	r.closed = true
 	r.endNow()
+	r.delayed.stop()
 	r.ongoing.Wait()
 	r.release(r.tree.Load())
 	for _, l := range r.lanes {

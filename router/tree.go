@@ -3,6 +3,7 @@ package router
 import (
 	"bytes"
 	"strings"
+	"time"
 
 	"holdfast/mc"
 )
@@ -63,18 +64,29 @@ func (nobody) take(*lane, *query, *answer) {}
 func (t *tree) flush(l *lane, q *query) {
 	all := make([]route, len(t.pools))
 	for i, p := range t.pools {
-		all[i] = routeFunc(p.flush)
+		all[i] = routeFunc(func(l *lane, q *query) {
+			if p.journaled() || t.fills != nil {
+				l.router.delayed.set(l.router, p.options.Name, flushDelay(q.request, time.Now()))
+			}
+			p.flush(l, q)
+		})
 	}
-	var to route = routeFunc(func(l *lane, q *query) {
-		worst(all).serve(l, &query{request: q.request, taker: takeFunc(func(l *lane, _ *query, a *answer) {
+	t.flushing(worst(all)).serve(l, q)
+}
+
+// flushing is the route of a flush to pools, ordered with what is filled from others. What it takes along
+// are the marks of members.
+func (t *tree) flushing(to route) route {
+	marked := routeFunc(func(l *lane, q *query) {
+		to.serve(l, &query{request: q.request, taker: takeFunc(func(l *lane, _ *query, a *answer) {
 			l.router.marks.flushed()
 			q.taker.take(l, q, a)
 		})})
 	})
-	if t.fills != nil {
-		to = &flushGuard{t.fills, to}
+	if t.fills == nil {
+		return marked
 	}
-	to.serve(l, q)
+	return &flushGuard{t.fills, marked}
 }
 
 // routeFunc is a route that is a function.

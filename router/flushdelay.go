@@ -1,0 +1,76 @@
+package router
+
+import (
+	"sync"
+	"time"
+
+	"holdfast/mc"
+)
+
+// delayedFlushes are flushes to come, of pools whose members hold items together. Each member has the
+// flush_all with its delay too, but does it by its own clock, and not at all if it was restarted since or
+// came back in between. Then
+//
+//  1. Member C is down. flush_all 60 is acknowledged, and C is flushed when it comes back, at once.
+//  2. A set of k goes to A, B and C.
+//  3. After the 60 seconds A and B lose k. Reads of k at C find it, as does a copy from C to A.
+//
+// So when the time has come the router flushes the pool itself, in order with its writes and copies. It
+// has forgotten that if it was restarted in between.
+type delayedFlushes struct {
+	mu     sync.Mutex // guards timers
+	timers map[string]*time.Timer
+}
+
+// set has the pool flushed after delay; a flush replaces the one that was to come, and 0 is none.
+func (f *delayedFlushes) set(r *Router, pool string, delay time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if t := f.timers[pool]; t != nil {
+		t.Stop()
+		delete(f.timers, pool)
+	}
+	if delay <= 0 {
+		return
+	}
+	if f.timers == nil {
+		f.timers = map[string]*time.Timer{}
+	}
+	f.timers[pool] = time.AfterFunc(delay, func() { r.flushPool(pool) })
+}
+
+// stop forgets all flushes to come.
+func (f *delayedFlushes) stop() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, t := range f.timers {
+		t.Stop()
+	}
+}
+
+// flushPool flushes the pool of the present tree that has this name, if there is one.
+func (r *Router) flushPool(name string) {
+	l := r.lanes[0]
+	l.loop.Post(func() {
+		l.enter(func() {
+			t := r.tree.Load()
+			for _, p := range t.pools {
+				if p.options.Name == name {
+					request := &mc.Request{Op: mc.FlushAll}
+					t.flushing(routeFunc(p.flush)).serve(l, &query{request: request, taker: nobody{}})
+				}
+			}
+		})
+	})
+}
+
+// flushDelay is how long after now the flush is to come; 0 if it is for now.
+func flushDelay(r *mc.Request, now time.Time) time.Duration {
+	switch {
+	case !r.HasExptime || r.Exptime <= 0:
+		return 0
+	case r.Exptime > maxRelative:
+		return time.Unix(r.Exptime, 0).Sub(now)
+	}
+	return time.Duration(r.Exptime) * time.Second
+}
