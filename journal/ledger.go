@@ -53,15 +53,18 @@ type Ledger struct {
 
 	id      string
 	created bool
+	lanes   []*Lane
+
+	generation atomic.Uint64 // as in mem
+
+	mu      sync.Mutex // guards what follows, and the header from changing once it is closed
+	closed  bool       // mem is gone
 	left    []Intent
 	slots   []uint32 // those of left
 	unknown string   // why there may be more
 	counted uint64   // of the count of writes without a slot: what earlier processes have left
 
-	lanes []*Lane
-
-	mu       sync.Mutex // guards returned
-	returned []uint32   // slots for lanes that have none
+	returned []uint32 // slots for lanes that have none
 }
 
 // An Intent is a write that was on its way when its process ended.
@@ -169,7 +172,7 @@ func (l *Ledger) putHeader(boot string) {
 	binary.LittleEndian.PutUint16(m[bootAt:], uint16(len(boot)))
 	copy(m[bootAt+2:], boot)
 	binary.LittleEndian.PutUint32(m[headerSumAt:], l.headerSum(len(boot)))
-	l.word(generationAt).Add(1)
+	l.generation.Store(l.word(generationAt).Add(1))
 	l.word(stateAt).Store(ledgerInUse)
 }
 
@@ -211,12 +214,17 @@ func (l *Ledger) Created() bool { return l != nil && l.created }
 func (l *Ledger) Identity() string { return l.id }
 
 // Generation rises with each process and each Advance: a copy of the folder of earlier has a lower one.
-func (l *Ledger) Generation() uint64 { return l.word(generationAt).Load() }
+func (l *Ledger) Generation() uint64 { return l.generation.Load() }
 
 // Advance raises the generation, durably.
 func (l *Ledger) Advance() (uint64, error) {
-	generation := l.word(generationAt).Add(1)
-	return generation, l.sync(l.mem[:ledgerHeaderBytes])
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return 0, ErrClosed
+	}
+	l.generation.Store(l.word(generationAt).Add(1))
+	return l.generation.Load(), l.sync(l.mem[:ledgerHeaderBytes])
 }
 
 // Left returns the writes that were on their way when the last process ended. If unknown isn't "" there
@@ -225,6 +233,8 @@ func (l *Ledger) Left() (intents []Intent, unknown string) {
 	if l == nil {
 		return nil, ""
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	return l.left, l.unknown
 }
 
@@ -233,21 +243,27 @@ func (l *Ledger) Settled() {
 	if l == nil {
 		return
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return
+	}
 	for _, i := range l.slots {
 		l.state(i).Store(0)
 	}
 	l.word(countedAt).Add(-l.counted)
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.returned = append(l.returned, l.slots...)
 	l.left, l.slots, l.unknown, l.counted = nil, nil, "", 0
 }
 
-// close makes it durable that the process has ended in order.
+// close makes it durable that the process has ended in order. Its lanes are not used any more.
 func (l *Ledger) close() error {
 	if l == nil {
 		return nil
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
 	err := l.sync(l.mem)
 	if err == nil {
 		l.word(stateAt).Store(ledgerClosed)

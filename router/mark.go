@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -350,7 +351,7 @@ func (m *marks) set(p *peer, d *destination) error {
 
 var errNoMark = errors.New("the answer to a get of the mark is none")
 
-// get returns the value under a key, if it has no more than markBytes.
+// get returns the value under a key; "" if that has more than markBytes.
 func (p *peer) get(key string) (value string, found bool, err error) {
 	if err := p.send([]byte("get " + key + "\r\n")); err != nil {
 		return "", false, err
@@ -360,11 +361,20 @@ func (p *peer) get(key string) (value string, found bool, err error) {
 		return "", false, err
 	}
 	var size, flags int
-	if _, err := fmt.Sscanf(line, "VALUE "+key+" %d %d", &flags, &size); err != nil || size > markBytes {
+	if _, err := fmt.Sscanf(line, "VALUE "+key+" %d %d", &flags, &size); err != nil || size < 0 {
 		return "", false, fmt.Errorf("%w: %.60q", errNoMark, line)
 	}
-	if value, err = p.line(); err != nil {
+	var text strings.Builder
+	if size <= markBytes {
+		_, err = io.CopyN(&text, p.reader, int64(size))
+	} else {
+		_, err = io.CopyN(io.Discard, p.reader, int64(size))
+	}
+	if err != nil {
 		return "", false, err
 	}
-	return value, true, p.expect("END")
+	if err := p.expect(""); err != nil { // the end of the block
+		return "", false, err
+	}
+	return text.String(), true, p.expect("END")
 }

@@ -179,3 +179,20 @@ func TestMarksAfterAFlush(t *testing.T) {
 	r.want(0, "flush_all\r\n", "OK\r\n")
 	await(t, "it is marked again", func() bool { return strings.HasPrefix(direct(t, caches[0]).ask(0, "get "+key+"\r\n"), "VALUE ") })
 }
+
+// What else stands under the key of a mark, as long as it may be, is no mark of these journals.
+func TestMarkOfSomethingElse(t *testing.T) {
+	for _, other := range []string{"", "x", "x\r\nEND", strings.Repeat("x", 1+markBytes), strings.Repeat("x", 100_000), "deadbeef -1"} {
+		caches, _, o := replicas(t, 2)
+		o = byOwnWays(o, t.TempDir(), caches)
+		first := run(t, o, 1)
+		first.want(0, set("k", "1"), "STORED\r\n")
+		key := first.marks.key(first.tree.Load().destinations[0])
+		first.stop()
+		direct(t, caches[1]).want(0, set(key, other), "STORED\r\n")
+		r := run(t, o, 1)
+		r.upAgain()
+		r.want(0, "get k\r\n", "END\r\n")
+		r.want(0, set("k", "2")+"get k\r\n", "STORED\r\n"+value("k", "2"))
+	}
+}
