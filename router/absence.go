@@ -86,6 +86,19 @@ func (d *destination) missed(key []byte, sent bool, cause error) missed {
 	return missedBegin
 }
 
+// suspect takes the destination down, which may read late what it was sent, and has missed nothing.
+func (d *destination) suspect(cause error) missed {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.state.Load() == stateUp {
+		d.goDown(cause)
+	}
+	if d.absence.journal.Add() { // no key: the absence begins
+		return missedKept
+	}
+	return missedBegin
+}
+
 // missedFlush is missed of a flush_all.
 func (d *destination) missedFlush(sent bool, cause error) missed {
 	d.mu.Lock()

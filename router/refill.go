@@ -185,16 +185,18 @@ func (c *itemCopy) take(l *lane, _ *query, a *answer) {
 	c.end(l, nil)
 }
 
-// missed journals the key of an add that may have been taken or not:
+// missed takes the member down whose add may have been taken or not:
 //
 //  1. The member is stopped, and the add waits in its socket; its time-out passes.
 //  2. The member runs again. A delete of the key comes by a new connection, is done, and acknowledged.
 //  3. The member reads the add from the old connection.
 //
-// So it goes down, as after a write, and has read its old connections before it is up again.
+// So it goes down, as after a write, and has read its old connections before it is up again. The key need
+// not go into its journal: if the add comes to it, then with what the others hold, until a write replaces
+// that, which the journal gets.
 func (c *itemCopy) missed(l *lane, cause error) {
 	d := c.pool.members[c.to].to
-	if d.missed(c.key, true, cause) != missedBegin {
+	if d.suspect(cause) != missedBegin {
 		c.end(l, nil)
 		return
 	}
