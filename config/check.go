@@ -92,7 +92,13 @@ func checkListeners(f *Faults, section string, listeners []Listener, tls *TLS) {
 
 func (l Listener) checkAddress() error {
 	path, ok := cutUnix(l.Address)
+	descriptor, inherited := strings.CutPrefix(l.Address, "fd:")
 	switch {
+	case inherited:
+		if n, err := strconv.ParseUint(descriptor, 10, 31); err != nil || n < 3 {
+			return fmt.Errorf("%q is not the number of an inherited socket, which is at least 3", descriptor)
+		}
+		return nil
 	case !ok:
 		return checkHostPort(l.Address)
 	case path == "":

@@ -51,6 +51,14 @@ func NewRouter(o router.Options) *Router {
 	return &r
 }
 
+// NewMcrouter returns a Router with mcrouter's defaults for everything but its options: it takes values
+// of whatever size, and the members say what is too large for them.
+func NewMcrouter(o router.Options) *Router {
+	r := NewRouter(o)
+	r.ItemMax = maxItem
+	return r
+}
+
 // setDefaults gives the options their defaults, once all that the file says is known.
 func (r *Router) setDefaults() {
 	r.Options.SetDefaults()

@@ -63,6 +63,11 @@ func (b *builder) file(o *object) {
 		b.nameHandles("named_handles", v)
 	}
 	b.out.DefaultCluster = b.o.RoutePrefix
+	b.out.ReadsOnly = b.o.ReadsOnly
+	b.out.DisableFlushAll = !b.o.EnableFlush
+	if b.o.InvalidToDefault {
+		b.out.UnknownCluster = router.UnknownToDefault
+	}
 	route, one := r.get("route")
 	routes, several := r.get("routes")
 	switch {
@@ -121,8 +126,8 @@ func (b *builder) cluster(path string, prefixes []string, v any) {
 		return
 	}
 	for _, prefix := range prefixes {
-		if strings.HasSuffix(prefix, "/fallback/") {
-			b.warn(path, "%s is no more than its name: it doesn't take the unknown clusters of its region", prefix)
+		if strings.HasSuffix(prefix, "/fallback/") && b.out.UnknownCluster == "" {
+			b.out.UnknownCluster = router.UnknownToFallback
 		}
 		if prefix == b.o.RoutePrefix {
 			b.out.Route = *route

@@ -229,7 +229,7 @@ func importOf(x *expander, c *call) (any, error) {
 	v, err = x.imported(path)
 	if err != nil {
 		otherwise, there, failed := c.arg(x, "default")
-		if !there {
+		if !there || isRefused(err) {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 		v, err = otherwise, failed
@@ -238,21 +238,6 @@ func importOf(x *expander, c *call) (any, error) {
 		x.cache[path] = v
 	}
 	return v, err
-}
-
-func (x *expander) imported(path string) (any, error) {
-	if x.imports == nil {
-		return nil, errors.New("no files may be imported here")
-	}
-	text, err := x.imports(path)
-	if err != nil {
-		return nil, err
-	}
-	v, err := parseJSON(text)
-	if err != nil {
-		return nil, err
-	}
-	return x.expand(v, nil)
 }
 
 // A loop goes over a list or a mapping, with names for the key and the item.

@@ -44,6 +44,10 @@ type expander struct {
 	cache   map[string]any       // by path of the import
 	depth   int
 	made    int
+
+	importing int // imports within each other
+	files     int // imported
+	fileBytes int
 }
 
 // A macro is called as "@name(argument, …)" or as {"type": "name", "parameter": argument, …}.

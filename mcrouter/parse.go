@@ -3,8 +3,6 @@ package mcrouter
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -23,7 +21,12 @@ type ParseOptions struct {
 	SoftErrors           int               // --timeouts-until-tko; default 3
 	ProbeMin             time.Duration     // --probe-timeout-initial; default 10 s
 	ProbeMax             time.Duration     // --probe-timeout-max; default 60 s
-	ErrorsAsErrors       bool              // --disable-miss-on-get-errors: a get that no server could answer isn't a miss
+	MissOnGetErrors      bool              // a get that no server could answer is a miss, as it was until April 2025
+	ReadsOnly            bool              // --allow-only-gets
+	EnableFlush          bool              // --enable-flush-cmd: flush_all is taken
+	InvalidToDefault     bool              // --send-invalid-route-to-default
+	MaxShadowed          int               // --target-max-shadow-requests; default 1000, < 0 is no limit
+	NoShardSplits        bool              // --disable-shard-split-route
 	Params               map[string]string // --config-params, for macros
 	RouterName           string            // for macros
 	ServiceName          string            // for macros
@@ -34,17 +37,6 @@ type ParseOptions struct {
 
 	// Warn hears of settings that have no meaning here. Nil ignores them.
 	Warn func(router.Fault)
-}
-
-// Files returns an Import that reads files, those without a leading "file:" or slash from folder.
-func Files(folder string) func(path string) ([]byte, error) {
-	return func(path string) ([]byte, error) {
-		path, whole := strings.CutPrefix(path, "file:")
-		if !whole && !filepath.IsAbs(path) {
-			path = filepath.Join(folder, path)
-		}
-		return os.ReadFile(path)
-	}
 }
 
 const defaultCluster = "/././"

@@ -24,7 +24,7 @@ func optionsOf(name string, warn func(router.Fault)) mcrouter.ParseOptions {
 	case "clusters":
 		o.RoutePrefix = "/eu/one/"
 		o.WithinClusterTimeout, o.CrossClusterTimeout = 20*time.Millisecond, 200*time.Millisecond
-		o.SoftErrors, o.ProbeMin, o.ProbeMax, o.ErrorsAsErrors = 5, time.Second, 5*time.Second, true
+		o.SoftErrors, o.ProbeMin, o.ProbeMax, o.MissOnGetErrors = 5, time.Second, 5*time.Second, true
 	case "macros":
 		o.RoutePrefix = "/eu/main/"
 		o.Params = map[string]string{"wanted": "spares"}
@@ -58,7 +58,7 @@ func testFile(t *testing.T, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	printed := config.NewRouter(o).Print()
+	printed := config.NewMcrouter(o).Print()
 	got.Write(printed)
 
 	golden := filepath.Join("testdata", name+".yaml")
@@ -116,7 +116,7 @@ func TestFaultsNameThePlace(t *testing.T) {
 		{`{` + pools + `"route": {"type": "PoolRoute", "pool": "B", "hash": "LoadBalancer"}}`, "route.hash.hash_func: LoadBalancer isn't supported"},
 		{`{` + pools + `"route": {"type": "PoolRoute", "pool": "B", "hash": "WeightedCh3"}}`, "route.hash: weights is missing"},
 		{`{` + pools + `"route": {"type": "PoolRoute", "pool": "B", "hash": {"hash_func": "WeightedCh3", "weights": [2]}}}`, "route.hash: weight 0, 2, is not in [0, 1]"},
-		{`{` + pools + `"route": {"type": "PoolRoute", "pool": "B", "shadows": [{"target": "NullRoute", "keys_to_shadow": ["k"]}]}}`, "route.shadows[0].keys_to_shadow: isn't supported"},
+		{`{` + pools + `"route": {"type": "PoolRoute", "pool": "B", "shadows": [{"target": "NullRoute", "requests_fraction": 2.0}]}}`, "route.shadows[0].requests_fraction: a number from 0 to 1 is wanted"},
 		{`{"pools": {"A": {}}, "route": "PoolRoute|A"}`, "pools.A: servers is missing"},
 		{`{"pools": {"A.b": {"servers": ["a"]}}, "route": "NullRoute"}`, `pools["A.b"].servers[0]: "a" has no port in [1, 65535]`},
 		{`{"pools": {"A": {"servers": ["a:1:caret"]}}, "route": "NullRoute"}`, `pools.A.servers[0]: "a:1:caret" asks for caret, which isn't supported`},
@@ -138,7 +138,7 @@ func TestFaultsNameThePlace(t *testing.T) {
 		{`{"route": "100%"}`, `route: "100%" has an odd number of %; write \% for one that is meant`},
 		{`{"route": "@int(x"}`, `route: "@int(x" has no closing bracket at its end`},
 		{`{"route": {"type": "select", "dictionary": {"a": 1}, "key": "b"}}`, `route: macro select: there is no key "b", and no default`},
-		{`{"route": "@import(none.json)"}`, "route: macro import: none.json: open testdata/none.json: no such file or directory"},
+		{`{"route": "@import(none.json)"}`, "route: macro import: none.json: stat testdata/none.json: no such file or directory"},
 		{`{"macros": {"a": {"type": "macroDef"}}, "route": ""}`, "macros.a: the definition has no result"},
 		{`{"macros": {"a": {"type": "macroDef", "result": "@a()", "params": ["x"]}}, "route": "@a()"}`, "macros are nested more than 200 deep; perhaps one needs itself"},
 		{`{"macros": {"c": {"type": "constDef", "result": "%c%"}}, "route": "%c%"}`, "macros are nested more than 200 deep; perhaps one needs itself"},

@@ -142,10 +142,10 @@ func (b *builder) pool(s *source) {
 	p := router.Pool{
 		Name: s.name, SoftErrors: orElse(b.o.SoftErrors, softErrors),
 		ProbeMin: orElse(b.o.ProbeMin, probeMin), ProbeMax: orElse(b.o.ProbeMax, probeMax),
-		OnError: router.ErrorAsMiss, Journal: true,
+		OnError: router.ErrorAsError, Journal: true,
 	}
-	if b.o.ErrorsAsErrors {
-		p.OnError = router.ErrorAsError
+	if b.o.MissOnGetErrors {
+		p.OnError = router.ErrorAsMiss
 	}
 	b.timeouts(r, &p)
 	p.Hash.Placement = "ch3"

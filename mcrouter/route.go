@@ -405,6 +405,20 @@ func (b *builder) shadowRoute(r *reader) []router.Route {
 	return children
 }
 
+// maxShadowed is how many requests a shadow may owe an answer to; 0 is our own default.
+func (b *builder) maxShadowed() int {
+	switch n := b.o.MaxShadowed; {
+	case n > 0:
+		return n
+	case n < 0:
+		return 0
+	}
+	return maxShadowRequests
+}
+
+// maxShadowRequests is mcrouter's target_max_shadow_requests.
+const maxShadowRequests = 1000
+
 // shadows takes where copies go. Members are the indexes of members or children, the first and the
 // last; nil is all.
 func (b *builder) shadows(r *reader) []router.Shadow {
@@ -417,7 +431,7 @@ func (b *builder) shadows(r *reader) []router.Shadow {
 			continue
 		}
 		s := b.reader(at, o)
-		shadow := router.Shadow{KeyFraction: s.numbers("key_fraction_range")}
+		shadow := router.Shadow{KeyFraction: s.numbers("key_fraction_range"), MaxInFlight: b.maxShadowed()}
 		if k := shadow.KeyFraction; k != nil && !(len(k) == 2 && k[0] >= 0 && k[0] <= k[1] && k[1] <= 1) {
 			b.fault(s.at("key_fraction_range"), "two numbers from 0 to 1 are wanted, the smaller one first")
 		}
@@ -431,7 +445,13 @@ func (b *builder) shadows(r *reader) []router.Shadow {
 			shadow.Members = []int{int(indexes[0]), int(indexes[1]) - 1}
 		}
 		s.without("there are no runtime variables", "key_fraction_range_rv", "index_range_rv")
-		s.unless(nil, "keys_to_shadow", "requests_fraction")
+		shadow.Keys = s.strings("keys_to_shadow")
+		if s.has("requests_fraction") {
+			if shadow.Requests = s.number("requests_fraction"); !(shadow.Requests >= 0 && shadow.Requests <= 1) {
+				s.b.fault(s.at("requests_fraction"), "a number from 0 to 1 is wanted")
+			}
+			never = never || shadow.Requests == 0
+		}
 		target := s.route("target")
 		s.end()
 		if never {

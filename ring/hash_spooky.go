@@ -1,6 +1,7 @@
 package ring
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 )
@@ -14,6 +15,20 @@ const (
 	spookyBlockBytes = 8 * spookyVars
 	spookyShortBytes = 2 * spookyBlockBytes // messages below are hashed the short way
 )
+
+// SharedPart is what mcrouter tells keys apart by: the key up to "|#|".
+func SharedPart(key []byte) []byte {
+	if i := bytes.Index(key, hashStop); i >= 0 {
+		return key[:i]
+	}
+	return key
+}
+
+// SharedHash is the hash by which mcrouter takes a share of all keys, as for shadows: that of their
+// SharedPart (mcrouter/lib/carbon/Keys.h, routingKeyHash).
+func SharedHash(key []byte) uint32 { return spooky32(SharedPart(key), 0) }
+
+var hashStop = []byte("|#|")
 
 // spooky32 is SpookyHashV2::Hash32.
 func spooky32(message []byte, seed uint32) uint32 {

@@ -173,13 +173,13 @@ func (h *Hop) print(b *strings.Builder, depth int) {
 	b.WriteString(strings.Repeat(" ", depth))
 	b.WriteString(h.Route)
 	if h.Name != "" {
-		b.WriteString(" " + h.Name)
+		b.WriteString(" " + Printable(h.Name))
 	}
 	if h.Address != "" && h.Address != h.Name {
-		b.WriteString(" " + h.Address)
+		b.WriteString(" " + Printable(h.Address))
 	}
 	if h.Why != "" {
-		b.WriteString(" (" + h.Why + ")")
+		b.WriteString(" (" + Printable(h.Why) + ")")
 	}
 	b.WriteByte('\n')
 	for i := range h.Next {

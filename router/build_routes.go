@@ -244,10 +244,7 @@ func (b *builder) shadowed(o *Shadow, target *Route) (*shadowed, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &shadowed{to: to, below: 1}
-	if len(o.KeyFraction) == 2 {
-		s.from, s.below = o.KeyFraction[0], o.KeyFraction[1]
-	}
+	s := newShadowed(to, o)
 	if len(o.Members) == 0 {
 		return s, nil
 	}

@@ -257,6 +257,7 @@ func (o *Options) checkClusters(f *Faults) {
 	if o.DefaultCluster != "" && !isCluster(o.DefaultCluster) {
 		f.add("default_cluster", "%q is not /REGION/CLUSTER/", o.DefaultCluster)
 	}
+	oneOf(f, "unknown_cluster", o.UnknownCluster, UnknownRefused, UnknownToFallback, UnknownToDefault)
 	seen := map[string]int{}
 	for i := range o.Clusters {
 		c := &o.Clusters[i]

@@ -241,6 +241,13 @@ func (r *Route) checkShadows(f *Faults, path string) {
 		if k := s.KeyFraction; len(k) > 0 && !(len(k) == 2 && k[0] >= 0 && k[0] <= k[1] && k[1] <= 1) {
 			f.add(at+".key_fraction", "%v is not two numbers from 0 to 1, the smaller one first", k)
 		}
+		if !(s.Requests >= 0 && s.Requests <= 1) {
+			f.add(at+".requests", "%v is not in [0, 1]", s.Requests)
+		}
+		if len(s.Keys) > 0 && (len(s.KeyFraction) > 0 || len(s.Members) > 0) {
+			f.add(at+".keys", "keys stand in the place of key_fraction and members: there are both")
+		}
+		f.within(at+".max_in_flight", s.MaxInFlight, 1, maxInFlight)
 		if m := s.Members; len(m) > 0 {
 			if !(len(m) == 2 && m[0] >= 0 && m[0] <= m[1]) {
 				f.add(at+".members", "%v is not the first and the last index", m)

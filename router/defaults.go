@@ -13,6 +13,7 @@ const (
 	DefaultProbeMax        = 10 * time.Second
 	DefaultFailoverTTL     = 10 * time.Second
 	DefaultMaxInFlight     = 10_000
+	DefaultMaxShadowed     = 10_000
 	DefaultRefillRate      = 10_000
 	DefaultMigration       = time.Hour
 	DefaultJournalMaxBytes = 64 << 20
@@ -29,6 +30,7 @@ func (o *Options) SetDefaults() {
 	if o.Route.isZero() && len(o.Pools) > 0 {
 		o.Route = Route{Kind: RoutePool, Pool: o.Pools[0].Name}
 	}
+	setDefault(&o.UnknownCluster, UnknownRefused)
 	o.Route.SetDefaults()
 	for i := range o.Entries {
 		o.Entries[i].SetDefaults()
@@ -87,6 +89,9 @@ func (r *Route) SetDefaults() {
 		setDefault(&r.Interval, DefaultMigration)
 	case RouteModifyExptime:
 		setDefault(&r.ExptimeAction, ExptimeSet)
+	}
+	for i := range r.Shadows {
+		setDefault(&r.Shadows[i].MaxInFlight, DefaultMaxShadowed)
 	}
 	for _, n := range r.nested() {
 		n.route.SetDefaults()

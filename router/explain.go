@@ -28,11 +28,9 @@ func (t *tree) explain(op mc.Op, key []byte) []Hop {
 	}
 	r.Key = rest
 	var hops []Hop
-	for i := range t.clusters {
-		if c := &t.clusters[i]; c.matches(region, name) {
-			hop := explain(c.route, r)
-			hops = append(hops, Hop{Route: "cluster", Name: "/" + c.region + "/" + c.name + "/", Next: []Hop{hop}})
-		}
+	for _, c := range t.clustersOf(region, name) {
+		hop := explain(c.route, r)
+		hops = append(hops, Hop{Route: "cluster", Name: "/" + c.region + "/" + c.name + "/", Next: []Hop{hop}})
 	}
 	for i := range hops {
 		if i > 0 {
@@ -40,10 +38,6 @@ func (t *tree) explain(op mc.Op, key []byte) []Hop {
 		}
 	}
 	return hops
-}
-
-func (c *cluster) matches(region, name string) bool {
-	return (region == "*" || region == c.region) && (name == "*" || name == c.name)
 }
 
 // explained is a route that tells where it takes a request.
@@ -162,8 +156,8 @@ func (f *failover) explain(r *mc.Request) Hop {
 func (s *shadow) explain(r *mc.Request) Hop {
 	h := through(RouteShadow, "", s.target, r)
 	for _, to := range s.copies {
-		if to.wants(r.Key) {
-			h.Next = append(h.Next, explain(to.to, r).because("a copy; nobody waits for its answer"))
+		if to.wantsKey(r.Key) {
+			h.Next = append(h.Next, explain(to.target, r).because("a copy; nobody waits for its answer"))
 		}
 	}
 	return h

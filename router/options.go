@@ -12,9 +12,13 @@ type Options struct {
 	Route Route `yaml:"route"`
 	// Clusters are routes for keys that begin with /region/cluster/, which is cut off. Keys without
 	// one, or with DefaultCluster, go to Route. A key "/*/*/k" or "/region/*/k" goes to all that
-	// match and is answered by the first of them.
+	// match and is answered by Route if it is among them, else by the first of them.
 	Clusters       []ClusterRoute `yaml:"clusters"`
 	DefaultCluster string         `yaml:"default_cluster"` // "/region/cluster/"
+	UnknownCluster UnknownCluster `yaml:"unknown_cluster"` // where keys go whose /region/cluster/ is none of these
+
+	ReadsOnly       bool `yaml:"reads_only"`        // requests that change something go nowhere: they find and store nothing
+	DisableFlushAll bool `yaml:"disable_flush_all"` // flush_all is answered with SERVER_ERROR
 
 	Journal Journal `yaml:"journal"`
 
@@ -135,7 +139,7 @@ type ErrorPolicy string
 // The policies.
 const (
 	ErrorAsError ErrorPolicy = "error" // SERVER_ERROR; the default
-	ErrorAsMiss  ErrorPolicy = "miss"  // a miss, as mcrouter does
+	ErrorAsMiss  ErrorPolicy = "miss"  // a miss, as mcrouter did until April 2025
 )
 
 // Hash says how keys are placed on the members of a sharded pool: see package ring.
@@ -252,11 +256,16 @@ type OperationRoute struct {
 // A Shadow is where a copy of some requests goes; nobody sees its answers.
 type Shadow struct {
 	Route Route `yaml:"route"`
-	// KeyFraction is the share of keys, by their hash, [from, to) in [0, 1]; none is all keys.
+	// KeyFraction is the share of keys, by their hash, from and to in [0, 1]; none is all keys. The hash
+	// is mcrouter's, up to "|#|", so that it and this router copy the same keys.
 	KeyFraction []float64 `yaml:"key_fraction"`
+	Keys        []string  `yaml:"keys"`     // these alone, in the place of KeyFraction and Members
+	Requests    float64   `yaml:"requests"` // the share of the requests under those keys, by chance; default 1
 	// Members are the indexes of the pool's members whose requests are copied, [first, last]; none is
 	// all. Target is a pool then.
 	Members []int `yaml:"members"`
+	// MaxInFlight is how many copies may wait for their answers; others are not made. Default 10,000.
+	MaxInFlight int `yaml:"max_in_flight"`
 }
 
 // A FailoverPolicy says after which answers the next child is tried.

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"math"
 	"sync/atomic"
 
 	"holdfast/mc"
@@ -13,22 +14,40 @@ type shadow struct {
 	copies []*shadowed
 }
 
-// maxShadowed is how many requests a shadow may owe an answer to; beyond, it gets no more.
-const maxShadowed = 10_000
-
 // A shadowed is where copies go, and which.
 type shadowed struct {
-	to          route
-	from, below float64    // of the keys, by their hash
-	ring        *ring.Ring // the owners of the target's keys; nil if the copies are of all members' requests
-	first, last int        // the members
+	target      route
+	from, to    uint32          // of the keys, by their hash
+	keys        map[string]bool // these alone; nil goes by the hash
+	share       uint64          // of the requests, of 1<<32
+	ring        *ring.Ring      // the owners of the target's keys; nil if the copies are of all members' requests
+	first, last int             // the members
+	limit       int64           // of open; beyond, the shadow gets no copies
 	open        atomic.Int64
+}
+
+// newShadowed is without the members.
+func newShadowed(target route, o *Shadow) *shadowed {
+	s := &shadowed{target: target, to: math.MaxUint32, share: 1 << 32, limit: int64(o.MaxInFlight)}
+	if len(o.KeyFraction) == 2 { // the ends are truncated, and both belong to it, as in mcrouter's ShadowSettings.cpp
+		s.from, s.to = uint32(o.KeyFraction[0]*math.MaxUint32), uint32(o.KeyFraction[1]*math.MaxUint32)
+	}
+	if o.Requests > 0 {
+		s.share = uint64(o.Requests * (1 << 32))
+	}
+	for _, key := range o.Keys {
+		if s.keys == nil {
+			s.keys = map[string]bool{}
+		}
+		s.keys[key] = true
+	}
+	return s
 }
 
 func (s *shadow) serve(l *lane, q *query) {
 	var own *mc.Request
 	for _, to := range s.copies {
-		if !to.wants(q.request.Key) || to.open.Load() >= maxShadowed {
+		if !to.wants(l, q.request.Key) || to.open.Load() >= to.limit {
 			continue
 		}
 		if own == nil {
@@ -37,14 +56,23 @@ func (s *shadow) serve(l *lane, q *query) {
 		to.open.Add(1)
 		c := &counted{outer: &query{taker: nobody{}}, count: &to.open}
 		c.request, c.taker = own, c
-		to.to.serve(l, &c.query)
+		to.target.serve(l, &c.query)
 	}
 	s.target.serve(l, q)
 }
 
-func (s *shadowed) wants(key []byte) bool {
-	if at := spreadOf(key).fraction(); at < s.from || at >= s.below {
-		return false
+func (s *shadowed) wants(l *lane, key []byte) bool {
+	return s.wantsKey(key) && (s.share >= 1<<32 || l.rand()>>32 < s.share)
+}
+
+func (s *shadowed) wantsKey(key []byte) bool {
+	if s.keys != nil {
+		return s.keys[string(ring.SharedPart(key))]
+	}
+	if s.from > 0 || s.to < math.MaxUint32 {
+		if at := ring.SharedHash(key); at < s.from || at > s.to {
+			return false
+		}
 	}
 	if s.ring == nil {
 		return true

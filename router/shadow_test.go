@@ -2,6 +2,8 @@ package router
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,15 +37,49 @@ func TestShadowIsBounded(t *testing.T) {
 	r := rigged(t, 1, Route{Kind: RouteShadow, Target: ptr(to("a")), Shadows: []Shadow{{Route: to("b")}}}, "a", "b")
 	r.stubs["b"].holding(mc.Get)
 	s := r.tree.Load().root.(*shadow).copies[0]
-	s.open.Store(maxShadowed - 1)
+	s.open.Store(DefaultMaxShadowed - 1)
 	r.want("get k\r\nget k\r\n", "END\r\nEND\r\n")
 	if got := len(r.stubs["b"].heard()); got != 1 {
 		t.Errorf("the shadow got %d; want 1", got)
 	}
 	r.stubs["b"].free()
 	r.settle()
-	if got := s.open.Load(); got != maxShadowed-1 {
-		t.Errorf("%d are open; want %d", got, maxShadowed-1)
+	if got := s.open.Load(); got != DefaultMaxShadowed-1 {
+		t.Errorf("%d are open; want %d", got, DefaultMaxShadowed-1)
+	}
+}
+
+// The keys that mcrouter copies with key_fraction_range [0, 0.1], by its own test of August 2026.
+func TestShadowCopiesMcroutersKeys(t *testing.T) {
+	r := rigged(t, 1, Route{Kind: RouteShadow, Target: ptr(to("a")), Shadows: []Shadow{{Route: to("b"), KeyFraction: []float64{0, 0.1}}}}, "a", "b")
+	var asked []string
+	for i := range 100 {
+		asked = append(asked, fmt.Sprintf("get f%d|#|x%d", i, i))
+	}
+	r.ask(0, strings.Join(asked, "\r\n")+"\r\n")
+	var want []string
+	for _, i := range []int{5, 7, 13, 33, 43, 46, 58, 71, 83, 85, 89, 91, 93} {
+		want = append(want, asked[i])
+	}
+	r.settle()
+	if got := r.stubs["b"].heard(); !slices.Equal(got, want) {
+		t.Errorf("the shadow got %q; want %q", got, want)
+	}
+}
+
+func TestShadowOfKeysAndOfChance(t *testing.T) {
+	r := rigged(t, 1, Route{Kind: RouteShadow, Target: ptr(to("a")), Shadows: []Shadow{
+		{Route: to("b"), Keys: []string{"k3", "k5"}}, {Route: to("c"), Requests: 0.25},
+	}}, "a", "b", "c")
+	for i := range 400 {
+		r.ask(0, fmt.Sprintf("get k%d\r\n", i))
+	}
+	r.settle()
+	if got := fmt.Sprint(r.stubs["b"].heard()); got != "[get k3 get k5]" {
+		t.Errorf("the shadow of two keys got %s", got)
+	}
+	if n := len(r.stubs["c"].heard()); n < 50 || n > 160 {
+		t.Errorf("the shadow of a quarter of the requests got %d of 400", n)
 	}
 }
 

@@ -2,7 +2,6 @@ package router
 
 import (
 	"bytes"
-	"strings"
 	"time"
 
 	"holdfast/mc"
@@ -19,12 +18,6 @@ type tree struct {
 	fills        *fills         // nil if nothing is filled from something else
 }
 
-// A cluster is the route of keys with a routing prefix.
-type cluster struct {
-	region, name string
-	route        route
-}
-
 // serve is the way of each request.
 func (t *tree) serve(l *lane, q *query) {
 	r := q.request
@@ -38,6 +31,8 @@ func (t *tree) serve(l *lane, q *query) {
 		q.taker.take(l, q, &answer{result: resultDone, wire: noop})
 	case r.Op == mc.FlushAll:
 		t.flush(l, q)
+	case t.options.ReadsOnly && !r.Op.Reads():
+		q.sayNothing(l)
 	case len(r.Key) > 0 && r.Key[0] == '/' && len(t.clusters) > 0:
 		t.serveCluster(l, q)
 	case bytes.HasPrefix(r.Key, adminPrefix) && r.Op.IsGet():
@@ -60,8 +55,12 @@ type nobody struct{}
 
 func (nobody) take(*lane, *query, *answer) {}
 
-// flush has every pool flushed.
+// flush has every pool flushed, unless the options forbid it.
 func (t *tree) flush(l *lane, q *query) {
+	if t.options.DisableFlushAll || t.options.ReadsOnly {
+		q.fail(l, resultDown, "Command disabled") // mcrouter's words
+		return
+	}
 	all := make([]route, len(t.pools))
 	for i, p := range t.pools {
 		all[i] = routeFunc(func(l *lane, q *query) {
@@ -93,42 +92,3 @@ func (t *tree) flushing(to route) route {
 type routeFunc func(l *lane, q *query)
 
 func (f routeFunc) serve(l *lane, q *query) { f(l, q) }
-
-// serveCluster goes by the /region/cluster/ that the key begins with; a part "*" is any.
-func (t *tree) serveCluster(l *lane, q *query) {
-	region, name, rest, ok := cutCluster(q.request.Key)
-	if !ok {
-		t.root.serve(l, q)
-		return
-	}
-	var routes []route
-	for _, c := range t.clusters {
-		if (region == "*" || region == c.region) && (name == "*" || name == c.name) {
-			routes = append(routes, c.route)
-		}
-	}
-	inner := *q.request
-	inner.Key = rest
-	switch {
-	case len(routes) == 0:
-		q.fail(l, resultClientError, "no route for /"+region+"/"+name+"/")
-	case len(rest) == 0:
-		q.fail(l, resultClientError, "no key after /"+region+"/"+name+"/")
-	default:
-		initial(routes).serve(l, rewritten(q, &inner))
-	}
-}
-
-// cutCluster cuts "/region/cluster/" off key.
-func cutCluster(key []byte) (region, name string, rest []byte, ok bool) {
-	parts := bytes.SplitN(key, []byte{'/'}, 4)
-	if len(parts) < 4 || len(parts[0]) > 0 || len(parts[1]) == 0 || len(parts[2]) == 0 {
-		return "", "", nil, false
-	}
-	return string(parts[1]), string(parts[2]), parts[3], true
-}
-
-func parseCluster(prefix string) (region, name string, ok bool) {
-	region, name, rest, ok := cutCluster([]byte(prefix))
-	return region, name, ok && len(rest) == 0 && !strings.Contains(prefix, "*")
-}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -49,7 +51,7 @@ func (s *Server) bind() error {
 	for _, address := range s.options.Addresses {
 		mode, address := s.modeOf(address)
 		protocol, address := s.protocolOf(address)
-		socket, err := net.Listen(networkOf(address), address)
+		socket, err := listen(address)
 		if err != nil {
 			s.closeListeners()
 			return err // it names the address
@@ -90,6 +92,25 @@ func (s *Server) protocolOf(address string) (Protocol, string) {
 		}
 	}
 	return s.options.Protocol, address
+}
+
+// listen binds an address, or takes the listening socket over that the process was started with: fd:N.
+func listen(address string) (net.Listener, error) {
+	number, inherited := strings.CutPrefix(address, "fd:")
+	if !inherited {
+		return net.Listen(networkOf(address), address)
+	}
+	n, err := strconv.ParseUint(number, 10, 31)
+	if err != nil {
+		return nil, fmt.Errorf("%s names no descriptor", address)
+	}
+	file := os.NewFile(uintptr(n), address)
+	socket, err := net.FileListener(file) // a copy of it
+	if err != nil {
+		return nil, fmt.Errorf("%s is no listening socket: %w", address, err)
+	}
+	file.Close()
+	return socket, nil
 }
 
 // networkOf is what to listen with: 0.0.0.0 means IPv4 alone, as for memcached; package net would

@@ -49,7 +49,9 @@ func (f *convertFlags) run(cmd *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
-	warn := func(fault router.Fault) { fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", path, fault) }
+	warn := func(fault router.Fault) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s\n", router.Printable(fmt.Sprintf("%s: %v", path, fault)))
+	}
 	var from string
 	var r *config.Router
 	switch {
@@ -99,7 +101,7 @@ func (f *convertFlags) ofMcrouter(text []byte, folder string, warn func(router.F
 	if err != nil {
 		return nil, err
 	}
-	return config.NewRouter(o), nil
+	return config.NewMcrouter(o), nil
 }
 
 // ofTwemproxy gives each pool its listener.

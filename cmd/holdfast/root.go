@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"holdfast"
+	"holdfast/router"
 )
 
 const rootLong = `Holdfast keeps the state of a web application: caches for memcached clients, the router
@@ -32,12 +34,21 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 0
 	case errors.As(err, &exit):
 		if exit.text != "" {
-			fmt.Fprintln(stderr, exit.text)
+			fmt.Fprintln(stderr, printableLines(exit.text))
 		}
 		return exit.code
 	}
-	fmt.Fprintf(stderr, "holdfast: %v\n", err)
+	fmt.Fprintf(stderr, "holdfast: %s\n", printableLines(err.Error()))
 	return exitFailure
+}
+
+// printableLines is text for a terminal. Messages name what configurations, keys and servers say.
+func printableLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = router.Printable(line)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // commandArgs is args without the program's name, or with what that name stands for.
@@ -45,11 +56,14 @@ func commandArgs(args []string) []string {
 	if len(args) == 0 {
 		return nil
 	}
+	if len(args) > 1 && args[1] == "router" {
+		args = append([]string{args[0]}, joinVerbosity(args[1:])...)
+	}
 	switch filepath.Base(args[0]) {
 	case "memcached":
 		return append([]string{"cache"}, args[1:]...)
 	case "mcrouter":
-		return append([]string{"router"}, args[1:]...)
+		return append([]string{"router"}, joinVerbosity(args[1:])...)
 	case "memcached-debug":
 		return append([]string{"cache", "--debug"}, args[1:]...)
 	}

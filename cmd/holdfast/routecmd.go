@@ -76,7 +76,7 @@ func printHops(w io.Writer, hops []router.Hop, indent string) {
 		if why != "" {
 			why = " (" + why + ")"
 		}
-		fmt.Fprintf(w, "%s%s%s\n", indent, strings.Join(words, " "), why)
+		fmt.Fprintf(w, "%s%s\n", indent, router.Printable(strings.Join(words, " ")+why))
 		printHops(w, h.Next, indent+"  ")
 	}
 }

@@ -57,6 +57,9 @@ func newRouterFlags() (*routerFlags, *cobra.Command) {
 }
 
 func (f *routerFlags) run(cmd *cobra.Command) error {
+	if err := f.checkRefused(); err != nil {
+		return err
+	}
 	r, err := f.reading(cmd.Flags())
 	if err != nil {
 		return err

@@ -120,7 +120,7 @@ func (r *routerReading) ofMcrouter(source *node.Source) (config.Config, error) {
 	if err != nil {
 		return config.Config{}, err
 	}
-	return withRouter(config.NewRouter(options), nil)
+	return withRouter(config.NewMcrouter(options), nil)
 }
 
 // withRouter is a configuration of a router alone.

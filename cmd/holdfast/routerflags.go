@@ -40,20 +40,30 @@ type routerFlags struct {
 	logPath      string
 	routePrefix  string
 	params       map[string]string
-	errorsStay   bool
+	missOnErrors bool
+	readsOnly    bool
+	enableFlush  bool
+	toDefault    bool
+	noSplits     bool
+	maxShadowed  int
+	serviceName  string
+	routerName   string
+	listenFD     string
 	softErrors   int
 	milliseconds map[string]*int // by flag
 
 	disableReload bool
 	ignored       []string // flags that were given and do nothing here
+	refused       []string // flags that were given and protect what isn't protected here
 }
 
 // mcrouterOnly are the flags that say how mcrouter's configuration is read, and mean nothing to
 // another.
 var mcrouterOnly = []string{
-	"route-prefix", "config-params", "disable-miss-on-get-errors", "timeouts-until-tko", "big-value-split-threshold",
+	"route-prefix", "config-params", "miss-on-get-errors", "timeouts-until-tko", "big-value-split-threshold",
 	"server-timeout", "cross-region-timeout-ms", "cross-cluster-timeout-ms", "within-cluster-timeout-ms",
-	"probe-timeout-initial", "probe-timeout-max",
+	"probe-timeout-initial", "probe-timeout-max", "allow-only-gets", "enable-flush-cmd", "send-invalid-route-to-default",
+	"disable-shard-split-route", "target-max-shadow-requests", "service-name", "carbon-router-name",
 }
 
 // aliases are other names of flags: those of mcrouter's wiki, and of its options where they differ.
@@ -64,6 +74,10 @@ var aliases = map[string]string{
 	"config-file-path":    "config-file",
 	"probe-delay-initial": "probe-timeout-initial",
 	"probe-delay-max":     "probe-timeout-max",
+	"retry-timeout":       "probe-timeout-initial",
+	"proxy-threads":       "num-proxies",
+
+	"additional-config-params": "config-params",
 }
 
 func (f *routerFlags) declare(flags *pflag.FlagSet) {
@@ -84,17 +98,20 @@ func (f *routerFlags) declare(flags *pflag.FlagSet) {
 	flags.StringSliceVarP(&f.ports, "port", "p", nil, "listen at these `PORT`s, of 127.0.0.1 or --listen-addresses")
 	flags.StringSliceVar(&f.hosts, "listen-addresses", nil, "`HOST`s for the ports; 0.0.0.0 is every interface")
 	flags.StringVar(&f.unixSocket, "unix-domain-sock", "", "listen at this `PATH`")
-	flags.IntVar(&f.threads, "num-proxies", 0, "`THREADS`: event loops (default: one a processor but one)")
+	flags.Var(&threadsFlag{&f.threads}, "num-proxies", "`THREADS`: event loops, or auto (default: one a processor but one)")
 	flags.IntVar(&f.connections, "max-conns", 0, "clients' `CONNECTIONS` at once (default: 1024)")
 	flags.IntVar(&f.backlog, "tcp-listen-backlog", 0, "`CONNECTIONS` that the kernel lets wait (default: 1024)")
 	flags.StringVarP(&f.journal, "async-dir", "a", "", "`DIRECTORY` for what members have missed (default: memory)")
 	flags.BoolVar(&f.noJournal, "asynclog-disable", false, "keep what members have missed in memory, whatever -a says")
 	flags.BoolVar(&f.disableReload, "disable-reload-configs", false, "leave pools and routes as they are when the file changes")
 	flags.StringVarP(&f.logPath, "log-path", "L", "", "append the log to this `FILE`")
-	flags.BoolVarP(&f.verbose, "verbosity", "v", false, "log more")
+	flags.VarP(&verbosityFlag{&f.verbose}, "verbosity", "v", "log more; `N`, as in -v 3, is taken too")
+	flags.Lookup("verbosity").NoOptDefVal = "1"
+	flags.StringVar(&f.listenFD, "listen-sock-fd", "", "serve the listening socket that was inherited as this `DESCRIPTOR`")
 	f.declareReading(flags)
 	f.declareTLS(flags)
 	f.declareIgnored(flags)
+	f.declareRefused(flags)
 	flags.BoolP("version", "V", false, "print the version")
 }
 
@@ -102,7 +119,14 @@ func (f *routerFlags) declare(flags *pflag.FlagSet) {
 func (f *routerFlags) declareReading(flags *pflag.FlagSet) {
 	flags.StringVarP(&f.routePrefix, "route-prefix", "R", "", "mcrouter's `/REGION/CLUSTER/` of keys without one (default /././)")
 	flags.Var(&paramsFlag{&f.params}, "config-params", "`NAME:VALUE`s for mcrouter's macros")
-	flags.BoolVar(&f.errorsStay, "disable-miss-on-get-errors", false, "answer a get that no server could with an error, not a miss")
+	flags.BoolVar(&f.missOnErrors, "miss-on-get-errors", false, "answer a get that no server could with a miss, as mcrouter did before April 2025")
+	flags.BoolVar(&f.readsOnly, "allow-only-gets", false, "requests that change something find and store nothing")
+	flags.BoolVar(&f.enableFlush, "enable-flush-cmd", false, "take flush_all")
+	flags.BoolVar(&f.toDefault, "send-invalid-route-to-default", false, "send keys of an unknown /REGION/CLUSTER/ where keys without one go")
+	flags.BoolVar(&f.noSplits, "disable-shard-split-route", false, "ignore shard_splits")
+	flags.IntVar(&f.maxShadowed, "target-max-shadow-requests", -1, "`REQUESTS` that a shadow may owe an answer to; 0 is no limit (default 1000)")
+	flags.StringVar(&f.serviceName, "service-name", "", "`NAME` for mcrouter's macros")
+	flags.StringVar(&f.routerName, "carbon-router-name", "", "likewise; it must be Memcache")
 	flags.IntVar(&f.softErrors, "timeouts-until-tko", 0, "`TIMES` out in a row after which a server is down (default 3)")
 	flags.IntVar(&f.chunkBytes, "big-value-split-threshold", 0, "`BYTES` from which on a value is stored in pieces (default: never)")
 	f.milliseconds = map[string]*int{}
@@ -126,57 +150,6 @@ func (f *routerFlags) declareTLS(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.clientCerts, "ssl-require-peer-certs", false, "ask clients with TLS for a certificate")
 }
 
-// ignoredToggles and ignoredValues are mcrouter's options that do nothing here, without and with a
-// value: its fibers, files of statistics, and what is about a protocol that isn't spoken.
-var (
-	ignoredToggles = strings.Fields(`use-asynclog-version2 use-mux-io-thread-pool big-value-hide-reply-flag
-		disable-fibers-use-guard-pages ssl-service-identity-authorization-log ssl-service-identity-authorization-enforce
-		enable-qos ssl-connection-cache ssl-handshake-offload ssl-verify-peers enable-compression constantly-reload-configs
-		group-remote-errors send-invalid-route-to-default disable-request-deadline-check disable-tko-tracking
-		allow-only-gets jemalloc-nodump-buffers disable-failure-logging test-mode enable-logging-route
-		disable-send-to-main-shard-split enable-ssl-tfo force-same-thread thread-affinity disable-shard-split-route
-		enable-service-router enable-axonlog retain-source-ip enable-server-compression enable-pass-through-mode
-		acl-checker-enable acl-checker-enforce prefix-acl-checker-enable ssl-use-ktls12 remote-thread use-thrift
-		install-fatal-failure-signal-handler enable-flush-cmd`)
-	ignoredValues = strings.Fields(`big-value-batch-size fibers-max-pool-size fibers-stack-size
-		fibers-record-stack-size-every fibers-pool-resize-period-ms runtime-vars-file file-observer-poll-period-ms
-		file-observer-sleep-before-update-ms keepalive-count,K keepalive-interval,i keepalive-idle,I
-		max-no-flush-event-loops reset-inactive-connection-interval tcp-rto-min target-max-inflight-requests
-		target-max-pending-requests target-max-shadow-requests proxy-max-inflight-requests
-		proxy-max-inflight-shadow-requests proxy-max-throttled-requests pem-cert-path pem-key-path pem-ca-path
-		ssl-service-identity additional-ssl-service-identities default-qos-class default-qos-path config-dump-root
-		max-dumped-config-age pool-stats-config-file reconfiguration-delay-ms reconfiguration-jitter-ms
-		post-reconfiguration-delay-ms waiting-request-timeout-ms connect-timeout-retries stats-root debug-fifo-root
-		stats-logging-interval logging-rtt-outlier-threshold-us stats-async-queue-length
-		max-shadow-token-map-size thrift-compression-threshold max-client-outstanding-reqs max-client-outstanding
-		client-timeout server-load-interval-ms tfo-queue-size tcp-zero-copy-threshold tls-ticket-key-seed-path
-		server-ssl-service-identity num-listening-sockets thrift-port core-multiplier core-multiplier-threshold
-		proxy-cpu-interval-s maximum-soft-tkos`)
-)
-
-func (f *routerFlags) declareIgnored(flags *pflag.FlagSet) {
-	for _, name := range ignoredToggles {
-		flags.Var(&ignoredFlag{name, "bool", &f.ignored}, name, "")
-		flags.Lookup(name).NoOptDefVal = "true"
-		flags.Lookup(name).Hidden = true
-	}
-	for _, word := range ignoredValues {
-		name, short, _ := strings.Cut(word, ",")
-		flags.VarP(&ignoredFlag{name, "string", &f.ignored}, name, short, "")
-		flags.Lookup(name).Hidden = true
-	}
-}
-
-// An ignoredFlag notes that it was given.
-type ignoredFlag struct {
-	name, kind string
-	seen       *[]string
-}
-
-func (i *ignoredFlag) Set(string) error { *i.seen = append(*i.seen, "--"+i.name); return nil }
-func (i *ignoredFlag) String() string   { return "" }
-func (i *ignoredFlag) Type() string     { return i.kind }
-
 // A paramsFlag is name:value,name:value.
 type paramsFlag struct{ into *map[string]string }
 
@@ -196,9 +169,18 @@ func (p *paramsFlag) Type() string   { return "string" }
 
 // parseOptions are for reading mcrouter's configuration.
 func (f *routerFlags) parseOptions() mcrouter.ParseOptions {
+	shadowed := f.maxShadowed
+	switch {
+	case shadowed < 0:
+		shadowed = 0 // mcrouter's default
+	case shadowed == 0:
+		shadowed = -1
+	}
 	ms := func(name string) time.Duration { return time.Duration(*f.milliseconds[name]) * time.Millisecond }
 	return mcrouter.ParseOptions{
-		RoutePrefix: f.routePrefix, Params: f.params, ErrorsAsErrors: f.errorsStay, SoftErrors: f.softErrors,
+		RoutePrefix: f.routePrefix, Params: f.params, MissOnGetErrors: f.missOnErrors, SoftErrors: f.softErrors,
+		ReadsOnly: f.readsOnly, EnableFlush: f.enableFlush, InvalidToDefault: f.toDefault,
+		MaxShadowed: shadowed, NoShardSplits: f.noSplits, ServiceName: f.serviceName,
 		ServerTimeout: ms("server-timeout"), CrossRegionTimeout: ms("cross-region-timeout-ms"),
 		CrossClusterTimeout: ms("cross-cluster-timeout-ms"), WithinClusterTimeout: ms("within-cluster-timeout-ms"),
 		ProbeMin: ms("probe-timeout-initial"), ProbeMax: ms("probe-timeout-max"),
@@ -294,6 +276,9 @@ func (f *routerFlags) listeners(r *config.Router) []config.RouterListener {
 		for _, port := range f.sslPorts {
 			add(net.JoinHostPort(strings.Trim(host, "[]"), port), config.TLSAuto)
 		}
+	}
+	if f.listenFD != "" {
+		add("fd:"+f.listenFD, plain)
 	}
 	if f.unixSocket != "" {
 		add("unix:"+f.unixSocket, config.TLSOff)

@@ -1,0 +1,34 @@
+package router
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Printable returns the text on one line that a terminal shows as it is: what would move the cursor,
+// change colours or turn the direction of the text is written as an escape, such as \x1b. Names in a
+// configuration, and keys, may hold anything.
+func Printable(text string) string {
+	if strings.IndexFunc(text, unprintable) < 0 {
+		return text
+	}
+	var b strings.Builder
+	for i := 0; i < len(text); {
+		r, size := utf8.DecodeRuneInString(text[i:])
+		switch {
+		case !unprintable(r):
+			b.WriteString(text[i : i+size])
+		case r == utf8.RuneError && size == 1, r < utf8.RuneSelf:
+			fmt.Fprintf(&b, `\x%02x`, text[i])
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+		i += size
+	}
+	return b.String()
+}
+
+// unprintable also holds for U+FFFD, which stands for bytes that are no UTF-8.
+func unprintable(r rune) bool { return r == utf8.RuneError || !unicode.IsGraphic(r) }
