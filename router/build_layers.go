@@ -66,7 +66,7 @@ type pooled struct {
 func (p pooled) serve(l *lane, q *query) { p.to.serve(l, q) }
 
 func (b *builder) filling(kind RouteKind, cold, warm route, exptime, negative time.Duration) route {
-	f := &filling{kind: kind, cold: cold, warm: warm, fills: b.fills, exptime: exptime, negative: negative}
+	f := &filling{kind: kind, cold: cold, warm: warm, fills: b.fills, exptime: exptime, negative: negative, log: b.router.log}
 	if b.tree.options.have(RouteAllAsync, RouteAllInitial, RouteAllMajority, RouteAllFastest) {
 		f.remember = rememberWrites
 	}

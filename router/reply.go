@@ -65,6 +65,9 @@ func (c *conn) answer(data []byte, end int) int {
 		if !ok || rest[0] != ' ' && !isEnd(rest) || !bytes.HasSuffix(line, crlf) || !answersWithValue(p.query.request.Op) {
 			return c.garbled(line, "no length")
 		}
+		if !echoes(rest, p.query.request) {
+			return c.garbled(line, "it answers another request")
+		}
 		if !c.block(data, end, size) {
 			return 0
 		}
@@ -240,9 +243,9 @@ func lineResult(line []byte, p *pending) (result, bool) {
 		return 0, false
 	}
 	switch {
-	case string(line) == mc.BadCommand, bytes.HasPrefix(line, clientError):
+	case string(line) == mc.BadCommand, saysError(line, clientError):
 		return resultClientError, true
-	case bytes.HasPrefix(line, serverError):
+	case saysError(line, serverError):
 		return resultServerError, true
 	case p.form == formLine:
 		return classicResult(line, p.query.request.Op)
@@ -253,9 +256,14 @@ func lineResult(line []byte, p *pending) (result, bool) {
 }
 
 var (
-	clientError = []byte("CLIENT_ERROR ")
-	serverError = []byte("SERVER_ERROR ")
+	clientError = []byte("CLIENT_ERROR")
+	serverError = []byte("SERVER_ERROR")
 )
+
+// saysError reports whether the line is that word, with or without a text behind it.
+func saysError(line, word []byte) bool {
+	return bytes.HasPrefix(line, word) && (line[len(word)] == ' ' || isEnd(line[len(word):]))
+}
 
 // classicResult takes only what a member can answer to op: another answer belongs to another request.
 func classicResult(line []byte, op mc.Op) (result, bool) {
@@ -291,7 +299,7 @@ func doneOr(line []byte, done string) (result, bool) {
 
 // metaResult takes only what a member can answer to r, like classicResult.
 func metaResult(line []byte, r *mc.Request) (result, bool) {
-	if len(line) < 4 || line[2] != ' ' && line[2] != '\r' {
+	if len(line) < 4 || line[2] != ' ' && line[2] != '\r' || r.Op != mc.MetaDebug && !echoes(line[2:], r) {
 		return 0, false
 	}
 	writes := r.Op != mc.MetaGet && r.Op != mc.MetaDebug
@@ -310,6 +318,35 @@ func metaResult(line []byte, r *mc.Request) (result, bool) {
 		return resultExists, writes
 	}
 	return 0, false
+}
+
+// echoes reports whether the opaque and the key among the flags of an answer, if they are there, are
+// those of the request. Members give them back as they come, so others are of another request: its
+// client would take the answer for one to something that it never asked.
+func echoes(flags []byte, r *mc.Request) bool {
+	for token, rest := mc.Token(bytes.TrimRight(flags, "\r\n")); token != nil; token, rest = mc.Token(rest) {
+		switch token[0] {
+		case 'O':
+			if !hasFlag(r.Args, token) {
+				return false
+			}
+		case 'k':
+			if !r.Has('k') || !r.Has('b') && string(token[1:]) != string(r.Key) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// hasFlag reports whether the flag is among those of a request, with the same argument.
+func hasFlag(args, flag []byte) bool {
+	for token, rest := mc.Token(args); token != nil; token, rest = mc.Token(rest) {
+		if string(token) == string(flag) {
+			return true
+		}
+	}
+	return false
 }
 
 // found is the result of a meta command that did what it was to do.

@@ -2,6 +2,8 @@ package router
 
 import (
 	"bytes"
+	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +24,7 @@ type filling struct {
 	exptime    time.Duration // of what is added, where its own isn't told
 	negative   time.Duration // l1_l2_cache: how long a miss is remembered; 0 not at all
 	plain      atomic.Bool   // warm_up: warm has a member that knows no meta commands
+	log        *slog.Logger
 }
 
 func (w *filling) serve(l *lane, q *query) {
@@ -71,12 +74,25 @@ func (f *fill) coldAnswered(l *lane, a *answer) {
 		return
 	}
 	f.cold = a.own()
+	if f.route.kind == RouteL1L2Cache && a.result.failed() && f.outer.request.Op != mc.Get {
+		f.send(l, f.route.warm, f.outer.request, (*fill).answeredInstead)
+		return
+	}
 	if f.route.kind == RouteWarmUp && !f.route.fills.trusts(f.hash) {
 		f.forward(l, &f.cold)
 		return
 	}
 	f.began = f.route.fills.now()
 	f.askWarm(l)
+}
+
+// answeredInstead has L2's answer to the request itself, since L1 can't be asked. What it says of CAS and
+// TTL is of its own item.
+func (f *fill) answeredInstead(l *lane, a *answer) {
+	if a.result != resultHit && a.result != resultMiss {
+		a = &f.cold
+	}
+	f.forward(l, a)
 }
 
 func (f *fill) askWarm(l *lane) {
@@ -93,12 +109,20 @@ func (w *filling) question(key []byte) *mc.Request {
 
 func (f *fill) warmAnswered(l *lane, a *answer) {
 	w := f.route
-	if string(a.wire) == mc.BadCommand && f.request.Op == mc.MetaGet && !w.plain.Swap(true) && graphic(f.request.Key) {
-		f.askWarm(l)
+	if f.request.Op == mc.MetaGet && (a.result == resultClientError || a.result == resultServerError) && graphic(f.request.Key) {
+		if !w.plain.Swap(true) {
+			w.log.Warn("the warm pool refuses meta gets: its items are added with the exptime of the route, since their own can't be told",
+				"answer", Printable(strings.TrimSpace(string(a.wire))), "exptime", w.exptime)
+		}
+		f.send(l, w.warm, w.question(f.outer.request.Key), (*fill).warmAnswered)
 		return
 	}
 	if a.result == resultMiss && f.cold.result == resultMiss && w.negative > 0 {
 		f.addNegative(l)
+		return
+	}
+	if a.result == resultMiss && w.kind == RouteL1L2Cache {
+		f.outer.say(l, resultMiss) // whatever L1 says: L2 holds what there is
 		return
 	}
 	if a.result != resultHit {
