@@ -89,6 +89,7 @@ func (p *place) take(l *lane, _ *query, a *answer) {
 	}
 	f := p.flight
 	p.answered, p.result = true, a.result
+	l.counts.note(p.request, a.result)
 	f.open--
 	f.bytes += len(a.wire)
 	f.lane.answerBytes += len(a.wire)

@@ -27,6 +27,7 @@ type lane struct {
 	scratch     []byte     // for the words of an answer that is made here
 	ticking     bool       // a timer for late answers is set
 	random      uint64     // state of a small generator
+	counts      counts
 
 	notes *journal.Lane // of writes on their way; nil if they aren't noted, and once the router is closed
 

@@ -153,7 +153,7 @@ func (s *byOperation) serve(l *lane, q *query) { s.find(q.request).serve(l, q) }
 
 func (s *byOperation) find(r *mc.Request) route {
 	to := s.routes[r.Op]
-	if r.Op == mc.MetaArithmetic && (r.Mode == 'D' || r.Mode == 'd' || r.Mode == '-') {
+	if r.Op == mc.MetaArithmetic && takesAway(r) {
 		to = s.decrement
 	}
 	if to == nil {

@@ -23,9 +23,19 @@ type MemberStats struct {
 	Connects int64
 	Downs    int64
 	Probes   int64
+	Lanes    LinkStats // its connections
+
+	SoftErrors int64 // time-outs in a row
 
 	Journal JournalStats // of a member that has one
 	Refill  RefillStats  // of a replicated pool's member
+}
+
+// LinkStats are a member's connections: there may be so many from each event loop.
+type LinkStats struct {
+	New    int64 // that were never made
+	Open   int64
+	Closed int64
 }
 
 // JournalStats are what a member has missed and not been told yet.
@@ -67,6 +77,7 @@ func (r *Router) memberStats(m *member) MemberStats {
 	d := m.to
 	s.Address, s.State = d.address, stateNames[d.state.Load()]
 	s.Connects, s.Downs, s.Probes = d.counters.connects.Load(), d.counters.downs.Load(), d.counters.probes.Load()
+	s.SoftErrors = int64(d.soft.Load())
 	if d.absence != nil {
 		j := d.absence.journal.Stats()
 		s.Journal.Keys, s.Journal.Bytes = j.Keys, j.Bytes
@@ -80,6 +91,11 @@ func (r *Router) memberStats(m *member) MemberStats {
 			for _, k := range l.links[d.id] {
 				s.Requests += k.requests
 				s.Pending += k.pending.len()
+				if k.conn != nil {
+					s.Lanes.Open++
+				} else if k.requests > 0 {
+					s.Lanes.Closed++
+				}
 				for result, n := range k.results {
 					s.Results[resultNames[result]] += n
 				}
@@ -87,37 +103,8 @@ func (r *Router) memberStats(m *member) MemberStats {
 		}
 		l.mu.Unlock()
 	}
+	s.Lanes.New = int64(len(r.lanes)*d.settings.links) - s.Lanes.Open - s.Lanes.Closed
 	return s
-}
-
-// Stats appends the router's part of the command stats: see server.Backend.
-func (r *Router) Stats(dst []byte, group string) ([]byte, bool) {
-	switch group {
-	case "":
-		return r.generalStats(dst), true
-	case "settings", "items", "slabs", "sizes":
-		return dst, true
-	case "members":
-		return r.memberLines(dst), true
-	}
-	return dst, false
-}
-
-func (r *Router) generalStats(dst []byte) []byte {
-	var requests int64
-	members, down := 0, 0
-	for _, p := range r.Pools() {
-		for _, m := range p.Members {
-			members++
-			requests += m.Requests
-			if m.State != stateNames[stateUp] {
-				down++
-			}
-		}
-	}
-	dst = fmt.Appendf(dst, "STAT router_pools %d\r\n", len(r.tree.Load().pools))
-	dst = fmt.Appendf(dst, "STAT router_members %d\r\nSTAT router_members_down %d\r\n", members, down)
-	return fmt.Appendf(dst, "STAT router_member_requests %d\r\n", requests)
 }
 
 func (r *Router) memberLines(dst []byte) []byte {

@@ -1,0 +1,97 @@
+package router
+
+import (
+	"slices"
+	"sync/atomic"
+
+	"holdfast/mc"
+)
+
+// counts are how many requests of clients were answered, and with what. Those of a lane are written
+// with its lock held and read without it.
+type counts struct {
+	requests [mc.MetaDebug + 1][resultClosed + 1]atomic.Int64
+	decrs    [resultClosed + 1]atomic.Int64 // of requests[MetaArithmetic]: those that take away
+	tooLarge atomic.Int64                   // stores that were refused for their size
+}
+
+// note counts an answer. A lane is the only writer of its counts, so that no locked instruction is
+// needed.
+func (c *counts) note(r *mc.Request, result result) {
+	if r.Op > mc.MetaDebug {
+		return
+	}
+	add(&c.requests[r.Op][result])
+	switch {
+	case r.Op == mc.MetaArithmetic && takesAway(r):
+		add(&c.decrs[result])
+	case r.Op == mc.Invalid && r.Drop:
+		add(&c.tooLarge)
+	}
+}
+
+func add(n *atomic.Int64) { n.Store(n.Load() + 1) }
+
+// takesAway reports whether a meta arithmetic request decrements.
+func takesAway(r *mc.Request) bool { return r.Mode == 'D' || r.Mode == 'd' || r.Mode == '-' }
+
+// ClientCounts are the requests of clients that were answered since the start, by their operation and
+// by the names of their results. Operations are those of the classic commands; a meta command counts
+// as the one that does its work.
+type ClientCounts struct {
+	Requests map[string]map[string]int64
+	Meta     int64 // of those, meta commands
+	TooLarge int64 // stores that were refused for their size, which are not among them
+}
+
+// classicNames are what meta commands count as. Those of MetaArithmetic are incr or decr.
+var classicNames = map[mc.Op]string{mc.MetaGet: "get", mc.MetaSet: "set", mc.MetaDelete: "delete", mc.MetaArithmetic: "incr", mc.MetaDebug: "me"}
+
+// ClientCounts may be called from any goroutine.
+func (r *Router) ClientCounts() ClientCounts {
+	c := ClientCounts{Requests: map[string]map[string]int64{}}
+	count := func(name string, result result, n int64) {
+		if c.Requests[name] == nil {
+			c.Requests[name] = map[string]int64{}
+		}
+		c.Requests[name][result.String()] += n
+	}
+	for _, l := range r.lanes {
+		c.TooLarge += l.counts.tooLarge.Load()
+		for op := mc.Invalid + 1; op <= mc.MetaDebug; op++ {
+			name, meta := classicNames[op]
+			if !meta {
+				name = op.String()
+			}
+			for result := resultHit; result <= resultClosed; result++ {
+				n := l.counts.requests[op][result].Load()
+				if n == 0 {
+					continue
+				}
+				if meta {
+					c.Meta += n
+				}
+				if op == mc.MetaArithmetic {
+					decrs := l.counts.decrs[result].Load()
+					count("decr", result, decrs)
+					n -= decrs
+				}
+				count(name, result, n)
+			}
+		}
+	}
+	return c
+}
+
+// of are the requests of some operations, with one of these results, or with any.
+func (c *ClientCounts) of(ops []string, results ...string) int64 {
+	var n int64
+	for _, op := range ops {
+		for result, count := range c.Requests[op] {
+			if len(results) == 0 || slices.Contains(results, result) {
+				n += count
+			}
+		}
+	}
+	return n
+}
