@@ -31,7 +31,7 @@ func (b *builder) layer(p *pool, on map[*pool]bool) {
 
 func (b *builder) layersOf(p *pool, to route) route {
 	if n := p.options.ChunkBytes; n > 0 {
-		to = &chunked{target: to, bytes: n}
+		to = &chunked{target: to, bytes: n, theirs: p.options.BigValues}
 	}
 	if warm := b.pools[p.options.WarmFrom]; warm != nil {
 		to = b.filling(RouteWarmUp, to, pooled{warm, warm.route}, warmPoolExptime, 0)

@@ -25,7 +25,8 @@ import (
 // forge one.
 type chunked struct {
 	target route
-	bytes  int // of a piece; a larger value is cut
+	bytes  int  // of a piece; a larger value is cut
+	theirs bool // mcrouter's big values are read, too: see bigvalue.go
 }
 
 // Limits of a value in pieces.

@@ -89,6 +89,9 @@ type Pool struct {
 	// ChunkBytes is up to which size a value stays whole; a larger one is stored in pieces of that
 	// size under keys of their own. 0 never cuts.
 	ChunkBytes int `yaml:"chunk_bytes"`
+	// BigValues has what mcrouter's BigValueRoute stored read and joined, too. It is for pools with
+	// ChunkBytes.
+	BigValues bool `yaml:"big_values"`
 }
 
 // A Member is one cache of a pool.

@@ -120,7 +120,7 @@ func (c *chunked) extend(l *lane, q *query) {
 	c.target.serve(l, &query{request: look, taker: takeFunc(func(l *lane, _ *query, a *answer) {
 		item, ok := parseItem(look, a.wire)
 		switch {
-		case a.result == resultHit && ok && marked(item.value):
+		case a.result == resultHit && ok && (marked(item.value) || c.holdsTheirs(&item)):
 			q.failClient(l, "a value stored in pieces can't be appended to")
 		case a.result == resultHit || a.result == resultMiss:
 			c.target.serve(l, q)
@@ -128,6 +128,12 @@ func (c *chunked) extend(l *lane, q *query) {
 			q.taker.take(l, q, a)
 		}
 	})})
+}
+
+// holdsTheirs reports whether the item is a big value of mcrouter's.
+func (c *chunked) holdsTheirs(item *foundItem) bool {
+	_, ok := parseBigValue(item.clientFlags, item.value)
+	return ok && c.theirs
 }
 
 // A chunkRead is a read that may find a manifest.
@@ -155,6 +161,9 @@ func (c *chunked) read(l *lane, q *query) {
 		c.target.serve(l, q)
 		return
 	}
+	if c.theirs && r.Op == mc.MetaGet && !r.Has('f') {
+		r = withFlag(r, 'f', "") // without them a big value can't be told
+	}
 	s := &chunkRead{route: c, outer: q}
 	s.request, s.taker = r, s
 	c.target.serve(l, &s.query)
@@ -167,6 +176,11 @@ func (s *chunkRead) take(l *lane, _ *query, a *answer) {
 	}
 	end := bytes.IndexByte(a.wire, '\n') + 1
 	value := a.wire[min(end, len(a.wire)-len(mc.CRLF)) : len(a.wire)-len(mc.CRLF)]
+	if v, ok := s.isTheirs(a.wire); ok {
+		s.line = bytes.Clone(a.wire[:end])
+		s.join(l, v)
+		return
+	}
 	if !marked(value) {
 		s.forward(l, a.wire[:end], len(value), a.wire)
 		return
@@ -192,6 +206,12 @@ func (s *chunkRead) missed(l *lane, a *answer) {
 // forward answers in the words of the outer request. Whole is the answer with the value.
 func (s *chunkRead) forward(l *lane, line []byte, size int, whole []byte) {
 	r := s.outer.request
+	if s.request.Has('f') && !r.Has('f') { // it was asked for here
+		line = cutAnswerFlag(line, 'f')
+		if whole != nil {
+			whole = cutAnswerFlag(whole, 'f')
+		}
+	}
 	switch {
 	case r.Op == mc.Touch:
 		s.outer.say(l, resultDone)

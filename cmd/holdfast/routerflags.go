@@ -231,7 +231,7 @@ func (f *routerFlags) above(c *config.Config, flags *pflag.FlagSet, kind configK
 	}
 	if kind == fromMcrouter && f.chunkBytes > 0 {
 		for i := range r.Pools {
-			r.Pools[i].ChunkBytes = f.chunkBytes
+			r.Pools[i].ChunkBytes, r.Pools[i].BigValues = f.chunkBytes, true
 		}
 	}
 	if f.verbose {

@@ -1,0 +1,116 @@
+package router
+
+import (
+	"bytes"
+	"strconv"
+
+	"holdfast/mc"
+)
+
+// A pool in pieces may hold what mcrouter's BigValueRoute stored before (BigValueRoute-inl.h): under the
+// key stands "1-PIECES-SUFFIX" with bigValueFlag among the client flags, and the pieces stand under
+// KEY:0:SUFFIX, KEY:1:SUFFIX …, of unknown sizes. Such values are read, touched, replaced and deleted
+// here, and never stored. The flag isn't shown to clients: it isn't theirs.
+
+// bigValueFlag is MC_MSG_FLAG_BIG_VALUE (mcrouter/lib/mc/msg.h).
+const bigValueFlag = 0x8000
+
+// A bigValue is what stands under the key.
+type bigValue struct {
+	pieces int
+	suffix string
+}
+
+// parseBigValue takes what mcrouter makes and no more.
+func parseBigValue(clientFlags uint32, value []byte) (v bigValue, ok bool) {
+	const version = "1-"
+	if clientFlags&bigValueFlag == 0 || !bytes.HasPrefix(value, []byte(version)) || len(value) > manifestBytes {
+		return v, false
+	}
+	pieces, suffix, ok := bytes.Cut(value[len(version):], []byte{'-'})
+	n, err := strconv.ParseUint(string(pieces), 10, 32)
+	s, bad := strconv.ParseUint(string(suffix), 10, 64)
+	v = bigValue{int(n), strconv.FormatUint(s, 10)}
+	return v, ok && err == nil && bad == nil && n > 0 && n <= maxPieces
+}
+
+// key is where the i-th piece of the value under key stands.
+func (v *bigValue) key(key []byte, i int) []byte {
+	b := append(make([]byte, 0, len(key)+len(v.suffix)+8), key...)
+	b = append(strconv.AppendInt(append(b, ':'), int64(i), 10), ':')
+	return append(b, v.suffix...)
+}
+
+// isTheirs reports whether the hit s has is one of mcrouter's big values.
+func (s *chunkRead) isTheirs(wire []byte) (bigValue, bool) {
+	if !s.route.theirs {
+		return bigValue{}, false
+	}
+	item, ok := parseItem(s.request, wire)
+	if !ok {
+		return bigValue{}, false
+	}
+	return parseBigValue(item.clientFlags, item.value)
+}
+
+// join gets mcrouter's pieces, and touches them if the value is touched, and answers with the value.
+func (s *chunkRead) join(l *lane, v bigValue) {
+	r := s.outer.request
+	one := mc.Request{Op: mc.Get, Last: true}
+	if r.Op == mc.Gat || r.Op == mc.Gats || r.Op == mc.Touch || r.Has('T') {
+		one.Op, one.Exptime = mc.Gat, r.Exptime
+	}
+	values, total := make([][]byte, v.pieces), 0
+	p := &pieces{route: s.route, count: v.pieces}
+	p.request = func(i int) *mc.Request {
+		own := one
+		own.Key = v.key(r.Key, i)
+		return &own
+	}
+	p.take = func(i int, a *answer) bool {
+		value, ok := blockOf(a)
+		total += len(value)
+		if !ok || total > maxValueBytes {
+			return false
+		}
+		values[i] = bytes.Clone(value)
+		return true
+	}
+	p.done = func(l *lane, _ int, failure *answer) {
+		if failure != nil {
+			s.lost(l, failure)
+			return
+		}
+		line := lineOfSize(s.request, withoutBigValueFlag(s.request, s.line), total)
+		whole := append(make([]byte, 0, len(line)+total+len(mc.CRLF)), line...)
+		for _, value := range values {
+			whole = append(whole, value...)
+		}
+		s.forward(l, line, total, append(whole, mc.CRLF...))
+	}
+	p.send(l)
+}
+
+// withoutBigValueFlag is the first line of an answer to r without the flag among its client flags.
+func withoutBigValueFlag(r *mc.Request, line []byte) []byte {
+	var out []byte
+	i := 0
+	for token, rest := mc.Token(bytes.TrimRight(line, "\r\n")); token != nil; token, rest = mc.Token(rest) {
+		digits := token
+		shown := r.Op.IsGet() && i == 2
+		if !r.Op.IsGet() && token[0] == 'f' {
+			shown, digits = true, token[1:]
+		}
+		if i++; i > 1 {
+			out = append(out, ' ')
+		}
+		flags, err := strconv.ParseUint(string(digits), 10, 32)
+		if !shown || err != nil {
+			out = append(out, token...)
+			continue
+		}
+		out = append(out, token[:len(token)-len(digits)]...)
+		out = strconv.AppendUint(out, flags&^bigValueFlag, 10)
+	}
+	return append(out, mc.CRLF...)
+}
