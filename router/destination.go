@@ -31,7 +31,8 @@ type destination struct {
 	closed  chan struct{}
 
 	refill  refill
-	absence *absence // of a member of a replicated pool; else nil
+	absence *absence // of a member that has a journal; else nil
+	owed    owed     // of a member of a sharded pool
 
 	mu      sync.Mutex // guards what follows, and changes of state to and from stateUp
 	probing bool

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 	"sync/atomic"
@@ -72,7 +73,7 @@ func (a *attempt) child() int {
 func (a *attempt) take(l *lane, _ *query, got *answer) {
 	f := a.route
 	f.note(a.child(), got.result)
-	if a.at+1 >= len(f.children) || !f.goesOn(a.outer.request.Op, got.result) || !f.mayGoOn(a, got.result) {
+	if a.at+1 >= len(f.children) || !f.goesOn(a.outer.request.Op, policyResult(got)) || !f.mayGoOn(a, got.result) {
 		a.outer.taker.take(l, a.outer, got)
 		return
 	}
@@ -85,6 +86,17 @@ func (a *attempt) take(l *lane, _ *query, got *answer) {
 	a.at++
 	a.retried = false
 	f.children[a.child()].serve(l, &a.query)
+}
+
+// busyAnswer is what mcrouter and its servers say when they are busy (mcrouter/lib/mc/msg.h).
+var busyAnswer = []byte("SERVER_ERROR 307 ")
+
+// policyResult is the result that the policy goes by: a member may say itself that it is busy.
+func policyResult(a *answer) result {
+	if a.result == resultServerError && bytes.HasPrefix(a.wire, busyAnswer) {
+		return resultBusy
+	}
+	return a.result
 }
 
 // goesOn reports whether the policy says to.

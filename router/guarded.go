@@ -11,7 +11,7 @@ import (
 // member is in its journal before that is said. The member is then down, and answers nothing until it
 // has forgotten the keys. So a delete that failed has done its work all the same, and with deletes it
 // is answered as one of a key that isn't held: mcrouter's spooled deletes, but for what the member
-// serves before it has got them.
+// serves before it has got them. A delete that the member refuses with SERVER_ERROR is owed to it.
 type guarded struct {
 	to      *destination
 	deletes bool
@@ -19,6 +19,10 @@ type guarded struct {
 }
 
 func (g guarded) serve(l *lane, q *query) {
+	if g.deletes && intentOf(q.request) != intentWrite && g.to.owes(q.request.Key) {
+		q.sayNothing(l)
+		return
+	}
 	if intentOf(q.request) <= intentReadFirst {
 		remote{g.to}.serve(l, q)
 		return
@@ -38,7 +42,13 @@ type guardedWrite struct {
 }
 
 func (w *guardedWrite) take(l *lane, _ *query, a *answer) {
-	if !a.result.failed() || a.result == resultServerError {
+	switch {
+	case a.result == resultServerError && w.deletes && isDelete(w.request):
+		if w.to.owe(w.request.Key, func() { w.end(l) }) {
+			w.outer.say(l, resultNotFound)
+			return
+		}
+	case !a.result.failed(), a.result == resultServerError:
 		l.notes.End(w.note)
 		w.outer.taker.take(l, w.outer, a)
 		return
@@ -55,6 +65,14 @@ func (w *guardedWrite) take(l *lane, _ *query, a *answer) {
 			l.loop.Post(func() { l.enter(func() { w.journaled(l, &failure, err) }) })
 		})
 	}
+}
+
+// end has the ledger forget the write. It is called on any goroutine.
+func (w *guardedWrite) end(l *lane) { l.loop.Post(func() { l.enter(func() { l.notes.End(w.note) }) }) }
+
+// isDelete reports whether the request deletes whatever is held.
+func isDelete(r *mc.Request) bool {
+	return r.Op == mc.Delete || r.Op == mc.MetaDelete && intentOf(r) == intentWrite
 }
 
 // journaled answers a write that the journal has, unless err.

@@ -159,11 +159,15 @@ func (r *Router) Close() error {
 	r.endNow()
 	r.delayed.stop()
 	r.ongoing.Wait()
+	var errs []error
+	for _, d := range r.destinations {
+		errs = append(errs, d.leaveOwed())
+	}
 	r.release(r.tree.Load())
 	for _, l := range r.lanes {
 		l.close()
 	}
-	return r.journals.Close()
+	return errors.Join(append(errs, r.journals.Close())...)
 }
 
 // latchesOf returns the latches of a pool, which outlive its tree. r.mu is held.

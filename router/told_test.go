@@ -51,6 +51,16 @@ func TestFailoverAfterErrorsWithoutAText(t *testing.T) {
 	}
 }
 
+// A member that says that it is busy is one for a policy.
+func TestFailoverAfterABusyMember(t *testing.T) {
+	for errors, want := range map[string]string{"busy": "END\r\n", "server_error": "SERVER_ERROR 307 busy\r\n"} {
+		r := told(t, Options{Route: Route{
+			Kind: RouteFailover, Children: []Route{to("m"), {Kind: RouteNull}}, Failover: FailoverPolicy{Reads: []string{errors}},
+		}}, func(string) string { return "SERVER_ERROR 307 busy\r\n" })
+		r.want(0, "get k\r\n", want)
+	}
+}
+
 // An opaque or a key that the client didn't send belongs to another request, and so does the answer.
 func TestStrayOpaqueIsNotPassedOn(t *testing.T) {
 	for _, test := range []struct{ request, answer, want string }{

@@ -1,0 +1,174 @@
+package router
+
+import (
+	"bufio"
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// What is owed to a member are deletes that it refused with SERVER_ERROR while it was up: a proxy does
+// that when the server behind it is away. Taking the member down for it, as for a delete that was
+// lost, would take all of its other keys along. So the delete is answered as done, and
+//
+//  1. until it is, reads of the key miss, and what depends on what the member holds finds nothing;
+//  2. it is sent again, on a connection of its own, until the member takes it;
+//  3. stores go through. The delete may then take a newer item away, which is a miss and no stale read.
+//
+// A router that stops leaves them in the member's journal. For one that is killed, the first maxOwedNotes of a
+// member stay noted as writes that are on their way, if there is a folder: the next start settles them.
+type owed struct {
+	count atomic.Int32 // of keys: most reads see that there are none
+
+	mu      sync.Mutex        // guards what follows; nothing is locked with it
+	keys    map[string]func() // what ends a key's note, or nil
+	sending bool
+}
+
+// Limits of what is owed.
+const (
+	maxOwed      = 100_000 // keys of one member; beyond, it is taken down and told by its journal
+	maxOwedNotes = 256     // of those, how many keep their places in the ledger
+	owedBatch    = 64      // deletes that are sent at once
+	owedMin      = time.Second
+	owedMax      = 10 * time.Second
+)
+
+// owe notes a delete that the member refused, and calls end once the ledger needn't have it any more. It
+// reports false, and doesn't call end, if there are too many already.
+func (d *destination) owe(key []byte, end func()) bool {
+	o := &d.owed
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	_, already := o.keys[string(key)]
+	switch {
+	case already:
+		end() // the one before is noted
+	case len(o.keys) >= maxOwed:
+		return false
+	default:
+		if o.keys == nil {
+			o.keys = map[string]func(){}
+		}
+		if len(o.keys) >= maxOwedNotes {
+			end()
+			end = nil
+		}
+		o.keys[string(key)] = end
+		o.count.Add(1)
+	}
+	if !o.sending {
+		o.sending = true
+		d.log.Warn("a delete was refused: it is sent again until the member takes it", "member", d.address)
+		go d.sendOwed()
+	}
+	return true
+}
+
+// owes reports whether a delete of the key is owed.
+func (d *destination) owes(key []byte) bool {
+	if d.owed.count.Load() == 0 {
+		return false
+	}
+	d.owed.mu.Lock()
+	defer d.owed.mu.Unlock()
+	_, found := d.owed.keys[string(key)]
+	return found
+}
+
+// sendOwed sends what is owed again and again, until there is nothing left or the destination is closed.
+func (d *destination) sendOwed() {
+	for wait := owedMin; ; wait = min(2*wait, owedMax) {
+		timer := time.NewTimer(wait)
+		select {
+		case <-d.closed:
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		if d.up() {
+			if err := d.trySendOwed(); err != nil {
+				d.log.Debug("deletes are still owed", "member", d.address, "err", err)
+			}
+		}
+		if d.nothingOwed() {
+			d.log.Info("the member has taken all deletes that it was owed", "member", d.address)
+			return
+		}
+	}
+}
+
+func (d *destination) nothingOwed() bool {
+	d.owed.mu.Lock()
+	defer d.owed.mu.Unlock()
+	d.owed.sending = len(d.owed.keys) > 0
+	return !d.owed.sending
+}
+
+// trySendOwed sends each delete once, and forgets those that the member takes.
+func (d *destination) trySendOwed() error {
+	conn, err := d.dial(context.Background())
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	peer := &peer{conn: conn, reader: bufio.NewReader(conn), timeout: d.timeout}
+	keys := d.owedKeys()
+	for len(keys) > 0 {
+		batch := keys[:min(owedBatch, len(keys))]
+		keys = keys[len(batch):]
+		var b []byte
+		for _, key := range batch {
+			b = appendDelete(b, []byte(key))
+		}
+		if err := peer.send(b); err != nil {
+			return err
+		}
+		for _, key := range batch {
+			line, err := peer.line()
+			if err != nil {
+				return err
+			}
+			switch line {
+			case "DELETED", "NOT_FOUND", "HD", "NF":
+				d.paid(key)
+			}
+		}
+	}
+	return nil
+}
+
+func (d *destination) owedKeys() []string {
+	d.owed.mu.Lock()
+	defer d.owed.mu.Unlock()
+	keys := make([]string, 0, len(d.owed.keys))
+	for key := range d.owed.keys {
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+func (d *destination) paid(key string) {
+	d.owed.mu.Lock()
+	defer d.owed.mu.Unlock()
+	if end, found := d.owed.keys[key]; found {
+		delete(d.owed.keys, key)
+		d.owed.count.Add(-1)
+		if end != nil {
+			end()
+		}
+	}
+}
+
+// leaveOwed puts what is owed into the journal, for the next start.
+func (d *destination) leaveOwed() error {
+	keys := d.owedKeys()
+	if len(keys) == 0 || d.absence == nil {
+		return nil
+	}
+	for _, key := range keys {
+		d.absence.journal.Add([]byte(key))
+	}
+	return d.absence.journal.Begin()
+}
