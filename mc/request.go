@@ -122,6 +122,8 @@ type Request struct {
 
 	// Hash is for the handler that serves the request; the decoder leaves it 0.
 	Hash uint64
+	// Cluster is for routers: the "/region/cluster/" that was cut off Key. The decoder leaves it empty.
+	Cluster string
 }
 
 // Flags is the set of a meta request's flags: bit c-'A' for each flag letter c.

@@ -112,7 +112,7 @@ func TestFaultsNameThePlace(t *testing.T) {
 		{`{"route": "MigrateRoute|A"}`, "route: MigrateRoute has no short form: a mapping with its options is wanted"},
 		{`{` + pools + `"route": "PoolRoute|C"}`, `route: there is no pool "C"`},
 		{`{` + pools + `"route": {"type": "PoolRoute"}}`, "route: pool is missing"},
-		{`{` + pools + `"route": {"type": "PoolRoute", "pool": "A", "shard_splits": {}}}`, "route.shard_splits: isn't supported"},
+		{`{` + pools + `"route": {"type": "PoolRoute", "pool": "A", "shard_splits": {"1": 0}}}`, "route.shard_splits.1: 0 is not above 0"},
 		{`{` + pools + `"route": {"type": "PoolRoute", "pool": "B", "hash": "LoadBalancer"}}`, "route.hash.hash_func: LoadBalancer isn't supported"},
 		{`{` + pools + `"route": {"type": "PoolRoute", "pool": "B", "hash": "WeightedCh3"}}`, "route.hash: weights is missing"},
 		{`{` + pools + `"route": {"type": "PoolRoute", "pool": "B", "hash": {"hash_func": "WeightedCh3", "weights": [2]}}}`, "route.hash: weight 0, 2, is not in [0, 1]"},

@@ -155,6 +155,7 @@ func (b *builder) pool(s *source) {
 	port := r.int("port_override")
 	b.servers(r, &p, port)
 	errorOnEmpty := !r.has("error_on_empty") || r.bool("error_on_empty")
+	p.KeepRoutingPrefix = r.bool("keep_routing_prefix")
 	b.poolExtras(r)
 	r.end()
 	if s.failed = len(b.faults) > before; s.failed {
@@ -197,7 +198,7 @@ func (b *builder) timeouts(r *reader, p *router.Pool) {
 // poolExtras takes the options that ours have no counterpart of.
 func (b *builder) poolExtras(r *reader) {
 	r.unless("ascii", "protocol")
-	r.unless(false, "keep_routing_prefix", "use_ssl", "enable_compression")
+	r.unless(false, "use_ssl", "enable_compression")
 	r.unless("plain", "security_mech", "security_mech_within_dc", "security_mech_cross_dc")
 	r.unless(int64(0), "additional_fanout", "port_override_within_dc", "port_override_cross_dc")
 	r.without("packets have no class", "qos")

@@ -56,7 +56,7 @@ func (b *builder) poolRoute(path string, v any) []router.Route {
 	r.without("deletes that fail are in the journal", "asynclog", "asynclog_name")
 	r.without("it is about mcrouter's own features", "pool_id", "shard_splits_rv")
 	r.unless(false, "bucketize", "distribution_enabled", "axonlog", "useBucketHashSelector")
-	r.unless(nil, "shard_splits", "split_shard_fanout")
+	route = b.shardSplits(r, route)
 	r.end()
 	return one(route)
 }

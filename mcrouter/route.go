@@ -89,6 +89,8 @@ func (b *builder) ofOptions(kind string) (func(*reader) []router.Route, bool) {
 		return b.shadowRoute, true
 	case "MigrateRoute":
 		return b.migrateRoute, true
+	case "ShardSplitRoute":
+		return b.shardSplitRoute, true
 	case "WarmUpRoute":
 		return b.warmUpRoute, true
 	case "L1L2CacheRoute":
@@ -262,6 +264,14 @@ func others(policies *object, byDefault *router.Route) []router.OperationRoute {
 	return []router.OperationRoute{{Operations: names, Route: *byDefault}}
 }
 
+func (b *builder) shardSplitRoute(r *reader) []router.Route {
+	target := r.route("destination")
+	if target == nil {
+		return nil
+	}
+	return one(b.shardSplits(r, *target))
+}
+
 func (b *builder) migrateRoute(r *reader) []router.Route {
 	route := router.Route{Kind: router.RouteMigrate, From: r.route("from"), To: r.route("to")}
 	if !r.has("start_time") {
@@ -303,6 +313,9 @@ func (b *builder) modifyKeyRoute(r *reader) []router.Route {
 		b.fault(r.at("replace_key_prefix"), "an empty one isn't supported")
 	}
 	if r.string("set_routing_prefix") != "" {
+		if slices.ContainsFunc(b.out.Pools, func(p router.Pool) bool { return p.KeepRoutingPrefix }) {
+			b.fault(r.at("set_routing_prefix"), "isn't supported beside keep_routing_prefix")
+		}
 		b.warn(r.at("set_routing_prefix"), "has no meaning here: members get keys without the prefix of a cluster")
 	}
 	r.unless("", "set_key_suffix")

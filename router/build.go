@@ -83,7 +83,7 @@ func (b *builder) sharded(o *Pool, members []*member) (route, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := sharded{placement, members}
+	s := sharded{placement, members, o.KeepRoutingPrefix}
 	switch load := o.Hash.Load; {
 	case o.Failover != "":
 		gutter := func() route { return b.pools[o.Failover].route }

@@ -26,7 +26,7 @@ func (b *builder) layer(p *pool, on map[*pool]bool) {
 		b.layer(warm, on)
 	}
 	b.layered[p] = true
-	p.route = b.layersOf(p, p.route)
+	p.route = p.prefixed(b.layersOf(p, p.route))
 }
 
 func (b *builder) layersOf(p *pool, to route) route {
@@ -54,7 +54,15 @@ func (b *builder) poolRoute(o *Route) (route, error) {
 	if own.OnError == ErrorAsMiss {
 		to = missing{to}
 	}
-	return pooled{p, b.layersOf(p, to)}, nil
+	return pooled{p, p.prefixed(b.layersOf(p, to))}, nil
+}
+
+// prefixed has the pool's members get keys with their prefixes, if its options say so.
+func (p *pool) prefixed(to route) route {
+	if p.options.KeepRoutingPrefix {
+		return keepPrefix{to}
+	}
+	return to
 }
 
 // pooled is a pool's route, by its name.

@@ -27,7 +27,7 @@ func (b *builder) route(o *Route) (route, error) {
 	case RouteWarmUp, RouteL1L2Cache:
 		cold, warm, err := b.two(o.Cold, o.Warm)
 		return b.filling(o.Kind, cold, warm, o.Exptime, o.NegativeTTL), err
-	case RouteModifyKey, RouteModifyExptime, RouteRateLimit, RouteOutstandingLimit, RouteLogging:
+	case RouteModifyKey, RouteModifyExptime, RouteRateLimit, RouteOutstandingLimit, RouteLogging, RouteShardSplit:
 		return b.before(o)
 	case RouteDevNull, RouteNull:
 		return nothingHeld{o.Kind}, nil
@@ -194,6 +194,8 @@ func (b *builder) before(o *Route) (route, error) {
 		return &modifyExptime{target: target, action: o.ExptimeAction, limit: o.Exptime}, nil
 	case RouteRateLimit:
 		return newRateLimit(target, o.Rates, b.clock), nil
+	case RouteShardSplit:
+		return newShardSplit(b.guard(target), o.ShardSplits, b.host()), nil
 	case RouteOutstandingLimit:
 		return &outstandingLimit{target: target, limit: o.MaxInFlight}, nil
 	}

@@ -203,6 +203,7 @@ func (p *Pool) checkLimits(f *Faults, path string) {
 	f.within(path+".connections", p.Connections, 1, maxConnections)
 	f.within(path+".soft_errors", p.SoftErrors, 1, 1_000_000)
 	f.within(path+".max_in_flight", p.MaxInFlight, 1, maxInFlight)
+	p.checkKept(f, path)
 	if p.BigValues && p.ChunkBytes == 0 {
 		f.add(path+".big_values", "is for a pool with chunk_bytes")
 	}

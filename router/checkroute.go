@@ -29,6 +29,7 @@ var fieldsOfKinds = map[RouteKind]struct{ must, may string }{
 	RouteRandom:            {"children", ""},
 	RouteHostID:            {"children", "hash"},
 	RouteShadow:            {"target shadows", ""},
+	RouteShardSplit:        {"target shard_splits", ""},
 	RouteMigrate:           {"from to start", "interval"},
 	RouteWarmUp:            {"cold warm", "exptime"},
 	RouteL1L2Cache:         {"cold warm", "exptime negative_ttl"},
@@ -162,9 +163,16 @@ func (o *Options) checkValues(f *Faults, path string, r *Route) {
 		r.Hash.checkUnread(f, path+".hash", r.Kind)
 	case RouteShadow:
 		r.checkShadows(f, path)
+	case RouteShardSplit:
+		for i := range r.ShardSplits {
+			r.ShardSplits[i].check(f, fmt.Sprintf("%s.shard_splits[%d]", path, i))
+		}
 	case RouteMigrate:
 		notNegative(f, path+".interval", r.Interval)
 	case RouteWarmUp, RouteL1L2Cache:
+		if o.keeps(r.Cold) || o.keeps(r.Warm) {
+			f.add(path, "leads to a pool with keep_routing_prefix: what is added to it would have no prefix")
+		}
 		notNegative(f, path+".exptime", r.Exptime)
 		notNegative(f, path+".negative_ttl", r.NegativeTTL)
 	case RouteModifyKey:

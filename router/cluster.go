@@ -38,6 +38,7 @@ func (t *tree) serveCluster(l *lane, q *query) {
 	}
 	inner := *q.request
 	inner.Key = rest
+	inner.Cluster = string(q.request.Key[:len(q.request.Key)-len(rest)])
 	switch {
 	case len(routes) == 0:
 		q.fail(l, resultClientError, "no route for /"+region+"/"+name+"/")

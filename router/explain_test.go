@@ -89,6 +89,8 @@ func TestEveryKindExplainsItself(t *testing.T) {
 			o.Pool = "a"
 		case RouteShadow:
 			o.Target, o.Shadows = &null, []Shadow{{Route: null}}
+		case RouteShardSplit:
+			o.Target, o.ShardSplits = &null, []ShardSplit{{Shard: "1", Splits: 2}}
 		case RouteMigrate:
 			o.From, o.To, o.Start = &null, &null, time.Unix(1, 0)
 		case RouteWarmUp, RouteL1L2Cache:

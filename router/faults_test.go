@@ -194,7 +194,7 @@ func TestGarbage(t *testing.T) {
 	}{
 		{"get a\r\n", []string{
 			"\r\n", "\n", "END\n", "\x00\x01\x02\r\n", "STORED\r\n", "HD\r\n", "7\r\n", "OK\r\n", "HTTP/1.1 400 Bad Request\r\n\r\n",
-			"ERROR Too many open connections\r\n", "SERVER_ERROR\r\n", "VALUE\r\n", "VALUE \r\n", "VALUE a\r\n", "VALUE a 0\r\n", "VALUE a 0 \r\n",
+			"ERROR Too many open connections\r\n", "SERVER_ERRORS\r\n", "CLIENT_ERROR:\r\n", "VALUE\r\n", "VALUE \r\n", "VALUE a\r\n", "VALUE a 0\r\n", "VALUE a 0 \r\n",
 			"VALUE a x 1\r\n1\r\nEND\r\n", "VALUE a 0 x\r\n1\r\nEND\r\n", "VALUE a 0 -1\r\n", "VALUE a 0 1\n1\r\nEND\r\n", "VALUE a 0 1 7\r\n1\r\nEND\r\n",
 			"VALUE a 0 1x\r\n1\r\nEND\r\n", "VALUE a 0 1\r\n12\r\nEND\r\n", "VALUE a 0 3\r\n1\r\nEND\r\n", "VALUE a 0 0\r\n1\r\nEND\r\n",
 			"VALUE b 0 1\r\n1\r\nEND\r\n", "VALUE a 0 1\r\n1\r\nVALUE a 0 1\r\n1\r\nEND\r\n", "VALUE a 0 1\r\n1\r\nSTORED\r\n",

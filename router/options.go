@@ -84,6 +84,10 @@ type Pool struct {
 
 	OnError ErrorPolicy `yaml:"on_error"` // what a get is answered when no member could
 
+	// KeepRoutingPrefix has members get keys with the /region/cluster/ that they came with: they are
+	// routers themselves.
+	KeepRoutingPrefix bool `yaml:"keep_routing_prefix"`
+
 	WarmFrom string `yaml:"warm_from"` // a pool to ask on a miss, whose items are then added here
 
 	// ChunkBytes is up to which size a value stays whole; a larger one is stored in pieces of that
@@ -179,6 +183,8 @@ type Route struct {
 
 	Shadows []Shadow `yaml:"shadows"` // shadow
 
+	ShardSplits []ShardSplit `yaml:"shard_splits"` // shard_split
+
 	From     *Route        `yaml:"from"`     // migrate
 	To       *Route        `yaml:"to"`       // migrate
 	Start    time.Time     `yaml:"start"`    // migrate: when deletes begin to go to both
@@ -220,6 +226,7 @@ const (
 	RouteRandom            RouteKind = "random"             // any of Children
 	RouteHostID            RouteKind = "host_id"            // a child by the host's name
 	RouteShadow            RouteKind = "shadow"             // Target, and a share of the requests to Shadows too
+	RouteShardSplit        RouteKind = "shard_split"        // Target, ShardSplits
 	RouteMigrate           RouteKind = "migrate"            // From, To, Start, Interval
 	RouteWarmUp            RouteKind = "warm_up"            // Cold, filled from Warm on a miss; writes go to Cold, and take the key from Warm; Exptime
 	RouteL1L2Cache         RouteKind = "l1_l2_cache"        // Cold before Warm; Exptime, NegativeTTL

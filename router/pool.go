@@ -48,10 +48,16 @@ func (m *member) up() bool { return m.to == nil || m.to.up() }
 type sharded struct {
 	ring    *ring.Ring
 	members []*member
+	kept    bool // keys have their /region/cluster/, which doesn't place them
 }
 
-func (s *sharded) serve(l *lane, q *query) {
-	s.members[s.ring.Owner(q.request.Key)].route.serve(l, q)
+func (s *sharded) serve(l *lane, q *query) { s.owner(q.request.Key).route.serve(l, q) }
+
+func (s *sharded) owner(key []byte) *member {
+	if s.kept {
+		key = withoutCluster(key)
+	}
+	return s.members[s.ring.Owner(key)]
 }
 
 // ejecting is a sharded pool whose members' keys go to the others while they are down.

@@ -1,0 +1,71 @@
+package mcrouter
+
+import (
+	"time"
+
+	"holdfast/router"
+)
+
+// shardSplits puts the splits that a PoolRoute or a ShardSplitRoute has before a route.
+func (b *builder) shardSplits(r *reader, target router.Route) router.Route {
+	r.without("keys have no such numbers here", "split_shard_fanout")
+	o := r.object("shard_splits")
+	if o == nil || b.o.NoShardSplits {
+		return target
+	}
+	route := router.Route{Kind: router.RouteShardSplit, Target: &target}
+	for _, shard := range o.keys {
+		if s := b.shardSplit(join(r.at("shard_splits"), shard), shard, o.values[shard]); s != nil {
+			route.ShardSplits = append(route.ShardSplits, *s)
+		}
+	}
+	if len(route.ShardSplits) == 0 {
+		return target
+	}
+	return route
+}
+
+// shardSplit is nil if the shard isn't split.
+func (b *builder) shardSplit(path, shard string, v any) *router.ShardSplit {
+	s := &router.ShardSplit{Shard: shard}
+	switch v := v.(type) {
+	case int64:
+		s.Splits = b.splits(path, v)
+	case *object:
+		r := b.reader(path, v)
+		old, renewed := int64(1), int64(1)
+		if r.has("old_split_size") {
+			old = int64(r.int("old_split_size"))
+		}
+		if r.has("new_split_size") {
+			renewed = int64(r.int("new_split_size"))
+		}
+		s.Splits = b.splits(r.at("new_split_size"), renewed)
+		start, period := int64(r.int("split_start")), r.int("migration_period")
+		if n := b.splits(r.at("old_split_size"), old); n != s.Splits {
+			s.OldSplits, s.Start, s.Interval = n, time.Unix(start, 0).UTC(), time.Duration(period)*time.Second
+		}
+		s.DeleteOne = !r.bool("fanout_deletes")
+		r.end()
+	default:
+		b.fault(path, "a number of splits is wanted here, or a mapping, not %s", typeName(v))
+		return nil
+	}
+	if s.Splits == 1 && s.OldSplits == 0 {
+		return nil
+	}
+	return s
+}
+
+// splits are cut at what two letters tell apart, as in mcrouter.
+func (b *builder) splits(path string, n int64) int {
+	if n <= 0 {
+		b.fault(path, "%d is not above 0", n)
+		return 1
+	}
+	if n > router.MaxShardSplits {
+		b.warn(path, "%d is more than %d, which it is instead", n, router.MaxShardSplits)
+		return router.MaxShardSplits
+	}
+	return int(n)
+}

@@ -1,0 +1,153 @@
+package router
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"holdfast/mc"
+)
+
+// A ShardSplit says over how many keys the requests to the keys of a shard are spread, as mcrouter's
+// shard_splits does (mcrouter/routes/ShardSplitRoute.h). A key is PREFIX:SHARD:REST, where SHARD ends in a
+// digit; its splits are the key itself and PREFIX:SHARDaa:REST, PREFIX:SHARDba:REST …, one of which
+// this host uses for everything but deletes, which go to all of them.
+type ShardSplit struct {
+	Shard  string `yaml:"shard"`
+	Splits int    `yaml:"splits"` // 1 to 677
+
+	// From OldSplits hosts move to Splits one after the other, over Interval from Start on.
+	OldSplits int           `yaml:"old_splits"` // 0: there were none other
+	Start     time.Time     `yaml:"start"`
+	Interval  time.Duration `yaml:"interval"`
+
+	DeleteOne bool `yaml:"delete_one"` // deletes go to the split of this host alone
+}
+
+// MaxShardSplits is as many as two letters tell apart, and the key itself.
+const MaxShardSplits = 26*26 + 1
+
+func (s *ShardSplit) check(f *Faults, path string) {
+	if s.Shard == "" || !isDigit(s.Shard[len(s.Shard)-1]) {
+		f.add(path+".shard", "%q doesn't end in a digit", s.Shard)
+	}
+	f.within(path+".splits", s.Splits, 1, MaxShardSplits)
+	f.within(path+".old_splits", s.OldSplits, 0, MaxShardSplits)
+	notNegative(f, path+".interval", s.Interval)
+}
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+// shardSplit spreads the requests to a shard over several keys.
+type shardSplit struct {
+	target route
+	splits map[string]*ShardSplit
+	host   uint64 // chooses the split of this host
+	now    func() time.Time
+}
+
+func newShardSplit(target route, splits []ShardSplit, host string) *shardSplit {
+	s := &shardSplit{target: target, splits: map[string]*ShardSplit{}, host: uint64(spreadOfText(host)) >> 32, now: time.Now}
+	for i := range splits {
+		s.splits[splits[i].Shard] = &splits[i]
+	}
+	return s
+}
+
+// shardOf is what stands between the first two colons of the key up to "|#|", and where it ends.
+func shardOf(key []byte) (shard []byte, end int) {
+	if i := bytes.Index(key, []byte("|#|")); i >= 0 {
+		key = key[:i]
+	}
+	begin := bytes.IndexByte(key, ':') + 1
+	n := bytes.IndexByte(key[begin:], ':')
+	if begin == 0 || n <= 0 || !isDigit(key[begin+n-1]) {
+		return nil, 0
+	}
+	return key[begin : begin+n], begin + n
+}
+
+// splitKey is the key of a split; 0 is the key itself.
+func splitKey(key []byte, end, split int) []byte {
+	if split == 0 {
+		return key
+	}
+	b := append(make([]byte, 0, len(key)+2), key[:end]...)
+	b = append(b, 'a'+byte((split-1)%26), 'a'+byte((split-1)/26))
+	return append(b, key[end:]...)
+}
+
+// size is over how many keys this host spreads the shard now.
+func (s *shardSplit) size(o *ShardSplit) int {
+	if o.OldSplits == 0 {
+		return o.Splits
+	}
+	passed := s.now().Sub(o.Start)
+	if passed >= o.Interval && passed >= 0 {
+		return o.Splits
+	}
+	const hosts = 16384 // mcrouter's kHostIdModulo
+	if passed > 0 && float64(s.host%hosts)/hosts < passed.Seconds()/o.Interval.Seconds() {
+		return o.Splits
+	}
+	return o.OldSplits
+}
+
+// find returns the split's options and its key's first byte behind the shard; nil if the key has none.
+func (s *shardSplit) find(key []byte) (o *ShardSplit, end int) {
+	shard, end := shardOf(key)
+	return s.splits[string(shard)], end
+}
+
+func (s *shardSplit) serve(l *lane, q *query) {
+	o, end := s.find(q.request.Key)
+	if o == nil {
+		s.target.serve(l, q)
+		return
+	}
+	n := s.size(o)
+	if isDelete(q.request) && !o.DeleteOne {
+		for i := 1; i < n; i++ {
+			s.forget(l, q, end, i)
+		}
+		s.target.serve(l, q)
+		return
+	}
+	split := int(s.host % uint64(n))
+	if split == 0 {
+		s.target.serve(l, q)
+		return
+	}
+	inner := *q.request
+	inner.Key = splitKey(q.request.Key, end, split)
+	if keyBytes(inner.Key, inner.Has('b')) > mc.MaxKeyBytes {
+		q.failClient(l, "the key is too long with the letters of its split")
+		return
+	}
+	s.target.serve(l, rewritten(q, &inner))
+}
+
+// forget deletes a split that isn't the key itself. Nobody waits for it.
+func (s *shardSplit) forget(l *lane, q *query, end, split int) {
+	key := splitKey(q.request.Key, end, split)
+	if keyBytes(key, q.request.Has('b')) > mc.MaxKeyBytes {
+		return // nothing can stand there
+	}
+	own := detach(q.request)
+	own.Key = key
+	s.target.serve(l, &query{request: own, taker: nobody{}})
+}
+
+func (s *shardSplit) explain(r *mc.Request) Hop {
+	o, end := s.find(r.Key)
+	if o == nil {
+		return through(RouteShardSplit, "the shard isn't split", s.target, r)
+	}
+	n := s.size(o)
+	if isDelete(r) && !o.DeleteOne {
+		return through(RouteShardSplit, fmt.Sprintf("all %d splits of shard %s", n, o.Shard), s.target, r)
+	}
+	inner := *r
+	inner.Key = splitKey(r.Key, end, int(s.host%uint64(n)))
+	return through(RouteShardSplit, fmt.Sprintf("key %q, of %d splits of shard %s", inner.Key, n, o.Shard), s.target, &inner)
+}
