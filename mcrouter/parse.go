@@ -30,6 +30,7 @@ type ParseOptions struct {
 	Params               map[string]string // --config-params, for macros
 	RouterName           string            // for macros
 	ServiceName          string            // for macros
+	Proxies              int               // --num-proxies, for macros; 0 leaves %num-proxies% unknown
 
 	// Import reads what @import names, "file:/path" or a path beside the configuration; see Files. Nil
 	// refuses all imports.
@@ -107,6 +108,9 @@ func (o *ParseOptions) consts() map[string]*variable {
 		"default-route": o.RoutePrefix, "router-name": o.RouterName, "service-name": o.ServiceName, "router-info-name": "Memcache",
 	} {
 		consts[name] = known(value)
+	}
+	if o.Proxies > 0 {
+		consts["num-proxies"] = known(int64(o.Proxies))
 	}
 	if parts := strings.Split(o.RoutePrefix, "/"); len(parts) == 4 {
 		consts["default-region"], consts["default-cluster"] = known(parts[1]), known(parts[2])

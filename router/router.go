@@ -183,7 +183,10 @@ func (r *Router) latchesOf(pool string) *latches {
 func (r *Router) replica(pool, address string, s settings) (*destination, error) {
 	id := identity{journaled: true, pool: pool, address: address}
 	if d := r.destinations[id]; d != nil {
-		if d.settings != s && r.tree.Load() != nil {
+		switch {
+		case d.settings != s && r.tree.Load() == nil:
+			r.log.Warn("a member with a journal stands in several pools: the time-outs and limits of the first hold in all of them", "member", address)
+		case d.settings != s:
 			r.log.Warn("the settings of members that have journals change with the next start", "pool", pool, "member", address)
 		}
 		return r.destination(id, s), nil

@@ -68,7 +68,9 @@ func (r *Router) clientLines(dst []byte) []byte {
 	for _, op := range []string{"get", "gets", "gat", "gats", "set", "add", "replace", "append", "prepend", "cas", "delete", "incr", "decr", "touch"} {
 		dst = fmt.Appendf(dst, "STAT cmd_%s_count %d\r\n", op, one(op))
 	}
-	dst = fmt.Appendf(dst, "STAT cmd_flushall_count %d\r\n", one("flush_all"))
+	dst = appendLines(dst, []line{
+		{"cmd_flushall_count", one("flush_all")}, {"cmd_lease_get_count", 0}, {"cmd_lease_set_count", 0}, {"cmd_metaget_count", 0},
+	})
 	failed := c.failed()
 	all := c.answered()
 	return appendLines(dst, []line{

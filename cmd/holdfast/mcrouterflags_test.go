@@ -94,6 +94,10 @@ func TestMcroutersFlags(t *testing.T) {
 	if r.Route.Shadows[0].MaxInFlight != router.DefaultMaxShadowed || r.Threads != 0 {
 		t.Errorf("got %+v; want no limit of mcrouter's, and as many threads as there are processors", r)
 	}
+	proxies := `{"route": {"type": "if", "condition": "@equals(%num-proxies%,@int(17))", "is_true": "ErrorRoute", "is_false": "NullRoute"}}`
+	if r = readRouter(t, "--config", proxies, "--num-proxies", "17"); r.Route.Kind != router.RouteError {
+		t.Errorf("got %+v; want the number of threads in a macro", r.Route)
+	}
 	macro := strings.Replace(oneServer, `"NullRoute"`, `"%way%"`, 1)
 	if r = readRouter(t, "--config", macro, "--additional-config-params", "way:ErrorRoute|%service-name%"); r.Route.Shadows[0].Route.Kind != router.RouteError {
 		t.Errorf("got %+v; want the parameter", r.Route)
