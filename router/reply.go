@@ -331,7 +331,7 @@ func echoes(flags []byte, r *mc.Request) bool {
 				return false
 			}
 		case 'k':
-			if !r.Has('k') || !r.Has('b') && string(token[1:]) != string(r.Key) {
+			if !r.Has('k') || len(token) > 1 && !r.Has('b') && string(token[1:]) != string(r.Key) {
 				return false
 			}
 		}

@@ -49,9 +49,7 @@ func (f *convertFlags) run(cmd *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
-	warn := func(fault router.Fault) {
-		fmt.Fprintf(cmd.ErrOrStderr(), "%s\n", router.Printable(fmt.Sprintf("%s: %v", path, fault)))
-	}
+	warn := func(fault router.Fault) { fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", path, fault) }
 	var from string
 	var r *config.Router
 	switch {

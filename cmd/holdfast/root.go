@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"holdfast"
-	"holdfast/router"
 )
 
 const rootLong = `Holdfast keeps the state of a web application: caches for memcached clients, the router
@@ -34,21 +32,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 0
 	case errors.As(err, &exit):
 		if exit.text != "" {
-			fmt.Fprintln(stderr, printableLines(exit.text))
+			fmt.Fprintln(stderr, exit.text)
 		}
 		return exit.code
 	}
-	fmt.Fprintf(stderr, "holdfast: %s\n", printableLines(err.Error()))
+	fmt.Fprintf(stderr, "holdfast: %v\n", err)
 	return exitFailure
-}
-
-// printableLines is text for a terminal. Messages name what configurations, keys and servers say.
-func printableLines(text string) string {
-	lines := strings.Split(text, "\n")
-	for i, line := range lines {
-		lines[i] = router.Printable(line)
-	}
-	return strings.Join(lines, "\n")
 }
 
 // commandArgs is args without the program's name, or with what that name stands for.

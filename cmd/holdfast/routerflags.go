@@ -183,7 +183,7 @@ func (f *routerFlags) parseOptions() mcrouter.ParseOptions {
 		RoutePrefix: f.routePrefix, Params: f.params, MissOnGetErrors: f.missOnErrors, SoftErrors: f.softErrors,
 		ReadsOnly: f.readsOnly, EnableFlush: f.enableFlush, InvalidToDefault: f.toDefault,
 		MaxShadowed: shadowed, NoShardSplits: f.noSplits, ServiceName: f.serviceName,
-		Proxies: cmp.Or(f.threads, runtime.GOMAXPROCS(0)),
+		Proxies:       cmp.Or(f.threads, runtime.GOMAXPROCS(0)),
 		ServerTimeout: ms("server-timeout"), CrossRegionTimeout: ms("cross-region-timeout-ms"),
 		CrossClusterTimeout: ms("cross-cluster-timeout-ms"), WithinClusterTimeout: ms("within-cluster-timeout-ms"),
 		ProbeMin: ms("probe-timeout-initial"), ProbeMax: ms("probe-timeout-max"),
