@@ -2,6 +2,7 @@ package router
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 
@@ -331,12 +332,22 @@ func echoes(flags []byte, r *mc.Request) bool {
 				return false
 			}
 		case 'k':
-			if !r.Has('k') || len(token) > 1 && !r.Has('b') && string(token[1:]) != string(r.Key) {
+			if !r.Has('k') || !namesKey(token[1:], r.Key) {
 				return false
 			}
 		}
 	}
 	return true
+}
+
+// namesKey reports whether what an answer says of its key is the key, as it is or, of an item that was
+// stored so, in base64.
+func namesKey(said, key []byte) bool {
+	if len(said) == 0 || string(said) == string(key) {
+		return true
+	}
+	decoded, err := base64.StdEncoding.AppendDecode(nil, said)
+	return err == nil && string(decoded) == string(key)
 }
 
 // hasFlag reports whether the flag is among those of a request, with the same argument.

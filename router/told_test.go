@@ -78,6 +78,8 @@ func TestStrayOpaqueIsNotPassedOn(t *testing.T) {
 		{"mg k v O123 k\r\n", "VA 1 O123 kk\r\nx\r\n", "VA 1 O123 kk\r\nx\r\n"},
 		{"mg k O123\r\n", "EN\r\n", "EN\r\n"},
 		{"md k O1\r\n", "NF O1\r\n", "NF O1\r\n"},
+		{"mg k v k\r\n", "VA 1 kaw== b\r\nx\r\n", "VA 1 kaw== b\r\nx\r\n"},
+		{"mg aw== b v k\r\n", "VA 1 kbw== b\r\nx\r\n", ""},
 		{"mg aw== b v k\r\n", "VA 1 kaw== b\r\nx\r\n", "VA 1 kaw== b\r\nx\r\n"},
 	} {
 		r := told(t, Options{}, func(string) string { return test.answer })
