@@ -68,13 +68,33 @@ func TestOwedDeletesOutliveTheRouter(t *testing.T) {
 	again.want(0, "get k\r\n", "END\r\n")
 }
 
+// A router that is killed leaves it, too, in its ledger.
+func TestOwedDeletesOutliveAKill(t *testing.T) {
+	f, refuses := refusingMember(t)
+	o := Options{
+		Pools:   []Pool{{Name: "p", Journal: true, Members: []Member{{Address: f.address()}}, ProbeMin: 1e6, ProbeMax: 1e7}},
+		Journal: Journal{Folder: t.TempDir()},
+	}
+	r := run(t, o, 1)
+	r.want(0, "set k 0 0 1\r\nx\r\nset other 0 0 1\r\ny\r\ndelete k\r\n", "STORED\r\nSTORED\r\nNOT_FOUND\r\n")
+	o.Journal.Folder = killed(t, o.Journal.Folder)
+	o.Journal.Name = "again"          // the first router has marked the member later
+	if err := r.Close(); err != nil { // else it sends the delete itself
+		t.Fatal(err)
+	}
+	refuses.Store(false)
+	again := run(t, o, 1)
+	await(t, "the next router has sent the delete", func() bool { return again.ask(0, "get k\r\n") == "END\r\n" && !f.holds("k") })
+	again.want(0, "get other\r\n", value("other", "y")) // it wasn't flushed
+}
+
 // Beyond a number of keys the member is taken down, and its journal keeps them.
 func TestOwedDeletesAreBounded(t *testing.T) {
 	f, _ := refusingMember(t)
 	r := run(t, Options{Pools: []Pool{{Name: "p", Journal: true, Members: []Member{{Address: f.address()}}}}}, 1)
 	d := r.tree.Load().pools[0].members[0].to
 	for i := range maxOwed {
-		if !d.owe([]byte(fmt.Sprint("k", i))) {
+		if !d.owe([]byte(fmt.Sprint("k", i)), func() {}) {
 			t.Fatalf("%d are too many", i)
 		}
 	}

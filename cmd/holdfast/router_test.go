@@ -197,7 +197,7 @@ func TestRouterFlags(t *testing.T) {
 	if want := "0.0.0.0:5000 [::]:5000 unix:/s"; strings.Join(got, " ") != want {
 		t.Errorf("got %v; want %s", got, want)
 	}
-	if c.Router.Journal.Folder != "" || c.Router.Pools[0].Timeout != 9*time.Millisecond {
+	if c.Router.Journal.Folder != "" || c.Router.Pools[0].Journal || c.Router.Pools[0].Timeout != 9*time.Millisecond {
 		t.Errorf("got %+v; want no journal's folder, and 9 ms", c.Router.Options)
 	}
 	if c = read("--config", text); c.Router.Listen[0].Address != "127.0.0.1:"+defaultRouterPort {

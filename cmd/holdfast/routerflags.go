@@ -104,7 +104,7 @@ func (f *routerFlags) declare(flags *pflag.FlagSet) {
 	flags.IntVar(&f.connections, "max-conns", 0, "clients' `CONNECTIONS` at once (default: 1024)")
 	flags.IntVar(&f.backlog, "tcp-listen-backlog", 0, "`CONNECTIONS` that the kernel lets wait (default: 1024)")
 	flags.StringVarP(&f.journal, "async-dir", "a", "", "`DIRECTORY` for what members have missed (default: memory)")
-	flags.BoolVar(&f.noJournal, "asynclog-disable", false, "keep what members have missed in memory, whatever -a says")
+	flags.BoolVar(&f.noJournal, "asynclog-disable", false, "answer a delete that failed with its error; keep what members of replicated pools miss in memory, whatever -a says")
 	flags.BoolVar(&f.disableReload, "disable-reload-configs", false, "leave pools and routes as they are when the file changes")
 	flags.StringVarP(&f.logPath, "log-path", "L", "", "append the log to this `FILE`")
 	flags.VarP(&verbosityFlag{&f.verbose}, "verbosity", "v", "log more; `N`, as in -v 3, is taken too")
@@ -225,6 +225,9 @@ func (f *routerFlags) above(c *config.Config, flags *pflag.FlagSet, kind configK
 	replace(&r.Journal.Folder, f.journal)
 	if f.noJournal {
 		r.Journal.Folder = ""
+		for i := range r.Pools { // a delete that fails is then answered as it failed, as mcrouter does
+			r.Pools[i].Journal = r.Pools[i].Journal && kind != fromMcrouter
+		}
 	}
 	replace(&r.TLS.Certificate, f.tls.Certificate)
 	replace(&r.TLS.Key, f.tls.Key)
