@@ -157,6 +157,9 @@ func (s *Store) sweep(w *sweep, n int) {
 			s.giveUp(w)
 			return
 		}
+		if w.purpose != gather && s.freeCount > reserveSegments {
+			break // a large value went, and gave segments back: the victim's other items may stay for now
+		}
 	}
 	if w.at >= int(seg.used) {
 		s.release(w.seg)
