@@ -246,6 +246,7 @@ func (s *Store) move(at, loc uint64, it item, r uint8, reads uint64) bool {
 
 // roomToMove finds room in ring r, best among items of the same class, at need among any.
 func (s *Store) roomToMove(r, class uint8, n int) (loc uint64, ok bool) {
+	class = s.classWithRoom(r, class)
 	if loc, ok = s.bump(r, class, n); ok {
 		return loc, true
 	}

@@ -28,3 +28,25 @@ func TestLargeValuesGoOneByOne(t *testing.T) {
 		}
 	}
 }
+
+// TestTTLsCostFewItems: items of many TTLs leave segments open, which must not take much of a
+// small memory.
+func TestTTLsCostFewItems(t *testing.T) {
+	held := func(ttls ...int) int64 {
+		s := openStore(t, Options{MemoryBytes: 4 << 20, Seed: 1, Now: newFakeClock().now})
+		c := newClient(t, s)
+		value := strings.Repeat("v", 1000)
+		sum := int64(0)
+		for i := range 12_000 {
+			c.do(fmt.Sprintf("set key-%d 0 %d 1000\r\n%s\r\n", i, ttls[i%len(ttls)], value))
+			if i >= 6000 {
+				sum += s.items.Load()
+			}
+		}
+		return sum / 6000
+	}
+	one, many := held(3600), held(0, 60, 300, 600, 3600, 6*3600, 86_400, 3*86_400, 15*86_400)
+	if many < one*96/100 {
+		t.Errorf("%d items of many TTLs; want nearly as many as of one, %d", many, one)
+	}
+}

@@ -16,8 +16,11 @@ const ttlClasses = 16
 
 var ttlBounds = [ttlClasses - 2]uint32{10, 30, 60, 120, 300, 600, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86400, 3 * 86400, 10 * 86400}
 
-// classOf is the class of items that expire at that time. Where memory is only a few segments,
-// classes are joined, so that segments which are still open don't take it all.
+// segmentsPerOpen is how many segments there are for each that is open. An open segment is half
+// empty on average, so those of many classes would take a tenth of a small memory.
+const segmentsPerOpen = 16
+
+// classOf is the class of items that expire at that time.
 func (s *Store) classOf(expiry, now uint32) uint8 {
 	if expiry == 0 {
 		return 0
@@ -30,7 +33,38 @@ func (s *Store) classOf(expiry, now uint32) uint8 {
 		}
 		class++
 	}
-	return 1 + (class-1)>>s.classShift
+	return class
+}
+
+// classWithRoom is class, if ring r has an open segment of it or may have one more segment open;
+// otherwise the nearest class that has one. It needs Store.mu.
+func (s *Store) classWithRoom(r, class uint8) uint8 {
+	if s.open[r][class] != none {
+		return class
+	}
+	opened, best, bestAway := 0, class, ttlClasses
+	for ring := range s.open {
+		for c, id := range s.open[ring] {
+			if id == none {
+				continue
+			}
+			opened++
+			if away := apart(class, uint8(c)); ring == int(r) && away < bestAway {
+				best, bestAway = uint8(c), away
+			}
+		}
+	}
+	if opened < len(s.segments)/segmentsPerOpen {
+		return class
+	}
+	return best
+}
+
+// apart is how far the TTLs of two classes are from each other, in classes. Class 0, of items that
+// never expire, comes after all others.
+func apart(a, b uint8) int {
+	away := int((a-1)%ttlClasses) - int((b-1)%ttlClasses)
+	return max(away, -away)
 }
 
 // goneBy reports whether an item has expired or was flushed. It needs the item's stripe.

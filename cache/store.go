@@ -23,7 +23,6 @@ type Store struct {
 	noEvict      bool
 	noCAS        bool
 	delimiter    byte
-	classShift   uint
 	ttls         []TTLRule // longest prefix first
 	clock        func() time.Time
 	started      time.Time
@@ -78,9 +77,6 @@ func Open(o Options) (*Store, error) {
 	s := &Store{arena: a, itemMaxBytes: o.ItemMaxBytes, noEvict: o.NoEvict, noCAS: o.NoCAS, delimiter: o.Delimiter,
 		clock: o.Now, warmed: warm, cold: cold, ttls: slices.Clone(o.TTLs)}
 	slices.SortStableFunc(s.ttls, func(a, b TTLRule) int { return len(b.Prefix) - len(a.Prefix) })
-	for len(s.segments)/8 < ttlClasses>>s.classShift {
-		s.classShift++
-	}
 	s.curve = mrc.New(mrc.Options{MaxBytes: maxTimes * o.MemoryBytes, Requests: s.requests})
 	s.lanes = make([]lane, o.Lanes)
 	for i := range s.lanes {

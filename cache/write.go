@@ -87,7 +87,7 @@ func (s *Store) apply(l *lane, m *mutation) verdict {
 		step, v := s.plan(l, m, it)
 		if step == rewrite {
 			m.d.settle(s.segmentBytes)
-			if it != nil && m.d.fits(it) && s.mayStay(loc, m.d.expiry) {
+			if it != nil && m.d.fits(it) && s.mayStay(it, loc, m.d.expiry) {
 				s.overwrite(l, m, it, at)
 				step = changed
 			}
@@ -148,8 +148,12 @@ func versionOf(it item) version {
 }
 
 // mayStay reports whether an item may get this expiry where it is, rather than move to a segment
-// of its own TTL class: not if it is to go much earlier than its segment wakes.
-func (s *Store) mayStay(loc uint64, expiry uint32) bool {
+// of its own TTL class: not if it is to go much earlier than its segment wakes. One that never
+// expires, and won't, may be in a segment that wakes: see classWithRoom.
+func (s *Store) mayStay(it item, loc uint64, expiry uint32) bool {
+	if expiry == 0 && it.expiry() == 0 {
+		return true
+	}
 	seg := &s.segments[s.segmentOf(loc)]
 	now := s.now.Load()
 	wake := atomic.LoadUint32(&seg.wake)
@@ -254,7 +258,7 @@ func (s *Store) allocate(r uint8, d *draft) (loc uint64, ok bool) {
 	if s.index.spares == 0 && !s.makeRoom() || !s.reserveSpare() {
 		return 0, false
 	}
-	class := s.classOf(d.expiry, s.now.Load())
+	class := s.classWithRoom(r, s.classOf(d.expiry, s.now.Load()))
 	loc, ok = s.bump(r, class, d.size)
 	if !ok {
 		if !s.makeRoom() {
