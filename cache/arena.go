@@ -45,7 +45,6 @@ type header struct {
 	ghosts    ghostState
 	rings     [2]ring
 	open      [2][ttlClasses]uint32
-	border    border
 	freeHead  uint32
 	freeCount uint32
 	flushAt   uint64 // Unix seconds of a flush to come, 0 none
@@ -55,7 +54,7 @@ type header struct {
 var headerMagic = [8]byte{'h', 'o', 'l', 'd', 'f', 'a', 's', 't'}
 
 // formatVersion changes with whatever changes the meaning of the mapping's bytes.
-const formatVersion = 2
+const formatVersion = 3
 
 // arena is the mapping and the views of it.
 type arena struct {

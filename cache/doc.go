@@ -7,8 +7,8 @@
 //   - arena.go: the mapping and its header. segment.go: the table of segments, their rings.
 //   - item.go: an item's bytes. index.go: from a key's hash to an item. large.go: values over
 //     half a segment.
-//   - evict.go: S3-FIFO (Yang et al., SOSP'23) on two rings of segments, small and main, with an
-//     adaptive border (border.go) and ghosts (ghost.go). expire.go: TTL classes.
+//   - evict.go: S3-FIFO (Yang et al., SOSP'23) on two rings of segments, small and main, and
+//     ghosts (ghost.go); simulator_test.go has it without segments. expire.go: TTL classes.
 //   - serve.go: a batch's way through the store. read.go, write.go, meta.go: the operations.
 //
 // The one concurrency rule: a slot of the index changes only under its stripe's lock, and a

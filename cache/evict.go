@@ -35,6 +35,9 @@ const (
 	// mercyRounds is how many main segments in a row may give everything back before items that
 	// were read more often go, too: it bounds the work for one free segment.
 	mercyRounds = 4
+	// smallParts: the small ring has one part in so many of the items' segments. (A tenth, as in the
+	// paper, loses much where the cache holds little, and a border that moves loses more: docs/decisions.)
+	smallParts = 5
 	// promoteReads is how many reads take an item from the small ring to the main ring; one is
 	// enough until the main ring has been full for the first time.
 	promoteReads = 2
@@ -88,7 +91,7 @@ func (s *Store) chooseVictim() bool {
 		return false
 	}
 	r, purpose := uint8(main), uint8(recycle)
-	if s.rings[main].head == none || s.rings[small].head != none && s.rings[small].count > s.border.target {
+	if s.rings[main].head == none || s.rings[small].head != none && s.smallIsOver() {
 		r, purpose = small, demote
 	}
 	id := s.rings[r].head
@@ -102,8 +105,13 @@ func (s *Store) chooseVictim() bool {
 		s.spared++ // until something is freed: see sweep
 	}
 	s.begin(&s.evict, id, purpose)
-	s.adjustBorder()
 	return true
+}
+
+// smallIsOver reports whether the small ring has more than its share of the segments.
+func (s *Store) smallIsOver() bool {
+	total := s.rings[small].count + s.rings[main].count
+	return s.rings[small].count*smallParts > total
 }
 
 // mostlyDead looks at some segments, in turn, for one half of whose bytes are dead items'.

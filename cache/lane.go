@@ -9,7 +9,7 @@ import (
 // A lane is what an event loop needs for itself, so that loops don't share cache lines. A batch
 // holds its lane from beginning to end.
 type lane struct {
-	mu       sync.Mutex // guards all but gets and hits; taken before Store.mu
+	mu       sync.Mutex // guards all but gets; taken before Store.mu
 	counters Counters
 	prefixes prefixes
 	scratch  []byte // a value being built
@@ -17,9 +17,8 @@ type lane struct {
 	observer Observer // of the batch that is served, nil when nobody watches
 	orphans  uint32   // chunks of a large value to be freed once no stripe is held, else none
 
-	asked uint64           // gets since the start; ResetStats leaves it
-	gets  atomic.Uint64    // asked, as of the last batch, for the curve
-	hits  [2]atomic.Uint64 // of each ring, for the border
+	asked uint64        // gets since the start; ResetStats leaves it
+	gets  atomic.Uint64 // asked, as of the last batch, for the curve
 	_     [64]byte
 }
 

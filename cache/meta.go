@@ -30,7 +30,7 @@ func (s *Store) metaGet(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 		bytes = it.memoryBytes()
 		touched = s.appendMetaItem(b, it, r, now, made)
 		if !r.Has('u') {
-			s.hit(l, at, it, now)
+			s.hit(at, it, now)
 		}
 	}
 	if l.observer != nil {

@@ -51,7 +51,7 @@ func (s *Store) get(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	it, at := s.findReadable(l, r, now)
 	bytes := 0
 	if it != nil {
-		s.hit(l, at, it, now)
+		s.hit(at, it, now)
 		bytes = it.memoryBytes()
 		s.appendValue(b, it, r)
 	}
@@ -136,7 +136,7 @@ func (s *Store) getAndTouch(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	it, at := s.findReadable(l, r, now)
 	bytes, touched := 0, true
 	if it != nil {
-		s.hit(l, at, it, now)
+		s.hit(at, it, now)
 		bytes = it.memoryBytes()
 		s.appendValue(b, it, r)
 		touched = it.touch(expiry)

@@ -222,9 +222,8 @@ func (s *Store) flushAll(l *lane, b *mc.Batch, r *mc.Request) {
 }
 
 // hit notes that the item was read. It needs the item's stripe.
-func (s *Store) hit(l *lane, at uint64, it item, now uint32) {
+func (s *Store) hit(at uint64, it item, now uint32) {
 	slot := s.words[at]
-	l.hits[slot>>36&1].Add(1)
 	if frequency(slot) < freqMax {
 		s.set(at, slot+1<<freqShift)
 	}

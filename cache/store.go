@@ -53,13 +53,11 @@ type Store struct {
 	freeCount uint32
 	index     indexState
 	ghosts    ghostState
-	border    border
 	evict     sweep
 	expiring  sweep
 	evicted   losses
 	mainFull  bool     // the main ring has had a victim
 	spared    int      // main segments in a row that were put back: see chooseVictim
-	victims   uint32   // since the border was last moved
 	looked    uint32   // where mostlyDead goes on
 	held      []uint64 // unchain's scratch
 }
@@ -124,7 +122,6 @@ func (s *Store) begun(seed uint64) {
 			s.open[r][c] = none
 		}
 	}
-	s.border.share = initialShare
 	s.addChunk()
 	s.buckets.Store(minBuckets)
 	// What is left over at the mapping's end is less than a segment: overflow for the index.
@@ -142,8 +139,7 @@ func (s *Store) resume() {
 	s.flushAt.Store(uint32(h.flushAt))
 	s.items.Store(int64(h.items))
 	s.bytes.Store(int64(h.bytes))
-	s.index, s.ghosts, s.rings, s.open, s.border = h.index, h.ghosts, h.rings, h.open, h.border
-	s.border.hits = [2]uint64{}
+	s.index, s.ghosts, s.rings, s.open = h.index, h.ghosts, h.rings, h.open
 	s.freeHead, s.freeCount = h.freeHead, h.freeCount
 	s.buckets.Store(h.index.buckets)
 }
@@ -166,7 +162,7 @@ func (s *Store) Close() error {
 	h.seq, h.flushed, h.flushAt = s.seq.Load(), s.flushed.Load(), uint64(s.flushAt.Load())
 	h.items, h.bytes = uint64(s.items.Load()), uint64(s.bytes.Load())
 	s.index.buckets = s.buckets.Load()
-	h.index, h.ghosts, h.rings, h.open, h.border = s.index, s.ghosts, s.rings, s.open, s.border
+	h.index, h.ghosts, h.rings, h.open = s.index, s.ghosts, s.rings, s.open
 	h.freeHead, h.freeCount = s.freeHead, s.freeCount
 	s.markClean()
 	return s.unmap()

@@ -89,6 +89,7 @@ func TestWarmRestart(t *testing.T) {
 		{"bytes and this memory", func(o *Options) { o.MemoryBytes = 16 << 20 }},
 		{"its first start broke off", func(o *Options) { overwriteFile(t, o.File, 0, "\x00\x00\x00\x00\x00\x00\x00\x00") }},
 		{"its format is version", func(o *Options) { overwriteFile(t, o.File, 8, "\xff") }},
+		{"its format is version 2 (344)", func(o *Options) { overwriteFile(t, o.File, 8, "\x02\x00\x00\x00\x58\x01") }},
 	} {
 		o := o
 		s = openAny(t, o)

@@ -1,0 +1,201 @@
+package cache
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"holdfast/mc"
+)
+
+// sizes are the items that a cache holds, as shares of a trace's distinct keys.
+var sizes = []float64{0.005, 0.016, 0.05, 0.16, 0.50}
+
+const (
+	// agreement is how far the store's misses may be from the simulation's, as a share of them.
+	agreement = 0.02
+	// beside is the store's most misses as a share of those of memcached's policy.
+	beside = 1.04
+)
+
+// TestHitsOfPolicy plays a synthetic trace into the store, and holds its misses against those of
+// the simulation with as many items.
+func TestHitsOfPolicy(t *testing.T) {
+	requests := 400_000
+	if testing.Short() {
+		requests = 30_000
+	}
+	checkPolicy(t, objectTrace(1, requests))
+}
+
+// checkPolicy plays keys, which are numbers from 0, at each size.
+func checkPolicy(t *testing.T, keys []uint32) {
+	t.Helper()
+	distinct := 0
+	for _, key := range keys {
+		distinct = max(distinct, int(key)+1)
+	}
+	for _, share := range sizes {
+		p := playerFor(t, share*float64(distinct))
+		got, items := p.play(keys), p.meanItems()
+		policy := misses(newS3FIFO(distinct, items), keys)
+		peer := misses(newSlabLRU(distinct, items), keys)
+		t.Logf("%4.1f %% of %d keys, values of %d bytes, %d items: store %.2f %%, policy %.2f %%, memcached's policy %.2f %%",
+			100*share, distinct, len(p.value), items, 100*got, 100*policy, 100*peer)
+		if math.Abs(got/policy-1) > agreement {
+			t.Errorf("%.1f %% of the keys: %.3f %% of the requests miss; want %.3f %%, as in the simulation", 100*share, 100*got, 100*policy)
+		}
+		if got > beside*peer {
+			t.Errorf("%.1f %% of the keys: %.3f %% of the requests miss; want %.3f %% at most, which is memcached's and 4 %% more",
+				100*share, 100*got, 100*beside*peer)
+		}
+	}
+}
+
+// objectTrace is like the traffic of a web application's database objects: some objects are read
+// for ever, by a Zipf distribution; sessions read their own few objects often within a short time,
+// and then never again; and jobs go once through a whole table. Keys are numbered as they come.
+func objectTrace(seed uint64, requests int) []uint32 {
+	const (
+		popular      = 20_000 // objects
+		skew         = 1.1
+		sessions     = 300 // at a time
+		sessionKeys  = 8
+		sessionReads = 40
+		rows         = 5_000 // that a job goes through
+	)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	zipf := rand.NewZipf(rng, skew, 10, popular-1)
+	type session struct{ first, reads uint64 }
+	active := make([]session, sessions)
+	fresh, row := uint64(popular+rows), uint64(0)
+	numbers := map[uint64]uint32{}
+	keys := make([]uint32, requests)
+	for i := range keys {
+		var key uint64
+		switch n := rng.IntN(100); {
+		case n < 60:
+			key = zipf.Uint64()
+		case n < 90:
+			s := &active[rng.IntN(sessions)]
+			if s.reads == 0 {
+				*s = session{fresh, sessionReads}
+				fresh += sessionKeys
+			}
+			s.reads--
+			key = s.first + rng.Uint64N(sessionKeys)
+		default:
+			key = popular + row%rows
+			row++
+		}
+		number, ok := numbers[key]
+		if !ok {
+			number = uint32(len(numbers))
+			numbers[key] = number
+		}
+		keys[i] = number
+	}
+	return keys
+}
+
+// A player looks aside, as an application does: a get, and on a miss a set.
+type player struct {
+	store *Store
+	batch *mc.Batch
+	key   [20]byte
+	value []byte
+
+	sum, samples float64 // of the items held since evictions began
+}
+
+// playerFor plays to a store that holds about so many items. Values are so large that the memory
+// is a few megabytes at least, below which segments are too few to speak of a policy.
+func playerFor(t *testing.T, items float64) *player {
+	const leastBytes, overheadBytes = 3 << 20, 60
+	value := 1000
+	for items*float64(value+overheadBytes) < leastBytes {
+		value *= 2
+	}
+	s := openStore(t, Options{MemoryBytes: int64(items*float64(value+overheadBytes)*1.05) + 2*minSegmentBytes,
+		Seed: 1, Now: newFakeClock().now})
+	return &player{store: s, batch: mc.NewBatch(func(*mc.Batch) {}), value: make([]byte, value)}
+}
+
+// play returns the share of the requests that miss.
+func (p *player) play(keys []uint32) float64 {
+	missed := 0
+	copy(p.key[:], "key-0000000000000000")
+	for i, key := range keys {
+		for at, n := len(p.key)-1, key; at > 3; at, n = at-1, n/10 {
+			p.key[at] = byte('0' + n%10)
+		}
+		if p.request(mc.Request{Op: mc.Get, Key: p.key[:]}) == 0 {
+			missed++
+			p.request(mc.Request{Op: mc.Set, Key: p.key[:], Value: p.value})
+		}
+		if i%64 == 0 && p.store.evicted.EvictedRead+p.store.evicted.EvictedUnread > 0 {
+			p.sum += float64(p.store.items.Load())
+			p.samples++
+		}
+	}
+	return float64(missed) / float64(len(keys))
+}
+
+// request returns how many bytes the answer has beside a large value.
+func (p *player) request(r mc.Request) int {
+	p.batch.Requests = append(p.batch.Requests[:0], r)
+	p.batch.Next = 0
+	p.batch.ResetOut()
+	p.store.Serve(p.batch)
+	for _, pin := range p.batch.Pinned {
+		pin.Release()
+	}
+	return len(p.batch.Out)
+}
+
+// meanItems is how many items the store held on average since it was full.
+func (p *player) meanItems() int {
+	if p.samples == 0 {
+		return int(p.store.items.Load())
+	}
+	return int(p.sum/p.samples + 0.5)
+}
+
+// TestGhostsAreAsManyAsItems: neither fewer nor many more, whatever the size of a chunk.
+func TestGhostsAreAsManyAsItems(t *testing.T) {
+	for _, items := range []float64{300, 3000} {
+		p := playerFor(t, items)
+		p.play(objectTrace(3, 100_000))
+		ghosts, held := p.store.ghosts.sets*ghostWays, float64(p.store.items.Load())
+		if low, high := 0.8*held, 1.2*held; float64(ghosts) < low || float64(ghosts) > high {
+			t.Errorf("room for %d ghosts; want %.0f to %.0f", ghosts, low, high)
+		}
+	}
+}
+
+// TestGhostSet: a set is a queue of 32, each place of which is found and given up.
+func TestGhostSet(t *testing.T) {
+	s := openStore(t, Options{MemoryBytes: 1 << 20, Seed: 1})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.items.Store(ghostWays) // one set
+	s.growGhosts()
+	s.items.Store(0)
+	hash := func(i int) uint64 { return uint64(i) << 48 }
+	for n := 1; n <= 2*ghostWays; n++ {
+		for i := 0; i <= n; i++ { // 0 and 1 have one fingerprint
+			s.addGhost(hash(i))
+		}
+		for i := n; i > 1; i-- {
+			if got, want := s.takeGhost(hash(i)), i > n-ghostWays; got != want {
+				t.Fatalf("ghost %d of %d: found %v; want %v", i, n, got, want)
+			}
+			if s.takeGhost(hash(i)) {
+				t.Fatalf("ghost %d of %d: found twice", i, n)
+			}
+		}
+		for range 2 * ghostWays { // those that the queue has left over
+			s.takeGhost(hash(1))
+		}
+	}
+}
