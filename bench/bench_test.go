@@ -75,3 +75,22 @@ func TestPercentiles(t *testing.T) {
 		t.Errorf("median of 1, 3, 4, 10: got %v; want 3.5", got)
 	}
 }
+
+func TestMemoryForShareOfKeys(t *testing.T) {
+	counted := report{Keys: 100_000, DataBytes: 50_000_000}
+	for _, test := range []struct {
+		share           float64
+		value           int
+		size, memoryMiB int
+	}{
+		{0.5, 1000, 1000, 52},  // 50,000 items of 1100 bytes
+		{0.005, 1000, 8000, 4}, // 500 items of 8100
+		{0.5, 0, 0, 28},
+		{0.005, 0, 0, 4},
+	} {
+		if size, memoryMiB := memoryFor(test.share, counted, test.value); size != test.size || memoryMiB != test.memoryMiB {
+			t.Errorf("%v of the keys, values of %d: got %d bytes and %d MiB; want %d and %d",
+				test.share, test.value, size, memoryMiB, test.size, test.memoryMiB)
+		}
+	}
+}

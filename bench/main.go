@@ -29,6 +29,7 @@ var parts = []part{
 	{"compare", "requests a second and latencies beside memcached, Redis and the bare event loop", compare},
 	{"memory", "how many small items fit into 1 GiB", memory},
 	{"traces", "miss ratios of recorded traffic at several memory sizes", traces},
+	{"misses", "miss ratios of recorded traffic at equal parts of its keys", misses},
 	{"restart", "from the start to the first hit, with a gibibyte kept over the restart", restart},
 	{"dip", "hits lost by a fourth member behind a router, by placement", dip},
 	{"tail", "p99.9 with ten million items beside that with ten thousand", tail},

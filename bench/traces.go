@@ -82,6 +82,9 @@ func traces(ctx context.Context, args []string) error {
 // A report is what the table needs of those of holdfast replay --json.
 type report struct {
 	Requests    int64 `json:"requests"`
+	Keys        int64 `json:"keys"`       // distinct ones
+	DataBytes   int64 `json:"data_bytes"` // of all of them, with their values
+	Items       int64 `json:"items"`      // held at the end
 	Misses      int64 `json:"misses"`
 	SetsRefused int64 `json:"sets_refused"`
 }
