@@ -165,7 +165,7 @@ func (p *player) meanItems() int {
 func TestGhostsAreAsManyAsItems(t *testing.T) {
 	for _, items := range []float64{300, 3000} {
 		p := playerFor(t, items)
-		p.play(objectTrace(3, 100_000))
+		p.play(objectTrace(3, 40_000))
 		ghosts, held := p.store.ghosts.sets*ghostWays, float64(p.store.items.Load())
 		if low, high := 0.8*held, 1.2*held; float64(ghosts) < low || float64(ghosts) > high {
 			t.Errorf("room for %d ghosts; want %.0f to %.0f", ghosts, low, high)
