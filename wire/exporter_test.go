@@ -20,8 +20,8 @@ const (
 	exporterSum    = "h1:bVGqhAbE54ms5yojeXFGaA0oEolX8XvkvM2o/349uFY="
 )
 
-// routerExporter is the path of the built exporter. Where it can't be had, the test is skipped.
-func routerExporter(t *testing.T) string {
+// builtExporter is the path of the built exporter. Where it can't be had, the test is skipped.
+func builtExporter(t *testing.T) string {
 	t.Helper()
 	gotool := find(t, "go")
 	download := exec.Command(gotool, "mod", "download", "-json", exporterPinned)
@@ -49,7 +49,7 @@ func routerExporter(t *testing.T) string {
 
 // The exporter sees a memcached in a router, with what clients have asked of it.
 func TestRouterUnderMemcachedExporter(t *testing.T) {
-	exporter := routerExporter(t)
+	exporter := builtExporter(t)
 	members := startMembers(t, 2)
 	address := freeAddress(t)
 	router := startRouter(t, address, fmt.Sprintf("router:\n  listen: [%q]\n  pools:\n    - name: p\n      members: [%q, %q]\n", address, members[0].addr, members[1].addr))
@@ -61,13 +61,55 @@ func TestRouterUnderMemcachedExporter(t *testing.T) {
 			t.Fatalf("%q: got %q, %v", request, got, err)
 		}
 	}
+	page := exported(t, exporter, address)
+	for _, want := range []string{
+		"memcached_up 1\n", `memcached_commands_total{command="set",status="hit"} 1` + "\n", "memcached_max_connections 1024\n",
+		`memcached_commands_total{command="delete",status="miss"} 1` + "\n", "memcached_current_items 0\n",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the exporter doesn't show %q; it shows\n%s", want, page)
+		}
+	}
+}
+
+// Of a cache the exporter shows each metric that it shows of memcached, but for those of slabs.
+func TestCacheUnderMemcachedExporter(t *testing.T) {
+	exporter := builtExporter(t)
+	names := func(p *peer) map[string]bool {
+		server := start(t, p)
+		if _, err := talk(t, server).ask("set k 0 0 1\r\nx\r\nget k\r\nget none\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		found := map[string]bool{}
+		for line := range strings.Lines(exported(t, exporter, server.addr)) {
+			name, _, _ := strings.Cut(line, " ")
+			name, _, _ = strings.Cut(name, "{")
+			if strings.HasPrefix(name, "memcached_") && !strings.HasPrefix(name, "memcached_slab_") {
+				found[name] = true
+			}
+		}
+		return found
+	}
+	ours := names(holdfast(t))
+	for name := range names(memcached(t, find(t, "memcached"))) {
+		if !ours[name] {
+			t.Errorf("%s is missing", name)
+		}
+	}
+	if !ours["memcached_up"] {
+		t.Error("memcached_up is missing")
+	}
+}
+
+// exported is the page that an exporter of the server shows.
+func exported(t *testing.T, exporter, server string) (page string) {
+	t.Helper()
 	web := freeAddress(t)
-	cmd := exec.Command(exporter, "--memcached.address="+address, "--web.listen-address="+web)
+	cmd := exec.Command(exporter, "--memcached.address="+server, "--web.listen-address="+web)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	page := ""
 	eventually(t, "the exporter answers", func() bool {
 		answer, err := http.Get("http://" + web + "/metrics")
 		if err != nil {
@@ -78,12 +120,5 @@ func TestRouterUnderMemcachedExporter(t *testing.T) {
 		page = string(text)
 		return err == nil
 	})
-	for _, want := range []string{
-		"memcached_up 1\n", `memcached_commands_total{command="set",status="hit"} 1` + "\n", "memcached_max_connections 1024\n",
-		`memcached_commands_total{command="delete",status="miss"} 1` + "\n", "memcached_current_items 0\n",
-	} {
-		if !strings.Contains(page, want) {
-			t.Errorf("the exporter doesn't show %q; it shows\n%s", want, page)
-		}
-	}
+	return page
 }
