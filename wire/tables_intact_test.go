@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -13,8 +14,11 @@ import (
 	"time"
 )
 
-// intactItems is how many items are acknowledged before the process is killed.
-const intactItems = 1000
+const (
+	intactItems    = 1000      // that are acknowledged before the process is killed, at least
+	intactLogBytes = 100 << 10 // that the newest log has by then, at least
+	intactPatience = time.Minute
+)
 
 // TestTablesLoseNothingInSilence takes files of a killed process's directory away, cuts and changes
 // them: each start either has all that was acknowledged, or is refused, names the file, and touches
@@ -26,13 +30,18 @@ func TestTablesLoseNothingInSilence(t *testing.T) {
 	defer d.close()
 	d.must(t, "CreateTable", `{"TableName":"kept","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"N"}],"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}`, nil)
 	d.active(t, "kept")
-	for i := range intactItems {
-		d.must(t, "PutItem", intactItem(i), nil)
+	items := 0
+	live := &remains{t: t, folder: folder}
+	for ; items < intactItems || items%100 > 0 || len(live.written(live.newest())) < intactLogBytes; items++ {
+		d.must(t, "PutItem", intactItem(items), nil)
 	}
 	acknowledged := time.Now().Add(10 * time.Millisecond) // files' times are coarse
+	last := time.Time{}
 	eventually(t, "the end of the log is on record", func() bool {
-		d.must(t, "DeleteItem", `{"TableName":"kept","Key":{"id":{"N":"-1"}}}`, nil)
-		d.must(t, "PutItem", `{"TableName":"kept","Item":{"id":{"N":"-1"}}}`, nil)
+		if time.Since(last) > time.Second { // the log may have been on record a moment ago; more writes would begin another one
+			d.must(t, "PutItem", fmt.Sprintf(`{"TableName":"kept","Item":{"id":{"N":"-1"},"at":{"N":"%d"}}}`, time.Now().UnixNano()), nil)
+			last = time.Now()
+		}
 		info, err := os.Stat(filepath.Join(folder, "control"))
 		return err == nil && info.ModTime().After(acknowledged)
 	})
@@ -44,12 +53,12 @@ func TestTablesLoseNothingInSilence(t *testing.T) {
 		words string // of the refusal; "": a start may also have everything
 		least int    // items that a recovery leaves
 	}{
-		{"as it is", func(r *remains) {}, "", intactItems},
-		{"no marker of the manifest", func(r *remains) { r.remove("pebble/marker.manifest.*") }, "pebble/marker.manifest.* is missing", intactItems},
-		{"no marker of the format", func(r *remains) { r.remove("pebble/marker.format-version.*") }, "pebble/marker.format-version.* is missing", intactItems},
-		{"no empty files", func(r *remains) { r.remove("pebble/marker.*"); r.remove("pebble/LOCK") }, "is missing", intactItems},
+		{"as it is", func(r *remains) {}, "", items},
+		{"no marker of the manifest", func(r *remains) { r.remove("pebble/marker.manifest.*") }, "pebble/marker.manifest.* is missing", items},
+		{"no marker of the format", func(r *remains) { r.remove("pebble/marker.format-version.*") }, "pebble/marker.format-version.* is missing", items},
+		{"no empty files", func(r *remains) { r.remove("pebble/marker.*"); r.remove("pebble/LOCK") }, "is missing", items},
 		{"no manifest", func(r *remains) { r.remove("pebble/MANIFEST-*") }, "pebble/MANIFEST-", -1},
-		{"no control file", func(r *remains) { r.remove("control") }, "control is missing", intactItems},
+		{"no control file", func(r *remains) { r.remove("control") }, "control is missing", items},
 		{"no database", func(r *remains) { r.remove("pebble") }, "pebble", -1},
 		{"newest log deleted", func(r *remains) { os.Remove(r.newest()) }, ".log is missing", 0},
 		{"newest log cut to 2/3", func(r *remains) { r.change(r.newest(), func(p []byte) []byte { return p[:len(p)*2/3] }) }, " that were on disk", 0},
@@ -60,13 +69,13 @@ func TestTablesLoseNothingInSilence(t *testing.T) {
 		{"all logs deleted", func(r *remains) { r.remove("pebble/*.log") }, ".log is missing", 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := &remains{t: t, folder: filepath.Join(t.TempDir(), "data")}
+			r := &remains{t: t, folder: filepath.Join(t.TempDir(), "data"), items: items}
 			if err := os.CopyFS(r.folder, os.DirFS(folder)); err != nil {
 				t.Fatal(err)
 			}
 			test.harm(r)
 			if test.words == "" && r.starts() {
-				r.expect(intactItems, intactItems)
+				r.expect(items, items)
 				return
 			}
 			r.refused(test.words)
@@ -83,6 +92,7 @@ func intactItem(i int) string {
 type remains struct {
 	t      *testing.T
 	folder string
+	items  int // that were acknowledged
 }
 
 func (r *remains) remove(pattern string) {
@@ -113,13 +123,19 @@ func (r *remains) newest() string { return r.logs()[len(r.logs())-1] }
 // change changes what was written of a file, without the room behind it.
 func (r *remains) change(path string, how func([]byte) []byte) {
 	r.t.Helper()
+	if err := os.WriteFile(path, how(r.written(path)), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// written is what was written of a file, without the room behind it.
+func (r *remains) written(path string) []byte {
+	r.t.Helper()
 	p, err := os.ReadFile(path)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if err := os.WriteFile(path, how(bytes.TrimRight(p, "\x00")), 0o600); err != nil {
-		r.t.Fatal(err)
-	}
+	return bytes.TrimRight(p, "\x00")
 }
 
 // files are what is in the directory, without locks.
@@ -143,7 +159,9 @@ func (r *remains) files() map[string]string {
 // run runs the program to its end, and returns its status and what it said.
 func (r *remains) run(args ...string) (status int, said string) {
 	r.t.Helper()
-	out, err := exec.Command(ours(r.t).argv[0], args...).CombinedOutput()
+	ctx, cancel := context.WithTimeout(r.t.Context(), intactPatience) // one that serves goes on for ever
+	defer cancel()
+	out, err := exec.CommandContext(ctx, ours(r.t).argv[0], args...).CombinedOutput()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		r.t.Fatal(err)
@@ -202,8 +220,8 @@ func (r *remains) recovers(least int) {
 		r.t.Fatalf("recover: got %d, %s; want 0 and what was dropped", status, said)
 	}
 	r.t.Log(said)
-	if least < intactItems {
-		r.expect(least, intactItems-1)
+	if least < r.items {
+		r.expect(least, r.items-1)
 	} else {
 		r.expect(least, least)
 	}
@@ -219,14 +237,14 @@ func (r *remains) expect(least, most int) {
 	var names struct{ TableNames []string }
 	d.must(r.t, "ListTables", `{}`, &names)
 	n := 0
-	for ; len(names.TableNames) > 0 && n < intactItems; n++ {
+	for ; len(names.TableNames) > 0 && n < r.items; n++ {
 		var got struct{ Item map[string]any }
 		d.must(r.t, "GetItem", fmt.Sprintf(`{"TableName":"kept","Key":{"id":{"N":"%d"}}}`, n), &got)
 		if got.Item == nil {
 			break
 		}
 	}
-	for i := n + 1; len(names.TableNames) > 0 && i < intactItems; i += 50 {
+	for i := n + 1; len(names.TableNames) > 0 && i < r.items; i += 50 {
 		var got struct{ Item map[string]any }
 		d.must(r.t, "GetItem", fmt.Sprintf(`{"TableName":"kept","Key":{"id":{"N":"%d"}}}`, i), &got)
 		if got.Item != nil {
