@@ -361,7 +361,7 @@ func (in *inspection) tell(log *slog.Logger) {
 	for _, l := range in.logs {
 		if l.tail.bytes > 0 && !l.closed {
 			log.Warn("the end of a log wasn't written whole, as a kill or a loss of power leaves it, and is dropped: "+
-				"it was never acknowledged", "file", in.pebble(logName(l.num)), "bytes", l.tail.bytes,
+				"it was never acknowledged, unless somebody has cut what was written in the last second", "file", in.pebble(logName(l.num)), "bytes", l.tail.bytes,
 				"kept_bytes", l.scan.end, "kept_commits", l.scan.records)
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"net"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -29,7 +30,8 @@ func TestThreeNodesOfTheREADME(t *testing.T) {
 	for _, c := range commands[:3] {
 		start(t, "holdfast", strings.Fields(c[1])...).await("serving memcached clients")
 	}
-	config := writeFile(t, "pools.yaml", file[1])
+	journal := filepath.Join(t.TempDir(), "holdfast-journal")
+	config := writeFile(t, "pools.yaml", strings.Replace(file[1], "holdfast-journal", journal, 1))
 	args := strings.Fields(strings.Replace(commands[3][1], "pools.yaml", config, 1))
 	router := start(t, "holdfast", append(args, "--http-listen=")...)
 	address := router.await(`routing for memcached clients.*addresses="?([^" ]+)`)[1]

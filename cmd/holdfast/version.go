@@ -57,7 +57,7 @@ type build struct {
 	Arch      string `json:"arch"`
 	Commit    string `json:"commit,omitempty"` // "" where it wasn't built in a checkout
 	Time      string `json:"commit_time,omitempty"`
-	Modified  bool   `json:"modified"` // the checkout had changes on top of the commit
+	Modified  *bool  `json:"modified,omitempty"` // whether the checkout had changes on top of the commit; likewise
 }
 
 func currentBuild() build {
@@ -73,7 +73,8 @@ func currentBuild() build {
 		case "vcs.time":
 			b.Time = s.Value
 		case "vcs.modified":
-			b.Modified = s.Value == "true"
+			modified := s.Value == "true"
+			b.Modified = &modified
 		}
 	}
 	return b
@@ -81,7 +82,7 @@ func currentBuild() build {
 
 // versionText is the same whatever the program is called.
 func versionText(string) string {
-	return fmt.Sprintf("holdfast %s (memcached's text protocol as of %s; %s %s/%s)",
+	return fmt.Sprintf("holdfast %s (memcached's protocols as of %s; %s %s/%s)",
 		holdfast.Version, memcachedVersion, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
