@@ -190,14 +190,15 @@ func TestTakenPortSaysWhatToDo(t *testing.T) {
 	address := holder.Addr().String()
 	port := holder.Addr().(*net.TCPAddr).Port
 	next := fmt.Sprintf("127.0.0.1:%d", port+1)
+	data := t.TempDir()
 	for _, test := range []struct {
 		args []string
 		code int
 		want []string
 	}{
-		{[]string{"up", "--cache-listen", address, "--http-listen", "", "--tables-listen", ""}, 1, []string{"The cache can't listen on " + address, "holdfast up --cache-listen " + next}},
-		{[]string{"up", "--cache-listen", "127.0.0.1:0", "--http-listen", "", "--tables-listen", address, "--data", t.TempDir()}, 1, []string{"The table store can't listen on " + address, "holdfast up --tables-listen " + next}},
-		{[]string{"up", "--cache-listen", "127.0.0.1:0", "--http-listen", address, "--tables-listen", ""}, 1, []string{"HTTP can't listen on " + address, "holdfast up --http-listen " + next}},
+		{[]string{"up", "--cache-listen", address, "--http-listen", "", "--tables-listen", ""}, 1, []string{"The cache can't listen on " + address, "holdfast up --http-listen '' --tables-listen '' --cache-listen " + next}},
+		{[]string{"up", "--cache-listen", "127.0.0.1:0", "--http-listen", "", "--tables-listen", address, "--data", data}, 1, []string{"The table store can't listen on " + address, "holdfast up --cache-listen 127.0.0.1:0 --http-listen '' --data " + data + " --tables-listen " + next}},
+		{[]string{"up", "--cache-listen", "127.0.0.1:0", "--http-listen", address, "--tables-listen", ""}, 1, []string{"HTTP can't listen on " + address, "holdfast up --cache-listen 127.0.0.1:0 --tables-listen '' --http-listen " + next}},
 		{[]string{"cache", "-u", "root", "-l", address}, 71, []string{"failed to listen on one of interface(s) " + address, "address already in use", "-p"}},
 		{[]string{"cache", "-u", "root", "-l", "127.0.0.1", "-p", "-1", "--http", address}, 71, []string{"failed to listen for HTTP", address}},
 	} {

@@ -137,8 +137,8 @@ func (e *takenError) routerAdvice() string {
 	if e.Setting == "http.listen" {
 		what, flag = "HTTP", "--http-listen"
 	}
-	return fmt.Sprintf("%s can't listen on %s: something else does, perhaps another router.\nStop that, or choose another address:\n\n  %s router %s %s --config FILE",
-		what, e.address, selfName(), flag, e.another())
+	return fmt.Sprintf("%s can't listen on %s: something else does, perhaps another router.\nStop that, or choose another address:\n\n  %s",
+		what, e.address, e.commandWith(flag))
 }
 
 // routerFiles is how many descriptors clients and members may need: a connection to each member from

@@ -141,8 +141,8 @@ func TestRouterThatCannotStart(t *testing.T) {
 		{[]string{"--config", writeFile(t, "c.json", `{"pools": {}, "route": "BlackholeRoute"}`)}, []string{"c.json:\nroute"}},
 		{[]string{"--config", writeFile(t, "d.yml", "a:\n  servers: [x]\n")}, []string{"d.yml:\n"}},
 		{[]string{"--config", writeFile(t, "e.yaml", ourConfigOf("cache"))}, []string{"this process has no cache"}},
-		{[]string{"--config", good, "--listen", taken}, []string{"The router can't listen on " + taken, "router --listen 127.0.0.1:"}},
-		{[]string{"--config", good, "--http-listen", taken}, []string{"HTTP can't listen on " + taken, "router --http-listen 127.0.0.1:"}},
+		{[]string{"--config", good, "--listen", taken}, []string{"The router can't listen on " + taken, "holdfast router --config " + good + " --listen 127.0.0.1:"}},
+		{[]string{"--config", good, "--http-listen", taken}, []string{"HTTP can't listen on " + taken, "holdfast router --config " + good + " --http-listen 127.0.0.1:"}},
 		{[]string{"--config", good, "--no-such-option"}, []string{"--no-such-option"}},
 	} {
 		output := start(t, "holdfast", append([]string{"router"}, test.args...)...).exits(1)

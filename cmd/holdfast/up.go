@@ -143,8 +143,35 @@ func (e *takenError) advice() string {
 		return fmt.Sprintf("The router can't listen on %s: something else does, perhaps another router.\nStop that, or choose another address in the file, such as\n\n  router:\n    listen: [%q]",
 			e.address, e.another())
 	}
-	return fmt.Sprintf("%s can't listen on %s: something else does, perhaps %s or another Holdfast.\nStop that, or choose another address:\n\n  %s up %s %s",
-		what, e.address, peer, selfName(), flag, e.another())
+	return fmt.Sprintf("%s can't listen on %s: something else does, perhaps %s or another Holdfast.\nStop that, or choose another address:\n\n  %s",
+		what, e.address, peer, e.commandWith(flag))
+}
+
+// commandWith is the command line as it was given, with another address after the flag in the place of
+// the one that is taken. What else was given stays: without --data, say, other tables would be served.
+func (e *takenError) commandWith(flag string) string {
+	_, port, _ := net.SplitHostPort(e.address)
+	words := []string{selfName()}
+	for args := os.Args[1:]; len(args) > 0; args = args[1:] {
+		name, value, joined := strings.Cut(args[0], "=")
+		if name == flag && !joined && len(args) > 1 {
+			value, args = args[1], args[1:]
+		}
+		if name != flag {
+			words = append(words, shellWord(args[0]))
+		} else if value != "" && !strings.HasSuffix(value, ":"+port) {
+			words = append(words, flag, shellWord(value))
+		}
+	}
+	return strings.Join(append(words, flag, e.another()), " ")
+}
+
+// shellWord is word as a shell takes it for one.
+func shellWord(word string) string {
+	if word != "" && !strings.ContainsAny(word, " \t\n'\"\\$`*?[]{}()<>|&;#~!") {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // greet says what is served where, and what to try.
