@@ -276,3 +276,20 @@ func TestTablesMemory(t *testing.T) {
 		}
 	}
 }
+
+// TestAddressesWithinBraces has addresses without quotes where the parser would take them for mappings.
+func TestAddressesWithinBraces(t *testing.T) {
+	c, err := config.Parse([]byte("cache: {listen: [127.0.0.1:20612, localhost:1]}\nrouter: {pools: [{name: main, members: [127.0.0.1:20621, {address: 127.0.0.1:2}]}]}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Cache.Listen; len(got) != 2 || got[0].Address != "127.0.0.1:20612" || got[1].Address != "localhost:1" {
+		t.Errorf("got %+v; want both addresses", got)
+	}
+	if got := c.Router.Pools[0].Members; len(got) != 2 || got[0].Address != "127.0.0.1:20621" || got[1].Address != "127.0.0.1:2" {
+		t.Errorf("got %+v; want both members", got)
+	}
+	if _, err := config.Parse([]byte("cache: {listen: [address: 127.0.0.1:20612]}\n")); err != nil {
+		t.Errorf("a mapping in a list: %v", err)
+	}
+}
