@@ -8,6 +8,7 @@ import (
 
 	"holdfast/config"
 	"holdfast/router"
+	"holdfast/twemproxy"
 )
 
 func newConfigCommand() *cobra.Command {
@@ -65,16 +66,21 @@ func checkConfig(path string, forRouter bool) (note string, err error) {
 		}
 		return "", err
 	}
-	c, err := loadConfig(path)
+	text, err := config.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	if isMcrouter(text) || twemproxy.Is(text) {
+		return "", fail(exitFailure, "%s is a file of mcrouter or twemproxy, for holdfast router: holdfast config check --router %s", path, shellWord(path))
+	}
+	c, err := config.Parse(text)
+	if err != nil {
+		return "", refused(path, err)
+	}
 	if c.Router == nil {
 		note = ` for "holdfast up"; "holdfast router" refuses it, as it has no router section`
 	}
 	return note, err
-}
-
-func loadConfig(path string) (config.Config, error) {
-	c, err := config.Load(path)
-	return c, refused(path, err)
 }
 
 // refused has each fault of a configuration on a line, below its name. Other errors stay as they are.

@@ -117,6 +117,7 @@ func TestConfigCheckForRouter(t *testing.T) {
 		{[]string{"config", "check", ours}, 0, ours + ": ok\n", ""},
 		{[]string{"config", "check", "--router", ours}, 0, ours + ": ok\n", ""},
 		{[]string{"config", "check", "--router", foreign}, 0, foreign + ": ok\n", ""},
+		{[]string{"config", "check", foreign}, 1, "", foreign + " is a file of mcrouter or twemproxy, for holdfast router: holdfast config check --router " + foreign + "\n"},
 	} {
 		if code, stdout, stderr := command(test.args...); code != test.code || stdout != test.stdout || stderr != test.stderr {
 			t.Errorf("%v: got %d, %q, %q; want %d, %q, %q", test.args, code, stdout, stderr, test.code, test.stdout, test.stderr)
