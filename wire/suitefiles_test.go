@@ -105,8 +105,8 @@ var suiteFiles = []suiteFile{
 	}},
 	{name: "stats-detail.t"},
 	{name: "stats.t", amendments: []amendment{
-		{`(keys(%$stats)), 83,`, `(keys(%$stats)), 84,`},
-		{`(keys(%$stats)), 85,`, `(keys(%$stats)), 86,`},
+		{`(keys(%$stats)), 83,`, `(keys(%$stats)), 94,`},
+		{`(keys(%$stats)), 85,`, `(keys(%$stats)), 96,`},
 	}},
 	{name: "strtol-testing.t"},
 	{name: "touch.t"},
