@@ -139,8 +139,9 @@ func (t *tables) full() string {
 	if !room.Full {
 		return ""
 	}
-	return fmt.Sprintf("tables: writes are refused, the disk is full: %d MiB free, tables.reserve is %d MiB",
-		room.FreeBytes>>20, room.ReserveBytes>>20)
+	return fmt.Sprintf("tables: writes are refused, the disk is full: %d MiB free, "+
+		"they are taken again with %d MiB (tables.reserve is %d MiB)",
+		room.FreeBytes>>20, (room.NeededBytes+1<<20-1)>>20, room.ReserveBytes>>20)
 }
 
 // reload reads the keys again.

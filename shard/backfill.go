@@ -245,6 +245,9 @@ func (sh *Shard) clear(fill func(*pebble.Batch, *schema) error) error {
 	if sh.isDropped() {
 		return errDropped(sh.id)
 	}
+	if err := s.space.admitRemoval(0); err != nil {
+		return err
+	}
 	b := s.db.NewBatch()
 	defer b.Close()
 	sh.line.mu.Lock()

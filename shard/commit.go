@@ -75,7 +75,7 @@ type latch struct{ part, stripe int }
 // Commit makes all that c says happen, or nothing, and returns when it is on disk. Results are in the order of c.Writes. ctx can end
 // it only before step 4 of the package's description. An error of c.Decide or of a Change is returned as it is. Other errors:
 // Full and Overloaded, when nothing was changed; Unavailable, when nobody knows; Invalid for a key that is in it twice.
-// A commit of records alone isn't refused when the disk is full.
+// A Removal is Full only when the disk has not even the last bytes of the reserve.
 func (s *Store) Commit(ctx context.Context, c Commit) ([]Result, error) {
 	if err := s.gate.enter(); err != nil {
 		return nil, err
@@ -166,7 +166,9 @@ func (t *commit) perform(ctx context.Context) error {
 	if err != nil || b == nil {
 		return err
 	}
-	if len(t.Writes) > 0 {
+	if t.Removal {
+		err = t.store.space.admitRemoval(b.Len() + rest)
+	} else {
 		err = t.store.space.admit(b.Len() + rest)
 	}
 	if err == nil {

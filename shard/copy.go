@@ -107,6 +107,9 @@ func (c *copying) run() error {
 	if err := b.Set(metaKey(c.to, metaTrim), trim.appendTo(nil), nil); err != nil {
 		return err
 	}
+	if err := c.store.space.admit(b.Len()); err != nil {
+		return err
+	}
 	return c.store.write(b)
 }
 

@@ -93,7 +93,7 @@ func openSmallAt(t *testing.T, now func() time.Time) (*smallFS, *Store, *Shard) 
 
 func big(n int) item.Item { return thing("big", n, "v", strings.Repeat("x", 100_000)) }
 
-// When the disk fills up, commits are refused, while reads, records and Drop go on; when there is room again, so do commits.
+// When the disk fills up, commits are refused, while reads and removals go on; when there is room again, so do commits.
 func TestFullDisk(t *testing.T) {
 	fs, s, sh := openSmall(t)
 	n := 0
@@ -116,8 +116,11 @@ func TestFullDisk(t *testing.T) {
 	if got, err := sh.Get(bg, keyOf(t, big(n-1))); err != nil || got != nil {
 		t.Errorf("got an item, %v; want nothing of what was refused", err)
 	}
-	if _, err := s.Commit(bg, Commit{Records: []Record{{Name: "r", Value: []byte("v")}}}); err != nil {
-		t.Errorf("got %v; want records to be taken", err)
+	if _, err := s.Commit(bg, Commit{Records: []Record{{Name: "r", Value: []byte("v")}}}); !errors.Is(err, holdfast.Full) {
+		t.Errorf("records: got %v; want full", err)
+	}
+	if _, err := s.Commit(bg, Commit{Records: []Record{{Name: "r"}}, Removal: true}); err != nil {
+		t.Errorf("got %v; want a removal to be taken", err)
 	}
 	if !s.Stats().Full {
 		t.Error("got room in Stats; want none")

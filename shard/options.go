@@ -78,6 +78,9 @@ type Commit struct {
 	// it is given; its error ends the commit. Keys of the latches that guard it are in Guards.
 	Decide func(record func(name string) ([]byte, bool, error)) error
 	Guards []string // names: of commits that share one, only one is between Decide and the end of step 4
+
+	// Removal says that room comes back for what is committed, so that it may use the reserve of a full disk.
+	Removal bool
 }
 
 // A Result is what a Write did.

@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"holdfast"
 )
 
 // Reclaim gives room back to the disk that what was dropped has left, and says whether there is more to give when it is called again, some
@@ -16,6 +18,8 @@ import (
 //     dropped, without reading them.
 //  2. The files of its log are removed, of which Pebble keeps up to four to use them again. Commits go on in a new one.
 //  3. At the next call: tables that hold something else, too, and those that a compaction was writing meanwhile, are compacted.
+//
+// The error is Full while the disk has no room for what is in memory and a new log: then nothing was done, and there is more.
 func (s *Store) Reclaim(ctx context.Context) (more bool, err error) {
 	if err := s.gate.enter(); err != nil {
 		return false, err
@@ -26,24 +30,60 @@ func (s *Store) Reclaim(ctx context.Context) (more bool, err error) {
 	}
 	s.reclaims.Lock()
 	defer s.reclaims.Unlock()
+	if !s.space.spare(int64(s.db.Metrics().MemTable.Size) + startRoom) {
+		return true, holdfast.Errorf(holdfast.Full, "the disk is full: the room of what was dropped comes back when a flush has room")
+	}
 	s.mu.Lock()
 	dropped := s.dropped
 	s.dropped = nil
 	s.mu.Unlock()
 	for len(s.leftovers) > 0 {
 		lower, upper := shardBounds(s.leftovers[0])
-		if err := s.db.Compact(ctx, lower, upper, false); err != nil {
+		if err := s.compact(ctx, lower, upper); err != nil {
 			s.leftovers = append(s.leftovers, dropped...)
 			return true, s.fault("compacting what was dropped", err)
 		}
 		s.leftovers = s.leftovers[1:]
 	}
 	s.leftovers = dropped
-	return len(dropped) > 0, s.reclaimLogs()
+	return len(dropped) > 0, s.reclaimLogs(ctx)
+}
+
+// compact is Pebble's, which begins a new log first, and panics when it can't.
+func (s *Store) compact(ctx context.Context, lower, upper []byte) error {
+	var failed error
+	err := s.guardedly(func() error {
+		failed = s.db.Compact(ctx, lower, upper, false)
+		return nil
+	})
+	return errors.Join(err, failed)
+}
+
+// flush has what is in memory become sorted tables. Pebble repeats a flush that has no room until there is some, so ctx and
+// Close end the wait.
+func (s *Store) flush(ctx context.Context) error {
+	var flushed <-chan struct{}
+	err := s.guardedly(func() (err error) {
+		flushed, err = s.db.AsyncFlush()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	select {
+	case <-flushed:
+		return nil
+	case <-ctx.Done():
+		return ended(ctx)
+	case <-s.broken:
+		return errBroken()
+	case <-s.closing:
+		return errClosed()
+	}
 }
 
 // reclaimLogs flushes what is in memory, and removes the logs that had it.
-func (s *Store) reclaimLogs() error {
+func (s *Store) reclaimLogs(ctx context.Context) error {
 	dir := s.fs.PathJoin(s.dir, engineDir)
 	names, err := s.fs.List(dir)
 	if err != nil {
@@ -52,10 +92,10 @@ func (s *Store) reclaimLogs() error {
 	// A flush begins a new log and ends when all before it is in tables, and the manifest says so on disk. So of the logs that were there
 	// before it none is needed any more, whoever wrote to them meanwhile.
 	s.removedLogs.begin(true)
-	err = s.db.Flush()
+	err = s.flush(ctx)
 	s.removedLogs.begin(false)
 	if err != nil {
-		return s.fault("flushing", err)
+		return err
 	}
 	for _, name := range names {
 		num, ok := logNumber(name)

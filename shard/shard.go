@@ -119,8 +119,8 @@ func (sh *Shard) adopt(to Schema) {
 	sh.schema.Store(next)
 }
 
-// Drop removes all that the shard has, its log too. Commits and reads of it that come later get Closed. It needs no room on the
-// disk to speak of, and may be repeated, or be called for a shard that isn't open.
+// Drop removes all that the shard has, its log too. Commits and reads of it that come later get Closed. It may use the
+// reserve of a full disk, is Full when that has only its last bytes, and may be repeated, or be called for a shard that isn't open.
 func (s *Store) Drop(id holdfast.ShardID) error {
 	if err := s.gate.enter(); err != nil {
 		return err
@@ -149,6 +149,9 @@ func (s *Store) Drop(id holdfast.ShardID) error {
 
 // clear removes all keys between two, and returns when that is on disk.
 func (s *Store) clear(lower, upper []byte) error {
+	if err := s.space.admitRemoval(0); err != nil {
+		return err
+	}
 	b := s.db.NewBatch()
 	defer b.Close()
 	if err := b.DeleteRange(lower, upper, nil); err != nil {

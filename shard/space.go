@@ -19,9 +19,9 @@ import (
 // the process. There are three lines of defence:
 //
 //   - a commit is refused if fewer than reserve bytes would be free behind it, so that what has been written can still be
-//     flushed and compacted, and tables can be dropped. Between two looks at the disk the free space is known by what commits
-//     have written since; other programs write too, so a look is valid for lookInterval only. Pebble preallocates its log, and
-//     must not take the reserve for that either;
+//     flushed and compacted, and tables can be dropped: what frees room may use the reserve, but for its last bytes (spare.go).
+//     Between two looks at the disk the free space is known by what commits have written since; other programs write too, so
+//     a look is valid for lookInterval only. Pebble preallocates its log, and must not take the reserve for that either;
 //   - what fills the disk then may be another program, so a file of ballast holds room for the log and the manifest: when one of
 //     them finds the disk full, the ballast is removed, the write repeated, and commits are refused from then on;
 //   - sorted tables, which are large, get an error at once, and never the ballast's room. Pebble repeats what failed without a
@@ -242,6 +242,11 @@ func fill(f vfs.File, bytes int64) error {
 func (p *space) release() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.giveBallast()
+}
+
+// giveBallast removes the ballast, and has commits refused. mu is held.
+func (p *space) giveBallast() {
 	p.full.Store(true)
 	p.log.Warn("the disk is full", "ballast", p.ballast)
 	if p.ballast && p.fs.Remove(p.path()) == nil {
@@ -254,6 +259,7 @@ type Room struct {
 	Full         bool  // commits are refused
 	FreeBytes    int64 // of the disk; 0: not known
 	ReserveBytes int64 // that commits leave free; 0: the disk isn't looked at
+	NeededBytes  int64 // that must be free for commits to be taken; more than the reserve while they are refused
 }
 
 // Room looks at the disk.
@@ -263,7 +269,7 @@ func (p *space) room() Room {
 	p.look(0)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return Room{Full: p.full.Load(), FreeBytes: p.free, ReserveBytes: p.reserve}
+	return Room{Full: p.full.Load(), FreeBytes: p.free, ReserveBytes: p.reserve, NeededBytes: p.need()}
 }
 
 func errFull() error {

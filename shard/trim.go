@@ -147,6 +147,9 @@ func (sh *Shard) trimTo(ctx context.Context, nanos int64) error {
 	if to.oldest <= from.oldest {
 		return nil
 	}
+	if err := sh.store.space.admitRemoval(0); err != nil {
+		return err
+	}
 	sh.trim = to
 	b := sh.store.db.NewBatch()
 	defer b.Close()

@@ -210,7 +210,7 @@ func (s *Store) fillIndex(ctx context.Context, r *record, x item.Index, shards [
 	if err != nil || !done {
 		return err
 	}
-	return s.finish(ctx, r.Table.Name, r.Table.ID, func(r *record) bool {
+	return s.finish(ctx, s.save, r.Table.Name, r.Table.ID, func(r *record) bool {
 		i := slices.IndexFunc(r.Table.Indexes, func(have IndexDescription) bool { return have.Index.ID == x.ID })
 		if i < 0 || r.Table.Indexes[i].Status != Creating {
 			return false
@@ -228,7 +228,7 @@ func (s *Store) clearIndex(ctx context.Context, r *record, x item.Index, shards 
 		}
 	}
 	delete(s.background.filled, fmt.Sprintf("%s/index/%d", r.Table.ID, x.ID))
-	return s.finish(ctx, r.Table.Name, r.Table.ID, func(r *record) bool {
+	return s.finish(ctx, s.saveRemoval, r.Table.Name, r.Table.ID, func(r *record) bool {
 		r.Table.Indexes = slices.DeleteFunc(r.Table.Indexes, func(have IndexDescription) bool { return have.Index.ID == x.ID })
 		return r.undefine(nil) == nil
 	})
@@ -243,7 +243,7 @@ func (s *Store) fillTTL(ctx context.Context, r *record, shards []*shard.Shard) e
 	if err != nil || !done {
 		return err
 	}
-	return s.finish(ctx, r.Table.Name, r.Table.ID, func(r *record) bool {
+	return s.finish(ctx, s.save, r.Table.Name, r.Table.ID, func(r *record) bool {
 		filled := r.FillTTL && !r.ClearTTL && r.Table.TTL.Attr == attr
 		if filled {
 			r.FillTTL = false
@@ -260,7 +260,7 @@ func (s *Store) clearTTL(ctx context.Context, name, id string, shards []*shard.S
 			return err
 		}
 	}
-	return s.finish(ctx, name, id, func(r *record) bool {
+	return s.finish(ctx, s.saveRemoval, name, id, func(r *record) bool {
 		r.ClearTTL = false
 		return true
 	})
@@ -289,8 +289,11 @@ func (s *Store) fill(ctx context.Context, key string, shards []*shard.Shard, bat
 	return false, nil
 }
 
+// A saver is save or saveRemoval.
+type saver func(context.Context, ...shard.Record) error
+
 // finish writes into a table's record that a step is done, if the table is still that one and change finds that it still matters.
-func (s *Store) finish(ctx context.Context, name, id string, change func(*record) bool) error {
+func (s *Store) finish(ctx context.Context, save saver, name, id string, change func(*record) bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := s.catalog[name]
@@ -302,5 +305,8 @@ func (s *Store) finish(ctx context.Context, name, id string, change func(*record
 		return nil
 	}
 	r.settle()
-	return s.replace(ctx, r)
+	if err := save(ctx, r.encoded()); err != nil {
+		return err
+	}
+	return s.install(r)
 }

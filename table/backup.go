@@ -113,7 +113,7 @@ func noBackup(id string) error {
 // forgetBackup takes a backup from the catalog and leaves its shards to the background. s.mu is held.
 func (s *Store) forgetBackup(ctx context.Context, b *backup) error {
 	gone := s.discard(b.Backup.ID, b.Shards)
-	if err := s.save(ctx, shard.Record{Name: backupPrefix + b.Backup.ID}, encode(removedPrefix+gone.ID, gone)); err != nil {
+	if err := s.saveRemoval(ctx, shard.Record{Name: backupPrefix + b.Backup.ID}, encode(removedPrefix+gone.ID, gone)); err != nil {
 		return err
 	}
 	delete(s.backups, b.Backup.ID)
@@ -154,6 +154,9 @@ func (s *Store) fillBackup(ctx context.Context, b *backup) error {
 // copyShards fills new shards with what others had at a moment, and returns how much that is. What an attempt before
 // left in them goes first.
 func (s *Store) copyShards(ctx context.Context, from []*shard.Shard, to []part, at time.Time) (sum shard.Counts, err error) {
+	if err := s.roomy(); err != nil {
+		return sum, err // dropping what may be there would use the reserve in vain
+	}
 	for i, p := range to {
 		if err := s.disk.Drop(p.ID); err != nil {
 			return sum, err

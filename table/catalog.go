@@ -210,11 +210,30 @@ func (s *Store) save(ctx context.Context, records ...shard.Record) error {
 	return err
 }
 
+// roomy returns the error of what a full disk refuses.
+func (s *Store) roomy() error {
+	if s.disk.Room().Full {
+		return holdfast.Errorf(holdfast.Full, "the disk is full: writes are refused until there is room")
+	}
+	return nil
+}
+
+// saveRemoval is save for what gives room back, which a full disk takes, too. s.mu is held.
+func (s *Store) saveRemoval(ctx context.Context, records ...shard.Record) error {
+	_, err := s.disk.Commit(ctx, shard.Commit{Records: records, Removal: true})
+	return err
+}
+
 // replace puts a changed record in the place of the table's, on disk, in the shards and for requests. s.mu is held.
 func (s *Store) replace(ctx context.Context, r *record) error {
 	if err := s.save(ctx, r.encoded()); err != nil {
 		return err
 	}
+	return s.install(r)
+}
+
+// install has the shards and requests go by a record that is saved. s.mu is held.
+func (s *Store) install(r *record) error {
 	s.catalog[r.Table.Name] = r
 	t := s.tables.Load().byName[r.Table.Name]
 	for _, sh := range t.shards {

@@ -35,6 +35,9 @@ func (s *Store) Create(ctx context.Context, d Definition, attributes []item.KeyA
 	if err := s.vacant(d.Name); err != nil {
 		return Description{}, err
 	}
+	if err := s.roomy(); err != nil {
+		return Description{}, err // before shards are opened
+	}
 	var next shard.Record
 	r.Shards, next = s.newShards(s.shardsPerTable)
 	shards, err := s.openShards(r)

@@ -29,7 +29,7 @@ func (s *Store) Remove(ctx context.Context, name string) (Description, error) {
 	answer.Status = Deleting
 	answer.Indexes = slices.DeleteFunc(answer.Indexes, func(x IndexDescription) bool { return !x.Index.Local }) // as DynamoDB answers
 	gone := s.endedBy(r, t.shards)
-	if err := s.save(ctx, shard.Record{Name: tablePrefix + name}, encode(removedPrefix+gone.ID, gone)); err != nil {
+	if err := s.saveRemoval(ctx, shard.Record{Name: tablePrefix + name}, encode(removedPrefix+gone.ID, gone)); err != nil {
 		return Description{}, err
 	}
 	delete(s.catalog, name)
@@ -102,7 +102,7 @@ func (s *Store) drop(ctx context.Context, gone *removed) error {
 	s.background.dropped.Store(true)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.save(ctx, shard.Record{Name: removedPrefix + gone.ID}); err != nil {
+	if err := s.saveRemoval(ctx, shard.Record{Name: removedPrefix + gone.ID}); err != nil {
 		return err
 	}
 	delete(s.removed, gone.ID)
@@ -125,7 +125,7 @@ func (s *Store) clearRemoved(ctx context.Context, gone *removed) error {
 	defer s.mu.Unlock()
 	cleared := *gone
 	cleared.Indexes = nil
-	if err := s.save(ctx, encode(removedPrefix+gone.ID, &cleared)); err != nil {
+	if err := s.saveRemoval(ctx, encode(removedPrefix+gone.ID, &cleared)); err != nil {
 		return err
 	}
 	s.removed[gone.ID] = &cleared

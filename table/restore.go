@@ -251,7 +251,7 @@ func (s *Store) sourceOf(r *record) ([]*shard.Shard, error) {
 // giveUp removes a table that can't be restored. s.mu is held.
 func (s *Store) giveUp(ctx context.Context, r *record, cause error) error {
 	gone := s.discard(r.Table.ID, r.Shards)
-	if err := s.save(ctx, shard.Record{Name: tablePrefix + r.Table.Name}, encode(removedPrefix+gone.ID, gone)); err != nil {
+	if err := s.saveRemoval(ctx, shard.Record{Name: tablePrefix + r.Table.Name}, encode(removedPrefix+gone.ID, gone)); err != nil {
 		return err
 	}
 	delete(s.catalog, r.Table.Name)

@@ -147,7 +147,7 @@ func (s *Store) dropTokenRecords(ctx context.Context, prefix, before string) err
 		return err
 	}
 	for len(records) > 0 {
-		var c shard.Commit
+		c := shard.Commit{Removal: true}
 		for len(records) > 0 && len(c.Records) < tokensPerCommit {
 			if r := records[0]; r.Name < before {
 				c.Records = append(c.Records, shard.Record{Name: r.Name})
