@@ -18,7 +18,8 @@ const (
 )
 
 // TestTablesOnAFullDisk fills a disk with items until writes are refused, and then the rest with a file, as another program would.
-// Reads go on all the while; when there is room again writes are taken, and a start finds all that was acknowledged.
+// Reads go on all the while, and a table can be deleted until another program has the last bytes; when there is room again writes
+// are taken, and a start finds all that was acknowledged.
 func TestTablesOnAFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	if err := mountMemory(dir, fmt.Sprintf("size=%d", diskBytes)); err != nil {
@@ -38,6 +39,8 @@ func TestTablesOnAFullDisk(t *testing.T) {
 	defer d.close()
 	d.must(t, "CreateTable", `{"TableName":"full","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"N"}],"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}`, nil)
 	d.active(t, "full")
+	d.must(t, "CreateTable", strings.Replace(nextTable, "next", "spare", 1), nil)
+	d.active(t, "spare")
 
 	written := fillTable(t, d)
 	t.Logf("%d items of 100 KB fit", written)
@@ -51,15 +54,26 @@ func TestTablesOnAFullDisk(t *testing.T) {
 	if err := d.ask("PutItem", fullItem(written), nil); !isFull(err) {
 		t.Errorf("a put on a full disk: got %v; want it refused", err)
 	}
+	if err := d.ask("CreateTable", nextTable, nil); !isFull(err) {
+		t.Errorf("a table on a full disk: got %v; want it refused", err)
+	}
+	d.must(t, "DeleteTable", `{"TableName":"spare"}`, nil) // has the ballast's room
+	if err := fillDisk(other + ", too"); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.ask("DeleteTable", `{"TableName":"full"}`, nil); !isFull(err) {
+		t.Errorf("a removal without any room: got %v; want it refused", err)
+	}
+	expectItem(t, d, 0)
 	server.kill()
-	if err := os.Remove(other); err != nil {
+	if err := errors.Join(os.Remove(other), os.Remove(other+", too")); err != nil {
 		t.Fatal(err)
 	}
 	startTablesAt(t, server.addr, filepath.Join(dir, "data"), "--config", file)
 	for i := range written {
 		expectItem(t, d, i)
 	}
-	d.must(t, "CreateTable", `{"TableName":"next","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"N"}],"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}`, nil)
+	d.must(t, "CreateTable", nextTable, nil)
 	d.must(t, "DeleteTable", `{"TableName":"full"}`, nil)
 	eventually(t, "writes are taken again", func() bool {
 		err := d.ask("PutItem", strings.Replace(fullItem(0), `"full"`, `"next"`, 1), nil)
@@ -69,6 +83,9 @@ func TestTablesOnAFullDisk(t *testing.T) {
 		return err == nil
 	})
 }
+
+// nextTable makes the table next.
+const nextTable = `{"TableName":"next","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"N"}],"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}`
 
 // incompressible is 100 KB of text.
 var incompressible = func() string {
