@@ -45,12 +45,14 @@ func newFullRig(t *testing.T) (*rig, *boundedFS) {
 // reserve, with all its steps, but not its last bytes.
 func TestCatalogOnAFullDisk(t *testing.T) {
 	r, fs := newFullRig(t)
-	for _, name := range []string{"kept", "gone", "last"} {
+	for _, name := range []string{"users", "gone", "last"} {
 		d, attributes := users(name)
 		r.create(d, attributes)
 	}
-	b := r.backup("kept")
+	b := r.backup("users")
+	r.setTTL(TTL{On: true, Attr: "until"})
 	r.settle()
+	r.setTTL(TTL{Attr: "until"}) // its queue is to be emptied
 	fs.free.Store(25 << 20)
 	r.time.add(time.Second) // the last look at the disk is old
 
@@ -59,19 +61,19 @@ func TestCatalogOnAFullDisk(t *testing.T) {
 	on := true
 	calls := map[string]func() error{
 		"CreateTable":        func() error { _, err := r.Create(bg, d, attributes); return err },
-		"UpdateTable":        func() error { _, err := r.Alter(bg, Alteration{Table: "kept", DeletionProtection: &on}); return err },
-		"TagResource":        func() error { return r.Tag(bg, "kept", map[string]string{"a": "b"}) },
-		"UpdateTimeToLive":   func() error { return r.SetTTL(bg, "kept", TTL{On: true, Attr: "until"}) },
-		"CreateBackup":       func() error { _, err := r.Backup(bg, "kept", "another"); return err },
+		"UpdateTable":        func() error { _, err := r.Alter(bg, Alteration{Table: "users", DeletionProtection: &on}); return err },
+		"TagResource":        func() error { return r.Tag(bg, "users", map[string]string{"a": "b"}) },
+		"UpdateTimeToLive":   func() error { return r.SetTTL(bg, "users", TTL{On: true, Attr: "until"}) },
+		"CreateBackup":       func() error { _, err := r.Backup(bg, "users", "another"); return err },
 		"RestoreTable":       func() error { _, err := r.RestoreBackup(bg, b.ID, "new", Overrides{}); return err },
-		"PointInTimeRestore": func() error { _, err := r.SetPointInTime(bg, "kept", true); return err },
+		"PointInTimeRestore": func() error { _, err := r.SetPointInTime(bg, "users", true); return err },
 	}
 	for what, call := range calls {
 		if err := call(); !errors.Is(err, holdfast.Full) {
 			t.Errorf("%s: got %v; want full", what, err)
 		}
 	}
-	if got := r.describe("kept"); len(got.Tags) != 0 || got.DeletionProtection || got.TTL.On {
+	if got := r.describe("users"); len(got.Tags) != 0 || got.DeletionProtection || got.TTL.On {
 		t.Errorf("got %+v; want the table as it was", got)
 	}
 
