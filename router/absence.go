@@ -52,15 +52,6 @@ func (d *destination) pooled() *replicated {
 	return d.absence.pool.Load()
 }
 
-// returned fills a member that has come up.
-func (p *replicated) returned(d *destination) {
-	for i, m := range p.members {
-		if m.to == d {
-			p.refillMember(i)
-		}
-	}
-}
-
 // A missed is what became of a write that a member has missed.
 type missed uint8
 
@@ -245,6 +236,7 @@ func (d *destination) repair(p *peer) (journal.Position, error) {
 		if errors.Is(err, journal.ErrCut) {
 			_, why := j.Cut()
 			upTo = j.End()
+			d.refill.last.Store(false) // it will hold nothing that others lack
 			d.log.Warn("member flushed, since not all that it missed is known", "member", d.address, "err", why)
 			return upTo, p.ask("flush_all\r\n", "OK")
 		}

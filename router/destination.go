@@ -124,6 +124,9 @@ func (d *destination) goDown(cause error) {
 	if d.absence != nil {
 		d.breakConnections()
 	}
+	if pool := d.pooled(); pool != nil {
+		pool.isLast(d)
+	}
 	d.startProbing()
 }
 
@@ -140,12 +143,16 @@ func (d *destination) becomeUp() {
 	d.soft.Store(0)
 	d.probing = false
 	d.upSince.Store(time.Now().UnixNano())
-	if pool := d.pooled(); d.whole {
-		d.whole = false
-	} else if pool != nil {
-		d.refill.cold.Store(true)
+	if pool := d.pooled(); pool != nil {
+		if d.whole {
+			d.refill.last.Store(true)
+		} else {
+			d.refill.cold.Store(true)
+		}
+		pool.returning(d)
 		defer pool.returned(d)
 	}
+	d.whole = false
 	d.state.Store(stateUp)
 	d.log.Info("member up", "member", d.address, "away", time.Since(d.downAt).Round(time.Millisecond))
 }

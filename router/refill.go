@@ -2,7 +2,6 @@ package router
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -11,10 +10,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
-	"holdfast/journal"
 	"holdfast/mc"
 )
 
@@ -29,56 +28,241 @@ import (
 const (
 	refillKeys   = 4 << 20 // that are remembered of a list
 	refillAtOnce = 64      // items on their way
+	refillTries  = 3       // of an item whose copy failed
 	fillsAtOnce  = 256     // of a lane, for reads that a cold member missed
 )
+
+// A member is filled from one that is warm: up, and itself filled. After an outage of all members there
+// is none:
+//
+//  1. All members are down for a moment, or all are flushed since the journal folder was lost.
+//  2. A comes back and is told what it missed. Nobody is warm, so A stays cold, and waits for another.
+//  3. B comes back. Each is filled from the other: both have been told what they missed, so that neither
+//     holds anything old, and the pool has nothing better than what the two hold together. Then both are
+//     warm.
+//  4. C comes back. If A and B are warm by then, it is filled from one of them, else from both.
+//  5. If C was the last warm one to go down, it may hold more than A and B, which may have been
+//     restarted. So all are cold again, and each is filled from all others. Likewise if C is the one that
+//     keeps its items after an unclean end of the router (see Router.distrust): but that C stays warm.
+//
+// A member that is alone and cold costs nothing: there is nobody to ask what it misses.
 
 // refill is how far the filling of a member is.
 type refill struct {
 	cold   atomic.Bool
+	last   atomic.Bool  // it went down when no other member was warm
 	begun  atomic.Int64 // refills
 	listed atomic.Int64 // keys of the last refill's list
 	tried  atomic.Int64 // of those
 	filled atomic.Int64 // items that were added, over all refills and reads
+
+	mu      sync.Mutex // guards what follows; nothing is locked with it
+	running bool
+	again   bool // another member came up since the refill looked for one
+	anew    bool // whatever it has been filled from, it may lack something
 }
 
-// refillMember fills member i, which has come up, on a goroutine of its own. It stays cold until that
-// has ended.
-func (p *replicated) refillMember(i int) {
-	d := p.members[i].to
-	if p.options.RefillRate < 0 {
-		d.refill.cold.Store(false)
+// A refilling is what one member has been filled from, until it is warm.
+type refilling struct {
+	to    *destination
+	asked map[*destination]uint64 // with its epoch then
+	some  bool                    // one of them has given what it had
+	whole bool                    // and was warm
+}
+
+// returned fills the member d, which has come up, and those that were cold because there was nobody to
+// fill them from.
+func (p *replicated) returned(d *destination) {
+	last := d.refill.last.Swap(false)
+	for _, m := range p.members {
+		switch {
+		case m.to == nil || !m.up():
+		case m.to == d && p.options.RefillRate < 0:
+			d.refill.cold.Store(false)
+		case p.options.RefillRate < 0:
+		case m.to == d && d.refill.cold.Load(), m.to != d && last:
+			m.to.fill(true)
+		case m.cold():
+			m.to.fill(false)
+		}
+	}
+}
+
+// returning is before d is up. If the others lack what it holds, they ask it for what they miss from then on.
+func (p *replicated) returning(d *destination) {
+	for _, m := range p.members {
+		if m.to != nil && m.to != d && m.up() && d.refill.last.Load() && p.options.RefillRate >= 0 {
+			m.to.refill.cold.Store(true)
+		}
+	}
+}
+
+// isLast notes whether d, which has gone down, was the last warm member.
+func (p *replicated) isLast(d *destination) {
+	if d.refill.cold.Load() {
 		return
 	}
-	go func() {
-		d.refill.begun.Add(1)
-		if err := p.refillFromOthers(i); err != nil && d.up() {
-			d.log.Warn("member filled by its misses alone", "pool", p.options.Name, "member", d.address, "err", err)
+	for _, m := range p.members {
+		if m.to != d && m.up() && !m.cold() {
 			return
 		}
-		if d.up() { // else it is cold again at its next return
-			d.refill.cold.Store(false)
-			d.log.Info("member filled", "pool", p.options.Name, "member", d.address, "items", d.refill.filled.Load())
+	}
+	d.refill.last.Store(true)
+}
+
+// fill fills the destination on a goroutine of its own, or has the one that does look for members again.
+// It stays cold until that has ended.
+func (d *destination) fill(anew bool) {
+	f := &d.refill
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.cold.Store(true)
+	if f.running {
+		f.again, f.anew = true, f.anew || anew
+		return
+	}
+	f.running = true
+	go d.refillUntilWarm()
+}
+
+func (d *destination) refillUntilWarm() {
+	d.refill.begun.Add(1)
+	f := refilling{to: d, asked: map[*destination]uint64{}}
+	for {
+		err := f.fromOthers()
+		again, anew := d.endRefill(err)
+		if anew {
+			d.refill.begun.Add(1)
+			f = refilling{to: d, asked: map[*destination]uint64{}}
 		}
-	}()
+		if again {
+			continue
+		}
+		switch {
+		case !d.up() || d.isClosed(): // it is cold again at its next return
+		case errors.Is(err, errAlone):
+			d.log.Info("member up alone: it is filled when another one is", "pool", d.pool, "member", d.address)
+		case err != nil:
+			d.log.Warn("member filled by its misses alone", "pool", d.pool, "member", d.address, "err", err)
+		default:
+			d.log.Info("member filled", "pool", d.pool, "member", d.address, "items", d.refill.filled.Load())
+		}
+		return
+	}
+}
+
+// endRefill ends the refill, unless it is to go on: with what it has, or anew.
+func (d *destination) endRefill(err error) (again, anew bool) {
+	f := &d.refill
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	again, anew = f.again && !d.isClosed(), f.anew
+	f.again, f.anew = false, false
+	if !again {
+		f.running = false
+		if err == nil && d.up() {
+			f.cold.Store(false)
+		}
+	}
+	return again, anew
+}
+
+func (d *destination) isClosed() bool {
+	select {
+	case <-d.closed:
+		return true
+	default:
+		return false
+	}
 }
 
 // errAlone is why a member can't be filled.
-var errAlone = errors.New("no other member is up and warm")
+var errAlone = errors.New("no other member is up")
 
-func (p *replicated) refillFromOthers(i int) error {
-	d := p.members[i].to
-	from := p.warm(i)
-	if from < 0 {
-		return errAlone
+// fromOthers fills the member from one that is warm, or from all that are up if none is.
+func (f *refilling) fromOthers() error {
+	failure := errAlone
+	for !f.whole {
+		p := f.to.pooled()
+		i, from := p.source(f)
+		if from < 0 {
+			if f.some {
+				return nil
+			}
+			return failure
+		}
+		source := p.members[from]
+		warm := !source.cold()
+		f.asked[source.to] = source.to.epoch.Load()
+		switch err := p.refillFrom(from, i); {
+		case err == nil:
+			f.some, f.whole = true, warm
+		case !f.to.up(), f.to.isClosed():
+			return err
+		default:
+			failure = err
+		}
 	}
+	return nil
+}
+
+// source returns which member the filled one is, and which to fill it from: a warm one if there is one,
+// -1 if all have been asked.
+func (p *replicated) source(f *refilling) (to, from int) {
+	to, from = -1, -1
+	for i, m := range p.members {
+		if m.to == f.to {
+			to = i
+			continue
+		}
+		if m.to == nil || !m.up() {
+			continue
+		}
+		if epoch, asked := f.asked[m.to]; asked && epoch == m.to.epoch.Load() {
+			continue
+		}
+		if from < 0 || p.members[from].cold() && !m.cold() {
+			from = i
+		}
+	}
+	if to < 0 { // it has left the pool
+		return -1, -1
+	}
+	return to, from
+}
+
+// refillFrom adds to member i what from has and i lacks. nil is that it has all of that.
+func (p *replicated) refillFrom(from, i int) error {
+	d, source := p.members[i].to, p.members[from].to
+	epoch, was := d.epoch.Load(), source.epoch.Load()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	keys, err := p.members[from].to.listKeys(ctx)
+	keys, err := source.listKeys(ctx)
 	if err != nil {
-		return fmt.Errorf("listing the keys of %s: %w", p.members[from].to.address, err)
+		return fmt.Errorf("listing the keys of %s: %w", source.address, err)
 	}
 	d.refill.listed.Store(int64(len(keys)))
 	d.refill.tried.Store(0)
+	for range refillTries {
+		if keys, err = p.copyKeys(keys, from, i); err != nil || len(keys) == 0 {
+			break
+		}
+	}
+	switch {
+	case err != nil:
+		return err
+	case d.epoch.Load() != epoch || source.epoch.Load() != was:
+		return errors.New("a member went down meanwhile")
+	case len(keys) > 0:
+		return fmt.Errorf("%d items of %s could not be copied", len(keys), source.address)
+	}
+	return nil
+}
+
+// copyKeys copies items at the pool's refill_rate, and returns the keys of those that could not be.
+func (p *replicated) copyKeys(keys []listedKey, from, i int) (failed []listedKey, err error) {
+	d := p.members[i].to
+	var mu sync.Mutex // guards failed
 	slots := make(chan struct{}, refillAtOnce)
 	began := time.Now()
 	lanes := d.absence.lanes
@@ -89,21 +273,27 @@ func (p *replicated) refillFromOthers(i int) error {
 		case <-timer.C:
 		case <-d.closed:
 			timer.Stop()
-			return nil
+			return nil, errClosed
 		}
 		select {
 		case slots <- struct{}{}:
 		case <-d.closed:
-			return nil
+			return nil, errClosed
 		}
 		if !d.up() || !p.members[from].up() {
-			return errors.New("a member went down meanwhile")
+			return nil, errors.New("a member went down meanwhile")
 		}
 		l := lanes[n%len(lanes)]
 		l.loop.Post(func() {
 			l.enter(func() {
-				p.copyItem(l, []byte(k.key), from, i, func() {
-					d.refill.tried.Add(1)
+				p.copyItem(l, []byte(k.key), from, i, func(copied bool) {
+					if copied {
+						d.refill.tried.Add(1)
+					} else {
+						mu.Lock()
+						failed = append(failed, k)
+						mu.Unlock()
+					}
 					<-slots
 				})
 			})
@@ -113,106 +303,14 @@ func (p *replicated) refillFromOthers(i int) error {
 		select {
 		case slots <- struct{}{}:
 		case <-d.closed:
-			return nil
+			return nil, errClosed
 		}
 	}
-	return nil
-}
-
-// warm returns a member to fill i from, -1 if there is none.
-func (p *replicated) warm(i int) int {
-	for from, m := range p.members {
-		if from != i && m.to != nil && m.up() && !m.cold() {
-			return from
-		}
-	}
-	return -1
+	return failed, nil
 }
 
 // cold reports whether the member lacks what others may have.
 func (m *member) cold() bool { return m.to != nil && m.to.refill.cold.Load() }
-
-// An itemCopy takes one item from a member to another.
-type itemCopy struct {
-	query
-	pool     *replicated
-	from, to int
-	key      []byte
-	hash     uint64
-	adding   bool
-	note     journal.Note // in the ledger, of the add
-	done     func()
-}
-
-// copyItem adds the item under key, if from has one, to the member to. done is called at its end.
-func (p *replicated) copyItem(l *lane, key []byte, from, to int, done func()) {
-	c := &itemCopy{pool: p, from: from, to: to, key: key, hash: keyHash(key), done: done}
-	if p.latches.acquire(key, c.hash, latched{lane: l, run: func() { c.read(l) }}) {
-		c.read(l)
-	}
-}
-
-func (c *itemCopy) read(l *lane) {
-	if first := c.pool.first(); first >= 0 {
-		c.pool.latches.setFirst(c.key, c.hash, first) // a copy changes nothing that a read could see
-	}
-	c.request, c.taker = metaOf(mc.MetaGet, c.key, "f t v"), c
-	c.pool.members[c.from].route.serve(l, &c.query)
-}
-
-// take has the item, and then the answer to its add.
-func (c *itemCopy) take(l *lane, _ *query, a *answer) {
-	to := c.pool.members[c.to]
-	if !c.adding && a.result == resultHit && to.up() {
-		if item, ok := parseItem(c.request, a.wire); ok && !item.stale && item.hasTTL && item.ttl != 0 {
-			exptime := int64(0)
-			if item.ttl > 0 {
-				exptime = relative(item.ttl, time.Now())
-			}
-			c.note = l.notes.Begin(c.pool.id, c.key)
-			c.adding, c.request = true, addOf(c.key, bytes.Clone(item.value), item.clientFlags, exptime)
-			to.route.serve(l, &c.query)
-			return
-		}
-	}
-	switch {
-	case c.adding && a.result == resultDone:
-		to.to.refill.filled.Add(1)
-	case c.adding && a.result.failed() && !a.result.unsent() && a.result != resultServerError:
-		c.missed(l, fmt.Errorf("a copy failed: %s", a.wire))
-		return
-	}
-	c.end(l, nil)
-}
-
-// missed takes the member down whose add may have been taken or not:
-//
-//  1. The member is stopped, and the add waits in its socket; its time-out passes.
-//  2. The member runs again. A delete of the key comes by a new connection, is done, and acknowledged.
-//  3. The member reads the add from the old connection.
-//
-// So it goes down, as after a write, and has read its old connections before it is up again. The key need
-// not go into its journal: if the add comes to it, then with what the others hold, until a write replaces
-// that, which the journal gets.
-func (c *itemCopy) missed(l *lane, cause error) {
-	d := c.pool.members[c.to].to
-	if d.suspect(cause) != missedBegin {
-		c.end(l, nil)
-		return
-	}
-	d.beginAbsence(func(err error) {
-		l.loop.Post(func() { l.enter(func() { c.end(l, err) }) })
-	})
-}
-
-// end has err if the journal could not take what the member may have missed: then the note stays.
-func (c *itemCopy) end(l *lane, err error) {
-	if err == nil {
-		l.notes.End(c.note)
-	}
-	c.pool.latches.release(c.key, c.hash)
-	c.done()
-}
 
 // A listedKey is a key and when it was read last, in Unix seconds.
 type listedKey struct {

@@ -39,6 +39,98 @@ func TestMemberIsRefilled(t *testing.T) {
 	}
 }
 
+// allDown cuts all ways, and has a write and a read notice it.
+func (r *running) allDown(cutters []*cutter) {
+	for _, c := range cutters {
+		c.setCut(true)
+	}
+	await(r.t, "all members are down", func() bool {
+		r.ask(0, "set poke 0 0 1\r\nv\r\n")
+		for i := range cutters {
+			if r.state(0, i) == "up" {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func (r *running) awaitWarm(members ...int) {
+	r.t.Helper()
+	await(r.t, fmt.Sprintf("members %v are filled", members), func() bool {
+		for _, i := range members {
+			if m := r.Pools()[0].Members[i]; m.State != "up" || m.Refill.Cold {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// wantHeld checks how many of the keys key0 to key99 a cache holds.
+func wantHeld(t *testing.T, c *cacheServer, want int) {
+	t.Helper()
+	direct := run(t, Options{Pools: []Pool{{Name: "direct", Members: []Member{{Address: c.address()}}}}}, 1)
+	held := 0
+	for i := range 100 {
+		held += strings.Count(direct.ask(0, fmt.Sprintf("get key%d\r\n", i)), "VALUE")
+	}
+	if held != want {
+		t.Errorf("%s holds %d keys; want %d", c.address(), held, want)
+	}
+}
+
+// After all members were down at once, those that are back are the ones to fill from: later restarts too.
+func TestRefillAfterAllWereDown(t *testing.T) {
+	caches, cutters, o := replicas(t, 3)
+	r := run(t, o, 1)
+	for i := range 100 {
+		r.want(0, fmt.Sprintf("set key%d 0 0 1\r\nv\r\n", i), "STORED\r\n")
+	}
+	r.allDown(cutters)
+	for _, c := range cutters {
+		c.setCut(false)
+	}
+	r.awaitWarm(0, 1, 2)
+	cutters[2].setCut(true)
+	await(t, "it is down", func() bool { r.ask(0, "delete key0\r\n"); return r.state(0, 2) == "down" })
+	flush(t, caches[2])
+	cutters[2].setCut(false)
+	r.awaitWarm(2)
+	wantHeld(t, caches[2], 99)
+}
+
+// flush empties the cache, as a restart would.
+func flush(t *testing.T, c *cacheServer) {
+	direct := run(t, Options{Pools: []Pool{{Name: "direct", Members: []Member{{Address: c.address()}}}}}, 1)
+	direct.want(0, "flush_all\r\n", "OK\r\n")
+}
+
+// Those that are back first may have been restarted: what the last warm one holds comes to them when it is back.
+func TestRefillFromTheLastThatWasWarm(t *testing.T) {
+	caches, cutters, o := replicas(t, 3)
+	r := run(t, o, 1)
+	for i := range 100 {
+		r.want(0, fmt.Sprintf("set key%d 0 0 1\r\nv\r\n", i), "STORED\r\n")
+	}
+	for i := range 2 {
+		cutters[i].setCut(true)
+		await(t, "it is down", func() bool { r.ask(0, "set poke 0 0 1\r\nv\r\n"); return r.state(0, i) == "down" })
+		flush(t, caches[i])
+	}
+	r.allDown(cutters)
+	cutters[0].setCut(false)
+	cutters[1].setCut(false)
+	r.awaitWarm(0, 1)
+	r.want(0, "delete key7\r\n", "NOT_FOUND\r\n") // what C holds of it is older, and nobody gets it from there
+	cutters[2].setCut(false)
+	r.awaitWarm(0, 1, 2)
+	for _, c := range caches {
+		wantHeld(t, c, 99)
+	}
+	r.want(0, "get key7\r\n", "END\r\n")
+}
+
 // While a member is cold, its misses are answered by others, and it gets what they have.
 func TestColdMemberAsksOthers(t *testing.T) {
 	caches, cutters, o := replicas(t, 2)

@@ -176,7 +176,7 @@ func (r *read) take(l *lane, q *query, a *answer) {
 		return
 	case a.result == resultHit && r.cold > 0 && l.fills < fillsAtOnce:
 		l.fills++
-		r.pool.copyItem(l, bytes.Clone(r.request.Key), r.asked, r.cold-1, func() { l.fills-- })
+		r.pool.copyItem(l, bytes.Clone(r.request.Key), r.asked, r.cold-1, func(bool) { l.fills-- })
 	}
 	outer := r.outer
 	if a.result == resultHit && intentOf(r.request) == intentReadFirst {
@@ -344,7 +344,7 @@ func (w *write) missed(l *lane, part *part, a *answer) {
 // error it might not be, so the write can't be acknowledged.
 func (w *write) gone(l *lane, sent bool, err error) {
 	if err != nil {
-		w.failure = answer{result: resultServerError, wire: mc.AppendServerError(nil, "journal: "+err.Error())}
+		w.failure = answer{result: resultServerError, wire: mc.AppendServerError(nil, err.Error())}
 		w.done = -len(w.parts)
 		w.forgetful = true
 	}

@@ -1,0 +1,95 @@
+package router
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"holdfast/journal"
+	"holdfast/mc"
+)
+
+// An itemCopy takes one item from a member to another.
+type itemCopy struct {
+	query
+	pool     *replicated
+	from, to int
+	key      []byte
+	hash     uint64
+	adding   bool
+	note     journal.Note // in the ledger, of the add
+	failed   bool
+	done     func(copied bool)
+}
+
+// copyItem adds the item under key, if from has one, to the member to. done is called at its end: false
+// if from may have one that to has not got.
+func (p *replicated) copyItem(l *lane, key []byte, from, to int, done func(copied bool)) {
+	c := &itemCopy{pool: p, from: from, to: to, key: key, hash: keyHash(key), done: done}
+	if p.latches.acquire(key, c.hash, latched{lane: l, run: func() { c.read(l) }}) {
+		c.read(l)
+	}
+}
+
+func (c *itemCopy) read(l *lane) {
+	if first := c.pool.first(); first >= 0 {
+		c.pool.latches.setFirst(c.key, c.hash, first) // a copy changes nothing that a read could see
+	}
+	c.request, c.taker = metaOf(mc.MetaGet, c.key, "f t v"), c
+	c.pool.members[c.from].route.serve(l, &c.query)
+}
+
+// take has the item, and then the answer to its add.
+func (c *itemCopy) take(l *lane, _ *query, a *answer) {
+	to := c.pool.members[c.to]
+	c.failed = a.result.failed() && a.result != resultServerError
+	if !c.adding && a.result == resultHit && to.up() {
+		if item, ok := parseItem(c.request, a.wire); ok && !item.stale && item.hasTTL && item.ttl != 0 {
+			exptime := int64(0)
+			if item.ttl > 0 {
+				exptime = relative(item.ttl, time.Now())
+			}
+			c.note = l.notes.Begin(c.pool.id, c.key)
+			c.adding, c.request = true, addOf(c.key, bytes.Clone(item.value), item.clientFlags, exptime)
+			to.route.serve(l, &c.query)
+			return
+		}
+	}
+	switch {
+	case c.adding && a.result == resultDone:
+		to.to.refill.filled.Add(1)
+	case c.adding && a.result.failed() && !a.result.unsent() && a.result != resultServerError:
+		c.missed(l, fmt.Errorf("a copy failed: %s", a.wire))
+		return
+	}
+	c.end(l, nil)
+}
+
+// missed takes the member down whose add may have been taken or not:
+//
+//  1. The member is stopped, and the add waits in its socket; its time-out passes.
+//  2. The member runs again. A delete of the key comes by a new connection, is done, and acknowledged.
+//  3. The member reads the add from the old connection.
+//
+// So it goes down, as after a write, and has read its old connections before it is up again. The key need
+// not go into its journal: if the add comes to it, then with what the others hold, until a write replaces
+// that, which the journal gets.
+func (c *itemCopy) missed(l *lane, cause error) {
+	d := c.pool.members[c.to].to
+	if d.suspect(cause) != missedBegin {
+		c.end(l, nil)
+		return
+	}
+	d.beginAbsence(func(err error) {
+		l.loop.Post(func() { l.enter(func() { c.end(l, err) }) })
+	})
+}
+
+// end has err if the journal could not take what the member may have missed: then the note stays.
+func (c *itemCopy) end(l *lane, err error) {
+	if err == nil {
+		l.notes.End(c.note)
+	}
+	c.pool.latches.release(c.key, c.hash)
+	c.done(!c.failed)
+}
