@@ -94,6 +94,9 @@
 //	 8  uint64    the pool: FNV-1a of its name, h ^ h>>32
 //	16  256 bytes the key
 //
+// A folder that is removed while it is in use is made again at the next absence, without a ledger, and the
+// ledger that is mapped counts a write more, should its folder come back.
+//
 // A folder that was used, which its lock file shows, and whose ledger is missing or isn't one, is one
 // whose notes are lost.
 //

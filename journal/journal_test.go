@@ -285,3 +285,72 @@ func TestFolder(t *testing.T) {
 		t.Error("a folder is taken for a file")
 	}
 }
+
+// A folder that is removed while it is in use is made again, and whichever the next process finds, it knows
+// that something is missing.
+func TestFolderIsRemovedInUse(t *testing.T) {
+	for _, back := range []bool{false, true} {
+		folder := filepath.Join(t.TempDir(), "above", "journal")
+		first := open(t, quiet(folder))
+		identity := first.Ledger().Identity()
+		m := member(t, first, "m")
+		moved := folder + ".moved"
+		if err := os.Rename(folder, moved); err != nil {
+			t.Fatal(err)
+		}
+		m.Add([]byte("k"))
+		if err := m.Begin(); err != nil {
+			t.Fatal(err)
+		}
+		wantKeys(t, m, "k")
+		if _, err := Open(quiet(folder)); !errors.Is(err, ErrLocked) {
+			t.Errorf("a second process: got %v; want %v", err, ErrLocked)
+		}
+		if err := first.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if back {
+			if err := errors.Join(os.RemoveAll(folder), os.Rename(moved, folder)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		second := open(t, quiet(folder))
+		_, unknown := second.Ledger().Left()
+		if unknown == "" || second.Ledger().Created() {
+			t.Errorf("back %t: the next process takes the folder for a whole one, or a new one", back)
+		}
+		if same := second.Ledger().Identity() == identity; same != back {
+			t.Errorf("back %t: the identity is the same: %t", back, same)
+		}
+		if !back {
+			wantKeys(t, member(t, second, "m"), "k")
+		}
+	}
+}
+
+// One that can't be made again refuses what it can't keep, and takes it once it can.
+func TestFolderCannotBeMadeAgain(t *testing.T) {
+	above := filepath.Join(t.TempDir(), "above")
+	j := open(t, quiet(filepath.Join(above, "journal")))
+	m := member(t, j, "m")
+	if err := errors.Join(os.RemoveAll(above), os.WriteFile(above, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if m.Add([]byte("k")) {
+			t.Error("taken as durable")
+		}
+		if err := m.Begin(); err == nil || strings.Count(err.Error(), "journal: ") != 1 {
+			t.Errorf("got %v; want one error of the journal's", err)
+		}
+	}
+	if err := os.Remove(above); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Begin(); err != nil {
+		t.Error(err)
+	}
+	if cut, _ := m.Cut(); !cut {
+		t.Error("not cut")
+	}
+}

@@ -78,6 +78,17 @@ func Open(o Options) (*Journals, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("journal: %w", err), o.FS.Close())
 	}
+	if f, ok := o.FS.(*folder); ok {
+		f.gone = func(remade error) {
+			ledger.doubt()
+			const what = "the journal folder was removed while in use"
+			if remade != nil {
+				o.Logger.Error(what+": while a member is down, writes are refused", "folder", o.Folder, "err", remade)
+				return
+			}
+			o.Logger.Error(what+" and is made anew: the next start flushes all members", "folder", o.Folder)
+		}
+	}
 	return &Journals{options: o, fs: o.FS, ledger: ledger, members: make(map[string]*Journal)}, nil
 }
 

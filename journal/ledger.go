@@ -238,6 +238,15 @@ func (l *Ledger) Left() (intents []Intent, unknown string) {
 	return l.left, l.unknown
 }
 
+// doubt has the next process that finds this ledger know that there is more than it tells.
+func (l *Ledger) doubt() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.closed {
+		l.word(countedAt).Add(1)
+	}
+}
+
 // Settled forgets what Left returned. It is called once.
 func (l *Ledger) Settled() {
 	if l == nil {

@@ -1,6 +1,10 @@
 package journal
 
-import "time"
+import (
+	"errors"
+	"io/fs"
+	"time"
+)
 
 // A Position is between two entries of an absence. The zero Position is before the first, and so
 // is one of an absence that is over.
@@ -122,7 +126,7 @@ func (j *Journal) finish(upTo Position) (file File, over bool) {
 	}
 	if j.file != nil {
 		// Under mu, so that it is not the file of the next absence that goes.
-		if err := j.fs.Remove(j.name); err != nil {
+		if err := j.fs.Remove(j.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			j.log.Warn("a journal of missed keys could not be removed: a restart will apply it again", "err", err)
 		}
 	}

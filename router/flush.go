@@ -64,7 +64,7 @@ func (part *flushPart) take(l *lane, q *query, a *answer) {
 		part.to.beginAbsence(func(err error) {
 			failure := ok
 			if err != nil {
-				failure = &answer{result: resultServerError, wire: mc.AppendServerError(nil, "journal: "+err.Error())}
+				failure = &answer{result: resultServerError, wire: mc.AppendServerError(nil, err.Error())}
 			}
 			l.loop.Post(func() { l.enter(func() { part.fan.take(l, q, failure) }) })
 		})

@@ -133,7 +133,7 @@ func (w *gutterWrite) missed(l *lane, r result, again bool) {
 		switch {
 		case err != nil:
 			w.forgetful = true
-			w.keep(&answer{result: resultServerError, wire: mc.AppendServerError(nil, "journal: "+err.Error())})
+			w.keep(&answer{result: resultServerError, wire: mc.AppendServerError(nil, err.Error())})
 			w.settle(l)
 		case again:
 			capped := capExptime(w.asked, w.pool.ttl)

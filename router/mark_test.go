@@ -1,6 +1,9 @@
 package router
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -195,4 +198,45 @@ func TestMarkOfSomethingElse(t *testing.T) {
 		r.want(0, "get k\r\n", "END\r\n")
 		r.want(0, set("k", "2")+"get k\r\n", "STORED\r\n"+value("k", "2"))
 	}
+}
+
+// A folder that is removed while the router runs stops no writes, and the next start knows of it.
+func TestJournalFolderIsRemovedInUse(t *testing.T) {
+	caches, cutters, o := replicas(t, 2)
+	o.Journal.Folder = filepath.Join(t.TempDir(), "journal")
+	o.Pools[0].Read = ReadFirst
+	r := run(t, o, 1)
+	r.want(0, set("k", "1"), "STORED\r\n")
+	if err := os.RemoveAll(o.Journal.Folder); err != nil {
+		t.Fatal(err)
+	}
+	cutters[0].setCut(true)
+	r.want(0, set("k", "2"), "STORED\r\n")
+	r.want(0, "get k\r\n", value("k", "2"))
+	r.stop()
+	cutters[0].setCut(false)
+	r = run(t, o, 1)
+	await(t, "the members are up", func() bool { return r.state(0, 0) == "up" && r.state(0, 1) == "up" })
+	r.want(0, "get k\r\n", "END\r\n")
+	direct(t, caches[0]).want(0, "get k\r\n", "END\r\n") // not what it missed the replacement of
+}
+
+// One that can't be made again: writes that a member misses are refused, in words that say why.
+func TestJournalFolderCannotBeMadeAgain(t *testing.T) {
+	_, cutters, o := replicas(t, 2)
+	above := filepath.Join(t.TempDir(), "above")
+	o.Journal.Folder = filepath.Join(above, "journal")
+	r := run(t, o, 1)
+	if err := errors.Join(os.RemoveAll(above), os.WriteFile(above, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	cutters[0].setCut(true)
+	got := r.ask(0, set("k", "2"))
+	if !strings.HasPrefix(got, "SERVER_ERROR journal: member users") || strings.Count(got, "journal: ") != 1 {
+		t.Errorf("got %q; want an error of the journal's", got)
+	}
+	if err := os.Remove(above); err != nil {
+		t.Fatal(err)
+	}
+	r.want(0, set("k", "3"), "STORED\r\n")
 }
