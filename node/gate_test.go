@@ -34,6 +34,8 @@ func TestHealthBesideHalfRequests(t *testing.T) {
 	if status, _ := get(t, n, "/healthz"); status != http.StatusOK {
 		t.Errorf("beside 300 half requests: got %d", status)
 	}
+	n.http.gate.mu.Lock()
+	defer n.http.gate.mu.Unlock()
 	if got := len(n.http.gate.guests); got > httpConnections.total {
 		t.Errorf("got %d connections; want %d at most", got, httpConnections.total)
 	}
@@ -109,13 +111,18 @@ func TestGate(t *testing.T) {
 // TestReservedPlace checks that the reserve's connections have health checks answered, and nothing else.
 func TestReservedPlace(t *testing.T) {
 	n := open(t, testConfig())
-	n.http.gate.limits = gateLimits{total: 0, perAddress: 100, reserve: 1}
+	limit := func(reserve int) {
+		n.http.gate.mu.Lock()
+		defer n.http.gate.mu.Unlock()
+		n.http.gate.limits = gateLimits{total: 0, perAddress: 100, reserve: reserve}
+	}
+	limit(1)
 	for path, want := range map[string]int{"/healthz": http.StatusOK, "/metrics": http.StatusServiceUnavailable} {
 		if status, body := getAlone(t, n, path); status != want {
 			t.Errorf("%s: got %d, %q; want %d", path, status, body, want)
 		}
 	}
-	n.http.gate.limits.reserve = 0
+	limit(0)
 	if status, _ := getAlone(t, n, "/healthz"); status != http.StatusServiceUnavailable {
 		t.Errorf("without a place: got %d; want 503", status)
 	}
