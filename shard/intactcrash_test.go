@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -19,10 +20,13 @@ func changes(op errorfs.Op) bool { return op.Kind.ReadOrWrite() == errorfs.OpIsW
 func crashAtEvery(t *testing.T, disk *vfs.MemFS, doing func(fs vfs.FS), opened func(r *ruin)) (crashes int) {
 	t.Helper()
 	chance := rand.New(rand.NewPCG(7, 7))
+	var mu sync.Mutex // guards chance and crashes: Pebble and the ledger write beside each other
 	crash := errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if !changes(op) || t.Failed() {
 			return nil
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		crashes++
 		percent := crashes % 3 * 50
 		left := &ruin{t: t, fs: disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: chance}), boot: "after the crash"}
@@ -48,6 +52,8 @@ func crashAtEvery(t *testing.T, disk *vfs.MemFS, doing func(fs vfs.FS), opened f
 		return nil
 	})
 	doing(errorfs.Wrap(disk, crash))
+	mu.Lock()
+	defer mu.Unlock()
 	return crashes
 }
 
