@@ -260,9 +260,10 @@ func (p *replicated) refillFrom(from, i int) error {
 }
 
 // copyKeys copies items at the pool's refill_rate, and returns the keys of those that could not be.
-func (p *replicated) copyKeys(keys []listedKey, from, i int) (failed []listedKey, err error) {
+func (p *replicated) copyKeys(keys []listedKey, from, i int) ([]listedKey, error) {
 	d := p.members[i].to
-	var mu sync.Mutex // guards failed
+	var mu sync.Mutex // guards failed, also from copies that end after an early return
+	var failed []listedKey
 	slots := make(chan struct{}, refillAtOnce)
 	began := time.Now()
 	lanes := d.absence.lanes
