@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// Errors of Decode. Each closes the connection once the requests before it are answered, and the
-// client is told why.
+// Errors of Decode. Each closes the connection once the requests before it are answered. The client is
+// told why, but for ErrHTTP.
 var (
 	ErrLineTooLong = errors.New("mc: line too long")
 	ErrBinary      = errors.New("mc: binary protocol")

@@ -271,7 +271,7 @@ func TestBinaryProtocolIsRefused(t *testing.T) {
 func TestHTTPIsRefused(t *testing.T) {
 	s := start(t, Options{}, newMemory())
 	c := dial(t, s)
-	c.ask("set k 0 0 1\r\nx\r\nGET / HTTP/1.1\r\n", mc.Stored+answerHTTP)
+	c.ask("set k 0 0 1\r\nx\r\nGET / HTTP/1.1\r\n", mc.Stored)
 	c.wantEnd()
 }
 

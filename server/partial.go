@@ -115,23 +115,21 @@ func (c *conn) setOwn(p []byte) {
 	c.held.Store(int64(cap(p)))
 }
 
-// The answers to what ends a connection. memcached closes without one.
+// The answers to what ends a connection, where memcached closes without one.
 const (
 	answerLineTooLong = "CLIENT_ERROR line too long\r\n"
-	answerHTTP        = "CLIENT_ERROR this is memcached's protocol, not HTTP\r\n"
 	answerTooSlow     = "CLIENT_ERROR the rest of the request did not come in time\r\n"
 )
 
 // refuse closes after what can't be decoded, since where the next request begins is lost. The client
-// is told why, in its protocol.
+// is told why, in its protocol. HTTP alone gets no answer, as from memcached: its own tests want none, and
+// a browser that a web page has sent here must have nothing to show.
 func (c *conn) refuse(err error) {
 	switch err {
 	case mc.ErrBinary:
 		c.work.batch.Out = appendBinaryRefusal(c.work.batch.Out, c.input)
 	case mc.ErrLineTooLong:
 		c.answer(answerLineTooLong)
-	case mc.ErrHTTP:
-		c.answer(answerHTTP)
 	}
 	c.input = nil
 	c.endWith(closeError)
