@@ -83,7 +83,7 @@ func openTables(o Options, n *Node) (t *tables, err error) {
 	t.server.ReadTimeout = tablesHeaderTime
 	t.server.WriteTimeout = tablesWriteTimeout
 	t.server.IdleTimeout = tablesIdleTimeout
-	t.server.Concurrency = 2 * c.Connections // more than the listener lets in: one that has just ended still counts
+	t.server.Concurrency = fasthttp.DefaultConcurrency // the listener bounds them; one that was closed counts here until its goroutine ends
 	t.server.CloseOnShutdown = true
 	t.server.LazyRequestTime = true
 	t.server.ConnState = t.open.changed
