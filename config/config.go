@@ -6,7 +6,7 @@
 // Example is the commented example file; it spells out Default. Secrets don't stand in the file:
 // it names the files that hold them.
 //
-// Nothing here opens a socket or a file other than the one that Load is given. Errors are Faults,
+// Nothing here opens a socket or a file other than the one that ReadFile is given. Errors are Faults,
 // or say that the file can't be read. A Config is a plain value; whoever shares one copies it.
 package config
 
@@ -166,16 +166,6 @@ func Default() Config {
 	}
 }
 
-// Load reads the file at path over Default and checks the whole. Its error is Faults when the
-// file was read.
-func Load(path string) (Config, error) {
-	text, err := ReadFile(path)
-	if err != nil {
-		return Config{}, err
-	}
-	return Parse(text)
-}
-
 // maxFileBytes bounds a configuration of any kind. Those of mcrouter are the largest: they list every
 // server of every pool.
 const maxFileBytes = 16 << 20
@@ -195,7 +185,7 @@ func ReadFile(path string) ([]byte, error) {
 	return text, err
 }
 
-// Parse is Load from memory.
+// Parse reads the text of a file over Default and checks the whole. Its error is Faults.
 func Parse(text []byte) (Config, error) { return parseOver(Default(), text) }
 
 // RouterHTTP is where the HTTP of a router listens that runs alone, unless its file says otherwise. It

@@ -161,15 +161,19 @@ func TestNotYAML(t *testing.T) {
 	}
 }
 
-func TestLoad(t *testing.T) {
+func TestReadAndParse(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "holdfast.yaml")
-	if _, err := config.Load(path); !errors.Is(err, os.ErrNotExist) {
+	if _, err := config.ReadFile(path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v; want one of a missing file", err)
 	}
 	if err := os.WriteFile(path, []byte("cache: {memory: 2MiB}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := config.Load(path)
+	text, err := config.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Parse(text)
 	if err != nil || c.Cache.Memory != 2<<20 {
 		t.Errorf("got %v, %v; want 2MiB", c.Cache.Memory, err)
 	}

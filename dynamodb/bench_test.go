@@ -128,7 +128,7 @@ func BenchmarkParse(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		doc, ok := parse(body)
+		doc, ok := parse(body, 0)
 		if !ok {
 			b.Fatal("not parsed")
 		}

@@ -36,7 +36,7 @@ func FuzzServe(f *testing.F) {
 		if status := serveBody(h, received(t, req), body, w); status != http.StatusOK && status != http.StatusBadRequest {
 			t.Errorf("%s %s: got %d %s", op, body, status, w.buf)
 		}
-		doc, ok := parse(string(w.buf))
+		doc, ok := parse(string(w.buf), 0)
 		if !ok {
 			t.Fatalf("%s %s: got no JSON: %s", op, body, w.buf)
 		}

@@ -323,7 +323,7 @@ func (h *Handler) parse(r *pending, body string) (root node, err error) {
 			return node{}, err
 		}
 	}
-	doc, ok := parseCounted(body, cells)
+	doc, ok := parse(body, cells)
 	if !ok {
 		return node{}, serialization("")
 	}

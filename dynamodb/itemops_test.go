@@ -62,7 +62,7 @@ func call(t testing.TB, h *Handler, op, body string) string {
 	if status == http.StatusOK {
 		return answer
 	}
-	doc, ok := parse(answer)
+	doc, ok := parse(answer, 0)
 	if !ok {
 		t.Fatalf("%s: got %d %s", op, status, answer)
 	}

@@ -12,11 +12,9 @@ import (
 const maxJSONDepth = 10_000
 
 // parse returns the document of a JSON text, as RFC 8259 has it, in UTF-8; ok is false if it isn't one. Of members with the
-// same name the last counts. The caller releases the document.
-func parse(s string) (doc *document, ok bool) { return parseCounted(s, 0) }
-
-// parseCounted is parse for a document of which is known how many values it has at most: their memory is taken once.
-func parseCounted(s string, cells int) (doc *document, ok bool) {
+// same name the last counts. Memory for so many values, cells, is taken at once; 0 where it isn't known how many there are. The
+// caller releases the document.
+func parse(s string, cells int) (doc *document, ok bool) {
 	d := documents.Get().(*document)
 	if cells > cap(d.cells) {
 		d.cells = make([]cell, 0, cells)

@@ -47,7 +47,7 @@ func compare(t *testing.T, s string) {
 			valid = false
 		}
 	}
-	doc, ok := parse(s)
+	doc, ok := parse(s, 0)
 	if ok != valid {
 		t.Fatalf("parse(%.100q): got %v; want %v", s, ok, valid)
 	}
@@ -113,7 +113,7 @@ func TestParseDepth(t *testing.T) {
 
 func TestNode(t *testing.T) {
 	const s = `{"s":"a\tb","n":1.50,"t":true,"f":false,"null":null,"big":1e30,"l":[1,"2"],"o":{"x":{}}}`
-	doc, ok := parse(s)
+	doc, ok := parse(s, 0)
 	if !ok {
 		t.Fatal("got no document")
 	}

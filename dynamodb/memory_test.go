@@ -263,7 +263,7 @@ func TestCountCells(t *testing.T) {
 	for _, s := range []string{
 		`1`, `[]`, `{}`, `[1]`, `[1,2,[3,4],{"a":5,"b,[":"[,{\""}]`, `{"a\\":[{},[],"\\\""]}`, ` [ 1 , 2 ] `,
 	} {
-		doc, ok := parse(s)
+		doc, ok := parse(s, 0)
 		if !ok {
 			t.Fatalf("%s: got no document", s)
 		}

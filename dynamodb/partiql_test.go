@@ -102,7 +102,7 @@ func pagesOf(t *testing.T, h *Handler, text, limit string) (digits string) {
 	t.Helper()
 	more := limit
 	for range 20 {
-		doc, ok := parse(call(t, h, "ExecuteStatement", statement(text, more)))
+		doc, ok := parse(call(t, h, "ExecuteStatement", statement(text, more)), 0)
 		if !ok {
 			t.Fatalf("%s: not JSON", text)
 		}

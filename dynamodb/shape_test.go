@@ -9,7 +9,7 @@ import (
 // checked returns what check says of a request; "" is nothing.
 func checked(t testing.TB, s *shape, request string) string {
 	t.Helper()
-	doc, ok := parse(request)
+	doc, ok := parse(request, 0)
 	if !ok {
 		t.Fatalf("not JSON: %s", request)
 	}
@@ -187,7 +187,7 @@ func TestTableOf(t *testing.T) {
 
 func TestCheckAllocatesNothing(t *testing.T) {
 	for name, c := range sampleRequests() {
-		doc, _ := parse(c.request)
+		doc, _ := parse(c.request, 0)
 		if got := testing.AllocsPerRun(100, func() {
 			if err := check(doc.root(), c.shape); err != nil {
 				t.Fatal(err)
@@ -219,7 +219,7 @@ func sampleRequests() map[string]sampleRequest {
 func BenchmarkCheck(b *testing.B) {
 	for name, c := range sampleRequests() {
 		b.Run(name, func(b *testing.B) {
-			doc, _ := parse(c.request)
+			doc, _ := parse(c.request, 0)
 			for b.Loop() {
 				if err := check(doc.root(), c.shape); err != nil {
 					b.Fatal(err)
@@ -260,7 +260,7 @@ func FuzzCheck(f *testing.F) {
 	f.Add(`{"RequestItems":{"a":[{"PutRequest":{"Item":{"":{"M":null}}}},null]},"KeySchema":[null,{"":1}],"TransactItems":[{"Put":{}}]}`)
 	all := operations()
 	f.Fuzz(func(_ *testing.T, request string) {
-		doc, ok := parse(request)
+		doc, ok := parse(request, 0)
 		if !ok || doc.root().kind() != object {
 			return
 		}

@@ -15,7 +15,7 @@ import (
 // rooted returns the node of a JSON text, which lives as long as the test.
 func rooted(t *testing.T, text string) node {
 	t.Helper()
-	doc, ok := parse(text)
+	doc, ok := parse(text, 0)
 	if !ok {
 		t.Fatalf("not JSON: %s", text)
 	}

@@ -10,7 +10,7 @@ import (
 // valued parses an AttributeValue.
 func valued(t *testing.T, s string) (item.Value, error) {
 	t.Helper()
-	doc, ok := parse(s)
+	doc, ok := parse(s, 0)
 	if !ok {
 		t.Fatalf("%s is no JSON", s)
 	}

@@ -184,10 +184,18 @@ func (f fileOfRouter) pool(name string, members ...string) {
 		name, strings.Join(members, ", ")))
 }
 
+func (f fileOfRouter) load() (config.Config, error) {
+	text, err := config.ReadFile(f.path)
+	if err != nil {
+		return config.Config{}, err
+	}
+	return config.Parse(text)
+}
+
 // options have the node read the file.
 func (f fileOfRouter) options() Options {
 	f.t.Helper()
-	c, err := config.Load(f.path)
+	c, err := f.load()
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -195,7 +203,7 @@ func (f fileOfRouter) options() Options {
 	o.Config = c
 	o.Source.Files = []string{f.path}
 	o.Read = func() (config.Config, Source, error) {
-		c, err := config.Load(f.path)
+		c, err := f.load()
 		return c, o.Source, err
 	}
 	return o

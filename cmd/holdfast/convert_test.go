@@ -33,7 +33,7 @@ func convert(t *testing.T, args ...string) (*config.Router, string) {
 	if code, _, faults := command("config", "check", path); code != 0 {
 		t.Fatalf("%s\n%s", faults, stdout)
 	}
-	c, err := config.Load(path)
+	c, err := config.Parse([]byte(stdout))
 	if err != nil {
 		t.Fatal(err)
 	}
