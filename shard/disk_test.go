@@ -76,8 +76,7 @@ const testReserve = 8 << 20
 
 // openSmall opens a store on a disk of 30 MiB. Its clock stands still, so that only what commits write leads to a look at the disk.
 func openSmall(t *testing.T) (*smallFS, *Store, *Shard) {
-	stopped := time.Now()
-	return openSmallAt(t, func() time.Time { return stopped })
+	return openSmallAt(t, newClock().read)
 }
 
 func openSmallAt(t *testing.T, now func() time.Time) (*smallFS, *Store, *Shard) {
@@ -169,12 +168,12 @@ func TestFullDiskByOthers(t *testing.T) {
 // Another program takes half of the reserve. Small commits, which alone would lead to no look for long, are refused once the last look
 // is old; so they are after the next look when the program has left.
 func TestReserveTakenByOthers(t *testing.T) {
-	now := time.Now()
-	fs, s, sh := openSmallAt(t, func() time.Time { return now })
+	now := newClock()
+	fs, s, sh := openSmallAt(t, now.read)
 	commitAll(t, s, put(t, sh, thing("a", 0)))
 	fs.other.Add(fs.free() - testReserve/2)
 	for i := range 12 {
-		now = now.Add(time.Second)
+		now.advance(time.Second)
 		if _, err := s.Commit(bg, Commit{Writes: []Write{put(t, sh, thing("a", i+1))}}); !errors.Is(err, holdfast.Full) {
 			t.Fatalf("commit %d: got %v; want full", i, err)
 		}
@@ -183,7 +182,7 @@ func TestReserveTakenByOthers(t *testing.T) {
 		t.Errorf("got %+v; want full, with half of the reserve free", room)
 	}
 	fs.other.Store(0)
-	now = now.Add(time.Second)
+	now.advance(time.Second)
 	commitAll(t, s, put(t, sh, thing("a", 1)))
 	if s.Room().Full {
 		t.Error("got full; want room again")

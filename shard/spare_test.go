@@ -18,15 +18,15 @@ func errorsOfRemovals(s *Store, sh *Shard) map[string]error {
 // Another program takes all of the disk. Removals get the ballast's room. When that has gone, too, they are refused, and so is a
 // Reclaim, which loses nothing and does its work once there is room. Reads go on, and nothing gives up.
 func TestRemovalsOnAFullDisk(t *testing.T) {
-	now := time.Now()
-	fs, s, sh := openSmallAt(t, func() time.Time { return now })
+	now := newClock()
+	fs, s, sh := openSmallAt(t, now.read)
 	gone := openShard(t, s, 2)
 	commitAll(t, s, put(t, sh, thing("a", 0)), put(t, gone, big(0)))
 	if err := sh.SetSchema(Schema{Key: testSchema().Key}); err != nil {
 		t.Fatal(err)
 	}
 	fs.other.Add(fs.free())
-	now = now.Add(time.Second) // the last look is old
+	now.advance(time.Second) // the last look is old
 	if _, err := s.Commit(bg, Commit{Records: []Record{{Name: "r", Value: []byte("v")}}}); !errors.Is(err, holdfast.Full) {
 		t.Errorf("a record: got %v; want full", err)
 	}
@@ -65,7 +65,7 @@ func TestRemovalsOnAFullDisk(t *testing.T) {
 	}
 
 	fs.other.Store(0)
-	now = now.Add(time.Second)
+	now.advance(time.Second)
 	if more, err := s.Reclaim(bg); err != nil || !more {
 		t.Errorf("Reclaim: got %v, %v; want what was dropped still to be done", more, err)
 	}
