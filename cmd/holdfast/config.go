@@ -7,8 +7,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/config"
+	"holdfast/config/twemproxy"
 	"holdfast/router"
-	"holdfast/twemproxy"
 )
 
 func newConfigCommand() *cobra.Command {

@@ -11,9 +11,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/config"
-	"holdfast/mcrouter"
+	"holdfast/config/mcrouter"
+	"holdfast/config/twemproxy"
 	"holdfast/router"
-	"holdfast/twemproxy"
 )
 
 type convertFlags struct {

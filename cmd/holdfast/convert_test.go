@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"holdfast/config"
-	"holdfast/mcrouter"
+	"holdfast/config/mcrouter"
 )
 
 // write writes a file of a new folder and returns its path.

@@ -12,7 +12,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
-	"holdfast/replay"
+	"holdfast/tool/replay"
 )
 
 const replayLong = `Replay plays real traffic against any server that speaks memcached's protocol, as an

@@ -11,10 +11,10 @@ import (
 	"github.com/spf13/pflag"
 
 	"holdfast/config"
-	"holdfast/mcrouter"
+	"holdfast/config/mcrouter"
+	"holdfast/config/twemproxy"
 	"holdfast/node"
 	"holdfast/router"
-	"holdfast/twemproxy"
 )
 
 // configKind is whose configuration a file is.

@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"holdfast/config"
-	"holdfast/mcrouter"
+	"holdfast/config/mcrouter"
 )
 
 // routerFlags are what the command line of router says: our flags, and mcrouter's.

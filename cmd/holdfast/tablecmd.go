@@ -14,7 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"holdfast/transfer"
+	"holdfast/tool/transfer"
 )
 
 const tableLong = `Table looks at tables and carries their items to files and back, through the DynamoDB API of

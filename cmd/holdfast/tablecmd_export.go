@@ -13,7 +13,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
-	"holdfast/transfer"
+	"holdfast/tool/transfer"
 )
 
 const tableExportLong = `Export writes all items of a table to FILE, or to standard output. The format is json unless

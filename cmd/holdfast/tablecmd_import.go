@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"holdfast/transfer"
+	"holdfast/tool/transfer"
 )
 
 const tableImportLong = `Import puts the items of FILE into a table, which must be there; - is standard input. An item

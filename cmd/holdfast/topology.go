@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"holdfast/topology"
+	"holdfast/tool/topology"
 )
 
 const topologyLong = `Topology tells from outside how a memcached cluster behind a router keeps its items:

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"holdfast/topology"
+	"holdfast/tool/topology"
 )
 
 // startBalancer gives each connection to the next of the members, and returns where it listens.

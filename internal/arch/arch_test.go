@@ -19,8 +19,8 @@ import (
 var rows = [][]string{
 	{""},
 	{"mc", "ring", "journal", "item", "loop", "mrc", "discover", "yamltree"},
-	{"cache", "router", "shard", "cluster", "feed", "rpc", "replay", "topology", "partiql", "transfer"},
-	{"table", "group", "mcrouter", "twemproxy", "feed/mysql", "feed/postgres", "feed/tables"},
+	{"cache", "router", "shard", "cluster", "feed", "rpc", "partiql", "tool/replay", "tool/topology", "tool/transfer"},
+	{"table", "group", "config/mcrouter", "config/twemproxy", "feed/mysql", "feed/postgres", "feed/tables"},
 	{"config", "server", "dynamodb", "console"},
 	{"node", "sim"},
 	{"cmd/holdfast"},
@@ -28,7 +28,10 @@ var rows = [][]string{
 
 // only narrows what its row would allow a package.
 var only = map[string][]string{
-	"cmd/holdfast": {"", "node", "config", "router", "mcrouter", "twemproxy", "replay", "topology", "transfer"},
+	"cmd/holdfast": {
+		"", "node", "config", "config/mcrouter", "config/twemproxy", "router",
+		"tool/replay", "tool/topology", "tool/transfer",
+	},
 }
 
 // testsOnly are packages that nobody imports, and that import packages of the module in tests only.

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"holdfast/config"
-	"holdfast/mcrouter"
+	"holdfast/config/mcrouter"
 	"holdfast/router"
 )
 

@@ -8,7 +8,7 @@ import (
 	"syscall"
 	"testing"
 
-	"holdfast/mcrouter"
+	"holdfast/config/mcrouter"
 )
 
 // importing parses a file whose route is what path imports, from folder.

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/config/twemproxy"
 	"holdfast/router"
-	"holdfast/twemproxy"
 )
 
 func TestParse(t *testing.T) {

@@ -372,7 +372,7 @@ func TestTraceErrors(t *testing.T) {
 
 // TestSharedTraces reads the real traces where they are at hand, and checks what is known of them.
 func TestSharedTraces(t *testing.T) {
-	const folder = "../../shared/traces"
+	const folder = "../../../shared/traces"
 	if _, err := os.Stat(folder); err != nil {
 		t.Skip("the real traces aren't here")
 	}
