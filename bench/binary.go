@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// A shape is a way to ask for keys that are all held: what is sent for them, and how long the answer is.
+// A shape is a form of requesting keys that are all held: the bytes of the request, and the length
+// of its answer.
 type shape struct {
 	name    string
 	request func(keys []uint64) []byte
@@ -25,12 +26,17 @@ type shape struct {
 const keyBytes = 20
 
 var shapes = []shape{
-	{"text: multiget", textGets(true), func(n, value int) int { return n*(len("VALUE  0 100\r\n\r\n")+keyBytes+value) + len("END\r\n") }},
-	{"text: pipelined", textGets(false), func(n, value int) int { return n * (len("VALUE  0 100\r\n\r\nEND\r\n") + keyBytes + value) }},
+	{"text: multiget", textGets(true), func(n, value int) int {
+		return n*(len("VALUE  0 100\r\n\r\n")+keyBytes+value) + len("END\r\n")
+	}},
+	{"text: pipelined", textGets(false), func(n, value int) int {
+		return n * (len("VALUE  0 100\r\n\r\nEND\r\n") + keyBytes + value)
+	}},
 	{"binary: getkq … noop", binaryGets(0x0d, true), func(n, value int) int { return n*(24+4+keyBytes+value) + 24 }},
 	{"binary: pipelined get", binaryGets(0x00, false), func(n, value int) int { return n * (24 + 4 + value) }},
 }
 
+// textGets requests the keys in one line, or in a line each.
 func textGets(one bool) func([]uint64) []byte {
 	return func(keys []uint64) (b []byte) {
 		for i, key := range keys {
@@ -48,6 +54,7 @@ func textGets(one bool) func([]uint64) []byte {
 	}
 }
 
+// binaryGets requests each key by the opcode, with a noop behind them if the opcode is quiet.
 func binaryGets(opcode byte, noop bool) func([]uint64) []byte {
 	return func(keys []uint64) (b []byte) {
 		for _, key := range keys {
@@ -64,17 +71,18 @@ func binaryGets(opcode byte, noop bool) func([]uint64) []byte {
 	}
 }
 
-// binaryGetsPart asks both servers in turn, in batches by either protocol, for keys that they hold.
+// binaryGetsPart requests keys that both servers hold, from each in turn, in batches of either
+// protocol.
 func binaryGetsPart(ctx context.Context, args []string) error {
 	var b binaries
 	f := newFlags("binary", &b)
 	var (
 		items       = f.Uint64("items", 100_000, "items held, of 20-byte keys and 100-byte values")
-		batch       = f.Int("batch", 32, "gets of one write")
+		batch       = f.Int("batch", 32, "gets in one write")
 		threads     = f.Int("threads", 1, "-t of both servers")
 		connections = f.Int("connections", 16, "each with one batch at a time")
-		rounds      = f.Int("rounds", 7, "of each shape and server")
-		seconds     = f.Float64("seconds", 1, "of each round")
+		rounds      = f.Int("rounds", 7, "rounds of each shape and server")
+		seconds     = f.Float64("seconds", 1, "length of each round")
 	)
 	if err := f.Parse(args); err != nil {
 		return err
@@ -101,12 +109,13 @@ func binaryGetsPart(ctx context.Context, args []string) error {
 			return fmt.Errorf("fill %s: %d refused, %w", s.name, filled.refused, err)
 		}
 	}
-	rows := [][]string{{strconv.Itoa(*batch) + " gets a write", "holdfast, keys/s", "memcached", "ratio"}}
+	rows := [][]string{{strconv.Itoa(*batch) + " gets per write", "holdfast, keys/s", "memcached", "ratio"}}
 	for _, sh := range shapes {
 		perSecond := make([][]float64, len(servers))
 		for range *rounds {
 			for i, s := range servers {
-				n, err := askBatches(ctx, s.address, sh, *items, *batch, *connections, time.Duration(*seconds*float64(time.Second)))
+				length := time.Duration(*seconds * float64(time.Second))
+				n, err := askBatches(ctx, s.address, sh, *items, *batch, *connections, length)
 				if err != nil {
 					return fmt.Errorf("%s, %s: %w", s.name, sh.name, err)
 				}
@@ -126,8 +135,10 @@ func binaryGetsPart(ctx context.Context, args []string) error {
 	return nil
 }
 
-// askBatches returns how many keys a second were answered over all connections.
-func askBatches(ctx context.Context, address string, sh shape, items uint64, batch, connections int, length time.Duration) (float64, error) {
+// askBatches returns how many keys per second were answered over all connections.
+func askBatches(
+	ctx context.Context, address string, sh shape, items uint64, batch, connections int, length time.Duration,
+) (float64, error) {
 	var (
 		keys  atomic.Int64
 		mu    sync.Mutex // guards fault
@@ -148,8 +159,10 @@ func askBatches(ctx context.Context, address string, sh shape, items uint64, bat
 	return float64(keys.Load()) / time.Since(start).Seconds(), fault
 }
 
-// askLane asks on one connection, one batch at a time, until the time is over.
-func askLane(ctx context.Context, address string, sh shape, items uint64, batch int, seed uint64, until time.Time) (keys int, err error) {
+// askLane sends requests on one connection, one batch at a time, until the time is over.
+func askLane(
+	ctx context.Context, address string, sh shape, items uint64, batch int, seed uint64, until time.Time,
+) (keys int, err error) {
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		return 0, err
@@ -157,7 +170,7 @@ func askLane(ctx context.Context, address string, sh shape, items uint64, batch 
 	defer conn.Close()
 	conn.SetDeadline(until.Add(ioLimit))
 	r := rand.New(rand.NewPCG(seed, 0))
-	requests := make([][]byte, 64) // so that the client spends little on them
+	requests := make([][]byte, 64) // made in advance, so that the client takes little processor time
 	for i := range requests {
 		wanted := make([]uint64, batch)
 		for j := range wanted {

@@ -17,10 +17,10 @@ import (
 type client struct {
 	conn net.Conn
 	in   *bufio.Reader
-	out  []byte // requests that are not sent yet
+	out  []byte // requests that flush will send
 }
 
-const ioLimit = time.Minute // for one write with its answers
+const ioLimit = time.Minute // for one write and its answers
 
 func dial(address string) (*client, error) {
 	conn, err := net.Dial("tcp", address)
@@ -42,7 +42,7 @@ func appendKey(b []byte, key uint64) []byte {
 	return b
 }
 
-// addSet adds a set to what flush sends.
+// addSet adds a set to the requests that flush sends.
 func (c *client) addSet(key uint64, value []byte) {
 	c.out = append(c.out, "set "...)
 	c.out = appendKey(c.out, key)
@@ -66,7 +66,7 @@ func (c *client) line() ([]byte, error) {
 	return bytes.TrimRight(line, "\r\n"), err
 }
 
-// set stores one item, and reports whether the server took it.
+// set stores one item, and reports whether the server stored it.
 func (c *client) set(key uint64, value []byte) (bool, error) {
 	c.addSet(key, value)
 	if err := c.flush(); err != nil {
@@ -148,7 +148,7 @@ const (
 	fillPipeline    = 64
 )
 
-// filled is what became of a fill's sets, and the first answer of those that were not STORED.
+// filled is the outcome of a fill's sets, and the first answer that was not STORED.
 type filled struct {
 	stored, refused int64
 	refusal         string

@@ -11,22 +11,22 @@ import (
 	"strings"
 )
 
-// compare runs the referee, compare.py, which starts the servers and asks them in turn: one
-// request at a time with one thread each, then pipelined and by multiget with two. Redis speaks
-// another protocol, so it is asked here, by the same load generator.
+// compare runs the referee, compare.py, which starts the servers and measures them in turn: one
+// request at a time with one thread each, then pipelined and by multiget with two. Redis has
+// another protocol, so it is measured here, with the same load generator.
 func compare(ctx context.Context, args []string) error {
 	var b binaries
 	f := newFlags("compare", &b)
 	var (
-		tools  = f.String("tools", "../shared/bench", "where compare.py, ld.c and limit.c are")
-		rounds = f.Int("rounds", 7, "of each cell and server")
-		keys   = f.Int("keys", 500_000, "different ones")
+		tools  = f.String("tools", "../shared/bench", "directory of compare.py, ld.c and limit.c")
+		rounds = f.Int("rounds", 7, "rounds of each cell and server")
+		keys   = f.Int("keys", 500_000, "different keys")
 	)
 	if err := f.Parse(args); err != nil {
 		return err
 	}
 	if _, err := os.Stat(filepath.Join(*tools, "compare.py")); err != nil {
-		fmt.Printf("no load generator here, nothing to do: %v\n", err)
+		fmt.Printf("there is no load generator, so there is nothing to do: %v\n", err)
 		return nil
 	}
 	dir, done, err := b.scratch(ctx, "")
@@ -54,7 +54,7 @@ func compare(ctx context.Context, args []string) error {
 	return c.redis()
 }
 
-// A referee compares by the tools in its folder.
+// A referee compares servers with the tools in its directory.
 type referee struct {
 	ctx          context.Context
 	binaries     binaries
@@ -65,7 +65,8 @@ type referee struct {
 // build builds the load generator and the bare event loop.
 func (c *referee) build() error {
 	for _, name := range []string{"ld", "limit"} {
-		cmd := exec.CommandContext(c.ctx, "gcc", "-O2", "-w", "-pthread", "-o", filepath.Join(c.dir, name), filepath.Join(c.tools, name+".c"), "-lm")
+		cmd := exec.CommandContext(c.ctx, "gcc", "-O2", "-w", "-pthread",
+			"-o", filepath.Join(c.dir, name), filepath.Join(c.tools, name+".c"), "-lm")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("gcc %s.c: %w\n%s", name, err, out)
 		}
@@ -73,8 +74,8 @@ func (c *referee) build() error {
 	return nil
 }
 
-// memcached compares ours with memcached, and with the loop that stores nothing, which has one
-// canned value of 100 bytes.
+// memcached compares Holdfast with memcached, and with the event loop that stores nothing, which
+// has one canned value of 100 bytes.
 func (c *referee) memcached(cells string, threads, value int) error {
 	args := []string{filepath.Join(c.tools, "compare.py"), "--rounds", strconv.Itoa(c.rounds),
 		"--keys", strconv.Itoa(c.keys), "--value", strconv.Itoa(value), "--cells", cells}
@@ -88,7 +89,7 @@ func (c *referee) memcached(cells string, threads, value int) error {
 		args = append(args, "--server", "limit="+filepath.Join(c.dir, "limit")+" {port} spin")
 	}
 	if servers < 2 {
-		fmt.Println("left out: there is nothing to compare with")
+		fmt.Println("left out: there is no server to compare with")
 		return nil
 	}
 	cmd := exec.CommandContext(c.ctx, "python3", args...)
@@ -99,7 +100,7 @@ func (c *referee) memcached(cells string, threads, value int) error {
 	return nil
 }
 
-// redis compares ours with Redis, where there is one.
+// redis compares Holdfast with Redis, if it is installed.
 func (c *referee) redis() error {
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -116,12 +117,15 @@ func (c *referee) redis() error {
 		return err
 	}
 	defer ours.stop()
-	peer, err := spec{name: "redis", portFlag: "--port", argv: []string{path, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"}}.start(c.ctx)
+	argv := []string{path, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"}
+	peer, err := spec{name: "redis", portFlag: "--port", argv: argv}.start(c.ctx)
 	if err != nil {
 		return err
 	}
 	defer peer.stop()
-	for _, fillArgs := range [][]string{c.load(ours, "-F", "-P", "16", "-c", "8"), c.load(peer, "-R", "-F", "-P", "16", "-c", "8")} {
+	for _, fillArgs := range [][]string{
+		c.load(ours, "-F", "-P", "16", "-c", "8"), c.load(peer, "-R", "-F", "-P", "16", "-c", "8"),
+	} {
 		if _, err := c.generate(fillArgs); err != nil {
 			return fmt.Errorf("fill: %w", err)
 		}
@@ -154,19 +158,29 @@ func (c *referee) load(s *server, args ...string) []string {
 	return append([]string{"-p", port, "-k", strconv.Itoa(c.keys), "-v", "100"}, args...)
 }
 
-var perSecond = regexp.MustCompile(`ops/s (\d+)`)
-
-// generate runs the load generator and returns the operations a second.
+// generate runs the load generator and returns the operations per second.
 func (c *referee) generate(args []string) (float64, error) {
 	out, err := exec.CommandContext(c.ctx, filepath.Join(c.dir, "ld"), args...).Output()
 	if err != nil {
 		return 0, fmt.Errorf("ld %s: %w", strings.Join(args, " "), err)
 	}
-	m := perSecond.FindSubmatch(out)
+	n, err := opsPerSecond(out)
+	if err != nil {
+		return 0, fmt.Errorf("ld %s: %w", strings.Join(args, " "), err)
+	}
+	return n, nil
+}
+
+var perSecond = regexp.MustCompile(`ops/s (\d+)`)
+
+// opsPerSecond finds the rate in the load generator's output.
+func opsPerSecond(printed []byte) (float64, error) {
+	m := perSecond.FindSubmatch(printed)
 	if m == nil {
-		return 0, fmt.Errorf("ld %s: printed %q", strings.Join(args, " "), out)
+		return 0, fmt.Errorf("no rate in %q", printed)
 	}
 	return strconv.ParseFloat(string(m[1]), 64)
 }
 
+// kilo is the median of the rates, in thousands.
 func kilo(perSecond []float64) string { return fmt.Sprintf("%.0f k", middle(perSecond)/1e3) }

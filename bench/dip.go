@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// dip plays a trace twice through a router before three caches, and before the second time adds a
-// fourth: how many hits are lost by the keys that move, by placement.
+// dip plays a trace twice through a router in front of three caches, and adds a fourth before the
+// second time. It reports, for each placement, how many hits are lost because keys move.
 func dip(ctx context.Context, args []string) error {
 	var b binaries
 	f := newFlags("dip", &b)
@@ -30,7 +30,7 @@ func dip(ctx context.Context, args []string) error {
 		return err
 	}
 	if _, err := os.Stat(*file); err != nil {
-		fmt.Printf("no trace here, nothing to do: %v\n", err)
+		fmt.Printf("there is no trace, so there is nothing to do: %v\n", err)
 		return nil
 	}
 	scratch, done, err := b.scratch(ctx, "")
@@ -39,9 +39,11 @@ func dip(ctx context.Context, args []string) error {
 	}
 	defer done()
 	if b.holdfast == none {
-		return errors.New("holdfast is router and player, and can't be left out")
+		return errors.New("holdfast is both the router and the player, so it can't be left out")
 	}
-	rows := [][]string{{"placement", "hit rate", "with a fourth member", "worst twentieth", "without it there", "keys moved"}}
+	rows := [][]string{{
+		"placement", "hit rate", "with a fourth member", "worst twentieth", "without it there", "keys moved",
+	}}
 	for _, placement := range []string{"modulo", "ketama", "rendezvous"} {
 		d := &dipped{binaries: b, config: filepath.Join(scratch, placement+".yaml"), placement: placement, memoryMiB: *memory}
 		play := []string{"replay", *file, "--json", "--value-size", strconv.Itoa(*value)}
@@ -68,7 +70,7 @@ type dipped struct {
 	router    *server
 }
 
-// row plays the trace in both ways.
+// row plays the trace without and with a fourth member.
 func (d *dipped) row(ctx context.Context, play []string) ([]string, error) {
 	control, _, err := d.secondTime(ctx, play, 3)
 	if err != nil {
@@ -78,18 +80,32 @@ func (d *dipped) row(ctx context.Context, play []string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	worst := 0
+	worst, err := mostLost(control, grown)
+	if err != nil {
+		return nil, err
+	}
+	return []string{d.placement, percent(control.share()), percent(grown.share()),
+		percent(grown.Over[worst].HitRate), percent(control.Over[worst].HitRate), moved}, nil
+}
+
+func percent(share float64) string { return fmt.Sprintf("%.1f %%", 100*share) }
+
+// mostLost is the part of the trace in which grown has lost most of control's hit rate.
+func mostLost(control, grown *dipReport) (worst int, err error) {
+	parts := min(len(control.Over), len(grown.Over))
+	if parts == 0 {
+		return 0, errors.New("holdfast replay reported no hit rate over time")
+	}
 	lost := func(i int) float64 { return control.Over[i].HitRate - grown.Over[i].HitRate }
-	for i := range min(len(control.Over), len(grown.Over)) {
+	for i := range parts {
 		if lost(i) > lost(worst) {
 			worst = i
 		}
 	}
-	percent := func(share float64) string { return fmt.Sprintf("%.1f %%", 100*share) }
-	return []string{d.placement, percent(control.share()), percent(grown.share()), percent(grown.Over[worst].HitRate), percent(control.Over[worst].HitRate), moved}, nil
+	return worst, nil
 }
 
-// A dipReport is what is needed of holdfast replay's.
+// A dipReport is the part of holdfast replay's report that dip needs.
 type dipReport struct {
 	report
 	Over []struct {
@@ -99,7 +115,8 @@ type dipReport struct {
 
 func (r *dipReport) share() float64 { return 1 - float64(r.Misses)/float64(r.Requests) }
 
-// secondTime plays the trace before three members, then again before as many as are said.
+// secondTime plays the trace with three members, then again with the given number of members. It
+// returns the second report, and the share of keys that moved.
 func (d *dipped) secondTime(ctx context.Context, play []string, members int) (*dipReport, string, error) {
 	d.members = nil
 	only := binaries{holdfast: d.holdfast, memcached: none}
@@ -131,22 +148,33 @@ func (d *dipped) secondTime(ctx context.Context, play []string, members int) (*d
 		if err != nil {
 			return nil, "", err
 		}
-		n := 0
-		for i := range before {
-			if before[i] != after[i] {
-				n++
-			}
-		}
-		moved = fmt.Sprintf("%.1f %%", 100*float64(n)/float64(len(before)))
+		moved = percent(movedShare(before, after))
 	}
 	r, err := d.play(ctx, play)
 	return r, moved, err
 }
 
+// movedShare is the share of keys whose owner has changed.
+func movedShare(before, after []string) float64 {
+	moved := 0
+	for i := range before {
+		if before[i] != after[i] {
+			moved++
+		}
+	}
+	return float64(moved) / float64(len(before))
+}
+
 // write writes the router's configuration with the first n members.
 func (d *dipped) write(address string, n int) error {
-	text := fmt.Sprintf("http: {listen: \"\"}\nrouter:\n  listen: [%q]\n  pools:\n    - name: main\n      hash: {placement: %s}\n      members: [%s]\n",
-		address, d.placement, strings.Join(d.members[:n], ", "))
+	text := fmt.Sprintf(`http: {listen: ""}
+router:
+  listen: [%q]
+  pools:
+    - name: main
+      hash: {placement: %s}
+      members: [%s]
+`, address, d.placement, strings.Join(d.members[:n], ", "))
 	return os.WriteFile(d.config, []byte(text), 0o600)
 }
 
@@ -177,7 +205,7 @@ func (d *dipped) start(ctx context.Context) error {
 	return c.close()
 }
 
-// grow gives the router more members and waits until it has them.
+// grow adds members to the router's configuration and waits until the router has applied it.
 func (d *dipped) grow(ctx context.Context, n int) error {
 	if err := d.write(d.router.address, n); err != nil {
 		return err
@@ -204,10 +232,10 @@ func (d *dipped) grow(ctx context.Context, n int) error {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
-	return errors.New("the router has not taken the new configuration")
+	return errors.New("the router has not applied the new configuration")
 }
 
-// owners asks the router where some keys go.
+// owners asks the router for the owners of some keys.
 func (d *dipped) owners() ([]string, error) {
 	c, err := dial(d.router.address)
 	if err != nil {
@@ -239,7 +267,7 @@ func (d *dipped) play(ctx context.Context, play []string) (*dipReport, error) {
 	return all.Reports[0], nil
 }
 
-// text returns the value of a key that isn't a number.
+// text returns the answer to a get of a key that isn't a number, without line ends and END.
 func (c *client) text(key string) (string, error) {
 	c.out = append(append(append(c.out, "get "...), key...), "\r\n"...)
 	if err := c.flush(); err != nil {

@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// A dynamoClient is a connection to a server of DynamoDB's API, which it asks one request at a time. It spends as
-// little as it can, since it shares the processors with the server; so it signs nothing, which servers that check no
-// signatures take.
+// A dynamoClient is a connection to a server of DynamoDB's API, with one request at a time. It
+// takes as little processor time as possible, since it shares the processors with the server. So it
+// doesn't sign requests, which servers that check no signatures accept.
 type dynamoClient struct {
 	conn    net.Conn
 	in      *bufio.Reader
-	request []byte // as it is sent
-	body    []byte // of the last answer
+	request []byte // the bytes to send
+	body    []byte // of the last response
 }
 
 const dynamoTimeout = 60 * time.Second
@@ -34,10 +34,11 @@ func dialDynamo(address string) (*dynamoClient, error) {
 
 func (c *dynamoClient) close() error { return c.conn.Close() }
 
-// ask sends one request and returns the answer's body, which is good until the next.
+// ask sends one request and returns the response's body, which is valid until the next request.
 func (c *dynamoClient) ask(operation string, body []byte) ([]byte, error) {
-	c.request = append(c.request[:0], "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-amz-json-1.0\r\n"+
-		"X-Amz-Date: 20260101T000000Z\r\nAuthorization: AWS4-HMAC-SHA256 Credential=k/20260101/us-east-1/dynamodb/aws4_request, "+
+	c.request = append(c.request[:0], "POST / HTTP/1.1\r\nHost: localhost\r\n"+
+		"Content-Type: application/x-amz-json-1.0\r\nX-Amz-Date: 20260101T000000Z\r\n"+
+		"Authorization: AWS4-HMAC-SHA256 Credential=k/20260101/us-east-1/dynamodb/aws4_request, "+
 		"SignedHeaders=host, Signature=0\r\nX-Amz-Target: DynamoDB_20120810."...)
 	c.request = append(c.request, operation...)
 	c.request = append(c.request, "\r\nContent-Length: "...)
@@ -83,7 +84,7 @@ func (c *dynamoClient) head() (status, length int, err error) {
 			}
 		case len(line) == 0:
 			if length < 0 {
-				return 0, 0, errors.New("an answer without Content-Length")
+				return 0, 0, errors.New("a response without Content-Length")
 			}
 			return status, length, nil
 		case bytes.EqualFold(name, []byte("Content-Length")):

@@ -1,10 +1,10 @@
-// Command bench measures the cache service beside memcached, and the router beside twemproxy: speed,
-// items held in a given memory, miss ratios of recorded traffic, restarts, tails. See README.md beside this file for what each
-// part does and how long it takes.
+// Command bench compares the cache with memcached, the router with twemproxy, and tables with
+// dynalite: speed, items held in a given memory, miss ratios of recorded traffic, restarts, tails.
+// README.md beside this file says what each part does and how long it takes.
 //
-// It starts the servers itself, on free ports of 127.0.0.1, and stops them. It uses the standard
-// library only and nothing of Holdfast's but the binary, so that it measures both servers from the
-// outside and alike.
+// It starts the servers itself, on free ports of 127.0.0.1, and stops them. It uses only the
+// standard library, and of Holdfast only the binary, so that it measures all servers from outside
+// and in the same way.
 package main
 
 import (
@@ -26,16 +26,16 @@ type part struct {
 }
 
 var parts = []part{
-	{"compare", "requests a second and latencies beside memcached, Redis and the bare event loop", compare},
+	{"compare", "requests per second and latencies, compared with memcached, Redis and a bare event loop", compare},
 	{"memory", "how many small items fit into 1 GiB", memory},
 	{"traces", "miss ratios of recorded traffic at several memory sizes", traces},
-	{"misses", "miss ratios of recorded traffic at equal parts of its keys", misses},
-	{"restart", "from the start to the first hit, with a gibibyte kept over the restart", restart},
-	{"dip", "hits lost by a fourth member behind a router, by placement", dip},
-	{"tail", "p99.9 with ten million items beside that with ten thousand", tail},
-	{"router", "requests a second and latencies through a router, beside twemproxy", routers},
-	{"binary", "keys a second by text and by the binary protocol, in batches", binaryGetsPart},
-	{"tables", "requests a second to tables, beside dynalite", tables},
+	{"misses", "miss ratios of recorded traffic at equal shares of its keys", misses},
+	{"restart", "time from the start to the first hit, with one GiB kept over the restart", restart},
+	{"dip", "hits lost when a fourth member joins behind a router, by placement", dip},
+	{"tail", "p99.9 with ten million items, compared with ten thousand", tail},
+	{"router", "requests per second and latencies through a router, compared with twemproxy", routers},
+	{"binary", "keys per second in batches of the text and of the binary protocol", binaryGetsPart},
+	{"tables", "requests per second to tables, compared with dynalite", tables},
 	{"tablesbulk", "ten million items: write, kill, start, scan", tablesBulk},
 }
 
@@ -66,15 +66,16 @@ func status(p part) int {
 	}
 }
 
-// newFlags returns the flags that all parts have.
+// newFlags returns the flags that all parts share.
 func newFlags(name string, b *binaries) *flag.FlagSet {
 	f := flag.NewFlagSet("bench "+name, flag.ContinueOnError)
 	f.StringVar(&b.holdfast, "holdfast", "", "path of the binary; built from this checkout if empty; none leaves it out")
-	f.StringVar(&b.memcached, "memcached", "memcached", "path of the peer; none leaves it out")
+	f.StringVar(&b.memcached, "memcached", "memcached", "path of memcached; none leaves it out")
 	return f
 }
 
-// table prints rows in columns as wide as their widest field, the first to the left.
+// table prints rows in columns as wide as their widest field, the first column left-aligned, the
+// others right-aligned.
 func table(rows [][]string) {
 	var widths []int
 	for _, row := range rows {
@@ -98,7 +99,7 @@ func table(rows [][]string) {
 	}
 }
 
-// middle is the median.
+// middle is the median of values, of which there must be one at least.
 func middle(values []float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
 	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2

@@ -8,8 +8,8 @@ import (
 	"strconv"
 )
 
-// memory sets far more small items than fit, at full rate, and counts those held by the server's
-// own word and by asking for a sample of them.
+// memory sets far more small items than fit, at full rate, and counts those that are held: by the
+// server's own counter, and by requesting a sample of them.
 func memory(ctx context.Context, args []string) error {
 	var b binaries
 	f := newFlags("memory", &b)
@@ -17,7 +17,7 @@ func memory(ctx context.Context, args []string) error {
 		memoryMiB = f.Int("memory", 1024, "MiB, -m of both servers")
 		value     = f.Int("value", 100, "bytes of each value; keys have 20")
 		threads   = f.Int("threads", 2, "-t of both servers")
-		sample    = f.Int("sample", 400_000, "keys that are asked for")
+		sample    = f.Int("sample", 400_000, "number of keys to request")
 	)
 	if err := f.Parse(args); err != nil {
 		return err
@@ -27,7 +27,7 @@ func memory(ctx context.Context, args []string) error {
 		return err
 	}
 	defer done()
-	// Not even a server without any overhead holds as many.
+	// More than a server without any overhead could hold.
 	count := uint64(*memoryMiB) << 20 / uint64(20+*value) * 5 / 4
 	fmt.Printf("%d sets of 20-byte keys and %d-byte values into -m %d, pipelined by %d on %d connections\n",
 		count, *value, *memoryMiB, fillPipeline, fillConnections)
@@ -40,7 +40,7 @@ func memory(ctx context.Context, args []string) error {
 		rows = append(rows, row)
 	}
 	table(rows)
-	fmt.Printf("held: by asking for %d of the keys at random; bytes/item: -m by it\n", *sample)
+	fmt.Printf("held: counted by requesting %d random keys; bytes/item: -m divided by held\n", *sample)
 	return nil
 }
 
@@ -56,7 +56,7 @@ func memoryOf(ctx context.Context, p spec, count uint64, value []byte, sample, m
 		return nil, fmt.Errorf("%s: fill: %w", p.name, err)
 	}
 	if sets.refusal != "" {
-		fmt.Printf("%s refused sets, the first by %q\n", p.name, sets.refusal)
+		fmt.Printf("%s refused sets, the first with %q\n", p.name, sets.refusal)
 	}
 	c, err := dial(s.address)
 	if err != nil {
@@ -84,7 +84,7 @@ func memoryOf(ctx context.Context, p spec, count uint64, value []byte, sample, m
 	}, nil
 }
 
-// shareHeld asks for a sample of the keys below count, chosen alike in every run.
+// shareHeld requests a sample of the keys below count, the same in every run.
 func shareHeld(ctx context.Context, c *client, count uint64, sample int) (float64, error) {
 	const together = 100
 	r := rand.New(rand.NewPCG(1, 2))

@@ -13,31 +13,33 @@ import (
 var keyShares = []float64{0.005, 0.016, 0.05, 0.16, 0.50}
 
 const (
-	// leastMissesMiB is the least -m. Below, memcached's pages of 1 MiB count for too much.
+	// leastMissesMiB is the least -m. Below it, memcached's pages of 1 MiB matter too much.
 	leastMissesMiB = 4
-	// countingMiB is the memory of the server that serves while the keys are counted; what it
-	// misses doesn't matter.
+	// countingMiB is the memory of the server that is used while the keys are counted; its misses
+	// don't matter.
 	countingMiB = 64
-	// itemOverhead is about what an item takes beside its key, of keyBytes, and its value.
+	// itemOverhead is about how many bytes an item takes besides its key, of keyBytes, and its value.
 	itemOverhead = 80
 )
 
-// misses plays each trace to both servers at equal memory, at the sizes of keyShares, which are
-// the same parts of every trace's miss ratio curve, from hardly anything to half of all keys.
+// misses plays each trace to both servers with equal memory, at the sizes of keyShares. So it
+// measures the same parts of every trace's miss ratio curve, from very little memory to half of all
+// keys.
 func misses(ctx context.Context, args []string) error {
 	var b binaries
 	f := newFlags("misses", &b)
 	var (
-		dir   = f.String("dir", "../shared/traces", "where the traces are")
+		dir   = f.String("dir", "../shared/traces", "directory of the traces")
 		limit = f.Int("limit", 600_000, "requests of each trace at most; 0 is all")
 		only  = f.String("only", "", "a trace's file name, or none for all")
-		value = f.Int("value", 1000, "bytes of each value; doubled until the memory is at least 4 MiB; 0 plays the traces that have sizes of their own")
+		value = f.Int("value", 1000, "bytes of each value; doubled until the memory is at least 4 MiB; "+
+			"0 plays the traces that have sizes of their own")
 	)
 	if err := f.Parse(args); err != nil {
 		return err
 	}
 	if _, err := os.Stat(*dir); err != nil {
-		fmt.Printf("no traces here, nothing to do: %v\n", err)
+		fmt.Printf("there are no traces, so there is nothing to do: %v\n", err)
 		return nil
 	}
 	_, done, err := b.scratch(ctx, "")
@@ -46,9 +48,11 @@ func misses(ctx context.Context, args []string) error {
 	}
 	defer done()
 	if b.holdfast == none {
-		return errors.New("holdfast plays the traces, and can't be left out")
+		return errors.New("holdfast plays the traces, so it can't be left out")
 	}
-	t := missTable{rows: [][]string{{"trace", "of its keys", "value", "-m", "items held", "memcached's", "misses", "memcached's", "ratio"}}}
+	t := missTable{rows: [][]string{{
+		"trace", "of its keys", "value", "-m", "items held", "memcached's", "misses", "memcached's", "ratio",
+	}}}
 	played := map[string]bool{}
 	for _, r := range recorded {
 		file := filepath.Join(*dir, r.file)
@@ -71,7 +75,7 @@ func misses(ctx context.Context, args []string) error {
 	return nil
 }
 
-// A missTable is what misses prints.
+// A missTable is the table that misses prints.
 type missTable struct {
 	rows   [][]string
 	ratios []float64
@@ -97,9 +101,13 @@ func (t *missTable) play(ctx context.Context, b binaries, file string, value, li
 	return nil
 }
 
-// memoryFor is the -m that holds a share of the trace's keys, and the size of the values: the
-// given one, or doubled until the memory is the least, or 0 for the trace's own.
+// memoryFor is the -m that holds a share of the trace's keys, and the size of the values: the given
+// one, doubled until the memory reaches leastMissesMiB, or 0 for the trace's own sizes. A trace
+// without keys gets the least memory.
 func memoryFor(share float64, counted report, value int) (size, memoryMiB int) {
+	if counted.Keys == 0 {
+		return value, leastMissesMiB
+	}
 	if value == 0 {
 		data := share * (float64(counted.DataBytes) + float64(counted.Keys)*itemOverhead)
 		return 0, max(leastMissesMiB, int(data/(1<<20)+0.5))
@@ -113,7 +121,7 @@ func memoryFor(share float64, counted report, value int) (size, memoryMiB int) {
 }
 
 func (t *missTable) add(name string, share float64, size, memoryMiB int, reports []report) {
-	row := []string{name, fmt.Sprintf("%.1f %%", 100*share), strconv.Itoa(size), strconv.Itoa(memoryMiB), "", "", "", "", ""}
+	row := []string{name, percent(share), strconv.Itoa(size), strconv.Itoa(memoryMiB), "", "", "", "", ""}
 	if size == 0 {
 		row[2] = "of the trace"
 	}
@@ -128,7 +136,7 @@ func (t *missTable) add(name string, share float64, size, memoryMiB int, reports
 		row[8] = fmt.Sprintf("%.3f", ratio)
 	}
 	t.rows = append(t.rows, row)
-	fmt.Fprintf(os.Stderr, "%v\n", row) // it takes minutes: show that it goes on
+	fmt.Fprintf(os.Stderr, "%v\n", row) // the part takes minutes: show its progress
 }
 
 func mean(values []float64) (sum float64) {

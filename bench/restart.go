@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
@@ -19,7 +20,7 @@ func restart(ctx context.Context, args []string) error {
 		memoryMiB = f.Int("memory", 1024, "MiB, -m")
 		value     = f.Int("value", 100, "bytes of each value; keys have 20")
 		rounds    = f.Int("rounds", 5, "restarts")
-		shm       = f.String("dir", "/dev/shm", "where the file lies; it takes the memory and goes away at the end")
+		shm       = f.String("dir", "/dev/shm", "directory of the memory file, which is removed at the end")
 	)
 	if err := f.Parse(args); err != nil {
 		return err
@@ -33,7 +34,7 @@ func restart(ctx context.Context, args []string) error {
 	file := filepath.Join(dir, "items")
 	ours := b.both(*memoryMiB, 2, "-e", file)
 	if len(ours) == 0 {
-		return fmt.Errorf("there is nothing to restart without holdfast")
+		return errors.New("without holdfast there is nothing to restart")
 	}
 	s, err := ours[0].start(ctx)
 	if err != nil {
@@ -99,8 +100,9 @@ func fillAndPick(ctx context.Context, s *server, count uint64, value []byte) ([]
 	return kept, nil
 }
 
-// again starts the stopped server once more at its address, and asks for a kept key until it is a
-// hit: first is the time since before the process began. Found is how many of the keys are held.
+// again starts the stopped server again at its address, and requests a kept key as soon as the
+// server answers: first is the time from before the process began to that hit. found is how many of
+// the kept keys are held.
 func again(ctx context.Context, old *server, kept []uint64) (s *server, first time.Duration, found int, err error) {
 	began := time.Now()
 	if s, err = old.launch(old.address); err != nil {
@@ -121,7 +123,7 @@ func again(ctx context.Context, old *server, kept []uint64) (s *server, first ti
 		return s, 0, 0, err
 	}
 	if n == 0 {
-		return s, 0, 0, fmt.Errorf("a kept key is gone after the restart\n%s", s.output.Bytes())
+		return s, 0, 0, fmt.Errorf("a kept key is missing after the restart\n%s", s.output.Bytes())
 	}
 	first = time.Since(began)
 	for from := 0; from < len(kept); from += 100 {

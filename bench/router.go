@@ -12,32 +12,34 @@ import (
 	"strings"
 )
 
-// The ports that the referee gives: to the memcacheds of --backends, and to the servers in their order.
+// The first of the ports that the referee assigns: to the memcacheds of --backends, and to the
+// servers in their order.
 const (
 	firstBackendPort = 22201
 	firstServerPort  = 22301
-	twemproxyStats   = 22401 // twemproxy's own figures; its default may be taken
+	twemproxyStats   = 22401 // of twemproxy's statistics; its default port may be taken
 )
 
 const routerBackends = 3
 
-// routers compares our router with twemproxy before the same three memcacheds, in one run of the
-// referee. Sharded, both place keys by ketama and fnv1a_64, and so find each other's.
+// routers compares Holdfast's router with twemproxy in front of the same three memcacheds, in one
+// run of the referee. Sharded, both place keys by ketama and fnv1a_64, so each finds the other's
+// keys.
 func routers(ctx context.Context, args []string) error {
 	var b binaries
 	f := newFlags("router", &b)
 	var (
-		tools      = f.String("tools", "../shared/bench", "where compare.py and ld.c are")
-		rounds     = f.Int("rounds", 7, "of each cell and server")
-		keys       = f.Int("keys", 500_000, "different ones")
-		cells      = f.String("cells", "P1,P32,mget32", "what is asked: one at a time, pipelined by 32, multiget of 32")
-		nutcracker = f.String("twemproxy", "nutcracker", "path of the peer; none leaves it out")
+		tools      = f.String("tools", "../shared/bench", "directory of compare.py and ld.c")
+		rounds     = f.Int("rounds", 7, "rounds of each cell and server")
+		keys       = f.Int("keys", 500_000, "different keys")
+		cells      = f.String("cells", "P1,P32,mget32", "kinds of requests: one at a time, pipelined by 32, multiget of 32")
+		nutcracker = f.String("twemproxy", "nutcracker", "path of twemproxy; none leaves it out")
 	)
 	if err := f.Parse(args); err != nil {
 		return err
 	}
 	if _, err := os.Stat(filepath.Join(*tools, "compare.py")); err != nil {
-		fmt.Printf("no load generator here, nothing to do: %v\n", err)
+		fmt.Printf("there is no load generator, so there is nothing to do: %v\n", err)
 		return nil
 	}
 	dir, done, err := b.scratch(ctx, "")
@@ -46,7 +48,7 @@ func routers(ctx context.Context, args []string) error {
 	}
 	defer done()
 	if b.memcached == none || b.holdfast == none {
-		return errors.New("nothing to compare: it takes memcached and ours")
+		return errors.New("the comparison needs both memcached and holdfast")
 	}
 	if *nutcracker != none {
 		if *nutcracker, err = exec.LookPath(*nutcracker); err != nil {
@@ -58,8 +60,8 @@ func routers(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	argv := []string{filepath.Join(*tools, "compare.py"), "--backends", strconv.Itoa(routerBackends), "--value", "100",
-		"--rounds", strconv.Itoa(*rounds), "--keys", strconv.Itoa(*keys), "--cells", *cells}
+	argv := []string{filepath.Join(*tools, "compare.py"), "--backends", strconv.Itoa(routerBackends),
+		"--value", "100", "--rounds", strconv.Itoa(*rounds), "--keys", strconv.Itoa(*keys), "--cells", *cells}
 	for _, s := range servers {
 		argv = append(argv, "--server", s.name+"="+s.command)
 	}
@@ -77,12 +79,12 @@ func routers(ctx context.Context, args []string) error {
 	return nil
 }
 
-// A routerServer is one as the referee is told of it; {port} in its command is replaced.
+// A routerServer is a server as an argument of the referee, which replaces {port} in the command.
 type routerServer struct{ name, command string }
 
 const twemproxyName = "twemproxy"
 
-// routerServers writes the configurations and returns what they are for, ours first.
+// routerServers writes the configurations and returns the servers that use them, Holdfast first.
 func routerServers(dir, holdfast, nutcracker string) ([]routerServer, error) {
 	var servers []routerServer
 	write := func(name, text string) (string, error) {
@@ -90,36 +92,41 @@ func routerServers(dir, holdfast, nutcracker string) ([]routerServer, error) {
 		return path, os.WriteFile(path, []byte(text), 0o600)
 	}
 	ours := func(name string, threads int, pool string) error {
-		text := fmt.Sprintf("router:\n  threads: %d\n  pools:\n    - name: items\n      timeout: 5s\n%s      members:\n", threads, pool)
+		text := fmt.Sprintf("router:\n  threads: %d\n  pools:\n    - name: items\n      timeout: 5s\n", threads)
+		text += pool + "      members:\n"
 		for i := range routerBackends {
 			text += fmt.Sprintf("        - 127.0.0.1:%d\n", firstBackendPort+i)
 		}
 		path, err := write(name, text)
-		servers = append(servers, routerServer{name, holdfast + " router --http-listen '' --listen 127.0.0.1:{port} --config " + path})
+		command := holdfast + " router --http-listen '' --listen 127.0.0.1:{port} --config " + path
+		servers = append(servers, routerServer{name, command})
 		return err
 	}
 	const ketama = "      hash: {placement: ketama, function: fnv1a_64}\n"
 	errs := []error{ours("sharded-2-threads", 2, ketama)}
 	if nutcracker != none {
-		text := fmt.Sprintf("items:\n  listen: 127.0.0.1:%d\n  hash: fnv1a_64\n  distribution: ketama\n  timeout: 5000\n  servers:\n",
-			firstServerPort+len(servers))
+		text := fmt.Sprintf("items:\n  listen: 127.0.0.1:%d\n", firstServerPort+len(servers)) +
+			"  hash: fnv1a_64\n  distribution: ketama\n  timeout: 5000\n  servers:\n"
 		for i := range routerBackends {
 			text += fmt.Sprintf("    - 127.0.0.1:%d:1\n", firstBackendPort+i)
 		}
 		path, err := write(twemproxyName, text)
 		errs = append(errs, err)
-		servers = append(servers, routerServer{twemproxyName, fmt.Sprintf("%s -s %d -c %s", nutcracker, twemproxyStats, path)})
+		command := fmt.Sprintf("%s -s %d -c %s", nutcracker, twemproxyStats, path)
+		servers = append(servers, routerServer{twemproxyName, command})
 	}
-	errs = append(errs, ours("sharded-1-thread", 1, ketama), ours("replicated-1-thread", 1, "      kind: replicated\n"),
-		ours("replicated-2-threads", 2, "      kind: replicated\n"))
+	const replicated = "      kind: replicated\n"
+	errs = append(errs, ours("sharded-1-thread", 1, ketama), ours("replicated-1-thread", 1, replicated),
+		ours("replicated-2-threads", 2, replicated))
 	return servers, errors.Join(errs...)
 }
 
-// refereeLine is a cell of one server: its name, thousands of operations a second, p50, p99.
+// refereeLine matches the line of one cell and server: their names, thousands of operations per
+// second, p50, p99.
 var refereeLine = regexp.MustCompile(`(?m)^(\S+)\s+(\S+)\s+([\d.]+) kops .*?p50 +(\d+) p99 +(\d+) `)
 
-// routerRows makes the table of what the referee printed: a row a cell and server, with its ratio to
-// twemproxy.
+// routerRows makes the table from the referee's output: a row for each cell and server, with its
+// ratio to twemproxy.
 func routerRows(printed []byte) ([][]string, error) {
 	lines := refereeLine.FindAllSubmatch(printed, -1)
 	if len(lines) == 0 {

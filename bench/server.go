@@ -19,7 +19,8 @@ type binaries struct{ holdfast, memcached string }
 
 const none = "none"
 
-// scratch makes a folder, in parent or where temporary files go, and finds the binaries. done removes the folder.
+// scratch creates a directory, in parent or where temporary files go, and finds the binaries. done
+// removes the directory.
 func (b *binaries) scratch(ctx context.Context, parent string) (dir string, done func(), err error) {
 	if dir, err = os.MkdirTemp(parent, "holdfast-bench"); err != nil {
 		return "", nil, err
@@ -32,14 +33,14 @@ func (b *binaries) scratch(ctx context.Context, parent string) (dir string, done
 	return dir, done, nil
 }
 
-// find builds or looks up what the paths name. A peer that isn't installed is left out with a
-// word. The directory is for the built binary.
+// find builds or looks up the binaries. A peer that isn't installed is left out with a message. The
+// directory is for the built binary.
 func (b *binaries) find(ctx context.Context, dir string) error {
 	if b.holdfast == "" {
 		b.holdfast = filepath.Join(dir, "holdfast")
 		build := exec.CommandContext(ctx, "go", "build", "-o", b.holdfast, "./cmd/holdfast")
 		if out, err := build.CombinedOutput(); err != nil {
-			return fmt.Errorf("go build ./cmd/holdfast, to be run in the module's folder: %w\n%s", err, out)
+			return fmt.Errorf("go build ./cmd/holdfast, which must run in the module's directory: %w\n%s", err, out)
 		}
 	}
 	if b.memcached != none {
@@ -53,7 +54,7 @@ func (b *binaries) find(ctx context.Context, dir string) error {
 	return nil
 }
 
-// both returns the command lines of the servers that there are, by name, ours first. Flags are
+// both returns the command lines of the servers that are not left out, Holdfast first. Flags are
 // memcached's, which both understand.
 func (b *binaries) both(memoryMiB, threads int, flags ...string) []spec {
 	var specs []spec
@@ -65,17 +66,19 @@ func (b *binaries) both(memoryMiB, threads int, flags ...string) []spec {
 		specs = append(specs, spec{name: "holdfast", portFlag: "-p", argv: append([]string{b.holdfast, "cache"}, flags...)})
 	}
 	if b.memcached != none {
-		specs = append(specs, spec{name: "memcached", portFlag: "-p", argv: append([]string{b.memcached, "-U", "0"}, flags...)})
+		argv := append([]string{b.memcached, "-U", "0"}, flags...)
+		specs = append(specs, spec{name: "memcached", portFlag: "-p", argv: argv})
 	}
 	return specs
 }
 
-// A spec is a server that can be started; the flag with the port, or with the address, comes last on its command line.
+// A spec is a server that can be started. The flag with the port, or with the address, comes last
+// on its command line.
 type spec struct {
 	name     string
 	portFlag string
 	argv     []string
-	whole    bool // the flag wants HOST:PORT
+	whole    bool // the flag takes HOST:PORT
 }
 
 // A server is a process that answers at address.
@@ -83,14 +86,14 @@ type server struct {
 	spec
 	address string
 	cmd     *exec.Cmd
-	output  bytes.Buffer  // what it printed
-	exited  chan struct{} // closed when it has
-	err     error         // how it exited; read after exited
+	output  bytes.Buffer  // its standard output and error
+	exited  chan struct{} // closed when the process has exited
+	err     error         // how it exited; valid once exited is closed
 }
 
 const (
 	startLimit = 30 * time.Second
-	stopLimit  = 60 * time.Second // a warm restart writes its last words first
+	stopLimit  = 60 * time.Second // a server with a memory file reads it whole before it exits
 	askEvery   = 500 * time.Microsecond
 )
 
@@ -135,7 +138,7 @@ func (p spec) launch(address string) (*server, error) {
 	return s, nil
 }
 
-// firstAnswer connects as soon as the server lets it, and has it say its version.
+// firstAnswer connects as soon as the server accepts, and requests its version.
 func (s *server) firstAnswer(ctx context.Context) (*client, error) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
@@ -165,7 +168,7 @@ func (s *server) stop() error {
 	}
 	select {
 	case <-s.exited:
-		return nil // how it ended is its tests' matter
+		return nil // its exit status is tested elsewhere
 	case <-time.After(stopLimit):
 		s.cmd.Process.Kill()
 		<-s.exited
@@ -173,12 +176,17 @@ func (s *server) stop() error {
 	}
 }
 
-// residentMiB is the process's memory as the system sees it; 0 if it doesn't say.
+// residentMiB is the process's resident memory; 0 if the system doesn't report it.
 func (s *server) residentMiB() int {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
 	if err != nil {
 		return 0
 	}
+	return residentOf(status)
+}
+
+// residentOf finds the resident memory, in MiB, in the text of /proc/PID/status.
+func residentOf(status []byte) int {
 	for line := range bytes.Lines(status) {
 		if fields := bytes.Fields(line); len(fields) >= 2 && string(fields[0]) == "VmRSS:" {
 			kib, _ := strconv.Atoi(string(fields[1]))

@@ -17,19 +17,20 @@ import (
 	"time"
 )
 
-// tables asks ours and dynalite in turn for the same: GetItem and PutItem of 1-KB items, and Query of a thousand
-// small ones. dynalite runs twice: with its items in memory, as it does by default, and with a folder, where its writes aren't
-// synced. Each of our writes is on disk before it is answered.
+// tables sends the same requests to Holdfast and to dynalite in turn: GetItem and PutItem of 1-KB
+// items, and Query of a thousand small ones. dynalite runs twice: with its items in memory, as by
+// default, and in a directory, where its writes aren't synced. Each of Holdfast's writes is on disk
+// before it is answered.
 func tables(ctx context.Context, args []string) error {
 	var b binaries
 	f := newFlags("tables", &b)
 	var (
 		peer        = f.String("dynalite", "dynalite", "path of dynalite, or of its cli.js; none leaves it out")
 		connections = f.Int("connections", 16, "each with one request at a time")
-		items       = f.Int("items", 10_000, "of 1 KB")
-		rounds      = f.Int("rounds", 7, "of each server and load")
-		seconds     = f.Float64("seconds", 2, "of each round")
-		only        = f.String("only", "", "one load: GetItem, PutItem or Query")
+		items       = f.Int("items", 10_000, "number of 1-KB items")
+		rounds      = f.Int("rounds", 7, "rounds of each server and load")
+		seconds     = f.Float64("seconds", 2, "length of each round")
+		only        = f.String("only", "", "measure one load: GetItem, PutItem or Query")
 	)
 	if err := f.Parse(args); err != nil {
 		return err
@@ -67,12 +68,13 @@ func tables(ctx context.Context, args []string) error {
 	return nil
 }
 
-// tableSpecs are ours, and dynalite if it is there.
+// tableSpecs are Holdfast, and dynalite if it is installed.
 func tableSpecs(b *binaries, dir, peer string) []spec {
 	var specs []spec
 	if b.holdfast != none {
-		specs = append(specs, spec{name: "holdfast", portFlag: "--tables-listen", whole: true, argv: []string{b.holdfast, "up",
-			"--cache-listen", "127.0.0.1:0", "--http-listen", "", "--data", filepath.Join(dir, "data")}})
+		argv := []string{b.holdfast, "up", "--cache-listen", "127.0.0.1:0", "--http-listen", "",
+			"--data", filepath.Join(dir, "data")}
+		specs = append(specs, spec{name: "holdfast", portFlag: "--tables-listen", whole: true, argv: argv})
 	}
 	if peer == none {
 		return specs
@@ -96,7 +98,8 @@ const (
 	onDisk   = "dynalite --path"
 )
 
-// A tableLoad is one kind of request. body makes the i-th; each returns how many items it is about.
+// A tableLoad is one kind of request. body makes the i-th request; items is how many items each of
+// them concerns.
 type tableLoad struct {
 	name, operation string
 	items           int
@@ -112,21 +115,23 @@ func tableLoads(items int) []tableLoad {
 			return fmt.Appendf(nil, `{"TableName":"bench","Key":{"id":{"S":"user-%08d"}}}`, i*7919%items)
 		}},
 		{"PutItem", "PutItem", 1, func(i int) []byte {
-			return fmt.Appendf(nil, `{"TableName":"bench","Item":{"id":{"S":"user-%08d"},"n":{"N":"%d"},"value":{"S":"%s"}}}`, i*7919%items, i, value)
+			return fmt.Appendf(nil, `{"TableName":"bench",`+
+				`"Item":{"id":{"S":"user-%08d"},"n":{"N":"%d"},"value":{"S":"%s"}}}`, i*7919%items, i, value)
 		}},
 		{"Query", "Query", queried, func(int) []byte {
-			return []byte(`{"TableName":"lists","KeyConditionExpression":"id = :i","ExpressionAttributeValues":{":i":{"S":"one"}}}`)
+			return []byte(`{"TableName":"lists","KeyConditionExpression":"id = :i",` +
+				`"ExpressionAttributeValues":{":i":{"S":"one"}}}`)
 		}},
 	}
 }
 
-// A tableRun is a server with its tables filled, its connections, and what was measured.
+// A tableRun is a server with filled tables, the connections to it, and the measurements.
 type tableRun struct {
 	*server
 	clients []*dynamoClient
 	next    atomic.Int64
-	rate    map[string][]float64 // requests a second, by load
-	cpu     map[string][]float64 // µs of the server's processor time a request
+	rate    map[string][]float64 // requests per second, by load
+	cpu     map[string][]float64 // µs of the server's processor time per request, by load
 }
 
 // startTables starts a server on a free port and fills its tables.
@@ -180,13 +185,20 @@ func (r *tableRun) stop() {
 	}
 }
 
-// fill makes the tables and puts in what the loads ask for.
+// The tables that the loads use.
+const (
+	benchTable = `{"TableName":"bench","BillingMode":"PAY_PER_REQUEST",` +
+		`"AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],` +
+		`"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}`
+	listsTable = `{"TableName":"lists","BillingMode":"PAY_PER_REQUEST",` +
+		`"AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"},{"AttributeName":"n","AttributeType":"N"}],` +
+		`"KeySchema":[{"AttributeName":"id","KeyType":"HASH"},{"AttributeName":"n","KeyType":"RANGE"}]}`
+)
+
+// fill creates the tables and stores the items that the loads request.
 func (r *tableRun) fill(items int) error {
 	c := r.clients[0]
-	for _, body := range []string{
-		`{"TableName":"bench","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}`,
-		`{"TableName":"lists","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"},{"AttributeName":"n","AttributeType":"N"}],"KeySchema":[{"AttributeName":"id","KeyType":"HASH"},{"AttributeName":"n","KeyType":"RANGE"}]}`,
-	} {
+	for _, body := range []string{benchTable, listsTable} {
 		if _, err := c.ask("CreateTable", []byte(body)); err != nil {
 			return err
 		}
@@ -197,8 +209,9 @@ func (r *tableRun) fill(items int) error {
 		}
 	}
 	for i := range queried {
-		body := fmt.Sprintf(`{"TableName":"lists","Item":{"id":{"S":"one"},"n":{"N":"%d"},"text":{"S":"%s"}}}`, i, strings.Repeat("t", 60))
-		if _, err := c.ask("PutItem", []byte(body)); err != nil {
+		body := fmt.Appendf(nil, `{"TableName":"lists","Item":{"id":{"S":"one"},"n":{"N":"%d"},"text":{"S":"%s"}}}`,
+			i, strings.Repeat("t", 60))
+		if _, err := c.ask("PutItem", body); err != nil {
 			return err
 		}
 	}
@@ -221,7 +234,7 @@ func (c *dynamoClient) awaitActive(name string) error {
 	return errors.New("the table " + name + " doesn't become active")
 }
 
-// redial makes the connections anew: Node closes those that were idle while the others were asked.
+// redial opens the connections again: Node closes those that were idle while the others were used.
 func (r *tableRun) redial() (err error) {
 	for i, c := range r.clients {
 		c.close()
@@ -233,7 +246,7 @@ func (r *tableRun) redial() (err error) {
 	return nil
 }
 
-// measure asks on all connections for a time.
+// measure sends requests on all connections for the given time.
 func (r *tableRun) measure(l tableLoad, length time.Duration) error {
 	if err := r.redial(); err != nil {
 		return err
@@ -260,17 +273,22 @@ func (r *tableRun) measure(l tableLoad, length time.Duration) error {
 	return errors.Join(errs...)
 }
 
-// ticksPerSecond is USER_HZ, which Linux fixes for what it tells in /proc.
+// ticksPerSecond is USER_HZ, the unit of times in /proc, which Linux fixes.
 const ticksPerSecond = 100
 
-// cpuMicros is the processor time that the process has had; 0 if the system doesn't say.
+// cpuMicros is the processor time that the process has used; 0 if the system doesn't report it.
 func (s *server) cpuMicros() float64 {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
 	if err != nil {
 		return 0
 	}
-	_, rest, _ := bytes.Cut(stat, []byte(") "))
-	fields := bytes.Fields(rest)
+	return cpuMicrosOf(stat)
+}
+
+// cpuMicrosOf finds the processor time in the text of /proc/PID/stat, whose second field, the
+// program's name, may contain spaces.
+func cpuMicrosOf(stat []byte) float64 {
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
 	if len(fields) < 13 {
 		return 0
 	}
@@ -279,8 +297,11 @@ func (s *server) cpuMicros() float64 {
 	return (user + system) * 1e6 / ticksPerSecond
 }
 
+// printTables prints a row for each load and server. The first server's rows have its ratios to the
+// peers.
 func printTables(runs []*tableRun, loads []tableLoad) {
-	rows := [][]string{{"", "load", "requests/s", "items/s", "server's CPU µs a request", "times dynalite", "times dynalite --path"}}
+	rows := [][]string{{"", "load", "requests/s", "items/s", "server's CPU µs per request",
+		"times dynalite", "times dynalite --path"}}
 	for _, l := range loads {
 		rates := map[string]float64{}
 		for _, r := range runs {
@@ -288,7 +309,8 @@ func printTables(runs []*tableRun, loads []tableLoad) {
 		}
 		for _, r := range runs {
 			rate := rates[r.name]
-			row := []string{r.name, l.name, fmt.Sprintf("%.0f", rate), fmt.Sprintf("%.0f", rate*float64(l.items)), fmt.Sprintf("%.1f", middle(r.cpu[l.name]))}
+			row := []string{r.name, l.name, fmt.Sprintf("%.0f", rate), fmt.Sprintf("%.0f", rate*float64(l.items)),
+				fmt.Sprintf("%.1f", middle(r.cpu[l.name]))}
 			for _, peer := range []string{inMemory, onDisk} {
 				if r == runs[0] && rates[peer] > 0 {
 					row = append(row, fmt.Sprintf("%.1f", rate/rates[peer]))

@@ -14,14 +14,14 @@ import (
 	"time"
 )
 
-// tablesBulk fills a table with many small items, kills the server, starts it again, and asks for one item; then it scans
-// the whole table, and watches the server's memory.
+// tablesBulk fills a table with many small items, kills the server, starts it again, and requests
+// one item. Then it scans the whole table and watches the server's memory.
 func tablesBulk(ctx context.Context, args []string) error {
 	var b binaries
 	f := newFlags("tablesbulk", &b)
 	var (
-		items       = f.Int("items", 10_000_000, "of about 100 bytes")
-		connections = f.Int("connections", 16, "that write, 25 items a request")
+		items       = f.Int("items", 10_000_000, "number of items, of about 100 bytes")
+		connections = f.Int("connections", 16, "connections that write, 25 items per request")
 	)
 	if err := f.Parse(args); err != nil {
 		return err
@@ -48,12 +48,12 @@ func tablesBulk(ctx context.Context, args []string) error {
 		return err
 	}
 	say("written by BatchWriteItem, items/s", "%.0f", float64(*items)/time.Since(start).Seconds())
-	say("memory after it, MiB", "%d", r.residentMiB())
+	say("memory afterwards, MiB", "%d", r.residentMiB())
 	if err := r.cmd.Process.Signal(syscall.SIGKILL); err != nil {
 		return err
 	}
 	<-r.exited
-	say("folder, MiB", "%d", folderBytes(dir)>>20)
+	say("directory, MiB", "%d", directoryBytes(dir)>>20)
 
 	start = time.Now()
 	again, err := p.launch(r.address)
@@ -65,7 +65,7 @@ func tablesBulk(ctx context.Context, args []string) error {
 	if err := r.firstItem(ctx, *items/2); err != nil {
 		return err
 	}
-	say("from the start after SIGKILL to an item, s", "%.2f", time.Since(start).Seconds())
+	say("from the start after SIGKILL to the first item, s", "%.2f", time.Since(start).Seconds())
 	scanned, peak, took, err := r.scanAll()
 	if err != nil {
 		return err
@@ -80,11 +80,27 @@ func tablesBulk(ctx context.Context, args []string) error {
 	return nil
 }
 
-const bulkTable = `{"TableName":"bulk","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}`
+const bulkTable = `{"TableName":"bulk","BillingMode":"PAY_PER_REQUEST",` +
+	`"AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],` +
+	`"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}`
 
 // batchItems is how many items a BatchWriteItem may have.
 const batchItems = 25
 
+// appendBatch appends a BatchWriteItem of the items from first to before end.
+func appendBatch(body []byte, first, end int) []byte {
+	body = append(body, `{"RequestItems":{"bulk":[`...)
+	for n := first; n < end; n++ {
+		if n > first {
+			body = append(body, ',')
+		}
+		body = fmt.Appendf(body, `{"PutRequest":{"Item":{"id":{"S":"user-%012d"},"n":{"N":"%d"},`+
+			`"name":{"S":"somebody who is called %d and lives here"}}}}`, n, n, n)
+	}
+	return append(body, `]}}`...)
+}
+
+// writeAll creates the table and writes the items on all connections.
 func (r *tableRun) writeAll(items int) error {
 	if _, err := r.clients[0].ask("CreateTable", []byte(bulkTable)); err != nil {
 		return err
@@ -97,23 +113,15 @@ func (r *tableRun) writeAll(items int) error {
 	errs := make([]error, len(r.clients))
 	for i, c := range r.clients {
 		wait.Go(func() {
-			var body bytes.Buffer
+			var body []byte
 			for errs[i] == nil {
 				first := int(next.Add(batchItems)) - batchItems
 				if first >= items {
 					return
 				}
-				body.Reset()
-				body.WriteString(`{"RequestItems":{"bulk":[`)
-				for n := first; n < min(first+batchItems, items); n++ {
-					if n > first {
-						body.WriteByte(',')
-					}
-					fmt.Fprintf(&body, `{"PutRequest":{"Item":{"id":{"S":"user-%012d"},"n":{"N":"%d"},"name":{"S":"somebody who is called %d and lives here"}}}}`, n, n, n)
-				}
-				body.WriteString(`]}}`)
+				body = appendBatch(body[:0], first, min(first+batchItems, items))
 				var answer []byte
-				if answer, errs[i] = c.ask("BatchWriteItem", body.Bytes()); bytes.Contains(answer, []byte("PutRequest")) {
+				if answer, errs[i] = c.ask("BatchWriteItem", body); bytes.Contains(answer, []byte("PutRequest")) {
 					errs[i] = fmt.Errorf("unprocessed: %.200s", answer)
 				}
 			}
@@ -123,7 +131,7 @@ func (r *tableRun) writeAll(items int) error {
 	return errors.Join(errs...)
 }
 
-// firstItem asks until it is answered with an item.
+// firstItem waits until the server answers, and requests an item.
 func (r *tableRun) firstItem(ctx context.Context, n int) error {
 	r.clients = nil
 	if err := r.connect(ctx, 1); err != nil {
@@ -149,31 +157,40 @@ func (r *tableRun) scanAll() (items, peakMiB int, took time.Duration, err error)
 		if err != nil {
 			return 0, 0, 0, err
 		}
-		// A page's tail has what is wanted; to decode the whole would measure the client.
-		tail := answer[max(0, len(answer)-400):]
-		count := bytes.LastIndex(answer, []byte(`"ScannedCount":`))
-		if count < 0 {
-			return 0, 0, 0, fmt.Errorf("no ScannedCount: %s", tail)
-		}
-		var n int
-		if _, err := fmt.Sscanf(string(answer[count:]), `"ScannedCount":%d`, &n); err != nil {
+		n, key, err := parsePage(answer)
+		if err != nil {
 			return 0, 0, 0, err
 		}
 		items += n
 		peakMiB = max(peakMiB, r.residentMiB())
-		at := bytes.LastIndex(answer, []byte(`"LastEvaluatedKey":`))
-		if at < 0 {
+		if key == nil {
 			return items, peakMiB, time.Since(start), nil
 		}
-		var key json.RawMessage
-		if err := json.NewDecoder(bytes.NewReader(answer[at+len(`"LastEvaluatedKey":`):])).Decode(&key); err != nil {
-			return 0, 0, 0, err
-		}
-		last = bytes.Clone(key)
+		last = key
 	}
 }
 
-func folderBytes(dir string) (sum int64) {
+// parsePage returns how many items a page of a Scan has, and the key with which the next one
+// begins; nil for the last page. It reads the page's tail only, since decoding the whole page would
+// measure the client.
+func parsePage(page []byte) (items int, last json.RawMessage, err error) {
+	const countField, keyField = `"ScannedCount":`, `"LastEvaluatedKey":`
+	at := bytes.LastIndex(page, []byte(countField))
+	if at < 0 {
+		return 0, nil, fmt.Errorf("no ScannedCount: %s", page[max(0, len(page)-400):])
+	}
+	if _, err := fmt.Sscanf(string(page[at:]), countField+"%d", &items); err != nil {
+		return 0, nil, err
+	}
+	if at = bytes.LastIndex(page, []byte(keyField)); at < 0 {
+		return items, nil, nil
+	}
+	err = json.NewDecoder(bytes.NewReader(page[at+len(keyField):])).Decode(&last)
+	return items, last, err
+}
+
+// directoryBytes is the size of all files below dir.
+func directoryBytes(dir string) (sum int64) {
 	filepath.WalkDir(dir, func(_ string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return nil

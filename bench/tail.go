@@ -13,20 +13,20 @@ import (
 	"time"
 )
 
-// tail runs two servers of the same kind, one with few items and one with many, and asks the two
-// in turn, so that whatever else the machine does meets both.
+// tail runs two servers of the same kind, one with few items and one with many, and measures the
+// two in turn, so that other work of the machine affects both.
 func tail(ctx context.Context, args []string) error {
 	var b binaries
 	f := newFlags("tail", &b)
 	var (
-		few         = f.Uint64("few", 10_000, "items of the one server")
-		many        = f.Uint64("many", 10_000_000, "items of the other")
+		few         = f.Uint64("few", 10_000, "items of the first server")
+		many        = f.Uint64("many", 10_000_000, "items of the second server")
 		value       = f.Int("value", 100, "bytes of each value; keys have 20")
-		memoryMiB   = f.Int("memory", 2500, "MiB, -m; the many must fit")
+		memoryMiB   = f.Int("memory", 2500, "MiB, -m; the many items must fit")
 		threads     = f.Int("threads", 1, "-t of all servers")
 		connections = f.Int("connections", 50, "each with one request at a time, 95 % gets")
-		rounds      = f.Int("rounds", 10, "of each server")
-		seconds     = f.Float64("seconds", 3, "of each round")
+		rounds      = f.Int("rounds", 10, "rounds of each server")
+		seconds     = f.Float64("seconds", 3, "length of each round")
 	)
 	if err := f.Parse(args); err != nil {
 		return err
@@ -36,7 +36,7 @@ func tail(ctx context.Context, args []string) error {
 		return err
 	}
 	defer done()
-	// The client's own collections would be tails of its making.
+	// The client's own garbage collections would show as tail latencies.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	load := load{value: bytes.Repeat([]byte("v"), *value), connections: *connections,
 		length: time.Duration(*seconds * float64(time.Second))}
@@ -49,14 +49,14 @@ func tail(ctx context.Context, args []string) error {
 		for i, items := range []uint64{*few, *many} {
 			rows = append(rows, append([]string{p.name, strconv.FormatUint(items, 10)}, results[i].fields()...))
 		}
-		fmt.Printf("%s: p99.9 with %d items is %.2f of that with %d (median of %d rounds)\n",
+		fmt.Printf("%s: p99.9 with %d items is %.2f of p99.9 with %d (median of %d rounds)\n",
 			p.name, *many, results[1].p999/results[0].p999, *few, *rounds)
 	}
 	table(rows)
 	return nil
 }
 
-// A load is how a server is asked.
+// A load is the traffic of one round.
 type load struct {
 	value       []byte
 	connections int
@@ -82,7 +82,7 @@ func tailOf(ctx context.Context, p spec, items []uint64, l load, rounds int) (me
 			return nil, fmt.Errorf("fill: %w", err)
 		}
 		if f.refused > 0 {
-			return nil, fmt.Errorf("fill: %d sets refused, the first by %q", f.refused, f.refusal)
+			return nil, fmt.Errorf("fill: %d sets refused, the first with %q", f.refused, f.refusal)
 		}
 	}
 	results := make([][]percentiles, len(items))
@@ -94,7 +94,7 @@ func tailOf(ctx context.Context, p spec, items []uint64, l load, rounds int) (me
 			}
 			results[i] = append(results[i], one)
 		}
-		debug.FreeOSMemory() // between rounds it disturbs nobody
+		debug.FreeOSMemory() // collects between rounds, when it disturbs no measurement
 	}
 	for _, r := range results {
 		medians = append(medians, median(r))
@@ -102,7 +102,7 @@ func tailOf(ctx context.Context, p spec, items []uint64, l load, rounds int) (me
 	return medians, nil
 }
 
-// ask asks for the keys below items for a while.
+// ask requests random keys below items for the length of a round.
 func (l load) ask(ctx context.Context, address string, items, seed uint64) (percentiles, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.length)
 	defer cancel()
@@ -138,7 +138,7 @@ func (l load) askOne(ctx context.Context, address string, items uint64, r *rand.
 		return nil, err
 	}
 	defer c.close()
-	const perSecond = 20_000 // room for as many; more is room taken later
+	const perSecond = 20_000 // expected at most; beyond it the slice grows
 	took := make([]time.Duration, 0, int(l.length.Seconds()*perSecond)+1)
 	for ctx.Err() == nil {
 		key, set := r.Uint64N(items), r.IntN(100) >= 95
@@ -156,9 +156,11 @@ func (l load) askOne(ctx context.Context, address string, items uint64, r *rand.
 	return took, nil
 }
 
-// percentiles are of one round, in microseconds, and of several their medians.
+// percentiles are latencies of one round, in microseconds, or medians over several rounds.
 type percentiles struct{ perSecond, p50, p99, p999, max float64 }
 
+// percentilesOf sorts the durations of the requests of one round, of which there must be one at
+// least.
 func percentilesOf(took []time.Duration, length time.Duration) percentiles {
 	slices.Sort(took)
 	at := func(share float64) float64 {
@@ -167,6 +169,7 @@ func percentilesOf(took []time.Duration, length time.Duration) percentiles {
 	return percentiles{float64(len(took)) / length.Seconds(), at(0.5), at(0.99), at(0.999), at(1)}
 }
 
+// median returns the median of each field.
 func median(rounds []percentiles) percentiles {
 	of := func(field func(percentiles) float64) float64 {
 		values := make([]float64, len(rounds))

@@ -11,16 +11,16 @@ import (
 	"strconv"
 )
 
-// A trace is a file of recorded traffic, and the memory sizes at which its miss ratio says
-// something: from a few percent of its data to where nearly all of it fits.
+// A trace is a file of recorded traffic, with the memory sizes at which its miss ratio is of
+// interest: from a few percent of its data to nearly all of it.
 type trace struct {
 	file       string
 	valueBytes int // 0 takes the sizes of the file
 	memoryMiB  []int
 }
 
-// The traces' keys are numbers and have no sizes, so values have a usual one; the last is a CSV
-// file with sizes up to some megabytes, of which those above an item's limit are refused by both.
+// The traces' keys are numbers without sizes, so values have a usual size. The last trace is a CSV
+// file with sizes up to some megabytes; both servers refuse those above the limit of an item.
 var recorded = []trace{
 	{"scarab-recs.trace.xz", 1000, []int{8, 32, 128}},
 	{"scarab-recs.trace.xz", 100, []int{8, 32}},
@@ -31,13 +31,13 @@ var recorded = []trace{
 	{"cachelib-short_bigcache_traces.csv.xz", 0, []int{32, 128}},
 }
 
-// traces replays every trace to both servers at each memory size, with one connection and one
-// request at a time, so that the order is the trace's.
+// traces replays every trace to both servers with each memory size. It uses one connection and
+// sends one request at a time, so that the order is the trace's.
 func traces(ctx context.Context, args []string) error {
 	var b binaries
 	f := newFlags("traces", &b)
 	var (
-		dir   = f.String("dir", "../shared/traces", "where the traces are")
+		dir   = f.String("dir", "../shared/traces", "directory of the traces")
 		limit = f.Int("limit", 1_300_000, "requests of each trace at most; 0 is all")
 		only  = f.String("only", "", "a trace's file name, or none for all")
 	)
@@ -45,7 +45,7 @@ func traces(ctx context.Context, args []string) error {
 		return err
 	}
 	if _, err := os.Stat(*dir); err != nil {
-		fmt.Printf("no traces here, nothing to do: %v\n", err)
+		fmt.Printf("there are no traces, so there is nothing to do: %v\n", err)
 		return nil
 	}
 	_, done, err := b.scratch(ctx, "")
@@ -54,9 +54,11 @@ func traces(ctx context.Context, args []string) error {
 	}
 	defer done()
 	if b.holdfast == none {
-		return errors.New("holdfast plays the traces, and can't be left out")
+		return errors.New("holdfast plays the traces, so it can't be left out")
 	}
-	rows := [][]string{{"trace", "value", "-m", "requests", "holdfast misses", "memcached misses", "ratio", "sets refused"}}
+	rows := [][]string{{
+		"trace", "value", "-m", "requests", "holdfast misses", "memcached misses", "ratio", "sets refused",
+	}}
 	for _, t := range recorded {
 		file := filepath.Join(*dir, t.file)
 		if *only != "" && *only != t.file {
@@ -72,25 +74,25 @@ func traces(ctx context.Context, args []string) error {
 				return fmt.Errorf("%s at -m %d: %w", t.file, memoryMiB, err)
 			}
 			rows = append(rows, traceRow(t, memoryMiB, reports))
-			fmt.Fprintf(os.Stderr, "%v\n", rows[len(rows)-1]) // it takes minutes: show that it goes on
+			fmt.Fprintf(os.Stderr, "%v\n", rows[len(rows)-1]) // the part takes minutes: show its progress
 		}
 	}
 	table(rows)
 	return nil
 }
 
-// A report is what the table needs of those of holdfast replay --json.
+// A report is the part of a report of holdfast replay --json that the table needs.
 type report struct {
 	Requests    int64 `json:"requests"`
-	Keys        int64 `json:"keys"`       // distinct ones
-	DataBytes   int64 `json:"data_bytes"` // of all of them, with their values
+	Keys        int64 `json:"keys"`       // distinct keys
+	DataBytes   int64 `json:"data_bytes"` // of all keys with their values
 	Items       int64 `json:"items"`      // held at the end
 	Misses      int64 `json:"misses"`
 	SetsRefused int64 `json:"sets_refused"`
 }
 
-// replay starts both servers and plays the trace to the one and then to the other.
-func replay(ctx context.Context, b binaries, file string, valueBytes, memoryMiB, limit int) (reports []report, err error) {
+// replay starts both servers and plays the trace to one after the other.
+func replay(ctx context.Context, b binaries, file string, valueBytes, memoryMiB, limit int) ([]report, error) {
 	args := []string{"replay", file, "--json"}
 	if valueBytes > 0 {
 		args = append(args, "--value-size", strconv.Itoa(valueBytes))
@@ -121,6 +123,7 @@ func replay(ctx context.Context, b binaries, file string, valueBytes, memoryMiB,
 	return all.Reports, nil
 }
 
+// traceRow is the row of one trace at one memory size, with a ratio if there are two reports.
 func traceRow(t trace, memoryMiB int, reports []report) []string {
 	value := "of the trace"
 	if t.valueBytes > 0 {
@@ -129,7 +132,7 @@ func traceRow(t trace, memoryMiB int, reports []report) []string {
 	row := []string{t.file, value, strconv.Itoa(memoryMiB), "", "", "", "", ""}
 	for i, r := range reports {
 		row[3] = strconv.FormatInt(r.Requests, 10)
-		row[4+i] = fmt.Sprintf("%.1f %%", 100*float64(r.Misses)/float64(r.Requests))
+		row[4+i] = percent(float64(r.Misses) / float64(r.Requests))
 		if i > 0 {
 			row[7] += " / "
 		}
