@@ -136,7 +136,7 @@ var suiteFiles = []suiteFile{
 	{name: "line-lengths.t", leftOut: "checks memcached's own documentation"},
 	{name: "lru-crawler.t", leftOut: "LRU internals, counters of a slab class"},
 	{name: "lru-maintainer.t", leftOut: "LRU internals"},
-	{name: "lru.t", leftOut: "wants 37 evictions, of the oldest items: LRU internals"},
+	{name: "lru.t", leftOut: "expects 37 evictions, of the oldest items: LRU internals"},
 	{name: "misbehave.t", leftOut: "memcached's seccomp filter"},
 	{name: "proxy*.t", leftOut: "memcached's proxy"},
 	{name: "refhang.t", leftOut: "skips itself"},
