@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"errors"
 	"fmt"
 	"sort"
 	"strings"
@@ -263,11 +262,6 @@ func (s *Store) appendWhatIf(dst []byte) []byte {
 		dst = appendStat(dst, fmt.Sprintf("hit_rate_at_%gx", row.Times), fmt.Sprintf("%.4f", row.HitRate))
 	}
 	return dst
-}
-
-// SetMemoryLimit always fails: the memory is mapped once.
-func (s *Store) SetMemoryLimit(int64) error {
-	return errors.New("the memory limit is fixed at the start")
 }
 
 // AdvanceClock lets the store's time be ahead by so much more. Tests only.

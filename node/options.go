@@ -88,7 +88,6 @@ func routerServerOptions(o Options) server.Options {
 		TLS:            serverTLS(r.TLS),
 		Protocol:       server.Text, // members' answers are text, and go to clients as they are
 		AuthFile:       r.AuthFile,
-		NoDump:         true, // a router holds no items
 		Verbosity:      o.Verbosity,
 		Logger:         o.Log,
 	}

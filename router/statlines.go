@@ -12,7 +12,7 @@ import (
 // and under mcrouter's names too. Where a name is in both, memcached's meaning stands: cmd_get counts
 // gets, and is not a rate.
 
-// Stats appends the router's part of the command stats: see server.Backend. The groups beyond
+// Stats appends the router's part of the command stats: see server.StatsReporter. The groups beyond
 // memcached's and "members" are mcrouter's (mcrouter/stats.cpp).
 func (r *Router) Stats(dst []byte, group string) ([]byte, bool) {
 	switch group {

@@ -1,10 +1,6 @@
 package router
 
-import (
-	"errors"
-	"fmt"
-	"time"
-)
+import "fmt"
 
 // PoolStats are the counts of a pool's members since they were first used.
 type PoolStats struct {
@@ -122,24 +118,3 @@ func (r *Router) memberLines(dst []byte) []byte {
 	}
 	return dst
 }
-
-// ResetStats has no effect: what is counted by Prometheus must not fall.
-func (r *Router) ResetStats() {}
-
-// Detail has no effect: the router counts by pool and member.
-func (r *Router) Detail(bool) {}
-
-// Dump has nothing to list: a router holds no items.
-func (r *Router) Dump(dst []byte, _ uint64, _ bool) ([]byte, uint64) { return dst, 0 }
-
-// errNoItems is what commands about held items are answered.
-var errNoItems = errors.New("a router holds no items")
-
-// SetMemoryLimit fails: a router holds no items.
-func (r *Router) SetMemoryLimit(int64) error { return errNoItems }
-
-// AdvanceClock and PauseClock have no effect.
-func (r *Router) AdvanceClock(time.Duration) {}
-
-// PauseClock has no effect.
-func (r *Router) PauseClock(bool) {}

@@ -125,6 +125,8 @@ func (c *conn) startWatch(args [][]byte) {
 	c.answer(mc.OK)
 }
 
+// setMemLimit checks cache_memlimit as memcached does, and then refuses it: a cache maps its memory
+// once, and a router has none.
 func (s *Server) setMemLimit(args [][]byte) string {
 	limit, ok := number(args, 0)
 	switch {
@@ -135,11 +137,8 @@ func (s *Server) setMemLimit(args [][]byte) string {
 	case limit > maxMemLimit:
 		return "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes\r\n"
 	}
-	if err := s.backend.SetMemoryLimit(int64(limit) << 20); err != nil {
-		s.log.Warn("memory limit not changed", "limit_mib", limit, "err", err)
-		return "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n"
-	}
-	return mc.OK
+	s.log.Warn("cache_memlimit refused: the memory limit is fixed at the start", "limit_mib", limit)
+	return "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n"
 }
 
 // answerSlabs takes the settings of memcached's slabs, which have nothing to set here.
@@ -214,20 +213,21 @@ func (s *Server) refreshCerts() string {
 // debugTime moves the backend's clock: "debugtime p" stops it, "r" lets it go on, a number of
 // seconds advances it.
 func (s *Server) debugTime(args [][]byte) string {
-	if len(args) == 0 {
+	clock := s.optional.clock
+	if len(args) == 0 || clock == nil {
 		return answerError
 	}
 	switch word := string(args[0]); word {
 	case "p":
-		s.backend.PauseClock(true)
+		clock.PauseClock(true)
 	case "r":
-		s.backend.PauseClock(false)
+		clock.PauseClock(false)
 	default:
 		seconds, err := strconv.ParseInt(word, 10, 32)
 		if err != nil {
 			return answerError
 		}
-		s.backend.AdvanceClock(time.Duration(seconds) * time.Second)
+		clock.AdvanceClock(time.Duration(seconds) * time.Second)
 	}
 	return mc.OK
 }

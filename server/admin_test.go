@@ -49,7 +49,7 @@ func TestAdminAnswers(t *testing.T) {
 		{"watch foo", "ERROR\r\n"},
 		{"cache_memlimit", "ERROR\r\n"},
 		{"cache_memlimit 4", "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m\r\n"},
-		{"cache_memlimit 64", mc.OK},
+		{"cache_memlimit 64", "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n"},
 		{"cache_memlimit 2000000", "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n"},
 		{"cache_memlimit 2000000000", "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes\r\n"},
 		{"refresh_certs", "Error TLS not enabled\r\n"},
@@ -73,8 +73,38 @@ func TestAdminAnswers(t *testing.T) {
 	c.wantEnd()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !m.detail || !m.paused || m.clock != time.Second || m.limit != 64<<20 {
-		t.Errorf("detail %v, paused %v, clock %v, limit %d; want true, true, 1s, 64 MiB", m.detail, m.paused, m.clock, m.limit)
+	if !m.detail || !m.paused || m.clock != time.Second || m.resets != 1 {
+		t.Errorf("detail %v, paused %v, clock %v, resets %d; want true, true, 1s, 1", m.detail, m.paused, m.clock, m.resets)
+	}
+}
+
+// A backend that only serves requests gets the answers that the optional interfaces' comments name.
+func TestBackendWithoutOptionalInterfaces(t *testing.T) {
+	store := newMemory()
+	s := start(t, Options{Debug: true}, mc.HandlerFunc(store.Serve))
+	c := dial(t, s)
+	for _, tt := range []struct{ command, want string }{
+		{"set a 0 0 1\r\nb", mc.Stored},
+		{"get a", get("a", "b")},
+		{"stats items", "ERROR\r\n"},
+		{"stats reset", "RESET\r\n"},
+		{"stats detail on", "CLIENT_ERROR stats detail not allowed\r\n"},
+		{"stats cachedump 1 1", "CLIENT_ERROR stats cachedump not allowed\r\n"},
+		{"lru_crawler metadump all", answerNoMetadump},
+		{"lru_crawler mgdump all", answerNoMgdump},
+		{"debugtime p", "ERROR\r\n"},
+	} {
+		t.Run(tt.command, func(t *testing.T) {
+			c.t = t
+			c.ask(tt.command+"\r\n", tt.want)
+		})
+	}
+	c.t = t
+	if got := c.stats("")["threads"]; got != "2" {
+		t.Errorf("stats: threads %q; want the server's own lines", got)
+	}
+	if got := c.stats("settings")["dump_enabled"]; got != "no" {
+		t.Errorf("stats settings: dump_enabled %q; want no", got)
 	}
 }
 

@@ -26,7 +26,7 @@ type memory struct {
 	clock    time.Duration
 	paused   bool
 	detail   bool
-	limit    int64
+	resets   int
 	pins     int // taken and not released
 	watch    *Watch
 	dumpStep int
@@ -160,7 +160,11 @@ func (m *memory) Stats(dst []byte, group string) ([]byte, bool) {
 	return dst, false
 }
 
-func (m *memory) ResetStats() {}
+func (m *memory) ResetStats() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.resets++
+}
 
 func (m *memory) Detail(on bool) {
 	m.mu.Lock()
@@ -188,16 +192,6 @@ func (m *memory) Dump(dst []byte, cursor uint64, mgdump bool) ([]byte, uint64) {
 		return dst, 0
 	}
 	return dst, uint64(end)
-}
-
-func (m *memory) SetMemoryLimit(limit int64) error {
-	if limit > 1<<40 {
-		return errors.New("too much")
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.limit = limit
-	return nil
 }
 
 func (m *memory) AdvanceClock(by time.Duration) {

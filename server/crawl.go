@@ -62,7 +62,7 @@ func (c *conn) startDump(command string) {
 // dump appends the next piece.
 func (c *conn) dump() {
 	d, b := &c.work.dump, c.work.batch
-	b.Out, d.cursor = c.server.backend.Dump(b.Out, d.cursor, d.mgdump)
+	b.Out, d.cursor = c.server.optional.dumper.Dump(b.Out, d.cursor, d.mgdump)
 	if d.cursor != 0 {
 		return
 	}

@@ -46,7 +46,7 @@ func newLane(s *Server, index int) (*lane, error) {
 		return nil, err
 	}
 	lane := &lane{server: s, loop: l, index: index, conns: map[*conn]struct{}{}}
-	if s.prefetcher != nil {
+	if s.optional.prefetcher != nil {
 		l.Grouped(lane.serveGroup)
 	}
 	return lane, nil
@@ -98,7 +98,8 @@ const smallBatch = 4
 // putOff has serveGroup serve c's batch, and reports whether it will.
 func (l *lane) putOff(c *conn) bool {
 	requests := c.work.batch.Requests
-	if l.server.prefetcher == nil || !c.grouped || len(requests) == 0 || len(requests) > smallBatch || requests[0].Op.Admin() {
+	if l.server.optional.prefetcher == nil || !c.grouped ||
+		len(requests) == 0 || len(requests) > smallBatch || requests[0].Op.Admin() {
 		return false
 	}
 	l.group = append(l.group, c)
@@ -112,7 +113,7 @@ func (l *lane) serveGroup() {
 		for _, c := range l.group {
 			l.batches = append(l.batches, c.work.batch)
 		}
-		l.server.prefetcher.Prefetch(l.batches)
+		l.server.optional.prefetcher.Prefetch(l.batches)
 	}
 	for i, c := range l.group {
 		l.group[i] = nil

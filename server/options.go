@@ -10,41 +10,6 @@ import (
 	"holdfast/mc"
 )
 
-// A Backend answers item requests, and has what the commands about items show and change.
-//
-// Its methods beside Serve are called on event loops, so they return quickly.
-type Backend interface {
-	mc.Handler
-
-	// Stats appends a group of statistics to dst, as lines "STAT name value\r\n". The group is "" for
-	// those of "stats", else what followed it: "settings" (the backend's part of them), "items",
-	// "slabs", "sizes", "whatif", "detail dump", "cachedump 1 100". It returns false for a group
-	// that it doesn't know.
-	Stats(dst []byte, group string) ([]byte, bool)
-	// ResetStats is "stats reset".
-	ResetStats()
-	// Detail turns counting by key prefix on or off.
-	Detail(on bool)
-	// Dump appends to dst a bounded number of items from cursor on, which is 0 at first, and returns
-	// where to go on, 0 at the end. The lines are those of "lru_crawler metadump": "key=… exp=… la=…
-	// cas=… fetch=… cls=… size=… flags=…\n", or with mgdump those of that: "mg key\r\n".
-	Dump(dst []byte, cursor uint64, mgdump bool) ([]byte, uint64)
-	// SetMemoryLimit is cache_memlimit. An error means that the limit stays.
-	SetMemoryLimit(bytes int64) error
-	// AdvanceClock and PauseClock are debugtime, for tests: the backend's clock goes on from further
-	// ahead, or stands.
-	AdvanceClock(by time.Duration)
-	PauseClock(paused bool)
-}
-
-// A Prefetcher is a Backend that gains by knowing of several batches before it serves the first: the
-// waits for memory that they need, which are most of the time of a short request, then overlap.
-type Prefetcher interface {
-	// Prefetch is called with some batches whose Serve follows at once, one after the other. It changes
-	// nothing but their requests' Hash.
-	Prefetch(batches []*mc.Batch)
-}
-
 // Options are what a Server is made from. The zero value of a field means its default.
 type Options struct {
 	// Addresses are TCP addresses, "host:port"; memcached's prefixes "notls:" and "mtls:" leave one
@@ -90,7 +55,7 @@ type Options struct {
 
 	ShutdownCommand bool // memcached's -A
 	NoWatch         bool // -W
-	NoDump          bool // -X
+	NoDump          bool // -X; set for a Backend that is no Dumper
 	NoFlush         bool // -F
 	Debug           bool // the commands misbehave and debugtime, for tests
 	Verbosity       int  // the first level, for stats settings: see Server.Verbosity

@@ -16,10 +16,10 @@ import (
 // A Server listens, serves connections on its lanes, and drains. Make it with New, then Serve; or
 // Start and Shutdown.
 type Server struct {
-	options    Options
-	backend    Backend
-	prefetcher Prefetcher // the backend, if it is one
-	log        *slog.Logger
+	options  Options
+	backend  Backend
+	optional optional // of backend
+	log      *slog.Logger
 
 	listeners []*listener
 	lanes     []*lane
@@ -64,10 +64,10 @@ func New(o Options, backend Backend) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		options: o, backend: backend, log: o.Logger, started: time.Now(),
+		options: o, backend: backend, optional: optionalOf(backend), log: o.Logger, started: time.Now(),
 		emptied: make(chan struct{}), asked: make(chan struct{}),
 	}
-	s.prefetcher, _ = backend.(Prefetcher)
+	s.options.NoDump = s.options.NoDump || s.optional.dumper == nil
 	s.handshakes, s.endHandshakes = context.WithCancel(context.Background())
 	s.verbosity.Store(int64(o.Verbosity))
 	s.watch = newWatch(o.WatchBytes)

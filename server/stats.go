@@ -48,7 +48,10 @@ func (c *conn) stats(args [][]byte) {
 
 // backendStats ends a listing, or answers ERROR if the backend doesn't know the group.
 func (c *conn) backendStats(out []byte, group string) {
-	out, known := c.server.backend.Stats(out, group)
+	known := false
+	if reporter := c.server.optional.stats; reporter != nil {
+		out, known = reporter.Stats(out, group)
+	}
 	if !known && group != "" && group != "settings" {
 		c.answer(answerError)
 		return
@@ -65,7 +68,11 @@ func (c *conn) statsDetail(args [][]byte) {
 	case c.server.options.NoDump:
 		c.answer("CLIENT_ERROR stats detail not allowed\r\n")
 	case word == "on" || word == "off":
-		c.server.backend.Detail(word == "on")
+		if c.server.optional.prefixes == nil {
+			c.answer(answerError)
+			return
+		}
+		c.server.optional.prefixes.Detail(word == "on")
 		c.answer(mc.OK)
 	case word == "dump":
 		c.backendStats(c.work.batch.Out, "detail dump")
@@ -132,7 +139,9 @@ func (s *Server) resetStats() {
 			n.Store(0)
 		}
 	}
-	s.backend.ResetStats()
+	if s.optional.resetter != nil {
+		s.optional.resetter.ResetStats()
+	}
 }
 
 // generalStats are the server's part of "stats", under memcached's names, those that count
