@@ -95,14 +95,27 @@ func routerServerOptions(o Options) server.Options {
 	return options
 }
 
+// protocolOf returns 0, the server's default, for a listener that has none of its own.
 func protocolOf(p config.Protocol) server.Protocol {
 	switch p {
 	case config.ProtocolASCII:
 		return server.Text
 	case config.ProtocolBinary:
 		return server.Binary
+	case config.ProtocolAuto:
+		return server.Auto
 	}
-	return server.Auto
+	return 0
+}
+
+func listenTLSOf(t config.ListenTLS) server.ListenTLS {
+	switch t {
+	case config.TLSOff:
+		return server.TLSOff
+	case config.TLSMutual:
+		return server.TLSMutual
+	}
+	return server.TLSAuto
 }
 
 func listenAt(options *server.Options, listeners []config.Listener) {
@@ -112,33 +125,15 @@ func listenAt(options *server.Options, listeners []config.Listener) {
 			options.UnixSocket, options.UnixSocketMode = address, fs.FileMode(l.Mode)
 			continue
 		}
-		options.Addresses = append(options.Addresses, listenPrefix(l)+address)
+		options.Listeners = append(options.Listeners, server.Listener{
+			Address: address, TLS: listenTLSOf(l.TLS), Protocol: protocolOf(l.Protocol),
+		})
 	}
 }
 
 // threads is how many event loops there are: unless it is said, one a processor that the Go runtime
 // may use.
 func threads(said int) int { return cmp.Or(said, runtime.GOMAXPROCS(0)) }
-
-// listenPrefix is what the server, as memcached, wants before an address.
-func listenPrefix(l config.Listener) string {
-	prefix := ""
-	switch l.TLS {
-	case config.TLSOff:
-		prefix = "notls:"
-	case config.TLSMutual:
-		prefix = "mtls:"
-	}
-	switch l.Protocol {
-	case config.ProtocolASCII:
-		prefix += "proto[ascii]:"
-	case config.ProtocolBinary:
-		prefix += "proto[binary]:"
-	case config.ProtocolAuto:
-		prefix += "proto[negotiating]:"
-	}
-	return prefix
-}
 
 func serverTLS(t config.TLS) server.TLS {
 	version, err := t.Version()

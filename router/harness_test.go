@@ -133,7 +133,9 @@ func startCache(t testing.TB) *cacheServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := server.New(server.Options{Addresses: []string{"127.0.0.1:0"}, Threads: 1, Logger: quiet}, store)
+	s, err := server.New(server.Options{
+		Listeners: []server.Listener{{Address: "127.0.0.1:0"}}, Threads: 1, Logger: quiet,
+	}, store)
 	if err != nil {
 		t.Fatal(err)
 	}

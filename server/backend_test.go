@@ -206,11 +206,20 @@ func (m *memory) PauseClock(paused bool) {
 	m.paused = paused
 }
 
+// listeners are plain ones at the addresses.
+func listeners(addresses ...string) []Listener {
+	all := make([]Listener, len(addresses))
+	for i, address := range addresses {
+		all[i].Address = address
+	}
+	return all
+}
+
 // start runs a server on a free port until the test ends.
 func start(t testing.TB, o Options, backend Backend) *Server {
 	t.Helper()
-	if len(o.Addresses) == 0 && o.UnixSocket == "" {
-		o.Addresses = []string{"127.0.0.1:0"}
+	if len(o.Listeners) == 0 && o.UnixSocket == "" {
+		o.Listeners = listeners("127.0.0.1:0")
 	}
 	if o.Threads == 0 {
 		o.Threads = 2

@@ -14,7 +14,7 @@ type Protocol uint8
 const (
 	// Text is the text protocol alone. A client of the binary protocol gets one answer in that, which
 	// says so, and is closed. It is the default, as not every Backend has binary answers.
-	Text Protocol = iota
+	Text Protocol = iota + 1
 	// Auto lets the first byte of each connection decide. The Backend answers as Batch.Binary says.
 	Auto
 	// Binary is the binary protocol alone. A connection that begins with anything else is closed.
@@ -22,7 +22,7 @@ const (
 )
 
 // String is memcached's name for p in stats settings.
-func (p Protocol) String() string { return [...]string{"ascii", "auto-negotiate", "binary"}[p] }
+func (p Protocol) String() string { return [...]string{"", "ascii", "auto-negotiate", "binary"}[p] }
 
 // mechanism is the only one of SASL that is served (RFC 4616). The others that memcached's library has
 // need the passwords themselves, too, and hide them no better than TLS does.

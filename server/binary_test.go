@@ -122,7 +122,9 @@ func TestBinaryMalformedEnds(t *testing.T) {
 }
 
 func TestBinaryListeners(t *testing.T) {
-	s := start(t, Options{Protocol: Binary, Addresses: []string{"127.0.0.1:0", "proto[ascii]:127.0.0.1:0", "proto[negotiating]:127.0.0.1:0"}}, newMemory())
+	s := start(t, Options{Protocol: Binary, Listeners: []Listener{
+		{Address: "127.0.0.1:0"}, {Address: "127.0.0.1:0", Protocol: Text}, {Address: "127.0.0.1:0", Protocol: Auto},
+	}}, newMemory())
 	noop, answer := binaryRequest(mc.OpcodeNoop, "", ""), "0xa 0x0  "
 	dialAt(t, s, 0).askBinary(noop, answer)
 	text := dialAt(t, s, 0)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -48,15 +49,13 @@ const (
 
 // bind opens the listeners.
 func (s *Server) bind() error {
-	for _, address := range s.options.Addresses {
-		mode, address := s.modeOf(address)
-		protocol, address := s.protocolOf(address)
-		socket, err := listen(address)
+	for _, l := range s.options.Listeners {
+		socket, err := listen(l.Address)
 		if err != nil {
 			s.closeListeners()
 			return err // it names the address
 		}
-		s.listeners = append(s.listeners, &listener{server: s, entry: len(s.listeners), addr: socket.Addr(), tls: mode, protocol: protocol, socket: socket})
+		s.addListener(socket, s.modeOf(l), cmp.Or(l.Protocol, s.options.Protocol))
 	}
 	if path := s.options.UnixSocket; path != "" {
 		socket, err := listenUnix(path, s.options.UnixSocketMode)
@@ -64,34 +63,26 @@ func (s *Server) bind() error {
 			s.closeListeners()
 			return err
 		}
-		s.listeners = append(s.listeners,
-			&listener{server: s, entry: len(s.listeners), addr: socket.Addr(), protocol: s.options.Protocol, socket: socket})
+		s.addListener(socket, plain, s.options.Protocol)
 	}
 	return nil
 }
 
-// modeOf takes memcached's prefixes off an address.
-func (s *Server) modeOf(address string) (tlsMode, string) {
-	if rest, ok := strings.CutPrefix(address, "notls:"); ok {
-		return plain, rest
-	}
-	if rest, ok := strings.CutPrefix(address, "mtls:"); ok && s.tls != nil {
-		return mutualTLS, rest
-	}
-	if s.tls != nil {
-		return withTLS, address
-	}
-	return plain, address
+func (s *Server) addListener(socket net.Listener, mode tlsMode, protocol Protocol) {
+	s.listeners = append(s.listeners, &listener{
+		server: s, entry: len(s.listeners), addr: socket.Addr(), tls: mode, protocol: protocol, socket: socket,
+	})
 }
 
-// protocolOf takes memcached's "proto[…]:" off an address.
-func (s *Server) protocolOf(address string) (Protocol, string) {
-	for p, name := range [...]string{Text: "ascii", Auto: "negotiating", Binary: "binary"} {
-		if rest, ok := strings.CutPrefix(address, "proto["+name+"]:"); ok {
-			return Protocol(p), rest
-		}
+// modeOf is how a listener treats TLS.
+func (s *Server) modeOf(l Listener) tlsMode {
+	switch {
+	case s.tls == nil || l.TLS == TLSOff:
+		return plain
+	case l.TLS == TLSMutual:
+		return mutualTLS
 	}
-	return s.options.Protocol, address
+	return withTLS
 }
 
 // listen binds an address, or takes the listening socket over that the process was started with: fd:N.

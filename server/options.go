@@ -12,11 +12,8 @@ import (
 
 // Options are what a Server is made from. The zero value of a field means its default.
 type Options struct {
-	// Addresses are TCP addresses, "host:port"; memcached's prefixes "notls:" and "mtls:" leave one
-	// without TLS, or have it ask every client for a certificate, and after these "proto[ascii]:",
-	// "proto[binary]:" and "proto[negotiating]:" stand above Protocol. Without addresses and UnixSocket
-	// it is DefaultAddress.
-	Addresses []string
+	// Listeners are the TCP addresses. Without any, and without UnixSocket, it is DefaultAddress.
+	Listeners []Listener
 	// UnixSocket is a path to listen at. A socket that nobody listens at any more is replaced.
 	UnixSocket     string
 	UnixSocketMode fs.FileMode // memcached's -a; default 0700
@@ -68,6 +65,23 @@ type Options struct {
 	after func(time.Duration, func()) // time.AfterFunc; tests have their own
 }
 
+// A Listener is a TCP address that clients connect to.
+type Listener struct {
+	Address  string    // "host:port", or "fd:N" for a listening socket that the process was started with
+	TLS      ListenTLS // default TLSAuto
+	Protocol Protocol  // default Options.Protocol
+}
+
+// ListenTLS is how a listener treats TLS.
+type ListenTLS uint8
+
+// The values of ListenTLS.
+const (
+	TLSAuto   ListenTLS = iota // TLS if Options.TLS has a certificate, else none
+	TLSOff                     // none
+	TLSMutual                  // TLS, and every client must show a certificate
+)
+
 // A Setting is a line of stats settings.
 type Setting struct{ Name, Value string }
 
@@ -75,9 +89,10 @@ type Setting struct{ Name, Value string }
 const DefaultAddress = "127.0.0.1:11211"
 
 func (o *Options) setDefaults() {
-	if len(o.Addresses) == 0 && o.UnixSocket == "" {
-		o.Addresses = []string{DefaultAddress}
+	if len(o.Listeners) == 0 && o.UnixSocket == "" {
+		o.Listeners = []Listener{{Address: DefaultAddress}}
 	}
+	setDefault(&o.Protocol, Text)
 	setDefault(&o.UnixSocketMode, 0o700)
 	setDefault(&o.Threads, min(4, runtime.NumCPU()))
 	setDefault(&o.MaxConnections, 1024)
@@ -131,6 +146,16 @@ func (o *Options) check() error {
 		return fmt.Errorf("protocol: %d", o.Protocol)
 	case o.UnixSocketMode&^0o777 != 0:
 		return fmt.Errorf("access mask of the unix socket: %o; at most 777", o.UnixSocketMode)
+	}
+	for _, l := range o.Listeners {
+		switch {
+		case l.Protocol > Binary:
+			return fmt.Errorf("listener %s: protocol: %d", l.Address, l.Protocol)
+		case l.TLS > TLSMutual:
+			return fmt.Errorf("listener %s: TLS: %d", l.Address, l.TLS)
+		case l.TLS == TLSMutual && o.TLS.Certificate == "":
+			return fmt.Errorf("listener %s: mutual TLS needs a certificate", l.Address)
+		}
 	}
 	return nil
 }

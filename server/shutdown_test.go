@@ -19,7 +19,7 @@ func isTaken(err error, address string) bool {
 func TestAddressTaken(t *testing.T) {
 	s := start(t, Options{}, newMemory())
 	address := s.Addrs()[0].String()
-	_, err := New(Options{Addresses: []string{"127.0.0.1:0", address}}, newMemory())
+	_, err := New(Options{Listeners: listeners("127.0.0.1:0", address)}, newMemory())
 	if !isTaken(err, address) {
 		t.Errorf("second server: %v; want EADDRINUSE with the address", err)
 	}
@@ -27,7 +27,7 @@ func TestAddressTaken(t *testing.T) {
 
 // An address of IPv4 means that alone, and is shown so.
 func TestUnspecifiedAddress(t *testing.T) {
-	s := start(t, Options{Addresses: []string{"0.0.0.0:0"}}, newMemory())
+	s := start(t, Options{Listeners: listeners("0.0.0.0:0")}, newMemory())
 	_, port, _ := net.SplitHostPort(s.Addrs()[0].String())
 	conn, err := net.Dial("tcp4", "127.0.0.1:"+port)
 	if err != nil {
@@ -47,11 +47,13 @@ func TestBadOptions(t *testing.T) {
 		"batch":       {BatchRequests: -1},
 		"timeout":     {IdleTimeout: -1},
 		"mask":        {UnixSocketMode: 0o1000},
-		"address":     {Addresses: []string{"127.0.0.1:99999"}},
+		"address":     {Listeners: listeners("127.0.0.1:99999")},
+		"mutual TLS":  {Listeners: []Listener{{Address: "127.0.0.1:0", TLS: TLSMutual}}},
+		"protocol":    {Listeners: []Listener{{Address: "127.0.0.1:0", Protocol: Binary + 1}}},
 		"auth file":   {AuthFile: "/nonexistent"},
 	} {
-		if len(o.Addresses) == 0 {
-			o.Addresses = []string{"127.0.0.1:0"}
+		if len(o.Listeners) == 0 {
+			o.Listeners = listeners("127.0.0.1:0")
 		}
 		if _, err := New(o, newMemory()); err == nil {
 			t.Errorf("%s: no error", name)
@@ -128,7 +130,7 @@ func TestShutdownCommand(t *testing.T) {
 }
 
 func TestServeUntilContextEnds(t *testing.T) {
-	s, err := New(Options{Addresses: []string{"127.0.0.1:0"}, Threads: 1}, newMemory())
+	s, err := New(Options{Listeners: listeners("127.0.0.1:0"), Threads: 1}, newMemory())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,14 +147,14 @@ func TestServeUntilContextEnds(t *testing.T) {
 }
 
 func TestShutdownBeforeStart(t *testing.T) {
-	s, err := New(Options{Addresses: []string{"127.0.0.1:0"}}, newMemory())
+	s, err := New(Options{Listeners: listeners("127.0.0.1:0")}, newMemory())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Shutdown(context.Background()); err != nil {
 		t.Error(err)
 	}
-	again, err := New(Options{Addresses: []string{s.Addrs()[0].String()}}, newMemory())
+	again, err := New(Options{Listeners: listeners(s.Addrs()[0].String())}, newMemory())
 	if err != nil {
 		t.Fatalf("the address is not free: %v", err)
 	}

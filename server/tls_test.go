@@ -116,7 +116,9 @@ func TestCertificateFilesChange(t *testing.T) {
 func TestListenersWithAndWithoutTLS(t *testing.T) {
 	files := newCertificate(t, "one")
 	files.CA = files.Certificate
-	s := start(t, Options{TLS: files, Addresses: []string{"127.0.0.1:0", "notls:127.0.0.1:0", "mtls:127.0.0.1:0"}}, newMemory())
+	s := start(t, Options{TLS: files, Listeners: []Listener{
+		{Address: "127.0.0.1:0"}, {Address: "127.0.0.1:0", TLS: TLSOff}, {Address: "127.0.0.1:0", TLS: TLSMutual},
+	}}, newMemory())
 	dialTLS(t, s, nil).ask("set k 0 0 1\r\nx\r\n", "STORED\r\n")
 
 	plain, err := net.Dial("tcp", s.Addrs()[1].String())
@@ -154,7 +156,7 @@ func TestBadTLSOptions(t *testing.T) {
 		"verify mode": {Certificate: files.Certificate, Key: files.Key, VerifyMode: 4},
 		"authority":   {Certificate: files.Certificate, Key: files.Key, CA: files.Key},
 	} {
-		if _, err := New(Options{Addresses: []string{"127.0.0.1:0"}, TLS: bad}, newMemory()); err == nil {
+		if _, err := New(Options{Listeners: listeners("127.0.0.1:0"), TLS: bad}, newMemory()); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
