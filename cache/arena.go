@@ -19,7 +19,6 @@ const (
 	pageBytes       = 4096
 	minSegmentBytes = 64 << 10
 	maxSegmentBytes = 1 << 20
-	directories     = 2
 )
 
 // none is no segment.
@@ -61,9 +60,7 @@ type arena struct {
 	mem          []byte
 	words        []uint64 // the same bytes: a word's number is an item's or a bucket's location
 	head         *header
-	segments     []segment
-	indexDir     []uint32
-	ghostDir     []uint32
+	segmentCount int
 	base         uint64 // where segment 0 begins, in bytes
 	segmentBytes int
 	shift        uint // segmentBytes is 1 << shift
@@ -97,18 +94,29 @@ func (a *arena) lay(mem []byte, s shape) {
 	start := unsafe.Pointer(unsafe.SliceData(mem))
 	a.words = unsafe.Slice((*uint64)(start), len(mem)/8)
 	a.head = (*header)(start)
-	at := pageBytes
-	a.segments = unsafe.Slice((*segment)(unsafe.Add(start, at)), s.count)
-	at += s.count * segmentEntryBytes
-	for _, dir := range []*[]uint32{&a.indexDir, &a.ghostDir} {
-		*dir = unsafe.Slice((*uint32)(unsafe.Add(start, at)), s.count)
-		at += 4 * s.count
-	}
+	a.segmentCount = s.count
 	a.base = uint64(s.base)
 	a.segmentBytes = s.segmentBytes
 	for 1<<a.shift < s.segmentBytes {
 		a.shift++
 	}
+}
+
+// segmentTable is the table of segments.
+func (a *arena) segmentTable() []segment {
+	return unsafe.Slice((*segment)(unsafe.Pointer(&a.mem[pageBytes])), a.segmentCount)
+}
+
+// The directories: which segments are the chunks of a table, in their order.
+const (
+	indexDirectory = iota
+	ghostDirectory
+	directories
+)
+
+func (a *arena) directory(n int) []uint32 {
+	at := pageBytes + a.segmentCount*(segmentEntryBytes+4*n)
+	return unsafe.Slice((*uint32)(unsafe.Pointer(&a.mem[at])), a.segmentCount)
 }
 
 // wordAt is the location of a segment's first word.

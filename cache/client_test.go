@@ -102,7 +102,7 @@ func openStore(t testing.TB, o Options) *Store {
 func (s *Store) checkInvariants(t testing.TB) {
 	t.Helper()
 	items, bytes := int64(0), int64(0)
-	live := make([]uint32, len(s.segments))
+	live := make([]uint32, len(s.segments.table))
 	for n := range s.buckets.Load() {
 		s.eachInBucket(n, func(slot uint64, it item) {
 			items++
@@ -115,7 +115,7 @@ func (s *Store) checkInvariants(t testing.TB) {
 			if it.dead() {
 				t.Errorf("%q is present and dead", it.key())
 			}
-			seg := &s.segments[s.segmentOf(location(slot))]
+			seg := &s.segments.table[s.segmentOf(location(slot))]
 			if main := slot&mainMark != 0; main != (seg.ring == 1) {
 				t.Errorf("%q says main ring %v, and its segment ring %d", it.key(), main, seg.ring)
 			}
@@ -126,8 +126,8 @@ func (s *Store) checkInvariants(t testing.TB) {
 	}
 	states := map[uint32]uint32{}
 	rings := [2]uint32{}
-	for id := range s.segments {
-		seg := &s.segments[id]
+	for id := range s.segments.table {
+		seg := &s.segments.table[id]
 		states[seg.state]++
 		if seg.live != live[id] && seg.state != chunk {
 			t.Errorf("segment %d in state %d: %d live bytes; counted %d", id, seg.state, live[id], seg.live)
@@ -139,11 +139,11 @@ func (s *Store) checkInvariants(t testing.TB) {
 			t.Errorf("segment %d has pins %#x", id, seg.pins)
 		}
 	}
-	if states[free] != s.freeCount {
-		t.Errorf("%d free segments; counted %d", states[free], s.freeCount)
+	if states[free] != s.segments.freeCount {
+		t.Errorf("%d free segments; counted %d", states[free], s.segments.freeCount)
 	}
-	if rings != [2]uint32{s.rings[0].count, s.rings[1].count} {
-		t.Errorf("segments in rings: %v; counted %d and %d", rings, s.rings[0].count, s.rings[1].count)
+	if rings != [2]uint32{s.segments.rings[0].count, s.segments.rings[1].count} {
+		t.Errorf("segments in rings: %v; counted %d and %d", rings, s.segments.rings[0].count, s.segments.rings[1].count)
 	}
 	if got := s.index.chunks + s.index.overflow + s.ghosts.chunks; states[table] != got {
 		t.Errorf("%d segments of tables; counted %d", states[table], got)

@@ -16,7 +16,7 @@
 // lock; the evictor unlinks each item of its victim under the same lock, then frees the segment.
 // So a reader that holds the lock reads valid bytes, and nothing else is needed.
 //
-// Locks, in the order in which they are taken: lane.mu, Store.mu, a stripe. Every exported method
+// Locks, in the order in which they are taken: lane.mu, segments.mu, a stripe. Every exported method
 // may be called concurrently, but for Close, which comes last.
 //
 // Errors: Open says what is wrong with the options or the file. A request's error is its answer,

@@ -23,8 +23,6 @@ import (
 // each of its items was unlinked, or moved, under that item's stripe.
 
 const (
-	// reserveSegments are left for a victim's survivors.
-	reserveSegments = 1
 	// maxVictims bounds the work for one free segment when dead space is all there is to gain.
 	maxVictims = 64
 	// paceItems is how many items a store sweeps when few segments are free: some microseconds. (With
@@ -59,9 +57,9 @@ type sweep struct {
 }
 
 // makeRoom brings about a free segment beyond the reserve, and reports whether it could. It needs
-// Store.mu.
+// segments.mu.
 func (s *Store) makeRoom() bool {
-	for victims := 0; s.freeCount <= reserveSegments; victims++ {
+	for victims := 0; !s.segments.beyondReserve(); victims++ {
 		if s.evict.seg == none && (victims == maxVictims && s.noEvict || !s.chooseVictim()) {
 			return false
 		}
@@ -70,9 +68,9 @@ func (s *Store) makeRoom() bool {
 	return true
 }
 
-// pace does a store's share of eviction. It needs Store.mu.
+// pace does a store's share of eviction. It needs segments.mu.
 func (s *Store) pace() {
-	if s.freeCount > reserveSegments || s.noEvict { // without eviction, looking for dead space each time is dear
+	if s.segments.beyondReserve() || s.noEvict { // without eviction, looking for dead space each time is dear
 		return
 	}
 	if s.evict.seg == none && !s.chooseVictim() {
@@ -91,10 +89,10 @@ func (s *Store) chooseVictim() bool {
 		return false
 	}
 	r, purpose := uint8(main), uint8(recycle)
-	if s.rings[main].head == none || s.rings[small].head != none && s.smallIsOver() {
+	if s.segments.rings[main].head == none || s.segments.rings[small].head != none && s.smallIsOver() {
 		r, purpose = small, demote
 	}
-	id := s.rings[r].head
+	id := s.segments.rings[r].head
 	if id == none {
 		return false
 	}
@@ -110,8 +108,8 @@ func (s *Store) chooseVictim() bool {
 
 // smallIsOver reports whether the small ring has more than its share of the segments.
 func (s *Store) smallIsOver() bool {
-	total := s.rings[small].count + s.rings[main].count
-	return s.rings[small].count*smallParts > total
+	total := s.segments.rings[small].count + s.segments.rings[main].count
+	return s.segments.rings[small].count*smallParts > total
 }
 
 // mostlyDead looks at some segments, in turn, for one half of whose bytes are dead items'.
@@ -119,11 +117,11 @@ func (s *Store) mostlyDead() uint32 {
 	best, bestLive := none, uint32(0)
 	look, enough := sampleSegments, func(used uint32) uint32 { return used / 2 }
 	if s.noEvict { // nothing else gives memory back
-		look, enough = len(s.segments), func(used uint32) uint32 { return used - used/4 }
+		look, enough = len(s.segments.table), func(used uint32) uint32 { return used - used/4 }
 	}
-	for range min(look, len(s.segments)) {
-		s.looked = (s.looked + 1) % uint32(len(s.segments))
-		seg := &s.segments[s.looked]
+	for range min(look, len(s.segments.table)) {
+		s.looked = (s.looked + 1) % uint32(len(s.segments.table))
+		seg := &s.segments.table[s.looked]
 		if seg.state != sealed && (seg.state != open || seg.used < uint32(s.segmentBytes/2)) {
 			continue
 		}
@@ -138,21 +136,15 @@ func (s *Store) mostlyDead() uint32 {
 	return best
 }
 
-// begin takes a segment out of its ring to be emptied. Its items stay readable meanwhile.
+// begin withdraws a segment to be emptied.
 func (s *Store) begin(w *sweep, id uint32, purpose uint8) {
-	seg := &s.segments[id]
-	if seg.state == open {
-		s.seal(seg.ring, seg.class)
-	}
-	ring := seg.ring
-	s.ringRemove(id)
-	seg.state, seg.ring = victim, ring
+	s.segments.withdraw(id)
 	w.seg, w.at, w.purpose = id, 0, purpose
 }
 
-// sweep empties the next n items of w's victim, and frees it at its end. It needs Store.mu.
+// sweep empties the next n items of w's victim, and frees it at its end. It needs segments.mu.
 func (s *Store) sweep(w *sweep, n int) {
-	seg := &s.segments[w.seg]
+	seg := &s.segments.table[w.seg]
 	for ; n > 0 && w.at < int(seg.used); n-- {
 		loc := s.wordAt(w.seg) + uint64(w.at)/8
 		it := s.item(loc)
@@ -165,14 +157,14 @@ func (s *Store) sweep(w *sweep, n int) {
 			s.giveUp(w)
 			return
 		}
-		if w.purpose != gather && s.freeCount > reserveSegments {
+		if w.purpose != gather && s.segments.beyondReserve() {
 			break // a large value went, and gave segments back: the victim's other items may stay for now
 		}
 	}
 	if w.at >= int(seg.used) {
-		s.release(w.seg)
+		s.segments.release(w.seg)
 		w.seg = none
-		if s.freeCount > reserveSegments {
+		if s.segments.beyondReserve() {
 			s.spared = 0
 			if w.purpose != gather {
 				s.growGhosts()
@@ -197,10 +189,10 @@ func (s *Store) settleItem(w *sweep, loc uint64, it item) bool {
 		s.lost(it, true)
 		s.forget(h)
 		s.erase(h, at)
-		s.freeChunks(s.drop(loc, it))
+		s.segments.freeChunks(s.drop(loc, it))
 		return true
 	}
-	reads, r := frequency(slot), s.segments[w.seg].ring
+	reads, r := frequency(slot), s.segments.table[w.seg].ring
 	stay := true
 	switch w.purpose {
 	case demote:
@@ -227,7 +219,7 @@ func (s *Store) settleItem(w *sweep, loc uint64, it item) bool {
 		s.tellEvicted(o, it, classShown(slot))
 	}
 	s.erase(h, at)
-	s.freeChunks(s.drop(loc, it))
+	s.segments.freeChunks(s.drop(loc, it))
 	return true
 }
 
@@ -235,60 +227,31 @@ func (s *Store) settleItem(w *sweep, loc uint64, it item) bool {
 func (s *Store) move(at, loc uint64, it item, r uint8, reads uint64) bool {
 	size := it.size()
 	expiry := it.expiry()
-	to, ok := s.roomToMove(r, s.classOf(expiry, s.now.Load()), size)
+	to, ok := s.segments.bumpForMove(r, classOf(expiry, s.now.Load()), size)
 	if !ok {
 		return false
 	}
 	copy(s.item(to), it[:size])
-	s.segments[s.segmentOf(to)].wakeBy(expiry)
+	s.segments.of(to).wakeBy(expiry)
 	if it.large() {
 		first, _ := it.largeRef()
-		s.rering(first, r)
+		s.segments.rering(first, r)
 	}
 	slot := s.words[at]&^(locMask|mainMark|freqMax<<freqShift) | to | uint64(r)*mainMark | reads<<freqShift
-	s.addLive(to, size)
-	s.addLive(loc, -size)
+	s.segments.addLive(to, size)
+	s.segments.addLive(loc, -size)
 	s.set(at, slot)
 	return true
 }
 
-// roomToMove finds room in ring r, best among items of the same class, at need among any.
-func (s *Store) roomToMove(r, class uint8, n int) (loc uint64, ok bool) {
-	class = s.classWithRoom(r, class)
-	if loc, ok = s.bump(r, class, n); ok {
-		return loc, true
-	}
-	if s.freeCount > 0 {
-		s.openSegment(r, class)
-		return s.bump(r, class, n)
-	}
-	for c := range uint8(ttlClasses) {
-		if loc, ok = s.bump(r, c, n); ok {
-			return loc, true
-		}
-	}
-	return 0, false
-}
-
-// rering counts a large value's chunks to ring r.
-func (s *Store) rering(first uint32, r uint8) {
-	for id := first; id != none; id = s.segments[id].next {
-		s.rings[s.segments[id].ring].count--
-		s.segments[id].ring = r
-		s.rings[r].count++
-	}
-}
-
 // giveUp puts a victim back that could not be emptied: see settleItem.
 func (s *Store) giveUp(w *sweep) {
-	seg := &s.segments[w.seg]
-	seg.state = sealed
-	s.ringPush(seg.ring, w.seg)
+	s.segments.putBack(w.seg)
 	w.seg = none
 }
 
 // unlink takes an item out of the index. It needs the item's stripe. The chunks of a large value
-// that nobody reads come back, to be freed under Store.mu; else none does.
+// that nobody reads come back, to be freed under segments.mu; else none does.
 func (s *Store) unlink(at, loc uint64, it item) (orphans uint32) {
 	s.set(at, 0)
 	return s.drop(loc, it)
@@ -300,9 +263,9 @@ func (s *Store) drop(loc uint64, it item) (orphans uint32) {
 	size := it.size()
 	s.items.Add(-1)
 	s.bytes.Add(-int64(it.memoryBytes()))
-	s.addLive(loc, -size)
+	s.segments.addLive(loc, -size)
 	if it.large() {
-		if first, _ := it.largeRef(); s.doom(first) {
+		if first, _ := it.largeRef(); s.segments.doom(first) {
 			orphans = first
 		}
 	}

@@ -3,7 +3,6 @@ package cache
 import (
 	"math/rand/v2"
 	"runtime/debug"
-	"sync/atomic"
 	"time"
 )
 
@@ -16,12 +15,8 @@ const ttlClasses = 16
 
 var ttlBounds = [ttlClasses - 2]uint32{10, 30, 60, 120, 300, 600, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86400, 3 * 86400, 10 * 86400}
 
-// segmentsPerOpen is how many segments there are for each that is open. An open segment is half
-// empty on average, so those of many classes would take a tenth of a small memory.
-const segmentsPerOpen = 16
-
 // classOf is the class of items that expire at that time.
-func (s *Store) classOf(expiry, now uint32) uint8 {
+func classOf(expiry, now uint32) uint8 {
 	if expiry == 0 {
 		return 0
 	}
@@ -34,30 +29,6 @@ func (s *Store) classOf(expiry, now uint32) uint8 {
 		class++
 	}
 	return class
-}
-
-// classWithRoom is class, if ring r has an open segment of it or may have one more segment open;
-// otherwise the nearest class that has one. It needs Store.mu.
-func (s *Store) classWithRoom(r, class uint8) uint8 {
-	if s.open[r][class] != none {
-		return class
-	}
-	opened, best, bestAway := 0, class, ttlClasses
-	for ring := range s.open {
-		for c, id := range s.open[ring] {
-			if id == none {
-				continue
-			}
-			opened++
-			if away := apart(class, uint8(c)); ring == int(r) && away < bestAway {
-				best, bestAway = uint8(c), away
-			}
-		}
-	}
-	if opened < len(s.segments)/segmentsPerOpen {
-		return class
-	}
-	return best
 }
 
 // apart is how far the TTLs of two classes are from each other, in classes. Class 0, of items that
@@ -75,7 +46,7 @@ func (s *Store) goneBy(it item, now uint32) bool {
 	return it.seq() <= s.flushed.Load()
 }
 
-// Limits of what Tick does at a time with Store.mu.
+// Limits of what Tick does at a time with segments.mu.
 const wakeItems = 256
 
 // Tick moves the store's clock to the present and gives back the memory of what has expired. It
@@ -92,19 +63,18 @@ func (s *Store) Tick() {
 	if at := s.flushAt.Load(); at != 0 && at <= now && s.flushAt.CompareAndSwap(at, 0) {
 		s.flush()
 	}
-	for id := range s.segments {
-		seg := &s.segments[id]
-		s.mu.Lock()
-		if (seg.state == sealed || seg.state == open) && s.due(seg, now) {
+	for id := range s.segments.table {
+		s.segments.mu.Lock()
+		if s.segments.table[id].due(now) {
 			s.begin(&s.expiring, uint32(id), gather)
 		}
 		for s.expiring.seg != none {
 			s.sweep(&s.expiring, wakeItems)
 			// Let the stores in between.
-			s.mu.Unlock()
-			s.mu.Lock()
+			s.segments.mu.Unlock()
+			s.segments.mu.Lock()
 		}
-		s.mu.Unlock()
+		s.segments.mu.Unlock()
 	}
 }
 
@@ -114,16 +84,10 @@ func (s *Store) unixNow() uint32 {
 	return uint32(s.started.Add(s.clock().Sub(s.started)).Unix() + s.clockAhead.Load())
 }
 
-// due reports whether a segment has something to give back: its class has ended, or nothing in it
-// lives.
-func (s *Store) due(seg *segment, now uint32) bool {
-	return seg.wake != 0 && seg.wake <= now || seg.state == sealed && atomic.LoadUint32(&seg.live) == 0
-}
-
 // flush makes every item that there is gone, at once; Tick gives the memory back.
 func (s *Store) flush() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.segments.mu.Lock()
+	defer s.segments.mu.Unlock()
 	// With every stripe, so that an append or the like, which looks at an item and then gives what it
 	// made of it a new sequence number, comes before the flush as a whole or after it.
 	for i := range s.stripes {
@@ -134,11 +98,7 @@ func (s *Store) flush() {
 		s.stripes[i].Unlock()
 	}
 	s.curve.DeleteAll()
-	for id := range s.segments {
-		if seg := &s.segments[id]; seg.used > 0 && (seg.state == sealed || seg.state == open) {
-			atomic.StoreUint32(&seg.wake, 1)
-		}
-	}
+	s.segments.wakeAll()
 }
 
 // maxRelative is the largest exptime that is an offset from now; above, it is Unix seconds.

@@ -14,7 +14,7 @@ const (
 	ghostLanes    = 0x0001_0001_0001_0001 // 1 in each of the four fingerprints of a word
 )
 
-// ghostState is what of the ghosts stands outside their chunks. Guarded by Store.mu.
+// ghostState is what of the ghosts stands outside their chunks. Guarded by segments.mu.
 type ghostState struct {
 	chunks uint32
 	_      uint32
@@ -33,7 +33,7 @@ func (s *Store) ghostSet(h uint64) []uint64 {
 // fingerprint is never 0, which is an empty place.
 func fingerprint(h uint64) uint64 { return max(h>>48, 1) }
 
-// addGhost remembers an evicted key. It needs Store.mu.
+// addGhost remembers an evicted key. It needs segments.mu.
 func (s *Store) addGhost(h uint64) {
 	if s.ghosts.sets == 0 {
 		return
@@ -46,7 +46,7 @@ func (s *Store) addGhost(h uint64) {
 	}
 }
 
-// takeGhost reports whether h was lately evicted, and forgets it. It needs Store.mu.
+// takeGhost reports whether h was lately evicted, and forgets it. It needs segments.mu.
 func (s *Store) takeGhost(h uint64) bool {
 	if s.ghosts.sets == 0 {
 		return false
@@ -67,7 +67,7 @@ func (s *Store) takeGhost(h uint64) bool {
 
 // growGhosts keeps room for about as many ghosts as there are items. Another number of sets
 // forgets most ghosts, so it changes only when it is off by much; the first ghosts are made room
-// for by a chunk for each segment that eviction frees. It needs Store.mu.
+// for by a chunk for each segment that eviction frees. It needs segments.mu.
 func (s *Store) growGhosts() {
 	g := &s.ghosts
 	want := max(1, uint64(s.items.Load())/ghostWays)
@@ -75,9 +75,8 @@ func (s *Store) growGhosts() {
 		return
 	}
 	room := uint64(g.chunks) * uint64(s.segmentBytes) / ghostSetBytes
-	if want > room && s.freeCount > reserveSegments {
-		id := s.take(table)
-		clear(s.bytesOf(id))
+	if want > room && s.segments.beyondReserve() {
+		id := s.segments.takeTable()
 		s.ghostDir[g.chunks] = id
 		g.chunks++
 		room += uint64(s.segmentBytes) / ghostSetBytes

@@ -48,7 +48,7 @@ type stripe struct {
 	_ [56]byte
 }
 
-// indexState is what of the index stands outside its chunks. Guarded by Store.mu.
+// indexState is what of the index stands outside its chunks. Guarded by segments.mu.
 type indexState struct {
 	buckets  uint64 // a copy of Store.buckets
 	chunks   uint32 // in indexDir
@@ -126,7 +126,7 @@ func (s *Store) findAt(h, loc uint64) (at uint64) {
 // set writes a slot. The store is atomic for the sake of warm, which reads slots without a lock.
 func (s *Store) set(at, slot uint64) { atomic.StoreUint64(&s.words[at], slot) }
 
-// insert adds a slot to the bucket of h, which has none for the same key. It needs Store.mu, h's
+// insert adds a slot to the bucket of h, which has none for the same key. It needs segments.mu, h's
 // stripe and, when the bucket is full, a spare overflow bucket: see reserveSpare.
 func (s *Store) insert(h, slot uint64) { s.insertAt(s.bucket(h), slot) }
 
@@ -150,7 +150,7 @@ func (s *Store) insertAt(w, slot uint64) {
 	}
 }
 
-// split divides the next bucket. It needs Store.mu. The two chains that come of it need no more
+// split divides the next bucket. It needs segments.mu. The two chains that come of it need no more
 // overflow buckets than the one before, which are given back first.
 func (s *Store) split() {
 	n := s.buckets.Load()
@@ -194,7 +194,7 @@ func (s *Store) unchain(w uint64) []uint64 {
 	return held
 }
 
-// erase empties a slot of h's bucket and shortens the chain if it can. It needs Store.mu and h's
+// erase empties a slot of h's bucket and shortens the chain if it can. It needs segments.mu and h's
 // stripe. Where only the stripe is held a slot is set to 0, and its chain shortened later: chains
 // must not stay as long as they ever were.
 func (s *Store) erase(h, at uint64) {
@@ -239,7 +239,7 @@ func (s *Store) giveSpare(w uint64) {
 }
 
 // grow splits a bucket if the index is loaded enough and there is memory for it. It needs
-// Store.mu.
+// segments.mu.
 func (s *Store) grow() {
 	n := s.buckets.Load()
 	if uint64(s.items.Load()) <= n*itemsPerBucket || bits.Len64(n) > tagBits+stripeBits {
@@ -253,27 +253,25 @@ func (s *Store) grow() {
 
 // addChunk makes a free segment a chunk of the index, if there is one beyond the reserve.
 func (s *Store) addChunk() bool {
-	if s.freeCount <= reserveSegments {
+	if !s.segments.beyondReserve() {
 		return false
 	}
-	id := s.take(table)
-	clear(s.bytesOf(id))
+	id := s.segments.takeTable()
 	s.indexDir[s.index.chunks] = id
 	s.index.chunks++
 	return true
 }
 
-// reserveSpare makes sure that an insert finds an overflow bucket. It needs Store.mu.
+// reserveSpare makes sure that an insert finds an overflow bucket. It needs segments.mu.
 func (s *Store) reserveSpare() bool {
 	if s.index.spares > 0 {
 		return true
 	}
-	if s.freeCount == 0 {
+	if s.segments.freeCount == 0 {
 		return false
 	}
-	id := s.take(table)
+	id := s.segments.takeTable()
 	s.index.overflow++
-	clear(s.bytesOf(id))
 	s.giveSpares(s.wordAt(id), s.wordAt(id)+uint64(s.segmentBytes)/8)
 	return true
 }

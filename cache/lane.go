@@ -9,7 +9,7 @@ import (
 // A lane is what an event loop needs for itself, so that loops don't share cache lines. A batch
 // holds its lane from beginning to end.
 type lane struct {
-	mu       sync.Mutex // guards all but gets; taken before Store.mu
+	mu       sync.Mutex // guards all but gets; taken before segments.mu
 	counters Counters
 	prefixes prefixes
 	scratch  []byte // a value being built

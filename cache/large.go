@@ -2,18 +2,20 @@ package cache
 
 import "sync/atomic"
 
-// A large value, one whose item would take more than half a segment, stands in whole segments of
-// its own, its chunks, linked through the table of segments. What is left over, the tail, stays
-// with the item if it is half a segment at most, so that little memory is lost to rounding.
+// A large value, one whose item would take more than half a segment, is kept in whole segments of
+// its own, its chunks, linked through the table of segments. The rest, the tail, is kept with the
+// item if it is half a segment at most, so that little memory is lost to rounding.
 //
-// Readers pin the value and write it out from where it stands. An item that goes while its value
-// is pinned marks it doomed, and whoever is last frees the chunks: pins, of the first chunk, is
-// the number of readers, with doomed as its top bit, and the one operation that brings it to doomed
-// alone frees.
+// Readers pin the value and write it out from where it is, without a copy. An item that is unlinked
+// while its value is pinned marks it doomed, and the last reader frees the chunks: pins, of the
+// first chunk, is the number of readers, with doomed as its top bit, and the one operation that
+// brings it to doomed alone frees.
 //
-// What is pinned can't be evicted for long, and clients choose how slowly they read. So at most
-// half of the memory is pinned; beyond, a large value is a miss. (A server closes those who read
-// nothing long before that.)
+// Pinned memory can't be evicted, and clients choose how slowly they read. So at most half of the
+// memory is pinned; beyond, a large value is a miss. (A server closes connections that read nothing
+// long before that.)
+//
+// This file touches the chunks' entries in the table of segments, and segments.pinned.
 
 const (
 	doomed      = 1 << 31
@@ -33,30 +35,22 @@ func (d *draft) chunkCount(segmentBytes int) int {
 	return (d.valueBytes() - d.kept + segmentBytes - 1) / segmentBytes
 }
 
-// takeChunks reserves and fills the chunks of d, whose ring is r, and returns the first. It takes
-// Store.mu itself, in turns with others', since it may have to evict hundreds of segments.
-func (s *Store) takeChunks(d *draft, r uint8) (first uint32, ok bool) {
-	first = none
-	for range d.chunkCount(s.segmentBytes) {
-		s.mu.Lock()
-		ok := s.makeRoom()
-		if !ok {
-			s.freeChunks(first)
-			s.mu.Unlock()
-			return none, false
-		}
-		id := s.take(chunk)
-		seg := &s.segments[id]
-		seg.ring, seg.next = r, first
-		s.rings[r].count++
-		first = id
-		s.mu.Unlock()
-	}
+// takeChunk adds a free segment to the front of a value's chunks, which are counted to ring r, and
+// returns it. It needs mu and a free segment.
+func (s *segments) takeChunk(r uint8, next uint32) (first uint32) {
+	first = s.take(chunk)
+	seg := &s.table[first]
+	seg.ring, seg.next = r, next
+	s.rings[r].count++
+	return first
+}
+
+// fill writes the part of d's value that chunks hold. The chunks are the caller's alone.
+func (s *segments) fill(first uint32, d *draft) {
 	at := 0
-	for id := first; id != none; id = s.segments[id].next {
+	for id := first; id != none; id = s.table[id].next {
 		at += d.copyValue(s.bytesOf(id), at)
 	}
-	return first, true
 }
 
 // copyValue copies from offset at of the value, no further than what chunks hold.
@@ -72,31 +66,40 @@ func (d *draft) copyValue(dst []byte, at int) int {
 	return n
 }
 
-// freeChunks needs Store.mu.
-func (s *Store) freeChunks(first uint32) {
+// freeChunks frees the chunks from first on, which may be none. It needs mu.
+func (s *segments) freeChunks(first uint32) {
 	for id := first; id != none; {
-		next := s.segments[id].next
-		s.rings[s.segments[id].ring].count--
+		next := s.table[id].next
+		s.rings[s.table[id].ring].count--
 		s.release(id)
 		id = next
 	}
 }
 
+// rering counts a large value's chunks to ring r. It needs mu.
+func (s *segments) rering(first uint32, r uint8) {
+	for id := first; id != none; id = s.table[id].next {
+		s.rings[s.table[id].ring].count--
+		s.table[id].ring = r
+		s.rings[r].count++
+	}
+}
+
 // mayPin reports whether another large value may be pinned. It needs the item's stripe.
-func (s *Store) mayPin(it item) bool {
+func (s *segments) mayPin(it item) bool {
 	first, _ := it.largeRef()
-	return atomic.LoadUint32(&s.segments[first].pins) > 0 || s.pinned.Load() < int64(len(s.mem)/pinnedShare)
+	return atomic.LoadUint32(&s.table[first].pins) > 0 || s.pinned.Load() < int64(len(s.mem)/pinnedShare)
 }
 
 // pin lists the chunks of a large item and keeps them from being freed until unpin. It needs the
 // item's stripe.
-func (s *Store) pin(it item) (first uint32, chunks [][]byte) {
+func (s *segments) pin(it item) (first uint32, chunks [][]byte) {
 	first, total := it.largeRef()
-	if atomic.AddUint32(&s.segments[first].pins, 1) == 1 {
+	if atomic.AddUint32(&s.table[first].pins, 1) == 1 {
 		s.pinned.Add(int64(total))
 	}
 	left := int(total) - len(it.inline())
-	for id := first; id != none; id = s.segments[id].next {
+	for id := first; id != none; id = s.table[id].next {
 		b := s.bytesOf(id)
 		b = b[:min(len(b), left)]
 		left -= len(b)
@@ -105,9 +108,9 @@ func (s *Store) pin(it item) (first uint32, chunks [][]byte) {
 	return first, chunks
 }
 
-// unpin undoes one pin of a value of total bytes.
-func (s *Store) unpin(first, total uint32) {
-	pins := atomic.AddUint32(&s.segments[first].pins, ^uint32(0))
+// unpin undoes one pin of a value of total bytes. It takes mu where it frees the value.
+func (s *segments) unpin(first, total uint32) {
+	pins := atomic.AddUint32(&s.table[first].pins, ^uint32(0))
 	if pins&^doomed == 0 {
 		s.pinned.Add(-int64(total))
 	}
@@ -118,8 +121,22 @@ func (s *Store) unpin(first, total uint32) {
 	}
 }
 
-// doom gives up the chunks of an item that was unlinked, and reports whether they are the
-// caller's to free. It needs the item's stripe.
-func (s *Store) doom(first uint32) bool {
-	return atomic.OrUint32(&s.segments[first].pins, doomed) == 0
+// doom gives up the chunks of an item that was unlinked, and reports whether the caller has to free
+// them. It needs the item's stripe.
+func (s *segments) doom(first uint32) bool {
+	return atomic.OrUint32(&s.table[first].pins, doomed) == 0
+}
+
+// appendWhole appends the item's whole value, its chunks and its tail. It needs the item's stripe.
+func (s *segments) appendWhole(dst []byte, it item) []byte {
+	if it.large() {
+		first, total := it.largeRef()
+		left := int(total) - len(it.inline())
+		for id := first; id != none; id = s.table[id].next {
+			part := s.bytesOf(id)[:min(s.segmentBytes, left)]
+			dst = append(dst, part...)
+			left -= len(part)
+		}
+	}
+	return append(dst, it.inline()...)
 }

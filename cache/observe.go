@@ -56,7 +56,7 @@ func (l *lane) tellStored(b *mc.Batch, r *mc.Request, m *mutation, v verdict, co
 var verdictNames = [...]string{stored: "stored", notStored: "not_stored", exists: "exists", notFound: "not_found",
 	tooLarge: "too_large", noMemory: "no_memory"}
 
-// tellEvicted is called with Store.mu and the item's stripe.
+// tellEvicted is called with segments.mu and the item's stripe.
 func (s *Store) tellEvicted(o Observer, it item, class int) {
 	now := s.now.Load()
 	ttl := time.Duration(-1)

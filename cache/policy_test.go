@@ -176,8 +176,8 @@ func TestGhostsAreAsManyAsItems(t *testing.T) {
 // TestGhostSet: a set is a queue of 32, each place of which is found and given up.
 func TestGhostSet(t *testing.T) {
 	s := openStore(t, Options{MemoryBytes: 1 << 20, Seed: 1})
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.segments.mu.Lock()
+	defer s.segments.mu.Unlock()
 	s.items.Store(ghostWays) // one set
 	s.growGhosts()
 	s.items.Store(0)

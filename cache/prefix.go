@@ -120,7 +120,7 @@ func (s *Store) forget(h uint64) {
 	}
 }
 
-// losses count what the store took away by itself. Guarded by Store.mu.
+// losses count what the store took away by itself. Guarded by segments.mu.
 type losses struct {
 	EvictedRead, EvictedUnread uint64
 	Expired, ExpiredUnread     uint64

@@ -101,14 +101,14 @@ func TestPinnedIsBounded(t *testing.T) {
 		readers = append(readers, r)
 		c.do("get small\r\n")
 	}
-	if got := s.pinned.Load(); got > 9<<20 {
+	if got := s.segments.pinned.Load(); got > 9<<20 {
 		t.Errorf("%d bytes are pinned; want half of 16 MiB and one value", got)
 	}
 	c.want("get small", "VALUE small 0 1|x|END")
 	for _, r := range readers {
 		r.collect()
 	}
-	if got := s.pinned.Load(); got != 0 {
+	if got := s.segments.pinned.Load(); got != 0 {
 		t.Errorf("%d bytes are pinned; want none", got)
 	}
 }

@@ -29,7 +29,7 @@ func (s *Store) findLive(l *lane, r *mc.Request, now uint32) (it item, at, loc u
 // findReadable is findLive for an item whose value is to be answered with.
 func (s *Store) findReadable(l *lane, r *mc.Request, now uint32) (it item, at uint64) {
 	it, at, _ = s.findLive(l, r, now)
-	if it != nil && it.large() && !s.mayPin(it) {
+	if it != nil && it.large() && !s.segments.mayPin(it) {
 		return nil, 0
 	}
 	return it, at
@@ -114,9 +114,9 @@ func (s *Store) appendData(b *mc.Batch, it item) {
 
 // pinTo has the chunks of a large item go out from where they stand. It needs the item's stripe.
 func (s *Store) pinTo(b *mc.Batch, it item) {
-	first, chunks := s.pin(it)
+	first, chunks := s.segments.pin(it)
 	_, total := it.largeRef()
-	b.Pin(chunks, func() { s.unpin(first, total) })
+	b.Pin(chunks, func() { s.segments.unpin(first, total) })
 }
 
 func (s *Store) casOf(it item) uint64 {

@@ -1,6 +1,12 @@
 package cache
 
-import "sync/atomic"
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// This file and large.go have all that touches a segment's entry in the table, the rings, the open
+// segments and the free list. segments.mu guards them; the comments name the exceptions.
 
 // State of a segment.
 const (
@@ -12,8 +18,8 @@ const (
 	chunk                // of a large value
 )
 
-// A segment is an entry of the table of segments. All but live, pins and reads of wake is guarded by Store.mu.
-// Its size is fixed: it stands in the mapping.
+// A segment is an entry of the table of segments. segments.mu guards all of it but live, pins and
+// reads of wake. Its size is fixed: it is part of the mapping.
 type segment struct {
 	next, prev uint32 // in a ring; next alone in the free list and from chunk to chunk of a value
 	state      uint32
@@ -30,6 +36,12 @@ type segment struct {
 const (
 	segmentEntryBytes = 64 // a cache line: neighbours' counters are changed from different cores
 	minSegments       = 12 // index, a segment open in each ring, a victim, spare ones, and some to hold items
+
+	// reserveSegments are left for a victim's survivors.
+	reserveSegments = 1
+	// segmentsPerOpen is how many segments there are for each that is open. An open segment is half
+	// empty on average, so those of many classes would take a tenth of a small memory.
+	segmentsPerOpen = 16
 )
 
 // The two rings.
@@ -38,90 +50,204 @@ const (
 	main  = 1
 )
 
-// A ring is a list of segments, oldest first. Guarded by Store.mu.
+// A ring is a list of segments, oldest first.
 type ring struct {
 	head, tail uint32 // oldest, youngest
 	count      uint32 // segments, chunks of large values among them
 }
 
-func (s *Store) ringPush(r uint8, id uint32) {
-	seg := &s.segments[id]
+// segments are the segments of the arena, each in exactly one place: the free list, a ring, the
+// evictor's hands, a table's directory, or a large value.
+type segments struct {
+	*arena
+	table  []segment    // by number, in the mapping
+	pinned atomic.Int64 // bytes of large values that are pinned
+
+	// mu guards the fields below and the table, and also what grows by segments: the index but for
+	// its slots, the ghosts, and the evictor. It is taken after a lane's lock and before a stripe's.
+	mu        sync.Mutex
+	rings     [2]ring
+	open      [2][ttlClasses]uint32 // the segment that takes items of a ring and class, or none
+	freeHead  uint32                // of the free list, linked by next; none at its end
+	freeCount uint32
+}
+
+// reset makes all segments free.
+func (s *segments) reset() {
+	s.freeHead, s.freeCount = none, 0
+	for id := len(s.table) - 1; id >= 0; id-- {
+		s.release(uint32(id))
+	}
+	for r := range s.rings {
+		s.rings[r] = ring{head: none, tail: none}
+		for c := range s.open[r] {
+			s.open[r][c] = none
+		}
+	}
+}
+
+// restore takes up what save left in the header.
+func (s *segments) restore(h *header) {
+	s.rings, s.open, s.freeHead, s.freeCount = h.rings, h.open, h.freeHead, h.freeCount
+}
+
+func (s *segments) save(h *header) {
+	h.rings, h.open, h.freeHead, h.freeCount = s.rings, s.open, s.freeHead, s.freeCount
+}
+
+// of is the segment that holds the location.
+func (s *segments) of(loc uint64) *segment { return &s.table[s.segmentOf(loc)] }
+
+// push makes the segment the youngest of ring r.
+func (s *segments) push(r uint8, id uint32) {
+	seg := &s.table[id]
 	seg.ring = r
 	rg := &s.rings[r]
 	seg.prev, seg.next = rg.tail, none
 	if rg.tail == none {
 		rg.head = id
 	} else {
-		s.segments[rg.tail].next = id
+		s.table[rg.tail].next = id
 	}
 	rg.tail = id
 	rg.count++
 }
 
-func (s *Store) ringRemove(id uint32) {
-	seg := &s.segments[id]
+// remove takes the segment out of its ring.
+func (s *segments) remove(id uint32) {
+	seg := &s.table[id]
 	rg := &s.rings[seg.ring]
 	if seg.prev == none {
 		rg.head = seg.next
 	} else {
-		s.segments[seg.prev].next = seg.next
+		s.table[seg.prev].next = seg.next
 	}
 	if seg.next == none {
 		rg.tail = seg.prev
 	} else {
-		s.segments[seg.next].prev = seg.prev
+		s.table[seg.next].prev = seg.prev
 	}
 	rg.count--
 	seg.prev, seg.next = none, none
 }
 
-// take takes a segment off the free list. It needs Store.mu and a free segment.
-func (s *Store) take(state uint32) uint32 {
+// beyondReserve reports whether a segment is free that a store may take.
+func (s *segments) beyondReserve() bool { return s.freeCount > reserveSegments }
+
+// take takes a segment off the free list, which must not be empty.
+func (s *segments) take(state uint32) uint32 {
 	id := s.freeHead
-	seg := &s.segments[id]
+	seg := &s.table[id]
 	s.freeHead = seg.next
 	s.freeCount--
 	*seg = segment{next: none, prev: none, state: state}
 	return id
 }
 
-// release puts a segment on the free list. It needs Store.mu; nothing may refer to the segment.
-func (s *Store) release(id uint32) {
-	s.segments[id] = segment{next: s.freeHead, prev: none, state: free}
+// takeTable takes a free segment for a table, zeroed.
+func (s *segments) takeTable() uint32 {
+	id := s.take(table)
+	clear(s.bytesOf(id))
+	return id
+}
+
+// release puts a segment on the free list. Nothing may refer to the segment.
+func (s *segments) release(id uint32) {
+	s.table[id] = segment{next: s.freeHead, prev: none, state: free}
 	s.freeHead = id
 	s.freeCount++
 }
 
 // openSegment makes a free segment the one that takes items of a ring and class.
-func (s *Store) openSegment(r, class uint8) {
+func (s *segments) openSegment(r, class uint8) {
 	s.seal(r, class)
 	id := s.take(open)
-	s.segments[id].class = class
-	s.ringPush(r, id)
+	s.table[id].class = class
+	s.push(r, id)
 	s.open[r][class] = id
 }
 
 // seal ends the open segment of a ring and class, if there is one.
-func (s *Store) seal(r, class uint8) {
+func (s *segments) seal(r, class uint8) {
 	if id := s.open[r][class]; id != none {
-		s.segments[id].state = sealed
+		s.table[id].state = sealed
 		s.open[r][class] = none
 	}
 }
 
-// bump takes n bytes of the open segment of a ring and class. It needs Store.mu.
-func (s *Store) bump(r, class uint8, n int) (loc uint64, ok bool) {
+// withdraw takes a segment out of its ring to be emptied. Its items stay readable meanwhile.
+func (s *segments) withdraw(id uint32) {
+	seg := &s.table[id]
+	if seg.state == open {
+		s.seal(seg.ring, seg.class)
+	}
+	s.remove(id)
+	seg.state = victim
+}
+
+// putBack makes a withdrawn segment the youngest of its ring.
+func (s *segments) putBack(id uint32) {
+	seg := &s.table[id]
+	seg.state = sealed
+	s.push(seg.ring, id)
+}
+
+// bump takes n bytes of the open segment of a ring and class.
+func (s *segments) bump(r, class uint8, n int) (loc uint64, ok bool) {
 	id := s.open[r][class]
 	if id == none {
 		return 0, false
 	}
-	seg := &s.segments[id]
+	seg := &s.table[id]
 	if int(seg.used)+n > s.segmentBytes {
 		return 0, false
 	}
 	loc = s.wordAt(id) + uint64(seg.used)/8
 	seg.used += uint32(n)
 	return loc, true
+}
+
+// bumpForMove takes n bytes of ring r for an item that a sweep moves: best among items of the same
+// class, even from the reserve, and if need be among any.
+func (s *segments) bumpForMove(r, class uint8, n int) (loc uint64, ok bool) {
+	class = s.classToUse(r, class)
+	if loc, ok = s.bump(r, class, n); ok {
+		return loc, true
+	}
+	if s.freeCount > 0 {
+		s.openSegment(r, class)
+		return s.bump(r, class, n)
+	}
+	for c := range uint8(ttlClasses) {
+		if loc, ok = s.bump(r, c, n); ok {
+			return loc, true
+		}
+	}
+	return 0, false
+}
+
+// classToUse is class, if ring r has an open segment of it or may have one more segment open;
+// otherwise the nearest class that has one.
+func (s *segments) classToUse(r, class uint8) uint8 {
+	if s.open[r][class] != none {
+		return class
+	}
+	opened, best, bestAway := 0, class, ttlClasses
+	for ring := range s.open {
+		for c, id := range s.open[ring] {
+			if id == none {
+				continue
+			}
+			opened++
+			if away := apart(class, uint8(c)); ring == int(r) && away < bestAway {
+				best, bestAway = uint8(c), away
+			}
+		}
+	}
+	if opened < len(s.table)/segmentsPerOpen {
+		return class
+	}
+	return best
 }
 
 // wakeBy makes sure that the segment is looked at once all its items have expired.
@@ -131,6 +257,39 @@ func (seg *segment) wakeBy(expiry uint32) {
 	}
 }
 
-func (s *Store) addLive(loc uint64, n int) {
-	atomic.AddUint32(&s.segments[s.segmentOf(loc)].live, uint32(n))
+// wakeAll makes every segment with items due at once.
+func (s *segments) wakeAll() {
+	for id := range s.table {
+		if seg := &s.table[id]; seg.used > 0 && (seg.state == sealed || seg.state == open) {
+			atomic.StoreUint32(&seg.wake, 1)
+		}
+	}
 }
+
+// due reports whether a segment in a ring has memory to give back: all its items have expired, or
+// none is live.
+func (seg *segment) due(now uint32) bool {
+	switch seg.state {
+	case sealed:
+		return seg.wake != 0 && seg.wake <= now || atomic.LoadUint32(&seg.live) == 0
+	case open:
+		return seg.wake != 0 && seg.wake <= now
+	}
+	return false
+}
+
+// mayStay reports whether an item may get this expiry where it is, rather than move to a segment
+// of its own TTL class: not if it is to expire much earlier than its segment wakes. One that never
+// expires, and won't, may be in a segment that wakes: see classToUse. It needs the item's stripe
+// and not mu.
+func (s *segments) mayStay(it item, loc uint64, expiry, now uint32) bool {
+	if expiry == 0 && it.expiry() == 0 {
+		return true
+	}
+	wake := atomic.LoadUint32(&s.of(loc).wake)
+	return expiry >= wake && (wake != 0 || expiry == 0) || wake != 0 && classOf(expiry, now) == classOf(wake, now)
+}
+
+// addLive counts n more live bytes, or -n fewer, to the segment that holds loc. It needs the stripe
+// of the item there, and not mu.
+func (s *segments) addLive(loc uint64, n int) { atomic.AddUint32(&s.of(loc).live, uint32(n)) }

@@ -169,9 +169,9 @@ func (s *Store) serve(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 		s.refused(l, b, r)
 	}
 	if l.orphans != none {
-		s.mu.Lock()
-		s.freeChunks(l.orphans)
-		s.mu.Unlock()
+		s.segments.mu.Lock()
+		s.segments.freeChunks(l.orphans)
+		s.segments.mu.Unlock()
 		l.orphans = none
 	}
 }

@@ -38,16 +38,16 @@ func (s *Store) Snapshot() Snapshot {
 		l.prefixes.addTo(&sum)
 		l.mu.Unlock()
 	}
-	s.mu.Lock()
+	s.segments.mu.Lock()
 	n.EvictedRead, n.EvictedUnread = s.evicted.EvictedRead, s.evicted.EvictedUnread
 	n.Expired, n.ExpiredUnread = s.evicted.Expired, s.evicted.ExpiredUnread
 	s.evicted.prefixes.addTo(&sum)
 	size := int64(s.segmentBytes)
 	n.IndexBytes = int64(s.index.chunks+s.index.overflow) * size
 	n.GhostBytes = int64(s.ghosts.chunks) * size
-	n.SmallBytes, n.MainBytes = int64(s.rings[small].count)*size, int64(s.rings[main].count)*size
-	n.FreeBytes = int64(s.freeCount) * size
-	s.mu.Unlock()
+	n.SmallBytes, n.MainBytes = int64(s.segments.rings[small].count)*size, int64(s.segments.rings[main].count)*size
+	n.FreeBytes = int64(s.segments.freeCount) * size
+	s.segments.mu.Unlock()
 	n.Prefixes = map[string]PrefixStats{}
 	for name, c := range sum.byName {
 		n.Prefixes[name] = *c
@@ -67,8 +67,8 @@ func (s *Store) ResetStats() {
 		l.prefixes.reset()
 		l.mu.Unlock()
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.segments.mu.Lock()
+	defer s.segments.mu.Unlock()
 	kept := s.evicted.prefixes
 	kept.reset()
 	s.evicted = losses{prefixes: kept}
@@ -170,7 +170,7 @@ func (s *Store) appendSettings(dst []byte) []byte {
 func (s *Store) appendMemory(dst []byte) []byte {
 	n := s.Snapshot()
 	dst = appendStat(dst, "segment_bytes", s.segmentBytes)
-	dst = appendStat(dst, "segments", len(s.segments))
+	dst = appendStat(dst, "segments", len(s.segments.table))
 	dst = appendStat(dst, "index_bytes", n.IndexBytes)
 	dst = appendStat(dst, "ghost_bytes", n.GhostBytes)
 	dst = appendStat(dst, "small_ring_bytes", n.SmallBytes)

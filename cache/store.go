@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -42,24 +41,22 @@ type Store struct {
 	flushAt      atomic.Uint32 // Unix seconds of a flush to come, 0 none
 	items        atomic.Int64  // present, expired ones too while nobody noticed
 	bytes        atomic.Int64  // that they take
-	pinned       atomic.Int64  // bytes of large values that are pinned
 	detail       atomic.Bool   // count by prefix
 	observer     atomic.Pointer[Observer]
 
-	mu        sync.Mutex // guards all below, and what of the arena says so; taken before a stripe
-	rings     [2]ring
-	open      [2][ttlClasses]uint32
-	freeHead  uint32
-	freeCount uint32
-	index     indexState
-	ghosts    ghostState
-	evict     sweep
-	expiring  sweep
-	evicted   losses
-	mainFull  bool     // the main ring has had a victim
-	spared    int      // main segments in a row that were put back: see chooseVictim
-	looked    uint32   // where mostlyDead goes on
-	held      []uint64 // unchain's scratch
+	segments segments // its mu guards all below too
+
+	index    indexState
+	indexDir []uint32
+	ghostDir []uint32
+	ghosts   ghostState
+	evict    sweep
+	expiring sweep
+	evicted  losses
+	mainFull bool     // the main ring has had a victim
+	spared   int      // main segments in a row that were put back: see chooseVictim
+	looked   uint32   // where mostlyDead goes on
+	held     []uint64 // unchain's scratch
 }
 
 // Open makes a store: an empty one, or the one that o.File holds from a clean stop. Its memory is
@@ -75,6 +72,8 @@ func Open(o Options) (*Store, error) {
 	s := &Store{arena: a, itemMaxBytes: o.ItemMaxBytes, noEvict: o.NoEvict, noCAS: o.NoCAS, delimiter: o.Delimiter,
 		clock: o.Now, warmed: warm, cold: cold, ttls: slices.Clone(o.TTLs)}
 	slices.SortStableFunc(s.ttls, func(a, b TTLRule) int { return len(b.Prefix) - len(a.Prefix) })
+	s.segments.arena, s.segments.table = a, a.segmentTable()
+	s.indexDir, s.ghostDir = a.directory(indexDirectory), a.directory(ghostDirectory)
 	s.curve = mrc.New(mrc.Options{MaxBytes: maxTimes * o.MemoryBytes, Requests: s.requests})
 	s.lanes = make([]lane, o.Lanes)
 	for i := range s.lanes {
@@ -112,20 +111,11 @@ func (s *Store) begun(seed uint64) {
 		seed = binary.LittleEndian.Uint64(b[:])
 	}
 	s.seed, s.head.seed = seed, seed
-	s.freeHead = none
-	for id := len(s.segments) - 1; id >= 0; id-- {
-		s.release(uint32(id))
-	}
-	for r := range s.rings {
-		s.rings[r] = ring{head: none, tail: none}
-		for c := range s.open[r] {
-			s.open[r][c] = none
-		}
-	}
+	s.segments.reset()
 	s.addChunk()
 	s.buckets.Store(minBuckets)
 	// What is left over at the mapping's end is less than a segment: overflow for the index.
-	rest := s.wordAt(uint32(len(s.segments)))
+	rest := s.wordAt(uint32(len(s.segments.table)))
 	clear(s.words[rest:])
 	s.giveSpares(rest, uint64(len(s.words)))
 }
@@ -139,8 +129,8 @@ func (s *Store) resume() {
 	s.flushAt.Store(uint32(h.flushAt))
 	s.items.Store(int64(h.items))
 	s.bytes.Store(int64(h.bytes))
-	s.index, s.ghosts, s.rings, s.open = h.index, h.ghosts, h.rings, h.open
-	s.freeHead, s.freeCount = h.freeHead, h.freeCount
+	s.segments.restore(h)
+	s.index, s.ghosts = h.index, h.ghosts
 	s.buckets.Store(h.index.buckets)
 }
 
@@ -150,8 +140,8 @@ func (s *Store) Close() error {
 	if err := s.CheckFile(); err != nil {
 		return errors.Join(err, s.unmap()) // the file stays marked as not clean
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.segments.mu.Lock()
+	defer s.segments.mu.Unlock()
 	for _, w := range []*sweep{&s.evict, &s.expiring} {
 		if w.seg != none {
 			s.giveUp(w)
@@ -162,8 +152,8 @@ func (s *Store) Close() error {
 	h.seq, h.flushed, h.flushAt = s.seq.Load(), s.flushed.Load(), uint64(s.flushAt.Load())
 	h.items, h.bytes = uint64(s.items.Load()), uint64(s.bytes.Load())
 	s.index.buckets = s.buckets.Load()
-	h.index, h.ghosts, h.rings, h.open = s.index, s.ghosts, s.rings, s.open
-	h.freeHead, h.freeCount = s.freeHead, s.freeCount
+	s.segments.save(h)
+	h.index, h.ghosts = s.index, s.ghosts
 	s.markClean()
 	return s.unmap()
 }

@@ -2,7 +2,6 @@ package cache
 
 import (
 	"bytes"
-	"sync/atomic"
 
 	"holdfast/mc"
 )
@@ -73,7 +72,7 @@ const (
 //
 // The naive way is to hold the item's stripe from the look at the old item to the publication of
 // the new one. But memory for the new one may have to be evicted first, which takes other stripes
-// and Store.mu, and those come before. So:
+// and segments.mu, and those come before. So:
 //
 //  1. under the stripe, plan looks at the item and makes the draft; what fits is changed in place;
 //  2. without it, the draft gets memory and is written there;
@@ -87,7 +86,7 @@ func (s *Store) apply(l *lane, m *mutation) verdict {
 		step, v := s.plan(l, m, it)
 		if step == rewrite {
 			m.d.settle(s.segmentBytes)
-			if it != nil && m.d.fits(it) && s.mayStay(it, loc, m.d.expiry) {
+			if it != nil && m.d.fits(it) && s.segments.mayStay(it, loc, m.d.expiry, s.now.Load()) {
 				s.overwrite(l, m, it, at)
 				step = changed
 			}
@@ -147,19 +146,6 @@ func versionOf(it item) version {
 	return version{it.seq(), it.expiry(), it[4] &^ bitFetched}
 }
 
-// mayStay reports whether an item may get this expiry where it is, rather than move to a segment
-// of its own TTL class: not if it is to go much earlier than its segment wakes. One that never
-// expires, and won't, may be in a segment that wakes: see classWithRoom.
-func (s *Store) mayStay(it item, loc uint64, expiry uint32) bool {
-	if expiry == 0 && it.expiry() == 0 {
-		return true
-	}
-	seg := &s.segments[s.segmentOf(loc)]
-	now := s.now.Load()
-	wake := atomic.LoadUint32(&seg.wake)
-	return expiry >= wake && (wake != 0 || expiry == 0) || wake != 0 && s.classOf(expiry, now) == s.classOf(wake, now)
-}
-
 // overwrite puts the draft in the item's place. It needs the item's stripe.
 func (s *Store) overwrite(l *lane, m *mutation, it item, at uint64) {
 	l.uncount(it, s.delimiter)
@@ -206,8 +192,8 @@ func (s *Store) place(l *lane, m *mutation, was version) int {
 			return outOfMemory
 		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.segments.mu.Lock()
+	defer s.segments.mu.Unlock()
 	h := m.r.Hash
 	r := uint8(small)
 	if was.seq == 0 && s.takeGhost(h) {
@@ -215,7 +201,7 @@ func (s *Store) place(l *lane, m *mutation, was version) int {
 	}
 	loc, ok := s.allocate(r, d)
 	if !ok {
-		s.freeChunks(first)
+		s.segments.freeChunks(first)
 		return outOfMemory
 	}
 	st := s.stripe(h)
@@ -231,44 +217,62 @@ func (s *Store) place(l *lane, m *mutation, was version) int {
 	d.write(fresh, first)
 	if versionOf(it) != was || it != nil && s.goneBy(it, m.now) { // by m.now, as plan saw it: else neither gives way
 		fresh.kill()
-		s.freeChunks(first)
+		s.segments.freeChunks(first)
 		return overtaken
 	}
 	s.count(l, fresh)
 	s.items.Add(1)
 	s.bytes.Add(int64(fresh.memoryBytes()))
-	s.addLive(loc, d.size)
+	s.segments.addLive(loc, d.size)
 	if it == nil {
 		s.insert(h, newSlot(h, loc, r))
 	} else {
 		l.uncount(it, s.delimiter)
 		reads := min(frequency(s.words[at])+1, freqMax)
-		s.freeChunks(s.drop(old, it))
+		s.segments.freeChunks(s.drop(old, it))
 		s.set(at, newSlot(h, loc, r)|reads<<freqShift)
 	}
 	s.finish(l, m, fresh)
 	return placed
 }
 
+// takeChunks reserves and fills the chunks of d, whose ring is r, and returns the first. It takes
+// segments.mu anew for each chunk, since it may have to evict hundreds of segments.
+func (s *Store) takeChunks(d *draft, r uint8) (first uint32, ok bool) {
+	first = none
+	for range d.chunkCount(s.segmentBytes) {
+		s.segments.mu.Lock()
+		if !s.makeRoom() {
+			s.segments.freeChunks(first)
+			s.segments.mu.Unlock()
+			return none, false
+		}
+		first = s.segments.takeChunk(r, first)
+		s.segments.mu.Unlock()
+	}
+	s.segments.fill(first, d)
+	return first, true
+}
+
 // allocate takes room for the draft in ring r, and does a store's share of eviction and of the
-// index's growth. It needs Store.mu.
+// index's growth. It needs segments.mu.
 func (s *Store) allocate(r uint8, d *draft) (loc uint64, ok bool) {
 	s.pace()
 	s.grow()
 	if s.index.spares == 0 && !s.makeRoom() || !s.reserveSpare() {
 		return 0, false
 	}
-	class := s.classWithRoom(r, s.classOf(d.expiry, s.now.Load()))
-	loc, ok = s.bump(r, class, d.size)
+	class := s.segments.classToUse(r, classOf(d.expiry, s.now.Load()))
+	loc, ok = s.segments.bump(r, class, d.size)
 	if !ok {
 		if !s.makeRoom() {
 			return 0, false
 		}
-		s.openSegment(r, class)
-		loc, ok = s.bump(r, class, d.size)
+		s.segments.openSegment(r, class)
+		loc, ok = s.segments.bump(r, class, d.size)
 	}
 	if ok {
-		s.segments[s.segmentOf(loc)].wakeBy(d.expiry)
+		s.segments.of(loc).wakeBy(d.expiry)
 	}
 	return loc, ok
 }
@@ -372,18 +376,8 @@ func (s *Store) wholeValue(l *lane, it item) []byte {
 	if cap(buf) > maxScratchBytes {
 		buf = nil
 	}
-	if it.large() {
-		first, total := it.largeRef()
-		left := int(total) - len(it.inline())
-		for id := first; id != none; id = s.segments[id].next {
-			part := s.bytesOf(id)[:min(s.segmentBytes, left)]
-			buf = append(buf, part...)
-			left -= len(part)
-		}
-	}
-	buf = append(buf, it.inline()...)
-	l.scratch = buf
-	return buf
+	l.scratch = s.segments.appendWhole(buf, it)
+	return l.scratch
 }
 
 // parseNumber reads an unsigned decimal as memcached does, which takes strtoull's word for it:
