@@ -103,14 +103,14 @@ func (s *Store) checkInvariants(t testing.TB) {
 	t.Helper()
 	items, bytes := int64(0), int64(0)
 	live := make([]uint32, len(s.segments.table))
-	for n := range s.buckets.Load() {
-		s.eachInBucket(n, func(slot uint64, it item) {
+	for n := range s.index.buckets.Load() {
+		s.index.eachInBucket(n, func(slot uint64, it item) {
 			items++
 			bytes += int64(it.memoryBytes())
 			live[s.segmentOf(location(slot))] += uint32(it.size())
-			h := s.hash(it.key())
-			if tagOf(h) != slot>>tagShift || bucketNumber(h, s.buckets.Load()) != n {
-				t.Errorf("bucket %d holds %q, which belongs in bucket %d", n, it.key(), bucketNumber(h, s.buckets.Load()))
+			h := s.index.hash(it.key())
+			if tagOf(h) != slot>>tagShift || bucketNumber(h, s.index.buckets.Load()) != n {
+				t.Errorf("bucket %d holds %q, which belongs in bucket %d", n, it.key(), bucketNumber(h, s.index.buckets.Load()))
 			}
 			if it.dead() {
 				t.Errorf("%q is present and dead", it.key())
@@ -121,8 +121,8 @@ func (s *Store) checkInvariants(t testing.TB) {
 			}
 		})
 	}
-	if items != s.items.Load() || bytes != s.bytes.Load() {
-		t.Errorf("index: %d items of %d bytes; counted %d of %d", items, bytes, s.items.Load(), s.bytes.Load())
+	if items != s.index.items.Load() || bytes != s.index.bytes.Load() {
+		t.Errorf("index: %d items of %d bytes; counted %d of %d", items, bytes, s.index.items.Load(), s.index.bytes.Load())
 	}
 	states := map[uint32]uint32{}
 	rings := [2]uint32{}
@@ -145,7 +145,7 @@ func (s *Store) checkInvariants(t testing.TB) {
 	if rings != [2]uint32{s.segments.rings[0].count, s.segments.rings[1].count} {
 		t.Errorf("segments in rings: %v; counted %d and %d", rings, s.segments.rings[0].count, s.segments.rings[1].count)
 	}
-	if got := s.index.chunks + s.index.overflow + s.ghosts.chunks; states[table] != got {
+	if got := s.index.state.chunks + s.index.state.overflow + s.ghosts.chunks; states[table] != got {
 		t.Errorf("%d segments of tables; counted %d", states[table], got)
 	}
 }

@@ -19,12 +19,12 @@ const dumpBuckets = 64
 func (s *Store) Dump(dst []byte, cursor uint64, mgdump bool) ([]byte, uint64) {
 	now := s.now.Load()
 	for n := cursor; n < cursor+dumpBuckets; n++ {
-		if n >= s.buckets.Load() {
+		if n >= s.index.buckets.Load() {
 			return dst, 0
 		}
-		st := s.stripe(n)
+		st := s.index.stripe(n)
 		st.Lock()
-		s.eachInBucket(n, func(slot uint64, it item) {
+		s.index.eachInBucket(n, func(slot uint64, it item) {
 			if s.goneBy(it, now) {
 				return
 			}
@@ -37,23 +37,6 @@ func (s *Store) Dump(dst []byte, cursor uint64, mgdump bool) ([]byte, uint64) {
 		st.Unlock()
 	}
 	return dst, cursor + dumpBuckets
-}
-
-// eachInBucket calls f for each item of bucket n. It needs the bucket's stripe.
-func (s *Store) eachInBucket(n uint64, f func(slot uint64, it item)) {
-	for w := s.bucketWord(n); w != 0; {
-		next := uint64(0)
-		for _, slot := range s.words[w : w+slots] {
-			switch {
-			case slot == 0:
-			case slot&linkMark != 0:
-				next = location(slot)
-			default:
-				f(slot, s.item(location(slot)))
-			}
-		}
-		w = next
-	}
 }
 
 func (s *Store) appendDump(dst []byte, slot uint64, it item, now uint32) []byte {
@@ -91,10 +74,10 @@ func (s *Store) appendCacheDump(dst []byte, arg string) ([]byte, bool) {
 		limit = maxBytes
 	}
 	now := s.now.Load()
-	for n := uint64(0); n < s.buckets.Load() && limit > 0 && len(dst) < maxBytes; n++ {
-		st := s.stripe(n)
+	for n := uint64(0); n < s.index.buckets.Load() && limit > 0 && len(dst) < maxBytes; n++ {
+		st := s.index.stripe(n)
 		st.Lock()
-		s.eachInBucket(n, func(slot uint64, it item) {
+		s.index.eachInBucket(n, func(slot uint64, it item) {
 			if limit <= 0 || s.goneBy(it, now) {
 				return
 			}

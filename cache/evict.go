@@ -176,20 +176,20 @@ func (s *Store) sweep(w *sweep, n int) {
 // settleItem evicts or moves one item of w's victim. It is false if nothing may be evicted and
 // there is no room to move the item to.
 func (s *Store) settleItem(w *sweep, loc uint64, it item) bool {
-	h := s.hash(it.key())
-	st := s.stripe(h)
+	h := s.index.hash(it.key())
+	st := s.index.stripe(h)
 	st.Lock()
 	defer st.Unlock()
-	at := s.findAt(h, loc)
+	at := s.index.findAt(h, loc)
 	if at == 0 {
 		return true // unlinked since the look at its header
 	}
-	slot := s.words[at]
+	slot := s.index.slot(at)
 	if s.goneBy(it, s.now.Load()) {
 		s.lost(it, true)
 		s.forget(h)
-		s.erase(h, at)
-		s.segments.freeChunks(s.drop(loc, it))
+		s.index.erase(h, at)
+		s.segments.freeChunks(s.index.drop(loc, it))
 		return true
 	}
 	reads, r := frequency(slot), s.segments.table[w.seg].ring
@@ -218,8 +218,8 @@ func (s *Store) settleItem(w *sweep, loc uint64, it item) bool {
 	if o := s.watching(); o != nil {
 		s.tellEvicted(o, it, classShown(slot))
 	}
-	s.erase(h, at)
-	s.segments.freeChunks(s.drop(loc, it))
+	s.index.erase(h, at)
+	s.segments.freeChunks(s.index.drop(loc, it))
 	return true
 }
 
@@ -237,10 +237,10 @@ func (s *Store) move(at, loc uint64, it item, r uint8, reads uint64) bool {
 		first, _ := it.largeRef()
 		s.segments.rering(first, r)
 	}
-	slot := s.words[at]&^(locMask|mainMark|freqMax<<freqShift) | to | uint64(r)*mainMark | reads<<freqShift
+	slot := s.index.slot(at)&^(locMask|mainMark|freqMax<<freqShift) | to | uint64(r)*mainMark | reads<<freqShift
 	s.segments.addLive(to, size)
 	s.segments.addLive(loc, -size)
-	s.set(at, slot)
+	s.index.set(at, slot)
 	return true
 }
 
@@ -248,27 +248,4 @@ func (s *Store) move(at, loc uint64, it item, r uint8, reads uint64) bool {
 func (s *Store) giveUp(w *sweep) {
 	s.segments.putBack(w.seg)
 	w.seg = none
-}
-
-// unlink takes an item out of the index. It needs the item's stripe. The chunks of a large value
-// that nobody reads come back, to be freed under segments.mu; else none does.
-func (s *Store) unlink(at, loc uint64, it item) (orphans uint32) {
-	s.set(at, 0)
-	return s.drop(loc, it)
-}
-
-// drop is unlink for an item whose slot has been given to another.
-func (s *Store) drop(loc uint64, it item) (orphans uint32) {
-	orphans = none
-	size := it.size()
-	s.items.Add(-1)
-	s.bytes.Add(-int64(it.memoryBytes()))
-	s.segments.addLive(loc, -size)
-	if it.large() {
-		if first, _ := it.largeRef(); s.segments.doom(first) {
-			orphans = first
-		}
-	}
-	it.kill()
-	return orphans
 }

@@ -21,9 +21,9 @@ func TestLargeValuesGoOneByOne(t *testing.T) {
 		store()
 	}
 	for range 500 {
-		before := s.items.Load()
+		before := s.index.items.Load()
 		store()
-		if got := s.items.Load(); got < before-1 {
+		if got := s.index.items.Load(); got < before-1 {
 			t.Fatalf("store %d into %d items: %d are left; want no more than two to go for one", next, before, got)
 		}
 	}
@@ -40,7 +40,7 @@ func TestTTLsCostFewItems(t *testing.T) {
 		for i := range 12_000 {
 			c.do(fmt.Sprintf("set key-%d 0 %d 1000\r\n%s\r\n", i, ttls[i%len(ttls)], value))
 			if i >= 6000 {
-				sum += s.items.Load()
+				sum += s.index.items.Load()
 			}
 		}
 		return sum / 6000

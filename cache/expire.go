@@ -90,12 +90,12 @@ func (s *Store) flush() {
 	defer s.segments.mu.Unlock()
 	// With every stripe, so that an append or the like, which looks at an item and then gives what it
 	// made of it a new sequence number, comes before the flush as a whole or after it.
-	for i := range s.stripes {
-		s.stripes[i].Lock()
+	for i := range s.index.stripes {
+		s.index.stripes[i].Lock()
 	}
 	s.flushed.Store(s.seq.Load())
-	for i := range s.stripes {
-		s.stripes[i].Unlock()
+	for i := range s.index.stripes {
+		s.index.stripes[i].Unlock()
 	}
 	s.curve.DeleteAll()
 	s.segments.wakeAll()

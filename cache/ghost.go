@@ -70,7 +70,7 @@ func (s *Store) takeGhost(h uint64) bool {
 // for by a chunk for each segment that eviction frees. It needs segments.mu.
 func (s *Store) growGhosts() {
 	g := &s.ghosts
-	want := max(1, uint64(s.items.Load())/ghostWays)
+	want := max(1, uint64(s.index.items.Load())/ghostWays)
 	if want <= g.sets+g.sets/8 && want >= g.sets/2 {
 		return
 	}

@@ -4,12 +4,17 @@ import (
 	"math/bits"
 	"sync"
 	"sync/atomic"
+
+	"github.com/zeebo/xxh3"
 )
 
 // The index maps the hash of a key to the location of its item. It is a table of 64-byte buckets
 // of eight slots that grows by linear hashing (Litwin, VLDB'80): one bucket at a time is split in
 // two, so that no store waits for a rehash. A bucket with more than eight items has a link in its
 // last slot to a bucket of overflow. Chunks of buckets are segments.
+//
+// This file and prefetch.go have all that touches buckets. A slot changes only under its stripe; what
+// else of the index changes is guarded by segments.mu.
 //
 // A slot is a word, 0 when empty:
 //
@@ -19,9 +24,9 @@ import (
 //	bit  36     the item is in the main ring
 //	bits  0-35  the item's location: its first word's number in the mapping
 //
-// A bucket's number is the low bits of the hash, ten at least, and the tag begins above ten: so a
-// split needs the tags alone and reads no item (up to 2^34 buckets), and every bucket that a key
-// can ever be in has the same low ten bits, which number its stripe.
+// A bucket's number is the low bits of the hash, at least ten of them, and the tag begins above
+// these ten: so a split needs the tags alone and reads no item (up to 2^34 buckets), and every
+// bucket that a key can ever be in has the same low ten bits, which number its stripe.
 const (
 	slots       = 8 // a bucket
 	bucketBytes = 8 * slots
@@ -48,10 +53,26 @@ type stripe struct {
 	_ [56]byte
 }
 
-// indexState is what of the index stands outside its chunks. Guarded by segments.mu.
+// An index finds items by their keys' hashes.
+type index struct {
+	*arena
+	segments *segments // where its memory comes from
+	dir      []uint32  // its chunks' segments, in the mapping
+	seed     uint64    // of the hash; secret, so that nobody can choose keys that collide
+
+	stripes [stripes]stripe
+	buckets atomic.Uint64 // in use; written under segments.mu and the stripe of the bucket that is split
+	items   atomic.Int64  // that slots refer to, expired ones too until they are noticed
+	bytes   atomic.Int64  // that these items take
+
+	state indexState // guarded by segments.mu
+	held  []uint64   // unchain's scratch, likewise
+}
+
+// indexState is the state of the index outside of its chunks, as the header keeps it.
 type indexState struct {
-	buckets  uint64 // a copy of Store.buckets
-	chunks   uint32 // in indexDir
+	buckets  uint64 // a copy of index.buckets, made by save
+	chunks   uint32 // in dir
 	overflow uint32 // chunks of overflow
 	spare    uint64 // first overflow bucket that is free, 0 none; each links to the next by its first word
 	spares   uint64
@@ -60,7 +81,35 @@ type indexState struct {
 func tagOf(h uint64) uint64              { return h >> stripeBits & (1<<tagBits - 1) }
 func frequency(slot uint64) uint64       { return slot >> freqShift & freqMax }
 func location(slot uint64) uint64        { return slot & locMask }
-func (s *Store) stripe(h uint64) *stripe { return &s.stripes[h&(stripes-1)] }
+func (x *index) stripe(h uint64) *stripe { return &x.stripes[h&(stripes-1)] }
+
+// hash is the hash of a key. Its low bits number the stripe.
+func (x *index) hash(key []byte) uint64 { return xxh3.HashSeed(key, x.seed) }
+
+// reset makes the index an empty one. The segments must be free.
+func (x *index) reset(seed uint64) {
+	x.seed = seed
+	x.addChunk()
+	x.buckets.Store(minBuckets)
+	// The end of the mapping, less than a segment, becomes overflow buckets.
+	rest := x.wordAt(uint32(len(x.segments.table)))
+	clear(x.words[rest:])
+	x.giveSpares(rest, uint64(len(x.words)))
+}
+
+// restore takes up what save left in the header.
+func (x *index) restore(h *header) {
+	x.seed, x.state = h.seed, h.index
+	x.buckets.Store(h.index.buckets)
+	x.items.Store(int64(h.items))
+	x.bytes.Store(int64(h.bytes))
+}
+
+func (x *index) save(h *header) {
+	x.state.buckets = x.buckets.Load()
+	h.index = x.state
+	h.items, h.bytes = uint64(x.items.Load()), uint64(x.bytes.Load())
+}
 
 func newSlot(h, loc uint64, r uint8) uint64 {
 	return tagOf(h)<<tagShift | uint64(r)*mainMark | loc
@@ -77,25 +126,25 @@ func bucketNumber(h, n uint64) uint64 {
 }
 
 // bucket is the first word of h's bucket. It is h's for sure only under h's stripe.
-func (s *Store) bucket(h uint64) uint64 { return s.bucketWord(bucketNumber(h, s.buckets.Load())) }
+func (x *index) bucket(h uint64) uint64 { return x.bucketWord(bucketNumber(h, x.buckets.Load())) }
 
-func (s *Store) bucketWord(b uint64) uint64 {
-	shift := s.shift - 6
-	return s.wordAt(s.indexDir[b>>shift]) + (b&(1<<shift-1))*slots
+func (x *index) bucketWord(b uint64) uint64 {
+	shift := x.shift - 6
+	return x.wordAt(x.dir[b>>shift]) + (b&(1<<shift-1))*slots
 }
 
 // find returns the slot of key, as a word's number, and its item's location; 0, 0 if there is
 // none. It needs h's stripe.
-func (s *Store) find(h uint64, key []byte) (at, loc uint64) {
+func (x *index) find(h uint64, key []byte) (at, loc uint64) {
 	tag := tagOf(h)
-	w := s.bucket(h)
+	w := x.bucket(h)
 	for {
-		b := s.words[w : w+slots : w+slots]
+		b := x.words[w : w+slots : w+slots]
 		for i, v := range b {
 			if v>>tagShift != tag || v == 0 || v&linkMark != 0 {
 				continue
 			}
-			if it := s.item(location(v)); it.keyBytes() == len(key) && string(it.key()) == string(key) {
+			if it := x.item(location(v)); it.keyBytes() == len(key) && string(it.key()) == string(key) {
 				return w + uint64(i), location(v)
 			}
 		}
@@ -107,10 +156,10 @@ func (s *Store) find(h uint64, key []byte) (at, loc uint64) {
 }
 
 // findAt returns the slot that refers to loc, 0 if none does. It needs h's stripe.
-func (s *Store) findAt(h, loc uint64) (at uint64) {
-	w := s.bucket(h)
+func (x *index) findAt(h, loc uint64) (at uint64) {
+	w := x.bucket(h)
 	for {
-		b := s.words[w : w+slots : w+slots]
+		b := x.words[w : w+slots : w+slots]
 		for i, v := range b {
 			if v&(locMask|linkMark) == loc {
 				return w + uint64(i)
@@ -123,86 +172,96 @@ func (s *Store) findAt(h, loc uint64) (at uint64) {
 	}
 }
 
-// set writes a slot. The store is atomic for the sake of warm, which reads slots without a lock.
-func (s *Store) set(at, slot uint64) { atomic.StoreUint64(&s.words[at], slot) }
+// slot is the slot at a word's number. It needs the slot's stripe.
+func (x *index) slot(at uint64) uint64 { return x.words[at] }
+
+// countRead raises the slot's frequency. It needs the slot's stripe.
+func (x *index) countRead(at uint64) {
+	if slot := x.words[at]; frequency(slot) < freqMax {
+		x.set(at, slot+1<<freqShift)
+	}
+}
+
+// set writes a slot. The store is atomic because prefetchItem reads slots without a lock.
+func (x *index) set(at, slot uint64) { atomic.StoreUint64(&x.words[at], slot) }
 
 // insert adds a slot to the bucket of h, which has none for the same key. It needs segments.mu, h's
 // stripe and, when the bucket is full, a spare overflow bucket: see reserveSpare.
-func (s *Store) insert(h, slot uint64) { s.insertAt(s.bucket(h), slot) }
+func (x *index) insert(h, slot uint64) { x.insertAt(x.bucket(h), slot) }
 
-func (s *Store) insertAt(w, slot uint64) {
+func (x *index) insertAt(w, slot uint64) {
 	for {
 		for at := w; at < w+slots; at++ {
-			if s.words[at] == 0 {
-				s.set(at, slot)
+			if x.words[at] == 0 {
+				x.set(at, slot)
 				return
 			}
 		}
 		last := w + slots - 1
-		if s.words[last]&linkMark == 0 {
-			more := s.index.spare
-			s.index.spare = s.words[more]
-			s.index.spares--
-			s.set(more, s.words[last])
-			s.set(last, linkMark|more)
+		if x.words[last]&linkMark == 0 {
+			more := x.state.spare
+			x.state.spare = x.words[more]
+			x.state.spares--
+			x.set(more, x.words[last])
+			x.set(last, linkMark|more)
 		}
-		w = location(s.words[last])
+		w = location(x.words[last])
 	}
 }
 
 // split divides the next bucket. It needs segments.mu. The two chains that come of it need no more
 // overflow buckets than the one before, which are given back first.
-func (s *Store) split() {
-	n := s.buckets.Load()
+func (x *index) split() {
+	n := x.buckets.Load()
 	bit := uint(bits.Len64(n) - 1) // n is in [1<<bit, 2<<bit), and bucket n is split off n - 1<<bit
-	old, fresh := s.bucketWord(n-1<<bit), s.bucketWord(n)
-	st := s.stripe(n)
+	old, fresh := x.bucketWord(n-1<<bit), x.bucketWord(n)
+	st := x.stripe(n)
 	st.Lock()
 	defer st.Unlock()
-	held := s.unchain(old)
+	held := x.unchain(old)
 	for _, v := range held {
 		w := old
 		if v>>tagShift>>(bit-stripeBits)&1 != 0 {
 			w = fresh
 		}
-		s.insertAt(w, v)
+		x.insertAt(w, v)
 	}
-	s.buckets.Store(n + 1)
+	x.buckets.Store(n + 1)
 }
 
 // unchain empties the bucket at w and its overflow, and returns the items' slots.
-func (s *Store) unchain(w uint64) []uint64 {
-	held := s.held[:0]
+func (x *index) unchain(w uint64) []uint64 {
+	held := x.held[:0]
 	for first := w; w != 0; {
 		next := uint64(0)
 		for at := w; at < w+slots; at++ {
-			switch v := s.words[at]; {
+			switch v := x.words[at]; {
 			case v == 0:
 			case v&linkMark != 0:
 				next = location(v)
 			default:
 				held = append(held, v)
 			}
-			s.set(at, 0)
+			x.set(at, 0)
 		}
 		if w != first {
-			s.giveSpare(w)
+			x.giveSpare(w)
 		}
 		w = next
 	}
-	s.held = held
+	x.held = held
 	return held
 }
 
 // erase empties a slot of h's bucket and shortens the chain if it can. It needs segments.mu and h's
 // stripe. Where only the stripe is held a slot is set to 0, and its chain shortened later: chains
 // must not stay as long as they ever were.
-func (s *Store) erase(h, at uint64) {
-	s.set(at, 0)
-	w, link := s.bucket(h), uint64(0)
-	for s.words[w+slots-1]&linkMark != 0 {
+func (x *index) erase(h, at uint64) {
+	x.set(at, 0)
+	w, link := x.bucket(h), uint64(0)
+	for x.words[w+slots-1]&linkMark != 0 {
 		link = w + slots - 1
-		w = location(s.words[link])
+		w = location(x.words[link])
 	}
 	if link == 0 {
 		return
@@ -211,13 +270,13 @@ func (s *Store) erase(h, at uint64) {
 	// that takes the link's place.
 	count, last := 0, uint64(0)
 	for i := w; i < w+slots; i++ {
-		if s.words[i] != 0 {
+		if x.words[i] != 0 {
 			count, last = count+1, i
 		}
 	}
 	if outside := at < w || at >= w+slots; count > 0 && outside {
-		s.set(at, s.words[last])
-		s.set(last, 0)
+		x.set(at, x.words[last])
+		x.set(last, 0)
 		count--
 	}
 	if count > 1 {
@@ -225,60 +284,115 @@ func (s *Store) erase(h, at uint64) {
 	}
 	left := uint64(0)
 	for i := w; i < w+slots; i++ {
-		left |= s.words[i]
-		s.set(i, 0)
+		left |= x.words[i]
+		x.set(i, 0)
 	}
-	s.set(link, left)
-	s.giveSpare(w)
+	x.set(link, left)
+	x.giveSpare(w)
 }
 
-func (s *Store) giveSpare(w uint64) {
-	s.set(w, s.index.spare)
-	s.index.spare = w
-	s.index.spares++
+func (x *index) giveSpare(w uint64) {
+	x.set(w, x.state.spare)
+	x.state.spare = w
+	x.state.spares++
 }
 
 // grow splits a bucket if the index is loaded enough and there is memory for it. It needs
 // segments.mu.
-func (s *Store) grow() {
-	n := s.buckets.Load()
-	if uint64(s.items.Load()) <= n*itemsPerBucket || bits.Len64(n) > tagBits+stripeBits {
+func (x *index) grow() {
+	n := x.buckets.Load()
+	if uint64(x.items.Load()) <= n*itemsPerBucket || bits.Len64(n) > tagBits+stripeBits {
 		return
 	}
-	if n>>(s.shift-6) >= uint64(s.index.chunks) && !s.addChunk() {
+	if n>>(x.shift-6) >= uint64(x.state.chunks) && !x.addChunk() {
 		return // chains get longer, no more
 	}
-	s.split()
+	x.split()
 }
 
 // addChunk makes a free segment a chunk of the index, if there is one beyond the reserve.
-func (s *Store) addChunk() bool {
-	if !s.segments.beyondReserve() {
+func (x *index) addChunk() bool {
+	if !x.segments.beyondReserve() {
 		return false
 	}
-	id := s.segments.takeTable()
-	s.indexDir[s.index.chunks] = id
-	s.index.chunks++
+	id := x.segments.takeTable()
+	x.dir[x.state.chunks] = id
+	x.state.chunks++
 	return true
 }
 
 // reserveSpare makes sure that an insert finds an overflow bucket. It needs segments.mu.
-func (s *Store) reserveSpare() bool {
-	if s.index.spares > 0 {
+func (x *index) reserveSpare() bool {
+	if x.state.spares > 0 {
 		return true
 	}
-	if s.segments.freeCount == 0 {
+	if x.segments.freeCount == 0 {
 		return false
 	}
-	id := s.segments.takeTable()
-	s.index.overflow++
-	s.giveSpares(s.wordAt(id), s.wordAt(id)+uint64(s.segmentBytes)/8)
+	id := x.segments.takeTable()
+	x.state.overflow++
+	x.giveSpares(x.wordAt(id), x.wordAt(id)+uint64(x.segmentBytes)/8)
 	return true
 }
 
 // giveSpares makes overflow buckets of the words from one location to another, which are zero.
-func (s *Store) giveSpares(from, to uint64) {
+func (x *index) giveSpares(from, to uint64) {
 	for w := from; w+slots <= to; w += slots {
-		s.giveSpare(w)
+		x.giveSpare(w)
 	}
+}
+
+// count notes that a slot refers to the item at loc from now on. It needs the item's stripe.
+func (x *index) count(loc uint64, it item) {
+	x.items.Add(1)
+	x.bytes.Add(int64(it.memoryBytes()))
+	x.segments.addLive(loc, it.size())
+}
+
+// unlink takes an item out of the index. It needs the item's stripe. The chunks of a large value
+// that nobody reads come back, to be freed under segments.mu; else none does.
+func (x *index) unlink(at, loc uint64, it item) (orphans uint32) {
+	x.set(at, 0)
+	return x.drop(loc, it)
+}
+
+// drop is unlink for an item whose slot has been given to another.
+func (x *index) drop(loc uint64, it item) (orphans uint32) {
+	orphans = none
+	size := it.size()
+	x.items.Add(-1)
+	x.bytes.Add(-int64(it.memoryBytes()))
+	x.segments.addLive(loc, -size)
+	if it.large() {
+		if first, _ := it.largeRef(); x.segments.doom(first) {
+			orphans = first
+		}
+	}
+	it.kill()
+	return orphans
+}
+
+// eachInBucket calls f for each item of bucket n. It needs the bucket's stripe.
+func (x *index) eachInBucket(n uint64, f func(slot uint64, it item)) {
+	for w := x.bucketWord(n); w != 0; {
+		next := uint64(0)
+		for _, slot := range x.words[w : w+slots] {
+			switch {
+			case slot == 0:
+			case slot&linkMark != 0:
+				next = location(slot)
+			default:
+				f(slot, x.item(location(slot)))
+			}
+		}
+		w = next
+	}
+}
+
+// powerLevel is the binary logarithm of the index's buckets, rounded down.
+func (x *index) powerLevel() (level int) {
+	for n := x.buckets.Load(); n > 1; n >>= 1 {
+		level++
+	}
+	return level
 }

@@ -21,7 +21,7 @@ func (s *Store) metaGet(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 		}
 		made, seq = m.made, m.d.seq
 	}
-	st := s.stripe(r.Hash)
+	st := s.index.stripe(r.Hash)
 	st.Lock()
 	it, at := s.findReadable(l, r, now)
 	bytes, touched := 0, true
@@ -256,7 +256,7 @@ func (s *Store) metaDelete(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 }
 
 func (s *Store) deleteIf(l *lane, r *mc.Request, now uint32, compareCAS bool) verdict {
-	st := s.stripe(r.Hash)
+	st := s.index.stripe(r.Hash)
 	st.Lock()
 	defer st.Unlock()
 	it, at, loc := s.findLive(l, r, now)
@@ -267,7 +267,7 @@ func (s *Store) deleteIf(l *lane, r *mc.Request, now uint32, compareCAS bool) ve
 		return exists
 	}
 	if l.observer != nil {
-		l.observer.Deleted(it.key(), "md", classShown(s.words[at]), it.valueBytes())
+		l.observer.Deleted(it.key(), "md", classShown(s.index.slot(at)), it.valueBytes())
 	}
 	s.unlinkFor(l, at, loc, it)
 	return stored
@@ -342,7 +342,7 @@ func (s *Store) appendNumber(l *lane, b *mc.Batch, r *mc.Request, m *mutation) {
 // metaDebug answers me: what is known of an item but its value.
 func (s *Store) metaDebug(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	l.counters.MetaCommands++
-	st := s.stripe(r.Hash)
+	st := s.index.stripe(r.Hash)
 	st.Lock()
 	defer st.Unlock()
 	it, at, _ := s.findLive(l, r, now)
@@ -357,7 +357,7 @@ func (s *Store) metaDebug(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 		b.Out = append(b.Out, it.key()...)
 	}
 	b.Out = fmt.Appendf(b.Out, " exp=%d la=%d cas=%d fetch=%s cls=%d size=%d\r\n", ttlOf(it, now),
-		now-min(now, it.accessed()), s.casOf(it), yesNo(it.has(bitFetched)), classShown(s.words[at]), it.memoryBytes())
+		now-min(now, it.accessed()), s.casOf(it), yesNo(it.has(bitFetched)), classShown(s.index.slot(at)), it.memoryBytes())
 }
 
 // ttlOf is the seconds that the item has left, -1 for ever.

@@ -40,7 +40,7 @@ func (s *Store) tellFetched(l *lane, b *mc.Batch, r *mc.Request, it item, at uin
 		l.observer.Fetched(r.Key, "not_found", 0, b.Conn, 0)
 		return
 	}
-	l.observer.Fetched(r.Key, "found", classShown(s.words[at]), b.Conn, it.valueBytes())
+	l.observer.Fetched(r.Key, "found", classShown(s.index.slot(at)), b.Conn, it.valueBytes())
 }
 
 // tellStored tells of a store as memcached does, which looks for the old item first.

@@ -134,7 +134,7 @@ func (p *player) play(keys []uint32) float64 {
 			p.request(mc.Request{Op: mc.Set, Key: p.key[:], Value: p.value})
 		}
 		if i%64 == 0 && p.store.evicted.EvictedRead+p.store.evicted.EvictedUnread > 0 {
-			p.sum += float64(p.store.items.Load())
+			p.sum += float64(p.store.index.items.Load())
 			p.samples++
 		}
 	}
@@ -156,7 +156,7 @@ func (p *player) request(r mc.Request) int {
 // meanItems is how many items the store held on average since it was full.
 func (p *player) meanItems() int {
 	if p.samples == 0 {
-		return int(p.store.items.Load())
+		return int(p.store.index.items.Load())
 	}
 	return int(p.sum/p.samples + 0.5)
 }
@@ -166,7 +166,7 @@ func TestGhostsAreAsManyAsItems(t *testing.T) {
 	for _, items := range []float64{300, 3000} {
 		p := playerFor(t, items)
 		p.play(objectTrace(3, 40_000))
-		ghosts, held := p.store.ghosts.sets*ghostWays, float64(p.store.items.Load())
+		ghosts, held := p.store.ghosts.sets*ghostWays, float64(p.store.index.items.Load())
 		if low, high := 0.8*held, 1.2*held; float64(ghosts) < low || float64(ghosts) > high {
 			t.Errorf("room for %d ghosts; want %.0f to %.0f", ghosts, low, high)
 		}
@@ -178,9 +178,9 @@ func TestGhostSet(t *testing.T) {
 	s := openStore(t, Options{MemoryBytes: 1 << 20, Seed: 1})
 	s.segments.mu.Lock()
 	defer s.segments.mu.Unlock()
-	s.items.Store(ghostWays) // one set
+	s.index.items.Store(ghostWays) // one set
 	s.growGhosts()
-	s.items.Store(0)
+	s.index.items.Store(0)
 	hash := func(i int) uint64 { return uint64(i) << 48 }
 	for n := 1; n <= 2*ghostWays; n++ {
 		for i := 0; i <= n; i++ { // 0 and 1 have one fingerprint

@@ -120,7 +120,7 @@ func TestExpiryBesideAppend(t *testing.T) {
 	s := openStore(t, Options{Now: clock.now})
 	newClient(t, s).want("set k 0 5 1|x", "STORED")
 	r := mc.Request{Op: mc.Append, Key: []byte("k"), Value: []byte("and more")}
-	r.Hash = s.hash(r.Key)
+	r.Hash = s.index.hash(r.Key)
 	began := s.now.Load()
 	s.now.Store(began + 10)
 	m := mutation{kind: appendTo, r: &r, now: began}

@@ -5,7 +5,7 @@ import "holdfast/mc"
 // findLive returns the item of r's key, its slot and location, or nil; what has expired it
 // unlinks. It needs r's stripe.
 func (s *Store) findLive(l *lane, r *mc.Request, now uint32) (it item, at, loc uint64) {
-	at, loc = s.find(r.Hash, r.Key)
+	at, loc = s.index.find(r.Hash, r.Key)
 	if at == 0 {
 		return nil, 0, 0
 	}
@@ -38,7 +38,7 @@ func (s *Store) findReadable(l *lane, r *mc.Request, now uint32) (it item, at ui
 // unlinkFor is unlink by a request.
 func (s *Store) unlinkFor(l *lane, at, loc uint64, it item) {
 	l.uncount(it, s.delimiter)
-	if first := s.unlink(at, loc, it); first != none {
+	if first := s.index.unlink(at, loc, it); first != none {
 		l.orphans = first
 	}
 }
@@ -46,7 +46,7 @@ func (s *Store) unlinkFor(l *lane, at, loc uint64, it item) {
 // get answers get and gets: one line and the value on a hit, and END after the line's last key.
 func (s *Store) get(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	l.counters.Gets++
-	st := s.stripe(r.Hash)
+	st := s.index.stripe(r.Hash)
 	st.Lock()
 	it, at := s.findReadable(l, r, now)
 	bytes := 0
@@ -131,7 +131,7 @@ func (s *Store) casOf(it item) uint64 {
 func (s *Store) getAndTouch(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	l.counters.Touches++
 	expiry := s.expiryOf(r.Exptime)
-	st := s.stripe(r.Hash)
+	st := s.index.stripe(r.Hash)
 	st.Lock()
 	it, at := s.findReadable(l, r, now)
 	bytes, touched := 0, true
@@ -192,7 +192,7 @@ func (s *Store) touchItem(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 
 func (s *Store) delete(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	l.counters.Deletes++
-	st := s.stripe(r.Hash)
+	st := s.index.stripe(r.Hash)
 	st.Lock()
 	it, at, loc := s.findLive(l, r, now)
 	v := notFound
@@ -203,7 +203,7 @@ func (s *Store) delete(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	default:
 		v = stored
 		if l.observer != nil {
-			l.observer.Deleted(it.key(), "delete", classShown(s.words[at]), it.valueBytes())
+			l.observer.Deleted(it.key(), "delete", classShown(s.index.slot(at)), it.valueBytes())
 		}
 		s.unlinkFor(l, at, loc, it)
 	}

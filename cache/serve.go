@@ -3,14 +3,12 @@ package cache
 import (
 	"runtime/debug"
 	"strings"
-	"sync/atomic"
-	"unsafe"
 
 	"holdfast/mc"
 )
 
-// warmRequests is how many requests' cache misses are taken at once.
-const warmRequests = 32
+// prefetchRequests is how many requests' cache misses are taken at once.
+const prefetchRequests = 32
 
 // Serve answers b: see mc.Handler. It never blocks for longer than other stores hold a lock.
 func (s *Store) Serve(b *mc.Batch) {
@@ -23,7 +21,7 @@ func (s *Store) Serve(b *mc.Batch) {
 	now := s.now.Load()
 	l.observer = s.watching()
 	for more := true; more && b.Next < len(b.Requests); {
-		part := b.Requests[b.Next:min(b.Next+warmRequests, len(b.Requests))]
+		part := b.Requests[b.Next:min(b.Next+prefetchRequests, len(b.Requests))]
 		s.warm(part)
 		for i := range part {
 			s.serve(l, b, &part[i], now)
@@ -47,12 +45,12 @@ func (s *Store) Prefetch(batches []*mc.Batch) {
 		debug.SetPanicOnFault(true)
 	}
 	for _, b := range batches {
-		part := b.Requests[b.Next:min(b.Next+warmRequests, len(b.Requests))]
-		s.hashAll(part)
-		s.warmBuckets(part)
+		part := b.Requests[b.Next:min(b.Next+prefetchRequests, len(b.Requests))]
+		s.index.hashAll(part)
+		s.index.prefetchBuckets(part)
 	}
 	for _, b := range batches {
-		s.warmItems(b.Requests[b.Next:min(b.Next+warmRequests, len(b.Requests))])
+		s.index.prefetchItems(b.Requests[b.Next:min(b.Next+prefetchRequests, len(b.Requests))])
 	}
 }
 
@@ -62,70 +60,13 @@ func (s *Store) Prefetch(batches []*mc.Batch) {
 func (s *Store) warm(requests []mc.Request) {
 	if len(requests) < 2 {
 		if len(requests) == 1 && requests[0].Hash == 0 {
-			s.hashAll(requests)
+			s.index.hashAll(requests)
 		}
 		return
 	}
-	s.hashAll(requests)
-	s.warmBuckets(requests)
-	s.warmItems(requests)
-}
-
-// hashAll gives the requests' keys their hashes.
-func (s *Store) hashAll(requests []mc.Request) {
-	for i := range requests {
-		if r := &requests[i]; len(r.Key) > 0 {
-			r.Hash = s.hash(r.Key)
-		}
-	}
-}
-
-// warmBuckets asks for the buckets of the requests' keys, and for the locks over them.
-func (s *Store) warmBuckets(requests []mc.Request) {
-	for i := range requests {
-		if r := &requests[i]; len(r.Key) > 0 {
-			prefetchLine(unsafe.Pointer(&s.words[s.bucket(r.Hash)]))
-			prefetchLine(unsafe.Pointer(s.stripe(r.Hash)))
-		}
-	}
-}
-
-// warmItems asks for the items that the buckets, once they are there, seem to have, and those of
-// overflow buckets after them.
-func (s *Store) warmItems(requests []mc.Request) {
-	var overflow [warmRequests]struct{ w, tag uint64 }
-	links := 0
-	for i := range requests {
-		r := &requests[i]
-		if len(r.Key) == 0 {
-			continue
-		}
-		tag := tagOf(r.Hash)
-		if more := s.warmItem(s.bucket(r.Hash), tag); more != 0 {
-			prefetchLine(unsafe.Pointer(&s.words[more]))
-			overflow[links].w, overflow[links].tag = more, tag
-			links++
-		}
-	}
-	for _, o := range overflow[:links] {
-		s.warmItem(o.w, o.tag)
-	}
-}
-
-// warmItem asks for the item with this tag in the bucket at w. If there is none, more is the
-// overflow bucket where it may be, 0 without one.
-func (s *Store) warmItem(w, tag uint64) (more uint64) {
-	for at := w; at < w+slots; at++ {
-		slot := atomic.LoadUint64(&s.words[at])
-		switch {
-		case slot&linkMark != 0:
-			return location(slot)
-		case slot>>tagShift == tag && slot != 0:
-			prefetchLines(unsafe.Pointer(&s.words[location(slot)]))
-			return 0
-		}
-	}
-	return 0
+	s.index.hashAll(requests)
+	s.index.prefetchBuckets(requests)
+	s.index.prefetchItems(requests)
 }
 
 // serve answers one request.
@@ -197,9 +138,9 @@ func (s *Store) refused(l *lane, b *mc.Batch, r *mc.Request) {
 
 // remove takes the item of r's key away, whatever its state.
 func (s *Store) remove(l *lane, r *mc.Request) {
-	st := s.stripe(r.Hash)
+	st := s.index.stripe(r.Hash)
 	st.Lock()
-	if at, loc := s.find(r.Hash, r.Key); at != 0 {
+	if at, loc := s.index.find(r.Hash, r.Key); at != 0 {
 		s.unlinkFor(l, at, loc, s.item(loc))
 	}
 	st.Unlock()
@@ -223,10 +164,7 @@ func (s *Store) flushAll(l *lane, b *mc.Batch, r *mc.Request) {
 
 // hit notes that the item was read. It needs the item's stripe.
 func (s *Store) hit(at uint64, it item, now uint32) {
-	slot := s.words[at]
-	if frequency(slot) < freqMax {
-		s.set(at, slot+1<<freqShift)
-	}
+	s.index.countRead(at)
 	if !it.has(bitFetched) {
 		it.setBit(bitFetched)
 	}

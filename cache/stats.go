@@ -29,7 +29,7 @@ type Snapshot struct {
 
 // Snapshot sums up the lanes' counters. The sum is not of one moment while requests are served.
 func (s *Store) Snapshot() Snapshot {
-	n := Snapshot{MemoryBytes: int64(len(s.mem)), Items: s.items.Load(), ItemBytes: s.bytes.Load()}
+	n := Snapshot{MemoryBytes: int64(len(s.mem)), Items: s.index.items.Load(), ItemBytes: s.index.bytes.Load()}
 	sum := prefixes{byName: map[string]*PrefixStats{}}
 	for i := range s.lanes {
 		l := &s.lanes[i]
@@ -43,7 +43,7 @@ func (s *Store) Snapshot() Snapshot {
 	n.Expired, n.ExpiredUnread = s.evicted.Expired, s.evicted.ExpiredUnread
 	s.evicted.prefixes.addTo(&sum)
 	size := int64(s.segmentBytes)
-	n.IndexBytes = int64(s.index.chunks+s.index.overflow) * size
+	n.IndexBytes = int64(s.index.state.chunks+s.index.state.overflow) * size
 	n.GhostBytes = int64(s.ghosts.chunks) * size
 	n.SmallBytes, n.MainBytes = int64(s.segments.rings[small].count)*size, int64(s.segments.rings[main].count)*size
 	n.FreeBytes = int64(s.segments.freeCount) * size
@@ -121,7 +121,7 @@ func (s *Store) appendStats(dst []byte) []byte {
 		{"touch_hits", c.TouchHits}, {"touch_misses", c.TouchMisses},
 		{"store_too_large", c.TooLarge}, {"store_no_memory", c.NoMemory},
 		{"limit_maxbytes", uint64(n.MemoryBytes)},
-		{"hash_power_level", uint64(s.powerLevel())}, {"hash_bytes", uint64(n.IndexBytes)}, {"hash_is_expanding", 0},
+		{"hash_power_level", uint64(s.index.powerLevel())}, {"hash_bytes", uint64(n.IndexBytes)}, {"hash_is_expanding", 0},
 		{"slab_reassign_rescues", 0}, {"slab_reassign_chunk_rescues", 0}, {"slab_reassign_evictions_nomem", 0}, {"slab_reassign_inline_reclaim", 0},
 		{"slab_reassign_busy_items", 0}, {"slab_reassign_busy_deletes", 0}, {"slab_reassign_busy_nomem", 0},
 		{"slab_reassign_last_busy_status", 0}, {"slab_reassign_running", 0}, {"slabs_moved", 0}, {"malloc_fails", 0},
@@ -136,14 +136,6 @@ func (s *Store) appendStats(dst []byte) []byte {
 		dst = appendStat(dst, stat.name, stat.value)
 	}
 	return dst
-}
-
-// powerLevel is the binary logarithm of the index's buckets, rounded down.
-func (s *Store) powerLevel() (level int) {
-	for n := s.buckets.Load(); n > 1; n >>= 1 {
-		level++
-	}
-	return level
 }
 
 func (s *Store) appendSettings(dst []byte) []byte {

@@ -9,15 +9,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/zeebo/xxh3"
-
 	"holdfast/mrc"
 )
 
 // A Store is a cache: an mc.Handler over items in a fixed amount of memory.
 type Store struct {
 	*arena
-	seed         uint64
 	itemMaxBytes int
 	noEvict      bool
 	noCAS        bool
@@ -28,10 +25,9 @@ type Store struct {
 	warmed       bool
 	cold         string
 
-	lanes   []lane
-	stripes [stripes]stripe
-	buckets atomic.Uint64 // of the index; written under mu and the stripe of the bucket that is split
-	curve   *mrc.Sampler
+	lanes []lane
+	index index
+	curve *mrc.Sampler
 
 	now          atomic.Uint32 // Unix seconds
 	clockAhead   atomic.Int64  // seconds: see AdvanceClock
@@ -39,24 +35,19 @@ type Store struct {
 	seq          atomic.Uint64 // the last sequence number given
 	flushed      atomic.Uint64 // items with a sequence number up to this one are gone
 	flushAt      atomic.Uint32 // Unix seconds of a flush to come, 0 none
-	items        atomic.Int64  // present, expired ones too while nobody noticed
-	bytes        atomic.Int64  // that they take
 	detail       atomic.Bool   // count by prefix
 	observer     atomic.Pointer[Observer]
 
 	segments segments // its mu guards all below too
 
-	index    indexState
-	indexDir []uint32
 	ghostDir []uint32
 	ghosts   ghostState
 	evict    sweep
 	expiring sweep
 	evicted  losses
-	mainFull bool     // the main ring has had a victim
-	spared   int      // main segments in a row that were put back: see chooseVictim
-	looked   uint32   // where mostlyDead goes on
-	held     []uint64 // unchain's scratch
+	mainFull bool   // the main ring has had a victim
+	spared   int    // main segments in a row that were put back: see chooseVictim
+	looked   uint32 // where mostlyDead goes on
 }
 
 // Open makes a store: an empty one, or the one that o.File holds from a clean stop. Its memory is
@@ -73,7 +64,8 @@ func Open(o Options) (*Store, error) {
 		clock: o.Now, warmed: warm, cold: cold, ttls: slices.Clone(o.TTLs)}
 	slices.SortStableFunc(s.ttls, func(a, b TTLRule) int { return len(b.Prefix) - len(a.Prefix) })
 	s.segments.arena, s.segments.table = a, a.segmentTable()
-	s.indexDir, s.ghostDir = a.directory(indexDirectory), a.directory(ghostDirectory)
+	s.index.arena, s.index.segments, s.index.dir = a, &s.segments, a.directory(indexDirectory)
+	s.ghostDir = a.directory(ghostDirectory)
 	s.curve = mrc.New(mrc.Options{MaxBytes: maxTimes * o.MemoryBytes, Requests: s.requests})
 	s.lanes = make([]lane, o.Lanes)
 	for i := range s.lanes {
@@ -110,28 +102,20 @@ func (s *Store) begun(seed uint64) {
 		rand.Read(b[:]) // never fails
 		seed = binary.LittleEndian.Uint64(b[:])
 	}
-	s.seed, s.head.seed = seed, seed
+	s.head.seed = seed
 	s.segments.reset()
-	s.addChunk()
-	s.buckets.Store(minBuckets)
-	// What is left over at the mapping's end is less than a segment: overflow for the index.
-	rest := s.wordAt(uint32(len(s.segments.table)))
-	clear(s.words[rest:])
-	s.giveSpares(rest, uint64(len(s.words)))
+	s.index.reset(seed)
 }
 
 // resume takes up the mapping's store. Until Close, the file is not clean.
 func (s *Store) resume() {
 	h := s.head
-	s.seed = h.seed
 	s.seq.Store(h.seq)
 	s.flushed.Store(h.flushed)
 	s.flushAt.Store(uint32(h.flushAt))
-	s.items.Store(int64(h.items))
-	s.bytes.Store(int64(h.bytes))
 	s.segments.restore(h)
-	s.index, s.ghosts = h.index, h.ghosts
-	s.buckets.Store(h.index.buckets)
+	s.index.restore(h)
+	s.ghosts = h.ghosts
 }
 
 // Close ends the store. If it has a file, the next Open finds its items there. Nothing may use the
@@ -150,13 +134,9 @@ func (s *Store) Close() error {
 	h := s.head
 	h.stoppedAt = uint64(s.now.Load())
 	h.seq, h.flushed, h.flushAt = s.seq.Load(), s.flushed.Load(), uint64(s.flushAt.Load())
-	h.items, h.bytes = uint64(s.items.Load()), uint64(s.bytes.Load())
-	s.index.buckets = s.buckets.Load()
 	s.segments.save(h)
-	h.index, h.ghosts = s.index, s.ghosts
+	s.index.save(h)
+	h.ghosts = s.ghosts
 	s.markClean()
 	return s.unmap()
 }
-
-// hash keys the index. The seed is secret, so that nobody can choose keys that collide.
-func (s *Store) hash(key []byte) uint64 { return xxh3.HashSeed(key, s.seed) }

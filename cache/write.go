@@ -79,7 +79,7 @@ const (
 //  3. under the stripe again, if the item is still as it was in 1, the draft is published; if not,
 //     its memory is dead and all begins again.
 func (s *Store) apply(l *lane, m *mutation) verdict {
-	st := s.stripe(m.r.Hash)
+	st := s.index.stripe(m.r.Hash)
 	for {
 		st.Lock()
 		it, at, loc := s.findLive(l, m.r, m.now)
@@ -153,9 +153,7 @@ func (s *Store) overwrite(l *lane, m *mutation, it item, at uint64) {
 	m.d.overwrite(it)
 	s.count(l, it)
 	s.finish(l, m, it)
-	if slot := s.words[at]; frequency(slot) < freqMax {
-		s.set(at, slot+1<<freqShift)
-	}
+	s.index.countRead(at)
 }
 
 // stampDraft gives the draft its sequence number. A touch leaves the one that it has.
@@ -204,10 +202,10 @@ func (s *Store) place(l *lane, m *mutation, was version) int {
 		s.segments.freeChunks(first)
 		return outOfMemory
 	}
-	st := s.stripe(h)
+	st := s.index.stripe(h)
 	st.Lock()
 	defer st.Unlock()
-	at, old := s.find(h, d.key)
+	at, old := s.index.find(h, d.key)
 	var it item
 	if at != 0 {
 		it = s.item(old)
@@ -221,16 +219,14 @@ func (s *Store) place(l *lane, m *mutation, was version) int {
 		return overtaken
 	}
 	s.count(l, fresh)
-	s.items.Add(1)
-	s.bytes.Add(int64(fresh.memoryBytes()))
-	s.segments.addLive(loc, d.size)
+	s.index.count(loc, fresh)
 	if it == nil {
-		s.insert(h, newSlot(h, loc, r))
+		s.index.insert(h, newSlot(h, loc, r))
 	} else {
 		l.uncount(it, s.delimiter)
-		reads := min(frequency(s.words[at])+1, freqMax)
-		s.segments.freeChunks(s.drop(old, it))
-		s.set(at, newSlot(h, loc, r)|reads<<freqShift)
+		reads := min(frequency(s.index.slot(at))+1, freqMax)
+		s.segments.freeChunks(s.index.drop(old, it))
+		s.index.set(at, newSlot(h, loc, r)|reads<<freqShift)
 	}
 	s.finish(l, m, fresh)
 	return placed
@@ -258,8 +254,8 @@ func (s *Store) takeChunks(d *draft, r uint8) (first uint32, ok bool) {
 // index's growth. It needs segments.mu.
 func (s *Store) allocate(r uint8, d *draft) (loc uint64, ok bool) {
 	s.pace()
-	s.grow()
-	if s.index.spares == 0 && !s.makeRoom() || !s.reserveSpare() {
+	s.index.grow()
+	if s.index.state.spares == 0 && !s.makeRoom() || !s.index.reserveSpare() {
 		return 0, false
 	}
 	class := s.segments.classToUse(r, classOf(d.expiry, s.now.Load()))
