@@ -24,69 +24,82 @@ const (
 	answerManyWatchers = "WATCHER_TOO_MANY log watcher limit reached\r\n"
 )
 
-// admin answers a request about the connection or the server.
+// An admin answers one request about the connection or the server, which is alone in its batch.
+type admin struct {
+	conn   *conn
+	server *Server
+	batch  *mc.Batch // the connection's
+}
+
+// admin answers r.
 func (c *conn) admin(r *mc.Request) {
+	a := admin{conn: c, server: c.server, batch: c.work.batch}
 	if c.binary != nil {
-		c.binaryAdmin(r)
+		a.binary(r)
 		return
 	}
-	args := bytes.Fields(r.Args)
-	out := len(c.work.batch.Out)
-	switch r.Op {
-	case mc.Version:
-		c.answer("VERSION " + c.server.options.Version + "\r\n")
-	case mc.Quit:
-		c.endWith(closeNormal)
-	case mc.Verbosity:
-		c.answer(c.server.setVerbosity(args))
-	case mc.Stats:
-		c.stats(args)
-	case mc.Shutdown:
-		c.shutdown(args)
-	case mc.Watch:
-		c.startWatch(args)
-	case mc.Crawler:
-		c.crawler(args)
-	case mc.MemLimit:
-		c.answer(c.server.setMemLimit(args))
-	case mc.Slabs:
-		c.answer(answerSlabs(args))
-	case mc.LRU:
-		c.answer(answerLRU(args))
-	case mc.RefreshCerts:
-		c.answer(c.server.refreshCerts())
-	case mc.Misbehave: // "OK" would say that the process may open no sockets and run nothing
-		c.answer(answerError)
-	case mc.DebugTime:
-		c.answer(c.server.debugTime(args))
-	default:
-		c.answer(answerError)
-	}
+	out := len(a.batch.Out)
+	a.text(r)
 	if r.NoReply {
-		c.work.batch.Out = c.work.batch.Out[:out]
+		a.batch.Out = a.batch.Out[:out]
 	}
 }
 
-func (s *Server) setVerbosity(args [][]byte) string {
+// text answers a request of the text protocol.
+func (a admin) text(r *mc.Request) {
+	args := bytes.Fields(r.Args)
+	switch r.Op {
+	case mc.Version:
+		a.answer("VERSION " + a.server.options.Version + "\r\n")
+	case mc.Quit:
+		a.conn.endWith(closeNormal)
+	case mc.Verbosity:
+		a.answer(a.setVerbosity(args))
+	case mc.Stats:
+		a.stats(args)
+	case mc.Shutdown:
+		a.shutdown(args)
+	case mc.Watch:
+		a.startWatch(args)
+	case mc.Crawler:
+		a.crawler(args)
+	case mc.MemLimit:
+		a.answer(a.setMemLimit(args))
+	case mc.Slabs:
+		a.answer(answerSlabs(args))
+	case mc.LRU:
+		a.answer(answerLRU(args))
+	case mc.RefreshCerts:
+		a.answer(a.refreshCerts())
+	case mc.Misbehave: // "OK" would say that the process may open no sockets and run nothing
+		a.answer(answerError)
+	case mc.DebugTime:
+		a.answer(a.debugTime(args))
+	default:
+		a.answer(answerError)
+	}
+}
+
+func (a admin) setVerbosity(args [][]byte) string {
 	level, ok := number(args, 0)
 	if !ok {
 		return mc.BadLine
 	}
-	s.verbosity.Store(int64(min(level, maxVerbosity)))
+	a.server.verbosity.Store(int64(min(level, maxVerbosity)))
 	return mc.OK
 }
 
 // shutdown closes the connection and has Asked, and so Serve, know.
-func (c *conn) shutdown(args [][]byte) {
-	s := c.server
+func (a admin) shutdown(args [][]byte) {
+	s := a.server
 	switch {
 	case !s.options.ShutdownCommand:
-		c.answer("SERVER_ERROR: shutdown not enabled\r\n")
+		a.answer("SERVER_ERROR: shutdown not enabled\r\n")
 	case len(args) == 0, len(args) == 1 && string(args[0]) == "graceful": // both drain here
-		c.endWith(closeShutdown)
+		a.conn.endWith(closeShutdown)
 		s.askOnce.Do(func() { close(s.asked) })
 	default:
-		c.answer("CLIENT_ERROR invalid shutdown mode\r\n")
+		a.answer("CLIENT_ERROR invalid shutdown mode\r\n")
 	}
 }
 
@@ -97,20 +110,20 @@ var watchWords = map[string]WatchKinds{
 }
 
 // startWatch makes the connection a watcher: from now on it only shows events.
-func (c *conn) startWatch(args [][]byte) {
+func (a admin) startWatch(args [][]byte) {
 	switch {
-	case c.server.options.NoWatch:
-		c.answer(answerNoWatch)
+	case a.server.options.NoWatch:
+		a.answer(answerNoWatch)
 		return
-	case c.work.answers > 0:
-		c.answer(answerNoPipeWatch)
+	case a.conn.work.answers > 0:
+		a.answer(answerNoPipeWatch)
 		return
 	}
 	var kinds WatchKinds
 	for _, arg := range args {
 		kind, ok := watchWords[string(arg)]
 		if !ok {
-			c.answer(answerError)
+			a.answer(answerError)
 			return
 		}
 		kinds |= kind
@@ -118,16 +131,16 @@ func (c *conn) startWatch(args [][]byte) {
 	if len(args) == 0 {
 		kinds = WatchFetchers
 	}
-	if !c.server.watch.add(c, kinds) {
-		c.answer(answerManyWatchers)
+	if !a.server.watch.add(a.conn, kinds) {
+		a.answer(answerManyWatchers)
 		return
 	}
-	c.answer(mc.OK)
+	a.answer(mc.OK)
 }
 
 // setMemLimit checks cache_memlimit as memcached does, and then refuses it: a cache maps its memory
 // once, and a router has none.
-func (s *Server) setMemLimit(args [][]byte) string {
+func (a admin) setMemLimit(args [][]byte) string {
 	limit, ok := number(args, 0)
 	switch {
 	case !ok:
@@ -137,7 +150,7 @@ func (s *Server) setMemLimit(args [][]byte) string {
 	case limit > maxMemLimit:
 		return "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes\r\n"
 	}
-	s.log.Warn("cache_memlimit refused: the memory limit is fixed at the start", "limit_mib", limit)
+	a.server.log.Warn("cache_memlimit refused: the memory limit is fixed at the start", "limit_mib", limit)
 	return "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n"
 }
 
@@ -200,11 +213,11 @@ func answerLRU(args [][]byte) string {
 	return answerError
 }
 
-func (s *Server) refreshCerts() string {
-	if s.tls == nil {
+func (a admin) refreshCerts() string {
+	if a.server.tls == nil {
 		return "Error TLS not enabled\r\n"
 	}
-	if err := s.tls.load(); err != nil {
+	if err := a.server.tls.load(); err != nil {
 		return "Error " + strings.ReplaceAll(err.Error(), "\n", " ") + "\r\n"
 	}
 	return mc.OK
@@ -212,8 +225,8 @@ func (s *Server) refreshCerts() string {
 
 // debugTime moves the backend's clock: "debugtime p" stops it, "r" lets it go on, a number of
 // seconds advances it.
-func (s *Server) debugTime(args [][]byte) string {
-	clock := s.optional.clock
+func (a admin) debugTime(args [][]byte) string {
+	clock := a.server.optional.clock
 	if len(args) == 0 || clock == nil {
 		return answerError
 	}
@@ -240,3 +253,6 @@ func number(args [][]byte, i int) (uint32, bool) {
 	n, err := strconv.ParseUint(string(args[i]), 10, 32)
 	return uint32(n), err == nil
 }
+
+// answer appends a line of the server's own.
+func (a admin) answer(line string) { a.batch.Out = append(a.batch.Out, line...) }

@@ -60,9 +60,9 @@ func (c *conn) need() int {
 	return c.decoder.Need()
 }
 
-// binaryAdmin is admin for the binary protocol.
-func (c *conn) binaryAdmin(r *mc.Request) {
-	s, b := c.server, c.work.batch
+// binary answers a request of the binary protocol.
+func (a admin) binary(r *mc.Request) {
+	s, b := a.server, a.batch
 	switch r.Op {
 	case mc.Version:
 		b.Out = mc.AppendBinaryText(b.Out, r, mc.StatusOK, s.options.Version)
@@ -70,28 +70,28 @@ func (c *conn) binaryAdmin(r *mc.Request) {
 		if !r.NoReply {
 			b.Out = mc.AppendBinaryStatus(b.Out, r, mc.StatusOK)
 		}
-		c.endWith(closeNormal)
+		a.conn.endWith(closeNormal)
 	case mc.Verbosity:
 		s.verbosity.Store(min(r.Exptime, maxVerbosity))
 		b.Out = mc.AppendBinaryStatus(b.Out, r, mc.StatusOK)
 	case mc.Stats:
-		c.binaryStats(r)
+		a.binaryStats(r)
 	case mc.SASLList:
 		b.Out = mc.AppendBinaryText(b.Out, r, mc.StatusOK, mechanism)
 	case mc.SASLAuth, mc.SASLStep:
-		c.sasl(r)
+		a.conn.sasl(r)
 	default: // mc.Malformed
 		b.Out = mc.AppendBinaryStatus(b.Out, r, r.Status)
-		c.endWith(closeError)
+		a.conn.endWith(closeError)
 	}
 }
 
 // binaryStats answers stat with what the text protocol has for it: a packet for each line, its name
 // for the key, and an empty one at the end.
-func (c *conn) binaryStats(r *mc.Request) {
-	b := c.work.batch
+func (a admin) binaryStats(r *mc.Request) {
+	b := a.batch
 	out := len(b.Out)
-	c.stats(bytes.Fields(r.Key))
+	a.stats(bytes.Fields(r.Key))
 	text := bytes.Clone(b.Out[out:])
 	b.Out = b.Out[:out]
 	if string(r.Key) == "detail dump" && bytes.HasSuffix(text, []byte(mc.End)) { // one packet with all, as in memcached

@@ -265,7 +265,7 @@ func (c *conn) rest() {
 	c.work = nil
 	phase := phaseIdle
 	switch {
-	case c.server.draining.Load():
+	case c.server.conns.draining.Load():
 		c.close(closeShutdown)
 		return
 	case c.watcher != nil:

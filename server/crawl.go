@@ -12,50 +12,50 @@ type dump struct {
 
 // crawler answers lru_crawler. Expired items go by themselves, so there is nothing to switch or to
 // wait for; the commands are taken for the sake of scripts.
-func (c *conn) crawler(args [][]byte) {
+func (a admin) crawler(args [][]byte) {
 	switch {
 	case len(args) == 1 && (string(args[0]) == "enable" || string(args[0]) == "disable"):
-		c.server.crawlerOff.Store(string(args[0]) == "disable")
-		c.answer(mc.OK)
+		a.server.crawlerOff.Store(string(args[0]) == "disable")
+		a.answer(mc.OK)
 	case len(args) != 2:
-		c.answer(answerError)
+		a.answer(answerError)
 	default:
-		c.crawl(string(args[0]), args[1:])
+		a.crawl(string(args[0]), args[1:])
 	}
 }
 
-func (c *conn) crawl(command string, args [][]byte) {
+func (a admin) crawl(command string, args [][]byte) {
 	value, isNumber := number(args, 0)
 	switch command {
 	case "crawl":
-		c.answer(mc.OK)
+		a.answer(mc.OK)
 	case "tocrawl", "sleep":
 		switch {
 		case !isNumber:
-			c.answer(mc.BadLine)
+			a.answer(mc.BadLine)
 		case command == "sleep" && value > maxCrawlerSleep:
-			c.answer("CLIENT_ERROR sleep must be one second or less\r\n")
+			a.answer("CLIENT_ERROR sleep must be one second or less\r\n")
 		default:
-			c.answer(mc.OK)
+			a.answer(mc.OK)
 		}
 	case "metadump", "mgdump":
-		c.startDump(command)
+		a.startDump(command)
 	default:
-		c.answer(answerError)
+		a.answer(answerError)
 	}
 }
 
 // startDump has every item listed, whatever class was named: there are none here.
-func (c *conn) startDump(command string) {
+func (a admin) startDump(command string) {
 	switch {
-	case c.server.options.NoDump && command == "mgdump":
-		c.answer(answerNoMgdump)
-	case c.server.options.NoDump:
-		c.answer(answerNoMetadump)
-	case c.work.answers > 0:
-		c.answer("ERROR cannot pipeline other commands before " + command + "\r\n")
+	case a.server.options.NoDump && command == "mgdump":
+		a.answer(answerNoMgdump)
+	case a.server.options.NoDump:
+		a.answer(answerNoMetadump)
+	case a.conn.work.answers > 0:
+		a.answer("ERROR cannot pipeline other commands before " + command + "\r\n")
 	default:
-		c.work.dump = dump{active: true, mgdump: command == "mgdump"}
+		a.conn.work.dump = dump{active: true, mgdump: command == "mgdump"}
 	}
 }
 

@@ -33,9 +33,11 @@ type listener struct {
 	addr     net.Addr
 	tls      tlsMode
 	protocol Protocol
-	socket   net.Listener  // until accept gives it to a loop
-	acceptor loop.Acceptor // set under Server.over.mu
-	failing  atomic.Bool   // the last accept failed
+	socket   net.Listener // until accept gives it to a loop
+	failing  atomic.Bool  // the last accept failed
+
+	mu       sync.Mutex    // guards acceptor
+	acceptor loop.Acceptor // nil until accept
 }
 
 // tlsMode says what a listener asks of its clients.
@@ -144,9 +146,8 @@ func (s *Server) accept() error {
 			s.closeListeners()
 			return err
 		}
-		s.over.mu.Lock()
-		l.acceptor = acceptor
-		s.over.mu.Unlock()
+		l.setAcceptor(acceptor)
+		s.conns.add(acceptor)
 	}
 	return nil
 }
@@ -161,7 +162,7 @@ func (l *listener) accept() (loop.Acceptor, error) {
 func (l *listener) accepted(socket loop.Socket) {
 	s := l.server
 	l.succeeded()
-	if !s.admit() {
+	if !s.conns.admit() {
 		socket.Refuse(answerTooMany)
 		return
 	}
@@ -172,7 +173,7 @@ func (l *listener) accepted(socket loop.Socket) {
 func (l *listener) acceptTLS(conn net.Conn) {
 	s := l.server
 	l.succeeded()
-	if !s.admit() {
+	if !s.conns.admit() {
 		conn.Close() // before the handshake there is no way to say why
 		return
 	}
@@ -182,7 +183,7 @@ func (l *listener) acceptTLS(conn net.Conn) {
 		defer cancel()
 		if err := secure.HandshakeContext(ctx); err != nil {
 			s.tlsErrors.Add(1)
-			s.leave()
+			s.conns.leave()
 			conn.Close()
 			return
 		}
@@ -193,7 +194,7 @@ func (l *listener) acceptTLS(conn net.Conn) {
 
 // failed tells of the first of several failures.
 func (l *listener) failed(err error) {
-	if !l.failing.Swap(true) && !l.server.draining.Load() {
+	if !l.failing.Swap(true) && !l.server.conns.draining.Load() {
 		l.server.log.Warn("cannot accept; trying again", "address", l.addr.String(), "err", err)
 	}
 }
@@ -224,7 +225,7 @@ func (l *listener) opened(lane *lane, stream loop.Stream) *conn {
 	c.active.Store(stream.Now())
 	lane.add(c)
 	s.watch.connNew(c)
-	if s.draining.Load() {
+	if s.conns.draining.Load() {
 		stream.Post(c.drain)
 	}
 	return c
@@ -234,81 +235,27 @@ func (l *listener) opened(lane *lane, stream loop.Stream) *conn {
 func (s *Server) connClosed(c *conn, reason closeReason) {
 	s.watch.connClose(c, reason)
 	c.lane.remove(c)
-	s.leave()
+	s.conns.leave()
 }
 
-// overflow is what a server does with connections over its maximum.
-type overflow struct {
-	mu       sync.Mutex // guards what follows, and the closing of Server.emptied
-	stopped  bool       // the listeners wait
-	since    time.Time
-	times    atomic.Int64  // that they had to
-	duration time.Duration // that they did
+func (l *listener) setAcceptor(a loop.Acceptor) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.acceptor = a
 }
 
-// admit counts a connection in, or says that there are too many.
-func (s *Server) admit() bool {
-	n := s.open.Add(1)
-	most := int64(s.options.MaxConnections)
-	if n > most && !s.options.WaitOverMax {
-		s.rejected.Add(1)
-		s.leave()
-		return false
-	}
-	s.total.Add(1)
-	if n >= most && s.options.WaitOverMax {
-		s.waitOverMax()
-	}
-	return true
-}
-
-// leave counts a connection out.
-func (s *Server) leave() {
-	n := s.open.Add(-1)
-	if n == 0 && s.draining.Load() {
-		s.empty()
-	}
-	if s.options.WaitOverMax && n < int64(s.options.MaxConnections) {
-		s.goOnAccepting()
-	}
-}
-
-func (s *Server) waitOverMax() {
-	s.over.mu.Lock()
-	defer s.over.mu.Unlock()
-	if s.over.stopped {
-		return
-	}
-	s.over.stopped = true
-	s.over.since = time.Now()
-	s.over.times.Add(1)
-	for _, l := range s.listeners {
-		if l.acceptor != nil {
-			l.acceptor.Pause()
-		}
-	}
-}
-
-func (s *Server) goOnAccepting() {
-	s.over.mu.Lock()
-	defer s.over.mu.Unlock()
-	if !s.over.stopped || s.draining.Load() {
-		return
-	}
-	s.over.stopped = false
-	s.over.duration += time.Since(s.over.since)
-	for _, l := range s.listeners {
-		if l.acceptor != nil {
-			l.acceptor.Resume()
-		}
-	}
+func (l *listener) getAcceptor() loop.Acceptor {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.acceptor
 }
 
 func (l *listener) close() error {
-	if l.acceptor == nil {
+	acceptor := l.getAcceptor()
+	if acceptor == nil {
 		return l.socket.Close()
 	}
-	err := l.acceptor.Close()
+	err := acceptor.Close()
 	if u, ok := l.addr.(*net.UnixAddr); ok {
 		os.Remove(u.Name)
 	}
@@ -325,12 +272,10 @@ func (s *Server) closeListeners() error {
 
 // fd is the listener's file descriptor, 0 while it does not accept yet.
 func (l *listener) fd() int {
-	l.server.over.mu.Lock()
-	defer l.server.over.mu.Unlock()
-	if l.acceptor == nil {
-		return 0
+	if acceptor := l.getAcceptor(); acceptor != nil {
+		return acceptor.FD()
 	}
-	return l.acceptor.FD()
+	return 0
 }
 
 // describe is the address as "stats conns" shows it.

@@ -30,11 +30,9 @@ type Server struct {
 	auth  *authFile
 	tls   *certificates
 	watch *Watch
+	conns *connections
 
 	started      time.Time
-	open         atomic.Int64 // connections
-	total        atomic.Int64
-	rejected     atomic.Int64
 	authCommands atomic.Int64
 	authErrors   atomic.Int64
 	tlsErrors    atomic.Int64
@@ -45,13 +43,10 @@ type Server struct {
 	waitingBytes    atomic.Int64 // memory of answers whose clients don't read
 	requestsRefused atomic.Int64 // for lack of it
 
-	over          overflow
 	handshakes    context.Context // of TLS; ended by endHandshakes
 	endHandshakes context.CancelFunc
 	begun         atomic.Bool // the lanes run
-	draining      atomic.Bool
 	stopOnce      sync.Once
-	emptied       chan struct{} // closed when no connection is left while draining
 	asked         chan struct{} // closed by the command shutdown
 	askOnce       sync.Once
 }
@@ -65,7 +60,7 @@ func New(o Options, backend Backend) (*Server, error) {
 	}
 	s := &Server{
 		options: o, backend: backend, optional: optionalOf(backend), log: o.Logger, started: time.Now(),
-		emptied: make(chan struct{}), asked: make(chan struct{}),
+		conns: newConnections(&o), asked: make(chan struct{}),
 	}
 	s.options.NoDump = s.options.NoDump || s.optional.dumper == nil
 	s.handshakes, s.endHandshakes = context.WithCancel(context.Background())
@@ -167,7 +162,7 @@ func (s *Server) stop(ctx context.Context) error {
 	// 1. draining is set: no listener accepts, a connection that comes to rest closes itself, and the
 	// last to close closes emptied. 2. Connections at rest are closed here. Those opened between
 	// look at draining.
-	s.draining.Store(true)
+	s.conns.draining.Store(true)
 	s.closeListeners()
 	s.endHandshakes()
 	if !s.begun.Load() {
@@ -175,15 +170,15 @@ func (s *Server) stop(ctx context.Context) error {
 		return nil
 	}
 	s.eachConn(func(c *conn) { c.stream.Post(c.drain) })
-	if s.open.Load() == 0 {
-		s.empty()
+	if s.conns.open.Load() == 0 {
+		s.conns.empty()
 	}
 	var err error
 	select {
-	case <-s.emptied:
+	case <-s.conns.emptied:
 	case <-ctx.Done():
 		err = ctx.Err()
-		s.log.Warn("connections closed before their answers were out", "connections", s.open.Load())
+		s.log.Warn("connections closed before their answers were out", "connections", s.conns.open.Load())
 		s.abort()
 	}
 	for _, l := range s.lanes {
@@ -203,7 +198,7 @@ func (s *Server) abort() {
 		c.stream.Post(func() { c.close(closeShutdown) })
 	})
 	select {
-	case <-s.emptied:
+	case <-s.conns.emptied:
 	case <-time.After(abortTimeout):
 	}
 }
@@ -212,16 +207,6 @@ func (s *Server) abort() {
 func (c *conn) drain() {
 	if c.work == nil {
 		c.close(closeShutdown)
-	}
-}
-
-func (s *Server) empty() {
-	s.over.mu.Lock()
-	defer s.over.mu.Unlock()
-	select {
-	case <-s.emptied:
-	default:
-		close(s.emptied)
 	}
 }
 
