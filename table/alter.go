@@ -47,9 +47,9 @@ const maxThroughput = 1_000_000_000_000
 // DynamoDB's does; an index is filled or removed in the background, and the table is Updating until that is done. Errors:
 // NotFound, Exists while another change is under way, Limit for more than one index added or removed, Invalid.
 func (s *Store) Alter(ctx context.Context, a Alteration) (Description, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	old, err := s.table(a.Table)
+	s.catalog.mu.Lock()
+	defer s.catalog.mu.Unlock()
+	old, err := s.catalog.table(a.Table)
 	if err != nil {
 		return Description{}, err
 	}
@@ -58,35 +58,34 @@ func (s *Store) Alter(ctx context.Context, a Alteration) (Description, error) {
 	if err != nil {
 		return Description{}, err
 	}
-	if err := s.alterable(old, &a); err != nil {
+	if err := s.tables.table(a.Table).alterable(old, &a, s.now()); err != nil {
 		return Description{}, err
 	}
-	t := s.tables.Load().byName[a.Table]
 	if a.Stream != nil {
-		if err := r.alterStream(*a.Stream, now, t.shards); err != nil {
+		if err := r.alterStream(*a.Stream, now, s.tables.table(a.Table).shards); err != nil {
 			return Description{}, err
 		}
 	}
-	r.settle()
-	if err := s.replace(ctx, r); err != nil {
+	r.updateStatus()
+	if err := s.catalog.replace(ctx, r, false); err != nil {
 		return Description{}, err
 	}
-	t = s.tables.Load().byName[a.Table]
-	t.settling.Store(uint32(Updating))
-	d := s.describe(t)
+	t := s.tables.table(a.Table)
+	t.pending.Store(uint32(Updating))
+	d := t.describe(s.now())
 	d.Status = Updating
 	answer.apply(&d)
 	return d, nil
 }
 
-// alterable says whether the table may be altered now. An index that is being filled may be removed. s.mu is held.
-func (s *Store) alterable(r *record, a *Alteration) error {
+// alterable says whether the table, whose record is r, may be altered at now. An index that is being filled may be removed.
+func (t *live) alterable(r *record, a *Alteration, now time.Time) error {
 	if r.Table.Status == Updating && len(a.Indexes) == 1 && a.Indexes[0].Delete != "" {
 		if x := r.index(a.Indexes[0].Delete); x != nil && x.Status == Creating {
 			return nil
 		}
 	}
-	return s.busy(r)
+	return t.busy(now)
 }
 
 // alter makes of a record what it shall be, and returns what the answer says otherwise.

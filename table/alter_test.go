@@ -38,12 +38,12 @@ func TestAlterThroughput(t *testing.T) {
 	if is.Status != Active || is.Throughput != (Throughput{Read: 15, Write: 15}) || !is.LastIncrease.After(up.LastIncrease) {
 		t.Errorf("described: got %+v; want it active, with 15 units, and the increase a moment later than %v", is, up.LastIncrease)
 	}
-	if got := r.tables.Load().byName["users"].buckets[""].read.unitsPerSecond; got != 15 {
+	if got := r.tables.table("users").throughput.buckets[""].read.unitsPerSecond; got != 15 {
 		t.Errorf("bucket: got %v units a second; want 15", got)
 	}
-	bucket := r.tables.Load().byName["users"].buckets[""].read
+	bucket := r.tables.table("users").throughput.buckets[""].read
 	r.setTTL(TTL{Attr: "until", On: true})
-	if got := r.tables.Load().byName["users"].buckets[""].read; got != bucket {
+	if got := r.tables.table("users").throughput.buckets[""].read; got != bucket {
 		t.Error("another setting: got another bucket; want the same, with what is left in it")
 	}
 	r.time.add(time.Minute)
@@ -78,7 +78,7 @@ func TestAlterBilling(t *testing.T) {
 	if d.Billing != OnDemand || d.LastOnDemand.IsZero() || d.Indexes[0].Throughput != (Throughput{}) || d.Indexes[0].Status != Active {
 		t.Errorf("described: got %+v; want it on demand", d)
 	}
-	if b := r.tables.Load().byName["users"].buckets[""]; b.read != nil || b.write != nil {
+	if b := r.tables.table("users").throughput.buckets[""]; b.read != nil || b.write != nil {
 		t.Errorf("buckets: got %v; want none", b)
 	}
 	five := Throughput{Read: 5, Write: 5}
@@ -102,7 +102,7 @@ func TestAlterBilling(t *testing.T) {
 // alterSoon alters a table when the change before has settled.
 func (r *rig) alterSoon(a Alteration) Description {
 	r.t.Helper()
-	r.time.add(settleTime)
+	r.time.add(changeTime)
 	return r.alter(a)
 }
 
@@ -167,7 +167,7 @@ func TestIndexesAreFilledAndRemovedDespiteCrashes(t *testing.T) {
 			if x := d.Indexes[1]; d.Status != Updating || x.Status != Creating || !x.Backfilling {
 				t.Fatalf("got status %d, index %+v; want it being filled", d.Status, x)
 			}
-			l, _ := r.live("users")
+			l, _ := r.tables.serving("users")
 			if _, active, ok := l.index("by-a"); active || !ok {
 				t.Errorf("index being filled: got active %v, there %v; want false, true", active, ok)
 			}
@@ -194,7 +194,7 @@ func TestIndexesAreFilledAndRemovedDespiteCrashes(t *testing.T) {
 				t.Errorf("got %+v; want it active with one index, and no definition of city", d)
 			}
 			r.checkIndexes("users")
-			l, _ = r.live("users")
+			l, _ = r.tables.serving("users")
 			for _, sh := range l.shards {
 				if got := scanShard(t, sh, 1); len(got) != 0 {
 					t.Errorf("removed index: got %d entries; want 0", len(got))
@@ -212,7 +212,7 @@ func TestAnIndexBeingFilledCanBeRemoved(t *testing.T) {
 	add := Alteration{Table: "users", Attributes: []item.KeyAttr{a}, Indexes: []IndexAlteration{{Create: &IndexDefinition{
 		Index: item.Index{Name: "by-a", Key: item.KeySchema{Hash: a}.Index(), Project: item.ProjectKeys}}}}}
 	r.alter(add)
-	r.time.add(settleTime)
+	r.time.add(changeTime)
 	_, err := r.Alter(context.Background(), Alteration{Table: "users", Indexes: []IndexAlteration{{Delete: "by-city"}}})
 	wantError(t, err, holdfast.Exists, "Attempt to change a resource which is still in use: Table is being updated: users")
 	r.alter(Alteration{Table: "users", Indexes: []IndexAlteration{{Delete: "by-a"}}})

@@ -63,14 +63,14 @@ func TestBackground(t *testing.T) {
 
 func TestAFaultIsLoggedOnce(t *testing.T) {
 	var text bytes.Buffer
-	s, c := &Store{log: slog.New(slog.NewTextHandler(&text, nil))}, complaints{}
+	c := failureLog{log: slog.New(slog.NewTextHandler(&text, nil)), last: map[string]string{}}
 	full := holdfast.Errorf(holdfast.Full, "the disk is full")
 	for range 3 {
-		c.note(s, context.Background(), "fill index a", full)
+		c.note(context.Background(), "fill index a", full)
 	}
-	c.note(s, context.Background(), "fill index a", nil)
-	c.note(s, context.Background(), "fill index a", full)
-	c.note(s, context.Background(), "fill index b", holdfast.Errorf(holdfast.Closed, "closed"))
+	c.note(context.Background(), "fill index a", nil)
+	c.note(context.Background(), "fill index a", full)
+	c.note(context.Background(), "fill index b", holdfast.Errorf(holdfast.Closed, "closed"))
 	if got := strings.Count(text.String(), "fill index a"); got != 2 || strings.Contains(text.String(), "fill index b") {
 		t.Errorf("got %d lines: %s; want 2, of index a", got, &text)
 	}

@@ -62,7 +62,7 @@ func TestBackupAndRestoreDespiteCrashes(t *testing.T) {
 			if err != nil || restored.Status != Creating || !restored.Restored.InProgress || restored.Restored.SourceBackup != b.ID {
 				t.Fatalf("got %+v, %v; want it creating, from the backup", restored, err)
 			}
-			if _, err := r.live("copy"); !errors.Is(err, holdfast.NotFound) {
+			if _, err := r.tables.serving("copy"); !errors.Is(err, holdfast.NotFound) {
 				t.Errorf("items of a table being restored: got %v; want %v", err, holdfast.NotFound)
 			}
 			_, err = r.Remove(context.Background(), "copy")
@@ -88,8 +88,8 @@ func TestBackupAndRestoreDespiteCrashes(t *testing.T) {
 			r.crash()
 			r.check()
 			r.settle()
-			if got := r.Backups(""); len(got) != 0 || len(r.removed) != 0 {
-				t.Errorf("got %v, %d removed; want no backup, nothing left to remove", got, len(r.removed))
+			if got := r.Backups(""); len(got) != 0 || len(r.catalog.is.removed) != 0 {
+				t.Errorf("got %v, %d removed; want no backup, nothing left to remove", got, len(r.catalog.is.removed))
 			}
 			if got := r.items("copy", ""); len(got) != 101 {
 				t.Errorf("restored, when the backup is gone: got %d items; want 101", len(got))
@@ -249,7 +249,7 @@ func TestTagsOfATableBeingRestoredStay(t *testing.T) {
 	if _, err := r.RestoreBackup(context.Background(), b.ID, "copy", Overrides{}); err != nil {
 		t.Fatal(err)
 	}
-	jobs := r.jobs()
+	jobs := r.worker.jobs()
 	if err := r.Tag(context.Background(), "copy", map[string]string{"env": "test"}); err != nil {
 		t.Fatal(err)
 	}

@@ -32,8 +32,8 @@ func (s *Store) BatchGet(ctx context.Context, gets []Get) (got []Got, unprocesse
 	}
 	b.got = make([]Got, len(gets))
 	for i := range gets {
-		if err := s.batchGet(ctx, b, i); err != nil {
-			return nil, nil, nil, err
+		if err := b.get(ctx, i); err != nil {
+			return nil, nil, nil, s.tables.outlived(b.tables[i], err)
 		}
 	}
 	if len(b.unprocessed) == len(gets) && b.refused != nil {
@@ -59,7 +59,7 @@ type getBatch struct {
 func (s *Store) aimGets(gets []Get) (*getBatch, error) {
 	b := &getBatch{gets: gets, tables: make([]*live, len(gets)), keys: make([]item.Key, len(gets)), shardBytes: map[*shard.Shard]int{}}
 	for i, g := range gets {
-		t, err := s.live(g.Table)
+		t, err := s.tables.serving(g.Table)
 		if err != nil {
 			return nil, err
 		}
@@ -74,17 +74,17 @@ func (s *Store) aimGets(gets []Get) (*getBatch, error) {
 	return b, nil
 }
 
-// batchGet reads the i-th item of a batch, if there is room for it.
-func (s *Store) batchGet(ctx context.Context, b *getBatch, i int) error {
+// get reads the i-th item, if the answer has space for it.
+func (b *getBatch) get(ctx context.Context, i int) error {
 	g, t, key := b.gets[i], b.tables[i], b.keys[i]
-	if err := t.admitRead(nil, s.now()); err != nil {
+	if err := t.throughput.admitRead(nil); err != nil {
 		b.refused, b.unprocessed = err, append(b.unprocessed, i)
 		return nil
 	}
 	sh := t.shard(key)
 	it, err := sh.Get(ctx, key)
 	if err != nil {
-		return s.outlived(t, err)
+		return err
 	}
 	size := it.Size()
 	if b.bytes+size > batchBytes || b.shardBytes[sh]+size > batchShardBytes {
@@ -98,7 +98,7 @@ func (s *Store) batchGet(ctx context.Context, b *getBatch, i int) error {
 	c := readCapacity(g.Table, readUnits(size, g.Consistent))
 	b.got[i].Capacity = c
 	b.caps.add(c)
-	t.spend(c, s.now())
+	t.throughput.spend(c)
 	return nil
 }
 
@@ -143,7 +143,7 @@ func (s *Store) BatchWrite(ctx context.Context, ws []BatchWrite) (unprocessed []
 	var refused error
 	bytes := 0
 	for i, c := range changes {
-		if err := c.t.admitWrite(s.now()); err != nil {
+		if err := c.t.throughput.admitWrite(); err != nil {
 			refused, unprocessed = err, append(unprocessed, i)
 			continue
 		}
@@ -205,13 +205,13 @@ func (s *Store) aimWrites(ws []BatchWrite) ([]*change, error) {
 // batchChange checks one write of a batch. What PutItem says of an item without its key is said otherwise here.
 func (s *Store) batchChange(w BatchWrite) (*change, error) {
 	if w.Delete != nil {
-		t, err := s.live(w.Delete.Table)
+		t, err := s.tables.serving(w.Delete.Table)
 		if err != nil {
 			return nil, err
 		}
 		return t.delete(*w.Delete)
 	}
-	t, err := s.live(w.Put.Table)
+	t, err := s.tables.serving(w.Put.Table)
 	if err != nil {
 		return nil, err
 	}
@@ -234,12 +234,12 @@ func (s *Store) batchWrite(ctx context.Context, b *writeBatch, changes []*change
 	}
 	results, err := s.disk.Commit(ctx, commit)
 	if err != nil {
-		return s.outlivedAny(changes, err)
+		return s.tables.outlivedAny(changes, err)
 	}
 	for i, c := range changes {
 		w := c.written(results[i])
 		b.caps.add(w.Capacity)
-		c.t.spend(w.Capacity, s.now())
+		c.t.throughput.spend(w.Capacity)
 		if w.Collection != nil {
 			b.cols = append(b.cols, *w.Collection)
 		}

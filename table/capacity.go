@@ -1,11 +1,6 @@
 package table
 
-import (
-	"time"
-
-	"holdfast"
-	"holdfast/item"
-)
+import "holdfast/item"
 
 // Units of capacity are bytes rounded up: 4 KiB a read, half of that counted where the read needn't be consistent, and 1 KiB a
 // write. See https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/capacity-unit-calculations.html.
@@ -123,58 +118,4 @@ func sameKey(key item.IndexKey, a, b item.Item) bool {
 		}
 	}
 	return true
-}
-
-// admitRead says whether there is throughput left to read from the table, or from a global index, with holdfast.Overloaded if not.
-func (t *live) admitRead(x *item.Index, now time.Time) error {
-	if len(t.buckets) == 0 {
-		return nil
-	}
-	name := ""
-	if x != nil && !x.Local {
-		name = x.Name
-	}
-	if t.buckets[name].read.ready(now) {
-		return nil
-	}
-	return overdrawn(name != "")
-}
-
-// admitWrite says whether there is throughput left to write to the table and all its global indexes, with holdfast.Overloaded if
-// not: a write can't leave an index behind.
-func (t *live) admitWrite(now time.Time) error {
-	for name, b := range t.buckets {
-		if !b.write.ready(now) {
-			return overdrawn(name != "")
-		}
-	}
-	return nil
-}
-
-func overdrawn(index bool) error {
-	if index {
-		return holdfast.Errorf(holdfast.Overloaded, "The level of configured provisioned throughput for one or more global "+
-			"secondary indexes of the table was exceeded. Consider increasing your provisioning level for the "+
-			"under-provisioned global secondary indexes with the UpdateTable API")
-	}
-	return holdfast.Errorf(holdfast.Overloaded, "The level of configured provisioned throughput for the table was exceeded. "+
-		"Consider increasing your provisioning level with the UpdateTable API.")
-}
-
-// spend takes what a request consumed from the buckets. A local index draws on those of its table.
-func (t *live) spend(c Capacity, now time.Time) {
-	if len(t.buckets) == 0 {
-		return
-	}
-	read, write := c.TableRead, c.TableWrite
-	for name, x := range c.Indexes {
-		if x.Local {
-			read, write = read+x.Read, write+x.Write
-			continue
-		}
-		t.buckets[name].read.spend(x.Read, now)
-		t.buckets[name].write.spend(x.Write, now)
-	}
-	t.buckets[""].read.spend(read, now)
-	t.buckets[""].write.spend(write, now)
 }

@@ -36,7 +36,7 @@ func TestWriteCapacity(t *testing.T) {
 	s, _ := openMemory(t, Options{})
 	d, attributes := indexed("t")
 	create(t, s, d, attributes)
-	table, err := s.live("t")
+	table, err := s.tables.serving("t")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,294 +2,334 @@ package table
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"maps"
-	"slices"
+	"sync"
 	"time"
 
 	"holdfast"
-	"holdfast/item"
 	"holdfast/shard"
 )
 
-// The names of the catalog's records. Each value is JSON with a Version; docs/formats.md describes them.
-const (
-	tablePrefix   = "table/"   // and the table's name: a record
-	removedPrefix = "removed/" // and the ID of a table or backup that was: a removed
-	backupPrefix  = "backup/"  // and the backup's ID: a backup
-	nextName      = "next"     // a nextIDs
-)
+// A catalog is what there is beside items: tables, streams and backups, shards that are still to go, and the next ID of a shard. It
+// is on disk, and what is under way is part of it: it is also the queue of the background work. A change is a revision, which commit
+// saves and then installs; nothing else changes the contents.
+type catalog struct {
+	disk   *shard.Store
+	tables *directory    // what of it requests see; only the catalog changes it
+	woken  chan struct{} // holds one: there may be something to do for the worker
 
-// The versions of the records' forms. A record of a later one is refused, not guessed at.
-const (
-	version = 1
-
-	// multiKeyVersion is that of a table or backup with an index whose key has several attributes
-	// in a part, which are lists then. Else the form is version's, and tables without such an index
-	// keep that number, so that a program that knows no other can go back to them.
-	multiKeyVersion = 2
-)
-
-// A record is a table in the catalog. What takes its time is written into it before it begins (an index that is being filled,
-// shards that are being copied …) and taken out when it is done: it is the queue of the background work, and outlives
-// a crash.
-type record struct {
-	Version   int
-	Table     Description // without counts
-	Shards    []part
-	NextIndex uint32    // the next ID that no index of the table has had
-	Streams   []stream  // the oldest first
-	FillTTL   bool      // the queue of expiring items is to be filled
-	ClearTTL  bool      // the queue of expiring items is to be emptied, before it is filled
-	Since     time.Time // from when it can be restored as it was; zero: it can't
-	Copy      *copying  // what its shards are copied from, until they are
+	mu     sync.Mutex // guards what follows. A change holds it from when it reads the catalog until requests see the change
+	is     contents
+	next   holdfast.ShardID // the next ID that no shard has had
+	closed bool             // no change begins any more
 }
 
-// A part is a shard of a table.
-type part struct {
-	ID    holdfast.ShardID
-	Start uint64 // the first hash; it goes up to the next part's
+// Contents are the entries of a catalog.
+type contents struct {
+	tables  map[string]*record  // by name
+	backups map[string]*backup  // by ID
+	removed map[string]*removed // by ID of the table or backup: shards that are still to go
 }
 
-// A copying is where shards come from.
-type copying struct {
-	At     time.Time // as they were then
-	Backup string    // the ID of the backup that they are of, or ""
-	Table  string    // the table that they are of, or ""
-}
-
-// A stream is the changes of a table between two positions of each shard.
-type stream struct {
-	Label   string
-	View    View
-	Created time.Time
-	Ended   time.Time // zero: it goes on
-	First   []shard.Position
-	Last    []shard.Position // nil: it goes on
-}
-
-// A removed is shards that are still to go: of a table, when what its streams have may go, or of a backup.
-type removed struct {
-	Version int
-	Name    string // of the table; "" is a backup
-	ID      string
-	Key     item.KeySchema
-	Shards  []part
-	Indexes []uint32 // IDs of indexes whose entries go at once
-	Streams []stream
-	Until   time.Time // then all of it goes
-
-	open []*shard.Shard // to read streams from; nil if there are none
-}
-
-// A backup is a table as it was at one moment, in shards of its own.
-type backup struct {
-	Version int
-	Backup  Backup
-	Shards  []part
-	Copy    *copying // until it is complete
-}
-
-// nextIDs are IDs that were never given.
-type nextIDs struct {
-	Version int
-	Shard   holdfast.ShardID
-}
-
-// clone returns a copy that can be changed.
-func (r *record) clone() *record {
-	c := *r
-	c.Table.Indexes = slices.Clone(r.Table.Indexes)
-	c.Table.Attributes = slices.Clone(r.Table.Attributes)
-	c.Table.Tags = maps.Clone(r.Table.Tags)
-	c.Streams = slices.Clone(r.Streams)
-	if r.Table.Restored != nil {
-		restored := *r.Table.Restored
-		c.Table.Restored = &restored
-	}
-	return &c
-}
-
-// schema returns what the shards of the table must know: an index has entries from when it begins to be filled until it begins
-// to be removed, and the queue of expiring items has none while it is to be emptied.
-func (r *record) schema() shard.Schema {
-	s := shard.Schema{Key: r.Table.Key}
-	for _, x := range r.Table.Indexes {
-		if x.Status != Deleting {
-			s.Indexes = append(s.Indexes, x.Index)
-		}
-	}
-	if r.Table.TTL.On && !r.ClearTTL {
-		s.TTL = r.Table.TTL.Attr
-	}
-	return s
-}
-
-// index returns the index of that name, or nil.
-func (r *record) index(name string) *IndexDescription {
-	for i := range r.Table.Indexes {
-		if r.Table.Indexes[i].Index.Name == name {
-			return &r.Table.Indexes[i]
-		}
-	}
-	return nil
-}
-
-// settle sets the table's status by what is still under way.
-func (r *record) settle() {
-	r.Table.Status = Active
-	for _, x := range r.Table.Indexes {
-		if x.Status == Creating || x.Status == Deleting {
-			r.Table.Status = Updating
-		}
-	}
-	if restored := r.Table.Restored; restored != nil && restored.InProgress {
-		restored.InProgress = r.Copy != nil || r.Table.Status == Updating
-		if restored.InProgress {
-			r.Table.Status = Creating
-		}
+func newCatalog(disk *shard.Store, tables *directory) *catalog {
+	return &catalog{
+		disk: disk, tables: tables, woken: make(chan struct{}, 1), next: 1,
+		is: contents{tables: map[string]*record{}, backups: map[string]*backup{}, removed: map[string]*removed{}},
 	}
 }
 
-// encode returns a value of the catalog as a record of the disk.
-func encode(name string, v any) shard.Record {
-	value, err := json.Marshal(v)
-	if err != nil {
-		panic(fmt.Sprintf("table: record %s: %v", name, err)) // our own types, which JSON has
-	}
-	return shard.Record{Name: name, Value: value}
-}
-
-// encoded returns a table as a record of the disk.
-func (r *record) encoded() shard.Record {
-	c := *r
-	c.Version = formOf(&r.Table)
-	return encode(tablePrefix+r.Table.Name, &c)
-}
-
-// encoded returns a backup as a record of the disk.
-func (b *backup) encoded() shard.Record {
-	c := *b
-	c.Version = formOf(&b.Backup.Table)
-	return encode(backupPrefix+b.Backup.ID, &c)
-}
-
-// formOf returns the version of the form that a table has.
-func formOf(d *Description) int {
-	if slices.ContainsFunc(d.Indexes, func(x IndexDescription) bool { return x.Index.Key.Multi() }) {
-		return multiKeyVersion
-	}
-	return version
-}
-
-// decode reads a value of the catalog.
-func decode(r shard.Record, v any) error {
-	var form struct{ Version int }
-	err := json.Unmarshal(r.Value, &form)
-	latest := version
-	switch v.(type) {
-	case *record, *backup:
-		latest = multiKeyVersion
-	}
-	if err == nil && (form.Version < version || form.Version > latest) {
-		err = fmt.Errorf("version %d, but this program knows up to %d", form.Version, latest)
-	}
-	if err == nil {
-		err = json.Unmarshal(r.Value, v)
-	}
-	if err != nil {
-		return holdfast.Errorf(holdfast.Corrupt, "record %q of the catalog: %w", r.Name, err)
-	}
-	return nil
-}
-
-// save changes the catalog on disk. s.mu is held.
-func (s *Store) save(ctx context.Context, records ...shard.Record) error {
-	_, err := s.disk.Commit(ctx, shard.Commit{Records: records})
-	return err
-}
-
-// roomy returns the error of what a full disk refuses.
-func (s *Store) roomy() error {
-	if s.disk.Room().Full {
-		return holdfast.Errorf(holdfast.Full, "the disk is full: writes are refused until there is room")
-	}
-	return nil
-}
-
-// saveRemoval is save for what gives room back, which a full disk takes, too. s.mu is held.
-func (s *Store) saveRemoval(ctx context.Context, records ...shard.Record) error {
-	_, err := s.disk.Commit(ctx, shard.Commit{Records: records, Removal: true})
-	return err
-}
-
-// replace puts a changed record in the place of the table's, on disk, in the shards and for requests. s.mu is held.
-func (s *Store) replace(ctx context.Context, r *record) error {
-	if err := s.save(ctx, r.encoded()); err != nil {
+// load reads the catalog and opens all shards, before anything else uses it.
+func (c *catalog) load() error {
+	if err := c.loadNext(); err != nil {
 		return err
 	}
-	return s.install(r)
+	if err := each(c.disk, tablePrefix, c.loadTable); err != nil {
+		return err
+	}
+	if err := each(c.disk, removedPrefix, c.loadRemoved); err != nil {
+		return err
+	}
+	return each(c.disk, backupPrefix, func(b *backup) error {
+		b.addTo(&c.is)
+		return nil
+	})
 }
 
-// install has the shards and requests go by a record that is saved. s.mu is held.
-func (s *Store) install(r *record) error {
-	s.catalog[r.Table.Name] = r
-	t := s.tables.Load().byName[r.Table.Name]
-	for _, sh := range t.shards {
+func (c *catalog) loadNext() error {
+	value, ok, err := c.disk.Record(nextName)
+	if err != nil || !ok {
+		return err
+	}
+	var ids nextIDs
+	err = decode(shard.Record{Name: nextName, Value: value}, &ids)
+	c.next = ids.Shard
+	return err
+}
+
+func (c *catalog) loadTable(r *record) error {
+	r.addTo(&c.is)
+	shards, err := c.openShards(r)
+	if err != nil {
+		return err
+	}
+	c.tables.publish(r, shards, 0)
+	return nil
+}
+
+func (c *catalog) loadRemoved(r *removed) (err error) {
+	r.addTo(&c.is)
+	if len(r.Streams) > 0 {
+		r.open, err = c.openParts(r.Shards, shard.Schema{Key: r.Key})
+	}
+	return err
+}
+
+// openShards opens the shards of a table; none while they are being copied.
+func (c *catalog) openShards(r *record) ([]*shard.Shard, error) {
+	if r.Copy != nil {
+		return nil, nil
+	}
+	return c.openParts(r.Shards, r.schema())
+}
+
+func (c *catalog) openParts(parts []part, schema shard.Schema) ([]*shard.Shard, error) {
+	shards := make([]*shard.Shard, len(parts))
+	for i, p := range parts {
+		sh, err := c.disk.Open(p.ID, schema)
+		if err != nil {
+			return nil, err
+		}
+		shards[i] = sh
+	}
+	return shards, nil
+}
+
+// close lets no more changes begin, and says whether it did so first.
+func (c *catalog) close() (first bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	first = !c.closed
+	c.closed = true
+	return first
+}
+
+// wake has the worker look at the catalog.
+func (c *catalog) wake() {
+	select {
+	case c.woken <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+// An entry is a record of the catalog: a table, a backup, or shards that are to go.
+type entry interface {
+	recordName() string
+	encoded() shard.Record
+	addTo(*contents)      // in place of the entry of that name, if there is one
+	removeFrom(*contents) // the entry of that name
+}
+
+// A revision is a change of the catalog that happens whole or not at all.
+type revision struct {
+	put, remove []entry
+	shards      bool // IDs of shards were taken
+	removal     bool // disk space is given back in the end, so that a full disk takes it, too
+}
+
+// read calls f with the contents while nothing changes them. f must neither change nor keep them, only the entries themselves, which
+// are immutable.
+func (c *catalog) read(f func(*contents)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f(&c.is)
+}
+
+// update is commit for a change that needs to look at nothing before.
+func (c *catalog) update(ctx context.Context, v revision) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.commit(ctx, v)
+}
+
+// commit saves a revision, and then changes the catalog by it. mu is held.
+func (c *catalog) commit(ctx context.Context, v revision) error {
+	var records []shard.Record
+	for _, e := range v.remove {
+		records = append(records, shard.Record{Name: e.recordName()})
+	}
+	for _, e := range v.put {
+		records = append(records, e.encoded())
+	}
+	if v.shards {
+		records = append(records, encode(nextName, nextIDs{Version: version, Shard: c.next}))
+	}
+	if _, err := c.disk.Commit(ctx, shard.Commit{Records: records, Removal: v.removal}); err != nil {
+		return err
+	}
+	for _, e := range v.remove {
+		e.removeFrom(&c.is)
+	}
+	for _, e := range v.put {
+		e.addTo(&c.is)
+	}
+	return nil
+}
+
+// replace puts a changed record in the place of the table's: on disk, in the shards and for requests. removal is that of the
+// revision. mu is held.
+func (c *catalog) replace(ctx context.Context, r *record, removal bool) error {
+	if err := c.commit(ctx, revision{put: []entry{r}, removal: removal}); err != nil {
+		return err
+	}
+	shards := c.tables.table(r.Table.Name).shards
+	for _, sh := range shards {
 		if err := sh.SetSchema(r.schema()); err != nil {
 			return err
 		}
 	}
-	s.publish(s.newLive(r, t.shards))
-	s.wake()
+	c.tables.publish(r, shards, 0)
+	c.wake()
 	return nil
 }
 
-// table returns the record of a table. s.mu is held.
-func (s *Store) table(name string) (*record, error) {
-	if s.closed {
-		return nil, holdfast.Errorf(holdfast.Closed, "the tables are closed")
+// amend replaces a record of which only the description has changed: the shards needn't know, and a change that is pending stays so.
+// mu is held.
+func (c *catalog) amend(ctx context.Context, r *record) error {
+	if err := c.commit(ctx, revision{put: []entry{r}}); err != nil {
+		return err
 	}
-	r, ok := s.catalog[name]
+	c.tables.amend(r)
+	return nil
+}
+
+// finish writes into a table's record that a step is done, if the table is still that one and change finds that it still matters.
+func (c *catalog) finish(ctx context.Context, name, id string, removal bool, change func(*record) bool) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	old := c.is.tables[name]
+	if old == nil || old.Table.ID != id {
+		return nil
+	}
+	r := old.clone()
+	if !change(r) {
+		return nil
+	}
+	r.updateStatus()
+	return c.replace(ctx, r, removal)
+}
+
+// completeRestore ends the restore of a table whose shards have been copied.
+func (c *catalog) completeRestore(ctx context.Context, r *record) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	done := c.is.tables[r.Table.Name].clone() // its tags may have changed; it can't have been removed
+	done.Copy = nil
+	done.updateStatus()
+	shards, err := c.openShards(done)
+	if err != nil {
+		return err
+	}
+	if err := c.commit(ctx, revision{put: []entry{done}}); err != nil {
+		return err
+	}
+	c.tables.publish(done, shards, 0)
+	return nil
+}
+
+// abandonRestore removes a table that can't be restored.
+func (c *catalog) abandonRestore(ctx context.Context, r *record, now time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.removeTable(ctx, r, discarded(r.Table.ID, r.Shards, now))
+}
+
+// removeTable takes a table from the catalog and from requests, and leaves its shards to the worker. mu is held.
+func (c *catalog) removeTable(ctx context.Context, r *record, rest *removed) error {
+	if err := c.commit(ctx, revision{put: []entry{rest}, remove: []entry{r}, removal: true}); err != nil {
+		return err
+	}
+	c.tables.withdraw(r.Table.Name)
+	c.wake()
+	return nil
+}
+
+// removeBackup takes a backup from the catalog, and leaves its shards to the worker. mu is held.
+func (c *catalog) removeBackup(ctx context.Context, b *backup, rest *removed) error {
+	if err := c.commit(ctx, revision{put: []entry{rest}, remove: []entry{b}, removal: true}); err != nil {
+		return err
+	}
+	c.wake()
+	return nil
+}
+
+// table returns the record of a table for a change. mu is held.
+func (c *catalog) table(name string) (*record, error) {
+	if c.closed {
+		return nil, errClosed()
+	}
+	r, ok := c.is.tables[name]
 	if !ok {
 		return nil, noTable(name)
 	}
 	return r, nil
 }
 
-// noTable is what DynamoDB says of a table that isn't there to a request that isn't for its items.
-func noTable(name string) error {
-	return holdfast.Errorf(holdfast.NotFound, "Requested resource not found: Table: %s not found", name)
+// backup returns a backup for a change. mu is held.
+func (c *catalog) backup(id string) (*backup, error) {
+	if c.closed {
+		return nil, errClosed()
+	}
+	b, ok := c.is.backups[id]
+	if !ok {
+		return nil, noBackup(id)
+	}
+	return b, nil
 }
 
-// inUse is what DynamoDB says of a table that can't be changed yet.
-func inUse(doing, name string) error {
-	return holdfast.Errorf(holdfast.Exists, "Attempt to change a resource which is still in use: Table is being %s: %s", doing, name)
+// vacant says whether a table of that name can be made. mu is held.
+func (c *catalog) vacant(name string) error {
+	if c.closed {
+		return errClosed()
+	}
+	if _, ok := c.is.tables[name]; ok {
+		return holdfast.Errorf(holdfast.Exists, "Table already exists: %s", name)
+	}
+	return nil
 }
 
-// newShards returns IDs for n shards that split all hashes evenly, and the record by which they are taken. It must be saved
-// with what has the shards. s.mu is held.
-func (s *Store) newShards(n int) ([]part, shard.Record) {
+func errClosed() error { return holdfast.Errorf(holdfast.Closed, "the tables are closed") }
+
+// copied says whether there is such a copy under way. mu is held.
+func (c *catalog) copied(such func(*copying) bool) bool {
+	for _, r := range c.is.tables {
+		if r.Copy != nil && such(r.Copy) {
+			return true
+		}
+	}
+	for _, b := range c.is.backups {
+		if b.Copy != nil && such(b.Copy) {
+			return true
+		}
+	}
+	return false
+}
+
+// newShards returns IDs for n shards that split all hashes evenly. The revision with the record that has them says so. mu is held.
+func (c *catalog) newShards(n int) []part {
 	parts := make([]part, n)
 	for i := range parts {
-		parts[i] = part{ID: s.next, Start: startOf(i, n)}
-		s.next++
+		parts[i] = part{ID: c.next, Start: startOf(i, n)}
+		c.next++
 	}
-	return parts, encode(nextName, nextIDs{Version: version, Shard: s.next})
+	return parts
 }
 
-// amend replaces a record of which only the description has changed: the shards needn't know, and a change that is settling
-// goes on. s.mu is held.
-func (s *Store) amend(ctx context.Context, r *record) error {
-	if err := s.save(ctx, r.encoded()); err != nil {
-		return err
+// sourceOf returns the shards that a table is restored from.
+func (c *catalog) sourceOf(r *record) ([]*shard.Shard, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r.Copy.Backup == "" {
+		return c.tables.table(r.Copy.Table).shards, nil
 	}
-	s.catalog[r.Table.Name] = r
-	old := s.tables.Load().byName[r.Table.Name]
-	t := s.newLive(r, old.shards)
-	t.changed = old.changed
-	t.settling.Store(old.settling.Load())
-	s.publish(t)
-	return nil
+	b := c.is.backups[r.Copy.Backup]
+	return c.openParts(b.Shards, shard.Schema{Key: b.Backup.Table.Key})
 }

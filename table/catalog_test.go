@@ -74,7 +74,7 @@ func (r *rig) check() {
 func (r *rig) step(n int) (done int) {
 	r.t.Helper()
 	for done < n {
-		jobs := r.jobs()
+		jobs := r.worker.jobs()
 		if len(jobs) == 0 {
 			return done
 		}
@@ -135,7 +135,7 @@ func (r *rig) delete(table string, it item.Item) {
 
 func (r *rig) write(table string, it, after item.Item) {
 	r.t.Helper()
-	l, err := r.live(table)
+	l, err := r.tables.serving(table)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func (r *rig) write(table string, it, after item.Item) {
 // items returns all items of a table, or entries of its index, in order.
 func (r *rig) items(table, index string) []item.Item {
 	r.t.Helper()
-	l, err := r.live(table)
+	l, err := r.tables.serving(table)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func scanShard(t testing.TB, sh *shard.Shard, index uint32) (all []item.Item) {
 // checkIndexes compares the entries of all indexes of a table with what they must be by its items.
 func (r *rig) checkIndexes(table string) {
 	r.t.Helper()
-	l, err := r.live(table)
+	l, err := r.tables.serving(table)
 	if err != nil {
 		r.t.Fatal(err)
 	}

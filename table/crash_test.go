@@ -26,7 +26,7 @@ type story struct {
 func TestCrashAtAnyMoment(t *testing.T) {
 	const seed, steps = 7, 40
 	r := newRig(t, Options{ShardsPerTable: 2})
-	r.begin()
+	r.background.start(r.worker.run, r.sweeper.run)
 	defer func() { _ = r.Close() }()
 	random := rand.New(rand.NewPCG(seed, seed))
 	acked, underWay := story{tables: map[string]int{}}, 0
@@ -34,7 +34,7 @@ func TestCrashAtAnyMoment(t *testing.T) {
 		acked.next(t, r, random)
 		clone := &rig{t: t, time: r.time, o: Options{ShardsPerTable: 2}, fs: r.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: random.IntN(101), RNG: random})}
 		clone.open()
-		if len(clone.jobs()) > 0 {
+		if len(clone.worker.jobs()) > 0 {
 			underWay++
 		}
 		clone.check()

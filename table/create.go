@@ -10,9 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"holdfast"
 	"holdfast/item"
-	"holdfast/shard"
 )
 
 // Limits of tables.
@@ -26,50 +24,35 @@ const (
 // first Describe finds it Active; before that it can't be altered or removed. Types of key attributes are those of
 // attributes. Errors: Exists if there is a table of that name, Invalid if the definition contradicts itself.
 func (s *Store) Create(ctx context.Context, d Definition, attributes []item.KeyAttr) (Description, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.catalog.mu.Lock()
+	defer s.catalog.mu.Unlock()
 	r, err := newRecord(d, attributes, Active, s.now())
 	if err != nil {
 		return Description{}, err
 	}
-	if err := s.vacant(d.Name); err != nil {
+	if err := s.catalog.vacant(d.Name); err != nil {
 		return Description{}, err
 	}
-	if err := s.roomy(); err != nil {
+	if err := hasSpace(s.disk); err != nil {
 		return Description{}, err // before shards are opened
 	}
-	var next shard.Record
-	r.Shards, next = s.newShards(s.shardsPerTable)
-	shards, err := s.openShards(r)
+	r.Shards = s.catalog.newShards(s.shardsPerTable)
+	shards, err := s.catalog.openShards(r)
 	if err != nil {
 		return Description{}, err
 	}
 	r.beginStream(d.Stream, r.Table.Created, shards)
-	r.settle()
-	if err := s.save(ctx, r.encoded(), next); err != nil {
+	r.updateStatus()
+	if err := s.catalog.commit(ctx, revision{put: []entry{r}, shards: true}); err != nil {
 		return Description{}, err
 	}
-	s.catalog[d.Name] = r
-	t := s.newLive(r, shards)
-	t.settling.Store(uint32(Creating))
-	s.publish(t)
-	answer := s.describe(t)
+	t := s.tables.publish(r, shards, Creating)
+	answer := t.describe(s.now())
 	answer.Status, answer.LastOnDemand = Creating, time.Time{}
 	for i := range answer.Indexes {
 		answer.Indexes[i].Status = Creating
 	}
 	return answer, nil
-}
-
-// vacant says whether a table of that name can be made. s.mu is held.
-func (s *Store) vacant(name string) error {
-	if s.closed {
-		return holdfast.Errorf(holdfast.Closed, "the tables are closed")
-	}
-	if _, ok := s.catalog[name]; ok {
-		return holdfast.Errorf(holdfast.Exists, "Table already exists: %s", name)
-	}
-	return nil
 }
 
 // newRecord returns the record of a new table without shards, with its indexes in that status.

@@ -42,7 +42,7 @@ func TestCreateAndDescribe(t *testing.T) {
 		if !slices.Equal(got.Attributes, attributes) {
 			t.Errorf("attributes: got %v; want %v", got.Attributes, attributes)
 		}
-		l, _ := r.live("users")
+		l, _ := r.tables.serving("users")
 		for i, sh := range l.shards {
 			if sh.Counts().Items == 0 {
 				t.Errorf("shard %d of 3 has no items of 50", i)

@@ -1,7 +1,6 @@
 package table
 
 import (
-	"errors"
 	"strings"
 
 	"holdfast"
@@ -35,25 +34,14 @@ func invalid(format string, args ...any) error {
 	return holdfast.Errorf(holdfast.Invalid, format, args...)
 }
 
-// outlived returns err, or that there is no such table, if that is why its shards are closed.
-func (s *Store) outlived(t *live, err error) error {
-	if !errors.Is(err, holdfast.Closed) {
-		return err
-	}
-	if now, missing := s.live(t.desc.Name); missing != nil || now.desc.ID != t.desc.ID {
-		return missingTable()
-	}
-	return err
-}
-
-// outlivedAny is outlived for a commit of several tables.
-func (s *Store) outlivedAny(changes []*change, err error) error {
-	for _, c := range changes {
-		if said := s.outlived(c.t, err); said != err {
-			return said
-		}
-	}
-	return err
-}
-
 func missingTable() error { return holdfast.Errorf(holdfast.NotFound, "Requested resource not found") }
+
+// noTable is what DynamoDB says of a table that isn't there to a request that isn't for its items.
+func noTable(name string) error {
+	return holdfast.Errorf(holdfast.NotFound, "Requested resource not found: Table: %s not found", name)
+}
+
+// inUse is what DynamoDB says of a table that can't be changed yet.
+func inUse(doing, name string) error {
+	return holdfast.Errorf(holdfast.Exists, "Attempt to change a resource which is still in use: Table is being %s: %s", doing, name)
+}

@@ -84,7 +84,7 @@ func TestCatalogOnAFullDisk(t *testing.T) {
 		t.Errorf("DeleteBackup: got %v; want it done", err)
 	}
 	r.settle()
-	if n := len(r.removed); n != 0 {
+	if n := len(r.catalog.is.removed); n != 0 {
 		t.Errorf("got %d removals under way; want none", n)
 	}
 

@@ -5,7 +5,7 @@ import "context"
 // Get returns the item of a key, or what is projected of it; Got.Item is nil if there is none. Errors are Invalid, NotFound,
 // Overloaded, and those of package shard.
 func (s *Store) Get(ctx context.Context, g Get) (Got, error) {
-	t, err := s.live(g.Table)
+	t, err := s.tables.serving(g.Table)
 	if err != nil {
 		return Got{}, err
 	}
@@ -16,14 +16,14 @@ func (s *Store) Get(ctx context.Context, g Get) (Got, error) {
 	if err := t.checkNested(g.Project.Nested()); err != nil {
 		return Got{}, err
 	}
-	if err := t.admitRead(nil, s.now()); err != nil {
+	if err := t.throughput.admitRead(nil); err != nil {
 		return Got{}, err
 	}
 	it, err := t.shard(key).Get(ctx, key)
 	if err != nil {
-		return Got{}, s.outlived(t, err)
+		return Got{}, s.tables.outlived(t, err)
 	}
 	got := Got{Item: g.Project.Apply(it), Capacity: readCapacity(g.Table, readUnits(it.Size(), g.Consistent))}
-	t.spend(got.Capacity, s.now())
+	t.throughput.spend(got.Capacity)
 	return got, nil
 }

@@ -2,121 +2,17 @@ package table
 
 import (
 	"cmp"
-	"context"
-	"log/slog"
-	"time"
 
 	"holdfast"
 	"holdfast/shard"
 )
 
-// Open opens the tables that are on a disk, and goes on with what was under way. An error of kind Corrupt says that the
-// catalog isn't what was written. The disk stays the caller's.
-func Open(ctx context.Context, o Options) (*Store, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	s, err := newStore(o)
-	if err != nil {
-		return nil, err
-	}
-	s.begin()
-	return s, nil
-}
-
-// newStore returns a store with its tables, of which the background work hasn't begun.
-func newStore(o Options) (*Store, error) {
-	s := &Store{
-		disk: o.Disk, shardsPerTable: max(1, o.ShardsPerTable), throttle: o.Throttle, log: o.Log, now: o.Now,
-		catalog: map[string]*record{}, removed: map[string]*removed{}, backups: map[string]*backup{}, next: 1,
-		background: background{woken: make(chan struct{}, 1), filled: map[string]progress{}},
-	}
-	if s.log == nil {
-		s.log = slog.New(slog.DiscardHandler)
-	}
-	if s.now == nil {
-		s.now = time.Now
-	}
-	s.tables.Store(&tableSet{byName: map[string]*live{}})
-	return s, s.load()
-}
-
-// Close ends the background work. What was under way goes on after the next Open.
-func (s *Store) Close() error {
-	s.mu.Lock()
-	closed := s.closed
-	s.closed = true
-	s.mu.Unlock()
-	if !closed {
-		s.end()
+// hasSpace returns holdfast.Full if the disk takes no commits but removals.
+func hasSpace(disk *shard.Store) error {
+	if disk.Room().Full {
+		return holdfast.Errorf(holdfast.Full, "the disk is full: writes are refused until there is room")
 	}
 	return nil
-}
-
-// load reads the catalog and opens all shards.
-func (s *Store) load() error {
-	if err := s.loadNext(); err != nil {
-		return err
-	}
-	if err := each(s.disk, tablePrefix, s.loadTable); err != nil {
-		return err
-	}
-	if err := each(s.disk, removedPrefix, s.loadRemoved); err != nil {
-		return err
-	}
-	return each(s.disk, backupPrefix, func(b *backup) error {
-		s.backups[b.Backup.ID] = b
-		return nil
-	})
-}
-
-func (s *Store) loadNext() error {
-	value, ok, err := s.disk.Record(nextName)
-	if err != nil || !ok {
-		return err
-	}
-	var ids nextIDs
-	err = decode(shard.Record{Name: nextName, Value: value}, &ids)
-	s.next = ids.Shard
-	return err
-}
-
-func (s *Store) loadTable(r *record) error {
-	s.catalog[r.Table.Name] = r
-	shards, err := s.openShards(r)
-	if err != nil {
-		return err
-	}
-	s.publish(s.newLive(r, shards))
-	return nil
-}
-
-func (s *Store) loadRemoved(r *removed) (err error) {
-	s.removed[r.ID] = r
-	if len(r.Streams) > 0 {
-		r.open, err = s.openParts(r.Shards, shard.Schema{Key: r.Key})
-	}
-	return err
-}
-
-// openShards opens the shards of a table; none while they are being copied.
-func (s *Store) openShards(r *record) ([]*shard.Shard, error) {
-	if r.Copy != nil {
-		return nil, nil
-	}
-	return s.openParts(r.Shards, r.schema())
-}
-
-func (s *Store) openParts(parts []part, schema shard.Schema) ([]*shard.Shard, error) {
-	shards := make([]*shard.Shard, len(parts))
-	for i, p := range parts {
-		sh, err := s.disk.Open(p.ID, schema)
-		if err != nil {
-			return nil, err
-		}
-		shards[i] = sh
-	}
-	return shards, nil
 }
 
 // each decodes the records whose names begin with prefix.

@@ -47,8 +47,8 @@ func (r *read) continueAfter(key item.Key) {
 
 // page reads until the limit is reached, or pageBytes, or the end. Last is set unless it was the end, even where nothing
 // follows: DynamoDB doesn't look ahead either.
-func (s *Store) page(ctx context.Context, r *read) (page Page, err error) {
-	if err := r.t.admitRead(r.index, s.now()); err != nil {
+func (r *read) page(ctx context.Context) (page Page, err error) {
+	if err := r.t.throughput.admitRead(r.index); err != nil {
 		return Page{}, err
 	}
 	all, err := r.t.newEntries(ctx, r.span, r.index != nil && !r.index.Local)
@@ -78,7 +78,7 @@ func (s *Store) page(ctx context.Context, r *read) (page Page, err error) {
 		p.take(r, it)
 	}
 	page = p.page(r)
-	r.t.spend(page.Capacity, s.now())
+	r.t.throughput.spend(page.Capacity)
 	return page, nil
 }
 

@@ -15,7 +15,7 @@ func (s *Store) Query(ctx context.Context, q Query) (Page, error) {
 	if err := q.Key.Check(); err != nil {
 		return Page{}, err
 	}
-	t, err := s.live(q.Table)
+	t, err := s.tables.serving(q.Table)
 	if err != nil {
 		// There is no key that could have more than one attribute and one.
 		return Page{}, cmp.Or(q.Key.CheckSingle(), err)
@@ -24,8 +24,8 @@ func (s *Store) Query(ctx context.Context, q Query) (Page, error) {
 	if err != nil {
 		return Page{}, err
 	}
-	page, err := s.page(ctx, r)
-	return page, s.outlived(t, err)
+	page, err := r.page(ctx)
+	return page, s.tables.outlived(t, err)
 }
 
 // checkQuery says what a query reads. Its checks are in DynamoDB's order.

@@ -21,7 +21,7 @@ func TestRemoveDespiteCrashes(t *testing.T) {
 				r.put("users", user(i))
 				r.put("others", user(i))
 			}
-			parts := r.catalog["users"].Shards
+			parts := r.catalog.is.tables["users"].Shards
 			d, err := r.Remove(context.Background(), "users")
 			if err != nil || d.Status != Deleting || len(d.Indexes) != 0 {
 				t.Errorf("got %+v, %v; want it deleting, without global indexes", d, err)
@@ -29,20 +29,20 @@ func TestRemoveDespiteCrashes(t *testing.T) {
 			r.step(crashAfter)
 			r.crash()
 			r.check()
-			if _, err := r.live("users"); !errors.Is(err, holdfast.NotFound) || err.Error() != "Requested resource not found" {
+			if _, err := r.tables.serving("users"); !errors.Is(err, holdfast.NotFound) || err.Error() != "Requested resource not found" {
 				t.Errorf("got %v; want it not found", err)
 			}
 			r.settle()
 			_, err = r.Describe("users")
 			wantError(t, err, holdfast.NotFound, "Requested resource not found: Table: users not found")
-			if len(r.removed) != 0 {
-				t.Errorf("got %d removed tables; want 0", len(r.removed))
+			if len(r.catalog.is.removed) != 0 {
+				t.Errorf("got %d removed tables; want 0", len(r.catalog.is.removed))
 			}
 			r.create(users("users"))
 			if got := r.items("users", ""); len(got) != 0 {
 				t.Errorf("created again: got %d items; want 0", len(got))
 			}
-			for _, p := range r.catalog["users"].Shards {
+			for _, p := range r.catalog.is.tables["users"].Shards {
 				if p.ID <= parts[len(parts)-1].ID {
 					t.Errorf("got shard %d again", p.ID)
 				}
@@ -90,11 +90,11 @@ func TestRemovedGivesRoomBack(t *testing.T) {
 	if _, err := r.Remove(context.Background(), "users"); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.reclaim(t.Context()); err != nil || !slices.Equal(logs(), filled) {
+	if err := r.worker.reclaimer.reclaim(t.Context()); err != nil || !slices.Equal(logs(), filled) {
 		t.Errorf("before anything was dropped: got %v, and logs %v; want those of before, %v", err, logs(), filled)
 	}
 	r.settle()
-	if err := r.reclaim(t.Context()); err != nil {
+	if err := r.worker.reclaimer.reclaim(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range logs() {
@@ -102,7 +102,7 @@ func TestRemovedGivesRoomBack(t *testing.T) {
 			t.Errorf("got log %s; want it removed", name)
 		}
 	}
-	if err := r.reclaim(t.Context()); err != nil || r.background.dropped.Load() {
-		t.Errorf("got %v, and more to reclaim: %v; want no more after the second time", err, r.background.dropped.Load())
+	if err := r.worker.reclaimer.reclaim(t.Context()); err != nil || r.worker.reclaimer.due.Load() {
+		t.Errorf("got %v, and more to reclaim: %v; want no more after the second time", err, r.worker.reclaimer.due.Load())
 	}
 }

@@ -2,13 +2,11 @@ package table
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 
 	"holdfast"
 	"holdfast/item"
-	"holdfast/shard"
 )
 
 // Overrides are what a restored table has differently. What is nil stays.
@@ -24,9 +22,9 @@ type Overrides struct {
 // all and its indexes are filled. It has no tags, stream or TTL. Errors: NotFound, Exists if the target does or the backup isn't
 // ready, Invalid.
 func (s *Store) RestoreBackup(ctx context.Context, id, target string, o Overrides) (Description, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	b, err := s.backup(id)
+	s.catalog.mu.Lock()
+	defer s.catalog.mu.Unlock()
+	b, err := s.catalog.backup(id)
 	if err != nil {
 		return Description{}, err
 	}
@@ -40,9 +38,9 @@ func (s *Store) RestoreBackup(ctx context.Context, id, target string, o Override
 // SetPointInTime says whether a table can be restored as it was at any time since now, as long as the log of changes has them.
 // Errors: NotFound, Exists while the table is being made.
 func (s *Store) SetPointInTime(ctx context.Context, table string, on bool) (PointInTime, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	old, err := s.table(table)
+	s.catalog.mu.Lock()
+	defer s.catalog.mu.Unlock()
+	old, err := s.catalog.table(table)
 	if err != nil {
 		return PointInTime{}, err
 	}
@@ -56,22 +54,22 @@ func (s *Store) SetPointInTime(ctx context.Context, table string, on bool) (Poin
 	case !on:
 		r.Since = time.Time{}
 	}
-	if err := s.amend(ctx, r); err != nil {
+	if err := s.catalog.amend(ctx, r); err != nil {
 		return PointInTime{}, err
 	}
-	return s.pointInTime(s.tables.Load().byName[table]), nil
+	return s.tables.table(table).pointInTime(s.now()), nil
 }
 
 // RestorePointInTime begins to make a table of another as that was at a time; the zero time is now. See RestoreBackup. Errors:
 // NotFound; Exists; Failed if the source can't be restored so; Gone for a time that is too early or in the future; Invalid.
 func (s *Store) RestorePointInTime(ctx context.Context, source, target string, at time.Time, o Overrides) (Description, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	from, err := s.table(source)
+	s.catalog.mu.Lock()
+	defer s.catalog.mu.Unlock()
+	from, err := s.catalog.table(source)
 	if err != nil {
 		return Description{}, err
 	}
-	p := s.pointInTime(s.tables.Load().byName[source])
+	p := s.tables.table(source).pointInTime(s.now())
 	if !p.On {
 		return Description{}, holdfast.Errorf(holdfast.Failed, "Point in time recovery is not enabled for table '%s'", source)
 	}
@@ -86,11 +84,11 @@ func (s *Store) RestorePointInTime(ctx context.Context, source, target string, a
 	return s.restore(ctx, &from.Table, target, restored, &copying{At: at, Table: source}, len(from.Shards), o)
 }
 
-// restore puts a table whose shards are to be copied into the catalog. s.mu is held.
+// restore puts a table whose shards are to be copied into the catalog. catalog.mu is held.
 func (s *Store) restore(
 	ctx context.Context, as *Description, target string, source *Restored, c *copying, shards int, o Overrides,
 ) (Description, error) {
-	if err := s.vacant(target); err != nil {
+	if err := s.catalog.vacant(target); err != nil {
 		return Description{}, err
 	}
 	d, err := o.definition(as)
@@ -104,17 +102,14 @@ func (s *Store) restore(
 	}
 	source.InProgress = true
 	r.Table.Restored, r.Copy = source, c
-	r.settle()
-	var next shard.Record
-	r.Shards, next = s.newShards(shards)
-	if err := s.save(ctx, r.encoded(), next); err != nil {
+	r.updateStatus()
+	r.Shards = s.catalog.newShards(shards)
+	if err := s.catalog.commit(ctx, revision{put: []entry{r}, shards: true}); err != nil {
 		return Description{}, err
 	}
-	s.catalog[target] = r
-	t := s.newLive(r, nil)
-	s.publish(t)
-	s.wake()
-	return s.describe(t), nil
+	t := s.tables.publish(r, nil, 0)
+	s.catalog.wake()
+	return t.describe(s.now()), nil
 }
 
 // definition returns what a table is restored as.
@@ -206,59 +201,3 @@ func definitions(as *Description, d Definition) []item.KeyAttr {
 	}
 	return needed
 }
-
-// fillTable copies the shards of a table that is being restored: the background's part of restore. If the log no longer reaches
-// back to the time, there will be no such table.
-func (s *Store) fillTable(ctx context.Context, r *record) error {
-	from, err := s.sourceOf(r)
-	if err == nil {
-		_, err = s.copyShards(ctx, from, r.Shards, r.Copy.At)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if isGone(err) {
-		return s.giveUp(ctx, r, err)
-	}
-	if err != nil {
-		return err
-	}
-	done := s.catalog[r.Table.Name].clone() // its tags may have changed; it can't have been removed
-	done.Copy = nil
-	done.settle()
-	shards, err := s.openShards(done)
-	if err != nil {
-		return err
-	}
-	if err := s.save(ctx, done.encoded()); err != nil {
-		return err
-	}
-	s.catalog[r.Table.Name] = done
-	s.publish(s.newLive(done, shards))
-	return nil
-}
-
-// sourceOf returns the shards that a table is restored from.
-func (s *Store) sourceOf(r *record) ([]*shard.Shard, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if r.Copy.Backup == "" {
-		return s.tables.Load().byName[r.Copy.Table].shards, nil
-	}
-	b := s.backups[r.Copy.Backup]
-	return s.openParts(b.Shards, shard.Schema{Key: b.Backup.Table.Key})
-}
-
-// giveUp removes a table that can't be restored. s.mu is held.
-func (s *Store) giveUp(ctx context.Context, r *record, cause error) error {
-	gone := s.discard(r.Table.ID, r.Shards)
-	if err := s.saveRemoval(ctx, shard.Record{Name: tablePrefix + r.Table.Name}, encode(removedPrefix+gone.ID, gone)); err != nil {
-		return err
-	}
-	delete(s.catalog, r.Table.Name)
-	s.removed[gone.ID] = gone
-	s.withdraw(r.Table.Name)
-	s.log.Error("restore given up", "table", r.Table.Name, "source", r.Copy.Table, "at", r.Copy.At, "err", cause)
-	return nil
-}
-
-func isGone(err error) bool { return errors.Is(err, holdfast.Gone) }

@@ -11,7 +11,7 @@ import (
 // Scan returns a page of all items of the table, or of all entries of an index, in order of the hash of their partition key. With
 // Segments, only of those whose hash lies in one of so many equal parts. Its pages and errors are those of Query.
 func (s *Store) Scan(ctx context.Context, q Scan) (Page, error) {
-	t, err := s.live(q.Table)
+	t, err := s.tables.serving(q.Table)
 	if err != nil {
 		return Page{}, err
 	}
@@ -19,8 +19,8 @@ func (s *Store) Scan(ctx context.Context, q Scan) (Page, error) {
 	if err != nil {
 		return Page{}, err
 	}
-	page, err := s.page(ctx, r)
-	return page, s.outlived(t, err)
+	page, err := r.page(ctx)
+	return page, s.tables.outlived(t, err)
 }
 
 // checkScan says what a scan reads. Its checks are in DynamoDB's order.

@@ -35,23 +35,26 @@ type StreamShard struct {
 // Streams returns the streams of a table that can be read, those of removed tables of that name too, the oldest of each
 // table first. The name "" is all tables'.
 func (s *Store) Streams(table string) []Stream {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	var all []Stream
-	for _, gone := range s.removed {
-		if gone.Name != "" && (table == "" || table == gone.Name) {
-			for _, st := range gone.Streams {
-				all = s.appendStream(all, st, gone.Name, gone.ID, gone.Key, gone.open)
+	add := func(sts []stream, name, id string, key item.KeySchema, shards []*shard.Shard) {
+		for _, st := range sts {
+			if st.readable(s.now()) {
+				all = append(all, st.described(name, id, key, shards))
 			}
 		}
 	}
-	for name, r := range s.catalog {
-		if table == "" || table == name {
-			for _, st := range r.Streams {
-				all = s.appendStream(all, st, name, r.Table.ID, r.Table.Key, s.tables.Load().byName[name].shards)
+	s.catalog.read(func(c *contents) {
+		for _, gone := range c.removed {
+			if gone.Name != "" && (table == "" || table == gone.Name) {
+				add(gone.Streams, gone.Name, gone.ID, gone.Key, gone.open)
 			}
 		}
-	}
+		for name, r := range c.tables {
+			if table == "" || table == name {
+				add(r.Streams, name, r.Table.ID, r.Table.Key, s.tables.table(name).shards)
+			}
+		}
+	})
 	slices.SortFunc(all, func(a, b Stream) int {
 		if c := strings.Compare(a.Table, b.Table); c != 0 {
 			return c
@@ -61,11 +64,13 @@ func (s *Store) Streams(table string) []Stream {
 	return all
 }
 
-// appendStream adds a stream, unless it has been off for too long.
-func (s *Store) appendStream(all []Stream, st stream, name, id string, key item.KeySchema, shards []*shard.Shard) []Stream {
-	if !st.Ended.IsZero() && !st.Ended.Add(streamAge).After(s.now()) {
-		return all
-	}
+// readable says whether a stream can be read at now: it hasn't been off for too long.
+func (st *stream) readable(now time.Time) bool {
+	return st.Ended.IsZero() || st.Ended.Add(streamAge).After(now)
+}
+
+// described returns a stream of a table as requests get it.
+func (st *stream) described(name, id string, key item.KeySchema, shards []*shard.Shard) Stream {
 	out := Stream{Table: name, TableID: id, Label: st.Label, View: st.View, On: st.Ended.IsZero(), Key: key, Created: st.Created}
 	for i, sh := range shards {
 		part := StreamShard{ID: sh.ID(), First: st.First[i]}
@@ -76,7 +81,7 @@ func (s *Store) appendStream(all []Stream, st stream, name, id string, key item.
 		}
 		out.Shards = append(out.Shards, part)
 	}
-	return append(all, out)
+	return out
 }
 
 // Stream returns the stream of a table with that label. NotFound if it isn't there any more.
@@ -99,12 +104,11 @@ func (s *Store) StreamRecords(
 	if err != nil {
 		return nil, from, false, err
 	}
-	i := slices.IndexFunc(st.Shards, func(p StreamShard) bool { return p.ID == id })
-	sh := s.streamShard(st, i)
-	if sh == nil {
+	i, shards := slices.IndexFunc(st.Shards, func(p StreamShard) bool { return p.ID == id }), s.streamShards(st)
+	if i < 0 || i >= len(shards) {
 		return nil, from, false, holdfast.Errorf(holdfast.NotFound, "Requested resource not found: Shard: %d of stream %s not found", id, label)
 	}
-	part := st.Shards[i]
+	sh, part := shards[i], st.Shards[i]
 	if oldest := sh.Oldest(); before(from, part.First) {
 		from = part.First
 		if before(from, oldest) {
@@ -128,20 +132,16 @@ func (s *Store) StreamRecords(
 	return changes, next, !before(next, part.Last), nil
 }
 
-// streamShard returns the i-th shard of a stream's table, or nil if it isn't there any more.
-func (s *Store) streamShard(st Stream, i int) *shard.Shard {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var shards []*shard.Shard
-	if gone := s.removed[st.TableID]; gone != nil {
-		shards = gone.open
-	} else if t := s.tables.Load().byName[st.Table]; t != nil && t.desc.ID == st.TableID {
-		shards = t.shards
-	}
-	if i < 0 || i >= len(shards) {
-		return nil
-	}
-	return shards[i]
+// streamShards returns the open shards of a stream's table, which may have been removed; nil if there are none any more.
+func (s *Store) streamShards(st Stream) (shards []*shard.Shard) {
+	s.catalog.read(func(c *contents) {
+		if gone := c.removed[st.TableID]; gone != nil {
+			shards = gone.open
+		} else if t := s.tables.table(st.Table); t != nil && t.desc.ID == st.TableID {
+			shards = t.shards
+		}
+	})
+	return shards
 }
 
 // before says whether a is before b in the same log.
@@ -161,9 +161,7 @@ func (r *record) alterStream(view View, now time.Time, shards []*shard.Shard) er
 	case view == 0:
 		r.endStream(now, shards)
 	}
-	r.Streams = slices.DeleteFunc(r.Streams, func(st stream) bool {
-		return !st.Ended.IsZero() && !st.Ended.Add(streamAge).After(now)
-	})
+	r.Streams = slices.DeleteFunc(r.Streams, func(st stream) bool { return !st.readable(now) })
 	r.beginStream(view, now, shards)
 	return nil
 }

@@ -132,7 +132,7 @@ func TestAlterStreamRefuses(t *testing.T) {
 	_, err := r.Alter(context.Background(), Alteration{Table: "users", Stream: &off})
 	wantError(t, err, holdfast.Invalid, "Table already has no enabled stream: TableName: users")
 	r.alter(Alteration{Table: "users", Stream: &on})
-	r.time.add(settleTime)
+	r.time.add(changeTime)
 	_, err = r.Alter(context.Background(), Alteration{Table: "users", Stream: &on})
 	wantError(t, err, holdfast.Invalid, "Table already has an enabled stream: TableName: users")
 	_, err = r.Stream("users", "2026")
@@ -187,8 +187,8 @@ func TestStreamOfARemovedTable(t *testing.T) {
 	}
 	r.time.add(streamAge)
 	r.settle()
-	if got := r.Streams("users"); len(got) != 1 || len(r.removed) != 0 {
-		t.Errorf("a day later: got %d streams, %d removed tables; want 1, 0", len(got), len(r.removed))
+	if got := r.Streams("users"); len(got) != 1 || len(r.catalog.is.removed) != 0 {
+		t.Errorf("a day later: got %d streams, %d removed tables; want 1, 0", len(got), len(r.catalog.is.removed))
 	}
 	_, _, _, err := r.StreamRecords(context.Background(), "users", st[0].Label, st[0].Shards[0].ID, shard.Position{}, shard.Limit{})
 	wantError(t, err, holdfast.NotFound, "Requested resource not found: Stream: "+st[0].Label+" of table users not found")

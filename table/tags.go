@@ -8,8 +8,8 @@ import (
 
 // Tags returns the tags of a table. The caller must not change them. NotFound if there is no such table.
 func (s *Store) Tags(table string) (map[string]string, error) {
-	t, ok := s.tables.Load().byName[table]
-	if !ok {
+	t := s.tables.table(table)
+	if t == nil {
 		return nil, noTable(table)
 	}
 	return t.desc.Tags, nil
@@ -28,9 +28,9 @@ func (s *Store) Untag(ctx context.Context, table string, names []string) error {
 }
 
 func (s *Store) retag(ctx context.Context, table string, change func(map[string]string)) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	old, err := s.table(table)
+	s.catalog.mu.Lock()
+	defer s.catalog.mu.Unlock()
+	old, err := s.catalog.table(table)
 	if err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (s *Store) retag(ctx context.Context, table string, change func(map[string]
 	if err := r.checkTags(); err != nil {
 		return err
 	}
-	return s.amend(ctx, r)
+	return s.catalog.amend(ctx, r)
 }
 
 func (r *record) checkTags() error {

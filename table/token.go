@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"holdfast/shard"
@@ -32,6 +33,14 @@ func minuteOf(t time.Time) int64 { return t.Unix() / 60 }
 
 func tokenMinute(minute int64) string { return fmt.Sprintf("%s%010d/", tokenPrefix, minute) }
 
+// Tokens are those of the transactions of the last ten minutes. They lie in records of the disk, and change with the commits of their
+// transactions.
+type tokens struct {
+	disk *shard.Store
+	log  *slog.Logger
+	now  func() time.Time
+}
+
 // A tokenGuard lets a transaction with a token happen once.
 type tokenGuard struct {
 	token string
@@ -41,8 +50,8 @@ type tokenGuard struct {
 }
 
 // guard makes a commit depend on its transaction's token not having been used, and leave the token behind.
-func (s *Store) guard(c *shard.Commit, t Transaction) *tokenGuard {
-	g := &tokenGuard{token: t.Token, now: s.now()}
+func (k *tokens) guard(c *shard.Commit, t Transaction) *tokenGuard {
+	g := &tokenGuard{token: t.Token, now: k.now()}
 	g.value = append(binary.BigEndian.AppendUint64(nil, uint64(g.now.UnixMilli())), t.Digest[:]...)
 	c.Records = append(c.Records, shard.Record{Name: tokenMinute(minuteOf(g.now)) + t.Token, Value: g.value})
 	c.Guards = append(c.Guards, tokenPrefix+t.Token)
@@ -75,7 +84,7 @@ func checkDigest(kept, digest []byte) error {
 }
 
 // replayed returns the answer to a transaction that was committed before: it consumed what reading its items does.
-func (s *Store) replayed(actions []Action) []Written {
+func replayed(actions []Action) []Written {
 	all := make([]Written, len(actions))
 	for i := range actions {
 		bytes := 0
@@ -99,21 +108,21 @@ func keptFrom(record func(string) ([]byte, bool, error)) (int64, error) {
 	return int64(binary.BigEndian.Uint64(value)), nil
 }
 
-// forgetTokens removes the tokens that have had their time. What fails is left to the next minute.
-func (s *Store) forgetTokens(ctx context.Context, now time.Time) {
+// forget removes the tokens that have had their time. What fails is left to the next minute.
+func (k *tokens) forget(ctx context.Context, now time.Time) {
 	keep := keepFrom(now)
-	from, err := s.claimTokens(ctx, keep)
+	from, err := k.claim(ctx, keep)
 	if err == nil {
-		err = s.dropTokens(ctx, from, keep)
+		err = k.drop(ctx, from, keep)
 	}
 	if err != nil && !errors.Is(err, errTokensForgotten) && ctx.Err() == nil {
-		s.log.Warn("tokens of transactions can't be removed", "err", err)
+		k.log.Warn("tokens of transactions can't be removed", "err", err)
 	}
 }
 
-// claimTokens makes this request the one that forgets the tokens of the minutes from the one that it returns, and before keep.
-func (s *Store) claimTokens(ctx context.Context, keep int64) (from int64, err error) {
-	_, err = s.disk.Commit(ctx, shard.Commit{
+// claim makes this request the one that forgets the tokens of the minutes from the one that it returns, and before keep.
+func (k *tokens) claim(ctx context.Context, keep int64) (from int64, err error) {
+	_, err = k.disk.Commit(ctx, shard.Commit{
 		Records: []shard.Record{{Name: tokensKeptFrom, Value: binary.BigEndian.AppendUint64(nil, uint64(keep))}},
 		Guards:  []string{tokensKeptFrom},
 		Decide: func(record func(string) ([]byte, bool, error)) (err error) {
@@ -126,23 +135,23 @@ func (s *Store) claimTokens(ctx context.Context, keep int64) (from int64, err er
 	return from, err
 }
 
-// dropTokens removes the tokens of the minutes before keep. It begins a little before from, since who claimed those may have
+// drop removes the tokens of the minutes before keep. It begins a little before from, since who claimed those may have
 // crashed; where nobody was for long, it looks through all tokens.
-func (s *Store) dropTokens(ctx context.Context, from, keep int64) error {
+func (k *tokens) drop(ctx context.Context, from, keep int64) error {
 	if keep-from > 6*tokenMinutes {
-		return s.dropTokenRecords(ctx, tokenPrefix, tokenMinute(keep))
+		return k.dropRecords(ctx, tokenPrefix, tokenMinute(keep))
 	}
 	for minute := from - 2; minute < keep; minute++ {
-		if err := s.dropTokenRecords(ctx, tokenMinute(minute), tokenMinute(keep)); err != nil {
+		if err := k.dropRecords(ctx, tokenMinute(minute), tokenMinute(keep)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// dropTokenRecords removes the records with a prefix that come before a name.
-func (s *Store) dropTokenRecords(ctx context.Context, prefix, before string) error {
-	records, err := s.disk.Records(prefix)
+// dropRecords removes the records with a prefix that come before a name.
+func (k *tokens) dropRecords(ctx context.Context, prefix, before string) error {
+	records, err := k.disk.Records(prefix)
 	if err != nil {
 		return err
 	}
@@ -157,7 +166,7 @@ func (s *Store) dropTokenRecords(ctx context.Context, prefix, before string) err
 		if len(c.Records) == 0 {
 			continue
 		}
-		if _, err := s.disk.Commit(ctx, c); err != nil {
+		if _, err := k.disk.Commit(ctx, c); err != nil {
 			return err
 		}
 	}

@@ -27,14 +27,14 @@ func (s *Store) TransactGet(ctx context.Context, gets []Get) ([]Got, error) {
 	reasons := newReasons(len(gets))
 	for i, g := range gets {
 		var err error
-		if tables[i], err = s.live(g.Table); err != nil {
+		if tables[i], err = s.tables.serving(g.Table); err != nil {
 			return nil, err
 		}
 	}
 	for i, g := range gets {
 		key, err := tables[i].aimTransactGet(g)
 		if err == nil {
-			err = tables[i].admitRead(nil, s.now())
+			err = tables[i].throughput.admitRead(nil)
 		}
 		if err != nil {
 			if reasons.set(i, err); !errors.Is(err, holdfast.Overloaded) {
@@ -53,13 +53,13 @@ func (s *Store) TransactGet(ctx context.Context, gets []Get) ([]Got, error) {
 	items, err := s.disk.GetAll(ctx, reads)
 	if err != nil {
 		for _, t := range tables {
-			if said := s.outlived(t, err); said != err {
-				return nil, said
+			if outlived := s.tables.outlived(t, err); outlived != err {
+				return nil, outlived
 			}
 		}
 		return nil, err
 	}
-	return s.transactGot(gets, tables, items)
+	return transactGot(gets, tables, items)
 }
 
 func (t *live) aimTransactGet(g Get) (item.Key, error) {
@@ -71,12 +71,12 @@ func (t *live) aimTransactGet(g Get) (item.Key, error) {
 }
 
 // transactGot makes the answers of items that were read.
-func (s *Store) transactGot(gets []Get, tables []*live, items []item.Item) ([]Got, error) {
+func transactGot(gets []Get, tables []*live, items []item.Item) ([]Got, error) {
 	got, bytes := make([]Got, len(gets)), 0
 	for i, it := range items {
 		bytes += it.Size()
 		got[i] = Got{Item: gets[i].Project.Apply(it), Capacity: readCapacity(gets[i].Table, readUnits(it.Size(), true)).doubled()}
-		tables[i].spend(got[i].Capacity, s.now())
+		tables[i].throughput.spend(got[i].Capacity)
 	}
 	if bytes > transactionBytes {
 		return nil, invalid(tooLarge)
@@ -118,19 +118,19 @@ func (s *Store) TransactWrite(ctx context.Context, t Transaction) ([]Written, er
 	}
 	var token *tokenGuard
 	if t.Token != "" {
-		token = s.guard(&commit, t)
+		token = s.tokens.guard(&commit, t)
 	}
 	results, err := s.disk.Commit(ctx, commit)
 	if errors.Is(err, errTokenKnown) {
-		return s.replayed(t.Actions), nil
+		return replayed(t.Actions), nil
 	}
 	if err != nil {
-		return nil, s.outlivedAny(changes, err)
+		return nil, s.tables.outlivedAny(changes, err)
 	}
 	if token != nil && token.due {
-		s.forgetTokens(ctx, token.now)
+		s.tokens.forget(ctx, token.now)
 	}
-	return s.transacted(changes, results), nil
+	return transacted(changes, results), nil
 }
 
 // aimTransaction checks all actions of a transaction as far as that goes without their items.
@@ -138,7 +138,7 @@ func (s *Store) aimTransaction(actions []Action) ([]*change, error) {
 	tables, bytes := make([]*live, len(actions)), 0
 	for i := range actions {
 		var err error
-		if tables[i], err = s.live(actions[i].table()); err != nil {
+		if tables[i], err = s.tables.serving(actions[i].table()); err != nil {
 			return nil, err
 		}
 		bytes += actions[i].size()
@@ -151,7 +151,7 @@ func (s *Store) aimTransaction(actions []Action) ([]*change, error) {
 	for i := range actions {
 		c, err := tables[i].action(&actions[i])
 		if err == nil {
-			err = tables[i].admitWrite(s.now())
+			err = tables[i].throughput.admitWrite()
 		}
 		if err != nil {
 			if reasons.set(i, err); !errors.Is(err, holdfast.Overloaded) {
@@ -212,12 +212,12 @@ func (t *live) action(a *Action) (*change, error) {
 }
 
 // transacted returns what a transaction did.
-func (s *Store) transacted(changes []*change, results []shard.Result) []Written {
+func transacted(changes []*change, results []shard.Result) []Written {
 	all := make([]Written, len(changes))
 	for i, c := range changes {
 		all[i] = c.written(results[i])
 		all[i].Capacity = all[i].Capacity.doubled()
-		c.t.spend(all[i].Capacity, s.now())
+		c.t.throughput.spend(all[i].Capacity)
 	}
 	return all
 }

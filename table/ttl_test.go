@@ -25,7 +25,7 @@ func (r *rig) setTTL(ttl TTL) {
 
 func (r *rig) sweepAll() {
 	r.t.Helper()
-	if err := r.sweep(context.Background()); err != nil {
+	if err := r.sweeper.expireAll(context.Background()); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -57,7 +57,7 @@ func TestExpiry(t *testing.T) {
 	}
 	r.checkIndexes("users")
 	origins := map[shard.Origin]int{}
-	l, _ := r.live("users")
+	l, _ := r.tables.serving("users")
 	for _, sh := range l.shards {
 		changes, _, err := sh.Changes(shard.Position{}, shard.Limit{Changes: 1000})
 		if err != nil {
@@ -118,13 +118,13 @@ func TestAnItemThatGotALaterTimeIsKept(t *testing.T) {
 	r.setTTL(TTL{Attr: "until", On: true})
 	r.put("users", r.expiring(1, -5))
 	r.put("users", r.expiring(2, -5))
-	sh := r.tables.Load().byName["users"].shards[0]
+	sh := r.tables.table("users").shards[0]
 	keys, err := sh.Expired(r.time.Now(), 10)
 	if err != nil || len(keys) != 2 {
 		t.Fatalf("got %d keys, %v; want 2", len(keys), err)
 	}
 	r.put("users", r.expiring(1, 5))
-	if n, err := r.deleteExpired(context.Background(), sh, keys, "until", r.time.Now()); n != 1 || err != nil {
+	if n, err := r.sweeper.deleteExpired(context.Background(), sh, keys, "until", r.time.Now()); n != 1 || err != nil {
 		t.Errorf("got %d deleted, %v; want 1", n, err)
 	}
 	sameItems(t, "left", r.items("users", ""), []item.Item{r.expiring(1, 5)})

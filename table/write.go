@@ -15,7 +15,7 @@ func (s *Store) Put(ctx context.Context, p Put) (Written, error) {
 	if err := checkItemSize(p.Item); err != nil {
 		return Written{}, err
 	}
-	t, err := s.live(p.Table)
+	t, err := s.tables.serving(p.Table)
 	if err != nil {
 		return Written{}, err
 	}
@@ -28,7 +28,7 @@ func (s *Store) Put(ctx context.Context, p Put) (Written, error) {
 
 // Delete removes an item, if there is one.
 func (s *Store) Delete(ctx context.Context, d Delete) (Written, error) {
-	t, err := s.live(d.Table)
+	t, err := s.tables.serving(d.Table)
 	if err != nil {
 		return Written{}, err
 	}
@@ -41,7 +41,7 @@ func (s *Store) Delete(ctx context.Context, d Delete) (Written, error) {
 
 // Update changes an item, or makes it.
 func (s *Store) Update(ctx context.Context, u Update) (Written, error) {
-	t, err := s.live(u.Table)
+	t, err := s.tables.serving(u.Table)
 	if err != nil {
 		return Written{}, err
 	}
@@ -54,19 +54,19 @@ func (s *Store) Update(ctx context.Context, u Update) (Written, error) {
 
 // write commits one change.
 func (s *Store) write(ctx context.Context, c *change) (Written, error) {
-	if err := c.t.admitWrite(s.now()); err != nil {
+	if err := c.t.throughput.admitWrite(); err != nil {
 		return Written{}, err
 	}
 	results, err := s.disk.Commit(ctx, shard.Commit{Writes: []shard.Write{c.write(c.make)}})
 	if err != nil {
 		if failed := (*ConditionError)(nil); errors.As(err, &failed) {
 			units := writeUnits(failed.Item.Size())
-			c.t.spend(Capacity{Table: c.t.desc.Name, Write: units, TableWrite: units}, s.now())
+			c.t.throughput.spend(Capacity{Table: c.t.desc.Name, Write: units, TableWrite: units})
 		}
-		return Written{}, s.outlived(c.t, err)
+		return Written{}, s.tables.outlived(c.t, err)
 	}
 	w := c.written(results[0])
-	c.t.spend(w.Capacity, s.now())
+	c.t.throughput.spend(w.Capacity)
 	return w, nil
 }
 

@@ -1,0 +1,35 @@
+package table
+
+import (
+	"context"
+
+	"holdfast/shard"
+)
+
+// drop removes what is to go now, and its record: the background's part of Remove.
+func (w *worker) drop(ctx context.Context, gone *removed) error {
+	for _, p := range gone.Shards {
+		if err := w.disk.Drop(p.ID); err != nil {
+			return err
+		}
+	}
+	w.reclaimer.due.Store(true)
+	return w.catalog.update(ctx, revision{remove: []entry{gone}, removal: true})
+}
+
+// clearRemoved drops the entries of indexes of a table of which streams are still kept.
+func (w *worker) clearRemoved(ctx context.Context, gone *removed) error {
+	for _, sh := range gone.open {
+		if err := sh.SetSchema(shard.Schema{Key: gone.Key}); err != nil {
+			return err
+		}
+		for _, id := range gone.Indexes {
+			if err := sh.Clear(id); err != nil {
+				return err
+			}
+		}
+	}
+	cleared := *gone
+	cleared.Indexes = nil
+	return w.catalog.update(ctx, revision{put: []entry{&cleared}, removal: true})
+}

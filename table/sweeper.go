@@ -1,0 +1,138 @@
+package table
+
+import (
+	"context"
+	"log/slog"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"holdfast/item"
+	"holdfast/shard"
+)
+
+// The pace of the sweeper.
+const (
+	sweepInterval   = time.Second      // between looks for what has expired
+	trimInterval    = time.Minute      // between trims of the log
+	reclaimInterval = 20 * time.Second // between looks whether something was dropped whose disk space is to be given back
+)
+
+// The bounds of what the sweeper deletes: so many items in a commit, and so many in all each time that it runs.
+const (
+	expiryBatch = 100
+	expirySweep = 5000
+)
+
+// A sweeper does what falls due, in one goroutine: it deletes what has expired, trims the logs, and gives disk space back.
+type sweeper struct {
+	disk      *shard.Store
+	tables    *directory
+	reclaimer *reclaimer
+	wake      func() // has the worker look for what has fallen due
+	log       *slog.Logger
+	now       func() time.Time
+}
+
+// run sweeps until ctx ends.
+func (p *sweeper) run(ctx context.Context) {
+	failures := failureLog{log: p.log, last: map[string]string{}}
+	expire, trim, reclaim := time.NewTicker(sweepInterval), time.NewTicker(trimInterval), time.NewTicker(reclaimInterval)
+	defer expire.Stop()
+	defer trim.Stop()
+	defer reclaim.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-expire.C:
+			failures.note(ctx, "expire items", p.expireAll(ctx))
+		case <-trim.C:
+			failures.note(ctx, "trim the log", p.disk.Trim(ctx))
+			p.wake()
+		case <-reclaim.C:
+			failures.note(ctx, "reclaim disk space", p.reclaimer.reclaim(ctx))
+		}
+	}
+}
+
+// expireAll deletes what has expired, in all tables. It ends when a table has nothing more or it has
+// deleted its share.
+func (p *sweeper) expireAll(ctx context.Context) error {
+	left := expirySweep
+	for _, t := range p.tables.all() {
+		if t.schema.TTL == "" {
+			continue
+		}
+		for _, sh := range t.shards {
+			for left > 0 {
+				n, err := p.expire(ctx, sh, t.schema.TTL, min(left, expiryBatch))
+				if err != nil {
+					return err
+				}
+				if n == 0 {
+					break
+				}
+				left -= n
+			}
+		}
+	}
+	return nil
+}
+
+// expire deletes up to n items of a shard that have expired, and returns how many it has deleted.
+func (p *sweeper) expire(ctx context.Context, sh *shard.Shard, attr string, n int) (deleted int, err error) {
+	now := p.now()
+	keys, err := sh.Expired(now, n)
+	if err != nil || len(keys) == 0 {
+		return 0, err
+	}
+	return p.deleteExpired(ctx, sh, keys, attr, now)
+}
+
+// deleteExpired deletes those of the items that have expired indeed. That they were in the queue is only a hint: one may have got a
+// later time since.
+func (p *sweeper) deleteExpired(ctx context.Context, sh *shard.Shard, keys []item.Key, attr string, now time.Time) (deleted int, err error) {
+	writes := make([]shard.Write, len(keys))
+	for i, key := range keys {
+		writes[i] = shard.Write{Shard: sh, Key: key, Origin: shard.ByExpiry, Change: func(before item.Item) (item.Item, error) {
+			if expired(before, attr, now) {
+				return nil, nil
+			}
+			return before, nil
+		}}
+	}
+	results, err := p.disk.Commit(ctx, shard.Commit{Writes: writes})
+	for _, r := range results {
+		if r.After == nil && r.Before != nil {
+			deleted++
+		}
+	}
+	return deleted, err
+}
+
+// expired says whether an item's time is over: its last second has gone by. One whose attribute is missing or isn't a number
+// never expires.
+func expired(it item.Item, attr string, now time.Time) bool {
+	v, ok := it.Get(attr)
+	return ok && v.Type == item.N && item.CompareNumbers(v.Text, strconv.FormatInt(now.Unix(), 10)) < 0
+}
+
+// A reclaimer gives the disk space of dropped shards back. Not with each drop: test suites make and remove tables by the hundred, and
+// a reclaim flushes what is in memory.
+type reclaimer struct {
+	disk *shard.Store
+	due  atomic.Bool // something was dropped since the last reclaim
+}
+
+// reclaim gives back what it can, and stays due if there is more.
+func (r *reclaimer) reclaim(ctx context.Context) error {
+	if !r.due.Swap(false) {
+		return nil
+	}
+	more, err := r.disk.Reclaim(ctx)
+	if more || err != nil {
+		r.due.Store(true)
+	}
+	return err
+}

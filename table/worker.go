@@ -1,0 +1,124 @@
+package table
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"holdfast/item"
+	"holdfast/shard"
+)
+
+// The pace of the worker.
+const (
+	retryWait = 5 * time.Second // after a job has failed
+	fillBatch = 256             // items that are latched at once to be filled into an index
+	fillSlice = 64              // batches before other jobs have their turn
+)
+
+// A worker does what the catalog says is under way, one job after another, in one goroutine.
+type worker struct {
+	disk      *shard.Store
+	catalog   *catalog
+	tables    *directory
+	reclaimer *reclaimer
+	log       *slog.Logger
+	now       func() time.Time
+
+	// filled is how far indexes and queues have been filled. A restart begins them again, which does no harm.
+	filled map[string]progress
+}
+
+// A progress is how far something has been done in the shards of a table.
+type progress struct {
+	shard int // those before it are done
+	from  item.Key
+}
+
+// A job takes a table or backup one step on.
+type job struct {
+	name string // stable: for the log
+	run  func(context.Context) error
+}
+
+// run does jobs until there are none, and again when it is woken, or a while after one has failed.
+func (w *worker) run(ctx context.Context) {
+	failures := failureLog{log: w.log, last: map[string]string{}}
+	for {
+		failed := false
+		for _, j := range w.jobs() {
+			err := j.run(ctx)
+			failures.note(ctx, j.name, err)
+			failed = failed || err != nil
+			if err == nil {
+				w.catalog.wake() // it may have a next step
+			}
+		}
+		var retry <-chan time.Time
+		if failed {
+			retry = time.After(retryWait)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.catalog.woken:
+		case <-retry:
+		}
+	}
+}
+
+// jobs returns the next step of everything that is under way.
+func (w *worker) jobs() (all []job) {
+	now := w.now()
+	w.catalog.read(func(c *contents) {
+		for _, gone := range c.removed {
+			all = append(all, w.jobsOfRemoved(gone, now)...)
+		}
+		for id, b := range c.backups {
+			if b.Copy != nil {
+				all = append(all, job{"fill backup " + id, func(ctx context.Context) error { return w.fillBackup(ctx, b) }})
+			}
+		}
+		for _, r := range c.tables {
+			all = append(all, w.jobsOfTable(r)...)
+		}
+	})
+	return all
+}
+
+// jobsOfRemoved returns the next step of shards that are to go.
+func (w *worker) jobsOfRemoved(gone *removed, now time.Time) []job {
+	switch {
+	case !now.Before(gone.Until):
+		return []job{{"drop shards of " + gone.ID, func(ctx context.Context) error { return w.drop(ctx, gone) }}}
+	case len(gone.Indexes) > 0:
+		return []job{{"clear indexes of " + gone.ID, func(ctx context.Context) error { return w.clearRemoved(ctx, gone) }}}
+	}
+	return nil
+}
+
+// jobsOfTable returns the next steps of a table.
+func (w *worker) jobsOfTable(r *record) []job {
+	name, id := r.Table.Name, r.Table.ID
+	if r.Copy != nil {
+		return []job{{"restore table " + name, func(ctx context.Context) error { return w.fillTable(ctx, r) }}}
+	}
+	var all []job
+	add := func(what string, run func(context.Context) error) { all = append(all, job{what + name, run}) }
+	shards := w.tables.table(name).shards
+	switch {
+	case r.ClearTTL:
+		add("empty the expiry queue of ", func(ctx context.Context) error { return w.clearTTL(ctx, name, id, shards) })
+	case r.FillTTL:
+		add("fill the expiry queue of ", func(ctx context.Context) error { return w.fillTTL(ctx, r, shards) })
+	}
+	for _, x := range r.Table.Indexes {
+		switch x.Status {
+		case Creating:
+			add("fill index "+x.Index.Name+" of ", func(ctx context.Context) error { return w.fillIndex(ctx, r, x.Index, shards) })
+		case Deleting:
+			add("remove index "+x.Index.Name+" of ", func(ctx context.Context) error { return w.clearIndex(ctx, r, x.Index, shards) })
+		}
+	}
+	return all
+}
