@@ -39,7 +39,7 @@ func RecoverData(dir string, accept bool, log *slog.Logger, say func(line string
 	for _, f := range r.Faults {
 		say("wrong: " + f.Text)
 	}
-	if r.Helpless {
+	if r.Unrecoverable {
 		say("a recovery can't make up for that, and nothing was changed: put the files back, " +
 			"or restore a backup of the whole directory")
 		return RecoveredHelpless, nil

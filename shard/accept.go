@@ -13,22 +13,22 @@ import (
 func (in *inspection) accept() (*control, error) {
 	c := *in.control
 	c.boot, c.logs = in.boot, nil
-	if in.begun == begunMaking || in.begun == begunNot {
+	if in.state == dirInitializing || in.state == dirEmpty {
 		c.manifest = extent{}
 		return &c, nil
 	}
 	c.phase, c.format, c.manifest = phaseRunning, in.format, in.manifest
-	if err := settleFile(in.fs, in.fs.PathJoin(in.engine, manifestName(c.manifest.num)), &c.manifest); err != nil {
+	if err := syncAndSum(in.fs, in.fs.PathJoin(in.engine, manifestName(c.manifest.num)), &c.manifest); err != nil {
 		return nil, err
 	}
 	for _, l := range in.logs {
-		if in.begun == begunKnown && !l.listed {
+		if in.state == dirKnown && !l.listed {
 			continue // it is empty
 		}
 		e := l.extent
 		if !e.closed {
 			e.bytes, e.closed = l.scan.end, true
-			if err := settleFile(in.fs, in.fs.PathJoin(in.engine, logName(l.num)), &e); err != nil {
+			if err := syncAndSum(in.fs, in.fs.PathJoin(in.engine, logName(l.num)), &e); err != nil {
 				return nil, err
 			}
 		}
@@ -37,8 +37,8 @@ func (in *inspection) accept() (*control, error) {
 	return &c, nil
 }
 
-// settleFile syncs a file, and sums as much of it as e says.
-func settleFile(fs vfs.FS, path string, e *extent) error {
+// syncAndSum syncs a file, and sums as much of it as e says.
+func syncAndSum(fs vfs.FS, path string, e *extent) error {
 	f, err := fs.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err

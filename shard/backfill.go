@@ -18,7 +18,7 @@ import (
 // An index that is put into the schema of a shard with items counts as being filled until Backfill has come to the end. If the
 // process ends before, Backfill begins anew, or where it was: an entry that is there already is left as it is.
 func (sh *Shard) Backfill(ctx context.Context, index uint32, from item.Key, n int, check func(item.Item) error) (next item.Key, err error) {
-	return sh.sweep(ctx, from, n, func(b *pebble.Batch, p *sweeping) error {
+	return sh.backfill(ctx, from, n, func(b *pebble.Batch, p *backfillBatch) error {
 		x := p.schema.index(index)
 		if x == nil {
 			return holdfast.Errorf(holdfast.Invalid, "shard %d has no index %d", sh.id, index)
@@ -44,8 +44,8 @@ func (s *schema) index(id uint32) *item.Index {
 }
 
 // fillEntry writes the entry of the item at a key, if it should have one and hasn't.
-func (sh *Shard) fillEntry(b *pebble.Batch, p *sweeping, x *item.Index, key item.Key, check func(item.Item) error) error {
-	is, err := sh.imageIn(sh.store.db, key)
+func (sh *Shard) fillEntry(b *pebble.Batch, p *backfillBatch, x *item.Index, key item.Key, check func(item.Item) error) error {
+	is, err := sh.items.image(sh.engine.db, key)
 	if err != nil || is.item == nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func (sh *Shard) fillEntry(b *pebble.Batch, p *sweeping, x *item.Index, key item
 		return nil
 	}
 	full := append(appendEntryPrefix(nil, sh.id, x.ID), entryKey...)
-	if _, there, err := sh.store.read(sh.store.db, full); err != nil || there {
+	if _, there, err := sh.engine.read(sh.engine.db, full); err != nil || there {
 		return err
 	}
 	p.count.Items++
@@ -68,9 +68,9 @@ func (sh *Shard) fillEntry(b *pebble.Batch, p *sweeping, x *item.Index, key item
 
 // BackfillTTL is Backfill for the queue of expiring items.
 func (sh *Shard) BackfillTTL(ctx context.Context, from item.Key, n int) (next item.Key, err error) {
-	return sh.sweep(ctx, from, n, func(b *pebble.Batch, p *sweeping) error {
+	return sh.backfill(ctx, from, n, func(b *pebble.Batch, p *backfillBatch) error {
 		for _, key := range p.keys {
-			it, err := sh.itemIn(sh.store.db, key)
+			it, err := sh.items.get(sh.engine.db, key)
 			if err != nil {
 				return err
 			}
@@ -84,8 +84,8 @@ func (sh *Shard) BackfillTTL(ctx context.Context, from item.Key, n int) (next it
 	})
 }
 
-// A sweeping is some items in order of their keys, which are latched.
-type sweeping struct {
+// A backfillBatch is some items in order of their keys, which are latched.
+type backfillBatch struct {
 	schema *schema
 	keys   []item.Key
 	next   item.Key // of the first item behind them; nil: none
@@ -93,8 +93,8 @@ type sweeping struct {
 	count  Count    // what was written of it
 }
 
-// sweep latches up to n items from a key on, and commits the batch that fill makes of them.
-func (sh *Shard) sweep(ctx context.Context, from item.Key, n int, fill func(*pebble.Batch, *sweeping) error) (next item.Key, err error) {
+// backfill latches up to n items from a key on, and commits the batch that fill makes of them.
+func (sh *Shard) backfill(ctx context.Context, from item.Key, n int, fill func(*pebble.Batch, *backfillBatch) error) (next item.Key, err error) {
 	s := sh.store
 	if err := s.gate.enter(); err != nil {
 		return nil, err
@@ -103,47 +103,27 @@ func (sh *Shard) sweep(ctx context.Context, from item.Key, n int, fill func(*peb
 	if ctx.Err() != nil {
 		return nil, ended(ctx)
 	}
-	p := &sweeping{}
-	if p.keys, p.next, err = sh.keysFrom(from, n); err != nil {
+	p := &backfillBatch{}
+	if p.keys, p.next, err = sh.items.keysFrom(from, n); err != nil {
 		return nil, err
 	}
-	b := s.db.NewBatch()
+	b := s.engine.db.NewBatch()
 	defer b.Close()
-	handed, err := sh.fillLatched(b, p, fill)
+	submitted, err := sh.submitLatched(b, p, fill)
 	if err != nil {
 		return nil, err
 	}
-	if handed {
-		if err := b.SyncWait(); err != nil {
-			s.fail(err)
-			return nil, errBroken()
+	if submitted {
+		if err := s.engine.syncWait(b); err != nil {
+			return nil, err
 		}
 	}
 	return p.next, nil
 }
 
-// keysFrom returns up to n keys of items from one on, and the one behind them.
-func (sh *Shard) keysFrom(from item.Key, n int) (keys []item.Key, next item.Key, err error) {
-	lower, upper, prefix := spanBounds(sh.id, Span{Range: item.Range{From: from}})
-	it, err := sh.store.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
-	if err != nil {
-		return nil, nil, sh.store.fault("scanning", err)
-	}
-	defer it.Close()
-	n = max(n, 1)
-	for ok := it.First(); ok; ok = it.Next() {
-		key := slices.Clone(item.Key(it.Key()[prefix:]))
-		if len(keys) == n {
-			return keys, key, nil
-		}
-		keys = append(keys, key)
-	}
-	return keys, nil, sh.store.fault("scanning", it.Error())
-}
-
-// fillLatched has the batch filled while the keys are latched, and hands it to Pebble. What it counts and what the log's next
+// submitLatched has the batch filled while the keys are latched, and hands it to Pebble. What it counts and what the log's next
 // entry counts must be in order, so that happens with the line's mu.
-func (sh *Shard) fillLatched(b *pebble.Batch, p *sweeping, fill func(*pebble.Batch, *sweeping) error) (handed bool, err error) {
+func (sh *Shard) submitLatched(b *pebble.Batch, p *backfillBatch, fill func(*pebble.Batch, *backfillBatch) error) (submitted bool, err error) {
 	sh.schemas.RLock()
 	defer sh.schemas.RUnlock()
 	if sh.isDropped() {
@@ -157,8 +137,8 @@ func (sh *Shard) fillLatched(b *pebble.Batch, p *sweeping, fill func(*pebble.Bat
 	if err := sh.store.space.admit(b.Len()); err != nil {
 		return false, err
 	}
-	sh.line.mu.Lock()
-	defer sh.line.mu.Unlock()
+	sh.sequencer.mu.Lock()
+	defer sh.sequencer.mu.Unlock()
 	if p.index != 0 {
 		x := sh.tally.index(p.index)
 		x.items += p.count.Items
@@ -171,7 +151,7 @@ func (sh *Shard) fillLatched(b *pebble.Batch, p *sweeping, fill func(*pebble.Bat
 	if b.Empty() {
 		return false, nil
 	}
-	if err := sh.store.hand(b); err != nil {
+	if err := sh.engine.submit(b); err != nil {
 		return false, err
 	}
 	if p.index != 0 && p.next == nil {
@@ -198,11 +178,11 @@ func (sh *Shard) latchAll(keys []item.Key) (unlatch func()) {
 	slices.Sort(latched)
 	latched = slices.Compact(latched)
 	for _, stripe := range latched {
-		sh.line.latches[stripe].Lock()
+		sh.sequencer.latches[stripe].Lock()
 	}
 	return func() {
 		for _, stripe := range latched {
-			sh.line.latches[stripe].Unlock()
+			sh.sequencer.latches[stripe].Unlock()
 		}
 	}
 }
@@ -248,22 +228,18 @@ func (sh *Shard) clear(fill func(*pebble.Batch, *schema) error) error {
 	if err := s.space.admitRemoval(0); err != nil {
 		return err
 	}
-	b := s.db.NewBatch()
+	b := s.engine.db.NewBatch()
 	defer b.Close()
-	sh.line.mu.Lock()
+	sh.sequencer.mu.Lock()
 	err := fill(b, sh.schema.Load())
 	if err == nil {
-		err = s.hand(b)
+		err = s.engine.submit(b)
 	}
-	sh.line.mu.Unlock()
+	sh.sequencer.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	if err := b.SyncWait(); err != nil {
-		s.fail(err)
-		return errBroken()
-	}
-	return nil
+	return s.engine.syncWait(b)
 }
 
 // expiryReach is how long an item can have expired to be deleted still. What expired before that is kept, since it is taken for
@@ -281,9 +257,9 @@ func (sh *Shard) Expired(now time.Time, n int) ([]item.Key, error) {
 	first := max(0, now.Add(-expiryReach).Unix())
 	lower := appendExpiryKey(nil, sh.id, uint64(first), nil)
 	upper := appendExpiryKey(nil, sh.id, uint64(max(0, now.Unix())), nil)
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	it, err := s.engine.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
-		return nil, s.fault("scanning", err)
+		return nil, s.engine.fault("scanning", err)
 	}
 	defer it.Close()
 	var keys []item.Key
@@ -291,12 +267,12 @@ func (sh *Shard) Expired(now time.Time, n int) ([]item.Key, error) {
 		keys = append(keys, slices.Clone(item.Key(it.Key()[expiryBytes:])))
 	}
 	if err := it.Error(); err != nil {
-		return nil, s.fault("scanning", err)
+		return nil, s.engine.fault("scanning", err)
 	}
 	if sh.isDropped() {
 		return nil, errDropped(sh.id)
 	}
-	return keys, s.settled(context.Background(), &sh.line, sh.line.applied.Load())
+	return keys, sh.sequencer.waitDurable(context.Background(), sh.sequencer.applied.Load())
 }
 
 // expirySecond returns the second of a key in the queue of expiring items.

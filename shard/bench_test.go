@@ -95,10 +95,11 @@ func BenchmarkCommit(b *testing.B) {
 
 func benchPebble(b *testing.B, n int) {
 	o := diskOptions(b)
-	s := &Store{log: o.Log}
+	e := newEngine(o.Log, o.Fatal)
+	e.fs, e.space = vfs.Default, &space{}
 	cache := newCache(defaultCacheBytes, defaultMemTable)
 	defer cache.Unref()
-	db, err := pebble.Open(o.Dir, s.pebbleOptions(vfs.Default, cache, false))
+	db, err := pebble.Open(o.Dir, e.pebbleOptions(cache, defaultMemTable, false))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -156,7 +157,7 @@ func fillOne(s *Store, sh *Shard, i int) error {
 	if err != nil {
 		return err
 	}
-	return s.db.Set(appendItemKey(nil, sh.id, key), copied(string(item.Append(nil, it))), pebble.NoSync)
+	return s.engine.db.Set(appendItemKey(nil, sh.id, key), copied(string(item.Append(nil, it))), pebble.NoSync)
 }
 
 // BenchmarkGet reads items of 1 KB that are in memory.
@@ -173,7 +174,7 @@ func BenchmarkGet(b *testing.B) {
 		}
 		keys[i], _ = plainSchema().Key.Key(kilobyte(i))
 	}
-	if err := s.db.Flush(); err != nil {
+	if err := s.engine.db.Flush(); err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
@@ -197,7 +198,7 @@ func BenchmarkCursor(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	if err := s.db.Flush(); err != nil {
+	if err := s.engine.db.Flush(); err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()

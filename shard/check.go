@@ -76,13 +76,13 @@ func (c *checker) openLocked(o Options, lock *pebble.Lock) (*Store, error) {
 	for _, f := range in.faults() {
 		c.fault(f.Shard, f.Kind, "%s", f.Text)
 	}
-	if in.helpless() {
+	if in.unrecoverable() {
 		return nil, nil
 	}
-	if in.begun == begunNot || in.begun == begunMaking {
+	if in.state == dirEmpty || in.state == dirInitializing {
 		return nil, holdfast.Errorf(holdfast.NotFound, "there are no tables yet")
 	}
-	s, err := in.openRest(in.rest())
+	s, err := in.openRemainder(in.rest())
 	if err != nil {
 		if c.gather(0, err) {
 			err = nil
@@ -91,9 +91,9 @@ func (c *checker) openLocked(o Options, lock *pebble.Lock) (*Store, error) {
 	}
 	_, identified, err := s.identity()
 	if err != nil {
-		return nil, errors.Join(err, s.db.Close())
+		return nil, errors.Join(err, s.engine.db.Close())
 	}
-	if in.begun == begunBefore && identified {
+	if in.state == dirLegacy && identified {
 		c.fault(0, "file", "%s", missingControl())
 	}
 	return s, nil
@@ -146,9 +146,9 @@ func (c *checker) gather(id holdfast.ShardID, err error) bool {
 
 // checkFiles reads every block of every sorted table.
 func (c *checker) checkFiles() error {
-	levels, err := c.store.db.SSTables()
+	levels, err := c.store.engine.db.SSTables()
 	if err != nil {
-		return c.store.fault("checking", err)
+		return c.store.engine.fault("checking", err)
 	}
 	for _, level := range levels {
 		for _, table := range level {
@@ -166,7 +166,7 @@ func (c *checker) checkFiles() error {
 }
 
 func (c *checker) checkFile(name string) error {
-	f, err := c.store.fs.Open(c.store.fs.PathJoin(c.store.dir, engineDir, name))
+	f, err := c.store.engine.fs.Open(c.store.engine.fs.PathJoin(c.store.dir, engineDir, name))
 	if err != nil {
 		return err
 	}
@@ -174,7 +174,7 @@ func (c *checker) checkFile(name string) error {
 	if err != nil {
 		return errors.Join(err, f.Close())
 	}
-	r, err := sstable.NewReader(c.ctx, readable, c.store.engine.MakeReaderOptions())
+	r, err := sstable.NewReader(c.ctx, readable, c.store.engine.options.MakeReaderOptions())
 	if err != nil {
 		return errors.Join(err, readable.Close())
 	}
@@ -211,9 +211,9 @@ func (k *shardCheck) wrong(kind, format string, args ...any) {
 
 // each calls f with each key, without its prefix, and value between two keys.
 func (k *shardCheck) each(lower, upper []byte, prefix int, f func(key []byte, value string) error) error {
-	it, err := k.store.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	it, err := k.store.engine.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
-		return k.store.fault("checking", err)
+		return k.store.engine.fault("checking", err)
 	}
 	defer it.Close()
 	for ok := it.First(); ok; ok = it.Next() {
@@ -222,13 +222,13 @@ func (k *shardCheck) each(lower, upper []byte, prefix int, f func(key []byte, va
 		}
 		value, err := it.ValueAndErr()
 		if err != nil {
-			return k.store.fault("checking", err)
+			return k.store.engine.fault("checking", err)
 		}
 		if err := f(bytes.Clone(it.Key()[prefix:]), string(value)); err != nil {
 			return err
 		}
 	}
-	return k.store.fault("checking", it.Error())
+	return k.store.engine.fault("checking", it.Error())
 }
 
 // checkItems looks at each item, and whether its entries are there.
@@ -265,7 +265,7 @@ func (k *shardCheck) checkEntry(x *item.Index, key item.Key, it item.Item) error
 	if !ok {
 		return nil
 	}
-	raw, there, err := k.store.read(k.store.db, append(appendEntryPrefix(nil, k.shard.id, x.ID), entryKey...))
+	raw, there, err := k.store.engine.read(k.store.engine.db, append(appendEntryPrefix(nil, k.shard.id, x.ID), entryKey...))
 	if err != nil {
 		return err
 	}
@@ -291,7 +291,7 @@ func (k *shardCheck) checkExpiry(key item.Key, it item.Item) error {
 	if !ok {
 		return nil
 	}
-	_, there, err := k.store.read(k.store.db, appendExpiryKey(nil, k.shard.id, second, key))
+	_, there, err := k.store.engine.read(k.store.engine.db, appendExpiryKey(nil, k.shard.id, second, key))
 	if err != nil {
 		return err
 	}
@@ -341,7 +341,7 @@ func (k *shardCheck) checkStray(x *item.Index, key []byte, value string) error {
 		k.wrong("entry", "index %d, %x: %v", x.ID, key, err)
 		return nil
 	}
-	it, err := k.shard.itemIn(k.store.db, own)
+	it, err := k.shard.items.get(k.store.engine.db, own)
 	if err != nil {
 		return err
 	}
@@ -371,7 +371,7 @@ func (k *shardCheck) checkExpiries() error {
 			k.wrong("expiry", "%x: is too short", full)
 			return nil
 		}
-		it, err := k.shard.itemIn(k.store.db, full[expiryBytes:])
+		it, err := k.shard.items.get(k.store.engine.db, full[expiryBytes:])
 		if err != nil {
 			return err
 		}

@@ -16,11 +16,11 @@ type logCheck struct {
 // checkLog goes through the log in order.
 func (k *shardCheck) checkLog() error {
 	sh := k.shard
-	l := logCheck{want: Position{Index: sh.trim.oldest}, logged: sh.trim.logged}
-	if sh.trim.oldest > 1 {
-		l.at = sh.trim.at // that of a copy is from when it was made, which was by another clock perhaps
+	l := logCheck{want: Position{Index: sh.history.trim.oldest}, logged: sh.history.trim.logged}
+	if sh.history.trim.oldest > 1 {
+		l.at = sh.history.trim.at // that of a copy is from when it was made, which was by another clock perhaps
 	}
-	it, err := sh.logIter(k.store.db, Position{}, Position{})
+	it, err := sh.history.iter(k.store.engine.db, Position{}, Position{})
 	if err != nil {
 		return err
 	}
@@ -34,7 +34,7 @@ func (k *shardCheck) checkLog() error {
 		}
 	}
 	if err := it.Error(); err != nil {
-		return k.store.fault("checking", err)
+		return k.store.engine.fault("checking", err)
 	}
 	if l.want != (Position{Index: sh.tally.applied + 1}) {
 		k.wrong("log", "ends before %d.%d, and %d transactions are counted", l.want.Index, l.want.N, sh.tally.applied)
@@ -46,7 +46,7 @@ func (k *shardCheck) checkLog() error {
 func (k *shardCheck) checkChange(it *pebble.Iterator, l *logCheck) (more bool, err error) {
 	value, err := it.ValueAndErr()
 	if err != nil {
-		return false, k.store.fault("checking", err)
+		return false, k.store.engine.fault("checking", err)
 	}
 	k.checked.Changes++
 	l.logged += uint64(len(it.Key()) + len(value))
@@ -79,7 +79,7 @@ func (k *shardCheck) checkChange(it *pebble.Iterator, l *logCheck) (more bool, e
 
 // checkImages looks whether a change's images decode, have its key, and are as large as it says. The iterator is behind the change.
 func (k *shardCheck) checkImages(p Position, c *change, it *pebble.Iterator) error {
-	after, err := k.shard.afterImage(k.store.db, p, c, it)
+	after, err := k.shard.history.afterImage(k.store.engine.db, p, c, it)
 	if err != nil {
 		k.wrong("log", "%d.%d: its after-image: %v", p.Index, p.N, err)
 		return nil
@@ -109,7 +109,7 @@ func (k *shardCheck) checkImages(p Position, c *change, it *pebble.Iterator) err
 
 // checkDeleted looks whether what a change removed is gone, or was made by a later one.
 func (k *shardCheck) checkDeleted(p Position, c *change) error {
-	is, err := k.shard.imageIn(k.store.db, item.Key(c.key))
+	is, err := k.shard.items.image(k.store.engine.db, item.Key(c.key))
 	if err != nil {
 		return err
 	}
@@ -121,10 +121,10 @@ func (k *shardCheck) checkDeleted(p Position, c *change) error {
 
 // checkMade looks whether the change that made an item is in the log, unless it was trimmed, and is its last.
 func (k *shardCheck) checkMade(key item.Key, made Position) error {
-	if made.Index < k.shard.trim.oldest {
+	if made.Index < k.shard.history.trim.oldest {
 		return nil
 	}
-	raw, there, err := k.store.read(k.store.db, appendLogKey(nil, k.shard.id, made))
+	raw, there, err := k.store.engine.read(k.store.engine.db, appendLogKey(nil, k.shard.id, made))
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (k *shardCheck) checkMade(key item.Key, made Position) error {
 	if !there || err != nil || !c.hasAfter || c.key != string(key) {
 		k.wrong("log", "%x: was made by %d.%d, which isn't its change", []byte(key), made.Index, made.N)
 	}
-	_, linked, err := k.store.read(k.store.db, appendLinkKey(nil, k.shard.id, made))
+	_, linked, err := k.store.engine.read(k.store.engine.db, appendLinkKey(nil, k.shard.id, made))
 	if linked {
 		k.wrong("log", "%x: was made by %d.%d, which is linked to a later change", []byte(key), made.Index, made.N)
 	}

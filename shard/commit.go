@@ -17,22 +17,22 @@ import (
 // next commit of the item reads what isn't on disk yet, but its own batch comes behind on disk, so that it can't be there
 // without what it was made from. Two things must hold for that:
 //
-//   - the order of transactions in a shard is the order of their batches on disk: an index is given and the batch handed over under
-//     the same lock, line.mu. So what is durable is always a beginning of the log;
+//   - the order of transactions in a shard is the order of their batches on disk: an index is given and the batch submitted over under
+//     the same lock, sequencer.mu. So what is durable is always a beginning of the log;
 //   - nobody outside learns of what isn't durable: readers wait by the marks of line, and an answer that changes nothing, a
 //     failed condition too, waits for what it was decided by.
 type commit struct {
 	store *Store
 	Commit
-	guards  []int   // places in Store.guards, rising, none twice
-	turns   []turn  // of the writes, in their order
-	changed []bool  // whether the turn changes its item
-	parts   []part  // one for each shard, by rising ID
-	latched []latch // by rising shard and stripe, none twice
-	decided uint64  // the last commit of records that Decide may have seen
-	batch   *pebble.Batch
-	results []Result
-	scratch []byte // what items are encoded into
+	guards    []int      // places in Store.guards, rising, none twice
+	mutations []mutation // of the writes, in their order
+	changed   []bool     // whether the turn changes its item
+	parts     []part     // one for each shard, by rising ID
+	latched   []latch    // by rising shard and stripe, none twice
+	decided   uint64     // the last commit of records that Decide may have seen
+	batch     *pebble.Batch
+	results   []Result
+	scratch   []byte // what items are encoded into
 }
 
 // keptScratch is how many bytes of a commit's scratch are kept for another.
@@ -49,9 +49,9 @@ func (s *Store) newCommit(c Commit) *commit {
 }
 
 func (t *commit) release() {
-	clear(t.turns)
+	clear(t.mutations)
 	clear(t.parts)
-	next := commit{store: t.store, guards: t.guards[:0], turns: t.turns[:0], changed: t.changed[:0], parts: t.parts[:0], latched: t.latched[:0]}
+	next := commit{store: t.store, guards: t.guards[:0], mutations: t.mutations[:0], changed: t.changed[:0], parts: t.parts[:0], latched: t.latched[:0]}
 	if cap(t.scratch) <= keptScratch {
 		next.scratch = t.scratch[:0]
 	}
@@ -63,7 +63,7 @@ func (t *commit) release() {
 type part struct {
 	shard  *Shard
 	schema *schema
-	effect effect
+	delta  delta
 	writes []int  // places of the writes that change something
 	read   uint64 // the last transaction that this one may have seen something of
 	index  uint64 // of its transaction; 0: nothing changes
@@ -89,14 +89,13 @@ func (s *Store) Commit(ctx context.Context, c Commit) ([]Result, error) {
 	t.plan()
 	err := t.perform(ctx)
 	if err == nil && t.batch != nil {
-		if err = t.batch.SyncWait(); err != nil {
-			s.fail(err)
-			return nil, errBroken()
+		if err = s.engine.syncWait(t.batch); err != nil {
+			return nil, err
 		}
 		_ = t.batch.Close()
 		t.acknowledge()
 	}
-	if waitErr := t.settle(ctx); waitErr != nil {
+	if waitErr := t.waitForReads(ctx); waitErr != nil {
 		return nil, waitErr
 	}
 	if err != nil {
@@ -196,13 +195,13 @@ func (t *commit) latch() {
 		t.parts[i].shard.schemas.RLock()
 	}
 	for _, l := range t.latched {
-		t.parts[l.part].shard.line.latches[l.stripe].Lock()
+		t.parts[l.part].shard.sequencer.latches[l.stripe].Lock()
 	}
 }
 
 func (t *commit) unlatch() {
 	for _, l := range t.latched {
-		t.parts[l.part].shard.line.latches[l.stripe].Unlock()
+		t.parts[l.part].shard.sequencer.latches[l.stripe].Unlock()
 	}
 	for i := range t.parts {
 		t.parts[i].shard.schemas.RUnlock()
@@ -221,12 +220,12 @@ func (t *commit) decide() error {
 		}
 		p.schema = p.shard.schema.Load()
 		if n := len(p.schema.Indexes); n > 0 {
-			p.effect.indexes = make([]Count, n)
+			p.delta.indexes = make([]Count, n)
 		}
 	}
 	for _, l := range t.latched {
 		p := &t.parts[l.part]
-		p.read = max(p.read, p.shard.line.marks[l.stripe].Load())
+		p.read = max(p.read, p.shard.sequencer.marks[l.stripe].Load())
 	}
 	if t.Decide != nil {
 		err := t.Decide(t.store.record)
@@ -235,7 +234,7 @@ func (t *commit) decide() error {
 			return err
 		}
 	}
-	t.turns = append(t.turns, make([]turn, len(t.Writes))...)
+	t.mutations = append(t.mutations, make([]mutation, len(t.Writes))...)
 	t.changed = append(t.changed, make([]bool, len(t.Writes))...)
 	t.results = make([]Result, len(t.Writes))
 	for i := range t.Writes {
@@ -255,7 +254,7 @@ func (t *commit) decideItem(i int) error {
 			return holdfast.Errorf(holdfast.Invalid, "a commit has a key twice")
 		}
 	}
-	old, err := w.Shard.imageIn(t.store.db, w.Key)
+	old, err := w.Shard.items.image(t.store.engine.db, w.Key)
 	if err != nil {
 		return err
 	}
@@ -270,26 +269,26 @@ func (t *commit) decideItem(i int) error {
 	}
 	t.changed[i] = true
 	p.writes = append(p.writes, i)
-	t.turns[i] = turn{shard: w.Shard, schema: p.schema, key: w.Key, before: old, after: after}
+	t.mutations[i] = mutation{shard: w.Shard, schema: p.schema, key: w.Key, before: old, after: after}
 	if after != nil {
 		begin := len(t.scratch)
 		t.scratch = item.Append(t.scratch, after)
-		t.turns[i].encoded = t.scratch[begin:len(t.scratch):len(t.scratch)]
+		t.mutations[i].encoded = t.scratch[begin:len(t.scratch):len(t.scratch)]
 	}
 	return nil
 }
 
 // build returns the batch without the items and the log's entries, and about how many bytes those have; nil if nothing is changed.
 func (t *commit) build() (b *pebble.Batch, bytes int, err error) {
-	for i := range t.turns {
+	for i := range t.mutations {
 		if t.changed[i] {
-			bytes += len(t.turns[i].encoded) + len(t.turns[i].before.raw) + 3*len(t.turns[i].key) + logRoom
+			bytes += len(t.mutations[i].encoded) + len(t.mutations[i].before.raw) + 3*len(t.mutations[i].key) + changeOverhead
 		}
 	}
 	if bytes == 0 && len(t.Records) == 0 {
 		return nil, 0, nil
 	}
-	b = t.store.db.NewBatchWithSize(bytes)
+	b = t.store.engine.db.NewBatchWithSize(bytes)
 	if err := t.fill(b); err != nil {
 		_ = b.Close()
 		return nil, 0, err
@@ -297,14 +296,14 @@ func (t *commit) build() (b *pebble.Batch, bytes int, err error) {
 	return b, bytes, nil
 }
 
-// logRoom is about how many bytes a change in the log has beside its images and key.
-const logRoom = 128
+// changeOverhead is about how many bytes a change in the log has beside its images and key.
+const changeOverhead = 128
 
 func (t *commit) fill(b *pebble.Batch) error {
 	for i := range t.parts {
 		p := &t.parts[i]
 		for _, w := range p.writes {
-			if err := t.turns[w].write(b, &p.effect); err != nil {
+			if err := t.mutations[w].write(b, &p.delta); err != nil {
 				return err
 			}
 		}
@@ -336,11 +335,11 @@ func (t *commit) apply(b *pebble.Batch) error {
 		if len(p.writes) == 0 {
 			continue
 		}
-		p.shard.line.mu.Lock()
-		defer p.shard.line.mu.Unlock()
+		p.shard.sequencer.mu.Lock()
+		defer p.shard.sequencer.mu.Unlock()
 		t.advance(p, b)
 	}
-	return t.store.hand(b)
+	return t.store.engine.submit(b)
 }
 
 // advance gives the part's transaction its index, and adds its changes to the batch. The line's mu is held.
@@ -350,31 +349,31 @@ func (t *commit) advance(p *part, b *pebble.Batch) {
 	next.indexes = slices.Clone(sh.tally.indexes)
 	next.applied++
 	next.at = t.store.clock(sh.tally.at)
-	next.add(&p.effect, p.schema)
+	next.add(&p.delta, p.schema)
 	t.appendLog(p, &next, b)
 	sh.tally = next
 	p.index = next.applied
 	for _, w := range p.writes {
-		sh.line.marks[stripeOf(t.Writes[w].Key.Hash())].Store(p.index)
+		sh.sequencer.marks[stripeOf(t.Writes[w].Key.Hash())].Store(p.index)
 		t.results[w].Tx = holdfast.TxID{Shard: sh.id, Term: term, Index: p.index}
 	}
-	for _, hash := range p.effect.hashes {
-		sh.line.marks[stripeOf(hash)].Store(p.index)
+	for _, hash := range p.delta.hashes {
+		sh.sequencer.marks[stripeOf(hash)].Store(p.index)
 	}
-	sh.line.applied.Store(p.index)
+	sh.sequencer.applied.Store(p.index)
 }
 
 // term is that of all transactions while a shard has one replica.
 const term = 1
 
 // add counts what a transaction does.
-func (t *tally) add(e *effect, s *schema) {
-	t.items += e.items
-	t.bytes += e.bytes
-	for i := range e.indexes {
+func (t *tally) add(d *delta, s *schema) {
+	t.items += d.items
+	t.bytes += d.bytes
+	for i := range d.indexes {
 		x := t.index(s.Indexes[i].ID)
-		x.items += e.indexes[i].Items
-		x.bytes += e.indexes[i].Bytes
+		x.items += d.indexes[i].Items
+		x.bytes += d.indexes[i].Bytes
 	}
 }
 
@@ -382,14 +381,14 @@ func (t *tally) add(e *effect, s *schema) {
 func (t *commit) appendLog(p *part, next *tally, b *pebble.Batch) {
 	var room [256]byte
 	for n, w := range p.writes {
-		turn := &t.turns[w]
+		m := &t.mutations[w]
 		at := Position{next.applied, uint32(n)}
-		turn.writeItem(b, at)
+		m.writeItem(b, at)
 		c := change{
-			last: n == len(p.writes)-1, hasBefore: turn.before.item != nil, hasAfter: turn.after != nil,
+			last: n == len(p.writes)-1, hasBefore: m.before.item != nil, hasAfter: m.after != nil,
 			origin: t.Writes[w].Origin, at: next.at, term: term,
-			beforeSize: turn.before.item.Size(), afterSize: turn.after.Size(),
-			key: string(turn.key), before: turn.before.raw,
+			beforeSize: m.before.item.Size(), afterSize: m.after.Size(),
+			key: string(m.key), before: m.before.raw,
 		}
 		if c.last {
 			c.tally = string(next.appendTo(room[:0]))
@@ -405,58 +404,8 @@ func (t *commit) appendLog(p *part, next *tally, b *pebble.Batch) {
 			panic(fmt.Sprintf("shard: a change has %d bytes where %d were counted", wrote, size))
 		}
 		_ = op.Finish()
-		p.shard.link(b, turn.before.made, at)
+		p.shard.history.link(b, m.before.made, at)
 	}
-}
-
-// link adds to the batch that the change at made is followed by the one at next, unless it is no longer kept. The line's mu is held.
-func (sh *Shard) link(b *pebble.Batch, made, next Position) {
-	if made.Index < sh.trim.oldest {
-		return
-	}
-	var value [20]byte
-	to := appendPosition(value[:0], next)
-	op := b.SetDeferred(logBytes+1, len(to))
-	appendLinkKey(op.Key[:0], sh.id, made)
-	copy(op.Value, to)
-	_ = op.Finish()
-}
-
-// hand gives the batch to Pebble. Who calls it waits for SyncWait.
-func (s *Store) hand(b *pebble.Batch) error {
-	return s.guardedly(func() error { return s.db.ApplyNoSyncWait(b, pebble.Sync) })
-}
-
-// guardedly has Pebble write. Once its log has failed, Pebble panics.
-func (s *Store) guardedly(apply func() error) (err error) {
-	select {
-	case <-s.broken:
-		return errBroken()
-	default:
-	}
-	defer func() {
-		if fault := recover(); fault != nil {
-			s.fail(fmt.Errorf("pebble: %v", fault))
-			err = errBroken()
-		}
-	}()
-	if err := apply(); err != nil {
-		s.fail(err)
-		return errBroken()
-	}
-	return nil
-}
-
-// write commits a batch that has no part in any order, and returns when it is on disk.
-func (s *Store) write(b *pebble.Batch) error {
-	if err := s.hand(b); err != nil {
-		return err
-	}
-	if err := b.SyncWait(); err != nil {
-		s.fail(err)
-		return errBroken()
-	}
-	return nil
 }
 
 // acknowledge lets those go who wait for the commit's sync.
@@ -466,21 +415,21 @@ func (t *commit) acknowledge() {
 	}
 	for i := range t.parts {
 		if p := &t.parts[i]; p.index > 0 {
-			p.shard.line.durable.raise(p.index)
+			p.shard.sequencer.durable.raise(p.index)
 		}
 	}
 }
 
 // settle waits until all that the commit has seen is on disk. For what it changed itself that is so already.
-func (t *commit) settle(ctx context.Context) error {
+func (t *commit) waitForReads(ctx context.Context) error {
 	if t.batch != nil {
 		ctx = context.WithoutCancel(ctx)
 	}
-	if err := t.store.settled(ctx, &t.store.records, t.decided); err != nil {
+	if err := t.store.records.waitDurable(ctx, t.decided); err != nil {
 		return err
 	}
 	for i := range t.parts {
-		if err := t.store.settled(ctx, &t.parts[i].shard.line, t.parts[i].read); err != nil {
+		if err := t.parts[i].shard.sequencer.waitDurable(ctx, t.parts[i].read); err != nil {
 			return err
 		}
 	}

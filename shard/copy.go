@@ -44,20 +44,20 @@ func (s *Store) Copy(ctx context.Context, from *Shard, to holdfast.ShardID, o Co
 	if taken {
 		return Counts{}, holdfast.Errorf(holdfast.Invalid, "shard %d can't be copied to: it is open", to)
 	}
-	if !s.space.roomy() {
+	if !s.space.hasSpace() {
 		return Counts{}, errFull()
 	}
-	moment := s.db.NewSnapshot()
-	defer moment.Close()
-	if err := s.settled(ctx, &from.line, from.line.applied.Load()); err != nil {
+	snapshot := s.engine.db.NewSnapshot()
+	defer snapshot.Close()
+	if err := from.sequencer.waitDurable(ctx, from.sequencer.applied.Load()); err != nil {
 		return Counts{}, err
 	}
-	c := &copying{ctx: ctx, store: s, from: from, to: to, moment: moment, options: o}
-	if err := s.clear(shardBounds(to)); err != nil {
+	c := &copying{ctx: ctx, store: s, from: from, to: to, snapshot: snapshot, options: o}
+	if err := s.engine.clear(shardBounds(to)); err != nil {
 		return Counts{}, err
 	}
 	if err := c.run(); err != nil {
-		_ = s.clear(shardBounds(to))
+		_ = s.engine.clear(shardBounds(to))
 		return Counts{}, err
 	}
 	return c.tally.counts(0), nil
@@ -65,13 +65,13 @@ func (s *Store) Copy(ctx context.Context, from *Shard, to holdfast.ShardID, o Co
 
 // A copying is a copy on its way.
 type copying struct {
-	ctx     context.Context
-	store   *Store
-	from    *Shard
-	to      holdfast.ShardID
-	moment  *pebble.Snapshot
-	options CopyOptions
-	tally   tally
+	ctx      context.Context
+	store    *Store
+	from     *Shard
+	to       holdfast.ShardID
+	snapshot *pebble.Snapshot
+	options  CopyOptions
+	tally    tally
 
 	path  string          // of the table
 	table *sstable.Writer // nil: none is begun
@@ -98,7 +98,7 @@ func (c *copying) run() error {
 		return errDropped(c.from.id)
 	}
 	c.progress()
-	b := c.store.db.NewBatch()
+	b := c.store.engine.db.NewBatch()
 	defer b.Close()
 	trim := trimming{oldest: 1, at: now.UnixNano()}
 	if err := b.Set(metaKey(c.to, metaCounts), c.tally.appendTo(nil), nil); err != nil {
@@ -110,7 +110,7 @@ func (c *copying) run() error {
 	if err := c.store.space.admit(b.Len()); err != nil {
 		return err
 	}
-	return c.store.write(b)
+	return c.store.engine.write(b)
 }
 
 func (c *copying) progress() {
@@ -121,13 +121,13 @@ func (c *copying) progress() {
 
 // reaches returns Gone if a change behind the time to go back to is no longer kept.
 func (c *copying) reaches() error {
-	raw, ok, err := c.store.read(c.moment, metaKey(c.from.id, metaTrim))
+	raw, ok, err := c.store.engine.read(c.snapshot, metaKey(c.from.id, metaTrim))
 	if err != nil || !ok {
 		return err
 	}
 	trim, err := decodeTrimming(raw)
 	if err != nil {
-		return c.store.damaged(c.from.id, []byte(metaTrim), err)
+		return c.store.engine.damaged(c.from.id, []byte(metaTrim), err)
 	}
 	if c.options.At.UnixNano() < trim.at {
 		return holdfast.Errorf(holdfast.Gone, "the log of shard %d reaches back to %v", c.from.id, time.Unix(0, trim.at).UTC())
@@ -138,9 +138,9 @@ func (c *copying) reaches() error {
 // copyItems writes and ingests the items of the moment.
 func (c *copying) copyItems() error {
 	lower, upper := kindBounds(c.from.id, kindItem)
-	it, err := c.moment.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	it, err := c.snapshot.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
-		return c.store.fault("copying", err)
+		return c.store.engine.fault("copying", err)
 	}
 	defer it.Close()
 	for ok := it.First(); ok; ok = it.Next() {
@@ -149,14 +149,14 @@ func (c *copying) copyItems() error {
 		}
 		value, err := it.ValueAndErr()
 		if err != nil {
-			return c.store.fault("copying", err)
+			return c.store.engine.fault("copying", err)
 		}
 		is, err := decodeImage(string(value))
 		if err != nil {
-			return c.store.damaged(c.from.id, it.Key(), err)
+			return c.store.engine.damaged(c.from.id, it.Key(), err)
 		}
 		if err := c.add(it.Key()[prefixBytes:], is.raw); err != nil {
-			return c.store.fault("copying", err)
+			return c.store.engine.fault("copying", err)
 		}
 		c.tally.items++
 		c.tally.bytes += int64(is.item.Size())
@@ -168,7 +168,7 @@ func (c *copying) copyItems() error {
 		}
 	}
 	if err := it.Error(); err != nil {
-		return c.store.fault("copying", err)
+		return c.store.engine.fault("copying", err)
 	}
 	return c.ingest()
 }
@@ -177,12 +177,12 @@ func (c *copying) copyItems() error {
 func (c *copying) add(key item.Key, raw string) error {
 	if c.table == nil {
 		name := fmt.Sprintf("%d.sst", c.store.builds.Add(1))
-		c.path = c.store.fs.PathJoin(c.store.dir, buildDir, name)
-		f, err := c.store.fs.Create(c.path, vfs.WriteCategoryUnspecified)
+		c.path = c.store.engine.fs.PathJoin(c.store.dir, buildDir, name)
+		f, err := c.store.engine.fs.Create(c.path, vfs.WriteCategoryUnspecified)
 		if err != nil {
 			return err
 		}
-		options := c.store.engine.MakeWriterOptions(bottomLevel, c.store.db.TableFormat())
+		options := c.store.engine.options.MakeWriterOptions(bottomLevel, c.store.engine.db.TableFormat())
 		c.table = sstable.NewWriter(objstorageprovider.NewFileWritable(f), options)
 	}
 	c.bytes += len(key) + len(raw)
@@ -202,32 +202,32 @@ func (c *copying) ingest() error {
 	table := c.table
 	c.table, c.bytes = nil, 0
 	if err := table.Close(); err != nil {
-		_ = c.store.fs.Remove(c.path)
-		return c.store.fault("copying", err)
+		_ = c.store.engine.fs.Remove(c.path)
+		return c.store.engine.fault("copying", err)
 	}
-	if !c.store.space.roomy() {
-		_ = c.store.fs.Remove(c.path)
+	if !c.store.space.hasSpace() {
+		_ = c.store.engine.fs.Remove(c.path)
 		return errFull()
 	}
-	return c.store.fault("copying", c.store.db.Ingest(c.ctx, []string{c.path}))
+	return c.store.engine.fault("copying", c.store.engine.db.Ingest(c.ctx, []string{c.path}))
 }
 
 // abandon removes a table that was begun.
 func (c *copying) abandon() {
 	if c.table != nil {
 		_ = c.table.Close()
-		_ = c.store.fs.Remove(c.path)
+		_ = c.store.engine.fs.Remove(c.path)
 	}
 }
 
 // undo puts back the before-images of what was changed behind the time to go back to, the last change first.
 func (c *copying) undo() error {
-	it, err := c.from.logIter(c.moment, Position{}, Position{})
+	it, err := c.from.history.iter(c.snapshot, Position{}, Position{})
 	if err != nil {
 		return err
 	}
 	defer it.Close()
-	b := c.store.db.NewBatch()
+	b := c.store.engine.db.NewBatch()
 	for ok := it.Last(); ok; ok = it.Prev() {
 		if c.ctx.Err() != nil {
 			return ended(c.ctx)
@@ -235,7 +235,7 @@ func (c *copying) undo() error {
 		if isLink(it.Key()) {
 			continue
 		}
-		_, change, err := c.from.changeAt(it)
+		_, change, err := c.from.history.changeAt(it)
 		if err != nil {
 			return err
 		}
@@ -246,27 +246,27 @@ func (c *copying) undo() error {
 			return err
 		}
 		if b.Len() >= undoBytes {
-			if err := c.handUndone(b); err != nil {
+			if err := c.submitUndone(b); err != nil {
 				return err
 			}
-			b = c.store.db.NewBatch()
+			b = c.store.engine.db.NewBatch()
 		}
 	}
 	if err := it.Error(); err != nil {
-		return c.store.fault("reading the log", err)
+		return c.store.engine.fault("reading the log", err)
 	}
-	return c.handUndone(b)
+	return c.submitUndone(b)
 }
 
-// handUndone gives Pebble a batch, and says how far the copy is.
-func (c *copying) handUndone(b *pebble.Batch) error {
+// submitUndone gives Pebble a batch, and says how far the copy is.
+func (c *copying) submitUndone(b *pebble.Batch) error {
 	if b.Empty() {
 		return nil
 	}
 	if err := c.store.space.admit(b.Len()); err != nil {
 		return err
 	}
-	if err := c.store.handLazily(b); err != nil {
+	if err := c.store.engine.submitNoSync(b); err != nil {
 		return err
 	}
 	c.progress()

@@ -292,7 +292,7 @@ func crashAtEverySync(t *testing.T, seed uint64) {
 			for i := range 30 {
 				j.write(t, rng, number, shards)
 				if number == 0 && i%10 == 9 {
-					if err := s.db.Flush(); err != nil {
+					if err := s.engine.db.Flush(); err != nil {
 						t.Error(err)
 					}
 				}

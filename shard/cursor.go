@@ -37,13 +37,13 @@ func (sh *Shard) Cursor(ctx context.Context, span Span) (*Cursor, error) {
 	if bytes.Compare(lower, upper) > 0 {
 		upper = lower
 	}
-	iter, err := sh.store.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	iter, err := sh.engine.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		sh.store.gate.leave()
-		return nil, sh.store.fault("opening a cursor", err)
+		return nil, sh.engine.fault("opening a cursor", err)
 	}
 	c := &Cursor{ctx: ctx, shard: sh, iter: iter, index: span.Index, prefix: prefix, reverse: span.Reverse}
-	if err := sh.store.settled(ctx, &sh.line, sh.seen(span.Range)); err != nil {
+	if err := sh.sequencer.waitDurable(ctx, sh.seen(span.Range)); err != nil {
 		_ = c.Close()
 		return nil, err
 	}
@@ -58,9 +58,9 @@ func (sh *Shard) Cursor(ctx context.Context, span Span) (*Cursor, error) {
 func (sh *Shard) seen(r item.Range) uint64 {
 	const hashBytes = 8
 	if len(r.From) >= hashBytes && len(r.To) >= hashBytes && bytes.Equal(r.From[:hashBytes], r.To[:hashBytes]) {
-		return sh.line.marks[stripeOf(item.Key(r.From).Hash())].Load()
+		return sh.sequencer.marks[stripeOf(item.Key(r.From).Hash())].Load()
 	}
-	return sh.line.applied.Load()
+	return sh.sequencer.applied.Load()
 }
 
 // Next goes to the next item. It returns false behind the last, or at an error.
@@ -85,7 +85,7 @@ func (c *Cursor) Next() bool {
 	}
 	c.begun = true
 	if !ok {
-		c.err = c.shard.store.fault("scanning", c.iter.Error())
+		c.err = c.shard.engine.fault("scanning", c.iter.Error())
 	}
 	return ok
 }
@@ -97,7 +97,7 @@ func (c *Cursor) Key() item.Key { return c.iter.Key()[c.prefix:] }
 func (c *Cursor) Item() (item.Item, error) {
 	value, err := c.iter.ValueAndErr()
 	if err != nil {
-		return nil, c.shard.store.fault("scanning", err)
+		return nil, c.shard.engine.fault("scanning", err)
 	}
 	raw := string(value)
 	if c.index == 0 {
@@ -108,7 +108,7 @@ func (c *Cursor) Item() (item.Item, error) {
 		it, err = item.Decode(raw)
 	}
 	if err != nil {
-		return nil, c.shard.store.damaged(c.shard.id, c.iter.Key(), err)
+		return nil, c.shard.engine.damaged(c.shard.id, c.iter.Key(), err)
 	}
 	return it, nil
 }
@@ -125,7 +125,7 @@ func (c *Cursor) Close() error {
 	c.iter = nil
 	defer c.shard.store.gate.leave()
 	if err := iter.Close(); err != nil && c.err == nil {
-		c.err = c.shard.store.fault("scanning", err)
+		c.err = c.shard.engine.fault("scanning", err)
 	}
 	return c.err
 }

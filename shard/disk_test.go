@@ -124,7 +124,7 @@ func TestFullDisk(t *testing.T) {
 	if !s.Stats().Full {
 		t.Error("got room in Stats; want none")
 	}
-	if err := s.db.Flush(); err != nil {
+	if err := s.engine.db.Flush(); err != nil {
 		t.Errorf("got %v; want a flush to have room", err)
 	}
 	fs.other.Add(1 << 30)
@@ -215,7 +215,7 @@ func TestPreallocationSparesTheReserve(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f, err := s.fs.(*watchedFS).FS.(*guardedFS).sparing(test.name, preallocatedFile{inner, &got}, nil)
+		f, err := s.engine.fs.(*watchedFS).FS.(*guardedFS).sparing(test.name, preallocatedFile{inner, &got}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -266,7 +266,7 @@ func TestCorruptBlock(t *testing.T) {
 		writes = append(writes, put(t, sh, thing(fmt.Sprint("id", i), i, "v", fmt.Sprintf("%0200d", i*i))))
 	}
 	commitAll(t, s, writes...)
-	if err := errors.Join(s.db.Flush(), s.Close()); err != nil {
+	if err := errors.Join(s.engine.db.Flush(), s.Close()); err != nil {
 		t.Fatal(err)
 	}
 	damage(t, fs)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -31,17 +33,47 @@ const (
 	defaultCacheBytes = 128 << 20
 )
 
-// pebbleOptions returns what the database is opened with.
-func (s *Store) pebbleOptions(fs vfs.FS, cache *pebble.Cache, readOnly bool) *pebble.Options {
+// An engine is a store's Pebble database, and the only way to it: it reads, submits batches, and says what becomes of Pebble's errors.
+// Once Pebble's log or manifest can't be written the engine is broken for good, since nobody knows what is on disk until the
+// database is opened again.
+type engine struct {
+	db      *pebble.DB
+	options *pebble.Options // set by configure, before open
+	fs      vfs.FS          // that Pebble uses
+	space   *space
+	log     *slog.Logger
+	fatal   func(error) // Options.Fatal
+
+	broken    chan struct{} // closed when nothing can be written any more
+	breakOnce sync.Once
+
+	corrupt atomic.Uint64 // reads of what is corrupt
+	stalls  atomic.Uint64 // times that writes waited for flushes or compactions
+}
+
+// newEngine returns an engine whose database isn't open yet.
+func newEngine(log *slog.Logger, fatal func(error)) *engine {
+	return &engine{log: log, fatal: fatal, broken: make(chan struct{})}
+}
+
+// configure sets what the database is opened with.
+func (e *engine) configure(cache *pebble.Cache, memTableBytes int64, lock *pebble.Lock, readOnly bool) {
+	e.options = e.pebbleOptions(cache, memTableBytes, readOnly)
+	e.options.Lock = lock
+	e.options.EnsureDefaults()
+}
+
+// pebbleOptions returns what the database is opened with, but for the lock.
+func (e *engine) pebbleOptions(cache *pebble.Cache, memTableBytes int64, readOnly bool) *pebble.Options {
 	o := &pebble.Options{
-		FS: fs, Cache: cache, ReadOnly: readOnly, MaxOpenFiles: openFiles, FormatMajorVersion: formatVersion,
-		MemTableSize: uint64(s.memTable), MemTableStopWritesThreshold: memTables,
+		FS: e.fs, Cache: cache, ReadOnly: readOnly, MaxOpenFiles: openFiles, FormatMajorVersion: formatVersion,
+		MemTableSize: uint64(memTableBytes), MemTableStopWritesThreshold: memTables,
 		L0CompactionThreshold: l0Start, L0StopWritesThreshold: l0Stop,
 		CompactionConcurrencyRange: func() (int, int) { return 1, compactions },
 		FlushDelayDeleteRange:      dropFlushDelay,
 		BytesPerSync:               1 << 20,
-		Logger:                     &engineLog{store: s},
-		EventListener:              s.listener(),
+		Logger:                     &engineLog{engine: e},
+		EventListener:              e.listener(),
 	}
 	for i := range o.Levels {
 		o.Levels[i].BlockSize = blockBytes
@@ -67,75 +99,176 @@ func OffHeapBytes(o Options) int64 {
 	return o.CacheBytes + (memTables+1)*o.MemTableBytes
 }
 
-// listener returns what Pebble tells of its work.
-func (s *Store) listener() *pebble.EventListener {
+// open opens the database in a directory. A new database begins its log in Pebble's oldest format, in which damage in the middle looks
+// like the end, so that acknowledged commits could be lost unnoticed. It is opened once more to have a log in the newest. exists says
+// that it can't be new.
+func (e *engine) open(dir string, exists bool) error {
+	e.options.ErrorIfNotExists = exists
+	is, err := pebble.Peek(dir, e.fs)
+	if err != nil {
+		return err
+	}
+	if !e.options.ReadOnly && (!is.Exists || is.FormatMajorVersion < formatVersion) {
+		db, err := pebble.Open(dir, e.options)
+		if err != nil {
+			return err
+		}
+		if err := db.Close(); err != nil {
+			return err
+		}
+	}
+	e.db, err = pebble.Open(dir, e.options)
+	return err
+}
+
+// listener returns what Pebble calls about its work.
+func (e *engine) listener() *pebble.EventListener {
 	return &pebble.EventListener{
-		BackgroundError: s.space.failed,
+		BackgroundError: e.space.failed,
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
-			s.log.Error("a file is corrupt", "file", info.Path, "err", info.Details)
+			e.log.Error("a file is corrupt", "file", info.Path, "err", info.Details)
 		},
 		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
-			s.stalls.Add(1)
-			s.log.Warn("writes wait for flushes or compactions", "reason", info.Reason)
+			e.stalls.Add(1)
+			e.log.Warn("writes wait for flushes or compactions", "reason", info.Reason)
 		},
 	}
 }
 
-// An engineLog is where Pebble's own words go.
-type engineLog struct{ store *Store }
+// An engineLog is where Pebble's own log messages go.
+type engineLog struct{ engine *engine }
 
 // Infof implements pebble.Logger. What is worth knowing comes as events.
 func (l *engineLog) Infof(string, ...any) {}
 
 // Errorf implements pebble.Logger.
 func (l *engineLog) Errorf(format string, args ...any) {
-	l.store.log.Error("pebble: " + fmt.Sprintf(format, args...))
+	l.engine.log.Error("pebble: " + fmt.Sprintf(format, args...))
 }
 
 // Fatalf implements pebble.Logger. Pebble calls it when its log or its manifest can't be written, and when a file that it needs has
 // disappeared, never for a corrupt block. It must not return, since Pebble's state is then undefined.
 func (l *engineLog) Fatalf(format string, args ...any) {
-	l.store.fail(fmt.Errorf(format, args...))
+	l.engine.fail(fmt.Errorf(format, args...))
 	select {} // where Options.Fatal returned: Pebble must not go on, and holds locks
 }
 
-// fail ends all writing: what is on disk is no longer known.
-func (s *Store) fail(err error) {
-	s.breakOnce.Do(func() {
-		close(s.broken)
-		s.log.Error("the disk failed", "err", err)
-		s.fatal(err)
+// read returns the value of a key in what can be seen through from; !ok if there is none.
+func (e *engine) read(from pebble.Reader, key []byte) (value string, ok bool, err error) {
+	b, closer, err := from.Get(key)
+	if err == pebble.ErrNotFound {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, e.fault("reading", err)
+	}
+	value = string(b)
+	return value, true, e.fault("reading", closer.Close())
+}
+
+// submit gives Pebble a batch, which readers see when submit returns. Batches are on disk in the order in which they were submitted.
+// The caller waits for the batch with syncWait.
+func (e *engine) submit(b *pebble.Batch) error {
+	return e.attempt(func() error { return e.db.ApplyNoSyncWait(b, pebble.Sync) })
+}
+
+// submitNoSync gives Pebble a batch that is on disk once a later one has been synced.
+func (e *engine) submitNoSync(b *pebble.Batch) error {
+	return e.attempt(func() error { return e.db.Apply(b, pebble.NoSync) })
+}
+
+// syncWait returns when a batch that was submitted is on disk.
+func (e *engine) syncWait(b *pebble.Batch) error {
+	if err := b.SyncWait(); err != nil {
+		e.fail(err)
+		return errBroken()
+	}
+	return nil
+}
+
+// write submits a batch that has no place in the order of a sequencer, and returns when it is on disk.
+func (e *engine) write(b *pebble.Batch) error {
+	if err := e.submit(b); err != nil {
+		return err
+	}
+	return e.syncWait(b)
+}
+
+// clear removes all keys between two, and returns when that is on disk.
+func (e *engine) clear(lower, upper []byte) error {
+	if err := e.space.admitRemoval(0); err != nil {
+		return err
+	}
+	b := e.db.NewBatch()
+	defer b.Close()
+	if err := b.DeleteRange(lower, upper, nil); err != nil {
+		return e.fault("removing", err)
+	}
+	return e.write(b)
+}
+
+// attempt has Pebble write. Once its log has failed, Pebble panics: then, as after an error, the engine is broken.
+func (e *engine) attempt(write func() error) (err error) {
+	select {
+	case <-e.broken:
+		return errBroken()
+	default:
+	}
+	defer func() {
+		if fault := recover(); fault != nil {
+			e.fail(fmt.Errorf("pebble: %v", fault))
+			err = errBroken()
+		}
+	}()
+	if err := write(); err != nil {
+		e.fail(err)
+		return errBroken()
+	}
+	return nil
+}
+
+// fail breaks the engine: what is on disk is no longer known.
+func (e *engine) fail(err error) {
+	e.breakOnce.Do(func() {
+		close(e.broken)
+		e.log.Error("the disk failed", "err", err)
+		e.fatal(err)
 	})
 }
 
-// exit is what Options.Fatal does unless it is set. The log is read at the next start, as after a crash, and that is the only way
-// to know again what is on disk.
+// exit is what Options.Fatal does by default. The next start reads the log, as after a crash, and that is the only way to know again
+// what is on disk.
 func exit(error) { os.Exit(1) }
 
 // fault returns the error for a caller of an error of Pebble's, and logs what is wrong with the disk.
-func (s *Store) fault(doing string, err error) error {
-	var said *holdfast.Error
+func (e *engine) fault(doing string, err error) error {
+	var ours *holdfast.Error
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &said):
+	case errors.As(err, &ours):
 		return err
 	case pebble.IsCorruptionError(err):
-		s.corrupt.Add(1)
-		s.log.Error("what is on disk is corrupt", "doing", doing, "err", err)
-		return holdfast.Errorf(holdfast.Corrupt, "what is on disk is corrupt: %w", err)
+		e.corrupt.Add(1)
+		e.log.Error("data on disk is corrupt", "doing", doing, "err", err)
+		return holdfast.Errorf(holdfast.Corrupt, "data on disk is corrupt: %w", err)
 	case vfs.IsNoSpaceError(err):
 		return errFull()
 	}
-	s.log.Error("the disk failed", "doing", doing, "err", err)
+	e.log.Error("the disk failed", "doing", doing, "err", err)
 	return holdfast.Errorf(holdfast.Unavailable, "the disk failed: %w", err)
 }
 
 // damaged returns err, the error of something that doesn't decode, after it was counted and logged.
-func (s *Store) damaged(id holdfast.ShardID, key []byte, err error) error {
-	s.corrupt.Add(1)
-	s.log.Error("what is on disk doesn't decode", "shard", uint64(id), "key", fmt.Sprintf("%x", key), "err", err)
+func (e *engine) damaged(id holdfast.ShardID, key []byte, err error) error {
+	e.corrupt.Add(1)
+	e.log.Error("data on disk can't be decoded", "shard", uint64(id), "key", fmt.Sprintf("%x", key), "err", err)
 	return err
+}
+
+// errBroken is the error of commits whose outcome is unknown, or that come after one.
+func errBroken() error {
+	return holdfast.Errorf(holdfast.Unavailable, "the disk failed, and nothing can be written until a restart")
 }
 
 // discard is the log of a Store that was given none.

@@ -23,7 +23,7 @@ func newID() (id [16]byte) {
 // identity returns what the database says that it is; !ok if it says nothing. If the block is
 // corrupt where it stands, it says as much: what can be read is served all the same.
 func (s *Store) identity() (id string, ok bool, err error) {
-	id, ok, err = s.read(s.db, metaKey(records, metaStore))
+	id, ok, err = s.engine.read(s.engine.db, metaKey(records, metaStore))
 	if errors.Is(err, holdfast.Corrupt) {
 		return "", false, nil
 	}
@@ -42,10 +42,10 @@ func (s *Store) identify(id [16]byte) error {
 	case ok:
 		return nil
 	}
-	if err := s.db.Set(metaKey(records, metaStore), id[:], pebble.Sync); err != nil {
+	if err := s.engine.db.Set(metaKey(records, metaStore), id[:], pebble.Sync); err != nil {
 		return err
 	}
-	return s.db.Flush()
+	return s.engine.db.Flush()
 }
 
 // commits counts those in the logs that are needed.

@@ -16,33 +16,33 @@ import (
 	"holdfast"
 )
 
-// A mend is what Recover can do about a defect.
-type mend int
+// A repair is what Recover can do about a defect.
+type repair int
 
 const (
-	mendNothing mend = iota // a backup is needed
-	mendMarker              // make the empty file again
-	mendControl             // write the control file anew
-	mendLogs                // end the log before it, and lay later ones aside
+	repairNone    repair = iota // a backup is needed
+	repairMarker                // make the empty file again
+	repairControl               // write the control file anew
+	repairLogs                  // end the log before it, and lay later ones aside
 )
 
 // A defect is something that keeps a store from being opened as it was left.
 type defect struct {
-	file string // within the store's directory
-	text string // what is wrong, as the end of a sentence that begins with the file
-	mend mend
+	file   string // within the store's directory
+	text   string // what is wrong, as the end of a sentence that begins with the file
+	repair repair
 }
 
 func (d defect) String() string { return d.file + " " + d.text }
 
-// A begun says what has used a directory so far.
-type begun int
+// A dirState says what has used a directory so far.
+type dirState int
 
 const (
-	begunNot    begun = iota // nothing is there
-	begunMaking              // a first start didn't come to its end
-	begunBefore              // a version without control files has used it
-	begunKnown               // there is a control file, or there was one that can't be read
+	dirEmpty        dirState = iota // nothing is there
+	dirInitializing                 // a first start didn't come to its end
+	dirLegacy                       // a version without control files has used it
+	dirKnown                        // there is a control file, or there was one that can't be read
 )
 
 // A needed log is one that has something in it that isn't in sorted tables yet.
@@ -67,7 +67,7 @@ type inspection struct {
 	engine string
 	boot   string // of the machine now
 
-	begun    begun
+	state    dirState
 	files    []string // in Pebble's directory
 	control  *control // nil: there is none
 	format   uint32   // by its marker
@@ -84,7 +84,7 @@ func inspect(o Options, lock *pebble.Lock) (*inspection, error) {
 	if err := in.findControl(); err != nil {
 		return nil, err
 	}
-	if in.begun == begunNot || in.begun == begunMaking || len(in.engineFiles()) == 0 {
+	if in.state == dirEmpty || in.state == dirInitializing || len(in.engineFiles()) == 0 {
 		return in, nil
 	}
 	in.checkFormat()
@@ -106,8 +106,8 @@ func lockIfThere(o Options) (*pebble.Lock, error) {
 	return pebble.LockDirectory(engine, o.FS)
 }
 
-func (in *inspection) found(m mend, file, format string, args ...any) {
-	in.defects = append(in.defects, defect{file: file, text: fmt.Sprintf(format, args...), mend: m})
+func (in *inspection) found(r repair, file, format string, args ...any) {
+	in.defects = append(in.defects, defect{file: file, text: fmt.Sprintf(format, args...), repair: r})
 }
 
 func (in *inspection) note(format string, args ...any) {
@@ -135,28 +135,28 @@ func (in *inspection) findControl() error {
 	c, faults, err := readControl(in.fs, in.fs.PathJoin(in.dir, controlName))
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		in.begun = begunBefore
+		in.state = dirLegacy
 		if len(in.engineFiles()) == 0 {
-			in.begun = begunNot
+			in.state = dirEmpty
 			in.checkUnused(beside)
 		}
 		return nil
 	case err != nil && len(faults) == 0:
 		return err
 	}
-	in.begun, in.control = begunKnown, c
+	in.state, in.control = dirKnown, c
 	for _, fault := range faults {
 		if c == nil {
-			in.found(mendControl, controlName, "is damaged, and what should be in the directory isn't known: %v", fault)
+			in.found(repairControl, controlName, "is damaged, and what should be in the directory isn't known: %v", fault)
 			break
 		}
 		in.note("%v; the other copy is taken", fault)
 	}
 	if c != nil && c.phase == phaseMaking {
-		in.begun = begunMaking
+		in.state = dirInitializing
 		in.checkMaking()
 	} else if len(in.engineFiles()) == 0 {
-		in.found(mendNothing, engineDir, "is empty or missing")
+		in.found(repairNone, engineDir, "is empty or missing")
 	}
 	return nil
 }
@@ -171,7 +171,7 @@ func (in *inspection) engineFiles() []string {
 func (in *inspection) checkUnused(beside []string) {
 	for _, name := range beside {
 		if name != engineDir && name != controlPartial {
-			in.found(mendNothing, name, "is there, and no tables: "+
+			in.found(repairNone, name, "is there, and no tables: "+
 				"take a directory that is empty or missing, or put back what was in %s/", engineDir)
 			return
 		}
@@ -186,7 +186,7 @@ func (in *inspection) checkMaking() {
 	}
 	for _, name := range in.files {
 		if strings.HasSuffix(name, ".sst") {
-			in.found(mendNothing, in.pebble(name), "is there, and %s says that nothing was written yet", controlName)
+			in.found(repairNone, in.pebble(name), "is there, and %s says that nothing was written yet", controlName)
 			return
 		}
 	}
@@ -206,17 +206,17 @@ func (in *inspection) marker(prefix string) (value string, ok bool) {
 func (in *inspection) checkFormat() {
 	value, ok := in.marker(markerFormat)
 	if !ok {
-		in.found(mendMarker, anyFormat, "is missing, an empty file whose name says the version of the format")
+		in.found(repairMarker, anyFormat, "is missing, an empty file whose name says the version of the format")
 		return
 	}
 	n, err := strconv.ParseUint(value, 10, 32)
 	if err != nil {
-		in.found(mendNothing, anyFormat, "says %q, which is no version", value)
+		in.found(repairNone, anyFormat, "says %q, which is no version", value)
 		return
 	}
 	in.format = uint32(n)
 	if in.control != nil && in.format < in.control.format {
-		in.found(mendNothing, anyFormat, "says version %d, and it was %d: it is from an older copy",
+		in.found(repairNone, anyFormat, "says version %d, and it was %d: it is from an older copy",
 			n, in.control.format)
 	}
 }
@@ -227,13 +227,13 @@ func (in *inspection) checkManifest() (named bool, err error) {
 	num, isNumber := manifestNumber(value)
 	switch {
 	case !ok:
-		in.found(mendMarker, anyManifest, "is missing, an empty file whose name says which manifest is in use")
+		in.found(repairMarker, anyManifest, "is missing, an empty file whose name says which manifest is in use")
 		if in.control == nil {
 			return false, nil
 		}
 		num = in.control.manifest.num
 	case !isNumber:
-		in.found(mendNothing, anyManifest, "says %q, which is no manifest", value)
+		in.found(repairNone, anyManifest, "says %q, which is no manifest", value)
 		return false, nil
 	}
 	want := extent{num: num}
@@ -243,11 +243,11 @@ func (in *inspection) checkManifest() (named bool, err error) {
 		case num == was.num:
 			want = was
 		case num < was.num:
-			in.found(mendNothing, anyManifest, "says %s, and it was %s: it is from an older copy",
+			in.found(repairNone, anyManifest, "says %s, and it was %s: it is from an older copy",
 				value, manifestName(was.num))
 			return false, nil
 		case !in.hasMarkerOf(was.num):
-			in.found(mendNothing, anyManifest, "says %s, which isn't this store's: it was %s",
+			in.found(repairNone, anyManifest, "says %s, which isn't this store's: it was %s",
 				value, manifestName(was.num))
 			return false, nil
 		}
@@ -273,7 +273,7 @@ func (in *inspection) scanManifest(want extent) (named bool, err error) {
 		}
 	})
 	if errors.Is(err, os.ErrNotExist) {
-		in.found(mendNothing, in.pebble(name), "is missing: it says which files are the tables")
+		in.found(repairNone, in.pebble(name), "is missing: it says which files are the tables")
 		return false, nil
 	}
 	if err != nil {
@@ -286,14 +286,14 @@ func (in *inspection) scanManifest(want extent) (named bool, err error) {
 	in.manifest = extent{num: want.num, bytes: s.end}
 	switch {
 	case s.summed < want.bytes:
-		in.found(mendNothing, in.pebble(name), "has %d bytes of the %d that were written", s.summed, want.bytes)
+		in.found(repairNone, in.pebble(name), "has %d bytes of the %d that were written", s.summed, want.bytes)
 	case want.bytes > 0 && s.sum != want.sum:
-		in.found(mendNothing, in.pebble(name), "isn't as it was written: its first %d bytes have another checksum",
+		in.found(repairNone, in.pebble(name), "isn't as it was written: its first %d bytes have another checksum",
 			want.bytes)
 	case s.records == 0:
-		in.found(mendNothing, in.pebble(name), "has nothing in it")
+		in.found(repairNone, in.pebble(name), "has nothing in it")
 	case s.err != nil && t.stray >= 0 && in.sameStart():
-		in.found(mendNothing, in.pebble(name), "is damaged at byte %d: what follows is whole", s.end)
+		in.found(repairNone, in.pebble(name), "is damaged at byte %d: what follows is whole", s.end)
 	case s.err != nil && t.bytes > 0:
 		in.note("%s: the last %d bytes weren't written whole", in.pebble(name), t.bytes)
 	}
@@ -345,16 +345,16 @@ func (in *inspection) refusal() error {
 	if len(in.defects) == 0 {
 		return nil
 	}
-	said := make([]string, len(in.defects))
+	texts := make([]string, len(in.defects))
 	for i, d := range in.defects {
-		said[i] = d.String()
+		texts[i] = d.String()
 	}
 	return holdfast.Errorf(holdfast.Corrupt, "the tables aren't as they were left, and nothing was touched: %s",
-		strings.Join(said, "; "))
+		strings.Join(texts, "; "))
 }
 
-// tell logs what isn't as it should be and costs nothing.
-func (in *inspection) tell(log *slog.Logger) {
+// logNotes logs what isn't as it should be and costs nothing.
+func (in *inspection) logNotes(log *slog.Logger) {
 	for _, note := range in.notes {
 		log.Warn("the tables' directory: " + note)
 	}

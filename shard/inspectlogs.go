@@ -51,7 +51,7 @@ func (in *inspection) findLogs() {
 
 func (in *inspection) badLog(l *neededLog, format string, args ...any) {
 	l.damaged = true
-	in.found(mendLogs, in.pebble(logName(l.num)), format, args...)
+	in.found(repairLogs, in.pebble(logName(l.num)), format, args...)
 }
 
 func (in *inspection) checkLog(l *neededLog, last bool) error {

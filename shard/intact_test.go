@@ -53,19 +53,19 @@ func newRuin(t *testing.T, clean, recorded bool) *ruin {
 	sh := openShard(t, s, 1)
 	for i := range ruinItems {
 		if i == ruinTabled {
-			if err := s.db.Flush(); err != nil {
+			if err := s.engine.db.Flush(); err != nil {
 				t.Fatal(err)
 			}
 			noTables.Store(true) // so that logs are needed
 		} else if i > ruinTabled && i%60 == 0 {
-			if _, err := s.db.AsyncFlush(); err != nil { // begins another log
+			if _, err := s.engine.db.AsyncFlush(); err != nil { // begins another log
 				t.Fatal(err)
 			}
 		}
 		commitAll(t, s, put(t, sh, ruinItem(i)))
 	}
 	if recorded {
-		if err := s.ledger.write(); err != nil {
+		if err := s.control.write(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -257,10 +257,10 @@ func (r *ruin) recover() (Recovery, int) {
 	}
 	r.same("a recovery that was not accepted", before)
 	done, err := Recover(r.options(), true, ruinNames)
-	if err != nil || done.Done == done.Helpless {
+	if err != nil || done.Done == done.Unrecoverable {
 		r.t.Fatalf("got %+v, %v; want it done", done, err)
 	}
-	if done.Helpless {
+	if done.Unrecoverable {
 		r.same("a recovery that can't help", before)
 		return done, 0
 	}
@@ -327,32 +327,32 @@ func TestRefusals(t *testing.T) {
 	oldest := func(r *ruin) string { return r.logs()[0] }
 	middle := func(r *ruin) string { return r.logs()[1] }
 	newest := func(r *ruin) string { return r.logs()[len(r.logs())-1] }
-	const helpless, none = -1, -2
+	const unrecoverable, none = -1, -2
 	for _, test := range []struct {
 		name  string
 		harm  func(r *ruin)
 		words string
-		least int // items that must be left: helpless; none: fewer than all
+		least int // items that must be left: unrecoverable; none: fewer than all
 	}{
 		{"no marker of the manifest", func(r *ruin) { r.remove(r.pebble("marker.manifest", "")...) }, "marker.manifest.* is missing", ruinItems},
 		{"no marker of the format", func(r *ruin) { r.remove(r.pebble("marker.format", "")...) }, "marker.format-version.* is missing", ruinItems},
 		{"no marker", func(r *ruin) { r.remove(r.pebble("marker.", "")...) }, "marker.manifest.* is missing", ruinItems},
-		{"no manifest", func(r *ruin) { r.remove(r.pebble("MANIFEST", "")...) }, " is missing: it says which files", helpless},
-		{"empty manifest", func(r *ruin) { r.cut(r.pebble("MANIFEST", "")[1], 0) }, "has 0 bytes of the ", helpless},
-		{"cut manifest", func(r *ruin) { r.cut(r.pebble("MANIFEST", "")[1], 66) }, " bytes of the ", helpless},
-		{"changed manifest", func(r *ruin) { r.flip(r.pebble("MANIFEST", "")[1], 50) }, "isn't as it was written", helpless},
+		{"no manifest", func(r *ruin) { r.remove(r.pebble("MANIFEST", "")...) }, " is missing: it says which files", unrecoverable},
+		{"empty manifest", func(r *ruin) { r.cut(r.pebble("MANIFEST", "")[1], 0) }, "has 0 bytes of the ", unrecoverable},
+		{"cut manifest", func(r *ruin) { r.cut(r.pebble("MANIFEST", "")[1], 66) }, " bytes of the ", unrecoverable},
+		{"changed manifest", func(r *ruin) { r.flip(r.pebble("MANIFEST", "")[1], 50) }, "isn't as it was written", unrecoverable},
 		{"the manifest before", func(r *ruin) {
 			r.remove(r.pebble("marker.manifest", "")...)
 			r.write("/data/pebble/marker.manifest.000009."+r.fs.PathBase(r.pebble("MANIFEST", "")[0]), nil)
-		}, "it is from an older copy", helpless},
+		}, "it is from an older copy", unrecoverable},
 		{"a manifest of others", func(r *ruin) {
 			r.remove(r.pebble("marker.manifest", "")...)
 			r.write("/data/pebble/marker.manifest.000009.MANIFEST-000099", nil)
-		}, "isn't this store's", helpless},
-		{"no sorted table", func(r *ruin) { r.remove(r.pebble("", ".sst")[0]) }, ".sst", helpless},
-		{"an empty sorted table", func(r *ruin) { r.cut(r.pebble("", ".sst")[0], 0) }, ".sst", helpless},
-		{"nothing of Pebble's", func(r *ruin) { r.remove("/data/pebble") }, "pebble", helpless},
-		{"no file of Pebble's", func(r *ruin) { r.remove(r.pebble("", "")...) }, "pebble", helpless},
+		}, "isn't this store's", unrecoverable},
+		{"no sorted table", func(r *ruin) { r.remove(r.pebble("", ".sst")[0]) }, ".sst", unrecoverable},
+		{"an empty sorted table", func(r *ruin) { r.cut(r.pebble("", ".sst")[0], 0) }, ".sst", unrecoverable},
+		{"nothing of Pebble's", func(r *ruin) { r.remove("/data/pebble") }, "pebble", unrecoverable},
+		{"no file of Pebble's", func(r *ruin) { r.remove(r.pebble("", "")...) }, "pebble", unrecoverable},
 		{"no control file", func(r *ruin) { r.remove("/data/control") }, "control is missing", ruinItems},
 		{"an empty control file", func(r *ruin) { r.write("/data/control", nil) }, "control is damaged", ruinItems},
 		{"both copies damaged", func(r *ruin) { r.write("/data/control", make([]byte, 2*copyBytes)) }, "control is damaged", ruinItems},
@@ -386,9 +386,9 @@ func TestRefusals(t *testing.T) {
 			r.refused(test.words)
 			recovery, left := r.recover()
 			switch {
-			case recovery.Helpless != (test.least == helpless):
-				t.Errorf("got %+v; want helpless %t", recovery, test.least == helpless)
-			case recovery.Helpless:
+			case recovery.Unrecoverable != (test.least == unrecoverable):
+				t.Errorf("got %+v; want unrecoverable %t", recovery, test.least == unrecoverable)
+			case recovery.Unrecoverable:
 			case test.least == none && (left < ruinTabled || left >= ruinItems), test.least != none && left != test.least:
 				t.Errorf("got %d items left; want %d", left, test.least)
 			}

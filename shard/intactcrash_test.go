@@ -77,10 +77,11 @@ func TestCrashInTheFirstStart(t *testing.T) {
 func forgetControl(t *testing.T, r *ruin) {
 	t.Helper()
 	r.remove("/data/control")
-	s := &Store{fs: r.fs, log: discard(), memTable: defaultMemTable, fatal: func(error) {}, space: &space{}, broken: make(chan struct{})}
+	e := newEngine(discard(), func(error) {})
+	e.fs, e.space = r.fs, &space{}
 	cache := newCache(0, defaultMemTable)
 	defer cache.Unref()
-	db, err := pebble.Open("/data/pebble", s.pebbleOptions(r.fs, cache, false))
+	db, err := pebble.Open("/data/pebble", e.pebbleOptions(cache, defaultMemTable, false))
 	if err != nil {
 		t.Fatal(err)
 	}

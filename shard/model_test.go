@@ -29,11 +29,11 @@ type model struct {
 	store  *Store
 	shards []*Shard
 	items  []map[string]item.Item // by key
-	past   []moment               // of shard 1
+	past   []snapshot             // of shard 1
 }
 
 // A moment is what shard 1 held at a time.
-type moment struct {
+type snapshot struct {
 	at    time.Time
 	items map[string]item.Item
 }
@@ -108,7 +108,7 @@ func (m *model) step() {
 	case p < 88:
 		m.compareExpired()
 	case p < 90:
-		if err := m.store.db.Flush(); err != nil {
+		if err := m.store.engine.db.Flush(); err != nil {
 			m.t.Error(err)
 		}
 	case p < 92:
@@ -184,7 +184,7 @@ func (m *model) commit() {
 	}
 	m.items = next
 	m.clock.advance(time.Duration(m.rng.IntN(3)) * time.Second)
-	m.past = append(m.past, moment{m.clock.read(), cloned(next[0])})
+	m.past = append(m.past, snapshot{m.clock.read(), cloned(next[0])})
 	m.clock.advance(time.Millisecond)
 }
 

@@ -122,3 +122,36 @@ type Counts struct {
 
 // A Count is the entries of an index.
 type Count struct{ Items, Bytes int64 }
+
+func (o *Options) setDefaults() {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = defaultCacheBytes
+	}
+	if o.MemTableBytes == 0 {
+		o.MemTableBytes = defaultMemTable
+	}
+	if o.LogAge == 0 {
+		o.LogAge = 24 * time.Hour
+	}
+	if o.LogBytes == 0 {
+		o.LogBytes = 8 << 30
+	}
+	if o.ReserveBytes == 0 {
+		o.ReserveBytes = 256 << 20
+	}
+	if o.Log == nil {
+		o.Log = discard()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Fatal == nil {
+		o.Fatal = exit
+	}
+	if o.Boot == "" {
+		o.Boot = bootID()
+	}
+}

@@ -11,7 +11,7 @@ import (
 	"holdfast"
 )
 
-// Reclaim gives room back to the disk that what was dropped has left, and says whether there is more to give when it is called again, some
+// Reclaim gives disk space back that what was dropped has left, and says whether there is more to give when it is called again, some
 // seconds later:
 //
 //  1. What is in memory becomes sorted tables. Pebble then removes those tables in the background that hold nothing but what was
@@ -19,7 +19,7 @@ import (
 //  2. The files of its log are removed, of which Pebble keeps up to four to use them again. Commits go on in a new one.
 //  3. At the next call: tables that hold something else, too, and those that a compaction was writing meanwhile, are compacted.
 //
-// The error is Full while the disk has no room for what is in memory and a new log: then nothing was done, and there is more.
+// The error is Full while the disk has no space for what is in memory and a new log: then nothing was done, and there is more.
 func (s *Store) Reclaim(ctx context.Context) (more bool, err error) {
 	if err := s.gate.enter(); err != nil {
 		return false, err
@@ -28,43 +28,76 @@ func (s *Store) Reclaim(ctx context.Context) (more bool, err error) {
 	if s.readOnly {
 		return false, nil
 	}
-	s.reclaims.Lock()
-	defer s.reclaims.Unlock()
-	if !s.space.spare(int64(s.db.Metrics().MemTable.Size) + startRoom) {
-		return true, holdfast.Errorf(holdfast.Full, "the disk is full: the room of what was dropped comes back when a flush has room")
+	return s.reclaimer.run(ctx)
+}
+
+// A reclaimer does Reclaim, one at a time.
+type reclaimer struct {
+	engine  *engine
+	space   *space
+	dir     string // Pebble's
+	control *controlFile
+	logs    *removedLogs
+	closing <-chan struct{} // closed when the store begins to close
+
+	running   sync.Mutex         // held by run; taken before mu
+	leftovers []holdfast.ShardID // that the next run compacts; guarded by running
+
+	mu      sync.Mutex         // guards dropped
+	dropped []holdfast.ShardID // since the last run
+}
+
+// note has the next run reclaim what a shard has left.
+func (r *reclaimer) note(id holdfast.ShardID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dropped = append(r.dropped, id)
+}
+
+// take returns the shards that were dropped since the last call.
+func (r *reclaimer) take() []holdfast.ShardID {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	dropped := r.dropped
+	r.dropped = nil
+	return dropped
+}
+
+func (r *reclaimer) run(ctx context.Context) (more bool, err error) {
+	r.running.Lock()
+	defer r.running.Unlock()
+	if !r.space.spare(int64(r.engine.db.Metrics().MemTable.Size) + startBytes) {
+		return true, holdfast.Errorf(holdfast.Full, "the disk is full: the space of what was dropped comes back once there is enough for a flush")
 	}
-	s.mu.Lock()
-	dropped := s.dropped
-	s.dropped = nil
-	s.mu.Unlock()
-	for len(s.leftovers) > 0 {
-		lower, upper := shardBounds(s.leftovers[0])
-		if err := s.compact(ctx, lower, upper); err != nil {
-			s.leftovers = append(s.leftovers, dropped...)
-			return true, s.fault("compacting what was dropped", err)
+	dropped := r.take()
+	for len(r.leftovers) > 0 {
+		lower, upper := shardBounds(r.leftovers[0])
+		if err := r.compact(ctx, lower, upper); err != nil {
+			r.leftovers = append(r.leftovers, dropped...)
+			return true, r.engine.fault("compacting what was dropped", err)
 		}
-		s.leftovers = s.leftovers[1:]
+		r.leftovers = r.leftovers[1:]
 	}
-	s.leftovers = dropped
-	return len(dropped) > 0, s.reclaimLogs(ctx)
+	r.leftovers = dropped
+	return len(dropped) > 0, r.removeLogs(ctx)
 }
 
 // compact is Pebble's, which begins a new log first, and panics when it can't.
-func (s *Store) compact(ctx context.Context, lower, upper []byte) error {
+func (r *reclaimer) compact(ctx context.Context, lower, upper []byte) error {
 	var failed error
-	err := s.guardedly(func() error {
-		failed = s.db.Compact(ctx, lower, upper, false)
+	err := r.engine.attempt(func() error {
+		failed = r.engine.db.Compact(ctx, lower, upper, false)
 		return nil
 	})
 	return errors.Join(err, failed)
 }
 
-// flush has what is in memory become sorted tables. Pebble repeats a flush that has no room until there is some, so ctx and
-// Close end the wait.
-func (s *Store) flush(ctx context.Context) error {
+// flush has what is in memory become sorted tables. Pebble repeats a flush that has no space until there is some, so ctx and
+// Store.Close end the wait.
+func (r *reclaimer) flush(ctx context.Context) error {
 	var flushed <-chan struct{}
-	err := s.guardedly(func() (err error) {
-		flushed, err = s.db.AsyncFlush()
+	err := r.engine.attempt(func() (err error) {
+		flushed, err = r.engine.db.AsyncFlush()
 		return err
 	})
 	if err != nil {
@@ -75,25 +108,24 @@ func (s *Store) flush(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		return ended(ctx)
-	case <-s.broken:
+	case <-r.engine.broken:
 		return errBroken()
-	case <-s.closing:
+	case <-r.closing:
 		return errClosed()
 	}
 }
 
-// reclaimLogs flushes what is in memory, and removes the logs that had it.
-func (s *Store) reclaimLogs(ctx context.Context) error {
-	dir := s.fs.PathJoin(s.dir, engineDir)
-	names, err := s.fs.List(dir)
+// removeLogs flushes what is in memory, and removes the logs that had it.
+func (r *reclaimer) removeLogs(ctx context.Context) error {
+	names, err := r.engine.fs.List(r.dir)
 	if err != nil {
-		return s.fault("listing logs", err)
+		return r.engine.fault("listing logs", err)
 	}
 	// A flush begins a new log and ends when all before it is in tables, and the manifest says so on disk. So of the logs that were there
 	// before it none is needed any more, whoever wrote to them meanwhile.
-	s.removedLogs.begin(true)
-	err = s.flush(ctx)
-	s.removedLogs.begin(false)
+	r.logs.begin(true)
+	err = r.flush(ctx)
+	r.logs.begin(false)
 	if err != nil {
 		return err
 	}
@@ -102,10 +134,10 @@ func (s *Store) reclaimLogs(ctx context.Context) error {
 		if !ok {
 			continue
 		}
-		if err := s.removedLogs.remove(s.space.fs, s.fs.PathJoin(dir, name)); err != nil {
-			return s.fault("removing a log", err)
+		if err := r.logs.remove(r.space.fs, r.engine.fs.PathJoin(r.dir, name)); err != nil {
+			return r.engine.fault("removing a log", err)
 		}
-		s.ledger.forget(num) // else it stays on record for ever: Pebble is told that the file is gone
+		r.control.forget(num) // else it stays on record for ever: Pebble is told that the file is gone
 	}
 	return nil
 }

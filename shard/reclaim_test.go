@@ -36,7 +36,7 @@ func TestReclaimRemovesLogs(t *testing.T) {
 	fill := func() {
 		for range 6 {
 			commitAll(t, s, put(t, sh, thing("a", n, "v", strings.Repeat("x", 1000))))
-			if err := s.db.Flush(); err != nil {
+			if err := s.engine.db.Flush(); err != nil {
 				t.Fatal(err)
 			}
 			n++
@@ -53,9 +53,9 @@ func TestReclaimRemovesLogs(t *testing.T) {
 		if got := logsOf(t, fs); len(got) != 1 {
 			t.Errorf("got logs %v; want the newest alone", got)
 		}
-		s.ledger.mu.Lock()
-		listed := len(s.ledger.record.logs)
-		s.ledger.mu.Unlock()
+		s.control.mu.Lock()
+		listed := len(s.control.record.logs)
+		s.control.mu.Unlock()
 		if listed != 1 {
 			t.Errorf("the control file lists %d logs; want the newest alone", listed)
 		}
@@ -66,7 +66,7 @@ func TestReclaimRemovesLogs(t *testing.T) {
 	fill()
 	for i := range 30 { // more than may wait
 		commitAll(t, s, put(t, sh, thing("b", i)))
-		if err := s.db.Flush(); err != nil {
+		if err := s.engine.db.Flush(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -92,7 +92,7 @@ func TestReclaimAfterDrop(t *testing.T) {
 		}
 		commitAll(t, s, put(t, sh, thing("big", i, "v", string(text))))
 		if i%50 == 49 {
-			if err := s.db.Flush(); err != nil {
+			if err := s.engine.db.Flush(); err != nil {
 				t.Fatal(err)
 			}
 		}

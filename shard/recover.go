@@ -15,14 +15,14 @@ const asideDir = "lost"
 
 // A Recovery is what keeps a store from starting, and what it costs to have it start all the same.
 type Recovery struct {
-	Faults   []Fault                     // none: the store starts as it is
-	Helpless bool                        // only a backup helps, and nothing is done: its faults are the last ones
-	Cut      []CutLog                    // the logs of which something is dropped, in order
-	Again    []string                    // files that are made again, which costs nothing
-	Orphans  []holdfast.ShardID          // shards that the catalog that is left doesn't name; they are removed
-	Names    map[holdfast.ShardID]string // of the shards in what is left
-	Aside    string                      // the directory that has what was dropped, within the store's; "": nothing was
-	Done     bool
+	Faults        []Fault                     // none: the store starts as it is
+	Unrecoverable bool                        // only a backup helps, and nothing is done: its faults are the last ones
+	Cut           []CutLog                    // the logs of which something is dropped, in order
+	Again         []string                    // files that are made again, which costs nothing
+	Orphans       []holdfast.ShardID          // shards that the catalog that is left doesn't name; they are removed
+	Names         map[holdfast.ShardID]string // of the shards in what is left
+	Aside         string                      // the directory that has what was dropped, within the store's; "": nothing was
+	Done          bool
 }
 
 // A CutLog is a log of which something is dropped. Pebble's logs have the last commits, which
@@ -64,7 +64,7 @@ func Recover(o Options, accept bool, names Namer) (r Recovery, err error) {
 	if err != nil || !usable || !accept || len(r.Faults) == 0 {
 		return r, err
 	}
-	if err := v.mend(); err != nil {
+	if err := v.repair(); err != nil {
 		return r, openFault(err)
 	}
 	r.Done = true
@@ -84,20 +84,20 @@ type recovering struct {
 // plan says what is wrong, and what would be dropped. It is false if nothing can be done.
 func (v *recovering) plan() (usable bool, err error) {
 	v.r.Faults = v.in.faults()
-	if v.r.Helpless = v.in.helpless(); v.r.Helpless || v.in.begun == begunNot || v.in.begun == begunMaking {
+	if v.r.Unrecoverable = v.in.unrecoverable(); v.r.Unrecoverable || v.in.state == dirEmpty || v.in.state == dirInitializing {
 		return false, nil
 	}
-	left, err := v.in.openRest(v.in.rest())
+	left, err := v.in.openRemainder(v.in.rest())
 	if err != nil {
 		v.r.Faults = append(v.r.Faults, Fault{Kind: "file", Text: err.Error()})
-		v.r.Helpless = true
+		v.r.Unrecoverable = true
 		return false, nil
 	}
 	for _, name := range v.in.missingMarkers() {
 		v.r.Again = append(v.r.Again, v.in.pebble(name))
 	}
 	err = v.look(left)
-	if err = errors.Join(err, left.db.Close()); err != nil {
+	if err = errors.Join(err, left.engine.db.Close()); err != nil {
 		return false, err
 	}
 	return true, v.cut()
@@ -117,7 +117,7 @@ func (v *recovering) look(left *Store) (err error) {
 	default:
 		v.id = newID()
 	}
-	if v.in.begun == begunBefore && ok {
+	if v.in.state == dirLegacy && ok {
 		v.r.Faults = append(v.r.Faults, missingControl().fault())
 	}
 	if v.in.control == nil && len(v.r.Faults) > 0 {
@@ -134,9 +134,9 @@ func (v *recovering) look(left *Store) (err error) {
 // tables at once, and stays when the catalog goes back to before it; another one with its ID must
 // not begin with its items.
 func (s *Store) orphans(names map[holdfast.ShardID]string) (ids []holdfast.ShardID, err error) {
-	it, err := s.db.NewIter(nil)
+	it, err := s.engine.db.NewIter(nil)
 	if err != nil {
-		return nil, s.fault("reading", err)
+		return nil, s.engine.fault("reading", err)
 	}
 	for ok := it.SeekGE(appendPrefix(nil, records+1, 0)); ok; {
 		id := shardOf(it.Key())
@@ -145,7 +145,7 @@ func (s *Store) orphans(names map[holdfast.ShardID]string) (ids []holdfast.Shard
 		}
 		ok = it.SeekGE(appendPrefix(nil, id+1, 0))
 	}
-	return ids, s.fault("reading", errors.Join(it.Error(), it.Close()))
+	return ids, s.engine.fault("reading", errors.Join(it.Error(), it.Close()))
 }
 
 // cut says what is dropped of which log.
@@ -178,14 +178,14 @@ func (v *recovering) count(l *neededLog, c *CutLog) error {
 	}
 	path := v.in.fs.PathJoin(v.in.engine, logName(l.num))
 	c.Dropped = max(l.bytes, l.scan.end+l.tail.bytes) - c.Kept
-	dropped := lot{}
+	dropped := commitCounts{}
 	if c.Kept == 0 {
 		if _, err := scanFile(v.in.fs, path, l.extent, dropped.add); err != nil {
 			return err
 		}
 	}
 	if l.tail.stray >= 0 {
-		if err := strays(v.in.fs, path, l.num, l.tail.stray, l.scan.size, &dropped); err != nil {
+		if err := countStray(v.in.fs, path, l.num, l.tail.stray, l.scan.size, &dropped); err != nil {
 			return err
 		}
 	}
@@ -194,7 +194,7 @@ func (v *recovering) count(l *neededLog, c *CutLog) error {
 }
 
 func missingControl() defect {
-	return defect{file: controlName, text: "is missing, without which nobody knows what else is", mend: mendControl}
+	return defect{file: controlName, text: "is missing, without which nobody knows what else is", repair: repairControl}
 }
 
 // fault returns the defect as a check reports it.
@@ -208,17 +208,17 @@ func (in *inspection) faults() []Fault {
 	return all
 }
 
-// helpless says that a recovery can do nothing.
-func (in *inspection) helpless() bool {
+// unrecoverable says that a recovery can do nothing.
+func (in *inspection) unrecoverable() bool {
 	for _, d := range in.defects {
-		if d.mend == mendNothing {
+		if d.repair == repairNone {
 			return true
 		}
 	}
 	return false
 }
 
-var errUnmended = errors.New("what was done didn't mend it")
+var errUnrepaired = errors.New("the repair wasn't complete")
 
 // verify inspects the directory again.
 func (v *recovering) verify() error {
@@ -227,7 +227,7 @@ func (v *recovering) verify() error {
 		return err
 	}
 	if len(in.defects) > 0 {
-		return fmt.Errorf("%w: %v", errUnmended, in.defects[0])
+		return fmt.Errorf("%w: %v", errUnrepaired, in.defects[0])
 	}
 	return nil
 }

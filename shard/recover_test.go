@@ -87,7 +87,7 @@ func TestRecoveryRemovesOrphans(t *testing.T) {
 	r := &ruin{t: t, fs: vfs.NewCrashableMem(), boot: "the first start"}
 	s := openStore(t, r.options())
 	commitAll(t, s, put(t, openShard(t, s, 1), ruinItem(0)))
-	if err := s.db.Flush(); err != nil {
+	if err := s.engine.db.Flush(); err != nil {
 		t.Fatal(err)
 	}
 	commitAll(t, s, put(t, openShard(t, s, 1), ruinItem(1)))
@@ -98,7 +98,7 @@ func TestRecoveryRemovesOrphans(t *testing.T) {
 	if err := c.ingest(); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.ledger.write(); err != nil {
+	if err := s.control.write(); err != nil {
 		t.Fatal(err)
 	}
 	r.fs = r.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
@@ -157,9 +157,9 @@ func TestControlIsWrittenBesides(t *testing.T) {
 }
 
 func newestLog(s *Store) *watchedFile {
-	s.ledger.mu.Lock()
-	defer s.ledger.mu.Unlock()
-	return s.ledger.logs[s.ledger.record.logs[len(s.ledger.record.logs)-1].num]
+	s.control.mu.Lock()
+	defer s.control.mu.Unlock()
+	return s.control.logs[s.control.record.logs[len(s.control.record.logs)-1].num]
 }
 
 // The control file's bytes are those of docs/formats.md.

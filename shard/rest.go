@@ -5,14 +5,12 @@ import (
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-
-	"holdfast"
 )
 
-// A restFS shows a directory as a recovery would leave it, for reading: logs end where their damage
+// A remainderFS shows a directory as a recovery would leave it, for reading: logs end where their damage
 // begins, later ones aren't there, and markers are. So what is left can be looked at before
 // anything is changed.
-type restFS struct {
+type remainderFS struct {
 	vfs.FS
 	engine string
 	ends   map[string]int64 // of logs, by path: where they end; below 0: they aren't there
@@ -20,8 +18,8 @@ type restFS struct {
 }
 
 // rest returns the file system that shows what is left.
-func (in *inspection) rest() *restFS {
-	r := &restFS{FS: in.fs, engine: in.engine, ends: map[string]int64{}, add: in.missingMarkers()}
+func (in *inspection) rest() *remainderFS {
+	r := &remainderFS{FS: in.fs, engine: in.engine, ends: map[string]int64{}, add: in.missingMarkers()}
 	cut := false
 	for _, l := range in.logs {
 		path := in.fs.PathJoin(in.engine, logName(l.num))
@@ -37,8 +35,8 @@ func (in *inspection) rest() *restFS {
 }
 
 // tables returns the file system that shows the sorted tables, and no log.
-func (in *inspection) tables() *restFS {
-	r := &restFS{FS: in.fs, engine: in.engine, ends: map[string]int64{}, add: in.missingMarkers()}
+func (in *inspection) tables() *remainderFS {
+	r := &remainderFS{FS: in.fs, engine: in.engine, ends: map[string]int64{}, add: in.missingMarkers()}
 	for _, name := range in.files {
 		if _, ok := logNumber(name); ok {
 			r.ends[in.fs.PathJoin(in.engine, name)] = -1
@@ -47,18 +45,17 @@ func (in *inspection) tables() *restFS {
 	return r
 }
 
-// openRest opens a directory for reading as the file system shows it.
-func (in *inspection) openRest(fs *restFS) (*Store, error) {
-	s := &Store{
-		dir: in.dir, fs: fs, readOnly: true, log: discard(), now: in.o.Now, lock: in.lock,
-		space: &space{}, removedLogs: new(removedLogs), memTable: in.o.MemTableBytes, fatal: in.o.Fatal,
-		gate: gate{idle: make(chan struct{})}, closing: make(chan struct{}), broken: make(chan struct{}),
-		shards: map[holdfast.ShardID]*Shard{},
-	}
+// openRemainder opens a directory for reading as the file system shows it.
+func (in *inspection) openRemainder(fs *remainderFS) (*Store, error) {
+	o := in.o
+	o.ReadOnly, o.Log = true, discard()
+	s := newStore(o)
+	s.lock, s.space = in.lock, &space{}
+	s.engine.fs, s.engine.space = fs, s.space
 	cache := newCache(in.o.CacheBytes, in.o.MemTableBytes)
 	defer cache.Unref()
-	s.setEngine(cache, true)
-	return s, s.fault("opening", s.openEngine(in.engine, true))
+	s.engine.configure(cache, o.MemTableBytes, s.lock, true)
+	return s, s.engine.fault("opening", s.engine.open(in.engine, true))
 }
 
 // foreign says that a log is none of the store's, so that those behind it don't need it.
@@ -76,7 +73,7 @@ func (in *inspection) missingMarkers() (names []string) {
 }
 
 // List implements vfs.FS.
-func (r *restFS) List(dir string) ([]string, error) {
+func (r *remainderFS) List(dir string) ([]string, error) {
 	names, err := r.FS.List(dir)
 	if err != nil || dir != r.engine {
 		return names, err
@@ -89,7 +86,7 @@ func (r *restFS) List(dir string) ([]string, error) {
 }
 
 // Open implements vfs.FS.
-func (r *restFS) Open(path string, opts ...vfs.OpenOption) (vfs.File, error) {
+func (r *remainderFS) Open(path string, opts ...vfs.OpenOption) (vfs.File, error) {
 	f, err := r.FS.Open(path, opts...)
 	if end, is := r.ends[path]; is && err == nil {
 		return &cutFile{File: f, left: end}, nil
@@ -98,7 +95,7 @@ func (r *restFS) Open(path string, opts ...vfs.OpenOption) (vfs.File, error) {
 }
 
 // Unwrap implements vfs.FS.
-func (r *restFS) Unwrap() vfs.FS { return r.FS }
+func (r *remainderFS) Unwrap() vfs.FS { return r.FS }
 
 // A cutFile is a file of which only the beginning is read.
 type cutFile struct {

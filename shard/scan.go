@@ -238,14 +238,14 @@ func chunkSum(p []byte) uint32 {
 	return (sum>>15 | sum<<17) + chunkSumMask
 }
 
-// A lot is some of a log's commits, counted.
-type lot struct {
+// CommitCounts are some of a log's commits, counted.
+type commitCounts struct {
 	batches int64                      // commits, with those that only trim
 	items   map[holdfast.ShardID]int64 // writes of items
 }
 
 // add counts a record of a log.
-func (l *lot) add(batch []byte) {
+func (l *commitCounts) add(batch []byte) {
 	l.batches++
 	r := batchrepr.Read(batch)
 	for {
@@ -262,9 +262,9 @@ func (l *lot) add(batch []byte) {
 	}
 }
 
-// strays counts the records that can be read behind a place in a log, beginning anew with the next
+// countStray counts the records that can be read behind a place in a log, beginning anew with the next
 // block after each fault.
-func strays(fs vfs.FS, path string, num uint64, from, size int64, l *lot) error {
+func countStray(fs vfs.FS, path string, num uint64, from, size int64, l *commitCounts) error {
 	f, err := fs.Open(path)
 	if err != nil {
 		return err

@@ -131,7 +131,7 @@ func (r *script) command(words []string) (string, error) {
 	case "trim":
 		return "", s.Trim(bg)
 	case "flush":
-		return "", s.db.Flush()
+		return "", s.engine.db.Flush()
 	case "crash":
 		r.fs = r.fs.CrashClone(vfs.CrashCloneCfg{})
 		old := s

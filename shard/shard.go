@@ -5,8 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"holdfast"
 	"holdfast/item"
 )
@@ -14,15 +12,19 @@ import (
 // A Shard is one shard of a store.
 type Shard struct {
 	store   *Store
+	engine  *engine // the store's
 	id      holdfast.ShardID
 	dropped chan struct{} // closed by Drop
+	items   items
+	history history
 
-	schemas sync.RWMutex // held for reading from before a commit's latches until its batch is applied; for writing by who changes what follows
+	// schemas is held for reading from before a commit's latches until its batch is submitted; for writing while the schema is
+	// replaced or the shard dropped.
+	schemas sync.RWMutex
 	schema  atomic.Pointer[schema]
 
-	line  line
-	tally tally    // behind the last transaction; guarded by line.mu
-	trim  trimming // guarded by line.mu
+	sequencer sequencer
+	tally     tally // after the last transaction; guarded by sequencer.mu
 }
 
 // A schema is a Schema, and whether any of its indexes lacks entries.
@@ -46,51 +48,59 @@ func (s *Store) Open(id holdfast.ShardID, to Schema) (*Shard, error) {
 	if sh := s.shards[id]; sh != nil {
 		return sh, nil
 	}
-	sh := &Shard{store: s, id: id, dropped: make(chan struct{})}
+	sh := newShard(s, id)
 	if err := sh.load(); err != nil {
 		return nil, err
 	}
-	sh.line.applied.Store(sh.tally.applied)
-	sh.line.durable.raise(sh.tally.applied)
+	sh.sequencer.applied.Store(sh.tally.applied)
+	sh.sequencer.durable.raise(sh.tally.applied)
 	sh.adopt(to)
 	s.shards[id] = sh
 	return sh, nil
 }
 
+// newShard returns a shard that isn't loaded yet.
+func newShard(s *Store, id holdfast.ShardID) *Shard {
+	sh := &Shard{store: s, engine: s.engine, id: id, dropped: make(chan struct{})}
+	sh.sequencer.broken = s.engine.broken
+	sh.items = items{engine: s.engine, id: id, dropped: sh.dropped}
+	sh.history = history{engine: s.engine, id: id, items: &sh.items, sequencer: &sh.sequencer, trim: trimming{oldest: 1}}
+	return sh
+}
+
 // load reads what the shard knows of itself: its newest change has the tally, unless there is a newer one in kindMeta.
 func (sh *Shard) load() error {
-	raw, ok, err := sh.store.read(sh.store.db, metaKey(sh.id, metaCounts))
+	raw, ok, err := sh.engine.read(sh.engine.db, metaKey(sh.id, metaCounts))
 	if err != nil {
 		return err
 	}
 	if ok {
 		if sh.tally, err = decodeTally(raw); err != nil {
-			return sh.store.damaged(sh.id, []byte(metaCounts), err)
+			return sh.engine.damaged(sh.id, []byte(metaCounts), err)
 		}
 	}
-	sh.trim = trimming{oldest: 1}
-	raw, ok, err = sh.store.read(sh.store.db, metaKey(sh.id, metaTrim))
+	raw, ok, err = sh.engine.read(sh.engine.db, metaKey(sh.id, metaTrim))
 	if err != nil {
 		return err
 	}
 	if ok {
-		if sh.trim, err = decodeTrimming(raw); err != nil {
-			return sh.store.damaged(sh.id, []byte(metaTrim), err)
+		if sh.history.trim, err = decodeTrimming(raw); err != nil {
+			return sh.engine.damaged(sh.id, []byte(metaTrim), err)
 		}
 	}
 	return sh.loadNewest()
 }
 
 func (sh *Shard) loadNewest() error {
-	it, err := sh.logIter(sh.store.db, Position{}, Position{})
+	it, err := sh.history.iter(sh.engine.db, Position{}, Position{})
 	if err != nil {
 		return err
 	}
 	defer it.Close()
 	if !it.Last() {
-		return sh.store.fault("opening a shard", it.Error())
+		return sh.engine.fault("opening a shard", it.Error())
 	}
-	p, c, err := sh.changeAt(it)
+	p, c, err := sh.history.changeAt(it)
 	if err != nil {
 		return err
 	}
@@ -99,7 +109,7 @@ func (sh *Shard) loadNewest() error {
 		err = errLog()
 	}
 	if err != nil {
-		return sh.store.damaged(sh.id, it.Key(), err)
+		return sh.engine.damaged(sh.id, it.Key(), err)
 	}
 	if newest.applied > sh.tally.applied {
 		sh.tally = newest
@@ -109,8 +119,8 @@ func (sh *Shard) loadNewest() error {
 
 // adopt makes to the schema. Either nobody uses the shard yet, or schemas is held for writing.
 func (sh *Shard) adopt(to Schema) {
-	sh.line.mu.Lock()
-	defer sh.line.mu.Unlock()
+	sh.sequencer.mu.Lock()
+	defer sh.sequencer.mu.Unlock()
 	next := &schema{Schema: to}
 	for i := range to.Indexes {
 		sh.tally.addIndex(to.Indexes[i].ID)
@@ -138,43 +148,20 @@ func (s *Store) Drop(id holdfast.ShardID) error {
 		close(sh.dropped)
 		sh.schemas.Unlock()
 	}
-	if err := s.clear(shardBounds(id)); err != nil {
+	if err := s.engine.clear(shardBounds(id)); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.dropped = append(s.dropped, id)
+	s.reclaimer.note(id)
 	return nil
-}
-
-// clear removes all keys between two, and returns when that is on disk.
-func (s *Store) clear(lower, upper []byte) error {
-	if err := s.space.admitRemoval(0); err != nil {
-		return err
-	}
-	b := s.db.NewBatch()
-	defer b.Close()
-	if err := b.DeleteRange(lower, upper, nil); err != nil {
-		return s.fault("removing", err)
-	}
-	return s.write(b)
 }
 
 // isDropped says whether the shard was dropped.
 func (sh *Shard) isDropped() bool {
-	select {
-	case <-sh.dropped:
-		return true
-	default:
-		return false
-	}
+	return isClosed(sh.dropped)
 }
 
 // ID returns the shard's ID.
 func (sh *Shard) ID() holdfast.ShardID { return sh.id }
-
-// Schema returns the schema that commits go by.
-func (sh *Shard) Schema() Schema { return sh.schema.Load().Schema }
 
 // SetSchema has commits go by another schema. When it returns, none is under way that goes by the old one. Items that were
 // there before get their entries by Backfill and BackfillTTL; the entries of an index that is gone are removed by
@@ -199,56 +186,18 @@ func (sh *Shard) Get(ctx context.Context, key item.Key) (item.Item, error) {
 		return nil, err
 	}
 	defer sh.store.gate.leave()
-	it, err := sh.itemIn(sh.store.db, key)
+	it, err := sh.items.get(sh.engine.db, key)
 	if err != nil {
 		return nil, err
 	}
-	return it, sh.store.settled(ctx, &sh.line, sh.line.marks[stripeOf(key.Hash())].Load())
-}
-
-// itemIn returns the item at a key in what can be seen through from, which may not be on disk yet.
-func (sh *Shard) itemIn(from pebble.Reader, key item.Key) (item.Item, error) {
-	was, err := sh.imageIn(from, key)
-	return was.item, err
-}
-
-// imageIn returns the item at a key as an image. The item shares the strings of its form on disk.
-func (sh *Shard) imageIn(from pebble.Reader, key item.Key) (image, error) {
-	var room [128]byte
-	full := appendItemKey(room[:0], sh.id, key)
-	raw, ok, err := sh.store.read(from, full)
-	if err != nil {
-		return image{}, err
-	}
-	if sh.isDropped() {
-		return image{}, errDropped(sh.id)
-	}
-	if !ok {
-		return image{}, nil
-	}
-	was, err := decodeImage(raw)
-	if err != nil {
-		return image{}, sh.store.damaged(sh.id, full, err)
-	}
-	return was, nil
-}
-
-// decodeImage returns the image of an item's value.
-func decodeImage(raw string) (was image, err error) {
-	if was.made, was.raw, err = cutPosition(raw); err != nil {
-		return image{}, err
-	}
-	if was.item, err = item.Decode(was.raw); err != nil {
-		return image{}, err
-	}
-	return was, nil
+	return it, sh.sequencer.waitDurable(ctx, sh.sequencer.marks[stripeOf(key.Hash())].Load())
 }
 
 // Counts returns how much the shard holds, commits included that aren't on disk yet.
 func (sh *Shard) Counts() Counts {
-	sh.line.mu.Lock()
-	defer sh.line.mu.Unlock()
-	return sh.tally.counts(sh.trim.logged)
+	sh.sequencer.mu.Lock()
+	defer sh.sequencer.mu.Unlock()
+	return sh.tally.counts(sh.history.trim.logged)
 }
 
 // counts returns the tally as a caller gets it, when so many bytes of the log were trimmed.

@@ -323,13 +323,8 @@ func TestCloseAndDrop(t *testing.T) {
 	sh := openShard(t, s, 1)
 	other := openShard(t, s, 2)
 	commitAll(t, s, put(t, sh, thing("a", 1)), put(t, other, thing("a", 1)))
-	waiting := make(chan error)
-	go func() { waiting <- sh.Await(bg, sh.End()) }()
 	if err := s.Drop(1); err != nil {
 		t.Fatal(err)
-	}
-	if err := <-waiting; !errors.Is(err, holdfast.Closed) {
-		t.Errorf("Await: got %v; want closed", err)
 	}
 	if _, err := sh.Get(bg, keyOf(t, thing("a", 1))); !errors.Is(err, holdfast.Closed) {
 		t.Errorf("Get: got %v; want closed", err)

@@ -41,11 +41,11 @@ type space struct {
 	looked atomic.Int64 // when somebody looked last, in nanoseconds since opened
 	retry  atomic.Int64 // before this time, in nanoseconds since 1970, no sorted table is made
 
-	mu      sync.Mutex // guards what follows, and is held while looking
-	ballast bool       // the file is there
-	free    int64      // bytes at the last look
-	told    time.Time  // when a failure was logged last
-	untold  int        // failures since then
+	mu       sync.Mutex // guards what follows, and is held while looking
+	ballast  bool       // the file is there
+	free     int64      // bytes at the last look
+	logged   time.Time  // when a failure was logged last
+	unlogged int        // failures since then
 }
 
 const (
@@ -55,8 +55,8 @@ const (
 	lookInterval  = 100 * time.Millisecond // how long a look at the disk is valid; one takes about a microsecond
 	commitAtLeast = 16 << 10               // bytes that a commit counts, with what it makes flushes and compactions write
 	retryDelay    = 100 * time.Millisecond // between a flush or compaction that failed and the next
-	tellEvery     = 10 * time.Second       // of failures
-	startRoom     = 4 << 20                // bytes that a start needs beside those for the log
+	logEvery      = 10 * time.Second       // of failures
+	startBytes    = 4 << 20                // bytes that a start needs beside those for the log
 )
 
 // newSpace returns the space of a directory that exists.
@@ -78,12 +78,12 @@ func (p *space) failed(err error) {
 	p.retry.Store(now.Add(retryDelay).UnixNano())
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.untold++
-	if now.Sub(p.told) < tellEvery {
+	p.unlogged++
+	if now.Sub(p.logged) < logEvery {
 		return
 	}
-	p.log.Warn("a flush or compaction failed, and will be repeated", "failures", p.untold, "err", err)
-	p.told, p.untold = now, 0
+	p.log.Warn("a flush or compaction failed, and will be repeated", "failures", p.unlogged, "err", err)
+	p.logged, p.unlogged = now, 0
 }
 
 // pause returns when a sorted table may be made.
@@ -103,7 +103,7 @@ func (p *space) checkStart(dir string, memTable int64) error {
 	if err != nil {
 		return err
 	}
-	need = min(need, memTables*memTable) + startRoom // some of the files may only wait to be used again
+	need = min(need, memTables*memTable) + startBytes // some of the files may only wait to be used again
 	for range 2 {
 		usage, err := p.fs.GetDiskUsage(p.dir)
 		if err != nil || int64(usage.AvailBytes) >= need {
@@ -160,8 +160,8 @@ func (p *space) admit(bytes int) error {
 	return nil
 }
 
-// roomy says whether there is room for commits, and looks at the disk first.
-func (p *space) roomy() bool { return p.reserve == 0 || p.look(0) }
+// hasSpace says whether there is room for commits, and looks at the disk first.
+func (p *space) hasSpace() bool { return p.reserve == 0 || p.look(0) }
 
 // look looks at the disk and says whether there is room for a commit of so many bytes.
 func (p *space) look(bytes int64) bool {
@@ -242,11 +242,11 @@ func fill(f vfs.File, bytes int64) error {
 func (p *space) release() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.giveBallast()
+	p.removeBallast()
 }
 
-// giveBallast removes the ballast, and has commits refused. mu is held.
-func (p *space) giveBallast() {
+// removeBallast removes the ballast, and has commits refused. mu is held.
+func (p *space) removeBallast() {
 	p.full.Store(true)
 	p.log.Warn("the disk is full", "ballast", p.ballast)
 	if p.ballast && p.fs.Remove(p.path()) == nil {

@@ -29,7 +29,7 @@ func (p *space) spare(bytes int64) bool {
 	if !p.ballast || p.free+p.reserve/ballastShare < bytes {
 		return false
 	}
-	p.giveBallast()
+	p.removeBallast()
 	return p.freeNow() >= bytes
 }
 

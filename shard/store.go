@@ -3,20 +3,14 @@ package shard
 import (
 	"context"
 	"errors"
-	"fmt"
 	"hash/maphash"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"slices"
 	"sort"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"holdfast"
 	"holdfast/item"
@@ -33,283 +27,44 @@ const (
 
 // A Store is the disk of a node.
 type Store struct {
-	db       *pebble.DB
-	engine   *pebble.Options
-	fs       vfs.FS // guarded
-	memTable int64  // bytes
 	dir      string
 	readOnly bool
-	lock     *pebble.Lock // of the database's directory
-	ledger   *ledger      // nil while reading only
-	boot     string
 	log      *slog.Logger
 	now      func() time.Time
-	logAge   time.Duration
-	logBytes int64
-	fatal    func(error)
+	logAge   time.Duration // Options.LogAge
+	logBytes int64         // Options.LogBytes
+	boot     string        // Options.Boot
 
-	gate      gate
-	closing   chan struct{} // closed when Close begins
-	broken    chan struct{} // closed when nothing can be written any more
-	breakOnce sync.Once
+	engine    *engine
 	space     *space
+	lock      *pebble.Lock // of the database's directory
+	control   *controlFile // nil while reading only
+	reclaimer *reclaimer   // nil while reading only
 
-	removedLogs *removedLogs
-	reclaims    sync.Mutex         // held by Reclaim; taken before mu
-	leftovers   []holdfast.ShardID // that Reclaim compacts next; guarded by reclaims
-	records     line               // the order of the commits that change records; its indexes aren't on disk
-	guards      [guards]sync.Mutex // taken before all other locks, in order
-	seed        maphash.Seed       // of the hashes of names, which never leave the process
-	free        sync.Pool          // of *commit, for their memory
-	builds      atomic.Uint64      // names files in buildDir
+	gate    gate
+	closing chan struct{} // closed when Close begins
 
-	mu      sync.Mutex                  // guards shards and dropped
-	shards  map[holdfast.ShardID]*Shard // those that are open
-	dropped []holdfast.ShardID          // since the last Reclaim
-	trims   sync.Mutex                  // held by Trim
+	records sequencer          // of the commits that change records; its indexes aren't on disk
+	guards  [guards]sync.Mutex // taken before all other locks, in order
+	seed    maphash.Seed       // of the hashes of names, which never leave the process
+	free    sync.Pool          // of *commit, for their memory
+	builds  atomic.Uint64      // names files in buildDir
+	commits atomic.Uint64      // that were done
 
-	commits, corrupt, stalls atomic.Uint64
+	mu     sync.Mutex                  // guards shards
+	shards map[holdfast.ShardID]*Shard // those that are open
+	trims  sync.Mutex                  // held by Trim
 }
 
-// Open opens the store in a directory, or makes it there. The error is Corrupt if it can't be read, or isn't as it was left: it then
-// names what is missing or damaged, and nothing was touched. It is Unavailable if another process has it.
-func Open(o Options) (*Store, error) {
-	o.setDefaults()
+// newStore returns a store whose database isn't open yet.
+func newStore(o Options) *Store {
 	s := &Store{
-		dir: o.Dir, readOnly: o.ReadOnly, log: o.Log, now: o.Now, logAge: o.LogAge, logBytes: o.LogBytes, fatal: o.Fatal, boot: o.Boot,
-		gate: gate{idle: make(chan struct{})}, seed: maphash.MakeSeed(), closing: make(chan struct{}), broken: make(chan struct{}),
-		shards: map[holdfast.ShardID]*Shard{},
+		dir: o.Dir, readOnly: o.ReadOnly, log: o.Log, now: o.Now, logAge: o.LogAge, logBytes: o.LogBytes, boot: o.Boot,
+		engine: newEngine(o.Log, o.Fatal), gate: gate{idle: make(chan struct{})}, seed: maphash.MakeSeed(),
+		closing: make(chan struct{}), shards: map[holdfast.ShardID]*Shard{},
 	}
-	dir := o.FS.PathJoin(o.Dir, engineDir)
-	if o.ReadOnly || o.unreserved {
-		o.ReserveBytes = 0
-	}
-	if !o.ReadOnly {
-		if err := s.makeDir(o.FS, dir); err != nil {
-			return nil, openFault(err)
-		}
-	}
-	lock, err := pebble.LockDirectory(dir, o.FS)
-	if err != nil {
-		return nil, openFault(err)
-	}
-	s.lock = lock
-	if err := s.open(o, dir); err != nil {
-		return nil, errors.Join(err, lock.Close())
-	}
-	return s, nil
-}
-
-// open opens the database in dir, which is this process's alone.
-func (s *Store) open(o Options, dir string) error {
-	var in *inspection
-	if !o.ReadOnly {
-		var err error
-		if in, err = s.admit(o); err != nil {
-			return err
-		}
-		if err := s.emptyBuildDir(o.FS); err != nil {
-			return openFault(err)
-		}
-	}
-	s.space = newSpace(o.FS, o.Dir, o.ReserveBytes, o.Now, o.Log)
-	guarded := s.space.guarded()
-	s.fs, s.removedLogs, s.memTable = guarded, &guarded.removed, o.MemTableBytes
-	if err := s.space.checkStart(dir, o.MemTableBytes); err != nil {
-		return err
-	}
-	cache := newCache(o.CacheBytes, o.MemTableBytes)
-	defer cache.Unref()
-	if o.ReadOnly {
-		s.setEngine(cache, true)
-		return s.fault("opening", s.openEngine(dir, false))
-	}
-	return s.openWritable(in, dir, cache)
-}
-
-// admit looks at the directory before anything in it is touched. If it is new, it gets its control file.
-func (s *Store) admit(o Options) (*inspection, error) {
-	in, err := inspect(o, s.lock)
-	if err != nil {
-		return nil, openFault(err)
-	}
-	if err := in.refusal(); err != nil {
-		return nil, err
-	}
-	in.tell(s.log)
-	switch in.begun {
-	case begunNot:
-		in.control = &control{id: newID(), phase: phaseMaking, boot: o.Boot, at: s.now()}
-		return in, openFault(makeControl(o.FS, o.Dir, in.control))
-	case begunBefore:
-		if err := s.adoptable(in); err != nil {
-			return nil, err
-		}
-		s.log.Info("the tables' directory is of an earlier version, and is taken over", "commits_in_logs", in.commits())
-		in.control = &control{id: newID()}
-	}
-	return in, nil
-}
-
-// adoptable returns an error if a directory without a control file once had one: its identity is in the database.
-func (s *Store) adoptable(in *inspection) error {
-	r, err := in.openRest(in.rest())
-	if err != nil {
-		return err
-	}
-	_, ok, err := r.identity()
-	if err = errors.Join(err, r.db.Close()); err == nil && ok {
-		in.defects = append(in.defects, missingControl())
-		err = in.refusal()
-	}
-	return err
-}
-
-// openWritable opens a database that has passed its inspection.
-func (s *Store) openWritable(in *inspection, dir string, cache *pebble.Cache) error {
-	is, err := in.accept()
-	if err != nil {
-		return openFault(err)
-	}
-	if in.begun == begunBefore {
-		if err := makeControl(s.fs, s.dir, is); err != nil {
-			return openFault(err)
-		}
-	}
-	l, err := openLedger(s.fs, s, is)
-	if err != nil {
-		return openFault(err)
-	}
-	s.ledger, s.fs = l, &watchedFS{FS: s.fs, ledger: l}
-	s.setEngine(cache, false)
-	err = s.openEngine(dir, is.phase != phaseMaking)
-	if err == nil {
-		if err = s.identify(is.id); err != nil {
-			err = errors.Join(err, s.db.Close())
-		}
-	}
-	if err != nil {
-		return errors.Join(s.fault("opening", err), l.close(false))
-	}
-	return openFault(l.enter(phaseRunning, uint32(s.db.FormatMajorVersion())))
-}
-
-// setEngine sets what Pebble is opened with.
-func (s *Store) setEngine(cache *pebble.Cache, readOnly bool) {
-	s.engine = s.pebbleOptions(s.fs, cache, readOnly)
-	s.engine.Lock = s.lock
-	s.engine.EnsureDefaults()
-}
-
-// openFault returns the error of a directory that can't be used.
-func openFault(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, syscall.EAGAIN):
-		return holdfast.Errorf(holdfast.Unavailable, "another process uses it")
-	case vfs.IsNoSpaceError(err):
-		return errFull()
-	}
-	return holdfast.Errorf(holdfast.Unavailable, "%w", err)
-}
-
-// openEngine opens the database. A new one begins its log in Pebble's oldest format, in which what is damaged in the middle looks like the
-// end, so that acknowledged commits could go unnoticed. It is opened once more to have a log in the newest. exists says that it can't be new.
-func (s *Store) openEngine(dir string, exists bool) error {
-	s.engine.ErrorIfNotExists = exists
-	is, err := pebble.Peek(dir, s.fs)
-	if err != nil {
-		return err
-	}
-	if !s.engine.ReadOnly && (!is.Exists || is.FormatMajorVersion < formatVersion) {
-		db, err := pebble.Open(dir, s.engine)
-		if err != nil {
-			return err
-		}
-		if err := db.Close(); err != nil {
-			return err
-		}
-	}
-	s.db, err = pebble.Open(dir, s.engine)
-	return err
-}
-
-func (o *Options) setDefaults() {
-	if o.FS == nil {
-		o.FS = vfs.Default
-	}
-	if o.CacheBytes == 0 {
-		o.CacheBytes = defaultCacheBytes
-	}
-	if o.MemTableBytes == 0 {
-		o.MemTableBytes = defaultMemTable
-	}
-	if o.LogAge == 0 {
-		o.LogAge = 24 * time.Hour
-	}
-	if o.LogBytes == 0 {
-		o.LogBytes = 8 << 30
-	}
-	if o.ReserveBytes == 0 {
-		o.ReserveBytes = 256 << 20
-	}
-	if o.Log == nil {
-		o.Log = discard()
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	if o.Fatal == nil {
-		o.Fatal = exit
-	}
-	if o.Boot == "" {
-		o.Boot = bootID()
-	}
-}
-
-// makeDir makes the database's directory, and lets what is above it know of it. A directory that has something in it, but no
-// database, is somebody else's.
-func (s *Store) makeDir(fs vfs.FS, engine string) error {
-	names, err := fs.List(s.dir)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	if len(names) > 0 && !slices.Contains(names, engineDir) && !slices.Equal(names, []string{controlPartial}) {
-		if slices.Contains(names, controlName) {
-			return holdfast.Errorf(holdfast.Corrupt, "the tables aren't as they were left, and nothing was touched: %s is missing", engineDir)
-		}
-		return fmt.Errorf("it has %s in it, and no tables: take a directory that is empty or missing", names[0])
-	}
-	if err := fs.MkdirAll(engine, 0o700); err != nil {
-		return err
-	}
-	for _, dir := range []string{s.dir, filepath.Dir(filepath.Clean(s.dir))} {
-		if err := syncDir(fs, dir); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// emptyBuildDir removes what a copy left when the process ended.
-func (s *Store) emptyBuildDir(fs vfs.FS) error {
-	build := fs.PathJoin(s.dir, buildDir)
-	if err := fs.RemoveAll(build); err != nil {
-		return err
-	}
-	if err := fs.MkdirAll(build, 0o700); err != nil {
-		return err
-	}
-	return syncDir(fs, s.dir)
-}
-
-func syncDir(fs vfs.FS, dir string) error {
-	d, err := fs.OpenDir(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	s.records.broken = s.engine.broken
+	return s
 }
 
 // Close waits for calls under way and cursors, and closes the store. Calls that come later get Closed. It may be called
@@ -327,16 +82,16 @@ func (s *Store) Close() error {
 		return nil
 	}
 	select {
-	case <-s.broken: // Pebble's locks may be held for ever
-		if s.ledger != nil {
-			_ = s.ledger.close(false)
+	case <-s.engine.broken: // Pebble's locks may be held for ever
+		if s.control != nil {
+			_ = s.control.close(false)
 		}
 		return errBroken()
 	default:
 	}
-	err := s.fault("closing", s.db.Close())
-	if s.ledger != nil {
-		err = errors.Join(err, s.ledger.close(err == nil))
+	err := s.engine.fault("closing", s.engine.db.Close())
+	if s.control != nil {
+		err = errors.Join(err, s.control.close(err == nil))
 	}
 	return errors.Join(err, s.lock.Close())
 }
@@ -351,12 +106,12 @@ func (s *Store) Record(name string) (value []byte, ok bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	return value, ok, s.settled(context.Background(), &s.records, s.records.applied.Load())
+	return value, ok, s.records.waitDurable(context.Background(), s.records.applied.Load())
 }
 
 // record returns the value of a record, which may not be on disk yet.
 func (s *Store) record(name string) (value []byte, ok bool, err error) {
-	raw, ok, err := s.read(s.db, recordKey(name))
+	raw, ok, err := s.engine.read(s.engine.db, recordKey(name))
 	if err != nil || !ok {
 		return nil, false, err
 	}
@@ -370,9 +125,9 @@ func (s *Store) Records(prefix string) ([]Record, error) {
 	}
 	defer s.gate.leave()
 	lower, upper := recordKey(prefix), behind(recordKey(prefix))
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	it, err := s.engine.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
-		return nil, s.fault("reading records", err)
+		return nil, s.engine.fault("reading records", err)
 	}
 	var all []Record
 	for ok := it.First(); ok; ok = it.Next() {
@@ -383,22 +138,9 @@ func (s *Store) Records(prefix string) ([]Record, error) {
 		all = append(all, Record{Name: string(it.Key()[prefixBytes:]), Value: append([]byte{}, value...)})
 	}
 	if err := errors.Join(it.Error(), it.Close()); err != nil {
-		return nil, s.fault("reading records", err)
+		return nil, s.engine.fault("reading records", err)
 	}
-	return all, s.settled(context.Background(), &s.records, s.records.applied.Load())
-}
-
-// read returns the value of a key; !ok if there is none.
-func (s *Store) read(from pebble.Reader, key []byte) (value string, ok bool, err error) {
-	b, closer, err := from.Get(key)
-	if err == pebble.ErrNotFound {
-		return "", false, nil
-	}
-	if err != nil {
-		return "", false, s.fault("reading", err)
-	}
-	value = string(b)
-	return value, true, s.fault("reading", closer.Close())
+	return all, s.records.waitDurable(context.Background(), s.records.applied.Load())
 }
 
 // A Get asks for one item.
@@ -414,21 +156,21 @@ func (s *Store) GetAll(ctx context.Context, gets []Get) ([]item.Item, error) {
 		return nil, err
 	}
 	defer s.gate.leave()
-	moment := s.db.NewSnapshot()
-	defer moment.Close()
+	snapshot := s.engine.db.NewSnapshot()
+	defer snapshot.Close()
 	items := make([]item.Item, len(gets))
 	for i, g := range gets {
 		if err := ctx.Err(); err != nil {
 			return nil, ended(ctx)
 		}
 		var err error
-		if items[i], err = g.Shard.itemIn(moment, g.Key); err != nil {
+		if items[i], err = g.Shard.items.get(snapshot, g.Key); err != nil {
 			return nil, err
 		}
 	}
 	for _, g := range gets {
-		l := &g.Shard.line
-		if err := s.settled(ctx, l, l.marks[stripeOf(g.Key.Hash())].Load()); err != nil {
+		l := &g.Shard.sequencer
+		if err := l.waitDurable(ctx, l.marks[stripeOf(g.Key.Hash())].Load()); err != nil {
 			return nil, err
 		}
 	}
@@ -459,14 +201,17 @@ func (s *Store) Stats() Stats {
 		return Stats{}
 	}
 	defer s.gate.leave()
-	m, room := s.db.Metrics(), s.space.room()
+	m, room := s.engine.db.Metrics(), s.space.room()
 	st := Stats{
-		Commits: s.commits.Load(), CorruptReads: s.corrupt.Load(), WriteStalls: s.stalls.Load(),
-		FreeBytes: room.FreeBytes, Full: room.Full, DiskBytes: int64(m.DiskSpaceUsage()) - s.removedLogs.bytes(),
+		Commits: s.commits.Load(), CorruptReads: s.engine.corrupt.Load(), WriteStalls: s.engine.stalls.Load(),
+		FreeBytes: room.FreeBytes, Full: room.Full, DiskBytes: int64(m.DiskSpaceUsage()),
 		WALBytes: int64(m.WAL.PhysicalSize), WALWritten: m.WAL.BytesWritten,
 		Compactions: m.Compact.Count, CompactionDebtBytes: int64(m.Compact.EstimatedDebt),
 		L0Files: m.Levels[0].TablesCount, L0Sublevels: int64(m.Levels[0].Sublevels),
 		CacheHits: m.BlockCache.Hits, CacheMisses: m.BlockCache.Misses,
+	}
+	if s.reclaimer != nil {
+		st.DiskBytes -= s.reclaimer.logs.bytes()
 	}
 	for _, sh := range s.opened() {
 		st.LogBytes += sh.Counts().LogBytes

@@ -2,8 +2,6 @@ package shard
 
 import (
 	"context"
-
-	"github.com/cockroachdb/pebble/v2"
 )
 
 // Trim removes the changes that are older than Options.LogAge from the logs of all open shards, and then, if all logs together
@@ -54,9 +52,9 @@ func (s *Store) cutoff(ctx context.Context, from, bytes int64) (int64, error) {
 	const millisecond = 1e6
 	low, high := from, s.now().UnixNano()
 	for _, sh := range s.opened() {
-		sh.line.mu.Lock()
+		sh.sequencer.mu.Lock()
 		high = max(high, sh.tally.at+1)
-		sh.line.mu.Unlock()
+		sh.sequencer.mu.Unlock()
 	}
 	for high-low > millisecond {
 		middle := low + (high-low)/2
@@ -82,49 +80,13 @@ func (s *Store) cutoff(ctx context.Context, from, bytes int64) (int64, error) {
 
 // loggedFrom returns how many bytes would be kept of a log that is trimmed to a time.
 func (sh *Shard) loggedFrom(nanos int64) (int64, error) {
-	to, err := sh.trimming(nanos)
+	to, err := sh.history.trimmedTo(nanos)
 	if err != nil {
 		return 0, err
 	}
-	sh.line.mu.Lock()
-	defer sh.line.mu.Unlock()
+	sh.sequencer.mu.Lock()
+	defer sh.sequencer.mu.Unlock()
 	return int64(sh.tally.logged - to.logged), nil
-}
-
-// trimming returns what there would be to know if all changes before a time were removed, but for the newest on disk.
-func (sh *Shard) trimming(nanos int64) (trimming, error) {
-	sh.line.mu.Lock()
-	now := sh.trim
-	sh.line.mu.Unlock()
-	newest := sh.line.durable.at.Load()
-	if newest <= now.oldest {
-		return now, nil
-	}
-	it, err := sh.logIter(sh.store.db, Position{}, Position{})
-	if err != nil {
-		return trimming{}, err
-	}
-	defer it.Close()
-	oldest, err := sh.firstAt(it, now.oldest, newest, nanos)
-	if err != nil || oldest == now.oldest {
-		return now, err
-	}
-	ok := it.SeekLT(appendLogKey(nil, sh.id, Position{Index: oldest}))
-	if ok && isLink(it.Key()) {
-		ok = it.Prev()
-	}
-	if !ok {
-		return now, sh.store.fault("reading the log", it.Error())
-	}
-	_, c, err := sh.changeAt(it)
-	if err != nil {
-		return trimming{}, err
-	}
-	last, err := decodeTally(c.tally)
-	if err != nil {
-		return trimming{}, sh.store.damaged(sh.id, it.Key(), err)
-	}
-	return trimming{oldest: oldest, logged: last.logged, at: c.at}, nil
 }
 
 // trimTo removes the changes before a time. It need not wait for the disk: a crash only brings them back.
@@ -137,34 +99,29 @@ func (sh *Shard) trimTo(ctx context.Context, nanos int64) error {
 	if sh.isDropped() {
 		return nil
 	}
-	to, err := sh.trimming(nanos)
+	to, err := sh.history.trimmedTo(nanos)
 	if err != nil {
 		return err
 	}
-	sh.line.mu.Lock()
-	defer sh.line.mu.Unlock()
-	from := sh.trim
+	sh.sequencer.mu.Lock()
+	defer sh.sequencer.mu.Unlock()
+	from := sh.history.trim
 	if to.oldest <= from.oldest {
 		return nil
 	}
 	if err := sh.store.space.admitRemoval(0); err != nil {
 		return err
 	}
-	sh.trim = to
-	b := sh.store.db.NewBatch()
+	sh.history.trim = to
+	b := sh.engine.db.NewBatch()
 	defer b.Close()
 	first := appendLogKey(nil, sh.id, Position{Index: from.oldest})
 	end := appendLogKey(nil, sh.id, Position{Index: to.oldest})
 	if err := b.DeleteRange(first, end, nil); err != nil {
-		return sh.store.fault("trimming", err)
+		return sh.engine.fault("trimming", err)
 	}
 	if err := b.Set(metaKey(sh.id, metaTrim), to.appendTo(nil), nil); err != nil {
-		return sh.store.fault("trimming", err)
+		return sh.engine.fault("trimming", err)
 	}
-	return sh.store.handLazily(b)
-}
-
-// handLazily gives Pebble a batch that is on disk with the next one that is synced.
-func (s *Store) handLazily(b *pebble.Batch) error {
-	return s.guardedly(func() error { return s.db.Apply(b, pebble.NoSync) })
+	return sh.engine.submitNoSync(b)
 }

@@ -58,15 +58,15 @@ func markerName(prefix, value string) string { return fmt.Sprintf("%s%06d.%s", p
 func logName(num uint64) string      { return fmt.Sprintf("%06d%s", num, logSuffix) }
 func manifestName(num uint64) string { return fmt.Sprintf("%s%06d", manifestPrefix, num) }
 
-// A watchedFS is the file system that Pebble is given: its ledger learns of logs and manifests.
+// A watchedFS is the file system that Pebble is given: the control file learns of logs and manifests.
 type watchedFS struct {
 	vfs.FS
-	ledger *ledger
+	control *controlFile
 }
 
 // own returns the file's name if it is in Pebble's directory.
 func (w *watchedFS) own(path string) string {
-	if w.PathDir(path) != w.ledger.dir {
+	if w.PathDir(path) != w.control.dir {
 		return ""
 	}
 	return w.PathBase(path)
@@ -77,7 +77,7 @@ func (w *watchedFS) own(path string) string {
 func (w *watchedFS) Create(path string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	name := w.own(path)
 	if _, _, ok := markerValue(name, markerManifest); ok {
-		if err := syncDir(w.FS, w.ledger.dir); err != nil {
+		if err := syncDir(w.FS, w.control.dir); err != nil {
 			return nil, err
 		}
 	}
@@ -86,13 +86,13 @@ func (w *watchedFS) Create(path string, category vfs.DiskWriteCategory) (vfs.Fil
 		return nil, err
 	}
 	if num, ok := logNumber(name); ok {
-		return w.orClose(f)(w.ledger.addLog(f, num, false))
+		return w.orClose(f)(w.control.addLog(f, num, false))
 	}
 	if num, ok := manifestNumber(name); ok {
-		return w.ledger.addManifest(f, name, num), nil
+		return w.control.addManifest(f, name, num), nil
 	}
 	if manifest, _, ok := markerValue(name, markerManifest); ok {
-		return w.orClose(f)(f, w.ledger.name(manifest))
+		return w.orClose(f)(f, w.control.name(manifest))
 	}
 	return f, nil
 }
@@ -114,10 +114,10 @@ func (w *watchedFS) ReuseForWrite(old, path string, category vfs.DiskWriteCatego
 		return nil, err
 	}
 	if num, ok := logNumber(w.own(old)); ok {
-		w.ledger.forget(num)
+		w.control.forget(num)
 	}
 	if num, ok := logNumber(w.own(path)); ok {
-		return w.orClose(f)(w.ledger.addLog(f, num, true))
+		return w.orClose(f)(w.control.addLog(f, num, true))
 	}
 	return f, nil
 }
@@ -126,7 +126,7 @@ func (w *watchedFS) ReuseForWrite(old, path string, category vfs.DiskWriteCatego
 func (w *watchedFS) Remove(path string) error {
 	err := w.FS.Remove(path)
 	if num, ok := logNumber(w.own(path)); ok && err == nil {
-		w.ledger.forget(num)
+		w.control.forget(num)
 	}
 	return err
 }
@@ -138,7 +138,7 @@ func (w *watchedFS) Unwrap() vfs.FS { return w.FS }
 // a time.
 type watchedFile struct {
 	vfs.File
-	ledger  *ledger
+	control *controlFile
 	log     bool
 	written int64  // bytes; the writer's
 	sum     uint32 // of those; the writer's
@@ -188,9 +188,9 @@ func (f *watchedFile) synced(err error) error {
 	switch {
 	case !changed:
 	case first && f.log:
-		f.ledger.changed(f.ledger.urgent)
+		f.control.changed(f.control.urgent)
 	default:
-		f.ledger.changed(f.ledger.dirty)
+		f.control.changed(f.control.dirty)
 	}
 	return nil
 }
@@ -201,6 +201,6 @@ func (f *watchedFile) Close() error {
 	f.mu.Lock()
 	f.durable.closed = err == nil && f.durable.bytes == f.written
 	f.mu.Unlock()
-	f.ledger.changed(f.ledger.urgent)
+	f.control.changed(f.control.urgent)
 	return err
 }

@@ -27,7 +27,7 @@ const recordEvery = time.Second
 //     marker is still there.
 //
 // Nothing is written before a log is removed: the manifest says since when it wasn't needed.
-type ledger struct {
+type controlFile struct {
 	fs     vfs.FS // beneath watchedFS
 	dir    string // Pebble's
 	log    *slog.Logger
@@ -48,14 +48,14 @@ type ledger struct {
 	pending  map[string]*watchedFile // manifests that no marker names yet, by name
 }
 
-// openLedger returns the ledger of a directory that has a control file, and writes that the store
+// openControlFile returns the ledger of a directory that has a control file, and writes that the store
 // is in c's phase.
-func openLedger(fs vfs.FS, s *Store, c *control) (*ledger, error) {
+func openControlFile(fs vfs.FS, s *Store, c *control) (*controlFile, error) {
 	f, err := fs.OpenReadWrite(fs.PathJoin(s.dir, controlName), vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return nil, err
 	}
-	l := &ledger{
+	l := &controlFile{
 		fs: fs, dir: fs.PathJoin(s.dir, engineDir), log: s.log, now: s.now, file: f, record: *c,
 		dirty: make(chan struct{}, 1), urgent: make(chan struct{}, 1), end: make(chan struct{}),
 		logs: map[uint64]*watchedFile{}, pending: map[string]*watchedFile{},
@@ -70,7 +70,7 @@ func openLedger(fs vfs.FS, s *Store, c *control) (*ledger, error) {
 }
 
 // run writes what is new, about once a second, until the ledger is closed.
-func (l *ledger) run() {
+func (l *controlFile) run() {
 	for {
 		select {
 		case <-l.dirty:
@@ -95,7 +95,7 @@ func (l *ledger) run() {
 }
 
 // changed has the goroutine write: by and by with l.dirty, at once with l.urgent.
-func (l *ledger) changed(how chan struct{}) {
+func (l *controlFile) changed(how chan struct{}) {
 	select {
 	case how <- struct{}{}:
 	default:
@@ -103,7 +103,7 @@ func (l *ledger) changed(how chan struct{}) {
 }
 
 // write writes how far all files are on disk.
-func (l *ledger) write() error {
+func (l *controlFile) write() error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	c := l.snapshot()
@@ -111,7 +111,7 @@ func (l *ledger) write() error {
 }
 
 // snapshot returns the next record.
-func (l *ledger) snapshot() control {
+func (l *controlFile) snapshot() control {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.record.sequence++
@@ -130,7 +130,7 @@ func (l *ledger) snapshot() control {
 }
 
 // enter sets the phase and the version of Pebble's format, and writes them.
-func (l *ledger) enter(p phase, format uint32) error {
+func (l *controlFile) enter(p phase, format uint32) error {
 	l.mu.Lock()
 	l.record.phase, l.record.format = p, format
 	l.mu.Unlock()
@@ -139,7 +139,7 @@ func (l *ledger) enter(p phase, format uint32) error {
 
 // close ends the goroutine and closes the file. If clean, it writes that all is on disk. It may be
 // called again.
-func (l *ledger) close(clean bool) (err error) {
+func (l *controlFile) close(clean bool) (err error) {
 	l.once.Do(func() {
 		close(l.end)
 		l.ended.Wait()
@@ -154,11 +154,11 @@ func (l *ledger) close(clean bool) (err error) {
 }
 
 // addLog notes that a log was made, and returns it as Pebble shall have it.
-func (l *ledger) addLog(f vfs.File, num uint64, reused bool) (vfs.File, error) {
+func (l *controlFile) addLog(f vfs.File, num uint64, reused bool) (vfs.File, error) {
 	if err := syncDir(l.fs, l.dir); err != nil {
 		return nil, err
 	}
-	w := &watchedFile{File: f, ledger: l, log: true, durable: extent{num: num, reused: reused}}
+	w := &watchedFile{File: f, control: l, log: true, durable: extent{num: num, reused: reused}}
 	l.mu.Lock()
 	l.forgetLocked(num)
 	if len(l.record.logs) >= maxLogs {
@@ -176,21 +176,21 @@ func (l *ledger) addLog(f vfs.File, num uint64, reused bool) (vfs.File, error) {
 }
 
 // forget notes that a log is gone.
-func (l *ledger) forget(num uint64) {
+func (l *controlFile) forget(num uint64) {
 	l.mu.Lock()
 	l.forgetLocked(num)
 	l.mu.Unlock()
 	l.changed(l.dirty)
 }
 
-func (l *ledger) forgetLocked(num uint64) {
+func (l *controlFile) forgetLocked(num uint64) {
 	delete(l.logs, num)
 	l.record.logs = slices.DeleteFunc(l.record.logs, func(e extent) bool { return e.num == num })
 }
 
 // addManifest notes that a manifest was made, which counts once a marker names it.
-func (l *ledger) addManifest(f vfs.File, name string, num uint64) vfs.File {
-	w := &watchedFile{File: f, ledger: l, durable: extent{num: num}}
+func (l *controlFile) addManifest(f vfs.File, name string, num uint64) vfs.File {
+	w := &watchedFile{File: f, control: l, durable: extent{num: num}}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.pending[name] = w
@@ -198,7 +198,7 @@ func (l *ledger) addManifest(f vfs.File, name string, num uint64) vfs.File {
 }
 
 // name notes that a marker was made that names a manifest.
-func (l *ledger) name(manifest string) error {
+func (l *controlFile) name(manifest string) error {
 	if err := syncDir(l.fs, l.dir); err != nil {
 		return err
 	}

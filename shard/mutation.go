@@ -9,15 +9,8 @@ import (
 	"holdfast/item"
 )
 
-// An image is an item as it is on disk.
-type image struct {
-	item item.Item // nil: none
-	raw  string    // as item.Append has it
-	made Position  // the change that made it, if there is one
-}
-
 // A turn is what a commit does to one item, and what follows from it.
-type turn struct {
+type mutation struct {
 	shard   *Shard
 	schema  *schema
 	key     item.Key
@@ -27,7 +20,7 @@ type turn struct {
 }
 
 // An effect is how a turn changes what a shard holds.
-type effect struct {
+type delta struct {
 	items, bytes int64
 	indexes      []Count  // in the order of the schema's
 	hashes       []uint64 // of the keys of entries that change
@@ -35,81 +28,81 @@ type effect struct {
 
 // write adds to the batch what the turn does to the entries of its item in indexes, and to the queue of expiring items, and adds to e what
 // it does to counts. The key is latched. The item itself is written when it is known which change makes it.
-func (t *turn) write(b *pebble.Batch, e *effect) error {
-	if t.before.item != nil {
-		e.items--
-		e.bytes -= int64(t.before.item.Size())
+func (m *mutation) write(b *pebble.Batch, d *delta) error {
+	if m.before.item != nil {
+		d.items--
+		d.bytes -= int64(m.before.item.Size())
 	}
-	if t.after != nil {
-		e.items++
-		e.bytes += int64(t.after.Size())
+	if m.after != nil {
+		d.items++
+		d.bytes += int64(m.after.Size())
 	}
-	for i := range t.schema.Indexes {
-		if err := t.writeEntry(b, i, e); err != nil {
+	for i := range m.schema.Indexes {
+		if err := m.writeEntry(b, i, d); err != nil {
 			return err
 		}
 	}
-	return t.writeExpiry(b)
+	return m.writeExpiry(b)
 }
 
 // writeItem adds to the batch the item as the change at p makes it.
-func (t *turn) writeItem(b *pebble.Batch, p Position) {
-	length := prefixBytes + len(t.key)
-	if t.after == nil {
+func (m *mutation) writeItem(b *pebble.Batch, p Position) {
+	length := prefixBytes + len(m.key)
+	if m.after == nil {
 		op := b.DeleteDeferred(length)
-		appendItemKey(op.Key[:0], t.shard.id, t.key)
+		appendItemKey(op.Key[:0], m.shard.id, m.key)
 		_ = op.Finish() // can fail only where a batch is indexed
 		return
 	}
 	var room [20]byte
 	made := appendPosition(room[:0], p)
-	op := b.SetDeferred(length, len(made)+len(t.encoded))
-	appendItemKey(op.Key[:0], t.shard.id, t.key)
-	copy(op.Value[copy(op.Value, made):], t.encoded)
+	op := b.SetDeferred(length, len(made)+len(m.encoded))
+	appendItemKey(op.Key[:0], m.shard.id, m.key)
+	copy(op.Value[copy(op.Value, made):], m.encoded)
 	_ = op.Finish()
 }
 
 // writeEntry writes the difference between the entries that the item had and has in the schema's index of that place.
-func (t *turn) writeEntry(b *pebble.Batch, place int, e *effect) error {
-	x := &t.schema.Indexes[place]
-	oldKey, old, had := entryOf(x, &t.schema.Schema, t.before.item)
-	newKey, next, has := entryOf(x, &t.schema.Schema, t.after)
+func (m *mutation) writeEntry(b *pebble.Batch, place int, d *delta) error {
+	x := &m.schema.Indexes[place]
+	oldKey, old, had := entryOf(x, &m.schema.Schema, m.before.item)
+	newKey, next, has := entryOf(x, &m.schema.Schema, m.after)
 	if had && has && string(oldKey) == string(newKey) && old.Equal(next) {
 		return nil
 	}
 	if had {
-		gone, err := t.removeEntry(b, x, oldKey, has && string(oldKey) == string(newKey))
+		gone, err := m.removeEntry(b, x, oldKey, has && string(oldKey) == string(newKey))
 		if err != nil {
 			return err
 		}
 		if gone {
-			e.indexes[place].Items--
-			e.indexes[place].Bytes -= int64(old.Size())
-			e.hashes = append(e.hashes, oldKey.Hash())
+			d.indexes[place].Items--
+			d.indexes[place].Bytes -= int64(old.Size())
+			d.hashes = append(d.hashes, oldKey.Hash())
 		}
 	}
 	if !has {
 		return nil
 	}
-	e.indexes[place].Items++
-	e.indexes[place].Bytes += int64(next.Size())
-	e.hashes = append(e.hashes, newKey.Hash())
-	raw := t.encoded
+	d.indexes[place].Items++
+	d.indexes[place].Bytes += int64(next.Size())
+	d.hashes = append(d.hashes, newKey.Hash())
+	raw := m.encoded
 	if x.Project != item.ProjectAll {
 		raw = item.Append(nil, next)
 	}
 	op := b.SetDeferred(entryBytes+len(newKey), len(raw))
-	op.Key = append(appendEntryPrefix(op.Key[:0], t.shard.id, x.ID), newKey...)
+	op.Key = append(appendEntryPrefix(op.Key[:0], m.shard.id, x.ID), newKey...)
 	copy(op.Value, raw)
 	return op.Finish()
 }
 
 // removeEntry removes the entry that the item had, unless it will be overwritten, and says whether it was there: while the index is being
 // filled, it may not have been written yet.
-func (t *turn) removeEntry(b *pebble.Batch, x *item.Index, key item.Key, overwritten bool) (there bool, err error) {
-	full := append(appendEntryPrefix(nil, t.shard.id, x.ID), key...)
-	if t.schema.filling {
-		_, there, err = t.shard.store.read(t.shard.store.db, full)
+func (m *mutation) removeEntry(b *pebble.Batch, x *item.Index, key item.Key, overwritten bool) (there bool, err error) {
+	full := append(appendEntryPrefix(nil, m.shard.id, x.ID), key...)
+	if m.schema.filling {
+		_, there, err = m.shard.engine.read(m.shard.engine.db, full)
 		if err != nil || !there {
 			return false, err
 		}
@@ -129,22 +122,22 @@ func entryOf(x *item.Index, s *Schema, it item.Item) (key item.Key, entry item.I
 }
 
 // writeExpiry writes the difference in the queue of expiring items.
-func (t *turn) writeExpiry(b *pebble.Batch) error {
-	if t.schema.TTL == "" {
+func (m *mutation) writeExpiry(b *pebble.Batch) error {
+	if m.schema.TTL == "" {
 		return nil
 	}
-	old, had := expiry(t.schema.TTL, t.before.item)
-	next, has := expiry(t.schema.TTL, t.after)
+	old, had := expiry(m.schema.TTL, m.before.item)
+	next, has := expiry(m.schema.TTL, m.after)
 	if had == has && old == next {
 		return nil
 	}
 	if had {
-		if err := b.Delete(appendExpiryKey(nil, t.shard.id, old, t.key), nil); err != nil {
+		if err := b.Delete(appendExpiryKey(nil, m.shard.id, old, m.key), nil); err != nil {
 			return err
 		}
 	}
 	if has {
-		return b.Set(appendExpiryKey(nil, t.shard.id, next, t.key), nil, nil)
+		return b.Set(appendExpiryKey(nil, m.shard.id, next, m.key), nil, nil)
 	}
 	return nil
 }

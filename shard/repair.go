@@ -9,10 +9,10 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// mend does what was planned. Each step leaves a directory that a recovery can go on with.
-func (v *recovering) mend() error {
+// repair does what was planned. Each step leaves a directory that a recovery can go on with.
+func (v *recovering) repair() error {
 	if slices.ContainsFunc(v.in.logs, func(l *neededLog) bool { return l.damaged && l.scan != nil }) {
-		if err := v.layAside(); err != nil {
+		if err := v.setAside(); err != nil {
 			return err
 		}
 	}
@@ -37,9 +37,9 @@ func (v *recovering) mend() error {
 	return v.removeOrphans()
 }
 
-// layAside keeps the logs that are dropped, and those of which something is, and leaves of each
+// setAside keeps the logs that are dropped, and those of which something is, and leaves of each
 // what is to stay.
-func (v *recovering) layAside() error {
+func (v *recovering) setAside() error {
 	fs := v.o.FS
 	v.r.Aside = asideDir + "/" + v.o.Now().UTC().Format("20060102T150405.000Z")
 	aside := fs.PathJoin(v.o.Dir, asideDir, fs.PathBase(v.r.Aside))
@@ -97,7 +97,7 @@ func copyFile(fs vfs.FS, from, to string, size int64) error {
 func (v *recovering) writeControl() error {
 	in := *v.in
 	if in.control == nil {
-		in.control, in.begun = &control{id: v.id, at: time.Unix(0, 0)}, begunBefore
+		in.control, in.state = &control{id: v.id, at: time.Unix(0, 0)}, dirLegacy
 	}
 	in.format = max(in.format, in.control.format)
 	in.logs = nil
@@ -138,7 +138,7 @@ func (v *recovering) removeOrphans() error {
 	}
 	for _, id := range v.r.Orphans {
 		if err == nil {
-			err = s.clear(shardBounds(id))
+			err = s.engine.clear(shardBounds(id))
 		}
 	}
 	return errors.Join(err, s.Close())

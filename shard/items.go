@@ -1,0 +1,81 @@
+package shard
+
+import (
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"holdfast"
+	"holdfast/item"
+)
+
+// Items are those of a shard as they are on disk.
+type items struct {
+	engine  *engine
+	id      holdfast.ShardID
+	dropped <-chan struct{} // the shard's
+}
+
+// An image is an item as it is on disk.
+type image struct {
+	item item.Item // nil: none
+	raw  string    // as item.Append has it
+	made Position  // the change that made it, if there is one
+}
+
+// get returns the item at a key in what can be seen through from, which may not be on disk yet; nil: there is none.
+func (s *items) get(from pebble.Reader, key item.Key) (item.Item, error) {
+	is, err := s.image(from, key)
+	return is.item, err
+}
+
+// image returns the item at a key as an image. The item shares the strings of its form on disk.
+func (s *items) image(from pebble.Reader, key item.Key) (image, error) {
+	var room [128]byte
+	full := appendItemKey(room[:0], s.id, key)
+	raw, ok, err := s.engine.read(from, full)
+	if err != nil {
+		return image{}, err
+	}
+	if isClosed(s.dropped) {
+		return image{}, errDropped(s.id)
+	}
+	if !ok {
+		return image{}, nil
+	}
+	is, err := decodeImage(raw)
+	if err != nil {
+		return image{}, s.engine.damaged(s.id, full, err)
+	}
+	return is, nil
+}
+
+// decodeImage returns the image of an item's value.
+func decodeImage(raw string) (was image, err error) {
+	if was.made, was.raw, err = cutPosition(raw); err != nil {
+		return image{}, err
+	}
+	if was.item, err = item.Decode(was.raw); err != nil {
+		return image{}, err
+	}
+	return was, nil
+}
+
+// keysFrom returns up to n keys of items from one on, and the one behind them.
+func (s *items) keysFrom(from item.Key, n int) (keys []item.Key, next item.Key, err error) {
+	lower, upper, prefix := spanBounds(s.id, Span{Range: item.Range{From: from}})
+	it, err := s.engine.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return nil, nil, s.engine.fault("scanning", err)
+	}
+	defer it.Close()
+	n = max(n, 1)
+	for ok := it.First(); ok; ok = it.Next() {
+		key := slices.Clone(item.Key(it.Key()[prefix:]))
+		if len(keys) == n {
+			return keys, key, nil
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil, s.engine.fault("scanning", it.Error())
+}

@@ -1,0 +1,104 @@
+package shard
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"holdfast"
+)
+
+// stripes is among how many latches and marks the keys of a shard are spread. Keys of one partition share theirs, since a
+// stripe is chosen by the hash that keys begin with. It is a power of two.
+const stripes = 512
+
+// stripeOf returns the stripe of a hash. The high bits say which shard it is, so the low ones are taken.
+func stripeOf(hash uint64) int { return int(hash & (stripes - 1)) }
+
+// A sequencer is the order of a shard's transactions, or of the commits that change records: it gives each its index, and knows up to
+// which of them, the durable watermark, all are on disk.
+//
+// A commit raises a mark before its batch can be seen, and a reader looks at the mark after it has read. So a reader that saw
+// something of transaction i finds the mark at i or higher:
+//
+//  1. a commit sets marks[s] = i and applied = i, with mu held;
+//  2. Pebble makes its batch visible;
+//  3. a reader reads it, and finds marks[s] ≥ i;
+//  4. the reader waits until durable ≥ marks[s];
+//  5. the commit's sync is done, and it raises durable to i, which ends the reader's wait.
+type sequencer struct {
+	// latches guard the items of their stripe from when a commit reads them until its batch is submitted. They are taken in rising
+	// order.
+	latches [stripes]sync.Mutex
+	marks   [stripes]atomic.Uint64 // the last transaction that changed items or entries of the stripe; rise with mu held
+
+	mu      sync.Mutex      // guards the order: held from when a transaction gets its index until its batch is submitted; taken after latches
+	applied atomic.Uint64   // the last index that was given; rises with mu held
+	durable watermark       // the last transaction that is on disk, with all before it
+	broken  <-chan struct{} // the engine's: closed when nothing more becomes durable
+}
+
+// A watermark is an index that only rises, with the goroutines that wait for it.
+type watermark struct {
+	at   atomic.Uint64
+	mu   sync.Mutex
+	rise chan struct{} // closed at the next rise; nil if nobody waits; guarded by mu
+}
+
+// raise sets the watermark to at least index.
+func (w *watermark) raise(index uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if index <= w.at.Load() {
+		return
+	}
+	w.at.Store(index)
+	if w.rise != nil {
+		close(w.rise)
+		w.rise = nil
+	}
+}
+
+// rises returns a channel that is closed at the next rise, or nil if the watermark is at index already.
+func (w *watermark) rises(index uint64) <-chan struct{} {
+	if w.at.Load() >= index {
+		return nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.at.Load() >= index {
+		return nil
+	}
+	if w.rise == nil {
+		w.rise = make(chan struct{})
+	}
+	return w.rise
+}
+
+// waitDurable waits until all transactions up to index are on disk.
+func (q *sequencer) waitDurable(ctx context.Context, index uint64) error {
+	for {
+		rise := q.durable.rises(index)
+		if rise == nil {
+			return nil
+		}
+		select {
+		case <-rise:
+		case <-ctx.Done():
+			return ended(ctx)
+		case <-q.broken:
+			return errBroken()
+		}
+	}
+}
+
+// ended returns the error of a request whose context has ended before it changed anything.
+func ended(ctx context.Context) error {
+	return holdfast.Errorf(holdfast.Overloaded, "the request was given up: %w", ctx.Err())
+}
+
+func errClosed() error { return holdfast.Errorf(holdfast.Closed, "the store is closed") }
+
+func errDropped(id holdfast.ShardID) error {
+	return holdfast.Errorf(holdfast.Closed, "shard %d was dropped", id)
+}
