@@ -25,11 +25,13 @@ func CheckName(name string) error {
 
 const emptyName = "Empty attribute name"
 
-// Check returns the error of a value that DynamoDB doesn't take: a set that is empty or has an element twice, nesting
-// beyond MaxDepth, or a map's key that CheckName doesn't take. That numbers are canonical is taken for granted.
+// Check returns the error of a value that DynamoDB doesn't take: a set that is empty or has an
+// element twice, nesting beyond MaxDepth, or a map's key that CheckName doesn't take. That numbers
+// are canonical is taken for granted.
 func (v Value) Check() error { return v.check(MaxDepth) }
 
-// Check returns the error of the first of its names or values that CheckName or Value.Check doesn't take.
+// Check returns the error of the first of its names or values that CheckName or Value.Check doesn't
+// take.
 func (it Item) Check() error { return it.check(MaxDepth) }
 
 func (v *Value) check(levels int) error {

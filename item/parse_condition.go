@@ -10,8 +10,9 @@ package item
 //	operand   = path | value | function
 //	function  = name "(" operand { "," operand } ")"
 //
-// What follows an opening parenthesis may turn out to be a condition or an operand. So it is parsed as a condition of
-// which an operand, followed by the closing parenthesis, is allowed to be all: then it is the operand of what follows.
+// What follows an opening parenthesis may turn out to be a condition or an operand. So it is parsed
+// as a condition of which an operand, followed by the closing parenthesis, is allowed to be all:
+// then it is the operand of what follows.
 
 // or parses a condition. With lone it may also be an operand before a closing parenthesis.
 func (p *parser) or(lone bool) *expr {
@@ -69,14 +70,12 @@ func (p *parser) primary(lone bool) *expr {
 		p.unexpected()
 		return nil
 	}
-	if x.op == opSize {
-		p.misused(x)
-	}
-	p.endCondition()
+	p.checkCondition(x)
 	return x
 }
 
-// parenthesized parses an operand, or also a condition, in any number of parentheses. More than one pair is a fault.
+// parenthesized parses an operand, or also a condition, in any number of parentheses. More than one
+// pair is a fault.
 func (p *parser) parenthesized(condition bool) *expr {
 	if p.tok.kind != '(' {
 		return p.operand()
@@ -175,12 +174,7 @@ func (p *parser) comparison(x *expr) *expr {
 		return nil
 	}
 	c := p.expr(op, x, y)
-	p.checkMisuse(c)
-	p.checkDistinct(op.String(), c)
-	if op != opEQ && op != opNE {
-		p.checkOrdered(c)
-	}
-	p.endCondition()
+	p.checkComparison(c)
 	return c
 }
 
@@ -200,10 +194,7 @@ func (p *parser) between(x *expr) *expr {
 		return nil
 	}
 	c := p.expr(opBetween, x, low, high)
-	p.checkMisuse(c)
-	p.checkOrdered(c)
-	p.checkBounds(low, high)
-	p.endCondition()
+	p.checkBetween(c)
 	return c
 }
 
@@ -227,18 +218,6 @@ func (p *parser) in(x *expr) *expr {
 	if !p.expect(')') {
 		return nil
 	}
-	p.checkMisuse(c)
-	if n := len(c.args) - 1; n > MaxInOperands {
-		p.fault(faultCount, "The IN operator is provided with too many operands; number of operands: %d", n)
-	}
-	p.endCondition()
+	p.checkIn(c)
 	return c
-}
-
-// endCondition ends a comparison, or a function that is a condition: if there is a fault in it then the first one, by class, is
-// the one of all conditions that is told.
-func (p *parser) endCondition() {
-	if p.faults[faultCondition] == "" {
-		p.faults[faultCondition] = p.worst(eachConditionFaults)
-	}
 }

@@ -41,9 +41,7 @@ func (p *parser) extend(path Path, keywords []string) (Path, bool) {
 		case p.accept('['):
 			path, ok = p.stepIndex(path)
 		default:
-			if len(path) > MaxDepth {
-				p.fault(faultPath, "The document path has too many nesting levels; nesting levels: %d", len(path))
-			}
+			p.checkDepth(path)
 			return path, p.syntax == ""
 		}
 	}
@@ -96,23 +94,6 @@ func (p *parser) value(class fault) *expr {
 	x := p.expr(opValue)
 	x.value = v
 	return x
-}
-
-// claim adds a path to those that may not overlap or conflict.
-func (p *parser) claim(paths []Path) {
-	place := len(paths) - 1
-	if p.faults[faultOverlap] != "" || paths[place] == nil {
-		return
-	}
-	with, how := p.root.grow(paths[place], place)
-	switch how {
-	case clashOverlap:
-		p.fault(faultOverlap, "Two document paths overlap with each other; must remove or rewrite one of these paths; "+
-			"path one: %s, path two: %s", paths[with].listed(), paths[place].listed())
-	case clashConflict:
-		p.fault(faultConflict, "Two document paths conflict with each other; must remove or rewrite one of these paths; "+
-			"path one: %s, path two: %s", paths[with].listed(), paths[place].listed())
-	}
 }
 
 // projection parses a list of paths.

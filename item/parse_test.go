@@ -39,7 +39,8 @@ func scopeOf(t testing.TB, names map[string]string, values ...Value) *Scope {
 	return s
 }
 
-// wantError fails unless err is of kind Invalid and says want. "" is no error, and what ends with … is the beginning.
+// wantError fails unless err is of kind Invalid and says want. "" is no error, and what ends with …
+// is the beginning.
 func wantError(t *testing.T, err error, want string) {
 	t.Helper()
 	got := ""
@@ -235,7 +236,8 @@ func TestConditionFaults(t *testing.T) {
 		needs   = "Operator or function requires a document path; operator or function: "
 		same    = "The first operand must be distinct from the remaining operands for this operator or function; operator: "
 	)
-	// :a is a text, :b a number, :c bytes, :d a set, :e a truth, :f a list, :g a lesser text, :h nothing.
+	// :a is a text, :b a number, :c bytes, :d a set, :e a truth, :f a list, :g a lesser text, :h
+	// nothing.
 	values := []Value{Text("z"), num("1"), Bytes("\x01"), set(SS, "x"), Bool(true), List(), Text("S"), Null}
 	for text, want := range map[string]string{
 		"a=a and a > ((views))":                 parens,

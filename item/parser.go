@@ -1,68 +1,23 @@
 package item
 
-import (
-	"fmt"
-	"strings"
-)
+import "strings"
 
-// A parser turns the text of one expression into its form, by recursive descent. The first error of syntax ends it:
-// every step then returns nil, or what it has. Other faults are noted, the first of each class, and the parser goes on,
-// since which of them is told depends on their classes, not on their places.
+// A parser parses the text of one expression by recursive descent. The first syntax error ends it:
+// every step then returns nil, or what it has. Other faults are left to the checker, and the parser
+// goes on.
 type parser struct {
+	checker
+
 	scope     *Scope
 	text      string
-	last, tok token  // the token before, if last.end isn't 0, and the one to look at
-	syntax    string // the error of syntax; "" while there is none
-	faults    [faultClasses]string
-	operators int
+	last, tok token  // the token before, if last.end isn't 0, and the current one
+	syntax    string // the syntax error; "" while there is none
 
-	exprs []expr // what is left of a block from which expressions are taken
-	steps []Step // likewise for paths
-	root  fork   // the paths of a projection, or those that an update changes
+	steps []Step // the unused rest of a block of steps, for paths
 }
 
-// A fault is a class of faults. DynamoDB looks for them one class after the other.
-type fault uint8
-
-const (
-	faultParens    fault = iota
-	faultFunction        // a function that there isn't
-	faultMisplaced       // a function that isn't of this kind of expression
-	faultMisuse          // a function where a value, or a condition, is due
-	faultReserved
-	faultSection
-	faultPath // an index out of range, nesting too deep
-	faultOperators
-	faultCondition // the first in the first condition at fault
-	faultName
-	faultValue
-	faultOverlap
-	faultConflict
-	faultAction  // the operand of ADD or DELETE
-	faultCount   // of a function's operands, or of IN's
-	faultSame    // operands that should be distinct
-	faultOperand // the type of an operand
-	faultClasses
-)
-
-// In which order faults are told.
-var (
-	conditionFaults = []fault{
-		faultParens, faultFunction, faultMisplaced, faultMisuse, faultReserved, faultPath, faultOperators, faultCondition,
-	}
-	eachConditionFaults = []fault{faultName, faultCount, faultSame, faultOperand}
-	projectionFaults    = []fault{faultReserved, faultPath, faultName, faultOverlap, faultConflict}
-	updateFaults        = []fault{
-		faultReserved, faultFunction, faultMisplaced, faultMisuse, faultSection, faultPath, faultOperators, faultName, faultValue,
-		faultOverlap, faultConflict, faultAction, faultOperand,
-	}
-)
-
-// Blocks are for a typical expression: three comparisons with their parts, paths of a step or two.
-const (
-	exprBlock = 10
-	stepBlock = 8
-)
+// stepBlock is how many steps are allocated at once: those of a few paths of a step or two.
+const stepBlock = 8
 
 // start looks at the first token of a text that is neither empty nor too long.
 func (p *parser) start(parameter string) error {
@@ -77,7 +32,8 @@ func (p *parser) start(parameter string) error {
 	return nil
 }
 
-// end returns the error of the expression, if there is one: of syntax, or else the first fault in the order of classes.
+// end returns the error of the expression, if there is one: of syntax, or else the first fault in
+// the order of classes.
 func (p *parser) end(parameter string, classes []fault) error {
 	if p.syntax == "" && p.tok.kind != tokenEnd {
 		p.unexpected()
@@ -85,32 +41,14 @@ func (p *parser) end(parameter string, classes []fault) error {
 	if p.syntax != "" {
 		return refused("Invalid %s: %s", parameter, p.syntax)
 	}
-	if p.operators > MaxOperators {
-		p.fault(faultOperators, "The expression contains too many operators; operator count: %d", p.operators)
-	}
-	if told := p.worst(classes); told != "" {
-		return refused("Invalid %s: %s", parameter, told)
+	if fault := p.verdict(classes); fault != "" {
+		return refused("Invalid %s: %s", parameter, fault)
 	}
 	return nil
 }
 
-func (p *parser) worst(classes []fault) string {
-	for _, class := range classes {
-		if p.faults[class] != "" {
-			return p.faults[class]
-		}
-	}
-	return ""
-}
-
-// fault notes a fault, if it is the first of its class.
-func (p *parser) fault(class fault, format string, args ...any) {
-	if p.faults[class] == "" {
-		p.faults[class] = fmt.Sprintf(format, args...)
-	}
-}
-
-// unexpected makes the token at hand the error of syntax. Beside it the message has the tokens before and behind it.
+// unexpected makes the token at hand the error of syntax. Beside it the message has the tokens
+// before and behind it.
 func (p *parser) unexpected() {
 	if p.syntax != "" {
 		return
@@ -183,16 +121,4 @@ func (p *parser) atAny(keywords []string) bool {
 		}
 	}
 	return false
-}
-
-// expr returns a new expression of one or two operands, or a list of them.
-func (p *parser) expr(op op, args ...*expr) *expr {
-	if len(p.exprs) == 0 {
-		p.exprs = make([]expr, exprBlock)
-	}
-	x := &p.exprs[0]
-	p.exprs = p.exprs[1:]
-	x.op = op
-	x.args = append(x.pair[:0], args...)
-	return x
 }

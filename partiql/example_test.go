@@ -8,7 +8,8 @@ import (
 )
 
 func ExampleParse() {
-	s, err := partiql.Parse(`SELECT name FROM "users" WHERE id = ? AND at >= 5 AND active = true`, []item.Value{item.Text("ann")})
+	s, err := partiql.Parse(`SELECT name FROM "users" WHERE id = ? AND at >= 5 AND active = true`,
+		[]item.Value{item.Text("ann")})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -1,63 +1,24 @@
 package partiql
 
-import "holdfast/item"
+import (
+	"slices"
 
-// An operation is what an expression does with its arguments.
-type operation uint8
-
-const (
-	and     operation = iota // of two or more arguments
-	or                       // of two or more
-	not                      // of one
-	compare                  // of two: word is the comparator
-	between                  // of three
-	in                       // the first in the others
-	call                     // word is the function's name, in lower case
-	path                     // an attribute, or a part of one
-	value                    // a literal, or a parameter
-	plus                     // of two
-	minus                    // of two
+	"holdfast/item"
 )
 
-// An expression is a node of a parsed WHERE or SET clause.
-type expression struct {
-	operation operation
-	word      string
-	args      []*expression
-	path      item.Path
-	value     item.Value
-	at        token // its first
-}
+// The operators of terms beside comparators and functions, as package item names them.
+const (
+	and     = "AND" // of two or more arguments
+	or      = "OR"  // of two or more
+	not     = "NOT"
+	between = "BETWEEN"
+	in      = "IN" // the first argument in the others
+	plus    = "+"
+	minus   = "-"
+)
 
-// predicate says whether an expression is true or false, rather than a value.
-func (e *expression) predicate() bool {
-	switch e.operation {
-	case and, or, not, compare, between, in:
-		return true
-	case call:
-		return e.word != "size" && functions[e.word].predicate
-	}
-	return false
-}
-
-// attribute is the name that the expression is, or "".
-func (e *expression) attribute() string {
-	if e.operation == path && len(e.path) == 1 {
-		return e.path[0].Name
-	}
-	return ""
-}
-
-// conjuncts are what must all hold for e to hold.
-func (e *expression) conjuncts() []*expression {
-	switch {
-	case e == nil:
-		return nil
-	case e.operation == and:
-		return e.args
-	}
-	return []*expression{e}
-}
+// comparators are the signs of comparisons, as terms have them.
+var comparators = map[string]string{"=": "=", "<>": "<>", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 
 // A function of conditions.
 type function struct {
@@ -75,16 +36,73 @@ var functions = map[string]function{
 	"size":                 {1, false},
 }
 
-// joined returns the and, or the or, of two expressions. What is one already is taken apart, so that parentheses and order don't
-// matter to who looks for the conjuncts.
-func joined(operation operation, a, b *expression) *expression {
-	e := &expression{operation: operation, at: a.at}
-	for _, side := range []*expression{a, b} {
-		if side.operation == operation {
-			e.args = append(e.args, side.args...)
+func operation(op string, args ...*item.Term) *item.Term { return &item.Term{Op: op, Args: args} }
+
+func attribute(name string) *item.Term { return &item.Term{Path: item.Path{{Name: name, Index: -1}}} }
+
+func value(v item.Value) *item.Term { return &item.Term{Value: &v} }
+
+// isLogic reports whether a term is made of conditions.
+func isLogic(t *item.Term) bool { return t.Op == and || t.Op == or || t.Op == not }
+
+// isComparison reports whether a term compares operands by an operator.
+func isComparison(t *item.Term) bool { return t.Op == between || t.Op == in || comparators[t.Op] != "" }
+
+// isPredicate reports whether a term is true or false, rather than a value.
+func isPredicate(t *item.Term) bool {
+	return isLogic(t) || isComparison(t) || functions[t.Op].predicate
+}
+
+// isOperand reports whether a term can be an operand. A predicate that is a function can't either,
+// which package item reports in its own words.
+func isOperand(t *item.Term) bool { return !isLogic(t) && !isComparison(t) }
+
+// isAttribute reports whether a term is the top-level attribute of that name.
+func isAttribute(t *item.Term, name string) bool {
+	return len(t.Path) == 1 && t.Path[0].Name == name
+}
+
+// conjuncts are the terms that must all hold for t to hold; t may be nil.
+func conjuncts(t *item.Term) []*item.Term {
+	switch {
+	case t == nil:
+		return nil
+	case t.Op == and:
+		return t.Args
+	}
+	return []*item.Term{t}
+}
+
+// joined returns the AND or the OR of two terms. A side that has that operator already is taken
+// apart, so that parentheses and order don't matter to a reader of the conjuncts.
+func joined(op string, sides ...*item.Term) *item.Term {
+	t := operation(op)
+	for _, side := range sides {
+		if side.Op == op {
+			t.Args = append(t.Args, side.Args...)
 		} else {
-			e.args = append(e.args, side)
+			t.Args = append(t.Args, side)
 		}
 	}
-	return e
+	return t
 }
+
+// condition returns the condition that a WHERE clause is.
+func condition(where *item.Term) (*item.Condition, error) {
+	if !isPredicate(where) {
+		return nil, malformed(unexpectedTerm)
+	}
+	return item.NewCondition(where)
+}
+
+// update returns the update that SET and REMOVE clauses make. Its changes are in the order of
+// verbs.
+func update(changes []item.Change) (*item.Update, error) {
+	slices.SortStableFunc(changes, func(a, b item.Change) int {
+		return slices.Index(verbs, a.Verb) - slices.Index(verbs, b.Verb)
+	})
+	return item.NewUpdate(changes)
+}
+
+// verbs are what changes do, in the order in which update expressions are written.
+var verbs = []string{"SET", "REMOVE", "ADD", "DELETE"}

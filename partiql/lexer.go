@@ -167,7 +167,8 @@ func (l *lexer) advance(n int) {
 	l.column += utf8.RuneCountInString(passed)
 }
 
-// numberBytes is how long the number at the start of s is: digits, a fraction, an exponent if it has digits.
+// numberBytes is how long the number at the start of s is: digits, a fraction, an exponent if it
+// has digits.
 func numberBytes(s string) int {
 	n := digits(s)
 	if n < len(s) && s[n] == '.' {

@@ -6,17 +6,19 @@ import (
 	"holdfast/item"
 )
 
-// maxDepth is how deep parentheses, lists and maps of a statement may nest. It is beyond what a value may have, so that those
-// get their own error.
+// maxDepth is how deep parentheses, lists and maps of a statement may nest. It is beyond what a
+// value may have, so that those get their own error.
 const maxDepth = 100
 
 // reserved are the words that can't be names without quotes: those that the grammar needs.
 var reserved = map[string]bool{
 	"SELECT": true, "FROM": true, "WHERE": true, "AND": true, "OR": true, "NOT": true, "IN": true, "BETWEEN": true,
 	"IS": true, "ORDER": true, "BY": true, "SET": true, "REMOVE": true, "RETURNING": true, "INSERT": true, "INTO": true,
-	"VALUE": true, "UPDATE": true, "DELETE": true, "LIMIT": true, "OFFSET": true, "GROUP": true, "HAVING": true, "AS": true,
-	"NULL": true, "MISSING": true, "TRUE": true, "FALSE": true, "LIKE": true, "JOIN": true, "UNION": true, "DISTINCT": true,
-	"INNER": true, "LEFT": true, "RIGHT": true, "CROSS": true,
+	"VALUE": true, "UPDATE": true, "DELETE": true, "LIMIT": true, "OFFSET": true, "GROUP": true, "HAVING": true,
+	"AS":   true,
+	"NULL": true, "MISSING": true, "TRUE": true, "FALSE": true, "LIKE": true, "JOIN": true, "UNION": true,
+	"DISTINCT": true,
+	"INNER":    true, "LEFT": true, "RIGHT": true, "CROSS": true,
 }
 
 // A parser goes through the tokens of one statement.
@@ -27,8 +29,8 @@ type parser struct {
 	depth      int
 }
 
-// Parse returns the statement of a text, with parameters in place of its question marks, in order. More parameters than
-// question marks are ignored, as the service does.
+// Parse returns the statement of a text, with parameters in place of its question marks, in order.
+// More parameters than question marks are ignored, as the service does.
 func Parse(statement string, parameters []item.Value) (Statement, error) {
 	tokens, err := lex(statement)
 	if err != nil {
@@ -49,7 +51,8 @@ func Parse(statement string, parameters []item.Value) (Statement, error) {
 }
 
 // unsupported are words that begin clauses of SQL that the service refuses by name.
-var unsupported = map[string]bool{"LIMIT": true, "OFFSET": true, "GROUP": true, "HAVING": true, "UNION": true, "JOIN": true}
+var unsupported = map[string]bool{"LIMIT": true, "OFFSET": true, "GROUP": true, "HAVING": true, "UNION": true,
+	"JOIN": true}
 
 // leftover is the error of what comes after a whole statement.
 func leftover(t *token) error {
@@ -189,7 +192,7 @@ func (p *parser) where(s *Statement) error {
 		return err
 	}
 	s.where = e
-	s.Where, err = e.conditioned()
+	s.Where, err = condition(e)
 	return err
 }
 
@@ -262,13 +265,15 @@ func (p *parser) deletion() (Statement, error) {
 		return s, err
 	}
 	if s.Returning > AllOld {
-		return s, invalid("Invalid returning clause: RETURNING %s. Only RETURNING ALL OLD * is allowed in DELETE statements.", s.Returning)
+		return s, invalid("Invalid returning clause: RETURNING %s. Only RETURNING ALL OLD * is allowed in DELETE statements.",
+			s.Returning)
 	}
 	return s, nil
 }
 
 // returnings are the answers of writes in the words of a statement.
-var returnings = [...]string{AllOld: "ALL OLD *", ModifiedOld: "MODIFIED OLD *", AllNew: "ALL NEW *", ModifiedNew: "MODIFIED NEW *"}
+var returnings = [...]string{AllOld: "ALL OLD *", ModifiedOld: "MODIFIED OLD *", AllNew: "ALL NEW *",
+	ModifiedNew: "MODIFIED NEW *"}
 
 // String returns the words of the clause.
 func (r Returning) String() string { return returnings[r] }
@@ -309,6 +314,9 @@ func (p *parser) peek() *token { return &p.tokens[0] }
 
 // second is the token behind the next one.
 func (p *parser) second() *token { return &p.tokens[min(1, len(p.tokens)-1)] }
+
+// third is the token behind the second one.
+func (p *parser) third() *token { return &p.tokens[min(2, len(p.tokens)-1)] }
 
 // take goes over a word of the language, if it is next.
 func (p *parser) take(keyword string) bool {

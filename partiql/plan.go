@@ -15,11 +15,11 @@ type Read struct {
 	Reverse bool                 // each query from its last item
 }
 
-// Read returns how a SELECT finds its items in a table, or an index, with that key: by queries where the WHERE clause gives the
-// partition key, by = or IN, else by a scan.
+// Read returns how a SELECT finds its items in a table, or an index, with that key: by queries
+// where the WHERE clause gives the partition key, by = or IN, else by a scan.
 func (s *Statement) Read(key item.KeySchema) (Read, error) {
-	conjuncts := s.where.conjuncts()
-	partitions := partitions(conjuncts, key.Hash.Name)
+	conditions := conjuncts(s.where)
+	partitions := partitions(conditions, key.Hash.Name)
 	if len(partitions) > maxPartitions {
 		return Read{}, invalid("Too many hash key values in the IN clause: at most %d are supported", maxPartitions)
 	}
@@ -33,13 +33,10 @@ func (s *Statement) Read(key item.KeySchema) (Read, error) {
 			read.Reverse = by.descending
 		}
 	}
-	within := rangeConjunct(conjuncts, key.Range.Name)
+	within := rangeConjunct(conditions, key.Range.Name)
 	for _, v := range partitions {
-		equal := &expression{operation: compare, word: "=", args: []*expression{
-			{operation: path, path: item.Path{{Name: key.Hash.Name, Index: -1}}},
-			{operation: value, value: v},
-		}}
-		c, err := keyed(append([]*expression{equal}, within...))
+		equal := operation("=", attribute(key.Hash.Name), value(v))
+		c, err := item.NewKeyCondition(operation(and, append([]*item.Term{equal}, within...)...))
 		if err != nil {
 			return Read{}, err
 		}
@@ -48,7 +45,8 @@ func (s *Statement) Read(key item.KeySchema) (Read, error) {
 	return read, nil
 }
 
-// checkOrder returns what is wrong with the ORDER BY clause where the WHERE clause gives that many partition keys.
+// checkOrder returns what is wrong with the ORDER BY clause where the WHERE clause gives that many
+// partition keys.
 func (s *Statement) checkOrder(key item.KeySchema, partitions int) error {
 	if len(s.order) == 0 {
 		return nil
@@ -67,7 +65,8 @@ func (s *Statement) checkOrder(key item.KeySchema, partitions int) error {
 		return invalid("Must have at least one non-optional hash key condition in WHERE clause when using ORDER BY clause.")
 	}
 	if partitions > 1 && !byHash {
-		return invalid("Must have hash key in ORDER BY clause when more than one hash key condition specified in WHERE clause.")
+		return invalid("Must have hash key in ORDER BY clause when more than one hash key condition specified in WHERE " +
+			"clause.")
 	}
 	return nil
 }
@@ -88,38 +87,43 @@ func (s *Statement) sortPartitions(partitions []item.Value, hash string) {
 	}
 }
 
-// partitions are the values that the partition key may have, none twice; nil: any.
-func partitions(conjuncts []*expression, hash string) []item.Value {
-	for _, e := range conjuncts {
+// partitions returns the values that the partition key may have, without duplicates; nil is any
+// value.
+func partitions(conditions []*item.Term, hash string) []item.Value {
+	for _, t := range conditions {
+		if v, ok := equality(t, hash); ok {
+			return []item.Value{v}
+		}
 		var found []item.Value
-		switch e.operation {
-		case compare:
-			if v, ok := equality(e, hash); ok {
-				return []item.Value{v}
+		switch {
+		case t.Op == in && isAttribute(t.Args[0], hash):
+			for _, arg := range t.Args[1:] {
+				found = appendNew(found, *arg.Value)
 			}
-		case in:
-			if e.args[0].attribute() == hash {
-				for _, arg := range e.args[1:] {
-					found = appendNew(found, arg.value)
-				}
-			}
-		case or:
-			for _, arm := range e.args {
-				own := partitions(arm.conjuncts(), hash)
-				if own == nil {
-					found = nil
-					break
-				}
-				for _, v := range own {
-					found = appendNew(found, v)
-				}
-			}
+		case t.Op == or:
+			found = partitionsOfAny(t.Args, hash)
 		}
 		if found != nil {
 			return found
 		}
 	}
 	return nil
+}
+
+// partitionsOfAny returns the values that the partition key may have if one of the arms of an OR
+// holds.
+func partitionsOfAny(arms []*item.Term, hash string) []item.Value {
+	var found []item.Value
+	for _, arm := range arms {
+		own := partitions(conjuncts(arm), hash)
+		if own == nil {
+			return nil
+		}
+		for _, v := range own {
+			found = appendNew(found, v)
+		}
+	}
+	return found
 }
 
 func appendNew(values []item.Value, v item.Value) []item.Value {
@@ -129,57 +133,62 @@ func appendNew(values []item.Value, v item.Value) []item.Value {
 	return append(values, v)
 }
 
-// equality is the value that e says an attribute has.
-func equality(e *expression, attribute string) (item.Value, bool) {
-	if e.operation != compare || e.word != "=" {
+// equality returns the value that t requires an attribute to have.
+func equality(t *item.Term, name string) (item.Value, bool) {
+	if t.Op != "=" {
 		return item.Value{}, false
 	}
-	a, b := e.args[0], e.args[1]
-	if a.operation == value {
+	a, b := t.Args[0], t.Args[1]
+	if a.Value != nil {
 		a, b = b, a
 	}
-	if a.attribute() != attribute || b.operation != value {
+	if !isAttribute(a, name) || b.Value == nil {
 		return item.Value{}, false
 	}
-	return b.value, true
+	return *b.Value, true
 }
 
-// rangeConjunct is the first of the conjuncts that a key condition can have on the sort key, or none; the others filter.
-func rangeConjunct(conjuncts []*expression, sortKey string) []*expression {
+// rangeConjunct returns the first of the conditions that a key condition can have on the sort key,
+// or none. The other conditions only filter.
+func rangeConjunct(conditions []*item.Term, sortKey string) []*item.Term {
 	if sortKey == "" {
 		return nil
 	}
-	for i, e := range conjuncts {
-		switch {
-		case e.operation == compare && e.word == "<>", e.operation == not, e.operation == in:
-		case e.operation == compare && e.args[0].attribute() == sortKey && e.args[1].operation == value,
-			e.operation == between && e.args[0].attribute() == sortKey && e.args[1].operation == value && e.args[2].operation == value,
-			e.operation == call && e.word == "begins_with" && e.args[0].attribute() == sortKey && e.args[1].operation == value:
-			return conjuncts[i : i+1]
-		case e.operation == compare && e.word == "=" && e.args[1].attribute() == sortKey && e.args[0].operation == value:
-			return []*expression{{operation: compare, word: "=", args: []*expression{e.args[1], e.args[0]}}}
+	for i, t := range conditions {
+		switch t.Op {
+		case "=", "<", "<=", ">", ">=", between, "begins_with":
+			if isAttribute(t.Args[0], sortKey) && allValues(t.Args[1:]) {
+				return conditions[i : i+1]
+			}
+		}
+		if v, ok := equality(t, sortKey); ok {
+			return []*item.Term{operation("=", attribute(sortKey), value(v))}
 		}
 	}
 	return nil
 }
 
-// Key returns the whole key that equalities of the WHERE clause give; more says whether it asks for anything else.
-// ok is false if they don't give the whole key.
+func allValues(terms []*item.Term) bool {
+	return !slices.ContainsFunc(terms, func(t *item.Term) bool { return t.Value == nil })
+}
+
+// Key returns the whole key that equalities of the WHERE clause give; more says whether it asks for
+// anything else. ok is false if they don't give the whole key.
 func (s *Statement) Key(key item.KeySchema) (attrs item.Item, more, ok bool) {
 	var found []item.Attr
-	conjuncts := s.where.conjuncts()
+	conditions := conjuncts(s.where)
 	for _, name := range key.Names() {
-		at := slices.IndexFunc(conjuncts, func(e *expression) bool {
-			_, ok := equality(e, name)
+		at := slices.IndexFunc(conditions, func(t *item.Term) bool {
+			_, ok := equality(t, name)
 			return ok
 		})
 		if at < 0 {
 			return nil, false, false
 		}
-		v, _ := equality(conjuncts[at], name)
+		v, _ := equality(conditions[at], name)
 		found = append(found, item.Attr{Name: name, Value: v})
 	}
-	return item.New(found...), len(conjuncts) > len(found), true
+	return item.New(found...), len(conditions) > len(found), true
 }
 
 // Written returns the key of the item that an UPDATE or a DELETE changes.
@@ -191,18 +200,16 @@ func (s *Statement) Written(key item.KeySchema) (item.Item, error) {
 	return attrs, nil
 }
 
-// IfPresent returns the condition of a DELETE in a table with that key: that the item is as the WHERE clause says, or that there
-// is none, since deleting nothing is no failure.
+// IfPresent returns the condition of a DELETE in a table with that key: that the item is as the
+// WHERE clause requires, or that there is none, since a DELETE of no item succeeds. Only a
+// statement with a WHERE clause has it.
 func (s *Statement) IfPresent(key item.KeySchema) (*item.Condition, error) {
-	absent := &expression{operation: call, word: "attribute_not_exists", args: []*expression{
-		{operation: path, path: item.Path{{Name: key.Hash.Name, Index: -1}}},
-	}}
-	return (&expression{operation: or, args: []*expression{absent, s.where}}).conditioned()
+	return item.NewCondition(operation(or, absent(key), s.where))
 }
 
 // IfAbsent returns the condition of an INSERT in a table with that key: that there is no such item.
-func IfAbsent(key item.KeySchema) (*item.Condition, error) {
-	return (&expression{operation: call, word: "attribute_not_exists", args: []*expression{
-		{operation: path, path: item.Path{{Name: key.Hash.Name, Index: -1}}},
-	}}).conditioned()
+func IfAbsent(key item.KeySchema) (*item.Condition, error) { return item.NewCondition(absent(key)) }
+
+func absent(key item.KeySchema) *item.Term {
+	return operation("attribute_not_exists", attribute(key.Hash.Name))
 }

@@ -8,7 +8,8 @@ import (
 	"holdfast/item"
 )
 
-var stringKey = item.KeySchema{Hash: item.KeyAttr{Name: "pk", Type: item.S}, Range: item.KeyAttr{Name: "sk", Type: item.S}}
+var stringKey = item.KeySchema{Hash: item.KeyAttr{Name: "pk", Type: item.S},
+	Range: item.KeyAttr{Name: "sk", Type: item.S}}
 
 // plan is a Read as text.
 func plan(r Read) (string, error) {
@@ -57,11 +58,16 @@ func TestRead(t *testing.T) {
 		`WHERE (pk = 'b' OR pk = 'a') AND x = 1 ORDER BY pk DESC, sk DESC`:     "b, a reverse",
 		`WHERE pk = 'a' ORDER BY sk DESC`:                                      "a reverse",
 		`WHERE pk = 'a' ORDER BY sk`:                                           "a",
-		`WHERE pk = 5`:                                                         "One or more parameter values were invalid: Condition parameter type does not match schema type",
-		`ORDER BY sk`:                                                          "Must have WHERE clause in the statement when using ORDER BY clause.",
-		`WHERE pk = 'a' ORDER BY x`:                                            "Attribute x in ORDER BY clause must be part of the primary key",
-		`WHERE pk > 'a' ORDER BY sk`:                                           "Must have at least one non-optional hash key condition in WHERE clause when using ORDER BY clause.",
-		`WHERE pk IN ['a', 'b'] ORDER BY sk`:                                   "Must have hash key in ORDER BY clause when more than one hash key condition specified in WHERE clause.",
+		`WHERE pk = 5`: "One or more parameter values were " +
+			"invalid: Condition parameter type does not match schema type",
+		`ORDER BY sk`: "Must have WHERE clause in the statement " +
+			"when using ORDER BY clause.",
+		`WHERE pk = 'a' ORDER BY x`: "Attribute x in ORDER BY clause must be " +
+			"part of the primary key",
+		`WHERE pk > 'a' ORDER BY sk`: "Must have at least one non-optional hash " +
+			"key condition in WHERE clause when using ORDER BY clause.",
+		`WHERE pk IN ['a', 'b'] ORDER BY sk`: "Must have hash key in ORDER BY clause " +
+			"when more than one hash key condition specified in WHERE clause.",
 	} {
 		s := parsed(t, "SELECT * FROM t "+where)
 		read, err := s.Read(stringKey)

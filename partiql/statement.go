@@ -35,9 +35,9 @@ type Statement struct {
 	Where     *item.Condition // the whole WHERE clause; nil: there is none
 	Returning Returning       // of an Update or a Delete
 
-	where   *expression // what Where was made from
-	columns []column    // of a Select; nil: all
-	order   []order     // of a Select
+	where   *item.Term // what Where was made from
+	columns []column   // of a Select; nil: all
+	order   []order    // of a Select
 }
 
 // A column is an attribute of what a SELECT returns.
@@ -52,7 +52,8 @@ type order struct {
 	descending bool
 }
 
-// Attributes are the names of the top-level attributes that a SELECT returns, in its order, none twice; nil is all.
+// Attributes are the names of the top-level attributes that a SELECT returns, in its order, none
+// twice; nil is all.
 func (s *Statement) Attributes() []string {
 	var names []string
 	seen := make(map[string]bool, len(s.columns))
@@ -65,7 +66,8 @@ func (s *Statement) Attributes() []string {
 	return names
 }
 
-// Columns returns what a SELECT returns of an item. What the item lacks is left out; of columns with one name the last counts.
+// Columns returns what a SELECT returns of an item. What the item lacks is left out; of columns
+// with one name the last counts.
 func (s *Statement) Columns(it item.Item) item.Item {
 	if s.columns == nil || it == nil {
 		return it

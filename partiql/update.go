@@ -7,23 +7,6 @@ import (
 	"holdfast/item"
 )
 
-// A change is one part of an UPDATE.
-type change struct {
-	section section
-	target  item.Path
-	to      *expression // nil for removals
-}
-
-// A section is the part of an update expression that a change belongs in.
-type section uint8
-
-const (
-	setSection section = iota
-	removeSection
-	addSection
-	deleteSection
-)
-
 // update parses what follows UPDATE.
 func (p *parser) update() (Statement, error) {
 	s := Statement{Kind: Update}
@@ -40,7 +23,8 @@ func (p *parser) update() (Statement, error) {
 	return s, p.changed(&s, changes)
 }
 
-// fromFirst parses what follows FROM at the beginning: an update whose clauses have the other order.
+// fromFirst parses what follows FROM at the beginning: an update whose clauses have the other
+// order.
 func (p *parser) fromFirst() (Statement, error) {
 	s := Statement{Kind: Update}
 	if err := p.written(&s, true); err != nil {
@@ -57,20 +41,20 @@ func (p *parser) fromFirst() (Statement, error) {
 }
 
 // changed ends an update.
-func (p *parser) changed(s *Statement, changes []change) error {
+func (p *parser) changed(s *Statement, changes []item.Change) error {
 	if err := p.returning(s); err != nil {
 		return err
 	}
 	var err error
-	s.Change, err = updated(changes)
+	s.Change, err = update(changes)
 	return err
 }
 
 // changes parses one or more SET and REMOVE clauses.
-func (p *parser) changes() ([]change, error) {
-	var changes []change
+func (p *parser) changes() ([]item.Change, error) {
+	var changes []item.Change
 	for {
-		var next func() (change, error)
+		var next func() (item.Change, error)
 		switch {
 		case p.take("SET"):
 			next = p.assignment
@@ -96,68 +80,71 @@ func (p *parser) changes() ([]change, error) {
 
 const simplePath = "Expected identifier for simple path component"
 
-func (p *parser) removal() (change, error) {
+func (p *parser) removal() (item.Change, error) {
 	target, err := p.path(simplePath)
-	return change{section: removeSection, target: target}, err
+	return item.Change{Verb: "REMOVE", Path: target}, err
 }
 
-func (p *parser) assignment() (change, error) {
+func (p *parser) assignment() (item.Change, error) {
 	target, err := p.path(simplePath)
 	if err != nil {
-		return change{}, err
+		return item.Change{}, err
 	}
 	if !p.takeSign("=") {
-		return change{}, malformed("Expected EQ after path in SET")
+		return item.Change{}, malformed("Expected EQ after path in SET")
 	}
 	if s, ok := setFunctions[p.peek().upper]; ok && p.second().text == "(" {
 		return p.setChange(s, target)
 	}
 	left, err := p.term()
 	if err != nil {
-		return change{}, err
+		return item.Change{}, err
 	}
 	for {
-		operation := plus
-		if p.takeSign("-") {
-			operation = minus
-		} else if !p.takeSign("+") {
-			return change{target: target, to: left}, nil
+		sum := plus
+		if p.takeSign(minus) {
+			sum = minus
+		} else if !p.takeSign(plus) {
+			return item.Change{Verb: "SET", Path: target, To: left}, nil
 		}
 		right, err := p.term()
 		if err != nil {
-			return change{}, err
+			return item.Change{}, err
 		}
-		if left.operation == plus || left.operation == minus {
-			return change{}, malformed(unexpectedTerm) // an update expression has one sum at most
+		if left.Op == plus || left.Op == minus {
+			return item.Change{}, malformed(unexpectedTerm) // an update expression has one sum at most
 		}
-		left = &expression{operation: operation, args: []*expression{left, right}, at: left.at}
+		left = operation(sum, left, right)
 	}
 }
 
-// setFunctions are the functions that change a set, with what they are in an update expression.
-var setFunctions = map[string]section{"SET_ADD": addSection, "SET_DELETE": deleteSection}
+// setFunctions are the functions that change a set, with their verbs in an update expression.
+var setFunctions = map[string]string{"SET_ADD": "ADD", "SET_DELETE": "DELETE"}
 
 // setChange parses set_add(path, set) or set_delete(path, set).
-func (p *parser) setChange(s section, target item.Path) (change, error) {
+func (p *parser) setChange(verb string, target item.Path) (item.Change, error) {
 	at := *p.peek()
+	first := p.third().place()
 	args, err := p.arguments(p.operand)
 	switch {
 	case err != nil:
-		return change{}, err
+		return item.Change{}, err
 	case len(args) != 2:
-		return change{}, invalid("%s must have exactly two arguments at %s", at.upper, at.place())
-	case args[0].operation != path || !slices.Equal(args[0].path, target):
-		return change{}, invalid("The first argument to %s must equal the assignment value at %s", at.upper, at.place())
+		return item.Change{}, invalid("%s must have exactly two arguments at %s", at.upper, at.place())
+	case !slices.Equal(args[0].Path, target):
+		return item.Change{}, invalid("The first argument to %s must equal the assignment value at %s", at.upper, at.place())
 	}
-	switch to := args[1]; to.value.Type {
-	case item.SS, item.NS, item.BS:
-		return change{section: s, target: target, to: to}, nil
+	if to := args[1]; to.Value != nil {
+		switch to.Value.Type {
+		case item.SS, item.NS, item.BS:
+			return item.Change{Verb: verb, Path: target, To: to}, nil
+		}
 	}
-	return change{}, invalid("The second argument to %s must be a value with type SET at %s", at.upper, args[0].at.place())
+	return item.Change{}, invalid("The second argument to %s must be a value with type SET at %s", at.upper, first)
 }
 
 // term parses an operand of an assignment: a path, a value, or the call of a function of updates.
-func (p *parser) term() (*expression, error) {
+func (p *parser) term() (*item.Term, error) {
 	at := *p.peek()
 	if at.kind != word || p.second().kind != sign || p.second().text != "(" || reserved[at.upper] {
 		if at.kind == sign && at.text == "(" {
@@ -169,16 +156,13 @@ func (p *parser) term() (*expression, error) {
 		return nil, err
 	}
 	defer func() { p.depth-- }()
-	e := &expression{operation: call, word: strings.ToLower(at.text), at: at}
-	if e.word != "list_append" && e.word != "if_not_exists" {
-		return nil, invalid("Unrecognized function: %s at %s", e.word, at.place())
+	name := strings.ToLower(at.text)
+	if name != "list_append" && name != "if_not_exists" {
+		return nil, invalid("Unrecognized function: %s at %s", name, at.place())
 	}
-	var err error
-	if e.args, err = p.arguments(p.term); err != nil {
+	args, err := p.arguments(p.term)
+	if err != nil {
 		return nil, err
 	}
-	if len(e.args) != 2 {
-		return nil, invalid("Incorrect number of operands for operator or function; operator or function: %s, number of operands: %d", e.word, len(e.args))
-	}
-	return e, nil
+	return call(name, 2, args)
 }

@@ -12,7 +12,8 @@ import (
 
 func decimal(n int) string { return strconv.Itoa(n) }
 
-// value parses a literal or takes a parameter. under is where it is in the whole value, for errors: root, root.x, root[1].
+// value parses a literal or takes a parameter. under is where it is in the whole value, for errors:
+// root, root.x, root[1].
 func (p *parser) value(under string) (item.Value, error) {
 	if err := p.deeper(); err != nil {
 		return item.Value{}, err
@@ -61,7 +62,8 @@ func (p *parser) wordValue(t *token, under string) (item.Value, error) {
 		return item.Null, nil
 	}
 	if p.peek().text == "(" {
-		return item.Value{}, invalid("Unsupported data type: %s under key %s at %s", strings.ToLower(t.text), under, t.place())
+		return item.Value{}, invalid("Unsupported data type: %s under key %s at %s", strings.ToLower(t.text), under,
+			t.place())
 	}
 	return item.Value{}, malformed(unexpectedTerm)
 }
@@ -95,7 +97,8 @@ func (p *parser) elements(closing, under string) ([]item.Value, error) {
 	}
 }
 
-// members parses what is in a map, up to its closing brace. The path of an item's own attributes begins at each of them.
+// members parses what is in a map, up to its closing brace. The path of an item's own attributes
+// begins at each of them.
 func (p *parser) members(under string) ([]item.Attr, error) {
 	var attrs []item.Attr
 	if p.takeSign("}") {
@@ -167,8 +170,8 @@ func literalNumber(digits, under string) (item.Value, error) {
 	return v, err
 }
 
-// scaled says whether a number's exponent, and how many digits it has behind its point, are 32-bit integers. The service can't
-// read a number of which they aren't.
+// scaled says whether a number's exponent, and how many digits it has behind its point, are 32-bit
+// integers. The service can't read a number of which they aren't.
 func scaled(number string) bool {
 	mantissa, exponent, found := strings.Cut(strings.ToLower(number), "e")
 	if !found {

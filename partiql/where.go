@@ -8,30 +8,29 @@ import (
 )
 
 // condition parses a disjunction: what a WHERE clause is, and what stands in parentheses.
-func (p *parser) condition() (*expression, error) { return p.chain(or, "OR", p.conjunction) }
+func (p *parser) condition() (*item.Term, error) { return p.chain(or, p.conjunction) }
 
-func (p *parser) conjunction() (*expression, error) { return p.chain(and, "AND", p.negation) }
+func (p *parser) conjunction() (*item.Term, error) { return p.chain(and, p.negation) }
 
 // chain parses one or more of what next parses, with a word between them.
-func (p *parser) chain(operation operation, keyword string, next func() (*expression, error)) (*expression, error) {
+func (p *parser) chain(keyword string, next func() (*item.Term, error)) (*item.Term, error) {
 	left, err := next()
 	for err == nil && p.take(keyword) {
-		var right *expression
+		var right *item.Term
 		if right, err = next(); err != nil {
 			break
 		}
-		for _, side := range []*expression{left, right} {
-			if !side.predicate() {
+		for _, side := range []*item.Term{left, right} {
+			if !isPredicate(side) {
 				return nil, malformed(unexpectedTerm)
 			}
 		}
-		left = joined(operation, left, right)
+		left = joined(keyword, left, right)
 	}
 	return left, err
 }
 
-func (p *parser) negation() (*expression, error) {
-	at := *p.peek()
+func (p *parser) negation() (*item.Term, error) {
 	if !p.take("NOT") {
 		return p.comparison()
 	}
@@ -43,17 +42,14 @@ func (p *parser) negation() (*expression, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !e.predicate() {
+	if !isPredicate(e) {
 		return nil, malformed(unexpectedTerm)
 	}
-	return &expression{operation: not, args: []*expression{e}, at: at}, nil
+	return operation(not, e), nil
 }
 
-// comparators are the signs of comparisons, as conditions have them.
-var comparators = map[string]string{"=": "=", "<>": "<>", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
-
 // comparison parses a predicate, or an operand where a predicate is wanted.
-func (p *parser) comparison() (*expression, error) {
+func (p *parser) comparison() (*item.Term, error) {
 	left, err := p.operand()
 	if err != nil {
 		return nil, err
@@ -63,7 +59,7 @@ func (p *parser) comparison() (*expression, error) {
 	if negated {
 		p.tokens = p.tokens[1:]
 	}
-	var e *expression
+	var e *item.Term
 	switch {
 	case t.kind == sign && comparators[t.text] != "":
 		p.tokens = p.tokens[1:]
@@ -79,33 +75,35 @@ func (p *parser) comparison() (*expression, error) {
 		return left, nil
 	}
 	if err == nil && negated {
-		e = &expression{operation: not, args: []*expression{e}, at: t}
+		e = operation(not, e)
 	}
 	return e, err
 }
 
 // compared parses the right side of a comparison. A predicate may be compared with true and false.
-func (p *parser) compared(left *expression, comparator string) (*expression, error) {
+func (p *parser) compared(left *item.Term, comparator string) (*item.Term, error) {
 	right, err := p.operand()
 	if err != nil {
 		return nil, err
 	}
-	if left.predicate() && right.operation == value && right.value.Type == item.BOOL && (comparator == "=" || comparator == "<>") {
-		if right.value.Bool == (comparator == "=") {
+	if isPredicate(left) && right.Value != nil && right.Value.Type == item.BOOL &&
+		(comparator == "=" || comparator == "<>") {
+		if right.Value.Bool == (comparator == "=") {
 			return left, nil
 		}
-		return &expression{operation: not, args: []*expression{left}, at: left.at}, nil
+		return operation(not, left), nil
 	}
-	if left.predicate() || right.predicate() {
+	if isPredicate(left) || isPredicate(right) {
 		return nil, malformed(unexpectedTerm)
 	}
-	return &expression{operation: compare, word: comparator, args: []*expression{left, right}, at: left.at}, nil
+	return operation(comparator, left, right), nil
 }
 
-// among parses what follows IN: a list in brackets or parentheses, a set, or a parameter that is a list.
-func (p *parser) among(left *expression) (*expression, error) {
+// among parses what follows IN: a list in brackets or parentheses, a set, or a parameter that is a
+// list.
+func (p *parser) among(left *item.Term) (*item.Term, error) {
 	at := *p.peek()
-	e := &expression{operation: in, args: []*expression{left}, at: left.at}
+	e := operation(in, left)
 	var list []item.Value
 	var err error
 	switch {
@@ -124,17 +122,17 @@ func (p *parser) among(left *expression) (*expression, error) {
 	default:
 		err = malformed(unexpectedTerm)
 	}
-	if err == nil && len(list) == 0 {
+	if err == nil && (len(list) == 0 || !isOperand(left)) {
 		err = malformed(unexpectedTerm)
 	}
 	for _, v := range list {
-		e.args = append(e.args, &expression{operation: value, value: v, at: at})
+		e.Args = append(e.Args, value(v))
 	}
 	return e, err
 }
 
 // spanned parses what follows BETWEEN.
-func (p *parser) spanned(left *expression) (*expression, error) {
+func (p *parser) spanned(left *item.Term) (*item.Term, error) {
 	low, err := p.operand()
 	if err != nil {
 		return nil, err
@@ -146,34 +144,41 @@ func (p *parser) spanned(left *expression) (*expression, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &expression{operation: between, args: []*expression{left, low, high}, at: left.at}, nil
+	if !isOperand(left) || !isOperand(low) || !isOperand(high) {
+		return nil, malformed(unexpectedTerm)
+	}
+	return operation(between, left, low, high), nil
 }
 
 // isTypes are the types that IS knows, by PartiQL's names and those of DynamoDB.
 var isTypes = map[string]string{
-	"NULL": "NULL", "BOOL": "BOOL", "BOOLEAN": "BOOL", "STRING": "S", "NUMERIC": "N", "BLOB": "B", "LIST": "L", "STRUCT": "M", "TUPLE": "M",
+	"NULL": "NULL", "BOOL": "BOOL", "BOOLEAN": "BOOL", "STRING": "S", "NUMERIC": "N", "BLOB": "B", "LIST": "L",
+	"STRUCT": "M", "TUPLE": "M",
 }
 
 // is parses what follows IS and NOT.
-func (p *parser) is(left *expression) (*expression, error) {
+func (p *parser) is(left *item.Term) (*item.Term, error) {
 	t := *p.peek()
 	if t.kind != word {
 		return nil, malformed("Expected data type")
 	}
 	p.tokens = p.tokens[1:]
-	if t.upper == "MISSING" {
-		return &expression{operation: call, word: "attribute_not_exists", args: []*expression{left}, at: left.at}, nil
+	if t.upper == "MISSING" && isOperand(left) {
+		return operation("attribute_not_exists", left), nil
 	}
 	short, ok := isTypes[t.upper]
-	if !ok {
-		return nil, invalid("Unsupported data type for IS operator: %s. Supported data types are [MISSING, NULL, BOOLEAN, BLOB, STRING, NUMERIC, STRUCT, TUPLE, LIST]", t.text)
+	if !ok && t.upper != "MISSING" {
+		return nil, invalid("Unsupported data type for IS operator: %s. Supported data types are "+
+			"[MISSING, NULL, BOOLEAN, BLOB, STRING, NUMERIC, STRUCT, TUPLE, LIST]", t.text)
 	}
-	named := &expression{operation: value, value: item.Text(short), at: t}
-	return &expression{operation: call, word: "attribute_type", args: []*expression{left, named}, at: left.at}, nil
+	if !isOperand(left) {
+		return nil, malformed(unexpectedTerm)
+	}
+	return operation("attribute_type", left, value(item.Text(short))), nil
 }
 
 // operand parses a path, a value, a function's call, or a condition in parentheses.
-func (p *parser) operand() (*expression, error) {
+func (p *parser) operand() (*item.Term, error) {
 	if err := p.deeper(); err != nil {
 		return nil, err
 	}
@@ -185,55 +190,57 @@ func (p *parser) operand() (*expression, error) {
 		if err == nil && !p.takeSign(")") {
 			err = malformed("Expected RIGHT_PAREN")
 		}
-		if err != nil {
-			return nil, err
-		}
-		e.at = at
-		return e, nil
+		return e, err
 	case at.kind == word && p.second().kind == sign && p.second().text == "(" && !reserved[at.upper]:
 		return p.called()
 	case at.kind == name, at.kind == word && !reserved[at.upper]:
 		steps, err := p.path(unexpectedTerm)
-		return &expression{operation: path, path: steps, at: at}, err
+		return &item.Term{Path: steps}, err
 	}
 	v, err := p.value("root")
 	if err == nil {
 		err = v.Check()
 	}
-	return &expression{operation: value, value: v, at: at}, err
+	return value(v), err
 }
 
 // called parses the call of a function of conditions.
-func (p *parser) called() (*expression, error) {
+func (p *parser) called() (*item.Term, error) {
 	at := *p.peek()
-	e := &expression{operation: call, word: strings.ToLower(at.text), at: at}
-	f, ok := functions[e.word]
+	name := strings.ToLower(at.text)
+	f, ok := functions[name]
 	if !ok {
-		return nil, invalid("Unrecognized function: %s at %s", e.word, at.place())
+		return nil, invalid("Unrecognized function: %s at %s", name, at.place())
 	}
-	var err error
-	if e.args, err = p.arguments(p.operand); err != nil {
+	args, err := p.arguments(p.operand)
+	if err != nil {
 		return nil, err
 	}
-	if len(e.args) != f.args {
-		return nil, invalid("Incorrect number of operands for operator or function; operator or function: %s, number of operands: %d", e.word, len(e.args))
+	return call(name, f.args, args)
+}
+
+// call returns the call of a function that takes that many arguments.
+func call(name string, count int, args []*item.Term) (*item.Term, error) {
+	if len(args) != count {
+		return nil, invalid("Incorrect number of operands for operator or function; operator or function: %s, "+
+			"number of operands: %d", name, len(args))
 	}
-	return e, nil
+	return operation(name, args...), nil
 }
 
 // arguments parses a name and the arguments in parentheses behind it.
-func (p *parser) arguments(next func() (*expression, error)) ([]*expression, error) {
+func (p *parser) arguments(next func() (*item.Term, error)) ([]*item.Term, error) {
 	p.tokens = p.tokens[2:]
 	if p.takeSign(")") {
 		return nil, nil
 	}
-	var args []*expression
+	var args []*item.Term
 	for {
 		e, err := next()
 		if err != nil {
 			return nil, err
 		}
-		if e.predicate() {
+		if isPredicate(e) {
 			return nil, malformed(unexpectedTerm)
 		}
 		args = append(args, e)
@@ -246,7 +253,8 @@ func (p *parser) arguments(next func() (*expression, error)) ([]*expression, err
 	}
 }
 
-// path parses an attribute's name and the steps down from it. missing is the detail if there is none.
+// path parses an attribute's name and the steps down from it. missing is the detail if there is
+// none.
 func (p *parser) path(missing string) (item.Path, error) {
 	t := p.peek()
 	if t.kind != name && (t.kind != word || reserved[t.upper]) {
