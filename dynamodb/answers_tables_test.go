@@ -60,7 +60,7 @@ func TestDefinitionsAreConsistent(t *testing.T) {
 func TestTagsAreChecked(t *testing.T) {
 	h := served(t)
 	createTables(t, h)
-	arn := h.tableARN("things")
+	arn := h.account.tableARN("things")
 	escaped := func(format string, args ...any) string {
 		return strings.ReplaceAll(fmt.Sprintf(format, args...), `\x1b`, `\u001b`)
 	}
@@ -178,7 +178,7 @@ func TestNamesAndARNs(t *testing.T) {
 func TestProbes(t *testing.T) {
 	h := served(t)
 	createTables(t, h)
-	arn := h.tableARN("notes")
+	arn := h.account.tableARN("notes")
 	run(t, h, []step{
 		{"DescribeContributorInsights", `{"TableName":"notes"}`, `{"TableName":"notes","ContributorInsightsStatus":"DISABLED"}`},
 		{"DescribeContributorInsights", `{"TableName":"` + arn + `","IndexName":"by-g"}`,
@@ -194,8 +194,8 @@ func TestProbes(t *testing.T) {
 		{"DescribeTableReplicaAutoScaling", `{"TableName":"notes"}`,
 			`{"TableAutoScalingDescription":{"TableName":"notes","TableStatus":"ACTIVE","Replicas":[]}}`},
 		{"GetResourcePolicy", `{"ResourceArn":"` + arn + `"}`, "PolicyNotFoundException: Resource-based policy not found for the provided ResourceArn: " + arn},
-		{"GetResourcePolicy", `{"ResourceArn":"` + h.tableARN("none") + `"}`,
-			"ResourceNotFoundException: Requested resource not found: ResourceArn: " + h.tableARN("none") + " not found"},
+		{"GetResourcePolicy", `{"ResourceArn":"` + h.account.tableARN("none") + `"}`,
+			"ResourceNotFoundException: Requested resource not found: ResourceArn: " + h.account.tableARN("none") + " not found"},
 		{"GetResourcePolicy", `{"ResourceArn":"abc"}`, "ValidationException: Invalid ResourceArn: Invalid ResourceArn provided as input abc"},
 		{"ListGlobalTables", `{}`, `{"GlobalTables":[]}`},
 		{"DescribeGlobalTable", `{"GlobalTableName":"notes"}`,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 
 	"holdfast"
@@ -63,9 +64,9 @@ var exceptions = map[holdfast.Kind]struct {
 	holdfast.Unavailable: {http.StatusInternalServerError, dynamodbTypes + "InternalServerError"},
 }
 
-// wireError makes of any error one for a client: the only place where kinds become exceptions. What must not happen is logged
+// wireErrorOf makes of any error one for a client: the only place where kinds become exceptions. What must not happen is logged
 // here, with its cause; that a disk is full is a state, which package shard logs.
-func (h *Handler) wireError(err error) *wireError {
+func wireErrorOf(err error, log *slog.Logger) *wireError {
 	var (
 		wire      *wireError
 		condition *table.ConditionError
@@ -85,7 +86,7 @@ func (h *Handler) wireError(err error) *wireError {
 	case errors.As(err, &ours):
 		if e, ok := exceptions[ours.Kind]; ok {
 			if ours.Kind == holdfast.Unavailable {
-				h.log.Error("outcome unknown", "err", err, "cause", ours.Err)
+				log.Error("outcome unknown", "err", err, "cause", ours.Err)
 			}
 			return &wireError{status: e.status, typ: e.typ, message: ours.Text}
 		}
@@ -93,7 +94,7 @@ func (h *Handler) wireError(err error) *wireError {
 		return &wireError{status: http.StatusInternalServerError, typ: dynamodbTypes + "InternalServerError",
 			message: "The request was given up before it was done"}
 	}
-	h.log.Error("request failed", "err", err, "cause", errors.Unwrap(err))
+	log.Error("request failed", "err", err, "cause", errors.Unwrap(err))
 	return internalError()
 }
 

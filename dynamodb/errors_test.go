@@ -41,8 +41,7 @@ func TestWireErrors(t *testing.T) {
 		{invalid("x"), 400, "ValidationException", "x", ""},
 	} {
 		var log bytes.Buffer
-		h := &Handler{log: slog.New(slog.NewTextHandler(&log, nil))}
-		got := h.wireError(test.err)
+		got := wireErrorOf(test.err, slog.New(slog.NewTextHandler(&log, nil)))
 		if got.status != test.status || wireType(got) != test.typ || !strings.Contains(got.message, test.text) {
 			t.Errorf("%v: got %d %s %s; want %d %s %s", test.err, got.status, got.typ, got.message, test.status, test.typ, test.text)
 		}

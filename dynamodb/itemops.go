@@ -5,21 +5,24 @@ import (
 	"strings"
 
 	"holdfast/item"
+	"holdfast/table"
 )
 
-// itemOperations are those about items.
-func itemOperations() []operation {
+// itemOps are the operations of items.
+type itemOps struct{ tables *table.Store }
+
+func (o *itemOps) operations() []operation {
 	return []operation{
-		{"GetItem", shapeGetItem, (*Handler).getItem},
-		{"PutItem", shapePutItem, (*Handler).putItem},
-		{"UpdateItem", shapeUpdateItem, (*Handler).updateItem},
-		{"DeleteItem", shapeDeleteItem, (*Handler).deleteItem},
-		{"Query", shapeQuery, (*Handler).query},
-		{"Scan", shapeScan, (*Handler).scan},
-		{"BatchGetItem", shapeBatchGetItem, (*Handler).batchGetItem},
-		{"BatchWriteItem", shapeBatchWriteItem, (*Handler).batchWriteItem},
-		{"TransactGetItems", shapeTransactGetItems, (*Handler).transactGetItems},
-		{"TransactWriteItems", shapeTransactWriteItems, (*Handler).transactWriteItems},
+		{"GetItem", shapeGetItem, o.getItem},
+		{"PutItem", shapePutItem, o.putItem},
+		{"UpdateItem", shapeUpdateItem, o.updateItem},
+		{"DeleteItem", shapeDeleteItem, o.deleteItem},
+		{"Query", shapeQuery, o.query},
+		{"Scan", shapeScan, o.scan},
+		{"BatchGetItem", shapeBatchGetItem, o.batchGetItem},
+		{"BatchWriteItem", shapeBatchWriteItem, o.batchWriteItem},
+		{"TransactGetItems", shapeTransactGetItems, o.transactGetItems},
+		{"TransactWriteItems", shapeTransactWriteItems, o.transactWriteItems},
 	}
 }
 

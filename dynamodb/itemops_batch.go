@@ -13,12 +13,12 @@ const (
 	maxBatchWrites = 25
 )
 
-func (h *Handler) batchGetItem(ctx context.Context, req node, w *writer) error {
+func (o *itemOps) batchGetItem(ctx context.Context, req node, w *writer) error {
 	gets, keys, err := batchGetsOf(req)
 	if err != nil {
 		return err
 	}
-	got, unprocessed, capacities, err := h.tables.BatchGet(ctx, gets)
+	got, unprocessed, capacities, err := o.tables.BatchGet(ctx, gets)
 	if err != nil {
 		return err
 	}
@@ -113,12 +113,12 @@ func numbersWithin(numbers []int, from, to int) []int {
 	return within
 }
 
-func (h *Handler) batchWriteItem(ctx context.Context, req node, w *writer) error {
+func (o *itemOps) batchWriteItem(ctx context.Context, req node, w *writer) error {
 	writes, parts, err := batchWritesOf(req)
 	if err != nil {
 		return err
 	}
-	unprocessed, capacities, collections, err := h.tables.BatchWrite(ctx, writes)
+	unprocessed, capacities, collections, err := o.tables.BatchWrite(ctx, writes)
 	if err != nil {
 		return err
 	}

@@ -20,12 +20,12 @@ var (
 	}
 )
 
-func (h *Handler) query(ctx context.Context, req node, w *writer) error {
+func (o *itemOps) query(ctx context.Context, req node, w *writer) error {
 	q, err := queryOf(req)
 	if err != nil {
 		return err
 	}
-	page, err := h.tables.Query(ctx, q)
+	page, err := o.tables.Query(ctx, q)
 	if err != nil {
 		return err
 	}
@@ -140,12 +140,12 @@ func selectOf(req node) (table.Select, error) {
 	return table.SelectDefault, nil
 }
 
-func (h *Handler) scan(ctx context.Context, req node, w *writer) error {
+func (o *itemOps) scan(ctx context.Context, req node, w *writer) error {
 	s, err := scanOf(req)
 	if err != nil {
 		return err
 	}
-	page, err := h.tables.Scan(ctx, s)
+	page, err := o.tables.Scan(ctx, s)
 	if err != nil {
 		return err
 	}

@@ -14,12 +14,12 @@ var (
 	updateParameters = parameters{[]string{"UpdateExpression", "ConditionExpression"}, []string{"AttributeUpdates", "Expected"}}
 )
 
-func (h *Handler) getItem(ctx context.Context, req node, w *writer) error {
+func (o *itemOps) getItem(ctx context.Context, req node, w *writer) error {
 	get, err := getOf(req)
 	if err != nil {
 		return err
 	}
-	got, err := h.tables.Get(ctx, get)
+	got, err := o.tables.Get(ctx, get)
 	if err != nil {
 		return err
 	}
@@ -54,12 +54,12 @@ func projectionOf(req node) (*item.Projection, error) {
 	return e.projection, err
 }
 
-func (h *Handler) putItem(ctx context.Context, req node, w *writer) error {
+func (o *itemOps) putItem(ctx context.Context, req node, w *writer) error {
 	put, err := putOf(req)
 	if err != nil {
 		return err
 	}
-	written, err := h.tables.Put(ctx, put)
+	written, err := o.tables.Put(ctx, put)
 	return writeWritten(req, w, written, err, oldOf)
 }
 
@@ -82,12 +82,12 @@ func putOf(req node) (put table.Put, err error) {
 	return put, err
 }
 
-func (h *Handler) deleteItem(ctx context.Context, req node, w *writer) error {
+func (o *itemOps) deleteItem(ctx context.Context, req node, w *writer) error {
 	del, err := deleteOf(req)
 	if err != nil {
 		return err
 	}
-	written, err := h.tables.Delete(ctx, del)
+	written, err := o.tables.Delete(ctx, del)
 	return writeWritten(req, w, written, err, oldOf)
 }
 
@@ -126,12 +126,12 @@ func conditionOf(req node) (*item.Condition, error) {
 	return e.condition, err
 }
 
-func (h *Handler) updateItem(ctx context.Context, req node, w *writer) error {
+func (o *itemOps) updateItem(ctx context.Context, req node, w *writer) error {
 	update, err := updateOf(req)
 	if err != nil {
 		return err
 	}
-	written, err := h.tables.Update(ctx, update)
+	written, err := o.tables.Update(ctx, update)
 	return writeWritten(req, w, written, err, func(values string, written table.Written) item.Item {
 		switch values {
 		case "ALL_NEW":

@@ -25,6 +25,12 @@ func served(t testing.TB) *Handler {
 // overMemory is a handler over a memory disk, with its clock.
 func overMemory(t testing.TB, now func() time.Time) *Handler {
 	t.Helper()
+	return New(Options{Tables: memoryTables(t), Now: now})
+}
+
+// memoryTables are tables on a memory disk.
+func memoryTables(t testing.TB) *table.Store {
+	t.Helper()
 	disk, err := shard.Open(shard.Options{Dir: "data", FS: vfs.NewMem()})
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +47,7 @@ func overMemory(t testing.TB, now func() time.Time) *Handler {
 			t.Error(err)
 		}
 	})
-	return New(Options{Tables: tables, Now: now})
+	return tables
 }
 
 // call runs an operation and returns the answer's JSON; of an error, its __type without namespace and its message.
@@ -183,10 +189,10 @@ func raw(t testing.TB, h *Handler, op, body string) string {
 
 // serveBody writes the answer to a request with a body that isn't among what was received.
 func serveBody(h *Handler, ctx *fasthttp.RequestCtx, body string, w *writer) int {
-	r := h.newPending()
+	r := newPending(h.memory)
 	defer r.release()
-	h.early(ctx, r)
-	return h.serve(ctx, r, body, w)
+	h.admit(ctx, r)
+	return h.perform(ctx, r, body, w)
 }
 
 // fillNotes puts notes 1 to 4 of "a", with k from d to a, and g of the first two, x and y; and one of "b".

@@ -12,7 +12,7 @@ import (
 	"holdfast/table"
 )
 
-func (h *Handler) transactGetItems(ctx context.Context, req node, w *writer) error {
+func (o *itemOps) transactGetItems(ctx context.Context, req node, w *writer) error {
 	var gets []table.Get
 	var err error
 	req.get("TransactItems").each(func(_ string, part node) bool {
@@ -25,7 +25,7 @@ func (h *Handler) transactGetItems(ctx context.Context, req node, w *writer) err
 	if err != nil {
 		return err
 	}
-	got, err := h.tables.TransactGet(ctx, gets)
+	got, err := o.tables.TransactGet(ctx, gets)
 	if err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func (h *Handler) transactGetItems(ctx context.Context, req node, w *writer) err
 	return nil
 }
 
-func (h *Handler) transactWriteItems(ctx context.Context, req node, w *writer) error {
+func (o *itemOps) transactWriteItems(ctx context.Context, req node, w *writer) error {
 	items := req.get("TransactItems")
 	transaction := table.Transaction{Token: strings.Clone(req.get("ClientRequestToken").text())}
 	if transaction.Token != "" {
@@ -61,7 +61,7 @@ func (h *Handler) transactWriteItems(ctx context.Context, req node, w *writer) e
 	if err != nil {
 		return err
 	}
-	written, err := h.tables.TransactWrite(ctx, transaction)
+	written, err := o.tables.TransactWrite(ctx, transaction)
 	if err != nil {
 		return withoutItems(err, items)
 	}

@@ -3,6 +3,7 @@ package dynamodb
 import (
 	"context"
 	"errors"
+	"log/slog"
 
 	"holdfast"
 	"holdfast/item"
@@ -10,16 +11,21 @@ import (
 	"holdfast/table"
 )
 
-// partiqlOperations are those that run statements of PartiQL.
-func partiqlOperations() []operation {
+// statementOps are the operations that run statements of PartiQL.
+type statementOps struct {
+	tables *table.Store
+	log    *slog.Logger // of the causes of errors of a batch's statements
+}
+
+func (o *statementOps) operations() []operation {
 	return []operation{
-		{"ExecuteStatement", shapeExecuteStatement, executeStatement},
-		{"BatchExecuteStatement", shapeBatchExecuteStatement, batchExecuteStatement},
-		{"ExecuteTransaction", shapeExecuteTransaction, executeTransaction},
+		{"ExecuteStatement", shapeExecuteStatement, o.executeStatement},
+		{"BatchExecuteStatement", shapeBatchExecuteStatement, o.batchExecuteStatement},
+		{"ExecuteTransaction", shapeExecuteTransaction, o.executeTransaction},
 	}
 }
 
-func executeStatement(h *Handler, ctx context.Context, req node, w *writer) error {
+func (o *statementOps) executeStatement(ctx context.Context, req node, w *writer) error {
 	parameters, err := parametersOf(req)
 	if err != nil {
 		return err
@@ -30,15 +36,15 @@ func executeStatement(h *Handler, ctx context.Context, req node, w *writer) erro
 	}
 	switch s.Kind {
 	case partiql.Select:
-		return selectItems(h, ctx, &s, req, w)
+		return o.selectItems(ctx, &s, req, w)
 	case partiql.Exists:
 		return invalid("EXISTS() is supported in ExecuteTransaction only")
 	}
-	change, err := h.changeOf(&s)
+	change, err := o.changeOf(&s)
 	if err != nil {
 		return err
 	}
-	returned, capacity, err := change.run(ctx, h.tables)
+	returned, capacity, err := change.run(ctx, o.tables)
 	if err != nil {
 		return withoutItem(err, req)
 	}
@@ -68,8 +74,8 @@ func parametersOf(req node) ([]item.Value, error) {
 }
 
 // described returns what is known of a statement's table.
-func (h *Handler) described(s *partiql.Statement) (table.Description, error) {
-	d, err := h.tables.Describe(s.Table)
+func (o *statementOps) described(s *partiql.Statement) (table.Description, error) {
+	d, err := o.tables.Describe(s.Table)
 	if errors.Is(err, holdfast.NotFound) {
 		err = holdfast.Errorf(holdfast.NotFound, "Requested resource not found") // DescribeTable says the name, too
 	}
@@ -83,8 +89,8 @@ type change struct {
 }
 
 // changeOf says what a statement that writes, or an EXISTS, asks of its table.
-func (h *Handler) changeOf(s *partiql.Statement) (change, error) {
-	d, err := h.described(s)
+func (o *statementOps) changeOf(s *partiql.Statement) (change, error) {
+	d, err := o.described(s)
 	if err != nil {
 		return change{}, err
 	}

@@ -10,18 +10,18 @@ import (
 )
 
 // batchExecuteStatement runs statements one after the other. Each fails or succeeds for itself.
-func batchExecuteStatement(h *Handler, ctx context.Context, req node, w *writer) error {
+func (o *statementOps) batchExecuteStatement(ctx context.Context, req node, w *writer) error {
 	var capacities []table.Capacity
 	w.beginObject()
 	w.name("Responses")
 	w.beginArray()
 	req.get("Statements").each(func(_ string, n node) bool {
-		returned, reached, capacity, err := h.batched(ctx, n)
+		returned, reached, capacity, err := o.batched(ctx, n)
 		w.beginObject()
 		if err != nil {
 			w.name("Error")
 			w.beginObject()
-			e := h.wireError(err)
+			e := wireErrorOf(err, o.log)
 			w.strField("Code", batchCode(e.typ))
 			w.strField("Message", e.message)
 			w.endObject()
@@ -41,7 +41,7 @@ func batchExecuteStatement(h *Handler, ctx context.Context, req node, w *writer)
 }
 
 // batched runs one statement of a batch. reached is its table, or "" if the statement was refused before.
-func (h *Handler) batched(ctx context.Context, n node) (returned item.Item, reached string, capacity table.Capacity, err error) {
+func (o *statementOps) batched(ctx context.Context, n node) (returned item.Item, reached string, capacity table.Capacity, err error) {
 	parameters, err := parametersOf(n)
 	if err != nil {
 		return nil, "", capacity, err
@@ -52,27 +52,27 @@ func (h *Handler) batched(ctx context.Context, n node) (returned item.Item, reac
 	}
 	switch s.Kind {
 	case partiql.Select:
-		get, err := h.getOf(&s, "BatchExecuteStatement")
+		get, err := o.getOf(&s, "BatchExecuteStatement")
 		if err != nil {
 			return nil, "", capacity, err
 		}
 		get.Consistent = n.get("ConsistentRead").bool()
-		got, err := h.tables.Get(ctx, get)
+		got, err := o.tables.Get(ctx, get)
 		return s.Columns(got.Item), s.Table, got.Capacity, err
 	case partiql.Exists:
 		return nil, "", capacity, invalid("EXISTS() is supported in ExecuteTransaction only")
 	}
-	change, err := h.changeOf(&s)
+	change, err := o.changeOf(&s)
 	if err != nil {
 		return nil, "", capacity, err
 	}
-	returned, capacity, err = change.run(ctx, h.tables)
+	returned, capacity, err = change.run(ctx, o.tables)
 	return returned, s.Table, capacity, err
 }
 
 // getOf is the one item that a SELECT within an operation on several statements asks for.
-func (h *Handler) getOf(s *partiql.Statement, operation string) (table.Get, error) {
-	d, err := h.described(s)
+func (o *statementOps) getOf(s *partiql.Statement, operation string) (table.Get, error) {
+	d, err := o.described(s)
 	if err != nil {
 		return table.Get{}, err
 	}

@@ -36,8 +36,8 @@ type cursor struct {
 	start item.Item // the last key of that query; nil: from its first
 }
 
-func selectItems(h *Handler, ctx context.Context, s *partiql.Statement, req node, w *writer) error {
-	sel, err := h.selectionOf(s, req)
+func (o *statementOps) selectItems(ctx context.Context, s *partiql.Statement, req node, w *writer) error {
+	sel, err := o.selectionOf(s, req)
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func selectItems(h *Handler, ctx context.Context, s *partiql.Statement, req node
 	if err != nil {
 		return err
 	}
-	next, err := sel.page(ctx, h.tables, from)
+	next, err := sel.page(ctx, o.tables, from)
 	if err != nil {
 		return err
 	}
@@ -69,8 +69,8 @@ func selectItems(h *Handler, ctx context.Context, s *partiql.Statement, req node
 }
 
 // selectionOf says what a SELECT asks of its table.
-func (h *Handler) selectionOf(s *partiql.Statement, req node) (*selection, error) {
-	d, err := h.described(s)
+func (o *statementOps) selectionOf(s *partiql.Statement, req node) (*selection, error) {
+	d, err := o.described(s)
 	if err != nil {
 		return nil, err
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // executeTransaction runs statements that all read, or all write or ask, together.
-func executeTransaction(h *Handler, ctx context.Context, req node, w *writer) error {
+func (o *statementOps) executeTransaction(ctx context.Context, req node, w *writer) error {
 	statements, err := transactStatements(req.get("TransactStatements"))
 	if err != nil {
 		return err
@@ -26,9 +26,9 @@ func executeTransaction(h *Handler, ctx context.Context, req node, w *writer) er
 	var capacities []table.Capacity
 	var got []table.Got
 	if reads {
-		got, err = h.transactSelect(ctx, statements)
+		got, err = o.transactSelect(ctx, statements)
 	} else {
-		capacities, err = h.transactChange(ctx, statements, req)
+		capacities, err = o.transactChange(ctx, statements, req)
 	}
 	if err != nil {
 		return err
@@ -92,34 +92,34 @@ func statementFault(i int, err error) error {
 }
 
 // transactSelect reads an item for each statement.
-func (h *Handler) transactSelect(ctx context.Context, statements []partiql.Statement) ([]table.Got, error) {
+func (o *statementOps) transactSelect(ctx context.Context, statements []partiql.Statement) ([]table.Got, error) {
 	gets := make([]table.Get, len(statements))
 	for i := range statements {
-		get, err := h.getOf(&statements[i], "ExecuteTransaction")
+		get, err := o.getOf(&statements[i], "ExecuteTransaction")
 		if err != nil {
 			return nil, statementFault(i, err)
 		}
 		get.Consistent = true
 		gets[i] = get
 	}
-	return h.tables.TransactGet(ctx, gets)
+	return o.tables.TransactGet(ctx, gets)
 }
 
 // transactChange does what the statements say. There are no responses.
-func (h *Handler) transactChange(ctx context.Context, statements []partiql.Statement, req node) (capacities []table.Capacity, err error) {
+func (o *statementOps) transactChange(ctx context.Context, statements []partiql.Statement, req node) (capacities []table.Capacity, err error) {
 	list := req.get("TransactStatements")
 	transaction := table.Transaction{Token: strings.Clone(req.get("ClientRequestToken").text())}
 	if transaction.Token != "" {
 		transaction.Digest = digestOf(list)
 	}
 	for i := range statements {
-		c, err := h.changeOf(&statements[i])
+		c, err := o.changeOf(&statements[i])
 		if err != nil {
 			return nil, statementFault(i, err)
 		}
 		transaction.Actions = append(transaction.Actions, c.action)
 	}
-	written, err := h.tables.TransactWrite(ctx, transaction)
+	written, err := o.tables.TransactWrite(ctx, transaction)
 	if err != nil {
 		return nil, statementReasons(err, statements, list)
 	}

@@ -58,9 +58,9 @@ func (h *Handler) mayContinue(ctx *fasthttp.RequestCtx) (status int) {
 	if ctx.Request.Header.ContentLength() > maxBodyBytes {
 		return http.StatusRequestEntityTooLarge
 	}
-	r := h.newPending()
+	r := newPending(h.memory)
 	defer r.release()
-	if h.early(ctx, r) {
+	if !h.admit(ctx, r) {
 		return ctx.Response.StatusCode()
 	}
 	return http.StatusContinue

@@ -279,7 +279,7 @@ func TestBodyCutShort(t *testing.T) {
 func TestPanic(t *testing.T) {
 	var log bytes.Buffer
 	h := New(Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
-	h.operations[tablesTarget]["Panic"] = operation{"Panic", shapeDescribeLimits, func(*Handler, context.Context, node, *writer) error {
+	h.operations[tablesTarget]["Panic"] = operation{"Panic", shapeDescribeLimits, func(context.Context, node, *writer) error {
 		panic("planted")
 	}}
 	address := listening(t, h, nil)
@@ -307,7 +307,7 @@ func TestPanic(t *testing.T) {
 func TestStop(t *testing.T) {
 	h := New(Options{})
 	waiting := make(chan struct{})
-	h.operations[tablesTarget]["Wait"] = operation{"Wait", shapeDescribeLimits, func(_ *Handler, ctx context.Context, _ node, _ *writer) error {
+	h.operations[tablesTarget]["Wait"] = operation{"Wait", shapeDescribeLimits, func(ctx context.Context, _ node, _ *writer) error {
 		close(waiting)
 		<-ctx.Done()
 		return ctx.Err()

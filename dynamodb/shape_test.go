@@ -244,7 +244,7 @@ func depth(s *shape) int {
 }
 
 func TestShapesAreNotTooDeep(t *testing.T) {
-	for _, named := range operations() {
+	for _, named := range allOperations() {
 		for name, op := range named {
 			if got := depth(op.shape); got > maxPlaces {
 				t.Errorf("%s: got constraints %d places deep; want at most %d", name, got, maxPlaces)
@@ -258,7 +258,7 @@ func FuzzCheck(f *testing.F) {
 		f.Add(c.request)
 	}
 	f.Add(`{"RequestItems":{"a":[{"PutRequest":{"Item":{"":{"M":null}}}},null]},"KeySchema":[null,{"":1}],"TransactItems":[{"Put":{}}]}`)
-	all := operations()
+	all := allOperations()
 	f.Fuzz(func(_ *testing.T, request string) {
 		doc, ok := parse(request, 0)
 		if !ok || doc.root().kind() != object {

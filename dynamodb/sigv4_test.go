@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/hex"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -101,14 +100,11 @@ func TestCanonicalHeader(t *testing.T) {
 	}
 }
 
-func keyedHandler() *Handler {
-	h := &Handler{
-		region: "us-east-1",
-		now:    func() time.Time { return suiteTime },
-		log:    slog.New(slog.DiscardHandler),
-	}
-	h.SetKeys(map[string]string{suiteKey: suiteSecret})
-	return h
+// keyed is an authenticator with the suite's key, at the suite's time.
+func keyed() *authenticator {
+	a := &authenticator{region: "us-east-1", now: func() time.Time { return suiteTime }}
+	a.setKeys(map[string]string{suiteKey: suiteSecret})
+	return a
 }
 
 const signedBody = `{"Limit":3}`
@@ -135,7 +131,7 @@ func signAs(t *testing.T, req *http.Request, key, secret, body, region string, a
 func TestSignedBySDK(t *testing.T) {
 	for _, target := range []string{"/", "/?b=2&a=1&a=0&c", "/a%20b/c?x=%2F+y&z=é"} {
 		req := signedRequest(t, target, "us-east-1", suiteTime)
-		if err := authenticate(keyedHandler(), received(t, req), signedBody); err != nil {
+		if err := authenticate(keyed(), received(t, req), signedBody); err != nil {
 			t.Errorf("%s: got %v; want no error", target, err)
 		}
 	}
@@ -150,20 +146,20 @@ func TestPresignedBySDK(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := keyedHandler()
+	a := keyed()
 	presigned := func() *fasthttp.RequestCtx {
 		r := httptest.NewRequest(http.MethodPost, uri, strings.NewReader(signedBody))
 		r.Header.Set("X-Amz-Target", "DynamoDB_20120810.ListTables")
 		return received(t, r)
 	}
-	if err := authenticate(h, presigned(), signedBody); err != nil {
+	if err := authenticate(a, presigned(), signedBody); err != nil {
 		t.Fatalf("got %v; want no error", err)
 	}
-	if err := authenticate(h, presigned(), signedBody+" "); wireType(err) != "InvalidSignatureException" {
+	if err := authenticate(a, presigned(), signedBody+" "); wireType(err) != "InvalidSignatureException" {
 		t.Errorf("another body: got %v; want InvalidSignatureException", err)
 	}
-	h.now = func() time.Time { return suiteTime.Add(601 * time.Second) }
-	if err := authenticate(h, presigned(), signedBody); wireType(err) != "InvalidSignatureException" {
+	a.now = func() time.Time { return suiteTime.Add(601 * time.Second) }
+	if err := authenticate(a, presigned(), signedBody); wireType(err) != "InvalidSignatureException" {
 		t.Errorf("after X-Amz-Expires: got %v; want InvalidSignatureException", err)
 	}
 }
@@ -180,30 +176,32 @@ func wireType(err error) string {
 func TestRefusedSignatures(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		change func(*Handler, *http.Request)
+		change func(*authenticator, *http.Request)
 		typ    string
 		text   string // that is in the message
 	}{
-		{"another secret", func(h *Handler, _ *http.Request) { h.SetKeys(map[string]string{suiteKey: "x"}) }, "InvalidSignatureException",
+		{"another secret", func(a *authenticator, _ *http.Request) { a.setKeys(map[string]string{suiteKey: "x"}) }, "InvalidSignatureException",
 			"The request signature we calculated does not match"},
-		{"unknown key", func(h *Handler, _ *http.Request) { h.SetKeys(map[string]string{"other": suiteSecret}) },
+		{"unknown key", func(a *authenticator, _ *http.Request) { a.setKeys(map[string]string{"other": suiteSecret}) },
 			"UnrecognizedClientException", "The security token included in the request is invalid."},
-		{"another target", func(_ *Handler, r *http.Request) { r.Header.Set("X-Amz-Target", "DynamoDB_20120810.DeleteTable") },
+		{"another target", func(_ *authenticator, r *http.Request) { r.Header.Set("X-Amz-Target", "DynamoDB_20120810.DeleteTable") },
 			"InvalidSignatureException", "does not match"},
-		{"another host", func(_ *Handler, r *http.Request) { r.Host = "elsewhere" }, "InvalidSignatureException", "does not match"},
-		{"another path", func(_ *Handler, r *http.Request) { r.URL.Path = "/x" }, "InvalidSignatureException", "does not match"},
-		{"another region", func(h *Handler, _ *http.Request) { h.region = "eu-west-1" }, "InvalidSignatureException",
+		{"another host", func(_ *authenticator, r *http.Request) { r.Host = "elsewhere" }, "InvalidSignatureException", "does not match"},
+		{"another path", func(_ *authenticator, r *http.Request) { r.URL.Path = "/x" }, "InvalidSignatureException", "does not match"},
+		{"another region", func(a *authenticator, _ *http.Request) { a.region = "eu-west-1" }, "InvalidSignatureException",
 			"Credential should be scoped to a valid region, not 'us-east-1'."},
-		{"expired", func(h *Handler, _ *http.Request) { h.now = func() time.Time { return suiteTime.Add(16 * time.Minute) } },
+		{"expired", func(a *authenticator, _ *http.Request) {
+			a.now = func() time.Time { return suiteTime.Add(16 * time.Minute) }
+		},
 			"InvalidSignatureException",
 			"Signature expired: 20150830T123600Z is now earlier than 20150830T123700Z (20150830T125200Z - 15 min.)"},
-		{"early", func(h *Handler, _ *http.Request) {
-			h.now = func() time.Time { return suiteTime.Add(-16 * time.Minute) }
+		{"early", func(a *authenticator, _ *http.Request) {
+			a.now = func() time.Time { return suiteTime.Add(-16 * time.Minute) }
 		},
 			"InvalidSignatureException", "Signature not yet current: 20150830T123600Z is still later than 20150830T123500Z"},
-		{"a date that isn't one", func(_ *Handler, r *http.Request) { r.Header.Set("X-Amz-Date", "201") }, "IncompleteSignatureException",
+		{"a date that isn't one", func(_ *authenticator, r *http.Request) { r.Header.Set("X-Amz-Date", "201") }, "IncompleteSignatureException",
 			"Date must be in ISO-8601 'basic format'. Got '201'."},
-		{"session token", func(_ *Handler, r *http.Request) { r.Header.Set("X-Amz-Security-Token", "t") },
+		{"session token", func(_ *authenticator, r *http.Request) { r.Header.Set("X-Amz-Security-Token", "t") },
 			"UnrecognizedClientException", "The security token included in the request is invalid"},
 		{"host not signed", replaceAuthorization("host;", ""), "InvalidSignatureException", "'Host' must be a 'SignedHeader'"},
 		{"target not signed", replaceAuthorization(";x-amz-target", ""), "InvalidSignatureException", "'X-Amz-Target' must be"},
@@ -213,9 +211,9 @@ func TestRefusedSignatures(t *testing.T) {
 		{"no hex", replaceAuthorization("Signature=", "Signature=zz"), "InvalidSignatureException", "does not match"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			h, req := keyedHandler(), signedRequest(t, "/", "us-east-1", suiteTime)
-			test.change(h, req)
-			err := authenticate(h, received(t, req), signedBody)
+			a, req := keyed(), signedRequest(t, "/", "us-east-1", suiteTime)
+			test.change(a, req)
+			err := authenticate(a, received(t, req), signedBody)
 			if got := wireType(err); got != test.typ || !strings.Contains(err.Error(), test.text) {
 				t.Errorf("got %s: %v; want %s: %s", got, err, test.typ, test.text)
 			}
@@ -223,15 +221,15 @@ func TestRefusedSignatures(t *testing.T) {
 	}
 }
 
-func replaceAuthorization(old, replacement string) func(*Handler, *http.Request) {
-	return func(_ *Handler, r *http.Request) {
+func replaceAuthorization(old, replacement string) func(*authenticator, *http.Request) {
+	return func(_ *authenticator, r *http.Request) {
 		r.Header.Set("Authorization", strings.ReplaceAll(r.Header.Get("Authorization"), old, replacement))
 	}
 }
 
-// authenticate checks a request's signature in the two steps of a handler.
-func authenticate(h *Handler, ctx *fasthttp.RequestCtx, body string) error {
-	c, err := h.claimOf(ctx)
+// authenticate checks a request's signature in the two steps of a request.
+func authenticate(a *authenticator, ctx *fasthttp.RequestCtx, body string) error {
+	c, err := a.claimOf(ctx)
 	if err != nil {
 		return err
 	}

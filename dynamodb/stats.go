@@ -83,10 +83,24 @@ func (c *counter) count(status int, typ string) {
 	c.results[result].Add(1)
 }
 
-// Stats returns the counts.
-func (h *Handler) Stats() Stats {
+// counters are the counters of all operations by name; that of "" counts requests for no operation. The map
+// doesn't change.
+type counters map[string]*counter
+
+func newCounters(operations map[string]map[string]operation) counters {
+	cs := counters{"": new(counter)}
+	for _, named := range operations {
+		for name := range named {
+			cs[name] = new(counter)
+		}
+	}
+	return cs
+}
+
+// stats returns the counts.
+func (cs counters) stats() Stats {
 	var s Stats
-	for name, c := range h.counters {
+	for name, c := range cs {
 		for result := range c.results {
 			if n := c.results[result].Load(); n > 0 {
 				s.Requests = append(s.Requests, RequestCount{name, resultNames[result], n})

@@ -28,11 +28,11 @@ func billingName(b table.Billing) string {
 }
 
 // writeTable writes an answer that is one TableDescription, of a table that is made or changed.
-func (h *Handler) writeTable(w *writer, d *table.Description) {
+func writeTable(w *writer, a account, d *table.Description) {
 	w.beginObject()
 	w.name("TableDescription")
 	w.beginObject()
-	h.writeDescription(w, d, false)
+	writeDescription(w, a, d, false)
 	if d.DeletionProtection {
 		w.boolField("DeletionProtectionEnabled", true)
 	}
@@ -41,11 +41,11 @@ func (h *Handler) writeTable(w *writer, d *table.Description) {
 }
 
 // writeDescribed writes the answer to a DescribeTable, which says what the others leave to be assumed.
-func (h *Handler) writeDescribed(w *writer, d *table.Description) {
+func writeDescribed(w *writer, a account, d *table.Description) {
 	w.beginObject()
 	w.name("Table")
 	w.beginObject()
-	h.writeDescription(w, d, true)
+	writeDescription(w, a, d, true)
 	w.boolField("DeletionProtectionEnabled", d.DeletionProtection)
 	writeWarm(w, d.Warm, d.Billing, d.Throughput)
 	w.endObject()
@@ -54,7 +54,7 @@ func (h *Handler) writeDescribed(w *writer, d *table.Description) {
 
 // writeDescription writes the members of a TableDescription that all answers have. warm says whether indexes have
 // their warm throughput, where they asked for one.
-func (h *Handler) writeDescription(w *writer, d *table.Description, warm bool) {
+func writeDescription(w *writer, a account, d *table.Description, warm bool) {
 	writeAttributes(w, d.Attributes)
 	w.strField("TableName", d.Name)
 	writeKey(w, d.Key.Index())
@@ -63,14 +63,14 @@ func (h *Handler) writeDescription(w *writer, d *table.Description, warm bool) {
 	writeThroughput(w, d.Throughput, d.LastIncrease, d.LastDecrease, d.DecreasesToday)
 	w.intField("TableSizeBytes", d.ItemBytes)
 	w.intField("ItemCount", d.Items)
-	w.strField("TableArn", h.tableARN(d.Name))
+	w.strField("TableArn", a.tableARN(d.Name))
 	w.strField("TableId", d.ID)
 	writeBilling(w, d)
-	h.writeIndexes(w, "LocalSecondaryIndexes", d, true, false)
-	h.writeIndexes(w, "GlobalSecondaryIndexes", d, false, warm)
-	h.writeStream(w, d)
-	h.writeRestored(w, d.Restored)
-	h.writeEncryption(w, d.Encryption)
+	writeIndexes(w, a, "LocalSecondaryIndexes", d, true, false)
+	writeIndexes(w, a, "GlobalSecondaryIndexes", d, false, warm)
+	writeStream(w, a, d)
+	writeRestored(w, a, d.Restored)
+	writeEncryption(w, a, d.Encryption)
 	writeOnDemandLimit(w, d.OnDemandLimit)
 	if d.Class != "" {
 		w.name("TableClassSummary")
@@ -81,7 +81,7 @@ func (h *Handler) writeDescription(w *writer, d *table.Description, warm bool) {
 }
 
 // writeDeleted writes the description of a table that is removed. It has none of what made the table: no key, no indexes.
-func (h *Handler) writeDeleted(w *writer, d *table.Description) {
+func writeDeleted(w *writer, a account, d *table.Description) {
 	w.beginObject()
 	w.name("TableDescription")
 	w.beginObject()
@@ -90,7 +90,7 @@ func (h *Handler) writeDeleted(w *writer, d *table.Description) {
 	writeThroughput(w, d.Throughput, d.LastIncrease, d.LastDecrease, d.DecreasesToday)
 	w.intField("TableSizeBytes", d.ItemBytes)
 	w.intField("ItemCount", d.Items)
-	w.strField("TableArn", h.tableARN(d.Name))
+	w.strField("TableArn", a.tableARN(d.Name))
 	w.strField("TableId", d.ID)
 	writeBilling(w, d)
 	w.boolField("DeletionProtectionEnabled", d.DeletionProtection)
@@ -195,7 +195,7 @@ func writeOnDemandLimit(w *writer, t table.Throughput) {
 }
 
 // writeIndexes writes the local or the global indexes, or nothing if there are none.
-func (h *Handler) writeIndexes(w *writer, name string, d *table.Description, local, warm bool) {
+func writeIndexes(w *writer, a account, name string, d *table.Description, local, warm bool) {
 	open := false
 	for i := range d.Indexes {
 		x := &d.Indexes[i]
@@ -211,7 +211,7 @@ func (h *Handler) writeIndexes(w *writer, name string, d *table.Description, loc
 		writeIndexSchema(w, &x.Index)
 		w.intField("IndexSizeBytes", x.ItemBytes)
 		w.intField("ItemCount", x.Items)
-		w.strField("IndexArn", h.indexARN(d.Name, x.Index.Name))
+		w.strField("IndexArn", a.indexARN(d.Name, x.Index.Name))
 		if !local {
 			writeGlobalIndex(w, x)
 		}
@@ -247,7 +247,7 @@ func writeGlobalIndex(w *writer, x *table.IndexDescription) {
 	writeOnDemandLimit(w, x.OnDemandLimit)
 }
 
-func (h *Handler) writeStream(w *writer, d *table.Description) {
+func writeStream(w *writer, a account, d *table.Description) {
 	if d.StreamOn {
 		w.name("StreamSpecification")
 		w.beginObject()
@@ -257,20 +257,20 @@ func (h *Handler) writeStream(w *writer, d *table.Description) {
 	}
 	if d.StreamLabel != "" {
 		w.strField("LatestStreamLabel", d.StreamLabel)
-		w.strField("LatestStreamArn", h.streamARN(d.Name, d.StreamLabel))
+		w.strField("LatestStreamArn", a.streamARN(d.Name, d.StreamLabel))
 	}
 }
 
-func (h *Handler) writeRestored(w *writer, r *table.Restored) {
+func writeRestored(w *writer, a account, r *table.Restored) {
 	if r == nil {
 		return
 	}
 	w.name("RestoreSummary")
 	w.beginObject()
 	if r.SourceBackup != "" {
-		w.strField("SourceBackupArn", h.tableARN(r.SourceTable)+"/backup/"+r.SourceBackup)
+		w.strField("SourceBackupArn", a.tableARN(r.SourceTable)+"/backup/"+r.SourceBackup)
 	}
-	w.strField("SourceTableArn", h.tableARN(r.SourceTable))
+	w.strField("SourceTableArn", a.tableARN(r.SourceTable))
 	w.timeField("RestoreDateTime", r.At)
 	w.boolField("RestoreInProgress", r.InProgress)
 	w.endObject()
@@ -278,7 +278,7 @@ func (h *Handler) writeRestored(w *writer, r *table.Restored) {
 
 // writeEncryption says that a table was asked to be encrypted with a key of its owner. What is on disk here is for the disk to
 // encrypt.
-func (h *Handler) writeEncryption(w *writer, kind string) {
+func writeEncryption(w *writer, a account, kind string) {
 	if kind == "" {
 		return
 	}
@@ -286,6 +286,6 @@ func (h *Handler) writeEncryption(w *writer, kind string) {
 	w.beginObject()
 	w.strField("Status", "ENABLED")
 	w.strField("SSEType", kind)
-	w.strField("KMSMasterKeyArn", "arn:aws:kms:"+h.region+":"+h.account+":key/00000000-0000-0000-0000-000000000000")
+	w.strField("KMSMasterKeyArn", "arn:aws:kms:"+a.region+":"+a.id+":key/00000000-0000-0000-0000-000000000000")
 	w.endObject()
 }

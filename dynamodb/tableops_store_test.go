@@ -15,15 +15,22 @@ import (
 // A clock is the time of a test.
 type clock struct{ now time.Time }
 
+// A store is a handler with the tables that it serves.
+type store struct {
+	*Handler
+	tables *table.Store
+}
+
 // opened returns a handler of tables on a memory disk, and its clock.
-func opened(t *testing.T) (*Handler, *clock) {
+func opened(t *testing.T) (*store, *clock) {
 	t.Helper()
 	c := &clock{now: time.Now()}
-	return overMemory(t, func() time.Time { return c.now }), c
+	tables := memoryTables(t)
+	return &store{New(Options{Tables: tables, Now: func() time.Time { return c.now }}), tables}, c
 }
 
 // ask runs a request, whose shape is checked, and returns the answer's JSON or the error's __type and text.
-func (h *Handler) ask(t *testing.T, name, request string) string {
+func (h *store) ask(t *testing.T, name, request string) string {
 	t.Helper()
 	op, ok := h.operations[tablesTarget][name]
 	if !ok {
@@ -36,10 +43,10 @@ func (h *Handler) ask(t *testing.T, name, request string) string {
 	defer w.release()
 	err := check(req, op.shape)
 	if err == nil {
-		err = op.serve(h, t.Context(), req, w)
+		err = op.run(t.Context(), req, w)
 	}
 	if err != nil {
-		e := h.wireError(err)
+		e := wireErrorOf(err, h.log)
 		_, typ, _ := strings.Cut(e.typ, "#")
 		return typ + ": " + e.message
 	}
@@ -80,7 +87,7 @@ func at(t *testing.T, text string, path ...any) string {
 }
 
 // expect asks, and compares what stands at a path of the answer.
-func (h *Handler) expect(t *testing.T, name, request, want string, path ...any) {
+func (h *store) expect(t *testing.T, name, request, want string, path ...any) {
 	t.Helper()
 	got := h.ask(t, name, request)
 	if path != nil {
@@ -108,7 +115,7 @@ func eventually(t *testing.T, what string, done func() bool) {
 }
 
 // settled waits until a table isn't changing.
-func (h *Handler) settled(t *testing.T, name string) {
+func (h *store) settled(t *testing.T, name string) {
 	t.Helper()
 	eventually(t, name+" is active", func() bool {
 		d, err := h.tables.Describe(name)
@@ -179,7 +186,7 @@ func TestTagOperations(t *testing.T) {
 }
 
 // put writes an item with a value.
-func (h *Handler) put(t *testing.T, id, value string) {
+func (h *store) put(t *testing.T, id, value string) {
 	t.Helper()
 	h.expect(t, "PutItem", fmt.Sprintf(`{"TableName":"users","Item":{"id":{"S":%q},"v":{"S":%q}}}`, id, value), "{}")
 }
@@ -291,7 +298,7 @@ func TestPointInTimeOperations(t *testing.T) {
 }
 
 func TestLimitsAndEndpoints(t *testing.T) {
-	h := New(Options{Region: "eu-west-1"})
+	h := &store{Handler: New(Options{Region: "eu-west-1"})}
 	h.expect(t, "DescribeLimits", `{}`, `{"AccountMaxReadCapacityUnits":80000,"AccountMaxWriteCapacityUnits":80000,`+
 		`"TableMaxReadCapacityUnits":40000,"TableMaxWriteCapacityUnits":40000}`)
 	h.expect(t, "DescribeEndpoints", `{}`, `{"Endpoints":[{"Address":"dynamodb.eu-west-1.amazonaws.com","CachePeriodInMinutes":1440}]}`)

@@ -34,20 +34,20 @@ func tagsOf(list node) (map[string]string, error) {
 
 // taggedTable is the table that a request's ResourceArn names. list is what the request must have beside it, with elements
 // that the service calls what; "" is nothing. The order of the checks is the service's.
-func (h *Handler) taggedTable(req node, operation, list, what string) (name string, err error) {
+func (a account) taggedTable(req node, operation, list, what string) (name string, err error) {
 	resource := req.get("ResourceArn")
 	if resource.kind() == absent {
 		return "", invalid("Invalid TableArn")
 	}
 	arn := resource.text()
 	if !looksLikeARN(arn) && (list == "" || !req.has(list)) {
-		return "", h.denied(operation, arn)
+		return "", a.denied(operation, arn)
 	}
 	if list != "" && !req.has(list) {
 		return "", invalid("1 validation error detected: Value null at '%s%s' failed to satisfy constraint: Member must not be null",
 			strings.ToLower(list[:1]), list[1:])
 	}
-	name, foreign := h.ownTable(arn)
+	name, foreign := a.ownTable(arn)
 	if len(name) < minNameLength {
 		return "", invalid("Invalid TableArn: Invalid ResourceArn provided as input %s", arn)
 	}
@@ -55,7 +55,7 @@ func (h *Handler) taggedTable(req node, operation, list, what string) (name stri
 		return "", invalid("Atleast one %s needs to be provided as Input.", what)
 	}
 	if foreign {
-		return "", h.denied(operation, arn)
+		return "", a.denied(operation, arn)
 	}
 	return name, nil
 }
@@ -71,7 +71,7 @@ func looksLikeARN(s string) bool {
 }
 
 // ownTable is the table that an ARN names, "" if it isn't the ARN of a table, and whether it is another region's or account's.
-func (h *Handler) ownTable(arn string) (name string, foreign bool) {
+func (a account) ownTable(arn string) (name string, foreign bool) {
 	parts := strings.SplitN(arn, ":", 6)
 	if len(parts) < 6 || parts[0] != "arn" || parts[2] != "dynamodb" {
 		return "", false
@@ -80,16 +80,16 @@ func (h *Handler) ownTable(arn string) (name string, foreign bool) {
 	if !ok || !isTableName(name) {
 		return "", false
 	}
-	return name, parts[3] != h.region || parts[4] != h.account
+	return name, parts[3] != a.region || parts[4] != a.id
 }
 
 // denied is what the service says of resources that aren't the caller's.
-func (h *Handler) denied(operation, arn string) error {
+func (a account) denied(operation, arn string) error {
 	if arn == "" {
 		arn = "*"
 	}
 	return &wireError{status: http.StatusBadRequest, typ: coralService + "AccessDeniedException", upper: true,
-		message: "User: arn:aws:iam::" + h.account + ":user/holdfast is not authorized to perform: dynamodb:" + operation +
+		message: "User: arn:aws:iam::" + a.id + ":user/holdfast is not authorized to perform: dynamodb:" + operation +
 			" on resource: " + arn}
 }
 
@@ -101,8 +101,8 @@ func noResource(err error, req node) error {
 	return exception("ResourceNotFoundException", "Requested resource not found: ResourcArn: %s not found", req.get("ResourceArn").text())
 }
 
-func (h *Handler) tagResource(ctx context.Context, req node, _ *writer) error {
-	name, err := h.taggedTable(req, "TagResource", "Tags", "Tag")
+func (o *tableOps) tagResource(ctx context.Context, req node, _ *writer) error {
+	name, err := o.account.taggedTable(req, "TagResource", "Tags", "Tag")
 	if err != nil {
 		return err
 	}
@@ -110,11 +110,11 @@ func (h *Handler) tagResource(ctx context.Context, req node, _ *writer) error {
 	if err != nil {
 		return err
 	}
-	return noResource(h.tables.Tag(ctx, name, tags), req)
+	return noResource(o.tables.Tag(ctx, name, tags), req)
 }
 
-func (h *Handler) untagResource(ctx context.Context, req node, _ *writer) error {
-	name, err := h.taggedTable(req, "UntagResource", "TagKeys", "Tag Key")
+func (o *tableOps) untagResource(ctx context.Context, req node, _ *writer) error {
+	name, err := o.account.taggedTable(req, "UntagResource", "TagKeys", "Tag Key")
 	if err != nil {
 		return err
 	}
@@ -123,19 +123,19 @@ func (h *Handler) untagResource(ctx context.Context, req node, _ *writer) error 
 		keys = append(keys, key.text())
 		return true
 	})
-	err = h.tables.Untag(ctx, name, keys)
+	err = o.tables.Untag(ctx, name, keys)
 	if errors.Is(err, holdfast.NotFound) {
 		return exception("ResourceNotFoundException", "Requested resource not found")
 	}
 	return err
 }
 
-func (h *Handler) listTagsOfResource(_ context.Context, req node, w *writer) error {
-	name, err := h.taggedTable(req, "ListTagsOfResource", "", "")
+func (o *tableOps) listTagsOfResource(_ context.Context, req node, w *writer) error {
+	name, err := o.account.taggedTable(req, "ListTagsOfResource", "", "")
 	if err != nil {
 		return err
 	}
-	tags, err := h.tables.Tags(name)
+	tags, err := o.tables.Tags(name)
 	if err != nil {
 		return noResource(err, req)
 	}

@@ -198,14 +198,14 @@ func TestDescription(t *testing.T) {
 		`"DeletionProtectionEnabled":false,"WarmThroughput":{"ReadUnitsPerSecond":12000,"WriteUnitsPerSecond":4000,"Status":"ACTIVE"}}}`
 	w := newWriter()
 	defer w.release()
-	New(Options{}).writeDescribed(w, &d)
+	writeDescribed(w, account{region: "us-east-1", id: "123456789012"}, &d)
 	if got := string(w.buf); got != want || !json.Valid(w.buf) {
 		t.Errorf("got %s\nwant %s", got, want)
 	}
 }
 
 func TestTaggedTable(t *testing.T) {
-	h := New(Options{Account: "111122223333"})
+	a := account{region: "us-east-1", id: "111122223333"}
 	const (
 		own    = `"ResourceArn":"arn:aws:dynamodb:us-east-1:111122223333:table/abc"`
 		other  = `"ResourceArn":"arn:aws:dynamodb:us-east-1:123456789012:table/abc"`
@@ -221,7 +221,7 @@ func TestTaggedTable(t *testing.T) {
 		`{` + own + `,"Tags":[{"Key":1}]}`: "",
 		`{` + other + `,"Tags":[{}]}`:      denied + "arn:aws:dynamodb:us-east-1:123456789012:table/abc",
 	} {
-		name, err := h.taggedTable(rooted(t, request), "TagResource", "Tags", "Tag")
+		name, err := a.taggedTable(rooted(t, request), "TagResource", "Tags", "Tag")
 		got := ""
 		if err != nil {
 			got = err.Error()
@@ -271,7 +271,7 @@ func TestIterators(t *testing.T) {
 }
 
 func TestRecord(t *testing.T) {
-	h := New(Options{})
+	o := &streamOps{account: account{region: "us-east-1"}}
 	key := item.KeySchema{Hash: item.KeyAttr{Name: "id", Type: item.S}}
 	before := item.New(item.Attr{Name: "id", Value: item.Text("k")}, item.Attr{Name: "v", Value: item.Text("old")})
 	after := before.With("v", item.Text("newer"))
@@ -293,7 +293,7 @@ func TestRecord(t *testing.T) {
 			`"SequenceNumber":"1000000000000000000000000000000","SizeBytes":3,"StreamViewType":"KEYS_ONLY"}}`},
 	} {
 		w := newWriter()
-		h.writeRecord(w, &table.Stream{TableID: "t", Label: "l", View: c.view, Key: key}, &c.change)
+		o.writeRecord(w, &table.Stream{TableID: "t", Label: "l", View: c.view, Key: key}, &c.change)
 		id, got, _ := strings.Cut(string(w.buf), ",")
 		if got != c.want || len(id) != len(`{"eventID":""`)+32 {
 			t.Errorf("got %s, %s\nwant %s", id, got, c.want)

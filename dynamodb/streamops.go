@@ -22,6 +22,22 @@ const (
 	maxRecordBytes = 1 << 20
 )
 
+// streamOps are the operations of DynamoDBStreams_20120810.
+type streamOps struct {
+	tables  *table.Store
+	account account
+	now     func() time.Time
+}
+
+func (o *streamOps) operations() []operation {
+	return []operation{
+		{"ListStreams", shapeListStreams, o.listStreams},
+		{"DescribeStream", shapeDescribeStream, o.describeStream},
+		{"GetShardIterator", shapeGetShardIterator, o.getShardIterator},
+		{"GetRecords", shapeGetRecords, o.getRecords},
+	}
+}
+
 // shardID names a shard of a stream: shardId-, 20 digits, -, and 8 of a hash, so that a shard's ID fits its stream only.
 func shardID(s *table.Stream, id holdfast.ShardID) string {
 	sum := sha256.Sum256([]byte(s.TableID + s.Label))
@@ -38,20 +54,20 @@ func findShard(s *table.Stream, id string) (table.StreamShard, bool) {
 	return table.StreamShard{}, false
 }
 
-// stream returns the stream with an ARN.
-func (h *Handler) stream(arn string) (table.Stream, error) {
-	name, label, ok := h.part(arn, "stream")
+// streamOf returns the stream with an ARN.
+func streamOf(tables *table.Store, a account, arn string) (table.Stream, error) {
+	name, label, ok := a.part(arn, "stream")
 	if !ok {
 		return table.Stream{}, invalid("Invalid StreamArn: Invalid ResourceArn provided as input %s", arn)
 	}
-	s, err := h.tables.Stream(name, label)
+	s, err := tables.Stream(name, label)
 	if errors.Is(err, holdfast.NotFound) {
 		err = exception("ResourceNotFoundException", "Requested resource not found: Stream: %s not found", arn)
 	}
 	return s, err
 }
 
-func (h *Handler) listStreams(_ context.Context, req node, w *writer) error {
+func (o *streamOps) listStreams(_ context.Context, req node, w *writer) error {
 	limit := limitOf(req, maxStreams)
 	after := req.get("ExclusiveStartStreamArn").text()
 	past := after == ""
@@ -59,8 +75,8 @@ func (h *Handler) listStreams(_ context.Context, req node, w *writer) error {
 	w.name("Streams")
 	w.beginArray()
 	last, count, more := "", 0, false
-	for _, s := range h.tables.Streams(tableName(req)) {
-		arn := h.streamARN(s.Table, s.Label)
+	for _, s := range o.tables.Streams(tableName(req)) {
+		arn := o.account.streamARN(s.Table, s.Label)
 		if !past {
 			past = arn == after
 			continue
@@ -92,9 +108,9 @@ func limitOf(req node, most int) int {
 	return most
 }
 
-func (h *Handler) describeStream(_ context.Context, req node, w *writer) error {
+func (o *streamOps) describeStream(_ context.Context, req node, w *writer) error {
 	arn := req.get("StreamArn").text()
-	s, err := h.stream(arn)
+	s, err := streamOf(o.tables, o.account, arn)
 	if err != nil {
 		return err
 	}
@@ -159,9 +175,9 @@ func writeShards(w *writer, s *table.Stream, after string, limit int) {
 	}
 }
 
-func (h *Handler) getShardIterator(ctx context.Context, req node, w *writer) error {
+func (o *streamOps) getShardIterator(ctx context.Context, req node, w *writer) error {
 	arn := req.get("StreamArn").text()
-	s, err := h.stream(arn)
+	s, err := streamOf(o.tables, o.account, arn)
 	if err != nil {
 		return err
 	}
@@ -170,32 +186,32 @@ func (h *Handler) getShardIterator(ctx context.Context, req node, w *writer) err
 	if !ok {
 		return exception("ResourceNotFoundException", "Requested resource not found: Shard: %s in Stream: %s not found", id, arn)
 	}
-	at, err := h.iteratorPosition(ctx, req, &s, sh)
+	at, err := o.iteratorPosition(ctx, req, &s, sh)
 	if err != nil {
 		return err
 	}
 	w.beginObject()
-	w.strField("ShardIterator", iterator{arn: arn, made: h.now(), shard: sh.ID, at: at}.String())
+	w.strField("ShardIterator", iterator{arn: arn, made: o.now(), shard: sh.ID, at: at}.String())
 	w.endObject()
 	return nil
 }
 
-func (h *Handler) getRecords(ctx context.Context, req node, w *writer) error {
+func (o *streamOps) getRecords(ctx context.Context, req node, w *writer) error {
 	it, ok := parseIterator(req.get("ShardIterator").text())
 	if !ok {
 		return invalid("Invalid ShardIterator")
 	}
-	if age := h.now().Sub(it.made); age > iteratorAge || age < -iteratorAge {
+	if age := o.now().Sub(it.made); age > iteratorAge || age < -iteratorAge {
 		return exception("ExpiredIteratorException", "Iterator expired. The iterator was created at time %s while right now it is %s "+
 			"which is further in the future than the tolerated delay of %d milliseconds.",
-			it.made.UTC().Format(time.RFC1123), h.now().UTC().Format(time.RFC1123), iteratorAge.Milliseconds())
+			it.made.UTC().Format(time.RFC1123), o.now().UTC().Format(time.RFC1123), iteratorAge.Milliseconds())
 	}
-	s, err := h.stream(it.arn)
+	s, err := streamOf(o.tables, o.account, it.arn)
 	if err != nil {
 		return err
 	}
 	limit := shard.Limit{Changes: limitOf(req, maxRecords), Bytes: maxRecordBytes}
-	changes, next, end, err := h.tables.StreamRecords(ctx, s.Table, s.Label, it.shard, it.at, limit)
+	changes, next, end, err := o.tables.StreamRecords(ctx, s.Table, s.Label, it.shard, it.at, limit)
 	if err != nil {
 		return trimmed(err)
 	}
@@ -203,11 +219,11 @@ func (h *Handler) getRecords(ctx context.Context, req node, w *writer) error {
 	w.name("Records")
 	w.beginArray()
 	for i := range changes {
-		h.writeRecord(w, &s, &changes[i])
+		o.writeRecord(w, &s, &changes[i])
 	}
 	w.endArray()
 	if !end {
-		w.strField("NextShardIterator", iterator{arn: it.arn, made: h.now(), shard: it.shard, at: next}.String())
+		w.strField("NextShardIterator", iterator{arn: it.arn, made: o.now(), shard: it.shard, at: next}.String())
 	}
 	w.endObject()
 	return nil
@@ -215,7 +231,7 @@ func (h *Handler) getRecords(ctx context.Context, req node, w *writer) error {
 
 // writeRecord writes a change as a record of a stream
 // (https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_Record.html).
-func (h *Handler) writeRecord(w *writer, s *table.Stream, c *shard.Change) {
+func (o *streamOps) writeRecord(w *writer, s *table.Stream, c *shard.Change) {
 	event, image := "MODIFY", c.After
 	switch {
 	case c.Before == nil:
@@ -230,7 +246,7 @@ func (h *Handler) writeRecord(w *writer, s *table.Stream, c *shard.Change) {
 	w.strField("eventName", event)
 	w.strField("eventVersion", "1.1")
 	w.strField("eventSource", "aws:dynamodb")
-	w.strField("awsRegion", h.region)
+	w.strField("awsRegion", o.account.region)
 	if c.Origin == shard.ByExpiry {
 		w.name("userIdentity")
 		w.beginObject()

@@ -68,7 +68,7 @@ func positionOf(s string) (p shard.Position, ok bool) {
 }
 
 // iteratorPosition is where the iterator that a request asks for begins.
-func (h *Handler) iteratorPosition(ctx context.Context, req node, s *table.Stream, sh table.StreamShard) (shard.Position, error) {
+func (o *streamOps) iteratorPosition(ctx context.Context, req node, s *table.Stream, sh table.StreamShard) (shard.Position, error) {
 	sequence := req.get("SequenceNumber")
 	kind := req.get("ShardIteratorType").text()
 	if kind == "TRIM_HORIZON" || kind == "LATEST" {
@@ -91,7 +91,7 @@ func (h *Handler) iteratorPosition(ctx context.Context, req node, s *table.Strea
 		p.N++
 	}
 	// one that has been trimmed is refused now, as the service does
-	_, _, _, err := h.tables.StreamRecords(ctx, s.Table, s.Label, sh.ID, p, oneRecord())
+	_, _, _, err := o.tables.StreamRecords(ctx, s.Table, s.Label, sh.ID, p, oneRecord())
 	return p, trimmed(err)
 }
 

@@ -14,6 +14,25 @@ import (
 // recoveryDays is how long points in time are kept, as far as the log goes back.
 const recoveryDays = 35
 
+// backupOps are the operations of backups, and of the points in time that a table can be restored to.
+type backupOps struct {
+	tables  *table.Store
+	account account
+}
+
+func (o *backupOps) operations() []operation {
+	return []operation{
+		{"CreateBackup", shapeCreateBackup, o.createBackup},
+		{"DescribeBackup", shapeDescribeBackup, o.describeBackup},
+		{"ListBackups", shapeListBackups, o.listBackups},
+		{"DeleteBackup", shapeDeleteBackup, o.deleteBackup},
+		{"RestoreTableFromBackup", shapeRestoreTableFromBackup, o.restoreTableFromBackup},
+		{"RestoreTableToPointInTime", shapeRestoreTableToPointInTime, o.restoreTableToPointInTime},
+		{"DescribeContinuousBackups", shapeDescribeContinuousBackups, o.describeContinuousBackups},
+		{"UpdateContinuousBackups", shapeUpdateContinuousBackups, o.updateContinuousBackups},
+	}
+}
+
 // noTable is what an error becomes that says that a table isn't there, in an operation about backups.
 func noTable(err error, name string) error {
 	if errors.Is(err, holdfast.NotFound) {
@@ -23,8 +42,8 @@ func noTable(err error, name string) error {
 }
 
 // backupID is the ID of the backup with an ARN. No backup has the ID "".
-func (h *Handler) backupID(arn string) (string, error) {
-	_, id, ok := h.part(arn, "backup")
+func (a account) backupID(arn string) (string, error) {
+	_, id, ok := a.part(arn, "backup")
 	if !ok {
 		return "", refuse("Invalid BackupArn: %s", arn)
 	}
@@ -41,14 +60,14 @@ func noBackup(err error, arn string) error {
 	return err
 }
 
-func (h *Handler) createBackup(ctx context.Context, req node, w *writer) error {
+func (o *backupOps) createBackup(ctx context.Context, req node, w *writer) error {
 	name := tableName(req)
-	b, err := h.tables.Backup(ctx, name, req.get("BackupName").text())
+	b, err := o.tables.Backup(ctx, name, req.get("BackupName").text())
 	if err != nil {
 		return noTable(err, name)
 	}
 	w.beginObject()
-	h.writeBackup(w, &b, backupStatus(&b))
+	o.writeBackup(w, &b, backupStatus(&b))
 	w.endObject()
 	return nil
 }
@@ -60,15 +79,15 @@ func backupStatus(b *table.Backup) string {
 	return "CREATING"
 }
 
-func (h *Handler) writeBackup(w *writer, b *table.Backup, status string) {
+func (o *backupOps) writeBackup(w *writer, b *table.Backup, status string) {
 	w.name("BackupDetails")
 	w.beginObject()
-	h.writeBackupMembers(w, b, status)
+	o.writeBackupMembers(w, b, status)
 	w.endObject()
 }
 
-func (h *Handler) writeBackupMembers(w *writer, b *table.Backup, status string) {
-	w.strField("BackupArn", h.backupARN(b))
+func (o *backupOps) writeBackupMembers(w *writer, b *table.Backup, status string) {
+	w.strField("BackupArn", o.account.backupARN(b))
 	w.strField("BackupName", b.Name)
 	w.intField("BackupSizeBytes", b.Bytes)
 	w.strField("BackupStatus", status)
@@ -76,46 +95,46 @@ func (h *Handler) writeBackupMembers(w *writer, b *table.Backup, status string) 
 	w.timeField("BackupCreationDateTime", b.Created)
 }
 
-func (h *Handler) describeBackup(_ context.Context, req node, w *writer) error {
+func (o *backupOps) describeBackup(_ context.Context, req node, w *writer) error {
 	arn := req.get("BackupArn").text()
-	id, err := h.backupID(arn)
+	id, err := o.account.backupID(arn)
 	if err != nil {
 		return err
 	}
-	b, err := h.tables.DescribeBackup(id)
+	b, err := o.tables.DescribeBackup(id)
 	if err != nil {
 		return noBackup(err, arn)
 	}
-	h.writeBackupDescription(w, &b, backupStatus(&b))
+	o.writeBackupDescription(w, &b, backupStatus(&b))
 	return nil
 }
 
-func (h *Handler) deleteBackup(ctx context.Context, req node, w *writer) error {
+func (o *backupOps) deleteBackup(ctx context.Context, req node, w *writer) error {
 	arn := req.get("BackupArn").text()
-	id, err := h.backupID(arn)
+	id, err := o.account.backupID(arn)
 	if err != nil {
 		return err
 	}
-	b, err := h.tables.DeleteBackup(ctx, id)
+	b, err := o.tables.DeleteBackup(ctx, id)
 	if err != nil {
 		return noBackup(err, arn)
 	}
-	h.writeBackupDescription(w, &b, "DELETED")
+	o.writeBackupDescription(w, &b, "DELETED")
 	return nil
 }
 
 // writeBackupDescription writes a backup with the table that it is of, as that was.
-func (h *Handler) writeBackupDescription(w *writer, b *table.Backup, status string) {
+func (o *backupOps) writeBackupDescription(w *writer, b *table.Backup, status string) {
 	d := &b.Table
 	w.beginObject()
 	w.name("BackupDescription")
 	w.beginObject()
-	h.writeBackup(w, b, status)
+	o.writeBackup(w, b, status)
 	w.name("SourceTableDetails")
 	w.beginObject()
 	w.strField("TableName", d.Name)
 	w.strField("TableId", d.ID)
-	w.strField("TableArn", h.tableARN(d.Name))
+	w.strField("TableArn", o.account.tableARN(d.Name))
 	w.intField("TableSizeBytes", b.Bytes)
 	w.intField("ItemCount", b.Items)
 	writeKey(w, d.Key.Index())
@@ -139,7 +158,7 @@ func (h *Handler) writeBackupDescription(w *writer, b *table.Backup, status stri
 		w.endObject()
 	}
 	writeTTL(w, d.TTL)
-	h.writeEncryption(w, d.Encryption)
+	writeEncryption(w, o.account, d.Encryption)
 	w.endObject()
 	w.endObject()
 	w.endObject()
@@ -169,7 +188,7 @@ func writeBackupIndexes(w *writer, name string, d *table.Description, local bool
 // maxBackups is how many backups a page of ListBackups has.
 const maxBackups = 100
 
-func (h *Handler) listBackups(_ context.Context, req node, w *writer) error {
+func (o *backupOps) listBackups(_ context.Context, req node, w *writer) error {
 	limit := limitOf(req, maxBackups)
 	kind := req.get("BackupType").text()
 	shown := kind == "" || kind == "USER" || kind == "ALL" // there are no others
@@ -180,8 +199,8 @@ func (h *Handler) listBackups(_ context.Context, req node, w *writer) error {
 	w.name("BackupSummaries")
 	w.beginArray()
 	last, count, more := "", 0, false
-	for _, b := range h.tables.Backups(tableName(req)) {
-		arn := h.backupARN(&b)
+	for _, b := range o.tables.Backups(tableName(req)) {
+		arn := o.account.backupARN(&b)
 		if !past {
 			past = arn == after
 			continue
@@ -195,8 +214,8 @@ func (h *Handler) listBackups(_ context.Context, req node, w *writer) error {
 		w.beginObject()
 		w.strField("TableName", b.Table.Name)
 		w.strField("TableId", b.Table.ID)
-		w.strField("TableArn", h.tableARN(b.Table.Name))
-		h.writeBackupMembers(w, &b, backupStatus(&b))
+		w.strField("TableArn", o.account.tableARN(b.Table.Name))
+		o.writeBackupMembers(w, &b, backupStatus(&b))
 		w.endObject()
 		last = arn
 		count++
@@ -223,24 +242,24 @@ func seconds(n node) time.Time {
 	return time.Unix(int64(whole), int64(math.Round(fraction*1e6))*1e3)
 }
 
-func (h *Handler) restoreTableFromBackup(ctx context.Context, req node, w *writer) error {
+func (o *backupOps) restoreTableFromBackup(ctx context.Context, req node, w *writer) error {
 	arn, target := req.get("BackupArn").text(), req.get("TargetTableName").text()
-	id, err := h.backupID(arn)
+	id, err := o.account.backupID(arn)
 	if err != nil {
 		return err
 	}
-	if b, err := h.tables.DescribeBackup(id); err == nil && !b.Ready {
+	if b, err := o.tables.DescribeBackup(id); err == nil && !b.Ready {
 		return exception("BackupInUseException", "Backup is being created: %s", arn)
 	}
-	o, err := overrides(req)
+	changes, err := overrides(req)
 	if err != nil {
 		return err
 	}
-	d, err := h.tables.RestoreBackup(ctx, id, target, o)
+	d, err := o.tables.RestoreBackup(ctx, id, target, changes)
 	if err != nil {
 		return noBackup(targetExists(err, target), arn)
 	}
-	h.writeTable(w, &d)
+	writeTable(w, o.account, &d)
 	return nil
 }
 
@@ -252,7 +271,7 @@ func targetExists(err error, target string) error {
 	return err
 }
 
-func (h *Handler) restoreTableToPointInTime(ctx context.Context, req node, w *writer) error {
+func (o *backupOps) restoreTableToPointInTime(ctx context.Context, req node, w *writer) error {
 	source, target := req.get("SourceTableName").text(), req.get("TargetTableName").text()
 	if arn := req.get("SourceTableArn"); source == "" && arn.kind() != absent {
 		source = tableOf(arn.text())
@@ -264,11 +283,11 @@ func (h *Handler) restoreTableToPointInTime(ctx context.Context, req node, w *wr
 	if when.kind() == absent && !latest || when.kind() != absent && latest {
 		return refuse("Exactly one of RestoreDateTime and UseLatestRestorableTime must be specified")
 	}
-	o, err := overrides(req)
+	changes, err := overrides(req)
 	if err != nil {
 		return err
 	}
-	d, err := h.tables.RestorePointInTime(ctx, source, target, seconds(when), o)
+	d, err := o.tables.RestorePointInTime(ctx, source, target, seconds(when), changes)
 	switch {
 	case errors.Is(err, holdfast.Failed):
 		return exception("PointInTimeRecoveryUnavailableException", "%v", err)
@@ -277,7 +296,7 @@ func (h *Handler) restoreTableToPointInTime(ctx context.Context, req node, w *wr
 	case err != nil:
 		return noTable(targetExists(err, target), source)
 	}
-	h.writeTable(w, &d)
+	writeTable(w, o.account, &d)
 	return nil
 }
 
@@ -334,9 +353,9 @@ func indexOverrides(list node, local bool) ([]table.IndexDefinition, error) {
 	return indexes, err
 }
 
-func (h *Handler) describeContinuousBackups(_ context.Context, req node, w *writer) error {
+func (o *backupOps) describeContinuousBackups(_ context.Context, req node, w *writer) error {
 	name := tableName(req)
-	d, err := h.tables.Describe(name)
+	d, err := o.tables.Describe(name)
 	if err != nil {
 		return noTable(err, name)
 	}
@@ -344,10 +363,10 @@ func (h *Handler) describeContinuousBackups(_ context.Context, req node, w *writ
 	return nil
 }
 
-func (h *Handler) updateContinuousBackups(ctx context.Context, req node, w *writer) error {
+func (o *backupOps) updateContinuousBackups(ctx context.Context, req node, w *writer) error {
 	name := tableName(req)
 	on := truth(req.get("PointInTimeRecoverySpecification").get("PointInTimeRecoveryEnabled"))
-	p, err := h.tables.SetPointInTime(ctx, name, on)
+	p, err := o.tables.SetPointInTime(ctx, name, on)
 	if err != nil {
 		return noTable(err, name)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"holdfast"
+	"holdfast/table"
 )
 
 // What the service has and Holdfast hasn't, as tools ask for it that look at everything (Terraform, the AWS CDK, NoSQL Workbench,
@@ -30,14 +31,19 @@ var (
 	shapeDescribeExport      = structure("DescribeExportInput", need("ExportArn", sized(37, maxARNLength)))
 )
 
-// probeOperations are those about what there is none of.
-func probeOperations() []operation {
+// probeOps answer for what there is none of.
+type probeOps struct {
+	tables  *table.Store
+	account account
+}
+
+func (o *probeOps) operations() []operation {
 	return []operation{
-		{"DescribeContributorInsights", shapeDescribeContributorInsights, (*Handler).describeContributorInsights},
+		{"DescribeContributorInsights", shapeDescribeContributorInsights, o.describeContributorInsights},
 		{"ListContributorInsights", shapeListContributorInsights, empty("ContributorInsightsSummaries")},
-		{"DescribeKinesisStreamingDestination", shapeDescribeKinesis, (*Handler).describeKinesis},
-		{"DescribeTableReplicaAutoScaling", shapeDescribeAutoScaling, (*Handler).describeAutoScaling},
-		{"GetResourcePolicy", shapeGetResourcePolicy, (*Handler).getResourcePolicy},
+		{"DescribeKinesisStreamingDestination", shapeDescribeKinesis, o.describeKinesis},
+		{"DescribeTableReplicaAutoScaling", shapeDescribeAutoScaling, o.describeAutoScaling},
+		{"GetResourcePolicy", shapeGetResourcePolicy, o.getResourcePolicy},
 		{"ListGlobalTables", shapeListGlobalTables, empty("GlobalTables")},
 		{"DescribeGlobalTable", shapeDescribeGlobalTable, noGlobalTable},
 		{"DescribeGlobalTableSettings", shapeDescribeGlobalTable, noGlobalTable},
@@ -49,8 +55,8 @@ func probeOperations() []operation {
 }
 
 // empty answers with an empty list of that name.
-func empty(name string) func(*Handler, context.Context, node, *writer) error {
-	return func(_ *Handler, _ context.Context, _ node, w *writer) error {
+func empty(name string) func(context.Context, node, *writer) error {
+	return func(_ context.Context, _ node, w *writer) error {
 		w.beginObject()
 		w.name(name)
 		w.strings(nil)
@@ -60,19 +66,19 @@ func empty(name string) func(*Handler, context.Context, node, *writer) error {
 }
 
 // none answers that there is nothing of that kind with the ARN that is in a member of the request.
-func none(name, kind, member string) func(*Handler, context.Context, node, *writer) error {
-	return func(_ *Handler, _ context.Context, req node, _ *writer) error {
+func none(name, kind, member string) func(context.Context, node, *writer) error {
+	return func(_ context.Context, req node, _ *writer) error {
 		return exception(name, "%s not found: %s", kind, req.get(member).text())
 	}
 }
 
-func noGlobalTable(_ *Handler, _ context.Context, req node, _ *writer) error {
+func noGlobalTable(_ context.Context, req node, _ *writer) error {
 	return exception("GlobalTableNotFoundException", "Global table not found: Global table with name: %s does not exist",
 		req.get("GlobalTableName").text())
 }
 
-func (h *Handler) describeContributorInsights(_ context.Context, req node, w *writer) error {
-	d, err := h.tables.Describe(tableName(req))
+func (o *probeOps) describeContributorInsights(_ context.Context, req node, w *writer) error {
+	d, err := o.tables.Describe(tableName(req))
 	if err != nil {
 		return err
 	}
@@ -90,8 +96,8 @@ func (h *Handler) describeContributorInsights(_ context.Context, req node, w *wr
 	return nil
 }
 
-func (h *Handler) describeKinesis(_ context.Context, req node, w *writer) error {
-	d, err := h.tables.Describe(tableName(req))
+func (o *probeOps) describeKinesis(_ context.Context, req node, w *writer) error {
+	d, err := o.tables.Describe(tableName(req))
 	if err != nil {
 		return err
 	}
@@ -103,8 +109,8 @@ func (h *Handler) describeKinesis(_ context.Context, req node, w *writer) error 
 	return nil
 }
 
-func (h *Handler) describeAutoScaling(_ context.Context, req node, w *writer) error {
-	d, err := h.tables.Describe(tableName(req))
+func (o *probeOps) describeAutoScaling(_ context.Context, req node, w *writer) error {
+	d, err := o.tables.Describe(tableName(req))
 	if err != nil {
 		return err
 	}
@@ -121,21 +127,21 @@ func (h *Handler) describeAutoScaling(_ context.Context, req node, w *writer) er
 }
 
 // getResourcePolicy says that a table or a stream has no policy.
-func (h *Handler) getResourcePolicy(_ context.Context, req node, _ *writer) error {
+func (o *probeOps) getResourcePolicy(_ context.Context, req node, _ *writer) error {
 	arn := req.get("ResourceArn").text()
-	if _, _, ok := h.part(arn, "stream"); ok {
-		if _, err := h.stream(arn); err != nil {
+	if _, _, ok := o.account.part(arn, "stream"); ok {
+		if _, err := streamOf(o.tables, o.account, arn); err != nil {
 			return err
 		}
 	} else {
-		name, foreign := h.ownTable(arn)
+		name, foreign := o.account.ownTable(arn)
 		switch {
 		case name == "":
 			return invalid("Invalid ResourceArn: Invalid ResourceArn provided as input %s", arn)
 		case foreign:
-			return h.denied("GetResourcePolicy", arn)
+			return o.account.denied("GetResourcePolicy", arn)
 		}
-		if _, err := h.tables.Describe(name); errors.Is(err, holdfast.NotFound) {
+		if _, err := o.tables.Describe(name); errors.Is(err, holdfast.NotFound) {
 			return exception("ResourceNotFoundException", "Requested resource not found: ResourceArn: %s not found", arn)
 		} else if err != nil {
 			return err

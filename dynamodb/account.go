@@ -6,19 +6,22 @@ import (
 	"holdfast/table"
 )
 
-// ARNs are arn:aws:dynamodb:region:account:table/name, and behind that /index/name, /stream/label or /backup/id.
-func (h *Handler) tableARN(name string) string {
-	return "arn:aws:dynamodb:" + h.region + ":" + h.account + ":table/" + name
+// An account is the region and the account that own all tables. Its ARNs are
+// arn:aws:dynamodb:region:account:table/name, followed by nothing, /index/name, /stream/label or /backup/id.
+type account struct{ region, id string }
+
+func (a account) tableARN(name string) string {
+	return "arn:aws:dynamodb:" + a.region + ":" + a.id + ":table/" + name
 }
 
-func (h *Handler) indexARN(table, index string) string { return h.tableARN(table) + "/index/" + index }
+func (a account) indexARN(table, index string) string { return a.tableARN(table) + "/index/" + index }
 
-func (h *Handler) streamARN(table, label string) string {
-	return h.tableARN(table) + "/stream/" + label
+func (a account) streamARN(table, label string) string {
+	return a.tableARN(table) + "/stream/" + label
 }
 
-func (h *Handler) backupARN(b *table.Backup) string {
-	return h.tableARN(b.Table.Name) + "/backup/" + b.ID
+func (a account) backupARN(b *table.Backup) string {
+	return a.tableARN(b.Table.Name) + "/backup/" + b.ID
 }
 
 // A tableARN is an ARN of a table, taken apart.
@@ -44,26 +47,26 @@ func isTableName(s string) bool {
 }
 
 // foreign returns the first ARN in a request, which has its shape, that names a table of another region or account; "" is none.
-func (h *Handler) foreign(n node, s *shape) (found string) {
+func (a account) foreign(n node, s *shape) (found string) {
 	if !s.arns || n.kind() == absent || n.kind() == null {
 		return ""
 	}
 	switch s.form {
 	case formString:
-		return h.foreignARN(n.text())
+		return a.foreignARN(n.text())
 	case formStructure:
 		for i := 0; i < len(s.members) && found == ""; i++ {
 			if m := &s.members[i]; m.shape.arns {
-				found = h.foreign(n.get(m.name), m.shape)
+				found = a.foreign(n.get(m.name), m.shape)
 			}
 		}
 	default:
 		n.each(func(key string, v node) bool {
 			if s.keys != nil {
-				found = h.foreignARN(key)
+				found = a.foreignARN(key)
 			}
 			if found == "" {
-				found = h.foreign(v, s.element)
+				found = a.foreign(v, s.element)
 			}
 			return found == ""
 		})
@@ -72,8 +75,8 @@ func (h *Handler) foreign(n node, s *shape) (found string) {
 }
 
 // foreignARN returns an ARN of another region's or account's table, and of any other text "".
-func (h *Handler) foreignARN(s string) string {
-	if arn, ok := parseTableARN(s); ok && (arn.region != h.region || arn.account != h.account) {
+func (a account) foreignARN(s string) string {
+	if arn, ok := parseTableARN(s); ok && (arn.region != a.region || arn.account != a.id) {
 		return s
 	}
 	return ""
@@ -81,8 +84,8 @@ func (h *Handler) foreignARN(s string) string {
 
 // part takes an ARN of something of a table apart: kind is stream or backup. ok is false if it isn't such an ARN of this
 // region and account.
-func (h *Handler) part(arn, kind string) (name, id string, ok bool) {
-	resource, ok := strings.CutPrefix(arn, h.tableARN(""))
+func (a account) part(arn, kind string) (name, id string, ok bool) {
+	resource, ok := strings.CutPrefix(arn, a.tableARN(""))
 	if !ok {
 		return "", "", false
 	}

@@ -1,0 +1,112 @@
+package dynamodb
+
+import (
+	"bytes"
+	"hash/crc32"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+
+	"github.com/valyala/fasthttp"
+)
+
+// The content types, which a response shares with its request.
+const (
+	typeJSON    = "application/json"
+	typeAmzJSON = "application/x-amz-json-1.0"
+)
+
+// noPages is the response to a web page's request that isn't allowed.
+const noPages = "Pages may ask only where signatures are checked, or any origin is allowed.\n"
+
+// respondUnknown answers what is no request of the service.
+func respondUnknown(ctx *fasthttp.RequestCtx) {
+	respond(ctx, http.StatusNotFound, "", []byte("<UnknownOperationException/>\n"))
+}
+
+// contentTypeOf returns the answer's content type, and says whether the request's is one that there is.
+func contentTypeOf(ctx *fasthttp.RequestCtx) (contentType string, known bool) {
+	of, _, _ := bytes.Cut(ctx.Request.Header.ContentType(), []byte(";"))
+	switch string(bytes.TrimSpace(of)) {
+	case typeAmzJSON:
+		return typeAmzJSON, true
+	case typeJSON:
+		return typeJSON, true
+	}
+	return typeJSON, false
+}
+
+// answerOrigin lets web pages of any origin read the response, as the service does, and reports whether
+// that is the whole response. A browser names the origin in each request of a page; if requests of pages
+// aren't allowed, they are refused.
+func answerOrigin(ctx *fasthttp.RequestCtx, allowed bool) (answered bool) {
+	sent, header := &ctx.Request.Header, &ctx.Response.Header
+	if len(sent.Peek("Origin")) == 0 {
+		return false
+	}
+	if !allowed {
+		respond(ctx, http.StatusForbidden, "text/plain", []byte(noPages))
+		return true
+	}
+	header.Set("Access-Control-Allow-Origin", "*")
+	header.Set("Access-Control-Expose-Headers", "x-amzn-RequestId, x-amzn-ErrorType, x-amzn-ErrorMessage, Date")
+	if !ctx.IsOptions() {
+		return false
+	}
+	if names := sent.Peek("Access-Control-Request-Headers"); len(names) > 0 {
+		header.SetBytesV("Access-Control-Allow-Headers", names)
+	}
+	if method := sent.Peek("Access-Control-Request-Method"); len(method) > 0 {
+		header.SetBytesV("Access-Control-Allow-Methods", method)
+	}
+	header.Set("Access-Control-Max-Age", "172800")
+	return true
+}
+
+// The headers of each answer, as net/http and browsers write names.
+var (
+	headerCRC       = []byte("X-Amz-Crc32")
+	headerRequestID = []byte("X-Amzn-Requestid")
+)
+
+// respond sets an answer. Its body isn't copied.
+func respond(ctx *fasthttp.RequestCtx, status int, contentType string, body []byte) {
+	ctx.SetStatusCode(status)
+	header := &ctx.Response.Header
+	header.SetContentType(contentType) // none is guessed
+	var digits [10]byte
+	header.SetCanonical(headerCRC, strconv.AppendUint(digits[:0], uint64(crc32.ChecksumIEEE(body)), 10))
+	ctx.Response.SetBodyRaw(body)
+}
+
+// writerKey is that of the answer's writer among the values of a request.
+type writerKey struct{}
+
+// respondWriter sets what has been written as an answer. The writer is released by the server: it closes a request's values when the
+// answer is sent.
+func respondWriter(ctx *fasthttp.RequestCtx, status int, contentType string, w *writer) {
+	if len(w.buf) > maxPlainAnswer && acceptsGzip(&ctx.Request.Header) {
+		compressed := w.compressed()
+		w.release()
+		w = compressed
+		ctx.Response.Header.SetContentEncoding("gzip")
+	}
+	respond(ctx, status, contentType, w.buf)
+	ctx.SetUserValue(writerKey{}, w)
+}
+
+// setRequestID sets 52 random digits and letters, as the service has them.
+func setRequestID(ctx *fasthttp.RequestCtx) {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+	const perWord = 12 // letters of five bits in 64
+	var id [52]byte
+	bits := uint64(0)
+	for i := range id {
+		if i%perWord == 0 {
+			bits = rand.Uint64()
+		}
+		id[i] = letters[bits&31]
+		bits >>= 5
+	}
+	ctx.Response.Header.SetCanonical(headerRequestID, id[:])
+}
