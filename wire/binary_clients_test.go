@@ -9,18 +9,21 @@ import (
 	"testing"
 )
 
-// TestBinaryClients speaks to ours and to memcached through clients of the binary protocol, with and without
-// SASL. Each has a script in testdata/binary that asserts.
+// TestBinaryClients runs clients of the binary protocol, with and without SASL, against Holdfast
+// and memcached. Each client has a script in testdata/binary, which asserts.
 func TestBinaryClients(t *testing.T) {
 	const python = "/usr/bin/python3" // Debian's own, which finds Debian's packages
 	for _, client := range []struct {
 		name    string
-		check   []string // ends well where the client is installed
+		check   []string // exits with 0 if the client is installed
 		command []string // runs the script
 	}{
-		{"dalli", []string{"ruby", "-e", "require 'dalli'; exit Dalli::VERSION.start_with?('3.0')"}, []string{"ruby", "dalli.rb"}},
-		{"pylibmc", []string{python, "-c", "import pylibmc; assert pylibmc.support_sasl"}, []string{python, "use_pylibmc.py"}},
-		{"memjs", []string{"node", "-e", "require(process.env.HOLDFAST_MEMJS + '/node_modules/memjs')"}, []string{"node", "memjs.js"}},
+		{"dalli", []string{"ruby", "-e", "require 'dalli'; exit Dalli::VERSION.start_with?('3.0')"},
+			[]string{"ruby", "dalli.rb"}},
+		{"pylibmc", []string{python, "-c", "import pylibmc; assert pylibmc.support_sasl"},
+			[]string{python, "use_pylibmc.py"}},
+		{"memjs", []string{"node", "-e", "require(process.env.HOLDFAST_MEMJS + '/node_modules/memjs')"},
+			[]string{"node", "memjs.js"}},
 		{"php-memcached", []string{"php", "-r", "exit(Memcached::HAVE_SASL ? 0 : 1);"}, []string{"php", "memcached.php"}},
 	} {
 		t.Run(client.name, func(t *testing.T) {
@@ -38,7 +41,7 @@ func TestBinaryClients(t *testing.T) {
 				}
 				runBinaryClient(t, client.command, start(t, holdfast(t), "-S", "-Y", users), "ann", "secret")
 			})
-			t.Run("memcached", func(t *testing.T) { // what the script says is true of the real one
+			t.Run("memcached", func(t *testing.T) { // the script's expectations hold for the real one
 				runBinaryClient(t, client.command, start(t, memcached(t, find(t, "memcached"))))
 			})
 		})

@@ -10,8 +10,9 @@ import (
 	"testing"
 )
 
-// TestBinaryRandom sends the same random requests of the binary protocol to ours and to memcached, and
-// compares the answers, byte by byte but for the CAS: what is one CAS on the one side has to be one on the other.
+// TestBinaryRandom sends the same random requests of the binary protocol to Holdfast and to
+// memcached, and compares the answers, byte by byte except for the CAS: two answers that have the
+// same CAS on one side must have the same CAS on the other.
 func TestBinaryRandom(t *testing.T) {
 	peers := [2]*process{start(t, holdfast(t)), start(t, memcached(t, find(t, "memcached")))}
 	for seed := range uint64(20) {
@@ -27,12 +28,12 @@ func TestBinaryRandom(t *testing.T) {
 	}
 }
 
-// A binaryGenerator makes requests and knows the CAS that each side has told.
+// A binaryGenerator makes requests, and knows the CAS numbers in each side's answers.
 type binaryGenerator struct {
 	rand  *rand.Rand
 	peers [2]*process
 	conns [2]net.Conn
-	cas   [][2]uint64 // that answers had, ours and memcached's
+	cas   [][2]uint64 // of the answers, Holdfast's and memcached's
 }
 
 const (
@@ -41,8 +42,8 @@ const (
 	roundEnd     = 0xffffffff // the opaque of a round's last request
 )
 
-// round sends some requests and a noop, and compares what comes until its answer, or until the end where a
-// request closes the connection.
+// round sends some requests and a noop, and compares the answers up to that of the noop, or up to
+// the end if a request closes the connection.
 func (g *binaryGenerator) round(t *testing.T) error {
 	var requests [2]string
 	var said []string
@@ -64,7 +65,8 @@ func (g *binaryGenerator) round(t *testing.T) error {
 		<-sent // an error shows in the answers
 	}
 	if len(answers[0]) != len(answers[1]) {
-		return fmt.Errorf("%s:\n got %d answers %q\nwant %d %q", strings.Join(said, "\n"), len(answers[0]), answers[0], len(answers[1]), answers[1])
+		return fmt.Errorf("%s:\n got %d answers %q\nwant %d %q", strings.Join(said, "\n"),
+			len(answers[0]), answers[0], len(answers[1]), answers[1])
 	}
 	for i := range answers[0] {
 		if answers[0][i] != answers[1][i] {
@@ -80,8 +82,8 @@ func (g *binaryGenerator) round(t *testing.T) error {
 	return nil
 }
 
-// readBinary reads answers up to that of the round's end, or the end of the connection. A CAS is shown by
-// its place among those that were told.
+// readBinary reads answers up to the end of the round, or of the connection. It replaces a CAS by
+// its place among those seen so far.
 func readBinary(conn net.Conn, side int, told *[][2]uint64) (answers []string) {
 	h := make([]byte, binaryHeader)
 	for {
@@ -104,7 +106,7 @@ func readBinary(conn net.Conn, side int, told *[][2]uint64) (answers []string) {
 	}
 }
 
-// placeOfCAS finds the CAS among those of its side, or gives it the first place that its side has free.
+// placeOfCAS finds the CAS among those of its side, or gives it the next free place.
 func placeOfCAS(told *[][2]uint64, side int, cas uint64) int {
 	for i := range *told {
 		switch (*told)[i][side] {
@@ -131,7 +133,7 @@ func binaryPacket(opcode byte, extras, key, value string, cas uint64, opaque uin
 	return string(h) + extras + key + value
 }
 
-// request makes one for each side; they differ in the CAS alone.
+// request makes a request for each side; the two differ only in the CAS.
 func (g *binaryGenerator) request(opaque uint32) (pair [2]string, said string) {
 	opcode, extras, key, value := g.parts()
 	var cas [2]uint64
@@ -144,14 +146,19 @@ func (g *binaryGenerator) request(opaque uint32) (pair [2]string, said string) {
 	for at := range pair {
 		pair[at] = binaryPacket(opcode, extras, key, value, cas[at], opaque)
 	}
-	return pair, fmt.Sprintf("%d: opcode %#x extras %x key %.20q value %.20q (%d) cas %v", opaque, opcode, extras, key, value, len(value), cas)
+	return pair, fmt.Sprintf("%d: opcode %#x extras %x key %.20q value %.20q (%d) cas %v",
+		opaque, opcode, extras, key, value, len(value), cas)
 }
 
-// parts are those of a request. Left out is where ours differs, as docs/protocol.md says: unknown commands
-// with extras or a key, and a value behind touch, gat or stat.
+// parts are the parts of a request. It leaves out the cases in which Holdfast differs, as
+// docs/protocol.md says: unknown commands with extras or a key, and a value after touch, gat or
+// stat.
 func (g *binaryGenerator) parts() (opcode byte, extras, key, value string) {
 	key = []string{"a", "b", "c", "a b", "\x00\r\n", strings.Repeat("k", 250), "n"}[g.rand.IntN(7)]
-	value = []string{"", "1", "8446744073709551000", "12", "word", strings.Repeat("v", 3000), strings.Repeat("w", 200_000)}[g.rand.IntN(7)]
+	values := []string{
+		"", "1", "8446744073709551000", "12", "word", strings.Repeat("v", 3000), strings.Repeat("w", 200_000),
+	}
+	value = values[g.rand.IntN(len(values))]
 	u32 := func(n uint32) string { return string(binary.BigEndian.AppendUint32(nil, n)) }
 	exptime := u32([]uint32{0, 0, 100, 60 * 60 * 24 * 30, 4_000_000_000, 1, 1_000_000_000}[g.rand.IntN(5)])
 	pick := func(opcodes ...byte) byte { return opcodes[g.rand.IntN(len(opcodes))] }
@@ -166,8 +173,8 @@ func (g *binaryGenerator) parts() (opcode byte, extras, key, value string) {
 	case n < 13: // append, prepend
 		return pick(0x0e, 0x19, 0x0f, 0x1a), "", key, value[:min(len(value), 10)]
 	case n < 16: // incr, decr
-		// A number that gets shorter keeps its length, but in memcached not while an answer with it is on its
-		// way; so none does.
+		// A number that gets shorter keeps its length, but in memcached not while an answer with it is on
+		// its way; so none does.
 		create := []string{exptime, u32(1<<32 - 1)}[g.rand.IntN(2)]
 		initial := u32(0) + u32(g.rand.Uint32N(100)) + create
 		if g.rand.IntN(3) == 0 {
@@ -181,7 +188,7 @@ func (g *binaryGenerator) parts() (opcode byte, extras, key, value string) {
 	case n < 19 && g.rand.IntN(3) == 0: // flush
 		return pick(0x08, 0x18), pick2(g.rand, "", u32(0)), "", ""
 	}
-	return pick(opcodeNoop, 0x0a, 0x20), "", "", "" // SASL's is unknown without -S
+	return pick(opcodeNoop, 0x0a, 0x20), "", "", "" // the SASL commands are unknown without -S
 }
 
 func pick2(r *rand.Rand, a, b string) string {
@@ -191,7 +198,7 @@ func pick2(r *rand.Rand, a, b string) string {
 	return b
 }
 
-// odd is a request that isn't answered with success, and may close the connection.
+// odd is a request that fails, and may close the connection.
 func (g *binaryGenerator) odd(key string) (opcode byte, extras, k, value string) {
 	switch g.rand.IntN(10) {
 	case 0:

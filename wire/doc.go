@@ -1,15 +1,16 @@
-// Package wire is the proof on the wire: it holds tests only.
+// Package wire tests the built program over its sockets, beside real peers. It holds tests only.
 //
-// One suite of scripts, testdata/*.txt, is played against `holdfast cache` and against real memcached:
-// Debian's, and any other that HOLDFAST_WIRE_MEMCACHED names by its path. What a script says of both is
-// what a client can rely on; where they differ, the line says so. Beside it, clients that people use
-// (gomemcache, pymemcache, libmemcached's tools) talk to `holdfast cache`, and memcached's own tests run
-// against it where HOLDFAST_MEMCACHED_SOURCE names its source.
+// One suite of scripts, testdata/*.txt, is played against `holdfast cache` and against real
+// memcached: Debian's, and another one if HOLDFAST_WIRE_MEMCACHED names its path. Clients can rely
+// on what a script expects of both; where the two differ, the line says so. Clients that
+// applications use (gomemcache, pymemcache, libmemcached's tools) run against `holdfast cache` too,
+// and so do memcached's own tests if HOLDFAST_MEMCACHED_SOURCE names its source.
 //
-// The same scripts and clients go through `holdfast router`, before real memcacheds that are killed and
-// stopped meanwhile, and beside the real twemproxy.
+// The same scripts and clients run through `holdfast router`, in front of real memcacheds that are
+// killed and stopped meanwhile, and beside the real twemproxy.
 //
-// A peer that isn't installed is skipped with a word; with HOLDFAST_PEERS=required that is a failure.
+// If a peer isn't installed, its tests are skipped with a message; with HOLDFAST_PEERS=required
+// they fail.
 //
 // # Scripts
 //
@@ -28,11 +29,11 @@
 //	2> get a\r\n               the same on the second connection; also 2<, 2<eof
 //
 // A line, also one that begins a case, may carry a condition: [holdfast], [memcached],
-// [memcached<1.6.40], [memcached>=1.6.40], [!memcached<1.6.40]. The case begins and ends empty: a probe after the last line
-// shows that nothing more was answered.
+// [memcached<1.6.40], [memcached>=1.6.40], [!memcached<1.6.40]. After the last line of a case a
+// probe shows that the server has sent nothing more.
 //
-// In what is sent and expected, \r \n \t \0 \\ \{ and \xHH are escapes. In both, {'a'*250} is 250 times
-// a, {unix+60} the time in 60 seconds, and {name} the number that an expected {name} took before. In what
-// is expected, {#} is any number, {!name} another one than name, {>name} a larger one, {50..60} one in
-// that range, and {~} anything up to the end of the line.
+// In lines that are sent and expected, \r \n \t \0 \\ \{ and \xHH are escapes. In both, {'a'*250}
+// is 250 times a, {unix+60} the time in 60 seconds, and {name} the number that an expected {name}
+// matched before. In expected lines, {#} is any number, {!name} another one than name, {>name} a
+// larger one, {50..60} one in that range, and {~} anything up to the end of the line.
 package wire

@@ -9,13 +9,13 @@ import (
 	"testing"
 )
 
-// peersHere is ours and the real one, if it is installed.
+// peersHere is Holdfast, and memcached if it is installed.
 func peersHere(t *testing.T, each func(*testing.T, *peer)) {
 	t.Run("holdfast", func(t *testing.T) { each(t, holdfast(t)) })
 	t.Run("memcached", func(t *testing.T) { each(t, memcached(t, find(t, "memcached"))) })
 }
 
-// TestNoEvict fills a cache with -M: what was stored stays, what doesn't fit is refused.
+// TestNoEvict fills a cache with -M: stored items stay, and items that don't fit are refused.
 func TestNoEvict(t *testing.T) {
 	peersHere(t, func(t *testing.T, p *peer) {
 		c := dial(t, start(t, p, "-M", "-m", "2"))
@@ -44,7 +44,7 @@ func TestNoEvict(t *testing.T) {
 				t.Fatalf("k%d of %d: got %q; want %q", i, stored, got, want)
 			}
 		}
-		// What is deleted makes room again.
+		// Deletes free memory.
 		for i := range stored {
 			ask(t, c, r, "delete k%d\r\n", i)
 		}
@@ -54,7 +54,7 @@ func TestNoEvict(t *testing.T) {
 	})
 }
 
-// TestEvict fills a cache without -M: every set is stored, and old items go.
+// TestEvict fills a cache without -M: every set is stored, and old items are evicted.
 func TestEvict(t *testing.T) {
 	peersHere(t, func(t *testing.T, p *peer) {
 		c := dial(t, start(t, p, "-m", "3"))
@@ -80,7 +80,8 @@ func TestEvict(t *testing.T) {
 	})
 }
 
-// TestConnectionLimit opens more connections than -c allows; the limit is told, and passes.
+// TestConnectionLimit opens more connections than -c allows: the error names the limit, and
+// connections are accepted again afterwards.
 func TestConnectionLimit(t *testing.T) {
 	peersHere(t, func(t *testing.T, p *peer) {
 		server := start(t, p, "-c", "100")
@@ -91,7 +92,7 @@ func TestConnectionLimit(t *testing.T) {
 		refused := false
 		for range 150 {
 			c := dial(t, server)
-			// A refused connection may be closed before it takes the request; it is judged by its answer.
+			// A refused connection may be closed before the request is sent; only its answer matters.
 			_, _ = io.WriteString(c, "mn\r\n")
 			answer, _ := bufio.NewReader(c).ReadString('\n')
 			switch answer {
@@ -111,7 +112,8 @@ func TestConnectionLimit(t *testing.T) {
 	})
 }
 
-// TestBinaryIsRefused sends a request of the binary protocol where the text protocol alone is served.
+// TestBinaryIsRefused sends a request of the binary protocol to listeners that serve only the text
+// protocol.
 func TestBinaryIsRefused(t *testing.T) {
 	server := start(t, holdfast(t), "-B", "ascii")
 	c := dial(t, server)
@@ -123,7 +125,7 @@ func TestBinaryIsRefused(t *testing.T) {
 		t.Logf("while reading: %v", err)
 	}
 	if !strings.Contains(string(answer), "text protocol") {
-		t.Errorf("got %q; want a word on the text protocol, and a close", answer)
+		t.Errorf("got %q; want an error that names the text protocol, and a close", answer)
 	}
 }
 

@@ -12,15 +12,16 @@ import (
 	"testing"
 )
 
-// Prometheus' exporter of memcached, as a module of its own: this module doesn't need it. Its sum is
-// checked here, since a checksum database isn't reachable everywhere.
+// Prometheus' exporter for memcached, in a module of its own, since this module doesn't need it.
+// Its checksum is checked here, since the checksum database isn't reachable everywhere.
 const (
 	exporterModule = "github.com/prometheus/memcached_exporter"
 	exporterPinned = exporterModule + "@v0.14.4"
 	exporterSum    = "h1:bVGqhAbE54ms5yojeXFGaA0oEolX8XvkvM2o/349uFY="
 )
 
-// builtExporter is the path of the built exporter. Where it can't be had, the test is skipped.
+// builtExporter builds the exporter and returns its path. If it can't be built, the test is
+// skipped.
 func builtExporter(t *testing.T) string {
 	t.Helper()
 	gotool := find(t, "go")
@@ -47,15 +48,18 @@ func builtExporter(t *testing.T) string {
 	return path
 }
 
-// The exporter sees a memcached in a router, with what clients have asked of it.
+// The exporter takes a router for a memcached, and shows the clients' requests.
 func TestRouterUnderMemcachedExporter(t *testing.T) {
 	exporter := builtExporter(t)
 	members := startMembers(t, 2)
 	address := freeAddress(t)
-	router := startRouter(t, address, fmt.Sprintf("router:\n  listen: [%q]\n  pools:\n    - name: p\n      members: [%q, %q]\n", address, members[0].addr, members[1].addr))
+	router := startRouter(t, address, fmt.Sprintf("router:\n  listen: [%q]\n"+
+		"  pools:\n    - name: p\n      members: [%q, %q]\n",
+		address, members[0].addr, members[1].addr))
 	client := talk(t, router)
 	for request, want := range map[string]string{
-		"set k 0 0 1\r\nx\r\n": "STORED\r\n", "get k\r\n": "VALUE k 0 1\r\nx\r\nEND\r\n", "get none\r\n": "END\r\n", "delete none\r\n": "NOT_FOUND\r\n",
+		"set k 0 0 1\r\nx\r\n": "STORED\r\n", "get k\r\n": "VALUE k 0 1\r\nx\r\nEND\r\n",
+		"get none\r\n": "END\r\n", "delete none\r\n": "NOT_FOUND\r\n",
 	} {
 		if got, err := client.ask(request); err != nil || strings.HasPrefix(request, "set") && got != want {
 			t.Fatalf("%q: got %q, %v", request, got, err)
@@ -63,7 +67,8 @@ func TestRouterUnderMemcachedExporter(t *testing.T) {
 	}
 	page := exported(t, exporter, address)
 	for _, want := range []string{
-		"memcached_up 1\n", `memcached_commands_total{command="set",status="hit"} 1` + "\n", "memcached_max_connections 1024\n",
+		"memcached_up 1\n", `memcached_commands_total{command="set",status="hit"} 1` + "\n",
+		"memcached_max_connections 1024\n",
 		`memcached_commands_total{command="delete",status="miss"} 1` + "\n", "memcached_current_items 0\n",
 	} {
 		if !strings.Contains(page, want) {
@@ -72,7 +77,7 @@ func TestRouterUnderMemcachedExporter(t *testing.T) {
 	}
 }
 
-// Of a cache the exporter shows each metric that it shows of memcached, but for those of slabs.
+// For a cache the exporter shows every metric that it shows for memcached, except those of slabs.
 func TestCacheUnderMemcachedExporter(t *testing.T) {
 	exporter := builtExporter(t)
 	names := func(p *peer) map[string]bool {
@@ -101,7 +106,7 @@ func TestCacheUnderMemcachedExporter(t *testing.T) {
 	}
 }
 
-// exported is the page that an exporter of the server shows.
+// exported is the page of metrics that the exporter shows for the server.
 func exported(t *testing.T, exporter, server string) (page string) {
 	t.Helper()
 	web := freeAddress(t)

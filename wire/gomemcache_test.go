@@ -9,7 +9,7 @@ import (
 	"github.com/bradfitz/gomemcache/memcache"
 )
 
-// TestGomemcache speaks to ours through gomemcache.
+// TestGomemcache runs gomemcache against Holdfast.
 func TestGomemcache(t *testing.T) {
 	c := memcache.New(start(t, holdfast(t)).addr)
 	t.Cleanup(func() { c.Close() })

@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// TestHostileBinary sends requests of the binary protocol in which random bytes were changed. Each connection is
-// answered or closed, a steady one never notices, and nothing of them is kept.
+// TestHostileBinary sends requests of the binary protocol in which random bytes were changed. Each
+// connection gets an answer or is closed, a steady connection is not disturbed, and no memory is
+// leaked.
 func TestHostileBinary(t *testing.T) {
 	server := start(t, ours(t), "-t", "2")
 	steady := dial(t, server)

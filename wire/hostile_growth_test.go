@@ -10,8 +10,9 @@ import (
 	"testing"
 )
 
-// TestGrowth has clients store ever more small items, for which the index grows, and read at random
-// what they have stored: with memory to spare nothing may be missing, not even for a moment.
+// TestGrowth has clients store more and more small items, for which the index grows, and read
+// random items that they have stored: while memory suffices no item may be missing, not even
+// briefly.
 func TestGrowth(t *testing.T) {
 	server := start(t, ours(t), "-m", "256", "-t", "2")
 	var wg sync.WaitGroup
@@ -29,7 +30,7 @@ func TestGrowth(t *testing.T) {
 	}
 }
 
-// grow stores rounds times a hundred items, and reads a hundred after each time.
+// grow stores a hundred items in each round, and reads a hundred after it.
 func grow(c net.Conn, id, rounds int) error {
 	const each = 100
 	rng := rand.New(rand.NewPCG(uint64(id), 3))

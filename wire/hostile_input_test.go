@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// statsOf are the lines of a group of statistics.
+// statsOf returns the lines of a group of statistics.
 func statsOf(t *testing.T, server *process, group string) map[string]string {
 	t.Helper()
 	c := dial(t, server)
@@ -33,7 +33,7 @@ func statsOf(t *testing.T, server *process, group string) map[string]string {
 	return stats
 }
 
-// untilStat waits until a statistic is what it is to be.
+// untilStat waits until a statistic has the wanted value.
 func untilStat(t *testing.T, server *process, group, name string, holds func(n int64) bool) {
 	t.Helper()
 	again := time.NewTicker(10 * time.Millisecond)
@@ -54,24 +54,25 @@ func untilStat(t *testing.T, server *process, group, name string, holds func(n i
 	}
 }
 
-// TestHostileLines sends what no client should. Each line gets its error or a close, and a steady
-// connection never notices.
+// TestHostileLines sends lines that no client should send. Each gets its error or a close, and a
+// steady connection is not disturbed.
 func TestHostileLines(t *testing.T) {
 	server := start(t, ours(t), "-t", "2")
 	steady := dial(t, server)
 	r := bufio.NewReader(steady)
 	ask(t, steady, r, "set a 0 0 1\r\nA\r\n")
 	long := strings.Repeat("k", 251)
-	const closed = "" // the server closes, whatever it says before
+	const closed = "" // the server closes, whatever it answers before
 	for _, test := range []struct{ name, sent, want string }{
 		{"long key of get", "get " + long + "\r\n", "CLIENT_ERROR bad command line format\r\n"},
 		{"long key of set", "set " + long + " 0 0 1\r\nx\r\nmn\r\n", "CLIENT_ERROR bad command line format\r\nMN\r\n"},
 		{"long key of mg", "mg " + long + " v\r\n", "CLIENT_ERROR bad command line format\r\n"},
 		{"long value", "set b 0 0 1\r\nx\r\nset b 0 0 2000000\r\n" + strings.Repeat("x", 2_000_000) + "\r\nget b\r\n",
-			"STORED\r\nSERVER_ERROR object too large for cache\r\nEND\r\n"}, // the value that was to be replaced goes
+			"STORED\r\nSERVER_ERROR object too large for cache\r\nEND\r\n"}, // the value that was to be replaced is removed
 		{"length over 32 bits", "set b 0 0 99999999999999999999\r\nmn\r\n", "CLIENT_ERROR bad command line format\r\nMN\r\n"},
 		{"negative length", "set b 0 0 -1\r\nmn\r\n", "CLIENT_ERROR bad command line format\r\nMN\r\n"},
-		{"flags over 32 bits", "set b 99999999999999999999 0 1\r\nx\r\nmn\r\n", "CLIENT_ERROR bad command line format\r\nMN\r\n"},
+		{"flags over 32 bits", "set b 99999999999999999999 0 1\r\nx\r\nmn\r\n",
+			"CLIENT_ERROR bad command line format\r\nMN\r\n"},
 		{"value longer than said", "set b 0 0 1\r\nxyz\r\nmn\r\n", "CLIENT_ERROR bad data chunk\r\n"},
 		{"value shorter than said", "set b 0 0 6\r\nx\r\nmn\r\nmn\r\n", "CLIENT_ERROR bad data chunk\r\n"},
 		{"delta that is no number", "incr a x\r\n", "CLIENT_ERROR invalid numeric delta argument\r\n"},
@@ -110,8 +111,8 @@ func readLine(t *testing.T, r *bufio.Reader) string {
 	return line
 }
 
-// TestGarbage has clients write random bytes and mangled requests, one byte at a time too, and go
-// at any moment, while others judge every answer that they get.
+// TestGarbage has clients write random bytes and mangled requests, also byte by byte, and
+// disconnect at any time, while other clients check every answer that they get.
 func TestGarbage(t *testing.T) {
 	server := start(t, ours(t), "-m", "8", "-t", "2")
 	seed := uint64(time.Now().UnixNano())
@@ -134,10 +135,11 @@ func TestGarbage(t *testing.T) {
 	load(t, server, func() (net.Conn, error) { return net.Dial("tcp", server.addr) }, 10, 60*hostile(), 1<<20)
 	close(stop)
 	vandals.Wait()
-	untilStat(t, server, "", "curr_connections", func(n int64) bool { return n <= 12 }) // the loaders' are open still
+	// The loaders' connections are still open.
+	untilStat(t, server, "", "curr_connections", func(n int64) bool { return n <= 12 })
 }
 
-// vandalise is one connection of garbage. It touches no key that a loader knows.
+// vandalise sends garbage on one connection. It uses no key of a loader.
 func vandalise(t *testing.T, server *process, rng *rand.Rand) {
 	conn, err := net.Dial("tcp", server.addr)
 	if err != nil {
@@ -151,7 +153,7 @@ func vandalise(t *testing.T, server *process, rng *rand.Rand) {
 		return
 	}
 	if rng.IntN(2) == 0 {
-		go io.Copy(io.Discard, c) // else it reads nothing
+		go io.Copy(io.Discard, c) // otherwise it reads nothing
 	}
 	for range 1 + rng.IntN(20) {
 		sent := garbage(rng)
@@ -173,7 +175,7 @@ func vandalise(t *testing.T, server *process, rng *rand.Rand) {
 	}
 }
 
-// garbage is random bytes, or requests of which some bytes have been changed.
+// garbage is random bytes, or requests in which some bytes have been changed.
 func garbage(rng *rand.Rand) []byte {
 	if rng.IntN(4) == 0 {
 		b := make([]byte, rng.IntN(5000))
@@ -183,10 +185,14 @@ func garbage(rng *rand.Rand) []byte {
 		return b
 	}
 	requests := []string{
-		"get v1 v2 v3\r\n", "gets v1\r\n", "set v1 0 0 10\r\n0123456789\r\n", "set v2 1 0 70000\r\n" + strings.Repeat("v", 70000) + "\r\n",
-		"append v1 0 0 3\r\nabc\r\n", "cas v1 0 0 1 17\r\nx\r\n", "incr v1 1\r\n", "delete v1\r\n", "touch v1 10\r\n", "gat 10 v1 v2\r\n",
-		"mg v1 v k f t c O1\r\n", "ms v1 3 T10 F3\r\nabc\r\n", "md v2 I T3\r\n", "ma v3 N0 J7 D1 v\r\n", "mn\r\n", "me v1\r\n", "stats\r\n",
-		"stats holdfast\r\n", "stats conns\r\n", "version\r\n", "verbosity 1\r\n", "set v4 0 0 900000\r\n", "lru_crawler metadump all\r\n", "quit\r\n",
+		"get v1 v2 v3\r\n", "gets v1\r\n", "set v1 0 0 10\r\n0123456789\r\n",
+		"set v2 1 0 70000\r\n" + strings.Repeat("v", 70000) + "\r\n",
+		"append v1 0 0 3\r\nabc\r\n", "cas v1 0 0 1 17\r\nx\r\n", "incr v1 1\r\n", "delete v1\r\n",
+		"touch v1 10\r\n", "gat 10 v1 v2\r\n",
+		"mg v1 v k f t c O1\r\n", "ms v1 3 T10 F3\r\nabc\r\n", "md v2 I T3\r\n", "ma v3 N0 J7 D1 v\r\n",
+		"mn\r\n", "me v1\r\n", "stats\r\n",
+		"stats holdfast\r\n", "stats conns\r\n", "version\r\n", "verbosity 1\r\n", "set v4 0 0 900000\r\n",
+		"lru_crawler metadump all\r\n", "quit\r\n",
 	}
 	var b []byte
 	for range 1 + rng.IntN(10) {

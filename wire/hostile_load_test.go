@@ -12,18 +12,18 @@ import (
 	"time"
 )
 
-// A loader is one client that does everything the protocol has to keys that all clients share, to
-// keys of its own and to counters, and judges every answer. Of a key of its own it knows what it
-// must find, if it finds anything: what it stored last; and what was missing once stays so until it
-// is stored again.
+// A loader is one client that applies every command of the protocol to keys that all clients share,
+// to keys of its own and to counters, and checks every answer. For a key of its own it knows the
+// only value that it may find: the one that it stored last. A key that was missing once must stay
+// missing until it is stored again.
 type loader struct {
 	id      int
 	c       net.Conn
 	r       *bufio.Reader
 	rng     *rand.Rand
 	most    int  // bytes of a value
-	flushes bool // it may flush_all
-	mayMiss bool // items may go by themselves
+	flushes bool // it may send flush_all
+	mayMiss bool // items may be evicted
 
 	out   []byte         // requests that are not sent yet
 	judge []func() error // of their answers
@@ -31,10 +31,10 @@ type loader struct {
 	seed  uint32
 }
 
-// An ownItem is what a loader knows of a key of its own.
+// An ownItem is what a loader knows about a key of its own.
 type ownItem struct {
-	value   []byte // nil once it is gone
-	expires bool   // it has a TTL, so that it may go
+	value   []byte // nil if it is gone
+	expires bool   // it has a TTL, so it may expire
 }
 
 const (
@@ -52,7 +52,7 @@ func newLoader(id int, c net.Conn, seed uint64, most int) *loader {
 	return l
 }
 
-// run does so many rounds of pipelined requests.
+// run sends the given number of rounds of pipelined requests.
 func (l *loader) run(rounds int) error {
 	for range rounds {
 		if err := l.round(); err != nil {
@@ -82,7 +82,7 @@ func (l *loader) round() error {
 	return l.compareAndSet()
 }
 
-// flush sends what there is, and judges the answers.
+// flush sends the collected requests, and checks the answers.
 func (l *loader) flush() error {
 	sent := make(chan error, 1)
 	out := l.out
@@ -111,7 +111,7 @@ func (l *loader) line() (string, error) {
 	return strings.TrimSuffix(s, "\r\n"), err
 }
 
-// one judges an answer that must be one of these.
+// one checks that an answer is one of these.
 func (l *loader) one(what string, of ...string) func() error {
 	return func() error {
 		got, err := l.line()
@@ -155,9 +155,11 @@ func (l *loader) sharedStep() {
 	case op < 14:
 		l.ask(l.one("set", "STORED", noMemory), "set %s %d %d %d\r\n%s\r\n", key, flags, l.ttl(), len(value), value)
 	case op < 15:
-		l.ask(l.one("add", "STORED", "NOT_STORED", noMemory), "add %s %d %d %d\r\n%s\r\n", key, flags, l.ttl(), len(value), value)
+		l.ask(l.one("add", "STORED", "NOT_STORED", noMemory), "add %s %d %d %d\r\n%s\r\n",
+			key, flags, l.ttl(), len(value), value)
 	case op < 16:
-		l.ask(l.one("replace", "STORED", "NOT_STORED", noMemory), "replace %s %d %d %d\r\n%s\r\n", key, flags, l.ttl(), len(value), value)
+		l.ask(l.one("replace", "STORED", "NOT_STORED", noMemory), "replace %s %d %d %d\r\n%s\r\n",
+			key, flags, l.ttl(), len(value), value)
 	case op < 19:
 		value = appendBlock(nil, key, l.seed, l.rng.IntN(3000))
 		command := []string{"append", "prepend"}[op%2]
@@ -181,7 +183,7 @@ func (l *loader) sharedStep() {
 	}
 }
 
-// values judges the answer to a get of keys, which comes in their order.
+// values checks the answer to a get of keys, which comes in their order.
 func (l *loader) values(keys ...string) func() error {
 	return func() error {
 		for {
@@ -206,7 +208,7 @@ func (l *loader) values(keys ...string) func() error {
 	}
 }
 
-// value reads one VALUE, or END: the key is empty then.
+// value reads one VALUE, or END, for which the key is empty.
 func (l *loader) value() (key string, value []byte, flags uint32, cas uint64, err error) {
 	head, err := l.line()
 	if err != nil || head == "END" {
@@ -226,7 +228,7 @@ func (l *loader) value() (key string, value []byte, flags uint32, cas uint64, er
 	return key, value[:size], flags, cas, nil
 }
 
-// metaValue judges the answer to mg … v k f s q and mn.
+// metaValue checks the answer to mg … v k f s q and mn.
 func (l *loader) metaValue(key string) func() error {
 	return func() error {
 		head, err := l.line()
@@ -263,7 +265,8 @@ func (l *loader) count() {
 	start := counterStart(key)
 	switch l.rng.IntN(6) {
 	case 0:
-		l.ask(l.one("add", "STORED", "NOT_STORED", noMemory), "add %s 0 %d %d\r\n%d\r\n", key, l.ttl(), len(strconv.FormatUint(start, 10)), start)
+		l.ask(l.one("add", "STORED", "NOT_STORED", noMemory), "add %s 0 %d %d\r\n%d\r\n",
+			key, l.ttl(), len(strconv.FormatUint(start, 10)), start)
 	case 1, 2:
 		l.ask(l.counted(key), "incr %s %d\r\n", key, counterStep*uint64(1+l.rng.IntN(1_000_000_000)))
 	case 3:
@@ -284,7 +287,7 @@ func (l *loader) count() {
 	}
 }
 
-// counted judges what incr and ma v answer.
+// counted checks the answers to incr and ma v.
 func (l *loader) counted(key string) func() error {
 	return func() error {
 		got, err := l.line()

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// ownKey is one of the loader's own keys, of which it knows what is there.
+// ownKey picks one of the loader's own keys, whose item it knows.
 func (l *loader) ownKey() (string, *ownItem) {
 	n := l.rng.IntN(len(l.own))
 	for key, it := range l.own {
@@ -27,10 +27,12 @@ func (l *loader) ownStep() {
 	case op < 9:
 		l.ask(l.ownStored(key, it, value, ttl, "add"), "add %s %d %d %d\r\n%s\r\n", key, flags, ttl, len(value), value)
 	case op < 10:
-		l.ask(l.ownStored(key, it, value, ttl, "replace"), "replace %s %d %d %d\r\n%s\r\n", key, flags, ttl, len(value), value)
+		l.ask(l.ownStored(key, it, value, ttl, "replace"), "replace %s %d %d %d\r\n%s\r\n",
+			key, flags, ttl, len(value), value)
 	case op < 12:
 		value = appendBlock(nil, key, l.seed, l.rng.IntN(4000))
-		l.ask(l.ownExtended(key, it, value, op == 10), "%s %s 0 0 %d\r\n%s\r\n", pickName(op == 10, "prepend", "append"), key, len(value), value)
+		l.ask(l.ownExtended(key, it, value, op == 10), "%s %s 0 0 %d\r\n%s\r\n",
+			pickName(op == 10, "prepend", "append"), key, len(value), value)
 	case op < 13:
 		l.ask(l.ownTouched(key, it, ttl), "touch %s %d\r\n", key, ttl)
 	default:
@@ -49,8 +51,8 @@ func pickName(first bool, a, b string) string {
 	return b
 }
 
-// mayBeGone judges an answer that is yes for an item that is there and no for one that is not. An
-// item may have gone by itself, but never come.
+// mayBeGone checks an answer that says whether the item is there. An item may have been evicted,
+// but never appear.
 func (l *loader) mayBeGone(key string, it *ownItem, present bool, yes, no string) error {
 	got, err := l.line()
 	switch {
@@ -65,11 +67,11 @@ func (l *loader) mayBeGone(key string, it *ownItem, present bool, yes, no string
 	return fmt.Errorf("%s: got %.100q, and it was there: %v", key, got, present)
 }
 
-// largeBytes is less than what makes a value large. Of such values, when clients that read slowly
-// hold many, one may be a miss and be there later.
+// largeBytes is less than the size of a large value. When slow clients pin many large values, a
+// read of one may miss although it is there later.
 const largeBytes = 32<<10 - 512
 
-// ownValue judges the answer to a get.
+// ownValue checks the answer to a get.
 func (l *loader) ownValue(key string, it *ownItem) error {
 	got, value, flags, _, err := l.value()
 	switch {
@@ -85,14 +87,15 @@ func (l *loader) ownValue(key string, it *ownItem) error {
 	case got != key || it.value == nil:
 		return fmt.Errorf("%s: got %d bytes of %s; want a miss: %.80q", key, len(value), got, value)
 	case !bytes.Equal(value, it.value):
-		return fmt.Errorf("%s: got %d bytes %.60q; want %d bytes %.60q: %v", key, len(value), value, len(it.value), it.value, checkValue(key, value))
+		return fmt.Errorf("%s: got %d bytes %.60q; want %d bytes %.60q: %v",
+			key, len(value), value, len(it.value), it.value, checkValue(key, value))
 	case flags != flagsOf(key):
 		return fmt.Errorf("%s: flags %d; want %d", key, flags, flagsOf(key))
 	}
 	return l.one("get "+key, "END")()
 }
 
-// ownStored judges the answer to set, add and replace.
+// ownStored checks the answer to set, add and replace.
 func (l *loader) ownStored(key string, it *ownItem, value []byte, ttl int, command string) func() error {
 	return func() error {
 		got, err := l.line()
@@ -103,7 +106,7 @@ func (l *loader) ownStored(key string, it *ownItem, value []byte, ttl int, comma
 			return fmt.Errorf("%s %s: %w", command, key, err)
 		case got == noMemory && l.mayMiss:
 			if command == "set" {
-				it.value = nil // a set that fails leaves nothing
+				it.value = nil // a set that fails removes the item
 			}
 			return nil
 		case got == "STORED" && (command == "set" || command == "add" && !sure || command == "replace" && present):
@@ -119,7 +122,7 @@ func (l *loader) ownStored(key string, it *ownItem, value []byte, ttl int, comma
 	}
 }
 
-// ownExtended judges the answer to append and prepend.
+// ownExtended checks the answer to append and prepend.
 func (l *loader) ownExtended(key string, it *ownItem, value []byte, before bool) func() error {
 	return func() error {
 		got, err := l.line()
@@ -158,7 +161,7 @@ func (l *loader) ownTouched(key string, it *ownItem, ttl int) func() error {
 	}
 }
 
-// compareAndSet stores over an item of its own by its CAS, and then by a CAS that is none.
+// compareAndSet replaces an item of its own with its CAS, and then with a wrong CAS.
 func (l *loader) compareAndSet() error {
 	key, it := l.ownKey()
 	var unique uint64
@@ -168,7 +171,8 @@ func (l *loader) compareAndSet() error {
 			return err
 		}
 		if !bytes.Equal(value, it.value) {
-			return fmt.Errorf("gets %s: got %d bytes %.60q; want %d bytes %.60q", key, len(value), value, len(it.value), it.value)
+			return fmt.Errorf("gets %s: got %d bytes %.60q; want %d bytes %.60q",
+				key, len(value), value, len(it.value), it.value)
 		}
 		unique = cas
 		return l.one("gets "+key, "END")()

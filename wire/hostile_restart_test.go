@@ -21,7 +21,7 @@ type keeper struct {
 	id     int
 	held   map[string][]byte
 	unsure string // the key of the request whose answer never came
-	maybe  []byte // what that request stores
+	maybe  []byte // the value that that request stores
 }
 
 func (k *keeper) run(c net.Conn) {
@@ -45,7 +45,7 @@ func (k *keeper) run(c net.Conn) {
 	}
 }
 
-// check gets everything back from a server.
+// check reads everything back from a server.
 func (k *keeper) check(t *testing.T, server *process) {
 	t.Helper()
 	l := newLoader(0, dial(t, server), 1, 1<<20)
@@ -69,7 +69,7 @@ func (k *keeper) check(t *testing.T, server *process) {
 	}
 }
 
-// keepers run until the server has ended, which end brings about once they are at it.
+// keepers run until the server has ended; end is called to end it once they are running.
 func keepers(t *testing.T, server *process, end func()) []*keeper {
 	t.Helper()
 	all := make([]*keeper, 8)
@@ -86,8 +86,8 @@ func keepers(t *testing.T, server *process, end func()) []*keeper {
 	return all
 }
 
-// TestStopUnderLoad stops a server that is being written to. Its successor has every item that was
-// acknowledged.
+// TestStopUnderLoad stops a server that is being written to. The next process has every
+// acknowledged item.
 func TestStopUnderLoad(t *testing.T) {
 	file := filepath.Join(memoryDir(t), "memory")
 	for range 2 {
@@ -109,8 +109,8 @@ func TestStopUnderLoad(t *testing.T) {
 	}
 }
 
-// TestKillUnderLoad kills a server that is being written to. Its successor is empty, says why, and
-// works.
+// TestKillUnderLoad kills a server that is being written to. The next process is empty, logs why,
+// and works.
 func TestKillUnderLoad(t *testing.T) {
 	file := filepath.Join(memoryDir(t), "memory")
 	server := start(t, ours(t), "-m", "32", "-t", "2", "-e", file)
@@ -125,8 +125,8 @@ func TestKillUnderLoad(t *testing.T) {
 	load(t, server, func() (net.Conn, error) { return net.Dial("tcp", server.addr) }, 8, 30, 1<<20)
 }
 
-// TestMemoryFileInUse starts a second server on the file of one that runs: it says so and ends, and
-// the first isn't harmed.
+// TestMemoryFileInUse starts a second server on the file of a running one: it reports that and
+// ends, and the first isn't disturbed.
 func TestMemoryFileInUse(t *testing.T) {
 	file := filepath.Join(memoryDir(t), "memory")
 	server := start(t, ours(t), "-m", "8", "-e", file)
@@ -164,7 +164,7 @@ func TestFullFileSystem(t *testing.T) {
 	if server.cmd.ProcessState.Success() || !strings.Contains(text, file) || strings.Contains(text, "fatal error") {
 		t.Errorf("%v\n%s", server.cmd.ProcessState, text)
 	}
-	// What fits is served to the last byte.
+	// A file that fits is used to its last byte.
 	if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func signal(t *testing.T, server *process, sig syscall.Signal) {
 	}
 }
 
-// memoryDir is a folder in memory where there is one, as the file of -e wants.
+// memoryDir is a directory in memory, if there is one, for the file of -e.
 func memoryDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "holdfast-wire")

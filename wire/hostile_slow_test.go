@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// residentBytes is how much memory a server has.
+// residentBytes is the resident memory of a server.
 func residentBytes(t *testing.T, server *process) int64 {
 	t.Helper()
 	if runtime.GOOS != "linux" {
@@ -33,7 +33,7 @@ func residentBytes(t *testing.T, server *process) int64 {
 	return pages * int64(os.Getpagesize())
 }
 
-// openFiles is how many file descriptors a server has.
+// openFiles is the number of file descriptors of a server.
 func openFiles(t *testing.T, server *process) int {
 	t.Helper()
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", server.cmd.Process.Pid))
@@ -43,7 +43,7 @@ func openFiles(t *testing.T, server *process) int {
 	return len(files)
 }
 
-// deaf is a connection whose client reads nothing; the kernel holds little for it.
+// deaf is a connection whose client reads nothing, with small buffers in the kernel.
 func deaf(t *testing.T, server *process) *net.TCPConn {
 	t.Helper()
 	c := dial(t, server).(*net.TCPConn)
@@ -53,7 +53,7 @@ func deaf(t *testing.T, server *process) *net.TCPConn {
 	return c
 }
 
-// freeBytes is the memory of a server that holds nothing.
+// freeBytes is the part of a server's memory that holds nothing.
 func freeBytes(t *testing.T, server *process) int64 {
 	t.Helper()
 	n, err := strconv.ParseInt(statsOf(t, server, "holdfast")["free_bytes"], 10, 64)
@@ -63,8 +63,8 @@ func freeBytes(t *testing.T, server *process) int64 {
 	return n
 }
 
-// TestDeafClients has many clients ask for far more than they read. The server holds a bounded
-// amount for each, serves others meanwhile, and has all its memory back when they are gone.
+// TestDeafClients has many clients request far more than they read. The server holds a bounded
+// amount for each, serves others meanwhile, and gets all its memory back when they are gone.
 func TestDeafClients(t *testing.T) {
 	const clients, perClient, itself, values = 100, 2 << 20, 64 << 20, 20
 	for _, size := range []int{100, 20_000, 1_000_000} {
@@ -83,13 +83,14 @@ func TestDeafClients(t *testing.T) {
 			for i := range clients {
 				c := deaf(t, server)
 				all = append(all, c)
-				go io.WriteString(c, strings.Repeat(fmt.Sprintf("get big%d big%d\r\n", i%values, (i+1)%values), 5000)) // until it is closed
+				gets := fmt.Sprintf("get big%d big%d\r\n", i%values, (i+1)%values)
+				go io.WriteString(c, strings.Repeat(gets, 5000)) // until it is closed
 			}
-			// Each of them is stuck sooner or later: it asked for more than sockets hold.
+			// Each of them blocks sooner or later, since it requested more than sockets hold.
 			if err := steady.run(100); err != nil {
 				t.Fatal(err)
 			}
-			// What is pinned goes, and comes back when its readers have gone.
+			// Pinned memory is not free, and becomes free when its readers are gone.
 			for i := range values {
 				steady.ask(steady.one("delete", "DELETED", "NOT_FOUND"), "delete big%d\r\n", i)
 			}
@@ -112,8 +113,8 @@ func TestDeafClients(t *testing.T) {
 // openBytes bounds the segments that stay open in an empty cache.
 const openBytes = 4 << 20
 
-// TestResets breaks connections in the middle of a set and of reading a large value, again and
-// again. No memory and no file stays behind.
+// TestResets resets connections in the middle of a set and of reading a large value, again and
+// again. No memory and no descriptor is leaked.
 func TestResets(t *testing.T) {
 	server := start(t, ours(t), "-m", "64", "-M", "-t", "2")
 	free, files := freeBytes(t, server), openFiles(t, server)
@@ -164,7 +165,7 @@ func breakOne(t *testing.T, server *process, rng *rand.Rand, value string) {
 	}
 	c := conn.(*net.TCPConn)
 	defer c.Close()
-	// What fails here fails because the server was quicker, which is as good.
+	// If this fails, the server has closed the connection first, which is as good.
 	_ = c.SetDeadline(time.Now().Add(patience))
 	if rng.IntN(2) == 0 {
 		request := fmt.Sprintf("set part%d 0 0 %d\r\n%s\r\n", rng.IntN(30), len(value), value)
@@ -178,9 +179,9 @@ func breakOne(t *testing.T, server *process, rng *rand.Rand, value string) {
 }
 
 // TestManyConnections opens and closes thousands of connections, one after the other and at once,
-// with half a request in each. They cost a few kilobytes each, and leave nothing.
+// with half a request in each. Each costs a few kilobytes, and nothing is leaked.
 func TestManyConnections(t *testing.T) {
-	const most = 8 << 10 // bytes a connection
+	const most = 8 << 10 // bytes per connection
 	clients := min(1000*hostile(), 10_000)
 	server := start(t, ours(t), "-c", "12000", "-t", "2")
 	files := openFiles(t, server)

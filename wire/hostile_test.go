@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// hostile multiplies what the tests of bad input and of short memory do: HOLDFAST_HOSTILE=20 makes
-// minutes of seconds.
+// hostile multiplies the work of the tests of bad input and of short memory: HOLDFAST_HOSTILE=20
+// turns seconds into minutes.
 func hostile() int {
 	n, err := strconv.Atoi(os.Getenv("HOLDFAST_HOSTILE"))
 	if err != nil {
@@ -23,7 +23,7 @@ func hostile() int {
 	return max(1, n)
 }
 
-// ours is our program, or the build of it that HOLDFAST_BINARY names, such as one with the race
+// ours is the built program, or another build that HOLDFAST_BINARY names, such as one with the race
 // detector.
 func ours(t *testing.T) *peer {
 	t.Helper()
@@ -33,7 +33,7 @@ func ours(t *testing.T) *peer {
 	return holdfast(t)
 }
 
-// TestShortMemory has many clients do everything at once where memory is short, and judges every
+// TestShortMemory has many clients use every command at once with little memory, and checks every
 // answer: see loader.
 func TestShortMemory(t *testing.T) {
 	for _, test := range []struct {
@@ -59,7 +59,7 @@ func TestShortMemory(t *testing.T) {
 	}
 }
 
-// load runs so many loaders, and fails the test for what they found.
+// load runs the given number of loaders, and fails the test with their findings.
 func load(t *testing.T, server *process, dial func() (net.Conn, error), clients, rounds, most int) {
 	t.Helper()
 	seed := uint64(time.Now().UnixNano())
@@ -98,14 +98,14 @@ func overTLS(t *testing.T, flags []string) (*process, func() (net.Conn, error)) 
 	}
 }
 
-// overUnix starts a server that listens at a unix socket alone, as memcached does with -s.
+// overUnix starts a server that listens only on a Unix socket, as memcached does with -s.
 func overUnix(t *testing.T, flags []string) (*process, func() (net.Conn, error)) {
 	path := filepath.Join(t.TempDir(), "s")
 	server := startAt(t, "unix", path, append(flags, "-s", path)...)
 	return server, func() (net.Conn, error) { return net.Dial("unix", path) }
 }
 
-// startAt runs our program, which is to serve at an address that flags say.
+// startAt runs Holdfast with flags that name the address.
 func startAt(t *testing.T, network, address string, flags ...string) *process {
 	t.Helper()
 	pr := launch(t, flags...)

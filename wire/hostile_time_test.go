@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestEndOfTime checks that an item lives for as many seconds as it was given and no longer, and
-// that its memory comes back without a read, also when it was moved or its time was changed.
+// TestEndOfTime checks that an item lives as long as its TTL and no longer, and that its memory is
+// reclaimed without a read, also if the item was moved or its TTL was changed.
 func TestEndOfTime(t *testing.T) {
 	server := start(t, ours(t), "-m", "8", "-M", "--debug")
 	c := dial(t, server)
@@ -48,8 +48,8 @@ func TestEndOfTime(t *testing.T) {
 	}
 }
 
-// TestNothingIsLost has clients count in the same counters and append to the same values. Each that
-// was told so is found in the end.
+// TestNothingIsLost has clients count in the same counters and append to the same values. Every
+// acknowledged change is there at the end.
 func TestNothingIsLost(t *testing.T) {
 	const clients, rounds = 16, 150
 	server := start(t, ours(t), "-m", "64", "-t", "2")
@@ -65,7 +65,9 @@ func TestNothingIsLost(t *testing.T) {
 			r := bufio.NewReader(c)
 			for n := range rounds {
 				large := fmt.Sprintf("%02d.%03d%s,", id, n, strings.Repeat("-", 200))
-				if _, err := fmt.Fprintf(c, "incr n 1\r\nappend small 0 0 7\r\n%02d.%03d,\r\nprepend large 0 0 %d\r\n%s\r\ntouch large %d\r\n", id, n, len(large), large, 1000+n); err != nil {
+				_, err := fmt.Fprintf(c, "incr n 1\r\nappend small 0 0 7\r\n%02d.%03d,\r\n"+
+					"prepend large 0 0 %d\r\n%s\r\ntouch large %d\r\n", id, n, len(large), large, 1000+n)
+				if err != nil {
 					done <- err
 					return
 				}
@@ -93,7 +95,7 @@ func TestNothingIsLost(t *testing.T) {
 			for _, part := range strings.Split(string(value), ",") {
 				seen[part] = true
 			}
-			if want := clients*rounds + 1; len(seen) != want { // what follows the last comma is one more
+			if want := clients*rounds + 1; len(seen) != want { // the part after the last comma counts too
 				t.Errorf("%s: %d different parts; want %d", key, len(seen), want)
 			}
 			return err

@@ -8,9 +8,9 @@ import (
 	"strconv"
 )
 
-// A value that says whose it is, so that an answer can be judged without knowing what was stored:
-// blocks "KEY SEED SIZE|" and SIZE bytes that the seed settles. Appended and prepended values are
-// more blocks. An empty value is one that mg's N made.
+// A value identifies its key, so that an answer can be checked without knowing what was stored. It
+// consists of blocks "KEY SEED SIZE|", each followed by SIZE bytes that the seed determines.
+// Appended and prepended values are more blocks. An empty value was created by mg's N.
 
 // noise is what blocks are cut from.
 var noise = func() []byte {
@@ -30,7 +30,7 @@ func appendBlock(dst []byte, key string, seed uint32, size int) []byte {
 	return append(dst, noise[at:at+fill]...)
 }
 
-// checkValue says what is wrong with a value of key.
+// checkValue returns what is wrong with a value of key.
 func checkValue(key string, value []byte) error {
 	for rest := value; len(rest) > 0; {
 		head, _, ok := bytes.Cut(rest[:min(len(rest), 300)], []byte("|"))
@@ -56,17 +56,19 @@ func checkValue(key string, value []byte) error {
 			for body[n] == want[n] {
 				n++
 			}
-			return fmt.Errorf("%s: block %q is wrong from byte %d of %d on: got %.40q; want %.40q", key, head, n, fill, body[n:fill], want[n:])
+			return fmt.Errorf("%s: block %q is wrong from byte %d of %d on: got %.40q; want %.40q",
+				key, head, n, fill, body[n:fill], want[n:])
 		}
 		rest = body[fill:]
 	}
 	return nil
 }
 
-// flagsOf are the client flags of every item of key, but for one that mg's N made: those are 0.
+// flagsOf are the client flags of every item of key, except for one that mg's N created: those are
+// 0.
 func flagsOf(key string) uint32 { return crc32.ChecksumIEEE([]byte(key)) }
 
-// Counters are numbers that are their key's remainder by counterStep.
+// A counter's number is congruent to its key's modulo counterStep.
 const counterStep = 1009
 
 func counterStart(key string) uint64 { return uint64(flagsOf(key)) % counterStep }
@@ -79,7 +81,7 @@ func checkCounter(key string, digits []byte) error {
 	return nil
 }
 
-// valueBytes is a size up to most, of the kinds where something may go wrong: small, about half a
+// valueBytes is a size up to most, one of those at which faults are likely: small, about half a
 // segment, about whole segments, the largest.
 func valueBytes(r *rand.Rand, most int) int {
 	const segment = 64 << 10

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// TestLibmemcached speaks to ours through the tools that come with libmemcached.
+// TestLibmemcached runs libmemcached's tools against Holdfast.
 func TestLibmemcached(t *testing.T) {
 	find(t, "memcping")
 	server := start(t, holdfast(t))
@@ -23,7 +23,7 @@ func TestLibmemcached(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		line   string // the tool and its arguments, --servers left out
-		out    string // what it says, or a part of it
+		out    string // its output, or a part of it
 		failed bool
 	}{
 		{name: "ping", line: "memcping"},
@@ -70,12 +70,14 @@ func TestMemccapable(t *testing.T) {
 	}
 }
 
-// TestMemcaslap puts libmemcached's load on ours, and has it verify a tenth of what it reads.
+// TestMemcaslap runs libmemcached's load generator against Holdfast, and has it verify a tenth of
+// its reads.
 func TestMemcaslap(t *testing.T) {
 	tool := find(t, "memcaslap")
 	server := start(t, holdfast(t))
 	out, err := exec.Command(tool, "-s", server.addr, "-T", "2", "-c", "8", "-x", "20000", "-v", "0.1").CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "get_misses: 0") || !strings.Contains(string(out), "verify_failed: 0") {
+	if err != nil || !strings.Contains(string(out), "get_misses: 0") ||
+		!strings.Contains(string(out), "verify_failed: 0") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

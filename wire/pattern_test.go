@@ -9,16 +9,17 @@ import (
 	"time"
 )
 
-// A pattern is what a line sends or expects: bytes, with numbers that are only known as it runs.
+// A pattern is the text that a line sends or expects: bytes, with numbers that are known only at
+// run time.
 type pattern []piece
 
 // A piece is literal bytes, or a hole that bytes must fill.
 type piece struct {
 	literal []byte
-	hole    string // what stands in braces; empty for a literal
+	hole    string // the text in braces; empty for a literal
 }
 
-// vars are the numbers that a case has named.
+// vars are the named numbers of a case.
 type vars map[string]string
 
 func parsePattern(s string) (pattern, error) {
@@ -56,7 +57,8 @@ func parsePattern(s string) (pattern, error) {
 	return append(p, piece{literal: lit}), nil
 }
 
-// closing is where the brace that s begins with ends; a repeated text may hold others.
+// closing is the index of the brace that closes the one at the beginning of s; a repeated text may
+// contain others.
 func closing(s string) int {
 	depth := 0
 	for i := range len(s) {
@@ -73,7 +75,7 @@ func closing(s string) int {
 	return -1
 }
 
-// unescape returns the byte that s begins with a backslash for, and how much of s says so.
+// unescape returns the byte of the escape at the beginning of s, and the escape's length.
 func unescape(s string) (b byte, n int, err error) {
 	if len(s) < 2 {
 		return 0, 0, fmt.Errorf("backslash at the end")
@@ -118,7 +120,7 @@ func repeated(hole string) ([]byte, bool, error) {
 	return bytes.Repeat(text[0].literal, n), true, nil
 }
 
-// bytes is what the pattern says to send.
+// bytes returns the bytes to send.
 func (p pattern) bytes(v vars) ([]byte, error) {
 	var out []byte
 	for _, part := range p {
@@ -135,7 +137,7 @@ func (p pattern) bytes(v vars) ([]byte, error) {
 	return out, nil
 }
 
-// known is the text of a hole that needs no answer to fill it.
+// known is the text of a hole that is known without an answer.
 func known(hole string, v vars) (string, bool) {
 	if after, ok := strings.CutPrefix(hole, "unix"); ok {
 		seconds, err := strconv.Atoi(strings.TrimPrefix(after, "+"))
@@ -153,8 +155,8 @@ const (
 	matches
 )
 
-// match compares the beginning of got with the pattern, and returns how much of it the pattern took.
-// Numbers that the pattern names are put into v once all of it matches.
+// match compares the beginning of got with the pattern, and returns how much of got matched. The
+// named numbers are put into v if all of the pattern matches.
 func (p pattern) match(got []byte, v vars) (int, matched) {
 	at := 0
 	found := vars{}
@@ -185,7 +187,8 @@ func (p pattern) match(got []byte, v vars) (int, matched) {
 	return at, matches
 }
 
-// span is how many bytes of got belong to the hole: digits, or for {~} all up to the end of the line.
+// span is how many bytes of got belong to the hole: digits, or for {~} all up to the end of the
+// line.
 func span(hole string, got []byte) int {
 	n := bytes.IndexFunc(got, func(r rune) bool {
 		if hole == "~" {

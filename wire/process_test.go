@@ -15,14 +15,14 @@ import (
 	"time"
 )
 
-// patience bounds every wait for a server: nothing is expected to come near it.
+// patience limits every wait for a server; no wait is expected to come near it.
 const patience = 20 * time.Second
 
 // A peer is a program that serves the protocol.
 type peer struct {
 	name    string   // holdfast or memcached
-	version version  // memcached's; zero for ours
-	argv    []string // the program, and what makes it a cache
+	version version  // memcached's; zero for Holdfast
+	argv    []string // the program, and the arguments that make it a cache
 }
 
 func (p *peer) String() string {
@@ -32,7 +32,7 @@ func (p *peer) String() string {
 	return fmt.Sprintf("%s-%d.%d.%d", p.name, p.version[0], p.version[1], p.version[2])
 }
 
-// built is our own program; TestMain builds it.
+// built is the path of Holdfast; TestMain builds it.
 var built struct {
 	path string
 	err  error
@@ -56,7 +56,7 @@ func runTests(m *testing.M) int {
 	return m.Run()
 }
 
-// holdfast is our own program as a peer.
+// holdfast is Holdfast as a peer.
 func holdfast(t *testing.T) *peer {
 	t.Helper()
 	if built.err != nil {
@@ -79,7 +79,8 @@ func memcached(t *testing.T, path string) *peer {
 	return &peer{name: "memcached", version: v, argv: []string{path}}
 }
 
-// missing skips the test, which needs something that this machine hasn't, unless all must be there.
+// missing skips the test, which needs something that isn't installed, or fails it if everything is
+// required.
 func missing(t *testing.T, what string) {
 	t.Helper()
 	if os.Getenv("HOLDFAST_PEERS") == "required" {
@@ -88,7 +89,7 @@ func missing(t *testing.T, what string) {
 	t.Skipf("%s is not installed", what)
 }
 
-// find is the path of an installed program; without it the test is skipped.
+// find is the path of an installed program; if it isn't installed, the test is skipped.
 func find(t *testing.T, program string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
@@ -101,13 +102,13 @@ func find(t *testing.T, program string) string {
 // A process is a running server.
 type process struct {
 	addr   string         // host:port
-	signal syscall.Signal // that stops it
+	signal syscall.Signal // the signal that stops it
 	cmd    *exec.Cmd
 	stderr lockedBuffer
-	exited chan struct{} // closed once it has
+	exited chan struct{} // closed once it has exited
 }
 
-// start runs p with flags on a free port of the loopback until the test ends.
+// start runs p with flags on a free port of 127.0.0.1 until the test ends.
 func start(t *testing.T, p *peer, flags ...string) *process {
 	t.Helper()
 	ports := filepath.Join(t.TempDir(), "ports")
@@ -115,7 +116,9 @@ func start(t *testing.T, p *peer, flags ...string) *process {
 	if os.Getuid() == 0 {
 		args = append(args, "-u", "root")
 	}
-	pr := &process{cmd: exec.Command(p.argv[0], append(args, flags...)...), exited: make(chan struct{}), signal: syscall.SIGTERM}
+	pr := &process{
+		cmd: exec.Command(p.argv[0], append(args, flags...)...), exited: make(chan struct{}), signal: syscall.SIGTERM,
+	}
 	if p.name == "memcached" {
 		pr.signal = syscall.SIGKILL // asked, it takes a second, and there are many
 	}
@@ -125,7 +128,7 @@ func start(t *testing.T, p *peer, flags ...string) *process {
 		t.Fatal(err)
 	}
 	go func() {
-		// How it ended is for the test that stopped it; a server that dies by itself fails the dialogue.
+		// The test that stopped it checks how it ended; if a server dies by itself, the dialogue fails.
 		_ = pr.cmd.Wait()
 		close(pr.exited)
 	}()
@@ -138,7 +141,7 @@ func start(t *testing.T, p *peer, flags ...string) *process {
 	return pr
 }
 
-// port waits until the server has written where it listens: lines like "TCP INET: 11211".
+// port waits until the server has written its ports: lines like "TCP INET: 11211".
 func (pr *process) port(file string) (string, error) {
 	again := time.NewTicker(5 * time.Millisecond)
 	defer again.Stop()
@@ -162,9 +165,9 @@ func (pr *process) port(file string) (string, error) {
 	}
 }
 
-// stop ends the server, and kills it if it doesn't listen.
+// stop ends the server, and kills it if it doesn't end.
 func (pr *process) stop() {
-	// Signal fails once it has ended, which is what is asked for.
+	// Signal fails if the process has already ended, which is fine.
 	_ = pr.cmd.Process.Signal(pr.signal)
 	select {
 	case <-pr.exited:
@@ -174,8 +177,8 @@ func (pr *process) stop() {
 	}
 }
 
-// spawn starts cmd so that it dies with the test program, even if that is killed. The kernel ties such
-// a child to the thread that started it, so one thread, which stays, starts them all.
+// spawn starts cmd so that it dies with the test program, even if that is killed. The kernel ties
+// such a child to the thread that started it, so one thread, which stays, starts them all.
 func spawn(cmd *exec.Cmd) error {
 	spawner.once.Do(func() {
 		spawner.work = make(chan func())
@@ -191,7 +194,7 @@ var spawner struct {
 	work chan func()
 }
 
-// A lockedBuffer takes what a process prints while a test may read it.
+// A lockedBuffer collects a process's output while a test may read it.
 type lockedBuffer struct {
 	mu  sync.Mutex // guards buf
 	buf bytes.Buffer

@@ -10,7 +10,7 @@ import (
 //go:embed testdata/pymemcache.py
 var pymemcache string
 
-// TestPymemcache speaks to ours through Debian's pymemcache; the script asserts.
+// TestPymemcache runs Debian's pymemcache against Holdfast; the script asserts.
 func TestPymemcache(t *testing.T) {
 	const python = "/usr/bin/python3" // Debian's own, which finds Debian's packages
 	if exec.Command(python, "-c", "import pymemcache").Run() != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/bradfitz/gomemcache/memcache"
 )
 
-// The pools of real memcacheds that clients speak to through a router.
+// The pools of real memcacheds behind the router in the tests of clients.
 var routedPools = []struct {
 	name string
 	more []string
@@ -21,7 +21,7 @@ var routedPools = []struct {
 	{"replicated", []string{"kind: replicated"}},
 }
 
-// TestRouterGomemcache speaks through the router with gomemcache.
+// TestRouterGomemcache runs gomemcache through the router.
 func TestRouterGomemcache(t *testing.T) {
 	for _, pool := range routedPools {
 		t.Run(pool.name, func(t *testing.T) {
@@ -42,7 +42,7 @@ func TestRouterGomemcache(t *testing.T) {
 	}
 }
 
-// TestRouterPymemcache speaks through the router with Debian's pymemcache; the script asserts.
+// TestRouterPymemcache runs Debian's pymemcache through the router; the script asserts.
 func TestRouterPymemcache(t *testing.T) {
 	const python = "/usr/bin/python3" // Debian's own, which finds Debian's packages
 	if exec.Command(python, "-c", "import pymemcache").Run() != nil {
@@ -63,7 +63,7 @@ func TestRouterPymemcache(t *testing.T) {
 	}
 }
 
-// TestRouterLibmemcached speaks through the router with the tools that come with libmemcached.
+// TestRouterLibmemcached runs libmemcached's tools through the router.
 func TestRouterLibmemcached(t *testing.T) {
 	find(t, "memcping")
 	router, _ := routed(t, 3)
@@ -75,7 +75,7 @@ func TestRouterLibmemcached(t *testing.T) {
 	}
 	for _, test := range []struct {
 		line   string // the tool and its arguments, --servers left out
-		out    string // what it says, or a part of it
+		out    string // its output, or a part of it
 		failed bool
 	}{
 		{line: "memcping"},
@@ -102,21 +102,23 @@ func TestRouterLibmemcached(t *testing.T) {
 	}
 }
 
-// TestRouterMemcaslap puts libmemcached's load on the router, and has it verify a tenth of what it reads.
+// TestRouterMemcaslap runs libmemcached's load generator through the router, and has it verify a
+// tenth of its reads.
 func TestRouterMemcaslap(t *testing.T) {
 	tool := find(t, "memcaslap")
 	for _, pool := range routedPools {
 		t.Run(pool.name, func(t *testing.T) {
 			router, _ := routed(t, 3, pool.more...)
 			out, err := exec.Command(tool, "-s", router.addr, "-T", "2", "-c", "8", "-x", "20000", "-v", "0.1").CombinedOutput()
-			if err != nil || !strings.Contains(string(out), "get_misses: 0") || !strings.Contains(string(out), "verify_failed: 0") {
+			if err != nil || !strings.Contains(string(out), "get_misses: 0") ||
+				!strings.Contains(string(out), "verify_failed: 0") {
 				t.Errorf("%v\n%s", err, out)
 			}
 		})
 	}
 }
 
-// TestRouterMetaCommands plays meta commands through the router before real memcacheds.
+// TestRouterMetaCommands sends meta commands through the router to real memcacheds.
 func TestRouterMetaCommands(t *testing.T) {
 	for _, pool := range routedPools {
 		t.Run(pool.name, func(t *testing.T) {

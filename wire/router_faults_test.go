@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// A talker is a connection of a client that reads what it asks for.
+// A talker is a connection of a client that reads every answer.
 type talker struct {
 	net.Conn
 	in *bufio.Reader
@@ -50,8 +50,8 @@ func (c *talker) ask(request string) (string, error) {
 
 func isServerError(answer string) bool { return strings.HasPrefix(answer, "SERVER_ERROR ") }
 
-// TestRouterMemberIsKilled kills one of three memcacheds under load: its keys fail meanwhile, the others
-// go on, and all is well when it is back.
+// TestRouterMemberIsKilled kills one of three memcacheds under load: its keys fail meanwhile, the
+// other keys are served, and all keys are served when it is back.
 func TestRouterMemberIsKilled(t *testing.T) {
 	router, members := routed(t, 3, "probe_min: 10ms", "probe_max: 50ms", "timeout: 5s")
 	c := talk(t, router)
@@ -112,7 +112,7 @@ func TestRouterMemberIsKilled(t *testing.T) {
 	}
 }
 
-// ownersOf sets keys k0, k1, … through the router, and asks the members which of them has each.
+// ownersOf sets keys k0, k1, … through the router, and finds the member that holds each.
 func ownersOf(t *testing.T, c *talker, members []*process, keys int) []int {
 	t.Helper()
 	owners := make([]int, keys)
@@ -151,14 +151,15 @@ func ownersOf(t *testing.T, c *talker, members []*process, keys int) []int {
 	return owners
 }
 
-// idleClients is how many connections TestRouterManyClients holds open; idleBytes bounds the memory that
-// the router takes for all of it.
+// idleClients is how many connections TestRouterManyClients holds open; idleBytes limits the memory
+// of the router with them.
 const (
 	idleClients = 10_000
 	idleBytes   = 150 << 20
 )
 
-// TestRouterManyClients opens ten thousand connections, each of which asks once and stays.
+// TestRouterManyClients opens ten thousand connections, each of which sends one request and stays
+// open.
 func TestRouterManyClients(t *testing.T) {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -197,7 +198,8 @@ func TestRouterManyClients(t *testing.T) {
 	}
 }
 
-// TestRouterReloads changes the file under load: no request is dropped, and a bad file changes nothing.
+// TestRouterReloads changes the file under load: no request is dropped, and a bad file changes
+// nothing.
 func TestRouterReloads(t *testing.T) {
 	members := startMembers(t, 3)
 	address := freeAddress(t)
@@ -248,7 +250,7 @@ func TestRouterReloads(t *testing.T) {
 	}
 }
 
-// TestRouterStops is that of SIGTERM: clients that ask get their answers, and the process ends.
+// TestRouterStops sends SIGTERM under load: requests in flight are answered, and the process ends.
 func TestRouterStops(t *testing.T) {
 	router, _ := routed(t, 2)
 	c := talk(t, router)

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// A gate is a way to a server that swallows what clients send while it is shut, as a network does that
-// has failed and not said so.
+// A gate forwards to a server, and swallows what clients send while it is shut, as a network does
+// that fails without an error.
 type gate struct {
 	addr string
 	shut atomic.Bool
@@ -67,8 +67,8 @@ func (s swallower) Write(b []byte) (int, error) {
 	return s.to.Write(b)
 }
 
-// TestRouterKilledWithAWriteOnItsWay kills a router whose set has come to one member of three. The next
-// router answers nothing that a member holds of it and another doesn't.
+// TestRouterKilledWithAWriteOnItsWay kills a router whose set has reached one member of three. The
+// next router returns no value that only some of the members hold.
 func TestRouterKilledWithAWriteOnItsWay(t *testing.T) {
 	members := startMembers(t, 3)
 	gates := []*gate{startGate(t, members[1].addr), startGate(t, members[2].addr)}
@@ -138,14 +138,16 @@ func wantAlike(t *testing.T, members []*process, keys ...string) {
 	}
 }
 
-// TestRouterIsKilledAndPromisesOn kills and starts the router under load, with members that are stopped and
-// continued: no read, by whichever router, returns a value older than what was acknowledged by any.
+// TestRouterIsKilledAndPromisesOn kills and starts the router under load, with members that are
+// stopped and continued: no read, through any of the routers, returns a value older than a write
+// that any of them has acknowledged.
 func TestRouterIsKilledAndPromisesOn(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	members := startMembers(t, 3)
 	address := freeAddress(t)
-	configuration := configFor(address, members, "kind: replicated", "timeout: 150ms", "probe_min: 5ms", "probe_max: 30ms") +
+	options := []string{"kind: replicated", "timeout: 150ms", "probe_min: 5ms", "probe_max: 30ms"}
+	configuration := configFor(address, members, options...) +
 		fmt.Sprintf("  journal:\n    folder: %q\n", t.TempDir())
 	router := startRouter(t, address, configuration)
 	h := &killHunt{t: t, address: address, trails: make([]trail, staleKeys), end: make(chan struct{})}
@@ -170,7 +172,7 @@ func TestRouterIsKilledAndPromisesOn(t *testing.T) {
 				signal(t, m, syscall.SIGCONT)
 			}
 			router = startRouter(t, address, configuration)
-		} else { // it sleeps through what becomes of the member
+		} else { // whatever happens to the member meanwhile
 			signal(t, router, syscall.SIGSTOP)
 			time.Sleep(wait)
 			signal(t, m, syscall.SIGCONT)
@@ -205,7 +207,8 @@ func TestRouterIsKilledAndPromisesOn(t *testing.T) {
 	wantAlike(t, members, keys...)
 }
 
-// A killHunt is what the clients of routers share that come one after the other at an address.
+// A killHunt is the state that clients share, of routers that run one after the other at one
+// address.
 type killHunt struct {
 	t                   *testing.T
 	address             string
@@ -214,7 +217,8 @@ type killHunt struct {
 	writes, reads, hits atomic.Int64
 }
 
-// ask asks the router that is there, by *c if that still stands. There is no answer if it dies meanwhile.
+// ask sends a request to the running router, on *c if that is still open. There is no answer if the
+// router dies meanwhile.
 func (h *killHunt) ask(c **talker, request string) string {
 	for *c == nil {
 		select {
@@ -224,7 +228,7 @@ func (h *killHunt) ask(c **talker, request string) string {
 		}
 		conn, err := net.Dial("tcp", h.address)
 		if err != nil {
-			time.Sleep(5 * time.Millisecond) // no router is there
+			time.Sleep(5 * time.Millisecond) // no router is running
 			continue
 		}
 		*c = newTalker(conn)

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// The common setups of mcrouter's wiki, each in mcrouter's own form before real memcacheds: what is
-// said of them there happens.
+// The common setups of mcrouter's wiki, each in mcrouter's own form in front of real memcacheds,
+// with the behaviour that the wiki describes.
 var mcrouterSetups = []struct {
 	name    string
 	members int
@@ -64,7 +64,9 @@ var mcrouterSetups = []struct {
 		name: "shadowing", members: 2,
 		config: `{
 			"pools": {"A": {"servers": ["M0"]}, "test": {"servers": ["M1"]}},
-			"route": {"type": "PoolRoute", "pool": "A", "shadows": [{"target": "PoolRoute|test", "index_range": [0, 1], "key_fraction_range": [0, 1]}]}
+			"route": {"type": "PoolRoute", "pool": "A", "shadows": [
+				{"target": "PoolRoute|test", "index_range": [0, 1], "key_fraction_range": [0, 1]}
+			]}
 		}`,
 		steps: []mcrouterStep{
 			{"set k 0 0 1\r\nx\r\n", "STORED\r\n"},
@@ -87,7 +89,10 @@ var mcrouterSetups = []struct {
 		name: "failover", members: 2,
 		config: `{
 			"pools": {"main": {"servers": ["127.0.0.1:1"]}, "gutter": {"servers": ["M0"]}},
-			"route": {"type": "FailoverWithExptimeRoute", "normal": "PoolRoute|main", "failover": "PoolRoute|gutter", "failover_exptime": 60}
+			"route": {
+				"type": "FailoverWithExptimeRoute", "normal": "PoolRoute|main", "failover": "PoolRoute|gutter",
+				"failover_exptime": 60
+			}
 		}`,
 		steps: []mcrouterStep{
 			{"set k 0 0 1\r\nx\r\n", "STORED\r\n"}, // nobody listens at port 1
@@ -106,7 +111,8 @@ var mcrouterSetups = []struct {
 			]
 		}`,
 		steps: []mcrouterStep{
-			{"set k 0 0 1\r\na\r\nset /datacenter1/clusterB/k 0 0 1\r\nb\r\nset /datacenter2/clusterC/k 0 0 1\r\nc\r\n", strings.Repeat("STORED\r\n", 3)},
+			{"set k 0 0 1\r\na\r\nset /datacenter1/clusterB/k 0 0 1\r\nb\r\nset /datacenter2/clusterC/k 0 0 1\r\nc\r\n",
+				strings.Repeat("STORED\r\n", 3)},
 			{"get k /datacenter2/clusterC/k\r\n", "VALUE k 0 1\r\na\r\nVALUE /datacenter2/clusterC/k 0 1\r\nc\r\nEND\r\n"},
 			{"held k", "3"},
 			{"delete /datacenter1/*/k\r\n", "DELETED\r\n"},
@@ -136,7 +142,7 @@ var mcrouterSetups = []struct {
 }
 
 // A mcrouterStep is a request to the router, or "direct N REQUEST" to a member, and its answer; or
-// "held KEY", how many members hold the key, or "at N KEY", whether that one does.
+// "held KEY", how many members hold the key; or "at N KEY", whether that member does.
 type mcrouterStep struct{ ask, want string }
 
 func TestRouterMcrouterSetups(t *testing.T) {
@@ -149,7 +155,8 @@ func TestRouterMcrouterSetups(t *testing.T) {
 			}
 			address := freeAddress(t)
 			_, port, _ := strings.Cut(address, ":")
-			router := startProgram(t, address, config, ours(t).argv[0], "router", "-R", "/datacenter1/clusterA/", "-p", port, "-f")
+			router := startProgram(t, address, config,
+				ours(t).argv[0], "router", "-R", "/datacenter1/clusterA/", "-p", port, "-f")
 			run := mcrouterRun{t, talk(t, router), nil}
 			for _, m := range members {
 				run.members = append(run.members, talk(t, m))
@@ -161,14 +168,14 @@ func TestRouterMcrouterSetups(t *testing.T) {
 	}
 }
 
-// A mcrouterRun is a router before its members.
+// A mcrouterRun is a router with its members.
 type mcrouterRun struct {
 	t       *testing.T
 	router  *talker
 	members []*talker
 }
 
-// do does a step. Only what members hold is asked again until it is as wanted: copies may come later.
+// do runs a step. It repeats only the steps about what members hold, since copies may come later.
 func (r *mcrouterRun) do(step mcrouterStep) bool {
 	verb, rest, _ := strings.Cut(step.ask, " ")
 	switch verb {

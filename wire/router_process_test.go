@@ -14,11 +14,12 @@ import (
 	"time"
 )
 
-// freeAddress is one of the loopback where nobody listens.
+// freeAddress is a free address of 127.0.0.1.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	for range 100 {
-		// Below the ports that systems give to connections, one of which could take it in between.
+		// It is below the ports that the system assigns to connections, one of which could take it
+		// meanwhile.
 		port := 20000 + rand.IntN(10000)
 		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err == nil {
@@ -41,7 +42,7 @@ func startMembers(t *testing.T, n int) []*process {
 	return members
 }
 
-// startAgain starts a memcached, empty, where one was that has been killed.
+// startAgain starts an empty memcached at the address of one that was killed.
 func startAgain(t *testing.T, killed *process) *process {
 	t.Helper()
 	_, port, err := net.SplitHostPort(killed.addr)
@@ -51,15 +52,17 @@ func startAgain(t *testing.T, killed *process) *process {
 	return start(t, memcached(t, find(t, "memcached")), "-t", "1", "-p", port)
 }
 
-// kill ends the process as a crash does.
+// kill ends the process as a crash would.
 func (pr *process) kill() {
 	_ = pr.cmd.Process.Kill() // it may have ended
 	<-pr.exited
 }
 
-// configFor is our own configuration of a router at address with one pool; more are lines of the pool.
+// configFor is a configuration in Holdfast's form, of a router at address with one pool; more are
+// lines of the pool.
 func configFor(address string, members []*process, more ...string) string {
-	text := fmt.Sprintf("router:\n  listen: [%q]\n  threads: 2\n  connections: 12000\n  pools:\n    - name: items\n", address)
+	text := fmt.Sprintf("router:\n  listen: [%q]\n  threads: 2\n  connections: 12000\n", address) +
+		"  pools:\n    - name: items\n"
 	for _, line := range more {
 		text += "      " + line + "\n"
 	}
@@ -70,7 +73,7 @@ func configFor(address string, members []*process, more ...string) string {
 	return text
 }
 
-// startRouter runs `holdfast router` with a configuration, which says that it listens at address.
+// startRouter runs `holdfast router` with a configuration that listens on address.
 func startRouter(t *testing.T, address, configuration string) *process {
 	t.Helper()
 	return startProgram(t, address, configuration, ours(t).argv[0], "router", "--http-listen", "", "--config")
@@ -91,7 +94,7 @@ func startProgram(t *testing.T, address, configuration string, argv ...string) *
 		t.Fatal(err)
 	}
 	go func() {
-		_ = pr.cmd.Wait() // how it ended is for the test that stopped it
+		_ = pr.cmd.Wait() // the test that stopped it checks how it ended
 		close(pr.exited)
 	}()
 	t.Cleanup(pr.stop)
@@ -125,7 +128,7 @@ func eventually(t *testing.T, what string, f func() bool) {
 	}
 }
 
-// routed starts n memcacheds with a router before them; more are lines of its pool.
+// routed starts n memcacheds with a router in front of them; more are lines of its pool.
 func routed(t *testing.T, n int, more ...string) (router *process, members []*process) {
 	t.Helper()
 	members = startMembers(t, n)
@@ -133,7 +136,7 @@ func routed(t *testing.T, n int, more ...string) (router *process, members []*pr
 	return startRouter(t, address, configFor(address, members, more...)), members
 }
 
-// residentBytes is the process's memory as the system sees it.
+// residentBytes is the process's resident memory.
 func (pr *process) residentBytes(t *testing.T) int {
 	t.Helper()
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pr.cmd.Process.Pid))

@@ -16,18 +16,18 @@ const (
 	staleWriters = 3
 	staleReaders = 5
 	staleKeys    = 240
-	staleLasts   = 6 * time.Second // a bound on the load, not on what is checked
+	staleLasts   = 6 * time.Second // limits the load, not the checks
 )
 
-// A trail is what is known of one key. Its versions rise; a delete has one too.
+// A trail is what is known about one key. Its versions rise; a delete has a version too.
 type trail struct {
 	acknowledged atomic.Int64 // the highest version whose write was acknowledged
-	seen         atomic.Int64 // the highest that a read returned
+	seen         atomic.Int64 // the highest version that a read returned
 }
 
-// TestRouterNeverServesWhatWasMissed kills, stops and continues real memcacheds of a replicated pool
-// under load: no read returns a value older than the last write that was acknowledged before the read
-// began, nor older than what a read had returned by then.
+// TestRouterNeverServesWhatWasMissed kills, stops and continues real memcacheds of a replicated
+// pool under load: no read returns a value older than the last write that was acknowledged before
+// the read began, nor older than the value of an earlier read.
 func TestRouterNeverServesWhatWasMissed(t *testing.T) {
 	for _, policy := range []string{"all", "majority", "fastest"} {
 		t.Run(policy, func(t *testing.T) { huntStale(t, policy) })
@@ -91,7 +91,7 @@ func huntStale(t *testing.T, policy string) {
 	})
 }
 
-// A staleHunt is what its clients share.
+// A staleHunt is the state that its clients share.
 type staleHunt struct {
 	t                   *testing.T
 	router              *process
@@ -109,7 +109,8 @@ func (h *staleHunt) ended() bool {
 	}
 }
 
-// write writes rising versions of every staleWriters-th key from first on, and deletes some now and then.
+// write writes rising versions of every staleWriters-th key from first on, and deletes some now and
+// then.
 func (h *staleHunt) write(c *talker, first int) {
 	key := first
 	for version := int64(1); !h.ended(); version++ {
@@ -135,7 +136,7 @@ func (h *staleHunt) write(c *talker, first int) {
 	}
 }
 
-// read reads keys and checks how old what it gets is.
+// read reads keys and checks the age of their values.
 func (h *staleHunt) read(c *talker, client int) {
 	for i := 0; !h.ended(); i++ {
 		key := (i*7 + client*31) % len(h.trails)
@@ -158,7 +159,8 @@ func (h *staleHunt) read(c *talker, client int) {
 			return
 		}
 		if version < acknowledged || version < seen {
-			h.t.Errorf("key%d: version %d was read after %d had been acknowledged, and %d read", key, version, acknowledged, seen)
+			h.t.Errorf("key%d: version %d was read after %d had been acknowledged, and %d read",
+				key, version, acknowledged, seen)
 		}
 		for seen < version && !trail.seen.CompareAndSwap(seen, version) {
 			seen = trail.seen.Load()

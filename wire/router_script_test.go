@@ -6,15 +6,17 @@ import (
 	"testing"
 )
 
-// The scripts that are about items. Those about the meta protocol's finer points hold where a key is on
-// one member: the members of a replicated pool have a CAS and a history each of their own.
+// The scripts about items. Those about details of the meta protocol hold only if a key is on one
+// member: each member of a replicated pool has a CAS and a history of its own.
 var (
-	classicScripts = []string{"arithmetic", "delete", "errors", "expiry", "get", "keys", "noreply", "pipeline", "store", "touch"}
-	metaScripts    = []string{"meta-arithmetic", "meta-delete", "meta-get", "meta-other", "meta-set", "meta-stale"}
+	classicScripts = []string{
+		"arithmetic", "delete", "errors", "expiry", "get", "keys", "noreply", "pipeline", "store", "touch",
+	}
+	metaScripts = []string{"meta-arithmetic", "meta-delete", "meta-get", "meta-other", "meta-set", "meta-stale"}
 )
 
-// TestRouterScripts plays the scripts about items through a router before caches of ours: a client sees
-// what it sees of a cache.
+// TestRouterScripts plays the scripts about items through a router in front of Holdfast's caches: a
+// client sees the same as from a cache.
 func TestRouterScripts(t *testing.T) {
 	for _, pool := range []struct {
 		name    string

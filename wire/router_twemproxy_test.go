@@ -8,13 +8,14 @@ import (
 	"testing"
 )
 
-// TestRouterPlacesAsTwemproxy gives one configuration to the real twemproxy and to ours: what is set
-// through either is found through the other, so that nobody who moves over goes cold.
+// TestRouterPlacesAsTwemproxy gives one configuration to the real twemproxy and to Holdfast's
+// router: items that are set through one are found through the other, so a pool keeps its items in
+// a move.
 func TestRouterPlacesAsTwemproxy(t *testing.T) {
 	nutcracker := find(t, "nutcracker")
 	for _, test := range []struct {
 		hash, distribution, more string
-		servers                  [3]string // what stands behind the address
+		servers                  [3]string // the text behind the address
 	}{
 		{"fnv1a_64", "ketama", "", [3]string{":1", ":1", ":1"}},
 		{"fnv1a_64", "ketama", "", [3]string{":1 alpha", ":3 beta", ":2 gamma"}},
@@ -59,7 +60,9 @@ func setThrough(t *testing.T, server *process, name string) []string {
 	t.Helper()
 	var keys []string
 	for i := range 500 {
-		for _, form := range []string{"%s%d", "user:%s:{%d}:x", "{%s%d}", "<%s>%d", "%s{}%d", "a-longer-key-than-the-others-%s-%d"} {
+		for _, form := range []string{
+			"%s%d", "user:%s:{%d}:x", "{%s%d}", "<%s>%d", "%s{}%d", "a-longer-key-than-the-others-%s-%d",
+		} {
 			keys = append(keys, fmt.Sprintf(form, name, i))
 		}
 	}

@@ -91,8 +91,8 @@ func (s *script) add(number int, line string) error {
 	return nil
 }
 
-// A condition says for which servers a line counts: name, name<version or name>=version. The zero one
-// is all.
+// A condition says for which servers a line holds: name, name<version or name>=version. The zero
+// condition is all servers.
 type condition struct {
 	not     bool
 	name    string

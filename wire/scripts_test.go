@@ -14,17 +14,18 @@ import (
 	"time"
 )
 
-// TestHoldfast plays the scripts against ours.
+// TestHoldfast plays the scripts against Holdfast.
 func TestHoldfast(t *testing.T) {
 	playAll(t, holdfast(t))
 }
 
-// TestMemcached plays the scripts against the real one: what they say of it is true.
+// TestMemcached plays the scripts against real memcached, which shows that their expectations of it
+// hold.
 func TestMemcached(t *testing.T) {
 	playAll(t, memcached(t, find(t, "memcached")))
 }
 
-// TestOtherMemcached plays them against one more memcached, by its path.
+// TestOtherMemcached plays the scripts against another memcached, named by its path.
 func TestOtherMemcached(t *testing.T) {
 	path := os.Getenv("HOLDFAST_WIRE_MEMCACHED")
 	if path == "" {
@@ -100,13 +101,13 @@ type player struct {
 	file   string
 	vars   vars
 	conns  [3]*side // by the connection's number; 0 stays unused
-	sent   []byte   // the last that was sent, for the failure's message
+	sent   []byte   // the last bytes sent, for the failure's message
 }
 
 // A side is one connection.
 type side struct {
 	net.Conn
-	got    []byte // received, not yet expected
+	got    []byte // received, and not matched yet
 	closed bool
 }
 
@@ -152,8 +153,9 @@ func (pl *player) send(st *step) {
 		pl.t.Fatalf("%s:%d: %v", pl.file, st.line, err)
 	}
 	pl.sent = b
-	// A server that has closed already may refuse the bytes; what it answered is judged by what follows.
-	if _, err := pl.side(st.conn).Write(b); err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
+	// A server that has already closed may refuse the bytes; the next lines check what it answered.
+	_, err = pl.side(st.conn).Write(b)
+	if err != nil && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
 		pl.t.Fatalf("%s:%d: %v", pl.file, st.line, err)
 	}
 }
@@ -177,7 +179,8 @@ func (pl *player) expect(st *step) {
 	}
 }
 
-// poll asks until the answer is as expected, as long as it is what it may be meanwhile.
+// poll repeats a request until the answer is the expected one, as long as it is the one allowed
+// meanwhile.
 func (pl *player) poll(asked, again, until *step) {
 	pl.t.Helper()
 	c := pl.side(asked.conn)
@@ -204,7 +207,7 @@ func (pl *player) poll(asked, again, until *step) {
 	}
 }
 
-// receive takes what the connection holds.
+// receive reads what has arrived on the connection.
 func (c *side) receive() error {
 	b := make([]byte, 64<<10)
 	n, err := c.Read(b)
@@ -223,13 +226,13 @@ func (pl *player) expectClosed(st *step) {
 	if len(c.got) > 0 {
 		pl.fail(st, c)
 	}
-	// A close with unread bytes of ours resets the connection.
+	// The server's close resets the connection if it has not read all of the test's bytes.
 	if !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
 		pl.t.Fatalf("%s:%d: %s: got %v; want a close", pl.file, st.line, pl.peer, err)
 	}
 }
 
-// probe shows that the case left nothing unread: the answer to a no-op is the next that comes.
+// probe checks that the case left no answer unread: the next answer is that of a no-op.
 func (pl *player) probe(c scriptCase) {
 	pl.t.Helper()
 	line := 0
@@ -251,7 +254,7 @@ func (pl *player) fail(st *step, c *side) {
 	if st.kind != closed {
 		want = st.text.String()
 	}
-	// A little more may be under way, and shows better what the server meant.
+	// A little more may arrive, which makes the failure clearer.
 	if err := c.SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err == nil {
 		_ = c.receive()
 	}

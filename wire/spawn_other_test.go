@@ -10,5 +10,5 @@ func runSpawner(work <-chan func()) {
 	}
 }
 
-// startBound can't bind the child to us here; the tests' cleanups stop it.
+// startBound can't bind the child to the test program on this system; the tests' cleanups stop it.
 func startBound(cmd *exec.Cmd) error { return cmd.Start() }

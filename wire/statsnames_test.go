@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestStatsNames checks that tools which read memcached's statistics find each by its name, but for
+// TestStatsNames checks that tools that read memcached's statistics find each name, except for
 // those of memcached's external storage.
 func TestStatsNames(t *testing.T) {
 	theirs := start(t, memcached(t, find(t, "memcached")))

@@ -14,11 +14,12 @@ import (
 	"time"
 )
 
-// suiteFileTime bounds one file of memcached's suite; the slowest takes half a minute.
+// suiteFileTime limits one file of memcached's suite; the slowest takes half a minute.
 const suiteFileTime = 2 * time.Minute
 
-// TestMemcachedSuite runs memcached's own tests, from the t/ folder of its source, against ours. The
-// program stands in the suite's folder by the name of memcached-debug, which it answers to.
+// TestMemcachedSuite runs memcached's own tests, from the t/ directory of its source, against
+// Holdfast. The program is in the suite's directory under the name memcached-debug, which it
+// recognises.
 func TestMemcachedSuite(t *testing.T) {
 	source := os.Getenv("HOLDFAST_MEMCACHED_SOURCE")
 	if source == "" {
@@ -39,15 +40,15 @@ func TestMemcachedSuite(t *testing.T) {
 	}
 }
 
-// timedrun SECONDS PROGRAM… stands for memcached's own. The time is bounded by run; here the program is
-// bound to the test that starts it, where the system can.
+// timedrun SECONDS PROGRAM… replaces memcached's own. run limits the time; here the program is
+// bound to the test that starts it, if the system can do that.
 const timedrun = `#!/bin/sh
 shift
 command -v setpriv >/dev/null && exec setpriv --pdeathsig KILL "$@"
 exec "$@"
 `
 
-// A suite is a copy of memcached's tests beside our program.
+// A suite is a copy of memcached's tests beside the built program.
 type suite struct {
 	dir     string
 	program string
@@ -60,7 +61,7 @@ func newSuite(t *testing.T, source string) *suite {
 	if err := os.CopyFS(filepath.Join(s.dir, "t"), os.DirFS(filepath.Join(source, "t"))); err != nil {
 		t.Fatal(err)
 	}
-	// The program is copied, so that what a test leaves running is known by its path.
+	// The program is copied, so that servers that a test leaves running can be found by their path.
 	s.program = filepath.Join(s.dir, "holdfast")
 	data, err := os.ReadFile(ours.argv[0])
 	if err != nil {
@@ -81,7 +82,7 @@ func newSuite(t *testing.T, source string) *suite {
 	return s
 }
 
-// files is the table of what there is in t/: a file that the table doesn't know is a failure.
+// files is the table's entries for the files in t/: a file that isn't in the table is a failure.
 func (s *suite) files(t *testing.T) []suiteFile {
 	t.Helper()
 	there, err := filepath.Glob(filepath.Join(s.dir, "t", "*.t"))
@@ -101,8 +102,8 @@ func (s *suite) files(t *testing.T) []suiteFile {
 	return files
 }
 
-// amend changes a copied file where it asks for what we don't serve, or for what a later memcached
-// answers otherwise. What isn't in this version of the file needs no change.
+// amend changes a copied file where it requires what Holdfast doesn't serve, or what a later
+// memcached answers differently. A text that isn't in this version of the file needs no change.
 func (s *suite) amend(t *testing.T, name string, changes []amendment) {
 	t.Helper()
 	path := filepath.Join(s.dir, name)
@@ -132,7 +133,7 @@ func (s *suite) run(t *testing.T, perl string, f suiteFile) {
 	var out lockedBuffer
 	var diagnosis lockedBuffer
 	cmd.Stdout, cmd.Stderr = &out, &diagnosis
-	// A server that a test leaves behind holds the pipes; it is killed below.
+	// A server that a test leaves running holds the pipes; it is killed below.
 	cmd.WaitDelay = time.Second
 	if err := spawn(cmd); err != nil {
 		t.Fatal(err)
@@ -146,7 +147,8 @@ func (s *suite) run(t *testing.T, perl string, f suiteFile) {
 	if err == nil && len(ran.failed) == 0 && ran.passed == ran.planned && ran.planned > 0 {
 		return
 	}
-	t.Errorf("%v; %d of %d passed\n%s\n%s", err, ran.passed, ran.planned, strings.Join(ran.failed, "\n"), tail(diagnosis.String()))
+	t.Errorf("%v; %d of %d passed\n%s\n%s",
+		err, ran.passed, ran.planned, strings.Join(ran.failed, "\n"), tail(diagnosis.String()))
 }
 
 // killRest ends the servers that a test has left running.
@@ -157,7 +159,7 @@ func (s *suite) killRest(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, link := range links {
-		// A process that has ended meanwhile, or is another user's, is none of ours.
+		// A process that has ended meanwhile, or is another user's, doesn't belong to the suite.
 		if path, err := os.Readlink(link); err != nil || path != s.program {
 			continue
 		}
@@ -173,13 +175,13 @@ type tap struct {
 	planned int
 	passed  int
 	failed  []string
-	skipped string // why all of it was
+	skipped string // why the whole file was
 }
 
 func readTAP(out string) tap {
 	var r tap
 	lines := bufio.NewScanner(strings.NewReader(out))
-	lines.Buffer(nil, 16<<20) // a test's name may hold the value that it stored
+	lines.Buffer(nil, 16<<20) // a test's name may contain the value that it stored
 	for lines.Scan() {
 		line := lines.Text()
 		switch {
@@ -197,7 +199,7 @@ func readTAP(out string) tap {
 	return r
 }
 
-// tail is the last of what a test said, enough to see what failed.
+// tail is the end of a test's output, enough to see what failed.
 func tail(s string) string {
 	const most = 8 << 10
 	if len(s) > most {

@@ -7,22 +7,22 @@ import (
 	"testing"
 )
 
-// A suiteFile is one of memcached's own tests: run, or left out for a reason. docs/protocol.md has the
-// same table.
+// A suiteFile is one of memcached's own tests: run, or left out for a reason. docs/protocol.md has
+// the same table.
 type suiteFile struct {
-	name       string // of the file in t/; left out, it may be a pattern
-	leftOut    string // why; empty for one that is run
+	name       string // of the file in t/; if the file is left out, it may be a pattern
+	leftOut    string // why; empty for a file that is run
 	tls        bool   // run over TLS
 	amendments []amendment
 }
 
-// An amendment is a piece of a test that is changed before it runs: what old expects isn't served, or
-// memcached 1.6.40 answers otherwise than the version that the file belongs to.
+// An amendment is a part of a test that is changed before it runs, because what old expects isn't
+// served, or because memcached 1.6.40 answers differently from the file's version.
 type amendment struct {
 	old, new string
 }
 
-// suiteHarness makes the harness ask for no UDP port, which we refuse to serve.
+// suiteHarness makes the harness request no UDP port, which Holdfast refuses.
 var suiteHarness = []amendment{{
 	"sub supports_udp {\n", "sub supports_udp {\n    return 0;\n",
 }}
@@ -112,7 +112,10 @@ var suiteFiles = []suiteFile{
 	{name: "touch.t"},
 	{name: "unixsocket.t"},
 	{name: "watcher.t", amendments: []amendment{
-		{`print $client "set bfoo 0 0 11000 noreply\r\n$value\r\n";`, `print $client "set bfoo$_ 0 0 11000 noreply\r\n$value\r\n" for 1 .. 100; print $client "version\r\n"; $res = <$client>;`}, // and none is under way when the next watcher comes
+		// and none is in flight when the next watcher comes
+		{`print $client "set bfoo 0 0 11000 noreply\r\n$value\r\n";`,
+			`print $client "set bfoo$_ 0 0 11000 noreply\r\n$value\r\n" for 1 .. 100;` +
+				` print $client "version\r\n"; $res = <$client>;`},
 	}},
 	{name: "watcher_connid.t", amendments: []amendment{
 		// the connection that asks, rather than the one with the highest descriptor
@@ -122,7 +125,8 @@ var suiteFiles = []suiteFile{
 	{name: "64bit.t", leftOut: "fakes how much the slab allocator holds"},
 	{name: "binary-extstore.t", leftOut: "extstore"},
 	{name: "chunked-extstore.t", leftOut: "extstore"},
-	{name: "conn-limits.t", leftOut: "memcached's limit on response objects and read buffers; ours bounds each connection"},
+	{name: "conn-limits.t",
+		leftOut: "memcached's limit on response objects and read buffers; Holdfast's is for each connection"},
 	{name: "dyn-maxbytes.t", leftOut: "slab pages given back when cache_memlimit falls"},
 	{name: "error-extstore.t", leftOut: "extstore"},
 	{name: "extstore*.t", leftOut: "extstore"},
@@ -146,10 +150,10 @@ var suiteFiles = []suiteFile{
 	{name: "whitespace.t", leftOut: "checks memcached's own source files"},
 }
 
-// suiteTable is what the table says of a file.
+// suiteTable is the table's entry for a file.
 func suiteTable(name string) (suiteFile, bool) {
 	for _, f := range suiteFiles {
-		// The patterns are constants, and good ones.
+		// The patterns are constants, and valid.
 		if ok, err := path.Match(f.name, name); err == nil && ok {
 			f.name = name
 			return f, true
@@ -158,7 +162,7 @@ func suiteTable(name string) (suiteFile, bool) {
 	return suiteFile{}, false
 }
 
-// TestSuiteTableIsDocumented holds the two tables together.
+// TestSuiteTableIsDocumented compares the two tables.
 func TestSuiteTableIsDocumented(t *testing.T) {
 	doc, err := os.ReadFile("../docs/protocol.md")
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +27,7 @@ var boto3Script string
 
 const debianPython = "/usr/bin/python3" // Debian's own, which finds Debian's packages
 
-// TestBoto3 speaks to ours through Debian's boto3, with signatures checked; the script asserts.
+// TestBoto3 runs Debian's boto3 against Holdfast, with signatures checked; the script asserts.
 func TestBoto3(t *testing.T) {
 	if exec.Command(debianPython, "-c", "import boto3").Run() != nil {
 		missing(t, "boto3")
@@ -44,12 +45,14 @@ func TestBoto3(t *testing.T) {
 	}
 }
 
-// keysConfig is a configuration that asks for signatures.
+// keysConfig is a configuration that requires signatures.
 func keysConfig(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	keys, file := filepath.Join(dir, "keys"), filepath.Join(dir, "holdfast.yaml")
-	for path, text := range map[string]string{keys: "# key:secret\nAKUSER:secret/of/user\n", file: fmt.Sprintf("tables: {keys_file: %q}\n", keys)} {
+	for path, text := range map[string]string{
+		keys: "# key:secret\nAKUSER:secret/of/user\n", file: fmt.Sprintf("tables: {keys_file: %q}\n", keys),
+	} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -57,14 +60,15 @@ func keysConfig(t *testing.T) string {
 	return file
 }
 
-// awsEnvironment is what clients of AWS read, and nothing that this machine says.
+// awsEnvironment is the environment for clients of AWS, without this machine's own settings.
 func awsEnvironment(t *testing.T, key, secret string) []string {
 	t.Helper()
-	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(), "AWS_ACCESS_KEY_ID=" + key, "AWS_SECRET_ACCESS_KEY=" + secret,
+	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(),
+		"AWS_ACCESS_KEY_ID=" + key, "AWS_SECRET_ACCESS_KEY=" + secret,
 		"AWS_DEFAULT_REGION=us-east-1", "AWS_MAX_ATTEMPTS=1", "AWS_PAGER="}
 }
 
-// TestAWSCommandLine goes the README's way with Debian's aws.
+// TestAWSCommandLine runs the README's commands with Debian's aws.
 func TestAWSCommandLine(t *testing.T) {
 	const program = "/usr/bin/aws" // Debian's own
 	if _, err := os.Stat(program); err != nil {
@@ -73,11 +77,15 @@ func TestAWSCommandLine(t *testing.T) {
 	server := startTables(t, t.TempDir())
 	environment := awsEnvironment(t, "anybody", "anything")
 	run := func(args ...string) (string, error) {
-		cmd := exec.Command(program, append([]string{"dynamodb", "--endpoint-url", "http://" + server.addr, "--output", "json"}, args...)...)
+		always := []string{"dynamodb", "--endpoint-url", "http://" + server.addr, "--output", "json"}
+		cmd := exec.Command(program, append(always, args...)...)
 		cmd.Env = environment
 		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}
+	update := []string{"update-item", "--table-name", "users", "--key", `{"id":{"S":"42"}}`,
+		"--update-expression", "SET visits = visits + :one", "--condition-expression", "visits < :max",
+		"--expression-attribute-values", `{":one":{"N":"1"},":max":{"N":"2"}}`}
 	for _, step := range []struct {
 		args []string
 		want string // in the output
@@ -86,16 +94,17 @@ func TestAWSCommandLine(t *testing.T) {
 		{[]string{"create-table", "--table-name", "users", "--billing-mode", "PAY_PER_REQUEST",
 			"--attribute-definitions", "AttributeName=id,AttributeType=S", "AttributeName=email,AttributeType=S",
 			"--key-schema", "AttributeName=id,KeyType=HASH",
-			"--global-secondary-indexes", `IndexName=by-email,KeySchema=[{AttributeName=email,KeyType=HASH}],Projection={ProjectionType=ALL}`}, `"TableName": "users"`, false},
+			"--global-secondary-indexes",
+			`IndexName=by-email,KeySchema=[{AttributeName=email,KeyType=HASH}],Projection={ProjectionType=ALL}`},
+			`"TableName": "users"`, false},
 		{[]string{"wait", "table-exists", "--table-name", "users"}, "", false},
-		{[]string{"put-item", "--table-name", "users", "--item", `{"id":{"S":"42"},"email":{"S":"ann@example.org"},"visits":{"N":"1"}}`}, "", false},
+		{[]string{"put-item", "--table-name", "users",
+			"--item", `{"id":{"S":"42"},"email":{"S":"ann@example.org"},"visits":{"N":"1"}}`}, "", false},
 		{[]string{"get-item", "--table-name", "users", "--key", `{"id":{"S":"42"}}`}, `"ann@example.org"`, false},
 		{[]string{"query", "--table-name", "users", "--index-name", "by-email", "--key-condition-expression", "email = :e",
 			"--expression-attribute-values", `{":e":{"S":"ann@example.org"}}`}, `"Count": 1`, false},
-		{[]string{"update-item", "--table-name", "users", "--key", `{"id":{"S":"42"}}`, "--update-expression", "SET visits = visits + :one",
-			"--condition-expression", "visits < :max", "--expression-attribute-values", `{":one":{"N":"1"},":max":{"N":"2"}}`, "--return-values", "ALL_NEW"}, `"N": "2"`, false},
-		{[]string{"update-item", "--table-name", "users", "--key", `{"id":{"S":"42"}}`, "--update-expression", "SET visits = visits + :one",
-			"--condition-expression", "visits < :max", "--expression-attribute-values", `{":one":{"N":"1"},":max":{"N":"2"}}`}, "ConditionalCheckFailedException", true},
+		{append(slices.Clone(update), "--return-values", "ALL_NEW"), `"N": "2"`, false},
+		{update, "ConditionalCheckFailedException", true},
 		{[]string{"scan", "--table-name", "users", "--max-items", "1"}, `"ScannedCount": 1`, false},
 		{[]string{"execute-statement", "--statement", `SELECT visits FROM "users" WHERE id = '42'`}, `"N": "2"`, false},
 		{[]string{"create-backup", "--table-name", "users", "--backup-name", "first"}, `"BackupStatus"`, false},
@@ -116,26 +125,38 @@ func TestAWSCommandLine(t *testing.T) {
 	}
 }
 
-// TestSDK speaks to ours through the AWS SDK for Go: what it returns is typed, so an answer of a wrong form shows.
+// TestSDK runs the AWS SDK for Go against Holdfast. Its results are typed, so a response of a wrong
+// form is an error.
 func TestSDK(t *testing.T) {
 	server := startTables(t, t.TempDir())
 	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	defer cancel()
 	secrets := credentials.NewStaticCredentialsProvider("key", "secret", "")
 	endpoint := aws.String("http://" + server.addr)
-	db := dynamodb.New(dynamodb.Options{Region: "us-east-1", BaseEndpoint: endpoint, Credentials: secrets, RetryMaxAttempts: 1})
-	streams := dynamodbstreams.New(dynamodbstreams.Options{Region: "us-east-1", BaseEndpoint: endpoint, Credentials: secrets, RetryMaxAttempts: 1})
+	db := dynamodb.New(dynamodb.Options{
+		Region: "us-east-1", BaseEndpoint: endpoint, Credentials: secrets, RetryMaxAttempts: 1,
+	})
+	streams := dynamodbstreams.New(dynamodbstreams.Options{
+		Region: "us-east-1", BaseEndpoint: endpoint, Credentials: secrets, RetryMaxAttempts: 1,
+	})
 
 	_, err := db.CreateTable(ctx, &dynamodb.CreateTableInput{
 		TableName: aws.String("orders"), BillingMode: types.BillingModePayPerRequest,
-		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("customer"), AttributeType: "S"}, {AttributeName: aws.String("number"), AttributeType: "N"}},
-		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("customer"), KeyType: "HASH"}, {AttributeName: aws.String("number"), KeyType: "RANGE"}},
-		StreamSpecification:  &types.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: "NEW_AND_OLD_IMAGES"},
+		AttributeDefinitions: []types.AttributeDefinition{
+			{AttributeName: aws.String("customer"), AttributeType: "S"},
+			{AttributeName: aws.String("number"), AttributeType: "N"},
+		},
+		KeySchema: []types.KeySchemaElement{
+			{AttributeName: aws.String("customer"), KeyType: "HASH"},
+			{AttributeName: aws.String("number"), KeyType: "RANGE"},
+		},
+		StreamSpecification: &types.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: "NEW_AND_OLD_IMAGES"},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := dynamodb.NewTableExistsWaiter(db).Wait(ctx, &dynamodb.DescribeTableInput{TableName: aws.String("orders")}, patience); err != nil {
+	created := &dynamodb.DescribeTableInput{TableName: aws.String("orders")}
+	if err := dynamodb.NewTableExistsWaiter(db).Wait(ctx, created, patience); err != nil {
 		t.Fatal(err)
 	}
 	sdkItems(ctx, t, db)
@@ -144,11 +165,16 @@ func TestSDK(t *testing.T) {
 }
 
 func order(n int) map[string]types.AttributeValue {
+	line := map[string]types.AttributeValue{
+		"what": &types.AttributeValueMemberS{Value: "réglisse ☃"},
+		"gone": &types.AttributeValueMemberBOOL{Value: true},
+	}
 	return map[string]types.AttributeValue{
 		"customer": &types.AttributeValueMemberS{Value: "ann"},
 		"number":   &types.AttributeValueMemberN{Value: fmt.Sprint(n)},
-		"lines": &types.AttributeValueMemberL{Value: []types.AttributeValue{&types.AttributeValueMemberM{Value: map[string]types.AttributeValue{
-			"what": &types.AttributeValueMemberS{Value: "réglisse ☃"}, "gone": &types.AttributeValueMemberBOOL{Value: true}}}}},
+		"lines": &types.AttributeValueMemberL{
+			Value: []types.AttributeValue{&types.AttributeValueMemberM{Value: line}},
+		},
 		"blob": &types.AttributeValueMemberB{Value: []byte{0, 1, 255}},
 		"tags": &types.AttributeValueMemberSS{Value: []string{"a", "b"}},
 	}
@@ -163,7 +189,8 @@ func sdkItems(ctx context.Context, t *testing.T, db *dynamodb.Client) {
 	}
 	pages, items := 0, 0
 	query := dynamodb.NewQueryPaginator(db, &dynamodb.QueryInput{
-		TableName: aws.String("orders"), Limit: aws.Int32(7), KeyConditionExpression: aws.String("customer = :c AND #n BETWEEN :low AND :high"),
+		TableName: aws.String("orders"), Limit: aws.Int32(7),
+		KeyConditionExpression:   aws.String("customer = :c AND #n BETWEEN :low AND :high"),
 		ExpressionAttributeNames: map[string]string{"#n": "number"},
 		ExpressionAttributeValues: map[string]types.AttributeValue{":c": &types.AttributeValueMemberS{Value: "ann"},
 			":low": &types.AttributeValueMemberN{Value: "10"}, ":high": &types.AttributeValueMemberN{Value: "39.5"}},
@@ -178,7 +205,8 @@ func sdkItems(ctx context.Context, t *testing.T, db *dynamodb.Client) {
 	if items != 30 || pages < 5 {
 		t.Errorf("query: got %d items in %d pages; want 30 in 5 or 6", items, pages)
 	}
-	got, err := db.GetItem(ctx, &dynamodb.GetItemInput{TableName: aws.String("orders"), ConsistentRead: aws.Bool(true), ReturnConsumedCapacity: "TOTAL",
+	got, err := db.GetItem(ctx, &dynamodb.GetItemInput{
+		TableName: aws.String("orders"), ConsistentRead: aws.Bool(true), ReturnConsumedCapacity: "TOTAL",
 		Key: map[string]types.AttributeValue{"customer": order(3)["customer"], "number": order(3)["number"]}})
 	if err != nil {
 		t.Fatal(err)
@@ -194,15 +222,18 @@ func sdkTransactions(ctx context.Context, t *testing.T, db *dynamodb.Client) {
 	t.Helper()
 	_, err := db.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{
 		{Put: &types.Put{TableName: aws.String("orders"), Item: order(100)}},
-		{Put: &types.Put{TableName: aws.String("orders"), Item: order(1), ConditionExpression: aws.String("attribute_not_exists(customer)"),
+		{Put: &types.Put{TableName: aws.String("orders"), Item: order(1),
+			ConditionExpression:                 aws.String("attribute_not_exists(customer)"),
 			ReturnValuesOnConditionCheckFailure: "ALL_OLD"}},
 	}})
 	var canceled *types.TransactionCanceledException
 	if !errors.As(err, &canceled) || len(canceled.CancellationReasons) != 2 {
 		t.Fatalf("got %v; want a canceled transaction with two reasons", err)
 	}
-	if first, second := canceled.CancellationReasons[0], canceled.CancellationReasons[1]; *first.Code != "None" || *second.Code != "ConditionalCheckFailed" || len(second.Item) != 5 {
-		t.Errorf("got reasons %s and %s with %d attributes; want None, and ConditionalCheckFailed with 5", *first.Code, *second.Code, len(second.Item))
+	first, second := canceled.CancellationReasons[0], canceled.CancellationReasons[1]
+	if *first.Code != "None" || *second.Code != "ConditionalCheckFailed" || len(second.Item) != 5 {
+		t.Errorf("got reasons %s and %s with %d attributes; want None, and ConditionalCheckFailed with 5",
+			*first.Code, *second.Code, len(second.Item))
 	}
 	got, err := db.GetItem(ctx, &dynamodb.GetItemInput{TableName: aws.String("orders"),
 		Key: map[string]types.AttributeValue{"customer": order(100)["customer"], "number": order(100)["number"]}})
@@ -224,7 +255,9 @@ func sdkStream(ctx context.Context, t *testing.T, streams *dynamodbstreams.Clien
 	}
 	records := 0
 	for _, shard := range stream.StreamDescription.Shards {
-		iterator, err := streams.GetShardIterator(ctx, &dynamodbstreams.GetShardIteratorInput{StreamArn: arn, ShardId: shard.ShardId, ShardIteratorType: "TRIM_HORIZON"})
+		iterator, err := streams.GetShardIterator(ctx, &dynamodbstreams.GetShardIteratorInput{
+			StreamArn: arn, ShardId: shard.ShardId, ShardIteratorType: "TRIM_HORIZON",
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -233,7 +266,8 @@ func sdkStream(ctx context.Context, t *testing.T, streams *dynamodbstreams.Clien
 			t.Fatal(err)
 		}
 		for _, r := range page.Records {
-			if r.EventName != streamtypes.OperationTypeInsert || len(r.Dynamodb.NewImage) != 5 || time.Since(*r.Dynamodb.ApproximateCreationDateTime) > time.Hour {
+			if r.EventName != streamtypes.OperationTypeInsert || len(r.Dynamodb.NewImage) != 5 ||
+				time.Since(*r.Dynamodb.ApproximateCreationDateTime) > time.Hour {
 				t.Errorf("record %+v", r)
 			}
 		}

@@ -11,15 +11,17 @@ import (
 	"testing"
 )
 
-// diskBytes is the disk of TestTablesOnAFullDisk, and reserveBytes what the tables leave free of it.
+// diskBytes is the size of TestTablesOnAFullDisk's disk, and reserveBytes what the tables leave
+// free.
 const (
 	diskBytes    = 1 << 30
 	reserveBytes = 256 << 20
 )
 
-// TestTablesOnAFullDisk fills a disk with items until writes are refused, and then the rest with a file, as another program would.
-// Reads go on all the while, and a table can be deleted until another program has the last bytes; when there is room again writes
-// are taken, and a start finds all that was acknowledged.
+// TestTablesOnAFullDisk fills a disk with items until writes are refused, and then the rest with a
+// file, as another program would. Reads continue all the time, and a table can be deleted until
+// another program has taken the last bytes. When there is space again, writes are accepted, and a
+// start finds every acknowledged item.
 func TestTablesOnAFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	if err := mountMemory(dir, fmt.Sprintf("size=%d", diskBytes)); err != nil {
@@ -31,15 +33,16 @@ func TestTablesOnAFullDisk(t *testing.T) {
 		}
 	})
 	file := filepath.Join(t.TempDir(), "holdfast.yaml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, "tables: {reserve: %d, cache: 8MiB}\n", reserveBytes), 0o600); err != nil {
+	configuration := fmt.Appendf(nil, "tables: {reserve: %d, cache: 8MiB}\n", reserveBytes)
+	if err := os.WriteFile(file, configuration, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	server := startTables(t, filepath.Join(dir, "data"), "--config", file)
 	d := newDynamo(server.addr)
 	defer d.close()
-	d.must(t, "CreateTable", `{"TableName":"full","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"N"}],"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}`, nil)
+	d.must(t, "CreateTable", tableOfNumbers("full"), nil)
 	d.active(t, "full")
-	d.must(t, "CreateTable", strings.Replace(nextTable, "next", "spare", 1), nil)
+	d.must(t, "CreateTable", tableOfNumbers("spare"), nil)
 	d.active(t, "spare")
 
 	written := fillTable(t, d)
@@ -54,14 +57,14 @@ func TestTablesOnAFullDisk(t *testing.T) {
 	if err := d.ask("PutItem", fullItem(written), nil); !isFull(err) {
 		t.Errorf("a put on a full disk: got %v; want it refused", err)
 	}
-	if err := d.ask("CreateTable", nextTable, nil); !isFull(err) {
+	if err := d.ask("CreateTable", tableOfNumbers("next"), nil); !isFull(err) {
 		t.Errorf("a table on a full disk: got %v; want it refused", err)
 	}
-	d.must(t, "DeleteTable", `{"TableName":"spare"}`, nil) // has the ballast's room
+	d.must(t, "DeleteTable", `{"TableName":"spare"}`, nil) // uses the ballast's space
 	if err := fillDisk(other + ", too"); err != nil {
 		t.Fatal(err)
 	}
-	// What a removal leaves may have gone meanwhile, so whether another one has room is not asked here.
+	// The space that a removal leaves may be taken by now, so the test doesn't try another removal.
 	expectItem(t, d, 0)
 	server.kill()
 	if err := errors.Join(os.Remove(other), os.Remove(other+", too")); err != nil {
@@ -71,9 +74,9 @@ func TestTablesOnAFullDisk(t *testing.T) {
 	for i := range written {
 		expectItem(t, d, i)
 	}
-	d.must(t, "CreateTable", nextTable, nil)
+	d.must(t, "CreateTable", tableOfNumbers("next"), nil)
 	d.must(t, "DeleteTable", `{"TableName":"full"}`, nil)
-	eventually(t, "writes are taken again", func() bool {
+	eventually(t, "writes are accepted again", func() bool {
 		err := d.ask("PutItem", strings.Replace(fullItem(0), `"full"`, `"next"`, 1), nil)
 		if err != nil && !isFull(err) {
 			t.Fatal(err)
@@ -82,8 +85,12 @@ func TestTablesOnAFullDisk(t *testing.T) {
 	})
 }
 
-// nextTable makes the table next.
-const nextTable = `{"TableName":"next","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"N"}],"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}`
+// tableOfNumbers is a request that creates a table with numbers as keys.
+func tableOfNumbers(name string) string {
+	return fmt.Sprintf(`{"TableName":%q,"BillingMode":"PAY_PER_REQUEST",
+		"AttributeDefinitions":[{"AttributeName":"id","AttributeType":"N"}],
+		"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}`, name)
+}
 
 // incompressible is 100 KB of text.
 var incompressible = func() string {
@@ -101,13 +108,13 @@ func fullItem(i int) string {
 	return fmt.Sprintf(`{"TableName":"full","Item":{"id":{"N":"%d"},"text":{"S":"%s"}}}`, i, fullText(i))
 }
 
-// isFull says whether a request was refused since the disk is full.
+// isFull reports whether a request was refused because the disk is full.
 func isFull(err error) bool {
 	var r *refusal
 	return errors.As(err, &r) && r.status == http.StatusServiceUnavailable && strings.Contains(r.Text, "disk is full")
 }
 
-// fillTable puts items until one is refused, and returns how many are there.
+// fillTable puts items until one is refused, and returns how many were stored.
 func fillTable(t *testing.T, d *dynamo) int {
 	t.Helper()
 	for i := range diskBytes / (100 << 10) {
@@ -132,7 +139,7 @@ func expectItem(t *testing.T, d *dynamo, i int) {
 	}
 }
 
-// fillDisk writes a file until there is no room.
+// fillDisk writes a file until the disk is full.
 func fillDisk(path string) error {
 	f, err := os.Create(path)
 	if err != nil {

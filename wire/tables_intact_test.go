@@ -15,34 +15,37 @@ import (
 )
 
 const (
-	intactItems    = 1000      // that are acknowledged before the process is killed, at least
-	intactLogBytes = 100 << 10 // that the newest log has by then, at least
+	intactItems    = 1000      // acknowledged before the process is killed, at least
+	intactLogBytes = 100 << 10 // in the newest log by then, at least
 	intactPatience = time.Minute
 )
 
-// TestTablesLoseNothingInSilence takes files of a killed process's directory away, cuts and changes
-// them: each start either has all that was acknowledged, or is refused, names the file, and touches
-// nothing. A recovery says what it drops and leaves the first items.
+// TestTablesLoseNothingInSilence removes, truncates and changes files of a killed process's
+// directory. Each start either has every acknowledged item, or is refused, names the file, and
+// touches nothing. A recovery reports what it drops and leaves the first items.
 func TestTablesLoseNothingInSilence(t *testing.T) {
-	folder := filepath.Join(t.TempDir(), "data")
-	server := startTables(t, folder)
+	dir := filepath.Join(t.TempDir(), "data")
+	server := startTables(t, dir)
 	d := newDynamo(server.addr)
 	defer d.close()
-	d.must(t, "CreateTable", `{"TableName":"kept","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"N"}],"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}`, nil)
+	d.must(t, "CreateTable", tableOfNumbers("kept"), nil)
 	d.active(t, "kept")
 	items := 0
-	live := &remains{t: t, folder: folder}
+	live := &remains{t: t, dir: dir}
 	for ; items < intactItems || items%100 > 0 || len(live.written(live.newest())) < intactLogBytes; items++ {
 		d.must(t, "PutItem", intactItem(items), nil)
 	}
 	acknowledged := time.Now().Add(10 * time.Millisecond) // files' times are coarse
 	last := time.Time{}
 	eventually(t, "the end of the log is on record", func() bool {
-		if time.Since(last) > time.Second { // the log may have been on record a moment ago; more writes would begin another one
-			d.must(t, "PutItem", fmt.Sprintf(`{"TableName":"kept","Item":{"id":{"N":"-1"},"at":{"N":"%d"}}}`, time.Now().UnixNano()), nil)
+		// The end of the log may have been recorded just before; more writes at once would begin another
+		// log.
+		if time.Since(last) > time.Second {
+			d.must(t, "PutItem", fmt.Sprintf(`{"TableName":"kept","Item":{"id":{"N":"-1"},"at":{"N":"%d"}}}`,
+				time.Now().UnixNano()), nil)
 			last = time.Now()
 		}
-		info, err := os.Stat(filepath.Join(folder, "control"))
+		info, err := os.Stat(filepath.Join(dir, "control"))
 		return err == nil && info.ModTime().After(acknowledged)
 	})
 	server.kill()
@@ -54,14 +57,18 @@ func TestTablesLoseNothingInSilence(t *testing.T) {
 		least int    // items that a recovery leaves
 	}{
 		{"as it is", func(r *remains) {}, "", items},
-		{"no marker of the manifest", func(r *remains) { r.remove("pebble/marker.manifest.*") }, "pebble/marker.manifest.* is missing", items},
-		{"no marker of the format", func(r *remains) { r.remove("pebble/marker.format-version.*") }, "pebble/marker.format-version.* is missing", items},
+		{"no marker of the manifest", func(r *remains) { r.remove("pebble/marker.manifest.*") },
+			"pebble/marker.manifest.* is missing", items},
+		{"no marker of the format", func(r *remains) { r.remove("pebble/marker.format-version.*") },
+			"pebble/marker.format-version.* is missing", items},
 		{"no empty files", func(r *remains) { r.remove("pebble/marker.*"); r.remove("pebble/LOCK") }, "is missing", items},
 		{"no manifest", func(r *remains) { r.remove("pebble/MANIFEST-*") }, "pebble/MANIFEST-", -1},
 		{"no control file", func(r *remains) { r.remove("control") }, "control is missing", items},
 		{"no database", func(r *remains) { r.remove("pebble") }, "pebble", -1},
 		{"newest log deleted", func(r *remains) { os.Remove(r.newest()) }, ".log is missing", 0},
-		{"newest log cut to 2/3", func(r *remains) { r.change(r.newest(), func(p []byte) []byte { return p[:len(p)*2/3] }) }, " that were on disk", 0},
+		{"newest log cut to 2/3", func(r *remains) {
+			r.change(r.newest(), func(p []byte) []byte { return p[:len(p)*2/3] })
+		}, " that were on disk", 0},
 		{"a bit flipped at 90 %", func(r *remains) {
 			r.change(r.newest(), func(p []byte) []byte { p[len(p)*9/10] ^= 1; return p })
 		}, "is damaged at byte ", 0},
@@ -69,8 +76,8 @@ func TestTablesLoseNothingInSilence(t *testing.T) {
 		{"all logs deleted", func(r *remains) { r.remove("pebble/*.log") }, ".log is missing", 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := &remains{t: t, folder: filepath.Join(t.TempDir(), "data"), items: items}
-			if err := os.CopyFS(r.folder, os.DirFS(folder)); err != nil {
+			r := &remains{t: t, dir: filepath.Join(t.TempDir(), "data"), items: items}
+			if err := os.CopyFS(r.dir, os.DirFS(dir)); err != nil {
 				t.Fatal(err)
 			}
 			test.harm(r)
@@ -85,19 +92,20 @@ func TestTablesLoseNothingInSilence(t *testing.T) {
 }
 
 func intactItem(i int) string {
-	return fmt.Sprintf(`{"TableName":"kept","Item":{"id":{"N":"%d"},"text":{"S":"%s"}}}`, i, strings.Repeat(fmt.Sprintf("%08d", i), 32))
+	return fmt.Sprintf(`{"TableName":"kept","Item":{"id":{"N":"%d"},"text":{"S":"%s"}}}`,
+		i, strings.Repeat(fmt.Sprintf("%08d", i), 32))
 }
 
 // remains are the directory that a killed process left.
 type remains struct {
-	t      *testing.T
-	folder string
-	items  int // that were acknowledged
+	t     *testing.T
+	dir   string
+	items int // that were acknowledged
 }
 
 func (r *remains) remove(pattern string) {
 	r.t.Helper()
-	paths, err := filepath.Glob(filepath.Join(r.folder, pattern))
+	paths, err := filepath.Glob(filepath.Join(r.dir, pattern))
 	if err != nil || len(paths) == 0 {
 		r.t.Fatalf("got %v, %v for %s; want files", paths, err, pattern)
 	}
@@ -110,7 +118,7 @@ func (r *remains) remove(pattern string) {
 
 func (r *remains) logs() []string {
 	r.t.Helper()
-	paths, err := filepath.Glob(filepath.Join(r.folder, "pebble/*.log"))
+	paths, err := filepath.Glob(filepath.Join(r.dir, "pebble/*.log"))
 	if err != nil || len(paths) == 0 {
 		r.t.Fatalf("got %v, %v; want logs", paths, err)
 	}
@@ -120,7 +128,7 @@ func (r *remains) logs() []string {
 
 func (r *remains) newest() string { return r.logs()[len(r.logs())-1] }
 
-// change changes what was written of a file, without the room behind it.
+// change changes the written part of a file, without the allocated space behind it.
 func (r *remains) change(path string, how func([]byte) []byte) {
 	r.t.Helper()
 	if err := os.WriteFile(path, how(r.written(path)), 0o600); err != nil {
@@ -128,7 +136,7 @@ func (r *remains) change(path string, how func([]byte) []byte) {
 	}
 }
 
-// written is what was written of a file, without the room behind it.
+// written is the written part of a file, without the allocated space behind it.
 func (r *remains) written(path string) []byte {
 	r.t.Helper()
 	p, err := os.ReadFile(path)
@@ -138,11 +146,11 @@ func (r *remains) written(path string) []byte {
 	return bytes.TrimRight(p, "\x00")
 }
 
-// files are what is in the directory, without locks.
+// files are the contents of the directory, without locks.
 func (r *remains) files() map[string]string {
 	r.t.Helper()
 	all := map[string]string{}
-	err := filepath.WalkDir(r.folder, func(path string, entry os.DirEntry, err error) error {
+	err := filepath.WalkDir(r.dir, func(path string, entry os.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || entry.Name() == "LOCK" {
 			return err
 		}
@@ -156,10 +164,10 @@ func (r *remains) files() map[string]string {
 	return all
 }
 
-// run runs the program to its end, and returns its status and what it said.
-func (r *remains) run(args ...string) (status int, said string) {
+// run runs the program to its end, and returns its status and its output.
+func (r *remains) run(args ...string) (status int, printed string) {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), intactPatience) // one that serves goes on for ever
+	ctx, cancel := context.WithTimeout(r.t.Context(), intactPatience) // a process that serves doesn't end by itself
 	defer cancel()
 	out, err := exec.CommandContext(ctx, ours(r.t).argv[0], args...).CombinedOutput()
 	var exit *exec.ExitError
@@ -172,27 +180,28 @@ func (r *remains) run(args ...string) (status int, said string) {
 	return status, string(out)
 }
 
-// starts says whether "up" gets as far as to serve with the directory. It leaves it stopped.
+// starts reports whether a start with the directory would be accepted. It starts nothing.
 func (r *remains) starts() bool {
 	r.t.Helper()
-	status, _ := r.run("table", "recover", r.folder)
+	status, _ := r.run("table", "recover", r.dir)
 	return status == 0
 }
 
-// refused fails unless a start is, and a check finds the fault, and neither touches anything.
+// refused fails unless a start is refused, a check finds the fault, and neither touches any file.
 func (r *remains) refused(words string) {
 	r.t.Helper()
 	before := r.files()
-	status, said := r.run("up", "--tables-listen", freeAddress(r.t), "--data", r.folder, "--cache-listen", "127.0.0.1:0", "--http-listen", "",
+	status, printed := r.run("up", "--tables-listen", freeAddress(r.t), "--data", r.dir,
+		"--cache-listen", "127.0.0.1:0", "--http-listen", "",
 		"--memory", "8MiB")
-	if status != 1 || !strings.Contains(said, words) {
-		r.t.Errorf("up: got %d, %s; want 1 and %q", status, said, words)
+	if status != 1 || !strings.Contains(printed, words) {
+		r.t.Errorf("up: got %d, %s; want 1 and %q", status, printed, words)
 	}
-	if status, said := r.run("table", "check", r.folder); status != 2 || !strings.Contains(said, words) {
-		r.t.Errorf("check: got %d, %s; want 2 and %q", status, said, words)
+	if status, printed := r.run("table", "check", r.dir); status != 2 || !strings.Contains(printed, words) {
+		r.t.Errorf("check: got %d, %s; want 2 and %q", status, printed, words)
 	}
-	if status, said := r.run("table", "recover", r.folder); status != 2 || !strings.Contains(said, "wrong: ") {
-		r.t.Errorf("recover: got %d, %s; want 2 and what is wrong", status, said)
+	if status, printed := r.run("table", "recover", r.dir); status != 2 || !strings.Contains(printed, "wrong: ") {
+		r.t.Errorf("recover: got %d, %s; want 2 and what is wrong", status, printed)
 	}
 	after := r.files()
 	for path, is := range before {
@@ -205,21 +214,21 @@ func (r *remains) refused(words string) {
 	}
 }
 
-// recovers accepts the loss, and looks what is left: so many items at least; below 0, nothing can
-// be done.
+// recovers accepts the loss, and checks what is left: at least the given number of items; below 0,
+// a recovery must be impossible.
 func (r *remains) recovers(least int) {
 	r.t.Helper()
-	status, said := r.run("table", "recover", "--accept-loss", r.folder)
+	status, printed := r.run("table", "recover", "--accept-loss", r.dir)
 	if least < 0 {
-		if status != 2 || !strings.Contains(said, "restore a backup") {
-			r.t.Errorf("recover: got %d, %s; want 2, and that a backup is needed", status, said)
+		if status != 2 || !strings.Contains(printed, "restore a backup") {
+			r.t.Errorf("recover: got %d, %s; want 2, and that a backup is needed", status, printed)
 		}
 		return
 	}
-	if status != 0 || !strings.Contains(said, "dropped") {
-		r.t.Fatalf("recover: got %d, %s; want 0 and what was dropped", status, said)
+	if status != 0 || !strings.Contains(printed, "dropped") {
+		r.t.Fatalf("recover: got %d, %s; want 0 and what was dropped", status, printed)
 	}
-	r.t.Log(said)
+	r.t.Log(printed)
 	if least < r.items {
 		r.expect(least, r.items-1)
 	} else {
@@ -227,11 +236,11 @@ func (r *remains) recovers(least int) {
 	}
 }
 
-// expect starts the server and counts the items: the first ones, and no others. Then a check finds
-// no fault.
+// expect starts the server and counts the items, which must be the first ones and no others. Then a
+// check must find no fault.
 func (r *remains) expect(least, most int) {
 	r.t.Helper()
-	server := startTables(r.t, r.folder)
+	server := startTables(r.t, r.dir)
 	d := newDynamo(server.addr)
 	defer d.close()
 	var names struct{ TableNames []string }
@@ -256,7 +265,7 @@ func (r *remains) expect(least, most int) {
 	}
 	r.t.Logf("%d items are left", n)
 	server.stop()
-	if status, said := r.run("table", "check", r.folder); status != 0 || !strings.Contains(said, "faults 0") {
-		r.t.Errorf("check: got %d, %s; want no fault", status, said)
+	if status, printed := r.run("table", "check", r.dir); status != 0 || !strings.Contains(printed, "faults 0") {
+		r.t.Errorf("check: got %d, %s; want no fault", status, printed)
 	}
 }

@@ -13,30 +13,32 @@ import (
 	"time"
 )
 
-// Sizes of the killing: how often, and what writes meanwhile.
+// How often the process is killed, and the load meanwhile.
 const (
 	kills        = 100 // of each number of shards
 	killsShort   = 5
 	killWriters  = 8
-	keysPerWrite = 4 // keys that each writer has for itself
+	keysPerWrite = 4 // keys of each writer
 	accounts     = 12
 	startBalance = 1000
 )
 
-// A killing is a table under load whose server is killed again and again, with what it has acknowledged.
+// A killing is a table under load whose server is killed again and again, with the acknowledged
+// writes.
 type killing struct {
 	t       *testing.T
 	address string
-	folder  string
+	dir     string
 	config  string
 	random  *rand.Rand
 	acked   [killWriters * keysPerWrite]atomic.Int64 // the last value that a put of the key was acknowledged with; 0: none
 	tried   [killWriters * keysPerWrite]atomic.Int64 // the last value that was sent
-	moved   atomic.Int64                             // transactions that were acknowledged
+	moved   atomic.Int64                             // acknowledged transactions
 }
 
-// TestKilledTables kills the process under load, again and again, and looks each time: every acknowledged write is
-// there, no transaction is there by half, and the indexes and the stream agree with the table.
+// TestKilledTables kills the process under load, again and again, and checks after each kill: every
+// acknowledged write is there, no transaction is there in part, and the indexes and the stream
+// agree with the table.
 func TestKilledTables(t *testing.T) {
 	for _, shards := range []int{1, 3} {
 		t.Run(fmt.Sprintf("%d shards", shards), func(t *testing.T) { testKilled(t, shards) })
@@ -50,7 +52,10 @@ func testKilled(t *testing.T, shards int) {
 	}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	k := &killing{t: t, address: freeAddress(t), folder: t.TempDir(), config: filepath.Join(t.TempDir(), "holdfast.yaml"), random: rand.New(rand.NewPCG(seed, 1))}
+	k := &killing{
+		t: t, address: freeAddress(t), dir: t.TempDir(), config: filepath.Join(t.TempDir(), "holdfast.yaml"),
+		random: rand.New(rand.NewPCG(seed, 1)),
+	}
 	if err := os.WriteFile(k.config, fmt.Appendf(nil, "tables: {new_shards: %d}\n", shards), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +64,7 @@ func testKilled(t *testing.T, shards int) {
 	for range n {
 		d := newDynamo(k.address)
 		stop := k.load(d)
-		time.Sleep(time.Duration(1+k.random.IntN(60)) * time.Millisecond) // how long it lives under load
+		time.Sleep(time.Duration(1+k.random.IntN(60)) * time.Millisecond) // how long the load runs
 		server.kill()
 		stop()
 		server = k.start()
@@ -76,27 +81,32 @@ func testKilled(t *testing.T, shards int) {
 
 func (k *killing) start() *process {
 	k.t.Helper()
-	return startTablesAt(k.t, k.address, k.folder, "--config", k.config)
+	return startTablesAt(k.t, k.address, k.dir, "--config", k.config)
 }
 
 func (k *killing) create() {
 	d := newDynamo(k.address)
 	defer d.close()
 	d.must(k.t, "CreateTable", `{"TableName":"killed","BillingMode":"PAY_PER_REQUEST",
-		"AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"},{"AttributeName":"r","AttributeType":"N"},{"AttributeName":"g","AttributeType":"S"},{"AttributeName":"n","AttributeType":"N"}],
+		"AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"},{"AttributeName":"r","AttributeType":"N"},
+			{"AttributeName":"g","AttributeType":"S"},{"AttributeName":"n","AttributeType":"N"}],
 		"KeySchema":[{"AttributeName":"id","KeyType":"HASH"},{"AttributeName":"r","KeyType":"RANGE"}],
-		"LocalSecondaryIndexes":[{"IndexName":"local","KeySchema":[{"AttributeName":"id","KeyType":"HASH"},{"AttributeName":"n","KeyType":"RANGE"}],"Projection":{"ProjectionType":"ALL"}}],
-		"GlobalSecondaryIndexes":[{"IndexName":"global","KeySchema":[{"AttributeName":"g","KeyType":"HASH"},{"AttributeName":"n","KeyType":"RANGE"}],"Projection":{"ProjectionType":"ALL"}},
-			{"IndexName":"parts","KeySchema":[{"AttributeName":"g","KeyType":"HASH"},{"AttributeName":"r","KeyType":"HASH"},
-				{"AttributeName":"n","KeyType":"RANGE"},{"AttributeName":"id","KeyType":"RANGE"}],"Projection":{"ProjectionType":"KEYS_ONLY"}}],
+		"LocalSecondaryIndexes":[{"IndexName":"local","Projection":{"ProjectionType":"ALL"},
+			"KeySchema":[{"AttributeName":"id","KeyType":"HASH"},{"AttributeName":"n","KeyType":"RANGE"}]}],
+		"GlobalSecondaryIndexes":[{"IndexName":"global","Projection":{"ProjectionType":"ALL"},
+			"KeySchema":[{"AttributeName":"g","KeyType":"HASH"},{"AttributeName":"n","KeyType":"RANGE"}]},
+			{"IndexName":"parts","Projection":{"ProjectionType":"KEYS_ONLY"},
+			"KeySchema":[{"AttributeName":"g","KeyType":"HASH"},{"AttributeName":"r","KeyType":"HASH"},
+				{"AttributeName":"n","KeyType":"RANGE"},{"AttributeName":"id","KeyType":"RANGE"}]}],
 		"StreamSpecification":{"StreamEnabled":true,"StreamViewType":"NEW_AND_OLD_IMAGES"}}`, nil)
 	d.active(k.t, "killed")
 	for i := range accounts {
-		d.must(k.t, "PutItem", fmt.Sprintf(`{"TableName":"killed","Item":{"id":{"S":"account"},"r":{"N":"%d"},"g":{"S":"bank"},"n":{"N":"%d"}}}`, i, startBalance), nil)
+		d.must(k.t, "PutItem", fmt.Sprintf(`{"TableName":"killed",
+			"Item":{"id":{"S":"account"},"r":{"N":"%d"},"g":{"S":"bank"},"n":{"N":"%d"}}}`, i, startBalance), nil)
 	}
 }
 
-// load writes until the server is gone; what it returns waits for that.
+// load writes until the server is gone; stop waits for that.
 func (k *killing) load(d *dynamo) (stop func()) {
 	var wait sync.WaitGroup
 	for w := range killWriters {
@@ -116,11 +126,13 @@ func (k *killing) load(d *dynamo) (stop func()) {
 	return func() { wait.Wait(); d.close() }
 }
 
-// put writes the next value of a key that only this writer writes. It is false once the server is gone.
+// put writes the next value of a key that only this writer writes. It returns false once the server
+// is gone.
 func (k *killing) put(d *dynamo, w int, random *rand.Rand) bool {
 	key := w*keysPerWrite + random.IntN(keysPerWrite)
 	value := k.tried[key].Add(1)
-	err := d.ask("PutItem", fmt.Sprintf(`{"TableName":"killed","Item":{"id":{"S":"key-%d"},"r":{"N":"0"},"g":{"S":"g%d"},"n":{"N":"%d"}}}`, key, value%3, value), nil)
+	err := d.ask("PutItem", fmt.Sprintf(`{"TableName":"killed",
+		"Item":{"id":{"S":"key-%d"},"r":{"N":"0"},"g":{"S":"g%d"},"n":{"N":"%d"}}}`, key, value%3, value), nil)
 	if err != nil {
 		return k.survives(err)
 	}
@@ -136,8 +148,12 @@ func (k *killing) move(d *dynamo, _ int, random *rand.Rand) bool {
 	}
 	amount := 1 + random.IntN(9)
 	err := d.ask("TransactWriteItems", fmt.Sprintf(`{"TransactItems":[
-		{"Update":{"TableName":"killed","Key":{"id":{"S":"account"},"r":{"N":"%d"}},"UpdateExpression":"SET n = n - :a","ConditionExpression":"n >= :a","ExpressionAttributeValues":{":a":{"N":"%d"}}}},
-		{"Update":{"TableName":"killed","Key":{"id":{"S":"account"},"r":{"N":"%d"}},"UpdateExpression":"ADD n :a","ExpressionAttributeValues":{":a":{"N":"%d"}}}}]}`, from, amount, to, amount), nil)
+		{"Update":{"TableName":"killed","Key":{"id":{"S":"account"},"r":{"N":"%d"}},
+			"UpdateExpression":"SET n = n - :a","ConditionExpression":"n >= :a",
+			"ExpressionAttributeValues":{":a":{"N":"%d"}}}},
+		{"Update":{"TableName":"killed","Key":{"id":{"S":"account"},"r":{"N":"%d"}},
+			"UpdateExpression":"ADD n :a","ExpressionAttributeValues":{":a":{"N":"%d"}}}}]}`,
+		from, amount, to, amount), nil)
 	if err != nil {
 		return k.survives(err)
 	}
@@ -145,7 +161,8 @@ func (k *killing) move(d *dynamo, _ int, random *rand.Rand) bool {
 	return true
 }
 
-// survives says whether the server still answers; an answer other than that a condition doesn't hold is a failure.
+// survives reports whether the server still answers; any error but a condition that doesn't hold
+// fails the test.
 func (k *killing) survives(err error) bool {
 	r, answered := err.(*refusal)
 	if answered && r.Type != "com.amazonaws.dynamodb.v20120810#TransactionCanceledException" {
@@ -154,7 +171,7 @@ func (k *killing) survives(err error) bool {
 	return answered
 }
 
-// A row is an item of the table, as the test writes them.
+// A row is an item of the table, with the attributes that the test writes.
 type row struct {
 	ID    struct{ S string } `json:"id"`
 	Range struct{ N string } `json:"r"`
@@ -164,7 +181,8 @@ type row struct {
 
 func (r row) key() string { return r.ID.S + "/" + r.Range.N }
 
-// look compares all that is there with what was acknowledged, and its parts with each other.
+// look compares the table with the acknowledged writes, and its indexes and its stream with the
+// table.
 func (k *killing) look() {
 	d := newDynamo(k.address)
 	defer d.close()
@@ -207,7 +225,7 @@ func (k *killing) checkAcked(table map[string]row) {
 		if got < acked || got > tried || !there && acked > 0 {
 			k.t.Errorf("key-%d: got %d; acknowledged was %d, tried %d", i, got, acked, tried)
 		}
-		k.acked[i].Store(got) // it has been seen now
+		k.acked[i].Store(got) // it has been read now
 	}
 	sum := 0
 	for i := range accounts {
@@ -218,7 +236,7 @@ func (k *killing) checkAcked(table map[string]row) {
 		sum += n
 	}
 	if want := accounts * startBalance; sum != want {
-		k.t.Errorf("the accounts have %d in all; want %d: a transaction is there by half", sum, want)
+		k.t.Errorf("the accounts have %d in all; want %d: a transaction is there in part", sum, want)
 	}
 }
 
@@ -233,7 +251,8 @@ func (k *killing) same(what string, want, got map[string]row) {
 	}
 }
 
-// streamed is the table as its stream tells it. Each record's old image must be what the one before left.
+// streamed is the table as its stream's records leave it. Each record's old image must be what the
+// record before has left.
 func (k *killing) streamed(d *dynamo) map[string]row {
 	var streams struct{ Streams []struct{ StreamArn string } }
 	d.must(k.t, "Streams.ListStreams", `{"TableName":"killed"}`, &streams)
@@ -245,7 +264,8 @@ func (k *killing) streamed(d *dynamo) map[string]row {
 	rows := map[string]row{}
 	for _, s := range description.StreamDescription.Shards {
 		var iterator struct{ ShardIterator string }
-		d.must(k.t, "Streams.GetShardIterator", fmt.Sprintf(`{"StreamArn":%q,"ShardId":%q,"ShardIteratorType":"TRIM_HORIZON"}`, arn, s.ShardId), &iterator)
+		d.must(k.t, "Streams.GetShardIterator", fmt.Sprintf(
+			`{"StreamArn":%q,"ShardId":%q,"ShardIteratorType":"TRIM_HORIZON"}`, arn, s.ShardId), &iterator)
 		for next := iterator.ShardIterator; next != ""; {
 			var page struct {
 				Records []struct {
@@ -260,7 +280,8 @@ func (k *killing) streamed(d *dynamo) map[string]row {
 			for _, r := range page.Records {
 				image := r.Dynamodb.NewImage
 				if before := rows[image.key()]; before != r.Dynamodb.OldImage {
-					k.t.Errorf("record %s of %s: its old image is %+v; the stream left %+v", r.Dynamodb.SequenceNumber, image.key(), r.Dynamodb.OldImage, before)
+					k.t.Errorf("record %s of %s: its old image is %+v; the stream left %+v",
+						r.Dynamodb.SequenceNumber, image.key(), r.Dynamodb.OldImage, before)
 				}
 				rows[image.key()] = image
 			}

@@ -12,16 +12,17 @@ import (
 	"time"
 )
 
-// startTables runs `holdfast up` with its tables in a folder until the test ends, and waits until they answer.
-func startTables(t *testing.T, folder string, flags ...string) *process {
+// startTables runs `holdfast up` with its tables in a directory until the test ends, and waits
+// until they answer.
+func startTables(t *testing.T, dir string, flags ...string) *process {
 	t.Helper()
-	return startTablesAt(t, freeAddress(t), folder, flags...)
+	return startTablesAt(t, freeAddress(t), dir, flags...)
 }
 
-func startTablesAt(t *testing.T, address, folder string, flags ...string) *process {
+func startTablesAt(t *testing.T, address, dir string, flags ...string) *process {
 	t.Helper()
-	argv := append([]string{"up", "--tables-listen", address, "--data", folder, "--cache-listen", "127.0.0.1:0", "--http-listen", "",
-		"--memory", "8MiB"}, flags...)
+	argv := append([]string{"up", "--tables-listen", address, "--data", dir,
+		"--cache-listen", "127.0.0.1:0", "--http-listen", "", "--memory", "8MiB"}, flags...)
 	pr := &process{addr: address, signal: syscall.SIGTERM, exited: make(chan struct{})}
 	pr.cmd = exec.Command(ours(t).argv[0], argv...)
 	pr.cmd.Stderr = &pr.stderr
@@ -29,7 +30,7 @@ func startTablesAt(t *testing.T, address, folder string, flags ...string) *proce
 		t.Fatal(err)
 	}
 	go func() {
-		_ = pr.cmd.Wait() // how it ended is for the test that stopped it
+		_ = pr.cmd.Wait() // the test that stopped it checks how it ended
 		close(pr.exited)
 	}()
 	t.Cleanup(pr.stop)
@@ -48,19 +49,20 @@ func startTablesAt(t *testing.T, address, folder string, flags ...string) *proce
 	return pr
 }
 
-// A dynamo speaks the JSON of DynamoDB's API by hand: it sees what SDKs hide.
+// A dynamo is a client of DynamoDB's API that handles the JSON itself, and so sees what SDKs hide.
 type dynamo struct {
 	address string
 	client  http.Client
 }
 
 func newDynamo(address string) *dynamo {
-	return &dynamo{address: address, client: http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}}
+	transport := &http.Transport{MaxIdleConnsPerHost: 64}
+	return &dynamo{address: address, client: http.Client{Timeout: patience, Transport: transport}}
 }
 
 func (d *dynamo) close() { d.client.CloseIdleConnections() }
 
-// A refusal is an answer that says no.
+// A refusal is a response that reports an error.
 type refusal struct {
 	status int
 	Type   string `json:"__type"`
@@ -69,7 +71,8 @@ type refusal struct {
 
 func (r *refusal) Error() string { return fmt.Sprintf("%d %s: %s", r.status, r.Type, r.Text) }
 
-// ask sends a request and decodes the answer into one, unless that is nil. Streams' operations begin with "Streams.".
+// ask sends a request and decodes the response into answer, unless that is nil. The operations of
+// streams begin with "Streams.".
 func (d *dynamo) ask(operation, body string, answer any) error {
 	target := "DynamoDB_20120810." + operation
 	if name, ok := bytes.CutPrefix([]byte(operation), []byte("Streams.")); ok {
@@ -82,7 +85,8 @@ func (d *dynamo) ask(operation, body string, answer any) error {
 	req.Header.Set("Content-Type", "application/x-amz-json-1.0")
 	req.Header.Set("X-Amz-Target", target)
 	req.Header.Set("X-Amz-Date", time.Now().UTC().Format("20060102T150405Z"))
-	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=k/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0")
+	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 "+
+		"Credential=k/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0")
 	res, err := d.client.Do(req)
 	if err != nil {
 		return err
@@ -105,7 +109,7 @@ func (d *dynamo) ask(operation, body string, answer any) error {
 	return json.Unmarshal(text, answer)
 }
 
-// must is ask for what can't fail.
+// must is ask for a request that must succeed.
 func (d *dynamo) must(t *testing.T, operation, body string, answer any) {
 	t.Helper()
 	if err := d.ask(operation, body, answer); err != nil {
@@ -113,7 +117,7 @@ func (d *dynamo) must(t *testing.T, operation, body string, answer any) {
 	}
 }
 
-// active waits until a table is so.
+// active waits until a table is active.
 func (d *dynamo) active(t *testing.T, name string) {
 	t.Helper()
 	eventually(t, name+" is active", func() bool {

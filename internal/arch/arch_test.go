@@ -79,7 +79,8 @@ func place(name string) string {
 		}
 	}
 	if row(name) < 0 && !slices.Contains(testsOnly, name) && name != alone {
-		return "package " + name + " has no place in the layout: add it to a row in internal/arch, and to docs/architecture.md"
+		return "package " + name + " has no place in the layout: " +
+			"add it to a row in internal/arch, and to docs/architecture.md"
 	}
 	return ""
 }
@@ -132,7 +133,9 @@ func TestArrow(t *testing.T) {
 			t.Errorf("%s → %s: got %q; want allowed %v", show(test.from), show(test.to), fault, test.allowed)
 		}
 	}
-	for name, allowed := range map[string]bool{"": true, "mc": true, alone: true, "wire": true, "cache/util": false, "novel": false} {
+	for name, allowed := range map[string]bool{
+		"": true, "mc": true, alone: true, "wire": true, "cache/util": false, "novel": false,
+	} {
 		if fault := place(name); (fault == "") != allowed {
 			t.Errorf("%s: got %q; want allowed %v", show(name), fault, allowed)
 		}
