@@ -19,6 +19,7 @@ import (
 var rows = [][]string{
 	{""},
 	{"mc", "ring", "journal", "item", "loop", "mrc", "discover", "yamltree"},
+	{"mc/client"},
 	{"cache", "router", "shard", "cluster", "feed", "rpc", "partiql", "tool/replay", "tool/topology", "tool/transfer"},
 	{"table", "group", "config/mcrouter", "config/twemproxy", "feed/mysql", "feed/postgres", "feed/tables"},
 	{"config", "server", "dynamodb", "console"},

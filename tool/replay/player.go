@@ -8,7 +8,7 @@ import (
 // player plays requests on one connection, a batch at a time: all gets in flight at once, then
 // one load for all that missed, then their sets in flight at once.
 type player struct {
-	client  *client
+	server  *server
 	options Options
 	rec     *recorder
 	batch   []play
@@ -31,17 +31,17 @@ func (p *player) play(ctx context.Context, f *feed) error {
 
 // get asks for all of batch. Those that were answered count even if a later one wasn't.
 func (p *player) get(batch []play) error {
-	p.client.begin()
+	p.server.begin()
 	start := time.Now()
 	for i := range batch {
-		p.client.writeGet(batch[i].key)
+		p.server.addGet(batch[i].key)
 	}
-	if err := p.client.flush(); err != nil {
+	if err := p.server.flush(); err != nil {
 		return err
 	}
 	for i := range batch {
 		var err error
-		if batch[i].answer, err = p.client.readGet(batch[i].key); err != nil {
+		if batch[i].answer, err = p.server.readGet(batch[i].key); err != nil {
 			p.rec.add(batch[:i])
 			return err
 		}
@@ -69,17 +69,17 @@ func (p *player) load(ctx context.Context, batch []play) error {
 	if err := sleep(ctx, p.options.LoadDelay); err != nil || sets == 0 {
 		return err
 	}
-	p.client.begin()
+	p.server.begin()
 	for i := range batch {
 		if q := &batch[i]; q.missed() {
-			p.client.writeSet(q.key, q.valueBytes, q.exptime)
+			p.server.addSet(q.key, q.valueBytes, q.exptime)
 		}
 	}
-	if err := p.client.flush(); err != nil {
+	if err := p.server.flush(); err != nil {
 		return err
 	}
 	for range sets {
-		refusal, err := p.client.readSet()
+		refusal, err := p.server.readSet()
 		if err != nil {
 			return err
 		}

@@ -33,13 +33,13 @@ func run(ctx context.Context, src Source, o Options, rec *recorder, elapsed *tim
 	players, err := connect(ctx, o, rec)
 	defer func() {
 		for _, p := range players {
-			p.client.close()
+			p.server.close()
 		}
 	}()
 	if err != nil {
 		return err
 	}
-	first := players[0].client
+	first := players[0].server
 	before, err := prepare(first, &rec.report, o.Flush)
 	if err != nil {
 		return err
@@ -65,18 +65,18 @@ func run(ctx context.Context, src Source, o Options, rec *recorder, elapsed *tim
 // connect makes all connections; those made are returned on an error too.
 func connect(ctx context.Context, o Options, rec *recorder) (players []*player, err error) {
 	for range o.Connections {
-		c, err := dial(ctx, o.Server, o.Timeout)
+		s, err := dial(ctx, o.Server, o.Timeout)
 		if err != nil {
 			return players, err
 		}
-		players = append(players, &player{client: c, options: o, rec: rec, batch: make([]play, 0, o.Pipeline)})
+		players = append(players, &player{server: s, options: o, rec: rec, batch: make([]play, 0, o.Pipeline)})
 	}
 	return players, nil
 }
 
 // prepare asks the server what it is, empties it if asked to, and returns its statistics.
-func prepare(c *client, report *Report, flush bool) (map[string]string, error) {
-	version, err := c.command("version")
+func prepare(s *server, report *Report, flush bool) (map[string]string, error) {
+	version, err := s.command("version")
 	if err != nil {
 		return nil, err
 	}
@@ -84,19 +84,19 @@ func prepare(c *client, report *Report, flush bool) (map[string]string, error) {
 	if report.Version, known = strings.CutPrefix(version, "VERSION "); !known {
 		report.Version = ""
 		if version != "ERROR" { // it may not know the command; other answers say why it won't serve us
-			return nil, c.unexpected("version", []byte(version))
+			return nil, s.unexpected("version", version)
 		}
 	}
 	if flush {
-		answer, err := c.command("flush_all")
+		answer, err := s.command("flush_all")
 		if err != nil {
 			return nil, err
 		}
 		if answer != "OK" {
-			return nil, c.unexpected("flush_all", []byte(answer))
+			return nil, s.unexpected("flush_all", answer)
 		}
 	}
-	stats, err := c.stats()
+	stats, err := s.stats()
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +122,7 @@ func playAll(ctx context.Context, f *feed, players []*player) error {
 	var wait sync.WaitGroup
 	for _, p := range players {
 		// A connection that is closed ends the read that it waits in.
-		stop := context.AfterFunc(ctx, p.client.close)
+		stop := context.AfterFunc(ctx, p.server.close)
 		defer stop()
 		wait.Go(func() {
 			if err := p.play(ctx, f); err != nil {

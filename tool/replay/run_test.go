@@ -140,7 +140,7 @@ func TestRunAgainstBadServers(t *testing.T) {
 		{"goes away at the end", "stats", hangUp, "server ADDRESS went away: it closed the connection", 0},
 		{"doesn't know get", "get b", "ERROR", `server ADDRESS: unexpected answer to a get: "ERROR"`, 1},
 		{"doesn't know set", "set a 0 0 1000", "ERROR", `server ADDRESS: unexpected answer to a set: "ERROR"`, 1},
-		{"answers another key", "get b", "VALUE bb 0 1\r\nx\r\nEND", `server ADDRESS: unexpected answer to a get of another key: "VALUE bb 0 1"`, 1},
+		{"answers another key", "get b", "VALUE bb 0 1\r\nx\r\nEND", `server ADDRESS: unexpected answer to a get, for another key: "VALUE bb 0 1"`, 1},
 		{"answers no size", "get b", "VALUE b 0 x\r\nx\r\nEND", `server ADDRESS: unexpected answer to a get: "VALUE b 0 x"`, 1},
 		{"is wrong about a size", "get b", "VALUE b 0 1\r\nxy\r\nEND", `server ADDRESS: unexpected answer to a get, after the value: "y"`, 1},
 		{"wants a password", "version", "CLIENT_ERROR unauthenticated", `server ADDRESS: unexpected answer to a version: "CLIENT_ERROR unauthenticated"`, 0},

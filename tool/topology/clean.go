@@ -38,12 +38,12 @@ func (r *run) cleanMembers(ctx context.Context, keys []*key, left map[*key]bool)
 	var mu sync.Mutex // guards left
 	var wait sync.WaitGroup
 	for i, m := range r.members {
-		m.client.close()
-		m.client.breaks, m.client.err = 1, nil
+		m.server.close()
+		m.server.breaks, m.server.err = 1, nil
 		held := slices.DeleteFunc(slices.Clone(keys), func(k *key) bool { return !k.may.has(i) })
 		wait.Go(func() {
-			defer m.client.close()
-			for n, a := range m.client.ask(ctx, requests(held, func(k *key) mc.Request { return remove(k) })) {
+			defer m.server.close()
+			for n, a := range m.server.ask(ctx, requests(held, func(k *key) mc.Request { return remove(k) })) {
 				if !a.ok() && m.met {
 					mu.Lock()
 					left[held[n]] = true

@@ -3,10 +3,11 @@ package topology
 import (
 	"context"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"time"
+
+	"holdfast/mc/client"
 )
 
 // Options say what is looked at and how closely. The zero value of a field means its default.
@@ -40,7 +41,6 @@ const (
 	defaultLooks   = 2000 // with many members, fewer keys
 	defaultTimeout = 2 * time.Second
 	defaultSettle  = time.Second
-	defaultPort    = "11211"
 
 	maxTimeouts = 40 // of a run, more than all its steps may wait for in the worst case that goes on
 )
@@ -55,7 +55,7 @@ func (o *Options) complete() error {
 	if o.Router == "" {
 		return fmt.Errorf("no router to ask")
 	}
-	o.Router = address(o.Router)
+	o.Router = client.Address(o.Router)
 	if err := o.completeMembers(); err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (o *Options) completeMembers() error {
 		if m == "" {
 			return fmt.Errorf("member %d of %d has no address", i+1, len(o.Members))
 		}
-		o.Members[i] = address(m)
+		o.Members[i] = client.Address(m)
 		if slices.Contains(o.Members[:i], o.Members[i]) {
 			return fmt.Errorf("member %s is listed twice", o.Members[i])
 		}
@@ -120,17 +120,6 @@ func (o *Options) completeKeys() error {
 		}
 	}
 	return nil
-}
-
-// address adds memcached's port to a host without one.
-func address(server string) string {
-	if strings.Contains(server, "/") {
-		return server
-	}
-	if _, _, err := net.SplitHostPort(server); err != nil {
-		return net.JoinHostPort(strings.Trim(server, "[]"), defaultPort)
-	}
-	return server
 }
 
 func pause(ctx context.Context, d time.Duration) error {

@@ -31,7 +31,7 @@ type run struct {
 	report     *Report
 	id         string
 	ttl        time.Duration
-	routers    []*client
+	routers    []*server
 	members    []*member
 	asked      set // members without a fault
 	meet       *key
@@ -42,7 +42,7 @@ type run struct {
 
 // A member is one that was listed.
 type member struct {
-	client *client
+	server *server
 	met    bool   // it has taken a set
 	fault  string // why it doesn't count; empty if it does
 }
@@ -91,10 +91,11 @@ func newRun(o *Options) *run {
 	r.ttl = o.longest() + spareTTL
 	r.report = &Report{Router: o.Router, Run: r.id, TTLSeconds: int64(r.ttl.Seconds()), Keys: o.Keys}
 	for range routerConns {
-		r.routers = append(r.routers, &client{server: o.Router, timeout: o.Timeout, operations: &r.operations})
+		r.routers = append(r.routers, &server{address: o.Router, timeout: o.Timeout, operations: &r.operations})
 	}
 	for i, address := range o.Members {
-		r.members = append(r.members, &member{client: &client{server: address, timeout: o.Timeout, operations: &r.operations}})
+		s := &server{address: address, timeout: o.Timeout, operations: &r.operations}
+		r.members = append(r.members, &member{server: s})
 		r.asked.add(i)
 	}
 	r.report.Members = make([]Member, len(o.Members))

@@ -20,10 +20,10 @@ func (r *run) meetMembers(ctx context.Context) error {
 		r.meet.may.add(i)
 	}
 	r.eachMember(func(i int, m *member) {
-		m.met = m.take(&m.client.ask(ctx, []mc.Request{r.set(r.meet, values[i])})[0], "set")
+		m.met = m.take(&m.server.ask(ctx, []mc.Request{r.set(r.meet, values[i])})[0], "set")
 	})
 	r.eachMember(func(i int, m *member) {
-		a := m.client.ask(ctx, []mc.Request{get(r.meet)})[0]
+		a := m.server.ask(ctx, []mc.Request{get(r.meet)})[0]
 		if !m.take(&a, "get") {
 			return
 		}
@@ -129,7 +129,7 @@ func (r *run) lookFor(ctx context.Context, keys []*key) (came int) {
 	altered := make([][]*key, len(r.members))
 	r.eachMember(func(i int, m *member) {
 		asked := slices.DeleteFunc(slices.Clone(keys), func(k *key) bool { return k.on.has(i) })
-		for n, a := range m.client.ask(ctx, requests(asked, get)) {
+		for n, a := range m.server.ask(ctx, requests(asked, get)) {
 			if !m.take(&a, "get") {
 				return
 			}
@@ -214,7 +214,7 @@ func (r *run) probe(ctx context.Context) error {
 		k.may = r.listed()
 	}
 	r.eachMember(func(i int, m *member) {
-		for _, a := range m.client.ask(ctx, requests(probes, func(k *key) mc.Request { return r.set(k, r.valueOf(i)) })) {
+		for _, a := range m.server.ask(ctx, requests(probes, func(k *key) mc.Request { return r.set(k, r.valueOf(i)) })) {
 			if !m.take(&a, "set") {
 				return
 			}
@@ -306,7 +306,7 @@ func (r *run) lookLost(ctx context.Context, keys []*key) (gone int) {
 	lost := make([][]*key, len(r.members))
 	r.eachMember(func(i int, m *member) {
 		asked := slices.DeleteFunc(slices.Clone(keys), func(k *key) bool { return k.lost.has(i) })
-		for n, a := range m.client.ask(ctx, requests(asked, get)) {
+		for n, a := range m.server.ask(ctx, requests(asked, get)) {
 			if !m.take(&a, "get") {
 				return
 			}
