@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -62,7 +63,7 @@ func Open(o Options) (*Store, error) {
 	}
 	s := &Store{arena: a, itemMaxBytes: o.ItemMaxBytes, noEvict: o.NoEvict, noCAS: o.NoCAS, delimiter: o.Delimiter,
 		clock: o.Now, warmed: warm, cold: cold, ttls: slices.Clone(o.TTLs)}
-	slices.SortStableFunc(s.ttls, func(a, b TTLRule) int { return len(b.Prefix) - len(a.Prefix) })
+	slices.SortStableFunc(s.ttls, func(a, b TTLRule) int { return cmp.Compare(len(b.Prefix), len(a.Prefix)) })
 	s.segments.arena, s.segments.table = a, a.segmentTable()
 	s.index.arena, s.index.segments, s.index.dir = a, &s.segments, a.directory(indexDirectory)
 	s.ghostDir = a.directory(ghostDirectory)

@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -109,7 +110,7 @@ func lowest(records []*net.SRV) []*net.SRV {
 	if len(records) == 0 {
 		return nil
 	}
-	first := slices.MinFunc(records, func(a, b *net.SRV) int { return int(a.Priority) - int(b.Priority) })
+	first := slices.MinFunc(records, func(a, b *net.SRV) int { return cmp.Compare(a.Priority, b.Priority) })
 	return slices.DeleteFunc(records, func(r *net.SRV) bool { return r.Priority != first.Priority })
 }
 
@@ -176,13 +177,8 @@ func join(a netip.Addr, port uint16) string {
 // arrange sorts the members and leaves one of each address, that with the largest weight.
 func arrange(members []Member) []Member {
 	slices.SortFunc(members, func(a, b Member) int {
-		if c := strings.Compare(a.Address, b.Address); c != 0 {
-			return c
-		}
-		if a.Weight != b.Weight {
-			return b.Weight - a.Weight
-		}
-		return strings.Compare(a.Name, b.Name)
+		return cmp.Or(
+			cmp.Compare(a.Address, b.Address), cmp.Compare(b.Weight, a.Weight), cmp.Compare(a.Name, b.Name))
 	})
 	return slices.CompactFunc(members, func(a, b Member) bool { return a.Address == b.Address })
 }

@@ -1,6 +1,7 @@
 package dynamodb
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"unicode/utf16"
@@ -331,7 +332,7 @@ func (d *document) shadow(at, count uint32) (shadowed uint32) {
 		if order := strings.Compare(d.name(&d.cells[a]), d.name(&d.cells[b])); order != 0 {
 			return order
 		}
-		return int(a) - int(b)
+		return cmp.Compare(a, b)
 	})
 	for i := range d.names[1:] {
 		shadowed += d.hide(d.names[i], d.names[i+1])

@@ -1,6 +1,7 @@
 package item
 
 import (
+	"cmp"
 	"strings"
 
 	"holdfast"
@@ -217,12 +218,8 @@ func isNegative(text string) bool { return text != "" && text[0] == '-' }
 // compareMagnitudes compares numbers without signs. With equally many digits before the point, the order of the texts
 // is theirs: a point is less than any digit, and the end of the text is less than both.
 func compareMagnitudes(a, b string) int {
-	aWhole, bWhole := wholeDigits(a), wholeDigits(b)
-	if aWhole != bWhole {
-		if aWhole < bWhole {
-			return -1
-		}
-		return 1
+	if c := cmp.Compare(wholeDigits(a), wholeDigits(b)); c != 0 {
+		return c
 	}
 	return strings.Compare(a, b)
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"reflect"
 	"slices"
 
@@ -45,7 +46,7 @@ func addresses(listeners []config.RouterListener) []config.Listener {
 // stands last.
 func inEntryOrder(listeners []config.RouterListener) []config.RouterListener {
 	ordered := slices.Clone(listeners)
-	slices.SortStableFunc(ordered, func(a, b config.RouterListener) int { return last(a) - last(b) })
+	slices.SortStableFunc(ordered, func(a, b config.RouterListener) int { return cmp.Compare(last(a), last(b)) })
 	return ordered
 }
 

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"hash/maphash"
@@ -117,16 +118,13 @@ func (t *commit) plan() {
 			t.parts = append(t.parts, part{shard: sh})
 		}
 	}
-	slices.SortFunc(t.parts, func(a, b part) int { return compare(uint64(a.shard.id), uint64(b.shard.id)) })
+	slices.SortFunc(t.parts, func(a, b part) int { return cmp.Compare(a.shard.id, b.shard.id) })
 	for i := range t.Writes {
 		w := &t.Writes[i]
 		t.latched = append(t.latched, latch{t.partOf(w.Shard), stripeOf(w.Key.Hash())})
 	}
 	slices.SortFunc(t.latched, func(a, b latch) int {
-		if a.part != b.part {
-			return a.part - b.part
-		}
-		return a.stripe - b.stripe
+		return cmp.Or(cmp.Compare(a.part, b.part), cmp.Compare(a.stripe, b.stripe))
 	})
 	t.latched = slices.Compact(t.latched)
 }
@@ -139,16 +137,6 @@ func (t *commit) partOf(sh *Shard) int {
 		}
 	}
 	return -1
-}
-
-func compare(a, b uint64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // perform goes from the latches to when Pebble has the batch.

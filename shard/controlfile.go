@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"cmp"
 	"log/slog"
 	"slices"
 	"sync"
@@ -166,7 +167,7 @@ func (l *controlFile) addLog(f vfs.File, num uint64, reused bool) (vfs.File, err
 		return nil, errTooManyLogs
 	}
 	l.record.logs = append(l.record.logs, w.durable)
-	slices.SortFunc(l.record.logs, func(a, b extent) int { return compare(a.num, b.num) })
+	slices.SortFunc(l.record.logs, func(a, b extent) int { return cmp.Compare(a.num, b.num) })
 	l.logs[num] = w
 	l.mu.Unlock()
 	if err := l.write(); err != nil {

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"cmp"
 	"encoding/binary"
 
 	"holdfast"
@@ -130,11 +131,5 @@ func logPosition(key []byte) (Position, bool) {
 
 // Compare returns -1, 0 or 1 as p is before, at, or behind o.
 func (p Position) Compare(o Position) int {
-	switch {
-	case p.Index < o.Index, p.Index == o.Index && p.N < o.N:
-		return -1
-	case p == o:
-		return 0
-	}
-	return 1
+	return cmp.Or(cmp.Compare(p.Index, o.Index), cmp.Compare(p.N, o.N))
 }

@@ -1,9 +1,9 @@
 package table
 
 import (
+	"cmp"
 	"context"
 	"slices"
-	"strings"
 	"time"
 
 	"holdfast"
@@ -56,10 +56,7 @@ func (s *Store) Streams(table string) []Stream {
 		}
 	})
 	slices.SortFunc(all, func(a, b Stream) int {
-		if c := strings.Compare(a.Table, b.Table); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Label, b.Label)
+		return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(a.Label, b.Label))
 	})
 	return all
 }

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -201,10 +202,7 @@ func (t *table) sorted() []column {
 		columns = append(columns, c)
 	}
 	slices.SortFunc(columns, func(a, b column) int {
-		if byPlace := place(a) - place(b); byPlace != 0 {
-			return byPlace
-		}
-		return strings.Compare(a.header(), b.header())
+		return cmp.Or(cmp.Compare(place(a), place(b)), cmp.Compare(a.header(), b.header()))
 	})
 	if len(columns) == 0 {
 		for _, name := range t.keys {
