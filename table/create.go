@@ -2,13 +2,13 @@ package table
 
 import (
 	"context"
-	"crypto/rand"
-	"fmt"
 	"maps"
 	"math/bits"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 
 	"holdfast/item"
 )
@@ -58,7 +58,7 @@ func (s *Store) Create(ctx context.Context, d Definition, attributes []item.KeyA
 // newRecord returns the record of a new table without shards, with its indexes in that status.
 func newRecord(d Definition, attributes []item.KeyAttr, indexes Status, now time.Time) (*record, error) {
 	r := &record{Version: version, NextIndex: 1, Table: Description{
-		Definition: d, ID: newUUID(), Created: milliseconds(now), Attributes: slices.Clone(attributes),
+		Definition: d, ID: uuid.NewString(), Created: milliseconds(now), Attributes: slices.Clone(attributes),
 	}}
 	r.Table.Definition.Indexes = nil
 	r.Table.Definition.Tags = maps.Clone(d.Tags)
@@ -200,11 +200,3 @@ func startOf(i, n int) uint64 {
 
 // milliseconds cuts a time to what DynamoDB's answers and labels show of it.
 func milliseconds(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
-
-// newUUID returns a random UUID (RFC 9562, version 4).
-func newUUID() string {
-	var b [16]byte
-	rand.Read(b[:]) // never fails, as its documentation says
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
-}
