@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
 	"holdfast"
 )
 
@@ -53,6 +55,7 @@ func FromEnvironment(endpoint string) Options {
 type Client struct {
 	options Options
 	http    http.Client
+	signer  *v4.Signer
 }
 
 // NewClient returns a client; it connects when it is used.
@@ -72,7 +75,7 @@ func NewClient(o Options) (*Client, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Client{options: o, http: http.Client{
+	return &Client{options: o, signer: v4.NewSigner(), http: http.Client{
 		Timeout:   o.Timeout,
 		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: MaxConnections, IdleConnTimeout: time.Minute},
 	}}, nil
@@ -160,7 +163,9 @@ func (c *Client) once(ctx context.Context, operation string, body []byte, answer
 	}
 	request.Header.Set("Content-Type", "application/x-amz-json-1.0")
 	request.Header.Set("X-Amz-Target", "DynamoDB_20120810."+operation)
-	c.sign(request, body)
+	if err := c.sign(ctx, request, body); err != nil {
+		return err
+	}
 	response, err := c.http.Do(request)
 	if err != nil {
 		return err

@@ -219,7 +219,7 @@ func TestSignature(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := f.headers.Get("Authorization")
-	want := "AWS4-HMAC-SHA256 Credential=a/20260102/us-east-1/dynamodb/aws4_request, SignedHeaders=content-type;host;x-amz-date;x-amz-security-token;x-amz-target, Signature="
+	want := "AWS4-HMAC-SHA256 Credential=a/20260102/us-east-1/dynamodb/aws4_request, SignedHeaders=content-length;content-type;host;x-amz-date;x-amz-security-token;x-amz-target, Signature="
 	if !strings.HasPrefix(got, want) || len(got) != len(want)+64 {
 		t.Errorf("got %s; want %s…", got, want)
 	}
@@ -230,7 +230,9 @@ func TestSignature(t *testing.T) {
 	request.Header.Set("Content-Type", "application/x-amz-json-1.0")
 	request.Header.Set("X-Amz-Target", "DynamoDB_20120810.ListTables")
 	c.options.SessionToken = ""
-	c.sign(request, []byte("{}"))
+	if err := c.sign(t.Context(), request, []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
 	if got, want := request.Header.Get("Authorization"), "Signature=14ed376fb2105181659c2a2a49685fdf169f024338b8de8d5787d0fcd0bd012e"; !strings.HasSuffix(got, want) {
 		t.Errorf("got %s; want %s at its end", got, want)
 	}
