@@ -78,7 +78,7 @@ func data(w io.Writer) io.Writer {
 	return w
 }
 
-// terminal is the terminal that w writes to, or nil. A progress bar may write to it as it likes.
+// terminal returns the terminal that w writes to, or nil. A progress line writes its own control characters to it.
 func terminal(w io.Writer) *os.File {
 	if p, ok := w.(*printable); ok {
 		w = p.w

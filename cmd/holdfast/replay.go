@@ -9,7 +9,6 @@ import (
 	"os/signal"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"holdfast/tool/replay"
@@ -154,50 +153,22 @@ func (f *replayFlags) replayTo(ctx context.Context, server, name string, message
 	defer trace.Close()
 	o := f.options
 	o.Server = server
-	if stderr := terminal(messages); stderr != nil {
-		bar := newReplayBar(stderr, server, trace, o.Limit)
-		defer bar.Clear()
-		o.Progress = bar.show
+	line := newProgressLine(messages)
+	defer line.clear()
+	if line != nil {
+		o.Progress = func(requests, hits int64) {
+			text := fmt.Sprintf("%s  %d requests, %.1f %% hits", server, requests, 100*float64(hits)/float64(max(requests, 1)))
+			line.show(text, replayDone(trace, o.Limit, requests))
+		}
 	}
 	return replay.Run(ctx, trace, o)
 }
 
-// replayBar is a progress bar that also shows the hit rate so far.
-type replayBar struct {
-	*progressbar.ProgressBar
-	server string
-	trace  *replay.Trace
-	limit  int64
-}
-
-const barSteps = 1000
-
-func newReplayBar(w io.Writer, server string, trace *replay.Trace, limit int64) *replayBar {
-	steps := barSteps
-	if trace.Done() < 0 && limit == 0 {
-		steps = -1 // a spinner: nobody knows how much comes on standard input
+// replayDone is how far the replay is, from 0 to 1; negative if nobody knows how much comes.
+func replayDone(trace *replay.Trace, limit, requests int64) float64 {
+	done := trace.Done()
+	if limit > 0 {
+		done = max(done, float64(requests)/float64(limit))
 	}
-	return &replayBar{
-		ProgressBar: progressbar.NewOptions(steps,
-			progressbar.OptionSetWriter(w),
-			progressbar.OptionSetDescription(server),
-			progressbar.OptionThrottle(100*time.Millisecond),
-			progressbar.OptionSetPredictTime(true),
-			progressbar.OptionClearOnFinish()),
-		server: server, trace: trace, limit: limit,
-	}
-}
-
-// show is replay.Options.Progress. The bar only decorates, so its write errors don't matter.
-func (b *replayBar) show(requests, hits int64) {
-	b.Describe(fmt.Sprintf("%s  %d requests, %.1f %% hits", b.server, requests, 100*float64(hits)/float64(max(requests, 1))))
-	done := b.trace.Done()
-	if b.limit > 0 {
-		done = max(done, float64(requests)/float64(b.limit))
-	}
-	if done < 0 {
-		b.Add(1)
-		return
-	}
-	b.Set(int(done * barSteps))
+	return done
 }

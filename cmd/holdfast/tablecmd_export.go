@@ -8,9 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"holdfast/tool/transfer"
@@ -68,9 +66,9 @@ func formatOf(flag, file string) (f transfer.Format, compressed bool, err error)
 }
 
 func exportTable(ctx context.Context, cmd *cobra.Command, c *transfer.Client, table, file string, o transfer.ExportOptions) error {
-	bar := newTableBar(cmd.ErrOrStderr(), table)
-	defer bar.Clear()
-	o.Progress = func(items, of int64) { bar.show(items, items, of) }
+	line, show := newTableProgress(cmd.ErrOrStderr(), table)
+	defer line.clear()
+	o.Progress = func(items, of int64) { show(items, items, of) }
 	if file == "-" {
 		_, err := c.Export(ctx, table, data(cmd.OutOrStdout()), o)
 		return err
@@ -87,45 +85,23 @@ func exportTable(ctx context.Context, cmd *cobra.Command, c *transfer.Client, ta
 	if err := os.Rename(partial.Name(), file); err != nil {
 		return err
 	}
-	bar.Clear()
+	line.clear()
 	_, err = fmt.Fprintf(cmd.ErrOrStderr(), "%d items of %s in %s\n", items, table, file)
 	return err
 }
 
-// A tableBar shows how far an export or an import is, if somebody looks.
-type tableBar struct {
-	*progressbar.ProgressBar // nil: nobody looks
-	table                    string
-}
-
-func newTableBar(messages io.Writer, table string) *tableBar {
-	stderr := terminal(messages)
-	if stderr == nil {
-		return &tableBar{}
-	}
-	return &tableBar{table: table, ProgressBar: progressbar.NewOptions(barSteps,
-		progressbar.OptionSetWriter(stderr),
-		progressbar.OptionSetDescription(table),
-		progressbar.OptionThrottle(100*time.Millisecond),
-		progressbar.OptionSetPredictTime(true),
-		progressbar.OptionClearOnFinish())}
-}
-
-// show says how many items there are so far; done of all is how far it is, and an all of 0 is unknown. The bar only decorates, so its
-// write errors don't matter.
-func (b *tableBar) show(items, done, all int64) {
-	if b.ProgressBar == nil {
-		return
-	}
-	b.Describe(fmt.Sprintf("%s  %d items", b.table, items))
-	if all > 0 {
-		b.Set(int(min(float64(done)/float64(all), 1) * (barSteps - 1))) // the end is not known before it is there
-	}
-}
-
-// Clear takes the bar from the screen.
-func (b *tableBar) Clear() {
-	if b.ProgressBar != nil {
-		b.ProgressBar.Clear()
+// newTableProgress returns what shows on a terminal how many items there are so far. Done of all is how
+// far it is, an all of 0 is unknown.
+func newTableProgress(messages io.Writer, table string) (line *progressLine, show func(items, done, all int64)) {
+	line = newProgressLine(messages)
+	return line, func(items, done, all int64) {
+		if line == nil {
+			return
+		}
+		share := -1.0
+		if all > 0 {
+			share = float64(done) / float64(all)
+		}
+		line.show(fmt.Sprintf("%s  %d items", table, items), share)
 	}
 }

@@ -86,11 +86,11 @@ func importTable(ctx context.Context, cmd *cobra.Command, c *transfer.Client, ta
 		}
 		input.Reader = opened
 	}
-	bar := newTableBar(cmd.ErrOrStderr(), table)
-	defer bar.Clear()
-	o.Progress = func(items int64) { bar.show(items, input.bytes.Load(), all) }
+	progress, show := newTableProgress(cmd.ErrOrStderr(), table)
+	defer progress.clear()
+	o.Progress = func(items int64) { show(items, input.bytes.Load(), all) }
 	done, err := c.Import(ctx, table, input, o)
-	bar.Clear()
+	progress.clear()
 	var line *transfer.LineError
 	switch {
 	case err == nil:
