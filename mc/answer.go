@@ -64,12 +64,12 @@ const (
 	faultArithmeticMode = "CLIENT_ERROR invalid mode for ma M token\r\n"
 )
 
-// AppendClientError appends the line by which a client learns what it did wrong.
+// AppendClientError appends the line that says what is wrong with a request.
 func AppendClientError(dst []byte, text string) []byte {
 	return appendLine(dst, "CLIENT_ERROR ", text)
 }
 
-// AppendServerError appends the line by which a client learns what the server can't do.
+// AppendServerError appends the line that says why the server can't serve a request.
 func AppendServerError(dst []byte, text string) []byte {
 	return appendLine(dst, "SERVER_ERROR ", text)
 }
@@ -117,7 +117,7 @@ func AppendMetaKey(dst, key []byte, binary bool) []byte {
 	return appendKey(append(dst, " k"...), key, binary, " b")
 }
 
-// appendKey appends the key, of a binary one its base64 and then mark.
+// appendKey appends the key; a binary key as base64, followed by mark.
 func appendKey(dst, key []byte, binary bool, mark string) []byte {
 	if !binary {
 		return append(dst, key...)

@@ -16,9 +16,9 @@ var sextets = func() (t [256]byte) {
 	return t
 }()
 
-// decodeBase64 writes what src stands for to dst, which may be src itself, or nil to learn the
-// length only, and returns the length; 0 if src can't be decoded. encoding/base64 won't do:
-// memcached skips foreign bytes, takes padding in the middle of the last group and ignores what
+// decodeBase64 writes the bytes that src encodes to dst, which may be src itself, or nil to get the
+// length only, and returns the length; 0 if src can't be decoded. encoding/base64 can't be used:
+// memcached skips foreign bytes, accepts padding in the middle of the last group and ignores what
 // follows it, and two spellings of a key must stay one key.
 func decodeBase64(dst, src []byte) int {
 	count := 0

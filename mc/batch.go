@@ -11,10 +11,10 @@ const (
 // A Handler answers batches: a cache, a pool, a router, or a function in a test.
 //
 // Serve answers b.Requests from b.Next on, in order, by appending to b.Out, and advances b.Next
-// past each request that is wholly answered. It may stop early, after at least one request, when
-// b.Full: the server then writes what there is and calls Serve again with the rest. It ends with
-// b.Done, once, on any goroutine, before or after Serve has returned; after Done the handler
-// touches neither the batch nor anything that its requests borrow.
+// past each request that is completely answered. It may stop early, after at least one request,
+// when b.Full: the server then writes the answers so far and calls Serve again with the rest. It
+// ends with b.Done, once, on any goroutine, before or after Serve has returned; after Done the
+// handler touches neither the batch nor anything that its requests borrow.
 type Handler interface {
 	Serve(b *Batch)
 }
@@ -25,27 +25,27 @@ type HandlerFunc func(b *Batch)
 // Serve calls f.
 func (f HandlerFunc) Serve(b *Batch) { f(b) }
 
-// A Batch is all whole requests that a connection held when it was read. One write answers it.
-// It is used by one goroutine at a time; Done hands it back.
+// A Batch holds all whole requests that a connection had when it was read. One write answers it.
+// It is used by one goroutine at a time; Done returns it to its owner.
 type Batch struct {
 	Requests []Request
 	Next     int    // the first request that is not answered yet
 	Out      []byte // the answers, in order
 	Pinned   []Pin  // large values that stand in the answer by reference, At rising
 	Lane     int    // which event loop serves it: a hint for counters and locks that shouldn't be shared
-	Carry    []byte // what a handler keeps for the rest of a get line whose first part was in this batch; Reset leaves it
-	Binary   bool   // the requests are of the binary protocol, and so are the answers to be; Reset leaves it
-	OnLoop   bool   // Serve is called by that event loop itself, so that what is done for it needs no waking
-	Entry    int    // which of the server's listeners it came by, for a handler that serves them differently
-	Conn     int    // which connection it came from, for logs: its file descriptor, 0 if unknown
+	Carry    []byte // a handler's notes for the rest of a get line that began in this batch; Reset keeps it
+	Binary   bool   // the requests are of the binary protocol, and the answers must be; Reset keeps it
+	OnLoop   bool   // Serve runs on that event loop itself, so work for the batch needs no wake-up
+	Entry    int    // the server's listener that it came through, for handlers that serve them differently
+	Conn     int    // the connection that it came from, for logs: its file descriptor, 0 if unknown
 
 	pinnedBytes int
 	done        func(*Batch)
 }
 
-// A Pin is a large value that goes out after the first At bytes of Out, straight from where it is
-// stored, which stays as it is until Release. The server calls Release once, also when the
-// connection breaks.
+// A Pin is a large value that is sent after the first At bytes of Out, directly from where it is
+// stored; it doesn't change until Release. The server calls Release once, also when the connection
+// breaks.
 type Pin struct {
 	At      int
 	Bytes   [][]byte
@@ -55,11 +55,11 @@ type Pin struct {
 // NewBatch returns an empty batch whose Done calls done.
 func NewBatch(done func(*Batch)) *Batch { return &Batch{done: done} }
 
-// Done says that the batch is answered as far as Next: see Handler.
+// Done reports that the batch is answered up to Next: see Handler.
 func (b *Batch) Done() { b.done(b) }
 
-// Full reports whether the answers so far are worth a write before more are made, which bounds
-// what a connection that reads slowly can make the server hold.
+// Full reports whether the answers so far should be written before more are made. It bounds the
+// memory that a client that reads slowly can make the server hold.
 func (b *Batch) Full() bool { return len(b.Out)+b.pinnedBytes >= FullBytes }
 
 // Pin appends a value by reference.

@@ -73,7 +73,8 @@ func BenchmarkAppendUint(b *testing.B) {
 }
 
 func BenchmarkDecodeBinaryGetKQ32(b *testing.B) {
-	in := []byte(strings.Repeat(packet{opcode: OpcodeGetKQ, key: benchKey}.String(), 32) + packet{opcode: OpcodeNoop}.String())
+	in := []byte(strings.Repeat(packet{opcode: OpcodeGetKQ, key: benchKey}.String(), 32) +
+		packet{opcode: OpcodeNoop}.String())
 	var d BinaryDecoder
 	batch := NewBatch(nil)
 	b.ReportAllocs()

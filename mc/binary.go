@@ -2,10 +2,10 @@ package mc
 
 import "encoding/binary"
 
-// The binary protocol, after memcached 1.6.18 (proto_bin.c, protocol_binary.h): a request is a header of
-// BinaryHeaderBytes, then extras, key and value, whose lengths the header tells; an answer likewise.
-// Numbers are big-endian. BinaryDecoder makes the same requests of it as Decoder does of text; what
-// is answered has its forms here.
+// The binary protocol, after memcached 1.6.18 (proto_bin.c, protocol_binary.h): a request is a
+// header of BinaryHeaderBytes, then extras, key and value, whose lengths are in the header; an
+// answer likewise. Numbers are big-endian. BinaryDecoder makes the same requests of it as Decoder
+// makes of text; this file has the forms of answers.
 
 // BinaryHeaderBytes is the length of the header of a request and of an answer.
 const BinaryHeaderBytes = 24
@@ -70,7 +70,7 @@ const (
 	bodyOptional           // extras that may be missing, and nothing else
 )
 
-// binaryOps is what each opcode asks for; where Op is Invalid, nobody knows it.
+// binaryOps is what each opcode asks for. An opcode whose op is Invalid is unknown.
 var binaryOps = [256]struct {
 	op     Op
 	quiet  bool
@@ -119,7 +119,7 @@ var binaryOps = [256]struct {
 // Keyed reports whether the answer to o has the key.
 func (o Opcode) Keyed() bool { return binaryOps[o].keyed }
 
-// A Status says in a binary answer what became of the request.
+// A Status is the result of a request in a binary answer.
 type Status uint8
 
 // The statuses, as in protocol_binary.h.
@@ -137,7 +137,7 @@ const (
 	StatusOutOfMemory    Status = 0x82
 )
 
-// String is the text that an answer of this status has for a body, as memcached's.
+// String returns the text that memcached's answers of this status have as their body.
 func (s Status) String() string {
 	switch s {
 	case StatusNotFound:
@@ -189,7 +189,7 @@ func putBinary(h *[BinaryHeaderBytes]byte, r *Request, a BinaryAnswer) {
 	binary.BigEndian.PutUint64(h[16:], a.CAS)
 }
 
-// AppendBinaryStatus appends the whole of an answer that has no more than a status and its text.
+// AppendBinaryStatus appends a whole answer that has nothing but a status and its text.
 func AppendBinaryStatus(dst []byte, r *Request, s Status) []byte {
 	return AppendBinaryText(dst, r, s, s.String())
 }
@@ -200,8 +200,8 @@ func AppendBinaryText(dst []byte, r *Request, s Status, text string) []byte {
 	return append(dst, text...)
 }
 
-// AppendBinaryValue appends what stands before a value of valueBytes that r found: the header, the
-// client's flags and, of the opcodes that want it, the key. The value follows.
+// AppendBinaryValue appends the part of an answer before a value of valueBytes that r found: the
+// header, the client's flags and, for opcodes that ask for it, the key. The value follows.
 func AppendBinaryValue(dst []byte, r *Request, clientFlags uint32, valueBytes int, cas uint64) []byte {
 	var h [BinaryHeaderBytes + 4]byte
 	a := BinaryAnswer{ExtrasBytes: 4, ValueBytes: valueBytes, CAS: cas}

@@ -5,40 +5,40 @@ import (
 	"errors"
 )
 
-// ErrMagic is BinaryDecoder's only error: what stands where a request should begin does not begin
-// like one. As in memcached, the connection is closed without an answer.
+// ErrMagic is BinaryDecoder's only error: the byte where a request should begin isn't
+// BinaryRequestMagic. As in memcached, the connection is closed without an answer.
 var ErrMagic = errors.New("mc: no binary request")
 
-// Limits of what a client sends to show who it is.
+// Limits of what a client sends to authenticate.
 const (
 	maxMechanismBytes = 32        // memcached's MAX_SASL_MECH_LEN
 	maxSASLBytes      = 1 << 10   // a message; a user and a password have 256 bytes in memcached's files
-	neverCreate       = 1<<32 - 1 // the expiration of incr and decr that has them make no item
+	neverCreate       = 1<<32 - 1 // the expiration with which incr and decr create no item
 )
 
-// A BinaryDecoder turns the bytes of a connection that speaks the binary protocol into requests. The
-// zero value works, with memcached's defaults.
+// A BinaryDecoder turns the bytes of a connection that speaks the binary protocol into requests.
+// The zero value works, with memcached's defaults.
 //
-// What it accepts, refuses and skips follows memcached 1.6.18, except where that loses its place in
-// the stream or waits for what it will refuse:
-//   - the body of an unknown command is skipped, and no more; memcached skips as many bytes again as
-//     its extras and key have;
-//   - a value behind touch, gat or stat is refused, not taken for the next request;
-//   - a request that is refused for its header is refused when that has come.
+// What it accepts, refuses and skips follows memcached 1.6.18, except where memcached loses its
+// place in the stream or waits for a body that it will refuse:
+//   - only the body of an unknown command is skipped; memcached skips as many bytes again as its
+//     extras and key have;
+//   - a value behind touch, gat or stat is refused, not decoded as the next request;
+//   - a request that is refused for its header is refused as soon as the header is there.
 type BinaryDecoder struct {
 	ItemMaxBytes int  // memcached's -I: see Decoder
 	MaxRequests  int  // memcached's -R: see Decoder
 	NoFlush      bool // memcached's -F: refuse flush
-	SASL         bool // take the commands of authentication; without it they are unknown
-	Locked       bool // refuse all but those and version: the client has not shown who it is
+	SASL         bool // accept the commands of authentication, which are unknown otherwise
+	Locked       bool // refuse all but those and version: the client has not authenticated
 
 	need    int // what Need returns
 	swallow int // bytes of a refused request that are still to be skipped
 }
 
-// Decode is Decoder.Decode. A request after which the connection is to be closed, for its fault is
-// such that the next one can't be found or mustn't be served, is one with Op Malformed, alone in its
-// batch like an admin request.
+// Decode is Decoder.Decode. A request whose fault ends the connection, because the next request
+// can't be found or mustn't be served, has Op Malformed and is alone in its batch, like an admin
+// request.
 func (d *BinaryDecoder) Decode(in []byte, b *Batch) (used int, err error) {
 	d.need = 0
 	limit := maxRequests(d.MaxRequests)
@@ -86,7 +86,7 @@ func parseBinaryHeader(in []byte) binaryHeader {
 	}
 }
 
-// valueBytes is the length of what follows the key.
+// valueBytes returns the length of the value, which follows the key.
 func (h *binaryHeader) valueBytes() int { return h.bodyBytes - h.extrasBytes - h.keyBytes }
 
 // next decodes one request. It returns the bytes that it took; 0 when it is not whole or must wait
@@ -171,8 +171,8 @@ func (r *Request) fillBinary(body []byte, h *binaryHeader) {
 	}
 }
 
-// markBinaryKey gives a key that can't stand in a line of text the mark of meta's b, so that what
-// shows it there, such as a dump, shows its base64.
+// markBinaryKey marks a key that can't be printed in a line of text as the meta flag b does, so
+// that dumps and watchers print it as base64.
 func (r *Request) markBinaryKey() {
 	for _, c := range r.Key {
 		if c <= ' ' || c == 0x7f {
@@ -198,8 +198,8 @@ func fits(h *binaryHeader, extras uint8, body bodyShape) bool {
 	return h.keyBytes == 0 && h.valueBytes() == 0
 }
 
-// refuseValue refuses a value that is too large, and has it skipped. A set takes away what is held
-// under its key, so it waits for the key; then n is 0.
+// refuseValue refuses a value that is too large, and skips it. A set deletes the item under its
+// key, so it waits for the key; n is 0 until then.
 func (d *BinaryDecoder) refuseValue(in []byte, b *Batch, h *binaryHeader, op Op) (n int, refused bool) {
 	if isSASL(op) {
 		if h.keyBytes > maxMechanismBytes {
@@ -231,7 +231,7 @@ func (d *BinaryDecoder) refuseValue(in []byte, b *Batch, h *binaryHeader, op Op)
 	return end, true
 }
 
-// skip appends a request that is answered with status, and has its body skipped.
+// skip appends a request that is answered with status, and skips its body.
 func (d *BinaryDecoder) skip(b *Batch, h *binaryHeader, s Status) int {
 	b.addBinary(h, Invalid).Status = s
 	d.swallow = h.bodyBytes
@@ -247,8 +247,8 @@ func (d *BinaryDecoder) malformed(b *Batch, h *binaryHeader, s Status) int {
 	return BinaryHeaderBytes
 }
 
-// WithoutMemory is what is served in place of the request that in starts with, when there is no
-// memory to read the whole of it.
+// WithoutMemory returns what is served instead of the request that in starts with, if there is no
+// memory to read all of it.
 func (d *BinaryDecoder) WithoutMemory(in []byte) Request {
 	h := parseBinaryHeader(in)
 	r := Request{Op: Invalid, Opcode: h.opcode, Opaque: h.opaque, Status: StatusOutOfMemory}
@@ -261,5 +261,5 @@ func (d *BinaryDecoder) WithoutMemory(in []byte) Request {
 
 func isSASL(op Op) bool { return op >= SASLList && op <= SASLStep }
 
-// openToAll reports whether a client may ask op before it has shown who it is.
+// openToAll reports whether a client may send op before it has authenticated.
 func openToAll(op Op) bool { return isSASL(op) || op == Version }

@@ -7,14 +7,16 @@ import (
 )
 
 // FuzzDecodeBinary checks of the binary protocol what FuzzDecode checks of text: nothing panics,
-// cutting the input anywhere changes nothing, and what is accepted prints back and decodes as the same.
+// cutting the input anywhere changes nothing, and accepted requests print and decode as the same.
 func FuzzDecodeBinary(f *testing.F) {
 	for _, p := range []packet{
 		{opcode: OpcodeGet, key: "k", opaque: 7}, {opcode: OpcodeGetKQ, key: "a b"}, {opcode: OpcodeNoop},
-		{opcode: OpcodeSetQ, extras: u32s(1, 2), key: "k", value: "v\r\n", cas: 5}, {opcode: OpcodeAppend, key: "k", value: "v"},
+		{opcode: OpcodeSetQ, extras: u32s(1, 2), key: "k", value: "v\r\n", cas: 5},
+		{opcode: OpcodeAppend, key: "k", value: "v"},
 		{opcode: OpcodeSet, extras: u32s(1, 2), key: "k", value: strings.Repeat("v", 2000)},
 		{opcode: OpcodeDecrQ, extras: count(1, 2, neverCreate), key: "k"}, {opcode: OpcodeGatK, extras: u32s(9), key: "k"},
-		{opcode: OpcodeFlush, extras: u32s(5)}, {opcode: OpcodeStat, key: "settings"}, {opcode: OpcodeVersion}, {opcode: OpcodeQuit},
+		{opcode: OpcodeFlush, extras: u32s(5)}, {opcode: OpcodeStat, key: "settings"}, {opcode: OpcodeVersion},
+		{opcode: OpcodeQuit},
 		{opcode: OpcodeSASLAuth, key: "PLAIN", value: "\x00u\x00p"}, {opcode: 0x1f, extras: "e", key: "k", value: "v"},
 		{opcode: OpcodeGet, lengths: &[3]int{0, 5, 4}}, {opcode: OpcodeVerbosity, extras: u32s(1)},
 	} {
@@ -57,8 +59,8 @@ func FuzzDecodeBinary(f *testing.F) {
 	})
 }
 
-// normal is in with the header's bytes that say nothing, the data type and the reserved ones, as 0,
-// as far as whole requests go.
+// normal returns in with the header's unused bytes, the data type and the reserved ones, set to 0
+// in all whole requests.
 func normal(in []byte) []byte {
 	in = bytes.Clone(in)
 	for rest := in; len(rest) >= BinaryHeaderBytes && rest[0] == BinaryRequestMagic; {

@@ -2,14 +2,15 @@ package mc
 
 import "encoding/binary"
 
-// AppendBinaryRequest appends r, which is of the binary protocol, as it stands on the wire; decoding
-// that gives r again. It goes by the opcode, so r needs no Op. One that was refused prints nothing.
+// AppendBinaryRequest appends r, which is of the binary protocol, as it stands on the wire;
+// decoding that gives r again. It uses the opcode, so r needs no Op. It prints nothing for a
+// refused request.
 func AppendBinaryRequest(dst []byte, r *Request) []byte {
 	if r.Status != StatusOK {
 		return dst
 	}
-	var room [20]byte
-	extras := r.appendExtras(room[:0])
+	var buffer [20]byte
+	extras := r.appendExtras(buffer[:0])
 	var h [BinaryHeaderBytes]byte
 	h[0] = BinaryRequestMagic
 	h[1] = byte(r.Opcode)

@@ -82,15 +82,19 @@ func TestDecodeBinary(t *testing.T) {
 		{packet{opcode: OpcodeGetQ, key: "k"}, `get key="k" noreply=true opcode=9`},
 		{packet{opcode: OpcodeGetK, key: "a b"}, `get key="a b" opcode=12`},
 		{packet{opcode: OpcodeGetKQ, key: "k", cas: 5}, `get key="k" noreply=true cas=5 opcode=13`},
-		{packet{opcode: OpcodeSet, extras: u32s(1, 2), key: "k", value: "v\r\n"}, `set key="k" value="v\r\n" flags=1 exptime=2 opcode=1`},
-		{packet{opcode: OpcodeSetQ, extras: u32s(0, 1<<32-1), key: "k"}, `set key="k" noreply=true exptime=4294967295 opcode=17`},
+		{packet{opcode: OpcodeSet, extras: u32s(1, 2), key: "k", value: "v\r\n"},
+			`set key="k" value="v\r\n" flags=1 exptime=2 opcode=1`},
+		{packet{opcode: OpcodeSetQ, extras: u32s(0, 1<<32-1), key: "k"},
+			`set key="k" noreply=true exptime=4294967295 opcode=17`},
 		{packet{opcode: OpcodeAdd, extras: u32s(0, 0), key: "k", value: "v"}, `add key="k" value="v" opcode=2`},
-		{packet{opcode: OpcodeAddQ, extras: u32s(0, 0), key: "k", value: "v", cas: 3}, `cas key="k" value="v" noreply=true cas=3 opcode=18`},
+		{packet{opcode: OpcodeAddQ, extras: u32s(0, 0), key: "k", value: "v", cas: 3},
+			`cas key="k" value="v" noreply=true cas=3 opcode=18`},
 		{packet{opcode: OpcodeReplaceQ, extras: u32s(0, 0), key: "k"}, `replace key="k" noreply=true opcode=19`},
 		{packet{opcode: OpcodeAppend, key: "k", value: "v", cas: 4}, `append key="k" value="v" cas=4 opcode=14`},
 		{packet{opcode: OpcodePrependQ, key: "k", value: "v"}, `prepend key="k" value="v" noreply=true opcode=26`},
 		{packet{opcode: OpcodeDelete, key: "k", cas: 9}, `delete key="k" cas=9 opcode=4`},
-		{packet{opcode: OpcodeIncr, extras: count(1, 2, 3), key: "k"}, `incr key="k" delay=true exptime=3 delta=1 initial=2 opcode=5`},
+		{packet{opcode: OpcodeIncr, extras: count(1, 2, 3), key: "k"},
+			`incr key="k" delay=true exptime=3 delta=1 initial=2 opcode=5`},
 		{packet{opcode: OpcodeDecrQ, extras: count(1, 2, neverCreate), key: "k"},
 			`decr key="k" noreply=true exptime=4294967295 delta=1 initial=2 opcode=22`},
 		{packet{opcode: OpcodeTouch, extras: u32s(9), key: "k"}, `touch key="k" exptime=9 opcode=28`},
@@ -104,23 +108,27 @@ func TestDecodeBinary(t *testing.T) {
 		{packet{opcode: OpcodeStat, key: "settings"}, `stats key="settings" opcode=16`},
 		{packet{opcode: OpcodeQuitQ}, `quit noreply=true opcode=23`},
 		{packet{opcode: OpcodeSASLList}, `sasl_list_mechs opcode=32`},
-		{packet{opcode: OpcodeSASLAuth, key: "PLAIN", value: "\x00u\x00p"}, `sasl_auth key="PLAIN" value="\x00u\x00p" opcode=33`},
+		{packet{opcode: OpcodeSASLAuth, key: "PLAIN", value: "\x00u\x00p"},
+			`sasl_auth key="PLAIN" value="\x00u\x00p" opcode=33`},
 
 		// Refused, and the next request is found.
 		{packet{opcode: 0x1f, extras: "e", key: "k", value: "v", opaque: 8}, `invalid "" opcode=31 status=129 opaque=8`},
 		{packet{opcode: 0xff}, `invalid "" opcode=255 status=129`},
 		{packet{opcode: OpcodeSet, extras: u32s(0, 0), key: "k", value: strings.Repeat("v", 2000)},
 			`invalid "" key="k" drop=true opcode=1 status=3`},
-		{packet{opcode: OpcodeReplace, extras: u32s(0, 0), key: "k", value: strings.Repeat("v", 2000)}, `invalid "" opcode=3 status=3`},
+		{packet{opcode: OpcodeReplace, extras: u32s(0, 0), key: "k", value: strings.Repeat("v", 2000)},
+			`invalid "" opcode=3 status=3`},
 		{packet{opcode: OpcodeAppendQ, key: "k", value: strings.Repeat("v", 2000)}, `invalid "" opcode=25 status=3`},
 		{packet{opcode: OpcodeSASLAuth, key: strings.Repeat("M", 33), value: "v"}, `invalid "" opcode=33 status=4`},
 		{packet{opcode: OpcodeSASLStep, key: "PLAIN", value: strings.Repeat("v", 1025)}, `invalid "" opcode=34 status=32`},
 	} {
-		checkBinary(t, BinaryDecoder{ItemMaxBytes: 1024, SASL: true}, packets(noop, c.in, noop), "mn opcode=10; "+c.want+"; mn opcode=10")
+		checkBinary(t, BinaryDecoder{ItemMaxBytes: 1024, SASL: true}, packets(noop, c.in, noop),
+			"mn opcode=10; "+c.want+"; mn opcode=10")
 	}
 }
 
-// What no place after it can be found for, or is not let in, ends the connection: see Malformed.
+// A fault after which the next request can't be found, or mustn't be served, ends the connection:
+// see Malformed.
 func TestDecodeBinaryMalformed(t *testing.T) {
 	for _, c := range []struct {
 		in     packet
@@ -156,7 +164,8 @@ func TestDecodeBinaryMalformed(t *testing.T) {
 		want := fmt.Sprintf("malformed opcode=%d status=%d opaque=3", c.in.opcode, c.status)
 		want = strings.Replace(want, " opcode=0", "", 1)
 		if len(f.got) < 2 || show(&f.got[1]) != want || f.batches < 2 {
-			t.Errorf("% x: got %s in %d batches; want %s, alone", c.in.String()[:BinaryHeaderBytes], showAll(f.got), f.batches, want)
+			t.Errorf("% x: got %s in %d batches; want %s, alone",
+				c.in.String()[:BinaryHeaderBytes], showAll(f.got), f.batches, want)
 		}
 	}
 }
@@ -174,7 +183,7 @@ func TestDecodeBinaryMagic(t *testing.T) {
 	}
 }
 
-// Before a client has shown who it is, it is refused by the header: its body need not come.
+// Before a client has authenticated, it is refused by the header: its body need not come.
 func TestDecodeBinaryLocked(t *testing.T) {
 	for opcode := range 256 {
 		d := BinaryDecoder{SASL: true, Locked: true}
@@ -188,12 +197,14 @@ func TestDecodeBinaryLocked(t *testing.T) {
 			}
 		default:
 			want := fmt.Sprintf("malformed opcode=%d status=32", opcode)
-			if got := showAll(b.Requests); used != BinaryHeaderBytes || err != nil || got != strings.Replace(want, " opcode=0", "", 1) {
+			if got := showAll(b.Requests); used != BinaryHeaderBytes || err != nil ||
+				got != strings.Replace(want, " opcode=0", "", 1) {
 				t.Errorf("opcode %#x: got %d, %v, %s; want %s", opcode, used, err, got, want)
 			}
 		}
 	}
-	checkBinary(t, BinaryDecoder{}, packets(packet{opcode: OpcodeSASLAuth, key: "PLAIN", value: "\x00u\x00p"}, packet{opcode: OpcodeSASLList}),
+	checkBinary(t, BinaryDecoder{},
+		packets(packet{opcode: OpcodeSASLAuth, key: "PLAIN", value: "\x00u\x00p"}, packet{opcode: OpcodeSASLList}),
 		`invalid "" opcode=33 status=129; invalid "" opcode=32 status=129`)
 	checkBinary(t, BinaryDecoder{NoFlush: true}, packets(packet{opcode: OpcodeFlush}), `invalid "" opcode=8 status=32`)
 }
@@ -241,12 +252,19 @@ func TestBinaryAnswers(t *testing.T) {
 	quiet := Request{Opcode: OpcodeGetKQ, Key: r.Key, NoReply: true}
 	plain := Request{Opcode: OpcodeGet, Key: r.Key}
 	for _, c := range []struct{ got, want string }{
-		{string(AppendBinaryValue(nil, &r, 5, 2, 9)), "\x81\x0c\x00\x03\x04\x00\x00\x00\x00\x00\x00\x09\x01\x02\x03\x04\x00\x00\x00\x00\x00\x00\x00\x09\x00\x00\x00\x05key"},
-		{string(AppendBinaryValue(nil, &plain, 0, 2, 9)), "\x81\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x06\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x09\x00\x00\x00\x00"},
-		{string(AppendBinaryMiss(nil, &r)), "\x81\x0c\x00\x03\x00\x00\x00\x01\x00\x00\x00\x03\x01\x02\x03\x04\x00\x00\x00\x00\x00\x00\x00\x00key"},
+		{string(AppendBinaryValue(nil, &r, 5, 2, 9)),
+			"\x81\x0c\x00\x03\x04\x00\x00\x00\x00\x00\x00\x09\x01\x02\x03\x04\x00\x00\x00\x00\x00\x00\x00\x09" +
+				"\x00\x00\x00\x05key"},
+		{string(AppendBinaryValue(nil, &plain, 0, 2, 9)),
+			"\x81\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x06\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x09\x00\x00\x00\x00"},
+		{string(AppendBinaryMiss(nil, &r)),
+			"\x81\x0c\x00\x03\x00\x00\x00\x01\x00\x00\x00\x03\x01\x02\x03\x04\x00\x00\x00\x00\x00\x00\x00\x00key"},
 		{string(AppendBinaryMiss(nil, &quiet)), ""},
-		{string(AppendBinaryMiss(nil, &plain)), "\x81\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x09\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00Not found"},
-		{string(AppendBinaryUint(nil, &plain, 258, 1)), "\x81\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01\x02"},
+		{string(AppendBinaryMiss(nil, &plain)),
+			"\x81\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x09\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00Not found"},
+		{string(AppendBinaryUint(nil, &plain, 258, 1)),
+			"\x81\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01" +
+				"\x00\x00\x00\x00\x00\x00\x01\x02"},
 		{string(AppendBinaryStatus(nil, &plain, StatusUnknownCommand))[:8], "\x81\x00\x00\x00\x00\x00\x00\x81"},
 	} {
 		if c.got != c.want {

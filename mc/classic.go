@@ -2,9 +2,9 @@ package mc
 
 import "bytes"
 
-// get decodes the keys of a get line, in which they start at byte at, each into a request. No key
-// is emitted of a line that has a bad one. If b is full first, the rest of the line waits, and its
-// keys have been checked, once.
+// get decodes the keys of a get line, in which they start at byte at, each into a request. A line
+// with an invalid key gives no requests. If b is full first, the rest of the line waits for another
+// batch; its keys have then been checked, once.
 func (d *Decoder) get(op Op, exptime int64, in []byte, at int, checked bool, b *Batch) int {
 	line := cutEnd(in)
 	first := len(b.Requests)
@@ -41,7 +41,7 @@ func (d *Decoder) get(op Op, exptime int64, in []byte, at int, checked bool, b *
 	return len(in)
 }
 
-// restOfGet goes on with the line that get or it left.
+// restOfGet continues with the line that get or restOfGet left.
 func (d *Decoder) restOfGet(in []byte, b *Batch) int {
 	n := d.rest
 	d.rest = 0
@@ -96,8 +96,8 @@ func (d *Decoder) gat(op Op, in []byte, at int, b *Batch) int {
 }
 
 // store decodes set KEY FLAGS EXPTIME BYTES [CASUNIQUE] [noreply] and its data block. When the
-// length is no number, memcached can't know the block and takes it for commands; otherwise it
-// skips as many bytes as the length says, whatever they are.
+// length is no number, memcached can't find the block's end and decodes it as commands; otherwise
+// it skips as many bytes as the length says, whatever they are.
 func (d *Decoder) store(op Op, in []byte, end int, args []byte, b *Batch) int {
 	key, rest := keyToken(args)
 	flagsToken, rest := Token(rest)
@@ -172,8 +172,8 @@ func (d *Decoder) tooLarge(keyBytes int, flags uint32, valueBytes int) bool {
 	return itemTooLarge(d.ItemMaxBytes, keyBytes, flags, valueBytes)
 }
 
-// itemTooLarge reports whether memcached would refuse the item: it counts its header of 48 bytes, the
-// CAS, the key's NUL, the value's \r\n, and the client flags if they are not 0.
+// itemTooLarge reports whether memcached would refuse the item: it counts its header of 48 bytes,
+// the CAS, the key's NUL, the value's \r\n, and the client flags if they are not 0.
 func itemTooLarge(limit, keyBytes int, flags uint32, valueBytes int) bool {
 	if limit == 0 {
 		limit = defaultItemMaxBytes
@@ -206,8 +206,8 @@ func (d *Decoder) delete(end int, args []byte, b *Batch) int {
 }
 
 // endsDelete reports whether rest may follow delete's key: a time of 0, which old clients send, and
-// noreply. Any other time once held the key back from being added, so a client that sends one counts
-// on what isn't done; memcached refused it up to 1.6.18 and later ignores it.
+// noreply. Any other time once blocked adds of the key, so a client that sends one relies on what
+// no server does any more; memcached refused it up to 1.6.18 and ignores it since.
 func endsDelete(rest []byte) bool {
 	first, rest := Token(rest)
 	if string(first) == "0" {
@@ -287,7 +287,7 @@ func (d *Decoder) flushAll(end int, args []byte, b *Batch) int {
 	return end
 }
 
-// admin decodes what concerns the connection or the server, and refuses what nobody knows.
+// admin decodes commands about the connection or the server, and refuses unknown ones.
 func (d *Decoder) admin(line []byte, nameBytes, end int, b *Batch) (int, error) {
 	op := d.adminOp(line[:nameBytes])
 	if op == Invalid {

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// Errors of Decode. Each closes the connection once the requests before it are answered. The client is
-// told why, but for ErrHTTP.
+// Errors of Decode. Each closes the connection once the requests before it are answered. The client
+// gets a line that says why, except for ErrHTTP.
 var (
 	ErrLineTooLong = errors.New("mc: line too long")
 	ErrBinary      = errors.New("mc: binary protocol")
@@ -15,9 +15,9 @@ var (
 )
 
 const (
-	minLineBytes      = 4        // memcached answers anything shorter, newline included, as a bad line
-	maxOtherLineBytes = 64 << 10 // a line that is no get, its newline not counted: far more than any valid one
-	maxTokens         = 23       // memcached looks for noreply, and at meta flags, among so many
+	minLineBytes      = 4        // memcached refuses anything shorter, newline included, as a bad line
+	maxOtherLineBytes = 64 << 10 // of a line that is no get, without its newline: far more than any valid one has
+	maxTokens         = 23       // memcached looks for noreply and for meta flags among this many
 	maxBlockBytes     = 1<<31 - 1 - 2
 
 	defaultItemMaxBytes = 1 << 20
@@ -27,23 +27,23 @@ const (
 // memcached's defaults.
 //
 // What it accepts, refuses and skips follows memcached 1.6.40 (proto_text.c, proto_parser.c,
-// vendor/mcmc), except where that reads past a line or takes what it should not:
+// vendor/mcmc), except where memcached reads past a line or accepts what it should not:
 //   - a number that is missing at the end of a line isn't looked for in the line after it;
 //   - a command's name is not shortened ("flush" is no flush_all), nor empty;
 //   - a get line with a bad key has one error line, not that and an empty one;
 //   - "me KEY b" decodes its key, as doc/protocol.txt says;
 //   - an opaque that is too long is refused before the item is touched, not after;
-//   - a line is too long or not, however it was cut into packets.
+//   - whether a line is too long doesn't depend on how it was cut into packets.
 type Decoder struct {
 	ItemMaxBytes int  // memcached's -I: the largest item, with the header that memcached gives it; default 1 MiB
 	MaxRequests  int  // memcached's -R: the most requests of one batch; default and at most MaxRequests
-	Debug        bool // take memcached-debug's commands: misbehave, debugtime
+	Debug        bool // accept memcached-debug's commands: misbehave, debugtime
 	NoFlush      bool // memcached's -F: refuse flush_all
 
 	need    int  // what Need returns
 	scanned int  // bytes of the pending line that are known to hold no newline
 	swallow int  // bytes of a refused data block that are still to be skipped
-	begun   bool // a byte was used: the connection's protocol is known
+	begun   bool // a byte was consumed: the connection's protocol is known
 
 	rest        int   // bytes left of a get line that didn't fit in the batch; its keys are checked
 	restOp      Op    // that line's
@@ -51,12 +51,12 @@ type Decoder struct {
 }
 
 // Decode appends the whole requests that in starts with to b.Requests and returns how many bytes
-// they took; the caller passes in[used:] again, with what has arrived since. Requests borrow in,
-// and base64 keys are decoded in place.
+// they took; the caller passes in[used:] again, with the bytes that have arrived since. Requests
+// borrow in, and base64 keys are decoded in place.
 //
 // It stops early when b is full, and before and after an admin request, which is alone in its
-// batch. A refused request is one with Op Invalid; an error is for what the connection can't
-// survive: ErrLineTooLong, ErrBinary, ErrHTTP.
+// batch. A refused request has Op Invalid. An error ends the connection: ErrLineTooLong, ErrBinary,
+// ErrHTTP.
 func (d *Decoder) Decode(in []byte, b *Batch) (used int, err error) {
 	d.need = 0
 	if !d.begun && len(in) > 0 {
@@ -90,7 +90,7 @@ func (d *Decoder) Decode(in []byte, b *Batch) (used int, err error) {
 // is known from its first line; 0 otherwise. It is bounded by ItemMaxBytes and a line.
 func (d *Decoder) Need() int { return d.need }
 
-// maxRequests is how many requests a batch gets, by what a decoder was told.
+// maxRequests returns the limit of a batch's requests for a decoder's MaxRequests.
 func maxRequests(told int) int {
 	if told > 0 && told < MaxRequests {
 		return told

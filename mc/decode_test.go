@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// The answers in these tables were checked against memcached 1.6.40, but for the differences that
-// Decoder's comment lists.
+// The answers in these tables were checked against memcached 1.6.40, except for the differences
+// that Decoder's comment lists.
 
 func TestDecodeLines(t *testing.T) {
 	checkCases(t, Decoder{}, []decodeCase{
@@ -85,7 +85,7 @@ func TestDecodeStore(t *testing.T) {
 		{"set k 0 9223372036854775808 1\r\na\r\nmn\r\n", badLine + "; mn"},
 		{"set k +7 \t+9\x00z 1\r\na\r\n", `set key="k" value="a" flags=7 exptime=9`},
 
-		// Without a length the block is taken for commands; noreply does not hide the error.
+		// Without a length the block is decoded as commands; noreply does not suppress the error.
 		{"set k 0 0 +1\r\na\r\nmn\r\n", badLine + "; " + badLine + "; mn"},
 		{"set k 0 0 -1 noreply\r\n", badLine},
 		{"set k 0 0 2147483646\r\nmn\r\n", badLine + "; mn"},

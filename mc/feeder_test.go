@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// A feeder decodes what it is given as a server does: it keeps what is not used, and empties the
-// batch after each call.
+// A feeder decodes its input as a server does: it keeps the bytes that were not consumed, and
+// empties the batch after each call.
 type feeder struct {
 	d       decoder
 	held    []byte
@@ -55,7 +55,7 @@ func keep(r *Request) Request {
 	return c
 }
 
-// show writes a request so that a table can state it: its name and what isn't zero.
+// show writes a request as the tables of tests state it: its name and the fields that aren't zero.
 func show(r *Request) string {
 	var s strings.Builder
 	s.WriteString(r.Op.String())

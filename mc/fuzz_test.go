@@ -9,18 +9,21 @@ import (
 var fuzzSeeds = []string{
 	"get a\r\n", "gets a b c\r\n", "get  a  b \r\nmn\r\n", "gat 5 a b\n", "gats -1 a\r\n", "get q\r\r\n",
 	"set k 1 2 3\r\nabc\r\n", "set k 0 0 3 noreply\r\nabcde\nmn\r\n", "cas k 0 -1 1 7 noreply\r\na\r\n",
-	"set k 0 0 2000\r\n" + strings.Repeat("v", 2002) + "mn\r\n", "set k 0 0 -1\r\n", "set k -18446744073709551615 0 0\r\n\r\n",
+	"set k 0 0 2000\r\n" + strings.Repeat("v", 2002) + "mn\r\n", "set k 0 0 -1\r\n",
+	"set k -18446744073709551615 0 0\r\n\r\n",
 	"add k 0 0 0\r\n\r\nreplace k 0 0 1\r\na\r\nappend k 0 0 1\r\na\r\nprepend k 0 0 1\r\na\r\n",
 	"delete noreply\r\ndelete noreply 0\r\ndelete k\r\n", "incr k 5\r\ndecr k 6 noreply\r\n", "touch k 5\t6\r\n",
 	"flush_all\r\nflush_all 5\r\nflush_all 5 noreply\r\nflush_all -\r\n",
-	"mn\r\nmg k v t Oabc q\r\nmd k q\r\nma k D5 J3 N60 MD\r\nme k\r\n", "ms k 2 F3 T9 MA q\r\nab\r\n", "ms k 2 v v\r\nab\r\n",
+	"mn\r\nmg k v t Oabc q\r\nmd k q\r\nma k D5 J3 N60 MD\r\nme k\r\n", "ms k 2 F3 T9 MA q\r\nab\r\n",
+	"ms k 2 v v\r\nab\r\n",
 	"mg a!2V= b k\r\nms a2V5 2 b\r\nab\r\nme a2V5 b\r\n", "mg k " + strings.Repeat("v ", 30) + "\r\n",
-	"version\r\nstats detail on\r\nverbosity 1 noreply\r\nquit\r\n", "debugtime p\r\nmisbehave\r\nwatch\r\nlru mode flat\r\n",
+	"version\r\nstats detail on\r\nverbosity 1 noreply\r\nquit\r\n",
+	"debugtime p\r\nmisbehave\r\nwatch\r\nlru mode flat\r\n",
 	"GET / HTTP/1.1\r\n", "\x80\x00\r\n", "\r\n", strings.Repeat("x", 2050), "get " + strings.Repeat("k ", 1100) + "\r\n",
 }
 
-// FuzzDecode checks that nothing panics, that cutting the input anywhere changes nothing, and
-// that what is accepted prints back and decodes as the same.
+// FuzzDecode checks that nothing panics, that cutting the input anywhere changes nothing, and that
+// accepted requests print and decode as the same.
 func FuzzDecode(f *testing.F) {
 	for _, s := range fuzzSeeds {
 		f.Add([]byte(s), uint16(len(s)/2), uint8(0))
@@ -52,7 +55,7 @@ func checkPrint(t *testing.T, options Decoder, requests []Request) {
 			valid = append(valid, r)
 		}
 	}
-	// The last get of what was cut off may lack its Last, as there is no line end.
+	// The last get of an input that was cut may lack its Last, as there is no line end.
 	if n := len(valid); n > 0 && valid[n-1].Op.IsGet() {
 		valid[n-1].Last = true
 	}

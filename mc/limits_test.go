@@ -115,7 +115,7 @@ func TestNeed(t *testing.T) {
 	}
 }
 
-// A slot of the batch is used again and again: nothing of its last request may stay in it.
+// A slot of the batch is reused: nothing of its last request may stay in it.
 func TestDecodeResetsRequests(t *testing.T) {
 	d := Decoder{ItemMaxBytes: 100}
 	b := NewBatch(nil)

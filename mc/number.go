@@ -6,8 +6,8 @@ import "math"
 // (vendor/mcmc's tokto32). Everything else goes through C's strtol or strtoull, which skip white
 // space, take a sign and stop at what is no digit; memcached then wants white space or NUL there.
 
-// parseInt32 reads a whole token as memcached's strict numbers are read: an optional minus, then
-// digits, at most eleven bytes. A minus alone is 0.
+// parseInt32 reads a whole token in memcached's strict way: an optional minus, then digits, at most
+// eleven bytes. A minus alone is 0.
 func parseInt32(token []byte) (int32, bool) {
 	if len(token) == 0 || len(token) > 11 {
 		return 0, false

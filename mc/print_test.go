@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// What goes in on the left comes out on the right; empty means unchanged.
+// The left is decoded and printed, which gives the right; empty means unchanged.
 func TestAppendRequests(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{"get a b c\r\nget d\r\n", ""},

@@ -97,32 +97,35 @@ type Request struct {
 	Key   []byte // 1 to 250 bytes; of a meta request with the b flag, the decoded bytes
 	Value []byte // the data block, without its closing \r\n
 	Args  []byte // meta: the flags as they stood, "v t Oabc"; admin: what follows the command's name; see Token
-	Fault string // Invalid: the whole answer, \r\n included; empty when noreply suppresses it; see Status for the binary protocol
+	Fault string // Invalid: the whole answer with its \r\n, empty if noreply suppresses it; in binary see Status
 
 	Op         Op
 	Mode       byte // meta: the first byte of M's argument, 0 without one; checked for ms (EAPRS) and ma (I+D-)
-	NoReply    bool // classic: noreply; meta: q; binary: the opcode is quiet
+	NoReply    bool // classic: noreply; meta: q; binary: a quiet opcode
 	Last       bool // Get, Gets, Gat, Gats: the line's last key, after whose answer END stands
-	Drop       bool // Invalid: the value for Key was too large or lost; what is held under Key is to go
-	HasExptime bool // FlushAll: a delay was given; binary Incr and Decr: where there is no item, one of Initial is made
+	Drop       bool // Invalid: the value for Key was too large or lost, so the item under Key must be deleted
+	HasExptime bool // FlushAll: has a delay; binary Incr and Decr: create a missing item with the value Initial
 
-	Opcode Opcode // binary: the command as it came, which the answer repeats
+	Opcode Opcode // binary: the command as it was sent, which the answer repeats
 	Status Status // binary, Invalid and Malformed: the answer
 
 	ClientFlags uint32 // the client's own flags, F in meta
-	Opaque      uint32 // binary: what the answer repeats
-	Flags       Flags  // meta: which flags the request has
-	Exptime     int64  // as on the wire, 32 bits (of the binary protocol without a sign): seconds from now up to 30 days, Unix seconds above, < 0 at once; T in meta
-	Vivify      int64  // meta N, on the same scale
-	Recache     int64  // meta R, on the same scale
-	CAS         uint64 // the CAS to compare with; C in meta; binary: 0 compares with none
-	NewCAS      uint64 // meta E
-	Delta       uint64 // Incr, Decr; D in meta, 1 without
-	Initial     uint64 // meta J; binary Incr and Decr
+	Opaque      uint32 // binary: repeated by the answer
+	Flags       Flags  // meta: the flags that the request has
+	// Exptime is as on the wire, 32 bits (without a sign in the binary protocol): seconds from now up
+	// to 30 days, Unix seconds above, < 0 at once; T in meta.
+	Exptime int64
+	Vivify  int64  // meta N, on the same scale
+	Recache int64  // meta R, on the same scale
+	CAS     uint64 // the CAS to compare with; C in meta; binary: 0 compares with none
+	NewCAS  uint64 // meta E
+	Delta   uint64 // Incr, Decr; D in meta, 1 without
+	Initial uint64 // meta J; binary Incr and Decr
 
 	// Hash is for the handler that serves the request; the decoder leaves it 0.
 	Hash uint64
-	// Cluster is for routers: the "/region/cluster/" that was cut off Key. The decoder leaves it empty.
+	// Cluster is for routers: the prefix "/region/cluster/" removed from Key. The decoder leaves it
+	// empty.
 	Cluster string
 }
 
