@@ -8,9 +8,9 @@ import (
 	"holdfast/mc"
 )
 
-// clean deletes all that the run wrote: through the router, as keys may be on members that aren't
-// listed, and then directly wherever one was seen or may be. The connections are new ones, since
-// those of the run may have been given up.
+// clean deletes all that the run wrote: through the router, because keys may be on members that
+// aren't listed, and then directly on each member that holds or may hold one. The connections are
+// new, since those of the run may have been given up.
 func (r *run) clean(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, cleanBreak*r.o.Timeout)
 	defer cancel()
@@ -32,8 +32,8 @@ func (r *run) clean(ctx context.Context) {
 	r.report.Left = len(left)
 }
 
-// cleanMembers notes in left the keys that a member may have kept. A member that never took a set
-// has nothing that was set directly; what the router wrote to it, the router deletes.
+// cleanMembers notes in left the keys that a member may have kept. A member that never accepted a
+// set holds nothing that was set directly; what the router wrote to it, the router deletes.
 func (r *run) cleanMembers(ctx context.Context, keys []*key, left map[*key]bool) {
 	var mu sync.Mutex // guards left
 	var wait sync.WaitGroup

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// conclude fills in the report from what the steps recorded.
+// conclude completes the report from what the steps recorded.
 func (r *run) conclude() {
 	r.concludeMembers()
 	r.concludePatterns()
@@ -56,7 +56,8 @@ func (r *run) concludePatterns() {
 		if len(r.o.Prefixes) > 1 {
 			p.Prefix = k.prefix
 		}
-		at := slices.IndexFunc(r.report.Patterns, func(other Pattern) bool { return other.Prefix == p.Prefix && other.set == p.set })
+		at := slices.IndexFunc(r.report.Patterns,
+			func(other Pattern) bool { return other.Prefix == p.Prefix && other.set == p.set })
 		if at < 0 {
 			for _, i := range p.set.indexes() {
 				p.Members = append(p.Members, r.o.Members[i])
@@ -74,9 +75,10 @@ func (r *run) concludePatterns() {
 	})
 }
 
-// evidence is that of the acknowledged keys that count.
+// evidence returns where the acknowledged keys are for which counts returns true.
 func (r *run) evidence(counts func(*key) bool) *evidence {
-	e := &evidence{listed: len(r.members), asked: r.asked, keys: map[set]int{}, name: func(i int) string { return r.o.Members[i] }}
+	e := &evidence{listed: len(r.members), asked: r.asked, keys: map[set]int{},
+		name: func(i int) string { return r.o.Members[i] }}
 	for _, k := range r.acknowledged() {
 		if counts(k) {
 			e.keys[k.on.and(r.asked)]++
@@ -85,8 +87,8 @@ func (r *run) evidence(counts func(*key) bool) *evidence {
 	return e
 }
 
-// verdict is that of the keys' places, unless reads say otherwise: what spreads requests without
-// looking at the key, as a balancer of connections does, places each key on one member too.
+// verdict judges by where the keys are, unless reads contradict it: a balancer of connections,
+// which doesn't look at the key, also places each key on one member.
 func (r *run) verdict(elsewhere bool) (Verdict, string) {
 	switch {
 	case r.report.Acknowledged == 0:
@@ -108,8 +110,8 @@ func (r *run) mainRefusal() string {
 	return r.report.Refusals[0].Reason
 }
 
-// readWay says which members answer reads, and whether any answered for a key that the router had
-// not written to it.
+// readWay returns in words which members answer reads, and whether any of them answered for a key
+// that the router had not written to it.
 func (r *run) readWay() (summary string, elsewhere bool) {
 	var used set
 	known, spread := 0, false
@@ -144,7 +146,7 @@ func (r *run) readWay() (summary string, elsewhere bool) {
 	return "each key always from the same of the members that hold it", false
 }
 
-// deleteWay says which members lose what is deleted.
+// deleteWay returns in words which members lose the keys that are deleted.
 func (r *run) deleteWay() string {
 	holders, all, stayed, deleted := 0, 0, 0, 0
 	for _, k := range r.probes {
@@ -176,7 +178,7 @@ func (r *run) deleteWay() string {
 	return "reach the members that hold the key, and others"
 }
 
-// notes are what stands out besides.
+// notes returns remarks on anything else that is unusual.
 func (r *run) notes() (notes []string) {
 	add := func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
 	p := r.report
@@ -193,13 +195,14 @@ func (r *run) notes() (notes []string) {
 		add("%d of %d acknowledged keys could not be read back through the router", missing, p.Acknowledged)
 	}
 	if p.Late > 0 {
-		add("the router answers before it has written: %d copies came after the first look", p.Late)
+		add("the router answers before it has written: %d copies arrived after the first look", p.Late)
 	}
 	if n := r.alteredKeys(); n > 0 {
 		add("%d keys came back with another value than was set", n)
 	}
 	if p.Reads.Written > 0 {
-		add("%d of %d reads were answered with what no listed member held any more: the router keeps values itself, or reads from members not listed", p.Reads.Written, p.Reads.Reads)
+		add("%d of %d reads were answered with what no listed member held any more: "+
+			"the router keeps values itself, or reads from members not listed", p.Reads.Written, p.Reads.Reads)
 	}
 	if p.Reads.Missed+p.Reads.Failed > 0 {
 		add("of %d reads through the router, %d missed and %d failed", p.Reads.Reads, p.Reads.Missed, p.Reads.Failed)
@@ -210,7 +213,8 @@ func (r *run) notes() (notes []string) {
 	return notes
 }
 
-// unlistedNote explains keys that are on no listed member. What the router gives back is somewhere.
+// unlistedNote explains keys that are on no listed member. Those that the router returns must be on
+// another.
 func (r *run) unlistedNote() string {
 	text := fmt.Sprintf("%d of %d keys are on no listed member", r.report.Unlisted, r.report.Acknowledged)
 	switch {
@@ -233,7 +237,7 @@ func (r *run) alteredKeys() (n int) {
 
 const maxRefusals = 5 // in a report
 
-// refusals lists the reasons, most frequent first.
+// refusals returns the reasons, most frequent first.
 func refusals(reasons map[string]int) []Refusal {
 	var all []Refusal
 	for reason, count := range reasons {

@@ -27,8 +27,8 @@ const (
 	silence = "\x01" // no answer to this or anything after it
 )
 
-// serve starts a server on the loopback that speaks the protocol's outside; answer, which is called
-// by one connection at a time, is all that is in it. It returns the address.
+// serve starts a server on the loopback interface that reads requests and writes what answer
+// returns, which is called for one request at a time. It returns the address.
 func serve(t *testing.T, answer func(line) string) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -127,7 +127,7 @@ func (s *store) contents() map[string]string {
 	return maps.Clone(s.items)
 }
 
-// A cluster is members and what stands before them.
+// A cluster is a number of members.
 type cluster struct {
 	t         *testing.T
 	stores    []*store
@@ -153,7 +153,7 @@ func (c *cluster) shard(key string) int {
 	return int(h.Sum32()>>8) % len(c.stores)
 }
 
-// onAll gives a request to some members and returns the last one's answer.
+// onAll sends a request to some members and returns the last one's answer.
 func (c *cluster) onAll(q line, members ...int) (answer string) {
 	for _, i := range members {
 		answer = c.stores[i].answer(q)

@@ -2,7 +2,7 @@ package topology
 
 import "fmt"
 
-// evidence is on which members the acknowledged keys are.
+// evidence is where the acknowledged keys are.
 type evidence struct {
 	listed int         // members
 	asked  set         // those of them that could be asked
@@ -10,7 +10,7 @@ type evidence struct {
 	name   func(i int) string
 }
 
-// mostShare is from which share of the keys on a pattern is the rule, and the others are exceptions.
+// mostShare is the share of keys from which a pattern is the rule and other keys are exceptions.
 const mostShare = 0.9
 
 func (e *evidence) total() (n int) {
@@ -20,7 +20,7 @@ func (e *evidence) total() (n int) {
 	return n
 }
 
-// used is the members that hold any key.
+// used returns the members that hold any key.
 func (e *evidence) used() (all set) {
 	for s := range e.keys {
 		all = all.or(s)
@@ -28,22 +28,24 @@ func (e *evidence) used() (all set) {
 	return all
 }
 
-// judge says what the placement of the keys shows, and why.
+// judge returns the verdict on the placement of the keys, and the reason.
 func (e *evidence) judge() (Verdict, string) {
 	total, nowhere := e.total(), e.keys[set{}]
 	switch used := e.used(); {
 	case total == 0:
-		return Unclear, "the router took none of these keys"
+		return Unclear, "the router stored none of these keys"
 	case total < MinKeys:
-		return Unclear, fmt.Sprintf("the router took only %d keys, too few to tell", total)
+		return Unclear, fmt.Sprintf("the router stored only %d keys, too few to tell", total)
 	case used.empty():
-		return Unclear, fmt.Sprintf("none of %d keys is on a listed member: the router has others, or changes the keys", total)
+		return Unclear, fmt.Sprintf("none of %d keys is on a listed member: the router has others, or changes the keys",
+			total)
 	case e.asked.count() == 1:
 		return Unclear, e.oneAsked(total, nowhere)
 	case e.keys[e.asked] == total:
 		return Replicated, fmt.Sprintf("each of %d keys is on all %s", total, e.askedMembers())
 	case used.count() == 1:
-		return Unclear, fmt.Sprintf("%d of %d keys are on %s, none on the other %d: one member in use, perhaps with others in reserve",
+		return Unclear, fmt.Sprintf("%d of %d keys are on %s, none on the other %d: "+
+			"one member in use, perhaps with others in reserve",
 			total-nowhere, total, e.name(used.indexes()[0]), e.asked.count()-1)
 	case e.single() == total-nowhere:
 		return Sharded, e.sharded(total, nowhere)
@@ -51,7 +53,8 @@ func (e *evidence) judge() (Verdict, string) {
 	return Mixed, e.mixed(total, nowhere)
 }
 
-// oneAsked is for when there is nothing to compare with.
+// oneAsked returns the reason when only one member could be asked, so that there is nothing to
+// compare.
 func (e *evidence) oneAsked(total, nowhere int) string {
 	only := e.name(e.asked.indexes()[0])
 	if e.listed > 1 {
@@ -65,7 +68,8 @@ func (e *evidence) oneAsked(total, nowhere int) string {
 	return fmt.Sprintf("%d of %d keys are on %s", total-nowhere, total, only)
 }
 
-// askedMembers are a number of members, with a word if there were more.
+// askedMembers returns the number of members that were asked in words, which say so if more are
+// listed.
 func (e *evidence) askedMembers() string {
 	n := e.asked.count()
 	if n < e.listed {
@@ -74,7 +78,7 @@ func (e *evidence) askedMembers() string {
 	return fmt.Sprintf("%d members", n)
 }
 
-// single is how many keys are on exactly one member.
+// single returns how many keys are on exactly one member.
 func (e *evidence) single() (n int) {
 	for s, keys := range e.keys {
 		if s.count() == 1 {
@@ -95,7 +99,7 @@ func (e *evidence) sharded(total, nowhere int) string {
 	return fmt.Sprintf("no key is on two of %s; %d of %d are %s", e.askedMembers(), nowhere, total, where)
 }
 
-// mixed names the shape that the patterns have, if it is one that is known.
+// mixed returns the shape of the patterns in words, if it is a known one.
 func (e *evidence) mixed(total, nowhere int) string {
 	placed := map[set]int{}
 	for s, keys := range e.keys {
@@ -120,16 +124,20 @@ func (e *evidence) shape(placed map[set]int, keys int) string {
 	case disjoint(placed):
 		return fmt.Sprintf("sharded over %d groups, whose members are replicas of each other", len(placed))
 	case size > 1:
-		return fmt.Sprintf("sharded with copies: each of %d keys is on %d of %s, not always the same", keys, size, e.askedMembers())
+		return fmt.Sprintf("sharded with copies: each of %d keys is on %d of %s, not always the same",
+			keys, size, e.askedMembers())
 	case float64(everywhere) >= mostShare*float64(keys):
-		return fmt.Sprintf("replicated with exceptions: %d of %d keys are not on all %s", keys-everywhere, keys, e.askedMembers())
+		return fmt.Sprintf("replicated with exceptions: %d of %d keys are not on all %s",
+			keys-everywhere, keys, e.askedMembers())
 	case float64(single) >= mostShare*float64(keys):
-		return fmt.Sprintf("sharded with exceptions: %d of %d keys are on more than one of %s", keys-single, keys, e.askedMembers())
+		return fmt.Sprintf("sharded with exceptions: %d of %d keys are on more than one of %s",
+			keys-single, keys, e.askedMembers())
 	}
-	return fmt.Sprintf("of %d keys, %d are on one member, %d on all %s, %d on some", keys, single, everywhere, e.askedMembers(), keys-single-everywhere)
+	return fmt.Sprintf("of %d keys, %d are on one member, %d on all %s, %d on some", keys, single, everywhere,
+		e.askedMembers(), keys-single-everywhere)
 }
 
-// equalSize is on how many members each key is, 0 if that differs.
+// equalSize returns how many members hold each key, 0 if that differs.
 func equalSize(placed map[set]int) (size int) {
 	for s := range placed {
 		if size != 0 && size != s.count() {

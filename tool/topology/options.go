@@ -10,19 +10,20 @@ import (
 	"holdfast/mc/client"
 )
 
-// Options say what is looked at and how closely. The zero value of a field means its default.
+// Options say which cluster is examined, and how closely. The zero value of a field means its
+// default.
 type Options struct {
 	Router  string   // host:port, host (port 11211), or the path of a Unix socket
-	Members []string // likewise; as the router's configuration has them or by another name
+	Members []string // likewise; the names need not be those in the router's configuration
 
-	// Keys is how many are written; default 200, and fewer where there are more than ten members.
+	// Keys is how many keys are written; default 200, fewer with more than ten members.
 	Keys int
-	// Prefixes are what the keys begin with, in turn: where a router has different routes for
-	// different prefixes, each can be looked at. Default none.
+	// Prefixes are the beginnings of keys, in turn, to examine a router's routes for different
+	// prefixes. Default none.
 	Prefixes []string
 
 	Timeout time.Duration // for connecting, and for each batch of answers; default 2 s
-	Settle  time.Duration // how long to look for late copies and late deletes; default 1 s
+	Settle  time.Duration // how long to look for late copies and deletes; default 1 s
 
 	// Pause waits for d between two looks, or until ctx is done, whose error it then returns.
 	// Default: real time.
@@ -42,10 +43,10 @@ const (
 	defaultTimeout = 2 * time.Second
 	defaultSettle  = time.Second
 
-	maxTimeouts = 40 // of a run, more than all its steps may wait for in the worst case that goes on
+	maxTimeouts = 40 // of a run: more than all its steps wait for in the worst case that still proceeds
 )
 
-// longest is the most that a run takes, without deleting at the end.
+// longest returns the longest time that a run takes, without the deletes at its end.
 func (o *Options) longest() time.Duration {
 	return maxTimeouts*o.Timeout + 2*maxSettles*o.Settle
 }
@@ -109,7 +110,8 @@ func (o *Options) completeKeys() error {
 		o.Keys = max(least, min(defaultKeys, defaultLooks/len(o.Members)))
 	}
 	if o.Keys < least || o.Keys > most {
-		return fmt.Errorf("%d keys; with %d members and %d prefixes, want %d to %d", o.Keys, len(o.Members), len(o.Prefixes), least, most)
+		return fmt.Errorf("%d keys; with %d members and %d prefixes, want %d to %d", o.Keys, len(o.Members),
+			len(o.Prefixes), least, most)
 	}
 	for i, p := range o.Prefixes {
 		if len(p) > maxPrefixBytes || strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r == 0x7f }) {

@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// find is the path of an installed program; without it the test is skipped, unless all must be there.
+// find is the path of an installed program; without it the test is skipped, unless all must be
+// there.
 func find(t *testing.T, program string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
@@ -79,7 +80,8 @@ func startMemcacheds(t *testing.T, n int) (addresses []string) {
 	for range n {
 		port := freePort(t)
 		addresses = append(addresses, "127.0.0.1:"+port)
-		startPeer(t, addresses[len(addresses)-1], program, "-u", "root", "-l", "127.0.0.1", "-p", port, "-U", "0", "-t", "1", "-m", "16")
+		startPeer(t, addresses[len(addresses)-1], program,
+			"-u", "root", "-l", "127.0.0.1", "-p", port, "-U", "0", "-t", "1", "-m", "16")
 	}
 	return addresses
 }
@@ -107,19 +109,22 @@ func TestTwemproxy(t *testing.T) {
 	for _, distribution := range []string{"ketama", "modula"} {
 		router := "127.0.0.1:" + freePort(t)
 		file := filepath.Join(t.TempDir(), "nutcracker.yml")
-		text := fmt.Sprintf("pool:\n  listen: %s\n  hash: fnv1a_64\n  distribution: %s\n  timeout: 2000\n  servers:\n", router, distribution)
+		text := fmt.Sprintf("pool:\n  listen: %s\n  hash: fnv1a_64\n  distribution: %s\n  timeout: 2000\n  servers:\n",
+			router, distribution)
 		for _, m := range members {
 			text += "   - " + m + ":1\n"
 		}
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		startPeer(t, router, program, "-c", file, "-a", "127.0.0.1", "-s", freePort(t), "-o", filepath.Join(t.TempDir(), "log"))
+		startPeer(t, router, program, "-c", file, "-a", "127.0.0.1", "-s", freePort(t), "-o",
+			filepath.Join(t.TempDir(), "log"))
 		r, err := Run(t.Context(), Options{Router: router, Members: members, Settle: 100 * time.Millisecond})
 		if err != nil {
 			t.Fatal(err)
 		}
-		check(t, distribution, r, Sharded, "is on exactly one of 3 members", "200 read back", "each key from the member that holds it", "reach the members that hold the key, no others")
+		check(t, distribution, r, Sharded, "is on exactly one of 3 members", "200 read back",
+			"each key from the member that holds it", "reach the members that hold the key, no others")
 		checkEmpty(t, members)
 		r, err = Run(t.Context(), Options{Router: router, Members: members[1:], Settle: 100 * time.Millisecond})
 		if err != nil {

@@ -43,13 +43,14 @@ func printMembers(out *strings.Builder, r Report) {
 			table = append(table, append(row, m.Error))
 			continue
 		}
-		table = append(table, append(row, strconv.Itoa(m.Keys), percent(m.Share), strconv.Itoa(m.Alone), strconv.Itoa(m.Reads), strconv.Itoa(m.Deletes)))
+		row = append(row, strconv.Itoa(m.Keys), percent(m.Share), strconv.Itoa(m.Alone), strconv.Itoa(m.Reads))
+		table = append(table, append(row, strconv.Itoa(m.Deletes)))
 	}
 	printTable(out, table, 2)
 	out.WriteString("\n")
 }
 
-// printPatterns numbers the members as the table before does.
+// printPatterns numbers the members as printMembers does.
 func printPatterns(out *strings.Builder, r Report) {
 	prefixes := len(r.Prefixes) > 0
 	head := []string{"on members"}
@@ -113,7 +114,8 @@ func printTable(out *strings.Builder, table [][]string, left int) {
 }
 
 func printRouter(out *strings.Builder, r Report) {
-	fmt.Fprintf(out, "router   %s: %d of %d sets acknowledged, %d read back\n", r.Router, r.Acknowledged, r.Keys, r.ReadBack)
+	fmt.Fprintf(out, "router   %s: %d of %d sets acknowledged, %d read back\n", r.Router,
+		r.Acknowledged, r.Keys, r.ReadBack)
 	if r.Reads.Reads > 0 {
 		fmt.Fprintf(out, "reads    %s (%d reads of %d keys)\n", r.Reads.Summary, r.Reads.Reads, r.Reads.Keys)
 	}

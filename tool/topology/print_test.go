@@ -59,7 +59,8 @@ cost     1234 operations in 2.3 s; 3 keys "hf-topology-0a0b0c0d"… may be left,
 	if err := json.Unmarshal([]byte(text.String()), &back); err != nil {
 		t.Fatal(err)
 	}
-	if back.Verdict != Mixed || len(back.Members) != 3 || len(back.Patterns) != 3 || back.Patterns[2].Members == nil || back.Left != 3 {
+	if back.Verdict != Mixed || len(back.Members) != 3 || len(back.Patterns) != 3 ||
+		back.Patterns[2].Members == nil || back.Left != 3 {
 		t.Errorf("got %+v from JSON; want the report", back)
 	}
 }

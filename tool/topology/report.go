@@ -7,9 +7,9 @@ type Verdict string
 const (
 	Sharded     Verdict = "sharded"     // each key on one member, several in use
 	Replicated  Verdict = "replicated"  // each key on all members
-	Mixed       Verdict = "mixed"       // something else, which the summary and the patterns say
-	Unclear     Verdict = "unclear"     // what was seen fits several of these
-	Unreachable Verdict = "unreachable" // the router took nothing, or no member could be asked
+	Mixed       Verdict = "mixed"       // something else: see the summary and the patterns
+	Unclear     Verdict = "unclear"     // the evidence fits several of these
+	Unreachable Verdict = "unreachable" // the router stored nothing, or no member could be asked
 )
 
 // A Report is what Run found.
@@ -25,17 +25,17 @@ type Report struct {
 	Deletes  Deletes   `json:"deletes"`
 
 	Keys         int       `json:"keys"`         // set through the router
-	Acknowledged int       `json:"acknowledged"` // of those, the ones that it said it stored; only they count
-	ReadBack     int       `json:"read_back"`    // of those, the ones that it then gave back
+	Acknowledged int       `json:"acknowledged"` // of those, the ones that it acknowledged; only they count
+	ReadBack     int       `json:"read_back"`    // of those, the ones that it then returned
 	Unlisted     int       `json:"unlisted"`     // of the acknowledged, on no listed member that could be asked
-	Late         int       `json:"late"`         // copies that came after the first look
+	Late         int       `json:"late"`         // copies that arrived after the first look
 	Refusals     []Refusal `json:"refusals,omitempty"`
 	Notes        []string  `json:"notes,omitempty"`
 
-	Run        string  `json:"run"` // is in all keys of this run
+	Run        string  `json:"run"` // a part of all keys of this run
 	TTLSeconds int64   `json:"ttl_s"`
-	Left       int     `json:"left"`       // keys that may have stayed somewhere, until their TTL ends
-	Operations int64   `json:"operations"` // requests sent, each key of each, to the router and the members
+	Left       int     `json:"left"`       // keys that may be left somewhere until their TTL ends
+	Operations int64   `json:"operations"` // requests sent to the router and the members
 	Elapsed    float64 `json:"elapsed_s"`
 }
 
@@ -59,14 +59,14 @@ type Pattern struct {
 	set set
 }
 
-// A Prefix is what is known of the keys that begin with it.
+// A Prefix is what was found for the keys that begin with it.
 type Prefix struct {
 	Prefix  string  `json:"prefix"`
 	Verdict Verdict `json:"verdict"`
 	Summary string  `json:"summary"`
 }
 
-// Reads says where the router reads from: keys whose value is another on each member are read
+// Reads says which members the router reads from: keys whose value differs on each member are read
 // through it several times, over several connections.
 type Reads struct {
 	Summary string `json:"summary"`
@@ -74,10 +74,10 @@ type Reads struct {
 	Reads   int    `json:"reads"`
 	Missed  int    `json:"missed"`  // answered with a miss
 	Failed  int    `json:"failed"`  // refused, or not answered
-	Written int    `json:"written"` // answered with what was written through the router before, not what is on the members now
-	Other   int    `json:"other"`   // answered with what was never written
+	Written int    `json:"written"` // answered with the value written through the router, which no member holds now
+	Other   int    `json:"other"`   // answered with a value that was never written
 
-	// Unlisted is Written for keys that are on no listed member, where that is to be expected.
+	// Unlisted is Written for keys that are on no listed member, where it is expected.
 	Unlisted int `json:"unlisted"`
 }
 

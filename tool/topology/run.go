@@ -14,15 +14,15 @@ import (
 )
 
 const (
-	routerConns = 4  // so that what goes by the connection, not by the key, shows
-	probeKeys   = 20 // keys of which the way back is looked at
+	routerConns = 4  // several, to detect a router that chooses the member by connection, not by key
+	probeKeys   = 20 // keys whose reads and deletes are examined
 	probeRounds = 10 // reads of each
-	sampleKeys  = 20 // keys that are looked for again and again
+	sampleKeys  = 20 // keys that are looked for repeatedly
 	maxSettles  = 5  // times Options.Settle, for all late copies, and for all late deletes
 
-	firstWait  = 20 * time.Millisecond // between two looks; then twice that each time
+	firstWait  = 20 * time.Millisecond // between the first two looks; doubles each time
 	spareTTL   = time.Minute           // beyond the longest run, so that nothing expires during it
-	cleanBreak = 6                     // times Options.Timeout, for deleting at the end
+	cleanBreak = 6                     // times Options.Timeout, for the deletes at the end
 )
 
 // run is one run of Run.
@@ -40,31 +40,32 @@ type run struct {
 	operations atomic.Int64
 }
 
-// A member is one that was listed.
+// A member is one of Options.Members.
 type member struct {
 	server *server
-	met    bool   // it has taken a set
-	fault  string // why it doesn't count; empty if it does
+	met    bool   // it has accepted a set
+	fault  string // why it doesn't count; "" if it does
 }
 
-// A key is one of ours.
+// A key is one that the run writes.
 type key struct {
 	name   []byte
 	prefix string
-	value  []byte // as given to the router
+	value  []byte // as set through the router
 
 	acknowledged bool
-	on           set // members where it is, by the looks before any was set directly
+	on           set // members that held it before the run set anything on them directly
 	altered      bool
-	may          set // members where it may be, to be deleted at the end
+	may          set // members that may hold it, where it is deleted at the end
 
 	answered []int // of a probe: reads by member
 	deleted  bool  // of a probe: through the router
 	lost     set   // of a probe: members that had it and then didn't
 }
 
-// Run looks at a cluster. An error is one of o, at once, or says that ctx ended the run: the report
-// then holds what was found until then. What the run wrote is deleted in either case.
+// Run examines a cluster. An error is one of o, before anything is sent, or that of ctx, which
+// ended the run: the report then holds what was found until then. Run deletes what it wrote in any
+// case.
 func Run(ctx context.Context, o Options) (Report, error) {
 	if err := o.complete(); err != nil {
 		return Report{}, err
@@ -106,7 +107,7 @@ func newRun(o *Options) *run {
 	return r
 }
 
-// newKey has a random end, as numbers that count up fall badly with some hashes.
+// newKey returns a key with a random end, since some hashes spread consecutive numbers badly.
 func (r *run) newKey(prefix string) *key {
 	return &key{
 		name:     []byte(prefix + r.id + "-" + random(6)),
@@ -122,7 +123,7 @@ func random(bytes int) string {
 	return hex.EncodeToString(b)
 }
 
-// look is the run without its end. The steps record what they find in r.
+// look takes the steps of the run, which record what they find in r.
 func (r *run) look(ctx context.Context) error {
 	for _, step := range []func(context.Context) error{r.meetMembers, r.write, r.place, r.readBack, r.probe, r.remove} {
 		err := step(ctx)
@@ -139,10 +140,10 @@ func (r *run) look(ctx context.Context) error {
 	return nil
 }
 
-// errNothing ends the steps where there is nothing more to find.
+// errNothing ends the steps early because there is nothing more to find.
 var errNothing = errors.New("nothing to look at")
 
-// eachMember calls f for all members that count, at the same time.
+// eachMember calls f for all members that count, concurrently.
 func (r *run) eachMember(f func(i int, m *member)) {
 	var wait sync.WaitGroup
 	for i, m := range r.members {
@@ -158,16 +159,17 @@ func (r *run) eachMember(f func(i int, m *member)) {
 	}
 }
 
-// allow has the router's connections begin anew; each may break once until the next allow.
+// allow lets each of the router's connections break once more, and clears their errors.
 func (r *run) allow() {
 	for _, c := range r.routers {
 		c.breaks, c.err = 1, nil
 	}
 }
 
-// throughRouter makes a request of each key over the connection that dealt gives for its index, and
-// calls answered with each answer.
-func (r *run) throughRouter(ctx context.Context, keys []*key, dealt func(i int) int, request func(*key) mc.Request, answered func(*key, *answer)) {
+// throughRouter sends a request for each key over the connection that dealt returns for its index,
+// and calls answered with each answer.
+func (r *run) throughRouter(ctx context.Context, keys []*key, dealt func(i int) int, request func(*key) mc.Request,
+	answered func(*key, *answer)) {
 	for n, c := range r.routers {
 		var of []*key
 		var requests []mc.Request

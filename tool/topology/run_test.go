@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// want are parts of a report's text, besides its verdict.
+// check compares the verdict, and looks for each of want in the report's text.
 func check(t *testing.T, what string, r Report, verdict Verdict, want ...string) {
 	t.Helper()
 	var text strings.Builder
@@ -41,8 +41,10 @@ func TestShapes(t *testing.T) {
 			"200 of 200 sets acknowledged, 200 read back",
 			"reads    each key from the member that holds it (200 reads of 20 keys)",
 			"deletes  reach the members that hold the key, no others (20 keys)", "all keys deleted"}},
-		{"replicated, reads spread", 3, func(c *cluster) func(line) string { return c.replicated(0, 1, 2) }, Replicated, []string{
-			"replicated: each of 200 keys is on all 3 members", "reads    spread over the members", "deletes  reach all members"}},
+		{"replicated, reads spread", 3,
+			func(c *cluster) func(line) string { return c.replicated(0, 1, 2) }, Replicated, []string{
+				"replicated: each of 200 keys is on all 3 members", "reads    spread over the members",
+				"deletes  reach all members"}},
 		{"replicated, a primary", 3, func(c *cluster) func(line) string {
 			return func(q line) string {
 				if q.op == "get" {
@@ -75,8 +77,10 @@ func TestShapes(t *testing.T) {
 		{"copies", 3, func(c *cluster) func(line) string {
 			return func(q line) string { i := c.shard(q.key); return c.onAll(q, (i+1)%3, i) }
 		}, Mixed, []string{"sharded with copies: each of 200 keys is on 2 of 3 members"}},
-		{"some of the members", 3, func(c *cluster) func(line) string { return c.replicated(0, 2) }, Mixed, []string{"each of 200 keys is on the same 2 of 3 members"}},
-		{"one member", 3, func(c *cluster) func(line) string { return c.replicated(1) }, Unclear, []string{"one member in use", "none on the other 2"}},
+		{"some of the members", 3, func(c *cluster) func(line) string { return c.replicated(0, 2) }, Mixed,
+			[]string{"each of 200 keys is on the same 2 of 3 members"}},
+		{"one member", 3, func(c *cluster) func(line) string { return c.replicated(1) }, Unclear,
+			[]string{"one member in use", "none on the other 2"}},
 		{"one key in a hundred everywhere", 3, func(c *cluster) func(line) string {
 			sets := 0
 			return func(q line) string {
@@ -119,7 +123,8 @@ func TestPrefixes(t *testing.T) {
 	}
 	r := c.look(router, func(o *Options) { o.Prefixes = []string{"s:", "u:"} })
 	check(t, "prefixes", r, Mixed, `keys with "s:": mixed: each of 100 keys is on the same 2 of 4 members`,
-		`keys with "u:": sharded: each of 100 keys is on exactly one of 4 members`, "\non members  prefix  keys\n", "\n3 4         \"s:\"     100\n")
+		`keys with "u:": sharded: each of 100 keys is on exactly one of 4 members`,
+		"\non members  prefix  keys\n", "\n3 4         \"s:\"     100\n")
 }
 
 // TestAsync has a router that answers before it writes: the fake writes when the run pauses.
@@ -169,15 +174,19 @@ func TestAsync(t *testing.T) {
 func TestMissingMembers(t *testing.T) {
 	c := startCluster(t, 3)
 	listed := func(n int) func(*Options) { return func(o *Options) { o.Members = c.addresses[:n] } }
-	check(t, "two of three", c.look(c.sharded, listed(2)), Sharded, "no key is on two of 2 members", "on none of those listed", "there are members that are not listed")
-	check(t, "one of three", c.look(c.sharded, listed(1)), Unclear, "the only member listed", "there are members that are not listed")
+	check(t, "two of three", c.look(c.sharded, listed(2)), Sharded, "no key is on two of 2 members",
+		"on none of those listed", "there are members that are not listed")
+	check(t, "one of three", c.look(c.sharded, listed(1)), Unclear, "the only member listed",
+		"there are members that are not listed")
 	check(t, "one replica", c.look(c.replicated(0, 1, 2), listed(1)), Unclear, "all 200 keys are on")
 	check(t, "two replicas of three", c.look(c.replicated(0, 1, 2), listed(2)), Replicated)
-	check(t, "none", c.look(c.replicated(2), listed(2)), Unclear, "none of 200 keys is on a listed member", "there are members that are not listed")
+	check(t, "none", c.look(c.replicated(2), listed(2)), Unclear, "none of 200 keys is on a listed member",
+		"there are members that are not listed")
 	dropping := func(q line) string {
 		return map[string]string{"set": "STORED", "get": "END", "delete": "NOT_FOUND"}[q.op]
 	}
-	check(t, "nothing is stored", c.look(dropping, nil), Unclear, "can't be read back: the router said that it stored them, and did not")
+	check(t, "nothing is stored", c.look(dropping, nil), Unclear,
+		"can't be read back: the router said that it stored them, and did not")
 	renaming := func(q line) string {
 		q.key = "ns:" + q.key
 		return strings.Replace(c.sharded(q), "VALUE ns:", "VALUE ", 1)
@@ -213,7 +222,8 @@ func TestFaultyMembers(t *testing.T) {
 			}
 		}
 		check(t, what+", sharded", c.look(c.sharded, members), Sharded, test.want)
-		check(t, what+", replicated", c.look(c.replicated(0, 1), members), Replicated, test.want, "2 members that could be asked, of 3")
+		check(t, what+", replicated", c.look(c.replicated(0, 1), members), Replicated, test.want,
+			"2 members that could be asked, of 3")
 	}
 }
 
@@ -246,18 +256,23 @@ func TestMemberFailsOnTheWay(t *testing.T) {
 		}
 		return c.stores[2].answer(q)
 	})
-	check(t, "a member fails", c.look(c.sharded, nil), Sharded, "closes the connection", "on none of those that could be asked", "they may be on the others")
+	check(t, "a member fails", c.look(c.sharded, nil), Sharded, "closes the connection",
+		"on none of those that could be asked", "they may be on the others")
 }
 
 func TestNobodyThere(t *testing.T) {
 	c := startCluster(t, 2)
 	free := serve(t, func(line) string { return hangUp })
-	check(t, "a router that closes", c.look(c.sharded, func(o *Options) { o.Router = free }), Unreachable, "the router stored none of the keys: closes the connection")
-	check(t, "a router that refuses", c.look(func(line) string { return "SERVER_ERROR Connection refused" }, nil), Unreachable,
+	check(t, "a router that closes", c.look(c.sharded, func(o *Options) { o.Router = free }), Unreachable,
+		"the router stored none of the keys: closes the connection")
+	check(t, "a router that refuses",
+		c.look(func(line) string { return "SERVER_ERROR Connection refused" }, nil), Unreachable,
 		"stored none of the keys: SERVER_ERROR Connection refused", "note     200 of 200 sets through the router failed")
 	socket := t.TempDir() + "/none"
-	check(t, "no router", c.look(c.sharded, func(o *Options) { o.Router = socket }), Unreachable, "can't connect: ", "no such file or directory")
-	check(t, "no members", c.look(c.sharded, func(o *Options) { o.Members = []string{socket, socket + "2"} }), Unreachable, "no member could be asked")
+	check(t, "no router", c.look(c.sharded, func(o *Options) { o.Router = socket }), Unreachable, "can't connect: ",
+		"no such file or directory")
+	check(t, "no members", c.look(c.sharded, func(o *Options) { o.Members = []string{socket, socket + "2"} }), Unreachable,
+		"no member could be asked")
 }
 
 // TestHalfTheKeysFail has a router that can't reach the member of every second key.
@@ -271,7 +286,8 @@ func TestHalfTheKeysFail(t *testing.T) {
 		return c.sharded(q)
 	}
 	r := c.look(router, nil)
-	check(t, "half fails", r, Sharded, "sets through the router failed: SERVER_ERROR Connection timed out", "is on exactly one of 4 members")
+	check(t, "half fails", r, Sharded, "sets through the router failed: SERVER_ERROR Connection timed out",
+		"is on exactly one of 4 members")
 	if r.Acknowledged < 50 || r.Acknowledged > 150 || r.Left != r.Keys-r.Acknowledged {
 		t.Errorf("got %d acknowledged, %d left; want about half, the rest unsure", r.Acknowledged, r.Left)
 	}
@@ -304,7 +320,8 @@ func TestRouterWithACache(t *testing.T) {
 		}
 		return c.sharded(q)
 	}, nil)
-	check(t, "a cache", r, Sharded, "200 of 200 reads were answered with what no listed member held any more", "no read was answered by a listed member")
+	check(t, "a cache", r, Sharded, "200 of 200 reads were answered with what no listed member held any more",
+		"no read was answered by a listed member")
 }
 
 // TestInterrupted ends the run in each of its steps: what was written goes anyway.

@@ -20,8 +20,8 @@ const (
 )
 
 // A server is the router or a member, with the connection to it, which is made when it is needed. A
-// connection that breaks is made anew a few times; after that, or once a connection can't be made, err
-// is set and stays.
+// connection that breaks is made anew a few times; after that, or once a connection can't be made,
+// err is set and stays.
 type server struct {
 	address    string
 	timeout    time.Duration
@@ -101,7 +101,8 @@ func (s *server) close() {
 	}
 }
 
-// exchange sends the requests at once and reads the answers: n of them, all unless there is an error.
+// exchange sends the requests at once and reads the answers: n of them, all unless there is an
+// error.
 //
 // An interrupted run waits a moment for the answers: a server may execute what was sent after the
 // connection is closed, and a set would then follow the delete that cleans up.
@@ -125,8 +126,8 @@ func (s *server) exchange(ctx context.Context, requests []mc.Request, answers []
 	return len(requests), nil
 }
 
-// read reads the answer to r. ERROR refuses a line. After a set it is an error, since the server may
-// take the value for further commands.
+// read reads the answer to r. ERROR refuses a line. After a set it is an error, since the server
+// may take the value for further commands.
 func (s *server) read(r *mc.Request) (answer, error) {
 	var a mc.Answer
 	var value []byte

@@ -2,7 +2,7 @@ package topology
 
 import "math/bits"
 
-// set is a set of members, by their indexes. As a value it can be compared and be a map's key.
+// set is a set of members, by their indexes. It is a value that can be compared and be a map's key.
 type set [(MaxMembers + 63) / 64]uint64
 
 func (s *set) add(i int)     { s[i/64] |= 1 << (i % 64) }
@@ -34,7 +34,7 @@ func (s set) or(other set) set {
 // within reports whether all of s are in other.
 func (s set) within(other set) bool { return s.and(other) == s }
 
-// indexes are the members, rising.
+// indexes returns the members in rising order.
 func (s set) indexes() []int {
 	var all []int
 	for i := range MaxMembers {

@@ -11,8 +11,8 @@ import (
 	"holdfast/mc"
 )
 
-// meetMembers sets one key to another value on each member, and reads it. That tells who can be
-// asked, and which two addresses are the same server.
+// meetMembers sets one key to a different value on each member, and reads it. That shows which
+// members can be asked, and which two addresses are the same server.
 func (r *run) meetMembers(ctx context.Context) error {
 	values := make([][]byte, len(r.members))
 	for i := range r.members {
@@ -40,10 +40,10 @@ func (r *run) meetMembers(ctx context.Context) error {
 	return nil
 }
 
-// valueOf is what the member at i is given directly.
+// valueOf returns the value that is set directly on the member at i.
 func (r *run) valueOf(i int) []byte { return fmt.Appendf(nil, "%s set on member %d", r.id, i+1) }
 
-// take reports whether the member answered and didn't refuse; else that is its fault.
+// take reports whether the member answered and didn't refuse; if not, it records the fault.
 func (m *member) take(a *answer, what string) bool {
 	switch {
 	case a.err != nil:
@@ -87,7 +87,7 @@ func (r *run) listed() (all set) {
 	return all
 }
 
-// place looks for each key on each member, until no more copies come.
+// place finds out which members hold each key, and looks again until no more copies come.
 func (r *run) place(ctx context.Context) error {
 	keys := r.acknowledged()
 	r.lookFor(ctx, keys)
@@ -108,7 +108,7 @@ func (r *run) place(ctx context.Context) error {
 	return err
 }
 
-// unasked are the members of which nobody knows what they hold.
+// unasked returns the members that can't be asked, so that what they hold is unknown.
 func (r *run) unasked() (others set) {
 	for i := range r.members {
 		if !r.asked.has(i) {
@@ -122,8 +122,8 @@ func (r *run) acknowledged() []*key {
 	return slices.DeleteFunc(slices.Clone(r.keys), func(k *key) bool { return !k.acknowledged })
 }
 
-// lookFor asks all members for those of the keys that were not seen there, and returns how many
-// now were.
+// lookFor asks all members for those of the keys that were not found there before, and returns how
+// many were found now.
 func (r *run) lookFor(ctx context.Context, keys []*key) (came int) {
 	seen := make([][]*key, len(r.members))
 	altered := make([][]*key, len(r.members))
@@ -173,7 +173,7 @@ func sample(keys []*key) []*key {
 	return some
 }
 
-// settle calls look again and again, less and less often, until nothing is missing or nothing has
+// settle calls look repeatedly, at growing intervals, until nothing is missing, or nothing has
 // changed for Options.Settle, or maxSettles times that has passed.
 func (r *run) settle(ctx context.Context, look func() (changed, missing int)) error {
 	var calm, total time.Duration
@@ -194,7 +194,8 @@ func (r *run) settle(ctx context.Context, look func() (changed, missing int)) er
 	return nil
 }
 
-// readBack reads the keys through the router, each over another connection than wrote it.
+// readBack reads the keys through the router, each over another connection than the one that wrote
+// it.
 func (r *run) readBack(ctx context.Context) error {
 	r.allow()
 	r.throughRouter(ctx, r.keys, func(i int) int { return i + 1 }, get, func(k *key, a *answer) {
@@ -206,7 +207,7 @@ func (r *run) readBack(ctx context.Context) error {
 	return nil
 }
 
-// probe puts values on each member that say whose they are, and reads them through the router.
+// probe sets values on each member that name the member, and reads them through the router.
 func (r *run) probe(ctx context.Context) error {
 	probes := r.choose()
 	r.probes = probes
@@ -223,8 +224,8 @@ func (r *run) probe(ctx context.Context) error {
 	r.report.Reads.Keys = len(probes)
 	r.allow()
 	for round := range probeRounds {
-		// In another order each time: to a router that asks its members in turn, a key would else
-		// always come at the same turn.
+		// The order changes each time: a router that asks its members in turn would otherwise ask the
+		// same member for a key in each round.
 		mathrand.Shuffle(len(probes), func(i, j int) { probes[i], probes[j] = probes[j], probes[i] })
 		r.throughRouter(ctx, probes, func(int) int { return round }, get, r.tally)
 		if ctx.Err() != nil {
@@ -234,7 +235,7 @@ func (r *run) probe(ctx context.Context) error {
 	return nil
 }
 
-// choose takes keys of all patterns, in turn.
+// choose returns keys of all patterns, in turn.
 func (r *run) choose() []*key {
 	byPattern := map[set][]*key{}
 	var patterns []set
@@ -255,7 +256,7 @@ func (r *run) choose() []*key {
 	return chosen
 }
 
-// tally counts what a read through the router was answered.
+// tally counts the answer to a read through the router.
 func (r *run) tally(k *key, a *answer) {
 	reads := &r.report.Reads
 	reads.Reads++
@@ -283,7 +284,7 @@ func (r *run) tally(k *key, a *answer) {
 	reads.Other++
 }
 
-// remove deletes the probes through the router, and looks who has lost them.
+// remove deletes the probes through the router, and finds out which members have lost them.
 func (r *run) remove(ctx context.Context) error {
 	r.allow()
 	r.throughRouter(ctx, r.probes, func(i int) int { return i }, remove, func(k *key, a *answer) {
@@ -301,7 +302,7 @@ func (r *run) remove(ctx context.Context) error {
 	})
 }
 
-// lookLost asks all members for those of the keys that they had, and returns how many they lost.
+// lookLost asks all members for the keys that they still had, and returns how many they have lost.
 func (r *run) lookLost(ctx context.Context, keys []*key) (gone int) {
 	lost := make([][]*key, len(r.members))
 	r.eachMember(func(i int, m *member) {
