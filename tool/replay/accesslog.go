@@ -11,9 +11,9 @@ import (
 //
 //	host ident user [02/Jan/2006:15:04:05 -0700] "GET /path HTTP/1.1" 200 1234 "referrer" "agent"
 //
-// What stands before the time and after the size doesn't matter, so that a virtual host in front
-// or a duration at the end is fine. GET and HEAD are requests, their path with its query the key;
-// other lines are skipped, as real logs hold scans and garbage.
+// The text before the time and after the size isn't read, so that a virtual host in front or a
+// duration at the end does no harm. GET and HEAD are requests, and their path with its query is the
+// key; other lines are skipped, since real logs contain scans and garbage.
 type accessLog struct {
 	lines
 	keyer *keyer
@@ -51,7 +51,7 @@ func (a *accessLog) Next() (Request, error) {
 
 func (a *accessLog) request(e logEntry) Request {
 	r := Request{Key: a.keyer.text(e.path), ValueBytes: -1, TTL: -1}
-	// Other answers than a whole page, such as 304 or 206, don't have the page's size.
+	// Responses other than a whole page, such as 304 or 206, don't have the page's size.
 	if e.status == 200 && e.get && e.bytes > 0 {
 		r.ValueBytes = min(e.bytes, MaxValueBytes)
 	}
@@ -64,7 +64,7 @@ func (a *accessLog) request(e logEntry) Request {
 	return r
 }
 
-// logEntry is what is used of a line; its slices are parts of the line.
+// logEntry is the part of a line that is used; its slices borrow the line.
 type logEntry struct {
 	time, path []byte
 	status     int
@@ -72,7 +72,7 @@ type logEntry struct {
 	get        bool
 }
 
-// parseLog takes a line apart, or says why it is to be skipped.
+// parseLog parses a line, or returns why it is skipped.
 func parseLog(line []byte) (e logEntry, skip string) {
 	_, rest, ok := bytes.Cut(line, []byte(" ["))
 	if !ok {
@@ -99,7 +99,7 @@ func parseLog(line []byte) (e logEntry, skip string) {
 	return e, e.parseRequest(request)
 }
 
-// parseRequest takes "GET /path HTTP/1.1" apart, or says why the line is to be skipped.
+// parseRequest parses "GET /path HTTP/1.1", or returns why the line is skipped.
 func (e *logEntry) parseRequest(request []byte) (skip string) {
 	method, rest, ok := bytes.Cut(request, []byte(" "))
 	if !ok || !isToken(method) {
@@ -119,7 +119,7 @@ func (e *logEntry) parseRequest(request []byte) (skip string) {
 	return "method " + string(method)
 }
 
-// cutQuoted splits after the first quote that no backslash stands before.
+// cutQuoted splits s at the first quote that isn't escaped by a backslash.
 func cutQuoted(s []byte) (in, after []byte, ok bool) {
 	for i := 0; i < len(s); i++ {
 		switch s[i] {
@@ -132,7 +132,7 @@ func cutQuoted(s []byte) (in, after []byte, ok bool) {
 	return nil, nil, false
 }
 
-// isToken reports whether s can be an HTTP method, which are short and of capitals.
+// isToken reports whether s can be an HTTP method: a short word in capitals.
 func isToken(s []byte) bool {
 	if len(s) == 0 || len(s) > 20 {
 		return false

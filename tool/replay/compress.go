@@ -13,11 +13,11 @@ import (
 	"github.com/ulikunitz/xz"
 )
 
-// maxWindowBytes bounds the memory that a zstd file can make us take; zstd --long=27 needs as much.
+// maxWindowBytes bounds the memory that a zstd file can ask for; zstd --long=27 needs this much.
 const maxWindowBytes = 128 << 20
 
-// decompress returns what r holds, uncompressed. The first bytes tell, not a file's name: logs are
-// renamed when they are rotated. The closer, if any, frees the decompressor.
+// decompress returns the content of r, uncompressed. The first bytes decide, not a file's name:
+// logs are renamed when they are rotated. The closer, if any, frees the decompressor.
 func decompress(r io.Reader) (io.Reader, io.Closer, error) {
 	br := bufio.NewReaderSize(r, 64<<10)
 	magic, err := br.Peek(6)
@@ -50,9 +50,8 @@ func decompress(r io.Reader) (io.Reader, io.Closer, error) {
 	return br, nil, nil
 }
 
-// unpacked reads what a compressor has packed, and says in plain words how the file ends if it
-// doesn't end well. The error stays: a format is detected by reading ahead, and the one who reads
-// the trace later comes to the same error.
+// unpacked reads a compressed file, and explains its error if it is damaged or cut off. The error
+// stays: the format is detected by reading ahead, and reading the trace later finds the same error.
 type unpacked struct {
 	name  string // the compressor's
 	r     io.Reader
@@ -79,11 +78,11 @@ func (u *unpacked) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// xzEnd passes an xz file on and notes how it ends. A file that is cut off between two of its blocks
-// looks whole to the xz package.
+// xzEnd passes an xz file on and notes how it ends. A file that is cut off between two of its
+// blocks looks whole to the xz package.
 type xzEnd struct {
 	r    io.Reader
-	last [2]byte // of all that was read, without the zeros at its end: a stream may be padded by them
+	last [2]byte // of all that was read, without zeros at its end, which may pad a stream
 }
 
 func (x *xzEnd) Read(p []byte) (int, error) {
@@ -97,5 +96,6 @@ func (x *xzEnd) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// seen reports whether what was read ends with a stream's footer (section 2.1.2.4 of the .xz format).
+// seen reports whether what was read ends with a stream's footer (section 2.1.2.4 of the .xz
+// format).
 func (x *xzEnd) seen() bool { return x.last == [2]byte{'Y', 'Z'} }

@@ -10,38 +10,38 @@ import (
 	"time"
 )
 
-// csvTrace reads a table of requests, one a line, separated by commas, semicolons or tabs, a field
-// quoted or not. A header names the columns (see columnNames); without one they are time, key,
-// size and TTL in this order, a single column is the key.
+// csvTrace reads a table with one request per line, separated by commas, semicolons or tabs; fields
+// may be quoted. A header names the columns (see columnNames); without one they are time, key, size
+// and TTL in this order, and a single column is the key.
 type csvTrace struct {
 	lines
 	keyer     *keyer
 	skips     *skips
 	separator byte
-	columns   [numColumns]int // where each stands in a line, -1 if it doesn't
+	columns   [numColumns]int // the place of each in a line, -1 if it is missing
 	width     int             // columns of the first line
 	fields    [][]byte        // of the line read last
-	again     []byte          // the first line where that is no header
+	again     []byte          // the first line, if it is no header
 	first     time.Duration   // the first request's time since 1970
 	timed     bool            // first is set
-	last      Request         // given repeat times more
+	last      Request         // returned repeat times more
 	repeat    int64
 }
 
-// The columns that count.
+// The columns that are used.
 const (
 	columnTime  = iota
 	columnKey   // the only one that must be there
 	columnSize  // of the value, in bytes
 	columnTTL   // in seconds, 0 for none
-	columnOp    // what isn't a get is skipped
-	columnCount // how many equal requests the line stands for
+	columnOp    // lines that aren't gets are skipped
+	columnCount // how many equal requests the line represents
 	numColumns
 )
 
-// columnNames are the names under which headers have the columns, in small letters without
-// spaces, dots, - and _; where several stand in one header, the first of a list counts. They
-// cover the traces of Meta (CacheLib) and of libCacheSim; those of Twitter have no header.
+// columnNames are the names of the columns in headers, in lower case without spaces, dots, - and _;
+// if a header has several of a list, the first one of the list counts. They cover the traces of
+// Meta (CacheLib) and of libCacheSim; those of Twitter have no header.
 var columnNames = [numColumns][]string{
 	columnTime:  {"timestamp", "time", "ts", "optime", "clocktime"},
 	columnKey:   {"cachekey", "key", "objectid", "objid", "object", "obj", "id", "url", "path", "uri"},
@@ -51,7 +51,8 @@ var columnNames = [numColumns][]string{
 	columnCount: {"opcount"},
 }
 
-// maxOpCount bounds what one line stands for: beyond it is a slip of columns.
+// maxOpCount bounds how many requests one line represents. A larger number is probably the value of
+// another column.
 const maxOpCount = 1 << 30
 
 func newCSV(l lines, k *keyer, s *skips) (*csvTrace, error) {
@@ -80,7 +81,7 @@ func newCSV(l lines, k *keyer, s *skips) (*csvTrace, error) {
 	return c, nil
 }
 
-// separatorOf takes the one that stands most often; a comma if none does.
+// separatorOf returns the separator that is most frequent in line, a comma if there is none.
 func separatorOf(line []byte) byte {
 	best := byte(',')
 	for _, s := range []byte{';', '\t'} {
@@ -91,7 +92,7 @@ func separatorOf(line []byte) byte {
 	return best
 }
 
-// parseHeader finds the columns that fields names; not ok if none of them is the key.
+// parseHeader finds the columns that fields names. It is not ok if none of them is the key.
 func parseHeader(fields [][]byte) (columns [numColumns]int, ok bool) {
 	names := make([]string, len(fields))
 	for i, f := range fields {
@@ -114,7 +115,7 @@ func firstNamed(names, known []string) int {
 	return -1
 }
 
-// positions are the columns of a table without a header, whose first line has these fields.
+// positions returns the columns of a table without a header, whose first line has these fields.
 func positions(fields [][]byte) (columns [numColumns]int) {
 	for i := range columns {
 		columns[i] = -1
@@ -124,7 +125,7 @@ func positions(fields [][]byte) (columns [numColumns]int) {
 	case len(fields) == 1:
 		order = []int{columnKey}
 	case isTwitter(fields):
-		const skipped = numColumns // a column that doesn't count
+		const skipped = numColumns // a column that isn't used
 		order = []int{columnTime, columnKey, skipped, columnSize, skipped, columnOp, columnTTL}
 	}
 	for i, column := range order {
@@ -135,8 +136,8 @@ func positions(fields [][]byte) (columns [numColumns]int) {
 	return columns
 }
 
-// isTwitter reports whether fields are a line of Twitter's traces (Yang et al., OSDI'20): time, key,
-// key's bytes, value's bytes, client, operation, TTL.
+// isTwitter reports whether fields are a line of Twitter's traces (Yang et al., OSDI'20): time,
+// key, key's bytes, value's bytes, client, operation, TTL.
 func isTwitter(fields [][]byte) bool {
 	const columns, operation = 7, 5
 	if len(fields) != columns {
@@ -196,7 +197,7 @@ func (c *csvTrace) nextRow() ([]byte, error) {
 	return line, err
 }
 
-// skip says why the line isn't a request, if it isn't. CacheLib writes OpType 1 for a get.
+// skip returns why the line isn't a request, "" if it is one. CacheLib writes OpType 1 for a get.
 func (c *csvTrace) skip() string {
 	op := c.field(columnOp)
 	switch strings.ToUpper(string(op)) {
@@ -210,7 +211,7 @@ func (c *csvTrace) skip() string {
 	return ""
 }
 
-// field is empty where the table or the line lacks the column.
+// field returns the column's field, empty if the table or the line lacks it.
 func (c *csvTrace) field(column int) []byte {
 	if i := c.columns[column]; i >= 0 && i < len(c.fields) {
 		return c.fields[i]
@@ -218,7 +219,7 @@ func (c *csvTrace) field(column int) []byte {
 	return nil
 }
 
-// request makes a request of fields, and sets repeat to how often it is to be given again.
+// request makes a request of fields, and sets repeat to how often it must be returned again.
 func (c *csvTrace) request() (Request, error) {
 	if i := c.columns[columnKey]; i >= len(c.fields) {
 		return Request{}, fmt.Errorf("%d columns; the key is in column %d", len(c.fields), i+1)
@@ -237,7 +238,7 @@ func (c *csvTrace) request() (Request, error) {
 		r.TTL = time.Duration(ttl) * time.Second
 	}
 	if len(c.field(columnOp)) > 0 {
-		// Where writes are listed too, a get that missed has the size 0, and no get knows a TTL.
+		// If writes are listed too, a get that missed has the size 0, and gets have no TTL.
 		if size == 0 {
 			r.ValueBytes = -1
 		}
@@ -269,8 +270,8 @@ func (c *csvTrace) setTime(r *Request) error {
 	return nil
 }
 
-// parseWhole parses a number; otherwise is what an empty field means, and a negative number, by
-// which CacheLib's traces say that they don't know.
+// parseWhole parses a number. An empty field means otherwise, and so does a negative number, which
+// CacheLib's traces write for an unknown one.
 func parseWhole(what string, field []byte, otherwise, limit int64) (int64, error) {
 	if len(field) == 0 {
 		return otherwise, nil
@@ -285,8 +286,8 @@ func parseWhole(what string, field []byte, otherwise, limit int64) (int64, error
 	return n, nil
 }
 
-// parseTime takes seconds, milli-, micro- or nanoseconds since 1970 or any start, told apart by
-// how large they are, or a time as in RFC 3339. It returns the time since that start.
+// parseTime parses seconds, milli-, micro- or nanoseconds since 1970 or any other start,
+// distinguished by their size, or a time as in RFC 3339. It returns the time since that start.
 func parseTime(s string) (time.Duration, error) {
 	if f, err := strconv.ParseFloat(s, 64); err == nil && f >= 0 && f < math.MaxInt64 {
 		switch {
@@ -308,9 +309,9 @@ func parseTime(s string) (time.Duration, error) {
 	return 0, fmt.Errorf("time %q: want seconds or 2006-01-02T15:04:05Z", s)
 }
 
-// splitFields appends line's fields to fields. A field in quotes may hold separators, and a
-// doubled quote for a quote. The fields are parts of line, which it changes where it undoes
-// doubled quotes. A field can't hold a line end.
+// splitFields appends line's fields to fields. A quoted field may hold separators, and two quotes
+// stand for one. The fields are parts of line, in which doubled quotes are replaced. A field can't
+// hold a line end.
 func splitFields(fields [][]byte, line []byte, separator byte) ([][]byte, error) {
 	for {
 		if len(line) == 0 || line[0] != '"' {
@@ -337,7 +338,7 @@ func splitFields(fields [][]byte, line []byte, separator byte) ([][]byte, error)
 	}
 }
 
-// unquote returns what stands before the closing quote and after it.
+// unquote returns the text before the closing quote and the text after it.
 func unquote(s []byte) (field, rest []byte, ok bool) {
 	n := 0
 	for i := 0; i < len(s); i, n = i+1, n+1 {

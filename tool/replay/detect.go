@@ -21,27 +21,27 @@ const (
 	FormatLog  Format = "log"  // a web server's access log, common or combined
 	FormatCSV  Format = "csv"  // time,key,size or columns that a header names
 	FormatARC  Format = "arc"  // start count ignored number
-	FormatBE32 Format = "be32" // a big-endian 32-bit key a request
-	FormatBE64 Format = "be64" // a big-endian 64-bit key a request
+	FormatBE32 Format = "be32" // a big-endian 32-bit key per request
+	FormatBE64 Format = "be64" // a big-endian 64-bit key per request
 
 	// FormatOracle is libCacheSim's oracleGeneral: records of 24 bytes, little-endian and packed:
-	// time in seconds (uint32), key (uint64), bytes of the object (uint32), and which request is the
-	// next for the key (int64, -1 for none).
+	// time in seconds (uint32), key (uint64), bytes of the object (uint32), and the number of the next
+	// request for the key (int64, -1 for none).
 	FormatOracle Format = "oraclegeneral"
-	FormatZipf   Format = "zipf" // made up; no file
+	FormatZipf   Format = "zipf" // generated; no file
 )
 
-// Formats are those that Open reads from a file.
+// Formats are the formats that Open reads from a file.
 var Formats = []Format{FormatLog, FormatCSV, FormatARC, FormatBE32, FormatBE64, FormatOracle}
 
 func (f Format) known() bool { return f == FormatZipf || slices.Contains(Formats, f) }
 
-const sampleBytes = 32 << 10 // that detect looks at
+const sampleBytes = 32 << 10 // from which detect finds the format
 
 var errUnknownFormat = fmt.Errorf("can't tell its format from its content; say which of %v it is", Formats)
 
-// detect finds the format of what r holds, without consuming it. The content decides; of name,
-// which may have a compressor's ending, only .csv does, and only where the content leaves it open.
+// detect finds the format of r without consuming it. The content decides. The name, which may have
+// a compressor's ending, decides only if it ends in .csv and the content is ambiguous.
 func detect(r *bufio.Reader, name string) (Format, error) {
 	sample, err := r.Peek(sampleBytes)
 	switch {
@@ -50,7 +50,7 @@ func detect(r *bufio.Reader, name string) (Format, error) {
 	case len(sample) == 0:
 		return "", err
 	}
-	// What can be read before an error decides: the decoder comes to the error in its turn.
+	// The part before an error decides: the decoder finds the same error later.
 	whole := err == io.EOF
 	if isBinary(sample) {
 		if isOracle(sample) {
@@ -59,13 +59,13 @@ func detect(r *bufio.Reader, name string) (Format, error) {
 		return detectWidth(sample, whole)
 	}
 	if end := bytes.LastIndexByte(sample, '\n'); end >= 0 && !whole {
-		sample = sample[:end] // a line that is cut off isn't judged
+		sample = sample[:end] // without an incomplete line
 	}
 	return detectText(bytes.Split(sample, []byte("\n")), name)
 }
 
-// isBinary reports whether control characters are more than 1 % of s. Text has almost none, not
-// even in other encodings than UTF-8; keys as integers have them all over.
+// isBinary reports whether more than 1 % of s is control characters. Text has almost none, also in
+// other encodings than UTF-8; integers have many.
 func isBinary(s []byte) bool {
 	n := 0
 	for _, c := range s {
@@ -76,9 +76,9 @@ func isBinary(s []byte) bool {
 	return n*100 > len(s)
 }
 
-// isOracle reports whether all whole records of sample could be oracleGeneral's: times don't go
-// back, and the next request for a key comes after this one. Keys as integers, read as such
-// records, fail the second within a few.
+// isOracle reports whether all whole records of sample can be oracleGeneral's: times don't
+// decrease, and the next request for a key comes after this one. Integers that are read as such
+// records violate the second condition within a few records.
 func isOracle(sample []byte) bool {
 	const few = 2
 	n := len(sample) / oracleBytes
@@ -94,8 +94,9 @@ func isOracle(sample []byte) bool {
 	return n >= few
 }
 
-// detectWidth tells 32-bit keys from 64-bit ones. Cut into words of 32 bits, 32-bit keys that
-// come again stand at even and at odd places alike, while the halves of 64-bit keys keep to theirs.
+// detectWidth distinguishes 32-bit keys from 64-bit ones. If the trace is cut into words of 32
+// bits, 32-bit keys recur at even and at odd places alike, while each half of a 64-bit key recurs
+// only at even or only at odd places.
 func detectWidth(sample []byte, whole bool) (Format, error) {
 	if whole && len(sample)%8 == 4 {
 		return FormatBE32, nil
@@ -115,8 +116,8 @@ func detectWidth(sample []byte, whole bool) (Format, error) {
 		}
 	}
 	n := len(sample) / 8
-	fewHigh := len(high) <= 1+n/100        // small 64-bit numbers: the high halves hardly change
-	hashes := large > n/4 && large < n*3/4 // or hashes: the low halves are anywhere
+	fewHigh := len(high) <= 1+n/100        // small 64-bit numbers: few different high halves
+	hashes := large > n/4 && large < n*3/4 // or hashes: low halves of all sizes
 	switch {
 	case n < 8:
 	case fewHigh && both*10 < n:
@@ -129,7 +130,7 @@ func detectWidth(sample []byte, whole bool) (Format, error) {
 	return "", fmt.Errorf("can't tell whether its keys are of 32 or 64 bits; say be32 or be64")
 }
 
-// detectText judges by the first lines; a log may begin with garbage, the others don't.
+// detectText decides by the first lines. Only a log may begin with garbage.
 func detectText(sample [][]byte, name string) (Format, error) {
 	sample = sample[:min(len(sample), 100)]
 	for _, line := range sample {
@@ -159,7 +160,7 @@ func onlyKeys(sample [][]byte) bool {
 	return len(bytes.TrimSpace(sample[0])) > 0
 }
 
-// hasEnding reports whether name ends so, before or without a compressor's ending.
+// hasEnding reports whether name has the ending, perhaps followed by a compressor's.
 func hasEnding(name, ending string) bool {
 	name = strings.ToLower(path.Base(name))
 	for _, compressed := range []string{".gz", ".xz", ".zst", ".bz2"} {

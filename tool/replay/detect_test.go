@@ -61,7 +61,8 @@ func TestDetectText(t *testing.T) {
 	}
 }
 
-// TestDetectOracle tells oracleGeneral's records from keys as integers, which are never taken for it.
+// TestDetectOracle tells oracleGeneral's records from keys as integers, which are never taken for
+// it.
 func TestDetectOracle(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	var records []oracleRecord

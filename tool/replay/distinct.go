@@ -1,14 +1,14 @@
 package replay
 
-// distinct counts the different keys of a trace, and the bytes of them with their values, in
-// bounded memory: Wegman's adaptive sampling (Flajolet, "On adaptive sampling", Computing 43,
-// 1990). It keeps the hashes that end in depth zero bits, at first all, and whenever they are too
-// many, one bit more is asked for. Then the kept keys are a fair sample of one in 2^depth.
-// Up to maxHashes keys the count is exact; above, its standard error is about 0.1 %.
+// distinct counts the different keys of a trace, and the bytes of keys and values, in bounded
+// memory: Wegman's adaptive sampling (Flajolet, "On adaptive sampling", Computing 43, 1990). It
+// keeps the hashes that end in depth zero bits; depth begins at 0 and rises by one whenever there
+// are too many hashes. The kept keys are then a fair sample of one in 2^depth. Up to maxHashes keys
+// the count is exact; above, its standard error is about 0.1 %.
 type distinct struct {
 	maxHashes int
 	depth     int
-	bytes     map[uint64]int64 // by hash: the item's bytes when the key was first asked for
+	bytes     map[uint64]int64 // by hash: the item's bytes at the first request for the key
 }
 
 // maxDistinctHashes takes about 40 MiB.
@@ -41,7 +41,7 @@ func (d *distinct) exact() bool { return d.depth == 0 }
 
 func (d *distinct) keys() int64 { return int64(len(d.bytes)) << d.depth }
 
-// totalBytes is what all items take, keys and values, without any server's overhead.
+// totalBytes returns the bytes of all keys and values, without any server's overhead.
 func (d *distinct) totalBytes() (sum int64) {
 	for _, n := range d.bytes {
 		sum += n

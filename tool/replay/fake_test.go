@@ -14,7 +14,8 @@ import (
 // fake is a memcached server that forgets nothing.
 type fake struct {
 	address string
-	// answer, unless nil, replaces the answer to a line, unless it is empty. The fake then stores nothing.
+	// answer, unless nil, returns the answer to a line in place of the fake's own, and the fake then
+	// stores nothing; "" leaves it to the fake.
 	answer func(line string) string
 
 	listener net.Listener
@@ -24,13 +25,13 @@ type fake struct {
 	lines    []string
 }
 
-// What answer may end with, or be.
+// How answer may end, or what it may be.
 const (
 	hangUp  = "\x00" // send what stands before and close
 	silence = "\x01" // send nothing until the client closes
 )
 
-// startFake stops it at the test's end; for answer see there.
+// startFake starts a fake that is stopped at the test's end; for answer see fake.
 func startFake(t *testing.T, answer func(line string) string) *fake {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// feed hands the trace's requests to the connections, in order.
+// feed distributes the trace's requests to the connections, in order.
 type feed struct {
 	mu    sync.Mutex // guards all below
 	src   Source
@@ -17,12 +17,12 @@ type feed struct {
 	speed float64
 	start time.Time
 	seq   int64   // of the next request
-	next  Request // that was read but isn't due yet; with has
+	next  Request // the request that was read and isn't played yet, if has
 	has   bool
-	err   error // that ended the trace: io.EOF, or what is wrong with it
+	err   error // that ended the trace: io.EOF, or its fault
 }
 
-// play is one request on its way.
+// play is one request in flight, and then its result.
 type play struct {
 	seq        int64
 	key        []byte // its own
@@ -32,7 +32,7 @@ type play struct {
 	latency    time.Duration
 }
 
-// A TraceError says what is wrong with a trace, and where. What stands before it was played.
+// A TraceError is a fault of a trace, with its place. The requests before it were played.
 type TraceError struct{ Err error }
 
 func (e *TraceError) Error() string { return e.Err.Error() }
@@ -40,7 +40,7 @@ func (e *TraceError) Error() string { return e.Err.Error() }
 // Unwrap is for errors.Is.
 func (e *TraceError) Unwrap() error { return e.Err }
 
-// fault is the *TraceError that ended the trace, or nil.
+// fault returns the *TraceError that ended the trace, or nil.
 func (f *feed) fault() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -50,9 +50,10 @@ func (f *feed) fault() error {
 	return &TraceError{f.err}
 }
 
-// fill appends to batch up to its capacity. It returns none, and no error, where the trace ends, be
-// it at its end or at a fault: what is in flight on other connections is finished first. With a speed it waits until the first is due, and
-// the others are those that are due by then.
+// fill appends requests to batch up to its capacity. It returns an empty batch and no error at the
+// end of the trace and also at a fault, so that requests in flight on other connections finish
+// first. With a speed it waits until the first request is due, and the others are those that are
+// due by then.
 func (f *feed) fill(ctx context.Context, batch []play, o *Options) ([]play, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -72,7 +73,7 @@ func (f *feed) fill(ctx context.Context, batch []play, o *Options) ([]play, erro
 	return batch, nil
 }
 
-// peek has the next request in next, or returns false at the end.
+// peek reads the next request into next. It returns false at the end.
 func (f *feed) peek() bool {
 	if f.has || f.err != nil {
 		return f.has
@@ -137,7 +138,7 @@ func (p *play) reset(seq int64, r Request, o *Options) {
 	p.exptime = exptime(ttl)
 }
 
-// exptime is ttl as on the wire: seconds from now up to 30 days, Unix seconds above.
+// exptime returns ttl as on the wire: seconds from now up to 30 days, Unix seconds above.
 func exptime(ttl time.Duration) int64 {
 	if ttl <= 0 {
 		return 0

@@ -25,7 +25,7 @@ func (h *histogram) add(d time.Duration) {
 	h.max = max(h.max, d)
 }
 
-// quantile is the duration that a share q of all doesn't exceed, 0 if there are none.
+// quantile returns the duration that a share q of all doesn't exceed, 0 if there are none.
 func (h *histogram) quantile(q float64) time.Duration {
 	rank := int64(q * float64(h.total))
 	for bucket, n := range h.counts {
@@ -46,7 +46,7 @@ func bucketOf(v uint64) int {
 	return shift*subBuckets/2 + int(v>>shift)
 }
 
-// lastOf is the largest value in a bucket.
+// lastOf returns the largest value in a bucket.
 func lastOf(bucket int) uint64 {
 	if bucket < subBuckets {
 		return uint64(bucket)

@@ -6,7 +6,7 @@ import (
 	"strconv"
 )
 
-// keyer makes memcached keys of what traces hold. What it returns is valid until its next use.
+// keyer makes memcached keys from the keys of traces. A key is valid until the next one is made.
 type keyer struct {
 	numberBytes int // to which numbers are padded
 	textBytes   int // to which other keys are padded
@@ -21,7 +21,7 @@ func newKeyer(keyBytes int) *keyer {
 	return k
 }
 
-// number is n in decimal, with zeros on the left.
+// number returns n in decimal, with zeros on the left.
 func (k *keyer) number(n uint64) []byte {
 	var digits [20]byte
 	d := strconv.AppendUint(digits[:0], n, 10)
@@ -33,7 +33,7 @@ func (k *keyer) number(n uint64) []byte {
 	return k.buf
 }
 
-// text is s itself where memcached takes it as a key, else a hash of it. s is not empty.
+// text returns s itself if memcached accepts it as a key, otherwise a hash of it. s is not empty.
 func (k *keyer) text(s []byte) []byte {
 	k.buf = k.buf[:0]
 	if validKey(s) {

@@ -14,12 +14,12 @@ const maxLineBytes = 64 << 10
 
 var errLineTooLong = errors.New("the line is longer than 64 KiB")
 
-// lines reads a text trace line by line and knows where it stands.
+// lines reads a text trace line by line and counts the lines.
 type lines struct {
 	name   string
 	r      *bufio.Reader // its buffer holds maxLineBytes
 	number int64         // of the line read last; the first is 1
-	open   bool          // the line read last has no line end: the file may be cut off in it
+	open   bool          // the line read last has no line end: the file may be cut off there
 }
 
 // next returns a line without its end; it is valid until the next call. After errLineTooLong,
@@ -49,7 +49,7 @@ func (l *lines) next() ([]byte, error) {
 	return bytes.TrimRight(line, "\r\n"), nil
 }
 
-// wrong says that err is what is wrong with the line read last.
+// wrong returns err with the place of the line read last.
 func (l *lines) wrong(err error) error { return fmt.Errorf("%s:%d: %w", l.name, l.number, err) }
 
 func (l *lines) wrongf(format string, args ...any) error { return l.wrong(fmt.Errorf(format, args...)) }

@@ -37,7 +37,8 @@ func TestZipfFollowsItsLaw(t *testing.T) {
 		for rank := 1; rank <= keys; rank++ {
 			want := requests * math.Pow(float64(rank), -skew) / sum
 			if diff := math.Abs(counts[rank] - want); diff > 5*math.Sqrt(want)+1 {
-				t.Errorf("skew %v: rank %d came %v times; want %.0f, five standard deviations at most away", skew, rank, counts[rank], want)
+				t.Errorf("skew %v: rank %d came %v times; want %.0f, five standard deviations at most away", skew,
+					rank, counts[rank], want)
 			}
 		}
 	}

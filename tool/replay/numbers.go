@@ -86,8 +86,8 @@ func (o *oracle) Next() (Request, error) {
 	return r, nil
 }
 
-// peekWhole returns the next n bytes of r, which stay unread: io.EOF if there are none, or what is
-// wrong if there are fewer.
+// peekWhole returns the next n bytes of r, which stay unread. The error is io.EOF if there are
+// none, and another one if there are fewer.
 func peekWhole(r *bufio.Reader, n int, what string) ([]byte, error) {
 	b, err := r.Peek(n)
 	if err == io.EOF && len(b) > 0 {
@@ -96,7 +96,7 @@ func peekWhole(r *bufio.Reader, n int, what string) ([]byte, error) {
 	return b, err
 }
 
-// atByte says where in a binary trace err is; io.EOF stays as it is.
+// atByte returns err with its place in a binary trace; io.EOF stays as it is.
 func atByte(name string, offset int64, err error) error {
 	if err == io.EOF {
 		return err
@@ -110,7 +110,7 @@ type arc struct {
 	lines
 	keyer *keyer
 	page  uint64 // the next one
-	left  uint64 // how many, page included
+	left  uint64 // the number of pages left, this one included
 }
 
 // maxArcPages bounds one line; the paper's have at most a few thousand.

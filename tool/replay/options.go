@@ -10,17 +10,17 @@ import (
 // Options say how a trace is read and how it is played. The zero value of a field means its
 // default.
 type Options struct {
-	// What Open reads.
+	// What Open uses.
 
-	Format Format    // default: found from the content, then the name
-	Zipf   Zipf      // what Open makes when Format is FormatZipf
-	Stdin  io.Reader // what the name "-" reads
+	Format Format    // default: detected from the content, then the name
+	Zipf   Zipf      // the load that Open generates if Format is FormatZipf
+	Stdin  io.Reader // the input for the name "-"
 
 	// KeyBytes pads shorter keys to this size: numbers with zeros on the left, other keys with
 	// dots on the right. Default: 20 for numbers, 0 for other keys; at most MaxKeyBytes.
 	KeyBytes int
 
-	// What Run plays, and against what.
+	// What Run uses.
 
 	Server      string        // host:port, host (port 11211), or the path of a Unix socket
 	ValueBytes  int           // of every value; default: the trace's sizes, and 1000 where it has none
@@ -29,29 +29,29 @@ type Options struct {
 	Pipeline    int           // requests in flight on a connection; default 1, at most MaxPipeline
 	LoadDelay   time.Duration // how long a load after a miss takes; default 0
 	Limit       int64         // requests to play; default: all
-	Speed       float64       // of the trace's own time, 2 is twice as fast; default: as fast as the server answers
+	Speed       float64       // relative to the trace's time, 2 is twice as fast; default: as fast as the server answers
 	Points      int           // of the hit rate over time; default 20
 	Flush       bool          // flush_all first
 	Timeout     time.Duration // for connecting and for each batch of answers; default 10 s
 
-	// Progress, if set, is called now and then with the requests played and the hits so far, on
+	// Progress, if set, is called from time to time with the requests played and the hits so far, by
 	// one goroutine at a time.
 	Progress func(requests, hits int64)
 }
 
-// Zipf describes a made-up load in which the key of rank i is asked with a probability
+// Zipf describes a generated load, in which the key of rank i is requested with a probability
 // proportional to 1/i^Skew.
 type Zipf struct {
 	Keys     uint64  // default 1,000,000
-	Skew     float64 // 0 asks every key alike; about 1 is what caches see
+	Skew     float64 // 0 requests every key equally often; about 1 is typical of caches
 	Requests int64   // default 1,000,000
-	Seed     uint64  // equal seeds make equal loads
+	Seed     uint64  // equal seeds give equal loads
 }
 
 // Limits of what Options accept, and what they default to.
 const (
 	MaxKeyBytes   = 250 // memcached's KEY_MAX_LENGTH
-	MaxPipeline   = 256 // gets that are written before an answer is read: they must fit in socket buffers
+	MaxPipeline   = 256 // gets that are written before an answer is read, which must fit in socket buffers
 	MaxValueBytes = 1 << 30
 	maxConns      = 1024
 	maxPoints     = 10000
@@ -62,7 +62,7 @@ const (
 	defaultTimeout     = 10 * time.Second
 )
 
-// checkSource fills in the defaults of what Open uses.
+// checkSource checks the fields that Open uses, and sets their defaults.
 func (o *Options) checkSource() error {
 	if o.KeyBytes < 0 || o.KeyBytes > MaxKeyBytes {
 		return fmt.Errorf("key size: %d bytes; at most %d", o.KeyBytes, MaxKeyBytes)
@@ -92,7 +92,7 @@ func (z *Zipf) check() error {
 	return nil
 }
 
-// checkRun fills in the defaults of what Run uses.
+// checkRun checks the fields that Run uses, and sets their defaults.
 func (o *Options) checkRun() error {
 	for _, n := range []struct {
 		what           string

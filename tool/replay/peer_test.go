@@ -71,7 +71,8 @@ func TestRunAgainstMemcached(t *testing.T) {
 	}
 	// All fits, so that each key misses once.
 	for _, r := range reports {
-		if r.Misses != r.Keys || r.Hits+r.Misses != 20_000 || r.SetsRefused != 0 || r.MemoryBytes != 64<<20 || r.Version == "" {
+		if r.Misses != r.Keys || r.Hits+r.Misses != 20_000 || r.SetsRefused != 0 ||
+			r.MemoryBytes != 64<<20 || r.Version == "" {
 			t.Errorf("got %+v; want as many misses as keys", r)
 		}
 	}
@@ -86,7 +87,8 @@ func TestMemcachedEvictsAndRefuses(t *testing.T) {
 	socket := startMemcached(t, "-m", "8")
 	zipf := Options{Format: FormatZipf, Zipf: Zipf{Keys: 20_000, Skew: 0.5, Requests: 30_000, Seed: 1}}
 	report, err := Run(t.Context(), opened(t, "zipf", zipf), Options{Server: socket, Pipeline: 16})
-	if err != nil || report.Evictions == 0 || report.Misses <= report.Keys || report.Items <= 0 || report.Items >= report.Keys {
+	if err != nil || report.Evictions == 0 || report.Misses <= report.Keys || report.Items <= 0 ||
+		report.Items >= report.Keys {
 		t.Errorf("got %+v, %v; want evictions", report, err)
 	}
 	report, err = Run(t.Context(), words("a b"), Options{Server: socket, ValueBytes: 2 << 20})

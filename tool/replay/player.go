@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// player plays requests on one connection, a batch at a time: all gets in flight at once, then
-// one load for all that missed, then their sets in flight at once.
+// player plays requests on one connection in batches: all gets in flight at once, then one load for
+// all misses, then their sets in flight at once.
 type player struct {
 	server  *server
 	options Options
@@ -29,7 +29,7 @@ func (p *player) play(ctx context.Context, f *feed) error {
 	}
 }
 
-// get asks for all of batch. Those that were answered count even if a later one wasn't.
+// get sends the gets of batch. Those that were answered count even if a later one wasn't.
 func (p *player) get(batch []play) error {
 	p.server.begin()
 	start := time.Now()
@@ -51,8 +51,8 @@ func (p *player) get(batch []play) error {
 	return nil
 }
 
-// load loads what missed, at once as an application's threads do, and sets it. A get that failed
-// is loaded but not set, as it isn't known to be missing.
+// load loads all misses at once, as an application's threads do, and sets them. A get that failed
+// is loaded but not set, since the key may be there.
 func (p *player) load(ctx context.Context, batch []play) error {
 	loads, sets := 0, 0
 	for i := range batch {

@@ -20,7 +20,7 @@ func PrintJSON(w io.Writer, reports []Report) error {
 	}{reports})
 }
 
-// marshalFloat leaves out digits that mean nothing.
+// marshalFloat omits insignificant digits.
 func marshalFloat(f float64) ([]byte, error) { return strconv.AppendFloat(nil, f, 'f', 3, 64), nil }
 
 // Print writes reports of the same trace side by side, as text in UTF-8.
@@ -36,7 +36,7 @@ func Print(w io.Writer, reports []Report) error {
 	return err
 }
 
-// longest is the report that saw most of the trace.
+// longest returns the report of the most requests.
 func longest(reports []Report) Report {
 	most := reports[0]
 	for _, r := range reports {
@@ -63,7 +63,7 @@ func printTrace(out *strings.Builder, r Report) {
 	out.WriteString("\n")
 }
 
-// row is a line of the table; a cell that is empty in all reports leaves the row out.
+// row is a line of the table. A row whose cells are all empty is omitted.
 type row struct {
 	label string
 	cell  func(r *Report) string
@@ -154,7 +154,7 @@ func positive(n int64, format func(int64) string) string {
 	return format(n)
 }
 
-// known is empty where the server didn't say, -1.
+// known returns n as text, empty for -1, which the server didn't report.
 func known(n int64) string {
 	if n < 0 {
 		return ""
@@ -162,7 +162,7 @@ func known(n int64) string {
 	return group(n)
 }
 
-// group writes thousands apart: 1,234,567.
+// group separates thousands: 1,234,567.
 func group(n int64) string {
 	s := strconv.FormatInt(n, 10)
 	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
@@ -187,7 +187,7 @@ func size(n int64) string {
 	return fmt.Sprintf("%.1f %s", f, unit)
 }
 
-// span shows nanoseconds as seconds, or as hours and minutes where they are many.
+// span returns a duration as seconds, or as hours and minutes if it is long.
 func span(n int64) string {
 	if d := time.Duration(n); d >= 10*time.Minute {
 		return d.Round(time.Second).String()
@@ -197,7 +197,7 @@ func span(n int64) string {
 
 func micros(m Micros) string {
 	f := float64(m) / 1e3
-	if f < 99.95 { // 100.0 beside 100 would be odd
+	if f < 99.95 { // or 100.0 would be printed beside 100
 		return strconv.FormatFloat(f, 'f', 1, 64) + " µs"
 	}
 	return group(int64(f+0.5)) + " µs"

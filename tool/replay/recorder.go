@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// recorder gathers what the connections of a replay find.
+// recorder collects the results of all connections of a replay.
 type recorder struct {
 	mu       sync.Mutex // guards all below
 	report   Report
@@ -17,10 +17,10 @@ type recorder struct {
 	reported int64 // requests at the last call of progress
 }
 
-// progressEvery is how many requests pass between two calls of Options.Progress, at least.
+// progressEvery is the least number of requests between two calls of Options.Progress.
 const progressEvery = 1000
 
-// maxRefusals bounds the different answers that are told apart; the last stands for all others.
+// maxRefusals bounds the different answers that are counted; the last one counts all others.
 const maxRefusals = 8
 
 func newRecorder(o Options) *recorder {
@@ -39,7 +39,7 @@ func newRecorder(o Options) *recorder {
 	}
 }
 
-// add takes the gets that were answered.
+// add records the gets that were answered.
 func (r *recorder) add(batch []play) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -72,7 +72,7 @@ func (r *recorder) addOne(p *play) {
 	rep.LoadedBytes += int64(p.valueBytes)
 }
 
-// setRefused takes a set that the server refused.
+// setRefused records a set that the server refused.
 func (r *recorder) setRefused(answer string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -7,17 +7,17 @@ type Report struct {
 	Trace   string `json:"trace"`
 	Format  Format `json:"format,omitempty"`
 	Server  string `json:"server"`
-	Stopped string `json:"stopped,omitempty"` // why before the trace's end; empty if it wasn't
+	Stopped string `json:"stopped,omitempty"` // why it ended before the trace did; "" if it didn't
 
-	Version     string `json:"version,omitempty"`      // what the server says it is
-	MemoryBytes int64  `json:"memory_bytes,omitempty"` // its limit; 0 if it doesn't say
-	Items       int64  `json:"items"`                  // that it holds at the end; -1 if it doesn't say
+	Version     string `json:"version,omitempty"`      // that the server reports
+	MemoryBytes int64  `json:"memory_bytes,omitempty"` // its limit; 0 if it reports none
+	Items       int64  `json:"items"`                  // that it holds at the end; -1 if it reports none
 	Evictions   int64  `json:"evictions"`              // during the replay; likewise
 
 	Requests  int64   `json:"requests"` // hits, misses and failed gets
 	Keys      int64   `json:"keys"`     // different ones
 	KeysExact bool    `json:"keys_exact"`
-	DataBytes int64   `json:"data_bytes"` // of all keys with their values, were all held
+	DataBytes int64   `json:"data_bytes"` // of all keys with their values, if all were held
 	Hits      int64   `json:"hits"`
 	Misses    int64   `json:"misses"`
 	HitRate   float64 `json:"hit_rate"`  // hits/requests
@@ -47,14 +47,14 @@ type Point struct {
 	HitRate float64 `json:"hit_rate"`
 }
 
-// A Refusal counts one answer with which the server refused gets or sets.
+// A Refusal counts one answer by which the server refused gets or sets.
 type Refusal struct {
 	Answer string `json:"answer"`
 	Count  int64  `json:"count"`
 }
 
-// Latency is from when a get is written to when its answer is read, with those before it in the
-// pipeline.
+// Latency is the time from writing a get to reading its answer, the answers before it in the
+// pipeline included.
 type Latency struct {
 	P50  Micros `json:"p50_us"`
 	P90  Micros `json:"p90_us"`
@@ -66,11 +66,11 @@ type Latency struct {
 // Seconds is a duration that JSON shows in seconds.
 type Seconds time.Duration
 
-// MarshalJSON is json.Marshaler's.
+// MarshalJSON implements json.Marshaler.
 func (s Seconds) MarshalJSON() ([]byte, error) { return marshalFloat(time.Duration(s).Seconds()) }
 
 // Micros is a duration that JSON shows in microseconds.
 type Micros time.Duration
 
-// MarshalJSON is json.Marshaler's.
+// MarshalJSON implements json.Marshaler.
 func (m Micros) MarshalJSON() ([]byte, error) { return marshalFloat(float64(m) / 1e3) }

@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// Run plays src against o.Server and reports what it found. On an error, the trace's (a *TraceError),
-// the server's or ctx's end, the report holds what was found until then and says in Stopped why.
+// Run plays src against o.Server and returns a report. On an error (the trace's, which is a
+// *TraceError, the server's or ctx's), the report has what was found until then, and the reason in
+// Stopped.
 func Run(ctx context.Context, src Source, o Options) (Report, error) {
 	if err := o.checkRun(); err != nil {
 		return Report{}, err
@@ -62,7 +63,7 @@ func run(ctx context.Context, src Source, o Options, rec *recorder, elapsed *tim
 	return err
 }
 
-// connect makes all connections; those made are returned on an error too.
+// connect makes all connections. On an error it returns those that were made.
 func connect(ctx context.Context, o Options, rec *recorder) (players []*player, err error) {
 	for range o.Connections {
 		s, err := dial(ctx, o.Server, o.Timeout)
@@ -74,7 +75,7 @@ func connect(ctx context.Context, o Options, rec *recorder) (players []*player, 
 	return players, nil
 }
 
-// prepare asks the server what it is, empties it if asked to, and returns its statistics.
+// prepare asks the server for its version, flushes it if flush is set, and returns its statistics.
 func prepare(s *server, report *Report, flush bool) (map[string]string, error) {
 	version, err := s.command("version")
 	if err != nil {
@@ -104,7 +105,7 @@ func prepare(s *server, report *Report, flush bool) (map[string]string, error) {
 	return stats, nil
 }
 
-// stat is -1 if the server doesn't have it.
+// stat returns the statistic of that name, -1 if the server doesn't have it.
 func stat(stats map[string]string, name string) int64 {
 	n, err := strconv.ParseInt(stats[name], 10, 64)
 	if err != nil {
@@ -113,8 +114,8 @@ func stat(stats map[string]string, name string) int64 {
 	return n
 }
 
-// playAll plays the feed on all connections. It returns the first error of a connection, or else the
-// trace's.
+// playAll plays the feed on all connections. It returns the first error of a connection, or else
+// the trace's.
 func playAll(ctx context.Context, f *feed, players []*player) error {
 	outer := ctx
 	ctx, cancel := context.WithCancelCause(ctx)

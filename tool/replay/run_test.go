@@ -32,8 +32,10 @@ func words(s string) *keysOf {
 
 func TestRunLooksAside(t *testing.T) {
 	server := startFake(t, nil)
-	path := written(t, "t.csv", []byte("time,key,size,ttl,op\n1,a,3,0,get\n2,b,0,60,\n3,a,3,0,get\n3,c,,9000000,get\n4,a,5,,set\n4,b,7,60,get\n"))
-	report, err := Run(t.Context(), opened(t, path, Options{}), Options{Server: server.address, Flush: true, LoadDelay: time.Microsecond})
+	path := written(t, "t.csv",
+		[]byte("time,key,size,ttl,op\n1,a,3,0,get\n2,b,0,60,\n3,a,3,0,get\n3,c,,9000000,get\n4,a,5,,set\n4,b,7,60,get\n"))
+	report, err := Run(t.Context(), opened(t, path, Options{}),
+		Options{Server: server.address, Flush: true, LoadDelay: time.Microsecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +49,8 @@ func TestRunLooksAside(t *testing.T) {
 	wantLines(t, log, "version", "flush_all", "stats",
 		"get a", "set a 0 0 3", "get b", "set b 0 60 0", "get a", "get c", "set c 0 TIME 1000", "get b", "stats", "closed")
 	if report.Requests != 5 || report.Hits != 2 || report.Misses != 3 || report.HitRate != 0.4 || report.Keys != 3 ||
-		report.LoadedBytes != 1003 || report.HitBytes != 3 || report.DataBytes != 1006 || report.LoadSaved != Seconds(2*time.Microsecond) {
+		report.LoadedBytes != 1003 || report.HitBytes != 3 || report.DataBytes != 1006 ||
+		report.LoadSaved != Seconds(2*time.Microsecond) {
 		t.Errorf("got %+v", report)
 	}
 	if report.Version != "fake" || report.MemoryBytes != 1<<20 || report.Items != 3 || report.Evictions != 0 {
@@ -62,7 +65,8 @@ func TestRunLooksAside(t *testing.T) {
 // twice in a batch misses twice.
 func TestRunPipelined(t *testing.T) {
 	server := startFake(t, nil)
-	report, err := Run(t.Context(), words("a b a c a"), Options{Server: server.address, Pipeline: 3, ValueBytes: 2, TTL: 1500 * time.Millisecond})
+	report, err := Run(t.Context(), words("a b a c a"),
+		Options{Server: server.address, Pipeline: 3, ValueBytes: 2, TTL: 1500 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,10 +92,13 @@ func TestRunOnManyConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A connection may still be loading a key that another asks for, so some miss again.
-	if report.Requests != o.Limit || report.Hits+report.Misses != o.Limit || report.Misses < keys || report.Misses > 2*keys {
-		t.Errorf("got %d requests, %d hits, %d misses; want %d requests, at least %d misses", report.Requests, report.Hits, report.Misses, o.Limit, keys)
+	if report.Requests != o.Limit || report.Hits+report.Misses != o.Limit || report.Misses < keys ||
+		report.Misses > 2*keys {
+		t.Errorf("got %d requests, %d hits, %d misses; want %d requests, at least %d misses", report.Requests, report.Hits,
+			report.Misses, o.Limit, keys)
 	}
-	if report.Keys != keys || !report.KeysExact || len(report.Over) != defaultPoints || report.Latency.Max < report.Latency.P50 {
+	if report.Keys != keys || !report.KeysExact || len(report.Over) != defaultPoints ||
+		report.Latency.Max < report.Latency.P50 {
 		t.Errorf("got %+v", report)
 	}
 	if calls < 2 || last != o.Limit {
@@ -115,7 +122,8 @@ func TestRunCountsRefusals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if report.SetsRefused != 11 || report.GetErrors != 1 || report.Misses != 12 || report.Requests != 13 || report.LoadedBytes != 13000 {
+	if report.SetsRefused != 11 || report.GetErrors != 1 || report.Misses != 12 || report.Requests != 13 ||
+		report.LoadedBytes != 13000 {
 		t.Errorf("got %+v", report)
 	}
 	var told []string
@@ -123,7 +131,8 @@ func TestRunCountsRefusals(t *testing.T) {
 		told = append(told, fmt.Sprintf("%d %s", r.Count, r.Answer))
 	}
 	wantLines(t, told, "2 SERVER_ERROR object too large for cache", "1 SERVER_ERROR out of memory writing get response",
-		"1 SERVER_ERROR n1", "1 SERVER_ERROR n2", "1 SERVER_ERROR n3", "1 SERVER_ERROR n4", "1 SERVER_ERROR n5", "4 other answers")
+		"1 SERVER_ERROR n1", "1 SERVER_ERROR n2", "1 SERVER_ERROR n3", "1 SERVER_ERROR n4",
+		"1 SERVER_ERROR n5", "4 other answers")
 }
 
 // TestRunAgainstBadServers checks that each way in which a server fails is said, after what was
@@ -136,16 +145,23 @@ func TestRunAgainstBadServers(t *testing.T) {
 	}{
 		{"goes away at a get", "get c", hangUp, "server ADDRESS went away: it closed the connection", 2},
 		{"goes away at a set", "set b 0 0 1000", hangUp, "server ADDRESS went away: it closed the connection", 2},
-		{"goes away in a value", "get c", "VALUE c 0 50\r\nabc" + hangUp, "server ADDRESS went away: it closed the connection", 2},
+		{"goes away in a value", "get c", "VALUE c 0 50\r\nabc" + hangUp,
+			"server ADDRESS went away: it closed the connection", 2},
 		{"goes away at the end", "stats", hangUp, "server ADDRESS went away: it closed the connection", 0},
 		{"doesn't know get", "get b", "ERROR", `server ADDRESS: unexpected answer to a get: "ERROR"`, 1},
 		{"doesn't know set", "set a 0 0 1000", "ERROR", `server ADDRESS: unexpected answer to a set: "ERROR"`, 1},
-		{"answers another key", "get b", "VALUE bb 0 1\r\nx\r\nEND", `server ADDRESS: unexpected answer to a get, for another key: "VALUE bb 0 1"`, 1},
-		{"answers no size", "get b", "VALUE b 0 x\r\nx\r\nEND", `server ADDRESS: unexpected answer to a get: "VALUE b 0 x"`, 1},
-		{"is wrong about a size", "get b", "VALUE b 0 1\r\nxy\r\nEND", `server ADDRESS: unexpected answer to a get, after the value: "y"`, 1},
-		{"wants a password", "version", "CLIENT_ERROR unauthenticated", `server ADDRESS: unexpected answer to a version: "CLIENT_ERROR unauthenticated"`, 0},
-		{"won't be emptied", "flush_all", "CLIENT_ERROR flush_all not allowed", `server ADDRESS: unexpected answer to a flush_all: "CLIENT_ERROR flush_all not allowed"`, 0},
-		{"never ends its line", "get b", strings.Repeat("x", 10000), `server ADDRESS: unexpected answer to a request: "` + strings.Repeat("x", 100) + `"`, 1},
+		{"answers another key", "get b", "VALUE bb 0 1\r\nx\r\nEND",
+			`server ADDRESS: unexpected answer to a get, for another key: "VALUE bb 0 1"`, 1},
+		{"answers no size", "get b", "VALUE b 0 x\r\nx\r\nEND",
+			`server ADDRESS: unexpected answer to a get: "VALUE b 0 x"`, 1},
+		{"is wrong about a size", "get b", "VALUE b 0 1\r\nxy\r\nEND",
+			`server ADDRESS: unexpected answer to a get, after the value: "y"`, 1},
+		{"wants a password", "version", "CLIENT_ERROR unauthenticated",
+			`server ADDRESS: unexpected answer to a version: "CLIENT_ERROR unauthenticated"`, 0},
+		{"won't be emptied", "flush_all", "CLIENT_ERROR flush_all not allowed",
+			`server ADDRESS: unexpected answer to a flush_all: "CLIENT_ERROR flush_all not allowed"`, 0},
+		{"never ends its line", "get b", strings.Repeat("x", 10000),
+			`server ADDRESS: unexpected answer to a request: "` + strings.Repeat("x", 100) + `"`, 1},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			server := startFake(t, func(line string) string {
@@ -174,7 +190,8 @@ func TestRunWithoutStatistics(t *testing.T) {
 		return ""
 	})
 	report, err := Run(t.Context(), words("a a"), Options{Server: server.address})
-	if err != nil || report.Hits != 1 || report.Version != "" || report.MemoryBytes != 0 || report.Items != -1 || report.Evictions != -1 {
+	if err != nil || report.Hits != 1 || report.Version != "" || report.MemoryBytes != 0 || report.Items != -1 ||
+		report.Evictions != -1 {
 		t.Errorf("got %+v, %v", report, err)
 	}
 }
@@ -299,7 +316,8 @@ func TestRunAtTheTracesSpeed(t *testing.T) {
 		t.Errorf("got %d requests, %v; want 2", report.Requests, err)
 	}
 	_, err = Run(t.Context(), words("a"), Options{Server: server.address, Speed: 1})
-	if want := "request 1 of the trace has no time: it can't be played at its own speed"; err == nil || err.Error() != want {
+	if want := "request 1 of the trace has no time: it can't be played at its own speed"; err == nil ||
+		err.Error() != want {
 		t.Errorf("got %v; want %s", err, want)
 	}
 }

@@ -38,7 +38,8 @@ func (s *server) begin() { s.conn.SetDeadline(time.Now().Add(s.timeout)) }
 
 func (s *server) addGet(key []byte) { s.conn.Add(&mc.Request{Op: mc.Get, Key: key, Last: true}) }
 
-// addSet adds a set of a value of valueBytes, which is never held in memory; exptime is as on the wire.
+// addSet adds a set of a value of valueBytes, which is never held in memory; exptime is as on the
+// wire.
 func (s *server) addSet(key []byte, valueBytes int, exptime int64) {
 	line := append(append(append(s.line[:0], "set "...), key...), " 0 "...)
 	line = append(strconv.AppendInt(line, exptime, 10), ' ')
@@ -80,8 +81,8 @@ func (s *server) readGet(key []byte) (getAnswer, error) {
 	return getAnswer{}, s.unexpected("get", a.Text())
 }
 
-// readSet returns how the server refused the set, "" if it didn't. After any other answer nobody knows
-// whether the server takes the value for commands, so that is an error.
+// readSet returns how the server refused the set, "" if it didn't. After any other answer nobody
+// knows whether the server takes the value for commands, so that is an error.
 func (s *server) readSet() (refusal string, err error) {
 	a, err := s.conn.Read("set")
 	switch {

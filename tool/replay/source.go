@@ -10,23 +10,23 @@ import (
 	"time"
 )
 
-// A Source gives the requests of a trace in order.
+// A Source returns the requests of a trace in order.
 type Source interface {
-	// Next returns the next request, io.EOF after the last one, or what is wrong with the trace
-	// and where. The request's Key is valid until the next call.
+	// Next returns the next request, io.EOF after the last one, or the trace's fault with its place.
+	// The request's Key is valid until the next call.
 	Next() (Request, error)
 }
 
 // A Request is one get of a trace.
 type Request struct {
-	Key        []byte        // 1 to 250 bytes that memcached takes as a key
-	ValueBytes int           // the size of the value, -1 if the trace doesn't say
-	TTL        time.Duration // 0 for none, -1 if the trace doesn't say
-	At         time.Duration // since the trace's first request; with HasTime
+	Key        []byte        // 1 to 250 bytes that memcached accepts as a key
+	ValueBytes int           // the size of the value, -1 if it is unknown
+	TTL        time.Duration // 0 for none, -1 if it is unknown
+	At         time.Duration // since the trace's first request; if HasTime
 	HasTime    bool
 }
 
-// A Skip counts lines of a trace that are no request to replay.
+// A Skip counts the lines of a trace that were skipped for one reason.
 type Skip struct {
 	Reason string `json:"reason"`
 	Lines  int64  `json:"lines"`
@@ -40,13 +40,13 @@ type Trace struct {
 	skips   *skips
 
 	given   atomic.Int64 // requests
-	total   int64        // requests of a made-up load; bytes of a file; 0 if unknown
-	file    *counter     // nil of a made-up load
+	total   int64        // requests of a generated load; bytes of a file; 0 if unknown
+	file    *counter     // nil for a generated load
 	closers []io.Closer  // in the order to close
 }
 
 // Open opens the trace in the file called name, or on o.Stdin if that is "-"; with FormatZipf it
-// makes a load, and name only names it. Errors name the file and, where it can't be made out, why.
+// generates a load, and name only names it. Errors name the file and the reason.
 func Open(name string, o Options) (*Trace, error) {
 	if err := o.checkSource(); err != nil {
 		return nil, err
@@ -104,7 +104,7 @@ func (t *Trace) openFile(stdin io.Reader) (io.Reader, error) {
 	return f, nil
 }
 
-// Next is Source's.
+// Next implements Source.
 func (t *Trace) Next() (Request, error) {
 	r, err := t.decoder.Next()
 	if err == nil {
@@ -117,17 +117,17 @@ func (t *Trace) Next() (Request, error) {
 	return r, err
 }
 
-// Name is the file's name, or what stands for it in reports.
+// Name returns the trace's name in reports, which is the file's.
 func (t *Trace) Name() string { return t.name }
 
-// Format says how the trace is read.
+// Format returns the format that the trace is read in.
 func (t *Trace) Format() Format { return t.format }
 
-// Skips are the lines that were passed over so far, by reason.
+// Skips returns the lines that were skipped so far, by reason.
 func (t *Trace) Skips() []Skip { return t.skips.list }
 
-// Done is the share of the trace that has been read, in [0, 1], or -1 if its length isn't known.
-// It may be called on any goroutine.
+// Done returns the share of the trace that has been read, in [0, 1], or -1 if its length is
+// unknown. It may be called by any goroutine.
 func (t *Trace) Done() float64 {
 	if t.total <= 0 {
 		return -1
@@ -148,7 +148,7 @@ func (t *Trace) Close() error {
 	return errors.Join(errs...)
 }
 
-// newDecoder returns what reads format from r.
+// newDecoder returns the reader of the format.
 func newDecoder(name string, format Format, r *bufio.Reader, k *keyer, s *skips) (Source, error) {
 	switch format {
 	case FormatLog:
@@ -179,10 +179,10 @@ func (c *counter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// maxSkipReasons bounds what a trace that names many operations makes us remember.
+// maxSkipReasons bounds the memory for the reasons of a trace that names many operations.
 const maxSkipReasons = 16
 
-// skips counts lines by the reason why they are passed over, the first reason first.
+// skips counts skipped lines by reason, in the order of the reasons' first lines.
 type skips struct {
 	list  []Skip
 	first int64 // line number of the first skipped line
@@ -209,7 +209,7 @@ func (s *skips) add(line int64, reason string) {
 	s.list = append(s.list, Skip{Reason: reason, Lines: 1})
 }
 
-// why explains a trace without requests.
+// why returns the reason that a trace has no requests, as the end of an error's text.
 func (s *skips) why() string {
 	if len(s.list) == 0 {
 		return ""

@@ -20,7 +20,9 @@ import (
 const smallCSV = "1,a,10\n2,b,20\n3,a,10\n"
 
 // bzip2OfSmallCSV was made by bzip2, as Go's library has no compressor.
-const bzip2OfSmallCSV = "\x42\x5a\x68\x39\x31\x41\x59\x26\x53\x59\xec\xde\x9e\xf5\x00\x00\x06\x59\x00\x00\x10\x00\x04\x78\x00\x30\x00\x20\x00\x31\x0c\x08\x1a\x7a\x83\x25\xd3\x52\x38\x21\xc4\x01\x5e\x2e\xe4\x8a\x70\xa1\x21\xd9\xbd\x3d\xea"
+const bzip2OfSmallCSV = "\x42\x5a\x68\x39\x31\x41\x59\x26\x53\x59\xec\xde\x9e\xf5\x00\x00\x06\x59\x00\x00\x10\x00\x04\x78" +
+	"\x00\x30\x00\x20\x00\x31\x0c\x08\x1a\x7a\x83\x25\xd3\x52\x38\x21\xc4\x01\x5e\x2e\xe4\x8a\x70\xa1" +
+	"\x21\xd9\xbd\x3d\xea"
 
 // written writes content to a file called name and returns its path.
 func written(t *testing.T, name string, content []byte) string {
@@ -119,8 +121,10 @@ func TestFormats(t *testing.T) {
 			[]string{"00000000000000000007 - - -", "00000000004294967295 - - -"}},
 		{"be64", be64(7, 1<<64-1), Options{Format: FormatBE64},
 			[]string{"00000000000000000007 - - -", "18446744073709551615 - - -"}},
-		{"oracleGeneral", oracleOf(oracleRecord{100, 7, 4096, 3}, oracleRecord{100, 1<<64 - 1, 0, -1}, oracleRecord{103, 7, 1 << 31, math.MaxInt64}),
-			Options{}, []string{"00000000000000000007 4096 - 0s", "18446744073709551615 - - 0s", "00000000000000000007 1073741824 - 3s"}},
+		{"oracleGeneral", oracleOf(oracleRecord{100, 7, 4096, 3}, oracleRecord{100, 1<<64 - 1, 0, -1},
+			oracleRecord{103, 7, 1 << 31, math.MaxInt64}),
+			Options{}, []string{"00000000000000000007 4096 - 0s", "18446744073709551615 - - 0s",
+				"00000000000000000007 1073741824 - 3s"}},
 		{"arc", []byte("5 3 0 1\n\n9 1 0 2\n"), Options{KeyBytes: 4},
 			[]string{"0005 - - -", "0006 - - -", "0007 - - -", "0009 - - -"}},
 		{"padded text", []byte("k1\nk2222222"), Options{KeyBytes: 5}, []string{"k1... - - -", "k2222222 - - -"}},
@@ -234,11 +238,13 @@ func TestDamagedTail(t *testing.T) {
 			}
 			got, err := drain(trace)
 			trace.Close()
-			if err == nil || !strings.HasPrefix(err.Error(), path) || !strings.Contains(err.Error(), name+": the file is cut off") {
+			if err == nil || !strings.HasPrefix(err.Error(), path) ||
+				!strings.Contains(err.Error(), name+": the file is cut off") {
 				t.Errorf("%s, cut to %d bytes: got %v; want that the file is cut off", name, cut, err)
 			}
 			if trace.Format() != FormatCSV || len(got) == 0 && cut > len(content)/2 && name != "bzip2" {
-				t.Errorf("%s, cut to %d bytes: format %s, %d requests; want csv and what can be read", name, cut, trace.Format(), len(got))
+				t.Errorf("%s, cut to %d bytes: format %s, %d requests; want csv and what can be read", name, cut,
+					trace.Format(), len(got))
 			}
 		}
 	}
@@ -334,20 +340,26 @@ func TestTraceErrors(t *testing.T) {
 		want          string // in which FILE stands for the path
 	}{
 		{"empty", "", Options{}, "FILE: is empty"},
-		{"prose", "to be or\nnot to be\n", Options{}, "FILE: can't tell its format from its content; say which of [log csv arc be32 be64 oraclegeneral] it is"},
+		{"prose", "to be or\nnot to be\n", Options{},
+			"FILE: can't tell its format from its content; say which of [log csv arc be32 be64 oraclegeneral] it is"},
 		{"size", "1,a,10\n2,b,x\n", Options{}, `FILE:2: size "x": want a whole number`},
 		{"time", "1,a,10\nnoon,b,1\n", Options{}, `FILE:2: time "noon": want seconds or 2006-01-02T15:04:05Z`},
 		{"columns", "size,key\n5\n", Options{}, "FILE:2: 1 columns; the key is in column 2"},
 		{"cut line", "1,a,10\n2,b", Options{}, "FILE:2: is cut off: 2 of 3 columns and no line end"},
-		{"cut record", string(oracleOf(oracleRecord{next: -1}, oracleRecord{next: -1})[:40]), Options{Format: FormatOracle}, "FILE: byte 24: ends after 16 bytes of a 24-byte record"},
+		{"cut record", string(oracleOf(oracleRecord{next: -1}, oracleRecord{next: -1})[:40]), Options{Format: FormatOracle},
+			"FILE: byte 24: ends after 16 bytes of a 24-byte record"},
 		{"quote", "key,size\n\"a,5\n", Options{}, "FILE:2: a quoted field has no end"},
 		{"after quote", "key,size\n\"a\"b,5\n", Options{}, `FILE:2: 'b' follows a quoted field; want ','`},
 		{"long line", "key,size\n" + strings.Repeat("x", maxLineBytes), Options{}, "FILE:2: the line is longer than 64 KiB"},
 		{"arc", "1 1 0 0\n2 x 0 0\n", Options{}, `FILE:2: "2 x 0 0": want start, count (1 to 16777216), ignored and number`},
-		{"arc count", "1 1 0 0\n2 0 0 0\n", Options{}, `FILE:2: "2 0 0 0": want start, count (1 to 16777216), ignored and number`},
-		{"half a key", "\x00\x00\x00\x01\x00\x00", Options{Format: FormatBE32}, "FILE: byte 4: ends after 2 bytes of a 4-byte key"},
-		{"few keys", "\x00\x00\x00\x01\x00\x00\x00\x02", Options{}, "FILE: can't tell whether its keys are of 32 or 64 bits; say be32 or be64"},
-		{"no log", "a,b\nc\n", Options{Format: FormatLog}, "FILE: no request in it: line 1 is skipped (not in the common or combined log format), and so are all others"},
+		{"arc count", "1 1 0 0\n2 0 0 0\n", Options{},
+			`FILE:2: "2 0 0 0": want start, count (1 to 16777216), ignored and number`},
+		{"half a key", "\x00\x00\x00\x01\x00\x00", Options{Format: FormatBE32},
+			"FILE: byte 4: ends after 2 bytes of a 4-byte key"},
+		{"few keys", "\x00\x00\x00\x01\x00\x00\x00\x02", Options{},
+			"FILE: can't tell whether its keys are of 32 or 64 bits; say be32 or be64"},
+		{"no log", "a,b\nc\n", Options{Format: FormatLog},
+			"FILE: no request in it: line 1 is skipped (not in the common or combined log format), and so are all others"},
 		{"only a header", "key,size\n", Options{}, "FILE: no request in it"},
 		{"gzip", "\x1f\x8bnonsense", Options{}, "FILE: gzip: gzip: invalid header"},
 		{"format", "a", Options{Format: "xml"}, `format "xml": want one of [log csv arc be32 be64 oraclegeneral]`},
@@ -412,7 +424,8 @@ func TestSharedTraces(t *testing.T) {
 	}
 }
 
-// FuzzText checks that whatever a text trace holds, what comes out is fit to be sent, and that it ends.
+// FuzzText checks that whatever a text trace holds, what comes out is fit to be sent, and that it
+// ends.
 func FuzzText(f *testing.F) {
 	f.Add([]byte(smallCSV), "csv")
 	f.Add([]byte("key,op,size,op_count\n1,GET,5,2\n\"a\"\"b\",,,\n"), "csv")

@@ -1,17 +1,17 @@
 package replay
 
-// timeline keeps the hits over a trace whose length isn't known beforehand, in bounded memory:
-// buckets of equally many requests, merged in pairs whenever there are too many.
+// timeline records the hits over a trace of unknown length in bounded memory: in buckets of equally
+// many requests, which are merged in pairs whenever there are too many.
 type timeline struct {
 	buckets []bucket
 	limit   int   // of buckets, even
-	width   int64 // requests a bucket
+	width   int64 // requests per bucket
 }
 
 type bucket struct{ requests, hits int64 }
 
-// fineness is how many buckets there are at least for one point that is asked for, once there are
-// enough requests: points then differ in width by a sixteenth at most.
+// fineness is the least number of buckets per point, once there are enough requests: points then
+// differ in width by at most a sixteenth.
 const fineness = 16
 
 func newTimeline(points int) *timeline {
@@ -47,7 +47,7 @@ func (t *timeline) halve() {
 	t.width *= 2
 }
 
-// points cuts the trace in n parts, fewer if it has fewer requests.
+// points cuts the trace into n parts, fewer if it has fewer requests.
 func (t *timeline) points(n int) []Point {
 	n = min(n, len(t.buckets))
 	points := make([]Point, 0, n)
@@ -64,7 +64,7 @@ func (t *timeline) points(n int) []Point {
 	return points
 }
 
-// share is part/whole, 0 of nothing.
+// share returns part/whole, 0 if whole is 0.
 func share(part, whole int64) float64 {
 	if whole == 0 {
 		return 0

@@ -11,8 +11,8 @@ import (
 // distributions", ACM TOMACS 6(3), 1996). math/rand's generator is the same but for s > 1 only,
 // and caches see skews below 1 as well. The memory doesn't depend on n.
 //
-// The area under h(x) = x^-s is cut in strips of width 1 round the ranks. A point under it is drawn
-// by inverting the integral H, rounded to the nearest rank, and refused where it stands above the
+// The area under h(x) = x^-s is cut into strips of width 1 around the ranks. A point under it is
+// drawn by inverting the integral H, rounded to the nearest rank, and rejected if it is above the
 // strip's bar of height h(rank).
 type zipf struct {
 	keyer  *keyer
@@ -22,12 +22,12 @@ type zipf struct {
 	n        float64 // the largest rank
 	s        float64
 	from, to float64 // H at the ends
-	sure     float64 // a point this near to its rank is under the bar
+	sure     float64 // a point at most this far from its rank is under the bar
 }
 
 func newZipf(o Zipf, k *keyer) *zipf {
 	z := &zipf{keyer: k, left: o.Requests, random: rand.New(rand.NewPCG(o.Seed, 0)), n: float64(o.Keys), s: o.Skew}
-	z.from = z.integral(1.5) - 1 // the bar of rank 1 is as wide as its probability asks for
+	z.from = z.integral(1.5) - 1 // rank 1 has an area of 1, by its probability
 	z.to = z.integral(z.n + 0.5)
 	z.sure = 2 - z.inverse(z.integral(2.5)-z.height(2))
 	return z
@@ -62,11 +62,11 @@ func (z *zipf) integral(x float64) float64 {
 
 // inverse is the x with H(x) = y.
 func (z *zipf) inverse(y float64) float64 {
-	t := max(y*(1-z.s), -1) // rounding may take it below, out of the logarithm's domain
+	t := max(y*(1-z.s), -1) // rounding may make it less, outside of the logarithm's domain
 	return math.Exp(log1pOver(t) * y)
 }
 
-// expm1Over is (e^x - 1)/x, also near 0 where the fraction loses all digits.
+// expm1Over returns (e^x - 1)/x, also near 0, where the fraction would lose all digits.
 func expm1Over(x float64) float64 {
 	if math.Abs(x) > 1e-8 {
 		return math.Expm1(x) / x
