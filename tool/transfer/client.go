@@ -19,7 +19,7 @@ import (
 	"holdfast"
 )
 
-// Options are what a Client is made with.
+// Options are a Client's options.
 type Options struct {
 	Endpoint     string // URL
 	Region       string
@@ -27,12 +27,12 @@ type Options struct {
 	SecretKey    string
 	SessionToken string        // "" is none
 	Timeout      time.Duration // of one request; default 30 s
-	Retries      int           // of one request that the server was too busy for, or that got no answer; default 10
+	Retries      int           // of a request that failed because the server is busy or didn't respond; default 10
 	Now          func() time.Time
 }
 
-// FromEnvironment returns options with the region and the credentials of the environment, by the names that AWS's tools use. Where
-// there are none they are such as a server takes that doesn't check them.
+// FromEnvironment returns options with the region and the credentials of the environment, by the
+// names that AWS's tools use. Their defaults are good enough for a server that doesn't check them.
 func FromEnvironment(endpoint string) Options {
 	first := func(names ...string) string {
 		for _, name := range names[:len(names)-1] {
@@ -51,14 +51,14 @@ func FromEnvironment(endpoint string) Options {
 	}
 }
 
-// A Client speaks the DynamoDB API to one server.
+// A Client calls the DynamoDB API of one server.
 type Client struct {
 	options Options
 	http    http.Client
 	signer  *v4.Signer
 }
 
-// NewClient returns a client; it connects when it is used.
+// NewClient returns a client, which connects when it is used.
 func NewClient(o Options) (*Client, error) {
 	if !strings.Contains(o.Endpoint, "://") {
 		o.Endpoint = "http://" + o.Endpoint
@@ -76,15 +76,16 @@ func NewClient(o Options) (*Client, error) {
 		o.Now = time.Now
 	}
 	return &Client{options: o, signer: v4.NewSigner(), http: http.Client{
-		Timeout:   o.Timeout,
-		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: MaxConnections, IdleConnTimeout: time.Minute},
+		Timeout: o.Timeout,
+		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: MaxConnections,
+			IdleConnTimeout: time.Minute},
 	}}, nil
 }
 
-// A ServerError is an error that the server answered.
+// A ServerError is an error response of the server.
 type ServerError struct {
 	Status  int
-	Type    string // without what stands before its #
+	Type    string // without the namespace before its #
 	Message string
 }
 
@@ -95,7 +96,8 @@ func (e *ServerError) Error() string {
 	return e.Type + ": " + e.Message
 }
 
-// Is says whether the error is of a kind: Overloaded for what may be repeated, NotFound, else Invalid.
+// Is reports whether the error is of a kind: Overloaded if the request may be repeated, NotFound,
+// or Invalid for all others.
 func (e *ServerError) Is(target error) bool {
 	switch {
 	case e.busy():
@@ -106,17 +108,18 @@ func (e *ServerError) Is(target error) bool {
 	return target == holdfast.Invalid
 }
 
-// busy says whether the server may take the request later.
+// busy reports whether the server may accept the request later.
 func (e *ServerError) busy() bool {
 	switch e.Type {
-	case "ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded", "TransactionInProgressException":
+	case "ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded",
+		"TransactionInProgressException":
 		return true
 	}
 	return e.Status >= 500
 }
 
-// call runs an operation. What the server was too busy for, and what got no answer, is repeated: all that this package asks
-// for may be done twice.
+// call runs an operation. It repeats a request that the server was too busy for, or that got no
+// response: every operation that this package uses may be executed twice.
 func (c *Client) call(ctx context.Context, operation string, request, answer any) error {
 	body, err := json.Marshal(request)
 	if err != nil {
@@ -134,13 +137,14 @@ func (c *Client) call(ctx context.Context, operation string, request, answer any
 	}
 }
 
-// The wait before an attempt is repeated: at random up to firstWait, twice that, …, lastWait.
+// The wait before an attempt is repeated is random, up to firstWait, twice that, …, lastWait.
 const (
 	firstWait = 50 * time.Millisecond
 	lastWait  = 5 * time.Second
 )
 
-// wait waits before the attempt behind the given one, counted from 0. Its error is the context's.
+// wait waits after the given attempt, counted from 0, before the next one. Its error is the
+// context's.
 func wait(ctx context.Context, attempt int) error {
 	longest := min(firstWait<<min(attempt, 10), lastWait)
 	timer := time.NewTimer(rand.N(longest))
@@ -153,9 +157,11 @@ func wait(ctx context.Context, attempt int) error {
 	}
 }
 
-// maxAnswerBytes bounds what is read of one answer; those of the API are at most 16 MiB of items, which JSON makes longer.
-const maxAnswerBytes = 256 << 20
+// maxResponseBytes bounds what is read of one response; those of the API are at most 16 MiB of
+// items, which are longer as JSON.
+const maxResponseBytes = 256 << 20
 
+// once sends one request and decodes the response into answer.
 func (c *Client) once(ctx context.Context, operation string, body []byte, answer any) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.options.Endpoint, bytes.NewReader(body))
 	if err != nil {
@@ -171,7 +177,7 @@ func (c *Client) once(ctx context.Context, operation string, body []byte, answer
 		return err
 	}
 	defer response.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes))
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxResponseBytes))
 	if err != nil {
 		return err
 	}
@@ -179,7 +185,7 @@ func (c *Client) once(ctx context.Context, operation string, body []byte, answer
 		return serverError(response.StatusCode, text)
 	}
 	if err := json.Unmarshal(text, answer); err != nil {
-		return fmt.Errorf("%s: the server's answer isn't JSON: %w", operation, err)
+		return fmt.Errorf("%s: the server's response isn't JSON: %w", operation, err)
 	}
 	return nil
 }

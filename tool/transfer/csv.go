@@ -16,7 +16,7 @@ import (
 // A column is an attribute of one type.
 type column struct {
 	name, kind string
-	exact      bool // the header says the type
+	exact      bool // the header has the type
 }
 
 func (c column) header() string { return c.name + ":" + c.kind }
@@ -27,7 +27,8 @@ type rows struct {
 	columns []column
 }
 
-// newRows reads the header. Types are by name; the header's own, as of name:N, go before them; the default is S.
+// newRows reads the header. Types are by name; those in the header, as in name:N, take precedence,
+// and the default is S.
 func newRows(r io.Reader, types map[string]string) (*rows, error) {
 	reader := csv.NewReader(r)
 	reader.ReuseRecord = true
@@ -45,7 +46,7 @@ func newRows(r io.Reader, types map[string]string) (*rows, error) {
 	}
 	for i, text := range header {
 		if i == 0 {
-			text = strings.TrimPrefix(text, "\ufeff") // which spreadsheets put before UTF-8
+			text = strings.TrimPrefix(text, "\ufeff") // spreadsheets write it before UTF-8
 		}
 		c := column{name: text, kind: "S"}
 		if at := strings.LastIndexByte(text, ':'); at > 0 && IsType(text[at+1:]) {
@@ -99,10 +100,11 @@ func (r *rows) next() (item, int64, error) {
 	return it, line, nil
 }
 
-// table writes CSV. What columns there are is known only when all items are, so they are put in a temporary file first.
+// table writes CSV. The columns are known only once all items are, so items go to a temporary file
+// first.
 type table struct {
 	w       io.Writer
-	keys    []string // go first
+	keys    []string // the first columns
 	spool   *os.File
 	spooled *bufio.Writer
 	columns map[column]bool
@@ -113,11 +115,12 @@ func newTable(w io.Writer, keys []string) (*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Remove(spool.Name()); err != nil { // it goes when it is closed, however the program ends
+	if err := os.Remove(spool.Name()); err != nil { // so that it is gone however the program ends
 		spool.Close()
 		return nil, err
 	}
-	return &table{w: w, keys: keys, spool: spool, spooled: bufio.NewWriterSize(spool, 64<<10), columns: make(map[column]bool)}, nil
+	return &table{w: w, keys: keys, spool: spool, spooled: bufio.NewWriterSize(spool, 64<<10),
+		columns: make(map[column]bool)}, nil
 }
 
 func (t *table) write(raw json.RawMessage) error {
@@ -189,7 +192,8 @@ func writeRow(w *csv.Writer, columns []column, it item) error {
 	return w.Write(record)
 }
 
-// sorted returns the columns: those of the key, then the others by name. An empty table has its keys, as texts.
+// sorted returns the columns: those of the key, then the others by name. An empty table has its
+// keys, as strings.
 func (t *table) sorted() []column {
 	place := func(c column) int {
 		if i := slices.Index(t.keys, c.name); i >= 0 {

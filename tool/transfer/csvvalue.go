@@ -12,19 +12,20 @@ import (
 // types are the names of the types of values.
 var types = []string{"S", "N", "B", "BOOL", "NULL", "SS", "NS", "BS", "L", "M"}
 
-// IsType says whether a name is that of a type of values: S, N, ….
+// IsType reports whether name is that of a type of values: S, N, ….
 func IsType(name string) bool { return slices.Contains(types, name) }
 
 // cell returns how a value is written in a column of its type:
 //
-//	S        the text; where that is empty, begins with a backslash, or has a carriage return, a backslash and the text as JSON
+//	S        the text; a backslash and the text as JSON if the text is empty, begins with a backslash
+//	         or has a carriage return
 //	N, B     the number; base64
 //	BOOL     true, false
 //	NULL     null
 //	others   JSON, as the API has it
 //
-// An empty cell is no value. The exceptions of S are there because an empty cell can't tell the two, and because readers of CSV change
-// the ends of lines.
+// An empty cell is no value. S has its exceptions because an empty text is a value, and because
+// readers of CSV change line ends.
 func cell(kind string, v json.RawMessage) (string, error) {
 	switch kind {
 	case "S":
@@ -45,8 +46,8 @@ func cell(kind string, v json.RawMessage) (string, error) {
 	return string(v), nil
 }
 
-// value returns what a cell holds, in the form of the API; exact says that the header gave the type, so that the exceptions of S
-// count.
+// value returns the value of a cell in the form of the API; exact means that the header has the
+// type, so that the exceptions of S apply.
 func value(kind, cell string, exact bool) (json.RawMessage, error) {
 	v := json.RawMessage(cell)
 	switch kind {
@@ -57,7 +58,7 @@ func value(kind, cell string, exact bool) (json.RawMessage, error) {
 		}
 		var s string
 		if v = v[1:]; json.Unmarshal(v, &s) != nil {
-			return nil, errors.New(`a text that begins with \ must go on as JSON`)
+			return nil, errors.New(`a text that begins with \ must continue as JSON`)
 		}
 	case "N":
 		v = quoted(strings.TrimSpace(cell))
@@ -90,7 +91,7 @@ func quoted(s string) json.RawMessage {
 	return b
 }
 
-// typed takes a value of the API apart: {"S":"a"}.
+// typed returns the parts of a value of the API: {"S":"a"}.
 func typed(v json.RawMessage) (kind string, inner json.RawMessage, err error) {
 	var m map[string]json.RawMessage
 	if err := json.Unmarshal(v, &m); err != nil {

@@ -10,20 +10,21 @@ import (
 	"sync"
 )
 
-// MaxConnections is to how many connections an import or an export may be set.
+// MaxConnections is the limit of connections of an import or an export.
 const MaxConnections = 256
 
-// ExportOptions are what an export is run with.
+// ExportOptions are the options of an export.
 type ExportOptions struct {
 	Format     Format
 	Compressed bool // by gzip
-	Segments   int  // that are scanned at a time; default 4
-	Consistent bool // whether reads see all that was written before; costs twice
-	// Progress, unless nil, is called now and then, one call at a time, with the items so far and about how many there are; 0 is unknown.
+	Segments   int  // that are scanned concurrently; default 4
+	Consistent bool // reads see all earlier writes, at twice the cost
+	// Progress, unless nil, is called from time to time, one call at a time, with the items so far and
+	// about how many there are; 0 is unknown.
 	Progress func(items, of int64)
 }
 
-// Export writes all items of a table to w, and returns how many there were. Items come in no order.
+// Export writes all items of a table to w, and returns their number. Items come in no order.
 func (c *Client) Export(ctx context.Context, name string, w io.Writer, o ExportOptions) (items int64, err error) {
 	if o.Segments == 0 {
 		o.Segments = 4
@@ -58,7 +59,7 @@ func (c *Client) Export(ctx context.Context, name string, w io.Writer, o ExportO
 	return e.items, err
 }
 
-// An export is an Export that runs.
+// An export is the state of an Export.
 type export struct {
 	client  *Client
 	table   string
@@ -70,7 +71,7 @@ type export struct {
 	items int64
 }
 
-// run scans all segments; the first error ends the others.
+// run scans all segments; the first error ends all.
 func (e *export) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -22,18 +22,20 @@ type fakeServer struct {
 	items    map[string]item
 	requests map[string]int  // by operation
 	busy     int             // how many requests are refused at first
-	leave    int             // how many batches at first are done in half
+	leave    int             // how many batches are done only in half at first
 	refuse   map[string]bool // ids that are invalid
 	headers  http.Header     // of the last request
 	page     int             // items of a page of a scan
 }
 
-// newFake returns a server and a client of it that waits a moment at most.
+// newFake returns a server and a client of it, which retries a few times only.
 func newFake(t *testing.T) (*fakeServer, *Client) {
-	f := &fakeServer{t: t, items: make(map[string]item), requests: make(map[string]int), refuse: make(map[string]bool), page: 7}
+	f := &fakeServer{t: t, items: make(map[string]item), requests: make(map[string]int),
+		refuse: make(map[string]bool), page: 7}
 	server := httptest.NewServer(f)
 	t.Cleanup(server.Close)
-	client, err := NewClient(Options{Endpoint: server.URL, Region: "us-east-1", AccessKey: "a", SecretKey: "s", Retries: 3, Timeout: time.Minute})
+	client, err := NewClient(Options{Endpoint: server.URL, Region: "us-east-1", AccessKey: "a", SecretKey: "s",
+		Retries: 3, Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +80,9 @@ func (f *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			f.fail(w, "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException", "Requested resource not found")
 			return
 		}
-		fmt.Fprintf(w, `{"Table":{"TableName":"users","TableStatus":"ACTIVE","ItemCount":%d,"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}],"AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}]}}`, len(f.items))
+		fmt.Fprintf(w, `{"Table":{"TableName":"users","TableStatus":"ACTIVE","ItemCount":%d,
+			"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}],
+			"AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}]}}`, len(f.items))
 	case "Scan":
 		f.scan(w, request.Segment, request.TotalSegments, request.ExclusiveStartKey)
 	case "PutItem":
@@ -102,7 +106,7 @@ func (f *fakeServer) fail(w http.ResponseWriter, typ, message string) {
 	fmt.Fprintf(w, `{"__type":%q,"message":%q}`, typ, message)
 }
 
-// put keeps the first n of the items, and says that the others are left.
+// put keeps the first n of the items, and answers that the others are unprocessed.
 func (f *fakeServer) put(w http.ResponseWriter, items []item, n int) {
 	ids := make(map[string]bool)
 	for _, it := range items {

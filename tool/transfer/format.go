@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// A Format is how a file holds items.
+// A Format is the format of a file of items.
 type Format string
 
 // The formats.
@@ -23,7 +23,8 @@ const (
 // Formats are all formats.
 var Formats = []Format{JSON, CSV}
 
-// FormatOf returns the format that a file's name says, and whether it is compressed; JSON unless it ends in .csv or .csv.gz.
+// FormatOf returns the format by a file's name, JSON unless it ends in .csv or .csv.gz, and whether
+// it is compressed.
 func FormatOf(name string) (f Format, compressed bool) {
 	name, compressed = strings.CutSuffix(name, ".gz")
 	if path.Ext(name) == ".csv" {
@@ -35,7 +36,7 @@ func FormatOf(name string) (f Format, compressed bool) {
 // An item is attributes with their values as the API has them: {"S":"a"}.
 type item map[string]json.RawMessage
 
-// A LineError is an error of what is in a line of the input.
+// A LineError is an error in a line of the input.
 type LineError struct {
 	Line int64 // from 1
 	Err  error
@@ -48,17 +49,19 @@ func (e *LineError) Unwrap() error { return e.Err }
 
 // A source reads items one by one.
 type source interface {
-	// next returns an item and the line that it begins in; io.EOF is the end. After a *LineError it may be called again.
+	// next returns an item and the line that it begins in; io.EOF is the end. After a *LineError it
+	// may be called again.
 	next() (it item, line int64, err error)
 }
 
 // A sink writes items.
 type sink interface {
 	write(it json.RawMessage) error
-	close() error // writes what is left; the file stays open
+	close() error // writes what is still buffered; the file stays open
 }
 
-// maxLineBytes is how long a line of JSON may be: an item has at most 400 KB, but all of its bytes may be escaped.
+// maxLineBytes is the limit of a line of JSON: an item has at most 400 KB, but all of its bytes may
+// be escaped.
 const maxLineBytes = 16 << 20
 
 // lines reads JSON.

@@ -14,30 +14,34 @@ import (
 	"holdfast"
 )
 
-// Limits of BatchWriteItem, which the server refuses more than; bytes stay well below its 16 MiB.
+// Limits of a BatchWriteItem. The server's are 25 items and 16 MiB.
 const (
 	batchItems = 25
 	batchBytes = 4 << 20
 )
 
-// ImportOptions are what an import is run with.
+// ImportOptions are the options of an import.
 type ImportOptions struct {
-	Format      Format
-	Types       map[string]string // of CSV's columns, by name, where the header doesn't say; default S
-	Connections int               // that write at a time; default 4. Only with one, the later of two lines with one key surely wins
-	FromLine    int64             // where to begin, counted as in errors; lines before are passed over
-	// Progress, unless nil, is called now and then, one call at a time, with the items that are written so far.
+	Format Format
+	// Types are those of CSV's columns, by name, that have none in the header; default S.
+	Types map[string]string
+	// Connections write concurrently; default 4. Of two lines with one key the later wins for certain
+	// only with one connection.
+	Connections int
+	FromLine    int64 // the first line to import, counted as in errors; those before are skipped
+	// Progress, unless nil, is called from time to time, one call at a time, with the items written so
+	// far.
 	Progress func(items int64)
 }
 
-// Imported is what an import has done.
+// Imported is the progress of an import.
 type Imported struct {
 	Items int64 // written
-	Next  int64 // all lines before this one are done: where another import would go on; 0: all are
+	Next  int64 // all lines before this one are done, so another import goes on here; 0: all are done
 }
 
-// Import puts the items that r holds, compressed by gzip or not, into a table. An error that belongs to a line is a *LineError;
-// what was written before it stays, as Imported says.
+// Import puts the items of r, which may be compressed by gzip, into a table. An error that belongs
+// to a line is a *LineError; the items written before it stay, as Imported says.
 func (c *Client) Import(ctx context.Context, name string, r io.Reader, o ImportOptions) (Imported, error) {
 	if o.Connections == 0 {
 		o.Connections = 4
@@ -61,7 +65,7 @@ func (c *Client) Import(ctx context.Context, name string, r io.Reader, o ImportO
 // open returns the items of an input.
 func open(r io.Reader, o ImportOptions) (source, error) {
 	br := bufio.NewReaderSize(r, 64<<10)
-	if magic, _ := br.Peek(2); string(magic) == "\x1f\x8b" { // the first read will say what is wrong with a file that can't be read
+	if magic, _ := br.Peek(2); string(magic) == "\x1f\x8b" { // the first read returns the error of Peek again
 		z, err := gzip.NewReader(br)
 		if err != nil {
 			return nil, fmt.Errorf("gzip: %w", err)
@@ -83,7 +87,7 @@ type put struct {
 	item item
 }
 
-// An imports is an Import that runs.
+// An imports is the state of an Import.
 type imports struct {
 	client  *Client
 	table   string
@@ -94,10 +98,10 @@ type imports struct {
 	mu       sync.Mutex     // guards what follows
 	items    int64          // written
 	underWay map[int64]bool // the first lines of batches that aren't written yet
-	read     int64          // all lines before this one are in batches, or need none
+	read     int64          // all lines before this one are in batches, or hold no item
 }
 
-// run reads batches and hands them to the connections; the first error ends all.
+// run reads batches and sends them to the connections; the first error ends all.
 func (i *imports) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -121,7 +125,8 @@ func (i *imports) run(ctx context.Context) error {
 	return err
 }
 
-// readBatches reads until the end, or the first line that is wrong; what came before that is written yet.
+// readBatches reads until the end or the first line with an error; the items before it are still
+// written.
 func (i *imports) readBatches(ctx context.Context, batches chan<- []put) error {
 	var batch []put
 	bytes := 0
@@ -155,7 +160,7 @@ func (i *imports) readBatches(ctx context.Context, batches chan<- []put) error {
 			return err
 		}
 		key := i.key(it)
-		if before, twice := at[key]; twice { // a batch can't have it twice, and the later one counts
+		if before, twice := at[key]; twice { // a batch can't have a key twice, and the later item counts
 			batch[before].item = it
 			continue
 		}
@@ -178,7 +183,7 @@ func (it item) bytes() int {
 	return n
 }
 
-// key is a text that is equal for items with equal keys, if they are written alike.
+// key returns a text that is equal for items with equal keys, if they are written alike.
 func (i *imports) key(it item) string {
 	var key []byte
 	for _, name := range i.keys {
@@ -206,7 +211,7 @@ func (i *imports) done(batch []put) {
 	delete(i.underWay, batch[0].line)
 }
 
-// count notes that so many more items are written.
+// count adds to the items that are written.
 func (i *imports) count(items int) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -216,7 +221,7 @@ func (i *imports) count(items int) {
 	}
 }
 
-// next is Imported.Next.
+// next returns Imported.Next.
 func (i *imports) next(err error) int64 {
 	if err == nil {
 		return 0
@@ -226,7 +231,7 @@ func (i *imports) next(err error) int64 {
 		next = min(next, line)
 	}
 	if next == math.MaxInt64 {
-		return 0 // it was ended when all was done
+		return 0 // it was canceled after all was done
 	}
 	return next
 }
@@ -234,7 +239,7 @@ func (i *imports) next(err error) int64 {
 // A writeRequest is a part of a BatchWriteItem.
 type writeRequest struct{ PutRequest struct{ Item item } }
 
-// write writes a batch, again as long as the server leaves some of it.
+// write writes a batch, and repeats what the server leaves of it.
 func (i *imports) write(ctx context.Context, batch []put) error {
 	requests := make([]writeRequest, len(batch))
 	for n, p := range batch {
@@ -255,7 +260,7 @@ func (i *imports) write(ctx context.Context, batch []put) error {
 		left := answer.UnprocessedItems[i.table]
 		i.count(len(requests) - len(left))
 		if len(left) < len(requests) {
-			attempt = 0 // it goes on, however slowly
+			attempt = 0 // there is progress, however slow
 		}
 		if attempt == i.client.options.Retries {
 			return &LineError{batch[0].line, fmt.Errorf("the server left %d items unwritten %d times", len(left), attempt+1)}
@@ -268,7 +273,7 @@ func (i *imports) write(ctx context.Context, batch []put) error {
 	return nil
 }
 
-// blame writes the items of a batch that was refused one by one, to find the one that is wrong.
+// blame writes the items of a refused batch one by one, to find the item with the error.
 func (i *imports) blame(ctx context.Context, batch []put) error {
 	for _, p := range batch {
 		var answer json.RawMessage

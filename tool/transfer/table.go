@@ -25,7 +25,7 @@ func (c *Client) Tables(ctx context.Context) ([]string, error) {
 	}
 }
 
-// A Table is what a server says of one.
+// A Table is a server's description of a table.
 type Table struct {
 	TableName             string
 	TableStatus           string
@@ -44,16 +44,16 @@ type Table struct {
 		StreamViewType string
 	}
 
-	JSON json.RawMessage `json:"-"` // all that the server says
+	JSON json.RawMessage `json:"-"` // the whole description
 }
 
 // A KeyElement is an attribute of a key; its type is HASH or RANGE.
 type KeyElement struct{ AttributeName, KeyType string }
 
-// An Index is what a server says of an index.
+// An Index is a server's description of an index.
 type Index struct {
 	IndexName   string
-	IndexStatus string // of global ones
+	IndexStatus string // of global indexes
 	KeySchema   []KeyElement
 	Projection  struct {
 		ProjectionType   string
@@ -63,7 +63,7 @@ type Index struct {
 	IndexSizeBytes int64
 }
 
-// Describe returns what the server says of a table.
+// Describe returns the server's description of a table.
 func (c *Client) Describe(ctx context.Context, table string) (Table, error) {
 	var answer struct{ Table json.RawMessage }
 	if err := c.call(ctx, "DescribeTable", map[string]any{"TableName": table}, &answer); err != nil {
@@ -83,7 +83,7 @@ func (t *Table) Type(attribute string) string {
 	return ""
 }
 
-// keyNames are the attributes of the table's key.
+// keyNames returns the attributes of the table's key.
 func (t *Table) keyNames() []string {
 	names := make([]string, len(t.KeySchema))
 	for i, k := range t.KeySchema {

@@ -68,7 +68,8 @@ func TestJSONThereAndBack(t *testing.T) {
 		want := users(130)
 		imported(t, c, want+"\n\n", ImportOptions{})
 		var progress int64
-		got := exported(t, c, ExportOptions{Segments: 3, Compressed: compressed, Progress: func(items, of int64) { progress = items }})
+		got := exported(t, c,
+			ExportOptions{Segments: 3, Compressed: compressed, Progress: func(items, of int64) { progress = items }})
 		if progress != 130 {
 			t.Errorf("got progress to %d; want 130", progress)
 		}
@@ -117,7 +118,8 @@ d,,,,,,"\""\\d""",,
 
 func TestForeignCSV(t *testing.T) {
 	_, c := newFake(t)
-	imported(t, c, "\ufeffid,age,admin,note\r\n7,41,TRUE,\\o/\r\n8,,false,\"two\nlines\"\r\n", ImportOptions{Format: CSV, Types: map[string]string{"age": "N", "admin": "BOOL"}})
+	imported(t, c, "\ufeffid,age,admin,note\r\n7,41,TRUE,\\o/\r\n8,,false,\"two\nlines\"\r\n",
+		ImportOptions{Format: CSV, Types: map[string]string{"age": "N", "admin": "BOOL"}})
 	want := `{"Item":{"admin":{"BOOL":false},"id":{"S":"8"},"note":{"S":"two\nlines"}}}
 {"Item":{"admin":{"BOOL":true},"age":{"N":"41"},"id":{"S":"7"},"note":{"S":"\\o/"}}}
 `
@@ -140,7 +142,8 @@ func TestWrongLines(t *testing.T) {
 		{"id,n:N,b:B\na,1,AQ==\nb,2,=\n", ImportOptions{Format: CSV}, "line 3: column b: isn't base64", 1, 3},
 		{"id,y:BOOL\na,yes\n", ImportOptions{Format: CSV}, `line 2: column y: "yes" is neither true nor false`, 0, 2},
 		{"id,n\na,1,2\n", ImportOptions{Format: CSV}, "line 2: wrong number of fields", 0, 2},
-		{"id,n\n", ImportOptions{Format: CSV, Types: map[string]string{"m": "N"}}, `there is a type for "m", but no such column`, 0, 1},
+		{"id,n\n", ImportOptions{Format: CSV, Types: map[string]string{"m": "N"}},
+			`there is a type for "m", but no such column`, 0, 1},
 		{"id,id\n", ImportOptions{Format: CSV}, `column "id" is there twice`, 0, 1},
 		{"id:S,id:N\na,1\n", ImportOptions{Format: CSV}, "line 2: column id has values of two types", 0, 2},
 		{"", ImportOptions{Types: map[string]string{"m": "N"}}, "types are for CSV: JSON has its own", 0, 1},
@@ -157,7 +160,8 @@ func TestWrongLines(t *testing.T) {
 	}
 }
 
-// TestRefusedItem is about one bad item of a batch: the others are written, and the error has its line.
+// TestRefusedItem has one bad item in a batch: the items before it are written, and the error has
+// its line.
 func TestRefusedItem(t *testing.T) {
 	f, c := newFake(t)
 	f.refuse[`{"S":"u007"}`] = true
@@ -171,7 +175,8 @@ func TestRefusedItem(t *testing.T) {
 		t.Errorf("got %+v and %d items; want to go on from line 1, and 7", done, len(f.items))
 	}
 	delete(f.refuse, `{"S":"u007"}`)
-	if done, err := c.Import(context.Background(), "users", strings.NewReader(users(20)), ImportOptions{FromLine: 8}); err != nil || done.Items != 13 || done.Next != 0 {
+	if done, err := c.Import(context.Background(), "users", strings.NewReader(users(20)),
+		ImportOptions{FromLine: 8}); err != nil || done.Items != 13 || done.Next != 0 {
 		t.Errorf("got %+v, %v; want 13 items", done, err)
 	}
 	if len(f.items) != 20 {
@@ -196,7 +201,8 @@ func TestBusyServer(t *testing.T) {
 		t.Errorf("got %v after %d requests; want it overloaded after 4", err, f.requests["BatchWriteItem"])
 	}
 	f.busy, f.leave = 0, 1000
-	if _, err := c.Import(context.Background(), "users", strings.NewReader(users(1)), ImportOptions{}); err == nil || !strings.HasPrefix(err.Error(), "line 1: the server left 1 items unwritten") {
+	if _, err := c.Import(context.Background(), "users", strings.NewReader(users(1)), ImportOptions{}); err == nil ||
+		!strings.HasPrefix(err.Error(), "line 1: the server left 1 items unwritten") {
 		t.Errorf("got %v; want an item unwritten", err)
 	}
 }
@@ -219,7 +225,8 @@ func TestSignature(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := f.headers.Get("Authorization")
-	want := "AWS4-HMAC-SHA256 Credential=a/20260102/us-east-1/dynamodb/aws4_request, SignedHeaders=content-length;content-type;host;x-amz-date;x-amz-security-token;x-amz-target, Signature="
+	want := "AWS4-HMAC-SHA256 Credential=a/20260102/us-east-1/dynamodb/aws4_request, " +
+		"SignedHeaders=content-length;content-type;host;x-amz-date;x-amz-security-token;x-amz-target, Signature="
 	if !strings.HasPrefix(got, want) || len(got) != len(want)+64 {
 		t.Errorf("got %s; want %s…", got, want)
 	}
@@ -233,13 +240,15 @@ func TestSignature(t *testing.T) {
 	if err := c.sign(t.Context(), request, []byte("{}")); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := request.Header.Get("Authorization"), "Signature=14ed376fb2105181659c2a2a49685fdf169f024338b8de8d5787d0fcd0bd012e"; !strings.HasSuffix(got, want) {
-		t.Errorf("got %s; want %s at its end", got, want)
+	const signature = "Signature=14ed376fb2105181659c2a2a49685fdf169f024338b8de8d5787d0fcd0bd012e"
+	if got := request.Header.Get("Authorization"); !strings.HasSuffix(got, signature) {
+		t.Errorf("got %s; want %s at its end", got, signature)
 	}
 }
 
 func TestEndpoints(t *testing.T) {
-	for endpoint, ok := range map[string]bool{"127.0.0.1:8000": true, "https://dynamodb.eu-west-1.amazonaws.com": true, "": false, "ftp://x": false, "http://": false} {
+	for endpoint, ok := range map[string]bool{"127.0.0.1:8000": true, "https://dynamodb.eu-west-1.amazonaws.com": true,
+		"": false, "ftp://x": false, "http://": false} {
 		if _, err := NewClient(Options{Endpoint: endpoint}); (err == nil) != ok {
 			t.Errorf("%q: got %v; want ok %v", endpoint, err, ok)
 		}
