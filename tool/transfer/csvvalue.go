@@ -19,13 +19,14 @@ func IsType(name string) bool { return slices.Contains(types, name) }
 //
 //	S        the text; a backslash and the text as JSON if the text is empty, begins with a backslash
 //	         or has a carriage return
-//	N, B     the number; base64
+//	N        the number
+//	B        base64; \"" if it is empty
 //	BOOL     true, false
 //	NULL     null
 //	others   JSON, as the API has it
 //
-// An empty cell is no value. S has its exceptions because an empty text is a value, and because
-// readers of CSV change line ends.
+// An empty cell is no value. S and B have their exceptions because an empty text is a value, and
+// because readers of CSV change line ends.
 func cell(kind string, v json.RawMessage) (string, error) {
 	switch kind {
 	case "S":
@@ -39,7 +40,13 @@ func cell(kind string, v json.RawMessage) (string, error) {
 		return s, nil
 	case "N", "B":
 		var s string
-		return s, json.Unmarshal(v, &s)
+		if err := json.Unmarshal(v, &s); err != nil {
+			return "", err
+		}
+		if s == "" {
+			return emptyCell, nil
+		}
+		return s, nil
 	case "NULL":
 		return "null", nil
 	}
@@ -63,6 +70,9 @@ func value(kind, cell string, exact bool) (json.RawMessage, error) {
 	case "N":
 		v = quoted(strings.TrimSpace(cell))
 	case "B":
+		if exact && cell == emptyCell {
+			cell = ""
+		}
 		if _, err := base64.StdEncoding.DecodeString(cell); err != nil {
 			return nil, errors.New("isn't base64")
 		}
@@ -82,6 +92,9 @@ func value(kind, cell string, exact bool) (json.RawMessage, error) {
 	}
 	return json.Marshal(map[string]json.RawMessage{kind: v})
 }
+
+// emptyCell is the cell of an empty value.
+const emptyCell = `\""`
 
 func quoted(s string) json.RawMessage {
 	b, err := json.Marshal(s)
