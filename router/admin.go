@@ -140,49 +140,9 @@ func (t *tree) wayText(name, arguments string) (string, error) {
 	if name == "route" {
 		return strings.Join(addresses(nil, hops), "\r\n"), nil
 	}
-	var b strings.Builder
-	for i := range hops {
-		hops[i].print(&b, 0)
+	lines := make([]string, len(hops))
+	for i, h := range hops {
+		lines[i] = h.String()
 	}
-	return strings.TrimSuffix(b.String(), "\n"), nil
-}
-
-// addresses appends those of the members that are asked at first.
-func addresses(b []string, hops []Hop) []string {
-	for i := range hops {
-		h := &hops[i]
-		if h.Later {
-			continue
-		}
-		if h.Address != "" {
-			b = append(b, h.Address)
-		}
-		b = addresses(b, h.Next)
-	}
-	return b
-}
-
-// String is the hop and those after it, a line each.
-func (h Hop) String() string {
-	var b strings.Builder
-	h.print(&b, 0)
-	return strings.TrimSuffix(b.String(), "\n")
-}
-
-func (h *Hop) print(b *strings.Builder, depth int) {
-	b.WriteString(strings.Repeat(" ", depth))
-	b.WriteString(h.Route)
-	if h.Name != "" {
-		b.WriteString(" " + Printable(h.Name))
-	}
-	if h.Address != "" && h.Address != h.Name {
-		b.WriteString(" " + Printable(h.Address))
-	}
-	if h.Why != "" {
-		b.WriteString(" (" + Printable(h.Why) + ")")
-	}
-	b.WriteByte('\n')
-	for i := range h.Next {
-		h.Next[i].print(b, depth+1)
-	}
+	return strings.Join(lines, "\n"), nil
 }

@@ -18,12 +18,12 @@ func (r result) severity() int {
 func (r result) worseThan(other result) bool { return r.severity() > other.severity() }
 
 // worst sends a request to all routes and answers with the worst of their answers once it has them.
-func worst(routes []route) route { return allSync(routes) }
+func worst(routes []forwarder) forwarder { return allSync(routes) }
 
 // allSync answers with the worst of all answers: of equally bad ones, the one that came first.
-type allSync []route
+type allSync []forwarder
 
-func (routes allSync) serve(l *lane, q *query) {
+func (routes allSync) forward(l *lane, q *query) {
 	f := &fan{query: q, open: len(routes)}
 	f.spread(l, routes)
 }
@@ -36,9 +36,9 @@ type fan struct {
 	any   bool
 }
 
-func (f *fan) spread(l *lane, routes []route) {
+func (f *fan) spread(l *lane, routes []forwarder) {
 	for _, to := range routes {
-		to.serve(l, &query{request: f.query.request, taker: f})
+		to.forward(l, &query{request: f.query.request, taker: f})
 	}
 }
 
@@ -54,49 +54,49 @@ func (f *fan) take(l *lane, _ *query, a *answer) {
 }
 
 // initial sends a request to all routes and answers with what the first of them does.
-func initial(routes []route) route {
+func initial(routes []forwarder) forwarder {
 	if len(routes) == 1 {
 		return routes[0]
 	}
 	return allInitial(routes)
 }
 
-type allInitial []route
+type allInitial []forwarder
 
-func (routes allInitial) serve(l *lane, q *query) {
+func (routes allInitial) forward(l *lane, q *query) {
 	copies(l, routes[1:], q)
-	routes[0].serve(l, q)
+	routes[0].forward(l, q)
 }
 
 // copies sends the request to routes whose answers nobody waits for.
-func copies(l *lane, routes []route, q *query) {
+func copies(l *lane, routes []forwarder, q *query) {
 	r := detach(q.request)
 	for _, to := range routes {
-		to.serve(l, &query{request: r, taker: nobody{}})
+		to.forward(l, &query{request: r, taker: nobody{}})
 	}
 }
 
 // allAsync answers at once, as if nothing were held.
-type allAsync []route
+type allAsync []forwarder
 
-func (routes allAsync) serve(l *lane, q *query) {
+func (routes allAsync) forward(l *lane, q *query) {
 	copies(l, routes, q)
 	q.sayNothing(l)
 }
 
 // allFastest answers with the first answer that is no failure; if all fail, with the last failure.
-type allFastest []route
+type allFastest []forwarder
 
-func (routes allFastest) serve(l *lane, q *query) {
+func (routes allFastest) forward(l *lane, q *query) {
 	r := &race{outer: q, open: len(routes), decide: (*race).fastest}
 	r.run(l, routes)
 }
 
 // allMajority answers with what more than half of the answers say, by their result. Without such a
 // majority it is the most frequent result; of equally frequent ones, the worse.
-type allMajority []route
+type allMajority []forwarder
 
-func (routes allMajority) serve(l *lane, q *query) {
+func (routes allMajority) forward(l *lane, q *query) {
 	r := &race{outer: q, open: len(routes), half: len(routes) / 2, decide: (*race).majority}
 	r.run(l, routes)
 }
@@ -111,10 +111,10 @@ type race struct {
 	decide func(*race, *answer) (keep, over bool)
 }
 
-func (r *race) run(l *lane, routes []route) {
+func (r *race) run(l *lane, routes []forwarder) {
 	own := detach(r.outer.request)
 	for _, to := range routes {
-		to.serve(l, &query{request: own, taker: r})
+		to.forward(l, &query{request: own, taker: r})
 	}
 }
 

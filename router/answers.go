@@ -7,24 +7,24 @@ import (
 // nothingHeld answers at once, as if nothing were held anywhere and nothing were kept.
 type nothingHeld struct{ kind RouteKind }
 
-func (nothingHeld) serve(l *lane, q *query) { q.sayNothing(l) }
+func (nothingHeld) forward(l *lane, q *query) { q.sayNothing(l) }
 
 // refusing answers with an error. Since nothing was sent, another route may be tried.
 type refusing struct{ text string }
 
-func (r refusing) serve(l *lane, q *query) { q.fail(l, resultDown, r.text) }
+func (r refusing) forward(l *lane, q *query) { q.fail(l, resultDown, r.text) }
 
 // logging logs each request with its result.
 type logging struct {
 	log    *slog.Logger
 	name   string
-	target route
+	target forwarder
 }
 
-func (g *logging) serve(l *lane, q *query) {
+func (g *logging) forward(l *lane, q *query) {
 	s := &logged{outer: q, to: g}
 	s.request, s.taker = q.request, s
-	g.target.serve(l, &s.query)
+	g.target.forward(l, &s.query)
 }
 
 // logged is a query that is logged once it is answered.

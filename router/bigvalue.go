@@ -67,7 +67,7 @@ func (s *chunkRead) join(l *lane, v bigValue) {
 		own.Key = v.key(r.Key, i)
 		return &own
 	}
-	p.take = func(i int, a *answer) bool {
+	p.keep = func(i int, a *answer) bool {
 		value, ok := blockOf(a)
 		total += len(value)
 		if !ok || total > maxValueBytes {

@@ -74,7 +74,7 @@ func (b *builder) pool(o *Pool) (*pool, error) {
 	return p, nil
 }
 
-func (b *builder) sharded(o *Pool, members []*member) (route, error) {
+func (b *builder) sharded(o *Pool, members []*member) (forwarder, error) {
 	placed := make([]ring.Member, len(members))
 	for i, m := range members {
 		placed[i] = ring.Member{Name: m.name, Weight: o.Members[i].Weight}
@@ -86,7 +86,7 @@ func (b *builder) sharded(o *Pool, members []*member) (route, error) {
 	s := sharded{placement, members, o.KeepRoutingPrefix}
 	switch load := o.Hash.Load; {
 	case o.Failover != "":
-		gutter := func() route { return b.pools[o.Failover].route }
+		gutter := func() forwarder { return b.pools[o.Failover].route }
 		return &guttered{s, gutter, o.FailoverTTL, b.router.latchesOf(o.Name), ledgerID(o.Name)}, nil
 	case load > 0:
 		return s.bounded(load, o.Eject), nil
@@ -96,7 +96,7 @@ func (b *builder) sharded(o *Pool, members []*member) (route, error) {
 	return &s, nil
 }
 
-func (b *builder) replicated(o *Pool, p *pool) route {
+func (b *builder) replicated(o *Pool, p *pool) forwarder {
 	p.replicated = &replicated{options: o, members: p.members, near: nearMembers(o), latches: b.router.latchesOf(o.Name), id: ledgerID(o.Name)}
 	return p.replicated
 }

@@ -1,9 +1,6 @@
 package router
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // warmPoolExptime is that of items that a pool has from its WarmFrom, where that can't tell their TTL.
 const warmPoolExptime = time.Hour
@@ -29,7 +26,7 @@ func (b *builder) layer(p *pool, on map[*pool]bool) {
 	p.route = p.prefixed(b.layersOf(p, p.route))
 }
 
-func (b *builder) layersOf(p *pool, to route) route {
+func (b *builder) layersOf(p *pool, to forwarder) forwarder {
 	if n := p.options.ChunkBytes; n > 0 {
 		to = &chunked{target: to, bytes: n, theirs: p.options.BigValues}
 	}
@@ -40,7 +37,7 @@ func (b *builder) layersOf(p *pool, to route) route {
 }
 
 // poolRoute is the pool's route, or one by another hash.
-func (b *builder) poolRoute(o *Route) (route, error) {
+func (b *builder) poolRoute(o *Route) (forwarder, error) {
 	p := b.pools[o.Pool]
 	if o.Hash.isZero() {
 		return pooled{p, p.route}, nil
@@ -58,7 +55,7 @@ func (b *builder) poolRoute(o *Route) (route, error) {
 }
 
 // prefixed has the pool's members get keys with their prefixes, if its options say so.
-func (p *pool) prefixed(to route) route {
+func (p *pool) prefixed(to forwarder) forwarder {
 	if p.options.KeepRoutingPrefix {
 		return keepPrefix{to}
 	}
@@ -68,12 +65,12 @@ func (p *pool) prefixed(to route) route {
 // pooled is a pool's route, by its name.
 type pooled struct {
 	pool *pool
-	to   route
+	to   forwarder
 }
 
-func (p pooled) serve(l *lane, q *query) { p.to.serve(l, q) }
+func (p pooled) forward(l *lane, q *query) { p.to.forward(l, q) }
 
-func (b *builder) filling(kind RouteKind, cold, warm route, exptime, negative time.Duration) route {
+func (b *builder) filling(kind RouteKind, cold, warm forwarder, exptime, negative time.Duration) forwarder {
 	f := &filling{kind: kind, cold: cold, warm: warm, fills: b.fills, exptime: exptime, negative: negative, log: b.router.log}
 	if b.tree.options.have(RouteAllAsync, RouteAllInitial, RouteAllMajority, RouteAllFastest) {
 		f.remember = rememberWrites
@@ -82,31 +79,9 @@ func (b *builder) filling(kind RouteKind, cold, warm route, exptime, negative ti
 }
 
 // guard has writes to a route pass its fills, if the tree has any.
-func (b *builder) guard(to route) route {
+func (b *builder) guard(to forwarder) forwarder {
 	if b.fills == nil {
 		return to
 	}
 	return &fillGuard{b.fills, to}
-}
-
-// needFills reports whether anything is filled from something else.
-func (o *Options) needFills() bool {
-	warmed := slices.ContainsFunc(o.Pools, func(p Pool) bool { return p.WarmFrom != "" })
-	return warmed || o.have(RouteWarmUp, RouteL1L2Cache)
-}
-
-// have reports whether there is a route of one of these kinds.
-func (o *Options) have(kinds ...RouteKind) bool {
-	if o.Route.has(kinds) {
-		return true
-	}
-	return slices.ContainsFunc(o.Clusters, func(c ClusterRoute) bool { return c.Route.has(kinds) }) ||
-		slices.ContainsFunc(o.Entries, func(r Route) bool { return r.has(kinds) })
-}
-
-func (r *Route) has(kinds []RouteKind) bool {
-	if slices.Contains(kinds, r.Kind) {
-		return true
-	}
-	return slices.ContainsFunc(r.nested(), func(n nestedRoute) bool { return n.route.has(kinds) })
 }

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -13,7 +14,7 @@ import (
 )
 
 // route makes a route of options that have passed their Check.
-func (b *builder) route(o *Route) (route, error) {
+func (b *builder) route(o *Route) (forwarder, error) {
 	switch o.Kind {
 	case RoutePool:
 		return b.poolRoute(o)
@@ -32,14 +33,14 @@ func (b *builder) route(o *Route) (route, error) {
 	case RouteDevNull, RouteNull:
 		return nothingHeld{o.Kind}, nil
 	case RouteError:
-		return refusing{orElse(o.Response, "this route answers with an error")}, nil
+		return refusing{cmp.Or(o.Response, "this route answers with an error")}, nil
 	}
 	return b.among(o)
 }
 
 // routes are those of the children.
-func (b *builder) routes(children []Route) ([]route, error) {
-	made := make([]route, len(children))
+func (b *builder) routes(children []Route) ([]forwarder, error) {
+	made := make([]forwarder, len(children))
 	for i := range children {
 		var err error
 		if made[i], err = b.route(&children[i]); err != nil {
@@ -49,7 +50,7 @@ func (b *builder) routes(children []Route) ([]route, error) {
 	return made, nil
 }
 
-func (b *builder) two(first, second *Route) (route, route, error) {
+func (b *builder) two(first, second *Route) (forwarder, forwarder, error) {
 	one, err := b.route(first)
 	if err != nil {
 		return nil, nil, err
@@ -59,7 +60,7 @@ func (b *builder) two(first, second *Route) (route, route, error) {
 }
 
 // among makes the routes that have children.
-func (b *builder) among(o *Route) (route, error) {
+func (b *builder) among(o *Route) (forwarder, error) {
 	children, err := b.routes(o.Children)
 	if err != nil {
 		return nil, err
@@ -89,7 +90,7 @@ func (b *builder) among(o *Route) (route, error) {
 	return nil, fmt.Errorf("unknown kind %q", o.Kind)
 }
 
-func (b *builder) hash(o *Route, children []route) (route, error) {
+func (b *builder) hash(o *Route, children []forwarder) (forwarder, error) {
 	placed, err := ring.New(o.Hash.RingOptions(), o.RingMembers())
 	if err != nil {
 		return nil, err
@@ -111,7 +112,7 @@ func (b *builder) host() string {
 }
 
 // latest has the children in an order that this process keeps, also over a Reload.
-func (b *builder) latest(o *Route, children []route) (route, error) {
+func (b *builder) latest(o *Route, children []forwarder) (forwarder, error) {
 	start := b.router.started.UnixNano()
 	members := o.RingMembers()
 	order, err := ring.New(ring.Options{}, members)
@@ -119,15 +120,15 @@ func (b *builder) latest(o *Route, children []route) (route, error) {
 		return nil, err
 	}
 	seed := fmt.Sprintf("%s %d %d %s", b.host(), os.Getpid(), start, o.Hash.Salt)
-	var own []route
+	var own []forwarder
 	var names []ring.Member
-	for _, i := range order.Next(nil, []byte(seed), orElse(o.Latest, len(children))) {
+	for _, i := range order.Next(nil, []byte(seed), cmp.Or(o.Latest, len(children))) {
 		own, names = append(own, children[i]), append(names, members[i])
 	}
 	return b.failover(o, own, names)
 }
 
-func (b *builder) failover(o *Route, children []route, names []ring.Member) (route, error) {
+func (b *builder) failover(o *Route, children []forwarder, names []ring.Member) (forwarder, error) {
 	p := &o.Failover
 	f := &failover{
 		kind: o.Kind, children: children, afterMiss: o.Kind == RouteMissFailover, maxTries: p.MaxTries,
@@ -146,8 +147,8 @@ func (b *builder) failover(o *Route, children []route, names []ring.Member) (rou
 	return f, err
 }
 
-func (b *builder) selector(o *Route) (route, error) {
-	var otherwise route = nothingHeld{RouteNull}
+func (b *builder) selector(o *Route) (forwarder, error) {
+	var otherwise forwarder = nothingHeld{RouteNull}
 	if o.Default != nil {
 		var err error
 		if otherwise, err = b.route(o.Default); err != nil {
@@ -155,7 +156,7 @@ func (b *builder) selector(o *Route) (route, error) {
 		}
 	}
 	if o.Kind == RouteOperationSelector {
-		named := map[string]route{}
+		named := map[string]forwarder{}
 		for i := range o.Operations {
 			to, err := b.route(&o.Operations[i].Route)
 			if err != nil {
@@ -167,7 +168,7 @@ func (b *builder) selector(o *Route) (route, error) {
 		}
 		return newByOperation(named, otherwise), nil
 	}
-	s := &byPrefix{routes: map[string]route{}, otherwise: otherwise}
+	s := &byPrefix{routes: map[string]forwarder{}, otherwise: otherwise}
 	for i := range o.Prefixes {
 		to, err := b.route(&o.Prefixes[i].Route)
 		if err != nil {
@@ -179,7 +180,7 @@ func (b *builder) selector(o *Route) (route, error) {
 }
 
 // before makes the routes that stand before a target.
-func (b *builder) before(o *Route) (route, error) {
+func (b *builder) before(o *Route) (forwarder, error) {
 	target, err := b.route(o.Target)
 	if err != nil {
 		return nil, err
@@ -199,10 +200,10 @@ func (b *builder) before(o *Route) (route, error) {
 	case RouteOutstandingLimit:
 		return &outstandingLimit{target: target, limit: o.MaxInFlight}, nil
 	}
-	return &logging{log: b.router.log, name: orElse(o.Name, string(RouteLogging)), target: target}, nil
+	return &logging{log: b.router.log, name: cmp.Or(o.Name, string(RouteLogging)), target: target}, nil
 }
 
-func (b *builder) modifyKey(o *Route, target route) (route, error) {
+func (b *builder) modifyKey(o *Route, target forwarder) (forwarder, error) {
 	if prefix := []byte(o.EnsureKeyPrefix); !graphic(prefix) || len(prefix) >= mc.MaxKeyBytes {
 		return nil, fmt.Errorf("ensure_key_prefix %q is no part of a key", o.EnsureKeyPrefix)
 	}
@@ -225,7 +226,7 @@ func (b *builder) cluster(prefix string) (int, bool) {
 	return at, at >= 0
 }
 
-func (b *builder) shadow(o *Route) (route, error) {
+func (b *builder) shadow(o *Route) (forwarder, error) {
 	target, err := b.route(o.Target)
 	if err != nil {
 		return nil, err

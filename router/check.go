@@ -18,42 +18,6 @@ const (
 	maxChunkBytes  = 1 << 30
 )
 
-// A Fault is one setting and what is wrong with it.
-type Fault struct {
-	Path string // such as pools[1] "sessions".members; "" for the options as a whole
-	Text string
-}
-
-func (f Fault) String() string {
-	if f.Path == "" {
-		return f.Text
-	}
-	return f.Path + ": " + f.Text
-}
-
-// Faults are all that is wrong with options, in their order. None is nil.
-type Faults []Fault
-
-// Error gives the faults, one a line.
-func (f Faults) Error() string {
-	lines := make([]string, len(f))
-	for i, fault := range f {
-		lines[i] = fault.String()
-	}
-	return strings.Join(lines, "\n")
-}
-
-func (f *Faults) add(path, format string, args ...any) {
-	*f = append(*f, Fault{path, fmt.Sprintf(format, args...)})
-}
-
-// within adds a fault unless lo ≤ n ≤ hi.
-func (f *Faults) within(path string, n, lo, hi int) {
-	if n < lo || n > hi {
-		f.add(path, "%d is not in [%d, %d]", n, lo, hi)
-	}
-}
-
 // oneOf adds a fault unless value is among the allowed.
 func oneOf[T ~string](f *Faults, path string, value T, allowed ...T) {
 	if !slices.Contains(allowed, value) {
@@ -212,6 +176,16 @@ func (p *Pool) checkLimits(f *Faults, path string) {
 	}
 }
 
+// checkKept finds what a pool that keeps prefixes can't do: keys that the router makes itself have none.
+func (p *Pool) checkKept(f *Faults, path string) {
+	if !p.KeepRoutingPrefix {
+		return
+	}
+	if p.Kind != Sharded || p.Eject || p.Failover != "" || p.Hash.Load > 0 || p.WarmFrom != "" {
+		f.add(path+".keep_routing_prefix", "is for a sharded pool without eject, failover, hash.load and warm_from")
+	}
+}
+
 // checkAddress takes the forms of Member.Address.
 func checkAddress(address string) error {
 	if address == "cache" {
@@ -279,10 +253,4 @@ func (o *Options) checkClusters(f *Faults) {
 		}
 		*f = append(*f, o.CheckRoute(path+".route", &c.Route)...)
 	}
-}
-
-// isCluster reports whether text is /region/cluster/, neither of which is empty or has a "*".
-func isCluster(text string) bool {
-	parts := strings.Split(text, "/")
-	return len(parts) == 4 && parts[0] == "" && parts[1] != "" && parts[2] != "" && parts[3] == "" && !strings.ContainsAny(text, "* ")
 }

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"cmp"
 	"reflect"
 	"strconv"
 
@@ -27,7 +28,7 @@ func (p *Pool) RingMembers() []ring.Member {
 func (r *Route) RingMembers() []ring.Member {
 	placed := make([]ring.Member, len(r.Children))
 	for i, child := range r.Children {
-		placed[i] = ring.Member{Name: orElse(child.Name, strconv.Itoa(i)), Weight: 1}
+		placed[i] = ring.Member{Name: cmp.Or(child.Name, strconv.Itoa(i)), Weight: 1}
 	}
 	return placed
 }

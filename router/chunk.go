@@ -24,7 +24,7 @@ import (
 // A value that begins as a manifest does is stored in pieces whatever its size, so that no client can
 // forge one.
 type chunked struct {
-	target route
+	target forwarder
 	bytes  int  // of a piece; a larger value is cut
 	theirs bool // mcrouter's big values are read, too: see bigvalue.go
 }
@@ -101,7 +101,7 @@ func pieceKey(key []byte, suffix uint64, i int) []byte {
 	return strconv.AppendInt(b, int64(i), 10)
 }
 
-func (c *chunked) serve(l *lane, q *query) {
+func (c *chunked) forward(l *lane, q *query) {
 	r := q.request
 	switch r.Op {
 	case mc.Get, mc.Gets, mc.Gat, mc.Gats, mc.MetaGet, mc.Touch:
@@ -117,6 +117,6 @@ func (c *chunked) serve(l *lane, q *query) {
 		}
 		c.store(l, q)
 	default:
-		c.target.serve(l, q)
+		c.target.forward(l, q)
 	}
 }

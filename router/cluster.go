@@ -1,25 +1,10 @@
 package router
 
-import (
-	"bytes"
-	"strings"
-)
-
 // A cluster is the route of keys with a routing prefix.
 type cluster struct {
 	region, name string
-	route        route
+	route        forwarder
 }
-
-// UnknownCluster says where a key goes whose /region/cluster/ has no route.
-type UnknownCluster string
-
-// The places.
-const (
-	UnknownRefused    UnknownCluster = "refuse"   // nowhere: it is answered with an error; the default
-	UnknownToFallback UnknownCluster = "fallback" // to /region/fallback/, if that is a cluster
-	UnknownToDefault  UnknownCluster = "default"  // likewise, and where that is none, to Route
-)
 
 // fallbackCluster is the name of the cluster that takes the unknown ones of its region, as in mcrouter
 // (mcrouter/routes/RouteHandleMap-inl.h).
@@ -29,10 +14,10 @@ const fallbackCluster = "fallback"
 func (t *tree) serveCluster(l *lane, q *query) {
 	region, name, rest, ok := cutCluster(q.request.Key)
 	if !ok {
-		t.root.serve(l, q)
+		t.root.forward(l, q)
 		return
 	}
-	var routes []route
+	var routes []forwarder
 	for _, c := range t.clustersOf(region, name) {
 		routes = append(routes, c.route)
 	}
@@ -45,7 +30,7 @@ func (t *tree) serveCluster(l *lane, q *query) {
 	case len(rest) == 0:
 		q.fail(l, resultClientError, "no key after /"+region+"/"+name+"/")
 	default:
-		initial(routes).serve(l, rewritten(q, &inner))
+		initial(routes).forward(l, rewritten(q, &inner))
 	}
 }
 
@@ -84,18 +69,4 @@ func (t *tree) named(region, name string) []cluster {
 
 func (c *cluster) matches(region, name string) bool {
 	return (region == "*" || region == c.region) && (name == "*" || name == c.name)
-}
-
-// cutCluster cuts "/region/cluster/" off key.
-func cutCluster(key []byte) (region, name string, rest []byte, ok bool) {
-	parts := bytes.SplitN(key, []byte{'/'}, 4)
-	if len(parts) < 4 || len(parts[0]) > 0 || len(parts[1]) == 0 || len(parts[2]) == 0 {
-		return "", "", nil, false
-	}
-	return string(parts[1]), string(parts[2]), parts[3], true
-}
-
-func parseCluster(prefix string) (region, name string, ok bool) {
-	region, name, rest, ok := cutCluster([]byte(prefix))
-	return region, name, ok && len(rest) == 0 && !strings.Contains(prefix, "*")
 }

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"cmp"
 	"reflect"
 	"time"
 )
@@ -59,7 +60,7 @@ func (p *Pool) setDefaults() {
 	setDefault(&p.ConnectTimeout, DefaultTimeout)
 	setDefault(&p.Connections, 1)
 	setDefault(&p.SoftErrors, DefaultSoftErrors)
-	setDefault(&p.ProbeMin, min(DefaultProbeMin, orElse(p.ProbeMax, DefaultProbeMin)))
+	setDefault(&p.ProbeMin, min(DefaultProbeMin, cmp.Or(p.ProbeMax, DefaultProbeMin)))
 	setDefault(&p.ProbeMax, max(DefaultProbeMax, p.ProbeMin))
 	if p.Failover != "" {
 		setDefault(&p.FailoverTTL, DefaultFailoverTTL)
@@ -105,9 +106,4 @@ func setDefault[T comparable](p *T, value T) {
 	if *p == zero {
 		*p = value
 	}
-}
-
-func orElse[T comparable](value, otherwise T) T {
-	setDefault(&value, otherwise)
-	return value
 }

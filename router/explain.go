@@ -6,16 +6,6 @@ import (
 	"holdfast/mc"
 )
 
-// A Hop is a route or a member on the way of a request, with those after it.
-type Hop struct {
-	Route   string // the kind of route, or "member"
-	Name    string // of a pool, or a member
-	Address string // of a member
-	Why     string // why it is this one, or when it is asked
-	Later   bool   // it is asked only after another one has answered, if at all
-	Next    []Hop
-}
-
 // Explain tells where a request would go now, of which only the operation and the key are known, and
 // sends nothing. Where a prefix of the key names several clusters, each is a hop.
 func (r *Router) Explain(op mc.Op, key []byte) []Hop { return r.tree.Load().explain(op, key) }
@@ -43,33 +33,15 @@ func (t *tree) explain(op mc.Op, key []byte) []Hop {
 // explained is a route that tells where it takes a request.
 type explained interface{ explain(r *mc.Request) Hop }
 
-func explain(to route, r *mc.Request) Hop {
+func explain(to forwarder, r *mc.Request) Hop {
 	if e, ok := to.(explained); ok {
 		return e.explain(r)
 	}
 	return Hop{Route: fmt.Sprintf("%T", to)}
 }
 
-// because returns the hop with a reason, before the one that it has.
-func (h Hop) because(why string) Hop {
-	if h.Why != "" && why != "" {
-		why += "; " + h.Why
-	} else if why == "" {
-		why = h.Why
-	}
-	h.Why = why
-	return h
-}
-
-// later is because, of a hop that is asked after another.
-func (h Hop) later(why string) Hop {
-	h = h.because(why)
-	h.Later = true
-	return h
-}
-
 // all explains children that all get the request.
-func all(kind RouteKind, routes []route, r *mc.Request, why string) Hop {
+func all(kind RouteKind, routes []forwarder, r *mc.Request, why string) Hop {
 	h := Hop{Route: string(kind), Why: why}
 	for _, to := range routes {
 		h.Next = append(h.Next, explain(to, r))
@@ -78,7 +50,7 @@ func all(kind RouteKind, routes []route, r *mc.Request, why string) Hop {
 }
 
 // through explains a route that stands before one other.
-func through(kind RouteKind, why string, to route, r *mc.Request) Hop {
+func through(kind RouteKind, why string, to forwarder, r *mc.Request) Hop {
 	return Hop{Route: string(kind), Why: why, Next: []Hop{explain(to, r)}}
 }
 
@@ -146,7 +118,7 @@ func (f *failover) explain(r *mc.Request) Hop {
 		}
 		next := explain(f.children[at], r)
 		if i > 0 {
-			next = next.later(why)
+			next = next.askedLater(why)
 		}
 		h.Next = append(h.Next, next)
 	}
@@ -167,7 +139,7 @@ func (m *migrate) explain(r *mc.Request) Hop {
 	from, to := m.sides(r)
 	switch {
 	case from && to:
-		return all(RouteMigrate, []route{m.from, m.to}, r, "between the two")
+		return all(RouteMigrate, []forwarder{m.from, m.to}, r, "between the two")
 	case to:
 		return through(RouteMigrate, "the key has moved", m.to, r)
 	}
@@ -181,7 +153,7 @@ func (w *filling) explain(r *mc.Request) Hop {
 	case r.Op.Reads():
 		question := *r
 		question.Op = mc.Get
-		h.Next = append(h.Next, explain(w.warm, &question).later("if that misses; what it has is added"))
+		h.Next = append(h.Next, explain(w.warm, &question).askedLater("if that misses; what it has is added"))
 	case w.kind == RouteWarmUp && r.Op != mc.Touch:
 		h.Next = append(h.Next, explain(w.warm, deleteOf(r)).because("what it holds is deleted"))
 	}

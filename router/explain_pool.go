@@ -53,7 +53,7 @@ func (g *guttered) explain(r *mc.Request) Hop {
 	if !m.up() {
 		return Hop{Next: []Hop{gutter.because(fmt.Sprintf("the owner, %s, is down", m.name))}}
 	}
-	return Hop{Next: []Hop{m.explain("owns the key"), gutter.later("if the owner fails")}}
+	return Hop{Next: []Hop{m.explain("owns the key"), gutter.askedLater("if the owner fails")}}
 }
 
 func (m missing) explain(r *mc.Request) Hop { return explain(m.to, r) }
@@ -79,7 +79,7 @@ func (p *replicated) explain(r *mc.Request) Hop {
 		if i == 0 {
 			h.Next = append(h.Next, m.explain(""))
 		} else {
-			h.Next = append(h.Next, m.explain("").later("or it"))
+			h.Next = append(h.Next, m.explain("").askedLater("or it"))
 		}
 	}
 	return h

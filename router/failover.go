@@ -14,7 +14,7 @@ import (
 // failover asks the children one after the other until one's answer is no error of the policy.
 type failover struct {
 	kind      RouteKind
-	children  []route
+	children  []forwarder
 	errors    [classes][resultClosed + 1]bool // after which results it goes on
 	afterMiss bool                            // and only gets and deletes go on
 	maxTries  int
@@ -46,11 +46,11 @@ func (f *failover) setErrors(c class, names []string, serverError bool) {
 	}
 }
 
-func (f *failover) serve(l *lane, q *query) {
+func (f *failover) forward(l *lane, q *query) {
 	a := &attempt{route: f, outer: q}
 	a.request, a.taker = q.request, a
 	f.limit.count()
-	f.children[0].serve(l, &a.query)
+	f.children[0].forward(l, &a.query)
 }
 
 // An attempt is a request that goes from child to child.
@@ -85,7 +85,7 @@ func (a *attempt) take(l *lane, _ *query, got *answer) {
 	}
 	a.at++
 	a.retried = false
-	f.children[a.child()].serve(l, &a.query)
+	f.children[a.child()].forward(l, &a.query)
 }
 
 // busyAnswer is what mcrouter and its servers say when they are busy (mcrouter/lib/mc/msg.h).
@@ -175,9 +175,9 @@ const defaultFailoverBurst = 1000
 func newFailoverLimit(p *FailoverPolicy, c clock) *failoverLimit {
 	switch {
 	case p.Ratio > 0:
-		return &failoverLimit{bucket: newBucket(p.Ratio, max(1, orElse(p.Burst, defaultFailoverBurst)))}
+		return &failoverLimit{bucket: newBucket(p.Ratio, max(1, cmp.Or(p.Burst, defaultFailoverBurst)))}
 	case p.PerSecond > 0:
-		return &failoverLimit{bucket: newBucket(p.PerSecond, max(1, orElse(p.Burst, p.PerSecond))), clock: c}
+		return &failoverLimit{bucket: newBucket(p.PerSecond, max(1, cmp.Or(p.Burst, p.PerSecond))), clock: c}
 	}
 	return nil
 }
@@ -193,7 +193,7 @@ func (l *failoverLimit) allows() bool {
 	case l == nil:
 		return true
 	case l.clock == nil:
-		return l.bucket.take(float64(l.total.Load()))
+		return l.bucket.spend(float64(l.total.Load()))
 	}
-	return l.bucket.take(l.clock.seconds())
+	return l.bucket.spend(l.clock.seconds())
 }

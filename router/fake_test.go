@@ -41,7 +41,7 @@ func newStub(t testing.TB, name string) *stub {
 	return &stub{name: name, cache: localRoute{store}}
 }
 
-func (s *stub) serve(l *lane, q *query) {
+func (s *stub) forward(l *lane, q *query) {
 	s.mu.Lock()
 	s.asked = append(s.asked, strings.TrimSpace(strings.ReplaceAll(string(mc.AppendRequest(nil, q.request)), mc.CRLF, " ")))
 	failure := resultHit
@@ -87,12 +87,12 @@ func (t lateTaker) take(l *lane, _ *query, a *answer) {
 func (s *stub) answer(l *lane, q *query, failure result, lost bool) {
 	if failure != resultHit {
 		if lost {
-			s.cache.serve(l, &query{request: q.request, taker: nobody{}})
+			s.cache.forward(l, &query{request: q.request, taker: nobody{}})
 		}
 		q.fail(l, failure, s.name+" fails")
 		return
 	}
-	s.cache.serve(l, q)
+	s.cache.forward(l, q)
 }
 
 // free answers what was held.

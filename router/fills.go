@@ -180,18 +180,18 @@ func (f *fills) trusts(hash uint64) bool {
 // fillGuard is where writes pass under the key that the routes behind it know.
 type fillGuard struct {
 	fills  *fills
-	target route
+	target forwarder
 }
 
-func (g *fillGuard) serve(l *lane, q *query) {
+func (g *fillGuard) forward(l *lane, q *query) {
 	if q.request.Op.Reads() || q.request.Op == mc.FlushAll {
-		g.target.serve(l, q)
+		g.target.forward(l, q)
 		return
 	}
 	w := &fillWrite{outer: q, fills: g.fills, hash: keyHash(q.request.Key)}
 	w.request, w.taker = q.request, w
-	if g.fills.beginWrite(q.request.Key, w.hash, waiting{l, func() { g.target.serve(l, &w.query) }}) {
-		g.target.serve(l, &w.query)
+	if g.fills.beginWrite(q.request.Key, w.hash, waiting{l, func() { g.target.forward(l, &w.query) }}) {
+		g.target.forward(l, &w.query)
 	}
 }
 
@@ -211,13 +211,13 @@ func (w *fillWrite) take(l *lane, _ *query, a *answer) {
 // flushGuard is where a flush of all pools passes.
 type flushGuard struct {
 	fills  *fills
-	target route
+	target forwarder
 }
 
 // flushPatience is how often a flush looks whether the adds have ended that it waits for.
 const flushPatience = time.Millisecond
 
-func (g *flushGuard) serve(l *lane, q *query) {
+func (g *flushGuard) forward(l *lane, q *query) {
 	g.fills.flushing.Add(1)
 	g.send(l, q)
 }
@@ -229,7 +229,7 @@ func (g *flushGuard) send(l *lane, q *query) {
 		})
 		return
 	}
-	g.target.serve(l, &query{request: q.request, taker: takeFunc(func(l *lane, _ *query, a *answer) {
+	g.target.forward(l, &query{request: q.request, taker: takeFunc(func(l *lane, _ *query, a *answer) {
 		g.fills.markAll()
 		g.fills.flushing.Add(-1)
 		q.taker.take(l, q, a)

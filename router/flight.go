@@ -47,15 +47,15 @@ const spareFlights = 256
 // spareHeldBytes is how much memory a flight may keep for the next batch.
 const spareHeldBytes = 64 << 10
 
-// serve sends the batch on its way, or as much of it as fits.
-func (l *lane) serve(b *mc.Batch) {
+// launch sends the batch on its way, or as much of it as fits.
+func (l *lane) launch(b *mc.Batch) {
 	f := l.takeFlight(b)
 	t := l.router.tree.Load().at(b.Entry)
 	f.open++ // until all are on their way, or the first answers would end the flight
 	for i := range f.places {
 		p := &f.places[i]
 		p.request, p.taker, p.flight = &b.Requests[b.Next+i], p, f
-		t.serve(l, &p.query)
+		t.dispatch(l, &p.query)
 	}
 	f.open--
 	f.end()

@@ -35,10 +35,10 @@ func flushMembers(l *lane, q *query, members []*member) {
 // flush sends q's flush_all to the member itself.
 func (m *member) flush(l *lane, q *query) {
 	if m.to == nil {
-		m.route.serve(l, q)
+		m.route.forward(l, q)
 		return
 	}
-	remote{m.to}.serve(l, q)
+	remote{m.to}.forward(l, q)
 }
 
 // A flushPart is a flush on its way to one member.
@@ -57,7 +57,7 @@ func (part *flushPart) take(l *lane, q *query, a *answer) {
 	sent := !a.result.unsent() || a.result == resultBusy // sent again, it would be refused again at once
 	switch part.to.missedFlush(sent, fmt.Errorf("a flush failed: %s", a.wire)) {
 	case missedSend:
-		remote{part.to}.serve(l, &part.query)
+		remote{part.to}.forward(l, &part.query)
 	case missedKept:
 		part.fan.take(l, q, ok)
 	case missedBegin:

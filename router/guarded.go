@@ -18,19 +18,19 @@ type guarded struct {
 	id      uint64 // of the pool in the ledger
 }
 
-func (g guarded) serve(l *lane, q *query) {
+func (g guarded) forward(l *lane, q *query) {
 	if g.deletes && intentOf(q.request) != intentWrite && g.to.owes(q.request.Key) {
 		q.sayNothing(l)
 		return
 	}
 	if intentOf(q.request) <= intentReadFirst {
-		remote{g.to}.serve(l, q)
+		remote{g.to}.forward(l, q)
 		return
 	}
 	w := &guardedWrite{guarded: g, outer: q}
 	w.request, w.taker = detach(q.request), w
 	w.note = l.notes.Begin(g.id, w.request.Key)
-	remote{g.to}.serve(l, &w.query)
+	remote{g.to}.forward(l, &w.query)
 }
 
 // A guardedWrite is a write on its way.
@@ -57,7 +57,7 @@ func (w *guardedWrite) take(l *lane, _ *query, a *answer) {
 	sent := !a.result.unsent() || a.result == resultBusy
 	switch w.to.missed(w.request.Key, sent, fmt.Errorf("a write failed: %v", a.result)) {
 	case missedSend:
-		remote{w.to}.serve(l, &w.query)
+		remote{w.to}.forward(l, &w.query)
 	case missedKept:
 		w.journaled(l, &failure, nil)
 	case missedBegin:

@@ -22,7 +22,7 @@ import (
 //     a later one has deleted there.
 type guttered struct {
 	sharded
-	gutter  func() route // that of the other pool, which may be made later
+	gutter  func() forwarder // that of the other pool, which may be made later
 	ttl     time.Duration
 	latches *latches
 	id      uint64 // in the ledger
@@ -31,7 +31,7 @@ type guttered struct {
 // gutterSlack is how much longer than its TTL an item may live: memcached counts whole seconds.
 const gutterSlack = 2 * time.Second
 
-func (g *guttered) serve(l *lane, q *query) {
+func (g *guttered) forward(l *lane, q *query) {
 	m := g.members[g.ring.Owner(q.request.Key)]
 	if intentOf(q.request) <= intentReadFirst {
 		hash := keyHash(q.request.Key)
@@ -50,10 +50,10 @@ func (g *guttered) serve(l *lane, q *query) {
 // read asks the owner, or if that is down the gutter.
 func (g *guttered) read(l *lane, m *member, q *query) {
 	if !m.up() {
-		g.gutter().serve(l, q)
+		g.gutter().forward(l, q)
 		return
 	}
-	m.route.serve(l, &query{request: q.request, taker: gutterRead{g, q}})
+	m.route.forward(l, &query{request: q.request, taker: gutterRead{g, q}})
 }
 
 // gutterRead is a read of the owner, and if that fails of the gutter.
@@ -64,7 +64,7 @@ type gutterRead struct {
 
 func (r gutterRead) take(l *lane, _ *query, a *answer) {
 	if a.result.failed() {
-		r.pool.gutter().serve(l, r.outer)
+		r.pool.gutter().forward(l, r.outer)
 		return
 	}
 	r.outer.taker.take(l, r.outer, a)
@@ -93,9 +93,9 @@ func (w *gutterWrite) begin(l *lane) {
 	if w.drains() {
 		w.open++
 		forget := &query{request: deleteOf(w.asked), taker: takeFunc(func(l *lane, _ *query, _ *answer) { w.settle(l) })}
-		w.pool.gutter().serve(l, forget) // one that fails is in the journal of the gutter's member
+		w.pool.gutter().forward(l, forget) // one that fails is in the journal of the gutter's member
 	}
-	w.owner.route.serve(l, &w.query)
+	w.owner.route.forward(l, &w.query)
 }
 
 // drains reports whether the gutter may hold what it got while the owner was down.
@@ -115,7 +115,7 @@ func (w *gutterWrite) take(l *lane, _ *query, a *answer) {
 		w.keep(a)
 		w.refused = true
 		w.request = deleteOf(w.asked)
-		w.owner.route.serve(l, &w.query)
+		w.owner.route.forward(l, &w.query)
 	case a.result.failed():
 		w.keep(a)
 		// What depends on what is held is not tried twice.
@@ -137,7 +137,7 @@ func (w *gutterWrite) missed(l *lane, r result, again bool) {
 			w.settle(l)
 		case again:
 			capped := capExptime(w.asked, w.pool.ttl)
-			w.pool.gutter().serve(l, &query{request: capped, taker: takeFunc(func(l *lane, _ *query, a *answer) {
+			w.pool.gutter().forward(l, &query{request: capped, taker: takeFunc(func(l *lane, _ *query, a *answer) {
 				w.keep(a)
 				w.settle(l)
 			})})
@@ -147,7 +147,7 @@ func (w *gutterWrite) missed(l *lane, r result, again bool) {
 	}
 	switch d.missed(w.asked.Key, !r.unsent() || r == resultBusy, fmt.Errorf("a write failed: %v", r)) {
 	case missedSend:
-		w.owner.route.serve(l, &w.query)
+		w.owner.route.forward(l, &w.query)
 	case missedKept:
 		next(l, nil)
 	case missedBegin:

@@ -36,7 +36,7 @@ func (c *itemCopy) read(l *lane) {
 		c.pool.latches.setFirst(c.key, c.hash, first) // a copy changes nothing that a read could see
 	}
 	c.request, c.taker = metaOf(mc.MetaGet, c.key, "f t v"), c
-	c.pool.members[c.from].route.serve(l, &c.query)
+	c.pool.members[c.from].route.forward(l, &c.query)
 }
 
 // take has the item, and then the answer to its add.
@@ -51,7 +51,7 @@ func (c *itemCopy) take(l *lane, _ *query, a *answer) {
 			}
 			c.note = l.notes.Begin(c.pool.id, c.key)
 			c.adding, c.request = true, addOf(c.key, bytes.Clone(item.value), item.clientFlags, exptime)
-			to.route.serve(l, &c.query)
+			to.route.forward(l, &c.query)
 			return
 		}
 	}

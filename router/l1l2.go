@@ -66,5 +66,5 @@ func (f *fill) addNegative(l *lane) {
 	}
 	add := w.detachedAdd(f.hash, bytes.Clone(key), negativeValue, negativeFlag, exptimeOf(w.negative, time.Now()))
 	f.forward(l, &f.cold)
-	w.cold.serve(l, &add.query)
+	w.cold.forward(l, &add.query)
 }

@@ -38,7 +38,7 @@ type lane struct {
 func (r *Router) Serve(b *mc.Batch) {
 	l := r.lanes[b.Lane]
 	l.mu.Lock()
-	l.serve(b)
+	l.launch(b)
 	wake := !b.OnLoop && len(l.dirty) > 0
 	l.mu.Unlock()
 	if wake {

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"cmp"
 	"sync"
 	"time"
 
@@ -19,8 +20,8 @@ type bucket struct {
 
 func newBucket(rate, burst float64) *bucket { return &bucket{rate: rate, burst: burst, tokens: burst} }
 
-// take takes a token, if there is one.
-func (b *bucket) take(at float64) bool {
+// spend takes a token, if there is one.
+func (b *bucket) spend(at float64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if at > b.at {
@@ -59,29 +60,29 @@ func classOf(op mc.Op) class {
 
 // rateLimit refuses requests of a class that there are too many of, over all lanes.
 type rateLimit struct {
-	target  route
+	target  forwarder
 	buckets [classes]*bucket // nil is no limit
 	clock   clock
 }
 
-func newRateLimit(target route, r Rates, c clock) *rateLimit {
+func newRateLimit(target forwarder, r Rates, c clock) *rateLimit {
 	limit := &rateLimit{target: target, clock: c}
 	for class, l := range map[class][2]float64{
 		classRead: {r.Gets, r.GetsBurst}, classUpdate: {r.Sets, r.SetsBurst}, classDelete: {r.Deletes, r.DeletesBurst},
 	} {
 		if rate, burst := l[0], l[1]; rate > 0 {
-			limit.buckets[class] = newBucket(rate, max(1, orElse(burst, rate)))
+			limit.buckets[class] = newBucket(rate, max(1, cmp.Or(burst, rate)))
 		}
 	}
 	return limit
 }
 
-func (r *rateLimit) serve(l *lane, q *query) {
-	if b := r.buckets[classOf(q.request.Op)]; b != nil && !b.take(r.clock.seconds()) {
+func (r *rateLimit) forward(l *lane, q *query) {
+	if b := r.buckets[classOf(q.request.Op)]; b != nil && !b.spend(r.clock.seconds()) {
 		q.fail(l, resultBusy, "too many requests")
 		return
 	}
-	r.target.serve(l, q)
+	r.target.forward(l, q)
 }
 
 // A clock tells the time that has passed since some moment, and never goes back.
@@ -98,7 +99,7 @@ func (c clock) seconds() float64 { return c().Seconds() }
 // outstandingLimit lets so many requests be on their way at once, over all lanes. Others wait their
 // turn. Who waits is bounded by what clients have open.
 type outstandingLimit struct {
-	target route
+	target forwarder
 	limit  int
 
 	mu      sync.Mutex // guards what follows; nothing is locked with it
@@ -115,7 +116,7 @@ type waiting struct {
 // post has it go on, from whatever goroutine.
 func (w waiting) post() { w.lane.loop.Post(func() { w.lane.enter(w.run) }) }
 
-func (o *outstandingLimit) serve(l *lane, q *query) {
+func (o *outstandingLimit) forward(l *lane, q *query) {
 	o.mu.Lock()
 	if o.open >= o.limit {
 		o.waiting = append(o.waiting, waiting{l, func() { o.send(l, q) }})
@@ -131,7 +132,7 @@ func (o *outstandingLimit) serve(l *lane, q *query) {
 func (o *outstandingLimit) send(l *lane, q *query) {
 	s := &outstanding{outer: q, limit: o}
 	s.request, s.taker = q.request, s
-	o.target.serve(l, &s.query)
+	o.target.forward(l, &s.query)
 }
 
 // outstanding is a query that is in the count of its limit.

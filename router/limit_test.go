@@ -20,7 +20,7 @@ func TestBucket(t *testing.T) {
 		{0, true}, {0, true}, {0, true}, {0, false}, {0.05, false}, {0.1, true}, {0.1, false}, {0.05, false},
 		{100, true}, {100, true}, {100, true}, {100, false},
 	} {
-		if got := b.take(test.at); got != test.taken {
+		if got := b.spend(test.at); got != test.taken {
 			t.Errorf("%d: at %v: %v; want %v", i, test.at, got, test.taken)
 		}
 	}

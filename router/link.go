@@ -50,8 +50,8 @@ type link struct {
 
 func newLink(l *lane, d *destination) *link { return &link{lane: l, to: d} }
 
-// serve sends q's request, or fails it at once where that is no use.
-func (k *link) serve(q *query) {
+// enqueue sends q's request, or fails it at once where that is no use.
+func (k *link) enqueue(q *query) {
 	d := k.to
 	switch {
 	case d.state.Load() != stateUp:
@@ -64,7 +64,7 @@ func (k *link) serve(q *query) {
 		return
 	}
 	k.requests++
-	p := k.append(q)
+	p := k.appendRequest(q)
 	p.query, p.at, p.epoch = q, k.lane.loop.Now(), d.epoch.Load()
 	k.unsent++
 	if k.pending.len() == 1 {
@@ -81,8 +81,8 @@ func (k *link) writeLater() {
 	}
 }
 
-// append puts the request in line, and in out.
-func (k *link) append(q *query) *pending {
+// appendRequest puts the request in line, and in out.
+func (k *link) appendRequest(q *query) *pending {
 	r := q.request
 	if !r.Op.IsGet() {
 		k.endLine()

@@ -11,7 +11,7 @@ type localRoute struct {
 	cache mc.Handler
 }
 
-func (m localRoute) serve(l *lane, q *query) {
+func (m localRoute) forward(l *lane, q *query) {
 	b := mc.NewBatch(func(*mc.Batch) {})
 	b.Lane, b.OnLoop = l.index, true
 	r := *q.request

@@ -15,21 +15,21 @@ import (
 //	deletes   from     │             both                    │    to
 //	others    from     │    from           │    from, then to │    to
 type migrate struct {
-	from, to route
+	from, to forwarder
 	start    time.Time
 	interval time.Duration
 	now      func() time.Time
 }
 
-func (m *migrate) serve(l *lane, q *query) {
+func (m *migrate) forward(l *lane, q *query) {
 	from, to := m.sides(q.request)
 	switch {
 	case from && to:
-		worst([]route{m.from, m.to}).serve(l, q)
+		worst([]forwarder{m.from, m.to}).forward(l, q)
 	case to:
-		m.to.serve(l, q)
+		m.to.forward(l, q)
 	default:
-		m.from.serve(l, q)
+		m.from.forward(l, q)
 	}
 }
 

@@ -10,15 +10,15 @@ import (
 
 // modifyKey sends requests on under another key. The answer has the client's own.
 type modifyKey struct {
-	target  route
+	target  forwarder
 	ensure  string // what keys begin with then
 	replace string // what ensure is put in the place of, in keys that have it
 }
 
-func (m *modifyKey) serve(l *lane, q *query) {
+func (m *modifyKey) forward(l *lane, q *query) {
 	key, changed := m.modified(q.request.Key)
 	if !changed {
-		m.target.serve(l, q)
+		m.target.forward(l, q)
 		return
 	}
 	if keyBytes(key, q.request.Has('b')) > mc.MaxKeyBytes {
@@ -27,7 +27,7 @@ func (m *modifyKey) serve(l *lane, q *query) {
 	}
 	inner := *q.request
 	inner.Key = key
-	m.target.serve(l, rewritten(q, &inner))
+	m.target.forward(l, rewritten(q, &inner))
 }
 
 func (m *modifyKey) modified(key []byte) (_ []byte, changed bool) {
@@ -61,9 +61,9 @@ type toCluster struct {
 	cluster int // of tree.clusters; -1 is the root
 }
 
-func (c *toCluster) serve(l *lane, q *query) { c.route().serve(l, q) }
+func (c *toCluster) forward(l *lane, q *query) { c.route().forward(l, q) }
 
-func (c *toCluster) route() route {
+func (c *toCluster) route() forwarder {
 	if c.cluster < 0 {
 		return c.tree.root
 	}
@@ -72,15 +72,15 @@ func (c *toCluster) route() route {
 
 // modifyExptime changes the exptimes of requests that have one.
 type modifyExptime struct {
-	target route
+	target forwarder
 	action ExptimeAction
 	limit  time.Duration // set: 0 is no end, < 0 is at once
 }
 
-func (m *modifyExptime) serve(l *lane, q *query) {
+func (m *modifyExptime) forward(l *lane, q *query) {
 	p := &passed{outer: q}
 	p.request, p.taker = mapExptime(q.request, m.change), p
-	m.target.serve(l, &p.query)
+	m.target.forward(l, &p.query)
 }
 
 func (m *modifyExptime) change(exptime int64) int64 {

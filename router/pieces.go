@@ -12,7 +12,7 @@ type pieces struct {
 	route   *chunked
 	count   int
 	request func(i int) *mc.Request
-	take    func(i int, a *answer) bool           // reports whether the piece is well
+	keep    func(i int, a *answer) bool           // reports whether the piece is well
 	done    func(l *lane, i int, failure *answer) // nil: all are well. Its wire is its own
 
 	next    int // the piece that is sent next
@@ -28,7 +28,7 @@ func (p *pieces) send(l *lane) {
 		one.request, one.taker = p.request(p.next), one
 		p.next++
 		p.open++
-		p.route.target.serve(l, &one.query)
+		p.route.target.forward(l, &one.query)
 	}
 	p.sending = false
 	if p.open == 0 {
@@ -46,7 +46,7 @@ type piece struct {
 func (one *piece) take(l *lane, _ *query, a *answer) {
 	p := one.of
 	p.open--
-	if p.failed == nil && !p.take(one.index, a) {
+	if p.failed == nil && !p.keep(one.index, a) {
 		failed := a.own()
 		p.failed = &failed
 	}
@@ -59,14 +59,14 @@ func (one *piece) take(l *lane, _ *query, a *answer) {
 func (c *chunked) store(l *lane, q *query) {
 	r := q.request
 	if len(r.Value) <= c.bytes && !marked(r.Value) {
-		c.target.serve(l, q)
+		c.target.forward(l, q)
 		return
 	}
 	m := manifest{pieceBytes: c.bytes, total: len(r.Value), suffix: rand.Uint64()}
 	m.pieces = m.count()
 	if m.pieces > maxPieces {
 		if r.Op == mc.Set { // as memcached does: what the value was to replace goes
-			c.target.serve(l, &query{request: deleteKey(bytes.Clone(r.Key)), taker: nobody{}})
+			c.target.forward(l, &query{request: deleteKey(bytes.Clone(r.Key)), taker: nobody{}})
 		}
 		q.taker.take(l, q, &answer{result: resultClientError, wire: []byte(mc.TooLarge)})
 		return
@@ -76,7 +76,7 @@ func (c *chunked) store(l *lane, q *query) {
 		from, to := m.piece(i)
 		return &mc.Request{Op: mc.Set, Key: pieceKey(r.Key, m.suffix, i), Value: r.Value[from:to], ClientFlags: r.ClientFlags, Exptime: r.Exptime}
 	}
-	p.take = func(_ int, a *answer) bool { return a.result == resultDone }
+	p.keep = func(_ int, a *answer) bool { return a.result == resultDone }
 	p.done = func(l *lane, sent int, failure *answer) {
 		if failure == nil {
 			c.storeManifest(l, q, m)
@@ -91,7 +91,7 @@ func (c *chunked) store(l *lane, q *query) {
 func (c *chunked) storeManifest(l *lane, q *query, m manifest) {
 	inner := *q.request
 	inner.Value = m.append(nil)
-	c.target.serve(l, &query{request: &inner, taker: takeFunc(func(l *lane, _ *query, a *answer) {
+	c.target.forward(l, &query{request: &inner, taker: takeFunc(func(l *lane, _ *query, a *answer) {
 		switch {
 		case a.result == resultDone && q.request.Has('s'):
 			a = &answer{result: a.result, wire: metaLine(a.wire, false, m.total)}
@@ -106,7 +106,7 @@ func (c *chunked) storeManifest(l *lane, q *query, m manifest) {
 func (c *chunked) forget(l *lane, key []byte, suffix uint64, count int) {
 	p := &pieces{route: c, count: count}
 	p.request = func(i int) *mc.Request { return &mc.Request{Op: mc.Delete, Key: pieceKey(key, suffix, i)} }
-	p.take = func(int, *answer) bool { return true }
+	p.keep = func(int, *answer) bool { return true }
 	p.done = func(*lane, int, *answer) {}
 	p.send(l)
 }
@@ -117,13 +117,13 @@ func (c *chunked) extend(l *lane, q *query) {
 	if graphic(q.request.Key) {
 		look = &mc.Request{Op: mc.Get, Key: q.request.Key, Last: true}
 	}
-	c.target.serve(l, &query{request: look, taker: takeFunc(func(l *lane, _ *query, a *answer) {
+	c.target.forward(l, &query{request: look, taker: takeFunc(func(l *lane, _ *query, a *answer) {
 		item, ok := parseItem(look, a.wire)
 		switch {
 		case a.result == resultHit && ok && (marked(item.value) || c.holdsTheirs(&item)):
 			q.failClient(l, "a value stored in pieces can't be appended to")
 		case a.result == resultHit || a.result == resultMiss:
-			c.target.serve(l, q)
+			c.target.forward(l, q)
 		default:
 			q.taker.take(l, q, a)
 		}
@@ -158,7 +158,7 @@ func (c *chunked) read(l *lane, q *query) {
 	case r.Has('s') || r.Has('T'):
 		r = withFlag(r, 'v', "")
 	default:
-		c.target.serve(l, q)
+		c.target.forward(l, q)
 		return
 	}
 	if c.theirs && r.Op == mc.MetaGet && !r.Has('f') {
@@ -166,7 +166,7 @@ func (c *chunked) read(l *lane, q *query) {
 	}
 	s := &chunkRead{route: c, outer: q}
 	s.request, s.taker = r, s
-	c.target.serve(l, &s.query)
+	c.target.forward(l, &s.query)
 }
 
 func (s *chunkRead) take(l *lane, _ *query, a *answer) {
@@ -242,7 +242,7 @@ func (s *chunkRead) gather(l *lane) {
 		s.start = len(head)
 		s.whole = append(make([]byte, 0, len(head)+s.total+len(mc.CRLF)), head...)[:len(head)+s.total]
 	}
-	p := &pieces{route: s.route, count: s.pieces, take: s.piece, done: s.gathered}
+	p := &pieces{route: s.route, count: s.pieces, keep: s.piece, done: s.gathered}
 	p.request = func(i int) *mc.Request {
 		own := piece
 		own.Key = pieceKey(r.Key, s.suffix, i)

@@ -10,7 +10,7 @@ import (
 type pool struct {
 	options *Pool
 	members []*member
-	route   route
+	route   forwarder
 
 	replicated *replicated // behind route; nil of a sharded pool
 }
@@ -19,18 +19,18 @@ type pool struct {
 type member struct {
 	name  string
 	to    *destination // nil for the cache of this process
-	route route
+	route forwarder
 }
 
 // A remote is the route over a lane's links.
 type remote struct{ to *destination }
 
-func (m remote) serve(l *lane, q *query) {
+func (m remote) forward(l *lane, q *query) {
 	var hash uint64
 	if m.to.links > 1 {
 		hash = keyHash(q.request.Key)
 	}
-	l.link(m.to, hash).serve(q)
+	l.link(m.to, hash).enqueue(q)
 }
 
 // keyHash is FNV-1a, for choices that nobody else has to make the same way.
@@ -51,7 +51,7 @@ type sharded struct {
 	kept    bool // keys have their /region/cluster/, which doesn't place them
 }
 
-func (s *sharded) serve(l *lane, q *query) { s.owner(q.request.Key).route.serve(l, q) }
+func (s *sharded) forward(l *lane, q *query) { s.owner(q.request.Key).route.forward(l, q) }
 
 func (s *sharded) owner(key []byte) *member {
 	if s.kept {
@@ -63,26 +63,26 @@ func (s *sharded) owner(key []byte) *member {
 // ejecting is a sharded pool whose members' keys go to the others while they are down.
 type ejecting struct{ sharded }
 
-func (s *ejecting) serve(l *lane, q *query) {
+func (s *ejecting) forward(l *lane, q *query) {
 	i := s.ring.OwnerAmong(q.request.Key, s.memberUp)
 	if i < 0 {
 		q.fail(l, resultDown, "no member is up")
 		return
 	}
-	s.members[i].route.serve(l, q)
+	s.members[i].route.forward(l, q)
 }
 
 func (s *ejecting) memberUp(i int) bool { return s.members[i].up() }
 
 // missing has gets that failed answered as misses, unless a route above has a better answer.
-type missing struct{ to route }
+type missing struct{ to forwarder }
 
-func (m missing) serve(l *lane, q *query) {
+func (m missing) forward(l *lane, q *query) {
 	if !q.request.Op.Reads() {
-		m.to.serve(l, q)
+		m.to.forward(l, q)
 		return
 	}
-	m.to.serve(l, &query{request: q.request, taker: missTaker{q}})
+	m.to.forward(l, &query{request: q.request, taker: missTaker{q}})
 }
 
 type missTaker struct{ outer *query }

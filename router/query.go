@@ -18,9 +18,9 @@ type taker interface {
 	take(l *lane, q *query, a *answer)
 }
 
-// A route takes a query to where it is answered, or answers it.
-type route interface {
-	serve(l *lane, q *query)
+// A forwarder takes a query to where it is answered, or answers it.
+type forwarder interface {
+	forward(l *lane, q *query)
 }
 
 // A result is what an answer says.

@@ -107,11 +107,11 @@ func answeredOnce(t *testing.T, seed uint64) {
 	var twice, open atomic.Int64
 	tree := r.tree.Load()
 	inner := tree.root
-	tree.root = routeFunc(func(l *lane, q *query) {
+	tree.root = forwardFunc(func(l *lane, q *query) {
 		a := &asked{outer: q, twice: &twice, open: &open}
 		a.request, a.taker = q.request, a
 		open.Add(1)
-		inner.serve(l, &a.query)
+		inner.forward(l, &a.query)
 	})
 	failures := []result{resultHit, resultHit, resultHit, resultServerError, resultBusy, resultDown, resultConnect, resultTimeout, resultClosed}
 	for i, name := range []string{"a", "b", "c", "d"} {

@@ -32,7 +32,7 @@ type replicated struct {
 	id      uint64 // in the ledger
 }
 
-func (p *replicated) serve(l *lane, q *query) {
+func (p *replicated) forward(l *lane, q *query) {
 	switch intentOf(q.request) {
 	case intentRead:
 		p.read(l, q, p.options.Read == ReadFirst)
@@ -150,7 +150,7 @@ func (r *read) next(l *lane) {
 		if m := p.members[i]; m.up() {
 			r.asked = i
 			r.request = p.checkCAS(i, r.outer.request)
-			m.route.serve(l, &r.query)
+			m.route.forward(l, &r.query)
 			return
 		}
 	}
@@ -276,7 +276,7 @@ func (w *write) begin(l *lane) {
 func (w *write) send(l *lane, i int, r *mc.Request) {
 	part := &w.parts[i]
 	part.request, part.taker, part.retried = r, part, false
-	w.pool.members[i].route.serve(l, &part.query)
+	w.pool.members[i].route.forward(l, &part.query)
 }
 
 // take settles a member, once it is sure that it has the write, holds nothing, or will be told.

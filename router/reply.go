@@ -73,7 +73,7 @@ func (c *conn) answer(data []byte, end int) int {
 			return 0
 		}
 		took := end + size + len(mc.CRLF)
-		c.take(found(p.query.request), data[:took])
+		c.deliver(found(p.query.request), data[:took])
 		return took
 	}
 	r, ok := lineResult(line, p)
@@ -83,7 +83,7 @@ func (c *conn) answer(data []byte, end int) int {
 	if p.form == formGet {
 		c.refused(&answer{result: r, wire: line})
 	} else {
-		c.take(r, line)
+		c.deliver(r, line)
 	}
 	return end
 }
@@ -135,7 +135,7 @@ func (c *conn) value(data []byte, end int) int {
 	if p.last { // END is to come, and then the next answer begins
 		return c.lastValue(data, took)
 	}
-	c.take(resultHit, data[:took])
+	c.deliver(resultHit, data[:took])
 	return took
 }
 
@@ -149,7 +149,7 @@ func (c *conn) lastValue(data []byte, took int) int {
 	case string(rest[:len(mc.End)]) != mc.End:
 		return c.garbled(rest[:min(len(rest), 64)], "no END")
 	}
-	c.take(resultHit, data[:took])
+	c.deliver(resultHit, data[:took])
 	return took + len(mc.End)
 }
 
@@ -191,7 +191,7 @@ func (c *conn) misses(key []byte) {
 			return
 		}
 		last := p.last
-		c.take(resultMiss, nil)
+		c.deliver(resultMiss, nil)
 		if last {
 			return
 		}
@@ -206,20 +206,20 @@ func (c *conn) refused(a *answer) {
 		p := k.pending.at(0)
 		last, alone, q := p.last, p.alone, p.query
 		if alone {
-			k.take(a)
+			k.deliver(a)
 			return
 		}
 		k.pending.pop()
 		q.retried = true
-		k.serve(q)
+		k.enqueue(q)
 		if last {
 			return
 		}
 	}
 }
 
-// take answers the request in front.
-func (k *link) take(a *answer) {
+// deliver answers the request in front.
+func (k *link) deliver(a *answer) {
 	p := k.pending.pop()
 	q, epoch := p.query, p.epoch
 	if epoch != k.to.epoch.Load() && !q.request.Op.Reads() {
@@ -232,10 +232,10 @@ func (k *link) take(a *answer) {
 	q.taker.take(k.lane, q, a)
 }
 
-// take answers the request in front.
-func (c *conn) take(r result, wire []byte) {
+// deliver answers the request in front.
+func (c *conn) deliver(r result, wire []byte) {
 	c.taken = answer{result: r, wire: wire} // one at a time, and nobody keeps it
-	c.link.take(&c.taken)
+	c.link.deliver(&c.taken)
 }
 
 // lineResult tells what a line of one of the simple forms means; false when it can't be an answer.

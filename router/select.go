@@ -12,10 +12,10 @@ import (
 // hashed takes a key to the child that owns it.
 type hashed struct {
 	ring     *ring.Ring
-	children []route
+	children []forwarder
 }
 
-func (h *hashed) serve(l *lane, q *query) { h.children[h.ring.Owner(q.request.Key)].serve(l, q) }
+func (h *hashed) forward(l *lane, q *query) { h.children[h.ring.Owner(q.request.Key)].forward(l, q) }
 
 // bounded is hashed, but no child has more than its bound of the requests that are on their way: the
 // next in order takes what is beyond.
@@ -30,7 +30,7 @@ func newBounded(h hashed, factor float64, up func(int) bool) *bounded {
 	return &bounded{hashed: h, factor: factor, load: make([]atomic.Int64, len(h.children)), up: up}
 }
 
-func (b *bounded) serve(l *lane, q *query) {
+func (b *bounded) forward(l *lane, q *query) {
 	i := b.ring.OwnerBounded(q.request.Key, b.loadOf, b.factor)
 	if i < 0 {
 		q.fail(l, resultDown, "no member is up")
@@ -39,7 +39,7 @@ func (b *bounded) serve(l *lane, q *query) {
 	b.load[i].Add(1)
 	c := &counted{outer: q, count: &b.load[i]}
 	c.request, c.taker = q.request, c
-	b.children[i].serve(l, &c.query)
+	b.children[i].forward(l, &c.query)
 }
 
 func (b *bounded) loadOf(i int) int64 {
@@ -76,20 +76,20 @@ func (c *counted) take(l *lane, _ *query, a *answer) {
 // byPrefix takes a key to the route of the longest prefix that it has.
 type byPrefix struct {
 	lengths   []int // of the prefixes, longest first
-	routes    map[string]route
-	otherwise route
+	routes    map[string]forwarder
+	otherwise forwarder
 }
 
-func (p *byPrefix) add(prefix string, to route) {
+func (p *byPrefix) add(prefix string, to forwarder) {
 	p.routes[prefix] = to
 	if at, found := slices.BinarySearchFunc(p.lengths, len(prefix), func(n, want int) int { return want - n }); !found {
 		p.lengths = slices.Insert(p.lengths, at, len(prefix))
 	}
 }
 
-func (p *byPrefix) serve(l *lane, q *query) { p.find(q.request.Key).serve(l, q) }
+func (p *byPrefix) forward(l *lane, q *query) { p.find(q.request.Key).forward(l, q) }
 
-func (p *byPrefix) find(key []byte) route {
+func (p *byPrefix) find(key []byte) forwarder {
 	for _, n := range p.lengths {
 		if n <= len(key) {
 			if to, ok := p.routes[string(key[:n])]; ok {
@@ -102,9 +102,9 @@ func (p *byPrefix) find(key []byte) route {
 
 // byOperation takes a request to the route of its operation.
 type byOperation struct {
-	routes    [mc.DebugTime + 1]route // nil is otherwise
-	decrement route                   // ma that counts down
-	otherwise route
+	routes    [mc.DebugTime + 1]forwarder // nil is otherwise
+	decrement forwarder                   // ma that counts down
+	otherwise forwarder
 }
 
 // operationGroups are the operations that a name stands for besides its own, unless they are named
@@ -128,7 +128,7 @@ func parseOp(name string) (mc.Op, bool) {
 }
 
 // newByOperation knows only names that Check has passed. A group's own names go before a group.
-func newByOperation(named map[string]route, otherwise route) *byOperation {
+func newByOperation(named map[string]forwarder, otherwise forwarder) *byOperation {
 	s := &byOperation{otherwise: otherwise}
 	for _, group := range []string{"gat", "mg", "get", "set", "delete"} {
 		for _, op := range operationGroups[group] {
@@ -149,9 +149,9 @@ func newByOperation(named map[string]route, otherwise route) *byOperation {
 	return s
 }
 
-func (s *byOperation) serve(l *lane, q *query) { s.find(q.request).serve(l, q) }
+func (s *byOperation) forward(l *lane, q *query) { s.find(q.request).forward(l, q) }
 
-func (s *byOperation) find(r *mc.Request) route {
+func (s *byOperation) find(r *mc.Request) forwarder {
 	to := s.routes[r.Op]
 	if r.Op == mc.MetaArithmetic && takesAway(r) {
 		to = s.decrement
@@ -163,10 +163,10 @@ func (s *byOperation) find(r *mc.Request) route {
 }
 
 // random takes each request to any of the children.
-type random []route
+type random []forwarder
 
-func (routes random) serve(l *lane, q *query) {
-	routes[l.rand()%uint64(len(routes))].serve(l, q)
+func (routes random) forward(l *lane, q *query) {
+	routes[l.rand()%uint64(len(routes))].forward(l, q)
 }
 
 // A spread is a hash of a key that all routers compute, for choices that they have to make alike. The

@@ -148,7 +148,7 @@ func (s *settlement) settle(ctx context.Context, m *member) error {
 	if m.to == nil {
 		l := s.router.lanes[0]
 		for _, key := range s.keys {
-			l.enter(func() { m.route.serve(l, &query{request: deleteKey(key), taker: nobody{}}) })
+			l.enter(func() { m.route.forward(l, &query{request: deleteKey(key), taker: nobody{}}) })
 		}
 		return nil
 	}

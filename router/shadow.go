@@ -10,13 +10,13 @@ import (
 
 // shadow sends a share of the requests to further routes too, whose answers nobody waits for.
 type shadow struct {
-	target route
+	target forwarder
 	copies []*shadowed
 }
 
 // A shadowed is where copies go, and which.
 type shadowed struct {
-	target      route
+	target      forwarder
 	from, to    uint32          // of the keys, by their hash
 	keys        map[string]bool // these alone; nil goes by the hash
 	share       uint64          // of the requests, of 1<<32
@@ -27,7 +27,7 @@ type shadowed struct {
 }
 
 // newShadowed is without the members.
-func newShadowed(target route, o *Shadow) *shadowed {
+func newShadowed(target forwarder, o *Shadow) *shadowed {
 	s := &shadowed{target: target, to: math.MaxUint32, share: 1 << 32, limit: int64(o.MaxInFlight)}
 	if len(o.KeyFraction) == 2 { // the ends are truncated, and both belong to it, as in mcrouter's ShadowSettings.cpp
 		s.from, s.to = uint32(o.KeyFraction[0]*math.MaxUint32), uint32(o.KeyFraction[1]*math.MaxUint32)
@@ -44,7 +44,7 @@ func newShadowed(target route, o *Shadow) *shadowed {
 	return s
 }
 
-func (s *shadow) serve(l *lane, q *query) {
+func (s *shadow) forward(l *lane, q *query) {
 	var own *mc.Request
 	for _, to := range s.copies {
 		if !to.wants(l, q.request.Key) || to.open.Load() >= to.limit {
@@ -56,9 +56,9 @@ func (s *shadow) serve(l *lane, q *query) {
 		to.open.Add(1)
 		c := &counted{outer: &query{taker: nobody{}}, count: &to.open}
 		c.request, c.taker = own, c
-		to.target.serve(l, &c.query)
+		to.target.forward(l, &c.query)
 	}
-	s.target.serve(l, q)
+	s.target.forward(l, q)
 }
 
 func (s *shadowed) wants(l *lane, key []byte) bool {

@@ -8,45 +8,15 @@ import (
 	"holdfast/mc"
 )
 
-// A ShardSplit says over how many keys the requests to the keys of a shard are spread, as mcrouter's
-// shard_splits does (mcrouter/routes/ShardSplitRoute.h). A key is PREFIX:SHARD:REST, where SHARD ends in a
-// digit; its splits are the key itself and PREFIX:SHARDaa:REST, PREFIX:SHARDba:REST …, one of which
-// this host uses for everything but deletes, which go to all of them.
-type ShardSplit struct {
-	Shard  string `yaml:"shard"`
-	Splits int    `yaml:"splits"` // 1 to 677
-
-	// From OldSplits hosts move to Splits one after the other, over Interval from Start on.
-	OldSplits int           `yaml:"old_splits"` // 0: there were none other
-	Start     time.Time     `yaml:"start"`
-	Interval  time.Duration `yaml:"interval"`
-
-	DeleteOne bool `yaml:"delete_one"` // deletes go to the split of this host alone
-}
-
-// MaxShardSplits is as many as two letters tell apart, and the key itself.
-const MaxShardSplits = 26*26 + 1
-
-func (s *ShardSplit) check(f *Faults, path string) {
-	if s.Shard == "" || !isDigit(s.Shard[len(s.Shard)-1]) {
-		f.add(path+".shard", "%q doesn't end in a digit", s.Shard)
-	}
-	f.within(path+".splits", s.Splits, 1, MaxShardSplits)
-	f.within(path+".old_splits", s.OldSplits, 0, MaxShardSplits)
-	notNegative(f, path+".interval", s.Interval)
-}
-
-func isDigit(c byte) bool { return c >= '0' && c <= '9' }
-
 // shardSplit spreads the requests to a shard over several keys.
 type shardSplit struct {
-	target route
+	target forwarder
 	splits map[string]*ShardSplit
 	host   uint64 // chooses the split of this host
 	now    func() time.Time
 }
 
-func newShardSplit(target route, splits []ShardSplit, host string) *shardSplit {
+func newShardSplit(target forwarder, splits []ShardSplit, host string) *shardSplit {
 	s := &shardSplit{target: target, splits: map[string]*ShardSplit{}, host: uint64(spreadOfText(host)) >> 32, now: time.Now}
 	for i := range splits {
 		s.splits[splits[i].Shard] = &splits[i]
@@ -61,7 +31,7 @@ func shardOf(key []byte) (shard []byte, end int) {
 	}
 	begin := bytes.IndexByte(key, ':') + 1
 	n := bytes.IndexByte(key[begin:], ':')
-	if begin == 0 || n <= 0 || !isDigit(key[begin+n-1]) {
+	if last := begin + n - 1; begin == 0 || n <= 0 || key[last] < '0' || key[last] > '9' {
 		return nil, 0
 	}
 	return key[begin : begin+n], begin + n
@@ -99,10 +69,10 @@ func (s *shardSplit) find(key []byte) (o *ShardSplit, end int) {
 	return s.splits[string(shard)], end
 }
 
-func (s *shardSplit) serve(l *lane, q *query) {
+func (s *shardSplit) forward(l *lane, q *query) {
 	o, end := s.find(q.request.Key)
 	if o == nil {
-		s.target.serve(l, q)
+		s.target.forward(l, q)
 		return
 	}
 	n := s.size(o)
@@ -110,12 +80,12 @@ func (s *shardSplit) serve(l *lane, q *query) {
 		for i := 1; i < n; i++ {
 			s.forget(l, q, end, i)
 		}
-		s.target.serve(l, q)
+		s.target.forward(l, q)
 		return
 	}
 	split := int(s.host % uint64(n))
 	if split == 0 {
-		s.target.serve(l, q)
+		s.target.forward(l, q)
 		return
 	}
 	inner := *q.request
@@ -124,7 +94,7 @@ func (s *shardSplit) serve(l *lane, q *query) {
 		q.failClient(l, "the key is too long with the letters of its split")
 		return
 	}
-	s.target.serve(l, rewritten(q, &inner))
+	s.target.forward(l, rewritten(q, &inner))
 }
 
 // forget deletes a split that isn't the key itself. Nobody waits for it.
@@ -135,7 +105,7 @@ func (s *shardSplit) forget(l *lane, q *query, end, split int) {
 	}
 	own := detach(q.request)
 	own.Key = key
-	s.target.serve(l, &query{request: own, taker: nobody{}})
+	s.target.forward(l, &query{request: own, taker: nobody{}})
 }
 
 func (s *shardSplit) explain(r *mc.Request) Hop {

@@ -10,7 +10,7 @@ import (
 // A tree is the routes made from one Options. It never changes.
 type tree struct {
 	options      Options
-	root         route
+	root         forwarder
 	clusters     []cluster
 	entries      []*tree // by mc.Batch.Entry: this one, or a copy with another root
 	pools        []*pool
@@ -18,8 +18,8 @@ type tree struct {
 	fills        *fills         // nil if nothing is filled from something else
 }
 
-// serve is the way of each request.
-func (t *tree) serve(l *lane, q *query) {
+// dispatch sends a query down the tree, unless it is for all pools or for the router itself.
+func (t *tree) dispatch(l *lane, q *query) {
 	r := q.request
 	switch {
 	case r.Op == mc.Invalid:
@@ -38,7 +38,7 @@ func (t *tree) serve(l *lane, q *query) {
 	case bytes.HasPrefix(r.Key, adminPrefix) && r.Op.IsGet():
 		t.admin(l, q)
 	default:
-		t.root.serve(l, q)
+		t.root.forward(l, q)
 	}
 }
 
@@ -47,7 +47,7 @@ var noop = []byte("MN\r\n")
 // drop deletes what is held under key: the client has tried to replace it, and could not.
 func (t *tree) drop(l *lane, key []byte) {
 	r := &mc.Request{Op: mc.Delete, Key: bytes.Clone(key)}
-	t.serve(l, &query{request: r, taker: nobody{}})
+	t.dispatch(l, &query{request: r, taker: nobody{}})
 }
 
 // nobody takes answers that no one waits for.
@@ -61,23 +61,23 @@ func (t *tree) flush(l *lane, q *query) {
 		q.fail(l, resultDown, "Command disabled") // mcrouter's words
 		return
 	}
-	all := make([]route, len(t.pools))
+	all := make([]forwarder, len(t.pools))
 	for i, p := range t.pools {
-		all[i] = routeFunc(func(l *lane, q *query) {
+		all[i] = forwardFunc(func(l *lane, q *query) {
 			if p.journaled() || t.fills != nil {
 				l.router.delayed.set(l.router, p.options.Name, flushDelay(q.request, time.Now()))
 			}
 			p.flush(l, q)
 		})
 	}
-	t.flushing(worst(all)).serve(l, q)
+	t.flushing(worst(all)).forward(l, q)
 }
 
 // flushing is the route of a flush to pools, ordered with what is filled from others. What it takes along
 // are the marks of members.
-func (t *tree) flushing(to route) route {
-	marked := routeFunc(func(l *lane, q *query) {
-		to.serve(l, &query{request: q.request, taker: takeFunc(func(l *lane, _ *query, a *answer) {
+func (t *tree) flushing(to forwarder) forwarder {
+	marked := forwardFunc(func(l *lane, q *query) {
+		to.forward(l, &query{request: q.request, taker: takeFunc(func(l *lane, _ *query, a *answer) {
 			l.router.marks.flushed()
 			q.taker.take(l, q, a)
 		})})
@@ -88,7 +88,7 @@ func (t *tree) flushing(to route) route {
 	return &flushGuard{t.fills, marked}
 }
 
-// routeFunc is a route that is a function.
-type routeFunc func(l *lane, q *query)
+// forwardFunc is a route that is a function.
+type forwardFunc func(l *lane, q *query)
 
-func (f routeFunc) serve(l *lane, q *query) { f(l, q) }
+func (f forwardFunc) forward(l *lane, q *query) { f(l, q) }

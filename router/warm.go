@@ -18,7 +18,7 @@ import (
 // can't be reached, gets are answered from warm and nothing is added.
 type filling struct {
 	kind       RouteKind
-	cold, warm route
+	cold, warm forwarder
 	fills      *fills
 	remember   time.Duration // how long writes may go on after they are acknowledged
 	exptime    time.Duration // of what is added, where its own isn't told
@@ -27,11 +27,11 @@ type filling struct {
 	log        *slog.Logger
 }
 
-func (w *filling) serve(l *lane, q *query) {
+func (w *filling) forward(l *lane, q *query) {
 	op := q.request.Op
 	switch {
 	case op == mc.MetaDebug:
-		w.cold.serve(l, q)
+		w.cold.forward(l, q)
 	case op.Reads():
 		f := &fill{route: w, outer: q, hash: keyHash(q.request.Key)}
 		f.taker = f
@@ -39,7 +39,7 @@ func (w *filling) serve(l *lane, q *query) {
 	case w.kind == RouteWarmUp:
 		w.write(l, q)
 	default:
-		w.cold.serve(l, q)
+		w.cold.forward(l, q)
 	}
 }
 
@@ -54,9 +54,9 @@ type fill struct {
 	began time.Duration               // when warm was asked, by the clock of fills
 }
 
-func (f *fill) send(l *lane, to route, r *mc.Request, step func(*fill, *lane, *answer)) {
+func (f *fill) send(l *lane, to forwarder, r *mc.Request, step func(*fill, *lane, *answer)) {
 	f.request, f.retried, f.step = r, false, step
-	to.serve(l, &f.query)
+	to.forward(l, &f.query)
 }
 
 func (f *fill) take(l *lane, _ *query, a *answer) { f.step(f, l, a) }
@@ -144,7 +144,7 @@ func (f *fill) warmAnswered(l *lane, a *answer) {
 		}
 		add := w.detachedAdd(f.hash, bytes.Clone(key), bytes.Clone(item.value), item.clientFlags, w.exptimeFor(&item))
 		f.answerGet(l, &item)
-		w.cold.serve(l, &add.query)
+		w.cold.forward(l, &add.query)
 	default:
 		f.send(l, w.cold, addOf(key, bytes.Clone(item.value), item.clientFlags, w.exptimeFor(&item)), (*fill).added)
 	}
@@ -204,19 +204,19 @@ func (add *detachedAdd) take(*lane, *query, *answer) { add.fills.endAdd(add.requ
 func (w *filling) write(l *lane, q *query) {
 	r := q.request
 	if r.Op == mc.Touch && r.Exptime >= 0 {
-		w.cold.serve(l, q)
+		w.cold.forward(l, q)
 		return
 	}
 	s := &warmWrite{route: w, outer: q}
 	s.request, s.taker = r, s
 	if s.atOnce = intentOf(r) == intentWrite; s.atOnce {
 		s.open = 2
-		w.cold.serve(l, &s.query)
+		w.cold.forward(l, &s.query)
 		s.forget(l)
 		return
 	}
 	s.open = 1
-	w.cold.serve(l, &s.query)
+	w.cold.forward(l, &s.query)
 }
 
 // A warmWrite is a write on its way to cold, and a delete on its way to warm.
@@ -241,7 +241,7 @@ func (s *warmWrite) take(l *lane, _ *query, a *answer) {
 func (s *warmWrite) forget(l *lane) {
 	d := &warmDelete{write: s}
 	d.request, d.taker = deleteOf(s.outer.request), d
-	s.route.warm.serve(l, &d.query)
+	s.route.warm.forward(l, &d.query)
 }
 
 func (s *warmWrite) settled(l *lane) {

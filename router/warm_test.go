@@ -56,12 +56,12 @@ func TestWarmUpOfABinaryKey(t *testing.T) {
 
 func TestWarmUpFromAServerWithoutMetaCommands(t *testing.T) {
 	r, _, warm := warmRig(t, 1)
-	old := routeFunc(func(l *lane, q *query) {
+	old := forwardFunc(func(l *lane, q *query) {
 		if q.request.Op.IsMeta() {
 			q.taker.take(l, q, &answer{result: resultClientError, wire: []byte(mc.BadCommand)})
 			return
 		}
-		warm.serve(l, q)
+		warm.forward(l, q)
 	})
 	r.tree.Load().pools[1].members[0].route = old
 	warm.do(t, set("k", "v")+set("j", "w"))
@@ -174,7 +174,7 @@ func TestAReadBegunBeforeADeleteAddsNothing(t *testing.T) {
 // A flush comes while a read has what it flushes: nothing of before is added.
 func TestAFlushIsNotUndone(t *testing.T) {
 	r, cold, warm := warmRig(t, 2)
-	flushed := routeFunc(func(l *lane, q *query) { q.say(l, resultDone) })
+	flushed := forwardFunc(func(l *lane, q *query) { q.say(l, resultDone) })
 	warm.do(t, set("k", "old")+set("j", "old"))
 	cold.holding(mc.Add)
 	r.want("get k\r\n", value("k", "old")) // its add is on its way
@@ -182,7 +182,7 @@ func TestAFlushIsNotUndone(t *testing.T) {
 	l := r.lanes[1]
 	l.loop.Post(func() {
 		l.enter(func() {
-			(&flushGuard{r.fills, flushed}).serve(l, &query{request: &mc.Request{Op: mc.FlushAll}, taker: takeFunc(func(*lane, *query, *answer) { close(done) })})
+			(&flushGuard{r.fills, flushed}).forward(l, &query{request: &mc.Request{Op: mc.FlushAll}, taker: takeFunc(func(*lane, *query, *answer) { close(done) })})
 		})
 	})
 	await(t, "the flush", func() bool { return r.fills.flushing.Load() == 1 })
