@@ -13,7 +13,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
 
-	"holdfast/router"
+	"holdfast/route"
 	"holdfast/yamltree"
 )
 
@@ -42,8 +42,8 @@ func (d *decoder) value(path string, node ast.Node, v reflect.Value) {
 		return
 	}
 	if node.Type() == ast.NullType {
-		if kind, ok := v.Addr().Interface().(*router.RouteKind); ok && node.GetToken().Value == string(router.RouteNull) {
-			*kind = router.RouteNull // "kind: null" without quotes means this, whatever YAML thinks
+		if kind, ok := v.Addr().Interface().(*route.Kind); ok && node.GetToken().Value == string(route.KindNull) {
+			*kind = route.KindNull // "kind: null" without quotes means this, whatever YAML thinks
 		}
 		return
 	}
@@ -98,9 +98,9 @@ func shorthand(v reflect.Value) *string {
 		return &p.Address
 	case *RouterListener:
 		return &p.Address
-	case *router.Member:
+	case *route.Member:
 		return &p.Address
-	case *router.Route:
+	case *route.Route:
 		return &p.Pool
 	}
 	return nil

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"holdfast/router"
+	"holdfast/route"
 )
 
 // Print returns r as the router section of a file, without what is default or empty: parsed, it is r
@@ -95,10 +95,10 @@ func printedScalar(v reflect.Value, key string) (string, bool) {
 		return fmt.Sprintf("%q", fmt.Sprintf("%04o", x)), true
 	case RouterListener:
 		return quote(x.Address), x == RouterListener{Listener: Listener{Address: x.Address, Mode: DefaultMode}}
-	case router.Member:
-		return quote(x.Address), x == router.Member{Address: x.Address}
-	case router.Route:
-		return quote(x.Pool), reflect.DeepEqual(x, router.Route{Kind: router.RoutePool, Pool: x.Pool})
+	case route.Member:
+		return quote(x.Address), x == route.Member{Address: x.Address}
+	case route.Route:
+		return quote(x.Pool), reflect.DeepEqual(x, route.Route{Kind: route.KindPool, Pool: x.Pool})
 	}
 	switch v.Kind() {
 	case reflect.String:

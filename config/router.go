@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"holdfast/router"
+	"holdfast/route"
 )
 
 // Router is the router service: where it listens, its pools, and the way of requests to them.
@@ -22,14 +22,14 @@ type Router struct {
 	TLS             TLS           `yaml:"tls"`
 	ItemMax         Bytes         `yaml:"item_max"` // the largest item that clients may store
 
-	router.Options
+	route.Options
 }
 
 // A RouterListener is one address that clients connect to. In the file it is the address alone or a
 // mapping.
 type RouterListener struct {
 	Listener
-	Route *router.Route `yaml:"route"` // of requests that come here; nil is Router.Route
+	Route *route.Route `yaml:"route"` // of requests that come here; nil is Router.Route
 }
 
 // defaultRouter is a router of a section that says nothing; it has no pools yet.
@@ -45,7 +45,7 @@ func defaultRouter() Router {
 }
 
 // NewRouter returns a Router with defaults for everything but its options.
-func NewRouter(o router.Options) *Router {
+func NewRouter(o route.Options) *Router {
 	r := defaultRouter()
 	r.Options = o
 	return &r
@@ -53,7 +53,7 @@ func NewRouter(o router.Options) *Router {
 
 // NewMcrouter returns a Router with mcrouter's defaults for everything but its options: it takes values
 // of whatever size, and the members say what is too large for them.
-func NewMcrouter(o router.Options) *Router {
+func NewMcrouter(o route.Options) *Router {
 	r := NewRouter(o)
 	r.ItemMax = maxItem
 	return r
@@ -89,7 +89,7 @@ func (r *Router) check(f *Faults) {
 }
 
 // addAll adds the faults of a section's options, with the section before their paths.
-func (f *Faults) addAll(section string, faults router.Faults) {
+func (f *Faults) addAll(section string, faults route.Faults) {
 	for _, fault := range faults {
 		f.add(join(section, fault.Path), "%s", fault.Text)
 	}

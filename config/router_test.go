@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"holdfast/config"
-	"holdfast/router"
+	"holdfast/route"
 )
 
 const routerFile = `
@@ -68,15 +68,15 @@ func TestRouterValues(t *testing.T) {
 	if r.IdleTimeout != time.Minute || r.ItemMax != 8<<20 || r.Connections != 1024 || r.Journal.MaxBytes != 1<<20 || r.Journal.MaxAge != 7*24*time.Hour {
 		t.Errorf("got %+v", r)
 	}
-	want := router.Pool{
-		Name: "sessions", Kind: router.Sharded,
-		Members: []router.Member{
+	want := route.Pool{
+		Name: "sessions", Kind: route.Sharded,
+		Members: []route.Member{
 			{Address: "10.0.0.1:11211", Name: "10.0.0.1:11211", Weight: 1}, {Address: "10.0.0.2:11211", Name: "second", Weight: 3},
 		},
-		Hash:    router.Hash{Placement: "weighted_ch3", Weights: []float64{1, 0.25}},
+		Hash:    route.Hash{Placement: "weighted_ch3", Weights: []float64{1, 0.25}},
 		Timeout: 90 * time.Second, ConnectTimeout: time.Second, Connections: 1,
 		SoftErrors: 3, ProbeMin: 100 * time.Millisecond, ProbeMax: 10 * time.Second,
-		Failover: "users", FailoverTTL: 10 * time.Second, MaxInFlight: 10000, OnError: router.ErrorAsError, ChunkBytes: 1 << 20,
+		Failover: "users", FailoverTTL: 10 * time.Second, MaxInFlight: 10000, OnError: route.ErrorAsError, ChunkBytes: 1 << 20,
 	}
 	if !reflect.DeepEqual(r.Pools[0], want) {
 		t.Errorf("got pool %+v; want %+v", r.Pools[0], want)
@@ -86,7 +86,7 @@ func TestRouterValues(t *testing.T) {
 		t.Errorf("got failover %+v", deletes)
 	}
 	migrate := r.Route.Default
-	if !migrate.Start.Equal(time.Date(2026, 1, 31, 15, 4, 5, 0, time.UTC)) || migrate.Interval != time.Hour || migrate.From.Pool != "sessions" || migrate.To.Kind != router.RouteModifyKey {
+	if !migrate.Start.Equal(time.Date(2026, 1, 31, 15, 4, 5, 0, time.UTC)) || migrate.Interval != time.Hour || migrate.From.Pool != "sessions" || migrate.To.Kind != route.KindModifyKey {
 		t.Errorf("got migrate %+v", migrate)
 	}
 }
@@ -94,7 +94,7 @@ func TestRouterValues(t *testing.T) {
 func TestNullRouteNeedsNoQuotes(t *testing.T) {
 	r := parseRouter(t, []byte("router: {route: {kind: all_sync, children: [{kind: null}, {kind: 'null'}]}}"))
 	for _, child := range r.Route.Children {
-		if child.Kind != router.RouteNull {
+		if child.Kind != route.KindNull {
 			t.Errorf("got kind %q; want null", child.Kind)
 		}
 	}
@@ -117,9 +117,9 @@ func TestRouterPrintsWhatItReads(t *testing.T) {
 }
 
 func TestPrintIsBrief(t *testing.T) {
-	r := config.NewRouter(router.Options{
-		Pools: []router.Pool{{Name: "a", Members: []router.Member{{Address: "h:1"}, {Address: "h:2", Name: "two words"}}, Timeout: time.Hour}},
-		Route: router.Route{Kind: router.RouteAllSync, Children: []router.Route{{Kind: router.RoutePool, Pool: "a"}, {Kind: router.RouteNull}, {}}},
+	r := config.NewRouter(route.Options{
+		Pools: []route.Pool{{Name: "a", Members: []route.Member{{Address: "h:1"}, {Address: "h:2", Name: "two words"}}, Timeout: time.Hour}},
+		Route: route.Route{Kind: route.KindAllSync, Children: []route.Route{{Kind: route.KindPool, Pool: "a"}, {Kind: route.KindNull}, {}}},
 	})
 	want := `router:
   listen:
@@ -151,9 +151,9 @@ func FuzzPrintQuotes(f *testing.F) {
 		if text != strings.ToValidUTF8(text, "") {
 			t.Skip("YAML is UTF-8")
 		}
-		r := config.NewRouter(router.Options{
-			Pools: []router.Pool{{Name: "a", Members: []router.Member{{Address: "h:1"}}}},
-			Route: router.Route{Kind: router.RouteError, Name: text, Response: "." + text},
+		r := config.NewRouter(route.Options{
+			Pools: []route.Pool{{Name: "a", Members: []route.Member{{Address: "h:1"}}}},
+			Route: route.Route{Kind: route.KindError, Name: text, Response: "." + text},
 		})
 		c, err := config.Parse(r.Print())
 		if err != nil || c.Router.Route.Name != text || c.Router.Route.Response != "."+text {

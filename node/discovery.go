@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"holdfast/discover"
-	"holdfast/router"
+	"holdfast/route"
 )
 
 // A discovery knows the members that DNS names stand for, and follows the names. Its methods are
@@ -42,7 +42,7 @@ func newDiscovery(o Options, changed func()) *discovery {
 
 // follow looks up the names among the pools' members that aren't followed yet, and follows them from
 // now on. It fails, and changes nothing, if one of them stands for no members.
-func (d *discovery) follow(pools []router.Pool) error {
+func (d *discovery) follow(pools []route.Pool) error {
 	var wait sync.WaitGroup
 	var mu sync.Mutex // guards found and errs
 	found := map[string][]discover.Member{}
@@ -73,7 +73,7 @@ func (d *discovery) options(name string, stats *discover.Stats) discover.Options
 }
 
 // missing are the names that aren't followed.
-func (d *discovery) missing(pools []router.Pool) []string {
+func (d *discovery) missing(pools []route.Pool) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var names []string
@@ -85,7 +85,7 @@ func (d *discovery) missing(pools []router.Pool) []string {
 	return names
 }
 
-func namesOf(pools []router.Pool) map[string]bool {
+func namesOf(pools []route.Pool) map[string]bool {
 	names := map[string]bool{}
 	for _, p := range pools {
 		for _, m := range p.Members {
@@ -120,7 +120,7 @@ func (d *discovery) start(name string, members []discover.Member) {
 }
 
 // keep lets go of the names that the pools don't have.
-func (d *discovery) keep(pools []router.Pool) {
+func (d *discovery) keep(pools []route.Pool) {
 	kept := namesOf(pools)
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -138,7 +138,7 @@ func (d *discovery) close() {
 }
 
 // expand returns o with the members that names stand for in the place of the names.
-func (d *discovery) expand(o router.Options) router.Options {
+func (d *discovery) expand(o route.Options) route.Options {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	o.Pools = slices.Clone(o.Pools)
@@ -150,11 +150,11 @@ func (d *discovery) expand(o router.Options) router.Options {
 
 // expandMembers leaves an address out that stands in the list already: a record may name a server
 // that the file names too.
-func (d *discovery) expandMembers(members []router.Member) []router.Member {
-	var expanded []router.Member
+func (d *discovery) expandMembers(members []route.Member) []route.Member {
+	var expanded []route.Member
 	seen := map[string]bool{}
 	for _, m := range members {
-		list := []router.Member{m}
+		list := []route.Member{m}
 		if f := d.names[m.Address]; f != nil {
 			list = membersOf(m, f.members)
 		}
@@ -175,8 +175,8 @@ func (d *discovery) expandMembers(members []router.Member) []router.Member {
 //   - a service record is named by its target and port, for the same reason, and its second address
 //     has "#2" behind that;
 //   - the addresses of a name that has several are told apart by nothing else, and are the names.
-func membersOf(m router.Member, found []discover.Member) []router.Member {
-	members := make([]router.Member, len(found))
+func membersOf(m route.Member, found []discover.Member) []route.Member {
+	members := make([]route.Member, len(found))
 	times := map[string]int{}
 	for i, f := range found {
 		member := m

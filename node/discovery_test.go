@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"holdfast/discover"
+	"holdfast/route"
 	"holdfast/router"
 )
 
@@ -93,29 +94,29 @@ func TestMembersByName(t *testing.T) {
 
 func TestNamesOfMembers(t *testing.T) {
 	for _, test := range []struct {
-		member router.Member
+		member route.Member
 		found  []discover.Member
-		want   []router.Member
+		want   []route.Member
 	}{
 		{ // a server that comes back with another address has the same keys
-			router.Member{Address: "dns:one.test:11211"},
+			route.Member{Address: "dns:one.test:11211"},
 			[]discover.Member{{Address: "10.0.0.1:11211", Name: "one.test", Weight: 1}},
-			[]router.Member{{Address: "10.0.0.1:11211", Name: "dns:one.test:11211", Weight: 1}},
+			[]route.Member{{Address: "10.0.0.1:11211", Name: "dns:one.test:11211", Weight: 1}},
 		},
 		{
-			router.Member{Address: "dns:one.test:11211", Name: "first", Weight: 3, Near: true},
+			route.Member{Address: "dns:one.test:11211", Name: "first", Weight: 3, Near: true},
 			[]discover.Member{{Address: "10.0.0.1:11211", Name: "one.test", Weight: 1}},
-			[]router.Member{{Address: "10.0.0.1:11211", Name: "first", Weight: 3, Near: true}},
+			[]route.Member{{Address: "10.0.0.1:11211", Name: "first", Weight: 3, Near: true}},
 		},
 		{
-			router.Member{Address: "dns:all.test:11211", Name: "dns:all.test:11211"},
+			route.Member{Address: "dns:all.test:11211", Name: "dns:all.test:11211"},
 			[]discover.Member{{Address: "10.0.0.1:11211", Name: "all.test", Weight: 1}, {Address: "10.0.0.2:11211", Name: "all.test", Weight: 1}},
-			[]router.Member{{Address: "10.0.0.1:11211", Name: "10.0.0.1:11211", Weight: 1}, {Address: "10.0.0.2:11211", Name: "10.0.0.2:11211", Weight: 1}},
+			[]route.Member{{Address: "10.0.0.1:11211", Name: "10.0.0.1:11211", Weight: 1}, {Address: "10.0.0.2:11211", Name: "10.0.0.2:11211", Weight: 1}},
 		},
 		{
-			router.Member{Address: "srv:caches.test", Weight: 2},
+			route.Member{Address: "srv:caches.test", Weight: 2},
 			[]discover.Member{{Address: "10.0.0.1:7", Name: "a.test", Weight: 5}, {Address: "10.0.0.2:7", Name: "a.test", Weight: 5}, {Address: "10.0.0.2:8", Name: "a.test", Weight: 1}},
-			[]router.Member{{Address: "10.0.0.1:7", Name: "a.test:7", Weight: 10}, {Address: "10.0.0.2:7", Name: "a.test:7#2", Weight: 10}, {Address: "10.0.0.2:8", Name: "a.test:8", Weight: 2}},
+			[]route.Member{{Address: "10.0.0.1:7", Name: "a.test:7", Weight: 10}, {Address: "10.0.0.2:7", Name: "a.test:7#2", Weight: 10}, {Address: "10.0.0.2:8", Name: "a.test:8", Weight: 2}},
 		},
 	} {
 		if got := membersOf(test.member, test.found); !reflect.DeepEqual(got, test.want) {

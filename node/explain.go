@@ -7,6 +7,7 @@ import (
 	"holdfast/config"
 	"holdfast/loop"
 	"holdfast/mc"
+	"holdfast/route"
 	"holdfast/router"
 )
 
@@ -19,7 +20,7 @@ type Asked struct {
 
 // Explain tells where a request would go in a router of o, which is none that runs: all members are
 // taken to be up. Nothing listens, and nothing is sent but questions for DNS names.
-func Explain(o Options, asked Asked) (hops []router.Hop, err error) {
+func Explain(o Options, asked Asked) (hops []route.Hop, err error) {
 	op, err := asked.op()
 	if err != nil {
 		return nil, err
@@ -61,7 +62,7 @@ func (a Asked) op() (mc.Op, error) {
 
 // options are those of r with the listener's route as the only one, and no journal on disk, which a
 // running router may have open.
-func (a Asked) options(r *config.Router) (router.Options, error) {
+func (a Asked) options(r *config.Router) (route.Options, error) {
 	o := r.Options
 	o.Journal.Folder = ""
 	if a.Listen == "" {

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"holdfast/config"
-	"holdfast/router"
+	"holdfast/route"
 )
 
 // patience bounds every wait of these tests.
@@ -37,19 +37,19 @@ func await(t *testing.T, what string, f func() bool) {
 func addressOf(n *Node) string { return n.CacheAddrs()[0].String() }
 
 // poolOf is a sharded pool.
-func poolOf(name string, members ...string) router.Pool {
-	p := router.Pool{Name: name}
+func poolOf(name string, members ...string) route.Pool {
+	p := route.Pool{Name: name}
 	for _, m := range members {
-		p.Members = append(p.Members, router.Member{Address: m})
+		p.Members = append(p.Members, route.Member{Address: m})
 	}
 	return p
 }
 
 // routerOptions are of a router alone over pools, on a free port.
-func routerOptions(pools ...router.Pool) Options {
+func routerOptions(pools ...route.Pool) Options {
 	c := config.Default()
 	c.Tables.Listen = ""
-	c.Router = config.NewRouter(router.Options{Pools: pools})
+	c.Router = config.NewRouter(route.Options{Pools: pools})
 	c.Router.Listen = []config.RouterListener{{Listener: config.Listener{Address: "127.0.0.1:0", Mode: config.DefaultMode}}}
 	c.Router.Threads = 2
 	c.HTTP.Listen = "127.0.0.1:0"
@@ -131,7 +131,7 @@ func TestListenersWithRoutes(t *testing.T) {
 	listener := func(address, pool string) config.RouterListener {
 		return config.RouterListener{
 			Listener: config.Listener{Address: address, Mode: config.DefaultMode},
-			Route:    &router.Route{Kind: router.RoutePool, Pool: pool},
+			Route:    &route.Route{Kind: route.KindPool, Pool: pool},
 		}
 	}
 	o.Config.Router.Listen = append([]config.RouterListener{listener("unix:"+socket, "b"), listener("localhost:0", "b")}, o.Config.Router.Listen...)

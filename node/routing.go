@@ -13,6 +13,7 @@ import (
 	"holdfast/cache"
 	"holdfast/config"
 	"holdfast/mc"
+	"holdfast/route"
 	"holdfast/router"
 	"holdfast/server"
 )
@@ -145,18 +146,18 @@ func (p *routing) close() error {
 
 // optionsOf are the options of r with the routes of the listeners that this process has. One that is
 // not in r any more keeps its route.
-func (p *routing) optionsOf(r *config.Router) router.Options {
+func (p *routing) optionsOf(r *config.Router) route.Options {
 	o := r.Options
 	o.Entries = nil
 	for _, l := range p.running.Router.Listen {
-		route := l.Route
+		made := l.Route
 		if i := slices.IndexFunc(r.Listen, func(other config.RouterListener) bool { return other.Address == l.Address }); i >= 0 {
-			route = r.Listen[i].Route
+			made = r.Listen[i].Route
 		}
-		if route == nil {
-			route = &router.Route{}
+		if made == nil {
+			made = &route.Route{}
 		}
-		o.Entries = append(o.Entries, *route)
+		o.Entries = append(o.Entries, *made)
 	}
 	return o
 }

@@ -15,6 +15,7 @@ import (
 
 	"holdfast"
 	"holdfast/mc"
+	"holdfast/route"
 )
 
 // adminPrefix is that of keys whose get asks the router itself, as in mcrouter
@@ -138,7 +139,7 @@ func (t *tree) wayText(name, arguments string) (string, error) {
 	}
 	hops := t.explain(op, []byte(key))
 	if name == "route" {
-		return strings.Join(addresses(nil, hops), "\r\n"), nil
+		return strings.Join(route.Addresses(nil, hops), "\r\n"), nil
 	}
 	lines := make([]string, len(hops))
 	for i, h := range hops {

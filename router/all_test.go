@@ -1,11 +1,12 @@
 package router
 
 import (
+	"holdfast/route"
 	"testing"
 )
 
 func TestAllSyncAnswersWithTheWorst(t *testing.T) {
-	r := rigged(t, 1, Route{Kind: RouteAllSync, Children: toAll("a", "b", "c")}, "a", "b", "c")
+	r := rigged(t, 1, route.Route{Kind: route.KindAllSync, Children: toAll("a", "b", "c")}, "a", "b", "c")
 	a, b, c := r.stubs["a"], r.stubs["b"], r.stubs["c"]
 	r.want(set("k", "v"), "STORED\r\n")
 	r.heard("a: set k 0 0 1 v; b: set k 0 0 1 v; c: set k 0 0 1 v")
@@ -19,7 +20,7 @@ func TestAllSyncAnswersWithTheWorst(t *testing.T) {
 }
 
 func TestAllAsyncAnswersAtOnce(t *testing.T) {
-	r := rigged(t, 1, Route{Kind: RouteAllAsync, Children: toAll("a", "b")}, "a", "b")
+	r := rigged(t, 1, route.Route{Kind: route.KindAllAsync, Children: toAll("a", "b")}, "a", "b")
 	r.stubs["a"].set(func(s *stub) { s.late = true })
 	r.stubs["b"].failing(resultTimeout)
 	r.want(set("k", "v")+"get k\r\ndelete k\r\nmd k q\r\nmg k v O1\r\nmn\r\n", "NOT_STORED\r\nEND\r\nNOT_FOUND\r\nNF\r\nEN O1\r\nMN\r\n")
@@ -30,7 +31,7 @@ func TestAllAsyncAnswersAtOnce(t *testing.T) {
 }
 
 func TestAllInitialAnswersWithTheFirst(t *testing.T) {
-	r := rigged(t, 1, Route{Kind: RouteAllInitial, Children: toAll("a", "b", "c")}, "a", "b", "c")
+	r := rigged(t, 1, route.Route{Kind: route.KindAllInitial, Children: toAll("a", "b", "c")}, "a", "b", "c")
 	r.stubs["b"].failing(resultTimeout)
 	r.stubs["c"].set(func(s *stub) { s.late = true })
 	r.want(set("k", "v"), "STORED\r\n")
@@ -45,7 +46,7 @@ func TestAllInitialAnswersWithTheFirst(t *testing.T) {
 }
 
 func TestAllMajority(t *testing.T) {
-	r := rigged(t, 1, Route{Kind: RouteAllMajority, Children: toAll("a", "b", "c")}, "a", "b", "c")
+	r := rigged(t, 1, route.Route{Kind: route.KindAllMajority, Children: toAll("a", "b", "c")}, "a", "b", "c")
 	r.want(set("k", "v"), "STORED\r\n")
 	r.stubs["a"].failing(resultTimeout)
 	r.want("get k\r\n", value("k", "v"))
@@ -56,7 +57,7 @@ func TestAllMajority(t *testing.T) {
 }
 
 func TestAllFastestAnswersWithTheFirstThatIsNoError(t *testing.T) {
-	r := rigged(t, 1, Route{Kind: RouteAllFastest, Children: toAll("a", "b", "c")}, "a", "b", "c")
+	r := rigged(t, 1, route.Route{Kind: route.KindAllFastest, Children: toAll("a", "b", "c")}, "a", "b", "c")
 	a, b, c := r.stubs["a"], r.stubs["b"], r.stubs["c"]
 	c.do(t, set("k", "v"))
 	a.failing(resultTimeout)

@@ -1,11 +1,12 @@
 package router
 
 import (
+	"holdfast/route"
 	"log/slog"
 )
 
 // nothingHeld answers at once, as if nothing were held anywhere and nothing were kept.
-type nothingHeld struct{ kind RouteKind }
+type nothingHeld struct{ kind route.Kind }
 
 func (nothingHeld) forward(l *lane, q *query) { q.sayNothing(l) }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"holdfast/mc"
+	"holdfast/route"
 )
 
 // A client of a benchmark: one batch on one loop, which begins again when it is done.
@@ -43,7 +44,7 @@ func BenchmarkServe(b *testing.B) {
 	for i := range 32 {
 		multiget += fmt.Sprintf(" key%d", i)
 	}
-	for _, kind := range []PoolKind{Sharded, Replicated} {
+	for _, kind := range []route.PoolKind{route.Sharded, route.Replicated} {
 		for _, test := range []struct {
 			name, input string
 			keys        int
@@ -59,7 +60,7 @@ func BenchmarkServe(b *testing.B) {
 }
 
 // benchServe has each client send input, in which OWN is a key of its own.
-func benchServe(b *testing.B, kind PoolKind, input string, keys int) {
+func benchServe(b *testing.B, kind route.PoolKind, input string, keys int) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(5)) // four loops, and one for the rest: see package loop
 	o := onePool(startCache(b).address(), startCache(b).address(), startCache(b).address())
 	o.Pools[0].Kind = kind

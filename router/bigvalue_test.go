@@ -2,6 +2,7 @@ package router
 
 import (
 	"fmt"
+	"holdfast/route"
 	"strings"
 	"testing"
 )
@@ -17,7 +18,7 @@ func storeBigValue(t *testing.T, a *stub, clientFlags int, pieces ...string) {
 }
 
 func bigValueRig(t *testing.T) (*rig, *stub) {
-	r := riggedWith(t, 1, Options{Pools: []Pool{{Name: "p", ChunkBytes: 1024, BigValues: true, Members: []Member{{Address: "127.0.0.1:1", Name: "a"}}}}})
+	r := riggedWith(t, 1, route.Options{Pools: []route.Pool{{Name: "p", ChunkBytes: 1024, BigValues: true, Members: []route.Member{{Address: "127.0.0.1:1", Name: "a"}}}}})
 	return r, r.stubs["a"]
 }
 

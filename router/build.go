@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"holdfast/ring"
+	"holdfast/route"
 )
 
 // A builder makes a tree of Options that have passed their Check.
@@ -19,7 +20,7 @@ type builder struct {
 }
 
 // build makes the tree of o. r.mu is held.
-func (r *Router) build(o Options) (*tree, error) {
+func (r *Router) build(o route.Options) (*tree, error) {
 	o.SetDefaults()
 	if faults := o.Check(); len(faults) > 0 {
 		return nil, faults
@@ -42,7 +43,7 @@ func (b *builder) build() error {
 		b.pools[p.options.Name] = p
 		t.pools = append(t.pools, p)
 	}
-	if t.options.needFills() {
+	if t.options.NeedFills() {
 		b.fills = b.router.sharedFills()
 		t.fills = b.fills
 	}
@@ -53,7 +54,7 @@ func (b *builder) build() error {
 	return b.entries()
 }
 
-func (b *builder) pool(o *Pool) (*pool, error) {
+func (b *builder) pool(o *route.Pool) (*pool, error) {
 	p := &pool{options: o}
 	for i := range o.Members {
 		m, err := b.member(o, &o.Members[i])
@@ -63,18 +64,18 @@ func (b *builder) pool(o *Pool) (*pool, error) {
 		p.members = append(p.members, m)
 	}
 	var err error
-	if o.Kind == Replicated {
+	if o.Kind == route.Replicated {
 		p.route = b.replicated(o, p)
 	} else if p.route, err = b.sharded(o, p.members); err != nil {
 		return nil, err
 	}
-	if o.OnError == ErrorAsMiss {
+	if o.OnError == route.ErrorAsMiss {
 		p.route = missing{p.route}
 	}
 	return p, nil
 }
 
-func (b *builder) sharded(o *Pool, members []*member) (forwarder, error) {
+func (b *builder) sharded(o *route.Pool, members []*member) (forwarder, error) {
 	placed := make([]ring.Member, len(members))
 	for i, m := range members {
 		placed[i] = ring.Member{Name: m.name, Weight: o.Members[i].Weight}
@@ -96,7 +97,7 @@ func (b *builder) sharded(o *Pool, members []*member) (forwarder, error) {
 	return &s, nil
 }
 
-func (b *builder) replicated(o *Pool, p *pool) forwarder {
+func (b *builder) replicated(o *route.Pool, p *pool) forwarder {
 	p.replicated = &replicated{options: o, members: p.members, near: nearMembers(o), latches: b.router.latchesOf(o.Name), id: ledgerID(o.Name)}
 	return p.replicated
 }
@@ -104,7 +105,7 @@ func (b *builder) replicated(o *Pool, p *pool) forwarder {
 // cacheAddress is the address of the cache of this process.
 const cacheAddress = "cache"
 
-func (b *builder) member(o *Pool, m *Member) (*member, error) {
+func (b *builder) member(o *route.Pool, m *route.Member) (*member, error) {
 	made := &member{name: m.Name}
 	if m.Address == cacheAddress {
 		if b.router.local == nil {
@@ -121,7 +122,7 @@ func (b *builder) member(o *Pool, m *Member) (*member, error) {
 	var err error
 	if b.journaled(o) {
 		shared := "" // by all sharded pools: what one of them missed, the others don't see either
-		if o.Kind == Replicated {
+		if o.Kind == route.Replicated {
 			shared = o.Name
 		}
 		made.to, err = b.router.replica(shared, m.Address, s)
@@ -132,7 +133,7 @@ func (b *builder) member(o *Pool, m *Member) (*member, error) {
 		return nil, err
 	}
 	made.route = remote{made.to}
-	if o.Kind != Replicated && o.Failover == "" && made.to.absence != nil {
+	if o.Kind != route.Replicated && o.Failover == "" && made.to.absence != nil {
 		made.route = guarded{made.to, o.Journal, ledgerID(o.Name)}
 	}
 	b.tree.destinations = append(b.tree.destinations, made.to)
@@ -140,8 +141,8 @@ func (b *builder) member(o *Pool, m *Member) (*member, error) {
 }
 
 // journaled reports whether the members of a pool have journals of what they miss.
-func (b *builder) journaled(o *Pool) bool {
-	if o.Kind == Replicated || o.Failover != "" || o.Journal {
+func (b *builder) journaled(o *route.Pool) bool {
+	if o.Kind == route.Replicated || o.Failover != "" || o.Journal {
 		return true
 	}
 	for _, other := range b.tree.options.Pools {

@@ -1,6 +1,9 @@
 package router
 
-import "time"
+import (
+	"holdfast/route"
+	"time"
+)
 
 // warmPoolExptime is that of items that a pool has from its WarmFrom, where that can't tell their TTL.
 const warmPoolExptime = time.Hour
@@ -31,15 +34,15 @@ func (b *builder) layersOf(p *pool, to forwarder) forwarder {
 		to = &chunked{target: to, bytes: n, theirs: p.options.BigValues}
 	}
 	if warm := b.pools[p.options.WarmFrom]; warm != nil {
-		to = b.filling(RouteWarmUp, to, pooled{warm, warm.route}, warmPoolExptime, 0)
+		to = b.filling(route.KindWarmUp, to, pooled{warm, warm.route}, warmPoolExptime, 0)
 	}
 	return to
 }
 
 // poolRoute is the pool's route, or one by another hash.
-func (b *builder) poolRoute(o *Route) (forwarder, error) {
+func (b *builder) poolRoute(o *route.Route) (forwarder, error) {
 	p := b.pools[o.Pool]
-	if o.Hash.isZero() {
+	if o.Hash.IsZero() {
 		return pooled{p, p.route}, nil
 	}
 	own := *p.options
@@ -48,7 +51,7 @@ func (b *builder) poolRoute(o *Route) (forwarder, error) {
 	if err != nil {
 		return nil, err
 	}
-	if own.OnError == ErrorAsMiss {
+	if own.OnError == route.ErrorAsMiss {
 		to = missing{to}
 	}
 	return pooled{p, p.prefixed(b.layersOf(p, to))}, nil
@@ -70,9 +73,9 @@ type pooled struct {
 
 func (p pooled) forward(l *lane, q *query) { p.to.forward(l, q) }
 
-func (b *builder) filling(kind RouteKind, cold, warm forwarder, exptime, negative time.Duration) forwarder {
+func (b *builder) filling(kind route.Kind, cold, warm forwarder, exptime, negative time.Duration) forwarder {
 	f := &filling{kind: kind, cold: cold, warm: warm, fills: b.fills, exptime: exptime, negative: negative, log: b.router.log}
-	if b.tree.options.have(RouteAllAsync, RouteAllInitial, RouteAllMajority, RouteAllFastest) {
+	if b.tree.options.Have(route.KindAllAsync, route.KindAllInitial, route.KindAllMajority, route.KindAllFastest) {
 		f.remember = rememberWrites
 	}
 	return f

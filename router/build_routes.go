@@ -11,35 +11,36 @@ import (
 
 	"holdfast/mc"
 	"holdfast/ring"
+	"holdfast/route"
 )
 
 // route makes a route of options that have passed their Check.
-func (b *builder) route(o *Route) (forwarder, error) {
+func (b *builder) route(o *route.Route) (forwarder, error) {
 	switch o.Kind {
-	case RoutePool:
+	case route.KindPool:
 		return b.poolRoute(o)
-	case RoutePrefixSelector, RouteOperationSelector:
+	case route.KindPrefixSelector, route.KindOperationSelector:
 		return b.selector(o)
-	case RouteShadow:
+	case route.KindShadow:
 		return b.shadow(o)
-	case RouteMigrate:
+	case route.KindMigrate:
 		from, to, err := b.two(o.From, o.To)
 		return &migrate{from: from, to: to, start: o.Start, interval: o.Interval, now: time.Now}, err
-	case RouteWarmUp, RouteL1L2Cache:
+	case route.KindWarmUp, route.KindL1L2Cache:
 		cold, warm, err := b.two(o.Cold, o.Warm)
 		return b.filling(o.Kind, cold, warm, o.Exptime, o.NegativeTTL), err
-	case RouteModifyKey, RouteModifyExptime, RouteRateLimit, RouteOutstandingLimit, RouteLogging, RouteShardSplit:
+	case route.KindModifyKey, route.KindModifyExptime, route.KindRateLimit, route.KindOutstandingLimit, route.KindLogging, route.KindShardSplit:
 		return b.before(o)
-	case RouteDevNull, RouteNull:
+	case route.KindDevNull, route.KindNull:
 		return nothingHeld{o.Kind}, nil
-	case RouteError:
+	case route.KindError:
 		return refusing{cmp.Or(o.Response, "this route answers with an error")}, nil
 	}
 	return b.among(o)
 }
 
 // routes are those of the children.
-func (b *builder) routes(children []Route) ([]forwarder, error) {
+func (b *builder) routes(children []route.Route) ([]forwarder, error) {
 	made := make([]forwarder, len(children))
 	for i := range children {
 		var err error
@@ -50,7 +51,7 @@ func (b *builder) routes(children []Route) ([]forwarder, error) {
 	return made, nil
 }
 
-func (b *builder) two(first, second *Route) (forwarder, forwarder, error) {
+func (b *builder) two(first, second *route.Route) (forwarder, forwarder, error) {
 	one, err := b.route(first)
 	if err != nil {
 		return nil, nil, err
@@ -60,37 +61,37 @@ func (b *builder) two(first, second *Route) (forwarder, forwarder, error) {
 }
 
 // among makes the routes that have children.
-func (b *builder) among(o *Route) (forwarder, error) {
+func (b *builder) among(o *route.Route) (forwarder, error) {
 	children, err := b.routes(o.Children)
 	if err != nil {
 		return nil, err
 	}
 	switch o.Kind {
-	case RouteHash:
+	case route.KindHash:
 		return b.hash(o, children)
-	case RouteAllSync:
+	case route.KindAllSync:
 		return allSync(children), nil
-	case RouteAllAsync:
+	case route.KindAllAsync:
 		return allAsync(children), nil
-	case RouteAllInitial:
+	case route.KindAllInitial:
 		return allInitial(children), nil
-	case RouteAllMajority:
+	case route.KindAllMajority:
 		return allMajority(children), nil
-	case RouteAllFastest:
+	case route.KindAllFastest:
 		return allFastest(children), nil
-	case RouteRandom:
+	case route.KindRandom:
 		return random(children), nil
-	case RouteHostID:
+	case route.KindHostID:
 		return children[spreadOfText(b.host()+o.Hash.Salt).below(len(children))], nil
-	case RouteFailover, RouteMissFailover:
+	case route.KindFailover, route.KindMissFailover:
 		return b.failover(o, children, o.RingMembers())
-	case RouteLatest:
+	case route.KindLatest:
 		return b.latest(o, children)
 	}
 	return nil, fmt.Errorf("unknown kind %q", o.Kind)
 }
 
-func (b *builder) hash(o *Route, children []forwarder) (forwarder, error) {
+func (b *builder) hash(o *route.Route, children []forwarder) (forwarder, error) {
 	placed, err := ring.New(o.Hash.RingOptions(), o.RingMembers())
 	if err != nil {
 		return nil, err
@@ -112,7 +113,7 @@ func (b *builder) host() string {
 }
 
 // latest has the children in an order that this process keeps, also over a Reload.
-func (b *builder) latest(o *Route, children []forwarder) (forwarder, error) {
+func (b *builder) latest(o *route.Route, children []forwarder) (forwarder, error) {
 	start := b.router.started.UnixNano()
 	members := o.RingMembers()
 	order, err := ring.New(ring.Options{}, members)
@@ -128,34 +129,34 @@ func (b *builder) latest(o *Route, children []forwarder) (forwarder, error) {
 	return b.failover(o, own, names)
 }
 
-func (b *builder) failover(o *Route, children []forwarder, names []ring.Member) (forwarder, error) {
+func (b *builder) failover(o *route.Route, children []forwarder, names []ring.Member) (forwarder, error) {
 	p := &o.Failover
 	f := &failover{
-		kind: o.Kind, children: children, afterMiss: o.Kind == RouteMissFailover, maxTries: p.MaxTries,
+		kind: o.Kind, children: children, afterMiss: o.Kind == route.KindMissFailover, maxTries: p.MaxTries,
 		limit: newFailoverLimit(p, b.clock), ttl: o.Exptime, order: p.Order,
 	}
 	f.setErrors(classRead, p.Reads, f.afterMiss)
 	f.setErrors(classUpdate, p.Updates, f.afterMiss)
 	f.setErrors(classDelete, p.Deletes, f.afterMiss)
-	if p.Order == LeastFailures {
+	if p.Order == route.LeastFailures {
 		f.countFailures()
 	}
 	var err error
-	if p.Order == InRendezvousOrder && len(children) > 2 {
+	if p.Order == route.InRendezvousOrder && len(children) > 2 {
 		f.ring, err = ring.New(ring.Options{}, names[1:])
 	}
 	return f, err
 }
 
-func (b *builder) selector(o *Route) (forwarder, error) {
-	var otherwise forwarder = nothingHeld{RouteNull}
+func (b *builder) selector(o *route.Route) (forwarder, error) {
+	var otherwise forwarder = nothingHeld{route.KindNull}
 	if o.Default != nil {
 		var err error
 		if otherwise, err = b.route(o.Default); err != nil {
 			return nil, err
 		}
 	}
-	if o.Kind == RouteOperationSelector {
+	if o.Kind == route.KindOperationSelector {
 		named := map[string]forwarder{}
 		for i := range o.Operations {
 			to, err := b.route(&o.Operations[i].Route)
@@ -180,30 +181,30 @@ func (b *builder) selector(o *Route) (forwarder, error) {
 }
 
 // before makes the routes that stand before a target.
-func (b *builder) before(o *Route) (forwarder, error) {
+func (b *builder) before(o *route.Route) (forwarder, error) {
 	target, err := b.route(o.Target)
 	if err != nil {
 		return nil, err
 	}
 	switch o.Kind {
-	case RouteModifyKey:
+	case route.KindModifyKey:
 		return b.modifyKey(o, target)
-	case RouteModifyExptime:
-		if o.ExptimeAction == ExptimeMin && o.Exptime == 0 {
+	case route.KindModifyExptime:
+		if o.ExptimeAction == route.ExptimeMin && o.Exptime == 0 {
 			return target, nil
 		}
 		return &modifyExptime{target: target, action: o.ExptimeAction, limit: o.Exptime}, nil
-	case RouteRateLimit:
+	case route.KindRateLimit:
 		return newRateLimit(target, o.Rates, b.clock), nil
-	case RouteShardSplit:
+	case route.KindShardSplit:
 		return newShardSplit(b.guard(target), o.ShardSplits, b.host()), nil
-	case RouteOutstandingLimit:
+	case route.KindOutstandingLimit:
 		return &outstandingLimit{target: target, limit: o.MaxInFlight}, nil
 	}
-	return &logging{log: b.router.log, name: cmp.Or(o.Name, string(RouteLogging)), target: target}, nil
+	return &logging{log: b.router.log, name: cmp.Or(o.Name, string(route.KindLogging)), target: target}, nil
 }
 
-func (b *builder) modifyKey(o *Route, target forwarder) (forwarder, error) {
+func (b *builder) modifyKey(o *route.Route, target forwarder) (forwarder, error) {
 	if prefix := []byte(o.EnsureKeyPrefix); !graphic(prefix) || len(prefix) >= mc.MaxKeyBytes {
 		return nil, fmt.Errorf("ensure_key_prefix %q is no part of a key", o.EnsureKeyPrefix)
 	}
@@ -222,11 +223,11 @@ func (b *builder) cluster(prefix string) (int, bool) {
 	if prefix == o.DefaultCluster {
 		return -1, true
 	}
-	at := slices.IndexFunc(o.Clusters, func(c ClusterRoute) bool { return c.Prefix == prefix })
+	at := slices.IndexFunc(o.Clusters, func(c route.ClusterRoute) bool { return c.Prefix == prefix })
 	return at, at >= 0
 }
 
-func (b *builder) shadow(o *Route) (forwarder, error) {
+func (b *builder) shadow(o *route.Route) (forwarder, error) {
 	target, err := b.route(o.Target)
 	if err != nil {
 		return nil, err
@@ -242,7 +243,7 @@ func (b *builder) shadow(o *Route) (forwarder, error) {
 	return s, nil
 }
 
-func (b *builder) shadowed(o *Shadow, target *Route) (*shadowed, error) {
+func (b *builder) shadowed(o *route.Shadow, target *route.Route) (*shadowed, error) {
 	to, err := b.route(&o.Route)
 	if err != nil {
 		return nil, err
@@ -253,10 +254,10 @@ func (b *builder) shadowed(o *Shadow, target *Route) (*shadowed, error) {
 	}
 	s.first, s.last = o.Members[0], o.Members[1]
 	pool := *b.pools[target.Pool].options
-	if pool.Kind == Replicated {
+	if pool.Kind == route.Replicated {
 		return nil, errors.New("members of a replicated pool get all requests: they can't be told apart")
 	}
-	if !target.Hash.isZero() {
+	if !target.Hash.IsZero() {
 		pool.Hash = target.Hash
 	}
 	s.ring, err = ring.New(pool.Hash.RingOptions(), pool.RingMembers())
@@ -277,10 +278,10 @@ func (b *builder) clusters() error {
 		if err != nil {
 			return fmt.Errorf("cluster %s: %w", o.Prefix, err)
 		}
-		region, name, _ := parseCluster(o.Prefix)
+		region, name, _ := route.ParseCluster(o.Prefix)
 		t.clusters = append(t.clusters, cluster{region, name, b.guard(to)})
 	}
-	if region, name, ok := parseCluster(t.options.DefaultCluster); ok {
+	if region, name, ok := route.ParseCluster(t.options.DefaultCluster); ok {
 		t.clusters = append(t.clusters, cluster{region, name, t.root})
 	}
 	return b.checkClusters()
@@ -332,13 +333,13 @@ func (b *builder) checkClusters() error {
 }
 
 // leadsTo are the clusters that a route, or one in it, sends requests to.
-func (b *builder) leadsTo(r *Route) []int {
+func (b *builder) leadsTo(r *route.Route) []int {
 	var to []int
 	if at, ok := b.cluster(r.SetCluster); ok {
 		to = append(to, at)
 	}
-	for _, n := range r.nested() {
-		to = append(to, b.leadsTo(n.route)...)
+	for _, n := range r.Nested() {
+		to = append(to, b.leadsTo(n.Route)...)
 	}
 	return to
 }

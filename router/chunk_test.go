@@ -8,12 +8,13 @@ import (
 	"testing"
 
 	"holdfast/mc"
+	"holdfast/route"
 )
 
 func chunkRig(t testing.TB, lanes int) (*rig, *stub) {
 	t.Helper()
-	pool := Pool{Name: "p", ChunkBytes: 1024, Members: []Member{{Address: "127.0.0.1:1", Name: "a"}}}
-	r := riggedWith(t, lanes, Options{Pools: []Pool{pool}})
+	pool := route.Pool{Name: "p", ChunkBytes: 1024, Members: []route.Member{{Address: "127.0.0.1:1", Name: "a"}}}
+	r := riggedWith(t, lanes, route.Options{Pools: []route.Pool{pool}})
 	return r, r.stubs["a"]
 }
 

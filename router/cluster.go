@@ -1,5 +1,7 @@
 package router
 
+import "holdfast/route"
+
 // A cluster is the route of keys with a routing prefix.
 type cluster struct {
 	region, name string
@@ -12,7 +14,7 @@ const fallbackCluster = "fallback"
 
 // serveCluster goes by the /region/cluster/ that the key begins with; a part "*" is any.
 func (t *tree) serveCluster(l *lane, q *query) {
-	region, name, rest, ok := cutCluster(q.request.Key)
+	region, name, rest, ok := route.CutCluster(q.request.Key)
 	if !ok {
 		t.root.forward(l, q)
 		return
@@ -46,13 +48,13 @@ func (t *tree) clustersOf(region, name string) []cluster {
 			}
 		}
 	}
-	if len(found) > 0 || t.options.UnknownCluster == "" || t.options.UnknownCluster == UnknownRefused {
+	if len(found) > 0 || t.options.UnknownCluster == "" || t.options.UnknownCluster == route.UnknownRefused {
 		return found
 	}
 	if region != "*" && name != "*" && name != fallbackCluster {
 		found = t.named(region, fallbackCluster)
 	}
-	if len(found) == 0 && t.options.UnknownCluster == UnknownToDefault {
+	if len(found) == 0 && t.options.UnknownCluster == route.UnknownToDefault {
 		found = []cluster{{region, name, t.root}}
 	}
 	return found

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"holdfast/route"
 	"testing"
 )
 
@@ -8,16 +9,16 @@ import (
 func TestUnknownClusters(t *testing.T) {
 	const refused = "SERVER_ERROR no route for /"
 	for _, test := range []struct {
-		unknown                     UnknownCluster
+		unknown                     route.UnknownCluster
 		eu, us, broadcast, fallback string // the answers to get /eu/x/k, /us/x/k, /us/*/k, /us/fallback/k
 	}{
 		{"", refused + "eu/x/\r\n", refused + "us/x/\r\n", refused + "us/*/\r\n", refused + "us/fallback/\r\n"},
-		{UnknownToFallback, "fallback", refused + "us/x/\r\n", refused + "us/*/\r\n", refused + "us/fallback/\r\n"},
-		{UnknownToDefault, "fallback", "default", "default", "default"},
+		{route.UnknownToFallback, "fallback", refused + "us/x/\r\n", refused + "us/*/\r\n", refused + "us/fallback/\r\n"},
+		{route.UnknownToDefault, "fallback", "default", "default", "default"},
 	} {
-		o := Options{
+		o := route.Options{
 			Route: to("default"), DefaultCluster: "/eu/main/", UnknownCluster: test.unknown,
-			Clusters: []ClusterRoute{{Prefix: "/eu/fallback/", Route: to("fallback")}},
+			Clusters: []route.ClusterRoute{{Prefix: "/eu/fallback/", Route: to("fallback")}},
 		}
 		for _, name := range []string{"default", "fallback"} {
 			o.Pools = append(o.Pools, stubPool(name))
@@ -39,9 +40,9 @@ func TestUnknownClusters(t *testing.T) {
 
 // A key for several clusters is answered by that of keys without a prefix, if it is among them.
 func TestTheDefaultClusterAnswersForSeveral(t *testing.T) {
-	r := riggedWith(t, 1, Options{
-		Pools: []Pool{stubPool("default"), stubPool("other")}, Route: to("default"), DefaultCluster: "/eu/main/",
-		Clusters: []ClusterRoute{{Prefix: "/eu/other/", Route: to("other")}},
+	r := riggedWith(t, 1, route.Options{
+		Pools: []route.Pool{stubPool("default"), stubPool("other")}, Route: to("default"), DefaultCluster: "/eu/main/",
+		Clusters: []route.ClusterRoute{{Prefix: "/eu/other/", Route: to("other")}},
 	})
 	r.stubs["default"].do(t, set("k", "default"))
 	r.stubs["other"].do(t, set("k", "other"))
@@ -51,7 +52,7 @@ func TestTheDefaultClusterAnswersForSeveral(t *testing.T) {
 }
 
 func TestReadsOnly(t *testing.T) {
-	r := riggedWith(t, 1, Options{Pools: []Pool{stubPool("a")}, Route: to("a"), ReadsOnly: true})
+	r := riggedWith(t, 1, route.Options{Pools: []route.Pool{stubPool("a")}, Route: to("a"), ReadsOnly: true})
 	r.stubs["a"].do(t, set("k", "5"))
 	r.want("get k\r\n", value("k", "5"))
 	r.heard("a: get k")
@@ -61,11 +62,11 @@ func TestReadsOnly(t *testing.T) {
 }
 
 func TestFlushAllIsDisabled(t *testing.T) {
-	r := riggedWith(t, 1, Options{Pools: []Pool{stubPool("a")}, Route: to("a"), DisableFlushAll: true})
+	r := riggedWith(t, 1, route.Options{Pools: []route.Pool{stubPool("a")}, Route: to("a"), DisableFlushAll: true})
 	r.want(set("k", "v")+"flush_all\r\nflush_all 10\r\nget k\r\n",
 		"STORED\r\nSERVER_ERROR Command disabled\r\nSERVER_ERROR Command disabled\r\n"+value("k", "v"))
 }
 
-func stubPool(name string) Pool {
-	return Pool{Name: name, Members: []Member{{Address: "127.0.0.1:1", Name: name}}}
+func stubPool(name string) route.Pool {
+	return route.Pool{Name: name, Members: []route.Member{{Address: "127.0.0.1:1", Name: name}}}
 }

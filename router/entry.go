@@ -1,6 +1,7 @@
 package router
 
 import (
+	"holdfast/route"
 	"reflect"
 	"slices"
 )
@@ -20,11 +21,11 @@ func (b *builder) entries() error {
 	made := make([]*tree, len(t.options.Entries))
 	for i := range t.options.Entries {
 		o := &t.options.Entries[i]
-		if o.isZero() || reflect.DeepEqual(*o, t.options.Route) {
+		if o.IsZero() || reflect.DeepEqual(*o, t.options.Route) {
 			made[i] = t
 			continue
 		}
-		first := slices.IndexFunc(t.options.Entries, func(other Route) bool { return reflect.DeepEqual(*o, other) })
+		first := slices.IndexFunc(t.options.Entries, func(other route.Route) bool { return reflect.DeepEqual(*o, other) })
 		if first < i {
 			made[i] = made[first]
 			continue
@@ -40,7 +41,7 @@ func (b *builder) entries() error {
 
 // entry is the tree with another root, and of the pools, which are those to flush, only the ones that
 // this root leads to.
-func (b *builder) entry(o *Route) (*tree, error) {
+func (b *builder) entry(o *route.Route) (*tree, error) {
 	root, err := b.route(o)
 	if err != nil {
 		return nil, err
@@ -58,10 +59,10 @@ func (b *builder) entry(o *Route) (*tree, error) {
 }
 
 // reach notes the pools that o leads to, with those that these fail over to and warm from.
-func (b *builder) reach(o *Route, reached map[string]bool) {
+func (b *builder) reach(o *route.Route, reached map[string]bool) {
 	b.reachPool(o.Pool, reached)
-	for _, n := range o.nested() {
-		b.reach(n.route, reached)
+	for _, n := range o.Nested() {
+		b.reach(n.Route, reached)
 	}
 }
 

@@ -4,12 +4,13 @@ import (
 	"fmt"
 
 	"holdfast/mc"
+	"holdfast/route"
 )
 
 // How the pools and their members explain themselves: see Hop.
 
-func (p pooled) explain(r *mc.Request) Hop {
-	h := Hop{Route: string(RoutePool), Name: p.pool.options.Name, Next: []Hop{explain(p.to, r)}}
+func (p pooled) explain(r *mc.Request) route.Hop {
+	h := route.Hop{Route: string(route.KindPool), Name: p.pool.options.Name, Next: []route.Hop{explain(p.to, r)}}
 	if inner := h.Next[0]; inner.Route == "" { // it only says which members
 		h.Why, h.Next = inner.Why, inner.Next
 	}
@@ -17,59 +18,59 @@ func (p pooled) explain(r *mc.Request) Hop {
 }
 
 // asMember explains a member of a pool.
-func (m *member) explain(why string) Hop {
-	h := Hop{Route: "member", Name: m.name, Address: cacheAddress}
+func (m *member) explain(why string) route.Hop {
+	h := route.Hop{Route: "member", Name: m.name, Address: cacheAddress}
 	if m.to != nil {
 		h.Address = m.to.address
 		if state := m.to.state.Load(); state != stateUp {
 			h.Why = stateNames[state]
 		}
 	}
-	return h.because(why)
+	return h.Because(why)
 }
 
-func (s *sharded) explain(r *mc.Request) Hop {
-	return Hop{Next: []Hop{s.members[s.ring.Owner(r.Key)].explain("owns the key")}}
+func (s *sharded) explain(r *mc.Request) route.Hop {
+	return route.Hop{Next: []route.Hop{s.members[s.ring.Owner(r.Key)].explain("owns the key")}}
 }
 
-func (s *ejecting) explain(r *mc.Request) Hop {
+func (s *ejecting) explain(r *mc.Request) route.Hop {
 	owner := s.ring.Owner(r.Key)
 	i := s.ring.OwnerAmong(r.Key, s.memberUp)
 	switch {
 	case i < 0:
-		return Hop{Why: "no member is up"}
+		return route.Hop{Why: "no member is up"}
 	case i != owner:
-		return Hop{Next: []Hop{s.members[i].explain("its owner, " + s.members[owner].name + ", is down")}}
+		return route.Hop{Next: []route.Hop{s.members[i].explain("its owner, " + s.members[owner].name + ", is down")}}
 	}
-	return Hop{Next: []Hop{s.members[i].explain("owns the key")}}
+	return route.Hop{Next: []route.Hop{s.members[i].explain("owns the key")}}
 }
 
-func (g *guttered) explain(r *mc.Request) Hop {
+func (g *guttered) explain(r *mc.Request) route.Hop {
 	m := g.members[g.ring.Owner(r.Key)]
 	gutter := explain(g.gutter(), r)
 	if gutter.Route == "" && len(gutter.Next) == 1 {
 		gutter = gutter.Next[0]
 	}
 	if !m.up() {
-		return Hop{Next: []Hop{gutter.because(fmt.Sprintf("the owner, %s, is down", m.name))}}
+		return route.Hop{Next: []route.Hop{gutter.Because(fmt.Sprintf("the owner, %s, is down", m.name))}}
 	}
-	return Hop{Next: []Hop{m.explain("owns the key"), gutter.askedLater("if the owner fails")}}
+	return route.Hop{Next: []route.Hop{m.explain("owns the key"), gutter.AskedLater("if the owner fails")}}
 }
 
-func (m missing) explain(r *mc.Request) Hop { return explain(m.to, r) }
+func (m missing) explain(r *mc.Request) route.Hop { return explain(m.to, r) }
 
-func (c *chunked) explain(r *mc.Request) Hop { return explain(c.target, r) }
+func (c *chunked) explain(r *mc.Request) route.Hop { return explain(c.target, r) }
 
-func (p *replicated) explain(r *mc.Request) Hop {
+func (p *replicated) explain(r *mc.Request) route.Hop {
 	intent := intentOf(r)
 	if intent == intentWrite || intent == intentDepends {
-		h := Hop{Why: "all members; acknowledge: " + string(p.options.Acknowledge)}
+		h := route.Hop{Why: "all members; acknowledge: " + string(p.options.Acknowledge)}
 		for _, m := range p.members {
 			h.Next = append(h.Next, m.explain(""))
 		}
 		return h
 	}
-	h := Hop{Why: "read: " + string(p.options.Read)}
+	h := route.Hop{Why: "read: " + string(p.options.Read)}
 	if intent == intentReadFirst {
 		h.Why = "the first that is up"
 	}
@@ -79,18 +80,18 @@ func (p *replicated) explain(r *mc.Request) Hop {
 		if i == 0 {
 			h.Next = append(h.Next, m.explain(""))
 		} else {
-			h.Next = append(h.Next, m.explain("").askedLater("or it"))
+			h.Next = append(h.Next, m.explain("").AskedLater("or it"))
 		}
 	}
 	return h
 }
 
-func (m remote) explain(*mc.Request) Hop {
-	return Hop{Route: "member", Name: m.to.address, Address: m.to.address}
+func (m remote) explain(*mc.Request) route.Hop {
+	return route.Hop{Route: "member", Name: m.to.address, Address: m.to.address}
 }
 
-func (g guarded) explain(r *mc.Request) Hop { return remote{g.to}.explain(r) }
+func (g guarded) explain(r *mc.Request) route.Hop { return remote{g.to}.explain(r) }
 
-func (localRoute) explain(*mc.Request) Hop {
-	return Hop{Route: "member", Name: cacheAddress, Address: cacheAddress}
+func (localRoute) explain(*mc.Request) route.Hop {
+	return route.Hop{Route: "member", Name: cacheAddress, Address: cacheAddress}
 }

@@ -7,23 +7,24 @@ import (
 	"time"
 
 	"holdfast/mc"
+	"holdfast/route"
 )
 
 func explainRig(t *testing.T) *rig {
 	t.Helper()
-	o := Options{
-		Pools: []Pool{
-			{Name: "a", Members: []Member{{Address: "127.0.0.1:1", Name: "a1"}, {Address: "127.0.0.1:2", Name: "a2"}}},
-			{Name: "b", Members: []Member{{Address: "127.0.0.1:3", Name: "b1"}}},
-			{Name: "c", Kind: Replicated, Members: []Member{{Address: "127.0.0.1:4", Name: "c1"}, {Address: "127.0.0.1:5", Name: "c2"}}, Read: ReadFirst},
+	o := route.Options{
+		Pools: []route.Pool{
+			{Name: "a", Members: []route.Member{{Address: "127.0.0.1:1", Name: "a1"}, {Address: "127.0.0.1:2", Name: "a2"}}},
+			{Name: "b", Members: []route.Member{{Address: "127.0.0.1:3", Name: "b1"}}},
+			{Name: "c", Kind: route.Replicated, Members: []route.Member{{Address: "127.0.0.1:4", Name: "c1"}, {Address: "127.0.0.1:5", Name: "c2"}}, Read: route.ReadFirst},
 		},
-		Route: Route{Kind: RoutePrefixSelector, Prefixes: []PrefixRoute{
-			{Prefix: "user:", Route: Route{Kind: RouteFailover, Children: toAll("a", "b")}},
-			{Prefix: "warm:", Route: Route{Kind: RouteWarmUp, Cold: ptr(to("a")), Warm: ptr(to("b"))}},
-			{Prefix: "all:", Route: Route{Kind: RouteAllSync, Children: toAll("b", "c")}},
-			{Prefix: "old:", Route: Route{Kind: RouteModifyKey, EnsureKeyPrefix: "new:", Target: ptr(to("b"))}},
+		Route: route.Route{Kind: route.KindPrefixSelector, Prefixes: []route.PrefixRoute{
+			{Prefix: "user:", Route: route.Route{Kind: route.KindFailover, Children: toAll("a", "b")}},
+			{Prefix: "warm:", Route: route.Route{Kind: route.KindWarmUp, Cold: ptr(to("a")), Warm: ptr(to("b"))}},
+			{Prefix: "all:", Route: route.Route{Kind: route.KindAllSync, Children: toAll("b", "c")}},
+			{Prefix: "old:", Route: route.Route{Kind: route.KindModifyKey, EnsureKeyPrefix: "new:", Target: ptr(to("b"))}},
 		}},
-		Clusters: []ClusterRoute{{Prefix: "/east/x/", Route: to("b")}, {Prefix: "/east/y/", Route: to("c")}},
+		Clusters: []route.ClusterRoute{{Prefix: "/east/x/", Route: to("b")}, {Prefix: "/east/y/", Route: to("c")}},
 	}
 	return &rig{running: run(t, o, 1)}
 }
@@ -80,35 +81,35 @@ cluster /east/y/ (nobody waits for its answer)
 
 // Each kind of route tells its own name.
 func TestEveryKindExplainsItself(t *testing.T) {
-	null := Route{Kind: RouteNull}
-	two := []Route{null, null}
-	for kind := range fieldsOfKinds {
-		o := Route{Kind: kind}
+	null := route.Route{Kind: route.KindNull}
+	two := []route.Route{null, null}
+	for _, kind := range route.Kinds() {
+		o := route.Route{Kind: kind}
 		switch kind {
-		case RoutePool:
+		case route.KindPool:
 			o.Pool = "a"
-		case RouteShadow:
-			o.Target, o.Shadows = &null, []Shadow{{Route: null}}
-		case RouteShardSplit:
-			o.Target, o.ShardSplits = &null, []ShardSplit{{Shard: "1", Splits: 2}}
-		case RouteMigrate:
+		case route.KindShadow:
+			o.Target, o.Shadows = &null, []route.Shadow{{Route: null}}
+		case route.KindShardSplit:
+			o.Target, o.ShardSplits = &null, []route.ShardSplit{{Shard: "1", Splits: 2}}
+		case route.KindMigrate:
 			o.From, o.To, o.Start = &null, &null, time.Unix(1, 0)
-		case RouteWarmUp, RouteL1L2Cache:
+		case route.KindWarmUp, route.KindL1L2Cache:
 			o.Cold, o.Warm = &null, &null
-		case RoutePrefixSelector, RouteOperationSelector:
+		case route.KindPrefixSelector, route.KindOperationSelector:
 			o.Default = &null
-		case RouteModifyKey:
+		case route.KindModifyKey:
 			o.Target, o.EnsureKeyPrefix = &null, "p"
-		case RouteModifyExptime, RouteLogging:
+		case route.KindModifyExptime, route.KindLogging:
 			o.Target, o.Exptime = &null, time.Second
-			if kind == RouteLogging {
+			if kind == route.KindLogging {
 				o.Exptime = 0
 			}
-		case RouteRateLimit:
-			o.Target, o.Rates = &null, Rates{Gets: 1}
-		case RouteOutstandingLimit:
+		case route.KindRateLimit:
+			o.Target, o.Rates = &null, route.Rates{Gets: 1}
+		case route.KindOutstandingLimit:
 			o.Target, o.MaxInFlight = &null, 1
-		case RouteDevNull, RouteNull, RouteError:
+		case route.KindDevNull, route.KindNull, route.KindError:
 		default:
 			o.Children = two
 		}
@@ -116,9 +117,9 @@ func TestEveryKindExplainsItself(t *testing.T) {
 		hop := r.Explain(mc.Get, []byte("k"))[0]
 		want := string(kind)
 		switch kind {
-		case RouteHostID:
+		case route.KindHostID:
 			want = "null" // it is the child
-		case RouteLatest:
+		case route.KindLatest:
 			want = "latest"
 		}
 		if hop.Route != want {

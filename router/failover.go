@@ -9,11 +9,12 @@ import (
 
 	"holdfast/mc"
 	"holdfast/ring"
+	"holdfast/route"
 )
 
 // failover asks the children one after the other until one's answer is no error of the policy.
 type failover struct {
-	kind      RouteKind
+	kind      route.Kind
 	children  []forwarder
 	errors    [classes][resultClosed + 1]bool // after which results it goes on
 	afterMiss bool                            // and only gets and deletes go on
@@ -21,7 +22,7 @@ type failover struct {
 	limit     *failoverLimit // nil is none
 	ttl       time.Duration  // the most that items get on the children after the first; 0 is no bound
 
-	order    FailoverOrder
+	order    route.FailoverOrder
 	ring     *ring.Ring     // rendezvous: over the children after the first
 	failures []atomic.Int32 // least_failures: of each child in a row
 }
@@ -129,11 +130,11 @@ func (f *failover) mayGoOn(a *attempt, r result) bool {
 // ordered is in which order the children are asked, the first of which has been.
 func (f *failover) ordered(key []byte) []int {
 	n := len(f.children)
-	if f.order == InOrder || n <= 2 {
+	if f.order == route.InOrder || n <= 2 {
 		return nil
 	}
 	order := make([]int, 1, n)
-	if f.order == InRendezvousOrder {
+	if f.order == route.InRendezvousOrder {
 		order = f.ring.Next(order, key, n-1)
 		for i := 1; i < n; i++ {
 			order[i]++
@@ -172,7 +173,7 @@ type failoverLimit struct {
 // defaultFailoverBurst is mcrouter's, of a share.
 const defaultFailoverBurst = 1000
 
-func newFailoverLimit(p *FailoverPolicy, c clock) *failoverLimit {
+func newFailoverLimit(p *route.FailoverPolicy, c clock) *failoverLimit {
 	switch {
 	case p.Ratio > 0:
 		return &failoverLimit{bucket: newBucket(p.Ratio, max(1, cmp.Or(p.Burst, defaultFailoverBurst)))}

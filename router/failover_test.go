@@ -2,14 +2,15 @@ package router
 
 import (
 	"fmt"
+	"holdfast/route"
 	"strings"
 	"testing"
 	"time"
 )
 
 func TestFailoverGoesOnAfterErrorsOfThePolicy(t *testing.T) {
-	p := FailoverPolicy{Reads: []string{"timeout"}, Updates: []string{"connect", "server_error"}, Deletes: []string{}}
-	r := rigged(t, 1, Route{Kind: RouteFailover, Children: toAll("a", "b"), Failover: p}, "a", "b")
+	p := route.FailoverPolicy{Reads: []string{"timeout"}, Updates: []string{"connect", "server_error"}, Deletes: []string{}}
+	r := rigged(t, 1, route.Route{Kind: route.KindFailover, Children: toAll("a", "b"), Failover: p}, "a", "b")
 	for _, test := range []struct {
 		failure result
 		request string
@@ -34,7 +35,7 @@ func TestFailoverGoesOnAfterErrorsOfThePolicy(t *testing.T) {
 }
 
 func TestFailoverByDefault(t *testing.T) {
-	r := rigged(t, 1, Route{Kind: RouteFailover, Children: toAll("a", "b", "c"), Exptime: 5 * time.Second}, "a", "b", "c")
+	r := rigged(t, 1, route.Route{Kind: route.KindFailover, Children: toAll("a", "b", "c"), Exptime: 5 * time.Second}, "a", "b", "c")
 	a, b := r.stubs["a"], r.stubs["b"]
 	a.failing(resultDown)
 	b.failing(resultTimeout)
@@ -51,7 +52,7 @@ func TestFailoverByDefault(t *testing.T) {
 }
 
 func TestFailoverTriesCountChildrenThatWereReached(t *testing.T) {
-	r := rigged(t, 1, Route{Kind: RouteFailover, Children: toAll("a", "b", "c", "d"), Failover: FailoverPolicy{MaxTries: 2}}, "a", "b", "c", "d")
+	r := rigged(t, 1, route.Route{Kind: route.KindFailover, Children: toAll("a", "b", "c", "d"), Failover: route.FailoverPolicy{MaxTries: 2}}, "a", "b", "c", "d")
 	for _, name := range []string{"a", "b", "c"} {
 		r.stubs[name].failing(resultTimeout)
 	}
@@ -63,7 +64,7 @@ func TestFailoverTriesCountChildrenThatWereReached(t *testing.T) {
 }
 
 func TestFailoverInRendezvousOrderSharesTheLoad(t *testing.T) {
-	r := rigged(t, 1, Route{Kind: RouteFailover, Children: toAll("a", "b", "c", "d"), Failover: FailoverPolicy{Order: InRendezvousOrder}}, "a", "b", "c", "d")
+	r := rigged(t, 1, route.Route{Kind: route.KindFailover, Children: toAll("a", "b", "c", "d"), Failover: route.FailoverPolicy{Order: route.InRendezvousOrder}}, "a", "b", "c", "d")
 	r.stubs["a"].failing(resultTimeout)
 	for i := range 300 {
 		key := fmt.Sprintf("k%d", i)
@@ -77,7 +78,7 @@ func TestFailoverInRendezvousOrderSharesTheLoad(t *testing.T) {
 }
 
 func TestFailoverToLeastFailures(t *testing.T) {
-	r := rigged(t, 1, Route{Kind: RouteFailover, Children: toAll("a", "b", "c"), Failover: FailoverPolicy{Order: LeastFailures}}, "a", "b", "c")
+	r := rigged(t, 1, route.Route{Kind: route.KindFailover, Children: toAll("a", "b", "c"), Failover: route.FailoverPolicy{Order: route.LeastFailures}}, "a", "b", "c")
 	r.stubs["a"].failing(resultTimeout)
 	r.stubs["b"].failing(resultTimeout)
 	r.want("get k\r\nget k\r\n", "END\r\nEND\r\n")
@@ -85,8 +86,8 @@ func TestFailoverToLeastFailures(t *testing.T) {
 }
 
 func TestFailoverIsLimited(t *testing.T) {
-	p := FailoverPolicy{Ratio: 0.1, Burst: 2}
-	r := rigged(t, 1, Route{Kind: RouteFailover, Children: toAll("a", "b"), Failover: p}, "a", "b")
+	p := route.FailoverPolicy{Ratio: 0.1, Burst: 2}
+	r := rigged(t, 1, route.Route{Kind: route.KindFailover, Children: toAll("a", "b"), Failover: p}, "a", "b")
 	r.stubs["a"].failing(resultTimeout)
 	r.ask(0, strings.Repeat("get k\r\n", 100))
 	if got := len(r.stubs["b"].heard()); got < 10 || got > 13 {
@@ -100,7 +101,7 @@ func TestFailoverIsLimited(t *testing.T) {
 }
 
 func TestMissFailover(t *testing.T) {
-	r := rigged(t, 1, Route{Kind: RouteMissFailover, Children: toAll("a", "b", "c")}, "a", "b", "c")
+	r := rigged(t, 1, route.Route{Kind: route.KindMissFailover, Children: toAll("a", "b", "c")}, "a", "b", "c")
 	r.stubs["c"].do(t, set("k", "v"))
 	r.want("get k\r\n", value("k", "v"))
 	r.want("mg k v q\r\nmn\r\n", "VA 1\r\nv\r\nMN\r\n")

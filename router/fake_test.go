@@ -10,6 +10,7 @@ import (
 
 	"holdfast/cache"
 	"holdfast/mc"
+	"holdfast/route"
 )
 
 // A stub is a member without a connection: a cache that notes what it is asked, and fails or answers
@@ -158,16 +159,16 @@ type rig struct {
 }
 
 // rigged runs a router with the route over pools with these names, or with o's.
-func rigged(t testing.TB, lanes int, to Route, pools ...string) *rig {
+func rigged(t testing.TB, lanes int, to route.Route, pools ...string) *rig {
 	t.Helper()
-	o := Options{Route: to}
+	o := route.Options{Route: to}
 	for _, name := range pools {
-		o.Pools = append(o.Pools, Pool{Name: name, Members: []Member{{Address: "127.0.0.1:1", Name: name}}})
+		o.Pools = append(o.Pools, route.Pool{Name: name, Members: []route.Member{{Address: "127.0.0.1:1", Name: name}}})
 	}
 	return riggedWith(t, lanes, o)
 }
 
-func riggedWith(t testing.TB, lanes int, o Options) *rig {
+func riggedWith(t testing.TB, lanes int, o route.Options) *rig {
 	t.Helper()
 	r := &rig{running: run(t, o, lanes), stubs: map[string]*stub{}}
 	for _, p := range r.tree.Load().pools {
@@ -182,10 +183,10 @@ func riggedWith(t testing.TB, lanes int, o Options) *rig {
 }
 
 // to is the route to a pool.
-func to(pool string) Route { return Route{Kind: RoutePool, Pool: pool} }
+func to(pool string) route.Route { return route.Route{Kind: route.KindPool, Pool: pool} }
 
-func toAll(pools ...string) []Route {
-	routes := make([]Route, len(pools))
+func toAll(pools ...string) []route.Route {
+	routes := make([]route.Route, len(pools))
 	for i, p := range pools {
 		routes[i] = to(p)
 	}

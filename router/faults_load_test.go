@@ -3,6 +3,7 @@ package router
 import (
 	"bufio"
 	"fmt"
+	"holdfast/route"
 	"net"
 	"runtime"
 	"strings"
@@ -299,7 +300,7 @@ func TestLargeValue(t *testing.T) {
 
 // Reloads under load, with members that come and go, drop no request; members that are gone are left.
 func TestReloadUnderLoad(t *testing.T) {
-	for _, kind := range []PoolKind{Sharded, Replicated} {
+	for _, kind := range []route.PoolKind{route.Sharded, route.Replicated} {
 		t.Run(string(kind), func(t *testing.T) {
 			var members []*fakeMember
 			var all []string
@@ -307,7 +308,7 @@ func TestReloadUnderLoad(t *testing.T) {
 				m := startFake(t, nil)
 				members, all = append(members, m), append(all, m.address())
 			}
-			options := func(addresses ...string) Options {
+			options := func(addresses ...string) route.Options {
 				o := onePool(addresses...)
 				o.Pools[0].Kind = kind
 				return o
@@ -386,7 +387,7 @@ func (f *fakeMember) connections() int {
 
 // After Close nothing of the router is left: no goroutine, and no connection.
 func TestCloseLeavesNothing(t *testing.T) {
-	for _, kind := range []PoolKind{Sharded, Replicated} {
+	for _, kind := range []route.PoolKind{route.Sharded, route.Replicated} {
 		var members []*fakeMember
 		for range 2 {
 			members = append(members, startFake(t, nil))

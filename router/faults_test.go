@@ -3,6 +3,7 @@ package router
 import (
 	"bufio"
 	"fmt"
+	"holdfast/route"
 	"net"
 	"strings"
 	"sync"
@@ -103,12 +104,12 @@ func untilClosed(conn net.Conn) {
 }
 
 // onePool are the options of a pool that tries failed members soon, and is patient with them.
-func onePool(addresses ...string) Options {
-	p := Pool{Name: "p", Timeout: time.Second, ProbeMin: time.Millisecond, ProbeMax: 5 * time.Millisecond, SoftErrors: 1000}
+func onePool(addresses ...string) route.Options {
+	p := route.Pool{Name: "p", Timeout: time.Second, ProbeMin: time.Millisecond, ProbeMax: 5 * time.Millisecond, SoftErrors: 1000}
 	for _, a := range addresses {
-		p.Members = append(p.Members, Member{Address: a})
+		p.Members = append(p.Members, route.Member{Address: a})
 	}
-	return Options{Pools: []Pool{p}}
+	return route.Options{Pools: []route.Pool{p}}
 }
 
 // isError reports whether the answer is one SERVER_ERROR line.

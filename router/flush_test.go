@@ -2,6 +2,7 @@ package router
 
 import (
 	"fmt"
+	"holdfast/route"
 	"strings"
 	"testing"
 	"time"
@@ -10,7 +11,7 @@ import (
 // direct returns a router before one cache alone: a client that speaks to the member itself.
 func direct(t testing.TB, c *cacheServer) *running {
 	t.Helper()
-	return run(t, Options{Pools: []Pool{{Name: "direct", Members: []Member{{Address: c.address()}}}}}, 1)
+	return run(t, route.Options{Pools: []route.Pool{{Name: "direct", Members: []route.Member{{Address: c.address()}}}}}, 1)
 }
 
 // copyTo begins a copy of a key from a member of the first pool to another. The channel is closed at its
@@ -108,7 +109,7 @@ func TestFlushesAndWritesTakeTurns(t *testing.T) {
 // A flush that a member can't take, since too many requests wait for it, is journaled.
 func TestFlushOfABusyMember(t *testing.T) {
 	_, cutters, o := replicas(t, 2)
-	o.Pools[0].MaxInFlight, o.Pools[0].Read = 1, ReadFirst
+	o.Pools[0].MaxInFlight, o.Pools[0].Read = 1, route.ReadFirst
 	r := run(t, o, 1)
 	r.want(0, "set k 0 0 1\r\n1\r\n", "STORED\r\n")
 	held, release := cutters[0].holding("VALUE")
@@ -127,7 +128,7 @@ func TestFlushOfABusyMember(t *testing.T) {
 // again.
 func TestCopyThatIsLost(t *testing.T) {
 	caches, cutters, o := replicas(t, 2)
-	o.Pools[0].Read, o.Pools[0].RefillRate = ReadFirst, -1
+	o.Pools[0].Read, o.Pools[0].RefillRate = route.ReadFirst, -1
 	r := run(t, o, 1)
 	to := direct(t, caches[0])
 	r.want(0, "set k 0 0 1\r\n1\r\n", "STORED\r\n")
@@ -187,7 +188,7 @@ func TestMemberJoinsBesideAWrite(t *testing.T) {
 // A flush with a delay comes for all members at once, also for one that has come back since.
 func TestDelayedFlush(t *testing.T) {
 	caches, cutters, o := replicas(t, 2)
-	o.Pools[0].RefillRate, o.Pools[0].Read = -1, ReadFirst
+	o.Pools[0].RefillRate, o.Pools[0].Read = -1, route.ReadFirst
 	r := run(t, o, 2)
 	cutters[0].setCut(true)
 	r.want(0, set("k", "1")+"flush_all 2\r\n", "STORED\r\nOK\r\n")

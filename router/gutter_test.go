@@ -1,20 +1,21 @@
 package router
 
 import (
+	"holdfast/route"
 	"strings"
 	"testing"
 	"time"
 )
 
 // guttered returns options of a pool of two members before a gutter of one, and the ways to the three.
-func gutteredPools(t testing.TB) ([]*cutter, Options) {
+func gutteredPools(t testing.TB) ([]*cutter, route.Options) {
 	t.Helper()
 	_, cutters, o := replicas(t, 3)
 	main, gutter := o.Pools[0], o.Pools[0]
-	main.Kind, main.Members = Sharded, main.Members[:2]
+	main.Kind, main.Members = route.Sharded, main.Members[:2]
 	main.Failover, main.FailoverTTL = "gutter", time.Second
-	gutter.Kind, gutter.Name, gutter.Members = Sharded, "gutter", gutter.Members[2:]
-	o.Pools = []Pool{main, gutter}
+	gutter.Kind, gutter.Name, gutter.Members = route.Sharded, "gutter", gutter.Members[2:]
+	o.Pools = []route.Pool{main, gutter}
 	return cutters, o
 }
 
@@ -67,7 +68,7 @@ func TestGutter(t *testing.T) {
 func TestPipelinesKeepTheirOrder(t *testing.T) {
 	_, gutter := gutteredPools(t)
 	_, _, replicated := replicas(t, 3)
-	for name, o := range map[string]Options{"gutter": gutter, "replicated": replicated} {
+	for name, o := range map[string]route.Options{"gutter": gutter, "replicated": replicated} {
 		t.Run(name, func(t *testing.T) {
 			r := run(t, o, 1)
 			for range 100 {
@@ -109,13 +110,13 @@ func TestEarlier(t *testing.T) {
 // A sharded pool with journals: a delete that its member missed is done before the member answers.
 func TestNoReadOfAJournaledPoolIsOlder(t *testing.T) {
 	_, cutters, o := replicas(t, 2)
-	o.Pools[0].Kind, o.Pools[0].Journal = Sharded, true
+	o.Pools[0].Kind, o.Pools[0].Journal = route.Sharded, true
 	huntStale(t, o, cutters)
 }
 
 func TestDeleteOfAMemberThatIsDown(t *testing.T) {
 	_, cutters, o := replicas(t, 1)
-	o.Pools[0].Kind, o.Pools[0].Journal = Sharded, true
+	o.Pools[0].Kind, o.Pools[0].Journal = route.Sharded, true
 	r := run(t, o, 1)
 	r.want(0, "set a 0 0 1\r\n1\r\nset b 0 0 1\r\n1\r\n", "STORED\r\nSTORED\r\n")
 	cutters[0].setCut(true)

@@ -13,6 +13,7 @@ import (
 	"holdfast/cache"
 	"holdfast/loop"
 	"holdfast/mc"
+	"holdfast/route"
 	"holdfast/server"
 )
 
@@ -30,7 +31,7 @@ type running struct {
 }
 
 // run runs a router with o on as many loops as it is to have lanes.
-func run(t testing.TB, o Options, lanes int) *running {
+func run(t testing.TB, o route.Options, lanes int) *running {
 	t.Helper()
 	r := &running{t: t}
 	for range lanes {

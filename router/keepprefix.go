@@ -1,6 +1,9 @@
 package router
 
-import "holdfast/mc"
+import (
+	"holdfast/mc"
+	"holdfast/route"
+)
 
 // keepPrefix is before a pool whose members get keys with the /region/cluster/ that they came with, as
 // mcrouter's keep_routing_prefix has it: the members are routers themselves. Keys are placed without
@@ -22,11 +25,11 @@ func (k keepPrefix) forward(l *lane, q *query) {
 	k.target.forward(l, rewritten(q, &inner))
 }
 
-func (k keepPrefix) explain(r *mc.Request) Hop { return explain(k.target, r) }
+func (k keepPrefix) explain(r *mc.Request) route.Hop { return explain(k.target, r) }
 
 // withoutCluster is the part of a key that places it in such a pool.
 func withoutCluster(key []byte) []byte {
-	if _, _, rest, ok := cutCluster(key); ok {
+	if _, _, rest, ok := route.CutCluster(key); ok {
 		return rest
 	}
 	return key

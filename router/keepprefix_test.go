@@ -6,17 +6,18 @@ import (
 	"testing"
 
 	"holdfast/mc"
+	"holdfast/route"
 )
 
 func TestMembersGetKeysWithTheirPrefix(t *testing.T) {
 	kept, plain := stubPool("kept"), stubPool("plain")
 	kept.KeepRoutingPrefix = true
-	r := riggedWith(t, 1, Options{
-		Pools: []Pool{kept, plain}, Route: to("kept"), DefaultCluster: "/eu/main/",
-		Clusters: []ClusterRoute{
+	r := riggedWith(t, 1, route.Options{
+		Pools: []route.Pool{kept, plain}, Route: to("kept"), DefaultCluster: "/eu/main/",
+		Clusters: []route.ClusterRoute{
 			{Prefix: "/eu/plain/", Route: to("plain")},
-			{Prefix: "/us/all/", Route: Route{Kind: RouteAllSync, Children: toAll("kept", "plain")}},
-			{Prefix: "/us/mod/", Route: Route{Kind: RouteModifyKey, EnsureKeyPrefix: "x:", Target: ptr(to("kept"))}},
+			{Prefix: "/us/all/", Route: route.Route{Kind: route.KindAllSync, Children: toAll("kept", "plain")}},
+			{Prefix: "/us/mod/", Route: route.Route{Kind: route.KindModifyKey, EnsureKeyPrefix: "x:", Target: ptr(to("kept"))}},
 		},
 	})
 	r.want(set("k", "v")+set("/eu/main/k", "w")+"get /eu/main/k k\r\n", "STORED\r\nSTORED\r\nVALUE /eu/main/k 0 1\r\nw\r\nVALUE k 0 1\r\nv\r\nEND\r\n")
@@ -34,8 +35,8 @@ func TestMembersGetKeysWithTheirPrefix(t *testing.T) {
 
 // The prefix doesn't place a key.
 func TestKeysAreKeptWhereTheyAreWithoutAPrefix(t *testing.T) {
-	pool := Pool{Name: "p", KeepRoutingPrefix: true, Members: []Member{{Address: "127.0.0.1:1", Name: "x"}, {Address: "127.0.0.1:2", Name: "y"}}}
-	r := riggedWith(t, 1, Options{Pools: []Pool{pool}, DefaultCluster: "/a/b/"})
+	pool := route.Pool{Name: "p", KeepRoutingPrefix: true, Members: []route.Member{{Address: "127.0.0.1:1", Name: "x"}, {Address: "127.0.0.1:2", Name: "y"}}}
+	r := riggedWith(t, 1, route.Options{Pools: []route.Pool{pool}, DefaultCluster: "/a/b/"})
 	for i := range 100 {
 		r.ask(0, fmt.Sprintf("get k%d\r\nget /a/b/k%d\r\n", i, i))
 		for name, s := range r.stubs {

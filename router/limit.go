@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"holdfast/mc"
+	"holdfast/route"
 )
 
 // A bucket of tokens is filled at a rate up to its burst. What it counts by is the caller's, as long
@@ -65,7 +66,7 @@ type rateLimit struct {
 	clock   clock
 }
 
-func newRateLimit(target forwarder, r Rates, c clock) *rateLimit {
+func newRateLimit(target forwarder, r route.Rates, c clock) *rateLimit {
 	limit := &rateLimit{target: target, clock: c}
 	for class, l := range map[class][2]float64{
 		classRead: {r.Gets, r.GetsBurst}, classUpdate: {r.Sets, r.SetsBurst}, classDelete: {r.Deletes, r.DeletesBurst},

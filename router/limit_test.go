@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"holdfast/mc"
+	"holdfast/route"
 )
 
 func TestBucket(t *testing.T) {
@@ -27,7 +28,7 @@ func TestBucket(t *testing.T) {
 }
 
 func TestRateLimit(t *testing.T) {
-	r := rigged(t, 2, Route{Kind: RouteRateLimit, Rates: Rates{Gets: 2, Sets: 1, SetsBurst: 3}, Target: ptr(to("a"))}, "a")
+	r := rigged(t, 2, route.Route{Kind: route.KindRateLimit, Rates: route.Rates{Gets: 2, Sets: 1, SetsBurst: 3}, Target: ptr(to("a"))}, "a")
 	now := time.Duration(0)
 	r.tree.Load().root.(*rateLimit).clock = func() time.Duration { return now }
 	over := "SERVER_ERROR too many requests\r\n"
@@ -42,7 +43,7 @@ func TestRateLimit(t *testing.T) {
 }
 
 func TestOutstandingLimitHasOthersWait(t *testing.T) {
-	r := rigged(t, 2, Route{Kind: RouteOutstandingLimit, MaxInFlight: 2, Target: ptr(to("a"))}, "a")
+	r := rigged(t, 2, route.Route{Kind: route.KindOutstandingLimit, MaxInFlight: 2, Target: ptr(to("a"))}, "a")
 	a := r.stubs["a"]
 	a.holding(mc.Get)
 	var all sync.WaitGroup
@@ -73,19 +74,19 @@ func TestOutstandingLimitHasOthersWait(t *testing.T) {
 }
 
 func TestAnswersWithoutAMember(t *testing.T) {
-	for _, kind := range []RouteKind{RouteNull, RouteDevNull} {
-		r := rigged(t, 1, Route{Kind: kind}, "a")
+	for _, kind := range []route.Kind{route.KindNull, route.KindDevNull} {
+		r := rigged(t, 1, route.Route{Kind: kind}, "a")
 		r.want("get k\r\n"+set("k", "v")+"delete k\r\nincr k 1\r\nmg k v\r\nms k 1\r\nv\r\nmd k q\r\nmn\r\n",
 			"END\r\nNOT_STORED\r\nNOT_FOUND\r\nNOT_FOUND\r\nEN\r\nNS\r\nNF\r\nMN\r\n")
 		r.heard("")
 	}
-	r := rigged(t, 1, Route{Kind: RouteFailover, Children: []Route{{Kind: RouteError, Response: "no such service"}}}, "a")
+	r := rigged(t, 1, route.Route{Kind: route.KindFailover, Children: []route.Route{{Kind: route.KindError, Response: "no such service"}}}, "a")
 	r.want("get k j\r\nms k 1 q\r\nv\r\n", "SERVER_ERROR no such service\r\nSERVER_ERROR no such service\r\n")
 }
 
 func TestLogging(t *testing.T) {
 	var text bytes.Buffer
-	r := rigged(t, 1, Route{Kind: RouteLogging, Name: "watched", Target: ptr(to("a"))}, "a")
+	r := rigged(t, 1, route.Route{Kind: route.KindLogging, Name: "watched", Target: ptr(to("a"))}, "a")
 	r.tree.Load().root.(*logging).log = slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	r.want("get k\r\n", "END\r\n")
 	if want := `level=DEBUG msg=request route=watched op=get key=k result=miss answer_bytes=0`; !strings.Contains(text.String(), want) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"holdfast/journal"
+	"holdfast/route"
 )
 
 // A router whose journal folder is gone, or is an old copy, would believe that its members have missed
@@ -90,7 +91,7 @@ func (m *marks) key(d *destination) string {
 }
 
 // newMarks returns nil for journals in memory, whose loss at the process's end is told elsewhere.
-func (r *Router) newMarks(o *Journal) *marks {
+func (r *Router) newMarks(o *route.Journal) *marks {
 	ledger := r.journals.Ledger()
 	if ledger == nil {
 		return nil

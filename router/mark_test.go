@@ -2,6 +2,7 @@ package router
 
 import (
 	"errors"
+	"holdfast/route"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,7 +10,7 @@ import (
 )
 
 // missedBySecond has a router whose second member misses a write, and ends it. The member can be reached again.
-func missedBySecond(t testing.TB, o Options, cutters []*cutter) {
+func missedBySecond(t testing.TB, o route.Options, cutters []*cutter) {
 	t.Helper()
 	r := run(t, o, 1)
 	r.want(0, set("k", "1")+set("kept", "1"), "STORED\r\nSTORED\r\n")
@@ -45,11 +46,11 @@ func TestJournalFolderIsLost(t *testing.T) {
 		{"another", func(t *testing.T, _ string) string { return t.TempDir() }, false},
 		{"a copy", nil, false},
 	} {
-		for _, kind := range []PoolKind{Replicated, Sharded} {
+		for _, kind := range []route.PoolKind{route.Replicated, route.Sharded} {
 			t.Run(test.name+" "+string(kind), func(t *testing.T) {
 				_, cutters, o := replicas(t, 2)
 				o.Pools[0].Kind, o.Pools[0].RefillRate = kind, -1
-				if kind == Sharded {
+				if kind == route.Sharded {
 					gutter := o.Pools[0]
 					o.Pools[0].Members, gutter.Members, gutter.Name = gutter.Members[1:], gutter.Members[:1], "gutter"
 					o.Pools[0].Failover = "gutter"
@@ -80,7 +81,7 @@ func TestJournalFolderIsLost(t *testing.T) {
 						t.Fatal("got what was overwritten")
 					}
 				}
-				if kind == Replicated && test.kept != (hits > 0) {
+				if kind == route.Replicated && test.kept != (hits > 0) {
 					t.Errorf("%d hits", hits)
 				}
 				r.stop()
@@ -158,7 +159,7 @@ func TestMemberThatWasOut(t *testing.T) {
 	first.marks.round()
 	first.stop()
 	without := o
-	without.Pools = []Pool{o.Pools[0]}
+	without.Pools = []route.Pool{o.Pools[0]}
 	without.Pools[0].Members = o.Pools[0].Members[:1]
 	second := run(t, without, 1)
 	second.want(0, set("k", "2"), "STORED\r\n")
@@ -204,7 +205,7 @@ func TestMarkOfSomethingElse(t *testing.T) {
 func TestJournalFolderIsRemovedInUse(t *testing.T) {
 	caches, cutters, o := replicas(t, 2)
 	o.Journal.Folder = filepath.Join(t.TempDir(), "journal")
-	o.Pools[0].Read = ReadFirst
+	o.Pools[0].Read = route.ReadFirst
 	r := run(t, o, 1)
 	r.want(0, set("k", "1"), "STORED\r\n")
 	if err := os.RemoveAll(o.Journal.Folder); err != nil {

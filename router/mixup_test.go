@@ -2,6 +2,7 @@ package router
 
 import (
 	"fmt"
+	"holdfast/route"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -19,20 +20,20 @@ import (
 func TestNoAnswerGoesToAnother(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		change func(p *Pool)
+		change func(p *route.Pool)
 		away   bool // batches are given from goroutines, as those of TLS connections are
 	}{
-		{"sharded", func(*Pool) {}, false},
-		{"sharded, from goroutines", func(*Pool) {}, true},
-		{"ejecting, two links", func(p *Pool) { p.Eject, p.Connections = true, 2 }, false},
-		{"few in flight", func(p *Pool) { p.MaxInFlight = 24 }, true},
-		{"replicated", func(p *Pool) { p.Kind = Replicated }, false},
-		{"replicated, from goroutines", func(p *Pool) { p.Kind, p.Acknowledge = Replicated, AckMajority }, true},
+		{"sharded", func(*route.Pool) {}, false},
+		{"sharded, from goroutines", func(*route.Pool) {}, true},
+		{"ejecting, two links", func(p *route.Pool) { p.Eject, p.Connections = true, 2 }, false},
+		{"few in flight", func(p *route.Pool) { p.MaxInFlight = 24 }, true},
+		{"replicated", func(p *route.Pool) { p.Kind = route.Replicated }, false},
+		{"replicated, from goroutines", func(p *route.Pool) { p.Kind, p.Acknowledge = route.Replicated, route.AckMajority }, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, cutters, o := replicas(t, 3)
 			p := &o.Pools[0]
-			p.Kind, p.Timeout, p.SoftErrors = Sharded, 30*time.Millisecond, 2
+			p.Kind, p.Timeout, p.SoftErrors = route.Sharded, 30*time.Millisecond, 2
 			test.change(p)
 			huntMixups(t, cutters, o, test.away)
 		})
@@ -47,7 +48,7 @@ const (
 	ownKeys     = 8
 )
 
-func huntMixups(t *testing.T, cutters []*cutter, o Options, away bool) {
+func huntMixups(t *testing.T, cutters []*cutter, o route.Options, away bool) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	r := run(t, o, 2)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"holdfast/mc"
+	"holdfast/route"
 )
 
 // modifyKey sends requests on under another key. The answer has the client's own.
@@ -73,7 +74,7 @@ func (c *toCluster) route() forwarder {
 // modifyExptime changes the exptimes of requests that have one.
 type modifyExptime struct {
 	target forwarder
-	action ExptimeAction
+	action route.ExptimeAction
 	limit  time.Duration // set: 0 is no end, < 0 is at once
 }
 
@@ -85,7 +86,7 @@ func (m *modifyExptime) forward(l *lane, q *query) {
 
 func (m *modifyExptime) change(exptime int64) int64 {
 	now := time.Now()
-	if m.action == ExptimeMin && m.limit >= 0 {
+	if m.action == route.ExptimeMin && m.limit >= 0 {
 		return earlier(exptime, m.limit, now)
 	}
 	return exptimeOf(m.limit, now)

@@ -6,10 +6,11 @@ import (
 	"time"
 
 	"holdfast/mc"
+	"holdfast/route"
 )
 
 func TestModifyKey(t *testing.T) {
-	r := rigged(t, 1, Route{Kind: RouteModifyKey, EnsureKeyPrefix: "new:", ReplaceKeyPrefix: "old:", Target: ptr(to("a"))}, "a")
+	r := rigged(t, 1, route.Route{Kind: route.KindModifyKey, EnsureKeyPrefix: "new:", ReplaceKeyPrefix: "old:", Target: ptr(to("a"))}, "a")
 	r.want(set("k", "v"), "STORED\r\n")
 	r.want("get old:k new:k k\r\n", "VALUE old:k 0 1\r\nv\r\nVALUE new:k 0 1\r\nv\r\nVALUE k 0 1\r\nv\r\nEND\r\n")
 	r.heard("a: set new:k 0 0 1 v; a: get new:k; a: get new:k; a: get new:k")
@@ -27,10 +28,10 @@ func TestModifyKey(t *testing.T) {
 }
 
 func TestModifyKeyToAnotherCluster(t *testing.T) {
-	o := Options{
-		Pools:          []Pool{{Name: "a", Members: []Member{{Address: "127.0.0.1:1", Name: "a"}}}, {Name: "b", Members: []Member{{Address: "127.0.0.1:2", Name: "b"}}}},
-		Route:          Route{Kind: RouteModifyKey, SetCluster: "/r/b/", EnsureKeyPrefix: "x", Target: ptr(to("a"))},
-		Clusters:       []ClusterRoute{{Prefix: "/r/b/", Route: to("b")}},
+	o := route.Options{
+		Pools:          []route.Pool{{Name: "a", Members: []route.Member{{Address: "127.0.0.1:1", Name: "a"}}}, {Name: "b", Members: []route.Member{{Address: "127.0.0.1:2", Name: "b"}}}},
+		Route:          route.Route{Kind: route.KindModifyKey, SetCluster: "/r/b/", EnsureKeyPrefix: "x", Target: ptr(to("a"))},
+		Clusters:       []route.ClusterRoute{{Prefix: "/r/b/", Route: to("b")}},
 		DefaultCluster: "/r/a/",
 	}
 	r := riggedWith(t, 1, o)
@@ -39,10 +40,10 @@ func TestModifyKeyToAnotherCluster(t *testing.T) {
 }
 
 func TestClustersInACircleAreRefused(t *testing.T) {
-	back := func(prefix string) Route {
-		return Route{Kind: RouteModifyKey, SetCluster: prefix, Target: &Route{Kind: RouteNull}}
+	back := func(prefix string) route.Route {
+		return route.Route{Kind: route.KindModifyKey, SetCluster: prefix, Target: &route.Route{Kind: route.KindNull}}
 	}
-	o := Options{Route: back("/r/b/"), DefaultCluster: "/r/a/", Clusters: []ClusterRoute{{"/r/b/", back("/r/c/")}, {"/r/c/", back("/r/a/")}}}
+	o := route.Options{Route: back("/r/b/"), DefaultCluster: "/r/a/", Clusters: []route.ClusterRoute{{Prefix: "/r/b/", Route: back("/r/c/")}, {Prefix: "/r/c/", Route: back("/r/a/")}}}
 	_, err := New(o, Parts{Log: quiet})
 	want := "set_cluster goes round in a circle: route → /r/b/ → /r/c/ → route"
 	if err == nil || !strings.Contains(err.Error(), want) {
@@ -52,7 +53,7 @@ func TestClustersInACircleAreRefused(t *testing.T) {
 
 func TestKeyPrefixThatIsNoPartOfAKeyIsRefused(t *testing.T) {
 	for _, prefix := range []string{"a b", "a\r\n", strings.Repeat("k", mc.MaxKeyBytes)} {
-		o := Options{Route: Route{Kind: RouteModifyKey, EnsureKeyPrefix: prefix, Target: &Route{Kind: RouteNull}}}
+		o := route.Options{Route: route.Route{Kind: route.KindModifyKey, EnsureKeyPrefix: prefix, Target: &route.Route{Kind: route.KindNull}}}
 		if _, err := New(o, Parts{Log: quiet}); err == nil {
 			t.Errorf("%q was taken", prefix)
 		}
@@ -60,12 +61,12 @@ func TestKeyPrefixThatIsNoPartOfAKeyIsRefused(t *testing.T) {
 }
 
 func TestModifyExptime(t *testing.T) {
-	set := rigged(t, 1, Route{Kind: RouteModifyExptime, Exptime: 1500 * time.Millisecond, Target: ptr(to("a"))}, "a")
+	set := rigged(t, 1, route.Route{Kind: route.KindModifyExptime, Exptime: 1500 * time.Millisecond, Target: ptr(to("a"))}, "a")
 	set.ask(0, "set k 0 9 0\r\n\r\ntouch k 0\r\ngat 1 k\r\nms k 0 T0 F1\r\n\r\nms k 0\r\n\r\nget k\r\nmg k v\r\nmg k T9\r\ndelete k\r\n")
 	set.heard("a: set k 0 2 0; a: touch k 2; a: gat 2 k; a: ms k 0 F1 T2; a: ms k 0 T2; a: get k; a: mg k v; a: mg k T2; a: delete k")
-	gone := rigged(t, 1, Route{Kind: RouteModifyExptime, Exptime: -time.Second, Target: ptr(to("a"))}, "a")
+	gone := rigged(t, 1, route.Route{Kind: route.KindModifyExptime, Exptime: -time.Second, Target: ptr(to("a"))}, "a")
 	gone.want("set k 0 0 1\r\nv\r\nget k\r\n", "STORED\r\nEND\r\n")
-	least := rigged(t, 1, Route{Kind: RouteModifyExptime, ExptimeAction: ExptimeMin, Exptime: 10 * time.Second, Target: ptr(to("a"))}, "a")
+	least := rigged(t, 1, route.Route{Kind: route.KindModifyExptime, ExptimeAction: route.ExptimeMin, Exptime: 10 * time.Second, Target: ptr(to("a"))}, "a")
 	least.ask(0, "set k 0 9 0\r\n\r\nset k 0 11 0\r\n\r\nset k 0 0 0\r\n\r\nset k 0 -1 0\r\n\r\nset k 0 4000000000 0\r\n\r\nset k 0 2600000 0\r\n\r\n")
 	least.heard("a: set k 0 9 0; a: set k 0 10 0; a: set k 0 10 0; a: set k 0 -1 0; a: set k 0 -294967296 0; a: set k 0 2600000 0")
 }

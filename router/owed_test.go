@@ -2,6 +2,7 @@ package router
 
 import (
 	"fmt"
+	"holdfast/route"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -29,7 +30,7 @@ func (f *fakeMember) holds(key string) bool {
 // A delete that the member refuses is done for the client, at once and later for the member too.
 func TestRefusedDeletesAreOwed(t *testing.T) {
 	f, refuses := refusingMember(t)
-	r := run(t, Options{Pools: []Pool{{Name: "p", Journal: true, Members: []Member{{Address: f.address()}}}}}, 2)
+	r := run(t, route.Options{Pools: []route.Pool{{Name: "p", Journal: true, Members: []route.Member{{Address: f.address()}}}}}, 2)
 	r.want(0, "set k 0 0 1\r\nx\r\nset other 0 0 1\r\ny\r\n", "STORED\r\nSTORED\r\n")
 	r.want(0, "delete k\r\n", "NOT_FOUND\r\n")
 	r.want(1, "get k\r\nmg k v\r\nget k other\r\nadd k 0 0 1\r\nz\r\nincr k 1\r\n", "END\r\nEN\r\nVALUE other 0 1\r\ny\r\nEND\r\nNOT_STORED\r\nNOT_FOUND\r\n")
@@ -45,16 +46,16 @@ func TestRefusedDeletesAreOwed(t *testing.T) {
 // Without journal: true the error is the client's.
 func TestRefusedDeletesAreToldWithoutAJournal(t *testing.T) {
 	f, _ := refusingMember(t)
-	r := run(t, Options{Pools: []Pool{{Name: "p", Members: []Member{{Address: f.address()}}}}}, 1)
+	r := run(t, route.Options{Pools: []route.Pool{{Name: "p", Members: []route.Member{{Address: f.address()}}}}}, 1)
 	r.want(0, "set k 0 0 1\r\nx\r\ndelete k\r\nget k\r\n", "STORED\r\nSERVER_ERROR out of memory\r\n"+value("k", "x"))
 }
 
 // A router that is stopped leaves what it owes to the next one.
 func TestOwedDeletesOutliveTheRouter(t *testing.T) {
 	f, refuses := refusingMember(t)
-	o := Options{
-		Pools:   []Pool{{Name: "p", Journal: true, Members: []Member{{Address: f.address()}}, ProbeMin: 1e6, ProbeMax: 1e7}},
-		Journal: Journal{Folder: t.TempDir()},
+	o := route.Options{
+		Pools:   []route.Pool{{Name: "p", Journal: true, Members: []route.Member{{Address: f.address()}}, ProbeMin: 1e6, ProbeMax: 1e7}},
+		Journal: route.Journal{Folder: t.TempDir()},
 	}
 	r := run(t, o, 1)
 	r.want(0, "set k 0 0 1\r\nx\r\ndelete k\r\n", "STORED\r\nNOT_FOUND\r\n")
@@ -71,9 +72,9 @@ func TestOwedDeletesOutliveTheRouter(t *testing.T) {
 // A router that is killed leaves it, too, in its ledger.
 func TestOwedDeletesOutliveAKill(t *testing.T) {
 	f, refuses := refusingMember(t)
-	o := Options{
-		Pools:   []Pool{{Name: "p", Journal: true, Members: []Member{{Address: f.address()}}, ProbeMin: 1e6, ProbeMax: 1e7}},
-		Journal: Journal{Folder: t.TempDir()},
+	o := route.Options{
+		Pools:   []route.Pool{{Name: "p", Journal: true, Members: []route.Member{{Address: f.address()}}, ProbeMin: 1e6, ProbeMax: 1e7}},
+		Journal: route.Journal{Folder: t.TempDir()},
 	}
 	r := run(t, o, 1)
 	r.want(0, "set k 0 0 1\r\nx\r\nset other 0 0 1\r\ny\r\ndelete k\r\n", "STORED\r\nSTORED\r\nNOT_FOUND\r\n")
@@ -91,7 +92,7 @@ func TestOwedDeletesOutliveAKill(t *testing.T) {
 // Beyond a number of keys the member is taken down, and its journal keeps them.
 func TestOwedDeletesAreBounded(t *testing.T) {
 	f, _ := refusingMember(t)
-	r := run(t, Options{Pools: []Pool{{Name: "p", Journal: true, Members: []Member{{Address: f.address()}}}}}, 1)
+	r := run(t, route.Options{Pools: []route.Pool{{Name: "p", Journal: true, Members: []route.Member{{Address: f.address()}}}}}, 1)
 	d := r.tree.Load().pools[0].members[0].to
 	for i := range maxOwed {
 		if !d.owe([]byte(fmt.Sprint("k", i)), func() {}) {

@@ -3,12 +3,13 @@ package router
 import (
 	"holdfast/mc"
 	"holdfast/ring"
+	"holdfast/route"
 )
 
 // A pool is members that hold items together. Its route takes a query to the one, or those, that are
 // responsible for it.
 type pool struct {
-	options *Pool
+	options *route.Pool
 	members []*member
 	route   forwarder
 

@@ -10,43 +10,44 @@ import (
 	"time"
 
 	"holdfast/mc"
+	"holdfast/route"
 )
 
 // randomRoute is a route of any kind, up to so many levels deep.
-func randomRoute(rnd *rand.Rand, depth int) Route {
+func randomRoute(rnd *rand.Rand, depth int) route.Route {
 	pools := []string{"a", "b", "c", "d"}
 	if depth == 0 {
-		leaves := []Route{to(pools[rnd.IntN(4)]), to(pools[rnd.IntN(4)]), to(pools[rnd.IntN(4)]), {Kind: RouteNull}, {Kind: RouteError}}
+		leaves := []route.Route{to(pools[rnd.IntN(4)]), to(pools[rnd.IntN(4)]), to(pools[rnd.IntN(4)]), {Kind: route.KindNull}, {Kind: route.KindError}}
 		return leaves[rnd.IntN(len(leaves))]
 	}
-	next := func() Route { return randomRoute(rnd, depth-1) }
-	children := []Route{next(), next(), next()}
+	next := func() route.Route { return randomRoute(rnd, depth-1) }
+	children := []route.Route{next(), next(), next()}
 	one, other := ptr(children[0]), ptr(children[1])
-	orders := []FailoverOrder{InOrder, InRendezvousOrder, LeastFailures}
-	policy := FailoverPolicy{Order: orders[rnd.IntN(3)], MaxTries: rnd.IntN(3)}
-	kinds := []Route{
-		{Kind: RouteHash, Children: children},
-		{Kind: RouteHash, Children: children, Hash: Hash{Load: 1.25}},
-		{Kind: RouteAllSync, Children: children},
-		{Kind: RouteAllAsync, Children: children},
-		{Kind: RouteAllInitial, Children: children},
-		{Kind: RouteAllMajority, Children: children},
-		{Kind: RouteAllFastest, Children: children},
-		{Kind: RouteFailover, Children: children, Failover: policy, Exptime: time.Minute},
-		{Kind: RouteMissFailover, Children: children, Failover: policy},
-		{Kind: RouteLatest, Children: children, Failover: policy},
-		{Kind: RouteRandom, Children: children},
-		{Kind: RouteShadow, Target: one, Shadows: []Shadow{{Route: children[1], KeyFraction: []float64{0, 0.5}}}},
-		{Kind: RouteMigrate, From: one, To: other, Start: time.Now().Add(-time.Hour), Interval: time.Hour},
-		{Kind: RouteWarmUp, Cold: one, Warm: other, Exptime: time.Minute},
-		{Kind: RouteL1L2Cache, Cold: one, Warm: other, Exptime: time.Minute, NegativeTTL: time.Minute},
-		{Kind: RouteModifyKey, EnsureKeyPrefix: "p", Target: one},
-		{Kind: RouteModifyExptime, Exptime: time.Minute, ExptimeAction: ExptimeMin, Target: one},
-		{Kind: RouteRateLimit, Rates: Rates{Gets: 1000}, Target: one},
-		{Kind: RouteOutstandingLimit, MaxInFlight: 1 + rnd.IntN(3), Target: one},
-		{Kind: RouteLogging, Target: one},
-		{Kind: RouteOperationSelector, Operations: []OperationRoute{{[]string{"get"}, children[0]}, {[]string{"set"}, children[1]}}, Default: ptr(children[2])},
-		{Kind: RoutePrefixSelector, Prefixes: []PrefixRoute{{"k1", children[0]}, {"k", children[1]}}, Default: ptr(children[2])},
+	orders := []route.FailoverOrder{route.InOrder, route.InRendezvousOrder, route.LeastFailures}
+	policy := route.FailoverPolicy{Order: orders[rnd.IntN(3)], MaxTries: rnd.IntN(3)}
+	kinds := []route.Route{
+		{Kind: route.KindHash, Children: children},
+		{Kind: route.KindHash, Children: children, Hash: route.Hash{Load: 1.25}},
+		{Kind: route.KindAllSync, Children: children},
+		{Kind: route.KindAllAsync, Children: children},
+		{Kind: route.KindAllInitial, Children: children},
+		{Kind: route.KindAllMajority, Children: children},
+		{Kind: route.KindAllFastest, Children: children},
+		{Kind: route.KindFailover, Children: children, Failover: policy, Exptime: time.Minute},
+		{Kind: route.KindMissFailover, Children: children, Failover: policy},
+		{Kind: route.KindLatest, Children: children, Failover: policy},
+		{Kind: route.KindRandom, Children: children},
+		{Kind: route.KindShadow, Target: one, Shadows: []route.Shadow{{Route: children[1], KeyFraction: []float64{0, 0.5}}}},
+		{Kind: route.KindMigrate, From: one, To: other, Start: time.Now().Add(-time.Hour), Interval: time.Hour},
+		{Kind: route.KindWarmUp, Cold: one, Warm: other, Exptime: time.Minute},
+		{Kind: route.KindL1L2Cache, Cold: one, Warm: other, Exptime: time.Minute, NegativeTTL: time.Minute},
+		{Kind: route.KindModifyKey, EnsureKeyPrefix: "p", Target: one},
+		{Kind: route.KindModifyExptime, Exptime: time.Minute, ExptimeAction: route.ExptimeMin, Target: one},
+		{Kind: route.KindRateLimit, Rates: route.Rates{Gets: 1000}, Target: one},
+		{Kind: route.KindOutstandingLimit, MaxInFlight: 1 + rnd.IntN(3), Target: one},
+		{Kind: route.KindLogging, Target: one},
+		{Kind: route.KindOperationSelector, Operations: []route.OperationRoute{{Operations: []string{"get"}, Route: children[0]}, {Operations: []string{"set"}, Route: children[1]}}, Default: ptr(children[2])},
+		{Kind: route.KindPrefixSelector, Prefixes: []route.PrefixRoute{{Prefix: "k1", Route: children[0]}, {Prefix: "k", Route: children[1]}}, Default: ptr(children[2])},
 	}
 	return kinds[rnd.IntN(len(kinds))]
 }
@@ -92,14 +93,14 @@ func TestEveryRequestIsAnsweredOnce(t *testing.T) {
 func answeredOnce(t *testing.T, seed uint64) {
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	const lanes = 2
-	o := Options{Route: randomRoute(rnd, 1+rnd.IntN(4))}
+	o := route.Options{Route: randomRoute(rnd, 1+rnd.IntN(4))}
 	for i, name := range []string{"a", "b", "c", "d"} {
-		p := Pool{Name: name, Members: []Member{{Address: fmt.Sprintf("127.0.0.1:%d", i+1), Name: name}}}
+		p := route.Pool{Name: name, Members: []route.Member{{Address: fmt.Sprintf("127.0.0.1:%d", i+1), Name: name}}}
 		switch name {
 		case "b":
 			p.ChunkBytes = 1024
 		case "c":
-			p.WarmFrom, p.OnError = "b", ErrorAsMiss
+			p.WarmFrom, p.OnError = "b", route.ErrorAsMiss
 		}
 		o.Pools = append(o.Pools, p)
 	}

@@ -2,6 +2,7 @@ package router
 
 import (
 	"fmt"
+	"holdfast/route"
 	"strings"
 	"testing"
 )
@@ -9,7 +10,7 @@ import (
 // A member that comes back empty gets what another has, with its flags and what is left of its TTL.
 func TestMemberIsRefilled(t *testing.T) {
 	caches, cutters, o := replicas(t, 2)
-	o.Pools[0].Read = ReadFirst
+	o.Pools[0].Read = route.ReadFirst
 	r := run(t, o, 2)
 	const n = 500
 	for i := range n {
@@ -18,7 +19,7 @@ func TestMemberIsRefilled(t *testing.T) {
 	r.want(0, "set forever 0 0 1\r\nv\r\nms a2V5IDE= 1 b\r\nv\r\n", "STORED\r\nHD\r\n")
 	cutters[0].setCut(true)
 	r.want(1, "set key0 7 0 3\r\nnew\r\ndelete key1\r\n", "STORED\r\nDELETED\r\n")
-	direct := run(t, Options{Pools: []Pool{{Name: "direct", Members: []Member{{Address: caches[0].address()}}}}}, 1)
+	direct := run(t, route.Options{Pools: []route.Pool{{Name: "direct", Members: []route.Member{{Address: caches[0].address()}}}}}, 1)
 	direct.want(0, "flush_all\r\n", "OK\r\n") // as a restart would
 	cutters[0].setCut(false)
 	await(t, "the member is full", func() bool {
@@ -70,7 +71,7 @@ func (r *running) awaitWarm(members ...int) {
 // wantHeld checks how many of the keys key0 to key99 a cache holds.
 func wantHeld(t *testing.T, c *cacheServer, want int) {
 	t.Helper()
-	direct := run(t, Options{Pools: []Pool{{Name: "direct", Members: []Member{{Address: c.address()}}}}}, 1)
+	direct := run(t, route.Options{Pools: []route.Pool{{Name: "direct", Members: []route.Member{{Address: c.address()}}}}}, 1)
 	held := 0
 	for i := range 100 {
 		held += strings.Count(direct.ask(0, fmt.Sprintf("get key%d\r\n", i)), "VALUE")
@@ -102,7 +103,7 @@ func TestRefillAfterAllWereDown(t *testing.T) {
 
 // flush empties the cache, as a restart would.
 func flush(t *testing.T, c *cacheServer) {
-	direct := run(t, Options{Pools: []Pool{{Name: "direct", Members: []Member{{Address: c.address()}}}}}, 1)
+	direct := run(t, route.Options{Pools: []route.Pool{{Name: "direct", Members: []route.Member{{Address: c.address()}}}}}, 1)
 	direct.want(0, "flush_all\r\n", "OK\r\n")
 }
 
@@ -134,14 +135,14 @@ func TestRefillFromTheLastThatWasWarm(t *testing.T) {
 // While a member is cold, its misses are answered by others, and it gets what they have.
 func TestColdMemberAsksOthers(t *testing.T) {
 	caches, cutters, o := replicas(t, 2)
-	o.Pools[0].Read, o.Pools[0].RefillRate = ReadFirst, 1 // the list alone would take minutes
+	o.Pools[0].Read, o.Pools[0].RefillRate = route.ReadFirst, 1 // the list alone would take minutes
 	r := run(t, o, 1)
 	for i := range 100 {
 		r.want(0, fmt.Sprintf("set key%d 0 0 1\r\nv\r\n", i), "STORED\r\n")
 	}
 	cutters[0].setCut(true)
 	r.want(0, "delete key1\r\n", "DELETED\r\n")
-	direct := run(t, Options{Pools: []Pool{{Name: "direct", Members: []Member{{Address: caches[0].address()}}}}}, 1)
+	direct := run(t, route.Options{Pools: []route.Pool{{Name: "direct", Members: []route.Member{{Address: caches[0].address()}}}}}, 1)
 	direct.want(0, "flush_all\r\n", "OK\r\n")
 	cutters[0].setCut(false)
 	await(t, "the member is up", func() bool { return r.state(0, 0) == "up" })

@@ -7,6 +7,7 @@ import (
 
 	"holdfast/journal"
 	"holdfast/mc"
+	"holdfast/route"
 )
 
 // replicated is a pool each of whose members has all items. What it promises beyond other routers:
@@ -25,7 +26,7 @@ import (
 // A read may miss what others hold. After an error a write may have been done or not; reads then agree
 // on either from the moment that no member is left with an unknown outcome.
 type replicated struct {
-	options *Pool
+	options *route.Pool
 	members []*member
 	near    []int // the members that are Near
 	latches *latches
@@ -35,7 +36,7 @@ type replicated struct {
 func (p *replicated) forward(l *lane, q *query) {
 	switch intentOf(q.request) {
 	case intentRead:
-		p.read(l, q, p.options.Read == ReadFirst)
+		p.read(l, q, p.options.Read == route.ReadFirst)
 	case intentReadFirst:
 		p.read(l, q, true)
 	default:
@@ -113,7 +114,7 @@ func (p *replicated) read(l *lane, q *query, atFirst bool) {
 	}
 	if p.latches.busy(hash) {
 		first := p.first()
-		if p.options.Acknowledge == AckFastest || p.options.Acknowledge == AckNone {
+		if p.options.Acknowledge == route.AckFastest || p.options.Acknowledge == route.AckNone {
 			first = -1 // whoever has acknowledged the write need not be the first
 		}
 		wait := latched{lane: l, read: true, run: func() { p.begin(l, q, true) }}
@@ -262,7 +263,7 @@ func (w *write) begin(l *lane) {
 		return
 	}
 	w.open = len(p.members) + 1 // one for this loop: answers may come at once
-	if p.options.Acknowledge == AckNone {
+	if p.options.Acknowledge == route.AckNone {
 		w.acknowledge(l, nil)
 	}
 	for i := range p.members {
@@ -405,15 +406,15 @@ func (w *write) settled(l *lane) {
 		}
 		firstDone := w.decided || w.firstDone
 		switch p.options.Acknowledge {
-		case AckFirst:
+		case route.AckFirst:
 			if firstDone {
 				w.acknowledge(l, &w.best)
 			}
-		case AckMajority:
+		case route.AckMajority:
 			if firstDone && w.done > len(p.members)/2 {
 				w.acknowledge(l, &w.best)
 			}
-		case AckFastest:
+		case route.AckFastest:
 			w.acknowledge(l, &w.best)
 		}
 		return
@@ -449,10 +450,10 @@ func (w *write) outerFail(l *lane, text string) {
 }
 
 // nearMembers are the indexes of the members to ask first.
-func nearMembers(o *Pool) []int {
+func nearMembers(o *route.Pool) []int {
 	var near []int
 	for i, m := range o.Members {
-		if m.Near && cmp.Or(o.Read, ReadRandom) == ReadNear {
+		if m.Near && cmp.Or(o.Read, route.ReadRandom) == route.ReadNear {
 			near = append(near, i)
 		}
 	}

@@ -2,6 +2,7 @@ package router
 
 import (
 	"fmt"
+	"holdfast/route"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -12,18 +13,18 @@ import (
 )
 
 // replicas starts n caches behind cutters, and returns the options of a pool of them.
-func replicas(t testing.TB, n int) ([]*cacheServer, []*cutter, Options) {
+func replicas(t testing.TB, n int) ([]*cacheServer, []*cutter, route.Options) {
 	t.Helper()
-	p := Pool{Name: "users", Kind: Replicated, ProbeMin: time.Millisecond, ProbeMax: 10 * time.Millisecond}
+	p := route.Pool{Name: "users", Kind: route.Replicated, ProbeMin: time.Millisecond, ProbeMax: 10 * time.Millisecond}
 	var caches []*cacheServer
 	var cutters []*cutter
 	for range n {
 		c := startCache(t)
 		way := startCutter(t, c.address())
 		caches, cutters = append(caches, c), append(cutters, way)
-		p.Members = append(p.Members, Member{Address: way.address()})
+		p.Members = append(p.Members, route.Member{Address: way.address()})
 	}
-	return caches, cutters, Options{Pools: []Pool{p}}
+	return caches, cutters, route.Options{Pools: []route.Pool{p}}
 }
 
 // What one member missed while it was away is gone from it when it answers again.
@@ -33,7 +34,7 @@ func TestMemberReturns(t *testing.T) {
 		if folder {
 			o.Journal.Folder = t.TempDir()
 		}
-		o.Pools[0].Read, o.Pools[0].RefillRate = ReadFirst, -1
+		o.Pools[0].Read, o.Pools[0].RefillRate = route.ReadFirst, -1
 		r := run(t, o, 2)
 		r.want(0, "set a 0 0 1\r\n1\r\nset b 0 0 1\r\n1\r\nset c 0 0 1\r\n1\r\n", strings.Repeat("STORED\r\n", 3))
 		cutters[0].setCut(true)
@@ -51,7 +52,7 @@ func TestMemberReturns(t *testing.T) {
 
 // While a key is written with fewer acknowledgements than members, its reads don't see the past.
 func TestAcknowledgements(t *testing.T) {
-	for _, policy := range []Acknowledge{AckAll, AckMajority, AckFirst, AckFastest, AckNone} {
+	for _, policy := range []route.Acknowledge{route.AckAll, route.AckMajority, route.AckFirst, route.AckFastest, route.AckNone} {
 		t.Run(string(policy), func(t *testing.T) {
 			_, _, o := replicas(t, 3)
 			o.Pools[0].Acknowledge = policy
@@ -83,7 +84,7 @@ func TestCASOfAnotherMember(t *testing.T) {
 // value older than the last write or delete that was acknowledged before the read began, nor older
 // than what a read had returned by then.
 func TestNoReadIsOlderThanWhatWasAcknowledged(t *testing.T) {
-	for _, policy := range []Acknowledge{AckAll, AckMajority, AckFastest} {
+	for _, policy := range []route.Acknowledge{route.AckAll, route.AckMajority, route.AckFastest} {
 		t.Run(string(policy), func(t *testing.T) {
 			_, cutters, o := replicas(t, 3)
 			o.Pools[0].Acknowledge = policy
@@ -94,7 +95,7 @@ func TestNoReadIsOlderThanWhatWasAcknowledged(t *testing.T) {
 
 // The same with flushes beside the writes and the members that come and go.
 func TestNoReadIsOlderThanAFlush(t *testing.T) {
-	for _, policy := range []Acknowledge{AckAll, AckFirst, AckFastest} {
+	for _, policy := range []route.Acknowledge{route.AckAll, route.AckFirst, route.AckFastest} {
 		t.Run(string(policy), func(t *testing.T) {
 			_, cutters, o := replicas(t, 3)
 			o.Pools[0].Acknowledge = policy
@@ -113,7 +114,7 @@ type trail struct {
 // huntTime bounds one hunt's load.
 const huntTime = 2 * time.Second
 
-func huntStale(t *testing.T, o Options, cutters []*cutter) { huntStaleBeside(t, o, cutters, nil) }
+func huntStale(t *testing.T, o route.Options, cutters []*cutter) { huntStaleBeside(t, o, cutters, nil) }
 
 // flushOn flushes all pools now and then.
 func flushOn(r *running, trails []trail, end chan struct{}) {
@@ -139,7 +140,7 @@ func flushOn(r *running, trails []trail, end chan struct{}) {
 	}
 }
 
-func huntStaleBeside(t *testing.T, o Options, cutters []*cutter, beside func(*running, []trail, chan struct{})) {
+func huntStaleBeside(t *testing.T, o route.Options, cutters []*cutter, beside func(*running, []trail, chan struct{})) {
 	o.Journal.Folder = t.TempDir()
 	for i := range o.Pools {
 		o.Pools[i].Timeout = 200 * time.Millisecond // shorter than the stalls
@@ -264,9 +265,9 @@ func TestWriteThatComesLate(t *testing.T) {
 		return f.store(line, block)
 	})
 	other := startFake(t, nil)
-	r := run(t, Options{Pools: []Pool{{
-		Name: "p", Kind: Replicated, Read: ReadFirst, RefillRate: -1, ProbeMin: time.Millisecond, Timeout: 500 * time.Millisecond,
-		Members: []Member{{Address: late.address()}, {Address: other.address()}},
+	r := run(t, route.Options{Pools: []route.Pool{{
+		Name: "p", Kind: route.Replicated, Read: route.ReadFirst, RefillRate: -1, ProbeMin: time.Millisecond, Timeout: 500 * time.Millisecond,
+		Members: []route.Member{{Address: late.address()}, {Address: other.address()}},
 	}}}, 1)
 	r.want(0, "set k 0 0 1\r\n1\r\n", "STORED\r\n")
 	r.want(0, "set k 0 0 1\r\n2\r\n", "STORED\r\n") // late doesn't answer: it goes down

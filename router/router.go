@@ -13,6 +13,7 @@ import (
 	"holdfast/journal"
 	"holdfast/loop"
 	"holdfast/mc"
+	"holdfast/route"
 )
 
 // A Router takes requests to members. Make it with New, give it the loops with Start, and give it
@@ -49,7 +50,7 @@ type Parts struct {
 }
 
 // New returns a router with the pools and routes of o. An error is Faults, or says what can't be had.
-func New(o Options, parts Parts) (*Router, error) {
+func New(o route.Options, parts Parts) (*Router, error) {
 	r := &Router{started: time.Now(), log: parts.Log, local: parts.Cache, destinations: map[identity]*destination{}, latches: map[string]*latches{}}
 	r.end, r.endNow = context.WithCancel(context.Background())
 	for i, l := range parts.Loops {
@@ -97,7 +98,7 @@ func (l *lane) flushRound() {
 
 // Reload replaces the pools and routes. Batches on their way end as they began; members that are in
 // the old and the new configuration keep their connections and their state. On an error all stays.
-func (r *Router) Reload(o Options) error {
+func (r *Router) Reload(o route.Options) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -146,7 +147,7 @@ func (r *Router) publish(t *tree) {
 }
 
 // Options are those in use.
-func (r *Router) Options() Options { return r.tree.Load().options }
+func (r *Router) Options() route.Options { return r.tree.Load().options }
 
 // Close ends connections and probes. The loops have stopped, and no batch is given any more.
 func (r *Router) Close() error {

@@ -2,13 +2,14 @@ package router
 
 import (
 	"fmt"
+	"holdfast/route"
 	"math"
 	"strings"
 	"testing"
 )
 
 func TestHashSpreadsKeysAndKeepsThem(t *testing.T) {
-	r := rigged(t, 1, Route{Kind: RouteHash, Hash: Hash{Placement: "ch3"}, Children: toAll("a", "b", "c")}, "a", "b", "c")
+	r := rigged(t, 1, route.Route{Kind: route.KindHash, Hash: route.Hash{Placement: "ch3"}, Children: toAll("a", "b", "c")}, "a", "b", "c")
 	for i := range 300 {
 		r.want(set(fmt.Sprintf("k%d", i), "v"), "STORED\r\n")
 	}
@@ -24,7 +25,7 @@ func TestHashSpreadsKeysAndKeepsThem(t *testing.T) {
 }
 
 func TestHashByLoadTakesTheNext(t *testing.T) {
-	r := rigged(t, 1, Route{Kind: RouteHash, Hash: Hash{Load: 1.5}, Children: toAll("a", "b", "c")}, "a", "b", "c")
+	r := rigged(t, 1, route.Route{Kind: route.KindHash, Hash: route.Hash{Load: 1.5}, Children: toAll("a", "b", "c")}, "a", "b", "c")
 	for _, s := range r.stubs {
 		s.set(func(s *stub) { s.late = true })
 	}
@@ -37,12 +38,12 @@ func TestHashByLoadTakesTheNext(t *testing.T) {
 }
 
 func TestPoolRouteWithItsOwnHash(t *testing.T) {
-	members := []Member{{Address: "127.0.0.1:1", Name: "a"}, {Address: "127.0.0.1:2", Name: "b"}}
-	o := Options{
-		Pools: []Pool{{Name: "p", Members: members, Hash: Hash{Placement: "jump"}}},
-		Route: Route{Kind: RoutePrefixSelector, Prefixes: []PrefixRoute{
-			{Prefix: "crc", Route: Route{Kind: RoutePool, Pool: "p", Hash: Hash{Placement: "crc32"}}},
-		}, Default: &Route{Kind: RoutePool, Pool: "p"}},
+	members := []route.Member{{Address: "127.0.0.1:1", Name: "a"}, {Address: "127.0.0.1:2", Name: "b"}}
+	o := route.Options{
+		Pools: []route.Pool{{Name: "p", Members: members, Hash: route.Hash{Placement: "jump"}}},
+		Route: route.Route{Kind: route.KindPrefixSelector, Prefixes: []route.PrefixRoute{
+			{Prefix: "crc", Route: route.Route{Kind: route.KindPool, Pool: "p", Hash: route.Hash{Placement: "crc32"}}},
+		}, Default: &route.Route{Kind: route.KindPool, Pool: "p"}},
 	}
 	r := riggedWith(t, 1, o)
 	differs := 0
@@ -50,7 +51,7 @@ func TestPoolRouteWithItsOwnHash(t *testing.T) {
 		key := fmt.Sprintf("crc%d", i)
 		owner := r.tree.Load().explain(1, []byte(key))
 		plain := r.tree.Load().pools[0].route.(*sharded)
-		if addresses(nil, owner)[0] != plain.members[plain.ring.Owner([]byte(key))].to.address {
+		if route.Addresses(nil, owner)[0] != plain.members[plain.ring.Owner([]byte(key))].to.address {
 			differs++
 		}
 		r.want(set(key, "v")+"get "+key+"\r\n", "STORED\r\n"+value(key, "v"))
@@ -61,7 +62,7 @@ func TestPoolRouteWithItsOwnHash(t *testing.T) {
 }
 
 func TestPrefixSelectorTakesTheLongest(t *testing.T) {
-	r := rigged(t, 1, Route{Kind: RoutePrefixSelector, Prefixes: []PrefixRoute{
+	r := rigged(t, 1, route.Route{Kind: route.KindPrefixSelector, Prefixes: []route.PrefixRoute{
 		{Prefix: "u", Route: to("a")}, {Prefix: "user:", Route: to("b")}, {Prefix: "user:9", Route: to("c")},
 	}}, "a", "b", "c")
 	r.want("get user:1 user:91 user x u\r\n", "END\r\n")
@@ -71,7 +72,7 @@ func TestPrefixSelectorTakesTheLongest(t *testing.T) {
 }
 
 func TestOperationSelector(t *testing.T) {
-	r := rigged(t, 1, Route{Kind: RouteOperationSelector, Operations: []OperationRoute{
+	r := rigged(t, 1, route.Route{Kind: route.KindOperationSelector, Operations: []route.OperationRoute{
 		{Operations: []string{"get"}, Route: to("a")},
 		{Operations: []string{"set", "gats"}, Route: to("b")},
 		{Operations: []string{"delete", "decr", "add"}, Route: to("c")},
@@ -89,7 +90,7 @@ func TestOperationSelector(t *testing.T) {
 func ptr[T any](v T) *T { return &v }
 
 func TestRandomAsksAll(t *testing.T) {
-	r := rigged(t, 1, Route{Kind: RouteRandom, Children: toAll("a", "b")}, "a", "b")
+	r := rigged(t, 1, route.Route{Kind: route.KindRandom, Children: toAll("a", "b")}, "a", "b")
 	r.ask(0, strings.Repeat("get k\r\n", 200))
 	for name, s := range r.stubs {
 		if got := len(s.heard()); got < 50 {
@@ -99,8 +100,8 @@ func TestRandomAsksAll(t *testing.T) {
 }
 
 func TestHostIDAndLatestStayWithOneChild(t *testing.T) {
-	for _, kind := range []RouteKind{RouteHostID, RouteLatest} {
-		r := rigged(t, 2, Route{Kind: kind, Children: toAll("a", "b", "c")}, "a", "b", "c")
+	for _, kind := range []route.Kind{route.KindHostID, route.KindLatest} {
+		r := rigged(t, 2, route.Route{Kind: kind, Children: toAll("a", "b", "c")}, "a", "b", "c")
 		for i := range 30 {
 			r.ask(i%2, fmt.Sprintf("get k%d\r\n", i))
 		}
@@ -117,7 +118,7 @@ func TestHostIDAndLatestStayWithOneChild(t *testing.T) {
 }
 
 func TestLatestFailsOver(t *testing.T) {
-	r := rigged(t, 1, Route{Kind: RouteLatest, Latest: 2, Children: toAll("a", "b", "c")}, "a", "b", "c")
+	r := rigged(t, 1, route.Route{Kind: route.KindLatest, Latest: 2, Children: toAll("a", "b", "c")}, "a", "b", "c")
 	for _, s := range r.stubs {
 		s.failing(resultTimeout)
 	}

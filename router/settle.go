@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"holdfast/journal"
+	"holdfast/route"
 )
 
 // A router that is killed leaves writes on their way: some members have them and others not, and nobody
@@ -183,7 +184,7 @@ func (r *Router) distrust(t *tree, why string) error {
 	}
 	var errs []error
 	for _, p := range t.pools {
-		kept := p.replicated == nil || p.options.Acknowledge != AckAll // or nobody is left to be
+		kept := p.replicated == nil || p.options.Acknowledge != route.AckAll // or nobody is left to be
 		for _, m := range p.members {
 			if m.to == nil || m.to.absence == nil {
 				continue

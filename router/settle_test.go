@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"holdfast/mc"
+	"holdfast/route"
 )
 
 // killed returns a copy of a running router's journal folder: what a process would find that is started
@@ -39,7 +40,7 @@ func (r *running) send(lane int, request string) {
 
 // onWay runs a router whose second member's way is stalled, has it write, and returns the folder that it
 // leaves when it is killed after the first member has got the write.
-func onWay(t testing.TB, o Options, cutters []*cutter, first *cacheServer, request, got string) string {
+func onWay(t testing.TB, o route.Options, cutters []*cutter, first *cacheServer, request, got string) string {
 	t.Helper()
 	o.Journal.Folder, o.Pools[0].Timeout = t.TempDir(), patience
 	r := run(t, o, 2)
@@ -53,13 +54,13 @@ func onWay(t testing.TB, o Options, cutters []*cutter, first *cacheServer, reque
 }
 
 // byOwnWays has the members of the first pool at their own addresses.
-func byOwnWays(o Options, folder string, caches []*cacheServer) Options {
+func byOwnWays(o route.Options, folder string, caches []*cacheServer) route.Options {
 	p := o.Pools[0]
 	p.Members, p.Timeout = nil, 200*time.Millisecond
 	for _, c := range caches {
-		p.Members = append(p.Members, Member{Address: c.address()})
+		p.Members = append(p.Members, route.Member{Address: c.address()})
 	}
-	return Options{Pools: append([]Pool{p}, o.Pools[1:]...), Journal: Journal{Folder: folder}}
+	return route.Options{Pools: append([]route.Pool{p}, o.Pools[1:]...), Journal: route.Journal{Folder: folder}}
 }
 
 // A router that is killed with a write on its way leaves members that differ. The next one settles the
@@ -135,9 +136,9 @@ func TestWriteOfAKilledRouterThatComesLate(t *testing.T) {
 		return f.store(line, block)
 	})
 	other := startFake(t, nil)
-	o := Options{Pools: []Pool{{
-		Name: "p", Kind: Replicated, Read: ReadFirst, RefillRate: -1, ProbeMin: time.Millisecond, Timeout: patience,
-		Members: []Member{{Address: late.address()}, {Address: other.address()}},
+	o := route.Options{Pools: []route.Pool{{
+		Name: "p", Kind: route.Replicated, Read: route.ReadFirst, RefillRate: -1, ProbeMin: time.Millisecond, Timeout: patience,
+		Members: []route.Member{{Address: late.address()}, {Address: other.address()}},
 	}}}
 	o.Journal.Folder = t.TempDir()
 	first := run(t, o, 1)
@@ -158,7 +159,7 @@ func TestWriteOfAKilledRouterThatComesLate(t *testing.T) {
 // Where the writes on their way aren't all known, one member of a replicated pool keeps its items, if
 // that has all that was acknowledged, and the others are filled from it.
 func TestUnknownWritesOfAKilledRouter(t *testing.T) {
-	for policy, want := range map[Acknowledge]string{AckAll: value("k", "1"), AckFirst: "END\r\n"} {
+	for policy, want := range map[route.Acknowledge]string{route.AckAll: value("k", "1"), route.AckFirst: "END\r\n"} {
 		t.Run(string(policy), func(t *testing.T) {
 			caches, _, o := replicas(t, 3)
 			o.Pools[0].Acknowledge = policy
@@ -213,10 +214,10 @@ func TestWriteOfAKilledRouterBeforeAGutter(t *testing.T) {
 	caches, _, o := replicas(t, 2)
 	main, gutter := o.Pools[0], o.Pools[0]
 	gate := startCutter(t, caches[1].address())
-	main.Kind, main.Members, main.Failover, main.FailoverTTL = Sharded, []Member{{Address: caches[0].address()}}, "gutter", time.Minute
-	gutter.Kind, gutter.Name, gutter.Members = Sharded, "gutter", []Member{{Address: gate.address()}}
+	main.Kind, main.Members, main.Failover, main.FailoverTTL = route.Sharded, []route.Member{{Address: caches[0].address()}}, "gutter", time.Minute
+	gutter.Kind, gutter.Name, gutter.Members = route.Sharded, "gutter", []route.Member{{Address: gate.address()}}
 	main.Timeout, gutter.Timeout = patience, patience
-	o = Options{Pools: []Pool{main, gutter}, Journal: Journal{Folder: t.TempDir()}}
+	o = route.Options{Pools: []route.Pool{main, gutter}, Journal: route.Journal{Folder: t.TempDir()}}
 	first := run(t, o, 1)
 	direct(t, caches[1]).want(0, set("k", "old"), "STORED\r\n") // of an absence of the owner
 	gate.stall.Lock()
@@ -225,7 +226,7 @@ func TestWriteOfAKilledRouterBeforeAGutter(t *testing.T) {
 	await(t, "the owner has it", func() bool { return direct(t, caches[0]).ask(0, "get k\r\n") == value("k", "new") })
 	o.Journal.Folder = killed(t, o.Journal.Folder)
 	o.Pools[0].Timeout, o.Pools[1].Timeout = 200*time.Millisecond, 200*time.Millisecond
-	o.Pools[1].Members = []Member{{Address: caches[1].address()}}
+	o.Pools[1].Members = []route.Member{{Address: caches[1].address()}}
 	r := run(t, o, 1)
 	r.want(0, "get k\r\n", "END\r\n")
 	for _, c := range caches {

@@ -6,6 +6,7 @@ import (
 
 	"holdfast/mc"
 	"holdfast/ring"
+	"holdfast/route"
 )
 
 // shadow sends a share of the requests to further routes too, whose answers nobody waits for.
@@ -27,7 +28,7 @@ type shadowed struct {
 }
 
 // newShadowed is without the members.
-func newShadowed(target forwarder, o *Shadow) *shadowed {
+func newShadowed(target forwarder, o *route.Shadow) *shadowed {
 	s := &shadowed{target: target, to: math.MaxUint32, share: 1 << 32, limit: int64(o.MaxInFlight)}
 	if len(o.KeyFraction) == 2 { // the ends are truncated, and both belong to it, as in mcrouter's ShadowSettings.cpp
 		s.from, s.to = uint32(o.KeyFraction[0]*math.MaxUint32), uint32(o.KeyFraction[1]*math.MaxUint32)

@@ -8,10 +8,11 @@ import (
 	"time"
 
 	"holdfast/mc"
+	"holdfast/route"
 )
 
 func TestShadowCopiesAShare(t *testing.T) {
-	r := rigged(t, 1, Route{Kind: RouteShadow, Target: ptr(to("a")), Shadows: []Shadow{
+	r := rigged(t, 1, route.Route{Kind: route.KindShadow, Target: ptr(to("a")), Shadows: []route.Shadow{
 		{Route: to("b"), KeyFraction: []float64{0, 0.3}}, {Route: to("c")},
 	}}, "a", "b", "c")
 	r.stubs["b"].failing(resultTimeout)
@@ -34,24 +35,24 @@ func TestShadowCopiesAShare(t *testing.T) {
 }
 
 func TestShadowIsBounded(t *testing.T) {
-	r := rigged(t, 1, Route{Kind: RouteShadow, Target: ptr(to("a")), Shadows: []Shadow{{Route: to("b")}}}, "a", "b")
+	r := rigged(t, 1, route.Route{Kind: route.KindShadow, Target: ptr(to("a")), Shadows: []route.Shadow{{Route: to("b")}}}, "a", "b")
 	r.stubs["b"].holding(mc.Get)
 	s := r.tree.Load().root.(*shadow).copies[0]
-	s.open.Store(DefaultMaxShadowed - 1)
+	s.open.Store(route.DefaultMaxShadowed - 1)
 	r.want("get k\r\nget k\r\n", "END\r\nEND\r\n")
 	if got := len(r.stubs["b"].heard()); got != 1 {
 		t.Errorf("the shadow got %d; want 1", got)
 	}
 	r.stubs["b"].free()
 	r.settle()
-	if got := s.open.Load(); got != DefaultMaxShadowed-1 {
-		t.Errorf("%d are open; want %d", got, DefaultMaxShadowed-1)
+	if got := s.open.Load(); got != route.DefaultMaxShadowed-1 {
+		t.Errorf("%d are open; want %d", got, route.DefaultMaxShadowed-1)
 	}
 }
 
 // The keys that mcrouter copies with key_fraction_range [0, 0.1], by its own test of August 2026.
 func TestShadowCopiesMcroutersKeys(t *testing.T) {
-	r := rigged(t, 1, Route{Kind: RouteShadow, Target: ptr(to("a")), Shadows: []Shadow{{Route: to("b"), KeyFraction: []float64{0, 0.1}}}}, "a", "b")
+	r := rigged(t, 1, route.Route{Kind: route.KindShadow, Target: ptr(to("a")), Shadows: []route.Shadow{{Route: to("b"), KeyFraction: []float64{0, 0.1}}}}, "a", "b")
 	var asked []string
 	for i := range 100 {
 		asked = append(asked, fmt.Sprintf("get f%d|#|x%d", i, i))
@@ -68,7 +69,7 @@ func TestShadowCopiesMcroutersKeys(t *testing.T) {
 }
 
 func TestShadowOfKeysAndOfChance(t *testing.T) {
-	r := rigged(t, 1, Route{Kind: RouteShadow, Target: ptr(to("a")), Shadows: []Shadow{
+	r := rigged(t, 1, route.Route{Kind: route.KindShadow, Target: ptr(to("a")), Shadows: []route.Shadow{
 		{Route: to("b"), Keys: []string{"k3", "k5"}}, {Route: to("c"), Requests: 0.25},
 	}}, "a", "b", "c")
 	for i := range 400 {
@@ -84,9 +85,9 @@ func TestShadowOfKeysAndOfChance(t *testing.T) {
 }
 
 func TestShadowOfSomeMembers(t *testing.T) {
-	pool := Pool{Name: "p", Members: []Member{{Address: "127.0.0.1:1", Name: "x"}, {Address: "127.0.0.1:2", Name: "y"}}}
-	o := Options{Pools: []Pool{pool, {Name: "s", Members: []Member{{Address: "127.0.0.1:3", Name: "s"}}}}}
-	o.Route = Route{Kind: RouteShadow, Target: ptr(to("p")), Shadows: []Shadow{{Route: to("s"), Members: []int{1, 1}}}}
+	pool := route.Pool{Name: "p", Members: []route.Member{{Address: "127.0.0.1:1", Name: "x"}, {Address: "127.0.0.1:2", Name: "y"}}}
+	o := route.Options{Pools: []route.Pool{pool, {Name: "s", Members: []route.Member{{Address: "127.0.0.1:3", Name: "s"}}}}}
+	o.Route = route.Route{Kind: route.KindShadow, Target: ptr(to("p")), Shadows: []route.Shadow{{Route: to("s"), Members: []int{1, 1}}}}
 	r := riggedWith(t, 1, o)
 	for i := range 100 {
 		r.ask(0, fmt.Sprintf("get k%d\r\n", i))
@@ -98,7 +99,7 @@ func TestShadowOfSomeMembers(t *testing.T) {
 }
 
 func TestMigrate(t *testing.T) {
-	r := rigged(t, 1, Route{Kind: RouteMigrate, From: ptr(to("a")), To: ptr(to("b")), Start: time.Unix(1000, 0), Interval: 100 * time.Second}, "a", "b")
+	r := rigged(t, 1, route.Route{Kind: route.KindMigrate, From: ptr(to("a")), To: ptr(to("b")), Start: time.Unix(1000, 0), Interval: 100 * time.Second}, "a", "b")
 	m := r.tree.Load().root.(*migrate)
 	moved := func() (gets int) {
 		for i := range 200 {

@@ -6,18 +6,19 @@ import (
 	"time"
 
 	"holdfast/mc"
+	"holdfast/route"
 )
 
 // shardSplit spreads the requests to a shard over several keys.
 type shardSplit struct {
 	target forwarder
-	splits map[string]*ShardSplit
+	splits map[string]*route.ShardSplit
 	host   uint64 // chooses the split of this host
 	now    func() time.Time
 }
 
-func newShardSplit(target forwarder, splits []ShardSplit, host string) *shardSplit {
-	s := &shardSplit{target: target, splits: map[string]*ShardSplit{}, host: uint64(spreadOfText(host)) >> 32, now: time.Now}
+func newShardSplit(target forwarder, splits []route.ShardSplit, host string) *shardSplit {
+	s := &shardSplit{target: target, splits: map[string]*route.ShardSplit{}, host: uint64(spreadOfText(host)) >> 32, now: time.Now}
 	for i := range splits {
 		s.splits[splits[i].Shard] = &splits[i]
 	}
@@ -48,7 +49,7 @@ func splitKey(key []byte, end, split int) []byte {
 }
 
 // size is over how many keys this host spreads the shard now.
-func (s *shardSplit) size(o *ShardSplit) int {
+func (s *shardSplit) size(o *route.ShardSplit) int {
 	if o.OldSplits == 0 {
 		return o.Splits
 	}
@@ -64,7 +65,7 @@ func (s *shardSplit) size(o *ShardSplit) int {
 }
 
 // find returns the split's options and its key's first byte behind the shard; nil if the key has none.
-func (s *shardSplit) find(key []byte) (o *ShardSplit, end int) {
+func (s *shardSplit) find(key []byte) (o *route.ShardSplit, end int) {
 	shard, end := shardOf(key)
 	return s.splits[string(shard)], end
 }
@@ -108,16 +109,16 @@ func (s *shardSplit) forget(l *lane, q *query, end, split int) {
 	s.target.forward(l, &query{request: own, taker: nobody{}})
 }
 
-func (s *shardSplit) explain(r *mc.Request) Hop {
+func (s *shardSplit) explain(r *mc.Request) route.Hop {
 	o, end := s.find(r.Key)
 	if o == nil {
-		return through(RouteShardSplit, "the shard isn't split", s.target, r)
+		return through(route.KindShardSplit, "the shard isn't split", s.target, r)
 	}
 	n := s.size(o)
 	if isDelete(r) && !o.DeleteOne {
-		return through(RouteShardSplit, fmt.Sprintf("all %d splits of shard %s", n, o.Shard), s.target, r)
+		return through(route.KindShardSplit, fmt.Sprintf("all %d splits of shard %s", n, o.Shard), s.target, r)
 	}
 	inner := *r
 	inner.Key = splitKey(r.Key, end, int(s.host%uint64(n)))
-	return through(RouteShardSplit, fmt.Sprintf("key %q, of %d splits of shard %s", inner.Key, n, o.Shard), s.target, &inner)
+	return through(route.KindShardSplit, fmt.Sprintf("key %q, of %d splits of shard %s", inner.Key, n, o.Shard), s.target, &inner)
 }

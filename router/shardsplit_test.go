@@ -1,6 +1,7 @@
 package router
 
 import (
+	"holdfast/route"
 	"testing"
 	"time"
 )
@@ -26,7 +27,7 @@ func TestSplitKeys(t *testing.T) {
 }
 
 func TestShardSplit(t *testing.T) {
-	r := rigged(t, 1, Route{Kind: RouteShardSplit, Target: ptr(to("p")), ShardSplits: []ShardSplit{{Shard: "1", Splits: 3}, {Shard: "2", Splits: 2, DeleteOne: true}}}, "p")
+	r := rigged(t, 1, route.Route{Kind: route.KindShardSplit, Target: ptr(to("p")), ShardSplits: []route.ShardSplit{{Shard: "1", Splits: 3}, {Shard: "2", Splits: 2, DeleteOne: true}}}, "p")
 	s := r.tree.Load().root.(*shardSplit)
 	for split, key := range []string{"a:1:k", "a:1aa:k", "a:1ba:k"} {
 		s.host = uint64(split)
@@ -40,8 +41,8 @@ func TestShardSplit(t *testing.T) {
 }
 
 func TestShardSplitMigrates(t *testing.T) {
-	o := ShardSplit{Shard: "1", Splits: 3, OldSplits: 2, Start: time.Unix(1000, 0), Interval: 100 * time.Second}
-	s := newShardSplit(nothingHeld{}, []ShardSplit{o}, "")
+	o := route.ShardSplit{Shard: "1", Splits: 3, OldSplits: 2, Start: time.Unix(1000, 0), Interval: 100 * time.Second}
+	s := newShardSplit(nothingHeld{}, []route.ShardSplit{o}, "")
 	for _, test := range []struct {
 		at, host int64
 		want     int

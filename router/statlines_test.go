@@ -2,6 +2,7 @@ package router
 
 import (
 	"fmt"
+	"holdfast/route"
 	"strings"
 	"testing"
 	"time"
@@ -30,7 +31,7 @@ func statsOf(t *testing.T, r *running, group string) map[string]string {
 
 func TestStatsCountWhatClientsAsk(t *testing.T) {
 	cache := startCache(t)
-	r := run(t, Options{Pools: []Pool{{Name: "p", Members: []Member{{Address: cache.address()}}}}}, 2)
+	r := run(t, route.Options{Pools: []route.Pool{{Name: "p", Members: []route.Member{{Address: cache.address()}}}}}, 2)
 	r.ask(0, "set n 0 0 1\r\n5\r\nadd n 0 0 1\r\n5\r\nset other 0 0 1 noreply\r\nx\r\n")
 	r.ask(1, "get n none other\r\ngets n\r\ngat 0 n none\r\nincr n 2\r\nincr none 1\r\ndecr n 1\r\n")
 	r.ask(1, "ma n MD\r\nma n\r\nmg n v\r\nmg none v\r\nms m 1\r\nx\r\nmd m\r\nmd m\r\n")
@@ -61,7 +62,7 @@ func TestStatsCountWhatClientsAsk(t *testing.T) {
 }
 
 func TestStatsOfAMemberThatIsDown(t *testing.T) {
-	r := run(t, Options{Pools: []Pool{{Name: "p", Members: []Member{{Address: "127.0.0.1:1"}}, ProbeMin: time.Hour, ProbeMax: time.Hour}}}, 1)
+	r := run(t, route.Options{Pools: []route.Pool{{Name: "p", Members: []route.Member{{Address: "127.0.0.1:1"}}, ProbeMin: time.Hour, ProbeMax: time.Hour}}}, 1)
 	r.ask(0, "get k\r\nset k 0 0 1\r\nx\r\n")
 	got := statsOf(t, r, "all")
 	if got["num_suspect_servers"] != "1" || got["result_error_count"] != "2" || got["result_error_all_count"] != "2" || got["request_error_count"] != "2" || got["get_misses"] != "0" {

@@ -7,10 +7,11 @@ import (
 	"testing"
 
 	"holdfast/mc"
+	"holdfast/route"
 )
 
 // told runs a router before a member that answers each line with what say makes of it.
-func told(t *testing.T, o Options, say func(line string) string) *running {
+func told(t *testing.T, o route.Options, say func(line string) string) *running {
 	t.Helper()
 	address := startMember(t, nil, func(_ int, conn net.Conn, in *bufio.Reader) {
 		for {
@@ -24,14 +25,14 @@ func told(t *testing.T, o Options, say func(line string) string) *running {
 			conn.Write([]byte(say(strings.TrimRight(line, "\r\n"))))
 		}
 	})
-	o.Pools = append(o.Pools, Pool{Name: "m", Members: []Member{{Address: address}}})
+	o.Pools = append(o.Pools, route.Pool{Name: "m", Members: []route.Member{{Address: address}}})
 	return run(t, o, 1)
 }
 
 // A word without a text is an answer as well: the connection stays, and the result is what it says.
 func TestErrorsWithoutAText(t *testing.T) {
 	for word, result := range map[string]string{"SERVER_ERROR": "server_error", "CLIENT_ERROR": "client_error"} {
-		r := told(t, Options{}, func(string) string { return word + "\r\n" })
+		r := told(t, route.Options{}, func(string) string { return word + "\r\n" })
 		for _, request := range []string{"get k\r\n", "set k 0 0 1\r\nx\r\n", "delete k\r\n", "mg k v\r\n", "ms k 1\r\nx\r\n"} {
 			r.want(0, request, word+"\r\n")
 		}
@@ -44,8 +45,8 @@ func TestErrorsWithoutAText(t *testing.T) {
 
 func TestFailoverAfterErrorsWithoutAText(t *testing.T) {
 	for word, want := range map[string]string{"SERVER_ERROR": "END\r\n", "CLIENT_ERROR": "CLIENT_ERROR\r\n"} {
-		r := told(t, Options{Route: Route{
-			Kind: RouteFailover, Children: []Route{to("m"), {Kind: RouteNull}}, Failover: FailoverPolicy{Reads: []string{"server_error"}},
+		r := told(t, route.Options{Route: route.Route{
+			Kind: route.KindFailover, Children: []route.Route{to("m"), {Kind: route.KindNull}}, Failover: route.FailoverPolicy{Reads: []string{"server_error"}},
 		}}, func(string) string { return word + "\r\n" })
 		r.want(0, "get k\r\n", want)
 	}
@@ -54,8 +55,8 @@ func TestFailoverAfterErrorsWithoutAText(t *testing.T) {
 // A member that says that it is busy is one for a policy.
 func TestFailoverAfterABusyMember(t *testing.T) {
 	for errors, want := range map[string]string{"busy": "END\r\n", "server_error": "SERVER_ERROR 307 busy\r\n"} {
-		r := told(t, Options{Route: Route{
-			Kind: RouteFailover, Children: []Route{to("m"), {Kind: RouteNull}}, Failover: FailoverPolicy{Reads: []string{errors}},
+		r := told(t, route.Options{Route: route.Route{
+			Kind: route.KindFailover, Children: []route.Route{to("m"), {Kind: route.KindNull}}, Failover: route.FailoverPolicy{Reads: []string{errors}},
 		}}, func(string) string { return "SERVER_ERROR 307 busy\r\n" })
 		r.want(0, "get k\r\n", want)
 	}
@@ -82,7 +83,7 @@ func TestStrayOpaqueIsNotPassedOn(t *testing.T) {
 		{"mg aw== b v k\r\n", "VA 1 kbw== b\r\nx\r\n", ""},
 		{"mg aw== b v k\r\n", "VA 1 kaw== b\r\nx\r\n", "VA 1 kaw== b\r\nx\r\n"},
 	} {
-		r := told(t, Options{}, func(string) string { return test.answer })
+		r := told(t, route.Options{}, func(string) string { return test.answer })
 		got := r.ask(0, test.request)
 		if test.want == "" {
 			if !strings.HasPrefix(got, "SERVER_ERROR ") {
@@ -98,7 +99,7 @@ func TestStrayOpaqueIsNotPassedOn(t *testing.T) {
 
 // While L1 can't be asked, L2 answers all reads.
 func TestL2AnswersForL1(t *testing.T) {
-	r := rigged(t, 1, Route{Kind: RouteL1L2Cache, Cold: ptr(to("l1")), Warm: ptr(to("l2")), Exptime: 1}, "l1", "l2")
+	r := rigged(t, 1, route.Route{Kind: route.KindL1L2Cache, Cold: ptr(to("l1")), Warm: ptr(to("l2")), Exptime: 1}, "l1", "l2")
 	r.stubs["l2"].do(t, set("k", "v"))
 	for _, result := range []result{resultDown, resultTimeout, resultServerError} {
 		r.stubs["l1"].failing(result)
@@ -116,9 +117,9 @@ func TestL2AnswersForL1(t *testing.T) {
 // A warm pool without meta commands is asked by get, by all requests that found that out at once too.
 func TestWarmPoolWithoutMetaCommands(t *testing.T) {
 	for _, refusal := range []string{"ERROR", "CLIENT_ERROR malformed request", "SERVER_ERROR Command not supported"} {
-		r := told(t, Options{
-			Pools: []Pool{{Name: "cold", Members: []Member{{Address: "127.0.0.1:1", Name: "cold"}}}},
-			Route: Route{Kind: RouteWarmUp, Cold: ptr(to("cold")), Warm: ptr(to("m"))},
+		r := told(t, route.Options{
+			Pools: []route.Pool{{Name: "cold", Members: []route.Member{{Address: "127.0.0.1:1", Name: "cold"}}}},
+			Route: route.Route{Kind: route.KindWarmUp, Cold: ptr(to("cold")), Warm: ptr(to("m"))},
 		}, func(line string) string {
 			if words := strings.Fields(line); words[0] == "get" {
 				answer := ""

@@ -5,11 +5,12 @@ import (
 	"time"
 
 	"holdfast/mc"
+	"holdfast/route"
 )
 
 // A tree is the routes made from one Options. It never changes.
 type tree struct {
-	options      Options
+	options      route.Options
 	root         forwarder
 	clusters     []cluster
 	entries      []*tree // by mc.Batch.Entry: this one, or a copy with another root

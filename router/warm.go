@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"holdfast/mc"
+	"holdfast/route"
 )
 
 // A filling route answers reads from cold, and what isn't there from warm, whose items it adds to
@@ -17,7 +18,7 @@ import (
 // know (its CAS, its remaining TTL), so the add comes first, and then cold is asked again. When cold
 // can't be reached, gets are answered from warm and nothing is added.
 type filling struct {
-	kind       RouteKind
+	kind       route.Kind
 	cold, warm forwarder
 	fills      *fills
 	remember   time.Duration // how long writes may go on after they are acknowledged
@@ -36,7 +37,7 @@ func (w *filling) forward(l *lane, q *query) {
 		f := &fill{route: w, outer: q, hash: keyHash(q.request.Key)}
 		f.taker = f
 		f.send(l, w.cold, w.coldRequest(q.request), (*fill).coldAnswered)
-	case w.kind == RouteWarmUp:
+	case w.kind == route.KindWarmUp:
 		w.write(l, q)
 	default:
 		w.cold.forward(l, q)
@@ -74,11 +75,11 @@ func (f *fill) coldAnswered(l *lane, a *answer) {
 		return
 	}
 	f.cold = a.own()
-	if f.route.kind == RouteL1L2Cache && a.result.failed() && f.outer.request.Op != mc.Get {
+	if f.route.kind == route.KindL1L2Cache && a.result.failed() && f.outer.request.Op != mc.Get {
 		f.send(l, f.route.warm, f.outer.request, (*fill).answeredInstead)
 		return
 	}
-	if f.route.kind == RouteWarmUp && !f.route.fills.trusts(f.hash) {
+	if f.route.kind == route.KindWarmUp && !f.route.fills.trusts(f.hash) {
 		f.forward(l, &f.cold)
 		return
 	}
@@ -101,7 +102,7 @@ func (f *fill) askWarm(l *lane) {
 
 // question is how warm is asked for an item. Only the meta command tells the TTL.
 func (w *filling) question(key []byte) *mc.Request {
-	if graphic(key) && (w.kind != RouteWarmUp || w.plain.Load()) {
+	if graphic(key) && (w.kind != route.KindWarmUp || w.plain.Load()) {
 		return &mc.Request{Op: mc.Get, Key: key, Last: true}
 	}
 	return metaOf(mc.MetaGet, key, "s f t v")
@@ -112,7 +113,7 @@ func (f *fill) warmAnswered(l *lane, a *answer) {
 	if f.request.Op == mc.MetaGet && (a.result == resultClientError || a.result == resultServerError) && graphic(f.request.Key) {
 		if !w.plain.Swap(true) {
 			w.log.Warn("the warm pool refuses meta gets: its items are added with the exptime of the route, since their own can't be told",
-				"answer", Printable(strings.TrimSpace(string(a.wire))), "exptime", w.exptime)
+				"answer", route.Printable(strings.TrimSpace(string(a.wire))), "exptime", w.exptime)
 		}
 		f.send(l, w.warm, w.question(f.outer.request.Key), (*fill).warmAnswered)
 		return
@@ -121,7 +122,7 @@ func (f *fill) warmAnswered(l *lane, a *answer) {
 		f.addNegative(l)
 		return
 	}
-	if a.result == resultMiss && w.kind == RouteL1L2Cache {
+	if a.result == resultMiss && w.kind == route.KindL1L2Cache {
 		f.outer.say(l, resultMiss) // whatever L1 says: L2 holds what there is
 		return
 	}
@@ -175,7 +176,7 @@ func (f *fill) coldAgain(l *lane, a *answer) {
 // exptimeFor is as on the wire, of an item that is added to cold.
 func (w *filling) exptimeFor(item *foundItem) int64 {
 	switch {
-	case w.kind != RouteWarmUp || !item.hasTTL:
+	case w.kind != route.KindWarmUp || !item.hasTTL:
 		return exptimeOf(w.exptime, time.Now())
 	case item.ttl < 0:
 		return 0

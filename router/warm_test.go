@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"holdfast/mc"
+	"holdfast/route"
 )
 
 func warmRig(t testing.TB, lanes int) (r *rig, cold, warm *stub) {
 	t.Helper()
-	r = rigged(t, lanes, Route{Kind: RouteWarmUp, Cold: ptr(to("cold")), Warm: ptr(to("warm")), Exptime: time.Minute}, "cold", "warm")
+	r = rigged(t, lanes, route.Route{Kind: route.KindWarmUp, Cold: ptr(to("cold")), Warm: ptr(to("warm")), Exptime: time.Minute}, "cold", "warm")
 	return r, r.stubs["cold"], r.stubs["warm"]
 }
 
@@ -258,9 +259,9 @@ func readBesides(r *rig, lane int, key string) {
 
 // The same where deletes go by their own way to both, and nobody waits for warm's answer.
 func TestDeletesBesideAWarmUpAreRemembered(t *testing.T) {
-	both := Route{Kind: RouteAllInitial, Children: toAll("cold", "warm")}
-	r := rigged(t, 2, Route{Kind: RouteOperationSelector, Operations: []OperationRoute{{Operations: []string{"delete"}, Route: both}},
-		Default: &Route{Kind: RouteWarmUp, Cold: ptr(to("cold")), Warm: ptr(to("warm"))}}, "cold", "warm")
+	both := route.Route{Kind: route.KindAllInitial, Children: toAll("cold", "warm")}
+	r := rigged(t, 2, route.Route{Kind: route.KindOperationSelector, Operations: []route.OperationRoute{{Operations: []string{"delete"}, Route: both}},
+		Default: &route.Route{Kind: route.KindWarmUp, Cold: ptr(to("cold")), Warm: ptr(to("warm"))}}, "cold", "warm")
 	cold, warm := r.stubs["cold"], r.stubs["warm"]
 	warm.do(t, set("k", "old"))
 	warm.holding(mc.Delete)
@@ -274,8 +275,8 @@ func TestDeletesBesideAWarmUpAreRemembered(t *testing.T) {
 }
 
 func TestPoolWarmFromAnother(t *testing.T) {
-	member := func(name string) []Member { return []Member{{Address: "127.0.0.1:1", Name: name}} }
-	r := riggedWith(t, 1, Options{Pools: []Pool{
+	member := func(name string) []route.Member { return []route.Member{{Address: "127.0.0.1:1", Name: name}} }
+	r := riggedWith(t, 1, route.Options{Pools: []route.Pool{
 		{Name: "new", Members: member("new"), WarmFrom: "old", ChunkBytes: 1024},
 		{Name: "old", Members: member("old"), WarmFrom: "older"},
 		{Name: "older", Members: member("older")},
@@ -293,7 +294,7 @@ func TestPoolWarmFromAnother(t *testing.T) {
 }
 
 func TestL1L2Cache(t *testing.T) {
-	r := rigged(t, 1, Route{Kind: RouteL1L2Cache, Cold: ptr(to("l1")), Warm: ptr(to("l2")), Exptime: 7 * time.Second, NegativeTTL: 3 * time.Second}, "l1", "l2")
+	r := rigged(t, 1, route.Route{Kind: route.KindL1L2Cache, Cold: ptr(to("l1")), Warm: ptr(to("l2")), Exptime: 7 * time.Second, NegativeTTL: 3 * time.Second}, "l1", "l2")
 	l2 := r.stubs["l2"]
 	l2.do(t, "set k 5 100 1\r\nv\r\n")
 	r.want("get k none\r\n", "VALUE k 5 1\r\nv\r\nEND\r\n")
@@ -313,10 +314,10 @@ func TestL1L2Cache(t *testing.T) {
 // The same over connections, with gets that leave as one line.
 func TestWarmFromAndChunksOverConnections(t *testing.T) {
 	cold, warm := startCache(t), startCache(t)
-	r := run(t, Options{Pools: []Pool{
-		{Name: "new", Members: []Member{{Address: cold.address()}}, WarmFrom: "old", ChunkBytes: 1024},
-		{Name: "old", Members: []Member{{Address: warm.address()}}},
-	}, Route: Route{Kind: RoutePrefixSelector, Prefixes: []PrefixRoute{{"old:", Route{Kind: RouteModifyKey, ReplaceKeyPrefix: "old:", Target: ptr(to("old"))}}}, Default: ptr(to("new"))}}, 2)
+	r := run(t, route.Options{Pools: []route.Pool{
+		{Name: "new", Members: []route.Member{{Address: cold.address()}}, WarmFrom: "old", ChunkBytes: 1024},
+		{Name: "old", Members: []route.Member{{Address: warm.address()}}},
+	}, Route: route.Route{Kind: route.KindPrefixSelector, Prefixes: []route.PrefixRoute{{Prefix: "old:", Route: route.Route{Kind: route.KindModifyKey, ReplaceKeyPrefix: "old:", Target: ptr(to("old"))}}}, Default: ptr(to("new"))}}, 2)
 	small, large := big(100, "s"), big(20_000, "l")
 	r.want(0, set("old:small", small)+set("old:large", large), "STORED\r\nSTORED\r\n")
 	both := fmt.Sprintf("VALUE small 0 100\r\n%s\r\nVALUE large 0 20000\r\n%s\r\nEND\r\n", small, large)

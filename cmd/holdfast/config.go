@@ -8,7 +8,7 @@ import (
 
 	"holdfast/config"
 	"holdfast/config/twemproxy"
-	"holdfast/router"
+	"holdfast/route"
 )
 
 func newConfigCommand() *cobra.Command {
@@ -86,7 +86,7 @@ func checkConfig(path string, forRouter bool) (note string, err error) {
 // refused has each fault of a configuration on a line, below its name. Other errors stay as they are.
 func refused(name string, err error) error {
 	var ours config.Faults
-	var theirs router.Faults
+	var theirs route.Faults
 	if errors.As(err, &ours) || errors.As(err, &theirs) {
 		return fail(exitFailure, "%s:\n%v", name, err)
 	}

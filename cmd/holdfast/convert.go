@@ -13,7 +13,7 @@ import (
 	"holdfast/config"
 	"holdfast/config/mcrouter"
 	"holdfast/config/twemproxy"
-	"holdfast/router"
+	"holdfast/route"
 )
 
 type convertFlags struct {
@@ -49,7 +49,7 @@ func (f *convertFlags) run(cmd *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
-	warn := func(fault router.Fault) { fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", path, fault) }
+	warn := func(fault route.Fault) { fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", path, fault) }
 	var from string
 	var r *config.Router
 	switch {
@@ -91,7 +91,7 @@ func isMcrouter(text []byte) bool {
 	return slices.ContainsFunc([]string{"{", "//", "/*"}, begins)
 }
 
-func (f *convertFlags) ofMcrouter(text []byte, folder string, warn func(router.Fault)) (*config.Router, error) {
+func (f *convertFlags) ofMcrouter(text []byte, folder string, warn func(route.Fault)) (*config.Router, error) {
 	o, err := mcrouter.Parse(text, mcrouter.ParseOptions{
 		RoutePrefix: f.routePrefix, ServerTimeout: time.Duration(f.serverTimeout) * time.Millisecond,
 		Import: mcrouter.Files(folder), Warn: warn,
@@ -103,7 +103,7 @@ func (f *convertFlags) ofMcrouter(text []byte, folder string, warn func(router.F
 }
 
 // ofTwemproxy gives each pool its listener.
-func ofTwemproxy(text []byte, warn func(router.Fault)) (*config.Router, error) {
+func ofTwemproxy(text []byte, warn func(route.Fault)) (*config.Router, error) {
 	file, err := twemproxy.Parse(text, twemproxy.ParseOptions{Warn: warn})
 	if err != nil {
 		return nil, err
@@ -117,7 +117,7 @@ func ofTwemproxy(text []byte, warn func(router.Fault)) (*config.Router, error) {
 			listener.Mode = config.AccessMode(l.Mode)
 		}
 		if len(file.Listeners) > 1 {
-			listener.Route = &router.Route{Kind: router.RoutePool, Pool: l.Pool}
+			listener.Route = &route.Route{Kind: route.KindPool, Pool: l.Pool}
 		}
 		r.Listen = append(r.Listen, listener)
 	}

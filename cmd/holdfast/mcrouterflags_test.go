@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"holdfast/config"
-	"holdfast/router"
+	"holdfast/route"
 )
 
 // readRouter reads a router's configuration as the command does.
@@ -79,27 +79,27 @@ func TestWhatProtectsInTheFileIsRefused(t *testing.T) {
 // What mcrouter does without being told, and what its flags change.
 func TestMcroutersFlags(t *testing.T) {
 	r := readRouter(t, "--config", oneServer)
-	if !r.DisableFlushAll || r.ReadsOnly || r.UnknownCluster != router.UnknownRefused || r.Pools[0].OnError != router.ErrorAsError ||
+	if !r.DisableFlushAll || r.ReadsOnly || r.UnknownCluster != route.UnknownRefused || r.Pools[0].OnError != route.ErrorAsError ||
 		r.ItemMax != 1<<30 || r.Route.Shadows[0].MaxInFlight != 1000 {
 		t.Errorf("got %+v; want mcrouter's defaults", r)
 	}
 	r = readRouter(t, "--config", oneServer, "--enable-flush-cmd", "--allow-only-gets", "--send-invalid-route-to-default", "--miss-on-get-errors",
 		"--target-max-shadow-requests", "2", "--retry-timeout", "20", "--proxy-threads", "3")
-	if r.DisableFlushAll || !r.ReadsOnly || r.UnknownCluster != router.UnknownToDefault || r.Pools[0].OnError != router.ErrorAsMiss ||
+	if r.DisableFlushAll || !r.ReadsOnly || r.UnknownCluster != route.UnknownToDefault || r.Pools[0].OnError != route.ErrorAsMiss ||
 		r.Route.Shadows[0].MaxInFlight != 2 || r.Pools[0].ProbeMin.Milliseconds() != 20 || r.Threads != 3 {
 		t.Errorf("got %+v; want what the flags say", r)
 	}
 	r = readRouter(t, "--config", oneServer, "--target-max-shadow-requests=0", "--proxy-threads", "auto", "--gets", "--skip-sanity-checks", "-d", "-D", "x",
 		"--disable-miss-on-get-errors", "--additional-config-params", "a:b", "--service-name", "s", "--carbon-router-name", "Memcache", "--rss-limit-mb", "1")
-	if r.Route.Shadows[0].MaxInFlight != router.DefaultMaxShadowed || r.Threads != 0 {
+	if r.Route.Shadows[0].MaxInFlight != route.DefaultMaxShadowed || r.Threads != 0 {
 		t.Errorf("got %+v; want no limit of mcrouter's, and as many threads as there are processors", r)
 	}
 	proxies := `{"route": {"type": "if", "condition": "@equals(%num-proxies%,@int(17))", "is_true": "ErrorRoute", "is_false": "NullRoute"}}`
-	if r = readRouter(t, "--config", proxies, "--num-proxies", "17"); r.Route.Kind != router.RouteError {
+	if r = readRouter(t, "--config", proxies, "--num-proxies", "17"); r.Route.Kind != route.KindError {
 		t.Errorf("got %+v; want the number of threads in a macro", r.Route)
 	}
 	macro := strings.Replace(oneServer, `"NullRoute"`, `"%way%"`, 1)
-	if r = readRouter(t, "--config", macro, "--additional-config-params", "way:ErrorRoute|%service-name%"); r.Route.Shadows[0].Route.Kind != router.RouteError {
+	if r = readRouter(t, "--config", macro, "--additional-config-params", "way:ErrorRoute|%service-name%"); r.Route.Shadows[0].Route.Kind != route.KindError {
 		t.Errorf("got %+v; want the parameter", r.Route)
 	}
 }

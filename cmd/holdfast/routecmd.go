@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/node"
-	"holdfast/router"
+	"holdfast/route"
 )
 
 const routeLong = `Route tells where a router with this configuration takes a request: the routes, pools and members on
@@ -61,7 +61,7 @@ func (f *routerFlags) explain(cmd *cobra.Command, asked node.Asked) error {
 }
 
 // printHops prints a hop a line, each below and to the right of the one that it comes from.
-func printHops(w io.Writer, hops []router.Hop, indent string) {
+func printHops(w io.Writer, hops []route.Hop, indent string) {
 	for _, h := range hops {
 		words := []string{h.Route}
 		for _, word := range []string{h.Name, h.Address} {
@@ -76,7 +76,7 @@ func printHops(w io.Writer, hops []router.Hop, indent string) {
 		if why != "" {
 			why = " (" + why + ")"
 		}
-		fmt.Fprintf(w, "%s%s\n", indent, router.Printable(strings.Join(words, " ")+why))
+		fmt.Fprintf(w, "%s%s\n", indent, route.Printable(strings.Join(words, " ")+why))
 		printHops(w, h.Next, indent+"  ")
 	}
 }

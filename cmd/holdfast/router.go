@@ -13,7 +13,7 @@ import (
 	"holdfast"
 	"holdfast/config"
 	"holdfast/node"
-	"holdfast/router"
+	"holdfast/route"
 )
 
 const routerLong = `Router runs a router alone: memcached clients connect to it, and it sends their requests to the caches
@@ -116,7 +116,7 @@ func routerReady(n *node.Node, c config.Config, log *slog.Logger) error {
 }
 
 // poolNames are the first of the pools' names.
-func poolNames(pools []router.Pool) string {
+func poolNames(pools []route.Pool) string {
 	const shown = 8
 	text := ""
 	for i, p := range pools {

@@ -14,7 +14,7 @@ import (
 	"holdfast/config/mcrouter"
 	"holdfast/config/twemproxy"
 	"holdfast/node"
-	"holdfast/router"
+	"holdfast/route"
 )
 
 // configKind is whose configuration a file is.
@@ -141,7 +141,7 @@ func withRouter(r *config.Router, err error) (config.Config, error) {
 }
 
 // warn is told of settings that have no meaning here.
-func (r *routerReading) warn(fault router.Fault) {
+func (r *routerReading) warn(fault route.Fault) {
 	text := fmt.Sprintf("%s: %v", r.name(), fault)
 	if r.log == nil {
 		r.heard = append(r.heard, text)

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"holdfast/router"
+	"holdfast/route"
 )
 
 // maxRoutes bounds how many routes there may be: handles with names may be used again and again, so
@@ -15,8 +15,8 @@ const maxRoutes = 20_000
 // A builder makes options of a file without macros, and gathers what is wrong with it.
 type builder struct {
 	o      ParseOptions
-	out    router.Options
-	faults router.Faults
+	out    route.Options
+	faults route.Faults
 
 	pools   map[string]*source // by name
 	order   []string           // of the names in the section pools
@@ -28,7 +28,7 @@ type builder struct {
 type handle struct {
 	path   string
 	json   any
-	routes []router.Route
+	routes []route.Route
 	count  int // of routes within, for builder.routes
 	state  state
 }
@@ -46,12 +46,12 @@ func newBuilder(o ParseOptions) *builder {
 }
 
 func (b *builder) fault(path, format string, args ...any) {
-	b.faults = append(b.faults, router.Fault{Path: path, Text: fmt.Sprintf(format, args...)})
+	b.faults = append(b.faults, route.Fault{Path: path, Text: fmt.Sprintf(format, args...)})
 }
 
 func (b *builder) warn(path, format string, args ...any) {
 	if b.o.Warn != nil {
-		b.o.Warn(router.Fault{Path: path, Text: fmt.Sprintf(format, args...)})
+		b.o.Warn(route.Fault{Path: path, Text: fmt.Sprintf(format, args...)})
 	}
 }
 
@@ -66,15 +66,15 @@ func (b *builder) file(o *object) {
 	b.out.ReadsOnly = b.o.ReadsOnly
 	b.out.DisableFlushAll = !b.o.EnableFlush
 	if b.o.InvalidToDefault {
-		b.out.UnknownCluster = router.UnknownToDefault
+		b.out.UnknownCluster = route.UnknownToDefault
 	}
-	route, one := r.get("route")
+	top, one := r.get("route")
 	routes, several := r.get("routes")
 	switch {
 	case one && several:
 		b.fault("", "there are both route and routes")
 	case one:
-		if made := b.one("route", route); made != nil {
+		if made := b.one("route", top); made != nil {
 			b.out.Route = *made
 		}
 	case several:
@@ -121,24 +121,24 @@ func (b *builder) clusters(path string, v any) {
 }
 
 func (b *builder) cluster(path string, prefixes []string, v any) {
-	route := b.one(path, v)
-	if route == nil {
+	made := b.one(path, v)
+	if made == nil {
 		return
 	}
 	for _, prefix := range prefixes {
 		if strings.HasSuffix(prefix, "/fallback/") && b.out.UnknownCluster == "" {
-			b.out.UnknownCluster = router.UnknownToFallback
+			b.out.UnknownCluster = route.UnknownToFallback
 		}
 		if prefix == b.o.RoutePrefix {
-			b.out.Route = *route
+			b.out.Route = *made
 			continue
 		}
-		same := func(c router.ClusterRoute) bool { return c.Prefix == prefix }
+		same := func(c route.ClusterRoute) bool { return c.Prefix == prefix }
 		if slices.ContainsFunc(b.out.Clusters, same) {
 			b.fault(path, "%s has a route already", prefix)
 			continue
 		}
-		b.out.Clusters = append(b.out.Clusters, router.ClusterRoute{Prefix: prefix, Route: *route})
+		b.out.Clusters = append(b.out.Clusters, route.ClusterRoute{Prefix: prefix, Route: *made})
 	}
 }
 
@@ -161,7 +161,7 @@ func (b *builder) nameHandles(path string, v any) {
 }
 
 // one makes the one route that v stands for; nil after a fault.
-func (b *builder) one(path string, v any) *router.Route {
+func (b *builder) one(path string, v any) *route.Route {
 	before := len(b.faults)
 	routes := b.list(path, v)
 	if len(b.faults) > before || b.routes > maxRoutes {
@@ -175,13 +175,13 @@ func (b *builder) one(path string, v any) *router.Route {
 }
 
 // list makes the routes that v stands for.
-func (b *builder) list(path string, v any) []router.Route {
+func (b *builder) list(path string, v any) []route.Route {
 	if b.routes > maxRoutes {
 		return nil
 	}
 	switch v := v.(type) {
 	case []any:
-		var routes []router.Route
+		var routes []route.Route
 		for i, element := range v {
 			routes = append(routes, b.list(fmt.Sprintf("%s[%d]", path, i), element)...)
 		}
@@ -205,7 +205,7 @@ func (b *builder) list(path string, v any) []router.Route {
 	return nil
 }
 
-func (b *builder) listOfObject(path string, o *object) []router.Route {
+func (b *builder) listOfObject(path string, o *object) []route.Route {
 	name, ok := o.values["name"].(string)
 	if !ok || o.values["type"] == "Pool" {
 		return b.typed(path, o)
@@ -218,7 +218,7 @@ func (b *builder) listOfObject(path string, o *object) []router.Route {
 	return b.named(path, name, h)
 }
 
-func (b *builder) typed(path string, o *object) []router.Route {
+func (b *builder) typed(path string, o *object) []route.Route {
 	kind, ok := o.values["type"].(string)
 	if !ok {
 		b.fault(path, "a route has a type; this has none")
@@ -228,7 +228,7 @@ func (b *builder) typed(path string, o *object) []router.Route {
 }
 
 // named makes the routes of a handle with a name, or takes those made before.
-func (b *builder) named(path, name string, h *handle) []router.Route {
+func (b *builder) named(path, name string, h *handle) []route.Route {
 	switch h.state {
 	case making:
 		b.fault(path, "route %q is within itself", name)

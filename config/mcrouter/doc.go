@@ -9,7 +9,7 @@
 // the file: "route.children[1].type: CarbonLookasideRoute isn't supported". What is only without a
 // meaning here, such as the class of packets, is said to ParseOptions.Warn.
 //
-// Errors are router.Faults. Nothing here is shared between calls, and files are read only by
+// Errors are route.Faults. Nothing here is shared between calls, and files are read only by
 // ParseOptions.Import.
 //
 // Sources: mcrouter's wiki (Config Files, List of Route Handles, JSONM) and its ConfigPreprocessor.cpp,

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"holdfast/router"
+	"holdfast/route"
 )
 
 const (
@@ -33,14 +33,14 @@ var untold = []string{
 
 // anyError is what mcrouter goes on after unless it is told otherwise: all errors, those of servers
 // among them.
-func (b *builder) anyError() router.FailoverPolicy {
+func (b *builder) anyError() route.FailoverPolicy {
 	var all []string
 	for _, e := range errorNames {
 		if !slices.Contains(all, e.ours) {
 			all = append(all, e.ours)
 		}
 	}
-	return router.FailoverPolicy{Reads: all, Updates: all, Deletes: all}
+	return route.FailoverPolicy{Reads: all, Updates: all, Deletes: all}
 }
 
 // errors takes names of errors.
@@ -72,7 +72,7 @@ func (b *builder) errors(path string, v any) []string {
 }
 
 // policy takes failover_errors, failover_limit and failover_policy.
-func (b *builder) policy(r *reader, children int) router.FailoverPolicy {
+func (b *builder) policy(r *reader, children int) route.FailoverPolicy {
 	p := b.anyError()
 	if v, found := r.get("failover_errors"); found {
 		path := r.at("failover_errors")
@@ -111,16 +111,16 @@ func (b *builder) policy(r *reader, children int) router.FailoverPolicy {
 }
 
 // orderOf takes in which order children are tried, and how many.
-func (b *builder) orderOf(r *reader, p *router.FailoverPolicy, children int) {
+func (b *builder) orderOf(r *reader, p *route.FailoverPolicy, children int) {
 	tries := r.int("max_tries")
 	switch kind := r.string("type"); kind {
 	case "LeastFailuresPolicy":
-		p.Order = router.LeastFailures
+		p.Order = route.LeastFailures
 		if tries == 0 {
 			b.fault(r.path, "max_tries is missing")
 		}
 	case "DeterministicOrderPolicy", "RendezvousPolicy":
-		p.Order = router.InRendezvousOrder
+		p.Order = route.InRendezvousOrder
 		r.without("what is counted is max_tries", "max_error_tries")
 		r.without("the order is by the key alone", "hash", "tags", "enable_failure_domains", "ignore_normal_reply_index", "max_tries_without_failure_domains")
 		b.warn(r.path, "the order after the first child isn't the same as mcrouter's")
@@ -138,20 +138,20 @@ func (b *builder) orderOf(r *reader, p *router.FailoverPolicy, children int) {
 	r.end()
 }
 
-func (b *builder) failoverRoute(path string, v any) []router.Route {
+func (b *builder) failoverRoute(path string, v any) []route.Route {
 	r, children := b.children(path, v)
-	route := parentOf(router.RouteFailover, children)
-	if route.Kind != router.RouteFailover {
-		return one(route)
+	made := parentOf(route.KindFailover, children)
+	if made.Kind != route.KindFailover {
+		return one(made)
 	}
-	route.Failover = b.anyError()
+	made.Failover = b.anyError()
 	if r != nil {
-		route.Failover = b.policy(r, len(children))
-		route.Exptime = r.seconds("failover_exptime")
+		made.Failover = b.policy(r, len(children))
+		made.Exptime = r.seconds("failover_exptime")
 		b.failoverExtras(r)
 		r.end()
 	}
-	return one(route)
+	return one(made)
 }
 
 // failoverExtras takes the options that ours have no counterpart of.
@@ -161,33 +161,33 @@ func (b *builder) failoverExtras(r *reader) {
 	r.without("the order of failover is by the key alone", "hash", "tags")
 }
 
-func (b *builder) failoverWithExptime(r *reader) []router.Route {
+func (b *builder) failoverWithExptime(r *reader) []route.Route {
 	normal := r.route("normal")
 	if normal == nil {
 		return nil
 	}
-	route := router.Route{Kind: router.RouteFailover, Children: append(one(*normal), r.routes("failover")...), Exptime: failoverExptime}
+	made := route.Route{Kind: route.KindFailover, Children: append(one(*normal), r.routes("failover")...), Exptime: failoverExptime}
 	if r.has("failover_exptime") {
-		route.Exptime = max(r.seconds("failover_exptime"), 0)
+		made.Exptime = max(r.seconds("failover_exptime"), 0)
 	}
-	route.Failover = b.policy(r, len(route.Children))
+	made.Failover = b.policy(r, len(made.Children))
 	b.failoverExtras(r)
 	r.without("failover_errors and failover_limit say when", "settings")
-	return one(route)
+	return one(made)
 }
 
-func (b *builder) latestRoute(path string, v any) []router.Route {
+func (b *builder) latestRoute(path string, v any) []route.Route {
 	r, children := b.children(path, v)
 	if r == nil {
 		r = b.reader(path, newObject())
 	}
-	route := b.latest(r, children)
+	made := b.latest(r, children)
 	r.end()
-	return one(route)
+	return one(made)
 }
 
-func (b *builder) latest(r *reader, children []router.Route) router.Route {
-	route := parentOf(router.RouteLatest, children)
+func (b *builder) latest(r *reader, children []route.Route) route.Route {
+	made := parentOf(route.KindLatest, children)
 	if r.has("failover_count") && r.int("failover_count") <= 0 {
 		b.fault(r.at("failover_count"), "a number above 0 is wanted")
 	}
@@ -197,8 +197,8 @@ func (b *builder) latest(r *reader, children []router.Route) router.Route {
 	r.without("all event loops choose the same child", "thread_local_failover")
 	r.unless(nil, "weights")
 	b.failoverExtras(r)
-	if route.Kind == router.RouteLatest {
-		route.Latest, route.Failover, route.Hash.Salt = count, policy, salt
+	if made.Kind == route.KindLatest {
+		made.Latest, made.Failover, made.Hash.Salt = count, policy, salt
 	}
-	return route
+	return made
 }

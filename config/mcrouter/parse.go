@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"holdfast/router"
+	"holdfast/route"
 )
 
 // ParseOptions are what mcrouter has from its command line rather than from the file. Its flags are
@@ -37,25 +37,25 @@ type ParseOptions struct {
 	Import func(path string) ([]byte, error)
 
 	// Warn hears of settings that have no meaning here. Nil ignores them.
-	Warn func(router.Fault)
+	Warn func(route.Fault)
 }
 
 const defaultCluster = "/././"
 
 // Parse returns the options of a router that does what mcrouter would with the configuration. Its
-// errors are router.Faults, with paths in what the macros make of the file.
-func Parse(text []byte, o ParseOptions) (router.Options, error) {
+// errors are route.Faults, with paths in what the macros make of the file.
+func Parse(text []byte, o ParseOptions) (route.Options, error) {
 	if o.RoutePrefix == "" {
 		o.RoutePrefix = defaultCluster
 	}
 	file, err := o.expand(text)
 	if err != nil {
-		return router.Options{}, err
+		return route.Options{}, err
 	}
 	b := newBuilder(o)
 	b.file(file)
 	if len(b.faults) > 0 {
-		return router.Options{}, b.faults
+		return route.Options{}, b.faults
 	}
 	return b.out, nil
 }
@@ -64,11 +64,11 @@ func Parse(text []byte, o ParseOptions) (router.Options, error) {
 func (o *ParseOptions) expand(text []byte) (*object, error) {
 	v, err := parseJSON(text)
 	if err != nil {
-		return nil, router.Faults{{Text: err.Error()}}
+		return nil, route.Faults{{Text: err.Error()}}
 	}
 	file, ok := v.(*object)
 	if !ok {
-		return nil, router.Faults{{Text: "the file is " + typeName(v) + "; a mapping is wanted"}}
+		return nil, route.Faults{{Text: "the file is " + typeName(v) + "; a mapping is wanted"}}
 	}
 	x := &expander{imports: o.Import, macros: builtins(), consts: o.consts(), cache: map[string]any{}}
 	for _, key := range []string{"consts", "macros"} {
@@ -84,18 +84,18 @@ func (o *ParseOptions) expand(text []byte) (*object, error) {
 		return nil, locate(err)
 	}
 	if file, ok = v.(*object); !ok {
-		return nil, router.Faults{{Text: "the macros make " + typeName(v) + " of the file; a mapping is wanted"}}
+		return nil, route.Faults{{Text: "the macros make " + typeName(v) + " of the file; a mapping is wanted"}}
 	}
 	return file, nil
 }
 
 // locate turns an error with a path into a fault.
-func locate(err error) router.Faults {
+func locate(err error) route.Faults {
 	var l *located
 	if errors.As(err, &l) {
-		return router.Faults{{Path: l.path, Text: l.err.Error()}}
+		return route.Faults{{Path: l.path, Text: l.err.Error()}}
 	}
-	return router.Faults{{Text: err.Error()}}
+	return route.Faults{{Text: err.Error()}}
 }
 
 // consts are the names that all of a file may use.

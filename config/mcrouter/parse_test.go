@@ -12,13 +12,13 @@ import (
 
 	"holdfast/config"
 	"holdfast/config/mcrouter"
-	"holdfast/router"
+	"holdfast/route"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // optionsOf are those that a file of testdata is read with.
-func optionsOf(name string, warn func(router.Fault)) mcrouter.ParseOptions {
+func optionsOf(name string, warn func(route.Fault)) mcrouter.ParseOptions {
 	o := mcrouter.ParseOptions{Import: mcrouter.Files("testdata"), Warn: warn}
 	switch name {
 	case "clusters":
@@ -54,7 +54,7 @@ func testFile(t *testing.T, name string) {
 		t.Fatal(err)
 	}
 	var got strings.Builder
-	o, err := mcrouter.Parse(text, optionsOf(name, func(f router.Fault) { got.WriteString("# " + f.String() + "\n") }))
+	o, err := mcrouter.Parse(text, optionsOf(name, func(f route.Fault) { got.WriteString("# " + f.String() + "\n") }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ func TestAFaultIsToldOnce(t *testing.T) {
 		"named_handles": {"x": "NoRoute|1"},
 		"route": {"type": "AllSyncRoute", "children": ["PoolRoute|A", {"type": "LoggingRoute", "target": "PoolRoute|A"}, "LoggingRoute|x", "Pool|A"]}
 	}`), mcrouter.ParseOptions{})
-	var faults router.Faults
+	var faults route.Faults
 	if !errors.As(err, &faults) || len(faults) != 2 {
 		t.Errorf("got\n%v\nwant two faults", err)
 	}

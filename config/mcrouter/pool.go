@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"holdfast/router"
+	"holdfast/route"
 )
 
 // What mcrouter does without being told.
@@ -32,8 +32,8 @@ type source struct {
 	place   int // in builder.out.Pools, from 1 on; 0 if it isn't there
 	hashed  bool
 	servers int
-	alone   []router.Route // one for each server: see builder.each
-	emptyIs router.Route   // where requests go if it has no servers
+	alone   []route.Route // one for each server: see builder.each
+	emptyIs route.Route   // where requests go if it has no servers
 }
 
 func (b *builder) namePools(o *object) {
@@ -64,14 +64,14 @@ func (b *builder) restOfPools() {
 		}
 	}
 	// Pools stand in the order of the file, whatever the order of their use.
-	place := func(p router.Pool) int {
+	place := func(p route.Pool) int {
 		name, _, _ := strings.Cut(p.Name, aloneMark)
 		if i := slices.Index(b.order, name); i >= 0 {
 			return i
 		}
 		return len(b.order)
 	}
-	slices.SortStableFunc(b.out.Pools, func(x, y router.Pool) int { return place(x) - place(y) })
+	slices.SortStableFunc(b.out.Pools, func(x, y route.Pool) int { return place(x) - place(y) })
 }
 
 // use returns the pool that v names or is, made; nil after a fault.
@@ -139,13 +139,13 @@ func (b *builder) inherit(s *source) *object {
 func (b *builder) pool(s *source) {
 	before := len(b.faults)
 	r := b.reader(s.path, b.inherit(s))
-	p := router.Pool{
+	p := route.Pool{
 		Name: s.name, SoftErrors: orElse(b.o.SoftErrors, softErrors),
 		ProbeMin: orElse(b.o.ProbeMin, probeMin), ProbeMax: orElse(b.o.ProbeMax, probeMax),
-		OnError: router.ErrorAsError, Journal: true,
+		OnError: route.ErrorAsError, Journal: true,
 	}
 	if b.o.MissOnGetErrors {
-		p.OnError = router.ErrorAsMiss
+		p.OnError = route.ErrorAsMiss
 	}
 	b.timeouts(r, &p)
 	p.Hash.Placement = "ch3"
@@ -162,9 +162,9 @@ func (b *builder) pool(s *source) {
 		return
 	}
 	if len(p.Members) == 0 {
-		s.emptyIs = router.Route{Kind: router.RouteNull}
+		s.emptyIs = route.Route{Kind: route.KindNull}
 		if errorOnEmpty {
-			s.emptyIs = router.Route{Kind: router.RouteError, Response: "pool " + s.name + " has no servers"}
+			s.emptyIs = route.Route{Kind: route.KindError, Response: "pool " + s.name + " has no servers"}
 		}
 		b.warn(s.path, "has no servers: it is left out")
 		return
@@ -177,7 +177,7 @@ func (b *builder) pool(s *source) {
 }
 
 // timeouts are the pool's own, unless there is one for its distance from the default cluster.
-func (b *builder) timeouts(r *reader, p *router.Pool) {
+func (b *builder) timeouts(r *reader, p *route.Pool) {
 	p.Timeout = orElse(r.milliseconds("server_timeout"), orElse(b.o.ServerTimeout, serverTimeout))
 	p.ConnectTimeout = orElse(r.milliseconds("connect_timeout"), p.Timeout)
 	region, cluster := r.string("region"), r.string("cluster")
@@ -212,7 +212,7 @@ func (b *builder) poolExtras(r *reader) {
 }
 
 // servers makes the members, each named so that no two are alike.
-func (b *builder) servers(r *reader, p *router.Pool, port int) {
+func (b *builder) servers(r *reader, p *route.Pool, port int) {
 	list, found := r.get("servers")
 	servers, ok := list.([]any)
 	if !ok {
@@ -240,7 +240,7 @@ func (b *builder) servers(r *reader, p *router.Pool, port int) {
 			b.fault(fmt.Sprintf("%s[%d]", r.at("servers"), i), "%q %v", text, err)
 			continue
 		}
-		m := router.Member{Address: address}
+		m := route.Member{Address: address}
 		if len(tags) == len(servers) && tags[i] != address {
 			m.Name = tags[i]
 		}
@@ -309,19 +309,19 @@ const aloneMark = "#"
 
 // each returns a route to each server of a pool, as the route handle Pool has it: each gets a pool of
 // its own.
-func (b *builder) each(s *source) []router.Route {
+func (b *builder) each(s *source) []route.Route {
 	if s.place == 0 {
-		return []router.Route{s.emptyIs}
+		return []route.Route{s.emptyIs}
 	}
 	if s.alone == nil {
 		whole := b.out.Pools[s.place-1]
 		for i, m := range whole.Members {
 			one := whole
 			one.Name = whole.Name + aloneMark + strconv.Itoa(i)
-			one.Members = []router.Member{m}
-			one.Hash = router.Hash{}
+			one.Members = []route.Member{m}
+			one.Hash = route.Hash{}
 			b.out.Pools = append(b.out.Pools, one)
-			s.alone = append(s.alone, router.Route{Kind: router.RoutePool, Pool: one.Name})
+			s.alone = append(s.alone, route.Route{Kind: route.KindPool, Pool: one.Name})
 		}
 	}
 	return s.alone
@@ -329,14 +329,14 @@ func (b *builder) each(s *source) []router.Route {
 
 // hashOf returns the hash that a route to the pool has to have for h; none if it is the pool's own,
 // which the first route that asks decides.
-func (b *builder) hashOf(s *source, h router.Hash) router.Hash {
+func (b *builder) hashOf(s *source, h route.Hash) route.Hash {
 	p := &b.out.Pools[s.place-1]
 	if !s.hashed {
 		s.hashed = true
 		p.Hash = h
 	}
 	if reflect.DeepEqual(p.Hash, h) {
-		return router.Hash{}
+		return route.Hash{}
 	}
 	return h
 }

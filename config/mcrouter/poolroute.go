@@ -1,7 +1,7 @@
 package mcrouter
 
 import (
-	"holdfast/router"
+	"holdfast/route"
 )
 
 // placements are ring's names for mcrouter's hash functions.
@@ -15,7 +15,7 @@ var placements = map[string]string{
 }
 
 // poolHandle is the handle Pool: a route to each server.
-func (b *builder) poolHandle(path string, v any) []router.Route {
+func (b *builder) poolHandle(path string, v any) []route.Route {
 	if s := b.use(path, v); s != nil {
 		routes := b.each(s)
 		b.count(path, len(routes))
@@ -25,9 +25,9 @@ func (b *builder) poolHandle(path string, v any) []router.Route {
 }
 
 // unusable stands for a route that has a fault, so that what is around it doesn't have another.
-var unusable = router.Route{Kind: router.RouteNull}
+var unusable = route.Route{Kind: route.KindNull}
 
-func (b *builder) poolRoute(path string, v any) []router.Route {
+func (b *builder) poolRoute(path string, v any) []route.Route {
 	o, ok := v.(*object)
 	if !ok {
 		s := b.use(path, v)
@@ -37,7 +37,7 @@ func (b *builder) poolRoute(path string, v any) []router.Route {
 		if s.place == 0 {
 			return one(s.emptyIs)
 		}
-		return one(router.Route{Kind: router.RoutePool, Pool: s.name, Hash: b.hashOf(s, b.ownHash(s))})
+		return one(route.Route{Kind: route.KindPool, Pool: s.name, Hash: b.hashOf(s, b.ownHash(s))})
 	}
 	r := b.reader(path, o)
 	pool, found := r.get("pool")
@@ -46,23 +46,23 @@ func (b *builder) poolRoute(path string, v any) []router.Route {
 		return nil
 	}
 	s := b.use(r.at("pool"), pool)
-	route := unusable
+	made := unusable
 	if s != nil {
-		route = b.toPool(r, s)
+		made = b.toPool(r, s)
 	}
 	if rates, found := r.get("rates"); found {
-		route = b.rateLimit(r.at("rates"), rates, route)
+		made = b.rateLimit(r.at("rates"), rates, made)
 	}
 	r.without("deletes that fail are in the journal", "asynclog", "asynclog_name")
 	r.without("it is about mcrouter's own features", "pool_id", "shard_splits_rv")
 	r.unless(false, "bucketize", "distribution_enabled", "axonlog", "useBucketHashSelector")
-	route = b.shardSplits(r, route)
+	made = b.shardSplits(r, made)
 	r.end()
-	return one(route)
+	return one(made)
 }
 
 // toPool is a route to the pool with what its PoolRoute says of destinations and hash.
-func (b *builder) toPool(r *reader, s *source) router.Route {
+func (b *builder) toPool(r *reader, s *source) route.Route {
 	if s.place == 0 {
 		for _, key := range []string{"hash", "shadows", "shadow_policy", "max_outstanding", "slow_warmup"} {
 			r.get(key)
@@ -76,9 +76,9 @@ func (b *builder) toPool(r *reader, s *source) router.Route {
 	}
 	r.without("a member that returns empty isn't spared", "slow_warmup")
 	r.unless("default", "shadow_policy")
-	route := b.hashed(r, s)
+	made := b.hashed(r, s)
 	shadows := b.shadows(r)
-	var own []router.Shadow
+	var own []route.Shadow
 	for _, shadow := range shadows {
 		if m := shadow.Members; m != nil {
 			if m[0] >= s.servers {
@@ -89,15 +89,15 @@ func (b *builder) toPool(r *reader, s *source) router.Route {
 				shadow.Members = nil
 			}
 		}
-		if shadow.Members != nil && route.Kind != router.RoutePool {
+		if shadow.Members != nil && made.Kind != route.KindPool {
 			b.fault(r.at("shadows"), "index_range isn't supported with this hash")
 		}
 		own = append(own, shadow)
 	}
 	if own == nil {
-		return route
+		return made
 	}
-	return router.Route{Kind: router.RouteShadow, Target: &route, Shadows: own}
+	return route.Route{Kind: route.KindShadow, Target: &made, Shadows: own}
 }
 
 // limit sets how many requests a member may owe an answer to; the pool has one such number.
@@ -110,11 +110,11 @@ func (b *builder) limit(r *reader, s *source, n int) {
 }
 
 // ownHash is the hash of a route that says nothing of it.
-func (b *builder) ownHash(s *source) router.Hash {
+func (b *builder) ownHash(s *source) route.Hash {
 	if weights, found := s.json.values["weights"]; found {
-		return router.Hash{Placement: "weighted_ch3", Weights: fitWeights(floats(weights), s.servers)}
+		return route.Hash{Placement: "weighted_ch3", Weights: fitWeights(floats(weights), s.servers)}
 	}
-	return router.Hash{Placement: "ch3"}
+	return route.Hash{Placement: "ch3"}
 }
 
 func floats(v any) []float64 {
@@ -127,11 +127,11 @@ func floats(v any) []float64 {
 }
 
 // hashed is a route to the pool by what hash says.
-func (b *builder) hashed(r *reader, s *source) router.Route {
+func (b *builder) hashed(r *reader, s *source) route.Route {
 	own := b.ownHash(s)
 	v, found := r.get("hash")
 	if !found {
-		return router.Route{Kind: router.RoutePool, Pool: s.name, Hash: b.hashOf(s, own)}
+		return route.Route{Kind: route.KindPool, Pool: s.name, Hash: b.hashOf(s, own)}
 	}
 	o, ok := v.(*object)
 	if name, isName := v.(string); isName {
@@ -140,18 +140,18 @@ func (b *builder) hashed(r *reader, s *source) router.Route {
 	}
 	if !ok {
 		b.fault(r.at("hash"), "a hash function or a mapping is wanted here, not %s", typeName(v))
-		return router.Route{Kind: router.RoutePool, Pool: s.name}
+		return route.Route{Kind: route.KindPool, Pool: s.name}
 	}
 	h := b.reader(r.at("hash"), o)
 	if h.string("hash_func") == "Latest" {
-		route := b.latest(h, b.each(s))
+		made := b.latest(h, b.each(s))
 		h.end()
-		return route
+		return made
 	}
 	hash, tags := b.hash(h, own, s.servers)
 	b.tag(h, s, tags)
 	h.end()
-	return router.Route{Kind: router.RoutePool, Pool: s.name, Hash: b.hashOf(s, hash)}
+	return route.Route{Kind: route.KindPool, Pool: s.name, Hash: b.hashOf(s, hash)}
 }
 
 // tag names the members by the tags that a rendezvous hash places.
@@ -176,7 +176,7 @@ func (b *builder) tag(h *reader, s *source, tags []string) {
 }
 
 // hash takes hash_func, salt, weights and tags; own is what is there without them.
-func (b *builder) hash(h *reader, own router.Hash, n int) (hash router.Hash, tags []string) {
+func (b *builder) hash(h *reader, own route.Hash, n int) (hash route.Hash, tags []string) {
 	hash = own
 	if name := h.string("hash_func"); name != "" {
 		placement, found := placements[name]
@@ -208,17 +208,17 @@ func (b *builder) hash(h *reader, own router.Hash, n int) (hash router.Hash, tag
 	return hash, tags
 }
 
-func (b *builder) hashRoute(path string, v any) []router.Route {
+func (b *builder) hashRoute(path string, v any) []route.Route {
 	r, children := b.children(path, v)
 	if r == nil {
 		r = b.reader(path, newObject())
 	}
 	if r.string("hash_func") == "Latest" {
-		route := b.latest(r, children)
+		made := b.latest(r, children)
 		r.end()
-		return one(route)
+		return one(made)
 	}
-	hash, tags := b.hash(r, router.Hash{Placement: "ch3"}, len(children))
+	hash, tags := b.hash(r, route.Hash{Placement: "ch3"}, len(children))
 	rendezvous := hash.Placement == "mcrouter_rendezvous" || hash.Placement == "weighted_rendezvous"
 	if rendezvous && len(tags) != len(children) {
 		b.fault(r.path, "%d tags for %d children", len(tags), len(children))
@@ -228,15 +228,15 @@ func (b *builder) hashRoute(path string, v any) []router.Route {
 	r.end()
 	if len(children) == 0 {
 		if errorOnEmpty {
-			return one(router.Route{Kind: router.RouteError, Response: "a hash route has no children"})
+			return one(route.Route{Kind: route.KindError, Response: "a hash route has no children"})
 		}
-		return one(router.Route{Kind: router.RouteNull})
+		return one(route.Route{Kind: route.KindNull})
 	}
 	if rendezvous && tags != nil {
-		children = append([]router.Route{}, children...)
+		children = append([]route.Route{}, children...)
 		for i := range children {
 			children[i].Name = tags[i]
 		}
 	}
-	return one(router.Route{Kind: router.RouteHash, Children: children, Hash: hash})
+	return one(route.Route{Kind: route.KindHash, Children: children, Hash: hash})
 }

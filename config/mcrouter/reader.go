@@ -5,7 +5,7 @@ import (
 	"regexp"
 	"time"
 
-	"holdfast/router"
+	"holdfast/route"
 )
 
 // A reader takes the options of one mapping; what nobody takes is unknown.
@@ -119,7 +119,7 @@ func (r *reader) strings(key string) []string {
 }
 
 // route takes a route that must be there.
-func (r *reader) route(key string) *router.Route {
+func (r *reader) route(key string) *route.Route {
 	v, found := r.get(key)
 	if !found {
 		r.b.fault(r.path, "%s is missing", key)
@@ -129,14 +129,14 @@ func (r *reader) route(key string) *router.Route {
 }
 
 // optionalRoute takes a route, or nil if it isn't there.
-func (r *reader) optionalRoute(key string) *router.Route {
+func (r *reader) optionalRoute(key string) *route.Route {
 	if !r.has(key) {
 		return nil
 	}
 	return r.route(key)
 }
 
-func (r *reader) routes(key string) []router.Route {
+func (r *reader) routes(key string) []route.Route {
 	v, found := r.get(key)
 	if !found {
 		return nil

@@ -6,22 +6,22 @@ import (
 	"strings"
 	"time"
 
-	"holdfast/router"
+	"holdfast/route"
 )
 
 // ofChildren are the handles that have children and nothing else to say; "none" is what they are
 // without any.
-var ofChildren = map[string]router.RouteKind{
-	"AllAsyncRoute":    router.RouteAllAsync,
-	"AllFastestRoute":  router.RouteAllFastest,
-	"AllInitialRoute":  router.RouteAllInitial,
-	"AllMajorityRoute": router.RouteAllMajority,
-	"AllSyncRoute":     router.RouteAllSync,
-	"RandomRoute":      router.RouteRandom,
+var ofChildren = map[string]route.Kind{
+	"AllAsyncRoute":    route.KindAllAsync,
+	"AllFastestRoute":  route.KindAllFastest,
+	"AllInitialRoute":  route.KindAllInitial,
+	"AllMajorityRoute": route.KindAllMajority,
+	"AllSyncRoute":     route.KindAllSync,
+	"RandomRoute":      route.KindRandom,
 }
 
 // make makes the routes of a handle; v is its options, the argument of its short form, or nil.
-func (b *builder) make(path, kind string, v any) []router.Route {
+func (b *builder) make(path, kind string, v any) []route.Route {
 	b.count(path, 1)
 	if parent, found := ofChildren[kind]; found {
 		r, children := b.children(path, v)
@@ -46,9 +46,9 @@ func (b *builder) make(path, kind string, v any) []router.Route {
 	case "HostIdRoute":
 		return b.hostIDRoute(path, v)
 	case "NullRoute":
-		return one(router.Route{Kind: router.RouteNull})
+		return one(route.Route{Kind: route.KindNull})
 	case "DevNullRoute":
-		return one(router.Route{Kind: router.RouteDevNull})
+		return one(route.Route{Kind: route.KindDevNull})
 	case "ErrorRoute":
 		return b.errorRoute(path, v)
 	case "LoggingRoute":
@@ -77,7 +77,7 @@ func (b *builder) make(path, kind string, v any) []router.Route {
 }
 
 // ofOptions returns what makes a handle that has no short form.
-func (b *builder) ofOptions(kind string) (func(*reader) []router.Route, bool) {
+func (b *builder) ofOptions(kind string) (func(*reader) []route.Route, bool) {
 	switch kind {
 	case "PrefixSelectorRoute":
 		return b.prefixSelector, true
@@ -107,19 +107,19 @@ func (b *builder) ofOptions(kind string) (func(*reader) []router.Route, bool) {
 	return nil, false
 }
 
-func one(r router.Route) []router.Route { return []router.Route{r} }
+func one(r route.Route) []route.Route { return []route.Route{r} }
 
 // parentOf is a null route without children, as in mcrouter.
-func parentOf(kind router.RouteKind, children []router.Route) router.Route {
+func parentOf(kind route.Kind, children []route.Route) route.Route {
 	if len(children) == 0 {
-		return router.Route{Kind: router.RouteNull}
+		return route.Route{Kind: route.KindNull}
 	}
-	return router.Route{Kind: kind, Children: children}
+	return route.Route{Kind: kind, Children: children}
 }
 
 // children takes the children of a handle; its short form has them behind the bar. The reader is nil
 // for that.
-func (b *builder) children(path string, v any) (*reader, []router.Route) {
+func (b *builder) children(path string, v any) (*reader, []route.Route) {
 	o, ok := v.(*object)
 	if !ok {
 		return nil, b.list(path, v)
@@ -128,47 +128,47 @@ func (b *builder) children(path string, v any) (*reader, []router.Route) {
 	return r, r.routes("children")
 }
 
-func (b *builder) missFailoverRoute(path string, v any) []router.Route {
+func (b *builder) missFailoverRoute(path string, v any) []route.Route {
 	r, children := b.children(path, v)
-	route := parentOf(router.RouteMissFailover, children)
-	if route.Kind == router.RouteMissFailover {
-		route.Failover = b.anyError()
+	made := parentOf(route.KindMissFailover, children)
+	if made.Kind == route.KindMissFailover {
+		made.Failover = b.anyError()
 	}
 	if r != nil {
 		r.without("the last answer is given if all are errors", "return_best_on_error")
 		r.end()
 	}
-	return one(route)
+	return one(made)
 }
 
-func (b *builder) hostIDRoute(path string, v any) []router.Route {
+func (b *builder) hostIDRoute(path string, v any) []route.Route {
 	r, children := b.children(path, v)
-	route := parentOf(router.RouteHostID, children)
+	made := parentOf(route.KindHostID, children)
 	if r != nil {
-		if route.Kind == router.RouteHostID {
-			route.Hash.Salt = r.string("salt")
+		if made.Kind == route.KindHostID {
+			made.Hash.Salt = r.string("salt")
 		}
 		r.end()
 	}
-	return one(route)
+	return one(made)
 }
 
-func (b *builder) errorRoute(path string, v any) []router.Route {
-	route := router.Route{Kind: router.RouteError}
+func (b *builder) errorRoute(path string, v any) []route.Route {
+	made := route.Route{Kind: route.KindError}
 	switch v := v.(type) {
 	case string:
-		route.Response = v
+		made.Response = v
 	case *object:
 		r := b.reader(path, v)
-		route.Response = r.string("response")
+		made.Response = r.string("response")
 		r.without("errors are answered with SERVER_ERROR", "result", "enable_logging")
 		r.taken["enable_logging"] = true
 		r.end()
 	}
-	return one(route)
+	return one(made)
 }
 
-func (b *builder) loggingRoute(path string, v any) []router.Route {
+func (b *builder) loggingRoute(path string, v any) []route.Route {
 	target := v
 	if o, ok := v.(*object); ok {
 		r := b.reader(path, o)
@@ -179,27 +179,27 @@ func (b *builder) loggingRoute(path string, v any) []router.Route {
 	if target == nil {
 		target = "NullRoute"
 	}
-	return one(router.Route{Kind: router.RouteLogging, Target: b.one(path, target)})
+	return one(route.Route{Kind: route.KindLogging, Target: b.one(path, target)})
 }
 
-func (b *builder) prefixSelector(r *reader) []router.Route {
-	route := router.Route{Kind: router.RoutePrefixSelector, Default: r.optionalRoute("wildcard")}
+func (b *builder) prefixSelector(r *reader) []route.Route {
+	selector := route.Route{Kind: route.KindPrefixSelector, Default: r.optionalRoute("wildcard")}
 	policies := r.object("policies")
-	if policies == nil && route.Default == nil && !r.has("wildcard") {
+	if policies == nil && selector.Default == nil && !r.has("wildcard") {
 		r.b.fault(r.path, "there are neither policies nor a wildcard")
 		return nil
 	}
 	if policies != nil {
 		for _, prefix := range policies.keys {
 			if made := b.one(join(r.at("policies"), prefix), policies.values[prefix]); made != nil {
-				route.Prefixes = append(route.Prefixes, router.PrefixRoute{Prefix: prefix, Route: *made})
+				selector.Prefixes = append(selector.Prefixes, route.PrefixRoute{Prefix: prefix, Route: *made})
 			}
 		}
 	}
-	if len(route.Prefixes) == 0 && route.Default != nil {
-		return one(*route.Default)
+	if len(selector.Prefixes) == 0 && selector.Default != nil {
+		return one(*selector.Default)
 	}
-	return one(route)
+	return one(selector)
 }
 
 // Operations of ours stand for others too, unless those have a route of their own; mcrouter's stand
@@ -212,15 +212,15 @@ var stands = map[string][]string{
 // unrouted are mcrouter's operations that no route here sees.
 var unrouted = strings.Fields("lease-get lease-set metaget stats version flushall flushre quit shutdown exec goaway")
 
-func (b *builder) operationSelector(r *reader) []router.Route {
-	route := router.Route{Kind: router.RouteOperationSelector, Default: r.optionalRoute("default_policy")}
+func (b *builder) operationSelector(r *reader) []route.Route {
+	selector := route.Route{Kind: route.KindOperationSelector, Default: r.optionalRoute("default_policy")}
 	policies := r.object("operation_policies")
 	if policies == nil {
-		if route.Default == nil {
+		if selector.Default == nil {
 			b.fault(r.path, "there are neither default_policy nor operation_policies")
 			return nil
 		}
-		return one(*route.Default)
+		return one(*selector.Default)
 	}
 	for _, name := range policies.keys {
 		path := join(r.at("operation_policies"), name)
@@ -232,18 +232,18 @@ func (b *builder) operationSelector(r *reader) []router.Route {
 		case !slices.Contains(strings.Fields("get gets gat gats set add replace append prepend cas delete incr decr touch"), name):
 			b.fault(path, "there is no such operation")
 		default:
-			route.Operations = append(route.Operations, router.OperationRoute{Operations: []string{name}, Route: *made})
+			selector.Operations = append(selector.Operations, route.OperationRoute{Operations: []string{name}, Route: *made})
 		}
 	}
-	route.Operations = append(route.Operations, others(policies, route.Default)...)
-	if len(route.Operations) == 0 && route.Default != nil {
-		return one(*route.Default)
+	selector.Operations = append(selector.Operations, others(policies, selector.Default)...)
+	if len(selector.Operations) == 0 && selector.Default != nil {
+		return one(*selector.Default)
 	}
-	return one(route)
+	return one(selector)
 }
 
 // others are the operations that ours would have go with get and set, and mcrouter has not.
-func others(policies *object, byDefault *router.Route) []router.OperationRoute {
+func others(policies *object, byDefault *route.Route) []route.OperationRoute {
 	var names []string
 	for _, head := range []string{"get", "set"} {
 		if _, found := policies.values[head]; !found {
@@ -259,12 +259,12 @@ func others(policies *object, byDefault *router.Route) []router.OperationRoute {
 		return nil
 	}
 	if byDefault == nil {
-		byDefault = &router.Route{Kind: router.RouteNull}
+		byDefault = &route.Route{Kind: route.KindNull}
 	}
-	return []router.OperationRoute{{Operations: names, Route: *byDefault}}
+	return []route.OperationRoute{{Operations: names, Route: *byDefault}}
 }
 
-func (b *builder) shardSplitRoute(r *reader) []router.Route {
+func (b *builder) shardSplitRoute(r *reader) []route.Route {
 	target := r.route("destination")
 	if target == nil {
 		return nil
@@ -272,80 +272,80 @@ func (b *builder) shardSplitRoute(r *reader) []router.Route {
 	return one(b.shardSplits(r, *target))
 }
 
-func (b *builder) migrateRoute(r *reader) []router.Route {
-	route := router.Route{Kind: router.RouteMigrate, From: r.route("from"), To: r.route("to")}
+func (b *builder) migrateRoute(r *reader) []route.Route {
+	made := route.Route{Kind: route.KindMigrate, From: r.route("from"), To: r.route("to")}
 	if !r.has("start_time") {
 		b.fault(r.path, "start_time is missing")
 	}
-	route.Start = time.Unix(int64(r.int("start_time")), 0).UTC()
-	route.Interval = time.Hour
+	made.Start = time.Unix(int64(r.int("start_time")), 0).UTC()
+	made.Interval = time.Hour
 	if r.has("interval") {
-		if route.Interval = time.Duration(r.int("interval")) * time.Second; route.Interval <= 0 {
+		if made.Interval = time.Duration(r.int("interval")) * time.Second; made.Interval <= 0 {
 			b.fault(r.at("interval"), "a number of seconds above 0 is wanted")
 		}
 	}
-	return one(route)
+	return one(made)
 }
 
-func (b *builder) warmUpRoute(r *reader) []router.Route {
+func (b *builder) warmUpRoute(r *reader) []route.Route {
 	r.without("it is asked with mg anyway", "enable_metaget")
 	r.taken["enable_metaget"] = true
-	return one(router.Route{Kind: router.RouteWarmUp, Cold: r.route("cold"), Warm: r.route("warm"), Exptime: r.seconds("exptime")})
+	return one(route.Route{Kind: route.KindWarmUp, Cold: r.route("cold"), Warm: r.route("warm"), Exptime: r.seconds("exptime")})
 }
 
-func (b *builder) l1l2CacheRoute(r *reader) []router.Route {
+func (b *builder) l1l2CacheRoute(r *reader) []route.Route {
 	if !r.has("upgradingL1Exptime") {
 		b.fault(r.path, "upgradingL1Exptime is missing")
 	}
 	r.without("a miss that L1 remembers ends by its TTL only", "ncacheUpdatePeriod")
-	return one(router.Route{
-		Kind: router.RouteL1L2Cache, Cold: r.route("l1"), Warm: r.route("l2"),
+	return one(route.Route{
+		Kind: route.KindL1L2Cache, Cold: r.route("l1"), Warm: r.route("l2"),
 		Exptime: r.seconds("upgradingL1Exptime"), NegativeTTL: r.seconds("ncacheExptime"),
 	})
 }
 
-func (b *builder) modifyKeyRoute(r *reader) []router.Route {
-	route := router.Route{
-		Kind: router.RouteModifyKey, Target: r.route("target"),
+func (b *builder) modifyKeyRoute(r *reader) []route.Route {
+	made := route.Route{
+		Kind: route.KindModifyKey, Target: r.route("target"),
 		EnsureKeyPrefix: r.string("ensure_key_prefix"), ReplaceKeyPrefix: r.string("replace_key_prefix"),
 	}
-	if r.has("replace_key_prefix") && route.ReplaceKeyPrefix == "" {
+	if r.has("replace_key_prefix") && made.ReplaceKeyPrefix == "" {
 		b.fault(r.at("replace_key_prefix"), "an empty one isn't supported")
 	}
 	if r.string("set_routing_prefix") != "" {
-		if slices.ContainsFunc(b.out.Pools, func(p router.Pool) bool { return p.KeepRoutingPrefix }) {
+		if slices.ContainsFunc(b.out.Pools, func(p route.Pool) bool { return p.KeepRoutingPrefix }) {
 			b.fault(r.at("set_routing_prefix"), "isn't supported beside keep_routing_prefix")
 		}
 		b.warn(r.at("set_routing_prefix"), "has no meaning here: members get keys without the prefix of a cluster")
 	}
 	r.unless("", "set_key_suffix")
 	r.unless(false, "modify_inplace")
-	if route.EnsureKeyPrefix == "" && route.ReplaceKeyPrefix == "" && route.Target != nil {
-		return one(*route.Target)
+	if made.EnsureKeyPrefix == "" && made.ReplaceKeyPrefix == "" && made.Target != nil {
+		return one(*made.Target)
 	}
-	return one(route)
+	return one(made)
 }
 
-func (b *builder) modifyExptimeRoute(r *reader) []router.Route {
-	route := router.Route{Kind: router.RouteModifyExptime, Target: r.route("target"), Exptime: r.seconds("exptime")}
+func (b *builder) modifyExptimeRoute(r *reader) []route.Route {
+	made := route.Route{Kind: route.KindModifyExptime, Target: r.route("target"), Exptime: r.seconds("exptime")}
 	if !r.has("exptime") {
 		b.fault(r.path, "exptime is missing")
 	}
 	switch action := r.string("action"); action {
 	case "", "set":
-		route.ExptimeAction = router.ExptimeSet
+		made.ExptimeAction = route.ExptimeSet
 	case "min":
-		route.ExptimeAction = router.ExptimeMin
-		if route.Exptime == 0 && route.Target != nil {
-			return one(*route.Target)
+		made.ExptimeAction = route.ExptimeMin
+		if made.Exptime == 0 && made.Target != nil {
+			return one(*made.Target)
 		}
 	default:
 		b.fault(r.at("action"), "%q is neither set nor min", action)
 	}
-	return one(route)
+	return one(made)
 }
 
-func (b *builder) rateLimitRoute(r *reader) []router.Route {
+func (b *builder) rateLimitRoute(r *reader) []route.Route {
 	target := r.route("target")
 	v, found := r.get("rates")
 	if !found {
@@ -359,14 +359,14 @@ func (b *builder) rateLimitRoute(r *reader) []router.Route {
 }
 
 // rateLimit puts a limit before a route. A burst is a second's worth unless it is given.
-func (b *builder) rateLimit(path string, v any, target router.Route) router.Route {
+func (b *builder) rateLimit(path string, v any, target route.Route) route.Route {
 	o, ok := v.(*object)
 	if !ok {
 		b.fault(path, "a mapping is wanted here, not %s", typeName(v))
 		return target
 	}
 	r := b.reader(path, o)
-	var rates router.Rates
+	var rates route.Rates
 	for _, l := range []struct {
 		name        string
 		rate, burst *float64
@@ -381,21 +381,21 @@ func (b *builder) rateLimit(path string, v any, target router.Route) router.Rout
 		}
 	}
 	r.end()
-	if rates == (router.Rates{}) {
+	if rates == (route.Rates{}) {
 		return target
 	}
-	return router.Route{Kind: router.RouteRateLimit, Target: &target, Rates: rates}
+	return route.Route{Kind: route.KindRateLimit, Target: &target, Rates: rates}
 }
 
-func (b *builder) outstandingLimitRoute(r *reader) []router.Route {
-	route := router.Route{Kind: router.RouteOutstandingLimit, Target: r.route("target"), MaxInFlight: r.int("max_outstanding")}
-	if route.MaxInFlight <= 0 {
+func (b *builder) outstandingLimitRoute(r *reader) []route.Route {
+	made := route.Route{Kind: route.KindOutstandingLimit, Target: r.route("target"), MaxInFlight: r.int("max_outstanding")}
+	if made.MaxInFlight <= 0 {
 		b.fault(r.path, "max_outstanding, a number above 0, is missing")
 	}
-	return one(route)
+	return one(made)
 }
 
-func (b *builder) shadowRoute(r *reader) []router.Route {
+func (b *builder) shadowRoute(r *reader) []route.Route {
 	if !r.has("children") {
 		b.fault(r.path, "children is missing")
 	}
@@ -403,7 +403,7 @@ func (b *builder) shadowRoute(r *reader) []router.Route {
 	children := slices.Clone(r.routes("children"))
 	shadows := b.shadows(r)
 	for i := range children {
-		var own []router.Shadow
+		var own []route.Shadow
 		for _, s := range shadows {
 			if m := s.Members; m == nil || m[0] <= i && i <= m[1] {
 				s.Members = nil // they are the children here
@@ -412,7 +412,7 @@ func (b *builder) shadowRoute(r *reader) []router.Route {
 		}
 		if own != nil {
 			target := children[i]
-			children[i] = router.Route{Kind: router.RouteShadow, Target: &target, Shadows: own}
+			children[i] = route.Route{Kind: route.KindShadow, Target: &target, Shadows: own}
 		}
 	}
 	return children
@@ -434,8 +434,8 @@ const maxShadowRequests = 1000
 
 // shadows takes where copies go. Members are the indexes of members or children, the first and the
 // last; nil is all.
-func (b *builder) shadows(r *reader) []router.Shadow {
-	var shadows []router.Shadow
+func (b *builder) shadows(r *reader) []route.Shadow {
+	var shadows []route.Shadow
 	for i, v := range r.list("shadows") {
 		at := fmt.Sprintf("%s[%d]", r.at("shadows"), i)
 		o, ok := v.(*object)
@@ -444,7 +444,7 @@ func (b *builder) shadows(r *reader) []router.Shadow {
 			continue
 		}
 		s := b.reader(at, o)
-		shadow := router.Shadow{KeyFraction: s.numbers("key_fraction_range"), MaxInFlight: b.maxShadowed()}
+		shadow := route.Shadow{KeyFraction: s.numbers("key_fraction_range"), MaxInFlight: b.maxShadowed()}
 		if k := shadow.KeyFraction; k != nil && !(len(k) == 2 && k[0] >= 0 && k[0] <= k[1] && k[1] <= 1) {
 			b.fault(s.at("key_fraction_range"), "two numbers from 0 to 1 are wanted, the smaller one first")
 		}

@@ -3,31 +3,31 @@ package mcrouter
 import (
 	"time"
 
-	"holdfast/router"
+	"holdfast/route"
 )
 
 // shardSplits puts the splits that a PoolRoute or a ShardSplitRoute has before a route.
-func (b *builder) shardSplits(r *reader, target router.Route) router.Route {
+func (b *builder) shardSplits(r *reader, target route.Route) route.Route {
 	r.without("keys have no such numbers here", "split_shard_fanout")
 	o := r.object("shard_splits")
 	if o == nil || b.o.NoShardSplits {
 		return target
 	}
-	route := router.Route{Kind: router.RouteShardSplit, Target: &target}
+	made := route.Route{Kind: route.KindShardSplit, Target: &target}
 	for _, shard := range o.keys {
 		if s := b.shardSplit(join(r.at("shard_splits"), shard), shard, o.values[shard]); s != nil {
-			route.ShardSplits = append(route.ShardSplits, *s)
+			made.ShardSplits = append(made.ShardSplits, *s)
 		}
 	}
-	if len(route.ShardSplits) == 0 {
+	if len(made.ShardSplits) == 0 {
 		return target
 	}
-	return route
+	return made
 }
 
 // shardSplit is nil if the shard isn't split.
-func (b *builder) shardSplit(path, shard string, v any) *router.ShardSplit {
-	s := &router.ShardSplit{Shard: shard}
+func (b *builder) shardSplit(path, shard string, v any) *route.ShardSplit {
+	s := &route.ShardSplit{Shard: shard}
 	switch v := v.(type) {
 	case int64:
 		s.Splits = b.splits(path, v)
@@ -63,9 +63,9 @@ func (b *builder) splits(path string, n int64) int {
 		b.fault(path, "%d is not above 0", n)
 		return 1
 	}
-	if n > router.MaxShardSplits {
-		b.warn(path, "%d is more than %d, which it is instead", n, router.MaxShardSplits)
-		return router.MaxShardSplits
+	if n > route.MaxShardSplits {
+		b.warn(path, "%d is more than %d, which it is instead", n, route.MaxShardSplits)
+		return route.MaxShardSplits
 	}
 	return int(n)
 }

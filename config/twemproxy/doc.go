@@ -5,7 +5,7 @@
 // are twemproxy's, its defaults spelled out. A pool for Redis is an error, and so is an unknown
 // setting; what is only without a meaning here is said to ParseOptions.Warn.
 //
-// Errors are router.Faults. Nothing is shared between calls, and no file is read.
+// Errors are route.Faults. Nothing is shared between calls, and no file is read.
 //
 // Sources: twemproxy's README.md, src/nc_conf.c and src/nc_conf.h, 0.5.0.
 package twemproxy

@@ -10,7 +10,7 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 
-	"holdfast/router"
+	"holdfast/route"
 	"holdfast/yamltree"
 )
 
@@ -25,9 +25,9 @@ const (
 
 // A File is what a configuration says.
 type File struct {
-	Options   router.Options // the pools; requests go by Listeners, not by Route
-	Listeners []Listener     // one for each pool
-	Backlog   int            // the largest of the pools'
+	Options   route.Options // the pools; requests go by Listeners, not by Route
+	Listeners []Listener    // one for each pool
+	Backlog   int           // the largest of the pools'
 }
 
 // A Listener is where the clients of a pool connect.
@@ -40,7 +40,7 @@ type Listener struct {
 // ParseOptions say what becomes of what isn't an error.
 type ParseOptions struct {
 	// Warn hears of settings that have no meaning here, or another one. Nil ignores them.
-	Warn func(router.Fault)
+	Warn func(route.Fault)
 }
 
 // Is reports whether text is a configuration of twemproxy: YAML in which each key has a mapping with
@@ -99,7 +99,7 @@ func text(node ast.Node) string {
 func Parse(text []byte, o ParseOptions) (File, error) {
 	top, err := parseYAML(text)
 	if err != nil {
-		return File{}, router.Faults{{Text: err.Error()}}
+		return File{}, route.Faults{{Text: err.Error()}}
 	}
 	r := &reader{warn: o.Warn}
 	for entries := top.MapRange(); entries.Next(); {
@@ -116,17 +116,17 @@ func Parse(text []byte, o ParseOptions) (File, error) {
 
 type reader struct {
 	file   File
-	faults router.Faults
-	warn   func(router.Fault)
+	faults route.Faults
+	warn   func(route.Fault)
 }
 
 func (r *reader) fault(path, format string, args ...any) {
-	r.faults = append(r.faults, router.Fault{Path: path, Text: fmt.Sprintf(format, args...)})
+	r.faults = append(r.faults, route.Fault{Path: path, Text: fmt.Sprintf(format, args...)})
 }
 
 func (r *reader) note(path, format string, args ...any) {
 	if r.warn != nil {
-		r.warn(router.Fault{Path: path, Text: fmt.Sprintf(format, args...)})
+		r.warn(route.Fault{Path: path, Text: fmt.Sprintf(format, args...)})
 	}
 }
 
@@ -156,8 +156,8 @@ func (r *reader) pool(key, node ast.Node) {
 		r.fault(name+".redis", "a pool for Redis isn't supported")
 		return
 	}
-	p := router.Pool{Name: name, Members: s.members(), Connections: s.connections, OnError: router.ErrorAsError}
-	p.Hash = router.Hash{Placement: s.placement(), Function: s.hash, Tag: s.tag}
+	p := route.Pool{Name: name, Members: s.members(), Connections: s.connections, OnError: route.ErrorAsError}
+	p.Hash = route.Hash{Placement: s.placement(), Function: s.hash, Tag: s.tag}
 	s.times(&p)
 	r.file.Options.Pools = append(r.file.Options.Pools, p)
 	r.file.Backlog = max(r.file.Backlog, orElse(s.backlog, defaultBacklog))
@@ -233,12 +233,12 @@ func (s *settings) placement() string {
 }
 
 // times are how long a server may take, and when it is left out.
-func (s *settings) times(p *router.Pool) {
+func (s *settings) times(p *route.Pool) {
 	if s.timeout > 0 {
 		p.Timeout = time.Duration(s.timeout) * time.Millisecond
 		p.ConnectTimeout = p.Timeout
 	} else {
-		s.r.note(s.path, "there is no timeout: twemproxy waits for ever, and here an answer has %v", router.DefaultTimeout)
+		s.r.note(s.path, "there is no timeout: twemproxy waits for ever, and here an answer has %v", route.DefaultTimeout)
 	}
 	if !s.eject {
 		if s.retry >= 0 || s.failures >= 0 {
@@ -298,13 +298,13 @@ func cutLast(text, separator string) (before, after string) {
 	return text, ""
 }
 
-func (s *settings) members() []router.Member {
+func (s *settings) members() []route.Member {
 	list, ok := s.servers.(*ast.SequenceNode)
 	if !ok || len(list.Values) == 0 {
 		s.r.fault(s.path, "no servers")
 		return nil
 	}
-	var members []router.Member
+	var members []route.Member
 	for i, node := range list.Values {
 		m, err := member(text(node))
 		if err != nil {
@@ -322,12 +322,12 @@ func (s *settings) members() []router.Member {
 var serverForm = regexp.MustCompile(`^(/[^ ]+|[^/ ][^ ]*:[0-9]+):([0-9]+)(?: (.+))?$`)
 
 // member reads "host:port:weight name" or "/path:weight name", where the name may be left out.
-func member(server string) (router.Member, error) {
+func member(server string) (route.Member, error) {
 	parts := serverForm.FindStringSubmatch(server)
 	if parts == nil {
-		return router.Member{}, fmt.Errorf("is neither HOST:PORT:WEIGHT nor /PATH:WEIGHT, with or without a name behind it")
+		return route.Member{}, fmt.Errorf("is neither HOST:PORT:WEIGHT nor /PATH:WEIGHT, with or without a name behind it")
 	}
-	m := router.Member{Name: parts[3]}
+	m := route.Member{Name: parts[3]}
 	weight, err := strconv.ParseUint(parts[2], 10, 31)
 	if err != nil || weight == 0 {
 		return m, fmt.Errorf("has a weight that isn't a number above 0")

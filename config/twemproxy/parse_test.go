@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"holdfast/config/twemproxy"
-	"holdfast/router"
+	"holdfast/route"
 )
 
 func TestParse(t *testing.T) {
@@ -17,30 +17,30 @@ func TestParse(t *testing.T) {
 		t.Fatal(err)
 	}
 	var warnings []string
-	got, err := twemproxy.Parse(text, twemproxy.ParseOptions{Warn: func(f router.Fault) { warnings = append(warnings, f.String()) }})
+	got, err := twemproxy.Parse(text, twemproxy.ParseOptions{Warn: func(f route.Fault) { warnings = append(warnings, f.String()) }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := twemproxy.File{
-		Options: router.Options{Pools: []router.Pool{
+		Options: route.Options{Pools: []route.Pool{
 			{
-				Name: "alpha", Connections: 1, OnError: router.ErrorAsError,
-				Hash:    router.Hash{Placement: "ketama", Function: "fnv1a_64"},
-				Members: []router.Member{{Address: "127.0.0.1:11211"}, {Address: "127.0.0.1:11212", Weight: 3}},
+				Name: "alpha", Connections: 1, OnError: route.ErrorAsError,
+				Hash:    route.Hash{Placement: "ketama", Function: "fnv1a_64"},
+				Members: []route.Member{{Address: "127.0.0.1:11211"}, {Address: "127.0.0.1:11212", Weight: 3}},
 				Eject:   true, SoftErrors: 1, ProbeMin: 2 * time.Second, ProbeMax: 2 * time.Second,
 			},
 			{
-				Name: "beta", Connections: 2, OnError: router.ErrorAsError,
-				Hash: router.Hash{Placement: "modulo", Function: "md5", Tag: "{}"},
-				Members: []router.Member{
+				Name: "beta", Connections: 2, OnError: route.ErrorAsError,
+				Hash: route.Hash{Placement: "modulo", Function: "md5", Tag: "{}"},
+				Members: []route.Member{
 					{Address: "127.0.0.1:11213", Name: "server1"}, {Address: "unix:/tmp/server.sock", Name: "/tmp/server.sock:"}, {Address: "[::1]:11211", Name: "::1"},
 				},
 				Timeout: 400 * time.Millisecond, ConnectTimeout: 400 * time.Millisecond,
 			},
 			{
-				Name: "gamma", Connections: 1, OnError: router.ErrorAsError,
-				Hash:    router.Hash{Placement: "random", Function: "fnv1a_64"},
-				Members: []router.Member{{Address: "cache.example.com:11214"}},
+				Name: "gamma", Connections: 1, OnError: route.ErrorAsError,
+				Hash:    route.Hash{Placement: "random", Function: "fnv1a_64"},
+				Members: []route.Member{{Address: "cache.example.com:11214"}},
 				Timeout: 250 * time.Millisecond, ConnectTimeout: 250 * time.Millisecond,
 				Eject: true, SoftErrors: 2, ProbeMin: 30 * time.Second, ProbeMax: 30 * time.Second,
 			},

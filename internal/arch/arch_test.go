@@ -20,8 +20,8 @@ var rows = [][]string{
 	{""},
 	{"mc", "ring", "journal", "item", "loop", "mrc", "discover", "yamltree"},
 	{"mc/client"},
-	{"cache", "router", "shard", "cluster", "feed", "rpc", "partiql", "tool/replay", "tool/topology", "tool/transfer"},
-	{"table", "group", "config/mcrouter", "config/twemproxy", "feed/mysql", "feed/postgres", "feed/tables"},
+	{"cache", "route", "shard", "cluster", "feed", "rpc", "partiql", "tool/replay", "tool/topology", "tool/transfer"},
+	{"table", "router", "group", "config/mcrouter", "config/twemproxy", "feed/mysql", "feed/postgres", "feed/tables"},
 	{"config", "server", "dynamodb", "console"},
 	{"node", "sim"},
 	{"cmd/holdfast"},
@@ -30,7 +30,7 @@ var rows = [][]string{
 // only narrows what its row would allow a package.
 var only = map[string][]string{
 	"cmd/holdfast": {
-		"", "node", "config", "config/mcrouter", "config/twemproxy", "router",
+		"", "node", "config", "config/mcrouter", "config/twemproxy", "route",
 		"tool/replay", "tool/topology", "tool/transfer",
 	},
 }

@@ -1,4 +1,4 @@
-package router
+package route
 
 import (
 	"cmp"
@@ -8,7 +8,7 @@ import (
 	"holdfast/ring"
 )
 
-func (h *Hash) isZero() bool { return reflect.ValueOf(*h).IsZero() }
+func (h *Hash) IsZero() bool { return reflect.ValueOf(*h).IsZero() }
 
 // RingOptions are the part of h that package ring knows.
 func (h *Hash) RingOptions() ring.Options {
@@ -58,7 +58,7 @@ func (p *Pool) checkHash(f *Faults, path string, h *Hash) {
 }
 
 // checkUnread is for the hash of a route that heeds only the salt.
-func (h *Hash) checkUnread(f *Faults, path string, kind RouteKind) {
+func (h *Hash) checkUnread(f *Faults, path string, kind Kind) {
 	if rest := *h; !reflect.DeepEqual(rest, Hash{Salt: h.Salt}) {
 		f.add(path, "a route of kind %s has no more of it than salt", kind)
 	}

@@ -1,4 +1,4 @@
-package router
+package route
 
 import (
 	"time"
@@ -165,8 +165,8 @@ type Hash struct {
 // A Route says where requests go. In the file it is a pool's name, or a mapping with a kind. Which
 // fields it has is said with the kinds.
 type Route struct {
-	Kind RouteKind `yaml:"kind"`
-	Name string    `yaml:"name"` // in stats and logs; and what a hash above it places, its index if there is none
+	Kind Kind   `yaml:"kind"`
+	Name string `yaml:"name"` // in stats and logs; and what a hash above it places, its index if there is none
 
 	Pool     string  `yaml:"pool"`
 	Children []Route `yaml:"children"`
@@ -206,38 +206,38 @@ type Route struct {
 	Response    string `yaml:"response"`      // error: the text after SERVER_ERROR
 }
 
-// RouteKind is what a route does; the names are mcrouter's route handles without "Route".
-type RouteKind string
+// Kind is what a route does; the names are mcrouter's route handles without "Route".
+type Kind string
 
 // The kinds of routes.
 const (
-	RoutePool              RouteKind = "pool"               // Pool, Hash if it is not the pool's own
-	RouteHash              RouteKind = "hash"               // one of Children by Hash
-	RoutePrefixSelector    RouteKind = "prefix_selector"    // Prefixes, Default
-	RouteOperationSelector RouteKind = "operation_selector" // Operations, Default
-	RouteAllSync           RouteKind = "all_sync"           // all Children; the worst answer
-	RouteAllAsync          RouteKind = "all_async"          // all Children; answered at once as if with a miss
-	RouteAllInitial        RouteKind = "all_initial"        // all Children; the first one's answer
-	RouteAllMajority       RouteKind = "all_majority"       // all Children; the answer that more than half give
-	RouteAllFastest        RouteKind = "all_fastest"        // all Children; the first answer that is no error
-	RouteFailover          RouteKind = "failover"           // Children in order until one's answer is no error of Failover; the Exptime of all but the first is at most Exptime, if that is set
-	RouteMissFailover      RouteKind = "miss_failover"      // likewise, also after a miss
-	RouteLatest            RouteKind = "latest"             // a child chosen by this process, with failover to the next
-	RouteRandom            RouteKind = "random"             // any of Children
-	RouteHostID            RouteKind = "host_id"            // a child by the host's name
-	RouteShadow            RouteKind = "shadow"             // Target, and a share of the requests to Shadows too
-	RouteShardSplit        RouteKind = "shard_split"        // Target, ShardSplits
-	RouteMigrate           RouteKind = "migrate"            // From, To, Start, Interval
-	RouteWarmUp            RouteKind = "warm_up"            // Cold, filled from Warm on a miss; writes go to Cold, and take the key from Warm; Exptime
-	RouteL1L2Cache         RouteKind = "l1_l2_cache"        // Cold before Warm; Exptime, NegativeTTL
-	RouteModifyKey         RouteKind = "modify_key"         // Target
-	RouteModifyExptime     RouteKind = "modify_exptime"     // Target; Exptime, < 0 for items that are not to be kept
-	RouteRateLimit         RouteKind = "rate_limit"         // Target; Rates
-	RouteOutstandingLimit  RouteKind = "outstanding_limit"  // Target; MaxInFlight
-	RouteLogging           RouteKind = "logging"            // Target
-	RouteDevNull           RouteKind = "dev_null"           // answers at once: a get misses, a write seems to go nowhere
-	RouteNull              RouteKind = "null"               // likewise
-	RouteError             RouteKind = "error"              // Response
+	KindPool              Kind = "pool"               // Pool, Hash if it is not the pool's own
+	KindHash              Kind = "hash"               // one of Children by Hash
+	KindPrefixSelector    Kind = "prefix_selector"    // Prefixes, Default
+	KindOperationSelector Kind = "operation_selector" // Operations, Default
+	KindAllSync           Kind = "all_sync"           // all Children; the worst answer
+	KindAllAsync          Kind = "all_async"          // all Children; answered at once as if with a miss
+	KindAllInitial        Kind = "all_initial"        // all Children; the first one's answer
+	KindAllMajority       Kind = "all_majority"       // all Children; the answer that more than half give
+	KindAllFastest        Kind = "all_fastest"        // all Children; the first answer that is no error
+	KindFailover          Kind = "failover"           // Children in order until one's answer is no error of Failover; the Exptime of all but the first is at most Exptime, if that is set
+	KindMissFailover      Kind = "miss_failover"      // likewise, also after a miss
+	KindLatest            Kind = "latest"             // a child chosen by this process, with failover to the next
+	KindRandom            Kind = "random"             // any of Children
+	KindHostID            Kind = "host_id"            // a child by the host's name
+	KindShadow            Kind = "shadow"             // Target, and a share of the requests to Shadows too
+	KindShardSplit        Kind = "shard_split"        // Target, ShardSplits
+	KindMigrate           Kind = "migrate"            // From, To, Start, Interval
+	KindWarmUp            Kind = "warm_up"            // Cold, filled from Warm on a miss; writes go to Cold, and take the key from Warm; Exptime
+	KindL1L2Cache         Kind = "l1_l2_cache"        // Cold before Warm; Exptime, NegativeTTL
+	KindModifyKey         Kind = "modify_key"         // Target
+	KindModifyExptime     Kind = "modify_exptime"     // Target; Exptime, < 0 for items that are not to be kept
+	KindRateLimit         Kind = "rate_limit"         // Target; Rates
+	KindOutstandingLimit  Kind = "outstanding_limit"  // Target; MaxInFlight
+	KindLogging           Kind = "logging"            // Target
+	KindDevNull           Kind = "dev_null"           // answers at once: a get misses, a write seems to go nowhere
+	KindNull              Kind = "null"               // likewise
+	KindError             Kind = "error"              // Response
 )
 
 // ExptimeAction says what modify_exptime does.

@@ -1,4 +1,4 @@
-package router
+package route
 
 import (
 	"fmt"
@@ -54,13 +54,13 @@ func (o *Options) Check() Faults {
 	}
 	o.checkCycles(&f, "failover", func(p *Pool) string { return p.Failover })
 	o.checkCycles(&f, "warm_from", func(p *Pool) string { return p.WarmFrom })
-	if o.Route.isZero() {
+	if o.Route.IsZero() {
 		f.add("route", "there is neither a route nor a pool that it could go to")
 	} else {
 		f = append(f, o.CheckRoute("route", &o.Route)...)
 	}
 	for i := range o.Entries {
-		if !o.Entries[i].isZero() {
+		if !o.Entries[i].IsZero() {
 			f = append(f, o.CheckRoute(fmt.Sprintf("entries[%d]", i), &o.Entries[i])...)
 		}
 	}
@@ -103,7 +103,7 @@ func (o *Options) checkPool(f *Faults, path string, p *Pool) {
 		}
 		p.checkHash(f, path+".hash", &p.Hash)
 	case Replicated:
-		if !p.Hash.isZero() {
+		if !p.Hash.IsZero() {
 			f.add(path, "a replicated pool has no hash")
 		}
 		if p.Eject {

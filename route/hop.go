@@ -1,4 +1,4 @@
-package router
+package route
 
 import "strings"
 
@@ -12,8 +12,8 @@ type Hop struct {
 	Next    []Hop
 }
 
-// because returns the hop with a reason, before the one that it has.
-func (h Hop) because(why string) Hop {
+// Because returns the hop with a reason, before the one that it has.
+func (h Hop) Because(why string) Hop {
 	if h.Why != "" && why != "" {
 		why += "; " + h.Why
 	} else if why == "" {
@@ -23,9 +23,9 @@ func (h Hop) because(why string) Hop {
 	return h
 }
 
-// askedLater is because, of a hop that is asked after another.
-func (h Hop) askedLater(why string) Hop {
-	h = h.because(why)
+// AskedLater is because, of a hop that is asked after another.
+func (h Hop) AskedLater(why string) Hop {
+	h = h.Because(why)
 	h.Later = true
 	return h
 }
@@ -55,8 +55,8 @@ func (h *Hop) print(b *strings.Builder, depth int) {
 	}
 }
 
-// addresses appends those of the members that are asked at first.
-func addresses(b []string, hops []Hop) []string {
+// Addresses appends those of the members that are asked at first.
+func Addresses(b []string, hops []Hop) []string {
 	for i := range hops {
 		h := &hops[i]
 		if h.Later {
@@ -65,7 +65,7 @@ func addresses(b []string, hops []Hop) []string {
 		if h.Address != "" {
 			b = append(b, h.Address)
 		}
-		b = addresses(b, h.Next)
+		b = Addresses(b, h.Next)
 	}
 	return b
 }

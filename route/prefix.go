@@ -1,4 +1,4 @@
-package router
+package route
 
 import (
 	"bytes"
@@ -15,8 +15,8 @@ const (
 	UnknownToDefault  UnknownCluster = "default"  // likewise, and where that is none, to Route
 )
 
-// cutCluster cuts "/region/cluster/" off key.
-func cutCluster(key []byte) (region, name string, rest []byte, ok bool) {
+// CutCluster cuts "/region/cluster/" off key.
+func CutCluster(key []byte) (region, name string, rest []byte, ok bool) {
 	parts := bytes.SplitN(key, []byte{'/'}, 4)
 	if len(parts) < 4 || len(parts[0]) > 0 || len(parts[1]) == 0 || len(parts[2]) == 0 {
 		return "", "", nil, false
@@ -24,8 +24,8 @@ func cutCluster(key []byte) (region, name string, rest []byte, ok bool) {
 	return string(parts[1]), string(parts[2]), parts[3], true
 }
 
-func parseCluster(prefix string) (region, name string, ok bool) {
-	region, name, rest, ok := cutCluster([]byte(prefix))
+func ParseCluster(prefix string) (region, name string, ok bool) {
+	region, name, rest, ok := CutCluster([]byte(prefix))
 	return region, name, ok && len(rest) == 0 && !strings.Contains(prefix, "*")
 }
 

@@ -1,4 +1,4 @@
-package router
+package route
 
 import (
 	"cmp"
@@ -28,8 +28,8 @@ func (o *Options) SetDefaults() {
 	for i := range o.Pools {
 		o.Pools[i].setDefaults()
 	}
-	if o.Route.isZero() && len(o.Pools) > 0 {
-		o.Route = Route{Kind: RoutePool, Pool: o.Pools[0].Name}
+	if o.Route.IsZero() && len(o.Pools) > 0 {
+		o.Route = Route{Kind: KindPool, Pool: o.Pools[0].Name}
 	}
 	setDefault(&o.UnknownCluster, UnknownRefused)
 	o.Route.SetDefaults()
@@ -75,31 +75,31 @@ func (h *Hash) setDefaults() { setDefault(&h.Placement, "rendezvous") }
 // SetDefaults is for a route that stands outside of Options; those within get theirs with them.
 func (r *Route) SetDefaults() {
 	if r.Kind == "" && r.Pool != "" {
-		r.Kind = RoutePool
+		r.Kind = KindPool
 	}
 	switch r.Kind {
-	case RoutePool:
+	case KindPool:
 		if !reflect.ValueOf(r.Hash).IsZero() {
 			r.Hash.setDefaults()
 		}
-	case RouteHash:
+	case KindHash:
 		r.Hash.setDefaults()
-	case RouteFailover, RouteMissFailover, RouteLatest:
+	case KindFailover, KindMissFailover, KindLatest:
 		setDefault(&r.Failover.Order, InOrder)
-	case RouteMigrate:
+	case KindMigrate:
 		setDefault(&r.Interval, DefaultMigration)
-	case RouteModifyExptime:
+	case KindModifyExptime:
 		setDefault(&r.ExptimeAction, ExptimeSet)
 	}
 	for i := range r.Shadows {
 		setDefault(&r.Shadows[i].MaxInFlight, DefaultMaxShadowed)
 	}
-	for _, n := range r.nested() {
-		n.route.SetDefaults()
+	for _, n := range r.Nested() {
+		n.Route.SetDefaults()
 	}
 }
 
-func (r *Route) isZero() bool { return reflect.ValueOf(*r).IsZero() }
+func (r *Route) IsZero() bool { return reflect.ValueOf(*r).IsZero() }
 
 func setDefault[T comparable](p *T, value T) {
 	var zero T

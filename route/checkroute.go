@@ -1,7 +1,8 @@
-package router
+package route
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -13,34 +14,34 @@ const maxRouteDepth = 64
 
 // fieldsOfKinds are the fields that a kind of route must have, and those that it may have; all may
 // have a name. The fields are named as in the file.
-var fieldsOfKinds = map[RouteKind]struct{ must, may string }{
-	RoutePool:              {"pool", "hash"},
-	RouteHash:              {"children", "hash"},
-	RoutePrefixSelector:    {"", "prefixes default"},
-	RouteOperationSelector: {"", "operations default"},
-	RouteAllSync:           {"children", ""},
-	RouteAllAsync:          {"children", ""},
-	RouteAllInitial:        {"children", ""},
-	RouteAllMajority:       {"children", ""},
-	RouteAllFastest:        {"children", ""},
-	RouteFailover:          {"children", "failover exptime"},
-	RouteMissFailover:      {"children", "failover"},
-	RouteLatest:            {"children", "failover latest hash"},
-	RouteRandom:            {"children", ""},
-	RouteHostID:            {"children", "hash"},
-	RouteShadow:            {"target shadows", ""},
-	RouteShardSplit:        {"target shard_splits", ""},
-	RouteMigrate:           {"from to start", "interval"},
-	RouteWarmUp:            {"cold warm", "exptime"},
-	RouteL1L2Cache:         {"cold warm", "exptime negative_ttl"},
-	RouteModifyKey:         {"target", "ensure_key_prefix replace_key_prefix set_cluster"},
-	RouteModifyExptime:     {"target", "exptime exptime_action"},
-	RouteRateLimit:         {"target rates", ""},
-	RouteOutstandingLimit:  {"target max_in_flight", ""},
-	RouteLogging:           {"target", ""},
-	RouteDevNull:           {"", ""},
-	RouteNull:              {"", ""},
-	RouteError:             {"", "response"},
+var fieldsOfKinds = map[Kind]struct{ must, may string }{
+	KindPool:              {"pool", "hash"},
+	KindHash:              {"children", "hash"},
+	KindPrefixSelector:    {"", "prefixes default"},
+	KindOperationSelector: {"", "operations default"},
+	KindAllSync:           {"children", ""},
+	KindAllAsync:          {"children", ""},
+	KindAllInitial:        {"children", ""},
+	KindAllMajority:       {"children", ""},
+	KindAllFastest:        {"children", ""},
+	KindFailover:          {"children", "failover exptime"},
+	KindMissFailover:      {"children", "failover"},
+	KindLatest:            {"children", "failover latest hash"},
+	KindRandom:            {"children", ""},
+	KindHostID:            {"children", "hash"},
+	KindShadow:            {"target shadows", ""},
+	KindShardSplit:        {"target shard_splits", ""},
+	KindMigrate:           {"from to start", "interval"},
+	KindWarmUp:            {"cold warm", "exptime"},
+	KindL1L2Cache:         {"cold warm", "exptime negative_ttl"},
+	KindModifyKey:         {"target", "ensure_key_prefix replace_key_prefix set_cluster"},
+	KindModifyExptime:     {"target", "exptime exptime_action"},
+	KindRateLimit:         {"target rates", ""},
+	KindOutstandingLimit:  {"target max_in_flight", ""},
+	KindLogging:           {"target", ""},
+	KindDevNull:           {"", ""},
+	KindNull:              {"", ""},
+	KindError:             {"", "response"},
 }
 
 // operations are those that an operation_selector tells apart: see OperationRoute.
@@ -49,21 +50,21 @@ var operations = strings.Fields("get gets gat gats set add replace append prepen
 // failoverErrors are those that a FailoverPolicy tells apart.
 var failoverErrors = strings.Fields("connect connect_timeout timeout down busy server_error")
 
-// nestedRoute is a route that stands in another.
-type nestedRoute struct {
+// Nested is a route that stands in another.
+type Nested struct {
 	path  string // from the outer one, with its dot
-	route *Route
+	Route *Route
 }
 
-// nested returns the routes directly within r, in the order of its fields.
-func (r *Route) nested() []nestedRoute {
-	var n []nestedRoute
+// Nested returns the routes directly within r, in the order of its fields.
+func (r *Route) Nested() []Nested {
+	var n []Nested
 	for i := range r.Children {
-		n = append(n, nestedRoute{fmt.Sprintf(".children[%d]", i), &r.Children[i]})
+		n = append(n, Nested{fmt.Sprintf(".children[%d]", i), &r.Children[i]})
 	}
 	add := func(path string, route *Route) {
 		if route != nil {
-			n = append(n, nestedRoute{path, route})
+			n = append(n, Nested{path, route})
 		}
 	}
 	add(".target", r.Target)
@@ -103,24 +104,18 @@ func (o *Options) checkRoute(f *Faults, path string, r *Route, depth int) {
 	case r.Kind == "":
 		f.add(path, "no kind")
 	case !known:
-		f.add(path, "unknown kind %q; known are %s", r.Kind, kinds())
+		f.add(path, "unknown kind %q; known are %s", r.Kind, list(Kinds()))
 	default:
 		r.checkFields(f, path, strings.Fields(fields.must), strings.Fields(fields.may))
 		o.checkValues(f, path, r)
 	}
-	for _, n := range r.nested() {
-		o.checkRoute(f, path+n.path, n.route, depth+1)
+	for _, n := range r.Nested() {
+		o.checkRoute(f, path+n.path, n.Route, depth+1)
 	}
 }
 
-func kinds() string {
-	names := make([]RouteKind, 0, len(fieldsOfKinds))
-	for kind := range fieldsOfKinds {
-		names = append(names, kind)
-	}
-	slices.Sort(names)
-	return list(names)
-}
+// Kinds are all kinds of routes, in alphabetical order.
+func Kinds() []Kind { return slices.Sorted(maps.Keys(fieldsOfKinds)) }
 
 // checkFields adds a fault for each field that is missing, and for each that the kind doesn't have.
 func (r *Route) checkFields(f *Faults, path string, must, may []string) {
@@ -144,49 +139,49 @@ func (r *Route) checkFields(f *Faults, path string, must, may []string) {
 // checkValues checks the fields that r's kind has.
 func (o *Options) checkValues(f *Faults, path string, r *Route) {
 	switch r.Kind {
-	case RoutePool:
+	case KindPool:
 		o.checkPoolRoute(f, path, r)
-	case RouteHash:
+	case KindHash:
 		r.Hash.check(f, path+".hash", r.RingMembers())
-	case RoutePrefixSelector:
+	case KindPrefixSelector:
 		r.checkPrefixes(f, path)
-	case RouteOperationSelector:
+	case KindOperationSelector:
 		r.checkOperations(f, path)
-	case RouteFailover, RouteMissFailover, RouteLatest:
+	case KindFailover, KindMissFailover, KindLatest:
 		r.Failover.check(f, path+".failover")
 		if r.Latest < 0 {
 			f.add(path+".latest", "%d is negative", r.Latest)
 		}
 		notNegative(f, path+".exptime", r.Exptime)
 		r.Hash.checkUnread(f, path+".hash", r.Kind)
-	case RouteHostID:
+	case KindHostID:
 		r.Hash.checkUnread(f, path+".hash", r.Kind)
-	case RouteShadow:
+	case KindShadow:
 		r.checkShadows(f, path)
-	case RouteShardSplit:
+	case KindShardSplit:
 		for i := range r.ShardSplits {
 			r.ShardSplits[i].check(f, fmt.Sprintf("%s.shard_splits[%d]", path, i))
 		}
-	case RouteMigrate:
+	case KindMigrate:
 		notNegative(f, path+".interval", r.Interval)
-	case RouteWarmUp, RouteL1L2Cache:
+	case KindWarmUp, KindL1L2Cache:
 		if o.keeps(r.Cold) || o.keeps(r.Warm) {
 			f.add(path, "leads to a pool with keep_routing_prefix: what is added to it would have no prefix")
 		}
 		notNegative(f, path+".exptime", r.Exptime)
 		notNegative(f, path+".negative_ttl", r.NegativeTTL)
-	case RouteModifyKey:
+	case KindModifyKey:
 		if r.EnsureKeyPrefix == "" && r.ReplaceKeyPrefix == "" && r.SetCluster == "" {
 			f.add(path, "nothing to modify: none of ensure_key_prefix, replace_key_prefix, set_cluster")
 		}
 		if r.SetCluster != "" && !isCluster(r.SetCluster) {
 			f.add(path+".set_cluster", "%q is not /REGION/CLUSTER/", r.SetCluster)
 		}
-	case RouteModifyExptime:
+	case KindModifyExptime:
 		oneOf(f, path+".exptime_action", r.ExptimeAction, ExptimeSet, ExptimeMin)
-	case RouteRateLimit:
+	case KindRateLimit:
 		r.Rates.check(f, path+".rates")
-	case RouteOutstandingLimit:
+	case KindOutstandingLimit:
 		f.within(path+".max_in_flight", r.MaxInFlight, 1, maxInFlight)
 	}
 }
@@ -194,7 +189,7 @@ func (o *Options) checkValues(f *Faults, path string, r *Route) {
 func (o *Options) checkPoolRoute(f *Faults, path string, r *Route) {
 	o.refer(f, path, r.Pool)
 	p := o.pool(r.Pool)
-	if p == nil || r.Hash.isZero() {
+	if p == nil || r.Hash.IsZero() {
 		return
 	}
 	if p.Kind != Sharded {
@@ -260,7 +255,7 @@ func (r *Route) checkShadows(f *Faults, path string) {
 			if !(len(m) == 2 && m[0] >= 0 && m[0] <= m[1]) {
 				f.add(at+".members", "%v is not the first and the last index", m)
 			}
-			if r.Target != nil && r.Target.Kind != RoutePool {
+			if r.Target != nil && r.Target.Kind != KindPool {
 				f.add(at+".members", "the target is not a pool")
 			}
 		}
