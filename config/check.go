@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"holdfast/mc"
+	"holdfast/route"
 )
 
 // Limits of what a configuration may ask for. Those of sizes are the cache's own.
@@ -28,7 +29,7 @@ const (
 	MaxRequestsPerTurn = mc.MaxRequests
 )
 
-// Check returns Faults if c can't work as a whole, whoever made it.
+// Check returns route.Faults if c can't work as a whole, whoever made it.
 func (c *Config) Check() error {
 	if faults := c.faults(); len(faults) > 0 {
 		return faults
@@ -36,8 +37,8 @@ func (c *Config) Check() error {
 	return nil
 }
 
-func (c *Config) faults() Faults {
-	var f Faults
+func (c *Config) faults() route.Faults {
+	var f route.Faults
 	checkListeners(&f, "cache", c.Cache.Listen, &c.Cache.TLS)
 	c.Cache.checkLimits(&f)
 	c.Cache.TLS.check(&f, "cache.tls")
@@ -48,44 +49,44 @@ func (c *Config) faults() Faults {
 	c.Tables.check(&f)
 	if c.HTTP.Listen != "" {
 		if err := checkHostPort(c.HTTP.Listen); err != nil {
-			f.add("http.listen", "%v", err)
+			f.Add("http.listen", "%v", err)
 		}
 	}
 	return f
 }
 
 // checkListeners is for a section that has listeners and the TLS of them.
-func checkListeners(f *Faults, section string, listeners []Listener, tls *TLS) {
+func checkListeners(f *route.Faults, section string, listeners []Listener, tls *TLS) {
 	list := section + ".listen"
 	if len(listeners) == 0 {
-		f.add(list, "no addresses")
+		f.Add(list, "no addresses")
 	}
 	seen, sockets := map[string]int{}, 0
 	for i, l := range listeners {
 		path := fmt.Sprintf("%s[%d] %q", list, i, l.Address)
 		if network, _ := l.Network(); network == "unix" {
 			if sockets++; sockets > maxUnixSockets {
-				f.add(path, "more than %d Unix socket", maxUnixSockets)
+				f.Add(path, "more than %d Unix socket", maxUnixSockets)
 			}
 			if l.TLS != TLSAuto && l.TLS != TLSOff {
-				f.add(path, "a Unix socket has no TLS")
+				f.Add(path, "a Unix socket has no TLS")
 			}
 		}
 		if err := l.checkAddress(); err != nil {
-			f.add(path, "%v", err)
+			f.Add(path, "%v", err)
 		}
 		if first, again := seen[l.Address]; again && !strings.HasSuffix(l.Address, ":0") {
-			f.add(path, "stands in %s[%d] already", list, first)
+			f.Add(path, "stands in %s[%d] already", list, first)
 		}
 		seen[l.Address] = i
 		switch l.TLS {
 		case TLSAuto, TLSOff:
 		case TLSMutual:
 			if tls.Certificate == "" || tls.ClientCA == "" {
-				f.add(path, "tls mutual needs %s.tls.certificate and client_ca", section)
+				f.Add(path, "tls mutual needs %s.tls.certificate and client_ca", section)
 			}
 		default:
-			f.add(path, "tls %q is neither off nor mutual", l.TLS)
+			f.Add(path, "tls %q is neither off nor mutual", l.TLS)
 		}
 	}
 }
@@ -122,23 +123,23 @@ func checkHostPort(address string) error {
 	return nil
 }
 
-func (c *Cache) checkLimits(f *Faults) {
+func (c *Cache) checkLimits(f *route.Faults) {
 	if c.Memory < minMemory || c.Memory > maxMemory {
-		f.add("cache.memory", "%v is not in [%v, %v]", c.Memory, Bytes(minMemory), Bytes(maxMemory))
+		f.Add("cache.memory", "%v is not in [%v, %v]", c.Memory, Bytes(minMemory), Bytes(maxMemory))
 	}
 	if c.ItemMax < minItem || c.ItemMax > maxItem {
-		f.add("cache.item_max", "%v is not in [%v, %v]", c.ItemMax, Bytes(minItem), Bytes(maxItem))
+		f.Add("cache.item_max", "%v is not in [%v, %v]", c.ItemMax, Bytes(minItem), Bytes(maxItem))
 	} else if c.ItemMax > c.Memory/2 && c.Memory >= minMemory {
-		f.add("cache.item_max", "%v is more than half of cache.memory, %v", c.ItemMax, c.Memory)
+		f.Add("cache.item_max", "%v is more than half of cache.memory, %v", c.ItemMax, c.Memory)
 	}
 	switch c.Protocol {
 	case ProtocolAuto, ProtocolASCII, ProtocolBinary:
 	default:
-		f.add("cache.protocol", "%q is none of auto, ascii, binary", string(c.Protocol))
+		f.Add("cache.protocol", "%q is none of auto, ascii, binary", string(c.Protocol))
 	}
 	checkServing(f, "cache", serving{c.Threads, c.Connections, c.Backlog, c.RequestsPerTurn, c.IdleTimeout})
 	if d := c.Prefixes.Delimiter; len(d) != 1 || d[0] <= ' ' || d[0] > '~' {
-		f.add("cache.prefixes.delimiter", "%q is not one printable ASCII character", d)
+		f.Add("cache.prefixes.delimiter", "%q is not one printable ASCII character", d)
 	}
 }
 
@@ -148,31 +149,31 @@ type serving struct {
 	idleTimeout                                    time.Duration
 }
 
-func checkServing(f *Faults, section string, s serving) {
-	f.within(section+".threads", int64(s.threads), 0, maxThreads)
-	f.within(section+".connections", int64(s.connections), 1, maxConnections)
-	f.within(section+".backlog", int64(s.backlog), 1, maxBacklog)
-	f.within(section+".requests_per_turn", int64(s.requestsPerTurn), 1, MaxRequestsPerTurn)
+func checkServing(f *route.Faults, section string, s serving) {
+	f.Within(section+".threads", int64(s.threads), 0, maxThreads)
+	f.Within(section+".connections", int64(s.connections), 1, maxConnections)
+	f.Within(section+".backlog", int64(s.backlog), 1, maxBacklog)
+	f.Within(section+".requests_per_turn", int64(s.requestsPerTurn), 1, MaxRequestsPerTurn)
 	if s.idleTimeout < 0 || s.idleTimeout%time.Second != 0 {
-		f.add(section+".idle_timeout", "%v is not a whole number of seconds from 0 on", s.idleTimeout)
+		f.Add(section+".idle_timeout", "%v is not a whole number of seconds from 0 on", s.idleTimeout)
 	}
 }
 
-func (t *TLS) check(f *Faults, path string) {
+func (t *TLS) check(f *route.Faults, path string) {
 	if t.Certificate == "" && (t.Key != "" || t.ClientCA != "") {
-		f.add(path+".certificate", "missing beside key or client_ca")
+		f.Add(path+".certificate", "missing beside key or client_ca")
 	}
 	if _, err := t.Version(); err != nil {
-		f.add(path+".min_version", "%v", err)
+		f.Add(path+".min_version", "%v", err)
 	}
 	switch t.Clients {
 	case ClientsAny:
 	case ClientsAsked, ClientsChecked:
 		if t.ClientCA == "" {
-			f.add(path+".clients", "%s needs %s.client_ca", t.Clients, path)
+			f.Add(path+".clients", "%s needs %s.client_ca", t.Clients, path)
 		}
 	default:
-		f.add(path+".clients", "%q is none of any, asked, checked", t.Clients)
+		f.Add(path+".clients", "%q is none of any, asked, checked", t.Clients)
 	}
 }
 
@@ -186,27 +187,27 @@ func (t *TLS) Version() (uint16, error) {
 	return 0, fmt.Errorf("%q is none of 1.0, 1.1, 1.2, 1.3", t.MinVersion)
 }
 
-func (c *Cache) checkRules(f *Faults) {
+func (c *Cache) checkRules(f *route.Faults) {
 	if len(c.TTL) > maxTTLRules {
-		f.add("cache.ttl", "%d rules; at most %d", len(c.TTL), maxTTLRules)
+		f.Add("cache.ttl", "%d rules; at most %d", len(c.TTL), maxTTLRules)
 	}
 	seen := map[string]int{}
 	for i, r := range c.TTL {
 		path := fmt.Sprintf("cache.ttl[%d] %q", i, r.Prefix)
 		if first, again := seen[r.Prefix]; again {
-			f.add(path, "has its rule in cache.ttl[%d] already", first)
+			f.Add(path, "has its rule in cache.ttl[%d] already", first)
 		}
 		seen[r.Prefix] = i
 		if len(r.Prefix) > maxKeyBytes {
-			f.add(path, "the prefix has %d bytes; a key has at most %d", len(r.Prefix), maxKeyBytes)
+			f.Add(path, "the prefix has %d bytes; a key has at most %d", len(r.Prefix), maxKeyBytes)
 		}
 		if r.Default < 0 {
-			f.add(path, "default %v is negative", r.Default)
+			f.Add(path, "default %v is negative", r.Default)
 		} else if r.Default%time.Second != 0 {
-			f.add(path, "default %v is not a whole number of seconds", r.Default)
+			f.Add(path, "default %v is not a whole number of seconds", r.Default)
 		}
 		if !(r.Jitter >= 0 && r.Jitter < 1) {
-			f.add(path, "jitter %v is not in [0, 1)", r.Jitter)
+			f.Add(path, "jitter %v is not in [0, 1)", r.Jitter)
 		}
 	}
 }

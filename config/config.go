@@ -6,7 +6,7 @@
 // Example is the commented example file; it spells out Default. Secrets don't stand in the file:
 // it names the files that hold them.
 //
-// Nothing here opens a socket or a file other than the one that ReadFile is given. Errors are Faults,
+// Nothing here opens a socket or a file other than the one that ReadFile is given. Errors are route.Faults,
 // or say that the file can't be read. A Config is a plain value; whoever shares one copies it.
 package config
 
@@ -18,6 +18,8 @@ import (
 	"net"
 	"os"
 	"time"
+
+	"holdfast/route"
 )
 
 // Example is the commented example file. It loads as Default.
@@ -185,7 +187,7 @@ func ReadFile(path string) ([]byte, error) {
 	return text, err
 }
 
-// Parse reads the text of a file over Default and checks the whole. Its error is Faults.
+// Parse reads the text of a file over Default and checks the whole. Its error is route.Faults.
 func Parse(text []byte) (Config, error) { return parseOver(Default(), text) }
 
 // RouterHTTP is where the HTTP of a router listens that runs alone, unless its file says otherwise. It
@@ -198,7 +200,7 @@ func ParseRouter(text []byte) (Config, error) {
 	c.HTTP.Listen = RouterHTTP
 	c, err := parseOver(c, text)
 	if err == nil && c.Router == nil {
-		err = Faults{{Path: "router", Text: `the section is missing; "holdfast config" prints one to start from`}}
+		err = route.Faults{{Path: "router", Text: `the section is missing; "holdfast config" prints one to start from`}}
 	}
 	return c, err
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"holdfast/config"
+	"holdfast/route"
 )
 
 func TestExampleIsDefault(t *testing.T) {
@@ -147,7 +148,7 @@ func TestFaultsCarryTheirPaths(t *testing.T) {
 
 func TestEveryFaultIsReported(t *testing.T) {
 	_, err := config.Parse([]byte("cache:\n  memroy: 1GiB\n  threads: x\n  ttl: [{prefix: a, jitter: 2}]\nhttp: {listen: x}\n"))
-	var faults config.Faults
+	var faults route.Faults
 	if !errors.As(err, &faults) || len(faults) != 4 {
 		t.Errorf("got %v; want 4 faults", err)
 	}

@@ -21,11 +21,11 @@ import (
 // fault and names a line; we want all of them, each with its path.
 
 // decode reads text over what into has.
-func decode(text []byte, into *Config) Faults {
+func decode(text []byte, into *Config) route.Faults {
 	var d decoder
 	body, err := yamltree.Parse(text)
 	if err != nil {
-		d.faults.add("", "%v", err)
+		d.faults.Add("", "%v", err)
 		return d.faults
 	}
 	if body != nil {
@@ -34,7 +34,7 @@ func decode(text []byte, into *Config) Faults {
 	return d.faults
 }
 
-type decoder struct{ faults Faults }
+type decoder struct{ faults route.Faults }
 
 // value decodes node into v. What the file leaves empty keeps its default.
 func (d *decoder) value(path string, node ast.Node, v reflect.Value) {
@@ -72,7 +72,7 @@ func (d *decoder) structure(path string, node ast.Node, v reflect.Value) {
 	}
 	mapping, ok := node.(ast.MapNode)
 	if !ok {
-		d.faults.add(path, "a mapping is wanted here, not %s", describe(node))
+		d.faults.Add(path, "a mapping is wanted here, not %s", describe(node))
 		return
 	}
 	fields := fieldsByKey(v)
@@ -80,7 +80,7 @@ func (d *decoder) structure(path string, node ast.Node, v reflect.Value) {
 		key := entries.Key().String()
 		field, ok := fields[key]
 		if !ok {
-			d.faults.add(path, "unknown key %q (line %d); known are %s", key, line(entries.Key()), known(fields))
+			d.faults.Add(path, "unknown key %q (line %d); known are %s", key, line(entries.Key()), known(fields))
 			continue
 		}
 		if n, ok := field.Addr().Interface().(*int); ok && strings.HasSuffix(key, "_bytes") {
@@ -133,7 +133,7 @@ func (d *decoder) size(path string, node ast.Node, into *int) {
 func (d *decoder) list(path string, node ast.Node, v reflect.Value) {
 	sequence, ok := node.(*ast.SequenceNode)
 	if !ok {
-		d.faults.add(path, "a list is wanted here, not %s", describe(node))
+		d.faults.Add(path, "a list is wanted here, not %s", describe(node))
 		return
 	}
 	list := reflect.MakeSlice(v.Type(), len(sequence.Values), len(sequence.Values))
@@ -152,11 +152,11 @@ func (d *decoder) list(path string, node ast.Node, v reflect.Value) {
 func (d *decoder) scalar(path string, node ast.Node, set func(string) error) {
 	text, ok := scalarText(node)
 	if !ok {
-		d.faults.add(path, "a single value is wanted here, not %s", describe(node))
+		d.faults.Add(path, "a single value is wanted here, not %s", describe(node))
 		return
 	}
 	if err := set(text); err != nil {
-		d.faults.add(path, "%v", err)
+		d.faults.Add(path, "%v", err)
 	}
 }
 

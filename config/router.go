@@ -69,7 +69,7 @@ func (r *Router) setDefaults() {
 	}
 }
 
-func (r *Router) check(f *Faults) {
+func (r *Router) check(f *route.Faults) {
 	listeners := make([]Listener, len(r.Listen))
 	for i, l := range r.Listen {
 		listeners[i] = l.Listener
@@ -77,20 +77,20 @@ func (r *Router) check(f *Faults) {
 	checkListeners(f, "router", listeners, &r.TLS)
 	checkServing(f, "router", serving{r.Threads, r.Connections, r.Backlog, r.RequestsPerTurn, r.IdleTimeout})
 	if r.ItemMax < minItem || r.ItemMax > maxItem {
-		f.add("router.item_max", "%v is not in [%v, %v]", r.ItemMax, Bytes(minItem), Bytes(maxItem))
+		f.Add("router.item_max", "%v is not in [%v, %v]", r.ItemMax, Bytes(minItem), Bytes(maxItem))
 	}
 	r.TLS.check(f, "router.tls")
-	f.addAll("router", r.Options.Check())
+	addAll(f, "router", r.Options.Check())
 	for i, l := range r.Listen {
 		if l.Route != nil {
-			f.addAll("router", r.CheckRoute(fmt.Sprintf("listen[%d] %q.route", i, l.Address), l.Route))
+			addAll(f, "router", r.CheckRoute(fmt.Sprintf("listen[%d] %q.route", i, l.Address), l.Route))
 		}
 	}
 }
 
 // addAll adds the faults of a section's options, with the section before their paths.
-func (f *Faults) addAll(section string, faults route.Faults) {
+func addAll(f *route.Faults, section string, faults route.Faults) {
 	for _, fault := range faults {
-		f.add(join(section, fault.Path), "%s", fault.Text)
+		f.Add(join(section, fault.Path), "%s", fault.Text)
 	}
 }

@@ -3,6 +3,8 @@ package config
 import (
 	"regexp"
 	"time"
+
+	"holdfast/route"
 )
 
 // Limits of what a tables section may ask for.
@@ -101,29 +103,29 @@ var (
 	accountID  = regexp.MustCompile(`^[0-9]{12}$`)
 )
 
-func (t *Tables) check(f *Faults) {
+func (t *Tables) check(f *route.Faults) {
 	if !t.On() {
 		return
 	}
 	if err := checkHostPort(t.Listen); err != nil {
-		f.add("tables.listen", "%v", err)
+		f.Add("tables.listen", "%v", err)
 	}
 	if t.Data == "" {
-		f.add("tables.data", "missing")
+		f.Add("tables.data", "missing")
 	}
 	t.TLS.check(f, "tables.tls")
 	if !regionName.MatchString(t.Region) {
-		f.add("tables.region", "%q is not the name of a region", t.Region)
+		f.Add("tables.region", "%q is not the name of a region", t.Region)
 	}
 	if !accountID.MatchString(t.Account) {
-		f.add("tables.account", "%q is not 12 digits", t.Account)
+		f.Add("tables.account", "%q is not 12 digits", t.Account)
 	}
-	f.within("tables.connections", int64(t.Connections), 1, maxTableConns)
-	f.within("tables.new_shards", int64(t.NewShards), 1, maxTableShards)
+	f.Within("tables.connections", int64(t.Connections), 1, maxTableConns)
+	f.Within("tables.new_shards", int64(t.NewShards), 1, maxTableShards)
 	t.checkSizes(f)
 }
 
-func (t *Tables) checkSizes(f *Faults) {
+func (t *Tables) checkSizes(f *route.Faults) {
 	for _, size := range []struct {
 		path     string
 		got      Bytes
@@ -134,13 +136,13 @@ func (t *Tables) checkSizes(f *Faults) {
 		{"tables.log.bytes", t.Log.Bytes, minLogBytes, maxLogBytes},
 	} {
 		if size.got < size.low || size.got > size.top {
-			f.add(size.path, "%v is not in [%v, %v]", size.got, size.low, size.top)
+			f.Add(size.path, "%v is not in [%v, %v]", size.got, size.low, size.top)
 		}
 	}
 	if half := t.Memory / maxCacheShare; t.Cache != 0 && (t.Cache < minTablesCache || t.Cache > half) {
-		f.add("tables.cache", "%v is not in [%v, %v], which is half of tables.memory; 0 is a quarter of it", t.Cache, Bytes(minTablesCache), half)
+		f.Add("tables.cache", "%v is not in [%v, %v], which is half of tables.memory; 0 is a quarter of it", t.Cache, Bytes(minTablesCache), half)
 	}
 	if t.Log.Age < minLogAge || t.Log.Age > maxLogAge {
-		f.add("tables.log.age", "%v is not in [%v, %v]", t.Log.Age, minLogAge, maxLogAge)
+		f.Add("tables.log.age", "%v is not in [%v, %v]", t.Log.Age, minLogAge, maxLogAge)
 	}
 }

@@ -21,7 +21,7 @@ const (
 // oneOf adds a fault unless value is among the allowed.
 func oneOf[T ~string](f *Faults, path string, value T, allowed ...T) {
 	if !slices.Contains(allowed, value) {
-		f.add(path, "%q is none of %s", value, list(allowed))
+		f.Add(path, "%q is none of %s", value, list(allowed))
 	}
 }
 
@@ -37,16 +37,16 @@ func list[T ~string](values []T) string {
 func (o *Options) Check() Faults {
 	var f Faults
 	if len(o.Pools) > maxPools {
-		f.add("pools", "%d pools; at most %d", len(o.Pools), maxPools)
+		f.Add("pools", "%d pools; at most %d", len(o.Pools), maxPools)
 	}
 	seen := map[string]int{}
 	for i := range o.Pools {
 		p := &o.Pools[i]
 		path := o.poolPath(i)
 		if p.Name == "" {
-			f.add(path+".name", "missing")
+			f.Add(path+".name", "missing")
 		} else if first, again := seen[p.Name]; again {
-			f.add(path, "pools[%d] has this name already", first)
+			f.Add(path, "pools[%d] has this name already", first)
 		} else {
 			seen[p.Name] = i
 		}
@@ -55,7 +55,7 @@ func (o *Options) Check() Faults {
 	o.checkCycles(&f, "failover", func(p *Pool) string { return p.Failover })
 	o.checkCycles(&f, "warm_from", func(p *Pool) string { return p.WarmFrom })
 	if o.Route.IsZero() {
-		f.add("route", "there is neither a route nor a pool that it could go to")
+		f.Add("route", "there is neither a route nor a pool that it could go to")
 	} else {
 		f = append(f, o.CheckRoute("route", &o.Route)...)
 	}
@@ -66,10 +66,10 @@ func (o *Options) Check() Faults {
 	}
 	o.checkClusters(&f)
 	if o.Journal.MaxBytes < 0 {
-		f.add("journal.max_bytes", "%d is negative", o.Journal.MaxBytes)
+		f.Add("journal.max_bytes", "%d is negative", o.Journal.MaxBytes)
 	}
 	if o.Journal.MaxAge < 0 {
-		f.add("journal.max_age", "%v is negative", o.Journal.MaxAge)
+		f.Add("journal.max_age", "%v is negative", o.Journal.MaxAge)
 	}
 	return f
 }
@@ -88,7 +88,7 @@ func (o *Options) pool(name string) *Pool {
 // refer adds a fault if name is that of no pool; "" names none and is fine.
 func (o *Options) refer(f *Faults, path, name string) {
 	if name != "" && o.pool(name) == nil {
-		f.add(path, "there is no pool %q", name)
+		f.Add(path, "there is no pool %q", name)
 	}
 }
 
@@ -96,18 +96,18 @@ func (o *Options) checkPool(f *Faults, path string, p *Pool) {
 	switch p.Kind {
 	case Sharded:
 		if p.Acknowledge != "" {
-			f.add(path, "a sharded pool has no acknowledge")
+			f.Add(path, "a sharded pool has no acknowledge")
 		}
 		if p.Read != "" {
-			f.add(path, "a sharded pool has no read")
+			f.Add(path, "a sharded pool has no read")
 		}
 		p.checkHash(f, path+".hash", &p.Hash)
 	case Replicated:
 		if !p.Hash.IsZero() {
-			f.add(path, "a replicated pool has no hash")
+			f.Add(path, "a replicated pool has no hash")
 		}
 		if p.Eject {
-			f.add(path, "a replicated pool has no eject: the other members have its items")
+			f.Add(path, "a replicated pool has no eject: the other members have its items")
 		}
 		oneOf(f, path+".acknowledge", p.Acknowledge, AckAll, AckMajority, AckFirst, AckFastest, AckNone)
 		oneOf(f, path+".read", p.Read, ReadRandom, ReadNear, ReadFirst)
@@ -120,31 +120,31 @@ func (o *Options) checkPool(f *Faults, path string, p *Pool) {
 	o.refer(f, path+".failover", p.Failover)
 	o.refer(f, path+".warm_from", p.WarmFrom)
 	if p.Failover == "" && p.FailoverTTL != 0 {
-		f.add(path+".failover_ttl", "there is no failover")
+		f.Add(path+".failover_ttl", "there is no failover")
 	}
 }
 
 func (p *Pool) checkMembers(f *Faults, path string) {
 	if len(p.Members) == 0 {
-		f.add(path, "no members")
+		f.Add(path, "no members")
 	}
 	if len(p.Members) > maxMembers {
-		f.add(path, "%d members; at most %d", len(p.Members), maxMembers)
+		f.Add(path, "%d members; at most %d", len(p.Members), maxMembers)
 	}
 	seen := map[string]int{}
 	for i, m := range p.Members {
 		at := fmt.Sprintf("%s.members[%d] %q", path, i, m.Address)
 		if err := checkAddress(m.Address); err != nil {
-			f.add(at, "%v", err)
+			f.Add(at, "%v", err)
 		}
 		if first, again := seen[m.Name]; again {
-			f.add(at, "members[%d] is named %q already", first, m.Name)
+			f.Add(at, "members[%d] is named %q already", first, m.Name)
 		} else {
 			seen[m.Name] = i
 		}
-		f.within(at+".weight", m.Weight, 1, 1_000_000)
+		f.Within(at+".weight", int64(m.Weight), 1, 1_000_000)
 		if m.Near && p.Read != ReadNear {
-			f.add(at, "near, but read is not")
+			f.Add(at, "near, but read is not")
 		}
 	}
 }
@@ -158,21 +158,21 @@ func (p *Pool) checkLimits(f *Faults, path string) {
 		{"probe_min", int64(p.ProbeMin)}, {"probe_max", int64(p.ProbeMax)}, {"failover_ttl", int64(p.FailoverTTL)},
 	} {
 		if d.value < 0 {
-			f.add(path+"."+d.name, "a duration is not negative")
+			f.Add(path+"."+d.name, "a duration is not negative")
 		}
 	}
 	if p.ProbeMax < p.ProbeMin {
-		f.add(path+".probe_max", "%v is less than probe_min, %v", p.ProbeMax, p.ProbeMin)
+		f.Add(path+".probe_max", "%v is less than probe_min, %v", p.ProbeMax, p.ProbeMin)
 	}
-	f.within(path+".connections", p.Connections, 1, maxConnections)
-	f.within(path+".soft_errors", p.SoftErrors, 1, 1_000_000)
-	f.within(path+".max_in_flight", p.MaxInFlight, 1, maxInFlight)
+	f.Within(path+".connections", int64(p.Connections), 1, maxConnections)
+	f.Within(path+".soft_errors", int64(p.SoftErrors), 1, 1_000_000)
+	f.Within(path+".max_in_flight", int64(p.MaxInFlight), 1, maxInFlight)
 	p.checkKept(f, path)
 	if p.BigValues && p.ChunkBytes == 0 {
-		f.add(path+".big_values", "is for a pool with chunk_bytes")
+		f.Add(path+".big_values", "is for a pool with chunk_bytes")
 	}
 	if p.ChunkBytes != 0 {
-		f.within(path+".chunk_bytes", p.ChunkBytes, minChunkBytes, maxChunkBytes)
+		f.Within(path+".chunk_bytes", int64(p.ChunkBytes), minChunkBytes, maxChunkBytes)
 	}
 }
 
@@ -182,7 +182,7 @@ func (p *Pool) checkKept(f *Faults, path string) {
 		return
 	}
 	if p.Kind != Sharded || p.Eject || p.Failover != "" || p.Hash.Load > 0 || p.WarmFrom != "" {
-		f.add(path+".keep_routing_prefix", "is for a sharded pool without eject, failover, hash.load and warm_from")
+		f.Add(path+".keep_routing_prefix", "is for a sharded pool without eject, failover, hash.load and warm_from")
 	}
 }
 
@@ -224,7 +224,7 @@ func (o *Options) checkCycles(f *Faults, field string, next func(*Pool) string) 
 		for at := o.pool(next(p)); at != nil && len(way) <= len(o.Pools); at = o.pool(next(at)) {
 			way = append(way, at.Name)
 			if at.Name == p.Name {
-				f.add(o.poolPath(i)+"."+field, "goes round in a circle: %s", strings.Join(way, " → "))
+				f.Add(o.poolPath(i)+"."+field, "goes round in a circle: %s", strings.Join(way, " → "))
 				break
 			}
 		}
@@ -233,7 +233,7 @@ func (o *Options) checkCycles(f *Faults, field string, next func(*Pool) string) 
 
 func (o *Options) checkClusters(f *Faults) {
 	if o.DefaultCluster != "" && !isCluster(o.DefaultCluster) {
-		f.add("default_cluster", "%q is not /REGION/CLUSTER/", o.DefaultCluster)
+		f.Add("default_cluster", "%q is not /REGION/CLUSTER/", o.DefaultCluster)
 	}
 	oneOf(f, "unknown_cluster", o.UnknownCluster, UnknownRefused, UnknownToFallback, UnknownToDefault)
 	seen := map[string]int{}
@@ -241,15 +241,15 @@ func (o *Options) checkClusters(f *Faults) {
 		c := &o.Clusters[i]
 		path := fmt.Sprintf("clusters[%d] %q", i, c.Prefix)
 		if !isCluster(c.Prefix) {
-			f.add(path, "the prefix is not /REGION/CLUSTER/")
+			f.Add(path, "the prefix is not /REGION/CLUSTER/")
 		}
 		if first, again := seen[c.Prefix]; again {
-			f.add(path, "has its route in clusters[%d] already", first)
+			f.Add(path, "has its route in clusters[%d] already", first)
 		} else {
 			seen[c.Prefix] = i
 		}
 		if c.Prefix == o.DefaultCluster {
-			f.add(path, "is default_cluster, whose route is that of the top")
+			f.Add(path, "is default_cluster, whose route is that of the top")
 		}
 		*f = append(*f, o.CheckRoute(path+".route", &c.Route)...)
 	}

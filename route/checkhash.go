@@ -36,15 +36,15 @@ func (r *Route) RingMembers() []ring.Member {
 // check is for a hash over what is placed.
 func (h *Hash) check(f *Faults, path string, placed []ring.Member) {
 	if h.Load != 0 && !(h.Load > 1 && h.Load <= 1000) {
-		f.add(path+".load", "%v is neither 0, which is no bound, nor in (1, 1000]", h.Load)
+		f.Add(path+".load", "%v is neither 0, which is no bound, nor in (1, 1000]", h.Load)
 	}
 	if len(placed) == 0 {
 		return // which is a fault of its own
 	}
 	if len(h.Weights) > 0 && len(h.Weights) != len(placed) {
-		f.add(path+".weights", "%d weights for %d", len(h.Weights), len(placed))
+		f.Add(path+".weights", "%d weights for %d", len(h.Weights), len(placed))
 	} else if _, err := ring.New(h.RingOptions(), placed); err != nil {
-		f.add(path, "%v", err)
+		f.Add(path, "%v", err)
 	}
 }
 
@@ -60,6 +60,6 @@ func (p *Pool) checkHash(f *Faults, path string, h *Hash) {
 // checkUnread is for the hash of a route that heeds only the salt.
 func (h *Hash) checkUnread(f *Faults, path string, kind Kind) {
 	if rest := *h; !reflect.DeepEqual(rest, Hash{Salt: h.Salt}) {
-		f.add(path, "a route of kind %s has no more of it than salt", kind)
+		f.Add(path, "a route of kind %s has no more of it than salt", kind)
 	}
 }

@@ -96,15 +96,15 @@ func (o *Options) CheckRoute(path string, r *Route) Faults {
 
 func (o *Options) checkRoute(f *Faults, path string, r *Route, depth int) {
 	if depth > maxRouteDepth {
-		f.add(path, "routes are nested more than %d deep", maxRouteDepth)
+		f.Add(path, "routes are nested more than %d deep", maxRouteDepth)
 		return
 	}
 	fields, known := fieldsOfKinds[r.Kind]
 	switch {
 	case r.Kind == "":
-		f.add(path, "no kind")
+		f.Add(path, "no kind")
 	case !known:
-		f.add(path, "unknown kind %q; known are %s", r.Kind, list(Kinds()))
+		f.Add(path, "unknown kind %q; known are %s", r.Kind, list(Kinds()))
 	default:
 		r.checkFields(f, path, strings.Fields(fields.must), strings.Fields(fields.may))
 		o.checkValues(f, path, r)
@@ -128,10 +128,10 @@ func (r *Route) checkFields(f *Faults, path string, must, may []string) {
 		case name == "kind" || name == "name" || slices.Contains(may, name):
 		case slices.Contains(must, name):
 			if empty {
-				f.add(path+"."+name, "missing in a route of kind %s", r.Kind)
+				f.Add(path+"."+name, "missing in a route of kind %s", r.Kind)
 			}
 		case !empty:
-			f.add(path+"."+name, "a route of kind %s has none", r.Kind)
+			f.Add(path+"."+name, "a route of kind %s has none", r.Kind)
 		}
 	}
 }
@@ -150,7 +150,7 @@ func (o *Options) checkValues(f *Faults, path string, r *Route) {
 	case KindFailover, KindMissFailover, KindLatest:
 		r.Failover.check(f, path+".failover")
 		if r.Latest < 0 {
-			f.add(path+".latest", "%d is negative", r.Latest)
+			f.Add(path+".latest", "%d is negative", r.Latest)
 		}
 		notNegative(f, path+".exptime", r.Exptime)
 		r.Hash.checkUnread(f, path+".hash", r.Kind)
@@ -166,23 +166,23 @@ func (o *Options) checkValues(f *Faults, path string, r *Route) {
 		notNegative(f, path+".interval", r.Interval)
 	case KindWarmUp, KindL1L2Cache:
 		if o.keeps(r.Cold) || o.keeps(r.Warm) {
-			f.add(path, "leads to a pool with keep_routing_prefix: what is added to it would have no prefix")
+			f.Add(path, "leads to a pool with keep_routing_prefix: what is added to it would have no prefix")
 		}
 		notNegative(f, path+".exptime", r.Exptime)
 		notNegative(f, path+".negative_ttl", r.NegativeTTL)
 	case KindModifyKey:
 		if r.EnsureKeyPrefix == "" && r.ReplaceKeyPrefix == "" && r.SetCluster == "" {
-			f.add(path, "nothing to modify: none of ensure_key_prefix, replace_key_prefix, set_cluster")
+			f.Add(path, "nothing to modify: none of ensure_key_prefix, replace_key_prefix, set_cluster")
 		}
 		if r.SetCluster != "" && !isCluster(r.SetCluster) {
-			f.add(path+".set_cluster", "%q is not /REGION/CLUSTER/", r.SetCluster)
+			f.Add(path+".set_cluster", "%q is not /REGION/CLUSTER/", r.SetCluster)
 		}
 	case KindModifyExptime:
 		oneOf(f, path+".exptime_action", r.ExptimeAction, ExptimeSet, ExptimeMin)
 	case KindRateLimit:
 		r.Rates.check(f, path+".rates")
 	case KindOutstandingLimit:
-		f.within(path+".max_in_flight", r.MaxInFlight, 1, maxInFlight)
+		f.Within(path+".max_in_flight", int64(r.MaxInFlight), 1, maxInFlight)
 	}
 }
 
@@ -193,7 +193,7 @@ func (o *Options) checkPoolRoute(f *Faults, path string, r *Route) {
 		return
 	}
 	if p.Kind != Sharded {
-		f.add(path+".hash", "pool %q is not sharded", p.Name)
+		f.Add(path+".hash", "pool %q is not sharded", p.Name)
 		return
 	}
 	p.checkHash(f, path+".hash", &r.Hash)
@@ -204,16 +204,16 @@ func (r *Route) checkPrefixes(f *Faults, path string) {
 	for i, p := range r.Prefixes {
 		at := fmt.Sprintf("%s.prefixes[%d] %q", path, i, p.Prefix)
 		if first, again := seen[p.Prefix]; again {
-			f.add(at, "has its route in prefixes[%d] already", first)
+			f.Add(at, "has its route in prefixes[%d] already", first)
 		} else {
 			seen[p.Prefix] = i
 		}
 		if p.Prefix == "" {
-			f.add(at, "every key has this prefix; default is for them")
+			f.Add(at, "every key has this prefix; default is for them")
 		}
 	}
 	if len(r.Prefixes) == 0 && r.Default == nil {
-		f.add(path, "neither prefixes nor default")
+		f.Add(path, "neither prefixes nor default")
 	}
 }
 
@@ -222,19 +222,19 @@ func (r *Route) checkOperations(f *Faults, path string) {
 	for i, route := range r.Operations {
 		at := fmt.Sprintf("%s.operations[%d]", path, i)
 		if len(route.Operations) == 0 {
-			f.add(at, "no operations")
+			f.Add(at, "no operations")
 		}
 		for _, name := range route.Operations {
 			oneOf(f, at, name, operations...)
 			if first, again := seen[name]; again {
-				f.add(at, "%s has its route in operations[%d] already", name, first)
+				f.Add(at, "%s has its route in operations[%d] already", name, first)
 			} else {
 				seen[name] = i
 			}
 		}
 	}
 	if len(r.Operations) == 0 && r.Default == nil {
-		f.add(path, "neither operations nor default")
+		f.Add(path, "neither operations nor default")
 	}
 }
 
@@ -242,21 +242,21 @@ func (r *Route) checkShadows(f *Faults, path string) {
 	for i, s := range r.Shadows {
 		at := fmt.Sprintf("%s.shadows[%d]", path, i)
 		if k := s.KeyFraction; len(k) > 0 && !(len(k) == 2 && k[0] >= 0 && k[0] <= k[1] && k[1] <= 1) {
-			f.add(at+".key_fraction", "%v is not two numbers from 0 to 1, the smaller one first", k)
+			f.Add(at+".key_fraction", "%v is not two numbers from 0 to 1, the smaller one first", k)
 		}
 		if !(s.Requests >= 0 && s.Requests <= 1) {
-			f.add(at+".requests", "%v is not in [0, 1]", s.Requests)
+			f.Add(at+".requests", "%v is not in [0, 1]", s.Requests)
 		}
 		if len(s.Keys) > 0 && (len(s.KeyFraction) > 0 || len(s.Members) > 0) {
-			f.add(at+".keys", "keys stand in the place of key_fraction and members: there are both")
+			f.Add(at+".keys", "keys stand in the place of key_fraction and members: there are both")
 		}
-		f.within(at+".max_in_flight", s.MaxInFlight, 1, maxInFlight)
+		f.Within(at+".max_in_flight", int64(s.MaxInFlight), 1, maxInFlight)
 		if m := s.Members; len(m) > 0 {
 			if !(len(m) == 2 && m[0] >= 0 && m[0] <= m[1]) {
-				f.add(at+".members", "%v is not the first and the last index", m)
+				f.Add(at+".members", "%v is not the first and the last index", m)
 			}
 			if r.Target != nil && r.Target.Kind != KindPool {
-				f.add(at+".members", "the target is not a pool")
+				f.Add(at+".members", "the target is not a pool")
 			}
 		}
 	}
@@ -272,19 +272,19 @@ func (p *FailoverPolicy) check(f *Faults, path string) {
 		}
 	}
 	if p.MaxTries < 0 {
-		f.add(path+".max_tries", "%d is negative", p.MaxTries)
+		f.Add(path+".max_tries", "%d is negative", p.MaxTries)
 	}
 	oneOf(f, path+".order", p.Order, InOrder, InRendezvousOrder, LeastFailures)
 	checkRate(f, path+".per_second", p.PerSecond)
 	checkRate(f, path+".burst", p.Burst)
 	if !(p.Ratio >= 0 && p.Ratio <= 1) {
-		f.add(path+".ratio", "%v is not in [0, 1]", p.Ratio)
+		f.Add(path+".ratio", "%v is not in [0, 1]", p.Ratio)
 	}
 	if p.Ratio != 0 && p.PerSecond != 0 {
-		f.add(path, "both ratio and per_second")
+		f.Add(path, "both ratio and per_second")
 	}
 	if p.Burst != 0 && p.Ratio == 0 && p.PerSecond == 0 {
-		f.add(path+".burst", "neither ratio nor per_second")
+		f.Add(path+".burst", "neither ratio nor per_second")
 	}
 }
 
@@ -296,7 +296,7 @@ func (r *Rates) check(f *Faults, path string) {
 		checkRate(f, path+"."+l.name, l.rate)
 		checkRate(f, path+"."+l.name+"_burst", l.burst)
 		if l.burst != 0 && l.rate == 0 {
-			f.add(path+"."+l.name+"_burst", "there is no %s", l.name)
+			f.Add(path+"."+l.name+"_burst", "there is no %s", l.name)
 		}
 	}
 }
@@ -304,12 +304,12 @@ func (r *Rates) check(f *Faults, path string) {
 // checkRate takes numbers that a bucket of tokens can count with.
 func checkRate(f *Faults, path string, rate float64) {
 	if !(rate >= 0 && rate <= 1e12) {
-		f.add(path, "%v is not in [0, 1e12]", rate)
+		f.Add(path, "%v is not in [0, 1e12]", rate)
 	}
 }
 
 func notNegative(f *Faults, path string, d time.Duration) {
 	if d < 0 {
-		f.add(path, "%v is negative", d)
+		f.Add(path, "%v is negative", d)
 	}
 }

@@ -7,7 +7,7 @@ import (
 
 // A Fault is one setting and what is wrong with it.
 type Fault struct {
-	Path string // such as pools[1] "sessions".members; "" for the options as a whole
+	Path string // such as pools[1] "sessions".members; "" for the whole
 	Text string
 }
 
@@ -18,7 +18,7 @@ func (f Fault) String() string {
 	return f.Path + ": " + f.Text
 }
 
-// Faults are all that is wrong with options, in their order. None is nil.
+// Faults are all that is wrong with options or a file, in their order. None is nil.
 type Faults []Fault
 
 // Error gives the faults, one a line.
@@ -30,13 +30,14 @@ func (f Faults) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-func (f *Faults) add(path, format string, args ...any) {
+// Add adds a fault.
+func (f *Faults) Add(path, format string, args ...any) {
 	*f = append(*f, Fault{path, fmt.Sprintf(format, args...)})
 }
 
-// within adds a fault unless lo ≤ n ≤ hi.
-func (f *Faults) within(path string, n, lo, hi int) {
+// Within adds a fault unless lo ≤ n ≤ hi.
+func (f *Faults) Within(path string, n, lo, hi int64) {
 	if n < lo || n > hi {
-		f.add(path, "%d is not in [%d, %d]", n, lo, hi)
+		f.Add(path, "%d is not in [%d, %d]", n, lo, hi)
 	}
 }

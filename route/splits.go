@@ -23,10 +23,10 @@ const MaxShardSplits = 26*26 + 1
 
 func (s *ShardSplit) check(f *Faults, path string) {
 	if s.Shard == "" || !isDigit(s.Shard[len(s.Shard)-1]) {
-		f.add(path+".shard", "%q doesn't end in a digit", s.Shard)
+		f.Add(path+".shard", "%q doesn't end in a digit", s.Shard)
 	}
-	f.within(path+".splits", s.Splits, 1, MaxShardSplits)
-	f.within(path+".old_splits", s.OldSplits, 0, MaxShardSplits)
+	f.Within(path+".splits", int64(s.Splits), 1, MaxShardSplits)
+	f.Within(path+".old_splits", int64(s.OldSplits), 0, MaxShardSplits)
 	notNegative(f, path+".interval", s.Interval)
 }
 

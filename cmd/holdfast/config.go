@@ -85,9 +85,8 @@ func checkConfig(path string, forRouter bool) (note string, err error) {
 
 // refused has each fault of a configuration on a line, below its name. Other errors stay as they are.
 func refused(name string, err error) error {
-	var ours config.Faults
-	var theirs route.Faults
-	if errors.As(err, &ours) || errors.As(err, &theirs) {
+	var faults route.Faults
+	if errors.As(err, &faults) {
 		return fail(exitFailure, "%s:\n%v", name, err)
 	}
 	return err
