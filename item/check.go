@@ -6,10 +6,10 @@ import "holdfast"
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html.
 const (
 	MaxItemBytes  = 400 << 10 // as Item.Size counts
-	MaxHashBytes  = 2048      // of a partition key
-	MaxRangeBytes = 1024      // of a sort key
-	MaxDepth      = 32        // as Value.Depth counts
-	MaxNameBytes  = 65535     // of an attribute's name, or of a map's key
+	maxHashBytes  = 2048      // of a partition key
+	maxRangeBytes = 1024      // of a sort key
+	maxDepth      = 32        // levels of a value: 1, and one more for each list or map around it
+	maxNameBytes  = 65535     // of an attribute's name, or of a map's key
 )
 
 // CheckName returns the error of an empty or too long name of an attribute, or key of a map.
@@ -17,8 +17,8 @@ func CheckName(name string) error {
 	switch {
 	case name == "":
 		return refused(emptyName)
-	case len(name) > MaxNameBytes:
-		return refused("1 validation error detected: Attribute name is too large, must be less than %d bytes", MaxNameBytes+1)
+	case len(name) > maxNameBytes:
+		return refused("1 validation error detected: Attribute name is too large, must be less than %d bytes", maxNameBytes+1)
 	}
 	return nil
 }
@@ -26,13 +26,13 @@ func CheckName(name string) error {
 const emptyName = "Empty attribute name"
 
 // Check returns the error of a value that DynamoDB doesn't take: a set that is empty or has an
-// element twice, nesting beyond MaxDepth, or a map's key that CheckName doesn't take. That numbers
+// element twice, nesting beyond maxDepth, or a map's key that CheckName doesn't take. That numbers
 // are canonical is taken for granted.
-func (v Value) Check() error { return v.check(MaxDepth) }
+func (v Value) Check() error { return v.check(maxDepth) }
 
 // Check returns the error of the first of its names or values that CheckName or Value.Check doesn't
 // take.
-func (it Item) Check() error { return it.check(MaxDepth) }
+func (it Item) Check() error { return it.check(maxDepth) }
 
 func (v *Value) check(levels int) error {
 	if levels == 0 {

@@ -87,7 +87,7 @@ func (c *checker) worst(classes []fault) string {
 
 // verdict returns the fault of the whole expression, or "".
 func (c *checker) verdict(classes []fault) string {
-	if c.operators > MaxOperators {
+	if c.operators > maxOperators {
 		c.fault(faultOperators, "The expression contains too many operators; operator count: %d", c.operators)
 	}
 	return c.worst(classes)
@@ -120,7 +120,7 @@ func (c *checker) claim(paths []Path) {
 
 // checkDepth notes a path of too many steps.
 func (c *checker) checkDepth(path Path) {
-	if len(path) > MaxDepth {
+	if len(path) > maxDepth {
 		c.fault(faultPath, "The document path has too many nesting levels; nesting levels: %d", len(path))
 	}
 }

@@ -120,7 +120,7 @@ func (c *checker) checkBetween(x *expr) {
 // checkIn ends an IN, and notes what is wrong with its operands.
 func (c *checker) checkIn(x *expr) {
 	c.checkMisuse(x)
-	if n := len(x.args) - 1; n > MaxInOperands {
+	if n := len(x.args) - 1; n > maxInOperands {
 		c.fault(faultCount, "The IN operator is provided with too many operands; number of operands: %d", n)
 	}
 	c.endCondition()

@@ -27,7 +27,7 @@ import (
 const codecVersion = 1
 
 // deepest is how many levels are decoded. It is more than Value.Check allows, and only bounds the stack.
-const deepest = 4 * MaxDepth
+const deepest = 4 * maxDepth
 
 // totals are the sums at the beginning.
 type totals struct{ attrs, values, elements int }

@@ -87,13 +87,13 @@ func (c *Condition) Legacy() string {
 }
 
 // Names returns the attributes of the item that the condition reads, sorted.
-func (c *Condition) Names() []string { return pathNames(c.Paths(), 1) }
+func (c *Condition) Names() []string { return pathNames(c.allPaths(), 1) }
 
 // Nested returns those of Names in which it reads inside, by [] or a dot, sorted. They can't be those of a key.
-func (c *Condition) Nested() []string { return pathNames(c.Paths(), 2) }
+func (c *Condition) Nested() []string { return pathNames(c.allPaths(), 2) }
 
-// Paths returns the paths that the condition reads, in the order in which they were written, some maybe more than once.
-func (c *Condition) Paths() []Path {
+// allPaths returns the paths that the condition reads, in the order in which they were written, some maybe more than once.
+func (c *Condition) allPaths() []Path {
 	if c == nil || c.root == nil {
 		return nil
 	}

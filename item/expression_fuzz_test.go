@@ -206,7 +206,7 @@ func tries() func(t *testing.T, text string) {
 		}
 		for kind, first := range tryAll(s, text, items) {
 			got := first.b.String()
-			if len(got) > MaxExpressionBytes || len(first.names) == 0 {
+			if len(got) > maxExpressionBytes || len(first.names) == 0 {
 				continue
 			}
 			again, err := NewScope(first.names, first.values)

@@ -34,11 +34,11 @@ type Index struct {
 // holds what is projected, and always the attributes of both keys.
 func (x *Index) Entry(base KeySchema, it Item) (key Key, entry Item, ok bool) {
 	var hashes, ranges [MaxKeyAttrs]Value
-	hash, ok := indexed(hashes[:0], x.Key.Hash, it, MaxHashBytes)
+	hash, ok := indexed(hashes[:0], x.Key.Hash, it, maxHashBytes)
 	if !ok {
 		return nil, nil, false
 	}
-	sort, ok := indexed(ranges[:0], x.Key.Range, it, MaxRangeBytes)
+	sort, ok := indexed(ranges[:0], x.Key.Range, it, maxRangeBytes)
 	if !ok {
 		return nil, nil, false
 	}
@@ -73,11 +73,11 @@ func (x *Index) entryKey(base KeySchema, it Item, hash, sort []Value) Key {
 	k = appendParts(k, sort)
 	if base.Range.Name == "" {
 		k = binary.BigEndian.AppendUint64(k, hashOf(baseHash))
-		return AppendPart(k, baseHash)
+		return appendPart(k, baseHash)
 	}
 	k = binary.BigEndian.AppendUint64(k, hashOf(baseHash, baseSort))
-	k = AppendPart(k, baseHash)
-	return AppendPart(k, baseSort)
+	k = appendPart(k, baseHash)
+	return appendPart(k, baseSort)
 }
 
 func (x *Index) project(base KeySchema, it Item) Item {
@@ -111,11 +111,11 @@ func (x *Index) EntryKey(base KeySchema, start Item) (Key, error) {
 	if len(start) != len(names) {
 		return nil, errStart()
 	}
-	hash, err := startPart(x.Key.Hash, start, MaxHashBytes)
+	hash, err := startPart(x.Key.Hash, start, maxHashBytes)
 	if err != nil {
 		return nil, err
 	}
-	sort, err := startPart(x.Key.Range, start, MaxRangeBytes)
+	sort, err := startPart(x.Key.Range, start, maxRangeBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -148,10 +148,10 @@ func startPart(attrs []KeyAttr, start Item, limit int) (part []Value, err error)
 // Check returns the error of an item that can't be put in a table with that index: it has an attribute of the index's key with
 // another type, or one that is empty, or too long together with the others of its part.
 func (x *Index) Check(it Item) error {
-	if err := x.checkPart(it, x.Key.Hash, MaxHashBytes); err != nil {
+	if err := x.checkPart(it, x.Key.Hash, maxHashBytes); err != nil {
 		return err
 	}
-	return x.checkPart(it, x.Key.Range, MaxRangeBytes)
+	return x.checkPart(it, x.Key.Range, maxRangeBytes)
 }
 
 func (x *Index) checkPart(it Item, attrs []KeyAttr, limit int) error {

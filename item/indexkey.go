@@ -98,7 +98,7 @@ func (c *RangeCondition) within(whole Range) Range {
 	if c.Op == BeginsWith {
 		return prefixed(appendEscaped(prefix, c.Low.Text))
 	}
-	low := AppendPart(prefix, c.Low)
+	low := appendPart(prefix, c.Low)
 	switch c.Op {
 	case EQ:
 		return prefixed(low)
@@ -114,7 +114,7 @@ func (c *RangeCondition) within(whole Range) Range {
 	if cmp, _ := c.Low.Compare(c.High); cmp > 0 {
 		return Range{low, low}
 	}
-	return Range{low, behind(AppendPart(prefix, c.High))}
+	return Range{low, behind(appendPart(prefix, c.High))}
 }
 
 // MarshalJSON writes a key of one attribute and one as a KeySchema, which is how it was always

@@ -7,7 +7,7 @@ import (
 )
 
 // A Key is where an item is kept: 8 bytes of the hash of its partition key, big-endian, then the partition key, then the sort
-// key, each as AppendPart has it. Byte order is: hash, then partition key, then sort key, each in its type's order (numbers
+// key, each as appendPart has it. Byte order is: hash, then partition key, then sort key, each in its type's order (numbers
 // by value, texts and bytes by bytes).
 type Key []byte
 

@@ -117,7 +117,7 @@ func TestSumsAreExact(t *testing.T) {
 			name string
 			do   func(a, b string) (string, error)
 			want *big.Rat
-		}{{"AddNumbers", AddNumbers, plus}, {"SubNumbers", SubNumbers, minus}} {
+		}{{"AddNumbers", AddNumbers, plus}, {"SubNumbers", subNumbers, minus}} {
 			// 300 digits behind the point are more than any sum has.
 			want, wantErr := ParseNumber(test.want.FloatString(300))
 			if wantErr != nil && wantErr.Error() == precisionText {
@@ -152,7 +152,7 @@ func TestSumsOutOfRange(t *testing.T) {
 			t.Errorf("AddNumbers(%s, %s): got %s, %v; want %s", test.a, test.b, got, err, test.want)
 		}
 	}
-	if got, err := SubNumbers(most, most); got != "0" || err != nil {
+	if got, err := subNumbers(most, most); got != "0" || err != nil {
 		t.Errorf("SubNumbers of the greatest from itself: got %s, %v; want 0", got, err)
 	}
 }

@@ -18,9 +18,9 @@ const (
 	ended   = 0x01
 )
 
-// AppendPart appends the value in a form whose byte order is the order of values of its type, and of which none is
+// appendPart appends the value in a form whose byte order is the order of values of its type, and of which none is
 // the beginning of another. v is a S, N or B.
-func AppendPart(dst []byte, v Value) []byte {
+func appendPart(dst []byte, v Value) []byte {
 	if v.Type == N {
 		return appendNumberPart(dst, v.Text)
 	}

@@ -28,7 +28,7 @@ func TestPartsHaveTheOrderOfValues(t *testing.T) {
 			for range 30000 {
 				a, b := next(), next()
 				want, _ := a.Compare(b)
-				formA, formB := AppendPart(nil, a), AppendPart(nil, b)
+				formA, formB := appendPart(nil, a), appendPart(nil, b)
 				if got := bytes.Compare(formA, formB); got != want {
 					t.Fatalf("%q and %q, in bytes %x and %x: got %d; want %d", a.Text, b.Text, formA, formB, got, want)
 				}
@@ -54,7 +54,7 @@ func TestPartsOfExtremeNumbers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		form := AppendPart(nil, v)
+		form := appendPart(nil, v)
 		if bytes.Compare(before, form) >= 0 {
 			t.Errorf("%s: got %x, which isn't behind %x", text, form, before)
 		}
@@ -67,16 +67,16 @@ func TestPartsOfExtremeNumbers(t *testing.T) {
 
 func FuzzCutPart(f *testing.F) {
 	for _, text := range []string{"0", "-1.5", "100", "12345678901234567890123456789012345678"} {
-		f.Add(AppendPart(nil, Value{Type: N, Text: text}))
+		f.Add(appendPart(nil, Value{Type: N, Text: text}))
 	}
-	f.Add(AppendPart(nil, Text("a\x00b")))
+	f.Add(appendPart(nil, Text("a\x00b")))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, typ := range []Type{S, N, B} {
 			v, rest, ok := cutPart(b, typ)
 			if !ok {
 				continue
 			}
-			if got := append(AppendPart(nil, v), rest...); !bytes.Equal(got, b) {
+			if got := append(appendPart(nil, v), rest...); !bytes.Equal(got, b) {
 				t.Errorf("%x as %s is %q: got %x back", b, typ, v.Text, got)
 			}
 			if typ == N {

@@ -53,7 +53,7 @@ func (p *parser) stepName(path Path, keywords []string) (Path, bool) {
 	word := p.word()
 	switch {
 	case p.tok.kind == tokenName && !p.atAny(keywords):
-		if Reserved(word) {
+		if isReserved(word) {
 			p.fault(faultReserved, "Attribute name is a reserved keyword; reserved keyword: %s", word)
 		}
 	case p.tok.kind == tokenAlias:

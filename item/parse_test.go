@@ -194,7 +194,7 @@ func TestSyntaxErrors(t *testing.T) {
 
 func TestSizes(t *testing.T) {
 	s := scopeOf(t, nil)
-	long := strings.Repeat("a", MaxExpressionBytes)
+	long := strings.Repeat("a", maxExpressionBytes)
 	_, err := s.Projection(long)
 	wantError(t, err, "")
 	_, err = s.Projection(long + " ")
@@ -333,8 +333,8 @@ func TestReserved(t *testing.T) {
 		"status": true, "STATUS": true, "Name": true, "zone": true, "abort": true, "localtimestamp": true,
 		"pk": false, "": false, "localtimestamps": false, "stat us": false,
 	} {
-		if got := Reserved(word); got != want {
-			t.Errorf("Reserved(%q): got %v; want %v", word, got, want)
+		if got := isReserved(word); got != want {
+			t.Errorf("isReserved(%q): got %v; want %v", word, got, want)
 		}
 	}
 	if got := len(reserved); got != 573 {

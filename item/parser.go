@@ -25,7 +25,7 @@ func (p *parser) start(parameter string) error {
 	switch {
 	case p.text == "":
 		return refused("Invalid %s: The expression can not be empty;", parameter)
-	case len(p.text) > MaxExpressionBytes:
+	case len(p.text) > maxExpressionBytes:
 		return refused("Invalid %s: Expression size has exceeded the maximum allowed size; expression size: %d", parameter, len(p.text))
 	}
 	p.tok = scanToken(p.text, 0)

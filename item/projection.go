@@ -40,13 +40,13 @@ func (f *fork) of(it Item) Item {
 }
 
 // Names returns the attributes of the item that it reads, sorted.
-func (p *Projection) Names() []string { return pathNames(p.Paths(), 1) }
+func (p *Projection) Names() []string { return pathNames(p.allPaths(), 1) }
 
 // Nested returns those of Names in which it reads inside, by [] or a dot, sorted. They can't be those of a key.
-func (p *Projection) Nested() []string { return pathNames(p.Paths(), 2) }
+func (p *Projection) Nested() []string { return pathNames(p.allPaths(), 2) }
 
-// Paths returns the paths, in the order in which they were written.
-func (p *Projection) Paths() []Path {
+// allPaths returns the paths, in the order in which they were written.
+func (p *Projection) allPaths() []Path {
 	if p == nil {
 		return nil
 	}

@@ -58,8 +58,8 @@ func wordSet(words string) map[string]struct{} {
 	return set
 }
 
-// Reserved says whether the word, in letters of any case, is reserved in expressions.
-func Reserved(word string) bool {
+// isReserved says whether the word, in letters of any case, is reserved in expressions.
+func isReserved(word string) bool {
 	if len(word) > longestReserved {
 		return false
 	}

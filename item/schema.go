@@ -28,7 +28,7 @@ func (s KeySchema) Key(it Item) (Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkLength(MaxHashBytes, hash); err != nil {
+	if err := checkLength(maxHashBytes, hash); err != nil {
 		return nil, err
 	}
 	if s.Range.Name == "" {
@@ -38,7 +38,7 @@ func (s KeySchema) Key(it Item) (Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkLength(MaxRangeBytes, sort); err != nil {
+	if err := checkLength(maxRangeBytes, sort); err != nil {
 		return nil, err
 	}
 	return s.build(hash, sort), nil
@@ -69,14 +69,14 @@ func (s KeySchema) Exact(key Item) (Key, error) {
 	if len(key) != attrs {
 		return nil, errSchema()
 	}
-	hash, err := s.Hash.exact(key, MaxHashBytes)
+	hash, err := s.Hash.exact(key, maxHashBytes)
 	if err != nil {
 		return nil, err
 	}
 	if s.Range.Name == "" {
 		return s.build(hash, Value{}), nil
 	}
-	sort, err := s.Range.exact(key, MaxRangeBytes)
+	sort, err := s.Range.exact(key, maxRangeBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +124,7 @@ func checkLength(limit int, part ...Value) error {
 	if length <= limit {
 		return nil
 	}
-	if limit == MaxHashBytes {
+	if limit == maxHashBytes {
 		return invalid("Size of hashkey has exceeded the maximum size limit of%d bytes", limit)
 	}
 	return invalid("Aggregated size of all range keys has exceeded the size limit of %d bytes", limit)
@@ -134,7 +134,7 @@ func (s KeySchema) build(hash, sort Value) Key {
 	k := make(Key, 0, hashBytes+len(hash.Text)+len(sort.Text)+partBytes)
 	k = appendPartition(k, hash)
 	if s.Range.Name != "" {
-		k = AppendPart(k, sort)
+		k = appendPart(k, sort)
 	}
 	return k
 }
@@ -144,12 +144,12 @@ func appendPartition(dst []byte, hash ...Value) []byte {
 	return appendParts(binary.BigEndian.AppendUint64(dst, hashOf(hash...)), hash)
 }
 
-// appendParts appends values, each as AppendPart has it. As no form is the beginning of another,
+// appendParts appends values, each as appendPart has it. As no form is the beginning of another,
 // the bytes of several compare as the values do, one after the other, and no two lists of values
 // have the same.
 func appendParts(dst []byte, values []Value) []byte {
 	for i := range values {
-		dst = AppendPart(dst, values[i])
+		dst = appendPart(dst, values[i])
 	}
 	return dst
 }

@@ -10,9 +10,9 @@ import (
 // Limits of expressions. See
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html#limits-expression-parameters.
 const (
-	MaxExpressionBytes = 4096 // of the text, as it was sent
-	MaxOperators       = 300  // operators and functions in an expression
-	MaxInOperands      = 100  // values that IN compares with
+	maxExpressionBytes = 4096 // of the text, as it was sent
+	maxOperators       = 300  // operators and functions in an expression
+	maxInOperands      = 100  // values that IN compares with
 	maxParameterBytes  = 255  // of #name and :value
 )
 

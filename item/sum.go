@@ -10,8 +10,8 @@ import (
 // significant digits, which the service calls an overflow, too.
 func AddNumbers(a, b string) (string, error) { return sum(a, b, false) }
 
-// SubNumbers returns a - b, with the errors of AddNumbers.
-func SubNumbers(a, b string) (string, error) { return sum(a, b, true) }
+// subNumbers returns a - b, with the errors of AddNumbers.
+func subNumbers(a, b string) (string, error) { return sum(a, b, true) }
 
 func sum(a, b string, minus bool) (string, error) {
 	if text, ok := shortSum(a, b, minus); ok {

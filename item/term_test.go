@@ -220,7 +220,7 @@ func TestTermsAreExpressions(t *testing.T) {
 		root, p := s.condition(3), newPrinter()
 		p.term(root)
 		text := p.b.String()
-		if len(text) > MaxExpressionBytes {
+		if len(text) > maxExpressionBytes {
 			continue
 		}
 		got, err := NewCondition(root)
@@ -268,11 +268,11 @@ func TestTermsRefused(t *testing.T) {
 	a, b, one := termPath("a"), termPath("b"), termValue(Text("1"))
 	equal := term("=", a, one)
 	deep := one
-	for range MaxDepth + 1 {
+	for range maxDepth + 1 {
 		deep = termValue(List(*deep.Value))
 	}
 	many := term("OR", equal)
-	for range MaxOperators / 2 {
+	for range maxOperators / 2 {
 		many.Args = append(many.Args, equal)
 	}
 	for name, test := range map[string]struct {
@@ -299,7 +299,7 @@ func TestTermsRefused(t *testing.T) {
 		"no inner name": {term("=", termPath("a", ""), one), "Empty attribute name"},
 		"a deep value": {term("=", a, deep), "Nesting Levels have exceeded supported limits: " +
 			"Attributes in the item have nested levels beyond supported limit"},
-		"a deep path": {term("=", termPath(slices.Repeat([]string{"a"}, MaxDepth+1)...), one),
+		"a deep path": {term("=", termPath(slices.Repeat([]string{"a"}, maxDepth+1)...), one),
 			"The document path has too many nesting levels; nesting levels: 33"},
 		"too many": {many, "The expression contains too many operators; operator count: 301"},
 	} {

@@ -85,7 +85,7 @@ func (x *expr) compute(it Item) (Value, error) {
 func arithmetic(op op, a, b Value) (v Value, err error) {
 	v.Type = N
 	if op == opMinus {
-		v.Text, err = SubNumbers(a.Text, b.Text)
+		v.Text, err = subNumbers(a.Text, b.Text)
 	} else {
 		v.Text, err = AddNumbers(a.Text, b.Text)
 	}
@@ -168,7 +168,7 @@ func (r *run) act(old *Value, place int) (v Value, keep bool, err error) {
 	switch {
 	case a.verb == verbSet:
 		// A value from elsewhere may be too deep where it is put.
-		return r.values[place], true, r.values[place].check(MaxDepth + 1 - len(a.path))
+		return r.values[place], true, r.values[place].check(maxDepth + 1 - len(a.path))
 	case a.operand == nil:
 		return Value{}, false, nil
 	}
@@ -224,8 +224,8 @@ func difference(a, b []string) []string {
 	return rest
 }
 
-// Paths returns the paths that the update changes, in the order in which they were written.
-func (u *Update) Paths() []Path {
+// allPaths returns the paths that the update changes, in the order in which they were written.
+func (u *Update) allPaths() []Path {
 	if u == nil {
 		return nil
 	}
@@ -266,12 +266,12 @@ func (u *Update) Size() int {
 }
 
 // Names returns the attributes that the update changes, or in which it does, sorted.
-func (u *Update) Names() []string { return pathNames(u.Paths(), 1) }
+func (u *Update) Names() []string { return pathNames(u.allPaths(), 1) }
 
 // Nested returns the attributes in which the update changes or reads something inside, by [] or a dot, sorted. They can't
 // be those of a key.
 func (u *Update) Nested() []string {
-	all := u.Paths()
+	all := u.allPaths()
 	if u != nil {
 		for i := range u.actions {
 			if x := u.actions[i].operand; x != nil {

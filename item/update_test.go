@@ -106,7 +106,7 @@ func TestUpdate(t *testing.T) {
 		{"REMOVE m[0]", badPath, nil}, {"DELETE none_.x :a", badPath, []Value{set(SS, "x")}},
 		{"ADD l.x :a", badPath, []Value{set(SS, "x")}},
 		{"SET n = :a + :a", "Number overflow. Attempting to store a number with magnitude larger than supported range", []Value{num("9E125")}},
-		{"SET m.w = :a", "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit", []Value{wrapped(num("1"), MaxDepth-1)}},
+		{"SET m.w = :a", "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit", []Value{wrapped(num("1"), maxDepth-1)}},
 	} {
 		t.Run(c.text, func(t *testing.T) {
 			u, err := scopeOf(t, nil, c.values...).Update(c.text)

@@ -130,19 +130,3 @@ func (v Value) Compare(o Value) (cmp int, ok bool) {
 	}
 	return 0, false
 }
-
-// Depth returns the levels of the value: 1 for what isn't a list or a map, and one more for each list or map round it.
-func (v Value) Depth() int {
-	deepest := 0
-	switch v.Type {
-	case L:
-		for i := range v.List {
-			deepest = max(deepest, v.List[i].Depth())
-		}
-	case M:
-		for i := range v.Map {
-			deepest = max(deepest, v.Map[i].Value.Depth())
-		}
-	}
-	return deepest + 1
-}

@@ -128,9 +128,6 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%v in an item: got %v; want %v", test.v, itemErr, err)
 		}
 	}
-	if got := wrapped(Null, 31).Depth(); got != MaxDepth {
-		t.Errorf("the depth of 31 lists and maps: got %d; want %d", got, MaxDepth)
-	}
 }
 
 // The sizes of numbers are dynalite's, which it measured.
