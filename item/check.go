@@ -25,13 +25,12 @@ func CheckName(name string) error {
 
 const emptyName = "Empty attribute name"
 
-// Check returns the error of a value that DynamoDB doesn't take: a set that is empty or has an
-// element twice, nesting beyond maxDepth, or a map's key that CheckName doesn't take. That numbers
-// are canonical is taken for granted.
+// Check returns the error of a value that DynamoDB refuses: a set that is empty or has duplicates,
+// nesting beyond maxDepth, or a map's key that CheckName refuses. It assumes that numbers are
+// canonical.
 func (v Value) Check() error { return v.check(maxDepth) }
 
-// Check returns the error of the first of its names or values that CheckName or Value.Check doesn't
-// take.
+// Check returns the error of the first name or value that CheckName or Value.Check refuses.
 func (it Item) Check() error { return it.check(maxDepth) }
 
 func (v *Value) check(levels int) error {

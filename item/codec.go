@@ -6,7 +6,7 @@ import (
 	"holdfast"
 )
 
-// An item on disk is, with all numbers as varints of the fewest bytes:
+// The form of an item on disk, with every number a varint of the fewest bytes:
 //
 //	version byte, 1
 //	how many attributes there are at all levels, how many elements of lists, how many elements of sets
@@ -22,14 +22,16 @@ import (
 //	L           how many values, then those
 //	M           attributes, as above
 //
-// The sums at the beginning let Decode make the attributes of all levels in one allocation, and so with the elements. As
-// everything has but one form, equal bytes and equal items are the same but for the order in sets.
+// The counts at the beginning let Decode allocate the attributes of all levels at once, and
+// likewise the elements. Every item has one form: equal bytes are equal items, and the other way
+// round but for the order in sets.
 const codecVersion = 1
 
-// deepest is how many levels are decoded. It is more than Value.Check allows, and only bounds the stack.
+// deepest is the deepest nesting that is decoded. It is more than Value.Check allows, and only
+// bounds the stack.
 const deepest = 4 * maxDepth
 
-// totals are the sums at the beginning.
+// totals are the counts at the beginning.
 type totals struct{ attrs, values, elements int }
 
 // Append appends the item's form on disk.
@@ -110,8 +112,9 @@ func appendText(dst []byte, text string) []byte {
 	return append(appendLength(dst, len(text)), text...)
 }
 
-// Decode returns the item whose form on disk b is. Its names and texts share b. It is Corrupt if b isn't such a form. That
-// texts are UTF-8 and numbers canonical is taken for granted: b has been checked against its checksum.
+// Decode returns the item whose form on disk is b. Its names and texts share the memory of b. The
+// error is Corrupt if b isn't such a form. Decode assumes that texts are UTF-8 and numbers
+// canonical: the caller has verified the checksum of b.
 func Decode(b string) (Item, error) {
 	d := decoder{rest: b}
 	if b == "" || b[0] != codecVersion {
@@ -141,7 +144,8 @@ func corrupt(bytes int) error {
 	return holdfast.Errorf(holdfast.Corrupt, "item: %d bytes on disk aren't an item", bytes)
 }
 
-// A decoder takes an item from the beginning of rest. When that fails it is bad, and what it returns means nothing.
+// A decoder takes an item from the beginning of rest. After a failure it is bad, and its results
+// are meaningless.
 type decoder struct {
 	rest     string
 	attrs    []Attr // room for attributes to come; so values and elements

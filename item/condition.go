@@ -42,7 +42,7 @@ var opNames = [...]string{
 	opIfNotExists: "if_not_exists", opListAppend: "list_append", opPlus: "+", opMinus: "-",
 }
 
-// functions are by name, which have small letters.
+// functions maps the names of functions, in lower case, to their operators.
 var functions = map[string]op{
 	"attribute_exists": opExists, "attribute_not_exists": opNotExists, "attribute_type": opType, "begins_with": opBegins,
 	"contains": opContains, "size": opSize, "if_not_exists": opIfNotExists, "list_append": opListAppend,
@@ -53,7 +53,7 @@ func (o op) String() string { return opNames[o] }
 
 func (o op) isFunction() bool { return o == 0 || o >= opExists && o <= opListAppend }
 
-// isCondition says whether it is a condition whatever its place is; a function may be a condition too.
+// isCondition reports whether it is always a condition; a function may be one, too.
 func (o op) isCondition() bool { return o >= opOr && o <= opIn }
 
 // An expr is a condition or an operand. Once parsed it doesn't change.
@@ -66,19 +66,20 @@ type expr struct {
 	pair  [2]*expr // where args are, while they are few
 }
 
-// A Condition says of an item whether it holds. It is immutable. A nil Condition always holds.
+// A Condition holds for some items and not for others. It is immutable. A nil Condition always
+// holds.
 type Condition struct {
 	root   *expr
 	legacy string // the legacy parameter that it was made of; "" is none
 }
 
-// Match says whether the condition holds for the item; a nil item has no attributes. What compares with an attribute that
-// isn't there doesn't hold, but for <>.
+// Match reports whether the condition holds for the item; a nil item has no attributes. No
+// comparison with a missing attribute holds, except <>.
 func (c *Condition) Match(it Item) bool {
 	return c == nil || c.root == nil || c.root.holds(it)
 }
 
-// Legacy returns the legacy parameter that the condition was made of by Filter; "" is none.
+// Legacy returns the name of the legacy parameter from which Filter made the condition, or "".
 func (c *Condition) Legacy() string {
 	if c == nil {
 		return ""
@@ -89,10 +90,12 @@ func (c *Condition) Legacy() string {
 // Names returns the attributes of the item that the condition reads, sorted.
 func (c *Condition) Names() []string { return pathNames(c.allPaths(), 1) }
 
-// Nested returns those of Names in which it reads inside, by [] or a dot, sorted. They can't be those of a key.
+// Nested returns those of Names whose values it reads a part of, by [] or a dot, sorted. They can't
+// be attributes of a key.
 func (c *Condition) Nested() []string { return pathNames(c.allPaths(), 2) }
 
-// allPaths returns the paths that the condition reads, in the order in which they were written, some maybe more than once.
+// allPaths returns the paths that the condition reads, in the order in which they were written,
+// some maybe more than once.
 func (c *Condition) allPaths() []Path {
 	if c == nil || c.root == nil {
 		return nil
@@ -100,7 +103,7 @@ func (c *Condition) allPaths() []Path {
 	return c.root.paths(nil)
 }
 
-// Size returns the bytes of the names and values that the condition has, each as often as it has it.
+// Size returns the total bytes of the names and values in the condition, counting repetitions.
 func (c *Condition) Size() int {
 	if c == nil || c.root == nil {
 		return 0
@@ -120,7 +123,8 @@ func (x *expr) size() int {
 	return bytes
 }
 
-// pathNames returns the names with which the paths of at least so many steps begin, sorted, none twice.
+// pathNames returns the first names of the paths that have at least that many steps, sorted,
+// without duplicates.
 func pathNames(paths []Path, steps int) []string {
 	names := make([]string, 0, len(paths))
 	for _, path := range paths {
@@ -143,7 +147,7 @@ func (x *expr) paths(all []Path) []Path {
 	return all
 }
 
-// resultType returns the type that an operand has whatever the item is, or 0.
+// resultType returns the type of an operand if it is the same for every item, or 0.
 func (x *expr) resultType() Type {
 	switch x.op {
 	case opValue:
@@ -164,7 +168,7 @@ func (x *expr) resultType() Type {
 	return 0
 }
 
-// holds says whether a condition holds for it.
+// holds reports whether a condition holds for it.
 func (x *expr) holds(it Item) bool {
 	switch x.op {
 	case opOr:
@@ -195,8 +199,8 @@ func (x *expr) holds(it Item) bool {
 	return x.compares(v, it)
 }
 
-// compares says whether a comparison, or a function of two operands, holds of its first operand v and the others. A nil
-// v isn't there.
+// compares reports whether a comparison, or a function of two operands, holds for its first operand
+// v and the others. A nil v is a missing attribute.
 func (x *expr) compares(v *Value, it Item) bool {
 	var size Value
 	o := x.args[1].operand(it, &size)
@@ -222,7 +226,8 @@ func (x *expr) compares(v *Value, it Item) bool {
 	return x.ordered(v, o, it)
 }
 
-// ordered says whether a comparison by order holds of v and o, and with BETWEEN of the upper bound too.
+// ordered reports whether a comparison by order holds for v and o, and with BETWEEN for the upper
+// bound, too.
 func (x *expr) ordered(v, o *Value, it Item) bool {
 	order, ok := v.Compare(*o)
 	if !ok {
@@ -257,7 +262,8 @@ func (x *expr) isIn(v *Value, it Item) bool {
 	return false
 }
 
-// operand returns the value of an operand of a condition, or nil. size is where it puts that of the function.
+// operand returns the value of an operand of a condition, or nil. The result of the function size
+// is put in *size.
 func (x *expr) operand(it Item, size *Value) *Value {
 	switch x.op {
 	case opValue:
@@ -280,8 +286,8 @@ func (x *expr) operand(it Item, size *Value) *Value {
 	return size
 }
 
-// count returns what the function size says of a value: the characters of a text, as Java counts them, or else bytes or
-// elements.
+// count returns the result of the function size: the characters of a text, as Java counts them, or
+// else bytes or elements.
 func (v *Value) count() (n int, ok bool) {
 	switch v.Type {
 	case S:
@@ -303,7 +309,7 @@ func (v *Value) count() (n int, ok bool) {
 	return 0, false
 }
 
-// contains says whether v has o in it: as a part of a text or of bytes, or as an element.
+// contains reports whether v contains o, as a part of a text or of bytes, or as an element.
 func (v *Value) contains(o *Value) bool {
 	switch v.Type {
 	case S, B:

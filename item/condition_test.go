@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// everything is an item with an attribute of each type, named as the type is, and some to compare with.
+// everything is an item with an attribute of each type, named as the type is, and some to compare
+// with.
 var everything = New(
 	Attr{"S", Text("hello")}, Attr{"N", num("42")}, Attr{"B", Bytes("\x01\x02\x03")},
 	Attr{"SS", set(SS, "a", "b")}, Attr{"NS", set(NS, "1", "2")}, Attr{"BS", set(BS, "\x01", "\x02")},
@@ -188,7 +189,8 @@ func BenchmarkParseCondition(b *testing.B) {
 
 func BenchmarkMatch(b *testing.B) {
 	b.ReportAllocs()
-	c, err := scopeOf(b, map[string]string{"#s": "status"}, Text("active"), num("10")).Condition("ConditionExpression", typical)
+	c, err := scopeOf(b, map[string]string{"#s": "status"}, Text("active"), num("10")).Condition("ConditionExpression",
+		typical)
 	if err != nil {
 		b.Fatal(err)
 	}

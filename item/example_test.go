@@ -7,7 +7,8 @@ import (
 	"holdfast/item"
 )
 
-// A query asks for one partition key and a range of sort keys, and reads the keys from one place to another.
+// A query asks for one partition key and a range of sort keys, and reads the keys from one place to
+// another.
 func ExampleIndexKey_Within() {
 	schema := item.KeySchema{Hash: item.KeyAttr{Name: "user", Type: item.S}, Range: item.KeyAttr{Name: "at", Type: item.N}}
 	ann := item.Text("ann")

@@ -125,8 +125,8 @@ func (p *printer) update(u *Update) {
 	}
 }
 
-// tryAll parses text as each kind of expression, uses what parses on the items, of which the first is no item, and returns it
-// printed, by kind.
+// tryAll parses text as each kind of expression, uses what parses on the items, of which the first
+// is no item, and returns it printed, by kind.
 func tryAll(s *Scope, text string, items []Item) map[string]*printer {
 	printed := make(map[string]*printer)
 	if c, err := s.Condition("FilterExpression", text); err == nil {
@@ -162,14 +162,15 @@ func tryAll(s *Scope, text string, items []Item) map[string]*printer {
 	return printed
 }
 
-// FuzzExpression parses any text as every kind of expression. Nothing panics, items stay as they are, and what parses prints
-// as what parses to the same.
+// FuzzExpression parses any text as every kind of expression. Nothing panics, items stay as they
+// are, and what parses prints as what parses to the same.
 func FuzzExpression(f *testing.F) {
 	for _, text := range []string{
 		typical, "a BETWEEN :a AND :b AND NOT (size(#a.l[0]) >= :b OR (b.c).d IN (:a, c[1]))",
 		"begins_with(S, :a) or contains(L, :c) and attribute_type(M.y, :a) or attribute_not_exists(m.y[0].z)",
 		"((a=b)) and size(a)", "a, b.c[1], #a.#b, m.y[0]", "a = :a AND b < :b", ":a = a AND begins_with(b, :a)",
-		"SET a = if_not_exists(a, :b) + :b, m.x = (l[0]), l[9] = list_append(l, :c) REMOVE l[1], m.y[0] ADD n :b, ss :d DELETE ns :d",
+		"SET a = if_not_exists(a, :b) + :b, m.x = (l[0]), l[9] = list_append(l, :c) REMOVE l[1], m.y[0] ADD n :b, ss :d " +
+			"DELETE ns :d",
 		"set n = n - :b add ss :d remove m.y", "set m.x = m, m.y[3] = m.y", "ü > <> <= >= # : [ ] 12 .",
 	} {
 		f.Add(text)
@@ -177,10 +178,13 @@ func FuzzExpression(f *testing.F) {
 	f.Fuzz(tries())
 }
 
-// TestRandomExpressions does what FuzzExpression does with sequences of tokens, which parse more often than bytes.
+// TestRandomExpressions does what FuzzExpression does with sequences of tokens, which parse more
+// often than bytes.
 func TestRandomExpressions(t *testing.T) {
-	words := strings.Fields("a n l m.y m.y[1] l[0] l[7] ss #a #b x.y :a :b :c :d :e :z ( ) ( ) , , . [0] = = <> < >= + - " +
-		"AND AND or NOT BETWEEN in( SET SET remove ADD delete size( contains( attribute_exists( attribute_type( begins_with( " +
+	words := strings.Fields("a n l m.y m.y[1] l[0] l[7] ss #a #b x.y :a :b :c :d :e :z ( ) ( ) , , . [0] = = <> < >= + " +
+		"- " +
+		"AND AND or NOT BETWEEN in( SET SET remove ADD delete size( contains( attribute_exists( attribute_type( " +
+		"begins_with( " +
 		"if_not_exists( list_append( list_append(l, if_not_exists(a, whatever( abort 12 ü")
 	r := rand.New(rand.NewPCG(1, 2))
 	try := tries()
@@ -193,7 +197,8 @@ func TestRandomExpressions(t *testing.T) {
 	}
 }
 
-// tries returns a function that parses a text as every kind of expression, and checks what FuzzExpression says.
+// tries returns a function that parses a text as every kind of expression, and checks what
+// FuzzExpression says.
 func tries() func(t *testing.T, text string) {
 	names := map[string]string{"#a": "a", "#b": "x.y", "#s": "status", "#m": "m"}
 	values := valuesOf(Text("S"), num("1"), List(num("1")), set(SS, "a", "q"), Null, Bytes("\x01"))

@@ -7,7 +7,7 @@ import (
 	"holdfast"
 )
 
-// A Projected says what an index's entries hold.
+// A Projected is which attributes an index's entries hold.
 type Projected uint8
 
 // The projections of indexes.
@@ -17,8 +17,8 @@ const (
 	ProjectSome // the keys, and Index.Attrs
 )
 
-// An Index is a secondary index. An item that has the attributes of Key, with their types, has one entry in it; another item
-// has none.
+// An Index is a secondary index. An item that has all attributes of Key, with their types, has one
+// entry in it; any other item has none.
 type Index struct {
 	ID      uint32 // within its table, never used again; from 1: 0 is the table itself
 	Name    string
@@ -28,10 +28,11 @@ type Index struct {
 	Attrs   []string // for ProjectSome: names beyond those of the keys
 }
 
-// Entry returns the entry of an item, which has the key of its table, base; !ok if it has none. The key is that of the index's
-// schema, then 8 bytes of hash, then the parts of the item's own key, so that each item has another. Those 8 bytes are
-// the hash of both parts of its own key; they give entries with equal index keys the order that DynamoDB gives them. The entry
-// holds what is projected, and always the attributes of both keys.
+// Entry returns the entry of an item of a table whose key is base; ok is false if the item has
+// none. The entry's key is the key by the index's schema, then 8 bytes of hash, then the parts of
+// the item's own key, which make it unique. The 8 bytes are the hash of both parts of the item's
+// own key; they give entries with equal index keys the order that DynamoDB gives them. The entry
+// holds the projected attributes, and always those of both keys.
 func (x *Index) Entry(base KeySchema, it Item) (key Key, entry Item, ok bool) {
 	var hashes, ranges [MaxKeyAttrs]Value
 	hash, ok := indexed(hashes[:0], x.Key.Hash, it, maxHashBytes)
@@ -45,8 +46,8 @@ func (x *Index) Entry(base KeySchema, it Item) (key Key, entry Item, ok bool) {
 	return x.entryKey(base, it, hash, sort), x.project(base, it), true
 }
 
-// indexed appends the attributes of an item that make a part of an index's key; !ok if one isn't
-// there, or none that an index can keep.
+// indexed appends the attributes of an item that make a part of an index's key; ok is false if one
+// is missing, or is one that an index can't hold.
 func indexed(dst []Value, attrs []KeyAttr, it Item, limit int) (part []Value, ok bool) {
 	for _, a := range attrs {
 		v, ok := it.Get(a.Name)
@@ -93,14 +94,14 @@ func (x *Index) project(base KeySchema, it Item) Item {
 	return entry
 }
 
-// Holds says whether entries hold that attribute of every item. They hold those of the table's key, too, which an
-// Index doesn't know.
+// Holds reports whether entries hold that attribute of every item. They hold the attributes of the
+// table's key, too, which an Index doesn't know.
 func (x *Index) Holds(name string) bool {
 	return x.Project == ProjectAll || x.Key.Has(name) || x.Project == ProjectSome && slices.Contains(x.Attrs, name)
 }
 
-// EntryKey returns the key of the entry that an ExclusiveStartKey names by the attributes of both keys and no others. The
-// entry need not be there.
+// EntryKey returns the key of the entry that an ExclusiveStartKey names by the attributes of both
+// keys and no others. The entry need not be there.
 func (x *Index) EntryKey(base KeySchema, start Item) (Key, error) {
 	names := base.Names()
 	for _, name := range x.Key.Names() {
@@ -125,7 +126,7 @@ func (x *Index) EntryKey(base KeySchema, start Item) (Key, error) {
 	return x.entryKey(base, start, hash, sort), nil
 }
 
-// startText is what is said of an ExclusiveStartKey that isn't one.
+// startText is the error of an invalid ExclusiveStartKey.
 const startText = "The provided starting key is invalid"
 
 func errStart() error { return holdfast.Errorf(holdfast.Invalid, startText) }
@@ -145,8 +146,9 @@ func startPart(attrs []KeyAttr, start Item, limit int) (part []Value, err error)
 	return part, checkLength(limit, part...)
 }
 
-// Check returns the error of an item that can't be put in a table with that index: it has an attribute of the index's key with
-// another type, or one that is empty, or too long together with the others of its part.
+// Check returns the error of an item that can't be put in a table with that index: one of its
+// attributes of the index's key has another type, is empty, or is too long together with the others
+// of its part.
 func (x *Index) Check(it Item) error {
 	if err := x.checkPart(it, x.Key.Hash, maxHashBytes); err != nil {
 		return err

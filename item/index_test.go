@@ -44,7 +44,8 @@ func TestEntriesWithEqualKeysHaveTheirOrder(t *testing.T) {
 }
 
 func TestEntry(t *testing.T) {
-	index := Index{Key: KeySchema{Hash: KeyAttr{"c", S}, Range: KeyAttr{"d", N}}.Index(), Project: ProjectSome, Attrs: []string{"e", "nobody"}}
+	index := Index{Key: KeySchema{Hash: KeyAttr{"c", S}, Range: KeyAttr{"d", N}}.Index(), Project: ProjectSome,
+		Attrs: []string{"e", "nobody"}}
 	it := texts("a", "1", "b", "2", "c", "3", "e", "5", "f", "6").With("d", Value{Type: N, Text: "4"})
 	for name, test := range map[string]struct {
 		project Projected
@@ -107,7 +108,8 @@ func TestEntryKeyErrors(t *testing.T) {
 		{texts("a", "1", "c", "2").With("b", Null), start + ": " + schema},
 	} {
 		_, err := local.EntryKey(textKeys, test.start)
-		if (err == nil) != (test.want == "") || err != nil && (err.Error() != test.want || !errors.Is(err, holdfast.Invalid)) {
+		if (err == nil) != (test.want == "") || err != nil &&
+			(err.Error() != test.want || !errors.Is(err, holdfast.Invalid)) {
 			t.Errorf("%v: got %v; want %q", test.start, err, test.want)
 		}
 	}
@@ -116,21 +118,26 @@ func TestEntryKeyErrors(t *testing.T) {
 func TestIndexCheck(t *testing.T) {
 	index := Index{Name: "y", Key: KeySchema{Hash: KeyAttr{"x", S}, Range: KeyAttr{"z", B}}.Index()}
 	const invalid = "One or more parameter values were invalid: "
-	const notValid = "One or more parameter values are not valid. A value specified for a secondary index key is not supported. "
+	const notValid = "One or more parameter values are not valid. A value specified for a secondary index key is not " +
+		"supported. "
 	for _, test := range []struct {
 		it   Item
 		want string
 	}{
 		{texts("a", "b"), ""},
 		{texts("x", "b"), ""},
-		{New(Attr{"x", Value{Type: N, Text: "1"}}), invalid + "Type mismatch for Index Key x Expected: S Actual: N IndexName: y"},
+		{New(Attr{"x", Value{Type: N, Text: "1"}}), invalid +
+			"Type mismatch for Index Key x Expected: S Actual: N IndexName: y"},
 		{texts("x", "b", "z", "c"), invalid + "Type mismatch for Index Key z Expected: B Actual: S IndexName: y"},
-		{texts("x", ""), notValid + "The AttributeValue for a key attribute cannot contain an empty string value. IndexName: y, IndexKey: x"},
-		{New(Attr{"z", Bytes("")}), notValid + "The AttributeValue for a key attribute cannot contain an empty binary value. IndexName: y, IndexKey: z"},
+		{texts("x", ""), notValid +
+			"The AttributeValue for a key attribute cannot contain an empty string value. IndexName: y, IndexKey: x"},
+		{New(Attr{"z", Bytes("")}), notValid +
+			"The AttributeValue for a key attribute cannot contain an empty binary value. IndexName: y, IndexKey: z"},
 		{texts("x", strings.Repeat("x", 2049)), invalid + "Size of hashkey has exceeded the maximum size limit of2048 bytes"},
 	} {
 		err := index.Check(test.it)
-		if (err == nil) != (test.want == "") || err != nil && (err.Error() != test.want || !errors.Is(err, holdfast.Invalid)) {
+		if (err == nil) != (test.want == "") || err != nil &&
+			(err.Error() != test.want || !errors.Is(err, holdfast.Invalid)) {
 			t.Errorf("%.100v: got %v; want %q", test.it, err, test.want)
 		}
 	}

@@ -28,8 +28,8 @@ func (s KeySchema) Index() IndexKey {
 	return k
 }
 
-// Schema returns the key as that of a table; !ok if it has several attributes in a part, as no
-// table's has.
+// Schema returns the key as that of a table; ok is false if a part has several attributes, which no
+// table's key has.
 func (k IndexKey) Schema() (s KeySchema, ok bool) {
 	if k.Multi() {
 		return KeySchema{}, false
@@ -41,10 +41,10 @@ func (k IndexKey) Schema() (s KeySchema, ok bool) {
 	return s, true
 }
 
-// Multi says whether a part of the key has several attributes.
+// Multi reports whether a part of the key has several attributes.
 func (k IndexKey) Multi() bool { return len(k.Hash) > 1 || len(k.Range) > 1 }
 
-// All goes through the attributes of the partition key, then those of the sort key.
+// All iterates over the attributes of the partition key, then those of the sort key.
 func (k IndexKey) All() iter.Seq[KeyAttr] {
 	return func(yield func(KeyAttr) bool) {
 		for _, part := range [...][]KeyAttr{k.Hash, k.Range} {
@@ -57,7 +57,7 @@ func (k IndexKey) All() iter.Seq[KeyAttr] {
 	}
 }
 
-// Has says whether the attribute is part of the key.
+// Has reports whether the attribute is part of the key.
 func (k IndexKey) Has(name string) bool {
 	is := func(a KeyAttr) bool { return a.Name == name }
 	return slices.ContainsFunc(k.Hash, is) || slices.ContainsFunc(k.Range, is)
@@ -92,7 +92,8 @@ func (k IndexKey) Within(l Lookup) Range {
 	return whole
 }
 
-// within returns, of all keys that begin with a range's From, those of which the next part fits.
+// within returns the range of those keys that begin with whole.From and whose next part satisfies
+// the condition.
 func (c *RangeCondition) within(whole Range) Range {
 	prefix := whole.From[:len(whole.From):len(whole.From)]
 	if c.Op == BeginsWith {
@@ -140,7 +141,8 @@ func (k *IndexKey) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// keyPart reads a part of a key: a list of attributes or one, of which none is called "".
+// keyPart reads a part of a key: a list of attributes, or one attribute; one with an empty name is
+// no attribute.
 func keyPart(b json.RawMessage) ([]KeyAttr, error) {
 	if len(b) > 0 && b[0] == '[' {
 		var attrs []KeyAttr

@@ -153,7 +153,8 @@ func TestEntriesOfSeveralAttributesAreSparse(t *testing.T) {
 		}
 	}
 	empty := whole.With("d", Bytes(""))
-	if _, _, ok := x.Entry(base, empty); ok || !strings.Contains(fmt.Sprint(x.Check(empty)), "an empty binary value. IndexName: x, IndexKey: d") {
+	if _, _, ok := x.Entry(base, empty); ok ||
+		!strings.Contains(fmt.Sprint(x.Check(empty)), "an empty binary value. IndexName: x, IndexKey: d") {
 		t.Errorf("empty: got %v, %v", ok, x.Check(empty))
 	}
 }
@@ -166,8 +167,10 @@ func TestLengthsOfSeveralAttributesCountTogether(t *testing.T) {
 		text := func(n int) string { return strings.Repeat("x", n) }
 		return texts("id", "1", "a", text(a), "b", text(b), "c", text(c)).With("d", num("1")).With("e", Bytes(text(e)))
 	}
-	const hash = "One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit of2048 bytes"
-	const sort = "One or more parameter values were invalid: Aggregated size of all range keys has exceeded the size limit of 1024 bytes"
+	const hash = "One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit " +
+		"of2048 bytes"
+	const sort = "One or more parameter values were invalid: Aggregated size of all range keys has exceeded the size " +
+		"limit of 1024 bytes"
 	for _, test := range []struct {
 		it   Item
 		want string

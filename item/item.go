@@ -11,12 +11,12 @@ type Attr struct {
 	Value Value
 }
 
-// An Item is attributes sorted by the bytes of their names, no name twice. A nil Item is no item; an item in a table has at
-// least its key.
+// An Item is a list of attributes sorted by the bytes of their names, without duplicates. A nil
+// Item is no item; an item in a table has at least its key.
 type Item []Attr
 
-// New returns the item of attributes in any order. It keeps and sorts attrs. Of attributes with the same name the last
-// one counts.
+// New returns the item with these attributes, given in any order. It keeps and sorts attrs. If
+// several have the same name, the last one counts.
 func New(attrs ...Attr) Item {
 	it := Item(attrs)
 	if it == nil {
@@ -65,7 +65,7 @@ func (it Item) Get(name string) (Value, bool) {
 	return Value{}, false
 }
 
-// Has says whether there is an attribute of that name.
+// Has reports whether there is an attribute of that name.
 func (it Item) Has(name string) bool {
 	_, ok := it.find(name)
 	return ok
@@ -86,7 +86,8 @@ func (it Item) With(name string, v Value) Item {
 	return next
 }
 
-// Without returns a copy of the top level without the attribute, or the item itself if it doesn't have it.
+// Without returns a copy of the top level without the attribute, or the item itself if it doesn't
+// have it.
 func (it Item) Without(name string) Item {
 	i, ok := it.find(name)
 	if !ok {
@@ -97,7 +98,7 @@ func (it Item) Without(name string) Item {
 	return append(next, it[i+1:]...)
 }
 
-// Only returns those of its attributes.
+// Only returns the item with only those attributes.
 func (it Item) Only(names ...string) Item {
 	some := make(Item, 0, min(len(it), len(names)))
 	for i := range it {
@@ -108,7 +109,8 @@ func (it Item) Only(names ...string) Item {
 	return some
 }
 
-// Equal says whether the items have the same attributes with Equal values. No item equals only no item.
+// Equal reports whether the items have the same attributes with Equal values. A nil item equals
+// only a nil item.
 func (it Item) Equal(o Item) bool {
 	if len(it) != len(o) || (it == nil) != (o == nil) {
 		return false

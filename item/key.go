@@ -6,9 +6,9 @@ import (
 	"math/bits"
 )
 
-// A Key is where an item is kept: 8 bytes of the hash of its partition key, big-endian, then the partition key, then the sort
-// key, each as appendPart has it. Byte order is: hash, then partition key, then sort key, each in its type's order (numbers
-// by value, texts and bytes by bytes).
+// A Key is where an item is kept: 8 bytes of the hash of its partition key, big-endian, then the
+// partition key, then the sort key, each as appendPart has it. Byte order is: hash, then partition
+// key, then sort key, each in its type's order (numbers by value, texts and bytes by bytes).
 type Key []byte
 
 // hashBytes is the length of the hash that keys begin with.
@@ -25,9 +25,9 @@ func (k Key) Hash() uint64 {
 	return binary.BigEndian.Uint64(k)
 }
 
-// HashOf returns the hash of a partition key: the first 8 bytes of the MD5 of "Outliers" and the key's bytes, and for a number
-// the bytes in which DynamoDB kept numbers. So a scan finds items in the order in which DynamoDB has them, as
-// dynalite found out.
+// HashOf returns the hash of a partition key: the first 8 bytes of the MD5 of "Outliers" and the
+// key's bytes, and for a number the bytes in which DynamoDB kept numbers. So a scan finds items in
+// the order in which DynamoDB has them, as dynalite found out.
 func HashOf(v Value) uint64 { return hashOf(v) }
 
 // hashOf returns the hash of the values' bytes, one behind the other.
@@ -45,9 +45,9 @@ func hashOf(values ...Value) uint64 {
 	return binary.BigEndian.Uint64(digest[:])
 }
 
-// appendHashedNumber appends the bytes that are hashed for a number: an exponent to the base 100, digits to the base 100
-// plus one each, and 102 behind those of a negative number of fewer than twenty bytes; of negative numbers the exponent is
-// complemented, and each digit taken from 101.
+// appendHashedNumber appends the bytes that are hashed for a number: an exponent to the base 100,
+// digits to the base 100 plus one each, and 102 behind those of a negative number of fewer than
+// twenty bytes; of negative numbers the exponent is complemented, and each digit taken from 101.
 func appendHashedNumber(dst []byte, text string) []byte {
 	var d decimal
 	d.scan(text)
@@ -84,13 +84,14 @@ func appendHashedNumber(dst []byte, text string) []byte {
 	return dst
 }
 
-// A Range of keys, or of what begins like keys: From is in it, To is not. A nil To is the end.
+// A Range is a range of keys, or of beginnings of keys: From is in it, To is not. A nil To is the
+// end.
 type Range struct {
 	From, To []byte
 }
 
-// HashRange returns the keys whose hash lies in one of so many equal segments of all hashes. segment counts from 0, and is
-// less than segments.
+// HashRange returns the range of keys whose hash is in one of a number of equal segments of all
+// hashes. segment counts from 0, and is less than segments.
 func HashRange(segment, segments int) Range {
 	r := Range{From: hashBoundary(segment, segments)}
 	if segment+1 < segments {

@@ -106,7 +106,8 @@ func TestHashRangesCoverAllHashes(t *testing.T) {
 
 func BenchmarkKey(b *testing.B) {
 	schema := KeySchema{Hash: KeyAttr{"id", S}, Range: KeyAttr{"at", N}}
-	it := New(Attr{"id", Text("user#0000012345")}, Attr{"at", Value{Type: N, Text: "1722500000123"}}, Attr{"x", Text(strings.Repeat("x", 99))})
+	it := New(Attr{"id", Text("user#0000012345")}, Attr{"at", Value{Type: N, Text: "1722500000123"}},
+		Attr{"x", Text(strings.Repeat("x", 99))})
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := schema.Key(it); err != nil {

@@ -16,21 +16,21 @@ const (
 	BeginsWith
 )
 
-// A RangeCondition is what a query asks of sort keys. Its values have the type of the sort key.
+// A RangeCondition is a query's condition on a sort key. Its values have the type of the sort key.
 type RangeCondition struct {
 	Op   RangeOp
 	Low  Value // what they are compared with
 	High Value // of Between
 }
 
-// A Lookup is the keys that a query looks for: those with a partition key and, where it says so, a
-// sort key that fits.
+// A Lookup is the set of keys that a query looks for: those with a partition key and, if Sort isn't
+// empty, a sort key that satisfies its conditions.
 type Lookup struct {
 	Hash []Value          // the partition key: one for each of its attributes
 	Sort []RangeCondition // of the sort key's first attributes; none before the last is other than EQ
 }
 
-// A KeyCondition is what a query asks of keys. It is immutable.
+// A KeyCondition is a query's condition on keys. It is immutable.
 type KeyCondition struct {
 	conditions []keyComparison
 	fault      error
@@ -48,11 +48,11 @@ var keyOps = map[op]RangeOp{
 	opEQ: EQ, opLT: LT, opLE: LE, opGT: GT, opGE: GE, opBetween: Between, opBegins: BeginsWith,
 }
 
-// mirrored are the operators that say the same when their operands change places.
+// mirrored are the operators that mean the same with their operands exchanged.
 var mirrored = map[RangeOp]RangeOp{EQ: EQ, LT: GT, LE: GE, GT: LT, GE: LE}
 
-// Check returns the error of a condition that could be one, but not of keys. DynamoDB tells it after those of the other
-// expressions of the request, and before it looks for the table.
+// Check returns the error of a condition that is valid, but not as one on keys. DynamoDB reports it
+// after the errors of the request's other expressions, and before it looks for the table.
 func (c *KeyCondition) Check() error {
 	if c.fault != nil {
 		return c.fault
@@ -90,7 +90,8 @@ func (c *KeyCondition) add(x *expr) error {
 		return refused("Invalid operator used in KeyConditionExpression: %s", x.op)
 	case opBetween, opBegins:
 		if x.args[0].op != opPath {
-			return refused("Invalid condition in KeyConditionExpression: %s operator must have the key attribute as its first operand", x.op)
+			return refused("Invalid condition in KeyConditionExpression: %s operator must have the key attribute as its "+
+				"first operand", x.op)
 		}
 	}
 	return c.addComparison(x)
@@ -134,8 +135,8 @@ func (c *KeyCondition) of(name string) *keyComparison {
 	return nil
 }
 
-// Resolve returns the keys that the condition asks for. Errors are those of Check, and of
-// conditions that aren't of this key.
+// Resolve returns the keys that the condition asks for. The errors are those of Check, and those of
+// conditions that don't apply to this key.
 func (c *KeyCondition) Resolve(k IndexKey) (Lookup, error) {
 	if err := c.checkOf(&k); err != nil {
 		return Lookup{}, err
@@ -162,8 +163,8 @@ func (c *KeyCondition) Resolve(k IndexKey) (Lookup, error) {
 	return l, nil
 }
 
-// checkOf says whether the conditions can be of that key. Of a key of several attributes all
-// conditions have their place then.
+// checkOf returns the error of conditions that don't apply to that key. For a key of several
+// attributes it checks that each condition is on one of them, and in the right place.
 func (c *KeyCondition) checkOf(k *IndexKey) error {
 	check := c.CheckSingle
 	if k.Multi() {
@@ -185,8 +186,8 @@ func (c *KeyCondition) checkOf(k *IndexKey) error {
 	return c.checkLeading(k)
 }
 
-// checkLeading says whether the conditions on the sort key are on its first attributes, and
-// equalities but for the last of them.
+// checkLeading returns the error of conditions on the sort key that aren't on its first attributes,
+// or of which one before the last isn't an equality.
 func (c *KeyCondition) checkLeading(k *IndexKey) error {
 	given := 0
 	for i, a := range k.Range {
@@ -194,7 +195,8 @@ func (c *KeyCondition) checkLeading(k *IndexKey) error {
 			continue
 		}
 		if lacking := c.unequal(k.Range[:i]); len(lacking) > 0 {
-			return refused("RANGE key attributes %s must have equality conditions specified in the query because a condition is "+
+			return refused("RANGE key attributes %s must have equality conditions specified in the query because a condition "+
+				"is "+
 				"present on key attribute %s", strings.Join(lacking, ", "), a.Name)
 		}
 		given++
@@ -205,8 +207,7 @@ func (c *KeyCondition) checkLeading(k *IndexKey) error {
 	return nil
 }
 
-// unequal returns the names of those attributes of which the condition doesn't say what they are
-// equal to.
+// unequal returns the names of those attributes for which the condition has no equality.
 func (c *KeyCondition) unequal(attrs []KeyAttr) (names []string) {
 	for _, a := range attrs {
 		if k := c.of(a.Name); k == nil || k.op != EQ {

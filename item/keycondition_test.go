@@ -66,7 +66,9 @@ func TestKeyCondition(t *testing.T) {
 		{"a = :a AND begins_with(b, :a)", byText, `"k" begins "k"`},
 		{"a = :a AND begins_with(b, :e)", byText, `"k" begins ""`},
 		// Wrong for any schema.
-		{"attribute_type(a, :a)", byHash, "Invalid KeyConditionExpression: Invalid attribute type name found; type: k, valid types: {B,NULL,SS,BOOL,L,BS,N,NS,S,M}"},
+		{"attribute_type(a, :a)", byHash,
+			"Invalid KeyConditionExpression: Invalid attribute type name found; type: k, valid types: " +
+				"{B,NULL,SS,BOOL,L,BS,N,NS,S,M}"},
 		{"a > b and size(b) > c or a > c", byHash, operator + "OR"},
 		{"a in (b, size(c), d)", byHash, operator + "IN"},
 		{"attribute_exists(a)", byHash, operator + "attribute_exists"},
@@ -90,10 +92,15 @@ func TestKeyCondition(t *testing.T) {
 		{"(a > :b and b > :b) and (b > :b and c > :b)", byHash, once},
 		{":a = a and b = :a and :a = c", byHash, length},
 		{"(a > :b and b > :b) and (c > :b and d > :b)", byHash, length},
-		{"a between :a and :b", byHash, "Invalid KeyConditionExpression: The BETWEEN operator requires same data type for lower and upper bounds; " +
-			"lower bound operand: AttributeValue: {S:k}, upper bound operand: AttributeValue: {N:1}"},
-		{"a = :a AND b < :d", byNumber, "Invalid KeyConditionExpression: Incorrect operand type for operator or function; operator or function: <, operand type: BOOL"},
-		{"a = :a AND :d >= b", byNumber, "Invalid KeyConditionExpression: Incorrect operand type for operator or function; operator or function: >=, operand type: BOOL"},
+		{"a between :a and :b", byHash,
+			"Invalid KeyConditionExpression: The BETWEEN operator requires same data type for lower and upper bounds; " +
+				"lower bound operand: AttributeValue: {S:k}, upper bound operand: AttributeValue: {N:1}"},
+		{"a = :a AND b < :d", byNumber,
+			"Invalid KeyConditionExpression: Incorrect operand type for operator or function; operator or function: <, " +
+				"operand type: BOOL"},
+		{"a = :a AND :d >= b", byNumber,
+			"Invalid KeyConditionExpression: Incorrect operand type for operator or function; operator or function: >=, " +
+				"operand type: BOOL"},
 		// Wrong for the schema.
 		{"b = :b", byNumber, missed + "a"},
 		{"attr1 = :b", byNumber, missed + "a"},
@@ -108,7 +115,9 @@ func TestKeyCondition(t *testing.T) {
 		{"a = :a AND b = :a", byNumber, schema},
 		{"a = :a AND b = :d", byNumber, schema},
 		{"a = :a AND begins_with(b, :a)", byNumber, schema},
-		{"a = :e", byHash, "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string value. Key: a"},
+		{"a = :e", byHash,
+			"One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty " +
+				"string value. Key: a"},
 	} {
 		t.Run(c.text, func(t *testing.T) {
 			k, err := scopeOf(t, map[string]string{"#a": "a"}, values...).KeyCondition(c.text)
@@ -155,9 +164,12 @@ func TestKeyConditions(t *testing.T) {
 		{with("EQ", num("1"))[:1], byNumber, "Query condition missed key schema element: a"},
 		{nil, byHash, "Conditions can be of length 1 or 2 only"},
 		{append(with("NULL"), Comparison{Attr: "c", Op: "NULL"}), byHash, "Conditions can be of length 1 or 2 only"},
-		{with("EQ"), byNumber, "One or more parameter values were invalid: Invalid number of argument(s) for the EQ ComparisonOperator"},
-		{with("IN", Text("b"), num("1")), byNumber, "One or more parameter values were invalid: AttributeValues inside AttributeValueList must be of same type"},
-		{with("BETWEEN", num("2"), num("1")), byNumber, "The BETWEEN condition was provided a range where the lower bound is greater than the upper bound"},
+		{with("EQ"), byNumber,
+			"One or more parameter values were invalid: Invalid number of argument(s) for the EQ ComparisonOperator"},
+		{with("IN", Text("b"), num("1")), byNumber,
+			"One or more parameter values were invalid: AttributeValues inside AttributeValueList must be of same type"},
+		{with("BETWEEN", num("2"), num("1")), byNumber,
+			"The BETWEEN condition was provided a range where the lower bound is greater than the upper bound"},
 	} {
 		k, err := KeyConditions(c.cs)
 		got := ""
@@ -183,7 +195,8 @@ func TestKeyConditionOfSeveralAttributes(t *testing.T) {
 	hashes := IndexKey{Hash: multi.Hash}
 	const (
 		hashed = "HASH key attributes %s must have equality conditions specified in the query"
-		ranged = "RANGE key attributes %s must have equality conditions specified in the query because a condition is present on " +
+		ranged = "RANGE key attributes %s must have equality conditions specified in the query because a condition is " +
+			"present on " +
 			"key attribute %s"
 		schema = "One or more parameter values were invalid: Condition parameter type does not match schema type"
 	)
@@ -218,8 +231,9 @@ func TestKeyConditionOfSeveralAttributes(t *testing.T) {
 		{"c = :a AND d = :b", oneHash, fmt.Sprintf(hashed, "a")},
 		{"a = :b AND b = :b", multi, schema},
 		{"a = :a AND b = :a", multi, schema},
-		{"a = :e AND b = :b", multi, "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain " +
-			"an empty string value. Key: a"},
+		{"a = :e AND b = :b", multi,
+			"One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain " +
+				"an empty string value. Key: a"},
 		// The sort key.
 		{"a = :a AND b = :b AND d = :b", multi, fmt.Sprintf(ranged, "c", "d")},
 		{"a = :a AND b = :b AND c = :a AND e = :d", multi, fmt.Sprintf(ranged, "d", "e")},
@@ -265,10 +279,12 @@ func TestKeyConditionsOfSeveralAttributes(t *testing.T) {
 		{[]Comparison{a}, `"k"`},
 		{[]Comparison{compared("d", "GT", num("1")), c, a}, `"k" = "x" > 1`},
 		{[]Comparison{a, c, compared("d", "BETWEEN", num("1"), num("2"))}, `"k" = "x" between 1 and 2`},
-		{[]Comparison{a, compared("d", "GT", num("1"))}, "RANGE key attributes c must have equality conditions specified in the query " +
-			"because a condition is present on key attribute d"},
+		{[]Comparison{a, compared("d", "GT", num("1"))},
+			"RANGE key attributes c must have equality conditions specified in the query " +
+				"because a condition is present on key attribute d"},
 		{[]Comparison{a, compared("c", "NE", Text("x"))}, "Attempted conditional constraint is not an indexable operation"},
-		{[]Comparison{compared("a", "NE", Text("k"))}, "HASH key attributes a must have equality conditions specified in the query"},
+		{[]Comparison{compared("a", "NE", Text("k"))},
+			"HASH key attributes a must have equality conditions specified in the query"},
 	} {
 		k, err := KeyConditions(test.cs)
 		if err != nil {

@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// A Comparison is one of the legacy conditions Expected, QueryFilter, ScanFilter, KeyConditions, as it was in the
-// request.
+// A Comparison is one of the legacy conditions Expected, QueryFilter, ScanFilter, KeyConditions, as
+// it was in the request.
 type Comparison struct {
 	Attr      string
 	Op        string // ComparisonOperator: "EQ", "NE", "IN" …; "" where there is none
@@ -17,21 +17,22 @@ type Comparison struct {
 	Exists    *bool // nil where there is none; only in Expected
 }
 
-// legacyOps are the operators of legacy conditions. NOT_CONTAINS is the opposite of CONTAINS, except that neither holds
-// for an attribute that isn't there.
+// legacyOps are the operators of legacy conditions. NOT_CONTAINS is the opposite of CONTAINS,
+// except that neither holds for an attribute that isn't there.
 var legacyOps = map[string]op{
 	"EQ": opEQ, "NE": opNE, "LT": opLT, "LE": opLE, "GT": opGT, "GE": opGE, "BETWEEN": opBetween, "IN": opIn,
 	"NOT_NULL": opExists, "NULL": opNotExists, "CONTAINS": opContains, "NOT_CONTAINS": opContains, "BEGINS_WITH": opBegins,
 }
 
-// legacyTypes are the types of values that an operator takes, where it doesn't take all. EQ and NE do.
+// legacyTypes are the types of values that an operator takes, unless it takes all, as EQ and NE do.
 var legacyTypes = map[op][]Type{
 	opLT: {S, N, B}, opLE: {S, N, B}, opGT: {S, N, B}, opGE: {S, N, B}, opBetween: {S, N, B}, opIn: {S, N, B},
 	opContains: {S, N, B}, opBegins: {S, B},
 }
 
-// Filter returns the condition of ScanFilter or QueryFilter, whichever the parameter is, with a ConditionalOperator: "AND",
-// "OR", or "" where there is none. Without comparisons it always holds.
+// Filter returns the condition of ScanFilter or QueryFilter, as parameter names it, with a
+// ConditionalOperator: "AND", "OR", or "" if the request has none. Without comparisons it always
+// holds.
 func Filter(parameter string, cs []Comparison, operator string) (*Condition, error) {
 	for i := range cs {
 		if err := cs[i].check(); err != nil {
@@ -152,7 +153,7 @@ func (c *Comparison) checkArguments(values []Value) error {
 	return nil
 }
 
-// takes says whether the operator takes that many values.
+// takes reports whether the operator takes that many values.
 func (c *Comparison) takes(n int) bool {
 	switch c.Op {
 	case "NULL", "NOT_NULL":

@@ -7,7 +7,8 @@ import (
 	"holdfast"
 )
 
-// The range of numbers: up to maxDigits significant digits, and the power of ten of the first of them.
+// The range of numbers: up to maxDigits significant digits, and the power of ten of the first of
+// them.
 const (
 	maxDigits   = 38
 	maxExponent = 125
@@ -25,13 +26,14 @@ const (
 type decimal struct {
 	negative bool
 	exponent int             // the power of ten of the first digit; 0 for zero
-	n        int             // significant digits, without zeros at either end; 0 for zero. Those beyond maxDigits are only counted
-	digits   [maxDigits]byte // '0' to '9'
+	n        int             // significant digits, some maybe beyond maxDigits; no zeros at either end; 0 for zero
+	digits   [maxDigits]byte // '0' to '9'; those beyond maxDigits aren't kept
 }
 
-// ParseNumber returns the canonical form of a decimal number, which may have a sign, leading and trailing zeros, and an
-// exponent. The canonical form has the digits alone: no exponent, no zeros before them but one before a point, none
-// at the end of a fraction, and no sign for zero. That is how DynamoDB returns numbers.
+// ParseNumber returns the canonical form of a decimal number, which may have a sign, leading and
+// trailing zeros, and an exponent. The canonical form has the digits alone: no exponent, no zeros
+// before them but one before a point, none at the end of a fraction, and no sign for zero. That is
+// how DynamoDB returns numbers.
 func ParseNumber(s string) (string, error) {
 	if isCanonical(s) {
 		return s, nil
@@ -63,7 +65,8 @@ func (d *decimal) check() error {
 	return nil
 }
 
-// isCanonical says whether s is surely in canonical form; it doesn't know those with more than 38 digits, zeros included.
+// isCanonical reports whether s is surely in canonical form; it doesn't know those with more than
+// 38 digits, zeros included.
 func isCanonical(s string) bool {
 	digits := strings.TrimPrefix(s, "-")
 	if len(digits) == 0 || len(digits) > maxDigits || s == "-0" {
@@ -199,7 +202,8 @@ func appendZeros(dst []byte, n int) []byte {
 	return dst
 }
 
-// CompareNumbers returns -1, 0 or 1 as a is less than, equal to, or greater than b. Both are canonical.
+// CompareNumbers returns -1, 0 or 1 as a is less than, equal to, or greater than b. Both are
+// canonical.
 func CompareNumbers(a, b string) int {
 	aNegative, bNegative := isNegative(a), isNegative(b)
 	switch {
@@ -215,8 +219,9 @@ func CompareNumbers(a, b string) int {
 
 func isNegative(text string) bool { return text != "" && text[0] == '-' }
 
-// compareMagnitudes compares numbers without signs. With equally many digits before the point, the order of the texts
-// is theirs: a point is less than any digit, and the end of the text is less than both.
+// compareMagnitudes compares numbers without signs. With equally many digits before the point, the
+// order of the texts is theirs: a point is less than any digit, and the end of the text is less
+// than both.
 func compareMagnitudes(a, b string) int {
 	if c := cmp.Compare(wholeDigits(a), wholeDigits(b)); c != 0 {
 		return c

@@ -23,7 +23,8 @@ func TestParseNumber(t *testing.T) {
 		{"-9." + nines[1:] + "E+125", "-" + nines + strings.Repeat("0", 88)},
 		{"1E-130", "0." + strings.Repeat("0", 129) + "1"},
 		{"-1.2e-130", "-0." + strings.Repeat("0", 129) + "12"},
-		{strings.Repeat("0", 500) + "1" + strings.Repeat("0", 100) + "." + strings.Repeat("0", 500), "1" + strings.Repeat("0", 100)},
+		{strings.Repeat("0", 500) + "1" + strings.Repeat("0", 100) + "." + strings.Repeat("0", 500), "1" +
+			strings.Repeat("0", 100)},
 		{"0." + strings.Repeat("0", 1000) + "1e1001", "1"},
 	} {
 		got, err := ParseNumber(test.in)
@@ -42,7 +43,8 @@ func TestParseNumberErrors(t *testing.T) {
 	for _, test := range []struct{ in, want string }{
 		{"", text},
 		{"b", text + ": b"}, {"-", text + ": -"}, {".", text + ": ."}, {"1e", text + ": 1e"}, {"1e+", text + ": 1e+"},
-		{"e5", text + ": e5"}, {"1 ", text + ": 1 "}, {" 1", text + ":  1"}, {"1.2.3", text + ": 1.2.3"}, {"--1", text + ": --1"},
+		{"e5", text + ": e5"}, {"1 ", text + ": 1 "}, {" 1", text + ":  1"}, {"1.2.3", text + ": 1.2.3"},
+		{"--1", text + ": --1"},
 		{"0x10", text + ": 0x10"}, {"NaN", text + ": NaN"}, {"Infinity", text + ": Infinity"}, {"1_0", text + ": 1_0"},
 		{"1e5.5", text + ": 1e5.5"}, {"１", text + ": １"},
 		{"1e126", overflowText}, {"-1e126", overflowText}, {"1e99999999999999999999999", overflowText},
@@ -60,8 +62,8 @@ func TestParseNumberErrors(t *testing.T) {
 	}
 }
 
-// randomNumber returns a canonical number: of all lengths and magnitudes, with those that differ in one digit, sign or
-// place often among them.
+// randomNumber returns a canonical number: of all lengths and magnitudes, with those that differ in
+// one digit, sign or place often among them.
 func randomNumber(r *rand.Rand) string {
 	digits := 1 + r.IntN(4)
 	if r.IntN(3) == 0 {

@@ -2,24 +2,25 @@ package item
 
 import "strings"
 
-// The order-preserving form of a number begins with a byte for its sign. One that isn't zero has a byte for its exponent, and
-// a byte for each pair of digits: twice the pair, plus one if more follow. So what is longer is greater, and the end
-// needs no mark. For negative numbers all but the first byte are complemented.
+// The order-preserving form of a number begins with a byte for its sign. One that isn't zero has a
+// byte for its exponent, and a byte for each pair of digits: twice the pair, plus one if more
+// follow. So what is longer is greater, and the end needs no mark. For negative numbers all but the
+// first byte are complemented.
 const (
 	negativeSign = 0x01
 	zeroSign     = 0x02
 	positiveSign = 0x03
 )
 
-// The order-preserving form of texts and bytes is what they are, with each zero byte followed by escaped, and at the end a zero
-// byte followed by ended.
+// The order-preserving form of texts and bytes is what they are, with each zero byte followed by
+// escaped, and at the end a zero byte followed by ended.
 const (
 	escaped = 0xFF
 	ended   = 0x01
 )
 
-// appendPart appends the value in a form whose byte order is the order of values of its type, and of which none is
-// the beginning of another. v is a S, N or B.
+// appendPart appends the value in a form whose byte order is the order of values of its type, and
+// of which none is the beginning of another. v is a S, N or B.
 func appendPart(dst []byte, v Value) []byte {
 	if v.Type == N {
 		return appendNumberPart(dst, v.Text)

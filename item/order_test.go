@@ -46,7 +46,8 @@ func TestPartsHaveTheOrderOfValues(t *testing.T) {
 
 func TestPartsOfExtremeNumbers(t *testing.T) {
 	nines := strings.Repeat("9", 38)
-	ascending := []string{"-" + nines + "e88", "-" + nines, "-1.1", "-1.01", "-1", "-0.1", "-1e-130", "0", "1e-130", "1.1e-130", "0.1",
+	ascending := []string{"-" + nines + "e88", "-" + nines, "-1.1", "-1.01", "-1", "-0.1", "-1e-130", "0", "1e-130",
+		"1.1e-130", "0.1",
 		"1", "1.01", "1.1", nines, nines + "e88"}
 	var before []byte
 	for _, text := range ascending {

@@ -74,8 +74,8 @@ func (p *parser) primary(lone bool) *expr {
 	return x
 }
 
-// parenthesized parses an operand, or also a condition, in any number of parentheses. More than one
-// pair is a fault.
+// parenthesized parses an operand, or with condition also a condition, in any number of
+// parentheses. More than one pair is a fault.
 func (p *parser) parenthesized(condition bool) *expr {
 	if p.tok.kind != '(' {
 		return p.operand()

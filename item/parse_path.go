@@ -84,7 +84,7 @@ func (p *parser) stepIndex(path Path) (Path, bool) {
 	return append(path, Step{Index: int(index)}), p.expect(']')
 }
 
-// value parses :value. One that isn't defined is a fault of that class, and has no value.
+// value parses :value. An undefined one is a fault of that class, and its node has no value.
 func (p *parser) value(class fault) *expr {
 	v, ok := p.scope.value(p.word())
 	if !ok {

@@ -72,7 +72,8 @@ func TestScopeErrors(t *testing.T) {
 		{map[string]string{"#": "a"}, nil, `ExpressionAttributeNames contains invalid key: Syntax error; key: "#"`},
 		{map[string]string{"#a-b": "a"}, nil, `ExpressionAttributeNames contains invalid key: Syntax error; key: "#a-b"`},
 		{map[string]string{long: "a"}, nil,
-			`ExpressionAttributeNames contains invalid key: The expression attribute map contains a key that is too long; key: "` + long + `"`},
+			`ExpressionAttributeNames contains invalid key: The expression attribute map contains a key that is too long; ` +
+				`key: "` + long + `"`},
 		{map[string]string{"#0_a": "a"}, Item{}, "ExpressionAttributeValues must not be empty"},
 		{nil, Item{{"a", Null}}, `ExpressionAttributeValues contains invalid key: Syntax error; key: "a"`},
 		{nil, Item{{":b", set(SS)}}, "ExpressionAttributeValues contains invalid value: " +
@@ -116,7 +117,8 @@ func TestSyntaxErrors(t *testing.T) {
 		{"FilterExpression", condition, "a > 4", "4", "> 4"},
 		{"FilterExpression", condition, "a = :a and", "<EOF>", "and"},
 		{"FilterExpression", condition, " \n", "<EOF>", ""},
-		{"FilterExpression", condition, "#articleId attribute_not_exists :ckpst", "attribute_not_exists", "#articleId attribute_not_exists :ckpst"},
+		{"FilterExpression", condition, "#articleId attribute_not_exists :ckpst", "attribute_not_exists",
+			"#articleId attribute_not_exists :ckpst"},
 		{"FilterExpression", condition, "id = tenantAgent:abc123-4", ":abc123", "tenantAgent:abc123-"},
 		{"FilterExpression", condition, `attribute_exists("Pictures.RearView")`, `"`, `("Pictures`},
 		{"FilterExpression", condition, "attribute_exists(Pictures-RearView)", "-", "Pictures-RearView"},
@@ -198,7 +200,8 @@ func TestSizes(t *testing.T) {
 	_, err := s.Projection(long)
 	wantError(t, err, "")
 	_, err = s.Projection(long + " ")
-	wantError(t, err, "Invalid ProjectionExpression: Expression size has exceeded the maximum allowed size; expression size: 4097")
+	wantError(t, err,
+		"Invalid ProjectionExpression: Expression size has exceeded the maximum allowed size; expression size: 4097")
 	_, err = s.Projection("")
 	wantError(t, err, "Invalid ProjectionExpression: The expression can not be empty;")
 	_, err = s.Update("")
@@ -213,7 +216,8 @@ func TestSizes(t *testing.T) {
 	_, err = s.Condition("FilterExpression", "a in (b"+strings.Repeat(",b", 99)+")")
 	wantError(t, err, "")
 	_, err = s.Condition("FilterExpression", "a in (b"+strings.Repeat(",b", 100)+")")
-	wantError(t, err, "Invalid FilterExpression: The IN operator is provided with too many operands; number of operands: 101")
+	wantError(t, err,
+		"Invalid FilterExpression: The IN operator is provided with too many operands; number of operands: 101")
 	_, err = s.Projection("a" + strings.Repeat(".b", 31))
 	wantError(t, err, "")
 	_, err = s.Projection("a" + strings.Repeat(".b", 32))
@@ -221,7 +225,8 @@ func TestSizes(t *testing.T) {
 	_, err = s.Projection("a[2147483647]")
 	wantError(t, err, "")
 	_, err = s.Projection("a[99999999999999999999]")
-	wantError(t, err, "Invalid ProjectionExpression: List index is not within the allowable range; index: [99999999999999999999]")
+	wantError(t, err,
+		"Invalid ProjectionExpression: List index is not within the allowable range; index: [99999999999999999999]")
 }
 
 func TestConditionFaults(t *testing.T) {
@@ -240,29 +245,31 @@ func TestConditionFaults(t *testing.T) {
 	// nothing.
 	values := []Value{Text("z"), num("1"), Bytes("\x01"), set(SS, "x"), Bool(true), List(), Text("S"), Null}
 	for text, want := range map[string]string{
-		"a=a and a > ((views))":                 parens,
-		"(a)between(((b.c)).d)and(c)":           parens,
-		"a > whatever((:things), ((a)))":        parens,
-		"a=a AND ((a=a AND a=a)) AND a=a":       parens,
-		"a=a OR ((a=a OR (a=a OR a=a)))":        parens,
-		"((a=b))":                               parens,
-		"NOT ((a=b))":                           parens,
-		"((size(a))) > b":                       parens,
-		"((a.b).c) > b":                         "",
-		"((a=b) OR (a=b))":                      "",
-		"(a=b OR (a=b))":                        "",
-		"((size(a)) = :b) AND (a) = (:a)":       "",
-		"NOT NOT (NOT a = b)":                   "",
-		"(attribute_exists(a)) and a.b=c":       "",
-		"((attribute_exists(a)) and (a.b=c))":   "",
-		"(a.b).c[0] = (b)[1]":                   "",
-		"a = Order_1 oR a iN (:a , :b)":         "",
-		"a BETWEEN b AND c AND d = e":           "",
-		":a = :a AND a NOT_a":                   `Syntax error; token: "NOT_a", near: "a NOT_a"`,
-		"a=a and whatever((:things)) > a":       "Invalid function name; function: whatever",
-		"attRIbute_exIsts((views), #a)":         "Invalid function name; function: attRIbute_exIsts",
-		"a < if_not_exists(a)":                  "The function is not allowed in a condition expression; function: if_not_exists",
-		"if_not_exists(a, b)":                   "The function is not allowed in a condition expression; function: if_not_exists",
+		"a=a and a > ((views))":               parens,
+		"(a)between(((b.c)).d)and(c)":         parens,
+		"a > whatever((:things), ((a)))":      parens,
+		"a=a AND ((a=a AND a=a)) AND a=a":     parens,
+		"a=a OR ((a=a OR (a=a OR a=a)))":      parens,
+		"((a=b))":                             parens,
+		"NOT ((a=b))":                         parens,
+		"((size(a))) > b":                     parens,
+		"((a.b).c) > b":                       "",
+		"((a=b) OR (a=b))":                    "",
+		"(a=b OR (a=b))":                      "",
+		"((size(a)) = :b) AND (a) = (:a)":     "",
+		"NOT NOT (NOT a = b)":                 "",
+		"(attribute_exists(a)) and a.b=c":     "",
+		"((attribute_exists(a)) and (a.b=c))": "",
+		"(a.b).c[0] = (b)[1]":                 "",
+		"a = Order_1 oR a iN (:a , :b)":       "",
+		"a BETWEEN b AND c AND d = e":         "",
+		":a = :a AND a NOT_a":                 `Syntax error; token: "NOT_a", near: "a NOT_a"`,
+		"a=a and whatever((:things)) > a":     "Invalid function name; function: whatever",
+		"attRIbute_exIsts((views), #a)":       "Invalid function name; function: attRIbute_exIsts",
+		"a < if_not_exists(a)": "The function is not allowed in a condition expression; function: " +
+			"if_not_exists",
+		"if_not_exists(a, b)": "The function is not allowed in a condition expression; function: " +
+			"if_not_exists",
 		"a=a and attribute_exists((views)) > b": misuse + "attribute_exists",
 		"attribute_not_exists(things) > b":      misuse + "attribute_not_exists",
 		"begins_with(things, a) > b":            misuse + "begins_with",
@@ -293,30 +300,36 @@ func TestConditionFaults(t *testing.T) {
 		"size(things, a) > b":                                  count + "size, number of operands: 2",
 		"attribute_type(a, size(a)) and a=a and a=:b":          operand + "attribute_type, operand type: N",
 		"attribute_type(a, :b)":                                operand + "attribute_type, operand type: N",
-		"attribute_type(a, b)":                                 operand + "attribute_type, operand type: {NS,SS,L,BS,N,M,B,BOOL,NULL,S}",
-		"attribute_type(a, :a)":                                "Invalid attribute type name found; type: z, valid types: {B,NULL,SS,BOOL,L,BS,N,NS,S,M}",
-		"attribute_type(a, :g)":                                "",
-		"begins_with(a, size(a)) and a=:a":                     operand + "begins_with, operand type: N",
-		"begins_with(:e, a)":                                   operand + "begins_with, operand type: BOOL",
-		"begins_with(a, :c)":                                   "",
-		"size(size(a)) > :b":                                   operand + "size, operand type: N",
-		"attribute_not_exists(size(:b))":                       operand + "size, operand type: N",
-		"size(:e) > a":                                         operand + "size, operand type: BOOL",
-		"size(:h) > a":                                         operand + "size, operand type: NULL",
-		"attribute_exists(:a) and a=a":                         needs + "attribute_exists",
-		"attribute_not_exists(size(:a))":                       needs + "attribute_not_exists",
-		"a = a AND #n = b AND :views > a":                      same + "=, first operand: [a]",
-		"#n <> a":                                              same + "<>, first operand: [a]",
-		"((a=a) OR (a=a))":                                     same + "=, first operand: [a]",
-		"contains(ab.bc[1].a, ab.bc[1].#n)":                    same + "contains, first operand: [ab, bc, [1], a]",
-		":a > :a":                                              "",
-		"a < :e":                                               operand + "<, operand type: BOOL",
-		":f >= a":                                              operand + ">=, operand type: L",
-		"a between :e and :e":                                  operand + "BETWEEN, operand type: BOOL",
-		"a <> :e or contains(a, :d)":                           "",
-		"a between :b and :a":                                  "The BETWEEN operator requires same data type for lower and upper bounds; lower bound operand: AttributeValue: {N:1}, upper bound operand: AttributeValue: {S:z}",
-		"a between :a and :g":                                  "The BETWEEN operator requires upper bound to be greater than or equal to lower bound; lower bound operand: AttributeValue: {S:z}, upper bound operand: AttributeValue: {S:S}",
-		"a between :a and :c":                                  "The BETWEEN operator requires same data type for lower and upper bounds; lower bound operand: AttributeValue: {S:z}, upper bound operand: AttributeValue: {B:AQ==}",
+		"attribute_type(a, b)": operand +
+			"attribute_type, operand type: {NS,SS,L,BS,N,M,B,BOOL,NULL,S}",
+		"attribute_type(a, :a)": "Invalid attribute type name found; type: z, valid types: " +
+			"{B,NULL,SS,BOOL,L,BS,N,NS,S,M}",
+		"attribute_type(a, :g)":             "",
+		"begins_with(a, size(a)) and a=:a":  operand + "begins_with, operand type: N",
+		"begins_with(:e, a)":                operand + "begins_with, operand type: BOOL",
+		"begins_with(a, :c)":                "",
+		"size(size(a)) > :b":                operand + "size, operand type: N",
+		"attribute_not_exists(size(:b))":    operand + "size, operand type: N",
+		"size(:e) > a":                      operand + "size, operand type: BOOL",
+		"size(:h) > a":                      operand + "size, operand type: NULL",
+		"attribute_exists(:a) and a=a":      needs + "attribute_exists",
+		"attribute_not_exists(size(:a))":    needs + "attribute_not_exists",
+		"a = a AND #n = b AND :views > a":   same + "=, first operand: [a]",
+		"#n <> a":                           same + "<>, first operand: [a]",
+		"((a=a) OR (a=a))":                  same + "=, first operand: [a]",
+		"contains(ab.bc[1].a, ab.bc[1].#n)": same + "contains, first operand: [ab, bc, [1], a]",
+		":a > :a":                           "",
+		"a < :e":                            operand + "<, operand type: BOOL",
+		":f >= a":                           operand + ">=, operand type: L",
+		"a between :e and :e":               operand + "BETWEEN, operand type: BOOL",
+		"a <> :e or contains(a, :d)":        "",
+		"a between :b and :a": "The BETWEEN operator requires same data type for lower " +
+			"and upper bounds; lower bound operand: AttributeValue: {N:1}, upper bound operand: AttributeValue: {S:z}",
+		"a between :a and :g": "The BETWEEN operator requires upper bound to be greater " +
+			"than or equal to lower bound; lower bound operand: AttributeValue: {S:z}, upper bound operand: AttributeValue: " +
+			"{S:S}",
+		"a between :a and :c": "The BETWEEN operator requires same data type for lower " +
+			"and upper bounds; lower bound operand: AttributeValue: {S:z}, upper bound operand: AttributeValue: {B:AQ==}",
 	} {
 		t.Run(text, func(t *testing.T) {
 			if want != "" {

@@ -26,7 +26,8 @@ func (p *parser) start(parameter string) error {
 	case p.text == "":
 		return refused("Invalid %s: The expression can not be empty;", parameter)
 	case len(p.text) > maxExpressionBytes:
-		return refused("Invalid %s: Expression size has exceeded the maximum allowed size; expression size: %d", parameter, len(p.text))
+		return refused("Invalid %s: Expression size has exceeded the maximum allowed size; expression size: %d", parameter,
+			len(p.text))
 	}
 	p.tok = scanToken(p.text, 0)
 	return nil
@@ -96,7 +97,7 @@ func (p *parser) expect(kind tokenKind) bool {
 	return true
 }
 
-// at says whether the token at hand is a keyword, in letters of any case.
+// at reports whether the token at hand is a keyword, in letters of any case.
 func (p *parser) at(keyword string) bool {
 	return p.tok.kind == tokenName && p.tok.end-p.tok.start == len(keyword) && strings.EqualFold(p.word(), keyword)
 }
@@ -110,7 +111,7 @@ func (p *parser) acceptWord(keyword string) bool {
 	return true
 }
 
-// atAny says whether the token at hand is one of the keywords.
+// atAny reports whether the token at hand is one of the keywords.
 func (p *parser) atAny(keywords []string) bool {
 	if p.tok.kind != tokenName {
 		return false

@@ -102,15 +102,15 @@ func (s Step) compare(o Step) int {
 	return strings.Compare(s.Name, o.Name)
 }
 
-// A fork is where paths that begin alike part. None of them is the beginning of another, and all go on with names, or
-// all with indexes.
+// A fork is a node of a tree of paths, where paths with a common beginning part. None of them is
+// the beginning of another, and all continue with names, or all with indexes.
 type fork struct {
 	step Step
 	leaf int    // of the path that ends here, its place in the list of paths; -1 where others go on
 	next []fork // in the order of steps; nil at a leaf
 }
 
-// A clash is how a path can't be used beside an earlier one.
+// A clash is the reason why a path can't be used beside an earlier one.
 type clash uint8
 
 const (
@@ -119,8 +119,8 @@ const (
 	clashConflict       // one goes on with a name where the other goes on with an index
 )
 
-// grow adds a path under the place in the list of paths. If it clashes with an earlier path then it isn't added, and
-// grow returns the place of that path.
+// grow adds a path and its place in the list of paths. If the path clashes with an earlier one, it
+// isn't added, and grow returns the place of the earlier one.
 func (f *fork) grow(p Path, place int) (with int, c clash) {
 	for _, step := range p {
 		if f.leaf >= 0 {
@@ -138,7 +138,7 @@ func (f *fork) grow(p Path, place int) (with int, c clash) {
 	return 0, clashNone
 }
 
-// child returns the fork behind step, which it makes if need be.
+// child returns the fork after step, and creates it if there is none.
 func (f *fork) child(step Step) *fork {
 	low, high := 0, len(f.next)
 	for low < high {
@@ -157,7 +157,7 @@ func (f *fork) child(step Step) *fork {
 	return &f.next[low]
 }
 
-// first returns the least place of a path that comes through here.
+// first returns the least place of the paths through this fork.
 func (f *fork) first() int {
 	if f.leaf >= 0 {
 		return f.leaf
@@ -171,8 +171,8 @@ func (f *fork) first() int {
 	return least
 }
 
-// pick returns of it what lies at the paths, in the maps and lists where it lies; the lists have no gaps. It is nil when
-// there is nothing.
+// pick returns the parts of the item at the paths, within their maps and lists; the lists have no
+// gaps. It returns nil if the item has none of the paths.
 func (f *fork) pick(it Item) Item {
 	var picked Item
 	for i := range f.next {
@@ -191,7 +191,8 @@ func (f *fork) pick(it Item) Item {
 	return picked
 }
 
-// pickValue returns of v, which is at the fork, what lies at the paths, and whether there is anything.
+// pickValue returns the parts at the paths of v, which is the value at the fork, and whether there
+// are any.
 func (f *fork) pickValue(v *Value) (Value, bool) {
 	switch {
 	case f.leaf >= 0:

@@ -1,13 +1,14 @@
 package item
 
-// A Projection is what of an item is returned. It is immutable. A nil Projection is all of it.
+// A Projection is which parts of an item are returned. It is immutable. A nil Projection is the
+// whole item.
 type Projection struct {
 	paths []Path
 	root  fork
 }
 
-// AttributesToGet returns the projection of the legacy parameter. It is an error if a name is in it twice, or one
-// that CheckName doesn't take.
+// AttributesToGet returns the projection of the legacy parameter. A duplicate name, or one that
+// CheckName refuses, is an error.
 func AttributesToGet(names []string) (*Projection, error) {
 	p := &Projection{paths: make([]Path, len(names)), root: fork{leaf: -1}}
 	for i, name := range names {
@@ -22,8 +23,8 @@ func AttributesToGet(names []string) (*Projection, error) {
 	return p, nil
 }
 
-// Apply returns of the item what lies at the paths, in the maps and lists where it lies; lists have no gaps. There is
-// nothing of no item, and an empty item of one that has nothing there.
+// Apply returns the parts of the item at the paths, within their maps and lists; lists have no
+// gaps. The result is nil for a nil item, and an empty item if it has none of the paths.
 func (p *Projection) Apply(it Item) Item {
 	if p == nil || it == nil {
 		return it
@@ -31,7 +32,7 @@ func (p *Projection) Apply(it Item) Item {
 	return p.root.of(it)
 }
 
-// of returns what pick does, or an empty item.
+// of returns the result of pick, or an empty item.
 func (f *fork) of(it Item) Item {
 	if picked := f.pick(it); picked != nil {
 		return picked
@@ -42,7 +43,8 @@ func (f *fork) of(it Item) Item {
 // Names returns the attributes of the item that it reads, sorted.
 func (p *Projection) Names() []string { return pathNames(p.allPaths(), 1) }
 
-// Nested returns those of Names in which it reads inside, by [] or a dot, sorted. They can't be those of a key.
+// Nested returns those of Names whose values it reads a part of, by [] or a dot, sorted. They can't
+// be attributes of a key.
 func (p *Projection) Nested() []string { return pathNames(p.allPaths(), 2) }
 
 // allPaths returns the paths, in the order in which they were written.

@@ -2,7 +2,8 @@ package item
 
 import "strings"
 
-// reservedWords are the words that name no attribute in an expression, but by ExpressionAttributeNames. See
+// reservedWords are the words that can't name an attribute in an expression except through
+// ExpressionAttributeNames. See
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ReservedWords.html.
 const reservedWords = `
 ABORT ABSOLUTE ACTION ADD AFTER AGENT AGGREGATE ALL ALLOCATE ALTER ANALYZE AND ANY ARCHIVE ARE ARRAY AS ASC ASCII
@@ -58,7 +59,7 @@ func wordSet(words string) map[string]struct{} {
 	return set
 }
 
-// isReserved says whether the word, in letters of any case, is reserved in expressions.
+// isReserved reports whether the word, in letters of any case, is reserved in expressions.
 func isReserved(word string) bool {
 	if len(word) > longestReserved {
 		return false

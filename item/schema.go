@@ -12,17 +12,18 @@ type KeyAttr struct {
 	Type Type // S, N or B
 }
 
-// A KeySchema is which attributes make a table's key: one to find the shard, one to sort by. An
-// index's is an IndexKey.
+// A KeySchema names the attributes of a table's key: one to find the shard, one to sort by. That of
+// an index is an IndexKey.
 type KeySchema struct {
 	Hash  KeyAttr // the partition key
 	Range KeyAttr // the sort key; its Name is "" where there is none
 }
 
-// partBytes is what a key's parts are guessed to need beside their texts.
+// partBytes is an estimate of what a part of a key takes beside its text.
 const partBytes = 24
 
-// Key returns the key of a whole item. The error says which attribute is missing, of the wrong type, empty or too long.
+// Key returns the key of a whole item. The error names the attribute that is missing, of the wrong
+// type, empty or too long.
 func (s KeySchema) Key(it Item) (Key, error) {
 	hash, err := s.Hash.of(it)
 	if err != nil {
@@ -90,7 +91,8 @@ func (a KeyAttr) exact(key Item, limit int) (Value, error) {
 		return Value{}, errSchema()
 	}
 	if what := emptiness(v); what != "" {
-		return Value{}, invalid("The AttributeValue for a key attribute cannot contain an empty %s value. Key: %s", what, a.Name)
+		return Value{}, invalid("The AttributeValue for a key attribute cannot contain an empty %s value. Key: %s", what,
+			a.Name)
 	}
 	return v, checkLength(limit, v)
 }
@@ -99,7 +101,8 @@ func errSchema() error {
 	return holdfast.Errorf(holdfast.Invalid, "The provided key element does not match the schema")
 }
 
-// emptiness returns what an empty text or empty bytes are called, "" for what isn't empty.
+// emptiness returns DynamoDB's name for the type of an empty text or empty bytes, or "" for any
+// other value.
 func emptiness(v Value) string {
 	switch {
 	case v.Text != "":
@@ -144,9 +147,9 @@ func appendPartition(dst []byte, hash ...Value) []byte {
 	return appendParts(binary.BigEndian.AppendUint64(dst, hashOf(hash...)), hash)
 }
 
-// appendParts appends values, each as appendPart has it. As no form is the beginning of another,
-// the bytes of several compare as the values do, one after the other, and no two lists of values
-// have the same.
+// appendParts appends values in the form of appendPart. Since no form is the beginning of another,
+// the bytes of several values compare as the values do, one after the other, and no two lists of
+// values have the same bytes.
 func appendParts(dst []byte, values []Value) []byte {
 	for i := range values {
 		dst = appendPart(dst, values[i])
@@ -165,7 +168,7 @@ func (s KeySchema) Attrs(it Item) Item {
 	return key
 }
 
-// Has says whether the attribute is part of the key.
+// Has reports whether the attribute is part of the key.
 func (s KeySchema) Has(name string) bool {
 	return name == s.Hash.Name || name == s.Range.Name && name != ""
 }

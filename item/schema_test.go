@@ -25,17 +25,24 @@ func TestKeyErrors(t *testing.T) {
 		exact  string // of Exact
 	}{
 		{hashOnly, New(), invalid + "Missing the key a in the item", "The provided key element does not match the schema"},
-		{hashOnly, New(Attr{"b", Text("x")}), invalid + "Missing the key a in the item", "The provided key element does not match the schema"},
-		{hashOnly, New(Attr{"a", Bool(true)}), invalid + "Type mismatch for key a expected: S actual: BOOL", "The provided key element does not match the schema"},
+		{hashOnly, New(Attr{"b", Text("x")}), invalid + "Missing the key a in the item",
+			"The provided key element does not match the schema"},
+		{hashOnly, New(Attr{"a", Bool(true)}), invalid + "Type mismatch for key a expected: S actual: BOOL",
+			"The provided key element does not match the schema"},
 		{hashOnly, New(Attr{"a", Text("")}),
-			"One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string value. Key: a",
+			"One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty " +
+				"string value. Key: a",
 			invalid + "The AttributeValue for a key attribute cannot contain an empty string value. Key: a"},
 		{both, New(Attr{"a", Text("x")}, Attr{"b", Bytes("")}),
-			"One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty binary value. Key: b",
+			"One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty " +
+				"binary value. Key: b",
 			invalid + "The AttributeValue for a key attribute cannot contain an empty binary value. Key: b"},
-		{both, New(Attr{"a", Text("x")}), invalid + "Missing the key b in the item", "The provided key element does not match the schema"},
-		{both, New(Attr{"a", Text("x")}, Attr{"c", Bytes("x")}), invalid + "Missing the key b in the item", "The provided key element does not match the schema"},
-		{hashOnly, New(Attr{"a", Text(long(2049))}), invalid + "Size of hashkey has exceeded the maximum size limit of2048 bytes",
+		{both, New(Attr{"a", Text("x")}), invalid + "Missing the key b in the item",
+			"The provided key element does not match the schema"},
+		{both, New(Attr{"a", Text("x")}, Attr{"c", Bytes("x")}), invalid + "Missing the key b in the item",
+			"The provided key element does not match the schema"},
+		{hashOnly, New(Attr{"a", Text(long(2049))}), invalid +
+			"Size of hashkey has exceeded the maximum size limit of2048 bytes",
 			invalid + "Size of hashkey has exceeded the maximum size limit of2048 bytes"},
 		{both, New(Attr{"a", Text(long(2048))}, Attr{"b", Bytes(long(1025))}),
 			invalid + "Aggregated size of all range keys has exceeded the size limit of 1024 bytes",
@@ -49,7 +56,8 @@ func TestKeyErrors(t *testing.T) {
 				want = test.exact
 			}
 			_, err := do(test.it)
-			if want == "" && err != nil || want != "" && (err == nil || err.Error() != want || !errors.Is(err, holdfast.Invalid)) {
+			if want == "" && err != nil || want != "" &&
+				(err == nil || err.Error() != want || !errors.Is(err, holdfast.Invalid)) {
 				t.Errorf("%s of %.100v: got %v; want %q", name, test.it, err, want)
 			}
 		}
@@ -63,7 +71,8 @@ func TestDecodeOfKeys(t *testing.T) {
 		if r.IntN(2) == 0 {
 			schema.Range = KeyAttr{"a", S + Type(r.IntN(3))} // before the partition key by name
 		}
-		it := New(Attr{"k", randomPart(r, schema.Hash.Type)}, Attr{"a", randomPart(r, schema.Range.Type)}, Attr{"other", Null})
+		it := New(Attr{"k", randomPart(r, schema.Hash.Type)}, Attr{"a", randomPart(r, schema.Range.Type)},
+			Attr{"other", Null})
 		key, err := schema.Key(it)
 		if err != nil {
 			t.Fatal(err)
@@ -78,7 +87,8 @@ func TestDecodeOfKeys(t *testing.T) {
 		if again, err := schema.Exact(got); err != nil || !bytes.Equal(again, key) {
 			t.Fatalf("the key of %v: got %x, %v; want %x", got, again, err, key)
 		}
-		for _, wrong := range []Key{key[:len(key)-1], append(bytes.Clone(key), 1), append([]byte{key[0] + 1}, key[1:]...), key[:4], nil} {
+		for _, wrong := range []Key{key[:len(key)-1], append(bytes.Clone(key), 1), append([]byte{key[0] + 1}, key[1:]...),
+			key[:4], nil} {
 			if got, err := schema.Decode(wrong); !errors.Is(err, holdfast.Corrupt) {
 				t.Fatalf("%x: got %v, %v; want Corrupt", []byte(wrong), got, err)
 			}
@@ -107,7 +117,8 @@ func TestWithinIsWhatTheConditionAllows(t *testing.T) {
 	r := rand.New(rand.NewPCG(13, 14))
 	for range 20000 {
 		schema := KeySchema{Hash: KeyAttr{"k", S}, Range: KeyAttr{"s", S + Type(r.IntN(3))}}
-		c := RangeCondition{Op: EQ + RangeOp(r.IntN(int(BeginsWith))), Low: randomPart(r, schema.Range.Type), High: randomPart(r, schema.Range.Type)}
+		c := RangeCondition{Op: EQ + RangeOp(r.IntN(int(BeginsWith))), Low: randomPart(r, schema.Range.Type),
+			High: randomPart(r, schema.Range.Type)}
 		if c.Op == BeginsWith && schema.Range.Type == N {
 			continue
 		}
@@ -140,7 +151,7 @@ func (r Range) has(key []byte) bool {
 	return bytes.Compare(key, r.From) >= 0 && (r.To == nil || bytes.Compare(key, r.To) < 0)
 }
 
-// allows says whether the condition allows the sort key.
+// allows reports whether the condition allows the sort key.
 func allows(c RangeCondition, sort Value) bool {
 	low, _ := sort.Compare(c.Low)
 	high, _ := sort.Compare(c.High)
@@ -178,7 +189,8 @@ func TestPartitionsAreApart(t *testing.T) {
 }
 
 func TestBehind(t *testing.T) {
-	for _, test := range []struct{ in, want string }{{"a", "b"}, {"a\xff", "b"}, {"a\x00", "a\x01"}, {"\xff\xff", ""}, {"", ""}} {
+	for _, test := range []struct{ in, want string }{{"a", "b"}, {"a\xff", "b"}, {"a\x00", "a\x01"}, {"\xff\xff", ""},
+		{"", ""}} {
 		if got := string(behind([]byte(test.in))); got != test.want {
 			t.Errorf("behind %q: got %q; want %q", test.in, got, test.want)
 		}

@@ -16,11 +16,13 @@ const (
 	maxParameterBytes  = 255  // of #name and :value
 )
 
-// A Scope is what the expressions of one request may refer to: attribute names under #alias, and values under :name.
-// It knows which of them were used, and is for one goroutine; what it parses is not bound to it.
+// A Scope is what the expressions of one request may refer to: attribute names under #alias, and
+// values under :name. It records which of them were used. It is for one goroutine; its results are
+// not bound to it.
 //
-// Errors are of kind holdfast.Invalid. Those of an expression begin with "Invalid " and the name of its parameter. A
-// text that can't be parsed is refused first. Of several other faults the one is told that DynamoDB tells.
+// Errors are of kind holdfast.Invalid. Those of an expression begin with "Invalid " and the name of
+// its parameter. A syntax error is reported first; of several other faults the one that DynamoDB
+// reports.
 type Scope struct {
 	names      map[string]string
 	values     Item
@@ -28,9 +30,10 @@ type Scope struct {
 	usedValues []bool // by place in values
 }
 
-// NewScope returns the scope of ExpressionAttributeNames and ExpressionAttributeValues. names are keyed "#n", values are
-// named ":v"; nil is a parameter that the request doesn't have, which one that is there and empty isn't. It checks the
-// keys, and the values as Value.Check does. values is kept, not changed.
+// NewScope returns the scope of ExpressionAttributeNames and ExpressionAttributeValues. names are
+// keyed "#n", values are named ":v"; nil means that the request lacks the parameter, and an empty
+// one is refused. It checks the keys, and the values as Value.Check does. values is kept, not
+// changed.
 func NewScope(names map[string]string, values Item) (*Scope, error) {
 	if err := checkNames(names); err != nil {
 		return nil, err
@@ -64,7 +67,8 @@ func checkNames(names map[string]string) error {
 	return checkAliased(names)
 }
 
-// checkAliased returns the error of the attribute name with the least alias that CheckName doesn't take.
+// checkAliased returns the error of the first attribute name, in the order of aliases, that
+// CheckName refuses.
 func checkAliased(names map[string]string) error {
 	alias := ""
 	for key, name := range names {
@@ -98,7 +102,7 @@ func checkValues(values Item) error {
 	return nil
 }
 
-// keyFault returns what is wrong with a key of the names or values, which begin with mark; "" is nothing.
+// keyFault returns what is wrong with a key of the names or values, which begin with mark, or "".
 func keyFault(key string, mark byte) string {
 	switch {
 	case len(key) < 2 || key[0] != mark || wordEnd(key, 1) != len(key):
@@ -109,7 +113,7 @@ func keyFault(key string, mark byte) string {
 	return ""
 }
 
-// Unused returns the error of names, or else values, that no expression has used.
+// Unused returns an error if no expression has used some of the names, or else some of the values.
 func (s *Scope) Unused() error {
 	if len(s.usedNames) < len(s.names) {
 		var unused []string
@@ -119,7 +123,8 @@ func (s *Scope) Unused() error {
 			}
 		}
 		slices.Sort(unused)
-		return refused("Value provided in ExpressionAttributeNames unused in expressions: keys: {%s}", strings.Join(unused, ", "))
+		return refused("Value provided in ExpressionAttributeNames unused in expressions: keys: {%s}",
+			strings.Join(unused, ", "))
 	}
 	if !slices.Contains(s.usedValues, false) {
 		return nil
@@ -130,7 +135,8 @@ func (s *Scope) Unused() error {
 			unused = append(unused, s.values[i].Name)
 		}
 	}
-	return refused("Value provided in ExpressionAttributeValues unused in expressions: keys: {%s}", strings.Join(unused, ", "))
+	return refused("Value provided in ExpressionAttributeValues unused in expressions: keys: {%s}",
+		strings.Join(unused, ", "))
 }
 
 // name returns the attribute name of an alias.
@@ -152,7 +158,7 @@ func (s *Scope) value(parameter string) (v *Value, ok bool) {
 	return &s.values[i].Value, true
 }
 
-// Condition parses the ConditionExpression or FilterExpression of a request; parameter is which of them it is.
+// Condition parses the ConditionExpression or FilterExpression of a request; parameter is its name.
 func (s *Scope) Condition(parameter, text string) (*Condition, error) {
 	root, err := s.condition(parameter, text)
 	if err != nil {
@@ -161,8 +167,8 @@ func (s *Scope) Condition(parameter, text string) (*Condition, error) {
 	return &Condition{root: root}, nil
 }
 
-// KeyCondition parses the KeyConditionExpression of a request. What can be wrong with it beyond a condition is told by
-// KeyCondition.Check.
+// KeyCondition parses the KeyConditionExpression of a request. What is wrong with it as a condition
+// on keys is reported by KeyCondition.Check.
 func (s *Scope) KeyCondition(text string) (*KeyCondition, error) {
 	root, err := s.condition("KeyConditionExpression", text)
 	if err != nil {
@@ -211,7 +217,7 @@ func (s *Scope) condition(parameter, text string) (*expr, error) {
 	return root, nil
 }
 
-// refused returns an error of kind Invalid with all of DynamoDB's message.
+// refused returns an error of kind Invalid whose text is the whole message of DynamoDB.
 func refused(format string, args ...any) error {
 	return holdfast.Errorf(holdfast.Invalid, format, args...)
 }

@@ -8,10 +8,10 @@ import (
 	"holdfast"
 )
 
-// fewElements is up to how many elements a set is looked through rather than indexed.
+// fewElements is the size up to which a set is searched linearly rather than indexed.
 const fewElements = 16
 
-// sameSet says whether two sets have the same elements. Neither has one twice.
+// sameSet reports whether two sets, which have no duplicates, have the same elements.
 func sameSet(a, b []string) bool {
 	if len(a) != len(b) {
 		return false
@@ -39,9 +39,10 @@ func sameSet(a, b []string) bool {
 	return true
 }
 
-// Elements returns the elements of a set in the order in which the service returns them: texts and bytes by their bytes, numbers
-// as they were given. The service's documentation promises no order, but clients' tests expect the first; dynalite's, which were
-// validated on the service, have numbers both rising and falling. The caller must not change them. Sets that were stored before
+// Elements returns the elements of a set in the order in which the service returns them: texts and
+// bytes by their bytes, numbers as they were given. The service's documentation promises no order,
+// but clients' tests expect the first; dynalite's, which were validated on the service, have
+// numbers both rising and falling. The caller must not change them. Sets that were stored before
 // they were kept in order are sorted here.
 func (v *Value) Elements() []string {
 	if v.Type == NS || slices.IsSorted(v.Set) {
@@ -73,7 +74,7 @@ func hasDuplicates(set []string) bool {
 	return len(seen) < len(set)
 }
 
-// checkSet returns the error of a set that is empty, or has an element twice.
+// checkSet returns the error of a set that is empty or has duplicates.
 func (v Value) checkSet() error {
 	if len(v.Set) == 0 {
 		switch v.Type {

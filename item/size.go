@@ -2,11 +2,12 @@ package item
 
 import "strings"
 
-// containerBytes is what a list or map counts beside its content; each of its elements counts one byte more.
+// containerBytes is the size of an empty list or map; each element adds one byte and its own size.
 const containerBytes = 3
 
-// Size returns the bytes of the value as DynamoDB counts them: texts and bytes as they are, a number a byte for two
-// digits and some, a truth or nothing one, a list or map three, one for each element, and its elements. See
+// Size returns the bytes of the value as DynamoDB counts them: a text or bytes its length, a number as
+// numberSize says, a boolean or null one byte, a list or map three bytes, one per element, and its
+// elements. See
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html.
 func (v Value) Size() int { return v.size() }
 
@@ -49,8 +50,8 @@ func (v *Value) size() int {
 	return 1
 }
 
-// numberSize returns the bytes that a canonical number counts: one for its exponent, one for each pair of digits, where
-// pairs end at the decimal point, and one if it is negative. Zero is one.
+// numberSize returns the bytes that a canonical number counts: one for its exponent, one for each
+// pair of digits, where pairs end at the decimal point, and one if it is negative. Zero is one.
 func numberSize(text string) int {
 	if text == "0" {
 		return 1

@@ -6,8 +6,8 @@ import (
 	"holdfast"
 )
 
-// AddNumbers returns a + b, exactly. Both are canonical. It fails where the sum is out of range, or has more than 38
-// significant digits, which the service calls an overflow, too.
+// AddNumbers returns a + b, exactly. Both are canonical. The error is a sum out of range, or one
+// with more than 38 significant digits, which DynamoDB calls an overflow, too.
 func AddNumbers(a, b string) (string, error) { return sum(a, b, false) }
 
 // subNumbers returns a - b, with the errors of AddNumbers.
@@ -32,7 +32,7 @@ func sum(a, b string, minus bool) (string, error) {
 	return total.String(), nil
 }
 
-// shortSum is sum for integers of a machine word. Others aren't ok.
+// shortSum is sum for integers of a machine word; ok is false for others.
 func shortSum(a, b string, minus bool) (string, bool) {
 	const short = 18 // characters: the sum of two such fits in an int64
 	if len(a) > short || len(b) > short {
@@ -52,12 +52,12 @@ func shortSum(a, b string, minus bool) (string, bool) {
 	return strconv.FormatInt(x+y, 10), true
 }
 
-// columns is how many powers of ten a sum of two numbers spans at most: from the carry above the greatest first digit to
-// the last digit of the smallest number.
+// columns is the most powers of ten that a sum of two numbers spans: from the carry above the
+// greatest first digit to the last digit of the smallest number.
 const columns = 1 + maxExponent - minExponent + maxDigits
 
-// add returns x + y. Their digits are added column by column, each with its number's sign; then carries make each column a
-// digit again.
+// add returns x + y. Their digits are added column by column, each with its number's sign; then
+// carries make each column a digit again.
 func add(x, y *decimal) decimal {
 	if x.n == 0 {
 		return *y

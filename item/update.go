@@ -28,12 +28,13 @@ type Update struct {
 	legacy  bool // it was AttributeUpdates: its own error, and lists can be added
 }
 
-// Apply returns the item as it is after the update. before has at least its key, isn't changed, and shares with the
-// result what doesn't change. All paths and operands mean what they do in before: what is removed from a list moves
-// nothing until the end. An index behind the end of a list appends, in the order of indexes.
+// Apply returns the item after the update. before has at least its key, isn't changed, and shares
+// its unchanged parts with the result. All paths and operands refer to before: elements that are
+// removed from a list don't shift the others until the end. An index beyond the end of a list
+// appends, in the order of indexes.
 //
-// Errors are of kind Invalid: a path that leads nowhere, an attribute that isn't there, operands of a wrong type, numbers
-// out of range, too deep nesting. Sizes are not checked.
+// Errors are of kind Invalid: a path that doesn't exist, a missing attribute, operands of a wrong
+// type, numbers out of range, too deep nesting. Sizes are not checked.
 func (u *Update) Apply(before Item) (after Item, err error) {
 	if u == nil {
 		return before, nil
@@ -49,7 +50,7 @@ func (u *Update) Apply(before Item) (after Item, err error) {
 	return r.item(before, &u.root)
 }
 
-// compute returns the value of what SET sets a path to.
+// compute returns the value that SET sets a path to.
 func (x *expr) compute(it Item) (Value, error) {
 	switch x.op {
 	case opValue:
@@ -98,7 +99,8 @@ type run struct {
 	values []Value // by action: what SET sets its path to
 }
 
-// item returns the attributes of it, the item or a map in it, after the actions from f on. Both are in the order of names.
+// item returns the attributes of it, the item or a map in it, after the actions at f and below.
+// Attributes and forks are in the order of names.
 func (r *run) item(it Item, f *fork) (Item, error) {
 	after := make(Item, 0, len(it)+len(f.next))
 	for i := range f.next {
@@ -120,7 +122,8 @@ func (r *run) item(it Item, f *fork) (Item, error) {
 	return append(after, it...), nil
 }
 
-// list returns the elements of a list after the actions from f on, which are in the order of indexes.
+// list returns the elements of a list after the actions at f and below, which are in the order of
+// indexes.
 func (r *run) list(list []Value, f *fork) ([]Value, error) {
 	after := make([]Value, 0, len(list)+len(f.next))
 	first := 0 // the index of what is the first of list by now
@@ -145,7 +148,7 @@ func (r *run) list(list []Value, f *fork) ([]Value, error) {
 	return append(after, list...), nil
 }
 
-// value returns what becomes of the value at f, which is nil where there is none, and whether there is one then.
+// value returns the new value at f, and whether there is one. old is nil if there was none.
 func (r *run) value(old *Value, f *fork) (v Value, keep bool, err error) {
 	switch {
 	case f.leaf >= 0:
@@ -162,7 +165,7 @@ func (r *run) value(old *Value, f *fork) (v Value, keep bool, err error) {
 	return Value{}, false, refused("The document path provided in the update expression is invalid for update")
 }
 
-// act returns what an action makes of the value at its path, and whether there is one then.
+// act returns the value at an action's path after it, and whether there is one.
 func (r *run) act(old *Value, place int) (v Value, keep bool, err error) {
 	a := &r.actions[place]
 	switch {
@@ -236,8 +239,8 @@ func (u *Update) allPaths() []Path {
 	return paths
 }
 
-// OnlyRemoves says whether the update can only take away: it has actions, and all of them are REMOVE or DELETE. Of an item
-// that isn't there such an update makes none.
+// OnlyRemoves reports whether the update has actions, and all of them are REMOVE or DELETE. Such an
+// update doesn't create an item that is missing.
 func (u *Update) OnlyRemoves() bool {
 	if u == nil || len(u.actions) == 0 {
 		return false
@@ -250,7 +253,7 @@ func (u *Update) OnlyRemoves() bool {
 	return true
 }
 
-// Size returns the bytes of the names and values that the update has, each as often as it has it.
+// Size returns the total bytes of the names and values in the update, counting repetitions.
 func (u *Update) Size() int {
 	if u == nil {
 		return 0
@@ -265,11 +268,11 @@ func (u *Update) Size() int {
 	return bytes
 }
 
-// Names returns the attributes that the update changes, or in which it does, sorted.
+// Names returns the attributes that the update changes, as a whole or in part, sorted.
 func (u *Update) Names() []string { return pathNames(u.allPaths(), 1) }
 
-// Nested returns the attributes in which the update changes or reads something inside, by [] or a dot, sorted. They can't
-// be those of a key.
+// Nested returns the attributes of which the update changes or reads a part, by [] or a dot,
+// sorted. They can't be attributes of a key.
 func (u *Update) Nested() []string {
 	all := u.allPaths()
 	if u != nil {
@@ -282,8 +285,8 @@ func (u *Update) Nested() []string {
 	return pathNames(all, 2)
 }
 
-// Gives returns the type that the update gives an attribute, or takes it to have, as far as that is known from the
-// expression alone; ok is false where it isn't.
+// Gives returns the type that the update gives an attribute, or requires of it, if the expression
+// alone determines that; else ok is false.
 func (u *Update) Gives(name string) (t Type, ok bool) {
 	if u == nil {
 		return 0, false
@@ -297,8 +300,8 @@ func (u *Update) Gives(name string) (t Type, ok bool) {
 	return 0, false
 }
 
-// Touched returns what it, the item before or after, has at the paths that the update changes, in the maps and lists where it
-// lies; lists have no gaps. It is what UPDATED_OLD and UPDATED_NEW return.
+// Touched returns the parts of it, the item before or after, at the paths that the update changes,
+// within their maps and lists; lists have no gaps. UPDATED_OLD and UPDATED_NEW return it.
 func (u *Update) Touched(it Item) Item {
 	if u == nil || it == nil {
 		return nil

@@ -78,14 +78,17 @@ func TestUpdate(t *testing.T) {
 		{"SET m.y[0].z = m.x", all("z:null", "z:1"), nil},
 		{"SET l[1] = l[0], l[0] = l[1]", all(list, `l:["b" "a" "c" "d"]`), nil},
 		// Behind the end, elements follow in the order of their indexes.
-		{"SET l[9] = :a, l[4] = :b, l[7] = l[0] ADD l[8] :c", all(list, `l:["a" "b" "c" "d" 2 "a" SS["q"] 1]`), []Value{num("1"), num("2"), set(SS, "q")}},
+		{"SET l[9] = :a, l[4] = :b, l[7] = l[0] ADD l[8] :c", all(list, `l:["a" "b" "c" "d" 2 "a" SS["q"] 1]`),
+			[]Value{num("1"), num("2"), set(SS, "q")}},
 		// Indexes are those of before, whatever is removed.
 		{"REMOVE l[0], l[1], l[9]", all(list, `l:["c" "d"]`), nil},
 		{"REMOVE l[3], l[1] SET l[2] = :a, l[5] = l[1]", all(list, `l:["a" 1 "b"]`), []Value{num("1")}},
 		{"REMOVE n, none_, m.y[0].z, m.none_", strings.Replace(all("n:10 ", ""), "{z:null}", "{}", 1), nil},
 		{"ADD n :a, new1 :a", all("n:10", "n:9.5 new1:-0.5"), []Value{num("-0.5")}},
-		{"ADD ss :a, m.y[1] :b, z1 :a", strings.Replace(all(`ss:SS["a" "b"]`, `ss:SS["a" "b" "c"] z1:SS["c" "a"]`), `SS["p"]`, `SS["p" "q"]`, 1), []Value{set(SS, "c", "a"), set(SS, "q")}},
-		{"DELETE ss :a, ns :b, z1 :a", strings.Replace(all(` ss:SS["a" "b"]`, ""), `NS["1" "2"]`, `NS["2"]`, 1), []Value{set(SS, "b", "a", "x"), set(NS, "1", "3")}},
+		{"ADD ss :a, m.y[1] :b, z1 :a", strings.Replace(all(`ss:SS["a" "b"]`, `ss:SS["a" "b" "c"] z1:SS["c" "a"]`), `SS["p"]`,
+			`SS["p" "q"]`, 1), []Value{set(SS, "c", "a"), set(SS, "q")}},
+		{"DELETE ss :a, ns :b, z1 :a", strings.Replace(all(` ss:SS["a" "b"]`, ""), `NS["1" "2"]`, `NS["2"]`, 1),
+			[]Value{set(SS, "b", "a", "x"), set(NS, "1", "3")}},
 		{"DELETE m.y[1] :a", all(` SS["p"]`, ""), []Value{set(SS, "p")}},
 		// Errors.
 		{"SET n = none_", notThere, nil},
@@ -105,8 +108,11 @@ func TestUpdate(t *testing.T) {
 		{"SET m.none_.x = n", badPath, nil}, {"REMOVE none_.x", badPath, nil}, {"REMOVE l.x", badPath, nil},
 		{"REMOVE m[0]", badPath, nil}, {"DELETE none_.x :a", badPath, []Value{set(SS, "x")}},
 		{"ADD l.x :a", badPath, []Value{set(SS, "x")}},
-		{"SET n = :a + :a", "Number overflow. Attempting to store a number with magnitude larger than supported range", []Value{num("9E125")}},
-		{"SET m.w = :a", "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit", []Value{wrapped(num("1"), maxDepth-1)}},
+		{"SET n = :a + :a", "Number overflow. Attempting to store a number with magnitude larger than supported range",
+			[]Value{num("9E125")}},
+		{"SET m.w = :a",
+			"Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit",
+			[]Value{wrapped(num("1"), maxDepth-1)}},
 	} {
 		t.Run(c.text, func(t *testing.T) {
 			u, err := scopeOf(t, nil, c.values...).Update(c.text)
@@ -140,16 +146,21 @@ func TestUpdateFaults(t *testing.T) {
 	// :a is a text, :b a number, :c a truth, :d a set, :e a list, :f a map, :g bytes, :h nothing.
 	values := []Value{Text("a"), num("1"), Bool(true), set(SS, "x"), List(), Map(Item{}), Bytes("x"), Null}
 	for text, want := range map[string]string{
-		" set #y = :z set abOrt = true ":                              "Attribute name is a reserved keyword; reserved keyword: abOrt",
-		" remove Absolute ":                                           "Attribute name is a reserved keyword; reserved keyword: Absolute",
-		"set #y = if_not_exist(:z) set c = d":                         "Invalid function name; function: if_not_exist",
-		"set a = size(b)":                                             "The function is not allowed in an update expression; function: size",
-		"set a = #y set c = :d":                                       `The "SET" section can only be used once in an update expression;`,
-		"remove #y set a = b remove e":                                `The "REMOVE" section can only be used once in an update expression;`,
-		"add #d :e set a = b add e :f":                                `The "ADD" section can only be used once in an update expression;`,
-		"delete #d :e set a = b delete #e :f":                         `The "DELETE" section can only be used once in an update expression;`,
-		"SET #y = if_not_exists(:z)":                                  "An expression attribute name used in the document path is not defined; attribute name: #y",
-		"SET #c = if_not_exists(:z)":                                  "An expression attribute value used in expression is not defined; attribute value: :z",
+		" set #y = :z set abOrt = true ": "Attribute name is a reserved keyword; reserved " +
+			"keyword: abOrt",
+		" remove Absolute ": "Attribute name is a reserved keyword; reserved " +
+			"keyword: Absolute",
+		"set #y = if_not_exist(:z) set c = d": "Invalid function name; function: if_not_exist",
+		"set a = size(b)": "The function is not allowed in an update " +
+			"expression; function: size",
+		"set a = #y set c = :d":               `The "SET" section can only be used once in an update expression;`,
+		"remove #y set a = b remove e":        `The "REMOVE" section can only be used once in an update expression;`,
+		"add #d :e set a = b add e :f":        `The "ADD" section can only be used once in an update expression;`,
+		"delete #d :e set a = b delete #e :f": `The "DELETE" section can only be used once in an update expression;`,
+		"SET #y = if_not_exists(:z)": "An expression attribute name used in the document " +
+			"path is not defined; attribute name: #y",
+		"SET #c = if_not_exists(:z)": "An expression attribute value used in expression " +
+			"is not defined; attribute value: :z",
 		"set d[1] = a, d.b = a, c[1].a = a, #c = if_not_exists(a)":    overlap + "[c, [1], a], path two: [c]",
 		"set #c[3].#d = a, #c[3] = a":                                 overlap + "[c, [3], [3]], path two: [c, [3]]",
 		"set a = b remove c, a":                                       overlap + "[a], path two: [a]",
@@ -164,20 +175,27 @@ func TestUpdateFaults(t *testing.T) {
 		"add a.b :f":                                                  types + ": ADD, operand type: MAP",
 		"add a.b :g":                                                  types + ": ADD, operand type: BINARY",
 		"add a.b :h":                                                  types + ": ADD, operand type: NULL",
-		"set a = if_not_exists(c)":                                    "Incorrect number of operands for operator or function; operator or function: if_not_exists, number of operands: 1",
-		"set a = list_append(c, c, c)":                                "Incorrect number of operands for operator or function; operator or function: list_append, number of operands: 3",
-		"set a = if_not_exists(:a, c)":                                "Operator or function requires a document path; operator or function: if_not_exists",
-		"set a = if_not_exists(if_not_exists(a, b), c)":               "Operator or function requires a document path; operator or function: if_not_exists",
-		"set a = list_append(:a, a)":                                  types + " or function: list_append, operand type: S",
-		"set a = list_append(a, :f)":                                  types + " or function: list_append, operand type: M",
-		"set a = a + :a":                                              types + " or function: +, operand type: S",
-		"set a = :d - :a":                                             types + " or function: -, operand type: SS",
+		"set a = if_not_exists(c)": "Incorrect number of operands for operator or " +
+			"function; operator or function: if_not_exists, number of operands: 1",
+		"set a = list_append(c, c, c)": "Incorrect number of operands for operator or " +
+			"function; operator or function: list_append, number of operands: 3",
+		"set a = if_not_exists(:a, c)": "Operator or function requires a document path; " +
+			"operator or function: if_not_exists",
+		"set a = if_not_exists(if_not_exists(a, b), c)": "Operator or function requires a document path; " +
+			"operator or function: if_not_exists",
+		"set a = list_append(:a, a)": types + " or function: list_append, operand type: S",
+		"set a = list_append(a, :f)": types + " or function: list_append, operand type: M",
+		"set a = a + :a":             types + " or function: +, operand type: S",
+		"set a = :d - :a":            types + " or function: -, operand type: SS",
 		"add a :b, b.c[1] :d delete e :d set c = :b, d = a+:b remove f, g": "",
 		"set a = (b + c)":                  "",
 		"set a = ((b.c.d)+(e))":            "",
 		"set a = ((b))-(c), b=(b),c=((c))": "",
-		"set a[1] = b, a[2].c = (:b) + if_not_exists(a, if_not_exists((b), :b))":                     "",
-		"set a = " + strings.Repeat("if_not_exists(", 270) + "b" + strings.Repeat(")", 270):          "Incorrect number of operands for operator or function; operator or function: if_not_exists, number of operands: 1",
+		"set a[1] = b, a[2].c = (:b) + if_not_exists(a, if_not_exists((b), :b))": "",
+		"set a = " + strings.Repeat("if_not_exists(", 270) + "b" +
+			strings.Repeat(")",
+				270): "Incorrect number of operands for operator or function; operator or function: if_not_exists, " +
+			"number of operands: 1",
 		"set a = list_append(list_append(b, c), c)":                                                  misuse,
 		"set a = list_append(c, list_append(b, c))":                                                  misuse,
 		"set a = if_not_exists(a, list_append(b, c))":                                                misuse,
@@ -201,7 +219,8 @@ func TestUpdateFaults(t *testing.T) {
 
 func TestTouched(t *testing.T) {
 	before := New(Attr{"a", Text("k")},
-		Attr{"b", Map(New(Attr{"a", num("1")}, Attr{"b", num("2")}, Attr{"c", num("3")}))}, Attr{"c", List(num("1"), num("3"))})
+		Attr{"b", Map(New(Attr{"a", num("1")}, Attr{"b", num("2")}, Attr{"c", num("3")}))},
+		Attr{"c", List(num("1"), num("3"))})
 	u, err := scopeOf(t, nil, num("2"), set(SS, "a")).
 		Update("set b.c=((c[1])+(b.a)),b.a = a,c[1] = a, c[4] = b.a - b.b, c[2] = b.c add c[8] :b, c[6] :a")
 	if err != nil {
@@ -241,11 +260,13 @@ func TestUpdateNested(t *testing.T) {
 
 func TestGives(t *testing.T) {
 	u, err := scopeOf(t, nil, num("1"), set(SS, "x")).
-		Update("SET a = :a, b = c, d = c + c, e = list_append(c, c), f = if_not_exists(c, :b), g.h = :a ADD i :a DELETE j :b REMOVE k")
+		Update("SET a = :a, b = c, d = c + c, e = list_append(c, c), f = if_not_exists(c, :b), g.h = :a ADD i :a DELETE j " +
+			":b REMOVE k")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]Type{"a": N, "b": 0, "d": N, "e": L, "f": SS, "g": 0, "i": N, "j": SS, "k": 0, "z": 0} {
+	for name, want := range map[string]Type{"a": N, "b": 0, "d": N, "e": L, "f": SS, "g": 0, "i": N, "j": SS, "k": 0,
+		"z": 0} {
 		if got, ok := u.Gives(name); got != want || ok != (want != 0) {
 			t.Errorf("%s: got %v, %v; want %v", name, got, ok, want)
 		}

@@ -2,7 +2,7 @@ package item
 
 import "strings"
 
-// A Type is the type of a value. Its numbers stand on disk.
+// A Type is the type of a value. Its numbers are part of the form on disk.
 type Type uint8
 
 // The types of values.
@@ -51,7 +51,7 @@ type Value struct {
 	Map  Item     // M
 }
 
-// Null is nothing. It must not be changed.
+// Null is the null value. It must not be changed.
 var Null = Value{Type: NULL}
 
 // Text returns a text. s is UTF-8.
@@ -60,14 +60,15 @@ func Text(s string) Value { return Value{Type: S, Text: s} }
 // Bytes returns bytes.
 func Bytes(b string) Value { return Value{Type: B, Text: b} }
 
-// Bool returns a truth.
+// Bool returns a boolean.
 func Bool(b bool) Value { return Value{Type: BOOL, Bool: b} }
 
 // List returns a list, which keeps v.
 func List(v ...Value) Value { return Value{Type: L, List: v} }
 
-// SetOf returns the set of type t, which is SS, NS or BS, of elements as Text would have them. It keeps and sorts them. The error is
-// that of Value.Check, and names them in the order given.
+// SetOf returns the set of type t, which is SS, NS or BS; its elements have the form of Value.Text.
+// It keeps and sorts them. The error is that of Value.Check, and lists the elements in the order
+// given.
 func SetOf(t Type, elements []string) (Value, error) {
 	v := Value{Type: t, Set: elements}
 	if err := v.checkSet(); err != nil {
@@ -80,7 +81,7 @@ func SetOf(t Type, elements []string) (Value, error) {
 // Map returns a map, which keeps it.
 func Map(it Item) Value { return Value{Type: M, Map: it} }
 
-// Number returns the number that s says, in any form that ParseNumber takes, with its errors.
+// Number returns the number s, in any form that ParseNumber takes, with its errors.
 func Number(s string) (Value, error) {
 	text, err := ParseNumber(s)
 	if err != nil {
@@ -89,7 +90,8 @@ func Number(s string) (Value, error) {
 	return Value{Type: N, Text: text}, nil
 }
 
-// Equal says whether the values have the same type and content: numbers by value, sets without order.
+// Equal reports whether the values have the same type and content: numbers by value, sets without
+// order.
 func (v Value) Equal(o Value) bool {
 	if v.Type != o.Type {
 		return false
@@ -116,8 +118,9 @@ func (v Value) Equal(o Value) bool {
 	return true
 }
 
-// Compare returns -1, 0 or 1 as v is before, the same as, or behind o: numbers by value, texts and bytes by bytes. ok is
-// false where there is no order: the types differ, or aren't S, N or B.
+// Compare returns -1, 0 or 1 as v is less than, equal to, or greater than o: numbers by value,
+// texts and bytes by bytes. ok is false if they have no order: the types differ, or aren't S, N or
+// B.
 func (v Value) Compare(o Value) (cmp int, ok bool) {
 	if v.Type != o.Type {
 		return 0, false

@@ -12,7 +12,8 @@ import (
 )
 
 func TestTypeNames(t *testing.T) {
-	for typ, name := range map[Type]string{S: "S", N: "N", B: "B", SS: "SS", NS: "NS", BS: "BS", BOOL: "BOOL", NULL: "NULL", L: "L", M: "M"} {
+	for typ, name := range map[Type]string{S: "S", N: "N", B: "B", SS: "SS", NS: "NS", BS: "BS", BOOL: "BOOL",
+		NULL: "NULL", L: "L", M: "M"} {
 		if got := typ.String(); got != name {
 			t.Errorf("String: got %s; want %s", got, name)
 		}
@@ -102,7 +103,8 @@ func wrapped(v Value, times int) Value {
 
 func TestCheck(t *testing.T) {
 	const invalid = "One or more parameter values were invalid: "
-	const nesting = "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit"
+	const nesting = "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond " +
+		"supported limit"
 	for _, test := range []struct {
 		v    Value
 		want string
@@ -121,7 +123,8 @@ func TestCheck(t *testing.T) {
 		{wrapped(Null, 32), nesting},
 	} {
 		err := test.v.Check()
-		if (err == nil) != (test.want == "") || err != nil && (err.Error() != test.want || !errors.Is(err, holdfast.Invalid)) {
+		if (err == nil) != (test.want == "") || err != nil &&
+			(err.Error() != test.want || !errors.Is(err, holdfast.Invalid)) {
 			t.Errorf("%v: got %v; want %q", test.v, err, test.want)
 		}
 		if itemErr := New(Attr{"fine", Null}, Attr{"v", test.v}).Check(); fmt.Sprint(itemErr) != fmt.Sprint(err) {
@@ -133,7 +136,8 @@ func TestCheck(t *testing.T) {
 // The sizes of numbers are dynalite's, which it measured.
 func TestSize(t *testing.T) {
 	for text, want := range map[string]int{
-		"0": 1, "1": 2, "-1": 3, "10": 2, "100": 2, "12": 2, "123": 3, "1234": 3, "-12": 3, "-123": 4, "0.1": 2, "0.01": 2, "0.012": 3,
+		"0": 1, "1": 2, "-1": 3, "10": 2, "100": 2, "12": 2, "123": 3, "1234": 3, "-12": 3, "-123": 4, "0.1": 2, "0.01": 2,
+		"0.012":  3,
 		"-0.012": 4, "1.5": 3, "-15.25": 4, "123456": 4, "12345.67": 5, "1e125": 2, "-1e-130": 3,
 		"12345678901234567890123456789012345678": 20, "-12345678901234567890123456789012345678": 21,
 		"-1234567890123456789012345678901234567.8": 22, "123456789012345678901234567890123456.78": 20,
@@ -142,8 +146,10 @@ func TestSize(t *testing.T) {
 			t.Errorf("%s: got %d; want %d", text, got, want)
 		}
 	}
-	it := New(Attr{"a", Text("abc")}, Attr{"b", List(Text("x"), number(t, "12"), Map(New(Attr{"k", Bool(true)})))}, Attr{"c", Map(nil)},
-		Attr{"d", Null}, Attr{"e", set(SS, "ab", "c")}, Attr{"f", set(NS, "1", "234")}, Attr{"g", Bytes("abc")}, Attr{"h", List()},
+	it := New(Attr{"a", Text("abc")}, Attr{"b", List(Text("x"), number(t, "12"), Map(New(Attr{"k", Bool(true)})))},
+		Attr{"c", Map(nil)},
+		Attr{"d", Null}, Attr{"e", set(SS, "ab", "c")}, Attr{"f", set(NS, "1", "234")}, Attr{"g", Bytes("abc")},
+		Attr{"h", List()},
 		Attr{"i", set(BS, "abc", "a")})
 	if got := it.Size(); got != 49 {
 		t.Errorf("%v: got %d; want 49", it, got)
