@@ -1,5 +1,5 @@
-// Package arch holds the module to its layout: which package may import which, and what every
-// file and package has. It is tests only. docs/architecture.md draws the same rows.
+// Package arch checks the module's layout: which package may import which, and what every file and
+// package must have. It holds tests only. docs/architecture.md draws the same rows.
 package arch
 
 import (
@@ -14,8 +14,8 @@ import (
 )
 
 // rows are the packages from the lowest row to the highest, by their path in the module; "" is the
-// package at the root. A package may import those of lower rows: none of a higher row, and no
-// neighbour of its own. Some have no package yet.
+// package at the root. A package may import packages of lower rows, never of its own row or of a
+// higher one. Some names have no package yet.
 var rows = [][]string{
 	{""},
 	{"mc", "ring", "journal", "item", "loop", "mrc", "discover", "yamltree"},
@@ -27,7 +27,7 @@ var rows = [][]string{
 	{"cmd/holdfast"},
 }
 
-// only narrows what its row would allow a package.
+// only limits what a package may import further than its row does.
 var only = map[string][]string{
 	"cmd/holdfast": {
 		"", "node", "config", "config/mcrouter", "config/twemproxy", "route",
@@ -35,17 +35,18 @@ var only = map[string][]string{
 	},
 }
 
-// testsOnly are packages that nobody imports, and that import packages of the module in tests only.
+// testsOnly are packages that no package imports, and that import packages of the module only in
+// tests.
 var testsOnly = []string{"wire", "internal/arch"}
 
-// alone is a program that imports no package of the module, since it measures the server as it
-// would any other.
+// alone is a program that imports no package of the module, since it measures Holdfast in the same
+// way as any other server.
 const alone = "bench"
 
-// forbidden are names that say nothing about what is in the package.
+// forbidden are names that say nothing about a package's contents.
 var forbidden = []string{"util", "utils", "common", "helper", "helpers", "base"}
 
-// listed is what the tests need of the output of go list -json.
+// listed is the part of the output of go list -json that the tests need.
 type listed struct {
 	ImportPath string
 	Module     struct{ Path string }
@@ -72,11 +73,11 @@ func TestArrows(t *testing.T) {
 	}
 }
 
-// place returns what is wrong with there being a package of this name, or "".
+// place returns why there may be no package of this name, or "".
 func place(name string) string {
 	for _, part := range strings.Split(name, "/") {
 		if slices.Contains(forbidden, part) {
-			return "package " + name + ": the name " + part + " says nothing; name it for what is in it"
+			return "package " + name + ": the name " + part + " says nothing about its contents"
 		}
 	}
 	if row(name) < 0 && !slices.Contains(testsOnly, name) && name != alone {
@@ -86,23 +87,23 @@ func place(name string) string {
 	return ""
 }
 
-// arrow returns what is wrong with the one package importing the other, or "".
+// arrow returns why the package from may not import the package to, or "".
 func arrow(from, to string) string {
 	fault := "package " + show(from) + " imports " + show(to) + ": "
 	fromRow, toRow := row(from), row(to)
 	switch {
 	case slices.Contains(testsOnly, to) || to == alone || toRow == len(rows)-1:
-		return fault + "nobody may"
+		return fault + "no package may import it"
 	case slices.Contains(testsOnly, from):
-		return fault + "it may do so only in tests"
+		return fault + "it may import packages of the module only in tests"
 	case from == alone:
-		return fault + "it stands alone"
+		return fault + "it may import no package of the module"
 	case fromRow < 0 || toRow < 0:
-		return "" // place says so
+		return "" // place reports it
 	case only[from] != nil && !slices.Contains(only[from], to):
 		return fault + "it may import only " + show(only[from]...)
 	case toRow == fromRow:
-		return fault + "they are neighbours in one row; let node introduce them to each other"
+		return fault + "they are in one row; connect them in node"
 	case toRow > fromRow:
 		return fault + "that is in a higher row"
 	}

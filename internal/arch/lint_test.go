@@ -13,11 +13,12 @@ import (
 
 const maxLines = 600 // of a file; most are 100 to 400
 
-// TestFiles checks what every Go file of the module has, whatever system it is for: no init, whose
-// order nobody sees, and no more lines than one reads in a sitting. Each package says what it is.
+// TestFiles checks every Go file of the module, for whatever system it is: there is no init, whose
+// order is hidden, and no file with more lines than one can read at once. Each package has a
+// comment.
 func TestFiles(t *testing.T) {
 	root := filepath.Join("..", "..")
-	packages := make(map[string]bool) // folder → a file of it has the package's comment
+	packages := make(map[string]bool) // directory → one of its files has the package's comment
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -37,11 +38,11 @@ func TestFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(packages) < 2 {
-		t.Fatalf("found Go files in %d folders; want the module's", len(packages))
+		t.Fatalf("found Go files in %d directories; want the module's", len(packages))
 	}
-	for folder, documented := range packages {
+	for dir, documented := range packages {
 		if !documented {
-			t.Errorf("%s: no file has a comment that begins \"Package …\" or, for a program, \"Command …\"", folder)
+			t.Errorf("%s: no file has a comment that begins \"Package …\" or, for a program, \"Command …\"", dir)
 		}
 	}
 }
@@ -54,7 +55,7 @@ func checkFile(t *testing.T, path string) bool {
 		t.Fatal(err)
 	}
 	if lines := strings.Count(string(source), "\n"); lines > maxLines {
-		t.Errorf("%s: %d lines; at most %d, so that one can read it", path, lines, maxLines)
+		t.Errorf("%s: got %d lines; want at most %d", path, lines, maxLines)
 	}
 	file, err := parser.ParseFile(token.NewFileSet(), path, source, parser.ParseComments|parser.SkipObjectResolution)
 	if err != nil {
@@ -64,7 +65,7 @@ func checkFile(t *testing.T, path string) bool {
 	if !strings.HasSuffix(path, "_test.go") {
 		for _, decl := range file.Decls {
 			if f, ok := decl.(*ast.FuncDecl); ok && f.Recv == nil && f.Name.Name == "init" {
-				t.Errorf("%s: func init; pass in what it sets up", path)
+				t.Errorf("%s: got func init; pass its results as options instead", path)
 			}
 		}
 	}
