@@ -246,7 +246,7 @@ func TestParsePage(t *testing.T) {
 		{"one of several", `{"Items":[],"Count":0,"ScannedCount":250,"LastEvaluatedKey":{"id":{"S":"user-7"}}}`,
 			250, `{"id":{"S":"user-7"}}`, ""},
 		{"other order", `{"LastEvaluatedKey":{"id":{"S":"x"}},"ScannedCount":3}`, 3, `{"id":{"S":"x"}}`, ""},
-		{"an item that has the fields' names", `{"Items":[{"a":{"S":"\"ScannedCount\":9"}}],"ScannedCount":1}`, 1, "", ""},
+		{"an item with an attribute of that name", `{"Items":[{"ScannedCount":{"N":"9"}}],"ScannedCount":1}`, 1, "", ""},
 		{"no count", `{"Items":[]}`, 0, "", "no ScannedCount"},
 		{"no number", `{"ScannedCount":"x"}`, 0, "", "integer"},
 		{"a key that is cut off", `{"ScannedCount":1,"LastEvaluatedKey":{"id":`, 1, "", "EOF"},
