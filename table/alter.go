@@ -43,9 +43,10 @@ type IndexUpdate struct {
 // maxThroughput is the most units that can be asked for.
 const maxThroughput = 1_000_000_000_000
 
-// Alter changes a table. Settings hold at once, although the answer's status is Updating and it has the old throughput, as
-// DynamoDB's does; an index is filled or removed in the background, and the table is Updating until that is done. Errors:
-// NotFound, Exists while another change is under way, Limit for more than one index added or removed, Invalid.
+// Alter changes a table. Settings hold at once, although the answer's status is Updating and it has
+// the old throughput, as DynamoDB's does; an index is filled or removed in the background, and the
+// table is Updating until that is done. Errors: NotFound, Exists while another change is under way,
+// Limit for more than one index added or removed, Invalid.
 func (s *Store) Alter(ctx context.Context, a Alteration) (Description, error) {
 	s.catalog.mu.Lock()
 	defer s.catalog.mu.Unlock()
@@ -78,7 +79,8 @@ func (s *Store) Alter(ctx context.Context, a Alteration) (Description, error) {
 	return d, nil
 }
 
-// alterable says whether the table, whose record is r, may be altered at now. An index that is being filled may be removed.
+// alterable returns an error unless the table, whose record is r, may be altered at now. An index
+// that is being filled may be removed.
 func (t *live) alterable(r *record, a *Alteration, now time.Time) error {
 	if r.Table.Status == Updating && len(a.Indexes) == 1 && a.Indexes[0].Delete != "" {
 		if x := r.index(a.Indexes[0].Delete); x != nil && x.Status == Creating {
@@ -88,7 +90,7 @@ func (t *live) alterable(r *record, a *Alteration, now time.Time) error {
 	return t.busy(now)
 }
 
-// alter makes of a record what it shall be, and returns what the answer says otherwise.
+// alter applies an alteration to a record, and returns how the answer differs from the record.
 func (r *record) alter(a *Alteration, now time.Time) (*alterAnswer, error) {
 	was := r.Table.Billing
 	answer := &alterAnswer{indexes: map[string]throughputAnswer{}}
@@ -125,7 +127,8 @@ func (r *record) alterBilling(a *Alteration) error {
 	}
 	if was == OnDemand && r.Table.Billing == Provisioned {
 		if a.Throughput == nil {
-			return invalid("One or more parameter values were invalid: ProvisionedThroughput must be specified when BillingMode is PROVISIONED")
+			return invalid("One or more parameter values were invalid: ProvisionedThroughput must be specified when " +
+				"BillingMode is PROVISIONED")
 		}
 		if without := r.indexesWithout(a); len(without) > 0 {
 			return invalid("One or more parameter values were invalid: ProvisionedThroughput must be specified for index: %s",
@@ -141,7 +144,7 @@ func (r *record) alterBilling(a *Alteration) error {
 	return nil
 }
 
-// indexesWithout returns the global indexes of which the alteration doesn't say a throughput.
+// indexesWithout returns the global indexes for which the alteration gives no throughput.
 func (r *record) indexesWithout(a *Alteration) []string {
 	var without []string
 	for _, x := range r.Table.Indexes {
@@ -155,16 +158,17 @@ func (r *record) indexesWithout(a *Alteration) []string {
 	return without
 }
 
-// alterThroughput changes the throughput of the table and of its indexes. One that is given must differ.
+// alterThroughput changes the throughput of the table and of its indexes. A throughput that is
+// given must differ from the present one.
 func (r *record) alterThroughput(a *Alteration, was Billing, now time.Time, answer *alterAnswer) error {
 	if a.Throughput != nil {
 		d := &r.Table
 		before := throughputAnswer{d.Throughput, d.LastIncrease, d.LastDecrease, d.DecreasesToday}
-		told, err := changeThroughput(&d.Throughput, *a.Throughput, &d.LastIncrease, &d.LastDecrease, &d.DecreasesToday, now)
+		step, err := changeThroughput(&d.Throughput, *a.Throughput, &d.LastIncrease, &d.LastDecrease, &d.DecreasesToday, now)
 		if err != nil {
 			return err
 		}
-		answer.table = told.of(before, now)
+		answer.table = step.of(before, now)
 		if was == OnDemand {
 			answer.table.Throughput = *a.Throughput
 		}
@@ -182,7 +186,8 @@ func (r *record) alterThroughput(a *Alteration, was Billing, now time.Time, answ
 
 func (r *record) alterIndex(u *IndexUpdate, was Billing, now time.Time, answer *alterAnswer) error {
 	if t := u.Throughput; t != nil && (t.Read > maxThroughput || t.Write > maxThroughput) {
-		return invalid("This operation cannot be performed with given input values. Please contact DynamoDB service team for more info: " +
+		return invalid("This operation cannot be performed with given input values. Please contact DynamoDB service team " +
+			"for more info: " +
 			"Action Blocked: IndexUpdate")
 	}
 	x := r.index(u.Name)
@@ -199,11 +204,11 @@ func (r *record) alterIndex(u *IndexUpdate, was Billing, now time.Time, answer *
 		return nil
 	}
 	before := throughputAnswer{x.Throughput, x.LastIncrease, x.LastDecrease, x.DecreasesToday}
-	told, err := changeThroughput(&x.Throughput, *u.Throughput, &x.LastIncrease, &x.LastDecrease, &x.DecreasesToday, now)
+	step, err := changeThroughput(&x.Throughput, *u.Throughput, &x.LastIncrease, &x.LastDecrease, &x.DecreasesToday, now)
 	if err != nil {
 		return err
 	}
-	answered := told.of(before, now)
+	answered := step.of(before, now)
 	if was == OnDemand {
 		answered.Throughput = *u.Throughput
 	}
@@ -211,8 +216,8 @@ func (r *record) alterIndex(u *IndexUpdate, was Billing, now time.Time, answer *
 	return nil
 }
 
-// An alterAnswer is what the answer to an Alter says differently from what holds from now on: what a client of DynamoDB is told
-// while the change is under way there.
+// An alterAnswer is how the answer to an Alter differs from the table's new description: it shows
+// what DynamoDB reports while a change is under way.
 type alterAnswer struct {
 	table    *throughputAnswer
 	indexes  map[string]throughputAnswer
@@ -245,10 +250,11 @@ func (a *alterAnswer) apply(d *Description) {
 	}
 }
 
-// A step is the directions in which a throughput changes: one of its units may rise while the other falls.
+// A step is the directions in which a throughput changes: one of its units may rise while the other
+// falls.
 type step struct{ up, down bool }
 
-// of returns what the answer says of a change that begins now.
+// of returns what the answer reports of a change that begins now.
 func (s step) of(before throughputAnswer, now time.Time) *throughputAnswer {
 	if s.up {
 		before.increase = now
@@ -259,11 +265,15 @@ func (s step) of(before throughputAnswer, now time.Time) *throughputAnswer {
 	return &before
 }
 
-// changeThroughput changes a throughput, and notes when. A change takes a moment: it is over a millisecond, the unit in which clients see
-// these times, after it began. A change that lowers one unit and raises the other counts as an increase.
-func changeThroughput(t *Throughput, to Throughput, increase, decrease *time.Time, decreases *int64, now time.Time) (step, error) {
+// changeThroughput changes a throughput, and records when. A change ends a millisecond, the unit in
+// which clients see these times, after it began. A change that lowers one unit and raises the other
+// counts as an increase.
+func changeThroughput(
+	t *Throughput, to Throughput, increase, decrease *time.Time, decreases *int64, now time.Time,
+) (step, error) {
 	if *t == to {
-		return step{}, invalid("The provisioned throughput for the table will not change. The requested value equals the current value. "+
+		return step{}, invalid("The provisioned throughput for the table will not change. The requested value equals the "+
+			"current value. "+
 			"Current ReadCapacityUnits provisioned for the table: %d. Requested ReadCapacityUnits: %d. "+
 			"Current WriteCapacityUnits provisioned for the table: %d. Requested WriteCapacityUnits: %d. "+
 			"Refer to the Amazon DynamoDB Developer Guide for current limits and how to request higher limits.",
@@ -345,7 +355,8 @@ func (r *record) createIndex(d IndexDefinition) error {
 		return invalid("Attempting to create an index which already exists")
 	}
 	if r.Table.Billing == Provisioned && (d.Throughput.Read < 1 || d.Throughput.Write < 1) {
-		return invalid("One or more parameter values were invalid: ProvisionedThroughput must be specified for index: %s", d.Index.Name)
+		return invalid("One or more parameter values were invalid: ProvisionedThroughput must be specified for index: %s",
+			d.Index.Name)
 	}
 	d.Index.Local = false
 	return r.addIndex(d, Creating)
@@ -373,29 +384,36 @@ func (r *record) define(attributes []item.KeyAttr) error {
 	return nil
 }
 
-// redefined is what the service says of an attribute that is defined with another type: with the keys in which it is.
+// redefined is DynamoDB's error for an attribute that is defined again with another type. It names
+// the role of the attribute.
 func (r *record) redefined(was, a item.KeyAttr) error {
 	role := "RANGE"
 	hash := func(key item.IndexKey) bool {
 		return slices.ContainsFunc(key.Hash, func(k item.KeyAttr) bool { return k.Name == a.Name })
 	}
-	if hash(r.Table.Key.Index()) || slices.ContainsFunc(r.Table.Indexes, func(x IndexDescription) bool { return hash(x.Index.Key) }) {
+	if hash(r.Table.Key.Index()) || slices.ContainsFunc(r.Table.Indexes,
+		func(x IndexDescription) bool { return hash(x.Index.Key) }) {
 		role = "HASH"
 	}
-	return invalid("One or more parameter values were invalid: Attributes cannot be redefined. Please check that your attribute has the "+
-		"same type as previously defined. Existing schema: Schema:[SchemaElement: key{%s:%s:%s}] New schema: Schema:[SchemaElement: key{%s:%s:%s}]",
+	return invalid("One or more parameter values were invalid: Attributes cannot be redefined. Please check that your "+
+		"attribute has the "+
+		"same type as previously defined. Existing schema: Schema:[SchemaElement: key{%s:%s:%s}] New schema: "+
+		"Schema:[SchemaElement: key{%s:%s:%s}]",
 		a.Name, was.Type, role, a.Name, a.Type, role)
 }
 
-// undefine removes definitions of attributes that no key has any more. None of those just given may be among them.
+// undefine removes the definitions of attributes that no key has any more. It is an error if one of
+// those just given is among them.
 func (r *record) undefine(given []item.KeyAttr) error {
 	used := r.keyNames()
 	for _, a := range given {
 		if !slices.Contains(used, a.Name) {
-			return invalid("One or more parameter values were invalid: Some AttributeDefinitions are not used. AttributeDefinitions: %s, "+
+			return invalid("One or more parameter values were invalid: Some AttributeDefinitions are not used. "+
+				"AttributeDefinitions: %s, "+
 				"keys used: %s", list(attrNames(given)), list(used))
 		}
 	}
-	r.Table.Attributes = slices.DeleteFunc(r.Table.Attributes, func(a item.KeyAttr) bool { return !slices.Contains(used, a.Name) })
+	r.Table.Attributes = slices.DeleteFunc(r.Table.Attributes,
+		func(a item.KeyAttr) bool { return !slices.Contains(used, a.Name) })
 	return nil
 }

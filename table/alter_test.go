@@ -23,7 +23,8 @@ func TestAlterThroughput(t *testing.T) {
 	r.create(provisioned("users", 5, 5))
 	same := Throughput{Read: 5, Write: 5}
 	_, err := r.Alter(context.Background(), Alteration{Table: "users", Throughput: &same})
-	wantError(t, err, holdfast.Invalid, "The provisioned throughput for the table will not change. The requested value equals the current value. "+
+	wantError(t, err, holdfast.Invalid, "The provisioned throughput for the table will not change. The requested value "+
+		"equals the current value. "+
 		"Current ReadCapacityUnits provisioned for the table: 5. Requested ReadCapacityUnits: 5. "+
 		"Current WriteCapacityUnits provisioned for the table: 5. Requested WriteCapacityUnits: 5. "+
 		"Refer to the Amazon DynamoDB Developer Guide for current limits and how to request higher limits.")
@@ -35,8 +36,10 @@ func TestAlterThroughput(t *testing.T) {
 	_, err = r.Alter(context.Background(), Alteration{Table: "users", Throughput: &same})
 	wantError(t, err, holdfast.Exists, "Attempt to change a resource which is still in use: Table is being updated: users")
 	is := r.describe("users")
-	if is.Status != Active || is.Throughput != (Throughput{Read: 15, Write: 15}) || !is.LastIncrease.After(up.LastIncrease) {
-		t.Errorf("described: got %+v; want it active, with 15 units, and the increase a moment later than %v", is, up.LastIncrease)
+	if is.Status != Active || is.Throughput != (Throughput{Read: 15, Write: 15}) ||
+		!is.LastIncrease.After(up.LastIncrease) {
+		t.Errorf("described: got %+v; want it active, with 15 units, and the increase a moment later than %v", is,
+			up.LastIncrease)
 	}
 	if got := r.tables.table("users").throughput.buckets[""].read.unitsPerSecond; got != 15 {
 		t.Errorf("bucket: got %v units a second; want 15", got)
@@ -70,12 +73,14 @@ func TestAlterBilling(t *testing.T) {
 	r := newRig(t, Options{Throttle: true})
 	r.create(provisioned("users", 5, 5))
 	onDemand, again := OnDemand, Provisioned
-	if d := r.alter(Alteration{Table: "users", Billing: &onDemand}); d.Throughput != (Throughput{}) || d.LastDecrease.IsZero() || !d.LastOnDemand.IsZero() ||
+	if d := r.alter(Alteration{Table: "users", Billing: &onDemand}); d.Throughput != (Throughput{}) ||
+		d.LastDecrease.IsZero() || !d.LastOnDemand.IsZero() ||
 		d.Indexes[0].Status != Updating || d.Indexes[0].DecreasesToday != 1 {
 		t.Errorf("answer: got %+v; want no throughput, a decrease, and the index updating", d)
 	}
 	d := r.describe("users")
-	if d.Billing != OnDemand || d.LastOnDemand.IsZero() || d.Indexes[0].Throughput != (Throughput{}) || d.Indexes[0].Status != Active {
+	if d.Billing != OnDemand || d.LastOnDemand.IsZero() || d.Indexes[0].Throughput != (Throughput{}) ||
+		d.Indexes[0].Status != Active {
 		t.Errorf("described: got %+v; want it on demand", d)
 	}
 	if b := r.tables.table("users").throughput.buckets[""]; b.read != nil || b.write != nil {
@@ -86,9 +91,11 @@ func TestAlterBilling(t *testing.T) {
 	wantError(t, err, holdfast.Invalid, "One or more parameter values were invalid: "+
 		"Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST")
 	_, err = r.Alter(context.Background(), Alteration{Table: "users", Billing: &again, Throughput: &five})
-	wantError(t, err, holdfast.Invalid, "One or more parameter values were invalid: ProvisionedThroughput must be specified for index: by-city")
+	wantError(t, err, holdfast.Invalid, "One or more parameter values were invalid: ProvisionedThroughput must be "+
+		"specified for index: by-city")
 	index := []IndexAlteration{{Update: &IndexUpdate{Name: "by-city", Throughput: &five}}}
-	if d := r.alter(Alteration{Table: "users", Billing: &again, Throughput: &five, Indexes: index}); d.Throughput != five || d.Indexes[0].Throughput != five {
+	if d := r.alter(Alteration{Table: "users", Billing: &again, Throughput: &five,
+		Indexes: index}); d.Throughput != five || d.Indexes[0].Throughput != five {
 		t.Errorf("answer: got %+v; want the new throughput in it, as there was none", d)
 	}
 	if d := r.alterSoon(Alteration{Table: "users", Billing: &onDemand}); d.Billing != OnDemand {
@@ -124,13 +131,18 @@ func TestAlterRefusesIndexes(t *testing.T) {
 			"One or more parameter values were invalid: Some index key attributes are not defined in AttributeDefinitions. " +
 				"Keys: [a], AttributeDefinitions: [id, city]"},
 		{Alteration{Indexes: []IndexAlteration{{Delete: "none"}}}, holdfast.NotFound, "Requested resource not found"},
-		{Alteration{Indexes: []IndexAlteration{{Create: index("by-a")}, {Delete: "by-city"}}, Attributes: []item.KeyAttr{a}}, holdfast.Limit,
+		{Alteration{Indexes: []IndexAlteration{{Create: index("by-a")}, {Delete: "by-city"}}, Attributes: []item.KeyAttr{a}},
+			holdfast.Limit,
 			"Subscriber limit exceeded: Only 1 online index can be created or deleted simultaneously per table"},
-		{Alteration{Indexes: []IndexAlteration{{Update: &IndexUpdate{Name: "none", Throughput: &Throughput{Read: maxThroughput + 1}}}}}, holdfast.Invalid,
-			"This operation cannot be performed with given input values. Please contact DynamoDB service team for more info: Action Blocked: IndexUpdate"},
+		{Alteration{Indexes: []IndexAlteration{{Update: &IndexUpdate{Name: "none",
+			Throughput: &Throughput{Read: maxThroughput + 1}}}}}, holdfast.Invalid,
+			"This operation cannot be performed with given input values. Please contact DynamoDB service team for more info: " +
+				"Action Blocked: IndexUpdate"},
 		{Alteration{Attributes: []item.KeyAttr{{Name: "id", Type: item.N}}}, holdfast.Invalid,
-			"One or more parameter values were invalid: Attributes cannot be redefined. Please check that your attribute has the same type as " +
-				"previously defined. Existing schema: Schema:[SchemaElement: key{id:S:HASH}] New schema: Schema:[SchemaElement: key{id:N:HASH}]"},
+			"One or more parameter values were invalid: Attributes cannot be redefined. Please check that your attribute has " +
+				"the same type as " +
+				"previously defined. Existing schema: Schema:[SchemaElement: key{id:S:HASH}] New schema: Schema:[SchemaElement: " +
+				"key{id:N:HASH}]"},
 	} {
 		c.a.Table = "users"
 		_, err := r.Alter(context.Background(), c.a)
@@ -143,8 +155,9 @@ func TestAlterRefusesIndexes(t *testing.T) {
 	}
 }
 
-// An index is added to a table with items, some of which have an attribute of another type or none, and another index is removed, with a
-// crash after each number of background jobs: it ends the same.
+// An index is added to a table with items, some of which have an attribute of another type or none,
+// and another index is removed, with a crash after each number of background jobs: it ends the
+// same.
 func TestIndexesAreFilledAndRemovedDespiteCrashes(t *testing.T) {
 	for crashAfter := range 8 {
 		t.Run(fmt.Sprint(crashAfter), func(t *testing.T) {
@@ -162,8 +175,9 @@ func TestIndexesAreFilledAndRemovedDespiteCrashes(t *testing.T) {
 				}
 			}
 			a := item.KeyAttr{Name: "a", Type: item.N}
-			d := r.alter(Alteration{Table: "users", Attributes: []item.KeyAttr{a}, Indexes: []IndexAlteration{{Create: &IndexDefinition{
-				Index: item.Index{Name: "by-a", Key: item.KeySchema{Hash: a}.Index(), Project: item.ProjectKeys}}}}})
+			d := r.alter(Alteration{Table: "users", Attributes: []item.KeyAttr{a},
+				Indexes: []IndexAlteration{{Create: &IndexDefinition{
+					Index: item.Index{Name: "by-a", Key: item.KeySchema{Hash: a}.Index(), Project: item.ProjectKeys}}}}})
 			if x := d.Indexes[1]; d.Status != Updating || x.Status != Creating || !x.Backfilling {
 				t.Fatalf("got status %d, index %+v; want it being filled", d.Status, x)
 			}
@@ -184,7 +198,8 @@ func TestIndexesAreFilledAndRemovedDespiteCrashes(t *testing.T) {
 
 			r.alter(Alteration{Table: "users", Indexes: []IndexAlteration{{Delete: "by-city"}}})
 			_, err := r.Remove(context.Background(), "users")
-			wantError(t, err, holdfast.Exists, "Attempt to change a resource which is still in use: Table is being updated: users")
+			wantError(t, err, holdfast.Exists, "Attempt to change a resource which is still in use: Table is being updated: "+
+				"users")
 			r.step(crashAfter)
 			r.crash()
 			r.check()

@@ -9,8 +9,8 @@ import (
 	"holdfast"
 )
 
-// A background is the goroutines beside the requests: the worker and the sweeper. A copy keeps the worker busy for long, but doesn't
-// keep the sweeper.
+// A background is the goroutines beside the requests: the worker and the sweeper. A copy keeps the
+// worker busy for long, but doesn't keep the sweeper.
 type background struct {
 	cancel context.CancelFunc
 	done   sync.WaitGroup

@@ -36,8 +36,9 @@ func TestBackground(t *testing.T) {
 			r.put("users", r.expiring(i, 100))
 		}
 		a := item.KeyAttr{Name: "n", Type: item.N}
-		r.alter(Alteration{Table: "users", Attributes: []item.KeyAttr{a}, Indexes: []IndexAlteration{{Create: &IndexDefinition{
-			Index: item.Index{Name: "by-n", Key: item.KeySchema{Hash: a}.Index(), Project: item.ProjectKeys}}}}})
+		r.alter(Alteration{Table: "users", Attributes: []item.KeyAttr{a},
+			Indexes: []IndexAlteration{{Create: &IndexDefinition{
+				Index: item.Index{Name: "by-n", Key: item.KeySchema{Hash: a}.Index(), Project: item.ProjectKeys}}}}})
 		r.setTTL(TTL{Attr: "until", On: true})
 		synctest.Wait()
 		if d := r.describe("users"); d.Status != Active || d.Items != 20 || d.Indexes[1].Items != 20 {

@@ -11,7 +11,7 @@ import (
 	"holdfast"
 )
 
-// A Backup is a table as it was at one moment.
+// A Backup is a snapshot of a table.
 type Backup struct {
 	ID           string // 14 digits of milliseconds since 1970, "-", 8 hex digits: sorts by time
 	Name         string
@@ -21,7 +21,8 @@ type Backup struct {
 	Items, Bytes int64 // 0 until it is ready
 }
 
-// Backup begins a backup of a table as it is now. Errors: NotFound, Exists while the table is being made.
+// Backup begins a backup of a table as it is now. Errors: NotFound, Exists while the table is being
+// made.
 func (s *Store) Backup(ctx context.Context, table, name string) (Backup, error) {
 	s.catalog.mu.Lock()
 	defer s.catalog.mu.Unlock()
@@ -48,7 +49,8 @@ func (s *Store) Backup(ctx context.Context, table, name string) (Backup, error) 
 	return b.Backup, nil
 }
 
-// Backups returns the backups of a table, also of a removed one, the oldest first. The name "" is all tables'.
+// Backups returns the backups of a table, also of a removed one, the oldest first. The name "" is
+// all tables'.
 func (s *Store) Backups(table string) []Backup {
 	var all []Backup
 	s.catalog.read(func(c *contents) {
@@ -72,7 +74,8 @@ func (s *Store) DescribeBackup(id string) (Backup, error) {
 	return b.Backup, nil
 }
 
-// DeleteBackup removes a backup, and returns what it was. Errors: NotFound, Exists while it is being made or restored.
+// DeleteBackup removes a backup, and returns what it was. Errors: NotFound, Exists while it is
+// being made or restored.
 func (s *Store) DeleteBackup(ctx context.Context, id string) (Backup, error) {
 	s.catalog.mu.Lock()
 	defer s.catalog.mu.Unlock()
@@ -89,7 +92,7 @@ func (s *Store) DeleteBackup(ctx context.Context, id string) (Backup, error) {
 	return b.Backup, nil
 }
 
-// noBackup is what DynamoDB says of a backup that isn't there.
+// noBackup is DynamoDB's error for a backup that doesn't exist.
 func noBackup(id string) error {
 	return holdfast.Errorf(holdfast.NotFound, "Backup not found: %s", id)
 }

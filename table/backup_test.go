@@ -43,10 +43,11 @@ func TestBackupAndRestoreDespiteCrashes(t *testing.T) {
 			_, err = r.DeleteBackup(context.Background(), b.ID)
 			wantError(t, err, holdfast.Exists, "Backup is being used by another operation: "+b.ID)
 			_, err = r.Remove(context.Background(), "users")
-			wantError(t, err, holdfast.Exists, "Attempt to change a resource which is still in use: Table is being copied: users")
+			wantError(t, err, holdfast.Exists,
+				"Attempt to change a resource which is still in use: Table is being copied: users")
 			r.time.add(time.Millisecond)
 			for i := range 50 {
-				r.delete("users", user(i)) // after the backup's moment
+				r.delete("users", user(i)) // after the backup's time
 			}
 			r.step(crashAfter)
 			r.crash()
@@ -59,20 +60,23 @@ func TestBackupAndRestoreDespiteCrashes(t *testing.T) {
 				t.Fatal(err)
 			}
 			restored, err := r.RestoreBackup(context.Background(), b.ID, "copy", Overrides{})
-			if err != nil || restored.Status != Creating || !restored.Restored.InProgress || restored.Restored.SourceBackup != b.ID {
+			if err != nil || restored.Status != Creating || !restored.Restored.InProgress ||
+				restored.Restored.SourceBackup != b.ID {
 				t.Fatalf("got %+v, %v; want it creating, from the backup", restored, err)
 			}
 			if _, err := r.tables.serving("copy"); !errors.Is(err, holdfast.NotFound) {
 				t.Errorf("items of a table being restored: got %v; want %v", err, holdfast.NotFound)
 			}
 			_, err = r.Remove(context.Background(), "copy")
-			wantError(t, err, holdfast.Exists, "Attempt to change a resource which is still in use: Table is being created: copy")
+			wantError(t, err, holdfast.Exists,
+				"Attempt to change a resource which is still in use: Table is being created: copy")
 			r.step(crashAfter)
 			r.crash()
 			r.check()
 			r.settle()
 			got := r.describe("copy")
-			if got.Status != Active || got.Items != 100 || got.Restored.InProgress || got.Indexes[0].Items != 100 || len(got.Tags) != 0 {
+			if got.Status != Active || got.Items != 100 || got.Restored.InProgress || got.Indexes[0].Items != 100 ||
+				len(got.Tags) != 0 {
 				t.Errorf("got %+v; want it active with 100 items, in its index too, and no tags", got)
 			}
 			sameItems(t, "restored", r.items("copy", ""), want)
@@ -110,17 +114,20 @@ func TestRestoreOverrides(t *testing.T) {
 	wantError(t, err, holdfast.Invalid, "One or more parameter values were invalid: "+
 		"ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED")
 	_, err = r.RestoreBackup(ctx, b.ID, "a", Overrides{Global: []IndexDefinition{{Index: item.Index{Name: "none"}}}})
-	wantError(t, err, holdfast.Invalid, "One or more parameter values were invalid: The indexes provided should match existing secondary indexes; "+
+	wantError(t, err, holdfast.Invalid, "One or more parameter values were invalid: The indexes provided should match "+
+		"existing secondary indexes; "+
 		"there is no such index: none")
 	_, err = r.RestoreBackup(ctx, b.ID, "users", Overrides{})
 	wantError(t, err, holdfast.Exists, "Table already exists: users")
 	_, err = r.RestoreBackup(ctx, "none", "a", Overrides{})
 	wantError(t, err, holdfast.NotFound, "Backup not found: none")
-	if _, err := r.RestoreBackup(ctx, b.ID, "a", Overrides{Billing: &billing, Throughput: &five, Global: []IndexDefinition{}}); err != nil {
+	if _, err := r.RestoreBackup(ctx, b.ID, "a", Overrides{Billing: &billing, Throughput: &five,
+		Global: []IndexDefinition{}}); err != nil {
 		t.Fatal(err)
 	}
 	r.settle()
-	if d := r.describe("a"); d.Status != Active || d.Throughput != five || len(d.Indexes) != 0 || len(d.Attributes) != 1 || d.Items != 1 || d.Restored.InProgress {
+	if d := r.describe("a"); d.Status != Active || d.Throughput != five || len(d.Indexes) != 0 ||
+		len(d.Attributes) != 1 || d.Items != 1 || d.Restored.InProgress {
 		t.Errorf("got %+v; want it active, with 5 units, one item and no indexes", d)
 	}
 	if _, err := r.DeleteBackup(ctx, b.ID); err != nil {
@@ -203,7 +210,8 @@ func TestPointInTime(t *testing.T) {
 	}
 }
 
-// The log is trimmed between the moment that a copy shall have and the copy: a backup takes a later moment, a restore is given up.
+// The log is trimmed between the time to which a copy goes back and the copy: a backup takes a
+// later time, a restore is abandoned.
 func TestCopiesOfWhatIsNoLongerKept(t *testing.T) {
 	r := newRig(t, Options{})
 	r.create(users("users"))

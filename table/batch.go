@@ -19,14 +19,15 @@ const (
 
 const duplicates = "Provided list of item keys contains duplicates"
 
-// BatchGet returns several items: got has one for each of gets, in order. It reads up to 16 MiB, and of one shard up to 1 MiB and an
-// item, as long as there is throughput; unprocessed has the places in gets of the others, for another request. caps has
-// what each table consumed. It is Overloaded if nothing could be read. Errors are else those of Get.
+// BatchGet returns several items: got has one for each of gets, in order. It reads up to 16 MiB,
+// and of one shard up to 1 MiB and an item, as long as there is throughput; unprocessed has the
+// places in gets of the others, for another request. caps has what each table consumed. It is
+// Overloaded if nothing could be read. Errors are else those of Get.
 func (s *Store) BatchGet(ctx context.Context, gets []Get) (got []Got, unprocessed []int, caps []Capacity, err error) {
 	if err := checkDistinct(gets); err != nil {
 		return nil, nil, nil, err
 	}
-	b, err := s.aimGets(gets)
+	b, err := s.locateGets(gets)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -42,7 +43,7 @@ func (s *Store) BatchGet(ctx context.Context, gets []Get) (got []Got, unprocesse
 	return b.got, b.unprocessed, b.caps, nil
 }
 
-// A getBatch is a BatchGet under way.
+// A getBatch is a BatchGet in progress.
 type getBatch struct {
 	gets        []Get
 	tables      []*live
@@ -55,9 +56,10 @@ type getBatch struct {
 	caps        capacities
 }
 
-// aimGets finds the tables and keys of gets.
-func (s *Store) aimGets(gets []Get) (*getBatch, error) {
-	b := &getBatch{gets: gets, tables: make([]*live, len(gets)), keys: make([]item.Key, len(gets)), shardBytes: map[*shard.Shard]int{}}
+// locateGets finds the tables and keys of gets.
+func (s *Store) locateGets(gets []Get) (*getBatch, error) {
+	b := &getBatch{gets: gets, tables: make([]*live, len(gets)), keys: make([]item.Key, len(gets)),
+		shardBytes: map[*shard.Shard]int{}}
 	for i, g := range gets {
 		t, err := s.tables.serving(g.Table)
 		if err != nil {
@@ -88,7 +90,7 @@ func (b *getBatch) get(ctx context.Context, i int) error {
 	}
 	size := it.Size()
 	if b.bytes+size > batchBytes || b.shardBytes[sh]+size > batchShardBytes {
-		// That there is such an item was found out at the price of the least read.
+		// Finding that the item doesn't fit costs as much as the smallest read.
 		b.unprocessed, size = append(b.unprocessed, i), 0
 	} else {
 		b.bytes += size
@@ -114,7 +116,8 @@ func (all *capacities) add(c Capacity) {
 	(*all)[at].add(c)
 }
 
-// checkDistinct says that no item is asked for twice. DynamoDB looks at that before it looks for the tables.
+// checkDistinct returns an error if an item is asked for twice. DynamoDB checks that before it
+// looks for the tables.
 func checkDistinct(gets []Get) error {
 	seen := make(map[string]bool, len(gets))
 	var id []byte
@@ -129,12 +132,14 @@ func checkDistinct(gets []Get) error {
 	return nil
 }
 
-// BatchWrite does several puts and deletes, of different items. They are independent: though many are committed together, a
-// failure may leave some done. unprocessed has the places in ws of those for which there was no throughput, caps what each table
-// consumed, cols what is known of the item collections. It is Overloaded if nothing could be written. Errors are else
-// those of Put.
-func (s *Store) BatchWrite(ctx context.Context, ws []BatchWrite) (unprocessed []int, caps []Capacity, cols []Collection, err error) {
-	changes, err := s.aimWrites(ws)
+// BatchWrite does several puts and deletes, of different items. They are independent: though many
+// are committed together, a failure may leave some done. unprocessed has the places in ws of those
+// for which there was no throughput, caps what each table consumed, cols what is known of the item
+// collections. It is Overloaded if nothing could be written. Errors are else those of Put.
+func (s *Store) BatchWrite(
+	ctx context.Context, ws []BatchWrite,
+) (unprocessed []int, caps []Capacity, cols []Collection, err error) {
+	changes, err := s.locateWrites(ws)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -167,14 +172,14 @@ func (s *Store) BatchWrite(ctx context.Context, ws []BatchWrite) (unprocessed []
 	return unprocessed, b.caps, b.cols, nil
 }
 
-// A writeBatch is what a BatchWrite did so far.
+// A writeBatch is what a BatchWrite has done so far.
 type writeBatch struct {
 	caps capacities
 	cols []Collection
 }
 
-// aimWrites checks all writes of a batch, before any is done.
-func (s *Store) aimWrites(ws []BatchWrite) ([]*change, error) {
+// locateWrites checks all writes of a batch, before any is done.
+func (s *Store) locateWrites(ws []BatchWrite) ([]*change, error) {
 	for _, w := range ws {
 		if w.Put == nil {
 			continue
@@ -202,7 +207,8 @@ func (s *Store) aimWrites(ws []BatchWrite) ([]*change, error) {
 	return changes, nil
 }
 
-// batchChange checks one write of a batch. What PutItem says of an item without its key is said otherwise here.
+// batchChange checks one write of a batch. For an item without its key, DynamoDB's message differs
+// from that of PutItem.
 func (s *Store) batchChange(w BatchWrite) (*change, error) {
 	if w.Delete != nil {
 		t, err := s.tables.serving(w.Delete.Table)

@@ -10,7 +10,8 @@ import (
 	"holdfast/item"
 )
 
-// What a BatchGet returns is bounded by shard; the numbers are those of dynalite's slow tests, which ran on the real service.
+// What a BatchGet returns is bounded by shard; the numbers are those of dynalite's slow tests,
+// which ran on the real service.
 func TestBatchGetBounds(t *testing.T) {
 	s, _ := openMemory(t, Options{})
 	ctx := context.Background()
@@ -74,7 +75,8 @@ func TestBatchTables(t *testing.T) {
 	if err != nil || unprocessed != nil || cols != nil || !reflect.DeepEqual(caps, want) {
 		t.Fatalf("got %v, %+v, %v, %v; want %+v", unprocessed, caps, cols, err, want)
 	}
-	if _, _, _, err := s.BatchWrite(ctx, []BatchWrite{{Delete: &Delete{Table: "one", Key: attrs("id", "0")}}}); err != nil {
+	if _, _, _, err := s.BatchWrite(ctx, []BatchWrite{{Delete: &Delete{Table: "one",
+		Key: attrs("id", "0")}}}); err != nil {
 		t.Fatal(err)
 	}
 	got, _, caps, err := s.BatchGet(ctx, []Get{
@@ -91,7 +93,7 @@ func TestBatchTables(t *testing.T) {
 	}
 }
 
-// A write to a table with local indexes says which collection it was in; one to another table doesn't.
+// A write to a table with local indexes reports its collection; one to another table doesn't.
 func TestCollections(t *testing.T) {
 	s, _ := openMemory(t, Options{})
 	d, attributes := indexed("t")
@@ -100,7 +102,8 @@ func TestCollections(t *testing.T) {
 	create(t, s, d, attributes)
 	ctx := context.Background()
 	w, err := s.Put(ctx, Put{Table: "t", Item: attrs("id", "a", "seq", 1, "l", "l")})
-	if err != nil || w.Collection == nil || !w.Collection.Key.Equal(attrs("id", "a")) || w.Collection.Bytes <= int64(w.After.Size()) {
+	if err != nil || w.Collection == nil || !w.Collection.Key.Equal(attrs("id", "a")) ||
+		w.Collection.Bytes <= int64(w.After.Size()) {
 		t.Errorf("got %+v, %v; want the collection of a", w.Collection, err)
 	}
 	w, err = s.Delete(ctx, Delete{Table: "t", Key: attrs("id", "a", "seq", 1)})

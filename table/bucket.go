@@ -5,22 +5,23 @@ import (
 	"time"
 )
 
-// burst is how much unused throughput a bucket keeps: that of the last five minutes, as DynamoDB does.
+// burst is how much unused throughput a bucket keeps: that of the last five minutes, as DynamoDB
+// does.
 const burst = 300 * time.Second
 
-// A bucket is provisioned throughput. It fills with its units a second up to what burst holds, and may be overdrawn by one
-// request, since what a request costs is known only when it is done: the ones behind it wait until the debt is paid.
-// A nil bucket has no bound.
+// A bucket is a token bucket of capacity units. It fills at its rate up to what burst holds. A
+// request may overdraw it, since its cost is known only when it is done; later requests are refused
+// until the debt is paid. A nil bucket has no limit.
 type bucket struct {
 	unitsPerSecond float64
 	capacity       float64
 
-	mu    sync.Mutex // guards what follows; nothing is taken while it is held
+	mu    sync.Mutex // guards what follows; no other lock is taken while it is held
 	units float64
 	at    time.Time // when units was true
 }
 
-// newBucket returns a full bucket. A rate of 0 or less is no bound: nil.
+// newBucket returns a full bucket. A rate of 0 or less is no limit: nil.
 func newBucket(unitsPerSecond int64, now time.Time) *bucket {
 	if unitsPerSecond <= 0 {
 		return nil
@@ -29,7 +30,7 @@ func newBucket(unitsPerSecond int64, now time.Time) *bucket {
 	return &bucket{unitsPerSecond: float64(unitsPerSecond), capacity: capacity, units: capacity, at: now}
 }
 
-// ready says whether the bucket has anything left at now.
+// ready reports whether the bucket has units left at now.
 func (b *bucket) ready(now time.Time) bool {
 	if b == nil {
 		return true
@@ -40,7 +41,7 @@ func (b *bucket) ready(now time.Time) bool {
 	return b.units > 0
 }
 
-// spend takes what a request that was let in has consumed.
+// spend takes what an admitted request has consumed.
 func (b *bucket) spend(units float64, now time.Time) {
 	if b == nil {
 		return

@@ -2,14 +2,16 @@ package table
 
 import "holdfast/item"
 
-// Units of capacity are bytes rounded up: 4 KiB a read, half of that counted where the read needn't be consistent, and 1 KiB a
-// write. See https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/capacity-unit-calculations.html.
+// Units of capacity are bytes rounded up: 4 KiB a read, half of that counted where the read needn't
+// be consistent, and 1 KiB a write. See
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/capacity-unit-calculations.html.
 const (
 	readUnitBytes  = 4 << 10
 	writeUnitBytes = 1 << 10
 )
 
-// readUnits returns what it costs to read so many bytes; nothing costs as much as one byte.
+// readUnits returns what reading so many bytes costs. Reading nothing costs as much as reading one
+// byte.
 func readUnits(bytes int, consistent bool) float64 {
 	units := float64(max(1, (bytes+readUnitBytes-1)/readUnitBytes))
 	if !consistent {
@@ -18,7 +20,8 @@ func readUnits(bytes int, consistent bool) float64 {
 	return units
 }
 
-// writeUnits returns what it costs to write, or to remove, so many bytes; nothing costs as much as one byte.
+// writeUnits returns what writing, or removing, so many bytes costs. Writing nothing costs as much
+// as writing one byte.
 func writeUnits(bytes int) float64 {
 	return float64(max(1, (bytes+writeUnitBytes-1)/writeUnitBytes))
 }
@@ -51,13 +54,14 @@ func (c Capacity) doubled() Capacity {
 	return twice
 }
 
-// readCapacity is what reading from a table, and from none of its indexes, consumed.
+// readCapacity returns what a read of a table, and of none of its indexes, consumed.
 func readCapacity(table string, units float64) Capacity {
 	return Capacity{Table: table, Read: units, TableRead: units}
 }
 
-// writeCapacity returns what it costs that an item becomes after. The table pays for the larger of the two; so does each index
-// whose entry changes in place, while an entry that moves is paid twice, once for its removal.
+// writeCapacity returns what changing an item from before to after costs. The table pays for the
+// larger of the two. So does each index whose entry changes in place; an entry that moves is paid
+// for twice, once for its removal.
 func (t *live) writeCapacity(before, after item.Item) Capacity {
 	units := writeUnits(max(before.Size(), after.Size()))
 	c := Capacity{Table: t.desc.Name, Write: units, TableWrite: units}
@@ -89,8 +93,9 @@ func (t *live) entryUnits(x *item.Index, before, after item.Item) (units float64
 	return units
 }
 
-// entry returns what an item's entry in an index holds, nil if it has none. It does without the entry's key, of which most is
-// hashing: the entries of one item differ in nothing but the index's own key.
+// entry returns what an item's entry in an index holds, nil if it has none. It doesn't make the
+// entry's key, most of which is hashing: two entries of one item have equal keys if the attributes
+// of the index's key are equal.
 func (t *live) entry(x *item.Index, it item.Item) item.Item {
 	for part := range x.Key.All() {
 		if v, _ := it.Get(part.Name); v.Type != part.Type {
@@ -109,7 +114,7 @@ func (t *live) entry(x *item.Index, it item.Item) item.Item {
 	return held
 }
 
-// sameKey says whether two items agree in the attributes of a key.
+// sameKey reports whether two items agree in the attributes of a key.
 func sameKey(key item.IndexKey, a, b item.Item) bool {
 	for part := range key.All() {
 		in, _ := a.Get(part.Name)

@@ -99,10 +99,12 @@ func TestReadCapacity(t *testing.T) {
 		{"nothing", Query{Key: keyCondition(t, "id = :k", ":k", "b")}, readCapacity("t", 0.5)},
 		{"local", Query{Index: "local", Key: byID}, Capacity{Table: "t", Read: 0.5, Indexes: map[string]IndexCapacity{
 			"local": {Local: true, Read: 0.5}}}},
-		{"local, all", Query{Index: "local", Key: byID, Select: SelectAll, Consistent: true}, Capacity{Table: "t", Read: 4, TableRead: 3,
-			Indexes: map[string]IndexCapacity{"local": {Local: true, Read: 1}}}},
-		{"global", Query{Index: "global", Key: byG, Limit: 2}, Capacity{Table: "t", Read: 1, Indexes: map[string]IndexCapacity{
-			"global": {Read: 1}}}},
+		{"local, all", Query{Index: "local", Key: byID, Select: SelectAll, Consistent: true},
+			Capacity{Table: "t", Read: 4, TableRead: 3,
+				Indexes: map[string]IndexCapacity{"local": {Local: true, Read: 1}}}},
+		{"global", Query{Index: "global", Key: byG, Limit: 2}, Capacity{Table: "t", Read: 1,
+			Indexes: map[string]IndexCapacity{
+				"global": {Read: 1}}}},
 	} {
 		c.q.Table = "t"
 		page, err := s.Query(ctx, c.q)
@@ -113,8 +115,10 @@ func TestReadCapacity(t *testing.T) {
 			t.Errorf("%s: got %v; want whole items", c.name, page.Items)
 		}
 	}
-	got, err := s.TransactGet(ctx, []Get{{Table: "t", Key: attrs("id", "a", "seq", 1)}, {Table: "t", Key: attrs("id", "a", "seq", 9)}})
-	if err != nil || got[0].Item == nil || got[1].Item != nil || got[0].Capacity.Read != 2 || got[1].Capacity.TableRead != 2 {
+	got, err := s.TransactGet(ctx, []Get{{Table: "t", Key: attrs("id", "a", "seq", 1)},
+		{Table: "t", Key: attrs("id", "a", "seq", 9)}})
+	if err != nil || got[0].Item == nil || got[1].Item != nil || got[0].Capacity.Read != 2 ||
+		got[1].Capacity.TableRead != 2 {
 		t.Errorf("TransactGet: got %+v, %v; want an item and none, at 2 units each", got, err)
 	}
 }
@@ -137,7 +141,8 @@ func TestThrottle(t *testing.T) {
 		t.Fatalf("second put: got %v", err)
 	}
 	_, err := s.Put(ctx, Put{Table: "t", Item: attrs("id", "b", "seq", 1)})
-	if !errors.Is(err, holdfast.Overloaded) || !strings.HasPrefix(err.Error(), "The level of configured provisioned throughput for the table") {
+	if !errors.Is(err, holdfast.Overloaded) || !strings.HasPrefix(err.Error(),
+		"The level of configured provisioned throughput for the table") {
 		t.Errorf("third put: got %v; want Overloaded", err)
 	}
 	_, err = s.TransactWrite(ctx, Transaction{Actions: []Action{{Delete: &Delete{Table: "t", Key: it.Only("id", "seq")}}}})
@@ -159,7 +164,8 @@ func TestThrottle(t *testing.T) {
 	if _, err := s.Query(ctx, Query{Table: "t", Index: "keys", Key: keyCondition(t, "g = :k", ":k", "g")}); err != nil {
 		t.Errorf("query of an index with throughput of its own: got %v", err)
 	}
-	if _, _, _, err := s.BatchGet(ctx, []Get{{Table: "t", Key: it.Only("id", "seq")}}); !errors.Is(err, holdfast.Overloaded) {
+	if _, _, _, err := s.BatchGet(ctx, []Get{{Table: "t", Key: it.Only("id", "seq")}}); !errors.Is(err,
+		holdfast.Overloaded) {
 		t.Errorf("batch get: got %v; want Overloaded", err)
 	}
 }

@@ -9,15 +9,18 @@ import (
 	"holdfast/shard"
 )
 
-// A catalog is what there is beside items: tables, streams and backups, shards that are still to go, and the next ID of a shard. It
-// is on disk, and what is under way is part of it: it is also the queue of the background work. A change is a revision, which commit
-// saves and then installs; nothing else changes the contents.
+// A catalog has what there is beside items: tables, streams and backups, shards that are still to
+// be removed, and the next ID of a shard. It is on disk, and has the work that is under way: it is
+// the queue of the background work. A change is a revision, which commit saves and then installs;
+// nothing else changes the contents.
 type catalog struct {
 	disk   *shard.Store
 	tables *directory    // what of it requests see; only the catalog changes it
 	woken  chan struct{} // holds one: there may be something to do for the worker
 
-	mu     sync.Mutex // guards what follows. A change holds it from when it reads the catalog until requests see the change
+	// mu guards what follows. A change holds it from when it reads the catalog until requests see
+	// the change.
+	mu     sync.Mutex
 	is     contents
 	next   holdfast.ShardID // the next ID that no shard has had
 	closed bool             // no change begins any more
@@ -27,7 +30,7 @@ type catalog struct {
 type contents struct {
 	tables  map[string]*record  // by name
 	backups map[string]*backup  // by ID
-	removed map[string]*removed // by ID of the table or backup: shards that are still to go
+	removed map[string]*removed // by ID of the table or backup: shards that are still to be removed
 }
 
 func newCatalog(disk *shard.Store, tables *directory) *catalog {
@@ -103,7 +106,7 @@ func (c *catalog) openParts(parts []part, schema shard.Schema) ([]*shard.Shard, 
 	return shards, nil
 }
 
-// close lets no more changes begin, and says whether it did so first.
+// close lets no more changes begin. It reports whether it was called for the first time.
 func (c *catalog) close() (first bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -120,7 +123,7 @@ func (c *catalog) wake() {
 	}
 }
 
-// An entry is a record of the catalog: a table, a backup, or shards that are to go.
+// An entry is a record of the catalog: a table, a backup, or shards that are to be removed.
 type entry interface {
 	recordName() string
 	encoded() shard.Record
@@ -135,8 +138,8 @@ type revision struct {
 	removal     bool // disk space is given back in the end, so that a full disk takes it, too
 }
 
-// read calls f with the contents while nothing changes them. f must neither change nor keep them, only the entries themselves, which
-// are immutable.
+// read calls f with the contents while nothing changes them. f must neither change nor keep them,
+// only the entries themselves, which are immutable.
 func (c *catalog) read(f func(*contents)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -174,8 +177,8 @@ func (c *catalog) commit(ctx context.Context, v revision) error {
 	return nil
 }
 
-// replace puts a changed record in the place of the table's: on disk, in the shards and for requests. removal is that of the
-// revision. mu is held.
+// replace puts a changed record in the place of the table's: on disk, in the shards and for
+// requests. removal is that of the revision. mu is held.
 func (c *catalog) replace(ctx context.Context, r *record, removal bool) error {
 	if err := c.commit(ctx, revision{put: []entry{r}, removal: removal}); err != nil {
 		return err
@@ -191,8 +194,8 @@ func (c *catalog) replace(ctx context.Context, r *record, removal bool) error {
 	return nil
 }
 
-// amend replaces a record of which only the description has changed: the shards needn't know, and a change that is pending stays so.
-// mu is held.
+// amend replaces a record of which only the description has changed: the shards needn't know, and a
+// change that is pending stays so. mu is held.
 func (c *catalog) amend(ctx context.Context, r *record) error {
 	if err := c.commit(ctx, revision{put: []entry{r}}); err != nil {
 		return err
@@ -201,7 +204,8 @@ func (c *catalog) amend(ctx context.Context, r *record) error {
 	return nil
 }
 
-// finish writes into a table's record that a step is done, if the table is still that one and change finds that it still matters.
+// finish writes into a table's record that a step is done, if the name is still that table's and
+// change finds that the step still matters.
 func (c *catalog) finish(ctx context.Context, name, id string, removal bool, change func(*record) bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -242,7 +246,8 @@ func (c *catalog) abandonRestore(ctx context.Context, r *record, now time.Time) 
 	return c.removeTable(ctx, r, discarded(r.Table.ID, r.Shards, now))
 }
 
-// removeTable takes a table from the catalog and from requests, and leaves its shards to the worker. mu is held.
+// removeTable takes a table from the catalog and from requests, and leaves its shards to the
+// worker. mu is held.
 func (c *catalog) removeTable(ctx context.Context, r *record, rest *removed) error {
 	if err := c.commit(ctx, revision{put: []entry{rest}, remove: []entry{r}, removal: true}); err != nil {
 		return err
@@ -285,7 +290,7 @@ func (c *catalog) backup(id string) (*backup, error) {
 	return b, nil
 }
 
-// vacant says whether a table of that name can be made. mu is held.
+// vacant returns an error unless a table of that name can be created. mu is held.
 func (c *catalog) vacant(name string) error {
 	if c.closed {
 		return errClosed()
@@ -298,7 +303,7 @@ func (c *catalog) vacant(name string) error {
 
 func errClosed() error { return holdfast.Errorf(holdfast.Closed, "the tables are closed") }
 
-// copied says whether there is such a copy under way. mu is held.
+// copied reports whether such a copy is under way. mu is held.
 func (c *catalog) copied(such func(*copying) bool) bool {
 	for _, r := range c.is.tables {
 		if r.Copy != nil && such(r.Copy) {
@@ -313,7 +318,8 @@ func (c *catalog) copied(such func(*copying) bool) bool {
 	return false
 }
 
-// newShards returns IDs for n shards that split all hashes evenly. The revision with the record that has them says so. mu is held.
+// newShards returns IDs for n shards that split all hashes evenly. The revision with the record
+// that has them says so. mu is held.
 func (c *catalog) newShards(n int) []part {
 	parts := make([]part, n)
 	for i := range parts {

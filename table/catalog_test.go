@@ -19,7 +19,8 @@ import (
 	"holdfast/shard"
 )
 
-// A rig is a store on a memory disk of which a test does the background work itself, job by job, and which it can crash.
+// A rig is a store on a memory disk of which a test does the background work itself, job by job,
+// and which it can crash.
 type rig struct {
 	*Store
 	t    testing.TB
@@ -61,9 +62,10 @@ func (r *rig) crash() {
 func (r *rig) check() {
 	r.t.Helper()
 	_ = r.disk.Close()
-	_, err := shard.Check(context.Background(), shard.Options{Dir: "data", FS: r.fs, Now: r.time.Now}, Schemas, func(f shard.Fault) {
-		r.t.Errorf("fault: %+v", f)
-	})
+	_, err := shard.Check(context.Background(), shard.Options{Dir: "data", FS: r.fs, Now: r.time.Now}, Schemas,
+		func(f shard.Fault) {
+			r.t.Errorf("fault: %+v", f)
+		})
 	if err != nil {
 		r.t.Error(err)
 	}
@@ -239,7 +241,8 @@ func users(name string) (Definition, []item.KeyAttr) {
 	id, city := item.KeyAttr{Name: "id", Type: item.S}, item.KeyAttr{Name: "city", Type: item.S}
 	return Definition{
 		Name: name, Key: item.KeySchema{Hash: id}, Billing: OnDemand,
-		Indexes: []IndexDefinition{{Index: item.Index{Name: "by-city", Key: item.KeySchema{Hash: city}.Index(), Project: item.ProjectAll}}},
+		Indexes: []IndexDefinition{{Index: item.Index{Name: "by-city", Key: item.KeySchema{Hash: city}.Index(),
+			Project: item.ProjectAll}}},
 	}, []item.KeyAttr{id, city}
 }
 
@@ -255,15 +258,20 @@ func user(n int, attrs ...item.Attr) item.Item {
 func TestRecordForm(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC)
 	id, g := item.KeyAttr{Name: "id", Type: item.S}, item.KeyAttr{Name: "g", Type: item.N}
-	r := &record{Version: version, NextIndex: 3, Shards: []part{{ID: 7}, {ID: 8, Start: 1 << 63}}, Since: at, FillTTL: true,
-		Streams: []stream{{Label: "2026-01-02T03:04:05.006", View: NewImage, Created: at, First: []shard.Position{{Index: 4}, {Index: 9, N: 2}}}},
-		Copy:    &copying{At: at, Table: "source"},
+	r := &record{Version: version, NextIndex: 3, Shards: []part{{ID: 7}, {ID: 8, Start: 1 << 63}}, Since: at,
+		FillTTL: true,
+		Streams: []stream{{Label: "2026-01-02T03:04:05.006", View: NewImage, Created: at,
+			First: []shard.Position{{Index: 4}, {Index: 9, N: 2}}}},
+		Copy: &copying{At: at, Table: "source"},
 		Table: Description{
-			Definition: Definition{Name: "users", Key: item.KeySchema{Hash: id}, Throughput: Throughput{Read: 5, Write: 6}, Stream: NewImage,
-				Tags: map[string]string{"env": "test"}, Class: "STANDARD"},
+			Definition: Definition{Name: "users", Key: item.KeySchema{Hash: id}, Throughput: Throughput{Read: 5, Write: 6},
+				Stream: NewImage,
+				Tags:   map[string]string{"env": "test"}, Class: "STANDARD"},
 			ID: "0b3b8c9e-2f6d-4d53-9c79-3f0c8a6f2d11", Status: Creating, Created: at,
-			Indexes: []IndexDescription{{IndexDefinition: IndexDefinition{Index: item.Index{ID: 2, Name: "by-g", Key: item.KeySchema{Hash: g, Range: id}.Index(),
-				Project: item.ProjectSome, Attrs: []string{"x"}}, Throughput: Throughput{Read: 1, Write: 2}}, Status: Creating, Backfilling: true}},
+			Indexes: []IndexDescription{{IndexDefinition: IndexDefinition{Index: item.Index{ID: 2, Name: "by-g",
+				Key:     item.KeySchema{Hash: g, Range: id}.Index(),
+				Project: item.ProjectSome, Attrs: []string{"x"}}, Throughput: Throughput{Read: 1, Write: 2}}, Status: Creating,
+				Backfilling: true}},
 			StreamLabel: "2026-01-02T03:04:05.006", StreamOn: true, TTL: TTL{Attr: "expires", On: true},
 			Restored: &Restored{At: at, SourceTable: "source", InProgress: true}, Attributes: []item.KeyAttr{id, g},
 		},

@@ -10,10 +10,11 @@ import (
 	"holdfast/item"
 )
 
-// notSchema is what a key is told that hasn't the attributes of the schema with their types.
+// notSchema is the message for a key that doesn't have the attributes of the schema with their
+// types.
 const notSchema = "The provided key element does not match the schema"
 
-// indexesGlobalFirst returns the indexes in the order in which DynamoDB looks at them.
+// indexesGlobalFirst returns the indexes in the order in which DynamoDB checks them.
 func (t *live) indexesGlobalFirst() []*item.Index {
 	all := make([]*item.Index, 0, len(t.schema.Indexes))
 	for _, local := range []bool{false, true} {
@@ -26,7 +27,7 @@ func (t *live) indexesGlobalFirst() []*item.Index {
 	return all
 }
 
-// checkIndexed says whether all indexes can take an item.
+// checkIndexed returns an error unless all indexes can take an item.
 func (t *live) checkIndexed(it item.Item) error {
 	for _, x := range t.indexesGlobalFirst() {
 		if err := x.Check(it); err != nil {
@@ -36,14 +37,16 @@ func (t *live) checkIndexed(it item.Item) error {
 	return nil
 }
 
-// checkNested says that nothing goes into a key attribute, of the table or of an index: those have nothing inside. names are
-// the attributes into which an expression goes.
+// checkNested returns an error if an expression addresses something inside of a key attribute of
+// the table or of an index. names are the attributes inside of which the expression addresses
+// something.
 func (t *live) checkNested(names []string) error {
 	if len(names) == 0 {
 		return nil
 	}
 	refused := func(role, name string) error {
-		return invalid("Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: %s: %s", role, name)
+		return invalid("Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: %s: %s",
+			role, name)
 	}
 	for _, name := range t.schema.Key.Names() {
 		if slices.Contains(names, name) {
@@ -60,7 +63,7 @@ func (t *live) checkNested(names []string) error {
 	return nil
 }
 
-// checkFiltered says whether a query's filter reads attributes that its key condition is about.
+// checkFiltered returns an error if a query's filter reads attributes of the key.
 func checkFiltered(filter *item.Condition, key item.IndexKey) error {
 	names := filter.Names()
 	for _, name := range key.Names() {
@@ -89,7 +92,8 @@ func (t *live) readIndex(name string, consistent bool) (*item.Index, error) {
 	return x, nil
 }
 
-// checkSelect says whether an index can give what is selected. A local index can always: what it hasn't got comes from its table.
+// checkSelect returns an error unless an index has what is selected. A local index always does:
+// what its entries lack is read from the table.
 func (t *live) checkSelect(x *item.Index, sel Select, p *item.Projection) error {
 	if x == nil || x.Local || x.Project == item.ProjectAll {
 		return nil
@@ -105,7 +109,8 @@ func (t *live) checkSelect(x *item.Index, sel Select, p *item.Projection) error 
 	return nil
 }
 
-// checkFilterHeld says whether an index, which may be nil, holds what a query's filter reads. A scan may filter by anything.
+// checkFilterHeld returns an error unless an index, which may be nil, holds what a query's filter
+// reads. A scan may filter by anything.
 func (t *live) checkFilterHeld(x *item.Index, filter *item.Condition) error {
 	if x == nil || x.Project == item.ProjectAll {
 		return nil
@@ -117,13 +122,14 @@ func (t *live) checkFilterHeld(x *item.Index, filter *item.Condition) error {
 	return nil
 }
 
-// notHeld returns those of the names of which an index's entries know nothing.
+// notHeld returns those of the names that an index's entries don't hold.
 func (t *live) notHeld(x *item.Index, names []string) []string {
 	held := func(name string) bool { return x.Holds(name) || t.schema.Key.Has(name) }
 	return slices.DeleteFunc(slices.Clone(names), held)
 }
 
-// startNames returns the attributes that say where a page begins: those of the table's key, then those of the index's.
+// startNames returns the attributes of an exclusive start key: those of the table's key, then those
+// of the index's.
 func (t *live) startNames(x *item.Index) []string {
 	names := t.schema.Key.Names()
 	if x == nil {
@@ -138,7 +144,8 @@ func (t *live) startNames(x *item.Index) []string {
 	return names
 }
 
-// checkStartPart says whether a start has the attributes of a part of a key with their types.
+// checkStartPart returns an error unless a start has the attributes of a part of a key with their
+// types.
 func checkStartPart(start item.Item, part []item.KeyAttr) error {
 	for _, a := range part {
 		v, ok := start.Get(a.Name)
@@ -152,20 +159,21 @@ func checkStartPart(start item.Item, part []item.KeyAttr) error {
 	return nil
 }
 
-// startKey returns the key of a start whose attributes are counted and, of an index, checked by part.
+// startKey returns the key of a start. The caller has counted its attributes and, for an index,
+// checked each part.
 func (t *live) startKey(x *item.Index, start item.Item) (item.Key, error) {
 	key, err := t.schema.Key.Exact(start.Only(t.schema.Key.Names()...))
 	if err == nil && x != nil {
 		key, err = x.EntryKey(t.schema.Key, start)
 	}
-	var said *holdfast.Error
-	if errors.As(err, &said) {
-		return nil, invalid("The provided starting key is invalid: %s", said.Text)
+	var ours *holdfast.Error
+	if errors.As(err, &ours) {
+		return nil, invalid("The provided starting key is invalid: %s", ours.Text)
 	}
 	return key, err
 }
 
-// matchesRange says whether a sort key is one that the condition allows.
+// matchesRange reports whether the condition allows a sort key.
 func matchesRange(c *item.RangeCondition, v item.Value) bool {
 	if c.Op == item.BeginsWith {
 		return v.Type == c.Low.Type && strings.HasPrefix(v.Text, c.Low.Text)

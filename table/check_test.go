@@ -28,13 +28,15 @@ func TestQueryChecks(t *testing.T) {
 		{"no key condition before no table", Query{Table: "other", Key: keyCondition(t, "id = :k or seq = :k", ":k", 1)},
 			"Invalid operator used in KeyConditionExpression: OR"},
 		{"no table", Query{Table: "other", Key: byID}, "Requested resource not found"},
-		{"no index", Query{Index: "whatever", Start: item.Item{}, Key: byID}, "The table does not have the specified index: whatever"},
+		{"no index", Query{Index: "whatever", Start: item.Item{}, Key: byID},
+			"The table does not have the specified index: whatever"},
 		{"consistent", Query{Index: "global", Consistent: true, Start: item.Item{}, Key: byID},
 			"Consistent reads are not supported on global secondary indexes"},
 		{"start of too few", Query{Key: keyCondition(t, "z = :k", ":k", 1), Start: attrs("id", "a")}, invalidStart},
 		{"start without hash", Query{Key: byID, Start: attrs("z", 1, "seq", 1)}, invalidStart},
 		{"start of wrong type", Query{Key: keyCondition(t, "z = :k", ":k", 1), Start: attrs("id", 1, "seq", 1)}, mismatch},
-		{"condition before the start's sort key", Query{Key: keyCondition(t, "z = :k", ":k", 1), Start: attrs("id", "a", "seq", "a")},
+		{"condition before the start's sort key", Query{Key: keyCondition(t, "z = :k", ":k", 1),
+			Start: attrs("id", "a", "seq", "a")},
 			"Query condition missed key schema element: id"},
 		{"start with wrong sort key", Query{Key: byID, Start: attrs("id", "a", "seq", "a")}, mismatch},
 		{"local start with wrong table key", Query{Index: "local", Key: byID, Start: attrs("id", "a", "seq", "a", "l", "a")},
@@ -43,9 +45,11 @@ func TestQueryChecks(t *testing.T) {
 			invalidStart + ": " + mismatch},
 		{"outside", Query{Key: byID, Start: attrs("id", "a", "seq", 1)},
 			"The provided starting key is outside query boundaries based on provided conditions"},
-		{"predicate", Query{Key: keyCondition(t, "id = :k and seq > :s", ":k", "b", ":s", 5), Start: attrs("id", "a", "seq", 5)},
+		{"predicate", Query{Key: keyCondition(t, "id = :k and seq > :s", ":k", "b", ":s", 5),
+			Start: attrs("id", "a", "seq", 5)},
 			"The provided starting key does not match the range key predicate"},
-		{"other partition", Query{Key: keyCondition(t, "id = :k and seq > :s", ":k", "b", ":s", 5), Start: attrs("id", "a", "seq", 6)},
+		{"other partition", Query{Key: keyCondition(t, "id = :k and seq > :s", ":k", "b", ":s", 5),
+			Start: attrs("id", "a", "seq", 6)},
 			"The query can return at most one row and cannot be restarted"},
 		{"filter on key", Query{Key: byID, Filter: condition(t, "seq[1] = :s", ":s", 5)},
 			"Filter Expression can only contain non-primary key attributes: Primary key attribute: seq"},
@@ -55,12 +59,14 @@ func TestQueryChecks(t *testing.T) {
 			"Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: IndexKey: h"},
 		{"projection into key", Query{Key: byID, Project: projection(t, "id.a")},
 			"Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: Key: id"},
-		{"all attributes", Query{Index: "keys", Key: byG, Select: SelectAll}, "One or more parameter values were invalid: Select type " +
-			"ALL_ATTRIBUTES is not supported for global secondary index keys because its projection type is not ALL"},
+		{"all attributes", Query{Index: "keys", Key: byG, Select: SelectAll},
+			"One or more parameter values were invalid: Select type " +
+				"ALL_ATTRIBUTES is not supported for global secondary index keys because its projection type is not ALL"},
 		{"projection not in index", Query{Index: "keys", Key: byG, Project: projection(t, "seq, h, l"), Select: SelectSome},
 			"One or more parameter values were invalid: Global secondary index keys does not project [h, l]"},
-		{"filter not in index", Query{Index: "local", Key: byID, Filter: condition(t, "rest = :o", ":o", 1)}, "One or more parameter " +
-			"values were invalid: Secondary index local does not project one or more filter attributes: [rest]"},
+		{"filter not in index", Query{Index: "local", Key: byID, Filter: condition(t, "rest = :o", ":o", 1)},
+			"One or more parameter " +
+				"values were invalid: Secondary index local does not project one or more filter attributes: [rest]"},
 	} {
 		if c.q.Table == "" {
 			c.q.Table = "t"
@@ -89,11 +95,14 @@ func TestScanChecks(t *testing.T) {
 		{"wrong type", Scan{Start: attrs("id", 1, "seq", 1)}, invalidStart + ": " + notSchema},
 		{"too few of an index", Scan{Index: "local", Start: attrs("id", "a")}, invalidStart},
 		{"wrong type of an index", Scan{Index: "local", Start: attrs("id", "a", "seq", 1, "l", 1)}, notSchema},
-		{"wrong table key", Scan{Index: "local", Start: attrs("id", "a", "seq", "a", "l", "a")}, invalidStart + ": " + notSchema},
+		{"wrong table key", Scan{Index: "local", Start: attrs("id", "a", "seq", "a", "l", "a")}, invalidStart + ": " +
+			notSchema},
 		{"all attributes", Scan{Index: "keys", Select: SelectAll, Start: attrs("x", 1, "y", 1, "g", "a")},
-			"One or more parameter values were invalid: Select type ALL_ATTRIBUTES is not supported for global secondary index keys " +
+			"One or more parameter values were invalid: Select type ALL_ATTRIBUTES is not supported for global secondary " +
+				"index keys " +
 				"because its projection type is not ALL"},
-		{"segment", Scan{Segment: segment, Segments: 2, Start: attrs("id", "a", "seq", 1)}, invalidStart + ": Invalid ExclusiveStartKey. " +
+		{"segment", Scan{Segment: segment, Segments: 2, Start: attrs("id", "a", "seq", 1)}, invalidStart +
+			": Invalid ExclusiveStartKey. " +
 			"Please use ExclusiveStartKey with correct Segment. TotalSegments: 2 Segment: " + string(rune('0'+segment))},
 		{"filter into key", Scan{Filter: condition(t, "attribute_exists(id.a)")},
 			"Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: Key: id"},
@@ -122,13 +131,19 @@ func TestWriteChecks(t *testing.T) {
 	}{
 		{"size before the table", func() error { _, err := s.Put(ctx, Put{Table: "other", Item: tooBig}); return err },
 			"Item size has exceeded the maximum allowed size"},
-		{"no table", func() error { _, err := s.Put(ctx, Put{Table: "other", Item: key}); return err }, "Requested resource not found"},
+		{"no table", func() error { _, err := s.Put(ctx, Put{Table: "other", Item: key}); return err },
+			"Requested resource not found"},
 		{"no sort key", func() error { _, err := s.Put(ctx, Put{Table: "t", Item: attrs("id", "a")}); return err },
 			"One or more parameter values were invalid: Missing the key seq in the item"},
 		{"index type", func() error { _, err := s.Put(ctx, Put{Table: "t", Item: key.With("g", number("1"))}); return err },
 			"One or more parameter values were invalid: Type mismatch for Index Key g Expected: S Actual: N IndexName: global"},
-		{"delete without sort key", func() error { _, err := s.Delete(ctx, Delete{Table: "t", Key: attrs("id", "a")}); return err }, notSchema},
-		{"get without sort key", func() error { _, err := s.Get(ctx, Get{Table: "t", Key: attrs("id", "a")}); return err }, notSchema},
+		{"delete without sort key", func() error {
+			_, err := s.Delete(ctx,
+				Delete{Table: "t", Key: attrs("id", "a")})
+			return err
+		}, notSchema},
+		{"get without sort key", func() error { _, err := s.Get(ctx, Get{Table: "t", Key: attrs("id", "a")}); return err },
+			notSchema},
 		{"update of key", updated(update(t, "SET seq = :s, id = :s", ":s", 5)),
 			"One or more parameter values were invalid: Cannot update attribute id. This attribute is part of the key"},
 		{"update into index", updated(update(t, "SET h[1] = :s", ":s", 5)),
@@ -146,7 +161,8 @@ func TestWriteChecks(t *testing.T) {
 			return err
 		}, notSchema},
 		{"batch put and delete", func() error {
-			_, _, _, err := s.BatchWrite(ctx, []BatchWrite{{Put: &Put{Table: "t", Item: key}}, {Delete: &Delete{Table: "t", Key: key}}})
+			_, _, _, err := s.BatchWrite(ctx, []BatchWrite{{Put: &Put{Table: "t", Item: key}},
+				{Delete: &Delete{Table: "t", Key: key}}})
 			return err
 		}, duplicates},
 	} {
@@ -160,12 +176,14 @@ func TestConditionFails(t *testing.T) {
 	create(t, s, d, attributes)
 	it := attrs("id", "a", "n", 1)
 	put(t, s, "t", it)
-	_, err := s.Put(context.Background(), Put{Table: "t", Item: attrs("id", "a"), If: condition(t, "attribute_not_exists(id)")})
+	_, err := s.Put(context.Background(), Put{Table: "t", Item: attrs("id", "a"),
+		If: condition(t, "attribute_not_exists(id)")})
 	var failed *ConditionError
 	if !errors.As(err, &failed) || !errors.Is(err, holdfast.Failed) || !failed.Item.Equal(it) {
 		t.Errorf("got %v; want a ConditionError with %v", err, it)
 	}
-	_, err = s.Update(context.Background(), Update{Table: "t", Key: attrs("id", "b"), If: condition(t, "attribute_exists(id)")})
+	_, err = s.Update(context.Background(), Update{Table: "t", Key: attrs("id", "b"),
+		If: condition(t, "attribute_exists(id)")})
 	if !errors.As(err, &failed) || failed.Item != nil {
 		t.Errorf("got %v; want a ConditionError without item", err)
 	}
@@ -174,7 +192,7 @@ func TestConditionFails(t *testing.T) {
 	}
 }
 
-// wantSaid says that an error is one for the caller, with that text.
+// wantSaid fails unless an error is one for the caller, with that text.
 func wantSaid(t *testing.T, name string, err error, want string) {
 	t.Helper()
 	if err == nil || err.Error() != want {

@@ -9,8 +9,9 @@ import (
 	"holdfast/shard"
 )
 
-// fillBackup copies a table's shards into a backup: the background's part of Backup. All shards are copied as of the same
-// moment, so no transaction is in it by half. Where the log doesn't reach back to that moment, another is taken.
+// fillBackup copies a table's shards into a backup: the background part of Backup. All shards are
+// copied as of the same time, so that no transaction is in it by half. If the log no longer reaches
+// back to that time, the backup is begun again with a later one.
 func (w *worker) fillBackup(ctx context.Context, b *backup) error {
 	t := w.tables.table(b.Copy.Table)
 	counts, err := w.copyShards(ctx, t.shards, b.Shards, b.Copy.At)
@@ -30,11 +31,13 @@ func (w *worker) fillBackup(ctx context.Context, b *backup) error {
 	return w.catalog.update(ctx, revision{put: []entry{&done}})
 }
 
-// copyShards fills new shards with what others had at a moment, and returns how much that is. What an attempt before
-// left in them goes first.
-func (w *worker) copyShards(ctx context.Context, from []*shard.Shard, to []part, at time.Time) (sum shard.Counts, err error) {
+// copyShards fills new shards with what others held at a time, and returns how much that is. It
+// first removes what an earlier attempt left in them.
+func (w *worker) copyShards(
+	ctx context.Context, from []*shard.Shard, to []part, at time.Time,
+) (sum shard.Counts, err error) {
 	if err := hasSpace(w.disk); err != nil {
-		return sum, err // dropping what may be there would use the reserve in vain
+		return sum, err // dropping what is there would use the reserve in vain
 	}
 	for i, p := range to {
 		if err := w.disk.Drop(p.ID); err != nil {
@@ -50,8 +53,8 @@ func (w *worker) copyShards(ctx context.Context, from []*shard.Shard, to []part,
 	return sum, nil
 }
 
-// fillTable copies the shards of a table that is being restored: the background's part of restore. If the log no longer reaches
-// back to the time, there will be no such table.
+// fillTable copies the shards of a table that is being restored: the background part of restore. If
+// the log no longer reaches back to the time, the restore is abandoned and the table removed.
 func (w *worker) fillTable(ctx context.Context, r *record) error {
 	from, err := w.catalog.sourceOf(r)
 	if err == nil {
@@ -71,7 +74,8 @@ func (w *worker) giveUp(ctx context.Context, r *record, cause error) error {
 	if err := w.catalog.abandonRestore(ctx, r, w.now()); err != nil {
 		return err
 	}
-	w.log.Error("a table can't be restored, and is removed", "table", r.Table.Name, "source", r.Copy.Table, "at", r.Copy.At, "err", cause)
+	w.log.Error("a table can't be restored, and is removed", "table", r.Table.Name, "source", r.Copy.Table, "at",
+		r.Copy.At, "err", cause)
 	return nil
 }
 

@@ -21,9 +21,10 @@ type story struct {
 	made   int
 }
 
-// While the worker goes about its jobs, tables are made, filled, altered, copied and removed, and the disk is cloned as a crash would leave it
-// at that moment. What was acknowledged must be in each clone, and its jobs must come to their end.
-func TestCrashAtAnyMoment(t *testing.T) {
+// While the worker goes about its jobs, tables are made, filled, altered, copied and removed, and
+// the disk is cloned as a crash would leave it at that time. What was acknowledged must be in each
+// clone, and its jobs must come to their end.
+func TestCrashAtAnyTime(t *testing.T) {
 	const seed, steps = 7, 40
 	r := newRig(t, Options{ShardsPerTable: 2})
 	r.background.start(r.worker.run, r.sweeper.run)
@@ -32,7 +33,8 @@ func TestCrashAtAnyMoment(t *testing.T) {
 	acked, underWay := story{tables: map[string]int{}}, 0
 	for step := range steps {
 		acked.next(t, r, random)
-		clone := &rig{t: t, time: r.time, o: Options{ShardsPerTable: 2}, fs: r.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: random.IntN(101), RNG: random})}
+		clone := &rig{t: t, time: r.time, o: Options{ShardsPerTable: 2},
+			fs: r.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: random.IntN(101), RNG: random})}
 		clone.open()
 		if len(clone.worker.jobs()) > 0 {
 			underWay++
@@ -42,7 +44,8 @@ func TestCrashAtAnyMoment(t *testing.T) {
 		clone.check()
 		for name, want := range acked.tables {
 			if d := clone.describe(name); d.Status != Active || d.Items != int64(want) {
-				t.Fatalf("seed %d, step %d, %s: got status %d, %d items; want active, %d", seed, step, name, d.Status, d.Items, want)
+				t.Fatalf("seed %d, step %d, %s: got status %d, %d items; want active, %d", seed, step, name, d.Status, d.Items,
+					want)
 			}
 			clone.checkIndexes(name)
 		}
@@ -80,8 +83,9 @@ func (s *story) next(t *testing.T, r *rig, random *rand.Rand) {
 		s.create(r, random)
 	case what == 2:
 		a := item.KeyAttr{Name: "n", Type: item.N}
-		_, err = r.Alter(ctx, Alteration{Table: some, Attributes: []item.KeyAttr{a}, Indexes: []IndexAlteration{{Create: &IndexDefinition{
-			Index: item.Index{Name: s.name("index"), Key: item.KeySchema{Hash: a}.Index(), Project: item.ProjectKeys}}}}})
+		_, err = r.Alter(ctx, Alteration{Table: some, Attributes: []item.KeyAttr{a},
+			Indexes: []IndexAlteration{{Create: &IndexDefinition{
+				Index: item.Index{Name: s.name("index"), Key: item.KeySchema{Hash: a}.Index(), Project: item.ProjectKeys}}}}})
 	case what == 3:
 		_, err = r.Alter(ctx, Alteration{Table: some, Indexes: []IndexAlteration{{Delete: "by-city"}}})
 	case what == 4:

@@ -20,9 +20,10 @@ const (
 	maxTags          = 50
 )
 
-// Create makes a table. The answer's status is Creating, as DynamoDB's is, but its items can be written at once, and the
-// first Describe finds it Active; before that it can't be altered or removed. Types of key attributes are those of
-// attributes. Errors: Exists if there is a table of that name, Invalid if the definition contradicts itself.
+// Create makes a table. The answer's status is Creating, as DynamoDB's is, but its items can be
+// written at once, and the first Describe finds it Active; before that it can't be altered or
+// removed. Types of key attributes are those of attributes. Errors: Exists if there is a table of
+// that name, Invalid if the definition contradicts itself.
 func (s *Store) Create(ctx context.Context, d Definition, attributes []item.KeyAttr) (Description, error) {
 	s.catalog.mu.Lock()
 	defer s.catalog.mu.Unlock()
@@ -119,8 +120,10 @@ func (r *record) addIndex(d IndexDefinition, status Status) error {
 		return err
 	}
 	if d.Index.Local && d.Index.Key.Hash[0].Name != r.Table.Key.Hash.Name {
-		return invalid("One or more parameter values were invalid: Index KeySchema does not have the same leading hash key as table "+
-			"KeySchema for index: %s. index hash key: %s, table hash key: %s", d.Index.Name, d.Index.Key.Hash[0].Name, r.Table.Key.Hash.Name)
+		return invalid("One or more parameter values were invalid: Index KeySchema does not have the same leading hash key "+
+			"as table "+
+			"KeySchema for index: %s. index hash key: %s, table hash key: %s", d.Index.Name, d.Index.Key.Hash[0].Name,
+			r.Table.Key.Hash.Name)
 	}
 	count := 1
 	for _, x := range r.Table.Indexes {
@@ -129,19 +132,22 @@ func (r *record) addIndex(d IndexDefinition, status Status) error {
 		}
 	}
 	if d.Index.Local && count > maxLocalIndexes {
-		return invalid("One or more parameter values were invalid: Number of LocalSecondaryIndexes exceeds per-table limit of %d", maxLocalIndexes)
+		return invalid("One or more parameter values were invalid: Number of LocalSecondaryIndexes exceeds per-table limit "+
+			"of %d", maxLocalIndexes)
 	}
 	if !d.Index.Local && count > maxGlobalIndexes {
-		return invalid("One or more parameter values were invalid: GlobalSecondaryIndex count exceeds the per-table limit of %d", maxGlobalIndexes)
+		return invalid("One or more parameter values were invalid: GlobalSecondaryIndex count exceeds the per-table limit "+
+			"of %d", maxGlobalIndexes)
 	}
 	d.Index.ID = r.NextIndex
 	d.Index.Attrs = slices.Clone(d.Index.Attrs)
 	r.NextIndex++
-	r.Table.Indexes = append(r.Table.Indexes, IndexDescription{IndexDefinition: d, Status: status, Backfilling: status == Creating})
+	r.Table.Indexes = append(r.Table.Indexes, IndexDescription{IndexDefinition: d, Status: status,
+		Backfilling: status == Creating})
 	return nil
 }
 
-// checkParts says whether the key of an index has as many attributes as it may.
+// checkParts returns an error unless the key of an index has as many attributes as it may.
 func checkParts(x *item.Index) error {
 	limit := item.MaxKeyAttrs
 	if x.Local {
@@ -149,22 +155,25 @@ func checkParts(x *item.Index) error {
 	}
 	for i, part := range [...][]item.KeyAttr{x.Key.Hash, x.Key.Range} {
 		if len(part) > limit {
-			return invalid("One or more parameter values were invalid: Index KeySchema has %d %s key attributes, but at most %d are "+
+			return invalid("One or more parameter values were invalid: Index KeySchema has %d %s key attributes, but at most "+
+				"%d are "+
 				"supported for index: %s", len(part), [...]string{"HASH", "RANGE"}[i], limit, x.Name)
 		}
 	}
 	if len(x.Key.Hash) == 0 {
-		return invalid("One or more parameter values were invalid: Index KeySchema does not have a hash key for index: %s", x.Name)
+		return invalid("One or more parameter values were invalid: Index KeySchema does not have a hash key for index: %s",
+			x.Name)
 	}
 	return nil
 }
 
-// checkAttributes says whether all attributes that are defined are part of a key.
+// checkAttributes returns an error unless all attributes that are defined are part of a key.
 func (r *record) checkAttributes() error {
 	used := r.keyNames()
 	for _, a := range r.Table.Attributes {
 		if !slices.Contains(used, a.Name) {
-			return invalid("One or more parameter values were invalid: Some AttributeDefinitions are not used. AttributeDefinitions: %s, "+
+			return invalid("One or more parameter values were invalid: Some AttributeDefinitions are not used. "+
+				"AttributeDefinitions: %s, "+
 				"keys used: %s", list(attrNames(r.Table.Attributes)), list(used))
 		}
 	}
@@ -198,5 +207,5 @@ func startOf(i, n int) uint64 {
 	return start
 }
 
-// milliseconds cuts a time to what DynamoDB's answers and labels show of it.
+// milliseconds truncates a time to what DynamoDB's answers and labels show of it.
 func milliseconds(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }

@@ -59,7 +59,8 @@ func TestCreateAndDescribe(t *testing.T) {
 }
 
 func TestCreateRefuses(t *testing.T) {
-	id, a, b := item.KeyAttr{Name: "id", Type: item.S}, item.KeyAttr{Name: "a", Type: item.S}, item.KeyAttr{Name: "b", Type: item.N}
+	id, a, b := item.KeyAttr{Name: "id", Type: item.S}, item.KeyAttr{Name: "a", Type: item.S},
+		item.KeyAttr{Name: "b", Type: item.N}
 	index := func(name string, local bool, key item.KeySchema) IndexDefinition {
 		return IndexDefinition{Index: item.Index{Name: name, Local: local, Key: key.Index(), Project: item.ProjectAll}}
 	}
@@ -76,11 +77,15 @@ func TestCreateRefuses(t *testing.T) {
 			"One or more parameter values were invalid: Some index key attributes are not defined in AttributeDefinitions. " +
 				"Keys: [id, a], AttributeDefinitions: [id, b]"},
 		{Definition{Key: item.KeySchema{Hash: id}}, []item.KeyAttr{id, b},
-			"One or more parameter values were invalid: Some AttributeDefinitions are not used. AttributeDefinitions: [id, b], keys used: [id]"},
-		{Definition{Key: item.KeySchema{Hash: id}, Indexes: []IndexDefinition{index("x", false, item.KeySchema{Hash: a}), index("x", false, item.KeySchema{Hash: a})}},
+			"One or more parameter values were invalid: Some AttributeDefinitions are not used. AttributeDefinitions: [id, " +
+				"b], keys used: [id]"},
+		{Definition{Key: item.KeySchema{Hash: id}, Indexes: []IndexDefinition{index("x", false, item.KeySchema{Hash: a}),
+			index("x", false, item.KeySchema{Hash: a})}},
 			[]item.KeyAttr{id, a}, "One or more parameter values were invalid: Duplicate index name: x"},
-		{Definition{Key: item.KeySchema{Hash: id, Range: b}, Indexes: []IndexDefinition{index("x", true, item.KeySchema{Hash: a, Range: b})}},
-			[]item.KeyAttr{id, a, b}, "One or more parameter values were invalid: Index KeySchema does not have the same leading hash key as table " +
+		{Definition{Key: item.KeySchema{Hash: id, Range: b}, Indexes: []IndexDefinition{index("x", true,
+			item.KeySchema{Hash: a, Range: b})}},
+			[]item.KeyAttr{id, a, b}, "One or more parameter values were invalid: Index KeySchema does not have the same " +
+				"leading hash key as table " +
 				"KeySchema for index: x. index hash key: a, table hash key: id"},
 		{Definition{Key: item.KeySchema{Hash: id}, Indexes: many}, []item.KeyAttr{id, a},
 			"One or more parameter values were invalid: GlobalSecondaryIndex count exceeds the per-table limit of 20"},
@@ -102,7 +107,8 @@ func TestList(t *testing.T) {
 		want  string
 		more  bool
 	}{
-		{"", 100, "[aaa bbb ccc ddd]", false}, {"", 2, "[aaa bbb]", true}, {"bbb", 2, "[ccc ddd]", false}, {"bz", 1, "[ccc]", true}, {"zzz", 5, "[]", false},
+		{"", 100, "[aaa bbb ccc ddd]", false}, {"", 2, "[aaa bbb]", true}, {"bbb", 2, "[ccc ddd]", false},
+		{"bz", 1, "[ccc]", true}, {"zzz", 5, "[]", false},
 	} {
 		if got, more := r.List(c.after, c.limit); fmt.Sprint(got) != c.want || more != c.more {
 			t.Errorf("List(%q, %d): got %v, more %v; want %s, more %v", c.after, c.limit, got, more, c.want, c.more)

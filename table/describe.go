@@ -7,11 +7,12 @@ import (
 	"holdfast/shard"
 )
 
-// changeTime is how long a change of a table's settings keeps the next one waiting, unless a Describe in between reports that it is
-// over. DynamoDB takes seconds to minutes; clients know that they must wait.
+// changeTime is how long a change of a table's settings keeps the next one waiting, unless a
+// Describe in between reports that it is over. DynamoDB takes seconds to minutes; clients know that
+// they must wait.
 const changeTime = time.Second
 
-// Describe returns what is known of a table. NotFound if there is none.
+// Describe returns the description of a table. NotFound if there is none.
 func (s *Store) Describe(name string) (Description, error) {
 	t := s.tables.table(name)
 	if t == nil {
@@ -21,17 +22,18 @@ func (s *Store) Describe(name string) (Description, error) {
 	return t.describe(s.now()), nil
 }
 
-// HasIndex says whether the table has an index of that name.
+// HasIndex reports whether the table has an index of that name.
 func (d *Description) HasIndex(name string) bool {
 	return slices.ContainsFunc(d.Indexes, func(x IndexDescription) bool { return x.Index.Name == name })
 }
 
-// List returns up to limit names of tables, sorted, from the one behind after. more says whether there are others.
+// List returns up to limit names of tables, sorted, that come after a name. more reports whether
+// there are others.
 func (s *Store) List(after string, limit int) (names []string, more bool) {
 	return s.tables.list(after, limit)
 }
 
-// describe returns what is known of a table, with what its shards hold now.
+// describe returns the description of a table at now, with what its shards hold.
 func (t *live) describe(now time.Time) Description {
 	d := t.desc
 	d.Indexes = slices.Clone(d.Indexes)
@@ -55,7 +57,7 @@ func (t *live) describe(now time.Time) Description {
 	return d
 }
 
-// age forgets decreases of throughput that weren't today.
+// age sets the number of today's decreases of throughput to 0 if the last one wasn't today.
 func (d *Description) age(now time.Time) {
 	today := now.UTC().Truncate(24 * time.Hour)
 	if d.LastDecrease.Before(today) {
@@ -68,8 +70,8 @@ func (d *Description) age(now time.Time) {
 	}
 }
 
-// pointInTime returns from when to when a table can be restored: from when that was switched on, or from the oldest change of
-// which the log still has what was before.
+// pointInTime returns from when to when a table can be restored: from when that was switched on, or
+// from the oldest change whose before-image the log still has.
 func (t *live) pointInTime(now time.Time) PointInTime {
 	if t.since.IsZero() {
 		return PointInTime{}

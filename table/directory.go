@@ -11,8 +11,8 @@ import (
 	"holdfast/shard"
 )
 
-// A directory has the tables as requests see them. Reading it takes no lock: a change makes a new set of tables and replaces the old
-// one whole. Only the catalog changes it, one change at a time.
+// A directory has the tables as requests see them. Reading it takes no lock: a change makes a new
+// set of tables and replaces the old one whole. Only the catalog changes it, one change at a time.
 type directory struct {
 	set      atomic.Pointer[tableSet]
 	throttle bool // whether provisioned throughput is enforced
@@ -33,8 +33,8 @@ func (d *directory) init(throttle bool, now func() time.Time) {
 // table returns the table of that name, in whatever state it is; nil: there is none.
 func (d *directory) table(name string) *live { return d.set.Load().byName[name] }
 
-// serving returns the table of that name for a request for its items. NotFound if there is none, or its items are still being
-// copied.
+// serving returns the table of that name for a request for its items. NotFound if there is none, or
+// its items are still being copied.
 func (d *directory) serving(name string) (*live, error) {
 	t := d.table(name)
 	if t == nil || t.restoring() {
@@ -46,7 +46,8 @@ func (d *directory) serving(name string) (*live, error) {
 // all returns the tables by name. The caller must not change the map.
 func (d *directory) all() map[string]*live { return d.set.Load().byName }
 
-// list returns up to limit names, sorted, from the one behind after. more says whether there are others.
+// list returns up to limit names, sorted, that come after a name. more reports whether there are
+// others.
 func (d *directory) list(after string, limit int) (names []string, more bool) {
 	all := d.set.Load().names
 	from := sort.Search(len(all), func(i int) bool { return all[i] > after })
@@ -54,8 +55,8 @@ func (d *directory) list(after string, limit int) (names []string, more bool) {
 	return slices.Clone(all[from:to]), to < len(all)
 }
 
-// publish has requests see a table as its record says, with its shards, in place of the table that had the name. pending is that of
-// the live; 0: none. The caller holds catalog.mu.
+// publish has requests see a table as its record says, with its shards, in place of the table that
+// had the name. pending is that of the live; 0: none. The caller holds catalog.mu.
 func (d *directory) publish(r *record, shards []*shard.Shard, pending Status) *live {
 	t := d.view(r, shards)
 	t.pending.Store(uint32(pending))
@@ -63,8 +64,8 @@ func (d *directory) publish(r *record, shards []*shard.Shard, pending Status) *l
 	return t
 }
 
-// amend publishes a change of the description alone: the shards stay, and a change that requests see as under way stays so.
-// The caller holds catalog.mu.
+// amend publishes a change of the description alone: the shards stay, and a change that requests
+// see as under way stays so. The caller holds catalog.mu.
 func (d *directory) amend(r *record) {
 	old := d.table(r.Table.Name)
 	t := d.view(r, old.shards)

@@ -13,8 +13,8 @@ import (
 	"holdfast/shard"
 )
 
-// Requests find each table by its name, and names in order, whatever was published and withdrawn; a set of tables that a request has
-// doesn't change under it.
+// Requests find each table by its name, and names in order, whatever was published and withdrawn; a
+// set of tables that a request has doesn't change under it.
 func TestDirectory(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 3))
 	var d directory
@@ -45,7 +45,8 @@ func TestDirectory(t *testing.T) {
 	}
 }
 
-// Each hash belongs to the shard whose part of all hashes it lies in, the first and the last ones too.
+// Each hash belongs to the shard whose part of all hashes it lies in, the first and the last ones
+// too.
 func TestShardOfAHash(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 4))
 	for n := 1; n <= 9; n++ {

@@ -1,13 +1,15 @@
-// Package table is tables: it decides which shard, and later which replica, answers a request, and what the request means for a
-// table with its keys, indexes, limits and throughput. The rules and the words of errors are DynamoDB's.
+// Package table serves DynamoDB's tables: it decides which shard answers a request, and what the
+// request means for a table with its keys, indexes, limits and throughput. The rules, and the
+// messages of errors, are DynamoDB's.
 //
-// A Store has a catalog of tables in the records of a shard.Store, and for each table the shards that split the range of its
-// keys' hashes. Items are read and written through the shard of their key; the entries of an index live in the shard of
-// their item, so that they always agree with it, and a query of a global index asks all shards and merges.
+// A Store has a catalog of tables in the records of a shard.Store, and for each table the shards
+// that split the range of its keys' hashes. Items are read and written through the shard of their
+// key. The entries of an index are in the shard of their item, so that they always agree with it; a
+// query of a global index reads all shards and merges their entries.
 //
-// Beside the requests a Store does what takes its time in the background: it fills indexes that were added, deletes what
-// has expired, trims logs, removes dropped tables. All of it goes on after a restart where it was.
+// Work that takes long runs in the background: filling indexes that were added, deleting expired
+// items, trimming logs, removing the shards of dropped tables. It is resumed after a restart.
 //
-// All methods may be called concurrently. Errors are *holdfast.Error, *ConditionError or *CanceledError; a message is what
-// DynamoDB says in that case.
+// All methods may be called concurrently. Errors are *holdfast.Error, *ConditionError or
+// *CanceledError; their messages are DynamoDB's.
 package table

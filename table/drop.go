@@ -6,7 +6,7 @@ import (
 	"holdfast/shard"
 )
 
-// drop removes what is to go now, and its record: the background's part of Remove.
+// drop removes shards whose time has come, and their record: the background part of Remove.
 func (w *worker) drop(ctx context.Context, gone *removed) error {
 	for _, p := range gone.Shards {
 		if err := w.disk.Drop(p.ID); err != nil {
@@ -17,7 +17,7 @@ func (w *worker) drop(ctx context.Context, gone *removed) error {
 	return w.catalog.update(ctx, revision{remove: []entry{gone}, removal: true})
 }
 
-// clearRemoved drops the entries of indexes of a table of which streams are still kept.
+// clearRemoved drops the index entries of a removed table whose streams are still kept.
 func (w *worker) clearRemoved(ctx context.Context, gone *removed) error {
 	for _, sh := range gone.open {
 		if err := sh.SetSchema(shard.Schema{Key: gone.Key}); err != nil {

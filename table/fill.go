@@ -13,7 +13,8 @@ import (
 	"holdfast/shard"
 )
 
-// fillIndex writes entries of an index for a slice of the items, and if those were the last says that it is filled.
+// fillIndex writes the entries of an index for a slice of the items. After the last slice it marks
+// the index as filled.
 func (w *worker) fillIndex(ctx context.Context, r *record, x item.Index, shards []*shard.Shard) error {
 	key := fmt.Sprintf("%s/index/%d", r.Table.ID, x.ID)
 	done, err := w.fill(ctx, key, shards, func(sh *shard.Shard, from item.Key) (item.Key, error) {
@@ -44,7 +45,8 @@ func (w *worker) clearIndex(ctx context.Context, r *record, x item.Index, shards
 	}
 	delete(w.filled, fmt.Sprintf("%s/index/%d", r.Table.ID, x.ID))
 	return w.catalog.finish(ctx, r.Table.Name, r.Table.ID, true, func(r *record) bool {
-		r.Table.Indexes = slices.DeleteFunc(r.Table.Indexes, func(have IndexDescription) bool { return have.Index.ID == x.ID })
+		r.Table.Indexes = slices.DeleteFunc(r.Table.Indexes,
+			func(have IndexDescription) bool { return have.Index.ID == x.ID })
 		return r.undefine(nil) == nil
 	})
 }
@@ -67,7 +69,8 @@ func (w *worker) fillTTL(ctx context.Context, r *record, shards []*shard.Shard) 
 	})
 }
 
-// clearTTL empties the queue of expiring items. If there is a new attribute, the shards hear of it only afterwards.
+// clearTTL empties the queue of expiring items. If there is a new attribute, the shards get it only
+// afterwards.
 func (w *worker) clearTTL(ctx context.Context, name, id string, shards []*shard.Shard) error {
 	maps.DeleteFunc(w.filled, func(key string, _ progress) bool { return strings.HasPrefix(key, id+"/ttl/") })
 	for _, sh := range shards {
@@ -81,8 +84,10 @@ func (w *worker) clearTTL(ctx context.Context, name, id string, shards []*shard.
 	})
 }
 
-// fill goes through the items of shards, a slice at each call, and says when it is done.
-func (w *worker) fill(ctx context.Context, key string, shards []*shard.Shard, batch func(*shard.Shard, item.Key) (item.Key, error)) (done bool, err error) {
+// fill goes through the items of shards, a slice at each call, and reports when it is done.
+func (w *worker) fill(
+	ctx context.Context, key string, shards []*shard.Shard, batch func(*shard.Shard, item.Key) (item.Key, error),
+) (done bool, err error) {
 	p := w.filled[key]
 	for range fillSlice {
 		if p.shard == len(shards) {

@@ -13,7 +13,7 @@ import (
 	"holdfast/shard"
 )
 
-// A boundedFS is a memory disk that says that so much is free.
+// A boundedFS is a memory disk that reports so much free space.
 type boundedFS struct {
 	vfs.FS
 	free atomic.Uint64
@@ -25,7 +25,7 @@ func (b *boundedFS) GetDiskUsage(string) (vfs.DiskUsage, error) {
 
 func (b *boundedFS) Unwrap() vfs.FS { return b.FS }
 
-// newFullRig returns a rig on a disk of which 40 MiB are the reserve, and that has room.
+// newFullRig returns a rig on a disk of which 40 MiB are the reserve, with space beyond it.
 func newFullRig(t *testing.T) (*rig, *boundedFS) {
 	fs := &boundedFS{FS: vfs.NewMem()}
 	fs.free.Store(1 << 30)
@@ -41,8 +41,8 @@ func newFullRig(t *testing.T) (*rig, *boundedFS) {
 	return r, fs
 }
 
-// On a full disk whatever changes the catalog is refused and leaves it as it was, but for what gives room back: that may use the
-// reserve, with all its steps, but not its last bytes.
+// On a full disk whatever changes the catalog is refused and leaves it as it was, except for what
+// gives space back: that may use the reserve, with all its steps, but not its last bytes.
 func TestCatalogOnAFullDisk(t *testing.T) {
 	r, fs := newFullRig(t)
 	for _, name := range []string{"users", "gone", "last"} {
@@ -60,8 +60,12 @@ func TestCatalogOnAFullDisk(t *testing.T) {
 	d, attributes := users("new")
 	on := true
 	calls := map[string]func() error{
-		"CreateTable":        func() error { _, err := r.Create(bg, d, attributes); return err },
-		"UpdateTable":        func() error { _, err := r.Alter(bg, Alteration{Table: "users", DeletionProtection: &on}); return err },
+		"CreateTable": func() error { _, err := r.Create(bg, d, attributes); return err },
+		"UpdateTable": func() error {
+			_, err := r.Alter(bg,
+				Alteration{Table: "users", DeletionProtection: &on})
+			return err
+		},
 		"TagResource":        func() error { return r.Tag(bg, "users", map[string]string{"a": "b"}) },
 		"UpdateTimeToLive":   func() error { return r.SetTTL(bg, "users", TTL{On: true, Attr: "until"}) },
 		"CreateBackup":       func() error { _, err := r.Backup(bg, "users", "another"); return err },

@@ -2,8 +2,8 @@ package table
 
 import "context"
 
-// Get returns the item of a key, or what is projected of it; Got.Item is nil if there is none. Errors are Invalid, NotFound,
-// Overloaded, and those of package shard.
+// Get returns the item of a key, or what is projected of it; Got.Item is nil if there is none.
+// Errors are Invalid, NotFound, Overloaded, and those of package shard.
 func (s *Store) Get(ctx context.Context, g Get) (Got, error) {
 	t, err := s.tables.serving(g.Table)
 	if err != nil {

@@ -49,10 +49,12 @@ func openMemory(t testing.TB, o Options) (*Store, *clock) {
 	return s, at
 }
 
-// indexed is a table with a sort key, a local index of some attributes, and a global index of all and one of keys.
+// indexed is a table with a sort key, a local index of some attributes, and a global index of all
+// and one of keys.
 func indexed(name string) (Definition, []item.KeyAttr) {
 	id, seq := item.KeyAttr{Name: "id", Type: item.S}, item.KeyAttr{Name: "seq", Type: item.N}
-	l, g, h := item.KeyAttr{Name: "l", Type: item.S}, item.KeyAttr{Name: "g", Type: item.S}, item.KeyAttr{Name: "h", Type: item.N}
+	l, g, h := item.KeyAttr{Name: "l", Type: item.S}, item.KeyAttr{Name: "g", Type: item.S},
+		item.KeyAttr{Name: "h", Type: item.N}
 	index := func(name string, local bool, key item.KeySchema, p item.Projected, attrs ...string) IndexDefinition {
 		return IndexDefinition{Index: item.Index{Name: name, Local: local, Key: key.Index(), Project: p, Attrs: attrs}}
 	}

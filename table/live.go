@@ -10,8 +10,8 @@ import (
 	"holdfast/shard"
 )
 
-// A live is a table as requests see it. It is immutable: a change of the table makes another one. Only its throughput is consumed,
-// and pending is cleared.
+// A live is a table as requests see it. It is immutable: a change of the table makes another one.
+// Only its throughput is consumed, and pending is cleared.
 type live struct {
 	desc    Description   // without counts
 	schema  shard.Schema  // of its shards: keys and the indexes that have entries
@@ -23,8 +23,10 @@ type live struct {
 
 	throughput *throughput // nil: no limit
 
-	pending atomic.Uint32 // the Status with which the last change was answered, until a Describe reports that it is over; then 0
-	changed time.Time     // when that change was made
+	// pending is the Status with which the last change was answered, until a Describe reports that it
+	// is over; then 0.
+	pending atomic.Uint32
+	changed time.Time // when that change was made
 }
 
 // A liveIndex is an index of the schema.
@@ -33,7 +35,8 @@ type liveIndex struct {
 	active bool        // it has the entries of all items
 }
 
-// newLive returns what requests see of a record that was changed at now, without a limit to its throughput.
+// newLive returns what requests see of a record that was changed at now, without a limit to its
+// throughput.
 func newLive(r *record, shards []*shard.Shard, now time.Time) *live {
 	t := &live{
 		desc: r.Table, schema: r.schema(), key: r.Table.Key.Index(), shards: shards, since: r.Since, changed: now,
@@ -59,13 +62,14 @@ func (t *live) shard(key item.Key) *shard.Shard {
 	return t.shards[sort.Search(len(t.starts), func(i int) bool { return t.starts[i] > hash })-1]
 }
 
-// index returns the index of that name. It can be queried only if it is active; one that isn't is being filled or removed.
+// index returns the index of that name. It can be queried only if it is active; one that isn't is
+// being filled or removed.
 func (t *live) index(name string) (x *item.Index, active, ok bool) {
 	entry, ok := t.indexes[name]
 	return entry.index, entry.active, ok
 }
 
-// restoring says whether the table's items are still being copied.
+// restoring reports whether the table's items are still being copied.
 func (t *live) restoring() bool { return t.desc.Restored != nil && t.desc.Restored.InProgress }
 
 // busy returns an error if the table's settings can't be changed at now.

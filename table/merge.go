@@ -11,18 +11,20 @@ import (
 
 // Entries goes through what a span has in several shards, in order of key.
 //
-// Items, and the entries of local indexes, begin with the hash by which the shards split their table: one shard's are all before the
-// next one's, so a shard is opened when the one before it is done. A global index begins with a hash of its own: each shard
-// may have entries anywhere, so all are opened and merged. There are few shards, so their heads are kept in a sorted slice: the
-// cursor that moved sinks to its place.
+// The keys of items, and of the entries of local indexes, begin with the hash by which the shards
+// split their table: those of one shard all come before those of the next, so a shard is opened
+// when the one before it is done. The keys of a global index begin with a hash of their own: each
+// shard may have entries anywhere, so all are opened and merged. There are few shards, so their
+// cursors are kept in a sorted slice, in which the cursor that moved sinks to its place.
 type entries struct {
 	span    shard.Span
 	waiting []*shard.Shard  // to be opened, in order, when there is no head
-	heads   []*shard.Cursor // each stands on an entry; the first has the next one, or, where given, the last
-	given   bool            // the entry of heads[0] has been given out
+	heads   []*shard.Cursor // each stands on an entry; the first has the next one, or, if given, the last one returned
+	given   bool            // the entry of heads[0] has been returned
 }
 
-// newEntries returns the entries of a span of t: of all its shards if merged, else of the shards that its range touches.
+// newEntries returns the entries of a span of t: of all its shards if merged, else of the shards
+// that its range touches.
 func (t *live) newEntries(ctx context.Context, span shard.Span, merged bool) (*entries, error) {
 	if !merged {
 		return &entries{span: span, waiting: t.touched(span)}, nil
@@ -30,7 +32,7 @@ func (t *live) newEntries(ctx context.Context, span shard.Span, merged bool) (*e
 	e := &entries{span: span}
 	for _, sh := range t.shards {
 		if err := e.open(ctx, sh); err != nil {
-			_ = e.close() // what went wrong first is said
+			_ = e.close() // the first error is returned
 			return nil, err
 		}
 	}
@@ -62,7 +64,8 @@ func (t *live) touched(span shard.Span) []*shard.Shard {
 	return touched
 }
 
-// next returns the cursor that stands on the next entry; it is lent until the call after. Nil is the end.
+// next returns the cursor that stands on the next entry, which is valid until the next call. Nil is
+// the end.
 func (e *entries) next(ctx context.Context) (*shard.Cursor, error) {
 	if e.given {
 		if err := e.advance(); err != nil {
@@ -109,7 +112,7 @@ func (e *entries) advance() error {
 	return end(c)
 }
 
-// end gives back a cursor that has no more, and says why it hasn't.
+// end closes a cursor that has no more, and returns the error that ended it, if there was one.
 func end(c *shard.Cursor) error {
 	err := c.Err()
 	if closed := c.Close(); err == nil {
@@ -132,7 +135,7 @@ func (e *entries) after(a, b item.Key) bool {
 	return bytes.Compare(a, b) > 0
 }
 
-// close gives back all cursors.
+// close closes all cursors.
 func (e *entries) close() (err error) {
 	for _, c := range e.heads {
 		if closed := c.Close(); err == nil {

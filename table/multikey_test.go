@@ -21,7 +21,8 @@ import (
 // indexed: one with all by g and h, then l and the table's own sort key, and one of keys by h, then
 // l and g.
 func byParts() []IndexDefinition {
-	l, g, h := item.KeyAttr{Name: "l", Type: item.S}, item.KeyAttr{Name: "g", Type: item.S}, item.KeyAttr{Name: "h", Type: item.N}
+	l, g, h := item.KeyAttr{Name: "l", Type: item.S}, item.KeyAttr{Name: "g", Type: item.S},
+		item.KeyAttr{Name: "h", Type: item.N}
 	seq := item.KeyAttr{Name: "seq", Type: item.N}
 	return []IndexDefinition{
 		{Index: item.Index{Name: "parts", Project: item.ProjectAll,
@@ -60,7 +61,8 @@ type clause struct {
 func (m *model) clauses(hash, sort []string, values item.Item) []clause {
 	equal := clause{text: "%s = :%s", fits: func(cmp int) bool { return cmp == 0 }}
 	others := []clause{
-		equal, {text: "%s < :%s", fits: func(cmp int) bool { return cmp < 0 }}, {text: "%s >= :%s", fits: func(cmp int) bool { return cmp >= 0 }},
+		equal, {text: "%s < :%s", fits: func(cmp int) bool { return cmp < 0 }},
+		{text: "%s >= :%s", fits: func(cmp int) bool { return cmp >= 0 }},
 		{text: "%s BETWEEN :%[1]s AND :%s", fits: equal.fits},
 	}
 	n := m.rnd.IntN(len(sort) + 1)
@@ -160,7 +162,8 @@ func compareBy(a, b item.Item, names []string) int {
 // placed is a user with the attributes of the index of byPlace; every seventh lacks one of them.
 func placed(n int) item.Item {
 	it := user(n, item.Attr{Name: "country", Value: item.Text(fmt.Sprint("country", n%3))},
-		item.Attr{Name: "zip", Value: number(fmt.Sprint(n % 5))}, item.Attr{Name: "street", Value: item.Bytes(fmt.Sprint(n % 11))})
+		item.Attr{Name: "zip", Value: number(fmt.Sprint(n % 5))},
+		item.Attr{Name: "street", Value: item.Bytes(fmt.Sprint(n % 11))})
 	if n%7 == 0 {
 		return it.Without([]string{"country", "zip", "street"}[n/7%3])
 	}
@@ -172,12 +175,14 @@ func byPlace() Alteration {
 	country, city := item.KeyAttr{Name: "country", Type: item.S}, item.KeyAttr{Name: "city", Type: item.S}
 	zip, street := item.KeyAttr{Name: "zip", Type: item.N}, item.KeyAttr{Name: "street", Type: item.B}
 	return Alteration{Table: "users", Attributes: []item.KeyAttr{country, zip, street},
-		Indexes: []IndexAlteration{{Create: &IndexDefinition{Index: item.Index{Name: "by-place", Project: item.ProjectSome, Attrs: []string{"n"},
-			Key: item.IndexKey{Hash: []item.KeyAttr{{Name: country.Name}, {Name: city.Name}}, Range: []item.KeyAttr{{Name: zip.Name}, {Name: street.Name}}}}}}}}
+		Indexes: []IndexAlteration{{Create: &IndexDefinition{Index: item.Index{Name: "by-place", Project: item.ProjectSome,
+			Attrs: []string{"n"},
+			Key: item.IndexKey{Hash: []item.KeyAttr{{Name: country.Name}, {Name: city.Name}},
+				Range: []item.KeyAttr{{Name: zip.Name}, {Name: street.Name}}}}}}}}
 }
 
 // An index whose key has several attributes is filled, follows its items, outlives crashes, agrees
-// with them when the folder is checked offline, is backed up and restored, and is removed.
+// with them when the directory is checked offline, is backed up and restored, and is removed.
 func TestMultiKeyIndexDespiteCrashes(t *testing.T) {
 	for crashAfter := range 3 {
 		t.Run(fmt.Sprint(crashAfter), func(t *testing.T) {
@@ -203,7 +208,8 @@ func TestMultiKeyIndexDespiteCrashes(t *testing.T) {
 			r.crash()
 			r.check()
 			want := r.items("users", "by-place")
-			if len(want) < fillBatch || !slices.Equal(namesOf(want[0]), []string{"city", "country", "id", "n", "street", "zip"}) {
+			if len(want) < fillBatch || !slices.Equal(namesOf(want[0]),
+				[]string{"city", "country", "id", "n", "street", "zip"}) {
 				t.Errorf("got %d entries, the first %v; want more, with both keys and n", len(want), want[0])
 			}
 
@@ -211,9 +217,11 @@ func TestMultiKeyIndexDespiteCrashes(t *testing.T) {
 			r.settle()
 			// The other way to split the same attributes is another index.
 			other := []IndexDefinition{{Index: item.Index{Name: "by-place",
-				Key: item.IndexKey{Hash: []item.KeyAttr{{Name: "country"}}, Range: []item.KeyAttr{{Name: "city"}, {Name: "zip"}, {Name: "street"}}}}}}
+				Key: item.IndexKey{Hash: []item.KeyAttr{{Name: "country"}},
+					Range: []item.KeyAttr{{Name: "city"}, {Name: "zip"}, {Name: "street"}}}}}}
 			_, err := r.RestoreBackup(context.Background(), b.ID, "copy", Overrides{Global: other})
-			wantError(t, err, holdfast.Invalid, "One or more parameter values were invalid: The indexes provided should match existing "+
+			wantError(t, err, holdfast.Invalid, "One or more parameter values were invalid: The indexes provided should match "+
+				"existing "+
 				"secondary indexes; there is no such index: by-place")
 			if _, err := r.RestoreBackup(context.Background(), b.ID, "copy", Overrides{}); err != nil {
 				t.Fatal(err)
@@ -276,7 +284,8 @@ func TestMultiKeyRecordForm(t *testing.T) {
 	if got := rec.encoded(); string(got.Value)+"\n" != string(golden) {
 		t.Errorf("got %s; want %s", got.Value, golden)
 	}
-	want := item.IndexKey{Hash: []item.KeyAttr{{Name: "a", Type: item.S}, {Name: "b", Type: item.N}}, Range: []item.KeyAttr{{Name: "c", Type: item.B}}}
+	want := item.IndexKey{Hash: []item.KeyAttr{{Name: "a", Type: item.S}, {Name: "b", Type: item.N}},
+		Range: []item.KeyAttr{{Name: "c", Type: item.B}}}
 	if got := rec.Table.Indexes[0].Index.Key; !reflect.DeepEqual(got, want) {
 		t.Errorf("got key %v; want %v", got, want)
 	}
@@ -296,19 +305,25 @@ func TestMultiKeyWrites(t *testing.T) {
 		it   item.Item
 		want string
 	}{
-		"whole":           {base.With("g", item.Text("g")).With("h", number("1")).With("l", item.Text("l")), ""},
-		"without one":     {base.With("g", item.Text("g")).With("l", item.Text("l")), ""},
-		"second of HASH":  {base.With("h", item.Text("1")), invalid + "Type mismatch for Index Key h Expected: N Actual: S IndexName: parts"},
-		"first of RANGE":  {base.With("l", number("1")), invalid + "Type mismatch for Index Key l Expected: S Actual: N IndexName: parts"},
-		"an empty text":   {base.With("l", item.Text("")), "One or more parameter values are not valid. A value specified for a secondary index key is not supported. The AttributeValue for a key attribute cannot contain an empty string value. IndexName: parts, IndexKey: l"},
-		"too long a HASH": {base.With("g", item.Text(long+"x")), invalid + "Size of hashkey has exceeded the maximum size limit of2048 bytes"},
+		"whole":       {base.With("g", item.Text("g")).With("h", number("1")).With("l", item.Text("l")), ""},
+		"without one": {base.With("g", item.Text("g")).With("l", item.Text("l")), ""},
+		"second of HASH": {base.With("h", item.Text("1")), invalid + "Type mismatch for Index Key h Expected: N Actual: S " +
+			"IndexName: parts"},
+		"first of RANGE": {base.With("l", number("1")), invalid + "Type mismatch for Index Key l Expected: S Actual: N " +
+			"IndexName: parts"},
+		"an empty text": {base.With("l", item.Text("")), "One or more parameter values are not valid. A value specified " +
+			"for a secondary index key is not supported. The AttributeValue for a key attribute cannot contain an empty " +
+			"string value. IndexName: parts, IndexKey: l"},
+		"too long a HASH": {base.With("g", item.Text(long+"x")), invalid + "Size of hashkey has exceeded the maximum size " +
+			"limit of2048 bytes"},
 	} {
 		_, err := s.Put(ctx, Put{Table: "t", Item: test.it})
 		wantOutcome(t, "put "+name, err, test.want)
 		_, _, _, err = s.BatchWrite(ctx, []BatchWrite{{Put: &Put{Table: "t", Item: test.it}}})
 		wantOutcome(t, "batch "+name, err, test.want)
 		_, err = s.TransactWrite(ctx, Transaction{Actions: []Action{{Put: &Put{Table: "t", Item: test.it}}}})
-		if canceled := (*CanceledError)(nil); (err != nil) != (test.want != "") || err != nil && !errors.As(err, &canceled) && err.Error() != test.want {
+		if canceled := (*CanceledError)(nil); (err != nil) != (test.want != "") || err != nil &&
+			!errors.As(err, &canceled) && err.Error() != test.want {
 			t.Errorf("transaction %s: got %v; want %q", name, err, test.want)
 		}
 	}
@@ -317,10 +332,12 @@ func TestMultiKeyWrites(t *testing.T) {
 		v    any
 		want string
 	}{
-		"right":         {"SET h = :v", 7, ""},
-		"removed":       {"REMOVE l ADD h :v", 1, ""},
-		"of wrong type": {"SET h = :v", "7", invalid + "Type mismatch for Index Key h Expected: N Actual: S IndexName: parts"},
-		"inside":        {"SET l.x = :v", "7", "Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: IndexKey: l"},
+		"right":   {"SET h = :v", 7, ""},
+		"removed": {"REMOVE l ADD h :v", 1, ""},
+		"of wrong type": {"SET h = :v", "7", invalid +
+			"Type mismatch for Index Key h Expected: N Actual: S IndexName: parts"},
+		"inside": {"SET l.x = :v", "7", "Key attributes must be scalars; list random access '[]' and map lookup '.' " +
+			"are not allowed: IndexKey: l"},
 	} {
 		_, err := s.Update(ctx, Update{Table: "t", Key: base, Change: update(t, test.text, ":v", test.v)})
 		wantOutcome(t, "update "+name, err, test.want)
@@ -334,12 +351,13 @@ func TestMultiKeyLengthInAnUpdate(t *testing.T) {
 	create(t, s, d, attributes)
 	zip := item.KeyAttr{Name: "zip", Type: item.S}
 	put(t, s, "users", user(1, item.Attr{Name: "zip", Value: item.Text(strings.Repeat("z", 3000))}))
-	if _, err := s.Describe("users"); err != nil { // the table's creation is over once somebody is told
+	if _, err := s.Describe("users"); err != nil { // the table's creation is over once it was described
 		t.Fatal(err)
 	}
-	if _, err := s.Alter(context.Background(), Alteration{Table: "users", Attributes: []item.KeyAttr{zip}, Indexes: []IndexAlteration{{
-		Create: &IndexDefinition{Index: item.Index{Name: "by-both", Project: item.ProjectKeys,
-			Key: item.IndexKey{Hash: []item.KeyAttr{{Name: "city"}, zip}}}}}}}); err != nil {
+	if _, err := s.Alter(context.Background(), Alteration{Table: "users", Attributes: []item.KeyAttr{zip},
+		Indexes: []IndexAlteration{{
+			Create: &IndexDefinition{Index: item.Index{Name: "by-both", Project: item.ProjectKeys,
+				Key: item.IndexKey{Hash: []item.KeyAttr{{Name: "city"}, zip}}}}}}}); err != nil {
 		t.Fatal(err)
 	}
 	set := func(name, value string) error {
@@ -347,7 +365,8 @@ func TestMultiKeyLengthInAnUpdate(t *testing.T) {
 			Change: update(t, "SET "+name+" = :v", ":v", value)})
 		return err
 	}
-	const want = "One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit of2048 bytes"
+	const want = "One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit of2048 " +
+		"bytes"
 	wantOutcome(t, "beside one that was always too long", set("city", "x"), "")
 	wantOutcome(t, "as long as may be", set("zip", strings.Repeat("z", 2047)), "")
 	wantOutcome(t, "one more, by the other attribute", set("city", "xy"), want)
@@ -365,10 +384,13 @@ func TestCreateRefusesKeysOfTooManyAttributes(t *testing.T) {
 		used int
 		want string
 	}{
-		{item.Index{Key: item.IndexKey{Hash: attributes[:5]}}, 5, "Index KeySchema has 5 HASH key attributes, but at most 4 are supported for index: x"},
-		{item.Index{Key: item.IndexKey{Hash: attributes[:1], Range: attributes[1:6]}}, 6, "Index KeySchema has 5 RANGE key attributes, but at most 4 are supported for index: x"},
+		{item.Index{Key: item.IndexKey{Hash: attributes[:5]}}, 5, "Index KeySchema has 5 HASH key attributes, but at most " +
+			"4 are supported for index: x"},
+		{item.Index{Key: item.IndexKey{Hash: attributes[:1], Range: attributes[1:6]}}, 6,
+			"Index KeySchema has 5 RANGE key attributes, but at most 4 are supported for index: x"},
 		{item.Index{Key: item.IndexKey{Range: attributes[1:2]}}, 2, "Index KeySchema does not have a hash key for index: x"},
-		{item.Index{Local: true, Key: item.IndexKey{Hash: attributes[:1], Range: attributes[1:3]}}, 3, "Index KeySchema has 2 RANGE key attributes, but at most 1 are supported for index: x"},
+		{item.Index{Local: true, Key: item.IndexKey{Hash: attributes[:1], Range: attributes[1:3]}}, 3,
+			"Index KeySchema has 2 RANGE key attributes, but at most 1 are supported for index: x"},
 	} {
 		s, _ := openMemory(t, Options{})
 		c.x.Name, c.x.Project = "x", item.ProjectAll
@@ -387,7 +409,8 @@ func TestMultiKeyStarts(t *testing.T) {
 	for i := range 4 {
 		put(t, s, "t", attrs("id", fmt.Sprint(i), "seq", i, "g", "g", "h", 1, "l", fmt.Sprint("l", i/2)))
 	}
-	q := Query{Table: "t", Index: "parts", Key: keyCondition(t, "g = :g AND h = :h AND l <= :l", ":g", "g", ":h", 1, ":l", "l1"), Limit: 2}
+	q := Query{Table: "t", Index: "parts", Key: keyCondition(t, "g = :g AND h = :h AND l <= :l", ":g", "g", ":h", 1, ":l",
+		"l1"), Limit: 2}
 	page, err := s.Query(context.Background(), q)
 	if want := attrs("id", "1", "seq", 1, "g", "g", "h", 1, "l", "l0"); err != nil || !page.Last.Equal(want) {
 		t.Fatalf("got %v, %v; want %v", page.Last, err, want)
@@ -406,8 +429,10 @@ func TestMultiKeyStarts(t *testing.T) {
 		"other than a HASH": {page.Last.Without("h").With("x", item.Null), start},
 		"a HASH's type":     {page.Last.With("h", item.Text("1")), schema},
 		"a RANGE's type":    {page.Last.With("l", number("1")), schema},
-		"another partition": {page.Last.With("h", number("2")), "The query can return at most one row and cannot be restarted"},
-		"behind the range":  {page.Last.With("l", item.Text("l2")), "The provided starting key does not match the range key predicate"},
+		"another partition": {page.Last.With("h",
+			number("2")), "The query can return at most one row and cannot be restarted"},
+		"behind the range": {page.Last.With("l", item.Text("l2")), "The provided starting key does not match the range " +
+			"key predicate"},
 	} {
 		q.Start = c.start
 		_, err := s.Query(context.Background(), q)
@@ -415,21 +440,23 @@ func TestMultiKeyStarts(t *testing.T) {
 	}
 }
 
-// Which table it is decides how many conditions there may be. Where there is none, that is said of
-// more than two, as it always was.
+// Which table it is decides how many conditions there may be. If there is none, that is the error
+// of more than two, as it always was.
 func TestTooManyConditions(t *testing.T) {
 	s, _ := openMemory(t, Options{})
 	d, attributes := indexed("t")
 	d.Indexes = append(d.Indexes, byParts()...)
 	create(t, s, d, attributes)
 	for name, c := range map[string]struct{ table, index, text, want string }{
-		"of a table":        {"t", "", "id = :s AND seq = :n AND l = :s", "Conditions can be of length 1 or 2 only"},
-		"of an index":       {"t", "global", "g = :s AND h = :n AND l = :s", "Conditions can be of length 1 or 2 only"},
-		"of several":        {"t", "parts", "g = :s AND h = :n AND l = :s", ""},
-		"of no table":       {"none", "parts", "g = :s AND h = :n AND l = :s", "Conditions can be of length 1 or 2 only"},
-		"two of no table":   {"none", "parts", "g = :s AND h = :n", "Requested resource not found"},
-		"of no such index":  {"t", "none", "g = :s AND h = :n AND l = :s", "The table does not have the specified index: none"},
-		"more than any has": {"t", "parts", "a = :s AND b = :s AND c = :s AND d = :s AND e = :s AND f = :s AND g = :s AND h = :n AND i = :s", "Conditions can be of length 1 or 2 only"},
+		"of a table":      {"t", "", "id = :s AND seq = :n AND l = :s", "Conditions can be of length 1 or 2 only"},
+		"of an index":     {"t", "global", "g = :s AND h = :n AND l = :s", "Conditions can be of length 1 or 2 only"},
+		"of several":      {"t", "parts", "g = :s AND h = :n AND l = :s", ""},
+		"of no table":     {"none", "parts", "g = :s AND h = :n AND l = :s", "Conditions can be of length 1 or 2 only"},
+		"two of no table": {"none", "parts", "g = :s AND h = :n", "Requested resource not found"},
+		"of no such index": {"t", "none", "g = :s AND h = :n AND l = :s",
+			"The table does not have the specified index: none"},
+		"more than any has": {"t", "parts", "a = :s AND b = :s AND c = :s AND d = :s AND e = :s AND f = :s AND g = :s AND " +
+			"h = :n AND i = :s", "Conditions can be of length 1 or 2 only"},
 	} {
 		key, err := scope(t, ":s", "x", ":n", 1).KeyCondition(c.text)
 		if err != nil {

@@ -11,16 +11,16 @@ import (
 // Options are what a Store is opened with.
 type Options struct {
 	Disk           *shard.Store
-	ShardsPerTable int  // of tables to come; default 1
+	ShardsPerTable int  // of tables that are created from now on; default 1
 	Throttle       bool // whether provisioned throughput is enforced
 	Log            *slog.Logger
 	Now            func() time.Time // default time.Now
 }
 
-// A Throughput is how many units a second are provisioned.
+// A Throughput is a number of capacity units per second.
 type Throughput struct{ Read, Write int64 }
 
-// A Billing is how a table's throughput is bounded.
+// A Billing is how a table's throughput is limited.
 type Billing uint8
 
 // The billing modes.
@@ -29,7 +29,7 @@ const (
 	OnDemand
 )
 
-// A View is which images a stream's records have.
+// A View says which images a stream's records have.
 type View uint8
 
 // The views of streams; 0 is no stream.
@@ -47,8 +47,8 @@ type Definition struct {
 	Indexes            []IndexDefinition // in the order of the request, local ones first
 	Billing            Billing
 	Throughput         Throughput // where provisioned
-	OnDemandLimit      Throughput // MaxRead/WriteRequestUnits; 0 or −1: none
-	Warm               Throughput `json:",omitzero"` // WarmThroughput as asked for; 0 where it wasn't. It is only told
+	OnDemandLimit      Throughput // MaxReadRequestUnits, MaxWriteRequestUnits; 0 or −1: no limit
+	Warm               Throughput `json:",omitzero"` // WarmThroughput; 0: not requested. It is reported, without effect
 	Stream             View
 	Tags               map[string]string
 	DeletionProtection bool
@@ -56,15 +56,15 @@ type Definition struct {
 	Encryption         string // SSE type: "KMS", or ""
 }
 
-// An IndexDefinition is an index with what is said of it beside its entries.
+// An IndexDefinition is an index with its settings.
 type IndexDefinition struct {
-	Index         item.Index // its ID is given by the store
+	Index         item.Index // the store gives it its ID
 	Throughput    Throughput
 	OnDemandLimit Throughput
 	Warm          Throughput `json:",omitzero"`
 }
 
-// A Status is what a table or an index is doing.
+// A Status is the state of a table or an index.
 type Status uint8
 
 // The states of tables and indexes.
@@ -75,25 +75,26 @@ const (
 	Deleting
 )
 
-// A Description is what is known of a table. A caller must not change it.
+// A Description describes a table. A caller must not change it.
 type Description struct {
 	Definition
-	ID                                       string // UUID
-	Status                                   Status
-	Created                                  time.Time
-	Items, ItemBytes                         int64
-	Indexes                                  []IndexDescription // in place of Definition.Indexes
-	StreamLabel                              string             // ISO time that names the latest stream; "" if there never was one
+	ID               string // UUID
+	Status           Status
+	Created          time.Time
+	Items, ItemBytes int64
+	Indexes          []IndexDescription // in place of Definition.Indexes
+	// ISO time that names the latest stream; "" if there never was one
+	StreamLabel                              string
 	StreamOn                                 bool
 	TTL                                      TTL
 	LastIncrease, LastDecrease, LastOnDemand time.Time // of throughput and billing; zero: never
 	DecreasesToday                           int64
-	Restored                                 *Restored // where it came from a backup or a point in time
+	Restored                                 *Restored // nil: it wasn't restored
 	PointInTime                              PointInTime
 	Attributes                               []item.KeyAttr // AttributeDefinitions in the order of the request
 }
 
-// An IndexDescription is what is known of an index.
+// An IndexDescription describes an index.
 type IndexDescription struct {
 	IndexDefinition
 	Status                     Status
@@ -103,19 +104,19 @@ type IndexDescription struct {
 	DecreasesToday             int64
 }
 
-// TTL is whether and by what attribute items expire.
+// TTL says whether, and by which attribute, items expire.
 type TTL struct {
 	Attr string
 	On   bool
 }
 
-// PointInTime is from when a table can be restored as it was.
+// PointInTime is the period to whose points in time a table can be restored.
 type PointInTime struct {
 	On               bool
 	Earliest, Latest time.Time
 }
 
-// Restored says what a table was made from.
+// Restored is what a table was restored from.
 type Restored struct {
 	At           time.Time
 	SourceTable  string
@@ -123,7 +124,7 @@ type Restored struct {
 	InProgress   bool
 }
 
-// Capacity is what a request consumed, in units. Transactions count twice.
+// Capacity is what a request consumed, in units. Transactions consume twice as much.
 type Capacity struct {
 	Table                 string
 	Read, Write           float64                  // sums
@@ -142,7 +143,7 @@ type Get struct {
 	Table      string
 	Key        item.Item
 	Project    *item.Projection
-	Consistent bool // counts twice; every answer is consistent
+	Consistent bool // costs twice as much; every read is consistent
 }
 
 // Got is the answer to a Get.
@@ -166,9 +167,9 @@ type (
 	Update struct {
 		Table  string
 		Key    item.Item
-		Change *item.Update // nil changes nothing, but makes the item if there is none
+		Change *item.Update // nil changes nothing, but creates the item if there is none
 		If     *item.Condition
-		Legacy bool // AttributeUpdates: an item that is only deleted from isn't made
+		Legacy bool // AttributeUpdates: an item from which attributes are only deleted isn't created
 	}
 	Check struct {
 		Table string
@@ -194,13 +195,13 @@ type Collection struct {
 // A Select says what a query or scan returns.
 type Select uint8
 
-// The selections; SelectDefault is all attributes of a table, and what is projected of an index.
+// The selections. SelectDefault is all attributes of a table, or those that an index projects.
 const (
 	SelectDefault Select = iota
 	SelectAll
 	SelectProjected
 	SelectCount
-	SelectSome // what Project says
+	SelectSome // those of Project
 )
 
 // A Query asks for items of one partition key, in order. A Scan asks for all.
@@ -211,7 +212,7 @@ type (
 		Filter       *item.Condition
 		Project      *item.Projection
 		Select       Select
-		Limit        int // items looked at; 0 is none
+		Limit        int // items that are examined; 0 is no limit
 		Reverse      bool
 		Start        item.Item // the last key of the page before; nil: from the first
 		Consistent   bool
@@ -250,26 +251,28 @@ type Action struct {
 	Check  *Check
 }
 
-// A Transaction is up to 100 actions that happen together or not at all.
+// A Transaction is up to 100 actions, of which all are done or none.
 type Transaction struct {
 	Actions []Action
 	Token   string   // ClientRequestToken; "" is none
 	Digest  [32]byte // of the request without its token: another digest with the same token is refused
 }
 
-// A ConditionError says that a condition doesn't hold. It is holdfast.Failed.
+// A ConditionError is the error of a condition that doesn't hold. It is holdfast.Failed.
 type ConditionError struct {
-	Item item.Item // what is there; nil: none
+	Item item.Item // the present item; nil: there is none
 }
 
-// A CanceledError says why a transaction was canceled. It is holdfast.Canceled.
+// A CanceledError is the error of a canceled transaction. It is holdfast.Canceled.
 type CanceledError struct {
 	Reasons []Reason // one for each action, in order
 }
 
-// A Reason is why an action kept its transaction from happening.
+// A Reason is why an action canceled its transaction.
 type Reason struct {
-	Code    string // "None", "ConditionalCheckFailed", "TransactionConflict", "ValidationError", "ItemCollectionSizeLimitExceeded", …
+	// "None", "ConditionalCheckFailed", "TransactionConflict", "ValidationError",
+	// "ItemCollectionSizeLimitExceeded", …
+	Code    string
 	Message string
-	Item    item.Item // of ConditionalCheckFailed: what is there
+	Item    item.Item // of ConditionalCheckFailed: the present item
 }

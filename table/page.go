@@ -7,10 +7,11 @@ import (
 	"holdfast/shard"
 )
 
-// pageBytes is how much a query or scan looks at before it ends its page: as pageSize counts, and before the filter.
+// pageBytes is how much a query or scan examines before it ends its page: as pageSize counts, and
+// before the filter.
 const pageBytes = 1 << 20
 
-// A read is a query or scan whose parameters are checked.
+// A read is a query or scan whose parameters have been checked.
 type read struct {
 	t          *live
 	index      *item.Index // nil: the table's own items
@@ -24,10 +25,12 @@ type read struct {
 	consistent bool
 }
 
-// single says whether no more than one item can be found: such a query can't go on from anywhere, and ends with its first page.
+// single reports whether at most one item can be found: such a query can't be continued, and ends
+// with its first page.
 func (r *read) single() bool { return r.query && r.index == nil && r.t.schema.Key.Range.Name == "" }
 
-// fetches says whether the entries of an index haven't what is selected. Of a global index that is refused before.
+// fetches reports whether the entries of an index lack something that is selected, so that items
+// are read from the table. For a global index such a request is refused before.
 func (t *live) fetches(x *item.Index, sel Select, p *item.Projection) bool {
 	if x == nil || !x.Local || x.Project == item.ProjectAll {
 		return false
@@ -45,8 +48,8 @@ func (r *read) continueAfter(key item.Key) {
 	r.span.Range.From = append(key, 0)
 }
 
-// page reads until the limit is reached, or pageBytes, or the end. Last is set unless it was the end, even where nothing
-// follows: DynamoDB doesn't look ahead either.
+// page reads until the limit, pageBytes or the end is reached. Last is set unless the end was
+// reached, even if nothing follows: DynamoDB doesn't look ahead either.
 func (r *read) page(ctx context.Context) (page Page, err error) {
 	if err := r.t.throughput.admitRead(r.index); err != nil {
 		return Page{}, err
@@ -86,12 +89,13 @@ func (r *read) page(ctx context.Context) (page Page, err error) {
 type pager struct {
 	items          []item.Item
 	count, scanned int
-	last           item.Item // that was looked at, in full
+	last           item.Item // that was examined, in full
 	entryBytes     int       // of what the span has
 	fetchedBytes   int       // of the table's items that were fetched
 }
 
-// read returns the item on which a cursor stands, and counts its bytes. An item of which there is only the entry by now is empty.
+// read returns the item on which a cursor stands, and counts its bytes. If the item of an entry has
+// been deleted meanwhile, it is empty.
 func (p *pager) read(ctx context.Context, r *read, c *shard.Cursor) (item.Item, error) {
 	it, err := c.Item()
 	if err != nil {
@@ -136,7 +140,7 @@ func (p *pager) page(r *read) Page {
 	return page
 }
 
-// capacity returns what a page consumed: all its bytes are rounded up at once.
+// capacity returns what a page consumed: its bytes are rounded up as a whole.
 func (r *read) capacity(p *pager) Capacity {
 	units := readUnits(p.entryBytes, r.consistent)
 	if r.index == nil {
@@ -151,9 +155,10 @@ func (r *read) capacity(p *pager) Capacity {
 	return c
 }
 
-// pageSize returns the bytes by which DynamoDB counts an item against a page. They are those of a packed form: a name is one byte;
-// a text, bytes and each element of a set have a short length; the sort key stands, with 18 more bytes, before each 3072
-// bytes of the others. dynalite found the form by trial on the real service (its slow tests of Query and Scan).
+// pageSize returns the bytes by which DynamoDB counts an item against a page. They are those of a
+// packed form: a name is one byte; a text, bytes and each element of a set have a short length; the
+// sort key stands, with 18 more bytes, before each 3072 bytes of the others. dynalite found the
+// form by trial on the real service (its slow tests of Query and Scan).
 func pageSize(it item.Item, sortName string) int {
 	packed, sortBytes := 0, 0
 	for i := range it {

@@ -16,7 +16,8 @@ func number(s string) item.Value {
 	return v
 }
 
-// The items of dynalite's slow tests of Query and Scan, which ran on the real service: how many of them fill a page.
+// The items of dynalite's slow tests of Query and Scan, which ran on the real service: how many of
+// them fill a page.
 func TestPageSize(t *testing.T) {
 	text := func(n int) item.Value { return item.Text(strings.Repeat("e", n)) }
 	many := func(last2 string, value item.Value) item.Item {
@@ -43,8 +44,10 @@ func TestPageSize(t *testing.T) {
 		want  int // how many fit
 		full  bool
 	}{
-		{"25 equal ones of a range table, just under", append(repeat(24, ranged("01", long, 43380)), many("23", text(43381-22))), 25, false},
-		{"25 equal ones of a range table, just over", append(repeat(23, ranged("01", "z", 43380)), many("23", text(43381-21)), ranged("24", "z", 1)), 24, true},
+		{"25 equal ones of a range table, just under", append(repeat(24, ranged("01", long, 43380)),
+			many("23", text(43381-22))), 25, false},
+		{"25 equal ones of a range table, just over", append(repeat(23, ranged("01", "z", 43380)),
+			many("23", text(43381-21)), ranged("24", "z", 1)), 24, true},
 		{"13 of 86 KB", append(repeat(11, item.New(item.Attr{Name: "a", Value: item.Text("01")},
 			item.Attr{Name: "b", Value: item.Text("0000001")}, item.Attr{Name: "z", Value: text(86647)})),
 			item.New(item.Attr{Name: "a", Value: item.Text("11")}, item.Attr{Name: "b", Value: item.Text("0000011")},

@@ -8,16 +8,16 @@ import (
 	"holdfast/shard"
 )
 
-// Query returns a page of the items with one partition key, in order of their sort key: those of the table, or the entries of an
-// index. The page ends at Limit items, or at 1 MiB, before the filter. Errors are Invalid, NotFound, Overloaded, and those
-// of package shard.
+// Query returns a page of the items with one partition key, in order of their sort key: those of
+// the table, or the entries of an index. The page ends at Limit items, or at 1 MiB, before the
+// filter. Errors are Invalid, NotFound, Overloaded, and those of package shard.
 func (s *Store) Query(ctx context.Context, q Query) (Page, error) {
 	if err := q.Key.Check(); err != nil {
 		return Page{}, err
 	}
 	t, err := s.tables.serving(q.Table)
 	if err != nil {
-		// There is no key that could have more than one attribute and one.
+		// Without a table its key isn't known, but no key has more attributes than one and one.
 		return Page{}, cmp.Or(q.Key.CheckSingle(), err)
 	}
 	r, err := t.checkQuery(q)
@@ -28,7 +28,7 @@ func (s *Store) Query(ctx context.Context, q Query) (Page, error) {
 	return page, s.tables.outlived(t, err)
 }
 
-// checkQuery says what a query reads. Its checks are in DynamoDB's order.
+// checkQuery returns what a query reads. Its checks are in DynamoDB's order.
 func (t *live) checkQuery(q Query) (*read, error) {
 	x, err := t.readIndex(q.Index, q.Consistent)
 	if err != nil {
@@ -40,7 +40,7 @@ func (t *live) checkQuery(q Query) (*read, error) {
 	if x != nil {
 		key, r.span.Index = x.Key, x.ID
 	}
-	if err := t.aim(r, key, q); err != nil {
+	if err := t.locateSpan(r, key, q); err != nil {
 		return nil, err
 	}
 	if err := t.checkNested(q.Project.Nested()); err != nil {
@@ -61,8 +61,8 @@ func (t *live) checkQuery(q Query) (*read, error) {
 	return r, t.checkFilterHeld(x, q.Filter)
 }
 
-// aim sets the span of a query: what its key condition allows, after its start.
-func (t *live) aim(r *read, key item.IndexKey, q Query) error {
+// locateSpan sets the span of a query: what its key condition allows, after its start.
+func (t *live) locateSpan(r *read, key item.IndexKey, q Query) error {
 	if q.Start != nil {
 		if len(q.Start) != len(t.startNames(r.index)) {
 			return invalid("The provided starting key is invalid")
@@ -97,7 +97,7 @@ func (t *live) aim(r *read, key item.IndexKey, q Query) error {
 	return nil
 }
 
-// checkStartWithin says whether a start is one that its query could have ended with.
+// checkStartWithin returns an error unless a page of the query could have ended at the start.
 func checkStartWithin(start item.Item, key item.IndexKey, l item.Lookup) error {
 	inside := true
 	for i, a := range key.Hash {

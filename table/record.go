@@ -12,7 +12,8 @@ import (
 	"holdfast/shard"
 )
 
-// The names of the catalog's records. Each value is JSON with a Version; docs/formats.md describes them.
+// The names of the catalog's records. Each value is JSON with a Version; docs/formats.md describes
+// them.
 const (
 	tablePrefix   = "table/"   // and the table's name: a record
 	removedPrefix = "removed/" // and the ID of a table or backup that was: a removed
@@ -20,7 +21,7 @@ const (
 	nextName      = "next"     // a nextIDs
 )
 
-// The versions of the records' forms. A record of a later one is refused, not guessed at.
+// The versions of the records' forms. A record of a later version is refused.
 const (
 	version = 1
 
@@ -30,14 +31,15 @@ const (
 	multiKeyVersion = 2
 )
 
-// A record is a table in the catalog. What takes its time is written into it before it begins (an index that is being filled,
-// shards that are being copied …) and taken out when it is done: it is the queue of the background work, and outlives
-// a crash.
+// A record is a table in the catalog. Work that takes long (filling an index, copying shards …) is
+// written into it before it begins and taken out when it is done: the record is the queue of the
+// background work, which survives a crash. A record in the catalog is immutable: a change clones
+// it.
 type record struct {
 	Version   int
 	Table     Description // without counts
 	Shards    []part
-	NextIndex uint32    // the next ID that no index of the table has had
+	NextIndex uint32    // an ID that no index of the table has had, nor any above it
 	Streams   []stream  // the oldest first
 	FillTTL   bool      // the queue of expiring items is to be filled
 	ClearTTL  bool      // the queue of expiring items is to be emptied, before it is filled
@@ -68,21 +70,22 @@ type stream struct {
 	Last    []shard.Position // nil: it goes on
 }
 
-// A removed is shards that are still to go: of a table, when what its streams have may go, or of a backup.
+// A removed is shards that are still to be removed: of a table, once its streams are no longer
+// kept, or of a backup.
 type removed struct {
 	Version int
 	Name    string // of the table; "" is a backup
 	ID      string
 	Key     item.KeySchema
 	Shards  []part
-	Indexes []uint32 // IDs of indexes whose entries go at once
+	Indexes []uint32 // IDs of indexes whose entries are removed at once
 	Streams []stream
-	Until   time.Time // then all of it goes
+	Until   time.Time // then all of it is removed
 
 	open []*shard.Shard // to read streams from; nil if there are none
 }
 
-// A backup is a table as it was at one moment, in shards of its own.
+// A backup is a snapshot of a table, in shards of its own.
 type backup struct {
 	Version int
 	Backup  Backup
@@ -90,7 +93,7 @@ type backup struct {
 	Copy    *copying // until it is complete
 }
 
-// nextIDs are IDs that were never given.
+// nextIDs are IDs that have never been used.
 type nextIDs struct {
 	Version int
 	Shard   holdfast.ShardID
@@ -110,8 +113,9 @@ func (r *record) clone() *record {
 	return &c
 }
 
-// schema returns what the shards of the table must know: an index has entries from when it begins to be filled until it begins
-// to be removed, and the queue of expiring items has none while it is to be emptied.
+// schema returns the schema of the table's shards: an index has entries from when it begins to be
+// filled until it begins to be removed, and the queue of expiring items gets none while it is to be
+// emptied.
 func (r *record) schema() shard.Schema {
 	s := shard.Schema{Key: r.Table.Key}
 	for _, x := range r.Table.Indexes {
@@ -186,10 +190,10 @@ func (r *removed) recordName() string     { return removedPrefix + r.ID }
 func (r *removed) addTo(c *contents)      { c.removed[r.ID] = r }
 func (r *removed) removeFrom(c *contents) { delete(c.removed, r.ID) }
 
-// encoded returns shards that are to go as a record of the disk.
+// encoded returns shards that are to be removed as a record of the disk.
 func (r *removed) encoded() shard.Record { return encode(r.recordName(), r) }
 
-// formOf returns the version of the form that a table has.
+// formOf returns the version of the form that a table's record has.
 func formOf(d *Description) int {
 	if slices.ContainsFunc(d.Indexes, func(x IndexDescription) bool { return x.Index.Key.Multi() }) {
 		return multiKeyVersion

@@ -8,12 +8,12 @@ import (
 	"holdfast/shard"
 )
 
-// streamAge is how long a stream can still be read after it, or its table, is no more.
+// streamAge is how long a stream can still be read after it has ended or its table was removed.
 const streamAge = 24 * time.Hour
 
-// Remove removes a table. Requests don't find it any more when Remove returns, and what it holds goes in the
-// background: at once, or where it had streams when they may no longer be read. Errors: NotFound; Exists while it is
-// being changed or copied; Invalid if it is protected.
+// Remove removes a table. When Remove returns, requests no longer find it. Its shards are removed
+// in the background: at once, or, if it had streams, when these may no longer be read. Errors:
+// NotFound; Exists while it is being changed or copied; Invalid if it is protected.
 func (s *Store) Remove(ctx context.Context, name string) (Description, error) {
 	s.catalog.mu.Lock()
 	defer s.catalog.mu.Unlock()
@@ -27,17 +27,19 @@ func (s *Store) Remove(ctx context.Context, name string) (Description, error) {
 	t, now := s.tables.table(name), s.now()
 	answer := t.describe(now)
 	answer.Status = Deleting
-	answer.Indexes = slices.DeleteFunc(answer.Indexes, func(x IndexDescription) bool { return !x.Index.Local }) // as DynamoDB answers
+	// DynamoDB's answer doesn't have the global indexes.
+	answer.Indexes = slices.DeleteFunc(answer.Indexes, func(x IndexDescription) bool { return !x.Index.Local })
 	if err := s.catalog.removeTable(ctx, r, r.rest(now, t.shards)); err != nil {
 		return Description{}, err
 	}
 	return answer, nil
 }
 
-// removable returns an error if a table must stay for now. catalog.mu is held.
+// removable returns an error if a table can't be removed now. catalog.mu is held.
 func (s *Store) removable(r *record) error {
 	if r.Table.DeletionProtection {
-		return invalid("Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.")
+		return invalid("Resource cannot be deleted as it is currently protected against deletion. Disable deletion " +
+			"protection first.")
 	}
 	if err := s.tables.table(r.Table.Name).busy(s.now()); err != nil {
 		return err
@@ -48,7 +50,7 @@ func (s *Store) removable(r *record) error {
 	return nil
 }
 
-// rest returns what is still to go when a table is removed at now.
+// rest returns the shards that are still to be removed when a table is removed at now.
 func (r *record) rest(now time.Time, shards []*shard.Shard) *removed {
 	gone := &removed{Version: version, Name: r.Table.Name, ID: r.Table.ID, Key: r.Table.Key, Shards: r.Shards, Until: now}
 	ended := r.clone()
@@ -66,7 +68,8 @@ func (r *record) rest(now time.Time, shards []*shard.Shard) *removed {
 	return gone
 }
 
-// discarded returns shards of a backup, or of a copy that failed, as what is to go at once.
+// discarded returns the shards of a backup, or of a copy that failed, as shards that are to be
+// removed at once.
 func discarded(id string, parts []part, now time.Time) *removed {
 	return &removed{Version: version, ID: id, Shards: parts, Until: now}
 }

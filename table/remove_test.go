@@ -29,7 +29,8 @@ func TestRemoveDespiteCrashes(t *testing.T) {
 			r.step(crashAfter)
 			r.crash()
 			r.check()
-			if _, err := r.tables.serving("users"); !errors.Is(err, holdfast.NotFound) || err.Error() != "Requested resource not found" {
+			if _, err := r.tables.serving("users"); !errors.Is(err, holdfast.NotFound) ||
+				err.Error() != "Requested resource not found" {
 				t.Errorf("got %v; want it not found", err)
 			}
 			r.settle()
@@ -60,7 +61,8 @@ func TestRemoveRefuses(t *testing.T) {
 	d.DeletionProtection = true
 	r.create(d, attributes)
 	_, err := r.Remove(context.Background(), "users")
-	wantError(t, err, holdfast.Invalid, "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first.")
+	wantError(t, err, holdfast.Invalid, "Resource cannot be deleted as it is currently protected against deletion. "+
+		"Disable deletion protection first.")
 	off := false
 	r.alter(Alteration{Table: "users", DeletionProtection: &off})
 	r.describe("users")
@@ -72,7 +74,7 @@ func TestRemoveRefuses(t *testing.T) {
 }
 
 // What a removed table held leaves the disk, and the log that it filled does, too.
-func TestRemovedGivesRoomBack(t *testing.T) {
+func TestRemovedGivesSpaceBack(t *testing.T) {
 	r := newRig(t, Options{})
 	r.create(users("users"))
 	for i := range 20 {

@@ -9,18 +9,19 @@ import (
 	"holdfast/item"
 )
 
-// Overrides are what a restored table has differently. What is nil stays.
+// Overrides are the settings in which a restored table differs. A nil setting is that of the
+// source.
 type Overrides struct {
 	Billing       *Billing
 	Throughput    *Throughput
 	OnDemandLimit *Throughput
-	Global, Local []IndexDefinition // which of the indexes it shall have, with what throughput; empty but not nil: none
+	Global, Local []IndexDefinition // the indexes that it gets, with their throughput; empty but not nil: none
 	Encryption    *string
 }
 
-// RestoreBackup begins to make a table of a backup. Its status is Creating, and its items can't be reached, until it has them
-// all and its indexes are filled. It has no tags, stream or TTL. Errors: NotFound, Exists if the target does or the backup isn't
-// ready, Invalid.
+// RestoreBackup begins to restore a table from a backup. Until it has all items and its indexes are
+// filled, its status is Creating and its items can't be read. It has no tags, stream or TTL.
+// Errors: NotFound, Exists if the target does or the backup isn't ready, Invalid.
 func (s *Store) RestoreBackup(ctx context.Context, id, target string, o Overrides) (Description, error) {
 	s.catalog.mu.Lock()
 	defer s.catalog.mu.Unlock()
@@ -35,8 +36,8 @@ func (s *Store) RestoreBackup(ctx context.Context, id, target string, o Override
 	return s.restore(ctx, &b.Backup.Table, target, source, &copying{Backup: id}, len(b.Shards), o)
 }
 
-// SetPointInTime says whether a table can be restored as it was at any time since now, as long as the log of changes has them.
-// Errors: NotFound, Exists while the table is being made.
+// SetPointInTime sets whether a table can be restored to points in time, from now on and as far
+// back as the log of changes reaches. Errors: NotFound, Exists while the table is being made.
 func (s *Store) SetPointInTime(ctx context.Context, table string, on bool) (PointInTime, error) {
 	s.catalog.mu.Lock()
 	defer s.catalog.mu.Unlock()
@@ -60,9 +61,12 @@ func (s *Store) SetPointInTime(ctx context.Context, table string, on bool) (Poin
 	return s.tables.table(table).pointInTime(s.now()), nil
 }
 
-// RestorePointInTime begins to make a table of another as that was at a time; the zero time is now. See RestoreBackup. Errors:
-// NotFound; Exists; Failed if the source can't be restored so; Gone for a time that is too early or in the future; Invalid.
-func (s *Store) RestorePointInTime(ctx context.Context, source, target string, at time.Time, o Overrides) (Description, error) {
+// RestorePointInTime begins to restore a table from another as that was at a time; the zero time is
+// now. See RestoreBackup. Errors: NotFound; Exists; Failed if the source can't be restored so; Gone
+// for a time that is too early or in the future; Invalid.
+func (s *Store) RestorePointInTime(
+	ctx context.Context, source, target string, at time.Time, o Overrides,
+) (Description, error) {
 	s.catalog.mu.Lock()
 	defer s.catalog.mu.Unlock()
 	from, err := s.catalog.table(source)
@@ -77,7 +81,8 @@ func (s *Store) RestorePointInTime(ctx context.Context, source, target string, a
 		at = p.Latest
 	}
 	if at.Before(p.Earliest) || at.After(p.Latest) {
-		return Description{}, holdfast.Errorf(holdfast.Gone, "The specified restore time is not within the valid range: %s to %s",
+		return Description{}, holdfast.Errorf(holdfast.Gone, "The specified restore time is not within the valid range: %s "+
+			"to %s",
 			p.Earliest.UTC().Format(time.RFC3339), p.Latest.UTC().Format(time.RFC3339))
 	}
 	restored := &Restored{At: at, SourceTable: source}
@@ -112,10 +117,11 @@ func (s *Store) restore(
 	return t.describe(s.now()), nil
 }
 
-// definition returns what a table is restored as.
+// definition returns the definition of a restored table.
 func (o *Overrides) definition(as *Description) (Definition, error) {
 	d := Definition{
-		Key: as.Key, Billing: as.Billing, Throughput: as.Throughput, OnDemandLimit: as.OnDemandLimit, Class: as.Class, Encryption: as.Encryption,
+		Key: as.Key, Billing: as.Billing, Throughput: as.Throughput, OnDemandLimit: as.OnDemandLimit, Class: as.Class,
+		Encryption: as.Encryption,
 	}
 	if o.Billing != nil {
 		d.Billing = *o.Billing
@@ -154,8 +160,8 @@ func (o *Overrides) definition(as *Description) (Definition, error) {
 	return d, nil
 }
 
-// chosen returns the local or the global indexes that a restored table shall have: those of override, which must be there, or if
-// that is nil all.
+// chosen returns the local or the global indexes that a restored table gets: those of override,
+// which the source must have, or, if that is nil, all.
 func chosen(as *Description, override []IndexDefinition, local bool) ([]IndexDefinition, error) {
 	var all []IndexDefinition
 	for _, x := range as.Indexes {
@@ -172,7 +178,8 @@ func chosen(as *Description, override []IndexDefinition, local bool) ([]IndexDef
 			return have.Index.Name == x.Index.Name && sameNames(have.Index.Key, x.Index.Key)
 		})
 		if i < 0 {
-			return nil, invalid("One or more parameter values were invalid: The indexes provided should match existing secondary indexes; "+
+			return nil, invalid("One or more parameter values were invalid: The indexes provided should match existing "+
+				"secondary indexes; "+
 				"there is no such index: %s", x.Index.Name)
 		}
 		have := all[i]
@@ -182,7 +189,8 @@ func chosen(as *Description, override []IndexDefinition, local bool) ([]IndexDef
 	return some, nil
 }
 
-// sameNames says whether two keys have the same attributes in the same places, of whatever types.
+// sameNames reports whether two keys have the same attributes in the same places, of whatever
+// types.
 func sameNames(a, b item.IndexKey) bool {
 	return slices.Equal(attrNames(a.Hash), attrNames(b.Hash)) && slices.Equal(attrNames(a.Range), attrNames(b.Range))
 }

@@ -16,8 +16,8 @@ import (
 	"holdfast/shard"
 )
 
-// Whatever changes the catalog, and whether the disk takes the change or not: what the catalog has in memory, and what requests see of
-// it, is what a start would read.
+// Whatever changes the catalog, and whether the disk takes the change or not: what the catalog has
+// in memory, and what requests see of it, is what a start would read.
 func TestCatalogIsWhatIsOnDisk(t *testing.T) {
 	for seed := range uint64(6) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -48,7 +48,8 @@ func TestCatalogIsWhatIsOnDisk(t *testing.T) {
 
 // allowed says whether an error is one that a change at random may meet.
 func allowed(err error) bool {
-	for _, kind := range []holdfast.Kind{holdfast.Full, holdfast.Exists, holdfast.NotFound, holdfast.Invalid, holdfast.Failed, holdfast.Gone} {
+	for _, kind := range []holdfast.Kind{holdfast.Full, holdfast.Exists, holdfast.NotFound, holdfast.Invalid,
+		holdfast.Failed, holdfast.Gone} {
 		if errors.Is(err, kind) {
 			return true
 		}
@@ -76,8 +77,9 @@ func (r *rig) randomChange(rng *rand.Rand) (what string, err error) {
 		{"remove", func() error { _, err := r.Remove(ctx, name); return err }},
 		{"stream", func() error { _, err := r.Alter(ctx, Alteration{Table: name, Stream: &view}); return err }},
 		{"add an index", func() error {
-			_, err := r.Alter(ctx, Alteration{Table: name, Attributes: []item.KeyAttr{n}, Indexes: []IndexAlteration{{Create: &IndexDefinition{
-				Index: item.Index{Name: "by-n", Key: item.KeySchema{Hash: n}.Index(), Project: item.ProjectKeys}}}}})
+			_, err := r.Alter(ctx, Alteration{Table: name, Attributes: []item.KeyAttr{n},
+				Indexes: []IndexAlteration{{Create: &IndexDefinition{
+					Index: item.Index{Name: "by-n", Key: item.KeySchema{Hash: n}.Index(), Project: item.ProjectKeys}}}}})
 			return err
 		}},
 		{"remove an index", func() error {
@@ -117,7 +119,8 @@ func (r *rig) compareWithDisk(doing string) {
 			r.t.Errorf("%s: a start would give shard %d again, which is in use", doing, id)
 		}
 	}
-	if got, want := r.tables.all(), read.tables.all(); !slices.Equal(slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want))) {
+	if got, want := r.tables.all(), read.tables.all(); !slices.Equal(slices.Sorted(maps.Keys(got)),
+		slices.Sorted(maps.Keys(want))) {
 		r.t.Errorf("%s: requests see %v; want %v", doing, got, want)
 	}
 	for name, want := range read.tables.all() {
@@ -175,15 +178,18 @@ func text(v any) string {
 	return string(p)
 }
 
-// What a change does to a copy of a record isn't seen in the record: requests and jobs have that still.
+// What a change does to a copy of a record isn't seen in the record: requests and jobs have that
+// still.
 func TestCloneIsIndependent(t *testing.T) {
 	restored, id := Restored{SourceTable: "source"}, item.KeySchema{Hash: item.KeyAttr{Name: "id", Type: item.S}}
 	r := &record{
 		Shards:  []part{{ID: 1}},
 		Streams: []stream{{Label: "a"}},
 		Table: Description{
-			Definition: Definition{Name: "t", Key: id, Tags: map[string]string{"k": "v"}}, Attributes: []item.KeyAttr{{Name: "id", Type: item.S}},
-			Indexes: []IndexDescription{{IndexDefinition: IndexDefinition{Index: item.Index{Name: "x", Key: id.Index()}}}}, Restored: &restored,
+			Definition: Definition{Name: "t", Key: id, Tags: map[string]string{"k": "v"}},
+			Attributes: []item.KeyAttr{{Name: "id", Type: item.S}},
+			Indexes:    []IndexDescription{{IndexDefinition: IndexDefinition{Index: item.Index{Name: "x", Key: id.Index()}}}},
+			Restored:   &restored,
 		},
 	}
 	before := text(r)

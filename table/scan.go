@@ -8,8 +8,9 @@ import (
 	"holdfast/shard"
 )
 
-// Scan returns a page of all items of the table, or of all entries of an index, in order of the hash of their partition key. With
-// Segments, only of those whose hash lies in one of so many equal parts. Its pages and errors are those of Query.
+// Scan returns a page of all items of the table, or of all entries of an index, in order of the
+// hash of their partition key. With Segments, it reads only those whose hash lies in one of so many
+// equal parts. Its pages and errors are those of Query.
 func (s *Store) Scan(ctx context.Context, q Scan) (Page, error) {
 	t, err := s.tables.serving(q.Table)
 	if err != nil {
@@ -23,7 +24,7 @@ func (s *Store) Scan(ctx context.Context, q Scan) (Page, error) {
 	return page, s.tables.outlived(t, err)
 }
 
-// checkScan says what a scan reads. Its checks are in DynamoDB's order.
+// checkScan returns what a scan reads. Its checks are in DynamoDB's order.
 func (t *live) checkScan(q Scan) (*read, error) {
 	x, err := t.readIndex(q.Index, q.Consistent)
 	if err != nil {
@@ -53,7 +54,8 @@ func (t *live) checkScan(q Scan) (*read, error) {
 	return r, nil
 }
 
-// checkScanStart says whether a start, which may be nil, has the attributes that it needs.
+// checkScanStart returns an error unless a start, which may be nil, has the attributes that it
+// needs.
 func (t *live) checkScanStart(x *item.Index, start item.Item) error {
 	if start == nil {
 		return nil

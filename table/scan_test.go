@@ -17,7 +17,8 @@ func TestLargePages(t *testing.T) {
 		create(t, s, d, attributes)
 		const items = 40
 		for i := range items {
-			put(t, s, "t", attrs("id", fmt.Sprint("id", i%4), "seq", i, "g", "g", "h", i, "payload", strings.Repeat("x", 60_000)))
+			put(t, s, "t", attrs("id", fmt.Sprint("id", i%4), "seq", i, "g", "g", "h", i, "payload",
+				strings.Repeat("x", 60_000)))
 		}
 		none := condition(t, "attribute_not_exists(payload)")
 		for _, c := range []struct {
@@ -49,7 +50,8 @@ func TestLargePages(t *testing.T) {
 					shards, c.q, count, scanned, pages, c.count, items, c.pages)
 			}
 		}
-		page, err := s.Query(context.Background(), Query{Table: "t", Index: "global", Key: keyCondition(t, "g = :g", ":g", "g")})
+		page, err := s.Query(context.Background(), Query{Table: "t", Index: "global", Key: keyCondition(t, "g = :g", ":g",
+			"g")})
 		if h, _ := page.Last.Get("h"); err != nil || page.Count != 18 || h.Text != "17" || len(page.Last) != 4 {
 			t.Errorf("%d shards: query: got %d items up to %v, %v; want 18", shards, page.Count, page.Last, err)
 		}

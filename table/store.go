@@ -8,23 +8,23 @@ import (
 	"holdfast/shard"
 )
 
-// A Store is all tables of a node. It says what requests mean; the state that they read and change stands in the types below, each
-// the only one that touches its fields.
+// A Store is all tables of a node. Its methods are the requests; the state that they read and
+// change is in the types of its fields, each of which owns its fields.
 type Store struct {
 	disk           *shard.Store
 	now            func() time.Time
-	shardsPerTable int // of tables to come
+	shardsPerTable int // of tables that are created from now on
 
 	tables     directory  // the tables as requests see them
-	catalog    *catalog   // what there is: tables, streams, backups, and what is still to be done for them
+	catalog    *catalog   // tables, streams, backups, and the work that is still to be done for them
 	tokens     *tokens    // of transactions that were committed
-	worker     *worker    // does what the catalog says is under way
+	worker     *worker    // does the work that the catalog has under way
 	sweeper    *sweeper   // expires items, trims logs, gives disk space back
 	background background // runs the worker and the sweeper
 }
 
-// Open opens the tables that are on a disk, and resumes what was under way. An error of kind Corrupt says that the catalog isn't
-// what was written. The disk stays the caller's.
+// Open opens the tables that are on a disk, and resumes what was under way. The error is Corrupt if
+// the catalog isn't what was written. The disk stays the caller's.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -52,7 +52,8 @@ func newStore(o Options) (*Store, error) {
 	s.tokens = &tokens{disk: o.Disk, log: log, now: now}
 	reclaimer := &reclaimer{disk: o.Disk}
 	s.worker = &worker{
-		disk: o.Disk, catalog: s.catalog, tables: &s.tables, reclaimer: reclaimer, log: log, now: now, filled: map[string]progress{},
+		disk: o.Disk, catalog: s.catalog, tables: &s.tables, reclaimer: reclaimer, log: log, now: now,
+		filled: map[string]progress{},
 	}
 	s.sweeper = &sweeper{disk: o.Disk, tables: &s.tables, reclaimer: reclaimer, wake: s.catalog.wake, log: log, now: now}
 	return s, s.catalog.load()

@@ -18,7 +18,7 @@ const labelForm = "2006-01-02T15:04:05.000"
 type Stream struct {
 	Table, TableID, Label string
 	View                  View
-	On                    bool // it goes on
+	On                    bool // it hasn't been switched off
 	Key                   item.KeySchema
 	Created               time.Time
 	Shards                []StreamShard
@@ -28,12 +28,12 @@ type Stream struct {
 type StreamShard struct {
 	ID    holdfast.ShardID
 	First shard.Position // of its first change, or where that will be
-	Last  shard.Position // behind its last change; zero: the stream goes on
+	Last  shard.Position // behind its last change; zero: the stream is on
 	End   shard.Position // behind the newest change that it has now: where LATEST is
 }
 
-// Streams returns the streams of a table that can be read, those of removed tables of that name too, the oldest of each
-// table first. The name "" is all tables'.
+// Streams returns the streams of a table that can be read, those of removed tables of that name
+// too, the oldest of each table first. The name "" is all tables'.
 func (s *Store) Streams(table string) []Stream {
 	var all []Stream
 	add := func(sts []stream, name, id string, key item.KeySchema, shards []*shard.Shard) {
@@ -61,14 +61,15 @@ func (s *Store) Streams(table string) []Stream {
 	return all
 }
 
-// readable says whether a stream can be read at now: it hasn't been off for too long.
+// readable reports whether a stream can be read at now: it hasn't been off for too long.
 func (st *stream) readable(now time.Time) bool {
 	return st.Ended.IsZero() || st.Ended.Add(streamAge).After(now)
 }
 
 // described returns a stream of a table as requests get it.
 func (st *stream) described(name, id string, key item.KeySchema, shards []*shard.Shard) Stream {
-	out := Stream{Table: name, TableID: id, Label: st.Label, View: st.View, On: st.Ended.IsZero(), Key: key, Created: st.Created}
+	out := Stream{Table: name, TableID: id, Label: st.Label, View: st.View, On: st.Ended.IsZero(), Key: key,
+		Created: st.Created}
 	for i, sh := range shards {
 		part := StreamShard{ID: sh.ID(), First: st.First[i]}
 		if out.On {
@@ -88,12 +89,13 @@ func (s *Store) Stream(table, label string) (Stream, error) {
 			return st, nil
 		}
 	}
-	return Stream{}, holdfast.Errorf(holdfast.NotFound, "Requested resource not found: Stream: %s of table %s not found", label, table)
+	return Stream{}, holdfast.Errorf(holdfast.NotFound, "Requested resource not found: Stream: %s of table %s not found",
+		label, table)
 }
 
-// StreamRecords returns changes of one shard of a stream in order. A zero position, or one before the stream's first, is the
-// oldest that is kept. next is where to go on; end says that nothing more will come. Errors: NotFound, and Gone if the position
-// is no longer kept.
+// StreamRecords returns changes of one shard of a stream in order. A zero position, or one before
+// the stream's first, is that of the oldest that is kept. next is where to continue; end reports
+// that no more changes will come. Errors: NotFound, and Gone if the position is no longer kept.
 func (s *Store) StreamRecords(
 	ctx context.Context, table, label string, id holdfast.ShardID, from shard.Position, limit shard.Limit,
 ) (changes []shard.Change, next shard.Position, end bool, err error) {
@@ -103,7 +105,8 @@ func (s *Store) StreamRecords(
 	}
 	i, shards := slices.IndexFunc(st.Shards, func(p StreamShard) bool { return p.ID == id }), s.streamShards(st)
 	if i < 0 || i >= len(shards) {
-		return nil, from, false, holdfast.Errorf(holdfast.NotFound, "Requested resource not found: Shard: %d of stream %s not found", id, label)
+		return nil, from, false, holdfast.Errorf(holdfast.NotFound, "Requested resource not found: Shard: %d of stream %s "+
+			"not found", id, label)
 	}
 	sh, part := shards[i], st.Shards[i]
 	if oldest := sh.Oldest(); before(from, part.First) {
@@ -129,7 +132,8 @@ func (s *Store) StreamRecords(
 	return changes, next, !before(next, part.Last), nil
 }
 
-// streamShards returns the open shards of a stream's table, which may have been removed; nil if there are none any more.
+// streamShards returns the open shards of a stream's table, which may have been removed; nil if
+// there are none any more.
 func (s *Store) streamShards(st Stream) (shards []*shard.Shard) {
 	s.catalog.read(func(c *contents) {
 		if gone := c.removed[st.TableID]; gone != nil {
@@ -141,14 +145,14 @@ func (s *Store) streamShards(st Stream) (shards []*shard.Shard) {
 	return shards
 }
 
-// before says whether a is before b in the same log.
+// before reports whether a is before b in the same log.
 func before(a, b shard.Position) bool {
 	return a.Index < b.Index || a.Index == b.Index && a.N < b.N
 }
 
 func positionOf(c shard.Change) shard.Position { return shard.Position{Index: c.Tx.Index, N: c.N} }
 
-// alterStream switches the stream on with a view, or off with 0.
+// alterStream switches the stream on with a view, or off with the view 0.
 func (r *record) alterStream(view View, now time.Time, shards []*shard.Shard) error {
 	switch {
 	case view != 0 && r.Table.StreamOn:
@@ -163,7 +167,8 @@ func (r *record) alterStream(view View, now time.Time, shards []*shard.Shard) er
 	return nil
 }
 
-// beginStream adds a stream from here on; a view of 0 is none. Its label is later than that of the one before.
+// beginStream adds a stream from here on; a view of 0 is none. Its label is later than that of the
+// one before.
 func (r *record) beginStream(view View, now time.Time, shards []*shard.Shard) {
 	if view == 0 {
 		return
@@ -177,7 +182,7 @@ func (r *record) beginStream(view View, now time.Time, shards []*shard.Shard) {
 	r.Table.Stream, r.Table.StreamOn, r.Table.StreamLabel = view, true, label
 }
 
-// endStream ends the stream that goes on, if there is one.
+// endStream ends the stream that is on, if there is one.
 func (r *record) endStream(now time.Time, shards []*shard.Shard) {
 	if !r.Table.StreamOn {
 		return

@@ -12,14 +12,16 @@ import (
 	"holdfast/shard"
 )
 
-// read returns all changes of a stream in the order of each shard, a few at a time, and whether all its shards have ended.
+// read returns all changes of a stream in the order of each shard, a few at a time, and whether all
+// its shards have ended.
 func (r *rig) read(st Stream) (all []shard.Change, end bool) {
 	r.t.Helper()
 	end = true
 	for _, part := range st.Shards {
 		var at shard.Position
 		for {
-			changes, next, over, err := r.StreamRecords(context.Background(), st.Table, st.Label, part.ID, at, shard.Limit{Changes: 3})
+			changes, next, over, err := r.StreamRecords(context.Background(), st.Table, st.Label, part.ID, at,
+				shard.Limit{Changes: 3})
 			if err != nil {
 				r.t.Fatal(err)
 			}
@@ -33,7 +35,8 @@ func (r *rig) read(st Stream) (all []shard.Change, end bool) {
 	return all, end
 }
 
-// replay makes of changes what they leave. Each must go on from where the one before of its item has ended.
+// replay makes of changes what they leave. Each must go on from where the one before of its item
+// has ended.
 func replay(t testing.TB, changes []shard.Change) map[string]item.Item {
 	t.Helper()
 	state := map[string]item.Item{}
@@ -156,7 +159,8 @@ func TestStreamsHaveDifferentLabels(t *testing.T) {
 	}
 }
 
-// The log of a removed table stays while its stream may be read; another table of that name has a stream of its own.
+// The log of a removed table stays while its stream may be read; another table of that name has a
+// stream of its own.
 func TestStreamOfARemovedTable(t *testing.T) {
 	r := newRig(t, Options{ShardsPerTable: 2})
 	d, attributes := users("users")
@@ -190,6 +194,7 @@ func TestStreamOfARemovedTable(t *testing.T) {
 	if got := r.Streams("users"); len(got) != 1 || len(r.catalog.is.removed) != 0 {
 		t.Errorf("a day later: got %d streams, %d removed tables; want 1, 0", len(got), len(r.catalog.is.removed))
 	}
-	_, _, _, err := r.StreamRecords(context.Background(), "users", st[0].Label, st[0].Shards[0].ID, shard.Position{}, shard.Limit{})
+	_, _, _, err := r.StreamRecords(context.Background(), "users", st[0].Label, st[0].Shards[0].ID, shard.Position{},
+		shard.Limit{})
 	wantError(t, err, holdfast.NotFound, "Requested resource not found: Stream: "+st[0].Label+" of table users not found")
 }

@@ -18,13 +18,14 @@ const (
 	reclaimInterval = 20 * time.Second // between looks whether something was dropped whose disk space is to be given back
 )
 
-// The bounds of what the sweeper deletes: so many items in a commit, and so many in all each time that it runs.
+// The limits of what the sweeper deletes: items per commit, and items per run.
 const (
 	expiryBatch = 100
 	expirySweep = 5000
 )
 
-// A sweeper does what falls due, in one goroutine: it deletes what has expired, trims the logs, and gives disk space back.
+// A sweeper does in one goroutine what falls due: it deletes what has expired, trims the logs, and
+// gives disk space back.
 type sweeper struct {
 	disk      *shard.Store
 	tables    *directory
@@ -56,8 +57,7 @@ func (p *sweeper) run(ctx context.Context) {
 	}
 }
 
-// expireAll deletes what has expired, in all tables. It ends when a table has nothing more or it has
-// deleted its share.
+// expireAll deletes what has expired, in all tables, up to expirySweep items.
 func (p *sweeper) expireAll(ctx context.Context) error {
 	left := expirySweep
 	for _, t := range p.tables.all() {
@@ -90,17 +90,20 @@ func (p *sweeper) expire(ctx context.Context, sh *shard.Shard, attr string, n in
 	return p.deleteExpired(ctx, sh, keys, attr, now)
 }
 
-// deleteExpired deletes those of the items that have expired indeed. That they were in the queue is only a hint: one may have got a
-// later time since.
-func (p *sweeper) deleteExpired(ctx context.Context, sh *shard.Shard, keys []item.Key, attr string, now time.Time) (deleted int, err error) {
+// deleteExpired deletes those of the items that have expired. Their place in the queue is only a
+// hint: an item may have got a later time since.
+func (p *sweeper) deleteExpired(
+	ctx context.Context, sh *shard.Shard, keys []item.Key, attr string, now time.Time,
+) (deleted int, err error) {
 	writes := make([]shard.Write, len(keys))
 	for i, key := range keys {
-		writes[i] = shard.Write{Shard: sh, Key: key, Origin: shard.ByExpiry, Change: func(before item.Item) (item.Item, error) {
-			if expired(before, attr, now) {
-				return nil, nil
-			}
-			return before, nil
-		}}
+		writes[i] = shard.Write{Shard: sh, Key: key, Origin: shard.ByExpiry,
+			Change: func(before item.Item) (item.Item, error) {
+				if expired(before, attr, now) {
+					return nil, nil
+				}
+				return before, nil
+			}}
 	}
 	results, err := p.disk.Commit(ctx, shard.Commit{Writes: writes})
 	for _, r := range results {
@@ -111,15 +114,15 @@ func (p *sweeper) deleteExpired(ctx context.Context, sh *shard.Shard, keys []ite
 	return deleted, err
 }
 
-// expired says whether an item's time is over: its last second has gone by. One whose attribute is missing or isn't a number
-// never expires.
+// expired reports whether an item has expired: its last second is over. An item whose attribute is
+// missing or isn't a number never expires.
 func expired(it item.Item, attr string, now time.Time) bool {
 	v, ok := it.Get(attr)
 	return ok && v.Type == item.N && item.CompareNumbers(v.Text, strconv.FormatInt(now.Unix(), 10)) < 0
 }
 
-// A reclaimer gives the disk space of dropped shards back. Not with each drop: test suites make and remove tables by the hundred, and
-// a reclaim flushes what is in memory.
+// A reclaimer gives the disk space of dropped shards back. Not with each drop: test suites make and
+// remove tables by the hundred, and a reclaim flushes what is in memory.
 type reclaimer struct {
 	disk *shard.Store
 	due  atomic.Bool // something was dropped since the last reclaim

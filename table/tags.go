@@ -6,7 +6,8 @@ import (
 	"slices"
 )
 
-// Tags returns the tags of a table. The caller must not change them. NotFound if there is no such table.
+// Tags returns the tags of a table. The caller must not change them. NotFound if there is no such
+// table.
 func (s *Store) Tags(table string) (map[string]string, error) {
 	t := s.tables.table(table)
 	if t == nil {
@@ -47,7 +48,8 @@ func (s *Store) retag(ctx context.Context, table string, change func(map[string]
 
 func (r *record) checkTags() error {
 	if len(r.Table.Tags) > maxTags {
-		return invalid("One or more parameter values were invalid: Too many tags: %d; a table can have %d", len(r.Table.Tags), maxTags)
+		return invalid("One or more parameter values were invalid: Too many tags: %d; a table can have %d",
+			len(r.Table.Tags), maxTags)
 	}
 	return nil
 }

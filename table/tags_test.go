@@ -31,7 +31,8 @@ func TestTags(t *testing.T) {
 	for i := range maxTags {
 		many[fmt.Sprint(i)] = ""
 	}
-	wantError(t, r.Tag(ctx, "users", many), holdfast.Invalid, "One or more parameter values were invalid: Too many tags: 51; a table can have 50")
+	wantError(t, r.Tag(ctx, "users", many), holdfast.Invalid, "One or more parameter values were invalid: Too many "+
+		"tags: 51; a table can have 50")
 	_, err := r.Tags("none")
 	wantError(t, err, holdfast.NotFound, "Requested resource not found: Table: none not found")
 }

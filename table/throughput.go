@@ -7,17 +7,20 @@ import (
 	"holdfast/item"
 )
 
-// A throughput is what requests may still consume of a table and its global indexes. Nil is no limit.
+// A throughput is what requests may still consume of a table and its global indexes. Nil is no
+// limit.
 type throughput struct {
-	now     func() time.Time
-	buckets map[string]buckets // of the table under "", and of each global index under its name; immutable, unlike what is in them
+	now func() time.Time
+	// buckets are those of the table, under "", and of each global index, under its name. The map is
+	// immutable.
+	buckets map[string]buckets
 }
 
 // Buckets are what is left of a Throughput. A nil bucket has no limit.
 type buckets struct{ read, write *bucket }
 
-// newThroughput returns full buckets for a table and its global indexes. Those whose rate stays are taken from old, the table
-// before, if there was one.
+// newThroughput returns full buckets for a table and its global indexes. Those whose rate stays are
+// taken from old, the table before, if there was one.
 func newThroughput(d *Description, old *live, clock func() time.Time) *throughput {
 	p, now := &throughput{now: clock, buckets: map[string]buckets{}}, clock()
 	add := func(name string, provisioned, limit Throughput) {
@@ -47,7 +50,8 @@ func keepOrFill(was *bucket, unitsPerSecond int64, now time.Time) *bucket {
 	return newBucket(unitsPerSecond, now)
 }
 
-// admitRead returns holdfast.Overloaded if nothing is left to read from the table, or from a global index. x is nil for the table.
+// admitRead returns holdfast.Overloaded if nothing is left to read from the table, or from a global
+// index. x is nil for the table.
 func (p *throughput) admitRead(x *item.Index) error {
 	if p == nil {
 		return nil
@@ -62,8 +66,8 @@ func (p *throughput) admitRead(x *item.Index) error {
 	return overdrawn(name != "")
 }
 
-// admitWrite returns holdfast.Overloaded if nothing is left to write to the table or to one of its global indexes: a write can't
-// leave an index behind.
+// admitWrite returns holdfast.Overloaded if nothing is left to write to the table or to one of its
+// global indexes: a write can't leave an index behind.
 func (p *throughput) admitWrite() error {
 	if p == nil {
 		return nil
@@ -83,7 +87,8 @@ func overdrawn(index bool) error {
 			"secondary indexes of the table was exceeded. Consider increasing your provisioning level for the "+
 			"under-provisioned global secondary indexes with the UpdateTable API")
 	}
-	return holdfast.Errorf(holdfast.Overloaded, "The level of configured provisioned throughput for the table was exceeded. "+
+	return holdfast.Errorf(holdfast.Overloaded, "The level of configured provisioned throughput for the table was "+
+		"exceeded. "+
 		"Consider increasing your provisioning level with the UpdateTable API.")
 }
 

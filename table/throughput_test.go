@@ -19,12 +19,14 @@ type throughputModel struct {
 }
 
 func newThroughputModel() *throughputModel {
-	m := &throughputModel{clock: clock{now: time.Unix(1_700_000_000, 0)}, read: map[string]float64{}, write: map[string]float64{}}
-	m.desc = Description{ID: "id", Definition: Definition{Throughput: Throughput{Read: 2, Write: 3}}, Indexes: []IndexDescription{
-		{IndexDefinition: IndexDefinition{Index: item.Index{Name: "g"}, Throughput: Throughput{Read: 4, Write: 1}}},
-		{IndexDefinition: IndexDefinition{Index: item.Index{Name: "h"}, Throughput: Throughput{Read: 1, Write: 5}}},
-		{IndexDefinition: IndexDefinition{Index: item.Index{Name: "local", Local: true}}},
-	}}
+	m := &throughputModel{clock: clock{now: time.Unix(1_700_000_000, 0)}, read: map[string]float64{},
+		write: map[string]float64{}}
+	m.desc = Description{ID: "id", Definition: Definition{Throughput: Throughput{Read: 2, Write: 3}},
+		Indexes: []IndexDescription{
+			{IndexDefinition: IndexDefinition{Index: item.Index{Name: "g"}, Throughput: Throughput{Read: 4, Write: 1}}},
+			{IndexDefinition: IndexDefinition{Index: item.Index{Name: "h"}, Throughput: Throughput{Read: 1, Write: 5}}},
+			{IndexDefinition: IndexDefinition{Index: item.Index{Name: "local", Local: true}}},
+		}}
 	m.eachRate(func(name string, rate Throughput) {
 		m.read[name], m.write[name] = 300*float64(rate.Read), 300*float64(rate.Write)
 	})
@@ -45,8 +47,9 @@ func (m *throughputModel) pass(seconds int) {
 	})
 }
 
-// A request is let in by what is left of the table or of the index that it is for, and draws on what it consumed of each, whatever
-// other settings change meanwhile; a rate that is changed begins full.
+// A request is let in by what is left of the table or of the index that it is for, and draws on
+// what it consumed of each, whatever other settings change meanwhile; a rate that is changed begins
+// full.
 func TestThroughputModel(t *testing.T) {
 	for seed := range uint64(10) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {

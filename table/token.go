@@ -11,45 +11,48 @@ import (
 	"holdfast/shard"
 )
 
-// A transaction's token is kept in a record, token/MINUTE/TOKEN, where MINUTE counts from 1970 and is that in which the transaction
-// was committed. Its value is the millisecond since 1970, 8 bytes big-endian, and the digest of the request. So a look-up has
-// eleven names to try, and what is no longer needed is found by its minute. The record tokens-kept-from has the minute before which
-// all were forgotten; who finds it behind makes good.
+// A transaction's token is kept in a record, token/MINUTE/TOKEN, where MINUTE counts from 1970 and
+// is that in which the transaction was committed. Its value is the millisecond since 1970, 8 bytes
+// big-endian, and the digest of the request. So a look-up tries eleven names, and tokens that are
+// no longer needed are found by their minute. The record tokens-kept-from has the minute before
+// which all tokens were removed; the first transaction that finds it out of date removes what is
+// due.
 const (
 	tokenAge        = 10 * time.Minute
 	tokenPrefix     = "token/"
 	tokensKeptFrom  = "tokens-kept-from"
 	tokenMinutes    = int64(tokenAge / time.Minute)
-	tokensPerCommit = 1000 // how many are forgotten at once
+	tokensPerCommit = 1000 // that are removed
 )
 
-// errTokenKnown says that a transaction was committed before.
+// errTokenKnown is the error of a transaction that was committed before.
 var errTokenKnown = errors.New("table: the token's transaction was committed before")
 
-// errTokensForgotten says that another request has forgotten the tokens of a minute.
-var errTokensForgotten = errors.New("table: the tokens were forgotten before")
+// errTokensRemoved is the error of a claim on tokens that another request has claimed.
+var errTokensRemoved = errors.New("table: the tokens were removed before")
 
 func minuteOf(t time.Time) int64 { return t.Unix() / 60 }
 
 func tokenMinute(minute int64) string { return fmt.Sprintf("%s%010d/", tokenPrefix, minute) }
 
-// Tokens are those of the transactions of the last ten minutes. They lie in records of the disk, and change with the commits of their
-// transactions.
+// Tokens are the client request tokens of the transactions of the last ten minutes. They are
+// records of the disk, written by the commits of their transactions.
 type tokens struct {
 	disk *shard.Store
 	log  *slog.Logger
 	now  func() time.Time
 }
 
-// A tokenGuard lets a transaction with a token happen once.
+// A tokenGuard lets a transaction with a token be committed once.
 type tokenGuard struct {
 	token string
 	value []byte // of its record
 	now   time.Time
-	due   bool // older tokens should be forgotten
+	due   bool // there are older tokens to remove
 }
 
-// guard makes a commit depend on its transaction's token not having been used, and leave the token behind.
+// guard makes a commit depend on the token of its transaction not having been used, and record the
+// token.
 func (k *tokens) guard(c *shard.Commit, t Transaction) *tokenGuard {
 	g := &tokenGuard{token: t.Token, now: k.now()}
 	g.value = append(binary.BigEndian.AppendUint64(nil, uint64(g.now.UnixMilli())), t.Digest[:]...)
@@ -70,7 +73,7 @@ func (g *tokenGuard) decide(record func(string) ([]byte, bool, error)) error {
 			return checkDigest(kept[8:], g.value[8:])
 		}
 	}
-	// Looked at here, this costs no wait for the disk.
+	// Read here, within the commit, this costs no wait for the disk of its own.
 	from, err := keptFrom(record)
 	g.due = from < keepFrom(g.now)
 	return err
@@ -83,7 +86,8 @@ func checkDigest(kept, digest []byte) error {
 	return errTokenKnown
 }
 
-// replayed returns the answer to a transaction that was committed before: it consumed what reading its items does.
+// replayed returns the answer to a transaction that was committed before: it consumes what reading
+// its items does.
 func replayed(actions []Action) []Written {
 	all := make([]Written, len(actions))
 	for i := range actions {
@@ -99,7 +103,7 @@ func replayed(actions []Action) []Written {
 // keepFrom returns the minute from which tokens may still be needed.
 func keepFrom(now time.Time) int64 { return minuteOf(now) - tokenMinutes - 1 }
 
-// keptFrom returns the minute before which all tokens were forgotten, 0 if none ever were.
+// keptFrom returns the minute before which all tokens were removed; 0: none ever were.
 func keptFrom(record func(string) ([]byte, bool, error)) (int64, error) {
 	value, _, err := record(tokensKeptFrom)
 	if err != nil || len(value) != 8 {
@@ -108,26 +112,28 @@ func keptFrom(record func(string) ([]byte, bool, error)) (int64, error) {
 	return int64(binary.BigEndian.Uint64(value)), nil
 }
 
-// forget removes the tokens that have had their time. What fails is left to the next minute.
-func (k *tokens) forget(ctx context.Context, now time.Time) {
+// expire removes the tokens that are no longer needed. What fails is tried again in the next
+// minute.
+func (k *tokens) expire(ctx context.Context, now time.Time) {
 	keep := keepFrom(now)
 	from, err := k.claim(ctx, keep)
 	if err == nil {
 		err = k.drop(ctx, from, keep)
 	}
-	if err != nil && !errors.Is(err, errTokensForgotten) && ctx.Err() == nil {
-		k.log.Warn("tokens of transactions can't be removed", "err", err)
+	if err != nil && !errors.Is(err, errTokensRemoved) && ctx.Err() == nil {
+		k.log.Warn("can't remove old transaction tokens", "err", err)
 	}
 }
 
-// claim makes this request the one that forgets the tokens of the minutes from the one that it returns, and before keep.
+// claim makes this request the only one that removes the tokens of the minutes from the one that it
+// returns, and before keep.
 func (k *tokens) claim(ctx context.Context, keep int64) (from int64, err error) {
 	_, err = k.disk.Commit(ctx, shard.Commit{
 		Records: []shard.Record{{Name: tokensKeptFrom, Value: binary.BigEndian.AppendUint64(nil, uint64(keep))}},
 		Guards:  []string{tokensKeptFrom},
 		Decide: func(record func(string) ([]byte, bool, error)) (err error) {
 			if from, err = keptFrom(record); err == nil && from >= keep {
-				err = errTokensForgotten
+				err = errTokensRemoved
 			}
 			return err
 		},
@@ -135,8 +141,9 @@ func (k *tokens) claim(ctx context.Context, keep int64) (from int64, err error) 
 	return from, err
 }
 
-// drop removes the tokens of the minutes before keep. It begins a little before from, since who claimed those may have
-// crashed; where nobody was for long, it looks through all tokens.
+// drop removes the tokens of the minutes before keep. It begins a little before from, since the
+// process may have crashed after it claimed those. If no tokens were removed for long, it looks
+// through all.
 func (k *tokens) drop(ctx context.Context, from, keep int64) error {
 	if keep-from > 6*tokenMinutes {
 		return k.dropRecords(ctx, tokenPrefix, tokenMinute(keep))

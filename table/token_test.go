@@ -75,7 +75,8 @@ func TestToken(t *testing.T) {
 	}
 }
 
-// Of requests with the same token at the same time one does it, and the others wait until it is done.
+// Of requests with the same token at the same time one does it, and the others wait until it is
+// done.
 func TestTokenAtOnce(t *testing.T) {
 	s, _ := openMemory(t, Options{})
 	d, attributes := plain("t")

@@ -9,8 +9,9 @@ import (
 	"holdfast/shard"
 )
 
-// transactionBytes is how much a TransactGet may return, and how much the request of a TransactWrite may have: its items, keys,
-// and what its expressions have. How large the items are that a TransactWrite changes or removes doesn't matter.
+// transactionBytes is how much a TransactGet may return, and how much the request of a
+// TransactWrite may have: its items, keys, and what its expressions have. How large the items are
+// that a TransactWrite changes or removes doesn't matter.
 const transactionBytes = 4 << 20
 
 const (
@@ -19,8 +20,9 @@ const (
 	largePayload = "Transaction payload size cannot exceed 4MB"
 )
 
-// TransactGet returns several items as they were at one moment, in order. It is a *CanceledError if one of gets is wrong by itself or
-// there is no throughput for it. Errors are else Invalid, NotFound, and those of package shard.
+// TransactGet returns several items of one snapshot, in order. The error is a *CanceledError if one
+// of gets is invalid by itself or there is no throughput for it. Other errors are Invalid,
+// NotFound, and those of package shard.
 func (s *Store) TransactGet(ctx context.Context, gets []Get) ([]Got, error) {
 	tables := make([]*live, len(gets))
 	reads := make([]shard.Get, len(gets))
@@ -32,13 +34,13 @@ func (s *Store) TransactGet(ctx context.Context, gets []Get) ([]Got, error) {
 		}
 	}
 	for i, g := range gets {
-		key, err := tables[i].aimTransactGet(g)
+		key, err := tables[i].locateTransactGet(g)
 		if err == nil {
 			err = tables[i].throughput.admitRead(nil)
 		}
 		if err != nil {
 			if reasons.set(i, err); !errors.Is(err, holdfast.Overloaded) {
-				break // the service looks no further, either
+				break // DynamoDB checks no further, either
 			}
 			continue
 		}
@@ -62,7 +64,7 @@ func (s *Store) TransactGet(ctx context.Context, gets []Get) ([]Got, error) {
 	return transactGot(gets, tables, items)
 }
 
-func (t *live) aimTransactGet(g Get) (item.Key, error) {
+func (t *live) locateTransactGet(g Get) (item.Key, error) {
 	key, err := t.schema.Key.Exact(g.Key)
 	if err != nil {
 		return nil, err
@@ -70,12 +72,13 @@ func (t *live) aimTransactGet(g Get) (item.Key, error) {
 	return key, t.checkNested(g.Project.Nested())
 }
 
-// transactGot makes the answers of items that were read.
+// transactGot returns the answers for items that were read, and charges for them.
 func transactGot(gets []Get, tables []*live, items []item.Item) ([]Got, error) {
 	got, bytes := make([]Got, len(gets)), 0
 	for i, it := range items {
 		bytes += it.Size()
-		got[i] = Got{Item: gets[i].Project.Apply(it), Capacity: readCapacity(gets[i].Table, readUnits(it.Size(), true)).doubled()}
+		got[i] = Got{Item: gets[i].Project.Apply(it), Capacity: readCapacity(gets[i].Table,
+			readUnits(it.Size(), true)).doubled()}
 		tables[i].throughput.spend(got[i].Capacity)
 	}
 	if bytes > transactionBytes {
@@ -84,7 +87,7 @@ func transactGot(gets []Get, tables []*live, items []item.Item) ([]Got, error) {
 	return got, nil
 }
 
-// repeats says whether an item is named twice.
+// repeats reports whether an item is named twice.
 func repeats(reads []shard.Get) bool {
 	type place struct {
 		shard *shard.Shard
@@ -101,13 +104,14 @@ func repeats(reads []shard.Get) bool {
 	return false
 }
 
-// TransactWrite does several writes together or not at all. Written is in order, with what each consumed, which is twice what it
-// costs alone. With a token that was used within ten minutes it does nothing more, and says what reading would have
-// consumed; if that was another request, ErrTokenReused. Where an action can't be done it is a *CanceledError, with the reasons of all actions;
-// no action waits in vain for another transaction, so that TransactionConflict is never among them. Errors are else
-// Invalid, NotFound, and those of package shard.
+// TransactWrite does all of several writes or none. Written is in order, with what each consumed,
+// which is twice what it costs alone. With a token that was used within ten minutes it does
+// nothing, and returns what reading would have consumed; the error is ErrTokenReused if the token
+// was that of another request. If an action can't be done, the error is a *CanceledError with the
+// reasons of all actions. TransactionConflict is never among them, since transactions wait for each
+// other. Other errors are Invalid, NotFound, and those of package shard.
 func (s *Store) TransactWrite(ctx context.Context, t Transaction) ([]Written, error) {
-	changes, err := s.aimTransaction(t.Actions)
+	changes, err := s.locateActions(t.Actions)
 	if err != nil {
 		return nil, err
 	}
@@ -128,13 +132,13 @@ func (s *Store) TransactWrite(ctx context.Context, t Transaction) ([]Written, er
 		return nil, s.tables.outlivedAny(changes, err)
 	}
 	if token != nil && token.due {
-		s.tokens.forget(ctx, token.now)
+		s.tokens.expire(ctx, token.now)
 	}
 	return transacted(changes, results), nil
 }
 
-// aimTransaction checks all actions of a transaction as far as that goes without their items.
-func (s *Store) aimTransaction(actions []Action) ([]*change, error) {
+// locateActions checks all actions of a transaction as far as that is possible without their items.
+func (s *Store) locateActions(actions []Action) ([]*change, error) {
 	tables, bytes := make([]*live, len(actions)), 0
 	for i := range actions {
 		var err error
@@ -155,7 +159,7 @@ func (s *Store) aimTransaction(actions []Action) ([]*change, error) {
 		}
 		if err != nil {
 			if reasons.set(i, err); !errors.Is(err, holdfast.Overloaded) {
-				break // the service looks no further, either
+				break // DynamoDB checks no further, either
 			}
 			continue
 		}
@@ -211,7 +215,7 @@ func (t *live) action(a *Action) (*change, error) {
 	return t.check(*a.Check)
 }
 
-// transacted returns what a transaction did.
+// transacted returns the result of a transaction, and charges for it.
 func transacted(changes []*change, results []shard.Result) []Written {
 	all := make([]Written, len(changes))
 	for i, c := range changes {
@@ -222,14 +226,14 @@ func transacted(changes []*change, results []shard.Result) []Written {
 	return all
 }
 
-// A decision is whether a transaction happens. The commit asks each of its changes, one after the other; the one that is asked last
-// ends the commit if any can't be made, so that the reasons of all are known by then. Until then those that can't be made
-// pretend to change nothing.
+// A decision is whether a transaction is committed. The commit calls each of its changes, one after
+// the other. The last one ends the commit if any of them can't be made, so that the reasons of all
+// are known by then; until then, changes that can't be made return their item unchanged.
 type decision struct {
 	changes []*change
 	reasons reasons
-	asked   []bool
-	left    int // how many haven't been asked
+	called  []bool
+	left    int // changes that haven't been called
 }
 
 func newDecision(changes []*change) *decision {
@@ -240,16 +244,16 @@ func newDecision(changes []*change) *decision {
 
 func (d *decision) begin() {
 	d.reasons = newReasons(len(d.changes))
-	d.asked = make([]bool, len(d.changes))
+	d.called = make([]bool, len(d.changes))
 	d.left = len(d.changes)
 }
 
 // make is the Change of the i-th write.
 func (d *decision) make(i int, before item.Item) (item.Item, error) {
-	if d.asked[i] {
-		d.begin() // the commit has begun anew
+	if d.called[i] {
+		d.begin() // the commit has begun again
 	}
-	d.asked[i] = true
+	d.called[i] = true
 	d.left--
 	after, err := d.changes[i].make(before)
 	if err != nil {
@@ -276,7 +280,7 @@ func newReasons(n int) reasons {
 	return all
 }
 
-// set says why an action can't be done.
+// set sets why an action can't be done.
 func (all reasons) set(i int, err error) {
 	var failed *ConditionError
 	switch {

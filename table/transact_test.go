@@ -13,7 +13,8 @@ import (
 	"holdfast/item"
 )
 
-// Transfers between accounts in two tables, by several at a time: no transaction that reads all accounts sees another sum.
+// Transfers between accounts in two tables, by several at a time: no transaction that reads all
+// accounts sees another sum.
 func TestTransactionsKeepSum(t *testing.T) {
 	s, _ := openMemory(t, Options{ShardsPerTable: 2})
 	const accounts, each, workers, transfers = 8, 100, 4, 60
@@ -60,7 +61,8 @@ func transfer(t *testing.T, s *Store, key func(int) (string, item.Item), from, t
 	fromTable, fromKey := key(from)
 	toTable, toKey := key(to)
 	_, err := s.TransactWrite(context.Background(), Transaction{Actions: []Action{
-		{Update: &Update{Table: fromTable, Key: fromKey, Change: update(t, "ADD balance :n", ":n", -sum), If: condition(t, "balance >= :n", ":n", sum)}},
+		{Update: &Update{Table: fromTable, Key: fromKey, Change: update(t, "ADD balance :n", ":n", -sum),
+			If: condition(t, "balance >= :n", ":n", sum)}},
 		{Update: &Update{Table: toTable, Key: toKey, Change: update(t, "ADD balance :n", ":n", sum)}},
 	}})
 	return err
@@ -75,7 +77,8 @@ func total(got []Got) (sum int) {
 	return sum
 }
 
-// The reasons of a canceled transaction are in order, those of actions that are wrong by themselves before any is tried.
+// The reasons of a canceled transaction are in order, those of actions that are wrong by themselves
+// before any is tried.
 func TestReasons(t *testing.T) {
 	s, _ := openMemory(t, Options{})
 	d, attributes := plain("t")
@@ -145,20 +148,24 @@ func TestTransactionLimits(t *testing.T) {
 	}
 	_, err := s.TransactWrite(ctx, Transaction{Actions: puts(12)})
 	wantSaid(t, "4.2 MB", err, largePayload)
-	_, err = s.TransactWrite(ctx, Transaction{Actions: append(puts(1), Action{Delete: &Delete{Table: "t", Key: attrs("id", "0")}})})
+	_, err = s.TransactWrite(ctx, Transaction{Actions: append(puts(1),
+		Action{Delete: &Delete{Table: "t", Key: attrs("id", "0")}})})
 	wantSaid(t, "twice", err, repeated)
-	_, err = s.TransactWrite(ctx, Transaction{Actions: append(puts(1), Action{Delete: &Delete{Table: "other", Key: attrs("id", "0")}})})
+	_, err = s.TransactWrite(ctx, Transaction{Actions: append(puts(1),
+		Action{Delete: &Delete{Table: "other", Key: attrs("id", "0")}})})
 	wantSaid(t, "no table", err, "Requested resource not found")
 	_, err = s.TransactGet(ctx, []Get{{Table: "t", Key: attrs("id", "0")}, {Table: "t", Key: attrs("id", "0")}})
 	wantSaid(t, "got twice", err, repeated)
-	_, err = s.TransactGet(ctx, []Get{{Table: "t", Key: attrs("id", "0")}, {Table: "t", Key: item.Item{}}, {Table: "t", Key: item.Item{}}})
+	_, err = s.TransactGet(ctx, []Get{{Table: "t", Key: attrs("id", "0")}, {Table: "t", Key: item.Item{}},
+		{Table: "t", Key: item.Item{}}})
 	if canceled := (*CanceledError)(nil); !errors.As(err, &canceled) || canceled.Reasons[1].Code != "ValidationError" ||
 		canceled.Reasons[2].Code != "None" {
 		t.Errorf("got without key: got %v; want [None, ValidationError, None]", err)
 	}
 }
 
-// What a transaction may have is counted by its request: items, keys, names and values, not what the table has.
+// What a transaction may have is counted by its request: items, keys, names and values, not what
+// the table has.
 func TestTransactionPayload(t *testing.T) {
 	s, _ := openMemory(t, Options{})
 	d, attributes := plain("t")

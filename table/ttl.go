@@ -5,7 +5,8 @@ import "context"
 // maxTTLNameBytes is how long the name of the attribute can be.
 const maxTTLNameBytes = 255
 
-// TTL returns whether and by what attribute a table's items expire. NotFound if there is no such table.
+// TTL returns whether, and by which attribute, a table's items expire. NotFound if there is no such
+// table.
 func (s *Store) TTL(table string) (TTL, error) {
 	t := s.tables.table(table)
 	if t == nil {
@@ -14,11 +15,13 @@ func (s *Store) TTL(table string) (TTL, error) {
 	return t.desc.TTL, nil
 }
 
-// SetTTL lets a table's items expire by an attribute, or not any more. Those that have it already are found in the
-// background. Errors: NotFound, Exists while the table is being made, Invalid if it is so already.
+// SetTTL sets whether a table's items expire by an attribute. Items that have it already are found
+// in the background. Errors: NotFound, Exists while the table is being made, Invalid if it is so
+// already.
 func (s *Store) SetTTL(ctx context.Context, table string, ttl TTL) error {
 	if ttl.Attr == "" || len(ttl.Attr) > maxTTLNameBytes {
-		return invalid("1 validation error detected: Value '%s' at 'timeToLiveSpecification.attributeName' failed to satisfy constraint: "+
+		return invalid("1 validation error detected: Value '%s' at 'timeToLiveSpecification.attributeName' failed to "+
+			"satisfy constraint: "+
 			"Member must have length between 1 and %d", ttl.Attr, maxTTLNameBytes)
 	}
 	s.catalog.mu.Lock()

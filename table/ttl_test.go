@@ -84,7 +84,8 @@ func TestSetTTL(t *testing.T) {
 	r.create(users("users"))
 	ctx := context.Background()
 	wantError(t, r.SetTTL(ctx, "users", TTL{Attr: "until"}), holdfast.Invalid, "TimeToLive is already disabled")
-	wantError(t, r.SetTTL(ctx, "none", TTL{Attr: "until", On: true}), holdfast.NotFound, "Requested resource not found: Table: none not found")
+	wantError(t, r.SetTTL(ctx, "none", TTL{Attr: "until", On: true}), holdfast.NotFound,
+		"Requested resource not found: Table: none not found")
 	r.setTTL(TTL{Attr: "until", On: true})
 	wantError(t, r.SetTTL(ctx, "users", TTL{Attr: "until", On: true}), holdfast.Invalid, "TimeToLive is already enabled")
 	wantError(t, r.SetTTL(ctx, "users", TTL{Attr: "other", On: true}), holdfast.Invalid,
@@ -111,7 +112,8 @@ func TestSetTTL(t *testing.T) {
 	}
 }
 
-// 1. The sweeper finds that an item has expired. 2. A client gives it a later time. 3. The sweeper would delete it.
+// 1. The sweeper finds that an item has expired. 2. A client gives it a later time. 3. The sweeper
+// would delete it.
 func TestAnItemThatGotALaterTimeIsKept(t *testing.T) {
 	r := newRig(t, Options{})
 	r.create(users("users"))

@@ -13,10 +13,10 @@ import (
 const (
 	retryWait = 5 * time.Second // after a job has failed
 	fillBatch = 256             // items that are latched at once to be filled into an index
-	fillSlice = 64              // batches before other jobs have their turn
+	fillSlice = 64              // batches that a job does before other jobs get their turn
 )
 
-// A worker does what the catalog says is under way, one job after another, in one goroutine.
+// A worker does the work that the catalog has under way, one job after another, in one goroutine.
 type worker struct {
 	disk      *shard.Store
 	catalog   *catalog
@@ -25,7 +25,8 @@ type worker struct {
 	log       *slog.Logger
 	now       func() time.Time
 
-	// filled is how far indexes and queues have been filled. A restart begins them again, which does no harm.
+	// filled is how far indexes and queues have been filled. After a restart they are filled from the
+	// start again, which does no harm.
 	filled map[string]progress
 }
 
@@ -41,7 +42,8 @@ type job struct {
 	run  func(context.Context) error
 }
 
-// run does jobs until there are none, and again when it is woken, or a while after one has failed.
+// run does jobs until there are none, and again when it is woken, or retryWait after one has
+// failed.
 func (w *worker) run(ctx context.Context) {
 	failures := failureLog{log: w.log, last: map[string]string{}}
 	for {
@@ -115,9 +117,15 @@ func (w *worker) jobsOfTable(r *record) []job {
 	for _, x := range r.Table.Indexes {
 		switch x.Status {
 		case Creating:
-			add("fill index "+x.Index.Name+" of ", func(ctx context.Context) error { return w.fillIndex(ctx, r, x.Index, shards) })
+			add("fill index "+x.Index.Name+" of ", func(ctx context.Context) error {
+				return w.fillIndex(ctx, r, x.Index,
+					shards)
+			})
 		case Deleting:
-			add("remove index "+x.Index.Name+" of ", func(ctx context.Context) error { return w.clearIndex(ctx, r, x.Index, shards) })
+			add("remove index "+x.Index.Name+" of ", func(ctx context.Context) error {
+				return w.clearIndex(ctx, r, x.Index,
+					shards)
+			})
 		}
 	}
 	return all

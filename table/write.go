@@ -9,8 +9,9 @@ import (
 	"holdfast/shard"
 )
 
-// Put writes an item in place of that with its key. Errors are Invalid, NotFound, Overloaded, *ConditionError, and those of
-// package shard; so are those of Delete and Update.
+// Put writes an item, in place of the one with its key if there is one. Errors are Invalid,
+// NotFound, Overloaded, *ConditionError, and those of package shard; so are those of Delete and
+// Update.
 func (s *Store) Put(ctx context.Context, p Put) (Written, error) {
 	if err := checkItemSize(p.Item); err != nil {
 		return Written{}, err
@@ -39,7 +40,7 @@ func (s *Store) Delete(ctx context.Context, d Delete) (Written, error) {
 	return s.write(ctx, c)
 }
 
-// Update changes an item, or makes it.
+// Update changes an item, or creates it.
 func (s *Store) Update(ctx context.Context, u Update) (Written, error) {
 	t, err := s.tables.serving(u.Table)
 	if err != nil {
@@ -70,13 +71,13 @@ func (s *Store) write(ctx context.Context, c *change) (Written, error) {
 	return w, nil
 }
 
-// A change is what a request does with one item, checked as far as that goes without the item.
+// A change is what a request does to one item, checked as far as that is possible without the item.
 type change struct {
 	t    *live
 	key  item.Key
 	has  item.Item // the attributes of the key, and maybe others
 	cond *item.Condition
-	// of makes of an item, which may be nil, what it shall be.
+	// of returns what an item, which may be nil, becomes.
 	of func(before item.Item) (item.Item, error)
 }
 
@@ -93,13 +94,15 @@ func (c *change) write(of func(item.Item) (item.Item, error)) shard.Write {
 	return shard.Write{Shard: c.t.shard(c.key), Key: c.key, Change: of}
 }
 
-// written returns what the change did.
+// written returns the result of the change.
 func (c *change) written(r shard.Result) Written {
-	return Written{Before: r.Before, After: r.After, Capacity: c.t.writeCapacity(r.Before, r.After), Collection: c.collection(r)}
+	return Written{Before: r.Before, After: r.After, Capacity: c.t.writeCapacity(r.Before, r.After),
+		Collection: c.collection(r)}
 }
 
-// collection returns what is known of the items with the change's partition key: the bytes of this one are the least that they
-// have. To know more would be to read them all, which no write should wait for.
+// collection returns the size of the item collection of the change's partition key, as far as it is
+// known: at least the bytes of this item. Its real size would take reading the whole collection,
+// which no write should wait for.
 func (c *change) collection(r shard.Result) *Collection {
 	local := slices.ContainsFunc(c.t.schema.Indexes, func(x item.Index) bool { return x.Local })
 	if !local {
@@ -156,7 +159,8 @@ func (t *live) update(u Update) (*change, error) {
 	return &change{t, key, u.Key, u.If, func(before item.Item) (item.Item, error) { return t.updated(u, before) }}, nil
 }
 
-// checkUpdate says whether an update, which may be nil, leaves the key alone, and as far as it says itself can be indexed.
+// checkUpdate returns an error unless an update, which may be nil, leaves the key alone, and sets
+// attributes of indexes' keys, as far as that is known without the item, to their types.
 func (t *live) checkUpdate(u *item.Update) error {
 	names := u.Names()
 	for _, name := range t.schema.Key.Names() {
@@ -176,10 +180,10 @@ func (t *live) checkUpdate(u *item.Update) error {
 	return t.checkNested(u.Nested())
 }
 
-// updated returns what an update makes of an item, which may be nil.
+// updated returns what an item, which may be nil, becomes by an update.
 func (t *live) updated(u Update, before item.Item) (item.Item, error) {
 	if before == nil && u.Change.OnlyRemoves() {
-		return nil, nil // and a path that leads nowhere is no fault
+		return nil, nil // a path that leads nowhere is no error here
 	}
 	from := before
 	if from == nil {
@@ -201,8 +205,8 @@ func (t *live) updated(u Update, before item.Item) (item.Item, error) {
 	return after, nil
 }
 
-// checkReindexed says whether the indexes can take what an update has changed. What it left alone may be of a wrong type, since
-// the item may be older than the index.
+// checkReindexed returns an error unless the indexes can take what an update has changed.
+// Attributes that it left alone may be of a wrong type, since the item may be older than the index.
 func (t *live) checkReindexed(before, after item.Item, legacy bool) error {
 	for _, x := range t.indexesGlobalFirst() {
 		if err := checkEntryChange(x, before, after, legacy); err != nil {
@@ -214,7 +218,7 @@ func (t *live) checkReindexed(before, after item.Item, legacy bool) error {
 
 // checkEntryChange is checkReindexed for one index.
 func checkEntryChange(x *item.Index, before, after item.Item, legacy bool) error {
-	var fit []item.Attr // attributes of the key that the index can take, each by itself
+	var fit []item.Attr // the attributes of the key that the index can take, each by itself
 	changed := false
 	for part := range x.Key.All() {
 		is, ok := after.Get(part.Name)
