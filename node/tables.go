@@ -135,13 +135,13 @@ func (t *tables) serve() {
 
 // full says that the disk is full and writes are refused, or nothing.
 func (t *tables) full() string {
-	room := t.disk.Room()
-	if !room.Full {
+	space := t.disk.Space()
+	if !space.Full {
 		return ""
 	}
 	return fmt.Sprintf("tables: writes are refused, the disk is full: %d MiB free, "+
 		"they are taken again with %d MiB (tables.reserve is %d MiB)",
-		room.FreeBytes>>20, (room.NeededBytes+1<<20-1)>>20, room.ReserveBytes>>20)
+		space.FreeBytes>>20, (space.NeededBytes+1<<20-1)>>20, space.ReserveBytes>>20)
 }
 
 // reload reads the keys again.

@@ -7,8 +7,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// accept returns the control file's record of what a start goes on from: each log ends where its
-// whole records do, and nothing behind that counts from now on, neither as torn nor as damaged.
+// accept returns the control file's record of the state that a start continues from: each log ends
+// after its last whole record, and what follows counts neither as torn nor as damaged from now on.
 // What was read may be in the system's memory only, so it is synced first.
 func (in *inspection) accept() (*control, error) {
 	c := *in.control
@@ -37,7 +37,7 @@ func (in *inspection) accept() (*control, error) {
 	return &c, nil
 }
 
-// syncAndSum syncs a file, and sums as much of it as e says.
+// syncAndSum syncs a file, and sets the checksum of its first e.bytes.
 func syncAndSum(fs vfs.FS, path string, e *extent) error {
 	f, err := fs.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
 	if err != nil {

@@ -12,12 +12,16 @@ import (
 	"holdfast/item"
 )
 
-// Backfill writes the entries in an index of the schema of up to n items, from a key on, nil being the first. next is where to go on;
-// nil: that was the last. It latches the items, so that a commit at the same time and it agree. An item that check refuses gets no entry.
+// Backfill writes the entries in an index of the schema for up to n items, from a key on; nil is
+// the first. next is where to continue; nil: that was the last. It latches the items against
+// concurrent commits. An item that check refuses gets no entry.
 //
-// An index that is put into the schema of a shard with items counts as being filled until Backfill has come to the end. If the
-// process ends before, Backfill begins anew, or where it was: an entry that is there already is left as it is.
-func (sh *Shard) Backfill(ctx context.Context, index uint32, from item.Key, n int, check func(item.Item) error) (next item.Key, err error) {
+// An index that is added to the schema of a shard with items counts as being filled until Backfill
+// has reached the end. After a restart Backfill may begin again, or continue where it was: an entry
+// that is there already is left as it is.
+func (sh *Shard) Backfill(
+	ctx context.Context, index uint32, from item.Key, n int, check func(item.Item) error,
+) (next item.Key, err error) {
 	return sh.backfill(ctx, from, n, func(b *pebble.Batch, p *backfillBatch) error {
 		x := p.schema.index(index)
 		if x == nil {
@@ -43,8 +47,10 @@ func (s *schema) index(id uint32) *item.Index {
 	return nil
 }
 
-// fillEntry writes the entry of the item at a key, if it should have one and hasn't.
-func (sh *Shard) fillEntry(b *pebble.Batch, p *backfillBatch, x *item.Index, key item.Key, check func(item.Item) error) error {
+// fillEntry writes the entry of the item at a key, if it should have one and doesn't.
+func (sh *Shard) fillEntry(
+	b *pebble.Batch, p *backfillBatch, x *item.Index, key item.Key, check func(item.Item) error,
+) error {
 	is, err := sh.items.image(sh.engine.db, key)
 	if err != nil || is.item == nil {
 		return err
@@ -88,13 +94,15 @@ func (sh *Shard) BackfillTTL(ctx context.Context, from item.Key, n int) (next it
 type backfillBatch struct {
 	schema *schema
 	keys   []item.Key
-	next   item.Key // of the first item behind them; nil: none
+	next   item.Key // of the item after them; nil: none
 	index  uint32   // whose entries were written; 0: none
 	count  Count    // what was written of it
 }
 
-// backfill latches up to n items from a key on, and commits the batch that fill makes of them.
-func (sh *Shard) backfill(ctx context.Context, from item.Key, n int, fill func(*pebble.Batch, *backfillBatch) error) (next item.Key, err error) {
+// backfill latches up to n items from a key on, and writes the batch that fill makes for them.
+func (sh *Shard) backfill(
+	ctx context.Context, from item.Key, n int, fill func(*pebble.Batch, *backfillBatch) error,
+) (next item.Key, err error) {
 	s := sh.store
 	if err := s.gate.enter(); err != nil {
 		return nil, err
@@ -121,9 +129,11 @@ func (sh *Shard) backfill(ctx context.Context, from item.Key, n int, fill func(*
 	return p.next, nil
 }
 
-// submitLatched has the batch filled while the keys are latched, and hands it to Pebble. What it counts and what the log's next
-// entry counts must be in order, so that happens with the line's mu.
-func (sh *Shard) submitLatched(b *pebble.Batch, p *backfillBatch, fill func(*pebble.Batch, *backfillBatch) error) (submitted bool, err error) {
+// submitLatched fills the batch while the keys are latched, and submits it. It holds sequencer.mu
+// meanwhile, so that its counts and those of the log's next entry are on disk in order.
+func (sh *Shard) submitLatched(
+	b *pebble.Batch, p *backfillBatch, fill func(*pebble.Batch, *backfillBatch) error,
+) (submitted bool, err error) {
 	sh.schemas.RLock()
 	defer sh.schemas.RUnlock()
 	if sh.isDropped() {
@@ -160,7 +170,8 @@ func (sh *Shard) submitLatched(b *pebble.Batch, p *backfillBatch, fill func(*peb
 	return true, nil
 }
 
-// filled lets commits know which indexes are still being filled. The line's mu is held, and schemas for reading.
+// filled updates the schema by which indexes are still being filled. sequencer.mu is held, and
+// schemas for reading.
 func (sh *Shard) filled() {
 	next := &schema{Schema: sh.schema.Load().Schema}
 	for i := range next.Indexes {
@@ -213,7 +224,8 @@ func (sh *Shard) ClearTTL() error {
 	})
 }
 
-// clear commits the batch that fill makes while no transaction gets its index, and returns when it is on disk.
+// clear writes the batch that fill makes, while no transaction gets its index, and returns when it
+// is on disk.
 func (sh *Shard) clear(fill func(*pebble.Batch, *schema) error) error {
 	s := sh.store
 	if err := s.gate.enter(); err != nil {
@@ -242,12 +254,13 @@ func (sh *Shard) clear(fill func(*pebble.Batch, *schema) error) error {
 	return s.engine.syncWait(b)
 }
 
-// expiryReach is how long an item can have expired to be deleted still. What expired before that is kept, since it is taken for
-// a mistake. See https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/howitworks-ttl.html.
+// expiryReach is how long ago an item may have expired to be deleted. Items that expired earlier
+// are kept, since their time is taken for a mistake. See
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/howitworks-ttl.html.
 const expiryReach = 5 * 365 * 24 * time.Hour
 
-// Expired returns the keys of up to n items that have expired, the longest expired first. The caller deletes them with a
-// Commit whose Change looks once more.
+// Expired returns the keys of up to n items that have expired, the oldest first. The caller deletes
+// them with a Commit whose Change checks again.
 func (sh *Shard) Expired(now time.Time, n int) ([]item.Key, error) {
 	s := sh.store
 	if err := s.gate.enter(); err != nil {

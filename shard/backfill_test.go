@@ -10,13 +10,15 @@ import (
 	"holdfast/item"
 )
 
-// Indexes and the queue of expiring items are filled while commits go on, with a loss of power after each batch. The fill begins anew or
-// goes on where it was, and ends with the same entries and counts.
+// Indexes and the queue of expiring items are filled while commits go on, with a loss of power
+// after each batch. The fill begins anew or goes on where it was, and ends with the same entries
+// and counts.
 func TestRefillsDespiteCrashes(t *testing.T) {
 	for _, resumed := range []bool{false, true} {
 		for crashAfter := range 6 {
 			t.Run(fmt.Sprintf("resumed %t, crash after %d", resumed, crashAfter), func(t *testing.T) {
-				r := &refill{t: t, rng: rand.New(rand.NewPCG(uint64(crashAfter), 5)), fs: vfs.NewCrashableMem(), items: map[string]item.Item{}}
+				r := &refill{t: t, rng: rand.New(rand.NewPCG(uint64(crashAfter), 5)), fs: vfs.NewCrashableMem(),
+					items: map[string]item.Item{}}
 				r.open(Schema{Key: testSchema().Key})
 				for range 40 {
 					r.commit()
@@ -61,7 +63,8 @@ func (r *refill) open(schema Schema) {
 
 // commit puts or removes an item.
 func (r *refill) commit() {
-	it := thing(fmt.Sprint("id", r.rng.IntN(8)), r.rng.IntN(5), "g", fmt.Sprint(r.rng.IntN(3)), "v", r.rng.IntN(100), "ttl", r.rng.IntN(1000))
+	it := thing(fmt.Sprint("id", r.rng.IntN(8)), r.rng.IntN(5), "g", fmt.Sprint(r.rng.IntN(3)), "v", r.rng.IntN(100),
+		"ttl", r.rng.IntN(1000))
 	key := string(keyOf(r.t, it))
 	if r.rng.IntN(4) == 0 {
 		commitAll(r.t, r.store, remove(r.t, r.shard, it))
@@ -104,7 +107,8 @@ func (r *refill) fill(p *fillProgress, n int) *fillProgress {
 	return p
 }
 
-// check looks whether all entries are there that the items should have, and no others, and that they are counted.
+// check looks whether all entries are there that the items should have, and no others, and that
+// they are counted.
 func (r *refill) check() {
 	r.t.Helper()
 	counts := r.shard.Counts()

@@ -19,7 +19,8 @@ import (
 // benchItems is among how many items a benchmark writes.
 const benchItems = 10_000
 
-// diskOptions are of a store on the disk that the package is on: what /tmp is on may have no sync to speak of.
+// diskOptions are of a store on the disk that the package is on: what /tmp is on may have no sync
+// to speak of.
 func diskOptions(b *testing.B) Options {
 	dir, err := os.MkdirTemp(".", "bench-")
 	if err != nil {
@@ -33,7 +34,8 @@ func plainSchema() Schema {
 	return Schema{Key: item.KeySchema{Hash: item.KeyAttr{Name: "id", Type: item.S}}}
 }
 
-// kilobyte returns an item of 1 KB in which all is random, so that no compression helps one of the two.
+// kilobyte returns an item of 1 KB in which all is random, so that no compression helps one of the
+// two.
 func kilobyte(id int) item.Item {
 	body := make([]byte, 1000)
 	for i := range body {
@@ -43,7 +45,8 @@ func kilobyte(id int) item.Item {
 		item.Attr{Name: "body", Value: item.Text(string(body))})
 }
 
-// committers runs f in so many goroutines. One more processor than committers is of no use to a sync.
+// committers runs f in so many goroutines. One more processor than committers is of no use to a
+// sync.
 func committers(b *testing.B, n int, f func(i int) error) {
 	var next atomic.Int64
 	done := make(chan error, n)
@@ -83,8 +86,9 @@ func cpu(b *testing.B) time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// BenchmarkCommit compares commits of 1 KB with those of Pebble alone, with sync, on the disk. Ours write the item and a log entry
-// with both images: in "new" there is none before, in "again" there is.
+// BenchmarkCommit compares commits of 1 KB with those of Pebble alone, with sync, on the disk. Ours
+// write the item and a log entry with both images: in "new" there is none before, in "again" there
+// is.
 func BenchmarkCommit(b *testing.B) {
 	for _, n := range []int{1, 16, 64} {
 		b.Run(fmt.Sprintf("pebble/%d", n), func(b *testing.B) { benchPebble(b, n) })
@@ -126,7 +130,8 @@ func benchCommit(b *testing.B, n, among int) {
 	}
 	body, _ := kilobyte(0).Get("body")
 	write := func(i, version int) error {
-		it := item.New(item.Attr{Name: "id", Value: item.Text(fmt.Sprintf("user-%08d", i))}, item.Attr{Name: "body", Value: body},
+		it := item.New(item.Attr{Name: "id", Value: item.Text(fmt.Sprintf("user-%08d", i))},
+			item.Attr{Name: "body", Value: body},
 			item.Attr{Name: "version", Value: number(version)})
 		key, err := plainSchema().Key.Key(it)
 		if err != nil {

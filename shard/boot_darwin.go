@@ -2,7 +2,7 @@ package shard
 
 import "golang.org/x/sys/unix"
 
-// bootID is another one whenever the kernel was started anew; "" if it can't be told.
+// bootID identifies the kernel's boot; "" if it isn't known.
 func bootID() string {
 	id, err := unix.Sysctl("kern.bootsessionuuid")
 	if err != nil {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// bootID is another one whenever the kernel was started anew; "" if it can't be told.
+// bootID identifies the kernel's boot; "" if it isn't known.
 func bootID() string {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

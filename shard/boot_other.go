@@ -2,5 +2,5 @@
 
 package shard
 
-// bootID is not known here, so a damaged end of a log counts as one that a loss of power left.
+// bootID isn't known here, so a damaged end of a log counts as one that a loss of power left.
 func bootID() string { return "" }

@@ -6,8 +6,9 @@ type Limit struct {
 	Bytes   int // as they are on disk; 0: 1 MiB
 }
 
-// Changes returns the changes from a position on, in order, and the position behind them. They are all on disk. The zero position is
-// that of the oldest change that is kept. The error is Gone if from is before it.
+// Changes returns the changes from a position on, in order, and the position behind them. All of
+// them are on disk. The zero position is that of the oldest change that is kept. The error is Gone
+// if from is before it.
 func (sh *Shard) Changes(from Position, limit Limit) (changes []Change, next Position, err error) {
 	if err := sh.store.gate.enter(); err != nil {
 		return nil, Position{}, err
@@ -22,7 +23,8 @@ func (sh *Shard) Changes(from Position, limit Limit) (changes []Change, next Pos
 	return sh.history.changes(from, limit)
 }
 
-// Oldest returns the position of the oldest change that is kept, or, if there never was one, of the first that will be.
+// Oldest returns the position of the oldest change that is kept, or, if there never was one, of the
+// first that will be.
 func (sh *Shard) Oldest() Position { return sh.history.oldest() }
 
 // End returns the position behind the last change on disk.

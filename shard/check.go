@@ -13,30 +13,34 @@ import (
 	"holdfast/item"
 )
 
-// A Fault is something on disk that isn't as it should be.
+// A Fault is a defect on disk.
 type Fault struct {
 	Shard holdfast.ShardID // 0: of no shard
 	Kind  string           // "file", "item", "entry", "expiry", "log" or "count"
 	Text  string
 }
 
-// Checked is how much a check looked at.
+// Checked is how much a check has examined.
 type Checked struct {
 	Files, Shards, Items, Entries, Expiries, Changes, Faults int64
 }
 
-// Check looks at all of a store that nobody has open, and reports each fault:
+// Check examines a whole store that no process has open, and reports each fault. It checks
 //
-//   - that the directory is as it was left: no file is missing, no log ends before what was on disk, none is damaged;
+//   - that the directory is as it was left: no file is missing, no log ends before what was on
+//     disk, none is damaged;
 //   - the checksum of every block of every sorted table;
-//   - that each item decodes, and stands at its key;
-//   - that indexes and the queue of expiring items have what the items say, and nothing else;
-//   - that the log has no gap, that its time never falls, and that each change has the images that it should;
+//   - that each item can be decoded, and is at its key;
+//   - that indexes and the queue of expiring items have the items' entries, and no others;
+//   - that the log has no gap, that its time never falls, and that each change has its images;
 //   - that the counts are right.
 //
-// If it isn't, the rest is looked at as a recovery would leave it, where one can. schemas says which shards there are; it may read
-// records, and no more. The error is that which kept Check from its end. It needs little memory.
-func Check(ctx context.Context, o Options, schemas func(*Store) (map[holdfast.ShardID]Schema, error), report func(Fault)) (Checked, error) {
+// If the directory isn't as it was left, the rest is checked as a recovery would leave it, if one
+// is possible. schemas returns the shards; it may read records, and nothing else. The error is the
+// one that ended Check early. Check needs little memory.
+func Check(
+	ctx context.Context, o Options, schemas func(*Store) (map[holdfast.ShardID]Schema, error), report func(Fault),
+) (Checked, error) {
 	o.ReadOnly = true
 	o.setDefaults()
 	c := &checker{ctx: ctx, report: report}
@@ -52,7 +56,7 @@ func Check(ctx context.Context, o Options, schemas func(*Store) (map[holdfast.Sh
 	return c.checked, err
 }
 
-// open inspects the directory and opens what is left of it, nil if that can't be.
+// open inspects the directory and opens what a recovery would leave; nil: none is possible.
 func (c *checker) open(o Options) (*Store, error) {
 	if _, err := o.FS.Stat(o.Dir); err != nil {
 		return nil, openFault(err)
@@ -135,7 +139,7 @@ func (c *checker) fault(id holdfast.ShardID, kind, format string, args ...any) {
 	c.report(Fault{Shard: id, Kind: kind, Text: fmt.Sprintf(format, args...)})
 }
 
-// gather reports an error that is a fault of what is on disk.
+// gather reports an error as a fault if it is Corrupt, and whether it is.
 func (c *checker) gather(id holdfast.ShardID, err error) bool {
 	if !errors.Is(err, holdfast.Corrupt) {
 		return false
@@ -186,9 +190,9 @@ type shardCheck struct {
 	*checker
 	shard    *Shard
 	schema   *schema
-	found    tally            // what the items say
-	entries  map[uint32]int64 // of each index, those that stand where the items say
-	expiring int64            // items in the queue where they say
+	found    tally            // of the items
+	entries  map[uint32]int64 // by index: entries that were found from their items
+	expiring int64            // items that were found in the queue
 }
 
 func (k *shardCheck) run() error {
@@ -209,7 +213,7 @@ func (k *shardCheck) wrong(kind, format string, args ...any) {
 	k.fault(k.shard.id, kind, format, args...)
 }
 
-// each calls f with each key, without its prefix, and value between two keys.
+// each calls f with each key, without its prefix, and value between two bounds.
 func (k *shardCheck) each(lower, upper []byte, prefix int, f func(key []byte, value string) error) error {
 	it, err := k.store.engine.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
@@ -231,7 +235,7 @@ func (k *shardCheck) each(lower, upper []byte, prefix int, f func(key []byte, va
 	return k.store.engine.fault("checking", it.Error())
 }
 
-// checkItems looks at each item, and whether its entries are there.
+// checkItems checks each item, and whether its entries are there.
 func (k *shardCheck) checkItems() error {
 	lower, upper := kindBounds(k.shard.id, kindItem)
 	return k.each(lower, upper, prefixBytes, func(key []byte, value string) error {
@@ -259,13 +263,14 @@ func (k *shardCheck) checkItems() error {
 	})
 }
 
-// checkEntry looks whether an item has its entry.
+// checkEntry checks whether an item has its entry.
 func (k *shardCheck) checkEntry(x *item.Index, key item.Key, it item.Item) error {
 	entryKey, entry, ok := entryOf(x, &k.schema.Schema, it)
 	if !ok {
 		return nil
 	}
-	raw, there, err := k.store.engine.read(k.store.engine.db, append(appendEntryPrefix(nil, k.shard.id, x.ID), entryKey...))
+	raw, there, err := k.store.engine.read(k.store.engine.db, append(appendEntryPrefix(nil, k.shard.id, x.ID),
+		entryKey...))
 	if err != nil {
 		return err
 	}
@@ -303,7 +308,8 @@ func (k *shardCheck) checkExpiry(key item.Key, it item.Item) error {
 	return nil
 }
 
-// checkEntries counts the entries of the indexes. As each item's entry was there, more than were found are without an item.
+// checkEntries counts the entries of the indexes. If there are more than were found from their
+// items, the others have no item.
 func (k *shardCheck) checkEntries() error {
 	for i := range k.schema.Indexes {
 		x := &k.schema.Indexes[i]
@@ -329,7 +335,7 @@ func (k *shardCheck) checkEntries() error {
 	return nil
 }
 
-// checkStray reports an entry whose item has another, or none.
+// checkStray reports an entry that isn't its item's.
 func (k *shardCheck) checkStray(x *item.Index, key []byte, value string) error {
 	entry, err := item.Decode(value)
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"holdfast/item"
 )
 
-// A logCheck is where the check of a log is.
+// A logCheck is the progress of the check of a log.
 type logCheck struct {
 	want   Position // of the next change
 	at     int64    // the time of the last one
@@ -18,7 +18,7 @@ func (k *shardCheck) checkLog() error {
 	sh := k.shard
 	l := logCheck{want: Position{Index: sh.history.trim.oldest}, logged: sh.history.trim.logged}
 	if sh.history.trim.oldest > 1 {
-		l.at = sh.history.trim.at // that of a copy is from when it was made, which was by another clock perhaps
+		l.at = sh.history.trim.at // a copy's is when it was made, perhaps by another clock
 	}
 	it, err := sh.history.iter(k.store.engine.db, Position{}, Position{})
 	if err != nil {
@@ -42,7 +42,7 @@ func (k *shardCheck) checkLog() error {
 	return nil
 }
 
-// checkChange checks the change where the iterator is, and goes on to the next one.
+// checkChange checks the change at the iterator, and moves it to the next one.
 func (k *shardCheck) checkChange(it *pebble.Iterator, l *logCheck) (more bool, err error) {
 	value, err := it.ValueAndErr()
 	if err != nil {
@@ -77,7 +77,8 @@ func (k *shardCheck) checkChange(it *pebble.Iterator, l *logCheck) (more bool, e
 	return it.Valid(), nil
 }
 
-// checkImages looks whether a change's images decode, have its key, and are as large as it says. The iterator is behind the change.
+// checkImages checks whether a change's images can be decoded, and have its key and sizes. The
+// iterator is behind the change.
 func (k *shardCheck) checkImages(p Position, c *change, it *pebble.Iterator) error {
 	after, err := k.shard.history.afterImage(k.store.engine.db, p, c, it)
 	if err != nil {
@@ -107,7 +108,7 @@ func (k *shardCheck) checkImages(p Position, c *change, it *pebble.Iterator) err
 	return nil
 }
 
-// checkDeleted looks whether what a change removed is gone, or was made by a later one.
+// checkDeleted checks whether an item that a change removed is gone, or was made by a later change.
 func (k *shardCheck) checkDeleted(p Position, c *change) error {
 	is, err := k.shard.items.image(k.store.engine.db, item.Key(c.key))
 	if err != nil {
@@ -119,7 +120,8 @@ func (k *shardCheck) checkDeleted(p Position, c *change) error {
 	return nil
 }
 
-// checkMade looks whether the change that made an item is in the log, unless it was trimmed, and is its last.
+// checkMade checks whether the change that made an item is in the log, unless it was trimmed, and
+// is the item's last one.
 func (k *shardCheck) checkMade(key item.Key, made Position) error {
 	if made.Index < k.shard.history.trim.oldest {
 		return nil

@@ -13,33 +13,36 @@ import (
 	"holdfast/item"
 )
 
-// A commit is a Commit on its way. The obvious way to make it durable and isolated, a lock on each item until its sync is done, lets an
-// item change no more often than the disk can sync. So latches are held only until the batch is in Pebble's hands: the
-// next commit of the item reads what isn't on disk yet, but its own batch comes behind on disk, so that it can't be there
-// without what it was made from. Two things must hold for that:
+// A commit is a Commit in progress. The obvious way to make it durable and isolated, a lock on each
+// item until its sync is done, lets an item change no more often than the disk can sync. So latches
+// are held only until the batch is submitted to Pebble: the next commit of the item reads what
+// isn't on disk yet, but its own batch is behind it on disk, so that it can't be there without what
+// it was made from. Two things must hold for that:
 //
-//   - the order of transactions in a shard is the order of their batches on disk: an index is given and the batch submitted over under
-//     the same lock, sequencer.mu. So what is durable is always a beginning of the log;
-//   - nobody outside learns of what isn't durable: readers wait by the marks of line, and an answer that changes nothing, a
-//     failed condition too, waits for what it was decided by.
+//   - the order of transactions in a shard is the order of their batches on disk: a transaction
+//     gets its index and its batch is submitted under one lock, sequencer.mu. So what is durable is
+//     always a prefix of the log;
+//   - nothing that isn't durable is returned to a caller: readers wait by the marks of the
+//     sequencer, and a commit that changes nothing, because of a failed condition for example,
+//     waits for the transactions that it has read.
 type commit struct {
 	store *Store
 	Commit
-	guards    []int      // places in Store.guards, rising, none twice
+	guards    []int      // indexes into Store.guards, rising, none twice
 	mutations []mutation // of the writes, in their order
-	changed   []bool     // whether the turn changes its item
+	changed   []bool     // whether the mutation changes its item
 	parts     []part     // one for each shard, by rising ID
 	latched   []latch    // by rising shard and stripe, none twice
-	decided   uint64     // the last commit of records that Decide may have seen
+	decided   uint64     // the newest commit of records that Decide may have read
 	batch     *pebble.Batch
 	results   []Result
-	scratch   []byte // what items are encoded into
+	scratch   []byte // the buffer of encoded items
 }
 
 // keptScratch is how many bytes of a commit's scratch are kept for another.
 const keptScratch = 64 << 10
 
-// newCommit returns a commit, and release gives back its memory for another.
+// newCommit returns a commit, with the memory of one that was released if there is any.
 func (s *Store) newCommit(c Commit) *commit {
 	t, _ := s.free.Get().(*commit)
 	if t == nil {
@@ -49,10 +52,12 @@ func (s *Store) newCommit(c Commit) *commit {
 	return t
 }
 
+// release keeps the commit's memory for another.
 func (t *commit) release() {
 	clear(t.mutations)
 	clear(t.parts)
-	next := commit{store: t.store, guards: t.guards[:0], mutations: t.mutations[:0], changed: t.changed[:0], parts: t.parts[:0], latched: t.latched[:0]}
+	next := commit{store: t.store, guards: t.guards[:0], mutations: t.mutations[:0], changed: t.changed[:0],
+		parts: t.parts[:0], latched: t.latched[:0]}
 	if cap(t.scratch) <= keptScratch {
 		next.scratch = t.scratch[:0]
 	}
@@ -65,18 +70,19 @@ type part struct {
 	shard  *Shard
 	schema *schema
 	delta  delta
-	writes []int  // places of the writes that change something
-	read   uint64 // the last transaction that this one may have seen something of
-	index  uint64 // of its transaction; 0: nothing changes
+	writes []int  // indexes of the writes that change something
+	read   uint64 // the newest transaction that this one may have read something of
+	index  uint64 // of its transaction; 0: it changes nothing
 }
 
 // A latch is a stripe of a part's shard.
 type latch struct{ part, stripe int }
 
-// Commit makes all that c says happen, or nothing, and returns when it is on disk. Results are in the order of c.Writes. ctx can end
-// it only before step 4 of the package's description. An error of c.Decide or of a Change is returned as it is. Other errors:
-// Full and Overloaded, when nothing was changed; Unavailable, when nobody knows; Invalid for a key that is in it twice.
-// A Removal is Full only when the disk has not even the last bytes of the reserve.
+// Commit does all writes of c or none, and returns when they are on disk. Results are in the order
+// of c.Writes. ctx can end it only before step 4 of the package's description. An error of c.Decide
+// or of a Change is returned as it is. Other errors: Full and Overloaded, if nothing was changed;
+// Unavailable, if the outcome is unknown; Invalid for a key that is in c twice. For a Removal the
+// error is Full only if not even the last bytes of the reserve are free.
 func (s *Store) Commit(ctx context.Context, c Commit) ([]Result, error) {
 	if err := s.gate.enter(); err != nil {
 		return nil, err
@@ -106,7 +112,7 @@ func (s *Store) Commit(ctx context.Context, c Commit) ([]Result, error) {
 	return t.results, nil
 }
 
-// plan finds the shards and the latches in the order in which they're taken.
+// plan finds the guards, shards and latches, in the order in which they are locked.
 func (t *commit) plan() {
 	for _, name := range t.Guards {
 		t.guards = append(t.guards, int(maphash.String(t.store.seed, name)%guards))
@@ -129,7 +135,7 @@ func (t *commit) plan() {
 	t.latched = slices.Compact(t.latched)
 }
 
-// partOf returns the place of a shard's part, or -1. Few commits have more than two.
+// partOf returns the index of a shard's part, or -1. Few commits have more than two parts.
 func (t *commit) partOf(sh *Shard) int {
 	for i := range t.parts {
 		if t.parts[i].shard == sh {
@@ -139,7 +145,7 @@ func (t *commit) partOf(sh *Shard) int {
 	return -1
 }
 
-// perform goes from the latches to when Pebble has the batch.
+// perform does the steps from the latches to the submitted batch.
 func (t *commit) perform(ctx context.Context) error {
 	t.latch()
 	defer t.unlatch()
@@ -174,7 +180,8 @@ func (t *commit) perform(ctx context.Context) error {
 	return nil
 }
 
-// latch takes all locks up to the latches: guards, then the shards' schemas, then stripes; each by rising place.
+// latch takes the locks up to the latches: guards, then the shards' schemas, then stripes, each in
+// rising order.
 func (t *commit) latch() {
 	for _, g := range t.guards {
 		t.store.guards[g].Lock()
@@ -199,7 +206,7 @@ func (t *commit) unlatch() {
 	}
 }
 
-// decide finds what each item shall be.
+// decide finds what each item becomes.
 func (t *commit) decide() error {
 	for i := range t.parts {
 		p := &t.parts[i]
@@ -266,7 +273,8 @@ func (t *commit) decideItem(i int) error {
 	return nil
 }
 
-// build returns the batch without the items and the log's entries, and about how many bytes those have; nil if nothing is changed.
+// build returns the batch without the items and the log's entries, and about how many bytes those
+// have. The batch is nil if nothing changes.
 func (t *commit) build() (b *pebble.Batch, bytes int, err error) {
 	for i := range t.mutations {
 		if t.changed[i] {
@@ -310,7 +318,8 @@ func (t *commit) fill(b *pebble.Batch) error {
 	return nil
 }
 
-// apply gives each part its transaction ID, adds the log's entries, and hands the batch to Pebble.
+// apply gives each part its transaction ID, adds the items and the log's entries, and submits the
+// batch.
 func (t *commit) apply(b *pebble.Batch) error {
 	if len(t.Records) > 0 {
 		l := &t.store.records
@@ -330,7 +339,8 @@ func (t *commit) apply(b *pebble.Batch) error {
 	return t.store.engine.submit(b)
 }
 
-// advance gives the part's transaction its index, and adds its changes to the batch. The line's mu is held.
+// advance gives the part's transaction its index, and adds its changes to the batch. sequencer.mu
+// is held.
 func (t *commit) advance(p *part, b *pebble.Batch) {
 	sh := p.shard
 	next := sh.tally
@@ -351,10 +361,10 @@ func (t *commit) advance(p *part, b *pebble.Batch) {
 	sh.sequencer.applied.Store(p.index)
 }
 
-// term is that of all transactions while a shard has one replica.
+// term is the term of all transactions while a shard has one replica.
 const term = 1
 
-// add counts what a transaction does.
+// add adds what a transaction changes.
 func (t *tally) add(d *delta, s *schema) {
 	t.items += d.items
 	t.bytes += d.bytes
@@ -365,7 +375,8 @@ func (t *tally) add(d *delta, s *schema) {
 	}
 }
 
-// appendLog adds the part's items and changes to the batch, the tally to the last change, and their bytes to the tally.
+// appendLog adds the part's items and changes to the batch, the tally to the last change, and their
+// bytes to the tally.
 func (t *commit) appendLog(p *part, next *tally, b *pebble.Batch) {
 	var room [256]byte
 	for n, w := range p.writes {
@@ -384,7 +395,7 @@ func (t *commit) appendLog(p *part, next *tally, b *pebble.Batch) {
 		size := c.size()
 		next.logged += uint64(logBytes + size)
 		if c.last {
-			c.tally = string(next.appendTo(room[:0])) // it has its own bytes in it, and the same length
+			c.tally = string(next.appendTo(room[:0])) // it counts its own bytes, and has the same length
 		}
 		op := b.SetDeferred(logBytes, size)
 		appendLogKey(op.Key[:0], p.shard.id, at)
@@ -396,7 +407,7 @@ func (t *commit) appendLog(p *part, next *tally, b *pebble.Batch) {
 	}
 }
 
-// acknowledge lets those go who wait for the commit's sync.
+// acknowledge raises the durable watermarks, which ends the waits for the commit's sync.
 func (t *commit) acknowledge() {
 	if len(t.Records) > 0 {
 		t.store.records.durable.raise(t.decided)
@@ -408,7 +419,7 @@ func (t *commit) acknowledge() {
 	}
 }
 
-// settle waits until all that the commit has seen is on disk. For what it changed itself that is so already.
+// waitForReads waits until all that the commit has read is on disk. What it changed is already.
 func (t *commit) waitForReads(ctx context.Context) error {
 	if t.batch != nil {
 		ctx = context.WithoutCancel(ctx)

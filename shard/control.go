@@ -12,10 +12,10 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// The control file says which of Pebble's files must be there and how far they were on disk, so
-// that a start can tell what a crash leaves from what was removed, cut or changed. It holds the
-// same record twice. A write syncs the first copy before it begins the second: whatever is torn,
-// the other copy is whole, and at most one write older. docs/formats.md has each byte.
+// The control file lists Pebble's files and how far each was on disk, so that a start can tell what
+// a crash leaves from files that were removed, truncated or changed. It holds the same record
+// twice. A write syncs the first copy before it begins the second: if one copy is torn, the other
+// is whole, and at most one write older. docs/formats.md has each byte.
 const (
 	controlName    = "control"
 	controlPartial = "control.partial" // until it is whole for the first time
@@ -29,13 +29,13 @@ const (
 	maxLogs        = (copyBytes - controlFixed - 255 - sumBytes) / extentBytes
 )
 
-// A phase is what a store was doing when its control file was written. The numbers stand on disk.
+// A phase is what a store was doing when its control file was written. The numbers are on disk.
 type phase byte
 
 const (
-	phaseMaking  phase = 1 // the first start isn't over: nothing was acknowledged
+	phaseMaking  phase = 1 // the first start isn't complete: nothing was acknowledged
 	phaseRunning phase = 2
-	phaseClean   phase = 3 // stopped in order
+	phaseClean   phase = 3 // stopped cleanly
 )
 
 // An extent is how much of a file was on disk, at least.
@@ -44,12 +44,12 @@ type extent struct {
 	bytes  int64  // from its beginning
 	sum    uint32 // CRC32C of those
 	head   head   // of a log
-	closed bool   // nothing of the file counts but those
-	reused bool   // what follows may be of the log that the file was before
+	closed bool   // the file ends with those bytes: what follows doesn't count
+	reused bool   // what follows those bytes may be of another log, which the file was before
 }
 
-// A head is what a log begins with: as much as its first sync put on disk. It tells a log that is
-// damaged from another one with its name.
+// A head is the beginning of a log: as much as its first sync put on disk. It tells a damaged log
+// from another log with its name.
 type head struct {
 	bytes int64 // 0: not known
 	sum   uint32
@@ -61,20 +61,20 @@ const (
 	flagReused
 )
 
-// A control is what the control file says.
+// A control is the record in a control file.
 type control struct {
 	sequence uint64 // rises with each write
 	id       [16]byte
 	at       time.Time
 	phase    phase
-	boot     string // which start of the machine it was; "": not known
+	boot     string // identifies the machine's boot; "": not known
 	format   uint32 // Pebble's major version of the format
 	manifest extent
 	logs     []extent // by rising number; those that Pebble has flushed may be among them
 }
 
 func castagnoli(sum uint32, p []byte) uint32 {
-	return crc32.Update(sum, crc32.MakeTable(crc32.Castagnoli), p) // MakeTable keeps this one
+	return crc32.Update(sum, crc32.MakeTable(crc32.Castagnoli), p) // MakeTable caches this table
 }
 
 func (c *control) appendTo(dst []byte) []byte {
@@ -111,7 +111,7 @@ func (c *control) appendTo(dst []byte) []byte {
 	return le.AppendUint32(dst, castagnoli(0, dst[begin:]))
 }
 
-// decodeControl returns what a copy says. The error says what is wrong with it.
+// decodeControl returns the record in a copy.
 func decodeControl(p []byte) (*control, error) {
 	le := binary.LittleEndian
 	if len(p) < controlFixed+sumBytes || string(p[:8]) != controlMagic {
@@ -142,8 +142,8 @@ func decodeControl(p []byte) (*control, error) {
 	return c, nil
 }
 
-// readControl returns what the newest whole copy of a control file says. faults are of the copies
-// that aren't whole; if none is, the error is that of the first.
+// readControl returns the record in the newest whole copy of a control file. faults are those of
+// copies that aren't whole; if no copy is, the error is the first fault.
 func readControl(fs vfs.FS, path string) (c *control, faults []error, err error) {
 	f, err := fs.Open(path)
 	if err != nil {
@@ -183,15 +183,15 @@ func writeControl(f vfs.File, c *control) error {
 	return nil
 }
 
-// makeControl makes the control file of a directory, in place of any that is there. It is whole or
-// not there after a crash.
+// makeControl makes the control file of a directory, in place of one that is there. After a crash
+// the file is whole, or the one that was there before.
 func makeControl(fs vfs.FS, dir string, c *control) error {
 	partial := fs.PathJoin(dir, controlPartial)
 	f, err := fs.Create(partial, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(bytes.Repeat([]byte{0}, copies*copyBytes)) // so that later writes need no room
+	_, err = f.Write(bytes.Repeat([]byte{0}, copies*copyBytes)) // so that later writes need no more space
 	if err == nil {
 		err = writeControl(f, c)
 	}

@@ -10,32 +10,31 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// recordEvery is about how often the control file is written while there is something new.
+// recordEvery is about how often the control file is written while there are changes.
 const recordEvery = time.Second
 
-// A ledger keeps the control file up to date while Pebble works. It sees all that Pebble does to
-// its files, through watchedFS.
+// A controlFile keeps the control file up to date while Pebble works. It sees through watchedFS
+// what Pebble does to its files.
 //
-// What is in a log is on disk when its sync is done, and the ledger then notes how far that is in
-// memory. A goroutine writes what is noted to the control file about once a second, beside the
-// commits, none of which waits for it. What changes which files there are is rare, and is written
-// before Pebble goes on:
+// After each sync of a log it notes in memory how far the log is on disk. A goroutine writes these
+// notes to the file about once a second, and no commit waits for it. New files are rare, and are
+// written to the control file before Pebble goes on:
 //
-//   - a log, once its name is on disk and before anything is written to it. So a log that has
-//     something in it and isn't in the control file is none of ours;
+//   - a log, once its name is on disk and before anything is written to it. So a log with commits
+//     in it that isn't in the control file is not the store's;
 //   - a manifest, once the marker that names it is on disk and before the older marker is removed.
 //     So a marker that names another manifest than the control file does is right only if the older
 //     marker is still there.
 //
-// Nothing is written before a log is removed: the manifest says since when it wasn't needed.
+// Nothing is written before a log is removed: the manifest has the first log that is needed.
 type controlFile struct {
 	fs     vfs.FS // beneath watchedFS
 	dir    string // Pebble's
 	log    *slog.Logger
 	now    func() time.Time
 	dirty  chan struct{} // holds one if something is new
-	urgent chan struct{} // likewise, if it shall not wait for the second to end
-	end    chan struct{} // closed when the goroutine shall end
+	urgent chan struct{} // likewise, and it must not wait for the second to end
+	end    chan struct{} // closed to end the goroutine
 	ended  sync.WaitGroup
 	once   sync.Once
 
@@ -43,14 +42,13 @@ type controlFile struct {
 	file    vfs.File   // guarded by writing
 
 	mu       sync.Mutex              // guards what follows
-	record   control                 // as it was written, or shall be, but for the files below
+	record   control                 // as it was or will be written, except for the extents of the files below
 	logs     map[uint64]*watchedFile // that Pebble writes to
 	manifest *watchedFile            // that the marker names; nil: none since the start
 	pending  map[string]*watchedFile // manifests that no marker names yet, by name
 }
 
-// openControlFile returns the ledger of a directory that has a control file, and writes that the store
-// is in c's phase.
+// openControlFile opens the control file of a directory, and writes c to it.
 func openControlFile(fs vfs.FS, s *Store, c *control) (*controlFile, error) {
 	f, err := fs.OpenReadWrite(fs.PathJoin(s.dir, controlName), vfs.WriteCategoryUnspecified)
 	if err != nil {
@@ -70,7 +68,7 @@ func openControlFile(fs vfs.FS, s *Store, c *control) (*controlFile, error) {
 	return l, nil
 }
 
-// run writes what is new, about once a second, until the ledger is closed.
+// run writes changes, about once a second, until close.
 func (l *controlFile) run() {
 	for {
 		select {
@@ -80,7 +78,7 @@ func (l *controlFile) run() {
 			return
 		}
 		if err := l.write(); err != nil {
-			l.log.Warn("the control file can't be written; a later loss may go unnoticed", "err", err)
+			l.log.Warn("can't write the control file; a later loss of files may go unnoticed", "err", err)
 		}
 		pause := time.NewTimer(recordEvery)
 		select {
@@ -95,7 +93,7 @@ func (l *controlFile) run() {
 	}
 }
 
-// changed has the goroutine write: by and by with l.dirty, at once with l.urgent.
+// changed has the goroutine write: within a second with l.dirty, at once with l.urgent.
 func (l *controlFile) changed(how chan struct{}) {
 	select {
 	case how <- struct{}{}:
@@ -103,7 +101,7 @@ func (l *controlFile) changed(how chan struct{}) {
 	}
 }
 
-// write writes how far all files are on disk.
+// write writes the present record.
 func (l *controlFile) write() error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
@@ -138,7 +136,7 @@ func (l *controlFile) enter(p phase, format uint32) error {
 	return l.write()
 }
 
-// close ends the goroutine and closes the file. If clean, it writes that all is on disk. It may be
+// close ends the goroutine and closes the file. If clean, it writes phaseClean before. It may be
 // called again.
 func (l *controlFile) close(clean bool) (err error) {
 	l.once.Do(func() {
@@ -154,7 +152,7 @@ func (l *controlFile) close(clean bool) (err error) {
 	return err
 }
 
-// addLog notes that a log was made, and returns it as Pebble shall have it.
+// addLog records that a log was made, and returns the file for Pebble to use.
 func (l *controlFile) addLog(f vfs.File, num uint64, reused bool) (vfs.File, error) {
 	if err := syncDir(l.fs, l.dir); err != nil {
 		return nil, err
@@ -176,7 +174,7 @@ func (l *controlFile) addLog(f vfs.File, num uint64, reused bool) (vfs.File, err
 	return w, nil
 }
 
-// forget notes that a log is gone.
+// forget records that a log was removed.
 func (l *controlFile) forget(num uint64) {
 	l.mu.Lock()
 	l.forgetLocked(num)
@@ -189,7 +187,7 @@ func (l *controlFile) forgetLocked(num uint64) {
 	l.record.logs = slices.DeleteFunc(l.record.logs, func(e extent) bool { return e.num == num })
 }
 
-// addManifest notes that a manifest was made, which counts once a marker names it.
+// addManifest notes that a manifest was made, which is recorded once a marker names it.
 func (l *controlFile) addManifest(f vfs.File, name string, num uint64) vfs.File {
 	w := &watchedFile{File: f, control: l, durable: extent{num: num}}
 	l.mu.Lock()
@@ -198,7 +196,7 @@ func (l *controlFile) addManifest(f vfs.File, name string, num uint64) vfs.File 
 	return w
 }
 
-// name notes that a marker was made that names a manifest.
+// name records that a marker was made that names a manifest.
 func (l *controlFile) name(manifest string) error {
 	if err := syncDir(l.fs, l.dir); err != nil {
 		return err

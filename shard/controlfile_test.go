@@ -54,7 +54,8 @@ func TestControlIsReadBack(t *testing.T) {
 	}
 }
 
-// However much of a write of the control file is on disk, a start reads what was written, or what was there before it.
+// However much of a write of the control file is on disk, a start reads what was written, or what
+// was there before it.
 func TestTornControlFile(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for range 10 {

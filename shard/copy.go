@@ -14,25 +14,27 @@ import (
 	"holdfast/item"
 )
 
-// CopyOptions say what is copied.
+// CopyOptions are the options of Copy.
 type CopyOptions struct {
 	At       time.Time    // the items as they were then; zero: as they are
-	Progress func(Counts) // unless nil, is called now and then with what has been copied so far
+	Progress func(Counts) // if not nil, is called now and then with what has been copied so far
 }
 
-// The sizes of what a copy has in memory or not yet in the database.
+// The limits of what a copy has outside of the database.
 const (
 	copyTableBytes = 32 << 20 // of a sorted table before it is ingested
 	undoBytes      = 1 << 20  // of a batch of undone changes
-	bottomLevel    = 6        // whose compression a copy has
+	bottomLevel    = 6        // whose compression a copy uses
 )
 
-// Copy makes a shard of the items that another has, or had: without indexes and log. The new one must not be open, and whatever there is of
-// it is removed first; until Copy returns it isn't whole, and after an error it is removed. The error is Gone if changes
-// behind o.At are no longer kept, and Full if there is no room.
+// Copy makes a shard with the items that another has, or had, without indexes and log. The new
+// shard must not be open, and what is there of it is removed first. Until Copy returns it isn't
+// complete, and after an error it is removed. The error is Gone if changes after o.At are no longer
+// kept, and Full if there is no space.
 //
-// The items of one moment are written into sorted tables with the new prefix, which are ingested as each is full. Then the changes
-// behind o.At are undone in the new shard, the last first. Both come from one snapshot, and need little memory.
+// The items of a snapshot are written into sorted tables with the new prefix, each of which is
+// ingested when it is full. Then the changes after o.At are undone in the new shard, the last
+// first. Both are read from one snapshot, and need little memory.
 func (s *Store) Copy(ctx context.Context, from *Shard, to holdfast.ShardID, o CopyOptions) (Counts, error) {
 	if err := s.gate.enter(); err != nil {
 		return Counts{}, err
@@ -63,7 +65,7 @@ func (s *Store) Copy(ctx context.Context, from *Shard, to holdfast.ShardID, o Co
 	return c.tally.counts(0), nil
 }
 
-// A copying is a copy on its way.
+// A copying is a copy in progress.
 type copying struct {
 	ctx      context.Context
 	store    *Store
@@ -74,7 +76,7 @@ type copying struct {
 	tally    tally
 
 	path  string          // of the table
-	table *sstable.Writer // nil: none is begun
+	table *sstable.Writer // nil: there is none
 	bytes int             // of keys and values in it
 }
 
@@ -119,7 +121,7 @@ func (c *copying) progress() {
 	}
 }
 
-// reaches returns Gone if a change behind the time to go back to is no longer kept.
+// reaches returns Gone if a change after the time to go back to is no longer kept.
 func (c *copying) reaches() error {
 	raw, ok, err := c.store.engine.read(c.snapshot, metaKey(c.from.id, metaTrim))
 	if err != nil || !ok {
@@ -130,12 +132,13 @@ func (c *copying) reaches() error {
 		return c.store.engine.damaged(c.from.id, []byte(metaTrim), err)
 	}
 	if c.options.At.UnixNano() < trim.at {
-		return holdfast.Errorf(holdfast.Gone, "the log of shard %d reaches back to %v", c.from.id, time.Unix(0, trim.at).UTC())
+		return holdfast.Errorf(holdfast.Gone, "the log of shard %d reaches back to %v", c.from.id,
+			time.Unix(0, trim.at).UTC())
 	}
 	return nil
 }
 
-// copyItems writes and ingests the items of the moment.
+// copyItems writes and ingests the items of the snapshot.
 func (c *copying) copyItems() error {
 	lower, upper := kindBounds(c.from.id, kindItem)
 	it, err := c.snapshot.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
@@ -173,7 +176,7 @@ func (c *copying) copyItems() error {
 	return c.ingest()
 }
 
-// add puts an item into the table, and begins one if need be.
+// add puts an item into the table, and begins one if necessary.
 func (c *copying) add(key item.Key, raw string) error {
 	if c.table == nil {
 		name := fmt.Sprintf("%d.sst", c.store.builds.Add(1))
@@ -220,7 +223,8 @@ func (c *copying) abandon() {
 	}
 }
 
-// undo puts back the before-images of what was changed behind the time to go back to, the last change first.
+// undo puts back the before-images of what was changed after the time to go back to, the last
+// change first.
 func (c *copying) undo() error {
 	it, err := c.from.history.iter(c.snapshot, Position{}, Position{})
 	if err != nil {
@@ -258,7 +262,7 @@ func (c *copying) undo() error {
 	return c.submitUndone(b)
 }
 
-// submitUndone gives Pebble a batch, and says how far the copy is.
+// submitUndone submits a batch of undone changes, and reports progress.
 func (c *copying) submitUndone(b *pebble.Batch) error {
 	if b.Empty() {
 		return nil
@@ -273,7 +277,7 @@ func (c *copying) submitUndone(b *pebble.Batch) error {
 	return nil
 }
 
-// undoChange adds to the batch what was before the change, and counts it.
+// undoChange adds the before-image of a change to the batch, and counts it.
 func (c *copying) undoChange(b *pebble.Batch, change *change) error {
 	if change.hasAfter {
 		c.tally.items--

@@ -15,15 +15,16 @@ import (
 	"holdfast/item"
 )
 
-// A journal is what a crash must leave of the commits of some writers, each of which has its own keys in two shards. It is
-// locked while a crash is taken, and no commit begins or is acknowledged meanwhile.
+// A journal is what a crash must leave of the commits of some writers, each of which has its own
+// keys in two shards. It is locked while a crash is taken, and no commit begins or is acknowledged
+// meanwhile.
 type journal struct {
 	mu      sync.Mutex
 	writers []*journaled
 }
 
-// A journaled is one writer: its version n is the state after n commits. After a crash all of its keys are as they were
-// at the version that was acknowledged, or at the next one.
+// A journaled is one writer: its version n is the state after n commits. After a crash all of its
+// keys are as they were at the version that was acknowledged, or at the next one.
 type journaled struct {
 	acked   map[string]item.Item // by shard and key, at version
 	pending map[string]item.Item // what the commit on its way changes; nil: none is
@@ -119,8 +120,9 @@ func (j *journal) read(t *testing.T, rng *rand.Rand, sh *Shard) {
 	j.note(shown)
 }
 
-// probe notes what readers are shown, right before a sync, of what the commits on their way change. Its context has ended, so a
-// reader that waits for the disk gets an error instead. It takes no lock that a commit holds while it waits for a sync.
+// probe notes what readers are shown, right before a sync, of what the commits on their way change.
+// Its context has ended, so a reader that waits for the disk gets an error instead. It takes no
+// lock that a commit holds while it waits for a sync.
 func (j *journal) probe(shards []*Shard) {
 	ctx, cancel := context.WithCancel(bg)
 	cancel()
@@ -175,7 +177,8 @@ func (j *journal) note(shown []item.Item) {
 	}
 }
 
-// verify opens what a crash left, in that start of the machine, and compares it with the journal, which is locked.
+// verify opens what a crash left, in that start of the machine, and compares it with the journal,
+// which is locked.
 func (j *journal) verify(t *testing.T, fs vfs.FS, boot string) {
 	o := memOptions(fs)
 	o.Boot = boot
@@ -231,11 +234,12 @@ func sameState(a, b map[string]item.Item) bool {
 	return true
 }
 
-// The disk is taken away at every sync of a load of commits over two shards, with readers, flushes and reclaims. What is left must
-// have each acknowledged commit, none in part, and all that was shown. It finds these bugs, if they're put in: commits
-// that aren't synced, that are acknowledged before the sync, readers that don't wait for their mark (each kind of
-// them), marks that are raised after the batch, logs that are removed before what
-// is in them was flushed, an entry of an index that isn't removed, a tally that misses an index.
+// The disk is taken away at every sync of a load of commits over two shards, with readers, flushes
+// and reclaims. What is left must have each acknowledged commit, none in part, and all that was
+// shown. It finds these bugs, if they're put in: commits that aren't synced, that are acknowledged
+// before the sync, readers that don't wait for their mark (each kind of them), marks that are
+// raised after the batch, logs that are removed before what is in them was flushed, an entry of an
+// index that isn't removed, a tally that misses an index.
 func TestCrashAtEverySync(t *testing.T) {
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { crashAtEverySync(t, seed) })

@@ -9,8 +9,8 @@ import (
 	"holdfast/item"
 )
 
-// A Cursor goes through items or entries as they were at one moment. It is for one goroutine at a time, and must be closed:
-// Store.Close waits for it.
+// A Cursor goes through the items or entries of a snapshot. It is for one goroutine at a time, and
+// must be closed: Store.Close waits for it.
 type Cursor struct {
 	ctx     context.Context
 	shard   *Shard
@@ -23,12 +23,12 @@ type Cursor struct {
 	err     error
 }
 
-// lookEverySteps is after how many steps a cursor looks whether its context has ended.
+// lookEverySteps is the number of steps between checks whether the cursor's context has ended.
 const lookEverySteps = 256
 
-// Cursor returns a cursor before the first of a span, or behind the last if it is reversed. It waits for commits that it may see and
-// that aren't on disk: those of its partition if all keys of the span begin with the same hash, and all of the shard otherwise.
-// Once ctx has ended, so does the cursor.
+// Cursor returns a cursor before the first item of a span, or behind the last if it is reversed. It
+// waits until the commits that it may see are on disk: those of its partition if all keys of the
+// span begin with the same hash, else all of the shard. The cursor ends with ctx.
 func (sh *Shard) Cursor(ctx context.Context, span Span) (*Cursor, error) {
 	if err := sh.store.gate.enter(); err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func (sh *Shard) Cursor(ctx context.Context, span Span) (*Cursor, error) {
 	return c, nil
 }
 
-// seen returns the last transaction that who has just read a range may have seen.
+// seen returns the newest transaction that a reader of the range may have observed.
 func (sh *Shard) seen(r item.Range) uint64 {
 	const hashBytes = 8
 	if len(r.From) >= hashBytes && len(r.To) >= hashBytes && bytes.Equal(r.From[:hashBytes], r.To[:hashBytes]) {
@@ -90,10 +90,10 @@ func (c *Cursor) Next() bool {
 	return ok
 }
 
-// Key returns the key of the item or entry where the cursor is. It is valid until Next or Close.
+// Key returns the key of the item or entry at the cursor. It is valid until Next or Close.
 func (c *Cursor) Key() item.Key { return c.iter.Key()[c.prefix:] }
 
-// Item returns the item or entry where the cursor is, which the caller may keep.
+// Item returns the item or entry at the cursor, which the caller may keep.
 func (c *Cursor) Item() (item.Item, error) {
 	value, err := c.iter.ValueAndErr()
 	if err != nil {
@@ -113,10 +113,10 @@ func (c *Cursor) Item() (item.Item, error) {
 	return it, nil
 }
 
-// Err returns what ended the cursor before the end of its span.
+// Err returns the error that ended the cursor before the end of its span.
 func (c *Cursor) Err() error { return c.err }
 
-// Close gives back what the cursor holds. It may be called more than once.
+// Close releases what the cursor holds. It may be called more than once.
 func (c *Cursor) Close() error {
 	if c.iter == nil {
 		return nil

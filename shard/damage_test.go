@@ -12,8 +12,8 @@ import (
 	"holdfast"
 )
 
-// Whatever happens to the files beside the sorted tables, a start either has all items or is refused, and a recovery leaves the first
-// ones, or says that it can't help.
+// Whatever happens to the files beside the sorted tables, a start either has all items or is
+// refused, and a recovery leaves the first ones, or says that it can't help.
 func TestRandomDamage(t *testing.T) {
 	base := newRuin(t, false, true)
 	trials := uint64(60)
@@ -47,7 +47,8 @@ func TestRandomDamage(t *testing.T) {
 	}
 }
 
-// damage changes, cuts, empties, removes or exchanges a log, a manifest, a marker or the control file.
+// damage changes, cuts, empties, removes or exchanges a log, a manifest, a marker or the control
+// file.
 func (r *ruin) damage(rng *rand.Rand) {
 	logs := r.pebble("", ".log")
 	paths := append(logs, r.pebble("MANIFEST", "")...)

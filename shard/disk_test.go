@@ -74,7 +74,8 @@ func (f *smallFile) Preallocate(int64, int64) error { return errors.ErrUnsupport
 
 const testReserve = 8 << 20
 
-// openSmall opens a store on a disk of 30 MiB. Its clock stands still, so that only what commits write leads to a look at the disk.
+// openSmall opens a store on a disk of 30 MiB. Its clock stands still, so that only what commits
+// write leads to a look at the disk.
 func openSmall(t *testing.T) (*smallFS, *Store, *Shard) {
 	return openSmallAt(t, newClock().read)
 }
@@ -92,7 +93,8 @@ func openSmallAt(t *testing.T, now func() time.Time) (*smallFS, *Store, *Shard) 
 
 func big(n int) item.Item { return thing("big", n, "v", strings.Repeat("x", 100_000)) }
 
-// When the disk fills up, commits are refused, while reads and removals go on; when there is room again, so do commits.
+// When the disk fills up, commits are refused, while reads and removals go on; when there is space
+// again, so do commits.
 func TestFullDisk(t *testing.T) {
 	fs, s, sh := openSmall(t)
 	n := 0
@@ -122,10 +124,10 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("got %v; want a removal to be taken", err)
 	}
 	if !s.Stats().Full {
-		t.Error("got room in Stats; want none")
+		t.Error("got space in Stats; want none")
 	}
 	if err := s.engine.db.Flush(); err != nil {
-		t.Errorf("got %v; want a flush to have room", err)
+		t.Errorf("got %v; want a flush to have space", err)
 	}
 	fs.other.Add(1 << 30)
 	if _, err := s.Copy(bg, sh, 9, CopyOptions{}); !errors.Is(err, holdfast.Full) {
@@ -136,8 +138,9 @@ func TestFullDisk(t *testing.T) {
 	commitAll(t, s, put(t, sh, big(n)))
 }
 
-// Another program fills the disk to the last byte, which nobody has noticed when the next commit comes: the ballast has room for it. Flushes
-// fail and are repeated. Nothing that was acknowledged is lost.
+// Another program fills the disk to the last byte, which nobody has noticed when the next commit
+// comes: the ballast has space for it. Flushes fail and are repeated. Nothing that was acknowledged
+// is lost.
 func TestFullDiskByOthers(t *testing.T) {
 	fs, s, sh := openSmall(t)
 	commitAll(t, s, put(t, sh, thing("a", 0)))
@@ -145,7 +148,8 @@ func TestFullDiskByOthers(t *testing.T) {
 	acknowledged := 0
 	var err error
 	for i := 1; i < 1000 && err == nil; i++ {
-		if _, err = s.Commit(bg, Commit{Writes: []Write{put(t, sh, thing("a", i, "v", strings.Repeat("x", 1000)))}}); err == nil {
+		if _, err = s.Commit(bg, Commit{Writes: []Write{put(t, sh,
+			thing("a", i, "v", strings.Repeat("x", 1000)))}}); err == nil {
 			acknowledged = i
 		}
 	}
@@ -165,8 +169,9 @@ func TestFullDiskByOthers(t *testing.T) {
 	}
 }
 
-// Another program takes half of the reserve. Small commits, which alone would lead to no look for long, are refused once the last look
-// is old; so they are after the next look when the program has left.
+// Another program takes half of the reserve. Small commits, which alone would lead to no look for
+// long, are refused once the last look is old; so they are after the next look when the program has
+// left.
 func TestReserveTakenByOthers(t *testing.T) {
 	now := newClock()
 	fs, s, sh := openSmallAt(t, now.read)
@@ -178,14 +183,14 @@ func TestReserveTakenByOthers(t *testing.T) {
 			t.Fatalf("commit %d: got %v; want full", i, err)
 		}
 	}
-	if room := s.Room(); !room.Full || room.FreeBytes != testReserve/2 || room.ReserveBytes != testReserve {
-		t.Errorf("got %+v; want full, with half of the reserve free", room)
+	if got := s.Space(); !got.Full || got.FreeBytes != testReserve/2 || got.ReserveBytes != testReserve {
+		t.Errorf("got %+v; want full, with half of the reserve free", got)
 	}
 	fs.other.Store(0)
 	now.advance(time.Second)
 	commitAll(t, s, put(t, sh, thing("a", 1)))
-	if s.Room().Full {
-		t.Error("got full; want room again")
+	if s.Space().Full {
+		t.Error("got full; want space again")
 	}
 }
 
@@ -200,7 +205,8 @@ func (f preallocatedFile) Preallocate(_, length int64) error {
 	return nil
 }
 
-// The log is preallocated in large pieces, which must not come from the reserve. Other files are made as they are asked for.
+// The log is preallocated in large pieces, which must not come from the reserve. Other files are
+// made as they are asked for.
 func TestPreallocationSparesTheReserve(t *testing.T) {
 	fs, s, _ := openSmall(t)
 	spare := fs.free() - testReserve
@@ -220,7 +226,8 @@ func TestPreallocationSparesTheReserve(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := f.Preallocate(0, test.length); err != nil || got != test.want {
-			t.Errorf("%s, %d bytes of %d that may be taken: got %d, %v; want %d", test.name, test.length, spare, got, err, test.want)
+			t.Errorf("%s, %d bytes of %d that may be taken: got %d, %v; want %d", test.name, test.length, spare, got, err,
+				test.want)
 		}
 		if err := f.Close(); err != nil {
 			t.Error(err)
@@ -253,7 +260,8 @@ func damage(t *testing.T, fs *vfs.MemFS) {
 	largest[len(largest)/4] ^= 4
 }
 
-// A block whose checksum is wrong is said to be corrupt, and not served; the others are. Nothing gives up.
+// A block whose checksum is wrong is reported as corrupt, and not served; the others are. The
+// process goes on.
 func TestCorruptBlock(t *testing.T) {
 	const n = 2000
 	fs := vfs.NewMem()
@@ -312,7 +320,8 @@ func TestCorruptBlock(t *testing.T) {
 	}
 }
 
-// A store of which the manifest, or what is acknowledged in Pebble's log, is damaged doesn't open, and says why.
+// A store whose manifest, or whose acknowledged part of Pebble's log, is damaged doesn't open, and
+// reports why.
 func TestCorruptAtOpen(t *testing.T) {
 	for _, of := range []struct {
 		file string
@@ -345,7 +354,8 @@ func TestCorruptAtOpen(t *testing.T) {
 	}
 }
 
-// A start on a disk where the log has no room to become sorted tables says so. Pebble alone would try for ever.
+// A start on a disk where the log has no space to become sorted tables reports that. Pebble alone
+// would try for ever.
 func TestStartOnAFullDisk(t *testing.T) {
 	fs, s, sh := openSmall(t)
 	for n := range 60 {

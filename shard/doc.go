@@ -1,35 +1,45 @@
-// Package shard holds the items of one shard on Pebble, and the log of their changes.
+// Package shard keeps the items of shards on Pebble, and the log of their changes.
 //
-// A Store is the disk of a node: one Pebble database with all its shards, so that one sync serves all commits that
-// wait, and a commit may span shards. A Shard is a range of a table's keys with its items, the entries of its indexes, its
-// queue of expiring items and its log; a commit changes all of them in one batch, so they always agree. Beside the shards a
-// store keeps records, small named values such as the catalog of tables, which a commit may change too.
+// A Store is the disk of a node: one Pebble database with all its shards, so that one sync serves
+// all commits that wait, and a commit may span shards. A Shard is a range of a table's keys with
+// its items, the entries of its indexes, its queue of expiring items and its log; a commit changes
+// all of them in one batch, so that they always agree. Beside the shards a store keeps records,
+// small named values such as the catalog of tables, which a commit may change too.
 //
 // A commit goes through these steps (commit.go):
 //
 //  1. latch the stripes of its keys, in order;
-//  2. read each item, and have the caller make of it what shall be: the conditions are decided here;
+//  2. read each item, and let the caller's Change return what it becomes: conditions are decided
+//     here;
 //  3. make the batch: differences of index entries, expiry, records;
-//  4. under the shards' locks, in order of ID: give each shard's part its transaction ID, add the items and the log's
-//     entries, and hand the batch to Pebble, which puts batches on disk in that order;
+//  4. under the shards' sequencer.mu, in order of ID: give each shard's part its transaction ID,
+//     add the items and the log's entries, and submit the batch to Pebble, which puts batches on
+//     disk in that order;
 //  5. unlatch; wait for the sync; acknowledge.
 //
-// What isn't on disk is never shown. A reader that finds that its partition has a commit on the way waits for that
-// commit's sync, so nobody sees what a crash could take back; the next writer of the key doesn't wait, since its own batch is
-// behind that one on disk.
+// What isn't on disk is never returned. A reader that finds a commit of its partition in flight
+// waits for that commit's sync, so that nobody sees what a crash could take back. The next writer
+// of the key doesn't wait, since its own batch is behind that one on disk.
 //
-// The log keeps each change with its before- and after-image for Options.LogAge, and within Options.LogBytes (log.go says how
-// an image is kept once). Trim, which the owner calls now and then, removes what is beyond that.
+// The log keeps each change with its before- and after-image for Options.LogAge, and within
+// Options.LogBytes (log.go explains how an image is stored only once). Trim, which the owner calls
+// now and then, removes older changes.
 //
-// When the disk is full, writes are refused with holdfast.Full and reads go on (space.go). A block whose checksum is wrong is
-// holdfast.Corrupt, said in the log and never served; the rest of the shard is. Where Pebble itself can't go on, since its
-// log or manifest can't be written, Options.Fatal is called, and the process ends unless that is set.
+// When the disk is full, writes are refused with holdfast.Full and reads go on (space.go). A block
+// whose checksum is wrong is holdfast.Corrupt: it is logged and never served; the rest of the shard
+// is. If Pebble itself can't go on, since its log or manifest can't be written, Options.Fatal is
+// called, which by default ends the process.
 //
-// A start compares the directory with its control file, which says which of Pebble's files there were and how far they were on disk
-// (ledger.go keeps it, inspect.go compares). What no crash explains is Corrupt, and nothing is touched; Recover says what it
-// would cost to go on, and does it.
+// A start compares the directory with its control file, which lists Pebble's files and how far each
+// was on disk (controlfile.go writes it, inspect.go compares). A difference that no crash explains
+// is Corrupt, and nothing is touched; Recover reports what a recovery would drop, and does it.
 //
-// All methods may be called concurrently. Errors are *holdfast.Error: Corrupt, Full, Gone, Closed, Unavailable, Invalid for
-// what the caller should know better, and Overloaded, with the context's error as cause, for a context that ended before
-// anything was changed. What a Change or Decide returns comes back as it is.
+// The state of a Store has an owner for each part: engine is the Pebble database, sequencer the
+// order of a shard's transactions and how far they are durable, items and history what a shard has
+// on disk, controlFile, space and reclaimer the directory's files and free space.
+//
+// All methods may be called concurrently. Errors are *holdfast.Error: Corrupt, Full, Gone, Closed,
+// Unavailable, Invalid for a fault of the caller, and Overloaded, with the context's error as
+// cause, for a context that ended before anything was changed. The errors of a Change or Decide are
+// returned as they are.
 package shard

@@ -16,8 +16,8 @@ import (
 	"holdfast"
 )
 
-// How Pebble is set. The sizes were chosen by BenchmarkCommit and by how long a start takes, which reads up to
-// memTables × Options.MemTableBytes of its log.
+// How Pebble is set. The sizes were chosen by BenchmarkCommit and by how long a start takes, which
+// reads up to memTables × Options.MemTableBytes of its log.
 const (
 	defaultMemTable   = 64 << 20
 	memTables         = 3 // beyond which writes wait for a flush
@@ -33,9 +33,9 @@ const (
 	defaultCacheBytes = 128 << 20
 )
 
-// An engine is a store's Pebble database, and the only way to it: it reads, submits batches, and says what becomes of Pebble's errors.
-// Once Pebble's log or manifest can't be written the engine is broken for good, since nobody knows what is on disk until the
-// database is opened again.
+// An engine is a store's Pebble database, and the only way to it: it reads, submits batches, and
+// says what becomes of Pebble's errors. Once Pebble's log or manifest can't be written the engine
+// is broken for good, since nobody knows what is on disk until the database is opened again.
 type engine struct {
 	db      *pebble.DB
 	options *pebble.Options // set by configure, before open
@@ -84,13 +84,14 @@ func (e *engine) pebbleOptions(cache *pebble.Cache, memTableBytes int64, readOnl
 	return o
 }
 
-// newCache returns a cache with that many bytes for blocks. Pebble takes the memory of its memtables from the cache, too.
+// newCache returns a cache with that many bytes for blocks. Pebble takes the memory of its
+// memtables from the cache, too.
 func newCache(bytes, memTable int64) *pebble.Cache {
 	return pebble.NewCache(bytes + memTables*memTable)
 }
 
-// OffHeapBytes is how much memory a store with those options takes beside Go's heap: blocks and memtables, one of which may wait to be
-// used again. Without cgo they are in the heap.
+// OffHeapBytes is how much memory a store with those options takes beside Go's heap: blocks and
+// memtables, one of which may wait to be used again. Without cgo they are in the heap.
 func OffHeapBytes(o Options) int64 {
 	if !offHeap {
 		return 0
@@ -99,9 +100,9 @@ func OffHeapBytes(o Options) int64 {
 	return o.CacheBytes + (memTables+1)*o.MemTableBytes
 }
 
-// open opens the database in a directory. A new database begins its log in Pebble's oldest format, in which damage in the middle looks
-// like the end, so that acknowledged commits could be lost unnoticed. It is opened once more to have a log in the newest. exists says
-// that it can't be new.
+// open opens the database in a directory. A new database begins its log in Pebble's oldest format,
+// in which damage in the middle looks like the end, so that acknowledged commits could be lost
+// unnoticed. It is opened once more to have a log in the newest. exists says that it can't be new.
 func (e *engine) open(dir string, exists bool) error {
 	e.options.ErrorIfNotExists = exists
 	is, err := pebble.Peek(dir, e.fs)
@@ -146,8 +147,9 @@ func (l *engineLog) Errorf(format string, args ...any) {
 	l.engine.log.Error("pebble: " + fmt.Sprintf(format, args...))
 }
 
-// Fatalf implements pebble.Logger. Pebble calls it when its log or its manifest can't be written, and when a file that it needs has
-// disappeared, never for a corrupt block. It must not return, since Pebble's state is then undefined.
+// Fatalf implements pebble.Logger. Pebble calls it when its log or its manifest can't be written,
+// and when a file that it needs has disappeared, never for a corrupt block. It must not return,
+// since Pebble's state is then undefined.
 func (l *engineLog) Fatalf(format string, args ...any) {
 	l.engine.fail(fmt.Errorf(format, args...))
 	select {} // where Options.Fatal returned: Pebble must not go on, and holds locks
@@ -166,8 +168,8 @@ func (e *engine) read(from pebble.Reader, key []byte) (value string, ok bool, er
 	return value, true, e.fault("reading", closer.Close())
 }
 
-// submit gives Pebble a batch, which readers see when submit returns. Batches are on disk in the order in which they were submitted.
-// The caller waits for the batch with syncWait.
+// submit gives Pebble a batch, which readers see when submit returns. Batches are on disk in the
+// order in which they were submitted. The caller waits for the batch with syncWait.
 func (e *engine) submit(b *pebble.Batch) error {
 	return e.attempt(func() error { return e.db.ApplyNoSyncWait(b, pebble.Sync) })
 }
@@ -186,7 +188,8 @@ func (e *engine) syncWait(b *pebble.Batch) error {
 	return nil
 }
 
-// write submits a batch that has no place in the order of a sequencer, and returns when it is on disk.
+// write submits a batch that has no place in the order of a sequencer, and returns when it is on
+// disk.
 func (e *engine) write(b *pebble.Batch) error {
 	if err := e.submit(b); err != nil {
 		return err
@@ -207,7 +210,8 @@ func (e *engine) clear(lower, upper []byte) error {
 	return e.write(b)
 }
 
-// attempt has Pebble write. Once its log has failed, Pebble panics: then, as after an error, the engine is broken.
+// attempt has Pebble write. Once its log has failed, Pebble panics: then, as after an error, the
+// engine is broken.
 func (e *engine) attempt(write func() error) (err error) {
 	select {
 	case <-e.broken:
@@ -236,11 +240,12 @@ func (e *engine) fail(err error) {
 	})
 }
 
-// exit is what Options.Fatal does by default. The next start reads the log, as after a crash, and that is the only way to know again
-// what is on disk.
+// exit is what Options.Fatal does by default. The next start reads the log, as after a crash, and
+// that is the only way to know again what is on disk.
 func exit(error) { os.Exit(1) }
 
-// fault returns the error for a caller of an error of Pebble's, and logs what is wrong with the disk.
+// fault returns the error for a caller of an error of Pebble's, and logs what is wrong with the
+// disk.
 func (e *engine) fault(doing string, err error) error {
 	var ours *holdfast.Error
 	switch {

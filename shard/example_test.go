@@ -10,7 +10,8 @@ import (
 	"holdfast/shard"
 )
 
-// A counter is raised by one: the Change decides by what is there, and no other commit can come between.
+// A counter is raised by one: the Change decides by what is there, and no other commit can come
+// between.
 func Example() {
 	ctx := context.Background()
 	store, err := shard.Open(shard.Options{Dir: "/data", FS: vfs.NewMem()})

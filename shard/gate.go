@@ -5,14 +5,14 @@ import (
 	"sync/atomic"
 )
 
-// A gate counts the calls that are under way, until it is shut.
+// A gate counts the calls in progress. Once it is shut, no call enters.
 type gate struct {
-	calls atomic.Int64 // and shut
+	calls atomic.Int64 // in progress; plus shut, once it is shut
 	once  sync.Once
-	idle  chan struct{} // closed once it is shut and no call is under way
+	idle  chan struct{} // closed once it is shut and no call is in progress
 }
 
-// shut is added to the number of calls when no more may begin.
+// shut is added to the number of calls when no more may enter.
 const shut = 1 << 62
 
 func (g *gate) enter() error {
@@ -29,7 +29,8 @@ func (g *gate) leave() {
 	}
 }
 
-// shut lets no more calls in, and waits for those under way. It returns false if that was done before.
+// shut lets no more calls in, and waits for those in progress. It returns false if the gate was
+// shut before.
 func (g *gate) shut() bool {
 	if g.calls.Or(shut)&shut != 0 {
 		return false

@@ -2,5 +2,5 @@
 
 package shard
 
-// offHeap says whether Pebble takes the memory of blocks and memtables from C.
+// offHeap reports whether Pebble takes the memory of blocks and memtables from C.
 const offHeap = false

@@ -10,8 +10,8 @@ import (
 	"holdfast/item"
 )
 
-// A history is the log of a shard's changes as it is on disk. It reads items too: the after-image of an item's last change is the
-// item itself.
+// A history is the log of a shard's changes in its database. It reads items too: the after-image of
+// an item's last change is the item itself.
 type history struct {
 	engine    *engine
 	id        holdfast.ShardID
@@ -20,7 +20,8 @@ type history struct {
 	trim      trimming // guarded by sequencer.mu
 }
 
-// oldest returns the position of the oldest change that is kept, or, if there never was one, of the first that will be.
+// oldest returns the position of the oldest change that is kept, or, if there never was one, of the
+// first that will be.
 func (h *history) oldest() Position {
 	h.sequencer.mu.Lock()
 	defer h.sequencer.mu.Unlock()
@@ -38,8 +39,8 @@ func (h *history) changes(from Position, limit Limit) (changes []Change, next Po
 	if from == (Position{}) {
 		from = h.oldest()
 	}
-	// What is trimmed is gone for readers before it is on disk, so a reader that finds its position kept after it got its
-	// snapshot sees all from there on.
+	// A trim raises h.trim before it changes the database. So a reader that finds its position still
+	// kept after it got its snapshot sees all changes from there on.
 	if err := h.kept(from); err != nil {
 		return nil, Position{}, err
 	}
@@ -59,7 +60,9 @@ func (h *history) changes(from Position, limit Limit) (changes []Change, next Po
 }
 
 // collect returns the changes from the first of the iterator on.
-func (h *history) collect(snapshot pebble.Reader, it *pebble.Iterator, from Position, limit Limit) (changes []Change, next Position, err error) {
+func (h *history) collect(
+	snapshot pebble.Reader, it *pebble.Iterator, from Position, limit Limit,
+) (changes []Change, next Position, err error) {
 	next = from
 	bytes := 0
 	for ok := it.First(); ok && len(changes) < limit.Changes; {
@@ -89,9 +92,11 @@ func (h *history) collect(snapshot pebble.Reader, it *pebble.Iterator, from Posi
 	return changes, next, nil
 }
 
-// afterImage returns what the change at p made of its item: the before-image of the change that it is linked to, or the item.
-// The iterator is behind the change.
-func (h *history) afterImage(snapshot pebble.Reader, p Position, c *change, it *pebble.Iterator) (raw string, err error) {
+// afterImage returns what the change at p made of its item: the before-image of the change that it
+// is linked to, or the item. The iterator is behind the change.
+func (h *history) afterImage(
+	snapshot pebble.Reader, p Position, c *change, it *pebble.Iterator,
+) (raw string, err error) {
 	if !c.hasAfter {
 		return "", nil
 	}
@@ -108,7 +113,7 @@ func (h *history) afterImage(snapshot pebble.Reader, p Position, c *change, it *
 	return is.raw, nil
 }
 
-// linkedImage returns the before-image of the change that the link names where the iterator is.
+// linkedImage returns the before-image of the change that the link at the iterator leads to.
 func (h *history) linkedImage(snapshot pebble.Reader, c *change, it *pebble.Iterator) (raw string, err error) {
 	value, err := it.ValueAndErr()
 	if err != nil {
@@ -137,7 +142,7 @@ func (c *change) behind(p Position) Position {
 	return Position{Index: p.Index, N: p.N + 1}
 }
 
-// kept returns the error of a position that is no longer kept, or of a shard that is no more.
+// kept returns an error if a position is no longer kept, or the shard was dropped.
 func (h *history) kept(p Position) error {
 	if isClosed(h.items.dropped) {
 		return errDropped(h.id)
@@ -149,7 +154,8 @@ func (h *history) kept(p Position) error {
 	return nil
 }
 
-// iter returns an iterator over the log from a position to another; zero is the beginning, or the end.
+// iter returns an iterator over the log from a position to another; zero is the beginning, or the
+// end.
 func (h *history) iter(from pebble.Reader, first, end Position) (*pebble.Iterator, error) {
 	lower, upper := kindBounds(h.id, kindLog)
 	if first != (Position{}) {
@@ -165,7 +171,7 @@ func (h *history) iter(from pebble.Reader, first, end Position) (*pebble.Iterato
 	return it, nil
 }
 
-// changeAt returns the change where the iterator is.
+// changeAt returns the change at the iterator.
 func (h *history) changeAt(it *pebble.Iterator) (Position, change, error) {
 	value, err := it.ValueAndErr()
 	if err != nil {
@@ -216,7 +222,8 @@ func (h *history) timeOf(it *pebble.Iterator, index uint64) (int64, error) {
 	return int64(binary.BigEndian.Uint64(value[timeOffset:])), nil
 }
 
-// trimmedTo returns what there would be to know if all changes before a time were removed, but for the newest on disk.
+// trimmedTo returns what h.trim becomes if all changes before a time are removed, but for the
+// newest one on disk.
 func (h *history) trimmedTo(nanos int64) (trimming, error) {
 	h.sequencer.mu.Lock()
 	now := h.trim
@@ -252,7 +259,8 @@ func (h *history) trimmedTo(nanos int64) (trimming, error) {
 	return trimming{oldest: oldest, logged: last.logged, at: c.at}, nil
 }
 
-// link adds to the batch that the change at made is followed by the one at next, unless it is no longer kept. sequencer.mu is held.
+// link adds a link from the change at made to the item's next change to the batch, unless the
+// former is no longer kept. sequencer.mu is held.
 func (h *history) link(b *pebble.Batch, made, next Position) {
 	if made.Index < h.trim.oldest {
 		return

@@ -9,9 +9,9 @@ import (
 	"holdfast"
 )
 
-// metaStore is the name under which shard 0 has the identity that is in the control file, too. So a
-// database whose control file was removed is told from one of a version that had none, and a
-// control file of another store from its own.
+// metaStore is the name under which shard 0 has the store's identity, which the control file has
+// too. It tells a database whose control file was removed from one of a version that had none, and
+// the control file of another store from its own.
 const metaStore = "store"
 
 // newID returns an identity for a store.
@@ -20,8 +20,8 @@ func newID() (id [16]byte) {
 	return id
 }
 
-// identity returns what the database says that it is; !ok if it says nothing. If the block is
-// corrupt where it stands, it says as much: what can be read is served all the same.
+// identity returns the identity in the database; !ok if there is none. A corrupt block counts as
+// none: the start must not fail because of it, since the rest can be served.
 func (s *Store) identity() (id string, ok bool, err error) {
 	id, ok, err = s.engine.read(s.engine.db, metaKey(records, metaStore))
 	if errors.Is(err, holdfast.Corrupt) {
@@ -30,15 +30,15 @@ func (s *Store) identity() (id string, ok bool, err error) {
 	return id, ok, err
 }
 
-// identify looks whether the database is that of the control file. If it has no identity yet, it
-// gets one, in a sorted table at once: a log may be lost.
+// identify returns an error unless the database is that of the control file. A database without an
+// identity gets one, in a sorted table at once, since a log may be lost.
 func (s *Store) identify(id [16]byte) error {
 	is, ok, err := s.identity()
 	switch {
 	case err != nil:
 		return err
 	case ok && is != string(id[:]):
-		return holdfast.Errorf(holdfast.Corrupt, "%s is that of other tables", controlName)
+		return holdfast.Errorf(holdfast.Corrupt, "%s belongs to other tables", controlName)
 	case ok:
 		return nil
 	}

@@ -21,9 +21,9 @@ type repair int
 
 const (
 	repairNone    repair = iota // a backup is needed
-	repairMarker                // make the empty file again
-	repairControl               // write the control file anew
-	repairLogs                  // end the log before it, and lay later ones aside
+	repairMarker                // create the empty file again
+	repairControl               // write a new control file
+	repairLogs                  // end the log before the defect, and set later ones aside
 )
 
 // A defect is something that keeps a store from being opened as it was left.
@@ -35,17 +35,17 @@ type defect struct {
 
 func (d defect) String() string { return d.file + " " + d.text }
 
-// A dirState says what has used a directory so far.
+// A dirState is how a directory has been used so far.
 type dirState int
 
 const (
 	dirEmpty        dirState = iota // nothing is there
-	dirInitializing                 // a first start didn't come to its end
+	dirInitializing                 // a first start wasn't completed
 	dirLegacy                       // a version without control files has used it
 	dirKnown                        // there is a control file, or there was one that can't be read
 )
 
-// A needed log is one that has something in it that isn't in sorted tables yet.
+// A neededLog is a log with commits that aren't in sorted tables yet.
 type neededLog struct {
 	extent        // as the control file has it; zero if it isn't in there
 	listed  bool  // it is in the control file
@@ -55,17 +55,16 @@ type neededLog struct {
 	damaged bool
 }
 
-// An inspection is a look at a store's directory that changes nothing in it. It is made before
-// Pebble is given the directory, since Pebble takes one without a marker for new, a log that is
-// missing for one that never was, and damage for the end of a log, unless what follows proves
-// otherwise.
+// An inspection examines a store's directory, and changes nothing in it. It is done before Pebble
+// opens the directory, since Pebble takes a directory without a marker for a new one, ignores a log
+// that is missing, and takes damage for the end of a log unless what follows proves otherwise.
 type inspection struct {
 	o      Options
 	lock   *pebble.Lock // nil if there is no directory of Pebble's
 	fs     vfs.FS
 	dir    string
 	engine string
-	boot   string // of the machine now
+	boot   string // the machine's present boot
 
 	state    dirState
 	files    []string // in Pebble's directory
@@ -75,10 +74,10 @@ type inspection struct {
 	minLog   uint64   // the first log that the manifest needs
 	logs     []*neededLog
 	defects  []defect
-	notes    []string // what isn't as it should be, and costs nothing
+	notes    []string // differences that cost nothing
 }
 
-// inspect looks at the directory of o, which has its defaults. The lock is of Pebble's directory.
+// inspect examines the directory of o, whose defaults are set. The lock is of Pebble's directory.
 func inspect(o Options, lock *pebble.Lock) (*inspection, error) {
 	in := &inspection{o: o, lock: lock, fs: o.FS, dir: o.Dir, engine: o.FS.PathJoin(o.Dir, engineDir), boot: o.Boot}
 	if err := in.findControl(); err != nil {
@@ -114,7 +113,7 @@ func (in *inspection) note(format string, args ...any) {
 	in.notes = append(in.notes, fmt.Sprintf(format, args...))
 }
 
-// The markers, of which the names change.
+// The markers, whose full names change.
 const (
 	anyFormat   = engineDir + "/" + markerFormat + "*"
 	anyManifest = engineDir + "/" + markerManifest + "*"
@@ -123,7 +122,7 @@ const (
 // pebble returns the name of a file of Pebble's within the store's directory.
 func (in *inspection) pebble(name string) string { return engineDir + "/" + name }
 
-// findControl reads the control file, and finds what the directory is.
+// findControl reads the control file, and finds the directory's state.
 func (in *inspection) findControl() error {
 	beside, err := list(in.fs, in.dir)
 	if err != nil {
@@ -166,8 +165,8 @@ func (in *inspection) engineFiles() []string {
 	return slices.DeleteFunc(slices.Clone(in.files), func(name string) bool { return name == "LOCK" })
 }
 
-// checkUnused looks whether a directory without tables was ever used. One of which only the lock is
-// there is that of a start that was killed at once.
+// checkUnused finds out whether a directory without tables was ever used. One with nothing but the
+// lock is that of a start that was killed at once.
 func (in *inspection) checkUnused(beside []string) {
 	for _, name := range beside {
 		if name != engineDir && name != controlPartial {
@@ -178,7 +177,7 @@ func (in *inspection) checkUnused(beside []string) {
 	}
 }
 
-// checkMaking looks whether a directory that is being made has anything that Pebble would take for
+// checkMaking finds files in the directory of an incomplete first start that Pebble would remove as
 // garbage.
 func (in *inspection) checkMaking() {
 	if _, ok := in.marker(markerManifest); ok {
@@ -192,7 +191,7 @@ func (in *inspection) checkMaking() {
 	}
 }
 
-// marker returns what the newest marker of a kind says.
+// marker returns the value in the name of the newest marker of a kind.
 func (in *inspection) marker(prefix string) (value string, ok bool) {
 	newest := uint64(0)
 	for _, name := range in.files {
@@ -221,7 +220,7 @@ func (in *inspection) checkFormat() {
 	}
 }
 
-// checkManifest finds the manifest and looks through it. It is false if there is none to go by.
+// checkManifest finds the manifest and examines it. It returns false if there is none.
 func (in *inspection) checkManifest() (named bool, err error) {
 	value, ok := in.marker(markerManifest)
 	num, isNumber := manifestNumber(value)
@@ -255,7 +254,7 @@ func (in *inspection) checkManifest() (named bool, err error) {
 	return in.scanManifest(want)
 }
 
-// hasMarkerOf says whether there is a marker, newest or not, of a manifest.
+// hasMarkerOf reports whether there is a marker, newest or not, of a manifest.
 func (in *inspection) hasMarkerOf(num uint64) bool {
 	return slices.ContainsFunc(in.files, func(name string) bool {
 		value, _, ok := markerValue(name, markerManifest)
@@ -263,7 +262,7 @@ func (in *inspection) hasMarkerOf(num uint64) bool {
 	})
 }
 
-// scanManifest reads the manifest, of which so much was on disk.
+// scanManifest reads the manifest, of which at least want was on disk.
 func (in *inspection) scanManifest(want extent) (named bool, err error) {
 	name := manifestName(want.num)
 	path := in.fs.PathJoin(in.engine, name)
@@ -300,8 +299,8 @@ func (in *inspection) scanManifest(want extent) (named bool, err error) {
 	return true, nil
 }
 
-// sameStart says that the machine has run ever since the store did, so that its files have all that
-// was written, in order: only a loss of power leaves holes.
+// sameStart reports whether the machine has run since the store last did, so that its files have
+// all that was written, in order: only a loss of power leaves holes.
 func (in *inspection) sameStart() bool {
 	return in.control != nil && in.control.phase == phaseRunning && in.control.boot != "" && in.control.boot == in.boot
 }
@@ -313,7 +312,7 @@ const (
 	editLog      = 2 // the first log that is needed from then on
 )
 
-// minLogOf returns the first log that is needed after an edit, if the edit says it.
+// minLogOf returns the first log that is needed after an edit, if the edit has it.
 func minLogOf(edit []byte) (uint64, bool) {
 	tag, n := binary.Uvarint(edit)
 	if n > 0 && tag == editComparer {
@@ -331,15 +330,15 @@ func minLogOf(edit []byte) (uint64, bool) {
 	return num, n > 0
 }
 
-// checkOptions notes that Pebble's options are missing, which it needs for nothing but a check of
-// itself.
+// checkOptions notes that Pebble's options file is missing, which Pebble only compares with its
+// options.
 func (in *inspection) checkOptions() {
 	if !slices.ContainsFunc(in.files, func(name string) bool { return strings.HasPrefix(name, "OPTIONS-") }) {
 		in.note("%s is missing: it is made again; look what else a copy of the directory left out", in.pebble("OPTIONS-*"))
 	}
 }
 
-// refusal returns the error of a start of which nothing was touched, or nil if the directory is as
+// refusal returns the error of a start, before anything is touched, or nil if the directory is as
 // it was left.
 func (in *inspection) refusal() error {
 	if len(in.defects) == 0 {
@@ -353,15 +352,16 @@ func (in *inspection) refusal() error {
 		strings.Join(texts, "; "))
 }
 
-// logNotes logs what isn't as it should be and costs nothing.
+// logNotes logs the differences that cost nothing.
 func (in *inspection) logNotes(log *slog.Logger) {
 	for _, note := range in.notes {
 		log.Warn("the tables' directory: " + note)
 	}
 	for _, l := range in.logs {
 		if l.tail.bytes > 0 && !l.closed {
-			log.Warn("the end of a log wasn't written whole, as a kill or a loss of power leaves it, and is dropped: "+
-				"it was never acknowledged, unless somebody has cut what was written in the last second", "file", in.pebble(logName(l.num)), "bytes", l.tail.bytes,
+			log.Warn("the end of a log wasn't written whole, as after a kill or a loss of power, and is dropped: "+
+				"it was never acknowledged, unless the file was truncated by less than its last second", "file",
+				in.pebble(logName(l.num)), "bytes", l.tail.bytes,
 				"kept_bytes", l.scan.end, "kept_commits", l.scan.records)
 		}
 	}

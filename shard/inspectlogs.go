@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// checkLogs looks at each log that the manifest needs: whether it is there, whether it has all that
-// was on disk, and whether they follow each other. What is wrong with one is wrong with all behind
-// it: a log without those before it can't be replayed, since its changes were made from theirs.
+// checkLogs examines each log that the manifest needs: whether it is there, whether it has all that
+// was on disk, and whether the logs follow each other. A defect of one is a defect of all after it:
+// a log can't be replayed without those before it, since its changes were made from theirs.
 func (in *inspection) checkLogs() error {
 	in.findLogs()
 	next := uint64(0) // sequence number
@@ -43,7 +43,7 @@ func (in *inspection) findLogs() {
 		if !ok || num < in.minLog || slices.ContainsFunc(in.logs, func(l *neededLog) bool { return l.num == num }) {
 			continue
 		}
-		// One that isn't on record may have been another one.
+		// A log that isn't on record may have been another one.
 		in.logs = append(in.logs, &neededLog{extent: extent{num: num, reused: true}})
 	}
 	slices.SortFunc(in.logs, func(a, b *neededLog) int { return cmp.Compare(a.num, b.num) })
@@ -72,7 +72,7 @@ func (in *inspection) checkLog(l *neededLog, last bool) error {
 	s := l.scan
 	switch {
 	case in.control != nil && !l.listed:
-		// Pebble had just made it, and nothing was written to it, or somebody has put it there.
+		// Pebble had just made it, and wrote nothing to it, or somebody has put it there.
 		if l.keep = 0; s.records > 0 {
 			in.badLog(l, "is none of this store's logs, and %d commits are in it", s.records)
 		}

@@ -5,14 +5,14 @@ import (
 	"regexp"
 )
 
-// Pebble's words about sorted tables that aren't what the manifest says, a line each.
+// Pebble's messages about sorted tables that differ from the manifest, one line each.
 const (
 	missingTable = `L\d+: (\d+): file \d+ .*unknown`
 	otherTable   = `L\d+: (\d+): object size mismatch .*: (\d+) \(disk\) != (\d+) \(MANIFEST\)`
 )
 
-// checkTables has Pebble look whether all sorted tables are there with the length that they had.
-// What is in them is checked as it is read, block by block.
+// checkTables has Pebble check whether all sorted tables are there with the length that they had.
+// Their blocks are checked when they are read.
 func (in *inspection) checkTables() {
 	s, err := in.openRemainder(in.tables())
 	if err == nil {

@@ -212,8 +212,8 @@ func (r *ruin) same(doing string, before map[string]string) {
 	}
 }
 
-// refused fails unless a start is refused with some words and nothing touched, and a check says it
-// too.
+// refused fails unless a start is refused with some words and nothing touched, and a check reports
+// them too.
 func (r *ruin) refused(words string) {
 	r.t.Helper()
 	before := r.files("/data")
@@ -246,14 +246,14 @@ func ruinNames(*Store) (map[holdfast.ShardID]string, error) {
 	return map[holdfast.ShardID]string{1: "things"}, nil
 }
 
-// recover says what a recovery would drop, looks that this changes nothing, and does it. It returns
-// how many items are left.
+// recover reports what a recovery would drop, checks that this changes nothing, and does it. It
+// returns how many items are left.
 func (r *ruin) recover() (Recovery, int) {
 	r.t.Helper()
 	before := r.files("/data")
-	told, err := Recover(r.options(), false, ruinNames)
-	if err != nil || told.Done || len(told.Faults) == 0 {
-		r.t.Fatalf("got %+v, %v; want faults, and nothing done", told, err)
+	planned, err := Recover(r.options(), false, ruinNames)
+	if err != nil || planned.Done || len(planned.Faults) == 0 {
+		r.t.Fatalf("got %+v, %v; want faults, and nothing done", planned, err)
 	}
 	r.same("a recovery that was not accepted", before)
 	done, err := Recover(r.options(), true, ruinNames)
@@ -264,8 +264,8 @@ func (r *ruin) recover() (Recovery, int) {
 		r.same("a recovery that can't help", before)
 		return done, 0
 	}
-	if fmt.Sprint(told.Cut) != fmt.Sprint(done.Cut) {
-		r.t.Errorf("got %+v; want what was told, %+v", done.Cut, told.Cut)
+	if fmt.Sprint(planned.Cut) != fmt.Sprint(done.Cut) {
+		r.t.Errorf("got %+v; want what was planned, %+v", done.Cut, planned.Cut)
 	}
 	return done, r.left()
 }
@@ -312,7 +312,8 @@ func TestStartsOfAKilledStore(t *testing.T) {
 				if got := r.left(); got != ruinItems {
 					t.Errorf("got %d items; want %d", got, ruinItems)
 				}
-				if said := r.said.String(); !strings.Contains(said, test.says) || test.says == "" && strings.Contains(said, "level=WARN") {
+				if said := r.said.String(); !strings.Contains(said, test.says) || test.says == "" &&
+					strings.Contains(said, "level=WARN") {
 					t.Errorf("got %q in the log; want %q", said, test.says)
 				}
 			})
@@ -321,8 +322,8 @@ func TestStartsOfAKilledStore(t *testing.T) {
 }
 
 // Every file that a start needs is missed when it is gone, shorter or changed: the start is
-// refused, nothing is touched, a check says it, and a recovery leaves the first items, all where it
-// costs nothing.
+// refused, nothing is touched, a check reports it, and a recovery leaves the first items, all where
+// it costs nothing.
 func TestRefusals(t *testing.T) {
 	oldest := func(r *ruin) string { return r.logs()[0] }
 	middle := func(r *ruin) string { return r.logs()[1] }
@@ -334,13 +335,17 @@ func TestRefusals(t *testing.T) {
 		words string
 		least int // items that must be left: unrecoverable; none: fewer than all
 	}{
-		{"no marker of the manifest", func(r *ruin) { r.remove(r.pebble("marker.manifest", "")...) }, "marker.manifest.* is missing", ruinItems},
-		{"no marker of the format", func(r *ruin) { r.remove(r.pebble("marker.format", "")...) }, "marker.format-version.* is missing", ruinItems},
+		{"no marker of the manifest", func(r *ruin) { r.remove(r.pebble("marker.manifest", "")...) },
+			"marker.manifest.* is missing", ruinItems},
+		{"no marker of the format", func(r *ruin) { r.remove(r.pebble("marker.format", "")...) },
+			"marker.format-version.* is missing", ruinItems},
 		{"no marker", func(r *ruin) { r.remove(r.pebble("marker.", "")...) }, "marker.manifest.* is missing", ruinItems},
-		{"no manifest", func(r *ruin) { r.remove(r.pebble("MANIFEST", "")...) }, " is missing: it says which files", unrecoverable},
+		{"no manifest", func(r *ruin) { r.remove(r.pebble("MANIFEST", "")...) }, " is missing: it says which files",
+			unrecoverable},
 		{"empty manifest", func(r *ruin) { r.cut(r.pebble("MANIFEST", "")[1], 0) }, "has 0 bytes of the ", unrecoverable},
 		{"cut manifest", func(r *ruin) { r.cut(r.pebble("MANIFEST", "")[1], 66) }, " bytes of the ", unrecoverable},
-		{"changed manifest", func(r *ruin) { r.flip(r.pebble("MANIFEST", "")[1], 50) }, "isn't as it was written", unrecoverable},
+		{"changed manifest", func(r *ruin) { r.flip(r.pebble("MANIFEST", "")[1], 50) }, "isn't as it was written",
+			unrecoverable},
 		{"the manifest before", func(r *ruin) {
 			r.remove(r.pebble("marker.manifest", "")...)
 			r.write("/data/pebble/marker.manifest.000009."+r.fs.PathBase(r.pebble("MANIFEST", "")[0]), nil)
@@ -355,7 +360,8 @@ func TestRefusals(t *testing.T) {
 		{"no file of Pebble's", func(r *ruin) { r.remove(r.pebble("", "")...) }, "pebble", unrecoverable},
 		{"no control file", func(r *ruin) { r.remove("/data/control") }, "control is missing", ruinItems},
 		{"an empty control file", func(r *ruin) { r.write("/data/control", nil) }, "control is damaged", ruinItems},
-		{"both copies damaged", func(r *ruin) { r.write("/data/control", make([]byte, 2*copyBytes)) }, "control is damaged", ruinItems},
+		{"both copies damaged", func(r *ruin) { r.write("/data/control", make([]byte, 2*copyBytes)) }, "control is damaged",
+			ruinItems},
 		{"no oldest log", func(r *ruin) { r.remove(oldest(r)) }, ".log is missing", ruinTabled},
 		{"no middle log", func(r *ruin) { r.remove(middle(r)) }, ".log is missing", none},
 		{"no newest log", func(r *ruin) { r.remove(newest(r)) }, ".log is missing", none},
@@ -370,7 +376,8 @@ func TestRefusals(t *testing.T) {
 			clear(p[len(p)*9/10:])
 			r.write(newest(r), p)
 		}, "is damaged at byte ", none},
-		{"a log of others", func(r *ruin) { r.write("/data/pebble/000099.log", alienLog(r, 99)) }, "is none of this store's logs", ruinItems},
+		{"a log of others", func(r *ruin) { r.write("/data/pebble/000099.log", alienLog(r, 99)) },
+			"is none of this store's logs", ruinItems},
 		{"a log of others in the place of ours", func(r *ruin) {
 			num, _ := logNumber(r.fs.PathBase(newest(r)))
 			p := alienLog(r, num)

@@ -12,7 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
-// changes says whether an operation changes the disk.
+// changes reports whether an operation changes the disk.
 func changes(op errorfs.Op) bool { return op.Kind.ReadOrWrite() == errorfs.OpIsWrite }
 
 // crashAtEvery takes the disk away before each change that doing makes to it, and opens what is
@@ -20,7 +20,7 @@ func changes(op errorfs.Op) bool { return op.Kind.ReadOrWrite() == errorfs.OpIsW
 func crashAtEvery(t *testing.T, disk *vfs.MemFS, doing func(fs vfs.FS), opened func(r *ruin)) (crashes int) {
 	t.Helper()
 	chance := rand.New(rand.NewPCG(7, 7))
-	var mu sync.Mutex // guards chance and crashes: Pebble and the ledger write beside each other
+	var mu sync.Mutex // guards chance and crashes: Pebble and the control file write concurrently
 	crash := errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if !changes(op) || t.Failed() {
 			return nil
@@ -29,7 +29,8 @@ func crashAtEvery(t *testing.T, disk *vfs.MemFS, doing func(fs vfs.FS), opened f
 		defer mu.Unlock()
 		crashes++
 		percent := crashes % 3 * 50
-		left := &ruin{t: t, fs: disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: chance}), boot: "after the crash"}
+		left := &ruin{t: t, fs: disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: chance}),
+			boot: "after the crash"}
 		if percent == 100 {
 			left.boot = "as before" // it was a kill
 		}
@@ -93,8 +94,8 @@ func forgetControl(t *testing.T, r *ruin) {
 	}
 }
 
-// What an earlier version left is taken over with a word, once, whatever ends the start that does
-// it.
+// What an earlier version left is taken over once, with a line in the log, whatever ends the start
+// that does it.
 func TestTakenOver(t *testing.T) {
 	r := newRuin(t, true, true)
 	forgetControl(t, r)
@@ -118,7 +119,8 @@ func TestTakenOver(t *testing.T) {
 	}
 	again := newRuin(t, true, true)
 	forgetControl(t, again)
-	if got := again.left(); got != ruinItems || !strings.Contains(again.said.String(), "is of an earlier version, and is taken over") {
+	if got := again.left(); got != ruinItems || !strings.Contains(again.said.String(),
+		"is of an earlier version, and is taken over") {
 		t.Errorf("got %d items, and %q in the log; want %d, and that it is taken over", got, again.said.String(), ruinItems)
 	}
 	again.remove("/data/control")
@@ -149,7 +151,7 @@ func TestCrashInALaterStart(t *testing.T) {
 	}
 }
 
-// Behind what is on record, the end of a log may be torn, which is said with numbers. In the same
+// Behind what is on record, the end of a log may be torn, which is logged with numbers. In the same
 // start of the machine, what was written before something else is whole: there damage isn't taken
 // for the end.
 func TestBehindTheRecord(t *testing.T) {
@@ -162,7 +164,8 @@ func TestBehindTheRecord(t *testing.T) {
 		says    string
 	}{
 		{"a bit, after a kill", func(r *ruin) { r.flip(newest(r), 90) }, "the first start", "and what follows is whole", ""},
-		{"a bit of the last record, after a kill", func(r *ruin) { r.flip(newest(r), 99) }, "the first start", "", "never acknowledged"},
+		{"a bit of the last record, after a kill", func(r *ruin) { r.flip(newest(r), 99) }, "the first start", "",
+			"never acknowledged"},
 		{"a bit, after a loss of power", func(r *ruin) { r.flip(newest(r), 90) }, "another start", "", "never acknowledged"},
 		{"cut", func(r *ruin) { r.cut(newest(r), 90) }, "the first start", "", "never acknowledged"},
 		{"no end mark in an older log", func(r *ruin) {

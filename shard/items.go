@@ -9,21 +9,22 @@ import (
 	"holdfast/item"
 )
 
-// Items are those of a shard as they are on disk.
+// Items are the items of a shard in its database.
 type items struct {
 	engine  *engine
 	id      holdfast.ShardID
 	dropped <-chan struct{} // the shard's
 }
 
-// An image is an item as it is on disk.
+// An image is an item as it is stored.
 type image struct {
 	item item.Item // nil: none
-	raw  string    // as item.Append has it
-	made Position  // the change that made it, if there is one
+	raw  string    // the item in the form of item.Append
+	made Position  // the change that made it; zero: it was copied here
 }
 
-// get returns the item at a key in what can be seen through from, which may not be on disk yet; nil: there is none.
+// get returns the item at a key in what can be seen through from, which may not be on disk yet;
+// nil: there is none.
 func (s *items) get(from pebble.Reader, key item.Key) (item.Item, error) {
 	is, err := s.image(from, key)
 	return is.item, err
@@ -61,7 +62,7 @@ func decodeImage(raw string) (was image, err error) {
 	return was, nil
 }
 
-// keysFrom returns up to n keys of items from one on, and the one behind them.
+// keysFrom returns up to n keys of items from one on, and the next one; nil: there is none.
 func (s *items) keysFrom(from item.Key, n int) (keys []item.Key, next item.Key, err error) {
 	lower, upper, prefix := spanBounds(s.id, Span{Range: item.Range{From: from}})
 	it, err := s.engine.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})

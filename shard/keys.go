@@ -8,20 +8,24 @@ import (
 	"holdfast/item"
 )
 
-// A kind is what a key of the store names: it is the byte behind the shard's ID. The numbers stand on disk.
+// A kind is what a key of the store names: the byte after the shard's ID. The numbers are on disk.
 type kind byte
 
 const (
-	kindItem   kind = 1 // + item.Key: the position of the change that made the item, and the item, as item.Append has it
-	kindEntry  kind = 2 // + index ID (4 bytes) + the entry's key: what is projected, as item.Append has it
+	// + item.Key: the position of the change that made the item, and the item in the form of
+	// item.Append
+	kindItem   kind = 1
+	kindEntry  kind = 2 // + index ID (4 bytes) + the entry's key: the projected item in the form of item.Append
 	kindExpiry kind = 3 // + second since 1970 (8 bytes) + item.Key: nothing
-	kindLog    kind = 4 // + index (8 bytes) + n (4 bytes): a change; and + a zero byte: the position of the item's next change
-	kindMeta   kind = 5 // + a name: what a shard knows of itself
+	// + index (8 bytes) + n (4 bytes): a change; and + a zero byte: the position of the item's next
+	// change
+	kindLog    kind = 4
+	kindMeta   kind = 5 // + a name: metadata of a shard
 	kindRecord kind = 6 // of shard 0: + a record's name: its value
 	kindEnd    kind = 7
 )
 
-// The lengths of what keys begin with.
+// The lengths of the prefixes of keys.
 const (
 	prefixBytes = 8 + 1
 	entryBytes  = prefixBytes + 4
@@ -29,7 +33,7 @@ const (
 	logBytes    = prefixBytes + 8 + 4
 )
 
-// records is the shard under which the records are.
+// records is the shard ID of records.
 const records holdfast.ShardID = 0
 
 // The names of kindMeta.
@@ -64,14 +68,14 @@ func appendLogKey(dst []byte, id holdfast.ShardID, p Position) []byte {
 	return binary.BigEndian.AppendUint32(dst, p.N)
 }
 
-// linkMark is behind a change's key in that of its link.
+// linkMark follows a change's key in the key of its link.
 const linkMark = 0
 
 func appendLinkKey(dst []byte, id holdfast.ShardID, p Position) []byte {
 	return append(appendLogKey(dst, id, p), linkMark)
 }
 
-// isLink says whether a key of the log is that of a link.
+// isLink reports whether a key of the log is that of a link.
 func isLink(key []byte) bool { return len(key) == logBytes+1 }
 
 func metaKey(id holdfast.ShardID, name string) []byte {
@@ -92,7 +96,7 @@ func shardBounds(id holdfast.ShardID) (lower, upper []byte) {
 	return appendPrefix(nil, id, 0), appendPrefix(nil, id, kindEnd)
 }
 
-// spanBounds returns the bounds of a span, and how long the prefix is that its keys have.
+// spanBounds returns the bounds of a span, and the length of the prefix of its keys.
 func spanBounds(id holdfast.ShardID, s Span) (lower, upper []byte, prefix int) {
 	if s.Index == 0 {
 		lower, upper = kindBounds(id, kindItem)
@@ -107,7 +111,8 @@ func spanBounds(id holdfast.ShardID, s Span) (lower, upper []byte, prefix int) {
 	return append(lower, s.Range.From...), upper, prefix
 }
 
-// behind returns the least key greater than all that begin with prefix, which has a byte that isn't 0xFF.
+// behind returns the least key greater than all that begin with prefix, which has a byte other than
+// 0xFF.
 func behind(prefix []byte) []byte {
 	next := append([]byte(nil), prefix...)
 	for i := len(next) - 1; ; i-- {

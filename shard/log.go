@@ -8,23 +8,25 @@ import (
 	"holdfast/item"
 )
 
-// A change is an entry of the log as it is on disk: a byte for the version, one of flags, one for the origin, the time in
-// nanoseconds (8 bytes), the term and the sizes of both images as item.Size counts (varints), if it is its transaction's last
-// change in the shard the tally behind it, the item's key (each with a varint for its length first), and then the
-// before-image.
+// A change is an entry of the log as it is on disk: a byte for the version, one of flags, one for
+// the origin, the time in nanoseconds (8 bytes), the term and the sizes of both images as item.Size
+// counts (varints), the tally if it is its transaction's last change in the shard, the item's key
+// (each of these two preceded by its length, a varint), and then the before-image.
 //
-// The after-image isn't in it, for then a new item of a kilobyte would be two of Pebble's log. It is the item itself, as long as that
-// isn't changed again; and when it is, it is the before-image of that change. An item says which change made it, and the
-// change that follows leaves a link behind the entry of the one before:
+// The after-image isn't in it, since a new item of a kilobyte would then take two in Pebble's log.
+// The after-image is the item itself, as long as that isn't changed again; then it is the
+// before-image of the next change. An item has the position of the change that made it, and the
+// next change leaves a link behind the entry of that one:
 //
 //	log 7.0            put a, before: none          log 7.0      put a, before: none
 //	item a (7.0)       v=1                          log 7.0 →    9.0
 //	                                                log 9.0      put a, before: v=1
 //	                                                item a (9.0) v=2
 //
-// So each image is on disk once beside the item. Changes are trimmed from the oldest on, hence what a kept change links to is kept.
+// So each image is on disk only once beside the item. Changes are trimmed from the oldest on, so
+// that the target of a kept change's link is kept.
 //
-// Strings share the bytes that it was decoded from.
+// The strings of a decoded change share its bytes.
 type change struct {
 	last                  bool // of its transaction in this shard
 	hasBefore, hasAfter   bool
@@ -46,7 +48,7 @@ const (
 	flagAfter
 )
 
-// timeOffset is where the time is in a change.
+// timeOffset is the offset of the time in a change.
 const timeOffset = 3
 
 // size returns how many bytes the change has on disk.
@@ -82,7 +84,7 @@ func (c *change) appendTo(dst []byte) []byte {
 	return append(dst, c.before...)
 }
 
-// decodeChange returns the change that b is.
+// decodeChange decodes a change.
 func decodeChange(b string) (c change, err error) {
 	if len(b) < timeOffset+8 || b[0] != changeVersion {
 		return change{}, errLog()
@@ -105,7 +107,7 @@ func decodeChange(b string) (c change, err error) {
 	return c, nil
 }
 
-// decoded returns the change as a caller gets it. after is its after-image, if it has one.
+// decoded returns the change in the form for callers. after is its after-image, if it has one.
 func (c *change) decoded(id holdfast.ShardID, p Position, after string) (Change, error) {
 	d := Change{
 		Tx: holdfast.TxID{Shard: id, Term: c.term, Index: p.Index}, N: p.N, At: time.Unix(0, c.at), Origin: c.origin,
@@ -129,8 +131,8 @@ func appendPosition(dst []byte, p Position) []byte {
 	return binary.AppendUvarint(binary.AppendUvarint(dst, p.Index), uint64(p.N))
 }
 
-// cutPosition returns the position that raw begins with, and what follows it: an item as item.Append has it, or nothing. Of an item that was
-// copied here the position is zero.
+// cutPosition returns the position at the beginning of raw, and the rest: an item in the form of
+// item.Append, or nothing. The position of an item that was copied here is zero.
 func cutPosition(raw string) (p Position, rest string, err error) {
 	r := reader{rest: raw}
 	p.Index, p.N = r.uvarint(), uint32(r.uvarint())
@@ -140,12 +142,12 @@ func cutPosition(raw string) (p Position, rest string, err error) {
 	return p, r.rest, nil
 }
 
-// A tally is how much a shard holds behind a transaction. It is part of the last change of each transaction, and stands in
-// kindMeta if something else changed it since.
+// A tally is how much a shard holds after a transaction. It is part of the last change of each
+// transaction, and is in kindMeta if something else changed it since.
 type tally struct {
 	applied uint64 // the index of the transaction
 	at      int64  // its time
-	logged  uint64 // the bytes of all changes that there ever were
+	logged  uint64 // the bytes of all changes ever, trimmed ones too
 	items   int64
 	bytes   int64
 	indexes []indexTally // by rising ID
@@ -154,14 +156,15 @@ type tally struct {
 // An indexTally is how much an index holds.
 type indexTally struct {
 	id      uint32
-	filling bool // not all items that have an entry in it have it on disk yet
+	filling bool // some items' entries aren't on disk yet
 	items   int64
 	bytes   int64
 }
 
 const tallyVersion = 1
 
-// loggedOffset is where logged stands in a tally. It has always 8 bytes, since it counts those of the change that it is in.
+// loggedOffset is the offset of logged in a tally. It always has 8 bytes, since it counts the bytes
+// of the change that it is in.
 const loggedOffset = 1
 
 // appendTo appends the tally's form on disk.
@@ -186,7 +189,7 @@ func (t *tally) appendTo(dst []byte) []byte {
 	return dst
 }
 
-// decodeTally returns the tally that b is.
+// decodeTally decodes a tally.
 func decodeTally(b string) (t tally, err error) {
 	if len(b) == 0 || b[0] != tallyVersion {
 		return tally{}, errLog()
@@ -218,7 +221,7 @@ func (t *tally) index(id uint32) *indexTally {
 	return nil
 }
 
-// addIndex makes sure that there is a tally of the index.
+// addIndex adds a tally of the index, if there is none.
 func (t *tally) addIndex(id uint32) {
 	at := 0
 	for at < len(t.indexes) && t.indexes[at].id <= id {
@@ -231,11 +234,11 @@ func (t *tally) addIndex(id uint32) {
 	t.indexes = append(t.indexes[:at:at], append([]indexTally{added}, t.indexes[at:]...)...)
 }
 
-// A trimming is what a shard knows of the changes that it no longer keeps.
+// A trimming describes the changes that a shard no longer keeps.
 type trimming struct {
 	oldest uint64 // the index of the first transaction that is kept, or will be
 	logged uint64 // the bytes of those before it
-	at     int64  // the time of the last that is not kept
+	at     int64  // the time of the last transaction that isn't kept
 }
 
 func (t *trimming) appendTo(dst []byte) []byte {
@@ -258,10 +261,11 @@ func decodeTrimming(b string) (t trimming, err error) {
 }
 
 func errLog() error {
-	return holdfast.Errorf(holdfast.Corrupt, "a change in the log is not in any form that is known")
+	return holdfast.Errorf(holdfast.Corrupt, "a change in the log can't be decoded")
 }
 
-// A reader takes numbers and texts from the front of rest; once something is wrong all is bad, and zero.
+// A reader takes numbers and texts from the front of rest. After the first fault it is bad, and
+// returns zeros.
 type reader struct {
 	rest string
 	bad  bool

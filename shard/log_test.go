@@ -14,18 +14,20 @@ import (
 
 func randomTally(rng *rand.Rand) tally {
 	t := tally{
-		applied: rng.Uint64(), at: rng.Int64(), logged: rng.Uint64(), items: rng.Int64() - rng.Int64(), bytes: rng.Int64() - rng.Int64(),
+		applied: rng.Uint64(), at: rng.Int64(), logged: rng.Uint64(), items: rng.Int64() - rng.Int64(),
+		bytes: rng.Int64() - rng.Int64(),
 	}
 	for id := range uint32(rng.IntN(5)) {
 		t.indexes = append(t.indexes, indexTally{
-			id: 3*id + rng.Uint32N(3), filling: rng.IntN(2) == 0, items: rng.Int64() - rng.Int64(), bytes: rng.Int64() - rng.Int64(),
+			id: 3*id + rng.Uint32N(3), filling: rng.IntN(2) == 0, items: rng.Int64() - rng.Int64(),
+			bytes: rng.Int64() - rng.Int64(),
 		})
 	}
 	return t
 }
 
-// A change, a tally and a trimming are read back as they were written; a change has as many bytes as it counts, since commits write it
-// into a place of that size.
+// A change, a tally and a trimming are read back as they were written; a change has as many bytes
+// as it counts, since commits write it into a place of that size.
 func TestLogFormsAreReadBack(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	for range 500 {
@@ -47,7 +49,8 @@ func TestLogFormsAreReadBack(t *testing.T) {
 		}
 
 		c := change{
-			last: rng.IntN(2) == 0, hasAfter: rng.IntN(2) == 0, origin: Origin(rng.IntN(2)), at: rng.Int64(), term: rng.Uint64() >> rng.IntN(64),
+			last: rng.IntN(2) == 0, hasAfter: rng.IntN(2) == 0, origin: Origin(rng.IntN(2)), at: rng.Int64(),
+			term:      rng.Uint64() >> rng.IntN(64),
 			afterSize: rng.IntN(1 << 20), key: strings.Repeat("k", rng.IntN(300)),
 		}
 		if c.hasBefore = rng.IntN(2) == 0; c.hasBefore {
@@ -69,8 +72,9 @@ func TestLogFormsAreReadBack(t *testing.T) {
 	}
 }
 
-// The keys of a shard lie in the order in which they are read: changes by position, each followed by its link; items that expire by
-// second. The bounds of a prefix have the keys that begin with it, and no others.
+// The keys of a shard lie in the order in which they are read: changes by position, each followed
+// by its link; items that expire by second. The bounds of a prefix have the keys that begin with
+// it, and no others.
 func TestOrderOfKeys(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
 	position := func() Position { return Position{Index: rng.Uint64() >> rng.IntN(64), N: rng.Uint32() >> rng.IntN(32)} }
@@ -99,13 +103,15 @@ func TestOrderOfKeys(t *testing.T) {
 		}
 
 		prefix, key := randomKey(rng), randomKey(rng)
-		if within := bytes.Compare(prefix, key) <= 0 && bytes.Compare(key, behind(prefix)) < 0; within != bytes.HasPrefix(key, prefix) {
+		if within := bytes.Compare(prefix, key) <= 0 && bytes.Compare(key,
+			behind(prefix)) < 0; within != bytes.HasPrefix(key, prefix) {
 			t.Fatalf("prefix %x, key %x: got the key within bounds: %t", prefix, key, within)
 		}
 	}
 }
 
-// randomKey returns a few bytes, many of which are at the ends of their range, and the first of which isn't 0xFF.
+// randomKey returns a few bytes, many of which are at the ends of their range, and the first of
+// which isn't 0xFF.
 func randomKey(rng *rand.Rand) []byte {
 	key := make([]byte, 1+rng.IntN(3))
 	for i := range key {
@@ -120,8 +126,9 @@ func TestBoundsOfKinds(t *testing.T) {
 	const id = holdfast.ShardID(7)
 	key := item.Key("key")
 	keys := map[kind][]byte{
-		kindItem: appendItemKey(nil, id, key), kindEntry: append(appendEntryPrefix(nil, id, 3), key...), kindExpiry: appendExpiryKey(nil, id, 5, key),
-		kindLog: appendLogKey(nil, id, Position{Index: 1}), kindMeta: metaKey(id, metaCounts),
+		kindItem: appendItemKey(nil, id, key), kindEntry: append(appendEntryPrefix(nil, id, 3), key...),
+		kindExpiry: appendExpiryKey(nil, id, 5, key),
+		kindLog:    appendLogKey(nil, id, Position{Index: 1}), kindMeta: metaKey(id, metaCounts),
 	}
 	lower, upper := shardBounds(id)
 	for k, key := range keys {

@@ -32,7 +32,7 @@ type model struct {
 	past   []snapshot             // of shard 1
 }
 
-// A moment is what shard 1 held at a time.
+// A snapshot is what shard 1 held at a time.
 type snapshot struct {
 	at    time.Time
 	items map[string]item.Item
@@ -157,15 +157,16 @@ func (m *model) commit() {
 			}
 		}
 		refuse := fails
-		c.Writes = append(c.Writes, Write{Shard: m.shards[place], Key: item.Key(key), Change: func(got item.Item) (item.Item, error) {
-			if !got.Equal(before) {
-				m.t.Errorf("before: got %v; want %v", got, before)
-			}
-			if refuse {
-				return nil, refused
-			}
-			return after, nil
-		}})
+		c.Writes = append(c.Writes, Write{Shard: m.shards[place], Key: item.Key(key),
+			Change: func(got item.Item) (item.Item, error) {
+				if !got.Equal(before) {
+					m.t.Errorf("before: got %v; want %v", got, before)
+				}
+				if refuse {
+					return nil, refused
+				}
+				return after, nil
+			}})
 		if after == nil {
 			delete(next[place], key)
 		} else {
@@ -285,7 +286,8 @@ func sizes(items map[string]item.Item) Count {
 	return c
 }
 
-// compareChanges reads the log in pieces. Each before-image must be the after-image before it, and the last of each key the item.
+// compareChanges reads the log in pieces. Each before-image must be the after-image before it, and
+// the last of each key the item.
 func (m *model) compareChanges() {
 	for place, sh := range m.shards {
 		newest := map[string]item.Item{}
@@ -333,7 +335,8 @@ func (m *model) compareExpired() {
 	}
 	var want []item.Key
 	for key, it := range m.items[place] {
-		if second, ok := expiry("ttl", it); ok && int64(second) < now.Unix() && int64(second) >= now.Add(-expiryReach).Unix() {
+		if second, ok := expiry("ttl", it); ok && int64(second) < now.Unix() &&
+			int64(second) >= now.Add(-expiryReach).Unix() {
 			want = append(want, item.Key(key))
 		}
 	}
@@ -348,7 +351,8 @@ func (m *model) compareExpired() {
 	}
 }
 
-// changeIndex takes an index and the queue of expiring items away, and puts them back while commits go on.
+// changeIndex takes an index and the queue of expiring items away, and puts them back while commits
+// go on.
 func (m *model) changeIndex() {
 	whole := m.schema
 	gone := m.rng.IntN(len(whole.Indexes))

@@ -9,7 +9,7 @@ import (
 	"holdfast/item"
 )
 
-// A turn is what a commit does to one item, and what follows from it.
+// A mutation is what a commit does to one item, with what follows for indexes and expiry.
 type mutation struct {
 	shard   *Shard
 	schema  *schema
@@ -19,15 +19,16 @@ type mutation struct {
 	encoded []byte // after, as item.Append has it
 }
 
-// An effect is how a turn changes what a shard holds.
+// A delta is how mutations change what a shard holds.
 type delta struct {
 	items, bytes int64
 	indexes      []Count  // in the order of the schema's
 	hashes       []uint64 // of the keys of entries that change
 }
 
-// write adds to the batch what the turn does to the entries of its item in indexes, and to the queue of expiring items, and adds to e what
-// it does to counts. The key is latched. The item itself is written when it is known which change makes it.
+// write adds to the batch the changes to the item's entries in indexes and to the queue of expiring
+// items, and to d those of counts. The key is latched. The item itself is written by writeItem,
+// when the position of its change is known.
 func (m *mutation) write(b *pebble.Batch, d *delta) error {
 	if m.before.item != nil {
 		d.items--
@@ -45,13 +46,13 @@ func (m *mutation) write(b *pebble.Batch, d *delta) error {
 	return m.writeExpiry(b)
 }
 
-// writeItem adds to the batch the item as the change at p makes it.
+// writeItem adds the item to the batch, as made by the change at p.
 func (m *mutation) writeItem(b *pebble.Batch, p Position) {
 	length := prefixBytes + len(m.key)
 	if m.after == nil {
 		op := b.DeleteDeferred(length)
 		appendItemKey(op.Key[:0], m.shard.id, m.key)
-		_ = op.Finish() // can fail only where a batch is indexed
+		_ = op.Finish() // can fail only for an indexed batch
 		return
 	}
 	var room [20]byte
@@ -62,7 +63,8 @@ func (m *mutation) writeItem(b *pebble.Batch, p Position) {
 	_ = op.Finish()
 }
 
-// writeEntry writes the difference between the entries that the item had and has in the schema's index of that place.
+// writeEntry writes the difference between the entries that the item had and has in an index, given
+// by its place in the schema.
 func (m *mutation) writeEntry(b *pebble.Batch, place int, d *delta) error {
 	x := &m.schema.Indexes[place]
 	oldKey, old, had := entryOf(x, &m.schema.Schema, m.before.item)
@@ -97,8 +99,8 @@ func (m *mutation) writeEntry(b *pebble.Batch, place int, d *delta) error {
 	return op.Finish()
 }
 
-// removeEntry removes the entry that the item had, unless it will be overwritten, and says whether it was there: while the index is being
-// filled, it may not have been written yet.
+// removeEntry removes the entry that the item had, unless it will be overwritten. It reports
+// whether the entry was there: while the index is being filled, it may not have been written yet.
 func (m *mutation) removeEntry(b *pebble.Batch, x *item.Index, key item.Key, overwritten bool) (there bool, err error) {
 	full := append(appendEntryPrefix(nil, m.shard.id, x.ID), key...)
 	if m.schema.filling {
@@ -142,8 +144,8 @@ func (m *mutation) writeExpiry(b *pebble.Batch) error {
 	return nil
 }
 
-// expiry returns the second after which an item has expired; !ok if it doesn't expire, since its attribute is missing, no number,
-// negative, or beyond all time.
+// expiry returns the second after which an item has expired; !ok if it doesn't expire, since its
+// attribute is missing, not a number, negative, or too large.
 func expiry(attr string, it item.Item) (second uint64, ok bool) {
 	v, ok := it.Get(attr)
 	if !ok || v.Type != item.N {

@@ -14,8 +14,9 @@ import (
 	"holdfast"
 )
 
-// Open opens the store in a directory, or makes it there. The error is Corrupt if it can't be read, or isn't as it was left: it then
-// names what is missing or damaged, and nothing was touched. It is Unavailable if another process has it.
+// Open opens the store in a directory, or creates one. The error is Corrupt if the directory can't
+// be read, or isn't as it was left: then it names what is missing or damaged, and nothing was
+// touched. It is Unavailable if another process has the directory open.
 func Open(o Options) (*Store, error) {
 	o.setDefaults()
 	s := newStore(o)
@@ -39,7 +40,7 @@ func Open(o Options) (*Store, error) {
 	return s, nil
 }
 
-// open opens the database in dir, which is this process's alone.
+// open opens the database in dir, which is locked.
 func (s *Store) open(o Options, dir string) error {
 	var in *inspection
 	if !o.ReadOnly {
@@ -72,7 +73,8 @@ func (s *Store) open(o Options, dir string) error {
 	return nil
 }
 
-// admit looks at the directory before anything in it is touched. If it is new, it gets its control file.
+// admit inspects the directory before anything in it is touched. A new directory gets its control
+// file.
 func (s *Store) admit(o Options) (*inspection, error) {
 	in, err := inspect(o, s.lock)
 	if err != nil {
@@ -96,7 +98,8 @@ func (s *Store) admit(o Options) (*inspection, error) {
 	return in, nil
 }
 
-// adoptable returns an error if a directory without a control file once had one: its identity is in the database.
+// adoptable returns an error if a directory without a control file once had one: then its identity
+// is in the database.
 func (s *Store) adoptable(in *inspection) error {
 	r, err := in.openRemainder(in.rest())
 	if err != nil {
@@ -152,8 +155,8 @@ func openFault(err error) error {
 	return holdfast.Errorf(holdfast.Unavailable, "%w", err)
 }
 
-// makeDir makes the database's directory, and lets what is above it know of it. A directory that has something in it, but no
-// database, is somebody else's.
+// makeDir makes the database's directory, and syncs the directories above it. A directory that has
+// files but no database isn't the store's.
 func (s *Store) makeDir(fs vfs.FS, engine string) error {
 	names, err := fs.List(s.dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -161,7 +164,8 @@ func (s *Store) makeDir(fs vfs.FS, engine string) error {
 	}
 	if len(names) > 0 && !slices.Contains(names, engineDir) && !slices.Equal(names, []string{controlPartial}) {
 		if slices.Contains(names, controlName) {
-			return holdfast.Errorf(holdfast.Corrupt, "the tables aren't as they were left, and nothing was touched: %s is missing", engineDir)
+			return holdfast.Errorf(holdfast.Corrupt, "the tables aren't as they were left, and nothing was touched: %s is "+
+				"missing", engineDir)
 		}
 		return fmt.Errorf("it has %s in it, and no tables: take a directory that is empty or missing", names[0])
 	}

@@ -12,32 +12,37 @@ import (
 
 // Options are what a Store is opened with.
 type Options struct {
-	Dir string // is made if missing
+	Dir string // is created if it is missing
 	FS  vfs.FS // default: the disk
 
-	CacheBytes int64 // for blocks of tables; default 128 MiB. Changes that aren't in tables yet come on top
+	// CacheBytes are for blocks of sorted tables; default 128 MiB. Changes that aren't in sorted
+	// tables yet take memory beside it.
+	CacheBytes int64
 
-	// MemTableBytes is how many bytes of changes become tables at once; default 64 MiB. Up to three times as many are in memory, and five
-	// logs of that length on disk.
+	// MemTableBytes is how many bytes of changes become sorted tables at once; default 64 MiB. Up to
+	// three times as many are in memory, and five logs of that length on disk.
 	MemTableBytes int64
 
-	LogAge       time.Duration // how long changes are kept; default 24 h
-	LogBytes     int64         // of all shards' logs, about; the oldest go first; default 8 GiB
-	ReserveBytes int64         // of disk that is kept free of writes, so that compactions and deletions can go on; default 256 MiB
-	ReadOnly     bool          // for a check of a folder
+	LogAge   time.Duration // how long changes are kept; default 24 h
+	LogBytes int64         // of all shards' logs, about; the oldest go first; default 8 GiB
+	// ReserveBytes is how much of the disk writes leave free, so that compactions and deletions can go
+	// on; default 256 MiB.
+	ReserveBytes int64
+	ReadOnly     bool // for a check of a directory
 
 	Log  *slog.Logger
 	Now  func() time.Time // default time.Now
-	Boot string           // another one whenever the machine was started anew; default: what the system says
+	Boot string           // identifies the machine's boot; default: the system's
 
-	unreserved bool // nothing of the disk is kept free
+	unreserved bool // no disk space is kept free
 
-	// Fatal is called once when Pebble's log or manifest can't be written: nobody knows then what is on disk until it
-	// is opened again. By default it ends the process, with status 1. If it returns, all that would write gets Unavailable.
+	// Fatal is called once if Pebble's log or manifest can't be written: then what is on disk isn't
+	// known until it is opened again. By default it ends the process, with status 1. If it returns,
+	// all later writes get Unavailable.
 	Fatal func(error)
 }
 
-// A Schema is what a shard must know of its table.
+// A Schema is what a shard needs to know of its table.
 type Schema struct {
 	Key     item.KeySchema
 	Indexes []item.Index
@@ -48,14 +53,15 @@ type Schema struct {
 type Write struct {
 	Shard *Shard
 	Key   item.Key
-	// Change returns what the item shall be after, of what it is before; nil is no item. To return before itself, or one that
-	// Equals it, changes nothing and is not logged. Its error ends the whole commit, and is returned as it is. It may be called
-	// more than once, keeps nothing, and must not call the store. A check without change is a Write that returns before.
+	// Change returns what the item becomes; nil is no item. If it returns before, or an item that
+	// Equals it, nothing is changed and nothing is logged: a check without a change is a Write whose
+	// Change returns before. Its error ends the whole commit, and is returned as it is. Change may be
+	// called more than once, must keep nothing, and must not call the store.
 	Change func(before item.Item) (after item.Item, err error)
 	Origin Origin
 }
 
-// An Origin is who changed an item.
+// An Origin is what changed an item.
 type Origin uint8
 
 // The origins of changes.
@@ -70,16 +76,18 @@ type Record struct {
 	Value []byte
 }
 
-// A Commit is writes and records that happen together or not at all. No key of a shard may be in it twice.
+// A Commit is writes and records of which all are done or none. No key of a shard may be in it
+// twice.
 type Commit struct {
 	Writes  []Write
 	Records []Record
-	// Decide, unless nil, is called once when everything is latched and before any Change. It may read records with the function that
-	// it is given; its error ends the commit. Keys of the latches that guard it are in Guards.
+	// Decide, if not nil, is called once when everything is latched and before any Change. It may read
+	// records with its argument; its error ends the commit.
 	Decide func(record func(name string) ([]byte, bool, error)) error
-	Guards []string // names: of commits that share one, only one is between Decide and the end of step 4
+	Guards []string // names of locks: of the commits that share one, one at a time is between Decide and the end of step 4
 
-	// Removal says that room comes back for what is committed, so that it may use the reserve of a full disk.
+	// Removal says that the commit frees disk space in the end, so that it may use the reserve of a
+	// full disk.
 	Removal bool
 }
 
@@ -96,7 +104,8 @@ type Span struct {
 	Reverse bool
 }
 
-// A Position is a place in a shard's log, before a change. The zero Position is before the oldest that is kept.
+// A Position is a place in a shard's log, before a change. The zero Position is before the oldest
+// change that is kept.
 type Position struct {
 	Index uint64 // of the change's transaction
 	N     uint32 // which of its changes, from 0

@@ -11,15 +11,18 @@ import (
 	"holdfast"
 )
 
-// Reclaim gives disk space back that what was dropped has left, and says whether there is more to give when it is called again, some
-// seconds later:
+// Reclaim returns the disk space of what was dropped to the system. It reports whether there is more to
+// return when it is called again, some seconds later:
 //
-//  1. What is in memory becomes sorted tables. Pebble then removes those tables in the background that hold nothing but what was
-//     dropped, without reading them.
-//  2. The files of its log are removed, of which Pebble keeps up to four to use them again. Commits go on in a new one.
-//  3. At the next call: tables that hold something else, too, and those that a compaction was writing meanwhile, are compacted.
+//  1. What is in memory becomes sorted tables. Pebble then removes those tables in the background
+//     that hold nothing but what was dropped, without reading them.
+//  2. The files of its log are removed, of which Pebble keeps up to four to use them again. Commits
+//     go on in a new one.
+//  3. At the next call: tables that hold something else, too, and those that a compaction was
+//     writing meanwhile, are compacted.
 //
-// The error is Full while the disk has no space for what is in memory and a new log: then nothing was done, and there is more.
+// The error is Full while the disk has no space for what is in memory and a new log: then nothing
+// was done, and there is more.
 func (s *Store) Reclaim(ctx context.Context) (more bool, err error) {
 	if err := s.gate.enter(); err != nil {
 		return false, err
@@ -63,11 +66,13 @@ func (r *reclaimer) take() []holdfast.ShardID {
 	return dropped
 }
 
+// run does Reclaim.
 func (r *reclaimer) run(ctx context.Context) (more bool, err error) {
 	r.running.Lock()
 	defer r.running.Unlock()
 	if !r.space.spare(int64(r.engine.db.Metrics().MemTable.Size) + startBytes) {
-		return true, holdfast.Errorf(holdfast.Full, "the disk is full: the space of what was dropped comes back once there is enough for a flush")
+		return true, holdfast.Errorf(holdfast.Full, "the disk is full: the space of what was dropped comes back once there "+
+			"is enough for a flush")
 	}
 	dropped := r.take()
 	for len(r.leftovers) > 0 {
@@ -92,8 +97,8 @@ func (r *reclaimer) compact(ctx context.Context, lower, upper []byte) error {
 	return errors.Join(err, failed)
 }
 
-// flush has what is in memory become sorted tables. Pebble repeats a flush that has no space until there is some, so ctx and
-// Store.Close end the wait.
+// flush has what is in memory become sorted tables. Pebble repeats a flush that has no space until
+// there is some, so ctx and Store.Close end the wait.
 func (r *reclaimer) flush(ctx context.Context) error {
 	var flushed <-chan struct{}
 	err := r.engine.attempt(func() (err error) {
@@ -121,8 +126,9 @@ func (r *reclaimer) removeLogs(ctx context.Context) error {
 	if err != nil {
 		return r.engine.fault("listing logs", err)
 	}
-	// A flush begins a new log and ends when all before it is in tables, and the manifest says so on disk. So of the logs that were there
-	// before it none is needed any more, whoever wrote to them meanwhile.
+	// A flush begins a new log and ends when all before it is in tables, and the manifest says so on
+	// disk. So of the logs that were there before it none is needed any more, whoever wrote to them
+	// meanwhile.
 	r.logs.begin(true)
 	err = r.flush(ctx)
 	r.logs.begin(false)
@@ -137,19 +143,20 @@ func (r *reclaimer) removeLogs(ctx context.Context) error {
 		if err := r.logs.remove(r.space.fs, r.engine.fs.PathJoin(r.dir, name)); err != nil {
 			return r.engine.fault("removing a log", err)
 		}
-		r.control.forget(num) // else it stays on record for ever: Pebble is told that the file is gone
+		r.control.forget(num) // else it stays on record for ever, since Pebble finds the file gone
 	}
 	return nil
 }
 
-// removedLogs are files of Pebble's log that Reclaim has removed, and Pebble believes to be there: when it asks for one to be used
-// again, it gets a new one.
+// removedLogs are the files of Pebble's log that Reclaim has removed, and that Pebble takes to be
+// there: when it wants to use one again, it gets a new one.
 type removedLogs struct {
 	mu    sync.Mutex       // guards what follows, and is held while a file is removed or used again
 	all   map[string]int64 // bytes by path
-	fresh bool             // none is used again
+	fresh bool             // no file is used again
 }
 
+// begin sets whether files that are to be used again are replaced by new ones.
 func (r *removedLogs) begin(fresh bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -177,14 +184,14 @@ func (r *removedLogs) remove(fs vfs.FS, path string) error {
 	return nil
 }
 
-// forget says whether a file was removed, and takes it out. mu is held.
+// forget reports whether a file was removed, and forgets it. mu is held.
 func (r *removedLogs) forget(path string) bool {
 	_, ok := r.all[path]
 	delete(r.all, path)
 	return ok
 }
 
-// bytes is how many there were in the files.
+// bytes returns how many bytes the files had.
 func (r *removedLogs) bytes() (sum int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

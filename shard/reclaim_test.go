@@ -24,8 +24,8 @@ func logsOf(t *testing.T, fs vfs.FS) (logs []string) {
 	return logs
 }
 
-// Of the logs that Pebble keeps to use them again only the newest is left, and it goes on without the others: also when it has been
-// told of new ones meanwhile, and over a start.
+// Of the logs that Pebble keeps to use them again only the newest is left, and it goes on without
+// the others: also when it has been given new ones meanwhile, and over a start.
 func TestReclaimRemovesLogs(t *testing.T) {
 	fs := vfs.NewMem()
 	o := memOptions(fs)

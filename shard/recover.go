@@ -9,40 +9,40 @@ import (
 	"holdfast"
 )
 
-// asideDir is the directory within a store's in which recoveries keep what they drop, each in one
-// of its own.
+// asideDir is the directory, within a store's, in which each recovery keeps what it drops in a
+// directory of its own.
 const asideDir = "lost"
 
-// A Recovery is what keeps a store from starting, and what it costs to have it start all the same.
+// A Recovery is what keeps a store from starting, and what a start would lose.
 type Recovery struct {
 	Faults        []Fault                     // none: the store starts as it is
-	Unrecoverable bool                        // only a backup helps, and nothing is done: its faults are the last ones
+	Unrecoverable bool                        // only a backup helps, and nothing is done; Faults has the reason
 	Cut           []CutLog                    // the logs of which something is dropped, in order
-	Again         []string                    // files that are made again, which costs nothing
-	Orphans       []holdfast.ShardID          // shards that the catalog that is left doesn't name; they are removed
-	Names         map[holdfast.ShardID]string // of the shards in what is left
-	Aside         string                      // the directory that has what was dropped, within the store's; "": nothing was
+	Again         []string                    // files that are created again, which costs nothing
+	Orphans       []holdfast.ShardID          // shards that the remaining catalog doesn't name; they are removed
+	Names         map[holdfast.ShardID]string // of the shards that remain
+	Aside         string                      // the directory with what was dropped, within the store's; "": nothing was
 	Done          bool
 }
 
-// A CutLog is a log of which something is dropped. Pebble's logs have the last commits, which
-// aren't in sorted tables yet.
+// A CutLog is a log of which something is dropped. Logs have the last commits, which aren't in
+// sorted tables yet.
 type CutLog struct {
 	File    string                     // within the store's directory
 	Missing bool                       // there is no such file
-	Kept    int64                      // bytes from its beginning that stay
-	Dropped int64                      // bytes that are, or were, in it behind those
-	Commits int64                      // in what is dropped, as far as that can be read
+	Kept    int64                      // bytes from its beginning
+	Dropped int64                      // bytes that are, or were, behind those
+	Commits int64                      // that are dropped, as far as they can be read
 	Items   map[holdfast.ShardID]int64 // writes of items in those
 }
 
-// A Namer returns what a store's catalog calls the shards that it has. It may read records, and no
-// more.
+// A Namer returns the names of the shards in a store's catalog. It may read records, and nothing
+// else.
 type Namer func(*Store) (map[holdfast.ShardID]string, error)
 
-// Recover looks at a directory that no store has open, and says what is wrong and what would be
-// dropped. With accept it does so: the store is then as it was behind a commit that lies before all
-// damage, as after a restore of a backup. What is dropped is kept.
+// Recover inspects a directory that no store has open, and reports what is wrong and what would be
+// dropped. With accept it does the recovery: the store is then as it was after a commit before all
+// damage, as if restored from a backup. What is dropped is kept in another directory.
 func Recover(o Options, accept bool, names Namer) (r Recovery, err error) {
 	o.setDefaults()
 	if _, err := o.FS.Stat(o.Dir); err != nil {
@@ -71,7 +71,7 @@ func Recover(o Options, accept bool, names Namer) (r Recovery, err error) {
 	return r, nil
 }
 
-// A recovering is a recovery on its way.
+// A recovering is a recovery in progress.
 type recovering struct {
 	o     Options
 	names Namer
@@ -81,10 +81,11 @@ type recovering struct {
 	id    [16]byte
 }
 
-// plan says what is wrong, and what would be dropped. It is false if nothing can be done.
+// plan finds what is wrong and what would be dropped. It returns false if nothing can be done.
 func (v *recovering) plan() (usable bool, err error) {
 	v.r.Faults = v.in.faults()
-	if v.r.Unrecoverable = v.in.unrecoverable(); v.r.Unrecoverable || v.in.state == dirEmpty || v.in.state == dirInitializing {
+	if v.r.Unrecoverable = v.in.unrecoverable(); v.r.Unrecoverable || v.in.state == dirEmpty ||
+		v.in.state == dirInitializing {
 		return false, nil
 	}
 	left, err := v.in.openRemainder(v.in.rest())
@@ -103,7 +104,7 @@ func (v *recovering) plan() (usable bool, err error) {
 	return true, v.cut()
 }
 
-// look reads what is left.
+// look reads what remains.
 func (v *recovering) look(left *Store) (err error) {
 	id, ok, err := left.identity()
 	if err != nil {
@@ -130,9 +131,9 @@ func (v *recovering) look(left *Store) (err error) {
 	return err
 }
 
-// orphans returns the shards that have something, and no name. A shard that was copied is in sorted
-// tables at once, and stays when the catalog goes back to before it; another one with its ID must
-// not begin with its items.
+// orphans returns the shards that have keys but no name. A shard that was copied is in sorted
+// tables at once, and remains when the catalog goes back to a time before it; a later shard with
+// the same ID must not begin with its items.
 func (s *Store) orphans(names map[holdfast.ShardID]string) (ids []holdfast.ShardID, err error) {
 	it, err := s.engine.db.NewIter(nil)
 	if err != nil {
@@ -148,7 +149,7 @@ func (s *Store) orphans(names map[holdfast.ShardID]string) (ids []holdfast.Shard
 	return ids, s.engine.fault("reading", errors.Join(it.Error(), it.Close()))
 }
 
-// cut says what is dropped of which log.
+// cut finds what is dropped of each log.
 func (v *recovering) cut() error {
 	broken := false
 	for _, l := range v.in.logs {
@@ -194,7 +195,7 @@ func (v *recovering) count(l *neededLog, c *CutLog) error {
 }
 
 func missingControl() defect {
-	return defect{file: controlName, text: "is missing, without which nobody knows what else is", repair: repairControl}
+	return defect{file: controlName, text: "is missing, so that it isn't known what else is", repair: repairControl}
 }
 
 // fault returns the defect as a check reports it.
@@ -208,7 +209,7 @@ func (in *inspection) faults() []Fault {
 	return all
 }
 
-// unrecoverable says that a recovery can do nothing.
+// unrecoverable reports whether no recovery is possible.
 func (in *inspection) unrecoverable() bool {
 	for _, d := range in.defects {
 		if d.repair == repairNone {

@@ -15,7 +15,7 @@ import (
 	"holdfast/item"
 )
 
-// A recovery says what it drops, with numbers that are right, and keeps it.
+// A recovery reports what it drops, with correct numbers, and keeps it.
 func TestRecoveryDrops(t *testing.T) {
 	r := newRuin(t, false, true)
 	logs := r.logs()
@@ -165,7 +165,8 @@ func newestLog(s *Store) *watchedFile {
 // The control file's bytes are those of docs/formats.md.
 func TestControlFormat(t *testing.T) {
 	c := &control{
-		sequence: 0x0102, id: [16]byte([]byte("identity of test")), at: time.Unix(0, 0x0304), phase: phaseRunning, boot: "boot", format: 24,
+		sequence: 0x0102, id: [16]byte([]byte("identity of test")), at: time.Unix(0, 0x0304), phase: phaseRunning,
+		boot: "boot", format: 24,
 		manifest: extent{num: 11, bytes: 12, sum: 13},
 		logs: []extent{
 			{num: 21, bytes: 22, sum: 23, head: head{bytes: 5, sum: 6}, closed: true},
@@ -173,7 +174,8 @@ func TestControlFormat(t *testing.T) {
 		},
 	}
 	p := c.appendTo(nil)
-	const text = "686f6c646374726c" + "01000000" + "9a000000" + "0201000000000000" + "6964656e74697479206f662074657374" + "0403000000000000" +
+	const text = "686f6c646374726c" + "01000000" + "9a000000" + "0201000000000000" + "6964656e74697479206f662074657374" +
+		"0403000000000000" +
 		"02" + "04" + "0000" + "18000000" + "0b00000000000000" + "0c00000000000000" + "0d000000" + "02000000" + "626f6f74" +
 		"1500000000000000" + "1600000000000000" + "17000000" + "0500000000000000" + "06000000" + "01" +
 		"1f00000000000000" + "0000000000000000" + "00000000" + "0000000000000000" + "00000000" + "02"
@@ -181,7 +183,8 @@ func TestControlFormat(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, text)
 	}
 	got, err := decodeControl(p)
-	if err != nil || got.sequence != c.sequence || got.boot != c.boot || !slices.Equal(got.logs, c.logs) || got.manifest != c.manifest {
+	if err != nil || got.sequence != c.sequence || got.boot != c.boot || !slices.Equal(got.logs, c.logs) ||
+		got.manifest != c.manifest {
 		t.Errorf("got %+v, %v; want %+v", got, err, c)
 	}
 	for i := range p {

@@ -9,7 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// repair does what was planned. Each step leaves a directory that a recovery can go on with.
+// repair does what was planned. After each step another recovery can continue.
 func (v *recovering) repair() error {
 	if slices.ContainsFunc(v.in.logs, func(l *neededLog) bool { return l.damaged && l.scan != nil }) {
 		if err := v.setAside(); err != nil {
@@ -37,8 +37,8 @@ func (v *recovering) repair() error {
 	return v.removeOrphans()
 }
 
-// setAside keeps the logs that are dropped, and those of which something is, and leaves of each
-// what is to stay.
+// setAside moves or copies the logs of which something is dropped to another directory, and leaves
+// of each what is kept.
 func (v *recovering) setAside() error {
 	fs := v.o.FS
 	v.r.Aside = asideDir + "/" + v.o.Now().UTC().Format("20060102T150405.000Z")
@@ -93,7 +93,7 @@ func copyFile(fs vfs.FS, from, to string, size int64) error {
 	return errors.Join(err, out.Close())
 }
 
-// writeControl writes the control file of what is left.
+// writeControl writes the control file of what remains.
 func (v *recovering) writeControl() error {
 	in := *v.in
 	if in.control == nil {
@@ -121,7 +121,7 @@ func (v *recovering) writeControl() error {
 	return makeControl(v.o.FS, v.o.Dir, c)
 }
 
-// removeOrphans opens the store as it will be, and removes the shards that have no name.
+// removeOrphans opens the repaired store, and removes the shards that have no name.
 func (v *recovering) removeOrphans() error {
 	if len(v.r.Orphans) == 0 {
 		return nil

@@ -7,17 +7,17 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// A remainderFS shows a directory as a recovery would leave it, for reading: logs end where their damage
-// begins, later ones aren't there, and markers are. So what is left can be looked at before
-// anything is changed.
+// A remainderFS shows a directory as a recovery would leave it, for reading: logs end where their
+// damage begins, later logs are missing, and missing markers are there. So the remainder can be
+// read before anything is changed.
 type remainderFS struct {
 	vfs.FS
 	engine string
-	ends   map[string]int64 // of logs, by path: where they end; below 0: they aren't there
+	ends   map[string]int64 // of logs, by path: their length; negative: they are missing
 	add    []string         // names of markers that are missing
 }
 
-// rest returns the file system that shows what is left.
+// rest returns the file system that shows what a recovery would leave.
 func (in *inspection) rest() *remainderFS {
 	r := &remainderFS{FS: in.fs, engine: in.engine, ends: map[string]int64{}, add: in.missingMarkers()}
 	cut := false
@@ -45,7 +45,7 @@ func (in *inspection) tables() *remainderFS {
 	return r
 }
 
-// openRemainder opens a directory for reading as the file system shows it.
+// openRemainder opens a directory, as a file system shows it, for reading.
 func (in *inspection) openRemainder(fs *remainderFS) (*Store, error) {
 	o := in.o
 	o.ReadOnly, o.Log = true, discard()
@@ -58,10 +58,10 @@ func (in *inspection) openRemainder(fs *remainderFS) (*Store, error) {
 	return s, s.engine.fault("opening", s.engine.open(in.engine, true))
 }
 
-// foreign says that a log is none of the store's, so that those behind it don't need it.
+// foreign reports whether a log isn't the store's, so that later logs don't need it.
 func (l *neededLog) foreign(in *inspection) bool { return l.damaged && !l.listed && in.control != nil }
 
-// missingMarkers returns the names of the markers that are to be made again.
+// missingMarkers returns the names of the markers that are to be created again.
 func (in *inspection) missingMarkers() (names []string) {
 	if _, ok := in.marker(markerFormat); !ok {
 		names = append(names, markerName(markerFormat, formatVersion.String()))
@@ -97,7 +97,7 @@ func (r *remainderFS) Open(path string, opts ...vfs.OpenOption) (vfs.File, error
 // Unwrap implements vfs.FS.
 func (r *remainderFS) Unwrap() vfs.FS { return r.FS }
 
-// A cutFile is a file of which only the beginning is read.
+// A cutFile is a file that ends early.
 type cutFile struct {
 	vfs.File
 	left int64

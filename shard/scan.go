@@ -26,8 +26,8 @@ const (
 	chunkSumMask    = 0xa282ead8
 )
 
-// A filler is a chunk in the middle of a record, which a reader that looks for a record's beginning
-// passes over.
+// A filler is a chunk of the middle of a record, which a reader that looks for a record's beginning
+// skips.
 const (
 	fillerHeader = 11
 	fillerForm   = 7
@@ -36,22 +36,23 @@ const (
 // headerOf is how long the header is of a chunk of each form; 0: no form.
 var headerOf = [chunkFormLast + 1]int{0, 7, 7, 7, 7, 11, 11, 11, 11, 19, 19, 19, 19}
 
-// A scan is what a look through a log or a manifest found.
+// A scan is the result of reading through a log or a manifest.
 type scan struct {
 	size    int64 // of the file
-	summed  int64 // bytes over which sum is: as many as were wanted, or all there are
+	summed  int64 // bytes that sum covers: as many as were wanted, or the whole file
 	sum     uint32
 	head    head  // likewise
 	end     int64 // behind the last whole record
 	records int64
 	first   uint64 // sequence number of a log's first record
 	next    uint64 // behind that of the last
-	order   int64  // where a log's sequence numbers fall; -1: nowhere
+	order   int64  // the offset at which a log's sequence numbers fall; -1: none
 	marked  bool   // the log ends with its end mark
 	err     error  // why there is no record at end: nil if the file ends there, or is marked
 }
 
-// proven says that what is at the scan's end is damage, by what Pebble wrote behind it.
+// proven reports whether the data at the scan's end is damaged, as shown by what Pebble wrote after
+// it.
 func (s *scan) proven() bool {
 	return s.err != nil && !errors.Is(s.err, record.ErrUnexpectedEOF)
 }
@@ -73,8 +74,8 @@ func (r *summing) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// scanFile reads a file of records, and sums its first bytes. It calls each with every whole
-// record, which each must not keep. An error is of the disk.
+// scanFile reads a file of records, and computes the checksum of its first bytes. It calls each
+// with every whole record, which each must not keep. The error is one of the disk.
 func scanFile(fs vfs.FS, path string, want extent, each func(record []byte)) (*scan, error) {
 	f, err := fs.Open(path)
 	if err != nil {
@@ -99,7 +100,8 @@ func scanFile(fs vfs.FS, path string, want extent, each func(record []byte)) (*s
 	return s, err
 }
 
-// readRecords goes through the records up to the end, or what isn't one. Manifests have no number.
+// readRecords reads the records up to the end, or up to what isn't a record. Manifests have no
+// number.
 func (s *scan) readRecords(in io.Reader, num uint64, each func([]byte)) error {
 	r := newRecordReader(in, num)
 	var buf bytes.Buffer
@@ -130,7 +132,7 @@ func (s *scan) readRecords(in io.Reader, num uint64, each func([]byte)) error {
 	}
 }
 
-// follow looks at the sequence numbers of a log's record. They never fall.
+// follow checks the sequence numbers of a log's record, which never fall.
 func (s *scan) follow(batch []byte) bool {
 	h, ok := batchrepr.ReadHeader(batch)
 	if !ok || s.records > 0 && uint64(h.SeqNum) < s.next {
@@ -146,15 +148,15 @@ func (s *scan) follow(batch []byte) bool {
 
 var errOrder = errors.New("a record comes before the one that it follows")
 
-// A tail is what is behind the last whole record of a file.
+// A tail is what follows the last whole record of a file.
 type tail struct {
 	bytes int64 // up to the last byte that isn't zero
-	stray int64 // where a whole chunk of this file stands; -1: nowhere
+	stray int64 // the offset of a whole chunk of this file; -1: none
 }
 
-// scanTail looks at what is behind the scan's end: first the whole chunks of a record that isn't
-// whole, then what is no chunk, then everything else. A log that was made of another one has that
-// one's bytes there, which don't count. e.num is 0 for a manifest.
+// scanTail examines what follows the scan's end: first the whole chunks of a record that isn't
+// whole, then what isn't a chunk, then everything else. A log that reuses another one's file has
+// bytes of that one there, which don't count. e.num is 0 for a manifest.
 func scanTail(fs vfs.FS, path string, s *scan, e extent) (tail, error) {
 	t := tail{stray: -1}
 	if s.marked || s.end >= s.size {
@@ -188,8 +190,8 @@ func scanTail(fs vfs.FS, path string, s *scan, e extent) (tail, error) {
 	return t, nil
 }
 
-// walkChunks goes on from one whole chunk of a block to the next. It returns where there is none,
-// and whether that is the block's end.
+// walkChunks goes from one whole chunk of a block to the next. It returns where there is none, and
+// whether that is the block's end.
 func walkChunks(block []byte, from int, num uint32) (end int, whole bool) {
 	for {
 		n := chunkAt(block, from, num)
@@ -201,8 +203,8 @@ func walkChunks(block []byte, from int, num uint32) (end int, whole bool) {
 	return from, len(block)-from < padMax && len(bytes.TrimRight(block[from:], "\x00")) == 0
 }
 
-// strayChunk returns where a whole chunk begins in a block, from a place on, or -1. It looks
-// everywhere, since a damaged length doesn't say where the next one is.
+// strayChunk returns the offset of the first whole chunk in a block from an offset on, or -1. It
+// tries every offset, since a damaged length doesn't lead to the next chunk.
 func strayChunk(block []byte, from int, num uint32) int {
 	for i := from; i < len(block); i++ {
 		if chunkAt(block, i, num) > 0 {
@@ -212,7 +214,7 @@ func strayChunk(block []byte, from int, num uint32) int {
 	return -1
 }
 
-// chunkAt returns the bytes of the whole chunk that begins at a place of a block; 0: none does.
+// chunkAt returns the length of the whole chunk at an offset of a block; 0: there is none.
 func chunkAt(block []byte, i int, num uint32) int {
 	if i+chunkHeader > len(block) {
 		return 0
@@ -238,9 +240,9 @@ func chunkSum(p []byte) uint32 {
 	return (sum>>15 | sum<<17) + chunkSumMask
 }
 
-// CommitCounts are some of a log's commits, counted.
+// CommitCounts counts some of a log's commits.
 type commitCounts struct {
-	batches int64                      // commits, with those that only trim
+	batches int64                      // commits, also those that only trim
 	items   map[holdfast.ShardID]int64 // writes of items
 }
 
@@ -262,8 +264,8 @@ func (l *commitCounts) add(batch []byte) {
 	}
 }
 
-// countStray counts the records that can be read behind a place in a log, beginning anew with the next
-// block after each fault.
+// countStray counts the records that can be read after an offset of a log. After each fault it
+// begins again with the next block.
 func countStray(fs vfs.FS, path string, num uint64, from, size int64, l *commitCounts) error {
 	f, err := fs.Open(path)
 	if err != nil {
@@ -283,8 +285,8 @@ func countStray(fs vfs.FS, path string, num uint64, from, size int64, l *commitC
 	return nil
 }
 
-// filler returns that many bytes of a block, so that what follows is read as if it were in its
-// place. It is nothing where there is no room for a chunk.
+// filler returns a chunk of n bytes, so that what follows is read at its offset in the block. It is
+// nil if n is too small for a chunk.
 func filler(n int64, num uint64) []byte {
 	if n < fillerHeader {
 		return nil

@@ -56,7 +56,8 @@ func scanned(t *testing.T, file []byte, want extent, records [][]byte, n int) (*
 	return s, left
 }
 
-// Wherever a file of records ends, a scan ends with its last whole record, and what follows is torn, not damaged.
+// Wherever a file of records ends, a scan ends with its last whole record, and what follows is
+// torn, not damaged.
 func TestScanOfATornFile(t *testing.T) {
 	rng := rand.New(rand.NewPCG(9, 10))
 	for range 200 {
@@ -70,7 +71,8 @@ func TestScanOfATornFile(t *testing.T) {
 		want := extent{bytes: rng.Int64N(int64(len(file)) + 1)}
 		s, left := scanned(t, file[:size], want, records, n)
 		if s.end != end || left.stray >= 0 || left.bytes < 0 || left.bytes > int64(size)-end {
-			t.Errorf("%d of %d bytes: got the end at %d, tail %+v; want %d, and nothing whole behind it", size, len(file), s.end, left, end)
+			t.Errorf("%d of %d bytes: got the end at %d, tail %+v; want %d, and nothing whole behind it", size, len(file),
+				s.end, left, end)
 		}
 		summed := min(want.bytes, int64(size))
 		if s.summed != summed || s.sum != castagnoli(0, file[:summed]) {
@@ -79,7 +81,8 @@ func TestScanOfATornFile(t *testing.T) {
 	}
 }
 
-// A byte that was changed ends the scan before its record. If another record follows, that is found, whole.
+// A byte that was changed ends the scan before its record. If another record follows, that is
+// found, whole.
 func TestScanOfADamagedFile(t *testing.T) {
 	rng := rand.New(rand.NewPCG(11, 12))
 	for range 200 {
@@ -89,7 +92,8 @@ func TestScanOfADamagedFile(t *testing.T) {
 		if n > 0 {
 			begin = ends[n-1]
 		}
-		// The record's last byte is of what was written, unlike its first ones, which may be a block's padding.
+		// The record's last byte is of what was written, unlike its first ones, which may be a block's
+		// padding.
 		at := ends[n] - 1 - rng.Int64N(min(int64(len(records[n])), ends[n]-begin))
 		if at%blockOfRecords < chunkHeader {
 			continue // a header that can't be read may hide the chunks of its block

@@ -16,8 +16,9 @@ import (
 	"holdfast/item"
 )
 
-// TestScripts runs the scripts in testdata. In them a block is a command a line, then "----", then what they say, then an
-// empty line. With HOLDFAST_REWRITE set, what they say now is written into the scripts.
+// TestScripts runs the scripts in testdata. In them a block is a command a line, then "----", then
+// their output, then an empty line. With HOLDFAST_REWRITE set, the present output is written into
+// the scripts.
 func TestScripts(t *testing.T) {
 	paths, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(paths) == 0 {
@@ -105,9 +106,10 @@ func (r *script) do(words []string) string {
 	return out
 }
 
-// command knows: commit shard:put:id/n[,name=value…] or shard:del:id/n …; get shard id/n; scan shard [index] [reverse]; counts
-// shard; changes shard [index.n] [max]; records; set name=value; advance duration; trim; crash; reopen; drop shard;
-// expired shard; clear shard index; without index; with; fill shard index n; copy from to [ago]; flush; check.
+// command knows: commit shard:put:id/n[,name=value…] or shard:del:id/n …; get shard id/n; scan
+// shard [index] [reverse]; counts shard; changes shard [index.n] [max]; records; set name=value;
+// advance duration; trim; crash; reopen; drop shard; expired shard; clear shard index; without
+// index; with; fill shard index n; copy from to [ago]; flush; check.
 func (r *script) command(words []string) (string, error) {
 	s := r.store
 	switch words[0] {

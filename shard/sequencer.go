@@ -8,18 +8,19 @@ import (
 	"holdfast"
 )
 
-// stripes is among how many latches and marks the keys of a shard are spread. Keys of one partition share theirs, since a
-// stripe is chosen by the hash that keys begin with. It is a power of two.
+// stripes is the number of latches, and of marks, that the keys of a shard are spread over; a power
+// of two. Keys of one partition share theirs, since a stripe is chosen by the hash that keys begin
+// with.
 const stripes = 512
 
-// stripeOf returns the stripe of a hash. The high bits say which shard it is, so the low ones are taken.
+// stripeOf returns the stripe of a hash. Its high bits select the shard, so the low ones are used.
 func stripeOf(hash uint64) int { return int(hash & (stripes - 1)) }
 
-// A sequencer is the order of a shard's transactions, or of the commits that change records: it gives each its index, and knows up to
-// which of them, the durable watermark, all are on disk.
+// A sequencer is the order of a shard's transactions, or of the commits that change records: it
+// gives each its index, and knows up to which of them, the durable watermark, all are on disk.
 //
-// A commit raises a mark before its batch can be seen, and a reader looks at the mark after it has read. So a reader that saw
-// something of transaction i finds the mark at i or higher:
+// A commit raises a mark before its batch can be seen, and a reader looks at the mark after it has
+// read. So a reader that saw something of transaction i finds the mark at i or higher:
 //
 //  1. a commit sets marks[s] = i and applied = i, with mu held;
 //  2. Pebble makes its batch visible;
@@ -27,12 +28,14 @@ func stripeOf(hash uint64) int { return int(hash & (stripes - 1)) }
 //  4. the reader waits until durable ≥ marks[s];
 //  5. the commit's sync is done, and it raises durable to i, which ends the reader's wait.
 type sequencer struct {
-	// latches guard the items of their stripe from when a commit reads them until its batch is submitted. They are taken in rising
-	// order.
+	// latches guard the items of their stripe from when a commit reads them until its batch is
+	// submitted. They are taken in rising order.
 	latches [stripes]sync.Mutex
 	marks   [stripes]atomic.Uint64 // the last transaction that changed items or entries of the stripe; rise with mu held
 
-	mu      sync.Mutex      // guards the order: held from when a transaction gets its index until its batch is submitted; taken after latches
+	// mu guards the order: it is held from when a transaction gets its index until its batch is
+	// submitted. It is taken after latches.
+	mu      sync.Mutex
 	applied atomic.Uint64   // the last index that was given; rises with mu held
 	durable watermark       // the last transaction that is on disk, with all before it
 	broken  <-chan struct{} // the engine's: closed when nothing more becomes durable
@@ -59,7 +62,8 @@ func (w *watermark) raise(index uint64) {
 	}
 }
 
-// rises returns a channel that is closed at the next rise, or nil if the watermark is at index already.
+// rises returns a channel that is closed at the next rise, or nil if the watermark is at index
+// already.
 func (w *watermark) rises(index uint64) <-chan struct{} {
 	if w.at.Load() >= index {
 		return nil
@@ -92,9 +96,9 @@ func (q *sequencer) waitDurable(ctx context.Context, index uint64) error {
 	}
 }
 
-// ended returns the error of a request whose context has ended before it changed anything.
+// ended returns the error of a request whose context ended before it changed anything.
 func ended(ctx context.Context) error {
-	return holdfast.Errorf(holdfast.Overloaded, "the request was given up: %w", ctx.Err())
+	return holdfast.Errorf(holdfast.Overloaded, "the request was canceled: %w", ctx.Err())
 }
 
 func errClosed() error { return holdfast.Errorf(holdfast.Closed, "the store is closed") }

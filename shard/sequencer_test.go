@@ -12,7 +12,8 @@ import (
 	"holdfast"
 )
 
-// A wait ends when the durable watermark has reached its index, and not before, whatever the order of the waits and of the syncs.
+// A wait ends when the durable watermark has reached its index, and not before, whatever the order
+// of the waits and of the syncs.
 func TestWaitsForTheWatermark(t *testing.T) {
 	for seed := range uint64(10) {
 		synctest.Test(t, func(t *testing.T) {

@@ -18,8 +18,8 @@ type Shard struct {
 	items   items
 	history history
 
-	// schemas is held for reading from before a commit's latches until its batch is submitted; for writing while the schema is
-	// replaced or the shard dropped.
+	// schemas is held for reading from before a commit's latches until its batch is submitted; for
+	// writing while the schema is replaced or the shard dropped.
 	schemas sync.RWMutex
 	schema  atomic.Pointer[schema]
 
@@ -27,21 +27,21 @@ type Shard struct {
 	tally     tally // after the last transaction; guarded by sequencer.mu
 }
 
-// A schema is a Schema, and whether any of its indexes lacks entries.
+// A schema is a Schema, and whether any of its indexes still lacks entries.
 type schema struct {
 	Schema
 	filling bool
 }
 
-// Open returns the shard of that ID: the one that is open, with whatever schema it has, or the one that is on disk, or a new
-// one. There is one *Shard for each ID until Drop. The ID isn't 0.
+// Open returns the shard of that ID: the one that is open, with whatever schema it has, or the one
+// that is on disk, or a new one. There is one *Shard for each ID until Drop. The ID must not be 0.
 func (s *Store) Open(id holdfast.ShardID, to Schema) (*Shard, error) {
 	if err := s.gate.enter(); err != nil {
 		return nil, err
 	}
 	defer s.gate.leave()
 	if id == records {
-		return nil, holdfast.Errorf(holdfast.Invalid, "shard 0 is none")
+		return nil, holdfast.Errorf(holdfast.Invalid, "shard 0 is not a shard")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,7 +68,8 @@ func newShard(s *Store, id holdfast.ShardID) *Shard {
 	return sh
 }
 
-// load reads what the shard knows of itself: its newest change has the tally, unless there is a newer one in kindMeta.
+// load reads the shard's metadata. The tally is that of its newest change, unless there is a newer
+// one in kindMeta.
 func (sh *Shard) load() error {
 	raw, ok, err := sh.engine.read(sh.engine.db, metaKey(sh.id, metaCounts))
 	if err != nil {
@@ -117,7 +118,7 @@ func (sh *Shard) loadNewest() error {
 	return nil
 }
 
-// adopt makes to the schema. Either nobody uses the shard yet, or schemas is held for writing.
+// adopt sets the schema. Either the shard isn't in use yet, or schemas is held for writing.
 func (sh *Shard) adopt(to Schema) {
 	sh.sequencer.mu.Lock()
 	defer sh.sequencer.mu.Unlock()
@@ -129,15 +130,16 @@ func (sh *Shard) adopt(to Schema) {
 	sh.schema.Store(next)
 }
 
-// Drop removes all that the shard has, its log too. Commits and reads of it that come later get Closed. It may use the
-// reserve of a full disk, is Full when that has only its last bytes, and may be repeated, or be called for a shard that isn't open.
+// Drop removes all keys of a shard, its log too. Later commits and reads of it get Closed. Drop may
+// use the reserve of a full disk; the error is Full when only the last bytes of that are free. It
+// may be repeated, and be called for a shard that isn't open.
 func (s *Store) Drop(id holdfast.ShardID) error {
 	if err := s.gate.enter(); err != nil {
 		return err
 	}
 	defer s.gate.leave()
 	if id == records {
-		return holdfast.Errorf(holdfast.Invalid, "shard 0 is none")
+		return holdfast.Errorf(holdfast.Invalid, "shard 0 is not a shard")
 	}
 	s.mu.Lock()
 	sh := s.shards[id]
@@ -155,7 +157,7 @@ func (s *Store) Drop(id holdfast.ShardID) error {
 	return nil
 }
 
-// isDropped says whether the shard was dropped.
+// isDropped reports whether the shard was dropped.
 func (sh *Shard) isDropped() bool {
 	return isClosed(sh.dropped)
 }
@@ -163,9 +165,9 @@ func (sh *Shard) isDropped() bool {
 // ID returns the shard's ID.
 func (sh *Shard) ID() holdfast.ShardID { return sh.id }
 
-// SetSchema has commits go by another schema. When it returns, none is under way that goes by the old one. Items that were
-// there before get their entries by Backfill and BackfillTTL; the entries of an index that is gone are removed by
-// Clear.
+// SetSchema sets the schema of later commits. When it returns, no commit with the old one is in
+// progress. Items that were there before get their entries by Backfill and BackfillTTL; the entries
+// of an index that is gone are removed by Clear.
 func (sh *Shard) SetSchema(to Schema) error {
 	if err := sh.store.gate.enter(); err != nil {
 		return err
@@ -180,7 +182,7 @@ func (sh *Shard) SetSchema(to Schema) error {
 	return nil
 }
 
-// Get returns the item at a key, or nil. It is never one that isn't on disk.
+// Get returns the item at a key, or nil, when it is on disk.
 func (sh *Shard) Get(ctx context.Context, key item.Key) (item.Item, error) {
 	if err := sh.store.gate.enter(); err != nil {
 		return nil, err
@@ -193,14 +195,15 @@ func (sh *Shard) Get(ctx context.Context, key item.Key) (item.Item, error) {
 	return it, sh.sequencer.waitDurable(ctx, sh.sequencer.marks[stripeOf(key.Hash())].Load())
 }
 
-// Counts returns how much the shard holds, commits included that aren't on disk yet.
+// Counts returns how much the shard holds, including commits that aren't on disk yet.
 func (sh *Shard) Counts() Counts {
 	sh.sequencer.mu.Lock()
 	defer sh.sequencer.mu.Unlock()
 	return sh.tally.counts(sh.history.trim.logged)
 }
 
-// counts returns the tally as a caller gets it, when so many bytes of the log were trimmed.
+// counts returns the tally in the form for callers. trimmed is how many bytes of the log were
+// trimmed.
 func (t *tally) counts(trimmed uint64) Counts {
 	c := Counts{
 		Items: t.items, ItemBytes: t.bytes, Applied: t.applied, LogBytes: int64(t.logged - trimmed),
@@ -213,5 +216,6 @@ func (t *tally) counts(trimmed uint64) Counts {
 	return c
 }
 
-// clock returns the time of a transaction that comes behind one at last: time never falls within a shard.
+// clock returns the time of a transaction that follows one at last: time never falls within a
+// shard.
 func (s *Store) clock(last int64) int64 { return max(s.now().UnixNano(), last) }

@@ -28,9 +28,11 @@ func testSchema() Schema {
 		Key: item.KeySchema{Hash: s("id"), Range: n("n")},
 		Indexes: []item.Index{
 			{ID: 1, Name: "all", Key: item.KeySchema{Hash: s("g"), Range: n("n")}.Index(), Project: item.ProjectAll},
-			{ID: 2, Name: "local", Local: true, Key: item.KeySchema{Hash: s("id"), Range: n("m")}.Index(), Project: item.ProjectKeys},
+			{ID: 2, Name: "local", Local: true, Key: item.KeySchema{Hash: s("id"), Range: n("m")}.Index(),
+				Project: item.ProjectKeys},
 			{ID: 3, Name: "some", Key: item.KeySchema{Hash: s("g")}.Index(), Project: item.ProjectSome, Attrs: []string{"v"}},
-			{ID: 4, Name: "multi", Key: item.IndexKey{Hash: []item.KeyAttr{s("g"), n("n")}, Range: []item.KeyAttr{n("v"), s("id")}},
+			{ID: 4, Name: "multi", Key: item.IndexKey{Hash: []item.KeyAttr{s("g"), n("n")},
+				Range: []item.KeyAttr{n("v"), s("id")}},
 				Project: item.ProjectSome, Attrs: []string{"w"}},
 		},
 		TTL: "ttl",
@@ -168,7 +170,8 @@ func TestCommitAndGet(t *testing.T) {
 	if got := results[0]; got.Tx != (holdfast.TxID{}) || !got.Before.Equal(a) {
 		t.Errorf("got %+v; want nothing changed", got)
 	}
-	if got := sh.Counts(); got.Applied != 1 || got.Items != 1 || got.ItemBytes != int64(a.Size()) || got.Indexes[3].Items != 1 {
+	if got := sh.Counts(); got.Applied != 1 || got.Items != 1 || got.ItemBytes != int64(a.Size()) ||
+		got.Indexes[3].Items != 1 {
 		t.Errorf("got %+v; want one item", got)
 	}
 }
@@ -255,7 +258,8 @@ func TestGuards(t *testing.T) {
 	}
 }
 
-// Each of many commits adds one to the same item: none may be lost, though they don't wait for each other's sync.
+// Each of many commits adds one to the same item: none may be lost, though they don't wait for each
+// other's sync.
 func TestCommitsOfOneItem(t *testing.T) {
 	s, sh := memShard(t)
 	const writers, times = 8, 50
@@ -266,12 +270,13 @@ func TestCommitsOfOneItem(t *testing.T) {
 		go func() {
 			defer wait.Done()
 			for range times {
-				_, err := s.Commit(bg, Commit{Writes: []Write{{Shard: sh, Key: key, Change: func(before item.Item) (item.Item, error) {
-					v, _ := before.Get("count")
-					n := 0
-					fmt.Sscan(v.Text, &n)
-					return thing("a", 1, "count", n+1), nil
-				}}}})
+				_, err := s.Commit(bg, Commit{Writes: []Write{{Shard: sh, Key: key,
+					Change: func(before item.Item) (item.Item, error) {
+						v, _ := before.Get("count")
+						n := 0
+						fmt.Sscan(v.Text, &n)
+						return thing("a", 1, "count", n+1), nil
+					}}}})
 				if err != nil {
 					t.Error(err)
 				}
@@ -288,7 +293,7 @@ func TestCommitsOfOneItem(t *testing.T) {
 	}
 }
 
-func TestGetAllIsOfOneMoment(t *testing.T) {
+func TestGetAllIsOneSnapshot(t *testing.T) {
 	s, sh := memShard(t)
 	other := openShard(t, s, 2)
 	done := make(chan struct{})

@@ -14,32 +14,35 @@ import (
 	"holdfast"
 )
 
-// A space keeps the disk from becoming so full that Pebble can't go on. Pebble takes failed flushes and compactions well: it
-// removes what they wrote, and repeats them. But when its log or manifest can't be written it gives up, and so would
-// the process. There are three lines of defence:
+// A space keeps the disk from becoming so full that Pebble can't go on. Pebble tolerates failed
+// flushes and compactions: it removes what they wrote, and repeats them. But if its log or manifest
+// can't be written it gives up, and so would the process. There are three lines of defence:
 //
-//   - a commit is refused if fewer than reserve bytes would be free behind it, so that what has been written can still be
-//     flushed and compacted, and tables can be dropped: what frees room may use the reserve, but for its last bytes (spare.go).
-//     Between two looks at the disk the free space is known by what commits have written since; other programs write too, so
-//     a look is valid for lookInterval only. Pebble preallocates its log, and must not take the reserve for that either;
-//   - what fills the disk then may be another program, so a file of ballast holds room for the log and the manifest: when one of
-//     them finds the disk full, the ballast is removed, the write repeated, and commits are refused from then on;
-//   - sorted tables, which are large, get an error at once, and never the ballast's room. Pebble repeats what failed without a
-//     pause, so the next one waits before it is made.
+//   - a commit is refused if it would leave fewer than reserve bytes free, so that what has been
+//     written can still be flushed and compacted, and tables can be dropped: removals may use the
+//     reserve, except for its last bytes (spare.go). Between two looks at the disk, the free space
+//     is computed from what commits have written since. Other programs write too, so a look is
+//     valid for lookInterval only. Pebble preallocates its log, and must not take the reserve for
+//     that either;
+//   - another program may fill the disk then, so a file of ballast holds space for the log and the
+//     manifest: if one of them finds the disk full, the ballast is removed, the write repeated, and
+//     commits are refused from then on;
+//   - sorted tables, which are large, get an error at once, and never the ballast's space. Pebble
+//     repeats what failed without a pause, so the next sorted table waits before it is created.
 //
-// When there is room again, the ballast is made anew and commits are taken.
+// When there is enough space again, the ballast is made again and commits are accepted.
 type space struct {
 	fs      vfs.FS // the disk itself, without what guarded adds
 	dir     string
-	reserve int64 // bytes that must be free; 0: it isn't looked at
+	reserve int64 // bytes that commits leave free; 0: the disk isn't looked at
 	log     *slog.Logger
 	now     func() time.Time
 	opened  time.Time
 
 	full   atomic.Bool
-	left   atomic.Int64 // bytes that commits may still write until somebody must look; negative: look first
-	looked atomic.Int64 // when somebody looked last, in nanoseconds since opened
-	retry  atomic.Int64 // before this time, in nanoseconds since 1970, no sorted table is made
+	left   atomic.Int64 // bytes that commits may still write before the next look at the disk; negative: look first
+	looked atomic.Int64 // when the disk was looked at last, in nanoseconds since opened
+	retry  atomic.Int64 // until this time, in nanoseconds since 1970, no sorted table is created
 
 	mu       sync.Mutex // guards what follows, and is held while looking
 	ballast  bool       // the file is there
@@ -49,11 +52,14 @@ type space struct {
 }
 
 const (
-	ballastName   = "ballast"
-	ballastShare  = 4                      // of the reserve, the part that is ballast: a quarter
-	recoverShare  = 8                      // of the reserve, the part that must be free beyond it to take commits again: an eighth
-	lookInterval  = 100 * time.Millisecond // how long a look at the disk is valid; one takes about a microsecond
-	commitAtLeast = 16 << 10               // bytes that a commit counts, with what it makes flushes and compactions write
+	ballastName  = "ballast"
+	ballastShare = 4 // of the reserve, the part that is ballast: a quarter
+	// of the reserve, the part that must be free beyond it before commits are accepted again: an
+	// eighth
+	recoverShare = 8
+	lookInterval = 100 * time.Millisecond // how long a look at the disk is valid; one takes about a microsecond
+	// bytes that a commit counts as, including what flushes and compactions write because of it
+	commitAtLeast = 16 << 10
 	retryDelay    = 100 * time.Millisecond // between a flush or compaction that failed and the next
 	logEvery      = 10 * time.Second       // of failures
 	startBytes    = 4 << 20                // bytes that a start needs beside those for the log
@@ -72,7 +78,8 @@ func newSpace(fs vfs.FS, dir string, reserve int64, now func() time.Time, log *s
 	return p
 }
 
-// failed is told of each flush or compaction that failed, which Pebble will repeat. Pebble's locks are held.
+// failed is called for each flush or compaction that failed, which Pebble will repeat. Pebble's
+// locks are held.
 func (p *space) failed(err error) {
 	now := time.Now()
 	p.retry.Store(now.Add(retryDelay).UnixNano())
@@ -86,15 +93,16 @@ func (p *space) failed(err error) {
 	p.logged, p.unlogged = now, 0
 }
 
-// pause returns when a sorted table may be made.
+// pause waits until a sorted table may be created.
 func (p *space) pause() {
 	if wait := time.Until(time.Unix(0, p.retry.Load())); wait > 0 {
 		time.Sleep(wait)
 	}
 }
 
-// checkStart says whether there is room to open the database in dir: Pebble's log becomes sorted tables before anything else, and
-// Pebble would try that for ever. The ballast is given for it if need be.
+// checkStart returns an error if there is no space to open the database in dir: Pebble's log
+// becomes sorted tables before anything else, and Pebble would try that for ever. The ballast is
+// removed for it if necessary.
 func (p *space) checkStart(dir string, memTable int64) error {
 	if p.reserve == 0 {
 		return nil
@@ -103,7 +111,7 @@ func (p *space) checkStart(dir string, memTable int64) error {
 	if err != nil {
 		return err
 	}
-	need = min(need, memTables*memTable) + startBytes // some of the files may only wait to be used again
+	need = min(need, memTables*memTable) + startBytes // some of the files may only be kept to be used again
 	for range 2 {
 		usage, err := p.fs.GetDiskUsage(p.dir)
 		if err != nil || int64(usage.AvailBytes) >= need {
@@ -116,7 +124,7 @@ func (p *space) checkStart(dir string, memTable int64) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return holdfast.Errorf(holdfast.Full, "the disk is full: a start needs %d bytes of room, and %d are free", need, p.free)
+	return holdfast.Errorf(holdfast.Full, "the disk is full: a start needs %d bytes, and %d are free", need, p.free)
 }
 
 // logBytes is how long the files of Pebble's log are.
@@ -140,12 +148,12 @@ func (p *space) logBytes(dir string) (sum int64, err error) {
 
 func (p *space) path() string { return p.fs.PathJoin(p.dir, ballastName) }
 
-// guarded returns the file system that Pebble shall use.
+// guarded returns the file system for Pebble.
 func (p *space) guarded() *guardedFS {
 	return &guardedFS{FS: p.fs, last: vfs.OnDiskFull(p.fs, p.release), pause: p.pause, affords: p.affords}
 }
 
-// admit returns the error of a commit of so many bytes for which there is no room.
+// admit returns an error if there is no space for a commit of so many bytes.
 func (p *space) admit(bytes int) error {
 	if p.reserve == 0 {
 		return nil
@@ -160,10 +168,10 @@ func (p *space) admit(bytes int) error {
 	return nil
 }
 
-// hasSpace says whether there is room for commits, and looks at the disk first.
+// hasSpace looks at the disk, and reports whether there is space for commits.
 func (p *space) hasSpace() bool { return p.reserve == 0 || p.look(0) }
 
-// look looks at the disk and says whether there is room for a commit of so many bytes.
+// look looks at the disk, and reports whether there is space for a commit of so many bytes.
 func (p *space) look(bytes int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -173,17 +181,17 @@ func (p *space) look(bytes int64) bool {
 	}
 	p.free = int64(usage.AvailBytes)
 	need := p.need()
-	room := p.free-bytes >= need && (p.ballast || p.load())
-	if full := p.full.Load(); full == room {
-		p.full.Store(!room)
-		p.log.Warn("the disk's space changed", "full", !room, "free_bytes", p.free, "reserve_bytes", p.reserve)
+	enough := p.free-bytes >= need && (p.ballast || p.load())
+	if full := p.full.Load(); full == enough {
+		p.full.Store(!enough)
+		p.log.Warn("the disk's space changed", "full", !enough, "free_bytes", p.free, "reserve_bytes", p.reserve)
 	}
 	p.left.Store(p.free - bytes - need)
 	p.looked.Store(int64(p.now().Sub(p.opened)))
-	return room
+	return enough
 }
 
-// need is how many bytes must be free behind a commit. mu is held.
+// need is how many bytes a commit must leave free. mu is held.
 func (p *space) need() int64 {
 	need := p.reserve
 	if p.full.Load() {
@@ -195,7 +203,7 @@ func (p *space) need() int64 {
 	return need
 }
 
-// affords says whether so many bytes can be preallocated without touching the reserve.
+// affords reports whether so many bytes can be preallocated without touching the reserve.
 func (p *space) affords(bytes int64) bool {
 	if p.reserve == 0 {
 		return true
@@ -216,7 +224,7 @@ func (p *space) load() bool {
 		}
 	}
 	if err != nil {
-		p.log.Warn("the ballast can't be made", "err", err)
+		p.log.Warn("can't make the ballast", "err", err)
 		_ = p.fs.Remove(p.path())
 		return false
 	}
@@ -238,14 +246,15 @@ func fill(f vfs.File, bytes int64) error {
 	return f.Sync()
 }
 
-// release removes the ballast, since the log or the manifest found the disk full. They are written again when it returns.
+// release removes the ballast, since a write of the log or the manifest found the disk full. It is
+// repeated when release returns.
 func (p *space) release() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.removeBallast()
 }
 
-// removeBallast removes the ballast, and has commits refused. mu is held.
+// removeBallast removes the ballast, and lets commits be refused. mu is held.
 func (p *space) removeBallast() {
 	p.full.Store(true)
 	p.log.Warn("the disk is full", "ballast", p.ballast)
@@ -254,33 +263,33 @@ func (p *space) removeBallast() {
 	}
 }
 
-// A Room is what the disk has for commits.
-type Room struct {
+// A Space is the disk space for commits.
+type Space struct {
 	Full         bool  // commits are refused
 	FreeBytes    int64 // of the disk; 0: not known
 	ReserveBytes int64 // that commits leave free; 0: the disk isn't looked at
-	NeededBytes  int64 // that must be free for commits to be taken; more than the reserve while they are refused
+	NeededBytes  int64 // that must be free for commits to be accepted; more than the reserve while they are refused
 }
 
-// Room looks at the disk.
-func (s *Store) Room() Room { return s.space.room() }
+// Space looks at the disk.
+func (s *Store) Space() Space { return s.space.status() }
 
-func (p *space) room() Room {
+func (p *space) status() Space {
 	p.look(0)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return Room{Full: p.full.Load(), FreeBytes: p.free, ReserveBytes: p.reserve, NeededBytes: p.need()}
+	return Space{Full: p.full.Load(), FreeBytes: p.free, ReserveBytes: p.reserve, NeededBytes: p.need()}
 }
 
 func errFull() error {
-	return holdfast.Errorf(holdfast.Full, "the disk is full: writes are refused until there is room")
+	return holdfast.Errorf(holdfast.Full, "the disk is full: writes are refused until there is space")
 }
 
-// A guardedFS gives the ballast's room to all files but sorted tables.
+// A guardedFS gives the ballast's space to all files but sorted tables.
 type guardedFS struct {
 	vfs.FS
 	last  vfs.FS
-	pause func() // until a sorted table may be made
+	pause func() // waits until a sorted table may be created
 
 	affords func(bytes int64) bool // space.affords
 	removed removedLogs
@@ -334,7 +343,7 @@ func (g *guardedFS) Remove(name string) error {
 	return g.FS.Remove(name)
 }
 
-// sparing has a file of Pebble's log spare the reserve.
+// sparing returns a file of Pebble's log as one that doesn't preallocate the reserve.
 func (g *guardedFS) sparing(name string, f vfs.File, err error) (vfs.File, error) {
 	if err != nil || !isLog(name) {
 		return f, err
@@ -342,7 +351,8 @@ func (g *guardedFS) sparing(name string, f vfs.File, err error) (vfs.File, error
 	return &logFile{File: f, affords: g.affords}, nil
 }
 
-// A logFile preallocates only what the disk can afford. Without that it grows as it is written, which is slower.
+// A logFile preallocates only what leaves the reserve free. Otherwise it grows as it is written,
+// which is slower.
 type logFile struct {
 	vfs.File
 	affords func(bytes int64) bool
@@ -357,7 +367,9 @@ func (f *logFile) Preallocate(offset, length int64) error {
 }
 
 // OpenReadWrite implements vfs.FS.
-func (g *guardedFS) OpenReadWrite(name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+func (g *guardedFS) OpenReadWrite(
+	name string, category vfs.DiskWriteCategory, opts ...vfs.OpenOption,
+) (vfs.File, error) {
 	return g.of(name).OpenReadWrite(name, category, opts...)
 }
 

@@ -11,8 +11,8 @@ import (
 	"holdfast"
 )
 
-// A spaceModel is a space on a disk of which commits and other programs take and give, at random. It knows how many bytes are free;
-// the space must find out.
+// A spaceModel is a space on a disk of which commits and other programs take and give, at random.
+// It knows how many bytes are free; the space must find out.
 type spaceModel struct {
 	t     *testing.T
 	rng   *rand.Rand
@@ -66,7 +66,8 @@ func (m *spaceModel) step() {
 	}
 }
 
-// others has other programs take or give space. The next look at the disk is due then: what they do before it can't be known.
+// others has other programs take or give space. The next look at the disk is due then: what they do
+// before it can't be known.
 func (m *spaceModel) others() {
 	free := m.fs.free()
 	if m.rng.IntN(2) == 0 {
@@ -77,8 +78,8 @@ func (m *spaceModel) others() {
 	m.clock.advance(lookInterval)
 }
 
-// commit leaves the reserve free, or is refused for a reason: an eighth more must be free once commits were refused, and the ballast
-// must be there or made.
+// commit leaves the reserve free, or is refused for a reason: an eighth more must be free once
+// commits were refused, and the ballast must be there or made.
 func (m *spaceModel) commit(bytes int) {
 	free, full, counted := m.fs.free(), m.space.full.Load(), int64(max(bytes, commitAtLeast))
 	hadBallast := m.hasBallast()
@@ -94,7 +95,8 @@ func (m *spaceModel) commit(bytes int) {
 	}
 	m.fs.other.Add(int64(bytes))
 	if left := m.fs.free(); left < modelReserve {
-		m.t.Errorf("%d bytes were free: got %d left by a commit of %d bytes; want the reserve, %d", free, left, bytes, modelReserve)
+		m.t.Errorf("%d bytes were free: got %d left by a commit of %d bytes; want the reserve, %d", free, left, bytes,
+			modelReserve)
 	}
 	if full && free-counted < modelReserve+modelReserve/recoverShare {
 		m.t.Errorf("%d bytes are free: got a commit taken again; want an eighth more than the reserve free", free)
@@ -116,7 +118,8 @@ func (m *spaceModel) removal(bytes int) {
 	last, counted := int64(min(modelReserve/recoverShare, lastBytes)), int64(max(bytes, commitAtLeast))
 	err := m.space.admitRemoval(bytes)
 	if (err == nil) != (free >= counted+last) {
-		m.t.Errorf("%d bytes are free with the ballast: got %v; want a removal of %d bytes taken only if %d more are", free, err, bytes, last)
+		m.t.Errorf("%d bytes are free with the ballast: got %v; want a removal of %d bytes taken only if %d more are", free,
+			err, bytes, last)
 	}
 	if err != nil {
 		return

@@ -1,11 +1,11 @@
 package shard
 
-// lastBytes is how much of the disk a removal leaves free at least, or an eighth of the reserve if
-// that is less: Pebble needs it for its log and manifest, and ends the process without it.
+// lastBytes is how much of the disk a removal leaves free, or an eighth of the reserve if that is
+// less: Pebble needs it for its log and manifest, and can't go on without it.
 const lastBytes = 8 << 20
 
-// admitRemoval returns the error of a commit of so many bytes that frees room in the end, if even
-// the reserve has none for it.
+// admitRemoval returns an error if not even the reserve has space for a commit of so many bytes
+// that frees space in the end.
 func (p *space) admitRemoval(bytes int) error {
 	counted := int64(max(bytes, commitAtLeast))
 	if !p.spare(counted + min(p.reserve/recoverShare, lastBytes)) {
@@ -15,8 +15,8 @@ func (p *space) admitRemoval(bytes int) error {
 	return nil
 }
 
-// spare says whether so many bytes are free for what frees room in the end. If they are only with
-// the ballast's, it gives that.
+// spare reports whether so many bytes are free for something that frees space in the end. It
+// removes the ballast if they are free only without it.
 func (p *space) spare(bytes int64) bool {
 	if p.reserve == 0 {
 		return true
@@ -33,7 +33,8 @@ func (p *space) spare(bytes int64) bool {
 	return p.freeNow() >= bytes
 }
 
-// freeNow looks how many bytes are free. Where that can't be seen, it is what the last look saw. mu is held.
+// freeNow returns how many bytes are free; if the system can't tell, as many as at the last look.
+// mu is held.
 func (p *space) freeNow() int64 {
 	if usage, err := p.fs.GetDiskUsage(p.dir); err == nil {
 		p.free = int64(usage.AvailBytes)

@@ -9,14 +9,15 @@ import (
 	"holdfast"
 )
 
-// errorsOfRemovals returns what the calls say that give room back, by their names.
+// errorsOfRemovals returns the errors of the calls that give space back, by their names.
 func errorsOfRemovals(s *Store, sh *Shard) map[string]error {
 	_, err := s.Commit(bg, Commit{Records: []Record{{Name: "r"}}, Removal: true})
 	return map[string]error{"records": err, "an index": sh.Clear(77), "the queue": sh.ClearTTL(), "a drop": s.Drop(99)}
 }
 
-// Another program takes all of the disk. Removals get the ballast's room. When that has gone, too, they are refused, and so is a
-// Reclaim, which loses nothing and does its work once there is room. Reads go on, and nothing gives up.
+// Another program takes all of the disk. Removals get the ballast's space. When that is used up,
+// too, they are refused, and so is a Reclaim, which loses nothing and does its work once there is
+// space. Reads go on, and the process does.
 func TestRemovalsOnAFullDisk(t *testing.T) {
 	now := newClock()
 	fs, s, sh := openSmallAt(t, now.read)
@@ -38,7 +39,7 @@ func TestRemovalsOnAFullDisk(t *testing.T) {
 	}
 	for what, err := range errorsOfRemovals(s, sh) {
 		if err != nil {
-			t.Errorf("%s: got %v; want it taken with the ballast's room", what, err)
+			t.Errorf("%s: got %v; want it accepted with the ballast's space", what, err)
 		}
 	}
 	if free := fs.free(); free < testReserve/ballastShare-64<<10 {
@@ -75,7 +76,7 @@ func TestRemovalsOnAFullDisk(t *testing.T) {
 	commitAll(t, s, put(t, sh, thing("a", 1)))
 }
 
-// With three quarters of the reserve free, a Reclaim has room, and doesn't touch the ballast.
+// With three quarters of the reserve free, a Reclaim has space, and doesn't touch the ballast.
 func TestReclaimUsesTheReserve(t *testing.T) {
 	fs, s, sh := openSmall(t)
 	commitAll(t, s, put(t, sh, thing("a", 0)))

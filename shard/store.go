@@ -16,7 +16,7 @@ import (
 	"holdfast/item"
 )
 
-// guards is among how many latches the names in Commit.Guards are spread.
+// guards is the number of latches that the names in Commit.Guards are spread over.
 const guards = 64
 
 // What is in a Store's directory, beside the ballast and the control file.
@@ -67,8 +67,8 @@ func newStore(o Options) *Store {
 	return s
 }
 
-// Close waits for calls under way and cursors, and closes the store. Calls that come later get Closed. It may be called
-// more than once.
+// Close waits for calls in progress and cursors, and closes the store. Later calls get Closed. It
+// may be called more than once.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	select {
@@ -149,8 +149,8 @@ type Get struct {
 	Key   item.Key
 }
 
-// GetAll returns the items as they were at one moment, nil where there is none. Of a commit that changed some of
-// them it shows all or nothing.
+// GetAll returns the items of one snapshot, nil where there is none. A commit that changed several
+// of them is seen whole or not at all.
 func (s *Store) GetAll(ctx context.Context, gets []Get) ([]item.Item, error) {
 	if err := s.gate.enter(); err != nil {
 		return nil, err
@@ -195,16 +195,16 @@ type Stats struct {
 	CacheHits, CacheMisses int64
 }
 
-// Stats returns the store's numbers. It may be called after Close, and is then zero.
+// Stats returns the store's statistics. After Close they are zero.
 func (s *Store) Stats() Stats {
 	if s.gate.enter() != nil {
 		return Stats{}
 	}
 	defer s.gate.leave()
-	m, room := s.engine.db.Metrics(), s.space.room()
+	m, disk := s.engine.db.Metrics(), s.space.status()
 	st := Stats{
 		Commits: s.commits.Load(), CorruptReads: s.engine.corrupt.Load(), WriteStalls: s.engine.stalls.Load(),
-		FreeBytes: room.FreeBytes, Full: room.Full, DiskBytes: int64(m.DiskSpaceUsage()),
+		FreeBytes: disk.FreeBytes, Full: disk.Full, DiskBytes: int64(m.DiskSpaceUsage()),
 		WALBytes: int64(m.WAL.PhysicalSize), WALWritten: m.WAL.BytesWritten,
 		Compactions: m.Compact.Count, CompactionDebtBytes: int64(m.Compact.EstimatedDebt),
 		L0Files: m.Levels[0].TablesCount, L0Sublevels: int64(m.Levels[0].Sublevels),

@@ -4,8 +4,9 @@ import (
 	"context"
 )
 
-// Trim removes the changes that are older than Options.LogAge from the logs of all open shards, and then, if all logs together
-// have more than Options.LogBytes, the oldest of them. Each shard keeps its newest transaction.
+// Trim removes the changes that are older than Options.LogAge from the logs of all open shards, and
+// then, if all logs together have more than Options.LogBytes, the oldest changes. Each shard keeps
+// its newest transaction.
 func (s *Store) Trim(ctx context.Context) error {
 	if err := s.gate.enter(); err != nil {
 		return err
@@ -34,7 +35,8 @@ func (s *Store) Trim(ctx context.Context) error {
 	return nil
 }
 
-// trimShare is of Options.LogBytes the part that is trimmed beyond need, so that not each call has something to do.
+// trimShare is the part of Options.LogBytes, a sixteenth, that is trimmed beyond need, so that not
+// each call has something to do.
 const trimShare = 16
 
 // logged returns how many bytes the logs of open shards have.
@@ -46,8 +48,8 @@ func (s *Store) logged() int64 {
 	return total
 }
 
-// cutoff returns the time, not before from, behind which the logs have at most so many bytes. It halves the time that it may be until that is
-// a millisecond.
+// cutoff returns the time, not before from, after which the logs have at most so many bytes. It
+// bisects the time down to a millisecond.
 func (s *Store) cutoff(ctx context.Context, from, bytes int64) (int64, error) {
 	const millisecond = 1e6
 	low, high := from, s.now().UnixNano()
@@ -78,7 +80,7 @@ func (s *Store) cutoff(ctx context.Context, from, bytes int64) (int64, error) {
 	return high, nil
 }
 
-// loggedFrom returns how many bytes would be kept of a log that is trimmed to a time.
+// loggedFrom returns how many bytes of the log would be kept if it were trimmed to a time.
 func (sh *Shard) loggedFrom(nanos int64) (int64, error) {
 	to, err := sh.history.trimmedTo(nanos)
 	if err != nil {
@@ -89,7 +91,8 @@ func (sh *Shard) loggedFrom(nanos int64) (int64, error) {
 	return int64(sh.tally.logged - to.logged), nil
 }
 
-// trimTo removes the changes before a time. It need not wait for the disk: a crash only brings them back.
+// trimTo removes the changes before a time. It doesn't wait for the disk: a crash only brings them
+// back.
 func (sh *Shard) trimTo(ctx context.Context, nanos int64) error {
 	if ctx.Err() != nil {
 		return ended(ctx)

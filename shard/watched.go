@@ -40,8 +40,9 @@ func manifestNumber(name string) (num uint64, ok bool) {
 	return num, err == nil
 }
 
-// markerValue returns what a marker's file name says: "marker.manifest.000003.MANIFEST-000012" says
-// MANIFEST-000012, as the third. Of several, Pebble believes the one with the highest number.
+// markerValue returns the value in a marker's file name, and its number: those of
+// "marker.manifest.000003.MANIFEST-000012" are MANIFEST-000012 and 3. Of several markers, the one
+// with the highest number counts.
 func markerValue(name, prefix string) (value string, iteration uint64, ok bool) {
 	rest, ok := strings.CutPrefix(name, prefix)
 	if !ok {
@@ -52,19 +53,20 @@ func markerValue(name, prefix string) (value string, iteration uint64, ok bool) 
 	return value, iteration, ok && err == nil
 }
 
-// markerName returns the file name of a marker that says value, as the first of its kind.
+// markerName returns the file name of a marker with a value, as the first of its kind.
 func markerName(prefix, value string) string { return fmt.Sprintf("%s%06d.%s", prefix, 1, value) }
 
 func logName(num uint64) string      { return fmt.Sprintf("%06d%s", num, logSuffix) }
 func manifestName(num uint64) string { return fmt.Sprintf("%s%06d", manifestPrefix, num) }
 
-// A watchedFS is the file system that Pebble is given: the control file learns of logs and manifests.
+// A watchedFS is the file system that Pebble is given: the control file learns of logs and
+// manifests.
 type watchedFS struct {
 	vfs.FS
 	control *controlFile
 }
 
-// own returns the file's name if it is in Pebble's directory.
+// own returns the file's name if it is in Pebble's directory, else "".
 func (w *watchedFS) own(path string) string {
 	if w.PathDir(path) != w.control.dir {
 		return ""
@@ -72,8 +74,8 @@ func (w *watchedFS) own(path string) string {
 	return w.PathBase(path)
 }
 
-// Create implements vfs.FS. A marker is made once the name of the manifest that it says is on disk,
-// which Pebble leaves to chance.
+// Create implements vfs.FS. A marker is created only when the name of its manifest is on disk,
+// which Pebble doesn't ensure.
 func (w *watchedFS) Create(path string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	name := w.own(path)
 	if _, _, ok := markerValue(name, markerManifest); ok {
@@ -97,7 +99,8 @@ func (w *watchedFS) Create(path string, category vfs.DiskWriteCategory) (vfs.Fil
 	return f, nil
 }
 
-// orClose returns what is made of a file, or closes it.
+// orClose returns a function that passes on the file that was made of f, or closes f after an
+// error.
 func (w *watchedFS) orClose(f vfs.File) func(vfs.File, error) (vfs.File, error) {
 	return func(made vfs.File, err error) (vfs.File, error) {
 		if err != nil {
@@ -171,8 +174,8 @@ func (f *watchedFile) Sync() error { return f.synced(f.File.Sync()) }
 // SyncData implements vfs.File.
 func (f *watchedFile) SyncData() error { return f.synced(f.File.SyncData()) }
 
-// synced notes that all that was written is on disk, unless err. The first sync of a log is
-// recorded at once, since it is rare.
+// synced notes that all that was written is on disk, unless there is an error. The first sync of a
+// log is recorded at once, since it is rare.
 func (f *watchedFile) synced(err error) error {
 	if err != nil {
 		return err

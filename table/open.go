@@ -9,8 +9,8 @@ import (
 
 // hasSpace returns holdfast.Full if the disk takes no commits but removals.
 func hasSpace(disk *shard.Store) error {
-	if disk.Room().Full {
-		return holdfast.Errorf(holdfast.Full, "the disk is full: writes are refused until there is room")
+	if disk.Space().Full {
+		return holdfast.Errorf(holdfast.Full, "the disk is full: writes are refused until there is space")
 	}
 	return nil
 }
@@ -33,8 +33,8 @@ func each[T any](disk *shard.Store, prefix string, do func(*T) error) error {
 	return nil
 }
 
-// Schemas returns the schemas of the shards that the catalog on a disk names, for shard.Check. Shards that are being copied, or are to
-// go, are left out.
+// Schemas returns the schemas of the shards that the catalog on a disk names, for shard.Check.
+// Shards that are being copied, and those that are to be removed, are left out.
 func Schemas(disk *shard.Store) (map[holdfast.ShardID]shard.Schema, error) {
 	all := map[holdfast.ShardID]shard.Schema{}
 	add := func(parts []part, schema shard.Schema) {
@@ -70,7 +70,8 @@ func Schemas(disk *shard.Store) (map[holdfast.ShardID]shard.Schema, error) {
 	return all, err
 }
 
-// Names returns what the catalog on a disk calls each of its shards, for shard.Recover: those that are being copied, or are to go, too.
+// Names returns a name for each of the shards that the catalog on a disk names, for shard.Recover:
+// also for those that are being copied and those that are to be removed.
 func Names(disk *shard.Store) (map[holdfast.ShardID]string, error) {
 	all := map[holdfast.ShardID]string{}
 	add := func(parts []part, name string) {
