@@ -145,7 +145,7 @@ func (s *Store) checkInvariants(t testing.TB) {
 	if rings != [2]uint32{s.segments.rings[0].count, s.segments.rings[1].count} {
 		t.Errorf("segments in rings: %v; counted %d and %d", rings, s.segments.rings[0].count, s.segments.rings[1].count)
 	}
-	if got := s.index.state.chunks + s.index.state.overflow + s.ghosts.chunks; states[table] != got {
+	if got := s.index.state.chunks + s.index.state.overflow + s.evictor.ghosts.state.chunks; states[table] != got {
 		t.Errorf("%d segments of tables; counted %d", states[table], got)
 	}
 }

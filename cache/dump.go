@@ -17,7 +17,7 @@ const dumpBuckets = 64
 // metadump, or with mgdump that of its mgdump. An item that is there from beginning to end
 // comes at least once; one that the index moves meanwhile may come twice.
 func (s *Store) Dump(dst []byte, cursor uint64, mgdump bool) ([]byte, uint64) {
-	now := s.now.Load()
+	now := s.lifetimes.now.Load()
 	for n := cursor; n < cursor+dumpBuckets; n++ {
 		if n >= s.index.buckets.Load() {
 			return dst, 0
@@ -25,7 +25,7 @@ func (s *Store) Dump(dst []byte, cursor uint64, mgdump bool) ([]byte, uint64) {
 		st := s.index.stripe(n)
 		st.Lock()
 		s.index.eachInBucket(n, func(slot uint64, it item) {
-			if s.goneBy(it, now) {
+			if s.lifetimes.gone(it, now) {
 				return
 			}
 			if mgdump {
@@ -73,12 +73,12 @@ func (s *Store) appendCacheDump(dst []byte, arg string) ([]byte, bool) {
 	if limit == 0 {
 		limit = maxBytes
 	}
-	now := s.now.Load()
+	now := s.lifetimes.now.Load()
 	for n := uint64(0); n < s.index.buckets.Load() && limit > 0 && len(dst) < maxBytes; n++ {
 		st := s.index.stripe(n)
 		st.Lock()
 		s.index.eachInBucket(n, func(slot uint64, it item) {
-			if limit <= 0 || s.goneBy(it, now) {
+			if limit <= 0 || s.lifetimes.gone(it, now) {
 				return
 			}
 			limit--

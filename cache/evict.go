@@ -3,6 +3,8 @@ package cache
 import (
 	"math"
 	"sync/atomic"
+
+	"holdfast/mrc"
 )
 
 // Eviction is S3-FIFO on segments. New items go to the small ring, and those whose key has a
@@ -56,73 +58,96 @@ type sweep struct {
 	keep    uint64 // recycle: reads that save an item
 }
 
-// makeRoom brings about a free segment beyond the reserve, and reports whether it could. It needs
+// wakeItems is how many items expire sweeps before it lets go of segments.mu.
+const wakeItems = 256
+
+// An evictor finds memory for items, and takes it from others where there is none. segments.mu guards
+// all that changes.
+type evictor struct {
+	*arena
+	index     *index
+	segments  *segments
+	lifetimes *lifetimes
+	curve     *mrc.Sampler
+	watch     *watch
+	noEvict   bool // gather dead and expired memory only
+
+	ghosts   ghosts
+	victim   sweep // for stores that need memory
+	expiring sweep // for expire
+	losses   losses
+	mainFull bool   // the main ring has had a victim
+	spared   int    // main segments in a row that were put back: see chooseVictim
+	looked   uint32 // where mostlyDead goes on
+}
+
+// makeFree evicts until a segment is free beyond the reserve, and reports whether it could. It needs
 // segments.mu.
-func (s *Store) makeRoom() bool {
-	for victims := 0; !s.segments.beyondReserve(); victims++ {
-		if s.evict.seg == none && (victims == maxVictims && s.noEvict || !s.chooseVictim()) {
+func (e *evictor) makeFree() bool {
+	for victims := 0; !e.segments.beyondReserve(); victims++ {
+		if e.victim.seg == none && (victims == maxVictims && e.noEvict || !e.chooseVictim()) {
 			return false
 		}
-		s.sweep(&s.evict, math.MaxInt)
+		e.sweep(&e.victim, math.MaxInt)
 	}
 	return true
 }
 
 // pace does a store's share of eviction. It needs segments.mu.
-func (s *Store) pace() {
-	if s.segments.beyondReserve() || s.noEvict { // without eviction, looking for dead space each time is dear
+func (e *evictor) pace() {
+	if e.segments.beyondReserve() || e.noEvict { // without eviction, looking for dead space each time is dear
 		return
 	}
-	if s.evict.seg == none && !s.chooseVictim() {
+	if e.victim.seg == none && !e.chooseVictim() {
 		return
 	}
-	s.sweep(&s.evict, paceItems)
+	e.sweep(&e.victim, paceItems)
 }
 
 // chooseVictim finds the next segment to be emptied, false if there is none.
-func (s *Store) chooseVictim() bool {
-	if id := s.mostlyDead(); id != none {
-		s.begin(&s.evict, id, gather)
+func (e *evictor) chooseVictim() bool {
+	if id := e.mostlyDead(); id != none {
+		e.begin(&e.victim, id, gather)
 		return true
 	}
-	if s.noEvict {
+	if e.noEvict {
 		return false
 	}
 	r, purpose := uint8(main), uint8(recycle)
-	if s.segments.rings[main].head == none || s.segments.rings[small].head != none && s.smallIsOver() {
+	if e.segments.rings[main].head == none || e.segments.rings[small].head != none && e.smallIsOver() {
 		r, purpose = small, demote
 	}
-	id := s.segments.rings[r].head
+	id := e.segments.rings[r].head
 	if id == none {
 		return false
 	}
-	s.evict.keep = 1
+	e.victim.keep = 1
 	if purpose == recycle {
-		s.mainFull = true
-		s.evict.keep = 1 + uint64(s.spared/mercyRounds)
-		s.spared++ // until something is freed: see sweep
+		e.mainFull = true
+		e.victim.keep = 1 + uint64(e.spared/mercyRounds)
+		e.spared++ // until something is freed: see sweep
 	}
-	s.begin(&s.evict, id, purpose)
+	e.begin(&e.victim, id, purpose)
 	return true
 }
 
 // smallIsOver reports whether the small ring has more than its share of the segments.
-func (s *Store) smallIsOver() bool {
-	total := s.segments.rings[small].count + s.segments.rings[main].count
-	return s.segments.rings[small].count*smallParts > total
+func (e *evictor) smallIsOver() bool {
+	total := e.segments.rings[small].count + e.segments.rings[main].count
+	return e.segments.rings[small].count*smallParts > total
 }
 
 // mostlyDead looks at some segments, in turn, for one half of whose bytes are dead items'.
-func (s *Store) mostlyDead() uint32 {
+func (e *evictor) mostlyDead() uint32 {
 	best, bestLive := none, uint32(0)
 	look, enough := sampleSegments, func(used uint32) uint32 { return used / 2 }
-	if s.noEvict { // nothing else gives memory back
-		look, enough = len(s.segments.table), func(used uint32) uint32 { return used - used/4 }
+	if e.noEvict { // nothing else gives memory back
+		look, enough = len(e.segments.table), func(used uint32) uint32 { return used - used/4 }
 	}
-	for range min(look, len(s.segments.table)) {
-		s.looked = (s.looked + 1) % uint32(len(s.segments.table))
-		seg := &s.segments.table[s.looked]
-		if seg.state != sealed && (seg.state != open || seg.used < uint32(s.segmentBytes/2)) {
+	for range min(look, len(e.segments.table)) {
+		e.looked = (e.looked + 1) % uint32(len(e.segments.table))
+		seg := &e.segments.table[e.looked]
+		if seg.state != sealed && (seg.state != open || seg.used < uint32(e.segmentBytes/2)) {
 			continue
 		}
 		live := atomic.LoadUint32(&seg.live)
@@ -130,74 +155,74 @@ func (s *Store) mostlyDead() uint32 {
 			continue
 		}
 		if best == none || live < bestLive {
-			best, bestLive = s.looked, live
+			best, bestLive = e.looked, live
 		}
 	}
 	return best
 }
 
 // begin withdraws a segment to be emptied.
-func (s *Store) begin(w *sweep, id uint32, purpose uint8) {
-	s.segments.withdraw(id)
+func (e *evictor) begin(w *sweep, id uint32, purpose uint8) {
+	e.segments.withdraw(id)
 	w.seg, w.at, w.purpose = id, 0, purpose
 }
 
 // sweep empties the next n items of w's victim, and frees it at its end. It needs segments.mu.
-func (s *Store) sweep(w *sweep, n int) {
-	seg := &s.segments.table[w.seg]
+func (e *evictor) sweep(w *sweep, n int) {
+	seg := &e.segments.table[w.seg]
 	for ; n > 0 && w.at < int(seg.used); n-- {
-		loc := s.wordAt(w.seg) + uint64(w.at)/8
-		it := s.item(loc)
+		loc := e.wordAt(w.seg) + uint64(w.at)/8
+		it := e.item(loc)
 		w.at += it.size()
 		if it.dead() {
 			n++ // costs next to nothing
 			continue
 		}
-		if !s.settleItem(w, loc, it) {
-			s.giveUp(w)
+		if !e.evictOrMove(w, loc, it) {
+			e.giveUp(w)
 			return
 		}
-		if w.purpose != gather && s.segments.beyondReserve() {
+		if w.purpose != gather && e.segments.beyondReserve() {
 			break // a large value went, and gave segments back: the victim's other items may stay for now
 		}
 	}
 	if w.at >= int(seg.used) {
-		s.segments.release(w.seg)
+		e.segments.release(w.seg)
 		w.seg = none
-		if s.segments.beyondReserve() {
-			s.spared = 0
+		if e.segments.beyondReserve() {
+			e.spared = 0
 			if w.purpose != gather {
-				s.growGhosts()
+				e.ghosts.resize(uint64(e.index.items.Load()))
 			}
 		}
 	}
 }
 
-// settleItem evicts or moves one item of w's victim. It is false if nothing may be evicted and
+// evictOrMove evicts or moves one item of w's victim. It is false if nothing may be evicted and
 // there is no room to move the item to.
-func (s *Store) settleItem(w *sweep, loc uint64, it item) bool {
-	h := s.index.hash(it.key())
-	st := s.index.stripe(h)
+func (e *evictor) evictOrMove(w *sweep, loc uint64, it item) bool {
+	h := e.index.hash(it.key())
+	st := e.index.stripe(h)
 	st.Lock()
 	defer st.Unlock()
-	at := s.index.findAt(h, loc)
+	at := e.index.findAt(h, loc)
 	if at == 0 {
 		return true // unlinked since the look at its header
 	}
-	slot := s.index.slot(at)
-	if s.goneBy(it, s.now.Load()) {
-		s.lost(it, true)
-		s.forget(h)
-		s.index.erase(h, at)
-		s.segments.freeChunks(s.index.drop(loc, it))
+	slot := e.index.slot(at)
+	if e.lifetimes.gone(it, e.lifetimes.now.Load()) {
+		e.losses.count(it, true)
+		forget(e.curve, h)
+		e.index.erase(h, at)
+		e.segments.freeChunks(e.index.drop(loc, it))
 		return true
 	}
-	reads, r := frequency(slot), s.segments.table[w.seg].ring
+	reads, r := frequency(slot), e.segments.table[w.seg].ring
 	stay := true
 	switch w.purpose {
 	case demote:
 		stay = reads > 0
-		if reads >= promoteReads || !s.mainFull {
+		if reads >= promoteReads || !e.mainFull {
 			r = main
 		}
 		reads = 0
@@ -205,47 +230,73 @@ func (s *Store) settleItem(w *sweep, loc uint64, it item) bool {
 		stay = reads >= w.keep
 		reads = max(reads, 1) - 1
 	}
-	if stay && s.move(at, loc, it, r, reads) {
+	if stay && e.move(at, loc, it, r, reads) {
 		return true
 	}
-	if s.noEvict {
+	if e.noEvict {
 		return false
 	}
 	if w.purpose == demote {
-		s.addGhost(h)
+		e.ghosts.add(h)
 	}
-	s.lost(it, false)
-	if o := s.watching(); o != nil {
-		s.tellEvicted(o, it, classShown(slot))
+	e.losses.count(it, false)
+	if o := e.watch.watching(); o != nil {
+		tellEvicted(o, it, classShown(slot), e.lifetimes.now.Load())
 	}
-	s.index.erase(h, at)
-	s.segments.freeChunks(s.index.drop(loc, it))
+	e.index.erase(h, at)
+	e.segments.freeChunks(e.index.drop(loc, it))
 	return true
 }
 
 // move copies an item to ring r and points its slot there. False if there is no room.
-func (s *Store) move(at, loc uint64, it item, r uint8, reads uint64) bool {
+func (e *evictor) move(at, loc uint64, it item, r uint8, reads uint64) bool {
 	size := it.size()
 	expiry := it.expiry()
-	to, ok := s.segments.bumpForMove(r, classOf(expiry, s.now.Load()), size)
+	to, ok := e.segments.bumpForMove(r, classOf(expiry, e.lifetimes.now.Load()), size)
 	if !ok {
 		return false
 	}
-	copy(s.item(to), it[:size])
-	s.segments.of(to).wakeBy(expiry)
+	copy(e.item(to), it[:size])
+	e.segments.of(to).wakeBy(expiry)
 	if it.large() {
 		first, _ := it.largeRef()
-		s.segments.rering(first, r)
+		e.segments.rering(first, r)
 	}
-	slot := s.index.slot(at)&^(locMask|mainMark|freqMax<<freqShift) | to | uint64(r)*mainMark | reads<<freqShift
-	s.segments.addLive(to, size)
-	s.segments.addLive(loc, -size)
-	s.index.set(at, slot)
+	slot := e.index.slot(at)&^(locMask|mainMark|freqMax<<freqShift) | to | uint64(r)*mainMark | reads<<freqShift
+	e.segments.addLive(to, size)
+	e.segments.addLive(loc, -size)
+	e.index.set(at, slot)
 	return true
 }
 
-// giveUp puts a victim back that could not be emptied: see settleItem.
-func (s *Store) giveUp(w *sweep) {
-	s.segments.putBack(w.seg)
+// giveUp puts a victim back that could not be emptied: see evictOrMove.
+func (e *evictor) giveUp(w *sweep) {
+	e.segments.putBack(w.seg)
 	w.seg = none
+}
+
+// expire gathers each segment that is due. It takes segments.mu, again and again, so that stores get
+// their turns.
+func (e *evictor) expire(now uint32) {
+	for id := range e.segments.table {
+		e.segments.mu.Lock()
+		if e.segments.table[id].due(now) {
+			e.begin(&e.expiring, uint32(id), gather)
+		}
+		for e.expiring.seg != none {
+			e.sweep(&e.expiring, wakeItems)
+			e.segments.mu.Unlock()
+			e.segments.mu.Lock()
+		}
+		e.segments.mu.Unlock()
+	}
+}
+
+// stop puts back what is half swept, before the store closes.
+func (e *evictor) stop() {
+	for _, w := range []*sweep{&e.victim, &e.expiring} {
+		if w.seg != none {
+			e.giveUp(w)
+		}
+	}
 }

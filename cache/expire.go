@@ -1,8 +1,10 @@
 package cache
 
 import (
+	"cmp"
 	"math/rand/v2"
-	"runtime/debug"
+	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,6 +16,50 @@ import (
 const ttlClasses = 16
 
 var ttlBounds = [ttlClasses - 2]uint32{10, 30, 60, 120, 300, 600, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86400, 3 * 86400, 10 * 86400}
+
+// lifetimes decide when an item is gone: when its time is up, or because a flush came after it. All
+// of it may be used with any lock held, and with none.
+type lifetimes struct {
+	clock   func() time.Time
+	started time.Time
+	ttls    []TTLRule // longest prefix first
+
+	now     atomic.Uint32 // Unix seconds; moves with each Tick
+	ahead   atomic.Int64  // seconds: see Store.AdvanceClock
+	stopped atomic.Bool
+	seq     atomic.Uint64 // the last sequence number given
+	flushed atomic.Uint64 // items with a sequence number up to this one are gone
+	flushAt atomic.Uint32 // Unix seconds of a flush to come, 0 none
+}
+
+func (t *lifetimes) start(o *Options) {
+	t.clock, t.ttls = o.Now, slices.Clone(o.TTLs)
+	slices.SortStableFunc(t.ttls, func(a, b TTLRule) int { return cmp.Compare(len(b.Prefix), len(a.Prefix)) })
+	t.started = t.clock()
+	t.now.Store(t.unixNow())
+}
+
+// restore takes up what save left in the header.
+func (t *lifetimes) restore(h *header) {
+	t.seq.Store(h.seq)
+	t.flushed.Store(h.flushed)
+	t.flushAt.Store(uint32(h.flushAt))
+}
+
+func (t *lifetimes) save(h *header) {
+	h.stoppedAt = uint64(t.now.Load())
+	h.seq, h.flushed, h.flushAt = t.seq.Load(), t.flushed.Load(), uint64(t.flushAt.Load())
+}
+
+// tick moves now to the present, and reports whether a flush is due, once for each flush.
+func (t *lifetimes) tick() (now uint32, flush bool) {
+	if !t.stopped.Load() {
+		t.now.Store(t.unixNow())
+	}
+	now = t.now.Load()
+	at := t.flushAt.Load()
+	return now, at != 0 && at <= now && t.flushAt.CompareAndSwap(at, 0)
+}
 
 // classOf is the class of items that expire at that time.
 func classOf(expiry, now uint32) uint8 {
@@ -38,75 +84,26 @@ func apart(a, b uint8) int {
 	return max(away, -away)
 }
 
-// goneBy reports whether an item has expired or was flushed. It needs the item's stripe.
-func (s *Store) goneBy(it item, now uint32) bool {
+// gone reports whether an item has expired or was flushed. It needs the item's stripe.
+func (t *lifetimes) gone(it item, now uint32) bool {
 	if expiry := it.expiry(); expiry != 0 && expiry <= now {
 		return true
 	}
-	return it.seq() <= s.flushed.Load()
-}
-
-// Limits of what Tick does at a time with segments.mu.
-const wakeItems = 256
-
-// Tick moves the store's clock to the present and gives back the memory of what has expired. It
-// is to be called about once a second; until then, items live on.
-func (s *Store) Tick() {
-	if s.file != nil {
-		defer s.explainFault()
-		debug.SetPanicOnFault(true)
-	}
-	if !s.clockStopped.Load() {
-		s.now.Store(s.unixNow())
-	}
-	now := s.now.Load()
-	if at := s.flushAt.Load(); at != 0 && at <= now && s.flushAt.CompareAndSwap(at, 0) {
-		s.flush()
-	}
-	for id := range s.segments.table {
-		s.segments.mu.Lock()
-		if s.segments.table[id].due(now) {
-			s.begin(&s.expiring, uint32(id), gather)
-		}
-		for s.expiring.seg != none {
-			s.sweep(&s.expiring, wakeItems)
-			// Let the stores in between.
-			s.segments.mu.Unlock()
-			s.segments.mu.Lock()
-		}
-		s.segments.mu.Unlock()
-	}
+	return it.seq() <= t.flushed.Load()
 }
 
 // unixNow is the time by which items expire. It goes by what has passed since the start, so that
 // setting the machine's clock makes no item older or younger.
-func (s *Store) unixNow() uint32 {
-	return uint32(s.started.Add(s.clock().Sub(s.started)).Unix() + s.clockAhead.Load())
-}
-
-// flush makes every item that there is gone, at once; Tick gives the memory back.
-func (s *Store) flush() {
-	s.segments.mu.Lock()
-	defer s.segments.mu.Unlock()
-	// With every stripe, so that an append or the like, which looks at an item and then gives what it
-	// made of it a new sequence number, comes before the flush as a whole or after it.
-	for i := range s.index.stripes {
-		s.index.stripes[i].Lock()
-	}
-	s.flushed.Store(s.seq.Load())
-	for i := range s.index.stripes {
-		s.index.stripes[i].Unlock()
-	}
-	s.curve.DeleteAll()
-	s.segments.wakeAll()
+func (t *lifetimes) unixNow() uint32 {
+	return uint32(t.started.Add(t.clock().Sub(t.started)).Unix() + t.ahead.Load())
 }
 
 // maxRelative is the largest exptime that is an offset from now; above, it is Unix seconds.
 const maxRelative = 30 * 24 * 3600
 
 // expiryOf turns an exptime as on the wire to Unix seconds; 0 is never.
-func (s *Store) expiryOf(exptime int64) uint32 {
-	now := s.now.Load()
+func (t *lifetimes) expiryOf(exptime int64) uint32 {
+	now := t.now.Load()
 	switch {
 	case exptime == 0:
 		return 0
@@ -120,32 +117,32 @@ func (s *Store) expiryOf(exptime int64) uint32 {
 
 // expiryFor is expiryOf for an item that is stored: with the default TTL and the jitter of its
 // key's prefix, if it has them.
-func (s *Store) expiryFor(key []byte, exptime int64) uint32 {
-	if len(s.ttls) == 0 {
-		return s.expiryOf(exptime)
+func (t *lifetimes) expiryFor(key []byte, exptime int64) uint32 {
+	if len(t.ttls) == 0 {
+		return t.expiryOf(exptime)
 	}
-	rule := s.ttlRule(key)
+	rule := t.rule(key)
 	if rule == nil {
-		return s.expiryOf(exptime)
+		return t.expiryOf(exptime)
 	}
 	ttl := exptime
 	if exptime == 0 {
 		ttl = int64(rule.Default / time.Second)
 	}
 	if ttl <= 0 || exptime > maxRelative {
-		return s.expiryOf(exptime)
+		return t.expiryOf(exptime)
 	}
 	if rule.Jitter > 0 {
 		ttl = max(1, int64(float64(ttl)*(1+rule.Jitter*(2*rand.Float64()-1))+0.5))
 	}
-	return uint32(min(int64(s.now.Load())+ttl, 1<<32-1))
+	return uint32(min(int64(t.now.Load())+ttl, 1<<32-1))
 }
 
-// ttlRule is the rule with the longest prefix that key has; the rules are in that order.
-func (s *Store) ttlRule(key []byte) *TTLRule {
-	for i := range s.ttls {
-		if p := s.ttls[i].Prefix; len(key) >= len(p) && string(key[:len(p)]) == p {
-			return &s.ttls[i]
+// rule is the rule with the longest prefix that key has; the rules are in that order.
+func (t *lifetimes) rule(key []byte) *TTLRule {
+	for i := range t.ttls {
+		if p := t.ttls[i].Prefix; len(key) >= len(p) && string(key[:len(p)]) == p {
+			return &t.ttls[i]
 		}
 	}
 	return nil

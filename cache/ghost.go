@@ -14,6 +14,14 @@ const (
 	ghostLanes    = 0x0001_0001_0001_0001 // 1 in each of the four fingerprints of a word
 )
 
+// ghosts are guarded by segments.mu.
+type ghosts struct {
+	*arena
+	segments *segments // where their memory comes from
+	dir      []uint32  // their chunks' segments, in the mapping
+	state    ghostState
+}
+
 // ghostState is what of the ghosts stands outside their chunks. Guarded by segments.mu.
 type ghostState struct {
 	chunks uint32
@@ -21,24 +29,24 @@ type ghostState struct {
 	sets   uint64 // in use; the chunks may have room for more
 }
 
-// ghostSet is the set of h: 32 fingerprints in 8 words, the youngest first.
-func (s *Store) ghostSet(h uint64) []uint64 {
+// set is the set of h: 32 fingerprints in 8 words, the youngest first.
+func (g *ghosts) set(h uint64) []uint64 {
 	// The upper half of a 32-bit product spreads h's low half over any number of sets.
-	n := (h & (1<<32 - 1)) * s.ghosts.sets >> 32
-	perChunk := uint64(s.segmentBytes) / ghostSetBytes
-	w := s.wordAt(s.ghostDir[n/perChunk]) + n%perChunk*(ghostSetBytes/8)
-	return s.words[w : w+ghostSetBytes/8]
+	n := (h & (1<<32 - 1)) * g.state.sets >> 32
+	perChunk := uint64(g.segmentBytes) / ghostSetBytes
+	w := g.wordAt(g.dir[n/perChunk]) + n%perChunk*(ghostSetBytes/8)
+	return g.words[w : w+ghostSetBytes/8]
 }
 
 // fingerprint is never 0, which is an empty place.
 func fingerprint(h uint64) uint64 { return max(h>>48, 1) }
 
-// addGhost remembers an evicted key. It needs segments.mu.
-func (s *Store) addGhost(h uint64) {
-	if s.ghosts.sets == 0 {
+// add remembers an evicted key. It needs segments.mu.
+func (g *ghosts) add(h uint64) {
+	if g.state.sets == 0 {
 		return
 	}
-	set := s.ghostSet(h)
+	set := g.set(h)
 	carry := fingerprint(h)
 	for i, four := range set {
 		set[i] = four<<16 | carry
@@ -46,12 +54,12 @@ func (s *Store) addGhost(h uint64) {
 	}
 }
 
-// takeGhost reports whether h was lately evicted, and forgets it. It needs segments.mu.
-func (s *Store) takeGhost(h uint64) bool {
-	if s.ghosts.sets == 0 {
+// take reports whether h was lately evicted, and forgets it. It needs segments.mu.
+func (g *ghosts) take(h uint64) bool {
+	if g.state.sets == 0 {
 		return false
 	}
-	set := s.ghostSet(h)
+	set := g.set(h)
 	want := fingerprint(h) * ghostLanes
 	for i, four := range set {
 		// The lowest bit of found is the top bit of the first lane that is equal.
@@ -65,21 +73,20 @@ func (s *Store) takeGhost(h uint64) bool {
 	return false
 }
 
-// growGhosts keeps room for about as many ghosts as there are items. Another number of sets
+// resize keeps room for about as many ghosts as there are items. Another number of sets
 // forgets most ghosts, so it changes only when it is off by much; the first ghosts are made room
 // for by a chunk for each segment that eviction frees. It needs segments.mu.
-func (s *Store) growGhosts() {
-	g := &s.ghosts
-	want := max(1, uint64(s.index.items.Load())/ghostWays)
-	if want <= g.sets+g.sets/8 && want >= g.sets/2 {
+func (g *ghosts) resize(items uint64) {
+	want := max(1, items/ghostWays)
+	if want <= g.state.sets+g.state.sets/8 && want >= g.state.sets/2 {
 		return
 	}
-	room := uint64(g.chunks) * uint64(s.segmentBytes) / ghostSetBytes
-	if want > room && s.segments.beyondReserve() {
-		id := s.segments.takeTable()
-		s.ghostDir[g.chunks] = id
-		g.chunks++
-		room += uint64(s.segmentBytes) / ghostSetBytes
+	room := uint64(g.state.chunks) * uint64(g.segmentBytes) / ghostSetBytes
+	if want > room && g.segments.beyondReserve() {
+		id := g.segments.takeTable()
+		g.dir[g.state.chunks] = id
+		g.state.chunks++
+		room += uint64(g.segmentBytes) / ghostSetBytes
 	}
-	g.sets = min(want, room)
+	g.state.sets = min(want, room)
 }

@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+
+	"holdfast/mc"
 )
 
 // A lane is what an event loop needs for itself, so that loops don't share cache lines. A batch
@@ -32,6 +34,19 @@ func (l *lane) spaces(n int) []byte {
 		l.scratch = append(l.scratch, ' ')
 	}
 	return l.scratch
+}
+
+func (l *lane) observeSet(r *mc.Request) {
+	if l.prefixes.rule.on.Load() {
+		l.prefixes.of(r.Key).Sets++
+	}
+}
+
+func (l *lane) observeDelete(s *Store, r *mc.Request) {
+	if l.prefixes.rule.on.Load() {
+		l.prefixes.of(r.Key).Deletes++
+	}
+	forget(s.curve, r.Hash)
 }
 
 // maxScratchBytes is what a lane keeps between requests.

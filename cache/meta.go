@@ -14,7 +14,7 @@ import (
 func (s *Store) metaGet(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	made, seq := false, uint64(0)
 	if r.Has('N') {
-		m := mutation{kind: vivify, r: r, now: now, expiry: s.expiryOf(r.Vivify)}
+		m := mutation{kind: vivify, r: r, now: now, expiry: s.lifetimes.expiryOf(r.Vivify)}
 		if v := s.apply(l, &m); v == noMemory || v == tooLarge {
 			b.Out = append(b.Out, mc.NoMemoryDelta...)
 			return
@@ -38,7 +38,7 @@ func (s *Store) metaGet(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	}
 	st.Unlock()
 	if !touched {
-		s.touchAfter(l, r, now, s.expiryOf(r.Exptime))
+		s.touchAfter(l, r, now, s.lifetimes.expiryOf(r.Exptime))
 	}
 	l.countMetaGet(r, it != nil)
 	s.observeGet(l, r, it != nil && !made, bytes)
@@ -82,9 +82,9 @@ func (s *Store) appendMetaItem(b *mc.Batch, it item, r *mc.Request, now uint32, 
 	for token, rest := mc.Token(r.Args); token != nil; token, rest = mc.Token(rest) {
 		switch token[0] {
 		case 'R':
-			won = won || !made && !it.has(bitSent) && expiry != 0 && expiry < s.expiryOf(r.Recache)
+			won = won || !made && !it.has(bitSent) && expiry != 0 && expiry < s.lifetimes.expiryOf(r.Recache)
 		case 'T':
-			expiry = s.expiryOf(r.Exptime)
+			expiry = s.lifetimes.expiryOf(r.Exptime)
 			touched = it.touch(expiry)
 		case 't':
 			b.Out = appendTTL(b.Out, expiry, now)
@@ -183,8 +183,8 @@ func (s *Store) metaSet(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	if r.Has('C') && (m.kind == set || m.kind == replace) {
 		m.kind, m.compareCAS = compare, true
 	}
-	m.expiry = s.expiryFor(r.Key, exptime)
-	s.observeSet(l, r)
+	m.expiry = s.lifetimes.expiryFor(r.Key, exptime)
+	l.observeSet(r)
 	v := s.apply(l, &m)
 	if l.observer != nil {
 		l.tellStored(b, r, &m, v, kindNames[m.kind])
@@ -226,15 +226,15 @@ var metaCodes = [...]string{stored: mc.HD, notStored: mc.NS, exists: mc.EX, notF
 func (s *Store) metaDelete(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	l.counters.MetaCommands++
 	l.counters.Deletes++
-	s.observeDelete(l, r)
+	l.observeDelete(s, r)
 	compareCAS := r.Has('C')
 	var v verdict
 	switch {
 	case r.Has('x'):
-		m := mutation{kind: clearIt, r: r, now: now, expiry: s.expiryOf(r.Exptime), compareCAS: compareCAS, markStale: r.Has('I')}
+		m := mutation{kind: clearIt, r: r, now: now, expiry: s.lifetimes.expiryOf(r.Exptime), compareCAS: compareCAS, markStale: r.Has('I')}
 		v = s.apply(l, &m)
 	case r.Has('I'):
-		m := mutation{kind: mark, r: r, now: now, expiry: s.expiryOf(r.Exptime), setExpiry: r.Has('T'), compareCAS: compareCAS}
+		m := mutation{kind: mark, r: r, now: now, expiry: s.lifetimes.expiryOf(r.Exptime), setExpiry: r.Has('T'), compareCAS: compareCAS}
 		v = s.apply(l, &m)
 	default:
 		v = s.deleteIf(l, r, now, compareCAS)
@@ -281,10 +281,10 @@ func (s *Store) metaArithmetic(l *lane, b *mc.Batch, r *mc.Request, now uint32) 
 		m.kind = decrement
 	}
 	if m.vivify {
-		m.expiry = s.expiryOf(r.Vivify)
+		m.expiry = s.lifetimes.expiryOf(r.Vivify)
 	}
 	if m.setExpiry {
-		m.expiry = s.expiryOf(r.Exptime)
+		m.expiry = s.lifetimes.expiryOf(r.Exptime)
 	}
 	v := s.apply(l, &m)
 	if m.made {
@@ -322,7 +322,7 @@ func (s *Store) appendNumber(l *lane, b *mc.Batch, r *mc.Request, m *mutation) {
 				expiry = m.expiry
 			}
 		case 'T':
-			expiry = s.expiryOf(r.Exptime)
+			expiry = s.lifetimes.expiryOf(r.Exptime)
 		case 't':
 			b.Out = appendTTL(b.Out, expiry, m.now)
 		case 'c':

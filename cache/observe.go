@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"sync/atomic"
 	"time"
 
 	"holdfast/mc"
@@ -23,16 +24,19 @@ type Observer interface {
 	Deleted(key []byte, command string, class, valueBytes int)
 }
 
-// Observe has o told from now on.
-func (s *Store) Observe(o Observer) { s.observer.Store(&o) }
+// watch is the observer, if there is one.
+type watch struct{ observer atomic.Pointer[Observer] }
 
 // watching is the observer if it wants to be told now, else nil.
-func (s *Store) watching() Observer {
-	if o := s.observer.Load(); o != nil && (*o).Wants() {
+func (w *watch) watching() Observer {
+	if o := w.observer.Load(); o != nil && (*o).Wants() {
 		return *o
 	}
 	return nil
 }
+
+// Observe has o told from now on.
+func (s *Store) Observe(o Observer) { s.watch.observer.Store(&o) }
 
 // tellFetched needs the item's stripe; it is nil on a miss.
 func (s *Store) tellFetched(l *lane, b *mc.Batch, r *mc.Request, it item, at uint64) {
@@ -57,8 +61,7 @@ var verdictNames = [...]string{stored: "stored", notStored: "not_stored", exists
 	tooLarge: "too_large", noMemory: "no_memory"}
 
 // tellEvicted is called with segments.mu and the item's stripe.
-func (s *Store) tellEvicted(o Observer, it item, class int) {
-	now := s.now.Load()
+func tellEvicted(o Observer, it item, class int, now uint32) {
 	ttl := time.Duration(-1)
 	if at := it.expiry(); at > now {
 		ttl = time.Duration(at-now) * time.Second

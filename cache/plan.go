@@ -159,7 +159,7 @@ func (s *Store) planStale(l *lane, m *mutation, it item) (step, verdict) {
 	}
 	it.setBit(bitStale)
 	it.clearBit(bitSent)
-	seq := s.seq.Add(1)
+	seq := s.lifetimes.seq.Add(1)
 	own := seq
 	if wantOwn {
 		own = m.r.NewCAS

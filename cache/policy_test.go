@@ -133,7 +133,7 @@ func (p *player) play(keys []uint32) float64 {
 			missed++
 			p.request(mc.Request{Op: mc.Set, Key: p.key[:], Value: p.value})
 		}
-		if i%64 == 0 && p.store.evicted.EvictedRead+p.store.evicted.EvictedUnread > 0 {
+		if i%64 == 0 && p.store.evictor.losses.EvictedRead+p.store.evictor.losses.EvictedUnread > 0 {
 			p.sum += float64(p.store.index.items.Load())
 			p.samples++
 		}
@@ -166,7 +166,7 @@ func TestGhostsAreAsManyAsItems(t *testing.T) {
 	for _, items := range []float64{300, 3000} {
 		p := playerFor(t, items)
 		p.play(objectTrace(3, 40_000))
-		ghosts, held := p.store.ghosts.sets*ghostWays, float64(p.store.index.items.Load())
+		ghosts, held := p.store.evictor.ghosts.state.sets*ghostWays, float64(p.store.index.items.Load())
 		if low, high := 0.8*held, 1.2*held; float64(ghosts) < low || float64(ghosts) > high {
 			t.Errorf("room for %d ghosts; want %.0f to %.0f", ghosts, low, high)
 		}
@@ -179,23 +179,23 @@ func TestGhostSet(t *testing.T) {
 	s.segments.mu.Lock()
 	defer s.segments.mu.Unlock()
 	s.index.items.Store(ghostWays) // one set
-	s.growGhosts()
+	s.evictor.ghosts.resize(uint64(s.index.items.Load()))
 	s.index.items.Store(0)
 	hash := func(i int) uint64 { return uint64(i) << 48 }
 	for n := 1; n <= 2*ghostWays; n++ {
 		for i := 0; i <= n; i++ { // 0 and 1 have one fingerprint
-			s.addGhost(hash(i))
+			s.evictor.ghosts.add(hash(i))
 		}
 		for i := n; i > 1; i-- {
-			if got, want := s.takeGhost(hash(i)), i > n-ghostWays; got != want {
+			if got, want := s.evictor.ghosts.take(hash(i)), i > n-ghostWays; got != want {
 				t.Fatalf("ghost %d of %d: found %v; want %v", i, n, got, want)
 			}
-			if s.takeGhost(hash(i)) {
+			if s.evictor.ghosts.take(hash(i)) {
 				t.Fatalf("ghost %d of %d: found twice", i, n)
 			}
 		}
 		for range 2 * ghostWays { // those that the queue has left over
-			s.takeGhost(hash(1))
+			s.evictor.ghosts.take(hash(1))
 		}
 	}
 }

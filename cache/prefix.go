@@ -2,8 +2,9 @@ package cache
 
 import (
 	"bytes"
+	"sync/atomic"
 
-	"holdfast/mc"
+	"holdfast/mrc"
 )
 
 // PrefixStats count what happened to the keys of one prefix, the bytes before the delimiter.
@@ -26,8 +27,15 @@ func (p *PrefixStats) add(o *PrefixStats) {
 	p.Bytes += o.Bytes
 }
 
+// prefixRule is how keys are counted by prefix.
+type prefixRule struct {
+	on        atomic.Bool
+	delimiter byte
+}
+
 // prefixes are counts by prefix. Clients choose keys, so their number is bounded.
 type prefixes struct {
+	rule   *prefixRule
 	byName map[string]*PrefixStats
 	others PrefixStats // of prefixes beyond the bound, and of keys without a prefix
 }
@@ -38,8 +46,8 @@ const (
 )
 
 // of is where key is counted.
-func (p *prefixes) of(key []byte, delimiter byte) *PrefixStats {
-	n := bytes.IndexByte(key, delimiter)
+func (p *prefixes) of(key []byte) *PrefixStats {
+	n := bytes.IndexByte(key, p.rule.delimiter)
 	if n < 1 || n > maxPrefixBytes {
 		return &p.others
 	}
@@ -77,46 +85,31 @@ func (p *prefixes) addTo(sum *prefixes) {
 }
 
 // count notes an item that was stored, if counting is on.
-func (s *Store) count(l *lane, it item) {
-	if !s.detail.Load() {
+func (p *prefixes) count(it item) {
+	if !p.rule.on.Load() {
 		it.clearBit(bitCounted)
 		return
 	}
 	it.setBit(bitCounted)
-	c := l.prefixes.of(it.key(), s.delimiter)
+	c := p.of(it.key())
 	c.Items++
 	c.Bytes += int64(it.memoryBytes())
 }
 
-// uncount notes that an item goes, if it was counted. The lane may be another than the one that
-// counted it: only their sum means something.
-func (l *lane) uncount(it item, delimiter byte) { l.prefixes.uncount(it, delimiter) }
-
-func (p *prefixes) uncount(it item, delimiter byte) {
+// uncount notes that an item goes, if it was counted. The prefixes may be those of another lane than
+// the one that counted it: only their sum means something.
+func (p *prefixes) uncount(it item) {
 	if it.has(bitCounted) {
-		c := p.of(it.key(), delimiter)
+		c := p.of(it.key())
 		c.Items--
 		c.Bytes -= int64(it.memoryBytes())
 	}
 }
 
-func (s *Store) observeSet(l *lane, r *mc.Request) {
-	if s.detail.Load() {
-		l.prefixes.of(r.Key, s.delimiter).Sets++
-	}
-}
-
-func (s *Store) observeDelete(l *lane, r *mc.Request) {
-	if s.detail.Load() {
-		l.prefixes.of(r.Key, s.delimiter).Deletes++
-	}
-	s.forget(r.Hash)
-}
-
-// forget tells the curve that an item is gone that more memory would not have kept.
-func (s *Store) forget(h uint64) {
-	if s.curve.Sampled(h) {
-		s.curve.Delete(h)
+// forget removes an item from the curve that more memory would not have kept.
+func forget(curve *mrc.Sampler, h uint64) {
+	if curve.Sampled(h) {
+		curve.Delete(h)
 	}
 }
 
@@ -127,14 +120,13 @@ type losses struct {
 	prefixes                   prefixes
 }
 
-// lost counts one item that was evicted or had expired.
-func (s *Store) lost(it item, expired bool) {
-	c := &s.evicted
+// count counts one item that was evicted or had expired.
+func (c *losses) count(it item, expired bool) {
 	var p PrefixStats // where nobody looks
 	counted := &p
-	if it.has(bitCounted) || s.detail.Load() {
-		c.prefixes.uncount(it, s.delimiter)
-		counted = c.prefixes.of(it.key(), s.delimiter)
+	if it.has(bitCounted) || c.prefixes.rule.on.Load() {
+		c.prefixes.uncount(it)
+		counted = c.prefixes.of(it.key())
 	}
 	read := it.has(bitFetched)
 	switch {

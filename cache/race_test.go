@@ -121,8 +121,8 @@ func TestExpiryBesideAppend(t *testing.T) {
 	newClient(t, s).want("set k 0 5 1|x", "STORED")
 	r := mc.Request{Op: mc.Append, Key: []byte("k"), Value: []byte("and more")}
 	r.Hash = s.index.hash(r.Key)
-	began := s.now.Load()
-	s.now.Store(began + 10)
+	began := s.lifetimes.now.Load()
+	s.lifetimes.now.Store(began + 10)
 	m := mutation{kind: appendTo, r: &r, now: began}
 	if got := s.apply(&s.lanes[0], &m); got != stored {
 		t.Errorf("append: got %v; want stored", got)

@@ -46,8 +46,10 @@ func TestRandomOperations(t *testing.T) {
 					return
 				}
 			}
-			if o.evicts != (s.Snapshot().EvictedRead+s.Snapshot().EvictedUnread > 0) {
-				t.Errorf("evictions: %+v; want some: %v", s.Snapshot(), o.evicts)
+			const fewFlushes = 3 // with more, memory may never be full in between
+			n := s.Snapshot()
+			if evicted := n.EvictedRead+n.EvictedUnread > 0; evicted != o.evicts && (evicted || n.Flushes < fewFlushes) {
+				t.Errorf("evictions: %+v; want some: %v", n, o.evicts)
 			}
 		})
 	}

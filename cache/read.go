@@ -10,18 +10,18 @@ func (s *Store) findLive(l *lane, r *mc.Request, now uint32) (it item, at, loc u
 		return nil, 0, 0
 	}
 	it = s.item(loc)
-	if !s.goneBy(it, now) {
+	if !s.lifetimes.gone(it, now) {
 		return it, at, loc
 	}
-	if it.seq() <= s.flushed.Load() {
+	if it.seq() <= s.lifetimes.flushed.Load() {
 		l.counters.GetFlushed++
 	} else {
 		l.counters.GetExpired++
-		if s.detail.Load() {
-			l.prefixes.of(it.key(), s.delimiter).Expired++
+		if s.prefixes.on.Load() {
+			l.prefixes.of(it.key()).Expired++
 		}
 	}
-	s.forget(r.Hash)
+	forget(s.curve, r.Hash)
 	s.unlinkFor(l, at, loc, it)
 	return nil, 0, 0
 }
@@ -37,7 +37,7 @@ func (s *Store) findReadable(l *lane, r *mc.Request, now uint32) (it item, at ui
 
 // unlinkFor is unlink by a request.
 func (s *Store) unlinkFor(l *lane, at, loc uint64, it item) {
-	l.uncount(it, s.delimiter)
+	l.prefixes.uncount(it)
 	if first := s.index.unlink(at, loc, it); first != none {
 		l.orphans = first
 	}
@@ -76,8 +76,8 @@ func (s *Store) get(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 // observeGet counts a get by prefix, if that is on, and shows it to the curve.
 func (s *Store) observeGet(l *lane, r *mc.Request, hit bool, bytes int) {
 	l.asked++
-	if s.detail.Load() {
-		p := l.prefixes.of(r.Key, s.delimiter)
+	if s.prefixes.on.Load() {
+		p := l.prefixes.of(r.Key)
 		p.Gets++
 		if hit {
 			p.Hits++
@@ -130,7 +130,7 @@ func (s *Store) casOf(it item) uint64 {
 // becomes of it then.
 func (s *Store) getAndTouch(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	l.counters.Touches++
-	expiry := s.expiryOf(r.Exptime)
+	expiry := s.lifetimes.expiryOf(r.Exptime)
 	st := s.index.stripe(r.Hash)
 	st.Lock()
 	it, at := s.findReadable(l, r, now)
@@ -173,7 +173,7 @@ func (s *Store) touchAfter(l *lane, r *mc.Request, now, expiry uint32) {
 
 func (s *Store) touchItem(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	l.counters.Touches++
-	m := mutation{kind: touch, r: r, now: now, expiry: s.expiryOf(r.Exptime)}
+	m := mutation{kind: touch, r: r, now: now, expiry: s.lifetimes.expiryOf(r.Exptime)}
 	answer := mc.NotFound
 	switch s.apply(l, &m) {
 	case noMemory:
@@ -215,7 +215,7 @@ func (s *Store) delete(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	} else {
 		l.counters.DeleteMisses++
 	}
-	s.observeDelete(l, r)
+	l.observeDelete(s, r)
 	switch {
 	case b.Binary:
 		appendBinaryDone(b, r, v)

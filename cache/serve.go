@@ -18,8 +18,8 @@ func (s *Store) Serve(b *mc.Batch) {
 	}
 	l := &s.lanes[uint(b.Lane)%uint(len(s.lanes))]
 	l.mu.Lock()
-	now := s.now.Load()
-	l.observer = s.watching()
+	now := s.lifetimes.now.Load()
+	l.observer = s.watch.watching()
 	for more := true; more && b.Next < len(b.Requests); {
 		part := b.Requests[b.Next:min(b.Next+prefetchRequests, len(b.Requests))]
 		s.warm(part)
@@ -149,9 +149,9 @@ func (s *Store) remove(l *lane, r *mc.Request) {
 func (s *Store) flushAll(l *lane, b *mc.Batch, r *mc.Request) {
 	l.counters.Flushes++
 	if r.Exptime > 0 {
-		s.flushAt.Store(s.expiryOf(r.Exptime))
+		s.lifetimes.flushAt.Store(s.lifetimes.expiryOf(r.Exptime))
 	} else {
-		s.flushAt.Store(0)
+		s.lifetimes.flushAt.Store(0)
 		s.flush()
 	}
 	switch {

@@ -39,12 +39,12 @@ func (s *Store) Snapshot() Snapshot {
 		l.mu.Unlock()
 	}
 	s.segments.mu.Lock()
-	n.EvictedRead, n.EvictedUnread = s.evicted.EvictedRead, s.evicted.EvictedUnread
-	n.Expired, n.ExpiredUnread = s.evicted.Expired, s.evicted.ExpiredUnread
-	s.evicted.prefixes.addTo(&sum)
+	n.EvictedRead, n.EvictedUnread = s.evictor.losses.EvictedRead, s.evictor.losses.EvictedUnread
+	n.Expired, n.ExpiredUnread = s.evictor.losses.Expired, s.evictor.losses.ExpiredUnread
+	s.evictor.losses.prefixes.addTo(&sum)
 	size := int64(s.segmentBytes)
 	n.IndexBytes = int64(s.index.state.chunks+s.index.state.overflow) * size
-	n.GhostBytes = int64(s.ghosts.chunks) * size
+	n.GhostBytes = int64(s.evictor.ghosts.state.chunks) * size
 	n.SmallBytes, n.MainBytes = int64(s.segments.rings[small].count)*size, int64(s.segments.rings[main].count)*size
 	n.FreeBytes = int64(s.segments.freeCount) * size
 	s.segments.mu.Unlock()
@@ -69,13 +69,13 @@ func (s *Store) ResetStats() {
 	}
 	s.segments.mu.Lock()
 	defer s.segments.mu.Unlock()
-	kept := s.evicted.prefixes
+	kept := s.evictor.losses.prefixes
 	kept.reset()
-	s.evicted = losses{prefixes: kept}
+	s.evictor.losses = losses{prefixes: kept}
 }
 
 // Detail turns counting by key prefix on or off. What was counted stays.
-func (s *Store) Detail(on bool) { s.detail.Store(on) }
+func (s *Store) Detail(on bool) { s.prefixes.on.Store(on) }
 
 // Stats appends a group of statistics to dst as lines "STAT name value\r\n", with memcached's
 // names where it has one: "" is those of the command without an argument. It returns false for a
@@ -141,10 +141,10 @@ func (s *Store) appendStats(dst []byte) []byte {
 func (s *Store) appendSettings(dst []byte) []byte {
 	onOff := map[bool]string{true: "on", false: "off"}
 	dst = appendStat(dst, "maxbytes", len(s.mem))
-	dst = appendStat(dst, "evictions", onOff[!s.noEvict])
+	dst = appendStat(dst, "evictions", onOff[!s.evictor.noEvict])
 	dst = appendStat(dst, "cas_enabled", yesNo(!s.noCAS))
-	dst = appendStat(dst, "detail_enabled", yesNo(s.detail.Load()))
-	dst = appendStat(dst, "stat_key_prefix", string(s.delimiter))
+	dst = appendStat(dst, "detail_enabled", yesNo(s.prefixes.on.Load()))
+	dst = appendStat(dst, "stat_key_prefix", string(s.prefixes.delimiter))
 	dst = appendStat(dst, "hash_algorithm", "xxh3")
 	// Those of memcached's slabs and LRU lists, which tools read: there are none here.
 	for _, name := range []string{"oldest", "growth_factor", "chunk_size", "hashpower_init", "slab_automove", "slab_automove_ratio", "slab_automove_window", "slab_automove_freeratio", "slab_chunk_max",
@@ -258,13 +258,13 @@ func (s *Store) appendWhatIf(dst []byte) []byte {
 
 // AdvanceClock lets the store's time be ahead by so much more. Tests only.
 func (s *Store) AdvanceClock(by time.Duration) {
-	s.clockAhead.Add(int64(by / time.Second))
-	s.now.Add(uint32(by / time.Second))
+	s.lifetimes.ahead.Add(int64(by / time.Second))
+	s.lifetimes.now.Add(uint32(by / time.Second))
 	s.Tick()
 }
 
 // PauseClock stops the store's time, or lets it go on. Tests only.
 func (s *Store) PauseClock(paused bool) {
-	s.clockStopped.Store(paused)
+	s.lifetimes.stopped.Store(paused)
 	s.Tick()
 }

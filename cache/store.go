@@ -1,54 +1,36 @@
 package cache
 
 import (
-	"cmp"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
-	"sync/atomic"
-	"time"
+	"runtime/debug"
 
 	"holdfast/mrc"
 )
 
 // A Store is a cache: an mc.Handler over items in a fixed amount of memory.
 type Store struct {
+	engine
+	warmed bool
+	cold   string
+	lanes  []lane
+}
+
+// An engine is what the lanes share. Each part says which lock guards it.
+type engine struct {
 	*arena
+	index     index
+	segments  segments
+	lifetimes lifetimes
+	evictor   evictor
+	watch     watch
+	prefixes  prefixRule
+	curve     *mrc.Sampler
+
 	itemMaxBytes int
-	noEvict      bool
 	noCAS        bool
-	delimiter    byte
-	ttls         []TTLRule // longest prefix first
-	clock        func() time.Time
-	started      time.Time
-	warmed       bool
-	cold         string
-
-	lanes []lane
-	index index
-	curve *mrc.Sampler
-
-	now          atomic.Uint32 // Unix seconds
-	clockAhead   atomic.Int64  // seconds: see AdvanceClock
-	clockStopped atomic.Bool
-	seq          atomic.Uint64 // the last sequence number given
-	flushed      atomic.Uint64 // items with a sequence number up to this one are gone
-	flushAt      atomic.Uint32 // Unix seconds of a flush to come, 0 none
-	detail       atomic.Bool   // count by prefix
-	observer     atomic.Pointer[Observer]
-
-	segments segments // its mu guards all below too
-
-	ghostDir []uint32
-	ghosts   ghostState
-	evict    sweep
-	expiring sweep
-	evicted  losses
-	mainFull bool   // the main ring has had a victim
-	spared   int    // main segments in a row that were put back: see chooseVictim
-	looked   uint32 // where mostlyDead goes on
 }
 
 // Open makes a store: an empty one, or the one that o.File holds from a clean stop. Its memory is
@@ -61,27 +43,34 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
-	s := &Store{arena: a, itemMaxBytes: o.ItemMaxBytes, noEvict: o.NoEvict, noCAS: o.NoCAS, delimiter: o.Delimiter,
-		clock: o.Now, warmed: warm, cold: cold, ttls: slices.Clone(o.TTLs)}
-	slices.SortStableFunc(s.ttls, func(a, b TTLRule) int { return cmp.Compare(len(b.Prefix), len(a.Prefix)) })
-	s.segments.arena, s.segments.table = a, a.segmentTable()
-	s.index.arena, s.index.segments, s.index.dir = a, &s.segments, a.directory(indexDirectory)
-	s.ghostDir = a.directory(ghostDirectory)
+	s := &Store{warmed: warm, cold: cold, lanes: make([]lane, o.Lanes)}
+	s.arena, s.itemMaxBytes, s.noCAS = a, o.ItemMaxBytes, o.NoCAS
+	s.prefixes.delimiter = o.Delimiter
+	s.prefixes.on.Store(o.Detail)
+	s.lifetimes.start(&o)
 	s.curve = mrc.New(mrc.Options{MaxBytes: maxTimes * o.MemoryBytes, Requests: s.requests})
-	s.lanes = make([]lane, o.Lanes)
-	for i := range s.lanes {
-		s.lanes[i].orphans = none
-	}
-	s.detail.Store(o.Detail)
-	s.evict.seg, s.expiring.seg = none, none
-	s.started = s.clock()
-	s.now.Store(s.unixNow())
+	s.join(o.NoEvict)
 	if warm {
 		s.resume()
 	} else {
 		s.begun(o.Seed)
 	}
 	return s, nil
+}
+
+// join gives the parts what they need of each other.
+func (s *Store) join(noEvict bool) {
+	a := s.arena
+	s.segments.arena, s.segments.table = a, a.segmentTable()
+	s.index.arena, s.index.segments, s.index.dir = a, &s.segments, a.directory(indexDirectory)
+	s.evictor = evictor{arena: a, index: &s.index, segments: &s.segments, lifetimes: &s.lifetimes, curve: s.curve,
+		watch: &s.watch, noEvict: noEvict, victim: sweep{seg: none}, expiring: sweep{seg: none},
+		ghosts: ghosts{arena: a, segments: &s.segments, dir: a.directory(ghostDirectory)}}
+	s.evictor.losses.prefixes.rule = &s.prefixes
+	for i := range s.lanes {
+		l := &s.lanes[i]
+		l.orphans, l.prefixes.rule = none, &s.prefixes
+	}
 }
 
 // Warm reports whether Open found the items of a clean stop; if not, why says why, and is empty
@@ -111,12 +100,10 @@ func (s *Store) begun(seed uint64) {
 // resume takes up the mapping's store. Until Close, the file is not clean.
 func (s *Store) resume() {
 	h := s.head
-	s.seq.Store(h.seq)
-	s.flushed.Store(h.flushed)
-	s.flushAt.Store(uint32(h.flushAt))
+	s.lifetimes.restore(h)
 	s.segments.restore(h)
 	s.index.restore(h)
-	s.ghosts = h.ghosts
+	s.evictor.ghosts.state = h.ghosts
 }
 
 // Close ends the store. If it has a file, the next Open finds its items there. Nothing may use the
@@ -127,17 +114,43 @@ func (s *Store) Close() error {
 	}
 	s.segments.mu.Lock()
 	defer s.segments.mu.Unlock()
-	for _, w := range []*sweep{&s.evict, &s.expiring} {
-		if w.seg != none {
-			s.giveUp(w)
-		}
-	}
+	s.evictor.stop()
 	h := s.head
-	h.stoppedAt = uint64(s.now.Load())
-	h.seq, h.flushed, h.flushAt = s.seq.Load(), s.flushed.Load(), uint64(s.flushAt.Load())
+	s.lifetimes.save(h)
 	s.segments.save(h)
 	s.index.save(h)
-	h.ghosts = s.ghosts
+	h.ghosts = s.evictor.ghosts.state
 	s.markClean()
 	return s.unmap()
+}
+
+// Tick moves the store's clock to the present and gives back the memory of what has expired. It
+// is to be called about once a second; until then, items live on.
+func (s *Store) Tick() {
+	if s.file != nil {
+		defer s.explainFault()
+		debug.SetPanicOnFault(true)
+	}
+	now, flush := s.lifetimes.tick()
+	if flush {
+		s.flush()
+	}
+	s.evictor.expire(now)
+}
+
+// flush makes every item that there is gone, at once; Tick gives the memory back.
+func (s *Store) flush() {
+	s.segments.mu.Lock()
+	defer s.segments.mu.Unlock()
+	// With every stripe, so that an append or the like, which looks at an item and then gives what it
+	// made of it a new sequence number, comes before the flush as a whole or after it.
+	for i := range s.index.stripes {
+		s.index.stripes[i].Lock()
+	}
+	s.lifetimes.flushed.Store(s.lifetimes.seq.Load())
+	for i := range s.index.stripes {
+		s.index.stripes[i].Unlock()
+	}
+	s.curve.DeleteAll()
+	s.segments.wakeAll()
 }

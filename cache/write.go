@@ -86,7 +86,7 @@ func (s *Store) apply(l *lane, m *mutation) verdict {
 		step, v := s.plan(l, m, it)
 		if step == rewrite {
 			m.d.settle(s.segmentBytes)
-			if it != nil && m.d.fits(it) && s.segments.mayStay(it, loc, m.d.expiry, s.now.Load()) {
+			if it != nil && m.d.fits(it) && s.segments.mayStay(it, loc, m.d.expiry, s.lifetimes.now.Load()) {
 				s.overwrite(l, m, it, at)
 				step = changed
 			}
@@ -148,10 +148,10 @@ func versionOf(it item) version {
 
 // overwrite puts the draft in the item's place. It needs the item's stripe.
 func (s *Store) overwrite(l *lane, m *mutation, it item, at uint64) {
-	l.uncount(it, s.delimiter)
+	l.prefixes.uncount(it)
 	s.stampDraft(m)
 	m.d.overwrite(it)
-	s.count(l, it)
+	l.prefixes.count(it)
 	s.finish(l, m, it)
 	s.index.countRead(at)
 }
@@ -159,7 +159,7 @@ func (s *Store) overwrite(l *lane, m *mutation, it item, at uint64) {
 // stampDraft gives the draft its sequence number. A touch leaves the one that it has.
 func (s *Store) stampDraft(m *mutation) {
 	if m.kind != touch {
-		m.d.seq = s.seq.Add(1)
+		m.d.seq = s.lifetimes.seq.Add(1)
 	}
 }
 
@@ -186,7 +186,7 @@ func (s *Store) place(l *lane, m *mutation, was version) int {
 	first := none
 	if d.layout&isLarge != 0 {
 		var ok bool
-		if first, ok = s.takeChunks(d, small); !ok {
+		if first, ok = s.evictor.takeChunks(d, small); !ok {
 			return outOfMemory
 		}
 	}
@@ -194,10 +194,10 @@ func (s *Store) place(l *lane, m *mutation, was version) int {
 	defer s.segments.mu.Unlock()
 	h := m.r.Hash
 	r := uint8(small)
-	if was.seq == 0 && s.takeGhost(h) {
+	if was.seq == 0 && s.evictor.ghosts.take(h) {
 		r = main
 	}
-	loc, ok := s.allocate(r, d)
+	loc, ok := s.evictor.allocate(r, d)
 	if !ok {
 		s.segments.freeChunks(first)
 		return outOfMemory
@@ -213,17 +213,17 @@ func (s *Store) place(l *lane, m *mutation, was version) int {
 	fresh := s.item(loc)
 	s.stampDraft(m)
 	d.write(fresh, first)
-	if versionOf(it) != was || it != nil && s.goneBy(it, m.now) { // by m.now, as plan saw it: else neither gives way
+	if versionOf(it) != was || it != nil && s.lifetimes.gone(it, m.now) { // by m.now, as plan saw it: else neither gives way
 		fresh.kill()
 		s.segments.freeChunks(first)
 		return overtaken
 	}
-	s.count(l, fresh)
+	l.prefixes.count(fresh)
 	s.index.count(loc, fresh)
 	if it == nil {
 		s.index.insert(h, newSlot(h, loc, r))
 	} else {
-		l.uncount(it, s.delimiter)
+		l.prefixes.uncount(it)
 		reads := min(frequency(s.index.slot(at))+1, freqMax)
 		s.segments.freeChunks(s.index.drop(old, it))
 		s.index.set(at, newSlot(h, loc, r)|reads<<freqShift)
@@ -232,51 +232,10 @@ func (s *Store) place(l *lane, m *mutation, was version) int {
 	return placed
 }
 
-// takeChunks reserves and fills the chunks of d, whose ring is r, and returns the first. It takes
-// segments.mu anew for each chunk, since it may have to evict hundreds of segments.
-func (s *Store) takeChunks(d *draft, r uint8) (first uint32, ok bool) {
-	first = none
-	for range d.chunkCount(s.segmentBytes) {
-		s.segments.mu.Lock()
-		if !s.makeRoom() {
-			s.segments.freeChunks(first)
-			s.segments.mu.Unlock()
-			return none, false
-		}
-		first = s.segments.takeChunk(r, first)
-		s.segments.mu.Unlock()
-	}
-	s.segments.fill(first, d)
-	return first, true
-}
-
-// allocate takes room for the draft in ring r, and does a store's share of eviction and of the
-// index's growth. It needs segments.mu.
-func (s *Store) allocate(r uint8, d *draft) (loc uint64, ok bool) {
-	s.pace()
-	s.index.grow()
-	if s.index.state.spares == 0 && !s.makeRoom() || !s.index.reserveSpare() {
-		return 0, false
-	}
-	class := s.segments.classToUse(r, classOf(d.expiry, s.now.Load()))
-	loc, ok = s.segments.bump(r, class, d.size)
-	if !ok {
-		if !s.makeRoom() {
-			return 0, false
-		}
-		s.segments.openSegment(r, class)
-		loc, ok = s.segments.bump(r, class, d.size)
-	}
-	if ok {
-		s.segments.of(loc).wakeBy(d.expiry)
-	}
-	return loc, ok
-}
-
 // storeItem answers set, add, replace, append, prepend and cas.
 func (s *Store) storeItem(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	l.counters.Sets++
-	m := mutation{r: r, now: now, expiry: s.expiryFor(r.Key, r.Exptime)}
+	m := mutation{r: r, now: now, expiry: s.lifetimes.expiryFor(r.Key, r.Exptime)}
 	switch r.Op {
 	case mc.Set:
 		m.kind = set
@@ -291,7 +250,7 @@ func (s *Store) storeItem(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	case mc.CAS:
 		m.kind, m.compareCAS = compare, true
 	}
-	s.observeSet(l, r)
+	l.observeSet(r)
 	v := s.apply(l, &m)
 	if l.observer != nil {
 		l.tellStored(b, r, &m, v, r.Op.String())
@@ -322,7 +281,7 @@ func (s *Store) arithmetic(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	if b.Binary {
 		m.compareCAS = r.CAS != 0
 		if m.vivify = r.HasExptime; m.vivify {
-			m.expiry = s.expiryFor(r.Key, r.Exptime)
+			m.expiry = s.lifetimes.expiryFor(r.Key, r.Exptime)
 		}
 	}
 	v := s.apply(l, &m)

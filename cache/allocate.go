@@ -1,0 +1,42 @@
+package cache
+
+// takeChunks reserves and fills the chunks of d, whose ring is r, and returns the first. It takes
+// segments.mu anew for each chunk, since it may have to evict hundreds of segments.
+func (e *evictor) takeChunks(d *draft, r uint8) (first uint32, ok bool) {
+	first = none
+	for range d.chunkCount(e.segmentBytes) {
+		e.segments.mu.Lock()
+		if !e.makeFree() {
+			e.segments.freeChunks(first)
+			e.segments.mu.Unlock()
+			return none, false
+		}
+		first = e.segments.takeChunk(r, first)
+		e.segments.mu.Unlock()
+	}
+	e.segments.fill(first, d)
+	return first, true
+}
+
+// allocate takes room for the draft in ring r, and does a store's share of eviction and of the
+// index's growth. It needs segments.mu.
+func (e *evictor) allocate(r uint8, d *draft) (loc uint64, ok bool) {
+	e.pace()
+	e.index.grow()
+	if e.index.state.spares == 0 && !e.makeFree() || !e.index.reserveSpare() {
+		return 0, false
+	}
+	class := e.segments.classToUse(r, classOf(d.expiry, e.lifetimes.now.Load()))
+	loc, ok = e.segments.bump(r, class, d.size)
+	if !ok {
+		if !e.makeFree() {
+			return 0, false
+		}
+		e.segments.openSegment(r, class)
+		loc, ok = e.segments.bump(r, class, d.size)
+	}
+	if ok {
+		e.segments.of(loc).wakeBy(d.expiry)
+	}
+	return loc, ok
+}
