@@ -7,14 +7,14 @@ import "holdfast/mc"
 
 // appendBinaryValue appends the answer to a get that found it, or to a touch, which has no value. It
 // needs the item's stripe.
-func (s *Store) appendBinaryValue(b *mc.Batch, it item, r *mc.Request) {
+func (e *encoder) appendBinaryValue(b *mc.Batch, it item, r *mc.Request) {
 	if r.Op == mc.Touch {
-		b.Out = mc.AppendBinaryValue(b.Out, r, it.clientFlags(), 0, s.casOf(it))
+		b.Out = mc.AppendBinaryValue(b.Out, r, it.clientFlags(), 0, e.cas(it))
 		return
 	}
-	b.Out = mc.AppendBinaryValue(b.Out, r, it.clientFlags(), it.valueBytes(), s.casOf(it))
+	b.Out = mc.AppendBinaryValue(b.Out, r, it.clientFlags(), it.valueBytes(), e.cas(it))
 	if it.large() {
-		s.pinTo(b, it)
+		e.pinTo(b, it)
 	}
 	b.Out = append(b.Out, it.inline()...)
 }

@@ -45,7 +45,7 @@ func (s *Store) appendDump(dst []byte, slot uint64, it item, now uint32) []byte 
 		exp = int64(it.expiry())
 	}
 	return fmt.Appendf(dst, "key=%s exp=%d la=%d cas=%d fetch=%s cls=%d size=%d flags=%d\n", escape(string(it.key())), exp,
-		it.accessed(), s.casOf(it), yesNo(it.has(bitFetched)), classShown(slot), it.memoryBytes(), it.clientFlags())
+		it.accessed(), s.answers.cas(it), yesNo(it.has(bitFetched)), classShown(slot), it.memoryBytes(), it.clientFlags())
 }
 
 // appendMGDump appends a line that fetches the item: a binary key goes out as it came in.

@@ -349,14 +349,9 @@ func (x *index) count(loc uint64, it item) {
 	x.segments.addLive(loc, it.size())
 }
 
-// unlink takes an item out of the index. It needs the item's stripe. The chunks of a large value
-// that nobody reads come back, to be freed under segments.mu; else none does.
-func (x *index) unlink(at, loc uint64, it item) (orphans uint32) {
-	x.set(at, 0)
-	return x.drop(loc, it)
-}
-
-// drop is unlink for an item whose slot has been given to another.
+// drop notes that no slot refers to the item at loc any more, and kills it. It needs the item's
+// stripe. It returns the chunks of a large value that nobody reads, to be freed under segments.mu, or
+// none.
 func (x *index) drop(loc uint64, it item) (orphans uint32) {
 	orphans = none
 	size := it.size()
@@ -387,12 +382,4 @@ func (x *index) eachInBucket(n uint64, f func(slot uint64, it item)) {
 		}
 		w = next
 	}
-}
-
-// powerLevel is the binary logarithm of the index's buckets, rounded down.
-func (x *index) powerLevel() (level int) {
-	for n := x.buckets.Load(); n > 1; n >>= 1 {
-		level++
-	}
-	return level
 }

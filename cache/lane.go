@@ -11,11 +11,11 @@ import (
 // A lane is what an event loop needs for itself, so that loops don't share cache lines. A batch
 // holds its lane from beginning to end.
 type lane struct {
+	*engine
 	mu       sync.Mutex // guards all but gets; taken before segments.mu
 	counters Counters
 	prefixes prefixes
-	scratch  []byte // a value being built
-	number   [20]byte
+	scratch  scratch
 	observer Observer // of the batch that is served, nil when nobody watches
 	orphans  uint32   // chunks of a large value to be freed once no stripe is held, else none
 
@@ -24,16 +24,36 @@ type lane struct {
 	_     [64]byte
 }
 
-// decimal is n in digits, valid until the next one.
-func (l *lane) decimal(n uint64) []byte { return strconv.AppendUint(l.number[:0], n, 10) }
+// A scratch is memory for a value that is being built.
+type scratch struct {
+	value  []byte
+	number [20]byte
+}
 
-// spaces is n spaces, valid until the scratch is used again.
-func (l *lane) spaces(n int) []byte {
-	l.scratch = l.scratch[:0]
+// maxScratchBytes is what a lane keeps between requests.
+const maxScratchBytes = 64 << 10
+
+// decimal is n in digits, valid until the next one.
+func (c *scratch) decimal(n uint64) []byte { return strconv.AppendUint(c.number[:0], n, 10) }
+
+// spaces is n spaces, valid until the next spaces or whole.
+func (c *scratch) spaces(n int) []byte {
+	c.value = c.value[:0]
 	for range n {
-		l.scratch = append(l.scratch, ' ')
+		c.value = append(c.value, ' ')
 	}
-	return l.scratch
+	return c.value
+}
+
+// whole is a copy of the item's value, valid until the next spaces or whole. It needs the item's
+// stripe.
+func (c *scratch) whole(s *segments, it item) []byte {
+	buf := c.value[:0]
+	if cap(buf) > maxScratchBytes {
+		buf = nil
+	}
+	c.value = s.appendWhole(buf, it)
+	return c.value
 }
 
 func (l *lane) observeSet(r *mc.Request) {
@@ -42,15 +62,12 @@ func (l *lane) observeSet(r *mc.Request) {
 	}
 }
 
-func (l *lane) observeDelete(s *Store, r *mc.Request) {
+func (l *lane) observeDelete(r *mc.Request) {
 	if l.prefixes.rule.on.Load() {
 		l.prefixes.of(r.Key).Deletes++
 	}
-	forget(s.curve, r.Hash)
+	forget(l.curve, r.Hash)
 }
-
-// maxScratchBytes is what a lane keeps between requests.
-const maxScratchBytes = 64 << 10
 
 // Counters count requests and what became of them, since the start or the last reset.
 type Counters struct {

@@ -11,158 +11,63 @@ import (
 // where that is silent, its proto_parser.c.
 
 // metaGet answers mg.
-func (s *Store) metaGet(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
+func (l *lane) metaGet(b *mc.Batch, r *mc.Request, now uint32) {
 	made, seq := false, uint64(0)
 	if r.Has('N') {
-		m := mutation{kind: vivify, r: r, now: now, expiry: s.lifetimes.expiryOf(r.Vivify)}
-		if v := s.apply(l, &m); v == noMemory || v == tooLarge {
+		m := mutation{kind: vivify, r: r, now: now, expiry: l.lifetimes.expiryOf(r.Vivify)}
+		if v := l.apply(&m); v == noMemory || v == tooLarge {
 			b.Out = append(b.Out, mc.NoMemoryDelta...)
 			return
 		}
 		made, seq = m.made, m.d.seq
 	}
-	st := s.index.stripe(r.Hash)
+	st := l.index.stripe(r.Hash)
 	st.Lock()
-	it, at := s.findReadable(l, r, now)
+	it, at := l.findReadable(r, now)
 	bytes, touched := 0, true
 	made = made && it != nil && it.seq() == seq // else another client's came between
 	if it != nil {
 		bytes = it.memoryBytes()
-		touched = s.appendMetaItem(b, it, r, now, made)
+		touched = l.answers.appendMetaItem(b, it, r, now, made)
 		if !r.Has('u') {
-			s.hit(at, it, now)
+			l.hit(at, it, now)
 		}
 	}
 	if l.observer != nil {
-		s.tellFetched(l, b, r, it, at)
+		l.tellFetched(b, r, it, at)
 	}
 	st.Unlock()
 	if !touched {
-		s.touchAfter(l, r, now, s.lifetimes.expiryOf(r.Exptime))
+		l.touchAfter(r, now, l.lifetimes.expiryOf(r.Exptime))
 	}
-	l.countMetaGet(r, it != nil)
-	s.observeGet(l, r, it != nil && !made, bytes)
+	l.counters.countMetaGet(r, it != nil)
+	l.observeGet(r, it != nil && !made, bytes)
 	if it == nil && !r.NoReply {
 		b.Out = append(b.Out, mc.EN...)
 		b.Out = append(appendEcho(b.Out, r), mc.CRLF...)
 	}
 }
 
-func (l *lane) countMetaGet(r *mc.Request, hit bool) {
-	l.counters.MetaCommands++
+func (c *Counters) countMetaGet(r *mc.Request, hit bool) {
+	c.MetaCommands++
 	switch touched := r.Has('T'); {
 	case touched && hit:
-		l.counters.Touches++
-		l.counters.TouchHits++
+		c.Touches++
+		c.TouchHits++
 	case touched:
-		l.counters.Touches++
-		l.counters.TouchMisses++
+		c.Touches++
+		c.TouchMisses++
 	case hit:
-		l.counters.Gets++
-		l.counters.GetHits++
+		c.Gets++
+		c.GetHits++
 	default:
-		l.counters.Gets++
-		l.counters.GetMisses++
+		c.Gets++
+		c.GetMisses++
 	}
-}
-
-// appendMetaItem appends mg's answer for an item, and hands out the right to recache it: the
-// first client that finds it stale, empty from N, or near its end (R) wins (W), and the others
-// see that somebody has (Z). Flags act in the order in which they stand. It needs the item's
-// stripe; it is false if T is still to be done, by touchAfter.
-func (s *Store) appendMetaItem(b *mc.Batch, it item, r *mc.Request, now uint32, made bool) (touched bool) {
-	value := r.Has('v') && !(r.Has('C') && s.casOf(it) == r.CAS)
-	if value {
-		b.Out = mc.AppendMetaValue(b.Out, it.valueBytes())
-	} else {
-		b.Out = append(b.Out, mc.HD...)
-	}
-	won, expiry := made, it.expiry()
-	touched = true
-	for token, rest := mc.Token(r.Args); token != nil; token, rest = mc.Token(rest) {
-		switch token[0] {
-		case 'R':
-			won = won || !made && !it.has(bitSent) && expiry != 0 && expiry < s.lifetimes.expiryOf(r.Recache)
-		case 'T':
-			expiry = s.lifetimes.expiryOf(r.Exptime)
-			touched = it.touch(expiry)
-		case 't':
-			b.Out = appendTTL(b.Out, expiry, now)
-		default:
-			b.Out = s.appendReturn(b.Out, it, token, now)
-		}
-	}
-	b.Out = s.appendWin(b.Out, it, won)
-	b.Out = append(b.Out, mc.CRLF...)
-	if value {
-		s.appendData(b, it)
-	}
-	return touched
-}
-
-// appendReturn appends what one flag of mg asks to know.
-func (s *Store) appendReturn(out []byte, it item, token []byte, now uint32) []byte {
-	switch token[0] {
-	case 's':
-		return mc.AppendMetaUint(out, 's', uint64(it.valueBytes()))
-	case 'c':
-		return mc.AppendMetaUint(out, 'c', s.casOf(it))
-	case 'f':
-		return mc.AppendMetaUint(out, 'f', uint64(it.clientFlags()))
-	case 'l':
-		return mc.AppendMetaUint(out, 'l', uint64(now-min(now, it.accessed())))
-	case 'h':
-		if it.has(bitFetched) {
-			return append(out, " h1"...)
-		}
-		return append(out, " h0"...)
-	case 'O':
-		return append(append(out, ' '), token...)
-	case 'k':
-		return mc.AppendMetaKey(out, it.key(), it.has(bitBinary))
-	}
-	return out
-}
-
-func appendTTL(out []byte, expiry, now uint32) []byte {
-	if expiry == 0 {
-		return append(out, " t-1"...)
-	}
-	return mc.AppendMetaUint(out, 't', uint64(expiry-min(expiry, now)))
-}
-
-// appendWin appends W, X and Z, and marks the item as won if somebody now has.
-func (s *Store) appendWin(out []byte, it item, won bool) []byte {
-	sent := it.has(bitSent)
-	if sent {
-		out = append(out, " Z"...)
-	}
-	if it.has(bitStale) {
-		out = append(out, " X"...)
-		won = won || !sent
-	}
-	if won {
-		out = append(out, " W"...)
-		it.setBit(bitSent)
-	}
-	return out
-}
-
-// appendEcho appends the flags that answers without an item return: O and k.
-func appendEcho(out []byte, r *mc.Request) []byte {
-	for token, rest := mc.Token(r.Args); token != nil; token, rest = mc.Token(rest) {
-		switch token[0] {
-		case 'O':
-			out = append(append(out, ' '), token...)
-		case 'k':
-			out = mc.AppendMetaKey(out, r.Key, r.Has('b'))
-		}
-	}
-	return out
 }
 
 // metaSet answers ms.
-func (s *Store) metaSet(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
+func (l *lane) metaSet(b *mc.Batch, r *mc.Request, now uint32) {
 	l.counters.MetaCommands++
 	l.counters.Sets++
 	m := mutation{kind: set, r: r, now: now, compareCAS: r.Has('C') && r.CAS != 0, allowStale: r.Has('I')}
@@ -183,14 +88,14 @@ func (s *Store) metaSet(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	if r.Has('C') && (m.kind == set || m.kind == replace) {
 		m.kind, m.compareCAS = compare, true
 	}
-	m.expiry = s.lifetimes.expiryFor(r.Key, exptime)
+	m.expiry = l.lifetimes.expiryFor(r.Key, exptime)
 	l.observeSet(r)
-	v := s.apply(l, &m)
+	v := l.apply(&m)
 	if l.observer != nil {
 		l.tellStored(b, r, &m, v, kindNames[m.kind])
 	}
 	if v == tooLarge || v == noMemory {
-		s.remove(l, r)
+		l.remove(r)
 		b.Out = append(b.Out, storeAnswers[v]...)
 		return
 	}
@@ -223,21 +128,21 @@ var kindNames = map[kind]string{set: "set", add: "add", replace: "replace", comp
 var metaCodes = [...]string{stored: mc.HD, notStored: mc.NS, exists: mc.EX, notFound: mc.NF}
 
 // metaDelete answers md: it deletes the item, or marks it stale (I), or empties it (x).
-func (s *Store) metaDelete(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
+func (l *lane) metaDelete(b *mc.Batch, r *mc.Request, now uint32) {
 	l.counters.MetaCommands++
 	l.counters.Deletes++
-	l.observeDelete(s, r)
+	l.observeDelete(r)
 	compareCAS := r.Has('C')
 	var v verdict
 	switch {
 	case r.Has('x'):
-		m := mutation{kind: clearIt, r: r, now: now, expiry: s.lifetimes.expiryOf(r.Exptime), compareCAS: compareCAS, markStale: r.Has('I')}
-		v = s.apply(l, &m)
+		m := mutation{kind: clearIt, r: r, now: now, expiry: l.lifetimes.expiryOf(r.Exptime), compareCAS: compareCAS, markStale: r.Has('I')}
+		v = l.apply(&m)
 	case r.Has('I'):
-		m := mutation{kind: mark, r: r, now: now, expiry: s.lifetimes.expiryOf(r.Exptime), setExpiry: r.Has('T'), compareCAS: compareCAS}
-		v = s.apply(l, &m)
+		m := mutation{kind: mark, r: r, now: now, expiry: l.lifetimes.expiryOf(r.Exptime), setExpiry: r.Has('T'), compareCAS: compareCAS}
+		v = l.apply(&m)
 	default:
-		v = s.deleteIf(l, r, now, compareCAS)
+		v = l.deleteIf(r, now, compareCAS)
 	}
 	if v == noMemory {
 		b.Out = append(b.Out, mc.NoMemoryDelta...)
@@ -255,42 +160,42 @@ func (s *Store) metaDelete(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	b.Out = append(appendEcho(b.Out, r), '\r', '\n')
 }
 
-func (s *Store) deleteIf(l *lane, r *mc.Request, now uint32, compareCAS bool) verdict {
-	st := s.index.stripe(r.Hash)
+func (l *lane) deleteIf(r *mc.Request, now uint32, compareCAS bool) verdict {
+	st := l.index.stripe(r.Hash)
 	st.Lock()
 	defer st.Unlock()
-	it, at, loc := s.findLive(l, r, now)
+	it, at, loc := l.findLive(r, now)
 	switch {
 	case it == nil:
 		return notFound
-	case compareCAS && s.casOf(it) != r.CAS:
+	case compareCAS && l.answers.cas(it) != r.CAS:
 		return exists
 	}
 	if l.observer != nil {
-		l.observer.Deleted(it.key(), "md", classShown(s.index.slot(at)), it.valueBytes())
+		l.observer.Deleted(it.key(), "md", classShown(l.index.slot(at)), it.valueBytes())
 	}
-	s.unlinkFor(l, at, loc, it)
+	l.unlinkFor(at, loc, it)
 	return stored
 }
 
 // metaArithmetic answers ma.
-func (s *Store) metaArithmetic(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
+func (l *lane) metaArithmetic(b *mc.Batch, r *mc.Request, now uint32) {
 	l.counters.MetaCommands++
 	m := mutation{kind: increment, r: r, now: now, compareCAS: r.Has('C') && r.CAS != 0, vivify: r.Has('N'), setExpiry: r.Has('T')}
 	if r.Mode == 'D' || r.Mode == 'd' || r.Mode == '-' {
 		m.kind = decrement
 	}
 	if m.vivify {
-		m.expiry = s.lifetimes.expiryOf(r.Vivify)
+		m.expiry = l.lifetimes.expiryOf(r.Vivify)
 	}
 	if m.setExpiry {
-		m.expiry = s.lifetimes.expiryOf(r.Exptime)
+		m.expiry = l.lifetimes.expiryOf(r.Exptime)
 	}
-	v := s.apply(l, &m)
+	v := l.apply(&m)
 	if m.made {
-		l.countArithmetic(m.kind, notFound)
+		l.counters.countArithmetic(m.kind, notFound)
 	} else {
-		l.countArithmetic(m.kind, v)
+		l.counters.countArithmetic(m.kind, v)
 	}
 	if v == notNumeric || v == noMemory || v == tooLarge {
 		b.Out = append(b.Out, arithmeticFault(v)...)
@@ -304,12 +209,12 @@ func (s *Store) metaArithmetic(l *lane, b *mc.Batch, r *mc.Request, now uint32) 
 	if r.NoReply {
 		return
 	}
-	s.appendNumber(l, b, r, &m)
+	l.appendNumber(b, r, &m)
 }
 
 // appendNumber appends ma's answer: the code, the flags' returns, and the value if asked.
-func (s *Store) appendNumber(l *lane, b *mc.Batch, r *mc.Request, m *mutation) {
-	digits, expiry := l.decimal(m.value), m.before
+func (l *lane) appendNumber(b *mc.Batch, r *mc.Request, m *mutation) {
+	digits, expiry := l.scratch.decimal(m.value), m.before
 	if r.Has('v') {
 		b.Out = mc.AppendMetaValue(b.Out, len(digits))
 	} else {
@@ -322,7 +227,7 @@ func (s *Store) appendNumber(l *lane, b *mc.Batch, r *mc.Request, m *mutation) {
 				expiry = m.expiry
 			}
 		case 'T':
-			expiry = s.lifetimes.expiryOf(r.Exptime)
+			expiry = l.lifetimes.expiryOf(r.Exptime)
 		case 't':
 			b.Out = appendTTL(b.Out, expiry, m.now)
 		case 'c':
@@ -340,12 +245,12 @@ func (s *Store) appendNumber(l *lane, b *mc.Batch, r *mc.Request, m *mutation) {
 }
 
 // metaDebug answers me: what is known of an item but its value.
-func (s *Store) metaDebug(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
+func (l *lane) metaDebug(b *mc.Batch, r *mc.Request, now uint32) {
 	l.counters.MetaCommands++
-	st := s.index.stripe(r.Hash)
+	st := l.index.stripe(r.Hash)
 	st.Lock()
 	defer st.Unlock()
-	it, at, _ := s.findLive(l, r, now)
+	it, at, _ := l.findLive(r, now)
 	if it == nil {
 		b.Out = append(b.Out, mc.EN+mc.CRLF...)
 		return
@@ -357,7 +262,7 @@ func (s *Store) metaDebug(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 		b.Out = append(b.Out, it.key()...)
 	}
 	b.Out = fmt.Appendf(b.Out, " exp=%d la=%d cas=%d fetch=%s cls=%d size=%d\r\n", ttlOf(it, now),
-		now-min(now, it.accessed()), s.casOf(it), yesNo(it.has(bitFetched)), classShown(s.index.slot(at)), it.memoryBytes())
+		now-min(now, it.accessed()), l.answers.cas(it), yesNo(it.has(bitFetched)), classShown(l.index.slot(at)), it.memoryBytes())
 }
 
 // ttlOf is the seconds that the item has left, -1 for ever.

@@ -39,12 +39,12 @@ func (w *watch) watching() Observer {
 func (s *Store) Observe(o Observer) { s.watch.observer.Store(&o) }
 
 // tellFetched needs the item's stripe; it is nil on a miss.
-func (s *Store) tellFetched(l *lane, b *mc.Batch, r *mc.Request, it item, at uint64) {
+func (l *lane) tellFetched(b *mc.Batch, r *mc.Request, it item, at uint64) {
 	if it == nil {
 		l.observer.Fetched(r.Key, "not_found", 0, b.Conn, 0)
 		return
 	}
-	l.observer.Fetched(r.Key, "found", classShown(s.index.slot(at)), b.Conn, it.valueBytes())
+	l.observer.Fetched(r.Key, "found", classShown(l.index.slot(at)), b.Conn, it.valueBytes())
 }
 
 // tellStored tells of a store as memcached does, which looks for the old item first.

@@ -2,16 +2,16 @@ package cache
 
 // plan works out what m comes to, given the item that is there, or nil. It needs the item's
 // stripe. If it says rewrite, m.d is the draft, which refers to nothing that the stripe guards.
-func (s *Store) plan(l *lane, m *mutation, it item) (step, verdict) {
+func (m *mutation) plan(l *lane, it item) (step, verdict) {
 	if it == nil {
-		return s.planMissing(l, m)
+		return m.planMissing(l)
 	}
 	m.made = false
 	switch m.kind {
 	case add:
 		return refuse, notStored
 	case touch:
-		return s.planTouch(l, m, it)
+		return m.planTouch(l, it)
 	case vivify:
 		return refuse, exists
 	case increment, decrement:
@@ -20,8 +20,8 @@ func (s *Store) plan(l *lane, m *mutation, it item) (step, verdict) {
 		}
 	}
 	stale := false
-	if m.compareCAS && m.r.CAS != s.casOf(it) {
-		if m.kind != compare || !m.allowStale || m.r.CAS >= s.casOf(it) {
+	if m.compareCAS && m.r.CAS != l.answers.cas(it) {
+		if m.kind != compare || !m.allowStale || m.r.CAS >= l.answers.cas(it) {
 			if m.kind == compare {
 				l.counters.CASBadval++
 			}
@@ -41,12 +41,12 @@ func (s *Store) plan(l *lane, m *mutation, it item) (step, verdict) {
 		}
 	case appendTo, prependTo:
 		m.draftFrom(it)
-		m.d.head, m.d.tail = s.wholeValue(l, it), m.r.Value
+		m.d.head, m.d.tail = l.scratch.whole(&l.segments, it), m.r.Value
 		if m.kind == prependTo {
 			m.d.head, m.d.tail = m.d.tail, m.d.head
 		}
 	case increment, decrement:
-		return s.planArithmetic(l, m, it)
+		return m.planArithmetic(l, it)
 	case clearIt:
 		m.draftValue()
 		if m.markStale {
@@ -55,13 +55,13 @@ func (s *Store) plan(l *lane, m *mutation, it item) (step, verdict) {
 			m.d.own, m.d.wantOwn = it.cas(), true // as in memcached: only I gives it another
 		}
 	case mark:
-		return s.planStale(l, m, it)
+		return m.planStale(l, it)
 	}
 	return rewrite, stored
 }
 
 // planMissing is plan where there is no item.
-func (s *Store) planMissing(l *lane, m *mutation) (step, verdict) {
+func (m *mutation) planMissing(l *lane) (step, verdict) {
 	switch m.kind {
 	case set, add, vivify:
 		m.draftValue()
@@ -76,7 +76,7 @@ func (s *Store) planMissing(l *lane, m *mutation) (step, verdict) {
 		}
 		m.value = m.r.Initial
 		m.draftValue()
-		m.d.head = l.decimal(m.value)
+		m.d.head = l.scratch.decimal(m.value)
 	case replace:
 		return refuse, notStored
 	case compare:
@@ -106,7 +106,7 @@ func (m *mutation) draftFrom(it item) {
 
 // planArithmetic changes a number. As in memcached, one that gets shorter keeps its length, with
 // spaces behind it.
-func (s *Store) planArithmetic(l *lane, m *mutation, it item) (step, verdict) {
+func (m *mutation) planArithmetic(l *lane, it item) (step, verdict) {
 	if it.large() {
 		return refuse, notNumeric
 	}
@@ -124,32 +124,32 @@ func (s *Store) planArithmetic(l *lane, m *mutation, it item) (step, verdict) {
 	length := len(old)
 	m.draftFrom(it)
 	m.d.bits = it[4] &^ padMask &^ bitCounted
-	digits := l.decimal(n)
+	digits := l.scratch.decimal(n)
 	if m.setExpiry {
 		m.d.expiry = m.expiry
 	}
 	m.d.head = digits
 	if len(digits) < length {
-		m.d.tail = l.spaces(length - len(digits))
+		m.d.tail = l.scratch.spaces(length - len(digits))
 	}
 	return rewrite, stored
 }
 
 // planTouch changes the expiry where it is, if the item has the field.
-func (s *Store) planTouch(l *lane, m *mutation, it item) (step, verdict) {
+func (m *mutation) planTouch(l *lane, it item) (step, verdict) {
 	if it.touch(m.expiry) {
 		return changed, stored
 	}
-	s.draftSame(l, m, it)
+	m.draftSame(l, it)
 	m.d.expiry = m.expiry
 	return rewrite, stored
 }
 
 // planStale marks the item stale, gives it a new CAS, and lets the next client win it again.
-func (s *Store) planStale(l *lane, m *mutation, it item) (step, verdict) {
+func (m *mutation) planStale(l *lane, it item) (step, verdict) {
 	wantOwn := m.r.Has('E')
 	if wantOwn && it.layout()&hasOwnCAS == 0 || m.setExpiry && m.expiry != 0 && it.layout()&hasExpiry == 0 {
-		s.draftSame(l, m, it)
+		m.draftSame(l, it)
 		m.d.bits = m.d.bits&^bitSent | bitStale
 		m.d.own, m.d.wantOwn = m.r.NewCAS, wantOwn
 		if m.setExpiry {
@@ -159,7 +159,7 @@ func (s *Store) planStale(l *lane, m *mutation, it item) (step, verdict) {
 	}
 	it.setBit(bitStale)
 	it.clearBit(bitSent)
-	seq := s.lifetimes.seq.Add(1)
+	seq := l.lifetimes.seq.Add(1)
 	own := seq
 	if wantOwn {
 		own = m.r.NewCAS
@@ -168,14 +168,14 @@ func (s *Store) planStale(l *lane, m *mutation, it item) (step, verdict) {
 	if m.setExpiry && it.layout()&hasExpiry != 0 {
 		it.setExpiry(m.expiry)
 	}
-	m.cas = s.casOf(it)
+	m.cas = l.answers.cas(it)
 	return changed, stored
 }
 
 // draftSame drafts the item as it is, to be given a field that it lacks. Large items have all.
-func (s *Store) draftSame(l *lane, m *mutation, it item) {
+func (m *mutation) draftSame(l *lane, it item) {
 	m.draftFrom(it)
-	m.d.head = s.wholeValue(l, it)
+	m.d.head = l.scratch.whole(&l.segments, it)
 	m.d.bits = it[4] &^ padMask &^ bitCounted
 	m.d.seq = it.seq()
 	m.d.accessed = it.accessed()

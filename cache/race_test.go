@@ -124,7 +124,7 @@ func TestExpiryBesideAppend(t *testing.T) {
 	began := s.lifetimes.now.Load()
 	s.lifetimes.now.Store(began + 10)
 	m := mutation{kind: appendTo, r: &r, now: began}
-	if got := s.apply(&s.lanes[0], &m); got != stored {
+	if got := s.lanes[0].apply(&m); got != stored {
 		t.Errorf("append: got %v; want stored", got)
 	}
 	newClient(t, s).want("get k", "END")

@@ -4,59 +4,60 @@ import "holdfast/mc"
 
 // findLive returns the item of r's key, its slot and location, or nil; what has expired it
 // unlinks. It needs r's stripe.
-func (s *Store) findLive(l *lane, r *mc.Request, now uint32) (it item, at, loc uint64) {
-	at, loc = s.index.find(r.Hash, r.Key)
+func (l *lane) findLive(r *mc.Request, now uint32) (it item, at, loc uint64) {
+	at, loc = l.index.find(r.Hash, r.Key)
 	if at == 0 {
 		return nil, 0, 0
 	}
-	it = s.item(loc)
-	if !s.lifetimes.gone(it, now) {
+	it = l.item(loc)
+	if !l.lifetimes.gone(it, now) {
 		return it, at, loc
 	}
-	if it.seq() <= s.lifetimes.flushed.Load() {
+	if it.seq() <= l.lifetimes.flushed.Load() {
 		l.counters.GetFlushed++
 	} else {
 		l.counters.GetExpired++
-		if s.prefixes.on.Load() {
+		if l.prefixes.rule.on.Load() {
 			l.prefixes.of(it.key()).Expired++
 		}
 	}
-	forget(s.curve, r.Hash)
-	s.unlinkFor(l, at, loc, it)
+	forget(l.curve, r.Hash)
+	l.unlinkFor(at, loc, it)
 	return nil, 0, 0
 }
 
 // findReadable is findLive for an item whose value is to be answered with.
-func (s *Store) findReadable(l *lane, r *mc.Request, now uint32) (it item, at uint64) {
-	it, at, _ = s.findLive(l, r, now)
-	if it != nil && it.large() && !s.segments.mayPin(it) {
+func (l *lane) findReadable(r *mc.Request, now uint32) (it item, at uint64) {
+	it, at, _ = l.findLive(r, now)
+	if it != nil && it.large() && !l.segments.mayPin(it) {
 		return nil, 0
 	}
 	return it, at
 }
 
 // unlinkFor is unlink by a request.
-func (s *Store) unlinkFor(l *lane, at, loc uint64, it item) {
+func (l *lane) unlinkFor(at, loc uint64, it item) {
 	l.prefixes.uncount(it)
-	if first := s.index.unlink(at, loc, it); first != none {
+	l.index.set(at, 0)
+	if first := l.index.drop(loc, it); first != none {
 		l.orphans = first
 	}
 }
 
 // get answers get and gets: one line and the value on a hit, and END after the line's last key.
-func (s *Store) get(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
+func (l *lane) get(b *mc.Batch, r *mc.Request, now uint32) {
 	l.counters.Gets++
-	st := s.index.stripe(r.Hash)
+	st := l.index.stripe(r.Hash)
 	st.Lock()
-	it, at := s.findReadable(l, r, now)
+	it, at := l.findReadable(r, now)
 	bytes := 0
 	if it != nil {
-		s.hit(at, it, now)
+		l.hit(at, it, now)
 		bytes = it.memoryBytes()
-		s.appendValue(b, it, r)
+		l.answers.appendValue(b, it, r)
 	}
 	if l.observer != nil {
-		s.tellFetched(l, b, r, it, at)
+		l.tellFetched(b, r, it, at)
 	}
 	st.Unlock()
 	if it != nil {
@@ -64,7 +65,7 @@ func (s *Store) get(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	} else {
 		l.counters.GetMisses++
 	}
-	s.observeGet(l, r, it != nil, bytes)
+	l.observeGet(r, it != nil, bytes)
 	switch {
 	case r.Last:
 		b.Out = append(b.Out, mc.End...)
@@ -74,86 +75,48 @@ func (s *Store) get(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 }
 
 // observeGet counts a get by prefix, if that is on, and shows it to the curve.
-func (s *Store) observeGet(l *lane, r *mc.Request, hit bool, bytes int) {
+func (l *lane) observeGet(r *mc.Request, hit bool, bytes int) {
 	l.asked++
-	if s.prefixes.on.Load() {
+	if l.prefixes.rule.on.Load() {
 		p := l.prefixes.of(r.Key)
 		p.Gets++
 		if hit {
 			p.Hits++
 		}
 	}
-	if s.curve.Sampled(r.Hash) {
-		s.curve.Get(r.Hash, bytes)
+	if l.curve.Sampled(r.Hash) {
+		l.curve.Get(r.Hash, bytes)
 	}
-}
-
-// appendValue appends VALUE, the key, flags, length and CAS, and the value. It needs the item's
-// stripe.
-func (s *Store) appendValue(b *mc.Batch, it item, r *mc.Request) {
-	if b.Binary {
-		s.appendBinaryValue(b, it, r)
-		return
-	}
-	if r.Op == mc.Gets || r.Op == mc.Gats {
-		b.Out = mc.AppendValueCAS(b.Out, r.Key, it.clientFlags(), it.valueBytes(), s.casOf(it))
-	} else {
-		b.Out = mc.AppendValue(b.Out, r.Key, it.clientFlags(), it.valueBytes())
-	}
-	s.appendData(b, it)
-}
-
-// appendData appends the value and \r\n.
-func (s *Store) appendData(b *mc.Batch, it item) {
-	if it.large() {
-		s.pinTo(b, it)
-	}
-	b.Out = append(b.Out, it.inline()...)
-	b.Out = append(b.Out, '\r', '\n')
-}
-
-// pinTo has the chunks of a large item go out from where they stand. It needs the item's stripe.
-func (s *Store) pinTo(b *mc.Batch, it item) {
-	first, chunks := s.segments.pin(it)
-	_, total := it.largeRef()
-	b.Pin(chunks, func() { s.segments.unpin(first, total) })
-}
-
-func (s *Store) casOf(it item) uint64 {
-	if s.noCAS {
-		return 0
-	}
-	return it.cas()
 }
 
 // getAndTouch answers gat, gats and the binary protocol's touch: the value that is there, whatever
 // becomes of it then.
-func (s *Store) getAndTouch(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
+func (l *lane) getAndTouch(b *mc.Batch, r *mc.Request, now uint32) {
 	l.counters.Touches++
-	expiry := s.lifetimes.expiryOf(r.Exptime)
-	st := s.index.stripe(r.Hash)
+	expiry := l.lifetimes.expiryOf(r.Exptime)
+	st := l.index.stripe(r.Hash)
 	st.Lock()
-	it, at := s.findReadable(l, r, now)
+	it, at := l.findReadable(r, now)
 	bytes, touched := 0, true
 	if it != nil {
-		s.hit(at, it, now)
+		l.hit(at, it, now)
 		bytes = it.memoryBytes()
-		s.appendValue(b, it, r)
+		l.answers.appendValue(b, it, r)
 		touched = it.touch(expiry)
 	}
 	if l.observer != nil {
-		s.tellFetched(l, b, r, it, at)
+		l.tellFetched(b, r, it, at)
 	}
 	st.Unlock()
 	if !touched {
-		s.touchAfter(l, r, now, expiry)
+		l.touchAfter(r, now, expiry)
 	}
 	if it != nil {
 		l.counters.TouchHits++
 	} else {
 		l.counters.TouchMisses++
 	}
-	s.observeGet(l, r, it != nil, bytes)
+	l.observeGet(r, it != nil, bytes)
 	switch {
 	case r.Last:
 		b.Out = append(b.Out, mc.End...)
@@ -164,20 +127,20 @@ func (s *Store) getAndTouch(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 
 // touchAfter gives an item without an expiry one, which takes another place. Where there is no
 // memory for that, the item goes: it must not outlive its time.
-func (s *Store) touchAfter(l *lane, r *mc.Request, now, expiry uint32) {
+func (l *lane) touchAfter(r *mc.Request, now, expiry uint32) {
 	m := mutation{kind: touch, r: r, now: now, expiry: expiry}
-	if s.apply(l, &m) == noMemory {
-		s.remove(l, r)
+	if l.apply(&m) == noMemory {
+		l.remove(r)
 	}
 }
 
-func (s *Store) touchItem(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
+func (l *lane) touchItem(b *mc.Batch, r *mc.Request, now uint32) {
 	l.counters.Touches++
-	m := mutation{kind: touch, r: r, now: now, expiry: s.lifetimes.expiryOf(r.Exptime)}
+	m := mutation{kind: touch, r: r, now: now, expiry: l.lifetimes.expiryOf(r.Exptime)}
 	answer := mc.NotFound
-	switch s.apply(l, &m) {
+	switch l.apply(&m) {
 	case noMemory:
-		s.remove(l, r) // as touchAfter
+		l.remove(r) // as touchAfter
 		l.counters.TouchMisses++
 	case stored:
 		l.counters.TouchHits++
@@ -190,22 +153,22 @@ func (s *Store) touchItem(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	}
 }
 
-func (s *Store) delete(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
+func (l *lane) delete(b *mc.Batch, r *mc.Request, now uint32) {
 	l.counters.Deletes++
-	st := s.index.stripe(r.Hash)
+	st := l.index.stripe(r.Hash)
 	st.Lock()
-	it, at, loc := s.findLive(l, r, now)
+	it, at, loc := l.findLive(r, now)
 	v := notFound
 	switch {
 	case it == nil:
-	case r.CAS != 0 && s.casOf(it) != r.CAS: // of the binary protocol alone
+	case r.CAS != 0 && l.answers.cas(it) != r.CAS: // of the binary protocol alone
 		v = exists
 	default:
 		v = stored
 		if l.observer != nil {
-			l.observer.Deleted(it.key(), "delete", classShown(s.index.slot(at)), it.valueBytes())
+			l.observer.Deleted(it.key(), "delete", classShown(l.index.slot(at)), it.valueBytes())
 		}
-		s.unlinkFor(l, at, loc, it)
+		l.unlinkFor(at, loc, it)
 	}
 	st.Unlock()
 	answer := mc.NotFound
@@ -215,7 +178,7 @@ func (s *Store) delete(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	} else {
 		l.counters.DeleteMisses++
 	}
-	l.observeDelete(s, r)
+	l.observeDelete(r)
 	switch {
 	case b.Binary:
 		appendBinaryDone(b, r, v)

@@ -24,7 +24,7 @@ func (s *Store) Serve(b *mc.Batch) {
 		part := b.Requests[b.Next:min(b.Next+prefetchRequests, len(b.Requests))]
 		s.warm(part)
 		for i := range part {
-			s.serve(l, b, &part[i], now)
+			l.serve(b, &part[i], now)
 			b.Next++
 			if b.Full() {
 				more = false
@@ -70,34 +70,34 @@ func (s *Store) warm(requests []mc.Request) {
 }
 
 // serve answers one request.
-func (s *Store) serve(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
+func (l *lane) serve(b *mc.Batch, r *mc.Request, now uint32) {
 	switch r.Op {
 	case mc.Get, mc.Gets:
-		s.get(l, b, r, now)
+		l.get(b, r, now)
 	case mc.Set, mc.Add, mc.Replace, mc.Append, mc.Prepend, mc.CAS:
-		s.storeItem(l, b, r, now)
+		l.storeItem(b, r, now)
 	case mc.Gat, mc.Gats:
-		s.getAndTouch(l, b, r, now)
+		l.getAndTouch(b, r, now)
 	case mc.Delete:
-		s.delete(l, b, r, now)
+		l.delete(b, r, now)
 	case mc.Incr, mc.Decr:
-		s.arithmetic(l, b, r, now)
+		l.arithmetic(b, r, now)
 	case mc.Touch:
 		if b.Binary {
-			s.getAndTouch(l, b, r, now)
+			l.getAndTouch(b, r, now)
 		} else {
-			s.touchItem(l, b, r, now)
+			l.touchItem(b, r, now)
 		}
 	case mc.FlushAll:
-		s.flushAll(l, b, r)
+		l.flushAll(b, r)
 	case mc.MetaGet:
-		s.metaGet(l, b, r, now)
+		l.metaGet(b, r, now)
 	case mc.MetaSet:
-		s.metaSet(l, b, r, now)
+		l.metaSet(b, r, now)
 	case mc.MetaDelete:
-		s.metaDelete(l, b, r, now)
+		l.metaDelete(b, r, now)
 	case mc.MetaArithmetic:
-		s.metaArithmetic(l, b, r, now)
+		l.metaArithmetic(b, r, now)
 	case mc.MetaNoop:
 		if b.Binary {
 			appendBinaryDone(b, r, stored)
@@ -105,14 +105,14 @@ func (s *Store) serve(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 			b.Out = append(b.Out, mc.MN+mc.CRLF...)
 		}
 	case mc.MetaDebug:
-		s.metaDebug(l, b, r, now)
+		l.metaDebug(b, r, now)
 	default:
-		s.refused(l, b, r)
+		l.refused(b, r)
 	}
 	if l.orphans != none {
-		s.segments.mu.Lock()
-		s.segments.freeChunks(l.orphans)
-		s.segments.mu.Unlock()
+		l.segments.mu.Lock()
+		l.segments.freeChunks(l.orphans)
+		l.segments.mu.Unlock()
 		l.orphans = none
 	}
 }
@@ -120,14 +120,14 @@ func (s *Store) serve(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 // refused answers a request that was refused before it came here. A value that was too large, or
 // for which there was no memory, takes the place of what was there by leaving nothing, so that
 // nobody reads the older one.
-func (s *Store) refused(l *lane, b *mc.Batch, r *mc.Request) {
+func (l *lane) refused(b *mc.Batch, r *mc.Request) {
 	if r.Drop && len(r.Key) > 0 {
 		if r.Status == mc.StatusOutOfMemory || strings.HasPrefix(r.Fault, "SERVER_ERROR out of memory") {
 			l.counters.NoMemory++
 		} else {
 			l.counters.TooLarge++
 		}
-		s.remove(l, r)
+		l.remove(r)
 	}
 	if b.Binary {
 		b.Out = mc.AppendBinaryStatus(b.Out, r, r.Status)
@@ -137,22 +137,22 @@ func (s *Store) refused(l *lane, b *mc.Batch, r *mc.Request) {
 }
 
 // remove takes the item of r's key away, whatever its state.
-func (s *Store) remove(l *lane, r *mc.Request) {
-	st := s.index.stripe(r.Hash)
+func (l *lane) remove(r *mc.Request) {
+	st := l.index.stripe(r.Hash)
 	st.Lock()
-	if at, loc := s.index.find(r.Hash, r.Key); at != 0 {
-		s.unlinkFor(l, at, loc, s.item(loc))
+	if at, loc := l.index.find(r.Hash, r.Key); at != 0 {
+		l.unlinkFor(at, loc, l.item(loc))
 	}
 	st.Unlock()
 }
 
-func (s *Store) flushAll(l *lane, b *mc.Batch, r *mc.Request) {
+func (l *lane) flushAll(b *mc.Batch, r *mc.Request) {
 	l.counters.Flushes++
 	if r.Exptime > 0 {
-		s.lifetimes.flushAt.Store(s.lifetimes.expiryOf(r.Exptime))
+		l.lifetimes.flushAt.Store(l.lifetimes.expiryOf(r.Exptime))
 	} else {
-		s.lifetimes.flushAt.Store(0)
-		s.flush()
+		l.lifetimes.flushAt.Store(0)
+		l.flush()
 	}
 	switch {
 	case b.Binary:
@@ -163,8 +163,8 @@ func (s *Store) flushAll(l *lane, b *mc.Batch, r *mc.Request) {
 }
 
 // hit notes that the item was read. It needs the item's stripe.
-func (s *Store) hit(at uint64, it item, now uint32) {
-	s.index.countRead(at)
+func (l *lane) hit(at uint64, it item, now uint32) {
+	l.index.countRead(at)
 	if !it.has(bitFetched) {
 		it.setBit(bitFetched)
 	}

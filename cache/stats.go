@@ -2,6 +2,7 @@ package cache
 
 import (
 	"fmt"
+	"math/bits"
 	"sort"
 	"strings"
 	"time"
@@ -75,7 +76,7 @@ func (s *Store) ResetStats() {
 }
 
 // Detail turns counting by key prefix on or off. What was counted stays.
-func (s *Store) Detail(on bool) { s.prefixes.on.Store(on) }
+func (s *Store) Detail(on bool) { s.counting.on.Store(on) }
 
 // Stats appends a group of statistics to dst as lines "STAT name value\r\n", with memcached's
 // names where it has one: "" is those of the command without an argument. It returns false for a
@@ -121,7 +122,7 @@ func (s *Store) appendStats(dst []byte) []byte {
 		{"touch_hits", c.TouchHits}, {"touch_misses", c.TouchMisses},
 		{"store_too_large", c.TooLarge}, {"store_no_memory", c.NoMemory},
 		{"limit_maxbytes", uint64(n.MemoryBytes)},
-		{"hash_power_level", uint64(s.index.powerLevel())}, {"hash_bytes", uint64(n.IndexBytes)}, {"hash_is_expanding", 0},
+		{"hash_power_level", uint64(bits.Len64(s.index.buckets.Load()) - 1)}, {"hash_bytes", uint64(n.IndexBytes)}, {"hash_is_expanding", 0},
 		{"slab_reassign_rescues", 0}, {"slab_reassign_chunk_rescues", 0}, {"slab_reassign_evictions_nomem", 0}, {"slab_reassign_inline_reclaim", 0},
 		{"slab_reassign_busy_items", 0}, {"slab_reassign_busy_deletes", 0}, {"slab_reassign_busy_nomem", 0},
 		{"slab_reassign_last_busy_status", 0}, {"slab_reassign_running", 0}, {"slabs_moved", 0}, {"malloc_fails", 0},
@@ -142,9 +143,9 @@ func (s *Store) appendSettings(dst []byte) []byte {
 	onOff := map[bool]string{true: "on", false: "off"}
 	dst = appendStat(dst, "maxbytes", len(s.mem))
 	dst = appendStat(dst, "evictions", onOff[!s.evictor.noEvict])
-	dst = appendStat(dst, "cas_enabled", yesNo(!s.noCAS))
-	dst = appendStat(dst, "detail_enabled", yesNo(s.prefixes.on.Load()))
-	dst = appendStat(dst, "stat_key_prefix", string(s.prefixes.delimiter))
+	dst = appendStat(dst, "cas_enabled", yesNo(!s.answers.noCAS))
+	dst = appendStat(dst, "detail_enabled", yesNo(s.counting.on.Load()))
+	dst = appendStat(dst, "stat_key_prefix", string(s.counting.delimiter))
 	dst = appendStat(dst, "hash_algorithm", "xxh3")
 	// Those of memcached's slabs and LRU lists, which tools read: there are none here.
 	for _, name := range []string{"oldest", "growth_factor", "chunk_size", "hashpower_init", "slab_automove", "slab_automove_ratio", "slab_automove_window", "slab_automove_freeratio", "slab_chunk_max",

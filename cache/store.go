@@ -26,11 +26,11 @@ type engine struct {
 	lifetimes lifetimes
 	evictor   evictor
 	watch     watch
-	prefixes  prefixRule
+	counting  prefixRule
 	curve     *mrc.Sampler
+	answers   encoder
 
 	itemMaxBytes int
-	noCAS        bool
 }
 
 // Open makes a store: an empty one, or the one that o.File holds from a clean stop. Its memory is
@@ -44,9 +44,10 @@ func Open(o Options) (*Store, error) {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
 	s := &Store{warmed: warm, cold: cold, lanes: make([]lane, o.Lanes)}
-	s.arena, s.itemMaxBytes, s.noCAS = a, o.ItemMaxBytes, o.NoCAS
-	s.prefixes.delimiter = o.Delimiter
-	s.prefixes.on.Store(o.Detail)
+	s.arena, s.itemMaxBytes = a, o.ItemMaxBytes
+	s.answers = encoder{segments: &s.segments, lifetimes: &s.lifetimes, noCAS: o.NoCAS}
+	s.counting.delimiter = o.Delimiter
+	s.counting.on.Store(o.Detail)
 	s.lifetimes.start(&o)
 	s.curve = mrc.New(mrc.Options{MaxBytes: maxTimes * o.MemoryBytes, Requests: s.requests})
 	s.join(o.NoEvict)
@@ -66,10 +67,10 @@ func (s *Store) join(noEvict bool) {
 	s.evictor = evictor{arena: a, index: &s.index, segments: &s.segments, lifetimes: &s.lifetimes, curve: s.curve,
 		watch: &s.watch, noEvict: noEvict, victim: sweep{seg: none}, expiring: sweep{seg: none},
 		ghosts: ghosts{arena: a, segments: &s.segments, dir: a.directory(ghostDirectory)}}
-	s.evictor.losses.prefixes.rule = &s.prefixes
+	s.evictor.losses.prefixes.rule = &s.counting
 	for i := range s.lanes {
 		l := &s.lanes[i]
-		l.orphans, l.prefixes.rule = none, &s.prefixes
+		l.engine, l.orphans, l.prefixes.rule = &s.engine, none, &s.counting
 	}
 }
 
@@ -139,18 +140,18 @@ func (s *Store) Tick() {
 }
 
 // flush makes every item that there is gone, at once; Tick gives the memory back.
-func (s *Store) flush() {
-	s.segments.mu.Lock()
-	defer s.segments.mu.Unlock()
+func (e *engine) flush() {
+	e.segments.mu.Lock()
+	defer e.segments.mu.Unlock()
 	// With every stripe, so that an append or the like, which looks at an item and then gives what it
 	// made of it a new sequence number, comes before the flush as a whole or after it.
-	for i := range s.index.stripes {
-		s.index.stripes[i].Lock()
+	for i := range e.index.stripes {
+		e.index.stripes[i].Lock()
 	}
-	s.lifetimes.flushed.Store(s.lifetimes.seq.Load())
-	for i := range s.index.stripes {
-		s.index.stripes[i].Unlock()
+	e.lifetimes.flushed.Store(e.lifetimes.seq.Load())
+	for i := range e.index.stripes {
+		e.index.stripes[i].Unlock()
 	}
-	s.curve.DeleteAll()
-	s.segments.wakeAll()
+	e.curve.DeleteAll()
+	e.segments.wakeAll()
 }

@@ -78,16 +78,16 @@ const (
 //  2. without it, the draft gets memory and is written there;
 //  3. under the stripe again, if the item is still as it was in 1, the draft is published; if not,
 //     its memory is dead and all begins again.
-func (s *Store) apply(l *lane, m *mutation) verdict {
-	st := s.index.stripe(m.r.Hash)
+func (l *lane) apply(m *mutation) verdict {
+	st := l.index.stripe(m.r.Hash)
 	for {
 		st.Lock()
-		it, at, loc := s.findLive(l, m.r, m.now)
-		step, v := s.plan(l, m, it)
+		it, at, loc := l.findLive(m.r, m.now)
+		step, v := m.plan(l, it)
 		if step == rewrite {
-			m.d.settle(s.segmentBytes)
-			if it != nil && m.d.fits(it) && s.segments.mayStay(it, loc, m.d.expiry, s.lifetimes.now.Load()) {
-				s.overwrite(l, m, it, at)
+			m.d.settle(l.segmentBytes)
+			if it != nil && m.d.fits(it) && l.segments.mayStay(it, loc, m.d.expiry, l.lifetimes.now.Load()) {
+				l.overwrite(m, it, at)
 				step = changed
 			}
 		}
@@ -96,31 +96,31 @@ func (s *Store) apply(l *lane, m *mutation) verdict {
 		if step != rewrite {
 			return v
 		}
-		if s.tooLarge(&m.d) {
+		if m.d.tooLarge(l.itemMaxBytes) {
 			if m.kind == appendTo || m.kind == prependTo {
 				return notStored // the old value stays, as in memcached
 			}
-			return s.spoil(l, m, tooLarge)
+			return l.spoil(m, tooLarge)
 		}
-		switch s.place(l, m, was) {
+		switch l.place(m, was) {
 		case placed:
 			return v
 		case outOfMemory:
-			return s.spoil(l, m, noMemory)
+			return l.spoil(m, noMemory)
 		}
 	}
 }
 
 // spoil gives up a store. What the value was to replace goes as well, as in memcached: the client
 // means it to be gone.
-func (s *Store) spoil(l *lane, m *mutation, v verdict) verdict {
+func (l *lane) spoil(m *mutation, v verdict) verdict {
 	if v == tooLarge {
 		l.counters.TooLarge++
 	} else {
 		l.counters.NoMemory++
 	}
 	if m.kind == set {
-		s.remove(l, m.r)
+		l.remove(m.r)
 	}
 	return v
 }
@@ -128,8 +128,8 @@ func (s *Store) spoil(l *lane, m *mutation, v verdict) verdict {
 // memcachedHeaderBytes is what memcached adds to key and value when it holds an item against -I.
 const memcachedHeaderBytes = 59
 
-func (s *Store) tooLarge(d *draft) bool {
-	return len(d.key)+d.valueBytes()+memcachedHeaderBytes > s.itemMaxBytes
+func (d *draft) tooLarge(itemMaxBytes int) bool {
+	return len(d.key)+d.valueBytes()+memcachedHeaderBytes > itemMaxBytes
 }
 
 // version is what changes when an item does.
@@ -147,29 +147,29 @@ func versionOf(it item) version {
 }
 
 // overwrite puts the draft in the item's place. It needs the item's stripe.
-func (s *Store) overwrite(l *lane, m *mutation, it item, at uint64) {
+func (l *lane) overwrite(m *mutation, it item, at uint64) {
 	l.prefixes.uncount(it)
-	s.stampDraft(m)
+	m.stampDraft(&l.lifetimes)
 	m.d.overwrite(it)
 	l.prefixes.count(it)
-	s.finish(l, m, it)
-	s.index.countRead(at)
+	l.finish(m, it)
+	l.index.countRead(at)
 }
 
 // stampDraft gives the draft its sequence number. A touch leaves the one that it has.
-func (s *Store) stampDraft(m *mutation) {
+func (m *mutation) stampDraft(t *lifetimes) {
 	if m.kind != touch {
-		m.d.seq = s.lifetimes.seq.Add(1)
+		m.d.seq = t.seq.Add(1)
 	}
 }
 
 // finish notes what the request is answered with.
-func (s *Store) finish(l *lane, m *mutation, it item) {
-	m.cas = s.casOf(it)
+func (l *lane) finish(m *mutation, it item) {
+	m.cas = l.answers.cas(it)
 	m.length = it.valueBytes()
 	l.counters.Stored++
-	if s.curve.Sampled(m.r.Hash) {
-		s.curve.Set(m.r.Hash, it.memoryBytes())
+	if l.curve.Sampled(m.r.Hash) {
+		l.curve.Set(m.r.Hash, it.memoryBytes())
 	}
 }
 
@@ -181,61 +181,61 @@ const (
 )
 
 // place writes the draft to memory of its own and publishes it, if the item is still as it was.
-func (s *Store) place(l *lane, m *mutation, was version) int {
+func (l *lane) place(m *mutation, was version) int {
 	d := &m.d
 	first := none
 	if d.layout&isLarge != 0 {
 		var ok bool
-		if first, ok = s.evictor.takeChunks(d, small); !ok {
+		if first, ok = l.evictor.takeChunks(d, small); !ok {
 			return outOfMemory
 		}
 	}
-	s.segments.mu.Lock()
-	defer s.segments.mu.Unlock()
+	l.segments.mu.Lock()
+	defer l.segments.mu.Unlock()
 	h := m.r.Hash
 	r := uint8(small)
-	if was.seq == 0 && s.evictor.ghosts.take(h) {
+	if was.seq == 0 && l.evictor.ghosts.take(h) {
 		r = main
 	}
-	loc, ok := s.evictor.allocate(r, d)
+	loc, ok := l.evictor.allocate(r, d)
 	if !ok {
-		s.segments.freeChunks(first)
+		l.segments.freeChunks(first)
 		return outOfMemory
 	}
-	st := s.index.stripe(h)
+	st := l.index.stripe(h)
 	st.Lock()
 	defer st.Unlock()
-	at, old := s.index.find(h, d.key)
+	at, old := l.index.find(h, d.key)
 	var it item
 	if at != 0 {
-		it = s.item(old)
+		it = l.item(old)
 	}
-	fresh := s.item(loc)
-	s.stampDraft(m)
+	fresh := l.item(loc)
+	m.stampDraft(&l.lifetimes)
 	d.write(fresh, first)
-	if versionOf(it) != was || it != nil && s.lifetimes.gone(it, m.now) { // by m.now, as plan saw it: else neither gives way
+	if versionOf(it) != was || it != nil && l.lifetimes.gone(it, m.now) { // by m.now, as plan saw it: else neither gives way
 		fresh.kill()
-		s.segments.freeChunks(first)
+		l.segments.freeChunks(first)
 		return overtaken
 	}
 	l.prefixes.count(fresh)
-	s.index.count(loc, fresh)
+	l.index.count(loc, fresh)
 	if it == nil {
-		s.index.insert(h, newSlot(h, loc, r))
+		l.index.insert(h, newSlot(h, loc, r))
 	} else {
 		l.prefixes.uncount(it)
-		reads := min(frequency(s.index.slot(at))+1, freqMax)
-		s.segments.freeChunks(s.index.drop(old, it))
-		s.index.set(at, newSlot(h, loc, r)|reads<<freqShift)
+		reads := min(frequency(l.index.slot(at))+1, freqMax)
+		l.segments.freeChunks(l.index.drop(old, it))
+		l.index.set(at, newSlot(h, loc, r)|reads<<freqShift)
 	}
-	s.finish(l, m, fresh)
+	l.finish(m, fresh)
 	return placed
 }
 
 // storeItem answers set, add, replace, append, prepend and cas.
-func (s *Store) storeItem(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
+func (l *lane) storeItem(b *mc.Batch, r *mc.Request, now uint32) {
 	l.counters.Sets++
-	m := mutation{r: r, now: now, expiry: s.lifetimes.expiryFor(r.Key, r.Exptime)}
+	m := mutation{r: r, now: now, expiry: l.lifetimes.expiryFor(r.Key, r.Exptime)}
 	switch r.Op {
 	case mc.Set:
 		m.kind = set
@@ -251,7 +251,7 @@ func (s *Store) storeItem(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 		m.kind, m.compareCAS = compare, true
 	}
 	l.observeSet(r)
-	v := s.apply(l, &m)
+	v := l.apply(&m)
 	if l.observer != nil {
 		l.tellStored(b, r, &m, v, r.Op.String())
 	}
@@ -273,7 +273,7 @@ var storeAnswers = [...]string{
 }
 
 // arithmetic answers incr and decr.
-func (s *Store) arithmetic(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
+func (l *lane) arithmetic(b *mc.Batch, r *mc.Request, now uint32) {
 	m := mutation{kind: increment, r: r, now: now}
 	if r.Op == mc.Decr {
 		m.kind = decrement
@@ -281,12 +281,12 @@ func (s *Store) arithmetic(l *lane, b *mc.Batch, r *mc.Request, now uint32) {
 	if b.Binary {
 		m.compareCAS = r.CAS != 0
 		if m.vivify = r.HasExptime; m.vivify {
-			m.expiry = s.lifetimes.expiryFor(r.Key, r.Exptime)
+			m.expiry = l.lifetimes.expiryFor(r.Key, r.Exptime)
 		}
 	}
-	v := s.apply(l, &m)
+	v := l.apply(&m)
 	if !m.made { // as in memcached, an item that was made is neither a hit nor a miss
-		l.countArithmetic(m.kind, v)
+		l.counters.countArithmetic(m.kind, v)
 	}
 	if b.Binary {
 		appendBinaryNumber(b, r, &m, v)
@@ -312,10 +312,10 @@ func arithmeticFault(v verdict) string {
 	return mc.NoMemoryDelta
 }
 
-func (l *lane) countArithmetic(k kind, v verdict) {
-	hits, misses := &l.counters.IncrHits, &l.counters.IncrMisses
+func (c *Counters) countArithmetic(k kind, v verdict) {
+	hits, misses := &c.IncrHits, &c.IncrMisses
 	if k == decrement {
-		hits, misses = &l.counters.DecrHits, &l.counters.DecrMisses
+		hits, misses = &c.DecrHits, &c.DecrMisses
 	}
 	switch v {
 	case stored:
@@ -323,16 +323,6 @@ func (l *lane) countArithmetic(k kind, v verdict) {
 	case notFound:
 		*misses++
 	}
-}
-
-// wholeValue copies the item's value to the lane's scratch. It needs the item's stripe.
-func (s *Store) wholeValue(l *lane, it item) []byte {
-	buf := l.scratch[:0]
-	if cap(buf) > maxScratchBytes {
-		buf = nil
-	}
-	l.scratch = s.segments.appendWhole(buf, it)
-	return l.scratch
 }
 
 // parseNumber reads an unsigned decimal as memcached does, which takes strtoull's word for it:
