@@ -125,26 +125,18 @@ func (s *Store) checkInvariants(t testing.TB) {
 		t.Errorf("index: %d items of %d bytes; counted %d of %d", items, bytes, s.index.items.Load(), s.index.bytes.Load())
 	}
 	states := map[uint32]uint32{}
-	rings := [2]uint32{}
 	for id := range s.segments.table {
 		seg := &s.segments.table[id]
 		states[seg.state]++
 		if seg.live != live[id] && seg.state != chunk {
 			t.Errorf("segment %d in state %d: %d live bytes; counted %d", id, seg.state, live[id], seg.live)
 		}
-		if seg.state == open || seg.state == sealed || seg.state == chunk {
-			rings[seg.ring]++
-		}
 		if seg.pins != 0 {
 			t.Errorf("segment %d has pins %#x", id, seg.pins)
 		}
 	}
-	if states[free] != s.segments.freeCount {
-		t.Errorf("%d free segments; counted %d", states[free], s.segments.freeCount)
-	}
-	if rings != [2]uint32{s.segments.rings[0].count, s.segments.rings[1].count} {
-		t.Errorf("segments in rings: %v; counted %d and %d", rings, s.segments.rings[0].count, s.segments.rings[1].count)
-	}
+	s.segments.check(t)
+	s.index.checkOverflow(t)
 	if got := s.index.state.chunks + s.index.state.overflow + s.evictor.ghosts.state.chunks; states[table] != got {
 		t.Errorf("%d segments of tables; counted %d", states[table], got)
 	}
