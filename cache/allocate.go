@@ -1,5 +1,7 @@
 package cache
 
+// This file finds memory for drafts. It changes what segments.mu guards, and holds no stripe.
+
 // takeChunks reserves and fills the chunks of d, whose ring is r, and returns the first. It takes
 // segments.mu anew for each chunk, since it may have to evict hundreds of segments.
 func (e *evictor) takeChunks(d *draft, r uint8) (first uint32, ok bool) {

@@ -1,24 +1,31 @@
 // Package cache keeps items in a fixed amount of memory and answers memcached requests for them.
 //
-// The memory is one mapping, cut in segments, and holds everything: items, index, ghosts. It has
-// offsets and no pointers, so the garbage collector never sees an item, and a mapped file makes a
-// restart warm.
+// The memory is one mapping, cut into segments, and holds everything: items, index, ghosts. It has
+// offsets and no pointers, so the garbage collector never looks at an item, and a mapped file keeps
+// the items over a restart.
 //
-//   - arena.go: the mapping and its header. segment.go: the table of segments, their rings.
-//   - item.go: an item's bytes. index.go: from a key's hash to an item. large.go: values over
-//     half a segment.
-//   - evict.go: S3-FIFO (Yang et al., SOSP'23) on two rings of segments, small and main, and
-//     ghosts (ghost.go); simulator_test.go has it without segments. expire.go: TTL classes.
-//   - serve.go: a batch's way through the store. read.go, write.go, meta.go: the operations.
+// Each part of the state belongs to one type, and only that type's methods change it:
+//
+//   - arena (arena.go, file.go): the mapping, its header and its file.
+//   - segments (segment.go, large.go): the table of segments, the rings, the free list, and values
+//     over half a segment.
+//   - index (index.go, prefetch.go): from a key's hash to an item, whose bytes item.go describes.
+//   - evictor (evict.go, allocate.go): S3-FIFO (Yang et al., SOSP'23) on two rings of segments,
+//     small and main, with ghosts (ghost.go); simulator_test.go has it without segments.
+//   - lifetimes (expire.go): the clock, TTLs and flushes.
+//   - lane (lane.go, serve.go, read.go, write.go, meta.go): serves the requests of one event loop. A
+//     mutation (plan.go) works out what a change comes to; an encoder (answer.go, binary.go) appends
+//     items to answers.
+//   - Store (store.go, stats.go, dump.go): opens, joins, closes and reports on all of these.
 //
 // The one concurrency rule: a slot of the index changes only under its stripe's lock, and a
 // present slot means valid bytes. A store writes the bytes first and publishes the slot under the
 // lock; the evictor unlinks each item of its victim under the same lock, then frees the segment.
-// So a reader that holds the lock reads valid bytes, and nothing else is needed.
+// So a reader that holds the lock reads valid bytes, and needs nothing else.
 //
 // Locks, in the order in which they are taken: lane.mu, segments.mu, a stripe. Every exported method
-// may be called concurrently, but for Close, which comes last.
+// may be called concurrently, except Close, which must be the last call.
 //
-// Errors: Open says what is wrong with the options or the file. A request's error is its answer,
-// in memcached's words.
+// Open returns errors of the options and of the file. A request's error is its answer, in
+// memcached's words.
 package cache

@@ -9,6 +9,9 @@ import (
 	"holdfast/mc"
 )
 
+// This file lists items. It reads the index and its items, one bucket at a time, under the bucket's
+// stripe, and changes nothing.
+
 // dumpBuckets is how many buckets of the index one call of Dump looks at.
 const dumpBuckets = 64
 

@@ -7,6 +7,9 @@ import (
 	"holdfast/mrc"
 )
 
+// This file changes the evictor, whose fields segments.mu guards, and through their methods segments and
+// ghosts under the same lock; and items and slots, each under its stripe, which is taken second.
+//
 // Eviction is S3-FIFO on segments. New items go to the small ring, and those whose key has a
 // ghost to the main ring. A victim is the oldest segment of a ring: of its items, the small ring's
 // go to the main ring if they were read twice, once more through the small ring if they were read

@@ -13,6 +13,10 @@ import (
 	"github.com/zeebo/xxh3"
 )
 
+// This file maps the memory file and decides whether its items can be used. It runs in Open, before
+// anything else uses the mapping, and in Close, after everything else; only CheckFile and
+// explainFault may run beside requests.
+
 // openFile maps o.File, whose contents are used if its header agrees with s and it was stopped
 // cleanly. Otherwise it is emptied.
 func (a *arena) openFile(o Options, s shape) (warm bool, cold string, err error) {

@@ -2,19 +2,21 @@ package cache
 
 import "math/bits"
 
-// Ghosts are fingerprints of keys that were lately evicted from the small ring: a key that comes
-// back while its ghost is there goes to the main ring at once. There is room for about as many as
+// Ghosts are fingerprints of keys that were recently evicted from the small ring: a key that is stored
+// again while its ghost is there goes to the main ring at once. There are places for about as many as
 // there are items, as in the S3-FIFO paper, at 2 bytes each. (The paper has them in one queue;
 // here they are in sets of 32, each a queue in a cache line of its own, which needs no links. The
-// age at which a ghost goes varies a little around the mean, and one new key in 2048 at most is
-// mistaken for one that was evicted.)
+// age at which a ghost is dropped varies a little around the mean, and at most one new key in 2048
+// is mistaken for one that was evicted.)
+//
+// This file changes the ghosts' fields and chunks, under segments.mu.
 const (
 	ghostWays     = 32
 	ghostSetBytes = 2 * ghostWays
 	ghostLanes    = 0x0001_0001_0001_0001 // 1 in each of the four fingerprints of a word
 )
 
-// ghosts are guarded by segments.mu.
+// ghosts are all sets of ghosts. segments.mu guards them.
 type ghosts struct {
 	*arena
 	segments *segments // where their memory comes from
@@ -22,7 +24,7 @@ type ghosts struct {
 	state    ghostState
 }
 
-// ghostState is what of the ghosts stands outside their chunks. Guarded by segments.mu.
+// ghostState is the state of the ghosts outside of their chunks, as the header keeps it.
 type ghostState struct {
 	chunks uint32
 	_      uint32
@@ -38,10 +40,10 @@ func (g *ghosts) set(h uint64) []uint64 {
 	return g.words[w : w+ghostSetBytes/8]
 }
 
-// fingerprint is never 0, which is an empty place.
+// fingerprint is never 0, which marks an empty place.
 func fingerprint(h uint64) uint64 { return max(h>>48, 1) }
 
-// add remembers an evicted key. It needs segments.mu.
+// add adds the ghost of an evicted key. The oldest of its set is dropped.
 func (g *ghosts) add(h uint64) {
 	if g.state.sets == 0 {
 		return
@@ -54,7 +56,7 @@ func (g *ghosts) add(h uint64) {
 	}
 }
 
-// take reports whether h was lately evicted, and forgets it. It needs segments.mu.
+// take removes the ghost of h, and reports whether there was one.
 func (g *ghosts) take(h uint64) bool {
 	if g.state.sets == 0 {
 		return false
@@ -73,9 +75,9 @@ func (g *ghosts) take(h uint64) bool {
 	return false
 }
 
-// resize keeps room for about as many ghosts as there are items. Another number of sets
-// forgets most ghosts, so it changes only when it is off by much; the first ghosts are made room
-// for by a chunk for each segment that eviction frees. It needs segments.mu.
+// resize keeps places for about as many ghosts as there are items. Another number of sets
+// invalidates most ghosts, so it changes only when it is off by much. The first ghosts get their
+// memory chunk by chunk, one for each segment that eviction frees.
 func (g *ghosts) resize(items uint64) {
 	want := max(1, items/ghostWays)
 	if want <= g.state.sets+g.state.sets/8 && want >= g.state.sets/2 {

@@ -8,6 +8,8 @@ import (
 	"holdfast/mc"
 )
 
+// This file has a lane's own state, which lane.mu guards.
+
 // A lane is what an event loop needs for itself, so that loops don't share cache lines. A batch
 // holds its lane from beginning to end.
 type lane struct {

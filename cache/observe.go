@@ -7,6 +7,8 @@ import (
 	"holdfast/mc"
 )
 
+// This file calls the observer. It changes nothing of the store.
+
 // An Observer is told of what happens to items, for the command watch. It is called on requests'
 // way, some of it with locks of the store held: it must not wait, nor call the store. Key is
 // borrowed. Class is 1 in the small ring, 2 in the main ring; conn is mc.Batch.Conn.

@@ -1,5 +1,8 @@
 package cache
 
+// This file works out what a mutation comes to. It changes the mutation, the counters and scratch
+// memory of the lane, and, where that is all there is to do, the item. It needs the item's stripe.
+
 // plan works out what m comes to, given the item that is there, or nil. It needs the item's
 // stripe. If it says rewrite, m.d is the draft, which refers to nothing that the stripe guards.
 func (m *mutation) plan(l *lane, it item) (step, verdict) {

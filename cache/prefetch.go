@@ -7,6 +7,9 @@ import (
 	"holdfast/mc"
 )
 
+// This file reads slots without a lock, each atomically; what it finds is only a hint. It changes
+// nothing but the requests' hashes.
+
 // hashAll gives the requests' keys their hashes.
 func (x *index) hashAll(requests []mc.Request) {
 	for i := range requests {

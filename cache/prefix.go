@@ -7,6 +7,9 @@ import (
 	"holdfast/mrc"
 )
 
+// This file counts by key prefix. A lane's counts are guarded by its lock, the evictor's by
+// segments.mu.
+
 // PrefixStats count what happened to the keys of one prefix, the bytes before the delimiter.
 type PrefixStats struct {
 	Gets, Hits, Sets, Deletes  uint64

@@ -2,6 +2,9 @@ package cache
 
 import "holdfast/mc"
 
+// This file has the requests that read, touch or delete one item. They change the lane, whose lock the
+// batch holds, and the item and its slot, under the item's stripe.
+
 // findLive returns the item of r's key, its slot and location, or nil; what has expired it
 // unlinks. It needs r's stripe.
 func (l *lane) findLive(r *mc.Request, now uint32) (it item, at, loc uint64) {

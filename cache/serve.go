@@ -7,6 +7,10 @@ import (
 	"holdfast/mc"
 )
 
+// This file takes batches through a lane. It holds lane.mu for as long as the lane serves a batch;
+// of the shared parts it uses the index, under the request's stripe, and frees chunks under
+// segments.mu once no stripe is held.
+
 // prefetchRequests is how many requests' cache misses are taken at once.
 const prefetchRequests = 32
 

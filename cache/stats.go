@@ -10,6 +10,9 @@ import (
 	"holdfast/mc"
 )
 
+// This file reports. It reads each lane under its lock, and then, under segments.mu, the segments, the
+// index's and ghosts' sizes and the evictor's losses. ResetStats zeroes counters under the same locks.
+
 // A Snapshot is what a store has counted, and what it holds.
 type Snapshot struct {
 	Counters

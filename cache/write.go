@@ -6,6 +6,10 @@ import (
 	"holdfast/mc"
 )
 
+// This file has the requests that store, and how a mutation is applied. They change the lane, whose
+// lock the batch holds; an item and its slot, under the item's stripe; and, only where an item needs
+// memory, what segments.mu guards.
+
 // kind is what a mutation does.
 type kind uint8
 
