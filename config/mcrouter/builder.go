@@ -12,16 +12,20 @@ import (
 // that a few lines could make very many.
 const maxRoutes = 20_000
 
-// A builder makes options of a file without macros, and gathers what is wrong with it.
+// A builder makes the routes of a file without macros.
 type builder struct {
-	o      ParseOptions
-	out    route.Options
-	faults route.Faults
+	*notes
+	pools *pools
 
-	pools   map[string]*source // by name
-	order   []string           // of the names in the section pools
+	out     route.Options
 	handles map[string]*handle // those with names
-	routes  int                // how many there are, as often as they are used
+	routes  int                // how many there are, counting each use
+}
+
+// A notes holds the options of the command line, and gathers what is wrong with the file.
+type notes struct {
+	options ParseOptions
+	faults  route.Faults
 }
 
 // A handle is a route handle with a name. Its routes are made when it is first used.
@@ -42,30 +46,31 @@ const (
 )
 
 func newBuilder(o ParseOptions) *builder {
-	return &builder{o: o, pools: map[string]*source{}, handles: map[string]*handle{}}
+	n := &notes{options: o}
+	return &builder{notes: n, pools: &pools{notes: n, byName: map[string]*source{}}, handles: map[string]*handle{}}
 }
 
-func (b *builder) fault(path, format string, args ...any) {
-	b.faults = append(b.faults, route.Fault{Path: path, Text: fmt.Sprintf(format, args...)})
+func (n *notes) fault(path, format string, args ...any) {
+	n.faults = append(n.faults, route.Fault{Path: path, Text: fmt.Sprintf(format, args...)})
 }
 
-func (b *builder) warn(path, format string, args ...any) {
-	if b.o.Warn != nil {
-		b.o.Warn(route.Fault{Path: path, Text: fmt.Sprintf(format, args...)})
+func (n *notes) warn(path, format string, args ...any) {
+	if n.options.Warn != nil {
+		n.options.Warn(route.Fault{Path: path, Text: fmt.Sprintf(format, args...)})
 	}
 }
 
 func (b *builder) file(o *object) {
 	r := b.reader("", o)
-	b.namePools(r.object("pools"))
+	b.pools.take(r.object("pools"))
 	r.without("there are no pools by region", "regional_pools")
 	if v, found := r.get("named_handles"); found {
 		b.nameHandles("named_handles", v)
 	}
-	b.out.DefaultCluster = b.o.RoutePrefix
-	b.out.ReadsOnly = b.o.ReadsOnly
-	b.out.DisableFlushAll = !b.o.EnableFlush
-	if b.o.InvalidToDefault {
+	b.out.DefaultCluster = b.options.RoutePrefix
+	b.out.ReadsOnly = b.options.ReadsOnly
+	b.out.DisableFlushAll = !b.options.EnableFlush
+	if b.options.InvalidToDefault {
 		b.out.UnknownCluster = route.UnknownToDefault
 	}
 	top, one := r.get("route")
@@ -84,7 +89,8 @@ func (b *builder) file(o *object) {
 	}
 	r.without("it is about mcrouter's own features", "routing_options")
 	r.end()
-	b.restOfPools()
+	b.pools.makeRest()
+	b.out.Pools = b.pools.made
 }
 
 // clusters takes routes by cluster: a mapping, or a list with aliases.
@@ -116,7 +122,7 @@ func (b *builder) clusters(path string, v any) {
 		b.fault(path, "a list or a mapping is wanted here, not %s", typeName(v))
 	}
 	if b.out.Route.Kind == "" && len(b.faults) == 0 {
-		b.fault(path, "none is for %s, the cluster of keys without one; -R names another", b.o.RoutePrefix)
+		b.fault(path, "none is for %s, the cluster of keys without one; -R names another", b.options.RoutePrefix)
 	}
 }
 
@@ -129,7 +135,7 @@ func (b *builder) cluster(path string, prefixes []string, v any) {
 		if strings.HasSuffix(prefix, "/fallback/") && b.out.UnknownCluster == "" {
 			b.out.UnknownCluster = route.UnknownToFallback
 		}
-		if prefix == b.o.RoutePrefix {
+		if prefix == b.options.RoutePrefix {
 			b.out.Route = *made
 			continue
 		}

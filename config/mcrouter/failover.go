@@ -33,7 +33,7 @@ var untold = []string{
 
 // anyError is what mcrouter goes on after unless it is told otherwise: all errors, those of servers
 // among them.
-func (b *builder) anyError() route.FailoverPolicy {
+func anyError() route.FailoverPolicy {
 	var all []string
 	for _, e := range errorNames {
 		if !slices.Contains(all, e.ours) {
@@ -43,11 +43,11 @@ func (b *builder) anyError() route.FailoverPolicy {
 	return route.FailoverPolicy{Reads: all, Updates: all, Deletes: all}
 }
 
-// errors takes names of errors.
-func (b *builder) errors(path string, v any) []string {
+// errorNamesAt takes a list of names of errors.
+func (n *notes) errorNamesAt(path string, v any) []string {
 	list, ok := v.([]any)
 	if !ok {
-		b.fault(path, "a list is wanted here, not %s", typeName(v))
+		n.fault(path, "a list is wanted here, not %s", typeName(v))
 	}
 	names := []string{} // which is none, where nil would be the default
 	for i, element := range list {
@@ -61,9 +61,9 @@ func (b *builder) errors(path string, v any) []string {
 		}
 		switch {
 		case slices.Contains(untold, name):
-			b.warn(at, "has no meaning here: %s is not told apart", name)
+			n.warn(at, "has no meaning here: %s is not told apart", name)
 		case ours == "":
-			b.fault(at, "%v is not an error", element)
+			n.fault(at, "%v is not an error", element)
 		case !slices.Contains(names, ours):
 			names = append(names, ours)
 		}
@@ -71,68 +71,68 @@ func (b *builder) errors(path string, v any) []string {
 	return names
 }
 
-// policy takes failover_errors, failover_limit and failover_policy.
-func (b *builder) policy(r *reader, children int) route.FailoverPolicy {
-	p := b.anyError()
+// readPolicy takes failover_errors, failover_limit and failover_policy.
+func readPolicy(r *reader, children int) route.FailoverPolicy {
+	p := anyError()
 	if v, found := r.get("failover_errors"); found {
 		path := r.at("failover_errors")
 		if o, ok := v.(*object); ok {
-			f := b.reader(path, o)
+			f := r.notes.reader(path, o)
 			for _, l := range []struct {
 				key    string
 				errors *[]string
 			}{{"gets", &p.Reads}, {"updates", &p.Updates}, {"deletes", &p.Deletes}} {
 				if v, found := f.get(l.key); found {
-					*l.errors = b.errors(f.at(l.key), v)
+					*l.errors = r.errorNamesAt(f.at(l.key), v)
 				}
 			}
 			f.end()
 		} else {
-			p.Reads = b.errors(path, v)
+			p.Reads = r.errorNamesAt(path, v)
 			p.Updates, p.Deletes = p.Reads, p.Reads
 		}
 	}
 	if o := r.object("failover_limit"); o != nil {
-		l := b.reader(r.at("failover_limit"), o)
+		l := r.notes.reader(r.at("failover_limit"), o)
 		p.Ratio = min(l.number("rate"), 1)
 		p.Burst = failoverBurst
 		if l.has("burst") {
 			p.Burst = max(l.number("burst"), 1)
 		}
 		if p.Ratio <= 0 {
-			b.fault(l.at("rate"), "a share above 0 is wanted")
+			r.fault(l.at("rate"), "a share above 0 is wanted")
 		}
 		l.end()
 	}
 	if o := r.object("failover_policy"); o != nil {
-		b.orderOf(b.reader(r.at("failover_policy"), o), &p, children)
+		readOrder(r.notes.reader(r.at("failover_policy"), o), &p, children)
 	}
 	return p
 }
 
-// orderOf takes in which order children are tried, and how many.
-func (b *builder) orderOf(r *reader, p *route.FailoverPolicy, children int) {
+// readOrder takes in which order children are tried, and how many.
+func readOrder(r *reader, p *route.FailoverPolicy, children int) {
 	tries := r.int("max_tries")
 	switch kind := r.string("type"); kind {
 	case "LeastFailuresPolicy":
 		p.Order = route.LeastFailures
 		if tries == 0 {
-			b.fault(r.path, "max_tries is missing")
+			r.fault(r.path, "max_tries is missing")
 		}
 	case "DeterministicOrderPolicy", "RendezvousPolicy":
 		p.Order = route.InRendezvousOrder
 		r.without("what is counted is max_tries", "max_error_tries")
 		r.without("the order is by the key alone", "hash", "tags", "enable_failure_domains", "ignore_normal_reply_index", "max_tries_without_failure_domains")
-		b.warn(r.path, "the order after the first child isn't the same as mcrouter's")
+		r.warn(r.path, "the order after the first child isn't the same as mcrouter's")
 	default: // whatever its name, as in mcrouter
 		if kind != "DefaultPolicy" && kind != "InOrderPolicy" {
-			b.warn(r.at("type"), "%q means the default, children in order", kind)
+			r.warn(r.at("type"), "%q means the default, children in order", kind)
 		}
 		tries = 0
 	}
 	r.without("all errors of failover_errors count", "exclude_errors")
 	if tries < 0 {
-		b.fault(r.at("max_tries"), "%d is negative", tries)
+		r.fault(r.at("max_tries"), "%d is negative", tries)
 	}
 	p.MaxTries = min(tries, children)
 	r.end()
@@ -144,18 +144,18 @@ func (b *builder) failoverRoute(path string, v any) []route.Route {
 	if made.Kind != route.KindFailover {
 		return one(made)
 	}
-	made.Failover = b.anyError()
+	made.Failover = anyError()
 	if r != nil {
-		made.Failover = b.policy(r, len(children))
+		made.Failover = readPolicy(r, len(children))
 		made.Exptime = r.seconds("failover_exptime")
-		b.failoverExtras(r)
+		skipFailoverExtras(r)
 		r.end()
 	}
 	return one(made)
 }
 
-// failoverExtras takes the options that ours have no counterpart of.
-func (b *builder) failoverExtras(r *reader) {
+// skipFailoverExtras takes the options that ours have no counterpart of.
+func skipFailoverExtras(r *reader) {
 	r.without("there are no leases", "enable_lease_pairing")
 	r.without("keys aren't marked", "failover_tag")
 	r.without("the order of failover is by the key alone", "hash", "tags")
@@ -170,8 +170,8 @@ func (b *builder) failoverWithExptime(r *reader) []route.Route {
 	if r.has("failover_exptime") {
 		made.Exptime = max(r.seconds("failover_exptime"), 0)
 	}
-	made.Failover = b.policy(r, len(made.Children))
-	b.failoverExtras(r)
+	made.Failover = readPolicy(r, len(made.Children))
+	skipFailoverExtras(r)
 	r.without("failover_errors and failover_limit say when", "settings")
 	return one(made)
 }
@@ -192,11 +192,11 @@ func (b *builder) latest(r *reader, children []route.Route) route.Route {
 		b.fault(r.at("failover_count"), "a number above 0 is wanted")
 	}
 	count := min(orElse(r.int("failover_count"), latestChildren), len(children))
-	policy := b.policy(r, count)
+	policy := readPolicy(r, count)
 	salt := r.string("salt")
 	r.without("all event loops choose the same child", "thread_local_failover")
 	r.unless(nil, "weights")
-	b.failoverExtras(r)
+	skipFailoverExtras(r)
 	if made.Kind == route.KindLatest {
 		made.Latest, made.Failover, made.Hash.Salt = count, policy, salt
 	}

@@ -20,6 +20,15 @@ const (
 	probeMax      = 60 * time.Second
 )
 
+// A pools makes the pools of a file: those that routes use, when they are first used, and then the
+// rest of the section "pools".
+type pools struct {
+	*notes
+	byName map[string]*source
+	order  []string     // of the names in the section
+	made   []route.Pool // in the order in which they were made, until makeRest
+}
+
 // A source is a pool as the file has it, and what is made of it.
 type source struct {
 	name  string
@@ -29,14 +38,15 @@ type source struct {
 
 	failed bool // it has faults, which were told
 
-	place   int // in builder.out.Pools, from 1 on; 0 if it isn't there
+	place   int // in pools.made, from 1 on; 0 if it isn't there
 	hashed  bool
 	servers int
-	alone   []route.Route // one for each server: see builder.each
+	alone   []route.Route // one for each server: see pools.each
 	emptyIs route.Route   // where requests go if it has no servers
 }
 
-func (b *builder) namePools(o *object) {
+// take remembers the section "pools".
+func (ps *pools) take(o *object) {
 	if o == nil {
 		return
 	}
@@ -44,61 +54,61 @@ func (b *builder) namePools(o *object) {
 		at := join("pools", name)
 		json, ok := o.values[name].(*object)
 		if !ok {
-			b.fault(at, "a mapping is wanted here, not %s", typeName(o.values[name]))
+			ps.fault(at, "a mapping is wanted here, not %s", typeName(o.values[name]))
 			continue
 		}
-		b.pools[name] = &source{name: name, path: at, json: json}
+		ps.byName[name] = &source{name: name, path: at, json: json}
 	}
-	b.order = o.keys
+	ps.order = o.keys
 }
 
-// restOfPools makes the pools that no route uses; those without servers are there to inherit from.
-func (b *builder) restOfPools() {
-	for _, name := range b.order {
-		s := b.pools[name]
+// makeRest makes the pools that no route uses; those without servers are there to inherit from.
+func (ps *pools) makeRest() {
+	for _, name := range ps.order {
+		s := ps.byName[name]
 		if s == nil || s.done() {
 			continue
 		}
-		if _, found := b.inherit(s).values["servers"]; found {
-			b.pool(s)
+		if _, found := ps.inherit(s).values["servers"]; found {
+			ps.create(s)
 		}
 	}
 	// Pools stand in the order of the file, whatever the order of their use.
 	place := func(p route.Pool) int {
 		name, _, _ := strings.Cut(p.Name, aloneMark)
-		if i := slices.Index(b.order, name); i >= 0 {
+		if i := slices.Index(ps.order, name); i >= 0 {
 			return i
 		}
-		return len(b.order)
+		return len(ps.order)
 	}
-	slices.SortStableFunc(b.out.Pools, func(x, y route.Pool) int { return place(x) - place(y) })
+	slices.SortStableFunc(ps.made, func(x, y route.Pool) int { return place(x) - place(y) })
 }
 
 // use returns the pool that v names or is, made; nil after a fault.
-func (b *builder) use(path string, v any) *source {
+func (ps *pools) use(path string, v any) *source {
 	var s *source
 	switch v := v.(type) {
 	case string:
-		if s = b.pools[v]; s == nil {
-			b.fault(path, "there is no pool %q", v)
+		if s = ps.byName[v]; s == nil {
+			ps.fault(path, "there is no pool %q", v)
 			return nil
 		}
 	case *object:
 		name, ok := v.values["name"].(string)
 		if !ok {
-			b.fault(path, "a pool has a name; this has none")
+			ps.fault(path, "a pool has a name; this has none")
 			return nil
 		}
-		if s = b.pools[name]; s == nil {
+		if s = ps.byName[name]; s == nil {
 			s = &source{name: name, path: path, json: v}
-			b.pools[name] = s
+			ps.byName[name] = s
 		}
 	default:
-		b.fault(path, "a pool is wanted here, not %s", typeName(v))
+		ps.fault(path, "a pool is wanted here, not %s", typeName(v))
 		return nil
 	}
 	if !s.done() {
-		b.pool(s)
+		ps.create(s)
 	}
 	if s.failed {
 		return nil
@@ -110,55 +120,55 @@ func (b *builder) use(path string, v any) *source {
 func (s *source) done() bool { return s.place != 0 || s.emptyIs.Kind != "" || s.failed }
 
 // inherit returns the pool's options with those of the pools that it inherits from below them.
-func (b *builder) inherit(s *source) *object {
+func (ps *pools) inherit(s *source) *object {
 	parent, found := s.json.values["inherit"]
 	if !found || s.state == made {
 		return s.json
 	}
 	if s.state == making {
-		b.fault(s.path+".inherit", "the pool inherits from itself")
+		ps.fault(s.path+".inherit", "the pool inherits from itself")
 		return s.json
 	}
 	s.state = making
 	whole := s.json.without("inherit")
 	name, ok := parent.(string)
-	if from := b.pools[name]; ok && from != nil {
-		below := b.inherit(from)
+	if from := ps.byName[name]; ok && from != nil {
+		below := ps.inherit(from)
 		for _, key := range below.keys {
 			if _, own := whole.values[key]; !own && key != "name" {
 				whole.set(key, below.values[key])
 			}
 		}
 	} else {
-		b.fault(s.path+".inherit", "there is no pool %v", parent)
+		ps.fault(s.path+".inherit", "there is no pool %v", parent)
 	}
 	s.json, s.state = whole, made
 	return whole
 }
 
-func (b *builder) pool(s *source) {
-	before := len(b.faults)
-	r := b.reader(s.path, b.inherit(s))
+func (ps *pools) create(s *source) {
+	before := len(ps.faults)
+	r := ps.reader(s.path, ps.inherit(s))
 	p := route.Pool{
-		Name: s.name, SoftErrors: orElse(b.o.SoftErrors, softErrors),
-		ProbeMin: orElse(b.o.ProbeMin, probeMin), ProbeMax: orElse(b.o.ProbeMax, probeMax),
+		Name: s.name, SoftErrors: orElse(ps.options.SoftErrors, softErrors),
+		ProbeMin: orElse(ps.options.ProbeMin, probeMin), ProbeMax: orElse(ps.options.ProbeMax, probeMax),
 		OnError: route.ErrorAsError, Journal: true,
 	}
-	if b.o.MissOnGetErrors {
+	if ps.options.MissOnGetErrors {
 		p.OnError = route.ErrorAsMiss
 	}
-	b.timeouts(r, &p)
+	ps.timeouts(r, &p)
 	p.Hash.Placement = "ch3"
 	if weights := r.numbers("weights"); weights != nil {
 		p.Hash.Placement, p.Hash.Weights = "weighted_ch3", weights
 	}
 	port := r.int("port_override")
-	b.servers(r, &p, port)
+	ps.servers(r, &p, port)
 	errorOnEmpty := !r.has("error_on_empty") || r.bool("error_on_empty")
 	p.KeepRoutingPrefix = r.bool("keep_routing_prefix")
-	b.poolExtras(r)
+	ps.poolExtras(r)
 	r.end()
-	if s.failed = len(b.faults) > before; s.failed {
+	if s.failed = len(ps.faults) > before; s.failed {
 		return
 	}
 	if len(p.Members) == 0 {
@@ -166,37 +176,37 @@ func (b *builder) pool(s *source) {
 		if errorOnEmpty {
 			s.emptyIs = route.Route{Kind: route.KindError, Response: "pool " + s.name + " has no servers"}
 		}
-		b.warn(s.path, "has no servers: it is left out")
+		ps.warn(s.path, "has no servers: it is left out")
 		return
 	}
 	if p.Hash.Weights != nil {
 		p.Hash.Weights = fitWeights(p.Hash.Weights, len(p.Members))
 	}
-	b.out.Pools = append(b.out.Pools, p)
-	s.place, s.servers = len(b.out.Pools), len(p.Members)
+	ps.made = append(ps.made, p)
+	s.place, s.servers = len(ps.made), len(p.Members)
 }
 
 // timeouts are the pool's own, unless there is one for its distance from the default cluster.
-func (b *builder) timeouts(r *reader, p *route.Pool) {
-	p.Timeout = orElse(r.milliseconds("server_timeout"), orElse(b.o.ServerTimeout, serverTimeout))
+func (ps *pools) timeouts(r *reader, p *route.Pool) {
+	p.Timeout = orElse(r.milliseconds("server_timeout"), orElse(ps.options.ServerTimeout, serverTimeout))
 	p.ConnectTimeout = orElse(r.milliseconds("connect_timeout"), p.Timeout)
 	region, cluster := r.string("region"), r.string("cluster")
-	here := strings.Split(b.o.RoutePrefix, "/")
+	here := strings.Split(ps.options.RoutePrefix, "/")
 	if region == "" || cluster == "" || len(here) != 4 {
 		return
 	}
-	far := b.o.CrossRegionTimeout
+	far := ps.options.CrossRegionTimeout
 	if region == here[1] {
-		far = b.o.CrossClusterTimeout
+		far = ps.options.CrossClusterTimeout
 		if cluster == here[2] {
-			far = b.o.WithinClusterTimeout
+			far = ps.options.WithinClusterTimeout
 		}
 	}
 	p.Timeout = orElse(far, p.Timeout)
 }
 
 // poolExtras takes the options that ours have no counterpart of.
-func (b *builder) poolExtras(r *reader) {
+func (ps *pools) poolExtras(r *reader) {
 	r.unless("ascii", "protocol")
 	r.unless(false, "use_ssl", "enable_compression")
 	r.unless("plain", "security_mech", "security_mech_within_dc", "security_mech_cross_dc")
@@ -207,12 +217,12 @@ func (b *builder) poolExtras(r *reader) {
 	r.without("it is about mcrouter's own features", "pool_locality", "disable_request_deadline_check", "shard_splits_rv")
 	r.without("a member's errors are counted for it alone", "tko_tracker")
 	if tags := r.strings("tags"); tags != nil && len(tags) != len(r.list("servers")) {
-		b.fault(r.at("tags"), "%d tags for %d servers", len(tags), len(r.list("servers")))
+		ps.fault(r.at("tags"), "%d tags for %d servers", len(tags), len(r.list("servers")))
 	}
 }
 
 // servers makes the members, each named so that no two are alike.
-func (b *builder) servers(r *reader, p *route.Pool, port int) {
+func (ps *pools) servers(r *reader, p *route.Pool, port int) {
 	list, found := r.get("servers")
 	servers, ok := list.([]any)
 	if !ok {
@@ -220,11 +230,11 @@ func (b *builder) servers(r *reader, p *route.Pool, port int) {
 		if found {
 			text = "servers is " + typeName(list) + "; a list is wanted"
 		}
-		b.fault(r.path, "%s", text)
+		ps.fault(r.path, "%s", text)
 		return
 	}
 	if port < 0 || port > 65535 {
-		b.fault(r.at("port_override"), "%d is not a port", port)
+		ps.fault(r.at("port_override"), "%d is not a port", port)
 		return
 	}
 	tags := r.strings("tags")
@@ -232,12 +242,12 @@ func (b *builder) servers(r *reader, p *route.Pool, port int) {
 	for i, v := range servers {
 		text, ok := v.(string)
 		if !ok {
-			b.fault(fmt.Sprintf("%s[%d]", r.at("servers"), i), "a server is wanted here, not %s; routes in pools aren't supported", typeName(v))
+			ps.fault(fmt.Sprintf("%s[%d]", r.at("servers"), i), "a server is wanted here, not %s; routes in pools aren't supported", typeName(v))
 			continue
 		}
 		address, err := address(text, port)
 		if err != nil {
-			b.fault(fmt.Sprintf("%s[%d]", r.at("servers"), i), "%q %v", text, err)
+			ps.fault(fmt.Sprintf("%s[%d]", r.at("servers"), i), "%q %v", text, err)
 			continue
 		}
 		m := route.Member{Address: address}
@@ -309,18 +319,18 @@ const aloneMark = "#"
 
 // each returns a route to each server of a pool, as the route handle Pool has it: each gets a pool of
 // its own.
-func (b *builder) each(s *source) []route.Route {
+func (ps *pools) each(s *source) []route.Route {
 	if s.place == 0 {
 		return []route.Route{s.emptyIs}
 	}
 	if s.alone == nil {
-		whole := b.out.Pools[s.place-1]
+		whole := ps.made[s.place-1]
 		for i, m := range whole.Members {
 			one := whole
 			one.Name = whole.Name + aloneMark + strconv.Itoa(i)
 			one.Members = []route.Member{m}
 			one.Hash = route.Hash{}
-			b.out.Pools = append(b.out.Pools, one)
+			ps.made = append(ps.made, one)
 			s.alone = append(s.alone, route.Route{Kind: route.KindPool, Pool: one.Name})
 		}
 	}
@@ -329,8 +339,8 @@ func (b *builder) each(s *source) []route.Route {
 
 // hashOf returns the hash that a route to the pool has to have for h; none if it is the pool's own,
 // which the first route that asks decides.
-func (b *builder) hashOf(s *source, h route.Hash) route.Hash {
-	p := &b.out.Pools[s.place-1]
+func (ps *pools) hashOf(s *source, h route.Hash) route.Hash {
+	p := &ps.made[s.place-1]
 	if !s.hashed {
 		s.hashed = true
 		p.Hash = h

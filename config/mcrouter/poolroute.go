@@ -16,8 +16,8 @@ var placements = map[string]string{
 
 // poolHandle is the handle Pool: a route to each server.
 func (b *builder) poolHandle(path string, v any) []route.Route {
-	if s := b.use(path, v); s != nil {
-		routes := b.each(s)
+	if s := b.pools.use(path, v); s != nil {
+		routes := b.pools.each(s)
 		b.count(path, len(routes))
 		return routes
 	}
@@ -30,14 +30,14 @@ var unusable = route.Route{Kind: route.KindNull}
 func (b *builder) poolRoute(path string, v any) []route.Route {
 	o, ok := v.(*object)
 	if !ok {
-		s := b.use(path, v)
+		s := b.pools.use(path, v)
 		if s == nil {
 			return one(unusable)
 		}
 		if s.place == 0 {
 			return one(s.emptyIs)
 		}
-		return one(route.Route{Kind: route.KindPool, Pool: s.name, Hash: b.hashOf(s, b.ownHash(s))})
+		return one(route.Route{Kind: route.KindPool, Pool: s.name, Hash: b.pools.hashOf(s, b.pools.ownHash(s))})
 	}
 	r := b.reader(path, o)
 	pool, found := r.get("pool")
@@ -45,7 +45,7 @@ func (b *builder) poolRoute(path string, v any) []route.Route {
 		b.fault(path, "pool is missing")
 		return nil
 	}
-	s := b.use(r.at("pool"), pool)
+	s := b.pools.use(r.at("pool"), pool)
 	made := unusable
 	if s != nil {
 		made = b.toPool(r, s)
@@ -72,7 +72,7 @@ func (b *builder) toPool(r *reader, s *source) route.Route {
 	if n := r.int("max_outstanding"); n < 0 {
 		b.fault(r.at("max_outstanding"), "%d is negative", n)
 	} else if n > 0 {
-		b.limit(r, s, n)
+		b.pools.limit(r, s, n)
 	}
 	r.without("a member that returns empty isn't spared", "slow_warmup")
 	r.unless("default", "shadow_policy")
@@ -101,16 +101,16 @@ func (b *builder) toPool(r *reader, s *source) route.Route {
 }
 
 // limit sets how many requests a member may owe an answer to; the pool has one such number.
-func (b *builder) limit(r *reader, s *source, n int) {
-	p := &b.out.Pools[s.place-1]
+func (ps *pools) limit(r *reader, s *source, n int) {
+	p := &ps.made[s.place-1]
 	if p.MaxInFlight != 0 && p.MaxInFlight != n {
-		b.fault(r.at("max_outstanding"), "pool %q has another already, %d", s.name, p.MaxInFlight)
+		ps.fault(r.at("max_outstanding"), "pool %q has another already, %d", s.name, p.MaxInFlight)
 	}
 	p.MaxInFlight = n
 }
 
 // ownHash is the hash of a route that says nothing of it.
-func (b *builder) ownHash(s *source) route.Hash {
+func (ps *pools) ownHash(s *source) route.Hash {
 	if weights, found := s.json.values["weights"]; found {
 		return route.Hash{Placement: "weighted_ch3", Weights: fitWeights(floats(weights), s.servers)}
 	}
@@ -128,10 +128,10 @@ func floats(v any) []float64 {
 
 // hashed is a route to the pool by what hash says.
 func (b *builder) hashed(r *reader, s *source) route.Route {
-	own := b.ownHash(s)
+	own := b.pools.ownHash(s)
 	v, found := r.get("hash")
 	if !found {
-		return route.Route{Kind: route.KindPool, Pool: s.name, Hash: b.hashOf(s, own)}
+		return route.Route{Kind: route.KindPool, Pool: s.name, Hash: b.pools.hashOf(s, own)}
 	}
 	o, ok := v.(*object)
 	if name, isName := v.(string); isName {
@@ -144,30 +144,30 @@ func (b *builder) hashed(r *reader, s *source) route.Route {
 	}
 	h := b.reader(r.at("hash"), o)
 	if h.string("hash_func") == "Latest" {
-		made := b.latest(h, b.each(s))
+		made := b.latest(h, b.pools.each(s))
 		h.end()
 		return made
 	}
-	hash, tags := b.hash(h, own, s.servers)
-	b.tag(h, s, tags)
+	hash, tags := readHash(h, own, s.servers)
+	b.pools.tag(h, s, tags)
 	h.end()
-	return route.Route{Kind: route.KindPool, Pool: s.name, Hash: b.hashOf(s, hash)}
+	return route.Route{Kind: route.KindPool, Pool: s.name, Hash: b.pools.hashOf(s, hash)}
 }
 
 // tag names the members by the tags that a rendezvous hash places.
-func (b *builder) tag(h *reader, s *source, tags []string) {
+func (ps *pools) tag(h *reader, s *source, tags []string) {
 	if tags == nil {
 		return
 	}
-	p := &b.out.Pools[s.place-1]
+	p := &ps.made[s.place-1]
 	if len(tags) != len(p.Members) {
-		b.fault(h.at("tags"), "%d tags for %d servers", len(tags), len(p.Members))
+		ps.fault(h.at("tags"), "%d tags for %d servers", len(tags), len(p.Members))
 		return
 	}
 	for i := range p.Members {
 		m := &p.Members[i]
 		if m.Name != "" && m.Name != tags[i] {
-			b.fault(h.at("tags"), "server %s has another name already, %s", m.Address, m.Name)
+			ps.fault(h.at("tags"), "server %s has another name already, %s", m.Address, m.Name)
 		}
 		if m.Address != tags[i] {
 			m.Name = tags[i]
@@ -175,13 +175,13 @@ func (b *builder) tag(h *reader, s *source, tags []string) {
 	}
 }
 
-// hash takes hash_func, salt, weights and tags; own is what is there without them.
-func (b *builder) hash(h *reader, own route.Hash, n int) (hash route.Hash, tags []string) {
+// readHash takes hash_func, salt, weights and tags; own is what is there without them.
+func readHash(h *reader, own route.Hash, n int) (hash route.Hash, tags []string) {
 	hash = own
 	if name := h.string("hash_func"); name != "" {
 		placement, found := placements[name]
 		if !found {
-			b.fault(h.at("hash_func"), "%s isn't supported", name)
+			h.fault(h.at("hash_func"), "%s isn't supported", name)
 		}
 		hash.Placement = placement
 	}
@@ -194,14 +194,14 @@ func (b *builder) hash(h *reader, own route.Hash, n int) (hash route.Hash, tags 
 			hash.Weights = fitWeights(weights, n)
 		}
 		if hash.Weights == nil {
-			b.fault(h.path, "weights is missing")
+			h.fault(h.path, "weights is missing")
 		}
 	default:
 		hash.Weights = nil
 	}
 	for i, w := range hash.Weights {
 		if !(w >= 0 && w <= 1) {
-			b.fault(h.path, "weight %d, %v, is not in [0, 1]", i, w)
+			h.fault(h.path, "weight %d, %v, is not in [0, 1]", i, w)
 		}
 	}
 	tags = h.strings("tags")
@@ -218,7 +218,7 @@ func (b *builder) hashRoute(path string, v any) []route.Route {
 		r.end()
 		return one(made)
 	}
-	hash, tags := b.hash(r, route.Hash{Placement: "ch3"}, len(children))
+	hash, tags := readHash(r, route.Hash{Placement: "ch3"}, len(children))
 	rendezvous := hash.Placement == "mcrouter_rendezvous" || hash.Placement == "weighted_rendezvous"
 	if rendezvous && len(tags) != len(children) {
 		b.fault(r.path, "%d tags for %d children", len(tags), len(children))

@@ -10,14 +10,21 @@ import (
 
 // A reader takes the options of one mapping; what nobody takes is unknown.
 type reader struct {
-	b     *builder
+	*notes
+	b     *builder // makes the routes in options; nil in a pool, which has none
 	path  string
 	o     *object
 	taken map[string]bool
 }
 
+func (n *notes) reader(path string, o *object) *reader {
+	return &reader{notes: n, path: path, o: o, taken: map[string]bool{"type": true, "name": true}}
+}
+
 func (b *builder) reader(path string, o *object) *reader {
-	return &reader{b, path, o, map[string]bool{"type": true, "name": true}}
+	r := b.notes.reader(path, o)
+	r.b = b
+	return r
 }
 
 func (r *reader) get(key string) (any, bool) {
@@ -51,7 +58,7 @@ func typed[T any](r *reader, key, want string) (value T) {
 	}
 	value, ok := v.(T)
 	if !ok {
-		r.b.fault(r.at(key), "%s is wanted here, not %s", want, typeName(v))
+		r.fault(r.at(key), "%s is wanted here, not %s", want, typeName(v))
 	}
 	return value
 }
@@ -66,7 +73,7 @@ func (r *reader) number(key string) float64 {
 	v, found := r.get(key)
 	f, ok := number(v)
 	if found && !ok {
-		r.b.fault(r.at(key), "a number is wanted here, not %s", typeName(v))
+		r.fault(r.at(key), "a number is wanted here, not %s", typeName(v))
 	}
 	return f
 }
@@ -78,7 +85,7 @@ const maxExptime = 30 * 24 * 3600
 func (r *reader) seconds(key string) time.Duration {
 	n := r.int(key)
 	if n > maxExptime {
-		r.b.fault(r.at(key), "%d is a moment, not a length of time: it is above 30 days", n)
+		r.fault(r.at(key), "%d is a moment, not a length of time: it is above 30 days", n)
 		return 0
 	}
 	return time.Duration(n) * time.Second
@@ -88,7 +95,7 @@ func (r *reader) seconds(key string) time.Duration {
 func (r *reader) milliseconds(key string) time.Duration {
 	n := r.int(key)
 	if r.has(key) && (n <= 0 || n > 1e9) {
-		r.b.fault(r.at(key), "%d is not a number of milliseconds above 0", n)
+		r.fault(r.at(key), "%d is not a number of milliseconds above 0", n)
 		return 0
 	}
 	return time.Duration(n) * time.Millisecond
@@ -99,7 +106,7 @@ func (r *reader) numbers(key string) []float64 {
 	for i, v := range r.list(key) {
 		f, ok := number(v)
 		if !ok {
-			r.b.fault(fmt.Sprintf("%s[%d]", r.at(key), i), "a number is wanted here, not %s", typeName(v))
+			r.fault(fmt.Sprintf("%s[%d]", r.at(key), i), "a number is wanted here, not %s", typeName(v))
 		}
 		list = append(list, f)
 	}
@@ -111,7 +118,7 @@ func (r *reader) strings(key string) []string {
 	for i, v := range r.list(key) {
 		s, ok := v.(string)
 		if !ok {
-			r.b.fault(fmt.Sprintf("%s[%d]", r.at(key), i), "a string is wanted here, not %s", typeName(v))
+			r.fault(fmt.Sprintf("%s[%d]", r.at(key), i), "a string is wanted here, not %s", typeName(v))
 		}
 		list = append(list, s)
 	}
@@ -122,7 +129,7 @@ func (r *reader) strings(key string) []string {
 func (r *reader) route(key string) *route.Route {
 	v, found := r.get(key)
 	if !found {
-		r.b.fault(r.path, "%s is missing", key)
+		r.fault(r.path, "%s is missing", key)
 		return nil
 	}
 	return r.b.one(r.at(key), v)
@@ -149,7 +156,7 @@ func (r *reader) routes(key string) []route.Route {
 func (r *reader) without(why string, keys ...string) {
 	for _, key := range keys {
 		if v, found := r.get(key); found && v != false {
-			r.b.warn(r.at(key), "has no meaning here: %s", why)
+			r.warn(r.at(key), "has no meaning here: %s", why)
 		}
 	}
 }
@@ -158,7 +165,7 @@ func (r *reader) without(why string, keys ...string) {
 func (r *reader) unless(byItself any, keys ...string) {
 	for _, key := range keys {
 		if v, found := r.get(key); found && !equal(v, byItself) {
-			r.b.fault(r.at(key), "isn't supported")
+			r.fault(r.at(key), "isn't supported")
 		}
 	}
 }
@@ -167,7 +174,7 @@ func (r *reader) unless(byItself any, keys ...string) {
 func (r *reader) end() {
 	for _, key := range r.o.keys {
 		if !r.taken[key] {
-			r.b.fault(r.at(key), "isn't supported")
+			r.fault(r.at(key), "isn't supported")
 		}
 	}
 }

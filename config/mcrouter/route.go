@@ -132,7 +132,7 @@ func (b *builder) missFailoverRoute(path string, v any) []route.Route {
 	r, children := b.children(path, v)
 	made := parentOf(route.KindMissFailover, children)
 	if made.Kind == route.KindMissFailover {
-		made.Failover = b.anyError()
+		made.Failover = anyError()
 	}
 	if r != nil {
 		r.without("the last answer is given if all are errors", "return_best_on_error")
@@ -186,7 +186,7 @@ func (b *builder) prefixSelector(r *reader) []route.Route {
 	selector := route.Route{Kind: route.KindPrefixSelector, Default: r.optionalRoute("wildcard")}
 	policies := r.object("policies")
 	if policies == nil && selector.Default == nil && !r.has("wildcard") {
-		r.b.fault(r.path, "there are neither policies nor a wildcard")
+		r.fault(r.path, "there are neither policies nor a wildcard")
 		return nil
 	}
 	if policies != nil {
@@ -313,7 +313,7 @@ func (b *builder) modifyKeyRoute(r *reader) []route.Route {
 		b.fault(r.at("replace_key_prefix"), "an empty one isn't supported")
 	}
 	if r.string("set_routing_prefix") != "" {
-		if slices.ContainsFunc(b.out.Pools, func(p route.Pool) bool { return p.KeepRoutingPrefix }) {
+		if slices.ContainsFunc(b.pools.made, func(p route.Pool) bool { return p.KeepRoutingPrefix }) {
 			b.fault(r.at("set_routing_prefix"), "isn't supported beside keep_routing_prefix")
 		}
 		b.warn(r.at("set_routing_prefix"), "has no meaning here: members get keys without the prefix of a cluster")
@@ -420,7 +420,7 @@ func (b *builder) shadowRoute(r *reader) []route.Route {
 
 // maxShadowed is how many requests a shadow may owe an answer to; 0 is our own default.
 func (b *builder) maxShadowed() int {
-	switch n := b.o.MaxShadowed; {
+	switch n := b.options.MaxShadowed; {
 	case n > 0:
 		return n
 	case n < 0:
@@ -461,7 +461,7 @@ func (b *builder) shadows(r *reader) []route.Shadow {
 		shadow.Keys = s.strings("keys_to_shadow")
 		if s.has("requests_fraction") {
 			if shadow.Requests = s.number("requests_fraction"); !(shadow.Requests >= 0 && shadow.Requests <= 1) {
-				s.b.fault(s.at("requests_fraction"), "a number from 0 to 1 is wanted")
+				s.fault(s.at("requests_fraction"), "a number from 0 to 1 is wanted")
 			}
 			never = never || shadow.Requests == 0
 		}

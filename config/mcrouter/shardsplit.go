@@ -10,7 +10,7 @@ import (
 func (b *builder) shardSplits(r *reader, target route.Route) route.Route {
 	r.without("keys have no such numbers here", "split_shard_fanout")
 	o := r.object("shard_splits")
-	if o == nil || b.o.NoShardSplits {
+	if o == nil || b.options.NoShardSplits {
 		return target
 	}
 	made := route.Route{Kind: route.KindShardSplit, Target: &target}
