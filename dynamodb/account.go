@@ -7,7 +7,8 @@ import (
 )
 
 // An account is the region and the account that own all tables. Its ARNs are
-// arn:aws:dynamodb:region:account:table/name, followed by nothing, /index/name, /stream/label or /backup/id.
+// arn:aws:dynamodb:region:account:table/name, followed by nothing, /index/name, /stream/label or
+// /backup/id.
 type account struct{ region, id string }
 
 func (a account) tableARN(name string) string {
@@ -27,14 +28,15 @@ func (a account) backupARN(b *table.Backup) string {
 // A tableARN is an ARN of a table, taken apart.
 type tableARN struct{ region, account, name string }
 
-// parseTableARN takes apart an ARN of a table and of nothing in it. ok is false if the text isn't one, or names a table that there
-// can't be.
+// parseTableARN takes apart an ARN of a table and of nothing in it. ok is false if the text isn't
+// one, or names a table that there can't be.
 func parseTableARN(s string) (arn tableARN, ok bool) {
 	if len(s) > maxARNLength || !strings.HasPrefix(s, "arn:") {
 		return tableARN{}, false
 	}
 	parts := strings.SplitN(s, ":", 6) // arn:partition:service:region:account:resource
-	if len(parts) < 6 || !strings.HasPrefix(parts[1], "aws") || parts[2] != "dynamodb" || !isName(parts[3]) || !isName(parts[4]) {
+	if len(parts) < 6 || !strings.HasPrefix(parts[1], "aws") || parts[2] != "dynamodb" || !isName(parts[3]) ||
+		!isName(parts[4]) {
 		return tableARN{}, false
 	}
 	name, ok := strings.CutPrefix(parts[5], "table/")
@@ -46,7 +48,8 @@ func isTableName(s string) bool {
 	return isName(s) && len(s) >= minNameLength && len(s) <= maxNameLength
 }
 
-// foreign returns the first ARN in a request, which has its shape, that names a table of another region or account; "" is none.
+// foreign returns the first ARN in a request, which has its shape, that names a table of another
+// region or account; "" is none.
 func (a account) foreign(n node, s *shape) (found string) {
 	if !s.arns || n.kind() == absent || n.kind() == null {
 		return ""
@@ -82,8 +85,8 @@ func (a account) foreignARN(s string) string {
 	return ""
 }
 
-// part takes an ARN of something of a table apart: kind is stream or backup. ok is false if it isn't such an ARN of this
-// region and account.
+// part takes an ARN of something of a table apart: kind is stream or backup. ok is false if it
+// isn't such an ARN of this region and account.
 func (a account) part(arn, kind string) (name, id string, ok bool) {
 	resource, ok := strings.CutPrefix(arn, a.tableARN(""))
 	if !ok {

@@ -20,13 +20,16 @@ func TestDefinitionsAreConsistent(t *testing.T) {
 		twin = invalidParameter + "Duplicate attribute name in AttributeDefinitions: x"
 	)
 	create := func(attributes, more string) string {
-		return `{"TableName":"new","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[` + attributes + `],` + byX + more + `}`
+		return `{"TableName":"new","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[` + attributes + `],` + byX +
+			more + `}`
 	}
 	global := func(nonKey string) string {
-		return `,"GlobalSecondaryIndexes":[{"IndexName":"gsi",` + byX + `,"Projection":{"ProjectionType":"INCLUDE","NonKeyAttributes":[` + nonKey + `]}}]`
+		return `,"GlobalSecondaryIndexes":[{"IndexName":"gsi",` + byX +
+			`,"Projection":{"ProjectionType":"INCLUDE","NonKeyAttributes":[` + nonKey + `]}}]`
 	}
 	update := func(name, attributes, changes string) string {
-		return `{"TableName":"` + name + `","AttributeDefinitions":[` + attributes + `],"GlobalSecondaryIndexUpdates":[` + changes + `]}`
+		return `{"TableName":"` + name + `","AttributeDefinitions":[` + attributes + `],"GlobalSecondaryIndexUpdates":[` +
+			changes + `]}`
 	}
 	index := func(name string) string {
 		return `{"IndexName":"` + name + `",` + byX + `,"Projection":{"ProjectionType":"ALL"}}`
@@ -43,15 +46,25 @@ func TestDefinitionsAreConsistent(t *testing.T) {
 		{"UpdateTable", update("things", x, `{"Create":`+index("gsi")+`,"Delete":{"IndexName":"xyz"}}`), two},
 		{"UpdateTable", update("things", x, `{"Create":`+index("gsi")+`,"Update":{"IndexName":"xyz","ProvisionedThroughput":
 			{"ReadCapacityUnits":1,"WriteCapacityUnits":1}}}`), two},
-		{"UpdateTable", update("things", x, `{"Delete":{"IndexName":"gsi"},"Update":{"IndexName":"xyz","ProvisionedThroughput":
-			{"ReadCapacityUnits":1,"WriteCapacityUnits":1}}}`), two},
+		{
+			"UpdateTable",
+			update("things", x, `{"Delete":{"IndexName":"gsi"},"Update":{"IndexName":"xyz","ProvisionedThroughput":
+			{"ReadCapacityUnits":1,"WriteCapacityUnits":1}}}`),
+			two,
+		},
 		{"UpdateTable", `{"TableName":"things","GlobalSecondaryIndexUpdates":[{"Create":` + index("gsi") + `}]}`,
-			invalidParameter + "Some index key attributes are not defined in AttributeDefinitions. Keys: [x], AttributeDefinitions: []"},
+			invalidParameter + "Some index key attributes are not defined in AttributeDefinitions. Keys: [x], " +
+				"AttributeDefinitions: []"},
 		{"UpdateTable", update("notes", `{"AttributeName":"g","AttributeType":"N"}`, `{"Create":{"IndexName":"gsi2",
 			"KeySchema":[{"AttributeName":"g","KeyType":"HASH"}],"Projection":{"ProjectionType":"ALL"}}}`),
-			invalidParameter + "Attributes cannot be redefined. Please check that your attribute has the same type as previously defined. " +
+			invalidParameter + "Attributes cannot be redefined. Please check that your attribute has the same type as " +
+				"previously defined. " +
 				"Existing schema: Schema:[SchemaElement: key{g:S:HASH}] New schema: Schema:[SchemaElement: key{g:N:HASH}]"},
-		{"DescribeTable", `{"TableName":"new"}`, "ResourceNotFoundException: Requested resource not found: Table: new not found"},
+		{
+			"DescribeTable",
+			`{"TableName":"new"}`,
+			"ResourceNotFoundException: Requested resource not found: Table: new not found",
+		},
 		{"UpdateTable", update("notes", id+`,`+x, `{"Create":`+index("by-k")+`}`),
 			"ValidationException: Attempting to create an index which already exists"},
 	})
@@ -80,7 +93,11 @@ func TestTagsAreChecked(t *testing.T) {
 		}
 	}
 	run(t, h, []step{
-		{"TagResource", tag("aws:owner", "a"), invalidParameter + "Tag keys starting with aws: are reserved for system use: aws:owner"},
+		{
+			"TagResource",
+			tag("aws:owner", "a"),
+			invalidParameter + "Tag keys starting with aws: are reserved for system use: aws:owner",
+		},
 		{"TagResource", tag("Größe 1+-=._:/@", "日本 ٣"), ``},
 		{"TagResource", tag("empty", ""), ``},
 	})
@@ -90,14 +107,27 @@ func TestTagsAreChecked(t *testing.T) {
 	}
 	hundred := `"Tags":[` + strings.Join(many, ",") + `]`
 	run(t, h, []step{
-		{"TagResource", `{"ResourceArn":"` + arn + `",` + hundred + `}`, invalidParameter + "Too many tags: 102; a table can have 50"},
-		{"CreateTable", `{"TableName":"new","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],
-			"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}],` + hundred + `}`, invalidParameter + "Too many tags: 100; a table can have 50"},
-		{"DescribeTable", `{"TableName":"new"}`, "ResourceNotFoundException: Requested resource not found: Table: new not found"},
+		{
+			"TagResource",
+			`{"ResourceArn":"` + arn + `",` + hundred + `}`,
+			invalidParameter + "Too many tags: 102; a table can have 50",
+		},
+		{
+			"CreateTable",
+			`{"TableName":"new","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],
+			"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}],` + hundred + `}`,
+			invalidParameter + "Too many tags: 100; a table can have 50",
+		},
+		{
+			"DescribeTable",
+			`{"TableName":"new"}`,
+			"ResourceNotFoundException: Requested resource not found: Table: new not found",
+		},
 	})
 }
 
-// An ARN in the place of a table's name must be one, of a name that a table can have, in this region and account.
+// An ARN in the place of a table's name must be one, of a name that a table can have, in this
+// region and account.
 func TestNamesAndARNs(t *testing.T) {
 	h := served(t)
 	createTables(t, h)
@@ -105,13 +135,15 @@ func TestNamesAndARNs(t *testing.T) {
 	arn := prefix + "things"
 	about := func(name string) map[string]string {
 		return map[string]string{
-			"CreateTable": `{"TableName":"` + name + `","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id",
+			"CreateTable": `{"TableName":"` + name +
+				`","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id",
 				"AttributeType":"S"}],"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}`,
-			"UpdateTable":                         `{"TableName":"` + name + `","DeletionProtectionEnabled":false}`,
-			"DeleteTable":                         `{"TableName":"` + name + `"}`,
-			"DescribeTable":                       `{"TableName":"` + name + `"}`,
-			"DescribeTimeToLive":                  `{"TableName":"` + name + `"}`,
-			"UpdateTimeToLive":                    `{"TableName":"` + name + `","TimeToLiveSpecification":{"Enabled":true,"AttributeName":"a"}}`,
+			"UpdateTable":        `{"TableName":"` + name + `","DeletionProtectionEnabled":false}`,
+			"DeleteTable":        `{"TableName":"` + name + `"}`,
+			"DescribeTable":      `{"TableName":"` + name + `"}`,
+			"DescribeTimeToLive": `{"TableName":"` + name + `"}`,
+			"UpdateTimeToLive": `{"TableName":"` + name +
+				`","TimeToLiveSpecification":{"Enabled":true,"AttributeName":"a"}}`,
 			"DescribeContinuousBackups":           `{"TableName":"` + name + `"}`,
 			"CreateBackup":                        `{"TableName":"` + name + `","BackupName":"abc"}`,
 			"ListStreams":                         `{"TableName":"` + name + `"}`,
@@ -124,23 +156,27 @@ func TestNamesAndARNs(t *testing.T) {
 			"DeleteItem":                          `{"TableName":"` + name + `","Key":{"id":{"S":"a"}}}`,
 			"UpdateItem":                          `{"TableName":"` + name + `","Key":{"id":{"S":"a"}}}`,
 			"Scan":                                `{"TableName":"` + name + `"}`,
-			"Query":                               `{"TableName":"` + name + `","KeyConditionExpression":"id=:a","ExpressionAttributeValues":{":a":{"S":"a"}}}`,
-			"BatchGetItem":                        `{"RequestItems":{"` + name + `":{"Keys":[{"id":{"S":"a"}}]}}}`,
-			"BatchWriteItem":                      `{"RequestItems":{"` + name + `":[{"DeleteRequest":{"Key":{"id":{"S":"a"}}}}]}}`,
-			"TransactGetItems":                    `{"TransactItems":[{"Get":{"TableName":"` + name + `","Key":{"id":{"S":"a"}}}}]}`,
-			"TransactWriteItems":                  `{"TransactItems":[{"Delete":{"TableName":"` + name + `","Key":{"id":{"S":"a"}}}}]}`,
+			"Query": `{"TableName":"` + name +
+				`","KeyConditionExpression":"id=:a","ExpressionAttributeValues":{":a":{"S":"a"}}}`,
+			"BatchGetItem":       `{"RequestItems":{"` + name + `":{"Keys":[{"id":{"S":"a"}}]}}}`,
+			"BatchWriteItem":     `{"RequestItems":{"` + name + `":[{"DeleteRequest":{"Key":{"id":{"S":"a"}}}}]}}`,
+			"TransactGetItems":   `{"TransactItems":[{"Get":{"TableName":"` + name + `","Key":{"id":{"S":"a"}}}}]}`,
+			"TransactWriteItems": `{"TransactItems":[{"Delete":{"TableName":"` + name + `","Key":{"id":{"S":"a"}}}}]}`,
 		}
 	}
-	for _, name := range []string{"", ".", "..", "<b>", `\u001b[31mred`, `abc\n`, `things/`, `things/stream/a`, strings.Repeat("a", 256)} {
+	for _, name := range []string{"", ".", "..", "<b>", `\u001b[31mred`, `abc\n`, `things/`, `things/stream/a`,
+		strings.Repeat("a", 256)} {
 		for op, body := range about(prefix + name) {
 			if got := call(t, h, op, body); !strings.HasPrefix(got, "ValidationException: ") {
 				t.Errorf("%s of %q: got %.200s; want a ValidationException", op, name, got)
 			}
 		}
 	}
-	for _, other := range []string{"arn:aws:dynamodb:eu-west-1:123456789012:table/things", "arn:aws:dynamodb:us-east-1:000000000000:table/things"} {
+	for _, other := range []string{"arn:aws:dynamodb:eu-west-1:123456789012:table/things",
+		"arn:aws:dynamodb:us-east-1:000000000000:table/things"} {
 		for op, body := range about(other) {
-			want := "AccessDeniedException: User: arn:aws:iam::123456789012:user/holdfast is not authorized to perform: dynamodb:" + op +
+			want := "AccessDeniedException: User: arn:aws:iam::123456789012:user/holdfast is not authorized to perform: " +
+				"dynamodb:" + op +
 				" on resource: " + other
 			if got := call(t, h, op, body); got != want {
 				t.Errorf("%s of %s: got %.300s; want %s", op, other, got, want)
@@ -148,15 +184,20 @@ func TestNamesAndARNs(t *testing.T) {
 		}
 	}
 	run(t, h, []step{
-		{"RestoreTableToPointInTime", `{"SourceTableArn":"arn:aws:dynamodb:us-east-1:000000000000:table/things","TargetTableName":"abc",
-			"UseLatestRestorableTime":true}`, "AccessDeniedException: User: arn:aws:iam::123456789012:user/holdfast is not authorized to perform: " +
-			"dynamodb:RestoreTableToPointInTime on resource: arn:aws:dynamodb:us-east-1:000000000000:table/things"},
+		{
+			"RestoreTableToPointInTime",
+			`{"SourceTableArn":"arn:aws:dynamodb:us-east-1:000000000000:table/things","TargetTableName":"abc",
+			"UseLatestRestorableTime":true}`,
+			"AccessDeniedException: User: arn:aws:iam::123456789012:user/holdfast is not authorized to perform: " +
+				"dynamodb:RestoreTableToPointInTime on resource: arn:aws:dynamodb:us-east-1:000000000000:table/things",
+		},
 		{"ListTables", `{}`, `{"TableNames":["notes","things"]}`},
 		{"PutItem", about(arn)["PutItem"], `{}`},
 		{"GetItem", about(arn)["GetItem"], `{"Item":{"id":{"S":"a"}}}`},
 	})
 	for op, body := range about(arn) {
-		if got := call(t, h, op, body); strings.Contains(got, "AccessDenied") || strings.Contains(got, "ValidationException") {
+		if got := call(t, h, op, body); strings.Contains(got, "AccessDenied") ||
+			strings.Contains(got, "ValidationException") {
 			t.Errorf("%s of its ARN: got %s", op, got)
 		}
 	}
@@ -180,23 +221,44 @@ func TestProbes(t *testing.T) {
 	createTables(t, h)
 	arn := h.account.tableARN("notes")
 	run(t, h, []step{
-		{"DescribeContributorInsights", `{"TableName":"notes"}`, `{"TableName":"notes","ContributorInsightsStatus":"DISABLED"}`},
+		{
+			"DescribeContributorInsights",
+			`{"TableName":"notes"}`,
+			`{"TableName":"notes","ContributorInsightsStatus":"DISABLED"}`,
+		},
 		{"DescribeContributorInsights", `{"TableName":"` + arn + `","IndexName":"by-g"}`,
 			`{"TableName":"notes","IndexName":"by-g","ContributorInsightsStatus":"DISABLED"}`},
 		{"DescribeContributorInsights", `{"TableName":"notes","IndexName":"none"}`,
 			"ResourceNotFoundException: Requested resource not found: Table: notes, Index: none not found"},
-		{"DescribeContributorInsights", `{"TableName":"none"}`, "ResourceNotFoundException: Requested resource not found: Table: none not found"},
+		{
+			"DescribeContributorInsights",
+			`{"TableName":"none"}`,
+			"ResourceNotFoundException: Requested resource not found: Table: none not found",
+		},
 		{"ListContributorInsights", `{}`, `{"ContributorInsightsSummaries":[]}`},
 		{"ListContributorInsights", `{"TableName":"notes","MaxResults":10}`, `{"ContributorInsightsSummaries":[]}`},
-		{"DescribeKinesisStreamingDestination", `{"TableName":"notes"}`, `{"TableName":"notes","KinesisDataStreamDestinations":[]}`},
+		{
+			"DescribeKinesisStreamingDestination",
+			`{"TableName":"notes"}`,
+			`{"TableName":"notes","KinesisDataStreamDestinations":[]}`,
+		},
 		{"DescribeKinesisStreamingDestination", `{"TableName":"none"}`,
 			"ResourceNotFoundException: Requested resource not found: Table: none not found"},
 		{"DescribeTableReplicaAutoScaling", `{"TableName":"notes"}`,
 			`{"TableAutoScalingDescription":{"TableName":"notes","TableStatus":"ACTIVE","Replicas":[]}}`},
-		{"GetResourcePolicy", `{"ResourceArn":"` + arn + `"}`, "PolicyNotFoundException: Resource-based policy not found for the provided ResourceArn: " + arn},
+		{
+			"GetResourcePolicy",
+			`{"ResourceArn":"` + arn + `"}`,
+			"PolicyNotFoundException: Resource-based policy not found for the provided ResourceArn: " + arn,
+		},
 		{"GetResourcePolicy", `{"ResourceArn":"` + h.account.tableARN("none") + `"}`,
-			"ResourceNotFoundException: Requested resource not found: ResourceArn: " + h.account.tableARN("none") + " not found"},
-		{"GetResourcePolicy", `{"ResourceArn":"abc"}`, "ValidationException: Invalid ResourceArn: Invalid ResourceArn provided as input abc"},
+			"ResourceNotFoundException: Requested resource not found: ResourceArn: " + h.account.tableARN("none") +
+				" not found"},
+		{
+			"GetResourcePolicy",
+			`{"ResourceArn":"abc"}`,
+			"ValidationException: Invalid ResourceArn: Invalid ResourceArn provided as input abc",
+		},
 		{"ListGlobalTables", `{}`, `{"GlobalTables":[]}`},
 		{"DescribeGlobalTable", `{"GlobalTableName":"notes"}`,
 			"GlobalTableNotFoundException: Global table not found: Global table with name: notes does not exist"},
@@ -204,16 +266,22 @@ func TestProbes(t *testing.T) {
 		{"ListExports", `{"TableArn":"` + arn + `"}`, `{"ExportSummaries":[]}`},
 		{"DescribeExport", `{"ExportArn":"` + arn + `/export/01234567890123-01234567"}`,
 			"ExportNotFoundException: Export not found: " + arn + "/export/01234567890123-01234567"},
-		{"UpdateContributorInsights", `{"TableName":"notes","ContributorInsightsAction":"ENABLE"}`, "UnknownOperationException: "},
+		{
+			"UpdateContributorInsights",
+			`{"TableName":"notes","ContributorInsightsAction":"ENABLE"}`,
+			"UnknownOperationException: ",
+		},
 	})
 }
 
-// DescribeTable says what other answers leave to be assumed; DeleteTable's has nothing of what made the table.
+// DescribeTable says what other answers leave to be assumed; DeleteTable's has nothing of what made
+// the table.
 func TestDescriptions(t *testing.T) {
 	h := served(t)
 	create := func(name, more string) {
 		t.Helper()
-		got := call(t, h, "CreateTable", `{"TableName":"`+name+`","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"},
+		got := call(t, h, "CreateTable", `{"TableName":"`+name+
+			`","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"},
 			{"AttributeName":"n","AttributeType":"S"}],"KeySchema":[{"AttributeName":"id","KeyType":"HASH"},{"AttributeName":"n","KeyType":"RANGE"}],
 			"LocalSecondaryIndexes":[{"IndexName":"lsi","KeySchema":[{"AttributeName":"id","KeyType":"HASH"},{"AttributeName":"n","KeyType":"RANGE"}],
 			"Projection":{"ProjectionType":"ALL"}}],`+more+`}`)
@@ -231,7 +299,8 @@ func TestDescriptions(t *testing.T) {
 	create("warm", `"BillingMode":"PAY_PER_REQUEST","WarmThroughput":{"ReadUnitsPerSecond":20000,"WriteUnitsPerSecond":5000},`+
 		index(`,"WarmThroughput":{"ReadUnitsPerSecond":30000,"WriteUnitsPerSecond":6000}`))
 	warm := func(reads, writes int) string {
-		return fmt.Sprintf(`"WarmThroughput":{"ReadUnitsPerSecond":%d,"WriteUnitsPerSecond":%d,"Status":"ACTIVE"}`, reads, writes)
+		return fmt.Sprintf(`"WarmThroughput":{"ReadUnitsPerSecond":%d,"WriteUnitsPerSecond":%d,"Status":"ACTIVE"}`, reads,
+			writes)
 	}
 	for name, want := range map[string][3]string{
 		"demand": {`"DeletionProtectionEnabled":false`, warm(12000, 4000), ``},
@@ -243,7 +312,8 @@ func TestDescriptions(t *testing.T) {
 		if want[2] != "" {
 			warms = 2
 		}
-		if !strings.HasSuffix(got, `,`+want[0]+`,`+want[1]+`}}`) || !strings.Contains(got, want[2]) || strings.Count(got, "WarmThroughput") != warms {
+		if !strings.HasSuffix(got, `,`+want[0]+`,`+want[1]+`}}`) || !strings.Contains(got, want[2]) ||
+			strings.Count(got, "WarmThroughput") != warms {
 			t.Errorf("%s: got %s; want %s", name, got, want)
 		}
 	}
@@ -284,7 +354,8 @@ func TestShardFilter(t *testing.T) {
 	}
 	for _, wrong := range []string{
 		`{"Type":"foo","ShardId":"` + id + `"}`, `{"ShardId":"` + id + `"}`, `{"Type":"CHILD_SHARDS"}`,
-		`{"Type":"CHILD_SHARDS","ShardId":"foo"}`, `{"Type":"CHILD_SHARDS","ShardId":"shardId-00000000000000000000-00000000"}`,
+		`{"Type":"CHILD_SHARDS","ShardId":"foo"}`,
+		`{"Type":"CHILD_SHARDS","ShardId":"shardId-00000000000000000000-00000000"}`,
 	} {
 		if got := described(`,"ShardFilter":` + wrong); !strings.HasPrefix(got, "ValidationException: ") {
 			t.Errorf("%s: got %s; want a ValidationException", wrong, got)

@@ -6,11 +6,13 @@ import (
 	"testing"
 )
 
-// What is here was recorded from the service, or is asserted by suites that were validated against it.
+// What is here was recorded from the service, or is asserted by suites that were validated against
+// it.
 
 const invalidParameter = "ValidationException: One or more parameter values were invalid: "
 
-// An update that only removes makes no item of one that isn't there, whatever it returns and counts.
+// An update that only removes makes no item of one that isn't there, whatever it returns and
+// counts.
 func TestRemovingFromNothing(t *testing.T) {
 	h := served(t)
 	createTables(t, h)
@@ -35,8 +37,16 @@ func TestRemovingFromNothing(t *testing.T) {
 	}
 	missing := `"TableName":"things","Key":{"id":{"S":"none"}}`
 	run(t, h, []step{
-		{"UpdateItem", `{` + missing + `,"UpdateExpression":"REMOVE b","ConditionExpression":"attribute_exists(id)"}`, conditionFailedText},
-		{"UpdateItem", `{` + missing + `,"UpdateExpression":"REMOVE b","ConditionExpression":"attribute_not_exists(id)"}`, `{}`},
+		{
+			"UpdateItem",
+			`{` + missing + `,"UpdateExpression":"REMOVE b","ConditionExpression":"attribute_exists(id)"}`,
+			conditionFailedText,
+		},
+		{
+			"UpdateItem",
+			`{` + missing + `,"UpdateExpression":"REMOVE b","ConditionExpression":"attribute_not_exists(id)"}`,
+			`{}`,
+		},
 		{"TransactWriteItems", `{"TransactItems":[{"Update":{` + missing + `,"UpdateExpression":"REMOVE x.y"}}]}`, `{}`},
 		{"ExecuteStatement", `{"Statement":"UPDATE things REMOVE b WHERE id='none'"}`, conditionFailedText},
 		{"Scan", `{"TableName":"things"}`, `{"Count":0,"ScannedCount":0,"Items":[]}`},
@@ -45,8 +55,11 @@ func TestRemovingFromNothing(t *testing.T) {
 		t.Errorf("got records %s; want none", records)
 	}
 	run(t, h, []step{
-		{"UpdateItem", `{` + missing + `,"UpdateExpression":"REMOVE b SET a = :a","ExpressionAttributeValues":{":a":{"S":"a"}},"ReturnValues":"ALL_NEW"}`,
-			`{"Attributes":{"a":{"S":"a"},"id":{"S":"none"}}}`},
+		{
+			"UpdateItem",
+			`{` + missing + `,"UpdateExpression":"REMOVE b SET a = :a","ExpressionAttributeValues":{":a":{"S":"a"}},"ReturnValues":"ALL_NEW"}`,
+			`{"Attributes":{"a":{"S":"a"},"id":{"S":"none"}}}`,
+		},
 		{"UpdateItem", `{` + missing + `,"UpdateExpression":"REMOVE x.y"}`,
 			"ValidationException: The document path provided in the update expression is invalid for update"},
 	})
@@ -65,7 +78,8 @@ func streamed(t *testing.T, h *Handler, name string) string {
 	}
 	arn := inner(call(t, h, "ListStreams", `{"TableName":"`+name+`"}`), `"StreamArn":"`, `"`)
 	shard := inner(call(t, h, "DescribeStream", `{"StreamArn":"`+arn+`"}`), `"ShardId":"`, `"`)
-	iterator := inner(call(t, h, "GetShardIterator", `{"StreamArn":"`+arn+`","ShardId":"`+shard+`","ShardIteratorType":"TRIM_HORIZON"}`),
+	iterator := inner(call(t, h, "GetShardIterator",
+		`{"StreamArn":"`+arn+`","ShardId":"`+shard+`","ShardIteratorType":"TRIM_HORIZON"}`),
 		`"ShardIterator":"`, `"`)
 	records := call(t, h, "GetRecords", `{"ShardIterator":"`+iterator+`"}`)
 	if !strings.Contains(records, `"Records":[`) {
@@ -100,8 +114,12 @@ func TestLegacyFilters(t *testing.T) {
 		counts := fmt.Sprintf(`{"Count":%d,"ScannedCount":1}`, c.count)
 		run(t, h, []step{
 			{"Scan", `{"TableName":"things","Select":"COUNT","ScanFilter":{` + c.filter + `}}`, counts},
-			{"Query", `{"TableName":"notes","Select":"COUNT","KeyConditions":{"id":{"ComparisonOperator":"EQ","AttributeValueList":[{"S":"1"}]}},
-				"QueryFilter":{` + c.filter + `}}`, counts},
+			{
+				"Query",
+				`{"TableName":"notes","Select":"COUNT","KeyConditions":{"id":{"ComparisonOperator":"EQ","AttributeValueList":[{"S":"1"}]}},
+				"QueryFilter":{` + c.filter + `}}`,
+				counts,
+			},
 		})
 	}
 }
@@ -127,20 +145,23 @@ func TestExpectedArguments(t *testing.T) {
 	for _, op := range []string{"LE", "LT", "GE", "GT"} {
 		for _, wrong := range []string{`{"L":[]}`, `{"M":{}}`, `{"BOOL":true}`, `{"NULL":true}`, `{"NS":["1"]}`} {
 			typ, _, _ := strings.Cut(wrong[2:], `"`)
-			steps = append(steps, step{"PutItem", put(`"a":{"ComparisonOperator":"` + op + `","AttributeValueList":[` + wrong + `]}`),
+			steps = append(steps, step{"PutItem",
+				put(`"a":{"ComparisonOperator":"` + op + `","AttributeValueList":[` + wrong + `]}`),
 				invalidParameter + "ComparisonOperator " + op + " is not valid for " + typ + " AttributeValue type"})
 		}
 	}
 	run(t, h, steps)
 }
 
-// Wherever a request names an attribute, the name has 1 to 65,535 bytes; a map's keys are such names, too.
+// Wherever a request names an attribute, the name has 1 to 65,535 bytes; a map's keys are such
+// names, too.
 func TestAttributeNames(t *testing.T) {
 	h := served(t)
 	createTables(t, h)
 	long := strings.Repeat("é", 32768)
 	for _, name := range []string{"", long} {
-		want, aliased := "ValidationException: Empty attribute name", "ValidationException: ExpressionAttributeNames contains invalid value: Empty attribute name for key #n"
+		want, aliased := "ValidationException: Empty attribute name", "ValidationException: ExpressionAttributeNames "+
+			"contains invalid value: Empty attribute name for key #n"
 		if name == long {
 			want = "ValidationException: 1 validation error detected: Attribute name is too large, must be less than 65536 bytes"
 			aliased = want
@@ -151,22 +172,43 @@ func TestAttributeNames(t *testing.T) {
 		run(t, h, []step{
 			{"PutItem", `{"TableName":"things","Item":{"id":{"S":"a"},"` + name + `":{"N":"1"}}}`, want},
 			{"PutItem", `{"TableName":"things","Item":{"id":{"S":"a"},"m":{"L":[{"M":{"` + name + `":{"N":"1"}}}]}}}`, want},
-			{"BatchWriteItem", `{"RequestItems":{"things":[{"PutRequest":{"Item":{"id":{"S":"a"},"` + name + `":{"N":"1"}}}}]}}`, want},
-			{"TransactWriteItems", `{"TransactItems":[{"Put":{"TableName":"things","Item":{"id":{"S":"a"},"` + name + `":{"N":"1"}}}}]}`, want},
+			{
+				"BatchWriteItem",
+				`{"RequestItems":{"things":[{"PutRequest":{"Item":{"id":{"S":"a"},"` + name + `":{"N":"1"}}}}]}}`,
+				want,
+			},
+			{
+				"TransactWriteItems",
+				`{"TransactItems":[{"Put":{"TableName":"things","Item":{"id":{"S":"a"},"` + name + `":{"N":"1"}}}}]}`,
+				want,
+			},
 			{"GetItem", `{` + key + `,"AttributesToGet":["` + name + `"]}`, want},
 			{"GetItem", `{"TableName":"things","Key":{"` + name + `":{"S":"a"}}}`, want},
 			{"GetItem", `{` + key + `,"ProjectionExpression":"#n",` + alias + `}`, aliased},
 			{"UpdateItem", `{` + key + `,"AttributeUpdates":{"` + name + `":{"Value":{"N":"1"}}}}`, want},
 			{"UpdateItem", `{` + key + `,"UpdateExpression":"SET #n = :v",` + alias + `,` + v + `}`, aliased},
-			{"UpdateItem", `{` + key + `,"UpdateExpression":"SET a = :v","ExpressionAttributeValues":{":v":{"M":{"` + name + `":{"N":"1"}}}}}`,
-				"ValidationException: ExpressionAttributeValues contains invalid value: " + strings.TrimPrefix(want, "ValidationException: ") + " for key :v"},
+			{
+				"UpdateItem",
+				`{` + key + `,"UpdateExpression":"SET a = :v","ExpressionAttributeValues":{":v":{"M":{"` + name + `":{"N":"1"}}}}}`,
+				"ValidationException: ExpressionAttributeValues contains invalid value: " +
+					strings.TrimPrefix(want, "ValidationException: ") + " for key :v",
+			},
 			{"DeleteItem", `{` + key + `,"Expected":{"` + name + `":{"Exists":false}}}`, want},
 			{"Scan", `{"TableName":"things","ScanFilter":{"` + name + `":{"ComparisonOperator":"NULL"}}}`, want},
-			{"Query", `{"TableName":"things","KeyConditions":{"` + name + `":{"ComparisonOperator":"EQ","AttributeValueList":[{"S":"a"}]}}}`, want},
+			{
+				"Query",
+				`{"TableName":"things","KeyConditions":{"` + name +
+					`":{"ComparisonOperator":"EQ","AttributeValueList":[{"S":"a"}]}}}`,
+				want,
+			},
 		})
 	}
 	run(t, h, []step{
-		{"ExecuteStatement", `{"Statement":"INSERT INTO things VALUE {'id':'a','':1}"}`, "ValidationException: Empty attribute name"},
+		{
+			"ExecuteStatement",
+			`{"Statement":"INSERT INTO things VALUE {'id':'a','':1}"}`,
+			"ValidationException: Empty attribute name",
+		},
 		{"ExecuteStatement", `{"Statement":"INSERT INTO things VALUE {'id':'a','m':?}","Parameters":[{"M":{"":{"S":"a"}}}]}`,
 			"ValidationException: Empty attribute name"},
 		{"PutItem", `{"TableName":"things","Item":{"id":{"S":"a"},"` + long[:65534] + `":{"N":"1"}}}`, `{}`},
@@ -178,7 +220,8 @@ func TestNestedFunctions(t *testing.T) {
 	h := served(t)
 	createTables(t, h)
 	update := func(text string) string {
-		return `{"TableName":"things","Key":{"id":{"S":"a"}},"UpdateExpression":"` + text + `","ExpressionAttributeValues":{":v":{"L":[]}}}`
+		return `{"TableName":"things","Key":{"id":{"S":"a"}},"UpdateExpression":"` + text +
+			`","ExpressionAttributeValues":{":v":{"L":[]}}}`
 	}
 	const misuse = "ValidationException: Invalid UpdateExpression: " +
 		"The function is not allowed to be used this way in an expression; function: list_append"
@@ -196,18 +239,29 @@ func TestSetsAreSorted(t *testing.T) {
 	createTables(t, h)
 	key := `"TableName":"things","Key":{"id":{"S":"a"}}`
 	run(t, h, []step{
-		{"PutItem", `{"TableName":"things","Item":{"id":{"S":"a"},"s":{"SS":["c","a","b"]},"m":{"M":{"n":{"NS":["9","10"]}}}}}`, `{}`},
+		{
+			"PutItem",
+			`{"TableName":"things","Item":{"id":{"S":"a"},"s":{"SS":["c","a","b"]},"m":{"M":{"n":{"NS":["9","10"]}}}}}`,
+			`{}`,
+		},
 		{"GetItem", `{` + key + `}`, `{"Item":{"id":{"S":"a"},"m":{"M":{"n":{"NS":["9","10"]}}},"s":{"SS":["a","b","c"]}}}`},
-		{"UpdateItem", `{` + key + `,"UpdateExpression":"ADD s :s","ExpressionAttributeValues":{":s":{"SS":["bb","0"]}},"ReturnValues":"UPDATED_NEW"}`,
-			`{"Attributes":{"s":{"SS":["0","a","b","bb","c"]}}}`},
-		{"UpdateItem", `{` + key + `,"AttributeUpdates":{"s":{"Action":"DELETE","Value":{"SS":["b","a"]}}},"ReturnValues":"UPDATED_NEW"}`,
-			`{"Attributes":{"s":{"SS":["0","bb","c"]}}}`},
+		{
+			"UpdateItem",
+			`{` + key + `,"UpdateExpression":"ADD s :s","ExpressionAttributeValues":{":s":{"SS":["bb","0"]}},"ReturnValues":"UPDATED_NEW"}`,
+			`{"Attributes":{"s":{"SS":["0","a","b","bb","c"]}}}`,
+		},
+		{
+			"UpdateItem",
+			`{` + key + `,"AttributeUpdates":{"s":{"Action":"DELETE","Value":{"SS":["b","a"]}}},"ReturnValues":"UPDATED_NEW"}`,
+			`{"Attributes":{"s":{"SS":["0","bb","c"]}}}`,
+		},
 		{"ExecuteStatement", `{"Statement":"INSERT INTO things VALUE {'id':'b','s':<<3, 20, 1>>}"}`, `{"Items":[]}`},
 		{"ExecuteStatement", `{"Statement":"SELECT s FROM things WHERE id='b'"}`, `{"Items":[{"s":{"NS":["3","20","1"]}}]}`},
 	})
 }
 
-// A query that can find one item at most can't be restarted, and so never says where the next page would start.
+// A query that can find one item at most can't be restarted, and so never says where the next page
+// would start.
 func TestStartOfASingleItem(t *testing.T) {
 	h := served(t)
 	createTables(t, h)
@@ -233,7 +287,15 @@ func TestStartOfASingleItem(t *testing.T) {
 			"ExpressionAttributeValues":{":p":{"S":"a"}},"ExclusiveStartKey":{"id":{"S":"a"},"n":{"N":"1"},"g":{"S":"a"}}}`,
 			`{"Count":0,"ScannedCount":0}`},
 		// A scan may start behind any key.
-		{"Scan", `{"TableName":"things","Select":"COUNT","Limit":1}`, `{"Count":1,"ScannedCount":1,"LastEvaluatedKey":{"id":{"S":"a"}}}`},
-		{"Scan", `{"TableName":"things","Select":"COUNT","ExclusiveStartKey":{"id":{"S":"a"}}}`, `{"Count":0,"ScannedCount":0}`},
+		{
+			"Scan",
+			`{"TableName":"things","Select":"COUNT","Limit":1}`,
+			`{"Count":1,"ScannedCount":1,"LastEvaluatedKey":{"id":{"S":"a"}}}`,
+		},
+		{
+			"Scan",
+			`{"TableName":"things","Select":"COUNT","ExclusiveStartKey":{"id":{"S":"a"}}}`,
+			`{"Count":0,"ScannedCount":0}`,
+		},
 	})
 }

@@ -40,8 +40,9 @@ type claim struct {
 // keyed reports whether the request is to be checked. The zero claim isn't.
 func (c *claim) keyed() bool { return c.body != nil }
 
-// claimOf returns what a request claims, before its body is read: the form of its signature, its time, its scope and its key are
-// checked. The order of errors is the service's. Few clients say the body's sum in a header; of those the signature is checked, too.
+// claimOf returns what a request claims, before its body is read: the form of its signature, its
+// time, its scope and its key are checked. The order of errors is the service's. Few clients say
+// the body's sum in a header; of those the signature is checked, too.
 func (a *authenticator) claimOf(ctx *fasthttp.RequestCtx) (c claim, err error) {
 	if c.signature, err = signatureOf(ctx); err != nil {
 		return c, err
@@ -56,14 +57,16 @@ func (a *authenticator) claimOf(ctx *fasthttp.RequestCtx) (c claim, err error) {
 		}
 	}
 	if c.algorithm != signatureAlgorithm {
-		return c, signatureIncomplete("Unsupported AWS 'algorithm': '%s' (only %s for now). ", c.algorithm, signatureAlgorithm)
+		return c, signatureIncomplete("Unsupported AWS 'algorithm': '%s' (only %s for now). ", c.algorithm,
+			signatureAlgorithm)
 	}
 	if c.scope, c.secret, err = a.secret(c.signature, c.at); err != nil {
 		return c, err
 	}
 	c.body = sha256.New()
 	sum := string(ctx.Request.Header.Peek("X-Amz-Content-Sha256"))
-	if raw, err := hex.DecodeString(sum); err == nil && len(raw) == sha256.Size && slices.Contains(c.headers, "x-amz-content-sha256") {
+	if raw, err := hex.DecodeString(sum); err == nil && len(raw) == sha256.Size &&
+		slices.Contains(c.headers, "x-amz-content-sha256") {
 		if err := c.check(ctx, sum); err != nil {
 			return c, err
 		}
@@ -83,7 +86,8 @@ func (c *claim) verify(ctx *fasthttp.RequestCtx) error {
 		}
 	}
 	if len(ctx.Request.Header.Peek("X-Amz-Security-Token")) > 0 || c.query.Has("X-Amz-Security-Token") {
-		return exceptionOf(coralService+"UnrecognizedClientException", "The security token included in the request is invalid")
+		return exceptionOf(coralService+"UnrecognizedClientException",
+			"The security token included in the request is invalid")
 	}
 	return nil
 }
@@ -96,7 +100,8 @@ func (c *claim) check(ctx *fasthttp.RequestCtx, sum string) error {
 	if got, err := hex.DecodeString(c.sum); err != nil || !hmac.Equal(got, want) {
 		return signatureInvalid("The request signature we calculated does not match the signature you provided. "+
 			"Check your AWS Secret Access Key and signing method. Consult the service documentation for details.\n\n"+
-			"The Canonical String for this request should have been\n'%s'\n\nThe String-to-Sign should have been\n'%s'\n", canonical, toSign)
+			"The Canonical String for this request should have been\n'%s'\n\nThe String-to-Sign should have been\n'%s'\n",
+			canonical, toSign)
 	}
 	return nil
 }
@@ -127,7 +132,8 @@ func (a *authenticator) secret(s signature, at time.Time) (scope, secret string,
 	}
 	secret, ok := (*a.keys.Load())[parts[0]]
 	if !ok {
-		return "", "", exceptionOf(coralService+"UnrecognizedClientException", "The security token included in the request is invalid.")
+		return "", "", exceptionOf(coralService+"UnrecognizedClientException",
+			"The security token included in the request is invalid.")
 	}
 	return strings.Join(parts[1:], "/"), secret, nil
 }

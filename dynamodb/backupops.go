@@ -14,7 +14,8 @@ import (
 // recoveryDays is how long points in time are kept, as far as the log goes back.
 const recoveryDays = 35
 
-// backupOps are the operations of backups, and of the points in time that a table can be restored to.
+// backupOps are the operations of backups, and of the points in time that a table can be restored
+// to.
 type backupOps struct {
 	tables  *table.Store
 	account account
@@ -33,7 +34,8 @@ func (o *backupOps) operations() []operation {
 	}
 }
 
-// noTable is what an error becomes that says that a table isn't there, in an operation about backups.
+// noTable is what an error becomes that says that a table isn't there, in an operation about
+// backups.
 func noTable(err error, name string) error {
 	if errors.Is(err, holdfast.NotFound) {
 		return exception("TableNotFoundException", "Table not found: %s", name)

@@ -16,7 +16,8 @@ import (
 func bench(b *testing.B, h *Handler, op string, bodies ...string) {
 	b.Helper()
 	ctx := received(b, request(http.MethodPost, "/", "", "Content-Type", typeAmzJSON, "X-Amz-Target", tablesTarget+"."+op,
-		"X-Amz-Date", "20261123T000000Z", "Authorization", "AWS4-HMAC-SHA256 Credential=a/b/c/d/e, SignedHeaders=host;x-amz-date, Signature=c"))
+		"X-Amz-Date", "20261123T000000Z", "Authorization",
+		"AWS4-HMAC-SHA256 Credential=a/b/c/d/e, SignedHeaders=host;x-amz-date, Signature=c"))
 	var body strings.Reader
 	status := 0
 	b.ReportAllocs()
@@ -53,19 +54,23 @@ func BenchmarkGetItem(b *testing.B) {
 	bench(b, h, "GetItem", `{"TableName":"things","Key":{"id":{"S":"a"}}}`)
 }
 
-// BenchmarkGetItemOverTCP is eight connections a processor. Its metric is the CPU time of the process, with that of the clients,
-// which do nothing but write and read.
+// BenchmarkGetItemOverTCP is eight connections a processor. Its metric is the CPU time of the
+// process, with that of the clients, which do nothing but write and read.
 func BenchmarkGetItemOverTCP(b *testing.B) {
 	h := served(b)
 	createTables(b, h)
 	call(b, h, "PutItem", `{"TableName":"things","Item":`+itemOf1KB("a")+`}`)
 	address := listening(b, h, nil)
 	const body = `{"TableName":"things","Key":{"id":{"S":"a"}}}`
-	request := fmt.Appendf(nil, "POST / HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nContent-Type: %s\r\nX-Amz-Target: %s.GetItem\r\n"+
-		"X-Amz-Date: 20261123T000000Z\r\nUser-Agent: aws-sdk-go-v2/1.47.7 os/linux lang/go#1.26.0 md/GOOS#linux md/GOARCH#amd64 api/dynamodb\r\n"+
-		"Amz-Sdk-Invocation-Id: 6a1c0f5e-0000-4000-8000-000000000000\r\nAmz-Sdk-Request: attempt=1; max=3\r\nAccept-Encoding: identity\r\n"+
+	request := fmt.Appendf(nil, "POST / HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nContent-Type: %s\r\nX-Amz-Target: "+
+		"%s.GetItem\r\n"+
+		"X-Amz-Date: 20261123T000000Z\r\nUser-Agent: aws-sdk-go-v2/1.47.7 os/linux lang/go#1.26.0 md/GOOS#linux "+
+		"md/GOARCH#amd64 api/dynamodb\r\n"+
+		"Amz-Sdk-Invocation-Id: 6a1c0f5e-0000-4000-8000-000000000000\r\nAmz-Sdk-Request: attempt=1; "+
+		"max=3\r\nAccept-Encoding: identity\r\n"+
 		"Authorization: AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261123/us-east-1/dynamodb/aws4_request, "+
-		"SignedHeaders=accept-encoding;amz-sdk-invocation-id;content-length;content-type;host;x-amz-date;x-amz-target, Signature=%064d\r\n"+
+		"SignedHeaders=accept-encoding;amz-sdk-invocation-id;content-length;content-type;host;x-amz-date;x-amz-target, "+
+		"Signature=%064d\r\n"+
 		"Content-Length: %d\r\n\r\n%s", typeAmzJSON, tablesTarget, 0, len(body), body)
 	before := cpuTime(b)
 	b.SetParallelism(8)
@@ -112,13 +117,15 @@ func cpuTime(b *testing.B) time.Duration {
 	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
-// BenchmarkPutItem always changes the item, so that each is a commit on a memory disk, by one committer.
+// BenchmarkPutItem always changes the item, so that each is a commit on a memory disk, by one
+// committer.
 func BenchmarkPutItem(b *testing.B) {
 	h := served(b)
 	createTables(b, h)
 	bodies := [2]string{}
 	for i := range bodies {
-		bodies[i] = fmt.Sprintf(`{"TableName":"things","Item":%s,"x":{"N":"%d"}}}`, strings.TrimSuffix(itemOf1KB("a"), "}"), i)
+		bodies[i] = fmt.Sprintf(`{"TableName":"things","Item":%s,"x":{"N":"%d"}}}`,
+			strings.TrimSuffix(itemOf1KB("a"), "}"), i)
 	}
 	bench(b, h, "PutItem", bodies[0], bodies[1])
 }
@@ -143,7 +150,8 @@ func BenchmarkQuery1000(b *testing.B) {
 	for i := 0; i < 1000; i += 25 {
 		var puts []string
 		for n := i; n < i+25; n++ {
-			puts = append(puts, fmt.Sprintf(`{"PutRequest":{"Item":{"id":{"S":"a"},"n":{"N":"%d"},"text":{"S":"%080d"}}}}`, n, n))
+			puts = append(puts, fmt.Sprintf(`{"PutRequest":{"Item":{"id":{"S":"a"},"n":{"N":"%d"},"text":{"S":"%080d"}}}}`, n,
+				n))
 		}
 		call(b, h, "BatchWriteItem", `{"RequestItems":{"notes":[`+strings.Join(puts, ",")+`]}}`)
 	}

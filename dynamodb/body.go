@@ -19,8 +19,9 @@ import (
 // maxBodyBytes is how long a request may be, as it is sent and after its encoding is taken off.
 const maxBodyBytes = 16 << 20
 
-// maxDrainedBytes is how much of a longer one is read before it is refused. Many clients read no answer before they have sent
-// what they have, and none gets it once the connection is closed with something unread.
+// maxDrainedBytes is how much of a longer one is read before it is refused. Many clients read no
+// answer before they have sent what they have, and none gets it once the connection is closed with
+// something unread.
 const maxDrainedBytes = 4 * maxBodyBytes
 
 // chunkBytes is how long the pieces are in which a body is received.
@@ -47,8 +48,8 @@ type bodyReader struct {
 	n      int // bytes in them; all but the last are full
 }
 
-// read reads a body of at most maxBodyBytes. It takes no memory for what is only announced: chunks come as they are filled, and are
-// joined at the end.
+// read reads a body of at most maxBodyBytes. It takes no memory for what is only announced: chunks
+// come as they are filled, and are joined at the end.
 func (r *bodyReader) read(req *fasthttp.RequestCtx) (string, error) {
 	stream := req.RequestBodyStream()
 	if stream == nil {
@@ -139,7 +140,8 @@ func (r *bodyReader) free() {
 	r.chunks = r.chunks[:0]
 }
 
-// drain reads what a client sends of a body that is too large, and returns errTooLarge; another error if the client is gone.
+// drain reads what a client sends of a body that is too large, and returns errTooLarge; another
+// error if the client is gone.
 func drain(stream io.Reader) error {
 	if _, err := io.CopyN(io.Discard, stream, maxDrainedBytes); err != nil && err != io.EOF {
 		return err
@@ -147,15 +149,17 @@ func drain(stream io.Reader) error {
 	return errTooLarge
 }
 
-// skip reads the body of a request that is refused for its header, and keeps nothing of it. fasthttp would skip only a short one, and a
-// client that is still sending when the connection is closed gets no answer.
+// skip reads the body of a request that is refused for its header, and keeps nothing of it.
+// fasthttp would skip only a short one, and a client that is still sending when the connection is
+// closed gets no answer.
 func skip(req *fasthttp.RequestCtx) {
 	if stream := req.RequestBodyStream(); stream != nil && req.Request.Header.ContentLength() <= maxBodyBytes {
 		_, _ = io.CopyN(io.Discard, stream, maxBodyBytes)
 	}
 }
 
-// A sentBody is a body as it is sent. It tells errors of the connection from those of its encoding, which a decoder may change.
+// A sentBody is a body as it is sent. It tells errors of the connection from those of its encoding,
+// which a decoder may change.
 type sentBody struct {
 	stream io.Reader
 	left   int // bytes that it may still have
@@ -196,7 +200,8 @@ func encodingOf(req *fasthttp.RequestCtx) string {
 
 var gzipReaders sync.Pool // of *gzip.Reader
 
-// decoded returns what a body says without its encoding, and what must be called when it has been read.
+// decoded returns what a body says without its encoding, and what must be called when it has been
+// read.
 func decoded(sent io.Reader, encoding string) (plain io.Reader, done func(), err error) {
 	switch encoding {
 	case "":
@@ -217,7 +222,8 @@ func decoded(sent io.Reader, encoding string) (plain io.Reader, done func(), err
 	return nil, nil, errEncoding
 }
 
-// inflated decodes deflate, which is zlib's form, though many clients send what is inside of it alone.
+// inflated decodes deflate, which is zlib's form, though many clients send what is inside of it
+// alone.
 func inflated(sent io.Reader) (plain io.Reader, done func(), err error) {
 	var head [2]byte
 	if _, err := io.ReadFull(sent, head[:]); err != nil {
@@ -235,7 +241,8 @@ func inflated(sent io.Reader) (plain io.Reader, done func(), err error) {
 	return encoded{z}, func() { _ = z.Close() }, nil
 }
 
-// An encoded is a decoder with errors that tell a body that is too large from one that doesn't decode.
+// An encoded is a decoder with errors that tell a body that is too large from one that doesn't
+// decode.
 type encoded struct{ decoder io.Reader }
 
 func (e encoded) Read(p []byte) (int, error) {

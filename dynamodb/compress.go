@@ -9,7 +9,8 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// maxPlainAnswer is up to how many bytes an answer isn't compressed, though its client would take it so: as the service has it.
+// maxPlainAnswer is up to how many bytes an answer isn't compressed, though its client would take
+// it so: as the service has it.
 const maxPlainAnswer = 4 << 10
 
 var gzipWriters = sync.Pool{New: func() any {
@@ -38,7 +39,8 @@ func (w *writer) compressed() *writer {
 	return to
 }
 
-// acceptsGzip says whether an answer may be compressed by gzip: Accept-Encoding names it, or all, with a weight that isn't 0.
+// acceptsGzip says whether an answer may be compressed by gzip: Accept-Encoding names it, or all,
+// with a weight that isn't 0.
 func acceptsGzip(header *fasthttp.RequestHeader) bool {
 	accepted, all := false, false
 	for part := range strings.SplitSeq(string(header.Peek("Accept-Encoding")), ",") {

@@ -39,9 +39,11 @@ func encode(t *testing.T, encoding, text string) string {
 	return out.String()
 }
 
-// encodedRequest is a request of an operation with a body that is sent as it is, and said to be encoded.
+// encodedRequest is a request of an operation with a body that is sent as it is, and said to be
+// encoded.
 func encodedRequest(op, encoding, body string) *http.Request {
-	return request("POST", "/", body, "Content-Type", typeAmzJSON, "X-Amz-Target", tablesTarget+"."+op, "Content-Encoding", encoding,
+	return request("POST", "/", body, "Content-Type", typeAmzJSON, "X-Amz-Target", tablesTarget+"."+op,
+		"Content-Encoding", encoding,
 		"X-Amz-Date", "x", "Authorization", "AWS4-HMAC-SHA256 Credential=a, SignedHeaders=b, Signature=c")
 }
 
@@ -92,7 +94,8 @@ func TestEncodedBodies(t *testing.T) {
 	if got := call(t, h, "GetItem", `{"TableName":"things","Key":{"id":{"S":"b"}}}`); got != `{}` {
 		t.Errorf("got %s; want nothing of a body that was broken", got)
 	}
-	if h.memory.small.Load() != 0 || !h.memory.bodies.TryAcquire(h.memory.bodyBytes) || !h.memory.values.TryAcquire(h.memory.valueBytes) {
+	if h.memory.small.Load() != 0 || !h.memory.bodies.TryAcquire(h.memory.bodyBytes) ||
+		!h.memory.values.TryAcquire(h.memory.valueBytes) {
 		t.Error("got memory still taken; want all given back")
 	}
 }
@@ -102,25 +105,32 @@ func TestSignatureOfAnEncodedBody(t *testing.T) {
 	body := encode(t, "gzip", "{}")
 	req := encodedRequest("DescribeLimits", "gzip", body)
 	signAs(t, req, suiteKey, suiteSecret, body, "us-east-1", suiteTime)
-	res, text := send(t, New(Options{Keys: map[string]string{suiteKey: suiteSecret}, Now: func() time.Time { return suiteTime }}), req)
+	res, text := send(t, New(Options{
+		Keys: map[string]string{suiteKey: suiteSecret},
+		Now:  func() time.Time { return suiteTime },
+	}), req)
 	if res.StatusCode != http.StatusOK {
 		t.Errorf("got %d %s; want 200", res.StatusCode, text)
 	}
 }
 
-// Answers above 4 KB are compressed for those who take that. X-Amz-Crc32 is that of the bytes that are sent.
+// Answers above 4 KB are compressed for those who take that. X-Amz-Crc32 is that of the bytes that
+// are sent.
 func TestCompressedAnswers(t *testing.T) {
 	h := served(t)
 	createTables(t, h)
 	for id, bytes := range map[string]int{"short": 100, "long": 20_000} {
-		call(t, h, "PutItem", fmt.Sprintf(`{"TableName":"things","Item":{"id":{"S":%q},"v":{"S":%q}}}`, id, strings.Repeat("v", bytes)))
+		call(t, h, "PutItem", fmt.Sprintf(`{"TableName":"things","Item":{"id":{"S":%q},"v":{"S":%q}}}`, id,
+			strings.Repeat("v", bytes)))
 	}
 	for _, test := range []struct {
 		id, accept string
 		want       string
 	}{
-		{"long", "gzip", "gzip"}, {"long", "deflate, GZIP;q=0.5", "gzip"}, {"long", "*", "gzip"}, {"long", "br, *;q=0.1", "gzip"},
-		{"long", "", ""}, {"long", "identity", ""}, {"long", "gzip;q=0", ""}, {"long", "gzip; q=0.0, *", ""}, {"long", "br", ""},
+		{"long", "gzip", "gzip"}, {"long", "deflate, GZIP;q=0.5", "gzip"}, {"long", "*", "gzip"},
+		{"long", "br, *;q=0.1", "gzip"},
+		{"long", "", ""}, {"long", "identity", ""}, {"long", "gzip;q=0", ""}, {"long", "gzip; q=0.0, *", ""},
+		{"long", "br", ""},
 		{"short", "gzip", ""},
 	} {
 		req := encodedRequest("GetItem", "identity", `{"TableName":"things","Key":{"id":{"S":"`+test.id+`"}}}`)
@@ -130,7 +140,8 @@ func TestCompressedAnswers(t *testing.T) {
 			t.Errorf("%s, Accept-Encoding %q: got %q; want %q", test.id, test.accept, got, test.want)
 			continue
 		}
-		if got, want := res.Header.Get("X-Amz-Crc32"), strconv.FormatUint(uint64(crc32.ChecksumIEEE([]byte(sent))), 10); got != want {
+		if got, want := res.Header.Get("X-Amz-Crc32"), strconv.FormatUint(uint64(crc32.ChecksumIEEE([]byte(sent))),
+			10); got != want {
 			t.Errorf("%s, Accept-Encoding %q: got crc %s; want %s, of what was sent", test.id, test.accept, got, want)
 		}
 		text := sent

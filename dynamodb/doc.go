@@ -1,6 +1,6 @@
-// Package dynamodb serves Amazon DynamoDB's wire: HTTP with JSON in the forms of DynamoDB_20120810 and
-// DynamoDBStreams_20120810, Signature Version 4, and the texts of its errors. What a request does is package
-// table's work.
+// Package dynamodb serves Amazon DynamoDB's wire: HTTP with JSON in the forms of DynamoDB_20120810
+// and DynamoDBStreams_20120810, Signature Version 4, and the texts of its errors. What a request
+// does is package table's work.
 //
 // A request takes these steps, which are Handler's methods and what they call:
 //

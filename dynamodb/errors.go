@@ -32,12 +32,21 @@ const (
 
 // invalid returns a ValidationException.
 func invalid(format string, args ...any) error {
-	return &wireError{status: http.StatusBadRequest, typ: coralValidate + "ValidationException", message: fmt.Sprintf(format, args...)}
+	return &wireError{
+		status:  http.StatusBadRequest,
+		typ:     coralValidate + "ValidationException",
+		message: fmt.Sprintf(format, args...),
+	}
 }
 
 // serialization returns a SerializationException; a message of "" is none.
 func serialization(message string) error {
-	return &wireError{status: http.StatusBadRequest, typ: coralService + "SerializationException", message: message, upper: true}
+	return &wireError{
+		status:  http.StatusBadRequest,
+		typ:     coralService + "SerializationException",
+		message: message,
+		upper:   true,
+	}
 }
 
 // exception returns one of DynamoDB's own exceptions, such as BackupNotFoundException.
@@ -45,7 +54,8 @@ func exception(name, format string, args ...any) error {
 	return &wireError{status: http.StatusBadRequest, typ: dynamodbTypes + name, message: fmt.Sprintf(format, args...)}
 }
 
-// exceptions are what kinds of errors become. Those of status 500 and 503 are repeated by AWS's SDKs.
+// exceptions are what kinds of errors become. Those of status 500 and 503 are repeated by AWS's
+// SDKs.
 var exceptions = map[holdfast.Kind]struct {
 	status int
 	typ    string
@@ -64,8 +74,9 @@ var exceptions = map[holdfast.Kind]struct {
 	holdfast.Unavailable: {http.StatusInternalServerError, dynamodbTypes + "InternalServerError"},
 }
 
-// wireErrorOf makes of any error one for a client: the only place where kinds become exceptions. What must not happen is logged
-// here, with its cause; that a disk is full is a state, which package shard logs.
+// wireErrorOf makes of any error one for a client: the only place where kinds become exceptions.
+// What must not happen is logged here, with its cause; that a disk is full is a state, which
+// package shard logs.
 func wireErrorOf(err error, log *slog.Logger) *wireError {
 	var (
 		wire      *wireError

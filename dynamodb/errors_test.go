@@ -43,7 +43,8 @@ func TestWireErrors(t *testing.T) {
 		var log bytes.Buffer
 		got := wireErrorOf(test.err, slog.New(slog.NewTextHandler(&log, nil)))
 		if got.status != test.status || wireType(got) != test.typ || !strings.Contains(got.message, test.text) {
-			t.Errorf("%v: got %d %s %s; want %d %s %s", test.err, got.status, got.typ, got.message, test.status, test.typ, test.text)
+			t.Errorf("%v: got %d %s %s; want %d %s %s", test.err, got.status, got.typ, got.message, test.status, test.typ,
+				test.text)
 		}
 		if (test.logged == "") != (log.Len() == 0) || !strings.Contains(log.String(), test.logged) {
 			t.Errorf("%v: got log %q; want %q in it", test.err, log.String(), test.logged)

@@ -21,15 +21,15 @@ type Options struct {
 	Account string            // twelve digits, in ARNs; default 123456789012
 	Keys    map[string]string // access key → secret; empty: any credentials are accepted
 	Origins bool              // web pages of any origin may send requests, even if any credentials are accepted
-	// RequestBytes is about how much memory all requests may take together; default 256 MiB. Requests over
-	// budget wait.
+	// RequestBytes is about how much memory all requests may take together; default 256 MiB. Requests
+	// over budget wait.
 	RequestBytes int64
 	Now          func() time.Time // default time.Now
 	Log          *slog.Logger     // default: nothing is logged
 }
 
-// A Handler serves DynamoDB's requests over HTTP. Its methods are the way of a request, in this order: Serve
-// calls admit, receive and perform; perform calls run.
+// A Handler serves DynamoDB's requests over HTTP. Its methods are the way of a request, in this
+// order: Serve calls admit, receive and perform; perform calls run.
 type Handler struct {
 	account    account
 	auth       *authenticator
@@ -73,11 +73,11 @@ func (h *Handler) Stop() { h.stop() }
 // Stats returns the counts of requests since the start.
 func (h *Handler) Stats() Stats { return h.counters.stats() }
 
-// Serve answers one request of a server that Server returned. Nothing of ctx is kept but the response, until it
-// is sent.
+// Serve answers one request of a server that Server returned. Nothing of ctx is kept but the
+// response, until it is sent.
 //
-// The header is checked before the body is read, because a body costs memory, and its signature can't be
-// checked before it is complete.
+// The header is checked before the body is read, because a body costs memory, and its signature
+// can't be checked before it is complete.
 func (h *Handler) Serve(ctx *fasthttp.RequestCtx) {
 	defer h.recovered(ctx)
 	if version := ctx.Request.Header.Protocol(); string(version) != "HTTP/1.1" && string(version) != "HTTP/1.0" {
@@ -109,9 +109,9 @@ func (h *Handler) Serve(ctx *fasthttp.RequestCtx) {
 	respondWriter(ctx, h.perform(ctx, r, body, w), r.contentType, w)
 }
 
-// admit reports whether the body of a request is to be read. If not, the header alone decided the response,
-// which is set: requests of web pages, requests for no operation, and, if signatures are checked, requests that
-// no known key has signed.
+// admit reports whether the body of a request is to be read. If not, the header alone decided the
+// response, which is set: requests of web pages, requests for no operation, and, if signatures are
+// checked, requests that no known key has signed.
 func (h *Handler) admit(ctx *fasthttp.RequestCtx, r *pending) bool {
 	if length := ctx.Request.Header.ContentLength(); length > maxBodyBytes {
 		return true // receive refuses it as the service does
@@ -149,8 +149,8 @@ func (h *Handler) admit(ctx *fasthttp.RequestCtx, r *pending) bool {
 
 var errUnknownOperation = exceptionOf(coralService+"UnknownOperationException", "")
 
-// receive reads the body within its limit and the memory budget. If it can't, the response is set, and ok is
-// false.
+// receive reads the body within its limit and the memory budget. If it can't, the response is set,
+// and ok is false.
 func (h *Handler) receive(ctx *fasthttp.RequestCtx, r *pending) (body string, ok bool) {
 	length := ctx.Request.Header.ContentLength()
 	if length > smallBody || length == chunked || encodingOf(ctx) != "" {
@@ -201,7 +201,8 @@ func (h *Handler) perform(ctx *fasthttp.RequestCtx, r *pending, body string, w *
 	return status
 }
 
-// run checks a request, in the service's order, and runs its operation, whose name it returns for the counters.
+// run checks a request, in the service's order, and runs its operation, whose name it returns for
+// the counters.
 func (h *Handler) run(ctx *fasthttp.RequestCtx, r *pending, body string, w *writer) (name string, err error) {
 	if err := r.claim.verify(ctx); err != nil {
 		return r.op.name, err
@@ -241,8 +242,8 @@ func (h *Handler) run(ctx *fasthttp.RequestCtx, r *pending, body string, w *writ
 	return op.name, op.run(context.WithValue(h.ctx, localAddress{}, ctx.LocalAddr()), root, w)
 }
 
-// parseBody returns the value of a body; absent if the body is empty. It counts the values of a large body
-// against the memory budget before it allocates them.
+// parseBody returns the value of a body; absent if the body is empty. It counts the values of a
+// large body against the memory budget before it allocates them.
 func parseBody(ctx context.Context, held *hold, body string) (root node, err error) {
 	if body == "" {
 		return node{}, nil

@@ -20,7 +20,8 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// listening has a handler's server listen until the test ends, and returns its address. change may be nil.
+// listening has a handler's server listen until the test ends, and returns its address. change may
+// be nil.
 func listening(t testing.TB, h *Handler, change func(*fasthttp.Server)) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -81,7 +82,8 @@ func checkFrame(t *testing.T, res *http.Response, body string) {
 	if got := res.Header.Get("x-amzn-RequestId"); !requestIDs.MatchString(got) {
 		t.Errorf("x-amzn-RequestId: got %q; want 52 digits and letters", got)
 	}
-	if got, want := res.Header.Get("x-amz-crc32"), strconv.FormatUint(uint64(crc32.ChecksumIEEE([]byte(body))), 10); got != want {
+	if got, want := res.Header.Get("x-amz-crc32"), strconv.FormatUint(uint64(crc32.ChecksumIEEE([]byte(body))),
+		10); got != want {
 		t.Errorf("x-amz-crc32: got %s; want %s", got, want)
 	}
 	if res.ContentLength != int64(len(body)) {
@@ -97,7 +99,8 @@ func request(method, target, body string, headers ...string) *http.Request {
 	return req
 }
 
-// The texts of what isn't a request to an operation are recorded from the real service, by dynalite's test/connection.js.
+// The texts of what isn't a request to an operation are recorded from the real service, by
+// dynalite's test/connection.js.
 func TestConnection(t *testing.T) {
 	const (
 		missing = `{"__type":"com.amazon.coral.service#MissingAuthenticationTokenException","message":"Request is missing Authentication Token"}`
@@ -119,7 +122,13 @@ func TestConnection(t *testing.T) {
 		want    string
 	}{
 		{"health", request("GET", "/", ""), 200, "", "healthy: dynamodb.us-east-1.amazonaws.com "},
-		{"health, asked for with parameters", request("GET", "/?a=b", ""), 200, "", "healthy: dynamodb.us-east-1.amazonaws.com "},
+		{
+			"health, asked for with parameters",
+			request("GET", "/?a=b", ""),
+			200,
+			"",
+			"healthy: dynamodb.us-east-1.amazonaws.com ",
+		},
 		{"another path", request("GET", "/abc", ""), 404, "", none},
 		{"a path below", request("GET", "/index.htm", ""), 404, "", none},
 		{"OPTIONS", request("OPTIONS", "/", ""), 404, "", none},
@@ -128,8 +137,20 @@ func TestConnection(t *testing.T) {
 		{"another content type", request("POST", "/", "hi", "Content-Type", "whatever"), 404, "", none},
 		{"a newer content type", request("POST", "/", "hi", "Content-Type", "application/x-amz-json-1.1"), 404, "", none},
 		{"no JSON", request("POST", "/", "hi", "Content-Type", "application/json"), 400, typeJSON, noJSON},
-		{"no JSON, AWS's", request("POST", "/", "hi", "Content-Type", "application/x-amz-json-1.0;x"), 400, typeAmzJSON, noJSON},
-		{"no JSON, spaces", request("POST", "/", "hi", "Content-Type", "  application/json  ;   asfd"), 400, typeJSON, noJSON},
+		{
+			"no JSON, AWS's",
+			request("POST", "/", "hi", "Content-Type", "application/x-amz-json-1.0;x"),
+			400,
+			typeAmzJSON,
+			noJSON,
+		},
+		{
+			"no JSON, spaces",
+			request("POST", "/", "hi", "Content-Type", "  application/json  ;   asfd"),
+			400,
+			typeJSON,
+			noJSON,
+		},
 		{"no target", request("POST", "/", ""), 400, typeJSON, unknown},
 		{"target", request("POST", "/", "{}", "Content-Type", typeAmzJSON, target, "whatever"), 400, typeAmzJSON, unknown},
 		{"operation", request("POST", "/", "", target, "DynamoDB_20120810.ListTable"), 400, typeJSON, unknown},
@@ -137,25 +158,51 @@ func TestConnection(t *testing.T) {
 		{"no credentials", request("POST", "/", "", target, list), 400, typeJSON, missing},
 		{"AWS4", request("POST", "/", "", target, list, "Authorization", "AWS4"), 400, typeJSON, missing},
 		{"X", request("POST", "/?X-Amz-Algorith", "", target, list, "Authorization", "X"), 400, typeJSON, missing},
-		{"query without algorithm", request("POST", "/?X-Amz-Credential=a&X-Amz-Signature=b&X-Amz-SignedHeaders=c&X-Amz-Date=d", "", target, list),
-			400, typeJSON, missing},
+		{
+			"query without algorithm",
+			request("POST", "/?X-Amz-Credential=a&X-Amz-Signature=b&X-Amz-SignedHeaders=c&X-Amz-Date=d", "", target, list),
+			400,
+			typeJSON,
+			missing,
+		},
 		{"both", request("POST", "/?X-Amz-Algorithm", "", target, list, "Authorization", "X"), 400, typeJSON,
 			`{"__type":"com.amazon.coral.service#InvalidSignatureException",` +
 				`"message":"Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header."}`},
 		{"AWS4-", request("POST", "/", "", target, list, "Authorization", "AWS4-"), 400, typeJSON,
-			incomplete("Authorization header requires 'Credential' parameter. Authorization header requires 'Signature' parameter. " +
-				"Authorization header requires 'SignedHeaders' parameter. Authorization header requires existence of either a 'X-Amz-Date' or " +
+			incomplete("Authorization header requires 'Credential' parameter. Authorization header requires 'Signature' " +
+				"parameter. " +
+				"Authorization header requires 'SignedHeaders' parameter. Authorization header requires existence of either a " +
+				"'X-Amz-Date' or " +
 				"a 'Date' header. Authorization=AWS4-")},
-		{"no SignedHeaders", request("POST", "/", "", target, list, "Date", "a", "Authorization", "AWS4- Signature=b, Credential=a"),
-			400, typeJSON, incomplete("Authorization header requires 'SignedHeaders' parameter. Authorization=AWS4- Signature=b, Credential=a")},
+		{
+			"no SignedHeaders",
+			request("POST", "/", "", target, list, "Date", "a", "Authorization", "AWS4- Signature=b, Credential=a"),
+			400,
+			typeJSON,
+			incomplete("Authorization header requires 'SignedHeaders' parameter. Authorization=AWS4- Signature=b, Credential=a"),
+		},
 		{"empty query", request("POST", "/?X-Amz-Algorithm", "", target, list), 400, typeJSON,
-			incomplete("AWS query-string parameters must include 'X-Amz-Algorithm'. AWS query-string parameters must include 'X-Amz-Credential'. " +
-				"AWS query-string parameters must include 'X-Amz-Signature'. AWS query-string parameters must include 'X-Amz-SignedHeaders'. " +
+			incomplete("AWS query-string parameters must include 'X-Amz-Algorithm'. AWS query-string parameters must " +
+				"include 'X-Amz-Credential'. " +
+				"AWS query-string parameters must include 'X-Amz-Signature'. AWS query-string parameters must include " +
+				"'X-Amz-SignedHeaders'. " +
 				"AWS query-string parameters must include 'X-Amz-Date'. Re-examine the query-string parameters.")},
-		{"query without headers", request("POST", "/?X-Amz-Algorithm=a&X-Amz-Credential=b&X-Amz-Signature=c&X-Amz-Date=d", "", target, list),
-			400, typeJSON, incomplete("AWS query-string parameters must include 'X-Amz-SignedHeaders'. Re-examine the query-string parameters.")},
-		{"no body", request("POST", "/", "", target, list, "Date", "a", "Authorization", "AWS4-HMAC-SHA256 Credential=a,SignedHeaders=b,Signature=c"),
-			400, typeJSON, noJSON},
+		{
+			"query without headers",
+			request("POST", "/?X-Amz-Algorithm=a&X-Amz-Credential=b&X-Amz-Signature=c&X-Amz-Date=d", "", target, list),
+			400,
+			typeJSON,
+			incomplete("AWS query-string parameters must include 'X-Amz-SignedHeaders'. Re-examine the query-string " +
+				"parameters."),
+		},
+		{
+			"no body",
+			request("POST", "/", "", target, list, "Date", "a", "Authorization",
+				"AWS4-HMAC-SHA256 Credential=a,SignedHeaders=b,Signature=c"),
+			400,
+			typeJSON,
+			noJSON,
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			res, body := send(t, h, test.req)
@@ -184,7 +231,8 @@ func TestBodyLimit(t *testing.T) {
 			if res.StatusCode != test.want {
 				t.Errorf("%d bytes, chunked %v: got %d; want %d", test.length, chunked, res.StatusCode, test.want)
 			}
-			if test.want == http.StatusRequestEntityTooLarge && (len(res.TransferEncoding) != 1 || res.TransferEncoding[0] != "chunked") {
+			if test.want == http.StatusRequestEntityTooLarge &&
+				(len(res.TransferEncoding) != 1 || res.TransferEncoding[0] != "chunked") {
 				t.Errorf("Transfer-Encoding: got %v; want chunked", res.TransferEncoding)
 			}
 		}
@@ -196,7 +244,8 @@ func TestCORS(t *testing.T) {
 	for _, method := range []string{"OPTIONS", "POST", "GET"} {
 		res, _ := send(t, h, request(method, "/", "", "Origin", "https://example.org"))
 		if got := res.Header.Get("Access-Control-Allow-Origin"); res.StatusCode != http.StatusForbidden || got != "" {
-			t.Errorf("%s from a page where any credentials are taken: got %d, allowing %q; want 403", method, res.StatusCode, got)
+			t.Errorf("%s from a page where any credentials are taken: got %d, allowing %q; want 403", method, res.StatusCode,
+				got)
 		}
 	}
 	testAllowed(t, New(Options{Origins: true}))
@@ -245,7 +294,8 @@ func TestTimes(t *testing.T) {
 	}
 	got := c.timesOf("GetItem")
 	at := slices.Index(TimeBounds(), time.Millisecond)
-	if got.N != 4 || got.AtMost[0] != 1 || got.AtMost[at] != 2 || got.AtMost[at+1] != 3 || got.AtMost[len(got.AtMost)-1] != 3 ||
+	if got.N != 4 || got.AtMost[0] != 1 || got.AtMost[at] != 2 || got.AtMost[at+1] != 3 ||
+		got.AtMost[len(got.AtMost)-1] != 3 ||
 		got.Sum != time.Minute+2*time.Millisecond+1 {
 		t.Errorf("got %+v", got)
 	}

@@ -26,8 +26,8 @@ func (o *itemOps) operations() []operation {
 	}
 }
 
-// Parameters are those of an operation that are expressions, in the order of the service's texts, and the older ones that do the
-// same without.
+// Parameters are those of an operation that are expressions, in the order of the service's texts,
+// and the older ones that do the same without.
 type parameters struct {
 	expressions []string
 	legacy      []string
@@ -42,7 +42,8 @@ type expressions struct {
 	projection   *item.Projection
 }
 
-// apart refuses a request that has both expressions and legacy parameters, or names or values without an expression.
+// apart refuses a request that has both expressions and legacy parameters, or names or values
+// without an expression.
 func (p parameters) apart(req node) error {
 	given := present(req, p.expressions)
 	if len(given) > 0 {
@@ -53,7 +54,8 @@ func (p parameters) apart(req node) error {
 		}
 		if len(legacy) > 0 {
 			return invalid("Can not use both expression and non-expression parameters in the same request: "+
-				"Non-expression parameters: {%s} Expression parameters: {%s}", strings.Join(legacy, ", "), strings.Join(given, ", "))
+				"Non-expression parameters: {%s} Expression parameters: {%s}", strings.Join(legacy, ", "),
+				strings.Join(given, ", "))
 		}
 	}
 	if len(given) == 0 && req.has("ExpressionAttributeNames") {
@@ -67,7 +69,8 @@ func (p parameters) apart(req node) error {
 
 // valuesUsed refuses values without an expression that may have some.
 func (p parameters) valuesUsed(req node) error {
-	valued := slices.DeleteFunc(slices.Clone(p.expressions), func(name string) bool { return name == "ProjectionExpression" })
+	valued := slices.DeleteFunc(slices.Clone(p.expressions),
+		func(name string) bool { return name == "ProjectionExpression" })
 	if len(valued) == 0 || len(present(req, valued)) > 0 {
 		return nil
 	}
@@ -149,7 +152,8 @@ func scopeOf(req node) (*item.Scope, error) {
 	return scope, faulty
 }
 
-// attributeValues is attributes for ExpressionAttributeValues: with the error there are names nevertheless.
+// attributeValues is attributes for ExpressionAttributeValues: with the error there are names
+// nevertheless.
 func attributeValues(n node) (item.Item, error) {
 	if n.kind() == absent {
 		return nil, nil
@@ -189,8 +193,8 @@ func attributesToGet(req node) (*item.Projection, error) {
 	return item.AttributesToGet(names(n))
 }
 
-// comparisons are those of Expected, QueryFilter, ScanFilter or KeyConditions. With the error there are comparisons
-// nevertheless.
+// comparisons are those of Expected, QueryFilter, ScanFilter or KeyConditions. With the error there
+// are comparisons nevertheless.
 func comparisons(n node) ([]item.Comparison, error) {
 	var first error
 	value := func(v node) item.Value {

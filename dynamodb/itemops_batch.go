@@ -44,7 +44,8 @@ func (o *itemOps) batchGetItem(ctx context.Context, req node, w *writer) error {
 	return nil
 }
 
-// batchGetsOf is what a BatchGetItem asks for, table by table, and the keys as they stand in the request.
+// batchGetsOf is what a BatchGetItem asks for, table by table, and the keys as they stand in the
+// request.
 func batchGetsOf(req node) (gets []table.Get, keys []node, err error) {
 	req.get("RequestItems").each(func(name string, part node) bool {
 		get := table.Get{Table: tableOf(name), Consistent: truth(part.get("ConsistentRead"))}
@@ -69,7 +70,8 @@ func batchGetsOf(req node) (gets []table.Get, keys []node, err error) {
 	return gets, keys, err
 }
 
-// writeUnprocessedKeys writes what a client must ask for again, as it asked for it. The numbers of what is unprocessed rise.
+// writeUnprocessedKeys writes what a client must ask for again, as it asked for it. The numbers of
+// what is unprocessed rise.
 func writeUnprocessedKeys(w *writer, req node, keys []node, unprocessed []int) {
 	w.name("UnprocessedKeys")
 	w.beginObject()
@@ -148,12 +150,14 @@ func (o *itemOps) batchWriteItem(ctx context.Context, req node, w *writer) error
 	return nil
 }
 
-// batchWritesOf is what a BatchWriteItem asks for, table by table, and its parts as they stand in the request.
+// batchWritesOf is what a BatchWriteItem asks for, table by table, and its parts as they stand in
+// the request.
 func batchWritesOf(req node) (writes []table.BatchWrite, parts []node, err error) {
 	req.get("RequestItems").each(func(name string, list node) bool {
 		list.each(func(_ string, part node) bool {
 			if part.has("PutRequest") == part.has("DeleteRequest") {
-				err = invalid("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")
+				err = invalid("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the " +
+					"supported datatypes")
 			}
 			return err == nil
 		})

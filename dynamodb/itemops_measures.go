@@ -96,7 +96,8 @@ func writeIndexesConsumed(w *writer, name string, indexes map[string]table.Index
 	w.endObject()
 }
 
-// writeCollection writes the ItemCollectionMetrics of one write. The size is told to the GB, as the service does.
+// writeCollection writes the ItemCollectionMetrics of one write. The size is told to the GB, as the
+// service does.
 func writeCollection(w *writer, req node, c *table.Collection) {
 	if c == nil || req.get("ReturnItemCollectionMetrics").text() != "SIZE" {
 		return

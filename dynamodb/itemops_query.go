@@ -131,7 +131,8 @@ func selectOf(req node) (table.Select, error) {
 		return table.SelectCount, nil
 	case "SPECIFIC_ATTRIBUTES":
 		if projects == "" {
-			return 0, invalid("Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES")
+			return 0, invalid("Must specify the AttributesToGet or ProjectionExpression when choosing to get " +
+				"SPECIFIC_ATTRIBUTES")
 		}
 	}
 	if projects != "" {
@@ -187,9 +188,11 @@ func segmentOf(req node) (segment, segments int, err error) {
 	has, total := req.has("Segment"), req.has("TotalSegments")
 	switch {
 	case has && !total:
-		err = invalid("The TotalSegments parameter is required but was not present in the request when Segment parameter is present")
+		err = invalid("The TotalSegments parameter is required but was not present in the request when Segment parameter " +
+			"is present")
 	case total && !has:
-		err = invalid("The Segment parameter is required but was not present in the request when parameter TotalSegments is present")
+		err = invalid("The Segment parameter is required but was not present in the request when parameter TotalSegments " +
+			"is present")
 	case total && segment >= segments:
 		err = invalid("The Segment parameter is zero-based and must be less than parameter TotalSegments: "+
 			"Segment: %d is not less than TotalSegments: %d", segment, segments)

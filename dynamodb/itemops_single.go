@@ -11,7 +11,8 @@ import (
 var (
 	getParameters    = parameters{[]string{"ProjectionExpression"}, []string{"AttributesToGet"}}
 	writeParameters  = parameters{[]string{"ConditionExpression"}, []string{"Expected"}}
-	updateParameters = parameters{[]string{"UpdateExpression", "ConditionExpression"}, []string{"AttributeUpdates", "Expected"}}
+	updateParameters = parameters{[]string{"UpdateExpression", "ConditionExpression"},
+		[]string{"AttributeUpdates", "Expected"}}
 )
 
 func (o *itemOps) getItem(ctx context.Context, req node, w *writer) error {
@@ -214,7 +215,8 @@ func oldOf(values string, written table.Written) item.Item {
 }
 
 // writeWritten writes the answer to a put, update or delete, or returns its error.
-func writeWritten(req node, w *writer, written table.Written, err error, returned func(values string, written table.Written) item.Item) error {
+func writeWritten(req node, w *writer, written table.Written, err error,
+	returned func(values string, written table.Written) item.Item) error {
 	if err != nil {
 		return withoutItem(err, req)
 	}

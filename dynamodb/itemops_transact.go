@@ -107,7 +107,8 @@ func actionOf(part node) (action table.Action, err error) {
 	return action, err
 }
 
-// withoutItems takes the items out of the reasons of a canceled transaction where the action didn't ask for them.
+// withoutItems takes the items out of the reasons of a canceled transaction where the action didn't
+// ask for them.
 func withoutItems(err error, items node) error {
 	canceled := new(table.CanceledError)
 	if !errors.As(err, &canceled) {
@@ -148,7 +149,8 @@ func addCapacity(sums []table.Capacity, c table.Capacity) []table.Capacity {
 	return sums
 }
 
-// digestOf is a digest of what a JSON value says: it is the same however its members are ordered and its texts escaped.
+// digestOf is a digest of what a JSON value says: it is the same however its members are ordered
+// and its texts escaped.
 func digestOf(n node) (digest [32]byte) {
 	h := sha256.New()
 	hashNode(h, n)

@@ -31,7 +31,8 @@ const (
 // smallDocument is up to how many bytes a document is parsed without counting its values first.
 const smallDocument = 4 << 10
 
-// maxCells is how many values a document may have: more than 25 items of 400 KB in any request of a real program.
+// maxCells is how many values a document may have: more than 25 items of 400 KB in any request of a
+// real program.
 const maxCells = 2 << 20
 
 // A cell is a value in a document: for an array or object, what is in it follows it.
@@ -56,8 +57,8 @@ type document struct {
 	failed bool
 }
 
-// A node is a value in a document. The zero node is absent. Texts that it returns share the document's text, which isn't
-// reused, and so may be kept.
+// A node is a value in a document. The zero node is absent. Texts that it returns share the
+// document's text, which isn't reused, and so may be kept.
 type node struct {
 	doc *document
 	at  uint32
@@ -101,7 +102,8 @@ func (n node) bool() bool {
 	return n.kind() == boolean && n.doc.text[n.cell().lo] == 't'
 }
 
-// int is a number as an integer; what is behind its point is cut off, and what is too large is the largest.
+// int is a number as an integer; what is behind its point is cut off, and what is too large is the
+// largest.
 func (n node) int() int64 {
 	s := n.text()
 	if v, err := strconv.ParseInt(s, 10, 64); err == nil {
@@ -146,8 +148,8 @@ func (n node) raw() string {
 	return n.doc.text[c.lo:c.hi]
 }
 
-// each calls f for each element, or each member with its name, in the order of the text, until f returns false. Unlike get it
-// shows members that are null.
+// each calls f for each element, or each member with its name, in the order of the text, until f
+// returns false. Unlike get it shows members that are null.
 func (n node) each(f func(name string, v node) bool) {
 	if k := n.kind(); k != array && k != object {
 		return

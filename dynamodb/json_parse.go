@@ -8,13 +8,13 @@ import (
 	"unicode/utf8"
 )
 
-// maxJSONDepth is how deep arrays and objects may nest. It is far beyond what an attribute may have (32 levels, two
-// objects each), so that those get their own error; and it is encoding/json's.
+// maxJSONDepth is how deep arrays and objects may nest. It is far beyond what an attribute may have
+// (32 levels, two objects each), so that those get their own error; and it is encoding/json's.
 const maxJSONDepth = 10_000
 
-// parse returns the document of a JSON text, as RFC 8259 has it, in UTF-8; ok is false if it isn't one. Of members with the
-// same name the last counts. Memory for so many values, cells, is taken at once; 0 where it isn't known how many there are. The
-// caller releases the document.
+// parse returns the document of a JSON text, as RFC 8259 has it, in UTF-8; ok is false if it isn't
+// one. Of members with the same name the last counts. Memory for so many values, cells, is taken at
+// once; 0 where it isn't known how many there are. The caller releases the document.
 func parse(s string, cells int) (doc *document, ok bool) {
 	d := documents.Get().(*document)
 	if cells > cap(d.cells) {
@@ -35,8 +35,8 @@ func parse(s string, cells int) (doc *document, ok bool) {
 	return d, true
 }
 
-// countCells returns how many values a document has: each is the first in its container, or behind a comma. In what is no document
-// parse finds no more than that before it fails.
+// countCells returns how many values a document has: each is the first in its container, or behind
+// a comma. In what is no document parse finds no more than that before it fails.
 func countCells(s string) int {
 	n := 1
 	for i := 0; i < len(s); i++ {
@@ -314,7 +314,8 @@ var unescape = [256]byte{
 // manyMembers is from how many members on shadow doesn't compare each two.
 const manyMembers = 16
 
-// shadow marks the members of the object at a cell that a later one has the name of, and returns how many there are.
+// shadow marks the members of the object at a cell that a later one has the name of, and returns
+// how many there are.
 func (d *document) shadow(at, count uint32) (shadowed uint32) {
 	d.names = d.names[:0]
 	escaped := false
@@ -366,7 +367,8 @@ func (d *document) shadowEscaped() (shadowed uint32) {
 	return shadowed
 }
 
-// hide marks the earlier of two members as shadowed if they have the same name, and returns how many it marked.
+// hide marks the earlier of two members as shadowed if they have the same name, and returns how
+// many it marked.
 func (d *document) hide(earlier, later uint32) uint32 {
 	a, b := &d.cells[earlier], &d.cells[later]
 	if !a.nameEscaped && !b.nameEscaped && a.nameHi-a.nameLo != b.nameHi-b.nameLo {

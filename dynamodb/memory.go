@@ -10,26 +10,38 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Limits of what requests may take together, as parts of Options.RequestBytes. Requests over budget wait, and small ones never do
-// while there are few.
+// The budget, and its parts. Small requests never wait while there are few.
 const (
+	// defaultRequestBytes is the default of Options.RequestBytes.
 	defaultRequestBytes = 256 << 20
-	smallShare          = 8                // of the budget, the part of small bodies that don't wait: an eighth
-	bodyShare           = 4                // the part of other bodies: a quarter
-	valueShare          = 4                // the part of what bodies are parsed into: a quarter. Pages have the rest
-	smallFactor         = 4                // bytes that are counted for each byte of a small body, with what it is parsed into
-	bodyFactor          = 2                // bytes that are counted for each byte of another: itself, and the buffers that it outgrew
-	addressShare        = 2                // of the bodies' part, what one address may take before its signatures are checked: a half
-	pageBytes           = 4 << 20          // that are counted for a page of 1 MB, with its items
-	batchPages          = 8                // what an answer of up to 16 MB counts
-	memoryWait          = 10 * time.Second // before a request is refused
+	// smallShare: an eighth of the budget is for small bodies, which don't wait.
+	smallShare = 8
+	// bodyShare: a quarter is for other bodies.
+	bodyShare = 4
+	// valueShare: a quarter is for the values that bodies are parsed into. Pages of responses have the rest.
+	valueShare = 4
+	// addressShare: one address may take half of the bodies' part before its signatures are checked.
+	addressShare = 2
+
+	// smallFactor is how many bytes are counted for each byte of a small body, with its values.
+	smallFactor = 4
+	// bodyFactor is how many bytes are counted for each byte of another body: its own, and the buffers that it
+	// outgrew.
+	bodyFactor = 2
+	// pageBytes are counted for a page of 1 MB, with its items.
+	pageBytes = 4 << 20
+	// batchPages are counted for a response of up to 16 MB.
+	batchPages = 8
+
+	// memoryWait is how long a request over budget waits before it is refused.
+	memoryWait = 10 * time.Second
 )
 
 // smallBody is up to how many bytes a body is small.
 const smallBody = 16 << 10
 
-// A memory is the budget that requests share. It counts; nothing is allocated from it. A request takes from its parts in the order
-// of the fields, so that no two wait for each other.
+// A memory is the budget that requests share. It counts; nothing is allocated from it. A request
+// takes from its parts in the order of the fields, so that no two wait for each other.
 type memory struct {
 	small  atomic.Int64 // bytes of small bodies
 	most   int64        // of them, before they wait as others do
@@ -49,7 +61,9 @@ func newMemory(budget int64) *memory {
 	}
 	m.pageCount = max(batchPages, (budget-m.most-m.bodyBytes-m.valueBytes)/pageBytes)
 	m.byAddr.most = m.bodyBytes / addressShare
-	m.bodies, m.values, m.pages = semaphore.NewWeighted(m.bodyBytes), semaphore.NewWeighted(m.valueBytes), semaphore.NewWeighted(m.pageCount)
+	m.bodies = semaphore.NewWeighted(m.bodyBytes)
+	m.values = semaphore.NewWeighted(m.valueBytes)
+	m.pages = semaphore.NewWeighted(m.pageCount)
 	return m
 }
 
@@ -76,8 +90,9 @@ type hold struct {
 	values  int64
 }
 
-// body takes what a body of so many bytes needs. If the hold has something already, for the beginning of the same body, it doesn't
-// wait for more: two requests that both have something could wait for each other.
+// body takes what a body of so many bytes needs. If the hold has something already, for the
+// beginning of the same body, it doesn't wait for more: two requests that both have something could
+// wait for each other.
 func (h *hold) body(ctx context.Context, bytes int64) error {
 	need := min(bodyFactor*bytes, h.m.bodyBytes)
 	switch {
@@ -116,7 +131,8 @@ func (h *hold) takeSmall(need int64) bool {
 	return true
 }
 
-// prove gives the share of the address back: the signature is right, or none is asked for, and the body is there.
+// prove gives the share of the address back: the signature is right, or none is asked for, and the
+// body is there.
 func (h *hold) prove() {
 	if h.share != nil {
 		h.share.taken.Release(h.claimed)
@@ -125,7 +141,8 @@ func (h *hold) prove() {
 	}
 }
 
-// cells takes what a body with so many JSON values is parsed into, beyond what its bytes have left of what was taken for them.
+// cells takes what a body with so many JSON values is parsed into, beyond what its bytes have left
+// of what was taken for them.
 func (h *hold) cells(ctx context.Context, n, bodyBytes int) error {
 	need := min(int64(n)*(cellBytes+valueBytes)-(h.small+h.bodies-int64(bodyBytes)), h.m.valueBytes)
 	if need <= 0 {
@@ -184,8 +201,11 @@ func (a *addresses) leave(address string) {
 	}
 }
 
-var errNoMemory = &wireError{status: http.StatusServiceUnavailable, typ: coralAvailability + "ServiceUnavailableException",
-	message: "Too many large requests at once"}
+var errNoMemory = &wireError{
+	status:  http.StatusServiceUnavailable,
+	typ:     coralAvailability + "ServiceUnavailableException",
+	message: "Too many large requests at once",
+}
 
 // wait takes n of s.
 func wait(ctx context.Context, s *semaphore.Weighted, n int64) error {

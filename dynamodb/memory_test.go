@@ -56,7 +56,8 @@ func taken(t *testing.T, m *memory) (small, bodies, values int64) {
 		}
 		return most - low
 	}
-	return m.small.Load(), free(m.bodyBytes, m.bodies.TryAcquire, m.bodies.Release), free(m.valueBytes, m.values.TryAcquire, m.values.Release)
+	return m.small.Load(), free(m.bodyBytes, m.bodies.TryAcquire, m.bodies.Release), free(m.valueBytes,
+		m.values.TryAcquire, m.values.Release)
 }
 
 func TestHolds(t *testing.T) {
@@ -164,7 +165,8 @@ func fullHandler(t *testing.T) *Handler {
 	return h
 }
 
-// A request that is not signed, or by no key that there is, is refused for its header: its body takes no memory, which others might need.
+// A request that is not signed, or by no key that there is, is refused for its header: its body
+// takes no memory, which others might need.
 func TestUnauthenticatedBodiesAreNotHeld(t *testing.T) {
 	h := fullHandler(t)
 	const scope = "/20150830/us-east-1/dynamodb/aws4_request, SignedHeaders=host;x-amz-target;x-amz-date, Signature=" +
@@ -178,7 +180,8 @@ func TestUnauthenticatedBodiesAreNotHeld(t *testing.T) {
 		{"operation", "PutItems", "AWS4-HMAC-SHA256 Credential=" + suiteKey + scope, "20150830T123600Z", "UnknownOperation"},
 	} {
 		for _, length := range []int{100, smallBody + 1, 1 << 20} {
-			req := request("POST", "/", strings.Repeat("x", length), "Content-Type", typeAmzJSON, "X-Amz-Target", tablesTarget+"."+test.target)
+			req := request("POST", "/", strings.Repeat("x", length), "Content-Type", typeAmzJSON, "X-Amz-Target",
+				tablesTarget+"."+test.target)
 			if test.authorization != "" {
 				req.Header.Set("Authorization", test.authorization)
 				req.Header.Set("X-Amz-Date", test.date)
@@ -194,7 +197,8 @@ func TestUnauthenticatedBodiesAreNotHeld(t *testing.T) {
 // A signature over the body's sum, where the header has that, is checked before the body comes.
 func TestSignatureOfADeclaredSum(t *testing.T) {
 	declared := func(sumOf, signed, body string) *http.Request {
-		req := request("POST", "/", body, "Content-Type", typeAmzJSON, "X-Amz-Target", tablesTarget+".DescribeLimits", "X-Amz-Content-Sha256", hexSHA256(sumOf))
+		req := request("POST", "/", body, "Content-Type", typeAmzJSON, "X-Amz-Target", tablesTarget+".DescribeLimits",
+			"X-Amz-Content-Sha256", hexSHA256(sumOf))
 		signAs(t, req, suiteKey, suiteSecret, signed, "us-east-1", suiteTime)
 		return req
 	}
@@ -206,7 +210,8 @@ func TestSignatureOfADeclaredSum(t *testing.T) {
 	if res, body := send(t, h, declared("{}", "{}", "{}")); res.StatusCode != http.StatusOK {
 		t.Errorf("a right one: got %d %s; want 200", res.StatusCode, body)
 	}
-	if res, body := send(t, h, declared("{}", "{}", "[]")); res.StatusCode != http.StatusBadRequest || !strings.Contains(body, "InvalidSignature") {
+	if res, body := send(t, h, declared("{}", "{}", "[]")); res.StatusCode != http.StatusBadRequest ||
+		!strings.Contains(body, "InvalidSignature") {
 		t.Errorf("another body: got %d %s; want it refused", res.StatusCode, body)
 	}
 }
@@ -214,7 +219,8 @@ func TestSignatureOfADeclaredSum(t *testing.T) {
 // A client that asks whether it may send its body is told why not.
 func TestExpectUnauthenticated(t *testing.T) {
 	c := dialRaw(t, listening(t, fullHandler(t), nil))
-	c.write(fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nX-Amz-Target: %s.PutItem\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n",
+	c.write(fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nX-Amz-Target: %s.PutItem\r\nExpect: "+
+		"100-continue\r\nContent-Length: %d\r\n\r\n",
 		typeAmzJSON, tablesTarget, 1<<20))
 	res, body := c.answer()
 	if res.StatusCode != http.StatusBadRequest || !strings.Contains(body, "MissingAuthenticationToken") {
@@ -223,16 +229,37 @@ func TestExpectUnauthenticated(t *testing.T) {
 	c.ended()
 }
 
-// Many values in few bytes are refused before they are made, and an item that is too large where it is known to be.
+// Many values in few bytes are refused before they are made, and an item that is too large where it
+// is known to be.
 func TestDenseBodies(t *testing.T) {
 	h := served(t)
 	createTables(t, h)
 	for _, test := range []struct{ name, body, want string }{
-		{"lists", `{"TableName":"things","Item":{"id":{"S":"a"},"v":{"L":[` + strings.Repeat("[],", maxCells) + `[]]}}}`, "more than 2097152 values"},
-		{"empty texts", `{"TableName":"things","Item":{"id":{"S":"a"},"v":{"L":[` + strings.Repeat(`{"S":""},`, 500_000) + `{"S":""}]}}}`, "Item size has exceeded"},
-		{"commas in a text", `{"TableName":"things","Item":{"id":{"S":"a"},"v":{"S":"` + strings.Repeat(`,`, maxCells+1) + `"}}}`, "Item size has exceeded"},
-		{"escapes", `{"TableName":"things","Item":{"id":{"S":"a"},"v":{"S":"` + strings.Repeat(`\",`, maxCells+1) + `"}}}`, "Item size has exceeded"},
-		{"attributes", `{"TableName":"things","Item":{"id":{"S":"a"}` + manyAttributes(100_000) + `}}`, "Item size has exceeded"},
+		{
+			"lists",
+			`{"TableName":"things","Item":{"id":{"S":"a"},"v":{"L":[` + strings.Repeat("[],", maxCells) + `[]]}}}`,
+			"more than 2097152 values",
+		},
+		{
+			"empty texts",
+			`{"TableName":"things","Item":{"id":{"S":"a"},"v":{"L":[` + strings.Repeat(`{"S":""},`, 500_000) + `{"S":""}]}}}`,
+			"Item size has exceeded",
+		},
+		{
+			"commas in a text",
+			`{"TableName":"things","Item":{"id":{"S":"a"},"v":{"S":"` + strings.Repeat(`,`, maxCells+1) + `"}}}`,
+			"Item size has exceeded",
+		},
+		{
+			"escapes",
+			`{"TableName":"things","Item":{"id":{"S":"a"},"v":{"S":"` + strings.Repeat(`\",`, maxCells+1) + `"}}}`,
+			"Item size has exceeded",
+		},
+		{
+			"attributes",
+			`{"TableName":"things","Item":{"id":{"S":"a"}` + manyAttributes(100_000) + `}}`,
+			"Item size has exceeded",
+		},
 	} {
 		for _, op := range []string{"PutItem", "TransactWriteItems", "BatchWriteItem"} {
 			body := test.body
@@ -268,7 +295,8 @@ func TestCountCells(t *testing.T) {
 		if !ok {
 			t.Fatalf("%s: got no document", s)
 		}
-		if got, least := countCells(s), len(doc.cells); got < least || got > least+strings.Count(s, "[]")+strings.Count(s, "{}") {
+		if got, least := countCells(s), len(doc.cells); got < least ||
+			got > least+strings.Count(s, "[]")+strings.Count(s, "{}") {
 			t.Errorf("%s: got %d; want %d, and one for each empty container at most", s, got, least)
 		}
 		doc.release()

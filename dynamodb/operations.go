@@ -23,7 +23,8 @@ type operation struct {
 }
 
 // operations returns all operations, by the target's prefix and then by name.
-func operations(stored *table.Store, a account, now func() time.Time, log *slog.Logger) map[string]map[string]operation {
+func operations(stored *table.Store, a account, now func() time.Time,
+	log *slog.Logger) map[string]map[string]operation {
 	tables, streams := map[string]operation{}, map[string]operation{}
 	for _, group := range [...][]operation{
 		(&itemOps{stored}).operations(),

@@ -128,7 +128,8 @@ func (o *statementOps) changeOf(s *partiql.Statement) (change, error) {
 const duplicate = "Duplicate primary key exists in table"
 
 // run does it, and returns what the statement wants returned; nil is nothing.
-func (c *change) run(ctx context.Context, tables *table.Store) (returned item.Item, capacity table.Capacity, err error) {
+func (c *change) run(ctx context.Context, tables *table.Store) (returned item.Item, capacity table.Capacity,
+	err error) {
 	var written table.Written
 	switch a := &c.action; {
 	case a.Put != nil:

@@ -40,8 +40,10 @@ func (o *statementOps) batchExecuteStatement(ctx context.Context, req node, w *w
 	return nil
 }
 
-// batched runs one statement of a batch. reached is its table, or "" if the statement was refused before.
-func (o *statementOps) batched(ctx context.Context, n node) (returned item.Item, reached string, capacity table.Capacity, err error) {
+// batched runs one statement of a batch. reached is its table, or "" if the statement was refused
+// before.
+func (o *statementOps) batched(ctx context.Context, n node) (returned item.Item, reached string,
+	capacity table.Capacity, err error) {
 	parameters, err := parametersOf(n)
 	if err != nil {
 		return nil, "", capacity, err
@@ -81,7 +83,8 @@ func (o *statementOps) getOf(s *partiql.Statement, operation string) (table.Get,
 	}
 	key, more, ok := s.Key(d.Key)
 	if !ok || more || s.Index != "" {
-		return table.Get{}, invalid("Select statements within %s must specify the primary key in the where clause.", operation)
+		return table.Get{}, invalid("Select statements within %s must specify the primary key in the where clause.",
+			operation)
 	}
 	return table.Get{Table: s.Table, Key: key}, nil
 }

@@ -14,7 +14,8 @@ import (
 	"holdfast/table"
 )
 
-// maxPageBytes ends a page of a SELECT that reads several partitions; one partition ends its own pages.
+// maxPageBytes ends a page of a SELECT that reads several partitions; one partition ends its own
+// pages.
 const maxPageBytes = 1 << 20
 
 // A selection is a SELECT that runs.
@@ -111,7 +112,8 @@ func indexOf(d *table.Description, name string) *item.Index {
 // errMultiKey is what DynamoDB says of a SELECT from an index whose key has several attributes in a
 // part. It says so before all but what is wrong with the statement whichever its table.
 func errMultiKey() error {
-	return invalid("PartiQL statements cannot be executed on tables with multi-attribute HASH keys or multi-attribute RANGE keys.")
+	return invalid("PartiQL statements cannot be executed on tables with multi-attribute HASH keys or multi-attribute " +
+		"RANGE keys.")
 }
 
 // project has an index return what the statement needs, which may be more than a local index holds.
@@ -122,7 +124,8 @@ func (sel *selection) project(x *item.Index, base item.KeySchema) error {
 		filters = sel.statement.Where.Names()
 	}
 	if lacking := slices.DeleteFunc(slices.Clone(filters), held); len(lacking) > 0 {
-		return invalid("One or more parameter values were invalid: Secondary index %s does not project one or more filter attributes: [%s]",
+		return invalid("One or more parameter values were invalid: Secondary index %s does not project one or more "+
+			"filter attributes: [%s]",
 			x.Name, strings.Join(lacking, ", "))
 	}
 	wanted := sel.statement.Attributes()
@@ -144,8 +147,8 @@ func (sel *selection) project(x *item.Index, base item.KeySchema) error {
 	return err
 }
 
-// page reads until the limit, or until it is a page's worth; next is nil at the end. Conditions are asked here and not by the
-// table, whose filters can't have the attributes of the key.
+// page reads until the limit, or until it is a page's worth; next is nil at the end. Conditions are
+// asked here and not by the table, whose filters can't have the attributes of the key.
 func (sel *selection) page(ctx context.Context, tables *table.Store, from cursor) (next *cursor, err error) {
 	if sel.read.Queries == nil {
 		q := &sel.query
@@ -167,7 +170,8 @@ func (sel *selection) page(ctx context.Context, tables *table.Store, from cursor
 			return next, nil
 		}
 		from.start = nil
-		if full := sel.limit > 0 && sel.looked >= sel.limit || sel.bytes > maxPageBytes; full && at+1 < len(sel.read.Queries) {
+		if full := sel.limit > 0 && sel.looked >= sel.limit || sel.bytes > maxPageBytes; full &&
+			at+1 < len(sel.read.Queries) {
 			return &cursor{query: at + 1}, nil
 		}
 	}
@@ -203,7 +207,8 @@ func statementDigest(req node) []byte {
 	return h.Sum(nil)[:statementDigestBytes]
 }
 
-// token is the cursor as NextToken: base 64 of the statement's digest, the number of the query, and the start if there is one.
+// token is the cursor as NextToken: base 64 of the statement's digest, the number of the query, and
+// the start if there is one.
 func (c *cursor) token(digest []byte) string {
 	b := binary.AppendUvarint(slices.Clone(digest), uint64(c.query))
 	if c.start != nil {
@@ -212,7 +217,8 @@ func (c *cursor) token(digest []byte) string {
 	return base64.StdEncoding.EncodeToString(b)
 }
 
-// cursorOf is the cursor of a token for a statement of so many queries; that of "" is the beginning.
+// cursorOf is the cursor of a token for a statement of so many queries; that of "" is the
+// beginning.
 func cursorOf(token string, digest []byte, queries int) (cursor, error) {
 	if token == "" {
 		return cursor{}, nil

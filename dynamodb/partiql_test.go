@@ -16,21 +16,57 @@ func TestStatements(t *testing.T) {
 	h := served(t)
 	createTables(t, h)
 	run(t, h, []step{
-		{"ExecuteStatement", statement(`INSERT INTO "things" VALUE {'id': 'a', 'n': 1, 'm': {'x': 'deep', 'y': 'z'}}`, ""), `{"Items":[]}`},
-		{"ExecuteStatement", statement(`INSERT INTO things VALUE {'id': ?, 'n': ?}`, `,"Parameters":[{"S":"b"},{"N":"2"}]`), `{"Items":[]}`},
-		{"ExecuteStatement", statement(`INSERT INTO things VALUE {'id': 'a'}`, ""), `DuplicateItemException: Duplicate primary key exists in table`},
+		{
+			"ExecuteStatement",
+			statement(`INSERT INTO "things" VALUE {'id': 'a', 'n': 1, 'm': {'x': 'deep', 'y': 'z'}}`, ""),
+			`{"Items":[]}`,
+		},
+		{
+			"ExecuteStatement",
+			statement(`INSERT INTO things VALUE {'id': ?, 'n': ?}`, `,"Parameters":[{"S":"b"},{"N":"2"}]`),
+			`{"Items":[]}`,
+		},
+		{
+			"ExecuteStatement",
+			statement(`INSERT INTO things VALUE {'id': 'a'}`, ""),
+			`DuplicateItemException: Duplicate primary key exists in table`,
+		},
 		{"ExecuteStatement", statement(`INSERT INTO things VALUE {'n': 1}`, ""),
 			`ValidationException: One or more parameter values were invalid: Missing the key id in the item`},
-		{"ExecuteStatement", statement(`SELECT * FROM things WHERE id = 'b'`, ""), `{"Items":[{"id":{"S":"b"},"n":{"N":"2"}}]}`},
-		{"ExecuteStatement", statement(`SELECT m.x, n FROM things WHERE id = ? AND n < 2`, `,"Parameters":[{"S":"a"}]`), `{"Items":[{"n":{"N":"1"},"x":{"S":"deep"}}]}`},
+		{
+			"ExecuteStatement",
+			statement(`SELECT * FROM things WHERE id = 'b'`, ""),
+			`{"Items":[{"id":{"S":"b"},"n":{"N":"2"}}]}`,
+		},
+		{
+			"ExecuteStatement",
+			statement(`SELECT m.x, n FROM things WHERE id = ? AND n < 2`, `,"Parameters":[{"S":"a"}]`),
+			`{"Items":[{"n":{"N":"1"},"x":{"S":"deep"}}]}`,
+		},
 		{"ExecuteStatement", statement(`SELECT id FROM things WHERE n = 2`, ""), `{"Items":[{"id":{"S":"b"}}]}`},
-		{"ExecuteStatement", statement(`SELECT id FROM things WHERE id IN ['b', 'none', 'a'] AND attribute_exists(n)`, ""), `{"Items":[{"id":{"S":"b"}},{"id":{"S":"a"}}]}`},
+		{
+			"ExecuteStatement",
+			statement(`SELECT id FROM things WHERE id IN ['b', 'none', 'a'] AND attribute_exists(n)`, ""),
+			`{"Items":[{"id":{"S":"b"}},{"id":{"S":"a"}}]}`,
+		},
 		{"ExecuteStatement", statement(`SELECT * FROM things WHERE id = 'none'`, ""), `{"Items":[]}`},
-		{"ExecuteStatement", statement(`SELECT * FROM nothing WHERE id = 'none'`, ""), `ResourceNotFoundException: Requested resource not found`},
+		{
+			"ExecuteStatement",
+			statement(`SELECT * FROM nothing WHERE id = 'none'`, ""),
+			`ResourceNotFoundException: Requested resource not found`,
+		},
 		{"ExecuteStatement", statement(`SELECT * FROM nothing WHERE id < true`, ""),
 			`ValidationException: Incorrect operand type for operator or function; operator or function: <, operand type: BOOL`},
-		{"ExecuteStatement", statement(`SELECTT`, ""), `ValidationException: Statement wasn't well formed, can't be processed: Expected data manipulation`},
-		{"ExecuteStatement", statement(`EXISTS(SELECT * FROM things WHERE id = 'a' AND n = 1)`, ""), `ValidationException: EXISTS() is supported in ExecuteTransaction only`},
+		{
+			"ExecuteStatement",
+			statement(`SELECTT`, ""),
+			`ValidationException: Statement wasn't well formed, can't be processed: Expected data manipulation`,
+		},
+		{
+			"ExecuteStatement",
+			statement(`EXISTS(SELECT * FROM things WHERE id = 'a' AND n = 1)`, ""),
+			`ValidationException: EXISTS() is supported in ExecuteTransaction only`,
+		},
 	})
 }
 
@@ -39,21 +75,60 @@ func TestWritingStatements(t *testing.T) {
 	createTables(t, h)
 	run(t, h, []step{
 		{"PutItem", `{"TableName":"things","Item":{"id":{"S":"a"},"n":{"N":"1"},"l":{"L":[{"S":"x"},{"S":"y"}]}}}`, `{}`},
-		{"ExecuteStatement", statement(`UPDATE things SET n = n + 1 WHERE id = 'a' RETURNING MODIFIED NEW *`, ""), `{"Items":[{"n":{"N":"2"}}]}`},
-		{"ExecuteStatement", statement(`UPDATE things SET n = 3 WHERE id = 'a' AND n = 2 RETURNING MODIFIED OLD *`, ""), `{"Items":[{"n":{"N":"2"}}]}`},
-		{"ExecuteStatement", statement(`UPDATE things SET l[1] = 'z' WHERE id = 'a' RETURNING MODIFIED NEW *`, ""), `{"Items":[{"l":{"L":[{"S":"z"}]}}]}`},
+		{
+			"ExecuteStatement",
+			statement(`UPDATE things SET n = n + 1 WHERE id = 'a' RETURNING MODIFIED NEW *`, ""),
+			`{"Items":[{"n":{"N":"2"}}]}`,
+		},
+		{
+			"ExecuteStatement",
+			statement(`UPDATE things SET n = 3 WHERE id = 'a' AND n = 2 RETURNING MODIFIED OLD *`, ""),
+			`{"Items":[{"n":{"N":"2"}}]}`,
+		},
+		{
+			"ExecuteStatement",
+			statement(`UPDATE things SET l[1] = 'z' WHERE id = 'a' RETURNING MODIFIED NEW *`, ""),
+			`{"Items":[{"l":{"L":[{"S":"z"}]}}]}`,
+		},
 		{"ExecuteStatement", statement(`UPDATE things REMOVE l WHERE id = 'a' RETURNING MODIFIED NEW *`, ""), `{"Items":[]}`},
-		{"ExecuteStatement", statement(`FROM things WHERE id = 'a' SET s = set_add(s, <<'p'>>) RETURNING ALL NEW *`, ""), `{"Items":[{"id":{"S":"a"},"n":{"N":"3"},"s":{"SS":["p"]}}]}`},
+		{
+			"ExecuteStatement",
+			statement(`FROM things WHERE id = 'a' SET s = set_add(s, <<'p'>>) RETURNING ALL NEW *`, ""),
+			`{"Items":[{"id":{"S":"a"},"n":{"N":"3"},"s":{"SS":["p"]}}]}`,
+		},
 		{"ExecuteStatement", statement(`UPDATE things SET n = 1 WHERE id = 'a' AND n = 9`, ""), conditionFailedText},
 		{"ExecuteStatement", statement(`UPDATE things SET n = 1 WHERE id = 'none'`, ""), conditionFailedText},
-		{"ExecuteStatement", statement(`UPDATE things SET n = 1 WHERE id = 'none' AND attribute_not_exists(id)`, ""), conditionFailedText},
-		{"ExecuteStatement", statement(`UPDATE things SET n = 1 WHERE n = 3`, ""), `ValidationException: Where clause does not contain a mandatory equality on all key attributes`},
-		{"ExecuteStatement", statement(`DELETE FROM things`, ""), `ValidationException: Where clause does not contain a mandatory equality on all key attributes`},
-		{"ExecuteStatement", statement(`DELETE FROM notes WHERE id = 'a'`, ""), `ValidationException: Where clause does not contain a mandatory equality on all key attributes`},
-		{"ExecuteStatement", statement(`DELETE FROM things WHERE id = 'none' AND n = 1 RETURNING ALL OLD *`, ""), `{"Items":[]}`},
+		{
+			"ExecuteStatement",
+			statement(`UPDATE things SET n = 1 WHERE id = 'none' AND attribute_not_exists(id)`, ""),
+			conditionFailedText,
+		},
+		{
+			"ExecuteStatement",
+			statement(`UPDATE things SET n = 1 WHERE n = 3`, ""),
+			`ValidationException: Where clause does not contain a mandatory equality on all key attributes`,
+		},
+		{
+			"ExecuteStatement",
+			statement(`DELETE FROM things`, ""),
+			`ValidationException: Where clause does not contain a mandatory equality on all key attributes`,
+		},
+		{
+			"ExecuteStatement",
+			statement(`DELETE FROM notes WHERE id = 'a'`, ""),
+			`ValidationException: Where clause does not contain a mandatory equality on all key attributes`,
+		},
+		{
+			"ExecuteStatement",
+			statement(`DELETE FROM things WHERE id = 'none' AND n = 1 RETURNING ALL OLD *`, ""),
+			`{"Items":[]}`,
+		},
 		{"ExecuteStatement", statement(`DELETE FROM things WHERE id = 'a' AND n = 1`, ""), conditionFailedText},
-		{"ExecuteStatement", statement(`DELETE FROM things WHERE id = 'a' RETURNING ALL OLD *`, `,"ReturnConsumedCapacity":"TOTAL"`),
-			`{"Items":[{"id":{"S":"a"},"n":{"N":"3"},"s":{"SS":["p"]}}],"ConsumedCapacity":{"TableName":"things","CapacityUnits":1.0}}`},
+		{
+			"ExecuteStatement",
+			statement(`DELETE FROM things WHERE id = 'a' RETURNING ALL OLD *`, `,"ReturnConsumedCapacity":"TOTAL"`),
+			`{"Items":[{"id":{"S":"a"},"n":{"N":"3"},"s":{"SS":["p"]}}],"ConsumedCapacity":{"TableName":"things","CapacityUnits":1.0}}`,
+		},
 		{"GetItem", `{"TableName":"things","Key":{"id":{"S":"a"}}}`, `{}`},
 	})
 }
@@ -65,22 +140,47 @@ func TestStatementsOnIndexes(t *testing.T) {
 		call(t, h, "PutItem", fmt.Sprintf(`{"TableName":"notes","Item":{"id":{"S":"a"},"n":{"N":"%d"},"k":{"S":"k%d"},"g":{"S":"g"},"x":{"S":"x"}}}`, n, 9-n))
 	}
 	run(t, h, []step{
-		{"ExecuteStatement", statement(`SELECT n FROM notes."by-k" WHERE id = 'a' ORDER BY k`, ""), `{"Items":[{"n":{"N":"2"}},{"n":{"N":"1"}},{"n":{"N":"0"}}]}`},
-		{"ExecuteStatement", statement(`SELECT n FROM notes WHERE id = 'a' AND n >= 1 AND n <> 5 ORDER BY n DESC`, ""), `{"Items":[{"n":{"N":"2"}},{"n":{"N":"1"}}]}`},
-		{"ExecuteStatement", statement(`SELECT n FROM notes WHERE id = 'a' AND (n = 0 OR n = 2)`, ""), `{"Items":[{"n":{"N":"0"}},{"n":{"N":"2"}}]}`},
-		{"ExecuteStatement", statement(`SELECT id, n FROM notes."by-g" WHERE g = 'g' AND n = 1`, ""), `{"Items":[{"id":{"S":"a"},"n":{"N":"1"}}]}`},
-		{"ExecuteStatement", statement(`SELECT * FROM notes."by-g" WHERE n = 1`, ""), `{"Items":[{"g":{"S":"g"},"id":{"S":"a"},"n":{"N":"1"}}]}`},
+		{
+			"ExecuteStatement",
+			statement(`SELECT n FROM notes."by-k" WHERE id = 'a' ORDER BY k`, ""),
+			`{"Items":[{"n":{"N":"2"}},{"n":{"N":"1"}},{"n":{"N":"0"}}]}`,
+		},
+		{
+			"ExecuteStatement",
+			statement(`SELECT n FROM notes WHERE id = 'a' AND n >= 1 AND n <> 5 ORDER BY n DESC`, ""),
+			`{"Items":[{"n":{"N":"2"}},{"n":{"N":"1"}}]}`,
+		},
+		{
+			"ExecuteStatement",
+			statement(`SELECT n FROM notes WHERE id = 'a' AND (n = 0 OR n = 2)`, ""),
+			`{"Items":[{"n":{"N":"0"}},{"n":{"N":"2"}}]}`,
+		},
+		{
+			"ExecuteStatement",
+			statement(`SELECT id, n FROM notes."by-g" WHERE g = 'g' AND n = 1`, ""),
+			`{"Items":[{"id":{"S":"a"},"n":{"N":"1"}}]}`,
+		},
+		{
+			"ExecuteStatement",
+			statement(`SELECT * FROM notes."by-g" WHERE n = 1`, ""),
+			`{"Items":[{"g":{"S":"g"},"id":{"S":"a"},"n":{"N":"1"}}]}`,
+		},
 		{"ExecuteStatement", statement(`SELECT x, k FROM notes."by-g" WHERE g = 'g'`, ""),
 			`ValidationException: One or more parameter values were invalid: Global secondary index by-g does not project [x, k]`},
 		{"ExecuteStatement", statement(`SELECT id FROM notes."by-g" WHERE g = 'g' AND x = 'x'`, ""),
 			`ValidationException: One or more parameter values were invalid: Secondary index by-g does not project one or more filter attributes: [x]`},
 		{"ExecuteStatement", statement(`SELECT * FROM notes."by-g" WHERE g = 'g'`, `,"ConsistentRead":true`),
 			`ValidationException: Strongly consistent read is not supported on Global Secondary Indexes`},
-		{"ExecuteStatement", statement(`SELECT * FROM notes.none WHERE g = 'g'`, ""), `ValidationException: The table does not have the specified index`},
+		{
+			"ExecuteStatement",
+			statement(`SELECT * FROM notes.none WHERE g = 'g'`, ""),
+			`ValidationException: The table does not have the specified index`,
+		},
 	})
 }
 
-// TestStatementOnNarrowLocalIndex reads what a local index doesn't hold, which it fetches from the table; but it can't filter by it.
+// TestStatementOnNarrowLocalIndex reads what a local index doesn't hold, which it fetches from the
+// table; but it can't filter by it.
 func TestStatementOnNarrowLocalIndex(t *testing.T) {
 	h := served(t)
 	call(t, h, "CreateTable", `{"TableName":"logs","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"},
@@ -90,8 +190,16 @@ func TestStatementOnNarrowLocalIndex(t *testing.T) {
 			"Projection":{"ProjectionType":"KEYS_ONLY"}}]}`)
 	run(t, h, []step{
 		{"PutItem", `{"TableName":"logs","Item":{"id":{"S":"a"},"n":{"N":"1"},"k":{"S":"k"},"x":{"S":"x"}}}`, `{}`},
-		{"ExecuteStatement", statement(`SELECT x FROM logs."by-k" WHERE id = 'a' AND k = 'k'`, ""), `{"Items":[{"x":{"S":"x"}}]}`},
-		{"ExecuteStatement", statement(`SELECT * FROM logs."by-k" WHERE id = 'a'`, `,"ConsistentRead":true`), `{"Items":[{"id":{"S":"a"},"k":{"S":"k"},"n":{"N":"1"}}]}`},
+		{
+			"ExecuteStatement",
+			statement(`SELECT x FROM logs."by-k" WHERE id = 'a' AND k = 'k'`, ""),
+			`{"Items":[{"x":{"S":"x"}}]}`,
+		},
+		{
+			"ExecuteStatement",
+			statement(`SELECT * FROM logs."by-k" WHERE id = 'a'`, `,"ConsistentRead":true`),
+			`{"Items":[{"id":{"S":"a"},"k":{"S":"k"},"n":{"N":"1"}}]}`,
+		},
 		{"ExecuteStatement", statement(`SELECT * FROM logs."by-k" WHERE id = 'a' AND x = 'x'`, ""),
 			`ValidationException: One or more parameter values were invalid: Secondary index by-k does not project one or more filter attributes: [x]`},
 	})
@@ -115,7 +223,8 @@ func pagesOf(t *testing.T, h *Handler, text, limit string) (digits string) {
 			return digits
 		}
 		more = limit + fmt.Sprintf(`,"NextToken":%q`, token)
-		if other := call(t, h, "ExecuteStatement", statement(text+" ", more)); other != "ValidationException: NextToken does not match request" {
+		if other := call(t, h, "ExecuteStatement",
+			statement(text+" ", more)); other != "ValidationException: NextToken does not match request" {
 			t.Errorf("got %s; want the token refused for another statement", other)
 		}
 	}
@@ -150,7 +259,9 @@ func TestPages(t *testing.T) {
 		t.Errorf("got %s; want six", got)
 	}
 	for _, token := range []string{"x", "AAAA", "????"} {
-		if got := call(t, h, "ExecuteStatement", statement(`SELECT * FROM notes`, `,"NextToken":"`+token+`"`)); got != "ValidationException: Given NextToken is invalid" {
+		if got := call(t, h, "ExecuteStatement",
+			statement(`SELECT * FROM notes`, `,"NextToken":"`+token+
+				`"`)); got != "ValidationException: Given NextToken is invalid" {
 			t.Errorf("got %s; want the token refused", got)
 		}
 	}
@@ -199,21 +310,51 @@ func TestTransactionsOfStatements(t *testing.T) {
 	run(t, h, []step{
 		{"PutItem", `{"TableName":"things","Item":{"id":{"S":"a"},"n":{"N":"0"}}}`, `{}`},
 		{"ExecuteTransaction", transaction(`,"ClientRequestToken":"t","ReturnConsumedCapacity":"TOTAL"`,
-			`UPDATE things SET n = n + 1 WHERE id = 'a'`, `INSERT INTO things VALUE {'id': 'b'}`, `EXISTS(SELECT * FROM things WHERE id = 'c' AND n IS MISSING)`),
+			`UPDATE things SET n = n + 1 WHERE id = 'a'`, `INSERT INTO things VALUE {'id': 'b'}`,
+			`EXISTS(SELECT * FROM things WHERE id = 'c' AND n IS MISSING)`),
 			`TransactionCanceledException: Transaction cancelled, please refer cancellation reasons for specific reasons [None, None, ConditionalCheckFailed]`},
 		{"ExecuteTransaction", transaction(`,"ReturnConsumedCapacity":"TOTAL"`, `UPDATE things SET n = n WHERE id = 'a'`),
 			`{"Responses":[],"ConsumedCapacity":[{"TableName":"things","CapacityUnits":2.0,"WriteCapacityUnits":2.0}]}`},
-		{"ExecuteTransaction", transaction(`,"ClientRequestToken":"u"`, `UPDATE things SET n = n + 1 WHERE id = 'a'`, `INSERT INTO things VALUE {'id': 'b'}`), `{"Responses":[]}`},
-		{"ExecuteTransaction", transaction(`,"ClientRequestToken":"u"`, `UPDATE things SET n = n + 1 WHERE id = 'a'`, `INSERT INTO things VALUE {'id': 'b'}`), `{"Responses":[]}`},
-		{"ExecuteTransaction", transaction("", `SELECT n FROM things WHERE id = 'a'`, `SELECT * FROM things WHERE id = 'none'`), `{"Responses":[{"Item":{"n":{"N":"1"}}},{}]}`},
+		{
+			"ExecuteTransaction",
+			transaction(`,"ClientRequestToken":"u"`, `UPDATE things SET n = n + 1 WHERE id = 'a'`,
+				`INSERT INTO things VALUE {'id': 'b'}`),
+			`{"Responses":[]}`,
+		},
+		{
+			"ExecuteTransaction",
+			transaction(`,"ClientRequestToken":"u"`, `UPDATE things SET n = n + 1 WHERE id = 'a'`,
+				`INSERT INTO things VALUE {'id': 'b'}`),
+			`{"Responses":[]}`,
+		},
+		{
+			"ExecuteTransaction",
+			transaction("", `SELECT n FROM things WHERE id = 'a'`, `SELECT * FROM things WHERE id = 'none'`),
+			`{"Responses":[{"Item":{"n":{"N":"1"}}},{}]}`,
+		},
 		{"ExecuteTransaction", transaction("", `DELETE FROM things WHERE id = 'a'`, `INSERT INTO things VALUE {'id': 'b'}`),
 			`TransactionCanceledException: Transaction cancelled, please refer cancellation reasons for specific reasons [None, DuplicateItem]`},
-		{"ExecuteTransaction", transaction("", `DELETE FROM things WHERE id = 'b' RETURNING ALL OLD *`), failed + `0]: RETURNING clause is not supported in ExecuteTransaction.`},
-		{"ExecuteTransaction", transaction("", `SELECT * FROM notes."by-g" WHERE g = 'g'`), failed + `0]: Reads on indices are not supported within transactions.`},
+		{
+			"ExecuteTransaction",
+			transaction("", `DELETE FROM things WHERE id = 'b' RETURNING ALL OLD *`),
+			failed + `0]: RETURNING clause is not supported in ExecuteTransaction.`,
+		},
+		{
+			"ExecuteTransaction",
+			transaction("", `SELECT * FROM notes."by-g" WHERE g = 'g'`),
+			failed + `0]: Reads on indices are not supported within transactions.`,
+		},
 		{"ExecuteTransaction", transaction("", `SELECT * FROM things WHERE id = 'a' AND n = 1`),
 			failed + `0]: Select statements within ExecuteTransaction must specify the primary key in the where clause.`},
-		{"ExecuteTransaction", transaction("", `DELETE FROM things WHERE id = 'b'`, `EXISTS(SELECT * FROM things WHERE id = 'a')`),
-			failed + `1]: EXISTS() must contain a single item read with additional condition`},
-		{"ExecuteTransaction", transaction("", `DELETE FROM things WHERE id = 'b'`, `SELECT * FROM things WHERE id = 'a'`), failed + `1]: Unsupported operation in transaction.`},
+		{
+			"ExecuteTransaction",
+			transaction("", `DELETE FROM things WHERE id = 'b'`, `EXISTS(SELECT * FROM things WHERE id = 'a')`),
+			failed + `1]: EXISTS() must contain a single item read with additional condition`,
+		},
+		{
+			"ExecuteTransaction",
+			transaction("", `DELETE FROM things WHERE id = 'b'`, `SELECT * FROM things WHERE id = 'a'`),
+			failed + `1]: Unsupported operation in transaction.`,
+		},
 	})
 }

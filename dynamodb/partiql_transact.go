@@ -82,7 +82,8 @@ func transactable(s *partiql.Statement, reads bool) error {
 	return nil
 }
 
-// statementFault says which of a transaction's statements an error is about, if it is the statement that is wrong.
+// statementFault says which of a transaction's statements an error is about, if it is the statement
+// that is wrong.
 func statementFault(i int, err error) error {
 	var wire *wireError
 	if errors.As(err, &wire) && strings.HasSuffix(wire.typ, "#ValidationException") || errors.Is(err, holdfast.Invalid) {
@@ -106,7 +107,8 @@ func (o *statementOps) transactSelect(ctx context.Context, statements []partiql.
 }
 
 // transactChange does what the statements say. There are no responses.
-func (o *statementOps) transactChange(ctx context.Context, statements []partiql.Statement, req node) (capacities []table.Capacity, err error) {
+func (o *statementOps) transactChange(ctx context.Context, statements []partiql.Statement,
+	req node) (capacities []table.Capacity, err error) {
 	list := req.get("TransactStatements")
 	transaction := table.Transaction{Token: strings.Clone(req.get("ClientRequestToken").text())}
 	if transaction.Token != "" {
@@ -129,8 +131,8 @@ func (o *statementOps) transactChange(ctx context.Context, statements []partiql.
 	return capacities, nil
 }
 
-// statementReasons has the reasons of a canceled transaction say what they do of statements: duplicates, and items only where they
-// are asked for.
+// statementReasons has the reasons of a canceled transaction say what they do of statements:
+// duplicates, and items only where they are asked for.
 func statementReasons(err error, statements []partiql.Statement, list node) error {
 	canceled := new(table.CanceledError)
 	if !errors.As(err, &canceled) {

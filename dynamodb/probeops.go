@@ -8,12 +8,14 @@ import (
 	"holdfast/table"
 )
 
-// What the service has and Holdfast hasn't, as tools ask for it that look at everything (Terraform, the AWS CDK, NoSQL Workbench,
-// administration UIs): the answer is that there is none, or that it is disabled. What would change any of it is unknown.
+// What the service has and Holdfast hasn't, as tools ask for it that look at everything (Terraform,
+// the AWS CDK, NoSQL Workbench, administration UIs): the answer is that there is none, or that it
+// is disabled. What would change any of it is unknown.
 
 var (
-	shapeDescribeContributorInsights = structure("DescribeContributorInsightsInput", tableMember(), field("IndexName", named()))
-	shapeListContributorInsights     = structure("ListContributorInsightsInput",
+	shapeDescribeContributorInsights = structure("DescribeContributorInsightsInput", tableMember(),
+		field("IndexName", named()))
+	shapeListContributorInsights = structure("ListContributorInsightsInput",
 		field("TableName", namedOrARN()),
 		field("MaxResults", integer(0, 100)),
 	)
@@ -25,10 +27,11 @@ var (
 		field("Limit", integer(1, unlimited)),
 	)
 	shapeDescribeGlobalTable = structure("DescribeGlobalTableInput", need("GlobalTableName", named()))
-	shapeListImports         = structure("ListImportsInput", field("TableArn", onlyARN()), field("PageSize", integer(1, 25)))
-	shapeListExports         = structure("ListExportsInput", field("TableArn", onlyARN()), field("MaxResults", integer(1, 25)))
-	shapeDescribeImport      = structure("DescribeImportInput", need("ImportArn", sized(37, maxARNLength)))
-	shapeDescribeExport      = structure("DescribeExportInput", need("ExportArn", sized(37, maxARNLength)))
+	shapeListImports         = structure("ListImportsInput", field("TableArn", onlyARN()),
+		field("PageSize", integer(1, 25)))
+	shapeListExports    = structure("ListExportsInput", field("TableArn", onlyARN()), field("MaxResults", integer(1, 25)))
+	shapeDescribeImport = structure("DescribeImportInput", need("ImportArn", sized(37, maxARNLength)))
+	shapeDescribeExport = structure("DescribeExportInput", need("ExportArn", sized(37, maxARNLength)))
 )
 
 // probeOps answer for what there is none of.
@@ -84,7 +87,8 @@ func (o *probeOps) describeContributorInsights(_ context.Context, req node, w *w
 	}
 	index := req.get("IndexName").text()
 	if index != "" && !d.HasIndex(index) {
-		return exception("ResourceNotFoundException", "Requested resource not found: Table: %s, Index: %s not found", d.Name, index)
+		return exception("ResourceNotFoundException", "Requested resource not found: Table: %s, Index: %s not found",
+			d.Name, index)
 	}
 	w.beginObject()
 	w.strField("TableName", d.Name)

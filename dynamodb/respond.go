@@ -24,7 +24,8 @@ func respondUnknown(ctx *fasthttp.RequestCtx) {
 	respond(ctx, http.StatusNotFound, "", []byte("<UnknownOperationException/>\n"))
 }
 
-// contentTypeOf returns the answer's content type, and says whether the request's is one that there is.
+// contentTypeOf returns the answer's content type, and says whether the request's is one that there
+// is.
 func contentTypeOf(ctx *fasthttp.RequestCtx) (contentType string, known bool) {
 	of, _, _ := bytes.Cut(ctx.Request.Header.ContentType(), []byte(";"))
 	switch string(bytes.TrimSpace(of)) {
@@ -36,9 +37,9 @@ func contentTypeOf(ctx *fasthttp.RequestCtx) (contentType string, known bool) {
 	return typeJSON, false
 }
 
-// answerOrigin lets web pages of any origin read the response, as the service does, and reports whether
-// that is the whole response. A browser names the origin in each request of a page; if requests of pages
-// aren't allowed, they are refused.
+// answerOrigin lets web pages of any origin read the response, as the service does, and reports
+// whether that is the whole response. A browser names the origin in each request of a page; if
+// requests of pages aren't allowed, they are refused.
 func answerOrigin(ctx *fasthttp.RequestCtx, allowed bool) (answered bool) {
 	sent, header := &ctx.Request.Header, &ctx.Response.Header
 	if len(sent.Peek("Origin")) == 0 {
@@ -82,8 +83,8 @@ func respond(ctx *fasthttp.RequestCtx, status int, contentType string, body []by
 // writerKey is that of the answer's writer among the values of a request.
 type writerKey struct{}
 
-// respondWriter sets what has been written as an answer. The writer is released by the server: it closes a request's values when the
-// answer is sent.
+// respondWriter sets what has been written as an answer. The writer is released by the server: it
+// closes a request's values when the answer is sent.
 func respondWriter(ctx *fasthttp.RequestCtx, status int, contentType string, w *writer) {
 	if len(w.buf) > maxPlainAnswer && acceptsGzip(&ctx.Request.Header) {
 		compressed := w.compressed()

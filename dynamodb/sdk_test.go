@@ -44,7 +44,10 @@ func TestSDKItems(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got, err := c.GetItem(ctx, &sdk.GetItemInput{TableName: aws.String("notes"), Key: map[string]types.AttributeValue{"id": str("é"), "n": num(1)}})
+	got, err := c.GetItem(ctx, &sdk.GetItemInput{
+		TableName: aws.String("notes"),
+		Key:       map[string]types.AttributeValue{"id": str("é"), "n": num(1)},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +55,8 @@ func TestSDKItems(t *testing.T) {
 		t.Errorf("got %v; want four attributes with b of two bytes", got.Item)
 	}
 	pages := sdk.NewQueryPaginator(c, &sdk.QueryInput{TableName: aws.String("notes"), Limit: aws.Int32(1),
-		KeyConditionExpression: aws.String("id = :id"), ExpressionAttributeValues: map[string]types.AttributeValue{":id": str("é")}})
+		KeyConditionExpression:    aws.String("id = :id"),
+		ExpressionAttributeValues: map[string]types.AttributeValue{":id": str("é")}})
 	found := 0
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
@@ -64,9 +68,13 @@ func TestSDKItems(t *testing.T) {
 	if found != 3 {
 		t.Errorf("got %d items in pages of one; want 3", found)
 	}
-	updated, err := c.UpdateItem(ctx, &sdk.UpdateItemInput{TableName: aws.String("notes"), Key: map[string]types.AttributeValue{"id": str("é"), "n": num(1)},
-		UpdateExpression: aws.String("ADD x :one"), ExpressionAttributeValues: map[string]types.AttributeValue{":one": num(1)},
-		ReturnValues: types.ReturnValueUpdatedNew})
+	updated, err := c.UpdateItem(ctx, &sdk.UpdateItemInput{
+		TableName:                 aws.String("notes"),
+		Key:                       map[string]types.AttributeValue{"id": str("é"), "n": num(1)},
+		UpdateExpression:          aws.String("ADD x :one"),
+		ExpressionAttributeValues: map[string]types.AttributeValue{":one": num(1)},
+		ReturnValues:              types.ReturnValueUpdatedNew,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +104,8 @@ func TestSDKErrors(t *testing.T) {
 		{Put: &types.Put{TableName: aws.String("things"), Item: key, ConditionExpression: fresh}},
 	}})
 	canceled := (*types.TransactionCanceledException)(nil)
-	if !errors.As(err, &canceled) || len(canceled.CancellationReasons) != 2 || *canceled.CancellationReasons[1].Code != "ConditionalCheckFailed" {
+	if !errors.As(err, &canceled) || len(canceled.CancellationReasons) != 2 ||
+		*canceled.CancellationReasons[1].Code != "ConditionalCheckFailed" {
 		t.Errorf("got %v; want TransactionCanceledException with two reasons", err)
 	}
 }

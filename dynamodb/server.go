@@ -16,8 +16,9 @@ import (
 // faultWait is how long the client of what is no request may still send before it has its answer.
 const faultWait = 50 * time.Millisecond
 
-// Server returns a server of the handler, with the options that the protocol needs: headers are sent only if they are set, bodies
-// come as streams, so that no memory is taken for what a client only announces. Buffers, times and numbers are the caller's.
+// Server returns a server of the handler, with the options that the protocol needs: headers are
+// sent only if they are set, bodies come as streams, so that no memory is taken for what a client
+// only announces. Buffers, times and numbers are the caller's.
 func (h *Handler) Server() *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler:                      h.Serve,
@@ -34,7 +35,8 @@ func (h *Handler) Server() *fasthttp.Server {
 	}
 }
 
-// How long a body may take that is longer than what comes with its header. One that takes memory must not take it for long.
+// How long a body may take that is longer than what comes with its header. One that takes memory
+// must not take it for long.
 const (
 	bodyTimeLeast  = 10 * time.Second
 	bodyRateLeast  = 256 << 10 // bytes a second
@@ -48,7 +50,8 @@ func bodyTime(header *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	case length == chunked:
 		return fasthttp.RequestConfig{ReadTimeout: chunkedTime}
 	case length > shortBodyBytes:
-		return fasthttp.RequestConfig{ReadTimeout: bodyTimeLeast + time.Duration(min(length, maxDrainedBytes))*time.Second/bodyRateLeast}
+		return fasthttp.RequestConfig{ReadTimeout: bodyTimeLeast +
+			time.Duration(min(length, maxDrainedBytes))*time.Second/bodyRateLeast}
 	}
 	return fasthttp.RequestConfig{}
 }
@@ -66,7 +69,8 @@ func (h *Handler) mayContinue(ctx *fasthttp.RequestCtx) (status int) {
 	return http.StatusContinue
 }
 
-// fault answers what is no request, and closes the connection. One that ends or is too slow in the middle of a request has no answer.
+// fault answers what is no request, and closes the connection. One that ends or is too slow in the
+// middle of a request has no answer.
 func fault(ctx *fasthttp.RequestCtx, err error) {
 	status := http.StatusBadRequest
 	var (
@@ -89,14 +93,15 @@ func fault(ctx *fasthttp.RequestCtx, err error) {
 	ctx.SetConnectionClose()
 }
 
-// recovered answers a request whose code has panicked, if it has; deferred. What the request holds is in an unknown state, so the
-// connection is closed.
+// recovered answers a request whose code has panicked, if it has; deferred. What the request holds
+// is in an unknown state, so the connection is closed.
 func (h *Handler) recovered(ctx *fasthttp.RequestCtx) {
 	cause := recover()
 	if cause == nil {
 		return
 	}
-	h.log.Error("request panicked", "target", string(ctx.Request.Header.Peek("X-Amz-Target")), "err", cause, "stack", string(debug.Stack()))
+	h.log.Error("request panicked", "target", string(ctx.Request.Header.Peek("X-Amz-Target")), "err", cause, "stack",
+		string(debug.Stack()))
 	h.counters[""].count(http.StatusInternalServerError, "")
 	ctx.Response.Reset()
 	ctx.SetConnectionClose()

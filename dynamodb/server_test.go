@@ -130,7 +130,8 @@ func TestExpectContinue(t *testing.T) {
 	if res, _ := c.answer(); res.StatusCode != http.StatusNotFound {
 		t.Errorf("got %d; want 404, since it has no content type", res.StatusCode)
 	}
-	c.write(fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", maxBodyBytes+1))
+	c.write(fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n",
+		maxBodyBytes+1))
 	if res, _ := c.answer(); res.StatusCode != http.StatusRequestEntityTooLarge {
 		t.Errorf("%d bytes: got %d; want 413 before they are sent", maxBodyBytes+1, res.StatusCode)
 	}
@@ -142,7 +143,8 @@ func TestTooLargeIsReadFirst(t *testing.T) {
 	address := listening(t, New(Options{}), nil)
 	const length = 2*maxBodyBytes + 1
 	body := bytes.Repeat([]byte("a"), length)
-	for _, head := range []string{fmt.Sprintf("Content-Length: %d\r\n\r\n", length), fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n", length)} {
+	for _, head := range []string{fmt.Sprintf("Content-Length: %d\r\n\r\n", length),
+		fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n", length)} {
 		c := dialRaw(t, address)
 		c.write("POST / HTTP/1.1\r\nHost: x\r\n" + head)
 		if _, err := c.Write(body); err != nil {
@@ -205,7 +207,8 @@ func TestNoHTTP(t *testing.T) {
 			c := dialRaw(t, address)
 			c.write(test.sent)
 			res, body := c.answer()
-			if want := fmt.Sprintf("%d %s", test.want, http.StatusText(test.want)); res.StatusCode != test.want || body != want || !res.Close {
+			if want := fmt.Sprintf("%d %s", test.want, http.StatusText(test.want)); res.StatusCode != test.want ||
+				body != want || !res.Close {
 				t.Errorf("got %d %q, closing %v; want %q and the end", res.StatusCode, body, res.Close, want)
 			}
 			if got := res.Header.Get("Server"); got != "" {
@@ -279,9 +282,10 @@ func TestBodyCutShort(t *testing.T) {
 func TestPanic(t *testing.T) {
 	var log bytes.Buffer
 	h := New(Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
-	h.operations[tablesTarget]["Panic"] = operation{"Panic", shapeDescribeLimits, func(context.Context, node, *writer) error {
-		panic("planted")
-	}}
+	h.operations[tablesTarget]["Panic"] = operation{"Panic", shapeDescribeLimits,
+		func(context.Context, node, *writer) error {
+			panic("planted")
+		}}
 	address := listening(t, h, nil)
 	c := dialRaw(t, address)
 	c.write(signedHead("Panic") + "Content-Length: 2\r\n\r\n{}")
@@ -307,11 +311,12 @@ func TestPanic(t *testing.T) {
 func TestStop(t *testing.T) {
 	h := New(Options{})
 	waiting := make(chan struct{})
-	h.operations[tablesTarget]["Wait"] = operation{"Wait", shapeDescribeLimits, func(ctx context.Context, _ node, _ *writer) error {
-		close(waiting)
-		<-ctx.Done()
-		return ctx.Err()
-	}}
+	h.operations[tablesTarget]["Wait"] = operation{"Wait", shapeDescribeLimits,
+		func(ctx context.Context, _ node, _ *writer) error {
+			close(waiting)
+			<-ctx.Done()
+			return ctx.Err()
+		}}
 	h.counters["Wait"] = new(counter)
 	c := dialRaw(t, listening(t, h, nil))
 	c.write(signedHead("Wait") + "Content-Length: 2\r\n\r\n{}")

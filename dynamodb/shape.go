@@ -5,13 +5,14 @@ import (
 	"strings"
 )
 
-// A shape says what a request, or a part of one, must look like: its type and its constraints. Shapes are made once, by the
-// functions below, and never change.
+// A shape says what a request, or a part of one, must look like: its type and its constraints.
+// Shapes are made once, by the functions below, and never change.
 //
 // The types are those of the service's model
-// (https://github.com/boto/botocore/blob/develop/botocore/data/dynamodb/2012-08-10/service-2.json); the words of faults, and
-// in what order they are reported, are the service's own and are in no document: they are kept by dynalite's tests and by
-// the Parity Suite's, and where those differ the latter, which is the younger, is followed.
+// (https://github.com/boto/botocore/blob/develop/botocore/data/dynamodb/2012-08-10/service-2.json);
+// the words of faults, and in what order they are reported, are the service's own and are in no
+// document: they are kept by dynalite's tests and by the Parity Suite's, and where those differ the
+// latter, which is the younger, is followed.
 type shape struct {
 	form    form
 	class   string   // of a structure: its type's name; of a map: its values' Java type
@@ -191,8 +192,9 @@ func (m member) wrongWhen(l length) member {
 	return m
 }
 
-// check says what is wrong with a request: nil, a SerializationException for the first thing that has a wrong type, else a
-// ValidationException with at most ten constraints that don't hold. Members that a shape doesn't know are passed over.
+// check says what is wrong with a request: nil, a SerializationException for the first thing that
+// has a wrong type, else a ValidationException with at most ten constraints that don't hold.
+// Members that a shape doesn't know are passed over.
 func check(n node, s *shape) error {
 	if err := checkTypes(n, s, false); err != nil {
 		return err

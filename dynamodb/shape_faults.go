@@ -12,7 +12,8 @@ const maxFaults = 10
 // maxEchoBytes is up to about how many bytes of a wrong value are repeated in its fault.
 const maxEchoBytes = 16 << 10
 
-// maxPlaces is how deep constraints stand in a request. RequestItems.users.1.PutRequest.Item is 5 deep.
+// maxPlaces is how deep constraints stand in a request. RequestItems.users.1.PutRequest.Item is 5
+// deep.
 const maxPlaces = 8
 
 // faults are the constraints that a request doesn't satisfy.
@@ -39,7 +40,8 @@ func (f *faults) enter(p place) {
 
 func (f *faults) leave() { f.depth-- }
 
-// path is where the value stands that is looked at: requestItems.users.member.keys. wire spells members as in the request.
+// path is where the value stands that is looked at: requestItems.users.member.keys. wire spells
+// members as in the request.
 func (f *faults) path(wire bool) string {
 	var dst []byte
 	for i, p := range f.at[:f.depth] {
@@ -214,7 +216,8 @@ func atMost(s *shape) string {
 	return "Member must have length less than or equal to " + strconv.FormatInt(s.most, 10)
 }
 
-// entries adds what is wrong with the keys of a map, and with the lengths of its values: one fault for all of either.
+// entries adds what is wrong with the keys of a map, and with the lengths of its values: one fault
+// for all of either.
 func (f *faults) entries(v node, s *shape) {
 	if s.keys == nil && s.values == nil {
 		return
@@ -274,8 +277,8 @@ func isName(s string) bool {
 	return s != ""
 }
 
-// appendEcho appends a value as Java prints it: [KeySchemaElement(attributeName=id, keyType=HASH)]. Of a large one it leaves out
-// what is behind maxEchoBytes.
+// appendEcho appends a value as Java prints it: [KeySchemaElement(attributeName=id, keyType=HASH)].
+// Of a large one it leaves out what is behind maxEchoBytes.
 func appendEcho(dst []byte, v node, s *shape) []byte {
 	switch v.kind() {
 	case null, absent:

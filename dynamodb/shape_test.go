@@ -53,7 +53,11 @@ func TestTypes(t *testing.T) {
 		{shapeGetItem, `{"Key":{"a":{"B":"23456"}}}`, "Base64 encoded length is expected a multiple of 4 bytes but found: 5"},
 		{shapeGetItem, `{"Key":{"a":{"B":"=+/="}}}`, "Invalid last non-pad Base64 character dectected"},
 		{shapeGetItem, `{"Key":{"a":{"B":"+/+="}}}`, "Invalid last non-pad Base64 character dectected"},
-		{shapeGetItem, `{"Key":{"a":{"M":{"b":{"L":[{"BS":["YQ==",1]}]}}}}}`, "only base-64-encoded strings are convertible to bytes"},
+		{
+			shapeGetItem,
+			`{"Key":{"a":{"M":{"b":{"L":[{"BS":["YQ==",1]}]}}}}}`,
+			"only base-64-encoded strings are convertible to bytes",
+		},
 		{shapeGetItem, `{"Key":{"a":{"L":["x"]}}}`, faultElement},
 		{shapeGetItem, `{"ExpressionAttributeNames":[]}`, aMap + "java.lang.String>"},
 		{shapePutItem, `{"Expected":{"a":{"Value":"x"}}}`, faultField},
@@ -82,56 +86,106 @@ func TestConstraints(t *testing.T) {
 		{shapeGetItem, `{"TableName":"arn:aws:dynamodb:us-east-1:123456789012:table/abc","Key":{}}`, ""},
 		{shapeGetItem, `{"TableName":"arn:aws:s3:::abc","Key":{}}`,
 			"1 validation error detected: Value 'arn:aws:s3:::abc' at 'tableName' " + pattern},
-		{shapeGetItem, `{}`, "2 validation errors detected: Value null at 'key' failed to satisfy constraint: Member must not be null; " +
-			"Value null at 'tableName' failed to satisfy constraint: Member must not be null"},
-		{shapePutItem, `{"Item":{}}`, "1 validation error detected: Value null at 'tableName' failed to satisfy constraint: Member must not be null"},
+		{
+			shapeGetItem,
+			`{}`,
+			"2 validation errors detected: Value null at 'key' failed to satisfy constraint: Member must not be null; " +
+				"Value null at 'tableName' failed to satisfy constraint: Member must not be null",
+		},
+		{
+			shapePutItem,
+			`{"Item":{}}`,
+			"1 validation error detected: Value null at 'tableName' failed to satisfy constraint: Member must not be null",
+		},
 		{shapePutItem, `{"Item":{},"TableName":""}`, emptyTable},
 		{shapePutItem, `{"Item":{},"TableName":"` + long + `"}`, "1 validation error detected: Value '" + long +
 			"' at 'tableName' failed to satisfy constraint: Member must have length less than or equal to 255"},
-		{shapePutItem, `{"Item":{},"TableName":"bad table!@#"}`, "1 validation error detected: Value 'bad table!@#' at 'tableName' " + pattern},
+		{
+			shapePutItem,
+			`{"Item":{},"TableName":"bad table!@#"}`,
+			"1 validation error detected: Value 'bad table!@#' at 'tableName' " + pattern,
+		},
 		{shapePutItem, `{"Item":{},"TableName":"a;"}`, "2 validation errors detected: Value 'a;' at 'tableName' " + pattern +
 			"; Value 'a;' at 'tableName' failed to satisfy constraint: Member must have length greater than or equal to 3"},
-		{shapeQuery, `{"TableName":"abc","Select":"x"}`, "1 validation error detected: Value 'x' at 'select' failed to satisfy constraint: " +
-			"Member must satisfy enum value set: [SPECIFIC_ATTRIBUTES, COUNT, ALL_ATTRIBUTES, ALL_PROJECTED_ATTRIBUTES]"},
+		{
+			shapeQuery,
+			`{"TableName":"abc","Select":"x"}`,
+			"1 validation error detected: Value 'x' at 'select' failed to satisfy constraint: " +
+				"Member must satisfy enum value set: [SPECIFIC_ATTRIBUTES, COUNT, ALL_ATTRIBUTES, ALL_PROJECTED_ATTRIBUTES]",
+		},
 		{shapeQuery, `{"TableName":"abc","Limit":0}`,
-			"1 validation error detected: Value at 'Limit' failed to satisfy constraint: Member must have value greater than or equal to 1"},
-		{shapeQuery, `{"Limit":0}`, "2 validation errors detected: Value null at 'tableName' failed to satisfy constraint: Member must not be null; " +
-			"Value '0' at 'limit' failed to satisfy constraint: Member must have value greater than or equal to 1"},
+			"1 validation error detected: Value at 'Limit' failed to satisfy constraint: Member must have value greater " +
+				"than or equal to 1"},
+		{
+			shapeQuery,
+			`{"Limit":0}`,
+			"2 validation errors detected: Value null at 'tableName' failed to satisfy constraint: Member must not be null; " +
+				"Value '0' at 'limit' failed to satisfy constraint: Member must have value greater than or equal to 1",
+		},
 		{shapeScan, `{"TableName":"abc","Limit":0}`,
-			"1 validation error detected: Value '0' at 'limit' failed to satisfy constraint: Member must have value greater than or equal to 1"},
+			"1 validation error detected: Value '0' at 'limit' failed to satisfy constraint: Member must have value greater " +
+				"than or equal to 1"},
 		{shapeScan, `{"TableName":"abc","ScanFilter":{"a":{}}}`,
-			"1 validation error detected: Value null at 'scanFilter.a.member.comparisonOperator' failed to satisfy constraint: Member must not be null"},
+			"1 validation error detected: Value null at 'scanFilter.a.member.comparisonOperator' failed to satisfy " +
+				"constraint: Member must not be null"},
 		{shapeBatchGetItem, `{"RequestItems":{}}`, "The requestItems parameter is required for BatchGetItem"},
 		{shapeBatchGetItem, `{"RequestItems":{"abc":{}}}`,
-			"1 validation error detected: Value null at 'requestItems.abc.member.keys' failed to satisfy constraint: Member must not be null"},
+			"1 validation error detected: Value null at 'requestItems.abc.member.keys' failed to satisfy constraint: Member " +
+				"must not be null"},
 		{shapeBatchGetItem, `{"RequestItems":{"abc":{"Keys":[{}` + strings.Repeat(",{}", 100) + `]}}}`,
-			"1 validation error detected: Value at 'RequestItems.abc.member.Keys' failed to satisfy constraint: Member must have length less than or equal to 100"},
+			"1 validation error detected: Value at 'RequestItems.abc.member.Keys' failed to satisfy constraint: Member must " +
+				"have length less than or equal to 100"},
 		{shapeBatchWriteItem, `{"RequestItems":{}}`, "The requestItems parameter is required for BatchWriteItem"},
 		{shapeBatchWriteItem, `{"RequestItems":{"a":[{"PutRequest":{}}]}}`,
-			"2 validation errors detected: Value '{a=[WriteRequest(putRequest=PutRequest())]}' at 'requestItems' failed to satisfy constraint: " +
-				"Map keys must satisfy constraint: [Member must have length less than or equal to 255, Member must have length greater than or equal to 3, " +
+			"2 validation errors detected: Value '{a=[WriteRequest(putRequest=PutRequest())]}' at 'requestItems' failed to " +
+				"satisfy constraint: " +
+				"Map keys must satisfy constraint: [Member must have length less than or equal to 255, Member must have length " +
+				"greater than or equal to 3, " +
 				"Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+]; " +
-				"Value null at 'requestItems.a.member.1.member.putRequest.item' failed to satisfy constraint: Member must not be null"},
+				"Value null at 'requestItems.a.member.1.member.putRequest.item' failed to satisfy constraint: Member must not " +
+				"be null"},
 		{shapeBatchWriteItem, `{"RequestItems":{"abc":[]}}`,
-			"1 validation error detected: Value '{abc=[]}' at 'requestItems' failed to satisfy constraint: Map value must satisfy constraint: " +
+			"1 validation error detected: Value '{abc=[]}' at 'requestItems' failed to satisfy constraint: Map value must " +
+				"satisfy constraint: " +
 				"[Member must have length less than or equal to 25, Member must have length greater than or equal to 1]"},
 		{shapeTransactGetItems, `{"TransactItems":[]}`,
-			"1 validation error detected: Value '[]' at 'transactItems' failed to satisfy constraint: Member must have length greater than or equal to 1"},
+			"1 validation error detected: Value '[]' at 'transactItems' failed to satisfy constraint: Member must have " +
+				"length greater than or equal to 1"},
 		{shapeDescribeTable, `{}`, "The parameter 'TableName' is required but was not present in the request"},
-		{shapeDescribeTable, `{"TableName":"a;"}`, "TableName must be at least 3 characters long and at most 255 characters long"},
-		{shapeCreateTable, `{"TableName":"ab","AttributeDefinitions":[],"KeySchema":[{"AttributeName":"a","KeyType":"HASH"}]}`,
-			"1 validation error detected: Value 'ab' at 'tableName' failed to satisfy constraint: Member must have length greater than or equal to 3"},
-		{shapeCreateTable, `{"TableName":"abc","AttributeDefinitions":[{"AttributeName":"a","AttributeType":"X"}],"KeySchema":[{"AttributeName":"a","KeyType":"HASH"}]}`,
-			"1 validation error detected: Value 'X' at 'attributeDefinitions.1.member.attributeType' failed to satisfy constraint: Member must satisfy enum value set: [B, N, S]"},
+		{
+			shapeDescribeTable,
+			`{"TableName":"a;"}`,
+			"TableName must be at least 3 characters long and at most 255 characters long",
+		},
+		{
+			shapeCreateTable,
+			`{"TableName":"ab","AttributeDefinitions":[],"KeySchema":[{"AttributeName":"a","KeyType":"HASH"}]}`,
+			"1 validation error detected: Value 'ab' at 'tableName' failed to satisfy constraint: Member must have length " +
+				"greater than or equal to 3",
+		},
+		{
+			shapeCreateTable,
+			`{"TableName":"abc","AttributeDefinitions":[{"AttributeName":"a","AttributeType":"X"}],"KeySchema":[{"AttributeName":"a","KeyType":"HASH"}]}`,
+			"1 validation error detected: Value 'X' at 'attributeDefinitions.1.member.attributeType' failed to satisfy " +
+				"constraint: Member must satisfy enum value set: [B, N, S]",
+		},
 		{shapeCreateTable, `{"TableName":"abc","AttributeDefinitions":[],"KeySchema":[` +
 			`{"AttributeName":"a","KeyType":"HASH"},{"AttributeName":"b","KeyType":"RANGE"},{"AttributeName":"c","KeyType":"RANGE"}]}`,
-			"1 validation error detected: Value '[KeySchemaElement(attributeName=a, keyType=HASH), KeySchemaElement(attributeName=b, keyType=RANGE), " +
-				"KeySchemaElement(attributeName=c, keyType=RANGE)]' at 'keySchema' failed to satisfy constraint: Member must have length less than or equal to 2"},
+			"1 validation error detected: Value '[KeySchemaElement(attributeName=a, keyType=HASH), " +
+				"KeySchemaElement(attributeName=b, keyType=RANGE), " +
+				"KeySchemaElement(attributeName=c, keyType=RANGE)]' at 'keySchema' failed to satisfy constraint: Member must " +
+				"have length less than or equal to 2"},
 		{shapeUpdateTable, `{"TableName":"abc","GlobalSecondaryIndexUpdates":[{"Update":{"IndexName":"abc"}}]}`,
-			"1 validation error detected: Value null at 'globalSecondaryIndexUpdates.1.member.update.provisionedThroughput' failed to satisfy constraint: Member must not be null"},
-		{shapeUpdateTable, `{"TableName":"abc","GlobalSecondaryIndexUpdates":[{"Update":{"IndexName":"abc","OnDemandThroughput":{}}}]}`, ""},
+			"1 validation error detected: Value null at 'globalSecondaryIndexUpdates.1.member.update.provisionedThroughput' " +
+				"failed to satisfy constraint: Member must not be null"},
+		{
+			shapeUpdateTable,
+			`{"TableName":"abc","GlobalSecondaryIndexUpdates":[{"Update":{"IndexName":"abc","OnDemandThroughput":{}}}]}`,
+			"",
+		},
 		{shapeListTables, `{"Limit":101}`,
-			"1 validation error detected: Value '101' at 'limit' failed to satisfy constraint: Member must have value less than or equal to 100"},
+			"1 validation error detected: Value '101' at 'limit' failed to satisfy constraint: Member must have value less " +
+				"than or equal to 100"},
 	} {
 		if got := checked(t, c.shape, c.request); got != c.want {
 			t.Errorf("%.200s:\n got %q\nwant %q", c.request, got, c.want)

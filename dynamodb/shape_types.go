@@ -5,18 +5,21 @@ import (
 	"strings"
 )
 
-// In the real service the parser knows what type it is to make of what it meets, and its faults are those of its
-// Java classes. They depend on whether a value is a structure's member, or an element of a list or map.
+// In the real service the parser knows what type it is to make of what it meets, and its faults are
+// those of its Java classes. They depend on whether a value is a structure's member, or an element
+// of a list or map.
 const (
 	faultStructure = "Start of structure or map found where not expected"
 	faultField     = "Unexpected field type"
 	faultElement   = "Unexpected value type in payload"
-	faultCast      = "class sun.reflect.generics.reflectiveObjects.ParameterizedTypeImpl cannot be cast to class java.lang.Class " +
-		"(sun.reflect.generics.reflectiveObjects.ParameterizedTypeImpl and java.lang.Class are in module java.base of loader 'bootstrap')"
+	faultCast      = "class sun.reflect.generics.reflectiveObjects.ParameterizedTypeImpl cannot be cast to class " +
+		"java.lang.Class " +
+		"(sun.reflect.generics.reflectiveObjects.ParameterizedTypeImpl and java.lang.Class are in module java.base of " +
+		"loader 'bootstrap')"
 )
 
-// checkTypes reports the first value in n, in the order of the request, that isn't of its type. element says whether n is an
-// element of a list or map. null is of every type.
+// checkTypes reports the first value in n, in the order of the request, that isn't of its type.
+// element says whether n is an element of a list or map. null is of every type.
 func checkTypes(n node, s *shape, element bool) error {
 	k := n.kind()
 	if k == null || k == absent {
@@ -112,7 +115,13 @@ func checkScalarType(n node, f form) error {
 			return nil
 		}
 	}
-	return scalarFault(n, [...]string{formBoolean: "Boolean", formInteger: "Integer", formLong: "Long", formTimestamp: "Date", formString: "String"}[f])
+	return scalarFault(n, [...]string{
+		formBoolean:   "Boolean",
+		formInteger:   "Integer",
+		formLong:      "Long",
+		formTimestamp: "Date",
+		formString:    "String",
+	}[f])
 }
 
 // scalarFault reports a value that cannot be made one of a Java class.
@@ -160,7 +169,8 @@ func checkBlob(n node) error {
 	return nil
 }
 
-// isBase64 says whether a text, of a length that divides by 4, is the one way to write some bytes in base64.
+// isBase64 says whether a text, of a length that divides by 4, is the one way to write some bytes
+// in base64.
 func isBase64(s string) bool {
 	body := strings.TrimSuffix(strings.TrimSuffix(s, "="), "=")
 	pad := len(s) - len(body)
@@ -194,7 +204,8 @@ func base64Digit(b byte) int {
 	return -1
 }
 
-// checkValueTypes is checkTypes for an AttributeValue. It is by far the most frequent structure, and has itself in it.
+// checkValueTypes is checkTypes for an AttributeValue. It is by far the most frequent structure,
+// and has itself in it.
 func checkValueTypes(n node, element bool) error {
 	if n.kind() != object {
 		return structureFault(n, "AttributeValue", element)

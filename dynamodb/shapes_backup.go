@@ -35,7 +35,8 @@ var (
 		field("ExclusiveStartBackupArn", shapeBackupARN),
 		field("BackupType", enum("USER", "SYSTEM", "AWS_BACKUP", "ALL")),
 	)
-	shapeRestoreTableFromBackup    = structure("RestoreTableFromBackupInput", restoreMembers(need("BackupArn", shapeBackupARN))...)
+	shapeRestoreTableFromBackup = structure("RestoreTableFromBackupInput",
+		restoreMembers(need("BackupArn", shapeBackupARN))...)
 	shapeRestoreTableToPointInTime = structure("RestoreTableToPointInTimeInput", restoreMembers(
 		field("SourceTableArn", onlyARN()),
 		field("SourceTableName", named()),

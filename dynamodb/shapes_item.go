@@ -16,7 +16,8 @@ var (
 	shapeOnFailure  = enum("ALL_OLD", "NONE")
 	shapeLogical    = enum("OR", "AND")
 	shapeSelect     = enum("SPECIFIC_ATTRIBUTES", "COUNT", "ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES")
-	shapeComparison = enum("IN", "NULL", "BETWEEN", "LT", "NOT_CONTAINS", "EQ", "GT", "NOT_NULL", "NE", "LE", "BEGINS_WITH", "GE", "CONTAINS")
+	shapeComparison = enum("IN", "NULL", "BETWEEN", "LT", "NOT_CONTAINS", "EQ", "GT", "NOT_NULL", "NE", "LE",
+		"BEGINS_WITH", "GE", "CONTAINS")
 
 	shapeExpected = dict(modelPrefix+"ExpectedAttributeValue", structure("ExpectedAttributeValue",
 		field("AttributeValueList", shapeValues),
@@ -30,8 +31,8 @@ var (
 	))
 )
 
-// emptyTable is what is said if the name of a table is empty and all else is right. Since an ARN may stand in its place, its
-// own length is only looked at later.
+// emptyTable is what is said if the name of a table is empty and all else is right. Since an ARN
+// may stand in its place, its own length is only looked at later.
 const emptyTable = "1 validation error detected: Value '' at 'tableName' failed to satisfy constraint: " +
 	"Member must have length greater than or equal to 1"
 

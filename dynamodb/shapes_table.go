@@ -60,7 +60,8 @@ var (
 	))
 )
 
-// tableMember is the TableName of a request about a table as a whole: its absence and its length are looked at before the rest.
+// tableMember is the TableName of a request about a table as a whole: its absence and its length
+// are looked at before the rest.
 func tableMember() member {
 	return must("TableName", namedOrARN()).wrongWhen(tooShort | tooLong)
 }

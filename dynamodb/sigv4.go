@@ -19,7 +19,8 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// Signature Version 4: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+// Signature Version 4:
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 
 const (
 	signatureAlgorithm = "AWS4-HMAC-SHA256"
@@ -59,7 +60,8 @@ var rootURL = &url.URL{Path: "/"}
 
 var errTarget = errors.New("the path isn't one")
 
-// target returns the path and query that a client asked for, as it sent them: fasthttp's own are cleaned.
+// target returns the path and query that a client asked for, as it sent them: fasthttp's own are
+// cleaned.
 func target(ctx *fasthttp.RequestCtx) (*url.URL, error) {
 	raw := ctx.Request.Header.RequestURI()
 	if len(raw) == 1 && raw[0] == '/' || ctx.IsConnect() {
@@ -113,7 +115,8 @@ func (s *signature) fromHeader(authorization string, header *fasthttp.RequestHea
 	}
 	s.date = cmp.Or(string(header.Peek("X-Amz-Date")), string(header.Peek("Date")))
 	missing := ""
-	for _, p := range [...]struct{ name, value string }{{"Credential", s.credential}, {"Signature", s.sum}, {"SignedHeaders", s.signedHeaders}} {
+	for _, p := range [...]struct{ name, value string }{{"Credential", s.credential}, {"Signature", s.sum},
+		{"SignedHeaders", s.signedHeaders}} {
 		if p.value == "" {
 			missing += "Authorization header requires '" + p.name + "' parameter. "
 		}
@@ -161,7 +164,8 @@ func (s *signature) time(now time.Time) (time.Time, error) {
 	at, err := time.Parse(isoBasic, s.date)
 	if err != nil {
 		if at, err = http.ParseTime(s.date); err != nil {
-			return at, signatureIncomplete("Date must be in ISO-8601 'basic format'. Got '%s'. See http://en.wikipedia.org/wiki/ISO_8601", s.date)
+			return at, signatureIncomplete("Date must be in ISO-8601 'basic format'. Got '%s'. See "+
+				"http://en.wikipedia.org/wiki/ISO_8601", s.date)
 		}
 	}
 	at, now = at.UTC(), now.UTC()
@@ -169,7 +173,8 @@ func (s *signature) time(now time.Time) (time.Time, error) {
 	if s.expires != "" {
 		seconds, err := strconv.Atoi(s.expires)
 		if valid = time.Duration(seconds) * time.Second; err != nil || seconds < 0 || valid > signatureLongest {
-			return at, signatureIncomplete("X-Amz-Expires must be between 0 and %d seconds. Got '%s'", int(signatureLongest/time.Second), s.expires)
+			return at, signatureIncomplete("X-Amz-Expires must be between 0 and %d seconds. Got '%s'",
+				int(signatureLongest/time.Second), s.expires)
 		}
 	}
 	if oldest := now.Add(-valid); at.Before(oldest) {
@@ -183,7 +188,8 @@ func (s *signature) time(now time.Time) (time.Time, error) {
 	return at, nil
 }
 
-// sign computes the signature of a text with the key that belongs to a scope date/region/service/aws4_request.
+// sign computes the signature of a text with the key that belongs to a scope
+// date/region/service/aws4_request.
 func sign(secret, scope, toSign string) []byte {
 	key := []byte("AWS4" + secret)
 	for part := range strings.SplitSeq(scope, "/") {
@@ -239,8 +245,8 @@ func canonicalQuery(query url.Values) string {
 	return strings.Join(pairs, "&")
 }
 
-// canonicalHeader is a header's values with commas between, and no two spaces on end. It reads the lines that the client sent: of some
-// headers fasthttp keeps but one value.
+// canonicalHeader is a header's values with commas between, and no two spaces on end. It reads the
+// lines that the client sent: of some headers fasthttp keeps but one value.
 func canonicalHeader(raw []byte, name string) string {
 	var b strings.Builder
 	inside, found := false, false
@@ -269,7 +275,8 @@ func escapeURI(s string, keepSlash bool) string {
 	for i := range len(s) {
 		c := s[i]
 		switch {
-		case 'A' <= c && c <= 'Z', 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_', c == '.', c == '~', keepSlash && c == '/':
+		case 'A' <= c && c <= 'Z', 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_', c == '.', c == '~',
+			keepSlash && c == '/':
 			b.WriteByte(c)
 		default:
 			fmt.Fprintf(&b, "%%%02X", c)

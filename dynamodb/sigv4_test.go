@@ -36,15 +36,23 @@ func TestPublishedVectors(t *testing.T) {
 		{"get-unreserved", service, "GET", "/-._~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
 			"Host:example.amazonaws.com|X-Amz-Date:20150830T123600Z", "",
 			"07ef7494c76fa4850883e2b006601f940f8a34d404d0cfa977f52a65bbf5f24f"},
-		{"get-relative-relative", service, "GET", "/example1/example2/../..", "Host:example.amazonaws.com|X-Amz-Date:20150830T123600Z", "",
-			"5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"},
+		{
+			"get-relative-relative",
+			service,
+			"GET",
+			"/example1/example2/../..",
+			"Host:example.amazonaws.com|X-Amz-Date:20150830T123600Z",
+			"",
+			"5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31",
+		},
 		{"get-header-value-trim", service, "GET", "/",
 			"Host:example.amazonaws.com|My-Header1: value1|My-Header2: \"a   b   c\"|X-Amz-Date:20150830T123600Z", "",
 			"acc3ed3afb60bb290fc8d2dd0098b9911fcaa05412b367055dee359757a9c736"},
 		{"post-vanilla", service, "POST", "/", "Host:example.amazonaws.com|X-Amz-Date:20150830T123600Z", "",
 			"5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"},
 		{"post-x-www-form-urlencoded", service, "POST", "/",
-			"Content-Type:application/x-www-form-urlencoded|Host:example.amazonaws.com|X-Amz-Date:20150830T123600Z", "Param1=value1",
+			"Content-Type:application/x-www-form-urlencoded|Host:example.amazonaws.com|X-Amz-Date:20150830T123600Z",
+			"Param1=value1",
 			"ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a"},
 		{"the IAM user guide's ListUsers", iam, "GET", "/?Action=ListUsers&Version=2010-05-08",
 			"Content-Type:application/x-www-form-urlencoded; charset=utf-8|Host:iam.amazonaws.com|X-Amz-Date:20150830T123600Z", "",
@@ -56,7 +64,8 @@ func TestPublishedVectors(t *testing.T) {
 				name, _, _ := strings.Cut(header, ":")
 				names = append(names, strings.ToLower(name))
 			}
-			ctx := parsed(t, test.method+" "+test.target+" HTTP/1.1\r\n"+strings.ReplaceAll(test.headers, "|", "\r\n")+"\r\n\r\n")
+			ctx := parsed(t, test.method+" "+test.target+" HTTP/1.1\r\n"+strings.ReplaceAll(test.headers, "|", "\r\n")+
+				"\r\n\r\n")
 			asked, err := target(ctx)
 			if err != nil {
 				t.Fatal(err)
@@ -123,7 +132,8 @@ func signedRequest(t *testing.T, target, region string, at time.Time) *http.Requ
 func signAs(t *testing.T, req *http.Request, key, secret, body, region string, at time.Time) {
 	t.Helper()
 	credentials := aws.Credentials{AccessKeyID: key, SecretAccessKey: secret}
-	if err := v4.NewSigner().SignHTTP(context.Background(), credentials, req, hexSHA256(body), "dynamodb", region, at); err != nil {
+	if err := v4.NewSigner().SignHTTP(context.Background(), credentials, req, hexSHA256(body), "dynamodb", region,
+		at); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -142,7 +152,8 @@ func TestPresignedBySDK(t *testing.T) {
 	req.Header.Set("X-Amz-Target", "DynamoDB_20120810.ListTables")
 	credentials := aws.Credentials{AccessKeyID: suiteKey, SecretAccessKey: suiteSecret}
 	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableHeaderHoisting = true })
-	uri, _, err := signer.PresignHTTP(context.Background(), credentials, req, hexSHA256(signedBody), "dynamodb", "us-east-1", suiteTime)
+	uri, _, err := signer.PresignHTTP(context.Background(), credentials, req, hexSHA256(signedBody), "dynamodb",
+		"us-east-1", suiteTime)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,14 +191,32 @@ func TestRefusedSignatures(t *testing.T) {
 		typ    string
 		text   string // that is in the message
 	}{
-		{"another secret", func(a *authenticator, _ *http.Request) { a.setKeys(map[string]string{suiteKey: "x"}) }, "InvalidSignatureException",
-			"The request signature we calculated does not match"},
+		{
+			"another secret",
+			func(a *authenticator, _ *http.Request) { a.setKeys(map[string]string{suiteKey: "x"}) },
+			"InvalidSignatureException",
+			"The request signature we calculated does not match",
+		},
 		{"unknown key", func(a *authenticator, _ *http.Request) { a.setKeys(map[string]string{"other": suiteSecret}) },
 			"UnrecognizedClientException", "The security token included in the request is invalid."},
-		{"another target", func(_ *authenticator, r *http.Request) { r.Header.Set("X-Amz-Target", "DynamoDB_20120810.DeleteTable") },
-			"InvalidSignatureException", "does not match"},
-		{"another host", func(_ *authenticator, r *http.Request) { r.Host = "elsewhere" }, "InvalidSignatureException", "does not match"},
-		{"another path", func(_ *authenticator, r *http.Request) { r.URL.Path = "/x" }, "InvalidSignatureException", "does not match"},
+		{
+			"another target",
+			func(_ *authenticator, r *http.Request) { r.Header.Set("X-Amz-Target", "DynamoDB_20120810.DeleteTable") },
+			"InvalidSignatureException",
+			"does not match",
+		},
+		{
+			"another host",
+			func(_ *authenticator, r *http.Request) { r.Host = "elsewhere" },
+			"InvalidSignatureException",
+			"does not match",
+		},
+		{
+			"another path",
+			func(_ *authenticator, r *http.Request) { r.URL.Path = "/x" },
+			"InvalidSignatureException",
+			"does not match",
+		},
 		{"another region", func(a *authenticator, _ *http.Request) { a.region = "eu-west-1" }, "InvalidSignatureException",
 			"Credential should be scoped to a valid region, not 'us-east-1'."},
 		{"expired", func(a *authenticator, _ *http.Request) {
@@ -199,14 +228,38 @@ func TestRefusedSignatures(t *testing.T) {
 			a.now = func() time.Time { return suiteTime.Add(-16 * time.Minute) }
 		},
 			"InvalidSignatureException", "Signature not yet current: 20150830T123600Z is still later than 20150830T123500Z"},
-		{"a date that isn't one", func(_ *authenticator, r *http.Request) { r.Header.Set("X-Amz-Date", "201") }, "IncompleteSignatureException",
-			"Date must be in ISO-8601 'basic format'. Got '201'."},
+		{
+			"a date that isn't one",
+			func(_ *authenticator, r *http.Request) { r.Header.Set("X-Amz-Date", "201") },
+			"IncompleteSignatureException",
+			"Date must be in ISO-8601 'basic format'. Got '201'.",
+		},
 		{"session token", func(_ *authenticator, r *http.Request) { r.Header.Set("X-Amz-Security-Token", "t") },
 			"UnrecognizedClientException", "The security token included in the request is invalid"},
-		{"host not signed", replaceAuthorization("host;", ""), "InvalidSignatureException", "'Host' must be a 'SignedHeader'"},
-		{"target not signed", replaceAuthorization(";x-amz-target", ""), "InvalidSignatureException", "'X-Amz-Target' must be"},
-		{"algorithm", replaceAuthorization("SHA256", "SHA25"), "IncompleteSignatureException", "Unsupported AWS 'algorithm': 'AWS4-HMAC-SHA25'"},
-		{"credential", replaceAuthorization("/aws4_request", ""), "IncompleteSignatureException", "exactly 5 slash-delimited elements"},
+		{
+			"host not signed",
+			replaceAuthorization("host;", ""),
+			"InvalidSignatureException",
+			"'Host' must be a 'SignedHeader'",
+		},
+		{
+			"target not signed",
+			replaceAuthorization(";x-amz-target", ""),
+			"InvalidSignatureException",
+			"'X-Amz-Target' must be",
+		},
+		{
+			"algorithm",
+			replaceAuthorization("SHA256", "SHA25"),
+			"IncompleteSignatureException",
+			"Unsupported AWS 'algorithm': 'AWS4-HMAC-SHA25'",
+		},
+		{
+			"credential",
+			replaceAuthorization("/aws4_request", ""),
+			"IncompleteSignatureException",
+			"exactly 5 slash-delimited elements",
+		},
 		{"service", replaceAuthorization("/dynamodb/", "/s3/"), "InvalidSignatureException", "correct service: 'dynamodb'."},
 		{"no hex", replaceAuthorization("Signature=", "Signature=zz"), "InvalidSignatureException", "does not match"},
 	} {

@@ -9,13 +9,15 @@ import (
 	"time"
 )
 
-// Stats are how many requests there were since the start, and how long they took. Their operations and results are few and known.
+// Stats are how many requests there were since the start, and how long they took. Their operations
+// and results are few and known.
 type Stats struct {
 	Requests []RequestCount // sorted by operation and result; none that is 0
 	Times    []RequestTimes // sorted by operation; none without requests
 }
 
-// RequestTimes are how long an operation's requests took, from when the body was there until the answer was made.
+// RequestTimes are how long an operation's requests took, from when the body was there until the
+// answer was made.
 type RequestTimes struct {
 	Operation string
 	Sum       time.Duration
@@ -27,8 +29,10 @@ type RequestTimes struct {
 func TimeBounds() []time.Duration { return timeBounds[:] }
 
 var timeBounds = [...]time.Duration{
-	100 * time.Microsecond, 250 * time.Microsecond, 500 * time.Microsecond, time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond,
-	10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond, time.Second, 10 * time.Second,
+	100 * time.Microsecond, 250 * time.Microsecond, 500 * time.Microsecond, time.Millisecond, 2500 * time.Microsecond,
+	5 * time.Millisecond,
+	10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond,
+	time.Second, 10 * time.Second,
 }
 
 // A RequestCount is how many requests for an operation ended in a result.
@@ -75,7 +79,8 @@ func (c *counter) count(status int, typ string) {
 		result = resultOK
 	case status >= http.StatusInternalServerError:
 		result = resultError
-	case strings.HasSuffix(typ, "#ConditionalCheckFailedException"), strings.HasSuffix(typ, "#TransactionCanceledException"):
+	case strings.HasSuffix(typ, "#ConditionalCheckFailedException"),
+		strings.HasSuffix(typ, "#TransactionCanceledException"):
 		result = resultCondition
 	case strings.HasSuffix(typ, "#ProvisionedThroughputExceededException"), strings.HasSuffix(typ, "#ThrottlingException"):
 		result = resultThrottled
@@ -83,8 +88,8 @@ func (c *counter) count(status int, typ string) {
 	c.results[result].Add(1)
 }
 
-// counters are the counters of all operations by name; that of "" counts requests for no operation. The map
-// doesn't change.
+// counters are the counters of all operations by name; that of "" counts requests for no operation.
+// The map doesn't change.
 type counters map[string]*counter
 
 func newCounters(operations map[string]map[string]operation) counters {

@@ -38,7 +38,8 @@ func (o *streamOps) operations() []operation {
 	}
 }
 
-// shardID names a shard of a stream: shardId-, 20 digits, -, and 8 of a hash, so that a shard's ID fits its stream only.
+// shardID names a shard of a stream: shardId-, 20 digits, -, and 8 of a hash, so that a shard's ID
+// fits its stream only.
 func shardID(s *table.Stream, id holdfast.ShardID) string {
 	sum := sha256.Sum256([]byte(s.TableID + s.Label))
 	return fmt.Sprintf("shardId-%020d-%x", uint64(id), sum[:4])
@@ -184,7 +185,8 @@ func (o *streamOps) getShardIterator(ctx context.Context, req node, w *writer) e
 	id := req.get("ShardId").text()
 	sh, ok := findShard(&s, id)
 	if !ok {
-		return exception("ResourceNotFoundException", "Requested resource not found: Shard: %s in Stream: %s not found", id, arn)
+		return exception("ResourceNotFoundException", "Requested resource not found: Shard: %s in Stream: %s not found",
+			id, arn)
 	}
 	at, err := o.iteratorPosition(ctx, req, &s, sh)
 	if err != nil {
@@ -202,8 +204,9 @@ func (o *streamOps) getRecords(ctx context.Context, req node, w *writer) error {
 		return invalid("Invalid ShardIterator")
 	}
 	if age := o.now().Sub(it.made); age > iteratorAge || age < -iteratorAge {
-		return exception("ExpiredIteratorException", "Iterator expired. The iterator was created at time %s while right now it is %s "+
-			"which is further in the future than the tolerated delay of %d milliseconds.",
+		return exception("ExpiredIteratorException",
+			"Iterator expired. The iterator was created at time %s while right now it is %s "+
+				"which is further in the future than the tolerated delay of %d milliseconds.",
 			it.made.UTC().Format(time.RFC1123), o.now().UTC().Format(time.RFC1123), iteratorAge.Milliseconds())
 	}
 	s, err := streamOf(o.tables, o.account, it.arn)
@@ -265,7 +268,8 @@ func (o *streamOps) writeRecord(w *writer, s *table.Stream, c *shard.Change) {
 	w.endObject()
 }
 
-// writeImages writes a change's key and the images that the stream shows, and returns how large they are together.
+// writeImages writes a change's key and the images that the stream shows, and returns how large
+// they are together.
 func writeImages(w *writer, s *table.Stream, c *shard.Change, keys item.Item) (bytes int) {
 	w.itemField("Keys", keys)
 	bytes = keys.Size()

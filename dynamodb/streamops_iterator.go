@@ -18,8 +18,9 @@ import (
 // iteratorAge is how long an iterator can be used.
 const iteratorAge = 15 * time.Minute
 
-// An iterator is a place in a shard of a stream, as a client carries it: the stream's ARN, the version 1, and the rest in hex
-// with the first bytes of its hash, which find what was cut or mistyped.
+// An iterator is a place in a shard of a stream, as a client carries it: the stream's ARN, the
+// version 1, and the rest in hex with the first bytes of its hash, which find what was cut or
+// mistyped.
 type iterator struct {
 	arn   string
 	made  time.Time // to the millisecond
@@ -49,8 +50,8 @@ func parseIterator(s string) (it iterator, ok bool) {
 	return it, it.String() == s
 }
 
-// sequenceNumber is a position as decimal digits, all of the same length, so that they are ordered as numbers and as texts: 1,
-// 20 digits of the transaction, 10 digits of the change in it.
+// sequenceNumber is a position as decimal digits, all of the same length, so that they are ordered
+// as numbers and as texts: 1, 20 digits of the transaction, 10 digits of the change in it.
 func sequenceNumber(p shard.Position) string { return fmt.Sprintf("1%020d%010d", p.Index, p.N) }
 
 // positionOf is the position of a sequence number.
@@ -68,7 +69,8 @@ func positionOf(s string) (p shard.Position, ok bool) {
 }
 
 // iteratorPosition is where the iterator that a request asks for begins.
-func (o *streamOps) iteratorPosition(ctx context.Context, req node, s *table.Stream, sh table.StreamShard) (shard.Position, error) {
+func (o *streamOps) iteratorPosition(ctx context.Context, req node, s *table.Stream,
+	sh table.StreamShard) (shard.Position, error) {
 	sequence := req.get("SequenceNumber")
 	kind := req.get("ShardIteratorType").text()
 	if kind == "TRIM_HORIZON" || kind == "LATEST" {
@@ -100,7 +102,8 @@ func oneRecord() shard.Limit { return shard.Limit{Changes: 1, Bytes: maxRecordBy
 
 func trimmed(err error) error {
 	if errors.Is(err, holdfast.Gone) {
-		return exception("TrimmedDataAccessException", "The operation attempted to read past the oldest stream record in a shard.")
+		return exception("TrimmedDataAccessException",
+			"The operation attempted to read past the oldest stream record in a shard.")
 	}
 	return err
 }

@@ -132,7 +132,8 @@ func (o *tableOps) updateTimeToLive(ctx context.Context, req node, w *writer) er
 	return nil
 }
 
-// The limits of an account in the real service, from which its consoles and tools compute. Here nothing is enforced by them.
+// The limits of an account in the real service, from which its consoles and tools compute. Here
+// nothing is enforced by them.
 const (
 	accountUnits = 80_000
 	tableUnits   = 40_000
@@ -151,7 +152,8 @@ func (o *tableOps) describeLimits(_ context.Context, _ node, w *writer) error {
 // localAddress is the key of the listener's net.Addr in an operation's context.
 type localAddress struct{}
 
-// describeEndpoints names the listener that the request came to, so that a client that discovers its endpoint stays here.
+// describeEndpoints names the listener that the request came to, so that a client that discovers
+// its endpoint stays here.
 func (o *tableOps) describeEndpoints(ctx context.Context, _ node, w *writer) error {
 	address := "dynamodb." + o.account.region + ".amazonaws.com"
 	if local, ok := ctx.Value(localAddress{}).(net.Addr); ok {

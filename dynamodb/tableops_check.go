@@ -7,7 +7,8 @@ import (
 	"holdfast/item"
 )
 
-// definedOnce refuses AttributeDefinitions that define an attribute twice, be it with the same type.
+// definedOnce refuses AttributeDefinitions that define an attribute twice, be it with the same
+// type.
 func definedOnce(attributes []item.KeyAttr) error {
 	defined := make(map[string]bool, len(attributes))
 	for _, a := range attributes {

@@ -23,8 +23,8 @@ func refuse(format string, args ...any) error {
 	return invalid("One or more parameter values were invalid: "+format, args...)
 }
 
-// A definer makes a table's definition of a CreateTable, and checks what can be checked without the table, in the order of the
-// service: throughput, the table's key, local indexes, global indexes.
+// A definer makes a table's definition of a CreateTable, and checks what can be checked without the
+// table, in the order of the service: throughput, the table's key, local indexes, global indexes.
 type definer struct {
 	req        node
 	d          table.Definition
@@ -61,7 +61,8 @@ func (f *definer) throughput() error {
 	if f.req.get("BillingMode").text() == "PAY_PER_REQUEST" {
 		f.d.Billing = table.OnDemand
 		if units.kind() != absent {
-			return refuse("Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST")
+			return refuse("Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is " +
+				"PAY_PER_REQUEST")
 		}
 		f.d.OnDemandLimit = onDemandLimit(f.req)
 		return nil
@@ -137,7 +138,8 @@ func (f *definer) key() error {
 	}
 	indexes := f.req.has("LocalSecondaryIndexes") || f.req.has("GlobalSecondaryIndexes")
 	if !indexes && len(names) != len(f.attributes) {
-		return refuse("Number of attributes in KeySchema does not exactly match number of attributes defined in AttributeDefinitions")
+		return refuse("Number of attributes in KeySchema does not exactly match number of attributes defined in " +
+			"AttributeDefinitions")
 	}
 	return nil
 }
@@ -150,7 +152,8 @@ func (f *definer) defined(keys []string) error {
 	}
 	for _, k := range keys {
 		if !slices.Contains(defined, k) {
-			return refuse("Some index key attributes are not defined in AttributeDefinitions. Keys: [%s], AttributeDefinitions: [%s]",
+			return refuse("Some index key attributes are not defined in AttributeDefinitions. Keys: [%s], "+
+				"AttributeDefinitions: [%s]",
 				strings.Join(keys, ", "), strings.Join(defined, ", "))
 		}
 	}
@@ -241,7 +244,8 @@ func setIndexThroughput(x node, d *table.IndexDefinition, billing table.Billing)
 	units := x.get("ProvisionedThroughput")
 	if billing == table.OnDemand {
 		if units.kind() != absent {
-			return refuse("ProvisionedThroughput should not be specified for index: %s when BillingMode is PAY_PER_REQUEST", d.Index.Name)
+			return refuse("ProvisionedThroughput should not be specified for index: %s when BillingMode is PAY_PER_REQUEST",
+				d.Index.Name)
 		}
 		d.OnDemandLimit = onDemandLimit(x)
 		return nil

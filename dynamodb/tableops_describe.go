@@ -17,7 +17,12 @@ func (w *writer) strings(list []string) {
 }
 
 func statusName(s table.Status) string {
-	return [...]string{table.Active: "ACTIVE", table.Creating: "CREATING", table.Updating: "UPDATING", table.Deleting: "DELETING"}[s]
+	return [...]string{
+		table.Active:   "ACTIVE",
+		table.Creating: "CREATING",
+		table.Updating: "UPDATING",
+		table.Deleting: "DELETING",
+	}[s]
 }
 
 func billingName(b table.Billing) string {
@@ -40,7 +45,8 @@ func writeTable(w *writer, a account, d *table.Description) {
 	w.endObject()
 }
 
-// writeDescribed writes the answer to a DescribeTable, which says what the others leave to be assumed.
+// writeDescribed writes the answer to a DescribeTable, which says what the others leave to be
+// assumed.
 func writeDescribed(w *writer, a account, d *table.Description) {
 	w.beginObject()
 	w.name("Table")
@@ -52,8 +58,8 @@ func writeDescribed(w *writer, a account, d *table.Description) {
 	w.endObject()
 }
 
-// writeDescription writes the members of a TableDescription that all answers have. warm says whether indexes have
-// their warm throughput, where they asked for one.
+// writeDescription writes the members of a TableDescription that all answers have. warm says
+// whether indexes have their warm throughput, where they asked for one.
 func writeDescription(w *writer, a account, d *table.Description, warm bool) {
 	writeAttributes(w, d.Attributes)
 	w.strField("TableName", d.Name)
@@ -80,7 +86,8 @@ func writeDescription(w *writer, a account, d *table.Description, warm bool) {
 	}
 }
 
-// writeDeleted writes the description of a table that is removed. It has none of what made the table: no key, no indexes.
+// writeDeleted writes the description of a table that is removed. It has none of what made the
+// table: no key, no indexes.
 func writeDeleted(w *writer, a account, d *table.Description) {
 	w.beginObject()
 	w.name("TableDescription")
@@ -98,13 +105,15 @@ func writeDeleted(w *writer, a account, d *table.Description) {
 	w.endObject()
 }
 
-// What a table that is billed on demand can take at once, in units a second, unless it asks for more.
+// What a table that is billed on demand can take at once, in units a second, unless it asks for
+// more.
 const (
 	warmReads  = 12_000
 	warmWrites = 4_000
 )
 
-// writeWarm writes the warm throughput of a table or index: what it asked for, but at least what it has anyway.
+// writeWarm writes the warm throughput of a table or index: what it asked for, but at least what it
+// has anyway.
 func writeWarm(w *writer, asked table.Throughput, billing table.Billing, provisioned table.Throughput) {
 	least := provisioned
 	if billing == table.OnDemand {
@@ -163,12 +172,14 @@ func writeUnits(w *writer, t table.Throughput) {
 	w.intField("WriteCapacityUnits", t.Write)
 }
 
-// writeBilling says how a table is billed, unless it always was as all tables once were: provisioned.
+// writeBilling says how a table is billed, unless it always was as all tables once were:
+// provisioned.
 func writeBilling(w *writer, d *table.Description) {
 	if d.Billing == table.Provisioned && d.LastOnDemand.IsZero() {
 		return
 	}
-	for _, names := range [...][2]string{{"BillingModeSummary", "BillingMode"}, {"TableThroughputModeSummary", "TableThroughputMode"}} {
+	for _, names := range [...][2]string{{"BillingModeSummary", "BillingMode"},
+		{"TableThroughputModeSummary", "TableThroughputMode"}} {
 		w.name(names[0])
 		w.beginObject()
 		w.strField(names[1], billingName(d.Billing))
@@ -230,7 +241,11 @@ func writeIndexSchema(w *writer, x *item.Index) {
 	writeKey(w, x.Key)
 	w.name("Projection")
 	w.beginObject()
-	w.strField("ProjectionType", [...]string{item.ProjectAll: "ALL", item.ProjectKeys: "KEYS_ONLY", item.ProjectSome: "INCLUDE"}[x.Project])
+	w.strField("ProjectionType", [...]string{
+		item.ProjectAll:  "ALL",
+		item.ProjectKeys: "KEYS_ONLY",
+		item.ProjectSome: "INCLUDE",
+	}[x.Project])
 	if x.Project == item.ProjectSome {
 		w.name("NonKeyAttributes")
 		w.strings(x.Attrs)
@@ -276,8 +291,8 @@ func writeRestored(w *writer, a account, r *table.Restored) {
 	w.endObject()
 }
 
-// writeEncryption says that a table was asked to be encrypted with a key of its owner. What is on disk here is for the disk to
-// encrypt.
+// writeEncryption says that a table was asked to be encrypted with a key of its owner. What is on
+// disk here is for the disk to encrypt.
 func writeEncryption(w *writer, a account, kind string) {
 	if kind == "" {
 		return

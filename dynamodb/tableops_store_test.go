@@ -29,7 +29,8 @@ func opened(t *testing.T) (*store, *clock) {
 	return &store{New(Options{Tables: tables, Now: func() time.Time { return c.now }}), tables}, c
 }
 
-// ask runs a request, whose shape is checked, and returns the answer's JSON or the error's __type and text.
+// ask runs a request, whose shape is checked, and returns the answer's JSON or the error's __type
+// and text.
 func (h *store) ask(t *testing.T, name, request string) string {
 	t.Helper()
 	op, ok := h.operations[tablesTarget][name]
@@ -140,7 +141,8 @@ func TestTableOperations(t *testing.T) {
 	h.expect(t, "CreateTable", usersTable, "CREATING", "TableDescription", "TableStatus")
 	h.settled(t, "users")
 	h.expect(t, "CreateTable", usersTable, "ResourceInUseException: Table already exists: users")
-	h.expect(t, "DescribeTable", `{"TableName":"arn:aws:dynamodb:us-east-1:123456789012:table/users"}`, "ACTIVE", "Table", "TableStatus")
+	h.expect(t, "DescribeTable", `{"TableName":"arn:aws:dynamodb:us-east-1:123456789012:table/users"}`, "ACTIVE",
+		"Table", "TableStatus")
 	h.expect(t, "ListTables", `{}`, `{"TableNames":["users"]}`)
 	h.expect(t, "UpdateTable", `{"TableName":"users","AttributeDefinitions":[{"AttributeName":"g","AttributeType":"S"}],"GlobalSecondaryIndexUpdates":[`+
 		`{"Create":{"IndexName":"byg","KeySchema":[{"AttributeName":"g","KeyType":"HASH"}],"Projection":{"ProjectionType":"ALL"}}}]}`,
@@ -149,7 +151,8 @@ func TestTableOperations(t *testing.T) {
 	h.expect(t, "DescribeTable", users, "ACTIVE", "Table", "GlobalSecondaryIndexes", 0, "IndexStatus")
 	h.expect(t, "DescribeTable", users, `[{"AttributeName":"id","AttributeType":"S"},{"AttributeName":"g","AttributeType":"S"}]`, "Table", "AttributeDefinitions")
 	h.expect(t, "UpdateTable", `{"TableName":"users","BillingMode":"PROVISIONED","ProvisionedThroughput":{"ReadCapacityUnits":5,"WriteCapacityUnits":5}}`,
-		"ValidationException: One or more parameter values were invalid: ProvisionedThroughput must be specified for index: byg")
+		"ValidationException: One or more parameter values were invalid: ProvisionedThroughput must be specified for "+
+			"index: byg")
 	h.expect(t, "DeleteTable", users, "DELETING", "TableDescription", "TableStatus")
 	h.expect(t, "DescribeTable", users, "ResourceNotFoundException: Requested resource not found: Table: users not found")
 }
@@ -161,11 +164,13 @@ func TestTimeToLiveOperations(t *testing.T) {
 	h.expect(t, "DescribeTimeToLive", users, `{"TimeToLiveDescription":{"TimeToLiveStatus":"DISABLED"}}`)
 	h.expect(t, "UpdateTimeToLive", `{"TableName":"users","TimeToLiveSpecification":{"Enabled":true,"AttributeName":"until"}}`,
 		`{"TimeToLiveSpecification":{"Enabled":true,"AttributeName":"until"}}`)
-	h.expect(t, "DescribeTimeToLive", users, `{"TimeToLiveDescription":{"TimeToLiveStatus":"ENABLED","AttributeName":"until"}}`)
+	h.expect(t, "DescribeTimeToLive", users,
+		`{"TimeToLiveDescription":{"TimeToLiveStatus":"ENABLED","AttributeName":"until"}}`)
 	h.expect(t, "UpdateTimeToLive", `{"TableName":"users","TimeToLiveSpecification":{"Enabled":true,"AttributeName":"until"}}`,
 		"ValidationException: TimeToLive is already enabled")
 	h.expect(t, "UpdateTimeToLive", `{"TableName":"users","TimeToLiveSpecification":{"Enabled":true,"AttributeName":""}}`,
-		"ValidationException: 1 validation error detected: Value '' at 'timeToLiveSpecification.attributeName' failed to satisfy constraint: "+
+		"ValidationException: 1 validation error detected: Value '' at 'timeToLiveSpecification.attributeName' failed to "+
+			"satisfy constraint: "+
 			"Member must have length greater than or equal to 1")
 }
 
@@ -181,8 +186,9 @@ func TestTagOperations(t *testing.T) {
 	h.expect(t, "ListTagsOfResource", `{`+arn+`}`, `{"Tags":[{"Key":"b","Value":"1"}]}`)
 	const none = `"ResourceArn":"arn:aws:dynamodb:us-east-1:123456789012:table/none"`
 	h.expect(t, "UntagResource", `{`+none+`,"TagKeys":["a"]}`, "ResourceNotFoundException: Requested resource not found")
-	h.expect(t, "ListTagsOfResource", `{`+none+`}`, "ResourceNotFoundException: Requested resource not found: ResourcArn: "+
-		"arn:aws:dynamodb:us-east-1:123456789012:table/none not found")
+	h.expect(t, "ListTagsOfResource", `{`+none+`}`,
+		"ResourceNotFoundException: Requested resource not found: ResourcArn: "+
+			"arn:aws:dynamodb:us-east-1:123456789012:table/none not found")
 }
 
 // put writes an item with a value.
@@ -240,7 +246,8 @@ func TestStreamOperations(t *testing.T) {
 	h.expect(t, "GetShardIterator", `{`+shardOf+`,"ShardIteratorType":"AT_SEQUENCE_NUMBER"}`,
 		"ValidationException: SequenceNumber must be specified when ShardIteratorType is AT_SEQUENCE_NUMBER")
 	h.expect(t, "DescribeStream", `{"StreamArn":"`+strings.Replace(arn, "users", "other", 1)+`"}`,
-		"ResourceNotFoundException: Requested resource not found: Stream: "+strings.Replace(arn, "users", "other", 1)+" not found")
+		"ResourceNotFoundException: Requested resource not found: Stream: "+strings.Replace(arn, "users", "other", 1)+
+			" not found")
 
 	c.now = c.now.Add(iteratorAge + time.Second)
 	if got := records(latest); !strings.HasPrefix(got, "ExpiredIteratorException") {
@@ -256,7 +263,8 @@ func TestStreamOperations(t *testing.T) {
 
 func TestBackupOperations(t *testing.T) {
 	h, _ := opened(t)
-	h.expect(t, "CreateBackup", `{"TableName":"users","BackupName":"first"}`, "TableNotFoundException: Table not found: users")
+	h.expect(t, "CreateBackup", `{"TableName":"users","BackupName":"first"}`,
+		"TableNotFoundException: Table not found: users")
 	h.ask(t, "CreateTable", usersTable)
 	h.settled(t, "users")
 	h.put(t, "a", "1")
@@ -268,8 +276,10 @@ func TestBackupOperations(t *testing.T) {
 	h.put(t, "a", "2")
 	h.expect(t, "ListBackups", `{"TableName":"users"}`, arn, "BackupSummaries", 0, "BackupArn")
 	h.expect(t, "ListBackups", `{"BackupType":"SYSTEM"}`, `{"BackupSummaries":[]}`)
-	h.expect(t, "RestoreTableFromBackup", `{"BackupArn":"`+arn+`","TargetTableName":"users"}`, "TableAlreadyExistsException: Table already exists: users")
-	h.expect(t, "RestoreTableFromBackup", `{"BackupArn":"`+arn+`","TargetTableName":"copy"}`, "CREATING", "TableDescription", "TableStatus")
+	h.expect(t, "RestoreTableFromBackup", `{"BackupArn":"`+arn+`","TargetTableName":"users"}`,
+		"TableAlreadyExistsException: Table already exists: users")
+	h.expect(t, "RestoreTableFromBackup", `{"BackupArn":"`+arn+`","TargetTableName":"copy"}`, "CREATING",
+		"TableDescription", "TableStatus")
 	h.settled(t, "copy")
 	h.expect(t, "GetItem", `{"TableName":"copy","Key":{"id":{"S":"a"}}}`, `{"Item":{"id":{"S":"a"},"v":{"S":"1"}}}`)
 	h.expect(t, "DescribeTable", `{"TableName":"copy"}`, arn, "Table", "RestoreSummary", "SourceBackupArn")
@@ -283,13 +293,18 @@ func TestPointInTimeOperations(t *testing.T) {
 	h.ask(t, "CreateTable", usersTable)
 	h.settled(t, "users")
 	const status = "PointInTimeRecoveryStatus"
-	h.expect(t, "DescribeContinuousBackups", users, "DISABLED", "ContinuousBackupsDescription", "PointInTimeRecoveryDescription", status)
+	h.expect(t, "DescribeContinuousBackups", users, "DISABLED", "ContinuousBackupsDescription",
+		"PointInTimeRecoveryDescription", status)
 	const restore = `{"SourceTableName":"users","TargetTableName":"copy","UseLatestRestorableTime":true}`
-	h.expect(t, "RestoreTableToPointInTime", restore, "PointInTimeRecoveryUnavailableException: Point in time recovery is not enabled for table 'users'")
-	h.expect(t, "UpdateContinuousBackups", `{"TableName":"users","PointInTimeRecoverySpecification":{"PointInTimeRecoveryEnabled":true}}`, "ENABLED",
+	h.expect(t, "RestoreTableToPointInTime", restore,
+		"PointInTimeRecoveryUnavailableException: Point in time recovery is not enabled for table 'users'")
+	h.expect(t, "UpdateContinuousBackups",
+		`{"TableName":"users","PointInTimeRecoverySpecification":{"PointInTimeRecoveryEnabled":true}}`, "ENABLED",
 		"ContinuousBackupsDescription", "PointInTimeRecoveryDescription", status)
 	h.put(t, "a", "1")
-	if got := h.ask(t, "RestoreTableToPointInTime", `{"SourceTableName":"users","TargetTableName":"copy","RestoreDateTime":1000}`); !strings.HasPrefix(got, "InvalidRestoreTimeException") {
+	if got := h.ask(t, "RestoreTableToPointInTime",
+		`{"SourceTableName":"users","TargetTableName":"copy","RestoreDateTime":1000}`); !strings.HasPrefix(got,
+		"InvalidRestoreTimeException") {
 		t.Errorf("got %s; want InvalidRestoreTimeException", got)
 	}
 	h.expect(t, "RestoreTableToPointInTime", restore, "CREATING", "TableDescription", "TableStatus")
@@ -301,10 +316,12 @@ func TestLimitsAndEndpoints(t *testing.T) {
 	h := &store{Handler: New(Options{Region: "eu-west-1"})}
 	h.expect(t, "DescribeLimits", `{}`, `{"AccountMaxReadCapacityUnits":80000,"AccountMaxWriteCapacityUnits":80000,`+
 		`"TableMaxReadCapacityUnits":40000,"TableMaxWriteCapacityUnits":40000}`)
-	h.expect(t, "DescribeEndpoints", `{}`, `{"Endpoints":[{"Address":"dynamodb.eu-west-1.amazonaws.com","CachePeriodInMinutes":1440}]}`)
+	h.expect(t, "DescribeEndpoints", `{}`,
+		`{"Endpoints":[{"Address":"dynamodb.eu-west-1.amazonaws.com","CachePeriodInMinutes":1440}]}`)
 }
 
-// TestRestoreNamesIndexes restores a table with some of its indexes: such a request defines no attributes.
+// TestRestoreNamesIndexes restores a table with some of its indexes: such a request defines no
+// attributes.
 func TestRestoreNamesIndexes(t *testing.T) {
 	h, _ := opened(t)
 	const index = `{"IndexName":"by-v","KeySchema":[{"AttributeName":"v","KeyType":"HASH"}],"Projection":{"ProjectionType":"ALL"}}`
@@ -318,7 +335,8 @@ func TestRestoreNamesIndexes(t *testing.T) {
 		return at(t, answer, "BackupDescription", "BackupDetails", "BackupStatus") == "AVAILABLE"
 	})
 	for name, indexes := range map[string]string{"with": index, "without": ""} {
-		h.expect(t, "RestoreTableFromBackup", `{"BackupArn":"`+arn+`","TargetTableName":"`+name+`","GlobalSecondaryIndexOverride":[`+indexes+`]}`,
+		h.expect(t, "RestoreTableFromBackup",
+			`{"BackupArn":"`+arn+`","TargetTableName":"`+name+`","GlobalSecondaryIndexOverride":[`+indexes+`]}`,
 			"CREATING", "TableDescription", "TableStatus")
 		h.settled(t, name)
 	}

@@ -32,8 +32,9 @@ func tagsOf(list node) (map[string]string, error) {
 	return tags, err
 }
 
-// taggedTable is the table that a request's ResourceArn names. list is what the request must have beside it, with elements
-// that the service calls what; "" is nothing. The order of the checks is the service's.
+// taggedTable is the table that a request's ResourceArn names. list is what the request must have
+// beside it, with elements that the service calls what; "" is nothing. The order of the checks is
+// the service's.
 func (a account) taggedTable(req node, operation, list, what string) (name string, err error) {
 	resource := req.get("ResourceArn")
 	if resource.kind() == absent {
@@ -44,7 +45,8 @@ func (a account) taggedTable(req node, operation, list, what string) (name strin
 		return "", a.denied(operation, arn)
 	}
 	if list != "" && !req.has(list) {
-		return "", invalid("1 validation error detected: Value null at '%s%s' failed to satisfy constraint: Member must not be null",
+		return "", invalid("1 validation error detected: Value null at '%s%s' failed to satisfy constraint: Member must "+
+			"not be null",
 			strings.ToLower(list[:1]), list[1:])
 	}
 	name, foreign := a.ownTable(arn)
@@ -70,7 +72,8 @@ func looksLikeARN(s string) bool {
 	return ok && before != "" && after != ""
 }
 
-// ownTable is the table that an ARN names, "" if it isn't the ARN of a table, and whether it is another region's or account's.
+// ownTable is the table that an ARN names, "" if it isn't the ARN of a table, and whether it is
+// another region's or account's.
 func (a account) ownTable(arn string) (name string, foreign bool) {
 	parts := strings.SplitN(arn, ":", 6)
 	if len(parts) < 6 || parts[0] != "arn" || parts[2] != "dynamodb" {
@@ -93,12 +96,14 @@ func (a account) denied(operation, arn string) error {
 			" on resource: " + arn}
 }
 
-// noResource is what an error becomes that says that a table isn't there, in an operation that names it by its ARN.
+// noResource is what an error becomes that says that a table isn't there, in an operation that
+// names it by its ARN.
 func noResource(err error, req node) error {
 	if !errors.Is(err, holdfast.NotFound) {
 		return err
 	}
-	return exception("ResourceNotFoundException", "Requested resource not found: ResourcArn: %s not found", req.get("ResourceArn").text())
+	return exception("ResourceNotFoundException", "Requested resource not found: ResourcArn: %s not found",
+		req.get("ResourceArn").text())
 }
 
 func (o *tableOps) tagResource(ctx context.Context, req node, _ *writer) error {

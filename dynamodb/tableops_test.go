@@ -50,7 +50,10 @@ func TestWrongDefinitions(t *testing.T) {
 		parts []string
 		want  string
 	}{
-		{[]string{definedAB, keyedAB}, refused + "ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED"},
+		{
+			[]string{definedAB, keyedAB},
+			refused + "ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED",
+		},
 		{[]string{definedAB, keyedAB, onDemand, oneUnit},
 			refused + "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST"},
 		{[]string{definedAB, keyedAB, `"ProvisionedThroughput":{"ReadCapacityUnits":1000000000001,"WriteCapacityUnits":1}`},
@@ -59,33 +62,69 @@ func TestWrongDefinitions(t *testing.T) {
 			"Invalid KeySchema: Some index key attribute have no definition"},
 		{[]string{`"TableName":"abc","AttributeDefinitions":[{"AttributeName":"b","AttributeType":"S"}]`, keyedA, onDemand},
 			refused + "Some index key attributes are not defined in AttributeDefinitions. Keys: [a], AttributeDefinitions: [b]"},
-		{[]string{definedAB, `"KeySchema":[{"AttributeName":"a","KeyType":"HASH"},{"AttributeName":"a","KeyType":"RANGE"}]`, onDemand},
-			"Both the Hash Key and the Range Key element in the KeySchema have the same name"},
-		{[]string{definedAB, `"KeySchema":[{"AttributeName":"a","KeyType":"RANGE"},{"AttributeName":"b","KeyType":"HASH"}]`, onDemand},
-			"Invalid KeySchema: The first KeySchemaElement is not a HASH key type"},
-		{[]string{definedAB, `"KeySchema":[{"AttributeName":"a","KeyType":"HASH"},{"AttributeName":"b","KeyType":"HASH"}]`, onDemand},
-			"Invalid KeySchema: The second KeySchemaElement is not a RANGE key type"},
-		{[]string{definedAB, keyedA, onDemand}, refused + "Number of attributes in KeySchema does not exactly match number of attributes defined in AttributeDefinitions"},
-		{[]string{definedAB, keyedAB, onDemand, `"LocalSecondaryIndexes":[]`}, refused + "List of LocalSecondaryIndexes is empty"},
+		{
+			[]string{definedAB, `"KeySchema":[{"AttributeName":"a","KeyType":"HASH"},{"AttributeName":"a","KeyType":"RANGE"}]`, onDemand},
+			"Both the Hash Key and the Range Key element in the KeySchema have the same name",
+		},
+		{
+			[]string{definedAB, `"KeySchema":[{"AttributeName":"a","KeyType":"RANGE"},{"AttributeName":"b","KeyType":"HASH"}]`, onDemand},
+			"Invalid KeySchema: The first KeySchemaElement is not a HASH key type",
+		},
+		{
+			[]string{definedAB, `"KeySchema":[{"AttributeName":"a","KeyType":"HASH"},{"AttributeName":"b","KeyType":"HASH"}]`,
+				onDemand},
+			"Invalid KeySchema: The second KeySchemaElement is not a RANGE key type",
+		},
+		{
+			[]string{definedAB, keyedA, onDemand},
+			refused + "Number of attributes in KeySchema does not exactly match number of attributes defined in " +
+				"AttributeDefinitions",
+		},
+		{
+			[]string{definedAB, keyedAB, onDemand, `"LocalSecondaryIndexes":[]`},
+			refused + "List of LocalSecondaryIndexes is empty",
+		},
 		{[]string{definedAB, keyedA, onDemand, indexes(local, `"IndexName":"ix1",`+keyedAB+`,`+projectAll)},
 			refused + "Table KeySchema does not have a range key, which is required when specifying a LocalSecondaryIndex"},
 		{[]string{definedAB, keyedAB, onDemand, indexes(local, `"IndexName":"ix1",`+keyedA+`,`+projectAll)},
 			refused + "Index KeySchema does not have a range key for index: ix1"},
-		{[]string{definedAB, keyedAB, onDemand, indexes(local, `"IndexName":"ix1","KeySchema":[{"AttributeName":"b","KeyType":"HASH"},{"AttributeName":"a","KeyType":"RANGE"}],`+projectAll)},
-			refused + "Index KeySchema does not have the same leading hash key as table KeySchema for index: ix1. index hash key: b, table hash key: a"},
-		{[]string{definedAB, keyedAB, onDemand, indexes(local, five...)}, refused + "Number of LocalSecondaryIndexes exceeds per-table limit of 5"},
-		{[]string{definedAB, keyedAB, onDemand, indexes(global, `"IndexName":"ix1",`+keyedA+`,"Projection":{}`)}, refused + "Unknown ProjectionType: null"},
-		{[]string{definedAB, keyedAB, onDemand, indexes(global, `"IndexName":"ix1",`+keyedA+`,"Projection":{"ProjectionType":"ALL","NonKeyAttributes":["x"]}`)},
-			refused + "ProjectionType is ALL, but NonKeyAttributes is specified"},
-		{[]string{definedAB, keyedAB, onDemand, indexes(global, `"IndexName":"ix1",`+keyedA+`,"Projection":{"ProjectionType":"INCLUDE"}`)},
-			refused + "ProjectionType is INCLUDE, but NonKeyAttributes is not specified"},
+		{
+			[]string{definedAB, keyedAB, onDemand,
+				indexes(local, `"IndexName":"ix1","KeySchema":[{"AttributeName":"b","KeyType":"HASH"},{"AttributeName":"a","KeyType":"RANGE"}],`+projectAll)},
+			refused + "Index KeySchema does not have the same leading hash key as table KeySchema for index: ix1. index " +
+				"hash key: b, table hash key: a",
+		},
+		{
+			[]string{definedAB, keyedAB, onDemand, indexes(local, five...)},
+			refused + "Number of LocalSecondaryIndexes exceeds per-table limit of 5",
+		},
+		{
+			[]string{definedAB, keyedAB, onDemand, indexes(global, `"IndexName":"ix1",`+keyedA+`,"Projection":{}`)},
+			refused + "Unknown ProjectionType: null",
+		},
+		{
+			[]string{definedAB, keyedAB, onDemand,
+				indexes(global, `"IndexName":"ix1",`+keyedA+`,"Projection":{"ProjectionType":"ALL","NonKeyAttributes":["x"]}`)},
+			refused + "ProjectionType is ALL, but NonKeyAttributes is specified",
+		},
+		{
+			[]string{definedAB, keyedAB, onDemand,
+				indexes(global, `"IndexName":"ix1",`+keyedA+`,"Projection":{"ProjectionType":"INCLUDE"}`)},
+			refused + "ProjectionType is INCLUDE, but NonKeyAttributes is not specified",
+		},
 		{[]string{definedAB, keyedAB, onDemand, indexes(global, `"IndexName":"ix1",`+keyedA+`,`+projectAll+`,`+oneUnit)},
 			refused + "ProvisionedThroughput should not be specified for index: ix1 when BillingMode is PAY_PER_REQUEST"},
 		{[]string{definedAB, keyedAB, oneUnit, indexes(global, `"IndexName":"ix1",`+keyedA+`,`+projectAll)},
 			refused + "ProvisionedThroughput must be specified for index: ix1"},
-		{[]string{definedAB, keyedAB, onDemand, indexes(local, `"IndexName":"ix1",`+keyedAB+`,`+projectAll), indexes(global, `"IndexName":"ix1",`+keyedAB+`,`+projectAll)},
-			refused + "Duplicate index name: ix1"},
-		{[]string{definedAB, keyedAB, onDemand, `"StreamSpecification":{"StreamEnabled":true}`}, refused + "StreamViewType must be specified when StreamEnabled is true"},
+		{
+			[]string{definedAB, keyedAB, onDemand, indexes(local, `"IndexName":"ix1",`+keyedAB+`,`+projectAll),
+				indexes(global, `"IndexName":"ix1",`+keyedAB+`,`+projectAll)},
+			refused + "Duplicate index name: ix1",
+		},
+		{
+			[]string{definedAB, keyedAB, onDemand, `"StreamSpecification":{"StreamEnabled":true}`},
+			refused + "StreamViewType must be specified when StreamEnabled is true",
+		},
 	} {
 		request := "{" + strings.Join(c.parts, ",") + "}"
 		if got := checked(t, shapeCreateTable, request); got != "" {
@@ -114,11 +153,24 @@ func TestDefinition(t *testing.T) {
 	want := table.Definition{
 		Name: "abc", Key: item.KeySchema{Hash: a, Range: b}, Throughput: table.Throughput{Read: 1, Write: 1},
 		Indexes: []table.IndexDefinition{
-			{Index: item.Index{Name: "ix1", Local: true, Key: item.KeySchema{Hash: a, Range: b}.Index(), Project: item.ProjectKeys}},
-			{Index: item.Index{Name: "ix2", Key: item.KeySchema{Hash: b}.Index(), Project: item.ProjectSome, Attrs: []string{"x", "y"}},
-				Throughput: table.Throughput{Read: 3, Write: 4}},
+			{Index: item.Index{
+				Name:    "ix1",
+				Local:   true,
+				Key:     item.KeySchema{Hash: a, Range: b}.Index(),
+				Project: item.ProjectKeys,
+			}},
+			{
+				Index: item.Index{
+					Name:    "ix2",
+					Key:     item.KeySchema{Hash: b}.Index(),
+					Project: item.ProjectSome,
+					Attrs:   []string{"x", "y"},
+				},
+				Throughput: table.Throughput{Read: 3, Write: 4},
+			},
 		},
-		Stream: table.OldImage, Tags: map[string]string{"k": "v"}, DeletionProtection: true, Class: "STANDARD", Encryption: "KMS",
+		Stream: table.OldImage, Tags: map[string]string{"k": "v"}, DeletionProtection: true, Class: "STANDARD",
+		Encryption: "KMS",
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v; want %+v", got, want)
@@ -131,10 +183,14 @@ func TestDefinition(t *testing.T) {
 func TestWrongAlterations(t *testing.T) {
 	const refused = "One or more parameter values were invalid: "
 	for request, want := range map[string]string{
-		`{"TableName":"abc","GlobalSecondaryIndexUpdates":[]}`: "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, " +
+		`{"TableName":"abc","GlobalSecondaryIndexUpdates":[]}`: "At least one of ProvisionedThroughput, BillingMode, " +
+			"UpdateStreamEnabled, " +
 			"GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required",
-		`{"TableName":"abc","BillingMode":"PROVISIONED"}`:                      refused + "ProvisionedThroughput must be specified when BillingMode is PROVISIONED",
-		`{"TableName":"abc","GlobalSecondaryIndexUpdates":[{}]}`:               refused + "One of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create, GlobalSecondaryIndexUpdate.Delete must not be null",
+		`{"TableName":"abc","BillingMode":"PROVISIONED"}`: refused +
+			"ProvisionedThroughput must be specified when BillingMode is PROVISIONED",
+		`{"TableName":"abc","GlobalSecondaryIndexUpdates":[{}]}`: refused +
+			"One of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create, GlobalSecondaryIndexUpdate.Delete " +
+			"must not be null",
 		`{"TableName":"abc","ReplicaUpdates":[{"Create":{"RegionName":"x"}}]}`: refused + "Global tables are not supported",
 		`{"TableName":"abc","GlobalSecondaryIndexUpdates":[{"Delete":{"IndexName":"abc"}},{"Delete":{"IndexName":"abc"}}]}`: refused +
 			"Only one global secondary index update per index is allowed simultaneously. Index: abc",
@@ -160,7 +216,11 @@ func TestAlteration(t *testing.T) {
 	want := table.Alteration{
 		Table: "abc", Billing: &billing, Stream: &off, Attributes: []item.KeyAttr{c, a},
 		Indexes: []table.IndexAlteration{
-			{Create: &table.IndexDefinition{Index: item.Index{Name: "ix1", Key: item.KeySchema{Hash: c, Range: a}.Index(), Project: item.ProjectAll}}},
+			{Create: &table.IndexDefinition{Index: item.Index{
+				Name:    "ix1",
+				Key:     item.KeySchema{Hash: c, Range: a}.Index(),
+				Project: item.ProjectAll,
+			}}},
 			{Delete: "ix2"},
 		},
 	}
@@ -173,12 +233,32 @@ func TestDescription(t *testing.T) {
 	a, b := item.KeyAttr{Name: "a", Type: item.S}, item.KeyAttr{Name: "b", Type: item.N}
 	at := time.UnixMilli(1_700_000_000_123)
 	d := table.Description{
-		Definition: table.Definition{Name: "abc", Key: item.KeySchema{Hash: a, Range: b}, Billing: table.OnDemand, Stream: table.NewImage},
-		ID:         "11111111-2222-4333-8444-555555555555", Status: table.Active, Created: at, Items: 2, ItemBytes: 20,
+		Definition: table.Definition{
+			Name:    "abc",
+			Key:     item.KeySchema{Hash: a, Range: b},
+			Billing: table.OnDemand,
+			Stream:  table.NewImage,
+		},
+		ID: "11111111-2222-4333-8444-555555555555", Status: table.Active, Created: at, Items: 2, ItemBytes: 20,
 		Indexes: []table.IndexDescription{
-			{IndexDefinition: table.IndexDefinition{Index: item.Index{Name: "ix1", Local: true, Key: item.KeySchema{Hash: a, Range: b}.Index(), Project: item.ProjectKeys}}},
-			{IndexDefinition: table.IndexDefinition{Index: item.Index{Name: "ix2", Key: item.KeySchema{Hash: b}.Index(), Project: item.ProjectSome, Attrs: []string{"x"}}},
-				Status: table.Creating, Backfilling: true, Items: 1, ItemBytes: 10},
+			{IndexDefinition: table.IndexDefinition{Index: item.Index{
+				Name:    "ix1",
+				Local:   true,
+				Key:     item.KeySchema{Hash: a, Range: b}.Index(),
+				Project: item.ProjectKeys,
+			}}},
+			{
+				IndexDefinition: table.IndexDefinition{Index: item.Index{
+					Name:    "ix2",
+					Key:     item.KeySchema{Hash: b}.Index(),
+					Project: item.ProjectSome,
+					Attrs:   []string{"x"},
+				}},
+				Status:      table.Creating,
+				Backfilling: true,
+				Items:       1,
+				ItemBytes:   10,
+			},
 		},
 		StreamOn: true, StreamLabel: "2026-01-01T00:00:00.000", LastOnDemand: at, Attributes: []item.KeyAttr{a, b},
 	}
@@ -189,7 +269,9 @@ func TestDescription(t *testing.T) {
 		`"TableArn":"` + arn + `","TableId":"11111111-2222-4333-8444-555555555555",` +
 		`"BillingModeSummary":{"BillingMode":"PAY_PER_REQUEST","LastUpdateToPayPerRequestDateTime":1700000000.123},` +
 		`"TableThroughputModeSummary":{"TableThroughputMode":"PAY_PER_REQUEST","LastUpdateToPayPerRequestDateTime":1700000000.123},` +
-		`"LocalSecondaryIndexes":[{"IndexName":"ix1",` + keyedAB + `,"Projection":{"ProjectionType":"KEYS_ONLY"},"IndexSizeBytes":0,"ItemCount":0,"IndexArn":"` + arn + `/index/ix1"}],` +
+		`"LocalSecondaryIndexes":[{"IndexName":"ix1",` + keyedAB +
+		`,"Projection":{"ProjectionType":"KEYS_ONLY"},"IndexSizeBytes":0,"ItemCount":0,"IndexArn":"` + arn +
+		`/index/ix1"}],` +
 		`"GlobalSecondaryIndexes":[{"IndexName":"ix2","KeySchema":[{"AttributeName":"b","KeyType":"HASH"}],` +
 		`"Projection":{"ProjectionType":"INCLUDE","NonKeyAttributes":["x"]},"IndexSizeBytes":10,"ItemCount":1,"IndexArn":"` + arn + `/index/ix2",` +
 		`"IndexStatus":"CREATING","Backfilling":true,"ProvisionedThroughput":{"NumberOfDecreasesToday":0,"ReadCapacityUnits":0,"WriteCapacityUnits":0}}],` +
@@ -209,14 +291,16 @@ func TestTaggedTable(t *testing.T) {
 	const (
 		own    = `"ResourceArn":"arn:aws:dynamodb:us-east-1:111122223333:table/abc"`
 		other  = `"ResourceArn":"arn:aws:dynamodb:us-east-1:123456789012:table/abc"`
-		denied = "User: arn:aws:iam::111122223333:user/holdfast is not authorized to perform: dynamodb:TagResource on resource: "
+		denied = "User: arn:aws:iam::111122223333:user/holdfast is not authorized to perform: dynamodb:TagResource on " +
+			"resource: "
 	)
 	for request, want := range map[string]string{
-		`{}`:                               "Invalid TableArn",
-		`{"ResourceArn":""}`:               denied + "*",
-		`{"ResourceArn":"a:b:c:d:e/f"}`:    denied + "a:b:c:d:e/f",
-		`{"ResourceArn":"not","Tags":[]}`:  "Invalid TableArn: Invalid ResourceArn provided as input not",
-		`{"ResourceArn":"a:b:c:d:e:f/g"}`:  "1 validation error detected: Value null at 'tags' failed to satisfy constraint: Member must not be null",
+		`{}`:                              "Invalid TableArn",
+		`{"ResourceArn":""}`:              denied + "*",
+		`{"ResourceArn":"a:b:c:d:e/f"}`:   denied + "a:b:c:d:e/f",
+		`{"ResourceArn":"not","Tags":[]}`: "Invalid TableArn: Invalid ResourceArn provided as input not",
+		`{"ResourceArn":"a:b:c:d:e:f/g"}`: "1 validation error detected: Value null at 'tags' failed to satisfy " +
+			"constraint: Member must not be null",
 		`{` + own + `,"Tags":[]}`:          "Atleast one Tag needs to be provided as Input.",
 		`{` + own + `,"Tags":[{"Key":1}]}`: "",
 		`{` + other + `,"Tags":[{}]}`:      denied + "arn:aws:dynamodb:us-east-1:123456789012:table/abc",
@@ -234,7 +318,8 @@ func TestTaggedTable(t *testing.T) {
 
 func TestSequenceNumbers(t *testing.T) {
 	before := ""
-	for _, p := range []shard.Position{{}, {Index: 1}, {Index: 1, N: 1}, {Index: 1, N: 1<<32 - 1}, {Index: 2}, {Index: 10}, {Index: 1<<64 - 1, N: 1<<32 - 1}} {
+	for _, p := range []shard.Position{{}, {Index: 1}, {Index: 1, N: 1}, {Index: 1, N: 1<<32 - 1}, {Index: 2},
+		{Index: 10}, {Index: 1<<64 - 1, N: 1<<32 - 1}} {
 		s := sequenceNumber(p)
 		if len(s) < 21 || len(s) > 40 || s <= before {
 			t.Errorf("%v: got %s behind %q; want 21 to 40 digits, and larger", p, s, before)
@@ -244,7 +329,8 @@ func TestSequenceNumbers(t *testing.T) {
 		}
 		before = s
 	}
-	for _, s := range []string{"", "1", strings.Repeat("9", 31), "1" + strings.Repeat("x", 30), "1" + strings.Repeat("9", 30)} {
+	for _, s := range []string{"", "1", strings.Repeat("9", 31), "1" + strings.Repeat("x", 30),
+		"1" + strings.Repeat("9", 30)} {
 		if p, ok := positionOf(s); ok {
 			t.Errorf("%q: got %v; want none", s, p)
 		}
@@ -281,16 +367,28 @@ func TestRecord(t *testing.T) {
 		change shard.Change
 		want   string // the record without its IDs
 	}{
-		{table.NewAndOldImages, shard.Change{At: at, Before: before, After: after}, `"eventName":"MODIFY","eventVersion":"1.1","eventSource":"aws:dynamodb",` +
-			`"awsRegion":"us-east-1","dynamodb":{"ApproximateCreationDateTime":1700000000,"Keys":{"id":{"S":"k"}},"NewImage":{"id":{"S":"k"},"v":{"S":"newer"}},` +
-			`"OldImage":{"id":{"S":"k"},"v":{"S":"old"}},"SequenceNumber":"1000000000000000000000000000000","SizeBytes":19,"StreamViewType":"NEW_AND_OLD_IMAGES"}}`},
-		{table.OldImage, shard.Change{At: at, After: after}, `"eventName":"INSERT","eventVersion":"1.1","eventSource":"aws:dynamodb",` +
-			`"awsRegion":"us-east-1","dynamodb":{"ApproximateCreationDateTime":1700000000,"Keys":{"id":{"S":"k"}},` +
-			`"SequenceNumber":"1000000000000000000000000000000","SizeBytes":3,"StreamViewType":"OLD_IMAGE"}}`},
-		{table.KeysOnly, shard.Change{At: at, Before: before, Origin: shard.ByExpiry}, `"eventName":"REMOVE","eventVersion":"1.1","eventSource":"aws:dynamodb",` +
-			`"awsRegion":"us-east-1","userIdentity":{"PrincipalId":"dynamodb.amazonaws.com","Type":"Service"},` +
-			`"dynamodb":{"ApproximateCreationDateTime":1700000000,"Keys":{"id":{"S":"k"}},` +
-			`"SequenceNumber":"1000000000000000000000000000000","SizeBytes":3,"StreamViewType":"KEYS_ONLY"}}`},
+		{
+			table.NewAndOldImages,
+			shard.Change{At: at, Before: before, After: after},
+			`"eventName":"MODIFY","eventVersion":"1.1","eventSource":"aws:dynamodb",` +
+				`"awsRegion":"us-east-1","dynamodb":{"ApproximateCreationDateTime":1700000000,"Keys":{"id":{"S":"k"}},"NewImage":{"id":{"S":"k"},"v":{"S":"newer"}},` +
+				`"OldImage":{"id":{"S":"k"},"v":{"S":"old"}},"SequenceNumber":"1000000000000000000000000000000","SizeBytes":19,"StreamViewType":"NEW_AND_OLD_IMAGES"}}`,
+		},
+		{
+			table.OldImage,
+			shard.Change{At: at, After: after},
+			`"eventName":"INSERT","eventVersion":"1.1","eventSource":"aws:dynamodb",` +
+				`"awsRegion":"us-east-1","dynamodb":{"ApproximateCreationDateTime":1700000000,"Keys":{"id":{"S":"k"}},` +
+				`"SequenceNumber":"1000000000000000000000000000000","SizeBytes":3,"StreamViewType":"OLD_IMAGE"}}`,
+		},
+		{
+			table.KeysOnly,
+			shard.Change{At: at, Before: before, Origin: shard.ByExpiry},
+			`"eventName":"REMOVE","eventVersion":"1.1","eventSource":"aws:dynamodb",` +
+				`"awsRegion":"us-east-1","userIdentity":{"PrincipalId":"dynamodb.amazonaws.com","Type":"Service"},` +
+				`"dynamodb":{"ApproximateCreationDateTime":1700000000,"Keys":{"id":{"S":"k"}},` +
+				`"SequenceNumber":"1000000000000000000000000000000","SizeBytes":3,"StreamViewType":"KEYS_ONLY"}}`,
+		},
 	} {
 		w := newWriter()
 		o.writeRecord(w, &table.Stream{TableID: "t", Label: "l", View: c.view, Key: key}, &c.change)

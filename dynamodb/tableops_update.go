@@ -7,7 +7,8 @@ import (
 	"holdfast/table"
 )
 
-// alteration makes an alteration of an UpdateTable, and checks what can be checked without the table.
+// alteration makes an alteration of an UpdateTable, and checks what can be checked without the
+// table.
 func alteration(req node) (table.Alteration, error) {
 	a := table.Alteration{Table: tableName(req), Attributes: attributeDefinitions(req)}
 	if err := definedOnce(a.Attributes); err != nil {
@@ -29,7 +30,8 @@ var alterable = [...]string{
 
 func alterThroughput(req node, a *table.Alteration) error {
 	if !hasAny(req, alterable[:]) && req.get("GlobalSecondaryIndexUpdates").len() == 0 {
-		return invalid("At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or " +
+		return invalid("At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, " +
+			"GlobalSecondaryIndexUpdates or " +
 			"SSESpecification or ReplicaUpdates is required")
 	}
 	units := req.get("ProvisionedThroughput")
@@ -97,7 +99,10 @@ func indexAlteration(u node, attributes []item.KeyAttr) (x table.IndexAlteration
 		x.Update = &table.IndexUpdate{Name: name}
 		// the service looks at how large these are only once it has found the table
 		if units := update.get("ProvisionedThroughput"); units.kind() != absent {
-			x.Update.Throughput = &table.Throughput{Read: units.get("ReadCapacityUnits").int(), Write: units.get("WriteCapacityUnits").int()}
+			x.Update.Throughput = &table.Throughput{
+				Read:  units.get("ReadCapacityUnits").int(),
+				Write: units.get("WriteCapacityUnits").int(),
+			}
 		}
 		if update.has("OnDemandThroughput") {
 			limit := onDemandLimit(update)
@@ -124,8 +129,8 @@ func indexAlteration(u node, attributes []item.KeyAttr) (x table.IndexAlteration
 	return x, name, err
 }
 
-// newIndex is an index that is to be added. The types of its key's attributes are those of attributes; where that lacks them, they are
-// unknown.
+// newIndex is an index that is to be added. The types of its key's attributes are those of
+// attributes; where that lacks them, they are unknown.
 func newIndex(create node, attributes []item.KeyAttr, local bool) (*table.IndexDefinition, error) {
 	d := &table.IndexDefinition{Index: item.Index{Name: create.get("IndexName").text(), Local: local}}
 	elements, _ := keyElements(create.get("KeySchema"))

@@ -6,7 +6,8 @@ import (
 	"holdfast/item"
 )
 
-// valueMembers are the members that an AttributeValue may have, in the order in which the service looks at them.
+// valueMembers are the members that an AttributeValue may have, in the order in which the service
+// looks at them.
 var valueMembers = [...]struct {
 	name string
 	typ  item.Type
@@ -15,8 +16,8 @@ var valueMembers = [...]struct {
 	{"BS", item.BS}, {"NS", item.NS}, {"SS", item.SS}, {"L", item.L}, {"M", item.M},
 }
 
-// attributeValue makes a value of {"S":"a"}, whose JSON types are known to be right. It is checked whole: numbers, sets, how
-// deep it nests. Texts share the request's.
+// attributeValue makes a value of {"S":"a"}, whose JSON types are known to be right. It is checked
+// whole: numbers, sets, how deep it nests. Texts share the request's.
 func attributeValue(n node) (item.Value, error) {
 	v, err := uncheckedValue(n)
 	if err == nil && (v.Type == item.L || v.Type == item.M) {
@@ -47,7 +48,8 @@ func uncheckedValue(n node) (v item.Value, err error) {
 	case 1:
 		return v, nil
 	}
-	return item.Value{}, invalid("Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes")
+	return item.Value{}, invalid("Supplied AttributeValue has more than one datatypes set, must contain exactly one " +
+		"of the supported datatypes")
 }
 
 // valueOf makes a value of a type of what stands behind the type's name.
@@ -64,7 +66,8 @@ func valueOf(t item.Type, n node) (item.Value, error) {
 		return item.Bool(truth(n)), nil
 	case item.NULL:
 		if !truth(n) {
-			return item.Value{}, invalid("One or more parameter values were invalid: Null attribute value types must have the value of true")
+			return item.Value{}, invalid("One or more parameter values were invalid: Null attribute value types must have " +
+				"the value of true")
 		}
 		return item.Null, nil
 	case item.L:
@@ -118,7 +121,8 @@ func listOf(n node) (item.Value, error) {
 	return item.List(list...), err
 }
 
-// attributes makes an item of {"id":{"S":"a"}}, as attributeValue makes values. It is nil if n is absent, else not.
+// attributes makes an item of {"id":{"S":"a"}}, as attributeValue makes values. It is nil if n is
+// absent, else not.
 func attributes(n node) (item.Item, error) {
 	if n.kind() == absent {
 		return nil, nil
@@ -135,11 +139,12 @@ func attributes(n node) (item.Item, error) {
 	return it, nil
 }
 
-// maxMade is up to how many values memory is taken at once. Of more, the first that is wrong may be near.
+// maxMade is up to how many values memory is taken at once. Of more, the first that is wrong may be
+// near.
 const maxMade = 1 << 10
 
-// newItem makes an item that shall be written, as attributes does. It stops where the item is too large: a value takes many times its
-// bytes while it is in memory.
+// newItem makes an item that shall be written, as attributes does. It stops where the item is too
+// large: a value takes many times its bytes while it is in memory.
 func newItem(n node) (item.Item, error) {
 	if len(n.raw()) <= item.MaxItemBytes { // no value is larger than its JSON
 		return attributes(n)

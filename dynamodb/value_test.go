@@ -75,10 +75,16 @@ func TestWrongValues(t *testing.T) {
 		{`{"M":{"a":{"S":"a","N":"1"}}}`, many},
 		{`{"S":"a","N":"b"}`, "The parameter cannot be converted to a numeric value: b"},
 		{`{"N":""}`, "The parameter cannot be converted to a numeric value"},
-		{`{"NULL":false}`, "One or more parameter values were invalid: Null attribute value types must have the value of true"},
+		{
+			`{"NULL":false}`,
+			"One or more parameter values were invalid: Null attribute value types must have the value of true",
+		},
 		{`{"SS":[]}`, "One or more parameter values were invalid: An string set  may not be empty"},
 		{`{"NS":["1","1.0"]}`, "Input collection contains duplicates"},
-		{`{"M":{"a":{"SS":["a","a"]}}}`, "One or more parameter values were invalid: Input collection [a, a] contains duplicates."},
+		{
+			`{"M":{"a":{"SS":["a","a"]}}}`,
+			"One or more parameter values were invalid: Input collection [a, a] contains duplicates.",
+		},
 		{deep, "Nesting Levels have exceeded supported limits"},
 	} {
 		_, err := valued(t, test.in)

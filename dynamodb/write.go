@@ -9,7 +9,8 @@ import (
 	"holdfast/item"
 )
 
-// A writer appends JSON. Commas are its business: each value, and each name, puts one before itself where one belongs.
+// A writer appends JSON. Commas are its business: each value, and each name, puts one before itself
+// where one belongs.
 type writer struct {
 	buf []byte
 }
@@ -38,8 +39,8 @@ func (w *writer) Close() error {
 	return nil
 }
 
-// separate puts a comma unless nothing is before, or what is before opens or names what comes. No value ends with one of those
-// bytes.
+// separate puts a comma unless nothing is before, or what is before opens or names what comes. No
+// value ends with one of those bytes.
 func (w *writer) separate() {
 	if n := len(w.buf); n > 0 {
 		switch w.buf[n-1] {

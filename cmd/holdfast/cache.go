@@ -78,7 +78,8 @@ func (f *cacheFlags) startError(err error) error {
 	case len(f.listen) == 0:
 		return fail(exitOS, "failed to listen on TCP port %d: %v%s", f.port, listen.Err, advice)
 	}
-	return fail(exitOS, "failed to listen on one of interface(s) %s: %v%s", strings.Join(f.listen, ","), listen.Err, advice)
+	return fail(exitOS, "failed to listen on one of interface(s) %s: %v%s", strings.Join(f.listen, ","), listen.Err,
+		advice)
 }
 
 // prepare does to the process what must be done before anything is opened: limits while it is
@@ -111,7 +112,8 @@ func (f *cacheFlags) ready(n *node.Node, log *slog.Logger) error {
 			log.Warn("cannot write the pid file", "err", err)
 		}
 	}
-	log.Info("serving memcached clients", "addresses", addressList(n.CacheAddrs()), "memory", f.config.Cache.Memory.String())
+	log.Info("serving memcached clients", "addresses", addressList(n.CacheAddrs()), "memory",
+		f.config.Cache.Memory.String())
 	if inDaemon() {
 		return daemonReady(f.verbosity > 0)
 	}
@@ -191,7 +193,8 @@ func cacheName(args []string) string {
 	return "holdfast cache"
 }
 
-// plainError has errors logged as their text alone: formatted by %+v, as the handler does it, those of Pebble have stacks.
+// plainError has errors logged as their text alone: formatted by %+v, as the handler does it, those
+// of Pebble have stacks.
 func plainError(_ []string, a slog.Attr) slog.Attr {
 	if err, ok := a.Value.Any().(error); ok {
 		a.Value = slog.StringValue(err.Error())

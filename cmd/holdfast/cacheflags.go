@@ -129,7 +129,8 @@ func (f *cacheFlags) finishProtocol() error {
 			c.AuthFile = os.Getenv(saslFile)
 		}
 		if c.AuthFile == "" {
-			return fail(exitUsage, "ERROR: -S needs users: name a file of lines user:password by -Y or in %s. libsasl's own configuration and databases are not read.", saslFile)
+			return fail(exitUsage, "ERROR: -S needs users: name a file of lines user:password by -Y or in %s. libsasl's own "+
+				"configuration and databases are not read.", saslFile)
 		}
 	case c.AuthFile != "" && !f.protocolGiven:
 		c.Protocol = config.ProtocolASCII
@@ -162,14 +163,16 @@ func (f *cacheFlags) finishTLS() error {
 	if t.Certificate == "" {
 		return fail(exitUsage, "ERROR: -Z needs -o ssl_chain_cert=FILE, and -o ssl_key=FILE if the key stands apart.")
 	}
-	t.Clients = []config.TLSClients{config.ClientsAny, config.ClientsAsked, config.ClientsChecked, config.ClientsChecked}[f.tlsVerify]
+	t.Clients = []config.TLSClients{config.ClientsAny, config.ClientsAsked, config.ClientsChecked,
+		config.ClientsChecked}[f.tlsVerify]
 	if f.tlsVerify > 0 && t.ClientCA == "" {
 		return fail(exitUsage, "ERROR: -o ssl_verify_mode=%d needs -o ssl_ca_cert=FILE.", f.tlsVerify)
 	}
 	for _, word := range f.listen {
 		switch {
 		case strings.HasPrefix(word, "btls:") && f.tlsVerify > 0:
-			return fail(exitUsage, "ERROR: btls: can't stand beside -o ssl_verify_mode=%d; demand certificates by mtls: instead.", f.tlsVerify)
+			return fail(exitUsage, "ERROR: btls: can't stand beside -o ssl_verify_mode=%d; demand certificates by mtls: "+
+				"instead.", f.tlsVerify)
 		case strings.HasPrefix(word, "mtls:") && t.ClientCA == "":
 			return fail(exitUsage, "ERROR: mtls: needs -o ssl_ca_cert=FILE.")
 		}

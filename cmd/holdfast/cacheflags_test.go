@@ -57,11 +57,17 @@ func TestCacheFlags(t *testing.T) {
 			c.Listen = []config.Listener{{Address: "unix:/tmp/s", Mode: 0o770}}
 		}},
 		{"-A|--enable-shutdown", func(_ *cacheFlags, c *cache) { c.Commands.Shutdown = true }},
-		{"-l 127.0.0.1|--listen=127.0.0.1|-l 127.0.0.1:11211", func(f *cacheFlags, c *cache) { c.Listen = listen("127.0.0.1:11211") }},
+		{
+			"-l 127.0.0.1|--listen=127.0.0.1|-l 127.0.0.1:11211",
+			func(f *cacheFlags, c *cache) { c.Listen = listen("127.0.0.1:11211") },
+		},
 		{"-l a,b:1 -l ::1|-l a;b:1,::1|-l a,b:1 -l [::1]|--listen=a --listen b:1 -l::1", func(f *cacheFlags, c *cache) {
 			c.Listen = listen("a:11211", "b:1", "[::1]:11211")
 		}},
-		{"-l [::1]:5,*|-l [::1]:5 -l *:11211 -l *", func(f *cacheFlags, c *cache) { c.Listen = listen("[::1]:5", "*:11211") }},
+		{
+			"-l [::1]:5,*|-l [::1]:5 -l *:11211 -l *",
+			func(f *cacheFlags, c *cache) { c.Listen = listen("[::1]:5", "*:11211") },
+		},
 		{"-l tag[x]:a:7|-l tag_long_:a:7", func(f *cacheFlags, c *cache) { c.Listen = listen("a:7") }},
 		{"-l proto[ascii]:tag[x]:a:7,proto[binary]:a:8,proto[negotiating]:a:9", func(f *cacheFlags, c *cache) {
 			c.Listen = listen("a:7", "a:8", "a:9")
@@ -75,7 +81,10 @@ func TestCacheFlags(t *testing.T) {
 		{"-c 7|--conn-limit=7", func(_ *cacheFlags, c *cache) { c.Connections = 7 }},
 		{"-k|--lock-memory", func(f *cacheFlags, _ *cache) { f.lockMemory = true }},
 		{"-v|--verbose|--verbose=x", func(f *cacheFlags, _ *cache) { f.verbosity = 1; f.config.Log.Level = slog.LevelDebug }},
-		{"-vvv|-vv -v|-v -v --verbose", func(f *cacheFlags, _ *cache) { f.verbosity = 3; f.config.Log.Level = slog.LevelDebug }},
+		{
+			"-vvv|-vv -v|-v -v --verbose",
+			func(f *cacheFlags, _ *cache) { f.verbosity = 3; f.config.Log.Level = slog.LevelDebug },
+		},
 		{"-P /run/p|--pidfile=/run/p", func(f *cacheFlags, _ *cache) { f.pidFile = "/run/p" }},
 		{"-f 1.5|--slab-growth-factor=1.5", func(f *cacheFlags, _ *cache) { f.ignored = []string{"-f"} }},
 		{"-n 96|--slab-min-size 96", func(f *cacheFlags, _ *cache) { f.ignored = []string{"-n"} }},
@@ -102,10 +111,13 @@ func TestCacheFlags(t *testing.T) {
 		{"-e /dev/shm/m|--memory-file=/dev/shm/m", func(_ *cacheFlags, c *cache) { c.MemoryFile = "/dev/shm/m" }},
 		{"--http=127.0.0.1:0|--http 127.0.0.1:0", func(f *cacheFlags, _ *cache) { f.config.HTTP.Listen = "127.0.0.1:0" }},
 		{"--debug", func(f *cacheFlags, _ *cache) { f.debug = true }},
-		{"-Z -o ssl_chain_cert=/c,ssl_key=/k|--enable-ssl --extended=ssl_chain_cert=/c -ossl_key=/k", func(f *cacheFlags, c *cache) {
-			f.tls, f.tlsOptions.Certificate, f.tlsOptions.Key = true, "/c", "/k"
-			c.TLS = f.tlsOptions
-		}},
+		{
+			"-Z -o ssl_chain_cert=/c,ssl_key=/k|--enable-ssl --extended=ssl_chain_cert=/c -ossl_key=/k",
+			func(f *cacheFlags, c *cache) {
+				f.tls, f.tlsOptions.Certificate, f.tlsOptions.Key = true, "/c", "/k"
+				c.TLS = f.tlsOptions
+			},
+		},
 		{"-Z -o ssl_chain_cert=/c,ssl_ca_cert=/a,ssl_verify_mode=2,ssl_min_version=3", func(f *cacheFlags, c *cache) {
 			f.tls, f.tlsVerify = true, 2
 			f.tlsOptions = config.TLS{Certificate: "/c", ClientCA: "/a", Clients: config.ClientsChecked, MinVersion: "1.3"}
@@ -114,12 +126,19 @@ func TestCacheFlags(t *testing.T) {
 		{"-Z -o ssl_chain_cert=/c,ssl_ca_cert=/a -l notls:a:1,mtls:a:2,btls:a:3,a:4", func(f *cacheFlags, c *cache) {
 			f.tls, f.tlsOptions.Certificate, f.tlsOptions.ClientCA = true, "/c", "/a"
 			c.TLS = f.tlsOptions
-			c.Listen = []config.Listener{{Address: "a:1", TLS: config.TLSOff, Mode: 0o700}, {Address: "a:2", TLS: config.TLSMutual, Mode: 0o700},
+			c.Listen = []config.Listener{{Address: "a:1", TLS: config.TLSOff, Mode: 0o700},
+				{Address: "a:2", TLS: config.TLSMutual, Mode: 0o700},
 				{Address: "a:3", Mode: 0o700}, {Address: "a:4", Mode: 0o700}}
 		}},
-		{"-o idle_timeout=30|-o maxconns_fast,idle_timeout=30", func(_ *cacheFlags, c *cache) { c.IdleTimeout = 30 * time.Second }},
+		{
+			"-o idle_timeout=30|-o maxconns_fast,idle_timeout=30",
+			func(_ *cacheFlags, c *cache) { c.IdleTimeout = 30 * time.Second },
+		},
 		{"-o no_maxconns_fast|-o maxconns_fast -o no_modern", func(_ *cacheFlags, c *cache) { c.ConnectionsWait = true }},
-		{"-o hash_algorithm=jenkins,lru_crawler", func(f *cacheFlags, _ *cache) { f.ignored = []string{"-o hash_algorithm", "-o lru_crawler"} }},
+		{
+			"-o hash_algorithm=jenkins,lru_crawler",
+			func(f *cacheFlags, _ *cache) { f.ignored = []string{"-o hash_algorithm", "-o lru_crawler"} },
+		},
 		{"-o watcher_logbuf_size=8,ssl_wbuf_size=64", func(f *cacheFlags, _ *cache) {
 			f.watchKiB, f.sslWriteKiB, f.ignored = 8, 64, []string{"-o ssl_wbuf_size"}
 		}},
@@ -173,7 +192,12 @@ func TestCacheFlagsRefused(t *testing.T) {
 		{"-B http", 64, "Invalid value for binding protocol: http\n -- should be one of auto, binary, or ascii"},
 		{"-S -B auto -Y /etc/u", 64, "ERROR: You cannot allow the ASCII protocol while using SASL."},
 		{"-S -B binary -B ascii -Y /etc/u", 64, "ERROR: You cannot allow the ASCII protocol while using SASL."},
-		{"-S", 64, "ERROR: -S needs users: name a file of lines user:password by -Y or in MEMCACHED_SASL_PWDB. libsasl's own configuration and databases are not read."},
+		{
+			"-S",
+			64,
+			"ERROR: -S needs users: name a file of lines user:password by -Y or in MEMCACHED_SASL_PWDB. libsasl's own " +
+				"configuration and databases are not read.",
+		},
 		{"-Z", 64, "ERROR: -Z needs -o ssl_chain_cert=FILE, and -o ssl_key=FILE if the key stands apart."},
 		{"-Z -p 0", 64, "ERROR: You cannot enable SSL without a TCP port."},
 		{"-Z -o ssl_chain_cert=/c,ssl_verify_mode=2", 64, "ERROR: -o ssl_verify_mode=2 needs -o ssl_ca_cert=FILE."},
@@ -195,7 +219,11 @@ func TestCacheFlagsRefused(t *testing.T) {
 		{"--port", 1, "memcached: option '--port' requires an argument\nIllegal argument \"?\""},
 		{"--daemon=1", 1, "memcached: option '--daemon' doesn't allow an argument\nIllegal argument \"?\""},
 		{"--nothing", 1, "memcached: unrecognized option '--nothing'\nIllegal argument \"?\""},
-		{"--mem 5", 1, "memcached: option '--mem' is ambiguous; possibilities: '--memory-limit' '--memory-file'\nIllegal argument \"?\""},
+		{
+			"--mem 5",
+			1,
+			"memcached: option '--mem' is ambiguous; possibilities: '--memory-limit' '--memory-file'\nIllegal argument \"?\"",
+		},
 	}
 	for _, test := range tests {
 		_, err := parseCacheFlags("memcached", strings.Fields(test.line))
@@ -209,7 +237,8 @@ func TestCacheFlagsRefused(t *testing.T) {
 }
 
 func TestCacheFlagsWarnOnce(t *testing.T) {
-	f, err := parseCacheFlags("memcached", strings.Fields("-m 64M -n 48 -o slab_reassign,no_lru_crawler,ext_path=/x:1G -t 65"))
+	f, err := parseCacheFlags("memcached",
+		strings.Fields("-m 64M -n 48 -o slab_reassign,no_lru_crawler,ext_path=/x:1G -t 65"))
 	if err != nil {
 		t.Fatal(err)
 	}

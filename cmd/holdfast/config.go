@@ -17,8 +17,9 @@ func newConfigCommand() *cobra.Command {
 		Short: "Print a commented configuration file with every default",
 		Long: `Config prints a configuration file that has every setting with its default and says what it
 does: a start for one of your own.`,
-		Example: "  holdfast config > holdfast.yaml\n  holdfast config check holdfast.yaml\n  holdfast up --config holdfast.yaml",
-		Args:    cobra.NoArgs,
+		Example: "  holdfast config > holdfast.yaml\n  holdfast config check holdfast.yaml\n  holdfast up --config " +
+			"holdfast.yaml",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := cmd.OutOrStdout().Write(config.Example)
 			return err
@@ -71,7 +72,8 @@ func checkConfig(path string, forRouter bool) (note string, err error) {
 		return "", err
 	}
 	if isMcrouter(text) || twemproxy.Is(text) {
-		return "", fail(exitFailure, "%s is a file of mcrouter or twemproxy, for holdfast router: holdfast config check --router %s", path, shellWord(path))
+		return "", fail(exitFailure, "%s is a file of mcrouter or twemproxy, for holdfast router: holdfast config check "+
+			"--router %s", path, shellWord(path))
 	}
 	c, err := config.Parse(text)
 	if err != nil {
@@ -83,7 +85,8 @@ func checkConfig(path string, forRouter bool) (note string, err error) {
 	return note, err
 }
 
-// refused has each fault of a configuration on a line, below its name. Other errors stay as they are.
+// refused has each fault of a configuration on a line, below its name. Other errors stay as they
+// are.
 func refused(name string, err error) error {
 	var faults route.Faults
 	if errors.As(err, &faults) {

@@ -40,7 +40,8 @@ func TestConfigPrintsWhatItTakes(t *testing.T) {
 
 func TestConfigCheckShowsAllFaults(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "holdfast.yaml")
-	if err := os.WriteFile(path, []byte("cache: {memory: lots, ttl: [{prefix: 'a:'}, {prefix: 'sessions:', jitter: 1.5}]}"), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte("cache: {memory: lots, ttl: [{prefix: 'a:'}, {prefix: 'sessions:', jitter: "+
+		"1.5}]}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	want := path + `:
@@ -56,7 +57,8 @@ cache.ttl[1] "sessions:": jitter 1.5 is not in [0, 1)
 
 func TestUpFlagsStandAboveTheFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "holdfast.yaml")
-	if err := os.WriteFile(path, []byte("cache: {memory: 8MiB, listen: ['127.0.0.1:1']}\nhttp: {listen: '127.0.0.1:2'}"), 0o600); err != nil {
+	const file = "cache: {memory: 8MiB, listen: ['127.0.0.1:1']}\nhttp: {listen: '127.0.0.1:2'}"
+	if err := os.WriteFile(path, []byte(file), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, test := range []struct {
@@ -75,7 +77,8 @@ func TestUpFlagsStandAboveTheFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		c, _, err := f.config(cmd)
-		if err != nil || len(c.Cache.Listen) != 1 || c.Cache.Listen[0].Address != test.listen || c.HTTP.Listen != test.http || c.Cache.Memory != test.memory {
+		if err != nil || len(c.Cache.Listen) != 1 || c.Cache.Listen[0].Address != test.listen ||
+			c.HTTP.Listen != test.http || c.Cache.Memory != test.memory {
 			t.Errorf("%v: got %+v, %v; want %s, %s, %v", test.args, c, err, test.listen, test.http, test.memory)
 		}
 	}
@@ -111,15 +114,27 @@ func TestConfigCheckForRouter(t *testing.T) {
 		code           int
 		stdout, stderr string
 	}{
-		{[]string{"config", "check", empty}, 0, empty + ": ok for \"holdfast up\"; \"holdfast router\" refuses it, as it has no router section\n", ""},
+		{
+			[]string{"config", "check", empty},
+			0,
+			empty + ": ok for \"holdfast up\"; \"holdfast router\" refuses it, as it has no router section\n",
+			"",
+		},
 		{[]string{"config", "check", "--router", empty}, 1, "", missing},
 		{[]string{"router", "--config", empty}, 1, "", missing},
 		{[]string{"config", "check", ours}, 0, ours + ": ok\n", ""},
 		{[]string{"config", "check", "--router", ours}, 0, ours + ": ok\n", ""},
 		{[]string{"config", "check", "--router", foreign}, 0, foreign + ": ok\n", ""},
-		{[]string{"config", "check", foreign}, 1, "", foreign + " is a file of mcrouter or twemproxy, for holdfast router: holdfast config check --router " + foreign + "\n"},
+		{
+			[]string{"config", "check", foreign},
+			1,
+			"",
+			foreign + " is a file of mcrouter or twemproxy, for holdfast router: holdfast config check --router " + foreign +
+				"\n",
+		},
 	} {
-		if code, stdout, stderr := command(test.args...); code != test.code || stdout != test.stdout || stderr != test.stderr {
+		if code, stdout, stderr := command(test.args...); code != test.code || stdout != test.stdout ||
+			stderr != test.stderr {
 			t.Errorf("%v: got %d, %q, %q; want %d, %q, %q", test.args, code, stdout, stderr, test.code, test.stdout, test.stderr)
 		}
 	}
@@ -137,7 +152,8 @@ func TestVersionJSON(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &got); code != 0 || err != nil {
 		t.Fatalf("got %d, %q, %v", code, stdout, err)
 	}
-	if got["version"] != holdfast.Version || got["go"] != runtime.Version() || got["os"] != runtime.GOOS || got["arch"] != runtime.GOARCH || got["memcached_protocol"] != memcachedVersion {
+	if got["version"] != holdfast.Version || got["go"] != runtime.Version() || got["os"] != runtime.GOOS ||
+		got["arch"] != runtime.GOARCH || got["memcached_protocol"] != memcachedVersion {
 		t.Errorf("got %v", got)
 	}
 }
@@ -150,7 +166,8 @@ func TestSBOM(t *testing.T) {
 		Spec       string `json:"specVersion"`
 		Components []struct{ Type, Name, Version, Purl string }
 	}
-	if err := json.Unmarshal([]byte(stdout), &got); code != 0 || err != nil || got.Format != "CycloneDX" || got.Spec != "1.6" {
+	if err := json.Unmarshal([]byte(stdout), &got); code != 0 || err != nil || got.Format != "CycloneDX" ||
+		got.Spec != "1.6" {
 		t.Fatalf("got %d, %q, %v; want a bill of CycloneDX", code, stdout, err)
 	}
 	found := map[string]string{}

@@ -32,15 +32,19 @@ of a configuration file of Holdfast that does the same. What has no meaning here
 standard error, a line each; what isn't supported is an error.
 
 mcrouter's file doesn't say where it listens, nor some of what its command line says: the flags do.`,
-		Example: "  holdfast config convert mcrouter.json --listen 127.0.0.1:5000 > holdfast.yaml\n  holdfast config convert nutcracker.yml > holdfast.yaml\n  holdfast config check holdfast.yaml",
-		Args:    cobra.ExactArgs(1),
-		RunE:    func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0]) },
+		Example: "  holdfast config convert mcrouter.json --listen 127.0.0.1:5000 > holdfast.yaml\n  holdfast config " +
+			"convert nutcracker.yml > holdfast.yaml\n  holdfast config check holdfast.yaml",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0]) },
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.StringSliceVar(&f.listen, "listen", nil, "where clients connect: `HOST:PORT`, *:PORT or unix:PATH; may be repeated; above twemproxy's own")
-	flags.StringVarP(&f.routePrefix, "route-prefix", "R", "", "mcrouter's `/REGION/CLUSTER/` of keys without one (default /././)")
-	flags.IntVarP(&f.serverTimeout, "server-timeout", "t", 0, "mcrouter's time-out for an answer, in `MILLISECONDS` (default 1000)")
+	flags.StringSliceVar(&f.listen, "listen", nil,
+		"where clients connect: `HOST:PORT`, *:PORT or unix:PATH; may be repeated; above twemproxy's own")
+	flags.StringVarP(&f.routePrefix, "route-prefix", "R", "",
+		"mcrouter's `/REGION/CLUSTER/` of keys without one (default /././)")
+	flags.IntVarP(&f.serverTimeout, "server-timeout", "t", 0,
+		"mcrouter's time-out for an answer, in `MILLISECONDS` (default 1000)")
 	return cmd
 }
 
@@ -60,7 +64,8 @@ func (f *convertFlags) run(cmd *cobra.Command, path string) error {
 		from = "twemproxy"
 		r, err = ofTwemproxy(text, warn)
 	default:
-		return fail(exitFailure, "%s: neither a configuration of mcrouter, which is JSON, nor of twemproxy, which is YAML with servers in each mapping", path)
+		return fail(exitFailure, "%s: neither a configuration of mcrouter, which is JSON, nor of twemproxy, which is "+
+			"YAML with servers in each mapping", path)
 	}
 	if err != nil {
 		return fail(exitFailure, "%s:\n%v", path, err)
@@ -68,7 +73,10 @@ func (f *convertFlags) run(cmd *cobra.Command, path string) error {
 	if f.listen != nil {
 		r.Listen = nil
 		for _, address := range f.listen {
-			r.Listen = append(r.Listen, config.RouterListener{Listener: config.Listener{Address: address, Mode: config.DefaultMode}})
+			r.Listen = append(r.Listen, config.RouterListener{Listener: config.Listener{
+				Address: address,
+				Mode:    config.DefaultMode,
+			}})
 		}
 	}
 	return printConverted(cmd.OutOrStdout(), r, path, from)

@@ -52,7 +52,10 @@ func TestConvertMcrouter(t *testing.T) {
 	if want := path + ": pools.B.qos: has no meaning here: packets have no class\n"; stderr != want {
 		t.Errorf("got %q; want %q", stderr, want)
 	}
-	want, err := mcrouter.Parse([]byte(mcrouterFile), mcrouter.ParseOptions{RoutePrefix: "/a/b/", ServerTimeout: 250 * time.Millisecond})
+	want, err := mcrouter.Parse([]byte(mcrouterFile), mcrouter.ParseOptions{
+		RoutePrefix:   "/a/b/",
+		ServerTimeout: 250 * time.Millisecond,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,10 +86,12 @@ beta:
 	if stderr != "" {
 		t.Errorf("got %q; want no warnings", stderr)
 	}
-	if len(got.Listen) != 2 || got.Listen[0].Route.Pool != "alpha" || got.Listen[1].Address != "unix:/tmp/beta.sock" || got.Listen[1].Mode != 0o660 || got.Listen[1].Route.Pool != "beta" {
+	if len(got.Listen) != 2 || got.Listen[0].Route.Pool != "alpha" || got.Listen[1].Address != "unix:/tmp/beta.sock" ||
+		got.Listen[1].Mode != 0o660 || got.Listen[1].Route.Pool != "beta" {
 		t.Errorf("got listeners %+v", got.Listen)
 	}
-	if p := got.Pools[0]; p.Hash.Placement != "ketama" || p.Members[1].Name != "two" || !p.Eject || p.SoftErrors != 2 || p.Timeout != 400*time.Millisecond {
+	if p := got.Pools[0]; p.Hash.Placement != "ketama" || p.Members[1].Name != "two" || !p.Eject || p.SoftErrors != 2 ||
+		p.Timeout != 400*time.Millisecond {
 		t.Errorf("got pool %+v", p)
 	}
 	if got.Backlog != 4096 {
@@ -99,7 +104,10 @@ func TestConvertErrors(t *testing.T) {
 		{"cache: {memory: 1GiB}", "neither a configuration of mcrouter"},
 		{`{"route": {"type": "AxonLogRoute"}}`, ":\nroute.type: AxonLogRoute isn't supported"},
 		{"a: {listen: 'h:1', redis: true, servers: ['h:2:1']}", ":\na.redis: a pool for Redis isn't supported"},
-		{"a: {listen: 'h:1', timeout: 1, servers: ['h:2:1', 'h:2:1']}", "what it says can't work here:\nrouter.pools[0] \"a\".members[1] \"h:2\": members[0] is named \"h:2\" already"},
+		{
+			"a: {listen: 'h:1', timeout: 1, servers: ['h:2:1', 'h:2:1']}",
+			"what it says can't work here:\nrouter.pools[0] \"a\".members[1] \"h:2\": members[0] is named \"h:2\" already",
+		},
 	} {
 		path := write(t, "file", test.text)
 		code, stdout, stderr := command("config", "convert", path)

@@ -10,7 +10,8 @@ const (
 	exitOS      = 71 // EX_OSERR
 )
 
-// An exitError ends the program with a code. Its text, unless empty, goes to standard error as it is.
+// An exitError ends the program with a code. Its text, unless empty, goes to standard error as it
+// is.
 type exitError struct {
 	code int
 	text string

@@ -19,10 +19,12 @@ var extendedOptions = map[string]extended{
 
 	"watcher_logbuf_size": {"Missing watcher_logbuf_size argument", (*cacheFlags).setWatchBuffer},
 
-	"ssl_wbuf_size":  {"Missing ssl_wbuf_size argument", (*cacheFlags).setSSLWriteBuffer},
-	"ssl_chain_cert": {"Missing ssl_chain_cert argument", func(f *cacheFlags, v string) error { f.tlsOptions.Certificate = v; return nil }},
-	"ssl_key":        {"Missing ssl_key argument", func(f *cacheFlags, v string) error { f.tlsOptions.Key = v; return nil }},
-	"ssl_ca_cert":    {"Missing ssl_ca_cert argument", func(f *cacheFlags, v string) error { f.tlsOptions.ClientCA = v; return nil }},
+	"ssl_wbuf_size": {"Missing ssl_wbuf_size argument", (*cacheFlags).setSSLWriteBuffer},
+	"ssl_chain_cert": {"Missing ssl_chain_cert argument",
+		func(f *cacheFlags, v string) error { f.tlsOptions.Certificate = v; return nil }},
+	"ssl_key": {"Missing ssl_key argument", func(f *cacheFlags, v string) error { f.tlsOptions.Key = v; return nil }},
+	"ssl_ca_cert": {"Missing ssl_ca_cert argument",
+		func(f *cacheFlags, v string) error { f.tlsOptions.ClientCA = v; return nil }},
 	"ssl_verify_mode": {"Missing ssl_verify_mode argument", func(f *cacheFlags, v string) (err error) {
 		f.tlsVerify, err = oneOf(v, "ssl_verify_mode", 4)
 		return err

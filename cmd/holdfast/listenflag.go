@@ -21,8 +21,8 @@ var listenerTLS = []struct {
 }{{"notls:", config.TLSOff}, {"btls:", config.TLSAuto}, {"mtls:", config.TLSMutual}}
 
 // parseListener reads one address of -l as memcached does: [notls:|btls:|mtls:][proto[NAME]:]
-// [tag[NAME]:|tag_NAME_:]HOST[:PORT], where HOST may be *, and an IPv6 address with a port stands in
-// brackets. A tag is for memcached's proxy: it is taken and does nothing. btls: asks for TLS as
+// [tag[NAME]:|tag_NAME_:]HOST[:PORT], where HOST may be *, and an IPv6 address with a port stands
+// in brackets. A tag is for memcached's proxy: it is taken and does nothing. btls: asks for TLS as
 // -Z sets it up; finishTLS refuses it beside a demand for certificates, which it would lift.
 func parseListener(word, port string, tls bool) (config.Listener, error) {
 	l := config.Listener{Mode: config.DefaultMode}

@@ -13,8 +13,8 @@ import (
 // could miss are taken, and named once in the log. Those that protect something are refused: a
 // router that ignored an access list would be open, and nobody would read the warning.
 
-// ignoredToggles and ignoredValues do nothing here, without and with a value: mcrouter's fibers, files
-// of statistics, and what is about a protocol that isn't spoken.
+// ignoredToggles and ignoredValues do nothing here, without and with a value: mcrouter's fibers,
+// files of statistics, and what is about a protocol that isn't spoken.
 var (
 	ignoredToggles = strings.Fields(`use-asynclog-version2 use-mux-io-thread-pool big-value-hide-reply-flag
 		disable-fibers-use-guard-pages ssl-service-identity-authorization-log
@@ -85,7 +85,8 @@ func (f *routerFlags) declareRefused(flags *pflag.FlagSet) {
 func (f *routerFlags) checkRefused() error {
 	if len(f.refused) > 0 {
 		name := f.refused[0]
-		return fmt.Errorf("--%s isn't supported: %s. Without it the router starts, and protects nothing of that kind", name, refusedToggles[name])
+		return fmt.Errorf("--%s isn't supported: %s. Without it the router starts, and protects nothing of that kind",
+			name, refusedToggles[name])
 	}
 	if f.routerName != "" && f.routerName != "Memcache" {
 		return fmt.Errorf("--carbon-router-name %q isn't supported: this is a router for memcached", f.routerName)
@@ -163,8 +164,8 @@ func (t *threadsFlag) Set(value string) error {
 func (t *threadsFlag) String() string { return "" }
 func (t *threadsFlag) Type() string   { return "threads" }
 
-// joinVerbosity makes one word of "-v" and its level: for mcrouter it has one, and for our own command
-// line it has none.
+// joinVerbosity makes one word of "-v" and its level: for mcrouter it has one, and for our own
+// command line it has none.
 func joinVerbosity(args []string) []string {
 	joined := make([]string, 0, len(args))
 	for i := 0; i < len(args); i++ {

@@ -41,7 +41,8 @@ func TestWhatProtectsIsRefused(t *testing.T) {
 	for name := range refusedToggles {
 		for _, args := range [][]string{{"--" + name}, {"--" + name + "=1"}, {"--" + name + "=true"}} {
 			var stdout, stderr strings.Builder
-			code := run(t.Context(), append([]string{"mcrouter", "--config", oneServer, "--validate-config"}, args...), &stdout, &stderr)
+			code := run(t.Context(), append([]string{"mcrouter", "--config", oneServer, "--validate-config"}, args...),
+				&stdout, &stderr)
 			if code != 1 || !strings.Contains(stderr.String(), "--"+name+" isn't supported: ") {
 				t.Errorf("%v: got exit code %d, %q; want it refused", args, code, stderr.String())
 			}
@@ -49,11 +50,13 @@ func TestWhatProtectsIsRefused(t *testing.T) {
 		readRouter(t, "--config", oneServer, "--"+name+"=0", "--"+name+"=false")
 	}
 	for _, args := range [][]string{
-		{"--ssl-port", "5001", "--server-pem-cert-path", "/c", "--server-pem-key-path", "/k", "--ssl-require-peer-certs"}, // by which authority?
+		{"--ssl-port", "5001", "--server-pem-cert-path", "/c", "--server-pem-key-path", "/k",
+			"--ssl-require-peer-certs"}, // by which authority?
 		{"--carbon-router-name", "Other"},
 	} {
 		var stdout, stderr strings.Builder
-		if code := run(t.Context(), append([]string{"mcrouter", "--config", oneServer, "--validate-config"}, args...), &stdout, &stderr); code != 1 {
+		if code := run(t.Context(), append([]string{"mcrouter", "--config", oneServer, "--validate-config"}, args...),
+			&stdout, &stderr); code != 1 {
 			t.Errorf("%v: got exit code %d; want it refused", args, code)
 		}
 	}
@@ -70,7 +73,8 @@ func TestWhatProtectsInTheFileIsRefused(t *testing.T) {
 			text = `{"pools": {"main": {` + option + `}}, "route": "PoolRoute|main"}`
 		}
 		var stdout, stderr strings.Builder
-		if code := run(t.Context(), []string{"mcrouter", "--config", text, "--validate-config"}, &stdout, &stderr); code != 1 {
+		if code := run(t.Context(), []string{"mcrouter", "--config", text, "--validate-config"}, &stdout,
+			&stderr); code != 1 {
 			t.Errorf("%s: got exit code %d, %q; want it refused", option, code, stderr.String())
 		}
 	}
@@ -79,18 +83,23 @@ func TestWhatProtectsInTheFileIsRefused(t *testing.T) {
 // What mcrouter does without being told, and what its flags change.
 func TestMcroutersFlags(t *testing.T) {
 	r := readRouter(t, "--config", oneServer)
-	if !r.DisableFlushAll || r.ReadsOnly || r.UnknownCluster != route.UnknownRefused || r.Pools[0].OnError != route.ErrorAsError ||
+	if !r.DisableFlushAll || r.ReadsOnly || r.UnknownCluster != route.UnknownRefused ||
+		r.Pools[0].OnError != route.ErrorAsError ||
 		r.ItemMax != 1<<30 || r.Route.Shadows[0].MaxInFlight != 1000 {
 		t.Errorf("got %+v; want mcrouter's defaults", r)
 	}
-	r = readRouter(t, "--config", oneServer, "--enable-flush-cmd", "--allow-only-gets", "--send-invalid-route-to-default", "--miss-on-get-errors",
+	r = readRouter(t, "--config", oneServer, "--enable-flush-cmd", "--allow-only-gets",
+		"--send-invalid-route-to-default", "--miss-on-get-errors",
 		"--target-max-shadow-requests", "2", "--retry-timeout", "20", "--proxy-threads", "3")
-	if r.DisableFlushAll || !r.ReadsOnly || r.UnknownCluster != route.UnknownToDefault || r.Pools[0].OnError != route.ErrorAsMiss ||
+	if r.DisableFlushAll || !r.ReadsOnly || r.UnknownCluster != route.UnknownToDefault ||
+		r.Pools[0].OnError != route.ErrorAsMiss ||
 		r.Route.Shadows[0].MaxInFlight != 2 || r.Pools[0].ProbeMin.Milliseconds() != 20 || r.Threads != 3 {
 		t.Errorf("got %+v; want what the flags say", r)
 	}
-	r = readRouter(t, "--config", oneServer, "--target-max-shadow-requests=0", "--proxy-threads", "auto", "--gets", "--skip-sanity-checks", "-d", "-D", "x",
-		"--disable-miss-on-get-errors", "--additional-config-params", "a:b", "--service-name", "s", "--carbon-router-name", "Memcache", "--rss-limit-mb", "1")
+	r = readRouter(t, "--config", oneServer, "--target-max-shadow-requests=0", "--proxy-threads", "auto", "--gets",
+		"--skip-sanity-checks", "-d", "-D", "x",
+		"--disable-miss-on-get-errors", "--additional-config-params", "a:b", "--service-name", "s", "--carbon-router-name",
+		"Memcache", "--rss-limit-mb", "1")
 	if r.Route.Shadows[0].MaxInFlight != route.DefaultMaxShadowed || r.Threads != 0 {
 		t.Errorf("got %+v; want no limit of mcrouter's, and as many threads as there are processors", r)
 	}
@@ -99,21 +108,24 @@ func TestMcroutersFlags(t *testing.T) {
 		t.Errorf("got %+v; want the number of threads in a macro", r.Route)
 	}
 	macro := strings.Replace(oneServer, `"NullRoute"`, `"%way%"`, 1)
-	if r = readRouter(t, "--config", macro, "--additional-config-params", "way:ErrorRoute|%service-name%"); r.Route.Shadows[0].Route.Kind != route.KindError {
+	if r = readRouter(t, "--config", macro, "--additional-config-params",
+		"way:ErrorRoute|%service-name%"); r.Route.Shadows[0].Route.Kind != route.KindError {
 		t.Errorf("got %+v; want the parameter", r.Route)
 	}
 }
 
 func TestVerbosityHasALevel(t *testing.T) {
 	for _, test := range []struct{ args, want string }{
-		{"-v 3 -p 1", "-v=3 -p 1"}, {"-v -p 1", "-v -p 1"}, {"-v=2", "-v=2"}, {"-p 1 -v", "-p 1 -v"}, {"-v file:f", "-v file:f"},
+		{"-v 3 -p 1", "-v=3 -p 1"}, {"-v -p 1", "-v -p 1"}, {"-v=2", "-v=2"}, {"-p 1 -v", "-p 1 -v"},
+		{"-v file:f", "-v file:f"},
 	} {
 		if got := strings.Join(joinVerbosity(strings.Fields(test.args)), " "); got != test.want {
 			t.Errorf("%s: got %s; want %s", test.args, got, test.want)
 		}
 	}
 	var stdout, stderr strings.Builder
-	if code := run(t.Context(), []string{"mcrouter", "-v", "3", "--config", oneServer, "--validate-config"}, &stdout, &stderr); code != 0 {
+	if code := run(t.Context(), []string{"mcrouter", "-v", "3", "--config", oneServer, "--validate-config"}, &stdout,
+		&stderr); code != 0 {
 		t.Errorf("got exit code %d, %q", code, stderr.String())
 	}
 }
@@ -151,7 +163,8 @@ func TestRouterOnAnInheritedSocket(t *testing.T) {
 		t.Error(err)
 	}
 	for _, fd := range []string{"0", "1x", "99"} {
-		if code := run(t.Context(), []string{"holdfast", "router", "--config", oneServer, "--listen", "fd:" + fd}, io.Discard, io.Discard); code != 1 {
+		if code := run(t.Context(), []string{"holdfast", "router", "--config", oneServer, "--listen", "fd:" + fd},
+			io.Discard, io.Discard); code != 1 {
 			t.Errorf("fd:%s: got exit code %d; want it refused", fd, code)
 		}
 	}
@@ -174,7 +187,8 @@ func TestNoControlCharactersReachATerminal(t *testing.T) {
 		var stdout, stderr strings.Builder
 		run(t.Context(), append([]string{"holdfast"}, args...), &stdout, &stderr)
 		output := stdout.String() + stderr.String()
-		if output == "" || strings.ContainsFunc(strings.ReplaceAll(output, "\n", ""), func(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 || r == '\u202e' || r == 0xfffd }) {
+		if output == "" || strings.ContainsFunc(strings.ReplaceAll(output, "\n", ""),
+			func(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 || r == '\u202e' || r == 0xfffd }) {
 			t.Errorf("%q: got %q; want no control characters", args, output)
 		}
 	}

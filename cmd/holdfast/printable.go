@@ -11,10 +11,10 @@ import (
 )
 
 // A printable writer shows control characters as \u001b instead of passing them on. What commands
-// print comes from elsewhere too: names of tables, versions that a server claims, keys, file names. A
-// terminal would obey what is hidden in them: change its title, its colours, what it pastes. It makes no
-// difference whether the output goes to a terminal at once or by a pager. In JSON, the form means the
-// same character.
+// print comes from elsewhere too: names of tables, versions that a server claims, keys, file names.
+// A terminal would obey what is hidden in them: change its title, its colours, what it pastes. It
+// makes no difference whether the output goes to a terminal at once or by a pager. In JSON, the
+// form means the same character.
 //
 // It may be written to concurrently.
 type printable struct {
@@ -57,8 +57,8 @@ func (p *printable) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// isControl is for what a terminal acts upon: the control characters of ASCII and of Latin-1 but for
-// line ends and tabs, and those that turn the direction of text.
+// isControl is for what a terminal acts upon: the control characters of ASCII and of Latin-1 but
+// for line ends and tabs, and those that turn the direction of text.
 func isControl(r rune) bool {
 	switch {
 	case r == '\n' || r == '\t':

@@ -37,8 +37,8 @@ func TestPrintable(t *testing.T) {
 	}
 }
 
-// TestNothingControlsTheTerminal has servers that answer with escape sequences wherever they can: none
-// comes out of a command.
+// TestNothingControlsTheTerminal has servers that answer with escape sequences wherever they can:
+// none comes out of a command.
 func TestNothingControlsTheTerminal(t *testing.T) {
 	const escape = "\x1b]0;owned\x07"
 	tables := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -153,8 +153,12 @@ func TestUpServesAndStops(t *testing.T) {
 		if want := "STORED\r\nVALUE hello 0 5\r\nworld\r\nEND\r\n"; got != want {
 			t.Errorf("got %q; want %q", got, want)
 		}
-		for path, want := range map[string]string{"/healthz": "ok", "/version": `"version": "0.1.0"`, "/whatif": `"estimates"`,
-			"/metrics": `holdfast_cache_requests_total{op="get",result="hit"} 1`} {
+		for path, want := range map[string]string{
+			"/healthz": "ok",
+			"/version": `"version": "0.1.0"`,
+			"/whatif":  `"estimates"`,
+			"/metrics": `holdfast_cache_requests_total{op="get",result="hit"} 1`,
+		} {
 			if got := fetch(t, url+path); !strings.Contains(got, want) {
 				t.Errorf("%s: got %q; want %q in it", path, got, want)
 			}
@@ -196,11 +200,34 @@ func TestTakenPortSaysWhatToDo(t *testing.T) {
 		code int
 		want []string
 	}{
-		{[]string{"up", "--cache-listen", address, "--http-listen", "", "--tables-listen", ""}, 1, []string{"The cache can't listen on " + address, "holdfast up --http-listen '' --tables-listen '' --cache-listen " + next}},
-		{[]string{"up", "--cache-listen", "127.0.0.1:0", "--http-listen", "", "--tables-listen", address, "--data", data}, 1, []string{"The table store can't listen on " + address, "holdfast up --cache-listen 127.0.0.1:0 --http-listen '' --data " + data + " --tables-listen " + next}},
-		{[]string{"up", "--cache-listen", "127.0.0.1:0", "--http-listen", address, "--tables-listen", ""}, 1, []string{"HTTP can't listen on " + address, "holdfast up --cache-listen 127.0.0.1:0 --tables-listen '' --http-listen " + next}},
-		{[]string{"cache", "-u", "root", "-l", address}, 71, []string{"failed to listen on one of interface(s) " + address, "address already in use", "-p"}},
-		{[]string{"cache", "-u", "root", "-l", "127.0.0.1", "-p", "-1", "--http", address}, 71, []string{"failed to listen for HTTP", address}},
+		{
+			[]string{"up", "--cache-listen", address, "--http-listen", "", "--tables-listen", ""},
+			1,
+			[]string{"The cache can't listen on " + address,
+				"holdfast up --http-listen '' --tables-listen '' --cache-listen " + next},
+		},
+		{
+			[]string{"up", "--cache-listen", "127.0.0.1:0", "--http-listen", "", "--tables-listen", address, "--data", data},
+			1,
+			[]string{"The table store can't listen on " + address,
+				"holdfast up --cache-listen 127.0.0.1:0 --http-listen '' --data " + data + " --tables-listen " + next},
+		},
+		{
+			[]string{"up", "--cache-listen", "127.0.0.1:0", "--http-listen", address, "--tables-listen", ""},
+			1,
+			[]string{"HTTP can't listen on " + address,
+				"holdfast up --cache-listen 127.0.0.1:0 --tables-listen '' --http-listen " + next},
+		},
+		{
+			[]string{"cache", "-u", "root", "-l", address},
+			71,
+			[]string{"failed to listen on one of interface(s) " + address, "address already in use", "-p"},
+		},
+		{
+			[]string{"cache", "-u", "root", "-l", "127.0.0.1", "-p", "-1", "--http", address},
+			71,
+			[]string{"failed to listen for HTTP", address},
+		},
 	} {
 		output := start(t, "holdfast", test.args...).exits(test.code)
 		for _, want := range test.want {
@@ -266,7 +293,8 @@ func TestCutMemoryFile(t *testing.T) {
 	if err := os.Truncate(file, 4096); err != nil {
 		t.Fatal(err)
 	}
-	want := "holdfast: cache: memory file " + file + ": another program has cut it from 8388608 bytes to 4096 while it is in use\n"
+	want := "holdfast: cache: memory file " + file +
+		": another program has cut it from 8388608 bytes to 4096 while it is in use\n"
 	if got := p.exits(1); !strings.HasSuffix(got, want) {
 		t.Errorf("got %q; want %q at its end", got, want)
 	}
@@ -332,7 +360,8 @@ func TestDaemon(t *testing.T) {
 	if pid == p.cmd.Process.Pid {
 		t.Error("the daemon is the command's own process")
 	}
-	if got, want := ask(t, socket, "stats\r\n", "END\r\n"), fmt.Sprintf("STAT pid %d\r\n", pid); !strings.Contains(got, want) {
+	if got, want := ask(t, socket, "stats\r\n", "END\r\n"), fmt.Sprintf("STAT pid %d\r\n", pid); !strings.Contains(got,
+		want) {
 		t.Errorf("got %q; want %q in it", got, want)
 	}
 	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
@@ -381,7 +410,8 @@ func TestGivesUpRoot(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	if got := regexp.MustCompile(`(?m)^(Uid|Gid|Groups):.*$`).FindAllString(string(status), -1); strings.Contains(got[0], "\t0") {
+	if got := regexp.MustCompile(`(?m)^(Uid|Gid|Groups):.*$`).FindAllString(string(status),
+		-1); strings.Contains(got[0], "\t0") {
 		t.Errorf("got %q; want no root", got)
 	}
 	p.signal(syscall.SIGTERM)
@@ -389,7 +419,8 @@ func TestGivesUpRoot(t *testing.T) {
 }
 
 func TestNamesOfTheProgram(t *testing.T) {
-	p := start(t, "/usr/bin/memcached-debug", "-u", "root", "-l", "127.0.0.1", "-p", "-1", "-U", "11222", "-o", "relaxed_privileges")
+	p := start(t, "/usr/bin/memcached-debug", "-u", "root", "-l", "127.0.0.1", "-p", "-1", "-U", "11222", "-o",
+		"relaxed_privileges")
 	address := p.await(`serving memcached clients.*addresses=(\S+)`)[1]
 	if got := ask(t, address, "debugtime p\r\n", "\r\n"); got != "OK\r\n" {
 		t.Errorf("got %q; want OK", got)
@@ -399,7 +430,8 @@ func TestNamesOfTheProgram(t *testing.T) {
 	if output := start(t, "memcached", "-h").exits(0); !strings.Contains(output, "usage: memcached [options]") {
 		t.Errorf("got %q; want the cache's help", output)
 	}
-	if output := start(t, "holdfast", "help", "cache").exits(0); !strings.Contains(output, "usage: holdfast cache [options]") {
+	if output := start(t, "holdfast", "help", "cache").exits(0); !strings.Contains(output,
+		"usage: holdfast cache [options]") {
 		t.Errorf("got %q; want the cache's help", output)
 	}
 }

@@ -69,6 +69,7 @@ func newRootCommand(cacheName string) *cobra.Command {
 		Version:       holdfast.Version,
 	}
 	root.SetVersionTemplate(versionText("") + "\n")
-	root.AddCommand(newUpCommand(), newCacheCommand(cacheName), newRouterCommand(), newRouteCommand(), newReplayCommand(), newTopologyCommand(), newTableCommand(), newConfigCommand(), newVersionCommand())
+	root.AddCommand(newUpCommand(), newCacheCommand(cacheName), newRouterCommand(), newRouteCommand(),
+		newReplayCommand(), newTopologyCommand(), newTableCommand(), newConfigCommand(), newVersionCommand())
 	return root
 }

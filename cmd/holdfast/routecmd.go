@@ -38,7 +38,8 @@ func newRouteCommand() *cobra.Command {
 	flags.SortFlags = false
 	flags.StringVar(&f.config, "config", "", "configuration: `FILE`, file:FILE, or mcrouter's JSON itself")
 	flags.StringVar(&asked.Op, "op", "get", "`COMMAND`: get, set, delete, incr, mg, …")
-	flags.StringVar(&asked.Listen, "listen", "", "the `ADDRESS` by which it comes, where addresses have routes of their own")
+	flags.StringVar(&asked.Listen, "listen", "",
+		"the `ADDRESS` by which it comes, where addresses have routes of their own")
 	f.declareReading(flags)
 	return cmd
 }

@@ -97,7 +97,10 @@ func (f *routerFlags) serve(cmd *cobra.Command, o node.Options) error {
 	if err := allowConnections(routerFiles(o.Config.Router)); err != nil {
 		return err
 	}
-	err := serve(cmd.Context(), service{options: o, ready: func(n *node.Node) error { return routerReady(n, o.Config, o.Log) }})
+	err := serve(cmd.Context(), service{
+		options: o,
+		ready:   func(n *node.Node) error { return routerReady(n, o.Config, o.Log) },
+	})
 	var taken *takenError
 	if errors.As(err, &taken) {
 		return fail(exitFailure, "%s", taken.routerAdvice())
@@ -137,12 +140,13 @@ func (e *takenError) routerAdvice() string {
 	if e.Setting == "http.listen" {
 		what, flag = "HTTP", "--http-listen"
 	}
-	return fmt.Sprintf("%s can't listen on %s: something else does, perhaps another router.\nStop that, or choose another address:\n\n  %s",
+	return fmt.Sprintf("%s can't listen on %s: something else does, perhaps another router.\nStop that, or choose "+
+		"another address:\n\n  %s",
 		what, e.address, e.commandWith(flag))
 }
 
-// routerFiles is how many descriptors clients and members may need: a connection to each member from
-// each event loop and, while one is opened again, its successor.
+// routerFiles is how many descriptors clients and members may need: a connection to each member
+// from each event loop and, while one is opened again, its successor.
 func routerFiles(r *config.Router) int {
 	members := 0
 	for _, p := range r.Pools {

@@ -35,11 +35,13 @@ func replaceText(t *testing.T, path, text string) {
 }
 
 func ourConfigOf(members ...string) string {
-	return "router:\n  listen: ['127.0.0.1:0']\n  pools:\n    - name: main\n      members: [" + strings.Join(members, ", ") + "]\nhttp:\n  listen: ''\n"
+	return "router:\n  listen: ['127.0.0.1:0']\n  pools:\n    - name: main\n      members: [" +
+		strings.Join(members, ", ") + "]\nhttp:\n  listen: ''\n"
 }
 
 func mcrouterConfigOf(members ...string) string {
-	return fmt.Sprintf(`{"pools": {"main": {"servers": ["%s"]}}, "route": "PoolRoute|main"} // as mcrouter has it`, strings.Join(members, `", "`))
+	return fmt.Sprintf(`{"pools": {"main": {"servers": ["%s"]}}, "route": "PoolRoute|main"} // as mcrouter has it`,
+		strings.Join(members, `", "`))
 }
 
 func twemproxyConfigOf(members ...string) string {
@@ -110,8 +112,10 @@ func TestRouterFollowsItsFile(t *testing.T) {
 }
 
 func TestUpWithRouter(t *testing.T) {
-	path := writeFile(t, "holdfast.yaml", "router:\n  listen: ['127.0.0.1:0']\n  pools:\n    - name: own\n      members: [cache]\n")
-	p := start(t, "holdfast", "up", "--config", path, "--cache-listen", "127.0.0.1:0", "--http-listen", "", "--tables-listen", "")
+	path := writeFile(t, "holdfast.yaml", "router:\n  listen: ['127.0.0.1:0']\n  pools:\n    - name: own\n      "+
+		"members: [cache]\n")
+	p := start(t, "holdfast", "up", "--config", path, "--cache-listen", "127.0.0.1:0", "--http-listen", "",
+		"--tables-listen", "")
 	cache := p.await(`memcached clients on (\S+),`)[1]
 	address := p.await(`clients of the router on (\S+), with the pools own`)[1]
 	ask(t, address, "set k 0 0 1\r\nx\r\n", "STORED\r\n")
@@ -136,13 +140,28 @@ func TestRouterThatCannotStart(t *testing.T) {
 	}{
 		{nil, []string{"--config FILE"}},
 		{[]string{"--config", "/no/such/file"}, []string{"/no/such/file"}},
-		{[]string{"--config", writeFile(t, "a.yaml", "cache:\n  memory: 64MiB\n")}, []string{"a.yaml:\nrouter: the section is missing"}},
-		{[]string{"--config", writeFile(t, "b.yaml", ourConfigOf("nowhere"))}, []string{"b.yaml:\nrouter.pools[0]", "nowhere"}},
-		{[]string{"--config", writeFile(t, "c.json", `{"pools": {}, "route": "BlackholeRoute"}`)}, []string{"c.json:\nroute"}},
+		{
+			[]string{"--config", writeFile(t, "a.yaml", "cache:\n  memory: 64MiB\n")},
+			[]string{"a.yaml:\nrouter: the section is missing"},
+		},
+		{
+			[]string{"--config", writeFile(t, "b.yaml", ourConfigOf("nowhere"))},
+			[]string{"b.yaml:\nrouter.pools[0]", "nowhere"},
+		},
+		{
+			[]string{"--config", writeFile(t, "c.json", `{"pools": {}, "route": "BlackholeRoute"}`)},
+			[]string{"c.json:\nroute"},
+		},
 		{[]string{"--config", writeFile(t, "d.yml", "a:\n  servers: [x]\n")}, []string{"d.yml:\n"}},
 		{[]string{"--config", writeFile(t, "e.yaml", ourConfigOf("cache"))}, []string{"this process has no cache"}},
-		{[]string{"--config", good, "--listen", taken}, []string{"The router can't listen on " + taken, "holdfast router --config " + good + " --listen 127.0.0.1:"}},
-		{[]string{"--config", good, "--http-listen", taken}, []string{"HTTP can't listen on " + taken, "holdfast router --config " + good + " --http-listen 127.0.0.1:"}},
+		{
+			[]string{"--config", good, "--listen", taken},
+			[]string{"The router can't listen on " + taken, "holdfast router --config " + good + " --listen 127.0.0.1:"},
+		},
+		{
+			[]string{"--config", good, "--http-listen", taken},
+			[]string{"HTTP can't listen on " + taken, "holdfast router --config " + good + " --http-listen 127.0.0.1:"},
+		},
 		{[]string{"--config", good, "--no-such-option"}, []string{"--no-such-option"}},
 	} {
 		output := start(t, "holdfast", append([]string{"router"}, test.args...)...).exits(1)
@@ -152,7 +171,8 @@ func TestRouterThatCannotStart(t *testing.T) {
 			}
 		}
 	}
-	if output := start(t, "mcrouter", "--validate-config", "--config", "file:"+good).exits(0); !strings.Contains(output, "holdfast.yaml: ok") {
+	if output := start(t, "mcrouter", "--validate-config", "--config", "file:"+good).exits(0); !strings.Contains(output,
+		"holdfast.yaml: ok") {
 		t.Errorf("got %q; want ok", output)
 	}
 }
@@ -176,20 +196,25 @@ func TestRouterFlags(t *testing.T) {
 	}
 	text := mcrouterConfigOf("10.0.0.1:11211")
 	text = strings.TrimSuffix(text, " // as mcrouter has it")
-	c := read("--config-str", text, "-p", "5000,5001", "-a", "/spool", "-t", "250", "--probe-timeout-initial", "20", "--probe-timeout-max=40",
-		"--failures-until-tko", "7", "--num-proxies", "3", "--disable-miss-on-get-errors", "--max-conns", "77", "--big-value-split-threshold", "4096")
+	c := read("--config-str", text, "-p", "5000,5001", "-a", "/spool", "-t", "250", "--probe-timeout-initial", "20",
+		"--probe-timeout-max=40",
+		"--failures-until-tko", "7", "--num-proxies", "3", "--disable-miss-on-get-errors", "--max-conns", "77",
+		"--big-value-split-threshold", "4096")
 	r, pool := c.Router, c.Router.Pools[0]
-	if got := []string{r.Listen[0].Address, r.Listen[1].Address}; got[0] != "127.0.0.1:5000" || got[1] != "127.0.0.1:5001" {
+	if got := []string{r.Listen[0].Address, r.Listen[1].Address}; got[0] != "127.0.0.1:5000" ||
+		got[1] != "127.0.0.1:5001" {
 		t.Errorf("got %v; want the ports on loopback", got)
 	}
 	if r.Journal.Folder != "/spool" || r.Threads != 3 || r.Connections != 77 || c.HTTP.Listen != "" {
 		t.Errorf("got %+v, HTTP at %q; want the flags' settings and no HTTP", r, c.HTTP.Listen)
 	}
-	if pool.Timeout != 250*time.Millisecond || pool.ProbeMin != 20*time.Millisecond || pool.ProbeMax != 40*time.Millisecond ||
+	if pool.Timeout != 250*time.Millisecond || pool.ProbeMin != 20*time.Millisecond ||
+		pool.ProbeMax != 40*time.Millisecond ||
 		pool.SoftErrors != 7 || pool.OnError != "error" || pool.ChunkBytes != 4096 {
 		t.Errorf("got %+v; want the flags' settings", pool)
 	}
-	c = read("--config", text, "--listen-addresses", "0.0.0.0,::", "-p", "5000", "--unix-domain-sock", "/s", "--server-timeout-ms", "9", "--asynclog-disable", "-a", "/spool")
+	c = read("--config", text, "--listen-addresses", "0.0.0.0,::", "-p", "5000", "--unix-domain-sock", "/s",
+		"--server-timeout-ms", "9", "--asynclog-disable", "-a", "/spool")
 	var got []string
 	for _, l := range c.Router.Listen {
 		got = append(got, l.Address)
@@ -203,8 +228,10 @@ func TestRouterFlags(t *testing.T) {
 	if c = read("--config", text); c.Router.Listen[0].Address != "127.0.0.1:"+defaultRouterPort {
 		t.Errorf("got %v; want the default address", c.Router.Listen)
 	}
-	path := writeFile(t, "two.yml", twemproxyConfigOf("127.0.0.1:1")+strings.ReplaceAll(strings.Replace(twemproxyConfigOf("127.0.0.1:2"), "main", "other", 1), ":0", ":22122"))
-	if c = read("--config", path, "--listen", "127.0.0.1:22122"); c.Router.Listen[0].Route == nil || c.Router.Listen[0].Route.Pool != "other" {
+	path := writeFile(t, "two.yml", twemproxyConfigOf("127.0.0.1:1")+
+		strings.ReplaceAll(strings.Replace(twemproxyConfigOf("127.0.0.1:2"), "main", "other", 1), ":0", ":22122"))
+	if c = read("--config", path, "--listen", "127.0.0.1:22122"); c.Router.Listen[0].Route == nil ||
+		c.Router.Listen[0].Route.Pool != "other" {
 		t.Errorf("got %+v; want the listener's own route", c.Router.Listen)
 	}
 }
@@ -228,7 +255,11 @@ func TestRouteCommand(t *testing.T) {
 		want []string
 	}{
 		{[]string{"k", "--config", path}, 0, []string{"pool main", "\n  member 127.0.0.1:1"}},
-		{[]string{"k", "--config", path, "--op", "delete", "--listen", "127.0.0.1:11213"}, 0, []string{"pool all", "member 127.0.0.1:2", "member cache"}},
+		{
+			[]string{"k", "--config", path, "--op", "delete", "--listen", "127.0.0.1:11213"},
+			0,
+			[]string{"pool all", "member 127.0.0.1:2", "member cache"},
+		},
 		{[]string{"k", "--config", path, "--op", "flush_all"}, 1, []string{"flush_all"}},
 		{[]string{"k", "--config", path, "--listen", "127.0.0.1:1"}, 1, []string{"doesn't listen at 127.0.0.1:1"}},
 		{[]string{strings.Repeat("k", 251), "--config", path}, 1, []string{"250 bytes"}},

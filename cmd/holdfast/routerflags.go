@@ -95,21 +95,27 @@ func (f *routerFlags) declare(flags *pflag.FlagSet) {
 	flags.StringVar(&f.configText, "config-str", "", "likewise, mcrouter's `JSON`")
 	flags.StringVar(&f.validate, "validate-config", "", "look at the configuration, and `exit` or run")
 	flags.Lookup("validate-config").NoOptDefVal = "exit"
-	flags.StringSliceVar(&f.listen, "listen", nil, "where clients connect: `HOST:PORT`, *:PORT or unix:PATH; may be repeated; above the file's")
-	flags.StringVar(&f.httpListen, "http-listen", "", "where HTTP listens, with health and metrics: `HOST:PORT` or *:PORT; an empty one is none")
+	flags.StringSliceVar(&f.listen, "listen", nil,
+		"where clients connect: `HOST:PORT`, *:PORT or unix:PATH; may be repeated; above the file's")
+	flags.StringVar(&f.httpListen, "http-listen", "",
+		"where HTTP listens, with health and metrics: `HOST:PORT` or *:PORT; an empty one is none")
 	flags.StringSliceVarP(&f.ports, "port", "p", nil, "listen at these `PORT`s, of 127.0.0.1 or --listen-addresses")
 	flags.StringSliceVar(&f.hosts, "listen-addresses", nil, "`HOST`s for the ports; 0.0.0.0 is every interface")
 	flags.StringVar(&f.unixSocket, "unix-domain-sock", "", "listen at this `PATH`")
-	flags.Var(&threadsFlag{&f.threads}, "num-proxies", "`THREADS`: event loops, or auto (default: one a processor but one)")
+	flags.Var(&threadsFlag{&f.threads}, "num-proxies",
+		"`THREADS`: event loops, or auto (default: one a processor but one)")
 	flags.IntVar(&f.connections, "max-conns", 0, "clients' `CONNECTIONS` at once (default: 1024)")
 	flags.IntVar(&f.backlog, "tcp-listen-backlog", 0, "`CONNECTIONS` that the kernel lets wait (default: 1024)")
 	flags.StringVarP(&f.journal, "async-dir", "a", "", "`DIRECTORY` for what members have missed (default: memory)")
-	flags.BoolVar(&f.noJournal, "asynclog-disable", false, "answer a delete that failed with its error; keep what members of replicated pools miss in memory, whatever -a says")
-	flags.BoolVar(&f.disableReload, "disable-reload-configs", false, "leave pools and routes as they are when the file changes")
+	flags.BoolVar(&f.noJournal, "asynclog-disable", false,
+		"answer a delete that failed with its error; keep what members of replicated pools miss in memory, whatever -a says")
+	flags.BoolVar(&f.disableReload, "disable-reload-configs", false,
+		"leave pools and routes as they are when the file changes")
 	flags.StringVarP(&f.logPath, "log-path", "L", "", "append the log to this `FILE`")
 	flags.VarP(&verbosityFlag{&f.verbose}, "verbosity", "v", "log more; `N`, as in -v 3, is taken too")
 	flags.Lookup("verbosity").NoOptDefVal = "1"
-	flags.StringVar(&f.listenFD, "listen-sock-fd", "", "serve the listening socket that was inherited as this `DESCRIPTOR`")
+	flags.StringVar(&f.listenFD, "listen-sock-fd", "",
+		"serve the listening socket that was inherited as this `DESCRIPTOR`")
 	f.declareReading(flags)
 	f.declareTLS(flags)
 	f.declareIgnored(flags)
@@ -119,18 +125,23 @@ func (f *routerFlags) declare(flags *pflag.FlagSet) {
 
 // declareReading is for what mcrouter's configuration leaves to the command line.
 func (f *routerFlags) declareReading(flags *pflag.FlagSet) {
-	flags.StringVarP(&f.routePrefix, "route-prefix", "R", "", "mcrouter's `/REGION/CLUSTER/` of keys without one (default /././)")
+	flags.StringVarP(&f.routePrefix, "route-prefix", "R", "",
+		"mcrouter's `/REGION/CLUSTER/` of keys without one (default /././)")
 	flags.Var(&paramsFlag{&f.params}, "config-params", "`NAME:VALUE`s for mcrouter's macros")
-	flags.BoolVar(&f.missOnErrors, "miss-on-get-errors", false, "answer a get that no server could with a miss, as mcrouter did before April 2025")
+	flags.BoolVar(&f.missOnErrors, "miss-on-get-errors", false,
+		"answer a get that no server could with a miss, as mcrouter did before April 2025")
 	flags.BoolVar(&f.readsOnly, "allow-only-gets", false, "requests that change something find and store nothing")
 	flags.BoolVar(&f.enableFlush, "enable-flush-cmd", false, "take flush_all")
-	flags.BoolVar(&f.toDefault, "send-invalid-route-to-default", false, "send keys of an unknown /REGION/CLUSTER/ where keys without one go")
+	flags.BoolVar(&f.toDefault, "send-invalid-route-to-default", false,
+		"send keys of an unknown /REGION/CLUSTER/ where keys without one go")
 	flags.BoolVar(&f.noSplits, "disable-shard-split-route", false, "ignore shard_splits")
-	flags.IntVar(&f.maxShadowed, "target-max-shadow-requests", -1, "`REQUESTS` that a shadow may owe an answer to; 0 is no limit (default 1000)")
+	flags.IntVar(&f.maxShadowed, "target-max-shadow-requests", -1,
+		"`REQUESTS` that a shadow may owe an answer to; 0 is no limit (default 1000)")
 	flags.StringVar(&f.serviceName, "service-name", "", "`NAME` for mcrouter's macros")
 	flags.StringVar(&f.routerName, "carbon-router-name", "", "likewise; it must be Memcache")
 	flags.IntVar(&f.softErrors, "timeouts-until-tko", 0, "`TIMES` out in a row after which a server is down (default 3)")
-	flags.IntVar(&f.chunkBytes, "big-value-split-threshold", 0, "`BYTES` from which on a value is stored in pieces (default: never)")
+	flags.IntVar(&f.chunkBytes, "big-value-split-threshold", 0,
+		"`BYTES` from which on a value is stored in pieces (default: never)")
 	f.milliseconds = map[string]*int{}
 	for _, m := range []struct{ name, short, help string }{
 		{"server-timeout", "t", "for an answer (default 1000)"},
@@ -257,7 +268,8 @@ func (f *routerFlags) listeners(r *config.Router) []config.RouterListener {
 	var all []config.RouterListener
 	add := func(address string, tls config.ListenTLS) {
 		l := config.RouterListener{Listener: config.Listener{Address: address, TLS: tls, Mode: config.DefaultMode}}
-		if i := slices.IndexFunc(r.Listen, func(other config.RouterListener) bool { return other.Address == address }); i >= 0 {
+		same := func(other config.RouterListener) bool { return other.Address == address }
+		if i := slices.IndexFunc(r.Listen, same); i >= 0 {
 			l.Route = r.Listen[i].Route
 		}
 		all = append(all, l)

@@ -27,7 +27,8 @@ const gcPercent = 400
 // may make it large for a while.
 const heapBytes = 512 << 20
 
-// besideTablesBytes is what of the heap is left to the cache and the router where tables have a bound of their own, tables.memory.
+// besideTablesBytes is what of the heap is left to the cache and the router where tables have a
+// bound of their own, tables.memory.
 const besideTablesBytes = 128 << 20
 
 // A service is a node to serve until a signal ends it.
@@ -37,9 +38,8 @@ type service struct {
 }
 
 // serve runs the service until SIGTERM, SIGINT or memcached's SIGUSR1, a client's shutdown or the
-// end of ctx; it then drains, and returns nil. SIGHUP reads the users, the certificates, and the router's
-// pools and routes again.
-// A second signal ends the process at once.
+// end of ctx; it then drains, and returns nil. SIGHUP reads the users, the certificates, and the
+// router's pools and routes again. A second signal ends the process at once.
 func serve(ctx context.Context, s service) error {
 	log := s.options.Log
 	signals := make(chan os.Signal, 8)
@@ -107,10 +107,10 @@ func tuneRuntime(o *node.Options) {
 	}
 }
 
-// settleLoops puts the number of event loops in the place of 0, and returns how many there are in all. A
-// cache has one a processor. A router leaves one processor to the others, as far as there is another:
-// each of its requests crosses the kernel's network four times, and a loop that must wait for a
-// processor has all its clients wait (decisions/0012).
+// settleLoops puts the number of event loops in the place of 0, and returns how many there are in
+// all. A cache has one a processor. A router leaves one processor to the others, as far as there is
+// another: each of its requests crosses the kernel's network four times, and a loop that must wait
+// for a processor has all its clients wait (decisions/0012).
 func settleLoops(c *config.Config, processors int) int {
 	c.Cache.Threads = cmp.Or(c.Cache.Threads, processors)
 	if c.Router == nil {
@@ -157,15 +157,16 @@ func (e *takenError) another() string {
 	return net.JoinHostPort(host, strconv.Itoa(n+1))
 }
 
-// warnIfOpen says so when anybody who reaches this machine may use the cache or the router, which is
-// the default of memcached and of other routers.
+// warnIfOpen says so when anybody who reaches this machine may use the cache or the router, which
+// is the default of memcached and of other routers.
 func warnIfOpen(what, authFile string, tls config.TLS, addrs []net.Addr, log *slog.Logger) {
 	if authFile != "" || tls.Clients == config.ClientsChecked {
 		return
 	}
 	for _, addr := range addrs {
 		if tcp, ok := addr.(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
-			log.Warn("whoever reaches this address may use the "+what+": listen on 127.0.0.1, or ask for a password", "address", addr.String())
+			log.Warn("whoever reaches this address may use the "+what+": listen on 127.0.0.1, or ask for a password",
+				"address", addr.String())
 			return
 		}
 	}

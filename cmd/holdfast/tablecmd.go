@@ -45,11 +45,13 @@ func newTableCommand() *cobra.Command {
 	flags := cmd.PersistentFlags()
 	flags.StringVar(&f.endpoint, "endpoint", "http://127.0.0.1:8000", "URL of the server")
 	flags.DurationVar(&f.timeout, "timeout", 30*time.Second, "of each request")
-	cmd.AddCommand(newTableListCommand(&f), newTableDescribeCommand(&f), newTableExportCommand(&f), newTableImportCommand(&f), newTableCheckCommand(), newTableRecoverCommand())
+	cmd.AddCommand(newTableListCommand(&f), newTableDescribeCommand(&f), newTableExportCommand(&f),
+		newTableImportCommand(&f), newTableCheckCommand(), newTableRecoverCommand())
 	return cmd
 }
 
-// run calls do with a client, and a context that a first signal ends. A second one ends the program.
+// run calls do with a client, and a context that a first signal ends. A second one ends the
+// program.
 func (f *tableFlags) run(cmd *cobra.Command, do func(ctx context.Context, c *transfer.Client) error) error {
 	o := transfer.FromEnvironment(f.endpoint)
 	o.Timeout = f.timeout
@@ -128,7 +130,8 @@ func printTable(w io.Writer, t *transfer.Table) error {
 	printIndexes(&out, t, "local", t.LocalSecondaryIndexes)
 	printIndexes(&out, t, "global", t.GlobalSecondaryIndexes)
 	if t.StreamSpecification.StreamEnabled {
-		fmt.Fprintf(&out, "stream   %s\n", strings.ToLower(strings.ReplaceAll(t.StreamSpecification.StreamViewType, "_", " ")))
+		fmt.Fprintf(&out, "stream   %s\n", strings.ToLower(strings.ReplaceAll(t.StreamSpecification.StreamViewType, "_",
+			" ")))
 	}
 	_, err := io.WriteString(w, out.String())
 	return err

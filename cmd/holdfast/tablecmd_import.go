@@ -29,11 +29,12 @@ func newTableImportCommand(f *tableFlags) *cobra.Command {
 	var format string
 	var types []string
 	cmd := &cobra.Command{
-		Use:     "import TABLE FILE",
-		Short:   "Put items from a file, as DynamoDB JSON or CSV, into a table",
-		Long:    tableImportLong,
-		Example: "  holdfast table import users users.json.gz\n  holdfast table import users users.csv --types age=N,admin=BOOL",
-		Args:    cobra.ExactArgs(2),
+		Use:   "import TABLE FILE",
+		Short: "Put items from a file, as DynamoDB JSON or CSV, into a table",
+		Long:  tableImportLong,
+		Example: "  holdfast table import users users.json.gz\n  holdfast table import users users.csv --types " +
+			"age=N,admin=BOOL",
+		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
 			if o.Format, _, err = formatOf(format, args[1]); err != nil {
@@ -72,7 +73,8 @@ func columnTypes(list []string) (map[string]string, error) {
 	return types, nil
 }
 
-func importTable(ctx context.Context, cmd *cobra.Command, c *transfer.Client, table, file string, o transfer.ImportOptions) error {
+func importTable(ctx context.Context, cmd *cobra.Command, c *transfer.Client, table, file string,
+	o transfer.ImportOptions) error {
 	input := &counted{Reader: cmd.InOrStdin()}
 	var all int64
 	if file != "-" {

@@ -100,9 +100,25 @@ func TestTableCommands(t *testing.T) {
 		{"import users --format json " + again, 0, "", "2 items of " + again + " in users\n"},
 		{"describe none", 1, "", "holdfast: ResourceNotFoundException: Requested resource not found: Table: x not found\n"},
 		{"import users " + path + " --from-line 9", 0, "", "0 items of " + path + " in users\n"},
-		{"import users " + path + " --types x=N", 1, "", "holdfast: " + path + ": there is a type for \"x\", but no such column\n"},
-		{"import users " + path + " --types x=Y", 1, "", "holdfast: --types x=Y: want name=TYPE, with S, N, B, BOOL, NULL, SS, NS, BS, L or M\n"},
-		{"import users " + path + " --format json", 1, "", "holdfast: " + path + ": line 1: isn't JSON: invalid character 'i' looking for beginning of value; 0 items are written; go on with --from-line 1\n"},
+		{
+			"import users " + path + " --types x=N",
+			1,
+			"",
+			"holdfast: " + path + ": there is a type for \"x\", but no such column\n",
+		},
+		{
+			"import users " + path + " --types x=Y",
+			1,
+			"",
+			"holdfast: --types x=Y: want name=TYPE, with S, N, B, BOOL, NULL, SS, NS, BS, L or M\n",
+		},
+		{
+			"import users " + path + " --format json",
+			1,
+			"",
+			"holdfast: " + path + ": line 1: isn't JSON: invalid character 'i' looking for beginning of value; 0 items are " +
+				"written; go on with --from-line 1\n",
+		},
 		{"export users --format xml", 1, "", "holdfast: --format xml: want one of [json csv]\n"},
 		{"export users " + dir + "/none/x.json", 1, "", "holdfast: open "},
 		{"export users --segments 999", 1, "", "holdfast: segments 999: want 1 to 256\n"},
@@ -110,8 +126,10 @@ func TestTableCommands(t *testing.T) {
 	} {
 		args := append([]string{"table", "--endpoint", url}, strings.Fields(test.args)...)
 		code, stdout, stderr := command(args...)
-		if code != test.code || stdout != test.stdout || !strings.HasPrefix(stderr, test.stderr) || test.stderr == "" && stderr != "" {
-			t.Errorf("%s:\ngot  %d, %q, %q\nwant %d, %q, %q", test.args, code, stdout, stderr, test.code, test.stdout, test.stderr)
+		if code != test.code || stdout != test.stdout || !strings.HasPrefix(stderr, test.stderr) ||
+			test.stderr == "" && stderr != "" {
+			t.Errorf("%s:\ngot  %d, %q, %q\nwant %d, %q, %q", test.args, code, stdout, stderr, test.code, test.stdout,
+				test.stderr)
 		}
 	}
 	if left, err := filepath.Glob(dir + "/*.partial"); err != nil || len(left) > 0 {

@@ -67,8 +67,10 @@ func TestTopology(t *testing.T) {
 		}
 	}
 	var report topology.Report
-	_, stdout, _ := command("topology", "--router", both, "--members", one+","+two, "--settle", "1ms", "--keys", "20", "--json")
-	if err := json.Unmarshal([]byte(stdout), &report); err != nil || report.Verdict != topology.Mixed || report.Keys != 20 || report.Left != 0 {
+	_, stdout, _ := command("topology", "--router", both, "--members", one+","+two, "--settle", "1ms", "--keys", "20",
+		"--json")
+	if err := json.Unmarshal([]byte(stdout), &report); err != nil || report.Verdict != topology.Mixed ||
+		report.Keys != 20 || report.Left != 0 {
 		t.Errorf("got %v, %s; want a report as JSON", err, stdout)
 	}
 	for _, address := range []string{one, two} {
@@ -117,7 +119,8 @@ func TestTopologyInterrupted(t *testing.T) {
 	router.Close()
 	output := p.exits(1)
 	conn.Close()
-	for _, want := range []string{"unclear: stopped before the end: ", "holdfast: stopped before the end: ", `may be left, for`} {
+	for _, want := range []string{"unclear: stopped before the end: ", "holdfast: stopped before the end: ",
+		`may be left, for`} {
 		if !strings.Contains(output, want) {
 			t.Errorf("got no %q in\n%s", want, output)
 		}

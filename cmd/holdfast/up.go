@@ -50,8 +50,10 @@ certificates again. The router's pools and routes follow the file when it change
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&f.file, "config", "", "configuration `FILE`")
-	flags.StringSliceVar(&f.cacheListen, "cache-listen", nil, "where memcached clients connect: `HOST:PORT`, *:PORT or unix:PATH; may be repeated")
-	flags.StringVar(&f.tablesListen, "tables-listen", "", "where clients of DynamoDB's API connect: `HOST:PORT` or *:PORT; an empty one is no tables")
+	flags.StringSliceVar(&f.cacheListen, "cache-listen", nil,
+		"where memcached clients connect: `HOST:PORT`, *:PORT or unix:PATH; may be repeated")
+	flags.StringVar(&f.tablesListen, "tables-listen", "",
+		"where clients of DynamoDB's API connect: `HOST:PORT` or *:PORT; an empty one is no tables")
 	flags.StringVar(&f.data, "data", "", "the `FOLDER` of the tables; made if it is missing")
 	flags.StringVar(&f.httpListen, "http-listen", "", "where HTTP listens: `HOST:PORT` or *:PORT; an empty one is none")
 	flags.Var(&f.memory, "memory", "memory for the cache, as in 64MiB or 1GiB")
@@ -140,15 +142,18 @@ func (e *takenError) advice() string {
 	case "tables.listen":
 		what, flag, peer = "The table store", "--tables-listen", "DynamoDB Local"
 	case "router.listen":
-		return fmt.Sprintf("The router can't listen on %s: something else does, perhaps another router.\nStop that, or choose another address in the file, such as\n\n  router:\n    listen: [%q]",
+		return fmt.Sprintf("The router can't listen on %s: something else does, perhaps another router.\nStop that, or "+
+			"choose another address in the file, such as\n\n  router:\n    listen: [%q]",
 			e.address, e.another())
 	}
-	return fmt.Sprintf("%s can't listen on %s: something else does, perhaps %s or another Holdfast.\nStop that, or choose another address:\n\n  %s",
+	return fmt.Sprintf("%s can't listen on %s: something else does, perhaps %s or another Holdfast.\nStop that, or "+
+		"choose another address:\n\n  %s",
 		what, e.address, peer, e.commandWith(flag))
 }
 
-// commandWith is the command line as it was given, with another address after the flag in the place of
-// the one that is taken. What else was given stays: without --data, say, other tables would be served.
+// commandWith is the command line as it was given, with another address after the flag in the place
+// of the one that is taken. What else was given stays: without --data, say, other tables would be
+// served.
 func (e *takenError) commandWith(flag string) string {
 	_, port, _ := net.SplitHostPort(e.address)
 	words := []string{selfName()}
@@ -177,9 +182,11 @@ func shellWord(word string) string {
 // greet says what is served where, and what to try.
 func greet(w io.Writer, c config.Config, n *node.Node) {
 	cacheAddrs, httpAddr := n.CacheAddrs(), n.HTTPAddr()
-	fmt.Fprintf(w, "Holdfast serves\n  memcached clients on %s, with %v of memory\n", addressList(cacheAddrs), c.Cache.Memory)
+	fmt.Fprintf(w, "Holdfast serves\n  memcached clients on %s, with %v of memory\n", addressList(cacheAddrs),
+		c.Cache.Memory)
 	if c.Router != nil {
-		fmt.Fprintf(w, "  memcached clients of the router on %s, with the pools %s\n", addressList(n.RouterAddrs()), poolNames(c.Router.Pools))
+		fmt.Fprintf(w, "  memcached clients of the router on %s, with the pools %s\n", addressList(n.RouterAddrs()),
+			poolNames(c.Router.Pools))
 	}
 	if addr := n.TablesAddr(); addr != nil {
 		fmt.Fprintf(w, "  clients of DynamoDB's API on %s, with their tables in %s\n", endpoint(c, addr), c.Tables.Data)
@@ -190,7 +197,8 @@ func greet(w io.Writer, c config.Config, n *node.Node) {
 	fmt.Fprint(w, "\nTry, in another terminal\n")
 	if tcp, ok := cacheAddrs[0].(*net.TCPAddr); ok {
 		address := reachable(tcp)
-		fmt.Fprintf(w, "  printf 'set hello 0 0 5\\r\\nworld\\r\\nget hello\\r\\nquit\\r\\n' | curl -s telnet://%s\n", address)
+		fmt.Fprintf(w, "  printf 'set hello 0 0 5\\r\\nworld\\r\\nget hello\\r\\nquit\\r\\n' | curl -s telnet://%s\n",
+			address)
 		fmt.Fprintf(w, "  %s replay --zipf --server %s\n", selfName(), address)
 	}
 	if addr := n.TablesAddr(); addr != nil {

@@ -34,7 +34,8 @@ func newVersionCommand() *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().BoolVar(&asSBOM, "sbom", false, "print which modules are in this program: a bill of materials, as CycloneDX's JSON")
+	cmd.Flags().BoolVar(&asSBOM, "sbom", false,
+		"print which modules are in this program: a bill of materials, as CycloneDX's JSON")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print it as JSON, with the commit and the time that it was built from")
 	return cmd
 }
@@ -61,7 +62,13 @@ type build struct {
 }
 
 func currentBuild() build {
-	b := build{Version: holdfast.Version, Memcached: memcachedVersion, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
+	b := build{
+		Version:   holdfast.Version,
+		Memcached: memcachedVersion,
+		Go:        runtime.Version(),
+		OS:        runtime.GOOS,
+		Arch:      runtime.GOARCH,
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return b
