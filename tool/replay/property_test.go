@@ -164,7 +164,7 @@ func TestReplayAgainstModel(t *testing.T) {
 			m.noStore[k], m.noRead[k] = r.IntN(5) == 0, r.IntN(9) == 0
 		}
 		m.play(keys)
-		size, all := r.IntN(50_000), int64(len(keys))
+		size, all := r.IntN(5000), int64(len(keys))
 		if size == 0 {
 			size = defaultValueBytes
 		}
