@@ -60,7 +60,7 @@ func lookup(ctx context.Context, o *Options, t target) (members []Member, err er
 	case len(members) > MaxMembers:
 		err = ErrTooMany
 	}
-	o.Stats.count(members, err, o.Now())
+	o.Stats.count(members, err)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Name, err)
 	}

@@ -18,12 +18,7 @@ func Is(address string) bool {
 	return strings.HasPrefix(address, "dns:") || strings.HasPrefix(address, "srv:")
 }
 
-// Check returns what is wrong with the form of a name, or nil.
-func Check(name string) error {
-	_, err := parse(name)
-	return err
-}
-
+// parse takes a name apart. Its error says what is wrong with the name's form.
 func parse(name string) (target, error) {
 	kind, rest, _ := strings.Cut(name, ":")
 	t := target{host: rest}

@@ -41,8 +41,6 @@ type Options struct {
 	Resolver Resolver      // default Go's own, which reads /etc/hosts and /etc/resolv.conf
 	Log      *slog.Logger  // default: none. What changes is logged: the list, and whether lookups fail
 	Stats    *Stats        // counted here, if set
-
-	Now func() time.Time // default time.Now
 }
 
 // complete fills in the defaults and takes the name apart.
@@ -75,9 +73,6 @@ func (o *Options) complete() (target, error) {
 	}
 	if o.Stats == nil {
 		o.Stats = new(Stats)
-	}
-	if o.Now == nil {
-		o.Now = time.Now
 	}
 	return t, nil
 }

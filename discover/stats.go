@@ -1,15 +1,11 @@
 package discover
 
-import (
-	"sync/atomic"
-	"time"
-)
+import "sync/atomic"
 
 // Stats counts the lookups of a name. The zero value is ready.
 type Stats struct {
 	lookups  atomic.Int64
 	failures atomic.Int64
-	success  atomic.Int64 // Unix nanoseconds; 0 before the first
 	members  atomic.Int64
 }
 
@@ -22,21 +18,11 @@ func (s *Stats) Failures() int64 { return s.failures.Load() }
 // Members is how many the last list has that a lookup gave.
 func (s *Stats) Members() int { return int(s.members.Load()) }
 
-// LastSuccess is when a lookup last gave a list, zero if none has.
-func (s *Stats) LastSuccess() time.Time {
-	ns := s.success.Load()
-	if ns == 0 {
-		return time.Time{}
-	}
-	return time.Unix(0, ns)
-}
-
-func (s *Stats) count(members []Member, err error, now time.Time) {
+func (s *Stats) count(members []Member, err error) {
 	s.lookups.Add(1)
 	if err != nil {
 		s.failures.Add(1)
 		return
 	}
-	s.success.Store(now.UnixNano())
 	s.members.Store(int64(len(members)))
 }
