@@ -52,6 +52,8 @@ func (p *printer) structure(v reflect.Value, indent, lead string) bool {
 		}
 		if text, ok := printedScalar(field, key); ok {
 			fmt.Fprintf(&p.out, "%s%s: %s\n", lead, key, text)
+		} else if field.Kind() == reflect.Struct && field.IsZero() { // it was pointed to
+			fmt.Fprintf(&p.out, "%s%s: {}\n", lead, key)
 		} else {
 			fmt.Fprintf(&p.out, "%s%s:\n", lead, key)
 			p.nested(field, indent+"  ")

@@ -264,6 +264,30 @@ func TestPauseKeepsOrder(t *testing.T) {
 	})
 }
 
+// What comes while a stream is paused waits, and comes after Resume.
+func TestPausedReceivesNothing(t *testing.T) {
+	overForms(t, func(t *testing.T, serve func(*events) *net.TCPConn) {
+		received := make(chan string, 2)
+		e := &events{}
+		e.received = func(p []byte) bool { received <- string(p); return false }
+		client := serve(e)
+		call(t, e.stream, e.stream.Pause)
+		if _, err := client.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		for range 20 { // a loop polls before each of these, and finds what came
+			call(t, e.stream, func() {})
+		}
+		if len(received) > 0 {
+			t.Error("Received while paused")
+		}
+		call(t, e.stream, e.stream.Resume)
+		if got := await(t, received, "the bytes come"); got != "x" {
+			t.Errorf("got %q; want x", got)
+		}
+	})
+}
+
 // What Received keeps stays as it is while others use the loop's buffers, until Free.
 func TestKeptBytesStay(t *testing.T) {
 	overForms(t, func(t *testing.T, serve func(*events) *net.TCPConn) {
@@ -344,6 +368,7 @@ func TestCallsComeOneAtATime(t *testing.T) {
 			}
 			inside = true
 			f()
+			runtime.Gosched()
 			inside = false
 		}
 		e := &events{}
@@ -378,7 +403,8 @@ func TestAddresses(t *testing.T) {
 		client := serve(e)
 		local, remote := "tcp:"+client.RemoteAddr().String(), "tcp:"+client.LocalAddr().String()
 		if e.stream.LocalAddr() != local || e.stream.RemoteAddr() != remote || e.stream.FD() <= 0 {
-			t.Errorf("got %s, %s, descriptor %d; want %s, %s", e.stream.LocalAddr(), e.stream.RemoteAddr(), e.stream.FD(), local, remote)
+			t.Errorf("got %s, %s, descriptor %d; want %s, %s",
+				e.stream.LocalAddr(), e.stream.RemoteAddr(), e.stream.FD(), local, remote)
 		}
 	})
 }
@@ -402,7 +428,8 @@ func TestTimersAgainstAList(t *testing.T) {
 			switch {
 			case random.IntN(4) > 0 || len(list) == 0:
 				when := now + random.Int64N(50)
-				list = append(list, entry{when, id, heap.add(base.Add(time.Duration(when)), func() { fired = append(fired, id) })})
+				timer := heap.add(base.Add(time.Duration(when)), func() { fired = append(fired, id) })
+				list = append(list, entry{when, id, timer})
 			case random.IntN(2) == 0:
 				i := random.IntN(len(list))
 				heap.stop(list[i].timer)
@@ -434,6 +461,21 @@ func TestTimersAgainstAList(t *testing.T) {
 			if len(heap) != len(list) {
 				t.Fatalf("seed %d: %d timers are set; want %d", seed, len(heap), len(list))
 			}
+		}
+	}
+}
+
+// A timer that is set while others fire waits for the next round, also where it is due.
+func TestTimersSetWhileFiring(t *testing.T) {
+	var heap timers
+	now, fired := time.Unix(1000, 0), 0
+	var again func()
+	again = func() { fired++; heap.add(now, again) }
+	heap.add(now, again)
+	for round := 1; round <= 3; round++ {
+		heap.fire(now)
+		if fired != round {
+			t.Fatalf("round %d: %d timers fired", round, fired)
 		}
 	}
 }
