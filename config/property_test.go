@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"holdfast/route"
 )
 
 // A filler gives structures random values by reflection, so that a new setting is tested without
@@ -19,7 +21,8 @@ const fillerDepth = 3 // of routes within routes
 // oddTexts are texts that YAML would take for something else without quotes, or that need escapes.
 var oddTexts = []string{
 	"null", "~", "true", "no", "0x1f", "1_000", "1:2", "a: b", "a #b", "- a", "? a", "[a", "{a", "'", `"`, `\`, "&a", "*a",
-	"!a", "%a", "@a", "`a", "a,b", " a", "a ", "a\nb", "a\tb", "\u00e9\u200b", "...", "---", ":", "a:", "<<", "=", "1e3", ".5",
+	"!a", "%a", "@a", "`a", "a,b", " a", "a ", "a\nb", "a\tb", "\u00e9\u200b", "...", "---", ":", "a:", "<<", "=",
+	"1e3", ".5",
 }
 
 func (f filler) text() string {
@@ -232,7 +235,7 @@ func TestLimits(t *testing.T) {
 		for n, allowed := range map[int64]bool{l.low - 1: false, l.low: true, l.high: true, l.high + 1: false} {
 			text := fmt.Sprintf(l.around, fmt.Sprint(n)+l.unit)
 			_, err := Parse([]byte(text))
-			faults, _ := err.(Faults)
+			faults, _ := err.(route.Faults)
 			if allowed && err != nil || !allowed && (len(faults) != 1 || faults[0].Path != l.path) {
 				t.Errorf("%s: got %v; want a fault of %s: %v", text, err, l.path, !allowed)
 			}
