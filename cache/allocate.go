@@ -20,7 +20,7 @@ func (e *evictor) takeChunks(d *draft, r uint8) (first uint32, ok bool) {
 	return first, true
 }
 
-// allocate takes room for the draft in ring r, and does a store's share of eviction and of the
+// allocate takes memory for the draft in ring r, and does a store's share of eviction and of the
 // index's growth. It needs segments.mu.
 func (e *evictor) allocate(r uint8, d *draft) (loc uint64, ok bool) {
 	e.pace()

@@ -2,8 +2,8 @@ package cache
 
 import "holdfast/mc"
 
-// This file and binary.go have what answers show of an item. It is read, and by meta commands marked,
-// under the item's stripe.
+// This file and binary.go append items to answers. They read the item, and meta commands mark it,
+// under its stripe.
 
 // An encoder appends items to answers.
 type encoder struct {
@@ -36,7 +36,8 @@ func (e *encoder) appendData(b *mc.Batch, it item) {
 	b.Out = append(b.Out, '\r', '\n')
 }
 
-// pinTo has the chunks of a large item go out from where they stand. It needs the item's stripe.
+// pinTo adds the chunks of a large item to the answer without copying them. It needs the item's
+// stripe.
 func (e *encoder) pinTo(b *mc.Batch, it item) {
 	first, chunks := e.segments.pin(it)
 	_, total := it.largeRef()
@@ -50,10 +51,10 @@ func (e *encoder) cas(it item) uint64 {
 	return it.cas()
 }
 
-// appendMetaItem appends mg's answer for an item, and hands out the right to recache it: the
-// first client that finds it stale, empty from N, or near its end (R) wins (W), and the others
-// see that somebody has (Z). Flags act in the order in which they stand. It needs the item's
-// stripe; it is false if T is still to be done, by touchAfter.
+// appendMetaItem appends mg's answer for an item, and grants the right to recache it: the first client
+// that finds it stale, made by N, or near its expiry (R) wins (W), and the others see that another
+// client has won (Z). Flags act in the order of the request. It needs the item's stripe; touched is
+// false if T remains to be done, by touchAfter.
 func (e *encoder) appendMetaItem(b *mc.Batch, it item, r *mc.Request, now uint32, made bool) (touched bool) {
 	value := r.Has('v') && !(r.Has('C') && e.cas(it) == r.CAS)
 	if value {
@@ -84,7 +85,7 @@ func (e *encoder) appendMetaItem(b *mc.Batch, it item, r *mc.Request, now uint32
 	return touched
 }
 
-// appendReturn appends what one flag of mg asks to know.
+// appendReturn appends what one flag of mg requests.
 func (e *encoder) appendReturn(out []byte, it item, token []byte, now uint32) []byte {
 	switch token[0] {
 	case 's':
@@ -115,7 +116,7 @@ func appendTTL(out []byte, expiry, now uint32) []byte {
 	return mc.AppendMetaUint(out, 't', uint64(expiry-min(expiry, now)))
 }
 
-// appendWin appends W, X and Z, and marks the item as won if somebody now has.
+// appendWin appends W, X and Z, and marks the item as won if this client wins.
 func appendWin(out []byte, it item, won bool) []byte {
 	sent := it.has(bitSent)
 	if sent {

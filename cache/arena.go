@@ -9,8 +9,8 @@ import (
 // The mapping, from its start:
 //
 //	header         one page
-//	segment table  segmentEntryBytes a segment
-//	directories    4 bytes a segment each: the index's chunks, the ghosts'
+//	segment table  segmentEntryBytes for each segment
+//	directories    4 bytes for each segment, twice: the index's chunks, the ghosts'
 //	segments       of segmentBytes each, from a page's border
 //	the rest       less than a segment: overflow buckets of the index
 //
@@ -24,8 +24,8 @@ const (
 // none is no segment.
 const none = ^uint32(0)
 
-// header is what a warm restart needs beside the segments, kept in the mapping itself. All but
-// the fields up to clean is written by a clean stop.
+// header is what a warm restart needs besides the segments. It is part of the mapping. A start writes
+// the fields up to clean, a clean stop the others.
 type header struct {
 	magic        [8]byte
 	version      uint32
@@ -52,10 +52,11 @@ type header struct {
 
 var headerMagic = [8]byte{'h', 'o', 'l', 'd', 'f', 'a', 's', 't'}
 
-// formatVersion changes with whatever changes the meaning of the mapping's bytes.
+// formatVersion must change with every change of the meaning of the mapping's bytes.
 const formatVersion = 3
 
-// arena is the mapping and the views of it.
+// An arena is the mapping. It hands out views of its bytes and, but for opening and closing, changes
+// none.
 type arena struct {
 	mem          []byte
 	words        []uint64 // the same bytes: a word's number is an item's or a bucket's location
@@ -125,7 +126,7 @@ func (a *arena) wordAt(seg uint32) uint64 { return (a.base + uint64(seg)<<a.shif
 // segmentOf is the segment that holds the location.
 func (a *arena) segmentOf(loc uint64) uint32 { return uint32((loc*8 - a.base) >> a.shift) }
 
-// item is the bytes from loc to the mapping's end; the item says where it ends.
+// item is the bytes from loc to the mapping's end; the item's header has its size.
 func (a *arena) item(loc uint64) item { return item(a.mem[loc*8:]) }
 
 // bytesOf is a segment's bytes.
@@ -134,8 +135,8 @@ func (a *arena) bytesOf(seg uint32) []byte {
 	return a.mem[at : at+uint64(a.segmentBytes) : at+uint64(a.segmentBytes)]
 }
 
-// openArena maps the memory. warm says that it holds a cleanly stopped store of this shape;
-// cold is why not, empty where there was nothing to be warm from.
+// openArena maps the memory. warm reports whether it holds a cleanly stopped store of this shape; cold
+// is the reason if not, empty where there was no earlier store.
 func openArena(o Options) (a *arena, warm bool, cold string, err error) {
 	s := shapeOf(o.MemoryBytes)
 	if s.count < minSegments {

@@ -2,8 +2,8 @@ package cache
 
 import "holdfast/mc"
 
-// What the binary protocol answers where the text protocol has lines of its own. What requests do
-// is the same; the functions that do it ask Batch.Binary for the form of the answer.
+// This file has the binary protocol's answers. Requests do the same in both protocols; their functions
+// choose the form of the answer by Batch.Binary. An item is read under its stripe.
 
 // appendBinaryValue appends the answer to a get that found it, or to a touch, which has no value. It
 // needs the item's stripe.
@@ -19,7 +19,7 @@ func (e *encoder) appendBinaryValue(b *mc.Batch, it item, r *mc.Request) {
 	b.Out = append(b.Out, it.inline()...)
 }
 
-// appendBinaryStored appends what became of a store. Of a quiet one that is told only if it failed.
+// appendBinaryStored appends the result of a store; of a quiet one, only a failure.
 func appendBinaryStored(b *mc.Batch, r *mc.Request, v verdict, cas uint64) {
 	if v == stored {
 		if !r.NoReply {
@@ -52,7 +52,7 @@ var binaryStatuses = [...]mc.Status{
 	tooLarge:   mc.StatusTooLarge,
 }
 
-// appendBinaryNumber appends what became of incr and decr.
+// appendBinaryNumber appends the result of incr and decr.
 func appendBinaryNumber(b *mc.Batch, r *mc.Request, m *mutation, v verdict) {
 	switch {
 	case v == noMemory:

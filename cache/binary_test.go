@@ -51,7 +51,8 @@ func answersOf(t testing.TB, out []byte) (answers []string) {
 		key, extras := int(binary.BigEndian.Uint16(out[2:])), int(out[4])
 		whole := mc.BinaryHeaderBytes + int(binary.BigEndian.Uint32(out[8:]))
 		body := out[mc.BinaryHeaderBytes:whole]
-		answers = append(answers, fmt.Sprintf("%#x %d cas=%d extras=%x key=%s value=%.20s", out[1], binary.BigEndian.Uint16(out[6:]),
+		answers = append(answers, fmt.Sprintf("%#x %d cas=%d extras=%x key=%s value=%.20s",
+			out[1], binary.BigEndian.Uint16(out[6:]),
 			binary.BigEndian.Uint64(out[16:]), body[:extras], body[extras:extras+key], body[extras+key:]))
 		out = out[whole:]
 	}
@@ -129,7 +130,8 @@ func TestBinaryArithmetic(t *testing.T) {
 	c.want(withCAS(incr(mc.OpcodeIncr, 1, 5, 0), 3), "0x5 2 cas=0 extras= key= value=Data exists for key.")
 	c.want(withCAS(incr(mc.OpcodeIncr, 1, 5, 0), 4), "0x5 0 cas=5 extras= key= value=\x00\x00\x00\x00\x00\x00\x00\x01")
 	if n := s.Snapshot().Counters; n.IncrHits != 3 || n.IncrMisses != 1 || n.DecrHits != 1 || n.DecrMisses != 1 {
-		t.Errorf("got %d hits and %d misses of incr, %d and %d of decr; want 3, 1, 1, 1", n.IncrHits, n.IncrMisses, n.DecrHits, n.DecrMisses)
+		t.Errorf("got %d hits and %d misses of incr, %d and %d of decr; want 3, 1, 1, 1",
+			n.IncrHits, n.IncrMisses, n.DecrHits, n.DecrMisses)
 	}
 	clock.pass(s, 101*time.Second)
 	c.want(ask(mc.OpcodeGet, "n", ""), "0x0 1 cas=0 extras= key= value=Not found")

@@ -51,7 +51,7 @@ func (s *Store) appendDump(dst []byte, slot uint64, it item, now uint32) []byte 
 		it.accessed(), s.answers.cas(it), yesNo(it.has(bitFetched)), classShown(slot), it.memoryBytes(), it.clientFlags())
 }
 
-// appendMGDump appends a line that fetches the item: a binary key goes out as it came in.
+// appendMGDump appends a line that fetches the item, with a binary key in base64, as it was sent.
 func appendMGDump(dst []byte, it item) []byte {
 	dst = append(dst, "mg "...)
 	if it.has(bitBinary) {

@@ -20,12 +20,12 @@ import (
 //
 // The naive way is to empty a whole victim whenever memory runs out: with segments of thousands
 // of items that stops a store for a millisecond, and its connection's loop with it. So each store
-// sweeps a few items of the victim as soon as few segments are free, and usually finds a free one
-// when it needs it: no pause depends on how many items there are.
+// sweeps a few items of the victim as soon as few segments are free, and usually finds a free segment
+// when it needs one: no pause depends on the number of items.
 //
-// Two invariants: only a store leaves the reserve of free segments alone, so that sweeping, which
-// moves survivors to other segments, never waits for itself; and a segment is freed only after
-// each of its items was unlinked, or moved, under that item's stripe.
+// Two invariants: stores don't take the reserve of free segments, so that sweeping, which moves
+// survivors to other segments, never waits for itself; and a segment is freed only after each of its
+// items was unlinked, or moved, under that item's stripe.
 
 const (
 	// maxVictims bounds the work for one free segment when dead space is all there is to gain.
@@ -35,11 +35,11 @@ const (
 	paceItems = 32
 	// sampleSegments are looked at for one that is mostly dead.
 	sampleSegments = 32
-	// mercyRounds is how many main segments in a row may give everything back before items that
-	// were read more often go, too: it bounds the work for one free segment.
+	// mercyRounds is how many main segments in a row may be put back without freeing one before items
+	// that were read more often are evicted, too: it bounds the work for one free segment.
 	mercyRounds = 4
-	// smallParts: the small ring has one part in so many of the items' segments. (A tenth, as in the
-	// paper, loses much where the cache holds little, and a border that moves loses more: docs/decisions.)
+	// smallParts: one in so many of the items' segments is in the small ring. (With a tenth, as in the
+	// paper, small caches miss much more, and a share that adapts is worse still: docs/decisions.)
 	smallParts = 5
 	// promoteReads is how many reads take an item from the small ring to the main ring; one is
 	// enough until the main ring has been full for the first time.
@@ -81,7 +81,7 @@ type evictor struct {
 	losses   losses
 	mainFull bool   // the main ring has had a victim
 	spared   int    // main segments in a row that were put back: see chooseVictim
-	looked   uint32 // where mostlyDead goes on
+	looked   uint32 // where mostlyDead continues
 }
 
 // makeFree evicts until a segment is free beyond the reserve, and reports whether it could. It needs
@@ -98,7 +98,7 @@ func (e *evictor) makeFree() bool {
 
 // pace does a store's share of eviction. It needs segments.mu.
 func (e *evictor) pace() {
-	if e.segments.beyondReserve() || e.noEvict { // without eviction, looking for dead space each time is dear
+	if e.segments.beyondReserve() || e.noEvict { // without eviction, each search for dead space is expensive
 		return
 	}
 	if e.victim.seg == none && !e.chooseVictim() {
@@ -107,7 +107,7 @@ func (e *evictor) pace() {
 	e.sweep(&e.victim, paceItems)
 }
 
-// chooseVictim finds the next segment to be emptied, false if there is none.
+// chooseVictim begins with the next segment to be emptied, and reports whether there is one.
 func (e *evictor) chooseVictim() bool {
 	if id := e.mostlyDead(); id != none {
 		e.begin(&e.victim, id, gather)
@@ -170,7 +170,7 @@ func (e *evictor) begin(w *sweep, id uint32, purpose uint8) {
 	w.seg, w.at, w.purpose = id, 0, purpose
 }
 
-// sweep empties the next n items of w's victim, and frees it at its end. It needs segments.mu.
+// sweep evicts or moves the next n items of w's victim, and frees it at its end. It needs segments.mu.
 func (e *evictor) sweep(w *sweep, n int) {
 	seg := &e.segments.table[w.seg]
 	for ; n > 0 && w.at < int(seg.used); n-- {
@@ -178,7 +178,7 @@ func (e *evictor) sweep(w *sweep, n int) {
 		it := e.item(loc)
 		w.at += it.size()
 		if it.dead() {
-			n++ // costs next to nothing
+			n++ // dead items cost next to nothing
 			continue
 		}
 		if !e.evictOrMove(w, loc, it) {
@@ -186,7 +186,7 @@ func (e *evictor) sweep(w *sweep, n int) {
 			return
 		}
 		if w.purpose != gather && e.segments.beyondReserve() {
-			break // a large value went, and gave segments back: the victim's other items may stay for now
+			break // a large value was evicted and its segments are free: the other items may stay for now
 		}
 	}
 	if w.at >= int(seg.used) {
@@ -201,8 +201,8 @@ func (e *evictor) sweep(w *sweep, n int) {
 	}
 }
 
-// evictOrMove evicts or moves one item of w's victim. It is false if nothing may be evicted and
-// there is no room to move the item to.
+// evictOrMove evicts or moves one item of w's victim. It returns false if nothing may be evicted and
+// there is no memory to move the item to.
 func (e *evictor) evictOrMove(w *sweep, loc uint64, it item) bool {
 	h := e.index.hash(it.key())
 	st := e.index.stripe(h)
@@ -244,14 +244,14 @@ func (e *evictor) evictOrMove(w *sweep, loc uint64, it item) bool {
 	}
 	e.losses.count(it, false)
 	if o := e.watch.watching(); o != nil {
-		tellEvicted(o, it, classShown(slot), e.lifetimes.now.Load())
+		reportEvicted(o, it, classShown(slot), e.lifetimes.now.Load())
 	}
 	e.index.erase(h, at)
 	e.segments.freeChunks(e.index.drop(loc, it))
 	return true
 }
 
-// move copies an item to ring r and points its slot there. False if there is no room.
+// move copies an item to ring r and points its slot there, and reports whether there was memory for it.
 func (e *evictor) move(at, loc uint64, it item, r uint8, reads uint64) bool {
 	size := it.size()
 	expiry := it.expiry()
@@ -295,7 +295,7 @@ func (e *evictor) expire(now uint32) {
 	}
 }
 
-// stop puts back what is half swept, before the store closes.
+// stop puts back victims that are partly swept, before the store closes.
 func (e *evictor) stop() {
 	for _, w := range []*sweep{&e.victim, &e.expiring} {
 		if w.seg != none {

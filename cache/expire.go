@@ -17,7 +17,8 @@ import (
 // ttlClasses is class 0, for items that never expire, and fifteen for TTLs up to these.
 const ttlClasses = 16
 
-var ttlBounds = [ttlClasses - 2]uint32{10, 30, 60, 120, 300, 600, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86400, 3 * 86400, 10 * 86400}
+var ttlBounds = [ttlClasses - 2]uint32{10, 30, 60, 120, 300, 600, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600,
+	86400, 3 * 86400, 10 * 86400}
 
 // lifetimes decide when an item is gone: when its time is up, or because a flush came after it. All
 // of it may be used with any lock held, and with none.
@@ -94,8 +95,8 @@ func (t *lifetimes) gone(it item, now uint32) bool {
 	return it.seq() <= t.flushed.Load()
 }
 
-// unixNow is the time by which items expire. It goes by what has passed since the start, so that
-// setting the machine's clock makes no item older or younger.
+// unixNow is the time by which items expire. It counts from the start by the monotonic clock, so
+// that setting the machine's clock makes no item older or younger.
 func (t *lifetimes) unixNow() uint32 {
 	return uint32(t.started.Add(t.clock().Sub(t.started)).Unix() + t.ahead.Load())
 }

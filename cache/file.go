@@ -73,8 +73,8 @@ func (a *arena) openFile(o Options, s shape) (warm bool, cold string, err error)
 }
 
 // openOwn opens the file at path, or makes it, for this user alone. The path is often in a directory
-// that all users share, such as /dev/shm: there, somebody else may have put a link, which would have us
-// overwrite another file, or a file of their own, whose items they would choose.
+// that all users share, such as /dev/shm: another user may have put a link there, so that this process
+// would overwrite another file, or a file of their own, so that they would choose its items.
 func openOwn(path string) (*os.File, os.FileInfo, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|noFollow, 0o600)
 	if err != nil {
@@ -94,7 +94,7 @@ func openOwn(path string) (*os.File, os.FileInfo, error) {
 	return f, info, nil
 }
 
-// own refuses a file that is no file, or that another user may change.
+// own refuses a path that is not a regular file, and a file that another user may change.
 func own(path string, info os.FileInfo) error {
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("%s is no regular file", path)
@@ -108,8 +108,8 @@ func own(path string, info os.FileInfo) error {
 	return nil
 }
 
-// ours refuses a file that holds something else than a store, which is not to be destroyed. One of
-// zeros is what a start that broke off leaves.
+// ours refuses a file that is not a memory file, which must not be destroyed. A file of zeros is left
+// by a start that did not finish.
 func ours(f *os.File, size int64) error {
 	var magic [8]byte
 	if _, err := f.ReadAt(magic[:], 0); err != nil && err != io.EOF {
@@ -121,13 +121,14 @@ func ours(f *os.File, size int64) error {
 	return nil
 }
 
-// check says why a mapped file can't be continued, or nothing.
+// check returns why the items of a mapped file can't be used, or "".
 func (h *header) check(o Options, s shape) string {
 	switch {
 	case h.magic != headerMagic:
 		return "its first start broke off"
 	case h.version != formatVersion || h.headerBytes != uint32(unsafe.Sizeof(header{})):
-		return fmt.Sprintf("its format is version %d (%d) and this program's %d (%d)", h.version, h.headerBytes, formatVersion, unsafe.Sizeof(header{}))
+		return fmt.Sprintf("its format is version %d (%d) and this program's %d (%d)",
+			h.version, h.headerBytes, formatVersion, unsafe.Sizeof(header{}))
 	case h.memoryBytes != uint64(s.memoryBytes) || h.segmentBytes != uint64(s.segmentBytes):
 		return fmt.Sprintf("it is of %d bytes of memory and this of %d", h.memoryBytes, s.memoryBytes)
 	case o.Seed != 0 && h.seed != o.Seed:
@@ -146,9 +147,9 @@ func (a *arena) markClean() {
 	a.head.clean = 1
 }
 
-// unspoilt reports whether the mapping is, to the byte, what markClean was called on. Whatever damaged it
-// since, be it another program, a disk, or a copy that left out the middle, changes the sum; so what is
-// taken up needs no other checks, neither of the header's fields nor of its lists.
+// unspoilt reports whether the mapping is, to the byte, what markClean was called on. Damage since
+// then, by another program, a disk, or a copy without its middle, changes the sum; so a file with the
+// right sum needs no other checks, neither of the header's fields nor of its lists.
 func (a *arena) unspoilt() bool {
 	a.head.clean = 0
 	return a.head.sum == a.sum()
@@ -158,7 +159,7 @@ func (a *arena) unspoilt() bool {
 const sumBytes = 4 << 20
 
 // sum is the xxh3 of the xxh3s of the mapping's parts of sumBytes, with 0 for clean and sum in the
-// header. All processors work at it: it reads all of the memory, at a start and at a stop.
+// header. All processors work on it, since it reads all of the memory, at a start and at a stop.
 func (a *arena) sum() uint64 {
 	clean, sum := a.head.clean, a.head.sum
 	a.head.clean, a.head.sum = 0, 0
@@ -182,8 +183,8 @@ func (a *arena) sum() uint64 {
 	return xxh3.Hash(parts)
 }
 
-// CheckFile reports an error if the memory's file was cut off. What is mapped beyond its end is gone,
-// and touching it is a fault that ends the process; so the store can only be closed.
+// CheckFile returns an error if the memory file was truncated. The mapping beyond the file's end is
+// gone, and touching it is a fault that ends the process; so the store can only be closed.
 func (s *Store) CheckFile() error {
 	if s.file == nil {
 		return nil
@@ -199,8 +200,8 @@ func (s *Store) CheckFile() error {
 	return nil
 }
 
-// explainFault, deferred by what touches the mapping, makes a fault a panic that says why. Nothing can
-// be saved: the fault may have come anywhere, with locks held.
+// explainFault, deferred by whatever touches the mapping, turns a fault into a panic that names its
+// cause. Nothing can be saved: the fault may have come anywhere, with locks held.
 func (s *Store) explainFault() {
 	fault := recover()
 	if fault == nil {

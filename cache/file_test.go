@@ -81,7 +81,9 @@ func TestFileOfOthers(t *testing.T) {
 	}
 	others := []other{
 		{"a symbolic link", "is a symbolic link", func(path string) error { return os.Symlink(victim, path) }},
-		{"a dangling symbolic link", "is a symbolic link", func(path string) error { return os.Symlink(filepath.Join(dir, "none"), path) }},
+		{"a dangling symbolic link", "is a symbolic link", func(path string) error {
+			return os.Symlink(filepath.Join(dir, "none"), path)
+		}},
 		{"a file that all may write", "has the mode 0666", func(path string) error { return chmod(path, 0o666) }},
 		{"a file that a group may write", "has the mode 0660", func(path string) error { return chmod(path, 0o660) }},
 		{"a pipe", "is no regular file", func(path string) error { return syscall.Mkfifo(path, 0o600) }},

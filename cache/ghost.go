@@ -28,7 +28,7 @@ type ghosts struct {
 type ghostState struct {
 	chunks uint32
 	_      uint32
-	sets   uint64 // in use; the chunks may have room for more
+	sets   uint64 // in use; the chunks may have memory for more
 }
 
 // set is the set of h: 32 fingerprints in 8 words, the youngest first.

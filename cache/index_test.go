@@ -78,7 +78,7 @@ func (x *indexTest) insert(h, key uint64, name []byte) {
 	}
 	d := draft{key: name, accessed: 1}
 	s := x.index.segments
-	d.settle(s.segmentBytes)
+	d.layOut(s.segmentBytes)
 	loc, ok := s.bump(small, 0, d.size)
 	if !ok {
 		if s.freeCount == 0 {

@@ -6,8 +6,8 @@ import (
 	"unsafe"
 )
 
-// An item's bytes, little-endian, at a multiple of 8 bytes. What is marked * never changes while
-// the item has its place, so that the evictor can walk a segment without any item's lock.
+// An item's bytes, little-endian, at a multiple of 8 bytes. Fields that are marked * never change
+// while the item is at its location, so that the evictor can walk a segment without any item's lock.
 //
 //	 0  uint32* bits 0-7 key bytes, 8-11 layout, 12-31 size of the whole in 8-byte units
 //	 4  uint8   bits 0-2 unused bytes at the end; 3-7 see below
@@ -143,7 +143,7 @@ func (it item) stamp(seq, own uint64) {
 
 func round8(n int) int { return (n + 7) &^ 7 }
 
-// A draft is an item before it has a place. Settled, it has a layout and sizes.
+// A draft is an item before it has a location. layOut gives it a layout and sizes.
 type draft struct {
 	key         []byte
 	head, tail  []byte // the value is both, one after the other
@@ -156,15 +156,15 @@ type draft struct {
 	bits        uint8
 
 	layout uint8
-	kept   int // bytes of the value that stay with the item; all but a large one's
+	kept   int // bytes of the value that are kept with the item; all of them unless it is large
 	size   int // of the item in its segment
 }
 
 func (d *draft) valueBytes() int { return len(d.head) + len(d.tail) }
 
-// settle fixes the layout. A large item has every field, so that whatever changes later changes
-// in place.
-func (d *draft) settle(segmentBytes int) {
+// layOut chooses the layout and the sizes. A large item has every field, so that any later change of
+// them is made in place.
+func (d *draft) layOut(segmentBytes int) {
 	d.layout, d.kept = 0, d.valueBytes()
 	if d.expiry != 0 {
 		d.layout |= hasExpiry
@@ -182,7 +182,7 @@ func (d *draft) settle(segmentBytes int) {
 	d.size = round8(itemHeaderBytes + int(optional[d.layout]) + len(d.key) + d.kept)
 }
 
-// fits reports whether the draft can take the place of it, which is in no reader's hands.
+// fits reports whether the draft can be written over it, which nobody may have pinned.
 func (d *draft) fits(it item) bool {
 	return d.layout&isLarge == 0 && it.layout() == d.layout && it.size() == d.size
 }
@@ -199,7 +199,7 @@ func (d *draft) write(it item, first uint32) {
 	d.overwrite(it)
 }
 
-// overwrite writes all that may change in an item's place, of a draft that fits it.
+// overwrite writes everything that may change at an item's location, of a draft that fits it.
 func (d *draft) overwrite(it item) {
 	at := itemHeaderBytes
 	if d.layout&hasExpiry != 0 {

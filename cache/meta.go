@@ -7,8 +7,9 @@ import (
 	"holdfast/mc"
 )
 
-// The meta commands: mg, ms, md, ma, me. What each flag means is memcached's doc/protocol.txt, and
-// where that is silent, its proto_parser.c.
+// The meta commands: mg, ms, md, ma, me. The meaning of each flag is that of memcached's
+// doc/protocol.txt and, where that says nothing, of its proto_parser.c. This file changes the lane,
+// whose lock the batch holds, and the item and its slot, under the item's stripe.
 
 // metaGet answers mg.
 func (l *lane) metaGet(b *mc.Batch, r *mc.Request, now uint32) {
@@ -34,7 +35,7 @@ func (l *lane) metaGet(b *mc.Batch, r *mc.Request, now uint32) {
 		}
 	}
 	if l.observer != nil {
-		l.tellFetched(b, r, it, at)
+		l.reportFetched(b, r, it, at)
 	}
 	st.Unlock()
 	if !touched {
@@ -92,7 +93,7 @@ func (l *lane) metaSet(b *mc.Batch, r *mc.Request, now uint32) {
 	l.observeSet(r)
 	v := l.apply(&m)
 	if l.observer != nil {
-		l.tellStored(b, r, &m, v, kindNames[m.kind])
+		l.reportStored(b, r, &m, v, kindNames[m.kind])
 	}
 	if v == tooLarge || v == noMemory {
 		l.remove(r)
@@ -123,7 +124,8 @@ func (l *lane) metaSet(b *mc.Batch, r *mc.Request, now uint32) {
 }
 
 // kindNames are the classic commands that do what ms does.
-var kindNames = map[kind]string{set: "set", add: "add", replace: "replace", compare: "cas", appendTo: "append", prependTo: "prepend"}
+var kindNames = map[kind]string{set: "set", add: "add", replace: "replace", compare: "cas", appendTo: "append",
+	prependTo: "prepend"}
 
 var metaCodes = [...]string{stored: mc.HD, notStored: mc.NS, exists: mc.EX, notFound: mc.NF}
 
@@ -136,10 +138,12 @@ func (l *lane) metaDelete(b *mc.Batch, r *mc.Request, now uint32) {
 	var v verdict
 	switch {
 	case r.Has('x'):
-		m := mutation{kind: clearIt, r: r, now: now, expiry: l.lifetimes.expiryOf(r.Exptime), compareCAS: compareCAS, markStale: r.Has('I')}
+		m := mutation{kind: clearIt, r: r, now: now, expiry: l.lifetimes.expiryOf(r.Exptime),
+			compareCAS: compareCAS, markStale: r.Has('I')}
 		v = l.apply(&m)
 	case r.Has('I'):
-		m := mutation{kind: mark, r: r, now: now, expiry: l.lifetimes.expiryOf(r.Exptime), setExpiry: r.Has('T'), compareCAS: compareCAS}
+		m := mutation{kind: mark, r: r, now: now, expiry: l.lifetimes.expiryOf(r.Exptime),
+			setExpiry: r.Has('T'), compareCAS: compareCAS}
 		v = l.apply(&m)
 	default:
 		v = l.deleteIf(r, now, compareCAS)
@@ -181,7 +185,8 @@ func (l *lane) deleteIf(r *mc.Request, now uint32, compareCAS bool) verdict {
 // metaArithmetic answers ma.
 func (l *lane) metaArithmetic(b *mc.Batch, r *mc.Request, now uint32) {
 	l.counters.MetaCommands++
-	m := mutation{kind: increment, r: r, now: now, compareCAS: r.Has('C') && r.CAS != 0, vivify: r.Has('N'), setExpiry: r.Has('T')}
+	m := mutation{kind: increment, r: r, now: now,
+		compareCAS: r.Has('C') && r.CAS != 0, vivify: r.Has('N'), setExpiry: r.Has('T')}
 	if r.Mode == 'D' || r.Mode == 'd' || r.Mode == '-' {
 		m.kind = decrement
 	}
@@ -244,7 +249,7 @@ func (l *lane) appendNumber(b *mc.Batch, r *mc.Request, m *mutation) {
 	}
 }
 
-// metaDebug answers me: what is known of an item but its value.
+// metaDebug answers me: everything of an item except its value.
 func (l *lane) metaDebug(b *mc.Batch, r *mc.Request, now uint32) {
 	l.counters.MetaCommands++
 	st := l.index.stripe(r.Hash)
@@ -262,10 +267,11 @@ func (l *lane) metaDebug(b *mc.Batch, r *mc.Request, now uint32) {
 		b.Out = append(b.Out, it.key()...)
 	}
 	b.Out = fmt.Appendf(b.Out, " exp=%d la=%d cas=%d fetch=%s cls=%d size=%d\r\n", ttlOf(it, now),
-		now-min(now, it.accessed()), l.answers.cas(it), yesNo(it.has(bitFetched)), classShown(l.index.slot(at)), it.memoryBytes())
+		now-min(now, it.accessed()), l.answers.cas(it), yesNo(it.has(bitFetched)), classShown(l.index.slot(at)),
+		it.memoryBytes())
 }
 
-// ttlOf is the seconds that the item has left, -1 for ever.
+// ttlOf is the number of seconds until the item expires, -1 for never.
 func ttlOf(it item, now uint32) int64 {
 	if it.expiry() == 0 {
 		return -1
@@ -273,7 +279,7 @@ func ttlOf(it item, now uint32) int64 {
 	return int64(it.expiry()) - int64(now)
 }
 
-// classShown is what stands for memcached's slab class: 1 in the small ring, 2 in the main ring.
+// classShown is shown where memcached shows a slab class: 1 in the small ring, 2 in the main ring.
 func classShown(slot uint64) int { return 1 + int(slot/mainMark&1) }
 
 func yesNo(b bool) string {

@@ -9,27 +9,28 @@ import (
 
 // This file calls the observer. It changes nothing of the store.
 
-// An Observer is told of what happens to items, for the command watch. It is called on requests'
-// way, some of it with locks of the store held: it must not wait, nor call the store. Key is
-// borrowed. Class is 1 in the small ring, 2 in the main ring; conn is mc.Batch.Conn.
+// An Observer receives events of items, for the command watch. It is called while requests are served,
+// sometimes with locks of the store held: it must not wait, nor call the store. Keys are borrowed for
+// the call. Class is 1 in the small ring, 2 in the main ring; conn is mc.Batch.Conn.
 type Observer interface {
-	// Wants reports whether anybody watches; if not, nothing else is called.
+	// Wants reports whether anybody watches; if not, no other method is called.
 	Wants() bool
-	// Fetched is an item that was asked for: "found" or "not_found".
+	// Fetched is called for an item that was requested: "found" or "not_found".
 	Fetched(key []byte, status string, class, conn, valueBytes int)
-	// Stored is an item that was to be stored: "stored", "not_stored", "exists", "not_found",
+	// Stored is called for a request to store an item: "stored", "not_stored", "exists", "not_found",
 	// "too_large" or "no_memory".
 	Stored(key []byte, status, command string, ttl time.Duration, class, conn, valueBytes int)
-	// Evicted is an item that made room; ttl is negative without one, unread since its last read.
+	// Evicted is called for an item that was evicted. A ttl is negative if there is none; unread is the
+	// time since the last read.
 	Evicted(key []byte, read bool, ttl, unread time.Duration, class, valueBytes int)
-	// Deleted is an item that a client deleted, by "delete" or "md".
+	// Deleted is called for an item that a client deleted, by "delete" or "md".
 	Deleted(key []byte, command string, class, valueBytes int)
 }
 
 // watch is the observer, if there is one.
 type watch struct{ observer atomic.Pointer[Observer] }
 
-// watching is the observer if it wants to be told now, else nil.
+// watching is the observer if it wants events now, else nil.
 func (w *watch) watching() Observer {
 	if o := w.observer.Load(); o != nil && (*o).Wants() {
 		return *o
@@ -37,11 +38,11 @@ func (w *watch) watching() Observer {
 	return nil
 }
 
-// Observe has o told from now on.
+// Observe makes o the observer.
 func (s *Store) Observe(o Observer) { s.watch.observer.Store(&o) }
 
-// tellFetched needs the item's stripe; it is nil on a miss.
-func (l *lane) tellFetched(b *mc.Batch, r *mc.Request, it item, at uint64) {
+// reportFetched needs the stripe of the item, which is nil on a miss.
+func (l *lane) reportFetched(b *mc.Batch, r *mc.Request, it item, at uint64) {
 	if it == nil {
 		l.observer.Fetched(r.Key, "not_found", 0, b.Conn, 0)
 		return
@@ -49,8 +50,8 @@ func (l *lane) tellFetched(b *mc.Batch, r *mc.Request, it item, at uint64) {
 	l.observer.Fetched(r.Key, "found", classShown(l.index.slot(at)), b.Conn, it.valueBytes())
 }
 
-// tellStored tells of a store as memcached does, which looks for the old item first.
-func (l *lane) tellStored(b *mc.Batch, r *mc.Request, m *mutation, v verdict, command string) {
+// reportStored reports a store as memcached does, which looks for the old item first.
+func (l *lane) reportStored(b *mc.Batch, r *mc.Request, m *mutation, v verdict, command string) {
 	l.observer.Fetched(r.Key, "not_found", 0, b.Conn, 0)
 	ttl := time.Duration(0)
 	if m.expiry > m.now {
@@ -62,11 +63,12 @@ func (l *lane) tellStored(b *mc.Batch, r *mc.Request, m *mutation, v verdict, co
 var verdictNames = [...]string{stored: "stored", notStored: "not_stored", exists: "exists", notFound: "not_found",
 	tooLarge: "too_large", noMemory: "no_memory"}
 
-// tellEvicted is called with segments.mu and the item's stripe.
-func tellEvicted(o Observer, it item, class int, now uint32) {
+// reportEvicted is called with segments.mu and the item's stripe held.
+func reportEvicted(o Observer, it item, class int, now uint32) {
 	ttl := time.Duration(-1)
 	if at := it.expiry(); at > now {
 		ttl = time.Duration(at-now) * time.Second
 	}
-	o.Evicted(it.key(), it.has(bitFetched), ttl, time.Duration(now-min(now, it.accessed()))*time.Second, class, it.valueBytes())
+	unread := time.Duration(now-min(now, it.accessed())) * time.Second
+	o.Evicted(it.key(), it.has(bitFetched), ttl, unread, class, it.valueBytes())
 }

@@ -19,13 +19,13 @@ type Options struct {
 	// Heap takes the memory from Go's heap, where the race detector sees it. Tests only.
 	Heap bool
 
-	Lanes     int  // how many sets of counters; one an event loop; default 1
+	Lanes     int  // sets of counters, one for each event loop; default 1
 	Detail    bool // count by key prefix from the start
 	Delimiter byte // ends a key's prefix; default ':'
 
 	TTLs []TTLRule // the longest matching prefix counts
 
-	// Now is the time; default time.Now. What passes between two calls of Tick is what counts.
+	// Now is the time; default time.Now. The store reads it in each Tick.
 	Now func() time.Time
 }
 
@@ -37,7 +37,7 @@ type TTLRule struct {
 	Jitter  float64       // each relative TTL is multiplied by a random factor in [1-Jitter, 1+Jitter]; 0 ≤ Jitter < 1
 }
 
-// Limits of what Options accept.
+// Limits of Options.
 const (
 	minMemoryBytes = 1 << 20
 	maxMemoryBytes = (locMask + 1) * 8 // what a slot of the index can point to: 512 GiB

@@ -3,8 +3,8 @@ package cache
 // This file works out what a mutation comes to. It changes the mutation, the counters and scratch
 // memory of the lane, and, where that is all there is to do, the item. It needs the item's stripe.
 
-// plan works out what m comes to, given the item that is there, or nil. It needs the item's
-// stripe. If it says rewrite, m.d is the draft, which refers to nothing that the stripe guards.
+// plan works out the result of m, given the present item, or nil. If the step is rewrite, m.d is the
+// draft, which refers to nothing that the stripe guards.
 func (m *mutation) plan(l *lane, it item) (step, verdict) {
 	if it == nil {
 		return m.planMissing(l)
@@ -19,7 +19,7 @@ func (m *mutation) plan(l *lane, it item) (step, verdict) {
 		return refuse, exists
 	case increment, decrement:
 		if it.valueBytes() == 0 {
-			return refuse, notNumeric // whatever its CAS, as in memcached
+			return refuse, notNumeric // with any CAS, as in memcached
 		}
 	}
 	stale := false

@@ -43,10 +43,11 @@ func checkPolicy(t *testing.T, keys []uint32) {
 		t.Logf("%4.1f %% of %d keys, values of %d bytes, %d items: store %.2f %%, policy %.2f %%, memcached's policy %.2f %%",
 			100*share, distinct, len(p.value), items, 100*got, 100*policy, 100*peer)
 		if math.Abs(got/policy-1) > agreement {
-			t.Errorf("%.1f %% of the keys: %.3f %% of the requests miss; want %.3f %%, as in the simulation", 100*share, 100*got, 100*policy)
+			t.Errorf("%.1f %% of the keys: %.3f %% of the requests miss; want %.3f %%, as in the simulation",
+				100*share, 100*got, 100*policy)
 		}
 		if got > beside*peer {
-			t.Errorf("%.1f %% of the keys: %.3f %% of the requests miss; want %.3f %% at most, which is memcached's and 4 %% more",
+			t.Errorf("%.1f %% of the keys: %.3f %% miss; want %.3f %% at most, which is memcached's and 4 %% more",
 				100*share, 100*got, 100*beside*peer)
 		}
 	}

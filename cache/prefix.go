@@ -13,7 +13,7 @@ import (
 // PrefixStats count what happened to the keys of one prefix, the bytes before the delimiter.
 type PrefixStats struct {
 	Gets, Hits, Sets, Deletes  uint64
-	EvictedRead, EvictedUnread uint64 // evicted after, and before, anybody read them
+	EvictedRead, EvictedUnread uint64 // evicted after, and before, their first read
 	Expired                    uint64
 	Items, Bytes               int64 // of items that were stored while counting was on
 }
@@ -36,11 +36,11 @@ type prefixRule struct {
 	delimiter byte
 }
 
-// prefixes are counts by prefix. Clients choose keys, so their number is bounded.
+// prefixes are counts by prefix. Clients choose keys, so the number of prefixes is limited.
 type prefixes struct {
 	rule   *prefixRule
 	byName map[string]*PrefixStats
-	others PrefixStats // of prefixes beyond the bound, and of keys without a prefix
+	others PrefixStats // of prefixes beyond the limit, and of keys without a prefix
 }
 
 const (
@@ -48,7 +48,7 @@ const (
 	maxPrefixBytes = 64
 )
 
-// of is where key is counted.
+// of returns the counts of key's prefix.
 func (p *prefixes) of(key []byte) *PrefixStats {
 	n := bytes.IndexByte(key, p.rule.delimiter)
 	if n < 1 || n > maxPrefixBytes {
@@ -68,7 +68,7 @@ func (p *prefixes) of(key []byte) *PrefixStats {
 	return c
 }
 
-// reset forgets all but what is held now.
+// reset zeroes all but the present items and bytes.
 func (p *prefixes) reset() {
 	for _, c := range p.byName {
 		*c = PrefixStats{Items: c.Items, Bytes: c.Bytes}
@@ -87,7 +87,7 @@ func (p *prefixes) addTo(sum *prefixes) {
 	sum.others.add(&p.others)
 }
 
-// count notes an item that was stored, if counting is on.
+// count counts an item that was stored, if counting is on.
 func (p *prefixes) count(it item) {
 	if !p.rule.on.Load() {
 		it.clearBit(bitCounted)
@@ -99,8 +99,8 @@ func (p *prefixes) count(it item) {
 	c.Bytes += int64(it.memoryBytes())
 }
 
-// uncount notes that an item goes, if it was counted. The prefixes may be those of another lane than
-// the one that counted it: only their sum means something.
+// uncount undoes count for an item that is removed. The prefixes may be those of another lane than the
+// one that counted it: only their sum has a meaning.
 func (p *prefixes) uncount(it item) {
 	if it.has(bitCounted) {
 		c := p.of(it.key())
@@ -116,7 +116,7 @@ func forget(curve *mrc.Sampler, h uint64) {
 	}
 }
 
-// losses count what the store took away by itself. Guarded by segments.mu.
+// losses count the items that the evictor removed. Guarded by segments.mu.
 type losses struct {
 	EvictedRead, EvictedUnread uint64
 	Expired, ExpiredUnread     uint64
@@ -125,7 +125,7 @@ type losses struct {
 
 // count counts one item that was evicted or had expired.
 func (c *losses) count(it item, expired bool) {
-	var p PrefixStats // where nobody looks
+	var p PrefixStats // discarded
 	counted := &p
 	if it.has(bitCounted) || c.prefixes.rule.on.Load() {
 		c.prefixes.uncount(it)

@@ -115,7 +115,8 @@ func (m *modelTest) step() {
 		delete(m.model, key)
 	case op < 96:
 		expiry := m.expiry()
-		if !m.answer(key, m.do(fmt.Sprintf("touch %s %d\r\n", key, expiry)), pick(had, "TOUCHED\r\n", "NOT_FOUND\r\n")) && had {
+		got := m.do(fmt.Sprintf("touch %s %d\r\n", key, expiry))
+		if !m.answer(key, got, pick(had, "TOUCHED\r\n", "NOT_FOUND\r\n")) && had {
 			old.expiry = expiry
 			m.model[key] = old
 		}

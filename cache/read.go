@@ -5,8 +5,8 @@ import "holdfast/mc"
 // This file has the requests that read, touch or delete one item. They change the lane, whose lock the
 // batch holds, and the item and its slot, under the item's stripe.
 
-// findLive returns the item of r's key, its slot and location, or nil; what has expired it
-// unlinks. It needs r's stripe.
+// findLive returns the item of r's key, its slot and location, or nil. An expired item is unlinked.
+// It needs r's stripe.
 func (l *lane) findLive(r *mc.Request, now uint32) (it item, at, loc uint64) {
 	at, loc = l.index.find(r.Hash, r.Key)
 	if at == 0 {
@@ -29,7 +29,7 @@ func (l *lane) findLive(r *mc.Request, now uint32) (it item, at, loc uint64) {
 	return nil, 0, 0
 }
 
-// findReadable is findLive for an item whose value is to be answered with.
+// findReadable is findLive for an item whose value the answer has.
 func (l *lane) findReadable(r *mc.Request, now uint32) (it item, at uint64) {
 	it, at, _ = l.findLive(r, now)
 	if it != nil && it.large() && !l.segments.mayPin(it) {
@@ -60,7 +60,7 @@ func (l *lane) get(b *mc.Batch, r *mc.Request, now uint32) {
 		l.answers.appendValue(b, it, r)
 	}
 	if l.observer != nil {
-		l.tellFetched(b, r, it, at)
+		l.reportFetched(b, r, it, at)
 	}
 	st.Unlock()
 	if it != nil {
@@ -77,7 +77,7 @@ func (l *lane) get(b *mc.Batch, r *mc.Request, now uint32) {
 	}
 }
 
-// observeGet counts a get by prefix, if that is on, and shows it to the curve.
+// observeGet counts a get by prefix, if that is on, and samples it for the curve.
 func (l *lane) observeGet(r *mc.Request, hit bool, bytes int) {
 	l.asked++
 	if l.prefixes.rule.on.Load() {
@@ -92,8 +92,8 @@ func (l *lane) observeGet(r *mc.Request, hit bool, bytes int) {
 	}
 }
 
-// getAndTouch answers gat, gats and the binary protocol's touch: the value that is there, whatever
-// becomes of it then.
+// getAndTouch answers gat, gats and the binary protocol's touch, with the present value even if the
+// touch then fails.
 func (l *lane) getAndTouch(b *mc.Batch, r *mc.Request, now uint32) {
 	l.counters.Touches++
 	expiry := l.lifetimes.expiryOf(r.Exptime)
@@ -108,7 +108,7 @@ func (l *lane) getAndTouch(b *mc.Batch, r *mc.Request, now uint32) {
 		touched = it.touch(expiry)
 	}
 	if l.observer != nil {
-		l.tellFetched(b, r, it, at)
+		l.reportFetched(b, r, it, at)
 	}
 	st.Unlock()
 	if !touched {
@@ -128,8 +128,8 @@ func (l *lane) getAndTouch(b *mc.Batch, r *mc.Request, now uint32) {
 	}
 }
 
-// touchAfter gives an item without an expiry one, which takes another place. Where there is no
-// memory for that, the item goes: it must not outlive its time.
+// touchAfter gives an expiry to an item without the field for it, which needs another location. Where there is no
+// memory for that, the item is removed: it must not live longer than the client wants.
 func (l *lane) touchAfter(r *mc.Request, now, expiry uint32) {
 	m := mutation{kind: touch, r: r, now: now, expiry: expiry}
 	if l.apply(&m) == noMemory {

@@ -218,7 +218,7 @@ func TestMayStay(t *testing.T) {
 			return now + seconds
 		}
 		d := draft{key: []byte("k"), expiry: from(test.had)}
-		d.settle(s.segmentBytes)
+		d.layOut(s.segmentBytes)
 		loc, _ := s.bump(small, 0, d.size)
 		d.write(s.item(loc), none)
 		s.of(loc).wakeBy(from(test.wake))

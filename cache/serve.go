@@ -11,7 +11,7 @@ import (
 // of the shared parts it uses the index, under the request's stripe, and frees chunks under
 // segments.mu once no stripe is held.
 
-// prefetchRequests is how many requests' cache misses are taken at once.
+// prefetchRequests is the number of requests whose cache misses overlap.
 const prefetchRequests = 32
 
 // Serve answers b: see mc.Handler. It never blocks for longer than other stores hold a lock.
@@ -26,7 +26,7 @@ func (s *Store) Serve(b *mc.Batch) {
 	l.observer = s.watch.watching()
 	for more := true; more && b.Next < len(b.Requests); {
 		part := b.Requests[b.Next:min(b.Next+prefetchRequests, len(b.Requests))]
-		s.warm(part)
+		s.prefetchPart(part)
 		for i := range part {
 			l.serve(b, &part[i], now)
 			b.Next++
@@ -41,8 +41,8 @@ func (s *Store) Serve(b *mc.Batch) {
 	b.Done()
 }
 
-// Prefetch brings what the batches need to the processor's cache, and sets the requests' Hash. See
-// server.Prefetcher.
+// Prefetch brings the buckets and items that the batches need to the processor's cache, and sets the
+// requests' Hash. See server.Prefetcher.
 func (s *Store) Prefetch(batches []*mc.Batch) {
 	if s.file != nil {
 		defer s.explainFault()
@@ -58,10 +58,9 @@ func (s *Store) Prefetch(batches []*mc.Batch) {
 	}
 }
 
-// warm hashes the requests' keys, and brings first their buckets and then their items to the
+// prefetchPart hashes the requests' keys, and brings first their buckets and then their items to the
 // processor's cache: the misses of a batch overlap, instead of each waiting for the one before.
-// It reads slots without a lock, and what it finds is only a hint.
-func (s *Store) warm(requests []mc.Request) {
+func (s *Store) prefetchPart(requests []mc.Request) {
 	if len(requests) < 2 {
 		if len(requests) == 1 && requests[0].Hash == 0 {
 			s.index.hashAll(requests)
@@ -121,9 +120,9 @@ func (l *lane) serve(b *mc.Batch, r *mc.Request, now uint32) {
 	}
 }
 
-// refused answers a request that was refused before it came here. A value that was too large, or
-// for which there was no memory, takes the place of what was there by leaving nothing, so that
-// nobody reads the older one.
+// refused answers a request that the decoder refused. A value that was too large, or for which there
+// was no memory, still removes the item that it should have replaced, so that nobody reads the older
+// value.
 func (l *lane) refused(b *mc.Batch, r *mc.Request) {
 	if r.Drop && len(r.Key) > 0 {
 		if r.Status == mc.StatusOutOfMemory || strings.HasPrefix(r.Fault, "SERVER_ERROR out of memory") {
@@ -140,7 +139,7 @@ func (l *lane) refused(b *mc.Batch, r *mc.Request) {
 	b.Out = append(b.Out, r.Fault...)
 }
 
-// remove takes the item of r's key away, whatever its state.
+// remove unlinks the item of r's key, expired or not.
 func (l *lane) remove(r *mc.Request) {
 	st := l.index.stripe(r.Hash)
 	st.Lock()
@@ -166,7 +165,7 @@ func (l *lane) flushAll(b *mc.Batch, r *mc.Request) {
 	}
 }
 
-// hit notes that the item was read. It needs the item's stripe.
+// hit records that the item was read. It needs the item's stripe.
 func (l *lane) hit(at uint64, it item, now uint32) {
 	l.index.countRead(at)
 	if !it.has(bitFetched) {

@@ -13,11 +13,11 @@ import (
 // This file reports. It reads each lane under its lock, and then, under segments.mu, the segments, the
 // index's and ghosts' sizes and the evictor's losses. ResetStats zeroes counters under the same locks.
 
-// A Snapshot is what a store has counted, and what it holds.
+// A Snapshot has the counters of a store and the sizes of its contents.
 type Snapshot struct {
 	Counters
-	EvictedRead, EvictedUnread uint64 // evicted after, and before, anybody read them
-	Expired, ExpiredUnread     uint64 // expired ones whose memory was given back
+	EvictedRead, EvictedUnread uint64 // evicted after, and before, their first read
+	Expired, ExpiredUnread     uint64 // expired items whose memory was freed
 
 	Items       int64
 	ItemBytes   int64 // that the items take, headers and large values included
@@ -28,10 +28,11 @@ type Snapshot struct {
 	MainBytes   int64
 	FreeBytes   int64
 
-	Prefixes map[string]PrefixStats // "" are keys without a prefix, and those beyond the bound
+	Prefixes map[string]PrefixStats // "" counts keys without a prefix and those beyond the limit
 }
 
-// Snapshot sums up the lanes' counters. The sum is not of one moment while requests are served.
+// Snapshot sums up the lanes' counters, one lane after another: while requests are served, the sums
+// are not exactly of one time.
 func (s *Store) Snapshot() Snapshot {
 	n := Snapshot{MemoryBytes: int64(len(s.mem)), Items: s.index.items.Load(), ItemBytes: s.index.bytes.Load()}
 	sum := prefixes{byName: map[string]*PrefixStats{}}
@@ -62,7 +63,7 @@ func (s *Store) Snapshot() Snapshot {
 	return n
 }
 
-// ResetStats zeroes the counters, not what is held.
+// ResetStats zeroes the counters, but not the numbers and bytes of items.
 func (s *Store) ResetStats() {
 	for i := range s.lanes {
 		l := &s.lanes[i]
@@ -78,12 +79,12 @@ func (s *Store) ResetStats() {
 	s.evictor.losses = losses{prefixes: kept}
 }
 
-// Detail turns counting by key prefix on or off. What was counted stays.
+// Detail turns counting by key prefix on or off. Earlier counts are kept.
 func (s *Store) Detail(on bool) { s.counting.on.Store(on) }
 
 // Stats appends a group of statistics to dst as lines "STAT name value\r\n", with memcached's
 // names where it has one: "" is those of the command without an argument. It returns false for a
-// group that it does not know.
+// group that does not exist.
 func (s *Store) Stats(dst []byte, group string) ([]byte, bool) {
 	switch name, arg, _ := strings.Cut(group, " "); {
 	case group == "":
@@ -117,7 +118,8 @@ func (s *Store) appendStats(dst []byte) []byte {
 		name  string
 		value uint64
 	}{
-		{"cmd_get", c.Gets}, {"cmd_set", c.Sets}, {"cmd_flush", c.Flushes}, {"cmd_touch", c.Touches}, {"cmd_meta", c.MetaCommands},
+		{"cmd_get", c.Gets}, {"cmd_set", c.Sets}, {"cmd_flush", c.Flushes}, {"cmd_touch", c.Touches},
+		{"cmd_meta", c.MetaCommands},
 		{"get_hits", c.GetHits}, {"get_misses", c.GetMisses}, {"get_expired", c.GetExpired}, {"get_flushed", c.GetFlushed},
 		{"delete_misses", c.DeleteMisses}, {"delete_hits", c.DeleteHits},
 		{"incr_misses", c.IncrMisses}, {"incr_hits", c.IncrHits}, {"decr_misses", c.DecrMisses}, {"decr_hits", c.DecrHits},
@@ -125,8 +127,10 @@ func (s *Store) appendStats(dst []byte) []byte {
 		{"touch_hits", c.TouchHits}, {"touch_misses", c.TouchMisses},
 		{"store_too_large", c.TooLarge}, {"store_no_memory", c.NoMemory},
 		{"limit_maxbytes", uint64(n.MemoryBytes)},
-		{"hash_power_level", uint64(bits.Len64(s.index.buckets.Load()) - 1)}, {"hash_bytes", uint64(n.IndexBytes)}, {"hash_is_expanding", 0},
-		{"slab_reassign_rescues", 0}, {"slab_reassign_chunk_rescues", 0}, {"slab_reassign_evictions_nomem", 0}, {"slab_reassign_inline_reclaim", 0},
+		{"hash_power_level", uint64(bits.Len64(s.index.buckets.Load()) - 1)},
+		{"hash_bytes", uint64(n.IndexBytes)}, {"hash_is_expanding", 0},
+		{"slab_reassign_rescues", 0}, {"slab_reassign_chunk_rescues", 0}, {"slab_reassign_evictions_nomem", 0},
+		{"slab_reassign_inline_reclaim", 0},
 		{"slab_reassign_busy_items", 0}, {"slab_reassign_busy_deletes", 0}, {"slab_reassign_busy_nomem", 0},
 		{"slab_reassign_last_busy_status", 0}, {"slab_reassign_running", 0}, {"slabs_moved", 0}, {"malloc_fails", 0},
 		{"bytes", uint64(n.ItemBytes)}, {"curr_items", uint64(n.Items)}, {"total_items", c.Stored},
@@ -151,7 +155,8 @@ func (s *Store) appendSettings(dst []byte) []byte {
 	dst = appendStat(dst, "stat_key_prefix", string(s.counting.delimiter))
 	dst = appendStat(dst, "hash_algorithm", "xxh3")
 	// Those of memcached's slabs and LRU lists, which tools read: there are none here.
-	for _, name := range []string{"oldest", "growth_factor", "chunk_size", "hashpower_init", "slab_automove", "slab_automove_ratio", "slab_automove_window", "slab_automove_freeratio", "slab_chunk_max",
+	for _, name := range []string{"oldest", "growth_factor", "chunk_size", "hashpower_init", "slab_automove",
+		"slab_automove_ratio", "slab_automove_window", "slab_automove_freeratio", "slab_chunk_max",
 		"lru_crawler_sleep", "lru_crawler_tocrawl", "hot_lru_pct", "warm_lru_pct", "hot_max_factor", "warm_max_factor",
 		"tail_repair_time", "temporary_ttl", "num_napi_ids"} {
 		dst = appendStat(dst, name, 0)
@@ -162,7 +167,7 @@ func (s *Store) appendSettings(dst []byte) []byte {
 	return dst
 }
 
-// appendMemory tells what the memory is used for.
+// appendMemory appends how the memory is used.
 func (s *Store) appendMemory(dst []byte) []byte {
 	n := s.Snapshot()
 	dst = appendStat(dst, "segment_bytes", s.segmentBytes)
@@ -179,8 +184,7 @@ func (s *Store) appendMemory(dst []byte) []byte {
 	return appendStat(dst, "evicted_unread", n.EvictedUnread)
 }
 
-// appendPrefixes appends a line a prefix, in memcached's form to the letter, or with all that is
-// counted.
+// appendPrefixes appends a line for each prefix, exactly in memcached's form, or with all counts.
 func (s *Store) appendPrefixes(dst []byte, all bool) []byte {
 	counts := s.Snapshot().Prefixes
 	names := make([]string, 0, len(counts))
@@ -206,23 +210,23 @@ func (s *Store) appendPrefixes(dst []byte, all bool) []byte {
 	return dst
 }
 
-// WhatIf is the hit rate that the traffic of late would have with other amounts of memory.
+// WhatIf is the hit rate that the recent traffic would have with other amounts of memory.
 type WhatIf struct {
 	HitRate   float64     `json:"hit_rate"`  // measured, since the counters were last reset
-	Sampled   uint64      `json:"sampled"`   // gets that the estimate stands on
+	Sampled   uint64      `json:"sampled"`   // gets that the estimate is based on
 	Estimates []WhatIfRow `json:"estimates"` // from a quarter to four times the memory
 }
 
 // A WhatIfRow is one point of the curve.
 type WhatIfRow struct {
-	Times       float64 `json:"times"` // the memory of today
+	Times       float64 `json:"times"` // of the present memory
 	MemoryBytes int64   `json:"memory_bytes"`
 	HitRate     float64 `json:"hit_rate"`
 }
 
 var whatIfTimes = [...]float64{0.25, 0.5, 0.75, 1, 1.5, 2, 3, maxTimes}
 
-// maxTimes the memory of today is as far as the curve goes.
+// maxTimes is the end of the curve, in times of the present memory.
 const maxTimes = 4
 
 // WhatIf estimates the curve by a sample of keys. See package mrc.
@@ -232,7 +236,7 @@ func (s *Store) WhatIf() WhatIf {
 	if n.Gets > 0 {
 		w.HitRate = float64(n.GetHits) / float64(n.Gets)
 	}
-	// What isn't items today, index and ghosts, grows with the items.
+	// The memory that items don't take, of index and ghosts, grows with the items.
 	forItems := int64(1)
 	if rings := n.SmallBytes + n.MainBytes; n.ItemBytes > 0 && n.EvictedRead+n.EvictedUnread > 0 {
 		forItems = n.ItemBytes
@@ -260,14 +264,14 @@ func (s *Store) appendWhatIf(dst []byte) []byte {
 	return dst
 }
 
-// AdvanceClock lets the store's time be ahead by so much more. Tests only.
+// AdvanceClock moves the store's time ahead. It is for tests only.
 func (s *Store) AdvanceClock(by time.Duration) {
 	s.lifetimes.ahead.Add(int64(by / time.Second))
 	s.lifetimes.now.Add(uint32(by / time.Second))
 	s.Tick()
 }
 
-// PauseClock stops the store's time, or lets it go on. Tests only.
+// PauseClock stops or resumes the store's time. It is for tests only.
 func (s *Store) PauseClock(paused bool) {
 	s.lifetimes.stopped.Store(paused)
 	s.Tick()

@@ -21,7 +21,7 @@ type Store struct {
 	lanes  []lane
 }
 
-// An engine is what the lanes share. Each part says which lock guards it.
+// An engine is what the lanes share. The comment of each part names the lock that guards it.
 type engine struct {
 	*arena
 	index     index
@@ -57,7 +57,7 @@ func Open(o Options) (*Store, error) {
 	if warm {
 		s.resume()
 	} else {
-		s.begun(o.Seed)
+		s.begin(o.Seed)
 	}
 	return s, nil
 }
@@ -77,11 +77,11 @@ func (s *Store) join(noEvict bool) {
 	}
 }
 
-// Warm reports whether Open found the items of a clean stop; if not, why says why, and is empty
-// where there was nothing to find.
+// Warm reports whether Open found the items of a clean stop; if not, why is the reason, and empty
+// where there was no file.
 func (s *Store) Warm() (warm bool, why string) { return s.warmed, s.cold }
 
-// requests is how many gets there have been, for the curve.
+// requests is the number of gets since the start, for the curve.
 func (s *Store) requests() (n uint64) {
 	for i := range s.lanes {
 		n += s.lanes[i].gets.Load()
@@ -89,8 +89,8 @@ func (s *Store) requests() (n uint64) {
 	return n
 }
 
-// begun makes the mapping an empty store.
-func (s *Store) begun(seed uint64) {
+// begin makes the mapping an empty store.
+func (s *Store) begin(seed uint64) {
 	for seed == 0 {
 		var b [8]byte
 		rand.Read(b[:]) // never fails
@@ -101,7 +101,7 @@ func (s *Store) begun(seed uint64) {
 	s.index.reset(seed)
 }
 
-// resume takes up the mapping's store. Until Close, the file is not clean.
+// resume continues the store that the mapping holds. Until Close, the file is not clean.
 func (s *Store) resume() {
 	h := s.head
 	s.lifetimes.restore(h)

@@ -16,11 +16,12 @@ func TestGetAllocatesNothing(t *testing.T) {
 	c := newClient(t, s)
 	c.want("set user:000000000000001 0 0 5|value", "STORED")
 	lines := map[string]string{
-		"get":      "get user:000000000000001\r\n",
-		"gets":     "gets user:000000000000001 user:000000000000002\r\n",
-		"mg":       "mg user:000000000000001 v f t c\r\n",
-		"set":      "set user:000000000000001 0 0 5\r\nvalue\r\n",
-		"grow":     "set user:000000000000001 0 0 5\r\nvalue\r\nset user:000000000000001 0 0 50\r\n" + strings.Repeat("v", 50) + "\r\n",
+		"get":  "get user:000000000000001\r\n",
+		"gets": "gets user:000000000000001 user:000000000000002\r\n",
+		"mg":   "mg user:000000000000001 v f t c\r\n",
+		"set":  "set user:000000000000001 0 0 5\r\nvalue\r\n",
+		"grow": "set user:000000000000001 0 0 5\r\nvalue\r\n" +
+			"set user:000000000000001 0 0 50\r\n" + strings.Repeat("v", 50) + "\r\n",
 		"incr":     "set n 0 0 2\r\n10\r\nincr n 1\r\n",
 		"touch":    "touch user:000000000000001 10\r\ntouch user:000000000000001 0\r\n",
 		"multiget": "get" + strings.Repeat(" user:000000000000001", 100) + "\r\n",

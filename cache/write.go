@@ -28,7 +28,7 @@ const (
 	vivify  // mg N: an empty item if there is none
 )
 
-// verdict is what became of a mutation.
+// verdict is the result of a mutation.
 type verdict uint8
 
 const (
@@ -41,8 +41,8 @@ const (
 	noMemory
 )
 
-// A mutation is a change of one item. What it comes to depends on the item that is there, and is
-// worked out by plan under the item's stripe.
+// A mutation is a change of one item. Its result depends on the present item, and is worked out by
+// plan under the item's stripe.
 type mutation struct {
 	kind   kind
 	r      *mc.Request
@@ -63,7 +63,7 @@ type mutation struct {
 	made   bool   // the item is new
 }
 
-// step is what plan found to be done.
+// step is what apply has to do after plan.
 type step uint8
 
 const (
@@ -74,14 +74,14 @@ const (
 
 // apply carries m out.
 //
-// The naive way is to hold the item's stripe from the look at the old item to the publication of
-// the new one. But memory for the new one may have to be evicted first, which takes other stripes
-// and segments.mu, and those come before. So:
+// The naive way is to hold the item's stripe from finding the old item to publishing the new one. But
+// memory for the new one may have to be evicted first, which takes segments.mu and other stripes, and
+// segments.mu must be taken before a stripe. So:
 //
 //  1. under the stripe, plan looks at the item and makes the draft; what fits is changed in place;
 //  2. without it, the draft gets memory and is written there;
 //  3. under the stripe again, if the item is still as it was in 1, the draft is published; if not,
-//     its memory is dead and all begins again.
+//     its memory is dead and apply begins again.
 func (l *lane) apply(m *mutation) verdict {
 	st := l.index.stripe(m.r.Hash)
 	for {
@@ -89,7 +89,7 @@ func (l *lane) apply(m *mutation) verdict {
 		it, at, loc := l.findLive(m.r, m.now)
 		step, v := m.plan(l, it)
 		if step == rewrite {
-			m.d.settle(l.segmentBytes)
+			m.d.layOut(l.segmentBytes)
 			if it != nil && m.d.fits(it) && l.segments.mayStay(it, loc, m.d.expiry, l.lifetimes.now.Load()) {
 				l.overwrite(m, it, at)
 				step = changed
@@ -115,8 +115,8 @@ func (l *lane) apply(m *mutation) verdict {
 	}
 }
 
-// spoil gives up a store. What the value was to replace goes as well, as in memcached: the client
-// means it to be gone.
+// spoil gives up a store. A set also removes the older item, as in memcached: the client has replaced
+// it, so nobody may read it.
 func (l *lane) spoil(m *mutation, v verdict) verdict {
 	if v == tooLarge {
 		l.counters.TooLarge++
@@ -136,7 +136,7 @@ func (d *draft) tooLarge(itemMaxBytes int) bool {
 	return len(d.key)+d.valueBytes()+memcachedHeaderBytes > itemMaxBytes
 }
 
-// version is what changes when an item does.
+// A version differs after any change of the item.
 type version struct {
 	seq    uint64
 	expiry uint32
@@ -167,7 +167,7 @@ func (m *mutation) stampDraft(t *lifetimes) {
 	}
 }
 
-// finish notes what the request is answered with.
+// finish counts the store and keeps what the answer shows of the item.
 func (l *lane) finish(m *mutation, it item) {
 	m.cas = l.answers.cas(it)
 	m.length = it.valueBytes()
@@ -184,7 +184,7 @@ const (
 	outOfMemory
 )
 
-// place writes the draft to memory of its own and publishes it, if the item is still as it was.
+// place writes the draft to new memory and publishes it, if the item is still as it was.
 func (l *lane) place(m *mutation, was version) int {
 	d := &m.d
 	first := none
@@ -217,7 +217,8 @@ func (l *lane) place(m *mutation, was version) int {
 	fresh := l.item(loc)
 	m.stampDraft(&l.lifetimes)
 	d.write(fresh, first)
-	if versionOf(it) != was || it != nil && l.lifetimes.gone(it, m.now) { // by m.now, as plan saw it: else neither gives way
+	// The time is m.now, as for plan: by another, plan could find the item and place find it gone, for ever.
+	if versionOf(it) != was || it != nil && l.lifetimes.gone(it, m.now) {
 		fresh.kill()
 		l.segments.freeChunks(first)
 		return overtaken
@@ -257,7 +258,7 @@ func (l *lane) storeItem(b *mc.Batch, r *mc.Request, now uint32) {
 	l.observeSet(r)
 	v := l.apply(&m)
 	if l.observer != nil {
-		l.tellStored(b, r, &m, v, r.Op.String())
+		l.reportStored(b, r, &m, v, r.Op.String())
 	}
 	switch {
 	case b.Binary:
@@ -329,8 +330,8 @@ func (c *Counters) countArithmetic(k kind, v verdict) {
 	}
 }
 
-// parseNumber reads an unsigned decimal as memcached does, which takes strtoull's word for it:
-// space may stand before the digits and anything after a space, such as a decrement leaves.
+// parseNumber reads an unsigned decimal as memcached does, by strtoull: spaces may precede the digits,
+// and anything may follow after a space, such as the spaces that a decrement leaves.
 func parseNumber(value []byte) (n uint64, ok bool) {
 	value = bytes.TrimLeft(value, " ")
 	digits := 0
