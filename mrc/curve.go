@@ -61,7 +61,8 @@ func (s *Sampler) Curve(memoryBytes []int64) []Point {
 // in the sample. What is beyond that spread, "hot", the sample can know nothing of, and SHARDS-adj
 // holds for it.
 func (s *Sampler) lack(requests float64) (chance, hot float64) {
-	variance := (s.popular.total() + s.popularCold) * (s.weight - 1) // Σ r² over keys, each in with a chance of 1 ÷ weight
+	// Σ r² over keys, each in the sample with a chance of 1 ÷ weight
+	variance := (s.popular.total() + s.popularCold) * (s.weight - 1)
 	spread := 2 * math.Sqrt(variance)
 	chance = min(max(requests, -spread), spread)
 	return chance, requests - chance

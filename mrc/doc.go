@@ -17,11 +17,10 @@
 //	}
 //
 // likewise Set for each item stored, Delete for each deleted or expired, and DeleteAll for a flush.
-// Evictions are not told: what a smaller or a larger cache would still hold is what the package finds out.
+// Evictions are not reported: the package estimates what a smaller or larger cache would still hold.
 //
-// What it doesn't know: the time at which an item that was evicted would have expired. Traffic
-// whose items expire long before they would be asked for again has a curve that is too high above
-// the memory that the cache has.
+// A limit: the time at which an evicted item would have expired is unknown. If items expire long
+// before they are requested again, the curve is too high above the present memory.
 //
 // Nothing here reads a clock or starts a goroutine. All methods may be called concurrently, and
 // none returns an error.

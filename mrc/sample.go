@@ -28,19 +28,19 @@ type entry struct {
 	bytes    int64
 	requests float64 // that were counted since it came; older ones count less
 	slot     int32
-	heap     int32 // where in heap the entry stands
+	heap     int32 // index of the entry in heap
 }
 
-// newSample has room for one key more than maxKeys, since a key goes in before another leaves.
+// newSample has entries for one key more than maxKeys, since a key is added before another is removed.
 func newSample(maxKeys int) sample {
-	room := maxKeys + 1
+	capacity := maxKeys + 1
 	k := sample{
-		entries: make([]entry, room),
-		unused:  make([]int32, 0, room),
-		table:   make([]int32, 1<<bits.Len(uint(2*room))),
-		heap:    make([]int32, 0, room),
-		slots:   make([]int32, 2*room),
-		tree:    make([]int64, 2*room+1),
+		entries: make([]entry, capacity),
+		unused:  make([]int32, 0, capacity),
+		table:   make([]int32, 1<<bits.Len(uint(2*capacity))),
+		heap:    make([]int32, 0, capacity),
+		slots:   make([]int32, 2*capacity),
+		tree:    make([]int64, 2*capacity+1),
 	}
 	return k
 }

@@ -20,7 +20,7 @@ type Options struct {
 	// today's traffic; default 1<<25.
 	Window int64
 
-	// Requests tells how many gets there have been, sampled or not, and never falls. By it
+	// Requests returns how many gets there have been, sampled or not, and never falls. By it
 	// Curve corrects for a sample that has more or less than its share of the hottest keys, which
 	// is most of what error SHARDS has. Without it there is no such correction. It is called
 	// seldom, under the Sampler's lock.
@@ -44,7 +44,7 @@ type Sampler struct {
 
 	options  Options
 	keys     sample
-	weight   float64 // requests, and keys, that one sampled stands for: 1 ÷ rate
+	weight   float64 // requests, and keys, that each sampled one represents: 1 ÷ rate
 	maxBytes int64   // above any sampled key: options.MaxBytes ÷ weight
 
 	// Distances and cold are in requests, not in samples: each sampled request counts for weight,
@@ -84,7 +84,7 @@ func New(o Options) *Sampler {
 	return s
 }
 
-// Reset forgets everything, and samples at MaxRate again.
+// Reset discards everything, and samples at MaxRate again.
 func (s *Sampler) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -180,7 +180,7 @@ func (s *Sampler) use(hash uint64, i int32, bytes int64) {
 		s.setThreshold(s.keys.removeLargestHash())
 	}
 	// What lies above the lowest key decides, without its own bytes: one large item of a thin
-	// sample stands for more than MaxBytes, and is yet a hit when it is asked for again.
+	// sample stands for more than MaxBytes, and is nevertheless a hit when it is requested again.
 	for s.keys.bytes > s.maxBytes {
 		lowest := s.keys.lowestKey()
 		if s.keys.bytes-s.keys.entries[lowest].bytes <= s.maxBytes {

@@ -187,7 +187,12 @@ func TestSmallScripts(t *testing.T) {
 		{"a larger memory reaches it", func(s *Sampler) { s.Set(1, 100); s.Set(2, 950); s.Get(1, 0) }, 1200, 1},
 		{"a set renews the size", func(s *Sampler) { s.Set(1, 100); s.Set(2, 950); s.Set(2, 10); s.Get(1, 0) }, 1000, 1},
 		{"deleted", func(s *Sampler) { s.Set(1, 100); s.Delete(1); s.Get(1, 0) }, 1000, 0},
-		{"what is deleted weighs nothing", func(s *Sampler) { s.Set(1, 100); s.Set(2, 950); s.Delete(2); s.Get(1, 0) }, 1000, 1},
+		{"a deleted item weighs nothing", func(s *Sampler) {
+			s.Set(1, 100)
+			s.Set(2, 950)
+			s.Delete(2)
+			s.Get(1, 0)
+		}, 1000, 1},
 		{"all deleted", func(s *Sampler) { s.Set(1, 100); s.DeleteAll(); s.Set(2, 50); s.Get(1, 0) }, 1000, 0},
 		{"deleting the unknown", func(s *Sampler) { s.Set(1, 100); s.Delete(2); s.Get(1, 0) }, 1000, 1},
 	} {

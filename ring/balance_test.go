@@ -81,7 +81,8 @@ func TestGrowth(t *testing.T) {
 			o := Options{Placement: placement}
 			share, onlyTo := moved(mustNew(t, o, members[:n]), mustNew(t, o, members), members[:n], members, members[n].Name)
 			if share > most/float64(n+1) {
-				t.Errorf("%s: from %d members to one more moved %.4f of the keys; want at most %.4f", placement, n, share, most/float64(n+1))
+				t.Errorf("%s: from %d members to one more moved %.4f of the keys; want at most %.4f",
+					placement, n, share, most/float64(n+1))
 			}
 			if !onlyTo {
 				t.Errorf("%s: from %d members to one more, keys moved between the others", placement, n)
@@ -98,7 +99,9 @@ func TestOrder(t *testing.T) {
 	}
 	for _, placement := range []string{"rendezvous", "weighted_rendezvous", "modulo", "ketama", "libmemcached_ketama"} {
 		shuffled := append([]Member(nil), members...)
-		rand.New(rand.NewPCG(3, 4)).Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+		rand.New(rand.NewPCG(3, 4)).Shuffle(len(shuffled), func(i, j int) {
+			shuffled[i], shuffled[j] = shuffled[j], shuffled[i]
+		})
 		o := Options{Placement: placement}
 		if share, _ := moved(mustNew(t, o, members), mustNew(t, o, shuffled), members, shuffled, ""); share != 0 {
 			t.Errorf("%s: in another order %.4f of the keys have another owner; want none", placement, share)

@@ -102,7 +102,7 @@ func weightedCH3(hashed []byte, limits []uint64) int {
 	return member
 }
 
-// constShard takes the member whose index stands between the first two colons of the key.
+// constShard takes the member whose index is between the first two colons of the key.
 func constShard(hashed []byte, n int) int {
 	_, rest, _ := bytes.Cut(hashed, []byte(":"))
 	digits, _, found := bytes.Cut(rest, []byte(":"))

@@ -16,7 +16,7 @@ const (
 	spookyShortBytes = 2 * spookyBlockBytes // messages below are hashed the short way
 )
 
-// SharedPart is what mcrouter tells keys apart by: the key up to "|#|".
+// SharedPart is the part of the key by which mcrouter distinguishes keys: the key up to "|#|".
 func SharedPart(key []byte) []byte {
 	if i := bytes.Index(key, hashStop); i >= 0 {
 		return key[:i]

@@ -28,7 +28,7 @@ type continuum struct {
 	shift int
 }
 
-// A point is where a member stands on the circle.
+// A point is a position of a member on the circle.
 type point struct {
 	value  uint32
 	member int32

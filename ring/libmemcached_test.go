@@ -43,7 +43,8 @@ for number in range(11):
 `
 
 // libmemcachedHashes are its hashes by number.
-var libmemcachedHashes = []string{"one_at_a_time", "md5", "crc32", "fnv1_64", "fnv1a_64", "fnv1_32", "fnv1a_32", "hsieh", "murmur", "jenkins", "murmur3"}
+var libmemcachedHashes = []string{"one_at_a_time", "md5", "crc32", "fnv1_64", "fnv1a_64", "fnv1_32", "fnv1a_32",
+	"hsieh", "murmur", "jenkins", "murmur3"}
 
 // libmemcachedOwners are which server libmemcached gives each of the keys to, by its hashes.
 func libmemcachedOwners(t *testing.T, distribution string, members []Member, keys []string) [][]string {
@@ -98,7 +99,8 @@ func TestLibmemcached(t *testing.T) {
 			for i, want := range owners {
 				if got := fmt.Sprint(r.Owner([]byte(keys[i]))); got != want {
 					if wrong++; wrong == 1 {
-						t.Errorf("%s by %s of %v: %q: got %s; want %s as libmemcached", test.placement, function, members, keys[i], got, want)
+						t.Errorf("%s by %s of %v: %q: got %s; want %s as libmemcached",
+							test.placement, function, members, keys[i], got, want)
 					}
 				}
 			}

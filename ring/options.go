@@ -31,7 +31,7 @@ type rule struct {
 	kind     kind
 	function function // the default; 0 if it has its own
 	stop     string   // the default
-	named    bool     // members are told by their names, which must differ
+	named    bool     // members are identified by their names, which must differ
 	weighted bool     // Member.Weight counts
 	shared   bool     // Options.Weights may stand in for it
 	lax      bool     // weights are ignored, rather than refused, as twemproxy does

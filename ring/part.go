@@ -2,7 +2,7 @@ package ring
 
 import "bytes"
 
-// A part says what of a key is hashed.
+// A part chooses the bytes of a key that are hashed.
 type part struct {
 	stop []byte
 	tag  string // "" or two bytes

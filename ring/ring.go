@@ -4,39 +4,41 @@ import (
 	"math/rand/v2"
 )
 
-// A Member is one of those that own keys.
+// A Member owns a share of the keys.
 type Member struct {
-	// Name is what rendezvous and ketama place: other names, other keys. The ketama placements and
-	// modulo cut ":11211" from its end, as twemproxy and libmemcached leave that port out.
+	// Name decides which keys a member gets by rendezvous and ketama. The ketama placements and modulo
+	// cut ":11211" from its end, because twemproxy and libmemcached leave that port out.
 	Name   string
-	Weight int // its share of the keys beside the others'; 0 is 1
+	Weight int // its share of the keys, relative to the other members'; 0 is 1
 }
 
 // Options say how keys are placed. The zero value is weighted rendezvous by the whole key.
 type Options struct {
 	Placement string // see the package; default rendezvous
-	Function  string // see the package; default what is usual with the placement
+	Function  string // see the package; the default depends on the placement
 
-	Salt string // appended to what is hashed, as mcrouter does
+	Salt string // appended to the part that is hashed, as mcrouter does
 	Stop string // the key is hashed up to the first of these, if it has one; default "|#|" with mcrouter's placements
-	Tag  string // two bytes, as "{}": what stands between the first of the one and the next of the other is hashed, unless that is nothing
+	// Tag is two bytes, such as "{}": only the part of the key between the first of the one and the
+	// next of the other is hashed, unless that part is empty.
+	Tag string
 
-	// Weights are mcrouter's weights, in [0, 1], one a member in their order; they stand in for Member.Weight.
-	// For weighted_ch3, members without one have 0.5 and weights without a member are ignored, as
-	// there; the rendezvous placements want as many as there are members; others have none.
+	// Weights are mcrouter's weights, in [0, 1], one for each member in order, used instead of
+	// Member.Weight. For weighted_ch3, members without one have 0.5 and surplus weights are ignored, as
+	// in mcrouter; the rendezvous placements need exactly one for each member; others have none.
 	Weights []float64
 
-	// Random is where the placement random has its numbers from; it may be called concurrently.
-	// Default math/rand/v2's.
+	// Random gives the placement random its numbers; it may be called concurrently. Default
+	// math/rand/v2's.
 	Random func() uint64
 }
 
-// maxHashedBytes is how long key and salt may be together for a look-up not to allocate: memcached's
-// longest key, and 70 bytes of salt.
+// maxHashedBytes is the length of key and salt together up to which a lookup allocates nothing:
+// memcached's longest key, and 70 bytes of salt.
 const maxHashedBytes = 320
 
-// A Ring knows which of its members owns a key. It doesn't change, and all methods may be called
-// concurrently. Members are told by their index in what New was given.
+// A Ring computes which of its members owns a key. It never changes, and all methods may be called
+// concurrently. A member is named by its index in the slice that New was given.
 type Ring struct {
 	kind    kind
 	members int
@@ -50,7 +52,7 @@ type Ring struct {
 	random func() uint64
 
 	weights []float64 // by member; all are 0 only if Options.Weights are
-	rest    scores    // who follows where the placement itself doesn't say: see first
+	rest    scores    // the order of the other members where the placement has none: see first
 }
 
 // New returns the ring of the members, or an error that says which option or member is at fault.

@@ -35,11 +35,15 @@ func TestNewFaults(t *testing.T) {
 		{Options{Function: "md5"}, two, `placement rendezvous has its own function; got "md5"`},
 		{Options{Tag: "{"}, two, `tag "{" is not two bytes`},
 		{Options{Tag: "{{}}"}, two, `tag "{{}}" is not two bytes`},
-		{Options{}, []Member{{Name: "a"}, {Name: "b"}, {Name: "a"}}, `two members are named "a", which placement rendezvous can't tell apart`},
-		{Options{Placement: "ketama"}, []Member{{Name: "a"}, {Name: "a:11211"}}, `two members are named "a:11211", which placement ketama can't tell apart`},
+		{Options{}, []Member{{Name: "a"}, {Name: "b"}, {Name: "a"}},
+			`two members are named "a", which placement rendezvous can't tell apart`},
+		{Options{Placement: "ketama"}, []Member{{Name: "a"}, {Name: "a:11211"}},
+			`two members are named "a:11211", which placement ketama can't tell apart`},
 		{Options{}, []Member{{Name: "a", Weight: -1}}, `member 0 "a" has the weight -1`},
-		{Options{Placement: "jump"}, []Member{{Name: "a"}, {Name: "b", Weight: 2}}, `placement jump has no weights; got 2 for "b"`},
-		{Options{Placement: "modulo"}, []Member{{Name: "a", Weight: 1 << 29}, {Name: "b", Weight: 1<<29 + 1}}, "the members' weights are more than 1073741824 together"},
+		{Options{Placement: "jump"}, []Member{{Name: "a"}, {Name: "b", Weight: 2}},
+			`placement jump has no weights; got 2 for "b"`},
+		{Options{Placement: "modulo"}, []Member{{Name: "a", Weight: 1 << 29}, {Name: "b", Weight: 1<<29 + 1}},
+			"the members' weights are more than 1073741824 together"},
 		{Options{Placement: "ketama", Weights: []float64{1, 1}}, two, "placement ketama takes no list of weights"},
 		{Options{Weights: []float64{1}}, two, "1 weights for 2 members"},
 		{Options{Weights: []float64{0, 0}}, two, "all weights are 0"},
@@ -54,7 +58,8 @@ func TestNewFaults(t *testing.T) {
 
 // TestUnnamed has members that only index tells apart.
 func TestUnnamed(t *testing.T) {
-	for _, placement := range []string{"jump", "ch3", "weighted_ch3", "const_shard", "crc32", "libmemcached_modulo", "random"} {
+	for _, placement := range []string{"jump", "ch3", "weighted_ch3", "const_shard", "crc32",
+		"libmemcached_modulo", "random"} {
 		mustNew(t, Options{Placement: placement}, make([]Member, 3))
 	}
 }
@@ -102,7 +107,8 @@ func TestSameOwner(t *testing.T) {
 		if placement == "random" {
 			continue
 		}
-		for _, o := range []Options{{Placement: placement}, {Placement: placement, Salt: "salt"}, {Placement: placement, Salt: strings.Repeat("long", 100)}} {
+		for _, o := range []Options{{Placement: placement}, {Placement: placement, Salt: "salt"},
+			{Placement: placement, Salt: strings.Repeat("long", 100)}} {
 			r := mustNew(t, o, named("m%d", 7))
 			for i := range 2000 {
 				want := r.Owner(key(i))
@@ -126,7 +132,8 @@ func TestNext(t *testing.T) {
 			r := mustNew(t, Options{Placement: placement}, named("m%d", n))
 			for i := range 5 {
 				all := r.Next([]int{-7}, key(i), n+1)
-				if sorted := slices.Sorted(slices.Values(all)); len(all) != n+1 || sorted[0] != -7 || sorted[1] != 0 || len(slices.Compact(sorted)) != n+1 {
+				sorted := slices.Sorted(slices.Values(all))
+				if len(all) != n+1 || sorted[0] != -7 || sorted[1] != 0 || len(slices.Compact(sorted)) != n+1 {
 					t.Fatalf("%s: got %v; want -7 and each of %d members once", placement, all, n)
 				}
 				few := r.Next(nil, key(i), 3)
@@ -180,11 +187,13 @@ func TestOwnerAmong(t *testing.T) {
 			if !up(got) {
 				t.Fatalf("%s: got %d; want one that is up", placement, got)
 			}
-			if owner := r.Owner(key(i)); !strings.HasSuffix(placement, "modulo") && placement != "random" && up(owner) && got != owner {
+			stays := !strings.HasSuffix(placement, "modulo") && placement != "random"
+			if owner := r.Owner(key(i)); stays && up(owner) && got != owner {
 				t.Fatalf("%s: got %d; want the owner %d, which is up", placement, got, owner)
 			}
 			switch placement {
-			case "modulo", "libmemcached_modulo", "ketama", "libmemcached_ketama", "rendezvous", "weighted_rendezvous", "mcrouter_rendezvous":
+			case "modulo", "libmemcached_modulo", "ketama", "libmemcached_ketama",
+				"rendezvous", "weighted_rendezvous", "mcrouter_rendezvous":
 				if want := left[without.Owner(key(i))].Name; members[got].Name != want {
 					t.Fatalf("%s: got %s; want %s, as without those that are down", placement, members[got].Name, want)
 				}

@@ -122,7 +122,8 @@ func (p twemproxyPool) yaml(socket string) string {
 	if distribution == "modulo" {
 		distribution = "modula"
 	}
-	yaml := fmt.Sprintf("%s:\n  listen: %s 0666\n  hash: %s\n  distribution: %s\n  timeout: 10000\n", p.name, socket, p.o.Function, distribution)
+	yaml := fmt.Sprintf("%s:\n  listen: %s 0666\n  hash: %s\n  distribution: %s\n  timeout: 10000\n",
+		p.name, socket, p.o.Function, distribution)
 	if p.o.Tag != "" {
 		yaml += fmt.Sprintf("  hash_tag: %q\n", p.o.Tag)
 	}
