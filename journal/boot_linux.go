@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// bootID is another one whenever the kernel was started anew; "" if it can't be told.
+// bootID differs after each start of the kernel; "" if it is unknown.
 func bootID() string {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

@@ -2,5 +2,5 @@
 
 package journal
 
-// bootID can't be told here: a journal that an earlier process left counts as cut.
+// bootID is unknown here: a journal that an earlier process left counts as cut.
 func bootID() string { return "" }

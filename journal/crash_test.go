@@ -31,7 +31,8 @@ type world struct {
 const worldSteps = 60
 
 func newWorld(t *testing.T, seed uint64) *world {
-	w := &world{t: t, r: rand.New(rand.NewPCG(seed, 1)), now: time.Unix(1e9, 0), d: newDisk(), stale: make(map[string]bool)}
+	w := &world{t: t, r: rand.New(rand.NewPCG(seed, 1)), now: time.Unix(1e9, 0),
+		d: newDisk(), stale: make(map[string]bool)}
 	w.open()
 	return w
 }

@@ -1,45 +1,46 @@
-// Package journal keeps the keys that the members of a replicated pool missed while they could not
-// be reached, or may have missed: for each member, in order, with their times. When a member
-// returns, it first deletes them all, or everything if the journal is cut, and only then answers
-// reads. A key that is forgotten is a stale read for ever, so a journal knows at all times whether
-// it is complete, and says that it is cut when it can't tell.
+// Package journal keeps the keys that the members of a replicated pool missed, or may have missed,
+// while they could not be reached: for each member, in order, with their times. When a member
+// returns, the caller first deletes all these keys there, or everything if the journal is cut, and
+// only then lets the member answer reads. A key that is lost from a journal stays stale for ever, so
+// a journal knows at all times whether it is complete, and is marked as cut when that is in doubt.
 //
-// An absence, event by event, as the caller sees it:
+// An outage, event by event, as the caller sees it:
 //
-//  1. A write fails on the member. Begin makes it durable that the member is away; Add takes the
-//     key. When both have been done the write may be acknowledged; Add says if Begin is still due.
+//  1. A write fails on the member. Begin makes the outage durable; Add takes the key. After both the
+//     write may be acknowledged; Add reports whether Begin is still due.
 //  2. Other writes that the member misses: Add, which is a write(2) to the page cache.
-//  3. The member can be reached again. New writes go to it, and those that fail are still added.
-//     The caller deletes what Read gives it, batch after batch, until there is none left.
+//  3. The member can be reached again. New writes are sent to it, and those that fail are still added.
+//     The caller deletes the keys that Read returns, batch after batch, until none is left.
 //  4. Finish at the position where the reading ended: true if nothing was added behind it, and
-//     the member may answer reads; else the reading goes on.
+//     the member may answer reads; else the reading continues.
 //
-// If the journal is cut: take its End, flush the member, Finish at that position; if that
-// is false, something was missed meanwhile, and it starts over.
+// If the journal is cut: take its End, flush the member, Finish at that position; if that returns
+// false, something was missed meanwhile, and the caller starts over.
 //
-// Deletes are applied before Finish removes the file. A crash in between has them applied a
+// Deletes are applied before Finish removes the file. After a crash in between they are applied a
 // second time, which costs some misses; the other order would lose them.
 //
 // # What survives what
 //
 // Entries are written and not synced: they survive the end of the process, kill -9 too, and not
-// that of the machine. Begin syncs the file and the folder, so that after a loss of power there
-// is a file for every member that was away, and since the file names the boot of the kernel that
-// it was written under, it is known to lack entries, and is cut. So a missing file means
-// that nothing was missed. That needs a folder that outlives the machine's boots, not one of tmpfs.
+// that of the machine. Begin syncs the file and the directory, so after a loss of power there is a file
+// for every member that was down. Since the file names the boot of the kernel under which it was
+// written, the next process knows that entries may be missing, and the journal is cut. So a missing
+// file means that nothing was missed. That needs a directory that outlives the machine's boots, not
+// one of tmpfs.
 //
 // A journal is cut when an entry could not be written, when it would grow over MaxBytes or is
-// older than MaxAge, or when its file has anything that is not a whole and right record. The file
-// says so too: its header is overwritten, or if that fails, it is emptied. If the disk
-// refuses both, then Add returns false until a Begin has succeeded in one of them.
+// older than MaxAge, or when its file contains anything that is not a whole and valid record. The
+// file records that as well: its header is overwritten, or if that fails, the file is emptied. If
+// the disk refuses both, then Add returns false until a Begin has succeeded in one of them.
 //
 // # The file
 //
-// For each member that is away there is one file in the folder, its name that of the member with
-// ".journal" after it. Bytes of the name other than a-z, 0-9, "-", "_" and ".", and a "." at the
+// For each member that is down there is one file in the directory, named after the member with
+// ".journal" appended. Bytes of the name other than a-z, 0-9, "-", "_" and ".", and a "." at the
 // beginning, are written as "%" and two hexadecimal digits; if that is longer than 200 bytes it
 // is "%_" and the SHA-256 of the member's name in hexadecimal. The file "lock" is empty; the
-// process that uses the folder has it locked. The file "ledger" is told below.
+// process that uses the directory has it locked. The file "ledger" is described below.
 //
 // Numbers are little-endian, times are nanoseconds since 1970, sums are CRC32C (Castagnoli).
 // The header:
@@ -47,7 +48,7 @@
 //	 0  8 bytes  magic, "holdjrnl"
 //	 8  uint32   format version, 1
 //	12  uint32   H, the bytes of this header
-//	16  int64    when the absence began
+//	16  int64    when the outage began
 //	24  uint32   1 if the journal is cut, else 0
 //	28  uint16   b, the bytes of the boot ID
 //	30  uint16   m, the bytes of the member's name
@@ -64,17 +65,18 @@
 //	14  k bytes  the key
 //
 // A file with another magic or version, another boot ID or none, a wrong sum or length anywhere, or a
-// record that is not whole is a cut journal. As each sum continues the one before, so are records
-// that were left out, doubled or moved; the end of the file is where the last write ended,
-// which the kernel keeps while it runs.
+// record that is not whole is a cut journal. Since each sum continues the one before, so is a
+// journal with records left out, doubled or moved. The file ends where the last write ended, which
+// the kernel guarantees while it runs.
 //
 // # The ledger
 //
 // The file "ledger" is mapped memory, in which a process notes each write to a member with a journal
-// before it sends anything of it, and forgets it once no member can lack it unknown: see Ledger. Of what
-// it wrote, all survives its end; its header alone is synced, when a process begins or ends and with each
-// generation. So after a loss of power the notes may be lacking: the header's boot ID and state tell. A
-// page of header, in the byte order of the machine where a number changes while the file is in use:
+// before it sends any of it, and removes the note once every member has the write or it is in the
+// journals: see Ledger. All notes survive the end of the process; only the header is synced, when a
+// process begins or ends and with each generation. So after a loss of power notes may be missing, as
+// the header's boot ID and state show. The header is one page, in the byte order of the machine where
+// a number changes while the file is in use:
 //
 //	 0  8 bytes   magic, "holdledg"
 //	 8  uint32    format version, 1
@@ -94,13 +96,13 @@
 //	 8  uint64    the pool: FNV-1a of its name, h ^ h>>32
 //	16  256 bytes the key
 //
-// A folder that is removed while it is in use is made again at the next absence, without a ledger, and the
-// ledger that is mapped counts a write more, should its folder come back.
+// A directory that is removed while it is in use is made again at the next outage, without a ledger.
+// The mapped ledger then counts one write without a slot, in case its directory comes back.
 //
-// A folder that was used, which its lock file shows, and whose ledger is missing or isn't one, is one
-// whose notes are lost.
+// If the lock file shows that a directory was used, and its ledger is missing or invalid, its notes are
+// lost.
 //
 // # Use
 //
-// All methods may be called concurrently, but one reader at a time is what a journal is for.
+// All methods may be called concurrently, but a journal is meant for one reader at a time.
 package journal

@@ -2,7 +2,7 @@ package journal
 
 import "io"
 
-// An FS is the folder that the files are in; names are within it.
+// An FS is the directory that the files are in; names are within it.
 type FS interface {
 	// Open opens a file that is there, for reading and writing. Its error is fs.ErrNotExist if
 	// there is none, and only then.

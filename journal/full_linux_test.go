@@ -12,16 +12,16 @@ import (
 
 // TestFullDisk fills a file system that has 64 KiB beside the ledger.
 func TestFullDisk(t *testing.T) {
-	folder := t.TempDir()
-	if err := syscall.Mount("tmpfs", folder, "tmpfs", 0, "size=612k"); err != nil {
+	directory := t.TempDir()
+	if err := syscall.Mount("tmpfs", directory, "tmpfs", 0, "size=612k"); err != nil {
 		t.Skipf("cannot mount a file system: %v", err)
 	}
 	defer func() {
-		if err := syscall.Unmount(folder, 0); err != nil {
+		if err := syscall.Unmount(directory, 0); err != nil {
 			t.Error(err)
 		}
 	}()
-	first := open(t, quiet(folder))
+	first := open(t, quiet(directory))
 	m, other := member(t, first, "m"), member(t, first, "other")
 	for _, j := range []*Journal{m, other} {
 		if err := j.Begin(); err != nil {
@@ -38,7 +38,7 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("cut because of %q", why)
 	}
 	// The one that is cut has given its room back; now there is none left at all.
-	if err := os.WriteFile(filepath.Join(folder, "filler"), make([]byte, 1<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+	if err := os.WriteFile(filepath.Join(directory, "filler"), make([]byte, 1<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("got %v; want %v", err, syscall.ENOSPC)
 	}
 	third := member(t, first, "third")
@@ -50,7 +50,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	second := open(t, quiet(folder))
+	second := open(t, quiet(directory))
 	for _, name := range []string{"m", "third"} {
 		if cut, _ := member(t, second, name).Cut(); !cut {
 			t.Errorf("%s: not cut in the next process", name)

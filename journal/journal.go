@@ -25,21 +25,21 @@ type Journal struct {
 	// doesn't take it.
 	slow sync.Mutex // taken before mu
 
-	mu      sync.Mutex // guards what follows
-	closed  bool
-	away    bool   // from the first Begin or Add to Finish
-	absence uint64 // counts them: a position of another one means nothing in this
-	file    File   // nil if there is no absence, or the file could not be made
-	begun   time.Time
-	begin   cursor // before the first record
-	end     cursor // behind the last
-	keys    int    // records
-	read    int64  // up to this offset entries have been given to a reader
-	recent  recent
+	mu     sync.Mutex // guards what follows
+	closed bool
+	away   bool   // from the first Begin or Add to Finish
+	outage uint64 // counts them: a position of another one means nothing in this
+	file   File   // nil if there is no outage, or the file could not be made
+	begun  time.Time
+	begin  cursor // before the first record
+	end    cursor // behind the last
+	keys   int    // records
+	read   int64  // up to this offset entries have been given to a reader
+	recent recent
 
 	synced bool   // that there is a file survives a loss of power
 	cut    string // why the journal is cut; "" if it is complete
-	marked bool   // the file says that the journal is cut; only if it is
+	marked bool   // the file has the mark that the journal is cut; only if it is
 
 	buffer []byte // scratch of Add
 }
@@ -54,7 +54,7 @@ func load(o Options, member string) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j.away, j.absence, j.file, j.begun = true, 1, file, o.Now()
+	j.away, j.outage, j.file, j.begun = true, 1, file, o.Now()
 	if err := j.readBack(); err != nil {
 		j.cutFor(err.Error())
 	}
@@ -110,7 +110,7 @@ func readFull(f io.ReaderAt, b []byte, offset int64) error {
 	return err
 }
 
-// Begin begins an absence, or does nothing if there is one that is on disk. After nil it
+// Begin begins an outage, or does nothing if there is one that is on disk. After nil it
 // survives a loss of power that the member was away, though the journal may be cut. It waits for
 // the disk, and can be tried again after an error; until then no missed write may be acknowledged.
 func (j *Journal) Begin() error {
@@ -177,13 +177,13 @@ func (j *Journal) isDurable() bool {
 // durable reports whether what the journal knows is on disk as Begin promises. It needs mu.
 func (j *Journal) durable() bool { return j.synced && (j.cut == "" || j.marked) && !j.closed }
 
-// start begins an absence if there is none; the file is not synced yet. It needs mu.
+// start begins an outage if there is none; the file is not synced yet. It needs mu.
 func (j *Journal) start() {
 	if j.away {
 		return
 	}
 	j.away = true
-	j.absence++
+	j.outage++
 	j.begun = j.options.Now()
 	h := j.header()
 	j.begin = cursor{int64(h.len()), h.sum()}
@@ -310,7 +310,7 @@ func (j *Journal) cutFor(why string) {
 	}
 }
 
-// mark has the file say that the journal is cut, and gives its room on disk back. It needs mu.
+// mark has the file say that the journal is cut, and frees its disk space. It needs mu.
 func (j *Journal) mark() error {
 	if j.file == nil {
 		file, err := j.fs.Create(j.name)
@@ -329,7 +329,7 @@ func (j *Journal) mark() error {
 	}
 	j.marked = true
 	if err := j.file.Truncate(int64(h.len())); err != nil {
-		j.log.Warn("a journal that is cut keeps its room on disk", "err", err)
+		j.log.Warn("a journal that is cut keeps its disk space", "err", err)
 	}
 	return nil
 }
@@ -338,7 +338,7 @@ func (j *Journal) mark() error {
 type Stats struct {
 	Keys  int       // records; 0 if it is cut
 	Bytes int64     // of the file; 0 if it is cut
-	Since time.Time // when the absence began; zero if there is none
+	Since time.Time // when the outage began; zero if there is none
 }
 
 // Stats returns the journal's numbers as they are now.

@@ -13,8 +13,8 @@ import (
 )
 
 // quiet makes Options that log nowhere.
-func quiet(folder string) Options {
-	return Options{Folder: folder, Logger: slog.New(slog.DiscardHandler)}
+func quiet(directory string) Options {
+	return Options{Folder: directory, Logger: slog.New(slog.DiscardHandler)}
 }
 
 func open(t *testing.T, o Options) *Journals {
@@ -66,8 +66,8 @@ func wantKeys(t *testing.T, m *Journal, want ...string) Position {
 }
 
 func TestAbsence(t *testing.T) {
-	for _, folder := range []string{"", t.TempDir()} {
-		j := open(t, quiet(folder))
+	for _, directory := range []string{"", t.TempDir()} {
+		j := open(t, quiet(directory))
 		m := member(t, j, "127.0.0.1:11211")
 		if m.Absent() || !m.Finish(Position{}) {
 			t.Error("a member is absent from the start")
@@ -102,7 +102,7 @@ func TestAbsence(t *testing.T) {
 		}
 		m.Add([]byte("d"))
 		if m.Finish(end) {
-			t.Error("finished at a position of an earlier absence")
+			t.Error("finished at a position of an earlier outage")
 		}
 		if _, from, err := readAll(m, end); err != nil || !m.Finish(from) {
 			t.Errorf("not finished: %v", err)
@@ -111,27 +111,28 @@ func TestAbsence(t *testing.T) {
 }
 
 func TestNextProcess(t *testing.T) {
-	folder := filepath.Join(t.TempDir(), "a", "b")
-	first := open(t, quiet(folder))
+	directory := filepath.Join(t.TempDir(), "a", "b")
+	first := open(t, quiet(directory))
 	m := member(t, first, "unix:/run/Memcached.sock")
 	if err := m.Begin(); err != nil {
 		t.Fatal(err)
 	}
 	m.Add([]byte("a"), []byte{0, 255, '\n'})
-	if _, err := Open(quiet(folder)); !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), folder) {
+	if _, err := Open(quiet(directory)); !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), directory) {
 		t.Errorf("got %v; want ErrLocked", err)
 	}
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if m.Add([]byte("c")) || m.MarkCut("") || !errors.Is(m.Begin(), ErrClosed) || !errors.Is(m.Read(Position{}, &Batch{}), ErrClosed) || m.Finish(Position{}) {
+	if m.Add([]byte("c")) || m.MarkCut("") || !errors.Is(m.Begin(), ErrClosed) ||
+		!errors.Is(m.Read(Position{}, &Batch{}), ErrClosed) || m.Finish(Position{}) {
 		t.Error("a closed journal works")
 	}
 	if _, err := first.Member("b"); !errors.Is(err, ErrClosed) {
 		t.Errorf("got %v; want ErrClosed", err)
 	}
 
-	second := open(t, quiet(folder))
+	second := open(t, quiet(directory))
 	m = member(t, second, "unix:/run/Memcached.sock")
 	if m.Add([]byte("d")) {
 		t.Error("durable without a sync of this process")
@@ -143,7 +144,7 @@ func TestNextProcess(t *testing.T) {
 	if !m.Finish(end) {
 		t.Error("not finished")
 	}
-	if left, err := filepath.Glob(filepath.Join(folder, "*"+suffix)); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(filepath.Join(directory, "*"+suffix)); err != nil || len(left) > 0 {
 		t.Errorf("left %q, %v", left, err)
 	}
 }
@@ -271,31 +272,31 @@ func TestFolder(t *testing.T) {
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, folder := range []string{path, filepath.Join(path, "within")} {
-		if _, err := Open(quiet(folder)); err == nil || !strings.Contains(err.Error(), path) {
-			t.Errorf("%s: got %v", folder, err)
+	for _, directory := range []string{path, filepath.Join(path, "within")} {
+		if _, err := Open(quiet(directory)); err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: got %v", directory, err)
 		}
 	}
-	folder := t.TempDir()
-	if err := os.Mkdir(filepath.Join(folder, fileName("m")), 0o700); err != nil {
+	directory := t.TempDir()
+	if err := os.Mkdir(filepath.Join(directory, fileName("m")), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	j := open(t, quiet(folder))
+	j := open(t, quiet(directory))
 	if _, err := j.Member("m"); err == nil {
-		t.Error("a folder is taken for a file")
+		t.Error("a directory is taken for a file")
 	}
 }
 
-// A folder that is removed while it is in use is made again, and whichever the next process finds, it knows
+// A directory that is removed while it is in use is made again, and whichever the next process finds, it knows
 // that something is missing.
 func TestFolderIsRemovedInUse(t *testing.T) {
 	for _, back := range []bool{false, true} {
-		folder := filepath.Join(t.TempDir(), "above", "journal")
-		first := open(t, quiet(folder))
+		directory := filepath.Join(t.TempDir(), "above", "journal")
+		first := open(t, quiet(directory))
 		identity := first.Ledger().Identity()
 		m := member(t, first, "m")
-		moved := folder + ".moved"
-		if err := os.Rename(folder, moved); err != nil {
+		moved := directory + ".moved"
+		if err := os.Rename(directory, moved); err != nil {
 			t.Fatal(err)
 		}
 		m.Add([]byte("k"))
@@ -303,21 +304,21 @@ func TestFolderIsRemovedInUse(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantKeys(t, m, "k")
-		if _, err := Open(quiet(folder)); !errors.Is(err, ErrLocked) {
+		if _, err := Open(quiet(directory)); !errors.Is(err, ErrLocked) {
 			t.Errorf("a second process: got %v; want %v", err, ErrLocked)
 		}
 		if err := first.Close(); err != nil {
 			t.Fatal(err)
 		}
 		if back {
-			if err := errors.Join(os.RemoveAll(folder), os.Rename(moved, folder)); err != nil {
+			if err := errors.Join(os.RemoveAll(directory), os.Rename(moved, directory)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		second := open(t, quiet(folder))
+		second := open(t, quiet(directory))
 		_, unknown := second.Ledger().Left()
 		if unknown == "" || second.Ledger().Created() {
-			t.Errorf("back %t: the next process takes the folder for a whole one, or a new one", back)
+			t.Errorf("back %t: the next process takes the directory for a whole one, or a new one", back)
 		}
 		if same := second.Ledger().Identity() == identity; same != back {
 			t.Errorf("back %t: the identity is the same: %t", back, same)

@@ -29,7 +29,7 @@ var (
 type Options struct {
 	Folder   string        // made if there is none; "" keeps the keys in memory, and they end with the process
 	MaxBytes int64         // of one member's file, or memory; beyond, its journal is cut. Default 64 MiB
-	MaxAge   time.Duration // of an absence; likewise. Default 24 h
+	MaxAge   time.Duration // of an outage; likewise. Default 24 h
 	Lanes    int           // of the ledger; default 1
 
 	Now    func() time.Time // default time.Now
@@ -48,7 +48,7 @@ type Journals struct {
 	closed  bool
 }
 
-// Open takes the folder for this process; another that has it is ErrLocked. What an earlier
+// Open takes the directory for this process; another that has it is ErrLocked. What an earlier
 // process left is read as the members are asked for.
 func Open(o Options) (*Journals, error) {
 	if o.MaxBytes <= 0 {
@@ -68,7 +68,7 @@ func Open(o Options) (*Journals, error) {
 	case o.Folder == "":
 		o.FS = newMemory()
 	default:
-		f, err := openFolder(o.Folder)
+		f, err := openDirectory(o.Folder)
 		if err != nil {
 			return nil, fmt.Errorf("journal: %w", err)
 		}
@@ -78,10 +78,10 @@ func Open(o Options) (*Journals, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("journal: %w", err), o.FS.Close())
 	}
-	if f, ok := o.FS.(*folder); ok {
+	if f, ok := o.FS.(*directory); ok {
 		f.gone = func(remade error) {
 			ledger.doubt()
-			const what = "the journal folder was removed while in use"
+			const what = "the journal directory was removed while in use"
 			if remade != nil {
 				o.Logger.Error(what+": while a member is down, writes are refused", "folder", o.Folder, "err", remade)
 				return
@@ -92,7 +92,7 @@ func Open(o Options) (*Journals, error) {
 	return &Journals{options: o, fs: o.FS, ledger: ledger, members: make(map[string]*Journal)}, nil
 }
 
-// Ledger returns the folder's, nil if the journals are in memory.
+// Ledger returns the directory's, nil if the journals are in memory.
 func (j *Journals) Ledger() *Ledger { return j.ledger }
 
 // Member returns the journal of the member with this name, 1 to 4096 bytes: always the same one.
@@ -118,7 +118,7 @@ func (j *Journals) Member(name string) (*Journal, error) {
 	return m, nil
 }
 
-// Close gives the folder free. What is in it stays for the next process.
+// Close releases the directory. Its files remain for the next process.
 func (j *Journals) Close() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()

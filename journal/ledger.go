@@ -12,7 +12,7 @@ import (
 	"unsafe"
 )
 
-// The layout is told in the package's doc.
+// The layout is described in the package comment.
 const (
 	ledgerName    = "ledger"
 	ledgerMagic   = "holdledg"
@@ -29,7 +29,7 @@ const (
 	identityBytes = 16
 )
 
-// A Ledger is what the folder knows beside the journals of its members: the journals' identity, and the
+// A Ledger is what the directory knows beside the journals of its members: the journals' identity, and the
 // writes that are on their way to members. It is a file in mapped memory, so that a write costs no
 // system call, and that what a process has noted there survives its end, kill -9 too.
 //
@@ -83,7 +83,7 @@ type mapper interface {
 	Used() bool // by an earlier process
 }
 
-// openLedger opens that of the folder, for so many lanes.
+// openLedger opens the directory's ledger, for so many lanes.
 func openLedger(f FS, lanes int) (*Ledger, error) {
 	m, ok := f.(mapper)
 	if !ok {
@@ -207,13 +207,13 @@ func (l *Ledger) divide(lanes int) {
 	}
 }
 
-// Created reports whether the folder was empty: nothing is known of what members missed before.
+// Created reports whether the directory was empty: nothing is known of what members missed before.
 func (l *Ledger) Created() bool { return l != nil && l.created }
 
 // Identity is 32 hexadecimal digits, drawn when the ledger was made.
 func (l *Ledger) Identity() string { return l.id }
 
-// Generation rises with each process and each Advance: a copy of the folder of earlier has a lower one.
+// Generation rises with each process and each Advance: a copy of the directory of earlier has a lower one.
 func (l *Ledger) Generation() uint64 { return l.generation.Load() }
 
 // Advance raises the generation, durably.
@@ -238,7 +238,7 @@ func (l *Ledger) Left() (intents []Intent, unknown string) {
 	return l.left, l.unknown
 }
 
-// doubt has the next process that finds this ledger know that there is more than it tells.
+// doubt lets the next process that finds this ledger know that it is incomplete.
 func (l *Ledger) doubt() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -247,7 +247,7 @@ func (l *Ledger) doubt() {
 	}
 }
 
-// Settled forgets what Left returned. It is called once.
+// Settled removes what Left returned. It is called once.
 func (l *Ledger) Settled() {
 	if l == nil {
 		return
@@ -322,7 +322,7 @@ func (l *Lane) Begin(pool uint64, key []byte) Note {
 	return Note(i + 1)
 }
 
-// End forgets the write: each member has it, or will be told of the key.
+// End removes the note of the write: each member has it, or the key is in its journal.
 func (l *Lane) End(n Note) {
 	switch {
 	case l == nil || n == 0:

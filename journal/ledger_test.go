@@ -9,23 +9,23 @@ import (
 	"testing"
 )
 
-// crashed opens the folder, which the process before has not closed, as a process after kill -9 does.
-func crashed(t *testing.T, folder, boot string, lanes int) *Journals {
+// crashed opens the directory, which the process before has not closed, as a process after kill -9 does.
+func crashed(t *testing.T, directory, boot string, lanes int) *Journals {
 	t.Helper()
-	_, err := os.Stat(filepath.Join(folder, ledgerName))
-	f := &folderOf{path: folder, boot: boot, used: err == nil}
+	_, err := os.Stat(filepath.Join(directory, ledgerName))
+	f := &folderOf{path: directory, boot: boot, used: err == nil}
 	o := quiet("")
 	o.FS, o.Lanes = f, lanes
 	return open(t, o)
 }
 
-// folderOf is a folder without its lock, under a boot that the test chooses.
+// folderOf is a directory without its lock, under a boot that the test chooses.
 type folderOf struct {
 	path, boot string
 	used       bool
 }
 
-func (f *folderOf) real() *folder { return &folder{path: f.path, boot: f.boot, used: f.used} }
+func (f *folderOf) real() *directory { return &directory{path: f.path, boot: f.boot, used: f.used} }
 
 func (f *folderOf) Open(name string) (File, error)   { return f.real().Open(name) }
 func (f *folderOf) Create(name string) (File, error) { return f.real().Create(name) }
@@ -61,8 +61,8 @@ func wantLeft(t *testing.T, l *Ledger, unknown string, want ...string) {
 // What is on its way when a process is killed is found by the next one, and by the one after it unless
 // it was settled.
 func TestLedgerOverAKill(t *testing.T) {
-	folder := t.TempDir()
-	first := crashed(t, folder, "boot", 2)
+	directory := t.TempDir()
+	first := crashed(t, directory, "boot", 2)
 	l := first.Ledger()
 	ended := l.Lane(0).Begin(0, []byte("ended"))
 	l.Lane(0).Begin(0, []byte("a"))
@@ -72,18 +72,18 @@ func TestLedgerOverAKill(t *testing.T) {
 	l.Lane(0).End(again)
 
 	want := []string{"A:a", "B:" + strings.Repeat("k", 250)}
-	second := crashed(t, folder, "boot", 4).Ledger() // more loops than before
+	second := crashed(t, directory, "boot", 4).Ledger() // more loops than before
 	wantLeft(t, second, "", want...)
 	second.Lane(3).Begin(2, []byte("c"))
-	third := crashed(t, folder, "boot", 1).Ledger() // killed before it had settled
+	third := crashed(t, directory, "boot", 1).Ledger() // killed before it had settled
 	wantLeft(t, third, "", append(want, "C:c")...)
 	third.Settled()
 	wantLeft(t, third, "")
 	n := third.Lane(0).Begin(0, []byte("d"))
-	fourth := crashed(t, folder, "boot", 1).Ledger()
+	fourth := crashed(t, directory, "boot", 1).Ledger()
 	wantLeft(t, fourth, "", "A:d")
 	third.Lane(0).End(n)
-	wantLeft(t, crashed(t, folder, "boot", 1).Ledger(), "")
+	wantLeft(t, crashed(t, directory, "boot", 1).Ledger(), "")
 	if a, b := first.Ledger().Identity(), fourth.Identity(); a != b || len(a) != 32 {
 		t.Errorf("identities %q and %q", a, b)
 	}
@@ -94,23 +94,23 @@ func TestLedgerOverAKill(t *testing.T) {
 
 // A full ledger counts, and the next process knows that it doesn't know all, until that was settled.
 func TestLedgerIsFull(t *testing.T) {
-	folder := t.TempDir()
-	l := crashed(t, folder, "boot", 1).Ledger()
+	directory := t.TempDir()
+	l := crashed(t, directory, "boot", 1).Ledger()
 	for range slotsPerLane + 3 {
 		l.Lane(0).Begin(0, []byte("k"))
 	}
 	l.Lane(0).Begin(0, bytes.Repeat([]byte("k"), slotKeyBytes+1))
-	second := crashed(t, folder, "boot", 1).Ledger()
+	second := crashed(t, directory, "boot", 1).Ledger()
 	if keys, unknown := leftOf(second); len(keys) != slotsPerLane || unknown == "" {
 		t.Errorf("got %d keys, unknown %q", len(keys), unknown)
 	}
 	second.Lane(0).Begin(0, []byte("more")) // no slot is free before they are settled
-	third := crashed(t, folder, "boot", 1).Ledger()
+	third := crashed(t, directory, "boot", 1).Ledger()
 	third.Settled()
 	for range slotsPerLane { // which the settled slots are again
 		third.Lane(0).Begin(1, []byte("k"))
 	}
-	fourth := crashed(t, folder, "boot", 1).Ledger()
+	fourth := crashed(t, directory, "boot", 1).Ledger()
 	if keys, unknown := leftOf(fourth); len(keys) != slotsPerLane || unknown != "" {
 		t.Errorf("after it was settled: got %d keys, unknown %q", len(keys), unknown)
 	}
@@ -118,8 +118,8 @@ func TestLedgerIsFull(t *testing.T) {
 
 // Counts of writes without a slot come back to none.
 func TestLedgerCountsBack(t *testing.T) {
-	folder := t.TempDir()
-	lane := crashed(t, folder, "boot", 1).Ledger().Lane(0)
+	directory := t.TempDir()
+	lane := crashed(t, directory, "boot", 1).Ledger().Lane(0)
 	var notes []Note
 	for range slotsPerLane + 100 {
 		notes = append(notes, lane.Begin(0, []byte("k")))
@@ -127,43 +127,43 @@ func TestLedgerCountsBack(t *testing.T) {
 	for _, n := range notes {
 		lane.End(n)
 	}
-	wantLeft(t, crashed(t, folder, "boot", 1).Ledger(), "")
+	wantLeft(t, crashed(t, directory, "boot", 1).Ledger(), "")
 }
 
 // After the machine has crashed, a ledger says that it isn't complete; not if its process had ended in
 // order.
 func TestLedgerOverABoot(t *testing.T) {
-	folder := t.TempDir()
-	first := crashed(t, folder, "one", 1)
+	directory := t.TempDir()
+	first := crashed(t, directory, "one", 1)
 	first.Ledger().Lane(0).Begin(0, []byte("k"))
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	second := crashed(t, folder, "two", 1)
+	second := crashed(t, directory, "two", 1)
 	wantLeft(t, second.Ledger(), "", "A:k")
-	third := crashed(t, folder, "three", 1)
+	third := crashed(t, directory, "three", 1)
 	wantLeft(t, third.Ledger(), "started anew", "A:k")
-	fourth := crashed(t, folder, "three", 1) // killed before it had settled
+	fourth := crashed(t, directory, "three", 1) // killed before it had settled
 	wantLeft(t, fourth.Ledger(), "more writes", "A:k")
 	fourth.Ledger().Settled()
-	wantLeft(t, crashed(t, folder, "three", 1).Ledger(), "")
+	wantLeft(t, crashed(t, directory, "three", 1).Ledger(), "")
 	nowhere := t.TempDir() // where boots can't be told apart
 	crashed(t, nowhere, "", 1)
 	wantLeft(t, crashed(t, nowhere, "", 1).Ledger(), "started anew")
 }
 
-// A folder that was used, and has no ledger or a garbled one, gets another identity, and says so.
+// A directory that was used, and has no ledger or a garbled one, gets another identity, and says so.
 func TestLedgerIsLost(t *testing.T) {
-	folder := t.TempDir()
-	first := open(t, quiet(folder))
+	directory := t.TempDir()
+	first := open(t, quiet(directory))
 	if l := first.Ledger(); !l.Created() {
-		t.Error("the first ledger of a folder: not created")
+		t.Error("the first ledger of a directory: not created")
 	}
 	identity := first.Ledger().Identity()
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(folder, ledgerName)
+	file := filepath.Join(directory, ledgerName)
 	whole, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -183,12 +183,13 @@ func TestLedgerIsLost(t *testing.T) {
 		if err := damage(); err != nil {
 			t.Fatal(err)
 		}
-		j, err := Open(quiet(folder))
+		j, err := Open(quiet(directory))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		l := j.Ledger()
-		if _, unknown := l.Left(); !strings.Contains(unknown, "missing or garbled") || l.Created() || l.Identity() == identity {
+		_, unknown := l.Left()
+		if !strings.Contains(unknown, "missing or garbled") || l.Created() || l.Identity() == identity {
 			t.Errorf("%s: unknown %q, created %v, identity %s (was %s)", name, unknown, l.Created(), l.Identity(), identity)
 		}
 		if err := j.Close(); err != nil {

@@ -13,14 +13,14 @@ import (
 	"testing"
 )
 
-// childFolder names, in the environment of this test program run again, the folder that it works in.
+// childFolder names, in the environment of this test program run again, the directory that it works in.
 const childFolder = "HOLDFAST_JOURNAL_TEST_FOLDER"
 
 const adders = 2
 
 func TestMain(m *testing.M) {
-	if folder := os.Getenv(childFolder); folder != "" {
-		if err := child(folder, os.Stdout); err != nil {
+	if directory := os.Getenv(childFolder); directory != "" {
+		if err := child(directory, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -31,8 +31,8 @@ func TestMain(m *testing.M) {
 
 // child finishes what an earlier one left, then adds keys and tells of each after it was added, until
 // it is killed.
-func child(folder string, told io.Writer) error {
-	j, err := Open(quiet(folder))
+func child(directory string, told io.Writer) error {
+	j, err := Open(quiet(directory))
 	if err != nil {
 		return err
 	}
@@ -65,12 +65,12 @@ func child(folder string, told io.Writer) error {
 // TestKilled kills a process in the midst of adding: all that it had added is there in order, or
 // the journal is cut.
 func TestKilled(t *testing.T) {
-	folder := t.TempDir()
+	directory := t.TempDir()
 	r := rand.New(rand.NewPCG(1, 2))
 	cuts := 0
 	for range 40 {
-		told := runAndKill(t, folder, 1+r.IntN(3000))
-		j := open(t, quiet(folder))
+		told := runAndKill(t, directory, 1+r.IntN(3000))
+		j := open(t, quiet(directory))
 		m := member(t, j, "m:1")
 		keys, _, err := readAll(m, Position{})
 		switch {
@@ -92,14 +92,14 @@ func TestKilled(t *testing.T) {
 }
 
 // runAndKill returns how many keys of each adder were told, of n in all or some more.
-func runAndKill(t *testing.T, folder string, n int) (told [adders]int) {
+func runAndKill(t *testing.T, directory string, n int) (told [adders]int) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), childFolder+"="+folder)
+	cmd.Env = append(os.Environ(), childFolder+"="+directory)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -116,7 +116,7 @@ func runAndKill(t *testing.T, folder string, n int) (told [adders]int) {
 		}
 		told[adder] = number + 1
 		if line == 0 {
-			if _, err := Open(quiet(folder)); !errors.Is(err, ErrLocked) {
+			if _, err := Open(quiet(directory)); !errors.Is(err, ErrLocked) {
 				t.Errorf("opened beside another process: %v", err)
 			}
 		}

@@ -10,9 +10,9 @@ import (
 // TestConcurrently has goroutines that miss newer and newer versions of the same keys, while a
 // reader deletes them and ends absences. Each version must be deleted after it was missed.
 func TestConcurrently(t *testing.T) {
-	for _, folder := range []string{"", t.TempDir()} {
+	for _, directory := range []string{"", t.TempDir()} {
 		const adders, keysEach, versions = 4, 8, 2000
-		m := member(t, open(t, quiet(folder)), "m")
+		m := member(t, open(t, quiet(directory)), "m")
 		var missed, deleted [adders * keysEach]atomic.Int64
 		var group sync.WaitGroup
 		for adder := range adders {

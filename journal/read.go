@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// A Position is between two entries of an absence. The zero Position is before the first, and so
-// is one of an absence that is over.
+// A Position is between two entries of an outage. The zero Position is before the first, and so
+// is one of an outage that is over.
 type Position struct {
-	absence uint64
-	cursor  cursor
+	outage uint64
+	cursor cursor
 }
 
 // A Batch is some of a journal's entries, in order. It can be read into again.
@@ -52,7 +52,7 @@ func (j *Journal) toRead(from Position, b *Batch) (file File, at cursor, n int64
 		return nil, cursor{}, 0, ErrCut
 	}
 	at = j.resolve(from)
-	b.Next = Position{j.absence, at}
+	b.Next = Position{j.outage, at}
 	return j.file, at, min(pieceBytes, j.end.offset-at.offset), nil
 }
 
@@ -72,9 +72,9 @@ func (j *Journal) hasRead(at cursor, err error, b *Batch) error {
 	return nil
 }
 
-// resolve is where the position is in the present absence. It needs mu.
+// resolve is where the position is in the present outage. It needs mu.
 func (j *Journal) resolve(p Position) cursor {
-	if !j.away || p.absence != j.absence {
+	if !j.away || p.outage != j.outage {
 		return j.begin
 	}
 	return p.cursor
@@ -87,10 +87,10 @@ func (j *Journal) End() Position {
 	defer j.mu.Unlock()
 	j.cutByAge(j.options.Now())
 	j.read = j.end.offset // a key that is added from now on is added, though it be there already
-	return Position{j.absence, j.end}
+	return Position{j.outage, j.end}
 }
 
-// Finish ends the absence if nothing was added behind the position, and reports whether it did. The
+// Finish ends the outage if nothing was added behind the position, and reports whether it did. The
 // member must have applied the deletes of all that is before it, or a flush. The journal
 // is then empty and complete.
 func (j *Journal) Finish(upTo Position) bool {
@@ -103,7 +103,7 @@ func (j *Journal) Finish(upTo Position) bool {
 	// That the file is gone need not be durable: if a loss of power brings it back, then with
 	// another boot ID, and the member is flushed for nothing. The sync only makes that unlikely.
 	if err := j.fs.Sync(); err != nil {
-		j.log.Warn("the folder of the journals could not be synced", "err", err)
+		j.log.Warn("the directory of the journals could not be synced", "err", err)
 	}
 	if err := file.Close(); err != nil {
 		j.log.Warn("a journal of missed keys could not be closed", "err", err)
@@ -111,7 +111,7 @@ func (j *Journal) Finish(upTo Position) bool {
 	return true
 }
 
-// finish returns the file of the absence that is over, nil if there was none.
+// finish returns the file of the outage that is over, nil if there was none.
 func (j *Journal) finish(upTo Position) (file File, over bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -125,7 +125,7 @@ func (j *Journal) finish(upTo Position) (file File, over bool) {
 		return nil, false
 	}
 	if j.file != nil {
-		// Under mu, so that it is not the file of the next absence that goes.
+		// Under mu, so that the file of the next outage is not removed.
 		if err := j.fs.Remove(j.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			j.log.Warn("a journal of missed keys could not be removed: a restart will apply it again", "err", err)
 		}

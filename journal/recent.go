@@ -5,7 +5,7 @@ import "hash/maphash"
 // recentSlots bounds how many keys are known to be in the file: 16 bytes each.
 const recentSlots = 1 << 15
 
-// recent knows where keys were lately added, so that a key that is written all the time
+// recent knows where keys were recently added, so that a key that is written all the time
 // is in the file once and not until it is full. A later key takes the slot of an earlier one.
 type recent struct {
 	seed   maphash.Seed

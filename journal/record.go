@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// The layout is told in the package's doc.
+// The layout is described in the package comment.
 const (
 	magic   = "holdjrnl"
 	version = 1
@@ -145,5 +145,6 @@ func (c *cursor) parse(dst []Entry, b []byte) ([]Entry, error) {
 
 // isRecordOf reports whether b begins with a record of the key. It leaves the sum to the reader.
 func isRecordOf(b, key []byte) bool {
-	return len(b) >= recordFixedBytes && int(binary.LittleEndian.Uint16(b[4:])) == len(key) && bytes.Equal(b[recordFixedBytes:], key)
+	return len(b) >= recordFixedBytes && int(binary.LittleEndian.Uint16(b[4:])) == len(key) &&
+		bytes.Equal(b[recordFixedBytes:], key)
 }

@@ -99,7 +99,8 @@ func TestGarbledMeanwhile(t *testing.T) {
 // TestUnreadable has files that are not of the member, or whose boot can't be told.
 func TestUnreadable(t *testing.T) {
 	d := newDisk()
-	for _, h := range []header{{boot: d.process().Boot(), member: "other"}, {member: "m"}, {boot: d.process().Boot(), member: "m", cut: true}} {
+	for _, h := range []header{{boot: d.process().Boot(), member: "other"}, {member: "m"},
+		{boot: d.process().Boot(), member: "m", cut: true}} {
 		h.begun = 1e18
 		if cut, why := opened(t, d, h.appendTo(nil)).Cut(); !cut {
 			t.Errorf("%+v: not cut", h)

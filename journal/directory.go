@@ -11,41 +11,41 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockName is the file that the process which uses the folder has locked.
+// lockName is the file that the process which uses the directory has locked.
 const lockName = "lock"
 
-// folder is an FS on disk. It may be removed while it is in use, by a hand or by a volume that goes away:
+// directory is an FS on disk. It may be removed while it is in use, by a person or with its volume:
 //
-//  1. The folder is removed, or another is put in its place. The files that are open stay usable.
-//  2. A member goes down, and Create finds that the folder is not the one that was opened.
+//  1. The directory is removed, or another is put in its place. The files that are open stay usable.
+//  2. A member goes down, and Create finds that the directory is not the one that was opened.
 //  3. It is made again if need be, and locked. gone is called, and the journal is made in it.
-//  4. The next process finds a folder that was used and has no ledger, and draws a new identity: what the
-//     members are marked with isn't that, and they are flushed. If it finds the old folder instead, as on
+//  4. The next process finds a directory that was used and has no ledger, and draws a new identity: what the
+//     members are marked with isn't that, and they are flushed. If it finds the old directory instead, as on
 //     a volume that is back, then gone has noted there that the ledger doesn't tell all.
-type folder struct {
+type directory struct {
 	path string
 	boot string
 	used bool               // there was a lock file
-	gone func(remade error) // the folder was removed, and was made again or not; nil until it is set
+	gone func(remade error) // the directory was removed, and was made again or not; nil until it is set
 
 	mu   sync.Mutex // guards what follows
 	dir  *os.File
 	lock *os.File
-	lost bool // gone was called, and the folder is not there
+	lost bool // gone was called, and the directory is not there
 }
 
-// openFolder makes the folder if there is none, and takes it for this process.
-func openFolder(path string) (*folder, error) {
-	if err := makeFolder(path); err != nil {
+// openDirectory makes the directory if there is none, and takes it for this process.
+func openDirectory(path string) (*directory, error) {
+	if err := makeDirectory(path); err != nil {
 		return nil, err
 	}
 	_, statErr := os.Stat(filepath.Join(path, lockName))
-	f := &folder{path: path, boot: bootID(), used: statErr == nil}
+	f := &directory{path: path, boot: bootID(), used: statErr == nil}
 	return f, f.take()
 }
 
-// take locks the folder, and opens it.
-func (f *folder) take() error {
+// take locks the directory, and opens it.
+func (f *directory) take() error {
 	lock, err := os.OpenFile(filepath.Join(f.path, lockName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
@@ -64,8 +64,8 @@ func (f *folder) take() error {
 	return nil
 }
 
-// ensure has the folder be there: if it was removed, it is made again.
-func (f *folder) ensure() error {
+// ensure has the directory be there: if it was removed, it is made again.
+func (f *directory) ensure() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	was, err := f.dir.Stat()
@@ -84,8 +84,8 @@ func (f *folder) ensure() error {
 }
 
 // remake needs mu.
-func (f *folder) remake() error {
-	if err := makeFolder(f.path); err != nil {
+func (f *directory) remake() error {
+	if err := makeDirectory(f.path); err != nil {
 		return err
 	}
 	dir, lock := f.dir, f.lock
@@ -95,8 +95,8 @@ func (f *folder) remake() error {
 	return errors.Join(f.dir.Sync(), dir.Close(), lock.Close())
 }
 
-// makeFolder makes the folder, and those above that are missing, durably.
-func makeFolder(path string) error {
+// makeDirectory makes the directory, and those above that are missing, durably.
+func makeDirectory(path string) error {
 	if info, err := os.Stat(path); err == nil {
 		if !info.IsDir() {
 			return &fs.PathError{Op: "open", Path: path, Err: unix.ENOTDIR}
@@ -105,7 +105,7 @@ func makeFolder(path string) error {
 	}
 	above := filepath.Dir(path)
 	if above != path {
-		if err := makeFolder(above); err != nil {
+		if err := makeDirectory(above); err != nil {
 			return err
 		}
 	}
@@ -119,7 +119,7 @@ func makeFolder(path string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-func (f *folder) open(name string, flags int) (File, error) {
+func (f *directory) open(name string, flags int) (File, error) {
 	file, err := os.OpenFile(filepath.Join(f.path, name), os.O_RDWR|flags, 0o600)
 	if err != nil {
 		return nil, err
@@ -127,35 +127,35 @@ func (f *folder) open(name string, flags int) (File, error) {
 	return diskFile{file}, nil
 }
 
-func (f *folder) Open(name string) (File, error) { return f.open(name, 0) }
-func (f *folder) Remove(name string) error       { return os.Remove(filepath.Join(f.path, name)) }
-func (f *folder) Boot() string                   { return f.boot }
+func (f *directory) Open(name string) (File, error) { return f.open(name, 0) }
+func (f *directory) Remove(name string) error       { return os.Remove(filepath.Join(f.path, name)) }
+func (f *directory) Boot() string                   { return f.boot }
 
-func (f *folder) Create(name string) (File, error) {
+func (f *directory) Create(name string) (File, error) {
 	if err := f.ensure(); err != nil {
 		return nil, err
 	}
 	return f.open(name, os.O_CREATE|os.O_TRUNC)
 }
 
-func (f *folder) Sync() error {
+func (f *directory) Sync() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.dir.Sync()
 }
 
-func (f *folder) Close() error {
+func (f *directory) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return errors.Join(f.dir.Close(), f.lock.Close())
 }
 
-// Used reports whether an earlier process had the folder.
-func (f *folder) Used() bool { return f.used }
+// Used reports whether an earlier process had the directory.
+func (f *directory) Used() bool { return f.used }
 
 // Map is a mapper's. It writes zeros where the file grows, so that a full disk is an error here, and not
 // a fault of the memory later.
-func (f *folder) Map(name string, size int64) (mem []byte, was int64, err error) {
+func (f *directory) Map(name string, size int64) (mem []byte, was int64, err error) {
 	path := filepath.Join(f.path, name)
 	was = -1
 	if info, err := os.Stat(path); err == nil {
@@ -178,8 +178,8 @@ func (f *folder) Map(name string, size int64) (mem []byte, was int64, err error)
 	return mem, was, err
 }
 
-func (f *folder) SyncMap(mem []byte) error { return unix.Msync(mem, unix.MS_SYNC) }
-func (f *folder) Unmap(mem []byte) error   { return unix.Munmap(mem) }
+func (f *directory) SyncMap(mem []byte) error { return unix.Msync(mem, unix.MS_SYNC) }
+func (f *directory) Unmap(mem []byte) error   { return unix.Munmap(mem) }
 
 // diskFile is a File on disk.
 type diskFile struct{ *os.File }
