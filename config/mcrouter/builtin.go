@@ -31,7 +31,8 @@ func builtins() map[string]*macro {
 		all[name] = m
 		return m
 	}
-	for name, cast := range map[string]func(any) (any, error){"int": toInt, "double": toDouble, "str": toString, "bool": toBool} {
+	for name, cast := range map[string]func(any) (any, error){"int": toInt, "double": toDouble, "str": toString,
+		"bool": toBool} {
 		add(name, "value", func(_ *expander, c *call) (any, error) { return cast(c.args["value"]) })
 	}
 	for name, is := range map[string]string{
@@ -50,7 +51,8 @@ func builtins() map[string]*macro {
 			return f(a, b)
 		})
 	}
-	for name, f := range map[string]func(dictionary any) (any, error){"keys": keys, "values": values, "empty": empty, "size": size, "sort": sorted} {
+	for name, f := range map[string]func(dictionary any) (any, error){"keys": keys, "values": values, "empty": empty,
+		"size": size, "sort": sorted} {
 		add(name, "dictionary", func(_ *expander, c *call) (any, error) { return f(c.args["dictionary"]) })
 	}
 	add("bitwiseNot", "A", func(_ *expander, c *call) (any, error) {

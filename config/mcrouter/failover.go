@@ -14,7 +14,8 @@ const (
 	latestChildren  = 5                // LatestRoute's failover_count
 )
 
-// errorNames are our names for mcrouter's errors, those that a request goes on after by itself first.
+// errorNames are our names for mcrouter's errors, those that a request goes on after by itself
+// first.
 var errorNames = []struct{ theirs, ours string }{
 	{"connect_error", "connect"},
 	{"connect_timeout", "connect_timeout"},
@@ -122,7 +123,8 @@ func readOrder(r *reader, p *route.FailoverPolicy, children int) {
 	case "DeterministicOrderPolicy", "RendezvousPolicy":
 		p.Order = route.InRendezvousOrder
 		r.without("what is counted is max_tries", "max_error_tries")
-		r.without("the order is by the key alone", "hash", "tags", "enable_failure_domains", "ignore_normal_reply_index", "max_tries_without_failure_domains")
+		r.without("the order is by the key alone", "hash", "tags", "enable_failure_domains", "ignore_normal_reply_index",
+			"max_tries_without_failure_domains")
 		r.warn(r.path, "the order after the first child isn't the same as mcrouter's")
 	default: // whatever its name, as in mcrouter
 		if kind != "DefaultPolicy" && kind != "InOrderPolicy" {
@@ -166,7 +168,8 @@ func (b *builder) failoverWithExptime(r *reader) []route.Route {
 	if normal == nil {
 		return nil
 	}
-	made := route.Route{Kind: route.KindFailover, Children: append(one(*normal), r.routes("failover")...), Exptime: failoverExptime}
+	made := route.Route{Kind: route.KindFailover, Children: append(one(*normal), r.routes("failover")...),
+		Exptime: failoverExptime}
 	if r.has("failover_exptime") {
 		made.Exptime = max(r.seconds("failover_exptime"), 0)
 	}

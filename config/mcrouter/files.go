@@ -17,9 +17,9 @@ const (
 	maxImportDepth   = 16       // an import within an imported file, and so on
 )
 
-// Files returns an Import that reads regular files of bounded size, those without a leading "file:" or
-// slash from folder. A device, a FIFO or a socket is refused before it is read: it may never end, or
-// never begin.
+// Files returns an Import that reads regular files of bounded size, those without a leading "file:"
+// or slash from folder. A device, a FIFO or a socket is refused before it is read: it may never
+// end, or never begin.
 func Files(folder string) func(path string) ([]byte, error) {
 	return func(path string) ([]byte, error) {
 		path, whole := strings.CutPrefix(path, "file:")

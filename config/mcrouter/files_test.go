@@ -36,7 +36,8 @@ func TestImportsAreRegularFiles(t *testing.T) {
 	}
 	for _, path := range []string{"fifo", "zero", "/dev/zero", "file:/dev/random", "."} {
 		wantRefused(t, importing(dir, path), "is not a regular file")
-		wantRefused(t, importing(dir, path+", NullRoute"), "is not a regular file") // the default is for a file that isn't there
+		wantRefused(t, importing(dir, path+", NullRoute"),
+			"is not a regular file") // the default is for a file that isn't there
 	}
 	if err := importing(dir, "none.json, NullRoute"); err != nil {
 		t.Errorf("got %v; want the default for a file that isn't there", err)

@@ -8,7 +8,7 @@ import (
 )
 
 // merge joins lists, strings, or mappings, where later ones stand above earlier ones.
-func merge(_ *expander, c *call) (any, error) {
+func merge(x *expander, c *call) (any, error) {
 	parts, ok := c.args["params"].([]any)
 	if !ok || len(parts) == 0 {
 		return nil, errors.New("params must be a list, and not an empty one")
@@ -20,6 +20,9 @@ func merge(_ *expander, c *call) (any, error) {
 			more, ok := part.([]any)
 			if !ok {
 				return nil, fmt.Errorf("%s can't be merged into a list", typeName(part))
+			}
+			if err := x.make(len(more)); err != nil {
+				return nil, err
 			}
 			list = append(list, more...)
 		}
@@ -43,7 +46,9 @@ func merge(_ *expander, c *call) (any, error) {
 			if !ok {
 				return nil, fmt.Errorf("%s can't be merged into a string", typeName(part))
 			}
-			text.WriteString(more)
+			if err := x.write(&text, more); err != nil {
+				return nil, err
+			}
 		}
 		return text.String(), nil
 	}

@@ -6,8 +6,11 @@ import (
 	"strings"
 )
 
-// maxValues is how many values macros may make of a file, so that a few lines can't fill the memory.
-const maxValues = 1_000_000
+// What macros may make of a file, so that a few lines can't fill the memory.
+const (
+	maxValues    = 1_000_000
+	maxTextBytes = 64 << 20 // of all texts with values put in or merged
+)
 
 // A located error says where in the file it is.
 type located struct {
@@ -43,7 +46,8 @@ type expander struct {
 	consts  map[string]*variable // of all scopes
 	cache   map[string]any       // by path of the import
 	depth   int
-	made    int
+	made    int // values
+	text    int // bytes
 
 	importing int // imports within each other
 	files     int // imported
@@ -128,8 +132,8 @@ func (x *expander) expand(v any, s *scope) (any, error) {
 		return nil, fmt.Errorf("macros are nested more than %d deep; perhaps one needs itself", maxDepth)
 	}
 	defer func() { x.depth-- }()
-	if x.made++; x.made > maxValues {
-		return nil, fmt.Errorf("the macros make more than %d values", maxValues)
+	if err := x.make(1); err != nil {
+		return nil, err
 	}
 	switch v := v.(type) {
 	case string:
@@ -147,6 +151,23 @@ func (x *expander) expand(v any, s *scope) (any, error) {
 		return list, nil
 	}
 	return v, nil
+}
+
+// make counts values that are made.
+func (x *expander) make(values int) error {
+	if x.made += values; x.made > maxValues {
+		return fmt.Errorf("the macros make more than %d values", maxValues)
+	}
+	return nil
+}
+
+// write appends to a text that is made, and counts it.
+func (x *expander) write(out *strings.Builder, text string) error {
+	if x.text += len(text); x.text > maxTextBytes {
+		return fmt.Errorf("the macros make more than %d MiB of text", maxTextBytes>>20)
+	}
+	out.WriteString(text)
+	return nil
 }
 
 func (x *expander) expandObject(o *object, s *scope) (any, error) {
@@ -223,7 +244,8 @@ func (x *expander) callObject(name string, o *object, s *scope) (result any, don
 	return result, true, nil
 }
 
-// callWith calls m with arguments by name; those that aren't parameters are ignored, as in mcrouter.
+// callWith calls m with arguments by name; those that aren't parameters are ignored, as in
+// mcrouter.
 func (x *expander) callWith(m *macro, given map[string]any, s *scope) (any, error) {
 	c := &call{args: map[string]any{}, outer: s, lazy: m.lazy}
 	for _, p := range m.params {
@@ -347,7 +369,9 @@ func (x *expander) replaceParams(text string, s *scope) (any, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%q %w", text, err)
 		}
-		out.WriteString(before)
+		if err := x.write(&out, before); err != nil {
+			return nil, err
+		}
 		if !found {
 			return out.String(), nil
 		}
@@ -366,7 +390,9 @@ func (x *expander) replaceParams(text string, s *scope) (any, error) {
 		if !ok {
 			return nil, fmt.Errorf("%%%s%% in %q is %s, not a string", name, text, typeName(v))
 		}
-		out.WriteString(replacement)
+		if err := x.write(&out, replacement); err != nil {
+			return nil, err
+		}
 		rest = tail
 	}
 }

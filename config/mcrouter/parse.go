@@ -105,7 +105,8 @@ func (o *ParseOptions) consts() map[string]*variable {
 		consts[name] = known(value)
 	}
 	for name, value := range map[string]string{
-		"default-route": o.RoutePrefix, "router-name": o.RouterName, "service-name": o.ServiceName, "router-info-name": "Memcache",
+		"default-route": o.RoutePrefix, "router-name": o.RouterName, "service-name": o.ServiceName,
+		"router-info-name": "Memcache",
 	} {
 		consts[name] = known(value)
 	}

@@ -32,8 +32,8 @@ func optionsOf(name string, warn func(route.Fault)) mcrouter.ParseOptions {
 	return o
 }
 
-// The golden files are what the files mean in our own form, with the warnings as comments. Each is a
-// file that our own reader takes, and gives the same options.
+// The golden files are what the files mean in our own form, with the warnings as comments. Each is
+// a file that our own reader takes, and gives the same options.
 func TestFilesAreReadAsTheyAre(t *testing.T) {
 	paths, err := filepath.Glob("testdata/*.json")
 	if err != nil || len(paths) == 0 {
@@ -99,10 +99,13 @@ func TestFaultsNameThePlace(t *testing.T) {
 		{`{}`, "there is neither route nor routes"},
 		{`{"route": "NullRoute", "routes": []}`, "there are both route and routes"},
 		{`{"route": "NullRoute", "pool": {}}`, "pool: isn't supported"},
-		{`{"routes": [{"aliases": ["/a/b/"], "route": "NullRoute"}]}`, "routes: none is for /././, the cluster of keys without one; -R names another"},
-		{`{"routes": [{"aliases": [1], "route": "NullRoute"}]}`, "routes[0].aliases[0]: a string is wanted here, not a whole number"},
+		{`{"routes": [{"aliases": ["/a/b/"], "route": "NullRoute"}]}`,
+			"routes: none is for /././, the cluster of keys without one; -R names another"},
+		{`{"routes": [{"aliases": [1], "route": "NullRoute"}]}`,
+			"routes[0].aliases[0]: a string is wanted here, not a whole number"},
 		{`{"routes": [{"route": "NullRoute"}]}`, "routes[0]: aliases and a route are wanted"},
-		{`{"route": {"type": "AllSyncRoute", "children": ["NullRoute", {"type": "CarbonLookasideRoute"}]}}`, "route.children[1].type: CarbonLookasideRoute isn't supported"},
+		{`{"route": {"type": "AllSyncRoute", "children": ["NullRoute", {"type": "CarbonLookasideRoute"}]}}`,
+			"route.children[1].type: CarbonLookasideRoute isn't supported"},
 		{`{"route": "BigValueRoute|NullRoute"}`, "route: BigValueRoute isn't supported"},
 		{`{"route": "nowhere"}`, `route: there is no route "nowhere"`},
 		{`{"route": 7}`, "route: a route is wanted here, not a whole number"},
@@ -112,37 +115,60 @@ func TestFaultsNameThePlace(t *testing.T) {
 		{`{"route": "MigrateRoute|A"}`, "route: MigrateRoute has no short form: a mapping with its options is wanted"},
 		{`{` + pools + `"route": "PoolRoute|C"}`, `route: there is no pool "C"`},
 		{`{` + pools + `"route": {"type": "PoolRoute"}}`, "route: pool is missing"},
-		{`{` + pools + `"route": {"type": "PoolRoute", "pool": "A", "shard_splits": {"1": 0}}}`, "route.shard_splits.1: 0 is not above 0"},
-		{`{` + pools + `"route": {"type": "PoolRoute", "pool": "B", "hash": "LoadBalancer"}}`, "route.hash.hash_func: LoadBalancer isn't supported"},
-		{`{` + pools + `"route": {"type": "PoolRoute", "pool": "B", "hash": "WeightedCh3"}}`, "route.hash: weights is missing"},
-		{`{` + pools + `"route": {"type": "PoolRoute", "pool": "B", "hash": {"hash_func": "WeightedCh3", "weights": [2]}}}`, "route.hash: weight 0, 2, is not in [0, 1]"},
-		{`{` + pools + `"route": {"type": "PoolRoute", "pool": "B", "shadows": [{"target": "NullRoute", "requests_fraction": 2.0}]}}`, "route.shadows[0].requests_fraction: a number from 0 to 1 is wanted"},
+		{`{` + pools + `"route": {"type": "PoolRoute", "pool": "A", "shard_splits": {"1": 0}}}`,
+			"route.shard_splits.1: 0 is not above 0"},
+		{`{` + pools + `"route": {"type": "PoolRoute", "pool": "B", "hash": "LoadBalancer"}}`,
+			"route.hash.hash_func: LoadBalancer isn't supported"},
+		{`{` + pools + `"route": {"type": "PoolRoute", "pool": "B", "hash": "WeightedCh3"}}`,
+			"route.hash: weights is missing"},
+		{`{` + pools + `"route": {"type": "PoolRoute", "pool": "B", "hash": {"hash_func": "WeightedCh3", "weights": [2]}}}`,
+			"route.hash: weight 0, 2, is not in [0, 1]"},
+		{`{` + pools +
+			`"route": {"type": "PoolRoute", "pool": "B", "shadows": [{"target": "NullRoute", "requests_fraction": 2.0}]}}`,
+			"route.shadows[0].requests_fraction: a number from 0 to 1 is wanted"},
 		{`{"pools": {"A": {}}, "route": "PoolRoute|A"}`, "pools.A: servers is missing"},
-		{`{"pools": {"A.b": {"servers": ["a"]}}, "route": "NullRoute"}`, `pools["A.b"].servers[0]: "a" has no port in [1, 65535]`},
-		{`{"pools": {"A": {"servers": ["a:1:caret"]}}, "route": "NullRoute"}`, `pools.A.servers[0]: "a:1:caret" asks for caret, which isn't supported`},
-		{`{"pools": {"A": {"servers": ["a:1"], "protocol": "caret"}}, "route": "NullRoute"}`, "pools.A.protocol: isn't supported"},
-		{`{"pools": {"A": {"servers": ["a:1"], "server_timeout": 0}}, "route": "NullRoute"}`, "pools.A.server_timeout: 0 is not a number of milliseconds above 0"},
-		{`{"pools": {"A": {"servers": [{}]}}, "route": "NullRoute"}`, "pools.A.servers[0]: a server is wanted here, not a mapping; routes in pools aren't supported"},
-		{`{"pools": {"A": {"inherit": "B", "servers": []}, "B": {"inherit": "A"}}, "route": "PoolRoute|A"}`, "pools.A.inherit: the pool inherits from itself"},
-		{`{"named_handles": {"x": {"type": "AllSyncRoute", "children": "x"}}, "route": "x"}`, `named_handles.x.children: route "x" is within itself`},
-		{`{"route": {"type": "FailoverRoute", "children": ["NullRoute"], "failover_errors": ["bad luck"]}}`, "route.failover_errors[0]: bad luck is not an error"},
-		{`{"route": {"type": "OperationSelectorRoute", "operation_policies": {"got": "NullRoute"}}}`, "route.operation_policies.got: there is no such operation"},
+		{`{"pools": {"A.b": {"servers": ["a"]}}, "route": "NullRoute"}`,
+			`pools["A.b"].servers[0]: "a" has no port in [1, 65535]`},
+		{`{"pools": {"A": {"servers": ["a:1:caret"]}}, "route": "NullRoute"}`,
+			`pools.A.servers[0]: "a:1:caret" asks for caret, which isn't supported`},
+		{`{"pools": {"A": {"servers": ["a:1"], "protocol": "caret"}}, "route": "NullRoute"}`,
+			"pools.A.protocol: isn't supported"},
+		{`{"pools": {"A": {"servers": ["a:1"], "server_timeout": 0}}, "route": "NullRoute"}`,
+			"pools.A.server_timeout: 0 is not a number of milliseconds above 0"},
+		{`{"pools": {"A": {"servers": [{}]}}, "route": "NullRoute"}`,
+			"pools.A.servers[0]: a server is wanted here, not a mapping; routes in pools aren't supported"},
+		{`{"pools": {"A": {"inherit": "B", "servers": []}, "B": {"inherit": "A"}}, "route": "PoolRoute|A"}`,
+			"pools.A.inherit: the pool inherits from itself"},
+		{`{"named_handles": {"x": {"type": "AllSyncRoute", "children": "x"}}, "route": "x"}`,
+			`named_handles.x.children: route "x" is within itself`},
+		{`{"route": {"type": "FailoverRoute", "children": ["NullRoute"], "failover_errors": ["bad luck"]}}`,
+			"route.failover_errors[0]: bad luck is not an error"},
+		{`{"route": {"type": "OperationSelectorRoute", "operation_policies": {"got": "NullRoute"}}}`,
+			"route.operation_policies.got: there is no such operation"},
 		{`{"route": {"type": "MigrateRoute", "from": "NullRoute", "to": "NullRoute"}}`, "route: start_time is missing"},
-		{`{"route": {"type": "ModifyKeyRoute", "target": "NullRoute", "set_key_suffix": "x"}}`, "route.set_key_suffix: isn't supported"},
-		{`{"route": {"type": "ModifyExptimeRoute", "target": "NullRoute", "exptime": 1500000000}}`, "route.exptime: 1500000000 is a moment, not a length of time: it is above 30 days"},
-		{`{"route": {"type": "RateLimitRoute", "target": "NullRoute", "rates": {"gets_rate": 0}}}`, "route.rates.gets_rate: numbers above 0 are wanted"},
+		{`{"route": {"type": "ModifyKeyRoute", "target": "NullRoute", "set_key_suffix": "x"}}`,
+			"route.set_key_suffix: isn't supported"},
+		{`{"route": {"type": "ModifyExptimeRoute", "target": "NullRoute", "exptime": 1500000000}}`,
+			"route.exptime: 1500000000 is a moment, not a length of time: it is above 30 days"},
+		{`{"route": {"type": "RateLimitRoute", "target": "NullRoute", "rates": {"gets_rate": 0}}}`,
+			"route.rates.gets_rate: numbers above 0 are wanted"},
 		{`{"route": "@nothing(1)"}`, "route: there is no macro @nothing"},
 		{`{"route": "@hash(x)"}`, "route: macro @hash isn't supported"},
 		{`{"route": {"type": "shuffle", "dictionary": []}}`, "route: macro @shuffle isn't supported"},
 		{`{"route": ["a", "%nothing%"]}`, "route[1]: there is no %nothing%"},
 		{`{"route": "100%"}`, `route: "100%" has an odd number of %; write \% for one that is meant`},
 		{`{"route": "@int(x"}`, `route: "@int(x" has no closing bracket at its end`},
-		{`{"route": {"type": "select", "dictionary": {"a": 1}, "key": "b"}}`, `route: macro select: there is no key "b", and no default`},
-		{`{"route": "@import(none.json)"}`, "route: macro import: none.json: stat testdata/none.json: no such file or directory"},
+		{`{"route": {"type": "select", "dictionary": {"a": 1}, "key": "b"}}`,
+			`route: macro select: there is no key "b", and no default`},
+		{`{"route": "@import(none.json)"}`,
+			"route: macro import: none.json: stat testdata/none.json: no such file or directory"},
 		{`{"macros": {"a": {"type": "macroDef"}}, "route": ""}`, "macros.a: the definition has no result"},
-		{`{"macros": {"a": {"type": "macroDef", "result": "@a()", "params": ["x"]}}, "route": "@a()"}`, "macros are nested more than 200 deep; perhaps one needs itself"},
-		{`{"macros": {"c": {"type": "constDef", "result": "%c%"}}, "route": "%c%"}`, "macros are nested more than 200 deep; perhaps one needs itself"},
-		{`{"route": {"type": "range", "from": 1, "to": 9999999999}}`, "route: macro range: [1, 9999999999] has more than 1000000 numbers"},
+		{`{"macros": {"a": {"type": "macroDef", "result": "@a()", "params": ["x"]}}, "route": "@a()"}`,
+			"macros are nested more than 200 deep; perhaps one needs itself"},
+		{`{"macros": {"c": {"type": "constDef", "result": "%c%"}}, "route": "%c%"}`,
+			"macros are nested more than 200 deep; perhaps one needs itself"},
+		{`{"route": {"type": "range", "from": 1, "to": 9999999999}}`,
+			"route: macro range: [1, 9999999999] has more than 1000000 numbers"},
 	}
 	for _, test := range tests {
 		_, err := mcrouter.Parse([]byte(test.text), mcrouter.ParseOptions{Import: mcrouter.Files("testdata")})
@@ -150,7 +176,8 @@ func TestFaultsNameThePlace(t *testing.T) {
 			t.Errorf("%s: got no error; want %s", test.text, test.want)
 			continue
 		}
-		if first := strings.Split(err.Error(), "\n")[0]; first != test.want && !(len(test.want) > 30 && strings.HasSuffix(first, test.want)) {
+		if first := strings.Split(err.Error(), "\n")[0]; first != test.want &&
+			!(len(test.want) > 30 && strings.HasSuffix(first, test.want)) {
 			t.Errorf("%s\n got %v\nwant %s", test.text, err, test.want)
 		}
 	}
@@ -173,7 +200,8 @@ func TestHandlesCantMakeTooManyRoutes(t *testing.T) {
 	text.WriteString(`{"named_handles": {"h0": "NullRoute"`)
 	names := "h0"
 	for _, letter := range "abcdefghijklmnopqrstuvwxyz" {
-		text.WriteString(`, "` + string(letter) + `": {"type": "AllSyncRoute", "children": ["` + names + `", "` + names + `"]}`)
+		text.WriteString(`, "` + string(letter) + `": {"type": "AllSyncRoute", "children": ["` + names + `", "` + names +
+			`"]}`)
 		names = string(letter)
 	}
 	text.WriteString(`}, "route": "z"}`)

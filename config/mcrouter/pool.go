@@ -242,7 +242,8 @@ func (ps *pools) servers(r *reader, p *route.Pool, port int) {
 	for i, v := range servers {
 		text, ok := v.(string)
 		if !ok {
-			ps.fault(fmt.Sprintf("%s[%d]", r.at("servers"), i), "a server is wanted here, not %s; routes in pools aren't supported", typeName(v))
+			ps.fault(fmt.Sprintf("%s[%d]", r.at("servers"), i),
+				"a server is wanted here, not %s; routes in pools aren't supported", typeName(v))
 			continue
 		}
 		address, err := address(text, port)
@@ -317,8 +318,8 @@ func fitWeights(weights []float64, n int) []float64 {
 // aloneMark stands between the name of a pool and the index of a server that has a pool of its own.
 const aloneMark = "#"
 
-// each returns a route to each server of a pool, as the route handle Pool has it: each gets a pool of
-// its own.
+// each returns a route to each server of a pool, as the route handle Pool has it: each gets a pool
+// of its own.
 func (ps *pools) each(s *source) []route.Route {
 	if s.place == 0 {
 		return []route.Route{s.emptyIs}

@@ -151,8 +151,8 @@ func (r *reader) routes(key string) []route.Route {
 	return r.b.list(r.at(key), v)
 }
 
-// without takes options that have no counterpart and change nothing of what clients are answered; why
-// follows "has no meaning here: ".
+// without takes options that have no counterpart and change nothing of what clients are answered;
+// why follows "has no meaning here: ".
 func (r *reader) without(why string, keys ...string) {
 	for _, key := range keys {
 		if v, found := r.get(key); found && v != false {

@@ -117,8 +117,8 @@ func parentOf(kind route.Kind, children []route.Route) route.Route {
 	return route.Route{Kind: kind, Children: children}
 }
 
-// children takes the children of a handle; its short form has them behind the bar. The reader is nil
-// for that.
+// children takes the children of a handle; its short form has them behind the bar. The reader is
+// nil for that.
 func (b *builder) children(path string, v any) (*reader, []route.Route) {
 	o, ok := v.(*object)
 	if !ok {
@@ -229,7 +229,8 @@ func (b *builder) operationSelector(r *reader) []route.Route {
 		case slices.Contains(unrouted, name):
 			b.warn(path, "is left out: no route sees such requests")
 		case made == nil:
-		case !slices.Contains(strings.Fields("get gets gat gats set add replace append prepend cas delete incr decr touch"), name):
+		case !slices.Contains(strings.Fields("get gets gat gats set add replace append prepend cas delete incr decr touch"),
+			name):
 			b.fault(path, "there is no such operation")
 		default:
 			selector.Operations = append(selector.Operations, route.OperationRoute{Operations: []string{name}, Route: *made})
@@ -290,7 +291,8 @@ func (b *builder) migrateRoute(r *reader) []route.Route {
 func (b *builder) warmUpRoute(r *reader) []route.Route {
 	r.without("it is asked with mg anyway", "enable_metaget")
 	r.taken["enable_metaget"] = true
-	return one(route.Route{Kind: route.KindWarmUp, Cold: r.route("cold"), Warm: r.route("warm"), Exptime: r.seconds("exptime")})
+	return one(route.Route{Kind: route.KindWarmUp, Cold: r.route("cold"), Warm: r.route("warm"),
+		Exptime: r.seconds("exptime")})
 }
 
 func (b *builder) l1l2CacheRoute(r *reader) []route.Route {
@@ -370,7 +372,8 @@ func (b *builder) rateLimit(path string, v any, target route.Route) route.Route 
 	for _, l := range []struct {
 		name        string
 		rate, burst *float64
-	}{{"gets", &rates.Gets, &rates.GetsBurst}, {"sets", &rates.Sets, &rates.SetsBurst}, {"deletes", &rates.Deletes, &rates.DeletesBurst}} {
+	}{{"gets", &rates.Gets, &rates.GetsBurst}, {"sets", &rates.Sets, &rates.SetsBurst},
+		{"deletes", &rates.Deletes, &rates.DeletesBurst}} {
 		if !r.has(l.name + "_rate") {
 			continue
 		}

@@ -1,5 +1,5 @@
-// Package twemproxy reads the configuration of twemproxy (github.com/twitter/twemproxy), nutcracker.yml,
-// as pools of a router, each with the address that its clients connect to.
+// Package twemproxy reads the configuration of twemproxy (github.com/twitter/twemproxy),
+// nutcracker.yml, as pools of a router, each with the address that its clients connect to.
 //
 // Keys stay on the servers where they are: the hash, its distribution, and the names that it places
 // are twemproxy's, its defaults spelled out. A pool for Redis is an error, and so is an unknown

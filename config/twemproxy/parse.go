@@ -43,8 +43,8 @@ type ParseOptions struct {
 	Warn func(route.Fault)
 }
 
-// Is reports whether text is a configuration of twemproxy: YAML in which each key has a mapping with
-// servers.
+// Is reports whether text is a configuration of twemproxy: YAML in which each key has a mapping
+// with servers.
 func Is(text []byte) bool {
 	top, err := parseYAML(text)
 	if err != nil || top == nil {
@@ -148,7 +148,8 @@ func (r *reader) pool(key, node ast.Node) {
 		r.fault(name, "a mapping is wanted here: the settings of a pool")
 		return
 	}
-	s := settings{path: name, hash: defaultHash, distribution: defaultDistribution, timeout: -1, backlog: -1, retry: -1, failures: -1, connections: 1, r: r}
+	s := settings{path: name, hash: defaultHash, distribution: defaultDistribution, timeout: -1, backlog: -1, retry: -1,
+		failures: -1, connections: 1, r: r}
 	for entries := mapping.MapRange(); entries.Next(); {
 		s.take(text(entries.Key()), entries.Value())
 	}
@@ -312,7 +313,8 @@ func (s *settings) members() []route.Member {
 			continue
 		}
 		if strings.HasSuffix(m.Name, ":11211") {
-			s.r.note(fmt.Sprintf("%s.servers[%d]", s.path, i), "the name ends in :11211, which is left out here when keys are placed, and only for names that aren't given there")
+			s.r.note(fmt.Sprintf("%s.servers[%d]", s.path, i),
+				"the name ends in :11211, which is left out here when keys are placed, and only for names that aren't given there")
 		}
 		members = append(members, m)
 	}

@@ -17,7 +17,10 @@ func TestParse(t *testing.T) {
 		t.Fatal(err)
 	}
 	var warnings []string
-	got, err := twemproxy.Parse(text, twemproxy.ParseOptions{Warn: func(f route.Fault) { warnings = append(warnings, f.String()) }})
+	got, err := twemproxy.Parse(text, twemproxy.ParseOptions{Warn: func(f route.Fault) {
+		warnings = append(warnings,
+			f.String())
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +36,8 @@ func TestParse(t *testing.T) {
 				Name: "beta", Connections: 2, OnError: route.ErrorAsError,
 				Hash: route.Hash{Placement: "modulo", Function: "md5", Tag: "{}"},
 				Members: []route.Member{
-					{Address: "127.0.0.1:11213", Name: "server1"}, {Address: "unix:/tmp/server.sock", Name: "/tmp/server.sock:"}, {Address: "[::1]:11211", Name: "::1"},
+					{Address: "127.0.0.1:11213", Name: "server1"}, {Address: "unix:/tmp/server.sock", Name: "/tmp/server.sock:"},
+					{Address: "[::1]:11211", Name: "::1"},
 				},
 				Timeout: 400 * time.Millisecond, ConnectTimeout: 400 * time.Millisecond,
 			},
@@ -46,7 +50,8 @@ func TestParse(t *testing.T) {
 			},
 		}},
 		Listeners: []twemproxy.Listener{
-			{Address: "127.0.0.1:22121", Pool: "alpha"}, {Address: "unix:/tmp/beta", Mode: 0o666, Pool: "beta"}, {Address: "0.0.0.0:22123", Pool: "gamma"},
+			{Address: "127.0.0.1:22121", Pool: "alpha"}, {Address: "unix:/tmp/beta", Mode: 0o666, Pool: "beta"},
+			{Address: "0.0.0.0:22123", Pool: "gamma"},
 		},
 		Backlog: 1024,
 	}
@@ -83,8 +88,10 @@ func TestFaultsNameThePlace(t *testing.T) {
 		{"a: {" + servers + ", auto_eject_hosts: yes}", `a.auto_eject_hosts: "yes" is neither true nor false`},
 		{"a: {" + servers + ", hsah: md5}", "a.hsah: is no setting of twemproxy's"},
 		{"a: {listen: /s 9, timeout: 1, servers: ['h:2:1']}", `a.listen: "9" is not an access mode in octal`},
-		{"a: {listen: 'h:1', timeout: 1, servers: ['h:2']}", `a.servers[0]: "h:2" is neither HOST:PORT:WEIGHT nor /PATH:WEIGHT, with or without a name behind it`},
-		{"a: {listen: 'h:1', timeout: 1, servers: ['h:2:0']}", `a.servers[0]: "h:2:0" has a weight that isn't a number above 0`},
+		{"a: {listen: 'h:1', timeout: 1, servers: ['h:2']}",
+			`a.servers[0]: "h:2" is neither HOST:PORT:WEIGHT nor /PATH:WEIGHT, with or without a name behind it`},
+		{"a: {listen: 'h:1', timeout: 1, servers: ['h:2:0']}",
+			`a.servers[0]: "h:2:0" has a weight that isn't a number above 0`},
 	}
 	for _, test := range tests {
 		_, err := twemproxy.Parse([]byte(test.text), twemproxy.ParseOptions{})
@@ -119,7 +126,8 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add(string(text))
 	f.Fuzz(func(t *testing.T, text string) {
-		if file, err := twemproxy.Parse([]byte(text), twemproxy.ParseOptions{}); err == nil && len(file.Listeners) != len(file.Options.Pools) {
+		if file, err := twemproxy.Parse([]byte(text), twemproxy.ParseOptions{}); err == nil &&
+			len(file.Listeners) != len(file.Options.Pools) {
 			t.Errorf("got %d listeners for %d pools", len(file.Listeners), len(file.Options.Pools))
 		}
 	})
