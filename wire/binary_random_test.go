@@ -46,12 +46,12 @@ const (
 // the end if a request closes the connection.
 func (g *binaryGenerator) round(t *testing.T) error {
 	var requests [2]string
-	var said []string
+	var sent []string
 	for i := range 1 + g.rand.IntN(12) {
 		pair, text := g.request(uint32(i))
 		requests[0] += pair[0]
 		requests[1] += pair[1]
-		said = append(said, text)
+		sent = append(sent, text)
 	}
 	var answers [2][]string
 	for at, conn := range g.conns {
@@ -65,12 +65,12 @@ func (g *binaryGenerator) round(t *testing.T) error {
 		<-sent // an error shows in the answers
 	}
 	if len(answers[0]) != len(answers[1]) {
-		return fmt.Errorf("%s:\n got %d answers %q\nwant %d %q", strings.Join(said, "\n"),
+		return fmt.Errorf("%s:\n got %d answers %q\nwant %d %q", strings.Join(sent, "\n"),
 			len(answers[0]), answers[0], len(answers[1]), answers[1])
 	}
 	for i := range answers[0] {
 		if answers[0][i] != answers[1][i] {
-			return fmt.Errorf("%s:\n got %.300q\nwant %.300q", strings.Join(said, "\n"), answers[0][i], answers[1][i])
+			return fmt.Errorf("%s:\n got %.300q\nwant %.300q", strings.Join(sent, "\n"), answers[0][i], answers[1][i])
 		}
 	}
 	if n := len(answers[0]); n == 0 || answers[0][n-1] == "the end" {
@@ -134,7 +134,7 @@ func binaryPacket(opcode byte, extras, key, value string, cas uint64, opaque uin
 }
 
 // request makes a request for each side; the two differ only in the CAS.
-func (g *binaryGenerator) request(opaque uint32) (pair [2]string, said string) {
+func (g *binaryGenerator) request(opaque uint32) (pair [2]string, sent string) {
 	opcode, extras, key, value := g.parts()
 	var cas [2]uint64
 	switch n := g.rand.IntN(12); {

@@ -117,7 +117,7 @@ func TestKillUnderLoad(t *testing.T) {
 	keepers(t, server, func() { signal(t, server, syscall.SIGKILL) })
 	server = start(t, ours(t), "-m", "32", "-t", "2", "-e", file)
 	if !strings.Contains(server.stderr.String(), "not stopped cleanly") {
-		t.Errorf("it doesn't say why it is empty:\n%s", server.stderr.String())
+		t.Errorf("got no reason for the empty start in the log:\n%s", server.stderr.String())
 	}
 	if items := statsOf(t, server, "")["curr_items"]; items != "0" {
 		t.Errorf("got %s items; want none", items)

@@ -235,11 +235,11 @@ func TestRouterReloads(t *testing.T) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		said := len(router.stderr.String())
+		logged := len(router.stderr.String())
 		if err := router.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "the router says what it makes of the file", func() bool { return len(router.stderr.String()) > said })
+		eventually(t, "the router logs about the changed file", func() bool { return len(router.stderr.String()) > logged })
 		before := asked.Load()
 		eventually(t, "requests", func() bool { return asked.Load() > before+100 })
 	}

@@ -141,7 +141,7 @@ func (pr *process) residentBytes(t *testing.T) int {
 	t.Helper()
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pr.cmd.Process.Pid))
 	if err != nil {
-		t.Skipf("this system doesn't say how much memory a process has: %v", err)
+		t.Skipf("this system doesn't report a process's memory: %v", err)
 	}
 	_, rest, ok := strings.Cut(string(data), "VmRSS:")
 	if !ok {

@@ -112,7 +112,7 @@ func TestAWSCommandLine(t *testing.T) {
 		{[]string{"list-tables"}, `"TableNames": []`, false},
 	} {
 		out, err := run(step.args...)
-		eventually(t, fmt.Sprintf("%v isn't refused for a backup under way", step.args), func() bool {
+		eventually(t, fmt.Sprintf("%v isn't refused for a backup in progress", step.args), func() bool {
 			if !strings.Contains(out, "ResourceInUseException") {
 				return true
 			}
