@@ -20,7 +20,7 @@ const (
 
 // Errors of this package.
 var (
-	ErrLocked = errors.New("journal: another process uses this folder")
+	ErrLocked = errors.New("journal: another process uses this directory")
 	ErrClosed = errors.New("journal: closed")
 	ErrCut    = errors.New("journal: cut: the member must be flushed")
 )
