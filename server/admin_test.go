@@ -123,7 +123,8 @@ func TestStats(t *testing.T) {
 		}
 	}
 	settings := c.stats("settings")
-	for name, want := range map[string]string{"maxconns": "77", "num_threads": "2", "domain_socket": "NULL", "group": "settings"} {
+	for name, want := range map[string]string{"maxconns": "77", "num_threads": "2", "domain_socket": "NULL",
+		"group": "settings"} {
 		if got := settings[name]; got != want {
 			t.Errorf("settings: %s %q; want %q", name, got, want)
 		}

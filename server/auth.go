@@ -25,7 +25,8 @@ const (
 	maxWrongPasswords  = 3
 )
 
-// An authFile holds who may connect, from a file of lines "user:password", like memcached's -Y.
+// An authFile holds the users that may connect, from a file of lines "user:password", like
+// memcached's -Y.
 type authFile struct {
 	path    string
 	entries atomic.Pointer[[]credential]
@@ -70,7 +71,7 @@ func (a *authFile) load() error {
 	return nil
 }
 
-// check compares with every entry, and each to its end, so that the time tells nothing.
+// check compares with every entry, in constant time, so that the time reveals nothing.
 func (a *authFile) check(user, password []byte) bool {
 	found := 0
 	for _, e := range *a.entries.Load() {
@@ -116,7 +117,8 @@ func (c *conn) authenticate() bool {
 	return true
 }
 
-// wrongPassword has the answer that stands in the batch wait, and be the last one if there were too many.
+// wrongPassword has the answer that stands in the batch wait, and be the last one if there were too
+// many.
 func (c *conn) wrongPassword() {
 	c.punished = true
 	if c.wrong++; c.wrong >= maxWrongPasswords {

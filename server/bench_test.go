@@ -21,7 +21,8 @@ type cannedBackend struct{ *memory }
 
 func (cannedBackend) Serve(b *mc.Batch) { canned(b) }
 
-// BenchmarkGet counts what the whole process allocates for a get; the client here allocates nothing.
+// BenchmarkGet counts what the whole process allocates for a get; the client here allocates
+// nothing.
 func BenchmarkGet(b *testing.B) {
 	for _, pipelined := range []int{1, 32} {
 		b.Run(map[int]string{1: "one", 32: "pipelined32"}[pipelined], func(b *testing.B) {

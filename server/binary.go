@@ -24,8 +24,8 @@ const (
 // String is memcached's name for p in stats settings.
 func (p Protocol) String() string { return [...]string{"", "ascii", "auto-negotiate", "binary"}[p] }
 
-// mechanism is the only one of SASL that is served (RFC 4616). The others that memcached's library has
-// need the passwords themselves, too, and hide them no better than TLS does.
+// mechanism is the only one of SASL that is served (RFC 4616). The others that memcached's library
+// has need the passwords themselves, too, and hide them no better than TLS does.
 const mechanism = "PLAIN"
 
 // speakBinary has c speak the binary protocol from now on.
@@ -146,8 +146,8 @@ func (c *conn) sasl(r *mc.Request) {
 	}
 }
 
-// cutPlain takes PLAIN's message apart: whom to act as, NUL, the user, NUL, the password. Nobody may
-// act as another user.
+// cutPlain takes PLAIN's message apart: whom to act as, NUL, the user, NUL, the password. Nobody
+// may act as another user.
 func cutPlain(message []byte) (user, password []byte, ok bool) {
 	as, rest, _ := bytes.Cut(message, []byte{0})
 	user, password, ok = bytes.Cut(rest, []byte{0})

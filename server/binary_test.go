@@ -81,10 +81,12 @@ func (c *client) askBinary(requests string, want ...string) {
 }
 
 func TestBinaryRequests(t *testing.T) {
-	overEach(t, Options{Protocol: Auto, ItemMaxBytes: 8 << 20}, func(t *testing.T, s *Server, m *memory, dial func() *client) {
+	overEach(t, Options{Protocol: Auto, ItemMaxBytes: 8 << 20}, func(t *testing.T, s *Server, m *memory,
+		dial func() *client) {
 		c := dial()
 		pieces := binaryRequest(mc.OpcodeSet, "k", "hello") + binaryRequest(mc.OpcodeGetKQ, "none", "") +
-			binaryRequest(mc.OpcodeGetKQ, "k", "") + binaryRequest(mc.OpcodeNoop, "", "") + binaryRequest(mc.OpcodeGet, "none", "")
+			binaryRequest(mc.OpcodeGetKQ, "k", "") + binaryRequest(mc.OpcodeNoop, "", "") + binaryRequest(mc.OpcodeGet, "none",
+			"")
 		for i := range pieces {
 			c.send(pieces[i : i+1])
 		}
@@ -205,21 +207,26 @@ func users(t *testing.T) string {
 }
 
 func TestSASL(t *testing.T) {
-	overEach(t, Options{Protocol: Auto, AuthFile: users(t), after: atOnce}, func(t *testing.T, s *Server, m *memory, dial func() *client) {
+	overEach(t, Options{Protocol: Auto, AuthFile: users(t), after: atOnce}, func(t *testing.T, s *Server, m *memory,
+		dial func() *client) {
 		get, good := binaryRequest(mc.OpcodeGet, "k", ""), binaryRequest(mc.OpcodeSASLAuth, "PLAIN", "\x00ann\x00secret")
 		const missed, failed, in = "0x0 0x1  Not found", " 0x20  Auth failure.", "0x21 0x0  Authenticated"
 		c := dial()
-		c.askBinary(binaryRequest(mc.OpcodeVersion, "", "")+binaryRequest(mc.OpcodeSASLList, "", ""), "0xb 0x0  1.6.40", "0x20 0x0  PLAIN")
+		c.askBinary(binaryRequest(mc.OpcodeVersion, "", "")+binaryRequest(mc.OpcodeSASLList, "", ""), "0xb 0x0  1.6.40",
+			"0x20 0x0  PLAIN")
 		c.askBinary(good+get, in, missed)
-		for _, first := range []string{get, binaryRequest(mc.OpcodeStat, "", ""), binaryRequest(mc.OpcodeQuit, "", ""), binaryRequest(0x55, "", "")} {
+		for _, first := range []string{get, binaryRequest(mc.OpcodeStat, "", ""), binaryRequest(mc.OpcodeQuit, "", ""),
+			binaryRequest(0x55, "", "")} {
 			c := dial()
 			c.askBinary(first+good, fmt.Sprintf("%#x", first[1])+failed)
 			c.wantEnd()
 		}
 		for message, want := range map[string]string{
 			"\x00bob\x00a:b": in, "ann\x00ann\x00secret": in,
-			"\x00ann\x00secre": "0x21" + failed, "\x00ann\x00secret\x00": "0x21" + failed, "bob\x00ann\x00secret": "0x21" + failed,
-			"\x00nobody\x00secret": "0x21" + failed, "ann\x00secret": "0x21" + failed, "x": "0x21" + failed, "\x00\x00": "0x21" + failed,
+			"\x00ann\x00secre": "0x21" + failed, "\x00ann\x00secret\x00": "0x21" + failed,
+			"bob\x00ann\x00secret": "0x21" + failed,
+			"\x00nobody\x00secret": "0x21" + failed, "ann\x00secret": "0x21" + failed, "x": "0x21" + failed,
+			"\x00\x00": "0x21" + failed,
 		} {
 			dial().askBinary(binaryRequest(mc.OpcodeSASLAuth, "PLAIN", message), want)
 		}
@@ -228,7 +235,8 @@ func TestSASL(t *testing.T) {
 		steps.askBinary(binaryRequest(mc.OpcodeSASLAuth, "CRAM-MD5", ""), "0x21"+failed)
 		steps.askBinary(binaryRequest(mc.OpcodeSASLAuth, "PLAIN", ""), "0x21 0x21  ")
 		steps.askBinary(binaryRequest(mc.OpcodeSASLStep, "PLAIN", "\x00ann\x00secret")+get, "0x22 0x0  Authenticated", missed)
-		steps.askBinary(binaryRequest(mc.OpcodeSASLAuth, "PLAIN", "\x00ann\x00wrong"), "0x21"+failed) // which takes away what it had
+		// which takes away what it had
+		steps.askBinary(binaryRequest(mc.OpcodeSASLAuth, "PLAIN", "\x00ann\x00wrong"), "0x21"+failed)
 		steps.askBinary(get, "0x0"+failed)
 		steps.wantEnd()
 
@@ -241,7 +249,8 @@ func TestSASL(t *testing.T) {
 	})
 }
 
-// TestWrongPasswords: the answer to a wrong password waits, and the third ends the connection, in both protocols.
+// TestWrongPasswords: the answer to a wrong password waits, and the third ends the connection, in
+// both protocols.
 func TestWrongPasswords(t *testing.T) {
 	type pause struct {
 		d time.Duration
@@ -291,7 +300,8 @@ func TestWrongPasswords(t *testing.T) {
 func TestWatchOfBinary(t *testing.T) {
 	s := start(t, Options{Protocol: Auto, AuthFile: users(t)}, newMemory())
 	w := dial(t, s)
-	w.ask("set k 0 0 10\r\nann secret\r\nwatch rawcmds\r\n", mc.Stored+"ERROR cannot pipeline other commands before watch\r\n")
+	w.ask("set k 0 0 10\r\nann secret\r\nwatch rawcmds\r\n",
+		mc.Stored+"ERROR cannot pipeline other commands before watch\r\n")
 	w.ask("watch rawcmds\r\n", mc.OK)
 	c := dial(t, s)
 	c.askBinary(binaryRequest(mc.OpcodeSASLAuth, "PLAIN", "\x00ann\x00secret"), "0x21 0x0  Authenticated")

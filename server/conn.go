@@ -74,7 +74,7 @@ func (c *conn) Room(shared []byte) []byte {
 	return shared[n:]
 }
 
-// Received starts the way of a request.
+// Received decodes the bytes that came and starts to serve their requests.
 func (c *conn) Received(n int) (keep bool) {
 	c.active.Store(c.stream.Now())
 	c.lane.bytesRead.Add(int64(n))
@@ -96,8 +96,8 @@ func (c *conn) Received(n int) (keep bool) {
 	return c.kept
 }
 
-// advance has requests decoded, served and answered until the input is used up or the connection
-// must wait: for the backend, for the socket, or for its next turn.
+// advance decodes, serves and answers requests until the input is used up or the connection must
+// wait: for the backend, for the socket, or for its next turn.
 func (c *conn) advance() {
 	w := c.work
 	for step := 0; ; step++ {
@@ -191,7 +191,8 @@ func (c *conn) serve() bool {
 	return true
 }
 
-// write sends the answers. It returns false when the socket doesn't take all of them now, or is broken.
+// write sends the answers. It returns false when the socket doesn't take all of them now, or is
+// broken.
 func (c *conn) write() bool {
 	w := c.work
 	w.writing = true
@@ -259,7 +260,7 @@ func (c *conn) proceed() {
 	}
 }
 
-// rest ends the way of what was received: what is left of it is the start of a request.
+// rest ends a turn when the input holds no more whole requests; what is left is the start of one.
 func (c *conn) rest() {
 	c.lane.putWork(c.work)
 	c.work = nil

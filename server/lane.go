@@ -179,10 +179,10 @@ func (l *lane) sweep(now int64) {
 	l.shed(now)
 }
 
-// shed gives up requests that have long been incomplete, the oldest first, while all of them together
-// hold more than half of what they may: the rest of that is for those that come in at a network's pace.
-// Else some dozens of clients that each send half of a large set keep others from setting theirs for
-// as long as StallTimeout, or for ever, by another byte now and then.
+// shed gives up requests that have long been incomplete, the oldest first, while all of them
+// together hold more than half of what they may: the rest of that is for those that come in at a
+// network's pace. Else some dozens of clients that each send half of a large set keep others from
+// setting theirs for as long as StallTimeout, or for ever, by another byte now and then.
 func (l *lane) shed(now int64) {
 	over := l.server.pendingBytes.Load() - l.server.options.PendingBytes/2
 	if over <= 0 {

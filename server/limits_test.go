@@ -28,8 +28,10 @@ func TestIdleTimeout(t *testing.T) {
 }
 
 func TestHalfRequestThenSilence(t *testing.T) {
-	overEach(t, Options{StallTimeout: short, ItemMaxBytes: 2 << 20}, func(t *testing.T, s *Server, _ *memory, dial func() *client) {
-		for _, half := range []string{"get ke", "set k 0 0 100\r\nabc", "set k 0 0 1000000\r\n" + strings.Repeat("x", 500_000)} {
+	overEach(t, Options{StallTimeout: short, ItemMaxBytes: 2 << 20}, func(t *testing.T, s *Server, _ *memory,
+		dial func() *client) {
+		for _, half := range []string{"get ke", "set k 0 0 100\r\nabc", "set k 0 0 1000000\r\n" + strings.Repeat("x",
+			500_000)} {
 			c := dial()
 			c.send(half)
 			c.want(answerTooSlow)
@@ -60,7 +62,8 @@ func TestClientThatNeverReads(t *testing.T) {
 
 // More answers wait than may: who reads nothing is closed long before StallTimeout.
 func TestWaitingAnswers(t *testing.T) {
-	overEach(t, Options{WaitingBytes: 1 << 10, StallTimeout: time.Hour}, func(t *testing.T, s *Server, m *memory, dial func() *client) {
+	overEach(t, Options{WaitingBytes: 1 << 10, StallTimeout: time.Hour}, func(t *testing.T, s *Server, m *memory,
+		dial func() *client) {
 		c := dial()
 		c.ask(fmt.Sprintf("set big 0 0 %d\r\n%s\r\n", 1<<19, strings.Repeat("x", 1<<19)), mc.Stored)
 		go c.Write([]byte(strings.Repeat("get big\r\n", 1000)))
@@ -155,7 +158,8 @@ func TestWaitOverMax(t *testing.T) {
 }
 
 func TestPendingMemory(t *testing.T) {
-	overEach(t, Options{PendingBytes: 512 << 10, ItemMaxBytes: 4 << 20}, func(t *testing.T, s *Server, _ *memory, dial func() *client) {
+	overEach(t, Options{PendingBytes: 512 << 10, ItemMaxBytes: 4 << 20}, func(t *testing.T, s *Server, _ *memory,
+		dial func() *client) {
 		c := dial()
 		for range 3 {
 			c.send(fmt.Sprintf("set k 0 0 %d\r\n%s\r\nmn\r\n", 2<<20, strings.Repeat("x", 2<<20)))
@@ -259,7 +263,8 @@ func TestBinaryProtocolIsRefused(t *testing.T) {
 	if _, err := io.ReadFull(c.r, body); err != nil {
 		t.Fatal(err)
 	}
-	if header[0] != 0x81 || header[1] != 0x0b || binary.BigEndian.Uint16(header[6:]) != 0x0081 || string(header[12:16]) != "opaq" {
+	if header[0] != 0x81 || header[1] != 0x0b || binary.BigEndian.Uint16(header[6:]) != 0x0081 ||
+		string(header[12:16]) != "opaq" {
 		t.Errorf("header % x", header)
 	}
 	if !strings.Contains(string(body), "text protocol") {

@@ -87,7 +87,8 @@ func (s *Server) modeOf(l Listener) tlsMode {
 	return withTLS
 }
 
-// listen binds an address, or takes the listening socket over that the process was started with: fd:N.
+// listen binds an address, or takes the listening socket over that the process was started with:
+// fd:N.
 func listen(address string) (net.Listener, error) {
 	number, inherited := strings.CutPrefix(address, "fd:")
 	if !inherited {
@@ -120,7 +121,8 @@ func listenUnix(path string, mode os.FileMode) (net.Listener, error) {
 	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket != 0 {
 		if conn, err := net.Dial("unix", path); err == nil {
 			conn.Close()
-			return nil, &net.OpError{Op: "listen", Net: "unix", Addr: &net.UnixAddr{Name: path, Net: "unix"}, Err: syscall.EADDRINUSE}
+			return nil, &net.OpError{Op: "listen", Net: "unix", Addr: &net.UnixAddr{Name: path, Net: "unix"},
+				Err: syscall.EADDRINUSE}
 		}
 		if err := os.Remove(path); err != nil {
 			return nil, err
@@ -138,7 +140,7 @@ func listenUnix(path string, mode os.FileMode) (net.Listener, error) {
 	return socket, nil
 }
 
-// accept has connections come. Loop 0 accepts for all, in turn: each lane gets as many.
+// accept starts accepting. Loop 0 accepts for all and deals connections to the lanes in turn.
 func (s *Server) accept() error {
 	for _, l := range s.listeners {
 		acceptor, err := l.accept()
@@ -192,10 +194,10 @@ func (l *listener) acceptTLS(conn net.Conn) {
 	}()
 }
 
-// failed tells of the first of several failures.
+// failed logs the first of several failures in a row.
 func (l *listener) failed(err error) {
 	if !l.failing.Swap(true) && !l.server.conns.draining.Load() {
-		l.server.log.Warn("cannot accept; trying again", "address", l.addr.String(), "err", err)
+		l.server.log.Warn("cannot accept connections; retrying", "address", l.addr.String(), "err", err)
 	}
 }
 
@@ -214,7 +216,8 @@ func (s *Server) pickLane() *lane {
 // opened makes a connection on its lane.
 func (l *listener) opened(lane *lane, stream loop.Stream) *conn {
 	s := l.server
-	c := &conn{server: s, lane: lane, entry: l.entry, protocol: l.protocol, stream: stream, grouped: stream.Grouped(), authenticated: s.auth == nil}
+	c := &conn{server: s, lane: lane, entry: l.entry, protocol: l.protocol, stream: stream, grouped: stream.Grouped(),
+		authenticated: s.auth == nil}
 	c.decoder = mc.Decoder{
 		ItemMaxBytes: s.options.ItemMaxBytes, MaxRequests: s.options.BatchRequests,
 		Debug: s.options.Debug, NoFlush: s.options.NoFlush,
@@ -231,7 +234,7 @@ func (l *listener) opened(lane *lane, stream loop.Stream) *conn {
 	return c
 }
 
-// connClosed forgets a connection.
+// connClosed removes a connection from its lane and from the count.
 func (s *Server) connClosed(c *conn, reason closeReason) {
 	s.watch.connClose(c, reason)
 	c.lane.remove(c)

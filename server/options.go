@@ -33,7 +33,9 @@ type Options struct {
 	// Default 5 s.
 	DrainTimeout time.Duration
 
-	BatchRequests int // requests that are served before the connection's answers are written; default mc.MaxRequests, above which it has no effect
+	// requests that are served before the connection's answers are written; default mc.MaxRequests,
+	// above which it has no effect
+	BatchRequests int
 	ItemMaxBytes  int // memcached's -I: a larger item is refused while it is read; default 1 MiB
 	// PendingBytes bounds the memory of all requests that have come in part. Over it a request is
 	// refused with SERVER_ERROR; over half of it, those that have been incomplete for long are given

@@ -69,7 +69,8 @@ func (c *conn) refuseLarge(need int) bool {
 }
 
 // withoutMemory is what is served in place of the storage request that input starts with. As in
-// memcached, a set takes away the value that it was to replace, as nobody may be told that it failed.
+// memcached, a set takes away the value that it was to replace, as nobody may be told that it
+// failed.
 func withoutMemory(input []byte) mc.Request {
 	r := mc.Request{Op: mc.Invalid, Fault: answerNoMemory}
 	line, _, _ := bytes.Cut(input, []byte{'\n'})
@@ -121,9 +122,9 @@ const (
 	answerTooSlow     = "CLIENT_ERROR the rest of the request did not come in time\r\n"
 )
 
-// refuse closes after what can't be decoded, since where the next request begins is lost. The client
-// is told why, in its protocol. HTTP alone gets no answer, as from memcached: its own tests want none, and
-// a browser that a web page has sent here must have nothing to show.
+// refuse closes after what can't be decoded, since where the next request begins is lost. The
+// client is told why, in its protocol. HTTP alone gets no answer, as from memcached: its own tests
+// want none, and a browser that a web page has sent here must have nothing to show.
 func (c *conn) refuse(err error) {
 	switch err {
 	case mc.ErrBinary:

@@ -147,7 +147,8 @@ func (s report) connections(out []byte) []byte {
 		if remote == "unix:" {
 			remote = local // a unix socket's client has no name
 		}
-		rows = append(rows, row{fd, fmt.Appendf(nil, "STAT %d:addr %s\r\nSTAT %d:listen_addr %s\r\nSTAT %d:state %s\r\nSTAT %d:secs_since_last_cmd %d\r\n",
+		rows = append(rows, row{fd, fmt.Appendf(nil,
+			"STAT %d:addr %s\r\nSTAT %d:listen_addr %s\r\nSTAT %d:state %s\r\nSTAT %d:secs_since_last_cmd %d\r\n",
 			fd, remote, fd, local, fd, states[c.phase.Load()],
 			fd, max(0, (now-c.active.Load())/int64(time.Second)))})
 	})

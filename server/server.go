@@ -149,9 +149,9 @@ func (s *Server) Loops() []*loop.Loop {
 // Asked is closed when a client has asked for shutdown, which Options.ShutdownCommand allows.
 func (s *Server) Asked() <-chan struct{} { return s.asked }
 
-// Shutdown stops accepting, lets connections have the answers to what has been read of them, and
-// closes them. When ctx ends before that, it closes what is left and returns ctx.Err(). After it
-// the backend gets no batch; those that it has may be dropped.
+// Shutdown stops accepting, drains in-flight requests and closes all connections. If ctx ends before
+// that, it closes the remaining connections and returns ctx.Err(). Afterwards the backend gets no
+// batch; the answers to those that it still has may be dropped.
 func (s *Server) Shutdown(ctx context.Context) error {
 	var err error
 	s.stopOnce.Do(func() { err = s.stop(ctx) })
@@ -178,7 +178,7 @@ func (s *Server) stop(ctx context.Context) error {
 	case <-s.conns.emptied:
 	case <-ctx.Done():
 		err = ctx.Err()
-		s.log.Warn("connections closed before their answers were out", "connections", s.conns.open.Load())
+		s.log.Warn("connections closed before their answers were sent", "connections", s.conns.open.Load())
 		s.abort()
 	}
 	for _, l := range s.lanes {
@@ -210,8 +210,8 @@ func (c *conn) drain() {
 	}
 }
 
-// Addrs are the addresses that the server listens at, by mc.Batch.Entry: in the order of Options, the
-// unix socket last; a port 0 has become the port that the system chose.
+// Addrs are the addresses that the server listens at, by mc.Batch.Entry: in the order of Options,
+// the unix socket last; a port 0 has become the port that the system chose.
 func (s *Server) Addrs() []net.Addr {
 	var addrs []net.Addr
 	for _, l := range s.listeners {
@@ -220,7 +220,7 @@ func (s *Server) Addrs() []net.Addr {
 	return addrs
 }
 
-// Watch is what the backend tells events to, for the command watch.
+// Watch returns where the backend reports events for the command watch.
 func (s *Server) Watch() *Watch { return s.watch }
 
 // Verbosity is the level that the command verbosity set last.

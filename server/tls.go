@@ -91,8 +91,8 @@ func (c *certificates) load() error {
 	return nil
 }
 
-// ListenerTLS is for a listener that isn't a Server's, such as one of HTTP. It reads the files as a Server does:
-// again when they have changed.
+// ListenerTLS is for a listener that isn't a Server's, such as one of HTTP. It reads the files as a
+// Server does: again when they have changed.
 func ListenerTLS(o TLS, log *slog.Logger) (*tls.Config, error) {
 	c, err := openCertificates(o, log)
 	if err != nil {

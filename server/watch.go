@@ -29,7 +29,7 @@ const (
 const maxWatchers = 20
 
 // A Watch spreads events to the connections that watch: lines in memcached's form (logger.c). Each
-// has a bounded buffer; lines that don't fit are dropped, and their number is told.
+// has a bounded buffer; lines that don't fit are dropped, and their number is reported.
 //
 // Its methods may be called from any goroutine, and never wait for a client. Look at Wants before
 // an event is put together: it costs one load.
@@ -79,7 +79,7 @@ func (w *Watch) Stored(key []byte, status, command string, ttl time.Duration, cl
 	})
 }
 
-// Evicted is an item that made room. Its ttl is what was left, < 0 without one; unread is since
+// Evicted is an item that was evicted. Its ttl is what was left, < 0 without one; unread is since
 // its last read.
 func (w *Watch) Evicted(key []byte, read bool, ttl, unread time.Duration, class, valueBytes int) {
 	fetch := "no"
@@ -92,7 +92,8 @@ func (w *Watch) Evicted(key []byte, read bool, ttl, unread time.Duration, class,
 	}
 	w.tell(WatchEvictions, func(b []byte) []byte {
 		b = appendWatchKey(append(b, "type=eviction key="...), key)
-		return fmt.Appendf(b, " fetch=%s ttl=%d la=%d clsid=%d size=%d", fetch, left, int64(unread/time.Second), class, valueBytes)
+		return fmt.Appendf(b, " fetch=%s ttl=%d la=%d clsid=%d size=%d", fetch, left, int64(unread/time.Second), class,
+			valueBytes)
 	})
 }
 
@@ -144,7 +145,7 @@ func (w *Watch) connClose(c *conn, reason closeReason) {
 	}
 }
 
-// tell gives a line to all who watch its kind.
+// tell appends a line for every watcher of its kind.
 func (w *Watch) tell(kind WatchKinds, appendEvent func([]byte) []byte) {
 	if !w.Wants(kind) {
 		return
@@ -177,7 +178,8 @@ func (to *watcher) take(line []byte) {
 	to.post()
 }
 
-// noteSkipped tells how many lines were dropped, after those that came before them. The Watch is locked.
+// noteSkipped tells how many lines were dropped, after those that came before them. The Watch is
+// locked.
 func (to *watcher) noteSkipped() {
 	if to.skipped > 0 {
 		to.buffer = fmt.Appendf(to.buffer, "skipped=%d\n", to.skipped)

@@ -14,8 +14,8 @@ type work struct {
 	conn  *conn
 	batch *mc.Batch
 
-	// state decides who goes on after Serve: the loop, if Done came before Serve returned, else
-	// whoever calls Done. Both look, and the second of them goes on.
+	// state decides what continues after Serve: the loop, if Done was called before Serve returned,
+	// else the caller of Done. Both check it, and the later one continues.
 	state   atomic.Uint32
 	proceed func() // conn.proceed, made once
 
