@@ -18,25 +18,32 @@ type cacheSource interface {
 }
 
 var (
-	requests    = counter("cache_requests_total", "Requests by what was asked and what came of it.", "op", "result")
-	staleMisses = counter("cache_stale_misses_total", "Requests that found their item expired or flushed; of gets, they count as misses too.", "reason")
-	metas       = counter("cache_meta_requests_total", "Requests by meta commands; they count by what they do too.")
-	stored      = counter("cache_stored_total", "Items that came to be, or got another value.")
-	evictions   = counter("cache_evictions_total", "Items evicted, by whether anybody had read them.", "read")
-	expired     = counter("cache_expired_total", "Expired items whose memory was taken back, by whether anybody had read them.", "read")
+	requests    = counter("cache_requests_total", "Requests by operation and result.", "op", "result")
+	staleMisses = counter("cache_stale_misses_total",
+		"Requests that found their item expired or flushed; gets among them also count as misses.", "reason")
+	metas     = counter("cache_meta_requests_total", "Requests by meta commands; they also count by their operation.")
+	stored    = counter("cache_stored_total", "Items created or overwritten.")
+	evictions = counter("cache_evictions_total", "Items evicted, by whether they had been read.", "read")
+	expired   = counter("cache_expired_total",
+		"Expired items whose memory was reclaimed, by whether they had been read.", "read")
 	items       = gauge("cache_items", "Items held.")
-	itemBytes   = gauge("cache_item_bytes", "Bytes that the items take, headers and keys included.")
-	memory      = gauge("cache_memory_bytes", "The memory by what it is used for.", "part")
-	memoryLimit = gauge("cache_memory_limit_bytes", "The memory for items, index and ghosts together.")
+	itemBytes   = gauge("cache_item_bytes", "Bytes of the items, headers and keys included.")
+	memory      = gauge("cache_memory_bytes", "Memory by use.", "part")
+	memoryLimit = gauge("cache_memory_limit_bytes", "Memory limit for items, index and ghosts together.")
 
-	whatIfRatio   = gauge("cache_whatif_hit_ratio", "Estimated share of gets that would be hits with so many times the memory.", "times")
-	whatIfSampled = counter("cache_whatif_sampled_gets_total", "Gets that the estimates rest on.")
+	whatIfRatio = gauge("cache_whatif_hit_ratio",
+		"Estimated hit ratio with the given multiple of the memory.", "times")
+	whatIfSampled = counter("cache_whatif_sampled_gets_total", "Gets that the estimates are based on.")
 
-	prefixRequests  = counter("cache_prefix_requests_total", "Requests by the key's prefix, while counting by prefix is on.", "prefix", "op", "result")
-	prefixEvictions = counter("cache_prefix_evictions_total", "Items evicted by the key's prefix, and by whether anybody had read them.", "prefix", "read")
-	prefixExpired   = counter("cache_prefix_expired_total", "Expired items whose memory was taken back, by the key's prefix.", "prefix")
-	prefixItems     = gauge("cache_prefix_items", "Items held that were stored while counting was on, by the key's prefix.", "prefix")
-	prefixItemBytes = gauge("cache_prefix_item_bytes", "Bytes that those items take.", "prefix")
+	prefixRequests = counter("cache_prefix_requests_total",
+		"Requests by the key's prefix, while counting by prefix is on.", "prefix", "op", "result")
+	prefixEvictions = counter("cache_prefix_evictions_total",
+		"Items evicted, by the key's prefix and by whether they had been read.", "prefix", "read")
+	prefixExpired = counter("cache_prefix_expired_total",
+		"Expired items whose memory was reclaimed, by the key's prefix.", "prefix")
+	prefixItems = gauge("cache_prefix_items",
+		"Items held that were stored while counting was on, by the key's prefix.", "prefix")
+	prefixItemBytes = gauge("cache_prefix_item_bytes", "Bytes of those items.", "prefix")
 )
 
 // A cacheCollector reads one snapshot a scrape.

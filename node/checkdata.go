@@ -9,14 +9,16 @@ import (
 	"holdfast/table"
 )
 
-// CheckData reads all of a data folder that no node uses, changes nothing, and calls fault for each thing that is wrong with
-// it, one call at a time. The summary says what was looked at. An error is why the folder can't be checked.
+// CheckData reads a whole data directory that no node uses, changes nothing, and calls fault for each
+// fault, one call at a time. The summary counts what was checked. An error means that the directory
+// can't be checked.
 func CheckData(ctx context.Context, dir string, log *slog.Logger, fault func(string)) (summary string, err error) {
 	faults := 0
-	checked, err := shard.Check(ctx, shard.Options{Dir: dir, ReadOnly: true, Log: log}, table.Schemas, func(f shard.Fault) {
-		faults++
-		fault(fmt.Sprintf("shard %d: %s: %s", f.Shard, f.Kind, f.Text))
-	})
+	checked, err := shard.Check(ctx, shard.Options{Dir: dir, ReadOnly: true, Log: log}, table.Schemas,
+		func(f shard.Fault) {
+			faults++
+			fault(fmt.Sprintf("shard %d: %s: %s", f.Shard, f.Kind, f.Text))
+		})
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", dir, err)
 	}

@@ -16,8 +16,8 @@ import (
 	"holdfast/route"
 )
 
-// A discovery knows the members that DNS names stand for, and follows the names. Its methods are
-// called one at a time.
+// A discovery resolves the DNS names among members and follows their changes. Its methods are called
+// one at a time.
 type discovery struct {
 	log      *slog.Logger
 	resolver discover.Resolver
@@ -37,11 +37,12 @@ type followed struct {
 }
 
 func newDiscovery(o Options, changed func()) *discovery {
-	return &discovery{log: o.Log, resolver: o.Resolver, every: o.NamesEvery, changed: changed, names: map[string]*followed{}}
+	return &discovery{log: o.Log, resolver: o.Resolver, every: o.NamesEvery, changed: changed,
+		names: map[string]*followed{}}
 }
 
-// follow looks up the names among the pools' members that aren't followed yet, and follows them from
-// now on. It fails, and changes nothing, if one of them stands for no members.
+// follow looks up the names among the pools' members that aren't followed yet, and follows them
+// from now on. It fails, and changes nothing, if one of them stands for no members.
 func (d *discovery) follow(pools []route.Pool) error {
 	var wait sync.WaitGroup
 	var mu sync.Mutex // guards found and errs
@@ -114,12 +115,12 @@ func (d *discovery) start(name string, members []discover.Member) {
 			}
 		})
 		if err != nil {
-			d.log.Error("a name is not followed", "name", name, "err", err)
+			d.log.Error("the DNS name of members is not followed", "name", name, "err", err)
 		}
 	})
 }
 
-// keep lets go of the names that the pools don't have.
+// keep stops following the names that are not in the pools.
 func (d *discovery) keep(pools []route.Pool) {
 	kept := namesOf(pools)
 	d.mu.Lock()

@@ -110,13 +110,17 @@ func TestNamesOfMembers(t *testing.T) {
 		},
 		{
 			route.Member{Address: "dns:all.test:11211", Name: "dns:all.test:11211"},
-			[]discover.Member{{Address: "10.0.0.1:11211", Name: "all.test", Weight: 1}, {Address: "10.0.0.2:11211", Name: "all.test", Weight: 1}},
-			[]route.Member{{Address: "10.0.0.1:11211", Name: "10.0.0.1:11211", Weight: 1}, {Address: "10.0.0.2:11211", Name: "10.0.0.2:11211", Weight: 1}},
+			[]discover.Member{{Address: "10.0.0.1:11211", Name: "all.test", Weight: 1}, {Address: "10.0.0.2:11211",
+				Name: "all.test", Weight: 1}},
+			[]route.Member{{Address: "10.0.0.1:11211", Name: "10.0.0.1:11211", Weight: 1}, {Address: "10.0.0.2:11211",
+				Name: "10.0.0.2:11211", Weight: 1}},
 		},
 		{
 			route.Member{Address: "srv:caches.test", Weight: 2},
-			[]discover.Member{{Address: "10.0.0.1:7", Name: "a.test", Weight: 5}, {Address: "10.0.0.2:7", Name: "a.test", Weight: 5}, {Address: "10.0.0.2:8", Name: "a.test", Weight: 1}},
-			[]route.Member{{Address: "10.0.0.1:7", Name: "a.test:7", Weight: 10}, {Address: "10.0.0.2:7", Name: "a.test:7#2", Weight: 10}, {Address: "10.0.0.2:8", Name: "a.test:8", Weight: 2}},
+			[]discover.Member{{Address: "10.0.0.1:7", Name: "a.test", Weight: 5}, {Address: "10.0.0.2:7", Name: "a.test",
+				Weight: 5}, {Address: "10.0.0.2:8", Name: "a.test", Weight: 1}},
+			[]route.Member{{Address: "10.0.0.1:7", Name: "a.test:7", Weight: 10}, {Address: "10.0.0.2:7", Name: "a.test:7#2",
+				Weight: 10}, {Address: "10.0.0.2:8", Name: "a.test:8", Weight: 2}},
 		},
 	} {
 		if got := membersOf(test.member, test.found); !reflect.DeepEqual(got, test.want) {

@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// A gate is a listener of HTTP that always has room for who asks in earnest. What a limit alone does is
-// let clients that send half a header, or nothing, keep all others out for as long as a time-out:
-// health checks fail, and the service is taken out of a cluster. So a new connection takes the place of
-// the one that has been without a request for the longest. First those of its own address go, above a
-// share for each address; then those of all. Only where all connections have requests that are being
-// answered is a new one left with the reserve, which answers nothing but health checks, and then
-// refused.
+// A gate is an HTTP listener that limits connections and still admits active clients. With a plain
+// limit, clients that send half a header, or nothing, would keep all others out until a time-out:
+// health checks would fail, and a cluster would take the node out of service. So a new connection
+// replaces the one that has been without a request for the longest time: one of its own address
+// where that address has used its share, else any. If every connection has a request in flight, the
+// new one gets a place in the reserve, which answers health checks only. If the reserve is full, it
+// is refused.
 type gate struct {
 	net.Listener
 	limits gateLimits
@@ -48,7 +48,8 @@ func newGate(l net.Listener, limits gateLimits) *gate {
 }
 
 // refusal is sent to a connection that isn't let in. It is less than any socket's buffer.
-const refusal = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 21\r\n\r\ntoo many connections\n"
+const refusal = "HTTP/1.1 503 Service Unavailable\r\n" +
+	"Connection: close\r\nContent-Length: 21\r\n\r\ntoo many connections\n"
 
 // Accept is net.Listener's.
 func (g *gate) Accept() (net.Conn, error) {
@@ -66,7 +67,7 @@ func (g *gate) Accept() (net.Conn, error) {
 	}
 }
 
-// admit returns nil where there is no place.
+// admit returns nil if there is no place.
 func (g *gate) admit(conn net.Conn) *guest {
 	in := &guest{Conn: conn, gate: g}
 	if at, err := netip.ParseAddrPort(conn.RemoteAddr().String()); err == nil {
@@ -141,8 +142,8 @@ func (g *gate) context(ctx context.Context, conn net.Conn) context.Context {
 	return context.WithValue(ctx, guestKey{}, conn)
 }
 
-// handler lets the gate know which connections have requests. Those of the reserve have health checks
-// answered alone.
+// handler counts the requests of each connection. On connections of the reserve only health checks
+// are answered.
 func (g *gate) handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, ok := r.Context().Value(guestKey{}).(*guest); ok {

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// TestHealthBesideHalfRequests has 300 clients that send half of a header and wait. Health checks are
-// answered all the same, and so is a client that was there before and asks on.
+// TestHealthBesideHalfRequests has 300 clients that send half of a header and wait. Health checks
+// are answered all the same, and so is a client that was there before and asks on.
 func TestHealthBesideHalfRequests(t *testing.T) {
 	n := open(t, testConfig())
 	address := n.HTTPAddr().String()
@@ -108,7 +108,8 @@ func TestGate(t *testing.T) {
 	}
 }
 
-// TestReservedPlace checks that the reserve's connections have health checks answered, and nothing else.
+// TestReservedPlace checks that the reserve's connections have health checks answered, and nothing
+// else.
 func TestReservedPlace(t *testing.T) {
 	n := open(t, testConfig())
 	limit := func(reserve int) {
@@ -150,7 +151,8 @@ func getAlone(t *testing.T, n *Node, path string) (status int, body string) {
 	return status, string(answer)
 }
 
-// TestHosts asks by names that lead here and aren't this server's, as a web page would have a browser do.
+// TestHosts asks by names that lead here and aren't this server's, as a web page would have a
+// browser do.
 func TestHosts(t *testing.T) {
 	for _, test := range []struct {
 		listen string
@@ -183,7 +185,8 @@ func TestHosts(t *testing.T) {
 		}
 	}
 	n := open(t, testConfig())
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+n.HTTPAddr().String()+"/metrics", nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+n.HTTPAddr().String()+"/metrics",
+		nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,19 +9,20 @@ import (
 	"strings"
 )
 
-// namedHosts refuses requests to a host of another name than this listener is known by. A web page
-// can have its own name lead to 127.0.0.1, and would then be answered what a browser keeps from other
-// sites (DNS rebinding). It can't do so with an address, nor with localhost.
+// namedHosts refuses requests whose Host is not a name of this listener. A web page can point its own
+// DNS name at 127.0.0.1 and so read answers that the browser would withhold from another site (DNS
+// rebinding). It can't do that with an address or with localhost.
 //
-// names are what else is taken. Without any, a listener that others than this machine reach takes
-// every name: which are its own isn't known, and whoever set it up that way wants to be found.
+// names are accepted besides those. Without any, a listener on a non-loopback address accepts every
+// name, since its own names aren't known.
 func namedHosts(addr net.Addr, names []string, next http.Handler) http.Handler {
 	if tcp, ok := addr.(*net.TCPAddr); ok && !tcp.IP.IsLoopback() && len(names) == 0 {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if host := hostOf(r.Host); !isOwnHost(host, names) {
-			http.Error(w, fmt.Sprintf("%q is no name of this server; http.hosts in its configuration lists its names", host), http.StatusMisdirectedRequest)
+			http.Error(w, fmt.Sprintf("%q is not a name of this server; http.hosts in its configuration lists its names", host),
+				http.StatusMisdirectedRequest)
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -36,9 +37,10 @@ func hostOf(header string) string {
 	return strings.ToLower(strings.TrimSuffix(strings.Trim(header, "[]"), "."))
 }
 
-// isOwnHost takes no name, too, as of an HTTP/1.0 client: browsers always send one.
+// isOwnHost also accepts an empty name, as of an HTTP/1.0 client: browsers always send one.
 func isOwnHost(host string, names []string) bool {
-	if host == "" || host == "localhost" || slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(name, host) }) {
+	if host == "" || host == "localhost" || slices.ContainsFunc(names,
+		func(name string) bool { return strings.EqualFold(name, host) }) {
 		return true
 	}
 	_, err := netip.ParseAddr(host)

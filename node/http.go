@@ -18,7 +18,7 @@ import (
 	"holdfast/config"
 )
 
-// Limits of the HTTP listener: it is for a few people and machines that watch.
+// Limits of the HTTP listener, which serves a few people and monitoring systems.
 const (
 	httpScrapes       = 4
 	httpHeaderBytes   = 16 << 10
@@ -74,8 +74,8 @@ func (h *httpServer) serve() {
 	}()
 }
 
-// close ends the listener and lets requests have their answers for a bounded time. It works, and
-// has to, on one that never served.
+// close closes the listener and waits, for a bounded time, for the requests in flight. It also works
+// on a listener that never served, since a failed start closes it.
 func (h *httpServer) close() error {
 	if h == nil {
 		return nil
@@ -122,9 +122,9 @@ func (n *Node) registry() *prometheus.Registry {
 	return newRegistry(parts...)
 }
 
-// serveHealth answers 200 while the node serves, and 503 once it drains. That members are down is
-// said, and no failure of this node; neither is a full disk, which a restart would not mend: what
-// restarts a node by its health would take its reads away, too.
+// serveHealth answers 200 while the node serves, and 503 once it drains. Members that are down and a
+// full disk are reported in the text but are no failure of this node: a restart would mend neither,
+// and would stop reads that work.
 func (n *Node) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	if n.stopping.Load() {
 		http.Error(w, "stopping", http.StatusServiceUnavailable)

@@ -11,7 +11,8 @@ import (
 // maxKeys is how many access keys there may be.
 const maxKeys = 10000
 
-// readKeys reads a file of lines access-key:secret. Empty lines and those that begin with # don't count.
+// readKeys reads a file of lines access-key:secret. Empty lines and those that begin with # don't
+// count.
 func readKeys(path string) (map[string]string, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -30,7 +31,7 @@ func readKeys(path string) (map[string]string, error) {
 			return nil, fmt.Errorf("tables.keys_file %s: line %d: not access-key:secret", path, n)
 		}
 		if _, again := keys[key]; again {
-			return nil, fmt.Errorf("tables.keys_file %s: line %d: the access key stands there twice", path, n)
+			return nil, fmt.Errorf("tables.keys_file %s: line %d: the access key is listed twice", path, n)
 		}
 		keys[key] = secret
 	}
@@ -39,7 +40,7 @@ func readKeys(path string) (map[string]string, error) {
 	}
 	switch {
 	case len(keys) == 0:
-		return nil, errors.New("tables.keys_file " + path + ": no keys, so nobody could do anything")
+		return nil, errors.New("tables.keys_file " + path + ": no keys, so no request could be authorized")
 	case len(keys) > maxKeys:
 		return nil, fmt.Errorf("tables.keys_file %s: %d keys; at most %d", path, len(keys), maxKeys)
 	}

@@ -9,8 +9,8 @@ import (
 	"holdfast"
 )
 
-// newRegistry returns a registry of this node alone, with the metrics of its parts, the Go runtime and
-// the process.
+// newRegistry returns a registry of this node alone, with the metrics of its parts, the Go runtime
+// and the process.
 func newRegistry(parts ...prometheus.Collector) *prometheus.Registry {
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "holdfast_build_info",

@@ -40,7 +40,8 @@ func someCache() *fakeCache {
 			Items: 4, ItemBytes: 400, MemoryBytes: 1 << 20,
 			Prefixes: map[string]cache.PrefixStats{"user": {Gets: 3, Hits: 2, Sets: 1, Items: 1, Bytes: 60}, "": {Gets: 1}},
 		},
-		whatIf: cache.WhatIf{Sampled: 9, Estimates: []cache.WhatIfRow{{Times: 0.5, HitRate: 0.25}, {Times: 2, HitRate: 0.75}}},
+		whatIf: cache.WhatIf{Sampled: 9, Estimates: []cache.WhatIfRow{{Times: 0.5, HitRate: 0.25}, {Times: 2,
+			HitRate: 0.75}}},
 	}
 }
 
@@ -65,8 +66,10 @@ type fakeTables int
 
 func (f fakeTables) requests() dynamodb.Stats {
 	return dynamodb.Stats{
-		Requests: []dynamodb.RequestCount{{Operation: "GetItem", Result: "ok", N: 2}, {Operation: "", Result: "refused", N: 1}},
-		Times:    []dynamodb.RequestTimes{{Operation: "GetItem", N: 2, Sum: 3 * time.Millisecond, AtMost: make([]uint64, len(dynamodb.TimeBounds()))}},
+		Requests: []dynamodb.RequestCount{{Operation: "GetItem", Result: "ok", N: 2}, {Operation: "", Result: "refused",
+			N: 1}},
+		Times: []dynamodb.RequestTimes{{Operation: "GetItem", N: 2, Sum: 3 * time.Millisecond, AtMost: make([]uint64,
+			len(dynamodb.TimeBounds()))}},
 	}
 }
 func (f fakeTables) diskStats() shard.Stats { return shard.Stats{Commits: 5, LogBytes: 7, Full: true} }
@@ -83,22 +86,24 @@ func TestTableLabelsAreBounded(t *testing.T) {
 		t.Errorf("got %d tables; want %d", count, want)
 	}
 	want := `
-# HELP holdfast_tables_requests_total Requests of DynamoDB's API, by what came of them.
+# HELP holdfast_tables_requests_total Requests of DynamoDB's API by operation and result.
 # TYPE holdfast_tables_requests_total counter
 holdfast_tables_requests_total{op="(unknown)",result="refused"} 1
 holdfast_tables_requests_total{op="GetItem",result="ok"} 2
-# HELP holdfast_tables_disk_full 1 while writes are refused, since the disk is full.
+# HELP holdfast_tables_disk_full 1 while writes are refused because the disk is full.
 # TYPE holdfast_tables_disk_full gauge
 holdfast_tables_disk_full 1
 `
-	if err := testutil.CollectAndCompare(&tablesCollector{source: fakeTables(2)}, strings.NewReader(want), "holdfast_tables_requests_total", "holdfast_tables_disk_full"); err != nil {
+	if err := testutil.CollectAndCompare(&tablesCollector{source: fakeTables(2)}, strings.NewReader(want),
+		"holdfast_tables_requests_total", "holdfast_tables_disk_full"); err != nil {
 		t.Error(err)
 	}
 }
 
 func allMetrics() *prometheus.Registry {
 	return newRegistry(&cacheCollector{source: someCache()}, newServerCollector("server", fakeServer{}),
-		&routerCollector{source: someRouter()}, newServerCollector("router_server", fakeServer{}), &tablesCollector{source: fakeTables(3)})
+		&routerCollector{source: someRouter()}, newServerCollector("router_server", fakeServer{}),
+		&tablesCollector{source: fakeTables(3)})
 }
 
 // The golden list shows a rename. What Go's and Prometheus' own collectors name is theirs.
@@ -122,7 +127,8 @@ func TestMetricNames(t *testing.T) {
 				labels[l.GetName()] = true
 			}
 		}
-		fmt.Fprintf(&got, "%s %s {%s}\n", name, strings.ToLower(f.GetType().String()), strings.Join(slices.Sorted(maps.Keys(labels)), ","))
+		fmt.Fprintf(&got, "%s %s {%s}\n", name, strings.ToLower(f.GetType().String()),
+			strings.Join(slices.Sorted(maps.Keys(labels)), ","))
 	}
 	want, err := os.ReadFile("testdata/metrics.txt")
 	if err != nil {
@@ -150,11 +156,11 @@ func TestMetricsFollowTheLint(t *testing.T) {
 
 func TestCacheMetrics(t *testing.T) {
 	want := `
-# HELP holdfast_cache_evictions_total Items evicted, by whether anybody had read them.
+# HELP holdfast_cache_evictions_total Items evicted, by whether they had been read.
 # TYPE holdfast_cache_evictions_total counter
 holdfast_cache_evictions_total{read="no"} 2
 holdfast_cache_evictions_total{read="yes"} 1
-# HELP holdfast_cache_expired_total Expired items whose memory was taken back, by whether anybody had read them.
+# HELP holdfast_cache_expired_total Expired items whose memory was reclaimed, by whether they had been read.
 # TYPE holdfast_cache_expired_total counter
 holdfast_cache_expired_total{read="no"} 2
 holdfast_cache_expired_total{read="yes"} 3
@@ -162,13 +168,14 @@ holdfast_cache_expired_total{read="yes"} 3
 # TYPE holdfast_cache_prefix_items gauge
 holdfast_cache_prefix_items{prefix="(other)"} 0
 holdfast_cache_prefix_items{prefix="user"} 1
-# HELP holdfast_cache_whatif_hit_ratio Estimated share of gets that would be hits with so many times the memory.
+# HELP holdfast_cache_whatif_hit_ratio Estimated hit ratio with the given multiple of the memory.
 # TYPE holdfast_cache_whatif_hit_ratio gauge
 holdfast_cache_whatif_hit_ratio{times="0.5"} 0.25
 holdfast_cache_whatif_hit_ratio{times="2"} 0.75
 `
 	c := &cacheCollector{source: someCache()}
-	if err := testutil.CollectAndCompare(c, strings.NewReader(want), "holdfast_cache_evictions_total", "holdfast_cache_expired_total",
+	if err := testutil.CollectAndCompare(c, strings.NewReader(want), "holdfast_cache_evictions_total",
+		"holdfast_cache_expired_total",
 		"holdfast_cache_prefix_items", "holdfast_cache_whatif_hit_ratio"); err != nil {
 		t.Error(err)
 	}
@@ -176,16 +183,18 @@ holdfast_cache_whatif_hit_ratio{times="2"} 0.75
 
 func TestServerMetrics(t *testing.T) {
 	want := `
-# HELP holdfast_server_accept_paused_seconds_total How long new connections had to wait in all.
+# HELP holdfast_server_accept_paused_seconds_total Total time during which accepting was paused.
 # TYPE holdfast_server_accept_paused_seconds_total counter
 holdfast_server_accept_paused_seconds_total 1.5
-# HELP holdfast_server_auth_requests_total Clients that gave a name and a password, by what came of it.
+# HELP holdfast_server_auth_requests_total Authentication attempts by result.
 # TYPE holdfast_server_auth_requests_total counter
 holdfast_server_auth_requests_total{result="ok"} 2
 holdfast_server_auth_requests_total{result="refused"} 1
 `
-	c := newServerCollector("server", fakeServer{AuthCommands: 3, AuthErrors: 1, ListenDisabledTime: 1500 * time.Millisecond})
-	if err := testutil.CollectAndCompare(c, strings.NewReader(want), "holdfast_server_accept_paused_seconds_total", "holdfast_server_auth_requests_total"); err != nil {
+	c := newServerCollector("server", fakeServer{AuthCommands: 3, AuthErrors: 1,
+		ListenDisabledTime: 1500 * time.Millisecond})
+	if err := testutil.CollectAndCompare(c, strings.NewReader(want), "holdfast_server_accept_paused_seconds_total",
+		"holdfast_server_auth_requests_total"); err != nil {
 		t.Error(err)
 	}
 }
@@ -193,7 +202,8 @@ holdfast_server_auth_requests_total{result="refused"} 1
 // Clients can't make more labels than the bound, whatever bytes their keys have, and a prefix that
 // has a label keeps it.
 func TestPrefixLabelsAreBounded(t *testing.T) {
-	f := &fakeCache{snapshot: cache.Snapshot{Prefixes: map[string]cache.PrefixStats{"first": {Items: 1}, "\xff\n": {Items: 1}}}}
+	f := &fakeCache{snapshot: cache.Snapshot{Prefixes: map[string]cache.PrefixStats{"first": {Items: 1},
+		"\xff\n": {Items: 1}}}}
 	c := &cacheCollector{source: f}
 	r := prometheus.NewRegistry()
 	r.MustRegister(c)
@@ -220,20 +230,21 @@ func TestPrefixLabelsAreBounded(t *testing.T) {
 
 func TestRouterMetrics(t *testing.T) {
 	want := `
-# HELP holdfast_router_member_up 1 while the member is asked; 0 while it is down, or is told what it has missed.
+# HELP holdfast_router_member_up 1 while the member serves; 0 while it is down or the keys that it missed are invalidated.
 # TYPE holdfast_router_member_up gauge
 holdfast_router_member_up{member="one",pool="a"} 1
 holdfast_router_member_up{member="two",pool="a"} 0
-# HELP holdfast_router_requests_total Requests sent to a member, or meant for it, by what came of it.
+# HELP holdfast_router_requests_total Requests for a member by result, including those that were not sent.
 # TYPE holdfast_router_requests_total counter
 holdfast_router_requests_total{member="one",pool="a",result="hit"} 5
 holdfast_router_requests_total{member="one",pool="a",result="miss"} 2
-# HELP holdfast_router_name_lookups_total Lookups of a DNS name of members, by what came of it.
+# HELP holdfast_router_name_lookups_total Lookups of a DNS name of members by result.
 # TYPE holdfast_router_name_lookups_total counter
 holdfast_router_name_lookups_total{name="srv:caches.test",result="failed"} 3
 holdfast_router_name_lookups_total{name="srv:caches.test",result="ok"} 4
 `
-	if err := testutil.CollectAndCompare(&routerCollector{source: someRouter()}, strings.NewReader(want), "holdfast_router_member_up",
+	if err := testutil.CollectAndCompare(&routerCollector{source: someRouter()}, strings.NewReader(want),
+		"holdfast_router_member_up",
 		"holdfast_router_requests_total", "holdfast_router_name_lookups_total"); err != nil {
 		t.Error(err)
 	}

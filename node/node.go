@@ -1,21 +1,23 @@
-// Package node assembles a process's parts, starts them in order and stops them in order. They are a
-// cache with its memcached listeners, a router with its own, tables with the listener for DynamoDB's API, each
-// of which may be missing, and an HTTP listener for health, metrics and the what-if curve.
+// Package node assembles a process's parts, starts them in order and stops them in order. They are
+// a cache with its memcached listeners, a router with its own, tables with the listener for
+// DynamoDB's API, each of which may be missing, and an HTTP listener for health, metrics and the
+// what-if curve.
 //
 // Open starts:
 //
-//  1. the store, warm where its file allows;
-//  2. the sockets, the cache's, the router's, the tables', whose folder is opened with it, and then HTTP's: a
-//     taken port or folder ends the start before anything is served;
+//  1. the store, with the items of its file if that is valid;
+//  2. the sockets: the cache's, the router's, the tables' together with their directory, then HTTP's.
+//     A taken port or directory ends the start before anything is served;
 //  3. the router's pools, once the DNS names among their members have been looked up;
 //  4. the ticker, which moves the store's clock once a second;
-//  5. the cache's server, then the router's, whose members may be that cache, the tables', and last HTTP;
-//  6. the look at the configuration's files, and at the DNS names.
+//  5. the cache's server, then the router's, whose members may be that cache, the tables', and
+//     last HTTP;
+//  6. the polling of the configuration's files and of DNS names.
 //
-// Close stops: /healthz says so and answers 503; files and names are looked at no more; the router's
-// server drains, for a bounded time, and the router closes; the cache's server and the tables' drain
-// likewise, HTTP ends; the ticker ends; the tables' folder closes; the store closes, which leaves its file
-// clean. So a request that the router has taken finds the cache of this process as long as it may.
+// Close stops in this order: /healthz answers 503; the polling of files and names ends; the router's
+// server drains, for a bounded time, and the router closes; the cache's server drains likewise, then
+// the tables', whose directory closes; HTTP ends; the ticker ends; the store closes, which leaves its
+// file clean. So a request in flight in the router can still use the cache of this process.
 //
 // While a node runs, the router's pools and routes may change: by a changed file, by Reload, and by
 // DNS. A reload drops no request, and a file that is refused changes nothing.
@@ -40,7 +42,7 @@ import (
 	"holdfast/server"
 )
 
-// drainTimeout is how long Close lets connections have their answers.
+// drainTimeout is how long Close waits for requests in flight.
 const drainTimeout = 5 * time.Second
 
 // Options are what a Node is made from.
@@ -54,8 +56,9 @@ type Options struct {
 	Settings   []Setting // more for "stats settings"
 
 	Source Source // of Config
-	// Read reads the configuration again, for a reload of the router: when a file of Source has changed,
-	// and for Reload. It returns the source when it fails, too. Nil: the router stays as it is.
+	// Read reads the configuration again, for a reload of the router: when a file of Source has
+	// changed, and for Reload. It returns the source when it fails, too. Nil: the router stays as it
+	// is.
 	Read      func() (config.Config, Source, error)
 	FilesPoll time.Duration // how often the files are looked at; default 1 s
 
@@ -94,7 +97,7 @@ type Node struct {
 	closeErr  error
 }
 
-// A ListenError is an address that could not be listened at.
+// A ListenError reports an address that can't be listened on.
 type ListenError struct {
 	Setting string // cache.listen, router.listen or http.listen
 	Err     error  // names the address; errors.Is(Err, syscall.EADDRINUSE) if it is taken
@@ -199,7 +202,8 @@ func (n *Node) logWarmth(file string) {
 	}
 }
 
-// CacheAddrs are the addresses of the cache's listeners, the Unix socket last; none without a cache.
+// CacheAddrs are the addresses of the cache's listeners, the Unix socket last; none without a
+// cache.
 func (n *Node) CacheAddrs() []net.Addr {
 	if n.server == nil {
 		return nil
@@ -251,8 +255,8 @@ func (n *Node) fail(err error) {
 	}
 }
 
-// Reload reads again what may change while the node runs: users, keys, certificates, and the router's
-// pools and routes. Where one can't be read or used, what was read before stays.
+// Reload rereads what may change while the node runs: users, keys, certificates, and the router's
+// pools and routes. If one can't be read or used, the one in use stays.
 func (n *Node) Reload() error {
 	var errs []error
 	if n.server != nil {
@@ -276,7 +280,7 @@ func (n *Node) Close() error {
 	return n.closeErr
 }
 
-// stop is for a node that has started in part, too.
+// stop also works on a node that has started in part.
 func (n *Node) stop() error {
 	var errs []error
 	if n.router != nil {
@@ -299,7 +303,8 @@ func (n *Node) stop() error {
 	return errors.Join(errs...)
 }
 
-// shutdown drains a server. That it had to cut connections off is logged, and no error.
+// shutdown drains a server. Connections that it had to close are logged by the server and are no
+// error.
 func shutdown(s *server.Server) error {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()

@@ -162,7 +162,8 @@ func TestFilesThatAreMissing(t *testing.T) {
 	} {
 		c := testConfig()
 		change(&c)
-		if n, err := Open(Options{Config: c, Log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), "/no/such") {
+		if n, err := Open(Options{Config: c, Log: slog.New(slog.DiscardHandler)}); err == nil ||
+			!strings.Contains(err.Error(), "/no/such") {
 			t.Errorf("got %v; want an error that names the file", err)
 			n.Close()
 		}

@@ -68,7 +68,8 @@ func serverOptions(o Options) server.Options {
 		Settings:        o.Settings,
 		Logger:          o.Log,
 	}
-	options.Settings = append(slices.Clip(options.Settings), Setting{Name: "memory_file", Value: cmp.Or(c.MemoryFile, "(null)")})
+	options.Settings = append(slices.Clip(options.Settings), Setting{Name: "memory_file", Value: cmp.Or(c.MemoryFile,
+		"(null)")})
 	listenAt(&options, c.Listen)
 	return options
 }
@@ -141,5 +142,6 @@ func serverTLS(t config.TLS) server.TLS {
 		panic("node: the configuration was not checked: " + err.Error())
 	}
 	verify := map[config.TLSClients]int{config.ClientsAsked: 1, config.ClientsChecked: 2}
-	return server.TLS{Certificate: t.Certificate, Key: t.Key, CA: t.ClientCA, VerifyMode: verify[t.Clients], MinVersion: version}
+	return server.TLS{Certificate: t.Certificate, Key: t.Key, CA: t.ClientCA, VerifyMode: verify[t.Clients],
+		MinVersion: version}
 }

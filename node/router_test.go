@@ -50,7 +50,8 @@ func routerOptions(pools ...route.Pool) Options {
 	c := config.Default()
 	c.Tables.Listen = ""
 	c.Router = config.NewRouter(route.Options{Pools: pools})
-	c.Router.Listen = []config.RouterListener{{Listener: config.Listener{Address: "127.0.0.1:0", Mode: config.DefaultMode}}}
+	c.Router.Listen = []config.RouterListener{{Listener: config.Listener{Address: "127.0.0.1:0",
+		Mode: config.DefaultMode}}}
 	c.Router.Threads = 2
 	c.HTTP.Listen = "127.0.0.1:0"
 	return Options{Config: c, WithoutCache: true, Log: slog.New(slog.DiscardHandler), FilesPoll: 5 * time.Millisecond}
@@ -89,7 +90,8 @@ func TestRouterOverCaches(t *testing.T) {
 	}
 	conn := dialTo(t, n.RouterAddrs()[0])
 	for i := range 50 {
-		ask(t, conn, fmt.Sprintf("set k%d 0 0 1\r\nx\r\nget k%d\r\n", i, i), fmt.Sprintf("STORED\r\nVALUE k%d 0 1\r\nx\r\nEND\r\n", i))
+		ask(t, conn, fmt.Sprintf("set k%d 0 0 1\r\nx\r\nget k%d\r\n", i, i),
+			fmt.Sprintf("STORED\r\nVALUE k%d 0 1\r\nx\r\nEND\r\n", i))
 	}
 	onA, onB := a.store.Snapshot().Items, b.store.Snapshot().Items
 	if onA == 0 || onB == 0 || onA+onB != 50 {
@@ -119,7 +121,8 @@ func TestRouterOverOwnCache(t *testing.T) {
 	n := openRouter(t, o)
 	ask(t, dialTo(t, n.RouterAddrs()[0]), "set a 0 0 1\r\nx\r\n", "STORED\r\n")
 	ask(t, dial(t, n), "get a\r\n", "VALUE a 0 1\r\nx\r\nEND\r\n")
-	if _, body := get(t, n, "/metrics"); !strings.Contains(body, "holdfast_server_connections 1") || !strings.Contains(body, "holdfast_router_server_connections 1") {
+	if _, body := get(t, n, "/metrics"); !strings.Contains(body, "holdfast_server_connections 1") ||
+		!strings.Contains(body, "holdfast_router_server_connections 1") {
 		t.Error("want metrics of both servers")
 	}
 }
@@ -134,7 +137,8 @@ func TestListenersWithRoutes(t *testing.T) {
 			Route:    &route.Route{Kind: route.KindPool, Pool: pool},
 		}
 	}
-	o.Config.Router.Listen = append([]config.RouterListener{listener("unix:"+socket, "b"), listener("localhost:0", "b")}, o.Config.Router.Listen...)
+	o.Config.Router.Listen = append([]config.RouterListener{listener("unix:"+socket, "b"), listener("localhost:0", "b")},
+		o.Config.Router.Listen...)
 	n := openRouter(t, o)
 	addrs := n.RouterAddrs() // the Unix socket is last
 	ask(t, dialTo(t, addrs[0]), "set k 0 0 1\r\nb\r\n", "STORED\r\n")

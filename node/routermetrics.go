@@ -24,19 +24,26 @@ type nameStats struct {
 }
 
 var (
-	routed         = counter("router_requests_total", "Requests sent to a member, or meant for it, by what came of it.", "pool", "member", "result")
-	memberUp       = gauge("router_member_up", "1 while the member is asked; 0 while it is down, or is told what it has missed.", "pool", "member")
-	memberPending  = gauge("router_member_pending", "Requests that the member owes an answer to.", "pool", "member")
+	routed = counter("router_requests_total", "Requests for a member by result, including those that were not sent.",
+		"pool", "member", "result")
+	memberUp = gauge("router_member_up",
+		"1 while the member serves; 0 while it is down or the keys that it missed are invalidated.", "pool", "member")
+	memberPending  = gauge("router_member_pending", "Requests in flight to the member.", "pool", "member")
 	memberConnects = counter("router_member_connects_total", "Connections made to the member.", "pool", "member")
 	memberDowns    = counter("router_member_downs_total", "How often the member was found to be down.", "pool", "member")
-	memberProbes   = counter("router_member_probes_total", "How often it was looked whether the member is up again.", "pool", "member")
-	journalKeys    = gauge("router_journal_keys", "Keys that the member has missed and not been told of yet.", "pool", "member")
-	journalBytes   = gauge("router_journal_bytes", "Bytes of the journal of what the member has missed.", "pool", "member")
-	journalCut     = gauge("router_journal_cut", "1 if the journal is incomplete, and the member will be flushed instead.", "pool", "member")
-	refillItems    = counter("router_refill_items_total", "Items that the member got from the others since it came back.", "pool", "member")
-	reloadsTotal   = counter("router_reloads_total", "Readings of a new configuration, by what came of it.", "result")
-	nameLookups    = counter("router_name_lookups_total", "Lookups of a DNS name of members, by what came of it.", "name", "result")
-	nameMembers    = gauge("router_name_members", "Members that the DNS name stands for.", "name")
+	memberProbes   = counter("router_member_probes_total", "Probes of a member that is down.",
+		"pool", "member")
+	journalKeys = gauge("router_journal_keys", "Keys that the member missed and that are not invalidated yet.", "pool",
+		"member")
+	journalBytes = gauge("router_journal_bytes", "Bytes of the journal of keys that the member missed.", "pool", "member")
+	journalCut   = gauge("router_journal_cut",
+		"1 if the journal is incomplete, so that the member will be flushed instead.", "pool", "member")
+	refillItems = counter("router_refill_items_total", "Items copied to the member from others since it returned.",
+		"pool", "member")
+	reloadsTotal = counter("router_reloads_total", "Reloads of the configuration by result.", "result")
+	nameLookups  = counter("router_name_lookups_total", "Lookups of a DNS name of members by result.", "name",
+		"result")
+	nameMembers = gauge("router_name_members", "Members that the DNS name resolves to.", "name")
 )
 
 // A routerCollector reads the router's counts once a scrape.
@@ -137,7 +144,8 @@ func (p *routing) health() string {
 			states[m.State]++
 		}
 	}
-	return fmt.Sprintf("%d pools, %d members, %d up, %d down, %d returning", len(pools), members, states["up"], states["down"], states["returning"])
+	return fmt.Sprintf("%d pools, %d members, %d up, %d down, %d returning", len(pools), members, states["up"],
+		states["down"], states["returning"])
 }
 
 // lookups are the counts of the names that are followed.

@@ -101,7 +101,8 @@ func (p *routing) connect() error {
 	return nil
 }
 
-// journalName tells this router from others before the same members: it should outlive the journal folder.
+// journalName tells this router from others before the same members: it should outlive the journal
+// folder.
 func (p *routing) journalName() string {
 	name, err := os.Hostname()
 	if err != nil {
@@ -144,14 +145,15 @@ func (p *routing) close() error {
 	return err
 }
 
-// optionsOf are the options of r with the routes of the listeners that this process has. One that is
-// not in r any more keeps its route.
+// optionsOf are the options of r with the routes of the listeners that this process has. One that
+// is not in r any more keeps its route.
 func (p *routing) optionsOf(r *config.Router) route.Options {
 	o := r.Options
 	o.Entries = nil
 	for _, l := range p.running.Router.Listen {
 		made := l.Route
-		if i := slices.IndexFunc(r.Listen, func(other config.RouterListener) bool { return other.Address == l.Address }); i >= 0 {
+		if i := slices.IndexFunc(r.Listen,
+			func(other config.RouterListener) bool { return other.Address == l.Address }); i >= 0 {
 			made = r.Listen[i].Route
 		}
 		if made == nil {

@@ -18,17 +18,18 @@ import (
 	"holdfast/table"
 )
 
-// Limits of the listener for tables. A request or an answer has at most 16 MB. A connection keeps the buffer of its headers while
-// it is idle, and that of its answers not.
+// Limits of the listener for tables. A request or an answer has at most 16 MB. A connection keeps
+// the buffer of its headers while it is idle, and that of its answers not.
 const (
 	tablesHeaderBytes  = 16 << 10
 	tablesAnswerBuffer = 16 << 10
-	tablesHeaderTime   = 5 * time.Second // from the connection, or the first byte, to the end of a header and of a short body
+	// from the connection, or the first byte, to the end of a header and of a short body
+	tablesHeaderTime   = 5 * time.Second
 	tablesWriteTimeout = time.Minute
 	tablesIdleTimeout  = 5 * time.Minute
 )
 
-// TablesFiles is how many files the folder of the tables has open at most, about.
+// TablesFiles is about how many files of the tables' directory are open at most.
 const TablesFiles = 1100
 
 // tables is the table store with its listener.
@@ -43,7 +44,7 @@ type tables struct {
 	open     *connections
 }
 
-// openTables opens the folder and binds the listener. Requests wait until serve.
+// openTables opens the directory and binds the listener. Requests wait until serve.
 func openTables(o Options, n *Node) (t *tables, err error) {
 	c := o.Config.Tables
 	t = &tables{node: n, keysFile: c.KeysFile, open: newConnections(c.Connections)}
@@ -62,7 +63,8 @@ func openTables(o Options, n *Node) (t *tables, err error) {
 		}
 	}
 	if t.disk, err = shard.Open(shardOptions(o)); errors.Is(err, holdfast.Corrupt) {
-		return t, fmt.Errorf("tables.data %s: %w; \"holdfast table recover %s\" says what a start would cost", c.Data, err, c.Data)
+		return t, fmt.Errorf("tables.data %s: %w; \"holdfast table recover %s\" says what a start would cost", c.Data, err,
+			c.Data)
 	} else if err != nil {
 		return t, fmt.Errorf("tables.data %s: %w", c.Data, err)
 	}
@@ -83,7 +85,8 @@ func openTables(o Options, n *Node) (t *tables, err error) {
 	t.server.ReadTimeout = tablesHeaderTime
 	t.server.WriteTimeout = tablesWriteTimeout
 	t.server.IdleTimeout = tablesIdleTimeout
-	t.server.Concurrency = fasthttp.DefaultConcurrency // the listener bounds them; one that was closed counts here until its goroutine ends
+	// the listener bounds them; one that was closed counts here until its goroutine ends
+	t.server.Concurrency = fasthttp.DefaultConcurrency
 	t.server.CloseOnShutdown = true
 	t.server.LazyRequestTime = true
 	t.server.ConnState = t.open.changed
@@ -133,14 +136,14 @@ func (t *tables) serve() {
 	}()
 }
 
-// full says that the disk is full and writes are refused, or nothing.
+// full reports that the disk is full and writes are refused; "" if it isn't.
 func (t *tables) full() string {
 	space := t.disk.Space()
 	if !space.Full {
 		return ""
 	}
 	return fmt.Sprintf("tables: writes are refused, the disk is full: %d MiB free, "+
-		"they are taken again with %d MiB (tables.reserve is %d MiB)",
+		"they are accepted again with %d MiB (tables.reserve is %d MiB)",
 		space.FreeBytes>>20, (space.NeededBytes+1<<20-1)>>20, space.ReserveBytes>>20)
 }
 
@@ -157,8 +160,8 @@ func (t *tables) reload() error {
 	return nil
 }
 
-// close lets requests have their answers for a bounded time, then stops the store and closes its folder.
-// It is for one that has been opened in part, too.
+// close drains requests in flight for a bounded time, then stops the store and closes its directory.
+// It also works on tables that have been opened in part.
 func (t *tables) close() error {
 	var errs []error
 	if t.listener != nil {
@@ -174,7 +177,7 @@ func (t *tables) close() error {
 	return errors.Join(errs...)
 }
 
-// shutdown lets requests have their answers for a bounded time, then ends their operations and connections.
+// shutdown drains requests in flight for a bounded time, then cancels them and closes connections.
 func (t *tables) shutdown() error {
 	if t.server == nil {
 		return nil

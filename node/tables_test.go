@@ -34,7 +34,8 @@ func askTables(t *testing.T, n *Node, operation, body string) (int, string) {
 	req.Header.Set("Content-Type", "application/x-amz-json-1.0")
 	req.Header.Set("X-Amz-Target", "DynamoDB_20120810."+operation)
 	req.Header.Set("X-Amz-Date", "20260101T000000Z")
-	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=k/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0")
+	req.Header.Set("Authorization",
+		"AWS4-HMAC-SHA256 Credential=k/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0")
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -65,14 +66,16 @@ func TestTablesOutliveTheNode(t *testing.T) {
 	if _, body := get(t, n, "/metrics"); !strings.Contains(body, `holdfast_tables_requests_total{op="PutItem",result="ok"} 1`) {
 		t.Errorf("/metrics: got %s; want the put in it", body)
 	}
-	if _, err := Open(Options{Config: c, Log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), c.Tables.Data) {
+	if _, err := Open(Options{Config: c, Log: slog.New(slog.DiscardHandler)}); err == nil ||
+		!strings.Contains(err.Error(), c.Tables.Data) {
 		t.Errorf("a second node with the same folder: got %v; want an error that names it", err)
 	}
 	if err := n.Close(); err != nil {
 		t.Fatal(err)
 	}
 	var faults bytes.Buffer
-	summary, err := CheckData(context.Background(), c.Tables.Data, slog.New(slog.DiscardHandler), func(f string) { faults.WriteString(f + "\n") })
+	summary, err := CheckData(context.Background(), c.Tables.Data, slog.New(slog.DiscardHandler),
+		func(f string) { faults.WriteString(f + "\n") })
 	if err != nil || faults.Len() > 0 || !strings.Contains(summary, "items 1") {
 		t.Errorf("check: got %q, %v, faults %q; want one item, and no faults", summary, err, faults.String())
 	}
@@ -90,7 +93,8 @@ func TestTablesKeysAreReadAgain(t *testing.T) {
 	}
 	write("# ours\nk:secret\n")
 	n := open(t, c)
-	if status, body := askTables(t, n, "ListTables", "{}"); status != http.StatusBadRequest || !strings.Contains(body, "SignatureException") {
+	if status, body := askTables(t, n, "ListTables", "{}"); status != http.StatusBadRequest || !strings.Contains(body,
+		"SignatureException") {
 		t.Errorf("with keys: got %d %s; want the signature refused", status, body)
 	}
 	for text, want := range map[string]string{"k": "line 1", "": "no keys", "a:b\na:c\n": "twice"} {
@@ -119,7 +123,9 @@ func TestHealthTellsOfAFullDisk(t *testing.T) {
 		t.Errorf("a table: got %d %s; want 503", status, body)
 	}
 	status, body := get(t, n, "/healthz")
-	if status != http.StatusOK || strings.Contains(body, "ok\n") || !strings.Contains(body, "they are taken again with 1476395008 MiB") || !strings.Contains(body, "tables: writes are refused, the disk is full: ") {
+	if status != http.StatusOK || strings.Contains(body, "ok\n") || !strings.Contains(body,
+		"they are accepted again with 1476395008 MiB") || !strings.Contains(body,
+		"tables: writes are refused, the disk is full: ") {
 		t.Errorf("got %d %q; want 200 and that writes are refused", status, body)
 	}
 	if _, body := get(t, n, "/metrics"); !strings.Contains(body, "holdfast_tables_disk_full 1\n") {

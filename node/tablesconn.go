@@ -16,8 +16,9 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// connections are those of the tables' clients. They are bounded together and for each address. When there is no room for another,
-// the one that has waited longest for a request is closed, first of those that never sent any: an idle client must not keep others out.
+// connections are those of the tables' clients. They are bounded together and for each address.
+// At the limit, a new connection closes an idle one, so that idle clients don't keep others out:
+// first those that never sent a request, of them the one that has waited longest.
 type connections struct {
 	most    int // together
 	mostOne int // of one address
@@ -39,7 +40,8 @@ func newConnections(most int) *connections {
 	}
 }
 
-// admit has a connection be one of those that are open, and makes or waits for room. An error means that it was closed.
+// admit adds a connection to those that are open. At the limit it closes an idle one or waits until
+// one ends. An error means that conn is not admitted.
 func (c *connections) admit(conn *tablesConn) error {
 	for {
 		c.mu.Lock()
@@ -74,7 +76,8 @@ func (c *connections) admit(conn *tablesConn) error {
 
 var errTooMany = errors.New("the address has too many connections")
 
-// idlest returns the connection that should make room, of one address or of all; nil if none is idle. mu is held.
+// idlest returns the idle connection to close first, of one address or of all; nil if none is idle.
+// The caller holds mu.
 func (c *connections) idlest(address netip.Addr, only bool) (victim *tablesConn) {
 	served, since := true, int64(0)
 	for conn := range c.all {
@@ -103,7 +106,7 @@ func (c *connections) remove(conn *tablesConn) {
 	c.wake()
 }
 
-// wake has admit look again. mu is held.
+// wake lets a waiting admit check again. The caller holds mu.
 func (c *connections) wake() {
 	if c.left != nil {
 		close(c.left)
@@ -129,7 +132,8 @@ func (c *connections) changed(conn net.Conn, state fasthttp.ConnState) {
 	}
 }
 
-// close closes all connections, and those that come. It does so without a farewell of TLS, which might wait.
+// close closes all connections, and those that come later. It sends no TLS close_notify, which might
+// block.
 func (c *connections) close() {
 	c.mu.Lock()
 	c.closed = true
@@ -192,13 +196,13 @@ func (l boundedListener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close implements net.Listener. An Accept that waits for room ends.
+// Close implements net.Listener. It ends an Accept that waits for a connection to close.
 func (l boundedListener) Close() error {
 	l.list.stop()
 	return l.Listener.Close()
 }
 
-// stop ends waiting for room; connections that are open stay.
+// stop ends the waiting in admit; open connections stay open.
 func (c *connections) stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -206,7 +210,8 @@ func (c *connections) stop() {
 	c.wake()
 }
 
-// A patientListener goes on after errors that pass, such as too many open files, where fasthttp would give up.
+// A patientListener retries after temporary errors, such as too many open files, where fasthttp
+// would stop serving.
 type patientListener struct {
 	net.Listener
 	log *slog.Logger
@@ -227,7 +232,7 @@ func (l patientListener) Accept() (net.Conn, error) {
 	}
 }
 
-// A secureListener is tls.NewListener's with words for what goes wrong in a handshake.
+// A secureListener is like tls.NewListener's, and logs why a handshake failed.
 type secureListener struct {
 	net.Listener
 	config *tls.Config

@@ -75,7 +75,8 @@ func TestConnectionsClose(t *testing.T) {
 	}
 }
 
-// Where there is no room, the connection goes that never asked anything, then the one that has waited longest, never one with a request.
+// Where there is no room, the connection goes that never asked anything, then the one that has
+// waited longest, never one with a request.
 func TestConnectionsMakeRoom(t *testing.T) {
 	list := newConnections(4)
 	first, second, third := admitted(t, list, "10.0.0.1"), admitted(t, list, "10.0.0.1"), admitted(t, list, "10.0.0.1")
@@ -104,7 +105,8 @@ func TestConnectionsMakeRoom(t *testing.T) {
 	closed(third, second)
 }
 
-// One address has no more than its share: another connection of it takes the place of an idle one of its own, or is refused.
+// One address has no more than its share: another connection of it takes the place of an idle one
+// of its own, or is refused.
 func TestConnectionsOfOneAddress(t *testing.T) {
 	list := newConnections(4)
 	var all []*tablesConn
@@ -210,7 +212,8 @@ func TestSecureListener(t *testing.T) {
 	server := &fasthttp.Server{Handler: func(ctx *fasthttp.RequestCtx) { ctx.SetBodyString("secure") }}
 	ended := make(chan error)
 	go func() {
-		ended <- server.Serve(secureListener{listener, &tls.Config{Certificates: other.TLS.Certificates}, slog.New(slog.DiscardHandler)})
+		ended <- server.Serve(secureListener{listener, &tls.Config{Certificates: other.TLS.Certificates},
+			slog.New(slog.DiscardHandler)})
 	}()
 	defer func() {
 		if err := errors.Join(listener.Close(), <-ended); err != nil {
@@ -224,7 +227,8 @@ func TestSecureListener(t *testing.T) {
 		{func() (net.Conn, error) {
 			return tls.Dial("tcp", listener.Addr().String(), &tls.Config{InsecureSkipVerify: true})
 		}, "secure"},
-		{func() (net.Conn, error) { return net.Dial("tcp", listener.Addr().String()) }, "Client sent an HTTP request to an HTTPS server.\n"},
+		{func() (net.Conn, error) { return net.Dial("tcp", listener.Addr().String()) },
+			"Client sent an HTTP request to an HTTPS server.\n"},
 	} {
 		conn, err := test.dial()
 		if err != nil {

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// A preface tells clients that begin with HTTP/2, without having asked whether it is spoken, by their first bytes: RFC 9113, section
-// 3.4. To take those for HTTP/1.1 would answer them with what they can't read.
+// A preface recognizes clients that start with HTTP/2 without negotiation, by their first bytes (RFC
+// 9113, section 3.4). They could not read an answer in HTTP/1.1.
 type preface struct {
 	done bool // it is HTTP/1.1, or has been refused
 	n    int  // bytes that are as HTTP/2 begins
 }
 
-// What a client of HTTP/2 sends first. It can be told by the beginning.
+// What an HTTP/2 client sends first; http2Begin is enough to recognize it.
 const (
 	http2Begin = "PRI * HTTP/2.0\r\n"
 	http2Rest  = "\r\nSM\r\n\r\n"
@@ -55,8 +55,9 @@ func (c *tablesConn) Read(p []byte) (int, error) {
 	return 0, io.EOF
 }
 
-// refuseHTTP2 tells a client of HTTP/2 in its own frames that HTTP/1.1 is required: with each request, so that it may ask that one again
-// in HTTP/1.1, as curl does, and at the end with the connection. begun is what has been read of what follows http2Begin.
+// refuseHTTP2 answers an HTTP/2 client, in HTTP/2 frames, that HTTP/1.1 is required: for each
+// request, so that the client may retry it in HTTP/1.1, as curl does, and at the end for the
+// connection. begun holds the bytes after http2Begin that have been read already.
 func (c *tablesConn) refuseHTTP2(begun []byte) {
 	if c.SetDeadline(time.Now().Add(refuseWait)) != nil {
 		return

@@ -89,7 +89,8 @@ func TestHTTP2ByCurl(t *testing.T) {
 		t.Skip("curl is not here")
 	}
 	n := open(t, tablesConfig(t))
-	out, err := exec.CommandContext(t.Context(), curl, "-sS", "-m", "20", "--http2-prior-knowledge", "-w", " %{http_version}", "http://"+n.TablesAddr().String()).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), curl, "-sS", "-m", "20", "--http2-prior-knowledge", "-w",
+		" %{http_version}", "http://"+n.TablesAddr().String()).CombinedOutput()
 	if strings.Contains(string(out), "unsupported") || strings.Contains(string(out), "libcurl") {
 		t.Skipf("curl without HTTP/2: %s", out)
 	}

@@ -16,25 +16,29 @@ type tablesSource interface {
 }
 
 var (
-	tableRequests = counter("tables_requests_total", "Requests of DynamoDB's API, by what came of them.", "op", "result")
-	tableTimes    = metric{desc: prometheus.NewDesc("holdfast_tables_request_duration_seconds", "How long requests of DynamoDB's API took, from when they were received until their answer was made.", []string{"op"}, nil)}
-	tableItems    = gauge("tables_items", "Items in the table.", "table")
-	tableBytes    = gauge("tables_item_bytes", "Bytes of the table's items, as the API counts them.", "table")
-	tableCommits  = counter("tables_commits_total", "Commits on disk.")
-	tableLog      = gauge("tables_log_bytes", "Bytes of the changes that are kept, before compression.")
-	tableDisk     = gauge("tables_disk_bytes", "Bytes of the folder.")
-	tableFree     = gauge("tables_disk_free_bytes", "Bytes of the disk that are free.")
-	tableFull     = gauge("tables_disk_full", "1 while writes are refused, since the disk is full.")
-	tableStalls   = counter("tables_write_stalls_total", "How often writes had to wait for compactions.")
-	tableDebt     = gauge("tables_compaction_debt_bytes", "Bytes that compactions still have to move, about.")
-	tableBlocks   = counter("tables_block_reads_total", "Blocks of the disk that were asked for, by whether they were in memory.", "result")
-	tableCorrupt  = counter("tables_corrupt_reads_total", "Reads that found a block whose checksum is wrong.")
+	tableRequests = counter("tables_requests_total", "Requests of DynamoDB's API by operation and result.", "op", "result")
+	tableTimes    = metric{desc: prometheus.NewDesc("holdfast_tables_request_duration_seconds",
+		"Time from receiving a request of DynamoDB's API until its response is ready.",
+		[]string{"op"}, nil)}
+	tableItems   = gauge("tables_items", "Items in the table.", "table")
+	tableBytes   = gauge("tables_item_bytes", "Bytes of the table's items, as the API counts them.", "table")
+	tableCommits = counter("tables_commits_total", "Commits on disk.")
+	tableLog     = gauge("tables_log_bytes", "Bytes of the log of mutations, before compression.")
+	tableDisk    = gauge("tables_disk_bytes", "Bytes of the data directory.")
+	tableFree    = gauge("tables_disk_free_bytes", "Free bytes of the disk.")
+	tableFull    = gauge("tables_disk_full", "1 while writes are refused because the disk is full.")
+	tableStalls  = counter("tables_write_stalls_total", "How often writes had to wait for compactions.")
+	tableDebt    = gauge("tables_compaction_debt_bytes", "About how many bytes compactions still have to move.")
+	tableBlocks  = counter("tables_block_reads_total",
+		"Blocks read, by whether they were in memory.", "result")
+	tableCorrupt = counter("tables_corrupt_reads_total", "Reads that found a block whose checksum is wrong.")
 )
 
 // A tablesCollector reads the tables' counts once a scrape.
 type tablesCollector struct{ source tablesSource }
 
-// Clients make tables, so the values of the label table are bounded. The first keep their label, the others count together.
+// Clients make tables, so the values of the label table are bounded. The first keep their label,
+// the others count together.
 const (
 	maxTableLabels = 1000
 	otherTables    = "(other)"
@@ -42,7 +46,8 @@ const (
 
 // Describe is prometheus.Collector's.
 func (c *tablesCollector) Describe(out chan<- *prometheus.Desc) {
-	describeAll(out, tableRequests, tableTimes, tableItems, tableBytes, tableCommits, tableLog, tableDisk, tableFree, tableFull,
+	describeAll(out, tableRequests, tableTimes, tableItems, tableBytes, tableCommits, tableLog, tableDisk, tableFree,
+		tableFull,
 		tableStalls, tableDebt, tableBlocks, tableCorrupt)
 }
 

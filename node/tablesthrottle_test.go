@@ -20,7 +20,8 @@ func TestThrottleIsAskedFor(t *testing.T) {
 		expectTables(t, n, "CreateTable", create, "small")
 		expectTables(t, n, "PutItem", put, "{")
 		status, body := askTables(t, n, "PutItem", put)
-		if got := strings.Contains(body, "ProvisionedThroughputExceededException"); got != throttle || throttle == (status == http.StatusOK) {
+		if got := strings.Contains(body, "ProvisionedThroughputExceededException"); got != throttle ||
+			throttle == (status == http.StatusOK) {
 			t.Errorf("throttle %v: got %d %s", throttle, status, body)
 		}
 		if throttle == config.Default().Tables.Throttle && throttle {
