@@ -19,7 +19,7 @@ type Acceptor interface {
 	FD() int
 }
 
-// A Socket is an accepted connection that nobody serves yet: give it to Loop.Open, or Refuse it.
+// A Socket is an accepted connection that is not served yet: pass it to Loop.Open, or Refuse it.
 // What is in it depends on the system.
 type Socket struct{ socket }
 

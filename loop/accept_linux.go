@@ -29,8 +29,8 @@ type acceptor struct {
 
 // Accept brings the connections of listener, which it closes: they come through the loop itself.
 // accepted is called on the loop for each connection, failed with the error of an accept that will
-// be tried again later, as when the process has no descriptor left. backlog > 0 sets the listener's.
-// Before Run, or on the loop.
+// be tried again later, as when the process has no descriptor left. backlog > 0 sets the
+// listener's. Before Run, or on the loop.
 func (l *Loop) Accept(listener net.Listener, backlog int, accepted func(Socket), failed func(error)) (Acceptor, error) {
 	defer closeKeepingPath(listener)
 	filer, ok := listener.(interface{ File() (*os.File, error) })

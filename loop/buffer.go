@@ -7,9 +7,9 @@ const (
 	spareSlabs   = 8         // free buffers that a loop keeps
 )
 
-// buffers hands out room to receive into. Bytes that a handler keeps stay where they were
-// received, because its requests borrow them; the next recv goes behind them in the same slab. So
-// many small batches in flight share a slab.
+// buffers provides memory to receive into. Bytes that a handler keeps stay where they were received,
+// because its requests borrow them; the next recv goes behind them in the same slab. So many small
+// batches in flight share a slab.
 type buffers struct {
 	current *slab
 	spare   []*slab

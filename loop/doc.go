@@ -4,9 +4,9 @@
 // except the queue of Post. It polls without waiting, yields the processor once, polls again, and
 // only then blocks: under load a block and the wake-up after it cost more than the request that
 // they bring (measured: 1.04 to 1.43 times the requests). What can't block (a poll without
-// waiting, recv and send on a non-blocking socket) is a raw system call, of which the Go scheduler
-// hears nothing; the poll that may block is an ordinary one, so that the scheduler takes its
-// processor back meanwhile. A busy loop is still stopped for garbage collection and preempted like
+// waiting, recv and send on a non-blocking socket) is a raw system call, which bypasses the Go
+// scheduler; the poll that may block is an ordinary one, so that the scheduler can reuse its
+// processor meanwhile. A busy loop is still stopped for garbage collection and preempted like
 // any goroutine: between its system calls it runs ordinary Go code.
 //
 // Elsewhere, and for what can't be polled (TLS), a stream is a goroutine over a net.Conn that

@@ -40,7 +40,7 @@ type Loop struct {
 	asleep  atomic.Bool // the loop blocks, or is about to: a Post must write to wake
 }
 
-// A source is who takes the events of a file descriptor.
+// A source handles the events of a file descriptor.
 type source interface {
 	ready(events uint32)
 }
@@ -101,12 +101,13 @@ func (l *Loop) bring(n int) {
 // do for several streams at once what it put off when their bytes were received. Before Run.
 func (l *Loop) Grouped(f func()) { l.grouped = f }
 
-// Rounded has f called when a poll finds nothing more, before the loop yields or blocks, and at least
-// after every few rounds of events. There a handler may write at once what several events gave it to
-// write to one stream. Before Run.
+// Rounded has f called when a poll finds nothing more, before the loop yields or blocks, and at
+// least after every few rounds of events. There a handler may write at once what several events
+// gave it to write to one stream. Before Run.
 func (l *Loop) Rounded(f func()) { l.rounded = f }
 
-// Stop ends Run after the functions that were posted before. Streams stay as they are. Any goroutine.
+// Stop ends Run after the functions that were posted before. Streams stay as they are. Any
+// goroutine.
 func (l *Loop) Stop() {
 	l.Post(func() { l.stopped = true })
 }
@@ -116,8 +117,8 @@ func (l *Loop) Post(f func()) {
 	l.mu.Lock()
 	l.posted = append(l.posted, f)
 	l.mu.Unlock()
-	// 1. The loop says that it is asleep. 2. It looks whether something waits. 3. It blocks. Whoever
-	// comes after 1 writes to the eventfd, whoever came before is seen at 2.
+	// 1. The loop sets asleep. 2. It checks waiting. 3. It blocks. A Post after 1 writes to the
+	// eventfd, and a Post before 1 is seen at 2.
 	l.waiting.Store(true)
 	if l.asleep.Load() {
 		writeEventFD(l.wake)
@@ -129,7 +130,7 @@ func (l *Loop) After(d time.Duration, f func()) *Timer {
 	return l.timers.add(time.Now().Add(d), f)
 }
 
-// Cancel forgets a timer that has not been called. It is called on the loop.
+// Cancel removes a timer that has not fired. It is called on the loop.
 func (l *Loop) Cancel(t *Timer) { l.timers.stop(t) }
 
 // Now is the time in Unix nanoseconds as the loop last read it. Any goroutine.
@@ -213,7 +214,7 @@ func (l *Loop) add(fd int, s source, generation int32, events uint32) error {
 	return l.control(syscall.EPOLL_CTL_ADD, fd, generation, events)
 }
 
-// forget ends what add began, unless the descriptor is another source's by now.
+// forget removes the source that add set, unless the descriptor belongs to another source by now.
 func (l *Loop) forget(fd int, generation int32) {
 	if fd < len(l.sources) && l.sources[fd].generation == generation {
 		l.sources[fd] = watched{}

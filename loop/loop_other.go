@@ -80,7 +80,7 @@ func (l *Loop) Grouped(func()) {}
 // have no rounds here.
 func (l *Loop) Rounded(f func()) { l.rounded = f }
 
-// Cancel forgets a timer that has not been called. It is called on the loop.
+// Cancel removes a timer that has not fired. It is called on the loop.
 func (l *Loop) Cancel(t *Timer) { l.timers.stop(t) }
 
 // Now is the time in Unix nanoseconds. Any goroutine.

@@ -189,7 +189,8 @@ func overBoth(t *testing.T, test func(*testing.T, net.Conn, chan error)) {
 		conn, ended := pair(t, func(listener net.Listener, opened func(Stream) Handler) {
 			accepting := make(chan error)
 			l.Post(func() {
-				acceptor, err := l.Accept(listener, 10, func(s Socket) { l.Open(s, opened, Limits{}) }, func(err error) { t.Error(err) })
+				acceptor, err := l.Accept(listener, 10, func(s Socket) { l.Open(s, opened, Limits{}) },
+					func(err error) { t.Error(err) })
 				if err == nil {
 					t.Cleanup(func() { acceptor.Close() })
 				}
