@@ -5,16 +5,16 @@
 //	srv:NAME       each service record (SRV, RFC 2782) of NAME is: target, port and weight; of the
 //	               records, only those with the lowest priority number count
 //
-// Lookup asks once. Follow asks again and again and calls back at each real change. Lists are
+// Lookup asks once. Follow asks repeatedly and calls back at each real change. Lists are
 // sorted and without duplicates, so that equal records give equal lists in whichever order they
-// came: DNS servers turn them round with each answer, and a pool must not move its keys for that.
+// came: DNS servers rotate them with each answer, and a pool must not move its keys for that.
 //
-// A lookup that fails or comes back empty is not a change. Whoever follows a name keeps the list
-// that he had, since members that DNS can't name for a moment still hold their items.
+// A lookup that fails or returns nothing is not a change. The caller keeps its list, since members
+// that DNS temporarily fails to name still hold their items.
 //
-// Go's resolver doesn't tell the TTLs of records, so the name is asked at a fixed interval, whatever
-// they are. What stands between (systemd-resolved, nscd, a DNS server that forwards) may answer
-// from its cache for as long as the TTL says.
+// Go's resolver doesn't report the TTLs of records, so the name is looked up at a fixed interval.
+// Caches in between (systemd-resolved, nscd, a forwarding DNS server) may answer for as long as the
+// TTL allows.
 //
 // Lookup, Follow and the methods of Stats may be called concurrently.
 package discover

@@ -11,8 +11,8 @@ import (
 // with the first list and with each that differs from the one before. The list is the callee's to
 // keep; there is one call at a time, and lookups wait for it.
 //
-// A lookup that fails or is empty changes nothing. The first of a row of them is logged, and so is
-// the end of the row. The error is one of o itself, at once; else nil.
+// A lookup that fails or returns nothing changes nothing. The first failure in a row is logged, and
+// so is the first success after it. Follow returns an error only for wrong options, at once.
 func Follow(ctx context.Context, o Options, changed func([]Member)) error {
 	t, err := o.complete()
 	if err != nil {

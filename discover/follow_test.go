@@ -78,7 +78,8 @@ func TestFollow(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Errorf("got %v; want nil", err)
 		}
-		if want := []string{"10.0.0.1:11211 10.0.0.2:11211", "10.0.0.3:11211", "10.0.0.4:11211"}; !reflect.DeepEqual(seen, want) {
+		if want := []string{"10.0.0.1:11211 10.0.0.2:11211", "10.0.0.3:11211", "10.0.0.4:11211"}; !reflect.DeepEqual(seen,
+			want) {
 			t.Errorf("got the changes %q; want %q", seen, want)
 		}
 		if stats.Lookups() != int64(resolver.at) || stats.Failures() != 7 || stats.Members() != 1 {
@@ -147,7 +148,8 @@ func TestFollowDNS(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() {
-		ended <- Follow(ctx, Options{Name: "dns:cache.test.:11211", Interval: time.Millisecond, Timeout: time.Minute, Resolver: s.resolver(), Stats: stats},
+		ended <- Follow(ctx, Options{Name: "dns:cache.test.:11211", Interval: time.Millisecond, Timeout: time.Minute,
+			Resolver: s.resolver(), Stats: stats},
 			func(members []Member) { changes <- addresses(members) })
 	}()
 	want := func(want string) {

@@ -14,7 +14,8 @@ func TestLookupAddresses(t *testing.T) {
 	s := startDNS(t)
 	s.set("cache.test.", address("10.0.0.3"), address("fd00::1"), address("10.0.0.1"), address("10.0.0.3"))
 	for network, want := range map[string][]Member{
-		"":    {{"10.0.0.1:11211", "cache.test", 1}, {"10.0.0.3:11211", "cache.test", 1}, {"[fd00::1]:11211", "cache.test", 1}},
+		"": {{"10.0.0.1:11211", "cache.test", 1}, {"10.0.0.3:11211", "cache.test", 1}, {"[fd00::1]:11211", "cache.test",
+			1}},
 		"ip4": {{"10.0.0.1:11211", "cache.test", 1}, {"10.0.0.3:11211", "cache.test", 1}},
 		"ip6": {{"[fd00::1]:11211", "cache.test", 1}},
 	} {
@@ -88,8 +89,10 @@ func TestLookupFails(t *testing.T) {
 		s.hush()
 		test.prepare()
 		stats := new(Stats)
-		got, err := Lookup(t.Context(), Options{Name: test.name, Resolver: s.resolver(), Stats: stats, Timeout: timeoutIf(strings.Contains(test.want, "within"))})
-		if err == nil || got != nil || !strings.Contains(err.Error(), test.want) || !strings.HasPrefix(err.Error(), test.name+": ") {
+		got, err := Lookup(t.Context(), Options{Name: test.name, Resolver: s.resolver(), Stats: stats,
+			Timeout: timeoutIf(strings.Contains(test.want, "within"))})
+		if err == nil || got != nil || !strings.Contains(err.Error(), test.want) || !strings.HasPrefix(err.Error(),
+			test.name+": ") {
 			t.Errorf("%s: got %v, %v; want an error with %q", test.what, got, err, test.want)
 		}
 		if errors.Is(err, ErrEmpty) != (test.want == "no records") {
@@ -199,7 +202,8 @@ func TestNames(t *testing.T) {
 	if !Is("dns:a:1") || !Is("srv:a") || Is("unix:/a") || Is("dnsname:11211") {
 		t.Error("Is takes dns: and srv: only")
 	}
-	for _, o := range []Options{{Name: "srv:a", Network: "tcp"}, {Name: "srv:a", Interval: -1}, {Name: "srv:a", Timeout: -1}} {
+	for _, o := range []Options{{Name: "srv:a", Network: "tcp"}, {Name: "srv:a", Interval: -1}, {Name: "srv:a",
+		Timeout: -1}} {
 		if err := Follow(t.Context(), o, nil); err == nil {
 			t.Errorf("%+v: got no error; want one", o)
 		}

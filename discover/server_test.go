@@ -82,7 +82,8 @@ func startDNS(t *testing.T) *dnsServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &dnsServer{packets: packets, streams: streams, zone: map[string][]record{}, fails: map[uint16]bool{}, silent: map[uint16]bool{}, conns: map[net.Conn]bool{}}
+	s := &dnsServer{packets: packets, streams: streams, zone: map[string][]record{}, fails: map[uint16]bool{},
+		silent: map[uint16]bool{}, conns: map[net.Conn]bool{}}
 	s.done.Go(s.servePackets)
 	s.done.Go(s.serveStreams)
 	t.Cleanup(func() {
@@ -105,7 +106,8 @@ func (s *dnsServer) resolver() *net.Resolver {
 	}}
 }
 
-// set replaces the records of a name, which ends in a dot; without any, the name has none but is there.
+// set replaces the records of a name, which ends in a dot; without any, the name has none but is
+// there.
 func (s *dnsServer) set(name string, records ...record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
