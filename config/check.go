@@ -76,7 +76,7 @@ func checkListeners(f *route.Faults, section string, listeners []Listener, tls *
 			f.Add(path, "%v", err)
 		}
 		if first, again := seen[l.Address]; again && !strings.HasSuffix(l.Address, ":0") {
-			f.Add(path, "stands in %s[%d] already", list, first)
+			f.Add(path, "is in %s[%d] already", list, first)
 		}
 		seen[l.Address] = i
 		switch l.TLS {

@@ -3,11 +3,12 @@
 //
 //	cache.ttl[1] "sessions:": jitter 1.5 is not in [0, 1)
 //
-// Example is the commented example file; it spells out Default. Secrets don't stand in the file:
-// it names the files that hold them.
+// Example is the commented example file; it spells out Default. The file holds no secrets: it names
+// the files that do.
 //
-// Nothing here opens a socket or a file other than the one that ReadFile is given. Errors are route.Faults,
-// or say that the file can't be read. A Config is a plain value; whoever shares one copies it.
+// Nothing here opens a socket or a file other than the one that ReadFile is given. Errors are
+// route.Faults, or report that the file can't be read. A Config is a plain value: copy it to share
+// it.
 package config
 
 import (
@@ -132,7 +133,7 @@ type TTLRule struct {
 	Jitter  float64       `yaml:"jitter"`  // a TTL is multiplied by a random factor in [1-Jitter, 1+Jitter]
 }
 
-// HTTP is the listener for people and machines that watch: health, metrics, version, what-if.
+// HTTP is the listener for people and monitoring systems: health, metrics, version, what-if.
 type HTTP struct {
 	Listen string `yaml:"listen"` // HOST:PORT, *:PORT for every interface; "" is off
 
@@ -146,7 +147,7 @@ type Log struct {
 	Level slog.Level `yaml:"level"`
 }
 
-// Default returns the configuration of a service that nobody configured: loopback only.
+// Default returns the configuration of a service without a file: it listens on loopback only.
 func Default() Config {
 	return Config{
 		Cache: Cache{
@@ -168,12 +169,12 @@ func Default() Config {
 	}
 }
 
-// maxFileBytes bounds a configuration of any kind. Those of mcrouter are the largest: they list every
-// server of every pool.
+// maxFileBytes bounds a configuration of any kind. Those of mcrouter are the largest: they list
+// every server of every pool.
 const maxFileBytes = 16 << 20
 
-// ReadFile returns the text of the configuration at path, be it ours or another program's. It may be a
-// pipe, but it ends: a path that goes on for ever, such as that of a device, is an error.
+// ReadFile returns the text of the configuration at path, be it ours or another program's. It may
+// be a pipe, but it ends: a path that goes on for ever, such as that of a device, is an error.
 func ReadFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -190,8 +191,8 @@ func ReadFile(path string) ([]byte, error) {
 // Parse reads the text of a file over Default and checks the whole. Its error is route.Faults.
 func Parse(text []byte) (Config, error) { return parseOver(Default(), text) }
 
-// RouterHTTP is where the HTTP of a router listens that runs alone, unless its file says otherwise. It
-// isn't that of Default, so that a router can be tried beside a node.
+// RouterHTTP is where the HTTP of a router listens that runs alone, unless its file says otherwise.
+// It isn't that of Default, so that a router can be tried beside a node.
 const RouterHTTP = "127.0.0.1:7071"
 
 // ParseRouter is Parse for a router that runs alone. The router section must be there.

@@ -106,7 +106,7 @@ func TestFaultsCarryTheirPaths(t *testing.T) {
 		{"cache: {listen: 11211}", `cache.listen: a list is wanted here, not "11211"`},
 		{"cache: {listen: [localhost]}", `cache.listen[0] "localhost": "localhost" is not HOST:PORT`},
 		{"cache: {listen: ['a:99999']}", `cache.listen[0] "a:99999": port "99999" is not in [0, 65535]`},
-		{"cache: {listen: ['a:1', 'a:1']}", `cache.listen[1] "a:1": stands in cache.listen[0] already`},
+		{"cache: {listen: ['a:1', 'a:1']}", `cache.listen[1] "a:1": is in cache.listen[0] already`},
 		{"cache: {listen: [{address: 'a:1', tls: mutual}]}", `cache.listen[0] "a:1": tls mutual needs cache.tls.certificate and client_ca`},
 		{"cache: {listen: [{address: 'a:1', tls: on}]}", `cache.listen[0] "a:1": tls "on" is neither off nor mutual`},
 		{"cache: {listen: [{address: 'unix:/s', mode: 9}]}", `cache.listen[0] "unix:/s".mode: "9" is not an access mode; write it in octal, like 0700`},
@@ -128,7 +128,8 @@ func TestFaultsCarryTheirPaths(t *testing.T) {
 		{"tables: {new_shards: 0}", "tables.new_shards: 0 is not in [1, 64]"},
 		{"tables: {reserve: 1KiB}", "tables.reserve: 1KiB is not in [1MiB, 1TiB]"},
 		{"tables: {memory: 64MiB}", "tables.memory: 64MiB is not in [256MiB, 512GiB]"},
-		{"tables: {cache: 300MiB}", "tables.cache: 300MiB is not in [1MiB, 256MiB], which is half of tables.memory; 0 is a quarter of it"},
+		{"tables: {cache: 300MiB}",
+			"tables.cache: 300MiB is not in [1MiB, 256MiB], which is half of tables.memory; 0 is a quarter of it"},
 		{"tables: {log: {age: 36d}}", "tables.log.age: 864h0m0s is not in [1m0s, 840h0m0s]"},
 		{"tables: {tls: {client_ca: ca}}", "tables.tls.certificate: missing beside key or client_ca"},
 		{"http: {listen: 7070}", `http.listen: "7070" is not HOST:PORT`},
@@ -155,7 +156,8 @@ func TestEveryFaultIsReported(t *testing.T) {
 }
 
 func TestNotYAML(t *testing.T) {
-	for _, text := range []string{"cache: [", "a: b: c", "cache: {}\ncache: {}", "\tx: 1", "cache: &a {memory: *b}", "cache: !!x 1"} {
+	for _, text := range []string{"cache: [", "a: b: c", "cache: {}\ncache: {}", "\tx: 1", "cache: &a {memory: *b}",
+		"cache: !!x 1"} {
 		if _, err := config.Parse([]byte(text)); err == nil {
 			t.Errorf("%q: no error", text)
 		}
@@ -181,7 +183,8 @@ func TestReadAndParse(t *testing.T) {
 }
 
 func TestBytes(t *testing.T) {
-	for text, want := range map[string]config.Bytes{"0": 0, "7": 7, "1.5KiB": 1536, "2 MiB": 2 << 20, "1GB": 1e9, "3TiB": 3 << 40, "10B": 10} {
+	for text, want := range map[string]config.Bytes{"0": 0, "7": 7, "1.5KiB": 1536, "2 MiB": 2 << 20, "1GB": 1e9,
+		"3TiB": 3 << 40, "10B": 10} {
 		if got, err := config.ParseBytes(text); got != want || err != nil {
 			t.Errorf("%q: got %d, %v; want %d", text, got, err, want)
 		}
@@ -191,7 +194,8 @@ func TestBytes(t *testing.T) {
 			t.Errorf("%q: got %d; want an error", text, got)
 		}
 	}
-	for b, want := range map[config.Bytes]string{0: "0B", 1000: "1000B", 1 << 10: "1KiB", 3 << 20: "3MiB", 1 << 40: "1TiB"} {
+	for b, want := range map[config.Bytes]string{0: "0B", 1000: "1000B", 1 << 10: "1KiB", 3 << 20: "3MiB",
+		1 << 40: "1TiB"} {
 		if got := b.String(); got != want {
 			t.Errorf("%d: got %s; want %s", b, got, want)
 		}
@@ -272,7 +276,8 @@ func TestTablesMemory(t *testing.T) {
 	} {
 		c := config.Default().Tables
 		c.Memory, c.Cache = test.memory, test.cache
-		if b, m, r := c.CacheBytes(), c.MemTableBytes(), c.RequestBytes(); b != test.blocks || m != test.memTable || r != test.requests {
+		if b, m, r := c.CacheBytes(), c.MemTableBytes(), c.RequestBytes(); b != test.blocks || m != test.memTable ||
+			r != test.requests {
 			t.Errorf("memory %v, cache %v: got %d, %d and %d MiB; want %d, %d and %d", test.memory, test.cache,
 				b/mib, m/mib, r/mib, test.blocks/mib, test.memTable/mib, test.requests/mib)
 		}
@@ -282,7 +287,8 @@ func TestTablesMemory(t *testing.T) {
 	}
 }
 
-// TestAddressesWithinBraces has addresses without quotes where the parser would take them for mappings.
+// TestAddressesWithinBraces has addresses without quotes where the parser would take them for
+// mappings.
 func TestAddressesWithinBraces(t *testing.T) {
 	c, err := config.Parse([]byte("cache: {listen: [127.0.0.1:20612, localhost:1]}\nrouter: {pools: [{name: main, members: [127.0.0.1:20621, {address: 127.0.0.1:2}]}]}\n"))
 	if err != nil {
@@ -291,7 +297,8 @@ func TestAddressesWithinBraces(t *testing.T) {
 	if got := c.Cache.Listen; len(got) != 2 || got[0].Address != "127.0.0.1:20612" || got[1].Address != "localhost:1" {
 		t.Errorf("got %+v; want both addresses", got)
 	}
-	if got := c.Router.Pools[0].Members; len(got) != 2 || got[0].Address != "127.0.0.1:20621" || got[1].Address != "127.0.0.1:2" {
+	if got := c.Router.Pools[0].Members; len(got) != 2 || got[0].Address != "127.0.0.1:20621" ||
+		got[1].Address != "127.0.0.1:2" {
 		t.Errorf("got %+v; want both members", got)
 	}
 	if _, err := config.Parse([]byte("cache: {listen: [address: 127.0.0.1:20612]}\n")); err != nil {

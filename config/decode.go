@@ -211,8 +211,9 @@ func scalarText(node ast.Node) (string, bool) {
 	return "", false
 }
 
-// plainWithColon is for {listen: [127.0.0.1:11211]}: within braces, the parser takes an element like this for
-// a mapping. YAML has it as text, since no blank follows the colon (section 7.3.3 of YAML 1.2.2).
+// plainWithColon is for {listen: [127.0.0.1:11211]}: within braces, the parser takes an element
+// like this for a mapping. YAML has it as text, since no blank follows the colon (section 7.3.3 of
+// YAML 1.2.2).
 func plainWithColon(n *ast.MappingNode) (string, bool) {
 	if len(n.Values) != 1 {
 		return "", false
@@ -220,7 +221,8 @@ func plainWithColon(n *ast.MappingNode) (string, bool) {
 	key, value := n.Values[0].Key.GetToken(), n.Values[0].Value.GetToken()
 	_, scalar := n.Values[0].Value.(ast.ScalarNode)
 	colon := n.Values[0].GetToken().Position.Offset
-	if !scalar || key.Type != token.StringType || key.Position.Offset+len(key.Value) != colon || value.Position.Offset != colon+1 {
+	if !scalar || key.Type != token.StringType || key.Position.Offset+len(key.Value) != colon ||
+		value.Position.Offset != colon+1 {
 		return "", false
 	}
 	return key.Value + ":" + value.Value, true

@@ -12,8 +12,8 @@ import (
 	"holdfast/route"
 )
 
-// Print returns r as the router section of a file, without what is default or empty: parsed, it is r
-// with defaults.
+// Print returns r as the router section of a file, without what is default or empty: parsed, it is
+// r with defaults.
 func (r *Router) Print() []byte {
 	var p printer
 	p.out.WriteString("router:\n")
@@ -21,7 +21,8 @@ func (r *Router) Print() []byte {
 	unset := defaultRouter()
 	v, def := reflect.ValueOf(&kept).Elem(), reflect.ValueOf(&unset).Elem()
 	for i := range v.NumField() {
-		if name := v.Type().Field(i).Name; name != "Listen" && reflect.DeepEqual(v.Field(i).Interface(), def.Field(i).Interface()) {
+		if name := v.Type().Field(i).Name; name != "Listen" && reflect.DeepEqual(v.Field(i).Interface(),
+			def.Field(i).Interface()) {
 			v.Field(i).SetZero()
 		}
 	}

@@ -91,7 +91,8 @@ func (f filler) structure(v reflect.Value, depth int, whole bool) {
 }
 
 // TestPrintAndReadRandomRouters prints routers of random settings, sensible or not, and reads them
-// again: each setting comes back as it was. Settings that have a default other than zero are never zero.
+// again: each setting comes back as it was. Settings that have a default other than zero are never
+// zero.
 func TestPrintAndReadRandomRouters(t *testing.T) {
 	for seed := range uint64(300) {
 		f := filler{rand.New(rand.NewPCG(seed, 1))}

@@ -51,8 +51,8 @@ func NewRouter(o route.Options) *Router {
 	return &r
 }
 
-// NewMcrouter returns a Router with mcrouter's defaults for everything but its options: it takes values
-// of whatever size, and the members say what is too large for them.
+// NewMcrouter returns a Router with mcrouter's defaults for everything but its options: it takes
+// values of whatever size, and the members say what is too large for them.
 func NewMcrouter(o route.Options) *Router {
 	r := NewRouter(o)
 	r.ItemMax = maxItem

@@ -62,31 +62,37 @@ func parseRouter(t *testing.T, text []byte) *config.Router {
 
 func TestRouterValues(t *testing.T) {
 	r := parseRouter(t, []byte(routerFile))
-	if len(r.Listen) != 3 || r.Listen[0].Route != nil || r.Listen[1].Mode != 0o770 || len(r.Listen[2].Route.Children) != 2 {
+	if len(r.Listen) != 3 || r.Listen[0].Route != nil || r.Listen[1].Mode != 0o770 ||
+		len(r.Listen[2].Route.Children) != 2 {
 		t.Errorf("got listeners %+v", r.Listen)
 	}
-	if r.IdleTimeout != time.Minute || r.ItemMax != 8<<20 || r.Connections != 1024 || r.Journal.MaxBytes != 1<<20 || r.Journal.MaxAge != 7*24*time.Hour {
+	if r.IdleTimeout != time.Minute || r.ItemMax != 8<<20 || r.Connections != 1024 || r.Journal.MaxBytes != 1<<20 ||
+		r.Journal.MaxAge != 7*24*time.Hour {
 		t.Errorf("got %+v", r)
 	}
 	want := route.Pool{
 		Name: "sessions", Kind: route.Sharded,
 		Members: []route.Member{
-			{Address: "10.0.0.1:11211", Name: "10.0.0.1:11211", Weight: 1}, {Address: "10.0.0.2:11211", Name: "second", Weight: 3},
+			{Address: "10.0.0.1:11211", Name: "10.0.0.1:11211", Weight: 1}, {Address: "10.0.0.2:11211", Name: "second",
+				Weight: 3},
 		},
 		Hash:    route.Hash{Placement: "weighted_ch3", Weights: []float64{1, 0.25}},
 		Timeout: 90 * time.Second, ConnectTimeout: time.Second, Connections: 1,
 		SoftErrors: 3, ProbeMin: 100 * time.Millisecond, ProbeMax: 10 * time.Second,
-		Failover: "users", FailoverTTL: 10 * time.Second, MaxInFlight: 10000, OnError: route.ErrorAsError, ChunkBytes: 1 << 20,
+		Failover: "users", FailoverTTL: 10 * time.Second, MaxInFlight: 10000, OnError: route.ErrorAsError,
+		ChunkBytes: 1 << 20,
 	}
 	if !reflect.DeepEqual(r.Pools[0], want) {
 		t.Errorf("got pool %+v; want %+v", r.Pools[0], want)
 	}
 	deletes := r.Route.Operations[0].Route
-	if f := deletes.Failover; f.Reads == nil || len(f.Reads) != 0 || f.Deletes != nil || !reflect.DeepEqual(f.Updates, []string{"timeout"}) || deletes.Exptime != time.Hour {
+	if f := deletes.Failover; f.Reads == nil || len(f.Reads) != 0 || f.Deletes != nil || !reflect.DeepEqual(f.Updates,
+		[]string{"timeout"}) || deletes.Exptime != time.Hour {
 		t.Errorf("got failover %+v", deletes)
 	}
 	migrate := r.Route.Default
-	if !migrate.Start.Equal(time.Date(2026, 1, 31, 15, 4, 5, 0, time.UTC)) || migrate.Interval != time.Hour || migrate.From.Pool != "sessions" || migrate.To.Kind != route.KindModifyKey {
+	if !migrate.Start.Equal(time.Date(2026, 1, 31, 15, 4, 5, 0, time.UTC)) || migrate.Interval != time.Hour ||
+		migrate.From.Pool != "sessions" || migrate.To.Kind != route.KindModifyKey {
 		t.Errorf("got migrate %+v", migrate)
 	}
 }
@@ -118,8 +124,10 @@ func TestRouterPrintsWhatItReads(t *testing.T) {
 
 func TestPrintIsBrief(t *testing.T) {
 	r := config.NewRouter(route.Options{
-		Pools: []route.Pool{{Name: "a", Members: []route.Member{{Address: "h:1"}, {Address: "h:2", Name: "two words"}}, Timeout: time.Hour}},
-		Route: route.Route{Kind: route.KindAllSync, Children: []route.Route{{Kind: route.KindPool, Pool: "a"}, {Kind: route.KindNull}, {}}},
+		Pools: []route.Pool{{Name: "a", Members: []route.Member{{Address: "h:1"}, {Address: "h:2", Name: "two words"}},
+			Timeout: time.Hour}},
+		Route: route.Route{Kind: route.KindAllSync, Children: []route.Route{{Kind: route.KindPool, Pool: "a"},
+			{Kind: route.KindNull}, {}}},
 	})
 	want := `router:
   listen:
@@ -144,7 +152,8 @@ func TestPrintIsBrief(t *testing.T) {
 }
 
 func FuzzPrintQuotes(f *testing.F) {
-	for _, text := range []string{"", "null", "~", "a: b", "a #b", "- a", "[a", "'", "\"", "1:2:", "é\n\t\x00", "...", "0x1", "&a", "*a", "!a", "%a", "@a", "a,b"} {
+	for _, text := range []string{"", "null", "~", "a: b", "a #b", "- a", "[a", "'", "\"", "1:2:", "é\n\t\x00", "...",
+		"0x1", "&a", "*a", "!a", "%a", "@a", "a,b"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

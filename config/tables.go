@@ -26,7 +26,7 @@ const (
 // Tables is the table store: where clients of the DynamoDB API connect, and where its data is.
 type Tables struct {
 	Listen      string `yaml:"listen"`      // HOST:PORT, *:PORT for every interface; "" is off
-	Data        string `yaml:"data"`        // the folder; made on the first start
+	Data        string `yaml:"data"`        // the directory; made on the first start
 	Connections int    `yaml:"connections"` // open at once; more wait to be accepted
 	KeysFile    string `yaml:"keys_file"`   // lines of access-key:secret; "" takes any credentials
 	AnyOrigin   bool   `yaml:"any_origin"`  // web pages may ask although any credentials are taken
@@ -140,7 +140,8 @@ func (t *Tables) checkSizes(f *route.Faults) {
 		}
 	}
 	if half := t.Memory / maxCacheShare; t.Cache != 0 && (t.Cache < minTablesCache || t.Cache > half) {
-		f.Add("tables.cache", "%v is not in [%v, %v], which is half of tables.memory; 0 is a quarter of it", t.Cache, Bytes(minTablesCache), half)
+		f.Add("tables.cache", "%v is not in [%v, %v], which is half of tables.memory; 0 is a quarter of it", t.Cache,
+			Bytes(minTablesCache), half)
 	}
 	if t.Log.Age < minLogAge || t.Log.Age > maxLogAge {
 		f.Add("tables.log.age", "%v is not in [%v, %v]", t.Log.Age, minLogAge, maxLogAge)

@@ -73,7 +73,7 @@ func parseDuration(text string) (time.Duration, error) {
 	return 0, fmt.Errorf("%q is not a duration; write it like 30s, 15m, 12h or 7d", text)
 }
 
-// parseTime reads a moment in RFC 3339, or a day in UTC.
+// parseTime reads a time in RFC 3339, or a day in UTC.
 func parseTime(text string) (time.Time, error) {
 	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
 		if t, err := time.Parse(layout, text); err == nil {
