@@ -127,16 +127,16 @@ func (b *builder) member(o *route.Pool, m *route.Member) (*member, error) {
 		}
 		made.to, err = b.router.replica(shared, m.Address, s)
 	} else {
-		made.to = b.router.destination(identity{address: m.Address, settings: s}, s)
+		made.to = b.router.upstreamFor(identity{address: m.Address, settings: s}, s)
 	}
 	if err != nil {
 		return nil, err
 	}
-	made.route = remote{made.to}
-	if o.Kind != route.Replicated && o.Failover == "" && made.to.absence != nil {
+	made.route = upstreamRoute{made.to}
+	if o.Kind != route.Replicated && o.Failover == "" && made.to.outage != nil {
 		made.route = guarded{made.to, o.Journal, ledgerID(o.Name)}
 	}
-	b.tree.destinations = append(b.tree.destinations, made.to)
+	b.tree.upstreams = append(b.tree.upstreams, made.to)
 	return made, nil
 }
 

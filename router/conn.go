@@ -21,7 +21,7 @@ type conn struct {
 
 const (
 	inBytes    = 16 << 10 // a conn's own buffer, unless an answer needs more
-	eagerBytes = 1 << 20  // a larger answer gets memory as it comes: a member may announce what it never sends
+	eagerBytes = 1 << 20  // a larger answer gets memory as it comes: an upstream may announce what it never sends
 )
 
 // Room is the loop's buffer, or behind the start of an answer.
@@ -89,7 +89,7 @@ func (c *conn) Writable() {
 	}
 }
 
-// writeAway is link.write for a stream whose Write waits for the member: the lane is unlocked meanwhile.
+// writeAway is link.write for a stream whose Write waits for the upstream: the lane is unlocked meanwhile.
 func (c *conn) writeAway() {
 	k, l := c.link, c.link.lane
 	l.mu.Lock()
@@ -116,7 +116,7 @@ func (c *conn) writeAway() {
 	})
 }
 
-// Ended is the member's end of the connection. While nothing is owed, that is no failure: it may
+// Ended is the upstream's end of the connection. While nothing is owed, that is no failure: it may
 // have been idle for long.
 func (c *conn) Ended(err error) {
 	k := c.link

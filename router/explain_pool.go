@@ -86,11 +86,11 @@ func (p *replicated) explain(r *mc.Request) route.Hop {
 	return h
 }
 
-func (m remote) explain(*mc.Request) route.Hop {
+func (m upstreamRoute) explain(*mc.Request) route.Hop {
 	return route.Hop{Route: "member", Name: m.to.address, Address: m.to.address}
 }
 
-func (g guarded) explain(r *mc.Request) route.Hop { return remote{g.to}.explain(r) }
+func (g guarded) explain(r *mc.Request) route.Hop { return upstreamRoute{g.to}.explain(r) }
 
 func (localRoute) explain(*mc.Request) route.Hop {
 	return route.Hop{Route: "member", Name: cacheAddress, Address: cacheAddress}

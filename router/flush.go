@@ -38,18 +38,18 @@ func (m *member) flush(l *lane, q *query) {
 		m.route.forward(l, q)
 		return
 	}
-	remote{m.to}.forward(l, q)
+	upstreamRoute{m.to}.forward(l, q)
 }
 
 // A flushPart is a flush on its way to one member.
 type flushPart struct {
 	query
 	fan *fan
-	to  *destination
+	to  *upstream
 }
 
 func (part *flushPart) take(l *lane, q *query, a *answer) {
-	if !a.result.failed() || part.to == nil || part.to.absence == nil {
+	if !a.result.failed() || part.to == nil || part.to.outage == nil {
 		part.fan.take(l, q, a)
 		return
 	}
@@ -57,11 +57,11 @@ func (part *flushPart) take(l *lane, q *query, a *answer) {
 	sent := !a.result.unsent() || a.result == resultBusy // sent again, it would be refused again at once
 	switch part.to.missedFlush(sent, fmt.Errorf("a flush failed: %s", a.wire)) {
 	case missedSend:
-		remote{part.to}.forward(l, &part.query)
+		upstreamRoute{part.to}.forward(l, &part.query)
 	case missedKept:
 		part.fan.take(l, q, ok)
 	case missedBegin:
-		part.to.beginAbsence(func(err error) {
+		part.to.beginOutage(func(err error) {
 			failure := ok
 			if err != nil {
 				failure = &answer{result: resultServerError, wire: mc.AppendServerError(nil, err.Error())}

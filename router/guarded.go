@@ -13,7 +13,7 @@ import (
 // is answered as one of a key that isn't held: mcrouter's spooled deletes, but for what the member
 // serves before it has got them. A delete that the member refuses with SERVER_ERROR is owed to it.
 type guarded struct {
-	to      *destination
+	to      *upstream
 	deletes bool
 	id      uint64 // of the pool in the ledger
 }
@@ -24,13 +24,13 @@ func (g guarded) forward(l *lane, q *query) {
 		return
 	}
 	if intentOf(q.request) <= intentReadFirst {
-		remote{g.to}.forward(l, q)
+		upstreamRoute{g.to}.forward(l, q)
 		return
 	}
 	w := &guardedWrite{guarded: g, outer: q}
 	w.request, w.taker = detach(q.request), w
 	w.note = l.notes.Begin(g.id, w.request.Key)
-	remote{g.to}.forward(l, &w.query)
+	upstreamRoute{g.to}.forward(l, &w.query)
 }
 
 // A guardedWrite is a write on its way.
@@ -57,11 +57,11 @@ func (w *guardedWrite) take(l *lane, _ *query, a *answer) {
 	sent := !a.result.unsent() || a.result == resultBusy
 	switch w.to.missed(w.request.Key, sent, fmt.Errorf("a write failed: %v", a.result)) {
 	case missedSend:
-		remote{w.to}.forward(l, &w.query)
+		upstreamRoute{w.to}.forward(l, &w.query)
 	case missedKept:
 		w.journaled(l, &failure, nil)
 	case missedBegin:
-		w.to.beginAbsence(func(err error) {
+		w.to.beginOutage(func(err error) {
 			l.loop.Post(func() { l.enter(func() { w.journaled(l, &failure, err) }) })
 		})
 	}

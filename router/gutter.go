@@ -14,7 +14,7 @@ import (
 //
 //  1. A member that fails a write goes down, and the key goes into its journal, before the gutter gets
 //     the write. So do the keys of writes while it is down. It answers again once it has forgotten
-//     them (absence).
+//     them (outage).
 //  2. What the gutter holds then is not read any more, but would be if the member went down again
 //     soon. So for as long as that may live, writes to the member delete in the gutter, too.
 //  3. Members of the gutter that fail a write have journals as well.
@@ -151,7 +151,7 @@ func (w *gutterWrite) missed(l *lane, r result, again bool) {
 	case missedKept:
 		next(l, nil)
 	case missedBegin:
-		d.beginAbsence(func(err error) {
+		d.beginOutage(func(err error) {
 			l.loop.Post(func() { l.enter(func() { next(l, err) }) })
 		})
 	}

@@ -60,7 +60,7 @@ func TestGutter(t *testing.T) {
 	r.ask(0, "get a b c d e f g h i j\r\n")
 	await(t, "the member is down", func() bool { return r.state(0, 0) == "down" || read() != "" && r.state(0, 0) == "down" })
 	if got := read(); strings.Contains(got, "2") {
-		t.Errorf("in its second absence: got %s, with values of before its return", got)
+		t.Errorf("in its second outage: got %s, with values of before its return", got)
 	}
 }
 

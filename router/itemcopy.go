@@ -80,7 +80,7 @@ func (c *itemCopy) missed(l *lane, cause error) {
 		c.end(l, nil)
 		return
 	}
-	d.beginAbsence(func(err error) {
+	d.beginOutage(func(err error) {
 		l.loop.Post(func() { l.enter(func() { c.end(l, err) }) })
 	})
 }

@@ -17,7 +17,7 @@ type lane struct {
 	loop   *loop.Loop
 
 	mu          sync.Mutex // guards all below, and the lane's links, flights and queries
-	links       [][]*link  // by destination.id
+	links       [][]*link  // by upstream.id
 	dirty       []*link    // that have something to write
 	flights     []*flight  // free ones
 	reads       []*read    // likewise
@@ -71,7 +71,7 @@ func (l *lane) flush() {
 }
 
 // link returns the connection that takes a key with this hash to d.
-func (l *lane) link(d *destination, hash uint64) *link {
+func (l *lane) link(d *upstream, hash uint64) *link {
 	for len(l.links) <= d.id {
 		l.links = append(l.links, nil)
 	}

@@ -12,21 +12,21 @@ import (
 // Limits of a link.
 const (
 	maxLineKeys   = 64       // of one get line
-	maxOutBytes   = 64 << 20 // that a member has not taken
+	maxOutBytes   = 64 << 20 // that an upstream has not taken
 	spareOutBytes = 1 << 20  // a larger buffer is left to the garbage collector
 )
 
-// errLate is why a connection is given up whose member owes an answer for too long.
+// errLate is why a connection is given up whose upstream owes an answer for too long.
 var errLate = errors.New("no answer in time")
 
-// errDown is why a connection is given up whose destination others have found to be down.
+// errDown is why a connection is given up whose upstream others have found to be down.
 var errDown = errors.New("the member is down")
 
-// A link is a lane's connection to a destination, made when there is something to send. Requests
+// A link is a lane's connection to an upstream, made when there is something to send. Requests
 // are written in the order they come, and answered in that order. Its lane's lock guards it.
 type link struct {
 	lane *lane
-	to   *destination
+	to   *upstream
 
 	conn       *conn // nil while there is none
 	connecting bool
@@ -48,7 +48,7 @@ type link struct {
 	results  [resultClosed + 1]int64
 }
 
-func newLink(l *lane, d *destination) *link { return &link{lane: l, to: d} }
+func newLink(l *lane, d *upstream) *link { return &link{lane: l, to: d} }
 
 // enqueue sends q's request, or fails it at once where that is no use.
 func (k *link) enqueue(q *query) {
@@ -184,10 +184,10 @@ func (k *link) wrote(n int, err error) {
 	}
 }
 
-// owed is how many answers the member owes on the connection.
+// owed is how many answers the upstream owes on the connection.
 func (k *link) owed() int { return k.pending.len() - k.unsent }
 
-// untouched reports whether the member owes nothing and has seen nothing of what is in line, which
+// untouched reports whether the upstream owes nothing and has seen nothing of what is in line, which
 // can then go by another connection.
 func (k *link) untouched() bool { return k.owed() == 0 && !k.partial }
 
@@ -248,7 +248,7 @@ func (k *link) expire(now int64) {
 	k.fail(resultTimeout, errLate)
 }
 
-// fail closes the connection, counts the failure against the destination, and fails what was in line,
+// fail closes the connection, counts the failure against the upstream, and fails what was in line,
 // unless that can go by another connection.
 func (k *link) fail(r result, cause error) {
 	k.disconnect(loop.Stream.Reset)
@@ -275,7 +275,7 @@ func (k *link) disconnect(how func(loop.Stream)) {
 	stream.Post(func() { how(stream) })
 }
 
-// cut breaks the connection of a destination that is down, whatever is in line.
+// cut breaks the connection of an upstream that is down, whatever is in line.
 func (k *link) cut() {
 	k.disconnect(loop.Stream.Reset)
 	k.failAll(resultClosed, errDown)

@@ -50,9 +50,9 @@ type marks struct {
 	first  uint64 // the generation at the start
 	soon   chan struct{}
 
-	mu     sync.Mutex                // guards what follows
-	groups map[string]*markGroup     // by destination.pool
-	seen   map[*destination]struct{} // whose mark was looked at
+	mu     sync.Mutex             // guards what follows
+	groups map[string]*markGroup  // by upstream.pool
+	seen   map[*upstream]struct{} // whose mark was looked at
 }
 
 // A markGroup is the members that one loss concerns: of a replicated pool, or of all others.
@@ -85,8 +85,8 @@ func (m *marks) value() string {
 	return fmt.Sprintf("%s %d", m.ledger.Identity(), m.ledger.Generation())
 }
 
-// key is where the destination has this router's mark.
-func (m *marks) key(d *destination) string {
+// key is where the upstream has this router's mark.
+func (m *marks) key(d *upstream) string {
 	return fmt.Sprintf("%s%016x", markPrefix, keyHash([]byte(m.name+"\x00"+d.pool)))
 }
 
@@ -105,16 +105,16 @@ func (r *Router) newMarks(o *route.Journal) *marks {
 	}
 	return &marks{
 		router: r, name: name, ledger: ledger, first: ledger.Generation(), soon: make(chan struct{}, 1),
-		groups: map[string]*markGroup{}, seen: map[*destination]struct{}{},
+		groups: map[string]*markGroup{}, seen: map[*upstream]struct{}{},
 	}
 }
 
-// journaled are the destinations with journals, each once.
-func (t *tree) journaled() []*destination {
-	var all []*destination
-	seen := map[*destination]bool{}
-	for _, d := range t.destinations {
-		if d.absence != nil && !seen[d] {
+// journaled are the upstreams with journals, each once.
+func (t *tree) journaled() []*upstream {
+	var all []*upstream
+	seen := map[*upstream]bool{}
+	for _, d := range t.upstreams {
+		if d.outage != nil && !seen[d] {
 			seen[d] = true
 			all = append(all, d)
 		}
@@ -125,7 +125,7 @@ func (t *tree) journaled() []*destination {
 // begin looks at the members' marks before anything is served, marks them, and goes on marking. Members that can't
 // be asked go down, and are looked at when they come back.
 func (m *marks) begin(t *tree) {
-	found := map[*destination]*mark{}
+	found := map[*upstream]*mark{}
 	var mu sync.Mutex // guards found
 	var open sync.WaitGroup
 	for _, d := range t.journaled() {
@@ -156,8 +156,8 @@ func (m *marks) begin(t *tree) {
 	m.router.ongoing.Go(m.keep)
 }
 
-// group returns that of the destination.
-func (m *marks) group(d *destination) *markGroup {
+// group returns that of the upstream.
+func (m *marks) group(d *upstream) *markGroup {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.groups[d.pool] == nil {
@@ -171,7 +171,7 @@ func (m *marks) right(at *mark) bool {
 }
 
 // ask returns the member's mark, nil if it has none.
-func (m *marks) ask(ctx context.Context, d *destination) (*mark, error) {
+func (m *marks) ask(ctx context.Context, d *upstream) (*mark, error) {
 	conn, err := d.dial(ctx)
 	if err != nil {
 		return nil, err
@@ -181,10 +181,10 @@ func (m *marks) ask(ctx context.Context, d *destination) (*mark, error) {
 	if err := d.greet(conn); err != nil {
 		return nil, err
 	}
-	return m.read(newPeer(conn, d.timeout), d)
+	return m.read(newSideConn(conn, d.timeout), d)
 }
 
-func (m *marks) read(p *peer, d *destination) (*mark, error) {
+func (m *marks) read(p *sideConn, d *upstream) (*mark, error) {
 	text, found, err := p.get(m.key(d))
 	if err != nil || !found {
 		return nil, err
@@ -197,7 +197,7 @@ func (m *marks) read(p *peer, d *destination) (*mark, error) {
 }
 
 // check is judge of a member that comes back, for the first time in this process.
-func (m *marks) check(p *peer, d *destination) error {
+func (m *marks) check(p *sideConn, d *upstream) error {
 	if m == nil || m.wasSeen(d) {
 		return nil
 	}
@@ -209,8 +209,8 @@ func (m *marks) check(p *peer, d *destination) error {
 	return nil
 }
 
-// joined notes that the destination has joined while the process runs: it is flushed whatever its mark says.
-func (m *marks) joined(d *destination) {
+// joined notes that the upstream has joined while the process runs: it is flushed whatever its mark says.
+func (m *marks) joined(d *upstream) {
 	if m == nil {
 		return
 	}
@@ -219,7 +219,7 @@ func (m *marks) joined(d *destination) {
 	m.seen[d] = struct{}{}
 }
 
-func (m *marks) wasSeen(d *destination) bool {
+func (m *marks) wasSeen(d *upstream) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	_, seen := m.seen[d]
@@ -227,7 +227,7 @@ func (m *marks) wasSeen(d *destination) bool {
 }
 
 // judge has the member, or all of its group, flushed if its mark says so.
-func (m *marks) judge(d *destination, at *mark) {
+func (m *marks) judge(d *upstream, at *mark) {
 	g := m.group(d)
 	m.mu.Lock()
 	m.seen[d] = struct{}{}
@@ -241,7 +241,7 @@ func (m *marks) judge(d *destination, at *mark) {
 	switch {
 	case lost:
 		m.lose(d, at)
-	case d.absence.journal.Absent(): // what it missed is known
+	case d.outage.journal.Absent(): // what it missed is known
 	case at != nil && at.generation+markSpan < m.first:
 		m.flush(d, "its mark is old: it was out of the configuration")
 	case at == nil && g.marked && d.pool != "":
@@ -250,7 +250,7 @@ func (m *marks) judge(d *destination, at *mark) {
 }
 
 // lose has all members flushed that the journals of at counted for.
-func (m *marks) lose(d *destination, at *mark) {
+func (m *marks) lose(d *upstream, at *mark) {
 	why := "the journal folder is not the one that the members are marked with"
 	if at.identity == m.ledger.Identity() {
 		why = "the journal folder is an older copy of the one that the members are marked with"
@@ -265,7 +265,7 @@ func (m *marks) lose(d *destination, at *mark) {
 	}
 }
 
-func (m *marks) flush(d *destination, why string) {
+func (m *marks) flush(d *upstream, why string) {
 	if err := d.distrust(why, false); err != nil {
 		m.router.log.Error("that a member must be flushed could not be journaled: a crash may forget it", "member", d.address, "err", err)
 	}
@@ -319,14 +319,14 @@ func (m *marks) round() {
 	open.Wait()
 }
 
-func (m *marks) renew(d *destination) error {
+func (m *marks) renew(d *upstream) error {
 	conn, err := d.dial(m.router.end)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	defer context.AfterFunc(m.router.end, func() { conn.Close() })()
-	p := newPeer(conn, d.timeout)
+	p := newSideConn(conn, d.timeout)
 	at, err := m.read(p, d)
 	if err != nil {
 		return err
@@ -338,7 +338,7 @@ func (m *marks) renew(d *destination) error {
 }
 
 // set marks the member. Whether it takes the mark is its affair: it may be out of memory.
-func (m *marks) set(p *peer, d *destination) error {
+func (m *marks) set(p *sideConn, d *upstream) error {
 	if m == nil {
 		return nil
 	}
@@ -353,7 +353,7 @@ func (m *marks) set(p *peer, d *destination) error {
 var errNoMark = errors.New("the answer to a get of the mark is none")
 
 // get returns the value under a key; "" if that has more than markBytes.
-func (p *peer) get(key string) (value string, found bool, err error) {
+func (p *sideConn) get(key string) (value string, found bool, err error) {
 	if err := p.send([]byte("get " + key + "\r\n")); err != nil {
 		return "", false, err
 	}

@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// What is owed to a member are deletes that it refused with SERVER_ERROR while it was up: a proxy does
-// that when the server behind it is away. Taking the member down for it, as for a delete that was
+// What is owed to an upstream are deletes that it refused with SERVER_ERROR while it was up: a proxy does
+// that when the server behind it is away. Taking the upstream down for it, as for a delete that was
 // lost, would take all of its other keys along. So the delete is answered as done, and
 //
-//  1. until it is, reads of the key miss, and what depends on what the member holds finds nothing;
-//  2. it is sent again, on a connection of its own, until the member takes it;
+//  1. until it is, reads of the key miss, and what depends on what the upstream holds finds nothing;
+//  2. it is sent again, on a connection of its own, until the upstream takes it;
 //  3. stores go through. The delete may then take a newer item away, which is a miss and no stale read.
 //
-// A router that stops leaves them in the member's journal. For one that is killed, the first maxOwedNotes of a
-// member stay noted as writes that are on their way, if there is a folder: the next start settles them.
+// A router that stops leaves them in the upstream's journal. For one that is killed, the first maxOwedNotes of an
+// upstream stay noted as writes that are on their way, if there is a folder: the next start settles them.
 type owed struct {
 	count atomic.Int32 // of keys: most reads see that there are none
 
@@ -28,16 +28,16 @@ type owed struct {
 
 // Limits of what is owed.
 const (
-	maxOwed      = 100_000 // keys of one member; beyond, it is taken down and told by its journal
+	maxOwed      = 100_000 // keys of one upstream; beyond, it is taken down and told by its journal
 	maxOwedNotes = 256     // of those, how many keep their places in the ledger
 	owedBatch    = 64      // deletes that are sent at once
 	owedMin      = time.Second
 	owedMax      = 10 * time.Second
 )
 
-// owe notes a delete that the member refused, and calls end once the ledger needn't have it any more. It
+// owe notes a delete that the upstream refused, and calls end once the ledger needn't have it any more. It
 // reports false, and doesn't call end, if there are too many already.
-func (d *destination) owe(key []byte, end func()) bool {
+func (d *upstream) owe(key []byte, end func()) bool {
 	o := &d.owed
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -67,7 +67,7 @@ func (d *destination) owe(key []byte, end func()) bool {
 }
 
 // owes reports whether a delete of the key is owed.
-func (d *destination) owes(key []byte) bool {
+func (d *upstream) owes(key []byte) bool {
 	if d.owed.count.Load() == 0 {
 		return false
 	}
@@ -77,8 +77,8 @@ func (d *destination) owes(key []byte) bool {
 	return found
 }
 
-// sendOwed sends what is owed again and again, until there is nothing left or the destination is closed.
-func (d *destination) sendOwed() {
+// sendOwed sends what is owed again and again, until there is nothing left or the upstream is closed.
+func (d *upstream) sendOwed() {
 	for wait := owedMin; ; wait = min(2*wait, owedMax) {
 		timer := time.NewTimer(wait)
 		select {
@@ -99,21 +99,21 @@ func (d *destination) sendOwed() {
 	}
 }
 
-func (d *destination) nothingOwed() bool {
+func (d *upstream) nothingOwed() bool {
 	d.owed.mu.Lock()
 	defer d.owed.mu.Unlock()
 	d.owed.sending = len(d.owed.keys) > 0
 	return !d.owed.sending
 }
 
-// trySendOwed sends each delete once, and forgets those that the member takes.
-func (d *destination) trySendOwed() error {
+// trySendOwed sends each delete once, and forgets those that the upstream takes.
+func (d *upstream) trySendOwed() error {
 	conn, err := d.dial(context.Background())
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	peer := &peer{conn: conn, reader: bufio.NewReader(conn), timeout: d.timeout}
+	side := &sideConn{conn: conn, reader: bufio.NewReader(conn), timeout: d.timeout}
 	keys := d.owedKeys()
 	for len(keys) > 0 {
 		batch := keys[:min(owedBatch, len(keys))]
@@ -122,11 +122,11 @@ func (d *destination) trySendOwed() error {
 		for _, key := range batch {
 			b = appendDelete(b, []byte(key))
 		}
-		if err := peer.send(b); err != nil {
+		if err := side.send(b); err != nil {
 			return err
 		}
 		for _, key := range batch {
-			line, err := peer.line()
+			line, err := side.line()
 			if err != nil {
 				return err
 			}
@@ -139,7 +139,7 @@ func (d *destination) trySendOwed() error {
 	return nil
 }
 
-func (d *destination) owedKeys() []string {
+func (d *upstream) owedKeys() []string {
 	d.owed.mu.Lock()
 	defer d.owed.mu.Unlock()
 	keys := make([]string, 0, len(d.owed.keys))
@@ -149,7 +149,7 @@ func (d *destination) owedKeys() []string {
 	return keys
 }
 
-func (d *destination) paid(key string) {
+func (d *upstream) paid(key string) {
 	d.owed.mu.Lock()
 	defer d.owed.mu.Unlock()
 	if end, found := d.owed.keys[key]; found {
@@ -162,13 +162,13 @@ func (d *destination) paid(key string) {
 }
 
 // leaveOwed puts what is owed into the journal, for the next start.
-func (d *destination) leaveOwed() error {
+func (d *upstream) leaveOwed() error {
 	keys := d.owedKeys()
-	if len(keys) == 0 || d.absence == nil {
+	if len(keys) == 0 || d.outage == nil {
 		return nil
 	}
 	for _, key := range keys {
-		d.absence.journal.Add([]byte(key))
+		d.outage.journal.Add([]byte(key))
 	}
-	return d.absence.journal.Begin()
+	return d.outage.journal.Begin()
 }

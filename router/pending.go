@@ -1,10 +1,10 @@
 package router
 
-// pending is a request that a member owes an answer to.
+// pending is a request that an upstream owes an answer to.
 type pending struct {
 	query *query
 	at    int64  // when it was put in line, Unix nanoseconds
-	epoch uint64 // of the destination then
+	epoch uint64 // of the upstream then
 	form  form
 	last  bool   // of a get line
 	alone bool   // the get line's only key

@@ -19,14 +19,14 @@ type pool struct {
 // A member is one of a pool's.
 type member struct {
 	name  string
-	to    *destination // nil for the cache of this process
+	to    *upstream // nil for the cache of this process
 	route forwarder
 }
 
-// A remote is the route over a lane's links.
-type remote struct{ to *destination }
+// An upstreamRoute forwards to one upstream, over a link of the lane.
+type upstreamRoute struct{ to *upstream }
 
-func (m remote) forward(l *lane, q *query) {
+func (m upstreamRoute) forward(l *lane, q *query) {
 	var hash uint64
 	if m.to.links > 1 {
 		hash = keyHash(q.request.Key)

@@ -64,15 +64,15 @@ type refill struct {
 
 // A refilling is what one member has been filled from, until it is warm.
 type refilling struct {
-	to    *destination
-	asked map[*destination]uint64 // with its epoch then
-	some  bool                    // one of them has given what it had
-	whole bool                    // and was warm
+	to    *upstream
+	asked map[*upstream]uint64 // with its epoch then
+	some  bool                 // one of them has given what it had
+	whole bool                 // and was warm
 }
 
 // returned fills the member d, which has come up, and those that were cold because there was nobody to
 // fill them from.
-func (p *replicated) returned(d *destination) {
+func (p *replicated) returned(d *upstream) {
 	last := d.refill.last.Swap(false)
 	for _, m := range p.members {
 		switch {
@@ -89,7 +89,7 @@ func (p *replicated) returned(d *destination) {
 }
 
 // returning is before d is up. If the others lack what it holds, they ask it for what they miss from then on.
-func (p *replicated) returning(d *destination) {
+func (p *replicated) returning(d *upstream) {
 	for _, m := range p.members {
 		if m.to != nil && m.to != d && m.up() && d.refill.last.Load() && p.options.RefillRate >= 0 {
 			m.to.refill.cold.Store(true)
@@ -98,7 +98,7 @@ func (p *replicated) returning(d *destination) {
 }
 
 // isLast notes whether d, which has gone down, was the last warm member.
-func (p *replicated) isLast(d *destination) {
+func (p *replicated) isLast(d *upstream) {
 	if d.refill.cold.Load() {
 		return
 	}
@@ -110,9 +110,9 @@ func (p *replicated) isLast(d *destination) {
 	d.refill.last.Store(true)
 }
 
-// fill fills the destination on a goroutine of its own, or has the one that does look for members again.
+// fill fills the upstream on a goroutine of its own, or has the one that does look for members again.
 // It stays cold until that has ended.
-func (d *destination) fill(anew bool) {
+func (d *upstream) fill(anew bool) {
 	f := &d.refill
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -125,15 +125,15 @@ func (d *destination) fill(anew bool) {
 	go d.refillUntilWarm()
 }
 
-func (d *destination) refillUntilWarm() {
+func (d *upstream) refillUntilWarm() {
 	d.refill.begun.Add(1)
-	f := refilling{to: d, asked: map[*destination]uint64{}}
+	f := refilling{to: d, asked: map[*upstream]uint64{}}
 	for {
 		err := f.fromOthers()
 		again, anew := d.endRefill(err)
 		if anew {
 			d.refill.begun.Add(1)
-			f = refilling{to: d, asked: map[*destination]uint64{}}
+			f = refilling{to: d, asked: map[*upstream]uint64{}}
 		}
 		if again {
 			continue
@@ -152,7 +152,7 @@ func (d *destination) refillUntilWarm() {
 }
 
 // endRefill ends the refill, unless it is to go on: with what it has, or anew.
-func (d *destination) endRefill(err error) (again, anew bool) {
+func (d *upstream) endRefill(err error) (again, anew bool) {
 	f := &d.refill
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -167,7 +167,7 @@ func (d *destination) endRefill(err error) (again, anew bool) {
 	return again, anew
 }
 
-func (d *destination) isClosed() bool {
+func (d *upstream) isClosed() bool {
 	select {
 	case <-d.closed:
 		return true
@@ -266,7 +266,7 @@ func (p *replicated) copyKeys(keys []listedKey, from, i int) ([]listedKey, error
 	var failed []listedKey
 	slots := make(chan struct{}, refillAtOnce)
 	began := time.Now()
-	lanes := d.absence.lanes
+	lanes := d.outage.lanes
 	for n, k := range keys {
 		due := began.Add(time.Duration(n) * time.Second / time.Duration(p.options.RefillRate))
 		timer := time.NewTimer(time.Until(due))
@@ -319,8 +319,8 @@ type listedKey struct {
 	last int64
 }
 
-// listKeys asks the destination for its keys, those read last first: all, or refillKeys of them.
-func (d *destination) listKeys(ctx context.Context) ([]listedKey, error) {
+// listKeys asks the upstream for its keys, those read last first: all, or refillKeys of them.
+func (d *upstream) listKeys(ctx context.Context) ([]listedKey, error) {
 	conn, err := d.dial(ctx)
 	if err != nil {
 		return nil, err

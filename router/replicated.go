@@ -17,7 +17,7 @@ import (
 //  1. Writes under one key go to the members one after the other (latches), so that all members see
 //     them in one order.
 //  2. Each member gets a write before the write is acknowledged; one that doesn't goes down, and the
-//     key goes into its journal (absence). With an acknowledgement of less than all, reads of the key
+//     key goes into its journal (outage). With an acknowledgement of less than all, reads of the key
 //     meanwhile ask the first member, or wait.
 //  3. A member that is down answers nothing until its journal has been applied.
 //  4. A write that depends on what is held (add, cas, incr, …) goes to the first member alone; what
@@ -335,7 +335,7 @@ func (w *write) missed(l *lane, part *part, a *answer) {
 	case missedKept:
 		w.gone(l, sent, nil)
 	case missedBegin:
-		d.beginAbsence(func(err error) {
+		d.beginOutage(func(err error) {
 			l.loop.Post(func() { l.enter(func() { w.gone(l, sent, err) }) })
 		})
 	}

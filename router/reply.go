@@ -9,7 +9,7 @@ import (
 	"holdfast/mc"
 )
 
-// What a member may say at most.
+// What an upstream may say at most.
 const (
 	maxLineBytes    = 16 << 10
 	maxValueBytes   = 1 << 30
@@ -223,7 +223,7 @@ func (k *link) deliver(a *answer) {
 	p := k.pending.pop()
 	q, epoch := p.query, p.epoch
 	if epoch != k.to.epoch.Load() && !q.request.Op.Reads() {
-		// Others have found the destination down since, and what it missed then may undo this.
+		// Others have found the upstream down since, and what it missed then may undo this.
 		k.results[resultClosed]++
 		q.fail(k.lane, resultClosed, k.to.address+" went down")
 		return
@@ -266,7 +266,7 @@ func saysError(line, word []byte) bool {
 	return bytes.HasPrefix(line, word) && (line[len(word)] == ' ' || isEnd(line[len(word):]))
 }
 
-// classicResult takes only what a member can answer to op: another answer belongs to another request.
+// classicResult takes only what an upstream can answer to op: another answer belongs to another request.
 func classicResult(line []byte, op mc.Op) (result, bool) {
 	switch op {
 	case mc.Delete:
@@ -298,7 +298,7 @@ func doneOr(line []byte, done string) (result, bool) {
 	return resultNotFound, string(line) == mc.NotFound
 }
 
-// metaResult takes only what a member can answer to r, like classicResult.
+// metaResult takes only what an upstream can answer to r, like classicResult.
 func metaResult(line []byte, r *mc.Request) (result, bool) {
 	if len(line) < 4 || line[2] != ' ' && line[2] != '\r' || r.Op != mc.MetaDebug && !echoes(line[2:], r) {
 		return 0, false
@@ -385,8 +385,8 @@ func number(b []byte) (n int, rest []byte, ok bool) {
 	return n, b[i:], i > 0 && i < len(b) && n >= 0 || i > 18
 }
 
-// garbled breaks the connection, since the member says what can't be an answer. It returns 0. What the
-// member said is logged, and not for the clients: it may be another one's.
+// garbled breaks the connection, since the upstream says what can't be an answer. It returns 0. What the
+// upstream said is logged, and not for the clients: it may be another one's.
 func (c *conn) garbled(line []byte, why string) int {
 	if k := c.link; k.conn == c {
 		k.to.log.Warn("garbled answer", "member", k.to.address, "answer", fmt.Sprintf("%.60q", bytes.TrimRight(line, "\r\n")), "err", why)

@@ -28,14 +28,14 @@ type Router struct {
 	delayed delayedFlushes
 	source  atomic.Pointer[Source]
 
-	mu           sync.Mutex // guards what follows; Reload and Close hold it throughout
-	destinations map[identity]*destination
-	ids          int // of destinations, made so far
-	journals     *journal.Journals
-	latches      map[string]*latches // of replicated pools
-	fills        *fills              // nil as long as no tree needs it
-	marks        *marks              // nil if the journals are in memory
-	closed       bool
+	mu        sync.Mutex // guards what follows; Reload and Close hold it throughout
+	upstreams map[identity]*upstream
+	ids       int // of upstreams, made so far
+	journals  *journal.Journals
+	latches   map[string]*latches // of replicated pools
+	fills     *fills              // nil as long as no tree needs it
+	marks     *marks              // nil if the journals are in memory
+	closed    bool
 
 	end     context.Context // ends with Close
 	endNow  context.CancelFunc
@@ -51,7 +51,7 @@ type Parts struct {
 
 // New returns a router with the pools and routes of o. An error is Faults, or says what can't be had.
 func New(o route.Options, parts Parts) (*Router, error) {
-	r := &Router{started: time.Now(), log: parts.Log, local: parts.Cache, destinations: map[identity]*destination{}, latches: map[string]*latches{}}
+	r := &Router{started: time.Now(), log: parts.Log, local: parts.Cache, upstreams: map[identity]*upstream{}, latches: map[string]*latches{}}
 	r.end, r.endNow = context.WithCancel(context.Background())
 	for i, l := range parts.Loops {
 		lane := &lane{router: r, index: i, loop: l, random: uint64(time.Now().UnixNano()) + uint64(i)<<32}
@@ -133,11 +133,11 @@ func (r *Router) publish(t *tree) {
 		p.replicated.latches.newest.Store(p.replicated)
 		for _, m := range p.members {
 			if m.to != nil {
-				m.to.absence.pool.Store(p.replicated)
+				m.to.outage.pool.Store(p.replicated)
 			}
 		}
 	}
-	for _, d := range t.destinations {
+	for _, d := range t.upstreams {
 		d.mu.Lock()
 		if d.state.Load() == stateDown {
 			d.startProbing()
@@ -161,7 +161,7 @@ func (r *Router) Close() error {
 	r.delayed.stop()
 	r.ongoing.Wait()
 	var errs []error
-	for _, d := range r.destinations {
+	for _, d := range r.upstreams {
 		errs = append(errs, d.leaveOwed())
 	}
 	r.release(r.tree.Load())
@@ -179,18 +179,18 @@ func (r *Router) latchesOf(pool string) *latches {
 	return r.latches[pool]
 }
 
-// replica returns the destination of a member that has a journal; pool is that of a replicated one, ""
+// replica returns the upstream of a member that has a journal; pool is that of a replicated one, ""
 // otherwise. r.mu is held.
-func (r *Router) replica(pool, address string, s settings) (*destination, error) {
+func (r *Router) replica(pool, address string, s settings) (*upstream, error) {
 	id := identity{journaled: true, pool: pool, address: address}
-	if d := r.destinations[id]; d != nil {
+	if d := r.upstreams[id]; d != nil {
 		switch {
 		case d.settings != s && r.tree.Load() == nil:
 			r.log.Warn("a member with a journal stands in several pools: the time-outs and limits of the first hold in all of them", "member", address)
 		case d.settings != s:
 			r.log.Warn("the settings of members that have journals change with the next start", "pool", pool, "member", address)
 		}
-		return r.destination(id, s), nil
+		return r.upstreamFor(id, s), nil
 	}
 	j, err := r.journals.Member(strings.TrimSpace(pool + " " + address))
 	if err != nil {
@@ -204,13 +204,13 @@ func (r *Router) replica(pool, address string, s settings) (*destination, error)
 			return nil, err
 		}
 	}
-	d := r.destination(id, s)
-	d.absence = &absence{journal: j, lanes: r.lanes, marks: r.marks}
+	d := r.upstreamFor(id, s)
+	d.outage = &outage{journal: j, lanes: r.lanes, marks: r.marks}
 	if joined {
 		r.marks.joined(d)
 	}
 	if left {
-		d.absence.setStrangers()
+		d.outage.setStrangers()
 	}
 	if j.Absent() {
 		d.mu.Lock()
@@ -221,28 +221,28 @@ func (r *Router) replica(pool, address string, s settings) (*destination, error)
 	return d, nil
 }
 
-// destination returns the one with this identity, made now if there is none. r.mu is held.
-func (r *Router) destination(id identity, s settings) *destination {
-	if d := r.destinations[id]; d != nil {
+// upstreamFor returns the one with this identity, made now if there is none. r.mu is held.
+func (r *Router) upstreamFor(id identity, s settings) *upstream {
+	if d := r.upstreams[id]; d != nil {
 		d.uses++
 		return d
 	}
-	d := &destination{identity: id, settings: s, log: r.log, closed: make(chan struct{}), uses: 1}
+	d := &upstream{identity: id, settings: s, log: r.log, closed: make(chan struct{}), uses: 1}
 	d.upSince.Store(time.Now().UnixNano())
 	d.id = r.ids // never used again: a batch of an old tree may still go by it
 	r.ids++
-	r.destinations[id] = d
+	r.upstreams[id] = d
 	return d
 }
 
-// release gives the destinations of a tree back that is not used any more.
+// release gives the upstreams of a tree back that is not used any more.
 func (r *Router) release(t *tree) {
-	for _, d := range t.destinations {
+	for _, d := range t.upstreams {
 		if d.uses--; d.uses > 0 {
 			continue
 		}
 		d.close()
-		delete(r.destinations, d.identity)
+		delete(r.upstreams, d.identity)
 		for _, l := range r.lanes {
 			l.loop.Post(func() { l.drop(d) })
 		}
@@ -262,7 +262,7 @@ func (l *lane) close() {
 }
 
 // drop closes the lane's links to d, once they have brought what is in line.
-func (l *lane) drop(d *destination) {
+func (l *lane) drop(d *upstream) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if d.id < len(l.links) {

@@ -91,7 +91,7 @@ func keysLeft(t *tree, p *pool, left []journal.Intent) [][]byte {
 
 // journaled reports whether the pool's members have journals.
 func (p *pool) journaled() bool {
-	return slices.ContainsFunc(p.members, func(m *member) bool { return m.to != nil && m.to.absence != nil })
+	return slices.ContainsFunc(p.members, func(m *member) bool { return m.to != nil && m.to.outage != nil })
 }
 
 // A settlement settles keys of one pool.
@@ -118,7 +118,7 @@ func (r *Router) settlement(t *tree, p *pool, keys [][]byte) *settlement {
 	}
 	for _, m := range s.members {
 		if m.to != nil {
-			m.to.absence.setStrangers()
+			m.to.outage.setStrangers()
 		}
 	}
 	return s
@@ -165,7 +165,7 @@ func (s *settlement) settle(ctx context.Context, m *member) error {
 	if durable {
 		return nil
 	}
-	return d.absence.journal.Begin()
+	return d.outage.journal.Begin()
 }
 
 // distrust is for a ledger that doesn't know which writes were on their way, and has all members with
@@ -177,7 +177,7 @@ func (s *settlement) settle(ctx context.Context, m *member) error {
 //   - A gutter is flushed: it may hold what a write was to delete there.
 //   - The members of other pools only get time to read what the process before has sent them.
 func (r *Router) distrust(t *tree, why string) error {
-	r.log.Warn("not all writes of the last process are known: members come back as after an absence", "err", why)
+	r.log.Warn("not all writes of the last process are known: members come back as after an outage", "err", why)
 	gutters := map[string]bool{}
 	for _, p := range t.pools {
 		gutters[p.options.Failover] = true
@@ -186,11 +186,11 @@ func (r *Router) distrust(t *tree, why string) error {
 	for _, p := range t.pools {
 		kept := p.replicated == nil || p.options.Acknowledge != route.AckAll // or nobody is left to be
 		for _, m := range p.members {
-			if m.to == nil || m.to.absence == nil {
+			if m.to == nil || m.to.outage == nil {
 				continue
 			}
 			keeps := p.replicated == nil && !gutters[p.options.Name]
-			if !kept && !m.to.absence.journal.Absent() {
+			if !kept && !m.to.outage.journal.Absent() {
 				kept, keeps = true, true
 			}
 			errs = append(errs, m.to.distrust(why, keeps))
@@ -200,18 +200,18 @@ func (r *Router) distrust(t *tree, why string) error {
 }
 
 // distrust takes the member down, to come back with the items that it has, or without.
-func (d *destination) distrust(why string, keeps bool) error {
+func (d *upstream) distrust(why string, keeps bool) error {
 	d.mu.Lock()
 	if !keeps {
-		d.absence.journal.MarkCut(why)
+		d.outage.journal.MarkCut(why)
 	}
-	d.absence.setStrangers()
+	d.outage.setStrangers()
 	d.whole = keeps
 	if d.state.Load() == stateUp {
 		d.goDown(errors.New(why))
 	}
 	d.mu.Unlock()
-	return d.absence.journal.Begin()
+	return d.outage.journal.Begin()
 }
 
 // errAway is why a member can't be told now.
@@ -219,7 +219,7 @@ var errAway = errors.New("the member is away")
 
 // deleteBehindFence deletes keys on a member that is up, once it has read what it had from connections
 // of before.
-func (d *destination) deleteBehindFence(ctx context.Context, keys [][]byte) error {
+func (d *upstream) deleteBehindFence(ctx context.Context, keys [][]byte) error {
 	if !d.up() {
 		return errAway
 	}
@@ -233,7 +233,7 @@ func (d *destination) deleteBehindFence(ctx context.Context, keys [][]byte) erro
 	if err := d.greet(conn); err != nil {
 		return err
 	}
-	p := newPeer(conn, d.timeout)
+	p := newSideConn(conn, d.timeout)
 	if err := d.fence(ctx, p); err != nil {
 		return err
 	}
@@ -253,6 +253,6 @@ func (d *destination) deleteBehindFence(ctx context.Context, keys [][]byte) erro
 // of two sockets.
 const deletesAtOnce = 128
 
-func newPeer(conn net.Conn, timeout time.Duration) *peer {
-	return &peer{conn: conn, reader: bufio.NewReaderSize(conn, 64<<10), timeout: timeout}
+func newSideConn(conn net.Conn, timeout time.Duration) *sideConn {
+	return &sideConn{conn: conn, reader: bufio.NewReaderSize(conn, 64<<10), timeout: timeout}
 }

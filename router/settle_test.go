@@ -219,7 +219,7 @@ func TestWriteOfAKilledRouterBeforeAGutter(t *testing.T) {
 	main.Timeout, gutter.Timeout = patience, patience
 	o = route.Options{Pools: []route.Pool{main, gutter}, Journal: route.Journal{Folder: t.TempDir()}}
 	first := run(t, o, 1)
-	direct(t, caches[1]).want(0, set("k", "old"), "STORED\r\n") // of an absence of the owner
+	direct(t, caches[1]).want(0, set("k", "old"), "STORED\r\n") // of an outage of the owner
 	gate.stall.Lock()
 	t.Cleanup(gate.stall.Unlock)
 	first.send(0, set("k", "new"))

@@ -101,7 +101,7 @@ func (c *ClientCounts) failed(results ...string) (n int64) {
 // eachServer calls f with each member that is on the network, once, under the name that mcrouter's
 // "stats servers" has for it.
 func (r *Router) eachServer(f func(name string, m MemberStats)) {
-	seen := map[*destination]bool{}
+	seen := map[*upstream]bool{}
 	for _, p := range r.tree.Load().pools {
 		for _, m := range p.members {
 			if m.to == nil || seen[m.to] {

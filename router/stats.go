@@ -74,10 +74,10 @@ func (r *Router) memberStats(m *member) MemberStats {
 	s.Address, s.State = d.address, stateNames[d.state.Load()]
 	s.Connects, s.Downs, s.Probes = d.counters.connects.Load(), d.counters.downs.Load(), d.counters.probes.Load()
 	s.SoftErrors = int64(d.soft.Load())
-	if d.absence != nil {
-		j := d.absence.journal.Stats()
+	if d.outage != nil {
+		j := d.outage.journal.Stats()
 		s.Journal.Keys, s.Journal.Bytes = j.Keys, j.Bytes
-		s.Journal.Cut, _ = d.absence.journal.Cut()
+		s.Journal.Cut, _ = d.outage.journal.Cut()
 		f := &d.refill
 		s.Refill = RefillStats{f.cold.Load(), f.begun.Load(), f.listed.Load(), f.tried.Load(), f.filled.Load()}
 	}

@@ -10,13 +10,13 @@ import (
 
 // A tree is the routes made from one Options. It never changes.
 type tree struct {
-	options      route.Options
-	root         forwarder
-	clusters     []cluster
-	entries      []*tree // by mc.Batch.Entry: this one, or a copy with another root
-	pools        []*pool
-	destinations []*destination // each as often as it is used
-	fills        *fills         // nil if nothing is filled from something else
+	options   route.Options
+	root      forwarder
+	clusters  []cluster
+	entries   []*tree // by mc.Batch.Entry: this one, or a copy with another root
+	pools     []*pool
+	upstreams []*upstream // each as often as it is used
+	fills     *fills      // nil if nothing is filled from something else
 }
 
 // dispatch sends a query down the tree, unless it is for all pools or for the router itself.

@@ -13,44 +13,45 @@ import (
 	"time"
 )
 
-// A destination is a member's address with how it is treated. All lanes share it; each has links of
-// its own to it. Routes of the same tree or of the next one that name the same identity share one.
-type destination struct {
+// An upstream is a server that the router sends to: its address, how it is treated, and what is known
+// of its state. All lanes share it, and each has links of its own to it. Members of pools, in this tree
+// or in the next one, that have the same identity share one.
+type upstream struct {
 	identity
 	settings
 	id  int // where lanes have its links
 	log *slog.Logger
 
 	state atomic.Uint32
-	// epoch rises each time the destination goes down: a write that was sent under an earlier one may
+	// epoch rises each time the upstream goes down: a write that was sent under an earlier one may
 	// have been undone by what happened since.
 	epoch   atomic.Uint64
-	upSince atomic.Int64 // Unix nanoseconds; of an absence that may be before this process, its start
+	upSince atomic.Int64 // Unix nanoseconds; of an outage that may be before this process, its start
 	soft    atomic.Int32 // soft errors since the last answer
 	uses    int          // trees that have it; guarded by Router.mu
 	closed  chan struct{}
 
-	refill  refill
-	absence *absence // of a member that has a journal; else nil
-	owed    owed     // of a member of a sharded pool
+	refill refill
+	outage *outage // of an upstream that has a journal; else nil
+	owed   owed    // of an upstream of a sharded pool
 
 	mu      sync.Mutex // guards what follows, and changes of state to and from stateUp
 	probing bool
 	whole   bool // it comes back with all that the others have
 	downAt  time.Time
 
-	counters destinationCounters
+	counters upstreamCounters
 }
 
-// An identity is what makes two members of the configuration one destination.
+// An identity is what makes two members of the configuration one upstream.
 type identity struct {
 	journaled bool
 	pool      string // of a replicated one, which has a state of its own for its members; else ""
 	address   string
-	settings  settings // none if it is journaled: it stays one destination whatever they become
+	settings  settings // none if it is journaled: it stays one upstream whatever they become
 }
 
-// settings are how a destination is treated.
+// settings are how an upstream is treated.
 type settings struct {
 	timeout time.Duration
 	connect time.Duration
@@ -61,52 +62,52 @@ type settings struct {
 	maxInFlight        int // on each link
 }
 
-// States of a destination.
+// States of an upstream.
 const (
 	stateUp        uint32 = iota
 	stateDown             // it is probed, and gets nothing else
 	stateReturning        // it answers again, and is being told what it missed
 )
 
-// destinationCounters are since the start.
-type destinationCounters struct {
+// upstreamCounters are since the start.
+type upstreamCounters struct {
 	connects atomic.Int64
 	downs    atomic.Int64
 	probes   atomic.Int64
 }
 
-func (d *destination) up() bool { return d.state.Load() == stateUp }
+func (d *upstream) up() bool { return d.state.Load() == stateUp }
 
 // network splits the address as net.Dial wants it.
-func (d *destination) network() (network, address string) {
+func (d *upstream) network() (network, address string) {
 	if path, ok := strings.CutPrefix(d.address, "unix:"); ok {
 		return "unix", path
 	}
 	return "tcp", d.address
 }
 
-func (d *destination) dial(ctx context.Context) (net.Conn, error) {
+func (d *upstream) dial(ctx context.Context) (net.Conn, error) {
 	network, address := d.network()
 	dialer := net.Dialer{Timeout: d.connect, KeepAlive: 30 * time.Second}
 	return dialer.DialContext(ctx, network, address)
 }
 
-// answered notes that the destination has answered, whatever it said.
-func (d *destination) answered() {
+// answered notes that the upstream has answered, whatever it said.
+func (d *upstream) answered() {
 	if d.soft.Load() != 0 {
 		d.soft.Store(0)
 	}
 }
 
 // failedSoft notes a time-out or a connection that broke.
-func (d *destination) failedSoft(cause error) {
+func (d *upstream) failedSoft(cause error) {
 	if int(d.soft.Add(1)) >= d.softErrors {
 		d.failedHard(cause)
 	}
 }
 
-// failedHard takes the destination down: nothing is sent to it until a probe finds it well.
-func (d *destination) failedHard(cause error) {
+// failedHard takes the upstream down: nothing is sent to it until a probe finds it well.
+func (d *upstream) failedHard(cause error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.state.Load() == stateUp {
@@ -114,14 +115,14 @@ func (d *destination) failedHard(cause error) {
 	}
 }
 
-// goDown takes the destination down, which was up. d.mu is held.
-func (d *destination) goDown(cause error) {
+// goDown takes the upstream down, which was up. d.mu is held.
+func (d *upstream) goDown(cause error) {
 	d.downAt = time.Now()
 	d.epoch.Add(1)
 	d.state.Store(stateDown)
 	d.counters.downs.Add(1)
 	d.log.Warn("member down", "member", d.address, "err", cause)
-	if d.absence != nil {
+	if d.outage != nil {
 		d.breakConnections()
 	}
 	if pool := d.pooled(); pool != nil {
@@ -131,7 +132,7 @@ func (d *destination) goDown(cause error) {
 }
 
 // startProbing is called with d.mu held.
-func (d *destination) startProbing() {
+func (d *upstream) startProbing() {
 	if !d.probing {
 		d.probing = true
 		go d.probe()
@@ -139,7 +140,7 @@ func (d *destination) startProbing() {
 }
 
 // becomeUp is called with d.mu held.
-func (d *destination) becomeUp() {
+func (d *upstream) becomeUp() {
 	d.soft.Store(0)
 	d.probing = false
 	d.upSince.Store(time.Now().UnixNano())
@@ -157,8 +158,8 @@ func (d *destination) becomeUp() {
 	d.log.Info("member up", "member", d.address, "away", time.Since(d.downAt).Round(time.Millisecond))
 }
 
-// probe tries the destination until it is up again or closed.
-func (d *destination) probe() {
+// probe tries the upstream until it is up again or closed.
+func (d *upstream) probe() {
 	wait := d.probeMin
 	for {
 		timer := time.NewTimer(wait)
@@ -179,8 +180,8 @@ func (d *destination) probe() {
 	}
 }
 
-// tryReturn brings the destination up if it answers, and has taken what it missed.
-func (d *destination) tryReturn() error {
+// tryReturn brings the upstream up if it answers, and has taken what it missed.
+func (d *upstream) tryReturn() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	stop := make(chan struct{})
@@ -200,7 +201,7 @@ func (d *destination) tryReturn() error {
 	if err := d.greet(conn); err != nil {
 		return err
 	}
-	if d.absence != nil {
+	if d.outage != nil {
 		return d.comeBack(ctx, conn)
 	}
 	d.mu.Lock()
@@ -210,7 +211,7 @@ func (d *destination) tryReturn() error {
 }
 
 // greet asks for the version, which every memcached answers.
-func (d *destination) greet(conn net.Conn) error {
+func (d *upstream) greet(conn net.Conn) error {
 	if err := conn.SetDeadline(time.Now().Add(d.timeout)); err != nil {
 		return err
 	}
@@ -228,7 +229,7 @@ func (d *destination) greet(conn net.Conn) error {
 }
 
 // close ends the probes.
-func (d *destination) close() { close(d.closed) }
+func (d *upstream) close() { close(d.closed) }
 
 // connectResult tells the failures to connect apart.
 func connectResult(err error) result {

@@ -16,53 +16,53 @@ import (
 	"holdfast/journal"
 )
 
-// An absence is what a member of a replicated pool misses while it is down, and how it comes back.
+// An outage is what an upstream of a replicated pool misses while it is down, and how it comes back.
 //
-//  1. A write fails on the member: it may have been taken or not. Under destination.mu the member goes
+//  1. A write fails on the upstream: it may have been taken or not. Under upstream.mu the upstream goes
 //     down, and the key goes into its journal. Only then is the client answered.
 //  2. Writes that come while it is down go into the journal, under the same lock.
-//  3. Each lane breaks its connections to the member, and throws away what they had to send. So no
+//  3. Each lane breaks its connections to the upstream, and throws away what they had to send. So no
 //     write of before can leave this machine any more.
-//  4. A probe is answered. What had reached the member's machine before may still wait to be read
-//     there, behind the probe: fence waits until the member has dropped the connections of before.
-//  5. The keys in the journal are deleted on the member, which answers no reads and gets no writes
+//  4. A probe is answered. What had reached the upstream's machine before may still wait to be read
+//     there, behind the probe: fence waits until the upstream has dropped the connections of before.
+//  5. The keys in the journal are deleted on the upstream, which answers no reads and gets no writes
 //     yet; or all is flushed if the journal is cut.
-//  6. Under destination.mu: if nothing was journaled behind the last delete, the journal ends and the
-//     member is up. Else 5 goes on.
-type absence struct {
+//  6. Under upstream.mu: if nothing was journaled behind the last delete, the journal ends and the
+//     upstream is up. Else 5 goes on.
+type outage struct {
 	journal *journal.Journal
 	lanes   []*lane
 	marks   *marks                     // nil if the journal is in memory
 	pool    atomic.Pointer[replicated] // of the newest tree; nil in a sharded pool
 
-	mu     sync.Mutex     // guards what follows; taken after destination.mu
+	mu     sync.Mutex     // guards what follows; taken after upstream.mu
 	broken sync.WaitGroup // lanes that have not broken their connections
-	local  []string       // our ends of connections that the member may still have: "tcp:host:port"
-	// strangers is true while the member may have unread connections of the process before this one,
+	local  []string       // our ends of connections that the upstream may still have: "tcp:host:port"
+	// strangers is true while the upstream may have unread connections of the process before this one,
 	// whose ends nobody knows.
 	strangers bool
 	begin     []func(error) // who waits for the journal's begin
 }
 
-// pooled returns the replicated pool that the destination is a member of, nil if there is none.
-func (d *destination) pooled() *replicated {
-	if d.absence == nil {
+// pooled returns the replicated pool that the upstream is a member of, nil if there is none.
+func (d *upstream) pooled() *replicated {
+	if d.outage == nil {
 		return nil
 	}
-	return d.absence.pool.Load()
+	return d.outage.pool.Load()
 }
 
-// A missed is what became of a write that a member has missed.
+// A missed is what became of a write that an upstream has missed.
 type missed uint8
 
 const (
 	missedKept  missed = iota // it stands in the journal
 	missedBegin               // likewise, but a crash may forget it until beginAbsence has ended
-	missedSend                // not at all: the member is up again, and the write can be sent
+	missedSend                // not at all: the upstream is up again, and the write can be sent
 )
 
-// missed notes that the destination has not got a write under key, or if it was sent, may not have.
-func (d *destination) missed(key []byte, sent bool, cause error) missed {
+// missed notes that the upstream has not got a write under key, or if it was sent, may not have.
+func (d *upstream) missed(key []byte, sent bool, cause error) missed {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.state.Load() == stateUp {
@@ -71,27 +71,27 @@ func (d *destination) missed(key []byte, sent bool, cause error) missed {
 		}
 		d.goDown(cause)
 	}
-	if d.absence.journal.Add(key) {
+	if d.outage.journal.Add(key) {
 		return missedKept
 	}
 	return missedBegin
 }
 
-// suspect takes the destination down, which may read late what it was sent, and has missed nothing.
-func (d *destination) suspect(cause error) missed {
+// suspect takes the upstream down, which may read late what it was sent, and has missed nothing.
+func (d *upstream) suspect(cause error) missed {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.state.Load() == stateUp {
 		d.goDown(cause)
 	}
-	if d.absence.journal.Add() { // no key: the absence begins
+	if d.outage.journal.Add() { // no key: the outage begins
 		return missedKept
 	}
 	return missedBegin
 }
 
 // missedFlush is missed of a flush_all.
-func (d *destination) missedFlush(sent bool, cause error) missed {
+func (d *upstream) missedFlush(sent bool, cause error) missed {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.state.Load() == stateUp {
@@ -100,16 +100,16 @@ func (d *destination) missedFlush(sent bool, cause error) missed {
 		}
 		d.goDown(cause)
 	}
-	if d.absence.journal.MarkCut("a flush was missed") {
+	if d.outage.journal.MarkCut("a flush was missed") {
 		return missedKept
 	}
 	return missedBegin
 }
 
-// beginAbsence makes it durable that the member is away, and then calls f on another goroutine. It
+// beginOutage makes it durable that the upstream is away, and then calls f on another goroutine. It
 // doesn't wait.
-func (d *destination) beginAbsence(f func(error)) {
-	a := d.absence
+func (d *upstream) beginOutage(f func(error)) {
+	a := d.outage
 	a.mu.Lock()
 	a.begin = append(a.begin, f)
 	first := len(a.begin) == 1
@@ -137,9 +137,9 @@ func (d *destination) beginAbsence(f func(error)) {
 	}()
 }
 
-// breakConnections has all lanes give up what they have to the destination. d.mu is held.
-func (d *destination) breakConnections() {
-	a := d.absence
+// breakConnections has all lanes give up what they have to the upstream. d.mu is held.
+func (d *upstream) breakConnections() {
+	a := d.outage
 	a.broken.Add(len(a.lanes))
 	for _, l := range a.lanes {
 		l.loop.Post(func() {
@@ -156,24 +156,24 @@ func (d *destination) breakConnections() {
 }
 
 // connected notes our end of a connection that was made.
-func (d *destination) connected(local string) {
-	if d.absence == nil {
+func (d *upstream) connected(local string) {
+	if d.outage == nil {
 		return
 	}
-	d.absence.mu.Lock()
-	defer d.absence.mu.Unlock()
-	d.absence.local = append(d.absence.local, local)
+	d.outage.mu.Lock()
+	defer d.outage.mu.Unlock()
+	d.outage.local = append(d.outage.local, local)
 }
 
-func (a *absence) setStrangers() {
+func (a *outage) setStrangers() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.strangers = true
 }
 
-// comeBack tells the member what it has missed, over conn. After nil it is up.
-func (d *destination) comeBack(ctx context.Context, conn net.Conn) error {
-	a := d.absence
+// comeBack tells the upstream what it has missed, over conn. After nil it is up.
+func (d *upstream) comeBack(ctx context.Context, conn net.Conn) error {
+	a := d.outage
 	broken := make(chan struct{})
 	go func() { a.broken.Wait(); close(broken) }()
 	select {
@@ -182,19 +182,19 @@ func (d *destination) comeBack(ctx context.Context, conn net.Conn) error {
 		return ctx.Err()
 	}
 	d.state.CompareAndSwap(stateDown, stateReturning)
-	peer := newPeer(conn, d.timeout)
-	if err := d.fence(ctx, peer); err != nil {
+	side := newSideConn(conn, d.timeout)
+	if err := d.fence(ctx, side); err != nil {
 		return fmt.Errorf("waiting for earlier connections to end: %w", err)
 	}
-	if err := a.marks.check(peer, d); err != nil {
+	if err := a.marks.check(side, d); err != nil {
 		return fmt.Errorf("looking at its mark: %w", err)
 	}
 	for {
-		upTo, err := d.repair(peer)
+		upTo, err := d.repair(side)
 		if err != nil {
 			return fmt.Errorf("telling what was missed: %w", err)
 		}
-		if err := a.marks.set(peer, d); err != nil {
+		if err := a.marks.set(side, d); err != nil {
 			return fmt.Errorf("marking it: %w", err)
 		}
 		if d.finish(upTo) {
@@ -203,32 +203,32 @@ func (d *destination) comeBack(ctx context.Context, conn net.Conn) error {
 	}
 }
 
-// finish brings the member up if it has been told everything up to there and there is no more.
-func (d *destination) finish(upTo journal.Position) bool {
+// finish brings the upstream up if it has been told everything up to there and there is no more.
+func (d *upstream) finish(upTo journal.Position) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !d.absence.journal.Finish(upTo) {
+	if !d.outage.journal.Finish(upTo) {
 		return false
 	}
 	d.becomeUp()
 	return true
 }
 
-// ended notes that the member has closed a connection that owed nothing, and so has nothing left of it.
-func (d *destination) ended(local string) {
-	if d.absence == nil {
+// ended notes that the upstream has closed a connection that owed nothing, and so has nothing left of it.
+func (d *upstream) ended(local string) {
+	if d.outage == nil {
 		return
 	}
-	d.absence.mu.Lock()
-	defer d.absence.mu.Unlock()
-	if i := slices.Index(d.absence.local, local); i >= 0 {
-		d.absence.local = slices.Delete(d.absence.local, i, i+1)
+	d.outage.mu.Lock()
+	defer d.outage.mu.Unlock()
+	if i := slices.Index(d.outage.local, local); i >= 0 {
+		d.outage.local = slices.Delete(d.outage.local, i, i+1)
 	}
 }
 
 // repair deletes the keys in the journal, or flushes all if it is cut. It returns up to where.
-func (d *destination) repair(p *peer) (journal.Position, error) {
-	j := d.absence.journal
+func (d *upstream) repair(p *sideConn) (journal.Position, error) {
+	j := d.outage.journal
 	var upTo journal.Position
 	var batch journal.Batch
 	for {
@@ -253,12 +253,12 @@ func (d *destination) repair(p *peer) (journal.Position, error) {
 	}
 }
 
-// fence waits until the member has nothing more to read of the connections that were broken. It asks
-// for the member's connections until none of ours of before is left. Where that can't be told, as
+// fence waits until the upstream has nothing more to read of the connections that were broken. It asks
+// for the upstream's connections until none of ours of before is left. Where that can't be told, as
 // behind a proxy or of the connections of the process before this one, it waits for the pool's time-out: a server that answers again has read its other
 // sockets by then.
-func (d *destination) fence(ctx context.Context, p *peer) error {
-	a := d.absence
+func (d *upstream) fence(ctx context.Context, p *sideConn) error {
+	a := d.outage
 	a.mu.Lock()
 	ours := make(map[string]bool, len(a.local))
 	for _, address := range a.local {
@@ -290,14 +290,14 @@ func (d *destination) fence(ctx context.Context, p *peer) error {
 	return nil
 }
 
-// A peer is a member as it is spoken to outside of the lanes: a request, and then its answer.
-type peer struct {
+// A sideConn is a connection to an upstream beside the lanes': a request, and then its answer.
+type sideConn struct {
 	conn    net.Conn
 	reader  *bufio.Reader
 	timeout time.Duration
 }
 
-func (p *peer) send(request []byte) error {
+func (p *sideConn) send(request []byte) error {
 	if err := p.conn.SetDeadline(time.Now().Add(p.timeout)); err != nil {
 		return err
 	}
@@ -305,7 +305,7 @@ func (p *peer) send(request []byte) error {
 	return err
 }
 
-func (p *peer) line() (string, error) {
+func (p *sideConn) line() (string, error) {
 	line, err := p.reader.ReadSlice('\n')
 	if err == io.EOF {
 		err = errClosed
@@ -313,14 +313,14 @@ func (p *peer) line() (string, error) {
 	return strings.TrimRight(string(line), "\r\n"), err
 }
 
-func (p *peer) ask(request string, wants ...string) error {
+func (p *sideConn) ask(request string, wants ...string) error {
 	if err := p.send([]byte(request)); err != nil {
 		return err
 	}
 	return p.expect(wants...)
 }
 
-func (p *peer) expect(wants ...string) error {
+func (p *sideConn) expect(wants ...string) error {
 	line, err := p.line()
 	if err != nil {
 		return err
@@ -335,7 +335,7 @@ func (p *peer) expect(wants ...string) error {
 
 // delete deletes the keys, each of which must be answered. Those with bytes that the classic protocol
 // can't say go by the meta one.
-func (p *peer) delete(entries []journal.Entry) error {
+func (p *sideConn) delete(entries []journal.Entry) error {
 	var b []byte
 	for _, e := range entries {
 		b = appendDelete(b, e.Key)
@@ -351,9 +351,9 @@ func (p *peer) delete(entries []journal.Entry) error {
 	return nil
 }
 
-// connections returns how many of the member's connections have their other end in ours. It is told
-// only if the member lists the one that asks.
-func (p *peer) connections(ours map[string]bool) (left int, told bool, err error) {
+// connections returns how many of the upstream's connections have their other end in ours. It is told
+// only if the upstream lists the one that asks.
+func (p *sideConn) connections(ours map[string]bool) (left int, told bool, err error) {
 	if err := p.send([]byte("stats conns\r\n")); err != nil {
 		return 0, false, err
 	}
