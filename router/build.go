@@ -132,6 +132,7 @@ func (b *builder) member(o *route.Pool, m *route.Member) (*member, error) {
 	if err != nil {
 		return nil, err
 	}
+	made.refill, _ = made.to.watcher.(*refill)
 	made.route = upstreamRoute{made.to}
 	if o.Kind != route.Replicated && o.Failover == "" && made.to.outage != nil {
 		made.route = guarded{made.to, o.Journal, ledgerID(o.Name)}

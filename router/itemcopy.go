@@ -57,7 +57,7 @@ func (c *itemCopy) take(l *lane, _ *query, a *answer) {
 	}
 	switch {
 	case c.adding && a.result == resultDone:
-		to.to.refill.filled.Add(1)
+		to.refill.filled.Add(1)
 	case c.adding && a.result.failed() && !a.result.unsent() && a.result != resultServerError:
 		c.missed(l, fmt.Errorf("a copy failed: %s", a.wire))
 		return

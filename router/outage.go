@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"holdfast/journal"
@@ -32,8 +31,7 @@ import (
 type outage struct {
 	journal *journal.Journal
 	lanes   []*lane
-	marks   *marks                     // nil if the journal is in memory
-	pool    atomic.Pointer[replicated] // of the newest tree; nil in a sharded pool
+	marks   *marks // nil if the journal is in memory
 
 	mu     sync.Mutex     // guards what follows; taken after upstream.mu
 	broken sync.WaitGroup // lanes that have not broken their connections
@@ -42,14 +40,6 @@ type outage struct {
 	// whose ends nobody knows.
 	strangers bool
 	begin     []func(error) // who waits for the journal's begin
-}
-
-// pooled returns the replicated pool that the upstream is a member of, nil if there is none.
-func (d *upstream) pooled() *replicated {
-	if d.outage == nil {
-		return nil
-	}
-	return d.outage.pool.Load()
 }
 
 // A missed is what became of a write that an upstream has missed.
@@ -236,7 +226,9 @@ func (d *upstream) repair(p *sideConn) (journal.Position, error) {
 		if errors.Is(err, journal.ErrCut) {
 			_, why := j.Cut()
 			upTo = j.End()
-			d.refill.last.Store(false) // it will hold nothing that others lack
+			if d.watcher != nil {
+				d.watcher.flushed()
+			}
 			d.log.Warn("member flushed, since not all that it missed is known", "member", d.address, "err", why)
 			return upTo, p.ask("flush_all\r\n", "OK")
 		}

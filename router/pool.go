@@ -21,6 +21,8 @@ type member struct {
 	name  string
 	to    *upstream // nil for the cache of this process
 	route forwarder
+
+	refill *refill // nil unless the pool is replicated and the member on the network
 }
 
 // An upstreamRoute forwards to one upstream, over a link of the lane.

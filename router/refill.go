@@ -47,8 +47,12 @@ const (
 //
 // A member that is alone and cold costs nothing: there is nobody to ask what it misses.
 
-// refill is how far the filling of a member is.
+// refill is how far the filling of one member of a replicated pool is. It is what the upstream calls as
+// it goes down and comes back; the pool is that of the newest tree.
 type refill struct {
+	to      *upstream
+	latches *latches // of the pool, which outlive its trees
+
 	cold   atomic.Bool
 	last   atomic.Bool  // it went down when no other member was warm
 	begun  atomic.Int64 // refills
@@ -64,56 +68,71 @@ type refill struct {
 
 // A refilling is what one member has been filled from, until it is warm.
 type refilling struct {
-	to    *upstream
+	of    *refill
 	asked map[*upstream]uint64 // with its epoch then
 	some  bool                 // one of them has given what it had
 	whole bool                 // and was warm
 }
 
-// returned fills the member d, which has come up, and those that were cold because there was nobody to
-// fill them from.
-func (p *replicated) returned(d *upstream) {
-	last := d.refill.last.Swap(false)
-	for _, m := range p.members {
-		switch {
-		case m.to == nil || !m.up():
-		case m.to == d && p.options.RefillRate < 0:
-			d.refill.cold.Store(false)
-		case p.options.RefillRate < 0:
-		case m.to == d && d.refill.cold.Load(), m.to != d && last:
-			m.to.fill(true)
-		case m.cold():
-			m.to.fill(false)
-		}
-	}
-}
-
-// returning is before d is up. If the others lack what it holds, they ask it for what they miss from then on.
-func (p *replicated) returning(d *upstream) {
-	for _, m := range p.members {
-		if m.to != nil && m.to != d && m.up() && d.refill.last.Load() && p.options.RefillRate >= 0 {
-			m.to.refill.cold.Store(true)
-		}
-	}
-}
-
-// isLast notes whether d, which has gone down, was the last warm member.
-func (p *replicated) isLast(d *upstream) {
-	if d.refill.cold.Load() {
+// wentDown notes whether the member was the last warm one.
+func (f *refill) wentDown() {
+	p := f.latches.newest.Load()
+	if p == nil || f.cold.Load() {
 		return
 	}
 	for _, m := range p.members {
-		if m.to != d && m.up() && !m.cold() {
+		if m.to != f.to && m.up() && !m.cold() {
 			return
 		}
 	}
-	d.refill.last.Store(true)
+	f.last.Store(true)
 }
 
-// fill fills the upstream on a goroutine of its own, or has the one that does look for members again.
-// It stays cold until that has ended.
-func (d *upstream) fill(anew bool) {
-	f := &d.refill
+// comingUp has the others ask the member for what they miss from then on, if they lack what it holds.
+func (f *refill) comingUp(whole bool) {
+	p := f.latches.newest.Load()
+	if p == nil {
+		return
+	}
+	if whole {
+		f.last.Store(true)
+	} else {
+		f.cold.Store(true)
+	}
+	for _, m := range p.members {
+		if m.to != nil && m.to != f.to && m.up() && f.last.Load() && p.options.RefillRate >= 0 {
+			m.refill.cold.Store(true)
+		}
+	}
+}
+
+// cameUp fills the member, and those that were cold because there was nobody to fill them from.
+func (f *refill) cameUp() {
+	p := f.latches.newest.Load()
+	if p == nil {
+		return
+	}
+	last := f.last.Swap(false)
+	for _, m := range p.members {
+		switch {
+		case m.to == nil || !m.up():
+		case m.to == f.to && p.options.RefillRate < 0:
+			f.cold.Store(false)
+		case p.options.RefillRate < 0:
+		case m.to == f.to && f.cold.Load(), m.to != f.to && last:
+			m.refill.fill(true)
+		case m.cold():
+			m.refill.fill(false)
+		}
+	}
+}
+
+// flushed notes that the member will hold nothing that others lack.
+func (f *refill) flushed() { f.last.Store(false) }
+
+// fill fills the member on a goroutine of its own, or has the one that does look for members again. It
+// stays cold until that has ended.
+func (f *refill) fill(anew bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.cold.Store(true)
@@ -122,18 +141,19 @@ func (d *upstream) fill(anew bool) {
 		return
 	}
 	f.running = true
-	go d.refillUntilWarm()
+	go f.untilWarm()
 }
 
-func (d *upstream) refillUntilWarm() {
-	d.refill.begun.Add(1)
-	f := refilling{to: d, asked: map[*upstream]uint64{}}
+func (f *refill) untilWarm() {
+	d := f.to
+	f.begun.Add(1)
+	from := refilling{of: f, asked: map[*upstream]uint64{}}
 	for {
-		err := f.fromOthers()
-		again, anew := d.endRefill(err)
+		err := from.others()
+		again, anew := f.end(err)
 		if anew {
-			d.refill.begun.Add(1)
-			f = refilling{to: d, asked: map[*upstream]uint64{}}
+			f.begun.Add(1)
+			from = refilling{of: f, asked: map[*upstream]uint64{}}
 		}
 		if again {
 			continue
@@ -145,45 +165,35 @@ func (d *upstream) refillUntilWarm() {
 		case err != nil:
 			d.log.Warn("member filled by its misses alone", "pool", d.pool, "member", d.address, "err", err)
 		default:
-			d.log.Info("member filled", "pool", d.pool, "member", d.address, "items", d.refill.filled.Load())
+			d.log.Info("member filled", "pool", d.pool, "member", d.address, "items", f.filled.Load())
 		}
 		return
 	}
 }
 
-// endRefill ends the refill, unless it is to go on: with what it has, or anew.
-func (d *upstream) endRefill(err error) (again, anew bool) {
-	f := &d.refill
+// end ends the refill, unless it is to go on: with what it has, or anew.
+func (f *refill) end(err error) (again, anew bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	again, anew = f.again && !d.isClosed(), f.anew
+	again, anew = f.again && !f.to.isClosed(), f.anew
 	f.again, f.anew = false, false
 	if !again {
 		f.running = false
-		if err == nil && d.up() {
+		if err == nil && f.to.up() {
 			f.cold.Store(false)
 		}
 	}
 	return again, anew
 }
 
-func (d *upstream) isClosed() bool {
-	select {
-	case <-d.closed:
-		return true
-	default:
-		return false
-	}
-}
-
 // errAlone is why a member can't be filled.
 var errAlone = errors.New("no other member is up")
 
-// fromOthers fills the member from one that is warm, or from all that are up if none is.
-func (f *refilling) fromOthers() error {
+// others fills the member from one that is warm, or from all that are up if none is.
+func (f *refilling) others() error {
 	failure := errAlone
 	for !f.whole {
-		p := f.to.pooled()
+		p := f.of.latches.newest.Load()
 		i, from := p.source(f)
 		if from < 0 {
 			if f.some {
@@ -197,7 +207,7 @@ func (f *refilling) fromOthers() error {
 		switch err := p.refillFrom(from, i); {
 		case err == nil:
 			f.some, f.whole = true, warm
-		case !f.to.up(), f.to.isClosed():
+		case !f.of.to.up(), f.of.to.isClosed():
 			return err
 		default:
 			failure = err
@@ -211,7 +221,7 @@ func (f *refilling) fromOthers() error {
 func (p *replicated) source(f *refilling) (to, from int) {
 	to, from = -1, -1
 	for i, m := range p.members {
-		if m.to == f.to {
+		if m.to == f.of.to {
 			to = i
 			continue
 		}
@@ -241,8 +251,8 @@ func (p *replicated) refillFrom(from, i int) error {
 	if err != nil {
 		return fmt.Errorf("listing the keys of %s: %w", source.address, err)
 	}
-	d.refill.listed.Store(int64(len(keys)))
-	d.refill.tried.Store(0)
+	p.members[i].refill.listed.Store(int64(len(keys)))
+	p.members[i].refill.tried.Store(0)
 	for range refillTries {
 		if keys, err = p.copyKeys(keys, from, i); err != nil || len(keys) == 0 {
 			break
@@ -289,7 +299,7 @@ func (p *replicated) copyKeys(keys []listedKey, from, i int) ([]listedKey, error
 			l.enter(func() {
 				p.copyItem(l, []byte(k.key), from, i, func(copied bool) {
 					if copied {
-						d.refill.tried.Add(1)
+						p.members[i].refill.tried.Add(1)
 					} else {
 						mu.Lock()
 						failed = append(failed, k)
@@ -311,7 +321,7 @@ func (p *replicated) copyKeys(keys []listedKey, from, i int) ([]listedKey, error
 }
 
 // cold reports whether the member lacks what others may have.
-func (m *member) cold() bool { return m.to != nil && m.to.refill.cold.Load() }
+func (m *member) cold() bool { return m.refill != nil && m.refill.cold.Load() }
 
 // A listedKey is a key and when it was read last, in Unix seconds.
 type listedKey struct {

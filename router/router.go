@@ -131,11 +131,6 @@ func (r *Router) publish(t *tree) {
 			continue
 		}
 		p.replicated.latches.newest.Store(p.replicated)
-		for _, m := range p.members {
-			if m.to != nil {
-				m.to.outage.pool.Store(p.replicated)
-			}
-		}
 	}
 	for _, d := range t.upstreams {
 		d.mu.Lock()
@@ -206,6 +201,9 @@ func (r *Router) replica(pool, address string, s settings) (*upstream, error) {
 	}
 	d := r.upstreamFor(id, s)
 	d.outage = &outage{journal: j, lanes: r.lanes, marks: r.marks}
+	if pool != "" {
+		d.watcher = &refill{to: d, latches: r.latchesOf(pool)}
+	}
 	if joined {
 		r.marks.joined(d)
 	}

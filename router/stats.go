@@ -78,7 +78,8 @@ func (r *Router) memberStats(m *member) MemberStats {
 		j := d.outage.journal.Stats()
 		s.Journal.Keys, s.Journal.Bytes = j.Keys, j.Bytes
 		s.Journal.Cut, _ = d.outage.journal.Cut()
-		f := &d.refill
+	}
+	if f := m.refill; f != nil {
 		s.Refill = RefillStats{f.cold.Load(), f.begun.Load(), f.listed.Load(), f.tried.Load(), f.filled.Load()}
 	}
 	for _, l := range r.lanes {

@@ -31,9 +31,9 @@ type upstream struct {
 	uses    int          // trees that have it; guarded by Router.mu
 	closed  chan struct{}
 
-	refill refill
-	outage *outage // of an upstream that has a journal; else nil
-	owed   owed    // of an upstream of a sharded pool
+	watcher watcher // nil if nobody asks to be called
+	outage  *outage // of an upstream that has a journal; else nil
+	owed    owed    // of an upstream of a sharded pool
 
 	mu      sync.Mutex // guards what follows, and changes of state to and from stateUp
 	probing bool
@@ -60,6 +60,15 @@ type settings struct {
 	softErrors         int
 	probeMin, probeMax time.Duration
 	maxInFlight        int // on each link
+}
+
+// A watcher is called as an upstream changes its state. All but flushed are called with upstream.mu
+// held: they may not wait, nor take that lock.
+type watcher interface {
+	wentDown()
+	comingUp(whole bool) // before it counts as up; whole is with all items that others may have
+	cameUp()
+	flushed() // it is about to be flushed, and then holds nothing
 }
 
 // States of an upstream.
@@ -125,8 +134,8 @@ func (d *upstream) goDown(cause error) {
 	if d.outage != nil {
 		d.breakConnections()
 	}
-	if pool := d.pooled(); pool != nil {
-		pool.isLast(d)
+	if d.watcher != nil {
+		d.watcher.wentDown()
 	}
 	d.startProbing()
 }
@@ -144,14 +153,9 @@ func (d *upstream) becomeUp() {
 	d.soft.Store(0)
 	d.probing = false
 	d.upSince.Store(time.Now().UnixNano())
-	if pool := d.pooled(); pool != nil {
-		if d.whole {
-			d.refill.last.Store(true)
-		} else {
-			d.refill.cold.Store(true)
-		}
-		pool.returning(d)
-		defer pool.returned(d)
+	if d.watcher != nil {
+		d.watcher.comingUp(d.whole)
+		defer d.watcher.cameUp()
 	}
 	d.whole = false
 	d.state.Store(stateUp)
@@ -238,4 +242,13 @@ func connectResult(err error) result {
 		return resultConnectTimeout
 	}
 	return resultConnect
+}
+
+func (d *upstream) isClosed() bool {
+	select {
+	case <-d.closed:
+		return true
+	default:
+		return false
+	}
 }
