@@ -33,6 +33,12 @@ type running struct {
 // run runs a router with o on as many loops as it is to have lanes.
 func run(t testing.TB, o route.Options, lanes int) *running {
 	t.Helper()
+	return runWith(t, o, lanes, nil)
+}
+
+// runWith is run with a cache for members "cache".
+func runWith(t testing.TB, o route.Options, lanes int, cache mc.Handler) *running {
+	t.Helper()
 	r := &running{t: t}
 	for range lanes {
 		l, err := loop.New()
@@ -42,7 +48,7 @@ func run(t testing.TB, o route.Options, lanes int) *running {
 		r.loops = append(r.loops, l)
 	}
 	var err error
-	if r.Router, err = New(o, Parts{Loops: r.loops, Log: quiet}); err != nil {
+	if r.Router, err = New(o, Parts{Loops: r.loops, Cache: cache, Log: quiet}); err != nil {
 		t.Fatal(err)
 	}
 	var ended sync.WaitGroup

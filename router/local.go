@@ -2,29 +2,57 @@ package router
 
 import (
 	"bytes"
+	"sync/atomic"
 
 	"holdfast/mc"
 )
 
-// A localRoute is the cache of this process as a member.
+// A localRoute forwards to the cache of this process, which is a member without an upstream.
 type localRoute struct {
 	cache mc.Handler
 }
 
 func (m localRoute) forward(l *lane, q *query) {
-	b := mc.NewBatch(func(*mc.Batch) {})
+	c := &localCall{route: m, lane: l, query: q}
+	c.batch = mc.NewBatch(func(*mc.Batch) {
+		if c.steps.Add(1) == callSteps {
+			l.loop.Post(func() { l.enter(c.finish) })
+		}
+	})
+	b := c.batch
 	b.Lane, b.OnLoop = l.index, true
 	r := *q.request
 	r.Last, r.NoReply, r.Hash = false, false, 0
 	b.Requests = append(b.Requests, r)
 	m.cache.Serve(b)
-	wire := flatten(b)
+	if c.steps.Add(1) == callSteps {
+		c.finish()
+	}
+}
+
+// A localCall is one request at the cache. The batch may be done before Serve returns, as the cache's
+// are now, or later and on any goroutine. The lane is locked while Serve runs, so whichever comes second
+// finishes the call: Serve's return on the lane, or Done, which posts it to the lane.
+type localCall struct {
+	route localRoute
+	lane  *lane
+	query *query
+	batch *mc.Batch
+	steps atomic.Int32 // of callSteps
+}
+
+// callSteps are Serve's return and Done.
+const callSteps = 2
+
+// finish takes the answer to the query. The lane is locked.
+func (c *localCall) finish() {
+	q, wire := c.query, flatten(c.batch)
 	a := answer{result: resultMiss, wire: wire}
 	if len(wire) > 0 {
-		a.result = m.result(wire, q.request)
+		a.result = c.route.result(wire, q.request)
 	}
-	q.taker.take(l, q, &a)
-	for _, p := range b.Pinned {
+	q.taker.take(c.lane, q, &a)
+	for _, p := range c.batch.Pinned {
 		p.Release()
 	}
 }
