@@ -53,20 +53,14 @@ func (part *flushPart) take(l *lane, q *query, a *answer) {
 		part.fan.take(l, q, a)
 		return
 	}
-	ok := &answer{result: resultDone, wire: []byte(mc.OK)}
-	sent := !a.result.unsent() || a.result == resultBusy // sent again, it would be refused again at once
-	switch part.to.missedFlush(sent, fmt.Errorf("a flush failed: %s", a.wire)) {
-	case missedSend:
-		upstreamRoute{part.to}.forward(l, &part.query)
-	case missedKept:
-		part.fan.take(l, q, ok)
-	case missedBegin:
-		part.to.beginOutage(func(err error) {
-			failure := ok
+	missed := part.to.missedFlush(a.result.countsAsSent(), fmt.Errorf("a flush failed: %s", a.wire))
+	part.to.afterMissed(l, missed,
+		func() { upstreamRoute{part.to}.forward(l, &part.query) },
+		func(err error) {
+			got := &answer{result: resultDone, wire: []byte(mc.OK)}
 			if err != nil {
-				failure = &answer{result: resultServerError, wire: mc.AppendServerError(nil, err.Error())}
+				got = &answer{result: resultServerError, wire: mc.AppendServerError(nil, err.Error())}
 			}
-			l.loop.Post(func() { l.enter(func() { part.fan.take(l, q, failure) }) })
+			part.fan.take(l, q, got)
 		})
-	}
 }

@@ -54,17 +54,9 @@ func (w *guardedWrite) take(l *lane, _ *query, a *answer) {
 		return
 	}
 	failure := a.own()
-	sent := !a.result.unsent() || a.result == resultBusy
-	switch w.to.missed(w.request.Key, sent, fmt.Errorf("a write failed: %v", a.result)) {
-	case missedSend:
-		upstreamRoute{w.to}.forward(l, &w.query)
-	case missedKept:
-		w.journaled(l, &failure, nil)
-	case missedBegin:
-		w.to.beginOutage(func(err error) {
-			l.loop.Post(func() { l.enter(func() { w.journaled(l, &failure, err) }) })
-		})
-	}
+	w.to.afterMissed(l, w.to.missed(w.request.Key, a.result.countsAsSent(), fmt.Errorf("a write failed: %v", a.result)),
+		func() { upstreamRoute{w.to}.forward(l, &w.query) },
+		func(err error) { w.journaled(l, &failure, err) })
 }
 
 // end has the ledger forget the write. It is called on any goroutine.

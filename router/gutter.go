@@ -129,7 +129,7 @@ func (w *gutterWrite) take(l *lane, _ *query, a *answer) {
 // missed has the owner's journal keep the key, and then the gutter take the write, if it may.
 func (w *gutterWrite) missed(l *lane, r result, again bool) {
 	d := w.owner.to
-	next := func(l *lane, err error) {
+	next := func(err error) {
 		switch {
 		case err != nil:
 			w.forgetful = true
@@ -145,16 +145,8 @@ func (w *gutterWrite) missed(l *lane, r result, again bool) {
 			w.settle(l)
 		}
 	}
-	switch d.missed(w.asked.Key, !r.unsent() || r == resultBusy, fmt.Errorf("a write failed: %v", r)) {
-	case missedSend:
-		w.owner.route.forward(l, &w.query)
-	case missedKept:
-		next(l, nil)
-	case missedBegin:
-		d.beginOutage(func(err error) {
-			l.loop.Post(func() { l.enter(func() { next(l, err) }) })
-		})
-	}
+	d.afterMissed(l, d.missed(w.asked.Key, r.countsAsSent(), fmt.Errorf("a write failed: %v", r)),
+		func() { w.owner.route.forward(l, &w.query) }, next)
 }
 
 func (w *gutterWrite) keep(a *answer) {

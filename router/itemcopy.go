@@ -76,13 +76,7 @@ func (c *itemCopy) take(l *lane, _ *query, a *answer) {
 // that, which the journal gets.
 func (c *itemCopy) missed(l *lane, cause error) {
 	d := c.pool.members[c.to].to
-	if d.suspect(cause) != missedBegin {
-		c.end(l, nil)
-		return
-	}
-	d.beginOutage(func(err error) {
-		l.loop.Post(func() { l.enter(func() { c.end(l, err) }) })
-	})
+	d.afterMissed(l, d.suspect(cause), nil, func(err error) { c.end(l, err) }) // a suspect is never up again
 }
 
 // end has err if the journal could not take what the member may have missed: then the note stays.

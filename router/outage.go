@@ -96,6 +96,22 @@ func (d *upstream) missedFlush(sent bool, cause error) missed {
 	return missedBegin
 }
 
+// afterMissed goes on after what became of a request that the upstream has missed, with the lane locked:
+// again sends it again, and kept goes on once the journal has it. Kept's error is that a crash could lose
+// what the journal has, so that the request can't be acknowledged.
+func (d *upstream) afterMissed(l *lane, m missed, again func(), kept func(error)) {
+	switch m {
+	case missedSend:
+		again()
+	case missedKept:
+		kept(nil)
+	case missedBegin:
+		d.beginOutage(func(err error) {
+			l.loop.Post(func() { l.enter(func() { kept(err) }) })
+		})
+	}
+}
+
 // beginOutage makes it durable that the upstream is away, and then calls f on another goroutine. It
 // doesn't wait.
 func (d *upstream) beginOutage(f func(error)) {

@@ -328,17 +328,10 @@ func (w *write) missed(l *lane, part *part, a *answer) {
 	}
 	d := w.pool.members[part.member].to
 	cause := fmt.Errorf("a write failed: %s", a.wire)
-	sent := !a.result.unsent() || a.result == resultBusy || part.deleting || part.compare != nil
-	switch d.missed(w.request.Key, sent, cause) {
-	case missedSend:
-		w.send(l, part.member, part.request)
-	case missedKept:
-		w.gone(l, sent, nil)
-	case missedBegin:
-		d.beginOutage(func(err error) {
-			l.loop.Post(func() { l.enter(func() { w.gone(l, sent, err) }) })
-		})
-	}
+	sent := a.result.countsAsSent() || part.deleting || part.compare != nil
+	d.afterMissed(l, d.missed(w.request.Key, sent, cause),
+		func() { w.send(l, part.member, part.request) },
+		func(err error) { w.gone(l, sent, err) })
 }
 
 // gone goes on after a member that is down, and will be told of the key when it comes back. With an
