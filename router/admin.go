@@ -106,7 +106,7 @@ func (r *Router) sourceText(name string) (string, error) {
 	case "config_file":
 		return s.File, nil
 	case "config_age":
-		return strconv.FormatInt(int64(time.Since(s.Taken)/time.Second), 10), nil
+		return strconv.FormatInt(int64(r.now().Sub(s.Taken)/time.Second), 10), nil
 	case "config_md5_digest":
 		return digest, nil
 	}

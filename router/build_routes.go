@@ -7,7 +7,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"holdfast/mc"
 	"holdfast/ring"
@@ -25,7 +24,7 @@ func (b *builder) route(o *route.Route) (forwarder, error) {
 		return b.shadow(o)
 	case route.KindMigrate:
 		from, to, err := b.two(o.From, o.To)
-		return &migrate{from: from, to: to, start: o.Start, interval: o.Interval, now: time.Now}, err
+		return &migrate{from: from, to: to, start: o.Start, interval: o.Interval, now: b.router.now}, err
 	case route.KindWarmUp, route.KindL1L2Cache:
 		cold, warm, err := b.two(o.Cold, o.Warm)
 		return b.filling(o.Kind, cold, warm, o.Exptime, o.NegativeTTL), err
@@ -197,7 +196,7 @@ func (b *builder) before(o *route.Route) (forwarder, error) {
 	case route.KindRateLimit:
 		return newRateLimit(target, o.Rates, b.clock), nil
 	case route.KindShardSplit:
-		return newShardSplit(b.guard(target), o.ShardSplits, b.host()), nil
+		return newShardSplit(b.guard(target), o.ShardSplits, b.host(), b.router.now), nil
 	case route.KindOutstandingLimit:
 		return &outstandingLimit{target: target, limit: o.MaxInFlight}, nil
 	}

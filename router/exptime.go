@@ -12,8 +12,8 @@ import (
 const maxRelative = 60 * 60 * 24 * 30
 
 // capExptime returns r with an exptime of at most ttl from now, if r sets one.
-func capExptime(r *mc.Request, ttl time.Duration) *mc.Request {
-	return mapExptime(r, func(exptime int64) int64 { return earlier(exptime, ttl, time.Now()) })
+func capExptime(r *mc.Request, ttl time.Duration, now time.Time) *mc.Request {
+	return mapExptime(r, func(exptime int64) int64 { return earlier(exptime, ttl, now) })
 }
 
 // earlier is the exptime, or ttl from now if that is earlier.

@@ -81,7 +81,7 @@ func (a *attempt) take(l *lane, _ *query, got *answer) {
 	if a.at == 0 {
 		a.order = f.ordered(a.outer.request.Key)
 		if f.ttl > 0 {
-			a.request = capExptime(a.outer.request, f.ttl)
+			a.request = capExptime(a.outer.request, f.ttl, l.router.now())
 		}
 	}
 	a.at++

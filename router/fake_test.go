@@ -170,7 +170,13 @@ func rigged(t testing.TB, lanes int, to route.Route, pools ...string) *rig {
 
 func riggedWith(t testing.TB, lanes int, o route.Options) *rig {
 	t.Helper()
-	r := &rig{running: run(t, o, lanes), stubs: map[string]*stub{}}
+	return riggedOn(t, run(t, o, lanes))
+}
+
+// riggedOn has a router that runs forward to stubs.
+func riggedOn(t testing.TB, running *running) *rig {
+	t.Helper()
+	r := &rig{running: running, stubs: map[string]*stub{}}
 	for _, p := range r.tree.Load().pools {
 		for _, m := range p.members {
 			if r.stubs[m.name] == nil {

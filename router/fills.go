@@ -84,7 +84,7 @@ func newFills(c clock) *fills { return &fills{clock: c} }
 // sharedFills are those of all trees. r.mu is held.
 func (r *Router) sharedFills() *fills {
 	if r.fills == nil {
-		r.fills = newFills(newClock())
+		r.fills = newFills(r.clock)
 	}
 	return r.fills
 }

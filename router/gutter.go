@@ -101,7 +101,7 @@ func (w *gutterWrite) begin(l *lane) {
 // drains reports whether the gutter may hold what it got while the owner was down.
 func (w *gutterWrite) drains() bool {
 	d := w.owner.to
-	return d != nil && d.up() && time.Now().UnixNano()-d.upSince.Load() < int64(w.pool.ttl+gutterSlack)
+	return d != nil && d.up() && d.now().UnixNano()-d.upSince.Load() < int64(w.pool.ttl+gutterSlack)
 }
 
 // take has the owner's answer.
@@ -136,7 +136,7 @@ func (w *gutterWrite) missed(l *lane, r result, again bool) {
 			w.keep(&answer{result: resultServerError, wire: mc.AppendServerError(nil, err.Error())})
 			w.settle(l)
 		case again:
-			capped := capExptime(w.asked, w.pool.ttl)
+			capped := capExptime(w.asked, w.pool.ttl, l.router.now())
 			w.pool.gutter().forward(l, &query{request: capped, taker: takeFunc(func(l *lane, _ *query, a *answer) {
 				w.keep(a)
 				w.settle(l)

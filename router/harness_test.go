@@ -33,11 +33,11 @@ type running struct {
 // run runs a router with o on as many loops as it is to have lanes.
 func run(t testing.TB, o route.Options, lanes int) *running {
 	t.Helper()
-	return runWith(t, o, lanes, nil)
+	return runWith(t, o, lanes, Parts{})
 }
 
-// runWith is run with a cache for members "cache".
-func runWith(t testing.TB, o route.Options, lanes int, cache mc.Handler) *running {
+// runWith is run with further parts.
+func runWith(t testing.TB, o route.Options, lanes int, parts Parts) *running {
 	t.Helper()
 	r := &running{t: t}
 	for range lanes {
@@ -48,7 +48,8 @@ func runWith(t testing.TB, o route.Options, lanes int, cache mc.Handler) *runnin
 		r.loops = append(r.loops, l)
 	}
 	var err error
-	if r.Router, err = New(o, Parts{Loops: r.loops, Cache: cache, Log: quiet}); err != nil {
+	parts.Loops, parts.Log = r.loops, quiet
+	if r.Router, err = New(o, parts); err != nil {
 		t.Fatal(err)
 	}
 	var ended sync.WaitGroup

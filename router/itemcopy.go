@@ -3,7 +3,6 @@ package router
 import (
 	"bytes"
 	"fmt"
-	"time"
 
 	"holdfast/journal"
 	"holdfast/mc"
@@ -47,7 +46,7 @@ func (c *itemCopy) take(l *lane, _ *query, a *answer) {
 		if item, ok := parseItem(c.request, a.wire); ok && !item.stale && item.hasTTL && item.ttl != 0 {
 			exptime := int64(0)
 			if item.ttl > 0 {
-				exptime = relative(item.ttl, time.Now())
+				exptime = relative(item.ttl, l.router.now())
 			}
 			c.note = l.notes.Begin(c.pool.id, c.key)
 			c.adding, c.request = true, addOf(c.key, bytes.Clone(item.value), item.clientFlags, exptime)

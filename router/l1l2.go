@@ -2,7 +2,6 @@ package router
 
 import (
 	"bytes"
-	"time"
 
 	"holdfast/mc"
 )
@@ -64,7 +63,7 @@ func (f *fill) addNegative(l *lane) {
 		f.forward(l, &f.cold)
 		return
 	}
-	add := w.detachedAdd(f.hash, bytes.Clone(key), negativeValue, negativeFlag, exptimeOf(w.negative, time.Now()))
+	add := w.detachedAdd(f.hash, bytes.Clone(key), negativeValue, negativeFlag, exptimeOf(w.negative, l.router.now()))
 	f.forward(l, &f.cold)
 	w.cold.forward(l, &add.query)
 }

@@ -89,10 +89,8 @@ func (r *rateLimit) forward(l *lane, q *query) {
 // A clock tells the time that has passed since some moment, and never goes back.
 type clock func() time.Duration
 
-// newClock begins now.
-func newClock() clock {
-	start := time.Now()
-	return func() time.Duration { return time.Since(start) }
+func newClock(now func() time.Time, start time.Time) clock {
+	return func() time.Duration { return now().Sub(start) }
 }
 
 func (c clock) seconds() float64 { return c().Seconds() }

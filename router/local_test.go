@@ -39,7 +39,7 @@ func TestLocalCacheAnswersLater(t *testing.T) {
 	}, Route: route.Route{
 		Kind: route.KindPrefixSelector, Default: ptr(to("local")),
 		Prefixes: []route.PrefixRoute{{Prefix: "other", Route: to("other")}},
-	}}, 1, late)
+	}}, 1, Parts{Cache: late})
 	t.Cleanup(func() {
 		r.stop()
 		if err := store.Close(); err != nil {

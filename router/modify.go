@@ -80,16 +80,18 @@ type modifyExptime struct {
 
 func (m *modifyExptime) forward(l *lane, q *query) {
 	p := &passed{outer: q}
-	p.request, p.taker = mapExptime(q.request, m.change), p
+	p.request, p.taker = mapExptime(q.request, m.changed(l.router.now())), p
 	m.target.forward(l, &p.query)
 }
 
-func (m *modifyExptime) change(exptime int64) int64 {
-	now := time.Now()
-	if m.action == route.ExptimeMin && m.limit >= 0 {
-		return earlier(exptime, m.limit, now)
+// changed returns what an exptime becomes.
+func (m *modifyExptime) changed(now time.Time) func(int64) int64 {
+	return func(exptime int64) int64 {
+		if m.action == route.ExptimeMin && m.limit >= 0 {
+			return earlier(exptime, m.limit, now)
+		}
+		return exptimeOf(m.limit, now)
 	}
-	return exptimeOf(m.limit, now)
 }
 
 // passed is a query that stands for another one, whose answer is that one's.

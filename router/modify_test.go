@@ -1,6 +1,7 @@
 package router
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -69,4 +70,15 @@ func TestModifyExptime(t *testing.T) {
 	least := rigged(t, 1, route.Route{Kind: route.KindModifyExptime, ExptimeAction: route.ExptimeMin, Exptime: 10 * time.Second, Target: ptr(to("a"))}, "a")
 	least.ask(0, "set k 0 9 0\r\n\r\nset k 0 11 0\r\n\r\nset k 0 0 0\r\n\r\nset k 0 -1 0\r\n\r\nset k 0 4000000000 0\r\n\r\nset k 0 2600000 0\r\n\r\n")
 	least.heard("a: set k 0 9 0; a: set k 0 10 0; a: set k 0 10 0; a: set k 0 -1 0; a: set k 0 -294967296 0; a: set k 0 2600000 0")
+}
+
+func TestExptimesGoByTheClockOfTheRouter(t *testing.T) {
+	o := route.Options{
+		Pools: []route.Pool{{Name: "a", Members: []route.Member{{Address: "127.0.0.1:1", Name: "a"}}}},
+		Route: route.Route{Kind: route.KindModifyExptime, Exptime: 60 * 24 * time.Hour, Target: ptr(to("a"))},
+	}
+	now := time.Unix(2_000_000_000, 0)
+	r := riggedOn(t, runWith(t, o, 1, Parts{Now: func() time.Time { return now }}))
+	r.want("set k 0 5 1\r\nv\r\n", "STORED\r\n")
+	r.heard(fmt.Sprintf("a: set k 0 %d 1 v", 2_000_000_000+60*24*60*60))
 }

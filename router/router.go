@@ -24,6 +24,8 @@ type Router struct {
 	lanes []*lane
 	tree  atomic.Pointer[tree]
 
+	now     func() time.Time
+	clock   clock // since started
 	started time.Time
 	delayed delayedFlushes
 	source  atomic.Pointer[Source]
@@ -47,14 +49,25 @@ type Parts struct {
 	Loops []*loop.Loop // those whose batches it is given, by mc.Batch.Lane; not running yet
 	Cache mc.Handler   // the cache of this process, for members "cache"; nil without one
 	Log   *slog.Logger
+	// Now is the clock, by which items expire, routes migrate and limits are kept; nil is time.Now. Waits
+	// for sockets and timers go by the system's.
+	Now func() time.Time
 }
 
 // New returns a router with the pools and routes of o. An error is Faults, or says what can't be had.
 func New(o route.Options, parts Parts) (*Router, error) {
-	r := &Router{started: time.Now(), log: parts.Log, local: parts.Cache, upstreams: map[identity]*upstream{}, latches: map[string]*latches{}}
+	now := parts.Now
+	if now == nil {
+		now = time.Now
+	}
+	r := &Router{
+		now: now, started: now(), log: parts.Log, local: parts.Cache,
+		upstreams: map[identity]*upstream{}, latches: map[string]*latches{},
+	}
+	r.clock = newClock(now, r.started)
 	r.end, r.endNow = context.WithCancel(context.Background())
 	for i, l := range parts.Loops {
-		lane := &lane{router: r, index: i, loop: l, random: uint64(time.Now().UnixNano()) + uint64(i)<<32}
+		lane := &lane{router: r, index: i, loop: l, random: uint64(r.started.UnixNano()) + uint64(i)<<32}
 		r.lanes = append(r.lanes, lane)
 	}
 	o.SetDefaults()
@@ -213,7 +226,7 @@ func (r *Router) replica(pool, address string, s settings) (*upstream, error) {
 	if j.Absent() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		d.downAt = time.Now()
+		d.downAt = r.now()
 		d.state.Store(stateDown) // it is probed once the tree is published
 	}
 	return d, nil
@@ -225,8 +238,8 @@ func (r *Router) upstreamFor(id identity, s settings) *upstream {
 		d.uses++
 		return d
 	}
-	d := &upstream{identity: id, settings: s, log: r.log, closed: make(chan struct{}), uses: 1}
-	d.upSince.Store(time.Now().UnixNano())
+	d := &upstream{identity: id, settings: s, log: r.log, now: r.now, closed: make(chan struct{}), uses: 1}
+	d.upSince.Store(r.now().UnixNano())
 	d.id = r.ids // never used again: a batch of an old tree may still go by it
 	r.ids++
 	r.upstreams[id] = d

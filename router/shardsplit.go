@@ -17,8 +17,8 @@ type shardSplit struct {
 	now    func() time.Time
 }
 
-func newShardSplit(target forwarder, splits []route.ShardSplit, host string) *shardSplit {
-	s := &shardSplit{target: target, splits: map[string]*route.ShardSplit{}, host: uint64(spreadOfText(host)) >> 32, now: time.Now}
+func newShardSplit(target forwarder, splits []route.ShardSplit, host string, now func() time.Time) *shardSplit {
+	s := &shardSplit{target: target, splits: map[string]*route.ShardSplit{}, host: uint64(spreadOfText(host)) >> 32, now: now}
 	for i := range splits {
 		s.splits[splits[i].Shard] = &splits[i]
 	}

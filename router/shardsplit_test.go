@@ -42,7 +42,7 @@ func TestShardSplit(t *testing.T) {
 
 func TestShardSplitMigrates(t *testing.T) {
 	o := route.ShardSplit{Shard: "1", Splits: 3, OldSplits: 2, Start: time.Unix(1000, 0), Interval: 100 * time.Second}
-	s := newShardSplit(nothingHeld{}, []route.ShardSplit{o}, "")
+	s := newShardSplit(nothingHeld{}, []route.ShardSplit{o}, "", time.Now)
 	for _, test := range []struct {
 		at, host int64
 		want     int

@@ -134,7 +134,7 @@ func (r *Router) serverCounts(dst []byte) []byte {
 		{"request_sent_count", requests}, {"destination_inflight_reqs", pending}, {"destination_pending_reqs", 0}, {"num_proxies", int64(len(r.lanes))},
 	})
 	if s := r.source.Load(); s != nil {
-		dst = appendLines(dst, []line{{"config_age", int64(time.Since(s.Taken) / time.Second)}, {"config_last_success", s.Taken.Unix()}})
+		dst = appendLines(dst, []line{{"config_age", int64(r.now().Sub(s.Taken) / time.Second)}, {"config_last_success", s.Taken.Unix()}})
 	}
 	return dst
 }

@@ -2,7 +2,6 @@ package router
 
 import (
 	"bytes"
-	"time"
 
 	"holdfast/mc"
 	"holdfast/route"
@@ -66,7 +65,7 @@ func (t *tree) flush(l *lane, q *query) {
 	for i, p := range t.pools {
 		all[i] = forwardFunc(func(l *lane, q *query) {
 			if p.journaled() || t.fills != nil {
-				l.router.delayed.set(l.router, p.options.Name, flushDelay(q.request, time.Now()))
+				l.router.delayed.set(l.router, p.options.Name, flushDelay(q.request, l.router.now()))
 			}
 			p.flush(l, q)
 		})

@@ -21,6 +21,7 @@ type upstream struct {
 	settings
 	id  int // where lanes have its links
 	log *slog.Logger
+	now func() time.Time // the router's clock
 
 	state atomic.Uint32
 	// epoch rises each time the upstream goes down: a write that was sent under an earlier one may
@@ -126,7 +127,7 @@ func (d *upstream) failedHard(cause error) {
 
 // goDown takes the upstream down, which was up. d.mu is held.
 func (d *upstream) goDown(cause error) {
-	d.downAt = time.Now()
+	d.downAt = d.now()
 	d.epoch.Add(1)
 	d.state.Store(stateDown)
 	d.counters.downs.Add(1)
@@ -152,14 +153,14 @@ func (d *upstream) startProbing() {
 func (d *upstream) becomeUp() {
 	d.soft.Store(0)
 	d.probing = false
-	d.upSince.Store(time.Now().UnixNano())
+	d.upSince.Store(d.now().UnixNano())
 	if d.watcher != nil {
 		d.watcher.comingUp(d.whole)
 		defer d.watcher.cameUp()
 	}
 	d.whole = false
 	d.state.Store(stateUp)
-	d.log.Info("member up", "member", d.address, "away", time.Since(d.downAt).Round(time.Millisecond))
+	d.log.Info("member up", "member", d.address, "away", d.now().Sub(d.downAt).Round(time.Millisecond))
 }
 
 // probe tries the upstream until it is up again or closed.

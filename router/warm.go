@@ -143,11 +143,11 @@ func (f *fill) warmAnswered(l *lane, a *answer) {
 			f.answerGet(l, &item)
 			return
 		}
-		add := w.detachedAdd(f.hash, bytes.Clone(key), bytes.Clone(item.value), item.clientFlags, w.exptimeFor(&item))
+		add := w.detachedAdd(f.hash, bytes.Clone(key), bytes.Clone(item.value), item.clientFlags, w.exptimeFor(&item, l.router.now()))
 		f.answerGet(l, &item)
 		w.cold.forward(l, &add.query)
 	default:
-		f.send(l, w.cold, addOf(key, bytes.Clone(item.value), item.clientFlags, w.exptimeFor(&item)), (*fill).added)
+		f.send(l, w.cold, addOf(key, bytes.Clone(item.value), item.clientFlags, w.exptimeFor(&item, l.router.now())), (*fill).added)
 	}
 }
 
@@ -174,14 +174,14 @@ func (f *fill) coldAgain(l *lane, a *answer) {
 }
 
 // exptimeFor is as on the wire, of an item that is added to cold.
-func (w *filling) exptimeFor(item *foundItem) int64 {
+func (w *filling) exptimeFor(item *foundItem, now time.Time) int64 {
 	switch {
 	case w.kind != route.KindWarmUp || !item.hasTTL:
-		return exptimeOf(w.exptime, time.Now())
+		return exptimeOf(w.exptime, now)
 	case item.ttl < 0:
 		return 0
 	}
-	return relative(max(1, item.ttl), time.Now())
+	return relative(max(1, item.ttl), now)
 }
 
 // detachedAdd makes an add that nobody waits for but writes of its key.
