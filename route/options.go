@@ -35,7 +35,7 @@ type ClusterRoute struct {
 
 // Journal is where the keys are kept that members missed while they could not be reached.
 type Journal struct {
-	Folder   string        `yaml:"folder"`    // "" keeps them in memory: they outlive a member's absence, not this process
+	Folder   string        `yaml:"folder"`    // "" keeps them in memory: they outlive a member's outage, not this process
 	Name     string        `yaml:"name"`      // tells this router's marks on members from others' (see marks); default the host's name
 	MaxBytes int           `yaml:"max_bytes"` // of one member; beyond, it is flushed when it returns. Default 64 MiB
 	MaxAge   time.Duration `yaml:"max_age"`   // likewise. Default 24 h
