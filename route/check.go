@@ -33,7 +33,8 @@ func list[T ~string](values []T) string {
 	return strings.Join(texts, ", ")
 }
 
-// Check returns all that keeps o from working, as a whole and in each part; SetDefaults comes before.
+// Check returns all that keeps o from working, as a whole and in each part; SetDefaults comes
+// before.
 func (o *Options) Check() Faults {
 	var f Faults
 	if len(o.Pools) > maxPools {
@@ -176,7 +177,8 @@ func (p *Pool) checkLimits(f *Faults, path string) {
 	}
 }
 
-// checkKept finds what a pool that keeps prefixes can't do: keys that the router makes itself have none.
+// checkKept finds what a pool that keeps prefixes can't do: keys that the router makes itself have
+// none.
 func (p *Pool) checkKept(f *Faults, path string) {
 	if !p.KeepRoutingPrefix {
 		return

@@ -12,7 +12,8 @@ func (h *Hash) IsZero() bool { return reflect.ValueOf(*h).IsZero() }
 
 // RingOptions are the part of h that package ring knows.
 func (h *Hash) RingOptions() ring.Options {
-	return ring.Options{Placement: h.Placement, Function: h.Function, Salt: h.Salt, Stop: h.Stop, Tag: h.Tag, Weights: h.Weights}
+	return ring.Options{Placement: h.Placement, Function: h.Function, Salt: h.Salt, Stop: h.Stop, Tag: h.Tag,
+		Weights: h.Weights}
 }
 
 // RingMembers are what a hash over the members places.

@@ -45,7 +45,8 @@ var fieldsOfKinds = map[Kind]struct{ must, may string }{
 }
 
 // operations are those that an operation_selector tells apart: see OperationRoute.
-var operations = strings.Fields("get gets gat gats set add replace append prepend cas delete incr decr touch mg ms md ma")
+var operations = strings.Fields("get gets gat gats set add replace append prepend cas delete incr decr touch mg ms " +
+	"md ma")
 
 // failoverErrors are those that a FailoverPolicy tells apart.
 var failoverErrors = strings.Fields("connect connect_timeout timeout down busy server_error")

@@ -17,7 +17,8 @@ type Options struct {
 	DefaultCluster string         `yaml:"default_cluster"` // "/region/cluster/"
 	UnknownCluster UnknownCluster `yaml:"unknown_cluster"` // where keys go whose /region/cluster/ is none of these
 
-	ReadsOnly       bool `yaml:"reads_only"`        // requests that change something go nowhere: they find and store nothing
+	// requests that change something go nowhere: they find and store nothing
+	ReadsOnly       bool `yaml:"reads_only"`
 	DisableFlushAll bool `yaml:"disable_flush_all"` // flush_all is answered with SERVER_ERROR
 
 	Journal Journal `yaml:"journal"`
@@ -35,8 +36,9 @@ type ClusterRoute struct {
 
 // Journal is where the keys are kept that members missed while they could not be reached.
 type Journal struct {
-	Folder   string        `yaml:"folder"`    // "" keeps them in memory: they outlive a member's outage, not this process
-	Name     string        `yaml:"name"`      // tells this router's marks on members from others' (see marks); default the host's name
+	Folder string `yaml:"folder"` // "" keeps them in memory: they outlive a member's outage, not this process
+	// tells this router's marks on members from others' (see marks); default the host's name
+	Name     string        `yaml:"name"`
 	MaxBytes int           `yaml:"max_bytes"` // of one member; beyond, it is flushed when it returns. Default 64 MiB
 	MaxAge   time.Duration `yaml:"max_age"`   // likewise. Default 24 h
 }
@@ -151,12 +153,14 @@ const (
 
 // Hash says how keys are placed on the members of a sharded pool: see package ring.
 type Hash struct {
-	Placement string  `yaml:"placement"` // rendezvous (default), ketama, ch3, weighted_ch3, jump, modulo, random, …: see package ring
-	Function  string  `yaml:"function"`  // fnv1a_64, md5, crc32, …; default what is usual with the placement
-	Salt      string  `yaml:"salt"`      // appended to the key before it is hashed, as mcrouter does
-	Stop      string  `yaml:"stop"`      // the key is hashed up to this; default "|#|" with mcrouter's placements
-	Tag       string  `yaml:"tag"`       // two bytes, as "{}": what stands between them is hashed instead of the key
-	Load      float64 `yaml:"load"`      // bounded load: the most of the mean load that a member takes, as 1.25; 0 is no bound
+	// rendezvous (default), ketama, ch3, weighted_ch3, jump, modulo, random, …: see package ring
+	Placement string `yaml:"placement"`
+	Function  string `yaml:"function"` // fnv1a_64, md5, crc32, …; default what is usual with the placement
+	Salt      string `yaml:"salt"`     // appended to the key before it is hashed, as mcrouter does
+	Stop      string `yaml:"stop"`     // the key is hashed up to this; default "|#|" with mcrouter's placements
+	Tag       string `yaml:"tag"`      // two bytes, as "{}": what stands between them is hashed instead of the key
+	// bounded load: the most of the mean load that a member takes, as 1.25; 0 is no bound
+	Load float64 `yaml:"load"`
 	// Weights are mcrouter's, in [0, 1], one for each member or child; they take the place of the
 	// members' own, with weighted_ch3 and the rendezvous placements.
 	Weights []float64 `yaml:"weights"`
@@ -185,21 +189,25 @@ type Route struct {
 
 	ShardSplits []ShardSplit `yaml:"shard_splits"` // shard_split
 
-	From     *Route        `yaml:"from"`     // migrate
-	To       *Route        `yaml:"to"`       // migrate
-	Start    time.Time     `yaml:"start"`    // migrate: when deletes begin to go to both
-	Interval time.Duration `yaml:"interval"` // migrate: after Start reads move to To over this; after two, all is moved. Default 1 h
+	From  *Route    `yaml:"from"`  // migrate
+	To    *Route    `yaml:"to"`    // migrate
+	Start time.Time `yaml:"start"` // migrate: when deletes begin to go to both
+	// migrate: after Start reads move to To over this; after two, all is moved. Default 1 h
+	Interval time.Duration `yaml:"interval"`
 
 	Cold *Route `yaml:"cold"` // warm_up; l1_l2_cache: L1
 	Warm *Route `yaml:"warm"` // warm_up; l1_l2_cache: L2
 
-	Exptime       time.Duration `yaml:"exptime"`        // warm_up: where the warm item's can't be told; l1_l2_cache: of what is copied to L1; modify_exptime
+	// warm_up: where the warm item's can't be told; l1_l2_cache: of what is copied to L1;
+	// modify_exptime
+	Exptime       time.Duration `yaml:"exptime"`
 	ExptimeAction ExptimeAction `yaml:"exptime_action"` // modify_exptime
 	NegativeTTL   time.Duration `yaml:"negative_ttl"`   // l1_l2_cache: how long L1 remembers a miss; 0 not at all
 
 	EnsureKeyPrefix  string `yaml:"ensure_key_prefix"`  // modify_key
 	ReplaceKeyPrefix string `yaml:"replace_key_prefix"` // modify_key: what EnsureKeyPrefix is put in the place of
-	SetCluster       string `yaml:"set_cluster"`        // modify_key: "/region/cluster/" that the request is routed by anew
+	// modify_key: "/region/cluster/" that the request is routed by anew
+	SetCluster string `yaml:"set_cluster"`
 
 	Rates       Rates  `yaml:"rates"`         // rate_limit
 	MaxInFlight int    `yaml:"max_in_flight"` // outstanding_limit
@@ -220,24 +228,27 @@ const (
 	KindAllInitial        Kind = "all_initial"        // all Children; the first one's answer
 	KindAllMajority       Kind = "all_majority"       // all Children; the answer that more than half give
 	KindAllFastest        Kind = "all_fastest"        // all Children; the first answer that is no error
-	KindFailover          Kind = "failover"           // Children in order until one's answer is no error of Failover; the Exptime of all but the first is at most Exptime, if that is set
-	KindMissFailover      Kind = "miss_failover"      // likewise, also after a miss
-	KindLatest            Kind = "latest"             // a child chosen by this process, with failover to the next
-	KindRandom            Kind = "random"             // any of Children
-	KindHostID            Kind = "host_id"            // a child by the host's name
-	KindShadow            Kind = "shadow"             // Target, and a share of the requests to Shadows too
-	KindShardSplit        Kind = "shard_split"        // Target, ShardSplits
-	KindMigrate           Kind = "migrate"            // From, To, Start, Interval
-	KindWarmUp            Kind = "warm_up"            // Cold, filled from Warm on a miss; writes go to Cold, and take the key from Warm; Exptime
-	KindL1L2Cache         Kind = "l1_l2_cache"        // Cold before Warm; Exptime, NegativeTTL
-	KindModifyKey         Kind = "modify_key"         // Target
-	KindModifyExptime     Kind = "modify_exptime"     // Target; Exptime, < 0 for items that are not to be kept
-	KindRateLimit         Kind = "rate_limit"         // Target; Rates
-	KindOutstandingLimit  Kind = "outstanding_limit"  // Target; MaxInFlight
-	KindLogging           Kind = "logging"            // Target
-	KindDevNull           Kind = "dev_null"           // answers at once: a get misses, a write seems to go nowhere
-	KindNull              Kind = "null"               // likewise
-	KindError             Kind = "error"              // Response
+	// Children in order until one's answer is no error of Failover; the Exptime of all but the first
+	// is at most Exptime, if that is set
+	KindFailover     Kind = "failover"
+	KindMissFailover Kind = "miss_failover" // likewise, also after a miss
+	KindLatest       Kind = "latest"        // a child chosen by this process, with failover to the next
+	KindRandom       Kind = "random"        // any of Children
+	KindHostID       Kind = "host_id"       // a child by the host's name
+	KindShadow       Kind = "shadow"        // Target, and a share of the requests to Shadows too
+	KindShardSplit   Kind = "shard_split"   // Target, ShardSplits
+	KindMigrate      Kind = "migrate"       // From, To, Start, Interval
+	// Cold, filled from Warm on a miss; writes go to Cold, and take the key from Warm; Exptime
+	KindWarmUp           Kind = "warm_up"
+	KindL1L2Cache        Kind = "l1_l2_cache"       // Cold before Warm; Exptime, NegativeTTL
+	KindModifyKey        Kind = "modify_key"        // Target
+	KindModifyExptime    Kind = "modify_exptime"    // Target; Exptime, < 0 for items that are not to be kept
+	KindRateLimit        Kind = "rate_limit"        // Target; Rates
+	KindOutstandingLimit Kind = "outstanding_limit" // Target; MaxInFlight
+	KindLogging          Kind = "logging"           // Target
+	KindDevNull          Kind = "dev_null"          // answers at once: a get misses, a write seems to go nowhere
+	KindNull             Kind = "null"              // likewise
+	KindError            Kind = "error"             // Response
 )
 
 // ExptimeAction says what modify_exptime does.
@@ -256,8 +267,8 @@ type PrefixRoute struct {
 }
 
 // An OperationRoute is the route of some operations: get, set, add, delete, incr, touch, …; get
-// stands for gets, gat, gats and mg too, set for cas, ms and the others that store, unless they have
-// a route of their own.
+// stands for gets, gat, gats and mg too, set for cas, ms and the others that store, unless they
+// have a route of their own.
 type OperationRoute struct {
 	Operations []string `yaml:"operations"`
 	Route      Route    `yaml:"route"`
@@ -266,8 +277,8 @@ type OperationRoute struct {
 // A Shadow is where a copy of some requests goes; nobody sees its answers.
 type Shadow struct {
 	Route Route `yaml:"route"`
-	// KeyFraction is the share of keys, by their hash, from and to in [0, 1]; none is all keys. The hash
-	// is mcrouter's, up to "|#|", so that it and this router copy the same keys.
+	// KeyFraction is the share of keys, by their hash, from and to in [0, 1]; none is all keys. The
+	// hash is mcrouter's, up to "|#|", so that it and this router copy the same keys.
 	KeyFraction []float64 `yaml:"key_fraction"`
 	Keys        []string  `yaml:"keys"`     // these alone, in the place of KeyFraction and Members
 	Requests    float64   `yaml:"requests"` // the share of the requests under those keys, by chance; default 1

@@ -32,5 +32,6 @@ func ParseCluster(prefix string) (region, name string, ok bool) {
 // isCluster reports whether text is /region/cluster/, neither of which is empty or has a "*".
 func isCluster(text string) bool {
 	parts := strings.Split(text, "/")
-	return len(parts) == 4 && parts[0] == "" && parts[1] != "" && parts[2] != "" && parts[3] == "" && !strings.ContainsAny(text, "* ")
+	return len(parts) == 4 && parts[0] == "" && parts[1] != "" && parts[2] != "" && parts[3] == "" &&
+		!strings.ContainsAny(text, "* ")
 }

@@ -2,10 +2,11 @@ package route
 
 import "time"
 
-// A ShardSplit says over how many keys the requests to the keys of a shard are spread, as mcrouter's
-// shard_splits does (mcrouter/routes/ShardSplitRoute.h). A key is PREFIX:SHARD:REST, where SHARD ends in a
-// digit; its splits are the key itself and PREFIX:SHARDaa:REST, PREFIX:SHARDba:REST …, one of which
-// this host uses for everything but deletes, which go to all of them.
+// A ShardSplit says over how many keys the requests to the keys of a shard are spread, as
+// mcrouter's shard_splits does (mcrouter/routes/ShardSplitRoute.h). A key is PREFIX:SHARD:REST,
+// where SHARD ends in a digit; its splits are the key itself and PREFIX:SHARDaa:REST,
+// PREFIX:SHARDba:REST …, one of which this host uses for everything but deletes, which go to all of
+// them.
 type ShardSplit struct {
 	Shard  string `yaml:"shard"`
 	Splits int    `yaml:"splits"` // 1 to 677

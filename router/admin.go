@@ -19,8 +19,8 @@ import (
 )
 
 // adminPrefix is that of keys whose get asks the router itself, as in mcrouter
-// (mcrouter/ServiceInfo-inl.h). A key is NAME or NAME(ARGUMENT,…). The answer is text; one that begins
-// with ERROR says what is wrong with the key.
+// (mcrouter/ServiceInfo-inl.h). A key is NAME or NAME(ARGUMENT,…). The answer is text; one that
+// begins with ERROR says what is wrong with the key.
 //
 //	version              holdfast VERSION
 //	config               the text of the file
@@ -81,7 +81,8 @@ func (r *Router) adminText(t *tree, asked string) (string, error) {
 		text, err := yaml.Marshal(t.options)
 		return strings.TrimSuffix(string(text), "\n"), err
 	case "options":
-		return fmt.Sprintf("num_proxies %d\nroute_prefix %s\nspool_folder %s", len(r.lanes), t.options.DefaultCluster, t.options.Journal.Folder), nil
+		return fmt.Sprintf("num_proxies %d\nroute_prefix %s\nspool_folder %s", len(r.lanes), t.options.DefaultCluster,
+			t.options.Journal.Folder), nil
 	case "pools":
 		return t.poolsText()
 	case "route", "route_handles":

@@ -1,6 +1,7 @@
 package router
 
-// severity orders results from good to bad, as mcrouter's resultSeverity does (mcrouter/lib/McResUtil.h).
+// severity orders results from good to bad, as mcrouter's resultSeverity does
+// (mcrouter/lib/McResUtil.h).
 func (r result) severity() int {
 	switch r {
 	case resultHit, resultDone, resultExists:
@@ -101,7 +102,8 @@ func (routes allMajority) forward(l *lane, q *query) {
 	r.run(l, routes)
 }
 
-// A race is a request that went to several routes at once, some of which may answer when it is over.
+// A race is a request that went to several routes at once, some of which may answer when it is
+// over.
 type race struct {
 	outer  *query // nil once it is answered
 	open   int    // those that have not answered

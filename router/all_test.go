@@ -23,7 +23,8 @@ func TestAllAsyncAnswersAtOnce(t *testing.T) {
 	r := rigged(t, 1, route.Route{Kind: route.KindAllAsync, Children: toAll("a", "b")}, "a", "b")
 	r.stubs["a"].set(func(s *stub) { s.late = true })
 	r.stubs["b"].failing(resultTimeout)
-	r.want(set("k", "v")+"get k\r\ndelete k\r\nmd k q\r\nmg k v O1\r\nmn\r\n", "NOT_STORED\r\nEND\r\nNOT_FOUND\r\nNF\r\nEN O1\r\nMN\r\n")
+	r.want(set("k", "v")+"get k\r\ndelete k\r\nmd k q\r\nmg k v O1\r\nmn\r\n",
+		"NOT_STORED\r\nEND\r\nNOT_FOUND\r\nNF\r\nEN O1\r\nMN\r\n")
 	r.settle()
 	if got := len(r.stubs["a"].heard()); got != 5 {
 		t.Errorf("a was asked %d times; want 5", got)

@@ -7,10 +7,10 @@ import (
 	"holdfast/mc"
 )
 
-// A pool in pieces may hold what mcrouter's BigValueRoute stored before (BigValueRoute-inl.h): under the
-// key stands "1-PIECES-SUFFIX" with bigValueFlag among the client flags, and the pieces stand under
-// KEY:0:SUFFIX, KEY:1:SUFFIX …, of unknown sizes. Such values are read, touched, replaced and deleted
-// here, and never stored. The flag isn't shown to clients: it isn't theirs.
+// A pool in pieces may hold what mcrouter's BigValueRoute stored before (BigValueRoute-inl.h):
+// under the key stands "1-PIECES-SUFFIX" with bigValueFlag among the client flags, and the pieces
+// stand under KEY:0:SUFFIX, KEY:1:SUFFIX …, of unknown sizes. Such values are read, touched,
+// replaced and deleted here, and never stored. The flag isn't shown to clients: it isn't theirs.
 
 // bigValueFlag is MC_MSG_FLAG_BIG_VALUE (mcrouter/lib/mc/msg.h).
 const bigValueFlag = 0x8000
@@ -53,7 +53,8 @@ func (s *chunkRead) isTheirs(wire []byte) (bigValue, bool) {
 	return parseBigValue(item.clientFlags, item.value)
 }
 
-// join gets mcrouter's pieces, and touches them if the value is touched, and answers with the value.
+// join gets mcrouter's pieces, and touches them if the value is touched, and answers with the
+// value.
 func (s *chunkRead) join(l *lane, v bigValue) {
 	r := s.outer.request
 	one := mc.Request{Op: mc.Get, Last: true}

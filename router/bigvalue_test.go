@@ -18,7 +18,8 @@ func storeBigValue(t *testing.T, a *stub, clientFlags int, pieces ...string) {
 }
 
 func bigValueRig(t *testing.T) (*rig, *stub) {
-	r := riggedWith(t, 1, route.Options{Pools: []route.Pool{{Name: "p", ChunkBytes: 1024, BigValues: true, Members: []route.Member{{Address: "127.0.0.1:1", Name: "a"}}}}})
+	r := riggedWith(t, 1, route.Options{Pools: []route.Pool{{Name: "p", ChunkBytes: 1024, BigValues: true,
+		Members: []route.Member{{Address: "127.0.0.1:1", Name: "a"}}}}})
 	return r, r.stubs["a"]
 }
 
@@ -29,7 +30,8 @@ func TestBigValuesAreJoined(t *testing.T) {
 	whole := one + two
 	classic := fmt.Sprintf("VALUE k 5 2200\r\n%s\r\nEND\r\n", whole)
 	r.want("get k\r\nget none k\r\n", classic+classic)
-	r.want("mg k v\r\nmg k f v t s k Oq\r\nmg k s\r\n", "VA 2200\r\n"+whole+"\r\nVA 2200 f5 t100 s2200 kk Oq\r\n"+whole+"\r\nHD s2200\r\n")
+	r.want("mg k v\r\nmg k f v t s k Oq\r\nmg k s\r\n",
+		"VA 2200\r\n"+whole+"\r\nVA 2200 f5 t100 s2200 kk Oq\r\n"+whole+"\r\nHD s2200\r\n")
 	if got := r.ask(0, "gets k\r\n"); !strings.HasPrefix(got, "VALUE k 5 2200 ") || !strings.Contains(got, whole) {
 		t.Errorf("got %.60q", got)
 	}
@@ -57,7 +59,8 @@ func TestBigValuesThatAreNotWhole(t *testing.T) {
 	for _, test := range []struct {
 		flags int
 		value string
-	}{{0, "1-2-1234"}, {32768, "2-2-1234"}, {32768, "1-0-1234"}, {32768, "1-2"}, {32768, "1-2-x"}, {32768, "1-99999999-1"}, {32768, "plain"}} {
+	}{{0, "1-2-1234"}, {32768, "2-2-1234"}, {32768, "1-0-1234"}, {32768, "1-2"}, {32768, "1-2-x"}, {32768,
+		"1-99999999-1"}, {32768, "plain"}} {
 		r.want(fmt.Sprintf("set k %d 0 %d\r\n%s\r\nget k\r\n", test.flags, len(test.value), test.value),
 			fmt.Sprintf("STORED\r\nVALUE k %d %d\r\n%s\r\nEND\r\n", test.flags, len(test.value), test.value))
 	}

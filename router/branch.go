@@ -21,8 +21,8 @@ type rewrite struct {
 	outer *query
 }
 
-// rewritten returns the query for inner, which is outer's request with another key. Inner may borrow
-// what outer's request does.
+// rewritten returns the query for inner, which is outer's request with another key. Inner may
+// borrow what outer's request does.
 func rewritten(outer *query, inner *mc.Request) *query {
 	w := &rewrite{outer: outer}
 	w.request, w.taker = inner, w

@@ -98,7 +98,8 @@ func (b *builder) sharded(o *route.Pool, members []*member) (forwarder, error) {
 }
 
 func (b *builder) replicated(o *route.Pool, p *pool) forwarder {
-	p.replicated = &replicated{options: o, members: p.members, near: nearMembers(o), latches: b.router.latchesOf(o.Name), id: ledgerID(o.Name)}
+	p.replicated = &replicated{options: o, members: p.members, near: nearMembers(o), latches: b.router.latchesOf(o.Name),
+		id: ledgerID(o.Name)}
 	return p.replicated
 }
 

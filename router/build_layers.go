@@ -5,11 +5,12 @@ import (
 	"time"
 )
 
-// warmPoolExptime is that of items that a pool has from its WarmFrom, where that can't tell their TTL.
+// warmPoolExptime is that of items that a pool has from its WarmFrom, where that can't tell their
+// TTL.
 const warmPoolExptime = time.Hour
 
-// layers puts before each pool what its options say: pieces, and in front of them its WarmFrom, so that
-// both of the pools cut large values as they are set to.
+// layers puts before each pool what its options say: pieces, and in front of them its WarmFrom, so
+// that both of the pools cut large values as they are set to.
 func (b *builder) layers() {
 	for _, p := range b.tree.pools {
 		b.layer(p, map[*pool]bool{})
@@ -74,7 +75,8 @@ type pooled struct {
 func (p pooled) forward(l *lane, q *query) { p.to.forward(l, q) }
 
 func (b *builder) filling(kind route.Kind, cold, warm forwarder, exptime, negative time.Duration) forwarder {
-	f := &filling{kind: kind, cold: cold, warm: warm, fills: b.fills, exptime: exptime, negative: negative, log: b.router.log}
+	f := &filling{kind: kind, cold: cold, warm: warm, fills: b.fills, exptime: exptime, negative: negative,
+		log: b.router.log}
 	if b.tree.options.Have(route.KindAllAsync, route.KindAllInitial, route.KindAllMajority, route.KindAllFastest) {
 		f.remember = rememberWrites
 	}

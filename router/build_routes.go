@@ -28,7 +28,8 @@ func (b *builder) route(o *route.Route) (forwarder, error) {
 	case route.KindWarmUp, route.KindL1L2Cache:
 		cold, warm, err := b.two(o.Cold, o.Warm)
 		return b.filling(o.Kind, cold, warm, o.Exptime, o.NegativeTTL), err
-	case route.KindModifyKey, route.KindModifyExptime, route.KindRateLimit, route.KindOutstandingLimit, route.KindLogging, route.KindShardSplit:
+	case route.KindModifyKey, route.KindModifyExptime, route.KindRateLimit, route.KindOutstandingLimit,
+		route.KindLogging, route.KindShardSplit:
 		return b.before(o)
 	case route.KindDevNull, route.KindNull:
 		return nothingHeld{o.Kind}, nil
@@ -213,7 +214,8 @@ func (b *builder) modifyKey(o *route.Route, target forwarder) (forwarder, error)
 	return &modifyKey{target: b.guard(target), ensure: o.EnsureKeyPrefix, replace: o.ReplaceKeyPrefix}, nil
 }
 
-// cluster is where the route of keys with this prefix is, or will be, in tree.clusters; -1 is the root.
+// cluster is where the route of keys with this prefix is, or will be, in tree.clusters; -1 is the
+// root.
 func (b *builder) cluster(prefix string) (int, bool) {
 	o := &b.tree.options
 	if prefix == "" {

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// Meta commands compare with the CAS that they were given through the pool, whichever member it is of.
+// Meta commands compare with the CAS that they were given through the pool, whichever member it is
+// of.
 func TestMetaCompare(t *testing.T) {
 	_, cutters, o := replicas(t, 3)
 	r := run(t, o, 1)

@@ -10,19 +10,19 @@ import (
 	"holdfast/mc"
 )
 
-// A chunked pool stores a value above a size in pieces, as mcrouter's BigValueRoute does. Under the key
-// stands a manifest, which says where the pieces are; only this router reads it.
+// A chunked pool stores a value above a size in pieces, as mcrouter's BigValueRoute does. Under the
+// key stands a manifest, which says where the pieces are; only this router reads it.
 //
 //	set k …  →  set k:chunk:SUFFIX:0 …, set k:chunk:SUFFIX:1 …, and once all are stored: set k MANIFEST
 //	get k    →  get k is a manifest: get the pieces, and answer with them in one
 //
-// Each store has a suffix of its own, so that a manifest never leads to another store's pieces; when
-// one is missing, the value is. Pieces that no manifest leads to any more are left to expire or to be
-// evicted. The manifest has the client flags, the TTL and the CAS of the item, so that cas, touch and
-// the meta flags mean what they do of others.
+// Each store has a suffix of its own, so that a manifest never leads to another store's pieces;
+// when one is missing, the value is. Pieces that no manifest leads to any more are left to expire
+// or to be evicted. The manifest has the client flags, the TTL and the CAS of the item, so that
+// cas, touch and the meta flags mean what they do of others.
 //
-// A value that begins as a manifest does is stored in pieces whatever its size, so that no client can
-// forge one.
+// A value that begins as a manifest does is stored in pieces whatever its size, so that no client
+// can forge one.
 type chunked struct {
 	target forwarder
 	bytes  int  // of a piece; a larger value is cut
@@ -38,7 +38,8 @@ const (
 // manifestBytes is more than a manifest has.
 const manifestBytes = 128
 
-// manifestMark begins a manifest, and its last byte ends one: what was put before or behind it shows.
+// manifestMark begins a manifest, and its last byte ends one: what was put before or behind it
+// shows.
 const manifestMark = "\x00holdfast chunks 1 "
 
 // A manifest is "MARK PIECES PIECE-BYTES TOTAL-BYTES SUFFIX\x00".
@@ -56,7 +57,8 @@ func (m *manifest) piece(i int) (from, to int) {
 	return i * m.pieceBytes, min((i+1)*m.pieceBytes, m.total)
 }
 
-// marked reports whether value is a manifest or one that was damaged: the value behind is lost then.
+// marked reports whether value is a manifest or one that was damaged: the value behind is lost
+// then.
 func marked(value []byte) bool {
 	if bytes.HasPrefix(value, []byte(manifestMark)) {
 		return true

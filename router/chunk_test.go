@@ -48,7 +48,8 @@ func TestChunksByMetaSet(t *testing.T) {
 	v := big(3000, "m")
 	r.want("ms k 3000 F9 T50 k\r\n"+v+"\r\n", "HD kk\r\n")
 	r.want("mg k v f t\r\n", "VA 3000 f9 t50\r\n"+v+"\r\n")
-	r.want("ms k 3000 ME\r\n"+v+"\r\nms k 3000 MA\r\n"+v+"\r\n", "NS\r\nCLIENT_ERROR a value stored in pieces can't be appended to\r\n")
+	r.want("ms k 3000 ME\r\n"+v+"\r\nms k 3000 MA\r\n"+v+"\r\n",
+		"NS\r\nCLIENT_ERROR a value stored in pieces can't be appended to\r\n")
 	r.want("ms YSBi 3000 b q\r\n"+v+"\r\nmg YSBi b v k\r\n", "VA 3000 kYSBi b\r\n"+v+"\r\n")
 }
 
@@ -79,9 +80,11 @@ func TestChunksCASAndConditions(t *testing.T) {
 	if left != 0 {
 		t.Errorf("%d pieces are left of a store that was refused", left)
 	}
-	r.want("append k 0 0 1\r\nx\r\nprepend k 0 0 1\r\nx\r\nincr k 1\r\n", strings.Repeat("CLIENT_ERROR a value stored in pieces can't be appended to\r\n", 2)+
-		"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n")
-	r.want(set("s", "v")+"append s 0 0 1\r\nx\r\nappend none 0 0 1\r\nx\r\nget s\r\n", "STORED\r\nSTORED\r\nNOT_STORED\r\n"+value("s", "vx"))
+	r.want("append k 0 0 1\r\nx\r\nprepend k 0 0 1\r\nx\r\nincr k 1\r\n",
+		strings.Repeat("CLIENT_ERROR a value stored in pieces can't be appended to\r\n", 2)+
+			"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n")
+	r.want(set("s", "v")+"append s 0 0 1\r\nx\r\nappend none 0 0 1\r\nx\r\nget s\r\n",
+		"STORED\r\nSTORED\r\nNOT_STORED\r\n"+value("s", "vx"))
 	r.want("delete k\r\nget k\r\n", "DELETED\r\nEND\r\n")
 }
 
@@ -91,7 +94,8 @@ func TestChunksTouch(t *testing.T) {
 	r.want("touch k 50\r\n", "NOT_FOUND\r\n")
 	r.want(set("k", v)+"touch k 50\r\n", "STORED\r\nTOUCHED\r\n")
 	a.heard()
-	r.want("gat 60 k\r\nmg k T70 t\r\nmg k T80 v\r\n", strings.TrimSuffix(value("k", v), "\r\n")+"\r\nHD t70\r\nVA 3000\r\n"+v+"\r\n")
+	r.want("gat 60 k\r\nmg k T70 t\r\nmg k T80 v\r\n",
+		strings.TrimSuffix(value("k", v), "\r\n")+"\r\nHD t70\r\nVA 3000\r\n"+v+"\r\n")
 	pieces := map[string]int{}
 	for _, asked := range a.heard() {
 		if strings.Contains(asked, ":chunk:") {
@@ -144,7 +148,8 @@ func TestChunksNeverShowAManifest(t *testing.T) {
 	forged := (&manifest{pieces: 1, pieceBytes: 10, total: 10, suffix: 1}).append(nil)
 	r.want(set("k", string(forged)), "STORED\r\n")
 	r.want("get k\r\n", value("k", string(forged)))
-	for _, damage := range []string{"append k 0 0 3\r\nxyz\r\n", "prepend k 0 0 3\r\nxyz\r\n", set("k", manifestMark), set("k", manifestMark+"1 0 5 0\x00"), set("k", manifestMark+"65537 1 65537 0000000000000000\x00")} {
+	for _, damage := range []string{"append k 0 0 3\r\nxyz\r\n", "prepend k 0 0 3\r\nxyz\r\n", set("k", manifestMark),
+		set("k", manifestMark+"1 0 5 0\x00"), set("k", manifestMark+"65537 1 65537 0000000000000000\x00")} {
 		r.want(set("k", big(3000, "v")), "STORED\r\n")
 		a.do(t, damage)
 		r.want("get k\r\nmg k v\r\n", "END\r\nEN\r\n")

@@ -8,8 +8,8 @@ type cluster struct {
 	route        forwarder
 }
 
-// fallbackCluster is the name of the cluster that takes the unknown ones of its region, as in mcrouter
-// (mcrouter/routes/RouteHandleMap-inl.h).
+// fallbackCluster is the name of the cluster that takes the unknown ones of its region, as in
+// mcrouter (mcrouter/routes/RouteHandleMap-inl.h).
 const fallbackCluster = "fallback"
 
 // serveCluster goes by the /region/cluster/ that the key begins with; a part "*" is any.
@@ -36,8 +36,8 @@ func (t *tree) serveCluster(l *lane, q *query) {
 	}
 }
 
-// clustersOf are those that a key with this prefix goes to. The first one answers: that of keys without
-// a prefix, if it is among them.
+// clustersOf are those that a key with this prefix goes to. The first one answers: that of keys
+// without a prefix, if it is among them.
 func (t *tree) clustersOf(region, name string) []cluster {
 	var found []cluster
 	n := len(t.options.Clusters) // behind them stands the default

@@ -27,7 +27,8 @@ func TestUnknownClusters(t *testing.T) {
 		for _, name := range []string{"default", "fallback"} {
 			r.stubs[name].do(t, set("k", name))
 		}
-		for key, want := range map[string]string{"/eu/x/k": test.eu, "/us/x/k": test.us, "/us/*/k": test.broadcast, "/us/fallback/k": test.fallback} {
+		for key, want := range map[string]string{"/eu/x/k": test.eu, "/us/x/k": test.us, "/us/*/k": test.broadcast,
+			"/us/fallback/k": test.fallback} {
 			if len(want) < len(refused) {
 				want = value(key, want)
 			}
@@ -56,8 +57,10 @@ func TestReadsOnly(t *testing.T) {
 	r.stubs["a"].do(t, set("k", "5"))
 	r.want("get k\r\n", value("k", "5"))
 	r.heard("a: get k")
-	r.want(set("k", "v")+"add n 0 0 1\r\nx\r\nappend k 0 0 1\r\nx\r\ndelete k\r\nincr k 1\r\ntouch k 0\r\nms k 1\r\nx\r\nmd k\r\nflush_all\r\n",
-		"NOT_STORED\r\nNOT_STORED\r\nNOT_STORED\r\nNOT_FOUND\r\nNOT_FOUND\r\nNOT_FOUND\r\nNS\r\nNF\r\nSERVER_ERROR Command disabled\r\n")
+	r.want(set("k", "v")+"add n 0 0 1\r\nx\r\nappend k 0 0 1\r\nx\r\ndelete k\r\nincr k 1\r\ntouch k 0\r\nms k 1\r\n"+
+		"x\r\nmd k\r\nflush_all\r\n",
+		"NOT_STORED\r\nNOT_STORED\r\nNOT_STORED\r\nNOT_FOUND\r\nNOT_FOUND\r\nNOT_FOUND\r\nNS\r\nNF\r\n"+
+			"SERVER_ERROR Command disabled\r\n")
 	r.heard("")
 }
 

@@ -6,8 +6,8 @@ import (
 	"holdfast/loop"
 )
 
-// A conn is a connection of a link: the handler of its stream. Once it isn't link.conn any more, what
-// comes on it is nobody's.
+// A conn is a connection of a link: the handler of its stream. Once it isn't link.conn any more,
+// what comes on it is nobody's.
 type conn struct {
 	link   *link
 	stream loop.Stream
@@ -89,7 +89,8 @@ func (c *conn) Writable() {
 	}
 }
 
-// writeAway is link.write for a stream whose Write waits for the upstream: the lane is unlocked meanwhile.
+// writeAway is link.write for a stream whose Write waits for the upstream: the lane is unlocked
+// meanwhile.
 func (c *conn) writeAway() {
 	k, l := c.link, c.link.lane
 	l.mu.Lock()

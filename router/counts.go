@@ -35,9 +35,9 @@ func add(n *atomic.Int64) { n.Store(n.Load() + 1) }
 // takesAway reports whether a meta arithmetic request decrements.
 func takesAway(r *mc.Request) bool { return r.Mode == 'D' || r.Mode == 'd' || r.Mode == '-' }
 
-// ClientCounts are the requests of clients that were answered since the start, by their operation and
-// by the names of their results. Operations are those of the classic commands; a meta command counts
-// as the one that does its work.
+// ClientCounts are the requests of clients that were answered since the start, by their operation
+// and by the names of their results. Operations are those of the classic commands; a meta command
+// counts as the one that does its work.
 type ClientCounts struct {
 	Requests map[string]map[string]int64
 	Meta     int64 // of those, meta commands
@@ -45,7 +45,8 @@ type ClientCounts struct {
 }
 
 // classicNames are what meta commands count as. Those of MetaArithmetic are incr or decr.
-var classicNames = map[mc.Op]string{mc.MetaGet: "get", mc.MetaSet: "set", mc.MetaDelete: "delete", mc.MetaArithmetic: "incr", mc.MetaDebug: "me"}
+var classicNames = map[mc.Op]string{mc.MetaGet: "get", mc.MetaSet: "set", mc.MetaDelete: "delete",
+	mc.MetaArithmetic: "incr", mc.MetaDebug: "me"}
 
 // ClientCounts may be called from any goroutine.
 func (r *Router) ClientCounts() ClientCounts {

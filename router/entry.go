@@ -14,8 +14,8 @@ func (t *tree) at(entry int) *tree {
 	return t
 }
 
-// entries makes the trees of Options.Entries. Entries with the same route share one, so that what it
-// counts or limits is that of all of them.
+// entries makes the trees of Options.Entries. Entries with the same route share one, so that what
+// it counts or limits is that of all of them.
 func (b *builder) entries() error {
 	t := b.tree
 	made := make([]*tree, len(t.options.Entries))
@@ -39,8 +39,8 @@ func (b *builder) entries() error {
 	return nil
 }
 
-// entry is the tree with another root, and of the pools, which are those to flush, only the ones that
-// this root leads to.
+// entry is the tree with another root, and of the pools, which are those to flush, only the ones
+// that this root leads to.
 func (b *builder) entry(o *route.Route) (*tree, error) {
 	root, err := b.route(o)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"holdfast/route"
 )
 
-// Explain tells where a request would go now, of which only the operation and the key are known, and
-// sends nothing. Where a prefix of the key names several clusters, each is a hop.
+// Explain tells where a request would go now, of which only the operation and the key are known,
+// and sends nothing. Where a prefix of the key names several clusters, each is a hop.
 func (r *Router) Explain(op mc.Op, key []byte) []route.Hop { return r.tree.Load().explain(op, key) }
 
 func (t *tree) explain(op mc.Op, key []byte) []route.Hop {

@@ -16,7 +16,8 @@ func explainRig(t *testing.T) *rig {
 		Pools: []route.Pool{
 			{Name: "a", Members: []route.Member{{Address: "127.0.0.1:1", Name: "a1"}, {Address: "127.0.0.1:2", Name: "a2"}}},
 			{Name: "b", Members: []route.Member{{Address: "127.0.0.1:3", Name: "b1"}}},
-			{Name: "c", Kind: route.Replicated, Members: []route.Member{{Address: "127.0.0.1:4", Name: "c1"}, {Address: "127.0.0.1:5", Name: "c2"}}, Read: route.ReadFirst},
+			{Name: "c", Kind: route.Replicated, Members: []route.Member{{Address: "127.0.0.1:4", Name: "c1"},
+				{Address: "127.0.0.1:5", Name: "c2"}}, Read: route.ReadFirst},
 		},
 		Route: route.Route{Kind: route.KindPrefixSelector, Prefixes: []route.PrefixRoute{
 			{Prefix: "user:", Route: route.Route{Kind: route.KindFailover, Children: toAll("a", "b")}},
@@ -161,7 +162,8 @@ func TestAdminKeys(t *testing.T) {
 	}
 	r.SetSource(Source{File: "/etc/router.yaml", Text: []byte("route: a"), Taken: time.Now().Add(-time.Hour)})
 	for key, want := range map[string]string{
-		"config": "route: a", "config_file": "/etc/router.yaml", "config_md5_digest": "32af17b5a6320b9b29d35e089ccde726", "config_age": "36",
+		"config": "route: a", "config_file": "/etc/router.yaml", "config_md5_digest": "32af17b5a6320b9b29d35e089ccde726",
+		"config_age":          "36",
 		"config_sources_info": "{\n  \"mcrouter_config\"",
 	} {
 		if got := ask(key); !strings.HasPrefix(got, want) {

@@ -34,7 +34,8 @@ func earlier(exptime int64, ttl time.Duration, now time.Time) int64 {
 	return exptime
 }
 
-// mapExptime returns r with f of its exptime, if it is one that sets an item's; 0 is an item without.
+// mapExptime returns r with f of its exptime, if it is one that sets an item's; 0 is an item
+// without.
 func mapExptime(r *mc.Request, f func(int64) int64) *mc.Request {
 	switch r.Op {
 	case mc.Set, mc.Add, mc.Replace, mc.CAS, mc.Touch, mc.Gat, mc.Gats:
@@ -47,8 +48,8 @@ func mapExptime(r *mc.Request, f func(int64) int64) *mc.Request {
 	return r
 }
 
-// mapMetaExptime is mapExptime for meta commands, whose times stand in their arguments: T, and N of an
-// item that they make.
+// mapMetaExptime is mapExptime for meta commands, whose times stand in their arguments: T, and N of
+// an item that they make.
 func mapMetaExptime(r *mc.Request, f func(int64) int64) *mc.Request {
 	if r.Op != mc.MetaSet && !r.Has('T') && !r.Has('N') {
 		return r

@@ -33,8 +33,8 @@ var failureNames = map[string][]result{
 	"down": {resultDown}, "busy": {resultBusy}, "server_error": {resultServerError},
 }
 
-// setErrors takes names that Check has passed. Without names it is all failures, but for serverError
-// if that isn't one.
+// setErrors takes names that Check has passed. Without names it is all failures, but for
+// serverError if that isn't one.
 func (f *failover) setErrors(c class, names []string, serverError bool) {
 	errors := &f.errors[c]
 	for r := resultServerError; r <= resultClosed; r++ {

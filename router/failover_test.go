@@ -9,7 +9,8 @@ import (
 )
 
 func TestFailoverGoesOnAfterErrorsOfThePolicy(t *testing.T) {
-	p := route.FailoverPolicy{Reads: []string{"timeout"}, Updates: []string{"connect", "server_error"}, Deletes: []string{}}
+	p := route.FailoverPolicy{Reads: []string{"timeout"}, Updates: []string{"connect", "server_error"},
+		Deletes: []string{}}
 	r := rigged(t, 1, route.Route{Kind: route.KindFailover, Children: toAll("a", "b"), Failover: p}, "a", "b")
 	for _, test := range []struct {
 		failure result
@@ -35,7 +36,8 @@ func TestFailoverGoesOnAfterErrorsOfThePolicy(t *testing.T) {
 }
 
 func TestFailoverByDefault(t *testing.T) {
-	r := rigged(t, 1, route.Route{Kind: route.KindFailover, Children: toAll("a", "b", "c"), Exptime: 5 * time.Second}, "a", "b", "c")
+	r := rigged(t, 1, route.Route{Kind: route.KindFailover, Children: toAll("a", "b", "c"), Exptime: 5 * time.Second},
+		"a", "b", "c")
 	a, b := r.stubs["a"], r.stubs["b"]
 	a.failing(resultDown)
 	b.failing(resultTimeout)
@@ -52,7 +54,8 @@ func TestFailoverByDefault(t *testing.T) {
 }
 
 func TestFailoverTriesCountChildrenThatWereReached(t *testing.T) {
-	r := rigged(t, 1, route.Route{Kind: route.KindFailover, Children: toAll("a", "b", "c", "d"), Failover: route.FailoverPolicy{MaxTries: 2}}, "a", "b", "c", "d")
+	r := rigged(t, 1, route.Route{Kind: route.KindFailover, Children: toAll("a", "b", "c", "d"),
+		Failover: route.FailoverPolicy{MaxTries: 2}}, "a", "b", "c", "d")
 	for _, name := range []string{"a", "b", "c"} {
 		r.stubs[name].failing(resultTimeout)
 	}
@@ -64,7 +67,8 @@ func TestFailoverTriesCountChildrenThatWereReached(t *testing.T) {
 }
 
 func TestFailoverInRendezvousOrderSharesTheLoad(t *testing.T) {
-	r := rigged(t, 1, route.Route{Kind: route.KindFailover, Children: toAll("a", "b", "c", "d"), Failover: route.FailoverPolicy{Order: route.InRendezvousOrder}}, "a", "b", "c", "d")
+	r := rigged(t, 1, route.Route{Kind: route.KindFailover, Children: toAll("a", "b", "c", "d"),
+		Failover: route.FailoverPolicy{Order: route.InRendezvousOrder}}, "a", "b", "c", "d")
 	r.stubs["a"].failing(resultTimeout)
 	for i := range 300 {
 		key := fmt.Sprintf("k%d", i)
@@ -78,7 +82,8 @@ func TestFailoverInRendezvousOrderSharesTheLoad(t *testing.T) {
 }
 
 func TestFailoverToLeastFailures(t *testing.T) {
-	r := rigged(t, 1, route.Route{Kind: route.KindFailover, Children: toAll("a", "b", "c"), Failover: route.FailoverPolicy{Order: route.LeastFailures}}, "a", "b", "c")
+	r := rigged(t, 1, route.Route{Kind: route.KindFailover, Children: toAll("a", "b", "c"),
+		Failover: route.FailoverPolicy{Order: route.LeastFailures}}, "a", "b", "c")
 	r.stubs["a"].failing(resultTimeout)
 	r.stubs["b"].failing(resultTimeout)
 	r.want("get k\r\nget k\r\n", "END\r\nEND\r\n")
@@ -107,7 +112,8 @@ func TestMissFailover(t *testing.T) {
 	r.want("mg k v q\r\nmn\r\n", "VA 1\r\nv\r\nMN\r\n")
 	r.want("delete k\r\n", "DELETED\r\n")
 	r.want("delete k\r\n", "NOT_FOUND\r\n")
-	r.heard("a: get k; a: mg k v q; a: delete k; a: delete k; b: get k; b: mg k v q; b: delete k; b: delete k; c: get k; c: mg k v q; c: delete k; c: delete k")
+	r.heard("a: get k; a: mg k v q; a: delete k; a: delete k; b: get k; b: mg k v q; b: delete k; b: delete k; c: " +
+		"get k; c: mg k v q; c: delete k; c: delete k")
 	r.want("replace k 0 0 1\r\nv\r\n", "NOT_STORED\r\n")
 	r.heard("a: replace k 0 0 1 v")
 	r.stubs["a"].failing(resultServerError)

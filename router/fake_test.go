@@ -13,8 +13,8 @@ import (
 	"holdfast/route"
 )
 
-// A stub is a member without a connection: a cache that notes what it is asked, and fails or answers
-// late when it is told to.
+// A stub is a member without a connection: a cache that notes what it is asked, and fails or
+// answers late when it is told to.
 type stub struct {
 	name  string
 	cache localRoute
@@ -44,7 +44,8 @@ func newStub(t testing.TB, name string) *stub {
 
 func (s *stub) forward(l *lane, q *query) {
 	s.mu.Lock()
-	s.asked = append(s.asked, strings.TrimSpace(strings.ReplaceAll(string(mc.AppendRequest(nil, q.request)), mc.CRLF, " ")))
+	s.asked = append(s.asked, strings.TrimSpace(strings.ReplaceAll(string(mc.AppendRequest(nil, q.request)), mc.CRLF,
+		" ")))
 	failure := resultHit
 	if s.fails != nil {
 		failure = s.fails(q.request)
@@ -199,8 +200,8 @@ func toAll(pools ...string) []route.Route {
 	return routes
 }
 
-// ask is running.ask, of which the input is overwritten once all is answered: what goes on after that
-// must not borrow it.
+// ask is running.ask, of which the input is overwritten once all is answered: what goes on after
+// that must not borrow it.
 func (r *rig) ask(lane int, requests string) string {
 	var d mc.Decoder
 	input := []byte(requests)
@@ -236,8 +237,8 @@ func (r *rig) want(requests, want string) {
 	}
 }
 
-// heard checks what stubs were asked since the last time, as "a: get k; b: delete k". Others were asked
-// nothing.
+// heard checks what stubs were asked since the last time, as "a: get k; b: delete k". Others were
+// asked nothing.
 func (r *rig) heard(want string) {
 	r.t.Helper()
 	r.settle()
@@ -247,7 +248,10 @@ func (r *rig) heard(want string) {
 			got = append(got, name+": "+asked)
 		}
 	}
-	slices.SortStableFunc(got, func(a, b string) int { return strings.Compare(a[:strings.Index(a, ":")], b[:strings.Index(b, ":")]) })
+	slices.SortStableFunc(got, func(a, b string) int {
+		return strings.Compare(a[:strings.Index(a, ":")],
+			b[:strings.Index(b, ":")])
+	})
 	if text := strings.Join(got, "; "); text != want {
 		r.t.Errorf("asked %q; want %q", text, want)
 	}

@@ -41,7 +41,8 @@ func TestLateAnswer(t *testing.T) {
 	r.want(0, "get b\r\n", allMissed)
 }
 
-// Who asks a member that never answers gets an error in time; who asks another one doesn't wait for that.
+// Who asks a member that never answers gets an error in time; who asks another one doesn't wait for
+// that.
 func TestMemberNeverAnswers(t *testing.T) {
 	asked, release := make(chan struct{}, 1), make(chan struct{})
 	silent := startMember(t, nil, func(_ int, conn net.Conn, in *bufio.Reader) {
@@ -180,7 +181,8 @@ func TestErrorInAMergedLine(t *testing.T) {
 		})
 		r := run(t, onePool(address), 1)
 		r.want(0, "get a\r\nget bad\r\nget c\r\nget bad d\r\nget e\r\n",
-			"VALUE a 0 1\r\na\r\nEND\r\n"+refusal+"VALUE c 0 1\r\nc\r\nEND\r\nVALUE d 0 1\r\nd\r\n"+refusal+"VALUE e 0 1\r\ne\r\nEND\r\n")
+			"VALUE a 0 1\r\na\r\nEND\r\n"+refusal+"VALUE c 0 1\r\nc\r\nEND\r\nVALUE d 0 1\r\nd\r\n"+refusal+"VALUE e 0 1\r\n"+
+				"e\r\nEND\r\n")
 		if lines.Load() == 0 {
 			t.Error("nothing was merged")
 		}
@@ -298,7 +300,8 @@ func TestLargeValue(t *testing.T) {
 	}
 }
 
-// Reloads under load, with members that come and go, drop no request; members that are gone are left.
+// Reloads under load, with members that come and go, drop no request; members that are gone are
+// left.
 func TestReloadUnderLoad(t *testing.T) {
 	for _, kind := range []route.PoolKind{route.Sharded, route.Replicated} {
 		t.Run(string(kind), func(t *testing.T) {
@@ -366,7 +369,8 @@ func reloadClient(r *running, client int, end chan struct{}) {
 		default:
 		}
 		key := fmt.Sprintf("k%d-%d", client, i%50)
-		got := r.ask((client+i)%len(r.loops), fmt.Sprintf("set %s 0 0 1\r\n1\r\nget %s other\r\ndelete %s\r\n", key, key, key))
+		got := r.ask((client+i)%len(r.loops), fmt.Sprintf("set %s 0 0 1\r\n1\r\nget %s other\r\ndelete %s\r\n", key, key,
+			key))
 		for _, line := range strings.SplitAfter(got, "\r\n") {
 			if isError(line) {
 				r.t.Errorf("%s", line)

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// startMember starts one that does with each connection, which is the n-th from 0 on, what serve does.
-// A probe is answered without it as long as well says so; nil is always.
+// startMember starts one that does with each connection, which is the n-th from 0 on, what serve
+// does. A probe is answered without it as long as well says so; nil is always.
 func startMember(t testing.TB, well func() bool, serve func(n int, conn net.Conn, in *bufio.Reader)) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -105,7 +105,8 @@ func untilClosed(conn net.Conn) {
 
 // onePool are the options of a pool that tries failed members soon, and is patient with them.
 func onePool(addresses ...string) route.Options {
-	p := route.Pool{Name: "p", Timeout: time.Second, ProbeMin: time.Millisecond, ProbeMax: 5 * time.Millisecond, SoftErrors: 1000}
+	p := route.Pool{Name: "p", Timeout: time.Second, ProbeMin: time.Millisecond, ProbeMax: 5 * time.Millisecond,
+		SoftErrors: 1000}
 	for _, a := range addresses {
 		p.Members = append(p.Members, route.Member{Address: a})
 	}
@@ -114,7 +115,8 @@ func onePool(addresses ...string) route.Options {
 
 // isError reports whether the answer is one SERVER_ERROR line.
 func isError(answer string) bool {
-	return strings.HasPrefix(answer, "SERVER_ERROR ") && strings.Index(answer, "\r\n") == len(answer)-2 && strings.Count(answer, "\n") == 1
+	return strings.HasPrefix(answer, "SERVER_ERROR ") && strings.Index(answer, "\r\n") == len(answer)-2 &&
+		strings.Count(answer, "\n") == 1
 }
 
 // wantError checks that requests are answered with one SERVER_ERROR.
@@ -137,7 +139,8 @@ func (r *running) keysOf(member, n int) []string {
 	return keys
 }
 
-// A member that closes within its answer: what came whole is given, the rest of the line is an error.
+// A member that closes within its answer: what came whole is given, the rest of the line is an
+// error.
 func TestMemberClosesWithinAnAnswer(t *testing.T) {
 	const a, b, c = "VALUE a 0 2\r\naa\r\n", "VALUE b 0 2\r\n\r\n\r\n", "VALUE c 7 0\r\n\r\n"
 	whole := a + b + c + "END\r\n"
@@ -160,7 +163,8 @@ func TestMemberClosesWithinAnAnswer(t *testing.T) {
 
 // The same with requests of several kinds in line: each gets its own answer or an error.
 func TestMemberClosesWithinAnswers(t *testing.T) {
-	answers := []string{"STORED\r\n", "VALUE a 0 1 77\r\n1\r\nEND\r\n", "VA 1 k Ox\r\n1\r\n", "8\r\n", "DELETED\r\n", "HD Oy\r\n"}
+	answers := []string{"STORED\r\n", "VALUE a 0 1 77\r\n1\r\nEND\r\n", "VA 1 k Ox\r\n1\r\n", "8\r\n", "DELETED\r\n",
+		"HD Oy\r\n"}
 	const requests = "set a 0 0 1\r\n1\r\ngets a\r\nmg a v k Ox\r\nincr n 1\r\ndelete a\r\nmd a Oy\r\n"
 	whole := strings.Join(answers, "")
 	for cut := range len(whole) {
@@ -175,7 +179,8 @@ func TestMemberClosesWithinAnswers(t *testing.T) {
 				got = got[len(answer):]
 			case cut < come && isError(line+"\n"):
 				got = rest
-			case i == 1 && cut >= come-len("END\r\n") && cut < come && strings.HasPrefix(got, answer[:len(answer)-len("END\r\n")]):
+			case i == 1 && cut >= come-len("END\r\n") && cut < come &&
+				strings.HasPrefix(got, answer[:len(answer)-len("END\r\n")]):
 				t.Errorf("cut after %q: a value without its END was given", whole[:cut])
 			default:
 				t.Fatalf("cut after %q: answer %d is %q", whole[:cut], i, got)
@@ -187,30 +192,40 @@ func TestMemberClosesWithinAnswers(t *testing.T) {
 	}
 }
 
-// What can't be an answer to the request breaks the connection and is an error for its client alone.
+// What can't be an answer to the request breaks the connection and is an error for its client
+// alone.
 func TestGarbage(t *testing.T) {
 	for _, test := range []struct {
 		request string
 		answers []string
 	}{
 		{"get a\r\n", []string{
-			"\r\n", "\n", "END\n", "\x00\x01\x02\r\n", "STORED\r\n", "HD\r\n", "7\r\n", "OK\r\n", "HTTP/1.1 400 Bad Request\r\n\r\n",
-			"ERROR Too many open connections\r\n", "SERVER_ERRORS\r\n", "CLIENT_ERROR:\r\n", "VALUE\r\n", "VALUE \r\n", "VALUE a\r\n", "VALUE a 0\r\n", "VALUE a 0 \r\n",
-			"VALUE a x 1\r\n1\r\nEND\r\n", "VALUE a 0 x\r\n1\r\nEND\r\n", "VALUE a 0 -1\r\n", "VALUE a 0 1\n1\r\nEND\r\n", "VALUE a 0 1 7\r\n1\r\nEND\r\n",
-			"VALUE a 0 1x\r\n1\r\nEND\r\n", "VALUE a 0 1\r\n12\r\nEND\r\n", "VALUE a 0 3\r\n1\r\nEND\r\n", "VALUE a 0 0\r\n1\r\nEND\r\n",
+			"\r\n", "\n", "END\n", "\x00\x01\x02\r\n", "STORED\r\n", "HD\r\n", "7\r\n", "OK\r\n",
+			"HTTP/1.1 400 Bad Request\r\n\r\n",
+			"ERROR Too many open connections\r\n", "SERVER_ERRORS\r\n", "CLIENT_ERROR:\r\n", "VALUE\r\n", "VALUE \r\n",
+			"VALUE a\r\n", "VALUE a 0\r\n", "VALUE a 0 \r\n",
+			"VALUE a x 1\r\n1\r\nEND\r\n", "VALUE a 0 x\r\n1\r\nEND\r\n", "VALUE a 0 -1\r\n", "VALUE a 0 1\n1\r\nEND\r\n",
+			"VALUE a 0 1 7\r\n1\r\nEND\r\n",
+			"VALUE a 0 1x\r\n1\r\nEND\r\n", "VALUE a 0 1\r\n12\r\nEND\r\n", "VALUE a 0 3\r\n1\r\nEND\r\n",
+			"VALUE a 0 0\r\n1\r\nEND\r\n",
 			"VALUE b 0 1\r\n1\r\nEND\r\n", "VALUE a 0 1\r\n1\r\nVALUE a 0 1\r\n1\r\nEND\r\n", "VALUE a 0 1\r\n1\r\nSTORED\r\n",
 			"VALUE a 0 2147483648\r\n", "VALUE a 0 9223372036854775807\r\n", "VALUE a 0 9999999999999999999\r\n1\r\nEND\r\n",
 			"VALUE a 0 18446744073709551617\r\n1\r\nEND\r\n", "VALUE a 0 99999999999999999999999999\r\n1\r\nEND\r\n",
 			"value a 0 1\r\n1\r\nEND\r\n", strings.Repeat("x", maxLineBytes+1),
 			"VALUE " + strings.Repeat("a", maxLineBytes) + " 0 1\r\n",
 		}},
-		{"gets a\r\n", []string{"VALUE a 0 1\r\n1\r\nEND\r\n", "VALUE a 0 1 x\r\n1\r\nEND\r\n", "VALUE a 0 1 7 7\r\n1\r\nEND\r\n"}},
-		{"delete a\r\n", []string{"STORED\r\n", "TOUCHED\r\n", "OK\r\n", "7\r\n", "END\r\n", "HD\r\n", "VALUE a 0 1\r\n1\r\nEND\r\n", "\n\r"}},
+		{"gets a\r\n", []string{"VALUE a 0 1\r\n1\r\nEND\r\n", "VALUE a 0 1 x\r\n1\r\nEND\r\n",
+			"VALUE a 0 1 7 7\r\n1\r\nEND\r\n"}},
+		{"delete a\r\n", []string{"STORED\r\n", "TOUCHED\r\n", "OK\r\n", "7\r\n", "END\r\n", "HD\r\n",
+			"VALUE a 0 1\r\n1\r\nEND\r\n", "\n\r"}},
 		{"touch a 1\r\n", []string{"STORED\r\n", "DELETED\r\n", "7\r\n"}},
-		{"incr a 1\r\n", []string{"STORED\r\n", "DELETED\r\n", "x\r\n", "-1\r\n", "1 x\r\n", "\r\n\r\n", "99999999999999999999999\r\n"}},
+		{"incr a 1\r\n", []string{"STORED\r\n", "DELETED\r\n", "x\r\n", "-1\r\n", "1 x\r\n", "\r\n\r\n",
+			"99999999999999999999999\r\n"}},
 		{"mg a v\r\n", []string{
-			"VALUE a 0 1\r\n1\r\nEND\r\n", "END\r\n", "STORED\r\n", "MN\r\n", "VA\r\n", "VA x\r\n", "VA -1\r\n", "VA 1x\r\n1\r\n", "VA 1\n1\r\n",
-			"VA 4294967296\r\n", "VA 99999999999999999999\r\n1\r\n", "VA 1\r\n12\r\n", "VA 2\r\n1\r\nEN\r\n", "HDx\r\n", "ZZ\r\n", "NS\r\n",
+			"VALUE a 0 1\r\n1\r\nEND\r\n", "END\r\n", "STORED\r\n", "MN\r\n", "VA\r\n", "VA x\r\n", "VA -1\r\n",
+			"VA 1x\r\n1\r\n", "VA 1\n1\r\n",
+			"VA 4294967296\r\n", "VA 99999999999999999999\r\n1\r\n", "VA 1\r\n12\r\n", "VA 2\r\n1\r\nEN\r\n", "HDx\r\n",
+			"ZZ\r\n", "NS\r\n",
 		}},
 		{"md a\r\n", []string{"EN\r\n", "DELETED\r\n", "VA 1\r\n1\r\n", "NS\r\n"}},
 	} {
@@ -231,7 +246,8 @@ func TestGarbage(t *testing.T) {
 
 // What a member says beyond its answer is nobody's, whether the next request stands in line or not.
 func TestAnswersTooMuch(t *testing.T) {
-	for _, extra := range []string{"END\r\n", "VALUE b 0 5\r\nwrong\r\nEND\r\n", "SERVER_ERROR wrong\r\n", "x", "VALUE b 0 5\r\nwr"} {
+	for _, extra := range []string{"END\r\n", "VALUE b 0 5\r\nwrong\r\nEND\r\n", "SERVER_ERROR wrong\r\n", "x",
+		"VALUE b 0 5\r\nwr"} {
 		more, sent := make(chan struct{}), make(chan struct{})
 		address := startMember(t, nil, func(n int, conn net.Conn, in *bufio.Reader) {
 			if n > 0 {

@@ -8,8 +8,8 @@ import (
 	"holdfast/mc"
 )
 
-// fills keep what is added to a route from a slower one (warm.go, l1l2.go) from undoing a newer write.
-// They are shared by all lanes, and by one tree and the next.
+// fills keep what is added to a route from a slower one (warm.go, l1l2.go) from undoing a newer
+// write. They are shared by all lanes, and by one tree and the next.
 //
 // What must not happen:
 //
@@ -17,26 +17,27 @@ import (
 //  2. A delete of k takes the item from warm and from cold, and is acknowledged.
 //  3. The get adds the old item to cold, where it is found from now on.
 //
-// So a write through this router marks its key in a slot before anything of it is sent, and again when
-// it is answered. An add is refused whose read of warm began before the write ended:
+// So a write through this router marks its key in a slot before anything of it is sent, and again
+// when it is answered. An add is refused whose read of warm began before the write ended:
 //
 //	read begins        write begins          write ends       add refused, since the slot
 //	───┼────────────────────┼─────────────────────┼────────── has a time after the read began
 //	             read begins and adds             │           or counts a write that is on its way
 //
-// If there are routes that acknowledge a write which still goes on (a delete in all_async, all_initial),
-// reads that begin shortly after it are refused too: it may not have reached warm.
+// If there are routes that acknowledge a write which still goes on (a delete in all_async,
+// all_initial), reads that begin shortly after it are refused too: it may not have reached warm.
 //
-// Refusing isn't enough for an add that has been sent when the write begins: on their connections, or
-// in front of different members, the one may overtake the other. So there is a second rule: a write
-// waits for the adds of its key that are on their way; none begins while it waits. Adds wait for
-// nobody, so this ends.
+// Refusing isn't enough for an add that has been sent when the write begins: on their connections,
+// or in front of different members, the one may overtake the other. So there is a second rule: a
+// write waits for the adds of its key that are on their way; none begins while it waits. Adds wait
+// for nobody, so this ends.
 //
-// It does not cover what this router doesn't see, writes that go to the members by another way, nor an
-// add that was given up after the member's time-out and is read from a socket after a later delete.
+// It does not cover what this router doesn't see, writes that go to the members by another way, nor
+// an add that was given up after the member's time-out and is read from a socket after a later
+// delete.
 //
-// A third thing a slot knows: warm may have kept an item that a write was to take from it, because it
-// couldn't be reached. Keys of that slot are not looked for in warm for distrustTime.
+// A third thing a slot knows: warm may have kept an item that a write was to take from it, because
+// it couldn't be reached. Keys of that slot are not looked for in warm for distrustTime.
 //
 // A flush_all is a write of all keys.
 //
@@ -96,7 +97,8 @@ func (f *fills) at(hash uint64) (*fillStripe, *fillSlot) {
 	return s, &s.slots[hash/fillStripes%fillSlots]
 }
 
-// beginWrite marks the key. It reports whether the write may be sent; if not, w goes on once it may.
+// beginWrite marks the key. It reports whether the write may be sent; if not, w goes on once it
+// may.
 func (f *fills) beginWrite(key []byte, hash uint64, w waiting) bool {
 	now := f.now()
 	stripe, slot := f.at(hash)
@@ -120,13 +122,14 @@ func (f *fills) endWrite(hash uint64) {
 	slot.written = max(slot.written, now)
 }
 
-// beginAdd reports whether what was read since began may be added under key, also with regard to writes
-// that have ended no longer than remember before; endAdd follows then.
+// beginAdd reports whether what was read since began may be added under key, also with regard to
+// writes that have ended no longer than remember before; endAdd follows then.
 func (f *fills) beginAdd(key []byte, hash uint64, began, remember time.Duration) bool {
 	stripe, slot := f.at(hash)
 	stripe.mu.Lock()
 	defer stripe.mu.Unlock()
-	if f.flushing.Load() > 0 || slot.writing > 0 || slot.written > 0 && slot.written+remember >= began || stripe.open >= maxAdds {
+	if f.flushing.Load() > 0 || slot.writing > 0 || slot.written > 0 && slot.written+remember >= began ||
+		stripe.open >= maxAdds {
 		return false
 	}
 	a := stripe.adds[string(key)]

@@ -6,8 +6,9 @@ import (
 	"holdfast/mc"
 )
 
-// flush has all members flushed, now or when they come back. In a replicated pool it is ordered with
-// writes and copies: see flushBarrier. In a sharded one each key has one holder, and needs no order.
+// flush has all members flushed, now or when they come back. In a replicated pool it is ordered
+// with writes and copies: see flushBarrier. In a sharded one each key has one holder, and needs no
+// order.
 func (p *pool) flush(l *lane, q *query) {
 	if p.replicated == nil {
 		flushMembers(l, q, p.members)

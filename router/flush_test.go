@@ -14,8 +14,8 @@ func direct(t testing.TB, c *cacheServer) *running {
 	return run(t, route.Options{Pools: []route.Pool{{Name: "direct", Members: []route.Member{{Address: c.address()}}}}}, 1)
 }
 
-// copyTo begins a copy of a key from a member of the first pool to another. The channel is closed at its
-// end.
+// copyTo begins a copy of a key from a member of the first pool to another. The channel is closed
+// at its end.
 func (r *running) copyTo(lane int, key string, from, to int) <-chan struct{} {
 	l, p, done := r.lanes[lane], r.tree.Load().pools[0].replicated, make(chan struct{})
 	l.loop.Post(func() { l.enter(func() { p.copyItem(l, []byte(key), from, to, func(bool) { close(done) }) }) })
@@ -24,8 +24,8 @@ func (r *running) copyTo(lane int, key string, from, to int) <-chan struct{} {
 
 // A flush and a copy that is on its way:
 //
-//  1. Member 0 lacks k, and the copy from member 1 begins. Member 1 has answered with the item, which
-//     the router has not got yet.
+//  1. Member 0 lacks k, and the copy from member 1 begins. Member 1 has answered with the item,
+//     which the router has not got yet.
 //  2. A flush of all is asked for.
 //  3. The router gets the item.
 //
@@ -70,10 +70,12 @@ func TestPipelinesKeepTheirOrderAboutAFlush(t *testing.T) {
 		go func() { written <- r.ask(0, "set b 0 0 1\r\n1\r\n") }()
 		<-held
 		go func() {
-			written <- r.ask(0, "set a 0 0 1\r\n2\r\nflush_all\r\nget a b\r\nflush_all\r\nset a 0 0 1\r\n3\r\nget a\r\nappend a 0 0 1\r\n3\r\nget a b\r\n")
+			written <- r.ask(0, "set a 0 0 1\r\n2\r\nflush_all\r\nget a b\r\nflush_all\r\nset a 0 0 1\r\n3\r\nget a\r\n"+
+				"append a 0 0 1\r\n3\r\nget a b\r\n")
 		}()
 		time.AfterFunc(time.Duration(i%4)*time.Millisecond, release)
-		const want = "STORED\r\nOK\r\nEND\r\nOK\r\nSTORED\r\nVALUE a 0 1\r\n3\r\nEND\r\nSTORED\r\nVALUE a 0 2\r\n33\r\nEND\r\n"
+		const want = "STORED\r\nOK\r\nEND\r\nOK\r\nSTORED\r\nVALUE a 0 1\r\n3\r\nEND\r\nSTORED\r\nVALUE a 0 2\r\n33\r\n" +
+			"END\r\n"
 		if one, two := <-written, <-written; one+two != "STORED\r\n"+want && two+one != "STORED\r\n"+want {
 			t.Fatalf("round %d: got %q and %q", i, one, two)
 		}
@@ -124,8 +126,8 @@ func TestFlushOfABusyMember(t *testing.T) {
 	r.want(0, "get k\r\n", "END\r\n")
 }
 
-// A copy whose outcome isn't known takes the member down, which has forgotten the key when it answers
-// again.
+// A copy whose outcome isn't known takes the member down, which has forgotten the key when it
+// answers again.
 func TestCopyThatIsLost(t *testing.T) {
 	caches, cutters, o := replicas(t, 2)
 	o.Pools[0].Read, o.Pools[0].RefillRate = route.ReadFirst, -1
@@ -149,7 +151,8 @@ func TestCopyThatIsLost(t *testing.T) {
 	r.want(0, "get k\r\n", "END\r\n")
 }
 
-// A member that joins while a store in pieces goes on by the old tree gets what that writes from then on:
+// A member that joins while a store in pieces goes on by the old tree gets what that writes from
+// then on:
 //
 //  1. Pieces of the new value of k go to members 0 and 1. Member 1 is slow.
 //  2. Member 2 joins, is filled, and holds k's old manifest.

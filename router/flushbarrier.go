@@ -6,30 +6,33 @@ import (
 	"sync/atomic"
 )
 
-// A flushBarrier puts flushes of a replicated pool in one order with its writes and copies. Without it
+// A flushBarrier puts flushes of a replicated pool in one order with its writes and copies. Without
+// it
 //
-//  1. Member C has come back without k. A read of k misses there, and the copy of k from A to C begins:
-//     A answers with the item.
+//  1. Member C has come back without k. A read of k misses there, and the copy of k from A to C
+//     begins: A answers with the item.
 //  2. flush_all goes to A, B and C, which answer. The client reads OK.
 //  3. The copy adds k to C, where the flushed value is found from now on.
 //
 // and likewise a write that was acknowledged before the flush began, but is still on its way to a
-// member (acknowledge: first, fastest, none), reaches that member behind the flush; and two writes with
-// a flush between them on some members, but before or behind them on others, leave different items.
+// member (acknowledge: first, fastest, none), reaches that member behind the flush; and two writes
+// with a flush between them on some members, but before or behind them on others, leave different
+// items.
 //
 // So a flush
 //
-//  1. is counted: a write or a copy that comes from now on waits for it to end, and reads of its key wait
-//     behind that;
-//  2. waits until all latches are released that were held, also by the writes that had waited for those;
+//  1. is counted: a write or a copy that comes from now on waits for it to end, and reads of its
+//     key wait behind that;
+//  2. waits until all latches are released that were held, also by the writes that had waited for
+//     those;
 //  3. goes to all members, and is answered once each has it or has it in its journal;
 //  4. ends. What has waited for it goes on, and the next flush in line comes to its step 2.
 //
 // As a write waits only for flushes that came before it, flushes without end don't keep it waiting.
 //
-// Reads that a client has sent behind its flush_all must not go before it to a member: as long as it
-// has not come to step 3, the reads of its lane wait for step 4. Those of other lanes are of other
-// connections.
+// Reads that a client has sent behind its flush_all must not go before it to a member: as long as
+// it has not come to step 3, the reads of its lane wait for step 4. Those of other lanes are of
+// other connections.
 type flushBarrier struct {
 	begun, ended atomic.Uint64 // flushes that came to step 1, and to step 4
 
@@ -47,8 +50,8 @@ type poolFlush struct {
 	sent bool
 }
 
-// flush has run called on its lane, which is locked, when it is this flush's turn: at once if nothing
-// is in its way. endFlush must follow.
+// flush has run called on its lane, which is locked, when it is this flush's turn: at once if
+// nothing is in its way. endFlush must follow.
 func (t *latches) flush(l *lane, run func()) {
 	b := &t.barrier
 	f := &poolFlush{lane: l, run: run}
@@ -63,8 +66,8 @@ func (t *latches) flush(l *lane, run func()) {
 	}
 }
 
-// drain is step 2, and reports whether nothing is held; if not, drained follows for the first flush in
-// line. No latch of a stripe that it has seen is taken by what came after the flush was counted.
+// drain is step 2, and reports whether nothing is held; if not, drained follows for the first flush
+// in line. No latch of a stripe that it has seen is taken by what came after the flush was counted.
 func (t *latches) drain() bool {
 	t.barrier.undrained.Store(latchStripes + 1) // one for this loop
 	idle := int32(1)
@@ -100,8 +103,8 @@ func (b *flushBarrier) send(f *poolFlush) {
 	f.run()
 }
 
-// holds reports whether a flush of the lane has not been sent: reads must wait, which their clients may
-// have sent behind it.
+// holds reports whether a flush of the lane has not been sent: reads must wait, which their clients
+// may have sent behind it.
 func (b *flushBarrier) holds(l *lane) bool {
 	if b.unsent.Load() == 0 {
 		return false

@@ -7,16 +7,16 @@ import (
 	"holdfast/mc"
 )
 
-// delayedFlushes are flushes to come, of pools whose members hold items together. Each member has the
-// flush_all with its delay too, but does it by its own clock, and not at all if it was restarted since or
-// came back in between. Then
+// delayedFlushes are flushes to come, of pools whose members hold items together. Each member has
+// the flush_all with its delay too, but does it by its own clock, and not at all if it was
+// restarted since or came back in between. Then
 //
 //  1. Member C is down. flush_all 60 is acknowledged, and C is flushed when it comes back, at once.
 //  2. A set of k goes to A, B and C.
 //  3. After the 60 seconds A and B lose k. Reads of k at C find it, as does a copy from C to A.
 //
-// So when the time has come the router flushes the pool itself, in order with its writes and copies. It
-// has forgotten that if it was restarted in between.
+// So when the time has come the router flushes the pool itself, in order with its writes and
+// copies. It has forgotten that if it was restarted in between.
 type delayedFlushes struct {
 	mu     sync.Mutex // guards timers
 	timers map[string]*time.Timer

@@ -81,7 +81,8 @@ func plainSet(r *mc.Request) *mc.Request {
 		args = append(args, " b"...)
 		flags |= mc.Flag('b')
 	}
-	return &mc.Request{Op: mc.MetaSet, Key: r.Key, Value: r.Value, ClientFlags: r.ClientFlags, Exptime: r.Exptime, Args: args, Flags: flags}
+	return &mc.Request{Op: mc.MetaSet, Key: r.Key, Value: r.Value, ClientFlags: r.ClientFlags, Exptime: r.Exptime,
+		Args: args, Flags: flags}
 }
 
 // metaTouch is an mg that only touches.
@@ -95,8 +96,8 @@ func metaTouch(r *mc.Request) *mc.Request {
 	return &mc.Request{Op: mc.MetaGet, Key: r.Key, Exptime: r.Exptime, Args: args, Flags: flags}
 }
 
-// Members number their items each for itself, so a CAS says nothing to another member: it could hold
-// by chance. What clients see has the member in its low bits.
+// Members number their items each for itself, so a CAS says nothing to another member: it could
+// hold by chance. What clients see has the member in its low bits.
 
 func (p *replicated) casBits() int { return bits.Len(uint(len(p.members) - 1)) }
 

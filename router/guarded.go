@@ -8,10 +8,11 @@ import (
 )
 
 // guarded is the route to a member that has a journal, in a sharded pool: a write that fails on the
-// member is in its journal before that is said. The member is then down, and answers nothing until it
-// has forgotten the keys. So a delete that failed has done its work all the same, and with deletes it
-// is answered as one of a key that isn't held: mcrouter's spooled deletes, but for what the member
-// serves before it has got them. A delete that the member refuses with SERVER_ERROR is owed to it.
+// member is in its journal before that is said. The member is then down, and answers nothing until
+// it has forgotten the keys. So a delete that failed has done its work all the same, and with
+// deletes it is answered as one of a key that isn't held: mcrouter's spooled deletes, but for what
+// the member serves before it has got them. A delete that the member refuses with SERVER_ERROR is
+// owed to it.
 type guarded struct {
 	to      *upstream
 	deletes bool

@@ -12,14 +12,14 @@ import (
 // down, for a short time each. Like a replicated pool it serves nothing older than what was
 // acknowledged:
 //
-//  1. A member that fails a write goes down, and the key goes into its journal, before the gutter gets
-//     the write. So do the keys of writes while it is down. It answers again once it has forgotten
-//     them (outage).
+//  1. A member that fails a write goes down, and the key goes into its journal, before the gutter
+//     gets the write. So do the keys of writes while it is down. It answers again once it has
+//     forgotten them (outage).
 //  2. What the gutter holds then is not read any more, but would be if the member went down again
 //     soon. So for as long as that may live, writes to the member delete in the gutter, too.
 //  3. Members of the gutter that fail a write have journals as well.
-//  4. Writes under one key come one after the other (latches), so that none reaches the gutter after
-//     a later one has deleted there.
+//  4. Writes under one key come one after the other (latches), so that none reaches the gutter
+//     after a later one has deleted there.
 type guttered struct {
 	sharded
 	gutter  func() forwarder // that of the other pool, which may be made later
@@ -36,7 +36,8 @@ func (g *guttered) forward(l *lane, q *query) {
 	if intentOf(q.request) <= intentReadFirst {
 		hash := keyHash(q.request.Key)
 		wait := latched{lane: l, read: true, run: func() { g.read(l, m, q) }}
-		if !g.latches.busy(hash) || !g.latches.await(q.request.Key, hash, -1, wait) { // its client may have sent the write that waits
+		// its client may have sent the write that waits
+		if !g.latches.busy(hash) || !g.latches.await(q.request.Key, hash, -1, wait) {
 			g.read(l, m, q)
 		}
 		return

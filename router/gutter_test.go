@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// guttered returns options of a pool of two members before a gutter of one, and the ways to the three.
+// guttered returns options of a pool of two members before a gutter of one, and the ways to the
+// three.
 func gutteredPools(t testing.TB) ([]*cutter, route.Options) {
 	t.Helper()
 	_, cutters, o := replicas(t, 3)
@@ -19,8 +20,8 @@ func gutteredPools(t testing.TB) ([]*cutter, route.Options) {
 	return cutters, o
 }
 
-// The keys of a member that is down live in the gutter meanwhile, and the member has forgotten those
-// that were written when it comes back.
+// The keys of a member that is down live in the gutter meanwhile, and the member has forgotten
+// those that were written when it comes back.
 func TestGutter(t *testing.T) {
 	cutters, o := gutteredPools(t)
 	r := run(t, o, 1)
@@ -58,13 +59,17 @@ func TestGutter(t *testing.T) {
 	set("3")
 	cutters[0].setCut(true) // again, while the gutter still holds what it got
 	r.ask(0, "get a b c d e f g h i j\r\n")
-	await(t, "the member is down", func() bool { return r.state(0, 0) == "down" || read() != "" && r.state(0, 0) == "down" })
+	await(t, "the member is down", func() bool {
+		return r.state(0, 0) == "down" || read() != "" &&
+			r.state(0, 0) == "down"
+	})
 	if got := read(); strings.Contains(got, "2") {
 		t.Errorf("in its second outage: got %s, with values of before its return", got)
 	}
 }
 
-// Requests of one connection on one key take effect in their order, also where writes wait for writes.
+// Requests of one connection on one key take effect in their order, also where writes wait for
+// writes.
 func TestPipelinesKeepTheirOrder(t *testing.T) {
 	_, gutter := gutteredPools(t)
 	_, _, replicated := replicas(t, 3)

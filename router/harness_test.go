@@ -213,8 +213,8 @@ func (c *cutter) setCut(cut bool) {
 	}
 }
 
-// holding has the next answer that contains mark wait until release is called. held is closed once the
-// member has said it.
+// holding has the next answer that contains mark wait until release is called. held is closed once
+// the member has said it.
 func (c *cutter) holding(mark string) (held <-chan struct{}, release func()) {
 	said, goOn := make(chan struct{}), make(chan struct{})
 	hold := func(answer []byte) {

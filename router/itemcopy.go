@@ -21,8 +21,8 @@ type itemCopy struct {
 	done     func(copied bool)
 }
 
-// copyItem adds the item under key, if from has one, to the member to. done is called at its end: false
-// if from may have one that to has not got.
+// copyItem adds the item under key, if from has one, to the member to. done is called at its end:
+// false if from may have one that to has not got.
 func (p *replicated) copyItem(l *lane, key []byte, from, to int, done func(copied bool)) {
 	c := &itemCopy{pool: p, from: from, to: to, key: key, hash: keyHash(key), done: done}
 	if p.latches.acquire(key, c.hash, latched{lane: l, run: func() { c.read(l) }}) {
@@ -67,12 +67,13 @@ func (c *itemCopy) take(l *lane, _ *query, a *answer) {
 // missed takes the member down whose add may have been taken or not:
 //
 //  1. The member is stopped, and the add waits in its socket; its time-out passes.
-//  2. The member runs again. A delete of the key comes by a new connection, is done, and acknowledged.
+//  2. The member runs again. A delete of the key comes by a new connection, is done, and
+//     acknowledged.
 //  3. The member reads the add from the old connection.
 //
-// So it goes down, as after a write, and has read its old connections before it is up again. The key need
-// not go into its journal: if the add comes to it, then with what the others hold, until a write replaces
-// that, which the journal gets.
+// So it goes down, as after a write, and has read its old connections before it is up again. The
+// key need not go into its journal: if the add comes to it, then with what the others hold, until a
+// write replaces that, which the journal gets.
 func (c *itemCopy) missed(l *lane, cause error) {
 	d := c.pool.members[c.to].to
 	d.afterMissed(l, d.suspect(cause), nil, func(err error) { c.end(l, err) }) // a suspect is never up again

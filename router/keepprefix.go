@@ -5,9 +5,9 @@ import (
 	"holdfast/route"
 )
 
-// keepPrefix is before a pool whose members get keys with the /region/cluster/ that they came with, as
-// mcrouter's keep_routing_prefix has it: the members are routers themselves. Keys are placed without
-// it, so that a pool of caches would hold each at the same member as without.
+// keepPrefix is before a pool whose members get keys with the /region/cluster/ that they came with,
+// as mcrouter's keep_routing_prefix has it: the members are routers themselves. Keys are placed
+// without it, so that a pool of caches would hold each at the same member as without.
 type keepPrefix struct{ target forwarder }
 
 func (k keepPrefix) forward(l *lane, q *query) {

@@ -6,8 +6,8 @@ import (
 	"holdfast/mc"
 )
 
-// negativeFlag is mcrouter's mark of an item in L1 that stands for a miss in L2 (lib/mc/msg.h). Reads of
-// such an item miss. An add of the key is refused until it has expired; set isn't.
+// negativeFlag is mcrouter's mark of an item in L1 that stands for a miss in L2 (lib/mc/msg.h).
+// Reads of such an item miss. An add of the key is refused until it has expired; set isn't.
 const negativeFlag = 0x10000
 
 var negativeValue = []byte("ncache")

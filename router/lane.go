@@ -46,8 +46,8 @@ func (r *Router) Serve(b *mc.Batch) {
 	}
 }
 
-// enter runs f with the lane locked, for what doesn't come from the loop, and sees to it that what f
-// sends is written.
+// enter runs f with the lane locked, for what doesn't come from the loop, and sees to it that what
+// f sends is written.
 func (l *lane) enter(f func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

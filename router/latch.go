@@ -6,8 +6,9 @@ import (
 )
 
 // latches let one write at a time go to the members of a replicated pool under each key, over all
-// lanes: so all members get the writes of a key in the same order. They also tell reads of keys that
-// are being written, which may not go to any member. A flush closes them all: see flushbarrier.go.
+// lanes: so all members get the writes of a key in the same order. They also tell reads of keys
+// that are being written, which may not go to any member. A flush closes them all: see
+// flushbarrier.go.
 type latches struct {
 	stripes [latchStripes]latchStripe
 	// writing counts the latched keys by their hash: a read of a key with 0 needs no lock to see that
@@ -94,7 +95,8 @@ func (t *latches) await(key []byte, hash uint64, first int, w latched) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := s.held[string(key)]
-	if h == nil || h.first == first && first >= 0 && len(h.waiting) == 0 { // none waits that the client may have sent before
+	// none waits that the client may have sent before
+	if h == nil || h.first == first && first >= 0 && len(h.waiting) == 0 {
 		return false
 	}
 	h.waiting = append(h.waiting, w)
@@ -124,8 +126,8 @@ func (t *latches) park(key []byte, hash uint64, w latched) {
 	h.waiting = append(h.waiting, w)
 }
 
-// release hands the latch on, or ends it. Reads that waited go on, up to the next write, and that too,
-// unless a flush came before it.
+// release hands the latch on, or ends it. Reads that waited go on, up to the next write, and that
+// too, unless a flush came before it.
 func (t *latches) release(key []byte, hash uint64) {
 	s := t.stripe(hash)
 	s.mu.Lock()

@@ -9,8 +9,8 @@ import (
 	"holdfast/route"
 )
 
-// A bucket of tokens is filled at a rate up to its burst. What it counts by is the caller's, as long
-// as it rises: seconds, or requests.
+// A bucket of tokens is filled at a rate up to its burst. What it counts by is the caller's, as
+// long as it rises: seconds, or requests.
 type bucket struct {
 	rate, burst float64
 

@@ -28,7 +28,8 @@ func TestBucket(t *testing.T) {
 }
 
 func TestRateLimit(t *testing.T) {
-	r := rigged(t, 2, route.Route{Kind: route.KindRateLimit, Rates: route.Rates{Gets: 2, Sets: 1, SetsBurst: 3}, Target: ptr(to("a"))}, "a")
+	r := rigged(t, 2, route.Route{Kind: route.KindRateLimit, Rates: route.Rates{Gets: 2, Sets: 1, SetsBurst: 3},
+		Target: ptr(to("a"))}, "a")
 	now := time.Duration(0)
 	r.tree.Load().root.(*rateLimit).clock = func() time.Duration { return now }
 	over := "SERVER_ERROR too many requests\r\n"
@@ -37,7 +38,8 @@ func TestRateLimit(t *testing.T) {
 		t.Errorf("got %q; want %q", got, over)
 	}
 	r.want(strings.Repeat(set("k", "v"), 4), "STORED\r\nSTORED\r\nSTORED\r\n"+over)
-	r.want(strings.Repeat("delete k\r\n", 3)+strings.Repeat("touch k 1\r\n", 9), "DELETED\r\n"+strings.Repeat("NOT_FOUND\r\n", 11))
+	r.want(strings.Repeat("delete k\r\n", 3)+strings.Repeat("touch k 1\r\n", 9),
+		"DELETED\r\n"+strings.Repeat("NOT_FOUND\r\n", 11))
 	now = time.Second
 	r.want("get k\r\nget k\r\nget k\r\n", "END\r\nEND\r\n"+over)
 }
@@ -80,7 +82,8 @@ func TestAnswersWithoutAMember(t *testing.T) {
 			"END\r\nNOT_STORED\r\nNOT_FOUND\r\nNOT_FOUND\r\nEN\r\nNS\r\nNF\r\nMN\r\n")
 		r.heard("")
 	}
-	r := rigged(t, 1, route.Route{Kind: route.KindFailover, Children: []route.Route{{Kind: route.KindError, Response: "no such service"}}}, "a")
+	r := rigged(t, 1, route.Route{Kind: route.KindFailover,
+		Children: []route.Route{{Kind: route.KindError, Response: "no such service"}}}, "a")
 	r.want("get k j\r\nms k 1 q\r\nv\r\n", "SERVER_ERROR no such service\r\nSERVER_ERROR no such service\r\n")
 }
 
@@ -89,7 +92,8 @@ func TestLogging(t *testing.T) {
 	r := rigged(t, 1, route.Route{Kind: route.KindLogging, Name: "watched", Target: ptr(to("a"))}, "a")
 	r.tree.Load().root.(*logging).log = slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	r.want("get k\r\n", "END\r\n")
-	if want := `level=DEBUG msg=request route=watched op=get key=k result=miss answer_bytes=0`; !strings.Contains(text.String(), want) {
+	const want = `level=DEBUG msg=request route=watched op=get key=k result=miss answer_bytes=0`
+	if !strings.Contains(text.String(), want) {
 		t.Errorf("got %q; want %q", text.String(), want)
 	}
 }

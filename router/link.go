@@ -187,8 +187,8 @@ func (k *link) wrote(n int, err error) {
 // owed is how many answers the upstream owes on the connection.
 func (k *link) owed() int { return k.pending.len() - k.unsent }
 
-// untouched reports whether the upstream owes nothing and has seen nothing of what is in line, which
-// can then go by another connection.
+// untouched reports whether the upstream owes nothing and has seen nothing of what is in line,
+// which can then go by another connection.
 func (k *link) untouched() bool { return k.owed() == 0 && !k.partial }
 
 // connect begins a connection; what is in line waits for it.
@@ -281,8 +281,8 @@ func (k *link) cut() {
 	k.failAll(resultClosed, errDown)
 }
 
-// failAll answers what is in line with a failure. Those who take it may put more in line, or the same
-// again, which is for a next connection.
+// failAll answers what is in line with a failure. Those who take it may put more in line, or the
+// same again, which is for a next connection.
 func (k *link) failAll(r result, cause error) {
 	old := k.pending
 	k.pending = queue{}

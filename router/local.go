@@ -30,9 +30,9 @@ func (m localRoute) forward(l *lane, q *query) {
 	}
 }
 
-// A localCall is one request at the cache. The batch may be done before Serve returns, as the cache's
-// are now, or later and on any goroutine. The lane is locked while Serve runs, so whichever comes second
-// finishes the call: Serve's return on the lane, or Done, which posts it to the lane.
+// A localCall is one request at the cache. The batch may be done before Serve returns, as the
+// cache's are now, or later and on any goroutine. The lane is locked while Serve runs, so whichever
+// comes second finishes the call: Serve's return on the lane, or Done, which posts it to the lane.
 type localCall struct {
 	route localRoute
 	lane  *lane

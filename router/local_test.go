@@ -25,8 +25,8 @@ func (c *lateCache) Serve(b *mc.Batch) {
 	}()
 }
 
-// TestLocalCacheAnswersLater has the cache of this process answer from another goroutine after Serve
-// has returned: meanwhile the lane goes on with requests for others.
+// TestLocalCacheAnswersLater has the cache of this process answer from another goroutine after
+// Serve has returned: meanwhile the lane goes on with requests for others.
 func TestLocalCacheAnswersLater(t *testing.T) {
 	store, err := cache.Open(cache.Options{MemoryBytes: 16 << 20, Lanes: 1})
 	if err != nil {

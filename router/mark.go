@@ -15,34 +15,34 @@ import (
 	"holdfast/route"
 )
 
-// A router whose journal folder is gone, or is an old copy, would believe that its members have missed
-// nothing:
+// A router whose journal folder is gone, or is an old copy, would believe that its members have
+// missed nothing:
 //
 //  1. Member C is down. A write of k is in its journal, and acknowledged.
-//  2. The router ends, and the folder is lost: deleted, on a disk that was replaced, restored from a backup
-//     of before 1.
+//  2. The router ends, and the folder is lost: deleted, on a disk that was replaced, restored from
+//     a backup of before 1.
 //  3. A router starts, finds no journal of C, and reads of k at C get what was there before 1.
 //
-// So a router with a folder marks its members: under a key of its own each holds the identity and the
-// generation of the journals that count for it. The generation rises with each start and each round of
-// marks. Before a member answers anything of a new process, its mark is looked at:
+// So a router with a folder marks its members: under a key of its own each holds the identity and
+// the generation of the journals that count for it. The generation rises with each start and each
+// round of marks. Before a member answers anything of a new process, its mark is looked at:
 //
-//   - Another identity, or a later generation than the folder's: these journals aren't the ones that
-//     counted. Nobody knows which member missed what, so all members of the pool are flushed.
-//   - A mark that the last rounds of the process before should have replaced: the member was out of the
-//     configuration meanwhile, and is flushed.
-//   - None, while another member of the replicated pool has one: the member was restarted, has joined, or
-//     has evicted the mark. It is flushed, which costs nothing, is needed, or costs misses that the others
-//     fill.
-//   - None on any member: the pool is new to this router, and is believed. That a mark was evicted on all
-//     members just when the folder was lost is not noticed; with a new mark each markRound that takes a
-//     member that keeps items for less.
+//   - Another identity, or a later generation than the folder's: these journals aren't the ones
+//     that counted. Nobody knows which member missed what, so all members of the pool are flushed.
+//   - A mark that the last rounds of the process before should have replaced: the member was out of
+//     the configuration meanwhile, and is flushed.
+//   - None, while another member of the replicated pool has one: the member was restarted, has
+//     joined, or has evicted the mark. It is flushed, which costs nothing, is needed, or costs
+//     misses that the others fill.
+//   - None on any member: the pool is new to this router, and is believed. That a mark was evicted
+//     on all members just when the folder was lost is not noticed; with a new mark each markRound
+//     that takes a member that keeps items for less.
 //
-// The mark is on the members and not beside the configuration, since what loses the folder (a container
-// without a volume, a replaced disk, a reinstalled machine) loses what is beside it too.
+// The mark is on the members and not beside the configuration, since what loses the folder (a
+// container without a volume, a replaced disk, a reinstalled machine) loses what is beside it too.
 //
-// Members in the reach of several routers have a mark of each. What tells those apart is Journal.Name: it
-// must outlive the folder.
+// Members in the reach of several routers have a mark of each. What tells those apart is
+// Journal.Name: it must outlive the folder.
 type marks struct {
 	router *Router
 	name   string
@@ -122,8 +122,8 @@ func (t *tree) journaled() []*upstream {
 	return all
 }
 
-// begin looks at the members' marks before anything is served, marks them, and goes on marking. Members that can't
-// be asked go down, and are looked at when they come back.
+// begin looks at the members' marks before anything is served, marks them, and goes on marking.
+// Members that can't be asked go down, and are looked at when they come back.
 func (m *marks) begin(t *tree) {
 	found := map[*upstream]*mark{}
 	var mu sync.Mutex // guards found
@@ -209,7 +209,8 @@ func (m *marks) check(p *sideConn, d *upstream) error {
 	return nil
 }
 
-// joined notes that the upstream has joined while the process runs: it is flushed whatever its mark says.
+// joined notes that the upstream has joined while the process runs: it is flushed whatever its mark
+// says.
 func (m *marks) joined(d *upstream) {
 	if m == nil {
 		return
@@ -267,7 +268,8 @@ func (m *marks) lose(d *upstream, at *mark) {
 
 func (m *marks) flush(d *upstream, why string) {
 	if err := d.distrust(why, false); err != nil {
-		m.router.log.Error("that a member must be flushed could not be journaled: a crash may forget it", "member", d.address, "err", err)
+		m.router.log.Error("that a member must be flushed could not be journaled: a crash may forget it", "member",
+			d.address, "err", err)
 	}
 }
 
@@ -332,7 +334,8 @@ func (m *marks) renew(d *upstream) error {
 		return err
 	}
 	if at != nil && !m.right(at) {
-		d.log.Warn("another router with the same journal.name marks this member", "member", d.address, "name", m.name, "marked", at.identity)
+		d.log.Warn("another router with the same journal.name marks this member", "member", d.address, "name", m.name,
+			"marked", at.identity)
 	}
 	return m.set(p, d)
 }

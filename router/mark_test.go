@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// missedBySecond has a router whose second member misses a write, and ends it. The member can be reached again.
+// missedBySecond has a router whose second member misses a write, and ends it. The member can be
+// reached again.
 func missedBySecond(t testing.TB, o route.Options, cutters []*cutter) {
 	t.Helper()
 	r := run(t, o, 1)
@@ -34,8 +35,8 @@ func (r *running) upAgain() {
 	})
 }
 
-// A start without the journal folder that counted for the members has them flushed: it was deleted, or
-// is a copy of before the member missed anything.
+// A start without the journal folder that counted for the members has them flushed: it was deleted,
+// or is a copy of before the member missed anything.
 func TestJournalFolderIsLost(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -132,8 +133,8 @@ func TestFirstStartKeepsItems(t *testing.T) {
 	}
 }
 
-// A member without a mark beside one with it was restarted, or was never of this pool: it holds nothing
-// that counts.
+// A member without a mark beside one with it was restarted, or was never of this pool: it holds
+// nothing that counts.
 func TestMemberWithoutAMark(t *testing.T) {
 	caches, _, o := replicas(t, 3)
 	o = byOwnWays(o, t.TempDir(), caches)
@@ -179,14 +180,21 @@ func TestMarksAfterAFlush(t *testing.T) {
 	o = byOwnWays(o, t.TempDir(), caches)
 	r := run(t, o, 1)
 	key := r.marks.key(r.tree.Load().upstreams[0])
-	await(t, "the member is marked", func() bool { return strings.HasPrefix(direct(t, caches[0]).ask(0, "get "+key+"\r\n"), "VALUE ") })
+	await(t, "the member is marked", func() bool {
+		return strings.HasPrefix(direct(t, caches[0]).ask(0,
+			"get "+key+"\r\n"), "VALUE ")
+	})
 	r.want(0, "flush_all\r\n", "OK\r\n")
-	await(t, "it is marked again", func() bool { return strings.HasPrefix(direct(t, caches[0]).ask(0, "get "+key+"\r\n"), "VALUE ") })
+	await(t, "it is marked again", func() bool {
+		return strings.HasPrefix(direct(t, caches[0]).ask(0, "get "+key+"\r\n"),
+			"VALUE ")
+	})
 }
 
 // What else stands under the key of a mark, as long as it may be, is no mark of these journals.
 func TestMarkOfSomethingElse(t *testing.T) {
-	for _, other := range []string{"", "x", "x\r\nEND", strings.Repeat("x", 1+markBytes), strings.Repeat("x", 100_000), "deadbeef -1"} {
+	for _, other := range []string{"", "x", "x\r\nEND", strings.Repeat("x", 1+markBytes), strings.Repeat("x", 100_000),
+		"deadbeef -1"} {
 		caches, _, o := replicas(t, 2)
 		o = byOwnWays(o, t.TempDir(), caches)
 		first := run(t, o, 1)

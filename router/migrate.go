@@ -6,10 +6,10 @@ import (
 	"holdfast/mc"
 )
 
-// migrate moves traffic from a route to another, as mcrouter's MigrateRoute does. Before start all goes
-// to from. Then deletes go to both, for two intervals. In the second of them each key moves at a time of
-// its own, by its hash; what is written to one side after that is not on the other. After the two all
-// goes to to.
+// migrate moves traffic from a route to another, as mcrouter's MigrateRoute does. Before start all
+// goes to from. Then deletes go to both, for two intervals. In the second of them each key moves at
+// a time of its own, by its hash; what is written to one side after that is not on the other. After
+// the two all goes to to.
 //
 //	                 start        start+interval        start+2×interval
 //	deletes   from     │             both                    │    to

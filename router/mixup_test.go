@@ -13,10 +13,10 @@ import (
 )
 
 // The hunt for an answer that is given to another's request. Many clients ask at random for shared
-// keys and for their own through members whose ways are cut, stalled and chopped at random. Each value
-// says its key and who wrote it as what; each meta request has an opaque of its own; each client
-// counts in a range of its own; some keys are always there. So an answer that belongs elsewhere shows,
-// however it got there.
+// keys and for their own through members whose ways are cut, stalled and chopped at random. Each
+// value says its key and who wrote it as what; each meta request has an opaque of its own; each
+// client counts in a range of its own; some keys are always there. So an answer that belongs
+// elsewhere shows, however it got there.
 func TestNoAnswerGoesToAnother(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -28,7 +28,8 @@ func TestNoAnswerGoesToAnother(t *testing.T) {
 		{"ejecting, two links", func(p *route.Pool) { p.Eject, p.Connections = true, 2 }, false},
 		{"few in flight", func(p *route.Pool) { p.MaxInFlight = 24 }, true},
 		{"replicated", func(p *route.Pool) { p.Kind = route.Replicated }, false},
-		{"replicated, from goroutines", func(p *route.Pool) { p.Kind, p.Acknowledge = route.Replicated, route.AckMajority }, true},
+		{"replicated, from goroutines", func(p *route.Pool) { p.Kind, p.Acknowledge = route.Replicated, route.AckMajority },
+			true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, cutters, o := replicas(t, 3)
@@ -78,7 +79,8 @@ func huntMixups(t *testing.T, cutters []*cutter, o route.Options, away bool) {
 		}
 		return true
 	})
-	final := &hunter{r: r, id: huntClients, away: away, all: &all, random: rand.New(rand.NewPCG(seed, 2)), strict: o.Pools[0].MaxInFlight == 0}
+	final := &hunter{r: r, id: huntClients, away: away, all: &all, random: rand.New(rand.NewPCG(seed, 2)),
+		strict: o.Pools[0].MaxInFlight == 0}
 	for range 50 {
 		final.round()
 	}
@@ -130,7 +132,8 @@ type hunter struct {
 	counts   int // how often it has counted up
 }
 
-// A wish is a request with how its answer is checked: it takes the answer off the front of what came.
+// A wish is a request with how its answer is checked: it takes the answer off the front of what
+// came.
 type wish struct {
 	request string
 	check   func(answers string) (rest string, err error)
@@ -164,7 +167,8 @@ func (h *hunter) round() bool {
 		h.all.requests.Add(1)
 		var err error
 		if rest, err = w.check(rest); err != nil {
-			h.r.t.Errorf("client %d: request %d %.120q: %v\nat %.200q\nof %.500q\nfor %.500q", h.id, i, w.request, err, rest, got, pipeline)
+			h.r.t.Errorf("client %d: request %d %.120q: %v\nat %.200q\nof %.500q\nfor %.500q", h.id, i, w.request, err, rest,
+				got, pipeline)
 			return false
 		}
 	}
@@ -197,7 +201,8 @@ func (h *hunter) value(key string) string {
 	if h.random.IntN(40) == 0 {
 		padding = h.random.IntN(100_000)
 	}
-	return fmt.Sprintf("%s:%d:%d:%s", key, h.id, h.sequence, strings.Repeat("\r\nEND\r\nVALUE x 0 1", padding/18+1)[:padding])
+	return fmt.Sprintf("%s:%d:%d:%s", key, h.id, h.sequence,
+		strings.Repeat("\r\nEND\r\nVALUE x 0 1", padding/18+1)[:padding])
 }
 
 func (h *hunter) wish() wish {
@@ -227,7 +232,8 @@ func (h *hunter) wish() wish {
 		h.sequence++
 		opaque := fmt.Sprintf("O%d-%d", h.id, h.sequence)
 		value := h.value(key)
-		return wish{fmt.Sprintf("ms %s %d %s k\r\n%s\r\n", key, len(value), opaque, value), h.one("HD " + opaque + " k" + key + "\r\n")}
+		return wish{fmt.Sprintf("ms %s %d %s k\r\n%s\r\n", key, len(value), opaque, value),
+			h.one("HD " + opaque + " k" + key + "\r\n")}
 	}
 	return h.metaGet(h.readKey())
 }

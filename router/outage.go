@@ -15,17 +15,19 @@ import (
 	"holdfast/journal"
 )
 
-// An outage is what an upstream of a replicated pool misses while it is down, and how it comes back.
+// An outage is what an upstream of a replicated pool misses while it is down, and how it comes
+// back.
 //
-//  1. A write fails on the upstream: it may have been taken or not. Under upstream.mu the upstream goes
-//     down, and the key goes into its journal. Only then is the client answered.
+//  1. A write fails on the upstream: it may have been taken or not. Under upstream.mu the upstream
+//     goes down, and the key goes into its journal. Only then is the client answered.
 //  2. Writes that come while it is down go into the journal, under the same lock.
-//  3. Each lane breaks its connections to the upstream, and throws away what they had to send. So no
-//     write of before can leave this machine any more.
+//  3. Each lane breaks its connections to the upstream, and throws away what they had to send. So
+//     no write of before can leave this machine any more.
 //  4. A probe is answered. What had reached the upstream's machine before may still wait to be read
-//     there, behind the probe: fence waits until the upstream has dropped the connections of before.
-//  5. The keys in the journal are deleted on the upstream, which answers no reads and gets no writes
-//     yet; or all is flushed if the journal is cut.
+//     there, behind the probe: fence waits until the upstream has dropped the connections of
+//     before.
+//  5. The keys in the journal are deleted on the upstream, which answers no reads and gets no
+//     writes yet; or all is flushed if the journal is cut.
 //  6. Under upstream.mu: if nothing was journaled behind the last delete, the journal ends and the
 //     upstream is up. Else 5 goes on.
 type outage struct {
@@ -96,9 +98,9 @@ func (d *upstream) missedFlush(sent bool, cause error) missed {
 	return missedBegin
 }
 
-// afterMissed goes on after what became of a request that the upstream has missed, with the lane locked:
-// again sends it again, and kept goes on once the journal has it. Kept's error is that a crash could lose
-// what the journal has, so that the request can't be acknowledged.
+// afterMissed goes on after what became of a request that the upstream has missed, with the lane
+// locked: again sends it again, and kept goes on once the journal has it. Kept's error is that a
+// crash could lose what the journal has, so that the request can't be acknowledged.
 func (d *upstream) afterMissed(l *lane, m missed, again func(), kept func(error)) {
 	switch m {
 	case missedSend:
@@ -220,7 +222,8 @@ func (d *upstream) finish(upTo journal.Position) bool {
 	return true
 }
 
-// ended notes that the upstream has closed a connection that owed nothing, and so has nothing left of it.
+// ended notes that the upstream has closed a connection that owed nothing, and so has nothing left
+// of it.
 func (d *upstream) ended(local string) {
 	if d.outage == nil {
 		return
@@ -261,10 +264,10 @@ func (d *upstream) repair(p *sideConn) (journal.Position, error) {
 	}
 }
 
-// fence waits until the upstream has nothing more to read of the connections that were broken. It asks
-// for the upstream's connections until none of ours of before is left. Where that can't be told, as
-// behind a proxy or of the connections of the process before this one, it waits for the pool's time-out: a server that answers again has read its other
-// sockets by then.
+// fence waits until the upstream has nothing more to read of the connections that were broken. It
+// asks for the upstream's connections until none of ours of before is left. Where that can't be
+// told, as behind a proxy or of the connections of the process before this one, it waits for the
+// pool's time-out: a server that answers again has read its other sockets by then.
 func (d *upstream) fence(ctx context.Context, p *sideConn) error {
 	a := d.outage
 	a.mu.Lock()
@@ -341,8 +344,8 @@ func (p *sideConn) expect(wants ...string) error {
 	return fmt.Errorf("answered %.60q", line)
 }
 
-// delete deletes the keys, each of which must be answered. Those with bytes that the classic protocol
-// can't say go by the meta one.
+// delete deletes the keys, each of which must be answered. Those with bytes that the classic
+// protocol can't say go by the meta one.
 func (p *sideConn) delete(entries []journal.Entry) error {
 	var b []byte
 	for _, e := range entries {
@@ -359,8 +362,8 @@ func (p *sideConn) delete(entries []journal.Entry) error {
 	return nil
 }
 
-// connections returns how many of the upstream's connections have their other end in ours. It is told
-// only if the upstream lists the one that asks.
+// connections returns how many of the upstream's connections have their other end in ours. It is
+// told only if the upstream lists the one that asks.
 func (p *sideConn) connections(ours map[string]bool) (left int, told bool, err error) {
 	if err := p.send([]byte("stats conns\r\n")); err != nil {
 		return 0, false, err

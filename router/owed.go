@@ -8,16 +8,20 @@ import (
 	"time"
 )
 
-// What is owed to an upstream are deletes that it refused with SERVER_ERROR while it was up: a proxy does
-// that when the server behind it is away. Taking the upstream down for it, as for a delete that was
-// lost, would take all of its other keys along. So the delete is answered as done, and
+// What is owed to an upstream are deletes that it refused with SERVER_ERROR while it was up: a
+// proxy does that when the server behind it is away. Taking the upstream down for it, as for a
+// delete that was lost, would take all of its other keys along. So the delete is answered as done,
+// and
 //
-//  1. until it is, reads of the key miss, and what depends on what the upstream holds finds nothing;
+//  1. until it is, reads of the key miss, and what depends on what the upstream holds finds
+//     nothing;
 //  2. it is sent again, on a connection of its own, until the upstream takes it;
-//  3. stores go through. The delete may then take a newer item away, which is a miss and no stale read.
+//  3. stores go through. The delete may then take a newer item away, which is a miss and no stale
+//     read.
 //
-// A router that stops leaves them in the upstream's journal. For one that is killed, the first maxOwedNotes of an
-// upstream stay noted as writes that are on their way, if there is a folder: the next start settles them.
+// A router that stops leaves them in the upstream's journal. For one that is killed, the first
+// maxOwedNotes of an upstream stay noted as writes that are on their way, if there is a folder: the
+// next start settles them.
 type owed struct {
 	count atomic.Int32 // of keys: most reads see that there are none
 
@@ -35,8 +39,8 @@ const (
 	owedMax      = 10 * time.Second
 )
 
-// owe notes a delete that the upstream refused, and calls end once the ledger needn't have it any more. It
-// reports false, and doesn't call end, if there are too many already.
+// owe notes a delete that the upstream refused, and calls end once the ledger needn't have it any
+// more. It reports false, and doesn't call end, if there are too many already.
 func (d *upstream) owe(key []byte, end func()) bool {
 	o := &d.owed
 	o.mu.Lock()
@@ -77,7 +81,8 @@ func (d *upstream) owes(key []byte) bool {
 	return found
 }
 
-// sendOwed sends what is owed again and again, until there is nothing left or the upstream is closed.
+// sendOwed sends what is owed again and again, until there is nothing left or the upstream is
+// closed.
 func (d *upstream) sendOwed() {
 	for wait := owedMin; ; wait = min(2*wait, owedMax) {
 		timer := time.NewTimer(wait)

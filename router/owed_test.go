@@ -30,12 +30,15 @@ func (f *fakeMember) holds(key string) bool {
 // A delete that the member refuses is done for the client, at once and later for the member too.
 func TestRefusedDeletesAreOwed(t *testing.T) {
 	f, refuses := refusingMember(t)
-	r := run(t, route.Options{Pools: []route.Pool{{Name: "p", Journal: true, Members: []route.Member{{Address: f.address()}}}}}, 2)
+	r := run(t, route.Options{Pools: []route.Pool{{Name: "p", Journal: true,
+		Members: []route.Member{{Address: f.address()}}}}}, 2)
 	r.want(0, "set k 0 0 1\r\nx\r\nset other 0 0 1\r\ny\r\n", "STORED\r\nSTORED\r\n")
 	r.want(0, "delete k\r\n", "NOT_FOUND\r\n")
-	r.want(1, "get k\r\nmg k v\r\nget k other\r\nadd k 0 0 1\r\nz\r\nincr k 1\r\n", "END\r\nEN\r\nVALUE other 0 1\r\ny\r\nEND\r\nNOT_STORED\r\nNOT_FOUND\r\n")
+	r.want(1, "get k\r\nmg k v\r\nget k other\r\nadd k 0 0 1\r\nz\r\nincr k 1\r\n",
+		"END\r\nEN\r\nVALUE other 0 1\r\ny\r\nEND\r\nNOT_STORED\r\nNOT_FOUND\r\n")
 	if !f.holds("k") || r.state(0, 0) != "up" {
-		t.Errorf("the member is %s, and holds k: %v; want it up, with the item that it didn't delete", r.state(0, 0), f.holds("k"))
+		t.Errorf("the member is %s, and holds k: %v; want it up, with the item that it didn't delete", r.state(0, 0),
+			f.holds("k"))
 	}
 	refuses.Store(false)
 	await(t, "the delete is sent again", func() bool { return !f.holds("k") })
@@ -54,7 +57,8 @@ func TestRefusedDeletesAreToldWithoutAJournal(t *testing.T) {
 func TestOwedDeletesOutliveTheRouter(t *testing.T) {
 	f, refuses := refusingMember(t)
 	o := route.Options{
-		Pools:   []route.Pool{{Name: "p", Journal: true, Members: []route.Member{{Address: f.address()}}, ProbeMin: 1e6, ProbeMax: 1e7}},
+		Pools: []route.Pool{{Name: "p", Journal: true, Members: []route.Member{{Address: f.address()}}, ProbeMin: 1e6,
+			ProbeMax: 1e7}},
 		Journal: route.Journal{Folder: t.TempDir()},
 	}
 	r := run(t, o, 1)
@@ -73,7 +77,8 @@ func TestOwedDeletesOutliveTheRouter(t *testing.T) {
 func TestOwedDeletesOutliveAKill(t *testing.T) {
 	f, refuses := refusingMember(t)
 	o := route.Options{
-		Pools:   []route.Pool{{Name: "p", Journal: true, Members: []route.Member{{Address: f.address()}}, ProbeMin: 1e6, ProbeMax: 1e7}},
+		Pools: []route.Pool{{Name: "p", Journal: true, Members: []route.Member{{Address: f.address()}}, ProbeMin: 1e6,
+			ProbeMax: 1e7}},
 		Journal: route.Journal{Folder: t.TempDir()},
 	}
 	r := run(t, o, 1)
@@ -85,14 +90,16 @@ func TestOwedDeletesOutliveAKill(t *testing.T) {
 	}
 	refuses.Store(false)
 	again := run(t, o, 1)
-	await(t, "the next router has sent the delete", func() bool { return again.ask(0, "get k\r\n") == "END\r\n" && !f.holds("k") })
+	await(t, "the next router has sent the delete",
+		func() bool { return again.ask(0, "get k\r\n") == "END\r\n" && !f.holds("k") })
 	again.want(0, "get other\r\n", value("other", "y")) // it wasn't flushed
 }
 
 // Beyond a number of keys the member is taken down, and its journal keeps them.
 func TestOwedDeletesAreBounded(t *testing.T) {
 	f, _ := refusingMember(t)
-	r := run(t, route.Options{Pools: []route.Pool{{Name: "p", Journal: true, Members: []route.Member{{Address: f.address()}}}}}, 1)
+	r := run(t, route.Options{Pools: []route.Pool{{Name: "p", Journal: true,
+		Members: []route.Member{{Address: f.address()}}}}}, 1)
 	d := r.tree.Load().pools[0].members[0].to
 	for i := range maxOwed {
 		if !d.owe([]byte(fmt.Sprint("k", i)), func() {}) {

@@ -20,7 +20,8 @@ const (
 	formMeta             // one line, of VA with a block
 )
 
-// queue holds what is pending in the order of the answers: a ring that keeps the memory of its keys.
+// queue holds what is pending in the order of the answers: a ring that keeps the memory of its
+// keys.
 type queue struct {
 	ring  []pending // a power of two long, or empty
 	first int

@@ -74,7 +74,8 @@ func (c *chunked) store(l *lane, q *query) {
 	p := &pieces{route: c, count: m.pieces}
 	p.request = func(i int) *mc.Request {
 		from, to := m.piece(i)
-		return &mc.Request{Op: mc.Set, Key: pieceKey(r.Key, m.suffix, i), Value: r.Value[from:to], ClientFlags: r.ClientFlags, Exptime: r.Exptime}
+		return &mc.Request{Op: mc.Set, Key: pieceKey(r.Key, m.suffix, i), Value: r.Value[from:to],
+			ClientFlags: r.ClientFlags, Exptime: r.Exptime}
 	}
 	p.keep = func(_ int, a *answer) bool { return a.result == resultDone }
 	p.done = func(l *lane, sent int, failure *answer) {
@@ -147,8 +148,8 @@ type chunkRead struct {
 	start int
 }
 
-// read asks for the value where that is needed to tell a manifest: also if only its size is asked for,
-// or its TTL is changed.
+// read asks for the value where that is needed to tell a manifest: also if only its size is asked
+// for, or its TTL is changed.
 func (c *chunked) read(l *lane, q *query) {
 	r := q.request
 	switch {

@@ -6,8 +6,8 @@ import (
 	"holdfast/route"
 )
 
-// A pool is members that hold items together. Its route takes a query to the one, or those, that are
-// responsible for it.
+// A pool is members that hold items together. Its route takes a query to the one, or those, that
+// are responsible for it.
 type pool struct {
 	options *route.Pool
 	members []*member

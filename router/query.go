@@ -52,8 +52,8 @@ func (r result) failed() bool { return r >= resultServerError }
 // unsent reports whether the member has surely not seen the request.
 func (r result) unsent() bool { return r >= resultBusy && r <= resultConnectTimeout }
 
-// countsAsSent reports whether the member may have seen the request, or would only refuse it again if it
-// were sent again at once.
+// countsAsSent reports whether the member may have seen the request, or would only refuse it again
+// if it were sent again at once.
 func (r result) countsAsSent() bool { return !r.unsent() || r == resultBusy }
 
 // resultNames are those of failures in Options, and of all in metrics.

@@ -17,7 +17,8 @@ import (
 func randomRoute(rnd *rand.Rand, depth int) route.Route {
 	pools := []string{"a", "b", "c", "d"}
 	if depth == 0 {
-		leaves := []route.Route{to(pools[rnd.IntN(4)]), to(pools[rnd.IntN(4)]), to(pools[rnd.IntN(4)]), {Kind: route.KindNull}, {Kind: route.KindError}}
+		leaves := []route.Route{to(pools[rnd.IntN(4)]), to(pools[rnd.IntN(4)]), to(pools[rnd.IntN(4)]),
+			{Kind: route.KindNull}, {Kind: route.KindError}}
 		return leaves[rnd.IntN(len(leaves))]
 	}
 	next := func() route.Route { return randomRoute(rnd, depth-1) }
@@ -46,8 +47,10 @@ func randomRoute(rnd *rand.Rand, depth int) route.Route {
 		{Kind: route.KindRateLimit, Rates: route.Rates{Gets: 1000}, Target: one},
 		{Kind: route.KindOutstandingLimit, MaxInFlight: 1 + rnd.IntN(3), Target: one},
 		{Kind: route.KindLogging, Target: one},
-		{Kind: route.KindOperationSelector, Operations: []route.OperationRoute{{Operations: []string{"get"}, Route: children[0]}, {Operations: []string{"set"}, Route: children[1]}}, Default: ptr(children[2])},
-		{Kind: route.KindPrefixSelector, Prefixes: []route.PrefixRoute{{Prefix: "k1", Route: children[0]}, {Prefix: "k", Route: children[1]}}, Default: ptr(children[2])},
+		{Kind: route.KindOperationSelector, Operations: []route.OperationRoute{{Operations: []string{"get"},
+			Route: children[0]}, {Operations: []string{"set"}, Route: children[1]}}, Default: ptr(children[2])},
+		{Kind: route.KindPrefixSelector, Prefixes: []route.PrefixRoute{{Prefix: "k1", Route: children[0]},
+			{Prefix: "k", Route: children[1]}}, Default: ptr(children[2])},
 	}
 	return kinds[rnd.IntN(len(kinds))]
 }
@@ -57,8 +60,10 @@ func randomRequest(rnd *rand.Rand) string {
 	key := fmt.Sprintf("k%d", rnd.IntN(6))
 	v := big([]int{0, 5, 1500, 5000}[rnd.IntN(4)], key)
 	forms := []string{
-		"get %[1]s", "get %[1]s none %[1]s", "gets %[1]s", "gat 100 %[1]s", "mg %[1]s v f k", "mg %[1]s s t", "mg %[1]s T30 v q", "me %[1]s",
-		"set %[1]s 1 0 %[2]d\r\n%[3]s", "add %[1]s 0 50 %[2]d\r\n%[3]s", "cas %[1]s 0 0 %[2]d 1\r\n%[3]s", "append %[1]s 0 0 %[2]d\r\n%[3]s",
+		"get %[1]s", "get %[1]s none %[1]s", "gets %[1]s", "gat 100 %[1]s", "mg %[1]s v f k", "mg %[1]s s t",
+		"mg %[1]s T30 v q", "me %[1]s",
+		"set %[1]s 1 0 %[2]d\r\n%[3]s", "add %[1]s 0 50 %[2]d\r\n%[3]s", "cas %[1]s 0 0 %[2]d 1\r\n%[3]s",
+		"append %[1]s 0 0 %[2]d\r\n%[3]s",
 		"ms %[1]s %[2]d F3 T9\r\n%[3]s", "ms %[1]s %[2]d MA\r\n%[3]s", "set %[1]s 0 0 %[2]d noreply\r\n%[3]s",
 		"delete %[1]s", "delete %[1]s noreply", "md %[1]s q", "touch %[1]s 10", "incr %[1]s 1", "ma %[1]s N0 v",
 	}
@@ -114,7 +119,8 @@ func answeredOnce(t *testing.T, seed uint64) {
 		open.Add(1)
 		inner.forward(l, &a.query)
 	})
-	failures := []result{resultHit, resultHit, resultHit, resultServerError, resultBusy, resultDown, resultConnect, resultTimeout, resultClosed}
+	failures := []result{resultHit, resultHit, resultHit, resultServerError, resultBusy, resultDown, resultConnect,
+		resultTimeout, resultClosed}
 	for i, name := range []string{"a", "b", "c", "d"} {
 		own := rand.New(rand.NewPCG(seed, uint64(i+1)))
 		r.stubs[name].set(func(s *stub) {

@@ -17,12 +17,13 @@ import (
 	"holdfast/mc"
 )
 
-// A member of a replicated pool that comes back lacks what it missed, and all if it was restarted. It
-// is cold then: a read that it misses asks the others, and what they have is added to it. Besides, it
-// is filled from another member's list of keys, those read last first.
+// A member of a replicated pool that comes back lacks what it missed, and all if it was restarted.
+// It is cold then: a read that it misses asks the others, and what they have is added to it.
+// Besides, it is filled from another member's list of keys, those read last first.
 //
 // An item is added with the latch of its key held, after it was read with that: no write comes
-// between, so that none is undone. What the member has got since stays, because add replaces nothing.
+// between, so that none is undone. What the member has got since stays, because add replaces
+// nothing.
 
 // Limits of a refill.
 const (
@@ -32,23 +33,25 @@ const (
 	fillsAtOnce  = 256     // of a lane, for reads that a cold member missed
 )
 
-// A member is filled from one that is warm: up, and itself filled. After an outage of all members there
-// is none:
+// A member is filled from one that is warm: up, and itself filled. After an outage of all members
+// there is none:
 //
 //  1. All members are down for a moment, or all are flushed since the journal folder was lost.
-//  2. A comes back and is told what it missed. Nobody is warm, so A stays cold, and waits for another.
-//  3. B comes back. Each is filled from the other: both have been told what they missed, so that neither
-//     holds anything old, and the pool has nothing better than what the two hold together. Then both are
-//     warm.
+//  2. A comes back and is told what it missed. Nobody is warm, so A stays cold, and waits for
+//     another.
+//  3. B comes back. Each is filled from the other: both have been told what they missed, so that
+//     neither holds anything old, and the pool has nothing better than what the two hold together.
+//     Then both are warm.
 //  4. C comes back. If A and B are warm by then, it is filled from one of them, else from both.
 //  5. If C was the last warm one to go down, it may hold more than A and B, which may have been
-//     restarted. So all are cold again, and each is filled from all others. Likewise if C is the one that
-//     keeps its items after an unclean end of the router (see Router.distrust): but that C stays warm.
+//     restarted. So all are cold again, and each is filled from all others. Likewise if C is the
+//     one that keeps its items after an unclean end of the router (see Router.distrust): but that C
+//     stays warm.
 //
 // A member that is alone and cold costs nothing: there is nobody to ask what it misses.
 
-// refill is how far the filling of one member of a replicated pool is. It is what the upstream calls as
-// it goes down and comes back; the pool is that of the newest tree.
+// refill is how far the filling of one member of a replicated pool is. It is what the upstream
+// calls as it goes down and comes back; the pool is that of the newest tree.
 type refill struct {
 	to      *upstream
 	latches *latches // of the pool, which outlive its trees
@@ -88,7 +91,8 @@ func (f *refill) wentDown() {
 	f.last.Store(true)
 }
 
-// comingUp has the others ask the member for what they miss from then on, if they lack what it holds.
+// comingUp has the others ask the member for what they miss from then on, if they lack what it
+// holds.
 func (f *refill) comingUp(whole bool) {
 	p := f.latches.newest.Load()
 	if p == nil {
@@ -130,8 +134,8 @@ func (f *refill) cameUp() {
 // flushed notes that the member will hold nothing that others lack.
 func (f *refill) flushed() { f.last.Store(false) }
 
-// fill fills the member on a goroutine of its own, or has the one that does look for members again. It
-// stays cold until that has ended.
+// fill fills the member on a goroutine of its own, or has the one that does look for members again.
+// It stays cold until that has ended.
 func (f *refill) fill(anew bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -216,8 +220,8 @@ func (f *refilling) others() error {
 	return nil
 }
 
-// source returns which member the filled one is, and which to fill it from: a warm one if there is one,
-// -1 if all have been asked.
+// source returns which member the filled one is, and which to fill it from: a warm one if there is
+// one, -1 if all have been asked.
 func (p *replicated) source(f *refilling) (to, from int) {
 	to, from = -1, -1
 	for i, m := range p.members {

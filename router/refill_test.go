@@ -19,7 +19,8 @@ func TestMemberIsRefilled(t *testing.T) {
 	r.want(0, "set forever 0 0 1\r\nv\r\nms a2V5IDE= 1 b\r\nv\r\n", "STORED\r\nHD\r\n")
 	cutters[0].setCut(true)
 	r.want(1, "set key0 7 0 3\r\nnew\r\ndelete key1\r\n", "STORED\r\nDELETED\r\n")
-	direct := run(t, route.Options{Pools: []route.Pool{{Name: "direct", Members: []route.Member{{Address: caches[0].address()}}}}}, 1)
+	direct := run(t, route.Options{Pools: []route.Pool{{Name: "direct",
+		Members: []route.Member{{Address: caches[0].address()}}}}}, 1)
 	direct.want(0, "flush_all\r\n", "OK\r\n") // as a restart would
 	cutters[0].setCut(false)
 	await(t, "the member is full", func() bool {
@@ -34,7 +35,8 @@ func TestMemberIsRefilled(t *testing.T) {
 	for i := 2; i < n; i++ {
 		answer := direct.ask(0, fmt.Sprintf("mg key%d f t v\r\n", i))
 		var size, flags, ttl int
-		if _, err := fmt.Sscanf(answer, "VA %d f%d t%d\r\n", &size, &flags, &ttl); err != nil || flags != i || ttl < 900 || ttl > 1000 {
+		if _, err := fmt.Sscanf(answer, "VA %d f%d t%d\r\n", &size, &flags, &ttl); err != nil || flags != i || ttl < 900 ||
+			ttl > 1000 {
 			t.Fatalf("key%d: got %q (%v)", i, answer, err)
 		}
 	}
@@ -71,7 +73,8 @@ func (r *running) awaitWarm(members ...int) {
 // wantHeld checks how many of the keys key0 to key99 a cache holds.
 func wantHeld(t *testing.T, c *cacheServer, want int) {
 	t.Helper()
-	direct := run(t, route.Options{Pools: []route.Pool{{Name: "direct", Members: []route.Member{{Address: c.address()}}}}}, 1)
+	direct := run(t, route.Options{Pools: []route.Pool{{Name: "direct",
+		Members: []route.Member{{Address: c.address()}}}}}, 1)
 	held := 0
 	for i := range 100 {
 		held += strings.Count(direct.ask(0, fmt.Sprintf("get key%d\r\n", i)), "VALUE")
@@ -81,7 +84,8 @@ func wantHeld(t *testing.T, c *cacheServer, want int) {
 	}
 }
 
-// After all members were down at once, those that are back are the ones to fill from: later restarts too.
+// After all members were down at once, those that are back are the ones to fill from: later
+// restarts too.
 func TestRefillAfterAllWereDown(t *testing.T) {
 	caches, cutters, o := replicas(t, 3)
 	r := run(t, o, 1)
@@ -103,11 +107,13 @@ func TestRefillAfterAllWereDown(t *testing.T) {
 
 // flush empties the cache, as a restart would.
 func flush(t *testing.T, c *cacheServer) {
-	direct := run(t, route.Options{Pools: []route.Pool{{Name: "direct", Members: []route.Member{{Address: c.address()}}}}}, 1)
+	direct := run(t, route.Options{Pools: []route.Pool{{Name: "direct",
+		Members: []route.Member{{Address: c.address()}}}}}, 1)
 	direct.want(0, "flush_all\r\n", "OK\r\n")
 }
 
-// Those that are back first may have been restarted: what the last warm one holds comes to them when it is back.
+// Those that are back first may have been restarted: what the last warm one holds comes to them
+// when it is back.
 func TestRefillFromTheLastThatWasWarm(t *testing.T) {
 	caches, cutters, o := replicas(t, 3)
 	r := run(t, o, 1)
@@ -142,7 +148,8 @@ func TestColdMemberAsksOthers(t *testing.T) {
 	}
 	cutters[0].setCut(true)
 	r.want(0, "delete key1\r\n", "DELETED\r\n")
-	direct := run(t, route.Options{Pools: []route.Pool{{Name: "direct", Members: []route.Member{{Address: caches[0].address()}}}}}, 1)
+	direct := run(t, route.Options{Pools: []route.Pool{{Name: "direct",
+		Members: []route.Member{{Address: caches[0].address()}}}}}, 1)
 	direct.want(0, "flush_all\r\n", "OK\r\n")
 	cutters[0].setCut(false)
 	await(t, "the member is up", func() bool { return r.state(0, 0) == "up" })

@@ -16,15 +16,15 @@ import (
 //
 //  1. Writes under one key go to the members one after the other (latches), so that all members see
 //     them in one order.
-//  2. Each member gets a write before the write is acknowledged; one that doesn't goes down, and the
-//     key goes into its journal (outage). With an acknowledgement of less than all, reads of the key
-//     meanwhile ask the first member, or wait.
+//  2. Each member gets a write before the write is acknowledged; one that doesn't goes down, and
+//     the key goes into its journal (outage). With an acknowledgement of less than all, reads of
+//     the key meanwhile ask the first member, or wait.
 //  3. A member that is down answers nothing until its journal has been applied.
 //  4. A write that depends on what is held (add, cas, incr, …) goes to the first member alone; what
 //     came of it there goes to the others. So each member holds the same item under a key, or none.
 //
-// A read may miss what others hold. After an error a write may have been done or not; reads then agree
-// on either from the moment that no member is left with an unknown outcome.
+// A read may miss what others hold. After an error a write may have been done or not; reads then
+// agree on either from the moment that no member is left with an unknown outcome.
 type replicated struct {
 	options *route.Pool
 	members []*member
@@ -240,8 +240,8 @@ func (p *replicated) write(l *lane, q *query) {
 	}
 }
 
-// begin sends the write: to all members, or first to the first. They are those of the newest tree, by
-// which a member that has joined may already be read, whatever tree the request came by.
+// begin sends the write: to all members, or first to the first. They are those of the newest tree,
+// by which a member that has joined may already be read, whatever tree the request came by.
 func (w *write) begin(l *lane) {
 	w.pool = w.pool.latches.newest.Load()
 	p := w.pool

@@ -52,7 +52,8 @@ func TestMemberReturns(t *testing.T) {
 
 // While a key is written with fewer acknowledgements than members, its reads don't see the past.
 func TestAcknowledgements(t *testing.T) {
-	for _, policy := range []route.Acknowledge{route.AckAll, route.AckMajority, route.AckFirst, route.AckFastest, route.AckNone} {
+	for _, policy := range []route.Acknowledge{route.AckAll, route.AckMajority, route.AckFirst, route.AckFastest,
+		route.AckNone} {
 		t.Run(string(policy), func(t *testing.T) {
 			_, _, o := replicas(t, 3)
 			o.Pools[0].Acknowledge = policy
@@ -195,7 +196,8 @@ func writeOn(r *running, first, step int, trails []trail, end chan struct{}) {
 			return
 		default:
 		}
-		request, want := fmt.Sprintf("set key%d 0 0 %d\r\n%d\r\n", key, len(strconv.FormatInt(version, 10)), version), "STORED\r\n"
+		request, want := fmt.Sprintf("set key%d 0 0 %d\r\n%d\r\n", key, len(strconv.FormatInt(version, 10)),
+			version), "STORED\r\n"
 		if version%7 == 0 {
 			request, want = fmt.Sprintf("delete key%d\r\n", key), "DELETED\r\n"
 		}
@@ -266,7 +268,8 @@ func TestWriteThatComesLate(t *testing.T) {
 	})
 	other := startFake(t, nil)
 	r := run(t, route.Options{Pools: []route.Pool{{
-		Name: "p", Kind: route.Replicated, Read: route.ReadFirst, RefillRate: -1, ProbeMin: time.Millisecond, Timeout: 500 * time.Millisecond,
+		Name: "p", Kind: route.Replicated, Read: route.ReadFirst, RefillRate: -1, ProbeMin: time.Millisecond,
+		Timeout: 500 * time.Millisecond,
 		Members: []route.Member{{Address: late.address()}, {Address: other.address()}},
 	}}}, 1)
 	r.want(0, "set k 0 0 1\r\n1\r\n", "STORED\r\n")

@@ -49,8 +49,8 @@ func (c *conn) read(data []byte) (used int) {
 	return used
 }
 
-// answer reads the answer, or a part of that to a get line, that begins with the line data[:end]. It
-// returns the bytes that it took: 0 when more must come, or when the connection is broken.
+// answer reads the answer, or a part of that to a get line, that begins with the line data[:end].
+// It returns the bytes that it took: 0 when more must come, or when the connection is broken.
 func (c *conn) answer(data []byte, end int) int {
 	k := c.link
 	line := data[:end]
@@ -100,8 +100,8 @@ func isEnd(rest []byte) bool { return string(rest) == mc.CRLF }
 // answersWithValue reports whether the answer to a meta command may be VA.
 func answersWithValue(op mc.Op) bool { return op == mc.MetaGet || op == mc.MetaArithmetic }
 
-// value reads "VALUE key flags bytes [cas]" and its block. The keys of the line that come before this
-// one were missed.
+// value reads "VALUE key flags bytes [cas]" and its block. The keys of the line that come before
+// this one were missed.
 func (c *conn) value(data []byte, end int) int {
 	k := c.link
 	rest := data[len(valueWord):end]
@@ -153,8 +153,8 @@ func (c *conn) lastValue(data []byte, took int) int {
 	return took + len(mc.End)
 }
 
-// block reports whether the block of size bytes after the line data[:end] is there, and well. If not,
-// more must come, or the connection is broken.
+// block reports whether the block of size bytes after the line data[:end] is there, and well. If
+// not, more must come, or the connection is broken.
 func (c *conn) block(data []byte, end, size int) bool {
 	if len(data) < end+size+len(mc.CRLF) {
 		c.need = end + size + len(mc.CRLF)
@@ -266,7 +266,8 @@ func saysError(line, word []byte) bool {
 	return bytes.HasPrefix(line, word) && (line[len(word)] == ' ' || isEnd(line[len(word):]))
 }
 
-// classicResult takes only what an upstream can answer to op: another answer belongs to another request.
+// classicResult takes only what an upstream can answer to op: another answer belongs to another
+// request.
 func classicResult(line []byte, op mc.Op) (result, bool) {
 	switch op {
 	case mc.Delete:
@@ -321,9 +322,9 @@ func metaResult(line []byte, r *mc.Request) (result, bool) {
 	return 0, false
 }
 
-// echoes reports whether the opaque and the key among the flags of an answer, if they are there, are
-// those of the request. Members give them back as they come, so others are of another request: its
-// client would take the answer for one to something that it never asked.
+// echoes reports whether the opaque and the key among the flags of an answer, if they are there,
+// are those of the request. Members give them back as they come, so others are of another request:
+// its client would take the answer for one to something that it never asked.
 func echoes(flags []byte, r *mc.Request) bool {
 	for token, rest := mc.Token(bytes.TrimRight(flags, "\r\n")); token != nil; token, rest = mc.Token(rest) {
 		switch token[0] {
@@ -340,8 +341,8 @@ func echoes(flags []byte, r *mc.Request) bool {
 	return true
 }
 
-// namesKey reports whether what an answer says of its key is the key, as it is or, of an item that was
-// stored so, in base64.
+// namesKey reports whether what an answer says of its key is the key, as it is or, of an item that
+// was stored so, in base64.
 func namesKey(said, key []byte) bool {
 	if len(said) == 0 || string(said) == string(key) {
 		return true
@@ -385,11 +386,12 @@ func number(b []byte) (n int, rest []byte, ok bool) {
 	return n, b[i:], i > 0 && i < len(b) && n >= 0 || i > 18
 }
 
-// garbled breaks the connection, since the upstream says what can't be an answer. It returns 0. What the
-// upstream said is logged, and not for the clients: it may be another one's.
+// garbled breaks the connection, since the upstream says what can't be an answer. It returns 0.
+// What the upstream said is logged, and not for the clients: it may be another one's.
 func (c *conn) garbled(line []byte, why string) int {
 	if k := c.link; k.conn == c {
-		k.to.log.Warn("garbled answer", "member", k.to.address, "answer", fmt.Sprintf("%.60q", bytes.TrimRight(line, "\r\n")), "err", why)
+		k.to.log.Warn("garbled answer", "member", k.to.address, "answer",
+			fmt.Sprintf("%.60q", bytes.TrimRight(line, "\r\n")), "err", why)
 		k.fail(resultClosed, errGarbled)
 	}
 	return 0

@@ -49,12 +49,13 @@ type Parts struct {
 	Loops []*loop.Loop // those whose batches it is given, by mc.Batch.Lane; not running yet
 	Cache mc.Handler   // the cache of this process, for members "cache"; nil without one
 	Log   *slog.Logger
-	// Now is the clock, by which items expire, routes migrate and limits are kept; nil is time.Now. Waits
-	// for sockets and timers go by the system's.
+	// Now is the clock, by which items expire, routes migrate and limits are kept; nil is time.Now.
+	// Waits for sockets and timers go by the system's.
 	Now func() time.Time
 }
 
-// New returns a router with the pools and routes of o. An error is Faults, or says what can't be had.
+// New returns a router with the pools and routes of o. An error is Faults, or says what can't be
+// had.
 func New(o route.Options, parts Parts) (*Router, error) {
 	now := parts.Now
 	if now == nil {
@@ -89,7 +90,8 @@ func New(o route.Options, parts Parts) (*Router, error) {
 	if t := r.tree.Load(); r.marks != nil {
 		r.marks.begin(t)
 	} else if len(t.journaled()) > 0 {
-		r.log.Warn("journal.folder is not set: when this process ends, nobody knows what members that are away have missed, " +
+		r.log.Warn("journal.folder is not set: when this process ends, " +
+			"nobody knows what members that are away have missed, " +
 			"nor which writes were on their way to them: they may differ, and serve what is old, until it is overwritten")
 	}
 	r.settle()
@@ -129,12 +131,13 @@ func (r *Router) Reload(o route.Options) error {
 	return nil
 }
 
-// publish has reads and writes of replicated pools go to the members of t, also those that have come by
-// an older tree, and then has members come up that are new or were away when this process began. Else a
-// member that joins a pool could be stale:
+// publish has reads and writes of replicated pools go to the members of t, also those that have
+// come by an older tree, and then has members come up that are new or were away when this process
+// began. Else a member that joins a pool could be stale:
 //
 //  1. It is flushed, comes up, and gets a copy of k from another.
-//  2. A write of k that has come by the old tree goes to the old tree's members, and is acknowledged.
+//  2. A write of k that has come by the old tree goes to the old tree's members, and is
+//     acknowledged.
 //  3. The member answers reads of k by the new tree.
 //
 // A write that has begun before has the latch of its key, for which the copy waits. r.mu is held.
@@ -194,7 +197,8 @@ func (r *Router) replica(pool, address string, s settings) (*upstream, error) {
 	if d := r.upstreams[id]; d != nil {
 		switch {
 		case d.settings != s && r.tree.Load() == nil:
-			r.log.Warn("a member with a journal stands in several pools: the time-outs and limits of the first hold in all of them", "member", address)
+			r.log.Warn("a member with a journal stands in several pools: "+
+				"the time-outs and limits of the first hold in all of them", "member", address)
 		case d.settings != s:
 			r.log.Warn("the settings of members that have journals change with the next start", "pool", pool, "member", address)
 		}

@@ -17,8 +17,8 @@ type hashed struct {
 
 func (h *hashed) forward(l *lane, q *query) { h.children[h.ring.Owner(q.request.Key)].forward(l, q) }
 
-// bounded is hashed, but no child has more than its bound of the requests that are on their way: the
-// next in order takes what is beyond.
+// bounded is hashed, but no child has more than its bound of the requests that are on their way:
+// the next in order takes what is beyond.
 type bounded struct {
 	hashed
 	factor float64
@@ -169,8 +169,8 @@ func (routes random) forward(l *lane, q *query) {
 	routes[l.rand()%uint64(len(routes))].forward(l, q)
 }
 
-// A spread is a hash of a key that all routers compute, for choices that they have to make alike. The
-// key counts up to mcrouter's stop, so that keys that lie together are chosen together.
+// A spread is a hash of a key that all routers compute, for choices that they have to make alike.
+// The key counts up to mcrouter's stop, so that keys that lie together are chosen together.
 type spread uint64
 
 func spreadOf(key []byte) spread {

@@ -9,7 +9,8 @@ import (
 )
 
 func TestHashSpreadsKeysAndKeepsThem(t *testing.T) {
-	r := rigged(t, 1, route.Route{Kind: route.KindHash, Hash: route.Hash{Placement: "ch3"}, Children: toAll("a", "b", "c")}, "a", "b", "c")
+	r := rigged(t, 1, route.Route{Kind: route.KindHash, Hash: route.Hash{Placement: "ch3"},
+		Children: toAll("a", "b", "c")}, "a", "b", "c")
 	for i := range 300 {
 		r.want(set(fmt.Sprintf("k%d", i), "v"), "STORED\r\n")
 	}
@@ -25,7 +26,8 @@ func TestHashSpreadsKeysAndKeepsThem(t *testing.T) {
 }
 
 func TestHashByLoadTakesTheNext(t *testing.T) {
-	r := rigged(t, 1, route.Route{Kind: route.KindHash, Hash: route.Hash{Load: 1.5}, Children: toAll("a", "b", "c")}, "a", "b", "c")
+	r := rigged(t, 1, route.Route{Kind: route.KindHash, Hash: route.Hash{Load: 1.5}, Children: toAll("a", "b", "c")}, "a",
+		"b", "c")
 	for _, s := range r.stubs {
 		s.set(func(s *stub) { s.late = true })
 	}

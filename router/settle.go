@@ -15,20 +15,21 @@ import (
 	"holdfast/route"
 )
 
-// A router that is killed leaves writes on their way: some members have them and others not, and nobody
-// has the key in a journal. journal.Ledger knows their keys; the next process settles them:
+// A router that is killed leaves writes on their way: some members have them and others not, and
+// nobody has the key in a journal. journal.Ledger knows their keys; the next process settles them:
 //
 //  1. A set of k is noted, and sent to A and B. A has it; the router is killed.
-//  2. The next process finds k, and latches it before it serves anything: reads and writes of k wait.
-//  3. B may have the set in a socket that it has not read. So each member is given the pool's time-out
-//     to read the connections of the process before, as in fence.
+//  2. The next process finds k, and latches it before it serves anything: reads and writes of k
+//     wait.
+//  3. B may have the set in a socket that it has not read. So each member is given the pool's
+//     time-out to read the connections of the process before, as in fence.
 //  4. k is deleted on each member. One that can't be reached goes down with k in its journal, and
 //     forgets k before it answers again, after a fence that waits likewise.
 //  5. The latch of k is released, and once all keys are settled the ledger forgets them.
 //
 // Killed before 5, the process after that begins with 2 again. The pool's other keys are served
-// meanwhile. In a sharded pool without a gutter a key has one holder, so that reads needn't wait; there
-// 3 and 4 are for a write that the member reads late, behind a newer one.
+// meanwhile. In a sharded pool without a gutter a key has one holder, so that reads needn't wait;
+// there 3 and 4 are for a write that the member reads late, behind a newer one.
 //
 // Where the ledger doesn't know all writes, see distrust.
 
@@ -53,12 +54,14 @@ func (r *Router) settle() {
 		if len(keys) == 0 {
 			continue
 		}
-		r.log.Info("settling writes that were on their way when the last process ended", "pool", p.options.Name, "keys", len(keys))
+		r.log.Info("settling writes that were on their way when the last process ended", "pool", p.options.Name, "keys",
+			len(keys))
 		s := r.settlement(t, p, keys)
 		open.Go(func() {
 			if err := s.run(r.end); err != nil {
 				failed.Store(true)
-				r.log.Error("writes of the last process are not settled; the next start tries again", "pool", p.options.Name, "err", err)
+				r.log.Error("writes of the last process are not settled; the next start tries again", "pool", p.options.Name,
+					"err", err)
 			}
 		})
 	}
@@ -70,8 +73,8 @@ func (r *Router) settle() {
 	})
 }
 
-// keysLeft are those of the pool's writes, each once. Writes of pools that are gone, or have another name
-// now, count for each pool.
+// keysLeft are those of the pool's writes, each once. Writes of pools that are gone, or have
+// another name now, count for each pool.
 func keysLeft(t *tree, p *pool, left []journal.Intent) [][]byte {
 	if !p.journaled() {
 		return nil
@@ -124,8 +127,8 @@ func (r *Router) settlement(t *tree, p *pool, keys [][]byte) *settlement {
 	return s
 }
 
-// run returns an error if a crash could forget what a member is to be told: this process does not. Unless
-// ctx has ended, the keys are released.
+// run returns an error if a crash could forget what a member is to be told: this process does not.
+// Unless ctx has ended, the keys are released.
 func (s *settlement) run(ctx context.Context) error {
 	errs := make([]error, len(s.members))
 	var open sync.WaitGroup
@@ -168,12 +171,12 @@ func (s *settlement) settle(ctx context.Context, m *member) error {
 	return d.outage.journal.Begin()
 }
 
-// distrust is for a ledger that doesn't know which writes were on their way, and has all members with
-// journals come back before they answer:
+// distrust is for a ledger that doesn't know which writes were on their way, and has all members
+// with journals come back before they answer:
 //
-//   - Of a replicated pool one keeps its items, the first that missed nothing, and the others are flushed
-//     and filled from it: with acknowledge: all it has what was acknowledged. With less, a write may have
-//     been acknowledged that it has not got, so that all are flushed.
+//   - Of a replicated pool one keeps its items, the first that missed nothing, and the others are
+//     flushed and filled from it: with acknowledge: all it has what was acknowledged. With less, a
+//     write may have been acknowledged that it has not got, so that all are flushed.
 //   - A gutter is flushed: it may hold what a write was to delete there.
 //   - The members of other pools only get time to read what the process before has sent them.
 func (r *Router) distrust(t *tree, why string) error {
@@ -217,8 +220,8 @@ func (d *upstream) distrust(why string, keeps bool) error {
 // errAway is why a member can't be told now.
 var errAway = errors.New("the member is away")
 
-// deleteBehindFence deletes keys on a member that is up, once it has read what it had from connections
-// of before.
+// deleteBehindFence deletes keys on a member that is up, once it has read what it had from
+// connections of before.
 func (d *upstream) deleteBehindFence(ctx context.Context, keys [][]byte) error {
 	if !d.up() {
 		return errAway
@@ -249,8 +252,8 @@ func (d *upstream) deleteBehindFence(ctx context.Context, keys [][]byte) error {
 	return nil
 }
 
-// deletesAtOnce is how many deletes are sent before their answers are read: few enough for the buffers
-// of two sockets.
+// deletesAtOnce is how many deletes are sent before their answers are read: few enough for the
+// buffers of two sockets.
 const deletesAtOnce = 128
 
 func newSideConn(conn net.Conn, timeout time.Duration) *sideConn {

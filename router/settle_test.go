@@ -15,8 +15,8 @@ import (
 	"holdfast/route"
 )
 
-// killed returns a copy of a running router's journal folder: what a process would find that is started
-// after this one was killed now.
+// killed returns a copy of a running router's journal folder: what a process would find that is
+// started after this one was killed now.
 func killed(t testing.TB, folder string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "journal")
@@ -38,8 +38,8 @@ func (r *running) send(lane int, request string) {
 	r.loops[lane].Post(func() { r.Serve(b) })
 }
 
-// onWay runs a router whose second member's way is stalled, has it write, and returns the folder that it
-// leaves when it is killed after the first member has got the write.
+// onWay runs a router whose second member's way is stalled, has it write, and returns the folder
+// that it leaves when it is killed after the first member has got the write.
 func onWay(t testing.TB, o route.Options, cutters []*cutter, first *cacheServer, request, got string) string {
 	t.Helper()
 	o.Journal.Folder, o.Pools[0].Timeout = t.TempDir(), patience
@@ -63,8 +63,8 @@ func byOwnWays(o route.Options, folder string, caches []*cacheServer) route.Opti
 	return route.Options{Pools: append([]route.Pool{p}, o.Pools[1:]...), Journal: route.Journal{Folder: folder}}
 }
 
-// A router that is killed with a write on its way leaves members that differ. The next one settles the
-// key before it answers anything under it, and knows it still if it is killed before.
+// A router that is killed with a write on its way leaves members that differ. The next one settles
+// the key before it answers anything under it, and knows it still if it is killed before.
 func TestWriteOfAKilledRouter(t *testing.T) {
 	for _, test := range []struct{ name, request, got string }{
 		{"set", "set k 0 0 3\r\nnew\r\n", value("k", "new")},
@@ -137,7 +137,8 @@ func TestWriteOfAKilledRouterThatComesLate(t *testing.T) {
 	})
 	other := startFake(t, nil)
 	o := route.Options{Pools: []route.Pool{{
-		Name: "p", Kind: route.Replicated, Read: route.ReadFirst, RefillRate: -1, ProbeMin: time.Millisecond, Timeout: patience,
+		Name: "p", Kind: route.Replicated, Read: route.ReadFirst, RefillRate: -1, ProbeMin: time.Millisecond,
+		Timeout: patience,
 		Members: []route.Member{{Address: late.address()}, {Address: other.address()}},
 	}}}
 	o.Journal.Folder = t.TempDir()
@@ -156,8 +157,8 @@ func TestWriteOfAKilledRouterThatComesLate(t *testing.T) {
 	r.want(0, "get k\r\n", value("k", "3"))
 }
 
-// Where the writes on their way aren't all known, one member of a replicated pool keeps its items, if
-// that has all that was acknowledged, and the others are filled from it.
+// Where the writes on their way aren't all known, one member of a replicated pool keeps its items,
+// if that has all that was acknowledged, and the others are filled from it.
 func TestUnknownWritesOfAKilledRouter(t *testing.T) {
 	for policy, want := range map[route.Acknowledge]string{route.AckAll: value("k", "1"), route.AckFirst: "END\r\n"} {
 		t.Run(string(policy), func(t *testing.T) {
@@ -214,7 +215,8 @@ func TestWriteOfAKilledRouterBeforeAGutter(t *testing.T) {
 	caches, _, o := replicas(t, 2)
 	main, gutter := o.Pools[0], o.Pools[0]
 	gate := startCutter(t, caches[1].address())
-	main.Kind, main.Members, main.Failover, main.FailoverTTL = route.Sharded, []route.Member{{Address: caches[0].address()}}, "gutter", time.Minute
+	main.Kind, main.Members = route.Sharded, []route.Member{{Address: caches[0].address()}}
+	main.Failover, main.FailoverTTL = "gutter", time.Minute
 	gutter.Kind, gutter.Name, gutter.Members = route.Sharded, "gutter", []route.Member{{Address: gate.address()}}
 	main.Timeout, gutter.Timeout = patience, patience
 	o = route.Options{Pools: []route.Pool{main, gutter}, Journal: route.Journal{Folder: t.TempDir()}}

@@ -35,7 +35,8 @@ func TestShadowCopiesAShare(t *testing.T) {
 }
 
 func TestShadowIsBounded(t *testing.T) {
-	r := rigged(t, 1, route.Route{Kind: route.KindShadow, Target: ptr(to("a")), Shadows: []route.Shadow{{Route: to("b")}}}, "a", "b")
+	r := rigged(t, 1, route.Route{Kind: route.KindShadow, Target: ptr(to("a")),
+		Shadows: []route.Shadow{{Route: to("b")}}}, "a", "b")
 	r.stubs["b"].holding(mc.Get)
 	s := r.tree.Load().root.(*shadow).copies[0]
 	s.open.Store(route.DefaultMaxShadowed - 1)
@@ -52,7 +53,8 @@ func TestShadowIsBounded(t *testing.T) {
 
 // The keys that mcrouter copies with key_fraction_range [0, 0.1], by its own test of August 2026.
 func TestShadowCopiesMcroutersKeys(t *testing.T) {
-	r := rigged(t, 1, route.Route{Kind: route.KindShadow, Target: ptr(to("a")), Shadows: []route.Shadow{{Route: to("b"), KeyFraction: []float64{0, 0.1}}}}, "a", "b")
+	r := rigged(t, 1, route.Route{Kind: route.KindShadow, Target: ptr(to("a")),
+		Shadows: []route.Shadow{{Route: to("b"), KeyFraction: []float64{0, 0.1}}}}, "a", "b")
 	var asked []string
 	for i := range 100 {
 		asked = append(asked, fmt.Sprintf("get f%d|#|x%d", i, i))
@@ -85,9 +87,12 @@ func TestShadowOfKeysAndOfChance(t *testing.T) {
 }
 
 func TestShadowOfSomeMembers(t *testing.T) {
-	pool := route.Pool{Name: "p", Members: []route.Member{{Address: "127.0.0.1:1", Name: "x"}, {Address: "127.0.0.1:2", Name: "y"}}}
-	o := route.Options{Pools: []route.Pool{pool, {Name: "s", Members: []route.Member{{Address: "127.0.0.1:3", Name: "s"}}}}}
-	o.Route = route.Route{Kind: route.KindShadow, Target: ptr(to("p")), Shadows: []route.Shadow{{Route: to("s"), Members: []int{1, 1}}}}
+	pool := route.Pool{Name: "p", Members: []route.Member{{Address: "127.0.0.1:1", Name: "x"},
+		{Address: "127.0.0.1:2", Name: "y"}}}
+	o := route.Options{Pools: []route.Pool{pool,
+		{Name: "s", Members: []route.Member{{Address: "127.0.0.1:3", Name: "s"}}}}}
+	o.Route = route.Route{Kind: route.KindShadow, Target: ptr(to("p")),
+		Shadows: []route.Shadow{{Route: to("s"), Members: []int{1, 1}}}}
 	r := riggedWith(t, 1, o)
 	for i := range 100 {
 		r.ask(0, fmt.Sprintf("get k%d\r\n", i))
@@ -99,7 +104,8 @@ func TestShadowOfSomeMembers(t *testing.T) {
 }
 
 func TestMigrate(t *testing.T) {
-	r := rigged(t, 1, route.Route{Kind: route.KindMigrate, From: ptr(to("a")), To: ptr(to("b")), Start: time.Unix(1000, 0), Interval: 100 * time.Second}, "a", "b")
+	r := rigged(t, 1, route.Route{Kind: route.KindMigrate, From: ptr(to("a")), To: ptr(to("b")),
+		Start: time.Unix(1000, 0), Interval: 100 * time.Second}, "a", "b")
 	m := r.tree.Load().root.(*migrate)
 	moved := func() (gets int) {
 		for i := range 200 {

@@ -18,7 +18,8 @@ type shardSplit struct {
 }
 
 func newShardSplit(target forwarder, splits []route.ShardSplit, host string, now func() time.Time) *shardSplit {
-	s := &shardSplit{target: target, splits: map[string]*route.ShardSplit{}, host: uint64(spreadOfText(host)) >> 32, now: now}
+	s := &shardSplit{target: target, splits: map[string]*route.ShardSplit{}, host: uint64(spreadOfText(host)) >> 32,
+		now: now}
 	for i := range splits {
 		s.splits[splits[i].Shard] = &splits[i]
 	}
@@ -64,7 +65,8 @@ func (s *shardSplit) size(o *route.ShardSplit) int {
 	return o.OldSplits
 }
 
-// find returns the split's options and its key's first byte behind the shard; nil if the key has none.
+// find returns the split's options and its key's first byte behind the shard; nil if the key has
+// none.
 func (s *shardSplit) find(key []byte) (o *route.ShardSplit, end int) {
 	shard, end := shardOf(key)
 	return s.splits[string(shard)], end
@@ -120,5 +122,6 @@ func (s *shardSplit) explain(r *mc.Request) route.Hop {
 	}
 	inner := *r
 	inner.Key = splitKey(r.Key, end, int(s.host%uint64(n)))
-	return through(route.KindShardSplit, fmt.Sprintf("key %q, of %d splits of shard %s", inner.Key, n, o.Shard), s.target, &inner)
+	return through(route.KindShardSplit, fmt.Sprintf("key %q, of %d splits of shard %s", inner.Key, n, o.Shard), s.target,
+		&inner)
 }

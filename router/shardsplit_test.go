@@ -8,7 +8,8 @@ import (
 
 func TestShardOfAKey(t *testing.T) {
 	for key, want := range map[string]string{
-		"a:1:k": "1", "a:b12:k": "b12", "a:1:k:2:3": "1", ":1:": "1", "a:1:": "1", "a:1": "", "a::k": "", "a:1b:k": "", "abc": "", "a:1|#|:k": "", "a:1:|#|k": "1",
+		"a:1:k": "1", "a:b12:k": "b12", "a:1:k:2:3": "1", ":1:": "1", "a:1:": "1", "a:1": "", "a::k": "", "a:1b:k": "",
+		"abc": "", "a:1|#|:k": "", "a:1:|#|k": "1",
 	} {
 		shard, end := shardOf([]byte(key))
 		if string(shard) != want || want != "" && key[end] != ':' {
@@ -19,7 +20,8 @@ func TestShardOfAKey(t *testing.T) {
 
 // The letters are mcrouter's: shardSplitSuffix in ShardSplitRoute.cpp.
 func TestSplitKeys(t *testing.T) {
-	for split, want := range map[int]string{0: "a:1:k", 1: "a:1aa:k", 2: "a:1ba:k", 26: "a:1za:k", 27: "a:1ab:k", 676: "a:1zz:k"} {
+	for split, want := range map[int]string{0: "a:1:k", 1: "a:1aa:k", 2: "a:1ba:k", 26: "a:1za:k", 27: "a:1ab:k",
+		676: "a:1zz:k"} {
 		if got := splitKey([]byte("a:1:k"), 3, split); string(got) != want {
 			t.Errorf("%d: got %s; want %s", split, got, want)
 		}
@@ -27,11 +29,13 @@ func TestSplitKeys(t *testing.T) {
 }
 
 func TestShardSplit(t *testing.T) {
-	r := rigged(t, 1, route.Route{Kind: route.KindShardSplit, Target: ptr(to("p")), ShardSplits: []route.ShardSplit{{Shard: "1", Splits: 3}, {Shard: "2", Splits: 2, DeleteOne: true}}}, "p")
+	r := rigged(t, 1, route.Route{Kind: route.KindShardSplit, Target: ptr(to("p")),
+		ShardSplits: []route.ShardSplit{{Shard: "1", Splits: 3}, {Shard: "2", Splits: 2, DeleteOne: true}}}, "p")
 	s := r.tree.Load().root.(*shardSplit)
 	for split, key := range []string{"a:1:k", "a:1aa:k", "a:1ba:k"} {
 		s.host = uint64(split)
-		r.want(set("a:1:k", "v")+"get a:1:k\r\nincr a:1:k 1\r\n", "STORED\r\n"+value("a:1:k", "v")+"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n")
+		r.want(set("a:1:k", "v")+"get a:1:k\r\nincr a:1:k 1\r\n",
+			"STORED\r\n"+value("a:1:k", "v")+"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n")
 		r.heard("p: set " + key + " 0 0 1 v; p: get " + key + "; p: incr " + key + " 1")
 	}
 	r.want("delete a:1:k\r\n", "DELETED\r\n")

@@ -8,9 +8,9 @@ import (
 	"holdfast"
 )
 
-// A router answers stats as memcached does, so that what reads a cache's statistics reads a router's,
-// and under mcrouter's names too. Where a name is in both, memcached's meaning stands: cmd_get counts
-// gets, and is not a rate.
+// A router answers stats as memcached does, so that what reads a cache's statistics reads a
+// router's, and under mcrouter's names too. Where a name is in both, memcached's meaning stands:
+// cmd_get counts gets, and is not a rate.
 
 // Stats appends the router's part of the command stats: see server.StatsReporter. The groups beyond
 // memcached's and "members" are mcrouter's (mcrouter/stats.cpp).
@@ -54,7 +54,8 @@ func (r *Router) clientLines(dst []byte) []byte {
 	stores := []string{"set", "add", "replace", "append", "prepend", "cas"}
 	one := func(op string, results ...string) int64 { return c.of([]string{op}, results...) }
 	dst = appendLines(dst, []line{
-		{"cmd_get", c.of(gets)}, {"cmd_set", c.of(stores)}, {"cmd_flush", one("flush_all")}, {"cmd_touch", c.of(touching)}, {"cmd_meta", c.Meta},
+		{"cmd_get", c.of(gets)}, {"cmd_set", c.of(stores)}, {"cmd_flush", one("flush_all")}, {"cmd_touch", c.of(touching)},
+		{"cmd_meta", c.Meta},
 		{"get_hits", c.of(gets, "hit")}, {"get_misses", c.of(gets, "miss")}, {"get_expired", 0}, {"get_flushed", 0},
 		{"delete_misses", one("delete", "not_found")}, {"delete_hits", one("delete", "done")},
 		{"incr_misses", one("incr", "not_found")}, {"incr_hits", one("incr", "done")},
@@ -65,11 +66,13 @@ func (r *Router) clientLines(dst []byte) []byte {
 		{"limit_maxbytes", 0}, {"bytes", 0}, {"curr_items", 0}, {"total_items", 0}, // a router holds nothing
 		{"evictions", 0}, {"reclaimed", 0}, {"expired_unfetched", 0}, {"evicted_unfetched", 0},
 	})
-	for _, op := range []string{"get", "gets", "gat", "gats", "set", "add", "replace", "append", "prepend", "cas", "delete", "incr", "decr", "touch"} {
+	for _, op := range []string{"get", "gets", "gat", "gats", "set", "add", "replace", "append", "prepend", "cas",
+		"delete", "incr", "decr", "touch"} {
 		dst = fmt.Appendf(dst, "STAT cmd_%s_count %d\r\n", op, one(op))
 	}
 	dst = appendLines(dst, []line{
-		{"cmd_flushall_count", one("flush_all")}, {"cmd_lease_get_count", 0}, {"cmd_lease_set_count", 0}, {"cmd_metaget_count", 0},
+		{"cmd_flushall_count", one("flush_all")}, {"cmd_lease_get_count", 0}, {"cmd_lease_set_count", 0},
+		{"cmd_metaget_count", 0},
 	})
 	failed := c.failed()
 	all := c.answered()
@@ -79,7 +82,8 @@ func (r *Router) clientLines(dst []byte) []byte {
 }
 
 // failureResults are the results that mcrouter calls errors.
-var failureResults = []string{"client_error", "server_error", "busy", "down", "connect", "connect_timeout", "timeout", "closed"}
+var failureResults = []string{"client_error", "server_error", "busy", "down", "connect", "connect_timeout", "timeout",
+	"closed"}
 
 func (c *ClientCounts) answered() (n int64) {
 	for op := range c.Requests {
@@ -128,13 +132,16 @@ func (r *Router) serverCounts(dst []byte) []byte {
 	})
 	dst = r.poolCounts(dst)
 	dst = appendLines(dst, []line{
-		{"num_servers", links.New + links.Open + links.Closed}, {"num_servers_new", links.New}, {"num_servers_up", links.Open},
+		{"num_servers", links.New + links.Open + links.Closed}, {"num_servers_new", links.New},
+		{"num_servers_up", links.Open},
 		{"num_servers_down", links.Closed}, {"num_servers_closed", links.Closed}, {"num_suspect_servers", suspect},
 		{"num_connections_opened", opened}, {"num_connections_closed", opened - links.Open},
-		{"request_sent_count", requests}, {"destination_inflight_reqs", pending}, {"destination_pending_reqs", 0}, {"num_proxies", int64(len(r.lanes))},
+		{"request_sent_count", requests}, {"destination_inflight_reqs", pending}, {"destination_pending_reqs", 0},
+		{"num_proxies", int64(len(r.lanes))},
 	})
 	if s := r.source.Load(); s != nil {
-		dst = appendLines(dst, []line{{"config_age", int64(r.now().Sub(s.Taken) / time.Second)}, {"config_last_success", s.Taken.Unix()}})
+		dst = appendLines(dst, []line{{"config_age", int64(r.now().Sub(s.Taken) / time.Second)},
+			{"config_last_success", s.Taken.Unix()}})
 	}
 	return dst
 }
@@ -153,11 +160,13 @@ func (r *Router) poolCounts(dst []byte) []byte {
 		}
 	}
 	return appendLines(dst, []line{
-		{"router_pools", int64(len(pools))}, {"router_members", members}, {"router_members_down", down}, {"router_member_requests", requests},
+		{"router_pools", int64(len(pools))}, {"router_members", members}, {"router_members_down", down},
+		{"router_member_requests", requests},
 	})
 }
 
-// resultLines are mcrouter's counts of errors: those that clients got, and with "all" those of members.
+// resultLines are mcrouter's counts of errors: those that clients got, and with "all" those of
+// members.
 func (r *Router) resultLines(dst []byte) []byte {
 	c := r.ClientCounts()
 	ofMembers := map[string]int64{}
@@ -170,7 +179,8 @@ func (r *Router) resultLines(dst []byte) []byte {
 		name string
 		ours []string
 	}{
-		{"error", failureResults}, {"connect_error", []string{"connect", "closed"}}, {"connect_timeout", []string{"connect_timeout"}},
+		{"error", failureResults}, {"connect_error", []string{"connect", "closed"}},
+		{"connect_timeout", []string{"connect_timeout"}},
 		{"data_timeout", []string{"timeout"}}, {"busy", []string{"busy"}}, {"tko", []string{"down"}},
 		{"client_error", []string{"client_error"}}, {"remote_error", []string{"server_error"}},
 	} {
@@ -178,7 +188,8 @@ func (r *Router) resultLines(dst []byte) []byte {
 		for _, name := range e.ours {
 			members += ofMembers[name]
 		}
-		dst = appendLines(dst, []line{{"result_" + e.name + "_count", c.failed(e.ours...)}, {"result_" + e.name + "_all_count", members}})
+		dst = appendLines(dst, []line{{"result_" + e.name + "_count", c.failed(e.ours...)},
+			{"result_" + e.name + "_all_count", members}})
 	}
 	return dst
 }
@@ -208,8 +219,10 @@ func (r *Router) serverLines(dst []byte) []byte {
 
 // mcrouterNames are its names of results, as far as they are told apart here.
 var mcrouterNames = map[string]string{
-	"hit": "found", "miss": "notfound", "done": "ok", "not_stored": "notstored", "exists": "exists", "not_found": "notfound",
-	"client_error": "client_error", "server_error": "remote_error", "busy": "busy", "down": "tko", "connect": "connect_error",
+	"hit": "found", "miss": "notfound", "done": "ok", "not_stored": "notstored", "exists": "exists",
+	"not_found":    "notfound",
+	"client_error": "client_error", "server_error": "remote_error", "busy": "busy", "down": "tko",
+	"connect":         "connect_error",
 	"connect_timeout": "connect_timeout", "timeout": "timeout", "closed": "aborted",
 }
 

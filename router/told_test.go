@@ -33,12 +33,14 @@ func told(t *testing.T, o route.Options, say func(line string) string) *running 
 func TestErrorsWithoutAText(t *testing.T) {
 	for word, result := range map[string]string{"SERVER_ERROR": "server_error", "CLIENT_ERROR": "client_error"} {
 		r := told(t, route.Options{}, func(string) string { return word + "\r\n" })
-		for _, request := range []string{"get k\r\n", "set k 0 0 1\r\nx\r\n", "delete k\r\n", "mg k v\r\n", "ms k 1\r\nx\r\n"} {
+		for _, request := range []string{"get k\r\n", "set k 0 0 1\r\nx\r\n", "delete k\r\n", "mg k v\r\n",
+			"ms k 1\r\nx\r\n"} {
 			r.want(0, request, word+"\r\n")
 		}
 		m := r.Pools()[0].Members[0]
 		if m.Results[result] < 5 || m.Connects != 1 {
-			t.Errorf("%s: got %v and %d connections; want it counted as %s on one connection", word, m.Results, m.Connects, result)
+			t.Errorf("%s: got %v and %d connections; want it counted as %s on one connection", word, m.Results, m.Connects,
+				result)
 		}
 	}
 }
@@ -46,7 +48,8 @@ func TestErrorsWithoutAText(t *testing.T) {
 func TestFailoverAfterErrorsWithoutAText(t *testing.T) {
 	for word, want := range map[string]string{"SERVER_ERROR": "END\r\n", "CLIENT_ERROR": "CLIENT_ERROR\r\n"} {
 		r := told(t, route.Options{Route: route.Route{
-			Kind: route.KindFailover, Children: []route.Route{to("m"), {Kind: route.KindNull}}, Failover: route.FailoverPolicy{Reads: []string{"server_error"}},
+			Kind: route.KindFailover, Children: []route.Route{to("m"), {Kind: route.KindNull}},
+			Failover: route.FailoverPolicy{Reads: []string{"server_error"}},
 		}}, func(string) string { return word + "\r\n" })
 		r.want(0, "get k\r\n", want)
 	}
@@ -56,13 +59,15 @@ func TestFailoverAfterErrorsWithoutAText(t *testing.T) {
 func TestFailoverAfterABusyMember(t *testing.T) {
 	for errors, want := range map[string]string{"busy": "END\r\n", "server_error": "SERVER_ERROR 307 busy\r\n"} {
 		r := told(t, route.Options{Route: route.Route{
-			Kind: route.KindFailover, Children: []route.Route{to("m"), {Kind: route.KindNull}}, Failover: route.FailoverPolicy{Reads: []string{errors}},
+			Kind: route.KindFailover, Children: []route.Route{to("m"), {Kind: route.KindNull}},
+			Failover: route.FailoverPolicy{Reads: []string{errors}},
 		}}, func(string) string { return "SERVER_ERROR 307 busy\r\n" })
 		r.want(0, "get k\r\n", want)
 	}
 }
 
-// An opaque or a key that the client didn't send belongs to another request, and so does the answer.
+// An opaque or a key that the client didn't send belongs to another request, and so does the
+// answer.
 func TestStrayOpaqueIsNotPassedOn(t *testing.T) {
 	for _, test := range []struct{ request, answer, want string }{
 		{"mg k v\r\n", "VA 1 O123\r\nx\r\n", ""},
@@ -99,13 +104,16 @@ func TestStrayOpaqueIsNotPassedOn(t *testing.T) {
 
 // While L1 can't be asked, L2 answers all reads.
 func TestL2AnswersForL1(t *testing.T) {
-	r := rigged(t, 1, route.Route{Kind: route.KindL1L2Cache, Cold: ptr(to("l1")), Warm: ptr(to("l2")), Exptime: 1}, "l1", "l2")
+	r := rigged(t, 1, route.Route{Kind: route.KindL1L2Cache, Cold: ptr(to("l1")), Warm: ptr(to("l2")), Exptime: 1}, "l1",
+		"l2")
 	r.stubs["l2"].do(t, set("k", "v"))
 	for _, result := range []result{resultDown, resultTimeout, resultServerError} {
 		r.stubs["l1"].failing(result)
-		r.want("get k\r\ngat 10 k\r\nmg k v\r\nmg k v t\r\n", value("k", "v")+value("k", "v")+"VA 1\r\nv\r\nVA 1 t10\r\nv\r\n")
+		r.want("get k\r\ngat 10 k\r\nmg k v\r\nmg k v t\r\n",
+			value("k", "v")+value("k", "v")+"VA 1\r\nv\r\nVA 1 t10\r\nv\r\n")
 		got := r.ask(0, "gets k\r\n")
-		if again := r.ask(0, "gats 0 k\r\n"); !strings.HasPrefix(got, "VALUE k 0 1 ") || !strings.HasPrefix(again, "VALUE k 0 1 ") {
+		if again := r.ask(0, "gats 0 k\r\n"); !strings.HasPrefix(got, "VALUE k 0 1 ") ||
+			!strings.HasPrefix(again, "VALUE k 0 1 ") {
 			t.Errorf("got %q and %q; want L2's item and its CAS", got, again)
 		}
 		r.want("get none\r\ngets none\r\nmg none v\r\n", "END\r\nEND\r\nEN\r\n")
@@ -114,7 +122,8 @@ func TestL2AnswersForL1(t *testing.T) {
 	r.want("gets k\r\n", failure("l1"))
 }
 
-// A warm pool without meta commands is asked by get, by all requests that found that out at once too.
+// A warm pool without meta commands is asked by get, by all requests that found that out at once
+// too.
 func TestWarmPoolWithoutMetaCommands(t *testing.T) {
 	for _, refusal := range []string{"ERROR", "CLIENT_ERROR malformed request", "SERVER_ERROR Command not supported"} {
 		r := told(t, route.Options{

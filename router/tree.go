@@ -73,8 +73,8 @@ func (t *tree) flush(l *lane, q *query) {
 	t.flushing(worst(all)).forward(l, q)
 }
 
-// flushing is the route of a flush to pools, ordered with what is filled from others. What it takes along
-// are the marks of members.
+// flushing is the route of a flush to pools, ordered with what is filled from others. What it takes
+// along are the marks of members.
 func (t *tree) flushing(to forwarder) forwarder {
 	marked := forwardFunc(func(l *lane, q *query) {
 		to.forward(l, &query{request: q.request, taker: takeFunc(func(l *lane, _ *query, a *answer) {

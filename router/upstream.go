@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// An upstream is a server that the router sends to: its address, how it is treated, and what is known
-// of its state. All lanes share it, and each has links of its own to it. Members of pools, in this tree
-// or in the next one, that have the same identity share one.
+// An upstream is a server that the router sends to: its address, how it is treated, and what is
+// known of its state. All lanes share it, and each has links of its own to it. Members of pools, in
+// this tree or in the next one, that have the same identity share one.
 type upstream struct {
 	identity
 	settings

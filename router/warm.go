@@ -14,9 +14,9 @@ import (
 // A filling route answers reads from cold, and what isn't there from warm, whose items it adds to
 // cold: warm_up and l1_l2_cache. It needs a fillGuard above it for writes: see fills.
 //
-// A get is answered with warm's item at once, and the add follows. Other reads say what only cold can
-// know (its CAS, its remaining TTL), so the add comes first, and then cold is asked again. When cold
-// can't be reached, gets are answered from warm and nothing is added.
+// A get is answered with warm's item at once, and the add follows. Other reads say what only cold
+// can know (its CAS, its remaining TTL), so the add comes first, and then cold is asked again. When
+// cold can't be reached, gets are answered from warm and nothing is added.
 type filling struct {
 	kind       route.Kind
 	cold, warm forwarder
@@ -87,8 +87,8 @@ func (f *fill) coldAnswered(l *lane, a *answer) {
 	f.askWarm(l)
 }
 
-// answeredInstead has L2's answer to the request itself, since L1 can't be asked. What it says of CAS and
-// TTL is of its own item.
+// answeredInstead has L2's answer to the request itself, since L1 can't be asked. What it says of
+// CAS and TTL is of its own item.
 func (f *fill) answeredInstead(l *lane, a *answer) {
 	if a.result != resultHit && a.result != resultMiss {
 		a = &f.cold
@@ -110,9 +110,11 @@ func (w *filling) question(key []byte) *mc.Request {
 
 func (f *fill) warmAnswered(l *lane, a *answer) {
 	w := f.route
-	if f.request.Op == mc.MetaGet && (a.result == resultClientError || a.result == resultServerError) && graphic(f.request.Key) {
+	if f.request.Op == mc.MetaGet && (a.result == resultClientError || a.result == resultServerError) &&
+		graphic(f.request.Key) {
 		if !w.plain.Swap(true) {
-			w.log.Warn("the warm pool refuses meta gets: its items are added with the exptime of the route, since their own can't be told",
+			w.log.Warn("the warm pool refuses meta gets: its items are added with the exptime of the route, "+
+				"since their own can't be told",
 				"answer", route.Printable(strings.TrimSpace(string(a.wire))), "exptime", w.exptime)
 		}
 		f.send(l, w.warm, w.question(f.outer.request.Key), (*fill).warmAnswered)
@@ -143,11 +145,13 @@ func (f *fill) warmAnswered(l *lane, a *answer) {
 			f.answerGet(l, &item)
 			return
 		}
-		add := w.detachedAdd(f.hash, bytes.Clone(key), bytes.Clone(item.value), item.clientFlags, w.exptimeFor(&item, l.router.now()))
+		add := w.detachedAdd(f.hash, bytes.Clone(key), bytes.Clone(item.value), item.clientFlags,
+			w.exptimeFor(&item, l.router.now()))
 		f.answerGet(l, &item)
 		w.cold.forward(l, &add.query)
 	default:
-		f.send(l, w.cold, addOf(key, bytes.Clone(item.value), item.clientFlags, w.exptimeFor(&item, l.router.now())), (*fill).added)
+		f.send(l, w.cold, addOf(key, bytes.Clone(item.value), item.clientFlags, w.exptimeFor(&item, l.router.now())),
+			(*fill).added)
 	}
 }
 
@@ -200,8 +204,8 @@ type detachedAdd struct {
 func (add *detachedAdd) take(*lane, *query, *answer) { add.fills.endAdd(add.request.Key, add.hash) }
 
 // write is for cold, and takes the key from warm, which would bring back what the write replaces as
-// soon as cold has lost it. What depends on the item that cold holds may change nothing, so warm waits
-// for it.
+// soon as cold has lost it. What depends on the item that cold holds may change nothing, so warm
+// waits for it.
 func (w *filling) write(l *lane, q *query) {
 	r := q.request
 	if r.Op == mc.Touch && r.Exptime >= 0 {

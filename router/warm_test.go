@@ -13,7 +13,8 @@ import (
 
 func warmRig(t testing.TB, lanes int) (r *rig, cold, warm *stub) {
 	t.Helper()
-	r = rigged(t, lanes, route.Route{Kind: route.KindWarmUp, Cold: ptr(to("cold")), Warm: ptr(to("warm")), Exptime: time.Minute}, "cold", "warm")
+	r = rigged(t, lanes, route.Route{Kind: route.KindWarmUp, Cold: ptr(to("cold")), Warm: ptr(to("warm")),
+		Exptime: time.Minute}, "cold", "warm")
 	return r, r.stubs["cold"], r.stubs["warm"]
 }
 
@@ -67,7 +68,8 @@ func TestWarmUpFromAServerWithoutMetaCommands(t *testing.T) {
 	r.tree.Load().pools[1].members[0].route = old
 	warm.do(t, set("k", "v")+set("j", "w"))
 	r.want("get k\r\ngets j\r\n", value("k", "v")+"VALUE j 0 1 2\r\nw\r\nEND\r\n")
-	r.heard("cold: get k; cold: add k 0 60 1 v; cold: gets j; cold: add j 0 60 1 w; cold: gets j; warm: get k; warm: get j")
+	r.heard("cold: get k; cold: add k 0 60 1 v; cold: gets j; cold: add j 0 60 1 w; cold: gets j; warm: get k; warm: " +
+		"get j")
 }
 
 func TestWarmUpWhileColdOrWarmFails(t *testing.T) {
@@ -183,7 +185,8 @@ func TestAFlushIsNotUndone(t *testing.T) {
 	l := r.lanes[1]
 	l.loop.Post(func() {
 		l.enter(func() {
-			(&flushGuard{r.fills, flushed}).forward(l, &query{request: &mc.Request{Op: mc.FlushAll}, taker: takeFunc(func(*lane, *query, *answer) { close(done) })})
+			(&flushGuard{r.fills, flushed}).forward(l,
+				&query{request: &mc.Request{Op: mc.FlushAll}, taker: takeFunc(func(*lane, *query, *answer) { close(done) })})
 		})
 	})
 	await(t, "the flush", func() bool { return r.fills.flushing.Load() == 1 })
@@ -260,8 +263,9 @@ func readBesides(r *rig, lane int, key string) {
 // The same where deletes go by their own way to both, and nobody waits for warm's answer.
 func TestDeletesBesideAWarmUpAreRemembered(t *testing.T) {
 	both := route.Route{Kind: route.KindAllInitial, Children: toAll("cold", "warm")}
-	r := rigged(t, 2, route.Route{Kind: route.KindOperationSelector, Operations: []route.OperationRoute{{Operations: []string{"delete"}, Route: both}},
-		Default: &route.Route{Kind: route.KindWarmUp, Cold: ptr(to("cold")), Warm: ptr(to("warm"))}}, "cold", "warm")
+	r := rigged(t, 2, route.Route{Kind: route.KindOperationSelector,
+		Operations: []route.OperationRoute{{Operations: []string{"delete"}, Route: both}},
+		Default:    &route.Route{Kind: route.KindWarmUp, Cold: ptr(to("cold")), Warm: ptr(to("warm"))}}, "cold", "warm")
 	cold, warm := r.stubs["cold"], r.stubs["warm"]
 	warm.do(t, set("k", "old"))
 	warm.holding(mc.Delete)
@@ -294,14 +298,16 @@ func TestPoolWarmFromAnother(t *testing.T) {
 }
 
 func TestL1L2Cache(t *testing.T) {
-	r := rigged(t, 1, route.Route{Kind: route.KindL1L2Cache, Cold: ptr(to("l1")), Warm: ptr(to("l2")), Exptime: 7 * time.Second, NegativeTTL: 3 * time.Second}, "l1", "l2")
+	r := rigged(t, 1, route.Route{Kind: route.KindL1L2Cache, Cold: ptr(to("l1")), Warm: ptr(to("l2")),
+		Exptime: 7 * time.Second, NegativeTTL: 3 * time.Second}, "l1", "l2")
 	l2 := r.stubs["l2"]
 	l2.do(t, "set k 5 100 1\r\nv\r\n")
 	r.want("get k none\r\n", "VALUE k 5 1\r\nv\r\nEND\r\n")
 	r.heard("l1: get k; l1: add k 5 7 1 v; l1: get none; l1: add none 65536 3 6 ncache; l2: get k; l2: get none")
 	r.want("get none k\r\ngets none\r\nmg none v\r\nmg none t\r\n", "VALUE k 5 1\r\nv\r\nEND\r\nEND\r\nEN\r\nEN\r\n")
 	r.want("mg k v\r\nmg k f v\r\nmg k t\r\n", "VA 1\r\nv\r\nVA 1 f5\r\nv\r\nHD t7\r\n")
-	r.heard("l1: get none; l1: get k; l1: gets none; l1: mg none v f; l1: mg none t f; l1: mg k v f; l1: mg k f v; l1: mg k t f")
+	r.heard("l1: get none; l1: get k; l1: gets none; l1: mg none v f; l1: mg none t f; l1: mg k v f; l1: mg k f v; l1: " +
+		"mg k t f")
 	r.want(set("none", "n")+"get none\r\ndelete none\r\n", "STORED\r\n"+value("none", "n")+"DELETED\r\n")
 	r.heard("l1: set none 0 0 1 n; l1: get none; l1: delete none")
 	l2.do(t, set("j", "w"))
@@ -317,7 +323,9 @@ func TestWarmFromAndChunksOverConnections(t *testing.T) {
 	r := run(t, route.Options{Pools: []route.Pool{
 		{Name: "new", Members: []route.Member{{Address: cold.address()}}, WarmFrom: "old", ChunkBytes: 1024},
 		{Name: "old", Members: []route.Member{{Address: warm.address()}}},
-	}, Route: route.Route{Kind: route.KindPrefixSelector, Prefixes: []route.PrefixRoute{{Prefix: "old:", Route: route.Route{Kind: route.KindModifyKey, ReplaceKeyPrefix: "old:", Target: ptr(to("old"))}}}, Default: ptr(to("new"))}}, 2)
+	}, Route: route.Route{Kind: route.KindPrefixSelector, Prefixes: []route.PrefixRoute{{Prefix: "old:",
+		Route: route.Route{Kind: route.KindModifyKey, ReplaceKeyPrefix: "old:",
+			Target: ptr(to("old"))}}}, Default: ptr(to("new"))}}, 2)
 	small, large := big(100, "s"), big(20_000, "l")
 	r.want(0, set("old:small", small)+set("old:large", large), "STORED\r\nSTORED\r\n")
 	both := fmt.Sprintf("VALUE small 0 100\r\n%s\r\nVALUE large 0 20000\r\n%s\r\nEND\r\n", small, large)
@@ -326,6 +334,7 @@ func TestWarmFromAndChunksOverConnections(t *testing.T) {
 			r.want(lane, "get small none large\r\nmg large s\r\n", both+"HD s20000\r\n")
 		}
 	}
-	r.want(1, "get small\r\nget small\r\ndelete large\r\nget large\r\n", value("small", small)+value("small", small)+"DELETED\r\nEND\r\n")
+	r.want(1, "get small\r\nget small\r\ndelete large\r\nget large\r\n",
+		value("small", small)+value("small", small)+"DELETED\r\nEND\r\n")
 	r.want(0, "get old:large old:small\r\n", strings.Replace(value("small", small), "VALUE ", "VALUE old:", 1))
 }
