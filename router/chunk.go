@@ -32,7 +32,7 @@ type chunked struct {
 // Limits of a value in pieces.
 const (
 	maxPieces     = 1 << 16
-	maxPiecesOpen = 16 // on their way at once
+	maxPiecesOpen = 16 // in flight at once
 )
 
 // manifestBytes is more than a manifest has.

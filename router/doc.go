@@ -1,13 +1,13 @@
-// Package router takes batches of requests to pools of caches and brings the answers back in order.
+// Package router sends batches of requests to pools of caches and returns the answers in order.
 //
-// A Router is an mc.Handler. Each event loop has a lane of it: connections to the members (links),
-// batches on their way (flights), and nothing that another loop touches but by the lane's lock. A
-// request on its way is a query; a route takes it to a member or to further routes, and its answer
-// comes back exactly once. What one round of the loop has for one member leaves in one write, and
-// consecutive gets in it as one line.
+// A Router is an mc.Handler. Each event loop has a lane of it: connections to the upstreams (links),
+// batches in flight (flights), and nothing that another loop touches without the lane's lock. A
+// request in flight is a query. Forwarders send it to an upstream or to further forwarders, and its
+// answer comes back exactly once. All that one round of the loop has for one upstream is sent with
+// one write, and consecutive gets in it as one line.
 //
-// The tree of routes is made from Options and replaced as a whole by Reload: a batch ends with the
-// tree that it began with, and members that stand in both keep their connections.
+// The tree of forwarders is built from route.Options and replaced as a whole by Reload. A batch ends
+// with the tree that it began with, and upstreams that are in both trees keep their connections.
 //
 // Sharded pools, the hashes and the other routes follow mcrouter (its wiki, "List of Route
 // Handles") and twemproxy; replicated.go says what a replicated pool promises beyond both.

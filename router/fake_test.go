@@ -78,7 +78,7 @@ func after(l *lane, f func()) {
 	l.loop.Post(wait)
 }
 
-// A lateTaker has the answer on its way for a while.
+// A lateTaker has the answer in flight for a while.
 type lateTaker struct{ outer *query }
 
 func (t lateTaker) take(l *lane, _ *query, a *answer) {

@@ -41,8 +41,8 @@ func TestLateAnswer(t *testing.T) {
 	r.want(0, "get b\r\n", allMissed)
 }
 
-// Who asks a member that never answers gets an error in time; who asks another one doesn't wait for
-// that.
+// A client of a member that never answers gets an error in time; who asks another one doesn't wait
+// for that.
 func TestMemberNeverAnswers(t *testing.T) {
 	asked, release := make(chan struct{}, 1), make(chan struct{})
 	silent := startMember(t, nil, func(_ int, conn net.Conn, in *bufio.Reader) {

@@ -22,14 +22,14 @@ import (
 //
 //	read begins        write begins          write ends       add refused, since the slot
 //	───┼────────────────────┼─────────────────────┼────────── has a time after the read began
-//	             read begins and adds             │           or counts a write that is on its way
+//	             read begins and adds             │           or counts a write that is in flight
 //
 // If there are routes that acknowledge a write which still goes on (a delete in all_async,
 // all_initial), reads that begin shortly after it are refused too: it may not have reached warm.
 //
 // Refusing isn't enough for an add that has been sent when the write begins: on their connections,
 // or in front of different members, the one may overtake the other. So there is a second rule: a
-// write waits for the adds of its key that are on their way; none begins while it waits. Adds wait
+// write waits for the adds of its key that are in flight; none begins while it waits. Adds wait
 // for nobody, so this ends.
 //
 // It does not cover what this router doesn't see, writes that go to the members by another way, nor
@@ -44,7 +44,7 @@ import (
 // Many keys share a slot; what the others do can only refuse an add or a look too many.
 type fills struct {
 	clock    clock
-	flushing atomic.Int32 // flushes on their way: no add begins
+	flushing atomic.Int32 // flushes in flight: no add begins
 	stripes  [fillStripes]fillStripe
 }
 
@@ -56,7 +56,7 @@ const (
 	rememberWrites = 3 * time.Second
 	distrustTime   = 10 * time.Minute
 
-	// maxAdds is how many adds a stripe may have on their way; who comes then doesn't add.
+	// maxAdds is how many adds a stripe may have in flight; who comes then doesn't add.
 	maxAdds = 256
 )
 
@@ -64,17 +64,17 @@ type fillStripe struct {
 	mu    sync.Mutex // guards what follows; nothing is locked with it
 	slots [fillSlots]fillSlot
 	adds  map[string]*adds
-	open  int // adds on their way
+	open  int // adds in flight
 }
 
 // Times are by the clock, plus one, so that 0 is never.
 type fillSlot struct {
-	writing  int32         // writes on their way
+	writing  int32         // writes in flight
 	written  time.Duration // the last of them began or ended
 	distrust time.Duration // until when
 }
 
-// adds are those of one key that are on their way, and the writes that wait for them.
+// adds are those of one key that are in flight, and the writes that wait for them.
 type adds struct {
 	open    int
 	waiting []waiting

@@ -4,7 +4,7 @@ import (
 	"holdfast/mc"
 )
 
-// A flight is a batch on its way: a place for each of its requests, whose answers go out in order.
+// A flight is a batch in flight: a place for each of its requests, whose answers go out in order.
 type flight struct {
 	lane   *lane
 	batch  *mc.Batch
@@ -25,7 +25,7 @@ type place struct {
 	from, to int // of the answer in flight.held
 }
 
-// How many requests of a batch are on their way at once: as many as a batch has, unless answers are
+// How many requests of a batch are in flight at once: as many as a batch has, unless answers are
 // large, or the lane holds many already, whose clients wait for others.
 const (
 	windowBytes  = 1 << 20 // of answers that a window is to bring, by what the last ones were like
@@ -47,11 +47,11 @@ const spareFlights = 256
 // spareHeldBytes is how much memory a flight may keep for the next batch.
 const spareHeldBytes = 64 << 10
 
-// launch sends the batch on its way, or as much of it as fits.
+// launch sends the batch in flight, or as much of it as fits.
 func (l *lane) launch(b *mc.Batch) {
 	f := l.takeFlight(b)
 	t := l.router.tree.Load().at(b.Entry)
-	f.open++ // until all are on their way, or the first answers would end the flight
+	f.open++ // until all are in flight, or the first answers would end the flight
 	for i := range f.places {
 		p := &f.places[i]
 		p.request, p.taker, p.flight = &b.Requests[b.Next+i], p, f
@@ -133,7 +133,7 @@ func (f *flight) put(p *place, wire []byte) {
 	b.Out = append(b.Out, mc.End...)
 }
 
-// end hands the batch back once all places are answered.
+// end ends the batch once all places are answered.
 func (f *flight) end() {
 	if f.open > 0 {
 		return

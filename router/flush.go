@@ -42,7 +42,7 @@ func (m *member) flush(l *lane, q *query) {
 	upstreamRoute{m.to}.forward(l, q)
 }
 
-// A flushPart is a flush on its way to one member.
+// A flushPart is a flush in flight to one member.
 type flushPart struct {
 	query
 	fan *fan

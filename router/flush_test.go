@@ -22,7 +22,7 @@ func (r *running) copyTo(lane int, key string, from, to int) <-chan struct{} {
 	return done
 }
 
-// A flush and a copy that is on its way:
+// A flush and a copy that is in flight:
 //
 //  1. Member 0 lacks k, and the copy from member 1 begins. Member 1 has answered with the item,
 //     which the router has not got yet.

@@ -14,7 +14,7 @@ import (
 //  2. flush_all goes to A, B and C, which answer. The client reads OK.
 //  3. The copy adds k to C, where the flushed value is found from now on.
 //
-// and likewise a write that was acknowledged before the flush began, but is still on its way to a
+// and likewise a write that was acknowledged before the flush began, but is still in flight to a
 // member (acknowledge: first, fastest, none), reaches that member behind the flush; and two writes
 // with a flush between them on some members, but before or behind them on others, leave different
 // items.

@@ -34,7 +34,7 @@ func (g guarded) forward(l *lane, q *query) {
 	upstreamRoute{g.to}.forward(l, &w.query)
 }
 
-// A guardedWrite is a write on its way.
+// A guardedWrite is a write in flight.
 type guardedWrite struct {
 	query
 	guarded
@@ -60,7 +60,7 @@ func (w *guardedWrite) take(l *lane, _ *query, a *answer) {
 		func(err error) { w.journaled(l, &failure, err) })
 }
 
-// end has the ledger forget the write. It is called on any goroutine.
+// end drops the write from the ledger. It is called on any goroutine.
 func (w *guardedWrite) end(l *lane) { l.loop.Post(func() { l.enter(func() { l.notes.End(w.note) }) }) }
 
 // isDelete reports whether the request deletes whatever is held.
@@ -68,7 +68,7 @@ func isDelete(r *mc.Request) bool {
 	return r.Op == mc.Delete || r.Op == mc.MetaDelete && intentOf(r) == intentWrite
 }
 
-// journaled answers a write that the journal has, unless err.
+// journaled answers a write whose key is in the journal, unless there is an error.
 func (w *guardedWrite) journaled(l *lane, failure *answer, err error) {
 	if err == nil {
 		l.notes.End(w.note)

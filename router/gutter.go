@@ -71,7 +71,7 @@ func (r gutterRead) take(l *lane, _ *query, a *answer) {
 	r.outer.taker.take(l, r.outer, a)
 }
 
-// A gutterWrite is a write on its way to the owner of its key, or to the gutter.
+// A gutterWrite is a write in flight to the owner of its key, or to the gutter.
 type gutterWrite struct {
 	query
 	pool    *guttered
@@ -81,7 +81,7 @@ type gutterWrite struct {
 	hash    uint64
 	open    int // answers to come
 	best    answer
-	refused bool // the owner has refused it, and is told to forget the key
+	refused bool // the owner has refused it, and is sent a delete of the key
 
 	noted     journal.Note // in the ledger, from before anything is sent to the end
 	forgetful bool         // a journal could not take the key: the note stays
@@ -93,7 +93,7 @@ func (w *gutterWrite) begin(l *lane) {
 	w.noted = l.notes.Begin(w.pool.id, w.asked.Key)
 	if w.drains() {
 		w.open++
-		forget := &query{request: deleteOf(w.asked), taker: takeFunc(func(l *lane, _ *query, _ *answer) { w.settle(l) })}
+		forget := &query{request: deleteOf(w.asked), taker: takeFunc(func(l *lane, _ *query, _ *answer) { w.finishPart(l) })}
 		w.pool.gutter().forward(l, forget) // one that fails is in the journal of the gutter's member
 	}
 	w.owner.route.forward(l, &w.query)
@@ -111,7 +111,7 @@ func (w *gutterWrite) take(l *lane, _ *query, a *answer) {
 	case w.refused && a.result.failed():
 		w.missed(l, resultClosed, false)
 	case w.refused:
-		w.settle(l)
+		w.finishPart(l)
 	case a.result == resultServerError: // it may hold what it held before
 		w.keep(a)
 		w.refused = true
@@ -123,7 +123,7 @@ func (w *gutterWrite) take(l *lane, _ *query, a *answer) {
 		w.missed(l, a.result, a.result.unsent() || intentOf(w.asked) == intentWrite)
 	default:
 		w.keep(a)
-		w.settle(l)
+		w.finishPart(l)
 	}
 }
 
@@ -135,15 +135,15 @@ func (w *gutterWrite) missed(l *lane, r result, again bool) {
 		case err != nil:
 			w.forgetful = true
 			w.keep(&answer{result: resultServerError, wire: mc.AppendServerError(nil, err.Error())})
-			w.settle(l)
+			w.finishPart(l)
 		case again:
 			capped := capExptime(w.asked, w.pool.ttl, l.router.now())
 			w.pool.gutter().forward(l, &query{request: capped, taker: takeFunc(func(l *lane, _ *query, a *answer) {
 				w.keep(a)
-				w.settle(l)
+				w.finishPart(l)
 			})})
 		default:
-			w.settle(l)
+			w.finishPart(l)
 		}
 	}
 	d.afterMissed(l, d.missed(w.asked.Key, r.countsAsSent(), fmt.Errorf("a write failed: %v", r)),
@@ -154,8 +154,8 @@ func (w *gutterWrite) keep(a *answer) {
 	w.best = a.own()
 }
 
-// settle answers once all have.
-func (w *gutterWrite) settle(l *lane) {
+// finishPart answers once all have.
+func (w *gutterWrite) finishPart(l *lane) {
 	if w.open--; w.open > 0 {
 		return
 	}

@@ -21,7 +21,7 @@ type lane struct {
 	dirty       []*link    // that have something to write
 	flights     []*flight  // free ones
 	reads       []*read    // likewise
-	fills       int        // on their way for cold members
+	fills       int        // in flight for cold members
 	answerBytes int        // of the flights that are not free
 	meanBytes   int        // of an answer, lately
 	scratch     []byte     // for the words of an answer that is made here
@@ -29,7 +29,7 @@ type lane struct {
 	random      uint64     // state of a small generator
 	counts      counts
 
-	notes *journal.Lane // of writes on their way; nil if they aren't noted, and once the router is closed
+	notes *journal.Lane // of writes in flight; nil if they aren't noted, and once the router is closed
 
 	_ [64]byte // lanes don't share a cache line
 }

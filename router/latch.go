@@ -126,7 +126,7 @@ func (t *latches) park(key []byte, hash uint64, w latched) {
 	h.waiting = append(h.waiting, w)
 }
 
-// release hands the latch on, or ends it. Reads that waited go on, up to the next write, and that
+// release passes the latch on, or ends it. Reads that waited go on, up to the next write, and that
 // too, unless a flush came before it.
 func (t *latches) release(key []byte, hash uint64) {
 	s := t.stripe(hash)

@@ -95,7 +95,7 @@ func newClock(now func() time.Time, start time.Time) clock {
 
 func (c clock) seconds() float64 { return c().Seconds() }
 
-// outstandingLimit lets so many requests be on their way at once, over all lanes. Others wait their
+// outstandingLimit lets so many requests be in flight at once, over all lanes. Others wait their
 // turn. Who waits is bounded by what clients have open.
 type outstandingLimit struct {
 	target forwarder

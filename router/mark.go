@@ -256,7 +256,7 @@ func (m *marks) lose(d *upstream, at *mark) {
 	if at.identity == m.ledger.Identity() {
 		why = "the journal folder is an older copy of the one that the members are marked with"
 	}
-	m.router.log.Error(why+": they are flushed, since nobody knows what they missed",
+	m.router.log.Error(why+": they are flushed, since it is not known what they missed",
 		"pool", d.pool, "member", d.address, "name", m.name, "marked", at.identity, "generation", at.generation,
 		"ours", m.ledger.Identity(), "our_generation", m.ledger.Generation())
 	for _, other := range m.router.tree.Load().journaled() {
@@ -268,7 +268,7 @@ func (m *marks) lose(d *upstream, at *mark) {
 
 func (m *marks) flush(d *upstream, why string) {
 	if err := d.distrust(why, false); err != nil {
-		m.router.log.Error("that a member must be flushed could not be journaled: a crash may forget it", "member",
+		m.router.log.Error("the journal could not record that a member must be flushed: a crash may lose that", "member",
 			d.address, "err", err)
 	}
 }

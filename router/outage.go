@@ -15,21 +15,21 @@ import (
 	"holdfast/journal"
 )
 
-// An outage is what an upstream of a replicated pool misses while it is down, and how it comes
-// back.
+// An outage is the record of what an upstream with a journal misses while it is down, and the way
+// that it comes back:
 //
-//  1. A write fails on the upstream: it may have been taken or not. Under upstream.mu the upstream
-//     goes down, and the key goes into its journal. Only then is the client answered.
-//  2. Writes that come while it is down go into the journal, under the same lock.
-//  3. Each lane breaks its connections to the upstream, and throws away what they had to send. So
-//     no write of before can leave this machine any more.
-//  4. A probe is answered. What had reached the upstream's machine before may still wait to be read
-//     there, behind the probe: fence waits until the upstream has dropped the connections of
-//     before.
-//  5. The keys in the journal are deleted on the upstream, which answers no reads and gets no
-//     writes yet; or all is flushed if the journal is cut.
-//  6. Under upstream.mu: if nothing was journaled behind the last delete, the journal ends and the
-//     upstream is up. Else 5 goes on.
+//  1. A write fails on the upstream, which may have applied it or not. Under upstream.mu the
+//     upstream goes down, and the key is added to its journal. Only then is the client answered.
+//  2. The keys of writes that come while it is down are added to the journal, under the same lock.
+//  3. Each lane breaks its connections to the upstream and drops what they had to send. So no write
+//     from before can leave this machine any more.
+//  4. A probe is answered. Writes that had reached the upstream's machine before may still wait to
+//     be read there, after the probe: fence waits until the upstream has closed the earlier
+//     connections.
+//  5. The keys in the journal are deleted on the upstream, which serves no reads and gets no writes
+//     yet. If the journal was cut, everything is flushed instead.
+//  6. Under upstream.mu: if nothing was added to the journal after the last delete, the outage ends
+//     and the upstream is up. Otherwise step 5 is repeated.
 type outage struct {
 	journal *journal.Journal
 	lanes   []*lane
@@ -39,21 +39,22 @@ type outage struct {
 	broken sync.WaitGroup // lanes that have not broken their connections
 	local  []string       // our ends of connections that the upstream may still have: "tcp:host:port"
 	// strangers is true while the upstream may have unread connections of the process before this one,
-	// whose ends nobody knows.
+	// whose ends it is not known.
 	strangers bool
 	begin     []func(error) // who waits for the journal's begin
 }
 
-// A missed is what became of a write that an upstream has missed.
+// A missed says what has to follow a write that an upstream has missed.
 type missed uint8
 
 const (
-	missedKept  missed = iota // it stands in the journal
+	missedKept  missed = iota // the journal has it
 	missedBegin               // likewise, but a crash may forget it until beginAbsence has ended
-	missedSend                // not at all: the upstream is up again, and the write can be sent
+	missedSend                // the upstream is up again: the write can be sent, and isn't in the journal
 )
 
-// missed notes that the upstream has not got a write under key, or if it was sent, may not have.
+// missed records that the upstream did not get a write of key or, if it was sent, may not have got
+// it.
 func (d *upstream) missed(key []byte, sent bool, cause error) missed {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -69,7 +70,7 @@ func (d *upstream) missed(key []byte, sent bool, cause error) missed {
 	return missedBegin
 }
 
-// suspect takes the upstream down, which may read late what it was sent, and has missed nothing.
+// suspect takes down an upstream that has missed nothing, but may read late what it was sent.
 func (d *upstream) suspect(cause error) missed {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -114,7 +115,7 @@ func (d *upstream) afterMissed(l *lane, m missed, again func(), kept func(error)
 	}
 }
 
-// beginOutage makes it durable that the upstream is away, and then calls f on another goroutine. It
+// beginOutage makes it durable that the upstream is down, and then calls f on another goroutine. It
 // doesn't wait.
 func (d *upstream) beginOutage(f func(error)) {
 	a := d.outage
@@ -145,7 +146,7 @@ func (d *upstream) beginOutage(f func(error)) {
 	}()
 }
 
-// breakConnections has all lanes give up what they have to the upstream. d.mu is held.
+// breakConnections has all lanes close their connections to the upstream. d.mu is held.
 func (d *upstream) breakConnections() {
 	a := d.outage
 	a.broken.Add(len(a.lanes))
@@ -179,8 +180,8 @@ func (a *outage) setStrangers() {
 	a.strangers = true
 }
 
-// comeBack tells the upstream what it has missed, over conn. After nil it is up.
-func (d *upstream) comeBack(ctx context.Context, conn net.Conn) error {
+// restore deletes on the upstream, over conn, the keys that it missed. After nil it is up.
+func (d *upstream) restore(ctx context.Context, conn net.Conn) error {
 	a := d.outage
 	broken := make(chan struct{})
 	go func() { a.broken.Wait(); close(broken) }()
@@ -195,12 +196,12 @@ func (d *upstream) comeBack(ctx context.Context, conn net.Conn) error {
 		return fmt.Errorf("waiting for earlier connections to end: %w", err)
 	}
 	if err := a.marks.check(side, d); err != nil {
-		return fmt.Errorf("looking at its mark: %w", err)
+		return fmt.Errorf("reading its mark: %w", err)
 	}
 	for {
 		upTo, err := d.repair(side)
 		if err != nil {
-			return fmt.Errorf("telling what was missed: %w", err)
+			return fmt.Errorf("deleting the keys that it missed: %w", err)
 		}
 		if err := a.marks.set(side, d); err != nil {
 			return fmt.Errorf("marking it: %w", err)
@@ -211,7 +212,8 @@ func (d *upstream) comeBack(ctx context.Context, conn net.Conn) error {
 	}
 }
 
-// finish brings the upstream up if it has been told everything up to there and there is no more.
+// finish brings the upstream up if everything in the journal has been deleted on it up to there,
+// and nothing was added since.
 func (d *upstream) finish(upTo journal.Position) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -264,7 +266,7 @@ func (d *upstream) repair(p *sideConn) (journal.Position, error) {
 	}
 }
 
-// fence waits until the upstream has nothing more to read of the connections that were broken. It
+// fence waits until the upstream has nothing left to read from the connections that were broken. It
 // asks for the upstream's connections until none of ours of before is left. Where that can't be
 // told, as behind a proxy or of the connections of the process before this one, it waits for the
 // pool's time-out: a server that answers again has read its other sockets by then.

@@ -20,8 +20,8 @@ import (
 //     read.
 //
 // A router that stops leaves them in the upstream's journal. For one that is killed, the first
-// maxOwedNotes of an upstream stay noted as writes that are on their way, if there is a folder: the
-// next start settles them.
+// maxOwedNotes of an upstream stay noted as writes that are in flight, if there is a folder: the
+// next start recovers them.
 type owed struct {
 	count atomic.Int32 // of keys: most reads see that there are none
 
@@ -32,7 +32,7 @@ type owed struct {
 
 // Limits of what is owed.
 const (
-	maxOwed      = 100_000 // keys of one upstream; beyond, it is taken down and told by its journal
+	maxOwed      = 100_000 // keys of one upstream; beyond, it is taken down, and its journal has them
 	maxOwedNotes = 256     // of those, how many keep their places in the ledger
 	owedBatch    = 64      // deletes that are sent at once
 	owedMin      = time.Second
@@ -64,7 +64,7 @@ func (d *upstream) owe(key []byte, end func()) bool {
 	}
 	if !o.sending {
 		o.sending = true
-		d.log.Warn("a delete was refused: it is sent again until the member takes it", "member", d.address)
+		d.log.Warn("a delete was refused; it is sent again until the member accepts it", "member", d.address)
 		go d.sendOwed()
 	}
 	return true
@@ -98,7 +98,7 @@ func (d *upstream) sendOwed() {
 			}
 		}
 		if d.nothingOwed() {
-			d.log.Info("the member has taken all deletes that it was owed", "member", d.address)
+			d.log.Info("the member has accepted all owed deletes", "member", d.address)
 			return
 		}
 	}
@@ -111,7 +111,7 @@ func (d *upstream) nothingOwed() bool {
 	return !d.owed.sending
 }
 
-// trySendOwed sends each delete once, and forgets those that the upstream takes.
+// trySendOwed sends each delete once, and drops those that the upstream accepts.
 func (d *upstream) trySendOwed() error {
 	conn, err := d.dial(context.Background())
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"holdfast/mc"
 )
 
-// pieces are requests for all pieces of a value, a few of which are on their way at once.
+// pieces are requests for all pieces of a value, a few of which are in flight at once.
 type pieces struct {
 	route   *chunked
 	count   int
@@ -16,7 +16,7 @@ type pieces struct {
 	done    func(l *lane, i int, failure *answer) // nil: all are well. Its wire is its own
 
 	next    int // the piece that is sent next
-	open    int // on their way
+	open    int // in flight
 	sending bool
 	failed  *answer // the first piece's that was not well
 }
@@ -83,7 +83,7 @@ func (c *chunked) store(l *lane, q *query) {
 			c.storeManifest(l, q, m)
 			return
 		}
-		c.forget(l, bytes.Clone(r.Key), m.suffix, sent)
+		c.deletePieces(l, bytes.Clone(r.Key), m.suffix, sent)
 		q.taker.take(l, q, failure)
 	}
 	p.send(l)
@@ -97,14 +97,14 @@ func (c *chunked) storeManifest(l *lane, q *query, m manifest) {
 		case a.result == resultDone && q.request.Has('s'):
 			a = &answer{result: a.result, wire: metaLine(a.wire, false, m.total)}
 		case a.result != resultDone && !a.result.failed():
-			c.forget(l, bytes.Clone(q.request.Key), m.suffix, m.pieces)
+			c.deletePieces(l, bytes.Clone(q.request.Key), m.suffix, m.pieces)
 		}
 		q.taker.take(l, q, a)
 	})})
 }
 
-// forget deletes pieces that no manifest leads to. Nobody waits for it.
-func (c *chunked) forget(l *lane, key []byte, suffix uint64, count int) {
+// deletePieces deletes pieces that no manifest leads to. Nobody waits for it.
+func (c *chunked) deletePieces(l *lane, key []byte, suffix uint64, count int) {
 	p := &pieces{route: c, count: count}
 	p.request = func(i int) *mc.Request { return &mc.Request{Op: mc.Delete, Key: pieceKey(key, suffix, i)} }
 	p.keep = func(int, *answer) bool { return true }

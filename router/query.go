@@ -4,9 +4,8 @@ import (
 	"holdfast/mc"
 )
 
-// A query is one request on its way to the one who is to take its answer. Whoever is given it calls
-// taker.take exactly once, with the lane locked; the query and what its request borrows stay valid
-// until then.
+// A query is one request with the taker of its answer. Whoever is given a query calls taker.take
+// exactly once, with the lane locked. The query and what its request borrows stay valid until then.
 type query struct {
 	request *mc.Request
 	taker   taker
@@ -18,7 +17,7 @@ type taker interface {
 	take(l *lane, q *query, a *answer)
 }
 
-// A forwarder takes a query to where it is answered, or answers it.
+// A forwarder answers a query, or sends it, or a query of its own, on to others.
 type forwarder interface {
 	forward(l *lane, q *query)
 }

@@ -28,7 +28,7 @@ import (
 // Limits of a refill.
 const (
 	refillKeys   = 4 << 20 // that are remembered of a list
-	refillAtOnce = 64      // items on their way
+	refillAtOnce = 64      // items in flight
 	refillTries  = 3       // of an item whose copy failed
 	fillsAtOnce  = 256     // of a lane, for reads that a cold member missed
 )

@@ -201,7 +201,7 @@ func (l *lane) putRead(r *read) {
 	l.reads = append(l.reads, r)
 }
 
-// A write is on its way to the members of a replicated pool. It has the key's latch.
+// A write is in flight to the members of a replicated pool. It has the key's latch.
 type write struct {
 	pool    *replicated
 	outer   *query      // nil once it is acknowledged
@@ -210,7 +210,7 @@ type write struct {
 	depends bool // first alone, then the others
 	first   int  // the member that it goes to first
 	parts   []part
-	open    int // members that have not settled
+	open    int // members whose outcome is not known yet
 	done    int // members that have it
 	best    answer
 	failure answer // the first member's that failed
@@ -222,7 +222,7 @@ type write struct {
 	decided   bool         // best is what the client is answered, whatever the others say
 }
 
-// A part is a write on its way to one member.
+// A part is a write in flight to one member.
 type part struct {
 	query
 	write    *write
@@ -270,7 +270,7 @@ func (w *write) begin(l *lane) {
 		w.send(l, i, w.request)
 	}
 	w.open--
-	w.settled(l)
+	w.advance(l)
 }
 
 // send gives a member its part. A member that is down gets it into its journal by way of take.
@@ -280,7 +280,8 @@ func (w *write) send(l *lane, i int, r *mc.Request) {
 	w.pool.members[i].route.forward(l, &part.query)
 }
 
-// take settles a member, once it is sure that it has the write, holds nothing, or will be told.
+// take finishes a member once it is certain that it has the write, holds nothing, or has the key in
+// its journal.
 func (part *part) take(l *lane, _ *query, a *answer) {
 	w := part.write
 	switch {
@@ -290,7 +291,7 @@ func (part *part) take(l *lane, _ *query, a *answer) {
 		w.missed(l, part, &answer{result: resultClosed, wire: a.wire})
 	case part.deleting:
 		w.open--
-		w.settled(l)
+		w.advance(l)
 	case w.depends && part.member == w.first && !w.decided:
 		w.decide(l, a)
 	case a.result == resultServerError, part.compare != nil && string(a.wire) != string(part.compare):
@@ -303,7 +304,7 @@ func (part *part) take(l *lane, _ *query, a *answer) {
 		w.firstDone = w.firstDone || part.member == w.first
 		w.done++
 		w.open--
-		w.settled(l)
+		w.advance(l)
 	}
 }
 
@@ -334,7 +335,7 @@ func (w *write) missed(l *lane, part *part, a *answer) {
 		func(err error) { w.gone(l, sent, err) })
 }
 
-// gone goes on after a member that is down, and will be told of the key when it comes back. With an
+// gone goes on after a member that is down, whose journal has the key. With an
 // error it might not be, so the write can't be acknowledged.
 func (w *write) gone(l *lane, sent bool, err error) {
 	if err != nil {
@@ -351,7 +352,7 @@ func (w *write) gone(l *lane, sent bool, err error) {
 		}
 	}
 	w.open--
-	w.settled(l)
+	w.advance(l)
 }
 
 // decide goes on with what the first member made of a write that depends on what is held.
@@ -372,7 +373,7 @@ func (w *write) decide(l *lane, a *answer) {
 		w.best = *w.pool.markCAS(w.first, &w.best, w.request)
 	}
 	if next == nil {
-		w.settled(l)
+		w.advance(l)
 		return
 	}
 	w.open += len(w.parts) // one of them for this loop
@@ -387,11 +388,12 @@ func (w *write) decide(l *lane, a *answer) {
 		w.send(l, i, next)
 	}
 	w.open--
-	w.settled(l)
+	w.advance(l)
 }
 
-// settled acknowledges the write when its time has come, and ends it once all members have settled.
-func (w *write) settled(l *lane) {
+// advance acknowledges the write as soon as the pool's policy allows, and ends it once the outcome
+// on all members is known.
+func (w *write) advance(l *lane) {
 	p := w.pool
 	if w.open > 0 {
 		if w.outer == nil || w.done <= 0 {

@@ -90,11 +90,11 @@ func New(o route.Options, parts Parts) (*Router, error) {
 	if t := r.tree.Load(); r.marks != nil {
 		r.marks.begin(t)
 	} else if len(t.journaled()) > 0 {
-		r.log.Warn("journal.folder is not set: when this process ends, " +
-			"nobody knows what members that are away have missed, " +
-			"nor which writes were on their way to them: they may differ, and serve what is old, until it is overwritten")
+		r.log.Warn("journal.folder is not set: what members that are down have missed, and which writes are in " +
+			"flight to them, is lost when this process ends; members may then differ, and serve old values " +
+			"until those are overwritten")
 	}
-	r.settle()
+	r.recoverWrites()
 	for _, l := range r.lanes {
 		l.loop.Rounded(l.flushRound)
 	}
@@ -111,7 +111,7 @@ func (l *lane) flushRound() {
 	}
 }
 
-// Reload replaces the pools and routes. Batches on their way end as they began; members that are in
+// Reload replaces the pools and routes. Batches in flight end as they began; members that are in
 // the old and the new configuration keep their connections and their state. On an error all stays.
 func (r *Router) Reload(o route.Options) error {
 	r.mu.Lock()
@@ -210,7 +210,7 @@ func (r *Router) replica(pool, address string, s settings) (*upstream, error) {
 	}
 	left := j.Absent() // by an earlier process
 	joined := r.tree.Load() != nil && pool != ""
-	if joined { // it joins others, and nobody knows what it holds
+	if joined { // it joins others, and it is not known what it holds
 		j.MarkCut("it has joined the pool")
 		if err := j.Begin(); err != nil {
 			return nil, err
@@ -273,7 +273,7 @@ func (l *lane) close() {
 			k.disconnect(loop.Stream.Close)
 		}
 	}
-	l.notes = nil // what is still on its way stands there for the next process
+	l.notes = nil // what is still in flight stands there for the next process
 }
 
 // drop closes the lane's links to d, once they have brought what is in line.

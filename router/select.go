@@ -17,7 +17,7 @@ type hashed struct {
 
 func (h *hashed) forward(l *lane, q *query) { h.children[h.ring.Owner(q.request.Key)].forward(l, q) }
 
-// bounded is hashed, but no child has more than its bound of the requests that are on their way:
+// bounded is hashed, but no child has more than its bound of the requests that are in flight:
 // the next in order takes what is beyond.
 type bounded struct {
 	hashed

@@ -81,7 +81,7 @@ func (s *shardSplit) forward(l *lane, q *query) {
 	n := s.size(o)
 	if isDelete(q.request) && !o.DeleteOne {
 		for i := 1; i < n; i++ {
-			s.forget(l, q, end, i)
+			s.deleteSplit(l, q, end, i)
 		}
 		s.target.forward(l, q)
 		return
@@ -100,8 +100,8 @@ func (s *shardSplit) forward(l *lane, q *query) {
 	s.target.forward(l, rewritten(q, &inner))
 }
 
-// forget deletes a split that isn't the key itself. Nobody waits for it.
-func (s *shardSplit) forget(l *lane, q *query, end, split int) {
+// deleteSplit deletes a split that isn't the key itself. Nobody waits for it.
+func (s *shardSplit) deleteSplit(l *lane, q *query, end, split int) {
 	key := splitKey(q.request.Key, end, split)
 	if keyBytes(key, q.request.Has('b')) > mc.MaxKeyBytes {
 		return // nothing can stand there

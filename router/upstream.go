@@ -76,7 +76,7 @@ type watcher interface {
 const (
 	stateUp        uint32 = iota
 	stateDown             // it is probed, and gets nothing else
-	stateReturning        // it answers again, and is being told what it missed
+	stateReturning        // it answers again, and the keys that it missed are being deleted on it
 )
 
 // upstreamCounters are since the start.
@@ -102,7 +102,7 @@ func (d *upstream) dial(ctx context.Context) (net.Conn, error) {
 	return dialer.DialContext(ctx, network, address)
 }
 
-// answered notes that the upstream has answered, whatever it said.
+// answered records that the upstream has answered, with whatever answer.
 func (d *upstream) answered() {
 	if d.soft.Load() != 0 {
 		d.soft.Store(0)
@@ -163,7 +163,7 @@ func (d *upstream) becomeUp() {
 	d.log.Info("member up", "member", d.address, "away", d.now().Sub(d.downAt).Round(time.Millisecond))
 }
 
-// probe tries the upstream until it is up again or closed.
+// probe tries to reach the upstream until it is up again or closed.
 func (d *upstream) probe() {
 	wait := d.probeMin
 	for {
@@ -185,7 +185,7 @@ func (d *upstream) probe() {
 	}
 }
 
-// tryReturn brings the upstream up if it answers, and has taken what it missed.
+// tryReturn brings the upstream up if it answers and the keys that it missed are deleted on it.
 func (d *upstream) tryReturn() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -207,7 +207,7 @@ func (d *upstream) tryReturn() error {
 		return err
 	}
 	if d.outage != nil {
-		return d.comeBack(ctx, conn)
+		return d.restore(ctx, conn)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

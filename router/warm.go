@@ -44,7 +44,7 @@ func (w *filling) forward(l *lane, q *query) {
 	}
 }
 
-// A fill is a read on its way.
+// A fill is a read in flight.
 type fill struct {
 	query
 	route *filling
@@ -217,14 +217,14 @@ func (w *filling) write(l *lane, q *query) {
 	if s.atOnce = intentOf(r) == intentWrite; s.atOnce {
 		s.open = 2
 		w.cold.forward(l, &s.query)
-		s.forget(l)
+		s.deleteWarm(l)
 		return
 	}
 	s.open = 1
 	w.cold.forward(l, &s.query)
 }
 
-// A warmWrite is a write on its way to cold, and a delete on its way to warm.
+// A warmWrite is a write in flight to cold, and a delete in flight to warm.
 type warmWrite struct {
 	query
 	route  *filling
@@ -238,18 +238,18 @@ func (s *warmWrite) take(l *lane, _ *query, a *answer) {
 	s.cold = a.own()
 	if !s.atOnce && (a.result == resultDone || a.result == resultHit || a.result.failed() && !a.result.unsent()) {
 		s.open++
-		s.forget(l)
+		s.deleteWarm(l)
 	}
-	s.settled(l)
+	s.finishPart(l)
 }
 
-func (s *warmWrite) forget(l *lane) {
+func (s *warmWrite) deleteWarm(l *lane) {
 	d := &warmDelete{write: s}
 	d.request, d.taker = deleteOf(s.outer.request), d
 	s.route.warm.forward(l, &d.query)
 }
 
-func (s *warmWrite) settled(l *lane) {
+func (s *warmWrite) finishPart(l *lane) {
 	if s.open--; s.open == 0 {
 		s.outer.taker.take(l, s.outer, &s.cold)
 	}
@@ -265,5 +265,5 @@ func (d *warmDelete) take(l *lane, _ *query, a *answer) {
 	if a.result != resultDone && a.result != resultNotFound {
 		d.write.route.fills.distrust(keyHash(d.request.Key))
 	}
-	d.write.settled(l)
+	d.write.finishPart(l)
 }

@@ -125,7 +125,7 @@ func TestWarmUpDoesNotAskForWhatWarmCouldNotForget(t *testing.T) {
 	r.want("get k\r\n", value("k", "old"))
 }
 
-// A delete comes while an add is on its way to cold: it waits, and takes what was added.
+// A delete comes while an add is in flight to cold: it waits, and takes what was added.
 func TestADeleteWaitsForTheAddOfItsKey(t *testing.T) {
 	r, cold, warm := warmRig(t, 2)
 	warm.do(t, set("k", "old"))
@@ -180,7 +180,7 @@ func TestAFlushIsNotUndone(t *testing.T) {
 	flushed := forwardFunc(func(l *lane, q *query) { q.say(l, resultDone) })
 	warm.do(t, set("k", "old")+set("j", "old"))
 	cold.holding(mc.Add)
-	r.want("get k\r\n", value("k", "old")) // its add is on its way
+	r.want("get k\r\n", value("k", "old")) // its add is in flight
 	done := make(chan struct{})
 	l := r.lanes[1]
 	l.loop.Post(func() {

@@ -63,7 +63,7 @@ func byOwnWays(o route.Options, folder string, caches []*cacheServer) route.Opti
 	return route.Options{Pools: append([]route.Pool{p}, o.Pools[1:]...), Journal: route.Journal{Folder: folder}}
 }
 
-// A router that is killed with a write on its way leaves members that differ. The next one settles
+// A router that is killed with a write in flight leaves members that differ. The next one settles
 // the key before it answers anything under it, and knows it still if it is killed before.
 func TestWriteOfAKilledRouter(t *testing.T) {
 	for _, test := range []struct{ name, request, got string }{
@@ -157,7 +157,7 @@ func TestWriteOfAKilledRouterThatComesLate(t *testing.T) {
 	r.want(0, "get k\r\n", value("k", "3"))
 }
 
-// Where the writes on their way aren't all known, one member of a replicated pool keeps its items,
+// Where the writes in flight aren't all known, one member of a replicated pool keeps its items,
 // if that has all that was acknowledged, and the others are filled from it.
 func TestUnknownWritesOfAKilledRouter(t *testing.T) {
 	for policy, want := range map[route.Acknowledge]string{route.AckAll: value("k", "1"), route.AckFirst: "END\r\n"} {

@@ -15,29 +15,29 @@ import (
 	"holdfast/route"
 )
 
-// A router that is killed leaves writes on their way: some members have them and others not, and
-// nobody has the key in a journal. journal.Ledger knows their keys; the next process settles them:
+// A router that is killed leaves writes in flight: some members have them, others don't, and no
+// journal has their keys. journal.Ledger has them, and the next process recovers:
 //
-//  1. A set of k is noted, and sent to A and B. A has it; the router is killed.
-//  2. The next process finds k, and latches it before it serves anything: reads and writes of k
-//     wait.
-//  3. B may have the set in a socket that it has not read. So each member is given the pool's
-//     time-out to read the connections of the process before, as in fence.
-//  4. k is deleted on each member. One that can't be reached goes down with k in its journal, and
-//     forgets k before it answers again, after a fence that waits likewise.
-//  5. The latch of k is released, and once all keys are settled the ledger forgets them.
+//  1. A set of k is entered in the ledger, and sent to A and B. A applies it; the router is killed.
+//  2. The next process finds k, and latches it before it serves anything: reads and writes of k wait.
+//  3. B may have the set in a socket that it has not read. So each member is given the pool's time-out
+//     to read the connections of the earlier process, as in fence.
+//  4. k is deleted on each member. A member that can't be reached goes down with k in its journal; k
+//     is deleted on it before it serves again, after a fence that waits likewise.
+//  5. The latch of k is released. Once the keys of all pools are deleted, the ledger drops them.
 //
-// Killed before 5, the process after that begins with 2 again. The pool's other keys are served
-// meanwhile. In a sharded pool without a gutter a key has one holder, so that reads needn't wait;
-// there 3 and 4 are for a write that the member reads late, behind a newer one.
+// If that process is killed before step 5, the one after it begins with step 2 again. The pool's
+// other keys are served meanwhile. In a sharded pool without a gutter a key is held by one member, so
+// reads needn't wait; there steps 3 and 4 are for a write that the member reads late, after a newer
+// one.
 //
-// Where the ledger doesn't know all writes, see distrust.
+// If the ledger doesn't have all writes, see distrust.
 
 // ledgerID is a pool in the ledger.
 func ledgerID(pool string) uint64 { return keyHash([]byte(pool)) }
 
-// settle is called once, before the loops run.
-func (r *Router) settle() {
+// recoverWrites is called once, before the loops run.
+func (r *Router) recoverWrites() {
 	ledger := r.journals.Ledger()
 	left, unknown := ledger.Left()
 	t := r.tree.Load()
@@ -54,13 +54,14 @@ func (r *Router) settle() {
 		if len(keys) == 0 {
 			continue
 		}
-		r.log.Info("settling writes that were on their way when the last process ended", "pool", p.options.Name, "keys",
+		r.log.Info("deleting the keys of writes that were in flight when the last process ended", "pool", p.options.Name,
+			"keys",
 			len(keys))
-		s := r.settlement(t, p, keys)
+		s := r.newRecovery(t, p, keys)
 		open.Go(func() {
 			if err := s.run(r.end); err != nil {
 				failed.Store(true)
-				r.log.Error("writes of the last process are not settled; the next start tries again", "pool", p.options.Name,
+				r.log.Error("not all writes of the last process are recovered; the next start tries again", "pool", p.options.Name,
 					"err", err)
 			}
 		})
@@ -97,17 +98,17 @@ func (p *pool) journaled() bool {
 	return slices.ContainsFunc(p.members, func(m *member) bool { return m.to != nil && m.to.outage != nil })
 }
 
-// A settlement settles keys of one pool.
-type settlement struct {
+// A recovery deletes keys of one pool.
+type recovery struct {
 	router  *Router
 	latches *latches  // nil in a sharded pool without a gutter
 	members []*member // those that may hold the keys
 	keys    [][]byte
 }
 
-// settlement latches the keys.
-func (r *Router) settlement(t *tree, p *pool, keys [][]byte) *settlement {
-	s := &settlement{router: r, members: slices.Clone(p.members), keys: keys}
+// newRecovery latches the keys.
+func (r *Router) newRecovery(t *tree, p *pool, keys [][]byte) *recovery {
+	s := &recovery{router: r, members: slices.Clone(p.members), keys: keys}
 	if p.replicated != nil || p.options.Failover != "" {
 		s.latches = r.latches[p.options.Name]
 		for _, key := range keys {
@@ -127,13 +128,13 @@ func (r *Router) settlement(t *tree, p *pool, keys [][]byte) *settlement {
 	return s
 }
 
-// run returns an error if a crash could forget what a member is to be told: this process does not.
-// Unless ctx has ended, the keys are released.
-func (s *settlement) run(ctx context.Context) error {
+// run returns an error if a crash could lose the keys that are left to delete; this process has
+// them. Unless ctx has ended, the keys are released.
+func (s *recovery) run(ctx context.Context) error {
 	errs := make([]error, len(s.members))
 	var open sync.WaitGroup
 	for i, m := range s.members {
-		open.Go(func() { errs[i] = s.settle(ctx, m) })
+		open.Go(func() { errs[i] = s.recoverMember(ctx, m) })
 	}
 	open.Wait()
 	if ctx.Err() != nil {
@@ -147,8 +148,8 @@ func (s *settlement) run(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// settle has one member delete the keys, now or when it comes back.
-func (s *settlement) settle(ctx context.Context, m *member) error {
+// recoverMember has one member delete the keys, now or when it comes back.
+func (s *recovery) recoverMember(ctx context.Context, m *member) error {
 	if m.to == nil {
 		l := s.router.lanes[0]
 		for _, key := range s.keys {
@@ -159,11 +160,11 @@ func (s *settlement) settle(ctx context.Context, m *member) error {
 	d := m.to
 	err := d.deleteBehindFence(ctx, s.keys)
 	if err == nil || ctx.Err() != nil {
-		return nil // of the second, run tells
+		return nil // run returns the second
 	}
 	durable := true
 	for _, key := range s.keys {
-		durable = d.missed(key, true, fmt.Errorf("settling writes: %w", err)) == missedKept && durable
+		durable = d.missed(key, true, fmt.Errorf("recovering writes: %w", err)) == missedKept && durable
 	}
 	if durable {
 		return nil
@@ -171,7 +172,7 @@ func (s *settlement) settle(ctx context.Context, m *member) error {
 	return d.outage.journal.Begin()
 }
 
-// distrust is for a ledger that doesn't know which writes were on their way, and has all members
+// distrust is for a ledger that doesn't know which writes were in flight, and has all members
 // with journals come back before they answer:
 //
 //   - Of a replicated pool one keeps its items, the first that missed nothing, and the others are
@@ -202,7 +203,7 @@ func (r *Router) distrust(t *tree, why string) error {
 	return errors.Join(errs...)
 }
 
-// distrust takes the member down, to come back with the items that it has, or without.
+// distrust takes the upstream down, to come back with the items that it has or without them.
 func (d *upstream) distrust(why string, keeps bool) error {
 	d.mu.Lock()
 	if !keeps {
@@ -217,14 +218,14 @@ func (d *upstream) distrust(why string, keeps bool) error {
 	return d.outage.journal.Begin()
 }
 
-// errAway is why a member can't be told now.
-var errAway = errors.New("the member is away")
+// errUpstreamDown is why keys can't be deleted on a member now.
+var errUpstreamDown = errors.New("the member is down")
 
 // deleteBehindFence deletes keys on a member that is up, once it has read what it had from
 // connections of before.
 func (d *upstream) deleteBehindFence(ctx context.Context, keys [][]byte) error {
 	if !d.up() {
-		return errAway
+		return errUpstreamDown
 	}
 	conn, err := d.dial(ctx)
 	if err != nil {
