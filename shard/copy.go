@@ -14,12 +14,6 @@ import (
 	"holdfast/item"
 )
 
-// CopyOptions are the options of Copy.
-type CopyOptions struct {
-	At       time.Time    // the items as they were then; zero: as they are
-	Progress func(Counts) // if not nil, is called now and then with what has been copied so far
-}
-
 // The limits of what a copy has outside of the database.
 const (
 	copyTableBytes = 32 << 20 // of a sorted table before it is ingested
@@ -27,15 +21,15 @@ const (
 	bottomLevel    = 6        // whose compression a copy uses
 )
 
-// Copy makes a shard with the items that another has, or had, without indexes and log. The new
-// shard must not be open, and what is there of it is removed first. Until Copy returns it isn't
-// complete, and after an error it is removed. The error is Gone if changes after o.At are no longer
-// kept, and Full if there is no space.
+// Copy makes a shard with the items that another had at a time, or, if at is zero, has, without
+// indexes and log. The new shard must not be open, and what is there of it is removed first. Until
+// Copy returns it isn't complete, and after an error it is removed. The error is Gone if changes
+// after at are no longer kept, and Full if there is no space.
 //
 // The items of a snapshot are written into sorted tables with the new prefix, each of which is
-// ingested when it is full. Then the changes after o.At are undone in the new shard, the last
-// first. Both are read from one snapshot, and need little memory.
-func (s *Store) Copy(ctx context.Context, from *Shard, to holdfast.ShardID, o CopyOptions) (Counts, error) {
+// ingested when it is full. Then the changes after at are undone in the new shard, the last first.
+// Both are read from one snapshot, and need little memory.
+func (s *Store) Copy(ctx context.Context, from *Shard, to holdfast.ShardID, at time.Time) (Counts, error) {
 	if err := s.gate.enter(); err != nil {
 		return Counts{}, err
 	}
@@ -54,7 +48,7 @@ func (s *Store) Copy(ctx context.Context, from *Shard, to holdfast.ShardID, o Co
 	if err := from.sequencer.waitDurable(ctx, from.sequencer.applied.Load()); err != nil {
 		return Counts{}, err
 	}
-	c := &copying{ctx: ctx, store: s, from: from, to: to, snapshot: snapshot, options: o}
+	c := &copying{ctx: ctx, store: s, from: from, to: to, snapshot: snapshot, at: at}
 	if err := s.engine.clear(shardBounds(to)); err != nil {
 		return Counts{}, err
 	}
@@ -72,7 +66,7 @@ type copying struct {
 	from     *Shard
 	to       holdfast.ShardID
 	snapshot *pebble.Snapshot
-	options  CopyOptions
+	at       time.Time // zero: the items as they are
 	tally    tally
 
 	path  string          // of the table
@@ -82,7 +76,7 @@ type copying struct {
 
 func (c *copying) run() error {
 	now := c.store.now()
-	if !c.options.At.IsZero() {
+	if !c.at.IsZero() {
 		if err := c.reaches(); err != nil {
 			return err
 		}
@@ -91,7 +85,7 @@ func (c *copying) run() error {
 		c.abandon()
 		return err
 	}
-	if !c.options.At.IsZero() {
+	if !c.at.IsZero() {
 		if err := c.undo(); err != nil {
 			return err
 		}
@@ -99,7 +93,6 @@ func (c *copying) run() error {
 	if c.from.isDropped() {
 		return errDropped(c.from.id)
 	}
-	c.progress()
 	b := c.store.engine.db.NewBatch()
 	defer b.Close()
 	trim := trimming{oldest: 1, at: now.UnixNano()}
@@ -115,12 +108,6 @@ func (c *copying) run() error {
 	return c.store.engine.write(b)
 }
 
-func (c *copying) progress() {
-	if c.options.Progress != nil {
-		c.options.Progress(c.tally.counts(0))
-	}
-}
-
 // reaches returns Gone if a change after the time to go back to is no longer kept.
 func (c *copying) reaches() error {
 	raw, ok, err := c.store.engine.read(c.snapshot, metaKey(c.from.id, metaTrim))
@@ -131,7 +118,7 @@ func (c *copying) reaches() error {
 	if err != nil {
 		return c.store.engine.damaged(c.from.id, []byte(metaTrim), err)
 	}
-	if c.options.At.UnixNano() < trim.at {
+	if c.at.UnixNano() < trim.at {
 		return holdfast.Errorf(holdfast.Gone, "the log of shard %d reaches back to %v", c.from.id,
 			time.Unix(0, trim.at).UTC())
 	}
@@ -167,7 +154,6 @@ func (c *copying) copyItems() error {
 			if err := c.ingest(); err != nil {
 				return err
 			}
-			c.progress()
 		}
 	}
 	if err := it.Error(); err != nil {
@@ -243,7 +229,7 @@ func (c *copying) undo() error {
 		if err != nil {
 			return err
 		}
-		if change.at <= c.options.At.UnixNano() {
+		if change.at <= c.at.UnixNano() {
 			break
 		}
 		if err := c.undoChange(b, &change); err != nil {
@@ -262,7 +248,7 @@ func (c *copying) undo() error {
 	return c.submitUndone(b)
 }
 
-// submitUndone submits a batch of undone changes, and reports progress.
+// submitUndone submits a batch of undone changes.
 func (c *copying) submitUndone(b *pebble.Batch) error {
 	if b.Empty() {
 		return nil
@@ -270,11 +256,7 @@ func (c *copying) submitUndone(b *pebble.Batch) error {
 	if err := c.store.space.admit(b.Len()); err != nil {
 		return err
 	}
-	if err := c.store.engine.submitNoSync(b); err != nil {
-		return err
-	}
-	c.progress()
-	return nil
+	return c.store.engine.submitNoSync(b)
 }
 
 // undoChange adds the before-image of a change to the batch, and counts it.

@@ -130,7 +130,7 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("got %v; want a flush to have space", err)
 	}
 	fs.other.Add(1 << 30)
-	if _, err := s.Copy(bg, sh, 9, CopyOptions{}); !errors.Is(err, holdfast.Full) {
+	if _, err := s.Copy(bg, sh, 9, time.Time{}); !errors.Is(err, holdfast.Full) {
 		t.Errorf("Copy: got %v; want full", err)
 	}
 	fs.other.Store(0)

@@ -416,7 +416,7 @@ func (m *model) compareCopy() {
 	if m.rng.IntN(3) == 0 {
 		at, want = time.Time{}, m.items[0]
 	}
-	got, err := m.store.Copy(bg, m.shards[0], 3, CopyOptions{At: at})
+	got, err := m.store.Copy(bg, m.shards[0], 3, at)
 	if errors.Is(err, holdfast.Gone) && !at.IsZero() && m.shards[0].Oldest().Index > 1 {
 		return
 	}

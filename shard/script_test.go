@@ -299,19 +299,19 @@ func (r *script) fill(sh *Shard, words []string) (string, error) {
 
 func (r *script) copy(sh *Shard, words []string) (string, error) {
 	to, _ := strconv.Atoi(words[0])
-	var o CopyOptions
+	var at time.Time
 	if len(words) > 1 {
 		ago, err := time.ParseDuration(words[1])
 		if err != nil {
 			return "", err
 		}
-		o.At = r.clock.read().Add(-ago)
+		at = r.clock.read().Add(-ago)
 	}
 	id := holdfast.ShardID(to)
 	if err := r.store.Drop(id); err != nil {
 		return "", err
 	}
-	counts, err := r.store.Copy(bg, sh, id, o)
+	counts, err := r.store.Copy(bg, sh, id, at)
 	if err != nil {
 		return "", err
 	}

@@ -187,11 +187,7 @@ type Stats struct {
 	DiskBytes    int64 // that the store takes
 	LogBytes     int64 // of all shards' changes, before compression
 
-	WALBytes               int64  // Pebble's log
-	WALWritten             uint64 // bytes, rising
-	Compactions            int64
 	CompactionDebtBytes    int64
-	L0Files, L0Sublevels   int64
 	CacheHits, CacheMisses int64
 }
 
@@ -205,10 +201,8 @@ func (s *Store) Stats() Stats {
 	st := Stats{
 		Commits: s.commits.Load(), CorruptReads: s.engine.corrupt.Load(), WriteStalls: s.engine.stalls.Load(),
 		FreeBytes: disk.FreeBytes, Full: disk.Full, DiskBytes: int64(m.DiskSpaceUsage()),
-		WALBytes: int64(m.WAL.PhysicalSize), WALWritten: m.WAL.BytesWritten,
-		Compactions: m.Compact.Count, CompactionDebtBytes: int64(m.Compact.EstimatedDebt),
-		L0Files: m.Levels[0].TablesCount, L0Sublevels: int64(m.Levels[0].Sublevels),
-		CacheHits: m.BlockCache.Hits, CacheMisses: m.BlockCache.Misses,
+		CompactionDebtBytes: int64(m.Compact.EstimatedDebt),
+		CacheHits:           m.BlockCache.Hits, CacheMisses: m.BlockCache.Misses,
 	}
 	if s.reclaimer != nil {
 		st.DiskBytes -= s.reclaimer.logs.bytes()

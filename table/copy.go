@@ -43,7 +43,7 @@ func (w *worker) copyShards(
 		if err := w.disk.Drop(p.ID); err != nil {
 			return sum, err
 		}
-		counts, err := w.disk.Copy(ctx, from[i], p.ID, shard.CopyOptions{At: at})
+		counts, err := w.disk.Copy(ctx, from[i], p.ID, at)
 		if err != nil {
 			return sum, err
 		}

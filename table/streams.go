@@ -109,13 +109,13 @@ func (s *Store) StreamRecords(
 			"not found", id, label)
 	}
 	sh, part := shards[i], st.Shards[i]
-	if oldest := sh.Oldest(); before(from, part.First) {
+	if oldest := sh.Oldest(); from.Compare(part.First) < 0 {
 		from = part.First
-		if before(from, oldest) {
+		if from.Compare(oldest) < 0 {
 			from = oldest
 		}
 	}
-	if !st.On && !before(from, part.Last) {
+	if !st.On && from.Compare(part.Last) >= 0 {
 		return nil, from, true, nil
 	}
 	if err := ctx.Err(); err != nil {
@@ -125,11 +125,11 @@ func (s *Store) StreamRecords(
 	if err != nil || st.On {
 		return changes, next, false, err
 	}
-	for len(changes) > 0 && !before(positionOf(changes[len(changes)-1]), part.Last) {
+	for len(changes) > 0 && positionOf(changes[len(changes)-1]).Compare(part.Last) >= 0 {
 		changes = changes[:len(changes)-1]
 		next = part.Last
 	}
-	return changes, next, !before(next, part.Last), nil
+	return changes, next, next.Compare(part.Last) >= 0, nil
 }
 
 // streamShards returns the open shards of a stream's table, which may have been removed; nil if
@@ -143,11 +143,6 @@ func (s *Store) streamShards(st Stream) (shards []*shard.Shard) {
 		}
 	})
 	return shards
-}
-
-// before reports whether a is before b in the same log.
-func before(a, b shard.Position) bool {
-	return a.Index < b.Index || a.Index == b.Index && a.N < b.N
 }
 
 func positionOf(c shard.Change) shard.Position { return shard.Position{Index: c.Tx.Index, N: c.N} }
