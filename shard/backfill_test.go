@@ -15,7 +15,7 @@ import (
 // and counts.
 func TestRefillsDespiteCrashes(t *testing.T) {
 	for _, resumed := range []bool{false, true} {
-		for crashAfter := range 6 {
+		for crashAfter := range 16 { // in each of the indexes, and in the queue
 			t.Run(fmt.Sprintf("resumed %t, crash after %d", resumed, crashAfter), func(t *testing.T) {
 				r := &refill{t: t, rng: rand.New(rand.NewPCG(uint64(crashAfter), 5)), fs: vfs.NewCrashableMem(),
 					items: map[string]item.Item{}}

@@ -11,8 +11,8 @@ import (
 	"holdfast"
 )
 
-// Reclaim returns the disk space of what was dropped to the system. It reports whether there is more to
-// return when it is called again, some seconds later:
+// Reclaim returns the disk space of what was dropped to the system. It reports whether there is
+// more to return when it is called again, some seconds later:
 //
 //  1. What is in memory becomes sorted tables. Pebble then removes those tables in the background
 //     that hold nothing but what was dropped, without reading them.

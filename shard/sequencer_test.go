@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -31,10 +30,13 @@ func TestWaitsForTheWatermark(t *testing.T) {
 				}()
 			}
 			durable := uint64(0)
-			for _, index := range rng.Perm(highest + 1) { // acknowledgements of later syncs may come first
+			for _, index := range rng.Perm(highest + 1) { // later syncs may be acknowledged first
 				q.durable.raise(uint64(index))
 				durable = max(durable, uint64(index))
 				synctest.Wait()
+				if late := rng.Uint64N(highest + 1); (q.durable.rises(late) == nil) != (late <= durable) {
+					t.Fatalf("durable %d: got a late wait for %d over: %t", durable, late, late > durable)
+				}
 				for i := range done {
 					if got := done[i].Load(); got != (uint64(i) <= durable) {
 						t.Fatalf("durable %d: got the wait for %d over: %t", durable, i, got)
@@ -69,38 +71,38 @@ func TestWaitsThatEndOtherwise(t *testing.T) {
 	})
 }
 
-// After a gate was shut no call is within, and none gets in.
-func TestGateShutsOnce(t *testing.T) {
-	g := gate{idle: make(chan struct{})}
-	var within atomic.Int64
-	var calls, shuts sync.WaitGroup
-	for range 8 {
-		calls.Go(func() {
-			for g.enter() == nil {
-				within.Add(1)
-				within.Add(-1)
-				g.leave()
+// A gate lets no call in once it is shut, and shut returns when the last one has left.
+func TestGateWaitsForCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := gate{idle: make(chan struct{})}
+		for range 2 {
+			if err := g.enter(); err != nil {
+				t.Fatal(err)
 			}
-		})
-	}
-	var first atomic.Int64
-	for range 3 {
-		shuts.Go(func() {
-			if g.shut() {
-				first.Add(1)
-				if n := within.Load(); n != 0 {
-					t.Errorf("got %d calls within a gate that is shut", n)
-				}
+		}
+		var shut atomic.Bool
+		go func() {
+			if !g.shut() {
+				t.Error("got a gate that was shut before")
 			}
-			<-g.idle
-		})
-	}
-	shuts.Wait()
-	calls.Wait()
-	if n := first.Load(); n != 1 {
-		t.Errorf("got %d calls that shut the gate; want one", n)
-	}
-	if err := g.enter(); !errors.Is(err, holdfast.Closed) {
-		t.Errorf("got %v; want closed", err)
-	}
+			shut.Store(true)
+		}()
+		for range 2 {
+			synctest.Wait()
+			if shut.Load() {
+				t.Error("got shut back with a call within")
+			}
+			if err := g.enter(); !errors.Is(err, holdfast.Closed) {
+				t.Errorf("got %v; want closed", err)
+			}
+			g.leave()
+		}
+		synctest.Wait()
+		if !shut.Load() {
+			t.Error("got shut waiting after the last call has left")
+		}
+		if g.shut() {
+			t.Error("got the gate shut for the first time twice")
+		}
+	})
 }
