@@ -8,8 +8,8 @@ import (
 	"holdfast/route"
 )
 
-// maxRoutes bounds how many routes there may be: handles with names may be used again and again, so
-// that a few lines could make very many.
+// maxRoutes is the most routes that a file may make: each use of a named handle counts, so that a
+// few lines can't make millions.
 const maxRoutes = 20_000
 
 // A builder makes the routes of a file without macros.
@@ -28,7 +28,7 @@ type notes struct {
 	faults  route.Faults
 }
 
-// A handle is a route handle with a name. Its routes are made when it is first used.
+// A handle is a named route handle. Its routes are made when it is first used.
 type handle struct {
 	path   string
 	json   any
@@ -105,21 +105,21 @@ func (b *builder) clusters(path string, v any) {
 			at := fmt.Sprintf("%s[%d]", path, i)
 			o, ok := element.(*object)
 			if !ok {
-				b.fault(at, "a mapping is wanted here, not %s", typeName(element))
+				b.fault(at, "must be a mapping, not %s", typeName(element))
 				continue
 			}
 			r := b.reader(at, o)
 			aliases := r.strings("aliases")
 			route, found := r.get("route")
 			if len(aliases) == 0 || !found {
-				b.fault(at, "aliases and a route are wanted")
+				b.fault(at, "aliases and a route are required")
 				continue
 			}
 			b.cluster(r.at("route"), aliases, route)
 			r.end()
 		}
 	default:
-		b.fault(path, "a list or a mapping is wanted here, not %s", typeName(v))
+		b.fault(path, "must be a list or a mapping, not %s", typeName(v))
 	}
 	if b.out.Route.Kind == "" && len(b.faults) == 0 {
 		b.fault(path, "none is for %s, the cluster of keys without one; -R names another", b.options.RoutePrefix)
@@ -162,11 +162,11 @@ func (b *builder) nameHandles(path string, v any) {
 			b.list(fmt.Sprintf("%s[%d]", path, i), element)
 		}
 	default:
-		b.fault(path, "a list or a mapping is wanted here, not %s", typeName(v))
+		b.fault(path, "must be a list or a mapping, not %s", typeName(v))
 	}
 }
 
-// one makes the one route that v stands for; nil after a fault.
+// one makes the single route that v describes; nil after a fault.
 func (b *builder) one(path string, v any) *route.Route {
 	before := len(b.faults)
 	routes := b.list(path, v)
@@ -174,13 +174,13 @@ func (b *builder) one(path string, v any) *route.Route {
 		return nil
 	}
 	if len(routes) != 1 {
-		b.fault(path, "one route is wanted here, not %d", len(routes))
+		b.fault(path, "must be one route, not %d", len(routes))
 		return nil
 	}
 	return &routes[0]
 }
 
-// list makes the routes that v stands for.
+// list makes the routes that v describes.
 func (b *builder) list(path string, v any) []route.Route {
 	if b.routes > maxRoutes {
 		return nil
@@ -207,7 +207,7 @@ func (b *builder) list(path string, v any) []route.Route {
 	case *object:
 		return b.listOfObject(path, v)
 	}
-	b.fault(path, "a route is wanted here, not %s", typeName(v))
+	b.fault(path, "must be a route, not %s", typeName(v))
 	return nil
 }
 
@@ -233,7 +233,7 @@ func (b *builder) typed(path string, o *object) []route.Route {
 	return b.make(path, kind, o)
 }
 
-// named makes the routes of a handle with a name, or takes those made before.
+// named makes the routes of a named handle, or returns those made before.
 func (b *builder) named(path, name string, h *handle) []route.Route {
 	switch h.state {
 	case making:

@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// absent are macros of mcrouter that aren't here: they choose by hashes of its own, by chance or by
-// what machine they run on.
-var absent = []string{"hash", "weightedHash", "shuffle", "isLocalIp"}
+// unsupported are the macros of mcrouter that have no counterpart: they choose by mcrouter's own
+// hashes, at random, or by the machine they run on.
+var unsupported = []string{"hash", "weightedHash", "shuffle", "isLocalIp"}
 
 func missing(name string) error {
-	if slices.Contains(absent, name) {
+	if slices.Contains(unsupported, name) {
 		return fmt.Errorf("macro @%s isn't supported", name)
 	}
 	return nil
 }
 
-// builtins returns mcrouter's macros. Those made of several steps are in loop.go.
+// builtins returns mcrouter's macros. Those that need more than a few lines are in loop.go.
 func builtins() map[string]*macro {
 	all := map[string]*macro{}
 	add := func(name, params string, call func(x *expander, c *call) (any, error)) *macro {

@@ -14,8 +14,7 @@ const (
 	latestChildren  = 5                // LatestRoute's failover_count
 )
 
-// errorNames are our names for mcrouter's errors, those that a request goes on after by itself
-// first.
+// errorNames maps mcrouter's names of errors to ours.
 var errorNames = []struct{ theirs, ours string }{
 	{"connect_error", "connect"},
 	{"connect_timeout", "connect_timeout"},
@@ -26,14 +25,14 @@ var errorNames = []struct{ theirs, ours string }{
 	{"remote_error", "server_error"},
 }
 
-// untold are errors of mcrouter's that aren't told apart here.
-var untold = []string{
+// undistinguished are errors of mcrouter that the router doesn't distinguish from others.
+var undistinguished = []string{
 	"ooo", "shutdown", "bad_command", "bad_key", "bad_flags", "bad_exptime", "bad_lease_id", "bad_cas_id", "bad_value",
 	"aborted", "client_error", "local_error", "waiting", "deadline_exceeded", "permission_denied", "hot_key", "overloaded",
 }
 
-// anyError is what mcrouter goes on after unless it is told otherwise: all errors, those of servers
-// among them.
+// anyError is the policy by which mcrouter fails over by default: after every error, those from
+// servers included.
 func anyError() route.FailoverPolicy {
 	var all []string
 	for _, e := range errorNames {
@@ -48,7 +47,7 @@ func anyError() route.FailoverPolicy {
 func (n *notes) errorNamesAt(path string, v any) []string {
 	list, ok := v.([]any)
 	if !ok {
-		n.fault(path, "a list is wanted here, not %s", typeName(v))
+		n.fault(path, "must be a list, not %s", typeName(v))
 	}
 	names := []string{} // which is none, where nil would be the default
 	for i, element := range list {
@@ -61,8 +60,8 @@ func (n *notes) errorNamesAt(path string, v any) []string {
 			}
 		}
 		switch {
-		case slices.Contains(untold, name):
-			n.warn(at, "has no meaning here: %s is not told apart", name)
+		case slices.Contains(undistinguished, name):
+			n.warn(at, "has no meaning here: %s is not distinguished", name)
 		case ours == "":
 			n.fault(at, "%v is not an error", element)
 		case !slices.Contains(names, ours):
@@ -101,7 +100,7 @@ func readPolicy(r *reader, children int) route.FailoverPolicy {
 			p.Burst = max(l.number("burst"), 1)
 		}
 		if p.Ratio <= 0 {
-			r.fault(l.at("rate"), "a share above 0 is wanted")
+			r.fault(l.at("rate"), "must be a share above 0")
 		}
 		l.end()
 	}
@@ -111,7 +110,7 @@ func readPolicy(r *reader, children int) route.FailoverPolicy {
 	return p
 }
 
-// readOrder takes in which order children are tried, and how many.
+// readOrder takes the order in which children are tried, and how many are.
 func readOrder(r *reader, p *route.FailoverPolicy, children int) {
 	tries := r.int("max_tries")
 	switch kind := r.string("type"); kind {
@@ -156,7 +155,7 @@ func (b *builder) failoverRoute(path string, v any) []route.Route {
 	return one(made)
 }
 
-// skipFailoverExtras takes the options that ours have no counterpart of.
+// skipFailoverExtras takes the options that have no counterpart.
 func skipFailoverExtras(r *reader) {
 	r.without("there are no leases", "enable_lease_pairing")
 	r.without("keys aren't marked", "failover_tag")
@@ -192,7 +191,7 @@ func (b *builder) latestRoute(path string, v any) []route.Route {
 func (b *builder) latest(r *reader, children []route.Route) route.Route {
 	made := parentOf(route.KindLatest, children)
 	if r.has("failover_count") && r.int("failover_count") <= 0 {
-		b.fault(r.at("failover_count"), "a number above 0 is wanted")
+		b.fault(r.at("failover_count"), "must be a number above 0")
 	}
 	count := min(orElse(r.int("failover_count"), latestChildren), len(children))
 	policy := readPolicy(r, count)

@@ -71,8 +71,8 @@ func tooLarge(path string) error {
 	return refuseImport("%q is larger than %d MiB", path, maxImportBytes>>20)
 }
 
-// A refusedImport is an import that isn't made, rather than one that can't be: the default that the
-// call may have doesn't stand for it.
+// A refusedImport is an import that is refused, rather than one that fails: the call's default
+// doesn't replace it.
 type refusedImport struct{ text string }
 
 func (r *refusedImport) Error() string { return r.text }

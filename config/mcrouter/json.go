@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// A value of a file is nil, bool, int64, float64, string, []any or *object. It never changes once
-// it is read or made.
+// A value of a file is nil, bool, int64, float64, string, []any or *object. It is immutable once it
+// is read or made.
 
 // An object remembers the order of its keys: pools keep the order of the file.
 type object struct {
@@ -38,7 +38,7 @@ func (o *object) without(key string) *object {
 	return rest
 }
 
-// maxDepth bounds what nests: values in a file, and macros in macros.
+// maxDepth limits nesting: of values in a file, and of macros in macros.
 const maxDepth = 200
 
 // parseJSON reads one value, with // and /* */ comments and commas before a closing bracket.
@@ -117,7 +117,7 @@ func (p *parser) value(depth int) (any, error) {
 	case c == '"':
 		return p.string()
 	case c == 0:
-		return nil, p.errorf("the text ends where a value is wanted")
+		return nil, p.errorf("the text ends where a value is expected")
 	}
 	return p.word()
 }
@@ -135,7 +135,7 @@ func (p *parser) object(depth int) (any, error) {
 			return o, nil
 		}
 		if c != '"' {
-			return nil, p.errorf("a key in quotes is wanted, or }")
+			return nil, p.errorf("expected a key in quotes or }")
 		}
 		key, err := p.string()
 		if err != nil {
@@ -145,7 +145,7 @@ func (p *parser) object(depth int) (any, error) {
 			return nil, p.errorf("key %q is there twice", key)
 		}
 		if c, err = p.next(); err != nil || c != ':' {
-			return nil, orErr(err, p.errorf("a : is wanted after key %q", key))
+			return nil, orErr(err, p.errorf("expected : after key %q", key))
 		}
 		p.at++
 		v, err := p.value(depth + 1)
@@ -193,7 +193,7 @@ func (p *parser) comma(closing byte) error {
 		p.at++
 	case closing:
 	default:
-		return p.errorf("a comma or %c is wanted", closing)
+		return p.errorf("expected a comma or %c", closing)
 	}
 	return nil
 }
@@ -275,7 +275,7 @@ func typeName(v any) string {
 	return "a mapping"
 }
 
-// equal is folly's: whole and other numbers of one size are equal.
+// equal compares as folly does: an integer equals a float of the same value.
 func equal(a, b any) bool {
 	switch a := a.(type) {
 	case []any:

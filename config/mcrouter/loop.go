@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// merge joins lists, strings, or mappings, where later ones stand above earlier ones.
+// merge joins lists, strings, or mappings, of which later ones override earlier ones.
 func merge(x *expander, c *call) (any, error) {
 	parts, ok := c.args["params"].([]any)
 	if !ok || len(parts) == 0 {
@@ -55,7 +55,7 @@ func merge(x *expander, c *call) (any, error) {
 	return nil, fmt.Errorf("%s can't be merged", typeName(parts[0]))
 }
 
-// slice returns what is between from and to, both included.
+// slice returns the elements from from to to, both included.
 func slice(_ *expander, c *call) (any, error) {
 	if o, ok := c.args["dictionary"].(*object); ok {
 		from, okFrom := c.args["from"].(string)
@@ -92,7 +92,7 @@ func slice(_ *expander, c *call) (any, error) {
 	}
 }
 
-// index returns the place that key names in a list of n.
+// index returns the index that key is in a list of n elements.
 func index(key any, n int) (int, error) {
 	i, ok := key.(int64)
 	if !ok {
@@ -210,7 +210,7 @@ func truth(x *expander, c *call, name string) (bool, error) {
 	return b, nil
 }
 
-// both is "and" and "or": B is looked at only if A doesn't settle it.
+// both is "and" and "or": B is expanded only if A doesn't decide the result.
 func both(x *expander, c *call, settles bool) (any, error) {
 	a, err := truth(x, c, "A")
 	if err != nil || a == settles {
@@ -254,7 +254,8 @@ type loop struct {
 	fields            *object // of the macro's call
 }
 
-// newLoop expands what the field named from has. The names of key and item may be given by fields.
+// newLoop expands the field named from. The fields keyField and itemField may name the key and the
+// item.
 func (x *expander) newLoop(o *object, s *scope, from, keyField, itemField string) (*loop, error) {
 	raw, found := o.values[from]
 	if !found {
@@ -276,7 +277,7 @@ func (x *expander) newLoop(o *object, s *scope, from, keyField, itemField string
 			l.keys, l.items = append(l.keys, key), append(l.items, v.values[key])
 		}
 	default:
-		return nil, fmt.Errorf("%s is %s; a list or a mapping is wanted", from, typeName(v))
+		return nil, fmt.Errorf("%s is %s, and must be a list or a mapping", from, typeName(v))
 	}
 	for field, name := range map[string]*string{keyField: &l.keyName, itemField: &l.itemName} {
 		if v, found := o.values[field]; found {
@@ -401,7 +402,7 @@ func (x *expander) foreach(o *object, s *scope) (any, error) {
 	return []any{}, nil
 }
 
-// topOf is how many elements foreach takes.
+// topOf returns how many elements foreach takes.
 func (x *expander) topOf(l *loop) (int, error) {
 	if !l.has("top") {
 		return len(l.keys), nil
@@ -417,7 +418,7 @@ func (x *expander) topOf(l *loop) (int, error) {
 	return int(min(n, int64(len(l.keys)))), nil
 }
 
-// foreachPart is what the i-th element brings to the result.
+// foreachPart returns what the i-th element adds to the result.
 func (x *expander) foreachPart(l *loop, i int) (part any, matches bool, err error) {
 	if l.has("where") {
 		v, err := x.each(l, i, "where", nil)

@@ -12,7 +12,7 @@ const (
 	maxTextBytes = 64 << 20 // of all texts with values put in or merged
 )
 
-// A located error says where in the file it is.
+// A located error has the path of its place in the file.
 type located struct {
 	path string
 	err  error
@@ -21,7 +21,7 @@ type located struct {
 func (l *located) Error() string { return l.path + ": " + l.err.Error() }
 func (l *located) Unwrap() error { return l.err }
 
-// at puts a step, a key or an index in brackets, before the path of err.
+// at prepends a step, a key or an index in brackets, to the path of err.
 func at(step string, err error) error {
 	if err == nil {
 		return nil
@@ -39,7 +39,7 @@ func at(step string, err error) error {
 	return &located{step + l.path, l.err}
 }
 
-// An expander replaces macros by what they stand for: mcrouter's ConfigPreprocessor.
+// An expander expands macros, as mcrouter's ConfigPreprocessor does.
 type expander struct {
 	imports func(path string) ([]byte, error)
 	macros  map[string]*macro
@@ -75,7 +75,7 @@ type call struct {
 	lazy  bool
 }
 
-// arg returns an argument, expanded. It is nil, and there false, for one that was left out.
+// arg returns an argument, expanded; there is false if the call has none of that name.
 func (c *call) arg(x *expander, name string) (v any, there bool, err error) {
 	v, there = c.args[name]
 	if there && c.lazy {
@@ -174,7 +174,7 @@ func (x *expander) expandObject(o *object, s *scope) (any, error) {
 	if vars, found := o.values["vars"]; found {
 		named, ok := vars.(*object)
 		if !ok {
-			return nil, at("vars", fmt.Errorf("a mapping is wanted here, not %s", typeName(vars)))
+			return nil, at("vars", fmt.Errorf("must be a mapping, not %s", typeName(vars)))
 		}
 		inner := &scope{vars: map[string]*variable{}, outer: s}
 		for _, name := range named.keys {
@@ -217,7 +217,7 @@ func (x *expander) expandObject(o *object, s *scope) (any, error) {
 	return result, nil
 }
 
-// callObject calls what a mapping with this type calls; done is false if that is no macro.
+// callObject calls the macro that is the type of a mapping; done is false if the type is no macro.
 func (x *expander) callObject(name string, o *object, s *scope) (result any, done bool, err error) {
 	switch name {
 	case "macroDef", "constDef":
@@ -302,7 +302,7 @@ func (x *expander) expandString(text string, s *scope) (any, error) {
 	return v, nil
 }
 
-// splitCall parts "@name(a, b)".
+// splitCall splits "@name(a, b)" into the name and the arguments.
 func splitCall(text string) (name string, args []string, err error) {
 	open := indexUnescaped(text, "(")
 	if open < 0 {
@@ -346,7 +346,7 @@ func indexUnescaped(text, chars string) int {
 	return -1
 }
 
-// trim cuts white space, but not one at the end with a backslash before it.
+// trim cuts leading and trailing white space, except a character that has a backslash before it.
 func trim(text string) string {
 	text = strings.TrimLeft(text, " \t\r\n")
 	cut := strings.TrimRight(text, " \t\r\n")
@@ -356,8 +356,8 @@ func trim(text string) string {
 	return cut
 }
 
-// replaceParams puts values in the place of %name%. If the text is nothing else, the result is the
-// value, of whatever type.
+// replaceParams replaces %name% by its value. If the text is nothing else, the result is the value
+// itself, of any type.
 func (x *expander) replaceParams(text string, s *scope) (any, error) {
 	if !strings.ContainsAny(text, `%\`) {
 		return text, nil
@@ -397,8 +397,8 @@ func (x *expander) replaceParams(text string, s *scope) (any, error) {
 	}
 }
 
-// cutUnescaped parts the text at the first % without a backslash before it, and takes backslashes
-// away from what is before.
+// cutUnescaped cuts the text at the first % without a backslash before it, and removes the
+// backslashes from the part before.
 func cutUnescaped(text string) (before, after string, found bool, err error) {
 	var out strings.Builder
 	for i := 0; i < len(text); i++ {

@@ -111,7 +111,7 @@ func TestMacros(t *testing.T) {
 
 		`{"vars": {"a": "1", "b": "%a%2"}, "type": "merge", "params": ["%a%", "%b%"]}`: "112",
 
-		`{"type": "merge", "params": {"type": "transform", "dictionary": ["a", "b"], "itemTransform": "%item%%item%"}}`: "aabb",
+		`{"type": "merge", "params": {"type": "transform", "dictionary": ["a"], "itemTransform": "%item%%item%"}}`: "aa",
 
 		`{"type": "process", "dictionary": ["a", "b"], "initialValue": "<", "transform": "%value%%item%"}`: "<ab",
 
@@ -123,7 +123,7 @@ func TestMacros(t *testing.T) {
 		`{"type": "foreach", "from": ["x"], "top": -1}`: at +
 			"macro foreach: top must be a whole number from 0 on",
 		`{"type": "transform", "dictionary": 1}`: at +
-			"macro transform: dictionary is a whole number; a list or a mapping is wanted",
+			"macro transform: dictionary is a whole number, and must be a list or a mapping",
 		`{"type": "merge", "params": []}`: at +
 			"macro merge: params must be a list, and not an empty one",
 		`{"type": "merge", "params": ["a", []]}`: at +
@@ -182,7 +182,7 @@ func TestHostileFiles(t *testing.T) {
 		"a larger number": {
 			`{"pools": {"A": {"servers": ["a:1"], "server_timeout": 9223372036854775808}},` +
 				` "route": "NullRoute"}`,
-			"a whole number is wanted here, not a number",
+			"must be a whole number, not a number",
 		},
 		"no number": {`{"pools": {"A": {"servers": ["a:1"], "weights": [1e999]}}, "route": "NullRoute"}`,
 			`"1e999" is not a value`},

@@ -9,8 +9,8 @@ import (
 	"holdfast/route"
 )
 
-// ParseOptions are what mcrouter has from its command line rather than from the file. Its flags are
-// named where they differ.
+// ParseOptions are the settings that mcrouter takes from its command line rather than from the
+// file. A flag is named if its name differs.
 type ParseOptions struct {
 	RoutePrefix string // -R: the cluster of keys without one; default "/././"
 
@@ -36,14 +36,14 @@ type ParseOptions struct {
 	// refuses all imports.
 	Import func(path string) ([]byte, error)
 
-	// Warn hears of settings that have no meaning here. Nil ignores them.
+	// Warn is called for settings that have no meaning here. Nil ignores them.
 	Warn func(route.Fault)
 }
 
 const defaultCluster = "/././"
 
-// Parse returns the options of a router that does what mcrouter would with the configuration. Its
-// errors are route.Faults, with paths in what the macros make of the file.
+// Parse returns the options of a router that does what mcrouter would do with the configuration.
+// Its errors are route.Faults, whose paths are those in the file after the macros are expanded.
 func Parse(text []byte, o ParseOptions) (route.Options, error) {
 	if o.RoutePrefix == "" {
 		o.RoutePrefix = defaultCluster
@@ -68,7 +68,7 @@ func (o *ParseOptions) expand(text []byte) (*object, error) {
 	}
 	file, ok := v.(*object)
 	if !ok {
-		return nil, route.Faults{{Text: "the file is " + typeName(v) + "; a mapping is wanted"}}
+		return nil, route.Faults{{Text: "the file is " + typeName(v) + ", and must be a mapping"}}
 	}
 	x := &expander{imports: o.Import, macros: builtins(), consts: o.consts(), cache: map[string]any{}}
 	for _, key := range []string{"consts", "macros"} {
@@ -84,7 +84,7 @@ func (o *ParseOptions) expand(text []byte) (*object, error) {
 		return nil, locate(err)
 	}
 	if file, ok = v.(*object); !ok {
-		return nil, route.Faults{{Text: "the macros make " + typeName(v) + " of the file; a mapping is wanted"}}
+		return nil, route.Faults{{Text: "the macros make " + typeName(v) + " of the file, and must be a mapping"}}
 	}
 	return file, nil
 }
@@ -98,7 +98,7 @@ func locate(err error) route.Faults {
 	return route.Faults{{Text: err.Error()}}
 }
 
-// consts are the names that all of a file may use.
+// consts returns the names that are defined everywhere in a file.
 func (o *ParseOptions) consts() map[string]*variable {
 	consts := map[string]*variable{}
 	for name, value := range o.Params {
@@ -119,8 +119,8 @@ func (o *ParseOptions) consts() map[string]*variable {
 	return consts
 }
 
-// define takes definitions of macros and constants: a mapping by name, or a list of such or of
-// definitions that say their name themselves.
+// define takes definitions of macros and constants: a mapping by name, or a list of such mappings
+// or of definitions with a name in them.
 func (x *expander) define(raw any) error {
 	v, err := x.expand(raw, nil)
 	if err != nil {
@@ -145,13 +145,13 @@ func (x *expander) define(raw any) error {
 		}
 		return nil
 	}
-	return fmt.Errorf("definitions are %s; a mapping or a list is wanted", typeName(v))
+	return fmt.Errorf("definitions are %s, and must be a mapping or a list", typeName(v))
 }
 
 func (x *expander) defineOne(name string, def any) error {
 	o, ok := def.(*object)
 	if !ok {
-		return fmt.Errorf("a definition is wanted here, not %s", typeName(def))
+		return fmt.Errorf("must be a definition, not %s", typeName(def))
 	}
 	result, found := o.values["result"]
 	if !found {
@@ -178,7 +178,7 @@ func (x *expander) defineMacro(name string, o *object, result any) error {
 	raw, found := o.values["params"]
 	params, ok := raw.([]any)
 	if found && !ok {
-		return fmt.Errorf("params is %s; a list is wanted", typeName(raw))
+		return fmt.Errorf("params is %s, and must be a list", typeName(raw))
 	}
 	for _, v := range params {
 		switch v := v.(type) {
@@ -190,7 +190,7 @@ func (x *expander) defineMacro(name string, o *object, result any) error {
 			p.optional = p.byItself != nil || v.values["optional"] == true
 			m.params = append(m.params, p)
 		default:
-			return fmt.Errorf("a parameter is %s; its name is wanted, or a mapping", typeName(v))
+			return fmt.Errorf("a parameter is %s, and must be its name or a mapping", typeName(v))
 		}
 	}
 	x.macros[name] = m

@@ -12,7 +12,7 @@ import (
 	"holdfast/route"
 )
 
-// What mcrouter does without being told.
+// What mcrouter does by default.
 const (
 	serverTimeout = time.Second
 	softErrors    = 3
@@ -29,7 +29,7 @@ type pools struct {
 	made   []route.Pool // in the order in which they were made, until makeRest
 }
 
-// A source is a pool as the file has it, and what is made of it.
+// A source is a pool in the file, and what is made of it.
 type source struct {
 	name  string
 	path  string
@@ -45,7 +45,7 @@ type source struct {
 	emptyIs route.Route   // where requests go if it has no servers
 }
 
-// take remembers the section "pools".
+// take records the section "pools".
 func (ps *pools) take(o *object) {
 	if o == nil {
 		return
@@ -54,7 +54,7 @@ func (ps *pools) take(o *object) {
 		at := join("pools", name)
 		json, ok := o.values[name].(*object)
 		if !ok {
-			ps.fault(at, "a mapping is wanted here, not %s", typeName(o.values[name]))
+			ps.fault(at, "must be a mapping, not %s", typeName(o.values[name]))
 			continue
 		}
 		ps.byName[name] = &source{name: name, path: at, json: json}
@@ -62,7 +62,8 @@ func (ps *pools) take(o *object) {
 	ps.order = o.keys
 }
 
-// makeRest makes the pools that no route uses; those without servers are there to inherit from.
+// makeRest makes the pools that no route uses, except those without servers, which others inherit
+// from.
 func (ps *pools) makeRest() {
 	for _, name := range ps.order {
 		s := ps.byName[name]
@@ -73,7 +74,7 @@ func (ps *pools) makeRest() {
 			ps.create(s)
 		}
 	}
-	// Pools stand in the order of the file, whatever the order of their use.
+	// Pools are in the order of the file, not in that of their use.
 	place := func(p route.Pool) int {
 		name, _, _ := strings.Cut(p.Name, aloneMark)
 		if i := slices.Index(ps.order, name); i >= 0 {
@@ -84,7 +85,7 @@ func (ps *pools) makeRest() {
 	slices.SortStableFunc(ps.made, func(x, y route.Pool) int { return place(x) - place(y) })
 }
 
-// use returns the pool that v names or is, made; nil after a fault.
+// use returns the pool that v names or defines, and makes it if need be; nil after a fault.
 func (ps *pools) use(path string, v any) *source {
 	var s *source
 	switch v := v.(type) {
@@ -104,7 +105,7 @@ func (ps *pools) use(path string, v any) *source {
 			ps.byName[name] = s
 		}
 	default:
-		ps.fault(path, "a pool is wanted here, not %s", typeName(v))
+		ps.fault(path, "must be a pool, not %s", typeName(v))
 		return nil
 	}
 	if !s.done() {
@@ -116,10 +117,10 @@ func (ps *pools) use(path string, v any) *source {
 	return s
 }
 
-// done reports whether the pool is made, in whatever way.
+// done reports whether the pool is made, left out as empty, or failed.
 func (s *source) done() bool { return s.place != 0 || s.emptyIs.Kind != "" || s.failed }
 
-// inherit returns the pool's options with those of the pools that it inherits from below them.
+// inherit returns the pool's options, completed by those of the pools that it inherits from.
 func (ps *pools) inherit(s *source) *object {
 	parent, found := s.json.values["inherit"]
 	if !found || s.state == made {
@@ -186,7 +187,8 @@ func (ps *pools) create(s *source) {
 	s.place, s.servers = len(ps.made), len(p.Members)
 }
 
-// timeouts are the pool's own, unless there is one for its distance from the default cluster.
+// timeouts takes the pool's timeouts, unless the command line has one for pools at its distance
+// from the default cluster.
 func (ps *pools) timeouts(r *reader, p *route.Pool) {
 	p.Timeout = orElse(r.milliseconds("server_timeout"), orElse(ps.options.ServerTimeout, serverTimeout))
 	p.ConnectTimeout = orElse(r.milliseconds("connect_timeout"), p.Timeout)
@@ -205,7 +207,7 @@ func (ps *pools) timeouts(r *reader, p *route.Pool) {
 	p.Timeout = orElse(far, p.Timeout)
 }
 
-// poolExtras takes the options that ours have no counterpart of.
+// poolExtras takes the options that have no counterpart.
 func (ps *pools) poolExtras(r *reader) {
 	r.unless("ascii", "protocol")
 	r.unless(false, "use_ssl", "enable_compression")
@@ -221,14 +223,14 @@ func (ps *pools) poolExtras(r *reader) {
 	}
 }
 
-// servers makes the members, each named so that no two are alike.
+// servers makes the members, and gives them names that are unique.
 func (ps *pools) servers(r *reader, p *route.Pool, port int) {
 	list, found := r.get("servers")
 	servers, ok := list.([]any)
 	if !ok {
 		text := "servers is missing"
 		if found {
-			text = "servers is " + typeName(list) + "; a list is wanted"
+			text = "servers is " + typeName(list) + ", and must be a list"
 		}
 		ps.fault(r.path, "%s", text)
 		return
@@ -243,7 +245,7 @@ func (ps *pools) servers(r *reader, p *route.Pool, port int) {
 		text, ok := v.(string)
 		if !ok {
 			ps.fault(fmt.Sprintf("%s[%d]", r.at("servers"), i),
-				"a server is wanted here, not %s; routes in pools aren't supported", typeName(v))
+				"must be a server, not %s; routes in pools aren't supported", typeName(v))
 			continue
 		}
 		address, err := address(text, port)
@@ -306,7 +308,7 @@ func address(server string, port int) (string, error) {
 	return net.JoinHostPort(host, strconv.FormatUint(n, 10)), nil
 }
 
-// fitWeights leaves out weights beyond n; those that are missing are 0.5.
+// fitWeights returns n weights: extra ones are dropped, missing ones are 0.5.
 func fitWeights(weights []float64, n int) []float64 {
 	weights = slices.Clone(weights[:min(n, len(weights))])
 	for len(weights) < n {
@@ -315,7 +317,8 @@ func fitWeights(weights []float64, n int) []float64 {
 	return weights
 }
 
-// aloneMark stands between the name of a pool and the index of a server that has a pool of its own.
+// aloneMark separates the name of a pool from the index of a server in the name of the server's own
+// pool.
 const aloneMark = "#"
 
 // each returns a route to each server of a pool, as the route handle Pool has it: each gets a pool
@@ -338,8 +341,8 @@ func (ps *pools) each(s *source) []route.Route {
 	return s.alone
 }
 
-// hashOf returns the hash that a route to the pool has to have for h; none if it is the pool's own,
-// which the first route that asks decides.
+// hashOf returns the hash that a route to the pool needs to hash by h: none if h is the pool's own.
+// The first route to the pool decides the pool's own.
 func (ps *pools) hashOf(s *source, h route.Hash) route.Hash {
 	p := &ps.made[s.place-1]
 	if !s.hashed {

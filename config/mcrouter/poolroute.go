@@ -24,7 +24,7 @@ func (b *builder) poolHandle(path string, v any) []route.Route {
 	return one(unusable)
 }
 
-// unusable stands for a route that has a fault, so that what is around it doesn't have another.
+// unusable replaces a route that has a fault, so that the fault causes no others around it.
 var unusable = route.Route{Kind: route.KindNull}
 
 func (b *builder) poolRoute(path string, v any) []route.Route {
@@ -61,7 +61,7 @@ func (b *builder) poolRoute(path string, v any) []route.Route {
 	return one(made)
 }
 
-// toPool is a route to the pool with what its PoolRoute says of destinations and hash.
+// toPool returns a route to the pool with the limits, shadows and hash of its PoolRoute.
 func (b *builder) toPool(r *reader, s *source) route.Route {
 	if s.place == 0 {
 		for _, key := range []string{"hash", "shadows", "shadow_policy", "max_outstanding", "slow_warmup"} {
@@ -100,7 +100,7 @@ func (b *builder) toPool(r *reader, s *source) route.Route {
 	return route.Route{Kind: route.KindShadow, Target: &made, Shadows: own}
 }
 
-// limit sets how many requests a member may owe an answer to; the pool has one such number.
+// limit sets how many requests may be in flight to a member; a pool has one such limit.
 func (ps *pools) limit(r *reader, s *source, n int) {
 	p := &ps.made[s.place-1]
 	if p.MaxInFlight != 0 && p.MaxInFlight != n {
@@ -109,7 +109,7 @@ func (ps *pools) limit(r *reader, s *source, n int) {
 	p.MaxInFlight = n
 }
 
-// ownHash is the hash of a route that says nothing of it.
+// ownHash returns the hash of a route that doesn't set one.
 func (ps *pools) ownHash(s *source) route.Hash {
 	if weights, found := s.json.values["weights"]; found {
 		return route.Hash{Placement: "weighted_ch3", Weights: fitWeights(floats(weights), s.servers)}
@@ -126,7 +126,7 @@ func floats(v any) []float64 {
 	return numbers
 }
 
-// hashed is a route to the pool by what hash says.
+// hashed returns a route to the pool with the hash of its option hash.
 func (b *builder) hashed(r *reader, s *source) route.Route {
 	own := b.pools.ownHash(s)
 	v, found := r.get("hash")
@@ -139,7 +139,7 @@ func (b *builder) hashed(r *reader, s *source) route.Route {
 		o.set("hash_func", name)
 	}
 	if !ok {
-		b.fault(r.at("hash"), "a hash function or a mapping is wanted here, not %s", typeName(v))
+		b.fault(r.at("hash"), "must be a hash function or a mapping, not %s", typeName(v))
 		return route.Route{Kind: route.KindPool, Pool: s.name}
 	}
 	h := b.reader(r.at("hash"), o)
@@ -154,7 +154,7 @@ func (b *builder) hashed(r *reader, s *source) route.Route {
 	return route.Route{Kind: route.KindPool, Pool: s.name, Hash: b.pools.hashOf(s, hash)}
 }
 
-// tag names the members by the tags that a rendezvous hash places.
+// tag names the members by their tags, which a rendezvous hash places.
 func (ps *pools) tag(h *reader, s *source, tags []string) {
 	if tags == nil {
 		return
@@ -175,7 +175,7 @@ func (ps *pools) tag(h *reader, s *source, tags []string) {
 	}
 }
 
-// readHash takes hash_func, salt, weights and tags; own is what is there without them.
+// readHash takes hash_func, salt, weights and tags; own is the hash without them.
 func readHash(h *reader, own route.Hash, n int) (hash route.Hash, tags []string) {
 	hash = own
 	if name := h.string("hash_func"); name != "" {

@@ -8,7 +8,7 @@ import (
 	"holdfast/route"
 )
 
-// A reader takes the options of one mapping; what nobody takes is unknown.
+// A reader takes the options of one mapping; end reports the options that weren't taken.
 type reader struct {
 	*notes
 	b     *builder // makes the routes in options; nil in a pool, which has none
@@ -37,7 +37,7 @@ func (r *reader) has(key string) bool { _, found := r.get(key); return found }
 
 func (r *reader) at(key string) string { return join(r.path, key) }
 
-// simple are the keys that stand in a path without quotes.
+// simple matches the keys that need no quotes in a path.
 var simple = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
 func join(path, key string) string {
@@ -50,7 +50,8 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
-// typed takes an option of type T; it is the zero value if it isn't there, or a fault.
+// typed takes an option of type T; the result is the zero value if it is missing, or of another
+// type, which is a fault.
 func typed[T any](r *reader, key, want string) (value T) {
 	v, found := r.get(key)
 	if !found {
@@ -58,7 +59,7 @@ func typed[T any](r *reader, key, want string) (value T) {
 	}
 	value, ok := v.(T)
 	if !ok {
-		r.fault(r.at(key), "%s is wanted here, not %s", want, typeName(v))
+		r.fault(r.at(key), "must be %s, not %s", want, typeName(v))
 	}
 	return value
 }
@@ -73,25 +74,26 @@ func (r *reader) number(key string) float64 {
 	v, found := r.get(key)
 	f, ok := number(v)
 	if found && !ok {
-		r.fault(r.at(key), "a number is wanted here, not %s", typeName(v))
+		r.fault(r.at(key), "must be a number, not %s", typeName(v))
 	}
 	return f
 }
 
-// maxExptime is from where on memcached takes an exptime for a moment rather than a length of time.
+// maxExptime is the largest exptime, in seconds, that memcached takes for a duration; larger ones
+// are points in time.
 const maxExptime = 30 * 24 * 3600
 
 // seconds takes a TTL.
 func (r *reader) seconds(key string) time.Duration {
 	n := r.int(key)
 	if n > maxExptime {
-		r.fault(r.at(key), "%d is a moment, not a length of time: it is above 30 days", n)
+		r.fault(r.at(key), "%d is a point in time, not a duration: it is above 30 days", n)
 		return 0
 	}
 	return time.Duration(n) * time.Second
 }
 
-// milliseconds takes a timeout, which is above 0; 0 if it isn't there.
+// milliseconds takes a timeout above 0; the result is 0 if it is missing.
 func (r *reader) milliseconds(key string) time.Duration {
 	n := r.int(key)
 	if r.has(key) && (n <= 0 || n > 1e9) {
@@ -106,7 +108,7 @@ func (r *reader) numbers(key string) []float64 {
 	for i, v := range r.list(key) {
 		f, ok := number(v)
 		if !ok {
-			r.fault(fmt.Sprintf("%s[%d]", r.at(key), i), "a number is wanted here, not %s", typeName(v))
+			r.fault(fmt.Sprintf("%s[%d]", r.at(key), i), "must be a number, not %s", typeName(v))
 		}
 		list = append(list, f)
 	}
@@ -118,14 +120,14 @@ func (r *reader) strings(key string) []string {
 	for i, v := range r.list(key) {
 		s, ok := v.(string)
 		if !ok {
-			r.fault(fmt.Sprintf("%s[%d]", r.at(key), i), "a string is wanted here, not %s", typeName(v))
+			r.fault(fmt.Sprintf("%s[%d]", r.at(key), i), "must be a string, not %s", typeName(v))
 		}
 		list = append(list, s)
 	}
 	return list
 }
 
-// route takes a route that must be there.
+// route takes a required route.
 func (r *reader) route(key string) *route.Route {
 	v, found := r.get(key)
 	if !found {
@@ -135,7 +137,7 @@ func (r *reader) route(key string) *route.Route {
 	return r.b.one(r.at(key), v)
 }
 
-// optionalRoute takes a route, or nil if it isn't there.
+// optionalRoute takes a route; the result is nil if it is missing.
 func (r *reader) optionalRoute(key string) *route.Route {
 	if !r.has(key) {
 		return nil
@@ -151,8 +153,8 @@ func (r *reader) routes(key string) []route.Route {
 	return r.b.list(r.at(key), v)
 }
 
-// without takes options that have no counterpart and change nothing of what clients are answered;
-// why follows "has no meaning here: ".
+// without takes options that have no counterpart and don't change any response to clients; why
+// follows "has no meaning here: " in the warning.
 func (r *reader) without(why string, keys ...string) {
 	for _, key := range keys {
 		if v, found := r.get(key); found && v != false {
@@ -161,7 +163,7 @@ func (r *reader) without(why string, keys ...string) {
 	}
 }
 
-// unless takes an option that may be there only with the value that it has by itself.
+// unless takes options that are supported only with their default value.
 func (r *reader) unless(byItself any, keys ...string) {
 	for _, key := range keys {
 		if v, found := r.get(key); found && !equal(v, byItself) {
@@ -170,7 +172,7 @@ func (r *reader) unless(byItself any, keys ...string) {
 	}
 }
 
-// end reports what nobody took.
+// end reports the options that weren't taken.
 func (r *reader) end() {
 	for _, key := range r.o.keys {
 		if !r.taken[key] {

@@ -9,8 +9,7 @@ import (
 	"holdfast/route"
 )
 
-// ofChildren are the handles that have children and nothing else to say; "none" is what they are
-// without any.
+// ofChildren are the handles whose only option is their children.
 var ofChildren = map[string]route.Kind{
 	"AllAsyncRoute":    route.KindAllAsync,
 	"AllFastestRoute":  route.KindAllFastest,
@@ -57,7 +56,7 @@ func (b *builder) make(path, kind string, v any) []route.Route {
 	if make, found := b.ofOptions(kind); found {
 		o, ok := v.(*object)
 		if !ok {
-			b.fault(path, "%s has no short form: a mapping with its options is wanted", kind)
+			b.fault(path, "%s has no short form: it needs a mapping with its options", kind)
 			return nil
 		}
 		r := b.reader(path, o)
@@ -76,7 +75,7 @@ func (b *builder) make(path, kind string, v any) []route.Route {
 	return nil
 }
 
-// ofOptions returns what makes a handle that has no short form.
+// ofOptions returns the function that makes a handle without a short form.
 func (b *builder) ofOptions(kind string) (func(*reader) []route.Route, bool) {
 	switch kind {
 	case "PrefixSelectorRoute":
@@ -109,7 +108,7 @@ func (b *builder) ofOptions(kind string) (func(*reader) []route.Route, bool) {
 
 func one(r route.Route) []route.Route { return []route.Route{r} }
 
-// parentOf is a null route without children, as in mcrouter.
+// parentOf returns a route with these children, or a null route if there are none, as in mcrouter.
 func parentOf(kind route.Kind, children []route.Route) route.Route {
 	if len(children) == 0 {
 		return route.Route{Kind: route.KindNull}
@@ -117,8 +116,8 @@ func parentOf(kind route.Kind, children []route.Route) route.Route {
 	return route.Route{Kind: kind, Children: children}
 }
 
-// children takes the children of a handle; its short form has them behind the bar. The reader is
-// nil for that.
+// children takes the children of a handle. In the short form they follow the bar; the reader is nil
+// then.
 func (b *builder) children(path string, v any) (*reader, []route.Route) {
 	o, ok := v.(*object)
 	if !ok {
@@ -202,14 +201,14 @@ func (b *builder) prefixSelector(r *reader) []route.Route {
 	return one(selector)
 }
 
-// Operations of ours stand for others too, unless those have a route of their own; mcrouter's stand
-// for themselves.
+// stands lists, for operations of ours that include others unless those have their own route, the
+// others. In mcrouter each operation is only itself.
 var stands = map[string][]string{
 	"get": {"gets", "gat", "gats"},
 	"set": {"add", "replace", "append", "prepend", "cas"},
 }
 
-// unrouted are mcrouter's operations that no route here sees.
+// unrouted are mcrouter's operations that don't go through routes here.
 var unrouted = strings.Fields("lease-get lease-set metaget stats version flushall flushre quit shutdown exec goaway")
 
 func (b *builder) operationSelector(r *reader) []route.Route {
@@ -243,7 +242,8 @@ func (b *builder) operationSelector(r *reader) []route.Route {
 	return one(selector)
 }
 
-// others are the operations that ours would have go with get and set, and mcrouter has not.
+// others returns routes for the operations that ours would send with get and set, and mcrouter
+// doesn't.
 func others(policies *object, byDefault *route.Route) []route.OperationRoute {
 	var names []string
 	for _, head := range []string{"get", "set"} {
@@ -282,7 +282,7 @@ func (b *builder) migrateRoute(r *reader) []route.Route {
 	made.Interval = time.Hour
 	if r.has("interval") {
 		if made.Interval = time.Duration(r.int("interval")) * time.Second; made.Interval <= 0 {
-			b.fault(r.at("interval"), "a number of seconds above 0 is wanted")
+			b.fault(r.at("interval"), "must be a number of seconds above 0")
 		}
 	}
 	return one(made)
@@ -360,11 +360,11 @@ func (b *builder) rateLimitRoute(r *reader) []route.Route {
 	return one(b.rateLimit(r.at("rates"), v, *target))
 }
 
-// rateLimit puts a limit before a route. A burst is a second's worth unless it is given.
+// rateLimit puts a limit before a route. By default a burst is the rate of one second.
 func (b *builder) rateLimit(path string, v any, target route.Route) route.Route {
 	o, ok := v.(*object)
 	if !ok {
-		b.fault(path, "a mapping is wanted here, not %s", typeName(v))
+		b.fault(path, "must be a mapping, not %s", typeName(v))
 		return target
 	}
 	r := b.reader(path, o)
@@ -380,7 +380,7 @@ func (b *builder) rateLimit(path string, v any, target route.Route) route.Route 
 		*l.rate = r.number(l.name + "_rate")
 		*l.burst = orElse(r.number(l.name+"_burst"), *l.rate)
 		if !(*l.rate > 0 && *l.burst > 0) {
-			b.fault(r.at(l.name+"_rate"), "numbers above 0 are wanted")
+			b.fault(r.at(l.name+"_rate"), "must be numbers above 0")
 		}
 	}
 	r.end()
@@ -421,7 +421,7 @@ func (b *builder) shadowRoute(r *reader) []route.Route {
 	return children
 }
 
-// maxShadowed is how many requests a shadow may owe an answer to; 0 is our own default.
+// maxShadowed returns how many requests to a shadow may be in flight; 0 is our own default.
 func (b *builder) maxShadowed() int {
 	switch n := b.options.MaxShadowed; {
 	case n > 0:
@@ -435,26 +435,26 @@ func (b *builder) maxShadowed() int {
 // maxShadowRequests is mcrouter's target_max_shadow_requests.
 const maxShadowRequests = 1000
 
-// shadows takes where copies go. Members are the indexes of members or children, the first and the
-// last; nil is all.
+// shadows takes the routes that get copies. Members are the first and the last index of the members
+// or children that are copied; nil is all.
 func (b *builder) shadows(r *reader) []route.Shadow {
 	var shadows []route.Shadow
 	for i, v := range r.list("shadows") {
 		at := fmt.Sprintf("%s[%d]", r.at("shadows"), i)
 		o, ok := v.(*object)
 		if !ok {
-			b.fault(at, "a mapping is wanted here, not %s", typeName(v))
+			b.fault(at, "must be a mapping, not %s", typeName(v))
 			continue
 		}
 		s := b.reader(at, o)
 		shadow := route.Shadow{KeyFraction: s.numbers("key_fraction_range"), MaxInFlight: b.maxShadowed()}
 		if k := shadow.KeyFraction; k != nil && !(len(k) == 2 && k[0] >= 0 && k[0] <= k[1] && k[1] <= 1) {
-			b.fault(s.at("key_fraction_range"), "two numbers from 0 to 1 are wanted, the smaller one first")
+			b.fault(s.at("key_fraction_range"), "must be two numbers from 0 to 1, the smaller one first")
 		}
 		never := false
 		if indexes := s.numbers("index_range"); s.has("index_range") {
 			if len(indexes) != 2 || indexes[0] < 0 || indexes[1] < indexes[0] {
-				b.fault(s.at("index_range"), "two indexes are wanted, the smaller one first")
+				b.fault(s.at("index_range"), "must be two indexes, the smaller one first")
 				continue
 			}
 			never = indexes[0] == indexes[1] // the second is the first that isn't copied
@@ -464,7 +464,7 @@ func (b *builder) shadows(r *reader) []route.Shadow {
 		shadow.Keys = s.strings("keys_to_shadow")
 		if s.has("requests_fraction") {
 			if shadow.Requests = s.number("requests_fraction"); !(shadow.Requests >= 0 && shadow.Requests <= 1) {
-				s.fault(s.at("requests_fraction"), "a number from 0 to 1 is wanted")
+				s.fault(s.at("requests_fraction"), "must be a number from 0 to 1")
 			}
 			never = never || shadow.Requests == 0
 		}

@@ -98,7 +98,7 @@ var handles = []struct{ route, want string }{
 		`{error Response:no}; route.result: has no meaning here: errors are answered with SERVER_ERROR; ` +
 			`route.enable_logging: has no meaning here: errors are answered with SERVER_ERROR`,
 	},
-	{`"AllSyncRoute"`, `route: a route is wanted here, not null`},
+	{`"AllSyncRoute"`, `route: must be a route, not null`},
 	{`"AllSyncRoute|DevNullRoute"`, `{all_sync Children:[{dev_null}]}`},
 	{`"AllAsyncRoute|DevNullRoute"`, `{all_async Children:[{dev_null}]}`},
 	{`"AllFastestRoute|DevNullRoute"`, `{all_fastest Children:[{dev_null}]}`},
@@ -192,7 +192,7 @@ var handles = []struct{ route, want string }{
 	},
 	{
 		`{"type": "LatestRoute", "children": "Pool|B", "failover_count": 0}`,
-		`route.failover_count: a number above 0 is wanted`,
+		`route.failover_count: must be a number above 0`,
 	},
 	{`"FailoverRoute|Pool|B"`, `{failover Children:[{pool Pool:B#0} {pool Pool:B#1}] Failover:{ALL}}`},
 	{
@@ -204,7 +204,7 @@ var handles = []struct{ route, want string }{
 		`{"type": "FailoverRoute", "children": "Pool|B", "failover_errors": {"gets": [], "updates": ["aborted"]}}`,
 		`{failover Children:[{pool Pool:B#0} {pool Pool:B#1}] Failover:{Reads:[] Updates:[] Deletes:[connect ` +
 			`connect_timeout timeout down busy server_error]}}; route.failover_errors.updates[0]: has no meaning ` +
-			`here: aborted is not told apart`,
+			`here: aborted is not distinguished`,
 	},
 	{
 		`{"type": "FailoverRoute", "children": "Pool|B", "failover_limit": {"rate": 3, "burst": 0.5}, ` +
@@ -213,7 +213,7 @@ var handles = []struct{ route, want string }{
 	},
 	{
 		`{"type": "FailoverRoute", "children": "Pool|B", "failover_limit": {"rate": 0}}`,
-		`route.failover_limit.rate: a share above 0 is wanted`,
+		`route.failover_limit.rate: must be a share above 0`,
 	},
 	{
 		`{"type": "FailoverRoute", "children": "Pool|B", "failover_policy": {"type": "LeastFailuresPolicy"}}`,
@@ -284,15 +284,15 @@ var handles = []struct{ route, want string }{
 	},
 	{
 		`{"type": "MigrateRoute", "from": "DevNullRoute", "to": "NullRoute", "start_time": 1000, "interval": 0}`,
-		`route.interval: a number of seconds above 0 is wanted`,
+		`route.interval: must be a number of seconds above 0`,
 	},
 	{
 		`{"type": "ShadowRoute", "children": "Pool|B", "shadows": [{"target": "NullRoute", "index_range": [1, 2]}]}`,
-		`route: one route is wanted here, not 2`,
+		`route: must be one route, not 2`,
 	},
 	{
 		`{"type": "ShadowRoute", "children": "Pool|B", "shadows": [{"target": "NullRoute", "index_range": [1, 1]}]}`,
-		`route: one route is wanted here, not 2; route.shadows[0]: copies nothing: it is left out`,
+		`route: must be one route, not 2; route.shadows[0]: copies nothing: it is left out`,
 	},
 	{
 		`{"type": "ShadowRoute", "children": ["DevNullRoute"], "shadows": [{"target": "NullRoute", ` +
@@ -303,7 +303,7 @@ var handles = []struct{ route, want string }{
 	{
 		`{"type": "ShadowRoute", "children": ["DevNullRoute"], "shadows": [{"target": "NullRoute", ` +
 			`"key_fraction_range": [0.5, 0.25]}]}`,
-		`route.shadows[0].key_fraction_range: two numbers from 0 to 1 are wanted, the smaller one first`,
+		`route.shadows[0].key_fraction_range: must be two numbers from 0 to 1, the smaller one first`,
 	},
 	{
 		`{"type": "ShardSplitRoute", "destination": "PoolRoute|A", "shard_splits": {"1": {"new_split_size": 4, ` +
@@ -313,11 +313,11 @@ var handles = []struct{ route, want string }{
 	{
 		`{"type": "ShardSplitRoute", "destination": "PoolRoute|A", "shard_splits": {"1": 100000}}`,
 		`{shard_split Target:{pool Pool:A} ShardSplits:[{Shard:1 Splits:677}]}; route.shard_splits.1: 100000 is ` +
-			`more than 677, which it is instead`,
+			`more than 677, which is used instead`,
 	},
 	{
 		`{"type": "ShardSplitRoute", "destination": "PoolRoute|A", "shard_splits": {"1": "x"}}`,
-		`route.shard_splits.1: a number of splits is wanted here, or a mapping, not a string`,
+		`route.shard_splits.1: must be a number of splits or a mapping, not a string`,
 	},
 	{
 		`{"type": "WarmUpRoute", "cold": "DevNullRoute", "warm": "PoolRoute|A", "exptime": 60, "enable_metaget": true}`,
@@ -369,7 +369,7 @@ var handles = []struct{ route, want string }{
 	{`{"type": "RateLimitRoute", "target": "PoolRoute|A", "rates": {}}`, `{pool Pool:A}`},
 	{
 		`{"type": "RateLimitRoute", "target": "PoolRoute|A", "rates": 5}`,
-		`route.rates: a mapping is wanted here, not a whole number`,
+		`route.rates: must be a mapping, not a whole number`,
 	},
 	{`{"type": "RateLimitRoute", "target": "PoolRoute|A"}`, `route: rates is missing`},
 	{
@@ -380,7 +380,7 @@ var handles = []struct{ route, want string }{
 		`{"type": "OutstandingLimitRoute", "target": "PoolRoute|A", "max_outstanding": 0}`,
 		`route: max_outstanding, a number above 0, is missing`,
 	},
-	{`"MigrateRoute"`, `route: MigrateRoute has no short form: a mapping with its options is wanted`},
+	{`"MigrateRoute"`, `route: MigrateRoute has no short form: it needs a mapping with its options`},
 	{`"CarbonLookasideRoute|A"`, `route: CarbonLookasideRoute isn't supported`},
 	{`{"type": 5}`, `route: a route has a type; this has none`},
 }

@@ -6,7 +6,7 @@ import (
 	"holdfast/route"
 )
 
-// shardSplits puts the splits that a PoolRoute or a ShardSplitRoute has before a route.
+// shardSplits puts the splits of a PoolRoute or a ShardSplitRoute before a route.
 func (b *builder) shardSplits(r *reader, target route.Route) route.Route {
 	r.without("keys have no such numbers here", "split_shard_fanout")
 	o := r.object("shard_splits")
@@ -25,7 +25,7 @@ func (b *builder) shardSplits(r *reader, target route.Route) route.Route {
 	return made
 }
 
-// shardSplit is nil if the shard isn't split.
+// shardSplit takes the splits of one shard; nil if it isn't split.
 func (b *builder) shardSplit(path, shard string, v any) *route.ShardSplit {
 	s := &route.ShardSplit{Shard: shard}
 	switch v := v.(type) {
@@ -48,7 +48,7 @@ func (b *builder) shardSplit(path, shard string, v any) *route.ShardSplit {
 		s.DeleteOne = !r.bool("fanout_deletes")
 		r.end()
 	default:
-		b.fault(path, "a number of splits is wanted here, or a mapping, not %s", typeName(v))
+		b.fault(path, "must be a number of splits or a mapping, not %s", typeName(v))
 		return nil
 	}
 	if s.Splits == 1 && s.OldSplits == 0 {
@@ -57,14 +57,14 @@ func (b *builder) shardSplit(path, shard string, v any) *route.ShardSplit {
 	return s
 }
 
-// splits are cut at what two letters tell apart, as in mcrouter.
+// splits limits the number to what two letters can distinguish, as in mcrouter.
 func (b *builder) splits(path string, n int64) int {
 	if n <= 0 {
 		b.fault(path, "%d is not above 0", n)
 		return 1
 	}
 	if n > route.MaxShardSplits {
-		b.warn(path, "%d is more than %d, which it is instead", n, route.MaxShardSplits)
+		b.warn(path, "%d is more than %d, which is used instead", n, route.MaxShardSplits)
 		return route.MaxShardSplits
 	}
 	return int(n)

@@ -3,7 +3,7 @@
 //
 // Keys stay on the servers where they are: the hash, its distribution, and the names that it places
 // are twemproxy's, its defaults spelled out. A pool for Redis is an error, and so is an unknown
-// setting; what is only without a meaning here is said to ParseOptions.Warn.
+// setting; settings that merely have no meaning here are reported to ParseOptions.Warn.
 //
 // Errors are route.Faults. Nothing is shared between calls, and no file is read.
 //

@@ -23,7 +23,7 @@ const (
 	defaultFailures     = 2
 )
 
-// A File is what a configuration says.
+// A File is the contents of a configuration.
 type File struct {
 	Options   route.Options // the pools; requests go by Listeners, not by Route
 	Listeners []Listener    // one for each pool
@@ -37,9 +37,9 @@ type Listener struct {
 	Pool    string
 }
 
-// ParseOptions say what becomes of what isn't an error.
+// ParseOptions say where warnings go.
 type ParseOptions struct {
-	// Warn hears of settings that have no meaning here, or another one. Nil ignores them.
+	// Warn is called for settings that have no meaning here, or a different one. Nil ignores them.
 	Warn func(route.Fault)
 }
 
@@ -68,7 +68,7 @@ func parseYAML(text []byte) (ast.MapNode, error) {
 	}
 	top, ok := body.(ast.MapNode)
 	if !ok {
-		return nil, fmt.Errorf("the file is no mapping of pools")
+		return nil, fmt.Errorf("the file is not a mapping of pools")
 	}
 	return top, nil
 }
@@ -82,7 +82,7 @@ func value(m ast.MapNode, key string) ast.Node {
 	return nil
 }
 
-// text gives a single value as it stands in the file, without quotes; "" if node is none.
+// text returns a scalar as written in the file, without quotes; "" if node is not a scalar.
 func text(node ast.Node) string {
 	switch n := node.(type) {
 	case *ast.MappingKeyNode:
@@ -130,7 +130,7 @@ func (r *reader) note(path, format string, args ...any) {
 	}
 }
 
-// settings are what a pool says, with twemproxy's defaults.
+// settings are those of one pool, with twemproxy's defaults.
 type settings struct {
 	path                              string
 	listen, hash, distribution, tag   string
@@ -145,7 +145,7 @@ func (r *reader) pool(key, node ast.Node) {
 	name := text(key)
 	mapping, ok := node.(ast.MapNode)
 	if !ok {
-		r.fault(name, "a mapping is wanted here: the settings of a pool")
+		r.fault(name, "must be a mapping: the settings of a pool")
 		return
 	}
 	s := settings{path: name, hash: defaultHash, distribution: defaultDistribution, timeout: -1, backlog: -1, retry: -1,
@@ -182,7 +182,7 @@ func (s *settings) take(key string, node ast.Node) {
 		s.backlog = s.number(key, v)
 	case "server_connections":
 		if s.connections = s.number(key, v); s.connections == 0 {
-			s.r.fault(s.path+"."+key, "0 is none")
+			s.r.fault(s.path+"."+key, "must be above 0")
 		}
 	case "server_retry_timeout":
 		s.retry = s.number(key, v)
@@ -203,7 +203,7 @@ func (s *settings) take(key string, node ast.Node) {
 	case "servers":
 		s.servers = node
 	default:
-		s.r.fault(s.path+"."+key, "is no setting of twemproxy's")
+		s.r.fault(s.path+"."+key, "is not a setting of twemproxy")
 	}
 }
 
@@ -233,13 +233,14 @@ func (s *settings) placement() string {
 	return ""
 }
 
-// times are how long a server may take, and when it is left out.
+// times sets how long a server may take to respond, and when it is ejected.
 func (s *settings) times(p *route.Pool) {
 	if s.timeout > 0 {
 		p.Timeout = time.Duration(s.timeout) * time.Millisecond
 		p.ConnectTimeout = p.Timeout
 	} else {
-		s.r.note(s.path, "there is no timeout: twemproxy waits for ever, and here an answer has %v", route.DefaultTimeout)
+		s.r.note(s.path, "there is no timeout: twemproxy waits forever, here a request times out after %v",
+			route.DefaultTimeout)
 	}
 	if !s.eject {
 		if s.retry >= 0 || s.failures >= 0 {
@@ -282,7 +283,7 @@ func (s *settings) listener() {
 	s.r.file.Listeners = append(s.r.file.Listeners, l)
 }
 
-// withPort puts brackets round an IPv6 address, which twemproxy has none of.
+// withPort puts an IPv6 address, which twemproxy writes without brackets, in brackets.
 func withPort(address string) string {
 	host, port := cutLast(address, ":")
 	if strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
@@ -291,7 +292,7 @@ func withPort(address string) string {
 	return host + ":" + port
 }
 
-// cutLast parts the text at the last separator; without one, all is before it.
+// cutLast cuts the text at the last separator; without one, all of it is before.
 func cutLast(text, separator string) (before, after string) {
 	if i := strings.LastIndex(text, separator); i >= 0 {
 		return text[:i], text[i+len(separator):]

@@ -60,7 +60,7 @@ func TestParse(t *testing.T) {
 	}
 	wantWarnings := []string{
 		"alpha.client_connections: has no meaning here, as in twemproxy: router.connections is the limit of all clients",
-		"alpha: there is no timeout: twemproxy waits for ever, and here an answer has 1s",
+		"alpha: there is no timeout: twemproxy waits forever, here a request times out after 1s",
 		"beta.preconnect: has no meaning here",
 	}
 	if !reflect.DeepEqual(warnings, wantWarnings) {
@@ -75,18 +75,18 @@ func TestParse(t *testing.T) {
 func TestFaultsNameThePlace(t *testing.T) {
 	const servers = "listen: 'h:1', timeout: 1, servers: ['h:2:1']"
 	tests := []struct{ text, want string }{
-		{"", "the file is no mapping of pools"},
+		{"", "the file is not a mapping of pools"},
 		{"a: [", "not YAML"},
-		{"a: 1", "a: a mapping is wanted here: the settings of a pool"},
+		{"a: 1", "a: must be a mapping: the settings of a pool"},
 		{"a: {listen: 'h:1', timeout: 1}", "a: no servers"},
 		{"a: {servers: ['h:2:1'], timeout: 1}", "a.listen: missing"},
 		{"a: {" + servers + ", redis: true}", "a.redis: a pool for Redis isn't supported"},
 		{"a: {" + servers + ", redis_auth: x}", "a.redis_auth: a pool for Redis isn't supported"},
 		{"a: {" + servers + ", distribution: even}", `a.distribution: "even" is none of ketama, modula, random`},
 		{"a: {" + servers + ", backlog: -1}", `a.backlog: "-1" is not a number from 0 on`},
-		{"a: {" + servers + ", server_connections: 0}", "a.server_connections: 0 is none"},
+		{"a: {" + servers + ", server_connections: 0}", "a.server_connections: must be above 0"},
 		{"a: {" + servers + ", auto_eject_hosts: yes}", `a.auto_eject_hosts: "yes" is neither true nor false`},
-		{"a: {" + servers + ", hsah: md5}", "a.hsah: is no setting of twemproxy's"},
+		{"a: {" + servers + ", hsah: md5}", "a.hsah: is not a setting of twemproxy"},
 		{"a: {listen: /s 9, timeout: 1, servers: ['h:2:1']}", `a.listen: "9" is not an access mode in octal`},
 		{"a: {listen: 'h:1', timeout: 1, servers: ['h:2']}",
 			`a.servers[0]: "h:2" is neither HOST:PORT:WEIGHT nor /PATH:WEIGHT, with or without a name behind it`},
