@@ -268,6 +268,7 @@ func TestConditionFaults(t *testing.T) {
 		"attRIbute_exIsts((views), #a)":       "Invalid function name; function: attRIbute_exIsts",
 		"a < if_not_exists(a)": "The function is not allowed in a condition expression; function: " +
 			"if_not_exists",
+		"if_not_exists(a, b) AND nope(a)": "Invalid function name; function: nope",
 		"if_not_exists(a, b)": "The function is not allowed in a condition expression; function: " +
 			"if_not_exists",
 		"a=a and attribute_exists((views)) > b": misuse + "attribute_exists",
