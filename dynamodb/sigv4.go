@@ -230,19 +230,27 @@ func canonicalPath(escaped string) string {
 	return escapeURI(clean, true)
 }
 
-// canonicalQuery is the query sorted by name and value, without the signature.
+// canonicalQuery is the query without the signature, sorted by the escaped name, and then by the escaped
+// value: a=2 stands before a1=1, though '1' is less than '='.
 func canonicalQuery(query url.Values) string {
-	var pairs []string
+	type pair struct{ name, value string }
+	var pairs []pair
 	for name, values := range query {
 		if name == "X-Amz-Signature" {
 			continue
 		}
 		for _, value := range values {
-			pairs = append(pairs, escapeURI(name, false)+"="+escapeURI(value, false))
+			pairs = append(pairs, pair{escapeURI(name, false), escapeURI(value, false)})
 		}
 	}
-	slices.Sort(pairs)
-	return strings.Join(pairs, "&")
+	slices.SortFunc(pairs, func(a, b pair) int {
+		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.value, b.value))
+	})
+	joined := make([]string, len(pairs))
+	for i, p := range pairs {
+		joined[i] = p.name + "=" + p.value
+	}
+	return strings.Join(joined, "&")
 }
 
 // canonicalHeader is a header's values with commas between, and no two spaces on end. It reads the
