@@ -51,10 +51,10 @@ func (e *encoder) cas(it item) uint64 {
 	return it.cas()
 }
 
-// appendMetaItem appends mg's answer for an item, and grants the right to recache it: the first client
-// that finds it stale, made by N, or near its expiry (R) wins (W), and the others see that another
-// client has won (Z). Flags act in the order of the request. It needs the item's stripe; touched is
-// false if T remains to be done, by touchAfter.
+// appendMetaItem appends mg's answer for an item, and grants the right to recache it: the first
+// client that finds it stale, made by N, or near its expiry (R) wins (W), and the others see that
+// another client has won (Z). Flags act in the order of the request. It needs the item's stripe;
+// touched is false if T remains to be done, by touchAfter.
 func (e *encoder) appendMetaItem(b *mc.Batch, it item, r *mc.Request, now uint32, made bool) (touched bool) {
 	value := r.Has('v') && !(r.Has('C') && e.cas(it) == r.CAS)
 	if value {

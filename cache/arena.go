@@ -24,8 +24,8 @@ const (
 // none is no segment.
 const none = ^uint32(0)
 
-// header is what a warm restart needs besides the segments. It is part of the mapping. A start writes
-// the fields up to clean, a clean stop the others.
+// header is what a warm restart needs besides the segments. It is part of the mapping. A start
+// writes the fields up to clean, a clean stop the others.
 type header struct {
 	magic        [8]byte
 	version      uint32
@@ -55,8 +55,8 @@ var headerMagic = [8]byte{'h', 'o', 'l', 'd', 'f', 'a', 's', 't'}
 // formatVersion must change with every change of the meaning of the mapping's bytes.
 const formatVersion = 3
 
-// An arena is the mapping. It hands out views of its bytes and, but for opening and closing, changes
-// none.
+// An arena is the mapping. It hands out views of its bytes and, but for opening and closing,
+// changes none.
 type arena struct {
 	mem          []byte
 	words        []uint64 // the same bytes: a word's number is an item's or a bucket's location
@@ -135,8 +135,8 @@ func (a *arena) bytesOf(seg uint32) []byte {
 	return a.mem[at : at+uint64(a.segmentBytes) : at+uint64(a.segmentBytes)]
 }
 
-// openArena maps the memory. warm reports whether it holds a cleanly stopped store of this shape; cold
-// is the reason if not, empty where there was no earlier store.
+// openArena maps the memory. warm reports whether it holds a cleanly stopped store of this shape;
+// cold is the reason if not, empty where there was no earlier store.
 func openArena(o Options) (a *arena, warm bool, cold string, err error) {
 	s := shapeOf(o.MemoryBytes)
 	if s.count < minSegments {

@@ -2,11 +2,11 @@ package cache
 
 import "holdfast/mc"
 
-// This file has the binary protocol's answers. Requests do the same in both protocols; their functions
-// choose the form of the answer by Batch.Binary. An item is read under its stripe.
+// This file has the binary protocol's answers. Requests do the same in both protocols; their
+// functions choose the form of the answer by Batch.Binary. An item is read under its stripe.
 
-// appendBinaryValue appends the answer to a get that found it, or to a touch, which has no value. It
-// needs the item's stripe.
+// appendBinaryValue appends the answer to a get that found it, or to a touch, which has no value.
+// It needs the item's stripe.
 func (e *encoder) appendBinaryValue(b *mc.Batch, it item, r *mc.Request) {
 	if r.Op == mc.Touch {
 		b.Out = mc.AppendBinaryValue(b.Out, r, it.clientFlags(), 0, e.cas(it))

@@ -178,7 +178,8 @@ func TestBinaryLargeValues(t *testing.T) {
 	c.want(ask(mc.OpcodeGet, "k", ""), "0x0 1 cas=0 extras= key= value=Not found")
 }
 
-// A key of the binary protocol may hold what ends a line of text: nothing that shows keys shows it so.
+// A key of the binary protocol may hold what ends a line of text: nothing that shows keys shows it
+// so.
 func TestBinaryKeysInText(t *testing.T) {
 	s := openStore(t, Options{Detail: true, Delimiter: ':'})
 	c := newBinaryClient(t, s)

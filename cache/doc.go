@@ -23,8 +23,8 @@
 // lock; the evictor unlinks each item of its victim under the same lock, then frees the segment.
 // So a reader that holds the lock reads valid bytes, and needs nothing else.
 //
-// Locks, in the order in which they are taken: lane.mu, segments.mu, a stripe. Every exported method
-// may be called concurrently, except Close, which must be the last call.
+// Locks, in the order in which they are taken: lane.mu, segments.mu, a stripe. Every exported
+// method may be called concurrently, except Close, which must be the last call.
 //
 // Open returns errors of the options and of the file. A request's error is its answer, in
 // memcached's words.

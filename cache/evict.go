@@ -7,8 +7,9 @@ import (
 	"holdfast/mrc"
 )
 
-// This file changes the evictor, whose fields segments.mu guards, and through their methods segments and
-// ghosts under the same lock; and items and slots, each under its stripe, which is taken second.
+// This file changes the evictor, whose fields segments.mu guards, and through their methods
+// segments and ghosts under the same lock; and items and slots, each under its stripe, which is
+// taken second.
 //
 // Eviction is S3-FIFO on segments. New items go to the small ring, and those whose key has a
 // ghost to the main ring. A victim is the oldest segment of a ring: of its items, the small ring's
@@ -18,14 +19,14 @@ import (
 // ring instead saves 0.5 % of the requests on a small cache of the shop trace, and costs nothing
 // on the others: docs/decisions.)
 //
-// The naive way is to empty a whole victim whenever memory runs out: with segments of thousands
-// of items that stops a store for a millisecond, and its connection's loop with it. So each store
-// sweeps a few items of the victim as soon as few segments are free, and usually finds a free segment
-// when it needs one: no pause depends on the number of items.
+// The naive way is to empty a whole victim whenever memory runs out: with segments of thousands of
+// items that stops a store for a millisecond, and its connection's loop with it. So each store
+// sweeps a few items of the victim as soon as few segments are free, and usually finds a free
+// segment when it needs one: no pause depends on the number of items.
 //
 // Two invariants: stores don't take the reserve of free segments, so that sweeping, which moves
-// survivors to other segments, never waits for itself; and a segment is freed only after each of its
-// items was unlinked, or moved, under that item's stripe.
+// survivors to other segments, never waits for itself; and a segment is freed only after each of
+// its items was unlinked, or moved, under that item's stripe.
 
 const (
 	// maxVictims bounds the work for one free segment when dead space is all there is to gain.
@@ -64,8 +65,8 @@ type sweep struct {
 // wakeItems is how many items expire sweeps before it lets go of segments.mu.
 const wakeItems = 256
 
-// An evictor finds memory for items, and takes it from others where there is none. segments.mu guards
-// all that changes.
+// An evictor finds memory for items, and takes it from others where there is none. segments.mu
+// guards all that changes.
 type evictor struct {
 	*arena
 	index     *index
@@ -84,8 +85,8 @@ type evictor struct {
 	looked   uint32 // where mostlyDead continues
 }
 
-// makeFree evicts until a segment is free beyond the reserve, and reports whether it could. It needs
-// segments.mu.
+// makeFree evicts until a segment is free beyond the reserve, and reports whether it could. It
+// needs segments.mu.
 func (e *evictor) makeFree() bool {
 	for victims := 0; !e.segments.beyondReserve(); victims++ {
 		if e.victim.seg == none && (victims == maxVictims && e.noEvict || !e.chooseVictim()) {
@@ -170,7 +171,8 @@ func (e *evictor) begin(w *sweep, id uint32, purpose uint8) {
 	w.seg, w.at, w.purpose = id, 0, purpose
 }
 
-// sweep evicts or moves the next n items of w's victim, and frees it at its end. It needs segments.mu.
+// sweep evicts or moves the next n items of w's victim, and frees it at its end. It needs
+// segments.mu.
 func (e *evictor) sweep(w *sweep, n int) {
 	seg := &e.segments.table[w.seg]
 	for ; n > 0 && w.at < int(seg.used); n-- {
@@ -201,8 +203,8 @@ func (e *evictor) sweep(w *sweep, n int) {
 	}
 }
 
-// evictOrMove evicts or moves one item of w's victim. It returns false if nothing may be evicted and
-// there is no memory to move the item to.
+// evictOrMove evicts or moves one item of w's victim. It returns false if nothing may be evicted
+// and there is no memory to move the item to.
 func (e *evictor) evictOrMove(w *sweep, loc uint64, it item) bool {
 	h := e.index.hash(it.key())
 	st := e.index.stripe(h)
@@ -251,7 +253,8 @@ func (e *evictor) evictOrMove(w *sweep, loc uint64, it item) bool {
 	return true
 }
 
-// move copies an item to ring r and points its slot there, and reports whether there was memory for it.
+// move copies an item to ring r and points its slot there, and reports whether there was memory for
+// it.
 func (e *evictor) move(at, loc uint64, it item, r uint8, reads uint64) bool {
 	size := it.size()
 	expiry := it.expiry()
@@ -278,8 +281,8 @@ func (e *evictor) giveUp(w *sweep) {
 	w.seg = none
 }
 
-// expire gathers each segment that is due. It takes segments.mu, again and again, so that stores get
-// their turns.
+// expire gathers each segment that is due. It takes segments.mu, again and again, so that stores
+// get their turns.
 func (e *evictor) expire(now uint32) {
 	for id := range e.segments.table {
 		e.segments.mu.Lock()

@@ -11,8 +11,8 @@ import (
 // Items with about the same TTL share segments, so that they expire together: a segment wakes when
 // the last of its items has expired. Items whose expiry was put off since are moved then.
 //
-// This file has the fields of lifetimes, all atomic or constant: it needs no lock but the stripe of an
-// item that is passed to it.
+// This file has the fields of lifetimes, all atomic or constant: it needs no lock but the stripe of
+// an item that is passed to it.
 
 // ttlClasses is class 0, for items that never expire, and fifteen for TTLs up to these.
 const ttlClasses = 16

@@ -72,9 +72,10 @@ func (a *arena) openFile(o Options, s shape) (warm bool, cold string, err error)
 	return false, cold, nil
 }
 
-// openOwn opens the file at path, or makes it, for this user alone. The path is often in a directory
-// that all users share, such as /dev/shm: another user may have put a link there, so that this process
-// would overwrite another file, or a file of their own, so that they would choose its items.
+// openOwn opens the file at path, or makes it, for this user alone. The path is often in a
+// directory that all users share, such as /dev/shm: another user may have put a link there, so that
+// this process would overwrite another file, or a file of their own, so that they would choose its
+// items.
 func openOwn(path string) (*os.File, os.FileInfo, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|noFollow, 0o600)
 	if err != nil {
@@ -108,8 +109,8 @@ func own(path string, info os.FileInfo) error {
 	return nil
 }
 
-// ours refuses a file that is not a memory file, which must not be destroyed. A file of zeros is left
-// by a start that did not finish.
+// ours refuses a file that is not a memory file, which must not be destroyed. A file of zeros is
+// left by a start that did not finish.
 func ours(f *os.File, size int64) error {
 	var magic [8]byte
 	if _, err := f.ReadAt(magic[:], 0); err != nil && err != io.EOF {
@@ -148,8 +149,8 @@ func (a *arena) markClean() {
 }
 
 // unspoilt reports whether the mapping is, to the byte, what markClean was called on. Damage since
-// then, by another program, a disk, or a copy without its middle, changes the sum; so a file with the
-// right sum needs no other checks, neither of the header's fields nor of its lists.
+// then, by another program, a disk, or a copy without its middle, changes the sum; so a file with
+// the right sum needs no other checks, neither of the header's fields nor of its lists.
 func (a *arena) unspoilt() bool {
 	a.head.clean = 0
 	return a.head.sum == a.sum()

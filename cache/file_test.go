@@ -23,8 +23,8 @@ func stoppedFile(t *testing.T) Options {
 	return o
 }
 
-// TestDamagedFile has files that are marked as clean and aren't what the stop left: each is found at
-// the start and emptied, and the store works.
+// TestDamagedFile has files that are marked as clean and aren't what the stop left: each is found
+// at the start and emptied, and the store works.
 func TestDamagedFile(t *testing.T) {
 	whole := stoppedFile(t)
 	content, err := os.ReadFile(whole.File)
@@ -67,8 +67,8 @@ func TestDamagedFile(t *testing.T) {
 	closeStore(t, openWarm(t, whole, true, ""))
 }
 
-// TestFileOfOthers has files that another user could have put at the path, or could change: they are
-// refused, and left as they are.
+// TestFileOfOthers has files that another user could have put at the path, or could change: they
+// are refused, and left as they are.
 func TestFileOfOthers(t *testing.T) {
 	dir := t.TempDir()
 	victim := filepath.Join(dir, "victim")

@@ -2,12 +2,12 @@ package cache
 
 import "math/bits"
 
-// Ghosts are fingerprints of keys that were recently evicted from the small ring: a key that is stored
-// again while its ghost is there goes to the main ring at once. There are places for about as many as
-// there are items, as in the S3-FIFO paper, at 2 bytes each. (The paper has them in one queue;
-// here they are in sets of 32, each a queue in a cache line of its own, which needs no links. The
-// age at which a ghost is dropped varies a little around the mean, and at most one new key in 2048
-// is mistaken for one that was evicted.)
+// Ghosts are fingerprints of keys that were recently evicted from the small ring: a key that is
+// stored again while its ghost is there goes to the main ring at once. There are places for about
+// as many as there are items, as in the S3-FIFO paper, at 2 bytes each. (The paper has them in one
+// queue; here they are in sets of 32, each a queue in a cache line of its own, which needs no
+// links. The age at which a ghost is dropped varies a little around the mean, and at most one new
+// key in 2048 is mistaken for one that was evicted.)
 //
 // This file changes the ghosts' fields and chunks, under segments.mu.
 const (

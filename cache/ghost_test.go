@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestGhostsAgainstModel does the same to ghosts and to lists of fingerprints, one for each set, the
-// youngest first. A ghost that is taken leaves its place empty.
+// TestGhostsAgainstModel does the same to ghosts and to lists of fingerprints, one for each set,
+// the youngest first. A ghost that is taken leaves its place empty.
 func TestGhostsAgainstModel(t *testing.T) {
 	s := newSegments(t, 1<<20)
 	g := ghosts{arena: s.arena, segments: s, dir: s.directory(ghostDirectory)}

@@ -13,8 +13,8 @@ import (
 // two, so that no store waits for a rehash. A bucket with more than eight items has a link in its
 // last slot to a bucket of overflow. Chunks of buckets are segments.
 //
-// This file and prefetch.go have all that touches buckets. A slot changes only under its stripe; what
-// else of the index changes is guarded by segments.mu.
+// This file and prefetch.go have all that touches buckets. A slot changes only under its stripe;
+// what else of the index changes is guarded by segments.mu.
 //
 // A slot is a word, 0 when empty:
 //
@@ -350,8 +350,8 @@ func (x *index) count(loc uint64, it item) {
 }
 
 // drop notes that no slot refers to the item at loc any more, and kills it. It needs the item's
-// stripe. It returns the chunks of a large value that nobody reads, to be freed under segments.mu, or
-// none.
+// stripe. It returns the chunks of a large value that nobody reads, to be freed under segments.mu,
+// or none.
 func (x *index) drop(loc uint64, it item) (orphans uint32) {
 	orphans = none
 	size := it.size()

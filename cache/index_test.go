@@ -98,8 +98,8 @@ func (x *indexTest) remove(key, loc uint64) {
 	delete(x.model, key)
 }
 
-// check compares all that the buckets hold with the map, and counts the overflow buckets: each is in
-// one chain or spare.
+// check compares all that the buckets hold with the map, and counts the overflow buckets: each is
+// in one chain or spare.
 func (x *indexTest) check(hash func(uint64) uint64) {
 	found := map[uint64]uint64{}
 	for n := range x.index.buckets.Load() {

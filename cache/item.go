@@ -7,7 +7,8 @@ import (
 )
 
 // An item's bytes, little-endian, at a multiple of 8 bytes. Fields that are marked * never change
-// while the item is at its location, so that the evictor can walk a segment without any item's lock.
+// while the item is at its location, so that the evictor can walk a segment without any item's
+// lock.
 //
 //	 0  uint32* bits 0-7 key bytes, 8-11 layout, 12-31 size of the whole in 8-byte units
 //	 4  uint8   bits 0-2 unused bytes at the end; 3-7 see below
@@ -162,8 +163,8 @@ type draft struct {
 
 func (d *draft) valueBytes() int { return len(d.head) + len(d.tail) }
 
-// layOut chooses the layout and the sizes. A large item has every field, so that any later change of
-// them is made in place.
+// layOut chooses the layout and the sizes. A large item has every field, so that any later change
+// of them is made in place.
 func (d *draft) layOut(segmentBytes int) {
 	d.layout, d.kept = 0, d.valueBytes()
 	if d.expiry != 0 {

@@ -10,8 +10,8 @@ import (
 
 // This file has a lane's own state, which lane.mu guards.
 
-// A lane is the state that an event loop has for itself, so that loops don't share cache lines. Serve
-// locks the lane for each batch. All lanes share the engine.
+// A lane is the state that an event loop has for itself, so that loops don't share cache lines.
+// Serve locks the lane for each batch. All lanes share the engine.
 type lane struct {
 	*engine
 	mu       sync.Mutex // guards all but gets; taken before segments.mu

@@ -31,7 +31,8 @@ func lockFile(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|un
 // noFollow has the opening of a symbolic link fail.
 const noFollow = unix.O_NOFOLLOW
 
-// owner returns the user that info's file belongs to, and whether that is another than this process's.
+// owner returns the user that info's file belongs to, and whether that is another than this
+// process's.
 func owner(info os.FileInfo) (user uint32, others bool) {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {

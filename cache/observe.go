@@ -9,9 +9,9 @@ import (
 
 // This file calls the observer. It changes nothing of the store.
 
-// An Observer receives events of items, for the command watch. It is called while requests are served,
-// sometimes with locks of the store held: it must not wait, nor call the store. Keys are borrowed for
-// the call. Class is 1 in the small ring, 2 in the main ring; conn is mc.Batch.Conn.
+// An Observer receives events of items, for the command watch. It is called while requests are
+// served, sometimes with locks of the store held: it must not wait, nor call the store. Keys are
+// borrowed for the call. Class is 1 in the small ring, 2 in the main ring; conn is mc.Batch.Conn.
 type Observer interface {
 	// Wants reports whether anybody watches; if not, no other method is called.
 	Wants() bool
@@ -20,8 +20,8 @@ type Observer interface {
 	// Stored is called for a request to store an item: "stored", "not_stored", "exists", "not_found",
 	// "too_large" or "no_memory".
 	Stored(key []byte, status, command string, ttl time.Duration, class, conn, valueBytes int)
-	// Evicted is called for an item that was evicted. A ttl is negative if there is none; unread is the
-	// time since the last read.
+	// Evicted is called for an item that was evicted. A ttl is negative if there is none; unread is
+	// the time since the last read.
 	Evicted(key []byte, read bool, ttl, unread time.Duration, class, valueBytes int)
 	// Deleted is called for an item that a client deleted, by "delete" or "md".
 	Deleted(key []byte, command string, class, valueBytes int)

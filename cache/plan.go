@@ -3,8 +3,8 @@ package cache
 // This file works out what a mutation comes to. It changes the mutation, the counters and scratch
 // memory of the lane, and, where that is all there is to do, the item. It needs the item's stripe.
 
-// plan works out the result of m, given the present item, or nil. If the step is rewrite, m.d is the
-// draft, which refers to nothing that the stripe guards.
+// plan works out the result of m, given the present item, or nil. If the step is rewrite, m.d is
+// the draft, which refers to nothing that the stripe guards.
 func (m *mutation) plan(l *lane, it item) (step, verdict) {
 	if it == nil {
 		return m.planMissing(l)

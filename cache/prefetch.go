@@ -29,8 +29,8 @@ func (x *index) prefetchBuckets(requests []mc.Request) {
 	}
 }
 
-// prefetchItems asks for the items that the buckets, once they are there, seem to have, and those of
-// overflow buckets after them.
+// prefetchItems asks for the items that the buckets, once they are there, seem to have, and those
+// of overflow buckets after them.
 func (x *index) prefetchItems(requests []mc.Request) {
 	var overflow [prefetchRequests]struct{ w, tag uint64 }
 	links := 0

@@ -99,8 +99,8 @@ func (p *prefixes) count(it item) {
 	c.Bytes += int64(it.memoryBytes())
 }
 
-// uncount undoes count for an item that is removed. The prefixes may be those of another lane than the
-// one that counted it: only their sum has a meaning.
+// uncount undoes count for an item that is removed. The prefixes may be those of another lane than
+// the one that counted it: only their sum has a meaning.
 func (p *prefixes) uncount(it item) {
 	if it.has(bitCounted) {
 		c := p.of(it.key())

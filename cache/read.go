@@ -2,8 +2,8 @@ package cache
 
 import "holdfast/mc"
 
-// This file has the requests that read, touch or delete one item. They change the lane, whose lock the
-// batch holds, and the item and its slot, under the item's stripe.
+// This file has the requests that read, touch or delete one item. They change the lane, whose lock
+// the batch holds, and the item and its slot, under the item's stripe.
 
 // findLive returns the item of r's key, its slot and location, or nil. An expired item is unlinked.
 // It needs r's stripe.
@@ -128,8 +128,9 @@ func (l *lane) getAndTouch(b *mc.Batch, r *mc.Request, now uint32) {
 	}
 }
 
-// touchAfter gives an expiry to an item without the field for it, which needs another location. Where there is no
-// memory for that, the item is removed: it must not live longer than the client wants.
+// touchAfter gives an expiry to an item without the field for it, which needs another location.
+// Where there is no memory for that, the item is removed: it must not live longer than the client
+// wants.
 func (l *lane) touchAfter(r *mc.Request, now, expiry uint32) {
 	m := mutation{kind: touch, r: r, now: now, expiry: expiry}
 	if l.apply(&m) == noMemory {

@@ -160,7 +160,8 @@ func (s *segmentsTest) step() {
 	}
 }
 
-// TestBump fills a segment to its last byte: what was bumped never overlaps, and lies in the segment.
+// TestBump fills a segment to its last byte: what was bumped never overlaps, and lies in the
+// segment.
 func TestBump(t *testing.T) {
 	s := newSegments(t, 1<<20)
 	if _, ok := s.bump(small, 0, 8); ok {

@@ -41,8 +41,8 @@ func (s *Store) Serve(b *mc.Batch) {
 	b.Done()
 }
 
-// Prefetch brings the buckets and items that the batches need to the processor's cache, and sets the
-// requests' Hash. See server.Prefetcher.
+// Prefetch brings the buckets and items that the batches need to the processor's cache, and sets
+// the requests' Hash. See server.Prefetcher.
 func (s *Store) Prefetch(batches []*mc.Batch) {
 	if s.file != nil {
 		defer s.explainFault()
@@ -58,8 +58,8 @@ func (s *Store) Prefetch(batches []*mc.Batch) {
 	}
 }
 
-// prefetchPart hashes the requests' keys, and brings first their buckets and then their items to the
-// processor's cache: the misses of a batch overlap, instead of each waiting for the one before.
+// prefetchPart hashes the requests' keys, and brings first their buckets and then their items to
+// the processor's cache: the misses of a batch overlap, instead of each waiting for the one before.
 func (s *Store) prefetchPart(requests []mc.Request) {
 	if len(requests) < 2 {
 		if len(requests) == 1 && requests[0].Hash == 0 {
@@ -120,9 +120,9 @@ func (l *lane) serve(b *mc.Batch, r *mc.Request, now uint32) {
 	}
 }
 
-// refused answers a request that the decoder refused. A value that was too large, or for which there
-// was no memory, still removes the item that it should have replaced, so that nobody reads the older
-// value.
+// refused answers a request that the decoder refused. A value that was too large, or for which
+// there was no memory, still removes the item that it should have replaced, so that nobody reads
+// the older value.
 func (l *lane) refused(b *mc.Batch, r *mc.Request) {
 	if r.Drop && len(r.Key) > 0 {
 		if r.Status == mc.StatusOutOfMemory || strings.HasPrefix(r.Fault, "SERVER_ERROR out of memory") {

@@ -10,8 +10,9 @@ import (
 	"holdfast/mc"
 )
 
-// This file reports. It reads each lane under its lock, and then, under segments.mu, the segments, the
-// index's and ghosts' sizes and the evictor's losses. ResetStats zeroes counters under the same locks.
+// This file reports. It reads each lane under its lock, and then, under segments.mu, the segments,
+// the index's and ghosts' sizes and the evictor's losses. ResetStats zeroes counters under the same
+// locks.
 
 // A Snapshot has the counters of a store and the sizes of its contents.
 type Snapshot struct {

@@ -10,8 +10,8 @@ import (
 	"holdfast/mrc"
 )
 
-// This file opens, joins and closes the parts of a store. Open and Close have the store for themselves;
-// Tick and flush take the locks that they need.
+// This file opens, joins and closes the parts of a store. Open and Close have the store for
+// themselves; Tick and flush take the locks that they need.
 
 // A Store is a cache: an mc.Handler over items in a fixed amount of memory.
 type Store struct {

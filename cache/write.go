@@ -7,8 +7,8 @@ import (
 )
 
 // This file has the requests that store, and how a mutation is applied. They change the lane, whose
-// lock the batch holds; an item and its slot, under the item's stripe; and, only where an item needs
-// memory, what segments.mu guards.
+// lock the batch holds; an item and its slot, under the item's stripe; and, only where an item
+// needs memory, what segments.mu guards.
 
 // kind is what a mutation does.
 type kind uint8
@@ -74,9 +74,9 @@ const (
 
 // apply carries m out.
 //
-// The naive way is to hold the item's stripe from finding the old item to publishing the new one. But
-// memory for the new one may have to be evicted first, which takes segments.mu and other stripes, and
-// segments.mu must be taken before a stripe. So:
+// The naive way is to hold the item's stripe from finding the old item to publishing the new one.
+// But memory for the new one may have to be evicted first, which takes segments.mu and other
+// stripes, and segments.mu must be taken before a stripe. So:
 //
 //  1. under the stripe, plan looks at the item and makes the draft; what fits is changed in place;
 //  2. without it, the draft gets memory and is written there;
@@ -115,8 +115,8 @@ func (l *lane) apply(m *mutation) verdict {
 	}
 }
 
-// spoil gives up a store. A set also removes the older item, as in memcached: the client has replaced
-// it, so nobody may read it.
+// spoil gives up a store. A set also removes the older item, as in memcached: the client has
+// replaced it, so nobody may read it.
 func (l *lane) spoil(m *mutation, v verdict) verdict {
 	if v == tooLarge {
 		l.counters.TooLarge++
@@ -217,7 +217,8 @@ func (l *lane) place(m *mutation, was version) int {
 	fresh := l.item(loc)
 	m.stampDraft(&l.lifetimes)
 	d.write(fresh, first)
-	// The time is m.now, as for plan: by another, plan could find the item and place find it gone, for ever.
+	// The time is m.now, as for plan: by another, plan could find the item and place find it gone, for
+	// ever.
 	if versionOf(it) != was || it != nil && l.lifetimes.gone(it, m.now) {
 		fresh.kill()
 		l.segments.freeChunks(first)
@@ -330,8 +331,8 @@ func (c *Counters) countArithmetic(k kind, v verdict) {
 	}
 }
 
-// parseNumber reads an unsigned decimal as memcached does, by strtoull: spaces may precede the digits,
-// and anything may follow after a space, such as the spaces that a decrement leaves.
+// parseNumber reads an unsigned decimal as memcached does, by strtoull: spaces may precede the
+// digits, and anything may follow after a space, such as the spaces that a decrement leaves.
 func parseNumber(value []byte) (n uint64, ok bool) {
 	value = bytes.TrimLeft(value, " ")
 	digits := 0

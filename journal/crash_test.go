@@ -237,8 +237,8 @@ func TestCrashes(t *testing.T) {
 	}
 }
 
-// TestFaults has the disk refuse one change, all that grow a file, all writes, or all changes, from each
-// change on.
+// TestFaults has the disk refuse one change, all that grow a file, all writes, or all changes, from
+// each change on.
 func TestFaults(t *testing.T) {
 	for seed := range uint64(8) {
 		whole := newWorld(t, seed)

@@ -153,8 +153,8 @@ func (f *directory) Close() error {
 // Used reports whether an earlier process had the directory.
 func (f *directory) Used() bool { return f.used }
 
-// Map is a mapper's. It writes zeros where the file grows, so that a full disk is an error here, and not
-// a fault of the memory later.
+// Map is a mapper's. It writes zeros where the file grows, so that a full disk is an error here,
+// and not a fault of the memory later.
 func (f *directory) Map(name string, size int64) (mem []byte, was int64, err error) {
 	path := filepath.Join(f.path, name)
 	was = -1

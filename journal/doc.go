@@ -1,8 +1,9 @@
 // Package journal keeps the keys that the members of a replicated pool missed, or may have missed,
 // while they could not be reached: for each member, in order, with their times. When a member
 // returns, the caller first deletes all these keys there, or everything if the journal is cut, and
-// only then lets the member answer reads. A key that is lost from a journal stays stale for ever, so
-// a journal knows at all times whether it is complete, and is marked as cut when that is in doubt.
+// only then lets the member answer reads. A key that is lost from a journal stays stale for ever,
+// so a journal knows at all times whether it is complete, and is marked as cut when that is in
+// doubt.
 //
 // An outage, event by event, as the caller sees it:
 //
@@ -23,11 +24,11 @@
 // # What survives what
 //
 // Entries are written and not synced: they survive the end of the process, kill -9 too, and not
-// that of the machine. Begin syncs the file and the directory, so after a loss of power there is a file
-// for every member that was down. Since the file names the boot of the kernel under which it was
-// written, the next process knows that entries may be missing, and the journal is cut. So a missing
-// file means that nothing was missed. That needs a directory that outlives the machine's boots, not
-// one of tmpfs.
+// that of the machine. Begin syncs the file and the directory, so after a loss of power there is a
+// file for every member that was down. Since the file names the boot of the kernel under which it
+// was written, the next process knows that entries may be missing, and the journal is cut. So a
+// missing file means that nothing was missed. That needs a directory that outlives the machine's
+// boots, not one of tmpfs.
 //
 // A journal is cut when an entry could not be written, when it would grow over MaxBytes or is
 // older than MaxAge, or when its file contains anything that is not a whole and valid record. The
@@ -64,19 +65,19 @@
 //	 6  int64    when it was added
 //	14  k bytes  the key
 //
-// A file with another magic or version, another boot ID or none, a wrong sum or length anywhere, or a
-// record that is not whole is a cut journal. Since each sum continues the one before, so is a
+// A file with another magic or version, another boot ID or none, a wrong sum or length anywhere, or
+// a record that is not whole is a cut journal. Since each sum continues the one before, so is a
 // journal with records left out, doubled or moved. The file ends where the last write ended, which
 // the kernel guarantees while it runs.
 //
 // # The ledger
 //
-// The file "ledger" is mapped memory, in which a process notes each write to a member with a journal
-// before it sends any of it, and removes the note once every member has the write or it is in the
-// journals: see Ledger. All notes survive the end of the process; only the header is synced, when a
-// process begins or ends and with each generation. So after a loss of power notes may be missing, as
-// the header's boot ID and state show. The header is one page, in the byte order of the machine where
-// a number changes while the file is in use:
+// The file "ledger" is mapped memory, in which a process notes each write to a member with a
+// journal before it sends any of it, and removes the note once every member has the write or it is
+// in the journals: see Ledger. All notes survive the end of the process; only the header is synced,
+// when a process begins or ends and with each generation. So after a loss of power notes may be
+// missing, as the header's boot ID and state show. The header is one page, in the byte order of the
+// machine where a number changes while the file is in use:
 //
 //	 0  8 bytes   magic, "holdledg"
 //	 8  uint32    format version, 1
@@ -96,11 +97,11 @@
 //	 8  uint64    the pool: FNV-1a of its name, h ^ h>>32
 //	16  256 bytes the key
 //
-// A directory that is removed while it is in use is made again at the next outage, without a ledger.
-// The mapped ledger then counts one write without a slot, in case its directory comes back.
+// A directory that is removed while it is in use is made again at the next outage, without a
+// ledger. The mapped ledger then counts one write without a slot, in case its directory comes back.
 //
-// If the lock file shows that a directory was used, and its ledger is missing or invalid, its notes are
-// lost.
+// If the lock file shows that a directory was used, and its ledger is missing or invalid, its notes
+// are lost.
 //
 // # Use
 //

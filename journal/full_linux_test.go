@@ -38,7 +38,8 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("cut because of %q", why)
 	}
 	// The one that is cut has given its room back; now there is none left at all.
-	if err := os.WriteFile(filepath.Join(directory, "filler"), make([]byte, 1<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+	err := os.WriteFile(filepath.Join(directory, "filler"), make([]byte, 1<<20), 0o600)
+	if !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("got %v; want %v", err, syscall.ENOSPC)
 	}
 	third := member(t, first, "third")

@@ -205,8 +205,8 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// TestFlushInstead flushes a member whose journal is complete: what is there already and is added again
-// after the flush began is not covered by it.
+// TestFlushInstead flushes a member whose journal is complete: what is there already and is added
+// again after the flush began is not covered by it.
 func TestFlushInstead(t *testing.T) {
 	m := member(t, open(t, quiet("")), "m")
 	m.Add([]byte("k"))
@@ -287,8 +287,8 @@ func TestFolder(t *testing.T) {
 	}
 }
 
-// A directory that is removed while it is in use is made again, and whichever the next process finds, it knows
-// that something is missing.
+// A directory that is removed while it is in use is made again, and whichever the next process
+// finds, it knows that something is missing.
 func TestFolderIsRemovedInUse(t *testing.T) {
 	for _, back := range []bool{false, true} {
 		directory := filepath.Join(t.TempDir(), "above", "journal")

@@ -29,21 +29,22 @@ const (
 	identityBytes = 16
 )
 
-// A Ledger is what the directory knows beside the journals of its members: the journals' identity, and the
-// writes that are on their way to members. It is a file in mapped memory, so that a write costs no
-// system call, and that what a process has noted there survives its end, kill -9 too.
+// A Ledger is what the directory knows beside the journals of its members: the journals' identity,
+// and the writes that are on their way to members. It is a file in mapped memory, so that a write
+// costs no system call, and that what a process has noted there survives its end, kill -9 too.
 //
-// A write that the process doesn't live to see answered may have reached some members and not others:
+// A write that the process doesn't live to see answered may have reached some members and not
+// others:
 //
 //  1. The key is noted (Lane.Begin).
 //  2. The write is sent to all members. Some have it, and the process is killed.
 //  3. The next process finds the key (Left) and has all members delete it before it is read.
 //  4. Settled forgets it. If that process is killed too, 3 comes again.
 //
-// Without a kill, the key is forgotten (Lane.End) once each member has answered, or the key is in the
-// journals of those that haven't. If there are more writes on their way than places, they are counted;
-// a process that finds such a count, or a file that the machine's crash may have cost its last changes,
-// knows that it doesn't know (Left says why), and has members flushed.
+// Without a kill, the key is forgotten (Lane.End) once each member has answered, or the key is in
+// the journals of those that haven't. If there are more writes on their way than places, they are
+// counted; a process that finds such a count, or a file that the machine's crash may have cost its
+// last changes, knows that it doesn't know (Left says why), and has members flushed.
 //
 // A nil Ledger, and its nil Lanes, note nothing: that of journals in memory.
 type Ledger struct {
@@ -213,7 +214,8 @@ func (l *Ledger) Created() bool { return l != nil && l.created }
 // Identity is 32 hexadecimal digits, drawn when the ledger was made.
 func (l *Ledger) Identity() string { return l.id }
 
-// Generation rises with each process and each Advance: a copy of the directory of earlier has a lower one.
+// Generation rises with each process and each Advance: a copy of the directory of earlier has a
+// lower one.
 func (l *Ledger) Generation() uint64 { return l.generation.Load() }
 
 // Advance raises the generation, durably.
@@ -227,8 +229,8 @@ func (l *Ledger) Advance() (uint64, error) {
 	return l.generation.Load(), l.sync(l.mem[:ledgerHeaderBytes])
 }
 
-// Left returns the writes that were on their way when the last process ended. If unknown isn't "" there
-// may be others, and it says why.
+// Left returns the writes that were on their way when the last process ended. If unknown isn't ""
+// there may be others, and it says why.
 func (l *Ledger) Left() (intents []Intent, unknown string) {
 	if l == nil {
 		return nil, ""

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// crashed opens the directory, which the process before has not closed, as a process after kill -9 does.
+// crashed opens the directory, which the process before has not closed, as a process after kill -9
+// does.
 func crashed(t *testing.T, directory, boot string, lanes int) *Journals {
 	t.Helper()
 	_, err := os.Stat(filepath.Join(directory, ledgerName))
@@ -58,8 +59,8 @@ func wantLeft(t *testing.T, l *Ledger, unknown string, want ...string) {
 	}
 }
 
-// What is on its way when a process is killed is found by the next one, and by the one after it unless
-// it was settled.
+// What is on its way when a process is killed is found by the next one, and by the one after it
+// unless it was settled.
 func TestLedgerOverAKill(t *testing.T) {
 	directory := t.TempDir()
 	first := crashed(t, directory, "boot", 2)
@@ -92,7 +93,8 @@ func TestLedgerOverAKill(t *testing.T) {
 	}
 }
 
-// A full ledger counts, and the next process knows that it doesn't know all, until that was settled.
+// A full ledger counts, and the next process knows that it doesn't know all, until that was
+// settled.
 func TestLedgerIsFull(t *testing.T) {
 	directory := t.TempDir()
 	l := crashed(t, directory, "boot", 1).Ledger()
@@ -130,8 +132,8 @@ func TestLedgerCountsBack(t *testing.T) {
 	wantLeft(t, crashed(t, directory, "boot", 1).Ledger(), "")
 }
 
-// After the machine has crashed, a ledger says that it isn't complete; not if its process had ended in
-// order.
+// After the machine has crashed, a ledger says that it isn't complete; not if its process had ended
+// in order.
 func TestLedgerOverABoot(t *testing.T) {
 	directory := t.TempDir()
 	first := crashed(t, directory, "one", 1)
@@ -152,7 +154,8 @@ func TestLedgerOverABoot(t *testing.T) {
 	wantLeft(t, crashed(t, nowhere, "", 1).Ledger(), "started anew")
 }
 
-// A directory that was used, and has no ledger or a garbled one, gets another identity, and says so.
+// A directory that was used, and has no ledger or a garbled one, gets another identity, and says
+// so.
 func TestLedgerIsLost(t *testing.T) {
 	directory := t.TempDir()
 	first := open(t, quiet(directory))

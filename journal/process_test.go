@@ -13,7 +13,8 @@ import (
 	"testing"
 )
 
-// childFolder names, in the environment of this test program run again, the directory that it works in.
+// childFolder names, in the environment of this test program run again, the directory that it works
+// in.
 const childFolder = "HOLDFAST_JOURNAL_TEST_FOLDER"
 
 const adders = 2
@@ -29,8 +30,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// child finishes what an earlier one left, then adds keys and tells of each after it was added, until
-// it is killed.
+// child finishes what an earlier one left, then adds keys and tells of each after it was added,
+// until it is killed.
 func child(directory string, told io.Writer) error {
 	j, err := Open(quiet(directory))
 	if err != nil {

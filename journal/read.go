@@ -20,8 +20,8 @@ type Batch struct {
 	bytes   []byte
 }
 
-// Read reads the entries behind from, up to 64 KiB of them: each key that was added, at least once after
-// it was added last. The error is ErrCut or ErrClosed. Adding goes on meanwhile.
+// Read reads the entries behind from, up to 64 KiB of them: each key that was added, at least once
+// after it was added last. The error is ErrCut or ErrClosed. Adding goes on meanwhile.
 func (j *Journal) Read(from Position, b *Batch) error {
 	j.slow.Lock()
 	defer j.slow.Unlock()

@@ -17,7 +17,8 @@
 //	}
 //
 // likewise Set for each item stored, Delete for each deleted or expired, and DeleteAll for a flush.
-// Evictions are not reported: the package estimates what a smaller or larger cache would still hold.
+// Evictions are not reported: the package estimates what a smaller or larger cache would still
+// hold.
 //
 // A limit: the time at which an evicted item would have expired is unknown. If items expire long
 // before they are requested again, the curve is too high above the present memory.

@@ -31,7 +31,8 @@ type entry struct {
 	heap     int32 // index of the entry in heap
 }
 
-// newSample has entries for one key more than maxKeys, since a key is added before another is removed.
+// newSample has entries for one key more than maxKeys, since a key is added before another is
+// removed.
 func newSample(maxKeys int) sample {
 	capacity := maxKeys + 1
 	k := sample{

@@ -120,8 +120,8 @@ func TestWeightChange(t *testing.T) {
 	}
 }
 
-// TestKetamaPoints shows for how many members of one weight rounding costs each of them a hash: with
-// those, twemproxy's continuum without a member isn't the rest of that with it.
+// TestKetamaPoints shows for how many members of one weight rounding costs each of them a hash:
+// with those, twemproxy's continuum without a member isn't the rest of that with it.
 func TestKetamaPoints(t *testing.T) {
 	var odd []int
 	for n := 1; n <= 100; n++ {

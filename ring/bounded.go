@@ -2,16 +2,16 @@ package ring
 
 import "math"
 
-// OwnerBounded is consistent hashing with bounded loads (Mirrokni, Thorup and Zadimoghaddam, 2016): the
-// first member in order of preference (see Next) with load(i) below its bound, so that no member has
-// more than c times its share of the load, also when one key is most of the traffic.
+// OwnerBounded is consistent hashing with bounded loads (Mirrokni, Thorup and Zadimoghaddam, 2016):
+// the first member in order of preference (see Next) with load(i) below its bound, so that no
+// member has more than c times its share of the load, also when one key is most of the traffic.
 //
 //	bound(i) = ⌈c × (total load + 1) × weight(i) ÷ total weight⌉
 //
-// The load is in any unit in which this request is 1, as requests in flight. A negative load leaves the member out,
-// as if it weren't there. Some member has room if c ≥ 1; if none has, since c is below or the loads
-// changed meanwhile, it returns the first in order that isn't left out, or -1 if all are. With c ≤ 0
-// there is no bound. load is called twice a member, or more.
+// The load is in any unit in which this request is 1, as requests in flight. A negative load leaves
+// the member out, as if it weren't there. Some member has room if c ≥ 1; if none has, since c is
+// below or the loads changed meanwhile, it returns the first in order that isn't left out, or -1 if
+// all are. With c ≤ 0 there is no bound. load is called twice a member, or more.
 func (r *Ring) OwnerBounded(key []byte, load func(int) int64, c float64) int {
 	var buf [maxHashedBytes]byte
 	hashed := r.part.salted(buf[:0], r.part.of(key))

@@ -22,8 +22,8 @@ const (
 // ch3 returns the member in [0, n) for what is hashed.
 func ch3(hashed []byte, n int) int { return int(furc(murmur64A(hashed, furcSeed), uint32(n))) }
 
-// furc walks down a binary tree by bits of the hash. A key's number has as many bits as n-1 has, less
-// one for each leading zero that the bits begin with, so that a number stays when n grows.
+// furc walks down a binary tree by bits of the hash. A key's number has as many bits as n-1 has,
+// less one for each leading zero that the bits begin with, so that a number stays when n grows.
 func furc(hash uint64, n uint32) uint32 {
 	if n <= 1 {
 		return 0
@@ -79,8 +79,8 @@ func limits(weights []float64) []uint64 {
 	return limits
 }
 
-// weightedCH3 takes the member of ch3 if the key's 32-bit hash is below the member's limit; if not, it tries
-// with a number appended to the key.
+// weightedCH3 takes the member of ch3 if the key's 32-bit hash is below the member's limit; if not,
+// it tries with a number appended to the key.
 func weightedCH3(hashed []byte, limits []uint64) int {
 	var buf [maxHashedBytes + 2]byte
 	tried := hashed

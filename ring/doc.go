@@ -40,10 +40,10 @@
 //
 // The key is hashed up to Stop, of that only the part within Tag, followed by Salt.
 //
-// A Ring never changes and may be used concurrently. A lookup allocates nothing if key and salt have
-// at most 320 bytes and there are at most 1024 members. On a shared virtual machine
-// Owner takes 25 to 45 ns with most placements, also of 100 members; rendezvous takes 30 ns with
-// 3 members, 36 with 16 and 165 with 100, and about 17 more for each distinct weight if there are
+// A Ring never changes and may be used concurrently. A lookup allocates nothing if key and salt
+// have at most 320 bytes and there are at most 1024 members. On a shared virtual machine Owner
+// takes 25 to 45 ns with most placements, also of 100 members; rendezvous takes 30 ns with 3
+// members, 36 with 16 and 165 with 100, and about 17 more for each distinct weight if there are
 // several; weighted_ch3 and md5 take about 100.
 //
 // Sources: twemproxy 0.5.0 (src/hashkit), libmemcached 1.1.4 (src/libhashkit,

@@ -6,8 +6,8 @@ import (
 	"math/bits"
 )
 
-// Bob Jenkins's SpookyHash V2, as in folly/hash/SpookyHashV2.cpp, which mcrouter's weighted ch3 decides
-// by whether a member is to take a key.
+// Bob Jenkins's SpookyHash V2, as in folly/hash/SpookyHashV2.cpp, which mcrouter's weighted ch3
+// decides by whether a member is to take a key.
 
 const (
 	spookyConst      = 0xdeadbeefdeadbeef

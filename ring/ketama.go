@@ -17,8 +17,8 @@ const (
 	libmemcachedPoints = 100 // without weights
 )
 
-// A continuum is ketama's circle of hashes: a key is owned by the first point that is at its hash or
-// after it.
+// A continuum is ketama's circle of hashes: a key is owned by the first point that is at its hash
+// or after it.
 type continuum struct {
 	points []point // by value
 

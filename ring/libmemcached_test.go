@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// libmemcachedScript prints which server libmemcached gives each key on its input to: a line for each of
-// its hashes by number, which is empty for one that it is built without. Its arguments are the
-// distribution and servers as NAME:PORT:WEIGHT.
+// libmemcachedScript prints which server libmemcached gives each key on its input to: a line for
+// each of its hashes by number, which is empty for one that it is built without. Its arguments are
+// the distribution and servers as NAME:PORT:WEIGHT.
 const libmemcachedScript = `
 import ctypes, sys
 try:

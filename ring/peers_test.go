@@ -28,8 +28,8 @@ func find(t *testing.T, program string) string {
 	return path
 }
 
-// peerKeys are what the peers are asked for: common ones, of all lengths to 250, with tags, and with
-// bytes of 0x80 and more.
+// peerKeys are what the peers are asked for: common ones, of all lengths to 250, with tags, and
+// with bytes of 0x80 and more.
 func peerKeys() []string {
 	var keys []string
 	for i := range 1000 {

@@ -4,9 +4,9 @@ package ring
 // are fewer: the owner, the one that owns the key when the owner is left out, and so on. In that
 // order requests fail over. It costs n look-ups, each without the members before.
 //
-// After the owner, rendezvous has the next best score and ketama the next point. The other placements
-// don't say: there each key has an order of its own among the rest, by rendezvous over their indexes, so that
-// they share a member's keys by weight.
+// After the owner, rendezvous has the next best score and ketama the next point. The other
+// placements don't say: there each key has an order of its own among the rest, by rendezvous over
+// their indexes, so that they share a member's keys by weight.
 func (r *Ring) Next(dst []int, key []byte, n int) []int {
 	var buf [maxHashedBytes]byte
 	hashed := r.part.salted(buf[:0], r.part.of(key))

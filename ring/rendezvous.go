@@ -7,8 +7,8 @@ import (
 )
 
 // Rendezvous hashing (Thaler and Ravishankar, 1998), weighted, as mcrouter's
-// WeightedRendezvousHashFunc: with u in [0, 1) made of the hashes of member and key, the member with
-// the highest weight ÷ -ln(u) owns the key.
+// WeightedRendezvousHashFunc: with u in [0, 1) made of the hashes of member and key, the member
+// with the highest weight ÷ -ln(u) owns the key.
 //
 // The obvious way takes a logarithm for each member. But among members of one weight the highest u
 // has the highest score, so that one logarithm for each distinct weight is enough, and none if all

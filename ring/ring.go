@@ -24,8 +24,8 @@ type Options struct {
 	Tag string
 
 	// Weights are mcrouter's weights, in [0, 1], one for each member in order, used instead of
-	// Member.Weight. For weighted_ch3, members without one have 0.5 and surplus weights are ignored, as
-	// in mcrouter; the rendezvous placements need exactly one for each member; others have none.
+	// Member.Weight. For weighted_ch3, members without one have 0.5 and surplus weights are ignored,
+	// as in mcrouter; the rendezvous placements need exactly one for each member; others have none.
 	Weights []float64
 
 	// Random gives the placement random its numbers; it may be called concurrently. Default

@@ -163,8 +163,8 @@ func counts(r *Ring, prefix string, keys int) []int {
 	return counts
 }
 
-// TestMcrouterCounts has the counts of mcrouter/lib/test: Ch3HashTest.cpp, WeightedCh3HashFuncTest.cpp,
-// RendezvousHashTest.cpp and WeightedRendezvousHashTest.cpp.
+// TestMcrouterCounts has the counts of mcrouter/lib/test: Ch3HashTest.cpp,
+// WeightedCh3HashFuncTest.cpp, RendezvousHashTest.cpp and WeightedRendezvousHashTest.cpp.
 func TestMcrouterCounts(t *testing.T) {
 	tenths := []float64{0.429, 0.541, 0.117, 0.998, 0.283, 0.065, 0.109, 0.042, 0.676, 0.943}
 	halves := []float64{1, 1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.5}
