@@ -29,7 +29,7 @@ const (
 	MaxRequestsPerTurn = mc.MaxRequests
 )
 
-// Check returns route.Faults if c can't work as a whole, whoever made it.
+// Check returns route.Faults if c can't work as a whole, whether it was parsed or built.
 func (c *Config) Check() error {
 	if faults := c.faults(); len(faults) > 0 {
 		return faults

@@ -148,7 +148,8 @@ func TestFaultsCarryTheirPaths(t *testing.T) {
 }
 
 func TestEveryFaultIsReported(t *testing.T) {
-	_, err := config.Parse([]byte("cache:\n  memroy: 1GiB\n  threads: x\n  ttl: [{prefix: a, jitter: 2}]\nhttp: {listen: x}\n"))
+	_, err := config.Parse([]byte("cache:\n  memroy: 1GiB\n  threads: x\n" +
+		"  ttl: [{prefix: a, jitter: 2}]\nhttp: {listen: x}\n"))
 	var faults route.Faults
 	if !errors.As(err, &faults) || len(faults) != 4 {
 		t.Errorf("got %v; want 4 faults", err)
@@ -290,7 +291,8 @@ func TestTablesMemory(t *testing.T) {
 // TestAddressesWithinBraces has addresses without quotes where the parser would take them for
 // mappings.
 func TestAddressesWithinBraces(t *testing.T) {
-	c, err := config.Parse([]byte("cache: {listen: [127.0.0.1:20612, localhost:1]}\nrouter: {pools: [{name: main, members: [127.0.0.1:20621, {address: 127.0.0.1:2}]}]}\n"))
+	c, err := config.Parse([]byte("cache: {listen: [127.0.0.1:20612, localhost:1]}\n" +
+		"router: {pools: [{name: main, members: [127.0.0.1:20621, {address: 127.0.0.1:2}]}]}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -241,7 +241,7 @@ func describe(node ast.Node) string {
 	return strings.ToLower(node.Type().String()) // anchors, aliases and tags, which nothing here needs
 }
 
-// labels are the keys that a list's elements are told apart by, the best first.
+// labels are the keys that identify a list's elements, the best first.
 var labels = []string{"prefix", "address", "name"}
 
 // label names a list's element by one of its values, so that a reader needn't count.

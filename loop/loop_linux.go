@@ -45,7 +45,7 @@ type source interface {
 	ready(events uint32)
 }
 
-// watched is a source with the generation that its events bear. It tells the source from an earlier
+// watched is a source with the generation that its events bear. It distinguishes the source from an earlier
 // one with the same descriptor, whose events may still stand in the round that closed it.
 type watched struct {
 	source     source

@@ -136,7 +136,7 @@ func (s *stream) Writev(pieces [][]byte) (int, error) {
 	return written, nil
 }
 
-// wrote gives Write its result; a write that was cut short waits for room.
+// wrote gives Write its result; a write that was cut short waits for Writable.
 func (s *stream) wrote(n, size int, errno syscall.Errno) (int, error) {
 	switch errno {
 	case 0:
@@ -174,7 +174,7 @@ func (s *stream) Close() {
 	}
 	s.closed = true
 	s.loop.forget(s.fd, s.generation)
-	syscall.Close(s.fd) // epoll forgets it with the last descriptor
+	syscall.Close(s.fd) // the kernel removes it from epoll with its last descriptor
 }
 
 func (s *stream) Reset() {

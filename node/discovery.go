@@ -175,7 +175,7 @@ func (d *discovery) expandMembers(members []route.Member) []route.Member {
 //   - a name with one address keeps m's name, so that a server may come back with another address;
 //   - a service record is named by its target and port, for the same reason, and its second address
 //     has "#2" behind that;
-//   - the addresses of a name that has several are told apart by nothing else, and are the names.
+//   - the addresses of a name that has several differ in nothing else, and are the names.
 func membersOf(m route.Member, found []discover.Member) []route.Member {
 	members := make([]route.Member, len(found))
 	times := map[string]int{}

@@ -18,7 +18,7 @@ type Asked struct {
 	Listen string // the router's address by which it comes; "" is any without a route of its own
 }
 
-// Explain tells where a request would go in a router of o, which is none that runs: all members are
+// Explain reports where a request would go in a router of o, which need not run: all members are
 // taken to be up. Nothing listens, and nothing is sent but questions for DNS names.
 func Explain(o Options, asked Asked) (hops []route.Hop, err error) {
 	op, err := asked.op()

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A fileWatch tells whether files have changed, by their time, size and identity: an editor writes
+// A fileWatch detects whether files have changed, by their time, size and identity: an editor writes
 // into the file, a deployment renames another one into its place, or turns a symbolic link to it.
 type fileWatch struct {
 	files  []string

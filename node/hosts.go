@@ -21,8 +21,8 @@ func namedHosts(addr net.Addr, names []string, next http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if host := hostOf(r.Host); !isOwnHost(host, names) {
-			http.Error(w, fmt.Sprintf("%q is not a name of this server; http.hosts in its configuration lists its names", host),
-				http.StatusMisdirectedRequest)
+			text := fmt.Sprintf("%q is not a name of this server; http.hosts in its configuration lists them", host)
+			http.Error(w, text, http.StatusMisdirectedRequest)
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -180,7 +180,7 @@ func (n *Node) start() error {
 	return nil
 }
 
-// serverError tells a socket of a section that can't be bound from other failures.
+// serverError returns a ListenError if a section's socket can't be bound.
 func serverError(section string, err error) error {
 	var socket *net.OpError
 	if errors.As(err, &socket) && socket.Op == "listen" {

@@ -93,7 +93,9 @@ func TestServesAndDrains(t *testing.T) {
 
 func TestHTTP(t *testing.T) {
 	n := open(t, testConfig())
-	for path, want := range map[string]string{"/": "/healthz", "/healthz": "ok\n", "/version": `"version"`, "/metrics": "holdfast_cache_items 0"} {
+	for path, want := range map[string]string{
+		"/": "/healthz", "/healthz": "ok\n", "/version": `"version"`, "/metrics": "holdfast_cache_items 0",
+	} {
 		if status, body := get(t, n, path); status != http.StatusOK || !strings.Contains(body, want) {
 			t.Errorf("%s: got %d, %q; want %q in it", path, status, body, want)
 		}

@@ -2,10 +2,10 @@ package node
 
 import "holdfast/server"
 
-// observed lets the store tell the server's Watch of what happens to items.
+// observed lets the store report what happens to items to the server's Watch.
 type observed struct{ *server.Watch }
 
-// Wants reports whether anybody watches items.
+// Wants reports whether a client watches items.
 func (o observed) Wants() bool {
 	return o.Watch.Wants(server.WatchFetchers | server.WatchMutations | server.WatchEvictions | server.WatchDeletions)
 }

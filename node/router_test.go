@@ -297,7 +297,8 @@ func TestBadFileIsRefused(t *testing.T) {
 	f.pool("better", addressOf(b))
 	await(t, "the better pool", func() bool { return n.poolNames() == "better" })
 	ask(t, conn, "get k\r\n", "END\r\n")
-	f.write("router:\n  listen: ['127.0.0.1:1']\n  threads: 1\n  pools:\n    - name: last\n      members: ['" + addressOf(b) + "']\n")
+	f.write("router:\n  listen: ['127.0.0.1:1']\n  threads: 1\n  pools:\n" +
+		"    - name: last\n      members: ['" + addressOf(b) + "']\n")
 	await(t, "the last pool", func() bool { return n.poolNames() == "last" })
 	if got, want := log.String(), `settings="[http router.listen router.threads]"`; !strings.Contains(got, want) {
 		t.Errorf("got %q; want %s", got, want)

@@ -166,7 +166,7 @@ func (c *tablesConn) Close() error {
 type boundedListener struct {
 	net.Listener
 	list  *connections
-	plain bool // without TLS, so that a client of HTTP/2 can be told from its first bytes
+	plain bool // without TLS, so that an HTTP/2 client is recognized by its first bytes
 	log   *slog.Logger
 }
 

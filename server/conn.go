@@ -28,7 +28,7 @@ type conn struct {
 	binary   *mc.BinaryDecoder // of a connection that speaks the binary protocol, else nil
 	work     *work             // what serves it now; nil while idle
 
-	room    []byte // where the stream is reading to, when that is its own buffer
+	room    []byte // where the stream is reading to, if that is the loop's buffer
 	input   []byte // received and not decoded yet; in the loop's shared buffer or in own
 	partial []byte // the start of a request, kept between reads while it is small
 	own     []byte // the same when it is large: what is received follows it in place. See reserve for both
@@ -59,7 +59,7 @@ const (
 	phaseIdle    uint32 = iota // for a request
 	phasePartial               // for the rest of a request
 	phaseServing               // for the backend, or its turn
-	phaseWriting               // for room in the socket
+	phaseWriting               // for space in the socket
 	phaseWatching
 )
 

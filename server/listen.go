@@ -116,7 +116,7 @@ func networkOf(address string) string {
 	return "tcp"
 }
 
-// listenUnix listens at path. A socket that is there already is replaced if nobody answers at it.
+// listenUnix listens at path. An existing socket is replaced if no process listens on it.
 func listenUnix(path string, mode os.FileMode) (net.Listener, error) {
 	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket != 0 {
 		if conn, err := net.Dial("unix", path); err == nil {

@@ -14,7 +14,7 @@ import (
 type Options struct {
 	// Listeners are the TCP addresses. Without any, and without UnixSocket, it is DefaultAddress.
 	Listeners []Listener
-	// UnixSocket is a path to listen at. A socket that nobody listens at any more is replaced.
+	// UnixSocket is a path to listen at. An existing socket is replaced if no process listens on it.
 	UnixSocket     string
 	UnixSocketMode fs.FileMode // memcached's -a; default 0700
 
@@ -48,7 +48,7 @@ type Options struct {
 
 	Protocol Protocol // what clients may speak; default Text
 	TLS      TLS      // used when TLS.Certificate is set
-	AuthFile string   // lines "user:password"; clients must show one first, by -Y's set or by SASL. "" asks nobody
+	AuthFile string   // lines "user:password"; clients must show one first, by -Y's set or by SASL. "" asks for none
 
 	Version string // what "version" answers; default "1.6.40"
 

@@ -8,7 +8,7 @@ import (
 )
 
 // smallRequestBytes is up to where the start of a request is kept in a buffer of its exact size and
-// copied in front of what comes next; a larger one gets room for what it will be.
+// copied in front of what comes next; a larger one gets a buffer that the rest fits into.
 const smallRequestBytes = loop.MinShared / 2
 
 // growth is by how much a large request's buffer grows at most before its bytes have come: a
@@ -69,8 +69,8 @@ func (c *conn) refuseLarge(need int) bool {
 }
 
 // withoutMemory is what is served in place of the storage request that input starts with. As in
-// memcached, a set takes away the value that it was to replace, as nobody may be told that it
-// failed.
+// memcached, a set that fails removes the value that it was to replace, since with noreply its client never
+// learns of the failure.
 func withoutMemory(input []byte) mc.Request {
 	r := mc.Request{Op: mc.Invalid, Fault: answerNoMemory}
 	line, _, _ := bytes.Cut(input, []byte{'\n'})
@@ -123,8 +123,8 @@ const (
 )
 
 // refuse closes after what can't be decoded, since where the next request begins is lost. The
-// client is told why, in its protocol. HTTP alone gets no answer, as from memcached: its own tests
-// want none, and a browser that a web page has sent here must have nothing to show.
+// client gets the reason, in its protocol. HTTP alone gets no answer, as from memcached: its tests
+// expect none, and a browser that a web page has sent here must have nothing to show.
 func (c *conn) refuse(err error) {
 	switch err {
 	case mc.ErrBinary:
@@ -136,8 +136,8 @@ func (c *conn) refuse(err error) {
 	c.endWith(closeError)
 }
 
-// giveUp closes a connection that waits for the rest of a request, with an answer where one can be
-// told from another answer.
+// giveUp closes a connection that waits for the rest of a request, with an answer where the
+// protocol allows one that isn't taken for that of an earlier request.
 func (c *conn) giveUp(answer string) {
 	if c.binary != nil || c.authBytes > 0 {
 		c.close(closeIdle)

@@ -103,7 +103,7 @@ func (s report) settings(out []byte) []byte {
 	return s.tlsSettings(out)
 }
 
-// asciiAuth is the file of who may speak the text protocol, as "stats settings" shows it.
+// asciiAuth is the file of users for the text protocol, as "stats settings" shows it.
 func (s report) asciiAuth() string {
 	if s.options.Protocol == Binary {
 		return "no"

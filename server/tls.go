@@ -18,7 +18,7 @@ type TLS struct {
 	// VerifyMode is memcached's ssl_verify_mode: 0 asks clients for no certificate, 1 and 3 verify
 	// the one that a client shows, 2 requires one.
 	VerifyMode int
-	CA         string // file in PEM form: who signs clients' certificates; default the system's; ssl_ca_cert
+	CA         string // file in PEM form: the authorities of clients' certificates; default the system's; ssl_ca_cert
 	MinVersion uint16 // tls.VersionTLS12 (the default) or tls.VersionTLS13, or older; ssl_min_version
 }
 

@@ -52,7 +52,7 @@ type watcher struct {
 	kinds   WatchKinds
 	buffer  []byte // lines that its connection has not taken
 	skipped int    // lines dropped since the last one in buffer
-	posted  bool   // its connection has been told of the buffer
+	posted  bool   // show is posted to its connection
 }
 
 func newWatch(bufferBytes int) *Watch { return &Watch{bufferBytes: bufferBytes} }
@@ -61,7 +61,7 @@ func newWatch(bufferBytes int) *Watch { return &Watch{bufferBytes: bufferBytes} 
 func (w *Watch) Wants(kinds WatchKinds) bool { return WatchKinds(w.kinds.Load())&kinds != 0 }
 
 // Fetched is an item that was asked for. Status is "found", "not_found", "flushed" or "expired";
-// class is a number that tells items of like size or kind, conn is mc.Batch.Conn.
+// class is a number for items of similar size or kind, conn is mc.Batch.Conn.
 func (w *Watch) Fetched(key []byte, status string, class, conn, valueBytes int) {
 	w.tell(WatchFetchers, func(b []byte) []byte {
 		b = appendWatchKey(append(b, "type=item_get key="...), key)
@@ -166,7 +166,7 @@ func (w *Watch) tell(kind WatchKinds, appendEvent func([]byte) []byte) {
 
 // take keeps a line for the connection. The Watch is locked.
 func (to *watcher) take(line []byte) {
-	const skippedBytes = 32 // the line that tells how many were dropped
+	const skippedBytes = 32 // the line with the number of dropped lines
 	if len(to.buffer)+len(line)+skippedBytes > to.watch.bufferBytes {
 		to.skipped++
 		to.watch.skipped.Add(1)
@@ -178,7 +178,7 @@ func (to *watcher) take(line []byte) {
 	to.post()
 }
 
-// noteSkipped tells how many lines were dropped, after those that came before them. The Watch is
+// noteSkipped appends how many lines were dropped, after those that came before them. The Watch is
 // locked.
 func (to *watcher) noteSkipped() {
 	if to.skipped > 0 {

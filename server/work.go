@@ -82,7 +82,7 @@ func (w *work) heldBytes() int {
 // answered reports whether there are answers to write.
 func (w *work) answered() bool { return len(w.batch.Out)+len(w.batch.Pinned) > 0 }
 
-// away reports whether proceed is to come, so that nobody else may give the work back.
+// away reports whether proceed is to come, so that the work must not be returned before it.
 func (w *work) away() bool { return w.state.Load() == left }
 
 // release ends the answers, written or not.
