@@ -6,8 +6,8 @@ import (
 	"holdfast"
 )
 
-// malformed returns the error of a text that isn't a statement; detail may be "", as for what isn't
-// even a token.
+// malformed returns the error of a text that isn't a statement; detail is "" for a text that isn't
+// even tokens.
 func malformed(detail string) error {
 	return invalid("Statement wasn't well formed, can't be processed: %s", detail)
 }
@@ -19,6 +19,6 @@ func invalid(format string, args ...any) error {
 // unexpectedTerm is the detail where a value, a path or a condition should begin.
 const unexpectedTerm = "Unexpected term"
 
-// place is where a token stands, as the service says it: line, column and length, in characters
-// from 1.
+// place returns the position of a token as DynamoDB's messages have it: line, column and length, in
+// characters from 1.
 func (t *token) place() string { return fmt.Sprintf("%d:%d:%d", t.line, t.column, t.length) }

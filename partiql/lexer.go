@@ -58,7 +58,7 @@ func lex(statement string) ([]token, error) {
 	}
 }
 
-// skip goes over space and comments. It is false if a comment has no end.
+// skip skips space and comments. It returns false if a comment has no end.
 func (l *lexer) skip() bool {
 	for {
 		switch {
@@ -84,7 +84,7 @@ func (l *lexer) skip() bool {
 	}
 }
 
-// next takes one token. It is false if there is none.
+// next takes one token. It returns false if the text begins with none.
 func (l *lexer) next() bool {
 	switch b := l.rest[0]; {
 	case b == '\'':
@@ -119,7 +119,7 @@ func (l *lexer) next() bool {
 	return true
 }
 
-// afterPath says whether a dot would go on with a path, so that it doesn't begin a number.
+// afterPath reports whether a dot would go on with a path, so that it doesn't begin a number.
 func (l *lexer) afterPath() bool {
 	if len(l.tokens) == 0 {
 		return false
@@ -128,7 +128,7 @@ func (l *lexer) afterPath() bool {
 	return last.kind == name || last.kind == word && !reserved[last.upper] || last.kind == sign && last.text == "]"
 }
 
-// quoted takes a text or a name; its quote stands in it twice. It is false if it has no end.
+// quoted takes a text or a name, in which a quote is doubled. It returns false if it has no end.
 func (l *lexer) quoted(kind tokenKind) bool {
 	quote := l.rest[0]
 	for n := 1; n < len(l.rest); n++ {

@@ -21,7 +21,7 @@ var reserved = map[string]bool{
 	"INNER":    true, "LEFT": true, "RIGHT": true, "CROSS": true,
 }
 
-// A parser goes through the tokens of one statement.
+// A parser consumes the tokens of one statement.
 type parser struct {
 	tokens     []token // the last is of kind end
 	parameters []item.Value
@@ -54,7 +54,7 @@ func Parse(statement string, parameters []item.Value) (Statement, error) {
 var unsupported = map[string]bool{"LIMIT": true, "OFFSET": true, "GROUP": true, "HAVING": true, "UNION": true,
 	"JOIN": true}
 
-// leftover is the error of what comes after a whole statement.
+// leftover returns the error of tokens after a whole statement.
 func leftover(t *token) error {
 	if t.kind == word && unsupported[t.upper] {
 		return invalid("Unsupported clause: %s at %s", t.upper, t.place())
@@ -133,7 +133,7 @@ func (p *parser) columns() ([]column, error) {
 	}
 }
 
-// columnName is how a path's value is called in the answer.
+// columnName returns the name of a path's value in the response.
 func columnName(path item.Path, position int) string {
 	if last := path[len(path)-1]; last.Index < 0 {
 		return last.Name
@@ -318,7 +318,7 @@ func (p *parser) second() *token { return &p.tokens[min(1, len(p.tokens)-1)] }
 // third is the token behind the second one.
 func (p *parser) third() *token { return &p.tokens[min(2, len(p.tokens)-1)] }
 
-// take goes over a word of the language, if it is next.
+// take consumes a keyword, if it is next.
 func (p *parser) take(keyword string) bool {
 	if p.peek().upper != keyword {
 		return false
@@ -327,7 +327,7 @@ func (p *parser) take(keyword string) bool {
 	return true
 }
 
-// takeSign goes over a sign, if it is next.
+// takeSign consumes a sign, if it is next.
 func (p *parser) takeSign(s string) bool {
 	if t := p.peek(); t.kind != sign || t.text != s {
 		return false
@@ -336,7 +336,7 @@ func (p *parser) takeSign(s string) bool {
 	return true
 }
 
-// deeper goes one level down; the caller goes up again by p.depth--.
+// deeper enters one level of nesting; the caller leaves it by p.depth--.
 func (p *parser) deeper() error {
 	if p.depth++; p.depth > maxDepth {
 		return malformed("")

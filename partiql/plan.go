@@ -6,10 +6,10 @@ import (
 	"holdfast/item"
 )
 
-// maxPartitions is how many partition keys one SELECT may name.
+// maxPartitions is the most partition keys that one SELECT may name.
 const maxPartitions = 50
 
-// A Read is how a SELECT finds items. What it finds is to be asked whether Where holds.
+// A Read is how a SELECT finds items. The caller filters them by Where.
 type Read struct {
 	Queries []*item.KeyCondition // run one after the other; nil: a scan
 	Reverse bool                 // each query from its last item
@@ -45,8 +45,8 @@ func (s *Statement) Read(key item.KeySchema) (Read, error) {
 	return read, nil
 }
 
-// checkOrder returns what is wrong with the ORDER BY clause where the WHERE clause gives that many
-// partition keys.
+// checkOrder returns the error of the ORDER BY clause, given how many partition keys the WHERE
+// clause names.
 func (s *Statement) checkOrder(key item.KeySchema, partitions int) error {
 	if len(s.order) == 0 {
 		return nil
@@ -172,8 +172,8 @@ func allValues(terms []*item.Term) bool {
 	return !slices.ContainsFunc(terms, func(t *item.Term) bool { return t.Value == nil })
 }
 
-// Key returns the whole key that equalities of the WHERE clause give; more says whether it asks for
-// anything else. ok is false if they don't give the whole key.
+// Key returns the key that the equalities of the WHERE clause determine; more reports whether the
+// clause has other conditions. ok is false if they don't determine the whole key.
 func (s *Statement) Key(key item.KeySchema) (attrs item.Item, more, ok bool) {
 	var found []item.Attr
 	conditions := conjuncts(s.where)

@@ -14,10 +14,10 @@ const (
 	Exists // a SELECT that must find an item, within a transaction
 )
 
-// A Returning is what a write answers.
+// A Returning is what a write returns.
 type Returning uint8
 
-// The answers of writes; 0 is none.
+// The values of a RETURNING clause; 0 is none.
 const (
 	AllOld Returning = iota + 1
 	ModifiedOld
@@ -40,20 +40,20 @@ type Statement struct {
 	order   []order    // of a Select
 }
 
-// A column is an attribute of what a SELECT returns.
+// A column is an attribute that a SELECT returns.
 type column struct {
 	name string // the last name of its path, or _1, _2 … for the first, second … column where the path ends in an index
 	path item.Path
 }
 
-// An order is what a SELECT's items are sorted by.
+// An order is one key of an ORDER BY clause.
 type order struct {
 	attr       string
 	descending bool
 }
 
-// Attributes are the names of the top-level attributes that a SELECT returns, in its order, none
-// twice; nil is all.
+// Attributes returns the names of the top-level attributes that a SELECT returns, in its order,
+// without duplicates; nil is all.
 func (s *Statement) Attributes() []string {
 	var names []string
 	seen := make(map[string]bool, len(s.columns))
@@ -66,8 +66,8 @@ func (s *Statement) Attributes() []string {
 	return names
 }
 
-// Columns returns what a SELECT returns of an item. What the item lacks is left out; of columns
-// with one name the last counts.
+// Columns returns the columns of a SELECT in an item. Those that the item lacks are left out; of
+// several columns with the same name the last counts.
 func (s *Statement) Columns(it item.Item) item.Item {
 	if s.columns == nil || it == nil {
 		return it

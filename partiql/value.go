@@ -170,8 +170,8 @@ func literalNumber(digits, under string) (item.Value, error) {
 	return v, err
 }
 
-// scaled says whether a number's exponent, and how many digits it has behind its point, are 32-bit
-// integers. The service can't read a number of which they aren't.
+// scaled reports whether a number's exponent, and how many digits it has behind its point, are
+// 32-bit integers. The service can't read a number of which they aren't.
 func scaled(number string) bool {
 	mantissa, exponent, found := strings.Cut(strings.ToLower(number), "e")
 	if !found {

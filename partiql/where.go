@@ -12,7 +12,7 @@ func (p *parser) condition() (*item.Term, error) { return p.chain(or, p.conjunct
 
 func (p *parser) conjunction() (*item.Term, error) { return p.chain(and, p.negation) }
 
-// chain parses one or more of what next parses, with a word between them.
+// chain parses one or more operands with next, with a keyword between them.
 func (p *parser) chain(keyword string, next func() (*item.Term, error)) (*item.Term, error) {
 	left, err := next()
 	for err == nil && p.take(keyword) {
