@@ -2,9 +2,7 @@ package router
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -178,14 +176,15 @@ func (m *marks) ask(ctx context.Context, d *upstream) (*mark, error) {
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	if err := d.greet(conn); err != nil {
+	p := newSideConn(conn, d.timeout)
+	if err := p.greet(); err != nil {
 		return nil, err
 	}
-	return m.read(newSideConn(conn, d.timeout), d)
+	return m.read(p, d)
 }
 
 func (m *marks) read(p *sideConn, d *upstream) (*mark, error) {
-	text, found, err := p.get(m.key(d))
+	text, found, err := p.get(m.key(d), markBytes)
 	if err != nil || !found {
 		return nil, err
 	}
@@ -349,36 +348,6 @@ func (m *marks) set(p *sideConn, d *upstream) error {
 	if err := p.send(fmt.Appendf(nil, "set %s 0 0 %d\r\n%s\r\n", m.key(d), len(value), value)); err != nil {
 		return err
 	}
-	_, err := p.line()
+	_, _, err := p.answer()
 	return err
-}
-
-var errNoMark = errors.New("the answer to a get of the mark is none")
-
-// get returns the value under a key; "" if that has more than markBytes.
-func (p *sideConn) get(key string) (value string, found bool, err error) {
-	if err := p.send([]byte("get " + key + "\r\n")); err != nil {
-		return "", false, err
-	}
-	line, err := p.line()
-	if err != nil || line == "END" {
-		return "", false, err
-	}
-	var size, flags int
-	if _, err := fmt.Sscanf(line, "VALUE "+key+" %d %d", &flags, &size); err != nil || size < 0 {
-		return "", false, fmt.Errorf("%w: %.60q", errNoMark, line)
-	}
-	var text strings.Builder
-	if size <= markBytes {
-		_, err = io.CopyN(&text, p.reader, int64(size))
-	} else {
-		_, err = io.CopyN(io.Discard, p.reader, int64(size))
-	}
-	if err != nil {
-		return "", false, err
-	}
-	if err := p.expect(""); err != nil { // the end of the block
-		return "", false, err
-	}
-	return text.String(), true, p.expect("END")
 }

@@ -1,18 +1,15 @@
 package router
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"holdfast/journal"
+	"holdfast/mc"
 )
 
 // An outage is the record of what an upstream with a journal misses while it is down, and the way
@@ -180,8 +177,8 @@ func (a *outage) setStrangers() {
 	a.strangers = true
 }
 
-// restore deletes on the upstream, over conn, the keys that it missed. After nil it is up.
-func (d *upstream) restore(ctx context.Context, conn net.Conn) error {
+// restore deletes on the upstream, over side, the keys that it missed. After nil it is up.
+func (d *upstream) restore(ctx context.Context, side *sideConn) error {
 	a := d.outage
 	broken := make(chan struct{})
 	go func() { a.broken.Wait(); close(broken) }()
@@ -191,7 +188,6 @@ func (d *upstream) restore(ctx context.Context, conn net.Conn) error {
 		return ctx.Err()
 	}
 	d.state.CompareAndSwap(stateDown, stateReturning)
-	side := newSideConn(conn, d.timeout)
 	if err := d.fence(ctx, side); err != nil {
 		return fmt.Errorf("waiting for earlier connections to end: %w", err)
 	}
@@ -251,7 +247,7 @@ func (d *upstream) repair(p *sideConn) (journal.Position, error) {
 				d.watcher.flushed()
 			}
 			d.log.Warn("member flushed, since not all that it missed is known", "member", d.address, "err", why)
-			return upTo, p.ask("flush_all\r\n", "OK")
+			return upTo, p.ask("flush_all\r\n", mc.AnswerOK)
 		}
 		if err != nil {
 			return upTo, err
@@ -301,93 +297,4 @@ func (d *upstream) fence(ctx context.Context, p *sideConn) error {
 	a.strangers = false
 	a.local = slices.DeleteFunc(a.local, func(address string) bool { return ours[address] })
 	return nil
-}
-
-// A sideConn is a connection to an upstream beside the lanes': a request, and then its answer.
-type sideConn struct {
-	conn    net.Conn
-	reader  *bufio.Reader
-	timeout time.Duration
-}
-
-func (p *sideConn) send(request []byte) error {
-	if err := p.conn.SetDeadline(time.Now().Add(p.timeout)); err != nil {
-		return err
-	}
-	_, err := p.conn.Write(request)
-	return err
-}
-
-func (p *sideConn) line() (string, error) {
-	line, err := p.reader.ReadSlice('\n')
-	if err == io.EOF {
-		err = errClosed
-	}
-	return strings.TrimRight(string(line), "\r\n"), err
-}
-
-func (p *sideConn) ask(request string, wants ...string) error {
-	if err := p.send([]byte(request)); err != nil {
-		return err
-	}
-	return p.expect(wants...)
-}
-
-func (p *sideConn) expect(wants ...string) error {
-	line, err := p.line()
-	if err != nil {
-		return err
-	}
-	for _, want := range wants {
-		if line == want {
-			return nil
-		}
-	}
-	return fmt.Errorf("answered %.60q", line)
-}
-
-// delete deletes the keys, each of which must be answered. Those with bytes that the classic
-// protocol can't say go by the meta one.
-func (p *sideConn) delete(entries []journal.Entry) error {
-	var b []byte
-	for _, e := range entries {
-		b = appendDelete(b, e.Key)
-	}
-	if err := p.send(b); err != nil {
-		return err
-	}
-	for range entries {
-		if err := p.expect("DELETED", "NOT_FOUND", "HD", "NF"); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// connections returns how many of the upstream's connections have their other end in ours. It is
-// told only if the upstream lists the one that asks.
-func (p *sideConn) connections(ours map[string]bool) (left int, told bool, err error) {
-	if err := p.send([]byte("stats conns\r\n")); err != nil {
-		return 0, false, err
-	}
-	self := p.conn.LocalAddr().Network() + ":" + p.conn.LocalAddr().String()
-	if strings.Contains(self, "[") {
-		self = strings.Replace(self, "tcp:", "tcp6:", 1)
-	}
-	for {
-		line, err := p.line()
-		if err != nil {
-			return 0, false, err
-		}
-		if !strings.HasPrefix(line, "STAT ") {
-			return left, told && line == "END", nil
-		}
-		name, value, _ := strings.Cut(strings.TrimPrefix(line, "STAT "), " ")
-		if strings.HasSuffix(name, ":addr") {
-			told = told || value == self
-			if ours[value] {
-				left++
-			}
-		}
-	}
 }

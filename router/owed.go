@@ -1,11 +1,12 @@
 package router
 
 import (
-	"bufio"
 	"context"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"holdfast/mc"
 )
 
 // What is owed to an upstream are deletes that it refused with SERVER_ERROR while it was up: a
@@ -118,7 +119,7 @@ func (d *upstream) trySendOwed() error {
 		return err
 	}
 	defer conn.Close()
-	side := &sideConn{conn: conn, reader: bufio.NewReader(conn), timeout: d.timeout}
+	side := newSideConn(conn, d.timeout)
 	keys := d.owedKeys()
 	for len(keys) > 0 {
 		batch := keys[:min(owedBatch, len(keys))]
@@ -131,12 +132,12 @@ func (d *upstream) trySendOwed() error {
 			return err
 		}
 		for _, key := range batch {
-			line, err := side.line()
+			a, _, err := side.answer()
 			if err != nil {
 				return err
 			}
-			switch line {
-			case "DELETED", "NOT_FOUND", "HD", "NF":
+			switch a.Kind {
+			case mc.AnswerDeleted, mc.AnswerNotFound, mc.AnswerHD, mc.AnswerNF:
 				d.paid(key)
 			}
 		}

@@ -1,15 +1,12 @@
 package router
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"holdfast/journal"
 	"holdfast/route"
@@ -234,10 +231,10 @@ func (d *upstream) deleteBehindFence(ctx context.Context, keys [][]byte) error {
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
-	if err := d.greet(conn); err != nil {
+	p := newSideConn(conn, d.timeout)
+	if err := p.greet(); err != nil {
 		return err
 	}
-	p := newSideConn(conn, d.timeout)
 	if err := d.fence(ctx, p); err != nil {
 		return err
 	}
@@ -256,7 +253,3 @@ func (d *upstream) deleteBehindFence(ctx context.Context, keys [][]byte) error {
 // deletesAtOnce is how many deletes are sent before their answers are read: few enough for the
 // buffers of two sockets.
 const deletesAtOnce = 128
-
-func newSideConn(conn net.Conn, timeout time.Duration) *sideConn {
-	return &sideConn{conn: conn, reader: bufio.NewReaderSize(conn, 64<<10), timeout: timeout}
-}

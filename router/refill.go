@@ -1,7 +1,6 @@
 package router
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -340,20 +339,17 @@ func (d *upstream) listKeys(ctx context.Context) ([]listedKey, error) {
 		return nil, err
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(d.timeout)); err != nil {
+	side := newSideConn(conn, d.timeout)
+	if err := side.send([]byte("lru_crawler metadump all\r\n")); err != nil {
 		return nil, err
 	}
-	if _, err := conn.Write([]byte("lru_crawler metadump all\r\n")); err != nil {
-		return nil, err
-	}
-	in := bufio.NewReaderSize(conn, 64<<10)
 	var keys []listedKey
 	for {
 		if err := conn.SetDeadline(time.Now().Add(max(d.timeout, time.Second))); err != nil { // for the next lines
 			return nil, err
 		}
-		line, err := in.ReadString('\n')
-		line = strings.TrimRight(line, "\r\n")
+		read, err := side.client.ReadLine()
+		line := string(read)
 		switch {
 		case err != nil:
 			return nil, err

@@ -1,10 +1,8 @@
 package router
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"strings"
@@ -203,33 +201,16 @@ func (d *upstream) tryReturn() error {
 		return err
 	}
 	defer conn.Close()
-	if err := d.greet(conn); err != nil {
+	side := newSideConn(conn, d.timeout)
+	if err := side.greet(); err != nil {
 		return err
 	}
 	if d.outage != nil {
-		return d.restore(ctx, conn)
+		return d.restore(ctx, side)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.becomeUp()
-	return nil
-}
-
-// greet asks for the version, which every memcached answers.
-func (d *upstream) greet(conn net.Conn) error {
-	if err := conn.SetDeadline(time.Now().Add(d.timeout)); err != nil {
-		return err
-	}
-	if _, err := conn.Write([]byte("version\r\n")); err != nil {
-		return err
-	}
-	line, err := bufio.NewReaderSize(conn, 512).ReadString('\n')
-	if err != nil {
-		return fmt.Errorf("no answer to version: %w", err)
-	}
-	if !strings.HasPrefix(line, "VERSION ") {
-		return fmt.Errorf("version was answered with %.60q", line)
-	}
 	return nil
 }
 

@@ -95,10 +95,11 @@ func Dial(ctx context.Context, server string, timeout time.Duration) (*Conn, err
 	if err != nil {
 		return nil, cause(err)
 	}
-	return newConn(conn), nil
+	return New(conn), nil
 }
 
-func newConn(conn net.Conn) *Conn {
+// New returns a Conn over a connection that is made already. Close closes it.
+func New(conn net.Conn) *Conn {
 	return &Conn{
 		conn: conn,
 		in:   bufio.NewReaderSize(conn, bufferBytes),

@@ -33,7 +33,7 @@ func (s *scripted) Write(p []byte) (int, error) {
 	return s.sent.Write(p)
 }
 
-func connTo(answers string) *Conn { return newConn(&scripted{answers: strings.NewReader(answers)}) }
+func connTo(answers string) *Conn { return New(&scripted{answers: strings.NewReader(answers)}) }
 
 func TestReadGet(t *testing.T) {
 	for _, c := range []struct{ what, answer, want string }{
@@ -81,7 +81,7 @@ func TestReadGet(t *testing.T) {
 func TestPipeline(t *testing.T) {
 	s := &scripted{answers: strings.NewReader("STORED\r\n" +
 		"VALUE k 0 1\r\na\r\nEND\r\nVALUE k 0 3\r\nabc\r\nEND\r\nDELETED\r\nVERSION 1\r\n")}
-	c := newConn(s)
+	c := New(s)
 	c.Add(&mc.Request{Op: mc.Set, Key: []byte("k"), Value: []byte("a"), Exptime: 60})
 	c.Add(&mc.Request{Op: mc.Get, Key: []byte("k"), Last: true})
 	c.Write([]byte("get k\r\n"))
@@ -140,7 +140,7 @@ func TestRefusedConnection(t *testing.T) {
 		"ERROR Too many open connections\r\n": `unexpected answer to a request: "ERROR Too many open connections"`,
 		"":                                    ErrClosed.Error(),
 	} {
-		c := newConn(&scripted{answers: strings.NewReader(answer), refuse: &net.OpError{Op: "write", Err: syscall.EPIPE}})
+		c := New(&scripted{answers: strings.NewReader(answer), refuse: &net.OpError{Op: "write", Err: syscall.EPIPE}})
 		c.Add(&mc.Request{Op: mc.Get, Key: []byte("k"), Last: true})
 		c.Write(make([]byte, 2*bufferBytes)) // written at once: its error waits for Flush
 		if err := c.Flush(); err == nil || err.Error() != want {
@@ -231,7 +231,7 @@ func FuzzReadGet(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, answers []byte) {
 		const keepBytes = 8
-		c := newConn(&scripted{answers: bytes.NewReader(answers)})
+		c := New(&scripted{answers: bytes.NewReader(answers)})
 		for n := 0; ; n++ {
 			a, value, err := c.ReadGet([]byte("k"), keepBytes)
 			switch {

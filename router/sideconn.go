@@ -1,0 +1,133 @@
+package router
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"holdfast/journal"
+	"holdfast/mc"
+	"holdfast/mc/client"
+)
+
+// A sideConn is a connection to an upstream beside the lanes': a request, and then its answer.
+type sideConn struct {
+	conn    net.Conn
+	client  *client.Conn // over conn
+	timeout time.Duration
+}
+
+func newSideConn(conn net.Conn, timeout time.Duration) *sideConn {
+	return &sideConn{conn: conn, client: client.New(conn), timeout: timeout}
+}
+
+// send sends what is a whole request or several, whose answers must all be there within the
+// timeout.
+func (p *sideConn) send(requests []byte) error {
+	if err := p.conn.SetDeadline(time.Now().Add(p.timeout)); err != nil {
+		return err
+	}
+	p.client.Write(requests)
+	return p.client.Flush()
+}
+
+// answer reads the next line. Its kind is NoAnswer if it can't be the first line of an answer.
+func (p *sideConn) answer() (a mc.Answer, line []byte, err error) {
+	line, err = p.client.ReadLine()
+	if err == nil {
+		a.ParseLine(line)
+	}
+	return a, line, err
+}
+
+func (p *sideConn) ask(request string, wants ...mc.AnswerKind) error {
+	if err := p.send([]byte(request)); err != nil {
+		return err
+	}
+	return p.expect(wants...)
+}
+
+func (p *sideConn) expect(wants ...mc.AnswerKind) error {
+	a, line, err := p.answer()
+	if err == nil && !slices.Contains(wants, a.Kind) {
+		err = fmt.Errorf("answered %.60q", line)
+	}
+	return err
+}
+
+// greet asks for the version, which every memcached answers.
+func (p *sideConn) greet() error {
+	if err := p.send([]byte("version\r\n")); err != nil {
+		return err
+	}
+	a, line, err := p.answer()
+	switch {
+	case err != nil:
+		return fmt.Errorf("no answer to version: %w", err)
+	case a.Kind != mc.AnswerVersion:
+		return fmt.Errorf("version was answered with %.60q", line)
+	}
+	return nil
+}
+
+// delete deletes the keys, each of which must be answered. Keys with bytes that the classic
+// protocol can't print are deleted by the meta command.
+func (p *sideConn) delete(entries []journal.Entry) error {
+	var b []byte
+	for _, e := range entries {
+		b = appendDelete(b, e.Key)
+	}
+	if err := p.send(b); err != nil {
+		return err
+	}
+	for range entries {
+		if err := p.expect(mc.AnswerDeleted, mc.AnswerNotFound, mc.AnswerHD, mc.AnswerNF); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// connections returns how many of the upstream's connections have their other end in ours. It is
+// told only if the upstream lists the connection that asks.
+func (p *sideConn) connections(ours map[string]bool) (left int, told bool, err error) {
+	if err := p.send([]byte("stats conns\r\n")); err != nil {
+		return 0, false, err
+	}
+	self := p.conn.LocalAddr().Network() + ":" + p.conn.LocalAddr().String()
+	if strings.Contains(self, "[") {
+		self = strings.Replace(self, "tcp:", "tcp6:", 1)
+	}
+	for {
+		a, _, err := p.answer()
+		if err != nil {
+			return 0, false, err
+		}
+		if a.Kind != mc.AnswerStat {
+			return left, told && a.Kind == mc.AnswerEnd, nil
+		}
+		if strings.HasSuffix(string(a.Key), ":addr") {
+			told = told || string(a.Args) == self
+			if ours[string(a.Args)] {
+				left++
+			}
+		}
+	}
+}
+
+var errNoValue = errors.New("the answer to a get is none")
+
+// get returns the value under a key; "" if it has more than keepBytes.
+func (p *sideConn) get(key string, keepBytes int) (value string, found bool, err error) {
+	if err := p.send([]byte("get " + key + "\r\n")); err != nil {
+		return "", false, err
+	}
+	a, b, err := p.client.ReadGet([]byte(key), keepBytes)
+	if err == nil && a.Kind.IsError() {
+		err = fmt.Errorf("%w: %.60q", errNoValue, a.Text())
+	}
+	return string(b), a.Kind == mc.AnswerValue, err
+}
