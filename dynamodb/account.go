@@ -6,8 +6,8 @@ import (
 	"holdfast/table"
 )
 
-// An account is the region and the account that own all tables. Its ARNs are
-// arn:aws:dynamodb:region:account:table/name, followed by nothing, /index/name, /stream/label or
+// An account is the region and the account ID that own all tables. Its ARNs are
+// arn:aws:dynamodb:region:account:table/name, optionally followed by /index/name, /stream/label or
 // /backup/id.
 type account struct{ region, id string }
 
@@ -25,11 +25,11 @@ func (a account) backupARN(b *table.Backup) string {
 	return a.tableARN(b.Table.Name) + "/backup/" + b.ID
 }
 
-// A tableARN is an ARN of a table, taken apart.
+// A tableARN holds the parts of a table's ARN.
 type tableARN struct{ region, account, name string }
 
-// parseTableARN takes apart an ARN of a table and of nothing in it. ok is false if the text isn't
-// one, or names a table that there can't be.
+// parseTableARN parses the ARN of a table, with nothing after the table's name. ok is false if the
+// text isn't such an ARN, or its name is no valid table name.
 func parseTableARN(s string) (arn tableARN, ok bool) {
 	if len(s) > maxARNLength || !strings.HasPrefix(s, "arn:") {
 		return tableARN{}, false
@@ -43,13 +43,13 @@ func parseTableARN(s string) (arn tableARN, ok bool) {
 	return tableARN{parts[3], parts[4], name}, ok && isTableName(name)
 }
 
-// isTableName says whether a table may have that name.
+// isTableName reports whether name is a valid table name.
 func isTableName(s string) bool {
 	return isName(s) && len(s) >= minNameLength && len(s) <= maxNameLength
 }
 
-// foreign returns the first ARN in a request, which has its shape, that names a table of another
-// region or account; "" is none.
+// foreign returns the first ARN in a request that names a table of another region or account; "" if
+// there is none. The request must have been checked against the shape.
 func (a account) foreign(n node, s *shape) (found string) {
 	if !s.arns || n.kind() == absent || n.kind() == null {
 		return ""
@@ -77,7 +77,7 @@ func (a account) foreign(n node, s *shape) (found string) {
 	return found
 }
 
-// foreignARN returns an ARN of another region's or account's table, and of any other text "".
+// foreignARN returns text if it is the ARN of a table of another region or account, else "".
 func (a account) foreignARN(s string) string {
 	if arn, ok := parseTableARN(s); ok && (arn.region != a.region || arn.account != a.id) {
 		return s
@@ -85,8 +85,8 @@ func (a account) foreignARN(s string) string {
 	return ""
 }
 
-// part takes an ARN of something of a table apart: kind is stream or backup. ok is false if it
-// isn't such an ARN of this region and account.
+// part parses the ARN of a table's stream or backup; kind is "stream" or "backup". ok is false if
+// the text isn't such an ARN of this region and account.
 func (a account) part(arn, kind string) (name, id string, ok bool) {
 	resource, ok := strings.CutPrefix(arn, a.tableARN(""))
 	if !ok {

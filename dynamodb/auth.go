@@ -26,23 +26,24 @@ func (a *authenticator) setKeys(keys map[string]string) { a.keys.Store(&keys) }
 // keyed reports whether signatures are checked; otherwise any credentials are accepted.
 func (a *authenticator) keyed() bool { return len(*a.keys.Load()) > 0 }
 
-// A claim is a signature by a key that there is, of which all but the sum of the body is known.
+// A claim is a signature by a known key, of which everything has been checked but the hash of the
+// body.
 type claim struct {
 	signature
-	headers []string // that are signed
+	headers []string // the signed ones
 	at      time.Time
 	scope   string // date/region/service/aws4_request
 	secret  string
-	body    hash.Hash // the body is written to it as it comes
-	proven  string    // the sum of the body in hex for which the signature is right; "" if that isn't known yet
+	body    hash.Hash // hashes the body while it is read
+	proven  string    // the body's hash in hex for which the signature is right; "" if not yet known
 }
 
 // keyed reports whether the request is to be checked. The zero claim isn't.
 func (c *claim) keyed() bool { return c.body != nil }
 
-// claimOf returns what a request claims, before its body is read: the form of its signature, its
-// time, its scope and its key are checked. The order of errors is the service's. Few clients say
-// the body's sum in a header; of those the signature is checked, too.
+// claimOf checks what can be checked before the body is read: the signature's form, time, scope and
+// key. Errors are reported in DynamoDB's order. A few clients send the body's hash in a header;
+// their signature is checked here too.
 func (a *authenticator) claimOf(ctx *fasthttp.RequestCtx) (c claim, err error) {
 	if c.signature, err = signatureOf(ctx); err != nil {
 		return c, err
@@ -92,7 +93,7 @@ func (c *claim) verify(ctx *fasthttp.RequestCtx) error {
 	return nil
 }
 
-// check says whether the signature is that of a body with a sum, in hex.
+// check reports whether the signature is right for a body whose SHA-256 is sum, in hex.
 func (c *claim) check(ctx *fasthttp.RequestCtx, sum string) error {
 	canonical := canonicalRequest(ctx, c.signature, c.headers, sum)
 	toSign := signatureAlgorithm + "\n" + c.at.Format(isoBasic) + "\n" + c.scope + "\n" + hexSHA256(canonical)
@@ -106,7 +107,7 @@ func (c *claim) check(ctx *fasthttp.RequestCtx, sum string) error {
 	return nil
 }
 
-// secret returns the scope of a signature, without its key, and the secret of the key.
+// secret returns the scope of a signature without its access key, and the secret of that key.
 func (a *authenticator) secret(s signature, at time.Time) (scope, secret string, err error) {
 	parts := strings.Split(strings.TrimRight(s.credential, "/"), "/")
 	if len(parts) != 5 {

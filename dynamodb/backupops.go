@@ -11,11 +11,10 @@ import (
 	"holdfast/table"
 )
 
-// recoveryDays is how long points in time are kept, as far as the log goes back.
+// recoveryDays is how many days of points in time are kept, as far as the log reaches back.
 const recoveryDays = 35
 
-// backupOps are the operations of backups, and of the points in time that a table can be restored
-// to.
+// backupOps are the operations on backups and on point-in-time recovery.
 type backupOps struct {
 	tables  *table.Store
 	account account
@@ -34,8 +33,7 @@ func (o *backupOps) operations() []operation {
 	}
 }
 
-// noTable is what an error becomes that says that a table isn't there, in an operation about
-// backups.
+// noTable converts the error for a missing table to the one that the backup operations return.
 func noTable(err error, name string) error {
 	if errors.Is(err, holdfast.NotFound) {
 		return exception("TableNotFoundException", "Table not found: %s", name)
@@ -43,7 +41,7 @@ func noTable(err error, name string) error {
 	return err
 }
 
-// backupID is the ID of the backup with an ARN. No backup has the ID "".
+// backupID returns the ID of the backup that an ARN names, or "", which no backup has.
 func (a account) backupID(arn string) (string, error) {
 	_, id, ok := a.part(arn, "backup")
 	if !ok {
@@ -125,7 +123,7 @@ func (o *backupOps) deleteBackup(ctx context.Context, req node, w *writer) error
 	return nil
 }
 
-// writeBackupDescription writes a backup with the table that it is of, as that was.
+// writeBackupDescription writes a backup, and its table as it was when the backup was made.
 func (o *backupOps) writeBackupDescription(w *writer, b *table.Backup, status string) {
 	d := &b.Table
 	w.beginObject()
@@ -187,13 +185,13 @@ func writeBackupIndexes(w *writer, name string, d *table.Description, local bool
 	w.endArray()
 }
 
-// maxBackups is how many backups a page of ListBackups has.
+// maxBackups is how many backups a page of ListBackups holds at most.
 const maxBackups = 100
 
 func (o *backupOps) listBackups(_ context.Context, req node, w *writer) error {
 	limit := limitOf(req, maxBackups)
 	kind := req.get("BackupType").text()
-	shown := kind == "" || kind == "USER" || kind == "ALL" // there are no others
+	shown := kind == "" || kind == "USER" || kind == "ALL" // all backups here are of type USER
 	from, to := seconds(req.get("TimeRangeLowerBound")), seconds(req.get("TimeRangeUpperBound"))
 	after := req.get("ExclusiveStartBackupArn").text()
 	past := after == ""
@@ -231,11 +229,12 @@ func (o *backupOps) listBackups(_ context.Context, req node, w *writer) error {
 }
 
 func floatOf(n node) float64 {
-	f, _ := strconv.ParseFloat(n.text(), 64) // what is too large is infinite
+	f, _ := strconv.ParseFloat(n.text(), 64) // out of range gives infinity
 	return f
 }
 
-// seconds is the time of seconds since 1970 with decimals; the zero time if there are none.
+// seconds returns the time of a number of seconds since 1970, which may have decimals; the zero
+// time if n is absent.
 func seconds(n node) time.Time {
 	if n.kind() != number {
 		return time.Time{}
@@ -265,7 +264,8 @@ func (o *backupOps) restoreTableFromBackup(ctx context.Context, req node, w *wri
 	return nil
 }
 
-// targetExists is what an error becomes that says that the table to restore to is there already.
+// targetExists converts the error for an existing target table to the one that the restore
+// operations return.
 func targetExists(err error, target string) error {
 	if errors.Is(err, holdfast.Exists) {
 		return exception("TableAlreadyExistsException", "Table already exists: %s", target)
@@ -302,7 +302,7 @@ func (o *backupOps) restoreTableToPointInTime(ctx context.Context, req node, w *
 	return nil
 }
 
-// overrides are what a restored table shall have in other ways than its source.
+// overrides are the settings in which a restored table differs from its source.
 func overrides(req node) (table.Overrides, error) {
 	var o table.Overrides
 	if v := req.get("BillingModeOverride"); v.kind() != absent {
@@ -337,7 +337,7 @@ func overrides(req node) (table.Overrides, error) {
 	return o, nil
 }
 
-// indexOverrides are which indexes a restored table shall have; nil are all that its source has.
+// indexOverrides returns the indexes of the restored table; nil keeps all of the source's indexes.
 func indexOverrides(list node, local bool) ([]table.IndexDefinition, error) {
 	if list.kind() == absent {
 		return nil, nil

@@ -16,40 +16,40 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// maxBodyBytes is how long a request may be, as it is sent and after its encoding is taken off.
+// maxBodyBytes limits a request's body, both as it is sent and after decoding.
 const maxBodyBytes = 16 << 20
 
-// maxDrainedBytes is how much of a longer one is read before it is refused. Many clients read no
-// answer before they have sent what they have, and none gets it once the connection is closed with
-// something unread.
+// maxDrainedBytes is how much of an oversized body is read before it is refused. Many clients read
+// no response before they have sent their request, and closing a connection that has unread bytes
+// resets it, which loses the response.
 const maxDrainedBytes = 4 * maxBodyBytes
 
-// chunkBytes is how long the pieces are in which a body is received.
+// chunkBytes is the size of the chunks that a body is read into.
 const chunkBytes = 32 << 10
 
 var (
 	errTooLarge = errors.New("the body is too large")
-	errEncoding = errors.New("the body isn't encoded as it says")
+	errEncoding = errors.New("the body doesn't match its Content-Encoding")
 )
 
 var chunks = sync.Pool{New: func() any { return new([chunkBytes]byte) }}
 
-// chunked is the length of a body whose header says none.
+// chunked is the length of a body whose header gives none.
 const chunked = -1
 
-// A bodyReader reads a body into a string, which items may share.
+// A bodyReader reads a body into a string, whose bytes the request's items may share.
 type bodyReader struct {
 	ctx    context.Context
-	hold   *hold     // takes the body's memory, before it is read
-	sum    hash.Hash // of the bytes as they are sent; nil is none
-	length int       // what the header says; chunked
+	hold   *hold     // takes the body's memory from the budget before the body is read
+	sum    hash.Hash // hash of the bytes as they are sent; nil if not needed
+	length int       // Content-Length, or chunked
 	sent   sentBody
 	chunks []*[chunkBytes]byte
 	n      int // bytes in them; all but the last are full
 }
 
-// read reads a body of at most maxBodyBytes. It takes no memory for what is only announced: chunks
-// come as they are filled, and are joined at the end.
+// read reads a body of at most maxBodyBytes. A client can't make it take memory by announcing a
+// long body: chunks are allocated as the bytes come, and joined at the end.
 func (r *bodyReader) read(req *fasthttp.RequestCtx) (string, error) {
 	stream := req.RequestBodyStream()
 	if stream == nil {
@@ -65,7 +65,7 @@ func (r *bodyReader) read(req *fasthttp.RequestCtx) (string, error) {
 	encoding := encodingOf(req)
 	first := int64(r.length)
 	if r.length == chunked || encoding != "" {
-		first = smallBody // it takes more when it turns out to be longer
+		first = smallBody // copy takes more if the body is longer
 	}
 	if err := r.hold.body(r.ctx, first); err != nil {
 		return "", err
@@ -95,7 +95,7 @@ func (r *bodyReader) read(req *fasthttp.RequestCtx) (string, error) {
 	return r.joined(), nil
 }
 
-// copy reads all of plain, for first bytes of which memory has been taken.
+// copy reads all of plain. Memory for the first bytes has been taken already.
 func (r *bodyReader) copy(plain io.Reader, first int64) error {
 	held := first
 	for {
@@ -123,7 +123,7 @@ func (r *bodyReader) copy(plain io.Reader, first int64) error {
 	}
 }
 
-// joined returns what was read, as one string.
+// joined returns the chunks as one string.
 func (r *bodyReader) joined() string {
 	var text strings.Builder
 	text.Grow(r.n)
@@ -140,8 +140,8 @@ func (r *bodyReader) free() {
 	r.chunks = r.chunks[:0]
 }
 
-// drain reads what a client sends of a body that is too large, and returns errTooLarge; another
-// error if the client is gone.
+// drain reads up to maxDrainedBytes of a body that is too large and returns errTooLarge, or the
+// connection's error if the client is gone.
 func drain(stream io.Reader) error {
 	if _, err := io.CopyN(io.Discard, stream, maxDrainedBytes); err != nil && err != io.EOF {
 		return err
@@ -149,20 +149,20 @@ func drain(stream io.Reader) error {
 	return errTooLarge
 }
 
-// skip reads the body of a request that is refused for its header, and keeps nothing of it.
-// fasthttp would skip only a short one, and a client that is still sending when the connection is
-// closed gets no answer.
+// skip reads and discards the body of a request that is refused for its header. fasthttp itself
+// would skip only a short body, and a client that is still sending when the connection is closed
+// gets no response.
 func skip(req *fasthttp.RequestCtx) {
 	if stream := req.RequestBodyStream(); stream != nil && req.Request.Header.ContentLength() <= maxBodyBytes {
 		_, _ = io.CopyN(io.Discard, stream, maxBodyBytes)
 	}
 }
 
-// A sentBody is a body as it is sent. It tells errors of the connection from those of its encoding,
-// which a decoder may change.
+// A sentBody reads a body as it is sent. It records errors of the connection, so that they can be
+// distinguished from decoding errors: a decoder may wrap or replace them.
 type sentBody struct {
 	stream io.Reader
-	left   int // bytes that it may still have
+	left   int // bytes left of maxBodyBytes
 	n      int
 	sum    hash.Hash
 	err    error
@@ -183,13 +183,14 @@ func (s *sentBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// end reads what is behind an encoded text. Nobody needs it, but it is signed.
+// end reads the bytes after the end of the encoded data. They are not part of the body's content,
+// but they are signed.
 func (s *sentBody) end() error {
 	_, err := io.Copy(io.Discard, s)
 	return err
 }
 
-// encodingOf is how a body is encoded; "" is not at all.
+// encodingOf returns a body's Content-Encoding; "" if it has none.
 func encodingOf(req *fasthttp.RequestCtx) string {
 	encoding := strings.ToLower(strings.TrimSpace(string(req.Request.Header.ContentEncoding())))
 	if encoding == "identity" {
@@ -200,8 +201,7 @@ func encodingOf(req *fasthttp.RequestCtx) string {
 
 var gzipReaders sync.Pool // of *gzip.Reader
 
-// decoded returns what a body says without its encoding, and what must be called when it has been
-// read.
+// decoded returns a reader of the decoded body, and a function to call once the body has been read.
 func decoded(sent io.Reader, encoding string) (plain io.Reader, done func(), err error) {
 	switch encoding {
 	case "":
@@ -222,8 +222,8 @@ func decoded(sent io.Reader, encoding string) (plain io.Reader, done func(), err
 	return nil, nil, errEncoding
 }
 
-// inflated decodes deflate, which is zlib's form, though many clients send what is inside of it
-// alone.
+// inflated decodes deflate. By the standard that is zlib's format, but many clients send raw
+// deflate data without zlib's header.
 func inflated(sent io.Reader) (plain io.Reader, done func(), err error) {
 	var head [2]byte
 	if _, err := io.ReadFull(sent, head[:]); err != nil {
@@ -241,8 +241,7 @@ func inflated(sent io.Reader) (plain io.Reader, done func(), err error) {
 	return encoded{z}, func() { _ = z.Close() }, nil
 }
 
-// An encoded is a decoder with errors that tell a body that is too large from one that doesn't
-// decode.
+// An encoded reads from a decoder. Its only errors are errTooLarge and errEncoding.
 type encoded struct{ decoder io.Reader }
 
 func (e encoded) Read(p []byte) (int, error) {
@@ -257,7 +256,8 @@ func encodingError(err error) error {
 	return errEncoding
 }
 
-// respondTooLarge has no header of the service's, and is chunked, as the service's is.
+// respondTooLarge sets the response for a body that is too large. Like DynamoDB's, it has none of
+// the usual headers and is chunked.
 func respondTooLarge(ctx *fasthttp.RequestCtx) {
 	ctx.SetStatusCode(http.StatusRequestEntityTooLarge)
 	ctx.Response.SetBodyStream(strings.NewReader(""), -1)

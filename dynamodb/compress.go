@@ -9,19 +9,19 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// maxPlainAnswer is up to how many bytes an answer isn't compressed, though its client would take
-// it so: as the service has it.
+// maxPlainAnswer is the length in bytes up to which a response isn't compressed even if its client
+// accepts that, as in DynamoDB.
 const maxPlainAnswer = 4 << 10
 
 var gzipWriters = sync.Pool{New: func() any {
 	z, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
 	if err != nil {
-		panic(err) // there is such a level
+		panic(err) // the level is valid
 	}
 	return z
 }}
 
-// compressed returns a writer that holds what w holds, compressed by gzip.
+// compressed returns a writer that holds w's bytes compressed by gzip.
 func (w *writer) compressed() *writer {
 	to := newWriter()
 	out := bytes.NewBuffer(to.buf)
@@ -33,14 +33,14 @@ func (w *writer) compressed() *writer {
 		err = z.Close()
 	}
 	if err != nil {
-		panic(err) // a buffer takes all
+		panic(err) // writes to a buffer don't fail
 	}
 	to.buf = out.Bytes()
 	return to
 }
 
-// acceptsGzip says whether an answer may be compressed by gzip: Accept-Encoding names it, or all,
-// with a weight that isn't 0.
+// acceptsGzip reports whether a response may be compressed: Accept-Encoding names gzip or *, with a
+// weight other than 0.
 func acceptsGzip(header *fasthttp.RequestHeader) bool {
 	accepted, all := false, false
 	for part := range strings.SplitSeq(string(header.Peek("Accept-Encoding")), ",") {

@@ -11,7 +11,7 @@ import (
 	"holdfast/table"
 )
 
-// A wireError is an error as a client gets it.
+// A wireError is an error as it is sent to a client.
 type wireError struct {
 	status  int
 	typ     string        // __type, in full
@@ -54,8 +54,8 @@ func exception(name, format string, args ...any) error {
 	return &wireError{status: http.StatusBadRequest, typ: dynamodbTypes + name, message: fmt.Sprintf(format, args...)}
 }
 
-// exceptions are what kinds of errors become. Those of status 500 and 503 are repeated by AWS's
-// SDKs.
+// exceptions maps kinds of errors to DynamoDB's exceptions. AWS's SDKs retry those of status 500
+// and 503.
 var exceptions = map[holdfast.Kind]struct {
 	status int
 	typ    string
@@ -74,9 +74,9 @@ var exceptions = map[holdfast.Kind]struct {
 	holdfast.Unavailable: {http.StatusInternalServerError, dynamodbTypes + "InternalServerError"},
 }
 
-// wireErrorOf makes of any error one for a client: the only place where kinds become exceptions.
-// What must not happen is logged here, with its cause; that a disk is full is a state, which
-// package shard logs.
+// wireErrorOf converts any error to the one that is sent. It is the only place where kinds become
+// exceptions. Errors that should never happen are logged here with their cause; a full disk is a
+// state, which package shard logs.
 func wireErrorOf(err error, log *slog.Logger) *wireError {
 	var (
 		wire      *wireError
@@ -109,7 +109,7 @@ func wireErrorOf(err error, log *slog.Logger) *wireError {
 	return internalError()
 }
 
-// internalError is the answer to what must not happen.
+// internalError is the response to an error that should never happen.
 func internalError() *wireError {
 	return &wireError{status: http.StatusInternalServerError, typ: dynamodbTypes + "InternalServerError",
 		message: "The request processing has failed because of an unknown error, exception or failure."}

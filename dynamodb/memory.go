@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// The budget, and its parts. Small requests never wait while there are few.
+// The parts of the memory budget. Small requests don't wait unless there are very many.
 const (
 	// defaultRequestBytes is the default of Options.RequestBytes.
 	defaultRequestBytes = 256 << 20
@@ -23,10 +23,10 @@ const (
 	// addressShare: one address may take half of the bodies' part before its signatures are checked.
 	addressShare = 2
 
-	// smallFactor is how many bytes are counted for each byte of a small body, with its values.
+	// smallFactor bytes are counted for each byte of a small body; this includes its parsed values.
 	smallFactor = 4
-	// bodyFactor is how many bytes are counted for each byte of another body: its own, and the buffers that it
-	// outgrew.
+	// bodyFactor bytes are counted for each byte of any other body: the body itself, and the buffers
+	// that it outgrew.
 	bodyFactor = 2
 	// pageBytes are counted for a page of 1 MB, with its items.
 	pageBytes = 4 << 20
@@ -37,20 +37,21 @@ const (
 	memoryWait = 10 * time.Second
 )
 
-// smallBody is up to how many bytes a body is small.
+// smallBody is the length in bytes up to which a body counts as small.
 const smallBody = 16 << 10
 
-// A memory is the budget that requests share. It counts; nothing is allocated from it. A request
-// takes from its parts in the order of the fields, so that no two wait for each other.
+// A memory is the memory budget that all requests share. It only counts; nothing is allocated from
+// it. A request takes from its parts in the order of the fields, so that two requests never wait
+// for each other.
 type memory struct {
 	small  atomic.Int64 // bytes of small bodies
-	most   int64        // of them, before they wait as others do
+	most   int64        // limit of small; beyond it small bodies take from bodies
 	byAddr addresses
 	bodies *semaphore.Weighted
 	values *semaphore.Weighted
 	pages  *semaphore.Weighted
 
-	bodyBytes, valueBytes, pageCount int64 // what the last three hold
+	bodyBytes, valueBytes, pageCount int64 // capacities of bodies, values and pages
 }
 
 func newMemory(budget int64) *memory {
@@ -67,7 +68,7 @@ func newMemory(budget int64) *memory {
 	return m
 }
 
-// answerPages is how many pages the answer of an operation counts; 0 if it is small.
+// answerPages is how many pages are counted for an operation's response; 0 if it is small.
 func answerPages(operation string) int64 {
 	switch operation {
 	case "Query", "Scan", "ExecuteStatement", "GetRecords":
@@ -78,21 +79,22 @@ func answerPages(operation string) int64 {
 	return 0
 }
 
-// A hold is what a request has taken of a memory. The zero hold of a memory has taken nothing.
+// A hold is what one request has taken from a memory. The zero hold with its memory has taken
+// nothing.
 type hold struct {
 	m       *memory
-	address string // of the client; needn't be known for a small body
-	proven  bool   // the body's signature is right, so that it takes nothing of a share
-	share   *share // of the address, until prove
+	address string // the client's; may be unset for a small body
+	proven  bool   // the signature has been verified, so no share is needed
+	share   *share // the address's, until prove
 	small   int64
 	bodies  int64
-	claimed int64 // of share
+	claimed int64 // bytes taken from share
 	values  int64
 }
 
-// body takes what a body of so many bytes needs. If the hold has something already, for the
-// beginning of the same body, it doesn't wait for more: two requests that both have something could
-// wait for each other.
+// body takes the memory for n bytes of a body. If the hold already has memory for the beginning of
+// the same body, it doesn't wait for more, because two requests that both hold memory could wait
+// for each other.
 func (h *hold) body(ctx context.Context, bytes int64) error {
 	need := min(bodyFactor*bytes, h.m.bodyBytes)
 	switch {
@@ -131,8 +133,8 @@ func (h *hold) takeSmall(need int64) bool {
 	return true
 }
 
-// prove gives the share of the address back: the signature is right, or none is asked for, and the
-// body is there.
+// prove returns the bytes taken from the address's share: the body has been read, and its signature
+// is right or none is required.
 func (h *hold) prove() {
 	if h.share != nil {
 		h.share.taken.Release(h.claimed)
@@ -141,8 +143,8 @@ func (h *hold) prove() {
 	}
 }
 
-// cells takes what a body with so many JSON values is parsed into, beyond what its bytes have left
-// of what was taken for them.
+// cells takes the memory for the values of a body with n JSON values, less what is left of the
+// memory taken for the body's bytes.
 func (h *hold) cells(ctx context.Context, n, bodyBytes int) error {
 	need := min(int64(n)*(cellBytes+valueBytes)-(h.small+h.bodies-int64(bodyBytes)), h.m.valueBytes)
 	if need <= 0 {
@@ -155,7 +157,7 @@ func (h *hold) cells(ctx context.Context, n, bodyBytes int) error {
 	return nil
 }
 
-// release gives all back.
+// release returns everything that the hold has taken.
 func (h *hold) release() {
 	h.prove()
 	h.m.small.Add(-h.small)
@@ -164,14 +166,14 @@ func (h *hold) release() {
 	h.small, h.bodies, h.values = 0, 0, 0
 }
 
-// addresses are the shares of the addresses that have bodies on their way.
+// addresses are the shares of the clients' addresses that have bodies in flight.
 type addresses struct {
 	most int64      // of each
 	mu   sync.Mutex // guards what follows
 	all  map[string]*share
 }
 
-// A share is what one address has taken.
+// A share is how much one address has taken.
 type share struct {
 	taken *semaphore.Weighted
 	users int // guarded by addresses.mu
@@ -207,7 +209,7 @@ var errNoMemory = &wireError{
 	message: "Too many large requests at once",
 }
 
-// wait takes n of s.
+// wait takes n of s, and gives up after memoryWait.
 func wait(ctx context.Context, s *semaphore.Weighted, n int64) error {
 	if s.TryAcquire(n) {
 		return nil
