@@ -77,7 +77,7 @@ func (a account) foreign(n node, s *shape) (found string) {
 	return found
 }
 
-// foreignARN returns text if it is the ARN of a table of another region or account, else "".
+// foreignARN returns s if it is the ARN of a table of another region or account, else "".
 func (a account) foreignARN(s string) string {
 	if arn, ok := parseTableARN(s); ok && (arn.region != a.region || arn.account != a.id) {
 		return s

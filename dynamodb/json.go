@@ -5,10 +5,10 @@ import (
 	"sync"
 )
 
-// A kind is what a JSON value is.
+// A kind is the type of a JSON value.
 type kind uint8
 
-// The kinds of JSON values. absent is no value at all.
+// The kinds of JSON values. absent means that there is no value.
 const (
 	absent kind = iota
 	null
@@ -19,30 +19,31 @@ const (
 	object
 )
 
-// maxPooledCells is up to how many cells a document may have to be used again.
+// maxPooledCells is the most cells that a document may have for its memory to be reused.
 const maxPooledCells = 1 << 14
 
-// cellBytes is how large a cell is, and valueBytes about how large what is made of it.
+// cellBytes is the size of a cell, and valueBytes about the size of what is made from it.
 const (
 	cellBytes  = 28
 	valueBytes = 56
 )
 
-// smallDocument is up to how many bytes a document is parsed without counting its values first.
+// smallDocument is the length in bytes up to which a document is parsed without counting its values
+// first.
 const smallDocument = 4 << 10
 
-// maxCells is how many values a document may have: more than 25 items of 400 KB in any request of a
-// real program.
+// maxCells is the most values that a document may have. It is more than 25 items of 400 KB have in
+// the requests of real programs.
 const maxCells = 2 << 20
 
-// A cell is a value in a document: for an array or object, what is in it follows it.
+// A cell is a value in a document. The cells of an array's or object's contents follow its own.
 type cell struct {
-	lo, hi         uint32 // of the document: a text's bytes between its quotes; else all of the value
-	nameLo, nameHi uint32 // of a member's name, between its quotes
-	end            uint32 // the cell behind this one and all that is in it
-	count          uint32 // how many elements or members, without shadowed ones
+	lo, hi         uint32 // range in the document: a text without its quotes, any other value whole
+	nameLo, nameHi uint32 // range of a member's name, without its quotes
+	end            uint32 // index of the cell after this value and its contents
+	count          uint32 // number of elements or members, without shadowed ones
 	kind           kind
-	escaped        bool // the text has escapes
+	escaped        bool // the text contains escapes
 	nameEscaped    bool
 	shadowed       bool // a later member of the object has the same name
 }
@@ -51,14 +52,14 @@ type cell struct {
 type document struct {
 	text   string
 	cells  []cell
-	names  []uint32 // scratch of shadow
-	at     int      // where the parser is in text
+	names  []uint32 // scratch memory of shadow
+	at     int      // the parser's position in text
 	depth  int
 	failed bool
 }
 
-// A node is a value in a document. The zero node is absent. Texts that it returns share the
-// document's text, which isn't reused, and so may be kept.
+// A node is a value in a document. The zero node is absent. Texts that it returns are substrings of
+// the document's text. That text is never reused, so they may be kept.
 type node struct {
 	doc *document
 	at  uint32
@@ -66,7 +67,7 @@ type node struct {
 
 var documents = sync.Pool{New: func() any { return new(document) }}
 
-// release gives the document's memory back. Its nodes must not be used any more.
+// release returns the document's memory for reuse. Its nodes must not be used any more.
 func (d *document) release() {
 	d.text = ""
 	if cap(d.cells) <= maxPooledCells {
@@ -74,7 +75,7 @@ func (d *document) release() {
 	}
 }
 
-// root is the document's value.
+// root returns the document's value.
 func (d *document) root() node { return node{doc: d} }
 
 func (n node) cell() *cell { return &n.doc.cells[n.at] }
@@ -86,7 +87,8 @@ func (n node) kind() kind {
 	return n.cell().kind
 }
 
-// text is a text without its escapes, or a number's digits as they were written; "" of others.
+// text returns a text without its escapes, or a number's digits as they were written; "" for other
+// kinds.
 func (n node) text() string {
 	switch n.kind() {
 	case text:
@@ -102,8 +104,8 @@ func (n node) bool() bool {
 	return n.kind() == boolean && n.doc.text[n.cell().lo] == 't'
 }
 
-// int is a number as an integer; what is behind its point is cut off, and what is too large is the
-// largest.
+// int returns a number as an integer. Decimals are cut off, and a number that is too large becomes
+// the largest integer.
 func (n node) int() int64 {
 	s := n.text()
 	if v, err := strconv.ParseInt(s, 10, 64); err == nil {
@@ -120,7 +122,7 @@ func (n node) int() int64 {
 	return int64(f)
 }
 
-// len is how many elements or members there are.
+// len returns the number of elements or members.
 func (n node) len() int {
 	if k := n.kind(); k != array && k != object {
 		return 0
@@ -128,7 +130,7 @@ func (n node) len() int {
 	return int(n.cell().count)
 }
 
-// cells is how many values there are in the value, itself among them.
+// cells returns the number of values in the value, including itself.
 func (n node) cells() int {
 	if n.doc == nil {
 		return 0
@@ -136,7 +138,7 @@ func (n node) cells() int {
 	return int(n.cell().end - n.at)
 }
 
-// raw is the value as it was written.
+// raw returns the value's JSON as it was written.
 func (n node) raw() string {
 	if n.doc == nil {
 		return ""
@@ -149,7 +151,7 @@ func (n node) raw() string {
 }
 
 // each calls f for each element, or each member with its name, in the order of the text, until f
-// returns false. Unlike get it shows members that are null.
+// returns false. Unlike get, it includes members that are null.
 func (n node) each(f func(name string, v node) bool) {
 	if k := n.kind(); k != array && k != object {
 		return
@@ -163,7 +165,7 @@ func (n node) each(f func(name string, v node) bool) {
 	}
 }
 
-// get returns an object's member. It is absent if there is none or if it is null.
+// get returns an object's member; absent if it doesn't exist or is null.
 func (n node) get(name string) node {
 	if n.kind() != object {
 		return node{}
@@ -181,7 +183,7 @@ func (n node) get(name string) node {
 	return node{}
 }
 
-// has says whether an object has a member that isn't null.
+// has reports whether an object has a member that isn't null.
 func (n node) has(name string) bool { return n.get(name).kind() != absent }
 
 func (d *document) name(c *cell) string { return d.unescaped(c.nameLo, c.nameHi, c.nameEscaped) }

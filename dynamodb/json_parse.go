@@ -9,13 +9,14 @@ import (
 	"unicode/utf8"
 )
 
-// maxJSONDepth is how deep arrays and objects may nest. It is far beyond what an attribute may have
-// (32 levels, two objects each), so that those get their own error; and it is encoding/json's.
+// maxJSONDepth limits how deep arrays and objects may nest; it is encoding/json's limit. An
+// attribute may have 32 levels of two objects each, so one that nests too deep still gets its own
+// error.
 const maxJSONDepth = 10_000
 
-// parse returns the document of a JSON text, as RFC 8259 has it, in UTF-8; ok is false if it isn't
-// one. Of members with the same name the last counts. Memory for so many values, cells, is taken at
-// once; 0 where it isn't known how many there are. The caller releases the document.
+// parse parses a JSON text as RFC 8259 defines it, in UTF-8; ok is false if it isn't valid. The
+// last of several members with one name counts. cells is the number of values, for which memory is
+// allocated at once; 0 if unknown. The caller releases the document.
 func parse(s string, cells int) (doc *document, ok bool) {
 	d := documents.Get().(*document)
 	if cells > cap(d.cells) {
@@ -36,8 +37,9 @@ func parse(s string, cells int) (doc *document, ok bool) {
 	return d, true
 }
 
-// countCells returns how many values a document has: each is the first in its container, or behind
-// a comma. In what is no document parse finds no more than that before it fails.
+// countCells returns how many values a document has: each is either the first in its container or
+// preceded by a comma. In an invalid document, parse finds no more values than that before it
+// fails.
 func countCells(s string) int {
 	n := 1
 	for i := 0; i < len(s); i++ {
@@ -51,7 +53,8 @@ func countCells(s string) int {
 	return n
 }
 
-// endOfText is where the quote is that ends the text that begins at i; len(s) if there is none.
+// endOfText returns the position of the quote that ends the text that begins at i; len(s) if there
+// is none.
 func endOfText(s string, i int) int {
 	for i++; i < len(s) && s[i] != '"'; i++ {
 		if s[i] == '\\' {
@@ -61,13 +64,13 @@ func endOfText(s string, i int) int {
 	return i
 }
 
-// fail ends the parsing: nothing is left to read.
+// fail stops the parser, by leaving it nothing to read.
 func (d *document) fail() {
 	d.failed = true
 	d.at = len(d.text)
 }
 
-// peek is the next byte; 0, which no JSON has, at the end.
+// peek returns the next byte; at the end 0, which no JSON contains.
 func (d *document) peek() byte {
 	if d.at < len(d.text) {
 		return d.text[d.at]
@@ -86,7 +89,7 @@ func (d *document) space() {
 	}
 }
 
-// value reads a value into the next cell, which has the name of the member already.
+// value parses a value into the next cell. c already has the name if the value is a member.
 func (d *document) value(c cell) {
 	c.lo = uint32(d.at)
 	switch b := d.peek(); {
@@ -130,7 +133,7 @@ func (d *document) literal(word string) uint32 {
 	return uint32(d.at)
 }
 
-// container reads an array or object with what is in it.
+// container parses an array or object and its contents.
 func (d *document) container(c cell, closing byte) {
 	if d.depth++; d.depth > maxJSONDepth {
 		d.fail()
@@ -162,7 +165,7 @@ func (d *document) container(c cell, closing byte) {
 	opened.hi, opened.end, opened.count = uint32(d.at), uint32(len(d.cells)), count
 }
 
-// element reads a value of an array, or a member of an object.
+// element parses an element of an array, or a member of an object.
 func (d *document) element(closing byte) {
 	var c cell
 	if closing == '}' {
@@ -182,7 +185,7 @@ func (d *document) element(closing byte) {
 	d.value(c)
 }
 
-// quoted reads a text and returns where it is, without its quotes.
+// quoted parses a text and returns its position, without its quotes.
 func (d *document) quoted() (lo, hi uint32, escaped bool) {
 	start := d.at + 1
 	long := start + longRun
@@ -214,7 +217,8 @@ func (d *document) quoted() (lo, hi uint32, escaped bool) {
 	return 0, 0, false
 }
 
-// longRun is after how many bytes quoted calls plainEnd, which doesn't pay for short names and texts.
+// longRun is the number of bytes after which quoted calls plainEnd, which isn't worth its cost for
+// short names and texts.
 const longRun = 16
 
 // plainEnd returns the first position from i on that isn't known to be inside of a text: that of a quote, of
@@ -239,7 +243,7 @@ func plainEnd(s string, i int) int {
 	return i
 }
 
-// escapeBytes is how long the escape is that s begins with; 0 if it isn't one.
+// escapeBytes returns the length of the escape that s begins with; 0 if s begins with none.
 func escapeBytes(s string) int {
 	if len(s) < 2 {
 		return 0
@@ -255,7 +259,7 @@ func escapeBytes(s string) int {
 	return 0
 }
 
-// hex4 is the code of an escape \uXXXX that s begins with.
+// hex4 returns the code of the escape \uXXXX that s begins with.
 func hex4(s string) (rune, bool) {
 	if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
 		return 0, false
@@ -298,7 +302,7 @@ func (d *document) number() {
 	}
 }
 
-// digits reads one digit or more.
+// digits parses one or more digits.
 func (d *document) digits() {
 	start := d.at
 	for b := d.peek(); '0' <= b && b <= '9'; b = d.peek() {
@@ -309,7 +313,7 @@ func (d *document) digits() {
 	}
 }
 
-// unescaped is a text between its quotes; a lone half of a surrogate pair becomes U+FFFD.
+// unescaped returns a text without its escapes. An unpaired surrogate becomes U+FFFD.
 func (d *document) unescaped(lo, hi uint32, escaped bool) string {
 	s := d.text[lo:hi]
 	if !escaped {
@@ -344,11 +348,11 @@ var unescape = [256]byte{
 	'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t',
 }
 
-// manyMembers is from how many members on shadow doesn't compare each two.
+// manyMembers is the number of members from which shadow no longer compares each pair.
 const manyMembers = 16
 
-// shadow marks the members of the object at a cell that a later one has the name of, and returns
-// how many there are.
+// shadow marks those members of the object at a cell that have the name of a later one, and returns
+// their number.
 func (d *document) shadow(at, count uint32) (shadowed uint32) {
 	d.names = d.names[:0]
 	escaped := false
@@ -386,7 +390,8 @@ func (d *document) shadowFew() (shadowed uint32) {
 	return shadowed
 }
 
-// shadowEscaped takes the escapes out of each name once only, since that allocates.
+// shadowEscaped is shadow for names with escapes. It unescapes each name only once, because that
+// allocates.
 func (d *document) shadowEscaped() (shadowed uint32) {
 	last := make(map[string]uint32, len(d.names))
 	for _, i := range d.names {
@@ -400,8 +405,8 @@ func (d *document) shadowEscaped() (shadowed uint32) {
 	return shadowed
 }
 
-// hide marks the earlier of two members as shadowed if they have the same name, and returns how
-// many it marked.
+// hide marks the earlier of two members as shadowed if they have the same name, and returns the
+// number of members it marked.
 func (d *document) hide(earlier, later uint32) uint32 {
 	a, b := &d.cells[earlier], &d.cells[later]
 	if !a.nameEscaped && !b.nameEscaped && a.nameHi-a.nameLo != b.nameHi-b.nameLo {

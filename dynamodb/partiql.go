@@ -14,7 +14,7 @@ import (
 // statementOps are the operations that run statements of PartiQL.
 type statementOps struct {
 	tables *table.Store
-	log    *slog.Logger // of the causes of errors of a batch's statements
+	log    *slog.Logger // logs the causes of errors of a batch's statements
 }
 
 func (o *statementOps) operations() []operation {
@@ -60,7 +60,7 @@ func (o *statementOps) executeStatement(ctx context.Context, req node, w *writer
 	return nil
 }
 
-// parametersOf are the values for a statement's question marks.
+// parametersOf returns the values for a statement's question marks.
 func parametersOf(req node) ([]item.Value, error) {
 	var values []item.Value
 	var err error
@@ -73,22 +73,22 @@ func parametersOf(req node) ([]item.Value, error) {
 	return values, err
 }
 
-// described returns what is known of a statement's table.
+// described returns the description of a statement's table.
 func (o *statementOps) described(s *partiql.Statement) (table.Description, error) {
 	d, err := o.tables.Describe(s.Table)
 	if errors.Is(err, holdfast.NotFound) {
-		err = holdfast.Errorf(holdfast.NotFound, "Requested resource not found") // DescribeTable says the name, too
+		err = holdfast.Errorf(holdfast.NotFound, "Requested resource not found") // DescribeTable's text has the name too
 	}
 	return d, err
 }
 
-// A change is a statement that writes, as its table takes it.
+// A change is a statement that writes, or an EXISTS, with its action on the table.
 type change struct {
 	statement *partiql.Statement
 	action    table.Action
 }
 
-// changeOf says what a statement that writes, or an EXISTS, asks of its table.
+// changeOf converts a statement that writes, or an EXISTS, to an action on its table.
 func (o *statementOps) changeOf(s *partiql.Statement) (change, error) {
 	d, err := o.described(s)
 	if err != nil {
@@ -116,7 +116,7 @@ func (o *statementOps) changeOf(s *partiql.Statement) (change, error) {
 		return c, err
 	}
 	if s.Kind == partiql.Update {
-		// What there isn't has no key that equals the clause's, so that nothing is made.
+		// A missing item has no key that equals the clause's, so the update creates none.
 		c.action.Update = &table.Update{Table: s.Table, Key: key, Change: s.Change, If: s.Where}
 		return c, nil
 	}
@@ -127,7 +127,7 @@ func (o *statementOps) changeOf(s *partiql.Statement) (change, error) {
 
 const duplicate = "Duplicate primary key exists in table"
 
-// run does it, and returns what the statement wants returned; nil is nothing.
+// run applies the change and returns what its RETURNING clause asks for; nil if nothing.
 func (c *change) run(ctx context.Context, tables *table.Store) (returned item.Item, capacity table.Capacity,
 	err error) {
 	var written table.Written

@@ -9,7 +9,7 @@ import (
 	"holdfast/table"
 )
 
-// batchExecuteStatement runs statements one after the other. Each fails or succeeds for itself.
+// batchExecuteStatement runs statements one after the other. Each succeeds or fails on its own.
 func (o *statementOps) batchExecuteStatement(ctx context.Context, req node, w *writer) error {
 	var capacities []table.Capacity
 	w.beginObject()
@@ -41,7 +41,7 @@ func (o *statementOps) batchExecuteStatement(ctx context.Context, req node, w *w
 }
 
 // batched runs one statement of a batch. reached is its table, or "" if the statement was refused
-// before.
+// before its table was read.
 func (o *statementOps) batched(ctx context.Context, n node) (returned item.Item, reached string,
 	capacity table.Capacity, err error) {
 	parameters, err := parametersOf(n)
@@ -72,7 +72,7 @@ func (o *statementOps) batched(ctx context.Context, n node) (returned item.Item,
 	return returned, s.Table, capacity, err
 }
 
-// getOf is the one item that a SELECT within an operation on several statements asks for.
+// getOf returns the read of the single item that a SELECT in a batch or transaction names.
 func (o *statementOps) getOf(s *partiql.Statement, operation string) (table.Get, error) {
 	d, err := o.described(s)
 	if err != nil {
@@ -89,7 +89,7 @@ func (o *statementOps) getOf(s *partiql.Statement, operation string) (table.Get,
 	return table.Get{Table: s.Table, Key: key}, nil
 }
 
-// batchCode is how a batch names an exception.
+// batchCode returns a batch's name for an exception.
 func batchCode(typ string) string {
 	code := strings.TrimSuffix(typ[strings.LastIndexByte(typ, '#')+1:], "Exception")
 	switch code {

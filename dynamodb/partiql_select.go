@@ -14,16 +14,16 @@ import (
 	"holdfast/table"
 )
 
-// maxPageBytes ends a page of a SELECT that reads several partitions; one partition ends its own
-// pages.
+// maxPageBytes is the size of a page of a SELECT that reads several partitions. A query of one
+// partition limits its own pages.
 const maxPageBytes = 1 << 20
 
-// A selection is a SELECT that runs.
+// A selection is a SELECT in execution.
 type selection struct {
 	statement *partiql.Statement
 	read      partiql.Read
-	query     table.Query // what all queries have; a scan has the same
-	limit     int         // of items that are looked at; 0 is none
+	query     table.Query // the fields that all queries, or the scan, share
+	limit     int         // limit of items that are examined; 0 is no limit
 
 	items    []item.Item
 	capacity []table.Capacity // at most one
@@ -31,10 +31,10 @@ type selection struct {
 	bytes    int
 }
 
-// A cursor is where the next page of a SELECT begins.
+// A cursor is the position where the next page of a SELECT starts.
 type cursor struct {
-	query int       // which of its queries
-	start item.Item // the last key of that query; nil: from its first
+	query int       // index of the query
+	start item.Item // start after this key; nil starts at the query's beginning
 }
 
 func (o *statementOps) selectItems(ctx context.Context, s *partiql.Statement, req node, w *writer) error {
@@ -69,7 +69,7 @@ func (o *statementOps) selectItems(ctx context.Context, s *partiql.Statement, re
 	return nil
 }
 
-// selectionOf says what a SELECT asks of its table.
+// selectionOf plans a SELECT: the queries or the scan that find its items.
 func (o *statementOps) selectionOf(s *partiql.Statement, req node) (*selection, error) {
 	d, err := o.described(s)
 	if err != nil {
@@ -99,7 +99,7 @@ func (o *statementOps) selectionOf(s *partiql.Statement, req node) (*selection, 
 	return sel, err
 }
 
-// indexOf is the index of a table of that name, or nil.
+// indexOf returns the table's index of that name, or nil.
 func indexOf(d *table.Description, name string) *item.Index {
 	for i := range d.Indexes {
 		if d.Indexes[i].Index.Name == name {
@@ -109,14 +109,16 @@ func indexOf(d *table.Description, name string) *item.Index {
 	return nil
 }
 
-// errMultiKey is what DynamoDB says of a SELECT from an index whose key has several attributes in a
-// part. It says so before all but what is wrong with the statement whichever its table.
+// errMultiKey is DynamoDB's error for a SELECT from an index whose key has several attributes in a
+// part. It is reported before all other faults but those of the statement that don't depend on its
+// table.
 func errMultiKey() error {
 	return invalid("PartiQL statements cannot be executed on tables with multi-attribute HASH keys or multi-attribute " +
 		"RANGE keys.")
 }
 
-// project has an index return what the statement needs, which may be more than a local index holds.
+// project sets the attributes that the index returns to those that the statement needs, which may
+// be more than a local index holds.
 func (sel *selection) project(x *item.Index, base item.KeySchema) error {
 	held := func(name string) bool { return x.Holds(name) || slices.Contains(base.Names(), name) }
 	var filters []string
@@ -147,8 +149,8 @@ func (sel *selection) project(x *item.Index, base item.KeySchema) error {
 	return err
 }
 
-// page reads until the limit, or until it is a page's worth; next is nil at the end. Conditions are
-// asked here and not by the table, whose filters can't have the attributes of the key.
+// page reads until the limit is reached or the page is full; next is nil at the end. Conditions are
+// evaluated here and not by the table, whose filters can't use attributes of the key.
 func (sel *selection) page(ctx context.Context, tables *table.Store, from cursor) (next *cursor, err error) {
 	if sel.read.Queries == nil {
 		q := &sel.query
@@ -178,7 +180,7 @@ func (sel *selection) page(ctx context.Context, tables *table.Store, from cursor
 	return nil, nil
 }
 
-// add takes what a query or a scan found. It returns where that goes on, or nil.
+// add adds the result of a query or scan. It returns the key to continue after, or nil.
 func (sel *selection) add(at int, page table.Page) *cursor {
 	for _, it := range page.Items {
 		sel.bytes += it.Size()
@@ -194,7 +196,7 @@ func (sel *selection) add(at int, page table.Page) *cursor {
 	return &cursor{at, page.Last}
 }
 
-// A statement's digest says whether a token belongs to it.
+// statementDigestBytes is the length of a statement's digest, which ties a token to its statement.
 const statementDigestBytes = 16
 
 func statementDigest(req node) []byte {
@@ -207,8 +209,8 @@ func statementDigest(req node) []byte {
 	return h.Sum(nil)[:statementDigestBytes]
 }
 
-// token is the cursor as NextToken: base 64 of the statement's digest, the number of the query, and
-// the start if there is one.
+// token encodes the cursor as NextToken: base64 of the statement's digest, the number of the query,
+// and the start key if there is one.
 func (c *cursor) token(digest []byte) string {
 	b := binary.AppendUvarint(slices.Clone(digest), uint64(c.query))
 	if c.start != nil {
@@ -217,8 +219,8 @@ func (c *cursor) token(digest []byte) string {
 	return base64.StdEncoding.EncodeToString(b)
 }
 
-// cursorOf is the cursor of a token for a statement of so many queries; that of "" is the
-// beginning.
+// cursorOf decodes a token for a statement with that many queries. "" gives the first page's
+// cursor.
 func cursorOf(token string, digest []byte, queries int) (cursor, error) {
 	if token == "" {
 		return cursor{}, nil

@@ -11,7 +11,7 @@ import (
 	"holdfast/table"
 )
 
-// executeTransaction runs statements that all read, or all write or ask, together.
+// executeTransaction runs statements as one transaction. Either all read, or all write or check.
 func (o *statementOps) executeTransaction(ctx context.Context, req node, w *writer) error {
 	statements, err := transactStatements(req.get("TransactStatements"))
 	if err != nil {
@@ -67,7 +67,8 @@ func transactStatements(list node) ([]partiql.Statement, error) {
 	return statements, err
 }
 
-// transactable refuses what a transaction can't have. reads says whether it is one that reads.
+// transactable refuses statements that a transaction can't have. reads is whether the transaction
+// reads.
 func transactable(s *partiql.Statement, reads bool) error {
 	switch {
 	case s.Returning != 0:
@@ -82,8 +83,8 @@ func transactable(s *partiql.Statement, reads bool) error {
 	return nil
 }
 
-// statementFault says which of a transaction's statements an error is about, if it is the statement
-// that is wrong.
+// statementFault adds to an error which of a transaction's statements it is about, if the statement
+// is at fault.
 func statementFault(i int, err error) error {
 	var wire *wireError
 	if errors.As(err, &wire) && strings.HasSuffix(wire.typ, "#ValidationException") || errors.Is(err, holdfast.Invalid) {
@@ -92,7 +93,7 @@ func statementFault(i int, err error) error {
 	return err
 }
 
-// transactSelect reads an item for each statement.
+// transactSelect reads one item for each statement.
 func (o *statementOps) transactSelect(ctx context.Context, statements []partiql.Statement) ([]table.Got, error) {
 	gets := make([]table.Get, len(statements))
 	for i := range statements {
@@ -106,7 +107,7 @@ func (o *statementOps) transactSelect(ctx context.Context, statements []partiql.
 	return o.tables.TransactGet(ctx, gets)
 }
 
-// transactChange does what the statements say. There are no responses.
+// transactChange applies the statements. Its result has no responses.
 func (o *statementOps) transactChange(ctx context.Context, statements []partiql.Statement,
 	req node) (capacities []table.Capacity, err error) {
 	list := req.get("TransactStatements")
@@ -131,8 +132,8 @@ func (o *statementOps) transactChange(ctx context.Context, statements []partiql.
 	return capacities, nil
 }
 
-// statementReasons has the reasons of a canceled transaction say what they do of statements:
-// duplicates, and items only where they are asked for.
+// statementReasons adapts the reasons of a canceled transaction to statements: the text for
+// duplicates, and items only where they were asked for.
 func statementReasons(err error, statements []partiql.Statement, list node) error {
 	canceled := new(table.CanceledError)
 	if !errors.As(err, &canceled) {

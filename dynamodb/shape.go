@@ -5,32 +5,32 @@ import (
 	"strings"
 )
 
-// A shape says what a request, or a part of one, must look like: its type and its constraints.
-// Shapes are made once, by the functions below, and never change.
+// A shape describes a request or a part of one: its type and its constraints. Shapes are made once,
+// by the functions below, and never change.
 //
 // The types are those of the service's model
-// (https://github.com/boto/botocore/blob/develop/botocore/data/dynamodb/2012-08-10/service-2.json);
-// the words of faults, and in what order they are reported, are the service's own and are in no
-// document: they are kept by dynalite's tests and by the Parity Suite's, and where those differ the
-// latter, which is the younger, is followed.
+// (https://github.com/boto/botocore/blob/develop/botocore/data/dynamodb/2012-08-10/service-2.json).
+// The texts of faults, and the order in which they are reported, are DynamoDB's own and
+// undocumented. The sources are dynalite's tests and the Parity Suite's; where they differ, the
+// Parity Suite is followed, because it is newer.
 type shape struct {
 	form    form
-	class   string   // of a structure: its type's name; of a map: its values' Java type
-	members []member // of a structure, in the order in which their faults are reported
-	element *shape   // of a list or map
+	class   string   // a structure's type name, or the Java type of a map's values
+	members []member // a structure's members, in the order in which their faults are reported
+	element *shape   // the shape of a list's or map's elements
 
-	least, most int64    // of a number's value, or of the length of a text, list or map
-	enum        []string // which texts are allowed; nil is all
-	name        bool     // a text of [a-zA-Z0-9_.-]
-	arn         bool     // a name in whose place a table's ARN may stand
-	keys        *shape   // of a map: constraints of its keys
-	values      *shape   // of a map: constraints of the lengths of its values
+	least, most int64    // limits of a number's value, or of the length of a text, list or map
+	enum        []string // the allowed texts; nil allows all
+	name        bool     // only characters of [a-zA-Z0-9_.-] are allowed
+	arn         bool     // a name, or a table's ARN
+	keys        *shape   // constraints of a map's keys
+	values      *shape   // constraints of the lengths of a map's values
 
-	free bool // has no constraints, nor has what is in it
-	arns bool // a table's ARN may stand in it, or in what is in it
+	free bool // neither it nor anything in it has constraints
+	arns bool // it, or something in it, may be a table's ARN
 }
 
-// A form is a type as it is written in JSON.
+// A form is the JSON type of a value.
 type form uint8
 
 const (
@@ -49,19 +49,19 @@ const (
 // A member is a named part of a structure.
 type member struct {
 	name  string
-	path  string // as faults name it: its first letter is small
+	path  string // its name in faults: the first letter is in lower case
 	shape *shape
 	free  bool // it may be absent, and its shape is free
 
-	notNull  bool     // its absence is a fault like others
-	required bool     // its absence is reported before all other faults, in words of its own
-	instead  []string // of which other members one may take its place
-	wrong    length   // which lengths are reported before all other faults, in words of their own
-	terse    bool     // if it is all that is wrong, its fault is named as in the request, and without its value
-	empty    string   // what is said if all that is wrong is that it is empty; "": as of other faults
+	notNull  bool     // its absence is reported like any other fault
+	required bool     // its absence is reported before all other faults, with a text of its own
+	instead  []string // other members that may take its place
+	wrong    length   // lengths that are reported before all other faults, with texts of their own
+	terse    bool     // a sole fault has the request's spelling of the name, and no value
+	empty    string   // the error's text if its emptiness is the sole fault; "": no special text
 }
 
-// A length is which of a table name's lengths are wrong.
+// A length is a set of invalid lengths of a table's name.
 type length uint8
 
 const (
@@ -69,19 +69,19 @@ const (
 	tooLong
 )
 
-// Lengths of names of tables, indexes and backups.
+// Limits of the lengths of names of tables, indexes and backups.
 const (
 	minNameLength = 3
 	maxNameLength = 255
 	maxARNLength  = 1024
 )
 
-// unlimited is the bound of what has none.
+// unlimited is the upper limit of a shape that has none.
 const unlimited = math.MaxInt64
 
 const namePattern = "[a-zA-Z0-9_.-]+"
 
-// modelPrefix stands before the names of structures in faults.
+// modelPrefix is the prefix of structures' names in faults.
 const modelPrefix = "com.amazonaws.dynamodb.v20120810."
 
 func (s shape) bounded(least, most int64) *shape {
@@ -93,14 +93,14 @@ func scalar(f form) *shape {
 	return &shape{form: f, least: math.MinInt64, most: unlimited, free: true}
 }
 
-// sized is a text of so many characters.
+// sized is a text with limits of its length in characters.
 func sized(least, most int64) *shape { return scalar(formString).bounded(least, most) }
 
-// integer and long are numbers with bounds.
+// integer and long are numbers with limits.
 func integer(least, most int64) *shape { return scalar(formInteger).bounded(least, most) }
 func long(least, most int64) *shape    { return scalar(formLong).bounded(least, most) }
 
-// named is a text of letters, digits, and _.-, from 3 to 255.
+// named is a text of 3 to 255 letters, digits, and _.-
 func named() *shape {
 	s := sized(minNameLength, maxNameLength)
 	s.name = true
@@ -114,7 +114,7 @@ func namedOrARN() *shape {
 	return s
 }
 
-// onlyARN is a table's ARN where no name may stand.
+// onlyARN is a table's ARN; a name isn't accepted.
 func onlyARN() *shape {
 	s := sized(1, maxARNLength)
 	s.arns = true
@@ -133,7 +133,7 @@ func list(element *shape) *shape {
 	return s
 }
 
-// dict is a map of texts to elements; class is the Java type of an element.
+// dict is a map from texts to elements; class is the Java type of an element.
 func dict(class string, element *shape) *shape {
 	s := scalar(formMap)
 	s.class, s.element, s.free, s.arns = class, element, element.free, element.arns
@@ -154,47 +154,47 @@ func field(name string, s *shape) member {
 	return member{name: name, path: strings.ToLower(name[:1]) + name[1:], shape: s, free: s.free}
 }
 
-// need is a field that must not be null.
+// need is a member that must not be null.
 func need(name string, s *shape) member {
 	m := field(name, s)
 	m.notNull, m.free = true, false
 	return m
 }
 
-// must is a field without which the service doesn't look at the others.
+// must is a member whose absence is reported before all other faults.
 func must(name string, s *shape) member {
 	m := field(name, s)
 	m.required, m.free = true, false
 	return m
 }
 
-// orTerse is the member with terse set.
+// orTerse returns the member with terse set.
 func (m member) orTerse() member {
 	m.terse = true
 	return m
 }
 
-// orElse is the member whose absence isn't a fault if one of those is there.
+// orElse returns the member with instead set: its absence isn't a fault if one of those is present.
 func (m member) orElse(names ...string) member {
 	m.instead = names
 	return m
 }
 
-// orEmpty is the member with what is said of it if it is empty and nothing else is wrong.
+// orEmpty returns the member with empty set: the error's text if its emptiness is the sole fault.
 func (m member) orEmpty(words string) member {
 	m.empty = words
 	return m
 }
 
-// wrongWhen is the member with the lengths that are reported first.
+// wrongWhen returns the member with wrong set: the lengths that are reported first.
 func (m member) wrongWhen(l length) member {
 	m.wrong = l
 	return m
 }
 
-// check says what is wrong with a request: nil, a SerializationException for the first thing that
-// has a wrong type, else a ValidationException with at most ten constraints that don't hold.
-// Members that a shape doesn't know are passed over.
+// check checks a request against its shape. It returns nil, or a SerializationException for the
+// first value of a wrong type, or else a ValidationException that lists at most ten faults. Members
+// that the shape doesn't have are ignored.
 func check(n node, s *shape) error {
 	if err := checkTypes(n, s, false); err != nil {
 		return err
@@ -214,7 +214,7 @@ func check(n node, s *shape) error {
 	return f.err()
 }
 
-// checkFirst reports what the service looks at before anything else.
+// checkFirst reports the faults of a member that DynamoDB reports before all others.
 func checkFirst(m *member, v node) error {
 	if v.kind() == absent {
 		if m.required {
@@ -233,7 +233,7 @@ func checkFirst(m *member, v node) error {
 	return nil
 }
 
-// isARN says whether a text is an ARN that may stand in the place of a name.
+// isARN reports whether a text is an ARN that may be used in place of a name.
 func (s *shape) isARN(text string) bool {
 	if !s.arn {
 		return false
@@ -242,7 +242,7 @@ func (s *shape) isARN(text string) bool {
 	return ok
 }
 
-// tableOf returns the table's name of what stands in a request for one: a name, or a table's ARN.
+// tableOf returns the name of a table that a request gives as a name or as an ARN.
 func tableOf(s string) string {
 	if arn, ok := parseTableARN(s); ok {
 		return arn.name
@@ -250,10 +250,10 @@ func tableOf(s string) string {
 	return s
 }
 
-// tableName is the name of the table that a request's TableName names.
+// tableName returns the name of the table that a request's TableName gives.
 func tableName(req node) string { return tableOf(req.get("TableName").text()) }
 
-// truth is a boolean, which may also be written as a text, as the service takes it.
+// truth returns a boolean, which may also be written as a text, as DynamoDB accepts it.
 func truth(n node) bool {
 	if n.kind() == text {
 		v, _ := truthOf(n.text())
@@ -262,7 +262,7 @@ func truth(n node) bool {
 	return n.bool()
 }
 
-// truthOf is the boolean that a text stands for.
+// truthOf returns the boolean that a text stands for.
 func truthOf(s string) (v, ok bool) {
 	for _, word := range [...]string{"true", "1", "yes"} {
 		if strings.EqualFold(s, word) {

@@ -6,30 +6,30 @@ import (
 	"unicode/utf8"
 )
 
-// maxFaults is how many faults are reported at once.
+// maxFaults is how many faults one error lists at most.
 const maxFaults = 10
 
-// maxEchoBytes is up to about how many bytes of a wrong value are repeated in its fault.
+// maxEchoBytes is about how many bytes of a wrong value its fault repeats.
 const maxEchoBytes = 16 << 10
 
-// maxPlaces is how deep constraints stand in a request. RequestItems.users.1.PutRequest.Item is 5
-// deep.
+// maxPlaces is the greatest depth of a constraint in a request.
+// RequestItems.users.1.PutRequest.Item has depth 5.
 const maxPlaces = 8
 
 // faults are the constraints that a request doesn't satisfy.
 type faults struct {
 	texts []string // up to maxFaults
-	wrong int      // how many members are wrong
-	sole  string   // what is said instead if the member that is wrong is the only one; "" is nothing
+	wrong int      // number of members with faults
+	sole  string   // replaces the error's text if only one member is wrong; "" replaces nothing
 
-	at    [maxPlaces]place // the way to what is looked at
-	depth int              // how long that way is
+	at    [maxPlaces]place // path to the current value
+	depth int              // length of that path
 }
 
-// A place is a step on the way into a request. The way becomes a text only for a fault.
+// A place is a step of the path to a value in a request. The path becomes a text only for a fault.
 type place struct {
-	member *member // of a structure
-	key    string  // of a map
+	member *member // in a structure
+	key    string  // in a map
 	index  int     // in a list, from 1
 }
 
@@ -40,7 +40,7 @@ func (f *faults) enter(p place) {
 
 func (f *faults) leave() { f.depth-- }
 
-// path is where the value stands that is looked at: requestItems.users.member.keys. wire spells
+// path returns the path to the current value, as in requestItems.users.member.keys. wire spells
 // members as in the request.
 func (f *faults) path(wire bool) string {
 	var dst []byte
@@ -64,7 +64,7 @@ func (f *faults) path(wire bool) string {
 
 func (f *faults) full() bool { return len(f.texts) >= maxFaults }
 
-// add adds a fault of a value.
+// add adds a fault of the current value.
 func (f *faults) add(v node, s *shape, constraint string) {
 	if f.full() {
 		return
@@ -129,7 +129,7 @@ func (f *faults) member(v node, m *member) {
 	f.inner(v, m.shape)
 }
 
-// alone keeps what is said if a member that has been found to be wrong is the only one.
+// alone sets the error's text for the case that the member just found wrong stays the only one.
 func (f *faults) alone(v node, m *member, fault string) {
 	switch {
 	case m.empty != "" && v.len() == 0 && v.text() == "":
@@ -140,7 +140,7 @@ func (f *faults) alone(v node, m *member, fault string) {
 	}
 }
 
-// value adds what is wrong with a value itself, which isn't null.
+// value adds the faults of a value itself, which isn't null.
 func (f *faults) value(v node, s *shape) {
 	if s.free {
 		return
@@ -160,7 +160,7 @@ func (f *faults) value(v node, s *shape) {
 	}
 }
 
-// inner adds what is wrong with what is in a value.
+// inner adds the faults of the values inside a value.
 func (f *faults) inner(v node, s *shape) {
 	switch s.form {
 	case formStructure:
@@ -216,8 +216,8 @@ func atMost(s *shape) string {
 	return "Member must have length less than or equal to " + strconv.FormatInt(s.most, 10)
 }
 
-// entries adds what is wrong with the keys of a map, and with the lengths of its values: one fault
-// for all of either.
+// entries adds the faults of a map's keys and of its values' lengths: at most one fault for all
+// keys and one for all values.
 func (f *faults) entries(v node, s *shape) {
 	if s.keys == nil && s.values == nil {
 		return
@@ -265,7 +265,7 @@ func (f *faults) elements(v node, s *shape) {
 	})
 }
 
-// isName says whether a text matches namePattern.
+// isName reports whether a text matches namePattern.
 func isName(s string) bool {
 	for i := 0; i < len(s); i++ {
 		switch b := s[i]; {
@@ -278,7 +278,7 @@ func isName(s string) bool {
 }
 
 // appendEcho appends a value as Java prints it: [KeySchemaElement(attributeName=id, keyType=HASH)].
-// Of a large one it leaves out what is behind maxEchoBytes.
+// A large value is cut after about maxEchoBytes.
 func appendEcho(dst []byte, v node, s *shape) []byte {
 	switch v.kind() {
 	case null, absent:

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// In the real service the parser knows what type it is to make of what it meets, and its faults are
-// those of its Java classes. They depend on whether a value is a structure's member, or an element
+// DynamoDB's parser reads each value into a Java class that it knows beforehand, and its faults are
+// those of these classes. They depend on whether a value is a member of a structure, or an element
 // of a list or map.
 const (
 	faultStructure = "Start of structure or map found where not expected"
@@ -18,8 +18,8 @@ const (
 		"loader 'bootstrap')"
 )
 
-// checkTypes reports the first value in n, in the order of the request, that isn't of its type.
-// element says whether n is an element of a list or map. null is of every type.
+// checkTypes returns an error for the first value in n, in the order of the request, that has a
+// wrong type. element is whether n is an element of a list or map. null is valid for every type.
 func checkTypes(n node, s *shape, element bool) error {
 	k := n.kind()
 	if k == null || k == absent {
@@ -124,7 +124,7 @@ func checkScalarType(n node, f form) error {
 	}[f])
 }
 
-// scalarFault reports a value that cannot be made one of a Java class.
+// scalarFault returns the error for a value that can't be converted to a Java class.
 func scalarFault(n node, class string) error {
 	var token string
 	switch n.kind() {
@@ -169,8 +169,8 @@ func checkBlob(n node) error {
 	return nil
 }
 
-// isBase64 says whether a text, of a length that divides by 4, is the one way to write some bytes
-// in base64.
+// isBase64 reports whether a text, whose length is a multiple of 4, is the canonical base64 of some
+// bytes.
 func isBase64(s string) bool {
 	body := strings.TrimSuffix(strings.TrimSuffix(s, "="), "=")
 	pad := len(s) - len(body)
@@ -182,12 +182,12 @@ func isBase64(s string) bool {
 	if pad == 0 {
 		return true
 	}
-	// the bits of the last digit that no byte uses are 0
+	// the unused bits of the last digit must be 0
 	unused := 1<<(2*pad) - 1
 	return base64Digit(body[len(body)-1])&unused == 0
 }
 
-// base64Digit is a digit's value, or −1.
+// base64Digit returns a digit's value, or −1.
 func base64Digit(b byte) int {
 	switch {
 	case 'A' <= b && b <= 'Z':
@@ -204,8 +204,8 @@ func base64Digit(b byte) int {
 	return -1
 }
 
-// checkValueTypes is checkTypes for an AttributeValue. It is by far the most frequent structure,
-// and has itself in it.
+// checkValueTypes is checkTypes for an AttributeValue, which is by far the most frequent structure,
+// and recursive.
 func checkValueTypes(n node, element bool) error {
 	if n.kind() != object {
 		return structureFault(n, "AttributeValue", element)

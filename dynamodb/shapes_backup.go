@@ -1,12 +1,12 @@
 package dynamodb
 
-// Parts of the requests about backups and streams: lengths of ARNs.
+// Lengths of ARNs in requests for backups and streams.
 var (
 	shapeBackupARN = sized(37, maxARNLength)
 	shapeStreamARN = sized(37, maxARNLength)
 )
 
-// restoreMembers are what a restored table may have in other ways than its source.
+// restoreMembers are the settings in which a restored table may differ from its source.
 func restoreMembers(members ...member) []member {
 	return append(members,
 		must("TargetTableName", named()).wrongWhen(tooShort|tooLong),
@@ -19,7 +19,7 @@ func restoreMembers(members ...member) []member {
 	)
 }
 
-// The requests about backups.
+// Requests for backups.
 var (
 	shapeCreateBackup = structure("CreateBackupInput",
 		tableMember(),
@@ -53,7 +53,7 @@ var (
 	)
 )
 
-// The requests about streams.
+// Requests for streams.
 var (
 	shapeListStreams = structure("ListStreamsInput",
 		field("TableName", namedOrARN()),

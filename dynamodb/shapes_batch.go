@@ -1,13 +1,13 @@
 package dynamodb
 
-// byTable is a map of tables' names, or their ARNs, to parts of a batch.
+// byTable is a map from tables' names or ARNs to parts of a batch.
 func byTable(elements *shape) *shape {
 	s := elements.bounded(1, unlimited)
 	s.keys, s.arns = namedOrARN(), true
 	return s
 }
 
-// The requests about many items.
+// Requests for several items.
 var (
 	shapeBatchGetItem = structure("BatchGetItemInput",
 		field("ReturnConsumedCapacity", shapeCapacity),
@@ -59,7 +59,7 @@ func batchWrites() *shape {
 	return s
 }
 
-// action is a part of a TransactWriteItems.
+// action is one action of a TransactWriteItems.
 func action(class string, members ...member) *shape {
 	return structure(class, append(members,
 		need("TableName", namedOrARN()),

@@ -1,6 +1,6 @@
 package dynamodb
 
-// Parts that many shapes have.
+// Parts that many shapes share.
 var (
 	shapeStrings    = list(scalar(formString))
 	shapeBlobs      = list(scalar(formBlob))
@@ -31,12 +31,12 @@ var (
 	))
 )
 
-// emptyTable is what is said if the name of a table is empty and all else is right. Since an ARN
-// may stand in its place, its own length is only looked at later.
+// emptyTable is the error's text if a table's name is empty and everything else is valid. Since an
+// ARN may be given instead, the name's own length is checked only later.
 const emptyTable = "1 validation error detected: Value '' at 'tableName' failed to satisfy constraint: " +
 	"Member must have length greater than or equal to 1"
 
-// The requests about items.
+// Requests for single items.
 var (
 	shapeGetItem = structure("GetItemInput",
 		field("AttributesToGet", shapeSomeNames),

@@ -5,7 +5,7 @@ var (
 	shapeParameters = shapeValues.bounded(1, unlimited)
 )
 
-// The requests in PartiQL.
+// PartiQL requests.
 var (
 	shapeExecuteStatement = structure("ExecuteStatementInput",
 		need("Statement", shapeStatement),

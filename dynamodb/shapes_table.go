@@ -1,6 +1,6 @@
 package dynamodb
 
-// Parts of the requests about tables.
+// Parts of requests for tables.
 var (
 	shapeAttributeName        = sized(1, maxNameLength)
 	shapeAttributeDefinitions = list(structure("AttributeDefinition",
@@ -60,13 +60,13 @@ var (
 	))
 )
 
-// tableMember is the TableName of a request about a table as a whole: its absence and its length
-// are looked at before the rest.
+// tableMember is the TableName of a request for a whole table: its absence and its length are
+// checked before everything else.
 func tableMember() member {
 	return must("TableName", namedOrARN()).wrongWhen(tooShort | tooLong)
 }
 
-// The requests about tables.
+// Requests for tables.
 var (
 	shapeCreateTable = structure("CreateTableInput",
 		need("AttributeDefinitions", shapeAttributeDefinitions),

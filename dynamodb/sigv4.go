@@ -27,19 +27,19 @@ const (
 	signatureService   = "dynamodb"
 	signatureEnd       = "aws4_request"
 	signatureSkew      = 15 * time.Minute
-	signatureLongest   = 7 * 24 * time.Hour // that a query string may be valid
+	signatureLongest   = 7 * 24 * time.Hour // validity of a signed query string
 	isoBasic           = "20060102T150405Z"
 )
 
-// A signature is what a request says of who signed it and how.
+// A signature holds what a request's signature states: who signed the request, and how.
 type signature struct {
 	algorithm     string
 	credential    string // key/date/region/service/aws4_request
-	signedHeaders string // names in lower case, sorted, with ; between
+	signedHeaders string // names in lower case, sorted, separated by ;
 	sum           string // hex
 	date          string
-	expires       string // seconds; of a query string, may be ""
-	path          string // of the request, as it was escaped
+	expires       string // seconds; only in a query string, may be ""
+	path          string // the request's, escaped as it was sent
 	query         url.Values
 }
 
@@ -55,13 +55,12 @@ func exceptionOf(typ, format string, args ...any) error {
 	return &wireError{status: http.StatusBadRequest, typ: typ, message: fmt.Sprintf(format, args...)}
 }
 
-// rootURL is what nearly all requests ask for.
+// rootURL is the target of nearly all requests.
 var rootURL = &url.URL{Path: "/"}
 
-var errTarget = errors.New("the path isn't one")
+var errTarget = errors.New("the request's path is invalid")
 
-// target returns the path and query that a client asked for, as it sent them: fasthttp's own are
-// cleaned.
+// target returns the path and query as the client sent them: fasthttp's own are normalised.
 func target(ctx *fasthttp.RequestCtx) (*url.URL, error) {
 	raw := ctx.Request.Header.RequestURI()
 	if len(raw) == 1 && raw[0] == '/' || ctx.IsConnect() {
@@ -69,7 +68,7 @@ func target(ctx *fasthttp.RequestCtx) (*url.URL, error) {
 	}
 	parsed, err := url.ParseRequestURI(string(raw))
 	if err != nil {
-		return nil, errTarget // not err, which would pass for one of the network
+		return nil, errTarget // not err, which could be taken for a network error
 	}
 	return parsed, nil
 }
@@ -159,7 +158,7 @@ func (s *signature) fromQuery() error {
 	return nil
 }
 
-// time is when the request was signed, if that is near enough to now.
+// time returns when the request was signed, or an error if that is too far from now.
 func (s *signature) time(now time.Time) (time.Time, error) {
 	at, err := time.Parse(isoBasic, s.date)
 	if err != nil {
@@ -188,8 +187,7 @@ func (s *signature) time(now time.Time) (time.Time, error) {
 	return at, nil
 }
 
-// sign computes the signature of a text with the key that belongs to a scope
-// date/region/service/aws4_request.
+// sign signs a text with the key derived from secret for a scope date/region/service/aws4_request.
 func sign(secret, scope, toSign string) []byte {
 	key := []byte("AWS4" + secret)
 	for part := range strings.SplitSeq(scope, "/") {
@@ -209,7 +207,8 @@ func hexSHA256(s string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// canonicalRequest is what a client has hashed of its request, bodySum in hex.
+// canonicalRequest returns the canonical form of the request, whose hash the client signed; bodySum
+// is in hex.
 func canonicalRequest(ctx *fasthttp.RequestCtx, s signature, headers []string, bodySum string) string {
 	var b strings.Builder
 	b.WriteString(string(ctx.Method()) + "\n" + canonicalPath(s.path) + "\n" + canonicalQuery(s.query) + "\n")
@@ -221,7 +220,7 @@ func canonicalRequest(ctx *fasthttp.RequestCtx, s signature, headers []string, b
 	return b.String()
 }
 
-// canonicalPath is a path as it came, without . and .., and escaped once more.
+// canonicalPath returns the path as it was sent, without . and .., and escaped once more.
 func canonicalPath(escaped string) string {
 	clean := path.Clean("/" + escaped)
 	if strings.HasSuffix(escaped, "/") && clean != "/" {
@@ -230,8 +229,8 @@ func canonicalPath(escaped string) string {
 	return escapeURI(clean, true)
 }
 
-// canonicalQuery is the query without the signature, sorted by the escaped name, and then by the escaped
-// value: a=2 stands before a1=1, though '1' is less than '='.
+// canonicalQuery returns the query without the signature, sorted by the escaped name, and then by
+// the escaped value: a=2 comes before a1=1, though '1' is less than '='.
 func canonicalQuery(query url.Values) string {
 	type pair struct{ name, value string }
 	var pairs []pair
@@ -253,8 +252,9 @@ func canonicalQuery(query url.Values) string {
 	return strings.Join(joined, "&")
 }
 
-// canonicalHeader is a header's values with commas between, and no two spaces on end. It reads the
-// lines that the client sent: of some headers fasthttp keeps but one value.
+// canonicalHeader returns a header's values separated by commas, with runs of spaces reduced to
+// one. It reads the lines that the client sent, because fasthttp keeps only one value of some
+// headers.
 func canonicalHeader(raw []byte, name string) string {
 	var b strings.Builder
 	inside, found := false, false

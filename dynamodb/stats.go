@@ -9,23 +9,23 @@ import (
 	"time"
 )
 
-// Stats are how many requests there were since the start, and how long they took. Their operations
-// and results are few and known.
+// Stats are the number of requests since the start, and how long they took. The operations and
+// results that they distinguish are few and known.
 type Stats struct {
-	Requests []RequestCount // sorted by operation and result; none that is 0
-	Times    []RequestTimes // sorted by operation; none without requests
+	Requests []RequestCount // sorted by operation and result; counts of 0 are left out
+	Times    []RequestTimes // sorted by operation; operations without requests are left out
 }
 
-// RequestTimes are how long an operation's requests took, from when the body was there until the
-// answer was made.
+// RequestTimes are how long an operation's requests took, from the end of the body until the
+// response was ready to send.
 type RequestTimes struct {
 	Operation string
 	Sum       time.Duration
 	N         uint64
-	AtMost    []uint64 // how many took no longer than the TimeBounds of the same place
+	AtMost    []uint64 // AtMost[i] requests took TimeBounds()[i] or less
 }
 
-// TimeBounds are the bounds of the times that are told apart.
+// TimeBounds returns the upper bounds of the histogram of times.
 func TimeBounds() []time.Duration { return timeBounds[:] }
 
 var timeBounds = [...]time.Duration{
@@ -35,9 +35,9 @@ var timeBounds = [...]time.Duration{
 	time.Second, 10 * time.Second,
 }
 
-// A RequestCount is how many requests for an operation ended in a result.
+// A RequestCount is how many requests for an operation had one result.
 type RequestCount struct {
-	Operation string // "" where the request named none that there is
+	Operation string // "" for requests that name no known operation
 	Result    string // ok, condition, throttled, refused (any other 400), error (500 and above)
 	N         uint64
 }
@@ -57,11 +57,11 @@ var resultNames = [results]string{"ok", "condition", "throttled", "refused", "er
 // A counter counts an operation's requests by result, and by how long they took.
 type counter struct {
 	results [results]atomic.Uint64
-	times   [len(timeBounds) + 1]atomic.Uint64 // the last is longer than all bounds
+	times   [len(timeBounds) + 1]atomic.Uint64 // the last counts times above all bounds
 	nanos   atomic.Int64
 }
 
-// took counts how long a request took.
+// took records how long a request took.
 func (c *counter) took(d time.Duration) {
 	i := 0
 	for i < len(timeBounds) && d > timeBounds[i] {
@@ -71,7 +71,7 @@ func (c *counter) took(d time.Duration) {
 	c.nanos.Add(int64(d))
 }
 
-// count counts an answer with its status and, of an error, its __type.
+// count records a response by its status and, for an error, its __type.
 func (c *counter) count(status int, typ string) {
 	result := resultRefused
 	switch {
@@ -88,7 +88,7 @@ func (c *counter) count(status int, typ string) {
 	c.results[result].Add(1)
 }
 
-// counters are the counters of all operations by name; that of "" counts requests for no operation.
+// counters are the counters of all operations by name; "" counts requests for unknown operations.
 // The map doesn't change.
 type counters map[string]*counter
 
@@ -102,7 +102,7 @@ func newCounters(operations map[string]map[string]operation) counters {
 	return cs
 }
 
-// stats returns the counts.
+// stats returns the counts so far.
 func (cs counters) stats() Stats {
 	var s Stats
 	for name, c := range cs {

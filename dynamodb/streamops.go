@@ -14,7 +14,7 @@ import (
 	"holdfast/table"
 )
 
-// Limits of pages of streams.
+// Limits of the pages of streams.
 const (
 	maxStreams     = 100
 	maxShards      = 100
@@ -38,8 +38,8 @@ func (o *streamOps) operations() []operation {
 	}
 }
 
-// shardID names a shard of a stream: shardId-, 20 digits, -, and 8 of a hash, so that a shard's ID
-// fits its stream only.
+// shardID returns the ID of a shard of a stream: shardId-, 20 digits, -, and 8 hexadecimal digits
+// of a hash of the stream, so that the ID is valid for that stream only.
 func shardID(s *table.Stream, id holdfast.ShardID) string {
 	sum := sha256.Sum256([]byte(s.TableID + s.Label))
 	return fmt.Sprintf("shardId-%020d-%x", uint64(id), sum[:4])
@@ -55,7 +55,7 @@ func findShard(s *table.Stream, id string) (table.StreamShard, bool) {
 	return table.StreamShard{}, false
 }
 
-// streamOf returns the stream with an ARN.
+// streamOf returns the stream that an ARN names.
 func streamOf(tables *table.Store, a account, arn string) (table.Stream, error) {
 	name, label, ok := a.part(arn, "stream")
 	if !ok {
@@ -101,7 +101,7 @@ func (o *streamOps) listStreams(_ context.Context, req node, w *writer) error {
 	return nil
 }
 
-// limitOf is a request's Limit, at most what the service takes and that if none is given.
+// limitOf returns a request's Limit, or most if it has none; most is also the upper limit.
 func limitOf(req node, most int) int {
 	if n := req.get("Limit"); n.kind() != absent {
 		return int(min(n.int(), int64(most)))
@@ -135,7 +135,7 @@ func (o *streamOps) describeStream(_ context.Context, req node, w *writer) error
 	w.strField("TableName", s.Table)
 	writeKey(w, s.Key.Index())
 	if req.has("ShardFilter") {
-		s.Shards = nil // those that a shard was split into: none is ever split
+		s.Shards = nil // the filter asks for a shard's children; shards are never split
 	}
 	writeShards(w, &s, req.get("ExclusiveStartShardId").text(), limitOf(req, maxShards))
 	w.endObject()
@@ -268,8 +268,8 @@ func (o *streamOps) writeRecord(w *writer, s *table.Stream, c *shard.Change) {
 	w.endObject()
 }
 
-// writeImages writes a change's key and the images that the stream shows, and returns how large
-// they are together.
+// writeImages writes a change's key and the images that the stream includes, and returns their size
+// in bytes.
 func writeImages(w *writer, s *table.Stream, c *shard.Change, keys item.Item) (bytes int) {
 	w.itemField("Keys", keys)
 	bytes = keys.Size()

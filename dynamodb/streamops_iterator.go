@@ -15,12 +15,12 @@ import (
 	"holdfast/table"
 )
 
-// iteratorAge is how long an iterator can be used.
+// iteratorAge is how long an iterator is valid.
 const iteratorAge = 15 * time.Minute
 
-// An iterator is a place in a shard of a stream, as a client carries it: the stream's ARN, the
-// version 1, and the rest in hex with the first bytes of its hash, which find what was cut or
-// mistyped.
+// An iterator is a position in a shard of a stream, as it is sent to a client: the stream's ARN,
+// the version 1, and the rest in hex with the first bytes of its hash, which detect an iterator
+// that was truncated or mistyped.
 type iterator struct {
 	arn   string
 	made  time.Time // to the millisecond
@@ -50,11 +50,11 @@ func parseIterator(s string) (it iterator, ok bool) {
 	return it, it.String() == s
 }
 
-// sequenceNumber is a position as decimal digits, all of the same length, so that they are ordered
-// as numbers and as texts: 1, 20 digits of the transaction, 10 digits of the change in it.
+// sequenceNumber returns a position as decimal digits. All have the same length, so that they sort
+// the same as numbers and as texts: 1, 20 digits of the transaction, 10 digits of the change in it.
 func sequenceNumber(p shard.Position) string { return fmt.Sprintf("1%020d%010d", p.Index, p.N) }
 
-// positionOf is the position of a sequence number.
+// positionOf returns the position of a sequence number.
 func positionOf(s string) (p shard.Position, ok bool) {
 	const indexEnd, end = 21, 31
 	if len(s) != end || s[0] != '1' {
@@ -68,7 +68,7 @@ func positionOf(s string) (p shard.Position, ok bool) {
 	return shard.Position{Index: index, N: uint32(n)}, err == nil
 }
 
-// iteratorPosition is where the iterator that a request asks for begins.
+// iteratorPosition returns the position where the requested iterator begins.
 func (o *streamOps) iteratorPosition(ctx context.Context, req node, s *table.Stream,
 	sh table.StreamShard) (shard.Position, error) {
 	sequence := req.get("SequenceNumber")
@@ -92,12 +92,12 @@ func (o *streamOps) iteratorPosition(ctx context.Context, req node, s *table.Str
 	if kind == "AFTER_SEQUENCE_NUMBER" {
 		p.N++
 	}
-	// one that has been trimmed is refused now, as the service does
+	// a trimmed position is refused now, as DynamoDB does
 	_, _, _, err := o.tables.StreamRecords(ctx, s.Table, s.Label, sh.ID, p, oneRecord())
 	return p, trimmed(err)
 }
 
-// oneRecord is the limit of a look at whether there is anything.
+// oneRecord is the limit of a read that only checks whether there are any records.
 func oneRecord() shard.Limit { return shard.Limit{Changes: 1, Bytes: maxRecordBytes} }
 
 func trimmed(err error) error {
