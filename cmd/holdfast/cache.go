@@ -60,13 +60,13 @@ func (f *cacheFlags) run(cmd *cobra.Command) error {
 	}))
 }
 
-// startError has memcached's words and code for an address that can't be listened at.
+// startError reports an address that can't be listened on with memcached's text and exit code.
 func (f *cacheFlags) startError(err error) error {
 	var listen *node.ListenError
 	var taken *takenError
 	advice := ""
 	if errors.As(err, &taken) {
-		advice = "\nStop what listens there, or choose another port with -p or -l."
+		advice = "\nStop the program that listens there, or choose another port with -p or -l."
 	}
 	switch {
 	case !errors.As(err, &listen):
@@ -82,8 +82,8 @@ func (f *cacheFlags) startError(err error) error {
 		advice)
 }
 
-// prepare does to the process what must be done before anything is opened: limits while it is
-// still root, then the change of user.
+// prepare sets up the process before anything is opened: it raises the limits while the process is
+// still root, then changes the user.
 func (f *cacheFlags) prepare() error {
 	if f.coreDumps {
 		if err := allowCores(); err != nil {
@@ -96,7 +96,7 @@ func (f *cacheFlags) prepare() error {
 	return assumeUser(f.user)
 }
 
-// ready does what others wait for: the file of ports, the pid file, the word of a daemon.
+// ready writes the port file and the pid file, and reports to the command that started a daemon.
 func (f *cacheFlags) ready(n *node.Node, log *slog.Logger) error {
 	if f.lockMemory {
 		if err := lockMemory(); err != nil {
@@ -105,7 +105,7 @@ func (f *cacheFlags) ready(n *node.Node, log *slog.Logger) error {
 	}
 	warnIfOpen("cache", f.config.Cache.AuthFile, f.config.Cache.TLS, n.CacheAddrs(), log)
 	if err := writePorts(os.Getenv("MEMCACHED_PORT_FILENAME"), n.CacheAddrs()); err != nil {
-		log.Warn("cannot write the file of ports", "err", err)
+		log.Warn("cannot write the port file", "err", err)
 	}
 	if f.pidFile != "" {
 		if err := writePIDFile(f.pidFile, log); err != nil {
@@ -120,8 +120,8 @@ func (f *cacheFlags) ready(n *node.Node, log *slog.Logger) error {
 	return nil
 }
 
-// writePorts writes memcached's file of ports, one "TCP INET: 11211" a line, and renames it into
-// place so that whoever waits for it finds it whole.
+// writePorts writes memcached's port file, one line like "TCP INET: 11211" per listener. It renames
+// the file into place, so that a program that waits for it never reads a part of it.
 func writePorts(path string, addrs []net.Addr) error {
 	if path == "" {
 		return nil
@@ -143,7 +143,7 @@ func writePorts(path string, addrs []net.Addr) error {
 }
 
 func replaceFile(path, temporary string, text []byte) error {
-	// Not through a link that somebody else has put there: the directory may be /tmp.
+	// Never follow a link that another user has put there: the directory may be /tmp.
 	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -158,7 +158,7 @@ func replaceFile(path, temporary string, text []byte) error {
 	return os.Rename(temporary, path)
 }
 
-// writePIDFile replaces what is at path, and says so if that names a process that runs.
+// writePIDFile replaces the file at path, and logs a warning if it names a running process.
 func writePIDFile(path string, log *slog.Logger) error {
 	var pid int
 	if old, err := os.ReadFile(path); err == nil {
@@ -169,7 +169,7 @@ func writePIDFile(path string, log *slog.Logger) error {
 	return replaceFile(path, path+".tmp", fmt.Appendf(nil, "%d\n", os.Getpid()))
 }
 
-// removePIDFile removes the file unless another process has put its own there.
+// removePIDFile removes the pid file unless another process has replaced it by its own.
 func (f *cacheFlags) removePIDFile(log *slog.Logger) {
 	if f.pidFile == "" {
 		return
@@ -183,7 +183,7 @@ func (f *cacheFlags) removePIDFile(log *slog.Logger) {
 	}
 }
 
-// cacheName is how the cache command was called, for its help and its messages.
+// cacheName returns the name by which the cache command was called, for its help and its messages.
 func cacheName(args []string) string {
 	if len(args) > 0 {
 		if name := filepath.Base(args[0]); name == "memcached" || name == "memcached-debug" {
@@ -193,8 +193,8 @@ func cacheName(args []string) string {
 	return "holdfast cache"
 }
 
-// plainError has errors logged as their text alone: formatted by %+v, as the handler does it, those
-// of Pebble have stacks.
+// plainError logs an error as its text alone: the handler formats by %+v, which adds stack traces to
+// Pebble's errors.
 func plainError(_ []string, a slog.Attr) slog.Attr {
 	if err, ok := a.Value.Any().(error); ok {
 		a.Value = slog.StringValue(err.Error())

@@ -14,15 +14,16 @@ import (
 	"holdfast/node"
 )
 
-// cacheFlags is what memcached's command line says, read word by word and then finished.
+// cacheFlags holds memcached's command line: getopt sets the fields option by option, then finish
+// checks them together and completes the configuration.
 type cacheFlags struct {
 	config config.Config
 
 	show func(program string) string // -h, -V, -i: what to print instead of serving
 
-	port       int // -1 takes a free one, 0 none
+	port       int // -1 is any free port, 0 is none
 	portGiven  bool
-	listen     []string // as -l has them
+	listen     []string // the addresses of -l, unparsed
 	unixPath   string
 	unixMode   config.AccessMode
 	tls        bool
@@ -40,24 +41,24 @@ type cacheFlags struct {
 	protocolGiven bool // -B
 	sasl          bool
 	udpPort       int
-	watchKiB      int // what a watcher's log holds; 0 leaves it to the server
-	sslWriteKiB   int // shown, and of no effect: crypto/tls has its own buffers
+	watchKiB      int // size of a watcher's log buffer; 0 is the server's default
+	sslWriteKiB   int // shown by "stats settings" but has no effect: crypto/tls has its own buffers
 
-	ignored []string // options that were taken and do nothing
-	notes   []string // what else is worth a warning
+	ignored []string // options that are accepted but have no effect
+	notes   []string // other warnings
 }
 
 // maxDefaultThreads is memcached's default of -t.
 const maxDefaultThreads = 4
 
-// maxMegabytes is beyond any memory, and still a number of bytes: what is above is refused all the
-// same.
+// maxMegabytes is more than any machine has, yet its number of bytes doesn't overflow. A larger
+// number is cut to it, and refused by the later checks.
 const maxMegabytes = 1 << 22
 
-// maxWatchKiB bounds what each of at most twenty watchers may hold.
+// maxWatchKiB limits the log buffer of each of at most twenty watchers.
 const maxWatchKiB = 1 << 16
 
-// newCacheFlags has memcached's defaults: every interface, no HTTP.
+// newCacheFlags returns memcached's defaults: every interface, no HTTP.
 func newCacheFlags() *cacheFlags {
 	f := &cacheFlags{config: config.Default(), port: 11211, unixMode: config.DefaultMode, sslWriteKiB: 16}
 	f.config.Cache.Listen = nil
@@ -68,8 +69,8 @@ func newCacheFlags() *cacheFlags {
 	return f
 }
 
-// parseCacheFlags reads memcached's command line. Its errors are *exitError with memcached's code,
-// and its words where memcached has some.
+// parseCacheFlags reads memcached's command line. Its errors are *exitError with memcached's exit
+// code, and memcached's text where memcached has one.
 func parseCacheFlags(program string, args []string) (*cacheFlags, error) {
 	f := newCacheFlags()
 	rest, err := getopt(program, cacheOptions(), args, f)
@@ -82,7 +83,7 @@ func parseCacheFlags(program string, args []string) (*cacheFlags, error) {
 	return f, f.finish()
 }
 
-// finish checks what several options make together, and completes the configuration.
+// finish checks the options that depend on each other, and completes the configuration.
 func (f *cacheFlags) finish() error {
 	for _, check := range []func() error{f.checkRefused, f.checkSizes, f.finishProtocol, f.finishTLS, f.finishListeners} {
 		if err := check(); err != nil {
@@ -99,12 +100,12 @@ func (f *cacheFlags) finish() error {
 	return nil
 }
 
-// checkRefused refuses what is not served. memcached's own tests, for which --debug is, give UDP
-// ports to servers of which they then use none.
+// checkRefused refuses UDP. With --debug it accepts a UDP port and ignores it: memcached's own tests
+// pass one to servers and then don't use it.
 func (f *cacheFlags) checkRefused() error {
 	if f.udpPort != 0 {
 		if !f.debug {
-			return fail(exitUsage, "UDP is not served: leave -U out, or give -U 0")
+			return fail(exitUsage, "UDP is not supported: omit -U, or use -U 0")
 		}
 		f.ignored = append(f.ignored, "-U")
 		if !f.portGiven {
@@ -114,10 +115,10 @@ func (f *cacheFlags) checkRefused() error {
 	return nil
 }
 
-// saslFile is memcached's name for the file of users, where it is built to have one.
+// saslFile is the environment variable by which memcached, if built so, finds its file of users.
 const saslFile = "MEMCACHED_SASL_PWDB"
 
-// finishProtocol has -S and -Y mean the protocols that they mean to memcached, unless -B says it.
+// finishProtocol selects the protocol that -S or -Y implies in memcached, unless -B selects one.
 func (f *cacheFlags) finishProtocol() error {
 	c := &f.config.Cache
 	switch {
@@ -129,8 +130,8 @@ func (f *cacheFlags) finishProtocol() error {
 			c.AuthFile = os.Getenv(saslFile)
 		}
 		if c.AuthFile == "" {
-			return fail(exitUsage, "ERROR: -S needs users: name a file of lines user:password by -Y or in %s. libsasl's own "+
-				"configuration and databases are not read.", saslFile)
+			return fail(exitUsage, "ERROR: -S needs users: give a file with lines of user:password by -Y or in %s. "+
+				"libsasl's own configuration and databases are not read.", saslFile)
 		}
 	case c.AuthFile != "" && !f.protocolGiven:
 		c.Protocol = config.ProtocolASCII
@@ -138,7 +139,7 @@ func (f *cacheFlags) finishProtocol() error {
 	return nil
 }
 
-// checkSizes has memcached's words for what -I and -m can't be.
+// checkSizes refuses sizes of -I and -m with memcached's texts.
 func (f *cacheFlags) checkSizes() error {
 	c := &f.config.Cache
 	switch {
@@ -161,7 +162,7 @@ func (f *cacheFlags) finishTLS() error {
 		return fail(exitUsage, "ERROR: You cannot enable SSL without a TCP port.")
 	}
 	if t.Certificate == "" {
-		return fail(exitUsage, "ERROR: -Z needs -o ssl_chain_cert=FILE, and -o ssl_key=FILE if the key stands apart.")
+		return fail(exitUsage, "ERROR: -Z needs -o ssl_chain_cert=FILE, and -o ssl_key=FILE if the key is in another file.")
 	}
 	t.Clients = []config.TLSClients{config.ClientsAny, config.ClientsAsked, config.ClientsChecked,
 		config.ClientsChecked}[f.tlsVerify]
@@ -171,8 +172,8 @@ func (f *cacheFlags) finishTLS() error {
 	for _, word := range f.listen {
 		switch {
 		case strings.HasPrefix(word, "btls:") && f.tlsVerify > 0:
-			return fail(exitUsage, "ERROR: btls: can't stand beside -o ssl_verify_mode=%d; demand certificates by mtls: "+
-				"instead.", f.tlsVerify)
+			return fail(exitUsage, "ERROR: btls: can't be used with -o ssl_verify_mode=%d; use mtls: to require "+
+				"certificates.", f.tlsVerify)
 		case strings.HasPrefix(word, "mtls:") && t.ClientCA == "":
 			return fail(exitUsage, "ERROR: mtls: needs -o ssl_ca_cert=FILE.")
 		}
@@ -181,7 +182,7 @@ func (f *cacheFlags) finishTLS() error {
 	return nil
 }
 
-// finishListeners makes the addresses. A Unix socket is the only one, as with memcached.
+// finishListeners sets the addresses. As in memcached, a Unix socket excludes all others.
 func (f *cacheFlags) finishListeners() error {
 	c := &f.config.Cache
 	if f.port > 65535 {
@@ -192,7 +193,7 @@ func (f *cacheFlags) finishListeners() error {
 		return nil
 	}
 	if f.port == 0 {
-		return fail(exitUsage, "ERROR: -p 0 leaves nothing to listen on, as UDP is not served.")
+		return fail(exitUsage, "ERROR: -p 0 leaves nothing to listen on, as UDP is not supported.")
 	}
 	port := strconv.Itoa(max(f.port, 0))
 	if len(f.listen) == 0 {
@@ -211,17 +212,17 @@ func (f *cacheFlags) finishListeners() error {
 	return nil
 }
 
-// warnings are one line each.
+// warnings returns the warnings, one line each.
 func (f *cacheFlags) warnings() []string {
 	warnings := f.notes
 	if len(f.ignored) > 0 {
-		warnings = append(warnings, "taken and ignored, as they do not apply here: "+strings.Join(f.ignored, ", "))
+		warnings = append(warnings, "these options are accepted but have no effect: "+strings.Join(f.ignored, ", "))
 	}
 	return warnings
 }
 
-// number reads as atoi does, which takes what stands before other characters; a word without any
-// digits, which atoi calls 0, is refused.
+// number parses as atoi does, which reads the digits before any other character. Unlike atoi, which
+// returns 0, it refuses a value without digits.
 func (f *cacheFlags) number(name, value string) (int, error) {
 	digits := len(value) - len(strings.TrimLeft(strings.TrimPrefix(value, "-"), "0123456789"))
 	n, err := strconv.Atoi(value[:digits])
@@ -325,7 +326,7 @@ func (f *cacheFlags) setSSLWriteBuffer(value string) (err error) {
 	return f.ignore("-o ssl_wbuf_size")
 }
 
-// settings are what "stats settings" shows of the command line alone.
+// settings returns the settings that "stats settings" shows from the command line alone.
 func (f *cacheFlags) settings() []node.Setting {
 	return []node.Setting{
 		{Name: "ssl_wbuf_size", Value: strconv.Itoa(f.sslWriteKiB << 10)},

@@ -187,18 +187,18 @@ func TestCacheFlagsRefused(t *testing.T) {
 		{"-m 8192 -I 2000m", 64, "Cannot set item size limit higher than a gigabyte."},
 		{"-m lots", 64, `-m: "lots" is not a number`},
 		{"-p 70000", 64, "ERROR: Invalid port number 70000."},
-		{"-p 0", 64, "ERROR: -p 0 leaves nothing to listen on, as UDP is not served."},
-		{"-U 11211", 64, "UDP is not served: leave -U out, or give -U 0"},
+		{"-p 0", 64, "ERROR: -p 0 leaves nothing to listen on, as UDP is not supported."},
+		{"-U 11211", 64, "UDP is not supported: omit -U, or use -U 0"},
 		{"-B http", 64, "Invalid value for binding protocol: http\n -- should be one of auto, binary, or ascii"},
 		{"-S -B auto -Y /etc/u", 64, "ERROR: You cannot allow the ASCII protocol while using SASL."},
 		{"-S -B binary -B ascii -Y /etc/u", 64, "ERROR: You cannot allow the ASCII protocol while using SASL."},
 		{
 			"-S",
 			64,
-			"ERROR: -S needs users: name a file of lines user:password by -Y or in MEMCACHED_SASL_PWDB. libsasl's own " +
+			"ERROR: -S needs users: give a file with lines of user:password by -Y or in MEMCACHED_SASL_PWDB. libsasl's own " +
 				"configuration and databases are not read.",
 		},
-		{"-Z", 64, "ERROR: -Z needs -o ssl_chain_cert=FILE, and -o ssl_key=FILE if the key stands apart."},
+		{"-Z", 64, "ERROR: -Z needs -o ssl_chain_cert=FILE, and -o ssl_key=FILE if the key is in another file."},
 		{"-Z -p 0", 64, "ERROR: You cannot enable SSL without a TCP port."},
 		{"-Z -o ssl_chain_cert=/c,ssl_verify_mode=2", 64, "ERROR: -o ssl_verify_mode=2 needs -o ssl_ca_cert=FILE."},
 		{"-Z -o ssl_chain_cert=/c -l mtls:a", 64, "ERROR: mtls: needs -o ssl_ca_cert=FILE."},
@@ -206,14 +206,14 @@ func TestCacheFlagsRefused(t *testing.T) {
 		{"-l a:b", 71, `Invalid port number: "b"`},
 		{"-l [::1", 71, `Invalid IPV6 address: "[::1"`},
 		{"-l tag[toolongtag]:a", 71, `Listener tags must be between 1 and 8 characters: "tag[toolongtag]:a"`},
-		{"-l proto[proxy]:a", 64, `The proxy protocol is not served: "proto[proxy]:a"`},
+		{"-l proto[proxy]:a", 64, `The proxy protocol is not supported: "proto[proxy]:a"`},
 		{"-a 9", 64, `-a: "9" is not an access mode; write it in octal, like 0700`},
 		{"-D ", 1, "memcached: option requires an argument -- 'D'\nIllegal argument \"?\""},
 		{"-o nonsense", 1, `Illegal suboption "nonsense"`},
 		{"-o idle_timeout", 1, "Missing numeric argument for idle_timeout"},
 		{"-o ssl_verify_mode=4", 1, "Invalid ssl_verify_mode. Use help to see valid options."},
 		{"-o ssl_min_version=x", 1, "Invalid ssl_min_version. Use help to see valid options."},
-		{"-o proxy_config=x.lua", 64, "memcached's proxy is not here: -o proxy_config can't be served"},
+		{"-o proxy_config=x.lua", 64, "memcached's proxy is not supported: remove -o proxy_config"},
 		{"-Q", 1, "memcached: invalid option -- 'Q'\nIllegal argument \"?\""},
 		{"-m", 1, "memcached: option requires an argument -- 'm'\nIllegal argument \"?\""},
 		{"--port", 1, "memcached: option '--port' requires an argument\nIllegal argument \"?\""},
@@ -245,7 +245,7 @@ func TestCacheFlagsWarnOnce(t *testing.T) {
 	want := []string{
 		"-m 64M is read as 64",
 		"more than 64 threads are not recommended: give the number of processors or less",
-		"taken and ignored, as they do not apply here: -n, -o slab_reassign, -o no_lru_crawler, -o ext_path",
+		"these options are accepted but have no effect: -n, -o slab_reassign, -o no_lru_crawler, -o ext_path",
 	}
 	if got := f.warnings(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q; want %q", got, want)
@@ -279,7 +279,7 @@ func FuzzCacheFlags(f *testing.F) {
 	f.Fuzz(func(t *testing.T, line string) {
 		parsed, err := parseCacheFlags("memcached", strings.Fields(line))
 		if err == nil && parsed.show == nil && parsed.config.Check() != nil {
-			t.Errorf("%q: taken, but %v", line, parsed.config.Check())
+			t.Errorf("%q: accepted, but %v", line, parsed.config.Check())
 		}
 	})
 }

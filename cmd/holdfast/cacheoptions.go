@@ -2,17 +2,17 @@ package main
 
 import "strconv"
 
-// cacheOptions is memcached 1.6.40's command line (its -h), in its order, and two of ours. What
-// has no help is taken, or refused, but not advertised.
+// cacheOptions returns the options of memcached 1.6.40 in the order of its -h, and two of our own.
+// An option without help text is parsed but not listed in the help.
 func cacheOptions() []option {
 	return []option{
-		{'p', "port", required, "<num>", "TCP port to listen on (default: 11211; -1: a free one)",
+		{'p', "port", required, "<num>", "TCP port to listen on (default: 11211; -1: any free port)",
 			func(f *cacheFlags, v string) (err error) {
 				f.portGiven = true
 				f.port, err = f.number("-p", v)
 				return err
 			}},
-		{'U', "udp-port", required, "<num>", "UDP is not served: 0 only",
+		{'U', "udp-port", required, "<num>", "UDP is not supported: only 0 is accepted",
 			func(f *cacheFlags, v string) (err error) { f.udpPort, err = f.number("-U", v); return err }},
 		{'s', "unix-socket", required, "<file>", "UNIX socket to listen on (disables network support)",
 			func(f *cacheFlags, v string) error { f.unixPath = v; return nil }},
@@ -42,8 +42,8 @@ func cacheOptions() []option {
 		{'V', "version", none, "", "print version and exit", show(versionText)},
 		{'P', "pidfile", required, "<file>", "save PID in <file>",
 			func(f *cacheFlags, v string) error { f.pidFile = v; return nil }},
-		{'f', "slab-growth-factor", required, "<num>", "taken and ignored: there are no slabs", (*cacheFlags).checkFactor},
-		{'n', "slab-min-size", required, "<bytes>", "taken and ignored",
+		{'f', "slab-growth-factor", required, "<num>", "accepted but has no effect: there are no slabs", (*cacheFlags).checkFactor},
+		{'n', "slab-min-size", required, "<bytes>", "accepted but has no effect",
 			func(f *cacheFlags, v string) error {
 				n, err := f.number("-n", v)
 				if err == nil && n <= 0 {
@@ -52,25 +52,25 @@ func cacheOptions() []option {
 				f.ignored = append(f.ignored, "-n")
 				return err
 			}},
-		{'L', "enable-largepages", none, "", "taken and ignored: large pages are used where the system has them",
+		{'L', "enable-largepages", none, "", "accepted but has no effect: large pages are used\nwhere the system has them",
 			ignored("-L")},
 		{'D', "", required, "<char>", delimiterHelp, (*cacheFlags).setDelimiter},
-		{'t', "threads", required, "<num>", "number of event loops (default: 4, or one a processor if it has fewer)",
+		{'t', "threads", required, "<num>", "number of event loops (default: 4, or the number of\nprocessors if that is lower)",
 			(*cacheFlags).setThreads},
 		{'R', "max-reqs-per-event", required, "<num>",
-			"requests of one connection that are served before the\nothers get their turn (default and maximum: 256)",
+			"requests of one connection that are served before\nother connections get a turn (default and maximum: 256)",
 			positive("-R", "Number of requests per event must be greater than 0",
 				func(f *cacheFlags) *int { return &f.config.Cache.RequestsPerTurn })},
 		{'C', "disable-cas", none, "", "disable use of CAS",
 			turnOff(func(f *cacheFlags) *bool { return &f.config.Cache.CAS })},
 		{'b', "listen-backlog", required, "<num>", "set the backlog queue limit (default: 1024)",
 			func(f *cacheFlags, v string) (err error) { f.config.Cache.Backlog, err = f.number("-b", v); return err }},
-		{'B', "protocol", required, "<name>", "one of ascii, binary, or auto (default): which protocols\nare served",
+		{'B', "protocol", required, "<name>", "protocol to serve: ascii, binary, or auto (both,\nthe default)",
 			(*cacheFlags).setProtocol},
 		{'I', "max-item-size", required, "<num>", "adjusts max item size (default: 1m, min: 1k, max: 1024m)",
 			(*cacheFlags).setItemMax},
-		{'S', "enable-sasl", none, "", "turn on SASL authentication, PLAIN, which has the binary\nprotocol alone; -Y or the environment " +
-			"variable\nMEMCACHED_SASL_PWDB names the file of users",
+		{'S', "enable-sasl", none, "", "turn on SASL authentication (PLAIN) and serve the\nbinary protocol only; -Y or the environment variable\n" +
+			"MEMCACHED_SASL_PWDB names the file of users",
 			turnOn(func(f *cacheFlags) *bool { return &f.sasl })},
 		{'F', "disable-flush-all", none, "", "disable flush_all command",
 			turnOff(func(f *cacheFlags) *bool { return &f.config.Cache.Commands.FlushAll })},
@@ -78,16 +78,16 @@ func cacheOptions() []option {
 			turnOff(func(f *cacheFlags) *bool { return &f.config.Cache.Commands.Dump })},
 		{'W', "disable-watch", none, "", "disable watch commands (live logging)",
 			turnOff(func(f *cacheFlags) *bool { return &f.config.Cache.Commands.Watch })},
-		{'Y', "auth-file", required, "<file>", "ask clients for a password; the file has lines of\nuser:password, and is read again on SIGHUP. Without -B\nor " +
-			"-S the text protocol alone is served",
+		{'Y', "auth-file", required, "<file>", "ask clients for a password; the file has lines of\nuser:password, and is read again on SIGHUP. Without\n" +
+			"-B or -S, only the text protocol is served",
 			func(f *cacheFlags, v string) error { f.config.Cache.AuthFile = v; return nil }},
-		{'e', "memory-file", required, "<file>", "keep the items in a file, best in /dev/shm, over a clean\nstop (SIGTERM, SIGINT, SIGUSR1) and start",
+		{'e', "memory-file", required, "<file>", "keep the items in a file, best in /dev/shm, across a\nclean stop (SIGTERM, SIGINT, SIGUSR1) and restart",
 			func(f *cacheFlags, v string) error { f.config.Cache.MemoryFile = v; return nil }},
 		{'Z', "enable-ssl", none, "", "enable TLS/SSL; see ssl_* below", turnOn(func(f *cacheFlags) *bool { return &f.tls })},
 		{'o', "extended", required, "<list>", "comma separated list of extended options, see below",
 			(*cacheFlags).setExtended},
 		{'N', "napi-ids", required, "<num>", "", ignored("-N")},
-		{0, "http", required, "<addr>", "HOST:PORT for health, metrics and what-if over HTTP\n(Holdfast's own; off unless given)",
+		{0, "http", required, "<addr>", "HOST:PORT for health, metrics and what-if over HTTP\n(Holdfast's own; off by default)",
 			func(f *cacheFlags, v string) error { f.config.HTTP.Listen = v; return nil }},
 		{0, "debug", none, "", "", turnOn(func(f *cacheFlags) *bool { return &f.debug })},
 	}
@@ -95,12 +95,13 @@ func cacheOptions() []option {
 
 const listenHelp = `interface to listen on (default: all of them)
 HOST or HOST:PORT, a comma separated list; may be
-repeated. With -Z, a notls:, btls: or mtls: before one
-asks for no TLS, TLS without or with a client certificate`
+repeated. With -Z, the prefix notls: turns TLS off for an
+address, btls: asks for no client certificate, and mtls:
+requires one`
 
 const delimiterHelp = `delimiter between key prefixes and IDs, for the counts
-by prefix of "stats detail" and the metrics (default: ":").
-Giving it starts the counting`
+per prefix in "stats detail" and the metrics (default:
+":"). With this option, counting starts at once`
 
 func turnOn(field func(*cacheFlags) *bool) func(*cacheFlags, string) error {
 	return func(f *cacheFlags, _ string) error { *field(f) = true; return nil }

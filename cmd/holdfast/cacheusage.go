@@ -5,34 +5,34 @@ import (
 	"strings"
 )
 
-// helpColumn is where the help's texts begin, as in memcached's.
+// helpColumn is the column of the help texts, as in memcached's help.
 const helpColumn = 30
 
-const usageHead = `Holdfast's cache, with memcached's command line: it takes the place of memcached 1.6 in a
-unit file or a script as it is.
+const usageHead = `Holdfast's cache, with memcached's command line: a drop-in replacement for memcached 1.6
+in unit files and scripts.
 
 usage: %s [options]
 
 `
 
 const usageTail = `
-Extended options, by commas in -o; no_ before one switches it off:
+Extended options for -o, separated by commas; the prefix no_ turns one off:
   maxconns_fast     close new connections above the limit at once (the default)
   idle_timeout=N    close connections that are idle for N seconds (default: 0, never)
   watcher_logbuf_size=N  KiB of log that each client of watch may fall behind (default: 256)
-  ssl_chain_cert=F  certificate, its chain in order, in a PEM file
+  ssl_chain_cert=F  certificate and its chain, in order, in a PEM file
   ssl_key=F         private key in a PEM file, if not part of ssl_chain_cert
-  ssl_ca_cert=F     whose client certificates are good, in a PEM file
-  ssl_verify_mode=N 0: ask clients for no certificate (default), 1: check one that is shown,
-                    2 or 3: demand one
+  ssl_ca_cert=F     CAs that client certificates are checked against, in a PEM file
+  ssl_verify_mode=N 0: ask clients for no certificate (default), 1: check a certificate if
+                    the client sends one, 2 or 3: require one
   ssl_min_version=N 0: TLS 1.0, 1: 1.1, 2: 1.2 (default), 3: 1.3
-memcached's other extended options are taken and ignored, which one line of warning says.
+memcached's other extended options are accepted but have no effect; one warning lists them.
 
 Signals: SIGTERM, SIGINT and SIGUSR1 stop cleanly; SIGHUP reads the auth file and the
-certificates again. The environment variable MEMCACHED_PORT_FILENAME names a file that the
-ports are written to.`
+certificates again. The environment variable MEMCACHED_PORT_FILENAME names a file to
+write the ports to.`
 
-// cacheUsage is the help of the cache command, made from its table.
+// cacheUsage returns the help of the cache command, made from the table of its options.
 func cacheUsage(program string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, usageHead, program)

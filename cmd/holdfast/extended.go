@@ -6,11 +6,11 @@ import (
 
 // An extended option is one word of -o: NAME or NAME=VALUE.
 type extended struct {
-	missing string // what memcached says when the value is; "" if it needs none
+	missing string // memcached's error for a missing value; "" if the option needs no value
 	set     func(f *cacheFlags, value string) error
 }
 
-// extendedOptions are the words of -o that mean something here.
+// extendedOptions are the options of -o that have an effect or need a value.
 var extendedOptions = map[string]extended{
 	"maxconns_fast":    {"", turnOff(func(f *cacheFlags) *bool { return &f.config.Cache.ConnectionsWait })},
 	"no_maxconns_fast": {"", turnOn(func(f *cacheFlags) *bool { return &f.config.Cache.ConnectionsWait })},
@@ -36,7 +36,7 @@ var extendedOptions = map[string]extended{
 	}},
 	"ssl_keyformat": {"Missing ssl_keyformat argument", func(_ *cacheFlags, v string) error {
 		if v != "1" && v != "PEM" {
-			return fail(exitFailure, "ssl_keyformat must be PEM: other formats are not read")
+			return fail(exitFailure, "ssl_keyformat must be PEM: other formats are not supported")
 		}
 		return nil
 	}},
@@ -54,8 +54,8 @@ var extendedOptions = map[string]extended{
 	"warm_max_factor": {"Missing warm_max_factor argument", nil},
 }
 
-// ignoredExtended are the words of -o that are taken and do nothing: they tune memcached's slabs,
-// LRUs, threads and flash storage, which are not here.
+// ignoredExtended are the options of -o that are accepted but have no effect: they tune memcached's
+// slabs, LRUs, threads and flash storage, which Holdfast doesn't have.
 var ignoredExtended = words(`no_hashexpand slab_reassign no_slab_reassign slab_automove no_slab_automove
 	slab_automove_ratio slab_automove_window slab_automove_freeratio tail_repair_time lru_crawler no_lru_crawler
 	lru_crawler_sleep lru_crawler_tocrawl lru_maintainer no_lru_maintainer worker_logbuf_size
@@ -73,7 +73,7 @@ func words(list string) map[string]bool {
 	return set
 }
 
-// setExtended takes one -o.
+// setExtended parses the value of one -o, a comma-separated list.
 func (f *cacheFlags) setExtended(list string) error {
 	for _, word := range strings.Split(list, ",") {
 		if word == "" {
@@ -105,5 +105,5 @@ func oneOf(value, name string, n int) (int, error) {
 }
 
 func refusedProxy(*cacheFlags, string) error {
-	return fail(exitUsage, "memcached's proxy is not here: -o proxy_config can't be served")
+	return fail(exitUsage, "memcached's proxy is not supported: remove -o proxy_config")
 }

@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// memcached's command line is read as getopt_long reads it, which no flag library of Go does
-// exactly: -m64, -m 64, -vvv, -Mvl a,b, --memory-limit=64, --memory-limit 64, --mem 64 while that
-// is clear, options after other arguments, and -- before what isn't one. It follows getopt_long(3).
+// memcached's command line is parsed as getopt_long(3) does, which no flag library of Go does
+// exactly: -m64, -m 64, -vvv, -Mvl a,b, --memory-limit=64, --memory-limit 64, --mem 64 if no other
+// option begins so, options after other arguments, and -- to end the options.
 
-// argument says whether an option has one.
+// argument is whether an option has an argument.
 type argument uint8
 
 const (
@@ -18,17 +18,17 @@ const (
 	optional          // only after --name=
 )
 
-// An option is one line of the table that the command line is read by and the help is made of.
+// An option is one row of the table that both the parser and the help are driven by.
 type option struct {
 	short byte   // 0 without a short form
 	long  string // "" without a long form
 	arg   argument
-	value string // what the help calls the argument
-	help  string // lines; "" keeps the option out of the help
+	value string // the argument's name in the help
+	help  string // one or more lines; "" hides the option from the help
 	set   func(f *cacheFlags, value string) error
 }
 
-// getopt sets f by args and returns what is no option.
+// getopt parses args into f and returns the arguments that are not options.
 func getopt(program string, options []option, args []string, f *cacheFlags) (rest []string, err error) {
 	p := &getoptParser{program: program, options: options, args: args, flags: f}
 	for len(p.args) > 0 {
@@ -54,11 +54,11 @@ func getopt(program string, options []option, args []string, f *cacheFlags) (res
 type getoptParser struct {
 	program string
 	options []option
-	args    []string // the words that are left
+	args    []string // not yet parsed
 	flags   *cacheFlags
 }
 
-// cluster takes a word of short options, the last of which may have an argument.
+// cluster parses a word of short options, the last of which may have an argument.
 func (p *getoptParser) cluster(letters string) error {
 	for i := 0; i < len(letters); i++ {
 		o := p.find(letters[i])
@@ -94,7 +94,7 @@ func (p *getoptParser) long(word string) error {
 	return o.set(p.flags, trim(value))
 }
 
-// named finds a long option by its name or by a beginning of it that no other shares.
+// named finds a long option by its name or by a prefix that no other option shares.
 func (p *getoptParser) named(name string) (*option, error) {
 	var found []*option
 	for i := range p.options {
@@ -128,7 +128,7 @@ func (p *getoptParser) find(letter byte) *option {
 	return nil
 }
 
-// next takes the next word as an argument, whatever it looks like.
+// next takes the next word as an argument, even if it looks like an option.
 func (p *getoptParser) next(value *string) bool {
 	if len(p.args) == 0 {
 		return false
@@ -141,5 +141,5 @@ func (p *getoptParser) refuse(format string, args ...any) error {
 	return fail(exitFailure, "%s: %s\nIllegal argument \"?\"", p.program, fmt.Sprintf(format, args...))
 }
 
-// trim drops the spaces before an argument, which memcached does too.
+// trim drops the spaces before an argument, as memcached does.
 func trim(value string) string { return strings.TrimLeft(value, " \t\n\v\f\r") }

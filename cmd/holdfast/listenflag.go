@@ -8,7 +8,7 @@ import (
 	"holdfast/config"
 )
 
-// addListeners takes one -l: a list.
+// addListeners parses the value of one -l, a list of addresses.
 func (f *cacheFlags) addListeners(value string) error {
 	words := strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ';' })
 	f.listen = append(f.listen, words...)
@@ -21,9 +21,10 @@ var listenerTLS = []struct {
 }{{"notls:", config.TLSOff}, {"btls:", config.TLSAuto}, {"mtls:", config.TLSMutual}}
 
 // parseListener reads one address of -l as memcached does: [notls:|btls:|mtls:][proto[NAME]:]
-// [tag[NAME]:|tag_NAME_:]HOST[:PORT], where HOST may be *, and an IPv6 address with a port stands
-// in brackets. A tag is for memcached's proxy: it is taken and does nothing. btls: asks for TLS as
-// -Z sets it up; finishTLS refuses it beside a demand for certificates, which it would lift.
+// [tag[NAME]:|tag_NAME_:]HOST[:PORT], where HOST may be *, and an IPv6 address with a port is in
+// brackets. A tag is for memcached's proxy: it is accepted but has no effect. btls: selects TLS as
+// -Z sets it up; finishTLS refuses it if -o ssl_verify_mode checks certificates, since memcached's
+// btls: would turn that check off.
 func parseListener(word, port string, tls bool) (config.Listener, error) {
 	l := config.Listener{Mode: config.DefaultMode}
 	address := word
@@ -68,7 +69,7 @@ func cutProtocol(address string) (protocol config.Protocol, rest string, err err
 	case "negotiating":
 		return config.ProtocolAuto, rest, nil
 	}
-	return "", "", fail(exitUsage, "The %s protocol is not served: %q", name, address)
+	return "", "", fail(exitUsage, "The %s protocol is not supported: %q", name, address)
 }
 
 func cutTag(address string) (string, error) {
@@ -86,7 +87,7 @@ func cutTag(address string) (string, error) {
 	return address, nil
 }
 
-// splitHost takes HOST, HOST:PORT, [IPV6], [IPV6]:PORT or a bare IPV6 address.
+// splitHost splits HOST, HOST:PORT, [IPV6], [IPV6]:PORT or a bare IPV6 address.
 func splitHost(address, port string) (host, p string, err error) {
 	if rest, ok := strings.CutPrefix(address, "["); ok {
 		host, rest, ok = strings.Cut(rest, "]")
