@@ -28,7 +28,7 @@ type Options struct {
 	Log          *slog.Logger     // default: nothing is logged
 }
 
-// A Handler serves DynamoDB's requests over HTTP. Its methods are the way of a request, in this
+// A Handler serves DynamoDB's requests over HTTP. A request passes through its methods in this
 // order: Serve calls admit, receive and perform; perform calls run.
 type Handler struct {
 	account    account
@@ -73,8 +73,8 @@ func (h *Handler) Stop() { h.stop() }
 // Stats returns the counts of requests since the start.
 func (h *Handler) Stats() Stats { return h.counters.stats() }
 
-// Serve answers one request of a server that Server returned. Nothing of ctx is kept but the
-// response, until it is sent.
+// Serve handles one request of a server that Server returned. Nothing keeps a reference to ctx but
+// the response, until it is sent.
 //
 // The header is checked before the body is read, because a body costs memory, and its signature
 // can't be checked before it is complete.
@@ -201,8 +201,8 @@ func (h *Handler) perform(ctx *fasthttp.RequestCtx, r *pending, body string, w *
 	return status
 }
 
-// run checks a request, in the service's order, and runs its operation, whose name it returns for
-// the counters.
+// run checks a request, in DynamoDB's order, and runs its operation, whose name it returns for the
+// counters.
 func (h *Handler) run(ctx *fasthttp.RequestCtx, r *pending, body string, w *writer) (name string, err error) {
 	if err := r.claim.verify(ctx); err != nil {
 		return r.op.name, err

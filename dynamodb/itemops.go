@@ -8,7 +8,7 @@ import (
 	"holdfast/table"
 )
 
-// itemOps are the operations of items.
+// itemOps are the operations on items.
 type itemOps struct{ tables *table.Store }
 
 func (o *itemOps) operations() []operation {
@@ -26,14 +26,14 @@ func (o *itemOps) operations() []operation {
 	}
 }
 
-// Parameters are those of an operation that are expressions, in the order of the service's texts,
-// and the older ones that do the same without.
+// Parameters are the expression parameters of an operation, in the order in which DynamoDB's error
+// texts list them, and the legacy parameters that they replace.
 type parameters struct {
 	expressions []string
 	legacy      []string
 }
 
-// expressions are the parsed expressions of a request; those that it doesn't have are nil.
+// expressions are the parsed expressions of a request; an expression that it doesn't have is nil.
 type expressions struct {
 	update       *item.Update
 	condition    *item.Condition
@@ -67,7 +67,8 @@ func (p parameters) apart(req node) error {
 	return nil
 }
 
-// valuesUsed refuses values without an expression that may have some.
+// valuesUsed refuses ExpressionAttributeValues in a request that has no expression that could use
+// them.
 func (p parameters) valuesUsed(req node) error {
 	valued := slices.DeleteFunc(slices.Clone(p.expressions),
 		func(name string) bool { return name == "ProjectionExpression" })
@@ -82,7 +83,7 @@ func (p parameters) valuesUsed(req node) error {
 		strings.Join(valued, " and "), are)
 }
 
-// present returns those of the names that the request has.
+// present returns those of the names that the request has as parameters.
 func present(req node, names []string) []string {
 	var have []string
 	for _, name := range names {
@@ -96,7 +97,7 @@ func present(req node, names []string) []string {
 // parse parses the expressions of a request.
 func (p parameters) parse(req node) (e expressions, err error) {
 	if len(present(req, p.expressions)) == 0 {
-		return e, nil // and apart has seen to it that there are neither names nor values
+		return e, nil // apart has already refused names and values
 	}
 	scope, err := scopeOf(req)
 	if err != nil {
@@ -143,7 +144,7 @@ func scopeOf(req node) (*item.Scope, error) {
 			return true
 		})
 	}
-	// The names of values are looked at before the values.
+	// DynamoDB checks the names of values before the values.
 	values, faulty := attributeValues(req.get("ExpressionAttributeValues"))
 	scope, err := item.NewScope(names, values)
 	if err != nil {
@@ -152,8 +153,8 @@ func scopeOf(req node) (*item.Scope, error) {
 	return scope, faulty
 }
 
-// attributeValues is attributes for ExpressionAttributeValues: with the error there are names
-// nevertheless.
+// attributeValues converts ExpressionAttributeValues to an item. An item with all names is returned
+// even with an error.
 func attributeValues(n node) (item.Item, error) {
 	if n.kind() == absent {
 		return nil, nil
@@ -174,7 +175,7 @@ func attributeValues(n node) (item.Item, error) {
 	return item.New(attrs...), first
 }
 
-// names are the texts of an array.
+// names returns the texts of an array.
 func names(n node) []string {
 	list := make([]string, 0, n.len())
 	n.each(func(_ string, v node) bool {
@@ -184,7 +185,7 @@ func names(n node) []string {
 	return list
 }
 
-// attributesToGet is the projection of the legacy parameter; nil if there is none.
+// attributesToGet returns the projection of the legacy parameter; nil if there is none.
 func attributesToGet(req node) (*item.Projection, error) {
 	n := req.get("AttributesToGet")
 	if n.kind() == absent {
@@ -193,8 +194,8 @@ func attributesToGet(req node) (*item.Projection, error) {
 	return item.AttributesToGet(names(n))
 }
 
-// comparisons are those of Expected, QueryFilter, ScanFilter or KeyConditions. With the error there
-// are comparisons nevertheless.
+// comparisons returns the comparisons of Expected, QueryFilter, ScanFilter or KeyConditions. They
+// are returned even with an error.
 func comparisons(n node) ([]item.Comparison, error) {
 	var first error
 	value := func(v node) item.Value {
@@ -227,7 +228,7 @@ func comparisons(n node) ([]item.Comparison, error) {
 	return list, first
 }
 
-// expected is the condition of the legacy parameters; nil if there is none.
+// expected returns the condition of the legacy parameters; nil if there is none.
 func expected(req node) (*item.Condition, error) {
 	n := req.get("Expected")
 	if n.kind() == absent && !req.has("ConditionalOperator") {
@@ -236,12 +237,12 @@ func expected(req node) (*item.Condition, error) {
 	cs, faulty := comparisons(n)
 	condition, err := item.Expected(cs, req.get("ConditionalOperator").text())
 	if err == nil {
-		err = faulty // how many values there are is looked at before the values
+		err = faulty // DynamoDB checks the number of values before the values
 	}
 	return condition, err
 }
 
-// legacyFilter is the filter of QueryFilter or ScanFilter; nil if there is none.
+// legacyFilter returns the condition of QueryFilter or ScanFilter; nil if there is none.
 func legacyFilter(req node, parameter string) (*item.Condition, error) {
 	n := req.get(parameter)
 	if n.kind() == absent && !req.has("ConditionalOperator") {

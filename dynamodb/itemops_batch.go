@@ -7,7 +7,7 @@ import (
 	"holdfast/table"
 )
 
-// The most parts that a batch may have.
+// The most keys or writes that a batch may have.
 const (
 	maxBatchGets   = 100
 	maxBatchWrites = 25
@@ -44,7 +44,7 @@ func (o *itemOps) batchGetItem(ctx context.Context, req node, w *writer) error {
 	return nil
 }
 
-// batchGetsOf is what a BatchGetItem asks for, table by table, and the keys as they stand in the
+// batchGetsOf returns the reads of a BatchGetItem, table by table, and their keys' nodes in the
 // request.
 func batchGetsOf(req node) (gets []table.Get, keys []node, err error) {
 	req.get("RequestItems").each(func(name string, part node) bool {
@@ -70,12 +70,12 @@ func batchGetsOf(req node) (gets []table.Get, keys []node, err error) {
 	return gets, keys, err
 }
 
-// writeUnprocessedKeys writes what a client must ask for again, as it asked for it. The numbers of
-// what is unprocessed rise.
+// writeUnprocessedKeys writes the part of the request that the client must repeat, in the form in
+// which it was sent. unprocessed has indexes into keys, in ascending order.
 func writeUnprocessedKeys(w *writer, req node, keys []node, unprocessed []int) {
 	w.name("UnprocessedKeys")
 	w.beginObject()
-	first := 0 // the number of the table's first key
+	first := 0 // index of the table's first key
 	req.get("RequestItems").each(func(name string, part node) bool {
 		end := first + part.get("Keys").len()
 		of := numbersWithin(unprocessed, first, end)
@@ -104,7 +104,7 @@ func writeUnprocessedKeys(w *writer, req node, keys []node, unprocessed []int) {
 	w.endObject()
 }
 
-// numbersWithin are those of the numbers that are at least from and less than to.
+// numbersWithin returns the numbers n with from ≤ n < to.
 func numbersWithin(numbers []int, from, to int) []int {
 	var within []int
 	for _, n := range numbers {
@@ -127,7 +127,7 @@ func (o *itemOps) batchWriteItem(ctx context.Context, req node, w *writer) error
 	w.beginObject()
 	w.name("UnprocessedItems")
 	w.beginObject()
-	first := 0 // the number of the table's first write
+	first := 0 // index of the table's first write
 	req.get("RequestItems").each(func(name string, list node) bool {
 		end := first + list.len()
 		of := numbersWithin(unprocessed, first, end)
@@ -150,8 +150,8 @@ func (o *itemOps) batchWriteItem(ctx context.Context, req node, w *writer) error
 	return nil
 }
 
-// batchWritesOf is what a BatchWriteItem asks for, table by table, and its parts as they stand in
-// the request.
+// batchWritesOf returns the writes of a BatchWriteItem, table by table, and their nodes in the
+// request.
 func batchWritesOf(req node) (writes []table.BatchWrite, parts []node, err error) {
 	req.get("RequestItems").each(func(name string, list node) bool {
 		list.each(func(_ string, part node) bool {

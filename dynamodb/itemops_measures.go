@@ -7,7 +7,7 @@ import (
 	"holdfast/table"
 )
 
-// measured is how a request asks for ReturnConsumedCapacity.
+// measured is a request's choice of ReturnConsumedCapacity.
 type measured uint8
 
 const (
@@ -26,7 +26,7 @@ func measuredOf(req node) measured {
 	return unmeasured
 }
 
-// write writes the ConsumedCapacity of a request about one table.
+// write writes the ConsumedCapacity of a request for one table.
 func (m measured) write(w *writer, c table.Capacity) {
 	if m == unmeasured {
 		return
@@ -35,7 +35,7 @@ func (m measured) write(w *writer, c table.Capacity) {
 	m.object(w, c, false)
 }
 
-// writeAll writes the ConsumedCapacity of a request about many tables.
+// writeAll writes the ConsumedCapacity of a request for several tables.
 func (m measured) writeAll(w *writer, cs []table.Capacity, transaction bool) {
 	if m == unmeasured {
 		return
@@ -48,7 +48,7 @@ func (m measured) writeAll(w *writer, cs []table.Capacity, transaction bool) {
 	w.endArray()
 }
 
-// object writes one ConsumedCapacity. Only in transactions are reads and writes told apart.
+// object writes one ConsumedCapacity. Reads and writes are listed separately only in transactions.
 func (m measured) object(w *writer, c table.Capacity, transaction bool) {
 	w.beginObject()
 	w.strField("TableName", c.Table)
@@ -96,8 +96,8 @@ func writeIndexesConsumed(w *writer, name string, indexes map[string]table.Index
 	w.endObject()
 }
 
-// writeCollection writes the ItemCollectionMetrics of one write. The size is told to the GB, as the
-// service does.
+// writeCollection writes the ItemCollectionMetrics of one write. The size is reported in whole GB,
+// as DynamoDB does.
 func writeCollection(w *writer, req node, c *table.Collection) {
 	if c == nil || req.get("ReturnItemCollectionMetrics").text() != "SIZE" {
 		return
@@ -118,7 +118,8 @@ func collectionObject(w *writer, c *table.Collection) {
 	w.endObject()
 }
 
-// writeCollections writes the ItemCollectionMetrics of many writes, by table, each collection once.
+// writeCollections writes the ItemCollectionMetrics of several writes, by table, each collection
+// once.
 func writeCollections(w *writer, req node, cs []table.Collection) {
 	if len(cs) == 0 || req.get("ReturnItemCollectionMetrics").text() != "SIZE" {
 		return

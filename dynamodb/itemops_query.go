@@ -69,7 +69,7 @@ func queryOf(req node) (q table.Query, err error) {
 	return q, err
 }
 
-// either is the first that isn't nil.
+// either returns the first condition that isn't nil.
 func either[T any](a, b *T) *T {
 	if a != nil {
 		return a
@@ -77,7 +77,7 @@ func either[T any](a, b *T) *T {
 	return b
 }
 
-// keyConditions is the key condition of the legacy parameter.
+// keyConditions returns the key condition of the legacy parameter.
 func keyConditions(req node) (*item.KeyCondition, error) {
 	cs, err := comparisons(req.get("KeyConditions"))
 	if err != nil {
@@ -86,7 +86,7 @@ func keyConditions(req node) (*item.KeyCondition, error) {
 	return item.KeyConditions(cs)
 }
 
-// startKey is the ExclusiveStartKey; nil if there is none.
+// startKey returns the ExclusiveStartKey; nil if there is none.
 func startKey(req node) (item.Item, error) {
 	key, err := attributes(req.get("ExclusiveStartKey"))
 	wire := new(wireError)
@@ -103,7 +103,7 @@ func startKey(req node) (item.Item, error) {
 	return nil, invalid("The provided starting key is invalid: %s", err)
 }
 
-// selectOf is what a query or scan returns. It goes by what is projected, too.
+// selectOf returns what a query or scan returns of each item, which also depends on its projection.
 func selectOf(req node) (table.Select, error) {
 	projects := ""
 	for _, name := range [...]string{"AttributesToGet", "ProjectionExpression"} {
@@ -182,7 +182,8 @@ func scanOf(req node) (s table.Scan, err error) {
 	return s, err
 }
 
-// segmentOf is the part of a parallel scan; segments is 0 where it isn't one.
+// segmentOf returns a parallel scan's segment and the number of segments, which is 0 for other
+// scans.
 func segmentOf(req node) (segment, segments int, err error) {
 	segment, segments = int(req.get("Segment").int()), int(req.get("TotalSegments").int())
 	has, total := req.has("Segment"), req.has("TotalSegments")
@@ -200,7 +201,7 @@ func segmentOf(req node) (segment, segments int, err error) {
 	return segment, segments, err
 }
 
-// writePage writes the answer to a query or scan.
+// writePage writes the response to a query or scan.
 func writePage(w *writer, req node, page table.Page) {
 	w.beginObject()
 	w.intField("Count", int64(page.Count))

@@ -31,7 +31,7 @@ func (o *itemOps) getItem(ctx context.Context, req node, w *writer) error {
 	return nil
 }
 
-// getOf is what a GetItem asks for, or a Get of a transaction.
+// getOf returns the read that a GetItem, or a Get of a transaction, asks for.
 func getOf(req node) (get table.Get, err error) {
 	if err := getParameters.apart(req); err != nil {
 		return get, err
@@ -45,7 +45,8 @@ func getOf(req node) (get table.Get, err error) {
 	return get, err
 }
 
-// projectionOf is the projection that a GetItem asks for, in either way; nil is none.
+// projectionOf returns a read's projection, from its expression or its legacy parameter; nil if
+// there is none.
 func projectionOf(req node) (*item.Projection, error) {
 	legacy, err := attributesToGet(req)
 	if err != nil || legacy != nil {
@@ -64,7 +65,7 @@ func (o *itemOps) putItem(ctx context.Context, req node, w *writer) error {
 	return writeWritten(req, w, written, err, oldOf)
 }
 
-// putOf is what a PutItem asks for, or a Put of a transaction.
+// putOf returns the put that a PutItem, or a Put of a transaction, asks for.
 func putOf(req node) (put table.Put, err error) {
 	if err := writeParameters.apart(req); err != nil {
 		return put, err
@@ -92,7 +93,7 @@ func (o *itemOps) deleteItem(ctx context.Context, req node, w *writer) error {
 	return writeWritten(req, w, written, err, oldOf)
 }
 
-// deleteOf is what a DeleteItem asks for, or a Delete of a transaction.
+// deleteOf returns the delete that a DeleteItem, or a Delete of a transaction, asks for.
 func deleteOf(req node) (del table.Delete, err error) {
 	if err := writeParameters.apart(req); err != nil {
 		return del, err
@@ -108,7 +109,7 @@ func deleteOf(req node) (del table.Delete, err error) {
 	return del, err
 }
 
-// onlyOldValues refuses the ReturnValues that only an update has.
+// onlyOldValues refuses the ReturnValues that are valid only for an update.
 func onlyOldValues(req node) error {
 	switch req.get("ReturnValues").text() {
 	case "", "NONE", "ALL_OLD":
@@ -117,7 +118,8 @@ func onlyOldValues(req node) error {
 	return invalid("ReturnValues can only be ALL_OLD or NONE")
 }
 
-// conditionOf is the condition of a put or delete, in either way; nil is none.
+// conditionOf returns the condition of a put or delete, from its expression or its legacy
+// parameters; nil if there is none.
 func conditionOf(req node) (*item.Condition, error) {
 	legacy, err := expected(req)
 	if err != nil || legacy != nil {
@@ -146,7 +148,7 @@ func (o *itemOps) updateItem(ctx context.Context, req node, w *writer) error {
 	})
 }
 
-// touched is what an item has where an update changes it; nil is nothing.
+// touched returns the parts of an item that an update changes; nil if it has none.
 func touched(u *item.Update, it item.Item) item.Item {
 	if u == nil || it == nil {
 		return nil
@@ -157,7 +159,7 @@ func touched(u *item.Update, it item.Item) item.Item {
 	return nil
 }
 
-// updateOf is what an UpdateItem asks for, or an Update of a transaction.
+// updateOf returns the update that an UpdateItem, or an Update of a transaction, asks for.
 func updateOf(req node) (update table.Update, err error) {
 	if err := updateParameters.apart(req); err != nil {
 		return update, err
@@ -183,7 +185,7 @@ func updateOf(req node) (update table.Update, err error) {
 	return update, err
 }
 
-// attributeUpdates is the update of the legacy parameter; nil if there is none.
+// attributeUpdates returns the update of the legacy parameter; nil if there is none.
 func attributeUpdates(req node) (*item.Update, error) {
 	n := req.get("AttributeUpdates")
 	if n.kind() == absent {
@@ -206,7 +208,7 @@ func attributeUpdates(req node) (*item.Update, error) {
 	return item.AttributeUpdates(list)
 }
 
-// oldOf is what a put or delete returns for its ReturnValues.
+// oldOf returns the item that a put or delete returns for its ReturnValues.
 func oldOf(values string, written table.Written) item.Item {
 	if values == "ALL_OLD" {
 		return written.Before
@@ -214,7 +216,7 @@ func oldOf(values string, written table.Written) item.Item {
 	return nil
 }
 
-// writeWritten writes the answer to a put, update or delete, or returns its error.
+// writeWritten writes the response to a put, update or delete, or returns its error.
 func writeWritten(req node, w *writer, written table.Written, err error,
 	returned func(values string, written table.Written) item.Item) error {
 	if err != nil {
@@ -228,7 +230,7 @@ func writeWritten(req node, w *writer, written table.Written, err error,
 	return nil
 }
 
-// withoutItem takes the item out of the error of a condition unless the request asked for it.
+// withoutItem removes the item from a failed condition's error unless the request asked for it.
 func withoutItem(err error, req node) error {
 	if condition := new(table.ConditionError); errors.As(err, &condition) && !wantsItem(req) {
 		return &table.ConditionError{}
@@ -236,7 +238,7 @@ func withoutItem(err error, req node) error {
 	return err
 }
 
-// wantsItem says whether a write asks for the item for which its condition didn't hold.
+// wantsItem reports whether a write asks for the item if its condition fails.
 func wantsItem(req node) bool {
 	return req.get("ReturnValuesOnConditionCheckFailure").text() == "ALL_OLD"
 }

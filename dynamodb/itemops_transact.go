@@ -80,7 +80,7 @@ func (o *itemOps) transactWriteItems(ctx context.Context, req node, w *writer) e
 	return nil
 }
 
-// actionOf is what one of the TransactItems asks for.
+// actionOf returns the action that one of the TransactItems asks for.
 func actionOf(part node) (action table.Action, err error) {
 	if len(present(part, []string{"ConditionCheck", "Put", "Delete", "Update"})) != 1 {
 		return action, invalid("TransactItems can only contain one of Check, Put, Update or Delete")
@@ -98,7 +98,7 @@ func actionOf(part node) (action table.Action, err error) {
 			action.Update = new(table.Update)
 			*action.Update, err = updateOf(n)
 		case name == "ConditionCheck":
-			var like table.Delete // it has what a check has
+			var like table.Delete // it has the same fields as a check
 			like, err = deleteOf(n)
 			action.Check = &table.Check{Table: like.Table, Key: like.Key, If: like.If}
 		}
@@ -107,8 +107,8 @@ func actionOf(part node) (action table.Action, err error) {
 	return action, err
 }
 
-// withoutItems takes the items out of the reasons of a canceled transaction where the action didn't
-// ask for them.
+// withoutItems removes the items from the reasons of a canceled transaction, except for actions
+// that asked for them.
 func withoutItems(err error, items node) error {
 	canceled := new(table.CanceledError)
 	if !errors.As(err, &canceled) {
@@ -129,7 +129,7 @@ func withoutItems(err error, items node) error {
 	return &table.CanceledError{Reasons: reasons}
 }
 
-// addCapacity adds up what the parts of a transaction consumed, by table.
+// addCapacity adds the capacity that a part of a transaction consumed to its table's sum.
 func addCapacity(sums []table.Capacity, c table.Capacity) []table.Capacity {
 	i := slices.IndexFunc(sums, func(s table.Capacity) bool { return s.Table == c.Table })
 	if i < 0 {
@@ -149,8 +149,8 @@ func addCapacity(sums []table.Capacity, c table.Capacity) []table.Capacity {
 	return sums
 }
 
-// digestOf is a digest of what a JSON value says: it is the same however its members are ordered
-// and its texts escaped.
+// digestOf returns a digest of a JSON value's content: it doesn't depend on the order of members or
+// on the escapes in texts.
 func digestOf(n node) (digest [32]byte) {
 	h := sha256.New()
 	hashNode(h, n)
@@ -158,7 +158,8 @@ func digestOf(n node) (digest [32]byte) {
 	return digest
 }
 
-// hashNode hashes a value with its kind and length before it, so that no two look the same.
+// hashNode hashes a value preceded by its kind and length, so that no two different values hash the
+// same bytes.
 func hashNode(h hash.Hash, n node) {
 	switch k := n.kind(); k {
 	case object:

@@ -14,11 +14,11 @@ const (
 	streamsTarget = "DynamoDBStreams_20120810"
 )
 
-// An operation is one that a request's X-Amz-Target can name.
+// An operation is named by a request's X-Amz-Target.
 type operation struct {
 	name  string // "GetItem"
-	shape *shape // of the request
-	// run runs a request that has the shape, and writes the response's JSON.
+	shape *shape // the request's
+	// run executes a request that matches the shape, and writes the response's JSON.
 	run func(ctx context.Context, req node, w *writer) error
 }
 

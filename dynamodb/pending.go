@@ -2,7 +2,8 @@ package dynamodb
 
 import "sync"
 
-// A pending request is what is known of a request before its body is read, and what it holds.
+// A pending request is a request before its body is read: what its header says, and the resources
+// that it holds.
 type pending struct {
 	contentType string // of the response
 	typed       bool   // the request's content type is one of the service's

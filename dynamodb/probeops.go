@@ -8,9 +8,10 @@ import (
 	"holdfast/table"
 )
 
-// What the service has and Holdfast hasn't, as tools ask for it that look at everything (Terraform,
-// the AWS CDK, NoSQL Workbench, administration UIs): the answer is that there is none, or that it
-// is disabled. What would change any of it is unknown.
+// Operations of DynamoDB features that Holdfast doesn't have, for tools that query everything
+// (Terraform, the AWS CDK, NoSQL Workbench, administration UIs): the response is that there is
+// none, or that the feature is disabled. Operations that would change such a feature are unknown
+// operations here.
 
 var (
 	shapeDescribeContributorInsights = structure("DescribeContributorInsightsInput", tableMember(),
@@ -34,7 +35,7 @@ var (
 	shapeDescribeExport = structure("DescribeExportInput", need("ExportArn", sized(37, maxARNLength)))
 )
 
-// probeOps answer for what there is none of.
+// probeOps are the read operations of features that Holdfast doesn't have.
 type probeOps struct {
 	tables  *table.Store
 	account account
@@ -57,7 +58,7 @@ func (o *probeOps) operations() []operation {
 	}
 }
 
-// empty answers with an empty list of that name.
+// empty returns an operation whose response is an empty list of that name.
 func empty(name string) func(context.Context, node, *writer) error {
 	return func(_ context.Context, _ node, w *writer) error {
 		w.beginObject()
@@ -68,7 +69,8 @@ func empty(name string) func(context.Context, node, *writer) error {
 	}
 }
 
-// none answers that there is nothing of that kind with the ARN that is in a member of the request.
+// none returns an operation whose error is that nothing of that kind has the ARN in the request's
+// member.
 func none(name, kind, member string) func(context.Context, node, *writer) error {
 	return func(_ context.Context, req node, _ *writer) error {
 		return exception(name, "%s not found: %s", kind, req.get(member).text())
@@ -130,7 +132,7 @@ func (o *probeOps) describeAutoScaling(_ context.Context, req node, w *writer) e
 	return nil
 }
 
-// getResourcePolicy says that a table or a stream has no policy.
+// getResourcePolicy returns the error that a table or stream has no policy.
 func (o *probeOps) getResourcePolicy(_ context.Context, req node, _ *writer) error {
 	arn := req.get("ResourceArn").text()
 	if _, _, ok := o.account.part(arn, "stream"); ok {

@@ -19,13 +19,13 @@ const (
 // noPages is the response to a web page's request that isn't allowed.
 const noPages = "Pages may ask only where signatures are checked, or any origin is allowed.\n"
 
-// respondUnknown answers what is no request of the service.
+// respondUnknown sets the response to a request for no operation of DynamoDB.
 func respondUnknown(ctx *fasthttp.RequestCtx) {
 	respond(ctx, http.StatusNotFound, "", []byte("<UnknownOperationException/>\n"))
 }
 
-// contentTypeOf returns the answer's content type, and says whether the request's is one that there
-// is.
+// contentTypeOf returns the response's content type, and whether the request's content type is one
+// of DynamoDB's.
 func contentTypeOf(ctx *fasthttp.RequestCtx) (contentType string, known bool) {
 	of, _, _ := bytes.Cut(ctx.Request.Header.ContentType(), []byte(";"))
 	switch string(bytes.TrimSpace(of)) {
@@ -64,27 +64,27 @@ func answerOrigin(ctx *fasthttp.RequestCtx, allowed bool) (answered bool) {
 	return true
 }
 
-// The headers of each answer, as net/http and browsers write names.
+// The headers of each response, spelled as net/http and browsers write them.
 var (
 	headerCRC       = []byte("X-Amz-Crc32")
 	headerRequestID = []byte("X-Amzn-Requestid")
 )
 
-// respond sets an answer. Its body isn't copied.
+// respond sets a response. Its body isn't copied.
 func respond(ctx *fasthttp.RequestCtx, status int, contentType string, body []byte) {
 	ctx.SetStatusCode(status)
 	header := &ctx.Response.Header
-	header.SetContentType(contentType) // none is guessed
+	header.SetContentType(contentType) // otherwise fasthttp would set a default
 	var digits [10]byte
 	header.SetCanonical(headerCRC, strconv.AppendUint(digits[:0], uint64(crc32.ChecksumIEEE(body)), 10))
 	ctx.Response.SetBodyRaw(body)
 }
 
-// writerKey is that of the answer's writer among the values of a request.
+// writerKey is the key of the response's writer among the request's user values.
 type writerKey struct{}
 
-// respondWriter sets what has been written as an answer. The writer is released by the server: it
-// closes a request's values when the answer is sent.
+// respondWriter sets the response to the writer's bytes. The server releases the writer: it closes
+// a request's user values once the response is sent.
 func respondWriter(ctx *fasthttp.RequestCtx, status int, contentType string, w *writer) {
 	if len(w.buf) > maxPlainAnswer && acceptsGzip(&ctx.Request.Header) {
 		compressed := w.compressed()
@@ -96,7 +96,7 @@ func respondWriter(ctx *fasthttp.RequestCtx, status int, contentType string, w *
 	ctx.SetUserValue(writerKey{}, w)
 }
 
-// setRequestID sets 52 random digits and letters, as the service has them.
+// setRequestID sets a request ID of 52 random digits and letters, like DynamoDB's.
 func setRequestID(ctx *fasthttp.RequestCtx) {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 	const perWord = 12 // letters of five bits in 64

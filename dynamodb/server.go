@@ -13,12 +13,13 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// faultWait is how long the client of what is no request may still send before it has its answer.
+// faultWait is how long the client of an invalid HTTP request may go on sending before it gets its
+// response.
 const faultWait = 50 * time.Millisecond
 
-// Server returns a server of the handler, with the options that the protocol needs: headers are
-// sent only if they are set, bodies come as streams, so that no memory is taken for what a client
-// only announces. Buffers, times and numbers are the caller's.
+// Server returns a server of the handler, with the options that the protocol needs: no default
+// headers, and bodies as streams, so that a body that is only announced takes no memory. Buffers,
+// timeouts and limits are left to the caller.
 func (h *Handler) Server() *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler:                      h.Serve,
@@ -30,21 +31,22 @@ func (h *Handler) Server() *fasthttp.Server {
 		DisablePreParseMultipartForm: true,
 		NoDefaultServerHeader:        true,
 		NoDefaultContentType:         true,
-		SecureErrorLogMessage:        true, // else it has the client's headers
+		SecureErrorLogMessage:        true, // otherwise log lines contain the client's headers
 		Logger:                       slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
 	}
 }
 
-// How long a body may take that is longer than what comes with its header. One that takes memory
-// must not take it for long.
+// Timeouts of bodies that are too long to arrive with the header. A request that holds memory must
+// not hold it for long.
 const (
 	bodyTimeLeast  = 10 * time.Second
-	bodyRateLeast  = 256 << 10 // bytes a second
+	bodyRateLeast  = 256 << 10 // bytes per second
 	chunkedTime    = time.Minute
 	shortBodyBytes = 64 << 10
 )
 
-// bodyTime gives a long body the time that it needs at bodyRateLeast. A short one has the header's.
+// bodyTime returns the read timeout of a body: a long one gets the time that it needs at
+// bodyRateLeast, a short one shares the header's timeout.
 func bodyTime(header *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	switch length := header.ContentLength(); {
 	case length == chunked:
@@ -56,7 +58,8 @@ func bodyTime(header *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	return fasthttp.RequestConfig{}
 }
 
-// mayContinue says whether a client that waits for it may send its body. If not, the answer is set.
+// mayContinue reports whether a client that sent Expect: 100-continue may send its body. If not,
+// the response is set.
 func (h *Handler) mayContinue(ctx *fasthttp.RequestCtx) (status int) {
 	if ctx.Request.Header.ContentLength() > maxBodyBytes {
 		return http.StatusRequestEntityTooLarge
@@ -69,8 +72,8 @@ func (h *Handler) mayContinue(ctx *fasthttp.RequestCtx) (status int) {
 	return http.StatusContinue
 }
 
-// fault answers what is no request, and closes the connection. One that ends or is too slow in the
-// middle of a request has no answer.
+// fault sets the response to an invalid HTTP request, and closes the connection. A request that
+// ends early or is too slow gets no response.
 func fault(ctx *fasthttp.RequestCtx, err error) {
 	status := http.StatusBadRequest
 	var (
@@ -83,9 +86,9 @@ func fault(ctx *fasthttp.RequestCtx, err error) {
 	case errors.Is(err, fasthttp.ErrUnsupportedTransferEncoding):
 		status = http.StatusNotImplemented
 	case errors.As(err, &network):
-		_ = ctx.Conn().Close() // what fasthttp writes then goes nowhere
+		_ = ctx.Conn().Close() // discards what fasthttp writes afterwards
 	}
-	if network == nil { // else what is unread when the connection is closed would take the answer with it
+	if network == nil { // closing with unread bytes would lose the response
 		_ = ctx.Conn().SetReadDeadline(time.Now().Add(faultWait))
 		_, _ = io.CopyN(io.Discard, ctx.Conn(), maxBodyBytes)
 	}
@@ -93,8 +96,8 @@ func fault(ctx *fasthttp.RequestCtx, err error) {
 	ctx.SetConnectionClose()
 }
 
-// recovered answers a request whose code has panicked, if it has; deferred. What the request holds
-// is in an unknown state, so the connection is closed.
+// recovered sets the response to a request whose code has panicked; it must be deferred. The state
+// of what the request holds is unknown, so the connection is closed.
 func (h *Handler) recovered(ctx *fasthttp.RequestCtx) {
 	cause := recover()
 	if cause == nil {

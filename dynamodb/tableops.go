@@ -7,7 +7,7 @@ import (
 	"holdfast/table"
 )
 
-// tableOps are the operations of tables as a whole, and of their tags.
+// tableOps are the operations on tables as a whole, and on their tags.
 type tableOps struct {
 	tables  *table.Store
 	account account
@@ -52,7 +52,7 @@ func (o *tableOps) describeTable(_ context.Context, req node, w *writer) error {
 	return nil
 }
 
-// maxNames is how many tables' names a page of ListTables has.
+// maxNames is the most table names that a page of ListTables has.
 const maxNames = 100
 
 func (o *tableOps) listTables(_ context.Context, req node, w *writer) error {
@@ -132,8 +132,8 @@ func (o *tableOps) updateTimeToLive(ctx context.Context, req node, w *writer) er
 	return nil
 }
 
-// The limits of an account in the real service, from which its consoles and tools compute. Here
-// nothing is enforced by them.
+// The limits of an account in DynamoDB, which its consoles and tools use in computations. Holdfast
+// doesn't enforce them.
 const (
 	accountUnits = 80_000
 	tableUnits   = 40_000
@@ -152,8 +152,8 @@ func (o *tableOps) describeLimits(_ context.Context, _ node, w *writer) error {
 // localAddress is the key of the listener's net.Addr in an operation's context.
 type localAddress struct{}
 
-// describeEndpoints names the listener that the request came to, so that a client that discovers
-// its endpoint stays here.
+// describeEndpoints returns the listener that the request came to, so that a client that uses
+// endpoint discovery keeps using this server.
 func (o *tableOps) describeEndpoints(ctx context.Context, _ node, w *writer) error {
 	address := "dynamodb." + o.account.region + ".amazonaws.com"
 	if local, ok := ctx.Value(localAddress{}).(net.Addr); ok {

@@ -7,8 +7,7 @@ import (
 	"holdfast/item"
 )
 
-// definedOnce refuses AttributeDefinitions that define an attribute twice, be it with the same
-// type.
+// definedOnce refuses AttributeDefinitions that define an attribute twice, even with the same type.
 func definedOnce(attributes []item.KeyAttr) error {
 	defined := make(map[string]bool, len(attributes))
 	for _, a := range attributes {
@@ -20,10 +19,10 @@ func definedOnce(attributes []item.KeyAttr) error {
 	return nil
 }
 
-// reservedTags is how no tag's key of a user may begin.
+// reservedTags is the prefix that keys of users' tags must not have.
 const reservedTags = "aws:"
 
-// checkTag refuses a tag with characters that the service doesn't take, in its key or in its value.
+// checkTag refuses a tag with characters in its key or value that DynamoDB doesn't accept.
 func checkTag(key, value string) error {
 	for _, part := range [...]struct{ what, text string }{{"key", key}, {"value", value}} {
 		if strings.IndexFunc(part.text, untaggable) >= 0 {
@@ -37,7 +36,7 @@ func checkTag(key, value string) error {
 	return nil
 }
 
-// untaggable says whether a character may not stand in a tag. See
+// untaggable reports whether a character isn't allowed in a tag. See
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Tagging.html.
 func untaggable(r rune) bool {
 	return !unicode.IsLetter(r) && !unicode.IsNumber(r) && !unicode.IsSpace(r) && !strings.ContainsRune("+-=._:/@", r)

@@ -8,28 +8,28 @@ import (
 	"holdfast/table"
 )
 
-// maxUnits is the largest throughput that can be asked for, in units a second.
+// maxUnits is the largest throughput that a request can ask for, in units per second.
 const maxUnits = 1_000_000_000_000
 
 // Limits of a table's indexes.
 const (
 	maxLocalIndexes  = 5
 	maxGlobalIndexes = 20
-	maxProjected     = 100 // attributes that are in ProjectionTypes INCLUDE, of all indexes together
+	maxProjected     = 100 // attributes that all indexes together project by name (INCLUDE)
 )
 
-// refuse returns a ValidationException about what parameters mean.
+// refuse returns a ValidationException for parameters that have the right shape but invalid values.
 func refuse(format string, args ...any) error {
 	return invalid("One or more parameter values were invalid: "+format, args...)
 }
 
-// A definer makes a table's definition of a CreateTable, and checks what can be checked without the
-// table, in the order of the service: throughput, the table's key, local indexes, global indexes.
+// A definer builds a table's definition from a CreateTable. It checks what can be checked without
+// the table, in DynamoDB's order: throughput, the table's key, local indexes, global indexes.
 type definer struct {
 	req        node
 	d          table.Definition
 	attributes []item.KeyAttr // AttributeDefinitions
-	projected  int            // how many attributes the indexes so far project by name
+	projected  int            // number of attributes that the indexes so far project by name
 }
 
 func definition(req node) (table.Definition, []item.KeyAttr, error) {
@@ -75,7 +75,7 @@ func (f *definer) throughput() error {
 	return err
 }
 
-// throughput is a ProvisionedThroughput.
+// throughput parses a ProvisionedThroughput.
 func throughput(units node) (table.Throughput, error) {
 	t := table.Throughput{Read: units.get("ReadCapacityUnits").int(), Write: units.get("WriteCapacityUnits").int()}
 	if t.Read > maxUnits {
@@ -87,10 +87,11 @@ func throughput(units node) (table.Throughput, error) {
 	return t, nil
 }
 
-// onDemandLimit is the OnDemandThroughput of a table or index; what isn't there is 0: no limit.
+// onDemandLimit returns the OnDemandThroughput of a table or index; 0, which is no limit, where it
+// is absent.
 func onDemandLimit(req node) table.Throughput { return unitsLimit(req.get("OnDemandThroughput")) }
 
-// warmThroughput is the WarmThroughput of a table or index; what isn't there is 0.
+// warmThroughput returns the WarmThroughput of a table or index; 0 where it is absent.
 func warmThroughput(req node) table.Throughput {
 	units := req.get("WarmThroughput")
 	of := func(name string) int64 {
@@ -112,7 +113,7 @@ func unitsLimit(units node) table.Throughput {
 	return table.Throughput{Read: limit("MaxReadRequestUnits"), Write: limit("MaxWriteRequestUnits")}
 }
 
-// A keyElement is an attribute in a KeySchema.
+// A keyElement is an attribute of a KeySchema.
 type keyElement struct{ name, role string }
 
 func keyElements(schema node) (elements []keyElement, names []string) {
@@ -144,7 +145,7 @@ func (f *definer) key() error {
 	return nil
 }
 
-// defined says whether all attributes of a key are defined.
+// defined checks that all attributes of a key are defined.
 func (f *definer) defined(keys []string) error {
 	defined := make([]string, len(f.attributes))
 	for i, a := range f.attributes {
@@ -160,8 +161,7 @@ func (f *definer) defined(keys []string) error {
 	return nil
 }
 
-// keySchema makes the key of a table of its elements, of which there are one or two. Those that
-// aren't defined have no type.
+// keySchema builds a table's key from its one or two elements. Undefined attributes have no type.
 func keySchema(elements []keyElement, attributes []item.KeyAttr) (item.KeySchema, error) {
 	var key item.KeySchema
 	if err := checkElements(elements); err != nil {
@@ -208,7 +208,7 @@ func (f *definer) localIndexes() error {
 	return err
 }
 
-// local checks what must hold for the key of a local index beside what must hold for all.
+// local checks the rules for a local index's key, beside those for all keys.
 func (f *definer) local(x *item.Index) error {
 	if len(x.Key.Range) == 0 {
 		return refuse("Index KeySchema does not have a range key for index: %s", x.Name)
@@ -239,7 +239,7 @@ func (f *definer) globalIndexes() error {
 	return err
 }
 
-// setIndexThroughput gives a global index of a table of that billing its throughput.
+// setIndexThroughput sets a global index's throughput, which depends on its table's billing mode.
 func setIndexThroughput(x node, d *table.IndexDefinition, billing table.Billing) error {
 	units := x.get("ProvisionedThroughput")
 	if billing == table.OnDemand {
@@ -294,7 +294,7 @@ func (f *definer) index(x node, local bool) error {
 	return nil
 }
 
-// setProjection gives an index what its entries hold.
+// setProjection sets which attributes an index's entries hold.
 func setProjection(p node, x *item.Index) error {
 	kind, attrs := p.get("ProjectionType").text(), p.get("NonKeyAttributes")
 	switch kind {
@@ -327,7 +327,7 @@ func setProjection(p node, x *item.Index) error {
 	return err
 }
 
-// settings reads what stands beside keys, indexes and throughput.
+// settings reads the members beside keys, indexes and throughput.
 func (f *definer) settings() error {
 	view, _, err := streamView(f.req)
 	if err != nil {
@@ -342,7 +342,7 @@ func (f *definer) settings() error {
 	return err
 }
 
-// encryption is an SSESpecification: "KMS" where it is enabled.
+// encryption returns an SSESpecification: "KMS" if it is enabled.
 func encryption(spec node) string {
 	if truth(spec.get("Enabled")) {
 		return "KMS"
@@ -369,7 +369,8 @@ func viewName(v table.View) string {
 	return ""
 }
 
-// streamView is a StreamSpecification: 0 is no stream. given says whether there is a specification.
+// streamView returns a StreamSpecification's view; 0 is no stream. given is whether there is a
+// specification.
 func streamView(req node) (view table.View, given bool, err error) {
 	spec := req.get("StreamSpecification")
 	if spec.kind() == absent {

@@ -32,7 +32,7 @@ func billingName(b table.Billing) string {
 	return "PROVISIONED"
 }
 
-// writeTable writes an answer that is one TableDescription, of a table that is made or changed.
+// writeTable writes a response that is one TableDescription, of a table that is created or updated.
 func writeTable(w *writer, a account, d *table.Description) {
 	w.beginObject()
 	w.name("TableDescription")
@@ -45,8 +45,8 @@ func writeTable(w *writer, a account, d *table.Description) {
 	w.endObject()
 }
 
-// writeDescribed writes the answer to a DescribeTable, which says what the others leave to be
-// assumed.
+// writeDescribed writes the response to a DescribeTable, which has members that other responses
+// leave out.
 func writeDescribed(w *writer, a account, d *table.Description) {
 	w.beginObject()
 	w.name("Table")
@@ -58,8 +58,8 @@ func writeDescribed(w *writer, a account, d *table.Description) {
 	w.endObject()
 }
 
-// writeDescription writes the members of a TableDescription that all answers have. warm says
-// whether indexes have their warm throughput, where they asked for one.
+// writeDescription writes the members of a TableDescription that all responses have. warm is
+// whether to include the warm throughput of indexes that asked for one.
 func writeDescription(w *writer, a account, d *table.Description, warm bool) {
 	writeAttributes(w, d.Attributes)
 	w.strField("TableName", d.Name)
@@ -86,8 +86,8 @@ func writeDescription(w *writer, a account, d *table.Description, warm bool) {
 	}
 }
 
-// writeDeleted writes the description of a table that is removed. It has none of what made the
-// table: no key, no indexes.
+// writeDeleted writes the description of a table that is deleted. It has nothing of the table's
+// definition: no key, no indexes.
 func writeDeleted(w *writer, a account, d *table.Description) {
 	w.beginObject()
 	w.name("TableDescription")
@@ -105,15 +105,14 @@ func writeDeleted(w *writer, a account, d *table.Description) {
 	w.endObject()
 }
 
-// What a table that is billed on demand can take at once, in units a second, unless it asks for
-// more.
+// The warm throughput of a table billed on demand, in units per second, unless it asks for more.
 const (
 	warmReads  = 12_000
 	warmWrites = 4_000
 )
 
-// writeWarm writes the warm throughput of a table or index: what it asked for, but at least what it
-// has anyway.
+// writeWarm writes the warm throughput of a table or index: what it asked for, but no less than its
+// provisioned throughput or the on-demand minimum.
 func writeWarm(w *writer, asked table.Throughput, billing table.Billing, provisioned table.Throughput) {
 	least := provisioned
 	if billing == table.OnDemand {
@@ -172,8 +171,8 @@ func writeUnits(w *writer, t table.Throughput) {
 	w.intField("WriteCapacityUnits", t.Write)
 }
 
-// writeBilling says how a table is billed, unless it always was as all tables once were:
-// provisioned.
+// writeBilling writes a table's billing mode, unless it has always been provisioned, which was once
+// the only mode.
 func writeBilling(w *writer, d *table.Description) {
 	if d.Billing == table.Provisioned && d.LastOnDemand.IsZero() {
 		return
@@ -291,8 +290,8 @@ func writeRestored(w *writer, a account, r *table.Restored) {
 	w.endObject()
 }
 
-// writeEncryption says that a table was asked to be encrypted with a key of its owner. What is on
-// disk here is for the disk to encrypt.
+// writeEncryption writes that the table was to be encrypted with its owner's key. Holdfast itself
+// doesn't encrypt: that is left to the disk.
 func writeEncryption(w *writer, a account, kind string) {
 	if kind == "" {
 		return

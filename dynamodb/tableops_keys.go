@@ -6,7 +6,7 @@ import (
 	"holdfast/item"
 )
 
-// checkElements checks what holds for the keys of tables and of all indexes.
+// checkElements checks the rules that the keys of tables and of all indexes share.
 func checkElements(elements []keyElement) error {
 	for i := range elements {
 		if slices.ContainsFunc(elements[:i], func(e keyElement) bool { return e.name == elements[i].name }) {
@@ -19,9 +19,8 @@ func checkElements(elements []keyElement) error {
 	return nil
 }
 
-// indexKey makes the key of an index of its elements. That of a global index may have several
-// attributes in a part; how many is for package table to say. Those that aren't defined have no
-// type.
+// indexKey builds an index's key from its elements. A global index's key may have several
+// attributes in a part; package table checks how many. Undefined attributes have no type.
 func indexKey(elements []keyElement, attributes []item.KeyAttr, local bool) (item.IndexKey, error) {
 	if local {
 		key, err := keySchema(elements, attributes)

@@ -11,7 +11,7 @@ import (
 	"holdfast"
 )
 
-// tagsOf reads a list of tags. nil is no tags.
+// tagsOf parses a list of tags. nil means no tags.
 func tagsOf(list node) (map[string]string, error) {
 	if list.len() == 0 {
 		return nil, nil
@@ -32,9 +32,9 @@ func tagsOf(list node) (map[string]string, error) {
 	return tags, err
 }
 
-// taggedTable is the table that a request's ResourceArn names. list is what the request must have
-// beside it, with elements that the service calls what; "" is nothing. The order of the checks is
-// the service's.
+// taggedTable returns the table that a request's ResourceArn names. list is the member that the
+// request must also have, and what is DynamoDB's name for its elements; "" requires none. The order
+// of the checks is DynamoDB's.
 func (a account) taggedTable(req node, operation, list, what string) (name string, err error) {
 	resource := req.get("ResourceArn")
 	if resource.kind() == absent {
@@ -62,7 +62,7 @@ func (a account) taggedTable(req node, operation, list, what string) (name strin
 	return name, nil
 }
 
-// looksLikeARN says whether a text has an ARN's parts: a:b:c:d:e:f/g.
+// looksLikeARN reports whether a text has an ARN's parts: a:b:c:d:e:f/g.
 func looksLikeARN(s string) bool {
 	parts := strings.SplitN(s, ":", 6)
 	if len(parts) < 6 || slices.Contains(parts, "") {
@@ -72,8 +72,8 @@ func looksLikeARN(s string) bool {
 	return ok && before != "" && after != ""
 }
 
-// ownTable is the table that an ARN names, "" if it isn't the ARN of a table, and whether it is
-// another region's or account's.
+// ownTable returns the name of the table that an ARN names, "" if it isn't a table's ARN, and
+// whether the table belongs to another region or account.
 func (a account) ownTable(arn string) (name string, foreign bool) {
 	parts := strings.SplitN(arn, ":", 6)
 	if len(parts) < 6 || parts[0] != "arn" || parts[2] != "dynamodb" {
@@ -86,7 +86,7 @@ func (a account) ownTable(arn string) (name string, foreign bool) {
 	return name, parts[3] != a.region || parts[4] != a.id
 }
 
-// denied is what the service says of resources that aren't the caller's.
+// denied returns DynamoDB's error for resources of another account or region.
 func (a account) denied(operation, arn string) error {
 	if arn == "" {
 		arn = "*"
@@ -96,8 +96,8 @@ func (a account) denied(operation, arn string) error {
 			" on resource: " + arn}
 }
 
-// noResource is what an error becomes that says that a table isn't there, in an operation that
-// names it by its ARN.
+// noResource converts the error for a missing table to the one of operations that name the table by
+// its ARN.
 func noResource(err error, req node) error {
 	if !errors.Is(err, holdfast.NotFound) {
 		return err

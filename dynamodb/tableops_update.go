@@ -7,8 +7,8 @@ import (
 	"holdfast/table"
 )
 
-// alteration makes an alteration of an UpdateTable, and checks what can be checked without the
-// table.
+// alteration builds a table's alteration from an UpdateTable. It checks what can be checked without
+// the table.
 func alteration(req node) (table.Alteration, error) {
 	a := table.Alteration{Table: tableName(req), Attributes: attributeDefinitions(req)}
 	if err := definedOnce(a.Attributes); err != nil {
@@ -22,7 +22,7 @@ func alteration(req node) (table.Alteration, error) {
 	return a, nil
 }
 
-// alterable are the members of an UpdateTable of which it must have one.
+// alterable are the members of which an UpdateTable must have at least one.
 var alterable = [...]string{
 	"ProvisionedThroughput", "BillingMode", "StreamSpecification", "SSESpecification", "ReplicaUpdates", "TableClass",
 	"DeletionProtectionEnabled", "OnDemandThroughput", "WarmThroughput",
@@ -86,7 +86,7 @@ func alterIndexes(req node, a *table.Alteration) error {
 	return err
 }
 
-// indexAlteration is a GlobalSecondaryIndexUpdate, and the index that it is about.
+// indexAlteration parses a GlobalSecondaryIndexUpdate, and returns the name of its index.
 func indexAlteration(u node, attributes []item.KeyAttr) (x table.IndexAlteration, name string, err error) {
 	update, create, remove := u.get("Update"), u.get("Create"), u.get("Delete")
 	if len(present(u, []string{"Update", "Create", "Delete"})) > 1 {
@@ -97,7 +97,7 @@ func indexAlteration(u node, attributes []item.KeyAttr) (x table.IndexAlteration
 	case update.kind() != absent:
 		name = update.get("IndexName").text()
 		x.Update = &table.IndexUpdate{Name: name}
-		// the service looks at how large these are only once it has found the table
+		// DynamoDB checks these values' limits only once it has found the table.
 		if units := update.get("ProvisionedThroughput"); units.kind() != absent {
 			x.Update.Throughput = &table.Throughput{
 				Read:  units.get("ReadCapacityUnits").int(),
@@ -114,7 +114,7 @@ func indexAlteration(u node, attributes []item.KeyAttr) (x table.IndexAlteration
 		}
 	case create.kind() != absent:
 		name = create.get("IndexName").text()
-		// The request defines the attributes of its key, even those that the table already has.
+		// The request must define the key's attributes, even those that the table already has.
 		_, names := keyElements(create.get("KeySchema"))
 		if err = (&definer{attributes: attributes}).defined(names); err == nil {
 			x.Create, err = newIndex(create, attributes, false)
@@ -129,8 +129,8 @@ func indexAlteration(u node, attributes []item.KeyAttr) (x table.IndexAlteration
 	return x, name, err
 }
 
-// newIndex is an index that is to be added. The types of its key's attributes are those of
-// attributes; where that lacks them, they are unknown.
+// newIndex parses an index that is to be added. Its key's attributes have the types in attributes;
+// those that are missing there have no type.
 func newIndex(create node, attributes []item.KeyAttr, local bool) (*table.IndexDefinition, error) {
 	d := &table.IndexDefinition{Index: item.Index{Name: create.get("IndexName").text(), Local: local}}
 	elements, _ := keyElements(create.get("KeySchema"))

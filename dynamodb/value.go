@@ -6,8 +6,8 @@ import (
 	"holdfast/item"
 )
 
-// valueMembers are the members that an AttributeValue may have, in the order in which the service
-// looks at them.
+// valueMembers are the members that an AttributeValue may have, in the order in which DynamoDB
+// checks them.
 var valueMembers = [...]struct {
 	name string
 	typ  item.Type
@@ -16,8 +16,8 @@ var valueMembers = [...]struct {
 	{"BS", item.BS}, {"NS", item.NS}, {"SS", item.SS}, {"L", item.L}, {"M", item.M},
 }
 
-// attributeValue makes a value of {"S":"a"}, whose JSON types are known to be right. It is checked
-// whole: numbers, sets, how deep it nests. Texts share the request's.
+// attributeValue parses a value such as {"S":"a"}, whose JSON types have been checked. It checks
+// everything else: numbers, sets, nesting. Texts share the request's bytes.
 func attributeValue(n node) (item.Value, error) {
 	v, err := uncheckedValue(n)
 	if err == nil && (v.Type == item.L || v.Type == item.M) {
@@ -26,7 +26,7 @@ func attributeValue(n node) (item.Value, error) {
 	return v, err
 }
 
-// uncheckedValue is attributeValue without the check of how deep it nests.
+// uncheckedValue is attributeValue without the check of nesting.
 func uncheckedValue(n node) (v item.Value, err error) {
 	types := 0
 	for _, m := range valueMembers {
@@ -52,7 +52,7 @@ func uncheckedValue(n node) (v item.Value, err error) {
 		"of the supported datatypes")
 }
 
-// valueOf makes a value of a type of what stands behind the type's name.
+// valueOf parses a value whose type name has been read.
 func valueOf(t item.Type, n node) (item.Value, error) {
 	switch t {
 	case item.S:
@@ -80,7 +80,7 @@ func valueOf(t item.Type, n node) (item.Value, error) {
 	}
 }
 
-// blob is the bytes that a text in base 64 stands for.
+// blob decodes a text in base64.
 func blob(n node) (string, error) {
 	b, err := base64.StdEncoding.DecodeString(n.text())
 	if err != nil {
@@ -121,8 +121,8 @@ func listOf(n node) (item.Value, error) {
 	return item.List(list...), err
 }
 
-// attributes makes an item of {"id":{"S":"a"}}, as attributeValue makes values. It is nil if n is
-// absent, else not.
+// attributes parses an item such as {"id":{"S":"a"}}, with attributeValue for its values. It is nil
+// only if n is absent.
 func attributes(n node) (item.Item, error) {
 	if n.kind() == absent {
 		return nil, nil
@@ -139,17 +139,17 @@ func attributes(n node) (item.Item, error) {
 	return it, nil
 }
 
-// maxMade is up to how many values memory is taken at once. Of more, the first that is wrong may be
-// near.
+// maxMade is the most values for which memory is allocated at once. If there are more, an invalid
+// one may end the parsing early.
 const maxMade = 1 << 10
 
-// newItem makes an item that shall be written, as attributes does. It stops where the item is too
-// large: a value takes many times its bytes while it is in memory.
+// newItem parses an item that is to be written, as attributes does. It stops once the item is too
+// large, because values in memory take many times their length in bytes.
 func newItem(n node) (item.Item, error) {
-	if len(n.raw()) <= item.MaxItemBytes { // no value is larger than its JSON
+	if len(n.raw()) <= item.MaxItemBytes { // a value is never larger than its JSON
 		return attributes(n)
 	}
-	const leastCells = 2 // of a value of one byte: {"NULL":true}
+	const leastCells = 2 // cells per byte at most: {"NULL":true} has 2 for 1 byte
 	if n.cells()-1 > leastCells*item.MaxItemBytes {
 		return nil, errItemTooLarge
 	}

@@ -9,13 +9,13 @@ import (
 	"holdfast/item"
 )
 
-// A writer appends JSON. Commas are its business: each value, and each name, puts one before itself
-// where one belongs.
+// A writer appends JSON. It adds the commas: each value and each name is preceded by one where JSON
+// requires it.
 type writer struct {
 	buf []byte
 }
 
-// maxPooledAnswer is up to how many bytes an answer's buffer may have to be used again.
+// maxPooledAnswer is the capacity in bytes up to which a response's buffer is reused.
 const maxPooledAnswer = 256 << 10
 
 var writers = sync.Pool{New: func() any { return &writer{buf: make([]byte, 0, 4<<10)} }}
@@ -26,7 +26,7 @@ func newWriter() *writer {
 	return w
 }
 
-// release gives the writer's memory back. Its bytes must not be used any more.
+// release returns the writer's memory for reuse. Its bytes must not be used any more.
 func (w *writer) release() {
 	if cap(w.buf) <= maxPooledAnswer {
 		writers.Put(w)
@@ -39,8 +39,8 @@ func (w *writer) Close() error {
 	return nil
 }
 
-// separate puts a comma unless nothing is before, or what is before opens or names what comes. No
-// value ends with one of those bytes.
+// separate appends a comma unless the buffer is empty or ends with {, [ or a colon. No value ends
+// with one of those bytes.
 func (w *writer) separate() {
 	if n := len(w.buf); n > 0 {
 		switch w.buf[n-1] {
@@ -65,7 +65,7 @@ func (w *writer) beginArray() {
 
 func (w *writer) endArray() { w.buf = append(w.buf, ']') }
 
-// name begins a member; its value comes next.
+// name starts a member; its value must follow.
 func (w *writer) name(name string) {
 	w.str(name)
 	w.buf = append(w.buf, ':')
