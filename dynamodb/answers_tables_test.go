@@ -126,8 +126,8 @@ func TestTagsAreChecked(t *testing.T) {
 	})
 }
 
-// An ARN in the place of a table's name must be one, of a name that a table can have, in this
-// region and account.
+// An ARN given in place of a table's name must be valid: a valid table name, of this region and
+// account.
 func TestNamesAndARNs(t *testing.T) {
 	h := served(t)
 	createTables(t, h)
@@ -215,7 +215,7 @@ func TestNamesAndARNs(t *testing.T) {
 	}
 }
 
-// Tools that look at everything are told that there is none of what Holdfast doesn't have.
+// Tools that query features which Holdfast doesn't have get empty lists or errors that say so.
 func TestProbes(t *testing.T) {
 	h := served(t)
 	createTables(t, h)
@@ -274,8 +274,8 @@ func TestProbes(t *testing.T) {
 	})
 }
 
-// DescribeTable says what other answers leave to be assumed; DeleteTable's has nothing of what made
-// the table.
+// DescribeTable's response has members that other responses leave out; DeleteTable's has nothing of
+// the table's definition.
 func TestDescriptions(t *testing.T) {
 	h := served(t)
 	create := func(name, more string) {
@@ -308,7 +308,7 @@ func TestDescriptions(t *testing.T) {
 		"warm":   {`"DeletionProtectionEnabled":false`, warm(20000, 5000), warm(30000, 6000)},
 	} {
 		got := call(t, h, "DescribeTable", `{"TableName":"`+name+`"}`)
-		warms := 1 // that of the index is told where it was asked for
+		warms := 1 // the index's is included if the index asked for one
 		if want[2] != "" {
 			warms = 2
 		}
@@ -335,7 +335,7 @@ func TestDescriptions(t *testing.T) {
 	}
 }
 
-// No shard of a stream is ever split, so that none has children.
+// No shard of a stream is ever split, so none has children.
 func TestShardFilter(t *testing.T) {
 	h := served(t)
 	createTables(t, h)

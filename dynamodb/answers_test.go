@@ -6,13 +6,13 @@ import (
 	"testing"
 )
 
-// What is here was recorded from the service, or is asserted by suites that were validated against
-// it.
+// The answers in this file were recorded from DynamoDB, or are asserted by suites that were
+// validated against it.
 
 const invalidParameter = "ValidationException: One or more parameter values were invalid: "
 
-// An update that only removes makes no item of one that isn't there, whatever it returns and
-// counts.
+// An update that only removes attributes creates no item if there was none, whatever ReturnValues
+// and capacity it asks for.
 func TestRemovingFromNothing(t *testing.T) {
 	h := served(t)
 	createTables(t, h)
@@ -68,7 +68,7 @@ func TestRemovingFromNothing(t *testing.T) {
 	}
 }
 
-// streamed returns the records of a table's stream from its beginning, as JSON.
+// streamed returns all records of a table's stream, as JSON.
 func streamed(t *testing.T, h *Handler, name string) string {
 	t.Helper()
 	inner := func(s, from, to string) string {
@@ -233,7 +233,7 @@ func TestNestedFunctions(t *testing.T) {
 	})
 }
 
-// Sets come back in order, from wherever they are read.
+// Sets are returned in order by every kind of read.
 func TestSetsAreSorted(t *testing.T) {
 	h := served(t)
 	createTables(t, h)
@@ -260,8 +260,7 @@ func TestSetsAreSorted(t *testing.T) {
 	})
 }
 
-// A query that can find one item at most can't be restarted, and so never says where the next page
-// would start.
+// A query that can find at most one item has no next page, and so never returns a LastEvaluatedKey.
 func TestStartOfASingleItem(t *testing.T) {
 	h := served(t)
 	createTables(t, h)
@@ -286,7 +285,7 @@ func TestStartOfASingleItem(t *testing.T) {
 		{"Query", `{"TableName":"notes","IndexName":"by-g","Select":"COUNT","KeyConditionExpression":"g=:p",
 			"ExpressionAttributeValues":{":p":{"S":"a"}},"ExclusiveStartKey":{"id":{"S":"a"},"n":{"N":"1"},"g":{"S":"a"}}}`,
 			`{"Count":0,"ScannedCount":0}`},
-		// A scan may start behind any key.
+		// A scan may start after any key.
 		{
 			"Scan",
 			`{"TableName":"things","Select":"COUNT","Limit":1}`,

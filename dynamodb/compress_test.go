@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// encode returns text in an encoding of HTTP.
+// encode returns a text in an HTTP content encoding.
 func encode(t *testing.T, encoding, text string) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -39,8 +39,7 @@ func encode(t *testing.T, encoding, text string) string {
 	return out.String()
 }
 
-// encodedRequest is a request of an operation with a body that is sent as it is, and said to be
-// encoded.
+// encodedRequest returns a request whose body is sent unchanged, with a Content-Encoding header.
 func encodedRequest(op, encoding, body string) *http.Request {
 	return request("POST", "/", body, "Content-Type", typeAmzJSON, "X-Amz-Target", tablesTarget+"."+op,
 		"Content-Encoding", encoding,
@@ -100,7 +99,7 @@ func TestEncodedBodies(t *testing.T) {
 	}
 }
 
-// The body is signed as it is sent, so the signature is checked before the encoding is taken off.
+// The signature covers the body as it is sent, so it is checked before the body is decoded.
 func TestSignatureOfAnEncodedBody(t *testing.T) {
 	body := encode(t, "gzip", "{}")
 	req := encodedRequest("DescribeLimits", "gzip", body)
@@ -114,8 +113,8 @@ func TestSignatureOfAnEncodedBody(t *testing.T) {
 	}
 }
 
-// Answers above 4 KB are compressed for those who take that. X-Amz-Crc32 is that of the bytes that
-// are sent.
+// Responses above 4 KB are compressed for clients that accept it. X-Amz-Crc32 is the checksum of
+// the bytes that are sent.
 func TestCompressedAnswers(t *testing.T) {
 	h := served(t)
 	createTables(t, h)

@@ -114,7 +114,7 @@ func (h *Handler) Serve(ctx *fasthttp.RequestCtx) {
 // checked, requests that no known key has signed.
 func (h *Handler) admit(ctx *fasthttp.RequestCtx, r *pending) bool {
 	if length := ctx.Request.Header.ContentLength(); length > maxBodyBytes {
-		return true // receive refuses it as the service does
+		return true // receive refuses it, as DynamoDB does
 	}
 	keyed := h.auth.keyed()
 	if answerOrigin(ctx, h.origins || keyed) {

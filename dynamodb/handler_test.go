@@ -20,8 +20,8 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// listening has a handler's server listen until the test ends, and returns its address. change may
-// be nil.
+// listening starts a handler's server, which runs until the test ends, and returns its address.
+// change may be nil.
 func listening(t testing.TB, h *Handler, change func(*fasthttp.Server)) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -41,7 +41,7 @@ func listening(t testing.TB, h *Handler, change func(*fasthttp.Server)) string {
 	return listener.Addr().String()
 }
 
-// send sends a request to a handler over a connection and returns the answer with its body.
+// send sends a request to a handler over a connection and returns the response with its body.
 func send(t *testing.T, h *Handler, req *http.Request) (*http.Response, string) {
 	t.Helper()
 	req.RequestURI = ""
@@ -59,7 +59,7 @@ func send(t *testing.T, h *Handler, req *http.Request) (*http.Response, string) 
 	return res, string(body)
 }
 
-// received is a request as a server has it, without a connection.
+// received returns a request as the server has it, without a connection.
 func received(t testing.TB, req *http.Request) *fasthttp.RequestCtx {
 	t.Helper()
 	var sent bytes.Buffer
@@ -76,7 +76,7 @@ func received(t testing.TB, req *http.Request) *fasthttp.RequestCtx {
 
 var requestIDs = regexp.MustCompile(`^[0-9A-Z]{52}$`)
 
-// checkFrame checks what every answer has.
+// checkFrame checks the headers that every response has.
 func checkFrame(t *testing.T, res *http.Response, body string) {
 	t.Helper()
 	if got := res.Header.Get("x-amzn-RequestId"); !requestIDs.MatchString(got) {
@@ -99,8 +99,8 @@ func request(method, target, body string, headers ...string) *http.Request {
 	return req
 }
 
-// The texts of what isn't a request to an operation are recorded from the real service, by
-// dynalite's test/connection.js.
+// The responses to requests for no operation were recorded from DynamoDB by dynalite's
+// test/connection.js.
 func TestConnection(t *testing.T) {
 	const (
 		missing = `{"__type":"com.amazon.coral.service#MissingAuthenticationTokenException","message":"Request is missing Authentication Token"}`

@@ -16,19 +16,19 @@ import (
 	"holdfast/table"
 )
 
-// served is a handler over a memory disk.
+// served returns a handler over a memory disk.
 func served(t testing.TB) *Handler {
 	t.Helper()
 	return overMemory(t, time.Now)
 }
 
-// overMemory is a handler over a memory disk, with its clock.
+// overMemory returns a handler over a memory disk, with its clock.
 func overMemory(t testing.TB, now func() time.Time) *Handler {
 	t.Helper()
 	return New(Options{Tables: memoryTables(t), Now: now})
 }
 
-// memoryTables are tables on a memory disk.
+// memoryTables returns tables on a memory disk.
 func memoryTables(t testing.TB) *table.Store {
 	t.Helper()
 	disk, err := shard.Open(shard.Options{Dir: "data", FS: vfs.NewMem()})
@@ -50,8 +50,8 @@ func memoryTables(t testing.TB) *table.Store {
 	return tables
 }
 
-// call runs an operation and returns the answer's JSON; of an error, its __type without namespace
-// and its message.
+// call runs an operation and returns the response's JSON, or the error's __type without its
+// namespace and its message.
 func call(t testing.TB, h *Handler, op, body string) string {
 	t.Helper()
 	req := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
@@ -78,7 +78,7 @@ func call(t testing.TB, h *Handler, op, body string) string {
 	return name + ": " + doc.root().get("message").text() + doc.root().get("Message").text()
 }
 
-// A step is a request and the answer that it must have.
+// A step is a request and its expected response.
 type step struct{ op, body, want string }
 
 func run(t *testing.T, h *Handler, steps []step) {
@@ -90,7 +90,7 @@ func run(t *testing.T, h *Handler, steps []step) {
 	}
 }
 
-// createTables makes a table of things by id, and one of notes by id and n with a local index by k
+// createTables creates a table "things" by id, and one "notes" by id and n with a local index by k
 // and a global one by g.
 func createTables(t testing.TB, h *Handler) {
 	t.Helper()
@@ -235,7 +235,7 @@ func TestConditionFailureShowsItem(t *testing.T) {
 	}
 }
 
-// raw is an answer's body, of an error too.
+// raw returns a response's body, including that of an error.
 func raw(t testing.TB, h *Handler, op, body string) string {
 	t.Helper()
 	w := newWriter()
@@ -246,7 +246,7 @@ func raw(t testing.TB, h *Handler, op, body string) string {
 	return string(w.buf)
 }
 
-// serveBody writes the answer to a request with a body that isn't among what was received.
+// serveBody writes the response to a request whose body isn't in ctx.
 func serveBody(h *Handler, ctx *fasthttp.RequestCtx, body string, w *writer) int {
 	r := newPending(h.memory)
 	defer r.release()
@@ -405,7 +405,7 @@ func TestTransactions(t *testing.T) {
 	}
 }
 
-// What is wrong with a request is said before its table is looked for, and in the service's order.
+// A request's faults are reported before its table is looked up, and in DynamoDB's order.
 func TestWrongRequests(t *testing.T) {
 	h := served(t)
 	const (

@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// value is what encoding/json makes of the same text, with json.Number for numbers.
+// value is a JSON text as encoding/json parses it, with json.Number for numbers.
 func (n node) value() any {
 	switch n.kind() {
 	case boolean:
@@ -35,7 +35,7 @@ func (n node) value() any {
 	return nil
 }
 
-// compare says how parse differs from encoding/json about a text; "" if it doesn't.
+// compare describes how parse and encoding/json differ about a text; "" if they agree.
 func compare(t *testing.T, s string) {
 	t.Helper()
 	var want any
@@ -61,7 +61,7 @@ func compare(t *testing.T, s string) {
 	size(t, doc.root())
 }
 
-// size checks that len is what each shows, and that get finds what each shows.
+// size checks that len is the number of values that each visits, and that get finds them.
 func size(t *testing.T, n node) {
 	t.Helper()
 	count := 0

@@ -12,7 +12,7 @@ import (
 	"unsafe"
 )
 
-// A request over budget waits until there is room, and is refused when the handler stops.
+// A request over budget waits for memory, and is refused when the handler stops.
 func TestMemoryWaits(t *testing.T) {
 	m := newMemory(defaultRequestBytes)
 	ctx, stop := context.WithCancel(context.Background())
@@ -29,7 +29,7 @@ func TestMemoryWaits(t *testing.T) {
 	}()
 	m.pages.Release(m.pageCount)
 	if err := <-entered; err != nil {
-		t.Errorf("got %v; want the room that was given back", err)
+		t.Errorf("got %v; want the memory that was released", err)
 	}
 	if err := wait(ctx, m.pages, m.pageCount); err != nil {
 		t.Fatal(err)
@@ -40,7 +40,7 @@ func TestMemoryWaits(t *testing.T) {
 	}
 }
 
-// taken is what holds have of a memory, as it counts.
+// taken returns how many bytes the memory's parts have given out.
 func taken(t *testing.T, m *memory) (small, bodies, values int64) {
 	t.Helper()
 	free := func(most int64, try func(int64) bool, release func(int64)) int64 {
@@ -114,7 +114,7 @@ func TestHolds(t *testing.T) {
 	}
 }
 
-// So many small bodies that they come to much count as others do.
+// Beyond smallShare of the budget, small bodies are counted like others.
 func TestManySmallBodies(t *testing.T) {
 	m := newMemory(64 << 20)
 	var all []*hold
@@ -126,7 +126,7 @@ func TestManySmallBodies(t *testing.T) {
 		all = append(all, h)
 	}
 	if small, bodies, _ := taken(t, m); small != m.most || bodies != 128*bodyFactor*smallBody {
-		t.Errorf("got %d and %d; want %d, and what is beyond that", small, bodies, m.most)
+		t.Errorf("got %d and %d; want %d, and the rest", small, bodies, m.most)
 	}
 	for _, h := range all {
 		h.release()
@@ -139,7 +139,7 @@ func TestCellBytes(t *testing.T) {
 	}
 }
 
-// Every operation whose answer may be large counts as such.
+// Every operation whose response may be large has pages counted for it.
 func TestPagesAreOperations(t *testing.T) {
 	known := map[string]bool{}
 	for _, named := range allOperations() {
@@ -165,8 +165,8 @@ func fullHandler(t *testing.T) *Handler {
 	return h
 }
 
-// A request that is not signed, or by no key that there is, is refused for its header: its body
-// takes no memory, which others might need.
+// A request that is unsigned, or signed by an unknown key, is refused for its header: its body
+// takes no memory from the budget.
 func TestUnauthenticatedBodiesAreNotHeld(t *testing.T) {
 	h := fullHandler(t)
 	const scope = "/20150830/us-east-1/dynamodb/aws4_request, SignedHeaders=host;x-amz-target;x-amz-date, Signature=" +
@@ -194,7 +194,7 @@ func TestUnauthenticatedBodiesAreNotHeld(t *testing.T) {
 	}
 }
 
-// A signature over the body's sum, where the header has that, is checked before the body comes.
+// If the header has the body's hash, the signature is checked before the body is read.
 func TestSignatureOfADeclaredSum(t *testing.T) {
 	declared := func(sumOf, signed, body string) *http.Request {
 		req := request("POST", "/", body, "Content-Type", typeAmzJSON, "X-Amz-Target", tablesTarget+".DescribeLimits",
@@ -216,7 +216,7 @@ func TestSignatureOfADeclaredSum(t *testing.T) {
 	}
 }
 
-// A client that asks whether it may send its body is told why not.
+// A client that sends Expect: 100-continue gets the error instead of a 100.
 func TestExpectUnauthenticated(t *testing.T) {
 	c := dialRaw(t, listening(t, fullHandler(t), nil))
 	c.write(fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nX-Amz-Target: %s.PutItem\r\nExpect: "+
@@ -229,8 +229,8 @@ func TestExpectUnauthenticated(t *testing.T) {
 	c.ended()
 }
 
-// Many values in few bytes are refused before they are made, and an item that is too large where it
-// is known to be.
+// A body with too many values is refused before they are allocated, and an item that is too large
+// as soon as that is known.
 func TestDenseBodies(t *testing.T) {
 	h := served(t)
 	createTables(t, h)
@@ -286,7 +286,7 @@ func manyAttributes(n int) string {
 	return s.String()
 }
 
-// What is parsed is what was counted.
+// parse finds as many values as countCells.
 func TestCountCells(t *testing.T) {
 	for _, s := range []string{
 		`1`, `[]`, `{}`, `[1]`, `[1,2,[3,4],{"a":5,"b,[":"[,{\""}]`, `{"a\\":[{},[],"\\\""]}`, ` [ 1 , 2 ] `,

@@ -65,7 +65,7 @@ func createMatches(t *testing.T, c *sdk.Client) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The first that is told of the table finds it active.
+	// The first DescribeTable after the creation finds the table active.
 	if _, err := c.DescribeTable(context.Background(),
 		&sdk.DescribeTableInput{TableName: aws.String("matches")}); err != nil {
 		t.Fatal(err)
@@ -84,7 +84,7 @@ func createMatches(t *testing.T, c *sdk.Client) {
 	}
 }
 
-// idsOf returns the matches that a query of the index finds, in its order, page by page.
+// idsOf returns the IDs of the matches that a query of the index finds, in its order, page by page.
 func idsOf(t *testing.T, c *sdk.Client, q sdk.QueryInput) (ids []string, err error) {
 	t.Helper()
 	q.TableName = aws.String("matches")
@@ -220,8 +220,8 @@ func TestSDKMultiKeyErrors(t *testing.T) {
 	}
 }
 
-// An index that is added later has what is there, follows updates and transactions, is described as
-// it was asked for, and has both keys where it projects keys only.
+// An index that is added later has the existing items, follows updates and transactions, is
+// described as it was requested, and has both keys if it projects keys only.
 func TestSDKMultiKeyIndexAddedLater(t *testing.T) {
 	ctx, c := context.Background(), client(t, suiteSecret)
 	createMatches(t, c)
@@ -357,7 +357,7 @@ func TestMultiKeyDefinitions(t *testing.T) {
 		}
 		h, _ = opened(t)
 		h.ask(t, "CreateTable", `{"TableName":"abc",`+onDemand+`,`+element("p:H")+`,`+defined("p")+`}`)
-		h.settled(t, "abc")
+		h.waitActive(t, "abc")
 		got = h.ask(t, "UpdateTable", `{"TableName":"abc",`+defined(c.names)+`,"GlobalSecondaryIndexUpdates":[{"Create":`+
 			index+`}]}`)
 		if want := c.want; want == "" && !strings.HasPrefix(got, "{") || want != "" && got != want {
@@ -378,8 +378,8 @@ func TestMultiKeyDefinitions(t *testing.T) {
 	}
 }
 
-// The service refuses to read such an index by PartiQL, in these words and before it looks at the
-// WHERE clause; the table and its other indexes are read, and written, as ever (October 2026).
+// DynamoDB refuses to read such an index by PartiQL, with this text and before it checks the WHERE
+// clause; the table and its other indexes can still be read and written (October 2026).
 func TestStatementsOnMultiKeyIndexes(t *testing.T) {
 	h := served(t)
 	call(t, h, "CreateTable", `{"TableName":"spots",`+onDemand+`,"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}],

@@ -27,7 +27,7 @@ type selection struct {
 
 	items    []item.Item
 	capacity []table.Capacity // at most one
-	looked   int
+	examined int
 	bytes    int
 }
 
@@ -162,7 +162,7 @@ func (sel *selection) page(ctx context.Context, tables *table.Store, from cursor
 		q := sel.query
 		q.Key, q.Start = sel.read.Queries[at], from.start
 		if sel.limit > 0 {
-			q.Limit = sel.limit - sel.looked
+			q.Limit = sel.limit - sel.examined
 		}
 		page, err := tables.Query(ctx, q)
 		if err != nil {
@@ -172,7 +172,7 @@ func (sel *selection) page(ctx context.Context, tables *table.Store, from cursor
 			return next, nil
 		}
 		from.start = nil
-		if full := sel.limit > 0 && sel.looked >= sel.limit || sel.bytes > maxPageBytes; full &&
+		if full := sel.limit > 0 && sel.examined >= sel.limit || sel.bytes > maxPageBytes; full &&
 			at+1 < len(sel.read.Queries) {
 			return &cursor{query: at + 1}, nil
 		}
@@ -188,7 +188,7 @@ func (sel *selection) add(at int, page table.Page) *cursor {
 			sel.items = append(sel.items, sel.statement.Columns(it))
 		}
 	}
-	sel.looked += page.Scanned
+	sel.examined += page.Scanned
 	sel.capacity = addCapacity(sel.capacity, page.Capacity)
 	if page.Last == nil {
 		return nil

@@ -179,8 +179,8 @@ func TestStatementsOnIndexes(t *testing.T) {
 	})
 }
 
-// TestStatementOnNarrowLocalIndex reads what a local index doesn't hold, which it fetches from the
-// table; but it can't filter by it.
+// TestStatementOnNarrowLocalIndex reads attributes that a local index doesn't hold: they are
+// fetched from the table, but can't be filtered by.
 func TestStatementOnNarrowLocalIndex(t *testing.T) {
 	h := served(t)
 	call(t, h, "CreateTable", `{"TableName":"logs","BillingMode":"PAY_PER_REQUEST","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"},

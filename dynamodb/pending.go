@@ -6,7 +6,7 @@ import "sync"
 // that it holds.
 type pending struct {
 	contentType string // of the response
-	typed       bool   // the request's content type is one of the service's
+	typed       bool   // the request's content type is one of DynamoDB's
 	op          operation
 	known       bool  // op exists
 	claim       claim // the zero claim if any credentials are accepted

@@ -78,7 +78,7 @@ func randomSet(t *testing.T, r *rand.Rand) item.Value {
 	return v
 }
 
-// randomValue nests at most so many lists and maps in each other.
+// randomValue returns a value with lists and maps nested at most depth levels deep.
 func randomValue(t *testing.T, r *rand.Rand, depth int) item.Value {
 	t.Helper()
 	kinds := 6

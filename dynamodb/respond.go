@@ -37,7 +37,7 @@ func contentTypeOf(ctx *fasthttp.RequestCtx) (contentType string, known bool) {
 	return typeJSON, false
 }
 
-// answerOrigin lets web pages of any origin read the response, as the service does, and reports
+// answerOrigin lets web pages of any origin read the response, as DynamoDB does, and reports
 // whether that is the whole response. A browser names the origin in each request of a page; if
 // requests of pages aren't allowed, they are refused.
 func answerOrigin(ctx *fasthttp.RequestCtx, allowed bool) (answered bool) {

@@ -17,10 +17,10 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// patience is for what must come soon.
+// patience is the timeout for events that should come soon.
 const patience = 20 * time.Second
 
-// A rawConn is a connection on which a test writes what it likes.
+// A rawConn is a connection on which a test writes arbitrary bytes.
 type rawConn struct {
 	net.Conn
 	t  *testing.T
@@ -47,7 +47,7 @@ func (c *rawConn) write(text string) {
 	}
 }
 
-// answer reads one answer.
+// answer reads one response.
 func (c *rawConn) answer() (*http.Response, string) {
 	c.t.Helper()
 	res, err := http.ReadResponse(c.in, nil)
@@ -108,7 +108,7 @@ func TestChunkedInPieces(t *testing.T) {
 	h := served(t)
 	createTables(t, h)
 	c := dialRaw(t, listening(t, h, nil))
-	for range 2 { // the connection goes on
+	for range 2 { // the connection stays open
 		c.write(signedHead("PutItem") + "Transfer-Encoding: chunked\r\n\r\n")
 		for piece := range strings.SplitSeq(`{"TableName":| "things","Item":{"id|":{"S":"a"}}|}`, "|") {
 			c.write(fmt.Sprintf("%x\r\n%s\r\n", len(piece), piece))
@@ -138,7 +138,7 @@ func TestExpectContinue(t *testing.T) {
 	c.ended()
 }
 
-// A client that reads only when it has written must get its 413, and not a reset.
+// A client that reads only after it has written everything must get its 413, and not a reset.
 func TestTooLargeIsReadFirst(t *testing.T) {
 	address := listening(t, New(Options{}), nil)
 	const length = 2*maxBodyBytes + 1
@@ -161,7 +161,7 @@ func TestTooLargeIsReadFirst(t *testing.T) {
 	}
 }
 
-// What clients announce takes no memory before they send it.
+// A body that is only announced takes no memory.
 func TestAnnouncedBodies(t *testing.T) {
 	const connections = 32
 	address := listening(t, New(Options{}), nil)
@@ -234,7 +234,8 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-// Half a request has no answer: not while its client may go on, nor when its time is over.
+// An incomplete request gets no response: neither while its client may continue it, nor after its
+// timeout.
 func TestHalfARequest(t *testing.T) {
 	const timeout = 50 * time.Millisecond
 	address := listening(t, New(Options{}), func(s *fasthttp.Server) { s.ReadTimeout, s.HeaderReceived = timeout, nil })
@@ -253,7 +254,7 @@ func TestHalfARequest(t *testing.T) {
 	}
 }
 
-// A body that ends early is no body: what came must not be run.
+// A request whose body ends early must not be run.
 func TestBodyCutShort(t *testing.T) {
 	h := served(t)
 	createTables(t, h)
@@ -307,7 +308,7 @@ func TestPanic(t *testing.T) {
 	}
 }
 
-// Stop ends what waits: here an operation that would wait for ever.
+// Stop ends waiting operations: here one that would wait forever.
 func TestStop(t *testing.T) {
 	h := New(Options{})
 	waiting := make(chan struct{})

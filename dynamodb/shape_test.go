@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// checked returns what check says of a request; "" is nothing.
+// checked returns the text of check's error for a request; "" if it has none.
 func checked(t testing.TB, s *shape, request string) string {
 	t.Helper()
 	doc, ok := parse(request, 0)
@@ -283,7 +283,7 @@ func BenchmarkCheck(b *testing.B) {
 	}
 }
 
-// depth is how many places there are on the way to the deepest constraint of a shape.
+// depth returns the length of the path to the deepest constraint of a shape.
 func depth(s *shape) int {
 	most := 0
 	for i := range s.members {

@@ -12,10 +12,10 @@ import (
 	"holdfast/table"
 )
 
-// A clock is the time of a test.
+// A clock is the time that a test sets.
 type clock struct{ now time.Time }
 
-// A store is a handler with the tables that it serves.
+// A store is a handler with its tables.
 type store struct {
 	*Handler
 	tables *table.Store
@@ -29,8 +29,8 @@ func opened(t *testing.T) (*store, *clock) {
 	return &store{New(Options{Tables: tables, Now: func() time.Time { return c.now }}), tables}, c
 }
 
-// ask runs a request, whose shape is checked, and returns the answer's JSON or the error's __type
-// and text.
+// ask runs a request, after checking its shape, and returns the response's JSON, or the error's
+// __type and message.
 func (h *store) ask(t *testing.T, name, request string) string {
 	t.Helper()
 	op, ok := h.operations[tablesTarget][name]
@@ -57,7 +57,7 @@ func (h *store) ask(t *testing.T, name, request string) string {
 	return string(w.buf)
 }
 
-// at returns what stands at a path in a JSON text, as JSON.
+// at returns the value at a path in a JSON text, as JSON.
 func at(t *testing.T, text string, path ...any) string {
 	t.Helper()
 	var v any
@@ -87,7 +87,7 @@ func at(t *testing.T, text string, path ...any) string {
 	return string(b)
 }
 
-// expect asks, and compares what stands at a path of the answer.
+// expect runs a request and compares the value at a path of the response.
 func (h *store) expect(t *testing.T, name, request, want string, path ...any) {
 	t.Helper()
 	got := h.ask(t, name, request)
@@ -99,7 +99,7 @@ func (h *store) expect(t *testing.T, name, request, want string, path ...any) {
 	}
 }
 
-// eventually looks every millisecond until done says so.
+// eventually polls done every millisecond until it returns true.
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -115,8 +115,8 @@ func eventually(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// settled waits until a table isn't changing.
-func (h *store) settled(t *testing.T, name string) {
+// waitActive waits until a table and its global indexes are active.
+func (h *store) waitActive(t *testing.T, name string) {
 	t.Helper()
 	eventually(t, name+" is active", func() bool {
 		d, err := h.tables.Describe(name)
@@ -139,7 +139,7 @@ func TestTableOperations(t *testing.T) {
 	h, _ := opened(t)
 	h.expect(t, "DescribeTable", users, "ResourceNotFoundException: Requested resource not found: Table: users not found")
 	h.expect(t, "CreateTable", usersTable, "CREATING", "TableDescription", "TableStatus")
-	h.settled(t, "users")
+	h.waitActive(t, "users")
 	h.expect(t, "CreateTable", usersTable, "ResourceInUseException: Table already exists: users")
 	h.expect(t, "DescribeTable", `{"TableName":"arn:aws:dynamodb:us-east-1:123456789012:table/users"}`, "ACTIVE",
 		"Table", "TableStatus")
@@ -147,7 +147,7 @@ func TestTableOperations(t *testing.T) {
 	h.expect(t, "UpdateTable", `{"TableName":"users","AttributeDefinitions":[{"AttributeName":"g","AttributeType":"S"}],"GlobalSecondaryIndexUpdates":[`+
 		`{"Create":{"IndexName":"byg","KeySchema":[{"AttributeName":"g","KeyType":"HASH"}],"Projection":{"ProjectionType":"ALL"}}}]}`,
 		"UPDATING", "TableDescription", "TableStatus")
-	h.settled(t, "users")
+	h.waitActive(t, "users")
 	h.expect(t, "DescribeTable", users, "ACTIVE", "Table", "GlobalSecondaryIndexes", 0, "IndexStatus")
 	h.expect(t, "DescribeTable", users, `[{"AttributeName":"id","AttributeType":"S"},{"AttributeName":"g","AttributeType":"S"}]`, "Table", "AttributeDefinitions")
 	h.expect(t, "UpdateTable", `{"TableName":"users","BillingMode":"PROVISIONED","ProvisionedThroughput":{"ReadCapacityUnits":5,"WriteCapacityUnits":5}}`,
@@ -160,7 +160,7 @@ func TestTableOperations(t *testing.T) {
 func TestTimeToLiveOperations(t *testing.T) {
 	h, _ := opened(t)
 	h.ask(t, "CreateTable", usersTable)
-	h.settled(t, "users")
+	h.waitActive(t, "users")
 	h.expect(t, "DescribeTimeToLive", users, `{"TimeToLiveDescription":{"TimeToLiveStatus":"DISABLED"}}`)
 	h.expect(t, "UpdateTimeToLive", `{"TableName":"users","TimeToLiveSpecification":{"Enabled":true,"AttributeName":"until"}}`,
 		`{"TimeToLiveSpecification":{"Enabled":true,"AttributeName":"until"}}`)
@@ -177,7 +177,7 @@ func TestTimeToLiveOperations(t *testing.T) {
 func TestTagOperations(t *testing.T) {
 	h, _ := opened(t)
 	h.ask(t, "CreateTable", usersTable)
-	h.settled(t, "users")
+	h.waitActive(t, "users")
 	const arn = `"ResourceArn":"arn:aws:dynamodb:us-east-1:123456789012:table/users"`
 	h.expect(t, "ListTagsOfResource", `{`+arn+`}`, `{"Tags":[]}`)
 	h.expect(t, "TagResource", `{`+arn+`,"Tags":[{"Key":"b","Value":"1"},{"Key":"a","Value":""}]}`, "")
@@ -200,7 +200,7 @@ func (h *store) put(t *testing.T, id, value string) {
 func TestStreamOperations(t *testing.T) {
 	h, c := opened(t)
 	h.ask(t, "CreateTable", usersTable)
-	h.settled(t, "users")
+	h.waitActive(t, "users")
 	arn := at(t, h.ask(t, "ListStreams", `{"TableName":"users"}`), "Streams", 0, "StreamArn")
 	described := h.ask(t, "DescribeStream", `{"StreamArn":"`+arn+`"}`)
 	if got := at(t, described, "StreamDescription", "StreamStatus"); got != "ENABLED" {
@@ -266,7 +266,7 @@ func TestBackupOperations(t *testing.T) {
 	h.expect(t, "CreateBackup", `{"TableName":"users","BackupName":"first"}`,
 		"TableNotFoundException: Table not found: users")
 	h.ask(t, "CreateTable", usersTable)
-	h.settled(t, "users")
+	h.waitActive(t, "users")
 	h.put(t, "a", "1")
 	arn := at(t, h.ask(t, "CreateBackup", `{"TableName":"users","BackupName":"first"}`), "BackupDetails", "BackupArn")
 	eventually(t, "the backup is available", func() bool {
@@ -280,7 +280,7 @@ func TestBackupOperations(t *testing.T) {
 		"TableAlreadyExistsException: Table already exists: users")
 	h.expect(t, "RestoreTableFromBackup", `{"BackupArn":"`+arn+`","TargetTableName":"copy"}`, "CREATING",
 		"TableDescription", "TableStatus")
-	h.settled(t, "copy")
+	h.waitActive(t, "copy")
 	h.expect(t, "GetItem", `{"TableName":"copy","Key":{"id":{"S":"a"}}}`, `{"Item":{"id":{"S":"a"},"v":{"S":"1"}}}`)
 	h.expect(t, "DescribeTable", `{"TableName":"copy"}`, arn, "Table", "RestoreSummary", "SourceBackupArn")
 	h.expect(t, "DeleteBackup", `{"BackupArn":"`+arn+`"}`, "DELETED", "BackupDescription", "BackupDetails", "BackupStatus")
@@ -291,7 +291,7 @@ func TestPointInTimeOperations(t *testing.T) {
 	h, _ := opened(t)
 	h.expect(t, "DescribeContinuousBackups", users, "TableNotFoundException: Table not found: users")
 	h.ask(t, "CreateTable", usersTable)
-	h.settled(t, "users")
+	h.waitActive(t, "users")
 	const status = "PointInTimeRecoveryStatus"
 	h.expect(t, "DescribeContinuousBackups", users, "DISABLED", "ContinuousBackupsDescription",
 		"PointInTimeRecoveryDescription", status)
@@ -308,7 +308,7 @@ func TestPointInTimeOperations(t *testing.T) {
 		t.Errorf("got %s; want InvalidRestoreTimeException", got)
 	}
 	h.expect(t, "RestoreTableToPointInTime", restore, "CREATING", "TableDescription", "TableStatus")
-	h.settled(t, "copy")
+	h.waitActive(t, "copy")
 	h.expect(t, "GetItem", `{"TableName":"copy","Key":{"id":{"S":"a"}}}`, `{"Item":{"id":{"S":"a"},"v":{"S":"1"}}}`)
 }
 
@@ -327,7 +327,7 @@ func TestRestoreNamesIndexes(t *testing.T) {
 	const index = `{"IndexName":"by-v","KeySchema":[{"AttributeName":"v","KeyType":"HASH"}],"Projection":{"ProjectionType":"ALL"}}`
 	h.ask(t, "CreateTable", `{"TableName":"users","BillingMode":"PAY_PER_REQUEST","KeySchema":[{"AttributeName":"id","KeyType":"HASH"}],`+
 		`"AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"},{"AttributeName":"v","AttributeType":"S"}],"GlobalSecondaryIndexes":[`+index+`]}`)
-	h.settled(t, "users")
+	h.waitActive(t, "users")
 	h.put(t, "a", "1")
 	arn := at(t, h.ask(t, "CreateBackup", `{"TableName":"users","BackupName":"first"}`), "BackupDetails", "BackupArn")
 	eventually(t, "the backup is available", func() bool {
@@ -338,7 +338,7 @@ func TestRestoreNamesIndexes(t *testing.T) {
 		h.expect(t, "RestoreTableFromBackup",
 			`{"BackupArn":"`+arn+`","TargetTableName":"`+name+`","GlobalSecondaryIndexOverride":[`+indexes+`]}`,
 			"CREATING", "TableDescription", "TableStatus")
-		h.settled(t, name)
+		h.waitActive(t, name)
 	}
 	h.expect(t, "Query", `{"TableName":"with","IndexName":"by-v","KeyConditionExpression":"v=:v","ExpressionAttributeValues":{":v":{"S":"1"}}}`,
 		"a", "Items", 0, "id", "S")

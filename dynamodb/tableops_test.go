@@ -12,7 +12,7 @@ import (
 	"holdfast/table"
 )
 
-// rooted returns the node of a JSON text, which lives as long as the test.
+// rooted returns the node of a JSON text, which is valid until the test ends.
 func rooted(t *testing.T, text string) node {
 	t.Helper()
 	doc, ok := parse(text, 0)

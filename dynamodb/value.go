@@ -110,7 +110,7 @@ func setOf(t item.Type, n node) (item.Value, error) {
 }
 
 func listOf(n node) (item.Value, error) {
-	list := make([]item.Value, 0, min(n.len(), maxMade))
+	list := make([]item.Value, 0, min(n.len(), maxPreallocated))
 	var err error
 	n.each(func(_ string, element node) bool {
 		var v item.Value
@@ -139,9 +139,9 @@ func attributes(n node) (item.Item, error) {
 	return it, nil
 }
 
-// maxMade is the most values for which memory is allocated at once. If there are more, an invalid
-// one may end the parsing early.
-const maxMade = 1 << 10
+// maxPreallocated is the most values for which memory is allocated at once. If there are more, an
+// invalid one may end the parsing early.
+const maxPreallocated = 1 << 10
 
 // newItem parses an item that is to be written, as attributes does. It stops once the item is too
 // large, because values in memory take many times their length in bytes.
@@ -166,7 +166,7 @@ func newItem(n node) (item.Item, error) {
 var errItemTooLarge = invalid("Item size has exceeded the maximum allowed size")
 
 func itemOf(n node, value func(node) (item.Value, error)) (item.Item, error) {
-	attrs := make([]item.Attr, 0, min(n.len(), maxMade))
+	attrs := make([]item.Attr, 0, min(n.len(), maxPreallocated))
 	var err error
 	n.each(func(name string, member node) bool {
 		var v item.Value
