@@ -221,10 +221,11 @@ func (d *document) quoted() (lo, hi uint32, escaped bool) {
 // short names and texts.
 const longRun = 16
 
-// plainEnd returns the first position from i on that isn't known to be inside of a text: that of a quote, of
-// a backslash, of a control character, or of one of the last seven bytes. It looks at eight bytes at once: a
-// byte less than n borrows, when n is subtracted from it, into a high bit that it didn't have. A borrow can
-// reach into the bytes behind the first such byte, but not before it.
+// plainEnd returns the first position from i on that isn't known to be inside of a text: that of a
+// quote, of a backslash, of a control character, or of one of the last seven bytes. It looks at
+// eight bytes at once: a byte less than n borrows, when n is subtracted from it, into a high bit
+// that it didn't have. A borrow can reach into the bytes behind the first such byte, but not before
+// it.
 func plainEnd(s string, i int) int {
 	const (
 		each  = 0x0101010101010101

@@ -18,7 +18,8 @@ const (
 	smallShare = 8
 	// bodyShare: a quarter is for other bodies.
 	bodyShare = 4
-	// valueShare: a quarter is for the values that bodies are parsed into. Pages of responses have the rest.
+	// valueShare: a quarter is for the values that bodies are parsed into. Pages of responses have the
+	// rest.
 	valueShare = 4
 	// addressShare: one address may take half of the bodies' part before its signatures are checked.
 	addressShare = 2

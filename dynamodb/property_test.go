@@ -167,7 +167,8 @@ func TestSignaturesOfRandomRequests(t *testing.T) {
 	r := seeded(t)
 	for range 300 {
 		values := url.Values{}
-		// names that begin with each other; SDKs differ about the order of escaped names, and of a name's values
+		// names that begin with each other; SDKs differ about the order of escaped names, and of a name's
+		// values
 		for _, name := range []string{"q", "q1", "q-x", "q.", "q_", "Q", "qa"} {
 			if r.IntN(3) == 0 {
 				values.Set(name, randomText(r))
