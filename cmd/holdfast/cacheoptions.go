@@ -42,7 +42,8 @@ func cacheOptions() []option {
 		{'V', "version", none, "", "print version and exit", show(versionText)},
 		{'P', "pidfile", required, "<file>", "save PID in <file>",
 			func(f *cacheFlags, v string) error { f.pidFile = v; return nil }},
-		{'f', "slab-growth-factor", required, "<num>", "accepted but has no effect: there are no slabs", (*cacheFlags).checkFactor},
+		{'f', "slab-growth-factor", required, "<num>", "accepted but has no effect: there are no slabs",
+			(*cacheFlags).checkFactor},
 		{'n', "slab-min-size", required, "<bytes>", "accepted but has no effect",
 			func(f *cacheFlags, v string) error {
 				n, err := f.number("-n", v)
@@ -55,7 +56,8 @@ func cacheOptions() []option {
 		{'L', "enable-largepages", none, "", "accepted but has no effect: large pages are used\nwhere the system has them",
 			ignored("-L")},
 		{'D', "", required, "<char>", delimiterHelp, (*cacheFlags).setDelimiter},
-		{'t', "threads", required, "<num>", "number of event loops (default: 4, or the number of\nprocessors if that is lower)",
+		{'t', "threads", required, "<num>",
+			"number of event loops (default: 4, or the number of\nprocessors if that is lower)",
 			(*cacheFlags).setThreads},
 		{'R', "max-reqs-per-event", required, "<num>",
 			"requests of one connection that are served before\nother connections get a turn (default and maximum: 256)",
@@ -69,8 +71,9 @@ func cacheOptions() []option {
 			(*cacheFlags).setProtocol},
 		{'I', "max-item-size", required, "<num>", "adjusts max item size (default: 1m, min: 1k, max: 1024m)",
 			(*cacheFlags).setItemMax},
-		{'S', "enable-sasl", none, "", "turn on SASL authentication (PLAIN) and serve the\nbinary protocol only; -Y or the environment variable\n" +
-			"MEMCACHED_SASL_PWDB names the file of users",
+		{'S', "enable-sasl", none, "",
+			"turn on SASL authentication (PLAIN) and serve the\nbinary protocol only; -Y or the environment variable\n" +
+				"MEMCACHED_SASL_PWDB names the file of users",
 			turnOn(func(f *cacheFlags) *bool { return &f.sasl })},
 		{'F', "disable-flush-all", none, "", "disable flush_all command",
 			turnOff(func(f *cacheFlags) *bool { return &f.config.Cache.Commands.FlushAll })},
@@ -78,16 +81,19 @@ func cacheOptions() []option {
 			turnOff(func(f *cacheFlags) *bool { return &f.config.Cache.Commands.Dump })},
 		{'W', "disable-watch", none, "", "disable watch commands (live logging)",
 			turnOff(func(f *cacheFlags) *bool { return &f.config.Cache.Commands.Watch })},
-		{'Y', "auth-file", required, "<file>", "ask clients for a password; the file has lines of\nuser:password, and is read again on SIGHUP. Without\n" +
-			"-B or -S, only the text protocol is served",
+		{'Y', "auth-file", required, "<file>",
+			"ask clients for a password; the file has lines of\nuser:password, and is read again on SIGHUP. Without\n" +
+				"-B or -S, only the text protocol is served",
 			func(f *cacheFlags, v string) error { f.config.Cache.AuthFile = v; return nil }},
-		{'e', "memory-file", required, "<file>", "keep the items in a file, best in /dev/shm, across a\nclean stop (SIGTERM, SIGINT, SIGUSR1) and restart",
+		{'e', "memory-file", required, "<file>",
+			"keep the items in a file, best in /dev/shm, across a\nclean stop (SIGTERM, SIGINT, SIGUSR1) and restart",
 			func(f *cacheFlags, v string) error { f.config.Cache.MemoryFile = v; return nil }},
 		{'Z', "enable-ssl", none, "", "enable TLS/SSL; see ssl_* below", turnOn(func(f *cacheFlags) *bool { return &f.tls })},
 		{'o', "extended", required, "<list>", "comma separated list of extended options, see below",
 			(*cacheFlags).setExtended},
 		{'N', "napi-ids", required, "<num>", "", ignored("-N")},
-		{0, "http", required, "<addr>", "HOST:PORT for health, metrics and what-if over HTTP\n(Holdfast's own; off by default)",
+		{0, "http", required, "<addr>",
+			"HOST:PORT for health, metrics and what-if over HTTP\n(Holdfast's own; off by default)",
 			func(f *cacheFlags, v string) error { f.config.HTTP.Listen = v; return nil }},
 		{0, "debug", none, "", "", turnOn(func(f *cacheFlags) *bool { return &f.debug })},
 	}

@@ -15,8 +15,8 @@ func newConfigCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config",
 		Short: "Print a commented configuration file with every default",
-		Long: `Config prints a configuration file that has every setting with its default and says what it
-does: a start for one of your own.`,
+		Long: `Config prints a configuration file with every setting, its default and what it does. Start your
+own file from it.`,
 		Example: "  holdfast config > holdfast.yaml\n  holdfast config check holdfast.yaml\n  holdfast up --config " +
 			"holdfast.yaml",
 		Args: cobra.NoArgs,
@@ -34,13 +34,11 @@ func newConfigCheckCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check FILE",
 		Short: "Check a configuration file",
-		Long: `Check reads a configuration file and prints all that is wrong with it, a line each, with the
-path of the setting. It exits with 1 if there is anything. The files that the configuration
-names aren't opened.
+		Long: `Check reads a configuration file and prints every error in it, one per line, with the path of the
+setting. It exits with 1 if there are errors. The files that the configuration names aren't opened.
 
-By default FILE is checked as "holdfast up" takes it. With --router it is checked as "holdfast
-router" takes it: the router section must be there, and the files of mcrouter and twemproxy are
-read too.`,
+By default, FILE is checked for "holdfast up". With --router, it is checked for "holdfast router":
+the router section is required, and FILE may also be a configuration of mcrouter or twemproxy.`,
 		Example: "  holdfast config check holdfast.yaml\n  holdfast config check --router mcrouter.json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -56,7 +54,7 @@ read too.`,
 	return cmd
 }
 
-// checkConfig reads the file at path. The note says what else a user may want to know.
+// checkConfig checks the file at path. The note is printed after "ok".
 func checkConfig(path string, forRouter bool) (note string, err error) {
 	if forRouter {
 		f, cmd := newRouterFlags()
@@ -72,7 +70,7 @@ func checkConfig(path string, forRouter bool) (note string, err error) {
 		return "", err
 	}
 	if isMcrouter(text) || twemproxy.Is(text) {
-		return "", fail(exitFailure, "%s is a file of mcrouter or twemproxy, for holdfast router: holdfast config check "+
+		return "", fail(exitFailure, "%s is a configuration of mcrouter or twemproxy; check it with: holdfast config check "+
 			"--router %s", path, shellWord(path))
 	}
 	c, err := config.Parse(text)
@@ -85,8 +83,8 @@ func checkConfig(path string, forRouter bool) (note string, err error) {
 	return note, err
 }
 
-// refused has each fault of a configuration on a line, below its name. Other errors stay as they
-// are.
+// refused formats the faults of a configuration, one per line below its name. Other errors are
+// returned unchanged.
 func refused(name string, err error) error {
 	var faults route.Faults
 	if errors.As(err, &faults) {

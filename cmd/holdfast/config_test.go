@@ -129,7 +129,7 @@ func TestConfigCheckForRouter(t *testing.T) {
 			[]string{"config", "check", foreign},
 			1,
 			"",
-			foreign + " is a file of mcrouter or twemproxy, for holdfast router: holdfast config check --router " + foreign +
+			foreign + " is a configuration of mcrouter or twemproxy; check it with: holdfast config check --router " + foreign +
 				"\n",
 		},
 	} {

@@ -28,10 +28,11 @@ func newConfigConvertCommand() *cobra.Command {
 		Use:   "convert FILE",
 		Short: "Turn a configuration of mcrouter or twemproxy into one of Holdfast's router",
 		Long: `Convert reads a configuration of mcrouter (JSON) or of twemproxy (YAML) and prints the router section
-of a configuration file of Holdfast that does the same. What has no meaning here is said on
-standard error, a line each; what isn't supported is an error.
+of a Holdfast configuration that does the same. Settings that have no effect here are reported on
+standard error, one per line; a setting that isn't supported is an error.
 
-mcrouter's file doesn't say where it listens, nor some of what its command line says: the flags do.`,
+mcrouter's file lacks the addresses to listen on and some settings of mcrouter's command line: give
+them as flags.`,
 		Example: "  holdfast config convert mcrouter.json --listen 127.0.0.1:5000 > holdfast.yaml\n  holdfast config " +
 			"convert nutcracker.yml > holdfast.yaml\n  holdfast config check holdfast.yaml",
 		Args: cobra.ExactArgs(1),
@@ -40,11 +41,11 @@ mcrouter's file doesn't say where it listens, nor some of what its command line 
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.StringSliceVar(&f.listen, "listen", nil,
-		"where clients connect: `HOST:PORT`, *:PORT or unix:PATH; may be repeated; above twemproxy's own")
+		"where clients connect: `HOST:PORT`, *:PORT or unix:PATH; may be repeated; overrides twemproxy's own")
 	flags.StringVarP(&f.routePrefix, "route-prefix", "R", "",
 		"mcrouter's `/REGION/CLUSTER/` of keys without one (default /././)")
 	flags.IntVarP(&f.serverTimeout, "server-timeout", "t", 0,
-		"mcrouter's time-out for an answer, in `MILLISECONDS` (default 1000)")
+		"mcrouter's timeout for a response, in `MILLISECONDS` (default 1000)")
 	return cmd
 }
 
@@ -64,7 +65,7 @@ func (f *convertFlags) run(cmd *cobra.Command, path string) error {
 		from = "twemproxy"
 		r, err = ofTwemproxy(text, warn)
 	default:
-		return fail(exitFailure, "%s: neither a configuration of mcrouter, which is JSON, nor of twemproxy, which is "+
+		return fail(exitFailure, "%s: not a configuration of mcrouter, which is JSON, or of twemproxy, which is "+
 			"YAML with servers in each mapping", path)
 	}
 	if err != nil {
@@ -82,11 +83,11 @@ func (f *convertFlags) run(cmd *cobra.Command, path string) error {
 	return printConverted(cmd.OutOrStdout(), r, path, from)
 }
 
-// printConverted prints the router's section, if it is one that would be taken.
+// printConverted prints the router's section after checking it.
 func printConverted(w io.Writer, r *config.Router, path, from string) error {
 	section := r.Print()
 	if _, err := config.Parse(section); err != nil {
-		return fail(exitFailure, "%s: what it says can't work here:\n%v", path, err)
+		return fail(exitFailure, "%s: the converted configuration is not valid:\n%v", path, err)
 	}
 	_, err := fmt.Fprintf(w, "# As %s has it in %s.\n%s", from, filepath.Base(path), section)
 	return err
@@ -110,7 +111,7 @@ func (f *convertFlags) ofMcrouter(text []byte, folder string, warn func(route.Fa
 	return config.NewMcrouter(o), nil
 }
 
-// ofTwemproxy gives each pool its listener.
+// ofTwemproxy converts twemproxy's configuration, in which each pool has its own listener.
 func ofTwemproxy(text []byte, warn func(route.Fault)) (*config.Router, error) {
 	file, err := twemproxy.Parse(text, twemproxy.ParseOptions{Warn: warn})
 	if err != nil {

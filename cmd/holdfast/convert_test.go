@@ -101,12 +101,12 @@ beta:
 
 func TestConvertErrors(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
-		{"cache: {memory: 1GiB}", "neither a configuration of mcrouter"},
+		{"cache: {memory: 1GiB}", "not a configuration of mcrouter"},
 		{`{"route": {"type": "AxonLogRoute"}}`, ":\nroute.type: AxonLogRoute isn't supported"},
 		{"a: {listen: 'h:1', redis: true, servers: ['h:2:1']}", ":\na.redis: a pool for Redis isn't supported"},
 		{
 			"a: {listen: 'h:1', timeout: 1, servers: ['h:2:1', 'h:2:1']}",
-			"what it says can't work here:\nrouter.pools[0] \"a\".members[1] \"h:2\": members[0] is named \"h:2\" already",
+			"the converted configuration is not valid:\nrouter.pools[0] \"a\".members[1] \"h:2\": members[0] is named \"h:2\" already",
 		},
 	} {
 		path := write(t, "file", test.text)

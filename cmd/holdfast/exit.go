@@ -2,7 +2,7 @@ package main
 
 import "fmt"
 
-// Exit codes: 1, and those of sysexits.h that memcached uses.
+// Exit codes: 1 for failures, and the codes of sysexits.h that memcached uses.
 const (
 	exitFailure = 1
 	exitUsage   = 64 // EX_USAGE
@@ -10,8 +10,8 @@ const (
 	exitOS      = 71 // EX_OSERR
 )
 
-// An exitError ends the program with a code. Its text, unless empty, goes to standard error as it
-// is.
+// An exitError ends the program with an exit code. Its text is printed to standard error unchanged,
+// unless it is empty.
 type exitError struct {
 	code int
 	text string

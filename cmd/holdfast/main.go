@@ -1,9 +1,10 @@
-// Command holdfast is the stateful tier behind a stateless web application, in one program; today
-// its memcached-compatible cache. Run it without arguments for its commands.
+// Command holdfast is the stateful tier behind a stateless web application in one program: a cache
+// and a router for memcached clients, and tables for DynamoDB clients. Run it without arguments for
+// the list of its commands.
 //
-// Invoked by the name memcached, as through a symbolic link, it is "holdfast cache" and takes
-// memcached's command line; by the name memcached-debug, with the debugging commands that
-// memcached's own test suite wants.
+// Invoked as memcached, for example through a symbolic link, it runs "holdfast cache" with
+// memcached's command line; as memcached-debug, it adds the debugging commands that memcached's test
+// suite needs; as mcrouter, it runs "holdfast router" with mcrouter's command line.
 package main
 
 import (

@@ -9,12 +9,12 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// mcrouter's options that have no counterpart are of two kinds. Those that change nothing a client
-// could miss are taken, and named once in the log. Those that protect something are refused: a
-// router that ignored an access list would be open, and nobody would read the warning.
+// mcrouter's options without a counterpart are of two kinds. Those whose absence no client notices are
+// accepted, and listed once in the log. Those that protect something are refused: a router that
+// ignored an access list would be open, and nobody would read the warning.
 
-// ignoredToggles and ignoredValues do nothing here, without and with a value: mcrouter's fibers,
-// files of statistics, and what is about a protocol that isn't spoken.
+// ignoredToggles take no value, ignoredValues take one; neither has an effect here. They tune
+// mcrouter's fibers and statistics files, and protocols that Holdfast doesn't speak.
 var (
 	ignoredToggles = strings.Fields(`use-asynclog-version2 use-mux-io-thread-pool big-value-hide-reply-flag
 		disable-fibers-use-guard-pages ssl-service-identity-authorization-log
@@ -46,13 +46,14 @@ var (
 		key-client-binding-nonlookaside-verifier xdp-tx-truncate-bytes old-D,D`)
 )
 
-// refusedToggles protect something that isn't protected here, by what that is.
+// refusedToggles are the options that ask for a protection that Holdfast doesn't have, each with the
+// reason that is reported.
 var refusedToggles = map[string]string{
 	"acl-checker-enable":                         "clients aren't checked against an access list",
 	"acl-checker-enforce":                        "clients aren't checked against an access list",
 	"prefix-acl-checker-enable":                  "keys aren't checked against an access list",
-	"ssl-service-identity-authorization-enforce": "members have no identity that is checked",
-	"ssl-verify-peers":                           "members have no certificates that are checked",
+	"ssl-service-identity-authorization-enforce": "the identities of members aren't checked",
+	"ssl-verify-peers":                           "the certificates of members aren't checked",
 	"key-client-binding-enable":                  "keys aren't bound to clients",
 	"key-client-binding-nonlookaside-enable":     "keys aren't bound to clients",
 }
@@ -81,11 +82,12 @@ func (f *routerFlags) declareRefused(flags *pflag.FlagSet) {
 	}
 }
 
-// checkRefused says which options ask for what can't be had.
+// checkRefused returns an error for the first option that asks for a missing protection, or for a
+// router of another protocol.
 func (f *routerFlags) checkRefused() error {
 	if len(f.refused) > 0 {
 		name := f.refused[0]
-		return fmt.Errorf("--%s isn't supported: %s. Without it the router starts, and protects nothing of that kind",
+		return fmt.Errorf("--%s isn't supported: %s. Without this option the router starts, without that protection",
 			name, refusedToggles[name])
 	}
 	if f.routerName != "" && f.routerName != "Memcache" {
@@ -94,7 +96,7 @@ func (f *routerFlags) checkRefused() error {
 	return nil
 }
 
-// An ignoredFlag notes that it was given.
+// An ignoredFlag records that it was given.
 type ignoredFlag struct {
 	name, kind string
 	seen       *[]string
@@ -114,7 +116,7 @@ func (i *ignoredFlag) Set(value string) error {
 func (i *ignoredFlag) String() string { return "" }
 func (i *ignoredFlag) Type() string   { return i.kind }
 
-// A refusedFlag notes that it was given, unless it was switched off.
+// A refusedFlag records that it was given, unless it was turned off.
 type refusedFlag struct {
 	name string
 	seen *[]string
@@ -129,7 +131,7 @@ func (r *refusedFlag) Set(value string) error {
 func (r *refusedFlag) String() string { return "" }
 func (r *refusedFlag) Type() string   { return "bool" }
 
-// isOff reports whether the value of a toggle, as in --toggle=0, switches it off.
+// isOff reports whether the value of a toggle turns it off, as in --toggle=0.
 func isOff(value string) bool {
 	on, err := strconv.ParseBool(value)
 	return err == nil && !on
@@ -141,7 +143,7 @@ type verbosityFlag struct{ on *bool }
 func (v *verbosityFlag) Set(value string) error {
 	n, err := strconv.Atoi(value)
 	if err != nil || n < 0 {
-		return errors.New("a level is a number of at least 0")
+		return errors.New("the level must be a number of at least 0")
 	}
 	*v.on = n > 0
 	return nil
@@ -149,7 +151,7 @@ func (v *verbosityFlag) Set(value string) error {
 func (v *verbosityFlag) String() string { return "" }
 func (v *verbosityFlag) Type() string   { return "level" }
 
-// A threadsFlag is a number, or auto.
+// A threadsFlag is a number, or auto, which sets 0.
 type threadsFlag struct{ n *int }
 
 func (t *threadsFlag) Set(value string) error {
@@ -164,8 +166,8 @@ func (t *threadsFlag) Set(value string) error {
 func (t *threadsFlag) String() string { return "" }
 func (t *threadsFlag) Type() string   { return "threads" }
 
-// joinVerbosity makes one word of "-v" and its level: for mcrouter it has one, and for our own
-// command line it has none.
+// joinVerbosity joins "-v" and a level after it into one word: mcrouter's -v has a level, ours has
+// none.
 func joinVerbosity(args []string) []string {
 	joined := make([]string, 0, len(args))
 	for i := 0; i < len(args); i++ {

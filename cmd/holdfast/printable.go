@@ -10,18 +10,18 @@ import (
 	"golang.org/x/term"
 )
 
-// A printable writer shows control characters as \u001b instead of passing them on. What commands
-// print comes from elsewhere too: names of tables, versions that a server claims, keys, file names.
-// A terminal would obey what is hidden in them: change its title, its colours, what it pastes. It
-// makes no difference whether the output goes to a terminal at once or by a pager. In JSON, the
-// form means the same character.
+// A printable writer writes control characters as escapes like \u001b. Commands print text from
+// elsewhere: names of tables, versions that a server reports, keys, file names. A terminal would obey
+// control characters hidden in it, and change its title, its colours or what it pastes. They are
+// escaped even if the output isn't a terminal, since a pager may pass it on to one. In JSON, the
+// escape means the same character.
 //
 // It may be written to concurrently.
 type printable struct {
 	w io.Writer
 
 	mu   sync.Mutex // guards part and out
-	part []byte     // the start of a character whose rest is still to come
+	part []byte     // the first bytes of a character whose rest isn't written yet
 	out  []byte     // reused
 }
 
@@ -57,8 +57,8 @@ func (p *printable) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// isControl is for what a terminal acts upon: the control characters of ASCII and of Latin-1 but
-// for line ends and tabs, and those that turn the direction of text.
+// isControl reports whether a terminal acts on r: the control characters of ASCII and Latin-1 except
+// newline and tab, and those that change the direction of text.
 func isControl(r rune) bool {
 	switch {
 	case r == '\n' || r == '\t':
@@ -69,8 +69,8 @@ func isControl(r rune) bool {
 	return r == 0x200e || r == 0x200f || r == 0x061c || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069
 }
 
-// data is w for what a user asked for as it is, such as an export: unchanged, unless it goes to a
-// terminal.
+// data returns the writer for data that must not be altered, such as an export: nothing is escaped,
+// unless it goes to a terminal.
 func data(w io.Writer) io.Writer {
 	if p, ok := w.(*printable); ok && terminal(w) == nil {
 		return p.w
@@ -78,7 +78,8 @@ func data(w io.Writer) io.Writer {
 	return w
 }
 
-// terminal returns the terminal that w writes to, or nil. A progress line writes its own control characters to it.
+// terminal returns the terminal that w writes to, or nil. A progress line writes its own control
+// characters to it.
 func terminal(w io.Writer) *os.File {
 	if p, ok := w.(*printable); ok {
 		w = p.w

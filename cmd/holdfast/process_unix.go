@@ -18,17 +18,17 @@ import (
 // stopSignals end the service cleanly. SIGUSR1 is memcached's graceful stop.
 var stopSignals = []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1}
 
-// spareFiles are file descriptors beyond the clients' connections: event loops, listeners, HTTP,
-// files.
+// spareFiles is the number of file descriptors needed beyond the clients' connections: for event
+// loops, listeners, HTTP and files.
 const spareFiles = 128
 
-// allowCores raises the core file limit as far as it goes, and has the Go runtime abort with a
-// core where it would only print its stacks. It fails if no core could be written then.
+// allowCores raises the core file limit as far as possible, and makes the Go runtime dump core after
+// a crash instead of only printing stacks. It fails if no core could be written.
 func allowCores() error {
 	limit := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
 	if unix.Setrlimit(unix.RLIMIT_CORE, &limit) != nil && unix.Getrlimit(unix.RLIMIT_CORE, &limit) == nil {
 		limit.Cur = limit.Max
-		_ = unix.Setrlimit(unix.RLIMIT_CORE, &limit) // what came of it is asked next
+		_ = unix.Setrlimit(unix.RLIMIT_CORE, &limit) // the result is read below
 	}
 	if err := unix.Getrlimit(unix.RLIMIT_CORE, &limit); err != nil || limit.Cur == 0 {
 		return fail(exitOS, "failed to ensure corefile creation")
@@ -37,8 +37,8 @@ func allowCores() error {
 	return nil
 }
 
-// allowConnections raises the limit of open files for so many connections; where only root may
-// raise it so far, it fails. It never lowers what is allowed already.
+// allowConnections raises the limit of open files for the given number of connections. It fails if
+// only root may raise the limit that far. It never lowers the limit.
 func allowConnections(connections int) error {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -58,8 +58,8 @@ func allowConnections(connections int) error {
 // atLeast raises a limit's field, whose type differs by system.
 func atLeast[T int64 | uint64](field *T, n int) { *field = max(*field, T(n)) }
 
-// assumeUser gives up root for the named user, as memcached's -u does. Whoever isn't root keeps
-// what they have; root must say that it means to stay root.
+// assumeUser changes from root to the named user, as memcached's -u does. A process that isn't root
+// stays as it is; to stay root, name root.
 func assumeUser(name string) error {
 	if os.Getuid() != 0 && os.Geteuid() != 0 {
 		return nil
@@ -86,18 +86,19 @@ func assumeUser(name string) error {
 	return nil
 }
 
-// A daemon is a child of its own session that goes on when the command has returned. Go can't fork,
-// so the command starts itself again:
+// A daemon is a child process in its own session that keeps running after the command has returned.
+// Go can't fork, so the command starts itself again:
 //
 //  1. the command checks its options and starts the child with a pipe, named in daemonVar;
-//  2. the child does all a server does, and says through the pipe that it serves;
-//  3. the command ends with 0; if the pipe closes without that word, with the child's exit code.
+//  2. the child starts the server, and writes a byte to the pipe once it serves;
+//  3. the command exits with 0, or, if the pipe closes without a byte, with the child's exit code.
 const daemonVar = "HOLDFAST_DAEMON_PIPE"
 
 // inDaemon reports whether this process is the child.
 func inDaemon() bool { return os.Getenv(daemonVar) != "" }
 
-// daemonize is the command's side. The child works in / unless it is to leave cores behind.
+// daemonize is the command's side. The child's working directory is /, unless keepDirectory is set so
+// that cores can be written.
 func daemonize(args []string, keepDirectory bool) error {
 	program, err := os.Executable()
 	if err != nil {
@@ -129,7 +130,7 @@ func daemonize(args []string, keepDirectory bool) error {
 	return &exitError{code: max(child.ProcessState.ExitCode(), exitFailure)}
 }
 
-// daemonReady is the child's side. Unless told to be verbose it lets go of the terminal.
+// daemonReady is the child's side. Unless verbose, it detaches from the terminal.
 func daemonReady(verbose bool) error {
 	pipe := os.NewFile(3, daemonVar)
 	defer pipe.Close()

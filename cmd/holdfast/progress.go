@@ -11,13 +11,13 @@ import (
 	"golang.org/x/term"
 )
 
-// A progressLine is one line on a terminal that says how far a command is, drawn over and over until
-// clear takes it away:
+// A progressLine is one line on a terminal that shows the progress of a command. It is redrawn until
+// clear erases it:
 //
 //	users  1300 items [========            ]  42 %  3m10s left
 //
-// It is used by one goroutine at a time. A nil one draws nothing, for output that nobody watches. It only
-// decorates, so its write errors don't matter.
+// It is used by one goroutine at a time. A nil progressLine draws nothing, for output that isn't a
+// terminal. Write errors are ignored: the line is only decoration.
 type progressLine struct {
 	w       io.Writer
 	columns func() int // of the terminal, which may be resized
@@ -28,9 +28,9 @@ type progressLine struct {
 }
 
 const (
-	progressPause  = 100 * time.Millisecond // at least, between two drawings
+	progressPause  = 100 * time.Millisecond // the minimum between two drawings
 	barColumns     = 20
-	defaultColumns = 80 // of a terminal that doesn't say
+	defaultColumns = 80 // of a terminal whose width is unknown
 
 	// eraseLine moves to the line's beginning and erases it (ECMA-48, CR and EL).
 	eraseLine = "\r\x1b[K"
@@ -53,7 +53,8 @@ func columnsOf(f *os.File) int {
 	return columns
 }
 
-// show draws the line, unless it was drawn a moment ago. Done is from 0 to 1; a negative one is unknown.
+// show draws the line, unless it was drawn less than progressPause ago. Done is from 0 to 1, or
+// negative if unknown.
 func (p *progressLine) show(text string, done float64) {
 	if p == nil {
 		return
@@ -66,8 +67,8 @@ func (p *progressLine) show(text string, done float64) {
 	io.WriteString(p.w, eraseLine+p.line(text, done, now.Sub(p.began)))
 }
 
-// line returns what is drawn, cut to the terminal's width so that it never wraps. Text may come from
-// elsewhere, so it is without control characters.
+// line returns the text to draw, cut to the terminal's width so that it never wraps. Control
+// characters are replaced, as text may come from elsewhere.
 func (p *progressLine) line(text string, done float64, elapsed time.Duration) string {
 	line := strings.Map(func(r rune) rune {
 		if isControl(r) || r == '\n' || r == '\t' || r == utf8.RuneError {
@@ -88,7 +89,7 @@ func (p *progressLine) line(text string, done float64, elapsed time.Duration) st
 	return string(runes[:min(len(runes), p.columns()-1)])
 }
 
-// clear takes the line from the screen.
+// clear erases the line.
 func (p *progressLine) clear() {
 	if p == nil || p.drawn.IsZero() {
 		return

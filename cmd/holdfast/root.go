@@ -13,12 +13,11 @@ import (
 )
 
 const rootLong = `Holdfast keeps the state of a web application: caches for memcached clients, the router
-before them, and tables for clients of Amazon DynamoDB, in one program without anything to install
-beside it.
+before them, and tables for clients of Amazon DynamoDB, in one program without dependencies.
 
-Start with "holdfast up": it needs no configuration and says what to try.`
+Start with "holdfast up": it needs no configuration and shows commands to try.`
 
-// run is the whole program but for the process: it returns the exit code.
+// run runs the command line args and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	stdout, stderr = &printable{w: stdout}, &printable{w: stderr}
 	root := newRootCommand(cacheName(args))
@@ -40,7 +39,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return exitFailure
 }
 
-// commandArgs is args without the program's name, or with what that name stands for.
+// commandArgs returns args without the program's name; a name such as memcached is replaced by the
+// command that it stands for.
 func commandArgs(args []string) []string {
 	if len(args) == 0 {
 		return nil

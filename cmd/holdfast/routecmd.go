@@ -12,9 +12,10 @@ import (
 	"holdfast/route"
 )
 
-const routeLong = `Route tells where a router with this configuration takes a request: the routes, pools and members on
-its way, and why. It reads FILE, of any kind that "holdfast router" takes, and asks no router; members
-are taken to be up. Of a running one, get the key __mcrouter__.route_handles(get,KEY).`
+const routeLong = `Route shows where a router with this configuration sends a request: the routes, pools and members on
+its path, and why. It reads FILE, of any kind that "holdfast router" accepts, and connects to no
+server; it assumes that all members are up. To ask a running router, get the key
+__mcrouter__.route_handles(get,KEY).`
 
 const routeExample = `  holdfast route user:42 --config holdfast.yaml
   holdfast route user:42 --op delete --config mcrouter.json
@@ -25,7 +26,7 @@ func newRouteCommand() *cobra.Command {
 	asked := node.Asked{}
 	cmd := &cobra.Command{
 		Use:     "route KEY --config FILE",
-		Short:   "Tell where a router takes a key",
+		Short:   "Show where a router sends a key",
 		Long:    routeLong,
 		Example: routeExample,
 		Args:    cobra.ExactArgs(1),
@@ -39,7 +40,7 @@ func newRouteCommand() *cobra.Command {
 	flags.StringVar(&f.config, "config", "", "configuration: `FILE`, file:FILE, or mcrouter's JSON itself")
 	flags.StringVar(&asked.Op, "op", "get", "`COMMAND`: get, set, delete, incr, mg, …")
 	flags.StringVar(&asked.Listen, "listen", "",
-		"the `ADDRESS` by which it comes, where addresses have routes of their own")
+		"the `ADDRESS` that the request arrives at, if addresses have their own routes")
 	f.declareReading(flags)
 	return cmd
 }
@@ -61,7 +62,7 @@ func (f *routerFlags) explain(cmd *cobra.Command, asked node.Asked) error {
 	return nil
 }
 
-// printHops prints a hop a line, each below and to the right of the one that it comes from.
+// printHops prints one hop per line, each indented below the hop that it comes from.
 func printHops(w io.Writer, hops []route.Hop, indent string) {
 	for _, h := range hops {
 		words := []string{h.Route}

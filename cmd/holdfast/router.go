@@ -18,16 +18,16 @@ import (
 
 const routerLong = `Router runs a router alone: memcached clients connect to it, and it sends their requests to the caches
 of its pools. FILE is a configuration of Holdfast with a router section, of mcrouter (JSON) or of
-twemproxy (YAML); which one is seen from what is in it.
+twemproxy (YAML), detected from its content.
 
-mcrouter's command line works as it is, so that "mcrouter" may be a link to this program. What it
-says stands above the file. Options that have no meaning here are named once when it starts.
+mcrouter's command line works unchanged, so "mcrouter" may be a link to this program. Options
+override the file. Options that have no effect here are listed in one warning at the start.
 
-It listens where the file says, else on 127.0.0.1:11212: say --listen '*:11212' for every interface.
-With a file of Holdfast, HTTP for health and metrics is on 127.0.0.1:7071 by default.
-SIGTERM and SIGINT (Ctrl-C) let clients have their answers and stop; a changed file, or SIGHUP, gives
-new pools and routes without dropping a request. A file that can't be used is refused, and the old
-one stays.`
+It listens on the addresses in the file, by default on 127.0.0.1:11212; use --listen '*:11212' for
+every interface. With Holdfast's own configuration, HTTP for health and metrics is on 127.0.0.1:7071 by default.
+SIGTERM and SIGINT (Ctrl-C) drain in-flight requests and stop. When the file changes, or at SIGHUP,
+its pools and routes are applied without dropping a request. A file with errors is refused, and the
+old configuration stays in use.`
 
 const routerExample = `  holdfast router --config holdfast.yaml
   holdfast router --config nutcracker.yml --http-listen 127.0.0.1:7071
@@ -39,12 +39,12 @@ func newRouterCommand() *cobra.Command {
 	return cmd
 }
 
-// newRouterFlags returns the command and what its flags set.
+// newRouterFlags returns the command and the values that its flags set.
 func newRouterFlags() (*routerFlags, *cobra.Command) {
 	f := &routerFlags{}
 	cmd := &cobra.Command{
 		Use:     "router --config FILE",
-		Short:   "Serve a router alone, from a file of ours, of mcrouter or of twemproxy",
+		Short:   "Serve a router alone, configured by a file of Holdfast, mcrouter or twemproxy",
 		Long:    routerLong,
 		Example: routerExample,
 		Args:    cobra.NoArgs,
@@ -118,7 +118,7 @@ func routerReady(n *node.Node, c config.Config, log *slog.Logger) error {
 	return nil
 }
 
-// poolNames are the first of the pools' names.
+// poolNames lists the first pools' names and how many more there are.
 func poolNames(pools []route.Pool) string {
 	const shown = 8
 	text := ""
@@ -134,7 +134,7 @@ func poolNames(pools []route.Pool) string {
 	return text
 }
 
-// routerAdvice says which address is taken, and how to choose another.
+// routerAdvice explains which address is in use, and how to choose another.
 func (e *takenError) routerAdvice() string {
 	what, flag := "The router", "--listen"
 	if e.Setting == "http.listen" {
@@ -145,8 +145,8 @@ func (e *takenError) routerAdvice() string {
 		what, e.address, e.commandWith(flag))
 }
 
-// routerFiles is how many descriptors clients and members may need: a connection to each member
-// from each event loop and, while one is opened again, its successor.
+// routerFiles returns the number of file descriptors that clients and members may need: each event
+// loop has a connection to each member and, while it reopens one, a second.
 func routerFiles(r *config.Router) int {
 	members := 0
 	for _, p := range r.Pools {

@@ -87,7 +87,7 @@ func TestRouterFollowsItsFile(t *testing.T) {
 	_, two := startCache(t)
 	path := writeFile(t, "mcrouter.json", mcrouterConfigOf(one))
 	p, address := startRouter(t, "-f", path, "-p", "0", "--enable-qos", "--stats-root=/x")
-	if !strings.Contains(p.seen.String(), "do nothing here: --enable-qos --stats-root") {
+	if !strings.Contains(p.seen.String(), "have no effect here: --enable-qos --stats-root") {
 		t.Errorf("got %q; want a word on the options that do nothing", p.seen.String())
 	}
 	ask(t, address, "set k 0 0 1\r\nx\r\n", "STORED\r\n")

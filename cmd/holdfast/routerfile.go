@@ -17,7 +17,7 @@ import (
 	"holdfast/route"
 )
 
-// configKind is whose configuration a file is.
+// configKind is the program whose configuration format a file has.
 type configKind string
 
 const (
@@ -26,19 +26,19 @@ const (
 	fromTwemproxy configKind = "twemproxy"
 )
 
-// A routerReading reads the configuration of a router, of whichever kind, again and again.
+// A routerReading reads the configuration of a router, of any kind, at the start and at each reload.
 type routerReading struct {
 	flags *routerFlags
 	set   *pflag.FlagSet
 	path  string // "" if the configuration is text
 	text  string
 
-	kind  configKind   // of the last that was read
-	heard []string     // of settings without a meaning, before there is a log
-	log   *slog.Logger // hears of them later
+	kind  configKind   // of the configuration read last
+	heard []string     // warnings about settings without effect, before log is set
+	log   *slog.Logger // gets those warnings once it is set
 }
 
-// reading says where the configuration is, as mcrouter does: --config goes before the others.
+// reading finds the configuration as mcrouter does: --config takes precedence over the others.
 func (f *routerFlags) reading(flags *pflag.FlagSet) (*routerReading, error) {
 	r := &routerReading{flags: f, set: flags}
 	switch {
@@ -59,7 +59,7 @@ func (f *routerFlags) reading(flags *pflag.FlagSet) (*routerReading, error) {
 	return r, nil
 }
 
-// name is what messages call the configuration.
+// name returns the configuration's name for messages.
 func (r *routerReading) name() string {
 	if r.path == "" {
 		return "the command line's configuration"
@@ -67,8 +67,8 @@ func (r *routerReading) name() string {
 	return r.path
 }
 
-// read returns the configuration with the flags above it: see node.Options.Read. Its faults are in
-// one error, each on a line below the name.
+// read returns the configuration overridden by the flags: see node.Options.Read. All faults are in
+// one error, one per line below the name.
 func (r *routerReading) read() (c config.Config, source node.Source, err error) {
 	source.Text = []byte(r.text)
 	if r.path != "" {
@@ -84,7 +84,7 @@ func (r *routerReading) read() (c config.Config, source node.Source, err error) 
 	return c, source, refused(r.name(), err)
 }
 
-// parse reads the text of any kind, and adds the files that it imports.
+// parse parses the text of any kind, and adds the files that it imports to source.
 func (r *routerReading) parse(source *node.Source) (config.Config, error) {
 	switch {
 	case isMcrouter(source.Text):
@@ -123,7 +123,7 @@ func (r *routerReading) ofMcrouter(source *node.Source) (config.Config, error) {
 	return withRouter(config.NewMcrouter(options), nil)
 }
 
-// withRouter is a configuration of a router alone.
+// withRouter returns a configuration with a router and nothing else.
 func withRouter(r *config.Router, err error) (config.Config, error) {
 	c := config.Default()
 	c.HTTP.Listen = ""
@@ -140,7 +140,7 @@ func withRouter(r *config.Router, err error) (config.Config, error) {
 	return c, nil
 }
 
-// warn is told of settings that have no meaning here.
+// warn reports a setting that has no effect here.
 func (r *routerReading) warn(fault route.Fault) {
 	text := fmt.Sprintf("%s: %v", r.name(), fault)
 	if r.log == nil {

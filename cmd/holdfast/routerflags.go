@@ -16,7 +16,7 @@ import (
 	"holdfast/config/mcrouter"
 )
 
-// routerFlags are what the command line of router says: our flags, and mcrouter's.
+// routerFlags holds the command line of router: our flags and mcrouter's.
 type routerFlags struct {
 	config     string // a file, file:FILE, or JSON
 	configFile string
@@ -55,12 +55,12 @@ type routerFlags struct {
 	milliseconds map[string]*int // by flag
 
 	disableReload bool
-	ignored       []string // flags that were given and do nothing here
-	refused       []string // flags that were given and protect what isn't protected here
+	ignored       []string // flags that were given and have no effect here
+	refused       []string // flags that were given and ask for a protection that is missing here
 }
 
-// mcrouterOnly are the flags that say how mcrouter's configuration is read, and mean nothing to
-// another.
+// mcrouterOnly are the flags that change how mcrouter's configuration is read; they have no effect on
+// other kinds.
 var mcrouterOnly = []string{
 	"route-prefix", "config-params", "miss-on-get-errors", "timeouts-until-tko", "big-value-split-threshold",
 	"server-timeout", "cross-region-timeout-ms", "cross-cluster-timeout-ms", "within-cluster-timeout-ms",
@@ -93,29 +93,30 @@ func (f *routerFlags) declare(flags *pflag.FlagSet) {
 	flags.StringVar(&f.config, "config", "", "configuration: `FILE`, file:FILE, or mcrouter's JSON itself")
 	flags.StringVarP(&f.configFile, "config-file", "f", "", "likewise, a `FILE`")
 	flags.StringVar(&f.configText, "config-str", "", "likewise, mcrouter's `JSON`")
-	flags.StringVar(&f.validate, "validate-config", "", "look at the configuration, and `exit` or run")
+	flags.StringVar(&f.validate, "validate-config", "", "check the configuration, then `exit` or run")
 	flags.Lookup("validate-config").NoOptDefVal = "exit"
 	flags.StringSliceVar(&f.listen, "listen", nil,
-		"where clients connect: `HOST:PORT`, *:PORT or unix:PATH; may be repeated; above the file's")
+		"where clients connect: `HOST:PORT`, *:PORT or unix:PATH; may be repeated; overrides the file's")
 	flags.StringVar(&f.httpListen, "http-listen", "",
-		"where HTTP listens, with health and metrics: `HOST:PORT` or *:PORT; an empty one is none")
-	flags.StringSliceVarP(&f.ports, "port", "p", nil, "listen at these `PORT`s, of 127.0.0.1 or --listen-addresses")
+		"where HTTP listens, with health and metrics: `HOST:PORT` or *:PORT; empty for none")
+	flags.StringSliceVarP(&f.ports, "port", "p", nil, "listen on these `PORT`s of 127.0.0.1 or of --listen-addresses")
 	flags.StringSliceVar(&f.hosts, "listen-addresses", nil, "`HOST`s for the ports; 0.0.0.0 is every interface")
-	flags.StringVar(&f.unixSocket, "unix-domain-sock", "", "listen at this `PATH`")
+	flags.StringVar(&f.unixSocket, "unix-domain-sock", "", "listen on this `PATH`")
 	flags.Var(&threadsFlag{&f.threads}, "num-proxies",
-		"`THREADS`: event loops, or auto (default: one a processor but one)")
-	flags.IntVar(&f.connections, "max-conns", 0, "clients' `CONNECTIONS` at once (default: 1024)")
-	flags.IntVar(&f.backlog, "tcp-listen-backlog", 0, "`CONNECTIONS` that the kernel lets wait (default: 1024)")
-	flags.StringVarP(&f.journal, "async-dir", "a", "", "`DIRECTORY` for what members have missed (default: memory)")
+		"`THREADS`: event loops, or auto (default: one per processor, except one)")
+	flags.IntVar(&f.connections, "max-conns", 0, "maximum of clients' `CONNECTIONS` (default: 1024)")
+	flags.IntVar(&f.backlog, "tcp-listen-backlog", 0, "`CONNECTIONS` that may wait in the kernel's queue (default: 1024)")
+	flags.StringVarP(&f.journal, "async-dir", "a", "", "`DIRECTORY` for the keys that members missed (default: in memory)")
 	flags.BoolVar(&f.noJournal, "asynclog-disable", false,
-		"answer a delete that failed with its error; keep what members of replicated pools miss in memory, whatever -a says")
+		"answer a failed delete with its error; keep the keys that members of "+
+			"replicated pools miss in memory, overriding -a")
 	flags.BoolVar(&f.disableReload, "disable-reload-configs", false,
-		"leave pools and routes as they are when the file changes")
+		"don't apply changes of the file to pools and routes")
 	flags.StringVarP(&f.logPath, "log-path", "L", "", "append the log to this `FILE`")
-	flags.VarP(&verbosityFlag{&f.verbose}, "verbosity", "v", "log more; `N`, as in -v 3, is taken too")
+	flags.VarP(&verbosityFlag{&f.verbose}, "verbosity", "v", "log more; a level `N`, as in -v 3, is accepted")
 	flags.Lookup("verbosity").NoOptDefVal = "1"
 	flags.StringVar(&f.listenFD, "listen-sock-fd", "",
-		"serve the listening socket that was inherited as this `DESCRIPTOR`")
+		"serve the inherited listening socket with this `DESCRIPTOR`")
 	f.declareReading(flags)
 	f.declareTLS(flags)
 	f.declareIgnored(flags)
@@ -123,32 +124,34 @@ func (f *routerFlags) declare(flags *pflag.FlagSet) {
 	flags.BoolP("version", "V", false, "print the version")
 }
 
-// declareReading is for what mcrouter's configuration leaves to the command line.
+// declareReading declares the flags for settings that mcrouter has only on its command line.
 func (f *routerFlags) declareReading(flags *pflag.FlagSet) {
 	flags.StringVarP(&f.routePrefix, "route-prefix", "R", "",
 		"mcrouter's `/REGION/CLUSTER/` of keys without one (default /././)")
 	flags.Var(&paramsFlag{&f.params}, "config-params", "`NAME:VALUE`s for mcrouter's macros")
 	flags.BoolVar(&f.missOnErrors, "miss-on-get-errors", false,
-		"answer a get that no server could with a miss, as mcrouter did before April 2025")
-	flags.BoolVar(&f.readsOnly, "allow-only-gets", false, "requests that change something find and store nothing")
-	flags.BoolVar(&f.enableFlush, "enable-flush-cmd", false, "take flush_all")
+		"answer a get that failed on every server with a miss, as mcrouter did before April 2025")
+	flags.BoolVar(&f.readsOnly, "allow-only-gets", false,
+		"don't forward writes: they are answered as if nothing was found or stored")
+	flags.BoolVar(&f.enableFlush, "enable-flush-cmd", false, "allow flush_all")
 	flags.BoolVar(&f.toDefault, "send-invalid-route-to-default", false,
-		"send keys of an unknown /REGION/CLUSTER/ where keys without one go")
+		"send keys with an unknown /REGION/CLUSTER/ to the default route")
 	flags.BoolVar(&f.noSplits, "disable-shard-split-route", false, "ignore shard_splits")
 	flags.IntVar(&f.maxShadowed, "target-max-shadow-requests", -1,
-		"`REQUESTS` that a shadow may owe an answer to; 0 is no limit (default 1000)")
+		"`REQUESTS` that may be in flight to a shadow; 0 is no limit (default 1000)")
 	flags.StringVar(&f.serviceName, "service-name", "", "`NAME` for mcrouter's macros")
 	flags.StringVar(&f.routerName, "carbon-router-name", "", "likewise; it must be Memcache")
-	flags.IntVar(&f.softErrors, "timeouts-until-tko", 0, "`TIMES` out in a row after which a server is down (default 3)")
+	flags.IntVar(&f.softErrors, "timeouts-until-tko", 0,
+		"timeouts in a row, in `TIMES`, after which a server is down (default 3)")
 	flags.IntVar(&f.chunkBytes, "big-value-split-threshold", 0,
-		"`BYTES` from which on a value is stored in pieces (default: never)")
+		"`BYTES` above which a value is stored in pieces (default: never)")
 	f.milliseconds = map[string]*int{}
 	for _, m := range []struct{ name, short, help string }{
-		{"server-timeout", "t", "for an answer (default 1000)"},
-		{"cross-region-timeout-ms", "", "likewise, of pools in another region"},
-		{"cross-cluster-timeout-ms", "", "likewise, of pools in another cluster"},
-		{"within-cluster-timeout-ms", "", "likewise, of pools in the same cluster"},
-		{"probe-timeout-initial", "r", "after which a server that is down is asked again (default 10000)"},
+		{"server-timeout", "t", "to wait for a response (default 1000)"},
+		{"cross-region-timeout-ms", "", "likewise, for pools in another region"},
+		{"cross-cluster-timeout-ms", "", "likewise, for pools in another cluster"},
+		{"within-cluster-timeout-ms", "", "likewise, for pools in the same cluster"},
+		{"probe-timeout-initial", "r", "after which a server that is down is probed (default 10000)"},
 		{"probe-timeout-max", "", "likewise, at most (default 60000)"},
 	} {
 		f.milliseconds[m.name] = flags.IntP(m.name, m.short, 0, "`MILLISECONDS` "+m.help)
@@ -158,9 +161,10 @@ func (f *routerFlags) declareReading(flags *pflag.FlagSet) {
 func (f *routerFlags) declareTLS(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.sslPorts, "ssl-port", nil, "listen with TLS at these `PORT`s")
 	flags.StringVar(&f.tls.Certificate, "server-pem-cert-path", "", "certificate `FILE` for --ssl-port")
-	flags.StringVar(&f.tls.Key, "server-pem-key-path", "", "its key's `FILE`")
-	flags.StringVar(&f.tls.ClientCA, "server-pem-ca-path", "", "`FILE` of those whose clients' certificates count")
-	flags.BoolVar(&f.clientCerts, "ssl-require-peer-certs", false, "ask clients with TLS for a certificate")
+	flags.StringVar(&f.tls.Key, "server-pem-key-path", "", "`FILE` of its key")
+	flags.StringVar(&f.tls.ClientCA, "server-pem-ca-path", "",
+		"`FILE` of the CAs that client certificates are checked against")
+	flags.BoolVar(&f.clientCerts, "ssl-require-peer-certs", false, "require a certificate from clients with TLS")
 }
 
 // A paramsFlag is name:value,name:value.
@@ -180,7 +184,7 @@ func (p *paramsFlag) Set(list string) error {
 func (p *paramsFlag) String() string { return "" }
 func (p *paramsFlag) Type() string   { return "string" }
 
-// parseOptions are for reading mcrouter's configuration.
+// parseOptions returns the options for parsing mcrouter's configuration.
 func (f *routerFlags) parseOptions() mcrouter.ParseOptions {
 	shadowed := f.maxShadowed
 	switch {
@@ -201,11 +205,11 @@ func (f *routerFlags) parseOptions() mcrouter.ParseOptions {
 	}
 }
 
-// warnings say once what of the command line does nothing.
+// warnings lists the options of the command line that have no effect.
 func (f *routerFlags) warnings(flags *pflag.FlagSet, r *routerReading) []string {
 	var warnings []string
 	if len(f.ignored) > 0 {
-		warnings = append(warnings, "options of mcrouter that do nothing here: "+strings.Join(f.ignored, " "))
+		warnings = append(warnings, "options of mcrouter that have no effect here: "+strings.Join(f.ignored, " "))
 	}
 	var idle []string
 	for _, name := range mcrouterOnly {
@@ -214,12 +218,13 @@ func (f *routerFlags) warnings(flags *pflag.FlagSet, r *routerReading) []string 
 		}
 	}
 	if len(idle) > 0 {
-		warnings = append(warnings, "options that count only for a configuration of mcrouter: "+strings.Join(idle, " "))
+		warnings = append(warnings, "options that have an effect only with a configuration of mcrouter: "+strings.Join(idle,
+			" "))
 	}
 	return warnings
 }
 
-// above puts what the flags say above what the file says.
+// above overrides the file's settings by the flags.
 func (f *routerFlags) above(c *config.Config, flags *pflag.FlagSet, kind configKind) {
 	r := c.Router
 	if listen := f.listeners(r); len(listen) > 0 {
@@ -229,14 +234,14 @@ func (f *routerFlags) above(c *config.Config, flags *pflag.FlagSet, kind configK
 		c.HTTP.Listen = f.httpListen
 	}
 	replace(&r.Threads, f.threads)
-	if f.connections > 1 { // 0 and 1 leave it to mcrouter
+	if f.connections > 1 { // for mcrouter, 0 and 1 mean the default
 		r.Connections = f.connections
 	}
 	replace(&r.Backlog, f.backlog)
 	replace(&r.Journal.Folder, f.journal)
 	if f.noJournal {
 		r.Journal.Folder = ""
-		for i := range r.Pools { // a delete that fails is then answered as it failed, as mcrouter does
+		for i := range r.Pools { // as mcrouter does, answer a failed delete with its error
 			r.Pools[i].Journal = r.Pools[i].Journal && kind != fromMcrouter
 		}
 	}
@@ -263,7 +268,7 @@ func replace[T comparable](setting *T, flag T) {
 	}
 }
 
-// listeners are those of the command line. One that the file has too keeps its route.
+// listeners returns the command line's listeners. A listener that is also in the file keeps its route.
 func (f *routerFlags) listeners(r *config.Router) []config.RouterListener {
 	var all []config.RouterListener
 	add := func(address string, tls config.ListenTLS) {
@@ -304,5 +309,5 @@ func (f *routerFlags) listeners(r *config.Router) []config.RouterListener {
 	return all
 }
 
-// defaultRouterPort is that of config's default listener.
+// defaultRouterPort is the port of config's default listener.
 const defaultRouterPort = "11212"

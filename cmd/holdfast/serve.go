@@ -18,17 +18,17 @@ import (
 	"holdfast/node"
 )
 
-// gcPercent lets the heap grow to five times what lives before it is collected. Items live
-// outside of the heap, so that what lives in it is a few megabytes of buffers, and a collection
-// costs the event loops more than the memory is worth.
+// gcPercent lets the heap grow to five times its live size before a collection. Items are outside of
+// the heap, so its live size is a few megabytes of buffers, and a collection costs the event loops
+// more than the memory is worth.
 const gcPercent = 400
 
-// heapBytes is from where on the heap is collected more often than that: clients that read nothing
-// may make it large for a while.
+// heapBytes is the heap size above which collections run more often than by gcPercent: clients that
+// don't read their responses may make the heap large for a while.
 const heapBytes = 512 << 20
 
-// besideTablesBytes is what of the heap is left to the cache and the router where tables have a
-// bound of their own, tables.memory.
+// besideTablesBytes is the part of the heap for the cache and the router, where tables have a limit
+// of their own, tables.memory.
 const besideTablesBytes = 128 << 20
 
 // A service is a node to serve until a signal ends it.
@@ -82,16 +82,16 @@ func reload(n *node.Node, log *slog.Logger) {
 	log.Info("users and certificates are read again")
 }
 
-// tuneRuntime settles how many event loops there are, and fits the Go runtime to them. A busy loop
-// keeps its processor, so there is one more for everything else; see package loop.
+// tuneRuntime sets the number of event loops and adapts the Go runtime to it. A busy loop keeps its
+// processor (Go's P), so there is one more for everything else; see package loop.
 func tuneRuntime(o *node.Options) {
-	processors := runtime.GOMAXPROCS(0) // which knows a container's limit
-	busy := settleLoops(&o.Config, processors)
+	processors := runtime.GOMAXPROCS(0) // respects a container's limit
+	busy := resolveLoops(&o.Config, processors)
 	runtime.GOMAXPROCS(max(processors, busy+1))
 	if read := o.Read; read != nil {
 		o.Read = func() (config.Config, node.Source, error) {
 			c, source, err := read()
-			settleLoops(&c, processors)
+			resolveLoops(&c, processors)
 			return c, source, err
 		}
 	}
@@ -107,11 +107,11 @@ func tuneRuntime(o *node.Options) {
 	}
 }
 
-// settleLoops puts the number of event loops in the place of 0, and returns how many there are in
-// all. A cache has one a processor. A router leaves one processor to the others, as far as there is
-// another: each of its requests crosses the kernel's network four times, and a loop that must wait
-// for a processor has all its clients wait (decisions/0012).
-func settleLoops(c *config.Config, processors int) int {
+// resolveLoops replaces 0 by the default number of event loops, and returns the total. A cache has
+// one loop per processor. A router has one fewer, but at least one: each of its requests crosses the
+// kernel's network four times, and a loop that waits for a processor makes all its clients wait
+// (decisions/0012).
+func resolveLoops(c *config.Config, processors int) int {
 	c.Cache.Threads = cmp.Or(c.Cache.Threads, processors)
 	if c.Router == nil {
 		return c.Cache.Threads
@@ -122,7 +122,7 @@ func settleLoops(c *config.Config, processors int) int {
 	return c.Cache.Threads + r.Threads
 }
 
-// startError says what a user can do about a start that failed.
+// startError adds the address to the error of a start that failed because it is in use.
 func startError(err error) error {
 	var listen *node.ListenError
 	if !errors.As(err, &listen) {
@@ -135,16 +135,16 @@ func startError(err error) error {
 	return &takenError{listen, op.Addr.String()}
 }
 
-// A takenError is an address that something else listens at.
+// A takenError reports an address that another program listens on.
 type takenError struct {
 	*node.ListenError
 	address string
 }
 
-// Unwrap is for those who don't ask whether the address is taken.
+// Unwrap returns the error that node reported.
 func (e *takenError) Unwrap() error { return e.ListenError }
 
-// another suggests an address: the next port, or a path beside.
+// another suggests a different address: the next port, or a path beside the one in use.
 func (e *takenError) another() string {
 	host, port, err := net.SplitHostPort(e.address)
 	if err != nil {
@@ -157,8 +157,8 @@ func (e *takenError) another() string {
 	return net.JoinHostPort(host, strconv.Itoa(n+1))
 }
 
-// warnIfOpen says so when anybody who reaches this machine may use the cache or the router, which
-// is the default of memcached and of other routers.
+// warnIfOpen logs a warning if anyone who can connect may use the service, as is the default of
+// memcached and of other routers.
 func warnIfOpen(what, authFile string, tls config.TLS, addrs []net.Addr, log *slog.Logger) {
 	if authFile != "" || tls.Clients == config.ClientsChecked {
 		return

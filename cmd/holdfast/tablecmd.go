@@ -17,18 +17,18 @@ import (
 	"holdfast/tool/transfer"
 )
 
-const tableLong = `Table looks at tables and carries their items to files and back, through the DynamoDB API of
-Holdfast or of any other server. For everything else there is the aws command line.
+const tableLong = `Table inspects tables, and exports and imports their items, through the DynamoDB API of Holdfast or
+of any other server. For everything else, use the aws command line.
 
-The region and the credentials are those of AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY
-and AWS_SESSION_TOKEN; a server that doesn't check them needs none.`
+The region and the credentials come from AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and
+AWS_SESSION_TOKEN; they may be unset for a server that doesn't check them.`
 
 const tableExample = `  holdfast table list
   holdfast table export users users.csv
   holdfast table import users users.json.gz --endpoint https://dynamodb.eu-west-1.amazonaws.com
   holdfast table check ./holdfast-data`
 
-// tableFlags are what the command line gives for a client.
+// tableFlags are the flags of a client of tables.
 type tableFlags struct {
 	endpoint string
 	timeout  time.Duration
@@ -44,14 +44,13 @@ func newTableCommand() *cobra.Command {
 	}
 	flags := cmd.PersistentFlags()
 	flags.StringVar(&f.endpoint, "endpoint", "http://127.0.0.1:8000", "URL of the server")
-	flags.DurationVar(&f.timeout, "timeout", 30*time.Second, "of each request")
+	flags.DurationVar(&f.timeout, "timeout", 30*time.Second, "timeout of each request")
 	cmd.AddCommand(newTableListCommand(&f), newTableDescribeCommand(&f), newTableExportCommand(&f),
 		newTableImportCommand(&f), newTableCheckCommand(), newTableRecoverCommand())
 	return cmd
 }
 
-// run calls do with a client, and a context that a first signal ends. A second one ends the
-// program.
+// run calls do with a client and an interruptible context.
 func (f *tableFlags) run(cmd *cobra.Command, do func(ctx context.Context, c *transfer.Client) error) error {
 	o := transfer.FromEnvironment(f.endpoint)
 	o.Timeout = f.timeout
@@ -64,7 +63,8 @@ func (f *tableFlags) run(cmd *cobra.Command, do func(ctx context.Context, c *tra
 	return do(ctx, client)
 }
 
-// interruptible is the command's context, which a first signal ends; a second ends the program.
+// interruptible returns the command's context, canceled by the first signal; a second signal ends the
+// program.
 func interruptible(cmd *cobra.Command) (ctx context.Context, stop func()) {
 	ctx, stop = signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
@@ -74,7 +74,7 @@ func interruptible(cmd *cobra.Command) (ctx context.Context, stop func()) {
 func newTableListCommand(f *tableFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
-		Short: "Print the names of all tables, a line each",
+		Short: "Print the names of all tables, one per line",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.run(cmd, func(ctx context.Context, c *transfer.Client) error {
@@ -112,7 +112,7 @@ func newTableDescribeCommand(f *tableFlags) *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print all that the server says, as JSON")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the server's whole response as JSON")
 	return cmd
 }
 
@@ -152,7 +152,7 @@ func printIndexes(out *strings.Builder, t *transfer.Table, kind string, indexes 
 	}
 }
 
-// keyText is a key as "id (S), then at (N)", or one of several attributes in a part as
+// keyText formats a key as "id (S), then at (N)", or a key with several attributes per part as
 // "country (S) and city (S), then zip (N), then street (S)".
 func keyText(t *transfer.Table, key []transfer.KeyElement) string {
 	var out strings.Builder

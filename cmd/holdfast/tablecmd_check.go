@@ -10,19 +10,19 @@ import (
 	"holdfast/node"
 )
 
-const tableCheckLong = `Check reads all of a data folder, while no server uses it, and prints what is wrong, a line each:
-blocks whose checksum is wrong, items that can't be read, indexes and expiry that disagree with their
+const tableCheckLong = `Check reads a whole data directory, while no server uses it, and prints every fault, one per line:
+blocks with a wrong checksum, items that can't be decoded, indexes and expiry that disagree with the
 items, logs that are out of order. It changes nothing.
 
-Exit code: 0 all is well; 2 something is wrong; 1 the folder can't be checked.`
+Exit code: 0 no faults; 2 faults; 1 the directory can't be checked.`
 
-// exitFaults is check's when it found faults.
+// exitFaults is the exit code of check when it found faults.
 const exitFaults = 2
 
 func newTableCheckCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "check DIR",
-		Short:   "Check a data folder that no server uses",
+		Short:   "Check a data directory that no server uses",
 		Long:    tableCheckLong,
 		Example: "  holdfast table check ./holdfast-data",
 		Args:    cobra.ExactArgs(1),
@@ -30,7 +30,7 @@ func newTableCheckCommand() *cobra.Command {
 			ctx, stop := interruptible(cmd)
 			defer stop()
 			faults := 0
-			// What the log would say is in the faults and the error.
+			// The log is discarded: the faults and the error contain the same.
 			summary, err := node.CheckData(ctx, args[0], slog.New(slog.DiscardHandler), func(fault string) {
 				faults++
 				fmt.Fprintln(cmd.OutOrStdout(), fault)

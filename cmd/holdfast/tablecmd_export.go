@@ -17,12 +17,12 @@ import (
 const tableExportLong = `Export writes all items of a table to FILE, or to standard output. The format is json unless
 FILE ends in .csv; FILE.gz is compressed.
 
-json is that of DynamoDB's own exports to S3: a line {"Item":{…}} for each item, with its types.
-csv has a header of name:TYPE; an attribute that has several types has a column for each.
-Sets, lists and maps are JSON within their cells.
+json is the format of DynamoDB's exports to S3: a line {"Item":{…}} for each item, with its types.
+csv has a header of name:TYPE; an attribute with several types has a column for each type.
+Sets, lists and maps are JSON in their cells.
 
-Items come in no order. What changes while the export runs may be in it or not. FILE appears when
-it is whole.`
+The order of the items is undefined. Changes made during the export may be missing from it. FILE is
+created once the export is complete.`
 
 func newTableExportCommand(f *tableFlags) *cobra.Command {
 	var o transfer.ExportOptions
@@ -42,18 +42,21 @@ func newTableExportCommand(f *tableFlags) *cobra.Command {
 			if o.Format, o.Compressed, err = formatOf(format, file); err != nil {
 				return err
 			}
-			return f.run(cmd, func(ctx context.Context, c *transfer.Client) error { return exportTable(ctx, cmd, c, args[0], file, o) })
+			return f.run(cmd, func(ctx context.Context, c *transfer.Client) error {
+				return exportTable(ctx, cmd, c, args[0], file, o)
+			})
 		},
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&format, "format", "", fmt.Sprintf("one of %v (default: by FILE's name)", transfer.Formats))
-	flags.IntVar(&o.Segments, "segments", 4, "of the table that are scanned at a time")
-	flags.BoolVar(&o.Consistent, "consistent", false, "see all that was written before; costs twice on a table with a limit")
+	flags.IntVar(&o.Segments, "segments", 4, "number of the table's segments that are scanned concurrently")
+	flags.BoolVar(&o.Consistent, "consistent", false,
+		"use consistent reads, which see all earlier writes and cost twice the capacity")
 	return cmd
 }
 
-// formatOf is the format that a flag and a file's name say.
+// formatOf returns the format given by the flag, else by the file's name.
 func formatOf(flag, file string) (f transfer.Format, compressed bool, err error) {
 	f, compressed = transfer.FormatOf(file)
 	if flag == "" {
@@ -65,7 +68,8 @@ func formatOf(flag, file string) (f transfer.Format, compressed bool, err error)
 	return f, compressed, nil
 }
 
-func exportTable(ctx context.Context, cmd *cobra.Command, c *transfer.Client, table, file string, o transfer.ExportOptions) error {
+func exportTable(ctx context.Context, cmd *cobra.Command, c *transfer.Client, table, file string,
+	o transfer.ExportOptions) error {
 	line, show := newTableProgress(cmd.ErrOrStderr(), table)
 	defer line.clear()
 	o.Progress = func(items, of int64) { show(items, items, of) }
@@ -77,7 +81,7 @@ func exportTable(ctx context.Context, cmd *cobra.Command, c *transfer.Client, ta
 	if err != nil {
 		return err
 	}
-	defer os.Remove(partial.Name()) // finds nothing once it has its name
+	defer os.Remove(partial.Name()) // fails after the rename, which is fine
 	items, err := c.Export(ctx, table, partial, o)
 	if err := errors.Join(err, partial.Chmod(0o644), partial.Sync(), partial.Close()); err != nil {
 		return err
@@ -90,8 +94,8 @@ func exportTable(ctx context.Context, cmd *cobra.Command, c *transfer.Client, ta
 	return err
 }
 
-// newTableProgress returns what shows on a terminal how many items there are so far. Done of all is how
-// far it is, an all of 0 is unknown.
+// newTableProgress returns a progress line and a function that shows the number of items on it. The
+// progress is done of all; an all of 0 is unknown.
 func newTableProgress(messages io.Writer, table string) (line *progressLine, show func(items, done, all int64)) {
 	line = newProgressLine(messages)
 	return line, func(items, done, all int64) {

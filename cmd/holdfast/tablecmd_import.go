@@ -14,15 +14,15 @@ import (
 	"holdfast/tool/transfer"
 )
 
-const tableImportLong = `Import puts the items of FILE into a table, which must be there; - is standard input. An item
-whose key is there already is replaced. FILE may be compressed by gzip.
+const tableImportLong = `Import puts the items of FILE into an existing table; - is standard input. An item replaces the
+item with the same key. FILE may be compressed by gzip.
 
 json is a line {"Item":{…}} for each item, as of DynamoDB's exports to S3 and of holdfast's. csv has
 a header with the names of the columns; name:TYPE, or --types, says the type, else it is S. Types are
 S, N, B (base64), BOOL, NULL, and as JSON SS, NS, BS, L, M. An empty cell is no attribute.
 
-Where FILE has a key twice, the later line surely wins only with --connections 1. An import that
-ended early says from which line to go on, with --from-line; it may also be repeated whole.`
+If FILE has a key twice, the later line is certain to win only with --connections 1. An import that
+fails reports the line to continue from with --from-line; it may also be repeated from the start.`
 
 func newTableImportCommand(f *tableFlags) *cobra.Command {
 	var o transfer.ImportOptions
@@ -51,13 +51,13 @@ func newTableImportCommand(f *tableFlags) *cobra.Command {
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&format, "format", "", fmt.Sprintf("one of %v (default: by FILE's name)", transfer.Formats))
-	flags.StringSliceVar(&types, "types", nil, "of csv's columns: name=TYPE, separated by commas")
-	flags.IntVarP(&o.Connections, "connections", "c", 4, "that write at a time")
-	flags.Int64Var(&o.FromLine, "from-line", 1, "the line to begin with")
+	flags.StringSliceVar(&types, "types", nil, "types of csv's columns: name=TYPE, separated by commas")
+	flags.IntVarP(&o.Connections, "connections", "c", 4, "number of connections that write concurrently")
+	flags.Int64Var(&o.FromLine, "from-line", 1, "line of FILE to start from")
 	return cmd
 }
 
-// columnTypes is --types.
+// columnTypes parses --types.
 func columnTypes(list []string) (map[string]string, error) {
 	if len(list) == 0 {
 		return nil, nil
@@ -98,14 +98,14 @@ func importTable(ctx context.Context, cmd *cobra.Command, c *transfer.Client, ta
 	case err == nil:
 		_, err = fmt.Fprintf(cmd.ErrOrStderr(), "%d items of %s in %s\n", done.Items, file, table)
 	case done.Next > 1, errors.As(err, &line):
-		err = fmt.Errorf("%s: %w; %d items are written; go on with --from-line %d", file, err, done.Items, done.Next)
+		err = fmt.Errorf("%s: %w; %d items are written; continue with --from-line %d", file, err, done.Items, done.Next)
 	default:
 		err = fmt.Errorf("%s: %w", file, err)
 	}
 	return err
 }
 
-// counted counts what is read.
+// counted counts the bytes that are read.
 type counted struct {
 	io.Reader
 	bytes atomic.Int64

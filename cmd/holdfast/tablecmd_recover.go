@@ -9,23 +9,22 @@ import (
 	"holdfast/node"
 )
 
-const tableRecoverLong = `Recover is for a directory of tables that "holdfast up" refuses to start with, since files of it are
-missing, shorter than they were, or damaged. While no server uses it, recover prints what is wrong
-and what would be lost by starting all the same: the last commits, from the first damage on. It
-changes nothing.
+const tableRecoverLong = `Recover is for a data directory that "holdfast up" refuses to open because files are missing,
+truncated or damaged. Run it while no server uses the directory. It prints the faults, and what would
+be lost by starting anyway: the last commits, from the first damage on. It changes nothing.
 
-With --accept-loss it does that. The tables are then as they were behind a commit before all damage,
-as after a restore of a backup: put the files back if you can, and copy the directory first. What is
-dropped is kept in the directory "lost" within DIR.
+With --accept-loss, it drops those commits. The tables then are as of a commit before all damage, as
+after restoring a backup. Prefer putting the files back, and copy the directory first. Dropped data
+is kept in the directory "lost" within DIR.
 
-Exit code: 0 nothing is wrong, or it is done; 2 something is wrong and nothing was done; 1 the
-directory can't be looked at.`
+Exit code: 0 no faults, or recovered; 2 faults, and nothing was changed; 1 the directory can't be
+read.`
 
 func newTableRecoverCommand() *cobra.Command {
 	var accept bool
 	cmd := &cobra.Command{
 		Use:     "recover DIR",
-		Short:   "Say what a directory of tables that can't be opened would lose, and have it open",
+		Short:   "Report what a damaged data directory would lose, and make it open again",
 		Long:    tableRecoverLong,
 		Example: "  holdfast table recover ./holdfast-data\n  holdfast table recover --accept-loss ./holdfast-data",
 		Args:    cobra.ExactArgs(1),
@@ -42,6 +41,6 @@ func newTableRecoverCommand() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&accept, "accept-loss", false, "drop what can't be kept")
+	cmd.Flags().BoolVar(&accept, "accept-loss", false, "drop the commits that can't be kept")
 	return cmd
 }

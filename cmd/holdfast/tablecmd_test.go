@@ -117,7 +117,7 @@ func TestTableCommands(t *testing.T) {
 			1,
 			"",
 			"holdfast: " + path + ": line 1: isn't JSON: invalid character 'i' looking for beginning of value; 0 items are " +
-				"written; go on with --from-line 1\n",
+				"written; continue with --from-line 1\n",
 		},
 		{"export users --format xml", 1, "", "holdfast: --format xml: want one of [json csv]\n"},
 		{"export users " + dir + "/none/x.json", 1, "", "holdfast: open "},

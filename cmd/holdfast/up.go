@@ -29,20 +29,20 @@ func newUpCommand() *cobra.Command {
 	return cmd
 }
 
-// newUpFlags returns the command and what its flags set.
+// newUpFlags returns the command and the values that its flags set.
 func newUpFlags() (*upFlags, *cobra.Command) {
 	f := &upFlags{}
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Serve: the cache for memcached clients, tables for AWS SDKs, a router if configured, and HTTP to watch them",
-		Long: `Up runs the whole of Holdfast in this process: a cache that any memcached client speaks to, on
-127.0.0.1:11211; tables that any client of Amazon DynamoDB speaks to, on 127.0.0.1:8000, kept in the
-folder holdfast-data; and HTTP with health, metrics and the what-if curve, on 127.0.0.1:7070.
+		Long: `Up runs all of Holdfast in one process: a cache for memcached clients, on 127.0.0.1:11211; tables
+for Amazon DynamoDB clients, on 127.0.0.1:8000, stored in the directory holdfast-data; and HTTP with
+health, metrics and the what-if curve, on 127.0.0.1:7070.
 
-It needs no configuration. A file given by --config changes it; "holdfast config" prints one to
-start from. With a router section there is a router, too. The other flags stand above the file.
-SIGTERM and SIGINT (Ctrl-C) let clients have their answers and stop; SIGHUP reads users, keys and
-certificates again. The router's pools and routes follow the file when it changes, or at SIGHUP.`,
+It needs no configuration. To change the defaults, pass a file by --config; "holdfast config" prints
+one to start from. A router section adds a router. The other flags override the file.
+SIGTERM and SIGINT (Ctrl-C) drain in-flight requests and stop; SIGHUP reloads users, keys and
+certificates. The router's pools and routes are reloaded when the file changes, and at SIGHUP.`,
 		Example: "  holdfast up\n  holdfast up --memory 1GiB --data /var/lib/holdfast\n  holdfast up --config holdfast.yaml",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
@@ -53,15 +53,15 @@ certificates again. The router's pools and routes follow the file when it change
 	flags.StringSliceVar(&f.cacheListen, "cache-listen", nil,
 		"where memcached clients connect: `HOST:PORT`, *:PORT or unix:PATH; may be repeated")
 	flags.StringVar(&f.tablesListen, "tables-listen", "",
-		"where clients of DynamoDB's API connect: `HOST:PORT` or *:PORT; an empty one is no tables")
-	flags.StringVar(&f.data, "data", "", "the `FOLDER` of the tables; made if it is missing")
-	flags.StringVar(&f.httpListen, "http-listen", "", "where HTTP listens: `HOST:PORT` or *:PORT; an empty one is none")
+		"where clients of DynamoDB's API connect: `HOST:PORT` or *:PORT; empty for no tables")
+	flags.StringVar(&f.data, "data", "", "the `DIRECTORY` of the tables; created if missing")
+	flags.StringVar(&f.httpListen, "http-listen", "", "where HTTP listens: `HOST:PORT` or *:PORT; empty for none")
 	flags.Var(&f.memory, "memory", "memory for the cache, as in 64MiB or 1GiB")
-	flags.Lookup("memory").DefValue = "" // what the file says, or 64MiB
+	flags.Lookup("memory").DefValue = "" // the file's, or 64MiB
 	return f, cmd
 }
 
-// config is the file with the flags above it.
+// config returns the file's configuration overridden by the flags.
 func (f *upFlags) config(cmd *cobra.Command) (c config.Config, source node.Source, err error) {
 	c = config.Default()
 	if f.file != "" {
@@ -133,7 +133,7 @@ func (f *upFlags) run(cmd *cobra.Command) error {
 	return err
 }
 
-// advice says which address is taken, and how to choose another.
+// advice explains which address is in use, and how to choose another.
 func (e *takenError) advice() string {
 	what, flag, peer := "The cache", "--cache-listen", "memcached"
 	switch e.Setting {
@@ -151,9 +151,8 @@ func (e *takenError) advice() string {
 		what, e.address, peer, e.commandWith(flag))
 }
 
-// commandWith is the command line as it was given, with another address after the flag in the place
-// of the one that is taken. What else was given stays: without --data, say, other tables would be
-// served.
+// commandWith returns the command line with another address after flag instead of the one in use. The
+// other arguments stay: without --data, for example, other tables would be served.
 func (e *takenError) commandWith(flag string) string {
 	_, port, _ := net.SplitHostPort(e.address)
 	words := []string{selfName()}
@@ -171,7 +170,7 @@ func (e *takenError) commandWith(flag string) string {
 	return strings.Join(append(words, flag, e.another()), " ")
 }
 
-// shellWord is word as a shell takes it for one.
+// shellWord quotes word for a shell if necessary.
 func shellWord(word string) string {
 	if word != "" && !strings.ContainsAny(word, " \t\n'\"\\$`*?[]{}()<>|&;#~!") {
 		return word
@@ -179,7 +178,7 @@ func shellWord(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
-// greet says what is served where, and what to try.
+// greet prints the addresses that are served, and commands to try.
 func greet(w io.Writer, c config.Config, n *node.Node) {
 	cacheAddrs, httpAddr := n.CacheAddrs(), n.HTTPAddr()
 	fmt.Fprintf(w, "Holdfast serves\n  memcached clients on %s, with %v of memory\n", addressList(cacheAddrs),
@@ -210,7 +209,7 @@ func greet(w io.Writer, c config.Config, n *node.Node) {
 	fmt.Fprint(w, "\nCtrl-C stops it.\n")
 }
 
-// endpoint is the URL of the tables.
+// endpoint returns the URL of the tables.
 func endpoint(c config.Config, addr net.Addr) string {
 	scheme := "http://"
 	if c.Tables.TLS.Certificate != "" {
@@ -222,15 +221,15 @@ func endpoint(c config.Config, addr net.Addr) string {
 	return scheme + addr.String()
 }
 
-// selfName is how to call this program again.
+// selfName returns the command that runs this program again.
 func selfName() string {
 	if strings.Contains(os.Args[0], "go-build") {
-		return "go run ./cmd/holdfast" // which is where go run leaves the program
+		return "go run ./cmd/holdfast" // go run puts the program there
 	}
 	return os.Args[0]
 }
 
-// reachable is how a client on this machine reaches addr.
+// reachable returns addr as a client on this machine connects to it.
 func reachable(addr *net.TCPAddr) string {
 	host := addr.IP.String()
 	if addr.IP.IsUnspecified() {

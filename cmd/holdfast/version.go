@@ -24,7 +24,7 @@ func newVersionCommand() *cobra.Command {
 			case asSBOM:
 				info, ok := debug.ReadBuildInfo()
 				if !ok {
-					return errors.New("this program was built without what says which modules are in it")
+					return errors.New("this program was built without build information")
 				}
 				return printIndented(cmd.OutOrStdout(), billOf(info))
 			case asJSON:
@@ -35,8 +35,8 @@ func newVersionCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&asSBOM, "sbom", false,
-		"print which modules are in this program: a bill of materials, as CycloneDX's JSON")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print it as JSON, with the commit and the time that it was built from")
+		"print the modules in this program: a bill of materials, as CycloneDX JSON")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print it as JSON, with the commit and its time")
 	return cmd
 }
 
@@ -46,7 +46,7 @@ func printIndented(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
-// memcachedVersion is the version of memcached whose protocol is spoken.
+// memcachedVersion is the version of memcached whose protocols are implemented.
 const memcachedVersion = "1.6.40"
 
 // A build is what this program is. Its JSON is for scripts: fields are added, and never renamed.
@@ -87,7 +87,7 @@ func currentBuild() build {
 	return b
 }
 
-// versionText is the same whatever the program is called.
+// versionText returns the version. It doesn't depend on the program's name.
 func versionText(string) string {
 	return fmt.Sprintf("holdfast %s (memcached's protocols as of %s; %s %s/%s)",
 		holdfast.Version, memcachedVersion, runtime.Version(), runtime.GOOS, runtime.GOARCH)
