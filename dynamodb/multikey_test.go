@@ -208,7 +208,8 @@ func TestSDKMultiKeyErrors(t *testing.T) {
 		ExpressionAttributeValues: map[string]types.AttributeValue{":t": str("winter"), ":r": num(1), ":c": str("a")},
 	}
 	_, err := idsOf(t, c, filtered)
-	if want := "Filter Expression can only contain non-primary key attributes: Primary key attribute: court"; err == nil || !strings.HasSuffix(err.Error(), want) {
+	const want = "Filter Expression can only contain non-primary key attributes: Primary key attribute: court"
+	if err == nil || !strings.HasSuffix(err.Error(), want) {
 		t.Errorf("a filter by the key: got %v; want %s", err, want)
 	}
 	wrong := match("m8", "winter", 1, 9, "a", "ann")

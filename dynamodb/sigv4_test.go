@@ -55,7 +55,8 @@ func TestPublishedVectors(t *testing.T) {
 			"Param1=value1",
 			"ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a"},
 		{"the IAM user guide's ListUsers", iam, "GET", "/?Action=ListUsers&Version=2010-05-08",
-			"Content-Type:application/x-www-form-urlencoded; charset=utf-8|Host:iam.amazonaws.com|X-Amz-Date:20150830T123600Z", "",
+			"Content-Type:application/x-www-form-urlencoded; charset=utf-8|Host:iam.amazonaws.com|" +
+				"X-Amz-Date:20150830T123600Z", "",
 			"5d672d79c15b13162d9279b0855cfba6789a8edb4c82c400e06b5924a6f2b5d7"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

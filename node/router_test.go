@@ -184,8 +184,19 @@ func (f fileOfRouter) write(text string) {
 
 func (f fileOfRouter) pool(name string, members ...string) {
 	f.t.Helper()
-	f.write(fmt.Sprintf("router:\n  listen: ['127.0.0.1:0']\n  threads: 2\n  pools:\n    - name: %s\n      members: [%s]\ntables:\n  listen: ''\nhttp:\n  listen: 127.0.0.1:0\n",
-		name, strings.Join(members, ", ")))
+	const file = `
+router:
+  listen: ['127.0.0.1:0']
+  threads: 2
+  pools:
+    - name: %s
+      members: [%s]
+tables:
+  listen: ''
+http:
+  listen: 127.0.0.1:0
+`
+	f.write(fmt.Sprintf(file, name, strings.Join(members, ", ")))
 }
 
 func (f fileOfRouter) load() (config.Config, error) {

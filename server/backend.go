@@ -6,8 +6,9 @@ import (
 	"holdfast/mc"
 )
 
-// A Backend serves item requests. It may also implement the optional interfaces below. New looks for them once, so a request costs no type assertion; a
-// command whose interface is missing gets the answer that the interface's comment names.
+// A Backend serves item requests. It may also implement the optional interfaces below. New looks
+// for them once, so a request costs no type assertion; a command whose interface is missing gets the
+// answer that the interface's comment names.
 //
 // The methods of the optional interfaces are called on event loops, so they return quickly.
 type Backend interface{ mc.Handler }

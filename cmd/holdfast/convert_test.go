@@ -106,7 +106,8 @@ func TestConvertErrors(t *testing.T) {
 		{"a: {listen: 'h:1', redis: true, servers: ['h:2:1']}", ":\na.redis: a pool for Redis isn't supported"},
 		{
 			"a: {listen: 'h:1', timeout: 1, servers: ['h:2:1', 'h:2:1']}",
-			"the converted configuration is not valid:\nrouter.pools[0] \"a\".members[1] \"h:2\": members[0] is named \"h:2\" already",
+			"the converted configuration is not valid:\n" +
+				"router.pools[0] \"a\".members[1] \"h:2\": members[0] is named \"h:2\" already",
 		},
 	} {
 		path := write(t, "file", test.text)

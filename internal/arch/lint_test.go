@@ -17,8 +17,25 @@ const maxLines = 600 // of a file; most are 100 to 400
 // order is hidden, and no file with more lines than one can read at once. Each package has a
 // comment.
 func TestFiles(t *testing.T) {
-	root := filepath.Join("..", "..")
 	packages := make(map[string]bool) // directory → one of its files has the package's comment
+	eachFile(t, func(path string, source []byte) {
+		documented := checkFile(t, path, source)
+		packages[filepath.Dir(path)] = packages[filepath.Dir(path)] || documented
+	})
+	if len(packages) < 2 {
+		t.Fatalf("found Go files in %d directories; want the module's", len(packages))
+	}
+	for directory, documented := range packages {
+		if !documented {
+			t.Errorf("%s: no file has a comment that begins \"Package …\" or, for a program, \"Command …\"", directory)
+		}
+	}
+}
+
+// eachFile calls check with each Go file of the module.
+func eachFile(t *testing.T, check func(path string, source []byte)) {
+	t.Helper()
+	root := filepath.Join("..", "..")
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -30,30 +47,21 @@ func TestFiles(t *testing.T) {
 		if d.IsDir() || !strings.HasSuffix(name, ".go") {
 			return nil
 		}
-		documented := checkFile(t, path)
-		packages[filepath.Dir(path)] = packages[filepath.Dir(path)] || documented
+		source, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		check(path, source)
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(packages) < 2 {
-		t.Fatalf("found Go files in %d directories; want the module's", len(packages))
-	}
-	for dir, documented := range packages {
-		if !documented {
-			t.Errorf("%s: no file has a comment that begins \"Package …\" or, for a program, \"Command …\"", dir)
-		}
-	}
 }
 
 // checkFile reports whether the file has the package's comment.
-func checkFile(t *testing.T, path string) bool {
+func checkFile(t *testing.T, path string, source []byte) bool {
 	t.Helper()
-	source, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
 	if lines := strings.Count(string(source), "\n"); lines > maxLines {
 		t.Errorf("%s: got %d lines; want at most %d", path, lines, maxLines)
 	}
