@@ -28,13 +28,16 @@ type stub struct {
 	held  []func()
 }
 
-func newStub(t testing.TB, name string) *stub {
+// newStub makes a stub for a member of r. Its cache closes after r has stopped, since what the router
+// does after an answer (fills, say) may still ask it.
+func newStub(t testing.TB, r *running, name string) *stub {
 	t.Helper()
 	store, err := cache.Open(cache.Options{MemoryBytes: 16 << 20, Lanes: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		r.stop()
 		if err := store.Close(); err != nil {
 			t.Error(err)
 		}
@@ -181,7 +184,7 @@ func riggedOn(t testing.TB, running *running) *rig {
 	for _, p := range r.tree.Load().pools {
 		for _, m := range p.members {
 			if r.stubs[m.name] == nil {
-				r.stubs[m.name] = newStub(t, m.name)
+				r.stubs[m.name] = newStub(t, running, m.name)
 			}
 			m.route = r.stubs[m.name]
 		}

@@ -139,7 +139,7 @@ func TestWarmPoolWithoutMetaCommands(t *testing.T) {
 			}
 			return refusal + "\r\n"
 		})
-		r.tree.Load().pools[0].members[0].route = newStub(t, "cold")
+		r.tree.Load().pools[0].members[0].route = newStub(t, r, "cold")
 		r.want(0, "get a b c\r\n", "VALUE a 0 1\r\nw\r\nVALUE b 0 1\r\nw\r\nVALUE c 0 1\r\nw\r\nEND\r\n")
 		r.want(0, "get d\r\n", value("d", "w"))
 	}
