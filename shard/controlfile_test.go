@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"reflect"
 	"strings"
@@ -89,13 +90,15 @@ func TestTornControlFile(t *testing.T) {
 	}
 }
 
+// writeFile writes a copy of p, since under the race detector Pebble's memory file system garbles what
+// it was given.
 func writeFile(t *testing.T, fs vfs.FS, name string, p []byte) {
 	t.Helper()
 	f, err := fs.Create(name, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Write(p); err != nil {
+	if _, err := f.Write(bytes.Clone(p)); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.Close(); err != nil {

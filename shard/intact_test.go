@@ -149,10 +149,11 @@ func (r *ruin) read(path string) []byte {
 	return p
 }
 
+// write writes a copy of p, as writeFile does.
 func (r *ruin) write(path string, p []byte) {
 	f, err := r.fs.Create(path, vfs.WriteCategoryUnspecified)
 	if err == nil {
-		_, err = f.Write(p)
+		_, err = f.Write(bytes.Clone(p))
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		r.t.Fatal(err)

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"bytes"
 	"errors"
 	"math/rand/v2"
 	"strings"
@@ -244,7 +245,7 @@ func TestCrashAfterAKill(t *testing.T) {
 	}
 	synced := len(p) - 2000 // the last record isn't whole without the rest
 	for i, part := range [][]byte{p[:synced], p[synced:]} {
-		if _, err := f.Write(part); err != nil {
+		if _, err := f.Write(bytes.Clone(part)); err != nil {
 			t.Fatal(err)
 		}
 		if i == 0 {
