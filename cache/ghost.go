@@ -83,12 +83,12 @@ func (g *ghosts) resize(items uint64) {
 	if want <= g.state.sets+g.state.sets/8 && want >= g.state.sets/2 {
 		return
 	}
-	room := uint64(g.state.chunks) * uint64(g.segmentBytes) / ghostSetBytes
-	if want > room && g.segments.beyondReserve() {
+	places := uint64(g.state.chunks) * uint64(g.segmentBytes) / ghostSetBytes
+	if want > places && g.segments.beyondReserve() {
 		id := g.segments.takeTable()
 		g.dir[g.state.chunks] = id
 		g.state.chunks++
-		room += uint64(g.segmentBytes) / ghostSetBytes
+		places += uint64(g.segmentBytes) / ghostSetBytes
 	}
-	g.state.sets = min(want, room)
+	g.state.sets = min(want, places)
 }

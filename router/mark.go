@@ -13,7 +13,7 @@ import (
 	"holdfast/route"
 )
 
-// A router whose journal folder is gone, or is an old copy, would believe that its members have
+// A router whose journal directory is gone, or is an old copy, would believe that its members have
 // missed nothing:
 //
 //  1. Member C is down. A write of k is in its journal, and acknowledged.
@@ -99,7 +99,7 @@ func (r *Router) newMarks(o *route.Journal) *marks {
 		name, _ = os.Hostname() // "" is a name, too
 	}
 	if ledger.Created() {
-		r.log.Info("the journal folder is new: what members missed before is not known", "folder", o.Folder, "name", name)
+		r.log.Info("the journal directory is new: what members missed before is not known", "folder", o.Folder, "name", name)
 	}
 	return &marks{
 		router: r, name: name, ledger: ledger, first: ledger.Generation(), soon: make(chan struct{}, 1),
@@ -251,9 +251,9 @@ func (m *marks) judge(d *upstream, at *mark) {
 
 // lose has all members flushed that the journals of at counted for.
 func (m *marks) lose(d *upstream, at *mark) {
-	why := "the journal folder is not the one that the members are marked with"
+	why := "the journal directory is not the one that the members are marked with"
 	if at.identity == m.ledger.Identity() {
-		why = "the journal folder is an older copy of the one that the members are marked with"
+		why = "the journal directory is an older copy of the one that the members are marked with"
 	}
 	m.router.log.Error(why+": they are flushed, since it is not known what they missed",
 		"pool", d.pool, "member", d.address, "name", m.name, "marked", at.identity, "generation", at.generation,

@@ -35,7 +35,7 @@ func (r *running) upAgain() {
 	})
 }
 
-// A start without the journal folder that counted for the members has them flushed: it was deleted,
+// A start without the journal directory that counted for the members has them flushed: it was deleted,
 // or is a copy of before the member missed anything.
 func TestJournalFolderIsLost(t *testing.T) {
 	for _, test := range []struct {

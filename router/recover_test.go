@@ -15,7 +15,7 @@ import (
 	"holdfast/route"
 )
 
-// killed returns a copy of a running router's journal folder: what a process would find that is
+// killed returns a copy of a running router's journal directory: what a process would find that is
 // started after this one was killed now.
 func killed(t testing.TB, folder string) string {
 	t.Helper()

@@ -35,7 +35,7 @@ const (
 // A member is filled from one that is warm: up, and itself filled. After an outage of all members
 // there is none:
 //
-//  1. All members are down for a moment, or all are flushed since the journal folder was lost.
+//  1. All members are down for a moment, or all are flushed since the journal directory was lost.
 //  2. A comes back and is told what it missed. Nobody is warm, so A stays cold, and waits for
 //     another.
 //  3. B comes back. Each is filled from the other: both have been told what they missed, so that

@@ -100,10 +100,10 @@ func isMcrouter(text []byte) bool {
 	return slices.ContainsFunc([]string{"{", "//", "/*"}, begins)
 }
 
-func (f *convertFlags) ofMcrouter(text []byte, folder string, warn func(route.Fault)) (*config.Router, error) {
+func (f *convertFlags) ofMcrouter(text []byte, dir string, warn func(route.Fault)) (*config.Router, error) {
 	o, err := mcrouter.Parse(text, mcrouter.ParseOptions{
 		RoutePrefix: f.routePrefix, ServerTimeout: time.Duration(f.serverTimeout) * time.Millisecond,
-		Import: mcrouter.Files(folder), Warn: warn,
+		Import: mcrouter.Files(dir), Warn: warn,
 	})
 	if err != nil {
 		return nil, err

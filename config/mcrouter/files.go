@@ -18,13 +18,13 @@ const (
 )
 
 // Files returns an Import that reads regular files of bounded size, those without a leading "file:"
-// or slash from folder. A device, a FIFO or a socket is refused before it is read: it may never
+// or slash from dir. A device, a FIFO or a socket is refused before it is read: it may never
 // end, or never begin.
-func Files(folder string) func(path string) ([]byte, error) {
+func Files(dir string) func(path string) ([]byte, error) {
 	return func(path string) ([]byte, error) {
 		path, whole := strings.CutPrefix(path, "file:")
 		if !whole && !filepath.IsAbs(path) {
-			path = filepath.Join(folder, path)
+			path = filepath.Join(dir, path)
 		}
 		return readFile(path)
 	}
