@@ -179,10 +179,10 @@ func (w *world) restart(power, refused bool) {
 			delete(w.stale, key)
 		}
 	}
-	if !w.m.Absent() && len(w.stale) > 0 {
+	if !w.m.InOutage() && len(w.stale) > 0 {
 		w.fatal("nothing is known of %v", w.stale)
 	}
-	if cut, why := w.m.Cut(); power && w.m.Absent() && !cut {
+	if cut, why := w.m.Cut(); power && w.m.InOutage() && !cut {
 		w.fatal("not cut after a loss of power (%s)", why)
 	}
 	w.drain(false)

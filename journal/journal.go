@@ -352,8 +352,8 @@ func (j *Journal) Stats() Stats {
 	return s
 }
 
-// Absent reports whether the member is away: something was begun or added and is not finished.
-func (j *Journal) Absent() bool {
+// InOutage reports whether an outage has begun, by Begin or Add, and is not finished.
+func (j *Journal) InOutage() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.away

@@ -69,7 +69,7 @@ func TestAbsence(t *testing.T) {
 	for _, directory := range []string{"", t.TempDir()} {
 		j := open(t, quiet(directory))
 		m := member(t, j, "127.0.0.1:11211")
-		if m.Absent() || !m.Finish(Position{}) {
+		if m.InOutage() || !m.Finish(Position{}) {
 			t.Error("a member is absent from the start")
 		}
 		if m.Add([]byte("a"), []byte("b")) {
@@ -78,7 +78,7 @@ func TestAbsence(t *testing.T) {
 		if err := m.Begin(); err != nil {
 			t.Fatal(err)
 		}
-		if !m.Add([]byte("c")) || !m.Absent() {
+		if !m.Add([]byte("c")) || !m.InOutage() {
 			t.Error("not durable after Begin")
 		}
 		m.Add([]byte("b")) // is there, and no reader has it
@@ -94,7 +94,7 @@ func TestAbsence(t *testing.T) {
 		if err != nil || !slices.Equal(late, []string{"a"}) {
 			t.Errorf("got %q, %v", late, err)
 		}
-		if !m.Finish(end) || m.Absent() || m.Stats() != (Stats{}) {
+		if !m.Finish(end) || m.InOutage() || m.Stats() != (Stats{}) {
 			t.Errorf("not over: %+v", m.Stats())
 		}
 		if keys, _, err := readAll(m, end); len(keys) > 0 || err != nil || !m.Finish(end) {
@@ -137,8 +137,8 @@ func TestNextProcess(t *testing.T) {
 	if m.Add([]byte("d")) {
 		t.Error("durable without a sync of this process")
 	}
-	if err := m.Begin(); err != nil || !m.Absent() {
-		t.Errorf("absent %v, %v", m.Absent(), err)
+	if err := m.Begin(); err != nil || !m.InOutage() {
+		t.Errorf("absent %v, %v", m.InOutage(), err)
 	}
 	end := wantKeys(t, m, "a", "\x00\xff\n", "d")
 	if !m.Finish(end) {
@@ -199,7 +199,7 @@ func TestCut(t *testing.T) {
 		if !m.Finish(m.End()) {
 			t.Errorf("%s: not finished after the flush", test.why)
 		}
-		if cut, _ := m.Cut(); cut || m.Absent() {
+		if cut, _ := m.Cut(); cut || m.InOutage() {
 			t.Errorf("%s: cut after the flush", test.why)
 		}
 	}
@@ -316,7 +316,7 @@ func TestFolderIsRemovedInUse(t *testing.T) {
 			}
 		}
 		second := open(t, quiet(directory))
-		_, unknown := second.Ledger().Left()
+		_, unknown := second.Ledger().Unresolved()
 		if unknown == "" || second.Ledger().Created() {
 			t.Errorf("back %t: the next process takes the directory for a whole one, or a new one", back)
 		}

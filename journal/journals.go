@@ -96,7 +96,7 @@ func Open(o Options) (*Journals, error) {
 func (j *Journals) Ledger() *Ledger { return j.ledger }
 
 // Member returns the journal of the member with this name, 1 to 4096 bytes: always the same one.
-// If an earlier process left a file for it, then it is Absent. A file that can be read and is not
+// If an earlier process left a file for it, it is in an outage. A file that can be read and is not
 // in order is a journal that is cut, and no error; one that can't be opened is an error.
 func (j *Journals) Member(name string) (*Journal, error) {
 	if len(name) == 0 || len(name) > maxNameBytes {

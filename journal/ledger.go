@@ -38,13 +38,13 @@ const (
 //
 //  1. The key is noted (Lane.Begin).
 //  2. The write is sent to all members. Some have it, and the process is killed.
-//  3. The next process finds the key (Left) and has all members delete it before it is read.
-//  4. Settled forgets it. If that process is killed too, 3 comes again.
+//  3. The next process finds the key (Unresolved) and has all members delete it before it is read.
+//  4. Resolve removes it. If that process is killed too, 3 comes again.
 //
 // Without a kill, the key is forgotten (Lane.End) once each member has answered, or the key is in
 // the journals of those that haven't. If there are more writes on their way than places, they are
 // counted; a process that finds such a count, or a file that the machine's crash may have cost its
-// last changes, knows that it doesn't know (Left says why), and has members flushed.
+// last changes, knows that it doesn't know (Unresolved says why), and has members flushed.
 //
 // A nil Ledger, and its nil Lanes, note nothing: that of journals in memory.
 type Ledger struct {
@@ -117,7 +117,7 @@ const (
 
 func (l *Ledger) word(at int) *atomic.Uint64 { return (*atomic.Uint64)(unsafe.Pointer(&l.mem[at])) }
 
-// read takes what an earlier process has left. It stays in the file until Settled.
+// read takes what an earlier process has left. It stays in the file until Resolve.
 func (l *Ledger) read(boot string) {
 	left, known := l.bootThere()
 	switch {
@@ -229,9 +229,9 @@ func (l *Ledger) Advance() (uint64, error) {
 	return l.generation.Load(), l.sync(l.mem[:ledgerHeaderBytes])
 }
 
-// Left returns the writes that were on their way when the last process ended. If unknown isn't ""
+// Unresolved returns the writes that were on their way when the last process ended. If unknown isn't ""
 // there may be others, and it says why.
-func (l *Ledger) Left() (intents []Intent, unknown string) {
+func (l *Ledger) Unresolved() (intents []Intent, unknown string) {
 	if l == nil {
 		return nil, ""
 	}
@@ -249,8 +249,8 @@ func (l *Ledger) doubt() {
 	}
 }
 
-// Settled removes what Left returned. It is called once.
-func (l *Ledger) Settled() {
+// Resolve removes the intents that Unresolved returned. It is called once.
+func (l *Ledger) Resolve() {
 	if l == nil {
 		return
 	}

@@ -43,7 +43,7 @@ func (f *folderOf) Map(name string, size int64) ([]byte, int64, error) {
 
 // leftOf are the keys that a ledger has found, by pool.
 func leftOf(l *Ledger) (keys []string, unknown string) {
-	intents, unknown := l.Left()
+	intents, unknown := l.Unresolved()
 	for _, i := range intents {
 		keys = append(keys, string(rune('A'+i.Pool))+":"+string(i.Key))
 	}
@@ -78,7 +78,7 @@ func TestLedgerOverAKill(t *testing.T) {
 	second.Lane(3).Begin(2, []byte("c"))
 	third := crashed(t, directory, "boot", 1).Ledger() // killed before it had settled
 	wantLeft(t, third, "", append(want, "C:c")...)
-	third.Settled()
+	third.Resolve()
 	wantLeft(t, third, "")
 	n := third.Lane(0).Begin(0, []byte("d"))
 	fourth := crashed(t, directory, "boot", 1).Ledger()
@@ -108,7 +108,7 @@ func TestLedgerIsFull(t *testing.T) {
 	}
 	second.Lane(0).Begin(0, []byte("more")) // no slot is free before they are settled
 	third := crashed(t, directory, "boot", 1).Ledger()
-	third.Settled()
+	third.Resolve()
 	for range slotsPerLane { // which the settled slots are again
 		third.Lane(0).Begin(1, []byte("k"))
 	}
@@ -147,7 +147,7 @@ func TestLedgerOverABoot(t *testing.T) {
 	wantLeft(t, third.Ledger(), "started anew", "A:k")
 	fourth := crashed(t, directory, "three", 1) // killed before it had settled
 	wantLeft(t, fourth.Ledger(), "more writes", "A:k")
-	fourth.Ledger().Settled()
+	fourth.Ledger().Resolve()
 	wantLeft(t, crashed(t, directory, "three", 1).Ledger(), "")
 	nowhere := t.TempDir() // where boots can't be told apart
 	crashed(t, nowhere, "", 1)
@@ -191,7 +191,7 @@ func TestLedgerIsLost(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		l := j.Ledger()
-		_, unknown := l.Left()
+		_, unknown := l.Unresolved()
 		if !strings.Contains(unknown, "missing or garbled") || l.Created() || l.Identity() == identity {
 			t.Errorf("%s: unknown %q, created %v, identity %s (was %s)", name, unknown, l.Created(), l.Identity(), identity)
 		}
@@ -212,10 +212,10 @@ func TestLedgerInMemory(t *testing.T) {
 	l := open(t, quiet("")).Ledger()
 	lane := l.Lane(7)
 	lane.End(lane.Begin(0, []byte("k")))
-	if intents, unknown := l.Left(); intents != nil || unknown != "" || l.Created() {
+	if intents, unknown := l.Unresolved(); intents != nil || unknown != "" || l.Created() {
 		t.Errorf("got %v, %q", intents, unknown)
 	}
-	l.Settled()
+	l.Resolve()
 }
 
 func BenchmarkLedger(b *testing.B) {
@@ -243,7 +243,7 @@ func TestLedgerIsClosed(t *testing.T) {
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
 	}
-	l.Settled()
+	l.Resolve()
 	if _, err := l.Advance(); err == nil {
 		t.Error("a closed ledger advances")
 	}

@@ -82,7 +82,7 @@ func TestKilled(t *testing.T) {
 		default:
 			wantInOrder(t, keys, told)
 		}
-		if !m.Absent() {
+		if !m.InOutage() {
 			t.Error("not absent")
 		}
 		if err := j.Close(); err != nil {

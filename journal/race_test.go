@@ -63,8 +63,8 @@ func TestConcurrently(t *testing.T) {
 				t.Errorf("key %d: deleted at version %d; want %d", key, got, want)
 			}
 		}
-		if m.Absent() || absences == 0 {
-			t.Errorf("absent %v after %d absences", m.Absent(), absences)
+		if m.InOutage() || absences == 0 {
+			t.Errorf("absent %v after %d absences", m.InOutage(), absences)
 		}
 	}
 }

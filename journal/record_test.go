@@ -50,7 +50,7 @@ func TestGarbled(t *testing.T) {
 		t.Helper()
 		m := opened(t, d, b)
 		cut, _ := m.Cut()
-		if !cut || !m.Absent() {
+		if !cut || !m.InOutage() {
 			t.Errorf("%s: cut %v", what, cut)
 		}
 		// It says so from then on, whoever opens it.

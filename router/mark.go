@@ -241,7 +241,7 @@ func (m *marks) judge(d *upstream, at *mark) {
 	switch {
 	case lost:
 		m.lose(d, at)
-	case d.outage.journal.Absent(): // what it missed is known
+	case d.outage.journal.InOutage(): // what it missed is known
 	case at != nil && at.generation+markSpan < m.first:
 		m.flush(d, "its mark is old: it was out of the configuration")
 	case at == nil && g.marked && d.pool != "":

@@ -36,7 +36,7 @@ func ledgerID(pool string) uint64 { return keyHash([]byte(pool)) }
 // recoverWrites is called once, before the loops run.
 func (r *Router) recoverWrites() {
 	ledger := r.journals.Ledger()
-	left, unknown := ledger.Left()
+	left, unknown := ledger.Unresolved()
 	t := r.tree.Load()
 	if unknown != "" {
 		if err := r.distrust(t, unknown); err != nil {
@@ -66,7 +66,7 @@ func (r *Router) recoverWrites() {
 	r.ongoing.Go(func() {
 		open.Wait()
 		if !failed.Load() {
-			ledger.Settled()
+			ledger.Resolve()
 		}
 	})
 }
@@ -191,7 +191,7 @@ func (r *Router) distrust(t *tree, why string) error {
 				continue
 			}
 			keeps := p.replicated == nil && !gutters[p.options.Name]
-			if !kept && !m.to.outage.journal.Absent() {
+			if !kept && !m.to.outage.journal.InOutage() {
 				kept, keeps = true, true
 			}
 			errs = append(errs, m.to.distrust(why, keeps))

@@ -90,7 +90,7 @@ func TestWriteOfAKilledRouter(t *testing.T) {
 						t.Errorf("member %d: got %q", i, got)
 					}
 				}
-				await(t, "the ledger is empty", func() bool { left, _ := r.journals.Ledger().Left(); return len(left) == 0 })
+				await(t, "the ledger is empty", func() bool { left, _ := r.journals.Ledger().Unresolved(); return len(left) == 0 })
 			}
 		})
 	}
@@ -185,7 +185,7 @@ func TestUnknownWritesOfAKilledRouter(t *testing.T) {
 				for range 20 {
 					r.want(0, "get k\r\n", want)
 				}
-				if _, unknown := r.journals.Ledger().Left(); unknown != "" {
+				if _, unknown := r.journals.Ledger().Unresolved(); unknown != "" {
 					t.Errorf("still unknown: %s", unknown)
 				}
 				o.Journal.Folder = killed(t, o.Journal.Folder) // once is enough

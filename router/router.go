@@ -208,7 +208,7 @@ func (r *Router) replica(pool, address string, s settings) (*upstream, error) {
 	if err != nil {
 		return nil, err
 	}
-	left := j.Absent() // by an earlier process
+	left := j.InOutage() // by an earlier process
 	joined := r.tree.Load() != nil && pool != ""
 	if joined { // it joins others, and it is not known what it holds
 		j.MarkCut("it has joined the pool")
@@ -227,7 +227,7 @@ func (r *Router) replica(pool, address string, s settings) (*upstream, error) {
 	if left {
 		d.outage.setStrangers()
 	}
-	if j.Absent() {
+	if j.InOutage() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.downAt = r.now()
