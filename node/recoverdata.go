@@ -20,7 +20,7 @@ const (
 	RecoveredNothing  Recovered = iota // nothing is wrong
 	RecoveredReported                  // something is, and nothing was done
 	RecoveredDone
-	RecoveredHelpless // nothing can be done but to restore a backup
+	RecoveryImpossible // nothing can be done but to restore a backup
 )
 
 // RecoverData says what keeps the tables of a directory that no node uses from being opened, and
@@ -42,7 +42,7 @@ func RecoverData(dir string, accept bool, log *slog.Logger, say func(line string
 	if r.Unrecoverable {
 		say("a recovery can't make up for that, and nothing was changed: put the files back, " +
 			"or restore a backup of the whole directory")
-		return RecoveredHelpless, nil
+		return RecoveryImpossible, nil
 	}
 	sayCosts(&r, say)
 	if !r.Done {

@@ -35,7 +35,7 @@ func newTableRecoverCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if end == node.RecoveredReported || end == node.RecoveredHelpless {
+			if end == node.RecoveredReported || end == node.RecoveryImpossible {
 				return &exitError{code: exitFaults}
 			}
 			return nil
