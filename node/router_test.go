@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -332,4 +333,31 @@ func (b *lockedBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.out.String()
+}
+
+// Members that are down are no reason to restart the router, so /healthz answers 200 also without a
+// member that is up, and counts them.
+func TestHealthWithoutMembers(t *testing.T) {
+	a, b := open(t, testConfig()), open(t, testConfig())
+	n := openRouter(t, routerOptions(poolOf("main", addressOf(a), addressOf(b))))
+	conn := dialTo(t, n.RouterAddrs()[0])
+	go io.Copy(io.Discard, conn)
+	var gets strings.Builder // of enough keys that each member owns some
+	for i := range 50 {
+		fmt.Fprintf(&gets, "get k%d\r\n", i)
+	}
+	for i, member := range []*Node{a, b} {
+		if err := member.Close(); err != nil {
+			t.Fatal(err)
+		}
+		want := fmt.Sprintf("ok\nrouter: 1 pools, 2 members, %d up, %d down, 0 returning\n", 1-i, i+1)
+		await(t, want, func() bool {
+			io.WriteString(conn, gets.String()) // so that the router notices
+			_, body := get(t, n, "/healthz")
+			return body == want
+		})
+	}
+	if status, _ := get(t, n, "/healthz"); status != http.StatusOK {
+		t.Errorf("without a member: got %d; want 200", status)
+	}
 }
