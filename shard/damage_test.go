@@ -15,7 +15,7 @@ import (
 // Whatever happens to the files beside the sorted tables, a start either has all items or is
 // refused, and a recovery leaves the first ones, or says that it can't help.
 func TestRandomDamage(t *testing.T) {
-	base := newRuin(t, false, true)
+	base := newStopped(t, false, true)
 	trials := uint64(60)
 	if testing.Short() {
 		trials = 10
@@ -23,7 +23,7 @@ func TestRandomDamage(t *testing.T) {
 	for seed := range trials {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 11))
-			r := &ruin{t: t, boot: base.boot, fs: base.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rng})}
+			r := &stopped{t: t, boot: base.boot, fs: base.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rng})}
 			for range 1 + rng.IntN(2) {
 				r.damage(rng)
 			}
@@ -32,16 +32,16 @@ func TestRandomDamage(t *testing.T) {
 				if err := s.Close(); err != nil {
 					t.Fatal(err)
 				}
-				if got := r.left(); got != ruinItems {
-					t.Errorf("started: got %d items; want all %d", got, ruinItems)
+				if got := r.left(); got != stoppedItems {
+					t.Errorf("started: got %d items; want all %d", got, stoppedItems)
 				}
 				return
 			}
 			if !errors.Is(err, holdfast.Corrupt) {
 				t.Fatalf("got %v; want corrupt", err)
 			}
-			if recovery, left := r.recover(); !recovery.Unrecoverable && left < ruinTabled {
-				t.Errorf("recovered: got %d items; want at least the %d of the sorted tables", left, ruinTabled)
+			if recovery, left := r.recover(); !recovery.Unrecoverable && left < stoppedTabled {
+				t.Errorf("recovered: got %d items; want at least the %d of the sorted tables", left, stoppedTabled)
 			}
 		})
 	}
@@ -49,7 +49,7 @@ func TestRandomDamage(t *testing.T) {
 
 // damage changes, cuts, empties, removes or exchanges a log, a manifest, a marker or the control
 // file.
-func (r *ruin) damage(rng *rand.Rand) {
+func (r *stopped) damage(rng *rand.Rand) {
 	logs := r.pebble("", ".log")
 	paths := append(logs, r.pebble("MANIFEST", "")...)
 	paths = append(append(paths, r.pebble("marker.", "")...), "/data/"+controlName)

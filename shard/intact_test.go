@@ -20,26 +20,26 @@ import (
 	"holdfast/item"
 )
 
-// The items that a ruin has: the first are in sorted tables, the others in several logs.
+// The items of a stopped store: the first are in sorted tables, the others in several logs.
 const (
-	ruinTabled = 50
-	ruinItems  = 250
+	stoppedTabled = 50
+	stoppedItems  = 250
 )
 
-// A ruin is the directory of a store that was stopped, of which files can be taken.
-type ruin struct {
+// A stopped is the directory of a store that was stopped, whose files a test removes or changes.
+type stopped struct {
 	t    *testing.T
 	fs   *vfs.MemFS
 	boot string
 	said strings.Builder // what stores log that are opened here
 }
 
-// newRuin returns a directory with ruinItems items, put one after the other. Unless clean it is as
+// newStopped returns a directory with stoppedItems items, put one after the other. Unless clean it is as
 // a kill leaves it; recorded says whether the control file has the logs' ends, as it does after a
 // second.
-func newRuin(t *testing.T, clean, recorded bool) *ruin {
+func newStopped(t *testing.T, clean, recorded bool) *stopped {
 	t.Helper()
-	r := &ruin{t: t, fs: vfs.NewCrashableMem(), boot: "the first start"}
+	r := &stopped{t: t, fs: vfs.NewCrashableMem(), boot: "the first start"}
 	var noTables atomic.Bool
 	full := errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind == errorfs.OpCreate && strings.HasSuffix(op.Path, ".sst") && noTables.Load() {
@@ -51,18 +51,18 @@ func newRuin(t *testing.T, clean, recorded bool) *ruin {
 	o.FS, o.Log = errorfs.Wrap(r.fs, full), nil
 	s := openStore(t, o)
 	sh := openShard(t, s, 1)
-	for i := range ruinItems {
-		if i == ruinTabled {
+	for i := range stoppedItems {
+		if i == stoppedTabled {
 			if err := s.engine.db.Flush(); err != nil {
 				t.Fatal(err)
 			}
 			noTables.Store(true) // so that logs are needed
-		} else if i > ruinTabled && i%60 == 0 {
+		} else if i > stoppedTabled && i%60 == 0 {
 			if _, err := s.engine.db.AsyncFlush(); err != nil { // begins another log
 				t.Fatal(err)
 			}
 		}
-		commitAll(t, s, put(t, sh, ruinItem(i)))
+		commitAll(t, s, put(t, sh, stoppedItem(i)))
 	}
 	if recorded {
 		if err := s.control.write(); err != nil {
@@ -80,18 +80,18 @@ func newRuin(t *testing.T, clean, recorded bool) *ruin {
 	return r
 }
 
-func ruinItem(i int) item.Item {
+func stoppedItem(i int) item.Item {
 	return thing("a", i, "v", strings.Repeat(fmt.Sprintf("%08d", i), 500))
 }
 
-func (r *ruin) options() Options {
+func (r *stopped) options() Options {
 	o := memOptions(r.fs)
 	o.Boot, o.Log = r.boot, slog.New(slog.NewTextHandler(&r.said, nil))
 	return o
 }
 
 // pebble returns the paths of Pebble's files that have a prefix and a suffix, in order.
-func (r *ruin) pebble(prefix, suffix string) (paths []string) {
+func (r *stopped) pebble(prefix, suffix string) (paths []string) {
 	r.t.Helper()
 	names, err := r.fs.List("/data/pebble")
 	if err != nil {
@@ -110,7 +110,7 @@ func (r *ruin) pebble(prefix, suffix string) (paths []string) {
 }
 
 // logs returns the logs that are needed.
-func (r *ruin) logs() (paths []string) {
+func (r *stopped) logs() (paths []string) {
 	o := r.options()
 	o.setDefaults()
 	lock, err := lockIfThere(o)
@@ -128,7 +128,7 @@ func (r *ruin) logs() (paths []string) {
 	return paths
 }
 
-func (r *ruin) remove(paths ...string) {
+func (r *stopped) remove(paths ...string) {
 	for _, path := range paths {
 		if err := r.fs.RemoveAll(path); err != nil {
 			r.t.Fatal(err)
@@ -136,7 +136,7 @@ func (r *ruin) remove(paths ...string) {
 	}
 }
 
-func (r *ruin) read(path string) []byte {
+func (r *stopped) read(path string) []byte {
 	f, err := r.fs.Open(path)
 	if err != nil {
 		r.t.Fatal(err)
@@ -150,7 +150,7 @@ func (r *ruin) read(path string) []byte {
 }
 
 // write writes a copy of p, as writeFile does.
-func (r *ruin) write(path string, p []byte) {
+func (r *stopped) write(path string, p []byte) {
 	f, err := r.fs.Create(path, vfs.WriteCategoryUnspecified)
 	if err == nil {
 		_, err = f.Write(bytes.Clone(p))
@@ -161,20 +161,20 @@ func (r *ruin) write(path string, p []byte) {
 }
 
 // cut leaves a part of what is in a file.
-func (r *ruin) cut(path string, percent int) {
+func (r *stopped) cut(path string, percent int) {
 	p := bytes.TrimRight(r.read(path), "\x00")
 	r.write(path, p[:len(p)*percent/100])
 }
 
 // flip changes a bit of a file.
-func (r *ruin) flip(path string, percent int) {
+func (r *stopped) flip(path string, percent int) {
 	p := r.read(path)
 	p[len(bytes.TrimRight(p, "\x00"))*percent/100] ^= 8
 	r.write(path, p)
 }
 
 // files returns all that is in the directory, by path, without locks.
-func (r *ruin) files(dir string) map[string]string {
+func (r *stopped) files(dir string) map[string]string {
 	all := map[string]string{}
 	names, err := r.fs.List(dir)
 	if err != nil {
@@ -198,7 +198,7 @@ func (r *ruin) files(dir string) map[string]string {
 }
 
 // same fails unless the directory has what it had.
-func (r *ruin) same(doing string, before map[string]string) {
+func (r *stopped) same(doing string, before map[string]string) {
 	r.t.Helper()
 	after := r.files("/data")
 	for path, is := range before {
@@ -215,7 +215,7 @@ func (r *ruin) same(doing string, before map[string]string) {
 
 // refused fails unless a start is refused with some words and nothing touched, and a check reports
 // them too.
-func (r *ruin) refused(words string) {
+func (r *stopped) refused(words string) {
 	r.t.Helper()
 	before := r.files("/data")
 	s, err := Open(r.options())
@@ -232,7 +232,7 @@ func (r *ruin) refused(words string) {
 	r.same("check", before)
 }
 
-func (r *ruin) check() (faults []string) {
+func (r *stopped) check() (faults []string) {
 	r.t.Helper()
 	_, err := Check(bg, r.options(), func(*Store) (map[holdfast.ShardID]Schema, error) {
 		return map[holdfast.ShardID]Schema{1: testSchema()}, nil
@@ -243,21 +243,21 @@ func (r *ruin) check() (faults []string) {
 	return faults
 }
 
-func ruinNames(*Store) (map[holdfast.ShardID]string, error) {
+func stoppedNames(*Store) (map[holdfast.ShardID]string, error) {
 	return map[holdfast.ShardID]string{1: "things"}, nil
 }
 
 // recover reports what a recovery would drop, checks that this changes nothing, and does it. It
 // returns how many items are left.
-func (r *ruin) recover() (Recovery, int) {
+func (r *stopped) recover() (Recovery, int) {
 	r.t.Helper()
 	before := r.files("/data")
-	planned, err := Recover(r.options(), false, ruinNames)
+	planned, err := Recover(r.options(), false, stoppedNames)
 	if err != nil || planned.Done || len(planned.Faults) == 0 {
 		r.t.Fatalf("got %+v, %v; want faults, and nothing done", planned, err)
 	}
 	r.same("a recovery that was not accepted", before)
-	done, err := Recover(r.options(), true, ruinNames)
+	done, err := Recover(r.options(), true, stoppedNames)
 	if err != nil || done.Done == done.Unrecoverable {
 		r.t.Fatalf("got %+v, %v; want it done", done, err)
 	}
@@ -272,7 +272,7 @@ func (r *ruin) recover() (Recovery, int) {
 }
 
 // left opens the store, and returns how many items it has: the first ones, and no others.
-func (r *ruin) left() int {
+func (r *stopped) left() int {
 	r.t.Helper()
 	if faults := r.check(); len(faults) > 0 {
 		r.t.Errorf("check: got %q; want no fault", faults)
@@ -281,11 +281,11 @@ func (r *ruin) left() int {
 	sh := openShard(r.t, s, 1)
 	items := all(r.t, sh, Span{})
 	for i, it := range items {
-		if !it.Equal(ruinItem(i)) {
+		if !it.Equal(stoppedItem(i)) {
 			r.t.Fatalf("item %d of %d isn't the one that was put there", i, len(items))
 		}
 	}
-	commitAll(r.t, s, put(r.t, sh, ruinItem(len(items)))) // it can be written
+	commitAll(r.t, s, put(r.t, sh, stoppedItem(len(items)))) // it can be written
 	if err := s.Close(); err != nil {
 		r.t.Fatal(err)
 	}
@@ -297,21 +297,21 @@ func TestStartsOfAKilledStore(t *testing.T) {
 	for _, clean := range []bool{false, true} {
 		for _, test := range []struct {
 			name, says string
-			harm       func(r *ruin)
+			harm       func(r *stopped)
 		}{
-			{"as it is", "", func(r *ruin) {}},
-			{"without LOCK", "", func(r *ruin) { r.remove("/data/pebble/LOCK") }},
-			{"without ballast", "", func(r *ruin) { r.remove("/data/" + ballastName) }},
-			{"without options", "OPTIONS-* is missing", func(r *ruin) { r.remove(r.pebble("OPTIONS-", "")...) }},
-			{"first copy of the control file damaged", "copy 1 of control", func(r *ruin) { r.flip("/data/control", 0) }},
-			{"second copy of the control file missing", "copy 2 of control", func(r *ruin) { r.cut("/data/control", 50) }},
-			{"after another start of the machine", "", func(r *ruin) { r.boot = "another start" }},
+			{"as it is", "", func(r *stopped) {}},
+			{"without LOCK", "", func(r *stopped) { r.remove("/data/pebble/LOCK") }},
+			{"without ballast", "", func(r *stopped) { r.remove("/data/" + ballastName) }},
+			{"without options", "OPTIONS-* is missing", func(r *stopped) { r.remove(r.pebble("OPTIONS-", "")...) }},
+			{"first copy of the control file damaged", "copy 1 of control", func(r *stopped) { r.flip("/data/control", 0) }},
+			{"second copy of the control file missing", "copy 2 of control", func(r *stopped) { r.cut("/data/control", 50) }},
+			{"after another start of the machine", "", func(r *stopped) { r.boot = "another start" }},
 		} {
 			t.Run(fmt.Sprintf("%s, clean %t", test.name, clean), func(t *testing.T) {
-				r := newRuin(t, clean, true)
+				r := newStopped(t, clean, true)
 				test.harm(r)
-				if got := r.left(); got != ruinItems {
-					t.Errorf("got %d items; want %d", got, ruinItems)
+				if got := r.left(); got != stoppedItems {
+					t.Errorf("got %d items; want %d", got, stoppedItems)
 				}
 				if said := r.said.String(); !strings.Contains(said, test.says) || test.says == "" &&
 					strings.Contains(said, "level=WARN") {
@@ -326,67 +326,69 @@ func TestStartsOfAKilledStore(t *testing.T) {
 // refused, nothing is touched, a check reports it, and a recovery leaves the first items, all where
 // it costs nothing.
 func TestRefusals(t *testing.T) {
-	oldest := func(r *ruin) string { return r.logs()[0] }
-	middle := func(r *ruin) string { return r.logs()[1] }
-	newest := func(r *ruin) string { return r.logs()[len(r.logs())-1] }
+	oldest := func(r *stopped) string { return r.logs()[0] }
+	middle := func(r *stopped) string { return r.logs()[1] }
+	newest := func(r *stopped) string { return r.logs()[len(r.logs())-1] }
 	const unrecoverable, none = -1, -2
 	for _, test := range []struct {
 		name  string
-		harm  func(r *ruin)
+		harm  func(r *stopped)
 		words string
 		least int // items that must be left: unrecoverable; none: fewer than all
 	}{
-		{"no marker of the manifest", func(r *ruin) { r.remove(r.pebble("marker.manifest", "")...) },
-			"marker.manifest.* is missing", ruinItems},
-		{"no marker of the format", func(r *ruin) { r.remove(r.pebble("marker.format", "")...) },
-			"marker.format-version.* is missing", ruinItems},
-		{"no marker", func(r *ruin) { r.remove(r.pebble("marker.", "")...) }, "marker.manifest.* is missing", ruinItems},
-		{"no manifest", func(r *ruin) { r.remove(r.pebble("MANIFEST", "")...) }, " is missing: it says which files",
+		{"no marker of the manifest", func(r *stopped) { r.remove(r.pebble("marker.manifest", "")...) },
+			"marker.manifest.* is missing", stoppedItems},
+		{"no marker of the format", func(r *stopped) { r.remove(r.pebble("marker.format", "")...) },
+			"marker.format-version.* is missing", stoppedItems},
+		{"no marker", func(r *stopped) { r.remove(r.pebble("marker.", "")...) },
+			"marker.manifest.* is missing", stoppedItems},
+		{"no manifest", func(r *stopped) { r.remove(r.pebble("MANIFEST", "")...) }, " is missing: it says which files",
 			unrecoverable},
-		{"empty manifest", func(r *ruin) { r.cut(r.pebble("MANIFEST", "")[1], 0) }, "has 0 bytes of the ", unrecoverable},
-		{"cut manifest", func(r *ruin) { r.cut(r.pebble("MANIFEST", "")[1], 66) }, " bytes of the ", unrecoverable},
-		{"changed manifest", func(r *ruin) { r.flip(r.pebble("MANIFEST", "")[1], 50) }, "isn't as it was written",
+		{"empty manifest", func(r *stopped) { r.cut(r.pebble("MANIFEST", "")[1], 0) }, "has 0 bytes of the ", unrecoverable},
+		{"cut manifest", func(r *stopped) { r.cut(r.pebble("MANIFEST", "")[1], 66) }, " bytes of the ", unrecoverable},
+		{"changed manifest", func(r *stopped) { r.flip(r.pebble("MANIFEST", "")[1], 50) }, "isn't as it was written",
 			unrecoverable},
-		{"the manifest before", func(r *ruin) {
+		{"the manifest before", func(r *stopped) {
 			r.remove(r.pebble("marker.manifest", "")...)
 			r.write("/data/pebble/marker.manifest.000009."+r.fs.PathBase(r.pebble("MANIFEST", "")[0]), nil)
 		}, "it is from an older copy", unrecoverable},
-		{"a manifest of others", func(r *ruin) {
+		{"a manifest of others", func(r *stopped) {
 			r.remove(r.pebble("marker.manifest", "")...)
 			r.write("/data/pebble/marker.manifest.000009.MANIFEST-000099", nil)
 		}, "isn't this store's", unrecoverable},
-		{"no sorted table", func(r *ruin) { r.remove(r.pebble("", ".sst")[0]) }, ".sst", unrecoverable},
-		{"an empty sorted table", func(r *ruin) { r.cut(r.pebble("", ".sst")[0], 0) }, ".sst", unrecoverable},
-		{"nothing of Pebble's", func(r *ruin) { r.remove("/data/pebble") }, "pebble", unrecoverable},
-		{"no file of Pebble's", func(r *ruin) { r.remove(r.pebble("", "")...) }, "pebble", unrecoverable},
-		{"no control file", func(r *ruin) { r.remove("/data/control") }, "control is missing", ruinItems},
-		{"an empty control file", func(r *ruin) { r.write("/data/control", nil) }, "control is damaged", ruinItems},
-		{"both copies damaged", func(r *ruin) { r.write("/data/control", make([]byte, 2*copyBytes)) }, "control is damaged",
-			ruinItems},
-		{"no oldest log", func(r *ruin) { r.remove(oldest(r)) }, ".log is missing", ruinTabled},
-		{"no middle log", func(r *ruin) { r.remove(middle(r)) }, ".log is missing", none},
-		{"no newest log", func(r *ruin) { r.remove(newest(r)) }, ".log is missing", none},
-		{"no log", func(r *ruin) { r.remove(r.logs()...) }, ".log is missing", ruinTabled},
-		{"oldest log cut", func(r *ruin) { r.cut(oldest(r), 66) }, " bytes of the ", none},
-		{"newest log cut", func(r *ruin) { r.cut(newest(r), 66) }, " bytes of the ", none},
-		{"newest log emptied", func(r *ruin) { r.cut(newest(r), 0) }, "has 0 bytes of the ", none},
-		{"a bit in the oldest log", func(r *ruin) { r.flip(oldest(r), 50) }, "is damaged at byte ", none},
-		{"a bit in the newest log", func(r *ruin) { r.flip(newest(r), 90) }, "is damaged at byte ", none},
-		{"zeros at the end", func(r *ruin) {
+		{"no sorted table", func(r *stopped) { r.remove(r.pebble("", ".sst")[0]) }, ".sst", unrecoverable},
+		{"an empty sorted table", func(r *stopped) { r.cut(r.pebble("", ".sst")[0], 0) }, ".sst", unrecoverable},
+		{"nothing of Pebble's", func(r *stopped) { r.remove("/data/pebble") }, "pebble", unrecoverable},
+		{"no file of Pebble's", func(r *stopped) { r.remove(r.pebble("", "")...) }, "pebble", unrecoverable},
+		{"no control file", func(r *stopped) { r.remove("/data/control") }, "control is missing", stoppedItems},
+		{"an empty control file", func(r *stopped) { r.write("/data/control", nil) }, "control is damaged", stoppedItems},
+		{"both copies damaged", func(r *stopped) { r.write("/data/control", make([]byte, 2*copyBytes)) },
+			"control is damaged",
+			stoppedItems},
+		{"no oldest log", func(r *stopped) { r.remove(oldest(r)) }, ".log is missing", stoppedTabled},
+		{"no middle log", func(r *stopped) { r.remove(middle(r)) }, ".log is missing", none},
+		{"no newest log", func(r *stopped) { r.remove(newest(r)) }, ".log is missing", none},
+		{"no log", func(r *stopped) { r.remove(r.logs()...) }, ".log is missing", stoppedTabled},
+		{"oldest log cut", func(r *stopped) { r.cut(oldest(r), 66) }, " bytes of the ", none},
+		{"newest log cut", func(r *stopped) { r.cut(newest(r), 66) }, " bytes of the ", none},
+		{"newest log emptied", func(r *stopped) { r.cut(newest(r), 0) }, "has 0 bytes of the ", none},
+		{"a bit in the oldest log", func(r *stopped) { r.flip(oldest(r), 50) }, "is damaged at byte ", none},
+		{"a bit in the newest log", func(r *stopped) { r.flip(newest(r), 90) }, "is damaged at byte ", none},
+		{"zeros at the end", func(r *stopped) {
 			p := r.read(newest(r))
 			clear(p[len(p)*9/10:])
 			r.write(newest(r), p)
 		}, "is damaged at byte ", none},
-		{"a log of others", func(r *ruin) { r.write("/data/pebble/000099.log", alienLog(r, 99)) },
-			"is none of this store's logs", ruinItems},
-		{"a log of others in the place of ours", func(r *ruin) {
+		{"a log of others", func(r *stopped) { r.write("/data/pebble/000099.log", alienLog(r, 99)) },
+			"is none of this store's logs", stoppedItems},
+		{"a log of others in the place of ours", func(r *stopped) {
 			num, _ := logNumber(r.fs.PathBase(newest(r)))
 			p := alienLog(r, num)
 			r.write(newest(r), append(p, make([]byte, len(r.read(newest(r))))...))
 		}, "isn't what was written", none},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := newRuin(t, false, true)
+			r := newStopped(t, false, true)
 			if len(r.logs()) < 3 {
 				t.Fatalf("got logs %v; want three at least", r.logs())
 			}
@@ -397,7 +399,7 @@ func TestRefusals(t *testing.T) {
 			case recovery.Unrecoverable != (test.least == unrecoverable):
 				t.Errorf("got %+v; want unrecoverable %t", recovery, test.least == unrecoverable)
 			case recovery.Unrecoverable:
-			case test.least == none && (left < ruinTabled || left >= ruinItems), test.least != none && left != test.least:
+			case test.least == none && (left < stoppedTabled || left >= stoppedItems), test.least != none && left != test.least:
 				t.Errorf("got %d items left; want %d", left, test.least)
 			}
 		})
@@ -405,7 +407,7 @@ func TestRefusals(t *testing.T) {
 }
 
 // alienLog returns a log of another store, with a number.
-func alienLog(r *ruin, num uint64) []byte {
+func alienLog(r *stopped, num uint64) []byte {
 	fs := vfs.NewMem()
 	s := openStore(r.t, memOptions(fs))
 	sh := openShard(r.t, s, 1)
@@ -413,7 +415,7 @@ func alienLog(r *ruin, num uint64) []byte {
 	if err := s.Close(); err != nil {
 		r.t.Fatal(err)
 	}
-	other := &ruin{t: r.t, fs: fs}
+	other := &stopped{t: r.t, fs: fs}
 	p := other.read(other.pebble("", ".log")[len(other.pebble("", ".log"))-1])
 	return renumbered(p, num)
 }

@@ -18,7 +18,7 @@ func changes(op errorfs.Op) bool { return op.Kind.ReadOrWrite() == errorfs.OpIsW
 
 // crashAtEvery takes the disk away before each change that doing makes to it, and opens what is
 // left. A start is never refused for what a loss of power leaves. It returns how often that was.
-func crashAtEvery(t *testing.T, disk *vfs.MemFS, doing func(fs vfs.FS), opened func(r *ruin)) (crashes int) {
+func crashAtEvery(t *testing.T, disk *vfs.MemFS, doing func(fs vfs.FS), opened func(r *stopped)) (crashes int) {
 	t.Helper()
 	chance := rand.New(rand.NewPCG(7, 7))
 	var mu sync.Mutex // guards chance and crashes: Pebble and the control file write concurrently
@@ -30,7 +30,7 @@ func crashAtEvery(t *testing.T, disk *vfs.MemFS, doing func(fs vfs.FS), opened f
 		defer mu.Unlock()
 		crashes++
 		percent := crashes % 3 * 50
-		left := &ruin{t: t, fs: disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: chance}),
+		left := &stopped{t: t, fs: disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: chance}),
 			boot: "after the crash"}
 		if percent == 100 {
 			left.boot = "as before" // it was a kill
@@ -76,7 +76,7 @@ func TestCrashInTheFirstStart(t *testing.T) {
 }
 
 // forgetControl makes a store's directory one of a version that had no control files.
-func forgetControl(t *testing.T, r *ruin) {
+func forgetControl(t *testing.T, r *stopped) {
 	t.Helper()
 	r.remove("/data/control")
 	e := newEngine(discard(), func(error) {})
@@ -98,7 +98,7 @@ func forgetControl(t *testing.T, r *ruin) {
 // What an earlier version left is taken over once, with a line in the log, whatever ends the start
 // that does it.
 func TestTakenOver(t *testing.T) {
-	r := newRuin(t, true, true)
+	r := newStopped(t, true, true)
 	forgetControl(t, r)
 	disk := r.fs
 	crashes := crashAtEvery(t, disk, func(fs vfs.FS) {
@@ -112,17 +112,18 @@ func TestTakenOver(t *testing.T) {
 	if crashes < 20 {
 		t.Errorf("got %d crashes; want more", crashes)
 	}
-	if got := r.left(); got != ruinItems {
-		t.Errorf("got %d items; want %d", got, ruinItems)
+	if got := r.left(); got != stoppedItems {
+		t.Errorf("got %d items; want %d", got, stoppedItems)
 	}
 	if said := r.said.String(); strings.Contains(said, "taken over") {
 		t.Errorf("got %q in the log; want it taken over once only", said)
 	}
-	again := newRuin(t, true, true)
+	again := newStopped(t, true, true)
 	forgetControl(t, again)
-	if got := again.left(); got != ruinItems || !strings.Contains(again.said.String(),
+	if got := again.left(); got != stoppedItems || !strings.Contains(again.said.String(),
 		"is of an earlier version, and is taken over") {
-		t.Errorf("got %d items, and %q in the log; want %d, and that it is taken over", got, again.said.String(), ruinItems)
+		t.Errorf("got %d items, and %q in the log; want %d, and that it is taken over", got, again.said.String(),
+			stoppedItems)
 	}
 	again.remove("/data/control")
 	again.refused("control is missing")
@@ -131,7 +132,7 @@ func TestTakenOver(t *testing.T) {
 // A start after a crash that is ended anywhere is begun again by the next one: what it accepted of
 // the logs is on disk before it is on record.
 func TestCrashInALaterStart(t *testing.T) {
-	r, looked := newRuin(t, false, false), 0
+	r, looked := newStopped(t, false, false), 0
 	crashes := crashAtEvery(t, r.fs, func(fs vfs.FS) {
 		o := memOptions(fs)
 		o.Boot = "as before"
@@ -139,12 +140,12 @@ func TestCrashInALaterStart(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-	}, func(left *ruin) {
+	}, func(left *stopped) {
 		if looked++; looked%5 != 0 {
 			return // it takes time
 		}
-		if got := left.left(); got != ruinItems {
-			t.Errorf("got %d items; want %d", got, ruinItems)
+		if got := left.left(); got != stoppedItems {
+			t.Errorf("got %d items; want %d", got, stoppedItems)
 		}
 	})
 	if crashes < 50 {
@@ -156,26 +157,28 @@ func TestCrashInALaterStart(t *testing.T) {
 // start of the machine, what was written before something else is whole: there damage isn't taken
 // for the end.
 func TestBehindTheRecord(t *testing.T) {
-	newest := func(r *ruin) string { return r.logs()[len(r.logs())-1] }
+	newest := func(r *stopped) string { return r.logs()[len(r.logs())-1] }
 	for _, test := range []struct {
 		name    string
-		harm    func(r *ruin)
+		harm    func(r *stopped)
 		boot    string
 		refused string
 		says    string
 	}{
-		{"a bit, after a kill", func(r *ruin) { r.flip(newest(r), 90) }, "the first start", "and what follows is whole", ""},
-		{"a bit of the last record, after a kill", func(r *ruin) { r.flip(newest(r), 99) }, "the first start", "",
+		{"a bit, after a kill", func(r *stopped) { r.flip(newest(r), 90) }, "the first start",
+			"and what follows is whole", ""},
+		{"a bit of the last record, after a kill", func(r *stopped) { r.flip(newest(r), 99) }, "the first start", "",
 			"never acknowledged"},
-		{"a bit, after a loss of power", func(r *ruin) { r.flip(newest(r), 90) }, "another start", "", "never acknowledged"},
-		{"cut", func(r *ruin) { r.cut(newest(r), 90) }, "the first start", "", "never acknowledged"},
-		{"no end mark in an older log", func(r *ruin) {
+		{"a bit, after a loss of power", func(r *stopped) { r.flip(newest(r), 90) }, "another start",
+			"", "never acknowledged"},
+		{"cut", func(r *stopped) { r.cut(newest(r), 90) }, "the first start", "", "never acknowledged"},
+		{"no end mark in an older log", func(r *stopped) {
 			p := bytesOf(r, r.logs()[1])
 			r.write(r.logs()[1], p[:len(p)-20])
 		}, "another start", ".log ", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := newRuin(t, false, false)
+			r := newStopped(t, false, false)
 			test.harm(r)
 			r.boot = test.boot
 			if test.refused != "" {
@@ -183,8 +186,8 @@ func TestBehindTheRecord(t *testing.T) {
 				return
 			}
 			got := r.left()
-			if got < ruinTabled || got >= ruinItems {
-				t.Errorf("got %d items; want some of %d to be lost", got, ruinItems)
+			if got < stoppedTabled || got >= stoppedItems {
+				t.Errorf("got %d items; want some of %d to be lost", got, stoppedItems)
 			}
 			said := r.said.String()
 			if !strings.Contains(said, test.says) || !strings.Contains(said, "kept_commits=") {
@@ -194,30 +197,30 @@ func TestBehindTheRecord(t *testing.T) {
 	}
 }
 
-func bytesOf(r *ruin, path string) []byte {
+func bytesOf(r *stopped, path string) []byte {
 	return []byte(strings.TrimRight(string(r.read(path)), "\x00"))
 }
 
 // A clean stop has all on record: not one byte may be missing.
 func TestAfterACleanStop(t *testing.T) {
-	last := func(r *ruin) string { return r.pebble("", ".log")[len(r.pebble("", ".log"))-1] }
-	manifest := func(r *ruin) string { return r.pebble("MANIFEST", "")[len(r.pebble("MANIFEST", ""))-1] }
-	chop := func(r *ruin, path string) {
+	last := func(r *stopped) string { return r.pebble("", ".log")[len(r.pebble("", ".log"))-1] }
+	manifest := func(r *stopped) string { return r.pebble("MANIFEST", "")[len(r.pebble("MANIFEST", ""))-1] }
+	chop := func(r *stopped, path string) {
 		p := r.read(path)
 		r.write(path, p[:len(p)-1])
 	}
 	for _, test := range []struct {
 		name  string
-		harm  func(r *ruin)
+		harm  func(r *stopped)
 		words string
 	}{
-		{"the last byte of the log", func(r *ruin) { chop(r, last(r)) }, " bytes of the "},
-		{"the log", func(r *ruin) { r.remove(last(r)) }, " is missing"},
-		{"the last byte of the manifest", func(r *ruin) { chop(r, manifest(r)) }, " bytes of the "},
-		{"the markers", func(r *ruin) { r.remove(r.pebble("marker.", "")...) }, "is missing, an empty file"},
+		{"the last byte of the log", func(r *stopped) { chop(r, last(r)) }, " bytes of the "},
+		{"the log", func(r *stopped) { r.remove(last(r)) }, " is missing"},
+		{"the last byte of the manifest", func(r *stopped) { chop(r, manifest(r)) }, " bytes of the "},
+		{"the markers", func(r *stopped) { r.remove(r.pebble("marker.", "")...) }, "is missing, an empty file"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := newRuin(t, true, false)
+			r := newStopped(t, true, false)
 			test.harm(r)
 			r.refused(test.words)
 		})
@@ -227,7 +230,7 @@ func TestAfterACleanStop(t *testing.T) {
 // What a killed process had written but not synced is read by the next start, and may be lost with
 // the power after that. So it is synced before it is on record.
 func TestCrashAfterAKill(t *testing.T) {
-	r := newRuin(t, false, true)
+	r := newStopped(t, false, true)
 	c, _, err := readControl(r.fs, "/data/control")
 	if err != nil {
 		t.Fatal(err)

@@ -17,7 +17,7 @@ import (
 
 // A recovery reports what it drops, with correct numbers, and keeps it.
 func TestRecoveryDrops(t *testing.T) {
-	r := newRuin(t, false, true)
+	r := newStopped(t, false, true)
 	logs := r.logs()
 	were := map[string]string{}
 	for _, path := range logs {
@@ -50,8 +50,8 @@ func TestRecoveryDrops(t *testing.T) {
 		}
 	}
 	// The record with the flipped bit, and perhaps the one behind it, can't be read.
-	if unread := ruinItems - left - int(readable); unread < 1 || unread > 2 {
-		t.Errorf("got %d items left, %d commits dropped; want all of %d but one or two", left, readable, ruinItems)
+	if unread := stoppedItems - left - int(readable); unread < 1 || unread > 2 {
+		t.Errorf("got %d items left, %d commits dropped; want all of %d but one or two", left, readable, stoppedItems)
 	}
 	if recovery.Names[1] != "things" {
 		t.Errorf("got names %v; want those of the catalog", recovery.Names)
@@ -60,20 +60,20 @@ func TestRecoveryDrops(t *testing.T) {
 
 // What costs nothing drops nothing.
 func TestRecoveryOfMarkers(t *testing.T) {
-	r := newRuin(t, false, true)
+	r := newStopped(t, false, true)
 	r.remove(r.pebble("marker.", "")...)
 	recovery, left := r.recover()
-	if left != ruinItems || len(recovery.Cut) > 0 || recovery.Aside != "" || len(recovery.Again) != 2 {
-		t.Errorf("got %+v, %d items; want two files made again, and %d items", recovery, left, ruinItems)
+	if left != stoppedItems || len(recovery.Cut) > 0 || recovery.Aside != "" || len(recovery.Again) != 2 {
+		t.Errorf("got %+v, %d items; want two files made again, and %d items", recovery, left, stoppedItems)
 	}
 }
 
 // A directory with which nothing is wrong is left alone.
 func TestRecoveryOfNothing(t *testing.T) {
 	for _, clean := range []bool{false, true} {
-		r := newRuin(t, clean, true)
+		r := newStopped(t, clean, true)
 		before := r.files("/data")
-		recovery, err := Recover(r.options(), true, ruinNames)
+		recovery, err := Recover(r.options(), true, stoppedNames)
 		if err != nil || recovery.Done || len(recovery.Faults) > 0 {
 			t.Errorf("got %+v, %v; want nothing to do", recovery, err)
 		}
@@ -84,15 +84,15 @@ func TestRecoveryOfNothing(t *testing.T) {
 // A shard that was copied is in sorted tables at once. When the catalog goes back to before it was
 // begun, it goes too: a later shard with its ID must not begin with its items.
 func TestRecoveryRemovesOrphans(t *testing.T) {
-	r := &ruin{t: t, fs: vfs.NewCrashableMem(), boot: "the first start"}
+	r := &stopped{t: t, fs: vfs.NewCrashableMem(), boot: "the first start"}
 	s := openStore(t, r.options())
-	commitAll(t, s, put(t, openShard(t, s, 1), ruinItem(0)))
+	commitAll(t, s, put(t, openShard(t, s, 1), stoppedItem(0)))
 	if err := s.engine.db.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	commitAll(t, s, put(t, openShard(t, s, 1), ruinItem(1)))
+	commitAll(t, s, put(t, openShard(t, s, 1), stoppedItem(1)))
 	c := &copying{ctx: bg, store: s, to: 9}
-	if err := c.add(keyOf(t, ruinItem(0)), string(item.Append(nil, ruinItem(0)))); err != nil {
+	if err := c.add(keyOf(t, stoppedItem(0)), string(item.Append(nil, stoppedItem(0)))); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.ingest(); err != nil {
@@ -103,7 +103,7 @@ func TestRecoveryRemovesOrphans(t *testing.T) {
 	}
 	r.fs = r.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
 	r.remove(r.logs()...)
-	recovery, err := Recover(r.options(), true, ruinNames)
+	recovery, err := Recover(r.options(), true, stoppedNames)
 	if err != nil || !slices.Equal(recovery.Orphans, []holdfast.ShardID{9}) {
 		t.Fatalf("got %+v, %v; want shard 9 to be one without a name", recovery, err)
 	}
