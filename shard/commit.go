@@ -318,8 +318,9 @@ func (t *commit) fill(b *pebble.Batch) error {
 	return nil
 }
 
-// apply gives each part its transaction ID, adds the items and the log's entries, and submits the
-// batch.
+// apply gives each part its transaction ID and all of them one time, adds the items and the log's
+// entries, and submits the batch. The time is one so that a copy as of any time has the whole commit
+// or nothing of it, even when the clock was set back since a shard's last transaction.
 func (t *commit) apply(b *pebble.Batch) error {
 	if len(t.Records) > 0 {
 		l := &t.store.records
@@ -327,6 +328,7 @@ func (t *commit) apply(b *pebble.Batch) error {
 		defer l.mu.Unlock()
 		t.decided = l.applied.Add(1)
 	}
+	at := t.store.now().UnixNano()
 	for i := range t.parts {
 		p := &t.parts[i]
 		if len(p.writes) == 0 {
@@ -334,19 +336,24 @@ func (t *commit) apply(b *pebble.Batch) error {
 		}
 		p.shard.sequencer.mu.Lock()
 		defer p.shard.sequencer.mu.Unlock()
-		t.advance(p, b)
+		at = max(at, p.shard.tally.at) // time never falls within a shard
+	}
+	for i := range t.parts {
+		if p := &t.parts[i]; len(p.writes) > 0 {
+			t.advance(p, at, b)
+		}
 	}
 	return t.store.engine.submit(b)
 }
 
-// advance gives the part's transaction its index, and adds its changes to the batch. sequencer.mu
-// is held.
-func (t *commit) advance(p *part, b *pebble.Batch) {
+// advance gives the part's transaction its index and time, and adds its changes to the batch.
+// sequencer.mu is held.
+func (t *commit) advance(p *part, at int64, b *pebble.Batch) {
 	sh := p.shard
 	next := sh.tally
 	next.indexes = slices.Clone(sh.tally.indexes)
 	next.applied++
-	next.at = t.store.clock(sh.tally.at)
+	next.at = at
 	next.add(&p.delta, p.schema)
 	t.appendLog(p, &next, b)
 	sh.tally = next

@@ -215,7 +215,3 @@ func (t *tally) counts(trimmed uint64) Counts {
 	}
 	return c
 }
-
-// clock returns the time of a transaction that follows one at last: time never falls within a
-// shard.
-func (s *Store) clock(last int64) int64 { return max(s.now().UnixNano(), last) }
