@@ -116,6 +116,81 @@ func (a *Answer) ParseLine(line []byte) bool {
 	return true
 }
 
+// Parse sets a to an answer as it is on the wire, with its line ends and the block of AnswerValue or
+// AnswerVA. It returns the block, which borrows wire, and reports whether wire is one answer and no
+// more; END, which ends the answers to a get line, is an answer of its own.
+func (a *Answer) Parse(wire []byte) (block []byte, ok bool) {
+	line, rest, ok := bytes.Cut(wire, []byte(CRLF))
+	if !ok || !a.ParseLine(line) {
+		*a = Answer{}
+		return nil, false
+	}
+	if a.Kind == AnswerValue || a.Kind == AnswerVA {
+		block, rest, ok = cutBlock(rest, a.ValueBytes)
+	}
+	if !ok || len(rest) > 0 {
+		*a = Answer{}
+		return nil, false
+	}
+	return block, true
+}
+
+// cutBlock cuts a block of size bytes and its line end off b.
+func cutBlock(b []byte, size int) (block, rest []byte, ok bool) {
+	if len(b) < size+len(CRLF) || string(b[size:size+len(CRLF)]) != CRLF {
+		return nil, nil, false
+	}
+	return b[:size:size], b[size+len(CRLF):], true
+}
+
+// Flag returns the argument of a flag of a meta answer, which may be empty, and reports whether the
+// answer has the flag.
+func (a *Answer) Flag(flag byte) (argument []byte, ok bool) {
+	for token, rest := Token(a.Args); token != nil; token, rest = Token(rest) {
+		if token[0] == flag {
+			return token[1:], true
+		}
+	}
+	return nil, false
+}
+
+// FlagUint returns the number that is the argument of a flag of a meta answer.
+func (a *Answer) FlagUint(flag byte) (n uint64, ok bool) {
+	argument, ok := a.Flag(flag)
+	if !ok {
+		return 0, false
+	}
+	if n, _, ok = cutUint(argument); !ok { // a token has no space in it, so that this is all of it
+		return 0, false
+	}
+	return n, true
+}
+
+// AppendLine appends the line that a is the parsed form of, without its line end.
+func (a *Answer) AppendLine(dst []byte) []byte {
+	switch a.Kind {
+	case AnswerValue:
+		dst = append(append(append(dst, "VALUE "...), a.Key...), ' ')
+		dst = AppendUint(append(AppendUint(dst, a.ClientFlags), ' '), uint64(a.ValueBytes))
+		if a.HasCAS {
+			dst = AppendUint(append(dst, ' '), a.CAS)
+		}
+		return dst
+	case AnswerNumber:
+		return AppendUint(dst, a.Number)
+	case AnswerVA:
+		dst = AppendMetaValue(dst, a.ValueBytes)
+	case AnswerME, AnswerStat:
+		dst = append(append(append(dst, a.Kind.String()...), ' '), a.Key...)
+	default:
+		dst = append(dst, a.Kind.String()...)
+	}
+	if a.Args != nil {
+		dst = append(append(dst, ' '), a.Args...)
+	}
+	return dst
+}
+
 // Text returns the answer's word and what stands behind it, as for a message about an error.
 func (a *Answer) Text() string {
 	if a.Args == nil {

@@ -9,31 +9,6 @@ import (
 	"testing"
 )
 
-// appendAnswerLine prints an answer's line, without its end.
-func appendAnswerLine(dst []byte, a *Answer) []byte {
-	switch a.Kind {
-	case AnswerValue:
-		dst = append(append(append(dst, "VALUE "...), a.Key...), ' ')
-		dst = AppendUint(append(AppendUint(dst, a.ClientFlags), ' '), uint64(a.ValueBytes))
-		if a.HasCAS {
-			dst = AppendUint(append(dst, ' '), a.CAS)
-		}
-		return dst
-	case AnswerNumber:
-		return AppendUint(dst, a.Number)
-	case AnswerVA:
-		dst = AppendMetaValue(dst, a.ValueBytes)
-	case AnswerME, AnswerStat:
-		dst = append(append(append(dst, a.Kind.String()...), ' '), a.Key...)
-	default:
-		dst = append(dst, a.Kind.String()...)
-	}
-	if a.Args != nil {
-		dst = append(append(dst, ' '), a.Args...)
-	}
-	return dst
-}
-
 // randomAnswer returns an answer that a server may give.
 func randomAnswer(r *rand.Rand) Answer {
 	word := func(longest int) []byte {
@@ -83,7 +58,7 @@ func TestAnswersParseBack(t *testing.T) {
 	for range 20_000 {
 		want := randomAnswer(r)
 		kinds[want.Kind]++
-		line := appendAnswerLine(nil, &want)
+		line := want.AppendLine(nil)
 		var got Answer
 		if ok := got.ParseLine(line); !ok || !reflect.DeepEqual(got, want) {
 			t.Fatalf("seed %d: %q: got %+v, %v; want %+v", seed, line, got, ok, want)
@@ -101,6 +76,69 @@ func TestAnswersParseBack(t *testing.T) {
 	}
 	if len(kinds) != len(answerWords)-1 {
 		t.Errorf("got %d kinds; want all %d", len(kinds), len(answerWords)-1)
+	}
+}
+
+// TestWholeAnswersParseBack checks that an answer with its block parses as the same, and that one
+// with a byte too few or too many, or with a block of another length, is no answer.
+func TestWholeAnswersParseBack(t *testing.T) {
+	seed := rand.Uint64()
+	r := rand.New(rand.NewPCG(seed, 0))
+	for range 20_000 {
+		want := randomAnswer(r)
+		want.ValueBytes %= 40
+		wire := append(want.AppendLine(nil), CRLF...)
+		var value []byte
+		if want.Kind == AnswerValue || want.Kind == AnswerVA {
+			value = make([]byte, want.ValueBytes)
+			for i := range value {
+				value[i] = "a\r\n "[r.IntN(4)]
+			}
+			wire = append(append(wire, value...), CRLF...)
+		}
+		var got Answer
+		block, ok := got.Parse(wire)
+		if !ok || !reflect.DeepEqual(got, want) || !bytes.Equal(block, value) {
+			t.Fatalf("seed %d: %q: got %+v, %q, %v; want %+v, %q", seed, wire, got, block, ok, want, value)
+		}
+		short, long := wire[:r.IntN(len(wire))], append(bytes.Clone(wire), '\n')
+		for _, bad := range [][]byte{short, long, append(bytes.Clone(wire), wire...)} {
+			if block, ok := got.Parse(bad); ok || block != nil || !reflect.DeepEqual(got, Answer{}) {
+				t.Fatalf("seed %d: %q: got %+v, %q; want no answer", seed, bad, got, block)
+			}
+		}
+	}
+}
+
+func TestAnswerFlags(t *testing.T) {
+	for _, c := range []struct {
+		line     string
+		flag     byte
+		argument string
+		has      bool
+		number   uint64
+		isNumber bool
+	}{
+		{"HD", 'f', "", false, 0, false},
+		{"HD f7", 'f', "7", true, 7, true},
+		{"VA 3 s3  f18446744073709551615 t-1", 'f', "18446744073709551615", true, 1<<64 - 1, true},
+		{"VA 3 s3 f18446744073709551616", 'f', "18446744073709551616", true, 0, false},
+		{"VA 3 s3 t-1", 't', "-1", true, 0, false},
+		{"HD kf9 W", 'f', "", false, 0, false},
+		{"HD kf9 W", 'W', "", true, 0, false},
+		{"HD f5x", 'f', "5x", true, 0, false},
+		{"EN Of1 f2", 'f', "2", true, 2, true},
+	} {
+		var a Answer
+		if !a.ParseLine([]byte(c.line)) {
+			t.Fatalf("%q is no answer", c.line)
+		}
+		if argument, has := a.Flag(c.flag); string(argument) != c.argument || has != c.has {
+			t.Errorf("%q: flag %c: got %q, %v; want %q, %v", c.line, c.flag, argument, has, c.argument, c.has)
+		}
+		if n, ok := a.FlagUint(c.flag); n != c.number || ok != c.isNumber {
+			t.Errorf("%q: number of %c: got %d, %v; want %d, %v", c.line, c.flag, n, ok, c.number, c.isNumber)
+		}
 	}
 }
 
@@ -234,7 +272,7 @@ func FuzzAnswer(f *testing.F) {
 		if a.ValueBytes < 0 || a.ValueBytes > maxBlockBytes || a.Kind == NoAnswer {
 			t.Fatalf("%q: got %+v", line, a)
 		}
-		printed := appendAnswerLine(nil, &a)
+		printed := a.AppendLine(nil)
 		if !again.ParseLine(printed) || !reflect.DeepEqual(a, again) {
 			t.Fatalf("%q, printed as %q: got %+v; want %+v", line, printed, again, a)
 		}
