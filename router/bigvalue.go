@@ -41,16 +41,23 @@ func (v *bigValue) key(key []byte, i int) []byte {
 	return append(b, v.suffix...)
 }
 
-// isTheirs reports whether the hit s has is one of mcrouter's big values.
-func (s *chunkRead) isTheirs(wire []byte) (bigValue, bool) {
-	if !s.route.theirs {
+// bigValue reports whether the hit that s has is one of mcrouter's big values, and takes their flag
+// off it.
+func (s *chunkRead) bigValue(value []byte) (v bigValue, ok bool) {
+	flags, ok := clientFlagsOf(&s.first)
+	if !s.route.theirs || !ok {
 		return bigValue{}, false
 	}
-	item, ok := parseItem(s.request, wire)
-	if !ok {
+	if v, ok = parseBigValue(flags, value); !ok {
 		return bigValue{}, false
 	}
-	return parseBigValue(item.clientFlags, item.value)
+	flags &^= bigValueFlag
+	if s.first.Kind == mc.AnswerValue {
+		s.first.ClientFlags = uint64(flags)
+	} else {
+		s.first.Args = replaceFlag(s.first.Args, 'f', mc.AppendUint(nil, uint64(flags)))
+	}
+	return v, true
 }
 
 // join gets mcrouter's pieces, and touches them if the value is touched, and answers with the
@@ -82,36 +89,12 @@ func (s *chunkRead) join(l *lane, v bigValue) {
 			s.lost(l, failure)
 			return
 		}
-		line := lineOfSize(s.request, withoutBigValueFlag(s.request, s.line), total)
+		line := s.appendLine(nil, s.first.Kind, total)
 		whole := append(make([]byte, 0, len(line)+total+len(mc.CRLF)), line...)
 		for _, value := range values {
 			whole = append(whole, value...)
 		}
-		s.forward(l, line, total, append(whole, mc.CRLF...))
+		s.forward(l, total, append(whole, mc.CRLF...))
 	}
 	p.send(l)
-}
-
-// withoutBigValueFlag is the first line of an answer to r without the flag among its client flags.
-func withoutBigValueFlag(r *mc.Request, line []byte) []byte {
-	var out []byte
-	i := 0
-	for token, rest := mc.Token(bytes.TrimRight(line, "\r\n")); token != nil; token, rest = mc.Token(rest) {
-		digits := token
-		shown := r.Op.IsGet() && i == 2
-		if !r.Op.IsGet() && token[0] == 'f' {
-			shown, digits = true, token[1:]
-		}
-		if i++; i > 1 {
-			out = append(out, ' ')
-		}
-		flags, err := strconv.ParseUint(string(digits), 10, 32)
-		if !shown || err != nil {
-			out = append(out, token...)
-			continue
-		}
-		out = append(out, token[:len(token)-len(digits)]...)
-		out = strconv.AppendUint(out, flags&^bigValueFlag, 10)
-	}
-	return append(out, mc.CRLF...)
 }

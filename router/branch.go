@@ -2,6 +2,7 @@ package router
 
 import (
 	"bytes"
+	"encoding/base64"
 
 	"holdfast/mc"
 )
@@ -39,34 +40,26 @@ func (w *rewrite) take(l *lane, _ *query, a *answer) {
 
 // restoreKey returns the answer with the key that the client asked for.
 func restoreKey(wire []byte, inner, outer *mc.Request) []byte {
-	if inner.Op.IsGet() {
-		prefix := len("VALUE ")
-		out := append(make([]byte, 0, len(wire)+len(outer.Key)), wire[:prefix]...)
-		out = append(out, outer.Key...)
-		return append(out, wire[prefix+len(inner.Key):]...)
-	}
-	if inner.Op == mc.MetaDebug {
-		word, rest := mc.Token(wire)
-		_, rest = mc.Token(rest)
-		return append(append(append(append([]byte(nil), word...), ' '), outer.Key...), rest...)
-	}
-	if !inner.Op.IsMeta() || !inner.Has('k') {
+	var first mc.Answer
+	block, ok := first.Parse(wire)
+	if !ok {
 		return wire
 	}
-	end := bytes.IndexByte(wire, '\n') + 1
-	var out []byte
-	for token, rest := mc.Token(bytes.TrimRight(wire[:end], "\r\n")); token != nil; token, rest = mc.Token(rest) {
-		switch {
-		case len(out) == 0:
-			out = append(out, token...)
-		case token[0] == 'k':
-			out = mc.AppendMetaKey(out, outer.Key, false)
-			if outer.Has('b') { // the mark stands further on already
-				out = bytes.TrimSuffix(mc.AppendMetaKey(out[:len(out)-len(outer.Key)-2], outer.Key, true), []byte(" b"))
-			}
-		default:
-			out = append(append(out, ' '), token...)
-		}
+	switch {
+	case first.Kind == mc.AnswerValue || first.Kind == mc.AnswerME:
+		first.Key = outer.Key
+	case inner.Op.IsMeta() && inner.Has('k'):
+		first.Args = replaceFlag(first.Args, 'k', wireKey(outer))
+	default:
+		return wire
 	}
-	return append(append(out, mc.CRLF...), wire[end:]...)
+	return appendWhole(make([]byte, 0, len(wire)+len(outer.Key)), &first, block)
+}
+
+// wireKey returns the request's key as its meta flags say it.
+func wireKey(r *mc.Request) []byte {
+	if r.Has('b') {
+		return base64.StdEncoding.AppendEncode(nil, r.Key)
+	}
+	return r.Key
 }

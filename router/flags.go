@@ -2,6 +2,7 @@ package router
 
 import (
 	"bytes"
+	"math"
 	"strconv"
 
 	"holdfast/mc"
@@ -69,7 +70,7 @@ func storeOf(op mc.Op, mode byte, key, value []byte, clientFlags uint32, exptime
 	return r
 }
 
-// A found item is what a hit says.
+// A foundItem is the item that a hit has.
 type foundItem struct {
 	value       []byte // borrowed
 	clientFlags uint32
@@ -78,36 +79,70 @@ type foundItem struct {
 	stale       bool // it was invalidated: an item in name only
 }
 
-// parseItem reads the answer of a hit to r, which is a get, or a meta get for v and f at least.
-func parseItem(r *mc.Request, wire []byte) (item foundItem, ok bool) {
-	end := bytes.IndexByte(wire, '\n') + 1
-	if end < 2 || len(wire) < end+2 {
+// parseItem reads the answer of a hit to a get, or to a meta get for v and f at least.
+func parseItem(wire []byte) (item foundItem, ok bool) {
+	var first mc.Answer
+	value, ok := first.Parse(wire)
+	if !ok || first.Kind != mc.AnswerValue && first.Kind != mc.AnswerVA {
 		return item, false
 	}
-	item.value = wire[end : len(wire)-len(mc.CRLF)]
-	line := bytes.TrimRight(wire[:end], "\r\n")
-	if r.Op.IsGet() {
-		_, rest := mc.Token(line)
-		_, rest = mc.Token(rest)
-		token, _ := mc.Token(rest)
-		flags, err := strconv.ParseUint(string(token), 10, 32)
-		item.clientFlags = uint32(flags)
-		return item, err == nil
-	}
-	for token, rest := mc.Token(line); token != nil; token, rest = mc.Token(rest) {
-		switch token[0] {
-		case 'f':
-			flags, err := strconv.ParseUint(string(token[1:]), 10, 32)
-			if err != nil {
-				return item, false
-			}
-			item.clientFlags = uint32(flags)
-		case 't':
-			ttl, err := strconv.ParseInt(string(token[1:]), 10, 64)
-			item.ttl, item.hasTTL = ttl, err == nil
-		case 'X':
-			item.stale = true
+	item.value = value
+	if first.Kind == mc.AnswerVA {
+		_, item.stale = first.Flag('X')
+		if ttl, found := first.Flag('t'); found {
+			n, err := strconv.ParseInt(string(ttl), 10, 64)
+			item.ttl, item.hasTTL = n, err == nil
+		}
+		if _, found := first.Flag('f'); !found {
+			return item, true
 		}
 	}
-	return item, bytes.HasPrefix(line, vaWord)
+	item.clientFlags, ok = clientFlagsOf(&first)
+	return item, ok
+}
+
+// clientFlagsOf returns the client flags that a hit has: of a meta get, those of its flag f.
+func clientFlagsOf(first *mc.Answer) (uint32, bool) {
+	flags, ok := first.ClientFlags, first.Kind == mc.AnswerValue
+	if !ok {
+		flags, ok = first.FlagUint('f')
+	}
+	return uint32(flags), ok && flags <= math.MaxUint32
+}
+
+// appendWhole appends a whole answer: the line of first, and its block if it has one.
+func appendWhole(dst []byte, first *mc.Answer, block []byte) []byte {
+	dst = append(first.AppendLine(dst), mc.CRLF...)
+	if first.Kind == mc.AnswerValue || first.Kind == mc.AnswerVA {
+		dst = append(append(dst, block...), mc.CRLF...)
+	}
+	return dst
+}
+
+// withoutFlag returns the flags in args without c; nil if none is left.
+func withoutFlag(args []byte, c byte) []byte {
+	left := bytes.TrimRight(cutFlag(make([]byte, 0, len(args)+1), args, c), " ")
+	if len(left) == 0 {
+		return nil
+	}
+	return left
+}
+
+// replaceFlag returns the flags in args with another argument for c, where they have it.
+func replaceFlag(args []byte, c byte, argument []byte) []byte {
+	if len(args) == 0 {
+		return nil
+	}
+	out := make([]byte, 0, len(args)+len(argument))
+	for token, rest := mc.Token(args); token != nil; token, rest = mc.Token(rest) {
+		if len(out) > 0 {
+			out = append(out, ' ')
+		}
+		if token[0] == c {
+			out = append(append(out, c), argument...)
+		} else {
+			out = append(out, token...)
+		}
+	}
+	return out
 }

@@ -1,7 +1,6 @@
 package router
 
 import (
-	"bytes"
 	"math/bits"
 	"strconv"
 
@@ -129,28 +128,24 @@ func (p *replicated) checkCAS(member int, r *mc.Request) *mc.Request {
 
 // markCAS returns the answer with the member in the CAS, if it has one.
 func (p *replicated) markCAS(member int, a *answer, r *mc.Request) *answer {
-	end := bytes.IndexByte(a.wire, '\n')
-	if end < 1 {
-		return a
-	}
-	line := a.wire[:end-1]
-	var at int // of the CAS in line
-	switch {
-	case r.Op == mc.Gets || r.Op == mc.Gats:
-		at = bytes.LastIndexByte(line, ' ') + 1
-	case r.Op.IsMeta() && r.Has('c'):
-		at = bytes.Index(line, []byte(" c")) + len(" c")
-		if at < len(" c") {
-			return a
-		}
-	default:
-		return a
-	}
-	cas, rest, ok := number(a.wire[at:])
+	var first mc.Answer
+	block, ok := first.Parse(a.wire)
 	if !ok {
 		return a
 	}
-	wire := append([]byte(nil), a.wire[:at]...)
-	wire = mc.AppendUint(wire, uint64(cas)<<p.casBits()|uint64(member))
-	return &answer{result: a.result, wire: append(wire, rest...)}
+	if first.HasCAS {
+		first.CAS = p.shownCAS(member, first.CAS)
+	} else {
+		cas, ok := first.FlagUint('c')
+		if !ok || !r.Op.IsMeta() {
+			return a
+		}
+		first.Args = replaceFlag(first.Args, 'c', mc.AppendUint(nil, p.shownCAS(member, cas)))
+	}
+	return &answer{result: a.result, wire: appendWhole(make([]byte, 0, len(a.wire)+4), &first, block)}
+}
+
+// shownCAS returns a CAS of the member's as clients see it.
+func (p *replicated) shownCAS(member int, cas uint64) uint64 {
+	return cas<<p.casBits() | uint64(member)
 }

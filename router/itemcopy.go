@@ -43,7 +43,7 @@ func (c *itemCopy) take(l *lane, _ *query, a *answer) {
 	to := c.pool.members[c.to]
 	c.failed = a.result.failed() && a.result != resultServerError
 	if !c.adding && a.result == resultHit && to.up() {
-		if item, ok := parseItem(c.request, a.wire); ok && !item.stale && item.hasTTL && item.ttl != 0 {
+		if item, ok := parseItem(a.wire); ok && !item.stale && item.hasTTL && item.ttl != 0 {
 			exptime := int64(0)
 			if item.ttl > 0 {
 				exptime = relative(item.ttl, l.router.now())

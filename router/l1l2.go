@@ -22,38 +22,18 @@ func (w *filling) coldRequest(r *mc.Request) *mc.Request {
 
 // positive forwards a hit of cold's, unless it stands for a miss.
 func (f *fill) positive(l *lane, a *answer) {
-	flags, ok := clientFlagsOf(f.request, a.wire)
+	var first mc.Answer
+	block, parsed := first.Parse(a.wire)
+	flags, ok := clientFlagsOf(&first)
 	switch {
 	case ok && flags&negativeFlag != 0:
 		f.outer.say(l, resultMiss)
-	case f.request != f.outer.request:
-		f.forward(l, &answer{result: a.result, wire: cutAnswerFlag(a.wire, 'f')})
+	case parsed && f.request != f.outer.request: // its f was asked for here
+		first.Args = withoutFlag(first.Args, 'f')
+		f.forward(l, &answer{result: a.result, wire: appendWhole(make([]byte, 0, len(a.wire)), &first, block)})
 	default:
 		f.forward(l, a)
 	}
-}
-
-// clientFlagsOf reads the client flags from an answer, which has a value or, of a meta get, not.
-func clientFlagsOf(r *mc.Request, wire []byte) (uint32, bool) {
-	if r.Op.IsGet() {
-		item, ok := parseItem(r, wire)
-		return item.clientFlags, ok
-	}
-	line := wire[:bytes.IndexByte(wire, '\n')+1]
-	for token, rest := mc.Token(bytes.TrimRight(line, "\r\n")); token != nil; token, rest = mc.Token(rest) {
-		if token[0] == 'f' {
-			n, _, ok := number(append(bytes.Clone(token[1:]), ' '))
-			return uint32(n), ok
-		}
-	}
-	return 0, false
-}
-
-// cutAnswerFlag returns a meta answer without a flag.
-func cutAnswerFlag(wire []byte, flag byte) []byte {
-	end := bytes.IndexByte(wire, '\n') + 1
-	line := cutFlag(make([]byte, 0, len(wire)), bytes.TrimRight(wire[:end], "\r\n"), flag)
-	return append(append(bytes.TrimRight(line, " "), mc.CRLF...), wire[end:]...)
 }
 
 // addNegative has L1 remember that L2 has no such item, and answers with the miss.

@@ -95,7 +95,7 @@ func (c *chunked) storeManifest(l *lane, q *query, m manifest) {
 	c.target.forward(l, &query{request: &inner, taker: takeFunc(func(l *lane, _ *query, a *answer) {
 		switch {
 		case a.result == resultDone && q.request.Has('s'):
-			a = &answer{result: a.result, wire: metaLine(a.wire, false, m.total)}
+			a = &answer{result: a.result, wire: ofSize(a.wire, m.total)}
 		case a.result != resultDone && !a.result.failed():
 			c.deletePieces(l, bytes.Clone(q.request.Key), m.suffix, m.pieces)
 		}
@@ -119,7 +119,7 @@ func (c *chunked) extend(l *lane, q *query) {
 		look = &mc.Request{Op: mc.Get, Key: q.request.Key, Last: true}
 	}
 	c.target.forward(l, &query{request: look, taker: takeFunc(func(l *lane, _ *query, a *answer) {
-		item, ok := parseItem(look, a.wire)
+		item, ok := parseItem(a.wire)
 		switch {
 		case a.result == resultHit && ok && (marked(item.value) || c.holdsTheirs(&item)):
 			q.failClient(l, "a value stored in pieces can't be appended to")
@@ -143,8 +143,8 @@ type chunkRead struct {
 	route *chunked
 	outer *query
 	manifest
-	line  []byte // the first line of the manifest's answer
-	whole []byte // the answer with the value, which begins at byte start; nil if only the TTL is changed
+	first mc.Answer // the manifest's line, and then that of the value; its own once pieces are asked for
+	whole []byte    // the answer with the value, which begins at byte start; nil if only the TTL is changed
 	start int
 }
 
@@ -175,24 +175,37 @@ func (s *chunkRead) take(l *lane, _ *query, a *answer) {
 		s.missed(l, a)
 		return
 	}
-	end := bytes.IndexByte(a.wire, '\n') + 1
-	value := a.wire[min(end, len(a.wire)-len(mc.CRLF)) : len(a.wire)-len(mc.CRLF)]
-	if v, ok := s.isTheirs(a.wire); ok {
-		s.line = bytes.Clone(a.wire[:end])
-		s.join(l, v)
-		return
+	value, ok := s.first.Parse(a.wire)
+	theirs, isTheirs := s.bigValue(value)
+	cut := s.request.Has('f') && !s.outer.request.Has('f') // it was asked for here
+	if cut {
+		s.first.Args = withoutFlag(s.first.Args, 'f')
 	}
-	if !marked(value) {
-		s.forward(l, a.wire[:end], len(value), a.wire)
-		return
-	}
-	var ok bool
-	if s.manifest, ok = parseManifest(value); !ok {
+	switch {
+	case !ok:
 		s.outer.sayNothing(l)
-		return
+	case isTheirs:
+		s.ownFirst()
+		s.join(l, theirs)
+	case !marked(value):
+		whole := a.wire
+		if cut {
+			whole = appendWhole(make([]byte, 0, len(a.wire)), &s.first, value)
+		}
+		s.forward(l, len(value), whole)
+	default:
+		if s.manifest, ok = parseManifest(value); !ok {
+			s.outer.sayNothing(l)
+			return
+		}
+		s.ownFirst()
+		s.gather(l)
 	}
-	s.line = bytes.Clone(a.wire[:end])
-	s.gather(l)
+}
+
+// ownFirst has first borrow nothing.
+func (s *chunkRead) ownFirst() {
+	s.first.Key, s.first.Args = bytes.Clone(s.first.Key), bytes.Clone(s.first.Args)
 }
 
 // missed answers with what is no hit; of a touch, it is that of a gat.
@@ -204,23 +217,27 @@ func (s *chunkRead) missed(l *lane, a *answer) {
 	s.outer.taker.take(l, s.outer, a)
 }
 
-// forward answers in the words of the outer request. Whole is the answer with the value.
-func (s *chunkRead) forward(l *lane, line []byte, size int, whole []byte) {
+// forward answers the outer request. Whole is the answer with the value, which is of this size.
+func (s *chunkRead) forward(l *lane, size int, whole []byte) {
 	r := s.outer.request
-	if s.request.Has('f') && !r.Has('f') { // it was asked for here
-		line = cutAnswerFlag(line, 'f')
-		if whole != nil {
-			whole = cutAnswerFlag(whole, 'f')
-		}
-	}
 	switch {
 	case r.Op == mc.Touch:
 		s.outer.say(l, resultDone)
 	case r.Op == mc.MetaGet && !r.Has('v'):
-		s.outer.taker.take(l, s.outer, &answer{result: resultHit, wire: metaLine(line, false, size)})
+		s.outer.taker.take(l, s.outer, &answer{result: resultHit, wire: s.appendLine(nil, mc.AnswerHD, size)})
 	default:
 		s.outer.taker.take(l, s.outer, &answer{result: resultHit, wire: whole})
 	}
+}
+
+// appendLine appends the line of an answer like first, of another kind and for a value of this size.
+func (s *chunkRead) appendLine(dst []byte, kind mc.AnswerKind, size int) []byte {
+	line := s.first
+	line.Kind, line.ValueBytes = kind, size
+	if kind != mc.AnswerValue {
+		line.Args = replaceFlag(line.Args, 's', mc.AppendUint(nil, uint64(size)))
+	}
+	return append(line.AppendLine(dst), mc.CRLF...)
 }
 
 // gather gets, or touches, the pieces that the manifest leads to.
@@ -235,11 +252,11 @@ func (s *chunkRead) gather(l *lane) {
 	case touches:
 		piece.Op = mc.Touch
 	case !reads: // of the size alone
-		s.forward(l, s.line, s.total, nil)
+		s.forward(l, s.total, nil)
 		return
 	}
 	if reads {
-		head := lineOfSize(r, s.line, s.total)
+		head := s.appendLine(nil, s.first.Kind, s.total)
 		s.start = len(head)
 		s.whole = append(make([]byte, 0, len(head)+s.total+len(mc.CRLF)), head...)[:len(head)+s.total]
 	}
@@ -271,7 +288,7 @@ func (s *chunkRead) gathered(l *lane, _ int, failure *answer) {
 		s.lost(l, failure)
 		return
 	}
-	s.forward(l, s.line, s.total, append(s.whole, mc.CRLF...))
+	s.forward(l, s.total, append(s.whole, mc.CRLF...))
 }
 
 // lost answers after a piece that isn't there, or couldn't be had.
@@ -285,44 +302,17 @@ func (s *chunkRead) lost(l *lane, failure *answer) {
 
 // blockOf is the value of a hit.
 func blockOf(a *answer) ([]byte, bool) {
-	end := bytes.IndexByte(a.wire, '\n') + 1
-	if a.result != resultHit || end == 0 || len(a.wire) < end+len(mc.CRLF) {
-		return nil, false
-	}
-	return a.wire[end : len(a.wire)-len(mc.CRLF)], true
+	var first mc.Answer
+	value, ok := first.Parse(a.wire)
+	return value, ok && a.result == resultHit && value != nil
 }
 
-// lineOfSize is the first line of a get's answer with another size.
-func lineOfSize(r *mc.Request, line []byte, size int) []byte {
-	if r.Op.IsMeta() {
-		return metaLine(line, true, size)
+// ofSize is an answer to a meta set, with the size of the whole value.
+func ofSize(wire []byte, size int) []byte {
+	var first mc.Answer
+	if _, ok := first.Parse(wire); !ok {
+		return wire
 	}
-	word, rest := mc.Token(bytes.TrimRight(line, "\r\n"))
-	key, rest := mc.Token(rest)
-	flags, rest := mc.Token(rest)
-	_, cas := mc.Token(rest)
-	b := append(append(append([]byte(nil), word...), ' '), key...)
-	b = append(append(append(b, ' '), flags...), ' ')
-	return append(append(mc.AppendUint(b, uint64(size)), cas...), mc.CRLF...)
-}
-
-// metaLine is the first line of a meta answer with another size: with a value, or without one.
-func metaLine(wire []byte, value bool, size int) []byte {
-	line := bytes.TrimRight(wire[:bytes.IndexByte(wire, '\n')+1], "\r\n")
-	code, rest := mc.Token(line)
-	if string(code) == mc.VA {
-		_, rest = mc.Token(rest) // the size
-	}
-	out := append([]byte(nil), mc.HD...)
-	if value {
-		out = mc.AppendMetaValue(nil, size)
-	}
-	for token, rest := mc.Token(rest); token != nil; token, rest = mc.Token(rest) {
-		if token[0] == 's' {
-			out = mc.AppendMetaUint(out, 's', uint64(size))
-		} else {
-			out = append(append(out, ' '), token...)
-		}
-	}
-	return append(out, mc.CRLF...)
+	first.Args = replaceFlag(first.Args, 's', mc.AppendUint(nil, uint64(size)))
+	return appendWhole(nil, &first, nil)
 }

@@ -132,7 +132,7 @@ func (f *fill) warmAnswered(l *lane, a *answer) {
 		f.forward(l, &f.cold)
 		return
 	}
-	item, ok := parseItem(f.request, a.wire)
+	item, ok := parseItem(a.wire)
 	key := f.outer.request.Key
 	isGet := f.outer.request.Op == mc.Get
 	fresh := ok && !item.stale
