@@ -91,3 +91,28 @@ func TestReclaimUsesTheReserve(t *testing.T) {
 		t.Errorf("got %v; want the ballast there", err)
 	}
 }
+
+// What a removal writes counts like what a commit writes: with no look at the disk due in between,
+// commits after many removals still leave the reserve.
+func TestRemovalsCountAgainstTheReserve(t *testing.T) {
+	fs, s, sh := openSmall(t)
+	const n = 50
+	for i := range n {
+		commitAll(t, s, put(t, sh, big(i)))
+	}
+	for i := range n { // the log keeps each before-image, so this writes as much again
+		if _, err := s.Commit(bg, Commit{Writes: []Write{remove(t, sh, big(i))}, Removal: true}); err != nil {
+			t.Fatalf("removal %d: got %v; want it accepted", i, err)
+		}
+	}
+	var err error
+	for i := 0; i < 1000 && err == nil; i++ {
+		_, err = s.Commit(bg, Commit{Writes: []Write{put(t, sh, big(n+i))}})
+	}
+	if !errors.Is(err, holdfast.Full) {
+		t.Fatalf("got %v; want full", err)
+	}
+	if free := fs.free(); free < testReserve {
+		t.Errorf("got %d bytes free; want the reserve of %d untouched", free, testReserve)
+	}
+}
