@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// bootID differs after each start of the kernel; "" if it is unknown.
+// bootID returns an ID that differs after each start of the kernel; "" if it is unknown.
 func bootID() string {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

@@ -2,5 +2,5 @@
 
 package journal
 
-// bootID is unknown here: a journal that an earlier process left counts as cut.
+// bootID is unknown here, so a journal of an earlier process counts as cut.
 func bootID() string { return "" }

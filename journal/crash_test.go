@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A world is a member that misses keys, its journal, and what is stale on it: the plain model.
+// A world is the model: a member that misses keys, its journal, and the keys that are stale on it.
 type world struct {
 	t      *testing.T
 	script string // what happened, for a failure
@@ -61,7 +61,7 @@ func (w *world) fatal(format string, args ...any) {
 	w.t.Fatalf("%s\nafter:\n%s", fmt.Sprintf(format, args...), w.script)
 }
 
-// step does one thing of many; a process that died in it has told nobody its outcome.
+// step does one random operation. If the process dies in it, nobody has learned its result.
 func (w *world) step() {
 	w.now = w.now.Add(time.Second)
 	switch w.r.IntN(12) {
@@ -80,7 +80,7 @@ func (w *world) step() {
 	case 11:
 		if w.r.IntN(8) == 0 {
 			w.note("cut")
-			w.acknowledge(w.m.MarkCut("for a try"))
+			w.acknowledge(w.m.MarkCut("random cut"))
 		}
 	}
 }
@@ -164,8 +164,8 @@ func (w *world) drain(late bool) {
 	}
 }
 
-// restart is another process that takes over. If the file system has lost writes, or refused any to
-// the end, then only those that were acknowledged need be known.
+// restart starts the next process. If the file system has lost writes, or refused all up to the
+// end, only acknowledged keys must be in the journal.
 func (w *world) restart(power, refused bool) {
 	w.t.Helper()
 	w.note("restart, power lost: %v", power)
@@ -180,7 +180,7 @@ func (w *world) restart(power, refused bool) {
 		}
 	}
 	if !w.m.InOutage() && len(w.stale) > 0 {
-		w.fatal("nothing is known of %v", w.stale)
+		w.fatal("no outage, though %v are stale", w.stale)
 	}
 	if cut, why := w.m.Cut(); power && w.m.InOutage() && !cut {
 		w.fatal("not cut after a loss of power (%s)", why)
@@ -188,8 +188,8 @@ func (w *world) restart(power, refused bool) {
 	w.drain(false)
 }
 
-// play plays a whole script, with a restart when the process dies, soon after a fault, and
-// after half of it.
+// play runs a whole script, with a restart when the process dies, soon after a fault, and in the
+// middle.
 func (w *world) play(power, refused bool) {
 	for n := range worldSteps {
 		w.step()
@@ -200,7 +200,7 @@ func (w *world) play(power, refused bool) {
 	w.restart(power, refused)
 }
 
-// part is how many bytes arrive of a write that fails: often none.
+// part returns how many bytes of a failing write reach the file: often none.
 func (w *world) part(n int) int {
 	if w.r.IntN(2) == 0 {
 		return 0
@@ -208,7 +208,7 @@ func (w *world) part(n int) int {
 	return w.r.IntN(n + 1)
 }
 
-// TestCrashes kills the process, or the machine, at each change of the disk.
+// TestCrashes ends the process, or the machine, at each change of the disk.
 func TestCrashes(t *testing.T) {
 	for seed := range uint64(8) {
 		whole := newWorld(t, seed)
@@ -237,8 +237,8 @@ func TestCrashes(t *testing.T) {
 	}
 }
 
-// TestFaults has the disk refuse one change, all that grow a file, all writes, or all changes, from
-// each change on.
+// TestFaults makes the disk refuse, from each change on: one change, those that grow a file,
+// writes, or all.
 func TestFaults(t *testing.T) {
 	for seed := range uint64(8) {
 		whole := newWorld(t, seed)

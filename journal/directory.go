@@ -11,30 +11,32 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockName is the file that the process which uses the directory has locked.
+// lockName is the file that the process using the directory has locked.
 const lockName = "lock"
 
 // directory is an FS on disk. It may be removed while it is in use, by a person or with its volume:
 //
-//  1. The directory is removed, or another is put in its place. The files that are open stay usable.
-//  2. A member goes down, and Create finds that the directory is not the one that was opened.
-//  3. It is made again if need be, and locked. gone is called, and the journal is made in it.
-//  4. The next process finds a directory that was used and has no ledger, and draws a new identity: what the
-//     members are marked with isn't that, and they are flushed. If it finds the old directory instead, as on
-//     a volume that is back, then gone has noted there that the ledger doesn't tell all.
+//  1. The directory is removed or replaced by another. Open files stay usable.
+//  2. A member goes down, and Create finds that the path is not the directory that was opened.
+//  3. Create creates the directory if it is missing, locks it, calls gone, and creates the member's
+//     journal in it.
+//  4. The next process finds a directory that was used and has no ledger, and draws a new identity.
+//     The members' marks have the old identity, so they are flushed. If the next process finds the
+//     old directory instead, for example because its volume is back, it finds the ledger marked
+//     incomplete, which gone has done.
 type directory struct {
 	path string
 	boot string
 	used bool               // there was a lock file
-	gone func(remade error) // the directory was removed, and was made again or not; nil until it is set
+	gone func(remade error) // called after a removal, with the error of creating it again; nil until set
 
 	mu   sync.Mutex // guards what follows
 	dir  *os.File
 	lock *os.File
-	lost bool // gone was called, and the directory is not there
+	lost bool // gone was called, and the directory is still missing
 }
 
-// openDirectory makes the directory if there is none, and takes it for this process.
+// openDirectory creates the directory if it is missing, and locks it for this process.
 func openDirectory(path string) (*directory, error) {
 	if err := makeDirectory(path); err != nil {
 		return nil, err
@@ -64,7 +66,7 @@ func (f *directory) take() error {
 	return nil
 }
 
-// ensure has the directory be there: if it was removed, it is made again.
+// ensure creates the directory again if it was removed.
 func (f *directory) ensure() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -83,7 +85,7 @@ func (f *directory) ensure() error {
 	return err
 }
 
-// remake needs mu.
+// remake creates, opens and locks the directory again. It needs mu.
 func (f *directory) remake() error {
 	if err := makeDirectory(f.path); err != nil {
 		return err
@@ -95,7 +97,7 @@ func (f *directory) remake() error {
 	return errors.Join(f.dir.Sync(), dir.Close(), lock.Close())
 }
 
-// makeDirectory makes the directory, and those above that are missing, durably.
+// makeDirectory creates the directory and its missing parents, durably.
 func makeDirectory(path string) error {
 	if info, err := os.Stat(path); err == nil {
 		if !info.IsDir() {
@@ -150,11 +152,11 @@ func (f *directory) Close() error {
 	return errors.Join(f.dir.Close(), f.lock.Close())
 }
 
-// Used reports whether an earlier process had the directory.
+// Used reports whether an earlier process used the directory.
 func (f *directory) Used() bool { return f.used }
 
-// Map is a mapper's. It writes zeros where the file grows, so that a full disk is an error here,
-// and not a fault of the memory later.
+// Map implements mapper. It writes zeros where the file grows, so that a full disk is an error here
+// and not a memory fault later.
 func (f *directory) Map(name string, size int64) (mem []byte, was int64, err error) {
 	path := filepath.Join(f.path, name)
 	was = -1

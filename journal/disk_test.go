@@ -15,8 +15,8 @@ var (
 	errFull = errors.New("no space left on device")
 )
 
-// A disk is a directory of which the tests say what survives: files as processes see them, and what
-// of that is on the platter.
+// A disk is a directory whose losses the tests control: it has files as processes see them, and
+// what of that is durable.
 type disk struct {
 	mu     sync.Mutex // guards what follows, the inodes too
 	now    map[string]*inode
@@ -32,7 +32,7 @@ type inode struct {
 	durable     bool // has ever been synced
 }
 
-// fate is what becomes of a change.
+// fate is the outcome of a change.
 type fate struct {
 	kind  string // create, write, truncate, sync, remove
 	bytes int    // how many of a write arrive
@@ -171,8 +171,8 @@ func (f *file) Size() (int64, error) {
 
 func (f *file) Close() error { return nil }
 
-// losePower leaves of each file, and of the directory, what was synced, or as it was, or some of
-// both. A file that never was synced may be gone, though its name was.
+// losePower leaves each file, and the directory, as last synced, as last written, or a mix of both.
+// A file that was never synced may be gone even if its name was.
 func (d *disk) losePower(r *rand.Rand) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -2,23 +2,23 @@ package journal
 
 import "io"
 
-// An FS is the directory that the files are in; names are within it.
+// An FS is the directory with the files; names are relative to it.
 type FS interface {
-	// Open opens a file that is there, for reading and writing. Its error is fs.ErrNotExist if
-	// there is none, and only then.
+	// Open opens an existing file for reading and writing. Its error is fs.ErrNotExist if and only
+	// if there is none.
 	Open(name string) (File, error)
-	// Create opens a file that is empty, or is emptied.
+	// Create creates a file, or truncates an existing one.
 	Create(name string) (File, error)
 	Remove(name string) error
-	// Sync makes durable which files there are.
+	// Sync makes creations and removals durable.
 	Sync() error
-	// Boot changes whenever writes that were not synced may have been lost; "" where that can't
-	// be told.
+	// Boot returns an ID that changes whenever writes that were not synced may have been lost; "" if
+	// that is unknown.
 	Boot() string
 	Close() error
 }
 
-// A File is one of an FS. It may be read while it is written to.
+// A File is a file of an FS. It may be read and written concurrently.
 type File interface {
 	io.ReaderAt
 	io.WriterAt

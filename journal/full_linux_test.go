@@ -37,7 +37,7 @@ func TestFullDisk(t *testing.T) {
 	if !strings.Contains(why, syscall.ENOSPC.Error()) {
 		t.Errorf("cut because of %q", why)
 	}
-	// The one that is cut has given its room back; now there is none left at all.
+	// The cut journal has freed its space; fill that, too.
 	err := os.WriteFile(filepath.Join(directory, "filler"), make([]byte, 1<<20), 0o600)
 	if !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("got %v; want %v", err, syscall.ENOSPC)
@@ -45,7 +45,7 @@ func TestFullDisk(t *testing.T) {
 	third := member(t, first, "third")
 	third.Add([]byte("k"))
 	if err := third.Begin(); err != nil {
-		t.Errorf("that a member is away fits on any disk: %v", err)
+		t.Errorf("Begin on a full disk: got %v; want nil, since an empty file needs no space", err)
 	}
 	if err := first.Close(); err != nil {
 		t.Fatal(err)

@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// pieceBytes is how much is read or written at once; the longest record fits in it.
+// pieceBytes is the most that is read or written at once. The longest record fits in it.
 const pieceBytes = 64 << 10
 
-// A Journal is that of one member.
+// A Journal has the keys that one member missed.
 type Journal struct {
 	member  string
 	name    string // of the file
@@ -27,24 +27,24 @@ type Journal struct {
 
 	mu     sync.Mutex // guards what follows
 	closed bool
-	away   bool   // from the first Begin or Add to Finish
-	outage uint64 // counts them: a position of another one means nothing in this
-	file   File   // nil if there is no outage, or the file could not be made
+	down   bool   // in an outage: from the first Begin or Add to Finish
+	outage uint64 // number of the outage; positions of other outages are invalid in it
+	file   File   // nil if there is no outage, or the file could not be created
 	begun  time.Time
 	begin  cursor // before the first record
-	end    cursor // behind the last
+	end    cursor // after the last
 	keys   int    // records
-	read   int64  // up to this offset entries have been given to a reader
+	read   int64  // a reader has had the entries up to this offset
 	recent recent
 
-	synced bool   // that there is a file survives a loss of power
+	synced bool   // the file's existence survives a loss of power
 	cut    string // why the journal is cut; "" if it is complete
-	marked bool   // the file has the mark that the journal is cut; only if it is
+	marked bool   // the journal is cut, and the file says so
 
-	buffer []byte // scratch of Add
+	buffer []byte // scratch space of Add
 }
 
-// load is a member's journal as an earlier process left it.
+// load returns a member's journal as an earlier process left it.
 func load(o Options, member string) (*Journal, error) {
 	j := &Journal{member: member, name: fileName(member), options: o, fs: o.FS, log: o.Logger.With("member", member)}
 	file, err := j.fs.Open(j.name)
@@ -54,14 +54,14 @@ func load(o Options, member string) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j.away, j.outage, j.file, j.begun = true, 1, file, o.Now()
+	j.down, j.outage, j.file, j.begun = true, 1, file, o.Now()
 	if err := j.readBack(); err != nil {
 		j.cutFor(err.Error())
 	}
 	return j, nil
 }
 
-// readBack goes over the whole file. Any error means that it may lack entries.
+// readBack reads and checks the whole file. Any error means that the file may lack entries.
 func (j *Journal) readBack() error {
 	size, err := j.file.Size()
 	if err != nil {
@@ -78,11 +78,11 @@ func (j *Journal) readBack() error {
 	j.begun = time.Unix(0, h.begun)
 	switch {
 	case h.member != j.member:
-		return fmt.Errorf("its file is that of %q", h.member)
+		return fmt.Errorf("its file belongs to %q", h.member)
 	case h.cut:
 		return errors.New("an earlier process cut it")
 	case h.boot == "" || h.boot != j.fs.Boot():
-		return errors.New("the machine was started anew, and what was not synced may be lost")
+		return errors.New("the machine was restarted, and what was not synced may be lost")
 	}
 	j.begin = cursor{int64(h.len()), h.sum()}
 	j.end = j.begin
@@ -110,9 +110,9 @@ func readFull(f io.ReaderAt, b []byte, offset int64) error {
 	return err
 }
 
-// Begin begins an outage, or does nothing if there is one that is on disk. After nil it
-// survives a loss of power that the member was away, though the journal may be cut. It waits for
-// the disk, and can be tried again after an error; until then no missed write may be acknowledged.
+// Begin makes an outage durable, and begins it if there is none. After it has returned nil, a loss
+// of power can't hide that the member was down, though it may cut the journal. Begin waits for the
+// disk, and can be retried after an error; until it succeeds, no missed write may be acknowledged.
 func (j *Journal) Begin() error {
 	if j.isDurable() {
 		return nil
@@ -121,7 +121,7 @@ func (j *Journal) Begin() error {
 	defer j.slow.Unlock()
 	file, err := j.prepare()
 	if file == nil {
-		return err // nil if another Begin was faster
+		return err // nil if another Begin has done it
 	}
 	err = file.Sync()
 	if err == nil {
@@ -135,14 +135,14 @@ func (j *Journal) Begin() error {
 			err = errors.New("the file could not be marked as cut")
 		}
 	} else {
-		// What a kernel failed to write it may take for written from then on: write it anew.
+		// After a failed sync a kernel may treat the pages as written: write the mark again.
 		j.cutFor("sync: " + err.Error())
 		j.marked = false
 	}
 	return j.wrap(err)
 }
 
-// prepare returns the file to be synced; nil if there is nothing to sync, or an error.
+// prepare returns the file to sync; nil if there is nothing to sync, or with an error.
 func (j *Journal) prepare() (File, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -174,15 +174,15 @@ func (j *Journal) isDurable() bool {
 	return j.durable()
 }
 
-// durable reports whether what the journal knows is on disk as Begin promises. It needs mu.
+// durable reports whether the outage is on disk as Begin promises. It needs mu.
 func (j *Journal) durable() bool { return j.synced && (j.cut == "" || j.marked) && !j.closed }
 
-// start begins an outage if there is none; the file is not synced yet. It needs mu.
+// start begins an outage if there is none, without syncing its file. It needs mu.
 func (j *Journal) start() {
-	if j.away {
+	if j.down {
 		return
 	}
-	j.away = true
+	j.down = true
 	j.outage++
 	j.begun = j.options.Now()
 	h := j.header()
@@ -203,9 +203,9 @@ func (j *Journal) header() header {
 	return header{begun: j.begun.UnixNano(), cut: j.cut != "", boot: j.fs.Boot(), member: j.member}
 }
 
-// Add adds keys of 1 to 16384 bytes. A key that is in the journal already, and that no
-// reader has been given since, may be left out. If it returns false then the keys may
-// be forgotten by a crash: the write may not be acknowledged before a Begin without an error.
+// Add adds keys of 1 to 16384 bytes. It may leave out a key that is already in the journal and that
+// no reader has had since. If it returns false, a crash may lose the keys: the write may not be
+// acknowledged until a Begin has succeeded.
 func (j *Journal) Add(keys ...[]byte) (durable bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -253,7 +253,7 @@ func (j *Journal) Add(keys ...[]byte) (durable bool) {
 	return j.durable()
 }
 
-// has reports whether the key is in the file where no reader has been yet. It needs mu.
+// has reports whether the key is in the part of the file that no reader has had yet. It needs mu.
 func (j *Journal) has(key []byte) bool {
 	offset := j.recent.find(key)
 	if offset < j.begin.offset || offset < j.read || offset >= j.end.offset {
@@ -265,8 +265,8 @@ func (j *Journal) has(key []byte) bool {
 	return readFull(j.file, buffer, offset) == nil && isRecordOf(buffer, key)
 }
 
-// MarkCut cuts the journal: the member missed something that keys can't tell, as a flush of
-// all. Add's result is this one's too.
+// MarkCut cuts the journal: the member missed something that no list of keys describes, such as a
+// flush_all. Its result is like Add's.
 func (j *Journal) MarkCut(why string) (durable bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -290,27 +290,27 @@ func (j *Journal) Cut() (cut bool, why string) {
 }
 
 func (j *Journal) cutByAge(now time.Time) {
-	if j.away && now.Sub(j.begun) > j.options.MaxAge {
+	if j.down && now.Sub(j.begun) > j.options.MaxAge {
 		j.cutFor(fmt.Sprintf("it is older than %v", j.options.MaxAge))
 	}
 }
 
-// cutFor cuts the journal if it isn't yet. It needs mu.
+// cutFor cuts the journal unless it is cut already. It needs mu.
 func (j *Journal) cutFor(why string) {
 	if j.cut != "" || j.closed {
 		return
 	}
 	j.cut = why
 	j.keys = 0
-	j.end.offset++ // no position read before this is the end
+	j.end.offset++ // so that no position read before is the end
 	j.recent = recent{}
-	j.log.Warn("a journal of missed keys is cut: the member will be flushed", "why", why)
+	j.log.Warn("the journal of missed keys is cut: the member will be flushed", "why", why)
 	if err := j.mark(); err != nil {
-		j.log.Error("a journal of missed keys could not be marked as cut", "err", err)
+		j.log.Error("the journal of missed keys could not be marked as cut", "err", err)
 	}
 }
 
-// mark has the file say that the journal is cut, and frees its disk space. It needs mu.
+// mark writes to the file that the journal is cut, and frees its disk space. It needs mu.
 func (j *Journal) mark() error {
 	if j.file == nil {
 		file, err := j.fs.Create(j.name)
@@ -324,29 +324,29 @@ func (j *Journal) mark() error {
 		if emptied := j.file.Truncate(0); emptied != nil {
 			return errors.Join(err, emptied)
 		}
-		j.marked = true // a file without a header is a cut journal
+		j.marked = true // a file without a header counts as a cut journal
 		return nil
 	}
 	j.marked = true
 	if err := j.file.Truncate(int64(h.len())); err != nil {
-		j.log.Warn("a journal that is cut keeps its disk space", "err", err)
+		j.log.Warn("the disk space of a cut journal could not be freed", "err", err)
 	}
 	return nil
 }
 
-// Stats are numbers of one journal.
+// Stats describe one journal.
 type Stats struct {
 	Keys  int       // records; 0 if it is cut
 	Bytes int64     // of the file; 0 if it is cut
 	Since time.Time // when the outage began; zero if there is none
 }
 
-// Stats returns the journal's numbers as they are now.
+// Stats returns the journal's present Stats.
 func (j *Journal) Stats() Stats {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	s := Stats{Keys: j.keys, Since: j.begun}
-	if j.away && j.cut == "" {
+	if j.down && j.cut == "" {
 		s.Bytes = j.end.offset
 	}
 	return s
@@ -356,7 +356,7 @@ func (j *Journal) Stats() Stats {
 func (j *Journal) InOutage() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.away
+	return j.down
 }
 
 func (j *Journal) close() error {

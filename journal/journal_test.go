@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// quiet makes Options that log nowhere.
+// quiet returns Options that log nowhere.
 func quiet(directory string) Options {
 	return Options{Folder: directory, Logger: slog.New(slog.DiscardHandler)}
 }
@@ -65,15 +65,15 @@ func wantKeys(t *testing.T, m *Journal, want ...string) Position {
 	return end
 }
 
-func TestAbsence(t *testing.T) {
+func TestOutage(t *testing.T) {
 	for _, directory := range []string{"", t.TempDir()} {
 		j := open(t, quiet(directory))
 		m := member(t, j, "127.0.0.1:11211")
 		if m.InOutage() || !m.Finish(Position{}) {
-			t.Error("a member is absent from the start")
+			t.Error("a new journal is in an outage")
 		}
 		if m.Add([]byte("a"), []byte("b")) {
-			t.Error("added durably without Begin")
+			t.Error("Add without Begin is durable")
 		}
 		if err := m.Begin(); err != nil {
 			t.Fatal(err)
@@ -81,7 +81,7 @@ func TestAbsence(t *testing.T) {
 		if !m.Add([]byte("c")) || !m.InOutage() {
 			t.Error("not durable after Begin")
 		}
-		m.Add([]byte("b")) // is there, and no reader has it
+		m.Add([]byte("b")) // left out, since no reader has had it
 		end := wantKeys(t, m, "a", "b", "c")
 		m.Add([]byte("a"))
 		if s := m.Stats(); s.Keys != 4 || s.Bytes == 0 || s.Since.IsZero() {
@@ -95,10 +95,10 @@ func TestAbsence(t *testing.T) {
 			t.Errorf("got %q, %v", late, err)
 		}
 		if !m.Finish(end) || m.InOutage() || m.Stats() != (Stats{}) {
-			t.Errorf("not over: %+v", m.Stats())
+			t.Errorf("the outage is not over: %+v", m.Stats())
 		}
 		if keys, _, err := readAll(m, end); len(keys) > 0 || err != nil || !m.Finish(end) {
-			t.Errorf("something is left: %q, %v", keys, err)
+			t.Errorf("after the outage: got keys %q, %v; want none", keys, err)
 		}
 		m.Add([]byte("d"))
 		if m.Finish(end) {
@@ -138,7 +138,7 @@ func TestNextProcess(t *testing.T) {
 		t.Error("durable without a sync of this process")
 	}
 	if err := m.Begin(); err != nil || !m.InOutage() {
-		t.Errorf("absent %v, %v", m.InOutage(), err)
+		t.Errorf("in outage %v, %v", m.InOutage(), err)
 	}
 	end := wantKeys(t, m, "a", "\x00\xff\n", "d")
 	if !m.Finish(end) {
@@ -194,7 +194,7 @@ func TestCut(t *testing.T) {
 		flushed := m.End()
 		m.Add([]byte("k"))
 		if m.Finish(flushed) {
-			t.Errorf("%s: a key missed during the flush is forgotten", test.why)
+			t.Errorf("%s: a key missed during the flush is lost", test.why)
 		}
 		if !m.Finish(m.End()) {
 			t.Errorf("%s: not finished after the flush", test.why)
@@ -205,19 +205,19 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// TestFlushInstead flushes a member whose journal is complete: what is there already and is added
-// again after the flush began is not covered by it.
+// TestFlushInstead flushes a member whose journal is complete. A key that is in the journal and is
+// added again after the flush began must be in it twice.
 func TestFlushInstead(t *testing.T) {
 	m := member(t, open(t, quiet("")), "m")
 	m.Add([]byte("k"))
 	flushed := m.End()
 	m.Add([]byte("k"))
 	if m.Finish(flushed) {
-		t.Error("a key missed during the flush is forgotten")
+		t.Error("a key missed during the flush is lost")
 	}
 }
 
-// TestRecent has more keys than are known to be there, which come again and again.
+// TestRecent adds keys repeatedly, more than recent can tell apart.
 func TestRecent(t *testing.T) {
 	m := member(t, open(t, quiet("")), "m")
 	const keys = recentSlots / 4
@@ -258,16 +258,16 @@ func TestFileName(t *testing.T) {
 	j := open(t, quiet(t.TempDir()))
 	for _, name := range []string{"", strings.Repeat("a", maxNameBytes+1)} {
 		if _, err := j.Member(name); err == nil {
-			t.Errorf("a name of %d bytes is taken", len(name))
+			t.Errorf("a name of %d bytes is accepted", len(name))
 		}
 	}
 	if m := member(t, j, strings.Repeat("a", maxNameBytes)); m.Begin() != nil || m.Add([]byte("k")) != true {
-		t.Error("a long name is not taken")
+		t.Error("a long name is refused")
 	}
 }
 
-// TestFolder has folders and files that can't be used.
-func TestFolder(t *testing.T) {
+// TestUnusable opens directories and files that can't be used.
+func TestUnusable(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -283,13 +283,13 @@ func TestFolder(t *testing.T) {
 	}
 	j := open(t, quiet(directory))
 	if _, err := j.Member("m"); err == nil {
-		t.Error("a directory is taken for a file")
+		t.Error("a directory is accepted as a file")
 	}
 }
 
-// A directory that is removed while it is in use is made again, and whichever the next process
-// finds, it knows that something is missing.
-func TestFolderIsRemovedInUse(t *testing.T) {
+// A directory that is removed while it is in use is created again. The next process notices that
+// records may be missing, whether it finds the new directory or the old one.
+func TestDirectoryIsRemovedInUse(t *testing.T) {
 	for _, back := range []bool{false, true} {
 		directory := filepath.Join(t.TempDir(), "above", "journal")
 		first := open(t, quiet(directory))
@@ -318,7 +318,7 @@ func TestFolderIsRemovedInUse(t *testing.T) {
 		second := open(t, quiet(directory))
 		_, unknown := second.Ledger().Unresolved()
 		if unknown == "" || second.Ledger().Created() {
-			t.Errorf("back %t: the next process takes the directory for a whole one, or a new one", back)
+			t.Errorf("back %t: the next process takes the directory for complete, or for new", back)
 		}
 		if same := second.Ledger().Identity() == identity; same != back {
 			t.Errorf("back %t: the identity is the same: %t", back, same)
@@ -329,8 +329,8 @@ func TestFolderIsRemovedInUse(t *testing.T) {
 	}
 }
 
-// One that can't be made again refuses what it can't keep, and takes it once it can.
-func TestFolderCannotBeMadeAgain(t *testing.T) {
+// While a directory can't be created again, no Add is durable; afterwards it is.
+func TestDirectoryCannotBeCreatedAgain(t *testing.T) {
 	above := filepath.Join(t.TempDir(), "above")
 	j := open(t, quiet(filepath.Join(above, "journal")))
 	m := member(t, j, "m")
@@ -339,7 +339,7 @@ func TestFolderCannotBeMadeAgain(t *testing.T) {
 	}
 	for range 2 {
 		if m.Add([]byte("k")) {
-			t.Error("taken as durable")
+			t.Error("Add is durable without a directory")
 		}
 		if err := m.Begin(); err == nil || strings.Count(err.Error(), "journal: ") != 1 {
 			t.Errorf("got %v; want one error of the journal's", err)

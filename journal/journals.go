@@ -27,9 +27,9 @@ var (
 
 // Options are what Journals are made from. The zero value of a field means its default.
 type Options struct {
-	Folder   string        // made if there is none; "" keeps the keys in memory, and they end with the process
-	MaxBytes int64         // of one member's file, or memory; beyond, its journal is cut. Default 64 MiB
-	MaxAge   time.Duration // of an outage; likewise. Default 24 h
+	Folder   string        // created if missing; "" keeps the keys in memory, lost with the process
+	MaxBytes int64         // of a member's file or memory; its journal is cut beyond it. Default 64 MiB
+	MaxAge   time.Duration // of an outage; its journal is cut beyond it. Default 24 h
 	Lanes    int           // of the ledger; default 1
 
 	Now    func() time.Time // default time.Now
@@ -37,19 +37,19 @@ type Options struct {
 	FS     FS               // in place of Folder
 }
 
-// Journals are those of all members.
+// Journals have the journals of all members.
 type Journals struct {
 	options Options
 	fs      FS
 	ledger  *Ledger // nil in memory
 
-	mu      sync.Mutex // guards what follows; taken before those of a Journal
+	mu      sync.Mutex // guards what follows; taken before a Journal's locks
 	members map[string]*Journal
 	closed  bool
 }
 
-// Open takes the directory for this process; another that has it is ErrLocked. What an earlier
-// process left is read as the members are asked for.
+// Open locks the directory for this process; it returns ErrLocked if another process has it. The
+// journals that an earlier process left are read by Member.
 func Open(o Options) (*Journals, error) {
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = defaultMaxBytes
@@ -80,27 +80,27 @@ func Open(o Options) (*Journals, error) {
 	}
 	if f, ok := o.FS.(*directory); ok {
 		f.gone = func(remade error) {
-			ledger.doubt()
+			ledger.markIncomplete()
 			const what = "the journal directory was removed while in use"
 			if remade != nil {
-				o.Logger.Error(what+": while a member is down, writes are refused", "folder", o.Folder, "err", remade)
+				o.Logger.Error(what+": writes are refused while a member is down", "folder", o.Folder, "err", remade)
 				return
 			}
-			o.Logger.Error(what+" and is made anew: the next start flushes all members", "folder", o.Folder)
+			o.Logger.Error(what+" and was created again: the next start flushes all members", "folder", o.Folder)
 		}
 	}
 	return &Journals{options: o, fs: o.FS, ledger: ledger, members: make(map[string]*Journal)}, nil
 }
 
-// Ledger returns the directory's, nil if the journals are in memory.
+// Ledger returns the directory's ledger; nil if the journals are in memory.
 func (j *Journals) Ledger() *Ledger { return j.ledger }
 
-// Member returns the journal of the member with this name, 1 to 4096 bytes: always the same one.
-// If an earlier process left a file for it, it is in an outage. A file that can be read and is not
-// in order is a journal that is cut, and no error; one that can't be opened is an error.
+// Member returns the journal of the member with this name of 1 to 4096 bytes: the same one each
+// time. If an earlier process left a file for it, the member is in an outage. A file that is
+// readable but invalid is a cut journal, not an error; a file that can't be opened is an error.
 func (j *Journals) Member(name string) (*Journal, error) {
 	if len(name) == 0 || len(name) > maxNameBytes {
-		return nil, fmt.Errorf("journal: the name of a member has 1 to %d bytes; got %d", maxNameBytes, len(name))
+		return nil, fmt.Errorf("journal: a member's name must have 1 to %d bytes; got %d", maxNameBytes, len(name))
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -133,7 +133,8 @@ func (j *Journals) Close() error {
 	return errors.Join(append(errs, j.ledger.close(), j.fs.Close())...)
 }
 
-// fileName is that of the member's file, on any file system: also one that takes A for a.
+// fileName returns the name of the member's file. It works on any file system, also one that
+// ignores case.
 func fileName(member string) string {
 	var b []byte
 	for i, c := range []byte(member) {

@@ -18,35 +18,35 @@ const (
 	ledgerMagic   = "holdledg"
 	ledgerVersion = 1
 
-	ledgerHeaderBytes = 4096 // a page, which is synced alone
+	ledgerHeaderBytes = 4096 // a page, which is synced without the slots
 	slotBytes         = 272
 	slotKeyBytes      = slotBytes - 16 // the longest key of an intent
 
 	slotsPerLane  = 2048
-	slotUsed      = 1 << 16 // in a slot's state, beside the bytes of its key
+	slotUsed      = 1 << 16 // a bit of a slot's state; the lower ones are the length of its key
 	ledgerInUse   = 1
-	ledgerClosed  = 2 // by a process that ended in order, durably
+	ledgerClosed  = 2 // durably, by a process that stopped cleanly
 	identityBytes = 16
 )
 
-// A Ledger is what the directory knows beside the journals of its members: the journals' identity,
-// and the writes that are on their way to members. It is a file in mapped memory, so that a write
-// costs no system call, and that what a process has noted there survives its end, kill -9 too.
+// A Ledger records the journals' identity, and the writes to members that are in flight. It is a
+// file in mapped memory, so that recording a write costs no system call, and so that the records
+// survive the end of the process, kill -9 too.
 //
-// A write that the process doesn't live to see answered may have reached some members and not
-// others:
+// If a process ends while a write is in flight, some members may have the write and others not:
 //
-//  1. The key is noted (Lane.Begin).
-//  2. The write is sent to all members. Some have it, and the process is killed.
-//  3. The next process finds the key (Unresolved) and has all members delete it before it is read.
-//  4. Resolve removes it. If that process is killed too, 3 comes again.
+//  1. Lane.Begin records the key.
+//  2. The write is sent to all members. Some apply it, and the process is killed.
+//  3. The next process finds the key (Unresolved), and deletes it on all members before any read of
+//     it is answered.
+//  4. Resolve removes the record. If that process is killed first, the next one continues at 3.
 //
-// Without a kill, the key is forgotten (Lane.End) once each member has answered, or the key is in
-// the journals of those that haven't. If there are more writes on their way than places, they are
-// counted; a process that finds such a count, or a file that the machine's crash may have cost its
-// last changes, knows that it doesn't know (Unresolved says why), and has members flushed.
+// Without a kill, Lane.End removes the record once each member has answered, or the key is in the
+// journals of those that haven't. Writes beyond the number of slots are only counted. If a process
+// finds such a count, or a ledger whose last changes a crash of the machine may have lost, then
+// Unresolved returns the reason why its list may be incomplete, and the caller flushes the members.
 //
-// A nil Ledger, and its nil Lanes, note nothing: that of journals in memory.
+// A nil Ledger, and its nil Lanes, record nothing: journals in memory have no ledger.
 type Ledger struct {
 	mem   []byte
 	sync  func(mem []byte) error
@@ -58,17 +58,17 @@ type Ledger struct {
 
 	generation atomic.Uint64 // as in mem
 
-	mu      sync.Mutex // guards what follows, and the header from changing once it is closed
-	closed  bool       // mem is gone
-	left    []Intent
-	slots   []uint32 // those of left
-	unknown string   // why there may be more
-	counted uint64   // of the count of writes without a slot: what earlier processes have left
+	mu         sync.Mutex // guards what follows, and keeps the header from changing once it is closed
+	closed     bool       // mem is unmapped
+	unresolved []Intent   // of earlier processes
+	slots      []uint32   // of unresolved
+	incomplete string     // why unresolved may lack intents; "" if it has all
+	uncounted  uint64     // how much of the header's count of writes without a slot is of earlier processes
 
-	returned []uint32 // slots for lanes that have none
+	returned []uint32 // free slots that no lane has yet
 }
 
-// An Intent is a write that was on its way when its process ended.
+// An Intent is a write that was in flight when its process ended.
 type Intent struct {
 	Pool uint64 // as given to Lane.Begin
 	Key  []byte
@@ -76,15 +76,15 @@ type Intent struct {
 
 // A mapper is an FS with mapped files.
 type mapper interface {
-	// Map returns a file of at least size bytes as memory; what it has grown by is zero, and has its
-	// place on disk. was is its size before, -1 of a file that wasn't there.
+	// Map maps a file of at least size bytes. The bytes by which the file grows are zero and
+	// allocated on disk. was is its size before, -1 if it didn't exist.
 	Map(name string, size int64) (mem []byte, was int64, err error)
 	SyncMap(mem []byte) error
 	Unmap(mem []byte) error
-	Used() bool // by an earlier process
+	Used() bool // an earlier process used the directory
 }
 
-// openLedger opens the directory's ledger, for so many lanes.
+// openLedger opens the directory's ledger for this number of lanes.
 func openLedger(f FS, lanes int) (*Ledger, error) {
 	m, ok := f.(mapper)
 	if !ok {
@@ -105,7 +105,7 @@ func openLedger(f FS, lanes int) (*Ledger, error) {
 	return l, nil
 }
 
-// Where the words of the header are.
+// Offsets of the header's fields.
 const (
 	identityAt   = 24
 	generationAt = 40
@@ -117,36 +117,36 @@ const (
 
 func (l *Ledger) word(at int) *atomic.Uint64 { return (*atomic.Uint64)(unsafe.Pointer(&l.mem[at])) }
 
-// read takes what an earlier process has left. It stays in the file until Resolve.
+// read reads the intents of earlier processes. They stay in the file until Resolve.
 func (l *Ledger) read(boot string) {
-	left, known := l.bootThere()
+	wrote, valid := l.headerBoot()
 	switch {
-	case !known:
+	case !valid:
 		clear(l.mem)
 		rand.Read(l.mem[identityAt : identityAt+identityBytes])
 		if !l.created {
-			l.unknown = "the ledger is missing or garbled"
+			l.incomplete = "the ledger is missing or damaged"
 		}
-	case l.word(stateAt).Load() != ledgerClosed && (left == "" || left != boot):
-		l.unknown = "the machine was started anew, and notes of writes may be lost"
+	case l.word(stateAt).Load() != ledgerClosed && (wrote == "" || wrote != boot):
+		l.incomplete = "the machine was restarted, and records of writes in flight may be lost"
 	case l.word(countedAt).Load() > 0:
-		l.unknown = "more writes were on their way than are noted"
+		l.incomplete = "more writes were in flight than the ledger has slots"
 	}
-	if l.unknown != "" {
-		l.word(countedAt).Add(1)
-		l.counted = l.word(countedAt).Load()
+	if l.incomplete != "" {
+		l.word(countedAt).Add(1) // the next process finds the ledger incomplete, too, until Resolve
+		l.uncounted = l.word(countedAt).Load()
 	}
 	l.id = hex.EncodeToString(l.mem[identityAt : identityAt+identityBytes])
 	for i := range l.count() {
 		if state := l.state(i).Load(); state != 0 {
-			l.left = append(l.left, l.intent(i, state))
+			l.unresolved = append(l.unresolved, l.intent(i, state))
 			l.slots = append(l.slots, i)
 		}
 	}
 }
 
-// bootThere returns the boot that the header names; false if it is none.
-func (l *Ledger) bootThere() (string, bool) {
+// headerBoot returns the boot ID in the header, and whether the header is valid.
+func (l *Ledger) headerBoot() (boot string, valid bool) {
 	m := l.mem
 	n := int(binary.LittleEndian.Uint16(m[bootAt:]))
 	if string(m[:8]) != ledgerMagic || binary.LittleEndian.Uint32(m[8:]) != ledgerVersion ||
@@ -157,7 +157,7 @@ func (l *Ledger) bootThere() (string, bool) {
 	return string(m[bootAt+2 : bootAt+2+n]), true
 }
 
-// headerSum is of what doesn't change while a process has the ledger.
+// headerSum is the sum of the fields that don't change while a process uses the ledger.
 func (l *Ledger) headerSum(bootBytes int) uint32 {
 	sum := crc32.Checksum(l.mem[:generationAt], castagnoli)
 	return crc32.Update(sum, castagnoli, l.mem[bootAt:bootAt+2+bootBytes])
@@ -177,7 +177,7 @@ func (l *Ledger) putHeader(boot string) {
 	l.word(stateAt).Store(ledgerInUse)
 }
 
-// count is how many slots there are.
+// count returns the number of slots.
 func (l *Ledger) count() uint32 {
 	return uint32(min((len(l.mem)-ledgerHeaderBytes)/slotBytes, math.MaxInt32))
 }
@@ -195,12 +195,12 @@ func (l *Ledger) intent(i uint32, state uint64) Intent {
 	return Intent{Pool: binary.LittleEndian.Uint64(s[8:]), Key: append([]byte(nil), s[16:16+n]...)}
 }
 
-// divide gives each lane its free slots.
+// divide distributes the free slots to the lanes.
 func (l *Ledger) divide(lanes int) {
 	for range lanes {
 		l.lanes = append(l.lanes, &Lane{ledger: l})
 	}
-	for i := l.count(); i > 0; i-- { // the first are taken first, so that few pages are written to
+	for i := l.count(); i > 0; i-- { // a lane takes its last first: low slots, so that few pages change
 		if l.state(i-1).Load() == 0 {
 			lane := l.lanes[int(i-1)%lanes]
 			lane.free = append(lane.free, i-1)
@@ -208,17 +208,18 @@ func (l *Ledger) divide(lanes int) {
 	}
 }
 
-// Created reports whether the directory was empty: nothing is known of what members missed before.
+// Created reports whether the directory was new, so that it can't have keys that members missed
+// before.
 func (l *Ledger) Created() bool { return l != nil && l.created }
 
-// Identity is 32 hexadecimal digits, drawn when the ledger was made.
+// Identity returns 32 hexadecimal digits, random, drawn when the ledger was created.
 func (l *Ledger) Identity() string { return l.id }
 
-// Generation rises with each process and each Advance: a copy of the directory of earlier has a
-// lower one.
+// Generation returns a number that each process and each Advance increments, so that an older copy
+// of the directory has a lower one.
 func (l *Ledger) Generation() uint64 { return l.generation.Load() }
 
-// Advance raises the generation, durably.
+// Advance increments the generation, durably.
 func (l *Ledger) Advance() (uint64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -229,19 +230,19 @@ func (l *Ledger) Advance() (uint64, error) {
 	return l.generation.Load(), l.sync(l.mem[:ledgerHeaderBytes])
 }
 
-// Unresolved returns the writes that were on their way when the last process ended. If unknown isn't ""
-// there may be others, and it says why.
-func (l *Ledger) Unresolved() (intents []Intent, unknown string) {
+// Unresolved returns the writes that were in flight when earlier processes ended, until Resolve. If
+// incomplete isn't "", it is the reason why there may be others.
+func (l *Ledger) Unresolved() (intents []Intent, incomplete string) {
 	if l == nil {
 		return nil, ""
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.left, l.unknown
+	return l.unresolved, l.incomplete
 }
 
-// doubt lets the next process that finds this ledger know that it is incomplete.
-func (l *Ledger) doubt() {
+// markIncomplete makes the next process that opens this ledger find it incomplete.
+func (l *Ledger) markIncomplete() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.closed {
@@ -249,7 +250,8 @@ func (l *Ledger) doubt() {
 	}
 }
 
-// Resolve removes the intents that Unresolved returned. It is called once.
+// Resolve removes the intents that Unresolved returned: their keys are deleted on all members, or
+// the members are marked for a flush. It is called once.
 func (l *Ledger) Resolve() {
 	if l == nil {
 		return
@@ -262,12 +264,12 @@ func (l *Ledger) Resolve() {
 	for _, i := range l.slots {
 		l.state(i).Store(0)
 	}
-	l.word(countedAt).Add(-l.counted)
+	l.word(countedAt).Add(-l.uncounted)
 	l.returned = append(l.returned, l.slots...)
-	l.left, l.slots, l.unknown, l.counted = nil, nil, "", 0
+	l.unresolved, l.slots, l.incomplete, l.uncounted = nil, nil, "", 0
 }
 
-// close makes it durable that the process has ended in order. Its lanes are not used any more.
+// close records durably that the process stopped cleanly. No lane may be used afterwards.
 func (l *Ledger) close() error {
 	if l == nil {
 		return nil
@@ -283,13 +285,13 @@ func (l *Ledger) close() error {
 	return errors.Join(err, l.unmap(l.mem))
 }
 
-// A Lane notes the writes of one event loop. Its methods are called by one goroutine at a time.
+// A Lane records the writes of one event loop. Its methods are called by one goroutine at a time.
 type Lane struct {
 	ledger *Ledger
 	free   []uint32
 }
 
-// Lane returns the i-th, from 0 on to Options.Lanes.
+// Lane returns lane i of Options.Lanes.
 func (l *Ledger) Lane(i int) *Lane {
 	if l == nil {
 		return nil
@@ -297,13 +299,13 @@ func (l *Ledger) Lane(i int) *Lane {
 	return l.lanes[i]
 }
 
-// A Note is of a write that was noted; the zero Note is of none.
+// A Note identifies the record of a write in flight. The zero Note identifies none.
 type Note uint32
 
-// noteCounted is of a write for which there was no slot.
+// noteCounted is the Note of every write that has no slot and is only counted.
 const noteCounted Note = math.MaxUint32
 
-// Begin notes a write of the key before anything of it is sent.
+// Begin records a write of the key, before any of it is sent.
 func (l *Lane) Begin(pool uint64, key []byte) Note {
 	if l == nil {
 		return 0
@@ -324,7 +326,7 @@ func (l *Lane) Begin(pool uint64, key []byte) Note {
 	return Note(i + 1)
 }
 
-// End removes the note of the write: each member has it, or the key is in its journal.
+// End removes the record of a write: each member has the write, or the key is in its journal.
 func (l *Lane) End(n Note) {
 	switch {
 	case l == nil || n == 0:

@@ -9,58 +9,57 @@ import (
 	"testing"
 )
 
-// crashed opens the directory, which the process before has not closed, as a process after kill -9
-// does.
+// crashed opens a directory that the process before has not closed, as after kill -9.
 func crashed(t *testing.T, directory, boot string, lanes int) *Journals {
 	t.Helper()
 	_, err := os.Stat(filepath.Join(directory, ledgerName))
-	f := &folderOf{path: directory, boot: boot, used: err == nil}
+	f := &unlocked{path: directory, boot: boot, used: err == nil}
 	o := quiet("")
 	o.FS, o.Lanes = f, lanes
 	return open(t, o)
 }
 
-// folderOf is a directory without its lock, under a boot that the test chooses.
-type folderOf struct {
+// unlocked is a directory without its lock, under a boot ID that the test chooses.
+type unlocked struct {
 	path, boot string
 	used       bool
 }
 
-func (f *folderOf) real() *directory { return &directory{path: f.path, boot: f.boot, used: f.used} }
+func (f *unlocked) real() *directory { return &directory{path: f.path, boot: f.boot, used: f.used} }
 
-func (f *folderOf) Open(name string) (File, error)   { return f.real().Open(name) }
-func (f *folderOf) Create(name string) (File, error) { return f.real().Create(name) }
-func (f *folderOf) Remove(name string) error         { return f.real().Remove(name) }
-func (f *folderOf) Sync() error                      { return nil }
-func (f *folderOf) Boot() string                     { return f.boot }
-func (f *folderOf) Close() error                     { return nil }
-func (f *folderOf) Used() bool                       { return f.used }
-func (f *folderOf) SyncMap(mem []byte) error         { return f.real().SyncMap(mem) }
-func (f *folderOf) Unmap(mem []byte) error           { return f.real().Unmap(mem) }
-func (f *folderOf) Map(name string, size int64) ([]byte, int64, error) {
+func (f *unlocked) Open(name string) (File, error)   { return f.real().Open(name) }
+func (f *unlocked) Create(name string) (File, error) { return f.real().Create(name) }
+func (f *unlocked) Remove(name string) error         { return f.real().Remove(name) }
+func (f *unlocked) Sync() error                      { return nil }
+func (f *unlocked) Boot() string                     { return f.boot }
+func (f *unlocked) Close() error                     { return nil }
+func (f *unlocked) Used() bool                       { return f.used }
+func (f *unlocked) SyncMap(mem []byte) error         { return f.real().SyncMap(mem) }
+func (f *unlocked) Unmap(mem []byte) error           { return f.real().Unmap(mem) }
+func (f *unlocked) Map(name string, size int64) ([]byte, int64, error) {
 	return f.real().Map(name, size)
 }
 
-// leftOf are the keys that a ledger has found, by pool.
-func leftOf(l *Ledger) (keys []string, unknown string) {
-	intents, unknown := l.Unresolved()
+// unresolvedOf returns the keys of a ledger's unresolved intents, each with its pool as a letter.
+func unresolvedOf(l *Ledger) (keys []string, incomplete string) {
+	intents, incomplete := l.Unresolved()
 	for _, i := range intents {
 		keys = append(keys, string(rune('A'+i.Pool))+":"+string(i.Key))
 	}
 	slices.Sort(keys)
-	return keys, unknown
+	return keys, incomplete
 }
 
-func wantLeft(t *testing.T, l *Ledger, unknown string, want ...string) {
+func wantUnresolved(t *testing.T, l *Ledger, incomplete string, want ...string) {
 	t.Helper()
-	got, why := leftOf(l)
-	if !slices.Equal(got, want) || !strings.Contains(why, unknown) || (unknown == "") != (why == "") {
-		t.Errorf("left %q, unknown %q; want %q, %q", got, why, want, unknown)
+	got, why := unresolvedOf(l)
+	if !slices.Equal(got, want) || !strings.Contains(why, incomplete) || (incomplete == "") != (why == "") {
+		t.Errorf("unresolved %q, incomplete %q; want %q, %q", got, why, want, incomplete)
 	}
 }
 
-// What is on its way when a process is killed is found by the next one, and by the one after it
-// unless it was settled.
+// The next process finds the writes that were in flight when a process was killed, and so does the
+// one after it unless they were resolved.
 func TestLedgerOverAKill(t *testing.T) {
 	directory := t.TempDir()
 	first := crashed(t, directory, "boot", 2)
@@ -74,17 +73,17 @@ func TestLedgerOverAKill(t *testing.T) {
 
 	want := []string{"A:a", "B:" + strings.Repeat("k", 250)}
 	second := crashed(t, directory, "boot", 4).Ledger() // more loops than before
-	wantLeft(t, second, "", want...)
+	wantUnresolved(t, second, "", want...)
 	second.Lane(3).Begin(2, []byte("c"))
-	third := crashed(t, directory, "boot", 1).Ledger() // killed before it had settled
-	wantLeft(t, third, "", append(want, "C:c")...)
+	third := crashed(t, directory, "boot", 1).Ledger() // killed before Resolve
+	wantUnresolved(t, third, "", append(want, "C:c")...)
 	third.Resolve()
-	wantLeft(t, third, "")
+	wantUnresolved(t, third, "")
 	n := third.Lane(0).Begin(0, []byte("d"))
 	fourth := crashed(t, directory, "boot", 1).Ledger()
-	wantLeft(t, fourth, "", "A:d")
+	wantUnresolved(t, fourth, "", "A:d")
 	third.Lane(0).End(n)
-	wantLeft(t, crashed(t, directory, "boot", 1).Ledger(), "")
+	wantUnresolved(t, crashed(t, directory, "boot", 1).Ledger(), "")
 	if a, b := first.Ledger().Identity(), fourth.Identity(); a != b || len(a) != 32 {
 		t.Errorf("identities %q and %q", a, b)
 	}
@@ -93,8 +92,8 @@ func TestLedgerOverAKill(t *testing.T) {
 	}
 }
 
-// A full ledger counts, and the next process knows that it doesn't know all, until that was
-// settled.
+// A full ledger counts the writes beyond its slots, and is incomplete for later processes until
+// Resolve.
 func TestLedgerIsFull(t *testing.T) {
 	directory := t.TempDir()
 	l := crashed(t, directory, "boot", 1).Ledger()
@@ -103,23 +102,23 @@ func TestLedgerIsFull(t *testing.T) {
 	}
 	l.Lane(0).Begin(0, bytes.Repeat([]byte("k"), slotKeyBytes+1))
 	second := crashed(t, directory, "boot", 1).Ledger()
-	if keys, unknown := leftOf(second); len(keys) != slotsPerLane || unknown == "" {
-		t.Errorf("got %d keys, unknown %q", len(keys), unknown)
+	if keys, incomplete := unresolvedOf(second); len(keys) != slotsPerLane || incomplete == "" {
+		t.Errorf("got %d keys, incomplete %q", len(keys), incomplete)
 	}
-	second.Lane(0).Begin(0, []byte("more")) // no slot is free before they are settled
+	second.Lane(0).Begin(0, []byte("more")) // no slot is free before Resolve
 	third := crashed(t, directory, "boot", 1).Ledger()
 	third.Resolve()
-	for range slotsPerLane { // which the settled slots are again
+	for range slotsPerLane { // all are free again
 		third.Lane(0).Begin(1, []byte("k"))
 	}
 	fourth := crashed(t, directory, "boot", 1).Ledger()
-	if keys, unknown := leftOf(fourth); len(keys) != slotsPerLane || unknown != "" {
-		t.Errorf("after it was settled: got %d keys, unknown %q", len(keys), unknown)
+	if keys, incomplete := unresolvedOf(fourth); len(keys) != slotsPerLane || incomplete != "" {
+		t.Errorf("after Resolve: got %d keys, incomplete %q", len(keys), incomplete)
 	}
 }
 
-// Counts of writes without a slot come back to none.
-func TestLedgerCountsBack(t *testing.T) {
+// The count of writes without a slot returns to 0 when they end.
+func TestLedgerCountReturnsToZero(t *testing.T) {
 	directory := t.TempDir()
 	lane := crashed(t, directory, "boot", 1).Ledger().Lane(0)
 	var notes []Note
@@ -129,11 +128,10 @@ func TestLedgerCountsBack(t *testing.T) {
 	for _, n := range notes {
 		lane.End(n)
 	}
-	wantLeft(t, crashed(t, directory, "boot", 1).Ledger(), "")
+	wantUnresolved(t, crashed(t, directory, "boot", 1).Ledger(), "")
 }
 
-// After the machine has crashed, a ledger says that it isn't complete; not if its process had ended
-// in order.
+// After a crash of the machine a ledger is incomplete, unless its process had stopped cleanly.
 func TestLedgerOverABoot(t *testing.T) {
 	directory := t.TempDir()
 	first := crashed(t, directory, "one", 1)
@@ -142,20 +140,20 @@ func TestLedgerOverABoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	second := crashed(t, directory, "two", 1)
-	wantLeft(t, second.Ledger(), "", "A:k")
+	wantUnresolved(t, second.Ledger(), "", "A:k")
 	third := crashed(t, directory, "three", 1)
-	wantLeft(t, third.Ledger(), "started anew", "A:k")
-	fourth := crashed(t, directory, "three", 1) // killed before it had settled
-	wantLeft(t, fourth.Ledger(), "more writes", "A:k")
+	wantUnresolved(t, third.Ledger(), "restarted", "A:k")
+	fourth := crashed(t, directory, "three", 1) // killed before Resolve
+	wantUnresolved(t, fourth.Ledger(), "more writes were in flight", "A:k")
 	fourth.Ledger().Resolve()
-	wantLeft(t, crashed(t, directory, "three", 1).Ledger(), "")
-	nowhere := t.TempDir() // where boots can't be told apart
+	wantUnresolved(t, crashed(t, directory, "three", 1).Ledger(), "")
+	nowhere := t.TempDir() // on a machine without boot IDs
 	crashed(t, nowhere, "", 1)
-	wantLeft(t, crashed(t, nowhere, "", 1).Ledger(), "started anew")
+	wantUnresolved(t, crashed(t, nowhere, "", 1).Ledger(), "restarted")
 }
 
-// A directory that was used, and has no ledger or a garbled one, gets another identity, and says
-// so.
+// If the ledger of a used directory is missing or damaged, it gets a new identity and is
+// incomplete.
 func TestLedgerIsLost(t *testing.T) {
 	directory := t.TempDir()
 	first := open(t, quiet(directory))
@@ -191,9 +189,10 @@ func TestLedgerIsLost(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		l := j.Ledger()
-		_, unknown := l.Unresolved()
-		if !strings.Contains(unknown, "missing or garbled") || l.Created() || l.Identity() == identity {
-			t.Errorf("%s: unknown %q, created %v, identity %s (was %s)", name, unknown, l.Created(), l.Identity(), identity)
+		_, incomplete := l.Unresolved()
+		if !strings.Contains(incomplete, "missing or damaged") || l.Created() || l.Identity() == identity {
+			t.Errorf("%s: incomplete %q, created %v, identity %s (was %s)", name, incomplete, l.Created(),
+				l.Identity(), identity)
 		}
 		if err := j.Close(); err != nil {
 			t.Fatal(err)
@@ -212,8 +211,8 @@ func TestLedgerInMemory(t *testing.T) {
 	l := open(t, quiet("")).Ledger()
 	lane := l.Lane(7)
 	lane.End(lane.Begin(0, []byte("k")))
-	if intents, unknown := l.Unresolved(); intents != nil || unknown != "" || l.Created() {
-		t.Errorf("got %v, %q", intents, unknown)
+	if intents, incomplete := l.Unresolved(); intents != nil || incomplete != "" || l.Created() {
+		t.Errorf("got %v, %q; want nothing", intents, incomplete)
 	}
 	l.Resolve()
 }
@@ -232,7 +231,7 @@ func BenchmarkLedger(b *testing.B) {
 	}
 }
 
-// What goes on while a router closes finds a ledger that is closed.
+// Calls during a router's close may come after the ledger is closed.
 func TestLedgerIsClosed(t *testing.T) {
 	j := open(t, quiet(t.TempDir()))
 	l := j.Ledger()

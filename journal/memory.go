@@ -6,10 +6,10 @@ import (
 	"sync"
 )
 
-// chunkBytes is how a file in memory grows: without moving what is there.
+// chunkBytes is the step in which a file in memory grows, without moving its contents.
 const chunkBytes = 64 << 10
 
-// memory is an FS that ends with the process.
+// memory is an FS in memory, lost with the process.
 type memory struct {
 	mu    sync.Mutex // guards files
 	files map[string]*memoryFile
@@ -84,7 +84,7 @@ func (f *memoryFile) WriteAt(p []byte, at int64) (int, error) {
 	return len(p), nil
 }
 
-// Truncate only shortens.
+// Truncate only shortens the file.
 func (f *memoryFile) Truncate(size int64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -13,14 +13,14 @@ import (
 	"testing"
 )
 
-// childFolder names, in the environment of this test program run again, the directory that it works
-// in.
-const childFolder = "HOLDFAST_JOURNAL_TEST_FOLDER"
+// childDirectory is the environment variable with the directory of a child process, which is this
+// test program run again.
+const childDirectory = "HOLDFAST_JOURNAL_TEST_DIRECTORY"
 
 const adders = 2
 
 func TestMain(m *testing.M) {
-	if directory := os.Getenv(childFolder); directory != "" {
+	if directory := os.Getenv(childDirectory); directory != "" {
 		if err := child(directory, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -30,9 +30,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// child finishes what an earlier one left, then adds keys and tells of each after it was added,
-// until it is killed.
-func child(directory string, told io.Writer) error {
+// child finishes the outage that an earlier child left, then adds keys and prints each one after it
+// was added, until it is killed.
+func child(directory string, out io.Writer) error {
 	j, err := Open(quiet(directory))
 	if err != nil {
 		return err
@@ -53,7 +53,7 @@ func child(directory string, told io.Writer) error {
 			for n := 0; ; n++ {
 				key := fmt.Sprintf("%d %d", adder, n)
 				m.Add([]byte(key))
-				if _, err := fmt.Fprintln(told, key); err != nil {
+				if _, err := fmt.Fprintln(out, key); err != nil {
 					return
 				}
 			}
@@ -63,14 +63,14 @@ func child(directory string, told io.Writer) error {
 	return nil
 }
 
-// TestKilled kills a process in the midst of adding: all that it had added is there in order, or
-// the journal is cut.
+// TestKilled kills a process while it adds keys: the journal has all that it had added, in order,
+// or it is cut.
 func TestKilled(t *testing.T) {
 	directory := t.TempDir()
 	r := rand.New(rand.NewPCG(1, 2))
 	cuts := 0
 	for range 40 {
-		told := runAndKill(t, directory, 1+r.IntN(3000))
+		added := runAndKill(t, directory, 1+r.IntN(3000))
 		j := open(t, quiet(directory))
 		m := member(t, j, "m:1")
 		keys, _, err := readAll(m, Position{})
@@ -80,10 +80,10 @@ func TestKilled(t *testing.T) {
 		case err != nil:
 			t.Fatal(err)
 		default:
-			wantInOrder(t, keys, told)
+			wantInOrder(t, keys, added)
 		}
 		if !m.InOutage() {
-			t.Error("not absent")
+			t.Error("the journal is not in an outage")
 		}
 		if err := j.Close(); err != nil {
 			t.Fatal(err)
@@ -92,15 +92,16 @@ func TestKilled(t *testing.T) {
 	t.Logf("%d cut", cuts)
 }
 
-// runAndKill returns how many keys of each adder were told, of n in all or some more.
-func runAndKill(t *testing.T, directory string, n int) (told [adders]int) {
+// runAndKill kills a child after it has printed n keys or a few more, and returns how many each
+// adder has printed.
+func runAndKill(t *testing.T, directory string, n int) (printed [adders]int) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(self)
-	cmd.Env = append(os.Environ(), childFolder+"="+directory)
+	cmd.Env = append(os.Environ(), childDirectory+"="+directory)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -115,7 +116,7 @@ func runAndKill(t *testing.T, directory string, n int) (told [adders]int) {
 		if _, err := fmt.Sscanf(lines.Text(), "%d %d", &adder, &number); err != nil {
 			t.Fatal(err)
 		}
-		told[adder] = number + 1
+		printed[adder] = number + 1
 		if line == 0 {
 			if _, err := Open(quiet(directory)); !errors.Is(err, ErrLocked) {
 				t.Errorf("opened beside another process: %v", err)
@@ -130,11 +131,11 @@ func runAndKill(t *testing.T, directory string, n int) (told [adders]int) {
 	if err := cmd.Wait(); err == nil || cmd.ProcessState.Exited() {
 		t.Fatalf("the child was not killed: %v", err)
 	}
-	return told
+	return printed
 }
 
-// wantInOrder wants keys 0, 1, 2 … of each adder, at least those that were told.
-func wantInOrder(t *testing.T, keys []string, told [adders]int) {
+// wantInOrder wants keys 0, 1, 2 … of each adder, at least those that were printed.
+func wantInOrder(t *testing.T, keys []string, printed [adders]int) {
 	t.Helper()
 	var next [adders]int
 	for _, key := range keys {
@@ -147,7 +148,7 @@ func wantInOrder(t *testing.T, keys []string, told [adders]int) {
 		}
 		next[adder]++
 	}
-	for adder, n := range told {
+	for adder, n := range printed {
 		if next[adder] < n {
 			t.Errorf("adder %d: got %d keys; want at least %d", adder, next[adder], n)
 		}

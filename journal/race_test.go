@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestConcurrently has goroutines that miss newer and newer versions of the same keys, while a
-// reader deletes them and ends absences. Each version must be deleted after it was missed.
+// TestConcurrently adds newer and newer versions of the same keys from several goroutines, while a
+// reader deletes them and finishes outages. Each version must be deleted after it was added.
 func TestConcurrently(t *testing.T) {
 	for _, directory := range []string{"", t.TempDir()} {
 		const adders, keysEach, versions = 4, 8, 2000
@@ -33,7 +33,7 @@ func TestConcurrently(t *testing.T) {
 			group.Wait()
 			close(added)
 		}()
-		absences := 0
+		outages := 0
 		for b, last := (Batch{}), false; ; {
 			if err := m.Read(b.Next, &b); err != nil {
 				t.Fatal(err)
@@ -48,7 +48,7 @@ func TestConcurrently(t *testing.T) {
 			if len(b.Entries) > 0 || !m.Finish(b.Next) {
 				continue
 			}
-			absences++
+			outages++
 			if last {
 				break
 			}
@@ -63,8 +63,8 @@ func TestConcurrently(t *testing.T) {
 				t.Errorf("key %d: deleted at version %d; want %d", key, got, want)
 			}
 		}
-		if m.InOutage() || absences == 0 {
-			t.Errorf("absent %v after %d absences", m.InOutage(), absences)
+		if m.InOutage() || outages == 0 {
+			t.Errorf("in outage %v after %d outages", m.InOutage(), outages)
 		}
 	}
 }

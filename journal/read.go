@@ -6,22 +6,22 @@ import (
 	"time"
 )
 
-// A Position is between two entries of an outage. The zero Position is before the first, and so
-// is one of an outage that is over.
+// A Position is between two entries of an outage. The zero Position, and any Position of an outage
+// that is over, mean the beginning.
 type Position struct {
 	outage uint64
 	cursor cursor
 }
 
-// A Batch is some of a journal's entries, in order. It can be read into again.
+// A Batch is a part of a journal's entries, in order. It can be reused.
 type Batch struct {
-	Entries []Entry  // until the next Read into this Batch; none at the journal's end
-	Next    Position // behind them
+	Entries []Entry  // valid until the next Read into this Batch; none at the journal's end
+	Next    Position // after them
 	bytes   []byte
 }
 
-// Read reads the entries behind from, up to 64 KiB of them: each key that was added, at least once
-// after it was added last. The error is ErrCut or ErrClosed. Adding goes on meanwhile.
+// Read reads the entries after from, up to 64 KiB of them. Reading to the end returns each key at
+// least once after its last Add. The error is ErrCut or ErrClosed. Add may be called meanwhile.
 func (j *Journal) Read(from Position, b *Batch) error {
 	j.slow.Lock()
 	defer j.slow.Unlock()
@@ -40,7 +40,7 @@ func (j *Journal) Read(from Position, b *Batch) error {
 	return j.hasRead(at, err, b)
 }
 
-// toRead says what to read: n bytes at the cursor.
+// toRead returns what to read: n bytes at the cursor.
 func (j *Journal) toRead(from Position, b *Batch) (file File, at cursor, n int64, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -56,12 +56,12 @@ func (j *Journal) toRead(from Position, b *Batch) (file File, at cursor, n int64
 	return j.file, at, min(pieceBytes, j.end.offset-at.offset), nil
 }
 
-// hasRead notes that a reader has what is before the cursor.
+// hasRead records that a reader has had all entries before the cursor.
 func (j *Journal) hasRead(at cursor, err error, b *Batch) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if err != nil {
-		j.cutFor(err.Error()) // if a cut in between has emptied the file, it is so already
+		j.cutFor(err.Error()) // no change if the error came of a cut that emptied the file meanwhile
 	}
 	if j.cut != "" {
 		b.Entries = b.Entries[:0]
@@ -72,27 +72,27 @@ func (j *Journal) hasRead(at cursor, err error, b *Batch) error {
 	return nil
 }
 
-// resolve is where the position is in the present outage. It needs mu.
+// resolve returns where the position is in the present outage. It needs mu.
 func (j *Journal) resolve(p Position) cursor {
-	if !j.away || p.outage != j.outage {
+	if !j.down || p.outage != j.outage {
 		return j.begin
 	}
 	return p.cursor
 }
 
-// End returns the position behind all that was added up to now, also if the journal is cut: for
-// Finish, when the member is flushed after this.
+// End returns the position after everything that was added so far, even if the journal is cut. A
+// caller that flushes the member afterwards passes it to Finish.
 func (j *Journal) End() Position {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.cutByAge(j.options.Now())
-	j.read = j.end.offset // a key that is added from now on is added, though it be there already
+	j.read = j.end.offset // so that Add leaves out no key from now on
 	return Position{j.outage, j.end}
 }
 
-// Finish ends the outage if nothing was added behind the position, and reports whether it did. The
-// member must have applied the deletes of all that is before it, or a flush. The journal
-// is then empty and complete.
+// Finish ends the outage if nothing was added after the position, and reports whether it did. The
+// member must have deleted all keys before the position, or have been flushed. The journal is then
+// empty and complete.
 func (j *Journal) Finish(upTo Position) bool {
 	j.slow.Lock()
 	defer j.slow.Unlock()
@@ -100,25 +100,26 @@ func (j *Journal) Finish(upTo Position) bool {
 	if !over || file == nil {
 		return over
 	}
-	// That the file is gone need not be durable: if a loss of power brings it back, then with
-	// another boot ID, and the member is flushed for nothing. The sync only makes that unlikely.
+	// The removal need not be durable: if a loss of power brings the file back, its boot ID differs
+	// and the member is flushed without need. The sync only makes that unlikely.
 	if err := j.fs.Sync(); err != nil {
-		j.log.Warn("the directory of the journals could not be synced", "err", err)
+		j.log.Warn("the journal directory could not be synced", "err", err)
 	}
 	if err := file.Close(); err != nil {
-		j.log.Warn("a journal of missed keys could not be closed", "err", err)
+		j.log.Warn("the journal of missed keys could not be closed", "err", err)
 	}
 	return true
 }
 
-// finish returns the file of the outage that is over, nil if there was none.
+// finish ends the outage as Finish does, and returns its file, which is removed; nil if there was
+// none.
 func (j *Journal) finish(upTo Position) (file File, over bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.closed {
 		return nil, false
 	}
-	if !j.away {
+	if !j.down {
 		return nil, true
 	}
 	if j.resolve(upTo) != j.end {
@@ -127,11 +128,11 @@ func (j *Journal) finish(upTo Position) (file File, over bool) {
 	if j.file != nil {
 		// Under mu, so that the file of the next outage is not removed.
 		if err := j.fs.Remove(j.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			j.log.Warn("a journal of missed keys could not be removed: a restart will apply it again", "err", err)
+			j.log.Warn("the journal of missed keys could not be removed: the next start applies it again", "err", err)
 		}
 	}
 	file = j.file
-	j.away, j.file, j.begun = false, nil, time.Time{}
+	j.down, j.file, j.begun = false, nil, time.Time{}
 	j.begin, j.end, j.keys, j.read = cursor{}, cursor{}, 0, 0
 	j.recent = recent{}
 	j.synced, j.cut, j.marked = false, "", false

@@ -2,11 +2,11 @@ package journal
 
 import "hash/maphash"
 
-// recentSlots bounds how many keys are known to be in the file: 16 bytes each.
+// recentSlots bounds how many keys recent remembers: 16 bytes each.
 const recentSlots = 1 << 15
 
-// recent knows where keys were recently added, so that a key that is written all the time
-// is in the file once and not until it is full. A later key takes the slot of an earlier one.
+// recent remembers where keys were recently added, so that a key that is written over and over is
+// in the file once and doesn't fill it. A key replaces an earlier one in its slot.
 type recent struct {
 	seed   maphash.Seed
 	slots  []recentSlot
@@ -18,7 +18,7 @@ type recentSlot struct {
 	offset int64
 }
 
-// find returns the offset of the record that is probably the key's; -1 if none is known.
+// find returns the offset of the record that is probably the key's, or -1.
 func (r *recent) find(key []byte) int64 {
 	if r.slots == nil {
 		return -1
@@ -38,7 +38,7 @@ func (r *recent) set(key []byte, offset int64) {
 	r.slots[hash%recentSlots] = recentSlot{hash, offset}
 }
 
-// scratch is n bytes that hold until the next call.
+// scratch returns n bytes that are valid until the next call.
 func (r *recent) scratch(n int) []byte {
 	if cap(r.buffer) < n {
 		r.buffer = make([]byte, n)

@@ -26,12 +26,12 @@ const (
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 var (
-	errHeader = errors.New("its header is garbled")
-	errRecord = errors.New("a record is garbled")
-	errTorn   = errors.New("its last record is not whole")
+	errHeader = errors.New("its header is invalid")
+	errRecord = errors.New("a record is invalid")
+	errTorn   = errors.New("its last record is incomplete")
 )
 
-// A header is what a file begins with.
+// A header is the beginning of a file.
 type header struct {
 	begun  int64 // nanoseconds since 1970
 	cut    bool
@@ -60,7 +60,7 @@ func (h header) appendTo(dst []byte) []byte {
 
 func (h header) len() int { return headerFixedBytes + len(h.boot) + len(h.member) }
 
-// sum is what the sum of the first record continues.
+// sum returns the sum that the first record's sum continues.
 func (h header) sum() uint32 {
 	return crc32.Checksum(binary.LittleEndian.AppendUint64(nil, uint64(h.begun)), castagnoli)
 }
@@ -95,8 +95,8 @@ type Entry struct {
 	At  time.Time // when it was added
 }
 
-// appendRecord appends the record of a key of 1 to maxKeyBytes bytes, and returns its sum too.
-// The sum given is that of the record before.
+// appendRecord appends the record of a key of 1 to maxKeyBytes bytes, and also returns its sum. The
+// argument sum is that of the record before.
 func appendRecord(dst, key []byte, at int64, sum uint32) ([]byte, uint32) {
 	from := len(dst)
 	dst = append(dst, 0, 0, 0, 0)
@@ -108,15 +108,15 @@ func appendRecord(dst, key []byte, at int64, sum uint32) ([]byte, uint32) {
 	return dst, sum
 }
 
-// A cursor goes over records, of which it gets the bytes in pieces.
+// A cursor parses records whose bytes come in pieces.
 type cursor struct {
 	offset int64  // of the next record, in the file
 	sum    uint32 // of the record before it
 }
 
-// parse appends the entries of the whole records of b to dst, and goes on behind them. The keys
-// are parts of b. If there is no whole record in b, which holds the most that a record can have, or
-// all up to the end, that is an error, as a wrong sum or length is.
+// parse appends the entries of b's whole records to dst, and moves past them. The keys are slices
+// of b. b holds at least the longest record, or all bytes to the file's end: if it has no whole
+// record, that is an error, like a wrong sum or length.
 func (c *cursor) parse(dst []Entry, b []byte) ([]Entry, error) {
 	first := c.offset
 	for len(b) >= recordFixedBytes {
@@ -143,7 +143,8 @@ func (c *cursor) parse(dst []Entry, b []byte) ([]Entry, error) {
 	return dst, nil
 }
 
-// isRecordOf reports whether b begins with a record of the key. It leaves the sum to the reader.
+// isRecordOf reports whether b begins with a record of the key. It doesn't check the sum; a reader
+// does.
 func isRecordOf(b, key []byte) bool {
 	return len(b) >= recordFixedBytes && int(binary.LittleEndian.Uint16(b[4:])) == len(key) &&
 		bytes.Equal(b[recordFixedBytes:], key)

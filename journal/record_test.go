@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// fileOf is a file's bytes with these keys, as a process of the same boot left them.
+// fileOf returns the bytes of a file with these keys, as a process under the same boot left them.
 func fileOf(t testing.TB, d *disk, keys ...string) []byte {
 	t.Helper()
 	now := time.Unix(1e9, 12345)
@@ -21,7 +21,7 @@ func fileOf(t testing.TB, d *disk, keys ...string) []byte {
 	return b
 }
 
-// opened is what a process makes of the bytes.
+// opened returns the journal that a process reads from the bytes.
 func opened(t testing.TB, d *disk, b []byte) *Journal {
 	t.Helper()
 	d.now[fileName("m")] = &inode{now: bytes.Clone(b)}
@@ -38,7 +38,7 @@ func opened(t testing.TB, d *disk, b []byte) *Journal {
 	return m
 }
 
-func TestGarbled(t *testing.T) {
+func TestDamaged(t *testing.T) {
 	keys := []string{"one", "two", "three", "two"}
 	d := newDisk()
 	whole := fileOf(t, d, keys...)
@@ -53,7 +53,7 @@ func TestGarbled(t *testing.T) {
 		if !cut || !m.InOutage() {
 			t.Errorf("%s: cut %v", what, cut)
 		}
-		// It says so from then on, whoever opens it.
+		// The file says that it is cut from then on.
 		if cut, _ := opened(t, d, d.now[fileName("m")].now).Cut(); !cut {
 			t.Errorf("%s: not cut when it is opened again", what)
 		}
@@ -85,8 +85,8 @@ func TestGarbled(t *testing.T) {
 	check("another boot", whole)
 }
 
-// TestGarbledMeanwhile changes a file behind the back of the process that has it open.
-func TestGarbledMeanwhile(t *testing.T) {
+// TestDamagedWhileOpen changes a file that a process has open.
+func TestDamagedWhileOpen(t *testing.T) {
 	d := newDisk()
 	m := opened(t, d, fileOf(t, d, "one", "two"))
 	i := d.now[fileName("m")]
@@ -96,7 +96,7 @@ func TestGarbledMeanwhile(t *testing.T) {
 	}
 }
 
-// TestUnreadable has files that are not of the member, or whose boot can't be told.
+// TestUnreadable reads files of another member, without a boot ID, or marked as cut.
 func TestUnreadable(t *testing.T) {
 	d := newDisk()
 	for _, h := range []header{{boot: d.process().Boot(), member: "other"}, {member: "m"},
@@ -110,7 +110,7 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
-// FuzzFile opens any bytes: they are cut, or the same bytes come of what is read.
+// FuzzFile opens any bytes: the journal is cut, or its entries encode to the same bytes.
 func FuzzFile(f *testing.F) {
 	d := newDisk()
 	f.Add(fileOf(f, d, "one", "two", "one"))
@@ -144,7 +144,7 @@ func FuzzFile(f *testing.F) {
 	})
 }
 
-// FuzzRecords parses any bytes: the same bytes come of the records before what is wrong.
+// FuzzRecords parses any bytes: the entries before an error encode to the same bytes.
 func FuzzRecords(f *testing.F) {
 	b, sum := appendRecord(nil, []byte("one"), 1, 7)
 	b, _ = appendRecord(b, []byte("two"), 2, sum)
