@@ -2,12 +2,13 @@
 // in a file:
 //
 //	dns:NAME:PORT  each address (A and AAAA records) of NAME is a member, all with that port
-//	srv:NAME       each service record (SRV, RFC 2782) of NAME is: target, port and weight; of the
-//	               records, only those with the lowest priority number count
+//	srv:NAME       each service record (SRV, RFC 2782) of NAME is a member, with the record's target,
+//	               port and weight; only records with the lowest priority number are used
 //
-// Lookup asks once. Follow asks repeatedly and calls back at each real change. Lists are
-// sorted and without duplicates, so that equal records give equal lists in whichever order they
-// came: DNS servers rotate them with each answer, and a pool must not move its keys for that.
+// Lookup looks a name up once. Follow does so repeatedly, and calls back at each change of the
+// list. Lists are sorted and without duplicates, so that equal records give equal lists whatever
+// their order: DNS servers rotate them with each answer, and a pool must not move its keys for
+// that.
 //
 // A lookup that fails or returns nothing is not a change. The caller keeps its list, since members
 // that DNS temporarily fails to name still hold their items.

@@ -8,11 +8,12 @@ import (
 )
 
 // Follow looks o.Name up at once and then at each interval until ctx is done, and calls changed
-// with the first list and with each that differs from the one before. The list is the callee's to
-// keep; there is one call at a time, and lookups wait for it.
+// with the first list and with each that differs from the one before. The callee may keep the list.
+// There is one call at a time, and lookups wait for it.
 //
-// A lookup that fails or returns nothing changes nothing. The first failure in a row is logged, and
-// so is the first success after it. Follow returns an error only for wrong options, at once.
+// After a lookup that fails or returns nothing the list stays. The first failure in a row is
+// logged, and so is the first success after it. Follow returns an error only for invalid options,
+// at once.
 func Follow(ctx context.Context, o Options, changed func([]Member)) error {
 	t, err := o.complete()
 	if err != nil {
@@ -43,8 +44,8 @@ func Follow(ctx context.Context, o Options, changed func([]Member)) error {
 	}
 }
 
-// pause waits for about d, so that many processes that started together don't ask together. It is
-// false once ctx is done.
+// pause waits for about d: a random part keeps processes that started together from asking DNS
+// together. It returns false once ctx is done.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(time.Duration(float64(d) * (1 + jitterShare*(2*rand.Float64()-1))))
 	defer timer.Stop()

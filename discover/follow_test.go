@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// refusing is a resolver that must not be asked.
+// refusing is a resolver that must not be used.
 type refusing struct{}
 
 func (refusing) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
@@ -70,7 +70,7 @@ func TestFollow(t *testing.T) {
 				Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{ReplaceAttr: withoutTime})),
 			}, func(members []Member) {
 				seen = append(seen, addresses(members))
-				members[0] = Member{} // the callee's to keep
+				members[0] = Member{} // the callee may keep the list, and change it
 			})
 		}()
 		time.Sleep(20 * time.Minute) // of the bubble: all lines, and the last some more times
@@ -121,7 +121,7 @@ func addresses(members []Member) string {
 	return strings.Join(all, " ")
 }
 
-// TestFollowEnds has a context end while a lookup hangs: that is no failure.
+// TestFollowEnds ends the context while a lookup hangs, which doesn't count as a failure.
 func TestFollowEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
@@ -139,7 +139,7 @@ func TestFollowEnds(t *testing.T) {
 	})
 }
 
-// TestFollowDNS follows a name over the wire: a change, a name that goes, and its return.
+// TestFollowDNS follows a name over the network: its records change, it is removed, it returns.
 func TestFollowDNS(t *testing.T) {
 	s := startDNS(t)
 	s.set("cache.test.", address("10.0.0.1"))

@@ -19,21 +19,22 @@ var (
 	ErrTooMany = fmt.Errorf("more than %d members", MaxMembers)
 )
 
-// maxQuestions bounds how many targets of service records are asked for at once.
+// maxQuestions limits how many targets of service records are resolved at once.
 const maxQuestions = 8
 
 // A Member is one server that DNS names.
 type Member struct {
 	Address string // "ip:port"
-	Name    string // dns: the name that was asked for; srv: the target, without the dot at its end
+	Name    string // dns: the name that was looked up; srv: the target, without the dot at its end
 	Weight  int    // srv: the record's, at least 1; dns: 1
 }
 
-// Lookup asks once. The list is sorted by address, never empty and has an address once.
+// Lookup looks o.Name up once. The list is sorted by address, is never empty, and has each address
+// once.
 //
-// A weight of 0, which RFC 2782 has for servers that should get next to nothing, is 1. A target
-// with several addresses is a member with each of them, of that weight. An address that several
-// records name has the largest of their weights. A target that has no address is left out.
+// A weight of 0, RFC 2782's for servers that should get few requests, becomes 1. Each address of a
+// target is a member with the record's weight. An address in several records has the largest of
+// their weights. A target without an address is left out.
 func Lookup(ctx context.Context, o Options) ([]Member, error) {
 	t, err := o.complete()
 	if err != nil {
@@ -101,8 +102,9 @@ func lookupServices(ctx context.Context, o *Options, t target) ([]Member, error)
 	return members, nil
 }
 
-// lowest returns the records that clients are to try first. A target "." says that the service
-// isn't there, and port 0 names no server.
+// lowest returns the records that clients try first, those with the lowest priority number. It
+// drops records without a server: those with the target ".", by which RFC 2782 says that there is
+// no such service, and those with port 0.
 func lowest(records []*net.SRV) []*net.SRV {
 	records = slices.DeleteFunc(slices.Clone(records), func(r *net.SRV) bool {
 		return r.Target == "." || r.Target == "" || r.Port == 0
@@ -114,7 +116,7 @@ func lowest(records []*net.SRV) []*net.SRV {
 	return slices.DeleteFunc(records, func(r *net.SRV) bool { return r.Priority != first.Priority })
 }
 
-// resolveAll returns the addresses of each target. The first failure is that of all.
+// resolveAll returns the addresses of each target. It fails with the first failure.
 func resolveAll(ctx context.Context, o *Options, records []*net.SRV) (map[string][]netip.Addr, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -127,7 +129,7 @@ func resolveAll(ctx context.Context, o *Options, records []*net.SRV) (map[string
 			for host := range targets {
 				found, err := resolve(ctx, o, host)
 				if err != nil {
-					cancel(err) // keeps the first; the others end for it
+					cancel(err) // the first error is kept, and ends the other lookups
 				}
 				mu.Lock()
 				addresses[host] = found
@@ -147,8 +149,8 @@ func resolveAll(ctx context.Context, o *Options, records []*net.SRV) (map[string
 	return addresses, context.Cause(ctx)
 }
 
-// resolve returns the addresses of host, none if it has none. The two networks are asked one by one
-// since "ip" is content with the answer of one when the other fails.
+// resolve returns the addresses of host, none if it has none. The two networks are looked up one by
+// one, since a lookup of "ip" succeeds if only one of them fails.
 func resolve(ctx context.Context, o *Options, host string) ([]netip.Addr, error) {
 	networks := []string{"ip4", "ip6"}
 	if o.Network != "ip" {
@@ -174,7 +176,7 @@ func join(a netip.Addr, port uint16) string {
 	return net.JoinHostPort(a.Unmap().String(), strconv.Itoa(int(port)))
 }
 
-// arrange sorts the members and leaves one of each address, that with the largest weight.
+// arrange sorts the members and keeps one of each address, the one with the largest weight.
 func arrange(members []Member) []Member {
 	slices.SortFunc(members, func(a, b Member) int {
 		return cmp.Or(

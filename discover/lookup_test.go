@@ -104,7 +104,7 @@ func TestLookupFails(t *testing.T) {
 	}
 }
 
-// timeoutIf is short where it is going to pass, and long where it must not.
+// timeoutIf returns a time-out that is short if it is expected to pass, and long if it must not.
 func timeoutIf(passes bool) time.Duration {
 	if passes {
 		return 50 * time.Millisecond
@@ -112,7 +112,8 @@ func timeoutIf(passes bool) time.Duration {
 	return time.Minute
 }
 
-// TestLookupMany has answers that only TCP holds, up to the limit and one beyond.
+// TestLookupMany has answers too large for UDP, with as many records as the limit and with one
+// more.
 func TestLookupMany(t *testing.T) {
 	s := startDNS(t)
 	var addresses, services []record
@@ -142,7 +143,7 @@ func TestLookupMany(t *testing.T) {
 	}
 }
 
-// TestLookupManyTargets has a thousand names to resolve, each with an address of its own.
+// TestLookupManyTargets resolves a thousand targets, each with its own address.
 func TestLookupManyTargets(t *testing.T) {
 	s := startDNS(t)
 	var services []record
@@ -187,7 +188,7 @@ func TestNames(t *testing.T) {
 		"dns:[::1]:11211":                      "not a DNS name",
 		"dns:a b:1":                            "not a DNS name",
 		"srv:":                                 "no name",
-		"srv:a.test:11211":                     "say the port themselves",
+		"srv:a.test:11211":                     "service records have the port",
 		"srv:" + strings.Repeat("a.", 128):     "a name of 256 bytes",
 	} {
 		_, err := parse(name)

@@ -7,18 +7,18 @@ import (
 	"strings"
 )
 
-// target is a name that has been taken apart.
+// target is a parsed name.
 type target struct {
 	host string
-	port uint16 // 0: SRV records say it
+	port uint16 // 0 for srv: each record has its own
 }
 
-// Is reports whether an address is one for this package: it begins with dns: or srv:.
+// Is reports whether an address is one of this package's, which begin with dns: or srv:.
 func Is(address string) bool {
 	return strings.HasPrefix(address, "dns:") || strings.HasPrefix(address, "srv:")
 }
 
-// parse takes a name apart. Its error says what is wrong with the name's form.
+// parse splits a name into its parts. Its error explains what is wrong with the name's form.
 func parse(name string) (target, error) {
 	kind, rest, _ := strings.Cut(name, ":")
 	t := target{host: rest}
@@ -31,7 +31,7 @@ func parse(name string) (target, error) {
 		t = target{host, port}
 	case "srv":
 		if strings.Contains(rest, ":") {
-			return target{}, fmt.Errorf("%q: service records say the port themselves; want srv:NAME", name)
+			return target{}, fmt.Errorf("%q: service records have the port; want srv:NAME", name)
 		}
 	default:
 		return target{}, fmt.Errorf("%q: want dns:NAME:PORT or srv:NAME", name)
@@ -54,7 +54,7 @@ func splitPort(s string) (host string, port uint16, err error) {
 	return s[:colon], uint16(n), nil
 }
 
-// maxNameBytes is that of RFC 1035, with a dot at the end.
+// maxNameBytes is RFC 1035's limit of a name, with a dot at the end.
 const maxNameBytes = 254
 
 func checkHost(host string) error {

@@ -9,41 +9,41 @@ import (
 	"time"
 )
 
-// MaxMembers bounds a list. More records than that are an error, as they can't be meant.
+// MaxMembers limits a list. More records than that are an error.
 const MaxMembers = 1024
 
 const (
 	defaultInterval = 10 * time.Second
 	defaultTimeout  = 5 * time.Second
-	jitterShare     = 0.1 // of the interval, to both sides
+	jitterShare     = 0.1 // of the interval, in either direction
 )
 
-// A Resolver asks DNS; *net.Resolver is one. A name without records is an error for which
-// net.DNSError.IsNotFound holds, or an empty answer.
+// A Resolver looks names up in DNS; *net.Resolver is one. For a name without records it returns
+// nothing, or a net.DNSError with IsNotFound set.
 type Resolver interface {
-	// LookupNetIP returns the addresses of host of one network, "ip4" or "ip6".
+	// LookupNetIP returns the addresses of host in one network, "ip4" or "ip6".
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
-	// LookupSRV returns the service records of name as it is, when service and proto are empty.
+	// LookupSRV returns the service records of name itself if service and proto are empty.
 	LookupSRV(ctx context.Context, service, proto, name string) (cname string, addrs []*net.SRV, err error)
 }
 
-// Options say which name is followed and how. The zero value of a field means its default.
+// Options select the name to follow, and how. The zero value of a field means its default.
 type Options struct {
 	Name string // dns:NAME:PORT or srv:NAME
 
-	// Network is which addresses count: "ip4", "ip6", or "ip" (default) for both. With both, a
-	// time-out of either question is a failure: the half of the members that has no answer must not
-	// be taken for gone. Where a DNS server never answers for AAAA, say "ip4".
+	// Network selects the addresses: "ip4", "ip6", or "ip" (default) for both. With both, a lookup
+	// fails if either network times out: otherwise that network's members would be removed. If the
+	// DNS server never answers for AAAA, use "ip4".
 	Network string
 
-	Interval time.Duration // between lookups, 10 % more or less by chance; default 10 s
+	Interval time.Duration // between lookups, at random 10 % more or less; default 10 s
 	Timeout  time.Duration // for a whole lookup; default 5 s
 	Resolver Resolver      // default Go's own, which reads /etc/hosts and /etc/resolv.conf
-	Log      *slog.Logger  // default: none. What changes is logged: the list, and whether lookups fail
-	Stats    *Stats        // counted here, if set
+	Log      *slog.Logger  // of changes: of the list, and of whether lookups fail; default none
+	Stats    *Stats        // counts the lookups, if set
 }
 
-// complete fills in the defaults and takes the name apart.
+// complete sets the defaults and parses the name.
 func (o *Options) complete() (target, error) {
 	t, err := parse(o.Name)
 	if err != nil {

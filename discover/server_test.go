@@ -23,7 +23,7 @@ const (
 	codeServerFail = 2
 	codeNoName     = 3
 
-	// packetBytes is the most that Go's resolver says it takes by UDP; more goes by TCP.
+	// packetBytes is the largest answer that Go's resolver accepts by UDP; larger ones go by TCP.
 	packetBytes = 1232
 )
 
@@ -106,22 +106,22 @@ func (s *dnsServer) resolver() *net.Resolver {
 	}}
 }
 
-// set replaces the records of a name, which ends in a dot; without any, the name has none but is
-// there.
+// set replaces the records of a name, which ends in a dot. Without any, the name exists but has no
+// records.
 func (s *dnsServer) set(name string, records ...record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.zone[name] = records
 }
 
-// unset has the name be none.
+// unset removes a name.
 func (s *dnsServer) unset(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.zone, name)
 }
 
-// hush and fail say for which types of questions there is no answer, or a failure.
+// hush and fail select the types of questions that get no answer, or a failure.
 func (s *dnsServer) hush(kinds ...uint16) { s.mark(func() { s.silent = only(kinds) }) }
 func (s *dnsServer) fail(kinds ...uint16) { s.mark(func() { s.fails = only(kinds) }) }
 

@@ -9,13 +9,13 @@ type Stats struct {
 	members  atomic.Int64
 }
 
-// Lookups is how many were made.
+// Lookups returns the number of lookups.
 func (s *Stats) Lookups() int64 { return s.lookups.Load() }
 
-// Failures is how many of them failed or came back empty.
+// Failures returns the number of lookups that failed or returned nothing.
 func (s *Stats) Failures() int64 { return s.failures.Load() }
 
-// Members is how many the last list has that a lookup gave.
+// Members returns the length of the last list.
 func (s *Stats) Members() int { return int(s.members.Load()) }
 
 func (s *Stats) count(members []Member, err error) {
