@@ -55,7 +55,7 @@ func (c *Config) faults() route.Faults {
 	return f
 }
 
-// checkListeners is for a section that has listeners and the TLS of them.
+// checkListeners checks the listeners of a section, and that its TLS settings suffice for them.
 func checkListeners(f *route.Faults, section string, listeners []Listener, tls *TLS) {
 	list := section + ".listen"
 	if len(listeners) == 0 {
@@ -69,14 +69,14 @@ func checkListeners(f *route.Faults, section string, listeners []Listener, tls *
 				f.Add(path, "more than %d Unix socket", maxUnixSockets)
 			}
 			if l.TLS != TLSAuto && l.TLS != TLSOff {
-				f.Add(path, "a Unix socket has no TLS")
+				f.Add(path, "TLS is not supported on a Unix socket")
 			}
 		}
 		if err := l.checkAddress(); err != nil {
 			f.Add(path, "%v", err)
 		}
 		if first, again := seen[l.Address]; again && !strings.HasSuffix(l.Address, ":0") {
-			f.Add(path, "is in %s[%d] already", list, first)
+			f.Add(path, "the address is already listed, in %s[%d]", list, first)
 		}
 		seen[l.Address] = i
 		switch l.TLS {
@@ -143,7 +143,7 @@ func (c *Cache) checkLimits(f *route.Faults) {
 	}
 }
 
-// serving are the settings that all sections with listeners have.
+// serving holds the settings that all sections with listeners have.
 type serving struct {
 	threads, connections, backlog, requestsPerTurn int
 	idleTimeout                                    time.Duration
@@ -155,13 +155,13 @@ func checkServing(f *route.Faults, section string, s serving) {
 	f.Within(section+".backlog", int64(s.backlog), 1, maxBacklog)
 	f.Within(section+".requests_per_turn", int64(s.requestsPerTurn), 1, MaxRequestsPerTurn)
 	if s.idleTimeout < 0 || s.idleTimeout%time.Second != 0 {
-		f.Add(section+".idle_timeout", "%v is not a whole number of seconds from 0 on", s.idleTimeout)
+		f.Add(section+".idle_timeout", "%v is not a whole number of seconds, 0 or more", s.idleTimeout)
 	}
 }
 
 func (t *TLS) check(f *route.Faults, path string) {
 	if t.Certificate == "" && (t.Key != "" || t.ClientCA != "") {
-		f.Add(path+".certificate", "missing beside key or client_ca")
+		f.Add(path+".certificate", "required with key or client_ca")
 	}
 	if _, err := t.Version(); err != nil {
 		f.Add(path+".min_version", "%v", err)
@@ -177,7 +177,7 @@ func (t *TLS) check(f *route.Faults, path string) {
 	}
 }
 
-// Version returns MinVersion as crypto/tls numbers it.
+// Version returns crypto/tls's number for MinVersion.
 func (t *TLS) Version() (uint16, error) {
 	for i, name := range []string{"1.0", "1.1", "1.2", "1.3"} {
 		if t.MinVersion == name {
@@ -195,7 +195,7 @@ func (c *Cache) checkRules(f *route.Faults) {
 	for i, r := range c.TTL {
 		path := fmt.Sprintf("cache.ttl[%d] %q", i, r.Prefix)
 		if first, again := seen[r.Prefix]; again {
-			f.Add(path, "has its rule in cache.ttl[%d] already", first)
+			f.Add(path, "the prefix already has a rule, cache.ttl[%d]", first)
 		}
 		seen[r.Prefix] = i
 		if len(r.Prefix) > maxKeyBytes {

@@ -1,10 +1,10 @@
-// Package config is the configuration file: YAML, strict, and checked as a whole. An unknown key
-// is an error, and every fault is reported with the path of the setting that has it, as in
+// Package config reads the configuration file: YAML, strict, and checked as a whole. An unknown key
+// is an error, and every fault is reported with the path of its setting, as in
 //
 //	cache.ttl[1] "sessions:": jitter 1.5 is not in [0, 1)
 //
-// Example is the commented example file; it spells out Default. The file holds no secrets: it names
-// the files that do.
+// Example is the commented example file, which states every default. The file holds no secrets: it
+// names the files that do.
 //
 // Nothing here opens a socket or a file other than the one that ReadFile is given. Errors are
 // route.Faults, or report that the file can't be read. A Config is a plain value: copy it to share
@@ -23,12 +23,12 @@ import (
 	"holdfast/route"
 )
 
-// Example is the commented example file. It loads as Default.
+// Example is the commented example file. Parse returns Default for it.
 //
 //go:embed example.yaml
 var Example []byte
 
-// A Config is what the file says, with the defaults where it says nothing.
+// A Config holds the settings of a file; those that the file leaves out have their defaults.
 type Config struct {
 	Cache  Cache   `yaml:"cache"`
 	Router *Router `yaml:"router"` // nil is none
@@ -44,17 +44,17 @@ type Cache struct {
 	MemoryFile string     `yaml:"memory_file"` // keeps the items over a clean stop; "" keeps none
 	ItemMax    Bytes      `yaml:"item_max"`    // the largest item, key and header included
 	Evict      bool       `yaml:"evict"`       // false refuses a store when the memory is full
-	CAS        bool       `yaml:"cas"`         // false answers 0 for every CAS
+	CAS        bool       `yaml:"cas"`         // false returns 0 as every item's CAS
 
-	Threads         int           `yaml:"threads"`           // event loops; 0 is one a processor
+	Threads         int           `yaml:"threads"`           // event loops; 0 is one per processor
 	Connections     int           `yaml:"connections"`       // open at once
-	ConnectionsWait bool          `yaml:"connections_wait"`  // above the limit: wait to be accepted rather than be closed
+	ConnectionsWait bool          `yaml:"connections_wait"`  // beyond the limit, wait instead of being closed
 	Backlog         int           `yaml:"backlog"`           // connections that the kernel holds until they're accepted
-	RequestsPerTurn int           `yaml:"requests_per_turn"` // of one connection before the others get theirs
+	RequestsPerTurn int           `yaml:"requests_per_turn"` // served for one connection before the next one's turn
 	IdleTimeout     time.Duration `yaml:"idle_timeout"`      // whole seconds; 0 is none
 
-	Protocol Protocol `yaml:"protocol"`  // which of memcached's protocols clients may speak
-	AuthFile string   `yaml:"auth_file"` // lines of user:password; "" asks for none
+	Protocol Protocol `yaml:"protocol"`  // which of memcached's protocols clients may use
+	AuthFile string   `yaml:"auth_file"` // lines of user:password; "" requires no authentication
 	TLS      TLS      `yaml:"tls"`
 	Commands Commands `yaml:"commands"`
 
@@ -69,40 +69,40 @@ type Listener struct {
 	TLS     ListenTLS  `yaml:"tls"`
 	Mode    AccessMode `yaml:"mode"` // of a Unix socket
 
-	// Protocol stands above the cache's, "" for that; only the command line has it.
+	// Protocol overrides the cache's unless it is "". Only the command line sets it.
 	Protocol Protocol `yaml:"-"`
 }
 
-// ListenTLS is how a listener treats TLS.
+// ListenTLS selects whether a listener uses TLS.
 type ListenTLS string
 
 // The values of ListenTLS.
 const (
-	TLSAuto   ListenTLS = ""       // TLS as the tls section has it, plain without a certificate
+	TLSAuto   ListenTLS = ""       // as set in the tls section; plain without a certificate
 	TLSOff    ListenTLS = "off"    // plain
 	TLSMutual ListenTLS = "mutual" // the client must have a certificate
 )
 
-// TLS is the certificate that listeners show, and what they ask of clients.
+// TLS is the certificate that listeners show, and what they require of clients.
 type TLS struct {
 	Certificate string     `yaml:"certificate"` // PEM file, the chain in order
-	Key         string     `yaml:"key"`         // PEM file; "" if it stands in Certificate
-	ClientCA    string     `yaml:"client_ca"`   // PEM file: whose client certificates count
+	Key         string     `yaml:"key"`         // PEM file; "" if Certificate has the key too
+	ClientCA    string     `yaml:"client_ca"`   // PEM file: the authorities of client certificates
 	Clients     TLSClients `yaml:"clients"`
 	MinVersion  string     `yaml:"min_version"` // 1.0 to 1.3
 }
 
-// TLSClients says whether clients are asked for a certificate.
+// TLSClients selects whether clients are asked for a certificate.
 type TLSClients string
 
 // The values of TLSClients.
 const (
-	ClientsAny     TLSClients = "any"     // none is asked for
-	ClientsAsked   TLSClients = "asked"   // one that is shown must be good
-	ClientsChecked TLSClients = "checked" // one must be shown
+	ClientsAny     TLSClients = "any"     // no certificate is asked for
+	ClientsAsked   TLSClients = "asked"   // a certificate is optional, and must be valid
+	ClientsChecked TLSClients = "checked" // a valid certificate is required
 )
 
-// Commands switches off what a shared cache may not want to offer.
+// Commands switches off commands that a shared cache may not want to offer.
 type Commands struct {
 	FlushAll bool `yaml:"flush_all"`
 	Dump     bool `yaml:"dump"` // stats detail, stats cachedump, lru_crawler metadump
@@ -110,7 +110,7 @@ type Commands struct {
 	Shutdown bool `yaml:"shutdown"`
 }
 
-// Protocol is which of memcached's protocols clients may speak, in memcached's words.
+// Protocol selects which of memcached's protocols clients may use, by memcached's names.
 type Protocol string
 
 // The protocols. With ProtocolAuto the first byte of each connection decides.
@@ -129,7 +129,7 @@ type Prefixes struct {
 // A TTLRule sets the TTL of items under a key prefix; the longest matching prefix counts.
 type TTLRule struct {
 	Prefix  string        `yaml:"prefix"`
-	Default time.Duration `yaml:"default"` // for items stored without a TTL; 0 leaves them so
+	Default time.Duration `yaml:"default"` // for items stored without a TTL; 0 is none
 	Jitter  float64       `yaml:"jitter"`  // a TTL is multiplied by a random factor in [1-Jitter, 1+Jitter]
 }
 
@@ -137,12 +137,12 @@ type TTLRule struct {
 type HTTP struct {
 	Listen string `yaml:"listen"` // HOST:PORT, *:PORT for every interface; "" is off
 
-	// Hosts are names that requests may be for, besides localhost and every address. Without any, a
-	// Listen that isn't loopback takes every name.
+	// Hosts are the names that requests may have as their host, besides localhost and IP addresses.
+	// Without any, a listener that isn't on loopback accepts every name.
 	Hosts []string `yaml:"hosts"`
 }
 
-// Log is what is logged, to standard error.
+// Log selects what is logged, to standard error.
 type Log struct {
 	Level slog.Level `yaml:"level"`
 }
@@ -173,8 +173,8 @@ func Default() Config {
 // every server of every pool.
 const maxFileBytes = 16 << 20
 
-// ReadFile returns the text of the configuration at path, be it ours or another program's. It may
-// be a pipe, but it ends: a path that goes on for ever, such as that of a device, is an error.
+// ReadFile returns the text of the configuration at path, ours or another program's. The path may
+// be that of a pipe. One that never ends, such as a device, is an error.
 func ReadFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -183,19 +183,20 @@ func ReadFile(path string) ([]byte, error) {
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
 	if err == nil && len(text) > maxFileBytes {
-		err = fmt.Errorf("%s: more than %v, which is no configuration", path, Bytes(maxFileBytes))
+		err = fmt.Errorf("%s: more than %v, too large for a configuration", path, Bytes(maxFileBytes))
 	}
 	return text, err
 }
 
-// Parse reads the text of a file over Default and checks the whole. Its error is route.Faults.
+// Parse returns Default with the settings of a file's text, checked as a whole. Its error is
+// route.Faults.
 func Parse(text []byte) (Config, error) { return parseOver(Default(), text) }
 
-// RouterHTTP is where the HTTP of a router listens that runs alone, unless its file says otherwise.
-// It isn't that of Default, so that a router can be tried beside a node.
+// RouterHTTP is the default HTTP address of a router that runs alone. It differs from that of
+// Default, so that a router can be tried beside a node.
 const RouterHTTP = "127.0.0.1:7071"
 
-// ParseRouter is Parse for a router that runs alone. The router section must be there.
+// ParseRouter is Parse for a router that runs alone. The router section is required.
 func ParseRouter(text []byte) (Config, error) {
 	c := Default()
 	c.HTTP.Listen = RouterHTTP
@@ -218,7 +219,7 @@ func parseOver(c Config, text []byte) (Config, error) {
 	return c, nil
 }
 
-// Network splits the address as net.Listen wants it: "tcp" or "unix", and what follows.
+// Network splits the address into the two arguments of net.Listen: "tcp" or "unix", and an address.
 func (l Listener) Network() (network, address string) {
 	if path, ok := cutUnix(l.Address); ok {
 		return "unix", path
@@ -226,7 +227,7 @@ func (l Listener) Network() (network, address string) {
 	return "tcp", everyInterface(l.Address)
 }
 
-// Address is Listen as net.Listen wants it.
+// Address returns Listen as an argument of net.Listen.
 func (h HTTP) Address() string { return everyInterface(h.Listen) }
 
 func everyInterface(address string) string {

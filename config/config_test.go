@@ -25,9 +25,10 @@ func TestExampleIsDefault(t *testing.T) {
 	}
 }
 
-// A setting that stands as a comment must be right too: a "#" without a space after it.
+// The settings that the example file has as comments, a "#" without a space after it, load too.
 func TestExampleCommentedSettingsLoad(t *testing.T) {
-	text := regexp.MustCompile(`(?m)^#((  )+[-a-z#])`).ReplaceAllString(string(config.Example), "$1") // the section of the router
+	// the section of the router
+	text := regexp.MustCompile(`(?m)^#((  )+[-a-z#])`).ReplaceAllString(string(config.Example), "$1")
 	text = regexp.MustCompile(`(?m)^(\s*)#([^ \n])`).ReplaceAllString(text, "$1$2")
 	text = regexp.MustCompile(`(?m)^  #  (  )?(- )?(prefix|default|jitter|mode|tls)`).ReplaceAllString(text, "    $1$2$3")
 	text = regexp.MustCompile(`(?m)^    #  (mode|tls)`).ReplaceAllString(text, "      $1")
@@ -94,31 +95,31 @@ func TestFaultsCarryTheirPaths(t *testing.T) {
 	tests := []struct{ text, want string }{
 		{"cache: {memory: 64}", "cache.memory: 64B is not in [1MiB, 512GiB]"},
 		{"cache: {memory: 64 M}", `cache.memory: "64 M" is not a size; write it like 64MiB or 1GiB`},
-		{"cache: {memory: [1]}", "cache.memory: a single value is wanted here, not a list"},
+		{"cache: {memory: [1]}", "cache.memory: must be a single value, not a list"},
 		{"cache: {item_max: 40MiB}", "cache.item_max: 40MiB is more than half of cache.memory, 64MiB"},
 		{"cache: {evict: maybe}", `cache.evict: "maybe" is neither true nor false`},
 		{"cache: {threads: many}", `cache.threads: "many" is not a whole number`},
 		{"cache: {threads: -1}", "cache.threads: -1 is not in [0, 256]"},
 		{"cache: {connections: 0}", "cache.connections: 0 is not in [1, 10485760]"},
-		{"cache: {idle_timeout: 1.5s}", "cache.idle_timeout: 1.5s is not a whole number of seconds from 0 on"},
+		{"cache: {idle_timeout: 1.5s}", "cache.idle_timeout: 1.5s is not a whole number of seconds, 0 or more"},
 		{"cache: {idle_timeout: 5}", `cache.idle_timeout: "5" is not a duration; write it like 30s, 15m, 12h or 7d`},
 		{"cache: {listen: []}", "cache.listen: no addresses"},
-		{"cache: {listen: 11211}", `cache.listen: a list is wanted here, not "11211"`},
+		{"cache: {listen: 11211}", `cache.listen: must be a list, not "11211"`},
 		{"cache: {listen: [localhost]}", `cache.listen[0] "localhost": "localhost" is not HOST:PORT`},
 		{"cache: {listen: ['a:99999']}", `cache.listen[0] "a:99999": port "99999" is not in [0, 65535]`},
-		{"cache: {listen: ['a:1', 'a:1']}", `cache.listen[1] "a:1": is in cache.listen[0] already`},
+		{"cache: {listen: ['a:1', 'a:1']}", `cache.listen[1] "a:1": the address is already listed, in cache.listen[0]`},
 		{"cache: {listen: [{address: 'a:1', tls: mutual}]}", `cache.listen[0] "a:1": tls mutual needs cache.tls.certificate and client_ca`},
 		{"cache: {listen: [{address: 'a:1', tls: on}]}", `cache.listen[0] "a:1": tls "on" is neither off nor mutual`},
 		{"cache: {listen: [{address: 'unix:/s', mode: 9}]}", `cache.listen[0] "unix:/s".mode: "9" is not an access mode; write it in octal, like 0700`},
 		{"cache: {listen: ['unix:/a', 'unix:/b']}", `cache.listen[1] "unix:/b": more than 1 Unix socket`},
 		{"cache: {requests_per_turn: 1000}", "cache.requests_per_turn: 1000 is not in [1, 256]"},
 		{"cache: {protocol: udp}", "cache.protocol: \"udp\" is none of auto, ascii, binary"},
-		{"cache: {tls: {key: k}}", "cache.tls.certificate: missing beside key or client_ca"},
+		{"cache: {tls: {key: k}}", "cache.tls.certificate: required with key or client_ca"},
 		{"cache: {tls: {min_version: 1.4}}", `cache.tls.min_version: "1.4" is none of 1.0, 1.1, 1.2, 1.3`},
 		{"cache: {tls: {clients: all}}", `cache.tls.clients: "all" is none of any, asked, checked`},
 		{"cache: {prefixes: {delimiter: '::'}}", `cache.prefixes.delimiter: "::" is not one printable ASCII character`},
 		{"cache: {ttl: [{prefix: a}, {prefix: 'sessions:', jitter: 1.5}]}", `cache.ttl[1] "sessions:": jitter 1.5 is not in [0, 1)`},
-		{"cache: {ttl: [{prefix: a}, {prefix: a}]}", `cache.ttl[1] "a": has its rule in cache.ttl[0] already`},
+		{"cache: {ttl: [{prefix: a}, {prefix: a}]}", `cache.ttl[1] "a": the prefix already has a rule, cache.ttl[0]`},
 		{"cache: {ttl: [{prefix: a, default: -5s}]}", `cache.ttl[0] "a": default -5s is negative`},
 		{"cache: {ttl: [{prefix: a, jitter: lots}]}", `cache.ttl[0] "a".jitter: "lots" is not a number`},
 		{"tables: {data: ''}", "tables.data: missing"},
@@ -131,13 +132,13 @@ func TestFaultsCarryTheirPaths(t *testing.T) {
 		{"tables: {cache: 300MiB}",
 			"tables.cache: 300MiB is not in [1MiB, 256MiB], which is half of tables.memory; 0 is a quarter of it"},
 		{"tables: {log: {age: 36d}}", "tables.log.age: 864h0m0s is not in [1m0s, 840h0m0s]"},
-		{"tables: {tls: {client_ca: ca}}", "tables.tls.certificate: missing beside key or client_ca"},
+		{"tables: {tls: {client_ca: ca}}", "tables.tls.certificate: required with key or client_ca"},
 		{"http: {listen: 7070}", `http.listen: "7070" is not HOST:PORT`},
-		{"http: off", `http: a mapping is wanted here, not "off"`},
+		{"http: off", `http: must be a mapping, not "off"`},
 		{"log: {level: loud}", `log.level: "loud" is not a level: debug, info, warn or error`},
-		{"cach: {}", `unknown key "cach" (line 1); known are cache, http, log, router, tables`},
-		{"http:\n  listne: x", `http: unknown key "listne" (line 2); known are hosts, listen`},
-		{"a: 1\n---\nb: 2", "2 documents in the file; one is wanted"},
+		{"cach: {}", `unknown key "cach" (line 1); the keys are cache, http, log, router, tables`},
+		{"http:\n  listne: x", `http: unknown key "listne" (line 2); the keys are hosts, listen`},
+		{"a: 1\n---\nb: 2", "the file has 2 documents, and must have one"},
 	}
 	for _, test := range tests {
 		_, err := config.Parse([]byte(test.text))
@@ -243,7 +244,7 @@ func TestReadFileEnds(t *testing.T) {
 	}
 }
 
-// TestParseRouter checks that a router alone doesn't take the HTTP address of a node beside it.
+// TestParseRouter checks that a router that runs alone doesn't have the HTTP address of a node.
 func TestParseRouter(t *testing.T) {
 	const section = "router: {pools: [{name: main, members: ['127.0.0.1:1']}]}\n"
 	for text, want := range map[string]string{
@@ -288,8 +289,7 @@ func TestTablesMemory(t *testing.T) {
 	}
 }
 
-// TestAddressesWithinBraces has addresses without quotes where the parser would take them for
-// mappings.
+// TestAddressesWithinBraces has addresses without quotes where the parser returns mappings for them.
 func TestAddressesWithinBraces(t *testing.T) {
 	c, err := config.Parse([]byte("cache: {listen: [127.0.0.1:20612, localhost:1]}\n" +
 		"router: {pools: [{name: main, members: [127.0.0.1:20621, {address: 127.0.0.1:2}]}]}\n"))

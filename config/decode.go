@@ -17,10 +17,10 @@ import (
 	"holdfast/yamltree"
 )
 
-// The decoder walks the syntax tree by hand. The library's own strict decoding stops at the first
-// fault and names a line; we want all of them, each with its path.
+// The decoder walks the syntax tree by hand: the library's own strict decoding stops at the first
+// fault, and reports its line instead of its path.
 
-// decode reads text over what into has.
+// decode sets the settings of text in into, and leaves the others as they are.
 func decode(text []byte, into *Config) route.Faults {
 	var d decoder
 	body, err := yamltree.Parse(text)
@@ -43,7 +43,7 @@ func (d *decoder) value(path string, node ast.Node, v reflect.Value) {
 	}
 	if node.Type() == ast.NullType {
 		if kind, ok := v.Addr().Interface().(*route.Kind); ok && node.GetToken().Value == string(route.KindNull) {
-			*kind = route.KindNull // "kind: null" without quotes means this, whatever YAML thinks
+			*kind = route.KindNull // "kind: null" without quotes, which YAML reads as no value
 		}
 		return
 	}
@@ -72,7 +72,7 @@ func (d *decoder) structure(path string, node ast.Node, v reflect.Value) {
 	}
 	mapping, ok := node.(ast.MapNode)
 	if !ok {
-		d.faults.Add(path, "a mapping is wanted here, not %s", describe(node))
+		d.faults.Add(path, "must be a mapping, not %s", describe(node))
 		return
 	}
 	fields := fieldsByKey(v)
@@ -80,7 +80,7 @@ func (d *decoder) structure(path string, node ast.Node, v reflect.Value) {
 		key := entries.Key().String()
 		field, ok := fields[key]
 		if !ok {
-			d.faults.Add(path, "unknown key %q (line %d); known are %s", key, line(entries.Key()), known(fields))
+			d.faults.Add(path, "unknown key %q (line %d); the keys are %s", key, line(entries.Key()), known(fields))
 			continue
 		}
 		if n, ok := field.Addr().Interface().(*int); ok && strings.HasSuffix(key, "_bytes") {
@@ -91,7 +91,8 @@ func (d *decoder) structure(path string, node ast.Node, v reflect.Value) {
 	}
 }
 
-// shorthand returns the field that a single value stands for where a mapping could, or nil.
+// shorthand returns the field that a single value sets where the file could have a mapping for v,
+// nil if v must be a mapping.
 func shorthand(v reflect.Value) *string {
 	switch p := v.Addr().Interface().(type) {
 	case *Listener:
@@ -106,7 +107,7 @@ func shorthand(v reflect.Value) *string {
 	return nil
 }
 
-// pointer makes what v points to, with its defaults, and decodes node over it.
+// pointer allocates what v points to, with its defaults, and decodes node into it.
 func (d *decoder) pointer(path string, node ast.Node, v reflect.Value) {
 	made := reflect.New(v.Type().Elem())
 	if r, ok := made.Interface().(*Router); ok {
@@ -116,7 +117,8 @@ func (d *decoder) pointer(path string, node ast.Node, v reflect.Value) {
 	d.value(path, node, made.Elem())
 }
 
-// size is for numbers of bytes in options of packages that don't know Bytes.
+// size decodes a number of bytes into an option of a package that doesn't import this one, and so
+// has an int for it.
 func (d *decoder) size(path string, node ast.Node, into *int) {
 	if node.Type() == ast.NullType {
 		return
@@ -133,7 +135,7 @@ func (d *decoder) size(path string, node ast.Node, into *int) {
 func (d *decoder) list(path string, node ast.Node, v reflect.Value) {
 	sequence, ok := node.(*ast.SequenceNode)
 	if !ok {
-		d.faults.Add(path, "a list is wanted here, not %s", describe(node))
+		d.faults.Add(path, "must be a list, not %s", describe(node))
 		return
 	}
 	list := reflect.MakeSlice(v.Type(), len(sequence.Values), len(sequence.Values))
@@ -152,7 +154,7 @@ func (d *decoder) list(path string, node ast.Node, v reflect.Value) {
 func (d *decoder) scalar(path string, node ast.Node, set func(string) error) {
 	text, ok := scalarText(node)
 	if !ok {
-		d.faults.Add(path, "a single value is wanted here, not %s", describe(node))
+		d.faults.Add(path, "must be a single value, not %s", describe(node))
 		return
 	}
 	if err := set(text); err != nil {
@@ -160,7 +162,7 @@ func (d *decoder) scalar(path string, node ast.Node, set func(string) error) {
 	}
 }
 
-// scalarSetter returns what reads v from text, nil if v isn't a single value.
+// scalarSetter returns the function that sets v from text, nil if v isn't a single value.
 func scalarSetter(v reflect.Value) func(string) error {
 	switch p := v.Addr().Interface().(type) {
 	case *Bytes:
@@ -196,7 +198,7 @@ func setter[T any](p *T, parse func(string) (T, error)) func(string) error {
 	}
 }
 
-// scalarText gives a scalar as it stands in the file, without its quotes.
+// scalarText returns a scalar as written in the file, without its quotes.
 func scalarText(node ast.Node) (string, bool) {
 	switch n := node.(type) {
 	case *ast.LiteralNode:
@@ -211,9 +213,9 @@ func scalarText(node ast.Node) (string, bool) {
 	return "", false
 }
 
-// plainWithColon is for {listen: [127.0.0.1:11211]}: within braces, the parser takes an element
-// like this for a mapping. YAML has it as text, since no blank follows the colon (section 7.3.3 of
-// YAML 1.2.2).
+// plainWithColon returns the text of an element such as that of {listen: [127.0.0.1:11211]}. Within
+// braces the parser returns a mapping for it; in YAML it is text, since no blank follows the colon
+// (section 7.3.3 of YAML 1.2.2).
 func plainWithColon(n *ast.MappingNode) (string, bool) {
 	if len(n.Values) != 1 {
 		return "", false
@@ -238,13 +240,14 @@ func describe(node ast.Node) string {
 	case ast.MapNode:
 		return "a mapping"
 	}
-	return strings.ToLower(node.Type().String()) // anchors, aliases and tags, which nothing here needs
+	return strings.ToLower(node.Type().String()) // an anchor, an alias or a tag: not supported
 }
 
-// labels are the keys that identify a list's elements, the best first.
+// labels are the keys that identify an element of a list, the best first.
 var labels = []string{"prefix", "address", "name"}
 
-// label names a list's element by one of its values, so that a reader needn't count.
+// label names an element of a list by one of its values, so that the author of the file needn't
+// count elements.
 func label(element ast.Node) string {
 	if text, ok := scalarText(element); ok {
 		return " " + strconv.Quote(text)
@@ -264,7 +267,7 @@ func label(element ast.Node) string {
 	return found
 }
 
-// fieldsByKey are the fields of v, those of embedded structures among them.
+// fieldsByKey returns the fields of v, including those of embedded structures.
 func fieldsByKey(v reflect.Value) map[string]reflect.Value {
 	fields := map[string]reflect.Value{}
 	for i := range v.NumField() {

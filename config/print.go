@@ -12,8 +12,8 @@ import (
 	"holdfast/route"
 )
 
-// Print returns r as the router section of a file, without what is default or empty: parsed, it is
-// r with defaults.
+// Print returns r as the router section of a file, without settings that are empty or have their
+// default. Parse returns r with defaults for it.
 func (r *Router) Print() []byte {
 	var p printer
 	p.out.WriteString("router:\n")
@@ -33,8 +33,8 @@ func (r *Router) Print() []byte {
 // A printer writes structures as YAML in the form that the decoder reads.
 type printer struct{ out bytes.Buffer }
 
-// structure writes the fields of v that are set, each on a line that begins with indent, but the
-// first with lead. It reports whether there were any.
+// structure writes the fields of v that are set, the first on a line that begins with lead, the
+// others on lines that begin with indent. It reports whether there were any.
 func (p *printer) structure(v reflect.Value, indent, lead string) bool {
 	any := false
 	for i := range v.NumField() {
@@ -85,7 +85,8 @@ func (p *printer) nested(v reflect.Value, indent string) {
 	}
 }
 
-// printedScalar returns v as it stands behind its key on the same line, if it can.
+// printedScalar returns v as written after its key on the same line; false if v needs its own
+// lines.
 func printedScalar(v reflect.Value, key string) (string, bool) {
 	switch x := v.Interface().(type) {
 	case time.Duration:
@@ -121,7 +122,7 @@ func printedScalar(v reflect.Value, key string) (string, bool) {
 	return "", false
 }
 
-// printedList is for lists of single values.
+// printedList returns a list of single values, on one line.
 func printedList(v reflect.Value) (string, bool) {
 	if v.Len() > 0 && v.Index(0).Kind() == reflect.Struct {
 		return "", false
@@ -133,10 +134,10 @@ func printedList(v reflect.Value) (string, bool) {
 	return "[" + strings.Join(texts, ", ") + "]", true
 }
 
-// plain are the texts that mean themselves in YAML without quotes, wherever they stand.
+// plain matches text that needs no quotes in any place of a YAML file.
 var plain = regexp.MustCompile(`^[A-Za-z0-9/_]([A-Za-z0-9/_.:-]*[A-Za-z0-9/_.-])?$`)
 
-// words mean something else in YAML, or once did.
+// words matches the words that YAML 1.1 or 1.2 doesn't read as text.
 var words = regexp.MustCompile(`^(?i)(null|true|false|yes|no|on|off|y|n)$`)
 
 func quote(text string) string {
@@ -146,7 +147,7 @@ func quote(text string) string {
 	return strconv.Quote(text)
 }
 
-// printDuration leaves out the zeros that Duration.String ends with.
+// printDuration removes the zeros at the end of Duration.String.
 func printDuration(d time.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {

@@ -12,13 +12,13 @@ import (
 	"holdfast/route"
 )
 
-// A filler gives structures random values by reflection, so that a new setting is tested without
-// another line here.
+// A filler gives structures random values by reflection, so that a new setting is tested without a
+// change of the test.
 type filler struct{ *rand.Rand }
 
 const fillerDepth = 3 // of routes within routes
 
-// oddTexts are texts that YAML would take for something else without quotes, or that need escapes.
+// oddTexts are texts that YAML doesn't read as themselves without quotes, or that need escapes.
 var oddTexts = []string{
 	"null", "~", "true", "no", "0x1f", "1_000", "1:2", "a: b", "a #b", "- a", "? a", "[a", "{a", "'", `"`, `\`, "&a", "*a",
 	"!a", "%a", "@a", "`a", "a,b", " a", "a ", "a\nb", "a\tb", "\u00e9\u200b", "...", "---", ":", "a:", "<<", "=",
@@ -32,7 +32,7 @@ func (f filler) text() string {
 	return oddTexts[f.IntN(len(oddTexts))]
 }
 
-// fill sets v; a value that is not zero where whole is true, else one in three is left as it is.
+// fill sets v to a value that is not zero. Unless whole is set, one value in three stays as it is.
 func (f filler) fill(v reflect.Value, depth int, whole bool) {
 	if !whole && f.IntN(3) == 0 {
 		return
@@ -84,15 +84,14 @@ func (f filler) fill(v reflect.Value, depth int, whole bool) {
 func (f filler) structure(v reflect.Value, depth int, whole bool) {
 	for i := range v.NumField() {
 		if v.Type().Field(i).Tag.Get("yaml") != "-" {
-			// TLS has defaults that aren't zero, so that zero can't be written.
+			// TLS has defaults that aren't zero, so zero can't be printed.
 			f.fill(v.Field(i), depth, whole || v.Type() == reflect.TypeFor[TLS]())
 		}
 	}
 }
 
-// TestPrintAndReadRandomRouters prints routers of random settings, sensible or not, and reads them
-// again: each setting comes back as it was. Settings that have a default other than zero are never
-// zero.
+// TestPrintAndReadRandomRouters prints routers with random settings, valid or not, and decodes what
+// was printed: each setting comes back as it was. Settings whose default isn't zero are never zero.
 func TestPrintAndReadRandomRouters(t *testing.T) {
 	for seed := range uint64(300) {
 		f := filler{rand.New(rand.NewPCG(seed, 1))}
@@ -115,12 +114,12 @@ func TestPrintAndReadRandomRouters(t *testing.T) {
 // A setting is one leaf of the configuration.
 type setting struct {
 	path string
-	open string // what stands in the file before its value
+	open string // the text of a file before the setting's value
 	kind reflect.Type
 }
 
-// settings are all that is below t, each list with one element. around are the structures that t is
-// in: a route within a route is left out.
+// settings returns all settings below t, each list with one element. around are the structures that
+// contain t: a route within a route is left out.
 func settings(t reflect.Type, path, open string, around ...reflect.Type) []setting {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -169,8 +168,8 @@ func (s setting) file(value string) []byte {
 	return []byte(text)
 }
 
-// TestEachSettingReportsAWrongShape gives each setting that there is a value of another shape. The
-// fault has the setting's path, and is the only one.
+// TestEachSettingReportsAWrongShape gives each setting a value of another shape. The fault has the
+// setting's path, and is the only one.
 func TestEachSettingReportsAWrongShape(t *testing.T) {
 	all := settings(reflect.TypeFor[Config](), "", "")
 	if len(all) < 200 {
@@ -180,11 +179,11 @@ func TestEachSettingReportsAWrongShape(t *testing.T) {
 		if s.path == "" {
 			continue
 		}
-		value, want := "[[x]]", "a single value is wanted here, not a list"
+		value, want := "[[x]]", "must be a single value, not a list"
 		if scalarSetter(reflect.New(s.kind).Elem()) == nil {
-			value, want = "5", `a list is wanted here, not "5"`
+			value, want = "5", `must be a list, not "5"`
 			if s.kind.Kind() == reflect.Struct {
-				value, want = "[x]", "a mapping is wanted here, not a list"
+				value, want = "[x]", "must be a mapping, not a list"
 			}
 		}
 		var c Config
@@ -195,7 +194,7 @@ func TestEachSettingReportsAWrongShape(t *testing.T) {
 	}
 }
 
-// TestEachSectionRefusesUnknownKeys puts a key beside the known ones of each mapping.
+// TestEachSectionRefusesUnknownKeys sets an unknown key in each mapping.
 func TestEachSectionRefusesUnknownKeys(t *testing.T) {
 	for _, s := range settings(reflect.TypeFor[Config](), "", "") {
 		if s.kind.Kind() != reflect.Struct || s.kind == reflect.TypeFor[time.Time]() {
@@ -209,7 +208,7 @@ func TestEachSectionRefusesUnknownKeys(t *testing.T) {
 	}
 }
 
-// TestLimits has each number at both of its limits, which are allowed, and one beyond.
+// TestLimits sets each number to both of its limits, which are allowed, and to one beyond each.
 func TestLimits(t *testing.T) {
 	for _, l := range []struct {
 		path, around string // around has %s for the value

@@ -7,11 +7,11 @@ import (
 	"holdfast/route"
 )
 
-// Router is the router service: where it listens, its pools, and the way of requests to them.
+// Router is the router service: where it listens, its pools, and the routes of requests to them.
 type Router struct {
 	Listen []RouterListener `yaml:"listen"`
 
-	// These are as in Cache. They hold for the router's clients, not for the members of its pools.
+	// These are as in Cache. They apply to the router's clients, not to the members of its pools.
 	Threads         int           `yaml:"threads"`
 	Connections     int           `yaml:"connections"`
 	ConnectionsWait bool          `yaml:"connections_wait"`
@@ -32,7 +32,7 @@ type RouterListener struct {
 	Route *route.Route `yaml:"route"` // of requests that come here; nil is Router.Route
 }
 
-// defaultRouter is a router of a section that says nothing; it has no pools yet.
+// defaultRouter returns the settings of an empty router section.
 func defaultRouter() Router {
 	return Router{
 		Listen:          []RouterListener{{Listener: Listener{Address: "127.0.0.1:11212", Mode: DefaultMode}}},
@@ -51,15 +51,16 @@ func NewRouter(o route.Options) *Router {
 	return &r
 }
 
-// NewMcrouter returns a Router with mcrouter's defaults for everything but its options: it takes
-// values of whatever size, and the members say what is too large for them.
+// NewMcrouter returns a Router with mcrouter's defaults for everything but its options: it accepts
+// values of any size, and a member refuses a value that is too large for it.
 func NewMcrouter(o route.Options) *Router {
 	r := NewRouter(o)
 	r.ItemMax = maxItem
 	return r
 }
 
-// setDefaults gives the options their defaults, once all that the file says is known.
+// setDefaults sets the options that the file leaves out to their defaults. Some depend on other
+// options, so it is called after the whole file was decoded.
 func (r *Router) setDefaults() {
 	r.Options.SetDefaults()
 	for i := range r.Listen {

@@ -26,27 +26,27 @@ const (
 // Tables is the table store: where clients of the DynamoDB API connect, and where its data is.
 type Tables struct {
 	Listen      string `yaml:"listen"`      // HOST:PORT, *:PORT for every interface; "" is off
-	Data        string `yaml:"data"`        // the directory; made on the first start
+	Data        string `yaml:"data"`        // the directory; created on the first start
 	Connections int    `yaml:"connections"` // open at once; more wait to be accepted
-	KeysFile    string `yaml:"keys_file"`   // lines of access-key:secret; "" takes any credentials
-	AnyOrigin   bool   `yaml:"any_origin"`  // web pages may ask although any credentials are taken
+	KeysFile    string `yaml:"keys_file"`   // lines of access-key:secret; "" accepts any credentials
+	AnyOrigin   bool   `yaml:"any_origin"`  // web pages may send requests though any credentials are accepted
 	TLS         TLS    `yaml:"tls"`
 
-	Region  string `yaml:"region"`  // what stands in ARNs, and what signatures must be for
-	Account string `yaml:"account"` // 12 digits that stand in ARNs
+	Region  string `yaml:"region"`  // in ARNs; signatures must be for it
+	Account string `yaml:"account"` // in ARNs: 12 digits
 
-	Memory    Bytes     `yaml:"memory"`     // for all that tables do: blocks, changes, requests
+	Memory    Bytes     `yaml:"memory"`     // for everything that tables do: blocks, changes, requests
 	Cache     Bytes     `yaml:"cache"`      // the part of it for blocks of the disk; 0 is a quarter
-	Reserve   Bytes     `yaml:"reserve"`    // of the disk that writes leave free
-	Log       TablesLog `yaml:"log"`        // of changes: streams and points in time
-	NewShards int       `yaml:"new_shards"` // of a table that is made
+	Reserve   Bytes     `yaml:"reserve"`    // disk space that writes leave free
+	Log       TablesLog `yaml:"log"`        // the log of changes, for streams and restores
+	NewShards int       `yaml:"new_shards"` // of each new table
 	Throttle  bool      `yaml:"throttle"`   // whether provisioned throughput is enforced
 }
 
-// TablesLog is how long changes are kept.
+// TablesLog limits the log of changes: older ones are removed.
 type TablesLog struct {
 	Age   time.Duration `yaml:"age"`
-	Bytes Bytes         `yaml:"bytes"` // of all shards, about
+	Bytes Bytes         `yaml:"bytes"` // of all shards together, approximately
 }
 
 func defaultTables() Tables {
@@ -64,17 +64,17 @@ func defaultTables() Tables {
 	}
 }
 
-// The parts of Tables.Memory. What is left is for the collector to have some freedom.
+// The parts of Tables.Memory. The rest is headroom for the garbage collector.
 const (
-	cacheShare    = 4  // blocks, unless Tables.Cache says how much: a quarter
-	maxCacheShare = 2  // what Tables.Cache may be: a half
-	requestShare  = 2  // what requests hold, if there is no larger cache: a half
-	memTableShare = 32 // changes that become files at once, of which there are up to four
+	cacheShare    = 4  // blocks of the disk, by default: a quarter
+	maxCacheShare = 2  // the largest Tables.Cache: a half
+	requestShare  = 2  // requests, unless Tables.Cache is above its default: a half
+	memTableShare = 32 // each of up to four memtables
 	minMemTable   = 4 << 20
 	maxMemTable   = 64 << 20
 )
 
-// CacheBytes is how much memory blocks of the disk have.
+// CacheBytes returns the memory budget of the cache of blocks.
 func (t *Tables) CacheBytes() int64 {
 	if t.Cache == 0 {
 		return int64(t.Memory) / cacheShare
@@ -82,20 +82,20 @@ func (t *Tables) CacheBytes() int64 {
 	return int64(t.Cache)
 }
 
-// MemTableBytes is how many changes are kept in memory before they become files.
+// MemTableBytes returns the size at which a memtable is flushed to a file.
 func (t *Tables) MemTableBytes() int64 {
 	return min(max(int64(t.Memory)/memTableShare, minMemTable), maxMemTable)
 }
 
-// RequestBytes is how much memory requests may take.
+// RequestBytes returns the memory budget of requests.
 func (t *Tables) RequestBytes() int64 {
 	return int64(t.Memory)/requestShare - max(0, t.CacheBytes()-int64(t.Memory)/cacheShare)
 }
 
-// On says whether there is a table store.
+// On reports whether there is a table store.
 func (t *Tables) On() bool { return t.Listen != "" }
 
-// Address is Listen as net.Listen wants it.
+// Address returns Listen as an argument of net.Listen.
 func (t *Tables) Address() string { return everyInterface(t.Listen) }
 
 var (

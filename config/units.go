@@ -40,7 +40,7 @@ func ParseBytes(text string) (Bytes, error) {
 	return 0, fmt.Errorf("%q is not a size; write it like 64MiB or 1GiB", text)
 }
 
-// String gives the size in the largest binary unit that divides it.
+// String returns the size in the largest binary unit that divides it.
 func (b Bytes) String() string {
 	for i := 3; i >= 0; i-- {
 		if unit := Bytes(byteUnits[i].bytes); b >= unit && b%unit == 0 {
@@ -50,13 +50,13 @@ func (b Bytes) String() string {
 	return strconv.FormatInt(int64(b), 10) + "B"
 }
 
-// Set is for command-line flags.
+// Set sets the size from a flag's text.
 func (b *Bytes) Set(text string) (err error) {
 	*b, err = ParseBytes(text)
 	return err
 }
 
-// Type is for command-line flags.
+// Type names the flag's value in help texts.
 func (b *Bytes) Type() string { return "size" }
 
 // parseDuration reads Go's durations and whole days, as in 7d.

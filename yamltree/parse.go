@@ -1,9 +1,10 @@
 // Package yamltree parses YAML files into syntax trees, within bounds. The time that the library
 // needs grows with the square of a file's nesting and of its number of keys: 40,000 keys, 400 KB,
-// take 20 seconds (docs/decisions/0009). So one pass over the text checks the bounds before parsing.
+// take 20 seconds (docs/decisions/0009). So one pass over the text checks the bounds before
+// parsing.
 //
-// The scan needn't understand YAML as a parser does. It may overestimate, since no configuration
-// that people write comes near the bounds, but it never underestimates.
+// The scan doesn't parse YAML fully. It may overestimate, since configurations that people write
+// are far below the bounds, but it never underestimates.
 //
 // Parse may be called concurrently. Its errors are written for the author of the file.
 package yamltree
@@ -21,7 +22,7 @@ import (
 // The bounds of a file.
 const (
 	MaxBytes = 1 << 20
-	MaxDepth = 100    // of what nests: lists and mappings in brackets, or begun on one line
+	MaxDepth = 100    // of lists and mappings in brackets, or begun on one line
 	MaxKeys  = 10_000 // of all mappings together
 	MaxItems = 50_000 // of all lists together
 )
@@ -36,7 +37,7 @@ func Parse(text []byte) (ast.Node, error) {
 	case err != nil:
 		return nil, fmt.Errorf("not YAML: %s", yaml.FormatError(err, false, false))
 	case len(file.Docs) > 1:
-		return nil, fmt.Errorf("%d documents in the file; one is wanted", len(file.Docs))
+		return nil, fmt.Errorf("the file has %d documents, and must have one", len(file.Docs))
 	case len(file.Docs) == 0:
 		return nil, nil
 	}
@@ -63,22 +64,22 @@ func check(text []byte) error {
 	return nil
 }
 
-// A scanner counts what stands in a file, line by line.
+// A scanner counts keys, items and nesting, line by line.
 type scanner struct {
 	lines   int
 	keys    int
 	items   int
-	depth   int  // of brackets that are open
-	deepest int  // of brackets, and of indicators at a line's start
-	quote   byte // of the quoted text that the line begins in, or 0
+	depth   int  // of open brackets
+	deepest int  // of open brackets and of indicators at the start of a line
+	quote   byte // that ends the quoted text in which the line begins, or 0
 }
 
 // line scans the first line of text and returns the rest.
 func (s *scanner) line(text []byte) []byte {
 	s.lines++
 	start := s.depth
-	leading := true     // nothing but blanks and indicators yet
-	before := byte(' ') // the character before, blanks included
+	leading := true     // only blanks and indicators so far
+	before := byte(' ') // the character before, which may be a blank
 	for i := 0; i < len(text); i++ {
 		c := text[i]
 		switch {
@@ -124,7 +125,7 @@ func endsKey(before, after byte) bool {
 	return isBlank(after) || strings.IndexByte(`"']}`, before) >= 0 || strings.IndexByte(",[]{}", after) >= 0
 }
 
-// opensQuote reports whether a quote behind c begins quoted text, and isn't an apostrophe.
+// opensQuote reports whether a quote after c begins quoted text, and isn't an apostrophe.
 func opensQuote(c byte) bool { return isBlank(c) || strings.IndexByte("[{,:-?", c) >= 0 }
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }

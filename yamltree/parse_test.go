@@ -12,7 +12,7 @@ func TestParse(t *testing.T) {
 		{"# nothing\n", "<nil>"},
 		{"a: 1\n", "a: 1"},
 		{"a: [x, y] # [[[\n", "a: [x, y]"},
-		{"a: 1\n---\nb: 1\n", "error: 2 documents in the file; one is wanted"},
+		{"a: 1\n---\nb: 1\n", "error: the file has 2 documents, and must have one"},
 		{"a: [", "error: not YAML: [1:4] sequence end token ']' not found"},
 	} {
 		node, err := Parse([]byte(test.text))
@@ -67,7 +67,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// TestWithinBounds has texts that people write, and that a scan might take for deep or for many.
+// TestWithinBounds has valid files for which a scan might overestimate the nesting or the numbers.
 func TestWithinBounds(t *testing.T) {
 	for what, text := range map[string]string{
 		"brackets in comments":      strings.Repeat("a: 1 # [ {\n", 1) + strings.Repeat("# [ {\n", 500),
@@ -81,7 +81,7 @@ func TestWithinBounds(t *testing.T) {
 	}
 }
 
-// FuzzParse has nothing but a panic or a hang to find.
+// FuzzParse can find only panics and hangs.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("a: [b, {c: d}]\n- 'e'\n? f\n"))
 	f.Fuzz(func(t *testing.T, text []byte) { Parse(text) })
