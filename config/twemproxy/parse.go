@@ -23,9 +23,9 @@ const (
 	defaultFailures     = 2
 )
 
-// A File is the contents of a configuration.
+// A File holds the contents of a configuration.
 type File struct {
-	Options   route.Options // the pools; requests go by Listeners, not by Route
+	Options   route.Options // the pools; Listeners, not Route, select the pool of a request
 	Listeners []Listener    // one for each pool
 	Backlog   int           // the largest of the pools'
 }
@@ -37,9 +37,9 @@ type Listener struct {
 	Pool    string
 }
 
-// ParseOptions say where warnings go.
+// ParseOptions are the options of Parse.
 type ParseOptions struct {
-	// Warn is called for settings that have no meaning here, or a different one. Nil ignores them.
+	// Warn is called for settings that have no effect here, or another one. Nil ignores them.
 	Warn func(route.Fault)
 }
 
@@ -68,7 +68,7 @@ func parseYAML(text []byte) (ast.MapNode, error) {
 	}
 	top, ok := body.(ast.MapNode)
 	if !ok {
-		return nil, fmt.Errorf("the file is not a mapping of pools")
+		return nil, fmt.Errorf("the file must be a mapping of pools")
 	}
 	return top, nil
 }
@@ -124,17 +124,17 @@ func (r *reader) fault(path, format string, args ...any) {
 	r.faults = append(r.faults, route.Fault{Path: path, Text: fmt.Sprintf(format, args...)})
 }
 
-func (r *reader) note(path, format string, args ...any) {
+func (r *reader) warning(path, format string, args ...any) {
 	if r.warn != nil {
 		r.warn(route.Fault{Path: path, Text: fmt.Sprintf(format, args...)})
 	}
 }
 
-// settings are those of one pool, with twemproxy's defaults.
+// settings holds the settings of one pool, with twemproxy's defaults.
 type settings struct {
 	path                              string
 	listen, hash, distribution, tag   string
-	timeout, backlog, retry, failures int // -1 where nothing is said; times in milliseconds
+	timeout, backlog, retry, failures int // -1 if not set; times in milliseconds
 	connections                       int
 	eject, redis                      bool
 	servers                           ast.Node
@@ -195,22 +195,22 @@ func (s *settings) take(key string, node ast.Node) {
 	case "redis_auth", "redis_db":
 		s.r.fault(s.path+"."+key, "a pool for Redis isn't supported")
 	case "client_connections":
-		s.r.note(s.path+"."+key, "has no meaning here, as in twemproxy: router.connections is the limit of all clients")
+		s.r.warning(s.path+"."+key, "has no effect, as in twemproxy: router.connections is the limit of all clients")
 	case "preconnect", "tcpkeepalive", "reuseport":
 		if s.truth(key, v) {
-			s.r.note(s.path+"."+key, "has no meaning here")
+			s.r.warning(s.path+"."+key, "has no effect here")
 		}
 	case "servers":
 		s.servers = node
 	default:
-		s.r.fault(s.path+"."+key, "is not a setting of twemproxy")
+		s.r.fault(s.path+"."+key, "unknown setting")
 	}
 }
 
 func (s *settings) number(key, v string) int {
 	n, err := strconv.ParseUint(v, 10, 31)
 	if err != nil {
-		s.r.fault(s.path+"."+key, "%q is not a number from 0 on", v)
+		s.r.fault(s.path+"."+key, "%q is not a whole number, 0 or more", v)
 	}
 	return int(n)
 }
@@ -233,18 +233,18 @@ func (s *settings) placement() string {
 	return ""
 }
 
-// times sets how long a server may take to respond, and when it is ejected.
+// times sets the pool's time-outs, and when a server is ejected.
 func (s *settings) times(p *route.Pool) {
 	if s.timeout > 0 {
 		p.Timeout = time.Duration(s.timeout) * time.Millisecond
 		p.ConnectTimeout = p.Timeout
 	} else {
-		s.r.note(s.path, "there is no timeout: twemproxy waits forever, here a request times out after %v",
+		s.r.warning(s.path, "no timeout: twemproxy would wait forever, here a request times out after %v",
 			route.DefaultTimeout)
 	}
 	if !s.eject {
 		if s.retry >= 0 || s.failures >= 0 {
-			s.r.note(s.path, "server_retry_timeout and server_failure_limit have no meaning without auto_eject_hosts")
+			s.r.warning(s.path, "server_retry_timeout and server_failure_limit have no effect without auto_eject_hosts")
 		}
 		return
 	}
@@ -283,7 +283,7 @@ func (s *settings) listener() {
 	s.r.file.Listeners = append(s.r.file.Listeners, l)
 }
 
-// withPort puts an IPv6 address, which twemproxy writes without brackets, in brackets.
+// withPort puts an IPv6 address in brackets, which twemproxy's file doesn't have.
 func withPort(address string) string {
 	host, port := cutLast(address, ":")
 	if strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
@@ -292,7 +292,7 @@ func withPort(address string) string {
 	return host + ":" + port
 }
 
-// cutLast cuts the text at the last separator; without one, all of it is before.
+// cutLast cuts the text at the last separator; without a separator, before is all of it.
 func cutLast(text, separator string) (before, after string) {
 	if i := strings.LastIndex(text, separator); i >= 0 {
 		return text[:i], text[i+len(separator):]
@@ -314,8 +314,8 @@ func (s *settings) members() []route.Member {
 			continue
 		}
 		if strings.HasSuffix(m.Name, ":11211") {
-			s.r.note(fmt.Sprintf("%s.servers[%d]", s.path, i),
-				"the name ends in :11211, which is left out here when keys are placed, and only for names that aren't given there")
+			s.r.warning(fmt.Sprintf("%s.servers[%d]", s.path, i),
+				"keys may move: here the hash ignores :11211 at the end of a name, in twemproxy only of a server without a name")
 		}
 		members = append(members, m)
 	}
@@ -324,16 +324,16 @@ func (s *settings) members() []route.Member {
 
 var serverForm = regexp.MustCompile(`^(/[^ ]+|[^/ ][^ ]*:[0-9]+):([0-9]+)(?: (.+))?$`)
 
-// member reads "host:port:weight name" or "/path:weight name", where the name may be left out.
+// member parses "host:port:weight name" or "/path:weight name"; the name is optional.
 func member(server string) (route.Member, error) {
 	parts := serverForm.FindStringSubmatch(server)
 	if parts == nil {
-		return route.Member{}, fmt.Errorf("is neither HOST:PORT:WEIGHT nor /PATH:WEIGHT, with or without a name behind it")
+		return route.Member{}, fmt.Errorf("is neither HOST:PORT:WEIGHT nor /PATH:WEIGHT, optionally followed by a name")
 	}
 	m := route.Member{Name: parts[3]}
 	weight, err := strconv.ParseUint(parts[2], 10, 31)
 	if err != nil || weight == 0 {
-		return m, fmt.Errorf("has a weight that isn't a number above 0")
+		return m, fmt.Errorf("has a weight that is not a whole number above 0")
 	}
 	if weight > 1 {
 		m.Weight = int(weight)
@@ -341,7 +341,7 @@ func member(server string) (route.Member, error) {
 	if parts[1][0] == '/' {
 		m.Address = "unix:" + parts[1]
 		if m.Name == "" {
-			m.Name = parts[1] + ":" // the colon is what twemproxy places too
+			m.Name = parts[1] + ":" // twemproxy hashes the path with the colon
 		}
 		return m, nil
 	}

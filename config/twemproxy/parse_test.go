@@ -59,9 +59,9 @@ func TestParse(t *testing.T) {
 		t.Errorf("got %+v\nwant %+v", got, want)
 	}
 	wantWarnings := []string{
-		"alpha.client_connections: has no meaning here, as in twemproxy: router.connections is the limit of all clients",
-		"alpha: there is no timeout: twemproxy waits forever, here a request times out after 1s",
-		"beta.preconnect: has no meaning here",
+		"alpha.client_connections: has no effect, as in twemproxy: router.connections is the limit of all clients",
+		"alpha: no timeout: twemproxy would wait forever, here a request times out after 1s",
+		"beta.preconnect: has no effect here",
 	}
 	if !reflect.DeepEqual(warnings, wantWarnings) {
 		t.Errorf("got warnings %q; want %q", warnings, wantWarnings)
@@ -75,7 +75,7 @@ func TestParse(t *testing.T) {
 func TestFaultsNameThePlace(t *testing.T) {
 	const servers = "listen: 'h:1', timeout: 1, servers: ['h:2:1']"
 	tests := []struct{ text, want string }{
-		{"", "the file is not a mapping of pools"},
+		{"", "the file must be a mapping of pools"},
 		{"a: [", "not YAML"},
 		{"a: 1", "a: must be a mapping: the settings of a pool"},
 		{"a: {listen: 'h:1', timeout: 1}", "a: no servers"},
@@ -83,15 +83,15 @@ func TestFaultsNameThePlace(t *testing.T) {
 		{"a: {" + servers + ", redis: true}", "a.redis: a pool for Redis isn't supported"},
 		{"a: {" + servers + ", redis_auth: x}", "a.redis_auth: a pool for Redis isn't supported"},
 		{"a: {" + servers + ", distribution: even}", `a.distribution: "even" is none of ketama, modula, random`},
-		{"a: {" + servers + ", backlog: -1}", `a.backlog: "-1" is not a number from 0 on`},
+		{"a: {" + servers + ", backlog: -1}", `a.backlog: "-1" is not a whole number, 0 or more`},
 		{"a: {" + servers + ", server_connections: 0}", "a.server_connections: must be above 0"},
 		{"a: {" + servers + ", auto_eject_hosts: yes}", `a.auto_eject_hosts: "yes" is neither true nor false`},
-		{"a: {" + servers + ", hsah: md5}", "a.hsah: is not a setting of twemproxy"},
+		{"a: {" + servers + ", hsah: md5}", "a.hsah: unknown setting"},
 		{"a: {listen: /s 9, timeout: 1, servers: ['h:2:1']}", `a.listen: "9" is not an access mode in octal`},
 		{"a: {listen: 'h:1', timeout: 1, servers: ['h:2']}",
-			`a.servers[0]: "h:2" is neither HOST:PORT:WEIGHT nor /PATH:WEIGHT, with or without a name behind it`},
+			`a.servers[0]: "h:2" is neither HOST:PORT:WEIGHT nor /PATH:WEIGHT, optionally followed by a name`},
 		{"a: {listen: 'h:1', timeout: 1, servers: ['h:2:0']}",
-			`a.servers[0]: "h:2:0" has a weight that isn't a number above 0`},
+			`a.servers[0]: "h:2:0" has a weight that is not a whole number above 0`},
 	}
 	for _, test := range tests {
 		_, err := twemproxy.Parse([]byte(test.text), twemproxy.ParseOptions{})

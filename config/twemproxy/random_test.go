@@ -23,9 +23,9 @@ func setting(r *rand.Rand) string {
 	return lines[r.IntN(len(lines))]
 }
 
-// TestRandomPools reads files of random pools: each has its listener, the backlog is the largest, what
-// a setting says is in its pool whatever stands beside it, and the pools print as a file of ours that
-// gives the same options.
+// TestRandomPools parses files of random pools. Each pool has its listener and its settings,
+// whatever other settings there are; the backlog is the largest; and the pools print as a file of
+// Holdfast's that parses to the same options.
 func TestRandomPools(t *testing.T) {
 	r := rand.New(rand.NewPCG(13, 14))
 	for range 400 {
@@ -77,7 +77,7 @@ func TestRandomPools(t *testing.T) {
 	}
 }
 
-// wrong returns a setting that a pool doesn't have, or "".
+// wrong names a setting of a pool that differs from the file's, "" if all are right.
 func wrong(p route.Pool, set map[string]string) string {
 	or := func(key, byDefault string) string {
 		if set[key] != "" {
@@ -115,7 +115,7 @@ func wrong(p route.Pool, set map[string]string) string {
 	return ""
 }
 
-// checkPrinted prints the pools as a file of ours, and reads it again.
+// checkPrinted prints the pools as a file of Holdfast's, and parses it.
 func checkPrinted(t *testing.T, text string, f twemproxy.File) {
 	t.Helper()
 	o := f.Options
