@@ -73,7 +73,7 @@ func (routes allInitial) forward(l *lane, q *query) {
 func copies(l *lane, routes []forwarder, q *query) {
 	r := detach(q.request)
 	for _, to := range routes {
-		to.forward(l, &query{request: r, taker: nobody{}})
+		to.forward(l, &query{request: r, taker: discard{}})
 	}
 }
 
@@ -82,7 +82,7 @@ type allAsync []forwarder
 
 func (routes allAsync) forward(l *lane, q *query) {
 	copies(l, routes, q)
-	q.sayNothing(l)
+	q.respondAbsent(l)
 }
 
 // allFastest answers with the first answer that is no failure; if all fail, with the last failure.

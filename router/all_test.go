@@ -9,7 +9,7 @@ func TestAllSyncAnswersWithTheWorst(t *testing.T) {
 	r := rigged(t, 1, route.Route{Kind: route.KindAllSync, Children: toAll("a", "b", "c")}, "a", "b", "c")
 	a, b, c := r.stubs["a"], r.stubs["b"], r.stubs["c"]
 	r.want(set("k", "v"), "STORED\r\n")
-	r.heard("a: set k 0 0 1 v; b: set k 0 0 1 v; c: set k 0 0 1 v")
+	r.wantAsked("a: set k 0 0 1 v; b: set k 0 0 1 v; c: set k 0 0 1 v")
 	b.do(t, "delete k\r\n")
 	r.want("delete k\r\n", "NOT_FOUND\r\n")
 	a.failing(resultTimeout)
@@ -26,7 +26,7 @@ func TestAllAsyncAnswersAtOnce(t *testing.T) {
 	r.want(set("k", "v")+"get k\r\ndelete k\r\nmd k q\r\nmg k v O1\r\nmn\r\n",
 		"NOT_STORED\r\nEND\r\nNOT_FOUND\r\nNF\r\nEN O1\r\nMN\r\n")
 	r.settle()
-	if got := len(r.stubs["a"].heard()); got != 5 {
+	if got := len(r.stubs["a"].takeAsked()); got != 5 {
 		t.Errorf("a was asked %d times; want 5", got)
 	}
 }
@@ -36,7 +36,7 @@ func TestAllInitialAnswersWithTheFirst(t *testing.T) {
 	r.stubs["b"].failing(resultTimeout)
 	r.stubs["c"].set(func(s *stub) { s.late = true })
 	r.want(set("k", "v"), "STORED\r\n")
-	r.heard("a: set k 0 0 1 v; b: set k 0 0 1 v; c: set k 0 0 1 v")
+	r.wantAsked("a: set k 0 0 1 v; b: set k 0 0 1 v; c: set k 0 0 1 v")
 	r.want("get k\r\n", value("k", "v"))
 	r.settle()
 	if got := r.stubs["c"].do(t, "get k\r\n"); got != value("k", "v") {

@@ -8,7 +8,7 @@ import (
 // nothingHeld answers at once, as if nothing were held anywhere and nothing were kept.
 type nothingHeld struct{ kind route.Kind }
 
-func (nothingHeld) forward(l *lane, q *query) { q.sayNothing(l) }
+func (nothingHeld) forward(l *lane, q *query) { q.respondAbsent(l) }
 
 // refusing answers with an error. Since nothing was sent, another route may be tried.
 type refusing struct{ text string }

@@ -35,7 +35,7 @@ func TestChunksComeBackWhole(t *testing.T) {
 		r.want("get k none k\r\n", fmt.Sprintf("VALUE k 7 %[1]d\r\n%[2]s\r\nVALUE k 7 %[1]d\r\n%[2]s\r\nEND\r\n", size, v))
 		r.want("mg k v f s k t Oq\r\n", fmt.Sprintf("VA %[1]d f7 s%[1]d kk t100 Oq\r\n%[2]s\r\n", size, v))
 		r.want("mg k s f\r\n", fmt.Sprintf("HD s%d f7\r\n", size))
-		for _, asked := range a.heard() {
+		for _, asked := range a.takeAsked() {
 			if len(asked) > 1024+200 {
 				t.Errorf("%d bytes: a request of %d bytes", size, len(asked))
 			}
@@ -65,11 +65,11 @@ func TestChunksCASAndConditions(t *testing.T) {
 	r.want(fmt.Sprintf("cas k 0 0 4000 %d\r\n%s\r\n", cas+1, two), "EXISTS\r\n")
 	r.want(fmt.Sprintf("cas k 0 0 4000 %d\r\n%s\r\n", cas, two), "STORED\r\n")
 	r.want("get k\r\n", value("k", two))
-	a.heard()
+	a.takeAsked()
 	r.want("add k 0 0 3000\r\n"+one+"\r\n", "NOT_STORED\r\n")
 	r.settle()
 	left := 0
-	for _, asked := range a.heard() {
+	for _, asked := range a.takeAsked() {
 		switch {
 		case strings.HasPrefix(asked, "set "):
 			left++
@@ -93,11 +93,11 @@ func TestChunksTouch(t *testing.T) {
 	v := big(3000, "t")
 	r.want("touch k 50\r\n", "NOT_FOUND\r\n")
 	r.want(set("k", v)+"touch k 50\r\n", "STORED\r\nTOUCHED\r\n")
-	a.heard()
+	a.takeAsked()
 	r.want("gat 60 k\r\nmg k T70 t\r\nmg k T80 v\r\n",
 		strings.TrimSuffix(value("k", v), "\r\n")+"\r\nHD t70\r\nVA 3000\r\n"+v+"\r\n")
 	pieces := map[string]int{}
-	for _, asked := range a.heard() {
+	for _, asked := range a.takeAsked() {
 		if strings.Contains(asked, ":chunk:") {
 			pieces[strings.Join(strings.Fields(asked)[:1], "")]++
 		}
@@ -161,7 +161,7 @@ func TestChunksOfLongKeys(t *testing.T) {
 	key := strings.Repeat("k", mc.MaxKeyBytes)
 	v := big(5000, "v")
 	r.want(set(key, v)+"get "+key+"\r\n", "STORED\r\n"+value(key, v))
-	for _, asked := range a.heard() {
+	for _, asked := range a.takeAsked() {
 		if words := strings.Fields(asked); len(words[1]) > mc.MaxKeyBytes {
 			t.Errorf("a key of %d bytes", len(words[1]))
 		}

@@ -49,19 +49,19 @@ func TestTheDefaultClusterAnswersForSeveral(t *testing.T) {
 	r.stubs["other"].do(t, set("k", "other"))
 	r.want("get /*/*/k\r\nget /eu/*/k\r\n", value("/*/*/k", "default")+value("/eu/*/k", "default"))
 	r.settle()
-	r.heard("default: get k; default: get k; other: get k; other: get k")
+	r.wantAsked("default: get k; default: get k; other: get k; other: get k")
 }
 
 func TestReadsOnly(t *testing.T) {
 	r := riggedWith(t, 1, route.Options{Pools: []route.Pool{stubPool("a")}, Route: to("a"), ReadsOnly: true})
 	r.stubs["a"].do(t, set("k", "5"))
 	r.want("get k\r\n", value("k", "5"))
-	r.heard("a: get k")
+	r.wantAsked("a: get k")
 	r.want(set("k", "v")+"add n 0 0 1\r\nx\r\nappend k 0 0 1\r\nx\r\ndelete k\r\nincr k 1\r\ntouch k 0\r\nms k 1\r\n"+
 		"x\r\nmd k\r\nflush_all\r\n",
 		"NOT_STORED\r\nNOT_STORED\r\nNOT_STORED\r\nNOT_FOUND\r\nNOT_FOUND\r\nNOT_FOUND\r\nNS\r\nNF\r\n"+
 			"SERVER_ERROR Command disabled\r\n")
-	r.heard("")
+	r.wantAsked("")
 }
 
 func TestFlushAllIsDisabled(t *testing.T) {

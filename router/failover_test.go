@@ -29,7 +29,7 @@ func TestFailoverGoesOnAfterErrorsOfThePolicy(t *testing.T) {
 	} {
 		r.stubs["a"].failing(test.failure)
 		r.ask(0, test.request)
-		if got := len(r.stubs["b"].heard()) == 1; got != test.goesOn {
+		if got := len(r.stubs["b"].takeAsked()) == 1; got != test.goesOn {
 			t.Errorf("%v of %q: goes on is %v; want %v", test.failure, test.request, got, test.goesOn)
 		}
 	}
@@ -42,14 +42,14 @@ func TestFailoverByDefault(t *testing.T) {
 	a.failing(resultDown)
 	b.failing(resultTimeout)
 	r.want("set k 1 100 1\r\nv\r\n", "STORED\r\n")
-	r.heard("a: set k 1 100 1 v; b: set k 1 5 1 v; c: set k 1 5 1 v")
+	r.wantAsked("a: set k 1 100 1 v; b: set k 1 5 1 v; c: set k 1 5 1 v")
 	r.want("ms k 1 F1\r\nv\r\n", "HD\r\n")
-	r.heard("a: ms k 1 F1 v; b: ms k 1 F1 T5 v; c: ms k 1 F1 T5 v")
+	r.wantAsked("a: ms k 1 F1 v; b: ms k 1 F1 T5 v; c: ms k 1 F1 T5 v")
 	r.want("get k\r\n", "VALUE k 1 1\r\nv\r\nEND\r\n")
 	b.failing(resultServerError)
 	r.want("get k\r\n", failure("b"))
 	a.failing(resultHit)
-	r.heard("a: get k; a: get k; b: get k; b: get k; c: get k")
+	r.wantAsked("a: get k; a: get k; b: get k; b: get k; c: get k")
 	r.want("get k\r\n", "END\r\n")
 }
 
@@ -75,7 +75,7 @@ func TestFailoverInRendezvousOrderSharesTheLoad(t *testing.T) {
 		r.want(set(key, "v")+"get "+key+"\r\n", "STORED\r\n"+value(key, "v"))
 	}
 	for _, name := range []string{"b", "c", "d"} {
-		if got := len(r.stubs[name].heard()); got < 120 {
+		if got := len(r.stubs[name].takeAsked()); got < 120 {
 			t.Errorf("%s got %d of 600 requests", name, got)
 		}
 	}
@@ -87,7 +87,7 @@ func TestFailoverToLeastFailures(t *testing.T) {
 	r.stubs["a"].failing(resultTimeout)
 	r.stubs["b"].failing(resultTimeout)
 	r.want("get k\r\nget k\r\n", "END\r\nEND\r\n")
-	r.heard("a: get k; a: get k; b: get k; c: get k; c: get k")
+	r.wantAsked("a: get k; a: get k; b: get k; c: get k; c: get k")
 }
 
 func TestFailoverIsLimited(t *testing.T) {
@@ -95,12 +95,12 @@ func TestFailoverIsLimited(t *testing.T) {
 	r := rigged(t, 1, route.Route{Kind: route.KindFailover, Children: toAll("a", "b"), Failover: p}, "a", "b")
 	r.stubs["a"].failing(resultTimeout)
 	r.ask(0, strings.Repeat("get k\r\n", 100))
-	if got := len(r.stubs["b"].heard()); got < 10 || got > 13 {
+	if got := len(r.stubs["b"].takeAsked()); got < 10 || got > 13 {
 		t.Errorf("%d of 100 requests failed over; want 2 and a tenth", got)
 	}
 	r.stubs["a"].failing(resultDown) // which is known without having asked
 	r.ask(0, strings.Repeat("get k\r\n", 100))
-	if got := len(r.stubs["b"].heard()); got != 100 {
+	if got := len(r.stubs["b"].takeAsked()); got != 100 {
 		t.Errorf("%d of 100 requests failed over; want all", got)
 	}
 }
@@ -112,10 +112,10 @@ func TestMissFailover(t *testing.T) {
 	r.want("mg k v q\r\nmn\r\n", "VA 1\r\nv\r\nMN\r\n")
 	r.want("delete k\r\n", "DELETED\r\n")
 	r.want("delete k\r\n", "NOT_FOUND\r\n")
-	r.heard("a: get k; a: mg k v q; a: delete k; a: delete k; b: get k; b: mg k v q; b: delete k; b: delete k; c: " +
+	r.wantAsked("a: get k; a: mg k v q; a: delete k; a: delete k; b: get k; b: mg k v q; b: delete k; b: delete k; c: " +
 		"get k; c: mg k v q; c: delete k; c: delete k")
 	r.want("replace k 0 0 1\r\nv\r\n", "NOT_STORED\r\n")
-	r.heard("a: replace k 0 0 1 v")
+	r.wantAsked("a: replace k 0 0 1 v")
 	r.stubs["a"].failing(resultServerError)
 	r.want("get k\r\n", "END\r\n")
 }

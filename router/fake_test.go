@@ -92,7 +92,7 @@ func (t lateTaker) take(l *lane, _ *query, a *answer) {
 func (s *stub) answer(l *lane, q *query, failure result, lost bool) {
 	if failure != resultHit {
 		if lost {
-			s.cache.forward(l, &query{request: q.request, taker: nobody{}})
+			s.cache.forward(l, &query{request: q.request, taker: discard{}})
 		}
 		q.fail(l, failure, s.name+" fails")
 		return
@@ -128,8 +128,8 @@ func (s *stub) holding(op mc.Op) {
 	s.set(func(s *stub) { s.hold = func(r *mc.Request) bool { return r.Op == op } })
 }
 
-// heard returns what was asked since the last call.
-func (s *stub) heard() []string {
+// takeAsked returns what the stub was asked since the last call.
+func (s *stub) takeAsked() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	asked := s.asked
@@ -240,14 +240,14 @@ func (r *rig) want(requests, want string) {
 	}
 }
 
-// heard checks what stubs were asked since the last time, as "a: get k; b: delete k". Others were
+// wantAsked checks what the stubs were asked since the last time, as "a: get k; b: delete k". Others were
 // asked nothing.
-func (r *rig) heard(want string) {
+func (r *rig) wantAsked(want string) {
 	r.t.Helper()
 	r.settle()
 	var got []string
 	for name, s := range r.stubs {
-		for _, asked := range s.heard() {
+		for _, asked := range s.takeAsked() {
 			got = append(got, name+": "+asked)
 		}
 	}

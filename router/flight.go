@@ -84,7 +84,7 @@ func (l *lane) takeFlight(b *mc.Batch) *flight {
 // take puts the answer where it belongs: out, if all before it are out.
 func (p *place) take(l *lane, _ *query, a *answer) {
 	if a.missed && a.result.failed() {
-		p.say(l, resultMiss)
+		p.respond(l, resultMiss)
 		return
 	}
 	f := p.flight

@@ -57,7 +57,7 @@ func (r *Router) flushPool(name string) {
 			for _, p := range t.pools {
 				if p.options.Name == name {
 					request := &mc.Request{Op: mc.FlushAll}
-					t.flushing(forwardFunc(p.flush)).forward(l, &query{request: request, taker: nobody{}})
+					t.flushing(forwardFunc(p.flush)).forward(l, &query{request: request, taker: discard{}})
 				}
 			}
 		})

@@ -21,7 +21,7 @@ type guarded struct {
 
 func (g guarded) forward(l *lane, q *query) {
 	if g.deletes && intentOf(q.request) != intentWrite && g.to.owes(q.request.Key) {
-		q.sayNothing(l)
+		q.respondAbsent(l)
 		return
 	}
 	if intentOf(q.request) <= intentReadFirst {
@@ -46,7 +46,7 @@ func (w *guardedWrite) take(l *lane, _ *query, a *answer) {
 	switch {
 	case a.result == resultServerError && w.deletes && isDelete(w.request):
 		if w.to.owe(w.request.Key, func() { w.end(l) }) {
-			w.outer.say(l, resultNotFound)
+			w.outer.respond(l, resultNotFound)
 			return
 		}
 	case !a.result.failed(), a.result == resultServerError:
@@ -74,7 +74,7 @@ func (w *guardedWrite) journaled(l *lane, failure *answer, err error) {
 		l.notes.End(w.note)
 	}
 	if op := w.request.Op; err == nil && w.deletes && (op == mc.Delete || op == mc.MetaDelete) {
-		w.outer.say(l, resultNotFound)
+		w.outer.respond(l, resultNotFound)
 		return
 	}
 	w.outer.taker.take(l, w.outer, failure)

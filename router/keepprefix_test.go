@@ -22,12 +22,12 @@ func TestMembersGetKeysWithTheirPrefix(t *testing.T) {
 	})
 	r.want(set("k", "v")+set("/eu/main/k", "w")+"get /eu/main/k k\r\n",
 		"STORED\r\nSTORED\r\nVALUE /eu/main/k 0 1\r\nw\r\nVALUE k 0 1\r\nv\r\nEND\r\n")
-	r.heard("kept: set k 0 0 1 v; kept: set /eu/main/k 0 0 1 w; kept: get /eu/main/k; kept: get k")
+	r.wantAsked("kept: set k 0 0 1 v; kept: set /eu/main/k 0 0 1 w; kept: get /eu/main/k; kept: get k")
 	r.want("delete /eu/plain/k\r\nmg /us/all/k k v\r\nincr /us/mod/k 1\r\n", "NOT_FOUND\r\nEN k/us/all/k\r\nNOT_FOUND\r\n")
-	r.heard("kept: mg /us/all/k k v; kept: incr /us/mod/x:k 1; plain: delete k; plain: mg k k v")
+	r.wantAsked("kept: mg /us/all/k k v; kept: incr /us/mod/x:k 1; plain: delete k; plain: mg k k v")
 	r.want("get /*/*/k\r\n", "END\r\n")
 	r.settle()
-	if got := strings.Join(r.stubs["kept"].heard(), "; "); !strings.HasPrefix(got, "get /*/*/k") {
+	if got := strings.Join(r.stubs["kept"].takeAsked(), "; "); !strings.HasPrefix(got, "get /*/*/k") {
 		t.Errorf("got %q; want the prefix as the client said it", got)
 	}
 	long := strings.Repeat("k", mc.MaxKeyBytes-len("/us/mod/")) // with x: it is too long
@@ -42,7 +42,7 @@ func TestKeysAreKeptWhereTheyAreWithoutAPrefix(t *testing.T) {
 	for i := range 100 {
 		r.ask(0, fmt.Sprintf("get k%d\r\nget /a/b/k%d\r\n", i, i))
 		for name, s := range r.stubs {
-			if got := s.heard(); len(got) == 1 {
+			if got := s.takeAsked(); len(got) == 1 {
 				t.Fatalf("%s got %v; want both keys or neither", name, got)
 			}
 		}

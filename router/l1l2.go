@@ -27,7 +27,7 @@ func (f *fill) positive(l *lane, a *answer) {
 	flags, ok := clientFlagsOf(&first)
 	switch {
 	case ok && flags&negativeFlag != 0:
-		f.outer.say(l, resultMiss)
+		f.outer.respond(l, resultMiss)
 	case parsed && f.request != f.outer.request: // its f was asked for here
 		first.Args = withoutFlag(first.Args, 'f')
 		f.forward(l, &answer{result: a.result, wire: appendWhole(make([]byte, 0, len(a.wire)), &first, block)})

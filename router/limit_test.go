@@ -62,12 +62,12 @@ func TestOutstandingLimitHasOthersWait(t *testing.T) {
 		return len(a.held) == 2
 	})
 	r.settle()
-	if got := len(a.heard()); got != 2 {
+	if got := len(a.takeAsked()); got != 2 {
 		t.Errorf("%d were sent; want 2", got)
 	}
 	a.free()
 	all.Wait()
-	if got := len(a.heard()); got != 4 {
+	if got := len(a.takeAsked()); got != 4 {
 		t.Errorf("%d more were sent; want 4", got)
 	}
 	if o := r.tree.Load().root.(*outstandingLimit); o.open != 0 {
@@ -80,7 +80,7 @@ func TestAnswersWithoutAMember(t *testing.T) {
 		r := rigged(t, 1, route.Route{Kind: kind}, "a")
 		r.want("get k\r\n"+set("k", "v")+"delete k\r\nincr k 1\r\nmg k v\r\nms k 1\r\nv\r\nmd k q\r\nmn\r\n",
 			"END\r\nNOT_STORED\r\nNOT_FOUND\r\nNOT_FOUND\r\nEN\r\nNS\r\nNF\r\nMN\r\n")
-		r.heard("")
+		r.wantAsked("")
 	}
 	r := rigged(t, 1, route.Route{Kind: route.KindFailover,
 		Children: []route.Route{{Kind: route.KindError, Response: "no such service"}}}, "a")

@@ -15,7 +15,7 @@ func TestModifyKey(t *testing.T) {
 		Target: ptr(to("a"))}, "a")
 	r.want(set("k", "v"), "STORED\r\n")
 	r.want("get old:k new:k k\r\n", "VALUE old:k 0 1\r\nv\r\nVALUE new:k 0 1\r\nv\r\nVALUE k 0 1\r\nv\r\nEND\r\n")
-	r.heard("a: set new:k 0 0 1 v; a: get new:k; a: get new:k; a: get new:k")
+	r.wantAsked("a: set new:k 0 0 1 v; a: get new:k; a: get new:k; a: get new:k")
 	r.want("mg k v k\r\nmg old:k k O7 s\r\nmg none k\r\nmd k k\r\n",
 		"VA 1 kk\r\nv\r\nHD kold:k O7 s1\r\nEN knone\r\nHD kk\r\n")
 	r.want("mg bmV3OmI= b k v\r\nms Yg== 1 b k\r\nx\r\nmg Yg== b k v\r\n",
@@ -42,7 +42,7 @@ func TestModifyKeyToAnotherCluster(t *testing.T) {
 	}
 	r := riggedWith(t, 1, o)
 	r.want("get k /r/a/k /r/b/k\r\n", "END\r\n")
-	r.heard("b: get xk; b: get xk; b: get k")
+	r.wantAsked("b: get xk; b: get xk; b: get k")
 }
 
 func TestClustersInACircleAreRefused(t *testing.T) {
@@ -73,7 +73,7 @@ func TestModifyExptime(t *testing.T) {
 		Target: ptr(to("a"))}, "a")
 	set.ask(0, "set k 0 9 0\r\n\r\ntouch k 0\r\ngat 1 k\r\nms k 0 T0 F1\r\n\r\nms k 0\r\n\r\nget k\r\nmg k v\r\n"+
 		"mg k T9\r\ndelete k\r\n")
-	set.heard("a: set k 0 2 0; a: touch k 2; a: gat 2 k; a: ms k 0 F1 T2; a: ms k 0 T2; a: get k; a: mg k v; a: " +
+	set.wantAsked("a: set k 0 2 0; a: touch k 2; a: gat 2 k; a: ms k 0 F1 T2; a: ms k 0 T2; a: get k; a: mg k v; a: " +
 		"mg k T2; a: delete k")
 	gone := rigged(t, 1, route.Route{Kind: route.KindModifyExptime, Exptime: -time.Second, Target: ptr(to("a"))}, "a")
 	gone.want("set k 0 0 1\r\nv\r\nget k\r\n", "STORED\r\nEND\r\n")
@@ -81,7 +81,7 @@ func TestModifyExptime(t *testing.T) {
 		Exptime: 10 * time.Second, Target: ptr(to("a"))}, "a")
 	least.ask(0, "set k 0 9 0\r\n\r\nset k 0 11 0\r\n\r\nset k 0 0 0\r\n\r\nset k 0 -1 0\r\n\r\n"+
 		"set k 0 4000000000 0\r\n\r\nset k 0 2600000 0\r\n\r\n")
-	least.heard("a: set k 0 9 0; a: set k 0 10 0; a: set k 0 10 0; a: set k 0 -1 0; a: set k 0 -294967296 0; a: " +
+	least.wantAsked("a: set k 0 9 0; a: set k 0 10 0; a: set k 0 10 0; a: set k 0 -1 0; a: set k 0 -294967296 0; a: " +
 		"set k 0 2600000 0")
 }
 
@@ -93,5 +93,5 @@ func TestExptimesGoByTheClockOfTheRouter(t *testing.T) {
 	now := time.Unix(2_000_000_000, 0)
 	r := riggedOn(t, runWith(t, o, 1, Parts{Now: func() time.Time { return now }}))
 	r.want("set k 0 5 1\r\nv\r\n", "STORED\r\n")
-	r.heard(fmt.Sprintf("a: set k 0 %d 1 v", 2_000_000_000+60*24*60*60))
+	r.wantAsked(fmt.Sprintf("a: set k 0 %d 1 v", 2_000_000_000+60*24*60*60))
 }

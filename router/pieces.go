@@ -66,7 +66,7 @@ func (c *chunked) store(l *lane, q *query) {
 	m.pieces = m.count()
 	if m.pieces > maxPieces {
 		if r.Op == mc.Set { // as memcached does: what the value was to replace goes
-			c.target.forward(l, &query{request: deleteKey(bytes.Clone(r.Key)), taker: nobody{}})
+			c.target.forward(l, &query{request: deleteKey(bytes.Clone(r.Key)), taker: discard{}})
 		}
 		q.taker.take(l, q, &answer{result: resultClientError, wire: []byte(mc.TooLarge)})
 		return
@@ -183,7 +183,7 @@ func (s *chunkRead) take(l *lane, _ *query, a *answer) {
 	}
 	switch {
 	case !ok:
-		s.outer.sayNothing(l)
+		s.outer.respondAbsent(l)
 	case isTheirs:
 		s.ownFirst()
 		s.join(l, theirs)
@@ -195,7 +195,7 @@ func (s *chunkRead) take(l *lane, _ *query, a *answer) {
 		s.forward(l, len(value), whole)
 	default:
 		if s.manifest, ok = parseManifest(value); !ok {
-			s.outer.sayNothing(l)
+			s.outer.respondAbsent(l)
 			return
 		}
 		s.ownFirst()
@@ -211,7 +211,7 @@ func (s *chunkRead) ownFirst() {
 // missed answers with what is no hit; of a touch, it is that of a gat.
 func (s *chunkRead) missed(l *lane, a *answer) {
 	if a.result == resultMiss {
-		s.outer.sayNothing(l)
+		s.outer.respondAbsent(l)
 		return
 	}
 	s.outer.taker.take(l, s.outer, a)
@@ -222,7 +222,7 @@ func (s *chunkRead) forward(l *lane, size int, whole []byte) {
 	r := s.outer.request
 	switch {
 	case r.Op == mc.Touch:
-		s.outer.say(l, resultDone)
+		s.outer.respond(l, resultDone)
 	case r.Op == mc.MetaGet && !r.Has('v'):
 		s.outer.taker.take(l, s.outer, &answer{result: resultHit, wire: s.appendLine(nil, mc.AnswerHD, size)})
 	default:
@@ -297,7 +297,7 @@ func (s *chunkRead) lost(l *lane, failure *answer) {
 		s.outer.taker.take(l, s.outer, failure)
 		return
 	}
-	s.outer.sayNothing(l)
+	s.outer.respondAbsent(l)
 }
 
 // blockOf is the value of a hit.

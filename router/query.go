@@ -87,17 +87,17 @@ func (q *query) fail(l *lane, r result, text string) {
 	q.taker.take(l, q, &answer{result: r, wire: l.scratch})
 }
 
-// say answers q with what isn't a failure, in the words of its command.
-func (q *query) say(l *lane, r result) {
+// respond answers q with a result that is no failure, as its command words it.
+func (q *query) respond(l *lane, r result) {
 	l.scratch = appendAnswer(l.scratch[:0], q.request, r)
 	q.taker.take(l, q, &answer{result: r, wire: l.scratch})
 }
 
-// sayNothing answers q as if nothing were held anywhere: a miss, or a write that found nothing.
-func (q *query) sayNothing(l *lane) { q.say(l, nothing(q.request)) }
+// respondAbsent answers q as if nothing were held anywhere: a miss, or a write that found nothing.
+func (q *query) respondAbsent(l *lane) { q.respond(l, absentResult(q.request)) }
 
-// nothing is the result of a request where nothing is held and nothing is kept.
-func nothing(r *mc.Request) result {
+// absentResult is the result of a request where nothing is held and nothing is kept.
+func absentResult(r *mc.Request) result {
 	switch r.Op {
 	case mc.Get, mc.Gets, mc.Gat, mc.Gats, mc.MetaGet, mc.MetaDebug:
 		return resultMiss

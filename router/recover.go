@@ -150,7 +150,7 @@ func (s *recovery) recoverMember(ctx context.Context, m *member) error {
 	if m.to == nil {
 		l := s.router.lanes[0]
 		for _, key := range s.keys {
-			l.enter(func() { m.route.forward(l, &query{request: deleteKey(key), taker: nobody{}}) })
+			l.enter(func() { m.route.forward(l, &query{request: deleteKey(key), taker: discard{}}) })
 		}
 		return nil
 	}

@@ -158,7 +158,7 @@ func (r *read) next(l *lane) {
 	outer, cold := r.outer, r.cold > 0
 	l.putRead(r)
 	if cold { // it has answered, if only with a miss
-		outer.sayNothing(l)
+		outer.respondAbsent(l)
 		return
 	}
 	outer.fail(l, resultDown, fmt.Sprintf("no member of %s is up", p.options.Name))
@@ -432,7 +432,7 @@ func (w *write) acknowledge(l *lane, a *answer) {
 	outer := w.outer
 	w.outer = nil
 	if a == nil {
-		outer.say(l, resultDone)
+		outer.respond(l, resultDone)
 		return
 	}
 	outer.taker.take(l, outer, a)

@@ -15,7 +15,7 @@ func TestHashSpreadsKeysAndKeepsThem(t *testing.T) {
 		r.want(set(fmt.Sprintf("k%d", i), "v"), "STORED\r\n")
 	}
 	for name, s := range r.stubs {
-		if got := len(s.heard()); got < 60 {
+		if got := len(s.takeAsked()); got < 60 {
 			t.Errorf("%s has %d of 300 keys", name, got)
 		}
 	}
@@ -33,7 +33,7 @@ func TestHashByLoadTakesTheNext(t *testing.T) {
 	}
 	r.ask(0, strings.Repeat("get one-key\r\n", 90))
 	for name, s := range r.stubs {
-		if got := len(s.heard()); got > 50 { // half of them, give or take what was answered meanwhile
+		if got := len(s.takeAsked()); got > 50 { // half of them, give or take what was answered meanwhile
 			t.Errorf("%s got %d of 90 requests for one key", name, got)
 		}
 	}
@@ -68,9 +68,9 @@ func TestPrefixSelectorTakesTheLongest(t *testing.T) {
 		{Prefix: "u", Route: to("a")}, {Prefix: "user:", Route: to("b")}, {Prefix: "user:9", Route: to("c")},
 	}}, "a", "b", "c")
 	r.want("get user:1 user:91 user x u\r\n", "END\r\n")
-	r.heard("a: get user; a: get u; b: get user:1; c: get user:91")
+	r.wantAsked("a: get user; a: get u; b: get user:1; c: get user:91")
 	r.want(set("x", "v")+"delete x\r\n", "NOT_STORED\r\nNOT_FOUND\r\n")
-	r.heard("")
+	r.wantAsked("")
 }
 
 func TestOperationSelector(t *testing.T) {
@@ -80,13 +80,13 @@ func TestOperationSelector(t *testing.T) {
 		{Operations: []string{"delete", "decr", "add"}, Route: to("c")},
 	}, Default: ptr(to("d"))}, "a", "b", "c", "d")
 	r.ask(0, "get k\r\ngets k\r\nmg k v\r\nme k\r\ngat 1 k\r\n")
-	r.heard("a: get k; a: gets k; a: mg k v; a: me k; a: gat 1 k")
+	r.wantAsked("a: get k; a: gets k; a: mg k v; a: me k; a: gat 1 k")
 	r.ask(0, "gats 1 k\r\nset k 0 0 0\r\n\r\ncas k 0 0 0 1\r\n\r\nms k 0\r\n\r\nappend k 0 0 0\r\n\r\n")
-	r.heard("b: gats 1 k; b: set k 0 0 0; b: cas k 0 0 0 1; b: ms k 0; b: append k 0 0 0")
+	r.wantAsked("b: gats 1 k; b: set k 0 0 0; b: cas k 0 0 0 1; b: ms k 0; b: append k 0 0 0")
 	r.ask(0, "delete k\r\nmd k\r\nadd k 0 0 0\r\n\r\ndecr k 1\r\nma k MD\r\n")
-	r.heard("c: delete k; c: md k; c: add k 0 0 0; c: decr k 1; c: ma k MD")
+	r.wantAsked("c: delete k; c: md k; c: add k 0 0 0; c: decr k 1; c: ma k MD")
 	r.ask(0, "incr k 1\r\nma k\r\ntouch k 1\r\n")
-	r.heard("d: incr k 1; d: ma k; d: touch k 1")
+	r.wantAsked("d: incr k 1; d: ma k; d: touch k 1")
 }
 
 func ptr[T any](v T) *T { return &v }
@@ -95,7 +95,7 @@ func TestRandomAsksAll(t *testing.T) {
 	r := rigged(t, 1, route.Route{Kind: route.KindRandom, Children: toAll("a", "b")}, "a", "b")
 	r.ask(0, strings.Repeat("get k\r\n", 200))
 	for name, s := range r.stubs {
-		if got := len(s.heard()); got < 50 {
+		if got := len(s.takeAsked()); got < 50 {
 			t.Errorf("%s was asked %d times of 200", name, got)
 		}
 	}
@@ -109,7 +109,7 @@ func TestHostIDAndLatestStayWithOneChild(t *testing.T) {
 		}
 		used := 0
 		for _, s := range r.stubs {
-			if len(s.heard()) > 0 {
+			if len(s.takeAsked()) > 0 {
 				used++
 			}
 		}
@@ -127,7 +127,7 @@ func TestLatestFailsOver(t *testing.T) {
 	r.ask(0, "get k\r\n")
 	asked := 0
 	for _, s := range r.stubs {
-		asked += len(s.heard())
+		asked += len(s.takeAsked())
 	}
 	if asked != 2 {
 		t.Errorf("asked %d children; want 2", asked)

@@ -55,7 +55,7 @@ func (s *shadow) forward(l *lane, q *query) {
 			own = detach(q.request)
 		}
 		to.open.Add(1)
-		c := &counted{outer: &query{taker: nobody{}}, count: &to.open}
+		c := &counted{outer: &query{taker: discard{}}, count: &to.open}
 		c.request, c.taker = own, c
 		to.target.forward(l, &c.query)
 	}

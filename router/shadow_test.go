@@ -22,7 +22,7 @@ func TestShadowCopiesAShare(t *testing.T) {
 		r.want(set(key, "v")+"get "+key+"\r\n", "STORED\r\n"+value(key, "v"))
 	}
 	r.settle()
-	b, c := len(r.stubs["b"].heard()), len(r.stubs["c"].heard())
+	b, c := len(r.stubs["b"].takeAsked()), len(r.stubs["c"].takeAsked())
 	if c != 800 || b < 180 || b > 300 {
 		t.Errorf("the shadows got %d and %d of 800 requests; want about 240 and 800", b, c)
 	}
@@ -41,7 +41,7 @@ func TestShadowIsBounded(t *testing.T) {
 	s := r.tree.Load().root.(*shadow).copies[0]
 	s.open.Store(route.DefaultMaxShadowed - 1)
 	r.want("get k\r\nget k\r\n", "END\r\nEND\r\n")
-	if got := len(r.stubs["b"].heard()); got != 1 {
+	if got := len(r.stubs["b"].takeAsked()); got != 1 {
 		t.Errorf("the shadow got %d; want 1", got)
 	}
 	r.stubs["b"].free()
@@ -65,7 +65,7 @@ func TestShadowCopiesMcroutersKeys(t *testing.T) {
 		want = append(want, asked[i])
 	}
 	r.settle()
-	if got := r.stubs["b"].heard(); !slices.Equal(got, want) {
+	if got := r.stubs["b"].takeAsked(); !slices.Equal(got, want) {
 		t.Errorf("the shadow got %q; want %q", got, want)
 	}
 }
@@ -78,10 +78,10 @@ func TestShadowOfKeysAndOfChance(t *testing.T) {
 		r.ask(0, fmt.Sprintf("get k%d\r\n", i))
 	}
 	r.settle()
-	if got := fmt.Sprint(r.stubs["b"].heard()); got != "[get k3 get k5]" {
+	if got := fmt.Sprint(r.stubs["b"].takeAsked()); got != "[get k3 get k5]" {
 		t.Errorf("the shadow of two keys got %s", got)
 	}
-	if n := len(r.stubs["c"].heard()); n < 50 || n > 160 {
+	if n := len(r.stubs["c"].takeAsked()); n < 50 || n > 160 {
 		t.Errorf("the shadow of a quarter of the requests got %d of 400", n)
 	}
 }
@@ -97,7 +97,7 @@ func TestShadowOfSomeMembers(t *testing.T) {
 	for i := range 100 {
 		r.ask(0, fmt.Sprintf("get k%d\r\n", i))
 	}
-	y, s := r.stubs["y"].heard(), r.stubs["s"].heard()
+	y, s := r.stubs["y"].takeAsked(), r.stubs["s"].takeAsked()
 	if fmt.Sprint(y) != fmt.Sprint(s) || len(s) == 0 || len(s) == 100 {
 		t.Errorf("the shadow got %v; want %v", s, y)
 	}
@@ -111,8 +111,8 @@ func TestMigrate(t *testing.T) {
 		for i := range 200 {
 			r.ask(0, fmt.Sprintf("get k%d\r\n", i))
 		}
-		r.stubs["a"].heard()
-		return len(r.stubs["b"].heard())
+		r.stubs["a"].takeAsked()
+		return len(r.stubs["b"].takeAsked())
 	}
 	for _, test := range []struct {
 		at      int64
@@ -131,7 +131,7 @@ func TestMigrate(t *testing.T) {
 			t.Errorf("at %d %d of 200 keys have moved; want %d to %d", test.at, got, test.lo, test.hi)
 		}
 		r.ask(0, "delete k\r\n")
-		r.heard(test.deletes)
+		r.wantAsked(test.deletes)
 	}
 	m.now = func() time.Time { return time.Unix(1050, 0) }
 	r.stubs["b"].failing(resultTimeout)

@@ -108,7 +108,7 @@ func (s *shardSplit) deleteSplit(l *lane, q *query, end, split int) {
 	}
 	own := detach(q.request)
 	own.Key = key
-	s.target.forward(l, &query{request: own, taker: nobody{}})
+	s.target.forward(l, &query{request: own, taker: discard{}})
 }
 
 func (s *shardSplit) explain(r *mc.Request) route.Hop {

@@ -32,7 +32,7 @@ func (t *tree) dispatch(l *lane, q *query) {
 	case r.Op == mc.FlushAll:
 		t.flush(l, q)
 	case t.options.ReadsOnly && !r.Op.Reads():
-		q.sayNothing(l)
+		q.respondAbsent(l)
 	case len(r.Key) > 0 && r.Key[0] == '/' && len(t.clusters) > 0:
 		t.serveCluster(l, q)
 	case bytes.HasPrefix(r.Key, adminPrefix) && r.Op.IsGet():
@@ -47,13 +47,13 @@ var noop = []byte("MN\r\n")
 // drop deletes what is held under key: the client has tried to replace it, and could not.
 func (t *tree) drop(l *lane, key []byte) {
 	r := &mc.Request{Op: mc.Delete, Key: bytes.Clone(key)}
-	t.dispatch(l, &query{request: r, taker: nobody{}})
+	t.dispatch(l, &query{request: r, taker: discard{}})
 }
 
-// nobody takes answers that no one waits for.
-type nobody struct{}
+// discard takes answers that no request waits for.
+type discard struct{}
 
-func (nobody) take(*lane, *query, *answer) {}
+func (discard) take(*lane, *query, *answer) {}
 
 // flush has every pool flushed, unless the options forbid it.
 func (t *tree) flush(l *lane, q *query) {

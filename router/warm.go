@@ -125,7 +125,7 @@ func (f *fill) warmAnswered(l *lane, a *answer) {
 		return
 	}
 	if a.result == resultMiss && w.kind == route.KindL1L2Cache {
-		f.outer.say(l, resultMiss) // whatever L1 says: L2 holds what there is
+		f.outer.respond(l, resultMiss) // whatever L1 answers: L2 holds what there is
 		return
 	}
 	if a.result != resultHit {

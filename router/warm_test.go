@@ -22,10 +22,10 @@ func TestWarmUpFillsAGet(t *testing.T) {
 	r, cold, warm := warmRig(t, 1)
 	warm.do(t, "set k 5 100 1\r\nv\r\nset forever 0 0 1\r\nw\r\n")
 	r.want("get k none forever\r\n", "VALUE k 5 1\r\nv\r\nVALUE forever 0 1\r\nw\r\nEND\r\n")
-	r.heard("cold: get k; cold: add k 5 100 1 v; cold: get none; cold: get forever; cold: add forever 0 0 1 w; " +
+	r.wantAsked("cold: get k; cold: add k 5 100 1 v; cold: get none; cold: get forever; cold: add forever 0 0 1 w; " +
 		"warm: mg k s f t v; warm: mg none s f t v; warm: mg forever s f t v")
 	r.want("get k\r\n", "VALUE k 5 1\r\nv\r\nEND\r\n")
-	r.heard("cold: get k")
+	r.wantAsked("cold: get k")
 	if got := cold.do(t, "mg k t f v\r\n"); got != "VA 1 t100 f5\r\nv\r\n" {
 		t.Errorf("cold has %q", got)
 	}
@@ -42,7 +42,7 @@ func TestWarmUpOfReadsThatOnlyColdCanAnswer(t *testing.T) {
 		warm.do(t, "set k 5 100 1\r\nv\r\n")
 		r.want(test.request, test.answer)
 		if test.asked != "" {
-			r.heard(fmt.Sprintf("cold: %[1]s; cold: add k 5 100 1 v; cold: %[1]s; warm: mg k s f t v", test.asked))
+			r.wantAsked(fmt.Sprintf("cold: %[1]s; cold: add k 5 100 1 v; cold: %[1]s; warm: mg k s f t v", test.asked))
 		}
 	}
 }
@@ -68,8 +68,8 @@ func TestWarmUpFromAServerWithoutMetaCommands(t *testing.T) {
 	r.tree.Load().pools[1].members[0].route = old
 	warm.do(t, set("k", "v")+set("j", "w"))
 	r.want("get k\r\ngets j\r\n", value("k", "v")+"VALUE j 0 1 2\r\nw\r\nEND\r\n")
-	r.heard("cold: get k; cold: add k 0 60 1 v; cold: gets j; cold: add j 0 60 1 w; cold: gets j; warm: get k; warm: " +
-		"get j")
+	r.wantAsked("cold: get k; cold: add k 0 60 1 v; cold: gets j; cold: add j 0 60 1 w; cold: gets j; warm: get k; " +
+		"warm: get j")
 }
 
 func TestWarmUpWhileColdOrWarmFails(t *testing.T) {
@@ -78,7 +78,7 @@ func TestWarmUpWhileColdOrWarmFails(t *testing.T) {
 	cold.failing(resultTimeout)
 	r.want("get k\r\nget none\r\ngets k\r\n", value("k", "v")+failure("cold")+failure("cold"))
 	cold.failing(resultHit)
-	r.heard("cold: get k; cold: get none; cold: gets k; warm: mg k s f t v; warm: mg none s f t v; warm: mg k s f t v")
+	r.wantAsked("cold: get k; cold: get none; cold: gets k; warm: mg k s f t v; warm: mg none s f t v; warm: mg k s f t v")
 	warm.failing(resultTimeout)
 	r.want("get k\r\nmg k v\r\n", "END\r\nEN\r\n")
 }
@@ -87,7 +87,7 @@ func TestWarmUpIgnoresStaleItems(t *testing.T) {
 	r, _, warm := warmRig(t, 1)
 	warm.do(t, set("k", "v")+"md k I T30\r\n")
 	r.want("get k\r\n", "END\r\n")
-	r.heard("cold: get k; warm: mg k s f t v")
+	r.wantAsked("cold: get k; warm: mg k s f t v")
 }
 
 func TestWarmUpWritesTakeTheKeyFromWarm(t *testing.T) {
@@ -177,7 +177,7 @@ func TestAReadBegunBeforeADeleteAddsNothing(t *testing.T) {
 // A flush comes while a read has what it flushes: nothing of before is added.
 func TestAFlushIsNotUndone(t *testing.T) {
 	r, cold, warm := warmRig(t, 2)
-	flushed := forwardFunc(func(l *lane, q *query) { q.say(l, resultDone) })
+	flushed := forwardFunc(func(l *lane, q *query) { q.respond(l, resultDone) })
 	warm.do(t, set("k", "old")+set("j", "old"))
 	cold.holding(mc.Add)
 	r.want("get k\r\n", value("k", "old")) // its add is in flight
@@ -245,7 +245,7 @@ func TestWarmUpNeverBringsBackWhatWasReplaced(t *testing.T) {
 			}
 		}
 	}
-	if added := strings.Count(strings.Join(cold.heard(), ";"), "add "); added == 0 {
+	if added := strings.Count(strings.Join(cold.takeAsked(), ";"), "add "); added == 0 {
 		t.Error("nothing was added at all: the test is void")
 	}
 }
@@ -303,16 +303,16 @@ func TestL1L2Cache(t *testing.T) {
 	l2 := r.stubs["l2"]
 	l2.do(t, "set k 5 100 1\r\nv\r\n")
 	r.want("get k none\r\n", "VALUE k 5 1\r\nv\r\nEND\r\n")
-	r.heard("l1: get k; l1: add k 5 7 1 v; l1: get none; l1: add none 65536 3 6 ncache; l2: get k; l2: get none")
+	r.wantAsked("l1: get k; l1: add k 5 7 1 v; l1: get none; l1: add none 65536 3 6 ncache; l2: get k; l2: get none")
 	r.want("get none k\r\ngets none\r\nmg none v\r\nmg none t\r\n", "VALUE k 5 1\r\nv\r\nEND\r\nEND\r\nEN\r\nEN\r\n")
 	r.want("mg k v\r\nmg k f v\r\nmg k t\r\n", "VA 1\r\nv\r\nVA 1 f5\r\nv\r\nHD t7\r\n")
-	r.heard("l1: get none; l1: get k; l1: gets none; l1: mg none v f; l1: mg none t f; l1: mg k v f; l1: mg k f v; l1: " +
-		"mg k t f")
+	r.wantAsked("l1: get none; l1: get k; l1: gets none; l1: mg none v f; l1: mg none t f; l1: mg k v f; l1: mg k f v; " +
+		"l1: mg k t f")
 	r.want(set("none", "n")+"get none\r\ndelete none\r\n", "STORED\r\n"+value("none", "n")+"DELETED\r\n")
-	r.heard("l1: set none 0 0 1 n; l1: get none; l1: delete none")
+	r.wantAsked("l1: set none 0 0 1 n; l1: get none; l1: delete none")
 	l2.do(t, set("j", "w"))
 	r.want("mg j v\r\n", "VA 1\r\nw\r\n")
-	r.heard("l1: mg j v f; l1: add j 0 7 1 w; l1: mg j v f; l2: get j")
+	r.wantAsked("l1: mg j v f; l1: add j 0 7 1 w; l1: mg j v f; l2: get j")
 	r.stubs["l1"].failing(resultTimeout)
 	r.want("get k none\r\n", "VALUE k 5 1\r\nv\r\nEND\r\n")
 }

@@ -10,8 +10,8 @@ import (
 	"holdfast/route"
 )
 
-// told runs a router before a member that answers each line with what say makes of it.
-func told(t *testing.T, o route.Options, say func(line string) string) *running {
+// scripted runs a router before an upstream that answers each line with what answer returns for it.
+func scripted(t *testing.T, o route.Options, answer func(line string) string) *running {
 	t.Helper()
 	address := startMember(t, nil, func(_ int, conn net.Conn, in *bufio.Reader) {
 		for {
@@ -22,7 +22,7 @@ func told(t *testing.T, o route.Options, say func(line string) string) *running 
 			if words := strings.Fields(line); words[0] == "set" || words[0] == "ms" {
 				in.ReadString('\n')
 			}
-			conn.Write([]byte(say(strings.TrimRight(line, "\r\n"))))
+			conn.Write([]byte(answer(strings.TrimRight(line, "\r\n"))))
 		}
 	})
 	o.Pools = append(o.Pools, route.Pool{Name: "m", Members: []route.Member{{Address: address}}})
@@ -32,7 +32,7 @@ func told(t *testing.T, o route.Options, say func(line string) string) *running 
 // A word without a text is an answer as well: the connection stays, and the result is what it says.
 func TestErrorsWithoutAText(t *testing.T) {
 	for word, result := range map[string]string{"SERVER_ERROR": "server_error", "CLIENT_ERROR": "client_error"} {
-		r := told(t, route.Options{}, func(string) string { return word + "\r\n" })
+		r := scripted(t, route.Options{}, func(string) string { return word + "\r\n" })
 		for _, request := range []string{"get k\r\n", "set k 0 0 1\r\nx\r\n", "delete k\r\n", "mg k v\r\n",
 			"ms k 1\r\nx\r\n"} {
 			r.want(0, request, word+"\r\n")
@@ -47,7 +47,7 @@ func TestErrorsWithoutAText(t *testing.T) {
 
 func TestFailoverAfterErrorsWithoutAText(t *testing.T) {
 	for word, want := range map[string]string{"SERVER_ERROR": "END\r\n", "CLIENT_ERROR": "CLIENT_ERROR\r\n"} {
-		r := told(t, route.Options{Route: route.Route{
+		r := scripted(t, route.Options{Route: route.Route{
 			Kind: route.KindFailover, Children: []route.Route{to("m"), {Kind: route.KindNull}},
 			Failover: route.FailoverPolicy{Reads: []string{"server_error"}},
 		}}, func(string) string { return word + "\r\n" })
@@ -58,7 +58,7 @@ func TestFailoverAfterErrorsWithoutAText(t *testing.T) {
 // A member that says that it is busy is one for a policy.
 func TestFailoverAfterABusyMember(t *testing.T) {
 	for errors, want := range map[string]string{"busy": "END\r\n", "server_error": "SERVER_ERROR 307 busy\r\n"} {
-		r := told(t, route.Options{Route: route.Route{
+		r := scripted(t, route.Options{Route: route.Route{
 			Kind: route.KindFailover, Children: []route.Route{to("m"), {Kind: route.KindNull}},
 			Failover: route.FailoverPolicy{Reads: []string{errors}},
 		}}, func(string) string { return "SERVER_ERROR 307 busy\r\n" })
@@ -88,7 +88,7 @@ func TestStrayOpaqueIsNotPassedOn(t *testing.T) {
 		{"mg aw== b v k\r\n", "VA 1 kbw== b\r\nx\r\n", ""},
 		{"mg aw== b v k\r\n", "VA 1 kaw== b\r\nx\r\n", "VA 1 kaw== b\r\nx\r\n"},
 	} {
-		r := told(t, route.Options{}, func(string) string { return test.answer })
+		r := scripted(t, route.Options{}, func(string) string { return test.answer })
 		got := r.ask(0, test.request)
 		if test.want == "" {
 			if !strings.HasPrefix(got, "SERVER_ERROR ") {
@@ -126,7 +126,7 @@ func TestL2AnswersForL1(t *testing.T) {
 // too.
 func TestWarmPoolWithoutMetaCommands(t *testing.T) {
 	for _, refusal := range []string{"ERROR", "CLIENT_ERROR malformed request", "SERVER_ERROR Command not supported"} {
-		r := told(t, route.Options{
+		r := scripted(t, route.Options{
 			Pools: []route.Pool{{Name: "cold", Members: []route.Member{{Address: "127.0.0.1:1", Name: "cold"}}}},
 			Route: route.Route{Kind: route.KindWarmUp, Cold: ptr(to("cold")), Warm: ptr(to("m"))},
 		}, func(line string) string {
