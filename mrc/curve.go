@@ -2,19 +2,19 @@ package mrc
 
 import "math"
 
-// A Point of the curve: the share of gets, in [0, 1], that would be hits with so much memory for
-// items.
+// A Point of the curve is the share of gets, in [0, 1], that would be hits with this much memory
+// for items.
 type Point struct {
 	MemoryBytes int64
 	HitRatio    float64
 }
 
-// Stats are how much the curve rests on: with less than a few thousand sampled requests it says
-// little.
+// Stats describe the sample behind the curve, which is not reliable below a few thousand sampled
+// requests.
 type Stats struct {
 	SampledRequests uint64  // since New or Reset
 	Keys            int     // in the sample now
-	Rate            float64 // the share of all keys that is sampled now
+	Rate            float64 // share of all keys that is sampled now
 }
 
 // Stats returns the size of the sample.
@@ -50,16 +50,16 @@ func (s *Sampler) Curve(memoryBytes []int64) []Point {
 	return points
 }
 
-// lack splits what the sample has too few of (or, if negative, too many), in requests.
+// lack splits the number of requests that the sample lacks (or, if negative, has in excess).
 //
-// SHARDS-adj takes all of it for requests of a few very hot keys that happen to be outside the
-// sample or in it, which are hits at any size. That is right for skewed traffic, and wrong for
-// even traffic, where a sample of 2000 keys has some 2 % too many or too few of every sort. So of
-// what the sample's own spread explains, "chance", as much are hits as among the sample's
-// requests, each weighted by how often its key is asked for: the regression estimator of survey
-// sampling (Cochran, Sampling Techniques, chapter 7), which comes to SHARDS-adj when hot keys are
-// in the sample. What is beyond that spread, "hot", the sample can know nothing of, and SHARDS-adj
-// holds for it.
+// SHARDS-adj attributes all of it to a few very hot keys that happen to be outside the sample or in
+// it, whose requests are hits at any size. That is right for skewed traffic and wrong for even
+// traffic, where a sample of 2000 keys has some 2 % too many or too few of every kind. So the part
+// that the sample's own spread explains, chance, is assumed to have the hit ratio of the sample's
+// requests, each weighted by how often its key is requested: the regression estimator of survey
+// sampling (Cochran, Sampling Techniques, chapter 7), which equals SHARDS-adj if hot keys are in
+// the sample. About the part beyond that spread, hot, the sample has no information, and it is
+// counted as in SHARDS-adj.
 func (s *Sampler) lack(requests float64) (chance, hot float64) {
 	// Σ r² over keys, each in the sample with a chance of 1 ÷ weight
 	variance := (s.popular.total() + s.popularCold) * (s.weight - 1)

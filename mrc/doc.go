@@ -3,12 +3,12 @@
 // Construction with SHARDS", FAST'15: the fixed-size variant with its correction of the counts
 // (SHARDS-adj, refined for even traffic: see Sampler.lack), weighted by the items' bytes.
 //
-// The idea: an item is a hit in an LRU cache of m bytes exactly if the items used since its last
-// use, and itself, sum to m bytes or less. That sum is the request's stack distance, so the
-// distribution of distances is the curve for every m at once. Keys whose hash lies under a
+// A request is a hit in an LRU cache of m bytes if and only if the items used since the item's last
+// use, plus the item itself, sum to at most m bytes. That sum is the request's stack distance, so
+// the distribution of distances is the curve for all m at once. Keys whose hash is below a
 // threshold are a fair sample of all keys; distances among them, divided by the share of keys that
-// is sampled, estimate the distances among all. When the sample grows beyond MaxKeys, the
-// threshold falls to its largest hash, so cost and memory stay bounded whatever the traffic.
+// is sampled, estimate the distances among all keys. When the sample exceeds MaxKeys, the threshold
+// falls to its largest hash, so cost and memory are bounded for any traffic.
 //
 // How a cache feeds it:
 //
@@ -16,9 +16,9 @@
 //		s.Get(hash, itemBytes) // 0 on a miss
 //	}
 //
-// likewise Set for each item stored, Delete for each deleted or expired, and DeleteAll for a flush.
-// Evictions are not reported: the package estimates what a smaller or larger cache would still
-// hold.
+// It also calls Set for each stored item, Delete for each deleted or expired one, and DeleteAll for
+// a flush. It doesn't report evictions: the package estimates what a smaller or larger cache would
+// still hold.
 //
 // A limit: the time at which an evicted item would have expired is unknown. If items expire long
 // before they are requested again, the curve is too high above the present memory.

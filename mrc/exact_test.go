@@ -52,8 +52,8 @@ func (e *exact) hitRatio(memoryBytes int64) float64 {
 	return float64(hits) / float64(len(e.sorted))
 }
 
-// newZipf draws keys from [0, n) where key k has the weight 1 ÷ (k+1)^exponent. That of math/rand
-// takes no exponent below 1, where most real traffic lies.
+// newZipf returns a function that draws keys from [0, n), key k with the weight 1 ÷ (k+1)^exponent.
+// math/rand's Zipf has no exponents below 1, where most real traffic is.
 func newZipf(exponent float64, n int) func(*rand.Rand) uint64 {
 	upTo := make([]float64, n)
 	sum := 0.0

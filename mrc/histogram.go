@@ -15,7 +15,7 @@ const (
 	bucketsPerOctave    = 1 << bucketsPerOctaveLog
 )
 
-// bucket returns the bucket that a distance falls in, and where in it, in [0, 1).
+// bucket returns the bucket of a distance, and the distance's place in it, in [0, 1).
 func bucket(distance float64) (i int, share float64) {
 	if distance < 1 {
 		return 0, 0
@@ -35,8 +35,8 @@ func (h *histogram) total() (requests float64) {
 	return requests
 }
 
-// upTo returns the requests whose distance is at most the given one, taking those of one bucket
-// as spread evenly over it.
+// upTo returns the number of requests whose distance is at most the given one, assuming that those
+// of one bucket are spread evenly over it.
 func (h *histogram) upTo(distance float64) (requests float64) {
 	last, share := bucket(distance)
 	for _, n := range h[:last] {

@@ -1,9 +1,9 @@
 package mrc
 
-// The sample's two ways from hashes to entries: the table and the heap.
+// This file has the sample's two indexes by hash: the table and the heap.
 
-// find returns the entry of the key with this hash, or -1. Two keys with one hash are one key to
-// the sample, which happens to none of 8192 keys in practice.
+// find returns the entry of the key with this hash, or -1. The sample treats two keys with the same
+// hash as one, which is too rare among 8192 keys to matter.
 func (k *sample) find(hash uint64) int32 {
 	mask := len(k.table) - 1
 	for at := int(hash) & mask; k.table[at] != 0; at = (at + 1) & mask {
@@ -24,8 +24,8 @@ func (k *sample) insert(i int32) {
 	k.table[at] = i + 1
 }
 
-// unlink takes the key with this hash, which must be there, out of the table. Entries behind it
-// move up to fill the gap, so that no walk ends before its key.
+// unlink removes the key with this hash from the table, which must have it. Entries after it move
+// up to fill the gap, so that no probe ends before its key.
 func (k *sample) unlink(hash uint64) {
 	mask := len(k.table) - 1
 	at := int(hash) & mask
@@ -41,7 +41,7 @@ func (k *sample) unlink(hash uint64) {
 				return
 			}
 			home := int(k.entries[k.table[at]-1].hash) & mask
-			if (at-home)&mask >= (at-gap)&mask { // its walk passes the gap
+			if (at-home)&mask >= (at-gap)&mask { // its probe passes the gap
 				break
 			}
 		}

@@ -2,14 +2,13 @@ package mrc
 
 import "math/bits"
 
-// sample is the sampled keys, three times ordered: by hash in a table, to find one; by hash in a
-// heap, to find the largest; and by last use in a stack of slots, to find the bytes above one.
+// sample is the sampled keys in three structures: a hash table, to find a key; a heap by hash, to
+// find the largest; and a stack of slots by last use, to find the bytes above a key.
 //
-// The stack is a row of slots, twice as many as there can be keys. A use puts the key in the next
-// slot; when the slots are used up, the keys move together to the row's beginning, keeping their
-// order, which is as many steps as there were uses since. A Fenwick tree over the slots sums the
-// bytes of any stretch in O(log n). It is a few arrays in all, where a balanced tree would chase
-// pointers.
+// The stack has twice as many slots as there can be keys. A use puts the key in the next slot. When
+// the slots are used up, the keys move to the lowest slots in their order, which costs as many
+// steps as there were uses since the last time. A Fenwick tree over the slots sums the bytes of any
+// range in O(log n). All of it is a few arrays, where a balanced tree would follow pointers.
 type sample struct {
 	entries []entry
 	unused  []int32 // entries that hold no key
@@ -18,7 +17,7 @@ type sample struct {
 	slots   []int32 // entry+1, 0 where empty
 	tree    []int64 // Fenwick tree: tree[i] is the bytes in the i&-i slots that end before slot i
 	next    int32   // the first slot above the stack
-	lowest  int32   // no slot under it holds a key
+	lowest  int32   // no slot below it holds a key
 	bytes   int64   // of all keys
 }
 
@@ -26,13 +25,13 @@ type sample struct {
 type entry struct {
 	hash     uint64
 	bytes    int64
-	requests float64 // that were counted since it came; older ones count less
+	requests float64 // for it since it was added; age halves older ones
 	slot     int32
 	heap     int32 // index of the entry in heap
 }
 
-// newSample has entries for one key more than maxKeys, since a key is added before another is
-// removed.
+// newSample returns a sample with entries for maxKeys+1 keys, since a key is added before another
+// is removed.
 func newSample(maxKeys int) sample {
 	capacity := maxKeys + 1
 	k := sample{
@@ -66,8 +65,8 @@ func (k *sample) distance(i int32) (above, own int64) {
 	return k.bytes - k.bytesBefore(e.slot+1), e.bytes
 }
 
-// push adds a key that is not in the sample, on top. It comes after one request: the one that hit
-// it, or that missed it and led to a set.
+// push adds a key that is not in the sample on top of the stack. It has had one request, which was
+// a hit, or a miss that led to a set.
 func (k *sample) push(hash uint64, bytes int64) {
 	i := k.unused[len(k.unused)-1]
 	k.unused = k.unused[:len(k.unused)-1]
@@ -78,7 +77,7 @@ func (k *sample) push(hash uint64, bytes int64) {
 	k.place(i)
 }
 
-// raise puts entry i on top, with a new size unless that is 0.
+// raise moves entry i to the top of the stack, with a new size unless that is 0.
 func (k *sample) raise(i int32, bytes int64) {
 	k.lift(i)
 	if bytes > 0 {
@@ -94,7 +93,7 @@ func (k *sample) remove(i int32) {
 	k.unused = append(k.unused, i)
 }
 
-// lowestKey returns the entry whose last use is longest ago. There must be one.
+// lowestKey returns the least recently used entry. There must be one.
 func (k *sample) lowestKey() int32 {
 	for k.slots[k.lowest] == 0 {
 		k.lowest++
@@ -102,16 +101,14 @@ func (k *sample) lowestKey() int32 {
 	return k.slots[k.lowest] - 1
 }
 
-// removeLargestHash removes the key with the largest hash and returns that.
+// removeLargestHash removes the key with the largest hash, and returns the hash.
 func (k *sample) removeLargestHash() uint64 {
 	i := k.heap[0]
 	k.remove(i)
 	return k.entries[i].hash
 }
 
-// The stack.
-
-// place puts entry i, which has no slot, in the next one.
+// place puts entry i, which has no slot, in the next slot of the stack.
 func (k *sample) place(i int32) {
 	if int(k.next) == len(k.slots) {
 		k.compact()
@@ -124,7 +121,7 @@ func (k *sample) place(i int32) {
 	k.next++
 }
 
-// lift takes entry i out of its slot.
+// lift removes entry i from its slot.
 func (k *sample) lift(i int32) {
 	e := &k.entries[i]
 	k.slots[e.slot] = 0
@@ -160,7 +157,7 @@ func (k *sample) add(slot int32, bytes int64) {
 	}
 }
 
-// bytesBefore sums the bytes of all slots under the given one.
+// bytesBefore sums the bytes of all slots below the given one.
 func (k *sample) bytesBefore(slot int32) (bytes int64) {
 	for i := slot; i > 0; i &= i - 1 {
 		bytes += k.tree[i]

@@ -8,22 +8,22 @@ import (
 
 // Options are what a Sampler is made from. The zero value of a field means its default.
 type Options struct {
-	MaxKeys int     // how many keys the sample holds at most; default 8192, about 80 bytes each
-	MaxRate float64 // the share of keys that is sampled to begin with, in (0, 1]; default 0.01
+	MaxKeys int     // the most keys in the sample; default 8192, of about 80 bytes each
+	MaxRate float64 // the share of keys that is sampled at first, in (0, 1]; default 0.01
 
-	// MaxBytes is the largest memory that Curve will be asked about; 0 is any. Keys that even that
-	// memory would have evicted leave the sample, so that it stays at its size, and doesn't thin
-	// out, however many keys come and go over the months.
+	// MaxBytes is the largest memory size that Curve will be called with; 0 means any. Keys that would
+	// be evicted even from that much memory leave the sample, so that a stream of new keys over months
+	// doesn't lower the sampling rate.
 	MaxBytes int64
 
-	// Window is after how many requests the counts so far are halved, so that the curve follows
-	// today's traffic; default 1<<25.
+	// Window is the number of requests after which all counts are halved, so that the curve follows
+	// recent traffic; default 1<<25.
 	Window int64
 
-	// Requests returns how many gets there have been, sampled or not, and never falls. By it
-	// Curve corrects for a sample that has more or less than its share of the hottest keys, which
-	// is most of what error SHARDS has. Without it there is no such correction. It is called
-	// seldom, under the Sampler's lock.
+	// Requests returns the number of gets so far, sampled or not; it never decreases. With it, Curve
+	// corrects for a sample that has more or less than its share of the hottest keys, which is most of
+	// SHARDS's error. Without it there is no such correction. It is called rarely, under the Sampler's
+	// lock.
 	Requests func() uint64
 }
 
@@ -34,26 +34,26 @@ const (
 	minKeys        = 16
 )
 
-// A Sampler watches requests and knows their miss-ratio curve. Its memory is taken by New, and
-// nothing allocates after it but Curve.
+// A Sampler observes requests and estimates their miss-ratio curve. New allocates its memory, and
+// later only Curve allocates.
 type Sampler struct {
-	threshold atomic.Uint64 // keys whose hash is below it are sampled; falls; stored under mu
-	_         [120]byte     // Sampled reads the threshold on each request: keep it off the lock's cache line
+	threshold atomic.Uint64 // keys whose hash is below it are sampled; only falls until Reset; stored under mu
+	_         [120]byte     // Sampled reads threshold on each request: keep it off the lock's cache line
 
 	mu sync.Mutex // guards what follows; Options.Requests is called under it
 
 	options  Options
 	keys     sample
-	weight   float64 // requests, and keys, that each sampled one represents: 1 ÷ rate
-	maxBytes int64   // above any sampled key: options.MaxBytes ÷ weight
+	weight   float64 // how many requests, or keys, each sampled one represents: 1 ÷ rate
+	maxBytes int64   // the most bytes above any sampled key: options.MaxBytes ÷ weight
 
-	// Distances and cold are in requests, not in samples: each sampled request counts for weight,
-	// which comes to the same as rescaling the older counts whenever the threshold falls.
+	// distances and cold are in requests, not in samples: each sampled request counts as weight, which
+	// is equivalent to rescaling the older counts whenever the threshold falls.
 	distances histogram
 	cold      float64 // requests for keys that were not in the sample
 
-	// The same, where the nth request for a key counts 2n-1 times, so that all requests for it
-	// count as their number squared: what a key adds to the variance of the sample.
+	// The same, except that the nth request for a key counts 2n-1 times, so that n requests for it
+	// count as n², which is what a key adds to the variance of the sample.
 	popular     histogram
 	popularCold float64
 
@@ -61,10 +61,10 @@ type Sampler struct {
 	aged    float64 // requests, by weight, since the counts were last halved
 
 	requestsThen   uint64  // options.Requests() when the counts were last halved
-	requestsBefore float64 // how many there had been by then, halved with the counts
+	requestsBefore float64 // the requests up to then, halved with the counts
 }
 
-// New returns a Sampler that has seen nothing.
+// New returns a Sampler without requests.
 func New(o Options) *Sampler {
 	if o.MaxKeys <= 0 {
 		o.MaxKeys = defaultMaxKeys
@@ -103,18 +103,17 @@ func (s *Sampler) Reset() {
 	s.setThreshold(threshold)
 }
 
-// Sampled reports whether the key with this hash is in the sampled share of the keys. Only such
-// keys are worth a call of Get, Set or Delete, which ignore the others. The hash must be uniform
-// in its upper bits.
+// Sampled reports whether the key with this hash is in the sampled share of the keys. Get, Set and
+// Delete ignore all others, so they need not be called for them. The hash must be uniform in its
+// upper bits.
 func (s *Sampler) Sampled(hash uint64) bool { return hash < s.threshold.Load() }
 
-// Get counts a request. Bytes is the size of the item with all that it costs in memory when the
-// cache had it, 0 when it hadn't.
+// Get counts a request. bytes is the memory that the item takes, overhead included, or 0 on a miss.
 func (s *Sampler) Get(hash uint64, bytes int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.Sampled(hash) {
-		return // the threshold fell since the caller looked
+		return // the threshold has fallen since the caller called Sampled
 	}
 	s.sampled++
 	i := s.keys.find(hash)
@@ -125,13 +124,13 @@ func (s *Sampler) Get(hash uint64, bytes int) {
 		above, own := s.keys.distance(i)
 		s.count(float64(above)*s.weight+float64(own), &s.keys.entries[i])
 	}
-	// A miss on a known key is a hit in a larger cache, so it goes up by the size it had. A miss
-	// on an unknown key takes no memory until it is set.
+	// A miss of a sampled key is a hit in a larger cache, so the key is raised with its old size. A
+	// miss of another key takes no memory until it is set.
 	s.use(hash, i, int64(bytes))
 	s.age()
 }
 
-// count counts a request for a known key.
+// count counts a request for a key in the sample.
 func (s *Sampler) count(distance float64, e *entry) {
 	b, _ := bucket(distance)
 	s.distances[b] += s.weight
@@ -139,7 +138,7 @@ func (s *Sampler) count(distance float64, e *entry) {
 	s.popular[b] += s.weight * (2*e.requests - 1)
 }
 
-// Set notes that an item of so many bytes was stored. It is not a request of the curve.
+// Set records that an item of this many bytes was stored. It is not a request of the curve.
 func (s *Sampler) Set(hash uint64, bytes int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -148,8 +147,8 @@ func (s *Sampler) Set(hash uint64, bytes int) {
 	}
 }
 
-// Delete notes that the item is gone and would be gone from a cache of any size: deleted, flushed
-// or expired, but not evicted.
+// Delete records that the item is gone from a cache of any size: deleted, flushed or expired, but
+// not evicted.
 func (s *Sampler) Delete(hash uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -158,15 +157,15 @@ func (s *Sampler) Delete(hash uint64) {
 	}
 }
 
-// DeleteAll notes that all items are gone, and keeps the counts.
+// DeleteAll records that all items are gone, and keeps the counts.
 func (s *Sampler) DeleteAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.keys.reset()
 }
 
-// use puts the key, entry i of the sample or none if negative, on top of the stack, and holds the
-// sample to its limits.
+// use puts the key, which is entry i of the sample or in no entry if i is negative, on top of the
+// stack, and then removes keys until the sample is within its limits.
 func (s *Sampler) use(hash uint64, i int32, bytes int64) {
 	switch {
 	case i >= 0:
@@ -179,8 +178,8 @@ func (s *Sampler) use(hash uint64, i int32, bytes int64) {
 	for s.keys.len() > s.options.MaxKeys {
 		s.setThreshold(s.keys.removeLargestHash())
 	}
-	// What lies above the lowest key decides, without its own bytes: one large item of a thin
-	// sample stands for more than MaxBytes, and is nevertheless a hit when it is requested again.
+	// The bytes above the lowest key count, without its own: at a low rate one large item represents
+	// more than MaxBytes, and yet it is a hit when it is requested again.
 	for s.keys.bytes > s.maxBytes {
 		lowest := s.keys.lowestKey()
 		if s.keys.bytes-s.keys.entries[lowest].bytes <= s.maxBytes {

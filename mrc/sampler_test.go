@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestMatchesExactCurve holds the estimate against exact LRU stack distances of the whole
-// traffic, at 1/4 to 4 times a memory that holds a tenth of the bytes.
+// TestMatchesExactCurve compares the estimate with the exact LRU stack distances of all requests,
+// at 1/4 to 4 times a memory size that holds a tenth of the bytes.
 func TestMatchesExactCurve(t *testing.T) {
 	keys, requests := 300_000, 600_000
 	if testing.Short() {
@@ -74,7 +74,7 @@ type access struct {
 	bytes int
 }
 
-// checkTrace fails the test when the estimate's mean absolute error is above the limit.
+// checkTrace fails the test if the estimate's mean absolute error is above the limit.
 func checkTrace(t *testing.T, trace []access, o Options, bounded bool, limit float64) {
 	t.Helper()
 	exact := exactCurve(trace)
@@ -142,7 +142,7 @@ func TestSampleStaysWithinMaxKeys(t *testing.T) {
 	}
 }
 
-// With MaxBytes a stream of new keys pushes the old ones out, rather than thin out the sample.
+// With MaxBytes a stream of new keys removes old ones from the sample, rather than lower the rate.
 func TestMaxBytesKeepsRate(t *testing.T) {
 	s := New(Options{MaxKeys: 1000, MaxRate: 0.1, MaxBytes: 100 * 5000})
 	for key := range uint64(1_000_000) {
@@ -159,10 +159,10 @@ func TestMaxBytesKeepsRate(t *testing.T) {
 	}
 }
 
-func TestLargeItemIsAHitInAThinSample(t *testing.T) {
+func TestLargeItemIsAHitAtALowRate(t *testing.T) {
 	s := New(Options{MaxRate: 0.01, MaxBytes: 1 << 20})
 	const hash = 1 << 40
-	s.Set(hash, 512<<10) // stands for 50 MiB, and yet fits in 1 MiB
+	s.Set(hash, 512<<10) // represents 50 MiB, and yet fits in 1 MiB
 	s.Get(hash, 512<<10)
 	if got := s.Curve([]int64{1 << 19, 1 << 20}); got[0].HitRatio > 0.01 || got[1].HitRatio != 1 {
 		t.Errorf("got %v; want misses in 512 KiB, hits in 1 MiB", got)
@@ -182,7 +182,7 @@ func TestSmallScripts(t *testing.T) {
 		{"second use is a hit", func(s *Sampler) { s.Get(1, 100); s.Get(1, 100) }, 1000, 0.5},
 		{"a miss without a set takes no memory", func(s *Sampler) { s.Get(1, 0); s.Get(1, 0) }, 1000, 0},
 		{"a set is no request", func(s *Sampler) { s.Set(1, 100); s.Get(1, 100) }, 1000, 1},
-		{"evicted in reality, known to the sample", func(s *Sampler) { s.Set(1, 100); s.Get(1, 0) }, 1000, 1},
+		{"evicted from the cache, still in the sample", func(s *Sampler) { s.Set(1, 100); s.Get(1, 0) }, 1000, 1},
 		{"too far down", func(s *Sampler) { s.Set(1, 100); s.Set(2, 950); s.Get(1, 0) }, 1000, 0},
 		{"a larger memory reaches it", func(s *Sampler) { s.Set(1, 100); s.Set(2, 950); s.Get(1, 0) }, 1200, 1},
 		{"a set renews the size", func(s *Sampler) { s.Set(1, 100); s.Set(2, 950); s.Set(2, 10); s.Get(1, 0) }, 1000, 1},
@@ -206,7 +206,7 @@ func TestSmallScripts(t *testing.T) {
 	}
 }
 
-// Even traffic has a fair share of each key in the sample, and is corrected as such.
+// The sample of even traffic has a fair share of the keys, so the correction is by chance alone.
 func TestAdjustsEvenTraffic(t *testing.T) {
 	for seed := range uint64(4) {
 		r := rand.New(rand.NewPCG(seed, 2))
@@ -218,7 +218,7 @@ func TestAdjustsEvenTraffic(t *testing.T) {
 	}
 }
 
-// A hot key outside the sample is made good by the count of all requests (SHARDS-adj).
+// The count of all requests corrects for a hot key outside the sample (SHARDS-adj).
 func TestAdjustsForHotKeysOutsideTheSample(t *testing.T) {
 	requests := uint64(0)
 	s := New(Options{MaxRate: 0.25, Requests: func() uint64 { return requests }})
@@ -226,9 +226,9 @@ func TestAdjustsForHotKeysOutsideTheSample(t *testing.T) {
 	for i := range uint64(1000) {
 		requests += 4 // a hot key outside the sample, three times of four
 		if s.Sampled(hot) {
-			t.Fatal("the hot key is in the sample; the test means it not to be")
+			t.Fatal("the hot key is in the sample; want it outside")
 		}
-		if i%4 == 0 { // each key of the sample stands for four of the others
+		if i%4 == 0 { // each key of the sample represents four
 			s.Get(cold+i, 0)
 		}
 	}
@@ -296,7 +296,7 @@ func TestAllocatesNothing(t *testing.T) {
 			s.Delete(mix(r.Uint64N(1000)))
 		}
 	}); n != 0 {
-		t.Errorf("%v allocations a request; want none", n)
+		t.Errorf("%v allocations per request; want none", n)
 	}
 }
 

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestMatchesExactCurveOfRealTraces replays recorded traffic where the checkout has some beside
-// it. The sample starts at the rate that leaves it filled by keys of 4 times the memory.
+// TestMatchesExactCurveOfRealTraces replays recorded traffic, if there is any beside the checkout.
+// The rates are such that the keys of 4 times the memory fill the sample.
 func TestMatchesExactCurveOfRealTraces(t *testing.T) {
 	for _, test := range []struct {
 		file     string
@@ -33,14 +33,14 @@ func TestMatchesExactCurveOfRealTraces(t *testing.T) {
 	}
 }
 
-// readTrace reads a file of big-endian keys, and skips the test where it or xz is missing.
+// readTrace reads a file of big-endian keys, and skips the test if it or xz is missing.
 func readTrace(t *testing.T, file string, keyBytes int) []uint64 {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("skipped by -short")
 	}
 	if _, err := os.Stat(file); err != nil {
-		t.Skipf("no such trace here: %v", err)
+		t.Skipf("the trace is missing: %v", err)
 	}
 	raw, err := exec.Command("xz", "-dc", file).Output()
 	if err != nil {

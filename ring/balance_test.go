@@ -7,13 +7,13 @@ import (
 	"testing"
 )
 
-// unevenness is how far a member's share of the keys may be from its due, as a part of it.
+// unevenness returns how far a member's share of the keys may be from its weight's, relative to it.
 func unevenness(placement string) float64 {
 	switch placement {
 	case "ketama", "libmemcached_ketama":
-		return 0.35 // 160 or 100 points a member are few
+		return 0.35 // 160 or 100 points per member are few
 	case "modulo", "libmemcached_modulo":
-		return 0.2 // the low bits of fnv1a_64, in its 32 bits, are
+		return 0.2 // the low bits of fnv1a_64, cut to 32 bits, are uneven
 	}
 	return 0.05
 }
@@ -53,8 +53,8 @@ func TestWeights(t *testing.T) {
 	}
 }
 
-// moved is which share of the keys has another owner, by name, in b than in a, and whether all of
-// them went to the member of that name.
+// moved returns the share of the keys whose owner, by name, differs between a and b, and whether
+// all of these are owned by the named member in b.
 func moved(a, b *Ring, membersA, membersB []Member, to string) (share float64, onlyTo bool) {
 	const keys = 50_000
 	count := 0
@@ -69,8 +69,8 @@ func moved(a, b *Ring, membersA, membersB []Member, to string) (share float64, o
 	return float64(count) / keys, onlyTo
 }
 
-// TestGrowth: when a member comes to n, about 1/(n+1) of the keys move, all to it; seen the other
-// way, only those of a member that goes.
+// TestGrowth: when a member is added to n, about 1/(n+1) of the keys move, all to it. Conversely,
+// when a member is removed only its keys move.
 func TestGrowth(t *testing.T) {
 	for placement, most := range map[string]float64{
 		"rendezvous": 1.1, "mcrouter_rendezvous": 1.1, "jump": 1.1, "ch3": 1.1, "weighted_ch3": 1.1,
@@ -91,7 +91,7 @@ func TestGrowth(t *testing.T) {
 	}
 }
 
-// TestOrder: rendezvous and ketama place by names, whatever the order of the members.
+// TestOrder: rendezvous and ketama place keys by the members' names, not by their order.
 func TestOrder(t *testing.T) {
 	members := named("10.0.0.%d:11211", 12)
 	for i := range members {
@@ -120,8 +120,9 @@ func TestWeightChange(t *testing.T) {
 	}
 }
 
-// TestKetamaPoints shows for how many members of one weight rounding costs each of them a hash:
-// with those, twemproxy's continuum without a member isn't the rest of that with it.
+// TestKetamaPoints lists the numbers of equal members for which rounding costs each of them 4
+// points. For these numbers, twemproxy's continuum after an ejection isn't the old one without the
+// member's points.
 func TestKetamaPoints(t *testing.T) {
 	var odd []int
 	for n := 1; n <= 100; n++ {

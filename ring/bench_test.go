@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestAllocations holds all look-ups to none.
+// TestAllocations: no lookup allocates.
 func TestAllocations(t *testing.T) {
 	k := []byte("user:12345:{profile}|#|and more of it")
 	dst := make([]int, 0, 3)
@@ -34,7 +34,7 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// keys are of the lengths that caches mostly see.
+// keys are of lengths that are common in caches.
 func benchmarkKeys() [][]byte {
 	keys := make([][]byte, 1024)
 	for i := range keys {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestBounded deals requests that never end, many of them for one key.
+// TestBounded places requests that never finish, many of them for one key.
 func TestBounded(t *testing.T) {
 	weights := []int{1, 2, 3, 1}
 	const total, c, requests = 7.0, 1.25, 5000
@@ -69,8 +69,8 @@ func TestBoundedEdges(t *testing.T) {
 		{"owner is left out", [3]int64{-1, 0, 0}, 1.25, 1},
 		{"owner is left out, and its share goes to the others", [3]int64{-1, 5, 5}, 1, 1},
 		{"two are left out", [3]int64{-1, -1, 100}, 1, 2},
-		{"none has room", [3]int64{5, 5, 5}, 0.1, 0},
-		{"none has room, the owner is left out", [3]int64{-1, 5, 5}, 0.1, 1},
+		{"all at their bounds", [3]int64{5, 5, 5}, 0.1, 0},
+		{"all at their bounds, the owner is excluded", [3]int64{-1, 5, 5}, 0.1, 1},
 	} {
 		load := func(i int) int64 {
 			for place, member := range next {
@@ -85,7 +85,7 @@ func TestBoundedEdges(t *testing.T) {
 		}
 	}
 	if got := r.OwnerBounded(key(0), func(int) int64 { return -1 }, 1.25); got != -1 {
-		t.Errorf("all left out: got %d; want -1", got)
+		t.Errorf("all excluded: got %d; want -1", got)
 	}
 	if next[0] != owner {
 		t.Errorf("first in order is %d; want the owner %d", next[0], owner)

@@ -19,11 +19,11 @@ const (
 	weightedSeed  = 0xface2014
 )
 
-// ch3 returns the member in [0, n) for what is hashed.
+// ch3 returns the member in [0, n) for the hashed bytes.
 func ch3(hashed []byte, n int) int { return int(furc(murmur64A(hashed, furcSeed), uint32(n))) }
 
-// furc walks down a binary tree by bits of the hash. A key's number has as many bits as n-1 has,
-// less one for each leading zero that the bits begin with, so that a number stays when n grows.
+// furc walks down a binary tree by the bits of the hash. A member's number has as many bits as n-1,
+// less one for each leading zero in the hash's bits, so that it stays the same when n grows.
 func furc(hash uint64, n uint32) uint32 {
 	if n <= 1 {
 		return 0
@@ -51,8 +51,8 @@ func furc(hash uint64, n uint32) uint32 {
 	return 0
 }
 
-// A bitStream is endless bits made of a hash. Bits are mostly taken in rising order; going back, it
-// starts again, which is cheaper than to keep all words.
+// A bitStream is an endless sequence of bits derived from a hash. Bits are mostly read in ascending
+// order; to go back, it starts again, which is cheaper than keeping all words.
 type bitStream struct {
 	first uint64
 	word  uint64 // the one with the bits from 64×at on
@@ -70,7 +70,7 @@ func (s *bitStream) bit(i uint32) uint32 {
 	return uint32(s.word>>(i&63)) & 1
 }
 
-// limits are what weightedCH3 wants, of weights in [0, 1].
+// limits returns the limits for weightedCH3 from weights in [0, 1].
 func limits(weights []float64) []uint64 {
 	limits := make([]uint64, len(weights))
 	for i, w := range weights {
@@ -79,8 +79,8 @@ func limits(weights []float64) []uint64 {
 	return limits
 }
 
-// weightedCH3 takes the member of ch3 if the key's 32-bit hash is below the member's limit; if not,
-// it tries with a number appended to the key.
+// weightedCH3 returns ch3's member if the key's 32-bit hash is below the member's limit. Otherwise
+// it tries again with a number appended to the key.
 func weightedCH3(hashed []byte, limits []uint64) int {
 	var buf [maxHashedBytes + 2]byte
 	tried := hashed
@@ -93,7 +93,7 @@ func weightedCH3(hashed []byte, limits []uint64) int {
 		if try == 0 {
 			hashed = append(buf[:0], hashed...)
 		}
-		// The digits stand in reverse, as in mcrouter.
+		// The digits are in reverse order, as in mcrouter.
 		tried = append(hashed, byte('0'+try%10))
 		if try >= 10 {
 			tried = append(tried, byte('0'+try/10))
@@ -102,7 +102,7 @@ func weightedCH3(hashed []byte, limits []uint64) int {
 	return member
 }
 
-// constShard takes the member whose index is between the first two colons of the key.
+// constShard returns the member whose index is between the first two colons of the key.
 func constShard(hashed []byte, n int) int {
 	_, rest, _ := bytes.Cut(hashed, []byte(":"))
 	digits, _, found := bytes.Cut(rest, []byte(":"))

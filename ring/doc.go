@@ -10,7 +10,7 @@
 //	                     owns the key. The order of the members has no effect. The default; the same
 //	                     as weighted_rendezvous except for the stop.
 //	weighted_rendezvous  as mcrouter's WeightedRendezvous, where Name is its tag
-//	mcrouter_rendezvous  as mcrouter's Rendezvous, which has no weights and places keys otherwise
+//	mcrouter_rendezvous  as mcrouter's Rendezvous, which has no weights and places keys differently
 //	ketama               160 points per member, by weight, on a circle: as twemproxy's ketama, and as
 //	                     libmemcached's weighted ketama (with Function md5)
 //	libmemcached_ketama  100 points per member by Function: as libmemcached's consistent distribution,
@@ -19,7 +19,7 @@
 //	                     each as often as its weight says
 //	libmemcached_modulo  as libmemcached's modula: the members in the order that they are given in; it has
 //	                     no weights there, but may have them here
-//	random               any member, another each time, as twemproxy's: it has no weights
+//	random               a random member for each request, as twemproxy's: it has no weights
 //	jump                 Lamping and Veach, "A Fast, Minimal Memory, Consistent Hash Algorithm", 2014
 //	ch3                  mcrouter's default
 //	weighted_ch3         as mcrouter's WeightedCh3; without Weights, Member.Weight ÷ the largest one
@@ -28,17 +28,17 @@
 //
 // When a member is added to n, rendezvous, jump and ch3 move 1/(n+1) of the keys, all to it; ketama
 // moves about as many, within a fifth, since it has few points; modulo and crc32 move n/(n+1).
-// jump, ch3, weighted_ch3, crc32, const_shard and libmemcached_modulo know members by index
+// jump, ch3, weighted_ch3, crc32, const_shard and libmemcached_modulo identify members by index
 // only, so members must be added and removed at the end of the list.
 //
-// A function hashes a key, exactly as twemproxy and libmemcached do on x86, faults included:
+// A function hashes a key exactly as twemproxy and libmemcached do on x86, bugs included:
 // one_at_a_time, md5, crc16, crc32, crc32a, fnv1_64, fnv1a_64, fnv1_32,
 // fnv1a_32, hsieh, murmur, jenkins; libmemcached's murmur3; and murmur64a, which has 64 bits. They
 // are for ketama and modulo (default fnv1a_64, as in twemproxy), libmemcached_ketama and
 // libmemcached_modulo (default one_at_a_time, as there) and jump (default murmur64a). The other
 // placements have their own.
 //
-// The key is hashed up to Stop, of that only the part within Tag, followed by Salt.
+// The hashed bytes are the key up to Stop, of these the part within Tag, followed by Salt.
 //
 // A Ring never changes and may be used concurrently. A lookup allocates nothing if key and salt
 // have at most 320 bytes and there are at most 1024 members. On a shared virtual machine Owner

@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 )
 
-// function is how a key becomes a hash.
+// A function is a hash function.
 type function uint8
 
 const (
@@ -42,9 +42,9 @@ var functions = map[string]function{
 	"murmur64a":     murmur64a,
 }
 
-// of returns the key's hash: 32 bits but for murmur64a.
+// of returns the key's hash: 64 bits by murmur64a, 32 bits by all others.
 //
-// It is a switch, not a func value, since a slice passed to one of those escapes to the heap.
+// It is a switch because a slice that is passed to a func value escapes to the heap.
 func (f function) of(key []byte) uint64 {
 	switch f {
 	case oneAtATime:

@@ -107,7 +107,7 @@ const (
 	murmur64Shift = 47
 )
 
-// murmur64A is MurmurHash64A, the 64-bit MurmurHash2, which mcrouter hashes by.
+// murmur64A is MurmurHash64A, the 64-bit MurmurHash2, which mcrouter uses.
 func murmur64A(key []byte, seed uint64) uint64 {
 	h := seed ^ uint64(len(key))*murmur64Mul
 	for ; len(key) >= 8; key = key[8:] {

@@ -5,11 +5,11 @@ import (
 	stdcrc32 "hash/crc32"
 )
 
-// The short hashes of twemproxy 0.5.0 (src/hashkit) and libmemcached. In them a key's bytes are C's
-// char, which is signed on x86: bytes of 0x80 or more are negative. They differ on ARM; here they
-// are as on x86 everywhere.
+// The short hashes of twemproxy 0.5.0 (src/hashkit) and libmemcached. They read a key's bytes as
+// C's char, which is signed on x86, so that bytes from 0x80 on are negative, and unsigned on ARM.
+// Here they are as on x86 on all machines.
 
-// char is the byte as C's (uint32_t)(char).
+// char converts the byte as C's (uint32_t)(char) does.
 func char(b byte) uint32 { return uint32(int32(int8(b))) }
 
 // oneAtATime32 is Bob Jenkins's one-at-a-time (nc_one_at_a_time.c).
@@ -26,8 +26,8 @@ func oneAtATime32(key []byte) uint32 {
 	return h
 }
 
-// crc16 is nc_crc16.c: the polynomial 0x1021, but in a register of 32 bits whose upper half is what
-// was shifted out of the lower one.
+// crc16 is nc_crc16.c: the polynomial 0x1021, but in a 32-bit register whose upper half keeps the
+// bits that were shifted out of the lower one.
 func crc16(key []byte) uint32 {
 	crc := uint32(0)
 	for _, b := range key {
@@ -38,7 +38,7 @@ func crc16(key []byte) uint32 {
 	return crc
 }
 
-// crc32 is the IEEE one. The standard library's own lets the key escape to the heap.
+// crc32 is the IEEE CRC-32. The standard library's lets the key escape to the heap.
 func crc32(key []byte) uint32 {
 	crc := ^uint32(0)
 	for _, b := range key {
@@ -53,7 +53,7 @@ const (
 	fnv32Init  = 2166136261
 	fnv32Prime = 16777619
 
-	// What is left of the 64-bit ones in the 32-bit variables of nc_fnv.c's fnv1a_64.
+	// The 64-bit constants, cut off by the 32-bit variables of nc_fnv.c's fnv1a_64.
 	fnv64Init32  = fnv64Init & 0xffffffff
 	fnv64Prime32 = fnv64Prime & 0xffffffff
 )
@@ -77,7 +77,7 @@ func fnv1of32(key []byte) uint32 {
 	return h
 }
 
-// fnv1a is both FNV-1a: twemproxy's fnv1a_64 has 32 bits too.
+// fnv1a computes both FNV-1a functions: twemproxy's fnv1a_64 has 32 bits, too.
 func fnv1a(key []byte, init, prime uint32) uint32 {
 	h := init
 	for _, b := range key {

@@ -6,8 +6,8 @@ import (
 	"math/bits"
 )
 
-// Bob Jenkins's SpookyHash V2, as in folly/hash/SpookyHashV2.cpp, which mcrouter's weighted ch3
-// decides by whether a member is to take a key.
+// Bob Jenkins's SpookyHash V2, as in folly/hash/SpookyHashV2.cpp. mcrouter's weighted ch3 decides
+// by it whether a member accepts a key.
 
 const (
 	spookyConst      = 0xdeadbeefdeadbeef
@@ -24,8 +24,8 @@ func SharedPart(key []byte) []byte {
 	return key
 }
 
-// SharedHash is the hash by which mcrouter takes a share of all keys, as for shadows: that of their
-// SharedPart (mcrouter/lib/carbon/Keys.h, routingKeyHash).
+// SharedHash is the hash by which mcrouter selects a share of all keys, for example for shadows. It
+// is that of the key's SharedPart (mcrouter/lib/carbon/Keys.h, routingKeyHash).
 func SharedHash(key []byte) uint32 { return spooky32(SharedPart(key), 0) }
 
 var hashStop = []byte("|#|")

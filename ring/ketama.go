@@ -17,13 +17,12 @@ const (
 	libmemcachedPoints = 100 // without weights
 )
 
-// A continuum is ketama's circle of hashes: a key is owned by the first point that is at its hash
-// or after it.
+// A continuum is ketama's circle of hashes. The first point at or after a key's hash owns the key.
 type continuum struct {
 	points []point // by value
 
-	// A binary search would miss the branch at each step. Points are evenly spread, so those that
-	// begin with the same bits are few: first[b] is the first point whose value>>shift is b or more.
+	// A binary search mispredicts a branch at each step. Points are evenly spread, so only a few begin
+	// with the same bits: first[b] is the first point whose value>>shift is b or more.
 	first []int32
 	shift int
 }
@@ -52,8 +51,8 @@ func ketama(members []Member) continuum {
 	return newContinuum(points)
 }
 
-// libmemcachedKetama is libmemcached's continuum (hosts.cc) as it is without its weighted ketama,
-// which it turns on by itself when it is given a weight above 1.
+// libmemcachedKetama is libmemcached's continuum (hosts.cc) without weighted ketama, which
+// libmemcached enables by itself if any weight is above 1.
 func libmemcachedKetama(members []Member, sum function) continuum {
 	var points []point
 	for i, m := range members {
@@ -67,24 +66,25 @@ func libmemcachedKetama(members []Member, sum function) continuum {
 	return newContinuum(points)
 }
 
-// pointsOf is how many points a member has. All of it is rounded to 32 bits at each step, as in
-// the C code, which can cost a member a point; what that adds, 1e-10, is lost in the rounding.
+// pointsOf returns the number of a member's points. Each step is rounded to 32 bits, as in the C
+// code, which can cost a member points. The 1e-10 of the C code is lost in the rounding.
 func pointsOf(weight, total, members int) int {
 	share := float32(weight) / float32(total)
 	hashes := float32(float32(float32(share*ketamaPoints)/ketamaPointsPerMD5) * float32(members))
 	return int(math.Floor(float64(hashes))) * ketamaPointsPerMD5
 }
 
-// pointName is what is hashed for a point.
+// pointName returns the bytes that are hashed for a point.
 func pointName(m Member, index int) []byte {
 	return strconv.AppendInt(append([]byte(twemproxyName(m.Name)), '-'), int64(index), 10)
 }
 
-// twemproxyName is the name as twemproxy and libmemcached have it.
+// twemproxyName returns the member's name as twemproxy and libmemcached spell it.
 func twemproxyName(name string) string { return strings.TrimSuffix(name, ":11211") }
 
 func newContinuum(points []point) continuum {
-	// Of points at one place the member that comes first in the list has it, as in libmemcached.
+	// Of several points with one value, the one of the member that is first in the list counts, as in
+	// libmemcached.
 	slices.SortStableFunc(points, func(a, b point) int { return cmp.Compare(a.value, b.value) })
 	width := bits.Len(uint(len(points)))
 	c := continuum{points: points, shift: 32 - width, first: make([]int32, 1<<width)}
@@ -98,7 +98,7 @@ func newContinuum(points []point) continuum {
 	return c
 }
 
-// find is the index of the point that owns the hash.
+// find returns the index of the point that owns the hash.
 func (c *continuum) find(hash uint32) int {
 	at := int(c.first[hash>>c.shift])
 	for at < len(c.points) && c.points[at].value < hash {
@@ -112,7 +112,7 @@ func (c *continuum) find(hash uint32) int {
 
 func (c *continuum) owner(hash uint32) int { return int(c.points[c.find(hash)].member) }
 
-// next returns the member of the first point from the hash on that is ok, or -1.
+// next returns the first member that is ok, of the points from the hash on, or -1.
 func (c *continuum) next(hash uint32, ok func(int) bool) int {
 	from := c.find(hash)
 	for _, run := range [2][]point{c.points[from:], c.points[:from]} {

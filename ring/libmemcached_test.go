@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// libmemcachedScript prints which server libmemcached gives each key on its input to: a line for
-// each of its hashes by number, which is empty for one that it is built without. Its arguments are
-// the distribution and servers as NAME:PORT:WEIGHT.
+// libmemcachedScript reads keys and prints the server that libmemcached places each on. It prints a
+// line for each hash, by number, which is empty if libmemcached is built without it. Its arguments
+// are the distribution and the servers as NAME:PORT:WEIGHT.
 const libmemcachedScript = `
 import ctypes, sys
 try:
@@ -46,7 +46,7 @@ for number in range(11):
 var libmemcachedHashes = []string{"one_at_a_time", "md5", "crc32", "fnv1_64", "fnv1a_64", "fnv1_32", "fnv1a_32",
 	"hsieh", "murmur", "jenkins", "murmur3"}
 
-// libmemcachedOwners are which server libmemcached gives each of the keys to, by its hashes.
+// libmemcachedOwners returns the server that libmemcached places each key on, by hash.
 func libmemcachedOwners(t *testing.T, distribution string, members []Member, keys []string) [][]string {
 	t.Helper()
 	args := []string{"-c", libmemcachedScript, distribution}
@@ -71,7 +71,7 @@ func libmemcachedOwners(t *testing.T, distribution string, members []Member, key
 	return owners
 }
 
-// TestLibmemcached compares rings with Debian's libmemcached, which Python calls.
+// TestLibmemcached compares rings with Debian's libmemcached, called from Python.
 func TestLibmemcached(t *testing.T) {
 	keys := peerKeys()
 	for _, test := range []struct {

@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// slots are a row of slots of which each member has as many as its weight, side by side. The key
-// is owned by slot hash modulo their number.
+// slots are a sequence of slots in which each member has as many adjacent ones as its weight. A key
+// belongs to the slot with the number hash modulo the number of slots.
 type slots struct {
 	members []int32 // in the order of their slots
 	ends    []int   // after the last slot of members[i]
 }
 
-// newSlots has the slots in the order of the members.
+// newSlots orders the slots like the members.
 func newSlots(members []Member) slots {
 	order := make([]int32, len(members))
 	for i := range order {
@@ -23,8 +23,8 @@ func newSlots(members []Member) slots {
 	return slotsInOrder(order, members)
 }
 
-// twemproxySlots has them in the order of nc_modula.c. That isn't the order of its configuration:
-// while it looks for servers of the same name, it sorts them by name, shorter ones first
+// twemproxySlots orders the slots as nc_modula.c does. That isn't the order of twemproxy's
+// configuration: its search for servers of the same name sorts them by name, shorter ones first
 // (conf_validate_server, string_compare).
 func twemproxySlots(members []Member) slots {
 	order := newSlots(members).members
@@ -50,8 +50,8 @@ func (s *slots) owner(hash uint64) int {
 	return int(s.members[sort.Search(len(s.ends), func(at int) bool { return slot < s.ends[at] })])
 }
 
-// among is the owner when only members that are up have slots, as twemproxy builds them anew, so
-// that most keys change their member; -1 if none is up.
+// among returns the owner if only members that are up have slots: twemproxy rebuilds the slots when
+// a member goes down, so that most keys move. It returns -1 if none is up.
 func (s *slots) among(hash uint64, up func(int) bool) int {
 	total := 0
 	for at, i := range s.members {
@@ -73,7 +73,7 @@ func (s *slots) among(hash uint64, up func(int) bool) int {
 			break
 		}
 	}
-	return last // also when a member went down between the two loops
+	return last // even if a member went down between the two loops
 }
 
 func (s *slots) weight(at int) int {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// kind is how a hash becomes a member.
+// kind is the way from a hash to a member.
 type kind uint8
 
 const (
@@ -26,15 +26,15 @@ const (
 	byCRC32
 )
 
-// A rule is what a placement is made of and what it heeds.
+// A rule describes a placement: its parts, and which options it uses.
 type rule struct {
 	kind     kind
 	function function // the default; 0 if it has its own
 	stop     string   // the default
 	named    bool     // members are identified by their names, which must differ
 	weighted bool     // Member.Weight counts
-	shared   bool     // Options.Weights may stand in for it
-	lax      bool     // weights are ignored, rather than refused, as twemproxy does
+	shared   bool     // Options.Weights may replace it
+	lax      bool     // Member.Weight is ignored rather than refused, as by twemproxy
 }
 
 const mcrouterStop = "|#|"
@@ -57,11 +57,11 @@ var placements = map[string]rule{
 
 const (
 	defaultPlacement = "rendezvous"
-	maxMembers       = 1 << 23 // ch3's most
+	maxMembers       = 1 << 23 // ch3's limit
 	maxWeight        = 1 << 30 // of all members together
 )
 
-// check returns the rule of the placement, or what is wrong with the options or the members.
+// check returns the rule of the placement, or an error about the options or the members.
 func check(o Options, members []Member) (rule, error) {
 	if o.Placement == "" {
 		o.Placement = defaultPlacement
@@ -144,16 +144,16 @@ func checkWeights(o Options, rule rule, members []Member) error {
 	return nil
 }
 
-// known lists the names that there are, for errors.
+// known lists the known names, for errors.
 func known[V any](named map[string]V) string {
 	return strings.Join(slices.Sorted(maps.Keys(named)), ", ")
 }
 
-// weightOf is the member's weight, 1 if it has none.
+// weightOf returns the member's weight, 1 if it has none.
 func weightOf(m Member) int { return max(m.Weight, 1) }
 
-// weigh returns the weights by member as the placement counts them. Those of weighted_ch3 are in
-// [0, 1]; for others only their ratio means something.
+// weigh returns the members' weights as the placement uses them. Those of weighted_ch3 are in [0,
+// 1]; for others only the ratios matter.
 func weigh(o Options, rule rule, members []Member) []float64 {
 	weights := make([]float64, len(members))
 	largest := 0.0

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// missing skips the test, which needs something that this machine hasn't, unless all must be there.
+// missing skips a test that needs something this machine doesn't have, or fails it if peers are
+// required.
 func missing(t *testing.T, what string) {
 	t.Helper()
 	if os.Getenv("HOLDFAST_PEERS") == "required" {
@@ -18,7 +19,7 @@ func missing(t *testing.T, what string) {
 	t.Skipf("%s is not installed", what)
 }
 
-// find is the path of an installed program; without it the test is skipped.
+// find returns the path of an installed program, and skips the test if there is none.
 func find(t *testing.T, program string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
@@ -28,8 +29,8 @@ func find(t *testing.T, program string) string {
 	return path
 }
 
-// peerKeys are what the peers are asked for: common ones, of all lengths to 250, with tags, and
-// with bytes of 0x80 and more.
+// peerKeys are the keys that rings and peers must place alike: common ones, of all lengths to 250,
+// with tags, and with bytes from 0x80 on.
 func peerKeys() []string {
 	var keys []string
 	for i := range 1000 {
@@ -42,7 +43,7 @@ func peerKeys() []string {
 		keys = append(keys, fmt.Sprintf("a{%d}b{%d}", i%50, i), fmt.Sprintf("{}%d{x", i))
 	}
 	if runtime.GOARCH != "amd64" {
-		return keys // where the peers may take char as unsigned, and hash the others otherwise
+		return keys // char may be unsigned here, and peers hash bytes from 0x80 on differently
 	}
 	for i := range 250 {
 		keys = append(keys, fmt.Sprintf("clé-%c\xff%d", rune(0xc0+i), i))

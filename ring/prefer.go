@@ -1,12 +1,12 @@
 package ring
 
-// Next appends to dst the first n distinct members in order of preference for the key, all if there
-// are fewer: the owner, the one that owns the key when the owner is left out, and so on. In that
-// order requests fail over. It costs n look-ups, each without the members before.
+// Next appends to dst the first n distinct members in order of preference for the key, or all if
+// there are fewer: the owner, the member that owns the key if the owner is excluded, and so on.
+// Requests fail over in this order. Next costs n lookups, each without the members before.
 //
 // After the owner, rendezvous has the next best score and ketama the next point. The other
-// placements don't say: there each key has an order of its own among the rest, by rendezvous over
-// their indexes, so that they share a member's keys by weight.
+// placements define no order: there each key orders the remaining members by rendezvous over their
+// indexes, so that they share a member's keys by weight.
 func (r *Ring) Next(dst []int, key []byte, n int) []int {
 	var buf [maxHashedBytes]byte
 	hashed := r.part.salted(buf[:0], r.part.of(key))
@@ -23,13 +23,13 @@ func (r *Ring) Next(dst []int, key []byte, n int) []int {
 	return dst
 }
 
-// OwnerAmong returns the member that owns the key when those that are not up are left out, or -1
-// when none is up. The keys of members that are up stay where they are, but for modulo and
-// libmemcached_modulo: there most keys move, since twemproxy deals the slots anew.
+// OwnerAmong returns the member that owns the key among those that are up, or -1 if none is. The
+// keys of members that are up don't move, except with modulo and libmemcached_modulo: there most
+// keys move, since twemproxy rebuilds the slots.
 //
-// With equal weights and fewer than 25 members, ketama's result is that of twemproxy's
-// auto_eject_hosts. With others twemproxy gives the members that are left other numbers of points,
-// which moves a few of their keys too; here they stay.
+// With equal weights and fewer than 25 members, ketama's result equals twemproxy's with
+// auto_eject_hosts. Otherwise twemproxy changes the remaining members' numbers of points, which
+// moves a few of their keys, too; here they stay.
 func (r *Ring) OwnerAmong(key []byte, up func(int) bool) int {
 	var buf [maxHashedBytes]byte
 	hashed := r.part.salted(buf[:0], r.part.of(key))
@@ -39,7 +39,7 @@ func (r *Ring) OwnerAmong(key []byte, up func(int) bool) int {
 	return r.first(hashed, up)
 }
 
-// first is the first member in order of preference that is ok, or -1.
+// first returns the first member in order of preference that is ok, or -1.
 func (r *Ring) first(hashed []byte, ok func(int) bool) int {
 	switch r.kind {
 	case byScore, byPlainScore:
@@ -59,7 +59,7 @@ func (r *Ring) first(hashed []byte, ok func(int) bool) int {
 	return r.rest.best(rendezvousKey(hashed), ok)
 }
 
-// any is a random member of those that are ok, or -1.
+// any returns a random member of those that are ok, or -1.
 func (r *Ring) any(ok func(int) bool) int {
 	member, seen := -1, uint64(0)
 	for i := range r.members {

@@ -7,35 +7,35 @@ import (
 )
 
 // Rendezvous hashing (Thaler and Ravishankar, 1998), weighted, as mcrouter's
-// WeightedRendezvousHashFunc: with u in [0, 1) made of the hashes of member and key, the member
-// with the highest weight ÷ -ln(u) owns the key.
+// WeightedRendezvousHashFunc: u in [0, 1) is computed from the hashes of member and key, and the
+// member with the highest weight ÷ -ln(u) owns the key.
 //
-// The obvious way takes a logarithm for each member. But among members of one weight the highest u
-// has the highest score, so that one logarithm for each distinct weight is enough, and none if all
-// weights are equal: scores keeps members of one weight together.
+// The obvious way computes a logarithm per member. But among members of equal weight the highest u
+// has the highest score, so one logarithm per distinct weight is enough, and none if all weights
+// are equal. That is why scores keeps members of equal weight together.
 
 const (
 	rendezvousNameSeed = 4193360111 // mcrouter's kRendezvousHashSeed
 	rendezvousKeySeed  = 2718281828 // its kRendezvousExtraHashSeed
 
-	uBits = 53 // of a hash, that make u: as many as a float64 holds
+	uBits = 53 // bits of a hash in u: as many as a float64's mantissa has
 )
 
 // scores finds the member with the highest score.
 type scores struct {
-	seeds   []uint64 // hashes of the members, those of one weight together
-	members []int32  // whose they are; rising within a weight
+	seeds   []uint64 // hashes of the members, grouped by weight
+	members []int32  // the member of each seed; ascending within a group
 	groups  []group  // by weight
 	mask    uint64   // the bits of a hash that count
 }
 
-// A group is the members of one weight.
+// A group is the members of equal weight.
 type group struct {
-	end    int // after its last in seeds
+	end    int // index in seeds after its last member
 	weight float64
 }
 
-// newScores takes seeds and weights by member.
+// newScores returns the scores of members with these seeds and weights.
 func newScores(seeds []uint64, weights []float64) scores {
 	s := scores{mask: 1<<uBits - 1}
 	for i := range seeds {
@@ -52,14 +52,14 @@ func newScores(seeds []uint64, weights []float64) scores {
 	return s
 }
 
-// newPlainScores is mcrouter's RendezvousHashFunc: the whole hash is the score.
+// newPlainScores returns scores as in mcrouter's RendezvousHashFunc: the whole hash is the score.
 func newPlainScores(seeds []uint64) scores {
 	s := newScores(seeds, make([]float64, len(seeds)))
 	s.mask = math.MaxUint64
 	return s
 }
 
-// nameSeeds are the members' hashes by name.
+// nameSeeds returns the hashes of the members' names.
 func nameSeeds(members []Member) []uint64 {
 	seeds := make([]uint64, len(members))
 	for i, m := range members {
@@ -68,7 +68,7 @@ func nameSeeds(members []Member) []uint64 {
 	return seeds
 }
 
-// indexSeeds are hashes of n members that are known by index only.
+// indexSeeds returns the hashes of n members that are identified by index only.
 func indexSeeds(n int) []uint64 {
 	seeds := make([]uint64, n)
 	for i := range seeds {
@@ -77,11 +77,11 @@ func indexSeeds(n int) []uint64 {
 	return seeds
 }
 
-// rendezvousKey is a key's hash for best.
+// rendezvousKey returns a key's hash for best.
 func rendezvousKey(hashed []byte) uint64 { return murmur64A(hashed, rendezvousKeySeed) }
 
-// best returns the member with the highest score for the key's hash among those that are ok, all if
-// it is nil. It returns -1 if there is none. Members of weight 0 come last.
+// best returns the member with the highest score for the key's hash, or -1 if there is none. Unless
+// ok is nil, only members for which it returns true count. Members of weight 0 come last.
 func (s *scores) best(key uint64, ok func(int) bool) int {
 	best, highest := -1, -1.0
 	from := 0
@@ -94,7 +94,7 @@ func (s *scores) best(key uint64, ok func(int) bool) int {
 		if len(s.groups) == 1 {
 			return i
 		}
-		// The order of the operations is mcrouter's: another would round otherwise.
+		// The order of operations is mcrouter's: another would round differently.
 		u := float64(hash) / (1 << uBits)
 		if score := g.weight * (1 / -math.Log(u)); score > highest {
 			best, highest = i, score
@@ -118,7 +118,7 @@ func (s *scores) top(from, end int, key uint64, ok func(int) bool) (member int, 
 	return member, highest
 }
 
-// mix128 makes one hash of two: CityHash's Hash128to64.
+// mix128 combines two hashes: CityHash's Hash128to64.
 func mix128(upper, lower uint64) uint64 {
 	const mul = 0x9ddfea08eb382d69
 	a := (lower ^ upper) * mul

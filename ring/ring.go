@@ -6,10 +6,10 @@ import (
 
 // A Member owns a share of the keys.
 type Member struct {
-	// Name decides which keys a member gets by rendezvous and ketama. The ketama placements and modulo
-	// cut ":11211" from its end, because twemproxy and libmemcached leave that port out.
+	// Name decides which keys a member owns by rendezvous and ketama. The ketama placements and modulo
+	// remove ":11211" from its end, because twemproxy and libmemcached omit that port.
 	Name   string
-	Weight int // its share of the keys, relative to the other members'; 0 is 1
+	Weight int // its share of the keys, relative to the other members; 0 means 1
 }
 
 // Options say how keys are placed. The zero value is weighted rendezvous by the whole key.
@@ -19,17 +19,18 @@ type Options struct {
 
 	Salt string // appended to the part that is hashed, as mcrouter does
 	Stop string // the key is hashed up to the first of these, if it has one; default "|#|" with mcrouter's placements
-	// Tag is two bytes, such as "{}": only the part of the key between the first of the one and the
-	// next of the other is hashed, unless that part is empty.
+	// Tag is two bytes, such as "{}": only the part of the key between the first occurrence of the one
+	// byte and the next of the other is hashed, unless that part is empty.
 	Tag string
 
-	// Weights are mcrouter's weights, in [0, 1], one for each member in order, used instead of
-	// Member.Weight. For weighted_ch3, members without one have 0.5 and surplus weights are ignored,
-	// as in mcrouter; the rendezvous placements need exactly one for each member; others have none.
+	// Weights are mcrouter's weights, in [0, 1], one per member in order, used instead of
+	// Member.Weight. For weighted_ch3, a member without one has 0.5 and surplus weights are ignored,
+	// as in mcrouter. The rendezvous placements need exactly one per member; other placements have
+	// none.
 	Weights []float64
 
-	// Random gives the placement random its numbers; it may be called concurrently. Default
-	// math/rand/v2's.
+	// Random returns the numbers for the placement random. It may be called concurrently. The default
+	// is math/rand/v2's.
 	Random func() uint64
 }
 
@@ -52,10 +53,10 @@ type Ring struct {
 	random func() uint64
 
 	weights []float64 // by member; all are 0 only if Options.Weights are
-	rest    scores    // the order of the other members where the placement has none: see first
+	rest    scores    // orders the other members if the placement doesn't: see first
 }
 
-// New returns the ring of the members, or an error that says which option or member is at fault.
+// New returns the ring of the members, or an error that names the invalid option or member.
 func New(o Options, members []Member) (*Ring, error) {
 	rule, err := check(o, members)
 	if err != nil {
@@ -90,7 +91,7 @@ func New(o Options, members []Member) (*Ring, error) {
 	return r, nil
 }
 
-// Len is the number of members.
+// Len returns the number of members.
 func (r *Ring) Len() int { return r.members }
 
 // Owner returns the member that owns the key.
@@ -103,7 +104,7 @@ func (r *Ring) Owner(key []byte) int {
 	return r.owner(r.part.salted(buf[:0], key))
 }
 
-// owner is the member for what is hashed.
+// owner returns the member that owns the hashed bytes.
 func (r *Ring) owner(hashed []byte) int {
 	if r.members == 1 {
 		return 0

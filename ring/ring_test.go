@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// placementNames are all placements, in order.
+// placementNames returns the names of all placements, sorted.
 func placementNames() []string {
 	var names []string
 	for name := range placements {
@@ -56,7 +56,7 @@ func TestNewFaults(t *testing.T) {
 	}
 }
 
-// TestUnnamed has members that only index tells apart.
+// TestUnnamed places keys on members without names, identified by index.
 func TestUnnamed(t *testing.T) {
 	for _, placement := range []string{"jump", "ch3", "weighted_ch3", "const_shard", "crc32",
 		"libmemcached_modulo", "random"} {
@@ -99,7 +99,7 @@ func TestPart(t *testing.T) {
 	}
 }
 
-// TestSameOwner holds all ways to ask to one answer.
+// TestSameOwner: all methods agree on the owner.
 func TestSameOwner(t *testing.T) {
 	everyone := func(int) bool { return true }
 	idle := func(int) int64 { return 0 }
@@ -173,7 +173,7 @@ func TestNextShares(t *testing.T) {
 	}
 }
 
-// TestOwnerAmong: only the keys of members that are down move; modulo is as if they weren't there.
+// TestOwnerAmong: only the keys of members that are down move; modulo is as without these members.
 func TestOwnerAmong(t *testing.T) {
 	const n = 9
 	members := named("m%d", n)
@@ -205,7 +205,7 @@ func TestOwnerAmong(t *testing.T) {
 	}
 }
 
-// TestNoPoints has a member whose weight is too small for a point, and which is the only one up.
+// TestNoPoints places keys if the only member that is up has too small a weight for a point.
 func TestNoPoints(t *testing.T) {
 	r := mustNew(t, Options{Placement: "ketama"}, []Member{{Name: "a", Weight: 1000}, {Name: "b", Weight: 1}})
 	for i := range 100 {
@@ -218,7 +218,7 @@ func TestNoPoints(t *testing.T) {
 	}
 }
 
-// TestDrained has a member of weight 0: it gets a key only if no other is up.
+// TestDrained: a member of weight 0 owns a key only if no other is up.
 func TestDrained(t *testing.T) {
 	for _, placement := range []string{"rendezvous", "weighted_ch3"} {
 		r := mustNew(t, Options{Placement: placement, Weights: []float64{1, 0, 1}}, named("m%d", 3))
@@ -247,7 +247,7 @@ func TestRandom(t *testing.T) {
 	}
 }
 
-// everyRing is a ring of n members for each placement by each function.
+// everyRing returns a ring of n members for each placement and function.
 func everyRing(t testing.TB, n int) map[string]*Ring {
 	t.Helper()
 	rings := make(map[string]*Ring)

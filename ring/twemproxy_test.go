@@ -18,10 +18,10 @@ import (
 	"time"
 )
 
-// A recorder is fake memcached servers that know which of them was asked for a key.
+// A recorder runs fake memcached servers and records which of them received a get of a key.
 type recorder struct {
-	mu    sync.Mutex     // guards asked
-	asked map[string]int // by key: the last server that was asked
+	mu       sync.Mutex     // guards receiver
+	receiver map[string]int // by key: the last server that received a get of it
 }
 
 // listen starts server i. It answers each get with a miss until the test ends.
@@ -49,7 +49,7 @@ func (r *recorder) serve(conn net.Conn, i int) {
 	for lines := bufio.NewScanner(conn); lines.Scan(); {
 		r.mu.Lock()
 		for _, key := range strings.Fields(lines.Text())[1:] {
-			r.asked[key] = i
+			r.receiver[key] = i
 		}
 		r.mu.Unlock()
 		if _, err := conn.Write([]byte("END\r\n")); err != nil {
@@ -58,11 +58,11 @@ func (r *recorder) serve(conn net.Conn, i int) {
 	}
 }
 
-// owners asks for the keys at address and returns which server each of them reached.
+// owners sends gets of the keys to address and returns the server that each reached.
 func (r *recorder) owners(t *testing.T, address string, keys []string) []int {
 	t.Helper()
 	r.mu.Lock()
-	r.asked = make(map[string]int)
+	r.receiver = make(map[string]int)
 	r.mu.Unlock()
 	for _, answer := range ask(t, address, keys) {
 		if answer != "END" {
@@ -73,7 +73,7 @@ func (r *recorder) owners(t *testing.T, address string, keys []string) []int {
 	defer r.mu.Unlock()
 	owners := make([]int, len(keys))
 	for i, key := range keys {
-		owner, found := r.asked[key]
+		owner, found := r.receiver[key]
 		if !found {
 			t.Fatalf("%q reached no server", key)
 		}
@@ -82,7 +82,7 @@ func (r *recorder) owners(t *testing.T, address string, keys []string) []int {
 	return owners
 }
 
-// ask sends a get for each of the keys, all in one go, and returns the first line of each answer.
+// ask sends a get of each key in one write, and returns the first line of each answer.
 func ask(t *testing.T, address string, keys []string) []string {
 	t.Helper()
 	conn, err := net.Dial("unix", address)
@@ -108,7 +108,7 @@ func ask(t *testing.T, address string, keys []string) []string {
 	return answers
 }
 
-// twemproxyPool is a pool of twemproxy's, and the ring that is to place keys as it does.
+// twemproxyPool is a pool of twemproxy's, and the ring that must place keys like it.
 type twemproxyPool struct {
 	name    string
 	o       Options
@@ -133,8 +133,8 @@ func (p twemproxyPool) yaml(socket string) string {
 	return yaml + "  servers:\n   - " + strings.Join(p.lines, "\n   - ") + "\n"
 }
 
-// startTwemproxy runs nutcracker with the pools until the test ends, each on the socket of its name
-// in dir.
+// startTwemproxy runs nutcracker with the pools until the test ends. Each pool listens on the
+// socket of its name in dir.
 func startTwemproxy(t *testing.T, dir string, pools []twemproxyPool) {
 	t.Helper()
 	program := find(t, "nutcracker")
@@ -162,7 +162,7 @@ func startTwemproxy(t *testing.T, dir string, pools []twemproxyPool) {
 		cancel()
 		<-exited
 	})
-	// It listens for the pools in turn, and says nothing when it is done.
+	// It listens for one pool after the other, and logs nothing at the end.
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -179,11 +179,11 @@ func startTwemproxy(t *testing.T, dir string, pools []twemproxyPool) {
 	}
 }
 
-// freePort is a TCP port of the loopback that nobody listened on a moment ago.
+// freePort returns a TCP port of the loopback interface that was free when it looked.
 func freePort(t *testing.T) string {
 	t.Helper()
 	for range 100 {
-		// Below the ports that systems give to connections, one of which could take it in between.
+		// Below the ephemeral ports, so that no outgoing connection takes it meanwhile.
 		port := 20000 + rand.IntN(10000)
 		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err == nil {
@@ -195,7 +195,7 @@ func freePort(t *testing.T) string {
 	return ""
 }
 
-// twemproxyFunctions are the functions that it has.
+// twemproxyFunctions are twemproxy's hash functions.
 func twemproxyFunctions() []string {
 	var names []string
 	for name := range functions {
@@ -207,15 +207,15 @@ func twemproxyFunctions() []string {
 	return names
 }
 
-// A fleet is fake servers of a recorder and the pools over them.
+// A fleet is a recorder's fake servers and the pools over them.
 type fleet struct {
 	recorder
-	dir       string // with the sockets; that of t.TempDir is too long for them
+	dir       string // of the sockets; t.TempDir's path is too long for them
 	addresses []string
 	sockets   []string
 }
 
-// newFleet starts count servers, each at a TCP address and a socket.
+// newFleet starts count servers, each on a TCP address and a socket.
 func newFleet(t *testing.T, count int) *fleet {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "ring")
@@ -232,7 +232,7 @@ func newFleet(t *testing.T, count int) *fleet {
 	return f
 }
 
-// named is a pool of servers at sockets that are placed by those names.
+// named returns a pool of servers on sockets, placed by these names.
 func (f *fleet) named(o Options, weights []int, names ...string) twemproxyPool {
 	p := twemproxyPool{o: o}
 	for i, w := range weights {
@@ -242,7 +242,7 @@ func (f *fleet) named(o Options, weights []int, names ...string) twemproxyPool {
 	return p
 }
 
-// addressed is a pool of servers that are placed by their addresses.
+// addressed returns a pool of servers that are placed by their addresses.
 func (f *fleet) addressed(o Options, weights ...int) twemproxyPool {
 	p := twemproxyPool{o: o}
 	for i, w := range weights {
@@ -254,7 +254,7 @@ func (f *fleet) addressed(o Options, weights ...int) twemproxyPool {
 
 const deadServer = 2
 
-// ejecting is a pool whose deadServer can't be reached, and is left out.
+// ejecting returns a pool whose deadServer is unreachable, and is ejected.
 func (f *fleet) ejecting(o Options, weights []int, names ...string) twemproxyPool {
 	p := f.named(o, weights, names...)
 	p.eject = true
@@ -262,7 +262,7 @@ func (f *fleet) ejecting(o Options, weights []int, names ...string) twemproxyPoo
 	return p
 }
 
-// pools are each distribution by each hash, and more.
+// pools returns a pool for each distribution and hash, and special ones.
 func (f *fleet) pools() []twemproxyPool {
 	even, uneven := []int{1, 1, 1, 1, 1}, []int{1, 5, 2, 3, 1}
 	names := []string{"m0", "m1", "m2", "m3", "m4"}
@@ -318,8 +318,8 @@ func TestTwemproxy(t *testing.T) {
 	}
 }
 
-// eject asks twemproxy for the keys one by one until it has met its dead server, which it then
-// leaves out.
+// eject sends twemproxy gets of the keys one by one until one goes to the dead server, which
+// twemproxy then ejects.
 func eject(t *testing.T, address string, keys []string) {
 	t.Helper()
 	for _, key := range keys {
@@ -330,7 +330,7 @@ func eject(t *testing.T, address string, keys []string) {
 	t.Fatal("no key met the server that is dead")
 }
 
-// TestTwemproxyRandom: its random distribution knows no weights, like ours.
+// TestTwemproxyRandom: twemproxy's random distribution ignores weights, like ours.
 func TestTwemproxyRandom(t *testing.T) {
 	find(t, "nutcracker")
 	f := newFleet(t, 2)

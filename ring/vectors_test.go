@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// The vectors are numbers that the peers' own tests expect.
+// The vectors are values that the peers' own tests expect.
 
-// lines are those of a file of testdata that are no comments.
+// lines returns the lines of a file in testdata except comments.
 func lines(t *testing.T, name string) []string {
 	t.Helper()
 	file, err := os.Open("testdata/" + name)
@@ -33,7 +33,7 @@ func lines(t *testing.T, name string) []string {
 	return all
 }
 
-// mustNew is New with options and members that are right.
+// mustNew calls New and fails the test on an error.
 func mustNew(t testing.TB, o Options, members []Member) *Ring {
 	t.Helper()
 	r, err := New(o, members)
@@ -43,7 +43,7 @@ func mustNew(t testing.TB, o Options, members []Member) *Ring {
 	return r
 }
 
-// named are n members that are named by format and their index.
+// named returns n members, named by format and their index.
 func named(format string, n int) []Member {
 	members := make([]Member, n)
 	for i := range members {
@@ -89,7 +89,8 @@ func TestFurc(t *testing.T) {
 	}
 }
 
-// checksum is how mcrouter's tests sum up the owners of many keys, each made by key of its number.
+// checksum computes the checksum of mcrouter's tests over the owners of many keys, each of which
+// key returns for its number.
 func checksum(keys int, key func(int) string, owner func([]byte) int) uint32 {
 	sum := uint32(0)
 	for i := range keys {
@@ -100,7 +101,7 @@ func checksum(keys int, key func(int) string, owner func([]byte) int) uint32 {
 
 func letterK(i int) string { return "k" + strconv.Itoa(i) }
 
-// longKey has 128 letters before its number, as in mcrouter's longKeyBulkChecksum….
+// longKey returns a key of 128 letters and a number, as in mcrouter's longKeyBulkChecksum….
 func longKey(i int) string {
 	letters := make([]byte, 128)
 	for i := range letters {
@@ -109,7 +110,7 @@ func longKey(i int) string {
 	return string(letters) + strconv.Itoa(i)
 }
 
-// TestCH3 has the checksums of mcrouter/lib/fbi/test/hash_test.cpp (bulk_checksum).
+// TestCH3 compares with the checksums of mcrouter/lib/fbi/test/hash_test.cpp (bulk_checksum).
 func TestCH3(t *testing.T) {
 	for n, want := range map[int]uint32{
 		2: 1346413954, 3: 914505363, 5: 1517365794, 7: 4252552508, 10: 2894016351, 16: 2995729350, 50: 1717182892,
@@ -122,7 +123,7 @@ func TestCH3(t *testing.T) {
 	}
 }
 
-// TestWeightedCH3 has the checksums of mcrouter/lib/test/WeightedCh3HashFuncTest.cpp.
+// TestWeightedCH3 compares with the checksums of mcrouter/lib/test/WeightedCh3HashFuncTest.cpp.
 func TestWeightedCH3(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -154,7 +155,7 @@ func TestWeightedCH3(t *testing.T) {
 	}
 }
 
-// counts are how many of the keys prefix0, prefix1, … each member owns.
+// counts returns how many of the keys prefix0, prefix1, … each member owns.
 func counts(r *Ring, prefix string, keys int) []int {
 	counts := make([]int, r.Len())
 	for i := range keys {
@@ -163,7 +164,7 @@ func counts(r *Ring, prefix string, keys int) []int {
 	return counts
 }
 
-// TestMcrouterCounts has the counts of mcrouter/lib/test: Ch3HashTest.cpp,
+// TestMcrouterCounts compares with the counts of mcrouter/lib/test: Ch3HashTest.cpp,
 // WeightedCh3HashFuncTest.cpp, RendezvousHashTest.cpp and WeightedRendezvousHashTest.cpp.
 func TestMcrouterCounts(t *testing.T) {
 	tenths := []float64{0.429, 0.541, 0.117, 0.998, 0.283, 0.065, 0.109, 0.042, 0.676, 0.943}
@@ -193,8 +194,8 @@ func TestMcrouterCounts(t *testing.T) {
 	}
 }
 
-// TestMcrouterOwners has the owners of mcrouter/lib/test: the files above, Crc32HashTest.cpp, and
-// mcrouter/routes/test/ConstShardHashFuncTest.cpp.
+// TestMcrouterOwners compares with the owners of mcrouter/lib/test: the files above,
+// Crc32HashTest.cpp, and mcrouter/routes/test/ConstShardHashFuncTest.cpp.
 func TestMcrouterOwners(t *testing.T) {
 	all := make([]byte, 256)
 	for i := range all {
@@ -253,7 +254,7 @@ func TestMcrouterOwners(t *testing.T) {
 	}
 }
 
-// TestKetama has the keys of libmemcached's test/tests/memcached/ketama.cpp.
+// TestKetama uses the keys of libmemcached's test/tests/memcached/ketama.cpp.
 func TestKetama(t *testing.T) {
 	weights := []int{600, 300, 200, 350, 1000, 800, 950, 100}
 	members := named("10.0.1.%d:11211", len(weights)+1)[1:]
@@ -278,13 +279,13 @@ func TestKetama(t *testing.T) {
 			t.Errorf("owner of %q: got %s; want %s", key, got, want)
 		}
 	}
-	// Its hash is after the last point.
+	// The key's hash is after the last point.
 	if got, want := r.Owner([]byte("VDEAAAAA")), int(r.points.points[0].member); got != want {
-		t.Errorf("round the end: got %d; want %d", got, want)
+		t.Errorf("past the last point: got %d; want %d", got, want)
 	}
 }
 
-// TestJump has what the C++ function of the paper's figure 1 returns.
+// TestJump compares with results of the C++ function of the paper's figure 1.
 func TestJump(t *testing.T) {
 	buckets := [...]int{1, 2, 3, 10, 57, 666, 1024, 1_000_000}
 	for _, test := range []struct {
