@@ -61,8 +61,8 @@ func TestDetectText(t *testing.T) {
 	}
 }
 
-// TestDetectOracle tells oracleGeneral's records from keys as integers, which are never taken for
-// it.
+// TestDetectOracle checks that oracleGeneral's records are recognised, and that integers never are
+// recognised as such.
 func TestDetectOracle(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	var records []oracleRecord
@@ -80,13 +80,13 @@ func TestDetectOracle(t *testing.T) {
 			t.Errorf("%s records: got %q, %v; want %q", what, got, err, FormatOracle)
 		}
 	}
-	for range 1000 { // keys as integers, few enough to be taken for something else
+	for range 1000 { // so few keys that another format is plausible
 		var trace []byte
 		for range 12 {
 			trace = append(trace, be64(uint64(random.ExpFloat64()*500))...)
 		}
 		if isOracle(trace) {
-			t.Errorf("% x is taken for oracleGeneral's", trace)
+			t.Errorf("% x is recognised as oracleGeneral; want integers", trace)
 		}
 	}
 }

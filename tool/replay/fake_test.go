@@ -11,11 +11,11 @@ import (
 	"testing"
 )
 
-// fake is a memcached server that forgets nothing.
+// fake is a memcached server that never evicts.
 type fake struct {
 	address string
-	// answer, unless nil, returns the answer to a line in place of the fake's own, and the fake then
-	// stores nothing; "" leaves it to the fake.
+	// answer, unless nil, returns the answer to a line, and the fake then stores nothing. If it
+	// returns "", the fake answers itself.
 	answer func(line string) string
 
 	listener net.Listener
@@ -25,13 +25,13 @@ type fake struct {
 	lines    []string
 }
 
-// How answer may end, or what it may be.
+// Special answers.
 const (
-	hangUp  = "\x00" // send what stands before and close
-	silence = "\x01" // send nothing until the client closes
+	hangUp  = "\x00" // at the end of an answer: close the connection after it
+	silence = "\x01" // send nothing more, and wait until the client closes
 )
 
-// startFake starts a fake that is stopped at the test's end; for answer see fake.
+// startFake starts a fake, which the test's cleanup stops; answer is the fake's field.
 func startFake(t *testing.T, answer func(line string) string) *fake {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -19,12 +19,12 @@ func startMemcached(t *testing.T, args ...string) string {
 		}
 		t.Skip("memcached isn't installed")
 	}
-	folder, err := os.MkdirTemp("", "replay") // a socket's path must be short
+	dir, err := os.MkdirTemp("", "replay") // a socket's path must be short
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(folder) })
-	socket := filepath.Join(folder, "s")
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	socket := filepath.Join(dir, "s")
 	cmd := exec.Command(binary, append([]string{"-u", "root", "-s", socket, "-t", "1"}, args...)...)
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
@@ -38,7 +38,7 @@ func startMemcached(t *testing.T, args ...string) string {
 	return socket
 }
 
-// awaitSocket tries until the server listens, which it can't tell us.
+// awaitSocket tries to connect until the server listens.
 func awaitSocket(t *testing.T, socket string) {
 	t.Helper()
 	tick, limit := time.NewTicker(5*time.Millisecond), time.After(30*time.Second)

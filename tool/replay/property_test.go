@@ -102,7 +102,8 @@ func TestRandomTables(t *testing.T) {
 	}
 }
 
-// A modelServer is what a replay finds against a server that refuses to store or to read some keys.
+// A modelServer predicts a replay's counts against a server that refuses to store or to read some
+// keys.
 type modelServer struct {
 	pipeline             int
 	noStore, noRead      map[string]bool
@@ -183,7 +184,7 @@ func TestReplayAgainstModel(t *testing.T) {
 	}
 }
 
-// TestStatistics has servers whose statistics are unusual or without an end.
+// Statistics that are missing, unusual or garbled are no error.
 func TestStatistics(t *testing.T) {
 	for _, c := range []struct {
 		what, answer string
@@ -213,7 +214,7 @@ func TestStatistics(t *testing.T) {
 	}
 }
 
-// TestEndlessStatistics has a server that sends statistics for ever.
+// Statistics without an end are cut at maxStats.
 func TestEndlessStatistics(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -262,9 +263,9 @@ func TestFigures(t *testing.T) {
 	}
 }
 
-// TestKeysAreFit checks that every text becomes a key that memcached accepts, the same each time, and
-// that different texts become different keys.
-func TestKeysAreFit(t *testing.T) {
+// Every text becomes a key that memcached accepts, always the same one, and different texts become
+// different keys.
+func TestKeysAreValid(t *testing.T) {
 	r := seeded(t)
 	k := newKeyer(0)
 	seen := map[string]string{}

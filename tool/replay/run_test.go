@@ -126,17 +126,17 @@ func TestRunCountsRefusals(t *testing.T) {
 		report.LoadedBytes != 13000 {
 		t.Errorf("got %+v", report)
 	}
-	var told []string
+	var got []string
 	for _, r := range report.Refusals {
-		told = append(told, fmt.Sprintf("%d %s", r.Count, r.Answer))
+		got = append(got, fmt.Sprintf("%d %s", r.Count, r.Answer))
 	}
-	wantLines(t, told, "2 SERVER_ERROR object too large for cache", "1 SERVER_ERROR out of memory writing get response",
+	wantLines(t, got, "2 SERVER_ERROR object too large for cache", "1 SERVER_ERROR out of memory writing get response",
 		"1 SERVER_ERROR n1", "1 SERVER_ERROR n2", "1 SERVER_ERROR n3", "1 SERVER_ERROR n4",
 		"1 SERVER_ERROR n5", "4 other answers")
 }
 
-// TestRunAgainstBadServers checks that each way in which a server fails is said, after what was
-// found until then.
+// TestRunAgainstBadServers checks that each way in which a server fails is reported, with the
+// figures until then.
 func TestRunAgainstBadServers(t *testing.T) {
 	for _, c := range []struct {
 		what, on, answer string
@@ -248,8 +248,8 @@ func TestRunTraceFault(t *testing.T) {
 	}
 }
 
-// TestRunFaultLetsOthersFinish has the trace's fault come up on one connection while another waits
-// for its answer: that answer counts.
+// If one connection meets the trace's fault while another waits for its answer, that answer still
+// counts.
 func TestRunFaultLetsOthersFinish(t *testing.T) {
 	faulty := make(chan struct{})
 	server := startFake(t, func(line string) string {
@@ -271,7 +271,7 @@ func TestRunFaultLetsOthersFinish(t *testing.T) {
 	}
 }
 
-// A countedSource gives what its function returns for 0, 1, ….
+// A countedSource returns what its function returns for 0, 1, ….
 type countedSource struct {
 	give func(n int) (Request, error)
 	n    int

@@ -81,8 +81,8 @@ func (s *server) readGet(key []byte) (getAnswer, error) {
 	return getAnswer{}, s.unexpected("get", a.Text())
 }
 
-// readSet returns how the server refused the set, "" if it didn't. After any other answer nobody
-// knows whether the server takes the value for commands, so that is an error.
+// readSet returns how the server refused the set, "" if it didn't. Any other answer is an error,
+// since the server might read the value as commands.
 func (s *server) readSet() (refusal string, err error) {
 	a, err := s.conn.Read("set")
 	switch {

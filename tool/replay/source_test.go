@@ -25,7 +25,7 @@ const bzip2OfSmallCSV = "\x42\x5a\x68\x39\x31\x41\x59\x26\x53\x59\xec\xde\x9e\xf
 	"\x00\x30\x00\x20\x00\x31\x0c\x08\x1a\x7a\x83\x25\xd3\x52\x38\x21\xc4\x01\x5e\x2e\xe4\x8a\x70\xa1" +
 	"\x21\xd9\xbd\x3d\xea"
 
-// written writes content to a file called name and returns its path.
+// written writes content to a file in a temporary directory and returns its path.
 func written(t *testing.T, name string, content []byte) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -199,8 +199,8 @@ func TestCompressed(t *testing.T) {
 	}
 }
 
-// TestCutOff cuts compressed traces at every length. Whatever can be read comes out, in order, and
-// then an error says that the file is cut off: never its end.
+// A compressed trace that is truncated at any length ends with an error, never as if it were
+// whole.
 func TestCutOff(t *testing.T) {
 	for name, content := range compressedSmallCSV(t) {
 		t.Run(name, func(t *testing.T) {
@@ -220,8 +220,8 @@ func TestCutOff(t *testing.T) {
 	}
 }
 
-// TestDamagedTail has traces whose compressed file lacks its tail: what stands before is found out,
-// read and played, and the error names the file.
+// If the end of a compressed file is missing, its format is still detected and its beginning read;
+// then the error names the file.
 func TestDamagedTail(t *testing.T) {
 	var plain bytes.Buffer
 	for i := range 20_000 {
@@ -383,11 +383,11 @@ func TestTraceErrors(t *testing.T) {
 	}
 }
 
-// TestSharedTraces reads the real traces where they are at hand, and checks what is known of them.
+// TestSharedTraces reads real traces, if they are available, and checks their known figures.
 func TestSharedTraces(t *testing.T) {
-	const folder = "../../../shared/traces"
-	if _, err := os.Stat(folder); err != nil {
-		t.Skip("the real traces aren't here")
+	const dir = "../../../shared/traces"
+	if _, err := os.Stat(dir); err != nil {
+		t.Skip("the real traces aren't available")
 	}
 	if testing.Short() {
 		t.Skip("reads millions of requests")
@@ -404,7 +404,7 @@ func TestSharedTraces(t *testing.T) {
 		{"cachelib-short_bigcache_traces.csv.xz", FormatCSV, 9_999, 3_125},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			trace := opened(t, filepath.Join(folder, c.name), Options{})
+			trace := opened(t, filepath.Join(dir, c.name), Options{})
 			keys, requests := newDistinct(maxDistinctHashes), int64(0)
 			for {
 				r, err := trace.Next()
@@ -425,8 +425,7 @@ func TestSharedTraces(t *testing.T) {
 	}
 }
 
-// FuzzText checks that whatever a text trace holds, what comes out is fit to be sent, and that it
-// ends.
+// FuzzText checks that every request read from a text trace can be sent, and that reading ends.
 func FuzzText(f *testing.F) {
 	f.Add([]byte(smallCSV), "csv")
 	f.Add([]byte("key,op,size,op_count\n1,GET,5,2\n\"a\"\"b\",,,\n"), "csv")

@@ -8,7 +8,7 @@
 // An export scans a table in parallel segments; a change during the scan may or may not be in it.
 // An import writes batches of 25 items over several connections, and repeats requests that the
 // server was too busy for. It puts whole items, so it can be repeated; if it ends early, Imported
-// says from which line to go on.
+// names the line to resume from.
 //
 // A Client may be used concurrently. Errors of the server are *ServerError; those that belong to a
 // line of the input are *LineError.

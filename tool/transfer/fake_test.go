@@ -14,21 +14,21 @@ import (
 	"time"
 )
 
-// A fakeServer has one table, users, with the key id. It answers what this package asks for.
+// A fakeServer serves one table, users, with the key id, and the operations that this package uses.
 type fakeServer struct {
 	t *testing.T
 
 	mu       sync.Mutex // guards what follows
 	items    map[string]item
 	requests map[string]int  // by operation
-	busy     int             // how many requests are refused at first
-	leave    int             // how many batches are done only in half at first
+	busy     int             // how many of the next requests are throttled
+	leave    int             // of how many of the next batches half is left unprocessed
 	refuse   map[string]bool // ids that are invalid
 	headers  http.Header     // of the last request
 	page     int             // items of a page of a scan
 }
 
-// newFake returns a server and a client of it, which retries a few times only.
+// newFake returns a server and a client of it, which retries three times.
 func newFake(t *testing.T) (*fakeServer, *Client) {
 	f := &fakeServer{t: t, items: make(map[string]item), requests: make(map[string]int),
 		refuse: make(map[string]bool), page: 7}
@@ -106,7 +106,7 @@ func (f *fakeServer) fail(w http.ResponseWriter, typ, message string) {
 	fmt.Fprintf(w, `{"__type":%q,"message":%q}`, typ, message)
 }
 
-// put keeps the first n of the items, and answers that the others are unprocessed.
+// put stores the first n items and returns the others as unprocessed.
 func (f *fakeServer) put(w http.ResponseWriter, items []item, n int) {
 	ids := make(map[string]bool)
 	for _, it := range items {
@@ -132,7 +132,7 @@ func (f *fakeServer) put(w http.ResponseWriter, items []item, n int) {
 	w.Write(answer)
 }
 
-// scan answers a page of those items whose place falls in the segment.
+// scan returns a page of a segment: every segments-th item.
 func (f *fakeServer) scan(w http.ResponseWriter, segment, segments int, start item) {
 	var page struct {
 		Items            []item

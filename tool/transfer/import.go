@@ -25,8 +25,8 @@ type ImportOptions struct {
 	Format Format
 	// Types are those of CSV's columns, by name, that have none in the header; default S.
 	Types map[string]string
-	// Connections write concurrently; default 4. Of two lines with one key the later wins for certain
-	// only with one connection.
+	// Connections write concurrently; default 4. The later of two lines with
+	// the same key is certain to win only with one connection.
 	Connections int
 	FromLine    int64 // the first line to import, counted as in errors; those before are skipped
 	// Progress, unless nil, is called from time to time, one call at a time, with the items written so
@@ -37,7 +37,7 @@ type ImportOptions struct {
 // Imported is the progress of an import.
 type Imported struct {
 	Items int64 // written
-	Next  int64 // all lines before this one are done, so another import goes on here; 0: all are done
+	Next  int64 // all lines before this one are done, so that another import resumes here; 0: all are done
 }
 
 // Import puts the items of r, which may be compressed by gzip, into a table. An error that belongs
@@ -57,7 +57,7 @@ func (c *Client) Import(ctx context.Context, name string, r io.Reader, o ImportO
 	if err != nil {
 		return Imported{Next: 1}, err
 	}
-	i := &imports{client: c, table: name, keys: about.keyNames(), options: o, from: from, underWay: make(map[int64]bool)}
+	i := &imports{client: c, table: name, keys: about.keyNames(), options: o, from: from, inFlight: make(map[int64]bool)}
 	err = i.run(ctx)
 	return Imported{i.items, i.next(err)}, err
 }
@@ -97,7 +97,7 @@ type imports struct {
 
 	mu       sync.Mutex     // guards what follows
 	items    int64          // written
-	underWay map[int64]bool // the first lines of batches that aren't written yet
+	inFlight map[int64]bool // first lines of the batches that aren't written yet
 	read     int64          // all lines before this one are in batches, or hold no item
 }
 
@@ -195,7 +195,7 @@ func (i *imports) key(it item) string {
 func (i *imports) begin(batch []put) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.underWay[batch[0].line] = true
+	i.inFlight[batch[0].line] = true
 }
 
 // readTo notes that all lines before this one are in batches.
@@ -208,7 +208,7 @@ func (i *imports) readTo(line int64) {
 func (i *imports) done(batch []put) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	delete(i.underWay, batch[0].line)
+	delete(i.inFlight, batch[0].line)
 }
 
 // count adds to the items that are written.
@@ -227,7 +227,7 @@ func (i *imports) next(err error) int64 {
 		return 0
 	}
 	next := max(i.read, 1)
-	for line := range i.underWay {
+	for line := range i.inFlight {
 		next = min(next, line)
 	}
 	if next == math.MaxInt64 {

@@ -19,7 +19,7 @@ import (
 	"holdfast"
 )
 
-// A generator makes items of all types, with texts that CSV, JSON or a spreadsheet may change.
+// A generator makes items of all types, with texts that CSV, JSON or a spreadsheet could change.
 type generator struct{ *rand.Rand }
 
 func newGenerator(t *testing.T) generator {
@@ -53,7 +53,7 @@ func (g generator) binary() string {
 	return base64.StdEncoding.EncodeToString(b)
 }
 
-// list returns up to four of what make makes, at least one.
+// list returns one to five results of make.
 func list[T any](g generator, make func() T) []T {
 	all := []T{make()}
 	for range g.IntN(4) {
@@ -62,7 +62,7 @@ func list[T any](g generator, make func() T) []T {
 	return all
 }
 
-// value returns a value in the form of the API; nested says how deep lists and maps may go.
+// value returns a value in the API's form, whose lists and maps are at most nested levels deep.
 func (g generator) value(nested int) map[string]any {
 	kind := types[g.IntN(len(types))]
 	if nested == 0 {
@@ -98,7 +98,7 @@ func (g generator) value(nested int) map[string]any {
 	return map[string]any{kind: v}
 }
 
-// items returns n items with keys of their own.
+// items returns n items with different keys.
 func (g generator) items(n int) []item {
 	names := []string{"n", "a,b", `"q"`, "two\nlines", "a:N", "x:y:S", "é", " ", "\ufeffbom", "data"}
 	all := make([]item, n)
@@ -131,7 +131,7 @@ func asLines(items []item) string {
 	return s.String()
 }
 
-// same compares items by what their JSON means.
+// same compares items by the values of their JSON, not by its bytes.
 func same(t *testing.T, what string, got, want map[string]item) {
 	t.Helper()
 	plain := func(it item) (v any) {
@@ -155,9 +155,9 @@ func same(t *testing.T, what string, got, want map[string]item) {
 	}
 }
 
-// TestRandomItemsThereAndBack exports what a server has, in each format, imports it into another,
-// and compares.
-func TestRandomItemsThereAndBack(t *testing.T) {
+// TestRandomItemsRoundTrip exports a server's items in each format and imports them into another
+// server, which must then hold the same items.
+func TestRandomItemsRoundTrip(t *testing.T) {
 	g := newGenerator(t)
 	for range 30 {
 		from, c := newFake(t)
@@ -172,10 +172,10 @@ func TestRandomItemsThereAndBack(t *testing.T) {
 	}
 }
 
-// TestImportGoesOn has an import that fails again and again, by lines that are wrong, items that
-// are refused and a server that is too busy. Each time it goes on from the line that the error
-// names, once what was wrong is mended: nothing may be missing at the end.
-func TestImportGoesOn(t *testing.T) {
+// TestImportResumes runs an import that fails repeatedly: lines are invalid, items are refused, the
+// server is too busy. After each failure its cause is removed and the import resumes from
+// Imported.Next. At the end no item may be missing.
+func TestImportResumes(t *testing.T) {
 	g := newGenerator(t)
 	for range 20 {
 		f, c := newFake(t)
@@ -200,13 +200,13 @@ func TestImportGoesOn(t *testing.T) {
 			done, err := c.Import(t.Context(), "users", strings.NewReader(strings.Join(lines, "")), o)
 			if err == nil {
 				if done.Next != 0 {
-					t.Errorf("got %+v at the end; want to go on from nowhere", done)
+					t.Errorf("got %+v at the end; want nothing left to resume", done)
 				}
 				break
 			}
 			var at *LineError
 			if !errors.As(err, &at) || done.Next > at.Line || done.Next < o.FromLine || attempt > 20 {
-				t.Fatalf("attempt %d from line %d: got %v, %+v; want an error of a line, and to go on from it or before",
+				t.Fatalf("attempt %d from line %d: got %v, %+v; want an error of a line, and to resume at or before it",
 					attempt, o.FromLine, err, done)
 			}
 			if whole, ok := broken[int(at.Line)-1]; ok {
@@ -219,7 +219,7 @@ func TestImportGoesOn(t *testing.T) {
 	}
 }
 
-// take has the server take the item of that key from now on.
+// take makes the server accept the item of a key that it refused.
 func (f *fakeServer) take(id string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -232,9 +232,9 @@ func (f *fakeServer) contents() map[string]item {
 	return maps.Clone(f.items)
 }
 
-// TestFilesThatAreCutOff cuts a file anywhere: the import must not take it for whole, but where a
-// line ends.
-func TestFilesThatAreCutOff(t *testing.T) {
+// TestTruncatedFiles truncates a file at random places. Its import must fail, unless the file was
+// cut at the end of a line.
+func TestTruncatedFiles(t *testing.T) {
 	g := newGenerator(t)
 	text := asLines(g.items(30))
 	var packed bytes.Buffer
@@ -257,8 +257,8 @@ func TestFilesThatAreCutOff(t *testing.T) {
 	}
 }
 
-// TestExportStops has an export whose reader or server fails: it must not end well.
-func TestExportStops(t *testing.T) {
+// An export whose file or server fails must return an error, in every format.
+func TestFailedExports(t *testing.T) {
 	for what, f := range map[string]func(*fakeServer) io.Writer{
 		"the file":   func(*fakeServer) io.Writer { return failingWriter{} },
 		"the server": func(f *fakeServer) io.Writer { f.busy = 1000; return io.Discard },

@@ -17,7 +17,7 @@ import (
 	"holdfast"
 )
 
-// users are lines of JSON with so many items.
+// users returns n items as lines of JSON.
 func users(n int) string {
 	var b strings.Builder
 	for i := range n {
@@ -26,7 +26,7 @@ func users(n int) string {
 	return b.String()
 }
 
-// sortedLines sorts the lines of a text behind the first so many.
+// sortedLines sorts the lines of a text after the first keep lines.
 func sortedLines(s string, keep int) string {
 	lines := strings.SplitAfter(s, "\n")
 	slices.Sort(lines[keep:])
@@ -61,7 +61,7 @@ func TestTables(t *testing.T) {
 	}
 }
 
-func TestJSONThereAndBack(t *testing.T) {
+func TestJSONRoundTrip(t *testing.T) {
 	for _, compressed := range []bool{false, true} {
 		f, c := newFake(t)
 		f.busy, f.leave = 3, 2
@@ -82,7 +82,7 @@ func TestJSONThereAndBack(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			imported(t, c, got, ImportOptions{}) // is decompressed by itself
+			imported(t, c, got, ImportOptions{}) // gzip is detected
 			got = string(plain)
 		}
 		if got = sortedLines(got, 0); got != want {
@@ -91,7 +91,7 @@ func TestJSONThereAndBack(t *testing.T) {
 	}
 }
 
-func TestCSVThereAndBack(t *testing.T) {
+func TestCSVRoundTrip(t *testing.T) {
 	_, c := newFake(t)
 	imported(t, c, `{"Item":{"id":{"S":"a,\"b\""},"n":{"N":"1.5"},"x":{"S":""},"y":{"BOOL":true},"l":{"L":[{"S":"é"}]}}}
 {"Item":{"id":{"S":"b"},"x":{"N":"2"},"y":{"NULL":true},"s":{"SS":["p","q"]},"b":{"B":"AQI="}}}
@@ -155,13 +155,12 @@ func TestWrongLines(t *testing.T) {
 			t.Errorf("got %v; want %s", err, test.want)
 		}
 		if done.Items != test.items && test.next != 61 || done.Next > test.next || done.Next < test.next-batchItems {
-			t.Errorf("%s: got %+v; want %d items, and to go on from line %d", test.want, done, test.items, test.next)
+			t.Errorf("%s: got %+v; want %d items, and to resume at line %d", test.want, done, test.items, test.next)
 		}
 	}
 }
 
-// TestRefusedItem has one bad item in a batch: the items before it are written, and the error has
-// its line.
+// If an item of a batch is refused, the items before it are written, and the error names its line.
 func TestRefusedItem(t *testing.T) {
 	f, c := newFake(t)
 	f.refuse[`{"S":"u007"}`] = true
@@ -172,7 +171,7 @@ func TestRefusedItem(t *testing.T) {
 		t.Errorf("got %v; want the server's error of line 8", err)
 	}
 	if done.Next != 1 || done.Items != 7 || len(f.items) != 7 {
-		t.Errorf("got %+v and %d items; want to go on from line 1, and 7", done, len(f.items))
+		t.Errorf("got %+v and %d items; want to resume at line 1, and 7", done, len(f.items))
 	}
 	delete(f.refuse, `{"S":"u007"}`)
 	if done, err := c.Import(context.Background(), "users", strings.NewReader(users(20)),
@@ -216,7 +215,7 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// TestSignature has the signature that botocore gives for the same request at the same time.
+// The expected signature is botocore's for the same request at the same time.
 func TestSignature(t *testing.T) {
 	f, c := newFake(t)
 	c.options.SessionToken = "token"
