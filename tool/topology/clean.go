@@ -19,7 +19,7 @@ func (r *run) clean(ctx context.Context) {
 	for _, c := range r.routers {
 		c.close()
 	}
-	r.allow()
+	r.allowBreaks()
 	r.throughRouter(ctx, written, func(i int) int { return i }, remove, func(k *key, a *answer) {
 		if !a.ok() {
 			left[k] = true
@@ -28,7 +28,7 @@ func (r *run) clean(ctx context.Context) {
 	for _, c := range r.routers {
 		c.close()
 	}
-	r.cleanMembers(ctx, append(written, r.meet), left)
+	r.cleanMembers(ctx, append(written, r.first), left)
 	r.report.Left = len(left)
 }
 
@@ -44,7 +44,7 @@ func (r *run) cleanMembers(ctx context.Context, keys []*key, left map[*key]bool)
 		wait.Go(func() {
 			defer m.server.close()
 			for n, a := range m.server.ask(ctx, requests(held, func(k *key) mc.Request { return remove(k) })) {
-				if !a.ok() && m.met {
+				if !a.ok() && m.stores {
 					mu.Lock()
 					left[held[n]] = true
 					mu.Unlock()

@@ -33,7 +33,7 @@ func (r *run) concludeMembers() {
 		for _, k := range r.acknowledged() {
 			if k.on.has(i) {
 				of.Keys++
-				if k.on.and(r.asked).count() == 1 {
+				if k.on.and(r.queried).count() == 1 {
 					of.Alone++
 				}
 			}
@@ -48,11 +48,11 @@ func (r *run) concludeMembers() {
 }
 
 func (r *run) concludePatterns() {
-	if r.asked.empty() {
+	if r.queried.empty() {
 		return
 	}
 	for _, k := range r.acknowledged() {
-		p := Pattern{Members: []string{}, set: k.on.and(r.asked)}
+		p := Pattern{Members: []string{}, set: k.on.and(r.queried)}
 		if len(r.o.Prefixes) > 1 {
 			p.Prefix = k.prefix
 		}
@@ -77,11 +77,11 @@ func (r *run) concludePatterns() {
 
 // evidence returns where the acknowledged keys are for which counts returns true.
 func (r *run) evidence(counts func(*key) bool) *evidence {
-	e := &evidence{listed: len(r.members), asked: r.asked, keys: map[set]int{},
+	e := &evidence{listed: len(r.members), queried: r.queried, keys: map[set]int{},
 		name: func(i int) string { return r.o.Members[i] }}
 	for _, k := range r.acknowledged() {
 		if counts(k) {
-			e.keys[k.on.and(r.asked)]++
+			e.keys[k.on.and(r.queried)]++
 		}
 	}
 	return e
@@ -93,8 +93,8 @@ func (r *run) verdict(elsewhere bool) (Verdict, string) {
 	switch {
 	case r.report.Acknowledged == 0:
 		return Unreachable, "the router stored none of the keys: " + r.mainRefusal()
-	case r.asked.empty():
-		return Unreachable, "no member could be asked"
+	case r.queried.empty():
+		return Unreachable, "no member could be queried"
 	}
 	verdict, summary := r.evidence(func(*key) bool { return true }).judge()
 	if verdict == Sharded && elsewhere {
@@ -118,7 +118,7 @@ func (r *run) readWay() (summary string, elsewhere bool) {
 	for _, k := range r.probes {
 		var from set
 		for i, reads := range k.answered {
-			if reads > 0 && r.asked.has(i) {
+			if reads > 0 && r.queried.has(i) {
 				from.add(i)
 			}
 		}
@@ -154,11 +154,11 @@ func (r *run) deleteWay() string {
 			continue
 		}
 		deleted++
-		lost, on := k.lost.and(r.asked), k.on.and(r.asked)
+		lost, on := k.lost.and(r.queried), k.on.and(r.queried)
 		if lost == on {
 			holders++
 		}
-		if lost == r.asked {
+		if lost == r.queried {
 			all++
 		}
 		if !on.within(lost) {
@@ -168,12 +168,12 @@ func (r *run) deleteWay() string {
 	switch {
 	case deleted == 0:
 		return "none was made"
-	case all == deleted && r.asked.count() > 1:
+	case all == deleted && r.queried.count() > 1:
 		return "reach all members"
 	case holders == deleted:
 		return "reach the members that hold the key, no others"
 	case stayed > 0:
-		return fmt.Sprintf("leave %d of %d keys on members that they were written to", stayed, deleted)
+		return fmt.Sprintf("leave %d of %d keys on members that hold them", stayed, deleted)
 	}
 	return "reach the members that hold the key, and others"
 }
@@ -218,10 +218,10 @@ func (r *run) notes() (notes []string) {
 func (r *run) unlistedNote() string {
 	text := fmt.Sprintf("%d of %d keys are on no listed member", r.report.Unlisted, r.report.Acknowledged)
 	switch {
-	case r.asked.count() < len(r.members):
-		return text + " that could be asked: they may be on the others"
+	case r.queried.count() < len(r.members):
+		return text + " that could be queried: they may be on the others"
 	case r.report.ReadBack <= r.report.Acknowledged-r.report.Unlisted:
-		return text + " and can't be read back: the router said that it stored them, and did not"
+		return text + " and can't be read back: the router acknowledged them, but stored nothing"
 	}
 	return text + ": there are members that are not listed, or the router changes the keys"
 }

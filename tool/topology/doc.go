@@ -18,9 +18,9 @@
 // and are deleted at the end, also when ctx ends the run. Nothing else on the members is read or
 // changed.
 //
-// A member that can't be asked, or doesn't speak the protocol, is in the report with its error, and
-// doesn't count. Errors of Run are those of the Options and of ctx; faults of the cluster are in
-// the Report.
+// A member that can't be queried, or doesn't speak the protocol, is in the report with its error,
+// and doesn't count. Errors of Run are those of the Options and of ctx; faults of the cluster are
+// in the Report.
 //
 // Nothing here is safe for concurrent use. Run starts goroutines of its own and ends them all
 // before it returns.

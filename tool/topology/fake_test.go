@@ -14,14 +14,14 @@ import (
 	"time"
 )
 
-// A request as a fake sees it.
+// A line is a request as a fake receives it.
 type line struct {
 	conn    int // which connection, from 0
 	op, key string
 	value   string
 }
 
-// What a fake's handler may return instead of an answer.
+// Special answers of a fake's handler.
 const (
 	hangUp  = "\x00" // close the connection
 	silence = "\x01" // no answer to this or anything after it
@@ -99,7 +99,7 @@ type store struct {
 	items map[string]string
 }
 
-// answer is a member's.
+// answer is the handler of a member.
 func (s *store) answer(q line) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -134,12 +134,12 @@ type cluster struct {
 	addresses []string
 }
 
-// startCluster starts n members, each with an item that is not ours.
+// startCluster starts n members, each with an item that Run must not touch.
 func startCluster(t *testing.T, n int) *cluster {
 	t.Helper()
 	c := &cluster{t: t}
 	for range n {
-		s := &store{items: map[string]string{"other": "of somebody else"}}
+		s := &store{items: map[string]string{"other": "not of this run"}}
 		c.stores = append(c.stores, s)
 		c.addresses = append(c.addresses, serve(t, s.answer))
 	}
@@ -175,8 +175,8 @@ func (c *cluster) replicated(members ...int) func(line) string {
 	}
 }
 
-// look runs against a router, without waiting; change, unless nil, changes the options. It checks
-// that nothing of ours stays and nothing else goes.
+// look calls Run for a router, without pauses; change, unless nil, changes the options. It checks
+// that Run leaves nothing behind and deletes nothing else.
 func (c *cluster) look(router func(line) string, change func(*Options)) Report {
 	c.t.Helper()
 	o := Options{
@@ -197,7 +197,7 @@ func (c *cluster) look(router func(line) string, change func(*Options)) Report {
 func (c *cluster) checkClean(what string) {
 	c.t.Helper()
 	for i, s := range c.stores {
-		if items := s.contents(); len(items) != 1 || items["other"] != "of somebody else" {
+		if items := s.contents(); len(items) != 1 || items["other"] != "not of this run" {
 			c.t.Errorf("%s: member %d holds %d items at the end; want only what was there before", what, i+1, len(items))
 		}
 	}

@@ -4,10 +4,10 @@ import "fmt"
 
 // evidence is where the acknowledged keys are.
 type evidence struct {
-	listed int         // members
-	asked  set         // those of them that could be asked
-	keys   map[set]int // number of keys by the asked members that hold them
-	name   func(i int) string
+	listed  int         // members
+	queried set         // those of them that could be queried
+	keys    map[set]int // number of keys by the queried members that hold them
+	name    func(i int) string
 }
 
 // mostShare is the share of keys from which a pattern is the rule and other keys are exceptions.
@@ -39,26 +39,26 @@ func (e *evidence) judge() (Verdict, string) {
 	case used.empty():
 		return Unclear, fmt.Sprintf("none of %d keys is on a listed member: the router has others, or changes the keys",
 			total)
-	case e.asked.count() == 1:
-		return Unclear, e.oneAsked(total, nowhere)
-	case e.keys[e.asked] == total:
-		return Replicated, fmt.Sprintf("each of %d keys is on all %s", total, e.askedMembers())
+	case e.queried.count() == 1:
+		return Unclear, e.oneQueried(total, nowhere)
+	case e.keys[e.queried] == total:
+		return Replicated, fmt.Sprintf("each of %d keys is on all %s", total, e.queriedMembers())
 	case used.count() == 1:
 		return Unclear, fmt.Sprintf("%d of %d keys are on %s, none on the other %d: "+
 			"one member in use, perhaps with others in reserve",
-			total-nowhere, total, e.name(used.indexes()[0]), e.asked.count()-1)
+			total-nowhere, total, e.name(used.indexes()[0]), e.queried.count()-1)
 	case e.single() == total-nowhere:
 		return Sharded, e.sharded(total, nowhere)
 	}
 	return Mixed, e.mixed(total, nowhere)
 }
 
-// oneAsked returns the reason when only one member could be asked, so that there is nothing to
+// oneQueried returns the reason when only one member could be queried, so that there is nothing to
 // compare.
-func (e *evidence) oneAsked(total, nowhere int) string {
-	only := e.name(e.asked.indexes()[0])
+func (e *evidence) oneQueried(total, nowhere int) string {
+	only := e.name(e.queried.indexes()[0])
 	if e.listed > 1 {
-		only += ", the only member that could be asked"
+		only += ", the only member that could be queried"
 	} else {
 		only += ", the only member listed"
 	}
@@ -68,12 +68,12 @@ func (e *evidence) oneAsked(total, nowhere int) string {
 	return fmt.Sprintf("%d of %d keys are on %s", total-nowhere, total, only)
 }
 
-// askedMembers returns the number of members that were asked in words, which say so if more are
+// queriedMembers returns the number of members that were queried in words, which say so if more are
 // listed.
-func (e *evidence) askedMembers() string {
-	n := e.asked.count()
+func (e *evidence) queriedMembers() string {
+	n := e.queried.count()
 	if n < e.listed {
-		return fmt.Sprintf("%d members that could be asked, of %d", n, e.listed)
+		return fmt.Sprintf("%d members that could be queried, of %d", n, e.listed)
 	}
 	return fmt.Sprintf("%d members", n)
 }
@@ -90,13 +90,13 @@ func (e *evidence) single() (n int) {
 
 func (e *evidence) sharded(total, nowhere int) string {
 	if nowhere == 0 {
-		return fmt.Sprintf("each of %d keys is on exactly one of %s", total, e.askedMembers())
+		return fmt.Sprintf("each of %d keys is on exactly one of %s", total, e.queriedMembers())
 	}
 	where := "on none of those listed"
-	if e.asked.count() < e.listed {
-		where = "on none of those that could be asked"
+	if e.queried.count() < e.listed {
+		where = "on none of those that could be queried"
 	}
-	return fmt.Sprintf("no key is on two of %s; %d of %d are %s", e.askedMembers(), nowhere, total, where)
+	return fmt.Sprintf("no key is on two of %s; %d of %d are %s", e.queriedMembers(), nowhere, total, where)
 }
 
 // mixed returns the shape of the patterns in words, if it is a known one.
@@ -109,32 +109,32 @@ func (e *evidence) mixed(total, nowhere int) string {
 	}
 	text := e.shape(placed, total-nowhere)
 	if nowhere > 0 {
-		text += fmt.Sprintf("; %d of %d keys are on no member that could be asked", nowhere, total)
+		text += fmt.Sprintf("; %d of %d keys are on no member that could be queried", nowhere, total)
 	}
 	return text
 }
 
 func (e *evidence) shape(placed map[set]int, keys int) string {
-	everywhere, single := placed[e.asked], e.single()
+	everywhere, single := placed[e.queried], e.single()
 	switch size := equalSize(placed); {
 	case len(placed) == 1 && everywhere > 0:
-		return fmt.Sprintf("%d keys are on all %s", keys, e.askedMembers())
+		return fmt.Sprintf("%d keys are on all %s", keys, e.queriedMembers())
 	case len(placed) == 1:
-		return fmt.Sprintf("each of %d keys is on the same %d of %s", keys, size, e.askedMembers())
+		return fmt.Sprintf("each of %d keys is on the same %d of %s", keys, size, e.queriedMembers())
 	case disjoint(placed):
 		return fmt.Sprintf("sharded over %d groups, whose members are replicas of each other", len(placed))
 	case size > 1:
 		return fmt.Sprintf("sharded with copies: each of %d keys is on %d of %s, not always the same",
-			keys, size, e.askedMembers())
+			keys, size, e.queriedMembers())
 	case float64(everywhere) >= mostShare*float64(keys):
 		return fmt.Sprintf("replicated with exceptions: %d of %d keys are not on all %s",
-			keys-everywhere, keys, e.askedMembers())
+			keys-everywhere, keys, e.queriedMembers())
 	case float64(single) >= mostShare*float64(keys):
 		return fmt.Sprintf("sharded with exceptions: %d of %d keys are on more than one of %s",
-			keys-single, keys, e.askedMembers())
+			keys-single, keys, e.queriedMembers())
 	}
 	return fmt.Sprintf("of %d keys, %d are on one member, %d on all %s, %d on some", keys, single, everywhere,
-		e.askedMembers(), keys-single-everywhere)
+		e.queriedMembers(), keys-single-everywhere)
 }
 
 // equalSize returns how many members hold each key, 0 if that differs.

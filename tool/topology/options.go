@@ -54,7 +54,7 @@ func (o *Options) longest() time.Duration {
 // complete fills in the defaults.
 func (o *Options) complete() error {
 	if o.Router == "" {
-		return fmt.Errorf("no router to ask")
+		return fmt.Errorf("no router given")
 	}
 	o.Router = client.Address(o.Router)
 	if err := o.completeMembers(); err != nil {

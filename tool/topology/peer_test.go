@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// find is the path of an installed program; without it the test is skipped, unless all must be
-// there.
+// find returns the path of an installed program. If it is missing, the test is skipped, or fails
+// with HOLDFAST_PEERS=required.
 func find(t *testing.T, program string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
@@ -29,7 +29,7 @@ func find(t *testing.T, program string) string {
 	return path
 }
 
-// freePort is one that nobody listened on just now.
+// freePort returns a port on which nothing listened a moment ago.
 func freePort(t *testing.T) string {
 	t.Helper()
 	for range 100 {
@@ -86,7 +86,7 @@ func startMemcacheds(t *testing.T, n int) (addresses []string) {
 	return addresses
 }
 
-// checkEmpty has no member hold anything.
+// checkEmpty checks that no member holds an item.
 func checkEmpty(t *testing.T, members []string) {
 	t.Helper()
 	for _, m := range members {
@@ -135,7 +135,7 @@ func TestTwemproxy(t *testing.T) {
 	}
 }
 
-// TestRealReplicas has a proxy that writes to all real members and reads from one.
+// The router writes to all real members and reads from the last.
 func TestRealReplicas(t *testing.T) {
 	members := startMemcacheds(t, 2)
 	router := serve(t, func(q line) (answer string) {
@@ -152,7 +152,7 @@ func TestRealReplicas(t *testing.T) {
 	checkEmpty(t, members)
 }
 
-// forward asks a real member over a connection of its own.
+// forward sends a request to a real member over a new connection.
 func forward(t *testing.T, member string, q line) string {
 	conn, err := net.Dial("tcp", member)
 	if err != nil {

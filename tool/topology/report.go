@@ -9,7 +9,7 @@ const (
 	Replicated  Verdict = "replicated"  // each key on all members
 	Mixed       Verdict = "mixed"       // something else: see the summary and the patterns
 	Unclear     Verdict = "unclear"     // the evidence fits several of these
-	Unreachable Verdict = "unreachable" // the router stored nothing, or no member could be asked
+	Unreachable Verdict = "unreachable" // the router stored nothing, or no member could be queried
 )
 
 // A Report is what Run found.
@@ -27,7 +27,7 @@ type Report struct {
 	Keys         int       `json:"keys"`         // set through the router
 	Acknowledged int       `json:"acknowledged"` // of those, the ones that it acknowledged; only they count
 	ReadBack     int       `json:"read_back"`    // of those, the ones that it then returned
-	Unlisted     int       `json:"unlisted"`     // of the acknowledged, on no listed member that could be asked
+	Unlisted     int       `json:"unlisted"`     // of the acknowledged, on no listed member that could be queried
 	Late         int       `json:"late"`         // copies that arrived after the first look
 	Refusals     []Refusal `json:"refusals,omitempty"`
 	Notes        []string  `json:"notes,omitempty"`
@@ -42,7 +42,7 @@ type Report struct {
 // A Member is what was found on one member.
 type Member struct {
 	Address string  `json:"address"`
-	Error   string  `json:"error,omitempty"` // why it could not be asked; the rest is then 0
+	Error   string  `json:"error,omitempty"` // why it could not be queried; the rest is then 0
 	Keys    int     `json:"keys"`            // acknowledged ones on it
 	Share   float64 `json:"share"`           // of all acknowledged, 0 to 1
 	Alone   int     `json:"alone"`           // of its keys, those on no other

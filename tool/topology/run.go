@@ -33,8 +33,8 @@ type run struct {
 	ttl        time.Duration
 	routers    []*server
 	members    []*member
-	asked      set // members without a fault
-	meet       *key
+	queried    set  // members without a fault
+	first      *key // is set on each member directly
 	keys       []*key
 	probes     []*key
 	operations atomic.Int64
@@ -43,7 +43,7 @@ type run struct {
 // A member is one of Options.Members.
 type member struct {
 	server *server
-	met    bool   // it has accepted a set
+	stores bool   // it has accepted a set
 	fault  string // why it doesn't count; "" if it does
 }
 
@@ -97,10 +97,10 @@ func newRun(o *Options) *run {
 	for i, address := range o.Members {
 		s := &server{address: address, timeout: o.Timeout, operations: &r.operations}
 		r.members = append(r.members, &member{server: s})
-		r.asked.add(i)
+		r.queried.add(i)
 	}
 	r.report.Members = make([]Member, len(o.Members))
-	r.meet = r.newKey("")
+	r.first = r.newKey("")
 	for i := range o.Keys {
 		r.keys = append(r.keys, r.newKey(o.Prefixes[i%len(o.Prefixes)]))
 	}
@@ -125,7 +125,7 @@ func random(bytes int) string {
 
 // look takes the steps of the run, which record what they find in r.
 func (r *run) look(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{r.meetMembers, r.write, r.place, r.readBack, r.probe, r.remove} {
+	for _, step := range []func(context.Context) error{r.checkMembers, r.write, r.place, r.readBack, r.probe, r.remove} {
 		err := step(ctx)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -154,13 +154,13 @@ func (r *run) eachMember(f func(i int, m *member)) {
 	wait.Wait()
 	for i, m := range r.members {
 		if m.fault != "" {
-			r.asked.remove(i)
+			r.queried.remove(i)
 		}
 	}
 }
 
-// allow lets each of the router's connections break once more, and clears their errors.
-func (r *run) allow() {
+// allowBreaks lets each of the router's connections break once more, and clears their errors.
+func (r *run) allowBreaks() {
 	for _, c := range r.routers {
 		c.breaks, c.err = 1, nil
 	}

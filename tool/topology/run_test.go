@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// check compares the verdict, and looks for each of want in the report's text.
+// check compares the verdict, and checks that the report's text contains each of want.
 func check(t *testing.T, what string, r Report, verdict Verdict, want ...string) {
 	t.Helper()
 	var text strings.Builder
@@ -69,7 +69,7 @@ func TestShapes(t *testing.T) {
 				}
 				return replicated(q)
 			}
-		}, Replicated, []string{"deletes  leave 20 of 20 keys on members that they were written to"}},
+		}, Replicated, []string{"deletes  leave 20 of 20 keys on members that hold them"}},
 		{"groups of replicas", 4, func(c *cluster) func(line) string {
 			groups := []func(line) string{c.replicated(0, 2), c.replicated(1, 3)}
 			return func(q line) string { return groups[c.shard(q.key)%2](q) }
@@ -127,7 +127,7 @@ func TestPrefixes(t *testing.T) {
 		"\non members  prefix  keys\n", "\n3 4         \"s:\"     100\n")
 }
 
-// TestAsync has a router that answers before it writes: the fake writes when the run pauses.
+// A router that answers before it writes: the fake writes when Run pauses.
 func TestAsync(t *testing.T) {
 	for name, behind := range map[string][]int{"all": {0, 1, 2}, "all but the first": {1, 2}} {
 		c := startCluster(t, 3)
@@ -186,7 +186,7 @@ func TestMissingMembers(t *testing.T) {
 		return map[string]string{"set": "STORED", "get": "END", "delete": "NOT_FOUND"}[q.op]
 	}
 	check(t, "nothing is stored", c.look(dropping, nil), Unclear,
-		"can't be read back: the router said that it stored them, and did not")
+		"can't be read back: the router acknowledged them, but stored nothing")
 	renaming := func(q line) string {
 		q.key = "ns:" + q.key
 		return strings.Replace(c.sharded(q), "VALUE ns:", "VALUE ", 1)
@@ -203,7 +203,7 @@ func TestFaultyMembers(t *testing.T) {
 		"closes":          {always(hangUp), "closes the connection"},
 		"is silent":       {always(silence), "no answer within 500ms"},
 		"refuses":         {always("CLIENT_ERROR unauthenticated"), "refuses a set: CLIENT_ERROR unauthenticated"},
-		"forgets":         {forgets, "doesn't hold what was set on it"},
+		"drops":           {drops, "doesn't hold what was set on it"},
 		"another's value": {garbles("VALUE other 0 3\r\nabc\r\nEND"), `answers a get with "VALUE other 0 3"`},
 		"half a line":     {garbles("VALUE"), `answers a get with "VALUE"`},
 		"no end of lines": {garbles(strings.Repeat("x", 10000)), "answers a line without an end"},
@@ -223,29 +223,29 @@ func TestFaultyMembers(t *testing.T) {
 		}
 		check(t, what+", sharded", c.look(c.sharded, members), Sharded, test.want)
 		check(t, what+", replicated", c.look(c.replicated(0, 1), members), Replicated, test.want,
-			"2 members that could be asked, of 3")
+			"2 members that could be queried, of 3")
 	}
 }
 
-func forgets(q line) string {
+func drops(q line) string {
 	return map[string]string{"set": "STORED", "get": "END", "delete": "NOT_FOUND"}[q.op]
 }
 
-// garbles takes sets and answers gets with something else.
+// garbles accepts sets and gives the same answer to every get.
 func garbles(answer string) func(line) string {
 	return func(q line) string {
 		if q.op == "get" {
 			return answer
 		}
-		return forgets(q)
+		return drops(q)
 	}
 }
 
-// always gives the same answer.
+// always returns a handler that always gives the same answer.
 func always(answer string) func(line) string { return func(line) string { return answer } }
 
-// TestMemberFailsOnTheWay has a member whose answers go wrong once the keys are looked for.
-func TestMemberFailsOnTheWay(t *testing.T) {
+// A member that fails while it is searched for keys is excluded, and the verdict is of the others.
+func TestMemberFailsDuringRun(t *testing.T) {
 	c := startCluster(t, 3)
 	gets := 0
 	c.addresses[2] = serve(t, func(q line) string {
@@ -257,10 +257,10 @@ func TestMemberFailsOnTheWay(t *testing.T) {
 		return c.stores[2].answer(q)
 	})
 	check(t, "a member fails", c.look(c.sharded, nil), Sharded, "closes the connection",
-		"on none of those that could be asked", "they may be on the others")
+		"on none of those that could be queried", "they may be on the others")
 }
 
-func TestNobodyThere(t *testing.T) {
+func TestUnreachable(t *testing.T) {
 	c := startCluster(t, 2)
 	free := serve(t, func(line) string { return hangUp })
 	check(t, "a router that closes", c.look(c.sharded, func(o *Options) { o.Router = free }), Unreachable,
@@ -272,10 +272,10 @@ func TestNobodyThere(t *testing.T) {
 	check(t, "no router", c.look(c.sharded, func(o *Options) { o.Router = socket }), Unreachable, "can't connect: ",
 		"no such file or directory")
 	check(t, "no members", c.look(c.sharded, func(o *Options) { o.Members = []string{socket, socket + "2"} }), Unreachable,
-		"no member could be asked")
+		"no member could be queried")
 }
 
-// TestHalfTheKeysFail has a router that can't reach the member of every second key.
+// A router that can't reach the members of half of the keys.
 func TestHalfTheKeysFail(t *testing.T) {
 	c := startCluster(t, 4)
 	dead := func(q line) bool { return c.shard(q.key)%2 == 1 }
@@ -324,7 +324,7 @@ func TestRouterWithACache(t *testing.T) {
 		"no read was answered by a listed member")
 }
 
-// TestInterrupted ends the run in each of its steps: what was written goes anyway.
+// A run that is interrupted in any of its steps still deletes what it wrote.
 func TestInterrupted(t *testing.T) {
 	for _, at := range []int{1, 100, 250, 420, 450, 610} { // requests that the router has had
 		c := startCluster(t, 3)

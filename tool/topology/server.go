@@ -15,13 +15,13 @@ const (
 	pipeline      = 32       // requests in flight on a connection; with their answers they fit in socket buffers
 	maxValueBytes = 64 << 10 // ours are short; a router that adds a frame to them adds little
 
-	// interruptWait is how long an interrupted run waits for the answers to what it has sent.
+	// interruptWait is how long an interrupted run waits for the answers of requests in flight.
 	interruptWait = time.Second
 )
 
 // A server is the router or a member, with the connection to it, which is made when it is needed. A
-// connection that breaks is made anew a few times; after that, or once a connection can't be made,
-// err is set and stays.
+// connection that breaks is replaced a few times; after that, or if no connection can be made, err
+// is set and stays.
 type server struct {
 	address    string
 	timeout    time.Duration
@@ -104,8 +104,8 @@ func (s *server) close() {
 // exchange sends the requests at once and reads the answers: n of them, all unless there is an
 // error.
 //
-// An interrupted run waits a moment for the answers: a server may execute what was sent after the
-// connection is closed, and a set would then follow the delete that cleans up.
+// An interrupted run still waits up to interruptWait for the answers: a server may execute requests
+// after their connection is closed, and a set would then follow the delete that cleans up.
 func (s *server) exchange(ctx context.Context, requests []mc.Request, answers []answer) (n int, err error) {
 	conn := s.conn
 	conn.SetDeadline(time.Now().Add(s.timeout))

@@ -11,20 +11,20 @@ import (
 	"holdfast/mc"
 )
 
-// meetMembers sets one key to a different value on each member, and reads it. That shows which
-// members can be asked, and which two addresses are the same server.
-func (r *run) meetMembers(ctx context.Context) error {
+// checkMembers sets one key to a different value on each member, and reads it. That shows which
+// members can be queried, and which two addresses are the same server.
+func (r *run) checkMembers(ctx context.Context) error {
 	values := make([][]byte, len(r.members))
 	for i := range r.members {
 		values[i] = r.valueOf(i)
-		r.meet.may.add(i)
+		r.first.may.add(i)
 	}
 	r.eachMember(func(i int, m *member) {
-		m.met = m.take(&m.server.ask(ctx, []mc.Request{r.set(r.meet, values[i])})[0], "set")
+		m.stores = m.accept(&m.server.ask(ctx, []mc.Request{r.set(r.first, values[i])})[0], "set")
 	})
 	r.eachMember(func(i int, m *member) {
-		a := m.server.ask(ctx, []mc.Request{get(r.meet)})[0]
-		if !m.take(&a, "get") {
+		a := m.server.ask(ctx, []mc.Request{get(r.first)})[0]
+		if !m.accept(&a, "get") {
 			return
 		}
 		same := slices.IndexFunc(values, func(v []byte) bool { return bytes.Equal(v, a.value) })
@@ -43,8 +43,8 @@ func (r *run) meetMembers(ctx context.Context) error {
 // valueOf returns the value that is set directly on the member at i.
 func (r *run) valueOf(i int) []byte { return fmt.Appendf(nil, "%s set on member %d", r.id, i+1) }
 
-// take reports whether the member answered and didn't refuse; if not, it records the fault.
-func (m *member) take(a *answer, what string) bool {
+// accept reports whether the member answered and didn't refuse; if not, it records the fault.
+func (m *member) accept(a *answer, what string) bool {
 	switch {
 	case a.err != nil:
 		m.fault = a.err.Error()
@@ -56,7 +56,7 @@ func (m *member) take(a *answer, what string) bool {
 
 // write sets the keys through the router.
 func (r *run) write(ctx context.Context) error {
-	r.allow()
+	r.allowBreaks()
 	reasons := map[string]int{}
 	for _, k := range r.keys {
 		k.may = r.listed()
@@ -74,7 +74,7 @@ func (r *run) write(ctx context.Context) error {
 			}
 		})
 	r.report.Refusals = refusals(reasons)
-	if r.report.Acknowledged == 0 || r.asked.empty() {
+	if r.report.Acknowledged == 0 || r.queried.empty() {
 		return errNothing
 	}
 	return nil
@@ -93,7 +93,7 @@ func (r *run) place(ctx context.Context) error {
 	r.lookFor(ctx, keys)
 	late := 0
 	err := r.settle(ctx, func() (changed, missing int) {
-		lacking := slices.DeleteFunc(slices.Clone(keys), func(k *key) bool { return r.asked.within(k.on) })
+		lacking := slices.DeleteFunc(slices.Clone(keys), func(k *key) bool { return r.queried.within(k.on) })
 		n := r.lookFor(ctx, sample(lacking))
 		if n > 0 {
 			n += r.lookFor(ctx, lacking)
@@ -103,15 +103,15 @@ func (r *run) place(ctx context.Context) error {
 	})
 	r.report.Late = late + r.lookFor(ctx, keys)
 	for _, k := range keys {
-		k.may = k.on.or(r.unasked())
+		k.may = k.on.or(r.unqueried())
 	}
 	return err
 }
 
-// unasked returns the members that can't be asked, so that what they hold is unknown.
-func (r *run) unasked() (others set) {
+// unqueried returns the members that can't be queried, so that what they hold is unknown.
+func (r *run) unqueried() (others set) {
 	for i := range r.members {
-		if !r.asked.has(i) {
+		if !r.queried.has(i) {
 			others.add(i)
 		}
 	}
@@ -128,15 +128,15 @@ func (r *run) lookFor(ctx context.Context, keys []*key) (came int) {
 	seen := make([][]*key, len(r.members))
 	altered := make([][]*key, len(r.members))
 	r.eachMember(func(i int, m *member) {
-		asked := slices.DeleteFunc(slices.Clone(keys), func(k *key) bool { return k.on.has(i) })
-		for n, a := range m.server.ask(ctx, requests(asked, get)) {
-			if !m.take(&a, "get") {
+		queried := slices.DeleteFunc(slices.Clone(keys), func(k *key) bool { return k.on.has(i) })
+		for n, a := range m.server.ask(ctx, requests(queried, get)) {
+			if !m.accept(&a, "get") {
 				return
 			}
 			if a.found {
-				seen[i] = append(seen[i], asked[n])
-				if !bytes.Equal(a.value, asked[n].value) {
-					altered[i] = append(altered[i], asked[n])
+				seen[i] = append(seen[i], queried[n])
+				if !bytes.Equal(a.value, queried[n].value) {
+					altered[i] = append(altered[i], queried[n])
 				}
 			}
 		}
@@ -197,7 +197,7 @@ func (r *run) settle(ctx context.Context, look func() (changed, missing int)) er
 // readBack reads the keys through the router, each over another connection than the one that wrote
 // it.
 func (r *run) readBack(ctx context.Context) error {
-	r.allow()
+	r.allowBreaks()
 	r.throughRouter(ctx, r.keys, func(i int) int { return i + 1 }, get, func(k *key, a *answer) {
 		if k.acknowledged && a.ok() && a.found {
 			r.report.ReadBack++
@@ -207,7 +207,7 @@ func (r *run) readBack(ctx context.Context) error {
 	return nil
 }
 
-// probe sets values on each member that name the member, and reads them through the router.
+// probe sets a value on each member that names the member, and reads these keys through the router.
 func (r *run) probe(ctx context.Context) error {
 	probes := r.choose()
 	r.probes = probes
@@ -216,13 +216,13 @@ func (r *run) probe(ctx context.Context) error {
 	}
 	r.eachMember(func(i int, m *member) {
 		for _, a := range m.server.ask(ctx, requests(probes, func(k *key) mc.Request { return r.set(k, r.valueOf(i)) })) {
-			if !m.take(&a, "set") {
+			if !m.accept(&a, "set") {
 				return
 			}
 		}
 	})
 	r.report.Reads.Keys = len(probes)
-	r.allow()
+	r.allowBreaks()
 	for round := range probeRounds {
 		// The order changes each time: a router that asks its members in turn would otherwise ask the
 		// same member for a key in each round.
@@ -284,9 +284,9 @@ func (r *run) tally(k *key, a *answer) {
 	reads.Other++
 }
 
-// remove deletes the probes through the router, and finds out which members have lost them.
+// remove deletes the probes through the router, and then looks which members lost them.
 func (r *run) remove(ctx context.Context) error {
-	r.allow()
+	r.allowBreaks()
 	r.throughRouter(ctx, r.probes, func(i int) int { return i }, remove, func(k *key, a *answer) {
 		k.deleted = a.ok()
 		if !k.deleted {
@@ -297,7 +297,7 @@ func (r *run) remove(ctx context.Context) error {
 	r.report.Deletes.Keys = len(deleted)
 	r.lookLost(ctx, deleted)
 	return r.settle(ctx, func() (changed, missing int) {
-		keep := slices.DeleteFunc(slices.Clone(deleted), func(k *key) bool { return r.asked.within(k.lost) })
+		keep := slices.DeleteFunc(slices.Clone(deleted), func(k *key) bool { return r.queried.within(k.lost) })
 		return r.lookLost(ctx, keep), len(keep)
 	})
 }
@@ -306,13 +306,13 @@ func (r *run) remove(ctx context.Context) error {
 func (r *run) lookLost(ctx context.Context, keys []*key) (gone int) {
 	lost := make([][]*key, len(r.members))
 	r.eachMember(func(i int, m *member) {
-		asked := slices.DeleteFunc(slices.Clone(keys), func(k *key) bool { return k.lost.has(i) })
-		for n, a := range m.server.ask(ctx, requests(asked, get)) {
-			if !m.take(&a, "get") {
+		queried := slices.DeleteFunc(slices.Clone(keys), func(k *key) bool { return k.lost.has(i) })
+		for n, a := range m.server.ask(ctx, requests(queried, get)) {
+			if !m.accept(&a, "get") {
 				return
 			}
 			if !a.found {
-				lost[i] = append(lost[i], asked[n])
+				lost[i] = append(lost[i], queried[n])
 			}
 		}
 	})
