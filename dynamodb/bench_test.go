@@ -81,9 +81,9 @@ func BenchmarkGetItemOverTCP(b *testing.B) {
 			return
 		}
 		defer conn.Close()
-		answer := make([]byte, 64<<10)
+		response := make([]byte, 64<<10)
 		for pb.Next() {
-			if err := exchange(conn, request, answer); err != nil {
+			if err := exchange(conn, request, response); err != nil {
 				b.Error(err)
 				return
 			}
@@ -92,13 +92,13 @@ func BenchmarkGetItemOverTCP(b *testing.B) {
 	b.ReportMetric(float64(cpuTime(b)-before)/float64(b.N), "cpu-ns/op")
 }
 
-// exchange sends a request and reads an answer that ends with an item.
-func exchange(conn net.Conn, request, answer []byte) error {
+// exchange sends a request and reads an response that ends with an item.
+func exchange(conn net.Conn, request, response []byte) error {
 	if _, err := conn.Write(request); err != nil {
 		return err
 	}
-	for n := 0; !bytes.HasSuffix(answer[:n], []byte("}}}")); {
-		more, err := conn.Read(answer[n:])
+	for n := 0; !bytes.HasSuffix(response[:n], []byte("}}}")); {
+		more, err := conn.Read(response[n:])
 		if err != nil {
 			return err
 		}

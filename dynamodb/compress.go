@@ -9,9 +9,9 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// maxPlainAnswer is the length in bytes up to which a response isn't compressed even if its client
-// accepts that, as in DynamoDB.
-const maxPlainAnswer = 4 << 10
+// maxPlainResponse is the length in bytes up to which a response isn't compressed even if its
+// client accepts that, as in DynamoDB.
+const maxPlainResponse = 4 << 10
 
 var gzipWriters = sync.Pool{New: func() any {
 	z, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)

@@ -95,7 +95,7 @@ func TestEncodedBodies(t *testing.T) {
 	}
 	if h.memory.small.Load() != 0 || !h.memory.bodies.TryAcquire(h.memory.bodyBytes) ||
 		!h.memory.values.TryAcquire(h.memory.valueBytes) {
-		t.Error("got memory still taken; want all given back")
+		t.Error("got memory still taken; want all released")
 	}
 }
 
@@ -115,7 +115,7 @@ func TestSignatureOfAnEncodedBody(t *testing.T) {
 
 // Responses above 4 KB are compressed for clients that accept it. X-Amz-Crc32 is the checksum of
 // the bytes that are sent.
-func TestCompressedAnswers(t *testing.T) {
+func TestCompressedResponses(t *testing.T) {
 	h := served(t)
 	createTables(t, h)
 	for id, bytes := range map[string]int{"short": 100, "long": 20_000} {

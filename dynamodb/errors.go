@@ -103,7 +103,7 @@ func wireErrorOf(err error, log *slog.Logger) *wireError {
 		}
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return &wireError{status: http.StatusInternalServerError, typ: dynamodbTypes + "InternalServerError",
-			message: "The request was given up before it was done"}
+			message: "The request was canceled before it completed"}
 	}
 	log.Error("request failed", "err", err, "cause", errors.Unwrap(err))
 	return internalError()

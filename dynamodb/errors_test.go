@@ -20,7 +20,7 @@ func TestWireErrors(t *testing.T) {
 		status int
 		typ    string
 		text   string
-		logged string // that is in the log; "" is nothing at all
+		logged string // the log contains it; "" if the log must be empty
 	}{
 		{holdfast.Errorf(holdfast.Invalid, "no %d", 1), 400, "ValidationException", "no 1", ""},
 		{fmt.Errorf("while: %w", holdfast.Errorf(holdfast.NotFound, "none")), 400, "ResourceNotFoundException", "none", ""},
@@ -34,7 +34,7 @@ func TestWireErrors(t *testing.T) {
 		{holdfast.Errorf(holdfast.Unavailable, "x: %w", errors.New("sync failed")), 500, internal, "x", "sync failed"},
 		{holdfast.Errorf(holdfast.Corrupt, "secret"), 500, internal, "unknown error", "secret"},
 		{errors.New("secret"), 500, internal, "unknown error", "secret"},
-		{context.Canceled, 500, internal, "given up", ""},
+		{context.Canceled, 500, internal, "canceled", ""},
 		{table.ErrTokenReused, 400, "IdempotentParameterMismatchException", "", ""},
 		{&table.ConditionError{}, 400, "ConditionalCheckFailedException", "The conditional request failed", ""},
 		{fmt.Errorf("while: %w", &table.CanceledError{}), 400, "TransactionCanceledException", "Transaction cancelled", ""},

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// FuzzServe runs any operation with any body: there is always an answer, which is JSON, and never
-// an internal error.
+// FuzzServe runs any operation with any body: there is always a response, which is JSON, and
+// never an internal error.
 func FuzzServe(f *testing.F) {
 	ops := (&itemOps{}).operations()
 	for i := range ops {

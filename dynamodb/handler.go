@@ -117,7 +117,7 @@ func (h *Handler) admit(ctx *fasthttp.RequestCtx, r *pending) bool {
 		return true // receive refuses it, as DynamoDB does
 	}
 	keyed := h.auth.keyed()
-	if answerOrigin(ctx, h.origins || keyed) {
+	if allowOrigin(ctx, h.origins || keyed) {
 		setRequestID(ctx)
 		return false
 	}
@@ -233,7 +233,7 @@ func (h *Handler) run(ctx *fasthttp.RequestCtx, r *pending, body string, w *writ
 	if arn := h.account.foreign(root, op.shape); arn != "" {
 		return op.name, h.account.denied(op.name, arn)
 	}
-	if pages := answerPages(op.name); pages > 0 {
+	if pages := responsePages(op.name); pages > 0 {
 		if err := wait(h.ctx, h.memory.pages, pages); err != nil {
 			return op.name, err
 		}

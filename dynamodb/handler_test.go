@@ -123,7 +123,7 @@ func TestConnection(t *testing.T) {
 	}{
 		{"health", request("GET", "/", ""), 200, "", "healthy: dynamodb.us-east-1.amazonaws.com "},
 		{
-			"health, asked for with parameters",
+			"health, with parameters",
 			request("GET", "/?a=b", ""),
 			200,
 			"",

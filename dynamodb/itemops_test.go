@@ -65,13 +65,13 @@ func call(t testing.TB, h *Handler, op, body string) string {
 	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=a, SignedHeaders=b, Signature=c")
 	ctx := received(t, req)
 	h.Serve(ctx)
-	status, answer := ctx.Response.StatusCode(), string(ctx.Response.Body())
+	status, response := ctx.Response.StatusCode(), string(ctx.Response.Body())
 	if status == http.StatusOK {
-		return answer
+		return response
 	}
-	doc, ok := parse(answer, 0)
+	doc, ok := parse(response, 0)
 	if !ok {
-		t.Fatalf("%s: got %d %s", op, status, answer)
+		t.Fatalf("%s: got %d %s", op, status, response)
 	}
 	defer doc.release()
 	_, name, _ := strings.Cut(doc.root().get("__type").text(), "#")

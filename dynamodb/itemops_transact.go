@@ -108,7 +108,7 @@ func actionOf(part node) (action table.Action, err error) {
 }
 
 // withoutItems removes the items from the reasons of a canceled transaction, except for actions
-// that asked for them.
+// that requested them.
 func withoutItems(err error, items node) error {
 	canceled := new(table.CanceledError)
 	if !errors.As(err, &canceled) {

@@ -69,8 +69,8 @@ func newMemory(budget int64) *memory {
 	return m
 }
 
-// answerPages is how many pages are counted for an operation's response; 0 if it is small.
-func answerPages(operation string) int64 {
+// responsePages is how many pages are counted for an operation's response; 0 if it is small.
+func responsePages(operation string) int64 {
 	switch operation {
 	case "Query", "Scan", "ExecuteStatement", "GetRecords":
 		return 1

@@ -86,7 +86,7 @@ func TestHolds(t *testing.T) {
 	must(large.body(ended, 3*mib))
 	check("which has become longer", 4*kib, 6*mib, 0)
 	must(large.cells(ended, 10_000, 3*mib))
-	check("with values that its bytes have room for", 4*kib, 6*mib, 0)
+	check("with values within the memory of its bytes", 4*kib, 6*mib, 0)
 	must(large.cells(ended, 100_000, 3*mib))
 	check("with more", 4*kib, 6*mib, 100_000*(cellBytes+valueBytes)-3*mib)
 	large.release()
@@ -144,7 +144,7 @@ func TestPagesAreOperations(t *testing.T) {
 	known := map[string]bool{}
 	for _, named := range allOperations() {
 		for name := range named {
-			known[name] = answerPages(name) > 0
+			known[name] = responsePages(name) > 0
 		}
 	}
 	for _, name := range []string{"Query", "Scan", "BatchGetItem", "TransactGetItems", "GetRecords", "ExecuteStatement"} {
@@ -154,7 +154,7 @@ func TestPagesAreOperations(t *testing.T) {
 	}
 }
 
-// fullHandler has keys, and no memory for bodies.
+// fullHandler returns a handler with keys whose memory for bodies is used up.
 func fullHandler(t *testing.T) *Handler {
 	t.Helper()
 	h := New(Options{Keys: map[string]string{suiteKey: suiteSecret}, Now: func() time.Time { return suiteTime }})
@@ -222,7 +222,7 @@ func TestExpectUnauthenticated(t *testing.T) {
 	c.write(fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nX-Amz-Target: %s.PutItem\r\nExpect: "+
 		"100-continue\r\nContent-Length: %d\r\n\r\n",
 		typeAmzJSON, tablesTarget, 1<<20))
-	res, body := c.answer()
+	res, body := c.response()
 	if res.StatusCode != http.StatusBadRequest || !strings.Contains(body, "MissingAuthenticationToken") {
 		t.Errorf("got %d %s; want 400 before the body is sent", res.StatusCode, body)
 	}
@@ -277,7 +277,7 @@ func TestDenseBodies(t *testing.T) {
 	}
 }
 
-// manyAttributes are attributes of 10 bytes each.
+// manyAttributes returns n attributes of 10 bytes each.
 func manyAttributes(n int) string {
 	var s strings.Builder
 	for i := range n {
@@ -308,7 +308,7 @@ func TestCountCells(t *testing.T) {
 	}
 }
 
-// allOperations are all operations, over no tables.
+// allOperations returns all operations, without tables.
 func allOperations() map[string]map[string]operation {
 	return operations(nil, account{}, time.Now, slog.New(slog.DiscardHandler))
 }

@@ -133,7 +133,7 @@ func (o *statementOps) transactChange(ctx context.Context, statements []partiql.
 }
 
 // statementReasons adapts the reasons of a canceled transaction to statements: the text for
-// duplicates, and items only where they were asked for.
+// duplicates, and items only where they were requested.
 func statementReasons(err error, statements []partiql.Statement, list node) error {
 	canceled := new(table.CanceledError)
 	if !errors.As(err, &canceled) {

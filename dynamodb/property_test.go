@@ -217,8 +217,8 @@ func mangled(r *rand.Rand, body string) string {
 	return string(b)
 }
 
-// Random bodies, more at once than the budget has memory for, are answered as valid or as the
-// client's fault, never panic, and give back all memory.
+// Random bodies, together more than the memory budget, get the status 200, 400 or 503, never panic,
+// and release all memory.
 func TestRandomBodiesWithinTheBudget(t *testing.T) {
 	h := New(Options{Tables: memoryTables(t), RequestBytes: 4 << 20})
 	createTables(t, h)
@@ -248,7 +248,7 @@ func TestRandomBodiesWithinTheBudget(t *testing.T) {
 		})
 	}
 	clients.Wait()
-	eventually(t, "all memory is given back", func() bool {
+	eventually(t, "all memory is released", func() bool {
 		m := h.memory
 		free := m.small.Load() == 0 && m.bodies.TryAcquire(m.bodyBytes)
 		if free {
@@ -258,7 +258,7 @@ func TestRandomBodiesWithinTheBudget(t *testing.T) {
 	})
 	m := h.memory
 	if !m.values.TryAcquire(m.valueBytes) || !m.pages.TryAcquire(m.pageCount) {
-		t.Error("got values or pages still taken; want all given back")
+		t.Error("got values or pages still taken; want all released")
 	}
 	if m.byAddr.mu.Lock(); len(m.byAddr.all) != 0 {
 		t.Errorf("got shares of %d addresses; want none", len(m.byAddr.all))

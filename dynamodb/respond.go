@@ -17,7 +17,7 @@ const (
 )
 
 // noPages is the response to a web page's request that isn't allowed.
-const noPages = "Pages may ask only where signatures are checked, or any origin is allowed.\n"
+const noPages = "Web pages may send requests only if signatures are checked or any origin is allowed.\n"
 
 // respondUnknown sets the response to a request for no operation of DynamoDB.
 func respondUnknown(ctx *fasthttp.RequestCtx) {
@@ -37,10 +37,10 @@ func contentTypeOf(ctx *fasthttp.RequestCtx) (contentType string, known bool) {
 	return typeJSON, false
 }
 
-// answerOrigin lets web pages of any origin read the response, as DynamoDB does, and reports
+// allowOrigin lets web pages of any origin read the response, as DynamoDB does, and reports
 // whether that is the whole response. A browser names the origin in each request of a page; if
 // requests of pages aren't allowed, they are refused.
-func answerOrigin(ctx *fasthttp.RequestCtx, allowed bool) (answered bool) {
+func allowOrigin(ctx *fasthttp.RequestCtx, allowed bool) (done bool) {
 	sent, header := &ctx.Request.Header, &ctx.Response.Header
 	if len(sent.Peek("Origin")) == 0 {
 		return false
@@ -86,7 +86,7 @@ type writerKey struct{}
 // respondWriter sets the response to the writer's bytes. The server releases the writer: it closes
 // a request's user values once the response is sent.
 func respondWriter(ctx *fasthttp.RequestCtx, status int, contentType string, w *writer) {
-	if len(w.buf) > maxPlainAnswer && acceptsGzip(&ctx.Request.Header) {
+	if len(w.buf) > maxPlainResponse && acceptsGzip(&ctx.Request.Header) {
 		compressed := w.compressed()
 		w.release()
 		w = compressed

@@ -12,7 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// client is AWS's SDK for Go before a handler that checks signatures; the SDK checks x-amz-crc32.
+// client returns AWS's SDK for Go as client of a handler that checks signatures; the SDK checks
+// x-amz-crc32.
 func client(t *testing.T, secret string) *sdk.Client {
 	t.Helper()
 	h := served(t)

@@ -13,8 +13,8 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// faultWait is how long the client of an invalid HTTP request may go on sending before it gets its
-// response.
+// faultWait is how long the client of an invalid HTTP request may continue to send before it gets
+// its response.
 const faultWait = 50 * time.Millisecond
 
 // Server returns a server of the handler, with the options that the protocol needs: no default

@@ -47,8 +47,8 @@ func (c *rawConn) write(text string) {
 	}
 }
 
-// answer reads one response.
-func (c *rawConn) answer() (*http.Response, string) {
+// response reads one response.
+func (c *rawConn) response() (*http.Response, string) {
 	c.t.Helper()
 	res, err := http.ReadResponse(c.in, nil)
 	if err != nil {
@@ -88,17 +88,17 @@ func TestPipelined(t *testing.T) {
 	}
 	c.write(all.String() + "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 	for i := range 20 {
-		if res, body := c.answer(); body != `{}` {
+		if res, body := c.response(); body != `{}` {
 			t.Fatalf("put %d: got %d %s", i, res.StatusCode, body)
 		}
 		want := fmt.Sprintf(`{"Item":{"id":{"S":"%d"}}}`, i)
-		res, body := c.answer()
+		res, body := c.response()
 		if body != want {
 			t.Fatalf("get %d: got %d %s; want %s", i, res.StatusCode, body, want)
 		}
 		checkFrame(t, res, body)
 	}
-	if _, body := c.answer(); !strings.HasPrefix(body, "healthy") {
+	if _, body := c.response(); !strings.HasPrefix(body, "healthy") {
 		t.Errorf("got %q; want healthy", body)
 	}
 	c.ended()
@@ -114,7 +114,7 @@ func TestChunkedInPieces(t *testing.T) {
 			c.write(fmt.Sprintf("%x\r\n%s\r\n", len(piece), piece))
 		}
 		c.write("0\r\nX-Amz-Checksum: x\r\n\r\n")
-		if res, body := c.answer(); body != `{}` {
+		if res, body := c.response(); body != `{}` {
 			t.Errorf("got %d %s; want {}", res.StatusCode, body)
 		}
 	}
@@ -123,16 +123,16 @@ func TestChunkedInPieces(t *testing.T) {
 func TestExpectContinue(t *testing.T) {
 	c := dialRaw(t, listening(t, New(Options{}), nil))
 	c.write("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
-	if res, _ := c.answer(); res.StatusCode != http.StatusContinue {
+	if res, _ := c.response(); res.StatusCode != http.StatusContinue {
 		t.Fatalf("got %d; want 100", res.StatusCode)
 	}
 	c.write("hi")
-	if res, _ := c.answer(); res.StatusCode != http.StatusNotFound {
+	if res, _ := c.response(); res.StatusCode != http.StatusNotFound {
 		t.Errorf("got %d; want 404, since it has no content type", res.StatusCode)
 	}
 	c.write(fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n",
 		maxBodyBytes+1))
-	if res, _ := c.answer(); res.StatusCode != http.StatusRequestEntityTooLarge {
+	if res, _ := c.response(); res.StatusCode != http.StatusRequestEntityTooLarge {
 		t.Errorf("%d bytes: got %d; want 413 before they are sent", maxBodyBytes+1, res.StatusCode)
 	}
 	c.ended()
@@ -153,7 +153,7 @@ func TestTooLargeIsReadFirst(t *testing.T) {
 		if strings.HasPrefix(head, "T") {
 			c.write("\r\n0\r\n\r\n")
 		}
-		res, text := c.answer()
+		res, text := c.response()
 		if res.StatusCode != http.StatusRequestEntityTooLarge || text != "" || !res.Close {
 			t.Errorf("%q: got %d %q, closing %v; want 413 and the end", head, res.StatusCode, text, res.Close)
 		}
@@ -171,7 +171,7 @@ func TestAnnouncedBodies(t *testing.T) {
 	for range connections {
 		c := dialRaw(t, address)
 		c.write(fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", maxBodyBytes))
-		if res, _ := c.answer(); res.StatusCode != http.StatusContinue {
+		if res, _ := c.response(); res.StatusCode != http.StatusContinue {
 			t.Fatalf("got %d; want 100", res.StatusCode)
 		}
 		c.write(strings.Repeat("a", 10_000)) // more than fasthttp reads of itself
@@ -206,7 +206,7 @@ func TestNoHTTP(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			c := dialRaw(t, address)
 			c.write(test.sent)
-			res, body := c.answer()
+			res, body := c.response()
 			if want := fmt.Sprintf("%d %s", test.want, http.StatusText(test.want)); res.StatusCode != test.want ||
 				body != want || !res.Close {
 				t.Errorf("got %d %q, closing %v; want %q and the end", res.StatusCode, body, res.Close, want)
@@ -221,7 +221,7 @@ func TestNoHTTP(t *testing.T) {
 func TestHeaders(t *testing.T) {
 	c := dialRaw(t, listening(t, New(Options{}), nil))
 	c.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-	res, _ := c.answer()
+	res, _ := c.response()
 	want := "Content-Length Date X-Amz-Crc32 X-Amzn-Requestid"
 	var got []string
 	for _, name := range strings.Fields(want + " Server Content-Type Connection") {
@@ -271,7 +271,7 @@ func TestBodyCutShort(t *testing.T) {
 		if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
 			t.Fatal(err)
 		}
-		if res, text := c.answer(); res.StatusCode != http.StatusBadRequest {
+		if res, text := c.response(); res.StatusCode != http.StatusBadRequest {
 			t.Errorf("%.40q: got %d %q; want 400", cut, res.StatusCode, text)
 		}
 	}
@@ -290,7 +290,7 @@ func TestPanic(t *testing.T) {
 	address := listening(t, h, nil)
 	c := dialRaw(t, address)
 	c.write(signedHead("Panic") + "Content-Length: 2\r\n\r\n{}")
-	res, body := c.answer()
+	res, body := c.response()
 	const want = `{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError",` +
 		`"message":"The request processing has failed because of an unknown error, exception or failure."}`
 	if res.StatusCode != http.StatusInternalServerError || body != want || !res.Close {
@@ -303,7 +303,7 @@ func TestPanic(t *testing.T) {
 	}
 	c = dialRaw(t, address)
 	c.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-	if res, _ := c.answer(); res.StatusCode != http.StatusOK {
+	if res, _ := c.response(); res.StatusCode != http.StatusOK {
 		t.Errorf("after it: got %d; want 200", res.StatusCode)
 	}
 }
@@ -323,8 +323,8 @@ func TestStop(t *testing.T) {
 	c.write(signedHead("Wait") + "Content-Length: 2\r\n\r\n{}")
 	<-waiting
 	h.Stop()
-	if res, body := c.answer(); res.StatusCode != http.StatusInternalServerError || !strings.Contains(body, "given up") {
-		t.Errorf("got %d %s; want 500 and that it was given up", res.StatusCode, body)
+	if res, body := c.response(); res.StatusCode != http.StatusInternalServerError || !strings.Contains(body, "canceled") {
+		t.Errorf("got %d %s; want 500 and that it was canceled", res.StatusCode, body)
 	}
 }
 
@@ -333,7 +333,7 @@ func TestLocalAddress(t *testing.T) {
 	c := dialRaw(t, address)
 	c.write(signedHead("DescribeEndpoints") + "Content-Length: 2\r\n\r\n{}")
 	want := `{"Endpoints":[{"Address":"` + address + `","CachePeriodInMinutes":1440}]}`
-	if _, body := c.answer(); body != want {
+	if _, body := c.response(); body != want {
 		t.Errorf("got %s; want %s", body, want)
 	}
 }

@@ -31,7 +31,8 @@ const (
 	isoBasic           = "20060102T150405Z"
 )
 
-// A signature holds what a request's signature states: who signed the request, and how.
+// A signature holds what a request's signature states: its signer, time and scope, and what
+// is signed.
 type signature struct {
 	algorithm     string
 	credential    string // key/date/region/service/aws4_request
@@ -68,20 +69,20 @@ func target(ctx *fasthttp.RequestCtx) (*url.URL, error) {
 	}
 	parsed, err := url.ParseRequestURI(string(raw))
 	if err != nil {
-		return nil, errTarget // not err, which could be taken for a network error
+		return nil, errTarget // not err, which fault could mistake for a network error
 	}
 	return parsed, nil
 }
 
 // signatureOf reads the signature of a request from its header or its query string.
 func signatureOf(ctx *fasthttp.RequestCtx) (s signature, err error) {
-	asked, err := target(ctx)
+	requested, err := target(ctx)
 	if err != nil {
 		return s, err
 	}
-	s.path = asked.EscapedPath()
-	if asked.RawQuery != "" {
-		s.query = asked.Query()
+	s.path = requested.EscapedPath()
+	if requested.RawQuery != "" {
+		s.query = requested.Query()
 	}
 	header := string(ctx.Request.Header.Peek("Authorization"))
 	inQuery := s.query.Has("X-Amz-Algorithm")

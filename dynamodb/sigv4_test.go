@@ -67,11 +67,11 @@ func TestPublishedVectors(t *testing.T) {
 			}
 			ctx := parsed(t, test.method+" "+test.target+" HTTP/1.1\r\n"+strings.ReplaceAll(test.headers, "|", "\r\n")+
 				"\r\n\r\n")
-			asked, err := target(ctx)
+			requested, err := target(ctx)
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := signature{signedHeaders: strings.Join(names, ";"), path: asked.EscapedPath(), query: asked.Query()}
+			s := signature{signedHeaders: strings.Join(names, ";"), path: requested.EscapedPath(), query: requested.Query()}
 			canonical := canonicalRequest(ctx, s, names, hexSHA256(test.body))
 			toSign := signatureAlgorithm + "\n" + suiteTime.Format(isoBasic) + "\n" + test.scope + "\n" + hexSHA256(canonical)
 			if got := hex.EncodeToString(sign(suiteSecret, test.scope, toSign)); got != test.want {
@@ -81,7 +81,7 @@ func TestPublishedVectors(t *testing.T) {
 	}
 }
 
-// parsed is a request without a body, of its text.
+// parsed returns a request that consists of a header.
 func parsed(t *testing.T, text string) *fasthttp.RequestCtx {
 	t.Helper()
 	ctx := new(fasthttp.RequestCtx)
@@ -110,7 +110,7 @@ func TestCanonicalHeader(t *testing.T) {
 	}
 }
 
-// keyed is an authenticator with the suite's key, at the suite's time.
+// keyed returns an authenticator with the suite's key, at the suite's time.
 func keyed() *authenticator {
 	a := &authenticator{region: "us-east-1", now: func() time.Time { return suiteTime }}
 	a.setKeys(map[string]string{suiteKey: suiteSecret})
@@ -119,7 +119,7 @@ func keyed() *authenticator {
 
 const signedBody = `{"Limit":3}`
 
-// signedRequest is a request that the SDK has signed.
+// signedRequest returns a request that the SDK has signed.
 func signedRequest(t *testing.T, target, region string, at time.Time) *http.Request {
 	t.Helper()
 	req := httptest.NewRequest(http.MethodPost, target, strings.NewReader(signedBody))
@@ -129,7 +129,7 @@ func signedRequest(t *testing.T, target, region string, at time.Time) *http.Requ
 	return req
 }
 
-// signAs has the SDK sign a request with that body.
+// signAs signs a request with the SDK's signer.
 func signAs(t *testing.T, req *http.Request, key, secret, body, region string, at time.Time) {
 	t.Helper()
 	credentials := aws.Credentials{AccessKeyID: key, SecretAccessKey: secret}
@@ -176,7 +176,7 @@ func TestPresignedBySDK(t *testing.T) {
 	}
 }
 
-// wireType is the short name of a wireError; "" of no error.
+// wireType returns a wireError's type without its namespace; "" for other errors.
 func wireType(err error) string {
 	if e, ok := err.(*wireError); ok {
 		_, name, _ := strings.Cut(e.typ, "#")
@@ -190,7 +190,7 @@ func TestRefusedSignatures(t *testing.T) {
 		name   string
 		change func(*authenticator, *http.Request)
 		typ    string
-		text   string // that is in the message
+		text   string // the message contains it
 	}{
 		{
 			"another secret",

@@ -59,7 +59,7 @@ func writeDescribed(w *writer, a account, d *table.Description) {
 }
 
 // writeDescription writes the members of a TableDescription that all responses have. warm is
-// whether to include the warm throughput of indexes that asked for one.
+// whether to include the warm throughput of indexes for which one was requested.
 func writeDescription(w *writer, a account, d *table.Description, warm bool) {
 	writeAttributes(w, d.Attributes)
 	w.strField("TableName", d.Name)
@@ -105,23 +105,23 @@ func writeDeleted(w *writer, a account, d *table.Description) {
 	w.endObject()
 }
 
-// The warm throughput of a table billed on demand, in units per second, unless it asks for more.
+// The warm throughput of a table billed on demand, in units per second, unless more was requested.
 const (
 	warmReads  = 12_000
 	warmWrites = 4_000
 )
 
-// writeWarm writes the warm throughput of a table or index: what it asked for, but no less than its
-// provisioned throughput or the on-demand minimum.
-func writeWarm(w *writer, asked table.Throughput, billing table.Billing, provisioned table.Throughput) {
+// writeWarm writes the warm throughput of a table or index: what was requested, but no less than
+// its provisioned throughput or the on-demand minimum.
+func writeWarm(w *writer, requested table.Throughput, billing table.Billing, provisioned table.Throughput) {
 	least := provisioned
 	if billing == table.OnDemand {
 		least = table.Throughput{Read: warmReads, Write: warmWrites}
 	}
 	w.name("WarmThroughput")
 	w.beginObject()
-	w.intField("ReadUnitsPerSecond", max(asked.Read, least.Read))
-	w.intField("WriteUnitsPerSecond", max(asked.Write, least.Write))
+	w.intField("ReadUnitsPerSecond", max(requested.Read, least.Read))
+	w.intField("WriteUnitsPerSecond", max(requested.Write, least.Write))
 	w.strField("Status", "ACTIVE")
 	w.endObject()
 }

@@ -220,9 +220,9 @@ func TestStreamOperations(t *testing.T) {
 	h.put(t, "a", "2")
 	h.ask(t, "DeleteItem", `{"TableName":"users","Key":{"id":{"S":"a"}}}`)
 	for _, from := range []string{latest, iterate(`"ShardIteratorType":"TRIM_HORIZON"`)} {
-		answer := records(from)
+		response := records(from)
 		for i, want := range []string{"INSERT", "MODIFY", "REMOVE"} {
-			if got := at(t, answer, "Records", i, "eventName"); got != want {
+			if got := at(t, response, "Records", i, "eventName"); got != want {
 				t.Errorf("record %d: got %s; want %s", i, got, want)
 			}
 		}
@@ -270,8 +270,8 @@ func TestBackupOperations(t *testing.T) {
 	h.put(t, "a", "1")
 	arn := at(t, h.ask(t, "CreateBackup", `{"TableName":"users","BackupName":"first"}`), "BackupDetails", "BackupArn")
 	eventually(t, "the backup is available", func() bool {
-		answer := h.ask(t, "DescribeBackup", `{"BackupArn":"`+arn+`"}`)
-		return at(t, answer, "BackupDescription", "BackupDetails", "BackupStatus") == "AVAILABLE"
+		response := h.ask(t, "DescribeBackup", `{"BackupArn":"`+arn+`"}`)
+		return at(t, response, "BackupDescription", "BackupDetails", "BackupStatus") == "AVAILABLE"
 	})
 	h.put(t, "a", "2")
 	h.expect(t, "ListBackups", `{"TableName":"users"}`, arn, "BackupSummaries", 0, "BackupArn")
@@ -331,8 +331,8 @@ func TestRestoreNamesIndexes(t *testing.T) {
 	h.put(t, "a", "1")
 	arn := at(t, h.ask(t, "CreateBackup", `{"TableName":"users","BackupName":"first"}`), "BackupDetails", "BackupArn")
 	eventually(t, "the backup is available", func() bool {
-		answer := h.ask(t, "DescribeBackup", `{"BackupArn":"`+arn+`"}`)
-		return at(t, answer, "BackupDescription", "BackupDetails", "BackupStatus") == "AVAILABLE"
+		response := h.ask(t, "DescribeBackup", `{"BackupArn":"`+arn+`"}`)
+		return at(t, response, "BackupDescription", "BackupDetails", "BackupStatus") == "AVAILABLE"
 	})
 	for name, indexes := range map[string]string{"with": index, "without": ""} {
 		h.expect(t, "RestoreTableFromBackup",

@@ -15,8 +15,8 @@ type writer struct {
 	buf []byte
 }
 
-// maxPooledAnswer is the capacity in bytes up to which a response's buffer is reused.
-const maxPooledAnswer = 256 << 10
+// maxPooledResponse is the capacity in bytes up to which a response's buffer is reused.
+const maxPooledResponse = 256 << 10
 
 var writers = sync.Pool{New: func() any { return &writer{buf: make([]byte, 0, 4<<10)} }}
 
@@ -28,7 +28,7 @@ func newWriter() *writer {
 
 // release returns the writer's memory for reuse. Its bytes must not be used any more.
 func (w *writer) release() {
-	if cap(w.buf) <= maxPooledAnswer {
+	if cap(w.buf) <= maxPooledResponse {
 		writers.Put(w)
 	}
 }

@@ -119,7 +119,7 @@ func (l *lexer) next() bool {
 	return true
 }
 
-// afterPath reports whether a dot would go on with a path, so that it doesn't begin a number.
+// afterPath reports whether a dot would continue a path, so that it doesn't begin a number.
 func (l *lexer) afterPath() bool {
 	if len(l.tokens) == 0 {
 		return false

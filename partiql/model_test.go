@@ -11,7 +11,7 @@ import (
 	"holdfast/item"
 )
 
-// A row is an item as the model has it. Of an attribute that is missing the pointer or list is nil.
+// A row is an item of the model. A missing attribute is a nil pointer or list.
 type row struct {
 	pk   string
 	sk   int
@@ -37,8 +37,8 @@ func (w *row) item(t testing.TB) item.Item {
 	return item.New(attrs...)
 }
 
-// A clause is a condition in three forms: of a statement, of an expression whose values are named
-// in it, and of the model.
+// A clause is a condition in three forms: in a statement, in an expression with named values, and
+// as a function of the model's rows.
 type clause struct {
 	statement, expression string
 	holds                 func(w *row) bool
@@ -67,7 +67,7 @@ func (s clauseSource) text() (text, parameter string) {
 
 func literal(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
-// clause makes a condition of that depth at most.
+// clause makes a condition that is at most depth levels deep.
 func (s clauseSource) clause(depth int) clause {
 	switch k := s.IntN(8); {
 	case k < 3 && depth > 0:
@@ -83,8 +83,7 @@ func (s clauseSource) clause(depth int) clause {
 	return s.presence()
 }
 
-// chain makes an AND or an OR. Of the expression's parentheses none may be redundant; a statement's
-// may.
+// chain makes an AND or an OR. An expression must not have redundant parentheses; a statement may.
 func (s clauseSource) chain(depth int) clause {
 	word := []string{"AND", "OR"}[s.IntN(2)]
 	parts := make([]clause, 2+s.IntN(2))
@@ -131,7 +130,7 @@ func (s clauseSource) numeric() clause {
 		v := of(w)
 		return v != nil && compares(*v, op, low) || v == nil && comparators[op] == "<>"
 	}
-	if s.IntN(2) == 0 { // the value first
+	if s.IntN(2) == 0 { // with the value on the left
 		mirror := map[string]string{"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "<>": "<>", "!=": "!="}[op]
 		return clause{
 			fmt.Sprintf("%d %s %s", low, mirror, name), fmt.Sprintf("%s %s %s", lowName, comparators[mirror], name), holds,
@@ -182,7 +181,7 @@ func (s clauseSource) texts() clause {
 	return clause{"s > " + literal(a), "s > " + aName, func(w *row) bool { return w.s != nil && *w.s > a }}
 }
 
-// presence makes a condition on which attributes there are, of what type and size.
+// presence makes a condition on an attribute's presence, type or size.
 func (s clauseSource) presence() clause {
 	switch s.IntN(4) {
 	case 0:
@@ -293,8 +292,8 @@ func filtered(s *Statement, items []stored) []row {
 }
 
 // TestSelectsAgainstModel runs random SELECTs on random tables. Whether a statement scans or
-// queries, it finds each item of which the model's condition holds, once and no others; and its
-// WHERE clause is what the same expression is.
+// queries, it finds exactly the items that satisfy the model's condition, each once; and its WHERE
+// clause equals the parsed expression.
 func TestSelectsAgainstModel(t *testing.T) {
 	s := clauseSource{rand.New(rand.NewPCG(5, 6)), t, nil}
 	queries := 0
@@ -367,7 +366,7 @@ func keysOf(rows []row) string {
 	return strings.Join(keys, ", ")
 }
 
-// TestOrderAgainstModel sorts random tables by ORDER BY, and compares with what the model sorts.
+// TestOrderAgainstModel compares the order of ORDER BY with the model's, on random tables.
 func TestOrderAgainstModel(t *testing.T) {
 	s := clauseSource{rand.New(rand.NewPCG(7, 8)), t, make(map[string]item.Value)}
 	for range 500 {

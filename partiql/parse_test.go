@@ -139,7 +139,7 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
-// matched are items by name, for tests of conditions.
+// matched returns items by name, for tests of conditions.
 func matched(t *testing.T) map[string]item.Item {
 	list := item.List(item.Text("x"), item.Text("y"))
 	return map[string]item.Item{
@@ -293,8 +293,8 @@ func TestReturning(t *testing.T) {
 	}
 }
 
-// FuzzParse parses any text, and uses what parses. Nothing panics, errors are of the kind Invalid,
-// and what parses prints as what parses to the same.
+// FuzzParse parses any text and uses the statements. Nothing panics, errors are of the kind Invalid,
+// and a statement, printed and parsed again, is the same statement.
 func FuzzParse(f *testing.F) {
 	for _, seed := range statements {
 		f.Add(seed)
@@ -303,7 +303,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) { use(t, text) })
 }
 
-// uses returns a function that does with a text what FuzzParse says, and reports whether it parses.
+// uses returns a function that checks a text as FuzzParse does, and reports whether it parses.
 func uses() func(t *testing.T, text string) bool {
 	it := item.New(
 		item.Attr{Name: "pk", Value: item.Text("a")}, item.Attr{Name: "a", Value: item.List(item.Null)},

@@ -11,7 +11,7 @@ import (
 var stringKey = item.KeySchema{Hash: item.KeyAttr{Name: "pk", Type: item.S},
 	Range: item.KeyAttr{Name: "sk", Type: item.S}}
 
-// plan is a Read as text.
+// plan returns a Read as text.
 func plan(r Read) (string, error) {
 	var parts []string
 	for _, q := range r.Queries {

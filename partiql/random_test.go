@@ -9,8 +9,8 @@ import (
 	"holdfast/item"
 )
 
-// A printer prints what was parsed as a statement that parses to the same. Bytes, which a statement
-// can't spell, become parameters.
+// A printer prints a parsed statement so that it parses to the same one. Bytes, which have no
+// literal, become parameters.
 type printer struct {
 	b          strings.Builder
 	parameters []item.Value
@@ -219,7 +219,7 @@ func printed(text string, parameters []item.Value) (p *printer, ok bool) {
 	return p, true
 }
 
-// changesOf returns the changes of an UPDATE that parses, of any other statement none.
+// changesOf returns the changes of an UPDATE that parses; none for any other text.
 func changesOf(text string, parameters []item.Value) []item.Change {
 	tokens, err := lex(text)
 	if err != nil {
@@ -244,7 +244,7 @@ func changesOf(text string, parameters []item.Value) []item.Change {
 	return changes
 }
 
-// checkPrinted checks that what a statement parses to prints as what parses to the same.
+// checkPrinted checks that a statement, printed and parsed again, is the same statement.
 func checkPrinted(t *testing.T, text string, parameters []item.Value) (ok bool) {
 	t.Helper()
 	first, ok := printed(text, parameters)
@@ -263,7 +263,7 @@ func checkPrinted(t *testing.T, text string, parameters []item.Value) (ok bool) 
 	return true
 }
 
-// words are tokens of statements, more of those that are often right.
+// words are tokens of statements; frequent ones are listed several times.
 var words = strings.Fields(`SELECT SELECT * FROM FROM WHERE WHERE AND OR NOT IN BETWEEN IS MISSING NULL STRING
 	ORDER BY DESC INSERT INTO VALUE UPDATE SET REMOVE DELETE RETURNING ALL OLD NEW MODIFIED EXISTS( set_add(
 	set_delete(a, list_append( if_not_exists( begins_with( contains( size( attribute_type( attribute_exists(
@@ -271,7 +271,7 @@ var words = strings.Fields(`SELECT SELECT * FROM FROM WHERE WHERE AND OR NOT IN 
 	( ( ) ) [ ] << >> { } : , , . = = <> != < <= > >= + - ; -- /* */ ['a',?] <<1,2>> <<'a'>> {'pk':'a'}
 	{'a':[null,{'b':<<?>>}]} LIMIT AS nope( é`)
 
-// shapes begin random statements, so that many of them parse.
+// shapes are the beginnings of random statements; they make many of them valid.
 var shapes = []string{
 	"", "SELECT * FROM t WHERE ", "SELECT * FROM t WHERE pk = 'a' AND ", "SELECT ", "INSERT INTO t VALUE ",
 	"UPDATE t SET a = ",
@@ -310,7 +310,7 @@ func TestStatementsPrint(t *testing.T) {
 	}
 }
 
-// statements are valid ones of all kinds.
+// statements are valid statements of all kinds.
 var statements = []string{
 	`SELECT a, b.c[1] FROM "t"."i" WHERE pk = ? AND (sk BETWEEN -2.5e3 AND 1
 		OR x IN [<<'a'>>, {'b': [null]}]) ORDER BY sk DESC`,

@@ -308,7 +308,7 @@ func TestDescriptions(t *testing.T) {
 		"warm":   {`"DeletionProtectionEnabled":false`, warm(20000, 5000), warm(30000, 6000)},
 	} {
 		got := call(t, h, "DescribeTable", `{"TableName":"`+name+`"}`)
-		warms := 1 // the index's is included if the index asked for one
+		warms := 1 // the index's is included if one was requested
 		if want[2] != "" {
 			warms = 2
 		}

@@ -6,13 +6,13 @@ import (
 	"testing"
 )
 
-// The answers in this file were recorded from DynamoDB, or are asserted by suites that were
+// The responses in this file were recorded from DynamoDB, or are asserted by suites that were
 // validated against it.
 
 const invalidParameter = "ValidationException: One or more parameter values were invalid: "
 
 // An update that only removes attributes creates no item if there was none, whatever ReturnValues
-// and capacity it asks for.
+// and capacity it requests.
 func TestRemovingFromNothing(t *testing.T) {
 	h := served(t)
 	createTables(t, h)
