@@ -189,41 +189,28 @@ func writeBackupIndexes(w *writer, name string, d *table.Description, local bool
 const maxBackups = 100
 
 func (o *backupOps) listBackups(_ context.Context, req node, w *writer) error {
-	limit := limitOf(req, maxBackups)
 	kind := req.get("BackupType").text()
-	shown := kind == "" || kind == "USER" || kind == "ALL" // all backups here are of type USER
+	user := kind == "" || kind == "USER" || kind == "ALL" // all backups here are of type USER
 	from, to := seconds(req.get("TimeRangeLowerBound")), seconds(req.get("TimeRangeUpperBound"))
-	after := req.get("ExclusiveStartBackupArn").text()
-	past := after == ""
+	shown := func(b *table.Backup) bool {
+		return user && !b.Created.Before(from) && (to.IsZero() || b.Created.Before(to))
+	}
+	backups, last := page(o.tables.Backups(tableName(req)), o.account.backupARN,
+		req.get("ExclusiveStartBackupArn").text(), limitOf(req, maxBackups), shown)
 	w.beginObject()
 	w.name("BackupSummaries")
 	w.beginArray()
-	last, count, more := "", 0, false
-	for _, b := range o.tables.Backups(tableName(req)) {
-		arn := o.account.backupARN(&b)
-		if !past {
-			past = arn == after
-			continue
-		}
-		if !shown || b.Created.Before(from) || !to.IsZero() && !b.Created.Before(to) {
-			continue
-		}
-		if more = count == limit; more {
-			break
-		}
+	for i := range backups {
+		of := &backups[i].Table
 		w.beginObject()
-		w.strField("TableName", b.Table.Name)
-		w.strField("TableId", b.Table.ID)
-		w.strField("TableArn", o.account.tableARN(b.Table.Name))
-		o.writeBackupMembers(w, &b, backupStatus(&b))
+		w.strField("TableName", of.Name)
+		w.strField("TableId", of.ID)
+		w.strField("TableArn", o.account.tableARN(of.Name))
+		o.writeBackupMembers(w, &backups[i], backupStatus(&backups[i]))
 		w.endObject()
-		last = arn
-		count++
 	}
 	w.endArray()
-	if more {
-		w.strField("LastEvaluatedBackupArn", last)
-	}
+	writeLast(w, "LastEvaluatedBackupArn", last)
 	w.endObject()
 	return nil
 }

@@ -69,34 +69,21 @@ func streamOf(tables *table.Store, a account, arn string) (table.Stream, error) 
 }
 
 func (o *streamOps) listStreams(_ context.Context, req node, w *writer) error {
-	limit := limitOf(req, maxStreams)
-	after := req.get("ExclusiveStartStreamArn").text()
-	past := after == ""
+	arn := func(s *table.Stream) string { return o.account.streamARN(s.Table, s.Label) }
+	streams, last := page(o.tables.Streams(tableName(req)), arn, req.get("ExclusiveStartStreamArn").text(),
+		limitOf(req, maxStreams), nil)
 	w.beginObject()
 	w.name("Streams")
 	w.beginArray()
-	last, count, more := "", 0, false
-	for _, s := range o.tables.Streams(tableName(req)) {
-		arn := o.account.streamARN(s.Table, s.Label)
-		if !past {
-			past = arn == after
-			continue
-		}
-		if more = count == limit; more {
-			break
-		}
+	for i := range streams {
 		w.beginObject()
-		w.strField("StreamArn", arn)
-		w.strField("TableName", s.Table)
-		w.strField("StreamLabel", s.Label)
+		w.strField("StreamArn", arn(&streams[i]))
+		w.strField("TableName", streams[i].Table)
+		w.strField("StreamLabel", streams[i].Label)
 		w.endObject()
-		last = arn
-		count++
 	}
 	w.endArray()
-	if more {
-		w.strField("LastEvaluatedStreamArn", last)
-	}
+	writeLast(w, "LastEvaluatedStreamArn", last)
 	w.endObject()
 	return nil
 }
@@ -145,35 +132,24 @@ func (o *streamOps) describeStream(_ context.Context, req node, w *writer) error
 
 // writeShards writes a page of the shards of a stream.
 func writeShards(w *writer, s *table.Stream, after string, limit int) {
+	id := func(sh *table.StreamShard) string { return shardID(s, sh.ID) }
+	shards, last := page(s.Shards, id, after, limit, nil)
 	w.name("Shards")
 	w.beginArray()
-	last, count, more, past := "", 0, false, after == ""
-	for _, sh := range s.Shards {
-		id := shardID(s, sh.ID)
-		if !past {
-			past = id == after
-			continue
-		}
-		if more = count == limit; more {
-			break
-		}
+	for i := range shards {
 		w.beginObject()
-		w.strField("ShardId", id)
+		w.strField("ShardId", id(&shards[i]))
 		w.name("SequenceNumberRange")
 		w.beginObject()
-		w.strField("StartingSequenceNumber", sequenceNumber(sh.First))
+		w.strField("StartingSequenceNumber", sequenceNumber(shards[i].First))
 		if !s.On {
-			w.strField("EndingSequenceNumber", sequenceNumber(sh.Last))
+			w.strField("EndingSequenceNumber", sequenceNumber(shards[i].Last))
 		}
 		w.endObject()
 		w.endObject()
-		last = id
-		count++
 	}
 	w.endArray()
-	if more {
-		w.strField("LastEvaluatedShardId", last)
-	}
+	writeLast(w, "LastEvaluatedShardId", last)
 }
 
 func (o *streamOps) getShardIterator(ctx context.Context, req node, w *writer) error {

@@ -293,8 +293,8 @@ func TestReturning(t *testing.T) {
 	}
 }
 
-// FuzzParse parses any text and uses the statements. Nothing panics, errors are of the kind Invalid,
-// and a statement, printed and parsed again, is the same statement.
+// FuzzParse parses any text and uses the statements. Nothing panics, errors are of the kind
+// Invalid, and a statement, printed and parsed again, is the same statement.
 func FuzzParse(f *testing.F) {
 	for _, seed := range statements {
 		f.Add(seed)
