@@ -6,7 +6,8 @@ import "slices"
 // after is ""), without those that shown refuses, at most limit of them. last is the ID of the
 // page's last entry, from which the next page continues; "" if no entry is left. An ID that isn't
 // in the list has no entries after it. shown may be nil.
-func page[T any](list []T, id func(*T) string, after string, limit int, shown func(*T) bool) (entries []T, last string) {
+func page[T any](list []T, id func(*T) string, after string, limit int,
+	shown func(*T) bool) (entries []T, last string) {
 	if after != "" {
 		at := slices.IndexFunc(list, func(e T) bool { return id(&e) == after })
 		if at < 0 {

@@ -35,9 +35,9 @@ var only = map[string][]string{
 	},
 }
 
-// testsOnly are packages that no package imports, and that import packages of the module only in
-// tests.
-var testsOnly = []string{"wire", "internal/arch"}
+// testsOnly are packages that only tests import, if any do, and that import packages of the module
+// only in tests.
+var testsOnly = []string{"wire", "internal/arch", "internal/peer"}
 
 // alone is a program that imports no package of the module, since it measures Holdfast in the same
 // way as any other server.

@@ -1,60 +1,25 @@
 package replay
 
 import (
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
+
+	"holdfast/internal/peer"
 )
 
-// startMemcached runs Debian's memcached on a Unix socket, and returns its path.
+// startMemcached runs memcached on a Unix socket, and returns its path.
 func startMemcached(t *testing.T, args ...string) string {
 	t.Helper()
-	const binary = "/usr/bin/memcached"
-	if _, err := os.Stat(binary); err != nil {
-		if os.Getenv("HOLDFAST_PEERS") == "required" {
-			t.Fatalf("HOLDFAST_PEERS=required: %v", err)
-		}
-		t.Skip("memcached isn't installed")
-	}
+	program := peer.Find(t, "memcached")
 	dir, err := os.MkdirTemp("", "replay") // a socket's path must be short
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	socket := filepath.Join(dir, "s")
-	cmd := exec.Command(binary, append([]string{"-u", "root", "-s", socket, "-t", "1"}, args...)...)
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	awaitSocket(t, socket)
+	peer.Start(t, "unix", socket, program, append([]string{"-u", "root", "-s", socket, "-t", "1"}, args...)...)
 	return socket
-}
-
-// awaitSocket tries to connect until the server listens.
-func awaitSocket(t *testing.T, socket string) {
-	t.Helper()
-	tick, limit := time.NewTicker(5*time.Millisecond), time.After(30*time.Second)
-	defer tick.Stop()
-	for {
-		conn, err := net.Dial("unix", socket)
-		if err == nil {
-			conn.Close()
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-limit:
-			t.Fatalf("memcached doesn't listen: %v", err)
-		}
-	}
 }
 
 func TestRunAgainstMemcached(t *testing.T) {

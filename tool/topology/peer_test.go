@@ -4,83 +4,24 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"holdfast/internal/peer"
 )
-
-// find returns the path of an installed program. If it is missing, the test is skipped, or fails
-// with HOLDFAST_PEERS=required.
-func find(t *testing.T, program string) string {
-	t.Helper()
-	path, err := exec.LookPath(program)
-	if err != nil {
-		if os.Getenv("HOLDFAST_PEERS") == "required" {
-			t.Fatalf("%s is not installed, and HOLDFAST_PEERS=required", program)
-		}
-		t.Skipf("%s is not installed", program)
-	}
-	return path
-}
-
-// freePort returns a port on which nothing listened a moment ago.
-func freePort(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		// Below the ports that systems give to connections, one of which could take it in between.
-		port := 20000 + rand.IntN(10000)
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err == nil {
-			l.Close()
-			return strconv.Itoa(port)
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
-}
-
-// startPeer runs a server that listens on the address until the test ends.
-func startPeer(t *testing.T, address, program string, args ...string) {
-	t.Helper()
-	cmd := exec.Command(program, args...)
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	tick, limit := time.NewTicker(5*time.Millisecond), time.After(30*time.Second)
-	defer tick.Stop()
-	for {
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			conn.Close()
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-limit:
-			t.Fatalf("%s doesn't listen: %v", program, err)
-		}
-	}
-}
 
 // startMemcacheds runs n real members.
 func startMemcacheds(t *testing.T, n int) (addresses []string) {
 	t.Helper()
-	program := find(t, "memcached")
+	program := peer.Find(t, "memcached")
 	for range n {
-		port := freePort(t)
+		port := peer.FreePort(t)
 		addresses = append(addresses, "127.0.0.1:"+port)
-		startPeer(t, addresses[len(addresses)-1], program,
+		peer.Start(t, "tcp", addresses[len(addresses)-1], program,
 			"-u", "root", "-l", "127.0.0.1", "-p", port, "-U", "0", "-t", "1", "-m", "16")
 	}
 	return addresses
@@ -104,10 +45,10 @@ func checkEmpty(t *testing.T, members []string) {
 }
 
 func TestTwemproxy(t *testing.T) {
-	program := find(t, "nutcracker")
+	program := peer.Find(t, "nutcracker")
 	members := startMemcacheds(t, 3)
 	for _, distribution := range []string{"ketama", "modula"} {
-		router := "127.0.0.1:" + freePort(t)
+		router := "127.0.0.1:" + peer.FreePort(t)
 		file := filepath.Join(t.TempDir(), "nutcracker.yml")
 		text := fmt.Sprintf("pool:\n  listen: %s\n  hash: fnv1a_64\n  distribution: %s\n  timeout: 2000\n  servers:\n",
 			router, distribution)
@@ -117,7 +58,7 @@ func TestTwemproxy(t *testing.T) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		startPeer(t, router, program, "-c", file, "-a", "127.0.0.1", "-s", freePort(t), "-o",
+		peer.Start(t, "tcp", router, program, "-c", file, "-a", "127.0.0.1", "-s", peer.FreePort(t), "-o",
 			filepath.Join(t.TempDir(), "log"))
 		r, err := Run(t.Context(), Options{Router: router, Members: members, Settle: 100 * time.Millisecond})
 		if err != nil {

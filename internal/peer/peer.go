@@ -1,0 +1,75 @@
+// Package peer starts programs of other projects (memcached, twemproxy) for the tests that compare
+// with them. Only tests import it.
+package peer
+
+import (
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// startTime is how long a program may take until it listens.
+const startTime = 30 * time.Second
+
+// Find returns the path of an installed program. If it is missing, the test is skipped, or fails
+// with HOLDFAST_PEERS=required.
+func Find(t testing.TB, program string) string {
+	t.Helper()
+	path, err := exec.LookPath(program)
+	if err != nil {
+		if os.Getenv("HOLDFAST_PEERS") == "required" {
+			t.Fatalf("%s is not installed, and HOLDFAST_PEERS=required", program)
+		}
+		t.Skipf("%s is not installed", program)
+	}
+	return path
+}
+
+// FreePort returns a port of 127.0.0.1 on which nothing listened a moment ago.
+func FreePort(t testing.TB) string {
+	t.Helper()
+	// Below the ports that systems give to connections, one of which could take it in between.
+	const first, count, attempts = 20000, 10000, 100
+	for range attempts {
+		port := strconv.Itoa(first + rand.IntN(count))
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port))
+		if err == nil {
+			l.Close()
+			return port
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
+}
+
+// Start runs a program until the test ends, and returns once it accepts connections at the address.
+func Start(t testing.TB, network, address, program string, args ...string) {
+	t.Helper()
+	cmd := exec.Command(program, args...)
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	tick, limit := time.NewTicker(5*time.Millisecond), time.After(startTime)
+	defer tick.Stop()
+	for {
+		conn, err := net.Dial(network, address)
+		if err == nil {
+			conn.Close()
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatalf("%s doesn't listen: %v", program, err)
+		}
+	}
+}
