@@ -19,7 +19,38 @@ type column struct {
 	exact      bool // the header has the type
 }
 
-func (c column) header() string { return c.name + ":" + c.kind }
+// header returns how the column is named in the header. A name that a reader of CSV would change,
+// or that begins like such a name, is a backslash and the name as JSON.
+func (c column) header() string {
+	name := c.name
+	if strings.HasPrefix(name, escapedName) || strings.HasPrefix(name, byteOrderMark) ||
+		strings.ContainsRune(name, '\r') {
+		name = `\` + string(quoted(name))
+	}
+	return name + ":" + c.kind
+}
+
+const (
+	escapedName   = `\"`     // begins a name that is written as JSON
+	byteOrderMark = "\ufeff" // spreadsheets write it before UTF-8
+)
+
+// columnOf returns the column of a field of the header.
+func columnOf(field string, types map[string]string) (column, error) {
+	c := column{name: field, kind: "S"}
+	at := strings.LastIndexByte(field, ':')
+	if at <= 0 || !IsType(field[at+1:]) {
+		if kind, ok := types[field]; ok {
+			c.kind = kind
+		}
+		return c, nil
+	}
+	c = column{field[:at], field[at+1:], true}
+	if strings.HasPrefix(c.name, escapedName) && json.Unmarshal([]byte(c.name[1:]), &c.name) != nil {
+		return c, fmt.Errorf(`column %q: a name that begins with \" must continue as JSON`, field)
+	}
+	return c, nil
+}
 
 // rows reads CSV.
 type rows struct {
@@ -46,13 +77,11 @@ func newRows(r io.Reader, types map[string]string) (*rows, error) {
 	}
 	for i, text := range header {
 		if i == 0 {
-			text = strings.TrimPrefix(text, "\ufeff") // spreadsheets write it before UTF-8
+			text = strings.TrimPrefix(text, byteOrderMark)
 		}
-		c := column{name: text, kind: "S"}
-		if at := strings.LastIndexByte(text, ':'); at > 0 && IsType(text[at+1:]) {
-			c = column{text[:at], text[at+1:], true}
-		} else if kind, ok := types[text]; ok {
-			c.kind = kind
+		c, err := columnOf(text, types)
+		if err != nil {
+			return nil, err
 		}
 		delete(unknown, c.name)
 		if c.name == "" {

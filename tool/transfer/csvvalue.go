@@ -26,7 +26,7 @@ func IsType(name string) bool { return slices.Contains(types, name) }
 //	others   JSON, as the API has it
 //
 // An empty cell is no value. S and B have their exceptions because an empty text is a value, and
-// because readers of CSV change line ends.
+// because readers of CSV change line ends; a name in the header has a similar one (column.header).
 func cell(kind string, v json.RawMessage) (string, error) {
 	switch kind {
 	case "S":

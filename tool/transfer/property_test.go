@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/base64"
+	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -100,7 +101,8 @@ func (g generator) value(nested int) map[string]any {
 
 // items returns n items with different keys.
 func (g generator) items(n int) []item {
-	names := []string{"n", "a,b", `"q"`, "two\nlines", "a:N", "x:y:S", "é", " ", "\ufeffbom", "data"}
+	names := []string{"n", "a,b", `"q"`, "two\nlines", "a:N", "x:y:S", "é", " ", "\ufeffbom", "data",
+		"two\r\nlines", "cr\r", `\"`, `\"a"`, `\`, `\a`}
 	all := make([]item, n)
 	for i := range all {
 		it := map[string]any{"id": map[string]any{"S": fmt.Sprint(g.text(), i)}}
@@ -375,6 +377,38 @@ func TestServerErrors(t *testing.T) {
 			if other != want.kind && errors.Is(err, other) {
 				t.Errorf("%d %s: is of kind %v too", want.status, text, other)
 			}
+		}
+	}
+}
+
+// Names of columns survive a header, whatever characters they have and whichever comes first.
+func TestNamesRoundTrip(t *testing.T) {
+	g := newGenerator(t)
+	for range 2000 {
+		var columns []column
+		var header []string
+		for range 1 + g.IntN(4) {
+			c := column{name: g.text() + g.text(), kind: types[g.IntN(len(types))], exact: true}
+			if c.name == "" || slices.Contains(columns, c) {
+				continue
+			}
+			columns, header = append(columns, c), append(header, c.header())
+		}
+		if len(columns) == 0 {
+			continue
+		}
+		var file bytes.Buffer
+		w := csv.NewWriter(&file)
+		if err := w.Write(header); err != nil {
+			t.Fatal(err)
+		}
+		w.Flush()
+		read, err := newRows(&file, nil)
+		if err != nil {
+			t.Fatalf("header %q: %v", header, err)
+		}
+		if !slices.Equal(read.columns, columns) {
+			t.Fatalf("header %q: got columns %+v; want %+v", header, read.columns, columns)
 		}
 	}
 }

@@ -144,6 +144,8 @@ func TestWrongLines(t *testing.T) {
 		{"id,n\na,1,2\n", ImportOptions{Format: CSV}, "line 2: wrong number of fields", 0, 2},
 		{"id,n\n", ImportOptions{Format: CSV, Types: map[string]string{"m": "N"}},
 			`there is a type for "m", but no such column`, 0, 1},
+		{`"\""a:S",id` + "\n", ImportOptions{Format: CSV},
+			`column "\\\"a:S": a name that begins with \" must continue as JSON`, 0, 1},
 		{"id,id\n", ImportOptions{Format: CSV}, `column "id" is there twice`, 0, 1},
 		{"id:S,id:N\na,1\n", ImportOptions{Format: CSV}, "line 2: column id has values of two types", 0, 2},
 		{"", ImportOptions{Types: map[string]string{"m": "N"}}, "types are for CSV: JSON has its own", 0, 1},
