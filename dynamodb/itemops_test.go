@@ -31,11 +31,17 @@ func overMemory(t testing.TB, now func() time.Time) *Handler {
 // memoryTables returns tables on a memory disk.
 func memoryTables(t testing.TB) *table.Store {
 	t.Helper()
+	return shardedTables(t, 1)
+}
+
+// shardedTables returns tables on a memory disk, each of which has that many shards.
+func shardedTables(t testing.TB, shards int) *table.Store {
+	t.Helper()
 	disk, err := shard.Open(shard.Options{Dir: "data", FS: vfs.NewMem()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	tables, err := table.Open(context.Background(), table.Options{Disk: disk})
+	tables, err := table.Open(context.Background(), table.Options{Disk: disk, ShardsPerTable: shards})
 	if err != nil {
 		t.Fatal(err)
 	}
