@@ -34,7 +34,7 @@ type admin struct {
 // admin answers r.
 func (c *conn) admin(r *mc.Request) {
 	a := admin{conn: c, server: c.server, batch: c.work.batch}
-	if c.binary != nil {
+	if c.dialect.binary != nil {
 		a.binary(r)
 		return
 	}

@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"strings"
 
 	"holdfast/mc"
 )
@@ -24,40 +23,55 @@ const (
 // String is memcached's name for p in stats settings.
 func (p Protocol) String() string { return [...]string{"", "ascii", "auto-negotiate", "binary"}[p] }
 
-// mechanism is the only one of SASL that is served (RFC 4616). The others that memcached's library
-// has need the passwords themselves, too, and hide them no better than TLS does.
-const mechanism = "PLAIN"
+// A dialect is the protocol that a connection speaks, with its decoder.
+type dialect struct {
+	allowed Protocol          // of the listener
+	text    mc.Decoder        // used while binary is nil
+	binary  *mc.BinaryDecoder // of a connection that speaks the binary protocol, else nil
+}
 
-// speakBinary has c speak the binary protocol from now on.
-func (c *conn) speakBinary() {
-	o := &c.server.options
-	c.binary = &mc.BinaryDecoder{
-		ItemMaxBytes: o.ItemMaxBytes, MaxRequests: o.BatchRequests, NoFlush: o.NoFlush,
-		SASL: c.server.auth != nil, Locked: !c.authenticated,
+// newDialect is for a connection to a listener of s; known says that its client needs no SASL.
+func newDialect(s *Server, allowed Protocol, known bool) dialect {
+	o := &s.options
+	d := dialect{allowed: allowed, text: mc.Decoder{
+		ItemMaxBytes: o.ItemMaxBytes, MaxRequests: o.BatchRequests, Debug: o.Debug, NoFlush: o.NoFlush,
+	}}
+	if allowed == Binary {
+		d.speakBinary(s, known)
 	}
-	if c.work != nil {
-		c.work.batch.Binary = true
+	return d
+}
+
+// speakBinary changes to the binary protocol. Until the client is known, its decoder refuses all
+// but authentication.
+func (d *dialect) speakBinary(s *Server, known bool) {
+	o := &s.options
+	d.binary = &mc.BinaryDecoder{
+		ItemMaxBytes: o.ItemMaxBytes, MaxRequests: o.BatchRequests, NoFlush: o.NoFlush,
+		SASL: s.auth != nil, Locked: !known,
 	}
 }
 
-// decodeBatch has the decoder of c's protocol make the next batch.
-func (c *conn) decodeBatch() (used int, err error) {
-	if c.binary == nil {
-		used, err = c.decoder.Decode(c.input, c.work.batch)
-		if err != mc.ErrBinary || c.protocol == Text {
+// decode makes the next batch of the input. A client of the text protocol, which is known therefore,
+// may change to the binary one.
+func (d *dialect) decode(s *Server, input []byte, b *mc.Batch) (used int, err error) {
+	if d.binary == nil {
+		used, err = d.text.Decode(input, b)
+		if err != mc.ErrBinary || d.allowed == Text {
 			return used, err
 		}
-		c.speakBinary()
+		d.speakBinary(s, true)
+		b.Binary = true
 	}
-	return c.binary.Decode(c.input, c.work.batch)
+	return d.binary.Decode(input, b)
 }
 
 // need is how many bytes the request that the input starts with has in all, 0 if that is unknown.
-func (c *conn) need() int {
-	if c.binary != nil {
-		return c.binary.Need()
+func (d *dialect) need() int {
+	if d.binary != nil {
+		return d.binary.Need()
 	}
-	return c.decoder.Need()
+	return d.text.Need()
 }
 
 // binary answers a request of the binary protocol.
@@ -79,7 +93,7 @@ func (a admin) binary(r *mc.Request) {
 	case mc.SASLList:
 		b.Out = mc.AppendBinaryText(b.Out, r, mc.StatusOK, mechanism)
 	case mc.SASLAuth, mc.SASLStep:
-		a.conn.sasl(r)
+		a.conn.login.sasl(r, b, a.conn.dialect.binary)
 	default: // mc.Malformed
 		b.Out = mc.AppendBinaryStatus(b.Out, r, r.Status)
 		a.conn.endWith(closeError)
@@ -117,39 +131,4 @@ func (a admin) binaryStats(r *mc.Request) {
 func appendBinaryStat(dst []byte, r *mc.Request, name, value []byte) []byte {
 	dst = mc.AppendBinary(dst, r, mc.BinaryAnswer{KeyBytes: len(name), ValueBytes: len(value)})
 	return append(append(dst, name...), value...)
-}
-
-// sasl answers a message of the client's authentication. One that fails takes away what an earlier
-// one gave, as in memcached.
-func (c *conn) sasl(r *mc.Request) {
-	s, b := c.server, c.work.batch
-	plain := strings.EqualFold(string(r.Key), mechanism)
-	begun := c.saslBegun || r.Op == mc.SASLAuth
-	c.saslBegun = false
-	if plain && r.Op == mc.SASLAuth && len(r.Value) == 0 {
-		c.saslBegun = true
-		b.Out = mc.AppendBinaryStatus(b.Out, r, mc.StatusAuthContinue)
-		return
-	}
-	s.authCommands.Add(1)
-	user, password, ok := cutPlain(r.Value)
-	known := plain && begun && ok && s.auth.check(user, password)
-	c.authenticated, c.binary.Locked = known, !known
-	if known {
-		b.Out = mc.AppendBinaryText(b.Out, r, mc.StatusOK, "Authenticated")
-		return
-	}
-	s.authErrors.Add(1)
-	b.Out = mc.AppendBinaryStatus(b.Out, r, mc.StatusAuthError)
-	if plain {
-		c.wrongPassword()
-	}
-}
-
-// cutPlain takes PLAIN's message apart: whom to act as, NUL, the user, NUL, the password. Nobody
-// may act as another user.
-func cutPlain(message []byte) (user, password []byte, ok bool) {
-	as, rest, _ := bytes.Cut(message, []byte{0})
-	user, password, ok = bytes.Cut(rest, []byte{0})
-	return user, password, ok && (len(as) == 0 || bytes.Equal(as, user))
 }

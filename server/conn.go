@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 
 	"holdfast/loop"
-	"holdfast/mc"
 )
 
 // How much of the loop one connection's turn may take before the others have theirs.
@@ -18,40 +17,26 @@ const (
 // A conn is one client's connection: the handler of its stream. While it is idle it owns neither
 // buffer nor batch.
 type conn struct {
-	server   *Server
-	lane     *lane
-	entry    int      // of its listener
-	protocol Protocol // likewise
-	stream   loop.Stream
-	grouped  bool // stream.Grouped
-	decoder  mc.Decoder
-	binary   *mc.BinaryDecoder // of a connection that speaks the binary protocol, else nil
-	work     *work             // what serves it now; nil while idle
+	server  *Server
+	lane    *lane
+	entry   int // of its listener
+	stream  loop.Stream
+	grouped bool  // stream.Grouped
+	work    *work // what serves it now; nil while idle
 
-	room    []byte // where the stream is reading to, if that is the loop's buffer
-	input   []byte // received and not decoded yet; in the loop's shared buffer or in own
-	partial []byte // the start of a request, kept between reads while it is small
-	own     []byte // the same when it is large: what is received follows it in place. See reserve for both
-	discard int    // bytes to come that are thrown away: the rest of a request that was refused
+	in      input
+	dialect dialect
+	login   login
 
-	shared        bool // input lies in the loop's buffer
-	kept          bool // and the loop lets us keep that
-	authenticated bool
-	authBytes     int  // of the credentials being read, 0 before their command: see authenticate
-	saslBegun     bool // the client has named its mechanism, and its message is to come
-	wrong         int  // how many passwords of its were
-	punished      bool // the last one was: its answer waits for a while
-	ending        bool // write the answers, then close
-	closed        bool
-	reason        closeReason
-	watcher       *watcher // it watches, and says no more
+	ending  bool // write the answers, then close
+	closed  bool
+	reason  closeReason
+	watcher *watcher // it watches, and requests of it are ignored
 
 	waiting int // bytes of answers that are counted in Server.waitingBytes
 
 	phase  atomic.Uint32 // what it waits for, for the lane's sweep
 	active atomic.Int64  // when it last sent or took something, Unix nanoseconds
-	held   atomic.Int64  // bytes of own
-	since  atomic.Int64  // when own was first taken for the request that comes in, Unix nanoseconds
 }
 
 // What a connection waits for.
@@ -63,28 +48,14 @@ const (
 	phaseWatching
 )
 
-// Room is where the stream reads to: behind what came before of a request.
-func (c *conn) Room(shared []byte) []byte {
-	if c.own != nil {
-		c.shared = false
-		return c.own[len(c.own):cap(c.own)]
-	}
-	n := copy(shared, c.partial)
-	c.room, c.shared = shared, true
-	return shared[n:]
-}
+// Room is where the stream reads to.
+func (c *conn) Room(shared []byte) []byte { return c.in.space(shared) }
 
 // Received decodes the bytes that came and starts to serve their requests.
 func (c *conn) Received(n int) (keep bool) {
 	c.active.Store(c.stream.Now())
 	c.lane.bytesRead.Add(int64(n))
-	if c.shared {
-		c.input, c.room = c.room[:len(c.partial)+n], nil
-		c.setPartial(nil)
-	} else {
-		c.own = c.own[:len(c.own)+n]
-		c.input = c.own
-	}
+	c.in.received(n)
 	c.work = c.lane.takeWork(c)
 	switch {
 	case !c.decode():
@@ -92,8 +63,8 @@ func (c *conn) Received(n int) (keep bool) {
 	case !c.lane.putOff(c):
 		c.advance()
 	}
-	c.kept = c.work != nil && c.shared
-	return c.kept
+	c.in.kept = c.work != nil && c.in.shared
+	return c.in.kept
 }
 
 // advance decodes, serves and answers requests until the input is used up or the connection must
@@ -114,8 +85,8 @@ func (c *conn) advance() {
 				return
 			}
 		case w.dump.active:
-			c.dump()
-		case c.punished:
+			w.listMore(c.server.optional.dumper)
+		case c.login.punished:
 			c.delay()
 			return
 		case w.answered():
@@ -125,7 +96,7 @@ func (c *conn) advance() {
 		case c.ending:
 			c.close(c.reason)
 			return
-		case len(c.input) == 0 || !c.decode():
+		case len(c.in.unread) == 0 || !c.decode():
 			c.rest()
 			return
 		}
@@ -138,20 +109,19 @@ func (c *conn) decode() bool {
 	w.batch.Reset()
 	w.served = -1
 	switch {
-	case c.discard > 0:
-		n := min(c.discard, len(c.input))
-		c.input, c.discard = c.input[n:], c.discard-n
+	case c.in.discard > 0:
+		c.in.skip()
 		return true
 	case c.watcher != nil:
-		c.input = nil
+		c.in.unread = nil
 		return false
-	case !c.authenticated && c.binary == nil:
+	case !c.login.known && c.dialect.binary == nil:
 		return c.authenticate()
 	}
-	used, err := c.decodeBatch()
-	c.input = c.input[used:]
+	used, err := c.dialect.decode(c.server, c.in.unread, w.batch)
+	c.in.unread = c.in.unread[used:]
 	if n := len(w.batch.Requests); n > 0 {
-		if n >= c.server.options.BatchRequests && len(c.input) > 0 {
+		if n >= c.server.options.BatchRequests && len(c.in.unread) > 0 {
 			c.lane.yields.Add(1) // memcached's -R ends a turn there
 		}
 		if c.server.watch.Wants(WatchCommands) {
@@ -254,9 +224,9 @@ func (c *conn) proceed() {
 	}
 	c.work.written = 0
 	c.advance()
-	if c.kept && (c.work == nil || !c.shared) {
+	if c.in.kept && (c.work == nil || !c.in.shared) {
 		c.stream.Free()
-		c.kept = false
+		c.in.kept = false
 	}
 }
 
@@ -271,16 +241,16 @@ func (c *conn) rest() {
 		return
 	case c.watcher != nil:
 		phase = phaseWatching
-	case len(c.input) > 0:
+	case len(c.in.unread) > 0:
 		phase = phasePartial
 	}
 	if phase != phasePartial {
-		c.setOwn(nil)
+		c.in.setOwn(nil)
 	}
 	if c.phase.Load() != phase {
 		c.phase.Store(phase)
 	}
-	c.input = nil
+	c.in.unread = nil
 	c.stream.Resume()
 	if c.watcher != nil {
 		c.watcher.wake()
@@ -312,7 +282,7 @@ func (c *conn) close(reason closeReason) {
 	if c.watcher != nil {
 		c.server.watch.remove(c.watcher)
 	}
-	c.setPartial(nil)
+	c.in.setPartial(nil)
 	c.setWaiting(0)
 	if c.work == nil || !c.work.away() {
 		c.dropWork()
@@ -326,7 +296,7 @@ func (c *conn) dropWork() {
 		c.lane.putWork(c.work)
 		c.work = nil
 	}
-	c.setOwn(nil)
-	c.input = nil
+	c.in.setOwn(nil)
+	c.in.unread = nil
 	c.stream.Free()
 }

@@ -59,17 +59,17 @@ func (a admin) startDump(command string) {
 	}
 }
 
-// dump appends the next piece.
-func (c *conn) dump() {
-	d, b := &c.work.dump, c.work.batch
-	b.Out, d.cursor = c.server.optional.dumper.Dump(b.Out, d.cursor, d.mgdump)
+// listMore appends the next piece of the dump.
+func (w *work) listMore(from Dumper) {
+	d, b := &w.dump, w.batch
+	b.Out, d.cursor = from.Dump(b.Out, d.cursor, d.mgdump)
 	if d.cursor != 0 {
 		return
 	}
 	d.active = false
 	if d.mgdump {
-		b.Out = append(b.Out, "EN\r\n"...)
+		w.answer("EN\r\n")
 	} else {
-		b.Out = append(b.Out, mc.End...)
+		w.answer(mc.End)
 	}
 }

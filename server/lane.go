@@ -67,7 +67,7 @@ func (l *lane) takeWork(c *conn) *work {
 	}
 	w.conn = c
 	w.written, w.answers = 0, 0
-	w.batch.Binary = c.binary != nil
+	w.batch.Binary = c.dialect.binary != nil
 	w.batch.Lane, w.batch.OnLoop, w.batch.Entry, w.batch.Conn = l.index, c.grouped, c.entry, c.stream.FD()
 	return w
 }
@@ -184,7 +184,7 @@ func (l *lane) sweep(now int64) {
 // network's pace. Else some dozens of clients that each send half of a large set keep others from
 // setting theirs for as long as StallTimeout, or for ever, by another byte now and then.
 func (l *lane) shed(now int64) {
-	over := l.server.pendingBytes.Load() - l.server.options.PendingBytes/2
+	over := l.server.pending.bytes.Load() - l.server.pending.limit/2
 	if over <= 0 {
 		return
 	}
@@ -194,15 +194,15 @@ func (l *lane) shed(now int64) {
 			old = append(old, c)
 		}
 	})
-	slices.SortFunc(old, func(a, b *conn) int { return cmp.Compare(a.since.Load(), b.since.Load()) })
+	slices.SortFunc(old, func(a, b *conn) int { return cmp.Compare(a.in.since.Load(), b.in.since.Load()) })
 	for _, c := range old {
 		if over <= 0 {
 			return
 		}
-		over -= c.held.Load()
+		over -= c.in.held.Load()
 		c.stream.Post(func() {
 			if !c.closed && c.incomplete(now) {
-				c.server.requestsRefused.Add(1)
+				c.server.pending.refused.Add(1)
 				c.giveUp(answerNoMemory)
 			}
 		})
@@ -211,7 +211,7 @@ func (l *lane) shed(now int64) {
 
 // incomplete reports whether a large request of c has been coming in for more than shortStall.
 func (c *conn) incomplete(now int64) bool {
-	return c.phase.Load() == phasePartial && c.held.Load() > 0 && time.Duration(now-c.since.Load()) > shortStall
+	return c.phase.Load() == phasePartial && c.in.held.Load() > 0 && time.Duration(now-c.in.since.Load()) > shortStall
 }
 
 // expired reports whether c has waited too long for its client.

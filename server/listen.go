@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"holdfast/loop"
-	"holdfast/mc"
 )
 
 // answerTooMany is what a connection over the maximum gets, as from memcached.
@@ -216,15 +215,10 @@ func (s *Server) pickLane() *lane {
 // opened makes a connection on its lane.
 func (l *listener) opened(lane *lane, stream loop.Stream) *conn {
 	s := l.server
-	c := &conn{server: s, lane: lane, entry: l.entry, protocol: l.protocol, stream: stream, grouped: stream.Grouped(),
-		authenticated: s.auth == nil}
-	c.decoder = mc.Decoder{
-		ItemMaxBytes: s.options.ItemMaxBytes, MaxRequests: s.options.BatchRequests,
-		Debug: s.options.Debug, NoFlush: s.options.NoFlush,
-	}
-	if l.protocol == Binary {
-		c.speakBinary()
-	}
+	known := s.auth == nil
+	c := &conn{server: s, lane: lane, entry: l.entry, stream: stream, grouped: stream.Grouped(),
+		dialect: newDialect(s, l.protocol, known), login: login{server: s, known: known}}
+	c.in.pending = &s.pending
 	c.active.Store(stream.Now())
 	lane.add(c)
 	s.watch.connNew(c)

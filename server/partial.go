@@ -3,68 +3,38 @@ package server
 import (
 	"bytes"
 
-	"holdfast/loop"
 	"holdfast/mc"
 )
-
-// smallRequestBytes is up to where the start of a request is kept in a buffer of its exact size and
-// copied in front of what comes next; a larger one gets a buffer that the rest fits into.
-const smallRequestBytes = loop.MinShared / 2
-
-// growth is by how much a large request's buffer grows at most before its bytes have come: a
-// client that announces a megabyte and sends nothing holds little.
-const growth = 4
 
 const answerNoMemory = "SERVER_ERROR out of memory reading request\r\n"
 
 // park keeps the input, which is the start of a request, until more comes. It returns false when
 // the request is refused instead, for lack of memory; the answer is in the batch then.
 func (c *conn) park() bool {
-	have := len(c.input)
-	need := max(c.need(), c.authBytes)
-	if max(need, have+1) <= smallRequestBytes {
-		if !c.reserve(have) {
-			return c.refuseLarge(need)
-		}
-		c.setPartial(append(make([]byte, 0, have), c.input...))
-		c.setOwn(nil)
-		return true
-	}
-	if c.own != nil && cap(c.own) > have {
-		c.own = c.own[:copy(c.own[:cap(c.own)], c.input)] // to the front, if it isn't there
-		return true
-	}
-	size := growth * max(have, smallRequestBytes)
-	if need > 0 {
-		size = min(size, need)
-	}
-	if !c.reserve(size) {
-		return c.refuseLarge(need)
-	}
-	c.setOwn(append(make([]byte, 0, size), c.input...))
-	return true
+	need := max(c.dialect.need(), c.login.tokenBytes)
+	return c.in.keep(need, c.stream) || c.refuseLarge(need)
 }
 
 // refuseLarge answers a request that there is no memory for. If its length is known, need, the rest
 // is thrown away as it comes; after a line that has no end yet, nothing can be made of the rest.
 func (c *conn) refuseLarge(need int) bool {
 	b := c.work.batch
-	have := len(c.input)
+	have := len(c.in.unread)
 	switch {
-	case c.binary != nil && need > have:
-		b.Requests = append(b.Requests, c.binary.WithoutMemory(c.input))
-		c.discard = need - have
-	case c.binary != nil: // it may not be known yet what to answer to
+	case c.dialect.binary != nil && need > have:
+		b.Requests = append(b.Requests, c.dialect.binary.WithoutMemory(c.in.unread))
+		c.in.discard = need - have
+	case c.dialect.binary != nil: // it may not be known yet what to answer to
 		c.endWith(closeError)
-	case c.authBytes == 0 && need > have:
-		b.Requests = append(b.Requests, withoutMemory(c.input))
-		c.discard = need - have
+	case c.login.tokenBytes == 0 && need > have:
+		b.Requests = append(b.Requests, withoutMemory(c.in.unread))
+		c.in.discard = need - have
 	default:
 		b.Out = append(b.Out, answerNoMemory...)
 		c.endWith(closeError)
 	}
-	c.input = nil
-	c.setOwn(nil)
+	c.in.unread = nil
+	c.in.setOwn(nil)
 	return false
 }
 
@@ -88,34 +58,6 @@ func withoutMemory(input []byte) mc.Request {
 	return r
 }
 
-// reserve counts n bytes against what all connections may hold of requests; setPartial and setOwn
-// return what is no longer held.
-func (c *conn) reserve(n int) bool {
-	if c.server.pendingBytes.Add(int64(n)) > c.server.options.PendingBytes {
-		c.server.pendingBytes.Add(-int64(n))
-		c.server.requestsRefused.Add(1)
-		return false
-	}
-	return true
-}
-
-func (c *conn) setPartial(p []byte) {
-	if c.partial != nil {
-		c.server.pendingBytes.Add(-int64(cap(c.partial)))
-	}
-	c.partial = p
-}
-
-func (c *conn) setOwn(p []byte) {
-	if c.own != nil {
-		c.server.pendingBytes.Add(-int64(cap(c.own)))
-	} else if p != nil {
-		c.since.Store(c.stream.Now())
-	}
-	c.own = p
-	c.held.Store(int64(cap(p)))
-}
-
 // The answers to what ends a connection, where memcached closes without one.
 const (
 	answerLineTooLong = "CLIENT_ERROR line too long\r\n"
@@ -128,24 +70,24 @@ const (
 func (c *conn) refuse(err error) {
 	switch err {
 	case mc.ErrBinary:
-		c.work.batch.Out = appendBinaryRefusal(c.work.batch.Out, c.input)
+		c.work.batch.Out = appendBinaryRefusal(c.work.batch.Out, c.in.unread)
 	case mc.ErrLineTooLong:
-		c.answer(answerLineTooLong)
+		c.work.answer(answerLineTooLong)
 	}
-	c.input = nil
+	c.in.unread = nil
 	c.endWith(closeError)
 }
 
 // giveUp closes a connection that waits for the rest of a request, with an answer where the
 // protocol allows one that isn't taken for that of an earlier request.
 func (c *conn) giveUp(answer string) {
-	if c.binary != nil || c.authBytes > 0 {
+	if c.dialect.binary != nil || c.login.tokenBytes > 0 {
 		c.close(closeIdle)
 		return
 	}
 	c.work = c.lane.takeWork(c)
-	c.input = nil
-	c.answer(answer)
+	c.in.unread = nil
+	c.work.answer(answer)
 	c.endWith(closeIdle)
 	c.advance()
 }

@@ -39,9 +39,8 @@ type Server struct {
 	verbosity    atomic.Int64
 	crawlerOff   atomic.Bool // by lru_crawler disable, for stats settings
 
-	pendingBytes    atomic.Int64 // memory of requests that have come in part
-	waitingBytes    atomic.Int64 // memory of answers whose clients don't read
-	requestsRefused atomic.Int64 // for lack of it
+	pending      pending      // memory of requests that have come in part
+	waitingBytes atomic.Int64 // memory of answers whose clients don't read
 
 	handshakes    context.Context // of TLS; ended by endHandshakes
 	endHandshakes context.CancelFunc
@@ -64,6 +63,7 @@ func New(o Options, backend Backend) (*Server, error) {
 	}
 	s.options.NoDump = s.options.NoDump || s.optional.dumper == nil
 	s.handshakes, s.endHandshakes = context.WithCancel(context.Background())
+	s.pending.limit = o.PendingBytes
 	s.verbosity.Store(int64(o.Verbosity))
 	s.watch = newWatch(o.WatchBytes)
 	if o.AuthFile != "" {

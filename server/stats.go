@@ -106,7 +106,7 @@ func (s *Server) Stats() Stats {
 		Connections: s.conns.open.Load(), MaxConnections: int64(s.options.MaxConnections), Threads: int64(len(s.lanes)),
 		Watchers: int64(s.watch.len()), TotalConnections: s.conns.total.Load(), RejectedConnections: s.conns.rejected.Load(),
 		ListenDisabled: s.conns.pauses.Load(), AuthCommands: s.authCommands.Load(), AuthErrors: s.authErrors.Load(),
-		TLSErrors: s.tlsErrors.Load(), PendingRefused: s.requestsRefused.Load(), PendingBytes: s.pendingBytes.Load(),
+		TLSErrors: s.tlsErrors.Load(), PendingRefused: s.pending.refused.Load(), PendingBytes: s.pending.bytes.Load(),
 		WaitingBytes: s.waitingBytes.Load(),
 		WatchLines:   s.watch.sent.Load(), WatchSkipped: s.watch.skipped.Load(),
 	}
@@ -124,7 +124,7 @@ func (s *Server) Stats() Stats {
 func (s *Server) resetStats() {
 	for _, n := range []interface{ Store(int64) }{&s.conns.total, &s.conns.rejected, &s.conns.pauses,
 		&s.authCommands, &s.authErrors,
-		&s.tlsErrors, &s.requestsRefused, &s.watch.sent, &s.watch.skipped} {
+		&s.tlsErrors, &s.pending.refused, &s.watch.sent, &s.watch.skipped} {
 		n.Store(0)
 	}
 	for _, l := range s.lanes {
@@ -137,9 +137,9 @@ func (s *Server) resetStats() {
 	}
 }
 
-// peer is the client's address as the log of connections shows it.
-func (c *conn) peer() string {
-	network, address, _ := strings.Cut(c.stream.RemoteAddr(), ":")
+// peerOf is a client's address, a stream's, as the log of connections shows it.
+func peerOf(remote string) string {
+	network, address, _ := strings.Cut(remote, ":")
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return "rip=unix rport=0 transport=local"

@@ -110,7 +110,7 @@ func (w *Watch) commands(c *conn, requests []mc.Request) {
 	for i := range requests {
 		w.tell(WatchCommands, func(b []byte) []byte {
 			b = append(strconv.AppendInt(append(b, '<'), int64(c.stream.FD()), 10), ' ')
-			if c.binary != nil { // such a key may hold what ends a line
+			if c.dialect.binary != nil { // such a key may hold what ends a line
 				return appendWatchKey(append(append(b, requests[i].Op.String()...), ' '), requests[i].Key)
 			}
 			line, _, _ := bytes.Cut(mc.AppendRequest(nil, &requests[i]), []byte("\r\n"))
@@ -132,7 +132,7 @@ const (
 func (w *Watch) connNew(c *conn) {
 	if w.Wants(WatchConnections) {
 		w.tell(WatchConnections, func(b []byte) []byte {
-			return fmt.Appendf(b, "type=conn_new %s cfd=%d", c.peer(), c.stream.FD())
+			return fmt.Appendf(b, "type=conn_new %s cfd=%d", peerOf(c.stream.RemoteAddr()), c.stream.FD())
 		})
 	}
 }
@@ -140,7 +140,7 @@ func (w *Watch) connNew(c *conn) {
 func (w *Watch) connClose(c *conn, reason closeReason) {
 	if w.Wants(WatchConnections) {
 		w.tell(WatchConnections, func(b []byte) []byte {
-			return fmt.Appendf(b, "type=conn_close %s reason=%s cfd=%d", c.peer(), reason, c.stream.FD())
+			return fmt.Appendf(b, "type=conn_close %s reason=%s cfd=%d", peerOf(c.stream.RemoteAddr()), reason, c.stream.FD())
 		})
 	}
 }

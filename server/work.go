@@ -79,6 +79,9 @@ func (w *work) heldBytes() int {
 	return n
 }
 
+// answer appends a line of the server's own.
+func (w *work) answer(line string) { w.batch.Out = append(w.batch.Out, line...) }
+
 // answered reports whether there are answers to write.
 func (w *work) answered() bool { return len(w.batch.Out)+len(w.batch.Pinned) > 0 }
 
