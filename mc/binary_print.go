@@ -2,8 +2,8 @@ package mc
 
 import "encoding/binary"
 
-// AppendBinaryRequest appends r, a request of the binary protocol, in its form on the wire.
-// Decoding that returns r again. It uses r.Opcode and ignores r.Op. It appends nothing for a
+// AppendBinaryRequest appends r, which is of the binary protocol, as it stands on the wire;
+// decoding that gives r again. It uses the opcode, so r needs no Op. It prints nothing for a
 // refused request.
 func AppendBinaryRequest(dst []byte, r *Request) []byte {
 	if r.Status != StatusOK {
@@ -25,7 +25,7 @@ func AppendBinaryRequest(dst []byte, r *Request) []byte {
 	return append(dst, r.Value...)
 }
 
-// appendExtras appends the extras, the fields before the key.
+// appendExtras appends what stands before the key.
 func (r *Request) appendExtras(dst []byte) []byte {
 	switch binaryOps[r.Opcode].op {
 	case Set, Add, Replace:

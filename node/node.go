@@ -233,7 +233,7 @@ func (n *Node) HTTPAddr() net.Addr {
 	if n.http == nil {
 		return nil
 	}
-	return n.http.listener.Addr()
+	return n.http.gate.Addr()
 }
 
 // Asked is closed when a client of the cache has asked for shutdown.

@@ -8,45 +8,43 @@ import (
 	"holdfast/mc"
 )
 
-// fills prevents an item that is read from one route and added to another (warm.go, l1l2.go) from
-// replacing a newer write. All lanes share one fills, and a reload keeps it.
+// fills keep what is added to a route from a slower one (warm.go, l1l2.go) from undoing a newer
+// write. They are shared by all lanes, and by one tree and the next.
 //
-// It prevents this sequence:
+// What must not happen:
 //
 //  1. A get of k misses in cold, and reads the old item from warm.
 //  2. A delete of k takes the item from warm and from cold, and is acknowledged.
-//  3. The get adds the old item to cold, where later gets find it.
+//  3. The get adds the old item to cold, where it is found from now on.
 //
-// So a write through this router marks the slot of its key before any part of the write is sent, and
-// again when the write is answered. An add is refused if its read of warm began before a write of
-// the key ended:
+// So a write through this router marks its key in a slot before anything of it is sent, and again
+// when it is answered. An add is refused whose read of warm began before the write ended:
 //
 //	read begins        write begins          write ends       add refused, since the slot
 //	───┼────────────────────┼─────────────────────┼────────── has a time after the read began
 //	             read begins and adds             │           or counts a write that is in flight
 //
-// Some routes acknowledge a write before all of their children have it (a delete in all_async or
-// all_initial). With such routes, an add is also refused if its read began shortly after the write
-// ended: the write may not have reached warm by then.
+// If there are routes that acknowledge a write which still goes on (a delete in all_async,
+// all_initial), reads that begin shortly after it are refused too: it may not have reached warm.
 //
-// Refusing isn't enough if the add was sent before the write begins: the two go by different
-// connections, or to different members, so either may arrive first. So there is a second rule: a
-// write waits until the adds of its key are answered, and no add begins while a write waits. Adds
-// never wait, so there is no deadlock.
+// Refusing isn't enough for an add that has been sent when the write begins: on their connections,
+// or in front of different members, the one may overtake the other. So there is a second rule: a
+// write waits for the adds of its key that are in flight; none begins while it waits. Adds wait
+// for nobody, so this ends.
 //
-// Two cases are not covered: writes that reach the members without passing this router, and an add
-// that timed out but is still read from a socket after a later delete.
+// It does not cover what this router doesn't see, writes that go to the members by another way, nor
+// an add that was given up after the member's time-out and is read from a socket after a later
+// delete.
 //
-// A slot also records that a delete of warm's item failed, so that warm may still hold an item which
-// a write replaced. For avoidWarmTime the keys of that slot are not read from warm.
+// A third thing a slot knows: warm may have kept an item that a write was to take from it, because
+// it couldn't be reached. Keys of that slot are not looked for in warm for distrustTime.
 //
-// A flush_all counts as a write of every key.
+// A flush_all is a write of all keys.
 //
-// Many keys share a slot. A write of one key may cause the add or the read of another to be refused,
-// which costs a miss and is always safe.
+// Many keys share a slot; what the others do can only refuse an add or a look too many.
 type fills struct {
 	clock    clock
-	flushing atomic.Int32 // flushes in flight; while there are any, no add begins
+	flushing atomic.Int32 // flushes in flight: no add begins
 	stripes  [fillStripes]fillStripe
 }
 
@@ -54,12 +52,11 @@ const (
 	fillStripes = 256
 	fillSlots   = 512 // of a stripe
 
-	// rememberWrites is how long after a write that was acknowledged early reads of its key are not
-	// used for an add.
+	// rememberWrites is how long after a write that may still go on no read of its key is used to add.
 	rememberWrites = 3 * time.Second
-	avoidWarmTime  = 10 * time.Minute
+	distrustTime   = 10 * time.Minute
 
-	// maxAdds is how many adds a stripe may have in flight; further ones are refused.
+	// maxAdds is how many adds a stripe may have in flight; who comes then doesn't add.
 	maxAdds = 256
 )
 
@@ -70,15 +67,14 @@ type fillStripe struct {
 	open  int // adds in flight
 }
 
-// A fillSlot is the state of the keys with one hash. Its times are those of fills.now, where 0 stands
-// for never.
+// Times are by the clock, plus one, so that 0 is never.
 type fillSlot struct {
-	writing   int32         // writes in flight
-	written   time.Duration // when a write last began or ended
-	avoidWarm time.Duration // until when the keys are not read from warm
+	writing  int32         // writes in flight
+	written  time.Duration // the last of them began or ended
+	distrust time.Duration // until when
 }
 
-// adds counts the adds of one key in flight, and holds the writes that wait for them.
+// adds are those of one key that are in flight, and the writes that wait for them.
 type adds struct {
 	open    int
 	waiting []waiting
@@ -86,7 +82,7 @@ type adds struct {
 
 func newFills(c clock) *fills { return &fills{clock: c} }
 
-// sharedFills returns the fills of all trees, made by the first call. r.mu is held.
+// sharedFills are those of all trees. r.mu is held.
 func (r *Router) sharedFills() *fills {
 	if r.fills == nil {
 		r.fills = newFills(r.clock)
@@ -94,7 +90,6 @@ func (r *Router) sharedFills() *fills {
 	return r.fills
 }
 
-// now returns the clock's time plus one, so that it is never 0.
 func (f *fills) now() time.Duration { return f.clock() + 1 }
 
 func (f *fills) at(hash uint64) (*fillStripe, *fillSlot) {
@@ -102,8 +97,8 @@ func (f *fills) at(hash uint64) (*fillStripe, *fillSlot) {
 	return s, &s.slots[hash/fillStripes%fillSlots]
 }
 
-// beginWrite marks the key, and reports whether the write may be sent at once. If not, w is posted
-// once it may.
+// beginWrite marks the key. It reports whether the write may be sent; if not, w goes on once it
+// may.
 func (f *fills) beginWrite(key []byte, hash uint64, w waiting) bool {
 	now := f.now()
 	stripe, slot := f.at(hash)
@@ -127,8 +122,8 @@ func (f *fills) endWrite(hash uint64) {
 	slot.written = max(slot.written, now)
 }
 
-// beginAdd reports whether an item may be added under key whose read began at began. Writes that
-// ended less than remember before that refuse the add too. After true the caller must call endAdd.
+// beginAdd reports whether what was read since began may be added under key, also with regard to
+// writes that have ended no longer than remember before; endAdd follows then.
 func (f *fills) beginAdd(key []byte, hash uint64, began, remember time.Duration) bool {
 	stripe, slot := f.at(hash)
 	stripe.mu.Lock()
@@ -150,7 +145,7 @@ func (f *fills) beginAdd(key []byte, hash uint64, began, remember time.Duration)
 	return true
 }
 
-// endAdd ends an add. The last one of its key posts the writes that waited for it.
+// endAdd lets the writes go on that waited for the last add of the key.
 func (f *fills) endAdd(key []byte, hash uint64) {
 	stripe, _ := f.at(hash)
 	stripe.mu.Lock()
@@ -168,26 +163,24 @@ func (f *fills) endAdd(key []byte, hash uint64) {
 	}
 }
 
-// avoidWarm records that warm may hold a stale item under a key with this hash.
-func (f *fills) avoidWarm(hash uint64) {
-	until := f.now() + avoidWarmTime
+// distrust notes that warm may hold what it should not under keys with this hash.
+func (f *fills) distrust(hash uint64) {
+	until := f.now() + distrustTime
 	stripe, slot := f.at(hash)
 	stripe.mu.Lock()
 	defer stripe.mu.Unlock()
-	slot.avoidWarm = until
+	slot.distrust = until
 }
 
-// mayReadWarm reports whether keys with this hash may be read from warm.
-func (f *fills) mayReadWarm(hash uint64) bool {
+func (f *fills) trusts(hash uint64) bool {
 	now := f.now()
 	stripe, slot := f.at(hash)
 	stripe.mu.Lock()
 	defer stripe.mu.Unlock()
-	return slot.avoidWarm < now
+	return slot.distrust < now
 }
 
-// A fillGuard marks the keys of the writes that pass it. It stands behind the routes that change a
-// key, so that fills and the filled routes mean the same key.
+// fillGuard is where writes pass under the key that the routes behind it know.
 type fillGuard struct {
 	fills  *fills
 	target forwarder
@@ -205,7 +198,7 @@ func (g *fillGuard) forward(l *lane, q *query) {
 	}
 }
 
-// A fillWrite is a write whose key stays marked until it is answered.
+// fillWrite is a write that marks its key until it is answered.
 type fillWrite struct {
 	query
 	outer *query
@@ -218,14 +211,14 @@ func (w *fillWrite) take(l *lane, _ *query, a *answer) {
 	w.outer.taker.take(l, w.outer, a)
 }
 
-// A flushGuard delays a flush of all pools until no add is in flight.
+// flushGuard is where a flush of all pools passes.
 type flushGuard struct {
 	fills  *fills
 	target forwarder
 }
 
-// flushPollInterval is how often a flush that waits for adds checks whether they have ended.
-const flushPollInterval = time.Millisecond
+// flushPatience is how often a flush looks whether the adds have ended that it waits for.
+const flushPatience = time.Millisecond
 
 func (g *flushGuard) forward(l *lane, q *query) {
 	g.fills.flushing.Add(1)
@@ -235,7 +228,7 @@ func (g *flushGuard) forward(l *lane, q *query) {
 func (g *flushGuard) send(l *lane, q *query) {
 	if g.fills.adding() {
 		l.loop.Post(func() {
-			l.loop.After(flushPollInterval, func() { l.enter(func() { g.send(l, q) }) })
+			l.loop.After(flushPatience, func() { l.enter(func() { g.send(l, q) }) })
 		})
 		return
 	}
@@ -246,7 +239,6 @@ func (g *flushGuard) send(l *lane, q *query) {
 	})})
 }
 
-// adding reports whether any add is in flight.
 func (f *fills) adding() bool {
 	for i := range f.stripes {
 		s := &f.stripes[i]

@@ -43,8 +43,7 @@ func (s *Store) Copy(ctx context.Context, from *Shard, to holdfast.ShardID, at t
 	if !s.space.hasSpace() {
 		return Counts{}, errFull()
 	}
-	lower, upper := shardBounds(from.id)
-	snapshot := s.engine.db.NewEventuallyFileOnlySnapshot([]pebble.KeyRange{{Start: lower, End: upper}})
+	snapshot := s.engine.db.NewSnapshot()
 	defer snapshot.Close()
 	if err := from.sequencer.waitDurable(ctx, from.sequencer.applied.Load()); err != nil {
 		return Counts{}, err
@@ -66,7 +65,7 @@ type copying struct {
 	store    *Store
 	from     *Shard
 	to       holdfast.ShardID
-	snapshot *pebble.EventuallyFileOnlySnapshot
+	snapshot *pebble.Snapshot
 	at       time.Time // zero: the items as they are
 	tally    tally
 

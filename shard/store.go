@@ -156,17 +156,15 @@ func (s *Store) GetAll(ctx context.Context, gets []Get) ([]item.Item, error) {
 		return nil, err
 	}
 	defer s.gate.leave()
-	view, err := s.engine.view()
-	if err != nil {
-		return nil, err
-	}
-	defer view.Close()
+	snapshot := s.engine.db.NewSnapshot()
+	defer snapshot.Close()
 	items := make([]item.Item, len(gets))
 	for i, g := range gets {
 		if err := ctx.Err(); err != nil {
 			return nil, ended(ctx)
 		}
-		if items[i], err = g.Shard.items.get(view, g.Key); err != nil {
+		var err error
+		if items[i], err = g.Shard.items.get(snapshot, g.Key); err != nil {
 			return nil, err
 		}
 	}

@@ -9,10 +9,10 @@ import (
 	"unicode/utf8"
 )
 
-// A value is nil, bool, int64, float64, string, []any or *object. It is immutable once it was
-// parsed or made by a macro.
+// A value of a file is nil, bool, int64, float64, string, []any or *object. It is immutable once it
+// is read or made.
 
-// An object is a mapping that keeps the order of its keys, for pools are in the order of the file.
+// An object remembers the order of its keys: pools keep the order of the file.
 type object struct {
 	keys   []string
 	values map[string]any
@@ -41,14 +41,13 @@ func (o *object) without(key string) *object {
 // maxDepth limits nesting: of values in a file, and of macros in macros.
 const maxDepth = 200
 
-// parseJSON parses one value. Comments, // and /* */, and a comma before a closing bracket are
-// allowed.
+// parseJSON reads one value, with // and /* */ comments and commas before a closing bracket.
 func parseJSON(text []byte) (any, error) {
 	p := &parser{text: string(text)}
 	v, err := p.value(0)
 	if err == nil {
 		if err = p.space(); err == nil && p.at < len(p.text) {
-			err = p.errorf("unexpected text after the end")
+			err = p.errorf("something follows the end")
 		}
 	}
 	if err != nil {
@@ -83,7 +82,7 @@ func (p *parser) space() error {
 		case strings.HasPrefix(rest, "/*"):
 			end := strings.Index(rest[2:], "*/")
 			if end < 0 {
-				return p.errorf("the comment isn't closed")
+				return p.errorf("the comment has no end")
 			}
 			p.at += end + 4
 		default:
@@ -118,7 +117,7 @@ func (p *parser) value(depth int) (any, error) {
 	case c == '"':
 		return p.string()
 	case c == 0:
-		return nil, p.errorf("the text ends before a value")
+		return nil, p.errorf("the text ends where a value is expected")
 	}
 	return p.word()
 }
@@ -143,7 +142,7 @@ func (p *parser) object(depth int) (any, error) {
 			return nil, err
 		}
 		if _, again := o.values[key]; again {
-			return nil, p.errorf("duplicate key %q", key)
+			return nil, p.errorf("key %q is there twice", key)
 		}
 		if c, err = p.next(); err != nil || c != ':' {
 			return nil, orErr(err, p.errorf("expected : after key %q", key))
@@ -183,7 +182,7 @@ func (p *parser) array(depth int) (any, error) {
 	}
 }
 
-// comma reads the comma after an element, which is optional before the closing bracket.
+// comma takes the comma after an element; before the closing bracket there needn't be one.
 func (p *parser) comma(closing byte) error {
 	c, err := p.next()
 	if err != nil {
@@ -206,14 +205,14 @@ func orErr(err, otherwise error) error {
 	return otherwise
 }
 
-// string parses a string, which begins at p.at.
+// string takes a string, which begins at p.at.
 func (p *parser) string() (string, error) {
 	for end := p.at + 1; end < len(p.text); end++ {
 		switch p.text[end] {
 		case '\\':
 			end++
 		case '\n':
-			return "", p.errorf("the string isn't closed")
+			return "", p.errorf("the string has no end")
 		case '"':
 			raw := p.text[p.at : end+1]
 			var s string
@@ -224,10 +223,10 @@ func (p *parser) string() (string, error) {
 			return s, nil
 		}
 	}
-	return "", p.errorf("the string isn't closed")
+	return "", p.errorf("the string has no end")
 }
 
-// word parses true, false, null or a number.
+// word takes true, false, null or a number.
 func (p *parser) word() (any, error) {
 	rest := p.text[p.at:]
 	end := strings.IndexAny(rest, " \t\r\n,:]}/\"")
@@ -257,13 +256,13 @@ func (p *parser) word() (any, error) {
 	return nil, p.errorf("%q is not a value", word)
 }
 
-// typeName names the type of a value, with its article.
+// typeName is for errors.
 func typeName(v any) string {
 	switch v.(type) {
 	case nil:
 		return "null"
 	case bool:
-		return "a boolean"
+		return "a truth value"
 	case int64:
 		return "a whole number"
 	case float64:
@@ -276,7 +275,7 @@ func typeName(v any) string {
 	return "a mapping"
 }
 
-// equal compares values as folly does: an integer equals a float of the same value.
+// equal compares as folly does: an integer equals a float of the same value.
 func equal(a, b any) bool {
 	switch a := a.(type) {
 	case []any:
