@@ -173,7 +173,7 @@ func FuzzPrintQuotes(f *testing.F) {
 
 func TestRouterFaultsCarryTheirPaths(t *testing.T) {
 	tests := []struct{ text, want string }{
-		{"{}", "router.route: there is neither a route nor a pool that it could go to"},
+		{"{}", "router.route: neither a route nor a pool"},
 		{"{pools: [{name: a, members: ['h:1']}, {name: sessions}]}", `router.pools[1] "sessions": no members`},
 		{"{pools: [{name: a, members: ['h:1'], membres: 1}]}", `router.pools[0] "a": unknown key "membres" (line 1); the keys are acknowledge, big_values, chunk_bytes, connect_timeout, connections, eject, failover, failover_ttl, hash, journal, keep_routing_prefix, kind, max_in_flight, members, name, on_error, probe_max, probe_min, read, refill_rate, soft_errors, timeout, warm_from`},
 		{"{pools: [{name: a, members: [h]}]}", `router.pools[0] "a".members[0] "h": "h" is not HOST:PORT`},

@@ -8,17 +8,17 @@ import (
 	"strings"
 )
 
-// Limits of what options may ask for.
+// Limits of options.
 const (
 	maxPools       = 1024
 	maxMembers     = 10_000 // of a pool
-	maxConnections = 64     // to a member from each event loop
+	maxConnections = 64     // to a member, from each event loop
 	maxInFlight    = 100_000_000
 	minChunkBytes  = 1 << 10
 	maxChunkBytes  = 1 << 30
 )
 
-// oneOf adds a fault unless value is among the allowed.
+// oneOf adds a fault unless value is one of the allowed ones.
 func oneOf[T ~string](f *Faults, path string, value T, allowed ...T) {
 	if !slices.Contains(allowed, value) {
 		f.Add(path, "%q is none of %s", value, list(allowed))
@@ -33,8 +33,7 @@ func list[T ~string](values []T) string {
 	return strings.Join(texts, ", ")
 }
 
-// Check returns all that keeps o from working, as a whole and in each part; SetDefaults comes
-// before.
+// Check returns all faults of o, which must have its defaults.
 func (o *Options) Check() Faults {
 	var f Faults
 	if len(o.Pools) > maxPools {
@@ -47,7 +46,7 @@ func (o *Options) Check() Faults {
 		if p.Name == "" {
 			f.Add(path+".name", "missing")
 		} else if first, again := seen[p.Name]; again {
-			f.Add(path, "pools[%d] has this name already", first)
+			f.Add(path, "pools[%d] has the same name", first)
 		} else {
 			seen[p.Name] = i
 		}
@@ -56,7 +55,7 @@ func (o *Options) Check() Faults {
 	o.checkCycles(&f, "failover", func(p *Pool) string { return p.Failover })
 	o.checkCycles(&f, "warm_from", func(p *Pool) string { return p.WarmFrom })
 	if o.Route.IsZero() {
-		f.Add("route", "there is neither a route nor a pool that it could go to")
+		f.Add("route", "neither a route nor a pool")
 	} else {
 		f = append(f, o.CheckRoute("route", &o.Route)...)
 	}
@@ -86,7 +85,7 @@ func (o *Options) pool(name string) *Pool {
 	return nil
 }
 
-// refer adds a fault if name is that of no pool; "" names none and is fine.
+// refer adds a fault if name is not "" and there is no pool of that name.
 func (o *Options) refer(f *Faults, path, name string) {
 	if name != "" && o.pool(name) == nil {
 		f.Add(path, "there is no pool %q", name)
@@ -108,7 +107,7 @@ func (o *Options) checkPool(f *Faults, path string, p *Pool) {
 			f.Add(path, "a replicated pool has no hash")
 		}
 		if p.Eject {
-			f.Add(path, "a replicated pool has no eject: the other members have its items")
+			f.Add(path, "a replicated pool has no eject: its members all hold the same items")
 		}
 		oneOf(f, path+".acknowledge", p.Acknowledge, AckAll, AckMajority, AckFirst, AckFastest, AckNone)
 		oneOf(f, path+".read", p.Read, ReadRandom, ReadNear, ReadFirst)
@@ -121,7 +120,7 @@ func (o *Options) checkPool(f *Faults, path string, p *Pool) {
 	o.refer(f, path+".failover", p.Failover)
 	o.refer(f, path+".warm_from", p.WarmFrom)
 	if p.Failover == "" && p.FailoverTTL != 0 {
-		f.Add(path+".failover_ttl", "there is no failover")
+		f.Add(path+".failover_ttl", "needs failover")
 	}
 }
 
@@ -139,13 +138,13 @@ func (p *Pool) checkMembers(f *Faults, path string) {
 			f.Add(at, "%v", err)
 		}
 		if first, again := seen[m.Name]; again {
-			f.Add(at, "members[%d] is named %q already", first, m.Name)
+			f.Add(at, "members[%d] has the same name, %q", first, m.Name)
 		} else {
 			seen[m.Name] = i
 		}
 		f.Within(at+".weight", int64(m.Weight), 1, 1_000_000)
 		if m.Near && p.Read != ReadNear {
-			f.Add(at, "near, but read is not")
+			f.Add(at+".near", "needs read: near")
 		}
 	}
 }
@@ -159,7 +158,7 @@ func (p *Pool) checkLimits(f *Faults, path string) {
 		{"probe_min", int64(p.ProbeMin)}, {"probe_max", int64(p.ProbeMax)}, {"failover_ttl", int64(p.FailoverTTL)},
 	} {
 		if d.value < 0 {
-			f.Add(path+"."+d.name, "a duration is not negative")
+			f.Add(path+"."+d.name, "a duration must not be negative")
 		}
 	}
 	if p.ProbeMax < p.ProbeMin {
@@ -170,25 +169,25 @@ func (p *Pool) checkLimits(f *Faults, path string) {
 	f.Within(path+".max_in_flight", int64(p.MaxInFlight), 1, maxInFlight)
 	p.checkKept(f, path)
 	if p.BigValues && p.ChunkBytes == 0 {
-		f.Add(path+".big_values", "is for a pool with chunk_bytes")
+		f.Add(path+".big_values", "needs chunk_bytes")
 	}
 	if p.ChunkBytes != 0 {
 		f.Within(path+".chunk_bytes", int64(p.ChunkBytes), minChunkBytes, maxChunkBytes)
 	}
 }
 
-// checkKept finds what a pool that keeps prefixes can't do: keys that the router makes itself have
-// none.
+// checkKept adds a fault if a pool that keeps prefixes has options by which the router sends
+// requests of its own, whose keys have no prefix.
 func (p *Pool) checkKept(f *Faults, path string) {
 	if !p.KeepRoutingPrefix {
 		return
 	}
 	if p.Kind != Sharded || p.Eject || p.Failover != "" || p.Hash.Load > 0 || p.WarmFrom != "" {
-		f.Add(path+".keep_routing_prefix", "is for a sharded pool without eject, failover, hash.load and warm_from")
+		f.Add(path+".keep_routing_prefix", "needs a sharded pool without eject, failover, hash.load and warm_from")
 	}
 }
 
-// checkAddress takes the forms of Member.Address.
+// checkAddress returns an error unless the address has a form of Member.Address.
 func checkAddress(address string) error {
 	if address == "cache" {
 		return nil
@@ -218,7 +217,7 @@ func checkAddress(address string) error {
 	return nil
 }
 
-// checkCycles adds a fault for each pool that comes back to itself by next.
+// checkCycles adds a fault for each pool that next leads back to.
 func (o *Options) checkCycles(f *Faults, field string, next func(*Pool) string) {
 	for i := range o.Pools {
 		p := &o.Pools[i]
@@ -226,7 +225,7 @@ func (o *Options) checkCycles(f *Faults, field string, next func(*Pool) string) 
 		for at := o.pool(next(p)); at != nil && len(way) <= len(o.Pools); at = o.pool(next(at)) {
 			way = append(way, at.Name)
 			if at.Name == p.Name {
-				f.Add(o.poolPath(i)+"."+field, "goes round in a circle: %s", strings.Join(way, " → "))
+				f.Add(o.poolPath(i)+"."+field, "forms a cycle: %s", strings.Join(way, " → "))
 				break
 			}
 		}
@@ -246,12 +245,12 @@ func (o *Options) checkClusters(f *Faults) {
 			f.Add(path, "the prefix is not /REGION/CLUSTER/")
 		}
 		if first, again := seen[c.Prefix]; again {
-			f.Add(path, "has its route in clusters[%d] already", first)
+			f.Add(path, "clusters[%d] has the same prefix", first)
 		} else {
 			seen[c.Prefix] = i
 		}
 		if c.Prefix == o.DefaultCluster {
-			f.Add(path, "is default_cluster, whose route is that of the top")
+			f.Add(path, "is default_cluster, whose route is the outer one")
 		}
 		*f = append(*f, o.CheckRoute(path+".route", &c.Route)...)
 	}

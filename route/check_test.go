@@ -105,12 +105,12 @@ func TestCheckFindsFaults(t *testing.T) {
 		change func(*route.Options)
 		want   string
 	}{
-		{func(o *route.Options) { o.Pools = nil }, "route: there is neither a route nor a pool that it could go to"},
+		{func(o *route.Options) { o.Pools = nil }, "route: neither a route nor a pool"},
 		{func(o *route.Options) { o.Pools[1].Members = nil }, `pools[1] "r": no members`},
-		{func(o *route.Options) { o.Pools[1].Name = "a" }, `pools[1] "a": pools[0] has this name already`},
+		{func(o *route.Options) { o.Pools[1].Name = "a" }, `pools[1] "a": pools[0] has the same name`},
 		{func(o *route.Options) { o.Pools[0].Name = "" }, `pools[0] "".name: missing`},
 		{func(o *route.Options) { o.Pools[0].Members[1].Address = "h:1" },
-			`pools[0] "a".members[1] "h:1": members[0] is named "h:1" already`},
+			`pools[0] "a".members[1] "h:1": members[0] has the same name, "h:1"`},
 		{func(o *route.Options) { o.Pools[0].Members[1].Address = "h:0" },
 			`pools[0] "a".members[1] "h:0": port "0" is not in [1, 65535]`},
 		{func(o *route.Options) { o.Pools[0].Members[1].Address = "dns:h" },
@@ -120,23 +120,23 @@ func TestCheckFindsFaults(t *testing.T) {
 		{func(o *route.Options) { o.Pools[0].Members[1].Weight = -1 },
 			`pools[0] "a".members[1] "h:2".weight: -1 is not in [1, 1000000]`},
 		{func(o *route.Options) { o.Pools[0].Members[1].Near = true },
-			`pools[0] "a".members[1] "h:2": near, but read is not`},
+			`pools[0] "a".members[1] "h:2".near: needs read: near`},
 		{func(o *route.Options) { o.Pools[0].Kind = "split" }, `pools[0] "a".kind: "split" is none of sharded, replicated`},
 		{func(o *route.Options) { o.Pools[0].Acknowledge = route.AckAll }, `pools[0] "a": a sharded pool has no acknowledge`},
 		{func(o *route.Options) { o.Pools[1].Hash.Tag = "{}" }, `pools[1] "r": a replicated pool has no hash`},
 		{func(o *route.Options) { o.Pools[1].Read = "any" }, `pools[1] "r".read: "any" is none of random, near, first`},
 		{func(o *route.Options) { o.Pools[1].Eject = true },
-			`pools[1] "r": a replicated pool has no eject: the other members have its items`},
-		{func(o *route.Options) { o.Pools[0].Timeout = -1 }, `pools[0] "a".timeout: a duration is not negative`},
+			`pools[1] "r": a replicated pool has no eject: its members all hold the same items`},
+		{func(o *route.Options) { o.Pools[0].Timeout = -1 }, `pools[0] "a".timeout: a duration must not be negative`},
 		{func(o *route.Options) { o.Pools[0].ProbeMin, o.Pools[0].ProbeMax = 2, 1 },
 			`pools[0] "a".probe_max: 1ns is less than probe_min, 2ns`},
 		{func(o *route.Options) { o.Pools[0].ChunkBytes = 7 }, `pools[0] "a".chunk_bytes: 7 is not in [1024, 1073741824]`},
 		{func(o *route.Options) { o.Pools[0].OnError = "hang" }, `pools[0] "a".on_error: "hang" is none of error, miss`},
 		{func(o *route.Options) { o.Pools[0].Failover = "b" }, `pools[0] "a".failover: there is no pool "b"`},
-		{func(o *route.Options) { o.Pools[0].FailoverTTL = 1 }, `pools[0] "a".failover_ttl: there is no failover`},
+		{func(o *route.Options) { o.Pools[0].FailoverTTL = 1 }, `pools[0] "a".failover_ttl: needs failover`},
 		{func(o *route.Options) { o.Pools[0].Failover, o.Pools[1].Failover = "r", "a" },
-			`pools[0] "a".failover: goes round in a circle: a → r → a`},
-		{func(o *route.Options) { o.Pools[0].WarmFrom = "a" }, `pools[0] "a".warm_from: goes round in a circle: a → a`},
+			`pools[0] "a".failover: forms a cycle: a → r → a`},
+		{func(o *route.Options) { o.Pools[0].WarmFrom = "a" }, `pools[0] "a".warm_from: forms a cycle: a → a`},
 		{func(o *route.Options) { o.Pools[0].Hash.Tag = "{" }, `pools[0] "a".hash: tag "{" is not two bytes`},
 		{func(o *route.Options) { o.Pools[0].Hash.Load = 0.5 },
 			`pools[0] "a".hash.load: 0.5 is neither 0, which is no bound, nor in (1, 1000]`},
@@ -149,20 +149,20 @@ func TestCheckFindsFaults(t *testing.T) {
 			`pools[0] "a".hash: unknown function "md6"`},
 		{func(o *route.Options) {
 			o.Route = route.Route{Kind: route.KindLatest, Children: []route.Route{a}, Hash: route.Hash{Tag: "{}"}}
-		}, "route.hash: a route of kind latest has no more of it than salt"},
+		}, "route.hash: a route of kind latest has only hash.salt"},
 		{func(o *route.Options) { o.Route = toPool("b") }, `route: there is no pool "b"`},
 		{func(o *route.Options) { o.Route = route.Route{Name: "x"} }, "route: no kind"},
 		{func(o *route.Options) { o.Route = route.Route{Kind: "loop"} }, `route: unknown kind "loop"; known are all_async,`},
 		{func(o *route.Options) { o.Route = route.Route{Kind: route.KindRandom} },
 			"route.children: missing in a route of kind random"},
 		{func(o *route.Options) { o.Route = route.Route{Kind: route.KindNull, Pool: "a"} },
-			"route.pool: a route of kind null has none"},
+			"route.pool: a route of kind null has no such setting"},
 		{func(o *route.Options) { o.Route = route.Route{Pool: "r", Hash: route.Hash{Salt: "s"}} },
 			`route.hash: pool "r" is not sharded`},
 		{func(o *route.Options) {
 			o.Route = route.Route{Kind: route.KindPrefixSelector,
 				Prefixes: []route.PrefixRoute{{Prefix: "u", Route: a}, {Prefix: "u", Route: a}}}
-		}, `route.prefixes[1] "u": has its route in prefixes[0] already`},
+		}, `route.prefixes[1] "u": prefixes[0] has the same prefix`},
 		{func(o *route.Options) {
 			o.Route = route.Route{Kind: route.KindOperationSelector,
 				Operations: []route.OperationRoute{{Operations: []string{"got"}, Route: a}}}
@@ -183,17 +183,17 @@ func TestCheckFindsFaults(t *testing.T) {
 		}, `route.failover.deletes: "luck" is none of connect, `},
 		{func(o *route.Options) {
 			o.Route = route.Route{Kind: route.KindFailover, Children: []route.Route{a}, Failover: route.FailoverPolicy{Burst: 1}}
-		}, "route.failover.burst: neither ratio nor per_second"},
+		}, "route.failover.burst: needs ratio or per_second"},
 		{func(o *route.Options) {
 			o.Route = route.Route{Kind: route.KindRateLimit, Target: &a, Rates: route.Rates{Gets: 1, SetsBurst: 1}}
-		}, "route.rates.sets_burst: there is no sets"},
+		}, "route.rates.sets_burst: needs sets"},
 		{func(o *route.Options) { o.Route = route.Route{Kind: route.KindModifyKey, Target: &a} },
 			"route: nothing to modify: none of ensure_key_prefix, replace_key_prefix, set_cluster"},
 		{func(o *route.Options) { o.Clusters = []route.ClusterRoute{{Prefix: "/a/*/", Route: a}} },
 			`clusters[0] "/a/*/": the prefix is not /REGION/CLUSTER/`},
 		{func(o *route.Options) {
 			o.DefaultCluster, o.Clusters = "/a/b/", []route.ClusterRoute{{Prefix: "/a/b/", Route: a}}
-		}, `clusters[0] "/a/b/": is default_cluster, whose route is that of the top`},
+		}, `clusters[0] "/a/b/": is default_cluster, whose route is the outer one`},
 		{func(o *route.Options) { o.Journal.MaxAge = -1 }, "journal.max_age: -1ns is negative"},
 	}
 	for _, test := range tests {

@@ -10,13 +10,13 @@ import (
 
 func (h *Hash) IsZero() bool { return reflect.ValueOf(*h).IsZero() }
 
-// RingOptions are the part of h that package ring knows.
+// RingOptions returns the part of h that package ring knows.
 func (h *Hash) RingOptions() ring.Options {
 	return ring.Options{Placement: h.Placement, Function: h.Function, Salt: h.Salt, Stop: h.Stop, Tag: h.Tag,
 		Weights: h.Weights}
 }
 
-// RingMembers are what a hash over the members places.
+// RingMembers returns the members as package ring places keys on them.
 func (p *Pool) RingMembers() []ring.Member {
 	placed := make([]ring.Member, len(p.Members))
 	for i, m := range p.Members {
@@ -25,7 +25,8 @@ func (p *Pool) RingMembers() []ring.Member {
 	return placed
 }
 
-// RingMembers are what a hash over r's children places: their names, or else their indexes.
+// RingMembers returns the children as package ring places keys on them: by their names, or by their
+// indexes if they have none.
 func (r *Route) RingMembers() []ring.Member {
 	placed := make([]ring.Member, len(r.Children))
 	for i, child := range r.Children {
@@ -34,7 +35,7 @@ func (r *Route) RingMembers() []ring.Member {
 	return placed
 }
 
-// check is for a hash over what is placed.
+// check checks a hash over these members.
 func (h *Hash) check(f *Faults, path string, placed []ring.Member) {
 	if h.Load != 0 && !(h.Load > 1 && h.Load <= 1000) {
 		f.Add(path+".load", "%v is neither 0, which is no bound, nor in (1, 1000]", h.Load)
@@ -49,7 +50,7 @@ func (h *Hash) check(f *Faults, path string, placed []ring.Member) {
 	}
 }
 
-// checkHash is for a hash over a pool's members, unless they have faults of their own.
+// checkHash checks a hash over the pool's members, unless those have faults of their own.
 func (p *Pool) checkHash(f *Faults, path string, h *Hash) {
 	var own Faults
 	p.checkMembers(&own, "")
@@ -58,9 +59,9 @@ func (p *Pool) checkHash(f *Faults, path string, h *Hash) {
 	}
 }
 
-// checkUnread is for the hash of a route that heeds only the salt.
+// checkUnread checks the hash of a route that uses only the salt.
 func (h *Hash) checkUnread(f *Faults, path string, kind Kind) {
 	if rest := *h; !reflect.DeepEqual(rest, Hash{Salt: h.Salt}) {
-		f.Add(path, "a route of kind %s has no more of it than salt", kind)
+		f.Add(path, "a route of kind %s has only hash.salt", kind)
 	}
 }

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// maxRouteDepth is how deep routes may be nested; each level is a call on the way of a request.
+// maxRouteDepth is how deep routes may be nested. Each level is a nested call for each request.
 const maxRouteDepth = 64
 
-// fieldsOfKinds are the fields that a kind of route must have, and those that it may have; all may
-// have a name. The fields are named as in the file.
+// fieldsOfKinds are the fields that a route of each kind must have and may have, by their names in
+// the file. Every route may have a name.
 var fieldsOfKinds = map[Kind]struct{ must, may string }{
 	KindPool:              {"pool", "hash"},
 	KindHash:              {"children", "hash"},
@@ -44,16 +44,16 @@ var fieldsOfKinds = map[Kind]struct{ must, may string }{
 	KindError:             {"", "response"},
 }
 
-// operations are those that an operation_selector tells apart: see OperationRoute.
+// operations are the ones that an operation_selector distinguishes: see OperationRoute.
 var operations = strings.Fields("get gets gat gats set add replace append prepend cas delete incr decr touch mg ms " +
 	"md ma")
 
-// failoverErrors are those that a FailoverPolicy tells apart.
+// failoverErrors are the ones that a FailoverPolicy distinguishes.
 var failoverErrors = strings.Fields("connect connect_timeout timeout down busy server_error")
 
-// Nested is a route that stands in another.
+// Nested is a route within another.
 type Nested struct {
-	path  string // from the outer one, with its dot
+	path  string // from the outer route, with a leading dot
 	Route *Route
 }
 
@@ -87,8 +87,8 @@ func (r *Route) Nested() []Nested {
 	return n
 }
 
-// CheckRoute returns what keeps a route over the pools of o from working, with path before it;
-// Route.SetDefaults comes before. Check does so for those within o.
+// CheckRoute returns the faults of a route over the pools of o, with path before theirs. The route
+// must have its defaults. Check does the same for the routes within o.
 func (o *Options) CheckRoute(path string, r *Route) Faults {
 	var f Faults
 	o.checkRoute(&f, path, r, 0)
@@ -115,10 +115,10 @@ func (o *Options) checkRoute(f *Faults, path string, r *Route, depth int) {
 	}
 }
 
-// Kinds are all kinds of routes, in alphabetical order.
+// Kinds returns all kinds of routes, in alphabetical order.
 func Kinds() []Kind { return slices.Sorted(maps.Keys(fieldsOfKinds)) }
 
-// checkFields adds a fault for each field that is missing, and for each that the kind doesn't have.
+// checkFields adds a fault for each field that is missing, and for each that r's kind doesn't have.
 func (r *Route) checkFields(f *Faults, path string, must, may []string) {
 	v := reflect.ValueOf(*r)
 	for i := range v.NumField() {
@@ -132,7 +132,7 @@ func (r *Route) checkFields(f *Faults, path string, must, may []string) {
 				f.Add(path+"."+name, "missing in a route of kind %s", r.Kind)
 			}
 		case !empty:
-			f.Add(path+"."+name, "a route of kind %s has none", r.Kind)
+			f.Add(path+"."+name, "a route of kind %s has no such setting", r.Kind)
 		}
 	}
 }
@@ -167,7 +167,7 @@ func (o *Options) checkValues(f *Faults, path string, r *Route) {
 		notNegative(f, path+".interval", r.Interval)
 	case KindWarmUp, KindL1L2Cache:
 		if o.keeps(r.Cold) || o.keeps(r.Warm) {
-			f.Add(path, "leads to a pool with keep_routing_prefix: what is added to it would have no prefix")
+			f.Add(path, "leads to a pool with keep_routing_prefix: items would be added to it without the prefix")
 		}
 		notNegative(f, path+".exptime", r.Exptime)
 		notNegative(f, path+".negative_ttl", r.NegativeTTL)
@@ -205,12 +205,12 @@ func (r *Route) checkPrefixes(f *Faults, path string) {
 	for i, p := range r.Prefixes {
 		at := fmt.Sprintf("%s.prefixes[%d] %q", path, i, p.Prefix)
 		if first, again := seen[p.Prefix]; again {
-			f.Add(at, "has its route in prefixes[%d] already", first)
+			f.Add(at, "prefixes[%d] has the same prefix", first)
 		} else {
 			seen[p.Prefix] = i
 		}
 		if p.Prefix == "" {
-			f.Add(at, "every key has this prefix; default is for them")
+			f.Add(at, "matches every key; use default instead")
 		}
 	}
 	if len(r.Prefixes) == 0 && r.Default == nil {
@@ -228,7 +228,7 @@ func (r *Route) checkOperations(f *Faults, path string) {
 		for _, name := range route.Operations {
 			oneOf(f, at, name, operations...)
 			if first, again := seen[name]; again {
-				f.Add(at, "%s has its route in operations[%d] already", name, first)
+				f.Add(at, "operations[%[2]d] has a route for %[1]s already", name, first)
 			} else {
 				seen[name] = i
 			}
@@ -249,12 +249,12 @@ func (r *Route) checkShadows(f *Faults, path string) {
 			f.Add(at+".requests", "%v is not in [0, 1]", s.Requests)
 		}
 		if len(s.Keys) > 0 && (len(s.KeyFraction) > 0 || len(s.Members) > 0) {
-			f.Add(at+".keys", "keys stand in the place of key_fraction and members: there are both")
+			f.Add(at+".keys", "keys excludes key_fraction and members")
 		}
 		f.Within(at+".max_in_flight", int64(s.MaxInFlight), 1, maxInFlight)
 		if m := s.Members; len(m) > 0 {
 			if !(len(m) == 2 && m[0] >= 0 && m[0] <= m[1]) {
-				f.Add(at+".members", "%v is not the first and the last index", m)
+				f.Add(at+".members", "%v is not [FIRST, LAST]", m)
 			}
 			if r.Target != nil && r.Target.Kind != KindPool {
 				f.Add(at+".members", "the target is not a pool")
@@ -282,10 +282,10 @@ func (p *FailoverPolicy) check(f *Faults, path string) {
 		f.Add(path+".ratio", "%v is not in [0, 1]", p.Ratio)
 	}
 	if p.Ratio != 0 && p.PerSecond != 0 {
-		f.Add(path, "both ratio and per_second")
+		f.Add(path, "ratio excludes per_second")
 	}
 	if p.Burst != 0 && p.Ratio == 0 && p.PerSecond == 0 {
-		f.Add(path+".burst", "neither ratio nor per_second")
+		f.Add(path+".burst", "needs ratio or per_second")
 	}
 }
 
@@ -297,12 +297,12 @@ func (r *Rates) check(f *Faults, path string) {
 		checkRate(f, path+"."+l.name, l.rate)
 		checkRate(f, path+"."+l.name+"_burst", l.burst)
 		if l.burst != 0 && l.rate == 0 {
-			f.Add(path+"."+l.name+"_burst", "there is no %s", l.name)
+			f.Add(path+"."+l.name+"_burst", "needs %s", l.name)
 		}
 	}
 }
 
-// checkRate takes numbers that a bucket of tokens can count with.
+// checkRate checks a number of tokens, or a rate of them.
 func checkRate(f *Faults, path string, rate float64) {
 	if !(rate >= 0 && rate <= 1e12) {
 		f.Add(path, "%v is not in [0, 1e12]", rate)

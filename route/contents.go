@@ -2,13 +2,13 @@ package route
 
 import "slices"
 
-// NeedFills reports whether anything is filled from something else.
+// NeedFills reports whether a pool or a route is filled from another one.
 func (o *Options) NeedFills() bool {
 	warmed := slices.ContainsFunc(o.Pools, func(p Pool) bool { return p.WarmFrom != "" })
 	return warmed || o.Have(KindWarmUp, KindL1L2Cache)
 }
 
-// Have reports whether there is a route of one of these kinds.
+// Have reports whether o has a route of one of these kinds.
 func (o *Options) Have(kinds ...Kind) bool {
 	if o.Route.has(kinds) {
 		return true

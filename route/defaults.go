@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// The defaults of Options that are numbers.
+// The defaults of the numbers in Options.
 const (
 	DefaultTimeout         = time.Second
 	DefaultSoftErrors      = 3
@@ -21,7 +21,7 @@ const (
 	DefaultJournalMaxAge   = 24 * time.Hour
 )
 
-// SetDefaults puts the defaults where o says nothing. Doing so twice changes nothing more.
+// SetDefaults sets the fields of o that are zero to their defaults. A second call changes nothing.
 func (o *Options) SetDefaults() {
 	setDefault(&o.Journal.MaxBytes, DefaultJournalMaxBytes)
 	setDefault(&o.Journal.MaxAge, DefaultJournalMaxAge)
@@ -69,10 +69,11 @@ func (p *Pool) setDefaults() {
 	setDefault(&p.OnError, ErrorAsError)
 }
 
-// setDefaults leaves Function and Stop to package ring.
+// setDefaults leaves the defaults of Function and Stop to package ring.
 func (h *Hash) setDefaults() { setDefault(&h.Placement, "rendezvous") }
 
-// SetDefaults is for a route that stands outside of Options; those within get theirs with them.
+// SetDefaults sets the defaults of a route outside of Options. Options.SetDefaults does so for
+// those within.
 func (r *Route) SetDefaults() {
 	if r.Kind == "" && r.Pool != "" {
 		r.Kind = KindPool

@@ -1,9 +1,9 @@
-// Package route is what a router is told to do: pools, routes and clusters, their defaults, what
-// keeps them from working, and the way of a request as text.
+// Package route holds the options of a router: pools, routes and clusters, their defaults and
+// checks. It also holds the explanation of where a request goes, as text (Hop).
 //
-// It opens no sockets, so that readers of configurations need nothing else of the router. Options
-// are plain values: whoever makes them calls SetDefaults and then Check, and a router only takes
-// options that Check finds no Faults in. Names of kinds and fields are those of the file.
+// It opens no sockets, so that packages which read configurations need no other part of the router.
+// Options are plain values. Their maker calls SetDefaults and then Check; a router accepts only
+// options in which Check finds no Faults. The names of kinds and fields are those of the file.
 //
 // The kinds of routes follow mcrouter's route handles (its wiki, "List of Route Handles").
 package route

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// A Fault is one setting and what is wrong with it.
+// A Fault is a setting, and what is wrong with it.
 type Fault struct {
 	Path string // such as pools[1] "sessions".members; "" for the whole
 	Text string
@@ -18,10 +18,10 @@ func (f Fault) String() string {
 	return f.Path + ": " + f.Text
 }
 
-// Faults are all that is wrong with options or a file, in their order. None is nil.
+// Faults are all faults of options or of a file, in their order; nil if there are none.
 type Faults []Fault
 
-// Error gives the faults, one a line.
+// Error returns the faults, one per line.
 func (f Faults) Error() string {
 	lines := make([]string, len(f))
 	for i, fault := range f {

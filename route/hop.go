@@ -2,17 +2,17 @@ package route
 
 import "strings"
 
-// A Hop is a route or a member on the way of a request, with those after it.
+// A Hop is a route or a member that a request comes to, with the hops after it.
 type Hop struct {
 	Route   string // the kind of route, or "member"
 	Name    string // of a pool, or a member
 	Address string // of a member
-	Why     string // why it is this one, or when it is asked
-	Later   bool   // it is asked only after another one has answered, if at all
+	Why     string // why the request comes here, or when
+	Later   bool   // it is asked only after another hop has answered, if at all
 	Next    []Hop
 }
 
-// Because returns the hop with a reason, before the one that it has.
+// Because returns the hop with a further reason, before the one that it has.
 func (h Hop) Because(why string) Hop {
 	if h.Why != "" && why != "" {
 		why += "; " + h.Why
@@ -23,14 +23,14 @@ func (h Hop) Because(why string) Hop {
 	return h
 }
 
-// AskedLater is because, of a hop that is asked after another.
+// AskedLater is Because for a hop that is asked only after another one.
 func (h Hop) AskedLater(why string) Hop {
 	h = h.Because(why)
 	h.Later = true
 	return h
 }
 
-// String is the hop and those after it, a line each.
+// String returns the hop and those after it, one per line.
 func (h Hop) String() string {
 	var b strings.Builder
 	h.print(&b, 0)
@@ -55,7 +55,7 @@ func (h *Hop) print(b *strings.Builder, depth int) {
 	}
 }
 
-// Addresses appends those of the members that are asked at first.
+// Addresses appends the addresses of the members that are asked first.
 func Addresses(b []string, hops []Hop) []string {
 	for i := range hops {
 		h := &hops[i]

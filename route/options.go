@@ -4,27 +4,27 @@ import (
 	"time"
 )
 
-// Options are what a Router is made from: the pools, and the way of requests to them.
+// Options configure a router: the pools, and the routes of requests to them.
 type Options struct {
 	Pools []Pool `yaml:"pools"`
 
-	// Route is where requests go. Without one, to the first pool.
+	// Route is where requests go; default the first pool.
 	Route Route `yaml:"route"`
-	// Clusters are routes for keys that begin with /region/cluster/, which is cut off. Keys without
-	// one, or with DefaultCluster, go to Route. A key "/*/*/k" or "/region/*/k" goes to all that
-	// match and is answered by Route if it is among them, else by the first of them.
+	// Clusters are the routes of keys that begin with /region/cluster/, which is cut off. Keys without
+	// such a prefix, or with DefaultCluster, go to Route. A key "/*/*/k" or "/region/*/k" goes to all
+	// clusters that match, and gets the answer of Route if it is one of them, or of the first of them.
 	Clusters       []ClusterRoute `yaml:"clusters"`
 	DefaultCluster string         `yaml:"default_cluster"` // "/region/cluster/"
-	UnknownCluster UnknownCluster `yaml:"unknown_cluster"` // where keys go whose /region/cluster/ is none of these
+	UnknownCluster UnknownCluster `yaml:"unknown_cluster"` // where keys with any other /region/cluster/ go
 
-	// requests that change something go nowhere: they find and store nothing
+	// ReadsOnly: writes are sent to no member, and answered as if nothing were held or stored.
 	ReadsOnly       bool `yaml:"reads_only"`
 	DisableFlushAll bool `yaml:"disable_flush_all"` // flush_all is answered with SERVER_ERROR
 
 	Journal Journal `yaml:"journal"`
 
-	// Entries are the routes of requests by mc.Batch.Entry, which says by which listener they came,
-	// with a zero one for Route. Those of an Entry beyond go to Route.
+	// Entries are the routes of requests by mc.Batch.Entry, the listener that they came by. A zero
+	// Route, or an Entry beyond the last, stands for Route.
 	Entries []Route `yaml:"-"`
 }
 
@@ -34,16 +34,17 @@ type ClusterRoute struct {
 	Route  Route  `yaml:"route"`
 }
 
-// Journal is where the keys are kept that members missed while they could not be reached.
+// Journal configures where the router keeps the keys that members missed during an outage.
 type Journal struct {
-	Folder string `yaml:"folder"` // "" keeps them in memory: they outlive a member's outage, not this process
-	// tells this router's marks on members from others' (see marks); default the host's name
+	Folder string `yaml:"folder"` // a directory; "" is memory, which is lost when the process ends
+	// Name distinguishes this router's marks on members from those of other routers; default the
+	// host's name.
 	Name     string        `yaml:"name"`
-	MaxBytes int           `yaml:"max_bytes"` // of one member; beyond, it is flushed when it returns. Default 64 MiB
-	MaxAge   time.Duration `yaml:"max_age"`   // likewise. Default 24 h
+	MaxBytes int           `yaml:"max_bytes"` // of a member; one with more is flushed when it returns. Default 64 MiB
+	MaxAge   time.Duration `yaml:"max_age"`   // of an outage; a member with a longer one is flushed. Default 24 h
 }
 
-// A Pool is members that hold items together.
+// A Pool is a set of members that hold items together.
 type Pool struct {
 	Name    string   `yaml:"name"`
 	Kind    PoolKind `yaml:"kind"`
@@ -52,97 +53,98 @@ type Pool struct {
 	Hash Hash `yaml:"hash"` // sharded: which member owns a key
 
 	Acknowledge Acknowledge `yaml:"acknowledge"` // replicated: when a write is answered
-	Read        ReadPolicy  `yaml:"read"`        // replicated: whom a read asks first
-	// RefillRate is how many items a second a member that comes back is sent from another. Default
-	// 10,000; < 0 leaves it to the application to fill it.
+	Read        ReadPolicy  `yaml:"read"`        // replicated: which member a read asks first
+	// RefillRate is how many items per second are copied from another member to one that comes back.
+	// Default 10,000; with < 0 none are, and the application's stores fill it.
 	RefillRate int `yaml:"refill_rate"`
 
 	Timeout        time.Duration `yaml:"timeout"`         // for an answer; default 1 s
 	ConnectTimeout time.Duration `yaml:"connect_timeout"` // default 1 s
 	Connections    int           `yaml:"connections"`     // to each member from each event loop; default 1
 
-	// A member is down after SoftErrors time-outs in a row, or one hard error (refused, reset). It
-	// is then probed, after ProbeMin at first and twice that each time up to ProbeMax.
+	// A member is down after SoftErrors time-outs in a row, or one hard error (refused, reset). It is
+	// then probed: first after ProbeMin, then after twice the time of the last wait, up to ProbeMax.
 	SoftErrors int           `yaml:"soft_errors"` // default 3
 	ProbeMin   time.Duration `yaml:"probe_min"`   // default 100 ms
 	ProbeMax   time.Duration `yaml:"probe_max"`   // default 10 s
 
-	// Eject has the keys of a member that is down go to the others meanwhile, where Hash would place
-	// them without it: twemproxy's auto_eject_hosts. Without it they are answered with an error.
+	// Eject sends the keys of a member that is down to the other members, where Hash would place them
+	// without it: twemproxy's auto_eject_hosts. Without Eject, requests for them fail.
 	Eject bool `yaml:"eject"`
-	// Failover is a pool that takes the keys of members that are down, with TTLs of at most
+	// Failover names a pool that takes the keys of members that are down, with TTLs of at most
 	// FailoverTTL: a gutter.
 	Failover    string        `yaml:"failover"`
 	FailoverTTL time.Duration `yaml:"failover_ttl"` // default 10 s
 
-	// Journal has what a member of a sharded pool misses journaled, as that of a replicated one: it
-	// answers nothing until it has forgotten the keys of writes that failed. A delete of a member that
-	// is down is then answered NOT_FOUND: mcrouter's spooled deletes. Pools with Failover have it.
+	// Journal gives the members of a sharded pool journals of the keys that they miss, as those of a
+	// replicated pool have. A member that was down serves nothing until the keys of the writes that
+	// failed are deleted on it. While it is down, a delete of its keys is answered NOT_FOUND:
+	// mcrouter's spooled deletes. The members of pools with Failover always have journals.
 	Journal bool `yaml:"journal"`
 
-	// MaxInFlight is how many requests a member may owe an answer to; one more is refused with
-	// SERVER_ERROR. Default 10,000, over all event loops.
+	// MaxInFlight limits the requests in flight to a member, over all event loops; further ones are
+	// answered with SERVER_ERROR. Default 10,000.
 	MaxInFlight int `yaml:"max_in_flight"`
 
-	OnError ErrorPolicy `yaml:"on_error"` // what a get is answered when no member could
+	OnError ErrorPolicy `yaml:"on_error"` // the answer to a get that no member could answer
 
-	// KeepRoutingPrefix has members get keys with the /region/cluster/ that they came with: they are
-	// routers themselves.
+	// KeepRoutingPrefix leaves the /region/cluster/ that keys came with on the keys that are sent to
+	// the members, which are routers themselves.
 	KeepRoutingPrefix bool `yaml:"keep_routing_prefix"`
 
-	WarmFrom string `yaml:"warm_from"` // a pool to ask on a miss, whose items are then added here
+	WarmFrom string `yaml:"warm_from"` // a pool that is read after a miss; its items are then added to this one
 
-	// ChunkBytes is up to which size a value stays whole; a larger one is stored in pieces of that
-	// size under keys of their own. 0 never cuts.
+	// ChunkBytes is the size above which a value is stored in pieces, each of up to that size and
+	// under a key of its own. 0 stores all values whole.
 	ChunkBytes int `yaml:"chunk_bytes"`
-	// BigValues has what mcrouter's BigValueRoute stored read and joined, too. It is for pools with
-	// ChunkBytes.
+	// BigValues: values that mcrouter's BigValueRoute has stored are read, too. It needs ChunkBytes.
 	BigValues bool `yaml:"big_values"`
 }
 
 // A Member is one cache of a pool.
 type Member struct {
-	// Address is HOST:PORT, unix:PATH, "dns:NAME:PORT" for a member for each address record of a
-	// name, "srv:NAME" for a member for each service record, or "cache" for that of this process.
+	// Address is HOST:PORT, unix:PATH, "dns:NAME:PORT" for one member per address record of a name,
+	// "srv:NAME" for one member per service record, or "cache" for the cache of this process.
 	Address string `yaml:"address"`
-	Name    string `yaml:"name"`   // what Hash places; default Address
-	Weight  int    `yaml:"weight"` // its share of the keys beside the others'; default 1
-	Near    bool   `yaml:"near"`   // replicated with read: near: it is asked before those that are not
+	Name    string `yaml:"name"`   // by which Hash places keys on it; default Address
+	Weight  int    `yaml:"weight"` // its share of the keys, relative to the other members'; default 1
+	Near    bool   `yaml:"near"`   // replicated with read: near: it is asked before the others
 }
 
-// PoolKind says how the items lie on the members.
+// PoolKind is how items are distributed over a pool's members.
 type PoolKind string
 
 // The kinds of pools.
 const (
-	Sharded    PoolKind = "sharded"    // each on the one that owns its key; the default
-	Replicated PoolKind = "replicated" // each on all
+	Sharded    PoolKind = "sharded"    // each item is on the member that owns its key; the default
+	Replicated PoolKind = "replicated" // each item is on all members
 )
 
-// Acknowledge says when a write to a replicated pool is answered. Whichever it is, each member gets
-// it, or the journal does.
+// Acknowledge is when a write to a replicated pool is answered. With every policy, each member gets
+// the write, or its journal gets the key.
 type Acknowledge string
 
 // The policies.
 const (
 	AckAll      Acknowledge = "all"      // once all members have answered; the default
-	AckMajority Acknowledge = "majority" // once more than half have, the first one among them
-	AckFirst    Acknowledge = "first"    // once the first member that is up has
-	AckFastest  Acknowledge = "fastest"  // once any has
+	AckMajority Acknowledge = "majority" // once more than half have answered, the first one included
+	AckFirst    Acknowledge = "first"    // once the first member that is up has answered
+	AckFastest  Acknowledge = "fastest"  // once any member has answered
 	AckNone     Acknowledge = "none"     // at once
 )
 
-// ReadPolicy says whom a read of a replicated pool asks first. The others follow when it fails.
+// ReadPolicy is which member a read of a replicated pool asks first. If that one fails, the read
+// asks the others.
 type ReadPolicy string
 
 // The policies.
 const (
 	ReadRandom ReadPolicy = "random" // the default
-	ReadNear   ReadPolicy = "near"   // one of those that are Near, then the others
-	ReadFirst  ReadPolicy = "first"  // the first in order that is up
+	ReadNear   ReadPolicy = "near"   // one of the members that are Near
+	ReadFirst  ReadPolicy = "first"  // the first member, in their order, that is up
 )
 
-// ErrorPolicy is what a get is answered when no member could answer it.
+// ErrorPolicy is the answer to a get that no member could answer.
 type ErrorPolicy string
 
 // The policies.
@@ -151,36 +153,38 @@ const (
 	ErrorAsMiss  ErrorPolicy = "miss"  // a miss, as mcrouter did until April 2025
 )
 
-// Hash says how keys are placed on the members of a sharded pool: see package ring.
+// Hash configures how keys are placed on the members of a sharded pool: see package ring.
 type Hash struct {
-	// rendezvous (default), ketama, ch3, weighted_ch3, jump, modulo, random, …: see package ring
+	// Placement is rendezvous (default), ketama, ch3, weighted_ch3, jump, modulo, random, …: see
+	// package ring.
 	Placement string `yaml:"placement"`
-	Function  string `yaml:"function"` // fnv1a_64, md5, crc32, …; default what is usual with the placement
+	Function  string `yaml:"function"` // fnv1a_64, md5, crc32, …; default the placement's usual one
 	Salt      string `yaml:"salt"`     // appended to the key before it is hashed, as mcrouter does
-	Stop      string `yaml:"stop"`     // the key is hashed up to this; default "|#|" with mcrouter's placements
-	Tag       string `yaml:"tag"`      // two bytes, as "{}": what stands between them is hashed instead of the key
-	// bounded load: the most of the mean load that a member takes, as 1.25; 0 is no bound
+	Stop      string `yaml:"stop"`     // the key is hashed up to this text; default "|#|" with mcrouter's placements
+	Tag       string `yaml:"tag"`      // two bytes, as "{}": the text between them is hashed instead of the key
+	// Load bounds the load of a member, as a multiple of the mean load, for example 1.25; 0 is no
+	// bound.
 	Load float64 `yaml:"load"`
-	// Weights are mcrouter's, in [0, 1], one for each member or child; they take the place of the
-	// members' own, with weighted_ch3 and the rendezvous placements.
+	// Weights are mcrouter's, in [0, 1], one for each member or child. They replace the members' own
+	// weights, with weighted_ch3 and the rendezvous placements.
 	Weights []float64 `yaml:"weights"`
 }
 
-// A Route says where requests go. In the file it is a pool's name, or a mapping with a kind. Which
-// fields it has is said with the kinds.
+// A Route is where requests go. In the file it is a pool's name, or a mapping with a kind. The
+// comments of the kinds list their fields.
 type Route struct {
 	Kind Kind   `yaml:"kind"`
-	Name string `yaml:"name"` // in stats and logs; and what a hash above it places, its index if there is none
+	Name string `yaml:"name"` // in stats and logs, and for a hash above it; default for that its index
 
 	Pool     string  `yaml:"pool"`
 	Children []Route `yaml:"children"`
-	Target   *Route  `yaml:"target"` // the one that a rewriting or watching route stands before
+	Target   *Route  `yaml:"target"` // the next route, of routes that change or watch requests
 
-	Hash Hash `yaml:"hash"` // hash; pool: in the place of the pool's own; latest, host_id: its Salt only
+	Hash Hash `yaml:"hash"` // hash; pool: instead of the pool's own; latest, host_id: its Salt only
 
-	Prefixes   []PrefixRoute    `yaml:"prefixes"`   // prefix_selector, longest first whatever their order here
+	Prefixes   []PrefixRoute    `yaml:"prefixes"`   // prefix_selector; in any order
 	Operations []OperationRoute `yaml:"operations"` // operation_selector
-	Default    *Route           `yaml:"default"`    // the selectors': what nothing else matches; none is a null route
+	Default    *Route           `yaml:"default"`    // the selectors': for other requests; default a null route
 
 	Failover FailoverPolicy `yaml:"failover"` // failover, miss_failover, latest
 	Latest   int            `yaml:"latest"`   // latest: how many of the children are tried; default all
@@ -192,21 +196,22 @@ type Route struct {
 	From  *Route    `yaml:"from"`  // migrate
 	To    *Route    `yaml:"to"`    // migrate
 	Start time.Time `yaml:"start"` // migrate: when deletes begin to go to both
-	// migrate: after Start reads move to To over this; after two, all is moved. Default 1 h
+	// Interval is migrate's: the keys move to To between one and two intervals after Start. Default 1
+	// h.
 	Interval time.Duration `yaml:"interval"`
 
 	Cold *Route `yaml:"cold"` // warm_up; l1_l2_cache: L1
 	Warm *Route `yaml:"warm"` // warm_up; l1_l2_cache: L2
 
-	// warm_up: where the warm item's can't be told; l1_l2_cache: of what is copied to L1;
-	// modify_exptime
+	// Exptime is warm_up's, for items whose own isn't known; l1_l2_cache's, for items that are copied
+	// to L1; failover's; and modify_exptime's.
 	Exptime       time.Duration `yaml:"exptime"`
 	ExptimeAction ExptimeAction `yaml:"exptime_action"` // modify_exptime
-	NegativeTTL   time.Duration `yaml:"negative_ttl"`   // l1_l2_cache: how long L1 remembers a miss; 0 not at all
+	NegativeTTL   time.Duration `yaml:"negative_ttl"`   // l1_l2_cache: how long L1 remembers a miss; 0 is not at all
 
 	EnsureKeyPrefix  string `yaml:"ensure_key_prefix"`  // modify_key
-	ReplaceKeyPrefix string `yaml:"replace_key_prefix"` // modify_key: what EnsureKeyPrefix is put in the place of
-	// modify_key: "/region/cluster/" that the request is routed by anew
+	ReplaceKeyPrefix string `yaml:"replace_key_prefix"` // modify_key: is replaced by EnsureKeyPrefix
+	// SetCluster is modify_key's: the "/region/cluster/" whose route the request then takes.
 	SetCluster string `yaml:"set_cluster"`
 
 	Rates       Rates  `yaml:"rates"`         // rate_limit
@@ -220,44 +225,45 @@ type Kind string
 // The kinds of routes.
 const (
 	KindPool              Kind = "pool"               // Pool, Hash if it is not the pool's own
-	KindHash              Kind = "hash"               // one of Children by Hash
+	KindHash              Kind = "hash"               // the child that Hash chooses for the key
 	KindPrefixSelector    Kind = "prefix_selector"    // Prefixes, Default
 	KindOperationSelector Kind = "operation_selector" // Operations, Default
 	KindAllSync           Kind = "all_sync"           // all Children; the worst answer
-	KindAllAsync          Kind = "all_async"          // all Children; answered at once as if with a miss
+	KindAllAsync          Kind = "all_async"          // all Children; answered at once, as if nothing were held
 	KindAllInitial        Kind = "all_initial"        // all Children; the first one's answer
 	KindAllMajority       Kind = "all_majority"       // all Children; the answer that more than half give
 	KindAllFastest        Kind = "all_fastest"        // all Children; the first answer that is no error
-	// Children in order until one's answer is no error of Failover; the Exptime of all but the first
-	// is at most Exptime, if that is set
+	// KindFailover asks the Children in order until an answer is no error of Failover. If Exptime is
+	// set, items on all but the first child get at most that exptime.
 	KindFailover     Kind = "failover"
 	KindMissFailover Kind = "miss_failover" // likewise, also after a miss
-	KindLatest       Kind = "latest"        // a child chosen by this process, with failover to the next
+	KindLatest       Kind = "latest"        // a child that each process chooses for itself, with failover
 	KindRandom       Kind = "random"        // any of Children
-	KindHostID       Kind = "host_id"       // a child by the host's name
-	KindShadow       Kind = "shadow"        // Target, and a share of the requests to Shadows too
+	KindHostID       Kind = "host_id"       // the child that the host's name is hashed to
+	KindShadow       Kind = "shadow"        // Target, and copies of some requests to Shadows
 	KindShardSplit   Kind = "shard_split"   // Target, ShardSplits
 	KindMigrate      Kind = "migrate"       // From, To, Start, Interval
-	// Cold, filled from Warm on a miss; writes go to Cold, and take the key from Warm; Exptime
+	// KindWarmUp is Cold, which is filled from Warm after a miss. Writes go to Cold, and delete the
+	// key in Warm. Exptime.
 	KindWarmUp           Kind = "warm_up"
-	KindL1L2Cache        Kind = "l1_l2_cache"       // Cold before Warm; Exptime, NegativeTTL
+	KindL1L2Cache        Kind = "l1_l2_cache"       // Cold, filled from Warm after a miss; Exptime, NegativeTTL
 	KindModifyKey        Kind = "modify_key"        // Target
-	KindModifyExptime    Kind = "modify_exptime"    // Target; Exptime, < 0 for items that are not to be kept
+	KindModifyExptime    Kind = "modify_exptime"    // Target; Exptime, < 0 is expired at once; ExptimeAction
 	KindRateLimit        Kind = "rate_limit"        // Target; Rates
 	KindOutstandingLimit Kind = "outstanding_limit" // Target; MaxInFlight
 	KindLogging          Kind = "logging"           // Target
-	KindDevNull          Kind = "dev_null"          // answers at once: a get misses, a write seems to go nowhere
-	KindNull             Kind = "null"              // likewise
+	KindDevNull          Kind = "dev_null"          // answers at once, as if nothing were held or stored
+	KindNull             Kind = "null"              // the same
 	KindError            Kind = "error"             // Response
 )
 
-// ExptimeAction says what modify_exptime does.
+// ExptimeAction is what modify_exptime does.
 type ExptimeAction string
 
 // The actions.
 const (
-	ExptimeSet ExptimeAction = "set" // every item gets Exptime, 0 being none; the default
-	ExptimeMin ExptimeAction = "min" // items with a longer one, or none, get Exptime
+	ExptimeSet ExptimeAction = "set" // every item gets Exptime, where 0 is none; the default
+	ExptimeMin ExptimeAction = "min" // items with a longer exptime, or with none, get Exptime
 )
 
 // A PrefixRoute is the route of keys that begin with Prefix.
@@ -266,59 +272,59 @@ type PrefixRoute struct {
 	Route  Route  `yaml:"route"`
 }
 
-// An OperationRoute is the route of some operations: get, set, add, delete, incr, touch, …; get
-// stands for gets, gat, gats and mg too, set for cas, ms and the others that store, unless they
-// have a route of their own.
+// An OperationRoute is the route of some operations: get, set, add, delete, incr, touch, …. Here
+// get also stands for gets, gat, gats and mg, and set for cas, ms and the other stores, unless
+// those have a route of their own.
 type OperationRoute struct {
 	Operations []string `yaml:"operations"`
 	Route      Route    `yaml:"route"`
 }
 
-// A Shadow is where a copy of some requests goes; nobody sees its answers.
+// A Shadow is a route that gets copies of some requests. Its answers are dropped.
 type Shadow struct {
 	Route Route `yaml:"route"`
-	// KeyFraction is the share of keys, by their hash, from and to in [0, 1]; none is all keys. The
-	// hash is mcrouter's, up to "|#|", so that it and this router copy the same keys.
+	// KeyFraction is the share of the keys whose requests are copied: the first and the last value of
+	// their hash, each in [0, 1]; default all keys. The hash is mcrouter's, up to "|#|", so that both
+	// routers copy the same keys.
 	KeyFraction []float64 `yaml:"key_fraction"`
-	Keys        []string  `yaml:"keys"`     // these alone, in the place of KeyFraction and Members
-	Requests    float64   `yaml:"requests"` // the share of the requests under those keys, by chance; default 1
-	// Members are the indexes of the pool's members whose requests are copied, [first, last]; none is
-	// all. Target is a pool then.
+	Keys        []string  `yaml:"keys"`     // these keys alone, instead of KeyFraction and Members
+	Requests    float64   `yaml:"requests"` // the share of these keys' requests that is copied, at random; default 1
+	// Members are the indexes of the pool's members whose requests are copied, [first, last]; default
+	// all. It needs a Target that is a pool.
 	Members []int `yaml:"members"`
-	// MaxInFlight is how many copies may wait for their answers; others are not made. Default 10,000.
+	// MaxInFlight limits the copies in flight; above it requests are not copied. Default 10,000.
 	MaxInFlight int `yaml:"max_in_flight"`
 }
 
-// A FailoverPolicy says after which answers the next child is tried.
+// A FailoverPolicy is after which answers a request goes to the next child.
 type FailoverPolicy struct {
-	// Errors are those after which a get (Reads), a store (Updates) or a delete goes on: connect,
-	// connect_timeout, timeout, down, busy, server_error. Nil is all but server_error; an
-	// empty list is none.
+	// Reads, Updates and Deletes are the errors after which a get, a store or a delete goes to the
+	// next child: connect, connect_timeout, timeout, down, busy, server_error. Nil is all but
+	// server_error; an empty list is none.
 	Reads   []string `yaml:"reads"`
 	Updates []string `yaml:"updates"`
 	Deletes []string `yaml:"deletes"`
-	// MaxTries is how many children are asked at most, without those that can't be reached; 0 is all.
+	// MaxTries limits the children that are asked, not counting those that can't be reached; 0 is all.
 	MaxTries int `yaml:"max_tries"`
-	// Rates bounds how much of the traffic fails over: PerSecond with Burst, as a share of requests
-	// when Ratio is set. The zero value is no bound.
-	PerSecond float64 `yaml:"per_second"`
-	Burst     float64 `yaml:"burst"`
-	Ratio     float64 `yaml:"ratio"`
-	// Order is in which order the children after the first are tried.
-	Order FailoverOrder `yaml:"order"`
+	// PerSecond and Burst limit how many requests per second fail over; or Ratio and Burst, as a share
+	// of all requests. Zero is no limit.
+	PerSecond float64       `yaml:"per_second"`
+	Burst     float64       `yaml:"burst"`
+	Ratio     float64       `yaml:"ratio"`
+	Order     FailoverOrder `yaml:"order"`
 }
 
-// FailoverOrder is in which order children are tried after the first.
+// FailoverOrder is the order in which the children after the first are asked.
 type FailoverOrder string
 
 // The orders.
 const (
 	InOrder           FailoverOrder = "in_order"       // as they stand; the default
-	InRendezvousOrder FailoverOrder = "rendezvous"     // by the key, so that each takes an equal share of what fails over
+	InRendezvousOrder FailoverOrder = "rendezvous"     // by the key's hash, so that each gets an equal share
 	LeastFailures     FailoverOrder = "least_failures" // those with the fewest errors in a row first
 )
 
-// Rates are requests a second, with bursts; 0 is no limit.
+// Rates are requests per second, with bursts; 0 is no limit.
 type Rates struct {
 	Gets         float64 `yaml:"gets"`
 	GetsBurst    float64 `yaml:"gets_burst"`

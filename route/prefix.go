@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// UnknownCluster says where a key goes whose /region/cluster/ has no route.
+// UnknownCluster is where a key goes whose /region/cluster/ has no route.
 type UnknownCluster string
 
 // The places.
 const (
 	UnknownRefused    UnknownCluster = "refuse"   // nowhere: it is answered with an error; the default
-	UnknownToFallback UnknownCluster = "fallback" // to /region/fallback/, if that is a cluster
-	UnknownToDefault  UnknownCluster = "default"  // likewise, and where that is none, to Route
+	UnknownToFallback UnknownCluster = "fallback" // to /region/fallback/, or if there is none, nowhere
+	UnknownToDefault  UnknownCluster = "default"  // to /region/fallback/, or if there is none, to Route
 )
 
 // CutCluster cuts "/region/cluster/" off key.
@@ -24,6 +24,7 @@ func CutCluster(key []byte) (region, name string, rest []byte, ok bool) {
 	return string(parts[1]), string(parts[2]), parts[3], true
 }
 
+// ParseCluster returns the parts of a prefix "/region/cluster/", which may have no "*".
 func ParseCluster(prefix string) (region, name string, ok bool) {
 	region, name, rest, ok := CutCluster([]byte(prefix))
 	return region, name, ok && len(rest) == 0 && !strings.Contains(prefix, "*")

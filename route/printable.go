@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// Printable returns the text on one line that a terminal shows as it is: what would move the
-// cursor, change colours or turn the direction of the text is written as an escape, such as \x1b.
-// Names in a configuration, and keys, may hold anything.
+// Printable returns the text as one line that a terminal shows as it is: characters that would move
+// the cursor, change colours or reverse the direction of the text are written as escapes, such as
+// \x1b. Names in a configuration, and keys, may contain any bytes.
 func Printable(text string) string {
 	if strings.IndexFunc(text, unprintable) < 0 {
 		return text

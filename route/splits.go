@@ -2,24 +2,23 @@ package route
 
 import "time"
 
-// A ShardSplit says over how many keys the requests to the keys of a shard are spread, as
-// mcrouter's shard_splits does (mcrouter/routes/ShardSplitRoute.h). A key is PREFIX:SHARD:REST,
-// where SHARD ends in a digit; its splits are the key itself and PREFIX:SHARDaa:REST,
-// PREFIX:SHARDba:REST …, one of which this host uses for everything but deletes, which go to all of
-// them.
+// A ShardSplit spreads the requests for each key of a shard over several keys, as mcrouter's
+// shard_splits does (mcrouter/routes/ShardSplitRoute.h). A key is PREFIX:SHARD:REST, where SHARD
+// ends in a digit. Its splits are the key itself, PREFIX:SHARDaa:REST, PREFIX:SHARDba:REST …. Each
+// host uses one of them for all requests but deletes, which go to all splits.
 type ShardSplit struct {
 	Shard  string `yaml:"shard"`
 	Splits int    `yaml:"splits"` // 1 to 677
 
-	// From OldSplits hosts move to Splits one after the other, over Interval from Start on.
-	OldSplits int           `yaml:"old_splits"` // 0: there were none other
+	// From Start on, and within Interval, one host after the other changes from OldSplits to Splits.
+	OldSplits int           `yaml:"old_splits"` // 0: all hosts use Splits
 	Start     time.Time     `yaml:"start"`
 	Interval  time.Duration `yaml:"interval"`
 
 	DeleteOne bool `yaml:"delete_one"` // deletes go to the split of this host alone
 }
 
-// MaxShardSplits is as many as two letters tell apart, and the key itself.
+// MaxShardSplits is the key itself and as many as two letters distinguish.
 const MaxShardSplits = 26*26 + 1
 
 func (s *ShardSplit) check(f *Faults, path string) {

@@ -312,7 +312,7 @@ func (b *builder) checkClusters() error {
 			for _, w := range append(way[i:], at) {
 				names = append(names, name(w))
 			}
-			return fmt.Errorf("set_cluster goes round in a circle: %s", strings.Join(names, " → "))
+			return fmt.Errorf("set_cluster forms a cycle: %s", strings.Join(names, " → "))
 		}
 		if done[at] {
 			return nil

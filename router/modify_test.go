@@ -52,7 +52,7 @@ func TestClustersInACircleAreRefused(t *testing.T) {
 	o := route.Options{Route: back("/r/b/"), DefaultCluster: "/r/a/",
 		Clusters: []route.ClusterRoute{{Prefix: "/r/b/", Route: back("/r/c/")}, {Prefix: "/r/c/", Route: back("/r/a/")}}}
 	_, err := New(o, Parts{Log: quiet})
-	want := "set_cluster goes round in a circle: route → /r/b/ → /r/c/ → route"
+	want := "set_cluster forms a cycle: route → /r/b/ → /r/c/ → route"
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v; want %s", err, want)
 	}

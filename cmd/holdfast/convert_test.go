@@ -107,7 +107,7 @@ func TestConvertErrors(t *testing.T) {
 		{
 			"a: {listen: 'h:1', timeout: 1, servers: ['h:2:1', 'h:2:1']}",
 			"the converted configuration is not valid:\n" +
-				"router.pools[0] \"a\".members[1] \"h:2\": members[0] is named \"h:2\" already",
+				"router.pools[0] \"a\".members[1] \"h:2\": members[0] has the same name, \"h:2\"",
 		},
 	} {
 		path := write(t, "file", test.text)
