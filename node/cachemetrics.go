@@ -46,16 +46,16 @@ var (
 	prefixItemBytes = gauge("cache_prefix_item_bytes", "Bytes of those items.", "prefix")
 )
 
-// A cacheCollector reads one snapshot a scrape.
+// A cacheCollector takes one snapshot of the cache per scrape.
 type cacheCollector struct {
 	source cacheSource
 
 	mu    sync.Mutex      // guards shown
-	shown map[string]bool // prefixes that have a label of their own
+	shown map[string]bool // prefixes that have their own label
 }
 
-// Clients choose keys, so the values of the label prefix are bounded. The first that come keep
-// their label; the others, and keys without a prefix, count together.
+// Clients choose keys, so the number of values of the label "prefix" is bounded. The first prefixes
+// get a label and keep it; all others, and keys without a prefix, are counted together.
 const (
 	maxPrefixLabels = 200
 	otherPrefixes   = "(other)"
@@ -131,7 +131,7 @@ func collectPrefix(out scrape, prefix string, p cache.PrefixStats) {
 	put(out, prefixItemBytes, p.Bytes, prefix)
 }
 
-// bounded sums up what has no label of its own.
+// bounded adds up the prefixes that have no label of their own.
 func (c *cacheCollector) bounded(all map[string]cache.PrefixStats) map[string]cache.PrefixStats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -150,7 +150,7 @@ func (c *cacheCollector) bounded(all map[string]cache.PrefixStats) map[string]ca
 	return labelled
 }
 
-// label reports whether prefix has a label of its own, and gives it one if there is one left.
+// label reports whether prefix has its own label, and assigns one while there are some left.
 func (c *cacheCollector) label(prefix string) bool {
 	if prefix == "" || prefix == otherPrefixes {
 		return false
@@ -164,7 +164,7 @@ func (c *cacheCollector) label(prefix string) bool {
 	return c.shown[prefix]
 }
 
-// labelText makes a label of a prefix's bytes, which needn't be UTF-8.
+// labelText turns a prefix into a label: a prefix may hold any bytes, a label only UTF-8.
 func labelText(prefix string) string {
 	quoted := strconv.Quote(prefix)
 	if text := quoted[1 : len(quoted)-1]; text != prefix {

@@ -41,8 +41,8 @@ func newDiscovery(o Options, changed func()) *discovery {
 		names: map[string]*followed{}}
 }
 
-// follow looks up the names among the pools' members that aren't followed yet, and follows them
-// from now on. It fails, and changes nothing, if one of them stands for no members.
+// follow resolves the names among the pools' members that aren't followed yet, and follows their
+// changes from now on. It fails, and changes nothing, if one of them resolves to no members.
 func (d *discovery) follow(pools []route.Pool) error {
 	var wait sync.WaitGroup
 	var mu sync.Mutex // guards found and errs
@@ -115,7 +115,7 @@ func (d *discovery) start(name string, members []discover.Member) {
 			}
 		})
 		if err != nil {
-			d.log.Error("the DNS name of members is not followed", "name", name, "err", err)
+			d.log.Error("cannot follow the DNS name of members", "name", name, "err", err)
 		}
 	})
 }
@@ -138,7 +138,7 @@ func (d *discovery) close() {
 	d.ended.Wait()
 }
 
-// expand returns o with the members that names stand for in the place of the names.
+// expand returns o with each name replaced by the members that it resolves to.
 func (d *discovery) expand(o route.Options) route.Options {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -149,8 +149,8 @@ func (d *discovery) expand(o route.Options) route.Options {
 	return o
 }
 
-// expandMembers leaves an address out that stands in the list already: a record may name a server
-// that the file names too.
+// expandMembers leaves out an address that is already in the list: a DNS record may name a server
+// that the configuration names, too.
 func (d *discovery) expandMembers(members []route.Member) []route.Member {
 	var expanded []route.Member
 	seen := map[string]bool{}
@@ -169,13 +169,14 @@ func (d *discovery) expandMembers(members []route.Member) []route.Member {
 	return expanded
 }
 
-// membersOf are the members that m stands for. Their names, by which keys are placed, change as
-// little as they can:
+// membersOf returns the members that m resolves to. Keys are placed by members' names, so a name
+// changes as seldom as possible:
 //
-//   - a name with one address keeps m's name, so that a server may come back with another address;
-//   - a service record is named by its target and port, for the same reason, and its second address
-//     has "#2" behind that;
-//   - the addresses of a name that has several differ in nothing else, and are the names.
+//   - if the DNS name has one address, the member keeps m's name, so that a server may come back
+//     with another address;
+//   - the member of a service record is named by the record's target and port, for the same reason;
+//     the second address of a target has "#2" appended;
+//   - if the DNS name has several addresses, they are the names: nothing else distinguishes them.
 func membersOf(m route.Member, found []discover.Member) []route.Member {
 	members := make([]route.Member, len(found))
 	times := map[string]int{}
@@ -198,7 +199,7 @@ func membersOf(m route.Member, found []discover.Member) []route.Member {
 	return members
 }
 
-// service is the target and port of a service record, "" if the name is not of such.
+// service returns the target and port of a service record, "" for other kinds of names.
 func service(name string, f discover.Member) string {
 	if !strings.HasPrefix(name, "srv:") {
 		return ""

@@ -11,21 +11,22 @@ import (
 	"holdfast/router"
 )
 
-// An Asked is a request whose way through a router is asked for.
-type Asked struct {
+// A RouteQuery asks where a router would send a request.
+type RouteQuery struct {
 	Key    string // 1 to 250 bytes
 	Op     string // a command that has a key: get, set, delete, …
-	Listen string // the router's address by which it comes; "" is any without a route of its own
+	Listen string // the router's address that receives it; "" is any without a route of its own
 }
 
-// Explain reports where a request would go in a router of o, which need not run: all members are
-// taken to be up. Nothing listens, and nothing is sent but questions for DNS names.
-func Explain(o Options, asked Asked) (hops []route.Hop, err error) {
-	op, err := asked.op()
+// Explain reports where a router with the configuration of o would send a request. No such router
+// need be running: all members are assumed to be up. Nothing listens, and nothing is sent except DNS
+// queries.
+func Explain(o Options, query RouteQuery) (hops []route.Hop, err error) {
+	op, err := query.op()
 	if err != nil {
 		return nil, err
 	}
-	options, err := asked.options(o.Config.Router)
+	options, err := query.options(o.Config.Router)
 	if err != nil {
 		return nil, err
 	}
@@ -44,37 +45,37 @@ func Explain(o Options, asked Asked) (hops []route.Hop, err error) {
 	if err != nil {
 		return nil, err
 	}
-	hops = r.Explain(op, []byte(asked.Key))
+	hops = r.Explain(op, []byte(query.Key))
 	return hops, r.Close()
 }
 
-func (a Asked) op() (mc.Op, error) {
-	if len(a.Key) == 0 || len(a.Key) > mc.MaxKeyBytes {
-		return 0, fmt.Errorf("a key has 1 to %d bytes, not %d", mc.MaxKeyBytes, len(a.Key))
+func (q RouteQuery) op() (mc.Op, error) {
+	if len(q.Key) == 0 || len(q.Key) > mc.MaxKeyBytes {
+		return 0, fmt.Errorf("a key has 1 to %d bytes, not %d", mc.MaxKeyBytes, len(q.Key))
 	}
 	for op := mc.Get; op <= mc.MetaDebug; op++ {
-		if op.String() == a.Op && op != mc.FlushAll && op != mc.MetaNoop {
+		if op.String() == q.Op && op != mc.FlushAll && op != mc.MetaNoop {
 			return op, nil
 		}
 	}
-	return 0, fmt.Errorf("%q is no command that has a key", a.Op)
+	return 0, fmt.Errorf("%q is no command that has a key", q.Op)
 }
 
-// options are those of r with the listener's route as the only one, and no journal on disk, which a
-// running router may have open.
-func (a Asked) options(r *config.Router) (route.Options, error) {
+// options returns those of r with the listener's route as the only one, and without a journal on
+// disk, which a running router may have open.
+func (q RouteQuery) options(r *config.Router) (route.Options, error) {
 	o := r.Options
 	o.Journal.Folder = ""
-	if a.Listen == "" {
+	if q.Listen == "" {
 		return o, nil
 	}
 	for _, l := range r.Listen {
-		if l.Address == a.Listen {
+		if l.Address == q.Listen {
 			if l.Route != nil {
 				o.Route = *l.Route
 			}
 			return o, nil
 		}
 	}
-	return o, errors.New("the router doesn't listen at " + a.Listen)
+	return o, errors.New("the router doesn't listen at " + q.Listen)
 }

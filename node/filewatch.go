@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// A fileWatch detects whether files have changed, by their time, size and identity: an editor writes
-// into the file, a deployment renames another one into its place, or turns a symbolic link to it.
+// A fileWatch detects that files have changed, by their time, size and identity: an editor writes
+// into a file, a deployment renames another file over it, or changes a symbolic link.
 type fileWatch struct {
 	files  []string
 	loaded []fileState // when they were read
-	last   []fileState // at the last look
+	last   []fileState // at the last check
 }
 
 type fileState struct {
@@ -26,7 +26,7 @@ func watchFiles(files []string) fileWatch {
 	return w
 }
 
-// note says that the files are read now.
+// note records that the files are being read now.
 func (w *fileWatch) note() {
 	w.loaded = w.states()
 	w.last = w.loaded
@@ -41,13 +41,13 @@ func (w *fileWatch) follow(files []string) {
 	w.note()
 }
 
-// changed reports whether the files differ from what was read, and have come to rest: they are as
-// they were at the last look. Otherwise half of a file might be read.
+// changed reports whether the files differ from what was read and have not changed since the last
+// check. Without the second condition, a file might be read while it is half written.
 func (w *fileWatch) changed() bool {
 	now := w.states()
-	rest := slices.EqualFunc(now, w.last, fileState.equal)
+	stable := slices.EqualFunc(now, w.last, fileState.equal)
 	w.last = now
-	return rest && !slices.EqualFunc(now, w.loaded, fileState.equal)
+	return stable && !slices.EqualFunc(now, w.loaded, fileState.equal)
 }
 
 func (w *fileWatch) states() []fileState {

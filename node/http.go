@@ -90,7 +90,7 @@ func (h *httpServer) close() error {
 	return err
 }
 
-// handler is what HTTP serves. All of it reads only.
+// handler returns what HTTP serves. None of it changes anything.
 func (n *Node) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+healthPath, n.serveHealth)
@@ -122,9 +122,9 @@ func (n *Node) registry() *prometheus.Registry {
 	return newRegistry(parts...)
 }
 
-// serveHealth answers 200 while the node serves, and 503 once it drains. Members that are down and a
-// full disk are reported in the text but are no failure of this node: a restart would mend neither,
-// and would stop reads that work.
+// serveHealth answers 200 while the node serves, and 503 once it drains. Members that are down, and a
+// full disk, are reported in the text but are no failure of this node: a restart would repair
+// neither, and would stop reads that work.
 func (n *Node) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	if n.stopping.Load() {
 		http.Error(w, "stopping", http.StatusServiceUnavailable)

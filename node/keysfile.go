@@ -11,8 +11,8 @@ import (
 // maxKeys is how many access keys there may be.
 const maxKeys = 10000
 
-// readKeys reads a file of lines access-key:secret. Empty lines and those that begin with # don't
-// count.
+// readKeys reads a file of lines access-key:secret. It ignores empty lines and lines that begin
+// with #.
 func readKeys(path string) (map[string]string, error) {
 	file, err := os.Open(path)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 func newRegistry(parts ...prometheus.Collector) *prometheus.Registry {
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "holdfast_build_info",
-		Help:        "Always 1; the labels say what runs.",
+		Help:        "Always 1; the labels name the versions.",
 		ConstLabels: prometheus.Labels{"version": holdfast.Version, "go_version": runtime.Version()},
 	})
 	build.Set(1)
@@ -41,7 +41,7 @@ func gauge(name, help string, labels ...string) metric {
 // A scrape is where collectors put what they read.
 type scrape chan<- prometheus.Metric
 
-// put adds a value, with the labels' values in the order in which the metric names them.
+// put adds a value. The labels are in the order of the metric's own.
 func put[T int64 | uint64 | float64](s scrape, m metric, value T, labels ...string) {
 	s <- prometheus.MustNewConstMetric(m.desc, m.kind, float64(value), labels...)
 }

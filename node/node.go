@@ -9,7 +9,7 @@
 //  2. the sockets: the cache's, the router's, the tables' together with their directory, then HTTP's.
 //     A taken port or directory ends the start before anything is served;
 //  3. the router's pools, once the DNS names among their members have been looked up;
-//  4. the ticker, which moves the store's clock once a second;
+//  4. the ticker, which advances the store's clock once per second;
 //  5. the cache's server, then the router's, whose members may be that cache, the tables', and
 //     last HTTP;
 //  6. the polling of the configuration's files and of DNS names.
@@ -53,14 +53,14 @@ type Options struct {
 	Verbosity    int  // memcached's, which "stats settings" shows
 
 	WatchBytes int       // what a watcher's log may hold; 0 is the server's default
-	Settings   []Setting // more for "stats settings"
+	Settings   []Setting // additional lines of "stats settings"
 
 	Source Source // of Config
 	// Read reads the configuration again, for a reload of the router: when a file of Source has
 	// changed, and for Reload. It returns the source when it fails, too. Nil: the router stays as it
 	// is.
 	Read      func() (config.Config, Source, error)
-	FilesPoll time.Duration // how often the files are looked at; default 1 s
+	FilesPoll time.Duration // how often the files are checked for changes; default 1 s
 
 	Resolver   discover.Resolver // of members' names; default Go's own
 	NamesEvery time.Duration     // how often names are looked up; default that of package discover
@@ -72,7 +72,7 @@ type Options struct {
 // A Source is what a configuration was read from.
 type Source struct {
 	Files []string // the file, and those that it imports; none if it came otherwise
-	Text  []byte   // the file's
+	Text  []byte   // the content of the file
 }
 
 // A Setting is a line of "stats settings".
@@ -89,7 +89,7 @@ type Node struct {
 	http   *httpServer    // nil without one
 
 	stopping  atomic.Bool
-	cut       atomic.Bool // tick has failed the node, as the memory file was cut off
+	cut       atomic.Bool // tick has reported that the memory file was truncated
 	failed    chan error  // holds the first failure of a running part
 	endTick   chan struct{}
 	ticking   sync.WaitGroup
@@ -120,7 +120,7 @@ func Open(o Options) (*Node, error) {
 	return n, nil
 }
 
-// open leaves what it has started when it fails.
+// open doesn't stop what it has started when it fails; stop does.
 func (n *Node) open(o Options) (err error) {
 	if !o.WithoutCache {
 		if err := n.openCache(o); err != nil {
@@ -244,7 +244,7 @@ func (n *Node) Asked() <-chan struct{} {
 	return n.server.Asked()
 }
 
-// Failed brings the error of a part that ended by itself. The caller then closes the node.
+// Failed delivers the error of a part that ended by itself. The caller then closes the node.
 func (n *Node) Failed() <-chan error { return n.failed }
 
 // fail keeps the first failure.
@@ -297,7 +297,7 @@ func (n *Node) stop() error {
 	n.ticking.Wait()
 	if n.store != nil {
 		if err := n.store.Close(); !n.cut.Load() {
-			errs = append(errs, err) // tick has not reported it
+			errs = append(errs, err) // otherwise tick has reported it
 		}
 	}
 	return errors.Join(errs...)
@@ -314,7 +314,7 @@ func shutdown(s *server.Server) error {
 	return nil
 }
 
-// tick moves the store's clock as each second begins, until the store can no longer be used.
+// tick advances the store's clock as each second begins, until the store can no longer be used.
 func (n *Node) tick() {
 	for {
 		now := n.now()

@@ -11,8 +11,8 @@ import (
 	"holdfast/server"
 )
 
-// How many bytes of answers may wait for clients to read before those who don't are closed early:
-// a share of the cache's memory, as large values wait in it.
+// How many bytes of answers may wait for clients to read them before clients that don't read are
+// closed early: a share of the cache's memory, since large values wait there.
 const (
 	waitingShare    = 4
 	minWaitingBytes = 4 << 20
@@ -132,9 +132,8 @@ func listenAt(options *server.Options, listeners []config.Listener) {
 	}
 }
 
-// threads is how many event loops there are: unless it is said, one a processor that the Go runtime
-// may use.
-func threads(said int) int { return cmp.Or(said, runtime.GOMAXPROCS(0)) }
+// threads is the number of event loops: by default one per processor that the Go runtime may use.
+func threads(configured int) int { return cmp.Or(configured, runtime.GOMAXPROCS(0)) }
 
 func serverTLS(t config.TLS) server.TLS {
 	version, err := t.Version()

@@ -8,9 +8,9 @@ import (
 	"holdfast/config"
 )
 
-// changesOfRestart names the settings in which next differs from the running configuration and that
-// a running process can't change: all but the router's pools and routes.
-func changesOfRestart(running, next config.Config) []string {
+// needsRestart names the settings in which next differs from the running configuration and that only
+// a restart changes: all but the router's pools and routes.
+func needsRestart(running, next config.Config) []string {
 	var changed []string
 	compare := func(name string, a, b any) {
 		if !reflect.DeepEqual(a, b) {
@@ -43,7 +43,7 @@ func addresses(listeners []config.RouterListener) []config.Listener {
 }
 
 // inEntryOrder returns the listeners in the order in which the server numbers them: the Unix socket
-// stands last.
+// is the last.
 func inEntryOrder(listeners []config.RouterListener) []config.RouterListener {
 	ordered := slices.Clone(listeners)
 	slices.SortStableFunc(ordered, func(a, b config.RouterListener) int { return cmp.Compare(last(a), last(b)) })

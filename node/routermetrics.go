@@ -46,11 +46,11 @@ var (
 	nameMembers = gauge("router_name_members", "Members that the DNS name resolves to.", "name")
 )
 
-// A routerCollector reads the router's counts once a scrape.
+// A routerCollector reads the router's counts once per scrape.
 type routerCollector struct{ source routerSource }
 
-// Members come from the configuration and from DNS, so the values of the label member are bounded.
-// The first of them keep their label, the others of a pool count together.
+// Members come from the configuration and from DNS, so the number of values of the label "member" is
+// bounded. The first members have a label; the others of a pool are counted together.
 const (
 	maxMemberLabels = 1000
 	otherMembers    = "(other)"
@@ -99,7 +99,7 @@ func collectMember(out scrape, pool string, m *router.MemberStats) {
 	put(out, refillItems, m.Refill.Filled, pool, m.Name)
 }
 
-// together sums members up. They are up if all of them are.
+// together adds up members. The sum is up if all of them are.
 func together(members []router.MemberStats) router.MemberStats {
 	sum := router.MemberStats{Name: otherMembers, State: "up", Results: map[string]int64{}}
 	for _, m := range members {
@@ -134,7 +134,7 @@ func (p *routing) reloadCounts() (done, refused int64) { return p.reloads.Load()
 
 func (p *routing) lookups() []nameStats { return p.names.lookups() }
 
-// health is a line on the router for people.
+// health is the line about the router that /healthz shows.
 func (p *routing) health() string {
 	pools := p.backend.Pools()
 	members, states := 0, map[string]int{}

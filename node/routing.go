@@ -24,16 +24,16 @@ type routing struct {
 	log     *slog.Logger
 	cache   mc.Handler // for members "cache"; nil without one
 	read    func() (config.Config, Source, error)
-	source  Source // at first
+	source  Source // of the configuration at the start
 	poll    time.Duration
 	server  *server.Server
 	backend *routerBackend
 	names   *discovery
 
-	reloads atomic.Int64 // that changed pools and routes
-	refused atomic.Int64 // that didn't
+	reloads atomic.Int64 // that succeeded
+	refused atomic.Int64 // that failed, and changed nothing
 
-	mu      sync.Mutex    // guards what follows; a reload holds it throughout
+	mu      sync.Mutex    // guards what follows; held for all of a reload
 	running config.Config // its router's listeners are in the order of mc.Batch.Entry
 	watched fileWatch
 
@@ -41,11 +41,11 @@ type routing struct {
 	ended sync.WaitGroup
 }
 
-// A routerBackend is the router for its server, which is made before it: the router needs the event
-// loops of the server.
+// A routerBackend is the router as its server's backend. The server is made first, since the router
+// needs its event loops; connect sets the router.
 type routerBackend struct{ *router.Router }
 
-// openRouting binds the router's addresses. Then come connect and start.
+// openRouting binds the router's addresses. The caller then calls connect and start.
 func openRouting(o Options, store *cache.Store) (*routing, error) {
 	p := &routing{
 		log: o.Log, read: o.Read, source: o.Source, poll: o.FilesPoll, backend: &routerBackend{}, running: o.Config,
@@ -69,8 +69,8 @@ func openRouting(o Options, store *cache.Store) (*routing, error) {
 	return p, nil
 }
 
-// lanesBehind is the store for the router, whose event loops have lanes of their own in it, behind
-// those of the cache's server.
+// lanesBehind is the store as the router uses it: the router's event loops have lanes of their own,
+// numbered after those of the cache's server.
 type lanesBehind struct {
 	store *cache.Store
 	first int
@@ -81,7 +81,7 @@ func (s lanesBehind) Serve(b *mc.Batch) {
 	s.store.Serve(b)
 }
 
-// connect makes the router, once it is known what its members' names stand for.
+// connect resolves the DNS names among the members and makes the router.
 func (p *routing) connect() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -97,12 +97,12 @@ func (p *routing) connect() error {
 		return fmt.Errorf("router: %w", err)
 	}
 	p.backend.Router = r
-	p.tell(p.source)
+	p.showSource(p.source)
 	return nil
 }
 
-// journalName tells this router from others before the same members: it should outlive the journal
-// folder.
+// journalName distinguishes this router from others with the same members. It should stay the same
+// when the journal directory is lost.
 func (p *routing) journalName() string {
 	name, err := os.Hostname()
 	if err != nil {
@@ -114,8 +114,8 @@ func (p *routing) journalName() string {
 	return name
 }
 
-// tell has the router show where its options are from.
-func (p *routing) tell(s Source) {
+// showSource sets what the router shows as the source of its options.
+func (p *routing) showSource(s Source) {
 	source := router.Source{Text: s.Text, Taken: time.Now()}
 	if len(s.Files) > 0 {
 		source.File = s.Files[0]
@@ -133,7 +133,7 @@ func (p *routing) start() error {
 	return nil
 }
 
-// close works on one that never started, too.
+// close also works on a routing that never started.
 func (p *routing) close() error {
 	close(p.end)
 	p.ended.Wait()
@@ -145,8 +145,8 @@ func (p *routing) close() error {
 	return err
 }
 
-// optionsOf are the options of r with the routes of the listeners that this process has. One that
-// is not in r any more keeps its route.
+// optionsOf returns the options of r with the routes of this process's listeners. A listener that is
+// no longer in r keeps its route.
 func (p *routing) optionsOf(r *config.Router) route.Options {
 	o := r.Options
 	o.Entries = nil
@@ -164,7 +164,7 @@ func (p *routing) optionsOf(r *config.Router) route.Options {
 	return o
 }
 
-// reload reads the configuration again and uses it for the router.
+// reload reads the configuration again and applies it to the router.
 func (p *routing) reload() error {
 	if p.read == nil {
 		return nil
@@ -175,22 +175,22 @@ func (p *routing) reload() error {
 	c, source, err := p.read()
 	p.watched.follow(source.Files)
 	if err == nil {
-		err = p.use(c)
+		err = p.apply(c)
 	}
 	if err != nil {
 		p.refused.Add(1)
 		return err
 	}
-	p.tell(source)
+	p.showSource(source)
 	p.reloads.Add(1)
 	p.log.Info("the router's pools and routes are read again", "pools", len(c.Router.Pools))
 	return nil
 }
 
-// use has the router go by c. p.mu is held.
-func (p *routing) use(c config.Config) error {
+// apply changes the router to c. p.mu is held.
+func (p *routing) apply(c config.Config) error {
 	if c.Router == nil {
-		return errors.New("router: the section is gone; a restart ends the router")
+		return errors.New("router: the section is missing from the file; only a restart removes the router")
 	}
 	o := p.optionsOf(c.Router)
 	if err := p.names.follow(o.Pools); err != nil {
@@ -201,11 +201,11 @@ func (p *routing) use(c config.Config) error {
 		return fmt.Errorf("router: %w", err)
 	}
 	p.names.keep(o.Pools)
-	if later := changesOfRestart(p.running, c); len(later) > 0 {
-		p.log.Warn("these settings have changed, and count from the next start on", "settings", later)
+	if later := needsRestart(p.running, c); len(later) > 0 {
+		p.log.Warn("some settings have changed that take effect at the next start", "settings", later)
 	}
 	r := *p.running.Router
-	journal := r.Journal // is opened once
+	journal := r.Journal // opened once, at the start
 	r.Options, r.Journal = c.Router.Options, journal
 	r.Listen = slices.Clone(r.Listen)
 	for i := range r.Listen {
@@ -215,7 +215,7 @@ func (p *routing) use(c config.Config) error {
 	return nil
 }
 
-// namesChanged has the router go by what a name now stands for.
+// namesChanged applies a change of DNS to the router.
 func (p *routing) namesChanged() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -223,7 +223,7 @@ func (p *routing) namesChanged() {
 		return
 	}
 	if err := p.backend.Reload(p.names.expand(p.optionsOf(p.running.Router))); err != nil {
-		p.log.Error("the members of the router's pools stay as they are", "err", err)
+		p.log.Error("the change of members by DNS is not applied; the previous members stay in use", "err", err)
 	}
 }
 

@@ -21,7 +21,8 @@ type serverCollector struct {
 	authRequests, tlsErrors, watchers, watchSkip metric
 }
 
-// newServerCollector names the metrics after what the server is: "server" for the cache's.
+// newServerCollector returns a collector whose metrics begin with name: "server" for the cache's
+// listeners, "router_server" for the router's.
 func newServerCollector(name string, source serverSource) *serverCollector {
 	name += "_"
 	return &serverCollector{
@@ -55,9 +56,8 @@ func newServerCollector(name string, source serverSource) *serverCollector {
 // Describe is prometheus.Collector's.
 func (c *serverCollector) Describe(out chan<- *prometheus.Desc) {
 	describeAll(out, c.connections, c.connectionsLimit, c.accepted, c.rejected, c.idleClosed, c.acceptPauses,
-		c.acceptPaused,
-		c.bytesRead, c.bytesWritten, c.yields, c.pendingBytes, c.waitingBytes, c.pendingRefused, c.authRequests, c.tlsErrors,
-		c.watchers, c.watchSkip)
+		c.acceptPaused, c.bytesRead, c.bytesWritten, c.yields, c.pendingBytes, c.waitingBytes, c.pendingRefused,
+		c.authRequests, c.tlsErrors, c.watchers, c.watchSkip)
 }
 
 // Collect is prometheus.Collector's.

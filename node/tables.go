@@ -18,8 +18,8 @@ import (
 	"holdfast/table"
 )
 
-// Limits of the listener for tables. A request or an answer has at most 16 MB. A connection keeps
-// the buffer of its headers while it is idle, and that of its answers not.
+// Limits of the listener for tables. A request or a response has at most 16 MB. An idle connection
+// keeps the buffer of its headers, but not that of its responses.
 const (
 	tablesHeaderBytes  = 16 << 10
 	tablesAnswerBuffer = 16 << 10
@@ -29,7 +29,7 @@ const (
 	tablesIdleTimeout  = 5 * time.Minute
 )
 
-// TablesFiles is about how many files of the tables' directory are open at most.
+// TablesFiles is about the largest number of open files in the tables' directory.
 const TablesFiles = 1100
 
 // tables is the table store with its listener.
@@ -63,7 +63,7 @@ func openTables(o Options, n *Node) (t *tables, err error) {
 		}
 	}
 	if t.disk, err = shard.Open(shardOptions(o)); errors.Is(err, holdfast.Corrupt) {
-		return t, fmt.Errorf("tables.data %s: %w; \"holdfast table recover %s\" says what a start would cost", c.Data, err,
+		return t, fmt.Errorf("tables.data %s: %w; \"holdfast table recover %s\" shows what a start would lose", c.Data, err,
 			c.Data)
 	} else if err != nil {
 		return t, fmt.Errorf("tables.data %s: %w", c.Data, err)
@@ -85,7 +85,7 @@ func openTables(o Options, n *Node) (t *tables, err error) {
 	t.server.ReadTimeout = tablesHeaderTime
 	t.server.WriteTimeout = tablesWriteTimeout
 	t.server.IdleTimeout = tablesIdleTimeout
-	// the listener bounds them; one that was closed counts here until its goroutine ends
+	// The gate limits connections; fasthttp counts one that was closed until its goroutine ends.
 	t.server.Concurrency = fasthttp.DefaultConcurrency
 	t.server.CloseOnShutdown = true
 	t.server.LazyRequestTime = true
@@ -107,7 +107,7 @@ func shardOptions(o Options) shard.Options {
 	}
 }
 
-// TablesHeapBytes is what of tables.memory is in Go's heap.
+// TablesHeapBytes is the part of tables.memory that is in Go's heap.
 func TablesHeapBytes(c *config.Config) int64 {
 	return int64(c.Tables.Memory) - shard.OffHeapBytes(shardOptions(Options{Config: *c}))
 }
@@ -136,7 +136,7 @@ func (t *tables) serve() {
 	}()
 }
 
-// full reports that the disk is full and writes are refused; "" if it isn't.
+// full describes a full disk, on which writes are refused; "" if the disk isn't full.
 func (t *tables) full() string {
 	space := t.disk.Space()
 	if !space.Full {

@@ -9,10 +9,10 @@ import (
 )
 
 // A preface recognizes clients that start with HTTP/2 without negotiation, by their first bytes (RFC
-// 9113, section 3.4). They could not read an answer in HTTP/1.1.
+// 9113, section 3.4). They could not read a response in HTTP/1.1.
 type preface struct {
 	done bool // it is HTTP/1.1, or has been refused
-	n    int  // bytes that are as HTTP/2 begins
+	n    int  // bytes so far that are the beginning of HTTP/2's
 }
 
 // What an HTTP/2 client sends first; http2Begin is enough to recognize it.
@@ -29,7 +29,7 @@ const (
 	frameSettings   = 4
 	frameGoAway     = 7
 	http11Required  = 13
-	maxRefusedBytes = 64 << 10        // that a client may send until it has understood
+	maxRefusedBytes = 64 << 10        // that a client may send before it reads the refusal
 	refuseWait      = 2 * time.Second // likewise
 )
 
@@ -51,7 +51,7 @@ func (c *tablesConn) Read(p []byte) (int, error) {
 	}
 	c.preface.done = true
 	c.refuseHTTP2(begun[same:])
-	_ = c.Close() // so that what is written as an answer to what was read goes nowhere
+	_ = c.Close() // so that fasthttp can't send a response to what it has read
 	return 0, io.EOF
 }
 

@@ -28,17 +28,17 @@ var (
 	tableFree    = gauge("tables_disk_free_bytes", "Free bytes of the disk.")
 	tableFull    = gauge("tables_disk_full", "1 while writes are refused because the disk is full.")
 	tableStalls  = counter("tables_write_stalls_total", "How often writes had to wait for compactions.")
-	tableDebt    = gauge("tables_compaction_debt_bytes", "About how many bytes compactions still have to move.")
+	tableDebt    = gauge("tables_compaction_debt_bytes", "Estimated bytes that compactions still have to move.")
 	tableBlocks  = counter("tables_block_reads_total",
 		"Blocks read, by whether they were in memory.", "result")
 	tableCorrupt = counter("tables_corrupt_reads_total", "Reads that found a block whose checksum is wrong.")
 )
 
-// A tablesCollector reads the tables' counts once a scrape.
+// A tablesCollector reads the tables' counts once per scrape.
 type tablesCollector struct{ source tablesSource }
 
-// Clients make tables, so the values of the label table are bounded. The first keep their label,
-// the others count together.
+// Clients create tables, so the number of values of the label "table" is bounded. The first tables
+// by name have a label; the others are counted together.
 const (
 	maxTableLabels = 1000
 	otherTables    = "(other)"
@@ -47,8 +47,7 @@ const (
 // Describe is prometheus.Collector's.
 func (c *tablesCollector) Describe(out chan<- *prometheus.Desc) {
 	describeAll(out, tableRequests, tableTimes, tableItems, tableBytes, tableCommits, tableLog, tableDisk, tableFree,
-		tableFull,
-		tableStalls, tableDebt, tableBlocks, tableCorrupt)
+		tableFull, tableStalls, tableDebt, tableBlocks, tableCorrupt)
 }
 
 // Collect is prometheus.Collector's.
@@ -93,7 +92,7 @@ func collectRequestsOfTables(out scrape, all dynamodb.Stats) {
 	}
 }
 
-// operationLabel names what named no operation that there is.
+// operationLabel also has a name for requests of no known operation.
 func operationLabel(operation string) string {
 	if operation == "" {
 		return "(unknown)"
@@ -110,7 +109,7 @@ func (t *tables) requests() dynamodb.Stats { return t.handler.Stats() }
 
 func (t *tables) diskStats() shard.Stats { return t.disk.Stats() }
 
-// descriptions leaves out tables that go while it asks.
+// descriptions leaves out tables that are deleted while it runs.
 func (t *tables) descriptions() (all []table.Description) {
 	after := ""
 	for more := true; more; {

@@ -23,7 +23,7 @@ const routeExample = `  holdfast route user:42 --config holdfast.yaml
 
 func newRouteCommand() *cobra.Command {
 	f := &routerFlags{}
-	asked := node.Asked{}
+	query := node.RouteQuery{}
 	cmd := &cobra.Command{
 		Use:     "route KEY --config FILE",
 		Short:   "Show where a router sends a key",
@@ -31,21 +31,21 @@ func newRouteCommand() *cobra.Command {
 		Example: routeExample,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			asked.Key = args[0]
-			return f.explain(cmd, asked)
+			query.Key = args[0]
+			return f.explain(cmd, query)
 		},
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&f.config, "config", "", "configuration: `FILE`, file:FILE, or mcrouter's JSON itself")
-	flags.StringVar(&asked.Op, "op", "get", "`COMMAND`: get, set, delete, incr, mg, …")
-	flags.StringVar(&asked.Listen, "listen", "",
+	flags.StringVar(&query.Op, "op", "get", "`COMMAND`: get, set, delete, incr, mg, …")
+	flags.StringVar(&query.Listen, "listen", "",
 		"the `ADDRESS` that the request arrives at, if addresses have their own routes")
 	f.declareReading(flags)
 	return cmd
 }
 
-func (f *routerFlags) explain(cmd *cobra.Command, asked node.Asked) error {
+func (f *routerFlags) explain(cmd *cobra.Command, query node.RouteQuery) error {
 	r, err := f.reading(cmd.Flags())
 	if err != nil {
 		return err
@@ -54,7 +54,7 @@ func (f *routerFlags) explain(cmd *cobra.Command, asked node.Asked) error {
 	if err != nil {
 		return err
 	}
-	hops, err := node.Explain(node.Options{Config: c, Log: slog.New(slog.DiscardHandler)}, asked)
+	hops, err := node.Explain(node.Options{Config: c, Log: slog.New(slog.DiscardHandler)}, query)
 	if err != nil {
 		return err
 	}
