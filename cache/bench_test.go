@@ -70,7 +70,7 @@ func put(buf *bytes.Buffer, key string) {
 
 func getQuietly(buf *bytes.Buffer, key string) {
 	r := mc.Request{Opcode: mc.OpcodeGetKQ, Key: []byte(key)}
-	buf.Write(mc.AppendBinaryRequest(nil, &r))
+	buf.Write(appendBinary(nil, &r))
 }
 
 func BenchmarkGetBinary32(b *testing.B) { benchServe(b, 32, getQuietly) }

@@ -27,7 +27,7 @@ func (c *binaryClient) do(requests ...mc.Request) []string {
 	c.t.Helper()
 	var in []byte
 	for i := range requests {
-		in = mc.AppendBinaryRequest(in, &requests[i])
+		in = appendBinary(in, &requests[i])
 	}
 	c.out = c.out[:0]
 	for len(in) > 0 {
@@ -43,6 +43,30 @@ func (c *binaryClient) do(requests ...mc.Request) []string {
 		in = in[used:]
 	}
 	return answersOf(c.t, c.out)
+}
+
+// appendBinary appends r in its form on the wire.
+func appendBinary(dst []byte, r *mc.Request) []byte {
+	var extras []byte
+	switch r.Opcode {
+	case mc.OpcodeSet, mc.OpcodeSetQ, mc.OpcodeAdd, mc.OpcodeAddQ, mc.OpcodeReplace, mc.OpcodeReplaceQ:
+		extras = binary.BigEndian.AppendUint32(extras, r.ClientFlags)
+	case mc.OpcodeIncr, mc.OpcodeIncrQ, mc.OpcodeDecr, mc.OpcodeDecrQ:
+		extras = binary.BigEndian.AppendUint64(extras, r.Delta)
+		extras = binary.BigEndian.AppendUint64(extras, r.Initial)
+	}
+	switch {
+	case len(extras) > 0, r.HasExptime, r.Opcode >= mc.OpcodeTouch && r.Opcode <= mc.OpcodeGatQ,
+		r.Opcode == mc.OpcodeGatK, r.Opcode == mc.OpcodeGatKQ:
+		extras = binary.BigEndian.AppendUint32(extras, uint32(r.Exptime))
+	}
+	h := make([]byte, mc.BinaryHeaderBytes)
+	h[0], h[1], h[4] = mc.BinaryRequestMagic, byte(r.Opcode), byte(len(extras))
+	binary.BigEndian.PutUint16(h[2:], uint16(len(r.Key)))
+	binary.BigEndian.PutUint32(h[8:], uint32(len(extras)+len(r.Key)+len(r.Value)))
+	binary.BigEndian.PutUint32(h[12:], r.Opaque)
+	binary.BigEndian.PutUint64(h[16:], r.CAS)
+	return append(append(append(append(dst, h...), extras...), r.Key...), r.Value...)
 }
 
 func answersOf(t testing.TB, out []byte) (answers []string) {

@@ -45,9 +45,17 @@ func (m *memory) binary(b *mc.Batch, r *mc.Request) {
 	}
 }
 
-func binaryRequest(opcode mc.Opcode, key, value string) string {
-	r := mc.Request{Opcode: opcode, Key: []byte(key), Value: []byte(value), Opaque: 7}
-	return string(mc.AppendBinaryRequest(nil, &r))
+// binaryRequest returns a request with zeros, or the given bytes, as its extras.
+func binaryRequest(opcode mc.Opcode, key, value string, extras ...byte) string {
+	switch opcode {
+	case mc.OpcodeSet, mc.OpcodeSetQ:
+		extras = make([]byte, 8)
+	}
+	h := make([]byte, mc.BinaryHeaderBytes)
+	h[0], h[1], h[4], h[15] = mc.BinaryRequestMagic, byte(opcode), byte(len(extras)), 7 // the opaque
+	binary.BigEndian.PutUint16(h[2:], uint16(len(key)))
+	binary.BigEndian.PutUint32(h[8:], uint32(len(extras)+len(key)+len(value)))
+	return string(h) + string(extras) + key + value
 }
 
 // packet reads one answer: "opcode status key value".
@@ -144,8 +152,7 @@ func TestBinaryAdmin(t *testing.T) {
 	s := start(t, Options{Protocol: Auto}, newMemory())
 	c := dial(t, s)
 	c.askBinary(binaryRequest(mc.OpcodeVersion, "", ""), "0xb 0x0  1.6.40")
-	verbosity := mc.Request{Opcode: mc.OpcodeVerbosity, Exptime: 1, Opaque: 7}
-	c.askBinary(string(mc.AppendBinaryRequest(nil, &verbosity)), "0x1b 0x0  ")
+	c.askBinary(binaryRequest(mc.OpcodeVerbosity, "", "", 0, 0, 0, 1), "0x1b 0x0  ")
 	if got := s.Verbosity(); got != 1 {
 		t.Errorf("verbosity %d; want 1", got)
 	}
