@@ -1,9 +1,9 @@
 package cache
 
-// This file finds memory for drafts. It changes what segments.mu guards, and holds no stripe.
+// This file allocates memory for drafts. It changes what segments.mu guards, and holds no stripe.
 
-// takeChunks reserves and fills the chunks of d, whose ring is r, and returns the first. It takes
-// segments.mu anew for each chunk, since it may have to evict hundreds of segments.
+// takeChunks allocates the chunks of d in ring r, fills them, and returns the first. It locks
+// segments.mu separately for each chunk, since it may have to evict hundreds of segments.
 func (e *evictor) takeChunks(d *draft, r uint8) (first uint32, ok bool) {
 	first = none
 	for range d.chunkCount(e.segmentBytes) {
@@ -20,8 +20,8 @@ func (e *evictor) takeChunks(d *draft, r uint8) (first uint32, ok bool) {
 	return first, true
 }
 
-// allocate takes memory for the draft in ring r, and does a store's share of eviction and of the
-// index's growth. It needs segments.mu.
+// allocate allocates memory for the draft in ring r, and does this store's share of eviction and of
+// the index's growth. It needs segments.mu.
 func (e *evictor) allocate(r uint8, d *draft) (loc uint64, ok bool) {
 	e.pace()
 	e.index.grow()

@@ -52,9 +52,9 @@ func (e *encoder) cas(it item) uint64 {
 }
 
 // appendMetaItem appends mg's answer for an item, and grants the right to recache it: the first
-// client that finds it stale, made by N, or near its expiry (R) wins (W), and the others see that
-// another client has won (Z). Flags act in the order of the request. It needs the item's stripe;
-// touched is false if T remains to be done, by touchAfter.
+// client that finds it stale, created by N, or near its expiry (R) wins (W), and the others see
+// that another client has won (Z). Flags act in the order of the request. It needs the item's
+// stripe. touched is false if T could not be done in place: see touchAfter.
 func (e *encoder) appendMetaItem(b *mc.Batch, it item, r *mc.Request, now uint32, made bool) (touched bool) {
 	value := r.Has('v') && !(r.Has('C') && e.cas(it) == r.CAS)
 	if value {
@@ -85,7 +85,7 @@ func (e *encoder) appendMetaItem(b *mc.Batch, it item, r *mc.Request, now uint32
 	return touched
 }
 
-// appendReturn appends what one flag of mg requests.
+// appendReturn appends what one flag of mg asks for.
 func (e *encoder) appendReturn(out []byte, it item, token []byte, now uint32) []byte {
 	switch token[0] {
 	case 's':
@@ -133,7 +133,7 @@ func appendWin(out []byte, it item, won bool) []byte {
 	return out
 }
 
-// appendEcho appends the flags that answers without an item return: O and k.
+// appendEcho appends the flags that an answer without an item repeats: O and k.
 func appendEcho(out []byte, r *mc.Request) []byte {
 	for token, rest := mc.Token(r.Args); token != nil; token, rest = mc.Token(rest) {
 		switch token[0] {

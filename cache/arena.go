@@ -24,7 +24,7 @@ const (
 // none is no segment.
 const none = ^uint32(0)
 
-// header is what a warm restart needs besides the segments. It is part of the mapping. A start
+// A header is what a warm restart needs besides the segments. It is part of the mapping. A start
 // writes the fields up to clean, a clean stop the others.
 type header struct {
 	magic        [8]byte
@@ -46,38 +46,39 @@ type header struct {
 	open      [2][ttlClasses]uint32
 	freeHead  uint32
 	freeCount uint32
-	flushAt   uint64 // Unix seconds of a flush to come, 0 none
+	flushAt   uint64 // Unix seconds of a delayed flush, 0 none
 	sum       uint64 // of the mapping: see arena.sum
 }
 
 var headerMagic = [8]byte{'h', 'o', 'l', 'd', 'f', 'a', 's', 't'}
 
-// formatVersion must change with every change of the meaning of the mapping's bytes.
+// formatVersion must change whenever the meaning of the mapping's bytes changes.
 const formatVersion = 3
 
-// An arena is the mapping. It hands out views of its bytes and, but for opening and closing,
-// changes none.
+// An arena is the mapping. It returns views of its bytes, and changes them only when it is opened
+// or closed.
 type arena struct {
 	mem          []byte
-	words        []uint64 // the same bytes: a word's number is an item's or a bucket's location
+	words        []uint64 // the same bytes as words; the location of an item or bucket is an index of it
 	head         *header
 	segmentCount int
 	base         uint64 // where segment 0 begins, in bytes
 	segmentBytes int
 	shift        uint // segmentBytes is 1 << shift
 	unmap        func() error
-	file         *os.File // that is mapped; nil if none is
+	file         *os.File // the mapped file; nil if there is none
 }
 
-// shape is how a number of bytes is cut up.
+// A shape is the division of a number of bytes.
 type shape struct {
 	memoryBytes  int64
 	segmentBytes int
 	count        int   // of segments
-	base         int64 // of segment 0
+	base         int64 // where segment 0 begins
 }
 
-// shapeOf cuts memoryBytes: segments of memory/2048 as a power of two, between 64 KiB and 1 MiB.
+// shapeOf divides memoryBytes into segments of a 2048th of it, as a power of two from 64 KiB to 1
+// MiB.
 func shapeOf(memoryBytes int64) shape {
 	s := shape{memoryBytes: memoryBytes &^ (pageBytes - 1), segmentBytes: minSegmentBytes}
 	for s.segmentBytes < maxSegmentBytes && int64(s.segmentBytes)*2048*2 <= memoryBytes {
@@ -89,7 +90,7 @@ func shapeOf(memoryBytes int64) shape {
 	return s
 }
 
-// lay makes the views of mem, which has the shape s.
+// lay sets a's views to mem, which has the shape s.
 func (a *arena) lay(mem []byte, s shape) {
 	a.mem = mem
 	start := unsafe.Pointer(unsafe.SliceData(mem))
@@ -103,12 +104,12 @@ func (a *arena) lay(mem []byte, s shape) {
 	}
 }
 
-// segmentTable is the table of segments.
+// segmentTable returns the table of segments.
 func (a *arena) segmentTable() []segment {
 	return unsafe.Slice((*segment)(unsafe.Pointer(&a.mem[pageBytes])), a.segmentCount)
 }
 
-// The directories: which segments are the chunks of a table, in their order.
+// The directories list the segments that are the chunks of a table, in order.
 const (
 	indexDirectory = iota
 	ghostDirectory
@@ -120,23 +121,23 @@ func (a *arena) directory(n int) []uint32 {
 	return unsafe.Slice((*uint32)(unsafe.Pointer(&a.mem[at])), a.segmentCount)
 }
 
-// wordAt is the location of a segment's first word.
+// wordAt returns the location of a segment's first word.
 func (a *arena) wordAt(seg uint32) uint64 { return (a.base + uint64(seg)<<a.shift) / 8 }
 
-// segmentOf is the segment that holds the location.
+// segmentOf returns the segment of the location.
 func (a *arena) segmentOf(loc uint64) uint32 { return uint32((loc*8 - a.base) >> a.shift) }
 
-// item is the bytes from loc to the mapping's end; the item's header has its size.
+// item returns the bytes from loc to the mapping's end; the item's header has its size.
 func (a *arena) item(loc uint64) item { return item(a.mem[loc*8:]) }
 
-// bytesOf is a segment's bytes.
+// bytesOf returns a segment's bytes.
 func (a *arena) bytesOf(seg uint32) []byte {
 	at := a.base + uint64(seg)<<a.shift
 	return a.mem[at : at+uint64(a.segmentBytes) : at+uint64(a.segmentBytes)]
 }
 
 // openArena maps the memory. warm reports whether it holds a cleanly stopped store of this shape;
-// cold is the reason if not, empty where there was no earlier store.
+// if not, cold is the reason, or empty if there was no earlier store.
 func openArena(o Options) (a *arena, warm bool, cold string, err error) {
 	s := shapeOf(o.MemoryBytes)
 	if s.count < minSegments {

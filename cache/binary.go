@@ -2,11 +2,11 @@ package cache
 
 import "holdfast/mc"
 
-// This file has the binary protocol's answers. Requests do the same in both protocols; their
-// functions choose the form of the answer by Batch.Binary. An item is read under its stripe.
+// This file appends the binary protocol's answers. Both protocols share the functions that serve
+// requests; these choose the form of the answer by Batch.Binary. An item is read under its stripe.
 
-// appendBinaryValue appends the answer to a get that found it, or to a touch, which has no value.
-// It needs the item's stripe.
+// appendBinaryValue appends the answer to a get that found the item, or to a touch, which has no
+// value. It needs the item's stripe.
 func (e *encoder) appendBinaryValue(b *mc.Batch, it item, r *mc.Request) {
 	if r.Op == mc.Touch {
 		b.Out = mc.AppendBinaryValue(b.Out, r, it.clientFlags(), 0, e.cas(it))
@@ -19,7 +19,7 @@ func (e *encoder) appendBinaryValue(b *mc.Batch, it item, r *mc.Request) {
 	b.Out = append(b.Out, it.inline()...)
 }
 
-// appendBinaryStored appends the result of a store; of a quiet one, only a failure.
+// appendBinaryStored appends the result of a store; if it is quiet, only a failure.
 func appendBinaryStored(b *mc.Batch, r *mc.Request, v verdict, cas uint64) {
 	if v == stored {
 		if !r.NoReply {

@@ -22,7 +22,7 @@ func newBinaryClient(t testing.TB, s *Store) *binaryClient {
 	return c
 }
 
-// do sends the requests and returns the answers in short: "opcode status cas flags key value".
+// do serves the requests and returns the answers in short: "opcode status cas extras key value".
 func (c *binaryClient) do(requests ...mc.Request) []string {
 	c.t.Helper()
 	var in []byte
@@ -81,7 +81,7 @@ func answersOf(t testing.TB, out []byte) (answers []string) {
 		out = out[whole:]
 	}
 	if len(out) > 0 {
-		t.Fatalf("% x is left of the answers", out)
+		t.Fatalf("% x follows the answers", out)
 	}
 	return answers
 }
@@ -187,7 +187,7 @@ func TestBinaryTouch(t *testing.T) {
 	}
 }
 
-// Large values go out from where they stand, and what is too large takes the older value away.
+// A large value is sent from where it is stored, and a value that is too large removes the old one.
 func TestBinaryLargeValues(t *testing.T) {
 	s := openStore(t, Options{MemoryBytes: 16 << 20})
 	c := newBinaryClient(t, s)
@@ -202,8 +202,7 @@ func TestBinaryLargeValues(t *testing.T) {
 	c.want(ask(mc.OpcodeGet, "k", ""), "0x0 1 cas=0 extras= key= value=Not found")
 }
 
-// A key of the binary protocol may hold what ends a line of text: nothing that shows keys shows it
-// so.
+// A key of the binary protocol may contain line ends: everything that prints keys escapes them.
 func TestBinaryKeysInText(t *testing.T) {
 	s := openStore(t, Options{Detail: true, Delimiter: ':'})
 	c := newBinaryClient(t, s)

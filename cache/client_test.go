@@ -23,7 +23,7 @@ func newClient(t testing.TB, s *Store) *client {
 	return c
 }
 
-// do sends the requests in text and returns all the answers.
+// do serves the requests in text and returns all answers.
 func (c *client) do(text string) string {
 	c.t.Helper()
 	in := []byte(text)
@@ -35,7 +35,7 @@ func (c *client) do(text string) string {
 			c.t.Fatalf("decode %.60q: %v", in, err)
 		}
 		if used == 0 && len(c.b.Requests) == 0 {
-			c.t.Fatalf("%.60q is not a whole request", in)
+			c.t.Fatalf("%.60q is not a complete request", in)
 		}
 		for c.b.Next < len(c.b.Requests) {
 			c.store.Serve(c.b)
@@ -46,7 +46,7 @@ func (c *client) do(text string) string {
 	return string(c.out)
 }
 
-// collect puts the pinned values where they stand in the answer, and releases them.
+// collect inserts the pinned values at their places in the answer, and releases them.
 func (c *client) collect() {
 	at := 0
 	for _, p := range c.b.Pinned {
@@ -61,7 +61,7 @@ func (c *client) collect() {
 	c.b.ResetOut()
 }
 
-// want fails the test unless the answers are these, lines separated by "|".
+// want fails the test unless the answers to text are answer; both have "|" for line ends.
 func (c *client) want(text, answer string) {
 	c.t.Helper()
 	text = strings.ReplaceAll(text, "|", "\r\n") + "\r\n"
@@ -74,7 +74,7 @@ func (c *client) want(text, answer string) {
 	}
 }
 
-// A fakeClock is a time that tests move.
+// A fakeClock is a clock that tests advance.
 type fakeClock struct{ at time.Time }
 
 func newFakeClock() *fakeClock                      { return &fakeClock{time.Unix(1_800_000_000, 0)} }
@@ -98,7 +98,8 @@ func openStore(t testing.TB, o Options) *Store {
 	return s
 }
 
-// checkInvariants compares what the store keeps twice. Nothing else may use the store.
+// checkInvariants compares counts with what they count, and checks that each item and segment is
+// where it belongs. Nothing else may use the store.
 func (s *Store) checkInvariants(t testing.TB) {
 	t.Helper()
 	items, bytes := int64(0), int64(0)

@@ -12,13 +12,13 @@ import (
 // This file lists items. It reads the index and its items, one bucket at a time, under the bucket's
 // stripe, and changes nothing.
 
-// dumpBuckets is how many buckets of the index one call of Dump looks at.
+// dumpBuckets is the number of buckets that one call of Dump reads.
 const dumpBuckets = 64
 
-// Dump appends a line to dst for each item of the next buckets from cursor on, which is 0 at
-// first, and returns where to go on, 0 at the end. The line is that of memcached's lru_crawler
-// metadump, or with mgdump that of its mgdump. An item that is there from beginning to end
-// comes at least once; one that the index moves meanwhile may come twice.
+// Dump appends a line to dst for each item in the next buckets from cursor on, which is 0 for the
+// first call, and returns the cursor for the next call, 0 at the end. The line has the form of
+// memcached's lru_crawler metadump, or with mgdump that of lru_crawler mgdump. An item that is
+// present during the whole dump is listed at least once, and twice if the index moves it meanwhile.
 func (s *Store) Dump(dst []byte, cursor uint64, mgdump bool) ([]byte, uint64) {
 	now := s.lifetimes.now.Load()
 	for n := cursor; n < cursor+dumpBuckets; n++ {
@@ -51,7 +51,8 @@ func (s *Store) appendDump(dst []byte, slot uint64, it item, now uint32) []byte 
 		it.accessed(), s.answers.cas(it), yesNo(it.has(bitFetched)), classShown(slot), it.memoryBytes(), it.clientFlags())
 }
 
-// appendMGDump appends a line that fetches the item, with a binary key in base64, as it was sent.
+// appendMGDump appends a request line that fetches the item; a binary key is in base64, as it was
+// sent.
 func appendMGDump(dst []byte, it item) []byte {
 	dst = append(dst, "mg "...)
 	if it.has(bitBinary) {
@@ -65,8 +66,8 @@ func appendMGDump(dst []byte, it item) []byte {
 // escape is memcached's URI encoding of keys in dumps and logs.
 func escape(key string) string { return strings.ReplaceAll(url.QueryEscape(key), "+", "%20") }
 
-// appendCacheDump is "stats cachedump CLASS LIMIT": items of any class, at most LIMIT of them and
-// of a megabyte.
+// appendCacheDump appends the answer to "stats cachedump CLASS LIMIT": items of any class, at most
+// LIMIT of them, and no more once it has a megabyte.
 func (s *Store) appendCacheDump(dst []byte, arg string) ([]byte, bool) {
 	var class, limit int
 	if n, err := fmt.Sscanf(arg, "%d %d", &class, &limit); n < 1 || err != nil && n != 1 {
@@ -86,7 +87,7 @@ func (s *Store) appendCacheDump(dst []byte, arg string) ([]byte, bool) {
 			}
 			limit--
 			key := string(it.key())
-			if it.has(bitBinary) { // its bytes could end the line
+			if it.has(bitBinary) { // its bytes may contain line ends
 				key = escape(key)
 			}
 			dst = fmt.Appendf(dst, "ITEM %s [%d b; %d s]\r\n", key, it.valueBytes(), it.expiry())

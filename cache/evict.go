@@ -11,62 +11,62 @@ import (
 // segments and ghosts under the same lock; and items and slots, each under its stripe, which is
 // taken second.
 //
-// Eviction is S3-FIFO on segments. New items go to the small ring, and those whose key has a
-// ghost to the main ring. A victim is the oldest segment of a ring: of its items, the small ring's
-// go to the main ring if they were read twice, once more through the small ring if they were read
-// once, and else leave a ghost; the main ring's are put back with one read less if they were read,
-// else they go. (In the paper one read takes an item to the main ring. A second round in the small
-// ring instead saves 0.5 % of the requests on a small cache of the shop trace, and costs nothing
-// on the others: docs/decisions.)
+// Eviction is S3-FIFO on segments. New items go to the small ring, or to the main ring if their key
+// has a ghost. A victim is the oldest segment of a ring. An item of the small ring moves to the
+// main ring if it was read twice, goes through the small ring once more if it was read once, and is
+// evicted otherwise, leaving a ghost. An item of the main ring stays, with one read less, if it was
+// read, and is evicted otherwise. (In the paper one read takes an item to the main ring. The second
+// round in the small ring saves 0.5 % of the requests on a small cache of the shop trace, and costs
+// nothing on the others: docs/decisions.)
 //
 // The naive way is to empty a whole victim whenever memory runs out: with segments of thousands of
-// items that stops a store for a millisecond, and its connection's loop with it. So each store
-// sweeps a few items of the victim as soon as few segments are free, and usually finds a free
-// segment when it needs one: no pause depends on the number of items.
+// items that would block a store, and its event loop, for a millisecond. So each store sweeps a few
+// items of the victim as soon as few segments are free, and usually finds a free segment when it
+// needs one. No pause depends on the number of items.
 //
-// Two invariants: stores don't take the reserve of free segments, so that sweeping, which moves
-// survivors to other segments, never waits for itself; and a segment is freed only after each of
-// its items was unlinked, or moved, under that item's stripe.
+// Two invariants: stores never take the reserve of free segments, so sweeping, which moves
+// survivors to other segments, always finds memory; and a segment is freed only after each of its
+// items was unlinked or moved under that item's stripe.
 
 const (
-	// maxVictims bounds the work for one free segment when dead space is all there is to gain.
+	// maxVictims bounds the work for one free segment if only dead space may be reclaimed.
 	maxVictims = 64
-	// paceItems is how many items a store sweeps when few segments are free: some microseconds. (With
-	// 8, victims last so long that 0.05 % more of the shop trace misses.)
+	// paceItems is the number of items that a store sweeps when few segments are free, which takes
+	// some microseconds. (With 8, victims last so long that 0.05 % more of the shop trace misses.)
 	paceItems = 32
-	// sampleSegments are looked at for one that is mostly dead.
+	// sampleSegments is the number of segments that are examined to find one that is mostly dead.
 	sampleSegments = 32
-	// mercyRounds is how many main segments in a row may be put back without freeing one before items
-	// that were read more often are evicted, too: it bounds the work for one free segment.
-	mercyRounds = 4
-	// smallParts: one in so many of the items' segments is in the small ring. (With a tenth, as in the
-	// paper, small caches miss much more, and a share that adapts is worse still: docs/decisions.)
+	// keepRounds is the number of victims of the main ring in a row that may end without a free
+	// segment before items need one more read to be kept. It bounds the work for one free segment.
+	keepRounds = 4
+	// smallParts is the inverse of the small ring's share of the items' segments. (With a tenth, as in
+	// the paper, small caches miss much more, and an adaptive share is worse still: docs/decisions.)
 	smallParts = 5
-	// promoteReads is how many reads take an item from the small ring to the main ring; one is
-	// enough until the main ring has been full for the first time.
+	// promoteReads is the number of reads that take an item from the small ring to the main ring. One
+	// is enough until the main ring has been full for the first time.
 	promoteReads = 2
 )
 
-// What a sweep does with the items that are live.
+// What a sweep does with live items.
 const (
-	demote  = iota // small ring: promote what was read, evict the rest
-	recycle        // main ring: put back what was read, evict the rest
-	gather         // dead space or an end of a TTL class: keep all that lives
+	demote  = iota // small ring: promote those that were read, evict the others
+	recycle        // main ring: keep those that were read, evict the others
+	gather         // dead space, or expired items: keep all
 )
 
-// A sweep is a victim and how far it has been emptied.
+// A sweep is a victim and how much of it has been emptied.
 type sweep struct {
-	seg     uint32 // none when there is no victim
-	at      int    // bytes
+	seg     uint32 // the victim, or none
+	at      int    // offset in bytes of its next item
 	purpose uint8
-	keep    uint64 // recycle: reads that save an item
+	keep    uint64 // recycle: items with at least this many reads are kept
 }
 
-// wakeItems is how many items expire sweeps before it lets go of segments.mu.
+// wakeItems is the number of items that expire sweeps before it unlocks segments.mu.
 const wakeItems = 256
 
-// An evictor finds memory for items, and takes it from others where there is none. segments.mu
-// guards all that changes.
+// An evictor frees memory for items, by evicting others if necessary. segments.mu guards all fields
+// that change.
 type evictor struct {
 	*arena
 	index     *index
@@ -74,15 +74,15 @@ type evictor struct {
 	lifetimes *lifetimes
 	curve     *mrc.Sampler
 	watch     *watch
-	noEvict   bool // gather dead and expired memory only
+	noEvict   bool // reclaim only dead and expired memory
 
 	ghosts   ghosts
 	victim   sweep // for stores that need memory
 	expiring sweep // for expire
 	losses   losses
 	mainFull bool   // the main ring has had a victim
-	spared   int    // main segments in a row that were put back: see chooseVictim
-	looked   uint32 // where mostlyDead continues
+	spared   int    // victims of the main ring since a segment became free: see keepRounds
+	looked   uint32 // the segment that mostlyDead examined last
 }
 
 // makeFree evicts until a segment is free beyond the reserve, and reports whether it could. It
@@ -97,7 +97,7 @@ func (e *evictor) makeFree() bool {
 	return true
 }
 
-// pace does a store's share of eviction. It needs segments.mu.
+// pace does one store's share of eviction. It needs segments.mu.
 func (e *evictor) pace() {
 	if e.segments.beyondReserve() || e.noEvict { // without eviction, each search for dead space is expensive
 		return
@@ -108,7 +108,7 @@ func (e *evictor) pace() {
 	e.sweep(&e.victim, paceItems)
 }
 
-// chooseVictim begins with the next segment to be emptied, and reports whether there is one.
+// chooseVictim begins to empty the next victim, and reports whether there is one.
 func (e *evictor) chooseVictim() bool {
 	if id := e.mostlyDead(); id != none {
 		e.begin(&e.victim, id, gather)
@@ -128,24 +128,25 @@ func (e *evictor) chooseVictim() bool {
 	e.victim.keep = 1
 	if purpose == recycle {
 		e.mainFull = true
-		e.victim.keep = 1 + uint64(e.spared/mercyRounds)
-		e.spared++ // until something is freed: see sweep
+		e.victim.keep = 1 + uint64(e.spared/keepRounds)
+		e.spared++ // sweep resets it
 	}
 	e.begin(&e.victim, id, purpose)
 	return true
 }
 
-// smallIsOver reports whether the small ring has more than its share of the segments.
+// smallIsOver reports whether the small ring has more than its share of the items' segments.
 func (e *evictor) smallIsOver() bool {
 	total := e.segments.rings[small].count + e.segments.rings[main].count
 	return e.segments.rings[small].count*smallParts > total
 }
 
-// mostlyDead looks at some segments, in turn, for one half of whose bytes are dead items'.
+// mostlyDead examines some segments, in turn, and returns one of which at most half is live, or
+// none.
 func (e *evictor) mostlyDead() uint32 {
 	best, bestLive := none, uint32(0)
 	look, enough := sampleSegments, func(used uint32) uint32 { return used / 2 }
-	if e.noEvict { // nothing else gives memory back
+	if e.noEvict { // there is no other way to free memory
 		look, enough = len(e.segments.table), func(used uint32) uint32 { return used - used/4 }
 	}
 	for range min(look, len(e.segments.table)) {
@@ -165,7 +166,7 @@ func (e *evictor) mostlyDead() uint32 {
 	return best
 }
 
-// begin withdraws a segment to be emptied.
+// begin withdraws a segment and makes it w's victim.
 func (e *evictor) begin(w *sweep, id uint32, purpose uint8) {
 	e.segments.withdraw(id)
 	w.seg, w.at, w.purpose = id, 0, purpose
@@ -180,7 +181,7 @@ func (e *evictor) sweep(w *sweep, n int) {
 		it := e.item(loc)
 		w.at += it.size()
 		if it.dead() {
-			n++ // dead items cost next to nothing
+			n++ // dead items cost almost nothing
 			continue
 		}
 		if !e.evictOrMove(w, loc, it) {
@@ -188,7 +189,7 @@ func (e *evictor) sweep(w *sweep, n int) {
 			return
 		}
 		if w.purpose != gather && e.segments.beyondReserve() {
-			break // a large value was evicted and its segments are free: the other items may stay for now
+			break // evicting a large value has freed its segments: the other items may stay for now
 		}
 	}
 	if w.at >= int(seg.used) {
@@ -203,8 +204,8 @@ func (e *evictor) sweep(w *sweep, n int) {
 	}
 }
 
-// evictOrMove evicts or moves one item of w's victim. It returns false if nothing may be evicted
-// and there is no memory to move the item to.
+// evictOrMove evicts or moves one item of w's victim. It returns false if evicting is disabled and
+// there is no memory to move the item to.
 func (e *evictor) evictOrMove(w *sweep, loc uint64, it item) bool {
 	h := e.index.hash(it.key())
 	st := e.index.stripe(h)
@@ -212,12 +213,12 @@ func (e *evictor) evictOrMove(w *sweep, loc uint64, it item) bool {
 	defer st.Unlock()
 	at := e.index.findAt(h, loc)
 	if at == 0 {
-		return true // unlinked since the look at its header
+		return true // unlinked since its header was read
 	}
 	slot := e.index.slot(at)
 	if e.lifetimes.gone(it, e.lifetimes.now.Load()) {
 		e.losses.count(it, true)
-		forget(e.curve, h)
+		deleteFromCurve(e.curve, h)
 		e.index.erase(h, at)
 		e.segments.freeChunks(e.index.drop(loc, it))
 		return true
@@ -275,14 +276,14 @@ func (e *evictor) move(at, loc uint64, it item, r uint8, reads uint64) bool {
 	return true
 }
 
-// giveUp puts a victim back that could not be emptied: see evictOrMove.
+// giveUp puts a victim back that can't be emptied: see evictOrMove.
 func (e *evictor) giveUp(w *sweep) {
 	e.segments.putBack(w.seg)
 	w.seg = none
 }
 
-// expire gathers each segment that is due. It takes segments.mu, again and again, so that stores
-// get their turns.
+// expire gathers each segment that is due. It unlocks segments.mu regularly, so that stores aren't
+// blocked for long.
 func (e *evictor) expire(now uint32) {
 	for id := range e.segments.table {
 		e.segments.mu.Lock()

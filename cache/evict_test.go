@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestLargeValuesGoOneByOne: a store that needs a large value's memory evicts as many as it needs,
-// and not all whose items happen to be in one segment.
+// TestLargeValuesGoOneByOne: a store that needs memory for a large value evicts as many large
+// values as it needs, and not all whose items are in one segment.
 func TestLargeValuesGoOneByOne(t *testing.T) {
 	s := openStore(t, Options{MemoryBytes: 16 << 20, Seed: 1})
 	c := newClient(t, s)
@@ -24,13 +24,13 @@ func TestLargeValuesGoOneByOne(t *testing.T) {
 		before := s.index.items.Load()
 		store()
 		if got := s.index.items.Load(); got < before-1 {
-			t.Fatalf("store %d into %d items: %d are left; want no more than two to go for one", next, before, got)
+			t.Fatalf("store %d: %d items before, %d after; want at most two evicted for one", next, before, got)
 		}
 	}
 }
 
-// TestTTLsCostFewItems: items of many TTLs leave segments open, which must not take much of a
-// small memory.
+// TestTTLsCostFewItems: items of many TTLs keep several segments open, which must not take much of
+// a small memory.
 func TestTTLsCostFewItems(t *testing.T) {
 	held := func(ttls ...int) int64 {
 		s := openStore(t, Options{MemoryBytes: 4 << 20, Seed: 1, Now: newFakeClock().now})

@@ -8,31 +8,32 @@ import (
 	"time"
 )
 
-// Items with about the same TTL share segments, so that they expire together: a segment wakes when
-// the last of its items has expired. Items whose expiry was put off since are moved then.
+// Items with about the same TTL share segments, so that they expire together: a segment is due when
+// the last of its items has expired. Items whose expiry was postponed meanwhile are then moved.
 //
-// This file has the fields of lifetimes, all atomic or constant: it needs no lock but the stripe of
-// an item that is passed to it.
+// This file owns the fields of lifetimes, which are atomic or constant. It needs no lock except the
+// stripe of an item that is passed to it.
 
-// ttlClasses is class 0, for items that never expire, and fifteen for TTLs up to these.
+// ttlClasses counts class 0, for items that never expire, and one class for the TTLs up to each of
+// ttlBounds and beyond the last.
 const ttlClasses = 16
 
 var ttlBounds = [ttlClasses - 2]uint32{10, 30, 60, 120, 300, 600, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600,
 	86400, 3 * 86400, 10 * 86400}
 
-// lifetimes decide when an item is gone: when its time is up, or because a flush came after it. All
-// of it may be used with any lock held, and with none.
+// lifetimes decide when an item is gone: after its expiry, or if it was flushed. Methods may be
+// called with any lock held, or none.
 type lifetimes struct {
 	clock   func() time.Time
 	started time.Time
 	ttls    []TTLRule // longest prefix first
 
 	now     atomic.Uint32 // Unix seconds; moves with each Tick
-	ahead   atomic.Int64  // seconds: see Store.AdvanceClock
+	ahead   atomic.Int64  // seconds that AdvanceClock has added
 	stopped atomic.Bool
-	seq     atomic.Uint64 // the last sequence number given
+	seq     atomic.Uint64 // the last sequence number that an item got
 	flushed atomic.Uint64 // items with a sequence number up to this one are gone
-	flushAt atomic.Uint32 // Unix seconds of a flush to come, 0 none
+	flushAt atomic.Uint32 // Unix seconds of a delayed flush, 0 none
 }
 
 func (t *lifetimes) start(o *Options) {
@@ -42,7 +43,7 @@ func (t *lifetimes) start(o *Options) {
 	t.now.Store(t.unixNow())
 }
 
-// restore takes up what save left in the header.
+// restore reads what save has written to the header.
 func (t *lifetimes) restore(h *header) {
 	t.seq.Store(h.seq)
 	t.flushed.Store(h.flushed)
@@ -54,7 +55,7 @@ func (t *lifetimes) save(h *header) {
 	h.seq, h.flushed, h.flushAt = t.seq.Load(), t.flushed.Load(), uint64(t.flushAt.Load())
 }
 
-// tick moves now to the present, and reports whether a flush is due, once for each flush.
+// tick sets now to the present time, and reports whether a delayed flush is due, once for each.
 func (t *lifetimes) tick() (now uint32, flush bool) {
 	if !t.stopped.Load() {
 		t.now.Store(t.unixNow())
@@ -64,7 +65,7 @@ func (t *lifetimes) tick() (now uint32, flush bool) {
 	return now, at != 0 && at <= now && t.flushAt.CompareAndSwap(at, 0)
 }
 
-// classOf is the class of items that expire at that time.
+// classOf returns the class of items with this expiry.
 func classOf(expiry, now uint32) uint8 {
 	if expiry == 0 {
 		return 0
@@ -80,8 +81,8 @@ func classOf(expiry, now uint32) uint8 {
 	return class
 }
 
-// apart is how far the TTLs of two classes are from each other, in classes. Class 0, of items that
-// never expire, comes after all others.
+// apart returns the distance between two classes. Class 0, for items that never expire, comes after
+// all others.
 func apart(a, b uint8) int {
 	away := int((a-1)%ttlClasses) - int((b-1)%ttlClasses)
 	return max(away, -away)
@@ -95,8 +96,8 @@ func (t *lifetimes) gone(it item, now uint32) bool {
 	return it.seq() <= t.flushed.Load()
 }
 
-// unixNow is the time by which items expire. It counts from the start by the monotonic clock, so
-// that setting the machine's clock makes no item older or younger.
+// unixNow returns the time by which items expire. It adds the monotonic clock to the time of the
+// start, so that setting the machine's clock makes no item older or younger.
 func (t *lifetimes) unixNow() uint32 {
 	return uint32(t.started.Add(t.clock().Sub(t.started)).Unix() + t.ahead.Load())
 }
@@ -104,7 +105,7 @@ func (t *lifetimes) unixNow() uint32 {
 // maxRelative is the largest exptime that is an offset from now; above, it is Unix seconds.
 const maxRelative = 30 * 24 * 3600
 
-// expiryOf turns an exptime as on the wire to Unix seconds; 0 is never.
+// expiryOf converts an exptime of the protocol to Unix seconds; 0 is never.
 func (t *lifetimes) expiryOf(exptime int64) uint32 {
 	now := t.now.Load()
 	switch {
@@ -118,8 +119,8 @@ func (t *lifetimes) expiryOf(exptime int64) uint32 {
 	return now + uint32(exptime)
 }
 
-// expiryFor is expiryOf for an item that is stored: with the default TTL and the jitter of its
-// key's prefix, if it has them.
+// expiryFor is expiryOf for an item that is stored: it applies the default TTL and the jitter of
+// the key's prefix, if there are any.
 func (t *lifetimes) expiryFor(key []byte, exptime int64) uint32 {
 	if len(t.ttls) == 0 {
 		return t.expiryOf(exptime)
@@ -141,7 +142,7 @@ func (t *lifetimes) expiryFor(key []byte, exptime int64) uint32 {
 	return uint32(min(int64(t.now.Load())+ttl, 1<<32-1))
 }
 
-// rule is the rule with the longest prefix that key has; the rules are in that order.
+// rule returns the rule with the key's longest prefix, which is the first that matches, or nil.
 func (t *lifetimes) rule(key []byte) *TTLRule {
 	for i := range t.ttls {
 		if p := t.ttls[i].Prefix; len(key) >= len(p) && string(key[:len(p)]) == p {

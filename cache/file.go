@@ -15,10 +15,10 @@ import (
 
 // This file maps the memory file and decides whether its items can be used. It runs in Open, before
 // anything else uses the mapping, and in Close, after everything else; only CheckFile and
-// explainFault may run beside requests.
+// explainFault may run concurrently with requests.
 
-// openFile maps o.File, whose contents are used if its header agrees with s and it was stopped
-// cleanly. Otherwise it is emptied.
+// openFile maps o.File. Its contents are kept if the header agrees with s, it was stopped cleanly
+// and it is not damaged; otherwise the file is emptied.
 func (a *arena) openFile(o Options, s shape) (warm bool, cold string, err error) {
 	f, info, err := openOwn(o.File)
 	if err != nil {
@@ -30,20 +30,20 @@ func (a *arena) openFile(o Options, s shape) (warm bool, cold string, err error)
 	}
 	cold = "" // a new file
 	if info.Size() > 0 {
-		cold = fmt.Sprintf("it has %d bytes and this memory %d", info.Size(), s.memoryBytes)
+		cold = fmt.Sprintf("it has %d bytes, and this cache's memory %d", info.Size(), s.memoryBytes)
 	}
 	if err := ours(f, info.Size()); err != nil {
 		return false, "", err
 	}
 	if info.Size() != s.memoryBytes {
-		// Truncate to nothing first: the old bytes must not be taken for ours.
+		// Truncate to 0 first, so that old bytes are not mistaken for ours.
 		if err := f.Truncate(0); err != nil {
 			return false, "", err
 		}
 	}
-	// All of it now: where a file system gets full later, touching the mapping is death by SIGBUS.
+	// Allocate all of it now: if the file system fills up later, touching the mapping raises SIGBUS.
 	if err := reserveFile(f, s.memoryBytes); err != nil {
-		f.Truncate(0) // what was reserved is given back; the error that counts is the first
+		f.Truncate(0) // free what was allocated; the first error is the one to report
 		return false, "", fmt.Errorf("%s needs %d bytes: %w", o.File, s.memoryBytes, err)
 	}
 	lock, err := keepLock(f)
@@ -59,28 +59,27 @@ func (a *arena) openFile(o Options, s shape) (warm bool, cold string, err error)
 	a.file = lock
 	a.unmap = func() error {
 		err := unmap(mem)
-		lock.Close() // only now may another process take the file
+		lock.Close() // only now may another process use the file
 		return err
 	}
 	if info.Size() == s.memoryBytes {
 		cold = a.head.check(o, s)
-		if cold == "" && !a.unspoilt() {
-			cold = "it is damaged: it isn't what the last stop has written"
+		if cold == "" && !a.intact() {
+			cold = "it is damaged: it differs from what the last stop wrote"
 		}
 		return cold == "", cold, nil
 	}
 	return false, cold, nil
 }
 
-// openOwn opens the file at path, or makes it, for this user alone. The path is often in a
-// directory that all users share, such as /dev/shm: another user may have put a link there, so that
-// this process would overwrite another file, or a file of their own, so that they would choose its
-// items.
+// openOwn opens or creates the file at path, accessible only to this user. The path is often in a
+// directory that all users share, such as /dev/shm. Another user may have put a link there, so that
+// this process would overwrite another file, or a file of their own, with items that they chose.
 func openOwn(path string) (*os.File, os.FileInfo, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|noFollow, 0o600)
 	if err != nil {
 		if info, failed := os.Lstat(path); failed == nil && info.Mode()&os.ModeSymlink != 0 {
-			err = fmt.Errorf("%s is a symbolic link, which isn't followed: name the file itself", path)
+			err = fmt.Errorf("%s is a symbolic link, which is not followed: name the file itself", path)
 		}
 		return nil, nil, err
 	}
@@ -95,10 +94,10 @@ func openOwn(path string) (*os.File, os.FileInfo, error) {
 	return f, info, nil
 }
 
-// own refuses a path that is not a regular file, and a file that another user may change.
+// own refuses what is not a regular file, and a file that another user may change.
 func own(path string, info os.FileInfo) error {
 	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is no regular file", path)
+		return fmt.Errorf("%s is not a regular file", path)
 	}
 	if user, others := owner(info); others {
 		return fmt.Errorf("%s belongs to user %d, and this process runs as user %d", path, user, os.Geteuid())
@@ -109,31 +108,31 @@ func own(path string, info os.FileInfo) error {
 	return nil
 }
 
-// ours refuses a file that is not a memory file, which must not be destroyed. A file of zeros is
-// left by a start that did not finish.
+// ours refuses a file that is not a memory file, so that it is not destroyed. A start that did not
+// finish leaves a file of zeros.
 func ours(f *os.File, size int64) error {
 	var magic [8]byte
 	if _, err := f.ReadAt(magic[:], 0); err != nil && err != io.EOF {
 		return err
 	}
 	if size > 0 && magic != headerMagic && magic != [8]byte{} {
-		return fmt.Errorf("%s is no memory file; it is left as it is", f.Name())
+		return fmt.Errorf("%s is not a memory file; it is left unchanged", f.Name())
 	}
 	return nil
 }
 
-// check returns why the items of a mapped file can't be used, or "".
+// check returns the reason why the items of a mapped file can't be used, or "".
 func (h *header) check(o Options, s shape) string {
 	switch {
 	case h.magic != headerMagic:
-		return "its first start broke off"
+		return "its first start did not finish"
 	case h.version != formatVersion || h.headerBytes != uint32(unsafe.Sizeof(header{})):
-		return fmt.Sprintf("its format is version %d (%d) and this program's %d (%d)",
+		return fmt.Sprintf("its format is version %d (%d) and this program's is %d (%d)",
 			h.version, h.headerBytes, formatVersion, unsafe.Sizeof(header{}))
 	case h.memoryBytes != uint64(s.memoryBytes) || h.segmentBytes != uint64(s.segmentBytes):
-		return fmt.Sprintf("it is of %d bytes of memory and this of %d", h.memoryBytes, s.memoryBytes)
+		return fmt.Sprintf("it is for %d bytes of memory, and this cache has %d", h.memoryBytes, s.memoryBytes)
 	case o.Seed != 0 && h.seed != o.Seed:
-		return "its hash seed is another"
+		return "its hash seed differs"
 	case h.clean != 1:
 		return "it was not stopped cleanly"
 	}
@@ -148,19 +147,19 @@ func (a *arena) markClean() {
 	a.head.clean = 1
 }
 
-// unspoilt reports whether the mapping is, to the byte, what markClean was called on. Damage since
-// then, by another program, a disk, or a copy without its middle, changes the sum; so a file with
-// the right sum needs no other checks, neither of the header's fields nor of its lists.
-func (a *arena) unspoilt() bool {
+// intact reports whether the mapping is, to the byte, as markClean left it. Damage since then, by
+// another program, a disk, or an incomplete copy, changes the sum; so a file with the right sum
+// needs no other checks, neither of the header's fields nor of its lists.
+func (a *arena) intact() bool {
 	a.head.clean = 0
 	return a.head.sum == a.sum()
 }
 
-// sumBytes is how much of the mapping is summed at a time.
+// sumBytes is the size of the parts of the mapping that are summed separately.
 const sumBytes = 4 << 20
 
-// sum is the xxh3 of the xxh3s of the mapping's parts of sumBytes, with 0 for clean and sum in the
-// header. All processors work on it, since it reads all of the memory, at a start and at a stop.
+// sum returns the xxh3 of the xxh3s of the mapping's parts of sumBytes, with 0 for clean and sum in
+// the header. It uses all processors, since each start and stop reads all of the memory.
 func (a *arena) sum() uint64 {
 	clean, sum := a.head.clean, a.head.sum
 	a.head.clean, a.head.sum = 0, 0
@@ -184,8 +183,8 @@ func (a *arena) sum() uint64 {
 	return xxh3.Hash(parts)
 }
 
-// CheckFile returns an error if the memory file was truncated. The mapping beyond the file's end is
-// gone, and touching it is a fault that ends the process; so the store can only be closed.
+// CheckFile returns an error if the memory file was truncated. Touching the mapping beyond the
+// file's end is a fault that ends the process, so such a store can only be closed.
 func (s *Store) CheckFile() error {
 	if s.file == nil {
 		return nil
@@ -195,14 +194,14 @@ func (s *Store) CheckFile() error {
 	case err != nil:
 		return fmt.Errorf("cache: memory file: %w", err)
 	case info.Size() < int64(len(s.mem)):
-		return fmt.Errorf("cache: memory file %s: another program has cut it from %d bytes to %d while it is in use",
+		return fmt.Errorf("cache: memory file %s: another program truncated it from %d bytes to %d while it was in use",
 			s.file.Name(), len(s.mem), info.Size())
 	}
 	return nil
 }
 
-// explainFault, deferred by whatever touches the mapping, turns a fault into a panic that names its
-// cause. Nothing can be saved: the fault may have come anywhere, with locks held.
+// explainFault is deferred by the functions that touch the mapping. It turns a memory fault into a
+// panic that names its cause. The process can't go on: locks may be held at the fault.
 func (s *Store) explainFault() {
 	fault := recover()
 	if fault == nil {

@@ -10,7 +10,7 @@ import (
 	"unsafe"
 )
 
-// stoppedFile leaves the file of a store that was stopped cleanly with items in it.
+// stoppedFile returns the options of a store that was stopped cleanly with items in its file.
 func stoppedFile(t *testing.T) Options {
 	t.Helper()
 	o := Options{File: filepath.Join(t.TempDir(), "memory"), MemoryBytes: 8 << 20, Now: newFakeClock().now}
@@ -23,8 +23,8 @@ func stoppedFile(t *testing.T) Options {
 	return o
 }
 
-// TestDamagedFile has files that are marked as clean and aren't what the stop left: each is found
-// at the start and emptied, and the store works.
+// TestDamagedFile opens files that are marked as clean and were damaged since. Open finds each
+// damage, empties the file, and the store works.
 func TestDamagedFile(t *testing.T) {
 	whole := stoppedFile(t)
 	content, err := os.ReadFile(whole.File)
@@ -44,7 +44,7 @@ func TestDamagedFile(t *testing.T) {
 		"a free list out of bounds":    word(unsafe.Offsetof(h.freeHead), 1<<30),
 		"more buckets than memory":     word(unsafe.Offsetof(h.index), 1<<31),
 		"an overflow bucket elsewhere": word(unsafe.Offsetof(h.index)+16, 1<<31),
-		"a ring that goes in a circle": word(pageBytes, 0),
+		"a cyclic ring":                word(pageBytes, 0),
 		"another sequence number":      word(unsafe.Offsetof(h.seq), 7),
 		"another sum":                  word(unsafe.Offsetof(h.sum), 7),
 	} {
@@ -67,8 +67,8 @@ func TestDamagedFile(t *testing.T) {
 	closeStore(t, openWarm(t, whole, true, ""))
 }
 
-// TestFileOfOthers has files that another user could have put at the path, or could change: they
-// are refused, and left as they are.
+// TestFileOfOthers: Open refuses files that another user could have put at the path, or could
+// change, and leaves them unchanged.
 func TestFileOfOthers(t *testing.T) {
 	dir := t.TempDir()
 	victim := filepath.Join(dir, "victim")
@@ -86,7 +86,7 @@ func TestFileOfOthers(t *testing.T) {
 		}},
 		{"a file that all may write", "has the mode 0666", func(path string) error { return chmod(path, 0o666) }},
 		{"a file that a group may write", "has the mode 0660", func(path string) error { return chmod(path, 0o660) }},
-		{"a pipe", "is no regular file", func(path string) error { return syscall.Mkfifo(path, 0o600) }},
+		{"a pipe", "is not a regular file", func(path string) error { return syscall.Mkfifo(path, 0o600) }},
 	}
 	if os.Geteuid() == 0 {
 		others = append(others, other{"another user's file", "belongs to user 65534", func(path string) error {
@@ -113,13 +113,13 @@ func TestFileOfOthers(t *testing.T) {
 			t.Errorf("%s: got %v; want that it %s", test.what, err, test.want)
 		}
 		if after, err := os.Lstat(path); err != nil || after.Size() != before.Size() || after.Mode() != before.Mode() {
-			t.Errorf("%s: got %v, %v; want it as it was", test.what, after, err)
+			t.Errorf("%s: got %v, %v; want it unchanged", test.what, after, err)
 		}
 	}
 	if _, err := os.Stat(filepath.Join(dir, "none")); err == nil {
-		t.Error("the link's target was made")
+		t.Error("the link's target was created")
 	}
-	// What a user's own umask may leave is no danger.
+	// A mode that the user's own umask may leave is accepted.
 	path := filepath.Join(dir, "readable")
 	if err := chmod(path, 0o644); err != nil {
 		t.Fatal(err)
@@ -134,18 +134,18 @@ func chmod(path string, mode os.FileMode) error {
 	return os.Chmod(path, mode)
 }
 
-// TestCutFile cuts the file of a store in use. The store says so, and touching it is a panic that
-// names the cause rather than a fault at some address.
-func TestCutFile(t *testing.T) {
+// TestTruncatedFile truncates the file of a store in use. CheckFile and Close report it, and
+// touching the mapping is a panic that names the cause rather than a fault at some address.
+func TestTruncatedFile(t *testing.T) {
 	o := stoppedFile(t)
 	s := openWarm(t, o, true, "")
 	if err := s.CheckFile(); err != nil {
-		t.Errorf("of a whole file: %v", err)
+		t.Errorf("before the truncation: %v", err)
 	}
 	if err := os.Truncate(o.File, 0); err != nil {
 		t.Fatal(err)
 	}
-	const want = "another program has cut it from 8388608 bytes to 0"
+	const want = "another program truncated it from 8388608 bytes to 0"
 	if err := s.CheckFile(); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v; want that %s", err, want)
 	}

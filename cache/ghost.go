@@ -2,10 +2,10 @@ package cache
 
 import "math/bits"
 
-// Ghosts are fingerprints of keys that were recently evicted from the small ring: a key that is
-// stored again while its ghost is there goes to the main ring at once. There are places for about
-// as many as there are items, as in the S3-FIFO paper, at 2 bytes each. (The paper has them in one
-// queue; here they are in sets of 32, each a queue in a cache line of its own, which needs no
+// Ghosts are fingerprints of keys that were recently evicted from the small ring. A key that is
+// stored again while its ghost exists goes to the main ring at once. There is space for about as
+// many ghosts as there are items, as in the S3-FIFO paper, at 2 bytes each. (The paper has them in
+// one queue. Here they are in sets of 32, each a queue in a cache line of its own, which needs no
 // links. The age at which a ghost is dropped varies a little around the mean, and at most one new
 // key in 2048 is mistaken for one that was evicted.)
 //
@@ -19,19 +19,19 @@ const (
 // ghosts are all sets of ghosts. segments.mu guards them.
 type ghosts struct {
 	*arena
-	segments *segments // where their memory comes from
-	dir      []uint32  // their chunks' segments, in the mapping
+	segments *segments // their memory is from here
+	dir      []uint32  // the segments that are their chunks; in the mapping
 	state    ghostState
 }
 
-// ghostState is the state of the ghosts outside of their chunks, as the header keeps it.
+// ghostState is the state of the ghosts outside of their chunks, in the header's form.
 type ghostState struct {
 	chunks uint32
 	_      uint32
-	sets   uint64 // in use; the chunks may have memory for more
+	sets   uint64 // in use; the chunks may have space for more
 }
 
-// set is the set of h: 32 fingerprints in 8 words, the youngest first.
+// set returns the set of h: 32 fingerprints in 8 words, the youngest first.
 func (g *ghosts) set(h uint64) []uint64 {
 	// The upper half of a 32-bit product spreads h's low half over any number of sets.
 	n := (h & (1<<32 - 1)) * g.state.sets >> 32
@@ -75,9 +75,9 @@ func (g *ghosts) take(h uint64) bool {
 	return false
 }
 
-// resize keeps places for about as many ghosts as there are items. Another number of sets
-// invalidates most ghosts, so it changes only when it is off by much. The first ghosts get their
-// memory chunk by chunk, one for each segment that eviction frees.
+// resize keeps space for about as many ghosts as there are items. Changing the number of sets
+// invalidates most ghosts, so it changes only if it is far off. The first ghosts get their memory
+// chunk by chunk, one for each segment that eviction frees.
 func (g *ghosts) resize(items uint64) {
 	want := max(1, items/ghostWays)
 	if want <= g.state.sets+g.state.sets/8 && want >= g.state.sets/2 {

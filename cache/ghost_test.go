@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestGhostsAgainstModel does the same to ghosts and to lists of fingerprints, one for each set,
-// the youngest first. A ghost that is taken leaves its place empty.
+// TestGhostsAgainstModel applies the same operations to ghosts and to a list of fingerprints per
+// set, the youngest first. Taking a ghost leaves its place empty.
 func TestGhostsAgainstModel(t *testing.T) {
 	s := newSegments(t, 1<<20)
 	g := ghosts{arena: s.arena, segments: s, dir: s.directory(ghostDirectory)}
@@ -15,7 +15,7 @@ func TestGhostsAgainstModel(t *testing.T) {
 	if g.take(1) {
 		t.Error("found a ghost without memory for any")
 	}
-	g.add(1) // goes nowhere
+	g.add(1) // has no effect
 	g.resize(sets * ghostWays)
 	if g.state.sets != sets {
 		t.Fatalf("%d sets; want %d", g.state.sets, sets)

@@ -8,13 +8,13 @@ import (
 	"github.com/zeebo/xxh3"
 )
 
-// The index maps the hash of a key to the location of its item. It is a table of 64-byte buckets
-// of eight slots that grows by linear hashing (Litwin, VLDB'80): one bucket at a time is split in
-// two, so that no store waits for a rehash. A bucket with more than eight items has a link in its
-// last slot to a bucket of overflow. Chunks of buckets are segments.
+// The index maps the hash of a key to the location of its item. It is a table of 64-byte buckets of
+// eight slots that grows by linear hashing (Litwin, VLDB'80): buckets are split in two one at a
+// time, so that no store waits for a rehash. A bucket with more than eight items has a link in its
+// last slot to an overflow bucket. Chunks of buckets are segments.
 //
-// This file and prefetch.go have all that touches buckets. A slot changes only under its stripe;
-// what else of the index changes is guarded by segments.mu.
+// Only this file and prefetch.go touch buckets. A slot changes only under its stripe; segments.mu
+// guards everything else of the index that changes.
 //
 // A slot is a word, 0 when empty:
 //
@@ -25,10 +25,10 @@ import (
 //	bits  0-35  the item's location: its first word's number in the mapping
 //
 // A bucket's number is the low bits of the hash, at least ten of them, and the tag begins above
-// these ten: so a split needs the tags alone and reads no item (up to 2^34 buckets), and every
-// bucket that a key can ever be in has the same low ten bits, which number its stripe.
+// these ten. So a split needs only the tags and reads no item (up to 2^34 buckets), and all buckets
+// that a key can ever be in have the same low ten bits, which are the number of its stripe.
 const (
-	slots       = 8 // a bucket
+	slots       = 8 // per bucket
 	bucketBytes = 8 * slots
 	tagShift    = 40
 	tagBits     = 24
@@ -42,12 +42,12 @@ const (
 	stripes    = 1 << stripeBits
 	minBuckets = stripes
 
-	// itemsPerBucket is the mean load above which a bucket is split. More saves memory, until the
-	// overflow buckets eat it up, and costs a second cache line where there is overflow.
+	// itemsPerBucket is the mean load above which a bucket is split. A higher one saves memory, until
+	// overflow buckets use it up, and costs a second cache line for each bucket with overflow.
 	itemsPerBucket = 8
 )
 
-// A stripe is a lock over every stripes-th bucket, alone in its cache line.
+// A stripe is a lock for every stripes-th bucket, in a cache line of its own.
 type stripe struct {
 	sync.Mutex
 	_ [56]byte
@@ -56,26 +56,26 @@ type stripe struct {
 // An index finds items by their keys' hashes.
 type index struct {
 	*arena
-	segments *segments // where its memory comes from
-	dir      []uint32  // its chunks' segments, in the mapping
-	seed     uint64    // of the hash; secret, so that nobody can choose keys that collide
+	segments *segments // its memory is from here
+	dir      []uint32  // the segments that are its chunks; in the mapping
+	seed     uint64    // of the hash; secret, so that clients can't choose keys that collide
 
 	stripes [stripes]stripe
 	buckets atomic.Uint64 // in use; written under segments.mu and the stripe of the bucket that is split
-	items   atomic.Int64  // that slots refer to, expired ones too until they are noticed
+	items   atomic.Int64  // that slots refer to; also expired ones until they are unlinked
 	bytes   atomic.Int64  // that these items take
 
 	state indexState // guarded by segments.mu
-	held  []uint64   // unchain's scratch, likewise
+	held  []uint64   // scratch space of unchain; guarded by segments.mu
 }
 
-// indexState is the state of the index outside of its chunks, as the header keeps it.
+// indexState is the state of the index outside of its chunks, in the header's form.
 type indexState struct {
 	buckets  uint64 // a copy of index.buckets, made by save
 	chunks   uint32 // in dir
-	overflow uint32 // chunks of overflow
-	spare    uint64 // first overflow bucket that is free, 0 none; each links to the next by its first word
-	spares   uint64
+	overflow uint32 // chunks of overflow buckets
+	spare    uint64 // first free overflow bucket, 0 none; each links to the next in its first word
+	spares   uint64 // number of free overflow buckets
 }
 
 func tagOf(h uint64) uint64              { return h >> stripeBits & (1<<tagBits - 1) }
@@ -83,10 +83,10 @@ func frequency(slot uint64) uint64       { return slot >> freqShift & freqMax }
 func location(slot uint64) uint64        { return slot & locMask }
 func (x *index) stripe(h uint64) *stripe { return &x.stripes[h&(stripes-1)] }
 
-// hash is the hash of a key. Its low bits number the stripe.
+// hash returns the hash of a key. Its low bits are the number of the stripe.
 func (x *index) hash(key []byte) uint64 { return xxh3.HashSeed(key, x.seed) }
 
-// reset makes the index an empty one. The segments must be free.
+// reset empties the index. All segments must be free.
 func (x *index) reset(seed uint64) {
 	x.seed = seed
 	x.addChunk()
@@ -97,7 +97,7 @@ func (x *index) reset(seed uint64) {
 	x.giveSpares(rest, uint64(len(x.words)))
 }
 
-// restore takes up what save left in the header.
+// restore reads what save has written to the header.
 func (x *index) restore(h *header) {
 	x.seed, x.state = h.seed, h.index
 	x.buckets.Store(h.index.buckets)
@@ -115,7 +115,7 @@ func newSlot(h, loc uint64, r uint8) uint64 {
 	return tagOf(h)<<tagShift | uint64(r)*mainMark | loc
 }
 
-// bucketNumber is the bucket of h in a table of n.
+// bucketNumber returns the bucket of h in a table of n buckets.
 func bucketNumber(h, n uint64) uint64 {
 	mask := uint64(1)<<bits.Len64(n-1) - 1
 	b := h & mask
@@ -125,7 +125,8 @@ func bucketNumber(h, n uint64) uint64 {
 	return b
 }
 
-// bucket is the first word of h's bucket. It is h's for sure only under h's stripe.
+// bucket returns the first word of h's bucket. Without h's stripe, a split may change it at any
+// time.
 func (x *index) bucket(h uint64) uint64 { return x.bucketWord(bucketNumber(h, x.buckets.Load())) }
 
 func (x *index) bucketWord(b uint64) uint64 {
@@ -133,7 +134,7 @@ func (x *index) bucketWord(b uint64) uint64 {
 	return x.wordAt(x.dir[b>>shift]) + (b&(1<<shift-1))*slots
 }
 
-// find returns the slot of key, as a word's number, and its item's location; 0, 0 if there is
+// find returns the slot of key, as an index of words, and its item's location; 0, 0 if there is
 // none. It needs h's stripe.
 func (x *index) find(h uint64, key []byte) (at, loc uint64) {
 	tag := tagOf(h)
@@ -155,7 +156,7 @@ func (x *index) find(h uint64, key []byte) (at, loc uint64) {
 	}
 }
 
-// findAt returns the slot that refers to loc, 0 if none does. It needs h's stripe.
+// findAt returns the slot that refers to loc, or 0. It needs h's stripe.
 func (x *index) findAt(h, loc uint64) (at uint64) {
 	w := x.bucket(h)
 	for {
@@ -172,10 +173,10 @@ func (x *index) findAt(h, loc uint64) (at uint64) {
 	}
 }
 
-// slot is the slot at a word's number. It needs the slot's stripe.
+// slot returns the slot at index at of words. It needs the slot's stripe.
 func (x *index) slot(at uint64) uint64 { return x.words[at] }
 
-// countRead raises the slot's frequency. It needs the slot's stripe.
+// countRead increments the slot's frequency. It needs the slot's stripe.
 func (x *index) countRead(at uint64) {
 	if slot := x.words[at]; frequency(slot) < freqMax {
 		x.set(at, slot+1<<freqShift)
@@ -185,8 +186,8 @@ func (x *index) countRead(at uint64) {
 // set writes a slot. The store is atomic because prefetchItem reads slots without a lock.
 func (x *index) set(at, slot uint64) { atomic.StoreUint64(&x.words[at], slot) }
 
-// insert adds a slot to the bucket of h, which has none for the same key. It needs segments.mu, h's
-// stripe and, when the bucket is full, a spare overflow bucket: see reserveSpare.
+// insert adds a slot to the bucket of h, which must not have one for the same key. It needs
+// segments.mu, h's stripe and, if the bucket is full, a spare overflow bucket: see reserveSpare.
 func (x *index) insert(h, slot uint64) { x.insertAt(x.bucket(h), slot) }
 
 func (x *index) insertAt(w, slot uint64) {
@@ -209,8 +210,8 @@ func (x *index) insertAt(w, slot uint64) {
 	}
 }
 
-// split divides the next bucket. It needs segments.mu. The two chains that come of it need no more
-// overflow buckets than the one before, which are given back first.
+// split divides the next bucket. It needs segments.mu. The two new chains need no more overflow
+// buckets than the old one, whose overflow buckets are freed first.
 func (x *index) split() {
 	n := x.buckets.Load()
 	bit := uint(bits.Len64(n) - 1) // n is in [1<<bit, 2<<bit), and bucket n is split off n - 1<<bit
@@ -253,9 +254,9 @@ func (x *index) unchain(w uint64) []uint64 {
 	return held
 }
 
-// erase empties a slot of h's bucket and shortens the chain if it can. It needs segments.mu and h's
-// stripe. Where only the stripe is held a slot is set to 0, and its chain shortened later: chains
-// must not stay as long as they ever were.
+// erase empties a slot of h's bucket and shortens the chain if it can, so that chains don't stay as
+// long as they ever were. It needs segments.mu and h's stripe. A caller that holds only the stripe
+// sets the slot to 0 instead, and the chain is shortened later.
 func (x *index) erase(h, at uint64) {
 	x.set(at, 0)
 	w, link := x.bucket(h), uint64(0)
@@ -266,8 +267,8 @@ func (x *index) erase(h, at uint64) {
 	if link == 0 {
 		return
 	}
-	// The last bucket of the chain: one of its items fills the hole, and when one is left at most,
-	// that takes the link's place.
+	// w is the last bucket of the chain. One of its items fills the hole, and if at most one item is
+	// left, that one replaces the link.
 	count, last := 0, uint64(0)
 	for i := w; i < w+slots; i++ {
 		if x.words[i] != 0 {
@@ -297,7 +298,7 @@ func (x *index) giveSpare(w uint64) {
 	x.state.spares++
 }
 
-// grow splits a bucket if the index is loaded enough and there is memory for it. It needs
+// grow splits a bucket if the index is full enough and there is memory for it. It needs
 // segments.mu.
 func (x *index) grow() {
 	n := x.buckets.Load()
@@ -305,12 +306,12 @@ func (x *index) grow() {
 		return
 	}
 	if n>>(x.shift-6) >= uint64(x.state.chunks) && !x.addChunk() {
-		return // chains get longer, no more
+		return // chains get longer instead
 	}
 	x.split()
 }
 
-// addChunk makes a free segment a chunk of the index, if there is one beyond the reserve.
+// addChunk adds a free segment to the index's chunks, if there is one beyond the reserve.
 func (x *index) addChunk() bool {
 	if !x.segments.beyondReserve() {
 		return false
@@ -321,7 +322,8 @@ func (x *index) addChunk() bool {
 	return true
 }
 
-// reserveSpare makes sure that an insert finds an overflow bucket. It needs segments.mu.
+// reserveSpare makes sure that insert finds a spare overflow bucket, and reports whether it could.
+// It needs segments.mu.
 func (x *index) reserveSpare() bool {
 	if x.state.spares > 0 {
 		return true
@@ -335,23 +337,23 @@ func (x *index) reserveSpare() bool {
 	return true
 }
 
-// giveSpares makes overflow buckets of the words from one location to another, which are zero.
+// giveSpares makes spare overflow buckets of the words between two locations, which must be zero.
 func (x *index) giveSpares(from, to uint64) {
 	for w := from; w+slots <= to; w += slots {
 		x.giveSpare(w)
 	}
 }
 
-// count notes that a slot refers to the item at loc from now on. It needs the item's stripe.
+// count counts the item at loc, to which a slot now refers. It needs the item's stripe.
 func (x *index) count(loc uint64, it item) {
 	x.items.Add(1)
 	x.bytes.Add(int64(it.memoryBytes()))
 	x.segments.addLive(loc, it.size())
 }
 
-// drop notes that no slot refers to the item at loc any more, and kills it. It needs the item's
-// stripe. It returns the chunks of a large value that nobody reads, to be freed under segments.mu,
-// or none.
+// drop kills the item at loc, to which no slot refers any more, and subtracts it from the counts.
+// It needs the item's stripe. It returns the chunks of a large value that nobody reads, which the
+// caller must free under segments.mu, or none.
 func (x *index) drop(loc uint64, it item) (orphans uint32) {
 	orphans = none
 	size := it.size()

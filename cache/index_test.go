@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// An indexTest does the same to an index and to a map. Keys are numbers, and hashes are chosen: few
-// stripes and few tags make long chains, and keys of equal tags.
+// An indexTest applies the same operations to an index and to a map. Keys are numbers, and their
+// hashes are chosen: few stripes and tags make long chains, and keys with equal tags.
 type indexTest struct {
 	t     *testing.T
 	index *index
@@ -22,7 +22,8 @@ func newIndexTest(t *testing.T, memoryBytes int64) *indexTest {
 	return &indexTest{t: t, index: x, rng: rand.New(rand.NewPCG(testSeed(t), 0)), model: map[uint64]uint64{}}
 }
 
-// TestIndexAgainstMap checks what find returns against a map, and at the end what buckets hold.
+// TestIndexAgainstMap compares the results of find with a map's, and at the end the buckets'
+// contents.
 func TestIndexAgainstMap(t *testing.T) {
 	for name, hash := range map[string]func(key uint64) uint64{
 		"one stripe":  func(key uint64) uint64 { return key << stripeBits },
@@ -98,8 +99,8 @@ func (x *indexTest) remove(key, loc uint64) {
 	delete(x.model, key)
 }
 
-// check compares all that the buckets hold with the map, and counts the overflow buckets: each is
-// in one chain or spare.
+// check compares the buckets' contents with the map, and counts the overflow buckets: each is in a
+// chain or spare.
 func (x *indexTest) check(hash func(uint64) uint64) {
 	found := map[uint64]uint64{}
 	for n := range x.index.buckets.Load() {
@@ -118,7 +119,7 @@ func (x *indexTest) check(hash func(uint64) uint64) {
 	x.index.checkOverflow(x.t)
 }
 
-// checkOverflow finds every overflow bucket in one chain or among the spares.
+// checkOverflow checks that every overflow bucket is in one chain or among the spares.
 func (x *index) checkOverflow(t testing.TB) {
 	t.Helper()
 	rest := (uint64(len(x.words)) - x.wordAt(uint32(len(x.segments.table)))) / slots

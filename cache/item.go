@@ -6,9 +6,8 @@ import (
 	"unsafe"
 )
 
-// An item's bytes, little-endian, at a multiple of 8 bytes. Fields that are marked * never change
-// while the item is at its location, so that the evictor can walk a segment without any item's
-// lock.
+// An item's bytes, little-endian, at a multiple of 8 bytes. Fields marked * never change while the
+// item is at its location, so that the evictor can walk a segment without the items' locks.
 //
 //	 0  uint32* bits 0-7 key bytes, 8-11 layout, 12-31 size of the whole in 8-byte units
 //	 4  uint8   bits 0-2 unused bytes at the end; 3-7 see below
@@ -20,8 +19,8 @@ import (
 //	    uint32  first segment, and uint32 length in bytes, of a large value
 //	    key*, value (a large value's tail: see large.go), 0 to 7 unused bytes
 //
-// The value's length and flags are not kept as text, though that would save formatting them on a
-// hit: 10 bytes an item are 7 % of the items that fit.
+// The value's length and flags are not stored as text, though that would save formatting them on a
+// hit: it would cost 10 bytes per item, 7 % of the items that fit.
 type item []byte
 
 const (
@@ -50,7 +49,7 @@ const (
 	padMask = 7
 )
 
-// optional is how many bytes the optional fields take, by layout.
+// optional is the number of bytes of the optional fields, by layout.
 var optional = [16]uint8{0, 4, 4, 8, 8, 12, 12, 16, 8, 12, 12, 16, 16, 20, 20, 24}
 
 func (it item) fixed() uint32    { return binary.LittleEndian.Uint32(it) }
@@ -84,7 +83,7 @@ func (it item) largeRef() (first, n uint32) {
 	return binary.LittleEndian.Uint32(it[at:]), binary.LittleEndian.Uint32(it[at+4:])
 }
 
-// valueBytes is the length of the whole value.
+// valueBytes returns the length of the whole value.
 func (it item) valueBytes() int {
 	if it.large() {
 		_, n := it.largeRef()
@@ -93,7 +92,7 @@ func (it item) valueBytes() int {
 	return len(it.inline())
 }
 
-// memoryBytes is what the item takes in all: size, and the chunks of a large value.
+// memoryBytes returns the memory that the item takes: its size, and the chunks of a large value.
 func (it item) memoryBytes() int {
 	n := it.size()
 	if it.large() {
@@ -102,7 +101,7 @@ func (it item) memoryBytes() int {
 	return n
 }
 
-// expiry is in Unix seconds, 0 for never.
+// expiry returns Unix seconds, 0 for never.
 func (it item) expiry() uint32 {
 	if it.layout()&hasExpiry == 0 {
 		return 0
@@ -110,7 +109,7 @@ func (it item) expiry() uint32 {
 	return binary.LittleEndian.Uint32(it[itemHeaderBytes:])
 }
 
-// touch changes the expiry, and is false where the item has no field for one.
+// touch changes the expiry. It returns false if the item has no field for one.
 func (it item) touch(expiry uint32) bool {
 	if it.layout()&hasExpiry == 0 {
 		return expiry == 0
@@ -126,7 +125,7 @@ func (it item) clientFlags() uint32 {
 	return binary.LittleEndian.Uint32(it[it.at(hasExpiry):])
 }
 
-// cas is what a client sees: the item's own CAS or its sequence number.
+// cas returns the CAS that a client sees: the item's own, or its sequence number.
 func (it item) cas() uint64 {
 	if it.layout()&hasOwnCAS == 0 {
 		return it.seq()
@@ -134,7 +133,7 @@ func (it item) cas() uint64 {
 	return binary.LittleEndian.Uint64(it[it.at(hasExpiry|hasFlags):])
 }
 
-// stamp gives the item a new sequence number, and the CAS own if it has a field for that.
+// stamp gives the item a new sequence number, and the CAS own if it has a field for one.
 func (it item) stamp(seq, own uint64) {
 	it.setSeq(seq)
 	if it.layout()&hasOwnCAS != 0 {
@@ -144,27 +143,27 @@ func (it item) stamp(seq, own uint64) {
 
 func round8(n int) int { return (n + 7) &^ 7 }
 
-// A draft is an item before it has a location. layOut gives it a layout and sizes.
+// A draft is an item before it has a location. layOut sets its layout and sizes.
 type draft struct {
 	key         []byte
 	head, tail  []byte // the value is both, one after the other
 	clientFlags uint32
 	expiry      uint32 // Unix seconds, 0 never
 	seq         uint64
-	own         uint64 // the CAS of its own, if wantOwn
+	own         uint64 // its own CAS, if wantOwn
 	wantOwn     bool
 	accessed    uint32
 	bits        uint8
 
 	layout uint8
-	kept   int // bytes of the value that are kept with the item; all of them unless it is large
+	kept   int // bytes of the value that are stored with the item; all of them unless it is large
 	size   int // of the item in its segment
 }
 
 func (d *draft) valueBytes() int { return len(d.head) + len(d.tail) }
 
-// layOut chooses the layout and the sizes. A large item has every field, so that any later change
-// of them is made in place.
+// layOut chooses the layout and the sizes. A large item has all fields, so that they can later be
+// changed in place.
 func (d *draft) layOut(segmentBytes int) {
 	d.layout, d.kept = 0, d.valueBytes()
 	if d.expiry != 0 {
@@ -183,12 +182,12 @@ func (d *draft) layOut(segmentBytes int) {
 	d.size = round8(itemHeaderBytes + int(optional[d.layout]) + len(d.key) + d.kept)
 }
 
-// fits reports whether the draft can be written over it, which nobody may have pinned.
+// fits reports whether the draft can overwrite it. A large item may be pinned, so it never can.
 func (d *draft) fits(it item) bool {
 	return d.layout&isLarge == 0 && it.layout() == d.layout && it.size() == d.size
 }
 
-// write puts the draft at it. A large value's chunks begin at first.
+// write writes the draft to it. A large value's chunks begin at first.
 func (d *draft) write(it item, first uint32) {
 	binary.LittleEndian.PutUint32(it, uint32(len(d.key))|uint32(d.layout)<<layoutShift|uint32(d.size/8)<<unitShift)
 	copy(it[it.keyAt():], d.key)
@@ -200,7 +199,7 @@ func (d *draft) write(it item, first uint32) {
 	d.overwrite(it)
 }
 
-// overwrite writes everything that may change at an item's location, of a draft that fits it.
+// overwrite writes the fields and the value of a draft that fits, but none of the fields marked *.
 func (d *draft) overwrite(it item) {
 	at := itemHeaderBytes
 	if d.layout&hasExpiry != 0 {
@@ -219,7 +218,7 @@ func (d *draft) overwrite(it item) {
 	it[5] = 0
 	it.stamp(d.seq, own)
 	it.setAccessed(d.accessed)
-	skip := d.valueBytes() - d.kept // of a large value, what its chunks hold
+	skip := d.valueBytes() - d.kept // the part of a large value that its chunks hold
 	if skip < len(d.head) {
 		at += copy(it[at:], d.head[skip:])
 		skip = 0

@@ -10,35 +10,35 @@ import (
 
 // This file has a lane's own state, which lane.mu guards.
 
-// A lane is the state that an event loop has for itself, so that loops don't share cache lines.
-// Serve locks the lane for each batch. All lanes share the engine.
+// A lane is the state of one event loop, so that loops don't share cache lines. Serve locks the
+// lane for each batch. All lanes share the engine.
 type lane struct {
 	*engine
-	mu       sync.Mutex // guards all but gets; taken before segments.mu
+	mu       sync.Mutex // guards all fields but gets; taken before segments.mu
 	counters Counters
 	prefixes prefixes
 	scratch  scratch
-	observer Observer // of the batch that is served, nil when nobody watches
-	orphans  uint32   // chunks of a large value to be freed once no stripe is held, else none
+	observer Observer // for the batch being served; nil if nobody watches
+	orphans  uint32   // chunks of a large value to free once no stripe is held, or none
 
-	asked uint64        // gets since the start; ResetStats leaves it
-	gets  atomic.Uint64 // asked, as of the last batch, for the curve
-	_     [64]byte
+	getCount uint64        // gets since the start; ResetStats doesn't reset it
+	gets     atomic.Uint64 // getCount after the last batch, for the curve
+	_        [64]byte
 }
 
-// A scratch is memory for a value that is being built.
+// A scratch is memory in which a value is built.
 type scratch struct {
 	value  []byte
 	number [20]byte
 }
 
-// maxScratchBytes is what a lane keeps between requests.
+// maxScratchBytes is the most that a lane keeps between requests.
 const maxScratchBytes = 64 << 10
 
-// decimal is n in digits, valid until the next one.
+// decimal returns n in digits, valid until the next call.
 func (c *scratch) decimal(n uint64) []byte { return strconv.AppendUint(c.number[:0], n, 10) }
 
-// spaces is n spaces, valid until the next spaces or whole.
+// spaces returns n spaces, valid until the next call of spaces or whole.
 func (c *scratch) spaces(n int) []byte {
 	c.value = c.value[:0]
 	for range n {
@@ -47,8 +47,8 @@ func (c *scratch) spaces(n int) []byte {
 	return c.value
 }
 
-// whole is a copy of the item's value, valid until the next spaces or whole. It needs the item's
-// stripe.
+// whole returns a copy of the item's value, valid until the next call of spaces or whole. It needs
+// the item's stripe.
 func (c *scratch) whole(s *segments, it item) []byte {
 	buf := c.value[:0]
 	if cap(buf) > maxScratchBytes {
@@ -68,10 +68,10 @@ func (l *lane) observeDelete(r *mc.Request) {
 	if l.prefixes.rule.on.Load() {
 		l.prefixes.of(r.Key).Deletes++
 	}
-	forget(l.curve, r.Hash)
+	deleteFromCurve(l.curve, r.Hash)
 }
 
-// Counters count requests and what became of them, since the start or the last reset.
+// Counters count requests and their results since the start or the last reset.
 type Counters struct {
 	Gets, GetHits, GetMisses, GetExpired, GetFlushed uint64
 	Sets, Touches, TouchHits, TouchMisses            uint64
@@ -80,7 +80,7 @@ type Counters struct {
 	CASHits, CASMisses, CASBadval                    uint64
 	Flushes, MetaCommands                            uint64
 	TooLarge, NoMemory                               uint64
-	Stored                                           uint64 // items that came to be, or got another value
+	Stored                                           uint64 // items that were created or changed
 }
 
 func (c *Counters) add(d *Counters) {

@@ -2,41 +2,41 @@ package cache
 
 import "sync/atomic"
 
-// A large value, one whose item would take more than half a segment, is kept in whole segments of
-// its own, its chunks, linked through the table of segments. The rest, the tail, is kept with the
-// item if it is half a segment at most, so that little memory is lost to rounding.
+// A large value, one whose item would take more than half a segment, is stored in whole segments of
+// its own, its chunks, which are linked through the table of segments. The rest, the tail, is
+// stored with the item if it is at most half a segment, so that little memory is lost to rounding.
 //
-// Readers pin the value and write it out from where it is, without a copy. An item that is unlinked
-// while its value is pinned marks it doomed, and the last reader frees the chunks: pins, of the
-// first chunk, is the number of readers, with doomed as its top bit, and the one operation that
-// brings it to doomed alone frees.
+// A reader pins the value, and the server sends it from where it is, without a copy. If an item is
+// unlinked while its value is pinned, the value is marked as doomed, and its last reader frees the
+// chunks. The first chunk's pins is the number of readers, with doomed as the top bit; the
+// operation that leaves only doomed frees the chunks.
 //
-// Pinned memory can't be evicted, and clients choose how slowly they read. So at most half of the
-// memory is pinned; beyond, a large value is a miss. (A server closes connections that read nothing
-// long before that.)
+// Pinned memory can't be evicted, and clients decide how slowly they read. So at most half of the
+// memory is pinned; beyond that, a large value is a miss. (A server closes connections that read
+// nothing long before.)
 //
-// This file touches the chunks' entries in the table of segments, and segments.pinned.
+// This file changes the chunks' entries in the table of segments, and segments.pinned.
 
 const (
 	doomed      = 1 << 31
-	pinnedShare = 2 // one part in so many
+	pinnedShare = 2 // inverse of the share of the memory that may be pinned
 )
 
-// tailBytes is how much of a large value of n bytes stays with its item.
+// tailBytes returns how many bytes of a large value of n bytes are stored with its item.
 func tailBytes(n, segmentBytes int) int {
 	if tail := n % segmentBytes; tail < n && tail <= segmentBytes/2 {
 		return tail
 	}
-	return 0 // always at least one chunk
+	return 0 // there is always at least one chunk
 }
 
-// chunkCount is how many segments a large value takes.
+// chunkCount returns the number of chunks of a large value.
 func (d *draft) chunkCount(segmentBytes int) int {
 	return (d.valueBytes() - d.kept + segmentBytes - 1) / segmentBytes
 }
 
-// takeChunk adds a free segment to the front of a value's chunks, which are counted to ring r, and
-// returns it. It needs mu and a free segment.
+// takeChunk puts a free segment before next, the first of a value's chunks so far, counts it to
+// ring r, and returns it. It needs mu and a free segment.
 func (s *segments) takeChunk(r uint8, next uint32) (first uint32) {
 	first = s.take(chunk)
 	seg := &s.table[first]
@@ -45,7 +45,7 @@ func (s *segments) takeChunk(r uint8, next uint32) (first uint32) {
 	return first
 }
 
-// fill writes the part of d's value that chunks hold. The chunks are the caller's alone.
+// fill writes the part of d's value that chunks hold. Nobody else may use the chunks yet.
 func (s *segments) fill(first uint32, d *draft) {
 	at := 0
 	for id := first; id != none; id = s.table[id].next {
@@ -53,7 +53,7 @@ func (s *segments) fill(first uint32, d *draft) {
 	}
 }
 
-// copyValue copies from offset at of the value, no further than what chunks hold.
+// copyValue copies the value from offset at on, up to the end of the part that chunks hold.
 func (d *draft) copyValue(dst []byte, at int) int {
 	dst = dst[:min(len(dst), d.valueBytes()-d.kept-at)]
 	n := 0
@@ -66,7 +66,7 @@ func (d *draft) copyValue(dst []byte, at int) int {
 	return n
 }
 
-// freeChunks frees the chunks from first on, which may be none. It needs mu.
+// freeChunks frees the chunks from first on. first may be none. It needs mu.
 func (s *segments) freeChunks(first uint32) {
 	for id := first; id != none; {
 		next := s.table[id].next
@@ -121,8 +121,8 @@ func (s *segments) unpin(first, total uint32) {
 	}
 }
 
-// doom gives up the chunks of an item that was unlinked, and reports whether the caller has to free
-// them. It needs the item's stripe.
+// doom marks the chunks of an item that was unlinked as doomed, and reports whether the caller must
+// free them. It needs the item's stripe.
 func (s *segments) doom(first uint32) bool {
 	return atomic.OrUint32(&s.table[first].pins, doomed) == 0
 }

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mapAnonymous maps zeroed memory that the kernel hands out as it is touched.
+// mapAnonymous maps zeroed memory, which the kernel allocates when it is first touched.
 func mapAnonymous(n int64) ([]byte, error) {
 	mem, err := unix.Mmap(-1, 0, int(n), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
@@ -25,14 +25,13 @@ func mapFile(f *os.File, n int64) ([]byte, error) {
 
 func unmap(mem []byte) error { return unix.Munmap(mem) }
 
-// lockFile refuses a file that another process has mapped as its memory.
+// lockFile locks f, and fails if another process has mapped it as its memory.
 func lockFile(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
 
-// noFollow has the opening of a symbolic link fail.
+// noFollow is the flag with which opening a symbolic link fails.
 const noFollow = unix.O_NOFOLLOW
 
-// owner returns the user that info's file belongs to, and whether that is another than this
-// process's.
+// owner returns the user that info's file belongs to, and whether it is not this process's user.
 func owner(info os.FileInfo) (user uint32, others bool) {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
@@ -41,7 +40,7 @@ func owner(info os.FileInfo) (user uint32, others bool) {
 	return stat.Uid, int(stat.Uid) != os.Geteuid()
 }
 
-// keepLock returns a second handle on f that holds the lock when f is closed.
+// keepLock returns a duplicate of f, which keeps the lock after f is closed.
 func keepLock(f *os.File) (*os.File, error) {
 	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
@@ -50,7 +49,7 @@ func keepLock(f *os.File) (*os.File, error) {
 	return os.NewFile(uintptr(fd), f.Name()), nil
 }
 
-// writeZeros writes what f lacks of n bytes.
+// writeZeros appends zeros to f up to n bytes.
 func writeZeros(f *os.File, n int64) error {
 	info, err := f.Stat()
 	if err != nil {

@@ -7,11 +7,11 @@ import (
 	"holdfast/mc"
 )
 
-// The meta commands: mg, ms, md, ma, me. The meaning of each flag is that of memcached's
-// doc/protocol.txt and, where that says nothing, of its proto_parser.c. This file changes the lane,
-// whose lock the batch holds, and the item and its slot, under the item's stripe.
+// This file serves the meta commands mg, ms, md, ma and me. Each flag means what memcached's
+// doc/protocol.txt says or, where that says nothing, what its proto_parser.c does. This file
+// changes the lane, whose lock Serve holds, and the item and its slot, under the item's stripe.
 
-// metaGet answers mg.
+// metaGet serves mg.
 func (l *lane) metaGet(b *mc.Batch, r *mc.Request, now uint32) {
 	made, seq := false, uint64(0)
 	if r.Has('N') {
@@ -26,7 +26,7 @@ func (l *lane) metaGet(b *mc.Batch, r *mc.Request, now uint32) {
 	st.Lock()
 	it, at := l.findReadable(r, now)
 	bytes, touched := 0, true
-	made = made && it != nil && it.seq() == seq // else another client's came between
+	made = made && it != nil && it.seq() == seq // another client may have replaced it
 	if it != nil {
 		bytes = it.memoryBytes()
 		touched = l.answers.appendMetaItem(b, it, r, now, made)
@@ -67,7 +67,7 @@ func (c *Counters) countMetaGet(r *mc.Request, hit bool) {
 	}
 }
 
-// metaSet answers ms.
+// metaSet serves ms.
 func (l *lane) metaSet(b *mc.Batch, r *mc.Request, now uint32) {
 	l.counters.MetaCommands++
 	l.counters.Sets++
@@ -123,13 +123,13 @@ func (l *lane) metaSet(b *mc.Batch, r *mc.Request, now uint32) {
 	b.Out = append(b.Out, '\r', '\n')
 }
 
-// kindNames are the classic commands that do what ms does.
+// kindNames are the classic commands that correspond to the modes of ms.
 var kindNames = map[kind]string{set: "set", add: "add", replace: "replace", compare: "cas", appendTo: "append",
 	prependTo: "prepend"}
 
 var metaCodes = [...]string{stored: mc.HD, notStored: mc.NS, exists: mc.EX, notFound: mc.NF}
 
-// metaDelete answers md: it deletes the item, or marks it stale (I), or empties it (x).
+// metaDelete serves md, which deletes the item, marks it as stale (I), or empties it (x).
 func (l *lane) metaDelete(b *mc.Batch, r *mc.Request, now uint32) {
 	l.counters.MetaCommands++
 	l.counters.Deletes++
@@ -182,7 +182,7 @@ func (l *lane) deleteIf(r *mc.Request, now uint32, compareCAS bool) verdict {
 	return stored
 }
 
-// metaArithmetic answers ma.
+// metaArithmetic serves ma.
 func (l *lane) metaArithmetic(b *mc.Batch, r *mc.Request, now uint32) {
 	l.counters.MetaCommands++
 	m := mutation{kind: increment, r: r, now: now,
@@ -217,7 +217,7 @@ func (l *lane) metaArithmetic(b *mc.Batch, r *mc.Request, now uint32) {
 	l.appendNumber(b, r, &m)
 }
 
-// appendNumber appends ma's answer: the code, the flags' returns, and the value if asked.
+// appendNumber appends ma's answer: the code, what the flags ask for, and with v the value.
 func (l *lane) appendNumber(b *mc.Batch, r *mc.Request, m *mutation) {
 	digits, expiry := l.scratch.decimal(m.value), m.before
 	if r.Has('v') {
@@ -249,7 +249,7 @@ func (l *lane) appendNumber(b *mc.Batch, r *mc.Request, m *mutation) {
 	}
 }
 
-// metaDebug answers me: everything of an item except its value.
+// metaDebug serves me: everything about an item except its value.
 func (l *lane) metaDebug(b *mc.Batch, r *mc.Request, now uint32) {
 	l.counters.MetaCommands++
 	st := l.index.stripe(r.Hash)
@@ -271,7 +271,7 @@ func (l *lane) metaDebug(b *mc.Batch, r *mc.Request, now uint32) {
 		it.memoryBytes())
 }
 
-// ttlOf is the number of seconds until the item expires, -1 for never.
+// ttlOf returns the number of seconds until the item expires, -1 for never.
 func ttlOf(it item, now uint32) int64 {
 	if it.expiry() == 0 {
 		return -1
@@ -279,7 +279,8 @@ func ttlOf(it item, now uint32) int64 {
 	return int64(it.expiry()) - int64(now)
 }
 
-// classShown is shown where memcached shows a slab class: 1 in the small ring, 2 in the main ring.
+// classShown returns the number to show as memcached's slab class: 1 in the small ring, 2 in the
+// main ring.
 func classShown(slot uint64) int { return 1 + int(slot/mainMark&1) }
 
 func yesNo(b bool) string {

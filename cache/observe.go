@@ -9,28 +9,29 @@ import (
 
 // This file calls the observer. It changes nothing of the store.
 
-// An Observer receives events of items, for the command watch. It is called while requests are
-// served, sometimes with locks of the store held: it must not wait, nor call the store. Keys are
-// borrowed for the call. Class is 1 in the small ring, 2 in the main ring; conn is mc.Batch.Conn.
+// An Observer receives events about items, for the command watch. It is called while requests are
+// served, sometimes with locks of the store held, so it must neither wait nor call the store. Keys
+// are valid during the call. class is 1 in the small ring and 2 in the main ring; conn is
+// mc.Batch.Conn.
 type Observer interface {
-	// Wants reports whether anybody watches; if not, no other method is called.
+	// Wants reports whether there are watchers; if not, no other method is called.
 	Wants() bool
 	// Fetched is called for an item that was requested: "found" or "not_found".
 	Fetched(key []byte, status string, class, conn, valueBytes int)
 	// Stored is called for a request to store an item: "stored", "not_stored", "exists", "not_found",
 	// "too_large" or "no_memory".
 	Stored(key []byte, status, command string, ttl time.Duration, class, conn, valueBytes int)
-	// Evicted is called for an item that was evicted. A ttl is negative if there is none; unread is
-	// the time since the last read.
+	// Evicted is called for an item that was evicted. ttl is negative if it had none; unread is the
+	// time since the last read.
 	Evicted(key []byte, read bool, ttl, unread time.Duration, class, valueBytes int)
 	// Deleted is called for an item that a client deleted, by "delete" or "md".
 	Deleted(key []byte, command string, class, valueBytes int)
 }
 
-// watch is the observer, if there is one.
+// watch holds the observer, if there is one.
 type watch struct{ observer atomic.Pointer[Observer] }
 
-// watching is the observer if it wants events now, else nil.
+// watching returns the observer if it wants events now, otherwise nil.
 func (w *watch) watching() Observer {
 	if o := w.observer.Load(); o != nil && (*o).Wants() {
 		return *o
@@ -41,7 +42,7 @@ func (w *watch) watching() Observer {
 // Observe makes o the observer.
 func (s *Store) Observe(o Observer) { s.watch.observer.Store(&o) }
 
-// reportFetched needs the stripe of the item, which is nil on a miss.
+// reportFetched reports a get; it is nil on a miss. It needs the item's stripe.
 func (l *lane) reportFetched(b *mc.Batch, r *mc.Request, it item, at uint64) {
 	if it == nil {
 		l.observer.Fetched(r.Key, "not_found", 0, b.Conn, 0)
@@ -50,7 +51,7 @@ func (l *lane) reportFetched(b *mc.Batch, r *mc.Request, it item, at uint64) {
 	l.observer.Fetched(r.Key, "found", classShown(l.index.slot(at)), b.Conn, it.valueBytes())
 }
 
-// reportStored reports a store as memcached does, which looks for the old item first.
+// reportStored reports a store. As in memcached, a fetch of the old item comes first.
 func (l *lane) reportStored(b *mc.Batch, r *mc.Request, m *mutation, v verdict, command string) {
 	l.observer.Fetched(r.Key, "not_found", 0, b.Conn, 0)
 	ttl := time.Duration(0)

@@ -5,32 +5,33 @@ import (
 	"time"
 )
 
-// Options are what a Store is made from. The zero value of a field means its default.
+// Options configure a Store. The zero value of a field means its default.
 type Options struct {
-	MemoryBytes  int64 // everything: items, index, ghosts; default 64 MiB
+	MemoryBytes  int64 // for everything: items, index, ghosts; default 64 MiB
 	ItemMaxBytes int   // the largest item, key and header included; default 1 MiB, or half of the memory
 	NoEvict      bool  // memcached's -M: refuse a store rather than evict
 	NoCAS        bool  // memcached's -C: answer 0 for every CAS
 
-	// File maps the memory from a file, best in /dev/shm, and keeps the items over a clean stop.
+	// File is a file to map as the memory, preferably in /dev/shm. It keeps the items over a clean
+	// stop.
 	File string
-	// Seed keys the hash; 0 takes a random one, or that of File.
+	// Seed is the hash's seed; 0 means a random one, or the one in File.
 	Seed uint64
-	// Heap takes the memory from Go's heap, where the race detector sees it. Tests only.
+	// Heap allocates the memory from Go's heap, where the race detector sees it. For tests only.
 	Heap bool
 
 	Lanes     int  // sets of counters, one for each event loop; default 1
 	Detail    bool // count by key prefix from the start
 	Delimiter byte // ends a key's prefix; default ':'
 
-	TTLs []TTLRule // the longest matching prefix counts
+	TTLs []TTLRule // the rule with the longest matching prefix applies
 
-	// Now is the time; default time.Now. The store reads it in each Tick.
+	// Now returns the time; default time.Now. Only Tick calls it.
 	Now func() time.Time
 }
 
-// A TTLRule sets the TTL of items that come without one, and spreads TTLs so that items stored
-// together don't expire together.
+// A TTLRule sets the TTL of items that are stored without one, and spreads TTLs so that items that
+// are stored together don't expire together.
 type TTLRule struct {
 	Prefix  string        // of the key; "" for all
 	Default time.Duration // for an item stored with exptime 0; 0 leaves it without a TTL
@@ -40,7 +41,7 @@ type TTLRule struct {
 // Limits of Options.
 const (
 	minMemoryBytes = 1 << 20
-	maxMemoryBytes = (locMask + 1) * 8 // what a slot of the index can point to: 512 GiB
+	maxMemoryBytes = (locMask + 1) * 8 // 512 GiB, which is what a slot of the index can address
 	minItemBytes   = 1 << 10
 	maxItemBytes   = 1 << 30
 )

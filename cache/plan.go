@@ -1,10 +1,11 @@
 package cache
 
-// This file works out what a mutation comes to. It changes the mutation, the counters and scratch
-// memory of the lane, and, where that is all there is to do, the item. It needs the item's stripe.
+// This file computes the results of mutations. It changes the mutation, the counters and scratch
+// memory of the lane, and, if the mutation can be done in place, the item. It needs the item's
+// stripe.
 
-// plan works out the result of m, given the present item, or nil. If the step is rewrite, m.d is
-// the draft, which refers to nothing that the stripe guards.
+// plan computes the result of m for the present item, or nil. If the step is rewrite, m.d is the
+// draft, which refers to nothing that the stripe guards.
 func (m *mutation) plan(l *lane, it item) (step, verdict) {
 	if it == nil {
 		return m.planMissing(l)
@@ -55,7 +56,7 @@ func (m *mutation) plan(l *lane, it item) (step, verdict) {
 		if m.markStale {
 			m.d.bits |= bitStale
 		} else if !m.d.wantOwn {
-			m.d.own, m.d.wantOwn = it.cas(), true // as in memcached: only I gives it another
+			m.d.own, m.d.wantOwn = it.cas(), true // as in memcached, only I changes the CAS
 		}
 	case mark:
 		return m.planStale(l, it)
@@ -63,7 +64,7 @@ func (m *mutation) plan(l *lane, it item) (step, verdict) {
 	return rewrite, stored
 }
 
-// planMissing is plan where there is no item.
+// planMissing is plan for a key without an item.
 func (m *mutation) planMissing(l *lane) (step, verdict) {
 	switch m.kind {
 	case set, add, vivify:
@@ -92,7 +93,7 @@ func (m *mutation) planMissing(l *lane) (step, verdict) {
 	return rewrite, stored
 }
 
-// draftValue drafts the item that the request brings.
+// draftValue drafts an item with the request's value.
 func (m *mutation) draftValue() {
 	m.d = draft{key: m.r.Key, head: m.r.Value, clientFlags: m.r.ClientFlags, expiry: m.expiry, accessed: m.now,
 		own: m.r.NewCAS, wantOwn: m.r.Has('E')}
@@ -107,8 +108,8 @@ func (m *mutation) draftFrom(it item) {
 		bits: it[4] & (bitFetched | bitBinary), own: m.r.NewCAS, wantOwn: m.r.Has('E')}
 }
 
-// planArithmetic changes a number. As in memcached, one that gets shorter keeps its length, with
-// spaces behind it.
+// planArithmetic changes a number. As in memcached, a number that gets shorter keeps its length,
+// padded with spaces.
 func (m *mutation) planArithmetic(l *lane, it item) (step, verdict) {
 	if it.large() {
 		return refuse, notNumeric
@@ -138,7 +139,7 @@ func (m *mutation) planArithmetic(l *lane, it item) (step, verdict) {
 	return rewrite, stored
 }
 
-// planTouch changes the expiry where it is, if the item has the field.
+// planTouch changes the expiry, in place if the item has the field.
 func (m *mutation) planTouch(l *lane, it item) (step, verdict) {
 	if it.touch(m.expiry) {
 		return changed, stored
@@ -148,7 +149,7 @@ func (m *mutation) planTouch(l *lane, it item) (step, verdict) {
 	return rewrite, stored
 }
 
-// planStale marks the item stale, gives it a new CAS, and lets the next client win it again.
+// planStale marks the item as stale, gives it a new CAS, and lets the next client win again.
 func (m *mutation) planStale(l *lane, it item) (step, verdict) {
 	wantOwn := m.r.Has('E')
 	if wantOwn && it.layout()&hasOwnCAS == 0 || m.setExpiry && m.expiry != 0 && it.layout()&hasExpiry == 0 {
@@ -175,7 +176,7 @@ func (m *mutation) planStale(l *lane, it item) (step, verdict) {
 	return changed, stored
 }
 
-// draftSame drafts the item as it is, to be given a field that it lacks. Large items have all.
+// draftSame drafts a copy of the item, to add a field that it lacks. Large items have all fields.
 func (m *mutation) draftSame(l *lane, it item) {
 	m.draftFrom(it)
 	m.d.head = l.scratch.whole(&l.segments, it)

@@ -8,17 +8,17 @@ import (
 	"holdfast/mc"
 )
 
-// sizes are the items that a cache holds, as shares of a trace's distinct keys.
+// sizes are the capacities of caches in items, as shares of a trace's distinct keys.
 var sizes = []float64{0.005, 0.016, 0.05, 0.16, 0.50}
 
 const (
-	// agreement is how far the store's misses may be from the simulation's, as a share of them.
+	// agreement is how far the store's misses may differ from the simulation's, relative to them.
 	agreement = 0.02
-	// beside is the store's most misses as a share of those of memcached's policy.
-	beside = 1.04
+	// mostToPeer is the largest ratio of the store's misses to those of memcached's policy.
+	mostToPeer = 1.04
 )
 
-// TestHitsOfPolicy plays a synthetic trace into the store, and holds its misses against those of
+// TestHitsOfPolicy plays a synthetic trace into the store, and compares its misses with those of
 // the simulation with as many items.
 func TestHitsOfPolicy(t *testing.T) {
 	requests := 400_000
@@ -28,7 +28,7 @@ func TestHitsOfPolicy(t *testing.T) {
 	checkPolicy(t, objectTrace(1, requests))
 }
 
-// checkPolicy plays keys, which are numbers from 0, at each size.
+// checkPolicy plays keys, which are numbers from 0, into a store of each size.
 func checkPolicy(t *testing.T, keys []uint32) {
 	t.Helper()
 	distinct := 0
@@ -46,16 +46,17 @@ func checkPolicy(t *testing.T, keys []uint32) {
 			t.Errorf("%.1f %% of the keys: %.3f %% of the requests miss; want %.3f %%, as in the simulation",
 				100*share, 100*got, 100*policy)
 		}
-		if got > beside*peer {
+		if got > mostToPeer*peer {
 			t.Errorf("%.1f %% of the keys: %.3f %% miss; want %.3f %% at most, which is memcached's and 4 %% more",
-				100*share, 100*got, 100*beside*peer)
+				100*share, 100*got, 100*mostToPeer*peer)
 		}
 	}
 }
 
-// objectTrace is like the traffic of a web application's database objects: some objects are read
-// for ever, by a Zipf distribution; sessions read their own few objects often within a short time,
-// and then never again; and jobs go once through a whole table. Keys are numbered as they come.
+// objectTrace imitates the traffic of a web application's database objects: some objects are always
+// popular, by a Zipf distribution; sessions read a few objects of their own often within a short
+// time, and then never again; and jobs read a whole table once. Keys are numbered in order of
+// appearance.
 func objectTrace(seed uint64, requests int) []uint32 {
 	const (
 		popular      = 20_000 // objects
@@ -63,7 +64,7 @@ func objectTrace(seed uint64, requests int) []uint32 {
 		sessions     = 300 // at a time
 		sessionKeys  = 8
 		sessionReads = 40
-		rows         = 5_000 // that a job goes through
+		rows         = 5_000 // of the table that a job reads
 	)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	zipf := rand.NewZipf(rng, skew, 10, popular-1)
@@ -99,7 +100,7 @@ func objectTrace(seed uint64, requests int) []uint32 {
 	return keys
 }
 
-// A player looks aside, as an application does: a get, and on a miss a set.
+// A player requests keys as an application does: a get, and after a miss a set.
 type player struct {
 	store *Store
 	batch *mc.Batch
@@ -109,8 +110,8 @@ type player struct {
 	sum, samples float64 // of the items held since evictions began
 }
 
-// playerFor plays to a store that holds about so many items. Values are so large that the memory
-// is a few megabytes at least, below which segments are too few to speak of a policy.
+// playerFor returns a player for a store that holds about this many items. Values are so large that
+// the memory has a few megabytes at least; with less, there are too few segments for a policy.
 func playerFor(t *testing.T, items float64) *player {
 	const leastBytes, overheadBytes = 3 << 20, 60
 	value := 1000
@@ -122,7 +123,7 @@ func playerFor(t *testing.T, items float64) *player {
 	return &player{store: s, batch: mc.NewBatch(func(*mc.Batch) {}), value: make([]byte, value)}
 }
 
-// play returns the share of the requests that miss.
+// play plays keys and returns the share of requests that miss.
 func (p *player) play(keys []uint32) float64 {
 	missed := 0
 	copy(p.key[:], "key-0000000000000000")
@@ -142,7 +143,7 @@ func (p *player) play(keys []uint32) float64 {
 	return float64(missed) / float64(len(keys))
 }
 
-// request returns how many bytes the answer has beside a large value.
+// request serves r and returns the length of the answer without a large value.
 func (p *player) request(r mc.Request) int {
 	p.batch.Requests = append(p.batch.Requests[:0], r)
 	p.batch.Next = 0
@@ -154,7 +155,7 @@ func (p *player) request(r mc.Request) int {
 	return len(p.batch.Out)
 }
 
-// meanItems is how many items the store held on average since it was full.
+// meanItems returns the mean number of items in the store since it was full.
 func (p *player) meanItems() int {
 	if p.samples == 0 {
 		return int(p.store.index.items.Load())
@@ -162,19 +163,20 @@ func (p *player) meanItems() int {
 	return int(p.sum/p.samples + 0.5)
 }
 
-// TestGhostsAreAsManyAsItems: neither fewer nor many more, whatever the size of a chunk.
+// TestGhostsAreAsManyAsItems: there is space for about as many ghosts as items, for any size of a
+// chunk.
 func TestGhostsAreAsManyAsItems(t *testing.T) {
 	for _, items := range []float64{300, 3000} {
 		p := playerFor(t, items)
 		p.play(objectTrace(3, 40_000))
 		ghosts, held := p.store.evictor.ghosts.state.sets*ghostWays, float64(p.store.index.items.Load())
 		if low, high := 0.8*held, 1.2*held; float64(ghosts) < low || float64(ghosts) > high {
-			t.Errorf("room for %d ghosts; want %.0f to %.0f", ghosts, low, high)
+			t.Errorf("space for %d ghosts; want %.0f to %.0f", ghosts, low, high)
 		}
 	}
 }
 
-// TestGhostSet: a set is a queue of 32, each place of which is found and given up.
+// TestGhostSet: a set is a queue of 32 fingerprints, each of which is found once.
 func TestGhostSet(t *testing.T) {
 	s := openStore(t, Options{MemoryBytes: 1 << 20, Seed: 1})
 	s.segments.mu.Lock()
@@ -195,7 +197,7 @@ func TestGhostSet(t *testing.T) {
 				t.Fatalf("ghost %d of %d: found twice", i, n)
 			}
 		}
-		for range 2 * ghostWays { // those that the queue has left over
+		for range 2 * ghostWays { // take what is left in the queue
 			s.evictor.ghosts.take(hash(1))
 		}
 	}

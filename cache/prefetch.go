@@ -7,10 +7,10 @@ import (
 	"holdfast/mc"
 )
 
-// This file reads slots without a lock, each atomically; what it finds is only a hint. It changes
+// This file reads slots without a lock, each atomically, and uses them only as hints. It changes
 // nothing but the requests' hashes.
 
-// hashAll gives the requests' keys their hashes.
+// hashAll sets the hashes of the requests' keys.
 func (x *index) hashAll(requests []mc.Request) {
 	for i := range requests {
 		if r := &requests[i]; len(r.Key) > 0 {
@@ -19,7 +19,7 @@ func (x *index) hashAll(requests []mc.Request) {
 	}
 }
 
-// prefetchBuckets asks for the buckets of the requests' keys, and for the locks over them.
+// prefetchBuckets prefetches the buckets of the requests' keys, and their locks.
 func (x *index) prefetchBuckets(requests []mc.Request) {
 	for i := range requests {
 		if r := &requests[i]; len(r.Key) > 0 {
@@ -29,8 +29,8 @@ func (x *index) prefetchBuckets(requests []mc.Request) {
 	}
 }
 
-// prefetchItems asks for the items that the buckets, once they are there, seem to have, and those
-// of overflow buckets after them.
+// prefetchItems prefetches the items that the buckets seem to have for the keys, and then those of
+// overflow buckets.
 func (x *index) prefetchItems(requests []mc.Request) {
 	var overflow [prefetchRequests]struct{ w, tag uint64 }
 	links := 0
@@ -51,8 +51,8 @@ func (x *index) prefetchItems(requests []mc.Request) {
 	}
 }
 
-// prefetchItem asks for the item with this tag in the bucket at w. If there is none, more is the
-// overflow bucket where it may be, 0 without one.
+// prefetchItem prefetches the item with this tag in the bucket at w. If there is none, more is the
+// overflow bucket where it may be, or 0.
 func (x *index) prefetchItem(w, tag uint64) (more uint64) {
 	for at := w; at < w+slots; at++ {
 		slot := atomic.LoadUint64(&x.words[at])

@@ -4,12 +4,12 @@ package cache
 
 import "unsafe"
 
-// prefetchLine asks for the cache line at p, and does not wait. Any address will do.
+// prefetchLine prefetches the cache line at p, and does not wait. Any address is allowed.
 //
 //go:noescape
 func prefetchLine(p unsafe.Pointer)
 
-// prefetchLines asks for three lines from p on: an item of up to about 150 bytes.
+// prefetchLines prefetches three lines from p on: an item of up to about 150 bytes.
 //
 //go:noescape
 func prefetchLines(p unsafe.Pointer)

@@ -10,12 +10,12 @@ import (
 // This file counts by key prefix. A lane's counts are guarded by its lock, the evictor's by
 // segments.mu.
 
-// PrefixStats count what happened to the keys of one prefix, the bytes before the delimiter.
+// PrefixStats count the requests and items of one key prefix, the bytes before the delimiter.
 type PrefixStats struct {
 	Gets, Hits, Sets, Deletes  uint64
 	EvictedRead, EvictedUnread uint64 // evicted after, and before, their first read
 	Expired                    uint64
-	Items, Bytes               int64 // of items that were stored while counting was on
+	Items, Bytes               int64 // of items that were stored while counting by prefix was on
 }
 
 func (p *PrefixStats) add(o *PrefixStats) {
@@ -30,13 +30,13 @@ func (p *PrefixStats) add(o *PrefixStats) {
 	p.Bytes += o.Bytes
 }
 
-// prefixRule is how keys are counted by prefix.
+// prefixRule says whether and how keys are counted by prefix.
 type prefixRule struct {
 	on        atomic.Bool
 	delimiter byte
 }
 
-// prefixes are counts by prefix. Clients choose keys, so the number of prefixes is limited.
+// prefixes are counts by prefix. Their number is limited, since clients choose the keys.
 type prefixes struct {
 	rule   *prefixRule
 	byName map[string]*PrefixStats
@@ -68,7 +68,7 @@ func (p *prefixes) of(key []byte) *PrefixStats {
 	return c
 }
 
-// reset zeroes all but the present items and bytes.
+// reset zeroes all counts except the present items and bytes.
 func (p *prefixes) reset() {
 	for _, c := range p.byName {
 		*c = PrefixStats{Items: c.Items, Bytes: c.Bytes}
@@ -99,8 +99,8 @@ func (p *prefixes) count(it item) {
 	c.Bytes += int64(it.memoryBytes())
 }
 
-// uncount undoes count for an item that is removed. The prefixes may be those of another lane than
-// the one that counted it: only their sum has a meaning.
+// uncount undoes count for an item that is removed. Another lane may have counted it: only the sum
+// over all lanes is meaningful.
 func (p *prefixes) uncount(it item) {
 	if it.has(bitCounted) {
 		c := p.of(it.key())
@@ -109,21 +109,21 @@ func (p *prefixes) uncount(it item) {
 	}
 }
 
-// forget removes an item from the curve that more memory would not have kept.
-func forget(curve *mrc.Sampler, h uint64) {
+// deleteFromCurve tells the curve that an item is gone for another reason than a lack of memory.
+func deleteFromCurve(curve *mrc.Sampler, h uint64) {
 	if curve.Sampled(h) {
 		curve.Delete(h)
 	}
 }
 
-// losses count the items that the evictor removed. Guarded by segments.mu.
+// losses count the items that the evictor has removed. segments.mu guards them.
 type losses struct {
 	EvictedRead, EvictedUnread uint64
 	Expired, ExpiredUnread     uint64
 	prefixes                   prefixes
 }
 
-// count counts one item that was evicted or had expired.
+// count counts an item that was evicted or had expired.
 func (c *losses) count(it item, expired bool) {
 	var p PrefixStats // discarded
 	counted := &p

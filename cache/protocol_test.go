@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// The wire suite compares every answer with memcached's own; these are the ways through the store.
+// The wire suite compares every answer with memcached's; these tests cover the paths through the
+// store.
 func TestOperations(t *testing.T) {
 	s := openStore(t, Options{})
 	c := newClient(t, s)

@@ -9,8 +9,9 @@ import (
 	"holdfast/mc"
 )
 
-// TestAppendsAreNotLost has clients append to one value. An append that needs memory lets go of the
-// item between the look at it and the publication: whoever came between must not be lost.
+// TestAppendsAreNotLost appends to one value from several clients. An append that needs memory
+// unlocks the item between reading it and publishing the result; an append of another client in
+// between must not be lost.
 func TestAppendsAreNotLost(t *testing.T) {
 	s := openStore(t, Options{Lanes: 4})
 	newClient(t, s).want("set log 0 0 0|", "STORED")
@@ -36,8 +37,8 @@ func TestAppendsAreNotLost(t *testing.T) {
 	}
 }
 
-// TestFlushBesideAppends: an append is before the flush, and its item gone, or after it, and has
-// nothing to append to.
+// TestFlushBesideAppends: an append comes before the flush, so its item is gone, or after it, so
+// there is nothing to append to.
 func TestFlushBesideAppends(t *testing.T) {
 	s := openStore(t, Options{Lanes: 2})
 	c, other := newClient(t, s), newClient(t, s)
@@ -82,7 +83,8 @@ func TestReturningKeysGoToMain(t *testing.T) {
 	}
 }
 
-// TestPinnedIsBounded: clients that read nothing can't take all the memory with large values.
+// TestPinnedIsBounded: clients that request large values and read nothing can't pin all of the
+// memory.
 func TestPinnedIsBounded(t *testing.T) {
 	s := openStore(t, Options{MemoryBytes: 16 << 20})
 	c := newClient(t, s)
@@ -113,8 +115,8 @@ func TestPinnedIsBounded(t *testing.T) {
 	}
 }
 
-// TestExpiryBesideAppend: an item expires between the look at it and the publication, by a clock
-// that is ahead of the batch's. The batch's time counts; it once went round for ever.
+// TestExpiryBesideAppend: an item expires, by a clock that is ahead of the batch's, between reading
+// it and publishing the result. The batch's time counts; with the clock's, apply looped for ever.
 func TestExpiryBesideAppend(t *testing.T) {
 	clock := newFakeClock()
 	s := openStore(t, Options{Now: clock.now})

@@ -12,15 +12,15 @@ import (
 	"time"
 )
 
-// A modelItem is what a plain map knows of an item.
+// A modelItem is an item of the model.
 type modelItem struct {
 	value  []byte
 	flags  uint32
 	expiry int64 // Unix seconds, 0 never
 }
 
-// TestRandomOperations does the same to a store and to a map. Where the store evicts, a miss is
-// allowed, and the map forgets; a value must always be the map's.
+// TestRandomOperations applies the same operations to a store and to a map. If the store evicts, a
+// miss is allowed and deletes the item from the map; a value must always be the map's.
 func TestRandomOperations(t *testing.T) {
 	for name, o := range map[string]struct {
 		Options
@@ -55,7 +55,7 @@ func TestRandomOperations(t *testing.T) {
 	}
 }
 
-// testSeed is $HOLDFAST_SEED, or a random one, which a failure prints.
+// testSeed returns $HOLDFAST_SEED, or a random seed, and logs how to repeat the test.
 func testSeed(t *testing.T) uint64 {
 	seed := rand.Uint64() | 1
 	if text := os.Getenv("HOLDFAST_SEED"); text != "" {
@@ -140,8 +140,8 @@ func (m *modelTest) get(key string, old modelItem, had bool) {
 	m.answer(key, got, want)
 }
 
-// answer compares an answer with what it must be while the item is there. If it was evicted, which
-// the answer for a key without an item shows, the map forgets it too, and answer is true.
+// answer compares an answer with the expected one. If the answer shows that the item was evicted,
+// where that is allowed, answer deletes it from the model and returns true.
 func (m *modelTest) answer(key, got, want string) (evicted bool) {
 	m.t.Helper()
 	if got == want {
@@ -187,9 +187,9 @@ func pick(yes bool, a, b string) string {
 	return b
 }
 
-// TestConcurrent has goroutines store, read, delete and grow the same keys, while memory is short,
-// TTLs end and counts by prefix go on. A value says which key it is for: no answer may have
-// another's. Under the race detector the arena is on the heap, where the detector sees it.
+// TestConcurrent stores, reads, deletes and grows the same items from several goroutines, while
+// memory is short, TTLs end and prefixes are counted. A value contains its key: no answer may have
+// another key's value. The arena is on Go's heap, where the race detector sees it.
 func TestConcurrent(t *testing.T) {
 	clock := newFakeClock()
 	s := openStore(t, Options{MemoryBytes: 4 << 20, Lanes: 4, Detail: true, Now: clock.now})

@@ -2,8 +2,8 @@ package cache
 
 import "holdfast/mc"
 
-// This file has the requests that read, touch or delete one item. They change the lane, whose lock
-// the batch holds, and the item and its slot, under the item's stripe.
+// This file serves the requests that read, touch or delete one item. It changes the lane, whose
+// lock Serve holds, and the item and its slot, under the item's stripe.
 
 // findLive returns the item of r's key, its slot and location, or nil. An expired item is unlinked.
 // It needs r's stripe.
@@ -24,12 +24,13 @@ func (l *lane) findLive(r *mc.Request, now uint32) (it item, at, loc uint64) {
 			l.prefixes.of(it.key()).Expired++
 		}
 	}
-	forget(l.curve, r.Hash)
+	deleteFromCurve(l.curve, r.Hash)
 	l.unlinkFor(at, loc, it)
 	return nil, 0, 0
 }
 
-// findReadable is findLive for an item whose value the answer has.
+// findReadable is findLive for an answer with the value: a large value that may not be pinned is a
+// miss.
 func (l *lane) findReadable(r *mc.Request, now uint32) (it item, at uint64) {
 	it, at, _ = l.findLive(r, now)
 	if it != nil && it.large() && !l.segments.mayPin(it) {
@@ -38,7 +39,7 @@ func (l *lane) findReadable(r *mc.Request, now uint32) (it item, at uint64) {
 	return it, at
 }
 
-// unlinkFor is unlink by a request.
+// unlinkFor unlinks the item for a request. It needs the item's stripe.
 func (l *lane) unlinkFor(at, loc uint64, it item) {
 	l.prefixes.uncount(it)
 	l.index.set(at, 0)
@@ -47,7 +48,7 @@ func (l *lane) unlinkFor(at, loc uint64, it item) {
 	}
 }
 
-// get answers get and gets: one line and the value on a hit, and END after the line's last key.
+// get serves get and gets: a line and the value on a hit, and END after the line's last key.
 func (l *lane) get(b *mc.Batch, r *mc.Request, now uint32) {
 	l.counters.Gets++
 	st := l.index.stripe(r.Hash)
@@ -77,9 +78,9 @@ func (l *lane) get(b *mc.Batch, r *mc.Request, now uint32) {
 	}
 }
 
-// observeGet counts a get by prefix, if that is on, and samples it for the curve.
+// observeGet counts a get, also by prefix if that is on, and samples it for the curve.
 func (l *lane) observeGet(r *mc.Request, hit bool, bytes int) {
-	l.asked++
+	l.getCount++
 	if l.prefixes.rule.on.Load() {
 		p := l.prefixes.of(r.Key)
 		p.Gets++
@@ -92,8 +93,8 @@ func (l *lane) observeGet(r *mc.Request, hit bool, bytes int) {
 	}
 }
 
-// getAndTouch answers gat, gats and the binary protocol's touch, with the present value even if the
-// touch then fails.
+// getAndTouch serves gat, gats and the binary protocol's touch. The answer has the value even if
+// the touch then fails.
 func (l *lane) getAndTouch(b *mc.Batch, r *mc.Request, now uint32) {
 	l.counters.Touches++
 	expiry := l.lifetimes.expiryOf(r.Exptime)

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestHitsOfRecordedTraces is TestHitsOfPolicy with recorded traffic, where the checkout has some
-// beside it, or $HOLDFAST_TRACES names its directory.
+// TestHitsOfRecordedTraces is TestHitsOfPolicy with recorded traffic, if there is some beside the
+// checkout or in the directory $HOLDFAST_TRACES.
 func TestHitsOfRecordedTraces(t *testing.T) {
 	for _, trace := range []struct {
 		file   string
@@ -43,7 +43,7 @@ func TestHitsOfRecordedTraces(t *testing.T) {
 	}
 }
 
-// unpackTrace reads a trace, and skips the test where it or the program to unpack it is missing.
+// unpackTrace reads a trace, and skips the test if it or the program to unpack it is missing.
 func unpackTrace(t *testing.T, file, program string) []byte {
 	t.Helper()
 	if testing.Short() {
@@ -64,7 +64,7 @@ func unpackTrace(t *testing.T, file, program string) []byte {
 	return raw
 }
 
-// bigEndian reads a trace of big-endian keys of so many bytes.
+// bigEndian returns a reader of traces of big-endian keys of keyBytes.
 func bigEndian(keyBytes int) func([]byte) []string {
 	return func(raw []byte) (keys []string) {
 		for ; len(raw) >= keyBytes; raw = raw[keyBytes:] {
@@ -74,7 +74,8 @@ func bigEndian(keyBytes int) func([]byte) []string {
 	}
 }
 
-// ranges reads lines of the ARC paper's traces: the first key and how many, and two more numbers.
+// ranges reads lines of the ARC paper's traces: a first key, a number of keys, and two more
+// numbers.
 func ranges(raw []byte) (keys []string) {
 	for line := range bytes.Lines(raw) {
 		var first, count uint64

@@ -5,14 +5,14 @@ import (
 	"sync/atomic"
 )
 
-// This file and large.go have all that touches a segment's entry in the table, the rings, the open
-// segments and the free list. segments.mu guards them; the comments name the exceptions.
+// Only this file and large.go change segments' entries in the table, the rings, the open segments
+// and the free list. segments.mu guards them; the comments name the exceptions.
 
 // State of a segment.
 const (
 	free   uint32 = iota // on the free list
 	open                 // taking items; in a ring
-	sealed               // full; in a ring
+	sealed               // taking no more items; in a ring
 	victim               // being emptied; in no ring
 	table                // a chunk of the index, its overflow or the ghosts
 	chunk                // of a large value
@@ -21,13 +21,13 @@ const (
 // A segment is an entry of the table of segments. segments.mu guards all of it but live, pins and
 // reads of wake. Its size is fixed: it is part of the mapping.
 type segment struct {
-	next, prev uint32 // in a ring; next alone in the free list and from chunk to chunk of a value
+	next, prev uint32 // in a ring; the free list and the chunks of a value use only next
 	state      uint32
 	ring       uint8 // small or main
 	class      uint8 // of TTLs
 	_          [2]byte
-	used       uint32 // bytes that items take, dead ones too
-	live       uint32 // bytes that present items take; atomic
+	used       uint32 // bytes of all items, dead ones included
+	live       uint32 // bytes of items that the index refers to; atomic
 	wake       uint32 // Unix seconds at which all its items have expired; 0 never; atomic for mayStay
 	pins       uint32 // readers of the large value that begins here, and doomed; atomic
 	_          [32]byte
@@ -35,12 +35,12 @@ type segment struct {
 
 const (
 	segmentEntryBytes = 64 // a cache line: neighbours' counters are changed from different cores
-	minSegments       = 12 // index, a segment open in each ring, a victim, spare ones, and some to hold items
+	minSegments       = 12 // the index, an open one in each ring, a victim, spare ones, and some for items
 
-	// reserveSegments are left for a victim's survivors.
+	// reserveSegments is the number of free segments that are kept for a victim's survivors.
 	reserveSegments = 1
-	// segmentsPerOpen is how many segments there are for each that is open. An open segment is half
-	// empty on average, so those of many classes would take a tenth of a small memory.
+	// segmentsPerOpen limits the open segments to one in this many. An open segment is half empty on
+	// average, so those of many classes would take a tenth of a small memory.
 	segmentsPerOpen = 16
 )
 
@@ -53,21 +53,21 @@ const (
 // A ring is a list of segments, oldest first.
 type ring struct {
 	head, tail uint32 // oldest, youngest
-	count      uint32 // segments, chunks of large values among them
+	count      uint32 // of segments, chunks of large values included
 }
 
-// segments are the segments of the arena, each in exactly one place: the free list, a ring, the
-// evictor's hands, a table's directory, or a large value.
+// segments are the segments of the arena. Each is in exactly one place: it is free, in a ring, a
+// victim, a chunk of a table, or a chunk of a large value.
 type segments struct {
 	*arena
 	table  []segment    // by number, in the mapping
 	pinned atomic.Int64 // bytes of large values that are pinned
 
-	// mu guards the fields below and the table, and also what grows by segments: the index but for
-	// its slots, the ghosts, and the evictor. It is taken after a lane's lock and before a stripe's.
+	// mu guards the fields below and the table, and also what consists of segments: the index except
+	// its slots, the ghosts, and the evictor. It is taken after a lane's lock and before a stripe.
 	mu        sync.Mutex
 	rings     [2]ring
-	open      [2][ttlClasses]uint32 // the segment that takes items of a ring and class, or none
+	open      [2][ttlClasses]uint32 // the open segment of each ring and class, or none
 	freeHead  uint32                // of the free list, linked by next; none at its end
 	freeCount uint32
 }
@@ -86,7 +86,7 @@ func (s *segments) reset() {
 	}
 }
 
-// restore takes up what save left in the header.
+// restore reads what save has written to the header.
 func (s *segments) restore(h *header) {
 	s.rings, s.open, s.freeHead, s.freeCount = h.rings, h.open, h.freeHead, h.freeCount
 }
@@ -95,7 +95,7 @@ func (s *segments) save(h *header) {
 	h.rings, h.open, h.freeHead, h.freeCount = s.rings, s.open, s.freeHead, s.freeCount
 }
 
-// of is the segment that holds the location.
+// of returns the segment of the location.
 func (s *segments) of(loc uint64) *segment { return &s.table[s.segmentOf(loc)] }
 
 // push makes the segment the youngest of ring r.
@@ -113,7 +113,7 @@ func (s *segments) push(r uint8, id uint32) {
 	rg.count++
 }
 
-// remove takes the segment out of its ring.
+// remove removes the segment from its ring.
 func (s *segments) remove(id uint32) {
 	seg := &s.table[id]
 	rg := &s.rings[seg.ring]
@@ -131,10 +131,10 @@ func (s *segments) remove(id uint32) {
 	seg.prev, seg.next = none, none
 }
 
-// beyondReserve reports whether a segment is free that a store may take.
+// beyondReserve reports whether there is a free segment that a store may take.
 func (s *segments) beyondReserve() bool { return s.freeCount > reserveSegments }
 
-// take takes a segment off the free list, which must not be empty.
+// take removes a segment from the free list, which must not be empty.
 func (s *segments) take(state uint32) uint32 {
 	id := s.freeHead
 	seg := &s.table[id]
@@ -167,7 +167,7 @@ func (s *segments) openSegment(r, class uint8) {
 	s.open[r][class] = id
 }
 
-// seal ends the open segment of a ring and class, if there is one.
+// seal closes the open segment of a ring and class, if there is one.
 func (s *segments) seal(r, class uint8) {
 	if id := s.open[r][class]; id != none {
 		s.table[id].state = sealed
@@ -175,7 +175,7 @@ func (s *segments) seal(r, class uint8) {
 	}
 }
 
-// withdraw takes a segment out of its ring to be emptied. Its items stay readable meanwhile.
+// withdraw removes a segment from its ring, to empty it. Its items stay readable meanwhile.
 func (s *segments) withdraw(id uint32) {
 	seg := &s.table[id]
 	if seg.state == open {
@@ -192,7 +192,7 @@ func (s *segments) putBack(id uint32) {
 	s.push(seg.ring, id)
 }
 
-// bump takes n bytes of the open segment of a ring and class.
+// bump allocates n bytes in the open segment of a ring and class.
 func (s *segments) bump(r, class uint8, n int) (loc uint64, ok bool) {
 	id := s.open[r][class]
 	if id == none {
@@ -207,8 +207,8 @@ func (s *segments) bump(r, class uint8, n int) (loc uint64, ok bool) {
 	return loc, true
 }
 
-// bumpForMove takes n bytes of ring r for an item that a sweep moves: best among items of the same
-// class, even from the reserve, and if need be among any.
+// bumpForMove allocates n bytes in ring r for an item that a sweep moves: preferably among items of
+// its class, even from the reserve, and otherwise in any open segment.
 func (s *segments) bumpForMove(r, class uint8, n int) (loc uint64, ok bool) {
 	class = s.classToUse(r, class)
 	if loc, ok = s.bump(r, class, n); ok {
@@ -226,8 +226,8 @@ func (s *segments) bumpForMove(r, class uint8, n int) (loc uint64, ok bool) {
 	return 0, false
 }
 
-// classToUse is class, if ring r has an open segment of it or may have one more segment open;
-// otherwise the nearest class that has one.
+// classToUse returns class if ring r has an open segment of it, or if one more segment may be
+// opened; otherwise the nearest class with an open segment.
 func (s *segments) classToUse(r, class uint8) uint8 {
 	if s.open[r][class] != none {
 		return class
@@ -250,14 +250,14 @@ func (s *segments) classToUse(r, class uint8) uint8 {
 	return best
 }
 
-// wakeBy makes sure that the segment is looked at once all its items have expired.
+// wakeBy makes sure that the segment isn't due before an item with this expiry has expired.
 func (seg *segment) wakeBy(expiry uint32) {
 	if expiry > seg.wake {
 		atomic.StoreUint32(&seg.wake, expiry)
 	}
 }
 
-// wakeAll makes every segment with items due at once.
+// wakeAll makes all segments with items due at once.
 func (s *segments) wakeAll() {
 	for id := range s.table {
 		if seg := &s.table[id]; seg.used > 0 && (seg.state == sealed || seg.state == open) {
@@ -266,8 +266,8 @@ func (s *segments) wakeAll() {
 	}
 }
 
-// due reports whether a segment in a ring has memory to give back: all its items have expired, or
-// none is live.
+// due reports whether a segment in a ring can be freed: all its items have expired, or none is
+// live.
 func (seg *segment) due(now uint32) bool {
 	switch seg.state {
 	case sealed:
@@ -278,10 +278,10 @@ func (seg *segment) due(now uint32) bool {
 	return false
 }
 
-// mayStay reports whether an item may get this expiry where it is, rather than move to a segment
-// of its own TTL class: not if it is to expire much earlier than its segment wakes. One that never
-// expires, and won't, may be in a segment that wakes: see classToUse. It needs the item's stripe
-// and not mu.
+// mayStay reports whether an item with this new expiry may stay in its segment, rather than move to
+// one of its TTL class. It may not if it would expire much earlier than its segment is due. An item
+// that never expires, before and after, may be in a segment with a wake time: see classToUse.
+// mayStay needs the item's stripe and not mu.
 func (s *segments) mayStay(it item, loc uint64, expiry, now uint32) bool {
 	if expiry == 0 && it.expiry() == 0 {
 		return true
@@ -290,6 +290,6 @@ func (s *segments) mayStay(it item, loc uint64, expiry, now uint32) bool {
 	return expiry >= wake && (wake != 0 || expiry == 0) || wake != 0 && classOf(expiry, now) == classOf(wake, now)
 }
 
-// addLive counts n more live bytes, or -n fewer, to the segment that holds loc. It needs the stripe
-// of the item there, and not mu.
+// addLive adds n, which may be negative, to the live bytes of loc's segment. It needs the stripe of
+// the item there, and not mu.
 func (s *segments) addLive(loc uint64, n int) { atomic.AddUint32(&s.of(loc).live, uint32(n)) }

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// newSegments are free segments on Go's heap.
+// newSegments returns free segments on Go's heap.
 func newSegments(t testing.TB, memoryBytes int64) *segments {
 	t.Helper()
 	a, _, _, err := openArena(Options{Heap: true, MemoryBytes: memoryBytes})
@@ -17,8 +17,8 @@ func newSegments(t testing.TB, memoryBytes int64) *segments {
 	return s
 }
 
-// check walks every list. Each segment must be in the one place that its state says: the free list,
-// a ring, or neither. Chunks of large values count as their ring's.
+// check walks all lists. Each segment must be in the place that its state says: the free list, a
+// ring, or neither. Chunks of large values count for their ring.
 func (s *segments) check(t testing.TB) {
 	t.Helper()
 	seen := make([]bool, len(s.table))
@@ -84,7 +84,7 @@ func (s *segments) check(t testing.TB) {
 	}
 }
 
-// A segmentsTest does at random what the index, the evictor and stores do to segments.
+// A segmentsTest applies random operations, as the index, the evictor and stores do, to segments.
 type segmentsTest struct {
 	*segments
 	rng       *rand.Rand
@@ -160,8 +160,7 @@ func (s *segmentsTest) step() {
 	}
 }
 
-// TestBump fills a segment to its last byte: what was bumped never overlaps, and lies in the
-// segment.
+// TestBump fills a segment to its last byte: allocations never overlap, and lie within the segment.
 func TestBump(t *testing.T) {
 	s := newSegments(t, 1<<20)
 	if _, ok := s.bump(small, 0, 8); ok {
@@ -193,7 +192,7 @@ func TestBump(t *testing.T) {
 	}
 }
 
-// TestMayStay: an item with a new expiry stays where the segment wakes in time for it.
+// TestMayStay: an item with a new expiry stays if its segment is due in time for it.
 func TestMayStay(t *testing.T) {
 	s := newSegments(t, 1<<20)
 	const now = 1_800_000_000

@@ -7,14 +7,14 @@ import (
 	"holdfast/mc"
 )
 
-// This file takes batches through a lane. It holds lane.mu for as long as the lane serves a batch;
-// of the shared parts it uses the index, under the request's stripe, and frees chunks under
-// segments.mu once no stripe is held.
+// This file serves batches. It holds lane.mu while the lane serves a batch; of the shared parts it
+// uses the index, under the request's stripe, and frees chunks under segments.mu once no stripe is
+// held.
 
-// prefetchRequests is the number of requests whose cache misses overlap.
+// prefetchRequests is the number of requests that are prefetched together.
 const prefetchRequests = 32
 
-// Serve answers b: see mc.Handler. It never blocks for longer than other stores hold a lock.
+// Serve implements mc.Handler. It waits for nothing but other lanes' short-held locks.
 func (s *Store) Serve(b *mc.Batch) {
 	if s.file != nil {
 		defer s.explainFault()
@@ -36,13 +36,13 @@ func (s *Store) Serve(b *mc.Batch) {
 			}
 		}
 	}
-	l.gets.Store(l.asked)
+	l.gets.Store(l.getCount)
 	l.mu.Unlock()
 	b.Done()
 }
 
-// Prefetch brings the buckets and items that the batches need to the processor's cache, and sets
-// the requests' Hash. See server.Prefetcher.
+// Prefetch prefetches the buckets and items that the batches need into the processor's cache, and
+// sets the requests' Hash. See server.Prefetcher.
 func (s *Store) Prefetch(batches []*mc.Batch) {
 	if s.file != nil {
 		defer s.explainFault()
@@ -58,8 +58,8 @@ func (s *Store) Prefetch(batches []*mc.Batch) {
 	}
 }
 
-// prefetchPart hashes the requests' keys, and brings first their buckets and then their items to
-// the processor's cache: the misses of a batch overlap, instead of each waiting for the one before.
+// prefetchPart hashes the requests' keys, and prefetches first their buckets and then their items,
+// so that the processor's cache misses overlap instead of coming one after the other.
 func (s *Store) prefetchPart(requests []mc.Request) {
 	if len(requests) < 2 {
 		if len(requests) == 1 && requests[0].Hash == 0 {
@@ -120,9 +120,9 @@ func (l *lane) serve(b *mc.Batch, r *mc.Request, now uint32) {
 	}
 }
 
-// refused answers a request that the decoder refused. A value that was too large, or for which
-// there was no memory, still removes the item that it should have replaced, so that nobody reads
-// the older value.
+// refused answers a request that the decoder refused. If the value was too large, or there was no
+// memory to receive it, the item that it would have replaced is removed, so that nobody reads the
+// old value.
 func (l *lane) refused(b *mc.Batch, r *mc.Request) {
 	if r.Drop && len(r.Key) > 0 {
 		if r.Status == mc.StatusOutOfMemory || strings.HasPrefix(r.Fault, "SERVER_ERROR out of memory") {
@@ -165,7 +165,7 @@ func (l *lane) flushAll(b *mc.Batch, r *mc.Request) {
 	}
 }
 
-// hit records that the item was read. It needs the item's stripe.
+// hit records a read of the item. It needs the item's stripe.
 func (l *lane) hit(at uint64, it item, now uint32) {
 	l.index.countRead(at)
 	if !it.has(bitFetched) {

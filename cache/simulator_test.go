@@ -1,13 +1,13 @@
 package cache
 
-// Simulators of eviction policies on items: keys are numbers from 0, sizes don't count, and there
-// are no segments. The store is held against simulatedS3FIFO by policy_test.go, and against
-// simulatedSlabLRU, which is memcached's policy, as a yardstick.
+// Simulators of eviction policies on items: keys are numbers from 0, all items have one size, and
+// there are no segments. policy_test.go compares the store with simulatedS3FIFO, and with
+// simulatedSlabLRU, which is memcached's policy.
 
-// A simulator tells whether a request is a hit; on a miss it stores the key.
+// A simulator reports whether a request is a hit; on a miss it stores the key.
 type simulator interface{ get(key uint32) bool }
 
-// misses plays keys and returns the share that misses.
+// misses plays keys and returns the share of misses.
 func misses(s simulator, keys []uint32) float64 {
 	n := 0
 	for _, key := range keys {
@@ -116,8 +116,8 @@ func (s *simulatedS3FIFO) evictSmall() {
 }
 
 // simulatedSlabLRU is memcached's segmented LRU (items.c) of one slab class, with the default
-// shares: at most 20 % hot and 40 % warm. An item is active from its second read on; an active one
-// goes to the warm queue, from where it would else have gone to the cold one or have been evicted.
+// shares: at most 20 % hot and 40 % warm. An item is active from its second read on. An active item
+// goes to the warm queue when it would otherwise go to the cold one or be evicted.
 type simulatedSlabLRU struct {
 	capacity   int
 	queue      []uint8
@@ -182,7 +182,7 @@ func (s *simulatedSlabLRU) get(key uint32) bool {
 	return false
 }
 
-// balance keeps the hot and the warm queue to their shares.
+// balance limits the hot and the warm queue to their shares.
 func (s *simulatedSlabLRU) balance() {
 	s.shrink(hot, s.capacity*20/100)
 	s.shrink(warm, s.capacity*40/100)

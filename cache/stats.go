@@ -10,18 +10,18 @@ import (
 	"holdfast/mc"
 )
 
-// This file reports. It reads each lane under its lock, and then, under segments.mu, the segments,
-// the index's and ghosts' sizes and the evictor's losses. ResetStats zeroes counters under the same
-// locks.
+// This file reports statistics. It reads each lane under its lock, and then, under segments.mu, the
+// segments, the sizes of index and ghosts, and the evictor's losses. ResetStats zeroes counters
+// under the same locks.
 
 // A Snapshot has the counters of a store and the sizes of its contents.
 type Snapshot struct {
 	Counters
 	EvictedRead, EvictedUnread uint64 // evicted after, and before, their first read
-	Expired, ExpiredUnread     uint64 // expired items whose memory was freed
+	Expired, ExpiredUnread     uint64 // expired items that the evictor removed
 
 	Items       int64
-	ItemBytes   int64 // that the items take, headers and large values included
+	ItemBytes   int64 // of the items, with headers and large values
 	MemoryBytes int64
 	IndexBytes  int64
 	GhostBytes  int64
@@ -29,11 +29,11 @@ type Snapshot struct {
 	MainBytes   int64
 	FreeBytes   int64
 
-	Prefixes map[string]PrefixStats // "" counts keys without a prefix and those beyond the limit
+	Prefixes map[string]PrefixStats // "" is for keys without a prefix, and for prefixes beyond the limit
 }
 
-// Snapshot sums up the lanes' counters, one lane after another: while requests are served, the sums
-// are not exactly of one time.
+// Snapshot sums the lanes' counters, one lane after another. While requests are served, the sums
+// are not exactly of one point in time.
 func (s *Store) Snapshot() Snapshot {
 	n := Snapshot{MemoryBytes: int64(len(s.mem)), Items: s.index.items.Load(), ItemBytes: s.index.bytes.Load()}
 	sum := prefixes{byName: map[string]*PrefixStats{}}
@@ -64,7 +64,7 @@ func (s *Store) Snapshot() Snapshot {
 	return n
 }
 
-// ResetStats zeroes the counters, but not the numbers and bytes of items.
+// ResetStats zeroes the counters, except the numbers and bytes of items.
 func (s *Store) ResetStats() {
 	for i := range s.lanes {
 		l := &s.lanes[i]
@@ -83,9 +83,9 @@ func (s *Store) ResetStats() {
 // Detail turns counting by key prefix on or off. Earlier counts are kept.
 func (s *Store) Detail(on bool) { s.counting.on.Store(on) }
 
-// Stats appends a group of statistics to dst as lines "STAT name value\r\n", with memcached's
-// names where it has one: "" is those of the command without an argument. It returns false for a
-// group that does not exist.
+// Stats appends a group of statistics to dst as lines "STAT name value\r\n", under memcached's
+// names where it has them. The group "" is that of the command without an argument. Stats returns
+// false for an unknown group.
 func (s *Store) Stats(dst []byte, group string) ([]byte, bool) {
 	switch name, arg, _ := strings.Cut(group, " "); {
 	case group == "":
@@ -155,7 +155,7 @@ func (s *Store) appendSettings(dst []byte) []byte {
 	dst = appendStat(dst, "detail_enabled", yesNo(s.counting.on.Load()))
 	dst = appendStat(dst, "stat_key_prefix", string(s.counting.delimiter))
 	dst = appendStat(dst, "hash_algorithm", "xxh3")
-	// Those of memcached's slabs and LRU lists, which tools read: there are none here.
+	// Settings of memcached's slabs and LRU lists, which tools expect, and which don't exist here.
 	for _, name := range []string{"oldest", "growth_factor", "chunk_size", "hashpower_init", "slab_automove",
 		"slab_automove_ratio", "slab_automove_window", "slab_automove_freeratio", "slab_chunk_max",
 		"lru_crawler_sleep", "lru_crawler_tocrawl", "hot_lru_pct", "warm_lru_pct", "hot_max_factor", "warm_max_factor",
@@ -168,7 +168,7 @@ func (s *Store) appendSettings(dst []byte) []byte {
 	return dst
 }
 
-// appendMemory appends how the memory is used.
+// appendMemory appends the use of the memory.
 func (s *Store) appendMemory(dst []byte) []byte {
 	n := s.Snapshot()
 	dst = appendStat(dst, "segment_bytes", s.segmentBytes)
@@ -185,7 +185,7 @@ func (s *Store) appendMemory(dst []byte) []byte {
 	return appendStat(dst, "evicted_unread", n.EvictedUnread)
 }
 
-// appendPrefixes appends a line for each prefix, exactly in memcached's form, or with all counts.
+// appendPrefixes appends a line for each prefix, in memcached's form or, with all, with all counts.
 func (s *Store) appendPrefixes(dst []byte, all bool) []byte {
 	counts := s.Snapshot().Prefixes
 	names := make([]string, 0, len(counts))
@@ -196,7 +196,7 @@ func (s *Store) appendPrefixes(dst []byte, all bool) []byte {
 	for _, name := range names {
 		c := counts[name]
 		if asked := c.Gets+c.Sets+c.Deletes > 0; !all && (!asked || name == "") {
-			continue // as in memcached, which has none for keys without a prefix
+			continue // as in memcached, which doesn't count keys without a prefix
 		}
 		if strings.ContainsAny(name, " \r\n") { // of binary keys
 			name = escape(name)
@@ -211,14 +211,14 @@ func (s *Store) appendPrefixes(dst []byte, all bool) []byte {
 	return dst
 }
 
-// WhatIf is the hit rate that the recent traffic would have with other amounts of memory.
+// A WhatIf has the hit rates that the recent traffic would have with other amounts of memory.
 type WhatIf struct {
 	HitRate   float64     `json:"hit_rate"`  // measured, since the counters were last reset
-	Sampled   uint64      `json:"sampled"`   // gets that the estimate is based on
+	Sampled   uint64      `json:"sampled"`   // the number of gets behind the estimates
 	Estimates []WhatIfRow `json:"estimates"` // from a quarter to four times the memory
 }
 
-// A WhatIfRow is one point of the curve.
+// A WhatIfRow is a point of the curve.
 type WhatIfRow struct {
 	Times       float64 `json:"times"` // of the present memory
 	MemoryBytes int64   `json:"memory_bytes"`
@@ -227,7 +227,7 @@ type WhatIfRow struct {
 
 var whatIfTimes = [...]float64{0.25, 0.5, 0.75, 1, 1.5, 2, 3, maxTimes}
 
-// maxTimes is the end of the curve, in times of the present memory.
+// maxTimes is the end of the curve, as a multiple of the present memory.
 const maxTimes = 4
 
 // WhatIf estimates the curve by a sample of keys. See package mrc.
@@ -237,7 +237,7 @@ func (s *Store) WhatIf() WhatIf {
 	if n.Gets > 0 {
 		w.HitRate = float64(n.GetHits) / float64(n.Gets)
 	}
-	// The memory that items don't take, of index and ghosts, grows with the items.
+	// The memory of index and ghosts grows with the items.
 	forItems := int64(1)
 	if rings := n.SmallBytes + n.MainBytes; n.ItemBytes > 0 && n.EvictedRead+n.EvictedUnread > 0 {
 		forItems = n.ItemBytes

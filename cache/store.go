@@ -10,8 +10,8 @@ import (
 	"holdfast/mrc"
 )
 
-// This file opens, joins and closes the parts of a store. Open and Close have the store for
-// themselves; Tick and flush take the locks that they need.
+// This file opens, connects and closes the parts of a store. Nothing else uses the store during
+// Open and Close; Tick and flush take the locks that they need.
 
 // A Store is a cache: an mc.Handler over items in a fixed amount of memory.
 type Store struct {
@@ -21,7 +21,7 @@ type Store struct {
 	lanes  []lane
 }
 
-// An engine is what the lanes share. The comment of each part names the lock that guards it.
+// An engine is what all lanes share. The comment of each part names the lock that guards it.
 type engine struct {
 	*arena
 	index     index
@@ -36,8 +36,8 @@ type engine struct {
 	itemMaxBytes int
 }
 
-// Open makes a store: an empty one, or the one that o.File holds from a clean stop. Its memory is
-// released by Close.
+// Open returns an empty store, or the one that o.File holds after a clean stop. Close releases its
+// memory.
 func Open(o Options) (*Store, error) {
 	if err := o.check(); err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
@@ -62,7 +62,7 @@ func Open(o Options) (*Store, error) {
 	return s, nil
 }
 
-// join gives the parts what they need of each other.
+// join sets the parts' references to each other.
 func (s *Store) join(noEvict bool) {
 	a := s.arena
 	s.segments.arena, s.segments.table = a, a.segmentTable()
@@ -77,11 +77,11 @@ func (s *Store) join(noEvict bool) {
 	}
 }
 
-// Warm reports whether Open found the items of a clean stop; if not, why is the reason, and empty
-// where there was no file.
+// Warm reports whether Open found the items of a clean stop. If not, why is the reason, or empty if
+// there was no file.
 func (s *Store) Warm() (warm bool, why string) { return s.warmed, s.cold }
 
-// requests is the number of gets since the start, for the curve.
+// requests returns the number of gets since the start, for the curve.
 func (s *Store) requests() (n uint64) {
 	for i := range s.lanes {
 		n += s.lanes[i].gets.Load()
@@ -89,7 +89,7 @@ func (s *Store) requests() (n uint64) {
 	return n
 }
 
-// begin makes the mapping an empty store.
+// begin initializes the mapping as an empty store.
 func (s *Store) begin(seed uint64) {
 	for seed == 0 {
 		var b [8]byte
@@ -101,7 +101,7 @@ func (s *Store) begin(seed uint64) {
 	s.index.reset(seed)
 }
 
-// resume continues the store that the mapping holds. Until Close, the file is not clean.
+// resume continues with the store in the mapping. The file is marked as not clean until Close.
 func (s *Store) resume() {
 	h := s.head
 	s.lifetimes.restore(h)
@@ -110,11 +110,11 @@ func (s *Store) resume() {
 	s.evictor.ghosts.state = h.ghosts
 }
 
-// Close ends the store. If it has a file, the next Open finds its items there. Nothing may use the
-// store any more, nor hold a value of it.
+// Close closes the store. If it has a file, the next Open finds its items there. Nothing may use
+// the store, or hold one of its values, any more.
 func (s *Store) Close() error {
 	if err := s.CheckFile(); err != nil {
-		return errors.Join(err, s.unmap()) // the file stays marked as not clean
+		return errors.Join(err, s.unmap()) // without marking the file as clean
 	}
 	s.segments.mu.Lock()
 	defer s.segments.mu.Unlock()
@@ -128,8 +128,8 @@ func (s *Store) Close() error {
 	return s.unmap()
 }
 
-// Tick moves the store's clock to the present and gives back the memory of what has expired. It
-// is to be called about once a second; until then, items live on.
+// Tick sets the store's clock to the present time and frees the memory of expired items. It must be
+// called about once per second; items don't expire between calls.
 func (s *Store) Tick() {
 	if s.file != nil {
 		defer s.explainFault()
@@ -142,12 +142,12 @@ func (s *Store) Tick() {
 	s.evictor.expire(now)
 }
 
-// flush makes every item that there is gone, at once; Tick gives the memory back.
+// flush makes all present items gone at once. Tick frees their memory.
 func (e *engine) flush() {
 	e.segments.mu.Lock()
 	defer e.segments.mu.Unlock()
-	// With every stripe, so that an append or the like, which looks at an item and then gives what it
-	// made of it a new sequence number, comes before the flush as a whole or after it.
+	// Under all stripes, so that a mutation such as an append, which reads an item and stores the
+	// result with a new sequence number, is ordered as a whole before the flush or after it.
 	for i := range e.index.stripes {
 		e.index.stripes[i].Lock()
 	}

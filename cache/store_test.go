@@ -80,17 +80,19 @@ func TestWarmRestart(t *testing.T) {
 	c.want("ms seq 1 c|x", "HD c20005")
 	closeStore(t, s)
 
-	// What can't be trusted is emptied, and it says why.
+	// A file that can't be trusted is emptied, and Warm returns the reason.
 	for _, bad := range []struct {
 		why   string
 		spoil func(o *Options)
 	}{
 		{"it was not stopped cleanly", func(*Options) { s.unmap() }}, // opened below, and never closed
-		{"its hash seed is another", func(o *Options) { o.Seed = 42 }},
-		{"bytes and this memory", func(o *Options) { o.MemoryBytes = 16 << 20 }},
-		{"its first start broke off", func(o *Options) { overwriteFile(t, o.File, 0, "\x00\x00\x00\x00\x00\x00\x00\x00") }},
+		{"its hash seed differs", func(o *Options) { o.Seed = 42 }},
+		{"bytes, and this cache's memory", func(o *Options) { o.MemoryBytes = 16 << 20 }},
+		{"its first start did not finish", func(o *Options) {
+			overwriteFile(t, o.File, 0, "\x00\x00\x00\x00\x00\x00\x00\x00")
+		}},
 		{"its format is version", func(o *Options) { overwriteFile(t, o.File, 8, "\xff") }},
-		{"its format is version 2 (344)", func(o *Options) { overwriteFile(t, o.File, 8, "\x02\x00\x00\x00\x58\x01") }},
+		{"its format is version 2 (344) and", func(o *Options) { overwriteFile(t, o.File, 8, "\x02\x00\x00\x00\x58\x01") }},
 	} {
 		o := o
 		s = openAny(t, o)
@@ -110,7 +112,7 @@ func TestForeignFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := Open(Options{File: name}); err == nil {
-		t.Error("opened; want that it is left alone")
+		t.Error("opened; want an error")
 	}
 	if data, err := os.ReadFile(name); err != nil || string(data) != "dear reader" {
 		t.Errorf("the file holds %q, %v", data, err)
@@ -130,7 +132,7 @@ func openWarm(t *testing.T, o Options, warm bool, why string) *Store {
 	t.Helper()
 	s := openAny(t, o)
 	if got, gotWhy := s.Warm(); got != warm || !strings.Contains(gotWhy, why) || why == "" && gotWhy != "" {
-		t.Errorf("warm %v, because %q; want %v, %q", got, gotWhy, warm, why)
+		t.Errorf("warm %v, reason %q; want %v, %q", got, gotWhy, warm, why)
 	}
 	return s
 }
@@ -155,9 +157,9 @@ func overwriteFile(t *testing.T, name string, at int64, data string) {
 	}
 }
 
-// TestExpiryGivesMemoryBack fills the memory with items that expire, three times over: without a
-// read of any, nothing may have to be evicted.
-func TestExpiryGivesMemoryBack(t *testing.T) {
+// TestExpiryFreesMemory fills the memory three times with items that expire. Nothing reads them,
+// and yet no store may need eviction, which is disabled.
+func TestExpiryFreesMemory(t *testing.T) {
 	clock := newFakeClock()
 	s := openStore(t, Options{MemoryBytes: 8 << 20, NoEvict: true, Now: clock.now})
 	c := newClient(t, s)
@@ -178,8 +180,8 @@ func TestExpiryGivesMemoryBack(t *testing.T) {
 	}
 }
 
-// TestNoEvict refuses stores when memory is full, keeps what it has, and takes as much again as is
-// deleted.
+// TestNoEvict: a store without eviction refuses stores when its memory is full, keeps all items,
+// and accepts about as many new ones as are deleted.
 func TestNoEvict(t *testing.T) {
 	s := openStore(t, Options{MemoryBytes: 4 << 20, NoEvict: true})
 	c := newClient(t, s)
@@ -255,7 +257,7 @@ func TestTTLRules(t *testing.T) {
 	}
 }
 
-// TestPinned has a large value deleted, replaced and evicted while it is written out.
+// TestPinned deletes, replaces and evicts a large value while it is being sent.
 func TestPinned(t *testing.T) {
 	s := openStore(t, Options{MemoryBytes: 8 << 20})
 	c := newClient(t, s)
@@ -279,7 +281,7 @@ func TestPinned(t *testing.T) {
 	}
 	want := fmt.Sprintf("VALUE big 0 %d\r\n%s\r\nEND\r\n", len(value), value)
 	if got := string(reader.out); !strings.HasPrefix(got, want) {
-		t.Errorf("got %d bytes, %.40q…; want the value that was there", len(got), got)
+		t.Errorf("got %d bytes, %.40q…; want the value at the time of the get", len(got), got)
 	}
 }
 
@@ -310,7 +312,7 @@ func TestWriteZeros(t *testing.T) {
 	}
 	data, err := os.ReadFile(f.Name())
 	if err != nil || len(data) != n || string(data[:4]) != "kept" || strings.Trim(string(data[4:]), "\x00") != "" {
-		t.Errorf("%d bytes, %v; want %d, zeros behind what was there", len(data), err, n)
+		t.Errorf("%d bytes, %v; want %d, with zeros after the old contents", len(data), err, n)
 	}
 }
 
@@ -338,7 +340,7 @@ func TestDump(t *testing.T) {
 	}
 }
 
-// TestLargeValuesCount checks that what a large value takes beside its item counts: 20 of 900 KB.
+// TestLargeValuesCount: the chunks of large values count as memory of their items.
 func TestLargeValuesCount(t *testing.T) {
 	s := openStore(t, Options{MemoryBytes: 64 << 20, Detail: true})
 	c := newClient(t, s)
@@ -358,6 +360,6 @@ func TestLargeValuesCount(t *testing.T) {
 		c.do(fmt.Sprintf("delete p:%d\r\n", i))
 	}
 	if n := s.Snapshot(); n.ItemBytes != 0 || n.Prefixes["p"].Bytes != 0 {
-		t.Errorf("after they are deleted: got %d bytes, %d of the prefix; want 0", n.ItemBytes, n.Prefixes["p"].Bytes)
+		t.Errorf("after deleting them: got %d bytes, %d of the prefix; want 0", n.ItemBytes, n.Prefixes["p"].Bytes)
 	}
 }

@@ -6,29 +6,29 @@ import (
 	"holdfast/mc"
 )
 
-// This file has the requests that store, and how a mutation is applied. They change the lane, whose
-// lock the batch holds; an item and its slot, under the item's stripe; and, only where an item
-// needs memory, what segments.mu guards.
+// This file serves the requests that store, and applies mutations. It changes the lane, whose lock
+// Serve holds; an item and its slot, under the item's stripe; and, only if an item needs memory,
+// what segments.mu guards.
 
-// kind is what a mutation does.
+// A kind is the operation of a mutation.
 type kind uint8
 
 const (
 	set       kind = iota
 	add            // only if there is none
 	replace        // only if there is one
-	compare        // only if its CAS is the one given
-	appendTo       // to the value that is there
-	prependTo      // likewise
+	compare        // only if its CAS is the request's
+	appendTo       // to the present value
+	prependTo      // to the present value
 	increment
 	decrement
-	touch   // the expiry alone
-	mark    // md I: mark it and give it a new CAS
-	clearIt // md x: an empty value, marked stale as well if asked
+	touch   // change only the expiry
+	mark    // md I: mark as stale, with a new CAS
+	clearIt // md x: make the value empty, and with I mark the item as stale
 	vivify  // mg N: an empty item if there is none
 )
 
-// verdict is the result of a mutation.
+// A verdict is the result of a mutation.
 type verdict uint8
 
 const (
@@ -41,47 +41,48 @@ const (
 	noMemory
 )
 
-// A mutation is a change of one item. Its result depends on the present item, and is worked out by
-// plan under the item's stripe.
+// A mutation is a change of one item. Its result depends on the present item; plan computes it
+// under the item's stripe.
 type mutation struct {
 	kind   kind
 	r      *mc.Request
 	now    uint32
 	expiry uint32 // of the item: Unix seconds, 0 never
 
-	compareCAS bool // r.CAS must be the item's
-	allowStale bool // ms I: a lower CAS stores, and marks stale
-	vivify     bool // append, prepend and arithmetic make the item where there is none
-	setExpiry  bool // arithmetic, stale: expiry counts
+	compareCAS bool // r.CAS must equal the item's CAS
+	allowStale bool // ms I: a lower CAS stores the item, marked as stale
+	vivify     bool // append, prepend and arithmetic create a missing item
+	setExpiry  bool // arithmetic, mark: set the item's expiry to the mutation's
 	markStale  bool // clearIt: md I x
 
 	d      draft
-	value  uint64 // that arithmetic makes
-	before uint32 // arithmetic: the expiry of the item that was there
-	cas    uint64 // of the item after it was stored
-	length int    // of the value after it was stored
+	value  uint64 // the result of arithmetic
+	before uint32 // arithmetic: the old item's expiry
+	cas    uint64 // of the stored item
+	length int    // of the stored value
 	made   bool   // the item is new
 }
 
-// step is what apply has to do after plan.
+// A step is what apply must do after plan.
 type step uint8
 
 const (
-	refuse  step = iota // nothing; the verdict is plan's
-	changed             // the item was changed where it is
-	rewrite             // the draft is to take its place
+	refuse  step = iota // nothing
+	changed             // nothing: the item was changed in place
+	rewrite             // replace the item by the draft
 )
 
-// apply carries m out.
+// apply applies m.
 //
 // The naive way is to hold the item's stripe from finding the old item to publishing the new one.
-// But memory for the new one may have to be evicted first, which takes segments.mu and other
-// stripes, and segments.mu must be taken before a stripe. So:
+// But memory for the new one may have to be freed first by eviction, which takes segments.mu and
+// other stripes, and segments.mu must be taken before a stripe. So:
 //
-//  1. under the stripe, plan looks at the item and makes the draft; what fits is changed in place;
-//  2. without it, the draft gets memory and is written there;
-//  3. under the stripe again, if the item is still as it was in 1, the draft is published; if not,
-//     its memory is dead and apply begins again.
+//  1. Under the stripe, plan reads the item and makes the draft. A draft that fits is written in
+//     place.
+//  2. Without the stripe, the draft gets memory and is written there.
+//  3. Under the stripe again, the draft is published if the item has not changed since 1. Otherwise
+//     the draft's memory is dead, and apply starts again.
 func (l *lane) apply(m *mutation) verdict {
 	st := l.index.stripe(m.r.Hash)
 	for {
@@ -104,20 +105,20 @@ func (l *lane) apply(m *mutation) verdict {
 			if m.kind == appendTo || m.kind == prependTo {
 				return notStored // the old value stays, as in memcached
 			}
-			return l.spoil(m, tooLarge)
+			return l.abandon(m, tooLarge)
 		}
 		switch l.place(m, was) {
 		case placed:
 			return v
 		case outOfMemory:
-			return l.spoil(m, noMemory)
+			return l.abandon(m, noMemory)
 		}
 	}
 }
 
-// spoil gives up a store. A set also removes the older item, as in memcached: the client has
-// replaced it, so nobody may read it.
-func (l *lane) spoil(m *mutation, v verdict) verdict {
+// abandon abandons a store. If it is a set, the old item is removed, as in memcached: the client
+// has replaced it, so nobody may read it any more.
+func (l *lane) abandon(m *mutation, v verdict) verdict {
 	if v == tooLarge {
 		l.counters.TooLarge++
 	} else {
@@ -129,7 +130,7 @@ func (l *lane) spoil(m *mutation, v verdict) verdict {
 	return v
 }
 
-// memcachedHeaderBytes is what memcached adds to key and value when it holds an item against -I.
+// memcachedHeaderBytes is what memcached adds to key and value when it compares an item with -I.
 const memcachedHeaderBytes = 59
 
 func (d *draft) tooLarge(itemMaxBytes int) bool {
@@ -150,7 +151,7 @@ func versionOf(it item) version {
 	return version{it.seq(), it.expiry(), it[4] &^ bitFetched}
 }
 
-// overwrite puts the draft in the item's place. It needs the item's stripe.
+// overwrite writes the draft over the item. It needs the item's stripe.
 func (l *lane) overwrite(m *mutation, it item, at uint64) {
 	l.prefixes.uncount(it)
 	m.stampDraft(&l.lifetimes)
@@ -160,14 +161,14 @@ func (l *lane) overwrite(m *mutation, it item, at uint64) {
 	l.index.countRead(at)
 }
 
-// stampDraft gives the draft its sequence number. A touch leaves the one that it has.
+// stampDraft gives the draft a new sequence number. A touch keeps the item's.
 func (m *mutation) stampDraft(t *lifetimes) {
 	if m.kind != touch {
 		m.d.seq = t.seq.Add(1)
 	}
 }
 
-// finish counts the store and keeps what the answer shows of the item.
+// finish counts the store, and sets the fields of m that answers show.
 func (l *lane) finish(m *mutation, it item) {
 	m.cas = l.answers.cas(it)
 	m.length = it.valueBytes()
@@ -184,7 +185,7 @@ const (
 	outOfMemory
 )
 
-// place writes the draft to new memory and publishes it, if the item is still as it was.
+// place writes the draft to new memory, and publishes it if the item hasn't changed.
 func (l *lane) place(m *mutation, was version) int {
 	d := &m.d
 	first := none
@@ -217,8 +218,8 @@ func (l *lane) place(m *mutation, was version) int {
 	fresh := l.item(loc)
 	m.stampDraft(&l.lifetimes)
 	d.write(fresh, first)
-	// The time is m.now, as for plan: by another, plan could find the item and place find it gone, for
-	// ever.
+	// The time is m.now, as for plan. With a later one plan could find the item and place find it
+	// gone, again and again.
 	if versionOf(it) != was || it != nil && l.lifetimes.gone(it, m.now) {
 		fresh.kill()
 		l.segments.freeChunks(first)
@@ -238,7 +239,7 @@ func (l *lane) place(m *mutation, was version) int {
 	return placed
 }
 
-// storeItem answers set, add, replace, append, prepend and cas.
+// storeItem serves set, add, replace, append, prepend and cas.
 func (l *lane) storeItem(b *mc.Batch, r *mc.Request, now uint32) {
 	l.counters.Sets++
 	m := mutation{r: r, now: now, expiry: l.lifetimes.expiryFor(r.Key, r.Exptime)}
@@ -278,7 +279,7 @@ var storeAnswers = [...]string{
 	noMemory:  mc.OutOfMemory,
 }
 
-// arithmetic answers incr and decr.
+// arithmetic serves incr and decr.
 func (l *lane) arithmetic(b *mc.Batch, r *mc.Request, now uint32) {
 	m := mutation{kind: increment, r: r, now: now}
 	if r.Op == mc.Decr {
@@ -291,7 +292,7 @@ func (l *lane) arithmetic(b *mc.Batch, r *mc.Request, now uint32) {
 		}
 	}
 	v := l.apply(&m)
-	if !m.made { // as in memcached, an item that was made is neither a hit nor a miss
+	if !m.made { // as in memcached, creating an item is neither a hit nor a miss
 		l.counters.countArithmetic(m.kind, v)
 	}
 	if b.Binary {
@@ -331,8 +332,9 @@ func (c *Counters) countArithmetic(k kind, v verdict) {
 	}
 }
 
-// parseNumber reads an unsigned decimal as memcached does, by strtoull: spaces may precede the
-// digits, and anything may follow after a space, such as the spaces that a decrement leaves.
+// parseNumber parses an unsigned decimal number as memcached does, with strtoull: spaces may
+// precede the digits, and anything may follow after a space, such as the padding that a decrement
+// leaves.
 func parseNumber(value []byte) (n uint64, ok bool) {
 	value = bytes.TrimLeft(value, " ")
 	digits := 0

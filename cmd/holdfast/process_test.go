@@ -294,12 +294,12 @@ func TestCutMemoryFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "holdfast: cache: memory file " + file +
-		": another program has cut it from 8388608 bytes to 4096 while it is in use\n"
+		": another program truncated it from 8388608 bytes to 4096 while it was in use\n"
 	if got := p.exits(1); !strings.HasSuffix(got, want) {
 		t.Errorf("got %q; want %q at its end", got, want)
 	}
 	start(t, "holdfast", "cache", "-u", "root", "-l", "127.0.0.1", "-p", "-1", "-m", "8", "-e", file).
-		await("the cache starts empty.*it has 4096 bytes and this memory 8388608")
+		await("the cache starts empty.*it has 4096 bytes, and this cache.s memory 8388608")
 }
 
 func TestShutdownCommand(t *testing.T) {
