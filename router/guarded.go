@@ -7,15 +7,15 @@ import (
 	"holdfast/mc"
 )
 
-// guarded is the route to a member that has a journal, in a sharded pool: a write that fails on the
-// member is in its journal before that is said. The member is then down, and answers nothing until
-// it has forgotten the keys. So a delete that failed has done its work all the same, and with
-// deletes it is answered as one of a key that isn't held: mcrouter's spooled deletes, but for what
-// the member serves before it has got them. A delete that the member refuses with SERVER_ERROR is
-// owed to it.
+// guarded is the route to a member with a journal, in a sharded pool. If a write fails on the
+// member, its key is added to the journal before the client is answered. The member is then down,
+// and serves nothing until the keys in its journal are deleted on it. So a delete that failed takes
+// effect all the same, and with deletes set it is answered as if the key were not held. These are
+// mcrouter's spooled deletes, except that the member serves no stale items before it gets them. A
+// delete that the member refuses with SERVER_ERROR is sent again until the member accepts it.
 type guarded struct {
 	to      *upstream
-	deletes bool
+	deletes bool   // deletes never fail
 	id      uint64 // of the pool in the ledger
 }
 
@@ -39,7 +39,7 @@ type guardedWrite struct {
 	query
 	guarded
 	outer *query
-	note  journal.Note // in the ledger, from before it is sent to the end
+	note  journal.Note // in the ledger, from before the write is sent until it ends
 }
 
 func (w *guardedWrite) take(l *lane, _ *query, a *answer) {
@@ -60,15 +60,15 @@ func (w *guardedWrite) take(l *lane, _ *query, a *answer) {
 		func(err error) { w.journaled(l, &failure, err) })
 }
 
-// end drops the write from the ledger. It is called on any goroutine.
+// end removes the write from the ledger. Any goroutine may call it.
 func (w *guardedWrite) end(l *lane) { l.loop.Post(func() { l.enter(func() { l.notes.End(w.note) }) }) }
 
-// isDelete reports whether the request deletes whatever is held.
+// isDelete reports whether the request deletes the key without a condition.
 func isDelete(r *mc.Request) bool {
 	return r.Op == mc.Delete || r.Op == mc.MetaDelete && intentOf(r) == intentWrite
 }
 
-// journaled answers a write whose key is in the journal, unless there is an error.
+// journaled answers a write whose key was added to the journal, or with an error may not have been.
 func (w *guardedWrite) journaled(l *lane, failure *answer, err error) {
 	if err == nil {
 		l.notes.End(w.note)

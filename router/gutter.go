@@ -8,27 +8,29 @@ import (
 	"holdfast/mc"
 )
 
-// guttered is a sharded pool before another, the gutter, which takes the keys of members that are
-// down, for a short time each. Like a replicated pool it serves nothing older than what was
-// acknowledged:
+// guttered is a sharded pool with a gutter: another pool, which takes the keys of members that are
+// down, with short TTLs. Like a replicated pool it serves no value older than the last acknowledged
+// write:
 //
-//  1. A member that fails a write goes down, and the key goes into its journal, before the gutter
-//     gets the write. So do the keys of writes while it is down. It answers again once it has
-//     forgotten them (outage).
-//  2. What the gutter holds then is not read any more, but would be if the member went down again
-//     soon. So for as long as that may live, writes to the member delete in the gutter, too.
-//  3. Members of the gutter that fail a write have journals as well.
-//  4. Writes under one key come one after the other (latches), so that none reaches the gutter
-//     after a later one has deleted there.
+//  1. A member that fails a write goes down, and the key is added to its journal before the gutter
+//     gets the write. So are the keys of the writes while it is down. It serves again once these
+//     keys are deleted on it (outage).
+//  2. Then the items in the gutter are no longer read, but they would be if the member went down
+//     again soon. So for as long as those items may live, writes to the member also delete the key
+//     in the gutter.
+//  3. The gutter's members have journals too, for the writes that they fail.
+//  4. Writes of one key are sent one after the other (latches), so that none reaches the gutter
+//     after the delete of a later one.
 type guttered struct {
 	sharded
-	gutter  func() forwarder // that of the other pool, which may be made later
+	gutter  func() forwarder // returns the route of the gutter, which may be built later
 	ttl     time.Duration
 	latches *latches
 	id      uint64 // in the ledger
 }
 
-// gutterSlack is how much longer than its TTL an item may live: memcached counts whole seconds.
+// gutterSlack is how much longer than its TTL an item may live, since memcached counts whole
+// seconds.
 const gutterSlack = 2 * time.Second
 
 func (g *guttered) forward(l *lane, q *query) {
@@ -36,7 +38,7 @@ func (g *guttered) forward(l *lane, q *query) {
 	if intentOf(q.request) <= intentReadFirst {
 		hash := keyHash(q.request.Key)
 		wait := latched{lane: l, read: true, run: func() { g.read(l, m, q) }}
-		// its client may have sent the write that waits
+		// a write that waits may be of this read's client, sent before the read
 		if !g.latches.busy(hash) || !g.latches.await(q.request.Key, hash, -1, wait) {
 			g.read(l, m, q)
 		}
@@ -48,7 +50,7 @@ func (g *guttered) forward(l *lane, q *query) {
 	}
 }
 
-// read asks the owner, or if that is down the gutter.
+// read asks the owner, or the gutter if the owner is down.
 func (g *guttered) read(l *lane, m *member, q *query) {
 	if !m.up() {
 		g.gutter().forward(l, q)
@@ -57,7 +59,7 @@ func (g *guttered) read(l *lane, m *member, q *query) {
 	m.route.forward(l, &query{request: q.request, taker: gutterRead{g, q}})
 }
 
-// gutterRead is a read of the owner, and if that fails of the gutter.
+// A gutterRead is a read from the owner, and from the gutter if the owner fails.
 type gutterRead struct {
 	pool  *guttered
 	outer *query
@@ -77,49 +79,49 @@ type gutterWrite struct {
 	pool    *guttered
 	owner   *member
 	outer   *query
-	asked   *mc.Request // its own copy of the outer one's
+	asked   *mc.Request // a copy of the outer request that borrows nothing
 	hash    uint64
 	open    int // answers to come
 	best    answer
-	refused bool // the owner has refused it, and is sent a delete of the key
+	refused bool // the owner has refused the write, and is sent a delete of the key
 
-	noted     journal.Note // in the ledger, from before anything is sent to the end
-	forgetful bool         // a journal could not take the key: the note stays
+	noted       journal.Note // in the ledger, from before the write is sent until it ends
+	unjournaled bool         // a journal could not store the key: the note stays
 }
 
 func (w *gutterWrite) begin(l *lane) {
 	w.taker, w.request = w, w.asked
 	w.open = 1
 	w.noted = l.notes.Begin(w.pool.id, w.asked.Key)
-	if w.drains() {
+	if w.clearsGutter() {
 		w.open++
-		forget := &query{request: deleteOf(w.asked), taker: takeFunc(func(l *lane, _ *query, _ *answer) { w.finishPart(l) })}
-		w.pool.gutter().forward(l, forget) // one that fails is in the journal of the gutter's member
+		clear := &query{request: deleteOf(w.asked), taker: takeFunc(func(l *lane, _ *query, _ *answer) { w.finishPart(l) })}
+		w.pool.gutter().forward(l, clear) // if it fails, the key is in the journal of the gutter's member
 	}
 	w.owner.route.forward(l, &w.query)
 }
 
-// drains reports whether the gutter may hold what it got while the owner was down.
-func (w *gutterWrite) drains() bool {
+// clearsGutter reports whether the gutter may hold items from when the owner was down.
+func (w *gutterWrite) clearsGutter() bool {
 	d := w.owner.to
 	return d != nil && d.up() && d.now().UnixNano()-d.upSince.Load() < int64(w.pool.ttl+gutterSlack)
 }
 
-// take has the owner's answer.
+// take takes the owner's answer.
 func (w *gutterWrite) take(l *lane, _ *query, a *answer) {
 	switch {
 	case w.refused && a.result.failed():
 		w.missed(l, resultClosed, false)
 	case w.refused:
 		w.finishPart(l)
-	case a.result == resultServerError: // it may hold what it held before
+	case a.result == resultServerError: // the owner may hold the item from before
 		w.keep(a)
 		w.refused = true
 		w.request = deleteOf(w.asked)
 		w.owner.route.forward(l, &w.query)
 	case a.result.failed():
 		w.keep(a)
-		// What depends on what is held is not tried twice.
+		// A write that depends on what is held isn't tried twice.
 		w.missed(l, a.result, a.result.unsent() || intentOf(w.asked) == intentWrite)
 	default:
 		w.keep(a)
@@ -127,13 +129,14 @@ func (w *gutterWrite) take(l *lane, _ *query, a *answer) {
 	}
 }
 
-// missed has the owner's journal keep the key, and then the gutter take the write, if it may.
+// missed adds the key to the owner's journal, and then sends the write to the gutter if again is
+// true.
 func (w *gutterWrite) missed(l *lane, r result, again bool) {
 	d := w.owner.to
 	next := func(err error) {
 		switch {
 		case err != nil:
-			w.forgetful = true
+			w.unjournaled = true
 			w.keep(&answer{result: resultServerError, wire: mc.AppendServerError(nil, err.Error())})
 			w.finishPart(l)
 		case again:
@@ -154,13 +157,13 @@ func (w *gutterWrite) keep(a *answer) {
 	w.best = a.own()
 }
 
-// finishPart answers once all have.
+// finishPart answers the client once all answers have come.
 func (w *gutterWrite) finishPart(l *lane) {
 	if w.open--; w.open > 0 {
 		return
 	}
 	w.outer.taker.take(l, w.outer, &w.best)
-	if !w.forgetful {
+	if !w.unjournaled {
 		l.notes.End(w.noted)
 	}
 	w.pool.latches.release(w.asked.Key, w.hash)

@@ -8,7 +8,7 @@ import (
 	"holdfast/mc"
 )
 
-// An itemCopy takes one item from a member to another.
+// An itemCopy copies one item from a member to another.
 type itemCopy struct {
 	query
 	pool     *replicated
@@ -16,13 +16,13 @@ type itemCopy struct {
 	key      []byte
 	hash     uint64
 	adding   bool
-	note     journal.Note // in the ledger, of the add
+	note     journal.Note // of the add, in the ledger
 	failed   bool
 	done     func(copied bool)
 }
 
-// copyItem adds the item under key, if from has one, to the member to. done is called at its end:
-// false if from may have one that to has not got.
+// copyItem adds the item that member from has under key, if any, to member to. At its end it calls
+// done: with false if from may have an item that to doesn't have.
 func (p *replicated) copyItem(l *lane, key []byte, from, to int, done func(copied bool)) {
 	c := &itemCopy{pool: p, from: from, to: to, key: key, hash: keyHash(key), done: done}
 	if p.latches.acquire(key, c.hash, latched{lane: l, run: func() { c.read(l) }}) {
@@ -38,7 +38,7 @@ func (c *itemCopy) read(l *lane) {
 	c.pool.members[c.from].route.forward(l, &c.query)
 }
 
-// take has the item, and then the answer to its add.
+// take takes the item, and then the answer to its add.
 func (c *itemCopy) take(l *lane, _ *query, a *answer) {
 	to := c.pool.members[c.to]
 	c.failed = a.result.failed() && a.result != resultServerError
@@ -64,22 +64,24 @@ func (c *itemCopy) take(l *lane, _ *query, a *answer) {
 	c.end(l, nil)
 }
 
-// missed takes the member down whose add may have been taken or not:
+// missed takes the member down, which may or may not have applied the add. Otherwise:
 //
-//  1. The member is stopped, and the add waits in its socket; its time-out passes.
-//  2. The member runs again. A delete of the key comes by a new connection, is done, and
+//  1. The member is stopped. The add waits in its socket until it times out.
+//  2. The member runs again. A delete of the key comes by a new connection, is applied and
 //     acknowledged.
 //  3. The member reads the add from the old connection.
 //
-// So it goes down, as after a write, and has read its old connections before it is up again. The
-// key need not go into its journal: if the add comes to it, then with what the others hold, until a
-// write replaces that, which the journal gets.
+// So the member goes down, as after a failed write, and has read its old connections before it is
+// up again. The key needn't be added to its journal: if the member applies the add, it holds the
+// same item as the others until a write replaces that, and then the journal gets the key.
 func (c *itemCopy) missed(l *lane, cause error) {
 	d := c.pool.members[c.to].to
-	d.afterMissed(l, d.suspect(cause), nil, func(err error) { c.end(l, err) }) // a suspect is never up again
+	m := d.suspect(cause) // which takes it down, so that nothing is sent again
+	d.afterMissed(l, m, nil, func(err error) { c.end(l, err) })
 }
 
-// end has err if the journal could not take what the member may have missed: then the note stays.
+// end ends the copy. An error is that the journal could not record what the member may have missed:
+// then the note stays.
 func (c *itemCopy) end(l *lane, err error) {
 	if err == nil {
 		l.notes.End(c.note)

@@ -266,7 +266,7 @@ func (m *marks) lose(d *upstream, at *mark) {
 }
 
 func (m *marks) flush(d *upstream, why string) {
-	if err := d.distrust(why, false); err != nil {
+	if err := d.takeDown(why, false); err != nil {
 		m.router.log.Error("the journal could not record that a member must be flushed: a crash may lose that", "member",
 			d.address, "err", err)
 	}

@@ -12,34 +12,36 @@ import (
 	"holdfast/route"
 )
 
-// A router that is killed leaves writes in flight: some members have them, others don't, and no
-// journal has their keys. journal.Ledger has them, and the next process recovers:
+// When a router is killed, some members have applied the writes in flight and others haven't, and
+// no journal has their keys. The journal.Ledger has them, and the next process recovers:
 //
-//  1. A set of k is entered in the ledger, and sent to A and B. A applies it; the router is killed.
-//  2. The next process finds k, and latches it before it serves anything: reads and writes of k wait.
-//  3. B may have the set in a socket that it has not read. So each member is given the pool's time-out
-//     to read the connections of the earlier process, as in fence.
-//  4. k is deleted on each member. A member that can't be reached goes down with k in its journal; k
-//     is deleted on it before it serves again, after a fence that waits likewise.
+//  1. A set of k is recorded in the ledger and sent to A and B. A applies it; the router is killed.
+//  2. The next process finds k in the ledger, and latches it before it serves anything: reads and
+//     writes of k wait.
+//  3. B may still have the set in a socket that it hasn't read. So each member gets the pool's
+//     time-out to read the connections of the earlier process, as in fence.
+//  4. k is deleted on each member. A member that can't be reached goes down with k in its journal.
+//     Before it serves again, it gets the same time, and k is deleted on it.
 //  5. The latch of k is released. Once the keys of all pools are deleted, the ledger drops them.
 //
-// If that process is killed before step 5, the one after it begins with step 2 again. The pool's
-// other keys are served meanwhile. In a sharded pool without a gutter a key is held by one member, so
-// reads needn't wait; there steps 3 and 4 are for a write that the member reads late, after a newer
+// If this process is killed before step 5, the next one begins with step 2 again. The pool's other
+// keys are served meanwhile. In a sharded pool without a gutter only one member holds a key, so
+// reads needn't wait; there steps 3 and 4 handle a write that the member reads late, after a newer
 // one.
 //
-// If the ledger doesn't have all writes, see distrust.
+// If the ledger doesn't have all writes, see recoverUnknown.
 
-// ledgerID is a pool in the ledger.
+// ledgerID identifies a pool in the ledger.
 func ledgerID(pool string) uint64 { return keyHash([]byte(pool)) }
 
-// recoverWrites is called once, before the loops run.
+// recoverWrites deletes the keys of the previous process's writes. It is called once, before the
+// loops run.
 func (r *Router) recoverWrites() {
 	ledger := r.journals.Ledger()
 	left, unknown := ledger.Unresolved()
 	t := r.tree.Load()
 	if unknown != "" {
-		if err := r.distrust(t, unknown); err != nil {
+		if err := r.recoverUnknown(t, unknown); err != nil {
 			r.log.Error("not all members could be marked for a flush; the next start tries again", "err", err)
 			return
 		}
@@ -51,15 +53,14 @@ func (r *Router) recoverWrites() {
 		if len(keys) == 0 {
 			continue
 		}
-		r.log.Info("deleting the keys of writes that were in flight when the last process ended", "pool", p.options.Name,
-			"keys",
-			len(keys))
+		r.log.Info("deleting the keys of writes that were in flight when the last process ended",
+			"pool", p.options.Name, "keys", len(keys))
 		s := r.newRecovery(t, p, keys)
 		open.Go(func() {
 			if err := s.run(r.end); err != nil {
 				failed.Store(true)
-				r.log.Error("not all writes of the last process are recovered; the next start tries again", "pool", p.options.Name,
-					"err", err)
+				r.log.Error("not all writes of the last process are recovered; the next start tries again",
+					"pool", p.options.Name, "err", err)
 			}
 		})
 	}
@@ -71,8 +72,8 @@ func (r *Router) recoverWrites() {
 	})
 }
 
-// keysLeft are those of the pool's writes, each once. Writes of pools that are gone, or have
-// another name now, count for each pool.
+// keysLeft returns the keys of the pool's writes, each once. Writes of pools that no longer exist,
+// or that have another name now, count for every pool.
 func keysLeft(t *tree, p *pool, left []journal.Intent) [][]byte {
 	if !p.journaled() {
 		return nil
@@ -103,7 +104,7 @@ type recovery struct {
 	keys    [][]byte
 }
 
-// newRecovery latches the keys.
+// newRecovery makes a recovery of the pool, and latches its keys.
 func (r *Router) newRecovery(t *tree, p *pool, keys [][]byte) *recovery {
 	s := &recovery{router: r, members: slices.Clone(p.members), keys: keys}
 	if p.replicated != nil || p.options.Failover != "" {
@@ -125,8 +126,8 @@ func (r *Router) newRecovery(t *tree, p *pool, keys [][]byte) *recovery {
 	return s
 }
 
-// run returns an error if a crash could lose the keys that are left to delete; this process has
-// them. Unless ctx has ended, the keys are released.
+// run deletes the keys, and releases their latches unless ctx has ended. An error is that a crash
+// could lose the keys that are still to be deleted; they are deleted while this process runs.
 func (s *recovery) run(ctx context.Context) error {
 	errs := make([]error, len(s.members))
 	var open sync.WaitGroup
@@ -145,7 +146,7 @@ func (s *recovery) run(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// recoverMember has one member delete the keys, now or when it comes back.
+// recoverMember deletes the keys on one member, now or when it comes back.
 func (s *recovery) recoverMember(ctx context.Context, m *member) error {
 	if m.to == nil {
 		l := s.router.lanes[0]
@@ -157,7 +158,7 @@ func (s *recovery) recoverMember(ctx context.Context, m *member) error {
 	d := m.to
 	err := d.deleteBehindFence(ctx, s.keys)
 	if err == nil || ctx.Err() != nil {
-		return nil // run returns the second
+		return nil // run returns ctx's error
 	}
 	durable := true
 	for _, key := range s.keys {
@@ -169,15 +170,15 @@ func (s *recovery) recoverMember(ctx context.Context, m *member) error {
 	return d.outage.journal.Begin()
 }
 
-// distrust is for a ledger that doesn't know which writes were in flight, and has all members
-// with journals come back before they answer:
+// recoverUnknown is for a ledger that doesn't have all writes that were in flight. It takes down
+// all members with journals, so that they are repaired before they answer:
 //
-//   - Of a replicated pool one keeps its items, the first that missed nothing, and the others are
-//     flushed and filled from it: with acknowledge: all it has what was acknowledged. With less, a
-//     write may have been acknowledged that it has not got, so that all are flushed.
-//   - A gutter is flushed: it may hold what a write was to delete there.
-//   - The members of other pools only get time to read what the process before has sent them.
-func (r *Router) distrust(t *tree, why string) error {
+//   - In a replicated pool with acknowledge: all, the first member that missed nothing has all
+//     acknowledged writes. It keeps its items, and the others are flushed and filled from it. With
+//     another acknowledge, that member may lack acknowledged writes, so that all are flushed.
+//   - A gutter is flushed, since a write in flight may have been about to delete an item there.
+//   - The members of other pools only get time to read what the previous process has sent them.
+func (r *Router) recoverUnknown(t *tree, why string) error {
 	r.log.Warn("not all writes of the last process are known: members come back as after an outage", "err", why)
 	gutters := map[string]bool{}
 	for _, p := range t.pools {
@@ -185,7 +186,7 @@ func (r *Router) distrust(t *tree, why string) error {
 	}
 	var errs []error
 	for _, p := range t.pools {
-		kept := p.replicated == nil || p.options.Acknowledge != route.AckAll // or nobody is left to be
+		kept := p.replicated == nil || p.options.Acknowledge != route.AckAll // true if no other member may keep its items
 		for _, m := range p.members {
 			if m.to == nil || m.to.outage == nil {
 				continue
@@ -194,14 +195,15 @@ func (r *Router) distrust(t *tree, why string) error {
 			if !kept && !m.to.outage.journal.InOutage() {
 				kept, keeps = true, true
 			}
-			errs = append(errs, m.to.distrust(why, keeps))
+			errs = append(errs, m.to.takeDown(why, keeps))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// distrust takes the upstream down, to come back with the items that it has or without them.
-func (d *upstream) distrust(why string, keeps bool) error {
+// takeDown takes the upstream down. It comes back with its items if keeps is true, and flushed if
+// not.
+func (d *upstream) takeDown(why string, keeps bool) error {
 	d.mu.Lock()
 	if !keeps {
 		d.outage.journal.MarkCut(why)
@@ -215,11 +217,11 @@ func (d *upstream) distrust(why string, keeps bool) error {
 	return d.outage.journal.Begin()
 }
 
-// errUpstreamDown is why keys can't be deleted on a member now.
+// errUpstreamDown is the reason why keys can't be deleted on an upstream now.
 var errUpstreamDown = errors.New("the member is down")
 
-// deleteBehindFence deletes keys on a member that is up, once it has read what it had from
-// connections of before.
+// deleteBehindFence deletes keys on an upstream that is up, once it has read its earlier
+// connections.
 func (d *upstream) deleteBehindFence(ctx context.Context, keys [][]byte) error {
 	if !d.up() {
 		return errUpstreamDown
@@ -250,6 +252,6 @@ func (d *upstream) deleteBehindFence(ctx context.Context, keys [][]byte) error {
 	return nil
 }
 
-// deletesAtOnce is how many deletes are sent before their answers are read: few enough for the
-// buffers of two sockets.
+// deletesAtOnce is how many deletes are sent before their answers are read: few enough to fit into
+// the sockets' buffers.
 const deletesAtOnce = 128

@@ -16,67 +16,68 @@ import (
 	"holdfast/mc"
 )
 
-// A member of a replicated pool that comes back lacks what it missed, and all if it was restarted.
-// It is cold then: a read that it misses asks the others, and what they have is added to it.
-// Besides, it is filled from another member's list of keys, those read last first.
+// A member of a replicated pool that comes back lacks the items whose writes it missed, or all
+// items if it was restarted. It is cold: a read that misses on it asks the others, and the item
+// that they have is added to it. It is also filled by another member's list of keys, the most
+// recently read keys first.
 //
-// An item is added with the latch of its key held, after it was read with that: no write comes
-// between, so that none is undone. What the member has got since stays, because add replaces
-// nothing.
+// The item is read and added while the latch of its key is held: no write comes between, so that
+// the add can't undo one. An add replaces nothing, so that newer items on the member stay.
 
 // Limits of a refill.
 const (
-	refillKeys   = 4 << 20 // that are remembered of a list
+	refillKeys   = 4 << 20 // of a list; further ones are dropped
 	refillAtOnce = 64      // items in flight
 	refillTries  = 3       // of an item whose copy failed
-	fillsAtOnce  = 256     // of a lane, for reads that a cold member missed
+	fillsAtOnce  = 256     // copies in flight of a lane, after reads that a cold member missed
 )
 
-// A member is filled from one that is warm: up, and itself filled. After an outage of all members
+// A member is filled from one that is warm: up, and not cold itself. After an outage of all members
 // there is none:
 //
-//  1. All members are down for a moment, or all are flushed since the journal directory was lost.
-//  2. A comes back and is told what it missed. Nobody is warm, so A stays cold, and waits for
-//     another.
-//  3. B comes back. Each is filled from the other: both have been told what they missed, so that
-//     neither holds anything old, and the pool has nothing better than what the two hold together.
-//     Then both are warm.
-//  4. C comes back. If A and B are warm by then, it is filled from one of them, else from both.
-//  5. If C was the last warm one to go down, it may hold more than A and B, which may have been
-//     restarted. So all are cold again, and each is filled from all others. Likewise if C is the
-//     one that keeps its items after an unclean end of the router (see Router.distrust): but that C
-//     stays warm.
+//  1. All members are down for a short time, or all are flushed because the journal directory was
+//     lost.
+//  2. A comes back, and the keys that it missed are deleted on it. No member is warm, so A stays
+//     cold and waits for another one.
+//  3. B comes back. Each is filled from the other: the missed keys are deleted on both, so that
+//     neither holds a stale item, and no member holds more than the two do together. Then both are
+//     warm.
+//  4. C comes back. If A and B are warm by then, it is filled from one of them, otherwise from both.
+//  5. If C was the last warm member to go down, it may hold more than A and B, which may have been
+//     restarted. So all members become cold again, and each is filled from all others. The same
+//     happens if C keeps its items after an unclean end of the router (Router.recoverUnknown),
+//     except that C stays warm.
 //
-// A member that is alone and cold costs nothing: there is nobody to ask what it misses.
+// If the only member that is up is cold, its misses cost no further requests.
 
-// refill is how far the filling of one member of a replicated pool is. It is what the upstream
-// calls as it goes down and comes back; the pool is that of the newest tree.
+// A refill fills one member of a replicated pool. The upstream calls it when it goes down and comes
+// back. The pool is that of the newest tree.
 type refill struct {
 	to      *upstream
 	latches *latches // of the pool, which outlive its trees
 
 	cold   atomic.Bool
-	last   atomic.Bool  // it went down when no other member was warm
+	last   atomic.Bool  // it was the last warm member to go down
 	begun  atomic.Int64 // refills
-	listed atomic.Int64 // keys of the last refill's list
-	tried  atomic.Int64 // of those
-	filled atomic.Int64 // items that were added, over all refills and reads
+	listed atomic.Int64 // keys in the last refill's list
+	tried  atomic.Int64 // keys of that list whose copy has ended
+	filled atomic.Int64 // items that were added, by all refills and reads
 
 	mu      sync.Mutex // guards what follows; nothing is locked with it
 	running bool
 	again   bool // another member came up since the refill looked for one
-	anew    bool // whatever it has been filled from, it may lack something
+	anew    bool // it must also be filled again from the members that it has been filled from
 }
 
-// A refilling is what one member has been filled from, until it is warm.
+// A refilling records which members one member has been filled from, until it is warm.
 type refilling struct {
 	of    *refill
-	asked map[*upstream]uint64 // with its epoch then
-	some  bool                 // one of them has given what it had
-	whole bool                 // and was warm
+	asked map[*upstream]uint64 // with the epoch that each had
+	some  bool                 // it has been filled from at least one of them
+	whole bool                 // and from one that was warm
 }
 
-// wentDown notes whether the member was the last warm one.
+// wentDown records whether the member was the last warm one.
 func (f *refill) wentDown() {
 	p := f.latches.newest.Load()
 	if p == nil || f.cold.Load() {
@@ -90,8 +91,8 @@ func (f *refill) wentDown() {
 	f.last.Store(true)
 }
 
-// comingUp has the others ask the member for what they miss from then on, if they lack what it
-// holds.
+// comingUp is called before the member serves again, with whole if it lacks nothing. If the others
+// may lack items that it holds, they become cold, so that their misses ask it.
 func (f *refill) comingUp(whole bool) {
 	p := f.latches.newest.Load()
 	if p == nil {
@@ -109,7 +110,7 @@ func (f *refill) comingUp(whole bool) {
 	}
 }
 
-// cameUp fills the member, and those that were cold because there was nobody to fill them from.
+// cameUp fills the member, and those that are cold because there was no member to fill them from.
 func (f *refill) cameUp() {
 	p := f.latches.newest.Load()
 	if p == nil {
@@ -130,11 +131,11 @@ func (f *refill) cameUp() {
 	}
 }
 
-// flushed notes that the member will hold nothing that others lack.
+// flushed records that the member will hold nothing that the others lack.
 func (f *refill) flushed() { f.last.Store(false) }
 
-// fill fills the member on a goroutine of its own, or has the one that does look for members again.
-// It stays cold until that has ended.
+// fill fills the member on a goroutine of its own, or makes the one that already does look for
+// members again. The member is cold until that ends.
 func (f *refill) fill(anew bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -162,11 +163,13 @@ func (f *refill) untilWarm() {
 			continue
 		}
 		switch {
-		case !d.up() || d.isClosed(): // it is cold again at its next return
+		case !d.up() || d.isClosed(): // it will be cold when it comes back
 		case errors.Is(err, errAlone):
-			d.log.Info("member up alone: it is filled when another one is", "pool", d.pool, "member", d.address)
+			d.log.Info("no other member is up: this one is filled when another comes up",
+				"pool", d.pool, "member", d.address)
 		case err != nil:
-			d.log.Warn("member filled by its misses alone", "pool", d.pool, "member", d.address, "err", err)
+			d.log.Warn("the refill failed; the member is filled only by its misses",
+				"pool", d.pool, "member", d.address, "err", err)
 		default:
 			d.log.Info("member filled", "pool", d.pool, "member", d.address, "items", f.filled.Load())
 		}
@@ -174,7 +177,7 @@ func (f *refill) untilWarm() {
 	}
 }
 
-// end ends the refill, unless it is to go on: with what it has, or anew.
+// end ends the refill, unless it must continue, or start anew.
 func (f *refill) end(err error) (again, anew bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -189,7 +192,7 @@ func (f *refill) end(err error) (again, anew bool) {
 	return again, anew
 }
 
-// errAlone is why a member can't be filled.
+// errAlone is the reason why a member can't be filled.
 var errAlone = errors.New("no other member is up")
 
 // others fills the member from one that is warm, or from all that are up if none is.
@@ -219,8 +222,8 @@ func (f *refilling) others() error {
 	return nil
 }
 
-// source returns which member the filled one is, and which to fill it from: a warm one if there is
-// one, -1 if all have been asked.
+// source returns the index of the member to fill, and of the one to fill it from: a warm one if
+// there is any, or -1 if all have been asked.
 func (p *replicated) source(f *refilling) (to, from int) {
 	to, from = -1, -1
 	for i, m := range p.members {
@@ -244,7 +247,8 @@ func (p *replicated) source(f *refilling) (to, from int) {
 	return to, from
 }
 
-// refillFrom adds to member i what from has and i lacks. nil is that it has all of that.
+// refillFrom adds the items that member from has and member i lacks to i. It returns nil if i then
+// has all of them.
 func (p *replicated) refillFrom(from, i int) error {
 	d, source := p.members[i].to, p.members[from].to
 	epoch, was := d.epoch.Load(), source.epoch.Load()
@@ -265,14 +269,15 @@ func (p *replicated) refillFrom(from, i int) error {
 	case err != nil:
 		return err
 	case d.epoch.Load() != epoch || source.epoch.Load() != was:
-		return errors.New("a member went down meanwhile")
+		return errors.New("a member went down during the refill")
 	case len(keys) > 0:
 		return fmt.Errorf("%d items of %s could not be copied", len(keys), source.address)
 	}
 	return nil
 }
 
-// copyKeys copies items at the pool's refill_rate, and returns the keys of those that could not be.
+// copyKeys copies items at the pool's refill_rate. It returns the keys of those that could not be
+// copied.
 func (p *replicated) copyKeys(keys []listedKey, from, i int) ([]listedKey, error) {
 	d := p.members[i].to
 	var mu sync.Mutex // guards failed, also from copies that end after an early return
@@ -295,7 +300,7 @@ func (p *replicated) copyKeys(keys []listedKey, from, i int) ([]listedKey, error
 			return nil, errClosed
 		}
 		if !d.up() || !p.members[from].up() {
-			return nil, errors.New("a member went down meanwhile")
+			return nil, errors.New("a member went down during the refill")
 		}
 		l := lanes[n%len(lanes)]
 		l.loop.Post(func() {
@@ -313,7 +318,7 @@ func (p *replicated) copyKeys(keys []listedKey, from, i int) ([]listedKey, error
 			})
 		})
 	}
-	for range cap(slots) { // the last ones
+	for range cap(slots) { // wait for the last ones
 		select {
 		case slots <- struct{}{}:
 		case <-d.closed:
@@ -323,7 +328,7 @@ func (p *replicated) copyKeys(keys []listedKey, from, i int) ([]listedKey, error
 	return failed, nil
 }
 
-// cold reports whether the member lacks what others may have.
+// cold reports whether the member may lack items that others have.
 func (m *member) cold() bool { return m.refill != nil && m.refill.cold.Load() }
 
 // A listedKey is a key and when it was read last, in Unix seconds.
@@ -332,7 +337,8 @@ type listedKey struct {
 	last int64
 }
 
-// listKeys asks the upstream for its keys, those read last first: all, or refillKeys of them.
+// listKeys asks the upstream for its keys, at most refillKeys, and sorts the most recently read
+// first.
 func (d *upstream) listKeys(ctx context.Context) ([]listedKey, error) {
 	conn, err := d.dial(ctx)
 	if err != nil {

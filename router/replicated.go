@@ -10,21 +10,23 @@ import (
 	"holdfast/route"
 )
 
-// replicated is a pool each of whose members has all items. What it promises beyond other routers:
-// no read returns a value older than the last write, delete or flush that was acknowledged through
-// this process, whatever becomes of the members in between. It holds by four rules:
+// A replicated pool holds each item on all of its members. It makes a promise that other routers
+// don't make: no read returns a value older than the last write, delete or flush that was
+// acknowledged through this process, even if members fail in between. It keeps this promise by four
+// rules:
 //
-//  1. Writes under one key go to the members one after the other (latches), so that all members see
-//     them in one order.
-//  2. Each member gets a write before the write is acknowledged; one that doesn't goes down, and
-//     the key goes into its journal (outage). With an acknowledgement of less than all, reads of
-//     the key meanwhile ask the first member, or wait.
-//  3. A member that is down answers nothing until its journal has been applied.
-//  4. A write that depends on what is held (add, cas, incr, …) goes to the first member alone; what
-//     came of it there goes to the others. So each member holds the same item under a key, or none.
+//  1. Writes of one key go to the members one after the other (latches), so that all members apply
+//     them in the same order.
+//  2. Each member gets a write before the write is acknowledged. A member that doesn't goes down,
+//     and the key is added to its journal (outage). If the pool acknowledges a write before all
+//     members have it, reads of the key ask the first member or wait until they do.
+//  3. A member that is down answers no request until the keys in its journal are deleted on it.
+//  4. A write whose outcome depends on the item that is held (add, cas, incr, …) goes to the first
+//     member alone. The others are then sent a write that leaves the same item, or a delete. So
+//     each member holds the same item under a key, or none.
 //
-// A read may miss what others hold. After an error a write may have been done or not; reads then
-// agree on either from the moment that no member is left with an unknown outcome.
+// A read may miss an item that other members hold. After an error a write may have been applied or
+// not; once the outcome on all members is known, all reads agree on one of the two.
 type replicated struct {
 	options *route.Pool
 	members []*member
@@ -44,14 +46,14 @@ func (p *replicated) forward(l *lane, q *query) {
 	}
 }
 
-// An intent is what a request wants of the members.
+// An intent is how a request reads or changes what the members hold.
 type intent uint8
 
 const (
 	intentRead      intent = iota
-	intentReadFirst        // a read that writes go by: only the first member's answer will do
-	intentWrite            // says itself what is held after it
-	intentDepends          // a write whose outcome depends on what is held
+	intentReadFirst        // a read for a later cas: only the first member's answer is valid
+	intentWrite            // a write whose outcome doesn't depend on the item that is held
+	intentDepends          // a write whose outcome does
 )
 
 func intentOf(r *mc.Request) intent {
@@ -94,18 +96,18 @@ func (p *replicated) first() int {
 	return -1
 }
 
-// A read asks the members one after the other until one answers.
+// A read asks the members one after the other, until one of them answers.
 type read struct {
 	query
 	outer *query
 	pool  *replicated
-	start int // where it began in the order of the members
-	tried int // how many it has asked
-	asked int // the last of them
+	start int // the index of the first member that it may ask
+	tried int // how many members it has considered, from start on
+	asked int // the member that was asked last
 	cold  int // 1 + the last cold member that missed the key; 0 is none
 }
 
-// read begins a read, at the first member that is up or at one that is chosen.
+// read begins a read: at the first member that is up, or at one that the pool's policy chooses.
 func (p *replicated) read(l *lane, q *query, atFirst bool) {
 	hash := keyHash(q.request.Key)
 	if p.latches.barrier.holds(l) {
@@ -115,7 +117,7 @@ func (p *replicated) read(l *lane, q *query, atFirst bool) {
 	if p.latches.busy(hash) {
 		first := p.first()
 		if p.options.Acknowledge == route.AckFastest || p.options.Acknowledge == route.AckNone {
-			first = -1 // whoever has acknowledged the write need not be the first
+			first = -1 // a write may have been acknowledged before the first member has it
 		}
 		wait := latched{lane: l, read: true, run: func() { p.begin(l, q, true) }}
 		if p.latches.await(q.request.Key, hash, first, wait) {
@@ -157,7 +159,7 @@ func (r *read) next(l *lane) {
 	}
 	outer, cold := r.outer, r.cold > 0
 	l.putRead(r)
-	if cold { // it has answered, if only with a miss
+	if cold { // a cold member has answered, with a miss
 		outer.respondAbsent(l)
 		return
 	}
@@ -201,34 +203,34 @@ func (l *lane) putRead(r *read) {
 	l.reads = append(l.reads, r)
 }
 
-// A write is in flight to the members of a replicated pool. It has the key's latch.
+// A write is in flight to the members of a replicated pool. It holds the latch of its key.
 type write struct {
 	pool    *replicated
 	outer   *query      // nil once it is acknowledged
-	request *mc.Request // its own
+	request *mc.Request // borrows nothing
 	hash    uint64
-	depends bool // first alone, then the others
+	depends bool // it goes to the first member alone, and then to the others
 	first   int  // the member that it goes to first
 	parts   []part
-	open    int // members whose outcome is not known yet
-	done    int // members that have it
-	best    answer
-	failure answer // the first member's that failed
+	open    int    // members whose outcome is not known yet
+	done    int    // members that have it
+	best    answer // the answer for the client so far
+	failure answer // of the first member that failed
 
-	noted     journal.Note // in the ledger, from before anything is sent to the end
-	forgetful bool         // a journal could not take what a member missed: the note stays
-	answered  bool         // there is a best
-	firstDone bool         // the first member has answered
-	decided   bool         // best is what the client is answered, whatever the others say
+	noted       journal.Note // in the ledger, from before it is sent until it ends
+	unjournaled bool         // a journal could not store the key of a missed write: the note stays
+	answered    bool         // there is a best
+	firstDone   bool         // the first member has answered
+	decided     bool         // best is final
 }
 
-// A part is a write in flight to one member.
+// A part is the part of a write that goes to one member.
 type part struct {
 	query
 	write    *write
 	member   int
-	compare  []byte // what the first member answered, where this one is to answer the same
-	deleting bool   // it undoes what this member refused, or has another outcome of
+	compare  []byte // the first member's answer, if this member's must be equal; else nil
+	deleting bool   // a delete, after the member refused the write or had another outcome
 }
 
 // write latches the key and begins.
@@ -240,8 +242,9 @@ func (p *replicated) write(l *lane, q *query) {
 	}
 }
 
-// begin sends the write: to all members, or first to the first. They are those of the newest tree,
-// by which a member that has joined may already be read, whatever tree the request came by.
+// begin sends the write to all members, or to the first one alone. They are the members of the
+// newest tree, even if the request came by an older one: reads may already ask a member that has
+// joined.
 func (w *write) begin(l *lane) {
 	w.pool = w.pool.latches.newest.Load()
 	p := w.pool
@@ -262,7 +265,7 @@ func (w *write) begin(l *lane) {
 		w.send(l, w.first, p.checkCAS(w.first, w.request))
 		return
 	}
-	w.open = len(p.members) + 1 // one for this loop: answers may come at once
+	w.open = len(p.members) + 1 // one more for this loop, since answers may come at once
 	if p.options.Acknowledge == route.AckNone {
 		w.acknowledge(l, nil)
 	}
@@ -273,15 +276,15 @@ func (w *write) begin(l *lane) {
 	w.advance(l)
 }
 
-// send gives a member its part. A member that is down gets it into its journal by way of take.
+// send sends a member its part. If the member is down, take adds the key to its journal.
 func (w *write) send(l *lane, i int, r *mc.Request) {
 	part := &w.parts[i]
 	part.request, part.taker, part.retried = r, part, false
 	w.pool.members[i].route.forward(l, &part.query)
 }
 
-// take finishes a member once it is certain that it has the write, holds nothing, or has the key in
-// its journal.
+// take finishes a member's part once it is certain that the member has the write, holds nothing
+// under the key, or has the key in its journal.
 func (part *part) take(l *lane, _ *query, a *answer) {
 	w := part.write
 	switch {
@@ -295,11 +298,11 @@ func (part *part) take(l *lane, _ *query, a *answer) {
 	case w.depends && part.member == w.first && !w.decided:
 		w.decide(l, a)
 	case a.result == resultServerError, part.compare != nil && string(a.wire) != string(part.compare):
-		w.note(part.member, a)
+		w.keepBest(part.member, a)
 		part.delete(l)
 	default:
 		if !w.decided {
-			w.note(part.member, a)
+			w.keepBest(part.member, a)
 		}
 		w.firstDone = w.firstDone || part.member == w.first
 		w.done++
@@ -308,21 +311,21 @@ func (part *part) take(l *lane, _ *query, a *answer) {
 	}
 }
 
-// delete has the member hold nothing under the key: it may hold what was there before the write.
+// delete deletes the key on the member, which may hold the item from before the write.
 func (part *part) delete(l *lane) {
 	part.deleting, part.compare = true, nil
 	part.write.send(l, part.member, deleteOf(part.write.request))
 }
 
-// note keeps the answer that the client is to get: the best one, the first member's among equals.
-func (w *write) note(member int, a *answer) {
+// keepBest keeps the answer for the client: the best one, and among equal ones the first member's.
+func (w *write) keepBest(member int, a *answer) {
 	if !w.answered || a.result < w.best.result || a.result == w.best.result && member == w.first {
 		w.answered = true
 		w.best = a.own()
 	}
 }
 
-// missed has the journal keep what the member didn't get, or may not have got.
+// missed adds the key to the journal of a member that didn't get the write, or may not have got it.
 func (w *write) missed(l *lane, part *part, a *answer) {
 	if w.failure.wire == nil {
 		w.failure = a.own()
@@ -332,18 +335,18 @@ func (w *write) missed(l *lane, part *part, a *answer) {
 	sent := a.result.countsAsSent() || part.deleting || part.compare != nil
 	d.afterMissed(l, d.missed(w.request.Key, sent, cause),
 		func() { w.send(l, part.member, part.request) },
-		func(err error) { w.gone(l, sent, err) })
+		func(err error) { w.afterMissed(l, sent, err) })
 }
 
-// gone goes on after a member that is down, whose journal has the key. With an
-// error it might not be, so the write can't be acknowledged.
-func (w *write) gone(l *lane, sent bool, err error) {
+// afterMissed continues once the journal of a member that is down has the key. An error is that the
+// journal may not have it, so that the write can't be acknowledged.
+func (w *write) afterMissed(l *lane, sent bool, err error) {
 	if err != nil {
 		w.failure = answer{result: resultServerError, wire: mc.AppendServerError(nil, err.Error())}
 		w.done = -len(w.parts)
-		w.forgetful = true
+		w.unjournaled = true
 	}
-	if w.depends && !w.decided && !sent && err == nil { // the first member knows nothing of it: ask the next
+	if w.depends && !w.decided && !sent && err == nil { // the first member hasn't seen it: ask the next
 		if first := w.pool.first(); first >= 0 {
 			w.first = first
 			w.pool.latches.setFirst(w.request.Key, w.hash, first)
@@ -355,11 +358,11 @@ func (w *write) gone(l *lane, sent bool, err error) {
 	w.advance(l)
 }
 
-// decide goes on with what the first member made of a write that depends on what is held.
+// decide continues a write that depends on what is held, once the first member has answered it.
 func (w *write) decide(l *lane, a *answer) {
 	w.decided, w.answered = true, true
 	w.best = a.own()
-	if a.result == resultServerError { // it may hold what was there before, or not
+	if a.result == resultServerError { // whether it still holds the item from before isn't known
 		w.open += len(w.parts) - 1
 		for i := range w.parts {
 			w.parts[i].delete(l)
@@ -376,7 +379,7 @@ func (w *write) decide(l *lane, a *answer) {
 		w.advance(l)
 		return
 	}
-	w.open += len(w.parts) // one of them for this loop
+	w.open += len(w.parts) // the first member's stands for this loop
 	for i := range w.parts {
 		if i == w.first {
 			continue
@@ -421,13 +424,13 @@ func (w *write) advance(l *lane) {
 	default:
 		w.acknowledge(l, &w.failure)
 	}
-	if !w.forgetful {
+	if !w.unjournaled {
 		l.notes.End(w.noted)
 	}
 	p.latches.release(w.request.Key, w.hash)
 }
 
-// acknowledge answers the client; nil is as if all had gone well.
+// acknowledge answers the client. Nil is the answer of a write that succeeded.
 func (w *write) acknowledge(l *lane, a *answer) {
 	outer := w.outer
 	w.outer = nil
@@ -444,7 +447,7 @@ func (w *write) outerFail(l *lane, text string) {
 	outer.fail(l, resultDown, text)
 }
 
-// nearMembers are the indexes of the members to ask first.
+// nearMembers returns the indexes of the members to ask first.
 func nearMembers(o *route.Pool) []int {
 	var near []int
 	for i, m := range o.Members {
