@@ -1,0 +1,288 @@
+package shard
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"holdfast"
+	"holdfast/item"
+)
+
+// A faultyDisk fails some of the operations that change it. It spares Pebble's logs except while a
+// commit writes them, and what beginning or ending a log takes, which is the control file and Pebble's
+// directory: if that fails Pebble ends the process at once, and a test's with it.
+type faultyDisk struct {
+	vfs.FS
+	logs  atomic.Bool  // a commit writes
+	ops   atomic.Int64 // so far
+	first atomic.Int64 // the number of the first that fails; 0: none does
+	times int64        // how many fail, one after the other
+	err   error
+}
+
+// newFaultyDisk returns a disk whose operations fail with err.
+func newFaultyDisk(disk vfs.FS, times int64, err error) *faultyDisk {
+	f := &faultyDisk{times: times, err: err}
+	f.FS = errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		base := filepath.Base(op.Path)
+		if !changes(op) || slices.Contains([]string{"LOCK", engineDir, controlName, controlPartial}, base) ||
+			isLog(base) && !f.logs.Load() {
+			return nil
+		}
+		n, first := f.ops.Add(1), f.first.Load()
+		if first > 0 && n >= first && n < first+f.times {
+			return f.err
+		}
+		return nil
+	}))
+	return f
+}
+
+// A tale is what was done on a disk that failed, and so what a start on a sound disk must find: each
+// item as the last commit that was acknowledged left it, or as a later one whose outcome is unknown
+// did.
+type tale struct {
+	t      *testing.T
+	rng    *rand.Rand
+	disk   *faultyDisk
+	s      *Store
+	shards []*Shard
+	fatal  chan struct{} // closed when the process would have ended
+
+	mu      sync.Mutex           // guards what follows
+	acked   map[string]item.Item // by shard and key; nil: removed
+	pending map[string]item.Item // what a commit changes that is in flight, or of unknown outcome
+	broken  bool                 // a commit's outcome was unknown: later ones are refused
+	ended   bool                 // what is done from now on doesn't count
+}
+
+// tell does all that a store does, in an order that is the same each time.
+func (a *tale) tell(o Options) {
+	var err error
+	if a.s, err = Open(o); err != nil {
+		a.expect("opening", err)
+		return
+	}
+	defer func() { a.expect("closing", a.s.Close()) }()
+	for _, id := range []holdfast.ShardID{1, 2} {
+		sh, err := a.s.Open(id, testSchema())
+		if err != nil {
+			a.expect("opening a shard", err)
+			return
+		}
+		a.shards = append(a.shards, sh)
+	}
+	for range 8 {
+		a.commit()
+	}
+	a.flush()
+	for range 4 {
+		a.commit()
+	}
+	one := a.shards[0]
+	_, err = a.s.Copy(bg, one, 9, time.Time{})
+	a.expect("a copy", err)
+	a.expect("a trim", a.s.Trim(bg))
+	a.expect("a drop", a.s.Drop(9))
+	_, err = one.Backfill(bg, 1, nil, 3, nil)
+	a.expect("a fill", err)
+	for range 4 {
+		a.commit()
+	}
+	_, err = a.s.Reclaim(bg)
+	a.expect("a reclaim", err)
+	for range 4 {
+		a.commit()
+	}
+}
+
+// flush has Pebble flush, which it repeats for as long as the disk fails.
+func (a *tale) flush() {
+	err := a.s.engine.attempt(func() error {
+		flushed, err := a.s.engine.db.AsyncFlush()
+		if err == nil {
+			select {
+			case <-flushed:
+			case <-a.s.engine.broken:
+			}
+		}
+		return err
+	})
+	a.expect("a flush", err)
+}
+
+// expect fails unless an error is one that a failing disk explains.
+func (a *tale) expect(doing string, err error) {
+	if err == nil || errors.Is(err, holdfast.Full) {
+		return
+	}
+	if !errors.Is(err, holdfast.Unavailable) {
+		a.t.Errorf("%s: got %v; want none, full or unavailable", doing, err)
+	}
+}
+
+// commit changes up to three items of both shards.
+func (a *tale) commit() {
+	var c Commit
+	next := map[string]item.Item{}
+	for range 1 + a.rng.IntN(3) {
+		sh := a.shards[a.rng.IntN(2)]
+		it := thing(fmt.Sprint("id", a.rng.IntN(4)), a.rng.IntN(2), "g", fmt.Sprint(a.rng.IntN(3)), "m", a.rng.IntN(3),
+			"v", a.rng.IntN(1000), "ttl", a.rng.IntN(1000))
+		at := fmt.Sprint(sh.id, "/", string(keyOf(a.t, it)))
+		if _, twice := next[at]; twice {
+			continue
+		}
+		next[at] = it
+		w := put(a.t, sh, it)
+		if a.rng.IntN(4) == 0 {
+			next[at], w = nil, remove(a.t, sh, it)
+		}
+		c.Writes = append(c.Writes, w)
+	}
+	a.mu.Lock()
+	if !a.broken { // else the commit is refused before anything is changed
+		a.pending = next
+	}
+	a.mu.Unlock()
+	a.disk.logs.Store(true)
+	results, err := a.s.Commit(bg, c)
+	a.disk.logs.Store(false)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.ended:
+	case err == nil:
+		if a.broken && slices.ContainsFunc(results, func(r Result) bool { return r.Tx.Index > 0 }) {
+			a.t.Error("got a change acknowledged after one whose outcome is unknown")
+		}
+		if !a.broken {
+			maps.Copy(a.acked, next)
+			a.pending = nil
+		}
+	case errors.Is(err, holdfast.Unavailable):
+		a.broken = true
+	default:
+		a.expect("a commit", err)
+		a.pending = nil
+	}
+}
+
+// verify opens what is left on a sound disk: a start is never refused, and has what was acknowledged,
+// and of the commit of unknown outcome all or nothing.
+func (a *tale) verify(fs vfs.FS, boot string) {
+	a.t.Helper()
+	o := memOptions(fs)
+	o.Boot = boot
+	s, err := Open(o)
+	if err != nil {
+		a.t.Errorf("a start on a sound disk: got %v; want none", err)
+		return
+	}
+	left := map[string]item.Item{}
+	for _, id := range []holdfast.ShardID{1, 2} {
+		for _, it := range all(a.t, openShard(a.t, s, id), Span{}) {
+			left[fmt.Sprint(id, "/", string(keyOf(a.t, it)))] = it
+		}
+	}
+	if err := s.Close(); err != nil {
+		a.t.Error(err)
+	}
+	with := cloned(a.acked)
+	maps.Copy(with, a.pending)
+	if !sameState(left, present(a.acked)) && !sameState(left, present(with)) {
+		a.t.Errorf("got %v; want %v, or with the last commit %v", left, present(a.acked), present(with))
+	}
+	checkStore(a.t, o, 1, 2)
+}
+
+// present returns the items that are there.
+func present(all map[string]item.Item) map[string]item.Item {
+	some := map[string]item.Item{}
+	for at, it := range all {
+		if it != nil {
+			some[at] = it
+		}
+	}
+	return some
+}
+
+// The disk fails one operation after the other of all that a store does, from its first start to its
+// stop: with an error, or as full, once or some times in a row. Each call says what is true: what was
+// acknowledged is there after a kill and after a loss of power, what was refused as full isn't, and
+// of one unknown outcome all or nothing is.
+func TestFailuresAtEveryChangeOfTheDisk(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		err   error
+		times int64
+		every int64
+	}{
+		{"full once", syscall.ENOSPC, 1, 3}, {"full for long", syscall.ENOSPC, 12, 5},
+		{"an error once", syscall.EIO, 1, 3},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			sound := newFaultyDisk(vfs.NewCrashableMem(), 0, nil)
+			told(t, sound)
+			total := sound.ops.Load()
+			if total < 60 {
+				t.Fatalf("got %d changes of the disk; want more", total)
+			}
+			broken := 0
+			for first := int64(1); first <= total && !t.Failed(); first += c.every {
+				disk := vfs.NewCrashableMem()
+				faulty := newFaultyDisk(disk, c.times, c.err)
+				faulty.first.Store(first)
+				a := told(t, faulty)
+				a.mu.Lock()
+				a.ended = true
+				if a.broken {
+					broken++
+				}
+				for i, boot := range []string{"as before", "after a loss of power"} {
+					percent := 100 - 100*i
+					a.verify(disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: a.rng}), boot)
+				}
+				a.mu.Unlock()
+				if t.Failed() {
+					t.Logf("operation %d of %d failed", first, total)
+				}
+			}
+			t.Logf("%d changes, %d times broken", total, broken)
+		})
+	}
+}
+
+// told tells the tale on a disk, until its end or that of the process.
+func told(t *testing.T, disk *faultyDisk) *tale {
+	t.Helper()
+	const seed = 61
+	a := &tale{t: t, rng: rand.New(rand.NewPCG(seed, seed)), disk: disk, acked: map[string]item.Item{},
+		fatal: make(chan struct{})}
+	o := memOptions(disk)
+	o.Boot = "as before"
+	o.CacheBytes, o.MemTableBytes = 1<<20, 1<<20 // those of a store that hangs stay in memory
+	o.Fatal = func(error) { close(a.fatal) }
+	done := make(chan struct{})
+	go func() { // Pebble never returns from a call that is fatal
+		defer close(done)
+		a.tell(o)
+	}()
+	select {
+	case <-done:
+	case <-a.fatal:
+	}
+	return a
+}
