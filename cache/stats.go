@@ -5,7 +5,6 @@ import (
 	"math/bits"
 	"sort"
 	"strings"
-	"time"
 
 	"holdfast/mc"
 )
@@ -263,17 +262,4 @@ func (s *Store) appendWhatIf(dst []byte) []byte {
 		dst = appendStat(dst, fmt.Sprintf("hit_rate_at_%gx", row.Times), fmt.Sprintf("%.4f", row.HitRate))
 	}
 	return dst
-}
-
-// AdvanceClock moves the store's time ahead. It is for tests only.
-func (s *Store) AdvanceClock(by time.Duration) {
-	s.lifetimes.ahead.Add(int64(by / time.Second))
-	s.lifetimes.now.Add(uint32(by / time.Second))
-	s.Tick()
-}
-
-// PauseClock stops or resumes the store's time. It is for tests only.
-func (s *Store) PauseClock(paused bool) {
-	s.lifetimes.stopped.Store(paused)
-	s.Tick()
 }

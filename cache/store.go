@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"time"
 
 	"holdfast/mrc"
 )
@@ -140,6 +141,20 @@ func (s *Store) Tick() {
 		s.flush()
 	}
 	s.evictor.expire(now)
+}
+
+// AdvanceClock moves the store's clock ahead, for memcached-debug's command debugtime, by which
+// memcached's own tests let items expire. See server.Clock.
+func (s *Store) AdvanceClock(by time.Duration) {
+	s.lifetimes.ahead.Add(int64(by / time.Second))
+	s.lifetimes.now.Add(uint32(by / time.Second))
+	s.Tick()
+}
+
+// PauseClock stops or resumes the store's clock, for the same command.
+func (s *Store) PauseClock(paused bool) {
+	s.lifetimes.stopped.Store(paused)
+	s.Tick()
 }
 
 // flush makes all present items gone at once. Tick frees their memory.

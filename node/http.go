@@ -34,9 +34,9 @@ const healthPath = "/healthz"
 
 // An httpServer is the node's HTTP listener. Its methods do nothing on nil, which is none.
 type httpServer struct {
-	node   *Node
-	gate   *gate
-	server http.Server
+	node     *Node
+	listener gatedListener
+	server   http.Server
 }
 
 // listenHTTP binds address; "" is no listener. Requests wait until serve.
@@ -48,10 +48,10 @@ func listenHTTP(c config.HTTP, n *Node) (*httpServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &httpServer{node: n, gate: newGate(listener, httpConnections)}
+	h := &httpServer{node: n, listener: gatedListener{listener, newGate(httpConnections)}}
 	h.server = http.Server{
-		Handler:           h.gate.handler(namedHosts(listener.Addr(), c.Hosts, n.handler())),
-		ConnContext:       h.gate.context,
+		Handler:           markGuests(namedHosts(listener.Addr(), c.Hosts, n.handler())),
+		ConnContext:       withGuest,
 		ReadHeaderTimeout: httpReadTimeout,
 		ReadTimeout:       httpReadTimeout,
 		WriteTimeout:      httpWriteTimeout,
@@ -67,7 +67,7 @@ func (h *httpServer) serve() {
 		return
 	}
 	go func() {
-		err := h.server.Serve(h.gate)
+		err := h.server.Serve(h.listener)
 		if !errors.Is(err, http.ErrServerClosed) {
 			h.node.fail(fmt.Errorf("http: %w", err))
 		}
@@ -86,7 +86,7 @@ func (h *httpServer) close() error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = h.server.Close()
 	}
-	h.gate.Listener.Close() // again, if it served
+	h.listener.Close() // again, if it served
 	return err
 }
 

@@ -233,7 +233,7 @@ func (n *Node) HTTPAddr() net.Addr {
 	if n.http == nil {
 		return nil
 	}
-	return n.http.gate.Addr()
+	return n.http.listener.Addr()
 }
 
 // Asked is closed when a client of the cache has asked for shutdown.

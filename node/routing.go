@@ -183,7 +183,7 @@ func (p *routing) reload() error {
 	}
 	p.showSource(source)
 	p.reloads.Add(1)
-	p.log.Info("the router's pools and routes are read again", "pools", len(c.Router.Pools))
+	p.log.Info("the router's pools and routes were reloaded", "pools", len(c.Router.Pools))
 	return nil
 }
 
@@ -244,7 +244,7 @@ func (p *routing) watchFiles() {
 			continue
 		}
 		if err := p.reload(); err != nil {
-			p.log.Error("the changed configuration is refused; what was loaded before stays in use", "err", err)
+			p.log.Error("the changed configuration is refused; the previous one stays in use", "err", err)
 		}
 	}
 }

@@ -41,19 +41,19 @@ type tables struct {
 	keysFile string
 	listener net.Listener
 	server   *fasthttp.Server
-	open     *connections
+	gate     *gate
 }
 
 // openTables opens the directory and binds the listener. Requests wait until serve.
 func openTables(o Options, n *Node) (t *tables, err error) {
 	c := o.Config.Tables
-	t = &tables{node: n, keysFile: c.KeysFile, open: newConnections(c.Connections)}
+	t = &tables{node: n, keysFile: c.KeysFile, gate: newTablesGate(c.Connections)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, t.close())
 		}
 	}()
-	if t.listener, err = listenTables(&c, t.open, o.Log); err != nil {
+	if t.listener, err = listenTables(&c, t.gate, o.Log); err != nil {
 		return t, err
 	}
 	var keys map[string]string
@@ -89,7 +89,7 @@ func openTables(o Options, n *Node) (t *tables, err error) {
 	t.server.Concurrency = fasthttp.DefaultConcurrency
 	t.server.CloseOnShutdown = true
 	t.server.LazyRequestTime = true
-	t.server.ConnState = t.open.changed
+	t.server.ConnState = connState
 	return t, nil
 }
 
@@ -112,12 +112,12 @@ func TablesHeapBytes(c *config.Config) int64 {
 	return int64(c.Tables.Memory) - shard.OffHeapBytes(shardOptions(Options{Config: *c}))
 }
 
-func listenTables(c *config.Tables, open *connections, log *slog.Logger) (net.Listener, error) {
+func listenTables(c *config.Tables, gate *gate, log *slog.Logger) (net.Listener, error) {
 	listener, err := net.Listen("tcp", c.Address())
 	if err != nil {
 		return nil, &ListenError{"tables.listen", err}
 	}
-	listener = boundedListener{patientListener{listener, log}, open, c.TLS.Certificate == "", log}
+	listener = boundedListener{patientListener{listener, log}, gate, c.TLS.Certificate == "", log}
 	if c.TLS.Certificate == "" {
 		return listener, nil
 	}
@@ -187,7 +187,7 @@ func (t *tables) shutdown() error {
 	defer cancel()
 	err := t.server.ShutdownWithContext(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
-		t.open.close()
+		t.gate.close()
 		return nil
 	}
 	return err

@@ -9,10 +9,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"os"
-	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -42,112 +41,114 @@ func TestTablesHeaderLimit(t *testing.T) {
 	}
 }
 
-// isClosed says whether a connection of pipe is closed.
-func isClosed(conn net.Conn) bool {
-	return errors.Is(conn.SetDeadline(time.Time{}), io.ErrClosedPipe)
-}
-
-// admitted has a connection of an address admitted.
-func admitted(t *testing.T, list *connections, address string) *tablesConn {
+// comeTo is come, and wants the connection admitted. A gate for tables doesn't look at ports.
+func comeTo(t *testing.T, g *gate, address string) *guest {
 	t.Helper()
-	conn := &tablesConn{Conn: pipe(t), list: list, address: netip.MustParseAddr(address)}
-	conn.idle.Store(int64(len(list.all)) + 1)
-	if err := list.admit(conn); err != nil {
-		t.Fatal(err)
+	c := come(g, address+":1", int64(len(g.guests))+1)
+	if c == nil {
+		t.Fatalf("a connection of %s is not admitted", address)
 	}
-	return conn
+	return c
 }
 
-func TestConnectionsClose(t *testing.T) {
-	list := newConnections(8)
-	busy, ended := admitted(t, list, "10.0.0.1"), admitted(t, list, "10.0.0.1")
-	list.changed(busy, fasthttp.StateActive)
-	if err := ended.Close(); err != nil {
-		t.Fatal(err)
-	}
-	list.close()
-	if !isClosed(busy.Conn) || len(list.all) != 0 || len(list.byAddress) != 0 {
-		t.Errorf("got %d connections, closed %v; want none", len(list.all), isClosed(busy.Conn))
-	}
-	late := &tablesConn{Conn: pipe(t), list: list}
-	if err := list.admit(late); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("a connection that comes after close: got %v; want it refused", err)
-	}
-}
-
-// Where there is no room, the connection goes that never asked anything, then the one that has
-// waited longest, never one with a request.
-func TestConnectionsMakeRoom(t *testing.T) {
-	list := newConnections(4)
-	first, second, third := admitted(t, list, "10.0.0.1"), admitted(t, list, "10.0.0.1"), admitted(t, list, "10.0.0.1")
-	fourth := admitted(t, list, "10.0.0.2")
-	list.changed(first, fasthttp.StateActive)
-	list.changed(second, fasthttp.StateActive)
-	list.changed(second, fasthttp.StateIdle)
-	list.changed(fourth, fasthttp.StateActive)
-	list.changed(fourth, fasthttp.StateIdle)
-	second.idle.Store(10)
-	fourth.idle.Store(20)
-	closed := func(want ...*tablesConn) {
-		t.Helper()
-		for i, c := range []*tablesConn{first, second, third, fourth} {
-			if got := isClosed(c.Conn); got != slices.Contains(want, c) {
-				t.Errorf("connection %d: got closed %v; want %v", i+1, got, !got)
-			}
+func TestGateCloses(t *testing.T) {
+	g := newTablesGate(8)
+	busy, ended := comeTo(t, g, "10.0.0.1"), comeTo(t, g, "10.0.0.1")
+	busy.begins()
+	for range 2 { // fasthttp closes once more what the gate has closed
+		if err := ended.Close(); err != nil {
+			t.Fatal(err)
 		}
 	}
-	closed()
-	fifth := admitted(t, list, "10.0.0.2")
-	list.changed(fifth, fasthttp.StateActive)
-	closed(third)
-	sixth := admitted(t, list, "10.0.0.2")
-	list.changed(sixth, fasthttp.StateActive)
-	closed(third, second)
+	g.close()
+	if !busy.isClosed() || len(g.guests) != 0 || len(g.byAddress) != 0 {
+		t.Errorf("got %d connections, closed %v; want none", len(g.guests), busy.isClosed())
+	}
+	if come(g, "10.0.0.1:1", 9) != nil {
+		t.Error("a connection is admitted after close")
+	}
+}
+
+// At the limit, the connection that never sent a request is replaced, then the one that has waited
+// longest, never one with a request.
+func TestGateMakesSpace(t *testing.T) {
+	g := newTablesGate(4)
+	all := map[string]*guest{}
+	for i, name := range []string{"a", "b", "c", "d"} {
+		all[name] = comeTo(t, g, []string{"10.0.0.1", "10.0.0.1", "10.0.0.1", "10.0.0.2"}[i])
+	}
+	for name, idleSince := range map[string]int64{"a": 0, "b": 10, "d": 20} {
+		if all[name].begins(); idleSince > 0 {
+			all[name].ends(time.Unix(0, idleSince))
+		}
+	}
+	wantClosed(t, all, "")
+	all["e"] = comeTo(t, g, "10.0.0.2")
+	all["e"].begins()
+	wantClosed(t, all, "c")
+	all["f"] = comeTo(t, g, "10.0.0.2")
+	all["f"].begins()
+	wantClosed(t, all, "b c")
 }
 
 // One address has no more than its share: another connection of it takes the place of an idle one
 // of its own, or is refused.
-func TestConnectionsOfOneAddress(t *testing.T) {
-	list := newConnections(4)
-	var all []*tablesConn
+func TestGateOfOneAddress(t *testing.T) {
+	g := newTablesGate(4)
+	var all []*guest
 	for range 3 {
-		all = append(all, admitted(t, list, "10.0.0.1"))
-		list.changed(all[len(all)-1], fasthttp.StateActive)
+		all = append(all, comeTo(t, g, "10.0.0.1"))
+		all[len(all)-1].begins()
 	}
-	refused := &tablesConn{Conn: pipe(t), list: list, address: netip.MustParseAddr("10.0.0.1")}
-	if err := list.admit(refused); !errors.Is(err, errTooMany) {
-		t.Errorf("a fourth of 4: got %v; want it refused", err)
+	if come(g, "10.0.0.1:4", 4) != nil {
+		t.Error("a fourth of 4 is admitted; want it refused")
 	}
-	other := admitted(t, list, "10.0.0.2")
-	list.changed(all[1], fasthttp.StateIdle)
-	admitted(t, list, "10.0.0.1")
-	if !isClosed(all[1].Conn) || isClosed(other.Conn) {
-		t.Errorf("got closed %v and %v; want the idle one of that address", isClosed(all[1].Conn), isClosed(other.Conn))
+	other := comeTo(t, g, "10.0.0.2")
+	all[1].ends(time.Unix(0, 10))
+	if come(g, "[::ffff:10.0.0.1]:5", 11) == nil {
+		t.Error("not admitted; want the place of an idle one")
+	}
+	if !all[1].isClosed() || other.isClosed() {
+		t.Errorf("got closed %v and %v; want the idle one of that address", all[1].isClosed(), other.isClosed())
 	}
 }
 
-// If all have requests under way, a new one waits for one to end.
-func TestConnectionsWait(t *testing.T) {
-	list := newConnections(2)
-	first, second := admitted(t, list, "10.0.0.1"), admitted(t, list, "10.0.0.2")
-	list.changed(first, fasthttp.StateActive)
-	list.changed(second, fasthttp.StateActive)
-	entered := make(chan error, 1)
-	go func() {
-		entered <- list.admit(&tablesConn{Conn: pipe(t), list: list, address: netip.MustParseAddr("10.0.0.3")})
-	}()
+// A waitLock is the lock of a condition, and reports when somebody waits for that.
+type waitLock struct {
+	sync.Locker
+	waits chan struct{}
+}
+
+// Unlock is called by Wait.
+func (l waitLock) Unlock() {
+	l.waits <- struct{}{}
+	l.Locker.Unlock()
+}
+
+// If all have requests in flight, a new one waits for one to end.
+func TestGateWaits(t *testing.T) {
+	g := newTablesGate(2)
+	waits := make(chan struct{}, 1)
+	g.freed.L = waitLock{&g.mu, waits}
+	first, second := comeTo(t, g, "10.0.0.1"), comeTo(t, g, "10.0.0.2")
+	first.begins()
+	second.begins()
+	entered := make(chan *guest, 1)
+	go func() { entered <- come(g, "10.0.0.3:1", 3) }()
+	<-waits
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-entered; err != nil {
-		t.Errorf("got %v; want the place of the one that ended", err)
+	third := <-entered
+	if third == nil {
+		t.Fatal("not admitted; want the place of the one that ended")
 	}
-	go func() {
-		entered <- list.admit(&tablesConn{Conn: pipe(t), list: list, address: netip.MustParseAddr("10.0.0.4")})
-	}()
-	list.stop()
-	if err := <-entered; !errors.Is(err, net.ErrClosed) {
-		t.Errorf("got %v; want the end", err)
+	third.begins()
+	go func() { entered <- come(g, "10.0.0.4:1", 4) }()
+	<-waits
+	g.stop()
+	if <-entered != nil || third.isClosed() {
+		t.Errorf("a connection is admitted after the end, or one with a request closed")
 	}
 }
 
@@ -166,13 +167,44 @@ func TestIdleConnectionsKeepNobodyOut(t *testing.T) {
 	expectTables(t, n, "ListTables", "{}", "TableNames")
 }
 
-func pipe(t *testing.T) net.Conn {
-	conn, other := net.Pipe()
-	t.Cleanup(func() {
-		conn.Close()
-		other.Close()
-	})
-	return conn
+// A connection of which fasthttp says that it waits for a request is idle, also below TLS.
+func TestServedConnectionsBecomeIdle(t *testing.T) {
+	for name, wrap := range map[string]func(c *tablesConn) net.Conn{
+		"plain": func(c *tablesConn) net.Conn { return c },
+		"TLS":   func(c *tablesConn) net.Conn { return &secureConn{Conn: tls.Server(c, nil)} },
+	} {
+		c := &tablesConn{}
+		c.prepare(newTablesGate(1), &fakeConn{from: "10.0.0.1:1"}, time.Now())
+		for _, step := range []struct {
+			state        fasthttp.ConnState
+			idle, served bool
+		}{
+			{fasthttp.StateNew, true, false},
+			{fasthttp.StateActive, false, true},
+			{fasthttp.StateIdle, true, true},
+			{fasthttp.StateActive, false, true},
+			{fasthttp.StateClosed, false, true},
+		} {
+			connState(wrap(c), step.state)
+			if idle := c.idle.Load() != 0; idle != step.idle || c.served.Load() != step.served {
+				t.Errorf("%s, %v: got idle %v, served %v; want %v, %v",
+					name, step.state, idle, c.served.Load(), step.idle, step.served)
+			}
+		}
+	}
+	c := tablesConfig(t)
+	c.Tables.Connections = 4
+	n := open(t, c)
+	for range 2 * c.Tables.Connections { // each is kept by its own transport, and by the node
+		client := http.Client{Transport: &http.Transport{}}
+		res, err := client.Get("http://" + n.TablesAddr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, res.Body)
+		res.Body.Close()
+		defer client.CloseIdleConnections()
+	}
 }
 
 // A failingListener has errors first, then connections.

@@ -240,8 +240,8 @@ func (r *rig) want(requests, want string) {
 	}
 }
 
-// wantAsked checks what the stubs were asked since the last time, as "a: get k; b: delete k". Others were
-// asked nothing.
+// wantAsked checks what the stubs were asked since the last time, as "a: get k; b: delete k". The
+// stubs that are not named were asked nothing.
 func (r *rig) wantAsked(want string) {
 	r.t.Helper()
 	r.settle()

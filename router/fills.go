@@ -8,43 +8,45 @@ import (
 	"holdfast/mc"
 )
 
-// fills keep what is added to a route from a slower one (warm.go, l1l2.go) from undoing a newer
-// write. They are shared by all lanes, and by one tree and the next.
+// fills prevents an item that is read from one route and added to another (warm.go, l1l2.go) from
+// replacing a newer write. All lanes share one fills, and a reload keeps it.
 //
-// What must not happen:
+// It prevents this sequence:
 //
 //  1. A get of k misses in cold, and reads the old item from warm.
 //  2. A delete of k takes the item from warm and from cold, and is acknowledged.
-//  3. The get adds the old item to cold, where it is found from now on.
+//  3. The get adds the old item to cold, where later gets find it.
 //
-// So a write through this router marks its key in a slot before anything of it is sent, and again
-// when it is answered. An add is refused whose read of warm began before the write ended:
+// So a write through this router marks the slot of its key before any part of the write is sent, and
+// again when the write is answered. An add is refused if its read of warm began before a write of
+// the key ended:
 //
 //	read begins        write begins          write ends       add refused, since the slot
 //	───┼────────────────────┼─────────────────────┼────────── has a time after the read began
 //	             read begins and adds             │           or counts a write that is in flight
 //
-// If there are routes that acknowledge a write which still goes on (a delete in all_async,
-// all_initial), reads that begin shortly after it are refused too: it may not have reached warm.
+// Some routes acknowledge a write before all of their children have it (a delete in all_async or
+// all_initial). With such routes, an add is also refused if its read began shortly after the write
+// ended: the write may not have reached warm by then.
 //
-// Refusing isn't enough for an add that has been sent when the write begins: on their connections,
-// or in front of different members, the one may overtake the other. So there is a second rule: a
-// write waits for the adds of its key that are in flight; none begins while it waits. Adds wait
-// for nobody, so this ends.
+// Refusing isn't enough if the add was sent before the write begins: the two go by different
+// connections, or to different members, so either may arrive first. So there is a second rule: a
+// write waits until the adds of its key are answered, and no add begins while a write waits. Adds
+// never wait, so there is no deadlock.
 //
-// It does not cover what this router doesn't see, writes that go to the members by another way, nor
-// an add that was given up after the member's time-out and is read from a socket after a later
-// delete.
+// Two cases are not covered: writes that reach the members without passing this router, and an add
+// that timed out but is still read from a socket after a later delete.
 //
-// A third thing a slot knows: warm may have kept an item that a write was to take from it, because
-// it couldn't be reached. Keys of that slot are not looked for in warm for distrustTime.
+// A slot also records that a delete of warm's item failed, so that warm may still hold an item which
+// a write replaced. For avoidWarmTime the keys of that slot are not read from warm.
 //
-// A flush_all is a write of all keys.
+// A flush_all counts as a write of every key.
 //
-// Many keys share a slot; what the others do can only refuse an add or a look too many.
+// Many keys share a slot. A write of one key may cause the add or the read of another to be refused,
+// which costs a miss and is always safe.
 type fills struct {
 	clock    clock
-	flushing atomic.Int32 // flushes in flight: no add begins
+	flushing atomic.Int32 // flushes in flight; while there are any, no add begins
 	stripes  [fillStripes]fillStripe
 }
 
@@ -52,11 +54,12 @@ const (
 	fillStripes = 256
 	fillSlots   = 512 // of a stripe
 
-	// rememberWrites is how long after a write that may still go on no read of its key is used to add.
+	// rememberWrites is how long after a write that was acknowledged early reads of its key are not
+	// used for an add.
 	rememberWrites = 3 * time.Second
-	distrustTime   = 10 * time.Minute
+	avoidWarmTime  = 10 * time.Minute
 
-	// maxAdds is how many adds a stripe may have in flight; who comes then doesn't add.
+	// maxAdds is how many adds a stripe may have in flight; further ones are refused.
 	maxAdds = 256
 )
 
@@ -67,14 +70,15 @@ type fillStripe struct {
 	open  int // adds in flight
 }
 
-// Times are by the clock, plus one, so that 0 is never.
+// A fillSlot is the state of the keys with one hash. Its times are those of fills.now, where 0 stands
+// for never.
 type fillSlot struct {
-	writing  int32         // writes in flight
-	written  time.Duration // the last of them began or ended
-	distrust time.Duration // until when
+	writing   int32         // writes in flight
+	written   time.Duration // when a write last began or ended
+	avoidWarm time.Duration // until when the keys are not read from warm
 }
 
-// adds are those of one key that are in flight, and the writes that wait for them.
+// adds counts the adds of one key in flight, and holds the writes that wait for them.
 type adds struct {
 	open    int
 	waiting []waiting
@@ -82,7 +86,7 @@ type adds struct {
 
 func newFills(c clock) *fills { return &fills{clock: c} }
 
-// sharedFills are those of all trees. r.mu is held.
+// sharedFills returns the fills of all trees, made by the first call. r.mu is held.
 func (r *Router) sharedFills() *fills {
 	if r.fills == nil {
 		r.fills = newFills(r.clock)
@@ -90,6 +94,7 @@ func (r *Router) sharedFills() *fills {
 	return r.fills
 }
 
+// now returns the clock's time plus one, so that it is never 0.
 func (f *fills) now() time.Duration { return f.clock() + 1 }
 
 func (f *fills) at(hash uint64) (*fillStripe, *fillSlot) {
@@ -97,8 +102,8 @@ func (f *fills) at(hash uint64) (*fillStripe, *fillSlot) {
 	return s, &s.slots[hash/fillStripes%fillSlots]
 }
 
-// beginWrite marks the key. It reports whether the write may be sent; if not, w goes on once it
-// may.
+// beginWrite marks the key, and reports whether the write may be sent at once. If not, w is posted
+// once it may.
 func (f *fills) beginWrite(key []byte, hash uint64, w waiting) bool {
 	now := f.now()
 	stripe, slot := f.at(hash)
@@ -122,8 +127,8 @@ func (f *fills) endWrite(hash uint64) {
 	slot.written = max(slot.written, now)
 }
 
-// beginAdd reports whether what was read since began may be added under key, also with regard to
-// writes that have ended no longer than remember before; endAdd follows then.
+// beginAdd reports whether an item may be added under key whose read began at began. Writes that
+// ended less than remember before that refuse the add too. After true the caller must call endAdd.
 func (f *fills) beginAdd(key []byte, hash uint64, began, remember time.Duration) bool {
 	stripe, slot := f.at(hash)
 	stripe.mu.Lock()
@@ -145,7 +150,7 @@ func (f *fills) beginAdd(key []byte, hash uint64, began, remember time.Duration)
 	return true
 }
 
-// endAdd lets the writes go on that waited for the last add of the key.
+// endAdd ends an add. The last one of its key posts the writes that waited for it.
 func (f *fills) endAdd(key []byte, hash uint64) {
 	stripe, _ := f.at(hash)
 	stripe.mu.Lock()
@@ -163,24 +168,26 @@ func (f *fills) endAdd(key []byte, hash uint64) {
 	}
 }
 
-// distrust notes that warm may hold what it should not under keys with this hash.
-func (f *fills) distrust(hash uint64) {
-	until := f.now() + distrustTime
+// avoidWarm records that warm may hold a stale item under a key with this hash.
+func (f *fills) avoidWarm(hash uint64) {
+	until := f.now() + avoidWarmTime
 	stripe, slot := f.at(hash)
 	stripe.mu.Lock()
 	defer stripe.mu.Unlock()
-	slot.distrust = until
+	slot.avoidWarm = until
 }
 
-func (f *fills) trusts(hash uint64) bool {
+// mayReadWarm reports whether keys with this hash may be read from warm.
+func (f *fills) mayReadWarm(hash uint64) bool {
 	now := f.now()
 	stripe, slot := f.at(hash)
 	stripe.mu.Lock()
 	defer stripe.mu.Unlock()
-	return slot.distrust < now
+	return slot.avoidWarm < now
 }
 
-// fillGuard is where writes pass under the key that the routes behind it know.
+// A fillGuard marks the keys of the writes that pass it. It stands behind the routes that change a
+// key, so that fills and the filled routes mean the same key.
 type fillGuard struct {
 	fills  *fills
 	target forwarder
@@ -198,7 +205,7 @@ func (g *fillGuard) forward(l *lane, q *query) {
 	}
 }
 
-// fillWrite is a write that marks its key until it is answered.
+// A fillWrite is a write whose key stays marked until it is answered.
 type fillWrite struct {
 	query
 	outer *query
@@ -211,14 +218,14 @@ func (w *fillWrite) take(l *lane, _ *query, a *answer) {
 	w.outer.taker.take(l, w.outer, a)
 }
 
-// flushGuard is where a flush of all pools passes.
+// A flushGuard delays a flush of all pools until no add is in flight.
 type flushGuard struct {
 	fills  *fills
 	target forwarder
 }
 
-// flushPatience is how often a flush looks whether the adds have ended that it waits for.
-const flushPatience = time.Millisecond
+// flushPollInterval is how often a flush that waits for adds checks whether they have ended.
+const flushPollInterval = time.Millisecond
 
 func (g *flushGuard) forward(l *lane, q *query) {
 	g.fills.flushing.Add(1)
@@ -228,7 +235,7 @@ func (g *flushGuard) forward(l *lane, q *query) {
 func (g *flushGuard) send(l *lane, q *query) {
 	if g.fills.adding() {
 		l.loop.Post(func() {
-			l.loop.After(flushPatience, func() { l.enter(func() { g.send(l, q) }) })
+			l.loop.After(flushPollInterval, func() { l.enter(func() { g.send(l, q) }) })
 		})
 		return
 	}
@@ -239,6 +246,7 @@ func (g *flushGuard) send(l *lane, q *query) {
 	})})
 }
 
+// adding reports whether any add is in flight.
 func (f *fills) adding() bool {
 	for i := range f.stripes {
 		s := &f.stripes[i]

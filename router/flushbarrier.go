@@ -6,52 +6,53 @@ import (
 	"sync/atomic"
 )
 
-// A flushBarrier puts flushes of a replicated pool in one order with its writes and copies. Without
-// it
+// A flushBarrier orders the flushes of a replicated pool with its writes and copies. Without it:
 //
 //  1. Member C has come back without k. A read of k misses there, and the copy of k from A to C
 //     begins: A answers with the item.
 //  2. flush_all goes to A, B and C, which answer. The client reads OK.
-//  3. The copy adds k to C, where the flushed value is found from now on.
+//  3. The copy adds k to C, where later reads find the flushed value.
 //
-// and likewise a write that was acknowledged before the flush began, but is still in flight to a
-// member (acknowledge: first, fastest, none), reaches that member behind the flush; and two writes
-// with a flush between them on some members, but before or behind them on others, leave different
+// Likewise a write that was acknowledged before the flush began, but is still in flight to a member
+// (acknowledge: first, fastest, none), could reach that member after the flush. And if a flush comes
+// between two writes on some members, and before or after both on others, the members hold different
 // items.
 //
-// So a flush
+// So a flush takes four steps:
 //
-//  1. is counted: a write or a copy that comes from now on waits for it to end, and reads of its
-//     key wait behind that;
-//  2. waits until all latches are released that were held, also by the writes that had waited for
-//     those;
-//  3. goes to all members, and is answered once each has it or has it in its journal;
-//  4. ends. What has waited for it goes on, and the next flush in line comes to its step 2.
+//  1. It is counted. A write or a copy that comes from now on waits for the flush to end, and reads
+//     of its key wait for that write.
+//  2. It waits until all latches that are held are released, and also those of the writes that
+//     already wait for them.
+//  3. It is sent to all members, and answered once each has answered it or has it in its journal.
+//  4. It ends. Those that waited for it continue, and the next flush begins its step 2.
 //
-// As a write waits only for flushes that came before it, flushes without end don't keep it waiting.
+// A write waits only for the flushes that came before it, so that a stream of flushes can't delay it
+// for ever.
 //
-// Reads that a client has sent behind its flush_all must not go before it to a member: as long as
-// it has not come to step 3, the reads of its lane wait for step 4. Those of other lanes are of
+// Reads that a client sends after its flush_all must not reach a member before the flush does: until
+// the flush has come to step 3, the reads of its lane wait for step 4. Reads of other lanes are of
 // other connections.
 type flushBarrier struct {
-	begun, ended atomic.Uint64 // flushes that came to step 1, and to step 4
+	begun, ended atomic.Uint64 // flushes that have come to step 1, and to step 4
 
-	undrained atomic.Int32 // stripes with latches that step 2 waits for
+	undrained atomic.Int32 // stripes with latches that step 2 waits for, + 1 while drain runs
 	unsent    atomic.Int32 // flushes that have not come to step 3
 
 	mu      sync.Mutex // guards flushes and what is in it; nothing is locked with it
 	flushes []*poolFlush
 }
 
-// A poolFlush is a flush of the pool: the first in line is at its steps, the others wait for it.
+// A poolFlush is a flush of the pool. The first in flushBarrier.flushes takes its steps; the others
+// wait for it.
 type poolFlush struct {
 	lane *lane
 	run  func() // step 3, with the lane locked
 	sent bool
 }
 
-// flush has run called on its lane, which is locked, when it is this flush's turn: at once if
-// nothing is in its way. endFlush must follow.
+// flush calls run for step 3, on lane l, which is locked: at once if no other flush and no latch is
+// in the way, or later. The caller must then call endFlush.
 func (t *latches) flush(l *lane, run func()) {
 	b := &t.barrier
 	f := &poolFlush{lane: l, run: run}
@@ -66,8 +67,9 @@ func (t *latches) flush(l *lane, run func()) {
 	}
 }
 
-// drain is step 2, and reports whether nothing is held; if not, drained follows for the first flush
-// in line. No latch of a stripe that it has seen is taken by what came after the flush was counted.
+// drain is step 2. It reports whether no latch is held; if some are, drained is called when the last
+// of them is released. In a stripe that drain has visited, a write or copy that came after the flush
+// was counted takes no latch.
 func (t *latches) drain() bool {
 	t.barrier.undrained.Store(latchStripes + 1) // one for this loop
 	idle := int32(1)
@@ -83,7 +85,8 @@ func (t *latches) drain() bool {
 	return t.barrier.undrained.Add(-idle) == 0
 }
 
-// drained notes that the last latch of a stripe was released, or of several.
+// drained is called when the last latch of a stripe is released. After the last stripe it posts
+// step 3.
 func (b *flushBarrier) drained() {
 	if b.undrained.Add(-1) > 0 {
 		return
@@ -103,8 +106,8 @@ func (b *flushBarrier) send(f *poolFlush) {
 	f.run()
 }
 
-// holds reports whether a flush of the lane has not been sent: reads must wait, which their clients
-// may have sent behind it.
+// holds reports whether the lane has a flush that has not been sent: its reads must wait, because
+// their clients may have sent them after the flush.
 func (b *flushBarrier) holds(l *lane) bool {
 	if b.unsent.Load() == 0 {
 		return false
@@ -114,7 +117,7 @@ func (b *flushBarrier) holds(l *lane) bool {
 	return slices.ContainsFunc(b.flushes, func(f *poolFlush) bool { return f.lane == l && !f.sent })
 }
 
-// endFlush is step 4, of the flush that has run.
+// endFlush is step 4 of the flush that was sent.
 func (t *latches) endFlush() {
 	t.barrier.ended.Add(1)
 	for i := range t.stripes {
@@ -123,7 +126,7 @@ func (t *latches) endFlush() {
 		var next []latched
 		for key, h := range s.held {
 			if h.parked {
-				next = append(next, s.handOn(t, key, keyHash([]byte(key)))...)
+				next = append(next, s.passOn(t, key, keyHash([]byte(key)))...)
 			}
 		}
 		s.mu.Unlock()

@@ -6,13 +6,15 @@ import (
 	"holdfast/mc"
 )
 
-// negativeFlag is mcrouter's mark of an item in L1 that stands for a miss in L2 (lib/mc/msg.h).
-// Reads of such an item miss. An add of the key is refused until it has expired; set isn't.
+// negativeFlag is the client flag by which mcrouter marks an item in L1 that stands for a miss in L2
+// (lib/mc/msg.h). Reads of such an item miss. It makes an add of the key fail until it has expired; a
+// set replaces it.
 const negativeFlag = 0x10000
 
 var negativeValue = []byte("ncache")
 
-// coldRequest is what cold is asked; so that negative items can be told, with their flags.
+// coldRequest returns the request that cold gets for r. It asks for the client flags, by which
+// negative items are recognized.
 func (w *filling) coldRequest(r *mc.Request) *mc.Request {
 	if w.negative > 0 && r.Op == mc.MetaGet && !r.Has('f') {
 		return withFlag(r, 'f', "")
@@ -20,7 +22,7 @@ func (w *filling) coldRequest(r *mc.Request) *mc.Request {
 	return r
 }
 
-// positive forwards a hit of cold's, unless it stands for a miss.
+// positive answers with a hit of cold's, or with a miss if it stands for one.
 func (f *fill) positive(l *lane, a *answer) {
 	var first mc.Answer
 	block, parsed := first.Parse(a.wire)
@@ -28,7 +30,7 @@ func (f *fill) positive(l *lane, a *answer) {
 	switch {
 	case ok && flags&negativeFlag != 0:
 		f.outer.respond(l, resultMiss)
-	case parsed && f.request != f.outer.request: // its f was asked for here
+	case parsed && f.request != f.outer.request: // the flag f was added by coldRequest
 		first.Args = withoutFlag(first.Args, 'f')
 		f.forward(l, &answer{result: a.result, wire: appendWhole(make([]byte, 0, len(a.wire)), &first, block)})
 	default:
@@ -36,7 +38,7 @@ func (f *fill) positive(l *lane, a *answer) {
 	}
 }
 
-// addNegative has L1 remember that L2 has no such item, and answers with the miss.
+// addNegative adds an item to L1 that stands for L2's miss, and answers with the miss.
 func (f *fill) addNegative(l *lane) {
 	w, key := f.route, f.outer.request.Key
 	if !w.fills.beginAdd(key, f.hash, f.began, w.remember) {

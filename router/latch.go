@@ -5,14 +5,13 @@ import (
 	"sync/atomic"
 )
 
-// latches let one write at a time go to the members of a replicated pool under each key, over all
-// lanes: so all members get the writes of a key in the same order. They also tell reads of keys
-// that are being written, which may not go to any member. A flush closes them all: see
+// latches let one write per key at a time go to the members of a replicated pool, over all lanes, so
+// that all members get the writes of a key in the same order. They also show which keys are being
+// written: reads of those may not go to just any member. A flush waits until no latch is held: see
 // flushbarrier.go.
 type latches struct {
 	stripes [latchStripes]latchStripe
-	// writing counts the latched keys by their hash: a read of a key with 0 needs no lock to see that
-	// nothing is written.
+	// writing counts the latched keys by their hash. A read of a key whose count is 0 takes no lock.
 	writing [latchCounts]atomic.Int32
 	barrier flushBarrier
 	newest  atomic.Pointer[replicated] // the pool in the newest tree; nil if it isn't replicated
@@ -26,29 +25,29 @@ const (
 type latchStripe struct {
 	mu      sync.Mutex // guards what follows; nothing is locked with it
 	held    map[string]*latch
-	running int  // latches in held that a write or a copy has; the others are parked
-	awaited bool // a flush waits until none is running
+	running int  // latches in held that a write or a copy holds; the others are parked
+	awaited bool // a flush waits until running is 0
 	_       [24]byte
 }
 
-// A latch is that of a key that is being written, or will be after a flush.
+// A latch is held for a key that is being written, or that will be written after a flush.
 type latch struct {
-	first   int  // the member that gets the write first, and answers reads meanwhile
-	parked  bool // nothing has the latch: what waits goes on after a flush
+	first   int  // the member that gets the write first, and answers reads meanwhile; -1 is none yet
+	parked  bool // nothing holds the latch: those in waiting continue after a flush
 	waiting []latched
 }
 
-// latched is what waits for a latch: a write or a copy, which has it then, or a read, which goes on
+// A latched waits for a latch: a write or a copy, which then holds it, or a read, which continues
 // once the writes before it are done.
 type latched struct {
 	lane *lane
 	read bool
 	run  func()
 
-	flushes uint64 // how many there were before it, by flushBarrier.begun; 0 of a read that needn't wait for them
+	flushes uint64 // flushBarrier.begun when it came; 0 for a read that needn't wait for flushes
 }
 
-// post has w go on.
+// post runs w on its lane, soon.
 func (w latched) post() { w.lane.loop.Post(func() { w.lane.enter(w.run) }) }
 
 func (t *latches) stripe(hash uint64) *latchStripe { return &t.stripes[hash%latchStripes] }
@@ -56,8 +55,8 @@ func (t *latches) stripe(hash uint64) *latchStripe { return &t.stripes[hash%latc
 // busy reports whether a key with this hash may be latched.
 func (t *latches) busy(hash uint64) bool { return t.writing[hash/latchStripes%latchCounts].Load() > 0 }
 
-// acquire latches key for a write, or has it wait: then w.run is called on its lane once it has the
-// latch.
+// acquire latches key for a write or a copy, and reports whether it has the latch now. Otherwise
+// w.run is called on w's lane once it has the latch.
 func (t *latches) acquire(key []byte, hash uint64, w latched) bool {
 	s := t.stripe(hash)
 	s.mu.Lock()
@@ -80,7 +79,7 @@ func (t *latches) acquire(key []byte, hash uint64, w latched) bool {
 	return true
 }
 
-// setFirst notes which member the write that has the latch goes to first.
+// setFirst records which member the write that holds the latch goes to first.
 func (t *latches) setFirst(key []byte, hash uint64, first int) {
 	s := t.stripe(hash)
 	s.mu.Lock()
@@ -88,14 +87,15 @@ func (t *latches) setFirst(key []byte, hash uint64, first int) {
 	s.held[string(key)].first = first
 }
 
-// await has a read wait for the writes under key, unless there are none, or it may ask first, the
-// member that has them first. It reports whether the read waits: w.run is then called on its lane.
+// await makes a read wait for the writes of key, unless there are none, or the read may go to the
+// member first, which gets each write before the others. It reports whether the read waits: then
+// w.run is called on w's lane.
 func (t *latches) await(key []byte, hash uint64, first int, w latched) bool {
 	s := t.stripe(hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := s.held[string(key)]
-	// none waits that the client may have sent before
+	// a write that waits may be of this read's client, sent before the read
 	if h == nil || h.first == first && first >= 0 && len(h.waiting) == 0 {
 		return false
 	}
@@ -103,7 +103,7 @@ func (t *latches) await(key []byte, hash uint64, first int, w latched) bool {
 	return true
 }
 
-// park has a read wait for the flushes that were counted before, and for the writes before it.
+// park makes a read wait for the flushes that were counted before it, and for the writes before it.
 func (t *latches) park(key []byte, hash uint64, w latched) {
 	s := t.stripe(hash)
 	s.mu.Lock()
@@ -126,12 +126,12 @@ func (t *latches) park(key []byte, hash uint64, w latched) {
 	h.waiting = append(h.waiting, w)
 }
 
-// release passes the latch on, or ends it. Reads that waited go on, up to the next write, and that
-// too, unless a flush came before it.
+// release passes the latch on to the next write, or removes it. The reads that waited before that
+// write continue. If a flush came before the next write, the latch is parked.
 func (t *latches) release(key []byte, hash uint64) {
 	s := t.stripe(hash)
 	s.mu.Lock()
-	next := s.handOn(t, string(key), hash)
+	next := s.passOn(t, string(key), hash)
 	drained := s.awaited && s.running == 0
 	if drained {
 		s.awaited = false
@@ -145,8 +145,9 @@ func (t *latches) release(key []byte, hash uint64) {
 	}
 }
 
-// handOn ends what has the latch of key, if anything has, and returns what goes on. s.mu is held.
-func (s *latchStripe) handOn(t *latches, key string, hash uint64) (next []latched) {
+// passOn takes the latch of key from its holder, if it has one, and returns those that continue. s.mu
+// is held.
+func (s *latchStripe) passOn(t *latches, key string, hash uint64) (next []latched) {
 	h := s.held[key]
 	if !h.parked {
 		s.running--

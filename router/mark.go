@@ -13,61 +13,64 @@ import (
 	"holdfast/route"
 )
 
-// A router whose journal directory is gone, or is an old copy, would believe that its members have
-// missed nothing:
+// marks detects that the journal directory was lost or replaced by an old copy. Otherwise a router
+// would assume that its members have missed nothing:
 //
-//  1. Member C is down. A write of k is in its journal, and acknowledged.
-//  2. The router ends, and the folder is lost: deleted, on a disk that was replaced, restored from
-//     a backup of before 1.
-//  3. A router starts, finds no journal of C, and reads of k at C get what was there before 1.
+//  1. Member C is down. A write of k is added to C's journal, and acknowledged.
+//  2. The router ends, and its journal directory is lost: deleted, on a disk that was replaced, or
+//     restored from a backup that is older than step 1.
+//  3. A router starts, finds no journal of C, and reads of k at C return the item from before step 1.
 //
-// So a router with a folder marks its members: under a key of its own each holds the identity and
-// the generation of the journals that count for it. The generation rises with each start and each
-// round of marks. Before a member answers anything of a new process, its mark is looked at:
+// So a router with a journal directory marks its members: each holds, under a key of the router's
+// own, the identity and the generation of the journals that are valid for it. The generation rises
+// with each start and with each round of marks. A new process reads a member's mark before the
+// member answers any request:
 //
-//   - Another identity, or a later generation than the folder's: these journals aren't the ones
-//     that counted. Nobody knows which member missed what, so all members of the pool are flushed.
-//   - A mark that the last rounds of the process before should have replaced: the member was out of
-//     the configuration meanwhile, and is flushed.
-//   - None, while another member of the replicated pool has one: the member was restarted, has
-//     joined, or has evicted the mark. It is flushed, which costs nothing, is needed, or costs
-//     misses that the others fill.
-//   - None on any member: the pool is new to this router, and is believed. That a mark was evicted
-//     on all members just when the folder was lost is not noticed; with a new mark each markRound
-//     that takes a member that keeps items for less.
+//   - Another identity, or a later generation than the directory's: these journals aren't the valid
+//     ones. It isn't known which member missed which keys, so all members of the pool are flushed.
+//   - A mark that the last rounds of the previous process should have replaced: the member was out
+//     of the configuration meanwhile, and is flushed.
+//   - No mark, while another member of the replicated pool has one: the member was restarted, has
+//     joined the pool, or has evicted the mark. It is flushed. A restarted member holds nothing
+//     anyway, a new one must be flushed, and one that has evicted its mark is filled from the others.
+//   - No mark on any member: the pool is new to this router, and its items are kept. If all members
+//     evict the mark at the time at which the directory is lost, that isn't detected. The mark is
+//     renewed every markRound, so this takes members that keep items for less than that.
 //
-// The mark is on the members and not beside the configuration, since what loses the folder (a
-// container without a volume, a replaced disk, a reinstalled machine) loses what is beside it too.
+// The mark is kept on the members and not beside the configuration, because whatever loses the
+// journal directory (a container without a volume, a replaced disk, a reinstalled machine) also
+// loses the files beside it.
 //
-// Members in the reach of several routers have a mark of each. What tells those apart is
-// Journal.Name: it must outlive the folder.
+// A member that several routers use has a mark of each. Their keys differ by Journal.Name, which
+// must stay the same when the directory is lost.
 type marks struct {
 	router *Router
 	name   string
 	ledger *journal.Ledger
-	first  uint64 // the generation at the start
-	soon   chan struct{}
+	first  uint64        // the generation at the start
+	soon   chan struct{} // has a value if a round is due after a flush
 
-	mu     sync.Mutex             // guards what follows
-	groups map[string]*markGroup  // by upstream.pool
-	seen   map[*upstream]struct{} // whose mark was looked at
+	mu      sync.Mutex             // guards what follows
+	groups  map[string]*markGroup  // by upstream.pool
+	checked map[*upstream]struct{} // those whose mark has been read, or needn't be
 }
 
-// A markGroup is the members that one loss concerns: of a replicated pool, or of all others.
+// A markGroup is the set of members that share journals: those of a replicated pool, or of all
+// sharded pools together.
 type markGroup struct {
-	marked bool // one of them has the right mark
-	lost   bool // all are flushed
+	marked bool // a member has a mark of these journals
+	lost   bool // the members' journals were lost: all are flushed
 }
 
 const (
 	markPrefix = "holdfast:journal:"
 	markRound  = 30 * time.Second
-	markPause  = time.Second // at least, between rounds
-	markBytes  = 256         // a longer one isn't a mark
-	markSpan   = 2           // so many generations a mark may be behind a process's first one
+	markPause  = time.Second // the shortest time between rounds
+	markBytes  = 256         // the longest value that may be a mark
+	markSpan   = 2           // how many generations a mark may be behind the first one of a process
 )
 
-// A mark is what a member holds under the key.
+// A mark is the value that a member holds under the key.
 type mark struct {
 	identity   string
 	generation uint64
@@ -83,12 +86,12 @@ func (m *marks) value() string {
 	return fmt.Sprintf("%s %d", m.ledger.Identity(), m.ledger.Generation())
 }
 
-// key is where the upstream has this router's mark.
+// key returns the key under which the upstream has this router's mark.
 func (m *marks) key(d *upstream) string {
 	return fmt.Sprintf("%s%016x", markPrefix, keyHash([]byte(m.name+"\x00"+d.pool)))
 }
 
-// newMarks returns nil for journals in memory, whose loss at the process's end is told elsewhere.
+// newMarks returns nil for journals in memory. New warns that those are lost at the process's end.
 func (r *Router) newMarks(o *route.Journal) *marks {
 	ledger := r.journals.Ledger()
 	if ledger == nil {
@@ -99,15 +102,16 @@ func (r *Router) newMarks(o *route.Journal) *marks {
 		name, _ = os.Hostname() // "" is a name, too
 	}
 	if ledger.Created() {
-		r.log.Info("the journal directory is new: what members missed before is not known", "folder", o.Folder, "name", name)
+		r.log.Info("the journal directory is new: it is not known what members missed before",
+			"folder", o.Folder, "name", name)
 	}
 	return &marks{
 		router: r, name: name, ledger: ledger, first: ledger.Generation(), soon: make(chan struct{}, 1),
-		groups: map[string]*markGroup{}, seen: map[*upstream]struct{}{},
+		groups: map[string]*markGroup{}, checked: map[*upstream]struct{}{},
 	}
 }
 
-// journaled are the upstreams with journals, each once.
+// journaled returns the upstreams with journals, each once.
 func (t *tree) journaled() []*upstream {
 	var all []*upstream
 	seen := map[*upstream]bool{}
@@ -120,8 +124,9 @@ func (t *tree) journaled() []*upstream {
 	return all
 }
 
-// begin looks at the members' marks before anything is served, marks them, and goes on marking.
-// Members that can't be asked go down, and are looked at when they come back.
+// begin reads the members' marks before any request is served, marks the members, and starts the
+// goroutine that renews the marks. A member that can't be reached goes down; its mark is read when it
+// comes back.
 func (m *marks) begin(t *tree) {
 	found := map[*upstream]*mark{}
 	var mu sync.Mutex // guards found
@@ -131,7 +136,7 @@ func (m *marks) begin(t *tree) {
 			continue
 		}
 		open.Go(func() {
-			at, err := m.ask(m.router.end, d)
+			at, err := m.fetch(m.router.end, d)
 			if err != nil {
 				d.failedHard(err)
 				return
@@ -142,19 +147,19 @@ func (m *marks) begin(t *tree) {
 		})
 	}
 	open.Wait()
-	for d, at := range found { // the right ones first, by which the missing ones are judged
-		if at != nil && m.right(at) {
+	for d, at := range found { // before flushIfNeeded, which needs to know which groups have a mark
+		if at != nil && m.current(at) {
 			m.group(d).marked = true
 		}
 	}
 	for d, at := range found {
-		m.judge(d, at)
+		m.flushIfNeeded(d, at)
 	}
 	m.round()
-	m.router.ongoing.Go(m.keep)
+	m.router.ongoing.Go(m.run)
 }
 
-// group returns that of the upstream.
+// group returns the upstream's group.
 func (m *marks) group(d *upstream) *markGroup {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -164,12 +169,13 @@ func (m *marks) group(d *upstream) *markGroup {
 	return m.groups[d.pool]
 }
 
-func (m *marks) right(at *mark) bool {
+// current reports whether at is a mark of these journals.
+func (m *marks) current(at *mark) bool {
 	return at.identity == m.ledger.Identity() && at.generation <= m.ledger.Generation()
 }
 
-// ask returns the member's mark, nil if it has none.
-func (m *marks) ask(ctx context.Context, d *upstream) (*mark, error) {
+// fetch reads the member's mark over a connection of its own. It returns nil if there is none.
+func (m *marks) fetch(ctx context.Context, d *upstream) (*mark, error) {
 	conn, err := d.dial(ctx)
 	if err != nil {
 		return nil, err
@@ -190,48 +196,49 @@ func (m *marks) read(p *sideConn, d *upstream) (*mark, error) {
 	}
 	at, ok := parseMark(text)
 	if !ok {
-		return &mark{}, nil // of no identity: something else writes there
+		return &mark{}, nil // a mark without identity: another program writes under the key
 	}
 	return &at, nil
 }
 
-// check is judge of a member that comes back, for the first time in this process.
+// check reads the mark of a member that comes back for the first time in this process, and takes the
+// member or its group down to be flushed if the mark requires it.
 func (m *marks) check(p *sideConn, d *upstream) error {
-	if m == nil || m.wasSeen(d) {
+	if m == nil || m.wasChecked(d) {
 		return nil
 	}
 	at, err := m.read(p, d)
 	if err != nil {
 		return err
 	}
-	m.judge(d, at)
+	m.flushIfNeeded(d, at)
 	return nil
 }
 
-// joined notes that the upstream has joined while the process runs: it is flushed whatever its mark
-// says.
+// joined records that the upstream has joined while the process runs: it is flushed whether or not
+// it has a mark, which needn't be read.
 func (m *marks) joined(d *upstream) {
 	if m == nil {
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.seen[d] = struct{}{}
+	m.checked[d] = struct{}{}
 }
 
-func (m *marks) wasSeen(d *upstream) bool {
+func (m *marks) wasChecked(d *upstream) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	_, seen := m.seen[d]
-	return seen
+	_, checked := m.checked[d]
+	return checked
 }
 
-// judge has the member, or all of its group, flushed if its mark says so.
-func (m *marks) judge(d *upstream, at *mark) {
+// flushIfNeeded takes the member, or all of its group, down to be flushed, if its mark requires it.
+func (m *marks) flushIfNeeded(d *upstream, at *mark) {
 	g := m.group(d)
 	m.mu.Lock()
-	m.seen[d] = struct{}{}
-	lost := at != nil && !m.right(at)
+	m.checked[d] = struct{}{}
+	lost := at != nil && !m.current(at)
 	if g.lost {
 		m.mu.Unlock()
 		return
@@ -240,7 +247,7 @@ func (m *marks) judge(d *upstream, at *mark) {
 	m.mu.Unlock()
 	switch {
 	case lost:
-		m.lose(d, at)
+		m.flushGroup(d, at)
 	case d.outage.journal.InOutage(): // what it missed is known
 	case at != nil && at.generation+markSpan < m.first:
 		m.flush(d, "its mark is old: it was out of the configuration")
@@ -249,13 +256,14 @@ func (m *marks) judge(d *upstream, at *mark) {
 	}
 }
 
-// lose has all members flushed that the journals of at counted for.
-func (m *marks) lose(d *upstream, at *mark) {
+// flushGroup takes all members of the upstream's group down to be flushed, since the journals that
+// were valid for them are lost.
+func (m *marks) flushGroup(d *upstream, at *mark) {
 	why := "the journal directory is not the one that the members are marked with"
 	if at.identity == m.ledger.Identity() {
 		why = "the journal directory is an older copy of the one that the members are marked with"
 	}
-	m.router.log.Error(why+": they are flushed, since it is not known what they missed",
+	m.router.log.Error(why+": members are flushed, since it is not known which keys they missed",
 		"pool", d.pool, "member", d.address, "name", m.name, "marked", at.identity, "generation", at.generation,
 		"ours", m.ledger.Identity(), "our_generation", m.ledger.Generation())
 	for _, other := range m.router.tree.Load().journaled() {
@@ -267,13 +275,13 @@ func (m *marks) lose(d *upstream, at *mark) {
 
 func (m *marks) flush(d *upstream, why string) {
 	if err := d.takeDown(why, false); err != nil {
-		m.router.log.Error("the journal could not record that a member must be flushed: a crash may lose that", "member",
-			d.address, "err", err)
+		m.router.log.Error("the journal could not record that a member must be flushed; a crash may lose this",
+			"member", d.address, "err", err)
 	}
 }
 
-// keep marks the members each markRound, and soon after a flush.
-func (m *marks) keep() {
+// run marks the members every markRound, and soon after a flush.
+func (m *marks) run() {
 	for {
 		select {
 		case <-time.After(markPause):
@@ -290,7 +298,7 @@ func (m *marks) keep() {
 	}
 }
 
-// flushed has the members marked again soon.
+// flushed records that the members were flushed, so that they are marked again soon.
 func (m *marks) flushed() {
 	if m == nil {
 		return
@@ -332,14 +340,14 @@ func (m *marks) renew(d *upstream) error {
 	if err != nil {
 		return err
 	}
-	if at != nil && !m.right(at) {
+	if at != nil && !m.current(at) {
 		d.log.Warn("another router with the same journal.name marks this member", "member", d.address, "name", m.name,
 			"marked", at.identity)
 	}
 	return m.set(p, d)
 }
 
-// set marks the member. Whether it takes the mark is its affair: it may be out of memory.
+// set marks the member. It returns no error if the member refuses the mark, for lack of memory say.
 func (m *marks) set(p *sideConn, d *upstream) error {
 	if m == nil {
 		return nil

@@ -174,7 +174,7 @@ func TestMemberThatWasOut(t *testing.T) {
 	}
 }
 
-// A flush takes the marks along, which are made anew.
+// A flush takes the marks along, which are then set again.
 func TestMarksAfterAFlush(t *testing.T) {
 	caches, _, o := replicas(t, 2)
 	o = byOwnWays(o, t.TempDir(), caches)

@@ -11,20 +11,21 @@ import (
 	"holdfast/route"
 )
 
-// A filling route answers reads from cold, and what isn't there from warm, whose items it adds to
-// cold: warm_up and l1_l2_cache. It needs a fillGuard above it for writes: see fills.
+// A filling route reads from cold first. On a miss it reads from warm, and adds the item that it
+// finds there to cold: warm_up and l1_l2_cache. Its writes must pass a fillGuard above it: see fills.
 //
-// A get is answered with warm's item at once, and the add follows. Other reads say what only cold
-// can know (its CAS, its remaining TTL), so the add comes first, and then cold is asked again. When
-// cold can't be reached, gets are answered from warm and nothing is added.
+// A get is answered with warm's item at once, and the add follows. The other reads report details
+// that only cold knows, such as its CAS and its remaining TTL, so for them the add comes first and
+// then cold is read again. While cold can't be reached, gets are answered from warm, and nothing is
+// added.
 type filling struct {
 	kind       route.Kind
 	cold, warm forwarder
 	fills      *fills
-	remember   time.Duration // how long writes may go on after they are acknowledged
-	exptime    time.Duration // of what is added, where its own isn't told
-	negative   time.Duration // l1_l2_cache: how long a miss is remembered; 0 not at all
-	plain      atomic.Bool   // warm_up: warm has a member that knows no meta commands
+	remember   time.Duration // how long writes may still be in flight after they are acknowledged
+	exptime    time.Duration // of the items that are added, where their own TTL isn't known
+	negative   time.Duration // l1_l2_cache: how long a miss is remembered; 0 is not at all
+	noMeta     atomic.Bool   // warm_up: warm has a member that doesn't know the meta commands
 	log        *slog.Logger
 }
 
@@ -50,9 +51,9 @@ type fill struct {
 	route *filling
 	outer *query
 	hash  uint64
-	step  func(*fill, *lane, *answer) // what the next answer is for
-	cold  answer                      // cold's, which is no hit; its own
-	began time.Duration               // when warm was asked, by the clock of fills
+	step  func(*fill, *lane, *answer) // takes the next answer
+	cold  answer                      // cold's answer, which is no hit; borrows nothing
+	began time.Duration               // when the read of warm began, by fills.now
 }
 
 func (f *fill) send(l *lane, to forwarder, r *mc.Request, step func(*fill, *lane, *answer)) {
@@ -76,10 +77,10 @@ func (f *fill) coldAnswered(l *lane, a *answer) {
 	}
 	f.cold = a.own()
 	if f.route.kind == route.KindL1L2Cache && a.result.failed() && f.outer.request.Op != mc.Get {
-		f.send(l, f.route.warm, f.outer.request, (*fill).answeredInstead)
+		f.send(l, f.route.warm, f.outer.request, (*fill).l2Answered)
 		return
 	}
-	if f.route.kind == route.KindWarmUp && !f.route.fills.trusts(f.hash) {
+	if f.route.kind == route.KindWarmUp && !f.route.fills.mayReadWarm(f.hash) {
 		f.forward(l, &f.cold)
 		return
 	}
@@ -87,9 +88,9 @@ func (f *fill) coldAnswered(l *lane, a *answer) {
 	f.askWarm(l)
 }
 
-// answeredInstead has L2's answer to the request itself, since L1 can't be asked. What it says of
-// CAS and TTL is of its own item.
-func (f *fill) answeredInstead(l *lane, a *answer) {
+// l2Answered takes L2's answer to the client's own request, since L1 can't be reached. Its CAS and
+// its TTL are those of L2's item.
+func (f *fill) l2Answered(l *lane, a *answer) {
 	if a.result != resultHit && a.result != resultMiss {
 		a = &f.cold
 	}
@@ -97,12 +98,12 @@ func (f *fill) answeredInstead(l *lane, a *answer) {
 }
 
 func (f *fill) askWarm(l *lane) {
-	f.send(l, f.route.warm, f.route.question(f.outer.request.Key), (*fill).warmAnswered)
+	f.send(l, f.route.warm, f.route.warmRequest(f.outer.request.Key), (*fill).warmAnswered)
 }
 
-// question is how warm is asked for an item. Only the meta command tells the TTL.
-func (w *filling) question(key []byte) *mc.Request {
-	if graphic(key) && (w.kind != route.KindWarmUp || w.plain.Load()) {
+// warmRequest returns the request that reads an item from warm. Only a meta get reports the TTL.
+func (w *filling) warmRequest(key []byte) *mc.Request {
+	if graphic(key) && (w.kind != route.KindWarmUp || w.noMeta.Load()) {
 		return &mc.Request{Op: mc.Get, Key: key, Last: true}
 	}
 	return metaOf(mc.MetaGet, key, "s f t v")
@@ -112,12 +113,12 @@ func (f *fill) warmAnswered(l *lane, a *answer) {
 	w := f.route
 	if f.request.Op == mc.MetaGet && (a.result == resultClientError || a.result == resultServerError) &&
 		graphic(f.request.Key) {
-		if !w.plain.Swap(true) {
-			w.log.Warn("the warm pool refuses meta gets: its items are added with the exptime of the route, "+
-				"since their own can't be told",
+		if !w.noMeta.Swap(true) {
+			w.log.Warn("the warm pool refuses meta gets, which alone report an item's TTL: "+
+				"items are added with the route's exptime",
 				"answer", route.Printable(strings.TrimSpace(string(a.wire))), "exptime", w.exptime)
 		}
-		f.send(l, w.warm, w.question(f.outer.request.Key), (*fill).warmAnswered)
+		f.send(l, w.warm, w.warmRequest(f.outer.request.Key), (*fill).warmAnswered)
 		return
 	}
 	if a.result == resultMiss && f.cold.result == resultMiss && w.negative > 0 {
@@ -163,7 +164,7 @@ func (f *fill) answerGet(l *lane, item *foundItem) {
 	f.outer.taker.take(l, f.outer, &answer{result: resultHit, wire: wire})
 }
 
-// added asks cold again, which holds the item now, or a newer one.
+// added reads cold again, which now holds the item or a newer one.
 func (f *fill) added(l *lane, _ *answer) {
 	f.route.fills.endAdd(f.outer.request.Key, f.hash)
 	f.send(l, f.route.cold, f.route.coldRequest(f.outer.request), (*fill).coldAgain)
@@ -177,7 +178,7 @@ func (f *fill) coldAgain(l *lane, a *answer) {
 	f.forward(l, a)
 }
 
-// exptimeFor is as on the wire, of an item that is added to cold.
+// exptimeFor returns the exptime, as on the wire, of an item that is added to cold.
 func (w *filling) exptimeFor(item *foundItem, now time.Time) int64 {
 	switch {
 	case w.kind != route.KindWarmUp || !item.hasTTL:
@@ -188,7 +189,7 @@ func (w *filling) exptimeFor(item *foundItem, now time.Time) int64 {
 	return relative(max(1, item.ttl), now)
 }
 
-// detachedAdd makes an add that nobody waits for but writes of its key.
+// detachedAdd makes an add that only writes of its key wait for.
 func (w *filling) detachedAdd(hash uint64, key, value []byte, clientFlags uint32, exptime int64) *detachedAdd {
 	add := &detachedAdd{fills: w.fills, hash: hash}
 	add.request, add.taker = addOf(key, value, clientFlags, exptime), add
@@ -203,9 +204,9 @@ type detachedAdd struct {
 
 func (add *detachedAdd) take(*lane, *query, *answer) { add.fills.endAdd(add.request.Key, add.hash) }
 
-// write is for cold, and takes the key from warm, which would bring back what the write replaces as
-// soon as cold has lost it. What depends on the item that cold holds may change nothing, so warm
-// waits for it.
+// write sends a write to cold, and deletes the key from warm: otherwise warm would bring back the
+// replaced item as soon as cold no longer has the new one. A write whose outcome depends on cold's
+// item may change nothing, so warm's item is deleted only after cold has done such a write.
 func (w *filling) write(l *lane, q *query) {
 	r := q.request
 	if r.Op == mc.Touch && r.Exptime >= 0 {
@@ -224,14 +225,14 @@ func (w *filling) write(l *lane, q *query) {
 	w.cold.forward(l, &s.query)
 }
 
-// A warmWrite is a write in flight to cold, and a delete in flight to warm.
+// A warmWrite is a write to cold with its delete of warm's item.
 type warmWrite struct {
 	query
 	route  *filling
 	outer  *query
-	atOnce bool
-	open   int
-	cold   answer // its own
+	atOnce bool   // both are sent at once
+	open   int    // answers to come
+	cold   answer // cold's; borrows nothing
 }
 
 func (s *warmWrite) take(l *lane, _ *query, a *answer) {
@@ -255,7 +256,7 @@ func (s *warmWrite) finishPart(l *lane) {
 	}
 }
 
-// A warmDelete is the part of a warmWrite that goes to warm.
+// A warmDelete is the delete that a warmWrite sends to warm.
 type warmDelete struct {
 	query
 	write *warmWrite
@@ -263,7 +264,7 @@ type warmDelete struct {
 
 func (d *warmDelete) take(l *lane, _ *query, a *answer) {
 	if a.result != resultDone && a.result != resultNotFound {
-		d.write.route.fills.distrust(keyHash(d.request.Key))
+		d.write.route.fills.avoidWarm(keyHash(d.request.Key))
 	}
 	d.write.finishPart(l)
 }

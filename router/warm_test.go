@@ -121,7 +121,7 @@ func TestWarmUpDoesNotAskForWhatWarmCouldNotForget(t *testing.T) {
 		t.Errorf("cold has %q", got)
 	}
 	f := r.fills.clock
-	r.fills.clock = func() time.Duration { return f() + 2*distrustTime }
+	r.fills.clock = func() time.Duration { return f() + 2*avoidWarmTime }
 	r.want("get k\r\n", value("k", "old"))
 }
 

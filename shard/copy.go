@@ -43,7 +43,8 @@ func (s *Store) Copy(ctx context.Context, from *Shard, to holdfast.ShardID, at t
 	if !s.space.hasSpace() {
 		return Counts{}, errFull()
 	}
-	snapshot := s.engine.db.NewSnapshot()
+	lower, upper := shardBounds(from.id)
+	snapshot := s.engine.db.NewEventuallyFileOnlySnapshot([]pebble.KeyRange{{Start: lower, End: upper}})
 	defer snapshot.Close()
 	if err := from.sequencer.waitDurable(ctx, from.sequencer.applied.Load()); err != nil {
 		return Counts{}, err
@@ -65,7 +66,7 @@ type copying struct {
 	store    *Store
 	from     *Shard
 	to       holdfast.ShardID
-	snapshot *pebble.Snapshot
+	snapshot *pebble.EventuallyFileOnlySnapshot
 	at       time.Time // zero: the items as they are
 	tally    tally
 

@@ -34,22 +34,25 @@ func (h *history) changes(from Position, limit Limit) (changes []Change, next Po
 	if from != (Position{}) && from.Index > durable {
 		return nil, from, h.kept(from)
 	}
-	snapshot := h.engine.db.NewSnapshot()
-	defer snapshot.Close()
+	view, err := h.engine.view()
+	if err != nil {
+		return nil, Position{}, err
+	}
+	defer view.Close()
 	if from == (Position{}) {
 		from = h.oldest()
 	}
 	// A trim raises h.trim before it changes the database. So a reader that finds its position still
-	// kept after it got its snapshot sees all changes from there on.
+	// kept after it got its view sees all changes from there on.
 	if err := h.kept(from); err != nil {
 		return nil, Position{}, err
 	}
-	it, err := h.iter(snapshot, from, Position{Index: durable + 1})
+	it, err := h.iter(view, from, Position{Index: durable + 1})
 	if err != nil {
 		return nil, Position{}, err
 	}
 	defer it.Close()
-	changes, next, err = h.collect(snapshot, it, from, limit)
+	changes, next, err = h.collect(view, it, from, limit)
 	if err == nil {
 		err = h.engine.fault("reading the log", it.Error())
 	}
@@ -61,7 +64,7 @@ func (h *history) changes(from Position, limit Limit) (changes []Change, next Po
 
 // collect returns the changes from the first of the iterator on.
 func (h *history) collect(
-	snapshot pebble.Reader, it *pebble.Iterator, from Position, limit Limit,
+	view pebble.Reader, it *pebble.Iterator, from Position, limit Limit,
 ) (changes []Change, next Position, err error) {
 	next = from
 	bytes := 0
@@ -71,7 +74,7 @@ func (h *history) collect(
 			return nil, Position{}, err
 		}
 		ok = it.Next()
-		after, err := h.afterImage(snapshot, p, &raw, it)
+		after, err := h.afterImage(view, p, &raw, it)
 		if err != nil {
 			return nil, Position{}, err
 		}
@@ -95,15 +98,15 @@ func (h *history) collect(
 // afterImage returns what the change at p made of its item: the before-image of the change that it
 // is linked to, or the item. The iterator is behind the change.
 func (h *history) afterImage(
-	snapshot pebble.Reader, p Position, c *change, it *pebble.Iterator,
+	view pebble.Reader, p Position, c *change, it *pebble.Iterator,
 ) (raw string, err error) {
 	if !c.hasAfter {
 		return "", nil
 	}
 	if it.Valid() && isLink(it.Key()) {
-		return h.linkedImage(snapshot, c, it)
+		return h.linkedImage(view, c, it)
 	}
-	is, err := h.items.image(snapshot, item.Key(c.key))
+	is, err := h.items.image(view, item.Key(c.key))
 	if err != nil {
 		return "", err
 	}
@@ -114,7 +117,7 @@ func (h *history) afterImage(
 }
 
 // linkedImage returns the before-image of the change that the link at the iterator leads to.
-func (h *history) linkedImage(snapshot pebble.Reader, c *change, it *pebble.Iterator) (raw string, err error) {
+func (h *history) linkedImage(view pebble.Reader, c *change, it *pebble.Iterator) (raw string, err error) {
 	value, err := it.ValueAndErr()
 	if err != nil {
 		return "", h.engine.fault("reading the log", err)
@@ -123,7 +126,7 @@ func (h *history) linkedImage(snapshot pebble.Reader, c *change, it *pebble.Iter
 	if err != nil {
 		return "", h.engine.damaged(h.id, it.Key(), err)
 	}
-	b, ok, err := h.engine.read(snapshot, appendLogKey(nil, h.id, p))
+	b, ok, err := h.engine.read(view, appendLogKey(nil, h.id, p))
 	if err != nil {
 		return "", err
 	}

@@ -156,15 +156,17 @@ func (s *Store) GetAll(ctx context.Context, gets []Get) ([]item.Item, error) {
 		return nil, err
 	}
 	defer s.gate.leave()
-	snapshot := s.engine.db.NewSnapshot()
-	defer snapshot.Close()
+	view, err := s.engine.view()
+	if err != nil {
+		return nil, err
+	}
+	defer view.Close()
 	items := make([]item.Item, len(gets))
 	for i, g := range gets {
 		if err := ctx.Err(); err != nil {
 			return nil, ended(ctx)
 		}
-		var err error
-		if items[i], err = g.Shard.items.get(snapshot, g.Key); err != nil {
+		if items[i], err = g.Shard.items.get(view, g.Key); err != nil {
 			return nil, err
 		}
 	}

@@ -49,7 +49,7 @@ const mcrouterFile = `// two pools
 func TestConvertMcrouter(t *testing.T) {
 	path := write(t, "mcrouter.json", mcrouterFile)
 	got, stderr := convert(t, path, "--listen", "127.0.0.1:5000", "-R", "/a/b/", "-t", "250")
-	if want := path + ": pools.B.qos: has no effect here: packets have no class\n"; stderr != want {
+	if want := path + ": pools.B.qos: has no effect here: packets have no QoS class\n"; stderr != want {
 		t.Errorf("got %q; want %q", stderr, want)
 	}
 	want, err := mcrouter.Parse([]byte(mcrouterFile), mcrouter.ParseOptions{

@@ -256,13 +256,13 @@ func TestReloadOnHangup(t *testing.T) {
 	}
 	write("bob:two\n")
 	p.signal(syscall.SIGHUP)
-	p.await("users and certificates are read again")
+	p.await("users and certificates were reloaded")
 	if got := login("bob two"); got != "STORED\r\n" {
 		t.Errorf("got %q; want STORED after the reload", got)
 	}
 	write("no colon\n")
 	p.signal(syscall.SIGHUP)
-	p.await("what was loaded before stays in use")
+	p.await("previous configuration stays in use")
 	if got := login("bob two"); got != "STORED\r\n" {
 		t.Errorf("got %q; want STORED with the users from before", got)
 	}

@@ -92,18 +92,18 @@ func TestRouterFollowsItsFile(t *testing.T) {
 	}
 	ask(t, address, "set k 0 0 1\r\nx\r\n", "STORED\r\n")
 	replaceText(t, path, mcrouterConfigOf(two))
-	p.await("pools and routes are read again")
+	p.await("pools and routes were reloaded")
 	if got := ask(t, address, "get k\r\n", "END\r\n"); got != "END\r\n" {
 		t.Errorf("got %q; want a miss on the other server", got)
 	}
 	replaceText(t, path, `{"pools": {}, "route": "PoolRoute|none"}`)
 	p.await("refused.*none")
 	p.signal(syscall.SIGHUP)
-	p.await("what was loaded before stays in use")
+	p.await("previous configuration stays in use")
 	ask(t, address, "set k 0 0 1\r\nx\r\n", "STORED\r\n")
 	replaceText(t, path, mcrouterConfigOf(one))
 	p.signal(syscall.SIGHUP)
-	p.await("pools and routes are read again")
+	p.await("pools and routes were reloaded")
 	if got := ask(t, address, "get k\r\n", "END\r\n"); !strings.Contains(got, "x") {
 		t.Errorf("got %q; want the item of the first server", got)
 	}

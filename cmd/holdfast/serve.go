@@ -76,10 +76,10 @@ func serve(ctx context.Context, s service) error {
 
 func reload(n *node.Node, log *slog.Logger) {
 	if err := n.Reload(); err != nil {
-		log.Error("what was loaded before stays in use", "err", err)
+		log.Error("the reload failed; the previous configuration stays in use", "err", err)
 		return
 	}
-	log.Info("users and certificates are read again")
+	log.Info("users and certificates were reloaded")
 }
 
 // tuneRuntime sets the number of event loops and adapts the Go runtime to it. A busy loop keeps its

@@ -8,32 +8,32 @@ import (
 	"holdfast/route"
 )
 
-// maxRoutes is the most routes that a file may make: each use of a named handle counts, so that a
-// few lines can't make millions.
+// maxRoutes limits the routes of a file. Each use of a named handle counts, so that a few lines
+// can't make millions.
 const maxRoutes = 20_000
 
-// A builder makes the routes of a file without macros.
+// A builder makes the routes of a file whose macros are expanded.
 type builder struct {
 	*notes
 	pools *pools
 
 	out     route.Options
 	handles map[string]*handle // those with names
-	routes  int                // how many there are, counting each use
+	routes  int                // their number, each use counted
 }
 
-// A notes holds the options of the command line, and gathers what is wrong with the file.
+// notes collects the faults of the file, and holds the options of the command line.
 type notes struct {
 	options ParseOptions
 	faults  route.Faults
 }
 
-// A handle is a named route handle. Its routes are made when it is first used.
+// A handle is a named route handle. Its routes are made at its first use.
 type handle struct {
 	path   string
 	json   any
 	routes []route.Route
-	count  int // of routes within, for builder.routes
+	count  int // of its routes and those below them, for builder.routes
 	state  state
 }
 
@@ -63,7 +63,7 @@ func (n *notes) warn(path, format string, args ...any) {
 func (b *builder) file(o *object) {
 	r := b.reader("", o)
 	b.pools.take(r.object("pools"))
-	r.without("there are no pools by region", "regional_pools")
+	r.ignore("pools aren't grouped by region", "regional_pools")
 	if v, found := r.get("named_handles"); found {
 		b.nameHandles("named_handles", v)
 	}
@@ -77,7 +77,7 @@ func (b *builder) file(o *object) {
 	routes, several := r.get("routes")
 	switch {
 	case one && several:
-		b.fault("", "there are both route and routes")
+		b.fault("", "route and routes can't both be set")
 	case one:
 		if made := b.one("route", top); made != nil {
 			b.out.Route = *made
@@ -85,15 +85,15 @@ func (b *builder) file(o *object) {
 	case several:
 		b.clusters("routes", routes)
 	default:
-		b.fault("", "there is neither route nor routes")
+		b.fault("", "route or routes is required")
 	}
-	r.without("it is about mcrouter's own features", "routing_options")
+	r.ignore("it controls a feature that only mcrouter has", "routing_options")
 	r.end()
 	b.pools.makeRest()
 	b.out.Pools = b.pools.made
 }
 
-// clusters takes routes by cluster: a mapping, or a list with aliases.
+// clusters reads the routes of clusters: a mapping, or a list with aliases.
 func (b *builder) clusters(path string, v any) {
 	switch v := v.(type) {
 	case *object:
@@ -112,7 +112,7 @@ func (b *builder) clusters(path string, v any) {
 			aliases := r.strings("aliases")
 			route, found := r.get("route")
 			if len(aliases) == 0 || !found {
-				b.fault(at, "aliases and a route are required")
+				b.fault(at, "aliases and route are required")
 				continue
 			}
 			b.cluster(r.at("route"), aliases, route)
@@ -122,7 +122,7 @@ func (b *builder) clusters(path string, v any) {
 		b.fault(path, "must be a list or a mapping, not %s", typeName(v))
 	}
 	if b.out.Route.Kind == "" && len(b.faults) == 0 {
-		b.fault(path, "none is for %s, the cluster of keys without one; -R names another", b.options.RoutePrefix)
+		b.fault(path, "no route is for %s, the cluster of keys without a prefix; -R selects another", b.options.RoutePrefix)
 	}
 }
 
@@ -141,7 +141,7 @@ func (b *builder) cluster(path string, prefixes []string, v any) {
 		}
 		same := func(c route.ClusterRoute) bool { return c.Prefix == prefix }
 		if slices.ContainsFunc(b.out.Clusters, same) {
-			b.fault(path, "%s has a route already", prefix)
+			b.fault(path, "%s already has a route", prefix)
 			continue
 		}
 		b.out.Clusters = append(b.out.Clusters, route.ClusterRoute{Prefix: prefix, Route: *made})
@@ -154,7 +154,7 @@ func (b *builder) nameHandles(path string, v any) {
 		for _, name := range v.keys {
 			b.handles[name] = &handle{path: join(path, name), json: v.values[name]}
 		}
-		for _, name := range v.keys { // whether they are used or not, they must be right
+		for _, name := range v.keys { // unused ones must be valid too
 			b.list(b.handles[name].path, name)
 		}
 	case []any:
@@ -227,7 +227,7 @@ func (b *builder) listOfObject(path string, o *object) []route.Route {
 func (b *builder) typed(path string, o *object) []route.Route {
 	kind, ok := o.values["type"].(string)
 	if !ok {
-		b.fault(path, "a route has a type; this has none")
+		b.fault(path, "the type of the route is missing")
 		return nil
 	}
 	return b.make(path, kind, o)
@@ -237,7 +237,7 @@ func (b *builder) typed(path string, o *object) []route.Route {
 func (b *builder) named(path, name string, h *handle) []route.Route {
 	switch h.state {
 	case making:
-		b.fault(path, "route %q is within itself", name)
+		b.fault(path, "route %q contains itself", name)
 		return nil
 	case made:
 		b.count(path, h.count)
@@ -253,7 +253,7 @@ func (b *builder) named(path, name string, h *handle) []route.Route {
 	if len(b.faults) > faults {
 		h.routes = one(unusable)
 	} else if len(h.routes) == 1 && h.routes[0].Name == "" {
-		h.routes = one(h.routes[0]) // a copy: a pool's routes may be others' too
+		h.routes = one(h.routes[0]) // a copy: other routes may share those of a pool
 		h.routes[0].Name = name
 	}
 	h.count, h.state = b.routes-before, made

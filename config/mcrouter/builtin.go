@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// unsupported are the macros of mcrouter that have no counterpart: they choose by mcrouter's own
-// hashes, at random, or by the machine they run on.
+// unsupported are the macros of mcrouter without a counterpart: their results depend on mcrouter's
+// own hashes, on chance, or on the machine.
 var unsupported = []string{"hash", "weightedHash", "shuffle", "isLocalIp"}
 
-func missing(name string) error {
+func checkSupported(name string) error {
 	if slices.Contains(unsupported, name) {
 		return fmt.Errorf("macro @%s isn't supported", name)
 	}
 	return nil
 }
 
-// builtins returns mcrouter's macros. Those that need more than a few lines are in loop.go.
+// builtins returns mcrouter's macros, except for transform, process and foreach (loop.go).
 func builtins() map[string]*macro {
 	all := map[string]*macro{}
 	add := func(name, params string, call func(x *expander, c *call) (any, error)) *macro {
@@ -276,7 +276,7 @@ func contains(_ *expander, c *call) (any, error) {
 	case string:
 		return isText && strings.Contains(d, text), nil
 	default:
-		return nil, fmt.Errorf("%s contains nothing", typeName(d))
+		return nil, fmt.Errorf("%s is not a list, a mapping or a string", typeName(d))
 	}
 }
 

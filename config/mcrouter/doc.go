@@ -3,11 +3,11 @@
 //
 //	o, err := mcrouter.Parse(text, mcrouter.ParseOptions{Import: mcrouter.Files("/etc/mcrouter")})
 //
-// What mcrouter does by default is spelled out in the result: pools are hashed by ch3, a get that
-// no server could answer is a miss, a failover with exptime keeps items for 60 s, and so on. A
-// route handle, an option of one, or a macro that has no counterpart is an error, with its path in
-// the file: "route.children[1].type: CarbonLookasideRoute isn't supported". Options that merely
-// have no meaning here, such as the class of packets, are reported to ParseOptions.Warn.
+// The result states mcrouter's defaults: pools are hashed by ch3, a get that no server could answer
+// is an error, a failover with exptime keeps items for 60 s, and so on. A route handle, an option
+// of one, or a macro without a counterpart is an error, with its path in the file:
+// "route.children[1].type: CarbonLookasideRoute isn't supported". Options that have no effect here,
+// such as the QoS class of packets, are reported to ParseOptions.Warn.
 //
 // Errors are route.Faults. Nothing here is shared between calls, and files are read only by
 // ParseOptions.Import.

@@ -14,7 +14,7 @@ const (
 	latestChildren  = 5                // LatestRoute's failover_count
 )
 
-// errorNames maps mcrouter's names of errors to ours.
+// errorNames maps mcrouter's names of errors to Holdfast's.
 var errorNames = []struct{ theirs, ours string }{
 	{"connect_error", "connect"},
 	{"connect_timeout", "connect_timeout"},
@@ -43,13 +43,13 @@ func anyError() route.FailoverPolicy {
 	return route.FailoverPolicy{Reads: all, Updates: all, Deletes: all}
 }
 
-// errorNamesAt takes a list of names of errors.
+// errorNamesAt reads a list of names of errors.
 func (n *notes) errorNamesAt(path string, v any) []string {
 	list, ok := v.([]any)
 	if !ok {
 		n.fault(path, "must be a list, not %s", typeName(v))
 	}
-	names := []string{} // which is none, where nil would be the default
+	names := []string{} // no errors; nil would be the default
 	for i, element := range list {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		name, _ := element.(string)
@@ -61,9 +61,9 @@ func (n *notes) errorNamesAt(path string, v any) []string {
 		}
 		switch {
 		case slices.Contains(undistinguished, name):
-			n.warn(at, "has no meaning here: %s is not distinguished", name)
+			n.warn(at, "has no effect here: %s is not distinguished", name)
 		case ours == "":
-			n.fault(at, "%v is not an error", element)
+			n.fault(at, "unknown error %v", element)
 		case !slices.Contains(names, ours):
 			names = append(names, ours)
 		}
@@ -71,7 +71,7 @@ func (n *notes) errorNamesAt(path string, v any) []string {
 	return names
 }
 
-// readPolicy takes failover_errors, failover_limit and failover_policy.
+// readPolicy reads failover_errors, failover_limit and failover_policy.
 func readPolicy(r *reader, children int) route.FailoverPolicy {
 	p := anyError()
 	if v, found := r.get("failover_errors"); found {
@@ -100,7 +100,7 @@ func readPolicy(r *reader, children int) route.FailoverPolicy {
 			p.Burst = max(l.number("burst"), 1)
 		}
 		if p.Ratio <= 0 {
-			r.fault(l.at("rate"), "must be a share above 0")
+			r.fault(l.at("rate"), "must be above 0")
 		}
 		l.end()
 	}
@@ -110,7 +110,7 @@ func readPolicy(r *reader, children int) route.FailoverPolicy {
 	return p
 }
 
-// readOrder takes the order in which children are tried, and how many are.
+// readOrder reads the order in which children are tried, and the number of tries.
 func readOrder(r *reader, p *route.FailoverPolicy, children int) {
 	tries := r.int("max_tries")
 	switch kind := r.string("type"); kind {
@@ -121,17 +121,17 @@ func readOrder(r *reader, p *route.FailoverPolicy, children int) {
 		}
 	case "DeterministicOrderPolicy", "RendezvousPolicy":
 		p.Order = route.InRendezvousOrder
-		r.without("what is counted is max_tries", "max_error_tries")
-		r.without("the order is by the key alone", "hash", "tags", "enable_failure_domains", "ignore_normal_reply_index",
+		r.ignore("max_tries limits the tries", "max_error_tries")
+		r.ignore("the order depends on the key alone", "hash", "tags", "enable_failure_domains", "ignore_normal_reply_index",
 			"max_tries_without_failure_domains")
-		r.warn(r.path, "the order after the first child isn't the same as mcrouter's")
+		r.warn(r.path, "the order after the first child differs from mcrouter's")
 	default: // whatever its name, as in mcrouter
 		if kind != "DefaultPolicy" && kind != "InOrderPolicy" {
-			r.warn(r.at("type"), "%q means the default, children in order", kind)
+			r.warn(r.at("type"), "%q is treated as the default, children in order", kind)
 		}
 		tries = 0
 	}
-	r.without("all errors of failover_errors count", "exclude_errors")
+	r.ignore("every error of failover_errors causes failover", "exclude_errors")
 	if tries < 0 {
 		r.fault(r.at("max_tries"), "%d is negative", tries)
 	}
@@ -149,17 +149,17 @@ func (b *builder) failoverRoute(path string, v any) []route.Route {
 	if r != nil {
 		made.Failover = readPolicy(r, len(children))
 		made.Exptime = r.seconds("failover_exptime")
-		skipFailoverExtras(r)
+		ignoreFailoverExtras(r)
 		r.end()
 	}
 	return one(made)
 }
 
-// skipFailoverExtras takes the options that have no counterpart.
-func skipFailoverExtras(r *reader) {
-	r.without("there are no leases", "enable_lease_pairing")
-	r.without("keys aren't marked", "failover_tag")
-	r.without("the order of failover is by the key alone", "hash", "tags")
+// ignoreFailoverExtras reads the options that have no counterpart.
+func ignoreFailoverExtras(r *reader) {
+	r.ignore("leases aren't supported", "enable_lease_pairing")
+	r.ignore("keys get no failover tag", "failover_tag")
+	r.ignore("the order of failover depends on the key alone", "hash", "tags")
 }
 
 func (b *builder) failoverWithExptime(r *reader) []route.Route {
@@ -173,8 +173,8 @@ func (b *builder) failoverWithExptime(r *reader) []route.Route {
 		made.Exptime = max(r.seconds("failover_exptime"), 0)
 	}
 	made.Failover = readPolicy(r, len(made.Children))
-	skipFailoverExtras(r)
-	r.without("failover_errors and failover_limit say when", "settings")
+	ignoreFailoverExtras(r)
+	r.ignore("failover_errors and failover_limit decide", "settings")
 	return one(made)
 }
 
@@ -196,9 +196,9 @@ func (b *builder) latest(r *reader, children []route.Route) route.Route {
 	count := min(orElse(r.int("failover_count"), latestChildren), len(children))
 	policy := readPolicy(r, count)
 	salt := r.string("salt")
-	r.without("all event loops choose the same child", "thread_local_failover")
-	r.unless(nil, "weights")
-	skipFailoverExtras(r)
+	r.ignore("all event loops choose the same child", "thread_local_failover")
+	r.onlyDefault(nil, "weights")
+	ignoreFailoverExtras(r)
 	if made.Kind == route.KindLatest {
 		made.Latest, made.Failover, made.Hash.Salt = count, policy, salt
 	}

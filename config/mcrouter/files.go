@@ -13,13 +13,13 @@ import (
 const (
 	maxImportBytes   = 16 << 20 // of one file
 	maxImportedBytes = 64 << 20 // of all of them
-	maxImports       = 256      // files, each of which is read once
+	maxImports       = 256      // of files, each of which is read once
 	maxImportDepth   = 16       // an import within an imported file, and so on
 )
 
-// Files returns an Import that reads regular files of bounded size, those without a leading "file:"
-// or slash from dir. A device, a FIFO or a socket is refused before it is read: it may never
-// end, or never begin.
+// Files returns an Import that reads regular files of limited size. Paths without a leading "file:"
+// or slash are relative to dir. A device, a FIFO or a socket is refused before it is opened:
+// reading it might never end, or never begin.
 func Files(dir string) func(path string) ([]byte, error) {
 	return func(path string) ([]byte, error) {
 		path, whole := strings.CutPrefix(path, "file:")
@@ -44,7 +44,7 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	if about, err = f.Stat(); err != nil { // it may be another file by now
+	if about, err = f.Stat(); err != nil { // the path may name another file by now
 		return nil, err
 	}
 	if err := readable(path, about); err != nil {
@@ -71,8 +71,8 @@ func tooLarge(path string) error {
 	return refuseImport("%q is larger than %d MiB", path, maxImportBytes>>20)
 }
 
-// A refusedImport is an import that is refused, rather than one that fails: the call's default
-// doesn't replace it.
+// A refusedImport is the error of an import that was refused. Unlike that of a file that can't be
+// read, it isn't replaced by the default of the call.
 type refusedImport struct{ text string }
 
 func (r *refusedImport) Error() string { return r.text }
@@ -86,13 +86,13 @@ func isRefused(err error) bool {
 	return errors.As(err, &r)
 }
 
-// imported reads a file, once, and replaces its macros.
+// imported reads a file and expands its macros.
 func (x *expander) imported(path string) (any, error) {
 	if x.imports == nil {
-		return nil, errors.New("no files may be imported here")
+		return nil, errors.New("imports aren't allowed here")
 	}
 	if x.importing >= maxImportDepth {
-		return nil, refuseImport("imports are nested more than %d deep; perhaps a file needs itself", maxImportDepth)
+		return nil, refuseImport("imports are nested more than %d deep; perhaps a file imports itself", maxImportDepth)
 	}
 	if x.files++; x.files > maxImports {
 		return nil, refuseImport("more than %d files are imported", maxImports)

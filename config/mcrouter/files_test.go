@@ -11,10 +11,10 @@ import (
 	"holdfast/config/mcrouter"
 )
 
-// importing parses a file whose route is what path imports, from folder.
-func importing(folder, path string) error {
+// importing parses a file whose route is imported from path, relative to dir.
+func importing(dir, path string) error {
 	text := fmt.Sprintf(`{"route": "@import(%s)"}`, path)
-	_, err := mcrouter.Parse([]byte(text), mcrouter.ParseOptions{Import: mcrouter.Files(folder)})
+	_, err := mcrouter.Parse([]byte(text), mcrouter.ParseOptions{Import: mcrouter.Files(dir)})
 	return err
 }
 
@@ -25,7 +25,7 @@ func wantRefused(t *testing.T, err error, want string) {
 	}
 }
 
-// A FIFO is never opened, since that would wait for its writer, and a device never read.
+// A FIFO is never opened, since that would wait for its writer, and a device is never read.
 func TestImportsAreRegularFiles(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o600); err != nil {

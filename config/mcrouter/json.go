@@ -9,10 +9,10 @@ import (
 	"unicode/utf8"
 )
 
-// A value of a file is nil, bool, int64, float64, string, []any or *object. It is immutable once it
-// is read or made.
+// A value is nil, bool, int64, float64, string, []any or *object. It is immutable once it was
+// parsed or made by a macro.
 
-// An object remembers the order of its keys: pools keep the order of the file.
+// An object is a mapping that keeps the order of its keys, for pools are in the order of the file.
 type object struct {
 	keys   []string
 	values map[string]any
@@ -41,13 +41,14 @@ func (o *object) without(key string) *object {
 // maxDepth limits nesting: of values in a file, and of macros in macros.
 const maxDepth = 200
 
-// parseJSON reads one value, with // and /* */ comments and commas before a closing bracket.
+// parseJSON parses one value. Comments, // and /* */, and a comma before a closing bracket are
+// allowed.
 func parseJSON(text []byte) (any, error) {
 	p := &parser{text: string(text)}
 	v, err := p.value(0)
 	if err == nil {
 		if err = p.space(); err == nil && p.at < len(p.text) {
-			err = p.errorf("something follows the end")
+			err = p.errorf("unexpected text after the end")
 		}
 	}
 	if err != nil {
@@ -82,7 +83,7 @@ func (p *parser) space() error {
 		case strings.HasPrefix(rest, "/*"):
 			end := strings.Index(rest[2:], "*/")
 			if end < 0 {
-				return p.errorf("the comment has no end")
+				return p.errorf("the comment isn't closed")
 			}
 			p.at += end + 4
 		default:
@@ -117,7 +118,7 @@ func (p *parser) value(depth int) (any, error) {
 	case c == '"':
 		return p.string()
 	case c == 0:
-		return nil, p.errorf("the text ends where a value is expected")
+		return nil, p.errorf("the text ends before a value")
 	}
 	return p.word()
 }
@@ -142,7 +143,7 @@ func (p *parser) object(depth int) (any, error) {
 			return nil, err
 		}
 		if _, again := o.values[key]; again {
-			return nil, p.errorf("key %q is there twice", key)
+			return nil, p.errorf("duplicate key %q", key)
 		}
 		if c, err = p.next(); err != nil || c != ':' {
 			return nil, orErr(err, p.errorf("expected : after key %q", key))
@@ -182,7 +183,7 @@ func (p *parser) array(depth int) (any, error) {
 	}
 }
 
-// comma takes the comma after an element; before the closing bracket there needn't be one.
+// comma reads the comma after an element, which is optional before the closing bracket.
 func (p *parser) comma(closing byte) error {
 	c, err := p.next()
 	if err != nil {
@@ -205,14 +206,14 @@ func orErr(err, otherwise error) error {
 	return otherwise
 }
 
-// string takes a string, which begins at p.at.
+// string parses a string, which begins at p.at.
 func (p *parser) string() (string, error) {
 	for end := p.at + 1; end < len(p.text); end++ {
 		switch p.text[end] {
 		case '\\':
 			end++
 		case '\n':
-			return "", p.errorf("the string has no end")
+			return "", p.errorf("the string isn't closed")
 		case '"':
 			raw := p.text[p.at : end+1]
 			var s string
@@ -223,10 +224,10 @@ func (p *parser) string() (string, error) {
 			return s, nil
 		}
 	}
-	return "", p.errorf("the string has no end")
+	return "", p.errorf("the string isn't closed")
 }
 
-// word takes true, false, null or a number.
+// word parses true, false, null or a number.
 func (p *parser) word() (any, error) {
 	rest := p.text[p.at:]
 	end := strings.IndexAny(rest, " \t\r\n,:]}/\"")
@@ -256,13 +257,13 @@ func (p *parser) word() (any, error) {
 	return nil, p.errorf("%q is not a value", word)
 }
 
-// typeName is for errors.
+// typeName names the type of a value, with its article.
 func typeName(v any) string {
 	switch v.(type) {
 	case nil:
 		return "null"
 	case bool:
-		return "a truth value"
+		return "a boolean"
 	case int64:
 		return "a whole number"
 	case float64:
@@ -275,7 +276,7 @@ func typeName(v any) string {
 	return "a mapping"
 }
 
-// equal compares as folly does: an integer equals a float of the same value.
+// equal compares values as folly does: an integer equals a float of the same value.
 func equal(a, b any) bool {
 	switch a := a.(type) {
 	case []any:

@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// merge joins lists, strings, or mappings, of which later ones override earlier ones.
+// merge joins lists, strings or mappings. Of equal keys of mappings, the last one wins.
 func merge(x *expander, c *call) (any, error) {
 	parts, ok := c.args["params"].([]any)
 	if !ok || len(parts) == 0 {
-		return nil, errors.New("params must be a list, and not an empty one")
+		return nil, errors.New("params must be a list with elements")
 	}
 	switch parts[0].(type) {
 	case []any:
@@ -21,7 +21,7 @@ func merge(x *expander, c *call) (any, error) {
 			if !ok {
 				return nil, fmt.Errorf("%s can't be merged into a list", typeName(part))
 			}
-			if err := x.make(len(more)); err != nil {
+			if err := x.count(len(more)); err != nil {
 				return nil, err
 			}
 			list = append(list, more...)
@@ -55,7 +55,8 @@ func merge(x *expander, c *call) (any, error) {
 	return nil, fmt.Errorf("%s can't be merged", typeName(parts[0]))
 }
 
-// slice returns the elements from from to to, both included.
+// slice returns the elements between the indexes from and to, or with keys between them, both
+// included.
 func slice(_ *expander, c *call) (any, error) {
 	if o, ok := c.args["dictionary"].(*object); ok {
 		from, okFrom := c.args["from"].(string)
@@ -92,7 +93,7 @@ func slice(_ *expander, c *call) (any, error) {
 	}
 }
 
-// index returns the index that key is in a list of n elements.
+// index returns key as an index of a list of n elements.
 func index(key any, n int) (int, error) {
 	i, ok := key.(int64)
 	if !ok {
@@ -178,8 +179,8 @@ func selectOf(x *expander, c *call) (any, error) {
 	default:
 		return nil, fmt.Errorf("%s has nothing to select from", typeName(dictionary))
 	}
-	v, there, err := c.arg(x, "default")
-	if !there {
+	v, found, err := c.arg(x, "default")
+	if !found {
 		return nil, why
 	}
 	return v, err
@@ -210,10 +211,11 @@ func truth(x *expander, c *call, name string) (bool, error) {
 	return b, nil
 }
 
-// both is "and" and "or": B is expanded only if A doesn't decide the result.
-func both(x *expander, c *call, settles bool) (any, error) {
+// both is "and" and "or", where a value of A that equals decisive is the result: B isn't expanded
+// then.
+func both(x *expander, c *call, decisive bool) (any, error) {
 	a, err := truth(x, c, "A")
-	if err != nil || a == settles {
+	if err != nil || a == decisive {
 		return a, err
 	}
 	return truth(x, c, "B")
@@ -233,8 +235,8 @@ func importOf(x *expander, c *call) (any, error) {
 	}
 	v, err = x.imported(path)
 	if err != nil {
-		otherwise, there, failed := c.arg(x, "default")
-		if !there || isRefused(err) {
+		otherwise, found, failed := c.arg(x, "default")
+		if !found || isRefused(err) {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 		v, err = otherwise, failed
@@ -245,7 +247,7 @@ func importOf(x *expander, c *call) (any, error) {
 	return v, err
 }
 
-// A loop goes over a list or a mapping, with names for the key and the item.
+// A loop iterates over a list or a mapping, with names for the key and the item.
 type loop struct {
 	keys, items       []any
 	ofMapping         bool
@@ -254,8 +256,8 @@ type loop struct {
 	fields            *object // of the macro's call
 }
 
-// newLoop expands the field named from. The fields keyField and itemField may name the key and the
-// item.
+// newLoop returns a loop over the value of the field from. The fields keyField and itemField may
+// name the key and the item.
 func (x *expander) newLoop(o *object, s *scope, from, keyField, itemField string) (*loop, error) {
 	raw, found := o.values[from]
 	if !found {
@@ -277,7 +279,7 @@ func (x *expander) newLoop(o *object, s *scope, from, keyField, itemField string
 			l.keys, l.items = append(l.keys, key), append(l.items, v.values[key])
 		}
 	default:
-		return nil, fmt.Errorf("%s is %s, and must be a list or a mapping", from, typeName(v))
+		return nil, fmt.Errorf("%s must be a list or a mapping, not %s", from, typeName(v))
 	}
 	for field, name := range map[string]*string{keyField: &l.keyName, itemField: &l.itemName} {
 		if v, found := o.values[field]; found {
@@ -293,11 +295,11 @@ func (x *expander) newLoop(o *object, s *scope, from, keyField, itemField string
 
 // each expands a field of the call for the i-th element; more are further names.
 func (x *expander) each(l *loop, i int, field string, more map[string]any) (any, error) {
-	inner := &scope{vars: map[string]*variable{l.keyName: known(l.keys[i]), l.itemName: known(l.items[i])}, outer: l.outer}
+	vars := map[string]*variable{l.keyName: expanded(l.keys[i]), l.itemName: expanded(l.items[i])}
 	for name, v := range more {
-		inner.vars[name] = known(v)
+		vars[name] = expanded(v)
 	}
-	return x.expand(l.fields.values[field], inner)
+	return x.expand(l.fields.values[field], &scope{vars: vars, outer: l.outer})
 }
 
 func (l *loop) has(field string) bool { _, found := l.fields.values[field]; return found }
@@ -335,7 +337,7 @@ func (x *expander) transform(o *object, s *scope) (any, error) {
 	return list, nil
 }
 
-// setAll puts the item at a key, or at each of a list of keys.
+// setAll sets the item at a key, or at each of a list of keys.
 func setAll(o *object, key, item any) error {
 	names, ok := key.([]any)
 	if !ok {
@@ -413,7 +415,7 @@ func (x *expander) topOf(l *loop) (int, error) {
 	}
 	n, ok := v.(int64)
 	if !ok || n < 0 {
-		return 0, errors.New("top must be a whole number from 0 on")
+		return 0, errors.New("top must be a whole number, 0 or more")
 	}
 	return int(min(n, int64(len(l.keys)))), nil
 }
@@ -427,7 +429,7 @@ func (x *expander) foreachPart(l *loop, i int) (part any, matches bool, err erro
 		}
 		if matches, ok := v.(bool); !ok || !matches {
 			if !ok {
-				err = fmt.Errorf("where is %s, not true or false", typeName(v))
+				err = fmt.Errorf("where must be true or false, not %s", typeName(v))
 			}
 			return nil, false, err
 		}

@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// What macros may make of a file, so that a few lines can't fill the memory.
+// Limits of what the macros of a file may make, so that a few lines can't fill the memory.
 const (
 	maxValues    = 1_000_000
-	maxTextBytes = 64 << 20 // of all texts with values put in or merged
+	maxTextBytes = 64 << 20 // of all texts in which names were replaced, or that were merged
 )
 
-// A located error has the path of its place in the file.
+// A located error is an error with its path in the file.
 type located struct {
 	path string
 	err  error
@@ -46,58 +46,58 @@ type expander struct {
 	consts  map[string]*variable // of all scopes
 	cache   map[string]any       // by path of the import
 	depth   int
-	made    int // values
-	text    int // bytes
+	made    int // values, at most maxValues
+	text    int // bytes of text, at most maxTextBytes
 
-	importing int // imports within each other
-	files     int // imported
-	fileBytes int
+	importing int // depth of imports, at most maxImportDepth
+	files     int // imported, at most maxImports
+	fileBytes int // of the imported files, at most maxImportedBytes
 }
 
 // A macro is called as "@name(argument, …)" or as {"type": "name", "parameter": argument, …}.
 type macro struct {
 	name   string
 	params []param
-	lazy   bool // its call expands the arguments that it needs
+	lazy   bool // call expands only the arguments that it uses
 	call   func(x *expander, c *call) (any, error)
 }
 
 type param struct {
 	name     string
 	optional bool
-	byItself any // what it is when it's left out, if that isn't nil
+	value    any // the default, nil if there is none
 }
 
-// A call has the arguments of a macro, and the scope that the call stands in.
+// A call holds the arguments of a macro, and the scope of its caller.
 type call struct {
 	args  map[string]any
 	outer *scope
 	lazy  bool
 }
 
-// arg returns an argument, expanded; there is false if the call has none of that name.
-func (c *call) arg(x *expander, name string) (v any, there bool, err error) {
-	v, there = c.args[name]
-	if there && c.lazy {
+// arg returns an argument, expanded; found is false if the call has none of that name.
+func (c *call) arg(x *expander, name string) (v any, found bool, err error) {
+	v, found = c.args[name]
+	if found && c.lazy {
 		v, err = x.expand(v, c.outer)
 	}
-	return v, there, err
+	return v, found, err
 }
 
-// A scope is the names that %name% can stand for.
+// A scope holds the variables that %name% can refer to.
 type scope struct {
 	vars  map[string]*variable
-	outer *scope // nil where there is none to look in
+	outer *scope // where to look next; nil for none
 }
 
-// A variable is expanded when it is first asked for.
+// A variable is expanded at its first use.
 type variable struct {
 	value any
-	in    *scope // where it is to be expanded; nil once it is
-	ready bool
+	in    *scope // in which value is expanded
+	ready bool   // value is expanded
 }
 
-func known(value any) *variable { return &variable{value: value, ready: true} }
+func expanded(value any) *variable { return &variable{value: value, ready: true} }
 
 func (s *scope) find(name string) *variable {
 	for ; s != nil; s = s.outer {
@@ -114,7 +114,7 @@ func (x *expander) lookUp(name string, s *scope) (any, error) {
 		v = x.consts[name]
 	}
 	if v == nil {
-		return nil, fmt.Errorf("there is no %%%s%%", name)
+		return nil, fmt.Errorf("undefined name %%%s%%", name)
 	}
 	if !v.ready {
 		value, err := x.expand(v.value, v.in)
@@ -126,13 +126,13 @@ func (x *expander) lookUp(name string, s *scope) (any, error) {
 	return v.value, nil
 }
 
-// expand returns v without macros.
+// expand returns v with its macros expanded.
 func (x *expander) expand(v any, s *scope) (any, error) {
 	if x.depth++; x.depth > maxDepth {
-		return nil, fmt.Errorf("macros are nested more than %d deep; perhaps one needs itself", maxDepth)
+		return nil, fmt.Errorf("macros are nested more than %d deep; perhaps one uses itself", maxDepth)
 	}
 	defer func() { x.depth-- }()
-	if err := x.make(1); err != nil {
+	if err := x.count(1); err != nil {
 		return nil, err
 	}
 	switch v := v.(type) {
@@ -153,15 +153,15 @@ func (x *expander) expand(v any, s *scope) (any, error) {
 	return v, nil
 }
 
-// make counts values that are made.
-func (x *expander) make(values int) error {
+// count counts values that are made, and reports an error if there are too many.
+func (x *expander) count(values int) error {
 	if x.made += values; x.made > maxValues {
 		return fmt.Errorf("the macros make more than %d values", maxValues)
 	}
 	return nil
 }
 
-// write appends to a text that is made, and counts it.
+// write appends to a text that is made, and counts its bytes.
 func (x *expander) write(out *strings.Builder, text string) error {
 	if x.text += len(text); x.text > maxTextBytes {
 		return fmt.Errorf("the macros make more than %d MiB of text", maxTextBytes>>20)
@@ -217,7 +217,8 @@ func (x *expander) expandObject(o *object, s *scope) (any, error) {
 	return result, nil
 }
 
-// callObject calls the macro that is the type of a mapping; done is false if the type is no macro.
+// callObject calls the macro that is named by the type of a mapping; done is false if it names
+// none.
 func (x *expander) callObject(name string, o *object, s *scope) (result any, done bool, err error) {
 	switch name {
 	case "macroDef", "constDef":
@@ -231,7 +232,7 @@ func (x *expander) callObject(name string, o *object, s *scope) (result any, don
 	default:
 		m := x.macros[name]
 		if m == nil {
-			if err := missing(name); err != nil {
+			if err := checkSupported(name); err != nil {
 				return nil, true, err
 			}
 			return nil, false, nil
@@ -253,8 +254,8 @@ func (x *expander) callWith(m *macro, given map[string]any, s *scope) (any, erro
 		switch {
 		case !found && !p.optional:
 			return nil, fmt.Errorf("parameter %s is missing", p.name)
-		case !found && p.byItself != nil:
-			c.args[p.name] = p.byItself
+		case !found && p.value != nil:
+			c.args[p.name] = p.value
 		case found && m.lazy:
 			c.args[p.name] = v
 		case found:
@@ -283,10 +284,10 @@ func (x *expander) expandString(text string, s *scope) (any, error) {
 	name, _ = replaced.(string)
 	m := x.macros[name]
 	if m == nil {
-		if err := missing(name); err != nil {
+		if err := checkSupported(name); err != nil {
 			return nil, err
 		}
-		return nil, fmt.Errorf("there is no macro @%s", name)
+		return nil, fmt.Errorf("undefined macro @%s", name)
 	}
 	if len(args) > len(m.params) {
 		return nil, fmt.Errorf("macro %s: %d arguments; it has %d parameters", name, len(args), len(m.params))
@@ -309,7 +310,7 @@ func splitCall(text string) (name string, args []string, err error) {
 		return text[1:], nil, nil
 	}
 	if !strings.HasSuffix(text, ")") {
-		return "", nil, fmt.Errorf("%q has no closing bracket at its end", text)
+		return "", nil, fmt.Errorf("%q doesn't end with a closing bracket", text)
 	}
 	inner := text[open+1 : len(text)-1]
 	depth, start := 0, 0
@@ -330,7 +331,7 @@ func splitCall(text string) (name string, args []string, err error) {
 		}
 	}
 	if depth != 0 {
-		return "", nil, fmt.Errorf("the brackets of %q don't match", text)
+		return "", nil, fmt.Errorf("the brackets of %q aren't balanced", text)
 	}
 	return text[1:open], append(args, trim(inner[start:])), nil
 }
@@ -346,7 +347,7 @@ func indexUnescaped(text, chars string) int {
 	return -1
 }
 
-// trim cuts leading and trailing white space, except a character that has a backslash before it.
+// trim removes leading and trailing white space, except a character with a backslash before it.
 func trim(text string) string {
 	text = strings.TrimLeft(text, " \t\r\n")
 	cut := strings.TrimRight(text, " \t\r\n")
@@ -356,8 +357,8 @@ func trim(text string) string {
 	return cut
 }
 
-// replaceParams replaces %name% by its value. If the text is nothing else, the result is the value
-// itself, of any type.
+// replaceParams replaces each %name% by its value. If the text is a single %name%, the result is
+// the value itself, which may have any type.
 func (x *expander) replaceParams(text string, s *scope) (any, error) {
 	if !strings.ContainsAny(text, `%\`) {
 		return text, nil
@@ -377,7 +378,7 @@ func (x *expander) replaceParams(text string, s *scope) (any, error) {
 		}
 		name, tail, closed, err := cutUnescaped(after)
 		if err != nil || !closed {
-			return nil, fmt.Errorf("%q has an odd number of %%; write \\%% for one that is meant", text)
+			return nil, fmt.Errorf("%q has an odd number of %%; write \\%% for a literal one", text)
 		}
 		v, err := x.lookUp(name, s)
 		if err != nil {
@@ -397,8 +398,8 @@ func (x *expander) replaceParams(text string, s *scope) (any, error) {
 	}
 }
 
-// cutUnescaped cuts the text at the first % without a backslash before it, and removes the
-// backslashes from the part before.
+// cutUnescaped cuts the text at the first % without a backslash before it. before has no
+// backslashes: each is removed, and the character after it is kept.
 func cutUnescaped(text string) (before, after string, found bool, err error) {
 	var out strings.Builder
 	for i := 0; i < len(text); i++ {

@@ -9,8 +9,8 @@ import (
 	"holdfast/config/mcrouter"
 )
 
-// expanded returns what a text with macros is, as the response of an error route, or the fault.
-func expanded(text string) string {
+// response returns the response of an error route whose option response is text, or the fault.
+func response(text string) string {
 	o, err := mcrouter.Parse([]byte(`{
 		"consts": [{"type": "constDef", "name": "nums", "result": [3, 1, 2]},
 			{"type": "constDef", "name": "map", "result": {"x": "1", "y": "2", "z": "3"}},
@@ -24,7 +24,7 @@ func expanded(text string) string {
 	return o.Route.Response
 }
 
-// TestMacros calls each macro with arguments of its kinds, and of others.
+// TestMacros calls each macro with arguments of its types, and of others.
 func TestMacros(t *testing.T) {
 	const at = "route.response: "
 	for text, want := range map[string]string{
@@ -58,7 +58,7 @@ func TestMacros(t *testing.T) {
 		`"@str(@bitwiseXor(@int(6),@int(3)))"`:       "5",
 		`"@str(@bitwiseNot(@int(6)))"`:               "-7",
 		`"@str(@bitwiseLeftShift(@int(1),@int(4)))"`: "16",
-		// A shift counts modulo 64, so that none is negative or takes long.
+		// Shifts are modulo 64, so none is by a negative number or shifts everything out.
 		`"@str(@bitwiseLeftShift(@int(1),@int(65)))"`:    "2",
 		`"@str(@bitwiseRightShift(@int(16),@int(-60)))"`: "1",
 		`"@str(@less(@int(1),%half%))"`:                  "false",
@@ -76,7 +76,7 @@ func TestMacros(t *testing.T) {
 		`"@if(%yes%)"`:                                   at + "macro if: parameter is_true is missing",
 		`"@fail(no)"`:                                    at + "macro fail: no",
 		`"@str(@size(%map%))"`:                           "3",
-		`"@size(%yes%)"`:                                 at + "macro size: a truth value has no size",
+		`"@size(%yes%)"`:                                 at + "macro size: a boolean has no size",
 		`"@str(@empty(@split(,x)))"`:                     "false",
 		`"@merge(@sort(@keys(%map%)))"`:                  "xyz",
 		`"@merge(@values(%map%))"`:                       "123",
@@ -119,24 +119,24 @@ func TestMacros(t *testing.T) {
 
 		`{"type": "merge", "params": {"type": "foreach", "from": ["x", "y", "z"], "top": 2, "use": ["%item%."]}}`: "x.y.",
 		`{"type": "foreach", "from": ["x"], "where": "x"}`: at +
-			"macro foreach: where is a string, not true or false",
+			"macro foreach: where must be true or false, not a string",
 		`{"type": "foreach", "from": ["x"], "top": -1}`: at +
-			"macro foreach: top must be a whole number from 0 on",
+			"macro foreach: top must be a whole number, 0 or more",
 		`{"type": "transform", "dictionary": 1}`: at +
-			"macro transform: dictionary is a whole number, and must be a list or a mapping",
+			"macro transform: dictionary must be a list or a mapping, not a whole number",
 		`{"type": "merge", "params": []}`: at +
-			"macro merge: params must be a list, and not an empty one",
+			"macro merge: params must be a list with elements",
 		`{"type": "merge", "params": ["a", []]}`: at +
 			"macro merge: a list can't be merged into a string",
 	} {
-		if got := expanded(text); got != want {
+		if got := response(text); got != want {
 			t.Errorf("%s: got %s; want %s", text, got, want)
 		}
 	}
 }
 
-// TestHostileFiles reads files that are small and would make much, or never end. Each is a fault,
-// soon.
+// TestHostileFiles parses small files whose expansion would be large or endless. Each is refused
+// early.
 func TestHostileFiles(t *testing.T) {
 	// doubling makes constants, each of which is twice the one before it.
 	doubling := func(first, step string) string {

@@ -9,10 +9,10 @@ import (
 	"holdfast/route"
 )
 
-// ParseOptions are the settings that mcrouter takes from its command line rather than from the
-// file. A flag is named if its name differs.
+// ParseOptions are the settings that mcrouter has on its command line rather than in the file. The
+// flag is given where its name differs from the field's.
 type ParseOptions struct {
-	RoutePrefix string // -R: the cluster of keys without one; default "/././"
+	RoutePrefix string // -R: the cluster of keys without a prefix; default "/././"
 
 	ServerTimeout        time.Duration     // default 1 s; pools may have their own
 	CrossRegionTimeout   time.Duration     // of pools in another region than RoutePrefix; 0 is none
@@ -23,7 +23,7 @@ type ParseOptions struct {
 	ProbeMax             time.Duration     // --probe-timeout-max; default 60 s
 	MissOnGetErrors      bool              // a get that no server could answer is a miss, as it was until April 2025
 	ReadsOnly            bool              // --allow-only-gets
-	EnableFlush          bool              // --enable-flush-cmd: flush_all is taken
+	EnableFlush          bool              // --enable-flush-cmd: flush_all is accepted
 	InvalidToDefault     bool              // --send-invalid-route-to-default
 	MaxShadowed          int               // --target-max-shadow-requests; default 1000, < 0 is no limit
 	NoShardSplits        bool              // --disable-shard-split-route
@@ -32,18 +32,18 @@ type ParseOptions struct {
 	ServiceName          string            // for macros
 	Proxies              int               // --num-proxies, for macros; 0 leaves %num-proxies% unknown
 
-	// Import reads what @import names, "file:/path" or a path beside the configuration; see Files. Nil
-	// refuses all imports.
+	// Import reads the file of an @import: "file:/path", or a path relative to the configuration; see
+	// Files. Nil refuses all imports.
 	Import func(path string) ([]byte, error)
 
-	// Warn is called for settings that have no meaning here. Nil ignores them.
+	// Warn is called for settings that have no effect here. Nil ignores them.
 	Warn func(route.Fault)
 }
 
 const defaultCluster = "/././"
 
-// Parse returns the options of a router that does what mcrouter would do with the configuration.
-// Its errors are route.Faults, whose paths are those in the file after the macros are expanded.
+// Parse returns the options of a router that does what mcrouter does with the configuration. Its
+// errors are route.Faults, with paths in the file after macro expansion.
 func Parse(text []byte, o ParseOptions) (route.Options, error) {
 	if o.RoutePrefix == "" {
 		o.RoutePrefix = defaultCluster
@@ -60,7 +60,7 @@ func Parse(text []byte, o ParseOptions) (route.Options, error) {
 	return b.out, nil
 }
 
-// expand reads the text and replaces its macros.
+// expand parses the text and expands its macros.
 func (o *ParseOptions) expand(text []byte) (*object, error) {
 	v, err := parseJSON(text)
 	if err != nil {
@@ -68,7 +68,7 @@ func (o *ParseOptions) expand(text []byte) (*object, error) {
 	}
 	file, ok := v.(*object)
 	if !ok {
-		return nil, route.Faults{{Text: "the file is " + typeName(v) + ", and must be a mapping"}}
+		return nil, route.Faults{{Text: "the file must be a mapping, not " + typeName(v)}}
 	}
 	x := &expander{imports: o.Import, macros: builtins(), consts: o.consts(), cache: map[string]any{}}
 	for _, key := range []string{"consts", "macros"} {
@@ -84,12 +84,12 @@ func (o *ParseOptions) expand(text []byte) (*object, error) {
 		return nil, locate(err)
 	}
 	if file, ok = v.(*object); !ok {
-		return nil, route.Faults{{Text: "the macros make " + typeName(v) + " of the file, and must be a mapping"}}
+		return nil, route.Faults{{Text: "the file must be a mapping after macro expansion, not " + typeName(v)}}
 	}
 	return file, nil
 }
 
-// locate turns an error with a path into a fault.
+// locate returns the fault for an error, with the error's path if it has one.
 func locate(err error) route.Faults {
 	var l *located
 	if errors.As(err, &l) {
@@ -98,29 +98,29 @@ func locate(err error) route.Faults {
 	return route.Faults{{Text: err.Error()}}
 }
 
-// consts returns the names that are defined everywhere in a file.
+// consts returns the predefined names, which all parts of a file can use.
 func (o *ParseOptions) consts() map[string]*variable {
 	consts := map[string]*variable{}
 	for name, value := range o.Params {
-		consts[name] = known(value)
+		consts[name] = expanded(value)
 	}
 	for name, value := range map[string]string{
 		"default-route": o.RoutePrefix, "router-name": o.RouterName, "service-name": o.ServiceName,
 		"router-info-name": "Memcache",
 	} {
-		consts[name] = known(value)
+		consts[name] = expanded(value)
 	}
 	if o.Proxies > 0 {
-		consts["num-proxies"] = known(int64(o.Proxies))
+		consts["num-proxies"] = expanded(int64(o.Proxies))
 	}
 	if parts := strings.Split(o.RoutePrefix, "/"); len(parts) == 4 {
-		consts["default-region"], consts["default-cluster"] = known(parts[1]), known(parts[2])
+		consts["default-region"], consts["default-cluster"] = expanded(parts[1]), expanded(parts[2])
 	}
 	return consts
 }
 
-// define takes definitions of macros and constants: a mapping by name, or a list of such mappings
-// or of definitions with a name in them.
+// define adds definitions of macros and constants: a mapping by name, or a list of such mappings or
+// of definitions with a field name.
 func (x *expander) define(raw any) error {
 	v, err := x.expand(raw, nil)
 	if err != nil {
@@ -145,7 +145,7 @@ func (x *expander) define(raw any) error {
 		}
 		return nil
 	}
-	return fmt.Errorf("definitions are %s, and must be a mapping or a list", typeName(v))
+	return fmt.Errorf("definitions must be a mapping or a list, not %s", typeName(v))
 }
 
 func (x *expander) defineOne(name string, def any) error {
@@ -169,28 +169,28 @@ func (x *expander) defineOne(name string, def any) error {
 
 func (x *expander) defineMacro(name string, o *object, result any) error {
 	m := &macro{name: name, call: func(x *expander, c *call) (any, error) {
-		inner := &scope{vars: map[string]*variable{}} // what is around the call isn't seen within
+		inner := &scope{vars: map[string]*variable{}} // not within the caller's: the macro sees its arguments only
 		for arg, v := range c.args {
-			inner.vars[arg] = known(v)
+			inner.vars[arg] = expanded(v)
 		}
 		return x.expand(result, inner)
 	}}
 	raw, found := o.values["params"]
 	params, ok := raw.([]any)
 	if found && !ok {
-		return fmt.Errorf("params is %s, and must be a list", typeName(raw))
+		return fmt.Errorf("params must be a list, not %s", typeName(raw))
 	}
 	for _, v := range params {
 		switch v := v.(type) {
 		case string:
 			m.params = append(m.params, param{name: v})
 		case *object:
-			p := param{byItself: v.values["default"]}
+			p := param{value: v.values["default"]}
 			p.name, _ = v.values["name"].(string)
-			p.optional = p.byItself != nil || v.values["optional"] == true
+			p.optional = p.value != nil || v.values["optional"] == true
 			m.params = append(m.params, p)
 		default:
-			return fmt.Errorf("a parameter is %s, and must be its name or a mapping", typeName(v))
+			return fmt.Errorf("a parameter must be a name or a mapping, not %s", typeName(v))
 		}
 	}
 	x.macros[name] = m

@@ -17,7 +17,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// optionsOf are those that a file of testdata is read with.
+// optionsOf returns the options with which a file of testdata is parsed.
 func optionsOf(name string, warn func(route.Fault)) mcrouter.ParseOptions {
 	o := mcrouter.ParseOptions{Import: mcrouter.Files("testdata"), Warn: warn}
 	switch name {
@@ -32,9 +32,9 @@ func optionsOf(name string, warn func(route.Fault)) mcrouter.ParseOptions {
 	return o
 }
 
-// The golden files are what the files mean in our own form, with the warnings as comments. Each is
-// a file that our own reader takes, and gives the same options.
-func TestFilesAreReadAsTheyAre(t *testing.T) {
+// The golden files are the files in Holdfast's form, with the warnings as comments. Each parses to
+// the same options.
+func TestGoldenFiles(t *testing.T) {
 	paths, err := filepath.Glob("testdata/*.json")
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("got %v, %v", paths, err)
@@ -81,36 +81,36 @@ func testFile(t *testing.T, name string) {
 	}
 	o.SetDefaults()
 	if !reflect.DeepEqual(c.Router.Options, o) {
-		t.Errorf("read again, got %+v; want %+v", c.Router.Options, o)
+		t.Errorf("the printed file parses to %+v; want %+v", c.Router.Options, o)
 	}
 }
 
-func TestFaultsNameThePlace(t *testing.T) {
+func TestFaultsHavePaths(t *testing.T) {
 	pools := `"pools": {"A": {"servers": ["a:1"]}, "B": {"servers": ["b:1", "b:2"]}}, `
 	tests := []struct{ text, want string }{
 		{`{`, "line 1: expected a key in quotes or }"},
-		{`[]`, "the file is a list, and must be a mapping"},
-		{"{\"a\": 1,\n\"a\": 2}", `line 2: key "a" is there twice`},
-		{"{\n/* no end", "line 2: the comment has no end"},
+		{`[]`, "the file must be a mapping, not a list"},
+		{"{\"a\": 1,\n\"a\": 2}", `line 2: duplicate key "a"`},
+		{"{\n/* no end", "line 2: the comment isn't closed"},
 		{`{"route": tru}`, `line 1: "tru" is not a value`},
-		{`{"route": "a` + "\n" + `"}`, "line 1: the string has no end"},
-		{`{"route": "NullRoute"} x`, "line 1: something follows the end"},
+		{`{"route": "a` + "\n" + `"}`, "line 1: the string isn't closed"},
+		{`{"route": "NullRoute"} x`, "line 1: unexpected text after the end"},
 		{`{"route": ` + strings.Repeat("[", 300), "line 1: nested more than 200 deep"},
-		{`{}`, "there is neither route nor routes"},
-		{`{"route": "NullRoute", "routes": []}`, "there are both route and routes"},
+		{`{}`, "route or routes is required"},
+		{`{"route": "NullRoute", "routes": []}`, "route and routes can't both be set"},
 		{`{"route": "NullRoute", "pool": {}}`, "pool: isn't supported"},
 		{`{"routes": [{"aliases": ["/a/b/"], "route": "NullRoute"}]}`,
-			"routes: none is for /././, the cluster of keys without one; -R names another"},
+			"routes: no route is for /././, the cluster of keys without a prefix; -R selects another"},
 		{`{"routes": [{"aliases": [1], "route": "NullRoute"}]}`,
 			"routes[0].aliases[0]: must be a string, not a whole number"},
-		{`{"routes": [{"route": "NullRoute"}]}`, "routes[0]: aliases and a route are required"},
+		{`{"routes": [{"route": "NullRoute"}]}`, "routes[0]: aliases and route are required"},
 		{`{"route": {"type": "AllSyncRoute", "children": ["NullRoute", {"type": "CarbonLookasideRoute"}]}}`,
 			"route.children[1].type: CarbonLookasideRoute isn't supported"},
 		{`{"route": "BigValueRoute|NullRoute"}`, "route: BigValueRoute isn't supported"},
 		{`{"route": "nowhere"}`, `route: there is no route "nowhere"`},
 		{`{"route": 7}`, "route: must be a route, not a whole number"},
 		{`{"route": ["NullRoute", "NullRoute"]}`, "route: must be one route, not 2"},
-		{`{"route": {"children": []}}`, "route: a route has a type; this has none"},
+		{`{"route": {"children": []}}`, "route: the type of the route is missing"},
 		{`{"route": {"type": "RandomRoute", "childs": []}}`, "route.childs: isn't supported"},
 		{`{"route": "MigrateRoute|A"}`, "route: MigrateRoute has no short form: it needs a mapping with its options"},
 		{`{` + pools + `"route": "PoolRoute|C"}`, `route: there is no pool "C"`},
@@ -130,7 +130,7 @@ func TestFaultsNameThePlace(t *testing.T) {
 		{`{"pools": {"A.b": {"servers": ["a"]}}, "route": "NullRoute"}`,
 			`pools["A.b"].servers[0]: "a" has no port in [1, 65535]`},
 		{`{"pools": {"A": {"servers": ["a:1:caret"]}}, "route": "NullRoute"}`,
-			`pools.A.servers[0]: "a:1:caret" asks for caret, which isn't supported`},
+			`pools.A.servers[0]: "a:1:caret" has caret, which isn't supported`},
 		{`{"pools": {"A": {"servers": ["a:1"], "protocol": "caret"}}, "route": "NullRoute"}`,
 			"pools.A.protocol: isn't supported"},
 		{`{"pools": {"A": {"servers": ["a:1"], "server_timeout": 0}}, "route": "NullRoute"}`,
@@ -140,33 +140,33 @@ func TestFaultsNameThePlace(t *testing.T) {
 		{`{"pools": {"A": {"inherit": "B", "servers": []}, "B": {"inherit": "A"}}, "route": "PoolRoute|A"}`,
 			"pools.A.inherit: the pool inherits from itself"},
 		{`{"named_handles": {"x": {"type": "AllSyncRoute", "children": "x"}}, "route": "x"}`,
-			`named_handles.x.children: route "x" is within itself`},
+			`named_handles.x.children: route "x" contains itself`},
 		{`{"route": {"type": "FailoverRoute", "children": ["NullRoute"], "failover_errors": ["bad luck"]}}`,
-			"route.failover_errors[0]: bad luck is not an error"},
+			"route.failover_errors[0]: unknown error bad luck"},
 		{`{"route": {"type": "OperationSelectorRoute", "operation_policies": {"got": "NullRoute"}}}`,
-			"route.operation_policies.got: there is no such operation"},
+			"route.operation_policies.got: unknown operation"},
 		{`{"route": {"type": "MigrateRoute", "from": "NullRoute", "to": "NullRoute"}}`, "route: start_time is missing"},
 		{`{"route": {"type": "ModifyKeyRoute", "target": "NullRoute", "set_key_suffix": "x"}}`,
 			"route.set_key_suffix: isn't supported"},
 		{`{"route": {"type": "ModifyExptimeRoute", "target": "NullRoute", "exptime": 1500000000}}`,
-			"route.exptime: 1500000000 is a point in time, not a duration: it is above 30 days"},
+			"route.exptime: 1500000000 is above 30 days: memcached reads that as an absolute time"},
 		{`{"route": {"type": "RateLimitRoute", "target": "NullRoute", "rates": {"gets_rate": 0}}}`,
-			"route.rates.gets_rate: must be numbers above 0"},
-		{`{"route": "@nothing(1)"}`, "route: there is no macro @nothing"},
+			"route.rates.gets_rate: the rate and its burst must be above 0"},
+		{`{"route": "@nothing(1)"}`, "route: undefined macro @nothing"},
 		{`{"route": "@hash(x)"}`, "route: macro @hash isn't supported"},
 		{`{"route": {"type": "shuffle", "dictionary": []}}`, "route: macro @shuffle isn't supported"},
-		{`{"route": ["a", "%nothing%"]}`, "route[1]: there is no %nothing%"},
-		{`{"route": "100%"}`, `route: "100%" has an odd number of %; write \% for one that is meant`},
-		{`{"route": "@int(x"}`, `route: "@int(x" has no closing bracket at its end`},
+		{`{"route": ["a", "%nothing%"]}`, "route[1]: undefined name %nothing%"},
+		{`{"route": "100%"}`, `route: "100%" has an odd number of %; write \% for a literal one`},
+		{`{"route": "@int(x"}`, `route: "@int(x" doesn't end with a closing bracket`},
 		{`{"route": {"type": "select", "dictionary": {"a": 1}, "key": "b"}}`,
 			`route: macro select: there is no key "b", and no default`},
 		{`{"route": "@import(none.json)"}`,
 			"route: macro import: none.json: stat testdata/none.json: no such file or directory"},
 		{`{"macros": {"a": {"type": "macroDef"}}, "route": ""}`, "macros.a: the definition has no result"},
 		{`{"macros": {"a": {"type": "macroDef", "result": "@a()", "params": ["x"]}}, "route": "@a()"}`,
-			"macros are nested more than 200 deep; perhaps one needs itself"},
+			"macros are nested more than 200 deep; perhaps one uses itself"},
 		{`{"macros": {"c": {"type": "constDef", "result": "%c%"}}, "route": "%c%"}`,
-			"macros are nested more than 200 deep; perhaps one needs itself"},
+			"macros are nested more than 200 deep; perhaps one uses itself"},
 		{`{"route": {"type": "range", "from": 1, "to": 9999999999}}`,
 			"route: macro range: [1, 9999999999] has more than 1000000 numbers"},
 	}
@@ -183,7 +183,7 @@ func TestFaultsNameThePlace(t *testing.T) {
 	}
 }
 
-func TestAFaultIsToldOnce(t *testing.T) {
+func TestAFaultIsReportedOnce(t *testing.T) {
 	_, err := mcrouter.Parse([]byte(`{
 		"pools": {"A": {"servers": ["a"]}},
 		"named_handles": {"x": "NoRoute|1"},

@@ -12,7 +12,7 @@ import (
 	"holdfast/route"
 )
 
-// What mcrouter does by default.
+// mcrouter's defaults.
 const (
 	serverTimeout = time.Second
 	softErrors    = 3
@@ -20,8 +20,8 @@ const (
 	probeMax      = 60 * time.Second
 )
 
-// A pools makes the pools of a file: those that routes use, when they are first used, and then the
-// rest of the section "pools".
+// pools makes the pools of a file: those that routes use, at their first use, and then the rest of
+// the section "pools".
 type pools struct {
 	*notes
 	byName map[string]*source
@@ -29,20 +29,20 @@ type pools struct {
 	made   []route.Pool // in the order in which they were made, until makeRest
 }
 
-// A source is a pool in the file, and what is made of it.
+// A source is a pool of the file, and what was made of it.
 type source struct {
 	name  string
 	path  string
 	json  *object
 	state state // of inheritance
 
-	failed bool // it has faults, which were told
+	failed bool // it has faults, which were reported
 
-	place   int // in pools.made, from 1 on; 0 if it isn't there
-	hashed  bool
-	servers int
-	alone   []route.Route // one for each server: see pools.each
-	emptyIs route.Route   // where requests go if it has no servers
+	place    int           // in pools.made, from 1 on; 0 if it isn't there
+	hashed   bool          // its hash is that of a route: see pools.hashOf
+	servers  int           // their number
+	byServer []route.Route // one for each server: see pools.each
+	ifEmpty  route.Route   // where requests go if it has no servers
 }
 
 // take records the section "pools".
@@ -62,8 +62,8 @@ func (ps *pools) take(o *object) {
 	ps.order = o.keys
 }
 
-// makeRest makes the pools that no route uses, except those without servers, which others inherit
-// from.
+// makeRest makes the pools that no route uses, except those without the option servers: other pools
+// inherit from them.
 func (ps *pools) makeRest() {
 	for _, name := range ps.order {
 		s := ps.byName[name]
@@ -76,7 +76,7 @@ func (ps *pools) makeRest() {
 	}
 	// Pools are in the order of the file, not in that of their use.
 	place := func(p route.Pool) int {
-		name, _, _ := strings.Cut(p.Name, aloneMark)
+		name, _, _ := strings.Cut(p.Name, serverMark)
 		if i := slices.Index(ps.order, name); i >= 0 {
 			return i
 		}
@@ -85,7 +85,7 @@ func (ps *pools) makeRest() {
 	slices.SortStableFunc(ps.made, func(x, y route.Pool) int { return place(x) - place(y) })
 }
 
-// use returns the pool that v names or defines, and makes it if need be; nil after a fault.
+// use returns the pool that v names or defines, and makes it at its first use; nil after a fault.
 func (ps *pools) use(path string, v any) *source {
 	var s *source
 	switch v := v.(type) {
@@ -97,7 +97,7 @@ func (ps *pools) use(path string, v any) *source {
 	case *object:
 		name, ok := v.values["name"].(string)
 		if !ok {
-			ps.fault(path, "a pool has a name; this has none")
+			ps.fault(path, "the name of the pool is missing")
 			return nil
 		}
 		if s = ps.byName[name]; s == nil {
@@ -117,10 +117,10 @@ func (ps *pools) use(path string, v any) *source {
 	return s
 }
 
-// done reports whether the pool is made, left out as empty, or failed.
-func (s *source) done() bool { return s.place != 0 || s.emptyIs.Kind != "" || s.failed }
+// done reports whether the pool was made, is empty, or failed.
+func (s *source) done() bool { return s.place != 0 || s.ifEmpty.Kind != "" || s.failed }
 
-// inherit returns the pool's options, completed by those of the pools that it inherits from.
+// inherit returns the pool's options and those that it inherits from other pools.
 func (ps *pools) inherit(s *source) *object {
 	parent, found := s.json.values["inherit"]
 	if !found || s.state == made {
@@ -173,11 +173,11 @@ func (ps *pools) create(s *source) {
 		return
 	}
 	if len(p.Members) == 0 {
-		s.emptyIs = route.Route{Kind: route.KindNull}
+		s.ifEmpty = route.Route{Kind: route.KindNull}
 		if errorOnEmpty {
-			s.emptyIs = route.Route{Kind: route.KindError, Response: "pool " + s.name + " has no servers"}
+			s.ifEmpty = route.Route{Kind: route.KindError, Response: "pool " + s.name + " has no servers"}
 		}
-		ps.warn(s.path, "has no servers: it is left out")
+		ps.warn(s.path, "is ignored: it has no servers")
 		return
 	}
 	if p.Hash.Weights != nil {
@@ -187,8 +187,8 @@ func (ps *pools) create(s *source) {
 	s.place, s.servers = len(ps.made), len(p.Members)
 }
 
-// timeouts takes the pool's timeouts, unless the command line has one for pools at its distance
-// from the default cluster.
+// timeouts reads the pool's time-outs. A time-out of the command line for pools at its distance
+// from the default cluster overrides the pool's.
 func (ps *pools) timeouts(r *reader, p *route.Pool) {
 	p.Timeout = orElse(r.milliseconds("server_timeout"), orElse(ps.options.ServerTimeout, serverTimeout))
 	p.ConnectTimeout = orElse(r.milliseconds("connect_timeout"), p.Timeout)
@@ -207,30 +207,31 @@ func (ps *pools) timeouts(r *reader, p *route.Pool) {
 	p.Timeout = orElse(far, p.Timeout)
 }
 
-// poolExtras takes the options that have no counterpart.
+// poolExtras reads the options that have no counterpart.
 func (ps *pools) poolExtras(r *reader) {
-	r.unless("ascii", "protocol")
-	r.unless(false, "use_ssl", "enable_compression")
-	r.unless("plain", "security_mech", "security_mech_within_dc", "security_mech_cross_dc")
-	r.unless(int64(0), "additional_fanout", "port_override_within_dc", "port_override_cross_dc")
-	r.without("packets have no class", "qos")
-	r.without("names in place of addresses were for mcrouter's stats", "hostnames", "services", "service_id_override")
-	r.without("failover doesn't look at it", "failure_domains")
-	r.without("it is about mcrouter's own features", "pool_locality", "disable_request_deadline_check", "shard_splits_rv")
-	r.without("a member's errors are counted for it alone", "tko_tracker")
+	r.onlyDefault("ascii", "protocol")
+	r.onlyDefault(false, "use_ssl", "enable_compression")
+	r.onlyDefault("plain", "security_mech", "security_mech_within_dc", "security_mech_cross_dc")
+	r.onlyDefault(int64(0), "additional_fanout", "port_override_within_dc", "port_override_cross_dc")
+	r.ignore("packets have no QoS class", "qos")
+	r.ignore("mcrouter uses it in its statistics only", "hostnames", "services", "service_id_override")
+	r.ignore("failover ignores it", "failure_domains")
+	r.ignore("it controls a feature that only mcrouter has", "pool_locality", "disable_request_deadline_check",
+		"shard_splits_rv")
+	r.ignore("the errors of each member are counted separately", "tko_tracker")
 	if tags := r.strings("tags"); tags != nil && len(tags) != len(r.list("servers")) {
 		ps.fault(r.at("tags"), "%d tags for %d servers", len(tags), len(r.list("servers")))
 	}
 }
 
-// servers makes the members, and gives them names that are unique.
+// servers makes the members, with unique names.
 func (ps *pools) servers(r *reader, p *route.Pool, port int) {
 	list, found := r.get("servers")
 	servers, ok := list.([]any)
 	if !ok {
 		text := "servers is missing"
 		if found {
-			text = "servers is " + typeName(list) + ", and must be a list"
+			text = "servers must be a list, not " + typeName(list)
 		}
 		ps.fault(r.path, "%s", text)
 		return
@@ -264,8 +265,8 @@ func (ps *pools) servers(r *reader, p *route.Pool, port int) {
 	}
 }
 
-// address turns a server, host:port[:protocol[:security[:compression]]] or unix:path, into ours. A
-// port that isn't 0 takes the place of the server's.
+// address returns a member's address for a server, host:port[:protocol[:security[:compression]]] or
+// unix:path. A port that isn't 0 replaces the server's.
 func address(server string, port int) (string, error) {
 	host, rest := "", server
 	unix := false
@@ -283,13 +284,13 @@ func address(server string, port int) (string, error) {
 	if unix {
 		parts = append([]string{"0"}, parts...)
 	}
-	wanted := [][]string{{"", "ascii"}, {"", "plain"}, {"", "notcompressed"}}
+	supported := []string{"ascii", "plain", "notcompressed"}
 	for i, part := range parts[1:] {
-		if i >= len(wanted) {
+		if i >= len(supported) {
 			return "", fmt.Errorf("is not HOST:PORT")
 		}
-		if part != "" && !slices.Contains(wanted[i], part) {
-			return "", fmt.Errorf("asks for %s, which isn't supported", part)
+		if part != "" && part != supported[i] {
+			return "", fmt.Errorf("has %s, which isn't supported", part)
 		}
 	}
 	if host == "" {
@@ -308,7 +309,8 @@ func address(server string, port int) (string, error) {
 	return net.JoinHostPort(host, strconv.FormatUint(n, 10)), nil
 }
 
-// fitWeights returns n weights: extra ones are dropped, missing ones are 0.5.
+// fitWeights returns n weights: it drops extra ones, and adds 0.5 for missing ones, as mcrouter
+// does.
 func fitWeights(weights []float64, n int) []float64 {
 	weights = slices.Clone(weights[:min(n, len(weights))])
 	for len(weights) < n {
@@ -317,32 +319,32 @@ func fitWeights(weights []float64, n int) []float64 {
 	return weights
 }
 
-// aloneMark separates the name of a pool from the index of a server in the name of the server's own
-// pool.
-const aloneMark = "#"
+// serverMark separates, in the name of the pool of a single server, the pool that it is from and
+// the index of the server.
+const serverMark = "#"
 
-// each returns a route to each server of a pool, as the route handle Pool has it: each gets a pool
-// of its own.
+// each returns a route to each server of a pool, which is what the route handle Pool means: each
+// server gets its own pool.
 func (ps *pools) each(s *source) []route.Route {
 	if s.place == 0 {
-		return []route.Route{s.emptyIs}
+		return []route.Route{s.ifEmpty}
 	}
-	if s.alone == nil {
+	if s.byServer == nil {
 		whole := ps.made[s.place-1]
 		for i, m := range whole.Members {
 			one := whole
-			one.Name = whole.Name + aloneMark + strconv.Itoa(i)
+			one.Name = whole.Name + serverMark + strconv.Itoa(i)
 			one.Members = []route.Member{m}
 			one.Hash = route.Hash{}
 			ps.made = append(ps.made, one)
-			s.alone = append(s.alone, route.Route{Kind: route.KindPool, Pool: one.Name})
+			s.byServer = append(s.byServer, route.Route{Kind: route.KindPool, Pool: one.Name})
 		}
 	}
-	return s.alone
+	return s.byServer
 }
 
-// hashOf returns the hash that a route to the pool needs to hash by h: none if h is the pool's own.
-// The first route to the pool decides the pool's own.
+// hashOf returns the hash that a route to the pool must set to hash by h: none if h is the pool's
+// hash. The first route to a pool sets the pool's hash.
 func (ps *pools) hashOf(s *source, h route.Hash) route.Hash {
 	p := &ps.made[s.place-1]
 	if !s.hashed {

@@ -4,7 +4,7 @@ import (
 	"holdfast/route"
 )
 
-// placements are ring's names for mcrouter's hash functions.
+// placements maps mcrouter's hash functions to ring's placements.
 var placements = map[string]string{
 	"Ch3":                "ch3",
 	"WeightedCh3":        "weighted_ch3",
@@ -24,7 +24,7 @@ func (b *builder) poolHandle(path string, v any) []route.Route {
 	return one(unusable)
 }
 
-// unusable replaces a route that has a fault, so that the fault causes no others around it.
+// unusable replaces a route that has a fault, so that the fault causes no further ones.
 var unusable = route.Route{Kind: route.KindNull}
 
 func (b *builder) poolRoute(path string, v any) []route.Route {
@@ -35,7 +35,7 @@ func (b *builder) poolRoute(path string, v any) []route.Route {
 			return one(unusable)
 		}
 		if s.place == 0 {
-			return one(s.emptyIs)
+			return one(s.ifEmpty)
 		}
 		return one(route.Route{Kind: route.KindPool, Pool: s.name, Hash: b.pools.hashOf(s, b.pools.ownHash(s))})
 	}
@@ -53,9 +53,9 @@ func (b *builder) poolRoute(path string, v any) []route.Route {
 	if rates, found := r.get("rates"); found {
 		made = b.rateLimit(r.at("rates"), rates, made)
 	}
-	r.without("deletes that fail are in the journal", "asynclog", "asynclog_name")
-	r.without("it is about mcrouter's own features", "pool_id", "shard_splits_rv")
-	r.unless(false, "bucketize", "distribution_enabled", "axonlog", "useBucketHashSelector")
+	r.ignore("failed deletes are recorded in the journal", "asynclog", "asynclog_name")
+	r.ignore("it controls a feature that only mcrouter has", "pool_id", "shard_splits_rv")
+	r.onlyDefault(false, "bucketize", "distribution_enabled", "axonlog", "useBucketHashSelector")
 	made = b.shardSplits(r, made)
 	r.end()
 	return one(made)
@@ -67,22 +67,22 @@ func (b *builder) toPool(r *reader, s *source) route.Route {
 		for _, key := range []string{"hash", "shadows", "shadow_policy", "max_outstanding", "slow_warmup"} {
 			r.get(key)
 		}
-		return s.emptyIs
+		return s.ifEmpty
 	}
 	if n := r.int("max_outstanding"); n < 0 {
 		b.fault(r.at("max_outstanding"), "%d is negative", n)
 	} else if n > 0 {
 		b.pools.limit(r, s, n)
 	}
-	r.without("a member that returns empty isn't spared", "slow_warmup")
-	r.unless("default", "shadow_policy")
+	r.ignore("a member that returns empty gets all of its requests at once", "slow_warmup")
+	r.onlyDefault("default", "shadow_policy")
 	made := b.hashed(r, s)
 	shadows := b.shadows(r)
 	var own []route.Shadow
 	for _, shadow := range shadows {
 		if m := shadow.Members; m != nil {
 			if m[0] >= s.servers {
-				b.warn(r.at("shadows"), "the pool has no server %d: one is left out", m[0])
+				b.warn(r.at("shadows"), "the pool has no server %d: the shadow is ignored", m[0])
 				continue
 			}
 			if m[1] = min(m[1], s.servers-1); m[0] == 0 && m[1] == s.servers-1 {
@@ -100,11 +100,11 @@ func (b *builder) toPool(r *reader, s *source) route.Route {
 	return route.Route{Kind: route.KindShadow, Target: &made, Shadows: own}
 }
 
-// limit sets how many requests may be in flight to a member; a pool has one such limit.
+// limit sets how many requests may be in flight to each member. A pool has one such limit.
 func (ps *pools) limit(r *reader, s *source, n int) {
 	p := &ps.made[s.place-1]
 	if p.MaxInFlight != 0 && p.MaxInFlight != n {
-		ps.fault(r.at("max_outstanding"), "pool %q has another already, %d", s.name, p.MaxInFlight)
+		ps.fault(r.at("max_outstanding"), "pool %q already has another limit, %d", s.name, p.MaxInFlight)
 	}
 	p.MaxInFlight = n
 }
@@ -154,7 +154,7 @@ func (b *builder) hashed(r *reader, s *source) route.Route {
 	return route.Route{Kind: route.KindPool, Pool: s.name, Hash: b.pools.hashOf(s, hash)}
 }
 
-// tag names the members by their tags, which a rendezvous hash places.
+// tag names the members by their tags, which are what a rendezvous hash places.
 func (ps *pools) tag(h *reader, s *source, tags []string) {
 	if tags == nil {
 		return
@@ -167,7 +167,7 @@ func (ps *pools) tag(h *reader, s *source, tags []string) {
 	for i := range p.Members {
 		m := &p.Members[i]
 		if m.Name != "" && m.Name != tags[i] {
-			ps.fault(h.at("tags"), "server %s has another name already, %s", m.Address, m.Name)
+			ps.fault(h.at("tags"), "server %s already has another name, %s", m.Address, m.Name)
 		}
 		if m.Address != tags[i] {
 			m.Name = tags[i]
@@ -175,7 +175,7 @@ func (ps *pools) tag(h *reader, s *source, tags []string) {
 	}
 }
 
-// readHash takes hash_func, salt, weights and tags; own is the hash without them.
+// readHash reads hash_func, salt, weights and tags; own is the hash without them.
 func readHash(h *reader, own route.Hash, n int) (hash route.Hash, tags []string) {
 	hash = own
 	if name := h.string("hash_func"); name != "" {
@@ -187,7 +187,7 @@ func readHash(h *reader, own route.Hash, n int) (hash route.Hash, tags []string)
 	}
 	hash.Salt = h.string("salt")
 	weights := h.numbers("weights")
-	h.unless(false, "bucketize")
+	h.onlyDefault(false, "bucketize")
 	switch hash.Placement {
 	case "weighted_ch3", "weighted_rendezvous":
 		if weights != nil {

@@ -12,8 +12,8 @@ import (
 	"holdfast/route"
 )
 
-// nested returns a random route of that depth at most: a handle of TestHandles, with others in the
-// places of its DevNullRoutes.
+// nested returns a random route of at most the given depth: a handle of TestHandles whose
+// DevNullRoutes are replaced by others.
 func nested(r *rand.Rand, depth int) string {
 	text := handles[r.IntN(len(handles))].route
 	if depth == 0 {
@@ -26,9 +26,9 @@ func nested(r *rand.Rand, depth int) string {
 	return strings.Join(parts, "")
 }
 
-// TestWhatIsReadIsPrintedAndReadAgain reads files of random routes. A fault has a path in the file;
-// and options without faults print as a file of ours that gives the same options.
-func TestWhatIsReadIsPrintedAndReadAgain(t *testing.T) {
+// TestRandomFilesPrint parses files of random routes. Each fault has a path in the file, and options
+// without faults print as a file of Holdfast's that parses to the same options.
+func TestRandomFilesPrint(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 10))
 	whole := 0
 	for range 1500 {

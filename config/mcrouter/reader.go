@@ -8,17 +8,17 @@ import (
 	"holdfast/route"
 )
 
-// A reader takes the options of one mapping; end reports the options that weren't taken.
+// A reader reads the options of one mapping; end reports the options that weren't read.
 type reader struct {
 	*notes
-	b     *builder // makes the routes in options; nil in a pool, which has none
-	path  string
-	o     *object
-	taken map[string]bool
+	b    *builder // makes the routes in options; nil in a pool, which has none
+	path string
+	o    *object
+	read map[string]bool
 }
 
 func (n *notes) reader(path string, o *object) *reader {
-	return &reader{notes: n, path: path, o: o, taken: map[string]bool{"type": true, "name": true}}
+	return &reader{notes: n, path: path, o: o, read: map[string]bool{"type": true, "name": true}}
 }
 
 func (b *builder) reader(path string, o *object) *reader {
@@ -28,7 +28,7 @@ func (b *builder) reader(path string, o *object) *reader {
 }
 
 func (r *reader) get(key string) (any, bool) {
-	r.taken[key] = true
+	r.read[key] = true
 	v, found := r.o.values[key]
 	return v, found
 }
@@ -37,7 +37,7 @@ func (r *reader) has(key string) bool { _, found := r.get(key); return found }
 
 func (r *reader) at(key string) string { return join(r.path, key) }
 
-// simple matches the keys that need no quotes in a path.
+// simple matches keys that need no quotes in a path.
 var simple = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
 func join(path, key string) string {
@@ -50,8 +50,8 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
-// typed takes an option of type T; the result is the zero value if it is missing, or of another
-// type, which is a fault.
+// typed reads an option of type T. The result is the zero value if the option is missing or has
+// another type; the latter is a fault.
 func typed[T any](r *reader, key, want string) (value T) {
 	v, found := r.get(key)
 	if !found {
@@ -83,17 +83,17 @@ func (r *reader) number(key string) float64 {
 // are points in time.
 const maxExptime = 30 * 24 * 3600
 
-// seconds takes a TTL.
+// seconds reads a TTL.
 func (r *reader) seconds(key string) time.Duration {
 	n := r.int(key)
 	if n > maxExptime {
-		r.fault(r.at(key), "%d is a point in time, not a duration: it is above 30 days", n)
+		r.fault(r.at(key), "%d is above 30 days: memcached reads that as an absolute time", n)
 		return 0
 	}
 	return time.Duration(n) * time.Second
 }
 
-// milliseconds takes a timeout above 0; the result is 0 if it is missing.
+// milliseconds reads a time-out above 0; the result is 0 if it is missing.
 func (r *reader) milliseconds(key string) time.Duration {
 	n := r.int(key)
 	if r.has(key) && (n <= 0 || n > 1e9) {
@@ -127,7 +127,7 @@ func (r *reader) strings(key string) []string {
 	return list
 }
 
-// route takes a required route.
+// route reads a required route.
 func (r *reader) route(key string) *route.Route {
 	v, found := r.get(key)
 	if !found {
@@ -137,7 +137,7 @@ func (r *reader) route(key string) *route.Route {
 	return r.b.one(r.at(key), v)
 }
 
-// optionalRoute takes a route; the result is nil if it is missing.
+// optionalRoute reads a route; the result is nil if it is missing.
 func (r *reader) optionalRoute(key string) *route.Route {
 	if !r.has(key) {
 		return nil
@@ -153,29 +153,29 @@ func (r *reader) routes(key string) []route.Route {
 	return r.b.list(r.at(key), v)
 }
 
-// without takes options that have no counterpart and don't change any response to clients; why
-// follows "has no meaning here: " in the warning.
-func (r *reader) without(why string, keys ...string) {
+// ignore reads options that have no counterpart and don't change any response to clients; why
+// follows "has no effect here: " in the warning.
+func (r *reader) ignore(why string, keys ...string) {
 	for _, key := range keys {
 		if v, found := r.get(key); found && v != false {
-			r.warn(r.at(key), "has no meaning here: %s", why)
+			r.warn(r.at(key), "has no effect here: %s", why)
 		}
 	}
 }
 
-// unless takes options that are supported only with their default value.
-func (r *reader) unless(byItself any, keys ...string) {
+// onlyDefault reads options that are supported only with their default value.
+func (r *reader) onlyDefault(value any, keys ...string) {
 	for _, key := range keys {
-		if v, found := r.get(key); found && !equal(v, byItself) {
+		if v, found := r.get(key); found && !equal(v, value) {
 			r.fault(r.at(key), "isn't supported")
 		}
 	}
 }
 
-// end reports the options that weren't taken.
+// end reports the options that weren't read.
 func (r *reader) end() {
 	for _, key := range r.o.keys {
-		if !r.taken[key] {
+		if !r.read[key] {
 			r.fault(r.at(key), "isn't supported")
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"holdfast/route"
 )
 
-// ofChildren are the handles whose only option is their children.
+// ofChildren has the handles whose only option is their children.
 var ofChildren = map[string]route.Kind{
 	"AllAsyncRoute":    route.KindAllAsync,
 	"AllFastestRoute":  route.KindAllFastest,
@@ -19,7 +19,8 @@ var ofChildren = map[string]route.Kind{
 	"RandomRoute":      route.KindRandom,
 }
 
-// make makes the routes of a handle; v is its options, the argument of its short form, or nil.
+// make makes the routes of a handle; v is a mapping of options, the argument of the short form, or
+// nil.
 func (b *builder) make(path, kind string, v any) []route.Route {
 	b.count(path, 1)
 	if parent, found := ofChildren[kind]; found {
@@ -108,7 +109,7 @@ func (b *builder) ofOptions(kind string) (func(*reader) []route.Route, bool) {
 
 func one(r route.Route) []route.Route { return []route.Route{r} }
 
-// parentOf returns a route with these children, or a null route if there are none, as in mcrouter.
+// parentOf returns a route with these children; without any, a null route, as in mcrouter.
 func parentOf(kind route.Kind, children []route.Route) route.Route {
 	if len(children) == 0 {
 		return route.Route{Kind: route.KindNull}
@@ -116,8 +117,8 @@ func parentOf(kind route.Kind, children []route.Route) route.Route {
 	return route.Route{Kind: kind, Children: children}
 }
 
-// children takes the children of a handle. In the short form they follow the bar; the reader is nil
-// then.
+// children reads the children of a handle. In the short form they follow the bar, and the reader is
+// nil.
 func (b *builder) children(path string, v any) (*reader, []route.Route) {
 	o, ok := v.(*object)
 	if !ok {
@@ -134,7 +135,7 @@ func (b *builder) missFailoverRoute(path string, v any) []route.Route {
 		made.Failover = anyError()
 	}
 	if r != nil {
-		r.without("the last answer is given if all are errors", "return_best_on_error")
+		r.ignore("if all answers are errors, the last one is returned", "return_best_on_error")
 		r.end()
 	}
 	return one(made)
@@ -160,8 +161,8 @@ func (b *builder) errorRoute(path string, v any) []route.Route {
 	case *object:
 		r := b.reader(path, v)
 		made.Response = r.string("response")
-		r.without("errors are answered with SERVER_ERROR", "result", "enable_logging")
-		r.taken["enable_logging"] = true
+		r.ignore("every error is answered SERVER_ERROR", "result", "enable_logging")
+		r.read["enable_logging"] = true
 		r.end()
 	}
 	return one(made)
@@ -185,7 +186,7 @@ func (b *builder) prefixSelector(r *reader) []route.Route {
 	selector := route.Route{Kind: route.KindPrefixSelector, Default: r.optionalRoute("wildcard")}
 	policies := r.object("policies")
 	if policies == nil && selector.Default == nil && !r.has("wildcard") {
-		r.fault(r.path, "there are neither policies nor a wildcard")
+		r.fault(r.path, "policies or wildcard is required")
 		return nil
 	}
 	if policies != nil {
@@ -201,14 +202,14 @@ func (b *builder) prefixSelector(r *reader) []route.Route {
 	return one(selector)
 }
 
-// stands lists, for operations of ours that include others unless those have their own route, the
-// others. In mcrouter each operation is only itself.
-var stands = map[string][]string{
+// included lists the operations that get and set include in Holdfast, unless those have their own
+// route. In mcrouter no operation includes another.
+var included = map[string][]string{
 	"get": {"gets", "gat", "gats"},
 	"set": {"add", "replace", "append", "prepend", "cas"},
 }
 
-// unrouted are mcrouter's operations that don't go through routes here.
+// unrouted are the operations of mcrouter that don't go through routes here.
 var unrouted = strings.Fields("lease-get lease-set metaget stats version flushall flushre quit shutdown exec goaway")
 
 func (b *builder) operationSelector(r *reader) []route.Route {
@@ -216,7 +217,7 @@ func (b *builder) operationSelector(r *reader) []route.Route {
 	policies := r.object("operation_policies")
 	if policies == nil {
 		if selector.Default == nil {
-			b.fault(r.path, "there are neither default_policy nor operation_policies")
+			b.fault(r.path, "default_policy or operation_policies is required")
 			return nil
 		}
 		return one(*selector.Default)
@@ -226,11 +227,11 @@ func (b *builder) operationSelector(r *reader) []route.Route {
 		made := b.one(path, policies.values[name])
 		switch {
 		case slices.Contains(unrouted, name):
-			b.warn(path, "is left out: no route sees such requests")
+			b.warn(path, "is ignored: such requests don't go through routes")
 		case made == nil:
 		case !slices.Contains(strings.Fields("get gets gat gats set add replace append prepend cas delete incr decr touch"),
 			name):
-			b.fault(path, "there is no such operation")
+			b.fault(path, "unknown operation")
 		default:
 			selector.Operations = append(selector.Operations, route.OperationRoute{Operations: []string{name}, Route: *made})
 		}
@@ -242,15 +243,15 @@ func (b *builder) operationSelector(r *reader) []route.Route {
 	return one(selector)
 }
 
-// others returns routes for the operations that ours would send with get and set, and mcrouter
-// doesn't.
+// others returns the routes of the operations that Holdfast would send with get and set, unlike
+// mcrouter, which sends them to the default route.
 func others(policies *object, byDefault *route.Route) []route.OperationRoute {
 	var names []string
 	for _, head := range []string{"get", "set"} {
 		if _, found := policies.values[head]; !found {
 			continue
 		}
-		for _, name := range stands[head] {
+		for _, name := range included[head] {
 			if _, own := policies.values[name]; !own {
 				names = append(names, name)
 			}
@@ -289,8 +290,8 @@ func (b *builder) migrateRoute(r *reader) []route.Route {
 }
 
 func (b *builder) warmUpRoute(r *reader) []route.Route {
-	r.without("it is asked with mg anyway", "enable_metaget")
-	r.taken["enable_metaget"] = true
+	r.ignore("the warm pool is always read with mg", "enable_metaget")
+	r.read["enable_metaget"] = true
 	return one(route.Route{Kind: route.KindWarmUp, Cold: r.route("cold"), Warm: r.route("warm"),
 		Exptime: r.seconds("exptime")})
 }
@@ -299,7 +300,7 @@ func (b *builder) l1l2CacheRoute(r *reader) []route.Route {
 	if !r.has("upgradingL1Exptime") {
 		b.fault(r.path, "upgradingL1Exptime is missing")
 	}
-	r.without("a miss that L1 remembers ends by its TTL only", "ncacheUpdatePeriod")
+	r.ignore("a miss that L1 has stored ends by its TTL only", "ncacheUpdatePeriod")
 	return one(route.Route{
 		Kind: route.KindL1L2Cache, Cold: r.route("l1"), Warm: r.route("l2"),
 		Exptime: r.seconds("upgradingL1Exptime"), NegativeTTL: r.seconds("ncacheExptime"),
@@ -312,16 +313,16 @@ func (b *builder) modifyKeyRoute(r *reader) []route.Route {
 		EnsureKeyPrefix: r.string("ensure_key_prefix"), ReplaceKeyPrefix: r.string("replace_key_prefix"),
 	}
 	if r.has("replace_key_prefix") && made.ReplaceKeyPrefix == "" {
-		b.fault(r.at("replace_key_prefix"), "an empty one isn't supported")
+		b.fault(r.at("replace_key_prefix"), "must not be empty")
 	}
 	if r.string("set_routing_prefix") != "" {
 		if slices.ContainsFunc(b.pools.made, func(p route.Pool) bool { return p.KeepRoutingPrefix }) {
-			b.fault(r.at("set_routing_prefix"), "isn't supported beside keep_routing_prefix")
+			b.fault(r.at("set_routing_prefix"), "isn't supported with keep_routing_prefix")
 		}
-		b.warn(r.at("set_routing_prefix"), "has no meaning here: members get keys without the prefix of a cluster")
+		b.warn(r.at("set_routing_prefix"), "has no effect here: members get keys without the prefix of a cluster")
 	}
-	r.unless("", "set_key_suffix")
-	r.unless(false, "modify_inplace")
+	r.onlyDefault("", "set_key_suffix")
+	r.onlyDefault(false, "modify_inplace")
 	if made.EnsureKeyPrefix == "" && made.ReplaceKeyPrefix == "" && made.Target != nil {
 		return one(*made.Target)
 	}
@@ -380,7 +381,7 @@ func (b *builder) rateLimit(path string, v any, target route.Route) route.Route 
 		*l.rate = r.number(l.name + "_rate")
 		*l.burst = orElse(r.number(l.name+"_burst"), *l.rate)
 		if !(*l.rate > 0 && *l.burst > 0) {
-			b.fault(r.at(l.name+"_rate"), "must be numbers above 0")
+			b.fault(r.at(l.name+"_rate"), "the rate and its burst must be above 0")
 		}
 	}
 	r.end()
@@ -393,7 +394,7 @@ func (b *builder) rateLimit(path string, v any, target route.Route) route.Route 
 func (b *builder) outstandingLimitRoute(r *reader) []route.Route {
 	made := route.Route{Kind: route.KindOutstandingLimit, Target: r.route("target"), MaxInFlight: r.int("max_outstanding")}
 	if made.MaxInFlight <= 0 {
-		b.fault(r.path, "max_outstanding, a number above 0, is missing")
+		b.fault(r.path, "max_outstanding must be a number above 0")
 	}
 	return one(made)
 }
@@ -402,14 +403,14 @@ func (b *builder) shadowRoute(r *reader) []route.Route {
 	if !r.has("children") {
 		b.fault(r.path, "children is missing")
 	}
-	r.unless("default", "shadow_policy")
+	r.onlyDefault("default", "shadow_policy")
 	children := slices.Clone(r.routes("children"))
 	shadows := b.shadows(r)
 	for i := range children {
 		var own []route.Shadow
 		for _, s := range shadows {
 			if m := s.Members; m == nil || m[0] <= i && i <= m[1] {
-				s.Members = nil // they are the children here
+				s.Members = nil // they select children, not members
 				own = append(own, s)
 			}
 		}
@@ -421,7 +422,7 @@ func (b *builder) shadowRoute(r *reader) []route.Route {
 	return children
 }
 
-// maxShadowed returns how many requests to a shadow may be in flight; 0 is our own default.
+// maxShadowed returns how many requests to a shadow may be in flight; 0 is Holdfast's default.
 func (b *builder) maxShadowed() int {
 	switch n := b.options.MaxShadowed; {
 	case n > 0:
@@ -435,8 +436,8 @@ func (b *builder) maxShadowed() int {
 // maxShadowRequests is mcrouter's target_max_shadow_requests.
 const maxShadowRequests = 1000
 
-// shadows takes the routes that get copies. Members are the first and the last index of the members
-// or children that are copied; nil is all.
+// shadows reads the routes that get copies of requests. Members holds the first and the last index
+// of the members or children whose requests are copied; nil is all.
 func (b *builder) shadows(r *reader) []route.Shadow {
 	var shadows []route.Shadow
 	for i, v := range r.list("shadows") {
@@ -457,10 +458,10 @@ func (b *builder) shadows(r *reader) []route.Shadow {
 				b.fault(s.at("index_range"), "must be two indexes, the smaller one first")
 				continue
 			}
-			never = indexes[0] == indexes[1] // the second is the first that isn't copied
+			never = indexes[0] == indexes[1] // the second index is excluded
 			shadow.Members = []int{int(indexes[0]), int(indexes[1]) - 1}
 		}
-		s.without("there are no runtime variables", "key_fraction_range_rv", "index_range_rv")
+		s.ignore("runtime variables aren't supported", "key_fraction_range_rv", "index_range_rv")
 		shadow.Keys = s.strings("keys_to_shadow")
 		if s.has("requests_fraction") {
 			if shadow.Requests = s.number("requests_fraction"); !(shadow.Requests >= 0 && shadow.Requests <= 1) {
@@ -471,7 +472,7 @@ func (b *builder) shadows(r *reader) []route.Shadow {
 		target := s.route("target")
 		s.end()
 		if never {
-			b.warn(at, "copies nothing: it is left out")
+			b.warn(at, "is ignored: it copies nothing")
 		} else if target != nil {
 			shadow.Route = *target
 			shadows = append(shadows, shadow)

@@ -11,7 +11,7 @@ import (
 	"holdfast/route"
 )
 
-// show prints what isn't zero in options: a structure as {Field:value …}, its kind first and alone.
+// show prints the fields of options that aren't zero: a structure as {kind Field:value …}.
 func show(v reflect.Value) string {
 	switch x := v.Interface().(type) {
 	case time.Time:
@@ -45,8 +45,9 @@ const allErrors = "Reads:[connect connect_timeout timeout down busy server_error
 	"Updates:[connect connect_timeout timeout down busy server_error] " +
 	"Deletes:[connect connect_timeout timeout down busy server_error]"
 
-// told parses a route beside two pools, and returns what it is, or the faults; then the warnings.
-func told(text string) string {
+// parsed parses a route in a file with two pools, and describes the result: the route and the pools,
+// or the faults; then the warnings.
+func parsed(text string) string {
 	var warnings strings.Builder
 	o, err := mcrouter.Parse(
 		[]byte(`{"pools": {"A": {"servers": ["a:1"]}, "B": {"servers": ["b:1", "b:2"]}}, "route": `+text+`}`),
@@ -54,12 +55,12 @@ func told(text string) string {
 	if err != nil {
 		return strings.ReplaceAll(err.Error(), "\n", "; ") + warnings.String()
 	}
-	return strings.ReplaceAll(show(reflect.ValueOf(o.Route)), allErrors, "ALL") + poolsTold(o) + warnings.String()
+	return strings.ReplaceAll(show(reflect.ValueOf(o.Route)), allErrors, "ALL") + changedPools(o) + warnings.String()
 }
 
-// poolsTold prints of the pools what a route can change: their hash, their limit and their members'
-// names.
-func poolsTold(o route.Options) string {
+// changedPools describes what routes can change in pools: the hash, the limit and the names of
+// members.
+func changedPools(o route.Options) string {
 	text := ""
 	for _, p := range o.Pools {
 		about := route.Pool{Hash: p.Hash, MaxInFlight: p.MaxInFlight}
@@ -78,11 +79,11 @@ func poolsTold(o route.Options) string {
 	return text
 }
 
-// TestHandles gives each route handle its options, and wants the route that it is, or the fault by
-// its place; what follows a semicolon is a warning.
+// TestHandles parses each route handle with its options, and compares the route, or the faults with
+// their paths. Warnings follow a semicolon.
 func TestHandles(t *testing.T) {
 	for _, test := range handles {
-		if got := told(test.route); got != test.want {
+		if got := parsed(test.route); got != test.want {
 			t.Errorf("%s:\ngot  %s\nwant %s", test.route, got, test.want)
 		}
 	}
@@ -95,8 +96,8 @@ var handles = []struct{ route, want string }{
 	{`"ErrorRoute|no"`, `{error Response:no}`},
 	{
 		`{"type": "ErrorRoute", "response": "no", "result": 1, "enable_logging": true}`,
-		`{error Response:no}; route.result: has no meaning here: errors are answered with SERVER_ERROR; ` +
-			`route.enable_logging: has no meaning here: errors are answered with SERVER_ERROR`,
+		`{error Response:no}; route.result: has no effect here: every error is answered SERVER_ERROR; ` +
+			`route.enable_logging: has no effect here: every error is answered SERVER_ERROR`,
 	},
 	{`"AllSyncRoute"`, `route: must be a route, not null`},
 	{`"AllSyncRoute|DevNullRoute"`, `{all_sync Children:[{dev_null}]}`},
@@ -141,12 +142,12 @@ var handles = []struct{ route, want string }{
 	},
 	{
 		`{"type": "PoolRoute", "pool": "B", "shadows": [{"target": "NullRoute", "requests_fraction": 0}]}`,
-		`{pool Pool:B}; route.shadows[0]: copies nothing: it is left out`,
+		`{pool Pool:B}; route.shadows[0]: is ignored: it copies nothing`,
 	},
 	{
 		`{"type": "PoolRoute", "pool": "B", "asynclog": true, "pool_id": 3}`,
-		`{pool Pool:B}; route.asynclog: has no meaning here: deletes that fail are in the journal; ` +
-			`route.pool_id: has no meaning here: it is about mcrouter's own features`,
+		`{pool Pool:B}; route.asynclog: has no effect here: failed deletes are recorded in the journal; ` +
+			`route.pool_id: has no effect here: it controls a feature that only mcrouter has`,
 	},
 	{`{"type": "PoolRoute", "pool": "B", "bucketize": true}`, `route.bucketize: isn't supported`},
 	{`{"type": "PoolRoute", "pool": "B", "max_outstanding": -1}`, `route.max_outstanding: -1 is negative`},
@@ -154,7 +155,7 @@ var handles = []struct{ route, want string }{
 	{
 		`{"type": "AllSyncRoute", "children": [{"type": "PoolRoute", "pool": "B", "max_outstanding": 7}, ` +
 			`{"type": "PoolRoute", "pool": "B", "max_outstanding": 8}]}`,
-		`route.children[1].max_outstanding: pool "B" has another already, 7`,
+		`route.children[1].max_outstanding: pool "B" already has another limit, 7`,
 	},
 	{
 		`{"type": "AllSyncRoute", "children": [{"type": "PoolRoute", "pool": "B", "hash": "Crc32"}, "PoolRoute|B"]}`,
@@ -178,7 +179,7 @@ var handles = []struct{ route, want string }{
 	{
 		`{"type": "HashRoute", "children": "Pool|B", "hash_func": "Latest", "salt": "x", "thread_local_failover": true}`,
 		`{latest Children:[{pool Pool:B#0} {pool Pool:B#1}] Hash:{Salt:x} Failover:{ALL} Latest:2}; ` +
-			`route.thread_local_failover: has no meaning here: all event loops choose the same child`,
+			`route.thread_local_failover: has no effect here: all event loops choose the same child`,
 	},
 	{`"HostIdRoute|DevNullRoute"`, `{host_id Children:[{dev_null}]}`},
 	{
@@ -203,7 +204,7 @@ var handles = []struct{ route, want string }{
 	{
 		`{"type": "FailoverRoute", "children": "Pool|B", "failover_errors": {"gets": [], "updates": ["aborted"]}}`,
 		`{failover Children:[{pool Pool:B#0} {pool Pool:B#1}] Failover:{Reads:[] Updates:[] Deletes:[connect ` +
-			`connect_timeout timeout down busy server_error]}}; route.failover_errors.updates[0]: has no meaning ` +
+			`connect_timeout timeout down busy server_error]}}; route.failover_errors.updates[0]: has no effect ` +
 			`here: aborted is not distinguished`,
 	},
 	{
@@ -213,7 +214,7 @@ var handles = []struct{ route, want string }{
 	},
 	{
 		`{"type": "FailoverRoute", "children": "Pool|B", "failover_limit": {"rate": 0}}`,
-		`route.failover_limit.rate: must be a share above 0`,
+		`route.failover_limit.rate: must be above 0`,
 	},
 	{
 		`{"type": "FailoverRoute", "children": "Pool|B", "failover_policy": {"type": "LeastFailuresPolicy"}}`,
@@ -227,19 +228,19 @@ var handles = []struct{ route, want string }{
 	{
 		`{"type": "FailoverRoute", "children": "Pool|B", "failover_policy": {"type": "OwnPolicy", "max_tries": 1}}`,
 		`{failover Children:[{pool Pool:B#0} {pool Pool:B#1}] Failover:{ALL}}; route.failover_policy.type: ` +
-			`"OwnPolicy" means the default, children in order`,
+			`"OwnPolicy" is treated as the default, children in order`,
 	},
 	{
 		`{"type": "FailoverRoute", "children": "Pool|B", "failover_policy": {"max_tries": -1, "type": ` +
 			`"RendezvousPolicy"}}`,
 		`route.failover_policy.max_tries: -1 is negative; route.failover_policy: the order after the first child ` +
-			`isn't the same as mcrouter's`,
+			`differs from mcrouter's`,
 	},
 	{`"MissFailoverRoute|Pool|B"`, `{miss_failover Children:[{pool Pool:B#0} {pool Pool:B#1}] Failover:{ALL}}`},
 	{
 		`{"type": "MissFailoverRoute", "children": "Pool|B", "return_best_on_error": true}`,
 		`{miss_failover Children:[{pool Pool:B#0} {pool Pool:B#1}] Failover:{ALL}}; route.return_best_on_error: ` +
-			`has no meaning here: the last answer is given if all are errors`,
+			`has no effect here: if all answers are errors, the last one is returned`,
 	},
 	{
 		`{"type": "FailoverWithExptimeRoute", "normal": "PoolRoute|A", "failover": "Pool|B"}`,
@@ -247,8 +248,8 @@ var handles = []struct{ route, want string }{
 	},
 	{
 		`{"type": "FailoverWithExptimeRoute", "normal": "PoolRoute|A", "failover_exptime": -5, "settings": {}}`,
-		`{failover Children:[{pool Pool:A}] Failover:{ALL}}; route.settings: has no meaning here: ` +
-			`failover_errors and failover_limit say when`,
+		`{failover Children:[{pool Pool:A}] Failover:{ALL}}; route.settings: has no effect here: ` +
+			`failover_errors and failover_limit decide`,
 	},
 	{
 		`{"type": "FailoverWithExptimeRoute", "failover": "Pool|B"}`,
@@ -263,16 +264,16 @@ var handles = []struct{ route, want string }{
 		`{prefix_selector Prefixes:[{Prefix:a Route:{dev_null}} {Prefix:b: Route:{pool Pool:A}}] Default:{null}}`,
 	},
 	{`{"type": "PrefixSelectorRoute", "wildcard": "DevNullRoute"}`, `{dev_null}`},
-	{`{"type": "PrefixSelectorRoute"}`, `route: there are neither policies nor a wildcard`},
+	{`{"type": "PrefixSelectorRoute"}`, `route: policies or wildcard is required`},
 	{
 		`{"type": "OperationSelectorRoute", "operation_policies": {"get": "DevNullRoute", "gets": "PoolRoute|A", ` +
 			`"stats": "NullRoute"}, "default_policy": "PoolRoute|A"}`,
 		`{operation_selector Operations:[{Operations:[get] Route:{dev_null}} {Operations:[gets] Route:{pool ` +
 			`Pool:A}} {Operations:[gat gats] Route:{pool Pool:A}}] Default:{pool Pool:A}}; ` +
-			`route.operation_policies.stats: is left out: no route sees such requests`,
+			`route.operation_policies.stats: is ignored: such requests don't go through routes`,
 	},
 	{`{"type": "PrefixPolicyRoute", "default_policy": "DevNullRoute"}`, `{dev_null}`},
-	{`{"type": "OperationSelectorRoute"}`, `route: there are neither default_policy nor operation_policies`},
+	{`{"type": "OperationSelectorRoute"}`, `route: default_policy or operation_policies is required`},
 	{
 		`{"type": "OperationSelectorRoute", "operation_policies": {"set": "DevNullRoute"}}`,
 		`{operation_selector Operations:[{Operations:[set] Route:{dev_null}} {Operations:[add replace append ` +
@@ -292,7 +293,7 @@ var handles = []struct{ route, want string }{
 	},
 	{
 		`{"type": "ShadowRoute", "children": "Pool|B", "shadows": [{"target": "NullRoute", "index_range": [1, 1]}]}`,
-		`route: must be one route, not 2; route.shadows[0]: copies nothing: it is left out`,
+		`route: must be one route, not 2; route.shadows[0]: is ignored: it copies nothing`,
 	},
 	{
 		`{"type": "ShadowRoute", "children": ["DevNullRoute"], "shadows": [{"target": "NullRoute", ` +
@@ -313,7 +314,7 @@ var handles = []struct{ route, want string }{
 	{
 		`{"type": "ShardSplitRoute", "destination": "PoolRoute|A", "shard_splits": {"1": 100000}}`,
 		`{shard_split Target:{pool Pool:A} ShardSplits:[{Shard:1 Splits:677}]}; route.shard_splits.1: 100000 is ` +
-			`more than 677, which is used instead`,
+			`above the limit; 677 is used instead`,
 	},
 	{
 		`{"type": "ShardSplitRoute", "destination": "PoolRoute|A", "shard_splits": {"1": "x"}}`,
@@ -321,15 +322,15 @@ var handles = []struct{ route, want string }{
 	},
 	{
 		`{"type": "WarmUpRoute", "cold": "DevNullRoute", "warm": "PoolRoute|A", "exptime": 60, "enable_metaget": true}`,
-		`{warm_up Cold:{dev_null} Warm:{pool Pool:A} Exptime:1m0s}; route.enable_metaget: has no meaning here: ` +
-			`it is asked with mg anyway`,
+		`{warm_up Cold:{dev_null} Warm:{pool Pool:A} Exptime:1m0s}; route.enable_metaget: has no effect here: ` +
+			`the warm pool is always read with mg`,
 	},
 	{`{"type": "WarmUpRoute", "cold": "DevNullRoute"}`, `route: warm is missing`},
 	{
 		`{"type": "L1L2CacheRoute", "l1": "DevNullRoute", "l2": "PoolRoute|A", "upgradingL1Exptime": 60, ` +
 			`"ncacheExptime": 5, "ncacheUpdatePeriod": 3}`,
 		`{l1_l2_cache Cold:{dev_null} Warm:{pool Pool:A} Exptime:1m0s NegativeTTL:5s}; route.ncacheUpdatePeriod: ` +
-			`has no meaning here: a miss that L1 remembers ends by its TTL only`,
+			`has no effect here: a miss that L1 has stored ends by its TTL only`,
 	},
 	{
 		`{"type": "L1L2CacheRoute", "l1": "DevNullRoute", "l2": "PoolRoute|A"}`,
@@ -341,11 +342,11 @@ var handles = []struct{ route, want string }{
 	},
 	{
 		`{"type": "ModifyKeyRoute", "target": "PoolRoute|A", "replace_key_prefix": ""}`,
-		`route.replace_key_prefix: an empty one isn't supported`,
+		`route.replace_key_prefix: must not be empty`,
 	},
 	{
 		`{"type": "ModifyKeyRoute", "target": "PoolRoute|A", "set_routing_prefix": "/a/b/"}`,
-		`{pool Pool:A}; route.set_routing_prefix: has no meaning here: members get keys without the prefix of a cluster`,
+		`{pool Pool:A}; route.set_routing_prefix: has no effect here: members get keys without the prefix of a cluster`,
 	},
 	{
 		`{"type": "ModifyExptimeRoute", "target": "PoolRoute|A", "exptime": 60}`,
@@ -378,9 +379,9 @@ var handles = []struct{ route, want string }{
 	},
 	{
 		`{"type": "OutstandingLimitRoute", "target": "PoolRoute|A", "max_outstanding": 0}`,
-		`route: max_outstanding, a number above 0, is missing`,
+		`route: max_outstanding must be a number above 0`,
 	},
 	{`"MigrateRoute"`, `route: MigrateRoute has no short form: it needs a mapping with its options`},
 	{`"CarbonLookasideRoute|A"`, `route: CarbonLookasideRoute isn't supported`},
-	{`{"type": 5}`, `route: a route has a type; this has none`},
+	{`{"type": 5}`, `route: the type of the route is missing`},
 }

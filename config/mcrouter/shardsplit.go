@@ -6,9 +6,9 @@ import (
 	"holdfast/route"
 )
 
-// shardSplits puts the splits of a PoolRoute or a ShardSplitRoute before a route.
+// shardSplits returns target behind the shard splits of a PoolRoute or a ShardSplitRoute, if any.
 func (b *builder) shardSplits(r *reader, target route.Route) route.Route {
-	r.without("keys have no such numbers here", "split_shard_fanout")
+	r.ignore("keys have no fan-out numbers", "split_shard_fanout")
 	o := r.object("shard_splits")
 	if o == nil || b.options.NoShardSplits {
 		return target
@@ -25,7 +25,7 @@ func (b *builder) shardSplits(r *reader, target route.Route) route.Route {
 	return made
 }
 
-// shardSplit takes the splits of one shard; nil if it isn't split.
+// shardSplit reads the splits of one shard; nil if it isn't split.
 func (b *builder) shardSplit(path, shard string, v any) *route.ShardSplit {
 	s := &route.ShardSplit{Shard: shard}
 	switch v := v.(type) {
@@ -57,14 +57,14 @@ func (b *builder) shardSplit(path, shard string, v any) *route.ShardSplit {
 	return s
 }
 
-// splits limits the number to what two letters can distinguish, as in mcrouter.
+// splits limits the number of splits to what two letters can distinguish, as in mcrouter.
 func (b *builder) splits(path string, n int64) int {
 	if n <= 0 {
 		b.fault(path, "%d is not above 0", n)
 		return 1
 	}
 	if n > route.MaxShardSplits {
-		b.warn(path, "%d is more than %d, which is used instead", n, route.MaxShardSplits)
+		b.warn(path, "%d is above the limit; %d is used instead", n, route.MaxShardSplits)
 		return route.MaxShardSplits
 	}
 	return int(n)
