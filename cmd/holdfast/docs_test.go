@@ -186,7 +186,7 @@ var timeouts = map[string][2]string{
 	"a client takes nothing of its answers":                     {"server/options.go", `o\.StallTimeout, (.*)\)`},
 	"the same, while too many answers wait":                     {"server/lane.go", `shortStall += (.*)`},
 	"a TLS handshake":                                           {"server/listen.go", `handshakeTimeout += (.*)`},
-	"the answer to a wrong password":                            {"server/auth.go", `wrongPasswordPause += (.*)`},
+	"the answer to a wrong password":                            {"server/login.go", `wrongPasswordPause += (.*)`},
 	"a clean stop: each server's connections get their answers": {"node/node.go", `drainTimeout += (.*)`},
 	"after the process had no file descriptor for a connection": {"loop/accept.go", `acceptPause += (.*?) //`},
 	"the certificate's files are checked, at most every":        {"server/tls.go", `certificateCheck += (.*)`},
