@@ -3,7 +3,6 @@ package shard
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"hash/maphash"
 	"slices"
 
@@ -28,15 +27,14 @@ import (
 type commit struct {
 	store *Store
 	Commit
-	guards    []int      // indexes into Store.guards, rising, none twice
-	mutations []mutation // of the writes, in their order
-	changed   []bool     // whether the mutation changes its item
-	parts     []part     // one for each shard, by rising ID
-	latched   []latch    // by rising shard and stripe, none twice
-	decided   uint64     // the newest commit of records that Decide may have read
-	batch     *pebble.Batch
-	results   []Result
-	scratch   []byte // the buffer of encoded items
+	guards  []int   // indexes into Store.guards, rising, none twice
+	parts   []part  // one for each shard, by rising ID
+	latched []latch // by rising shard and stripe, none twice
+	decided uint64  // the newest commit of records that Decide may have read
+	batch   *pebble.Batch
+	entries []*entry // of the parts that change something
+	results []Result
+	scratch []byte // the buffer of encoded items
 }
 
 // keptScratch is how many bytes of a commit's scratch are kept for another.
@@ -54,10 +52,13 @@ func (s *Store) newCommit(c Commit) *commit {
 
 // release keeps the commit's memory for another.
 func (t *commit) release() {
-	clear(t.mutations)
-	clear(t.parts)
-	next := commit{store: t.store, guards: t.guards[:0], mutations: t.mutations[:0], changed: t.changed[:0],
-		parts: t.parts[:0], latched: t.latched[:0]}
+	for i := range t.parts {
+		p := &t.parts[i]
+		clear(p.entry.effects)
+		*p = part{entry: entry{effects: p.entry.effects[:0]}, writes: p.writes[:0]}
+	}
+	next := commit{store: t.store, guards: t.guards[:0], parts: t.parts[:0], latched: t.latched[:0],
+		entries: t.entries[:0]}
 	if cap(t.scratch) <= keptScratch {
 		next.scratch = t.scratch[:0]
 	}
@@ -68,11 +69,9 @@ func (t *commit) release() {
 // A part is what a commit does in one shard.
 type part struct {
 	shard  *Shard
-	schema *schema
-	delta  delta
-	writes []int  // indexes of the writes that change something
+	entry  entry  // whose effects are of the writes that change something
+	writes []int  // the indexes of those writes
 	read   uint64 // the newest transaction that this one may have read something of
-	index  uint64 // of its transaction; 0: it changes nothing
 }
 
 // A latch is a stripe of a part's shard.
@@ -96,7 +95,7 @@ func (s *Store) Commit(ctx context.Context, c Commit) ([]Result, error) {
 	t.plan()
 	err := t.perform(ctx)
 	if err == nil && t.batch != nil {
-		if err = s.engine.syncWait(t.batch); err != nil {
+		if err = s.entries.wait(t.batch); err != nil {
 			return nil, err
 		}
 		_ = t.batch.Close()
@@ -121,7 +120,7 @@ func (t *commit) plan() {
 	t.guards = slices.Compact(t.guards)
 	for i := range t.Writes {
 		if sh := t.Writes[i].Shard; t.partOf(sh) < 0 {
-			t.parts = append(t.parts, part{shard: sh})
+			t.addPart(sh)
 		}
 	}
 	slices.SortFunc(t.parts, func(a, b part) int { return cmp.Compare(a.shard.id, b.shard.id) })
@@ -133,6 +132,16 @@ func (t *commit) plan() {
 		return cmp.Or(cmp.Compare(a.part, b.part), cmp.Compare(a.stripe, b.stripe))
 	})
 	t.latched = slices.Compact(t.latched)
+}
+
+// addPart adds the part of a shard, with the memory of one that was released if there is any.
+func (t *commit) addPart(sh *Shard) {
+	n := len(t.parts)
+	if n == cap(t.parts) {
+		t.parts = append(t.parts, part{})
+	}
+	t.parts = t.parts[:n+1]
+	t.parts[n].shard, t.parts[n].entry.shard = sh, sh
 }
 
 // partOf returns the index of a shard's part, or -1. Few commits have more than two parts.
@@ -170,7 +179,7 @@ func (t *commit) perform(ctx context.Context) error {
 		}
 	}
 	if err == nil {
-		err = t.apply(b)
+		err = t.propose(b)
 	}
 	if err != nil {
 		_ = b.Close()
@@ -213,10 +222,7 @@ func (t *commit) decide() error {
 		if p.shard.isDropped() {
 			return errDropped(p.shard.id)
 		}
-		p.schema = p.shard.schema.Load()
-		if n := len(p.schema.Indexes); n > 0 {
-			p.delta.indexes = make([]Count, n)
-		}
+		p.entry.schema = p.shard.schema.Load()
 	}
 	for _, l := range t.latched {
 		p := &t.parts[l.part]
@@ -229,8 +235,6 @@ func (t *commit) decide() error {
 			return err
 		}
 	}
-	t.mutations = append(t.mutations, make([]mutation, len(t.Writes))...)
-	t.changed = append(t.changed, make([]bool, len(t.Writes))...)
 	t.results = make([]Result, len(t.Writes))
 	for i := range t.Writes {
 		if err := t.decideItem(i); err != nil {
@@ -262,23 +266,23 @@ func (t *commit) decideItem(i int) error {
 	if after.Equal(before) {
 		return nil
 	}
-	t.changed[i] = true
-	p.writes = append(p.writes, i)
-	t.mutations[i] = mutation{shard: w.Shard, schema: p.schema, key: w.Key, before: old, after: after}
+	f := effect{key: w.Key, origin: w.Origin, before: old, after: after}
 	if after != nil {
 		begin := len(t.scratch)
 		t.scratch = item.Append(t.scratch, after)
-		t.mutations[i].encoded = t.scratch[begin:len(t.scratch):len(t.scratch)]
+		f.encoded = t.scratch[begin:len(t.scratch):len(t.scratch)]
 	}
+	p.writes = append(p.writes, i)
+	p.entry.effects = append(p.entry.effects, f)
 	return nil
 }
 
 // build returns the batch without the items and the log's entries, and about how many bytes those
 // have. The batch is nil if nothing changes.
 func (t *commit) build() (b *pebble.Batch, bytes int, err error) {
-	for i := range t.mutations {
-		if t.changed[i] {
-			bytes += len(t.mutations[i].encoded) + len(t.mutations[i].before.raw) + 3*len(t.mutations[i].key) + changeOverhead
+	for i := range t.parts {
+		for _, f := range t.parts[i].entry.effects {
+			bytes += len(f.encoded) + len(f.before.raw) + 3*len(f.key) + changeOverhead
 		}
 	}
 	if bytes == 0 && len(t.Records) == 0 {
@@ -297,9 +301,8 @@ const changeOverhead = 128
 
 func (t *commit) fill(b *pebble.Batch) error {
 	for i := range t.parts {
-		p := &t.parts[i]
-		for _, w := range p.writes {
-			if err := t.mutations[w].write(b, &p.delta); err != nil {
+		if e := &t.parts[i].entry; len(e.effects) > 0 {
+			if err := e.stage(b, t.store.engine.db); err != nil {
 				return err
 			}
 		}
@@ -318,100 +321,29 @@ func (t *commit) fill(b *pebble.Batch) error {
 	return nil
 }
 
-// apply gives each part its transaction ID and all of them one time, adds the items and the log's
-// entries, and submits the batch. The time is one so that a copy as of any time has the whole commit
-// or nothing of it, even when the clock was set back since a shard's last transaction.
-func (t *commit) apply(b *pebble.Batch) error {
+// propose gives the records their place, and has the log give the entries theirs and submit the
+// batch.
+func (t *commit) propose(b *pebble.Batch) error {
 	if len(t.Records) > 0 {
 		l := &t.store.records
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		t.decided = l.applied.Add(1)
 	}
-	at := t.store.now().UnixNano()
 	for i := range t.parts {
-		p := &t.parts[i]
-		if len(p.writes) == 0 {
-			continue
+		if p := &t.parts[i]; len(p.entry.effects) > 0 {
+			t.entries = append(t.entries, &p.entry)
 		}
-		p.shard.sequencer.mu.Lock()
-		defer p.shard.sequencer.mu.Unlock()
-		at = max(at, p.shard.tally.at) // time never falls within a shard
+	}
+	if err := t.store.entries.propose(b, t.entries); err != nil {
+		return err
 	}
 	for i := range t.parts {
-		if p := &t.parts[i]; len(p.writes) > 0 {
-			t.advance(p, at, b)
+		for _, w := range t.parts[i].writes {
+			t.results[w].Tx = t.parts[i].entry.tx
 		}
 	}
-	return t.store.engine.submit(b)
-}
-
-// advance gives the part's transaction its index and time, and adds its changes to the batch.
-// sequencer.mu is held.
-func (t *commit) advance(p *part, at int64, b *pebble.Batch) {
-	sh := p.shard
-	next := sh.tally
-	next.indexes = slices.Clone(sh.tally.indexes)
-	next.applied++
-	next.at = at
-	next.add(&p.delta, p.schema)
-	t.appendLog(p, &next, b)
-	sh.tally = next
-	p.index = next.applied
-	for _, w := range p.writes {
-		sh.sequencer.marks[stripeOf(t.Writes[w].Key.Hash())].Store(p.index)
-		t.results[w].Tx = holdfast.TxID{Shard: sh.id, Term: term, Index: p.index}
-	}
-	for _, hash := range p.delta.hashes {
-		sh.sequencer.marks[stripeOf(hash)].Store(p.index)
-	}
-	sh.sequencer.applied.Store(p.index)
-}
-
-// term is the term of all transactions while a shard has one replica.
-const term = 1
-
-// add adds what a transaction changes.
-func (t *tally) add(d *delta, s *schema) {
-	t.items += d.items
-	t.bytes += d.bytes
-	for i := range d.indexes {
-		x := t.index(s.Indexes[i].ID)
-		x.items += d.indexes[i].Items
-		x.bytes += d.indexes[i].Bytes
-	}
-}
-
-// appendLog adds the part's items and changes to the batch, the tally to the last change, and their
-// bytes to the tally.
-func (t *commit) appendLog(p *part, next *tally, b *pebble.Batch) {
-	var room [256]byte
-	for n, w := range p.writes {
-		m := &t.mutations[w]
-		at := Position{next.applied, uint32(n)}
-		m.writeItem(b, at)
-		c := change{
-			last: n == len(p.writes)-1, hasBefore: m.before.item != nil, hasAfter: m.after != nil,
-			origin: t.Writes[w].Origin, at: next.at, term: term,
-			beforeSize: m.before.item.Size(), afterSize: m.after.Size(),
-			key: string(m.key), before: m.before.raw,
-		}
-		if c.last {
-			c.tally = string(next.appendTo(room[:0]))
-		}
-		size := c.size()
-		next.logged += uint64(logBytes + size)
-		if c.last {
-			c.tally = string(next.appendTo(room[:0])) // it counts its own bytes, and has the same length
-		}
-		op := b.SetDeferred(logBytes, size)
-		appendLogKey(op.Key[:0], p.shard.id, at)
-		if wrote := len(c.appendTo(op.Value[:0])); wrote != size {
-			panic(fmt.Sprintf("shard: a change has %d bytes where %d were counted", wrote, size))
-		}
-		_ = op.Finish()
-		p.shard.history.link(b, m.before.made, at)
-	}
+	return nil
 }
 
 // acknowledge raises the durable watermarks, which ends the waits for the commit's sync.
@@ -420,8 +352,8 @@ func (t *commit) acknowledge() {
 		t.store.records.durable.raise(t.decided)
 	}
 	for i := range t.parts {
-		if p := &t.parts[i]; p.index > 0 {
-			p.shard.sequencer.durable.raise(p.index)
+		if p := &t.parts[i]; p.entry.tx.Index > 0 {
+			p.shard.sequencer.durable.raise(p.entry.tx.Index)
 		}
 	}
 }

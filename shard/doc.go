@@ -11,11 +11,15 @@
 //  1. latch the stripes of its keys, in order;
 //  2. read each item, and let the caller's Change return what it becomes: conditions are decided
 //     here;
-//  3. make the batch: differences of index entries, expiry, records;
-//  4. under the shards' sequencer.mu, in order of ID: give each shard's part its transaction ID,
-//     add the items and the log's entries, and submit the batch to Pebble, which puts batches on
-//     disk in that order;
+//  3. make an entry for each shard (entry.go), which says what becomes of each item, and stage it
+//     in a batch (apply.go): differences of index entries, expiry;
+//  4. propose the entries to the log (single.go), which gives each its transaction ID under its
+//     shard's sequencer.mu, in order of ID, has it applied in the batch, items and changes, and
+//     submits the batch to Pebble, which puts batches on disk in that order;
 //  5. unlatch; wait for the sync; acknowledge.
+//
+// What an entry does depends on nothing but the shard's state and the entry, so that replicas which
+// apply the same entries are equal, byte for byte.
 //
 // What isn't on disk is never returned. A reader that finds a commit of its partition in flight
 // waits for that commit's sync, so that nobody sees what a crash could take back. The next writer

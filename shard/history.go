@@ -264,14 +264,14 @@ func (h *history) trimmedTo(nanos int64) (trimming, error) {
 
 // link adds a link from the change at made to the item's next change to the batch, unless the
 // former is no longer kept. sequencer.mu is held.
-func (h *history) link(b *pebble.Batch, made, next Position) {
+func (h *history) link(b *pebble.Batch, made, next Position) error {
 	if made.Index < h.trim.oldest {
-		return
+		return nil
 	}
 	var value [20]byte
 	to := appendPosition(value[:0], next)
 	op := b.SetDeferred(logBytes+1, len(to))
 	appendLinkKey(op.Key[:0], h.id, made)
 	copy(op.Value, to)
-	_ = op.Finish()
+	return op.Finish()
 }

@@ -288,6 +288,16 @@ func (r *reader) fixed() uint64 {
 	return v
 }
 
+func (r *reader) octet() byte {
+	if r.rest == "" {
+		r.fail()
+		return 0
+	}
+	b := r.rest[0]
+	r.rest = r.rest[1:]
+	return b
+}
+
 func (r *reader) uvarint() uint64 {
 	v := uint64(0)
 	for i := 0; i < len(r.rest) && i < binary.MaxVarintLen64; i++ {

@@ -36,6 +36,7 @@ type Store struct {
 	boot     string        // Options.Boot
 
 	engine    *engine
+	entries   entryLog // gives the shards' entries their order
 	space     *space
 	lock      *pebble.Lock // of the database's directory
 	control   *controlFile // nil while reading only
@@ -64,6 +65,7 @@ func newStore(o Options) *Store {
 		closing: make(chan struct{}), shards: map[holdfast.ShardID]*Shard{},
 	}
 	s.records.broken = s.engine.broken
+	s.entries = &singleLog{engine: s.engine, now: o.Now}
 	return s
 }
 
