@@ -19,30 +19,53 @@ func checkSupported(name string) error {
 	return nil
 }
 
-// builtins returns mcrouter's macros, except for transform, process and foreach (loop.go).
-func builtins() map[string]*macro {
-	all := map[string]*macro{}
-	add := func(name, params string, call func(x *expander, c *call) (any, error)) *macro {
-		m := &macro{name: name, call: call}
-		for _, p := range strings.Fields(params) {
-			p, optional := strings.CutSuffix(p, "?")
-			m.params = append(m.params, param{name: p, optional: optional})
-		}
-		all[name] = m
-		return m
+// A macroTable holds macros by name.
+type macroTable map[string]*macro
+
+// add adds a macro. params are the names of its parameters, each with a question mark if it is
+// optional.
+func (t macroTable) add(name, params string, call func(x *expander, c *call) (any, error)) *macro {
+	m := &macro{name: name, call: call}
+	for _, p := range strings.Fields(params) {
+		p, optional := strings.CutSuffix(p, "?")
+		m.params = append(m.params, param{name: p, optional: optional})
 	}
+	t[name] = m
+	return m
+}
+
+// builtins returns mcrouter's macros, except for transform, process and foreach (loop.go).
+func builtins() macroTable {
+	t := macroTable{}
+	t.addTypes()
+	t.addOperators()
+	t.addLists()
+	t.add("define", "result", func(_ *expander, c *call) (any, error) { return c.args["result"], nil })
+	t.add("defined", "name", defined)
+	t.add("fail", "msg", func(_ *expander, c *call) (any, error) { return nil, errors.New(describe(c.args["msg"])) })
+	t.add("if", "condition is_true is_false", choose).lazy = true
+	t.add("import", "path default?", importOf).lazy = true
+	return t
+}
+
+// addTypes adds the casts and the tests for types.
+func (t macroTable) addTypes() {
 	for name, cast := range map[string]func(any) (any, error){"int": toInt, "double": toDouble, "str": toString,
 		"bool": toBool} {
-		add(name, "value", func(_ *expander, c *call) (any, error) { return cast(c.args["value"]) })
+		t.add(name, "value", func(_ *expander, c *call) (any, error) { return cast(c.args["value"]) })
 	}
 	for name, is := range map[string]string{
 		"isArray": typeName([]any{}), "isBool": typeName(true), "isInt": typeName(int64(0)),
 		"isDouble": typeName(0.5), "isObject": typeName(newObject()), "isString": typeName(""),
 	} {
-		add(name, "value", func(_ *expander, c *call) (any, error) { return typeName(c.args["value"]) == is, nil })
+		t.add(name, "value", func(_ *expander, c *call) (any, error) { return typeName(c.args["value"]) == is, nil })
 	}
+}
+
+// addOperators adds arithmetic, comparisons and logic.
+func (t macroTable) addOperators() {
 	for name, f := range arithmetic {
-		add(name, "A B", func(_ *expander, c *call) (any, error) {
+		t.add(name, "A B", func(_ *expander, c *call) (any, error) {
 			a, okA := c.args["A"].(int64)
 			b, okB := c.args["B"].(int64)
 			if !okA || !okB {
@@ -51,41 +74,49 @@ func builtins() map[string]*macro {
 			return f(a, b)
 		})
 	}
-	for name, f := range map[string]func(dictionary any) (any, error){"keys": keys, "values": values, "empty": empty,
-		"size": size, "sort": sorted} {
-		add(name, "dictionary", func(_ *expander, c *call) (any, error) { return f(c.args["dictionary"]) })
-	}
-	add("bitwiseNot", "A", func(_ *expander, c *call) (any, error) {
+	t.add("bitwiseNot", "A", func(_ *expander, c *call) (any, error) {
 		a, ok := c.args["A"].(int64)
 		if !ok {
 			return nil, errors.New("parameter A must be a whole number")
 		}
 		return ^a, nil
 	})
-	add("equals", "A B", func(_ *expander, c *call) (any, error) { return equal(c.args["A"], c.args["B"]), nil })
-	add("less", "A B", func(_ *expander, c *call) (any, error) { return less(c.args["A"], c.args["B"]) })
-	add("not", "A", func(_ *expander, c *call) (any, error) {
+	t.add("equals", "A B", func(x *expander, c *call) (any, error) {
+		return equal(c.args["A"], c.args["B"], x.comparing)
+	})
+	t.add("less", "A B", func(_ *expander, c *call) (any, error) { return less(c.args["A"], c.args["B"]) })
+	t.add("not", "A", func(_ *expander, c *call) (any, error) {
 		a, ok := c.args["A"].(bool)
 		if !ok {
 			return nil, errors.New("parameter A must be true or false")
 		}
 		return !a, nil
 	})
-	add("merge", "params", merge)
-	add("split", "dictionary delim", split)
-	add("slice", "dictionary from to", slice)
-	add("set", "dictionary key value", set)
-	add("range", "from to", rangeOf)
-	add("contains", "dictionary key", contains)
-	add("define", "result", func(_ *expander, c *call) (any, error) { return c.args["result"], nil })
-	add("defined", "name", defined)
-	add("fail", "msg", func(_ *expander, c *call) (any, error) { return nil, fmt.Errorf("%v", c.args["msg"]) })
-	add("select", "dictionary key default?", selectOf).lazy = true
-	add("if", "condition is_true is_false", choose).lazy = true
-	add("import", "path default?", importOf).lazy = true
-	add("and", "A B", func(x *expander, c *call) (any, error) { return both(x, c, false) }).lazy = true
-	add("or", "A B", func(x *expander, c *call) (any, error) { return both(x, c, true) }).lazy = true
-	return all
+	t.add("and", "A B", func(x *expander, c *call) (any, error) { return both(x, c, false) }).lazy = true
+	t.add("or", "A B", func(x *expander, c *call) (any, error) { return both(x, c, true) }).lazy = true
+}
+
+// addLists adds the macros of lists, mappings and strings.
+func (t macroTable) addLists() {
+	for name, f := range map[string]func(dictionary any) (any, error){"keys": keys, "values": values,
+		"sort": sorted} {
+		t.add(name, "dictionary", func(x *expander, c *call) (any, error) {
+			if err := x.copying(elements(c.args["dictionary"])); err != nil {
+				return nil, err
+			}
+			return f(c.args["dictionary"])
+		})
+	}
+	for name, f := range map[string]func(dictionary any) (any, error){"empty": empty, "size": size} {
+		t.add(name, "dictionary", func(_ *expander, c *call) (any, error) { return f(c.args["dictionary"]) })
+	}
+	t.add("merge", "params", merge)
+	t.add("split", "dictionary delim", split)
+	t.add("slice", "dictionary from to", slice)
+	t.add("set", "dictionary key value", set)
+	t.add("range", "from to", rangeOf)
+	t.add("contains", "dictionary key", contains)
+	t.add("select", "dictionary key default?", selectOf).lazy = true
 }
 
 var arithmetic = map[string]func(a, b int64) (any, error){
@@ -127,7 +158,7 @@ func toInt(v any) (any, error) {
 			return i, nil
 		}
 	}
-	return nil, fmt.Errorf("%v is not a whole number", v)
+	return nil, fmt.Errorf("%s is not a whole number", describe(v))
 }
 
 func toDouble(v any) (any, error) {
@@ -139,7 +170,7 @@ func toDouble(v any) (any, error) {
 			return f, nil
 		}
 	}
-	return nil, fmt.Errorf("%v is not a number", v)
+	return nil, fmt.Errorf("%s is not a number", describe(v))
 }
 
 func toString(v any) (any, error) {
@@ -172,7 +203,7 @@ func toBool(v any) (any, error) {
 			return false, nil
 		}
 	}
-	return nil, fmt.Errorf("%v is neither true nor false", v)
+	return nil, fmt.Errorf("%s is neither true nor false", describe(v))
 }
 
 func keys(v any) (any, error) {
@@ -197,6 +228,17 @@ func values(v any) (any, error) {
 		list[i] = o.values[key]
 	}
 	return list, nil
+}
+
+// elements returns the number of elements of a list or a mapping, 0 for other values.
+func elements(v any) int {
+	switch v := v.(type) {
+	case []any:
+		return len(v)
+	case *object:
+		return len(v.keys)
+	}
+	return 0
 }
 
 func size(v any) (any, error) {
@@ -251,11 +293,14 @@ func sorted(v any) (any, error) {
 	return list, failed
 }
 
-func split(_ *expander, c *call) (any, error) {
+func split(x *expander, c *call) (any, error) {
 	text, ok := c.args["dictionary"].(string)
 	delimiter, ok2 := c.args["delim"].(string)
 	if !ok || !ok2 || delimiter == "" {
 		return nil, errors.New("dictionary and delim must be strings")
+	}
+	if err := x.count(1 + strings.Count(text, delimiter)); err != nil {
+		return nil, err
 	}
 	list := []any{}
 	for part := range strings.SplitSeq(text, delimiter) {
@@ -264,12 +309,17 @@ func split(_ *expander, c *call) (any, error) {
 	return list, nil
 }
 
-func contains(_ *expander, c *call) (any, error) {
+func contains(x *expander, c *call) (any, error) {
 	key := c.args["key"]
 	text, isText := key.(string)
 	switch d := c.args["dictionary"].(type) {
 	case []any:
-		return slices.ContainsFunc(d, func(v any) bool { return equal(v, key) }), nil
+		for _, v := range d {
+			if same, err := equal(v, key, x.comparing); same || err != nil {
+				return same, err
+			}
+		}
+		return false, nil
 	case *object:
 		_, found := d.values[text]
 		return found && isText, nil

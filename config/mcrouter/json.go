@@ -3,6 +3,7 @@ package mcrouter
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,6 +21,11 @@ type object struct {
 
 func newObject() *object { return &object{values: map[string]any{}} }
 
+// copyOf returns a copy of o that may be changed.
+func copyOf(o *object) *object {
+	return &object{keys: slices.Clone(o.keys), values: maps.Clone(o.values)}
+}
+
 func (o *object) set(key string, value any) {
 	if _, again := o.values[key]; !again {
 		o.keys = append(o.keys, key)
@@ -29,12 +35,9 @@ func (o *object) set(key string, value any) {
 
 // without returns a copy of o that lacks the key.
 func (o *object) without(key string) *object {
-	rest := newObject()
-	for _, k := range o.keys {
-		if k != key {
-			rest.set(k, o.values[k])
-		}
-	}
+	rest := copyOf(o)
+	delete(rest.values, key)
+	rest.keys = slices.DeleteFunc(rest.keys, func(k string) bool { return k == key })
 	return rest
 }
 
@@ -276,24 +279,54 @@ func typeName(v any) string {
 	return "a mapping"
 }
 
-// equal compares values as folly does: an integer equals a float of the same value.
-func equal(a, b any) bool {
+// describe returns a value for a message: a list or a mapping, which may be large, as its type.
+func describe(v any) string {
+	switch v.(type) {
+	case []any, *object:
+		return typeName(v)
+	}
+	return fmt.Sprint(v)
+}
+
+// equal compares values as folly does: an integer equals a float of the same value. Before each
+// comparison it calls visit, whose error ends it.
+func equal(a, b any, visit func() error) (bool, error) {
+	if err := visit(); err != nil {
+		return false, err
+	}
 	switch a := a.(type) {
 	case []any:
 		b, ok := b.([]any)
-		return ok && slices.EqualFunc(a, b, equal)
+		if !ok || len(a) != len(b) {
+			return false, nil
+		}
+		for i := range a {
+			if same, err := equal(a[i], b[i], visit); !same || err != nil {
+				return false, err
+			}
+		}
+		return true, nil
 	case *object:
 		b, ok := b.(*object)
 		if !ok || len(a.keys) != len(b.keys) {
-			return false
+			return false, nil
 		}
 		for _, key := range a.keys {
-			if other, found := b.values[key]; !found || !equal(a.values[key], other) {
-				return false
+			other, found := b.values[key]
+			if !found {
+				return false, nil
+			}
+			if same, err := equal(a.values[key], other, visit); !same || err != nil {
+				return false, err
 			}
 		}
-		return true
+		return true, nil
 	}
+	return equalScalars(a, b), nil
+}
+
+// equalScalars compares a value that is neither a list nor a mapping with another.
+func equalScalars(a, b any) bool {
 	if x, ok := number(a); ok {
 		y, ok := number(b)
 		return ok && x == y

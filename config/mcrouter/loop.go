@@ -34,6 +34,9 @@ func merge(x *expander, c *call) (any, error) {
 			if !ok {
 				return nil, fmt.Errorf("%s can't be merged into a mapping", typeName(part))
 			}
+			if err := x.copying(len(more.keys)); err != nil {
+				return nil, err
+			}
 			for _, key := range more.keys {
 				o.set(key, more.values[key])
 			}
@@ -57,7 +60,10 @@ func merge(x *expander, c *call) (any, error) {
 
 // slice returns the elements between the indexes from and to, or with keys between them, both
 // included.
-func slice(_ *expander, c *call) (any, error) {
+func slice(x *expander, c *call) (any, error) {
+	if err := x.copying(elements(c.args["dictionary"])); err != nil {
+		return nil, err
+	}
 	if o, ok := c.args["dictionary"].(*object); ok {
 		from, okFrom := c.args["from"].(string)
 		to, okTo := c.args["to"].(string)
@@ -105,7 +111,10 @@ func index(key any, n int) (int, error) {
 	return int(i), nil
 }
 
-func set(_ *expander, c *call) (any, error) {
+func set(x *expander, c *call) (any, error) {
+	if err := x.copying(1 + elements(c.args["dictionary"])); err != nil {
+		return nil, err
+	}
 	switch d := c.args["dictionary"].(type) {
 	case []any:
 		i, err := index(c.args["key"], len(d))
@@ -120,10 +129,7 @@ func set(_ *expander, c *call) (any, error) {
 		if !ok {
 			return nil, errors.New("key must be a string")
 		}
-		changed := newObject()
-		for _, k := range d.keys {
-			changed.set(k, d.values[k])
-		}
+		changed := copyOf(d)
 		changed.set(key, c.args["value"])
 		return changed, nil
 	default:
@@ -131,18 +137,24 @@ func set(_ *expander, c *call) (any, error) {
 	}
 }
 
-func rangeOf(_ *expander, c *call) (any, error) {
+func rangeOf(x *expander, c *call) (any, error) {
 	from, okFrom := c.args["from"].(int64)
 	to, okTo := c.args["to"].(int64)
 	if !okFrom || !okTo {
 		return nil, errors.New("from and to must be whole numbers")
 	}
-	if uint64(to-from) >= maxValues && to >= from {
+	if to < from {
+		return []any{}, nil
+	}
+	if uint64(to-from) >= maxValues {
 		return nil, fmt.Errorf("[%d, %d] has more than %d numbers", from, to, maxValues)
 	}
-	list := []any{}
-	for i := from; i <= to; i++ {
-		list = append(list, i)
+	list := make([]any, to-from+1)
+	if err := x.count(len(list)); err != nil {
+		return nil, err
+	}
+	for i := range list {
+		list[i] = from + int64(i)
 	}
 	return list, nil
 }
@@ -267,6 +279,9 @@ func (x *expander) newLoop(o *object, s *scope, from, keyField, itemField string
 	if err != nil {
 		return nil, err
 	}
+	if err := x.copying(elements(v)); err != nil {
+		return nil, err
+	}
 	l := &loop{keyName: "key", itemName: "item", outer: s, fields: o}
 	switch v := v.(type) {
 	case []any:
@@ -327,7 +342,7 @@ func (x *expander) transform(o *object, s *scope) (any, error) {
 		}
 		if !l.ofMapping {
 			list = append(list, item)
-		} else if err := setAll(result, key, item); err != nil {
+		} else if err := x.setAll(result, key, item); err != nil {
 			return nil, err
 		}
 	}
@@ -338,10 +353,13 @@ func (x *expander) transform(o *object, s *scope) (any, error) {
 }
 
 // setAll sets the item at a key, or at each of a list of keys.
-func setAll(o *object, key, item any) error {
+func (x *expander) setAll(o *object, key, item any) error {
 	names, ok := key.([]any)
 	if !ok {
 		names = []any{key}
+	}
+	if err := x.copying(len(names)); err != nil {
+		return err
 	}
 	for _, name := range names {
 		text, ok := name.(string)

@@ -6,12 +6,6 @@ import (
 	"strings"
 )
 
-// Limits of what the macros of a file may make, so that a few lines can't fill the memory.
-const (
-	maxValues    = 1_000_000
-	maxTextBytes = 64 << 20 // of all texts in which names were replaced, or that were merged
-)
-
 // A located error is an error with its path in the file.
 type located struct {
 	path string
@@ -46,8 +40,7 @@ type expander struct {
 	consts  map[string]*variable // of all scopes
 	cache   map[string]any       // by path of the import
 	depth   int
-	made    int // values, at most maxValues
-	text    int // bytes of text, at most maxTextBytes
+	budget
 
 	importing int // depth of imports, at most maxImportDepth
 	files     int // imported, at most maxImports
@@ -153,23 +146,6 @@ func (x *expander) expand(v any, s *scope) (any, error) {
 	return v, nil
 }
 
-// count counts values that are made, and reports an error if there are too many.
-func (x *expander) count(values int) error {
-	if x.made += values; x.made > maxValues {
-		return fmt.Errorf("the macros make more than %d values", maxValues)
-	}
-	return nil
-}
-
-// write appends to a text that is made, and counts its bytes.
-func (x *expander) write(out *strings.Builder, text string) error {
-	if x.text += len(text); x.text > maxTextBytes {
-		return fmt.Errorf("the macros make more than %d MiB of text", maxTextBytes>>20)
-	}
-	out.WriteString(text)
-	return nil
-}
-
 func (x *expander) expandObject(o *object, s *scope) (any, error) {
 	if vars, found := o.values["vars"]; found {
 		named, ok := vars.(*object)
@@ -184,6 +160,9 @@ func (x *expander) expandObject(o *object, s *scope) (any, error) {
 			if _, err := x.lookUp(name, inner); err != nil {
 				return nil, at("vars", err)
 			}
+		}
+		if err := x.copying(len(o.keys)); err != nil {
+			return nil, err
 		}
 		o, s = o.without("vars"), inner
 	}

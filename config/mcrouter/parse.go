@@ -86,6 +86,9 @@ func (o *ParseOptions) expand(text []byte) (*object, error) {
 	if file, ok = v.(*object); !ok {
 		return nil, route.Faults{{Text: "the file must be a mapping after macro expansion, not " + typeName(v)}}
 	}
+	if err := checkShape(file); err != nil {
+		return nil, locate(err)
+	}
 	return file, nil
 }
 
@@ -164,7 +167,7 @@ func (x *expander) defineOne(name string, def any) error {
 	case "macroDef":
 		return x.defineMacro(name, o, result)
 	}
-	return fmt.Errorf("type %v is neither macroDef nor constDef", o.values["type"])
+	return fmt.Errorf("type %s is neither macroDef nor constDef", describe(o.values["type"]))
 }
 
 func (x *expander) defineMacro(name string, o *object, result any) error {

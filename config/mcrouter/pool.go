@@ -27,6 +27,8 @@ type pools struct {
 	byName map[string]*source
 	order  []string     // of the names in the section
 	made   []route.Pool // in the order in which they were made, until makeRest
+
+	inherited int // options, at most maxInherited
 }
 
 // A source is a pool of the file, and what was made of it.
@@ -40,6 +42,7 @@ type source struct {
 
 	place    int           // in pools.made, from 1 on; 0 if it isn't there
 	hashed   bool          // its hash is that of a route: see pools.hashOf
+	own      route.Hash    // of routes that set no hash
 	servers  int           // their number
 	byServer []route.Route // one for each server: see pools.each
 	ifEmpty  route.Route   // where requests go if it has no servers
@@ -135,13 +138,20 @@ func (ps *pools) inherit(s *source) *object {
 	name, ok := parent.(string)
 	if from := ps.byName[name]; ok && from != nil {
 		below := ps.inherit(from)
+		before := ps.inherited
+		if ps.inherited += len(below.keys); ps.inherited > maxInherited {
+			if before <= maxInherited {
+				ps.fault(s.path+".inherit", "the pools inherit more than %d options", maxInherited)
+			}
+			below = newObject()
+		}
 		for _, key := range below.keys {
 			if _, own := whole.values[key]; !own && key != "name" {
 				whole.set(key, below.values[key])
 			}
 		}
 	} else {
-		ps.fault(s.path+".inherit", "there is no pool %v", parent)
+		ps.fault(s.path+".inherit", "there is no pool %s", describe(parent))
 	}
 	s.json, s.state = whole, made
 	return whole
@@ -184,7 +194,7 @@ func (ps *pools) create(s *source) {
 		p.Hash.Weights = fitWeights(p.Hash.Weights, len(p.Members))
 	}
 	ps.made = append(ps.made, p)
-	s.place, s.servers = len(ps.made), len(p.Members)
+	s.place, s.servers, s.own = len(ps.made), len(p.Members), p.Hash
 }
 
 // timeouts reads the pool's time-outs. A time-out of the command line for pools at its distance

@@ -37,7 +37,7 @@ func (b *builder) poolRoute(path string, v any) []route.Route {
 		if s.place == 0 {
 			return one(s.ifEmpty)
 		}
-		return one(route.Route{Kind: route.KindPool, Pool: s.name, Hash: b.pools.hashOf(s, b.pools.ownHash(s))})
+		return one(route.Route{Kind: route.KindPool, Pool: s.name, Hash: b.pools.hashOf(s, s.own)})
 	}
 	r := b.reader(path, o)
 	pool, found := r.get("pool")
@@ -47,8 +47,15 @@ func (b *builder) poolRoute(path string, v any) []route.Route {
 	}
 	s := b.pools.use(r.at("pool"), pool)
 	made := unusable
-	if s != nil {
+	if s != nil && s.place != 0 {
 		made = b.toPool(r, s)
+	} else {
+		for _, key := range []string{"hash", "shadows", "shadow_policy", "max_outstanding", "slow_warmup"} {
+			r.get(key) // of no use without the pool
+		}
+		if s != nil {
+			made = s.ifEmpty
+		}
 	}
 	if rates, found := r.get("rates"); found {
 		made = b.rateLimit(r.at("rates"), rates, made)
@@ -63,12 +70,6 @@ func (b *builder) poolRoute(path string, v any) []route.Route {
 
 // toPool returns a route to the pool with the limits, shadows and hash of its PoolRoute.
 func (b *builder) toPool(r *reader, s *source) route.Route {
-	if s.place == 0 {
-		for _, key := range []string{"hash", "shadows", "shadow_policy", "max_outstanding", "slow_warmup"} {
-			r.get(key)
-		}
-		return s.ifEmpty
-	}
 	if n := r.int("max_outstanding"); n < 0 {
 		b.fault(r.at("max_outstanding"), "%d is negative", n)
 	} else if n > 0 {
@@ -109,29 +110,11 @@ func (ps *pools) limit(r *reader, s *source, n int) {
 	p.MaxInFlight = n
 }
 
-// ownHash returns the hash of a route that doesn't set one.
-func (ps *pools) ownHash(s *source) route.Hash {
-	if weights, found := s.json.values["weights"]; found {
-		return route.Hash{Placement: "weighted_ch3", Weights: fitWeights(floats(weights), s.servers)}
-	}
-	return route.Hash{Placement: "ch3"}
-}
-
-func floats(v any) []float64 {
-	list, _ := v.([]any)
-	numbers := make([]float64, len(list))
-	for i := range list {
-		numbers[i], _ = number(list[i])
-	}
-	return numbers
-}
-
 // hashed returns a route to the pool with the hash of its option hash.
 func (b *builder) hashed(r *reader, s *source) route.Route {
-	own := b.pools.ownHash(s)
 	v, found := r.get("hash")
 	if !found {
-		return route.Route{Kind: route.KindPool, Pool: s.name, Hash: b.pools.hashOf(s, own)}
+		return route.Route{Kind: route.KindPool, Pool: s.name, Hash: b.pools.hashOf(s, s.own)}
 	}
 	o, ok := v.(*object)
 	if name, isName := v.(string); isName {
@@ -148,7 +131,7 @@ func (b *builder) hashed(r *reader, s *source) route.Route {
 		h.end()
 		return made
 	}
-	hash, tags := readHash(h, own, s.servers)
+	hash, tags := readHash(h, s.own, s.servers)
 	b.pools.tag(h, s, tags)
 	h.end()
 	return route.Route{Kind: route.KindPool, Pool: s.name, Hash: b.pools.hashOf(s, hash)}

@@ -163,10 +163,10 @@ func (r *reader) ignore(why string, keys ...string) {
 	}
 }
 
-// onlyDefault reads options that are supported only with their default value.
+// onlyDefault reads options that are supported only with their default, a scalar.
 func (r *reader) onlyDefault(value any, keys ...string) {
 	for _, key := range keys {
-		if v, found := r.get(key); found && !equal(v, value) {
+		if v, found := r.get(key); found && !equalScalars(value, v) {
 			r.fault(r.at(key), "isn't supported")
 		}
 	}
