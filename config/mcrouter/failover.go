@@ -63,7 +63,7 @@ func (n *notes) errorNamesAt(path string, v any) []string {
 		case slices.Contains(undistinguished, name):
 			n.warn(at, "has no effect here: %s is not distinguished", name)
 		case ours == "":
-			n.fault(at, "unknown error %v", element)
+			n.fault(at, "unknown error %s", describe(element))
 		case !slices.Contains(names, ours):
 			names = append(names, ours)
 		}
@@ -141,16 +141,16 @@ func readOrder(r *reader, p *route.FailoverPolicy, children int) {
 
 func (b *builder) failoverRoute(path string, v any) []route.Route {
 	r, children := b.children(path, v)
-	made := parentOf(route.KindFailover, children)
-	if made.Kind != route.KindFailover {
-		return one(made)
-	}
-	made.Failover = anyError()
+	policy, exptime := anyError(), time.Duration(0)
 	if r != nil {
-		made.Failover = readPolicy(r, len(children))
-		made.Exptime = r.seconds("failover_exptime")
+		policy = readPolicy(r, len(children))
+		exptime = r.seconds("failover_exptime")
 		ignoreFailoverExtras(r)
 		r.end()
+	}
+	made := parentOf(route.KindFailover, children)
+	if made.Kind == route.KindFailover {
+		made.Failover, made.Exptime = policy, exptime
 	}
 	return one(made)
 }
@@ -163,18 +163,18 @@ func ignoreFailoverExtras(r *reader) {
 }
 
 func (b *builder) failoverWithExptime(r *reader) []route.Route {
-	normal := r.route("normal")
-	if normal == nil {
-		return nil
-	}
-	made := route.Route{Kind: route.KindFailover, Children: append(one(*normal), r.routes("failover")...),
-		Exptime: failoverExptime}
+	normal, failover := r.route("normal"), r.routes("failover")
+	made := route.Route{Kind: route.KindFailover, Exptime: failoverExptime}
 	if r.has("failover_exptime") {
 		made.Exptime = max(r.seconds("failover_exptime"), 0)
 	}
-	made.Failover = readPolicy(r, len(made.Children))
+	made.Failover = readPolicy(r, 1+len(failover))
 	ignoreFailoverExtras(r)
 	r.ignore("failover_errors and failover_limit decide", "settings")
+	if normal == nil {
+		return nil
+	}
+	made.Children = append(one(*normal), failover...)
 	return one(made)
 }
 

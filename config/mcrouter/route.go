@@ -145,8 +145,8 @@ func (b *builder) hostIDRoute(path string, v any) []route.Route {
 	r, children := b.children(path, v)
 	made := parentOf(route.KindHostID, children)
 	if r != nil {
-		if made.Kind == route.KindHostID {
-			made.Hash.Salt = r.string("salt")
+		if salt := r.string("salt"); made.Kind == route.KindHostID {
+			made.Hash.Salt = salt
 		}
 		r.end()
 	}
@@ -269,7 +269,7 @@ func others(policies *object, byDefault *route.Route) []route.OperationRoute {
 func (b *builder) shardSplitRoute(r *reader) []route.Route {
 	target := r.route("destination")
 	if target == nil {
-		return nil
+		target = &unusable // the splits are checked all the same
 	}
 	return one(b.shardSplits(r, *target))
 }

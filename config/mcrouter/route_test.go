@@ -253,7 +253,7 @@ var handles = []struct{ route, want string }{
 	},
 	{
 		`{"type": "FailoverWithExptimeRoute", "failover": "Pool|B"}`,
-		`route: normal is missing; route.failover: isn't supported`,
+		`route: normal is missing`,
 	},
 	{`"LoggingRoute"`, `{logging Target:{null}}`},
 	{`"LoggingRoute|DevNullRoute"`, `{logging Target:{dev_null}}`},
