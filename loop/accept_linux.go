@@ -27,10 +27,10 @@ type acceptor struct {
 	closing    sync.Once
 }
 
-// Accept brings the connections of listener, which it closes: they come through the loop itself.
-// accepted is called on the loop for each connection, failed with the error of an accept that will
-// be tried again later, as when the process has no descriptor left. backlog > 0 sets the
-// listener's. Before Run, or on the loop.
+// Accept accepts the connections of listener on the loop. It closes listener itself, whose descriptor
+// it has duplicated. accepted is called on the loop for each connection, failed with the error of an
+// accept that will be tried again later, such as that the process has no descriptor left.
+// backlog > 0 sets the listener's. Before Run, or on the loop.
 func (l *Loop) Accept(listener net.Listener, backlog int, accepted func(Socket), failed func(error)) (Acceptor, error) {
 	defer closeKeepingPath(listener)
 	filer, ok := listener.(interface{ File() (*os.File, error) })
@@ -48,8 +48,8 @@ func (l *Loop) Accept(listener net.Listener, backlog int, accepted func(Socket),
 			return nil, fmt.Errorf("listener %v: backlog %d: %w", listener.Addr(), backlog, err)
 		}
 	}
-	// Connections inherit these: small writes leave at once, and a dead client is found some day. On a
-	// unix socket the first fails, which does no harm.
+	// Connections inherit these: small writes are sent at once, and a dead client is detected in the
+	// end. On a unix socket the first fails, which does no harm.
 	syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
 	syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1)
 	if err := syscall.SetNonblock(fd, true); err != nil { // File has made it blocking
@@ -95,7 +95,7 @@ func (a *acceptor) ready(uint32) {
 	}
 }
 
-// watch has the loop bring connections, or not.
+// watch starts or stops the acceptor's events.
 func (a *acceptor) watch(on bool) {
 	if a.closed || on == a.watching {
 		return
@@ -120,8 +120,7 @@ func (a *acceptor) setPaused(paused bool) {
 	a.loop.Post(func() { a.watch(!a.paused.Load()) })
 }
 
-// Close has the loop close the listener; its address is free when Close returns, unless the loop
-// has stopped or never ran.
+// Close has the loop close the listener, unless the loop has stopped or never ran.
 func (a *acceptor) Close() error {
 	a.closing.Do(func() {
 		a.loop.Post(func() {
@@ -134,15 +133,16 @@ func (a *acceptor) Close() error {
 	return nil
 }
 
-// Open gives a socket to the loop, where opened is called to make its handler. Any goroutine.
+// Open has the loop serve a socket with the handler that opened returns, called on the loop. Any
+// goroutine.
 func (l *Loop) Open(s Socket, opened func(Stream) Handler, _ Limits) {
 	l.Post(func() { l.open(s.fd, opened) })
 }
 
-// Adopt makes conn, which it closes, a Socket: one that was dialled, say. conn is a TCP or unix
+// Adopt makes a Socket of conn, which it closes: of one that was dialled, say. conn is a TCP or unix
 // connection; others (TLS) are served by Go. Any goroutine.
 func Adopt(conn net.Conn) (Socket, error) {
-	defer conn.Close() // what is adopted is a duplicate of its descriptor
+	defer conn.Close() // the Socket is a duplicate of its descriptor
 	filer, ok := conn.(interface{ File() (*os.File, error) })
 	if !ok {
 		return Socket{}, fmt.Errorf("connection to %v has no file descriptor", conn.RemoteAddr())
@@ -163,7 +163,7 @@ func Adopt(conn net.Conn) (Socket, error) {
 	return Socket{socket{fd: fd}}, nil
 }
 
-// Refuse writes last, as far as it goes without waiting, and closes the connection.
+// Refuse writes as much of last as the socket accepts without waiting, and closes the connection.
 func (s Socket) Refuse(last string) {
 	send(s.fd, []byte(last))
 	syscall.Close(s.fd)

@@ -8,7 +8,7 @@ const (
 )
 
 // buffers provides memory to receive into. Bytes that a handler keeps stay where they were received,
-// because its requests borrow them; the next recv goes behind them in the same slab. So many small
+// because its requests borrow them; the next recv writes behind them in the same slab. So many small
 // batches in flight share a slab.
 type buffers struct {
 	current *slab
@@ -22,8 +22,8 @@ type slab struct {
 	kept int // pieces that have not been freed
 }
 
-// room returns where to receive next: at least receiveBytes.
-func (b *buffers) room() []byte {
+// next returns the memory to receive into next: receiveBytes.
+func (b *buffers) next() []byte {
 	s := b.current
 	if s == nil || len(s.mem)-s.used < receiveBytes {
 		s = b.take()
@@ -41,7 +41,7 @@ func (b *buffers) take() *slab {
 	return &slab{mem: make([]byte, slabBytes)}
 }
 
-// keep keeps the first n bytes of room, rounded up so that pieces don't share a cache line.
+// keep keeps the first n bytes of what next returned, rounded up so that pieces don't share a cache line.
 func (b *buffers) keep(n int) *slab {
 	s := b.current
 	s.used += min((n+63)&^63, receiveBytes)

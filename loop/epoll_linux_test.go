@@ -81,17 +81,17 @@ func takeDescriptor(t *testing.T, l *Loop, fd int, asked func()) {
 	t.Cleanup(func() { syscall.Close(pair[1]) })
 	l.open(fd, func(s Stream) Handler {
 		l.Post(s.Close) // after the round
-		return &roomless{asked: asked}
+		return &unasked{asked: asked}
 	})
 }
 
-// roomless is a handler that nothing should come to.
-type roomless struct {
+// unasked is a handler that nothing should come to.
+type unasked struct {
 	events
 	asked func()
 }
 
-func (r *roomless) Room(shared []byte) []byte { r.asked(); return shared }
+func (r *unasked) Buffer(shared []byte) []byte { r.asked(); return shared }
 
 // What epoll watches follows what the stream wants, and no event comes that it doesn't want: with
 // the wrong ones a loop would spin.

@@ -11,10 +11,10 @@ import (
 )
 
 const (
-	roundEvents = 256 // events that one poll brings at most
-	groupEvents = 8   // events between two calls of what Grouped was given
-	busyRounds  = 4   // busy polls between two calls of what Rounded was given
-	clockRounds = 32  // busy polls between two looks at the clock
+	roundEvents = 256 // events that one poll returns at most
+	groupEvents = 8   // events between two calls of the function of Grouped
+	busyRounds  = 4   // busy polls between two calls of the function of Rounded
+	clockRounds = 32  // busy polls between two readings of the clock
 )
 
 // A Loop is one event loop. Make it with New, run it with Run.
@@ -35,7 +35,7 @@ type Loop struct {
 
 	mu      sync.Mutex // guards posted
 	posted  []func()
-	running []func()    // those of posted that run now; the two change places
+	running []func()    // those that run now; swapped with posted
 	waiting atomic.Bool // functions are posted
 	asleep  atomic.Bool // the loop blocks, or is about to: a Post must write to wake
 }
@@ -45,14 +45,14 @@ type source interface {
 	ready(events uint32)
 }
 
-// watched is a source with the generation that its events bear. It distinguishes the source from an earlier
-// one with the same descriptor, whose events may still stand in the round that closed it.
+// watched is a source with the generation that its events carry. The generation distinguishes it from
+// an earlier source with the same descriptor, whose events may still be in the round that closed it.
 type watched struct {
 	source     source
 	generation int32
 }
 
-// New returns a loop that has no streams. The error says which resource the system refused.
+// New returns a loop without streams. The error names the resource that the system refused.
 func New() (*Loop, error) {
 	epoll, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {
@@ -73,12 +73,12 @@ func New() (*Loop, error) {
 	return l, nil
 }
 
-// Run brings events until Stop. It keeps the calling goroutine on one OS thread. It is called once.
+// Run handles events until Stop. It locks the calling goroutine to its OS thread. It is called once.
 func (l *Loop) Run() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	for !l.stopped {
-		l.bring(l.wait())
+		l.dispatchAll(l.wait())
 		if l.waiting.Load() {
 			l.runPosted()
 		}
@@ -87,8 +87,8 @@ func (l *Loop) Run() {
 	l.Close()
 }
 
-// bring gives n events to their sources.
-func (l *Loop) bring(n int) {
+// dispatchAll passes n events to their sources.
+func (l *Loop) dispatchAll(n int) {
 	for i := range n {
 		l.dispatch(&l.events[i])
 		if l.grouped != nil && (i%groupEvents == groupEvents-1 || i == n-1) {
@@ -97,17 +97,16 @@ func (l *Loop) bring(n int) {
 	}
 }
 
-// Grouped has f called after every few events, and before the loop polls again. There a handler may
-// do for several streams at once what it put off when their bytes were received. Before Run.
+// Grouped has f called after every few events, and before the loop polls again. In f a handler may do
+// for several streams at once what it deferred when their bytes were received. Before Run.
 func (l *Loop) Grouped(f func()) { l.grouped = f }
 
 // Rounded has f called when a poll finds nothing more, before the loop yields or blocks, and at
-// least after every few rounds of events. There a handler may write at once what several events
-// gave it to write to one stream. Before Run.
+// least after every few rounds of events. In f a handler may write at once what several events
+// produced for one stream. Before Run.
 func (l *Loop) Rounded(f func()) { l.rounded = f }
 
-// Stop ends Run after the functions that were posted before. Streams stay as they are. Any
-// goroutine.
+// Stop ends Run after the functions that were posted before. It doesn't close streams. Any goroutine.
 func (l *Loop) Stop() {
 	l.Post(func() { l.stopped = true })
 }
@@ -161,7 +160,7 @@ func (l *Loop) wait() int {
 	return n
 }
 
-// untilTimer is how many milliseconds the loop may block: -1 for ever.
+// untilTimer returns how many milliseconds the loop may block, -1 for ever.
 func (l *Loop) untilTimer() int {
 	if len(l.timers) == 0 {
 		return -1
@@ -205,7 +204,7 @@ func (l *Loop) readClock() {
 	l.rounds = -1 // so that runTimers, which counts it, sees 0 in the round of a new reading
 }
 
-// add has the events of fd brought to s, which is of the given generation.
+// add passes the events of fd to s, which is of the given generation, from now on.
 func (l *Loop) add(fd int, s source, generation int32, events uint32) error {
 	for len(l.sources) <= fd {
 		l.sources = append(l.sources, make([]watched, max(64, len(l.sources)))...)

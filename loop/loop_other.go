@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A Loop calls posted functions and timers in turn; its streams have goroutines of their own.
+// A Loop calls posted functions and timers one at a time; its streams have goroutines of their own.
 type Loop struct {
 	mu     sync.Mutex // guards posted
 	posted []func()
@@ -19,7 +19,7 @@ type Loop struct {
 	stopped bool
 }
 
-// New returns a loop that has no streams.
+// New returns a loop without streams.
 func New() (*Loop, error) { return &Loop{wake: make(chan struct{}, 1)}, nil }
 
 // Run calls what is posted until Stop. It is called once.
@@ -76,7 +76,7 @@ func (l *Loop) After(d time.Duration, f func()) *Timer { return l.timers.add(tim
 // Grouped has no effect: see Stream.Grouped.
 func (l *Loop) Grouped(func()) {}
 
-// Rounded has f called after each round of posted functions and timers: see the Linux form. Streams
+// Rounded has f called after each round of posted functions and timers: see the Linux version. Streams
 // have no rounds here.
 func (l *Loop) Rounded(f func()) { l.rounded = f }
 
@@ -86,8 +86,8 @@ func (l *Loop) Cancel(t *Timer) { l.timers.stop(t) }
 // Now is the time in Unix nanoseconds. Any goroutine.
 func (l *Loop) Now() int64 { return time.Now().UnixNano() }
 
-// Accept brings the connections of listener on a goroutine; see the Linux form. The backlog is the
-// system's.
+// Accept accepts the connections of listener on a goroutine; see the Linux version. The backlog is
+// the system's.
 func (l *Loop) Accept(listener net.Listener, _ int, accepted func(Socket), failed func(error)) (Acceptor, error) {
 	return GoAccept(listener, func(conn net.Conn) { accepted(Socket{socket{conn}}) }, failed), nil
 }

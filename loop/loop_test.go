@@ -90,7 +90,7 @@ func TestTimers(t *testing.T) {
 type echo struct {
 	t      *testing.T
 	stream Stream
-	room   []byte
+	buffer []byte
 	out    []byte // not sent yet
 	calls  int
 	kept   bool
@@ -106,11 +106,11 @@ func (e *echo) enter() {
 
 func (e *echo) leave() { e.inside.Store(false) }
 
-func (e *echo) Room(shared []byte) []byte {
+func (e *echo) Buffer(shared []byte) []byte {
 	if len(shared) < MinShared {
-		e.t.Errorf("%d bytes of room", len(shared))
+		e.t.Errorf("%d bytes of buffer", len(shared))
 	}
-	e.room = shared
+	e.buffer = shared
 	return shared
 }
 
@@ -119,11 +119,11 @@ func (e *echo) Received(n int) bool {
 	defer e.leave()
 	e.calls++
 	if e.calls%2 == 0 {
-		e.out = bytes.Clone(e.room[:n])
+		e.out = bytes.Clone(e.buffer[:n])
 		e.flush()
 		return false
 	}
-	e.out, e.kept = e.room[:n], true // in the loop's memory
+	e.out, e.kept = e.buffer[:n], true // in the loop's memory
 	e.stream.Pause()
 	e.stream.Post(func() {
 		e.enter()
@@ -267,19 +267,19 @@ func TestBusyLoopStopsForTheWorld(t *testing.T) {
 
 func TestBuffers(t *testing.T) {
 	var b buffers
-	room := b.room()
-	copy(room, "first")
+	buffer := b.next()
+	copy(buffer, "first")
 	first := b.keep(5)
-	if second := b.room(); &second[0] == &room[0] {
+	if second := b.next(); &second[0] == &buffer[0] {
 		t.Error("kept bytes would be overwritten")
 	}
 	slabs := map[*slab]int{first: 1}
 	for range 20 {
-		b.room()
+		b.next()
 		slabs[b.keep(receiveBytes)]++
 	}
-	if string(room[:5]) != "first" {
-		t.Errorf("kept bytes are %q", room[:5])
+	if string(buffer[:5]) != "first" {
+		t.Errorf("kept bytes are %q", buffer[:5])
 	}
 	for s, kept := range slabs {
 		for range kept {

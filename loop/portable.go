@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Sizes of a goroutine's receive buffer: small while the connection says little, since each has one
-// even while it is idle.
+// Sizes of a goroutine's receive buffer. It is small while the connection receives little, since
+// each connection has one even while it is idle.
 const (
 	smallBufferBytes = MinShared
 	largeBufferBytes = receiveBytes
@@ -18,7 +18,7 @@ const (
 )
 
 // Go serves conn on a goroutine of its own, for systems without epoll and for connections that
-// aren't bare sockets (TLS). opened is called at once to make the handler. It returns at once.
+// aren't bare sockets (TLS). It calls opened, which makes the handler, and returns.
 func Go(conn net.Conn, opened func(Stream) Handler, limits Limits) {
 	s := &goStream{conn: conn, stall: limits.stall(), fd: fdOf(conn)}
 	s.resumed.L = &s.mu
@@ -50,15 +50,15 @@ func (s *goStream) run() {
 		if !s.awaitResume() {
 			return
 		}
-		room := s.handler.Room(buffer)
+		into := s.handler.Buffer(buffer)
 		s.mu.Unlock()
-		n, err := s.conn.Read(room)
+		n, err := s.conn.Read(into)
 		s.mu.Lock()
 		if !s.awaitResume() { // a posted function may have paused it
 			return
 		}
 		if n > 0 {
-			size := bufferBytes(len(buffer), n, n == len(room))
+			size := bufferBytes(len(buffer), n, n == len(into))
 			if keep := s.handler.Received(n); keep || len(buffer) != size {
 				buffer = make([]byte, size)
 			}
@@ -78,7 +78,7 @@ func (s *goStream) awaitResume() bool {
 	return !s.closed
 }
 
-// bufferBytes is how large a buffer of size bytes is to be after n were received.
+// bufferBytes returns the size of the next buffer, after n bytes were received into one of size bytes.
 func bufferBytes(size, n int, full bool) int {
 	switch {
 	case full:
@@ -124,7 +124,7 @@ func (s *goStream) Resume() {
 	s.resumed.Signal()
 }
 
-// Free has nothing to do: the garbage collector takes what Received kept.
+// Free does nothing: the garbage collector frees what Received kept.
 func (s *goStream) Free() {}
 
 func (s *goStream) Close() {
@@ -203,8 +203,8 @@ type goAcceptor struct {
 	closed   bool
 }
 
-// GoAccept brings the connections of listener on a goroutine; accepted must not wait. failed gets
-// the error of an accept that is tried again.
+// GoAccept accepts the connections of listener on a goroutine, and calls accepted, which must not
+// wait, with each. It calls failed with the error of an accept, and then tries again.
 func GoAccept(listener net.Listener, accepted func(net.Conn), failed func(error)) Acceptor {
 	a := &goAcceptor{listener: listener}
 	a.resumed.L = &a.mu

@@ -22,11 +22,11 @@ type stream struct {
 	held       *slab  // what Received kept
 
 	paused bool
-	short  bool // a write was cut short: Writable is owed
+	short  bool // a write was cut short: Writable is to be called
 	closed bool
 }
 
-// open takes a connected non-blocking socket, whose handler opened returns.
+// open serves a connected non-blocking socket with the handler that opened returns.
 func (l *Loop) open(fd int, opened func(Stream) Handler) {
 	s := &stream{loop: l, fd: fd, generation: l.nextGeneration(), events: syscall.EPOLLIN}
 	s.handler = opened(s)
@@ -38,7 +38,7 @@ func (l *Loop) open(fd int, opened func(Stream) Handler) {
 	}
 }
 
-// ready answers one event. One recv at most for each, so that no stream keeps the loop.
+// ready handles one event, with one recv at most, so that no stream keeps the loop busy.
 func (s *stream) ready(events uint32) {
 	const broken = syscall.EPOLLERR | syscall.EPOLLHUP
 	if s.short && events&(syscall.EPOLLOUT|broken) != 0 {
@@ -53,15 +53,15 @@ func (s *stream) ready(events uint32) {
 		return
 	}
 	if s.paused {
-		s.watch() // a pause of which epoll doesn't know yet
+		s.watch() // epoll doesn't know of the pause yet
 		return
 	}
 	s.receive()
 }
 
 func (s *stream) receive() {
-	room := s.handler.Room(s.loop.buffers.room())
-	n, errno := receive(s.fd, room)
+	buffer := s.handler.Buffer(s.loop.buffers.next())
+	n, errno := receive(s.fd, buffer)
 	switch {
 	case errno == syscall.EAGAIN || errno == syscall.EINTR:
 	case errno != 0:
@@ -70,7 +70,7 @@ func (s *stream) receive() {
 		s.handler.Ended(io.EOF)
 	default:
 		if s.handler.Received(n) {
-			s.held = s.loop.buffers.keep(receiveBytes - cap(room) + n)
+			s.held = s.loop.buffers.keep(receiveBytes - cap(buffer) + n)
 		}
 	}
 }
@@ -136,7 +136,8 @@ func (s *stream) Writev(pieces [][]byte) (int, error) {
 	return written, nil
 }
 
-// wrote gives Write its result; a write that was cut short waits for Writable.
+// wrote turns the result of a system call into Write's. After a write that was cut short, it has
+// Writable called.
 func (s *stream) wrote(n, size int, errno syscall.Errno) (int, error) {
 	switch errno {
 	case 0:

@@ -19,19 +19,19 @@ import (
 // events is a handler that is made of functions; a nil one does nothing.
 type events struct {
 	stream   Stream
-	room     []byte
+	buffer   []byte
 	received func(p []byte) bool
 	writable func()
 	ended    func(error)
 }
 
-func (e *events) Room(shared []byte) []byte { e.room = shared; return shared }
+func (e *events) Buffer(shared []byte) []byte { e.buffer = shared; return shared }
 
 func (e *events) Received(n int) bool {
 	if e.received == nil {
 		return false
 	}
-	return e.received(e.room[:n])
+	return e.received(e.buffer[:n])
 }
 
 func (e *events) Writable() {

@@ -6,7 +6,7 @@ import (
 	"unsafe"
 )
 
-// The raw calls here can't block: their descriptors are non-blocking, or their time-out is zero.
+// The raw system calls here can't block: the descriptors are non-blocking, or the time-out is zero.
 
 // receive is recv(2).
 func receive(fd int, p []byte) (int, syscall.Errno) {
@@ -39,8 +39,8 @@ func epollPoll(epoll int, events []syscall.EpollEvent) int {
 	return int(n)
 }
 
-// epollBlock waits for events for up to the given milliseconds, -1 for ever. It is no raw call: the
-// scheduler gives the processor of this thread to others meanwhile.
+// epollBlock waits for events for up to the given milliseconds, -1 for ever. It is not a raw call, so
+// that the scheduler can use this thread's processor meanwhile.
 func epollBlock(epoll int, events []syscall.EpollEvent, milliseconds int) int {
 	n, _, errno := syscall.Syscall6(syscall.SYS_EPOLL_PWAIT, uintptr(epoll),
 		uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)), uintptr(milliseconds), 0, 0)

@@ -12,7 +12,7 @@ type conn struct {
 	link   *link
 	stream loop.Stream
 	local  string // our end of it
-	room   []byte
+	buffer []byte // the loop's, while the stream reads into it
 	in     []byte // the start of an answer that has not come whole
 	need   int    // how long that answer is, if that is known
 	away   []byte // what writeAway writes
@@ -24,16 +24,16 @@ const (
 	eagerBytes = 1 << 20  // a larger answer gets memory as it comes: an upstream may announce what it never sends
 )
 
-// Room is the loop's buffer, or behind the start of an answer.
-func (c *conn) Room(shared []byte) []byte {
+// Buffer returns the loop's buffer, or memory behind the start of an answer.
+func (c *conn) Buffer(shared []byte) []byte {
 	if len(c.in) == 0 {
-		c.room = shared
+		c.buffer = shared
 		return shared
 	}
 	if want := max(min(c.need, max(eagerBytes, 2*len(c.in))), len(c.in)+inBytes/2); cap(c.in) < want {
 		c.in = append(make([]byte, 0, want), c.in...)
 	}
-	c.room = nil
+	c.buffer = nil
 	return c.in[len(c.in):cap(c.in)]
 }
 
@@ -45,7 +45,7 @@ func (c *conn) Received(n int) bool {
 	if c.link.conn != c {
 		return false
 	}
-	data := c.room
+	data := c.buffer
 	if data != nil {
 		data = data[:n]
 	} else {

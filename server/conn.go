@@ -48,8 +48,8 @@ const (
 	phaseWatching
 )
 
-// Room is where the stream reads to.
-func (c *conn) Room(shared []byte) []byte { return c.in.space(shared) }
+// Buffer is where the stream reads to.
+func (c *conn) Buffer(shared []byte) []byte { return c.in.space(shared) }
 
 // Received decodes the bytes that came and starts to serve their requests.
 func (c *conn) Received(n int) (keep bool) {

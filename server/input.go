@@ -21,7 +21,7 @@ type input struct {
 	pending *pending
 
 	unread  []byte // received and not decoded yet; in the loop's shared buffer or in own
-	room    []byte // where the stream is reading to, if that is the loop's buffer
+	buffer  []byte // where the stream is reading to, if that is the loop's buffer
 	partial []byte // the start of a request, kept between reads while it is small
 	own     []byte // the same when it is large: what is received follows it in place. See keep for both
 	discard int    // bytes to come that are thrown away: the rest of a request that was refused
@@ -40,14 +40,14 @@ func (in *input) space(shared []byte) []byte {
 		return in.own[len(in.own):cap(in.own)]
 	}
 	n := copy(shared, in.partial)
-	in.room, in.shared = shared, true
+	in.buffer, in.shared = shared, true
 	return shared[n:]
 }
 
 // received makes what came before and the n bytes that followed it in space unread.
 func (in *input) received(n int) {
 	if in.shared {
-		in.unread, in.room = in.room[:len(in.partial)+n], nil
+		in.unread, in.buffer = in.buffer[:len(in.partial)+n], nil
 		in.setPartial(nil)
 		return
 	}

@@ -134,7 +134,7 @@ func TestTooManyConnections(t *testing.T) {
 		t.Errorf("rejected_connections %s; want 1", got)
 	}
 	b.Close()
-	until(t, "there is room", func() bool { return s.Stats().Connections == 1 })
+	until(t, "there is a free place", func() bool { return s.Stats().Connections == 1 })
 	dial(t, s).ask("mn\r\n", "MN\r\n")
 }
 
