@@ -1,10 +1,18 @@
 package main
 
-import "strconv"
+import (
+	"slices"
+	"strconv"
+)
 
-// cacheOptions returns the options of memcached 1.6.40 in the order of its -h, and two of our own.
-// An option without help text is parsed but not listed in the help.
+// cacheOptions returns the options of memcached 1.6.40 in the order of its -h, and then Holdfast's
+// own. An option without help text is parsed but not listed in the help.
 func cacheOptions() []option {
+	return slices.Concat(listenerOptions(), processOptions(), tuningOptions(), protectionOptions(), ownOptions())
+}
+
+// listenerOptions select where clients connect.
+func listenerOptions() []option {
 	return []option{
 		{'p', "port", required, "<num>", "TCP port to listen on (default: 11211; -1: any free port)",
 			func(f *cacheFlags, v string) (err error) {
@@ -21,6 +29,12 @@ func cacheOptions() []option {
 		{'A', "enable-shutdown", none, "", `enable the "shutdown" command`,
 			turnOn(func(f *cacheFlags) *bool { return &f.config.Cache.Commands.Shutdown })},
 		{'l', "listen", required, "<addr>", listenHelp, (*cacheFlags).addListeners},
+	}
+}
+
+// processOptions set up the process, its memory and its connections.
+func processOptions() []option {
+	return []option{
 		{'d', "daemon", none, "", "run as a daemon", turnOn(func(f *cacheFlags) *bool { return &f.daemon })},
 		{'r', "enable-coredumps", none, "", "maximize core file limit",
 			turnOn(func(f *cacheFlags) *bool { return &f.coreDumps })},
@@ -42,6 +56,12 @@ func cacheOptions() []option {
 		{'V', "version", none, "", "print version and exit", show(versionText)},
 		{'P', "pidfile", required, "<file>", "save PID in <file>",
 			func(f *cacheFlags, v string) error { f.pidFile = v; return nil }},
+	}
+}
+
+// tuningOptions control how items are kept and requests are served.
+func tuningOptions() []option {
+	return []option{
 		{'f', "slab-growth-factor", required, "<num>", "accepted but has no effect: there are no slabs",
 			(*cacheFlags).checkFactor},
 		{'n', "slab-min-size", required, "<bytes>", "accepted but has no effect",
@@ -71,6 +91,13 @@ func cacheOptions() []option {
 			(*cacheFlags).setProtocol},
 		{'I', "max-item-size", required, "<num>", "adjusts max item size (default: 1m, min: 1k, max: 1024m)",
 			(*cacheFlags).setItemMax},
+	}
+}
+
+// protectionOptions restrict clients and commands. With them are those that memcached's -h lists
+// among them or after them: the memory file and the extended options.
+func protectionOptions() []option {
+	return []option{
 		{'S', "enable-sasl", none, "",
 			"turn on SASL authentication (PLAIN) and serve the\nbinary protocol only; -Y or the environment variable\n" +
 				"MEMCACHED_SASL_PWDB names the file of users",
@@ -92,6 +119,12 @@ func cacheOptions() []option {
 		{'o', "extended", required, "<list>", "comma separated list of extended options, see below",
 			(*cacheFlags).setExtended},
 		{'N', "napi-ids", required, "<num>", "", ignored("-N")},
+	}
+}
+
+// ownOptions are Holdfast's.
+func ownOptions() []option {
+	return []option{
 		{0, "http", required, "<addr>",
 			"HOST:PORT for health, metrics and what-if over HTTP\n(Holdfast's own; off by default)",
 			func(f *cacheFlags, v string) error { f.config.HTTP.Listen = v; return nil }},
