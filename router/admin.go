@@ -18,32 +18,32 @@ import (
 	"holdfast/route"
 )
 
-// adminPrefix is that of keys whose get asks the router itself, as in mcrouter
-// (mcrouter/ServiceInfo-inl.h). A key is NAME or NAME(ARGUMENT,…). The answer is text; one that
-// begins with ERROR says what is wrong with the key.
+// adminPrefix begins the keys whose get is answered by the router itself, as in mcrouter
+// (mcrouter/ServiceInfo-inl.h). The rest of a key is NAME or NAME(ARGUMENT,…). The value is text.
+// If it begins with ERROR, it says what is wrong with the key.
 //
 //	version              holdfast VERSION
 //	config               the text of the file
 //	config_file          its path
 //	config_md5_digest    its MD5
 //	config_sources_info  both, as JSON
-//	config_age           seconds since it was taken
+//	config_age           seconds since it was loaded
 //	preprocessed_config  the pools and routes in use, with defaults, as YAML
-//	options              what the process was started with, a line each
+//	options              the process's options, one per line
 //	pools                the members of each pool, as JSON
 //	hostid, pid          of this host and process
-//	route(OP,KEY)         the addresses that a request goes to at first, a line each
-//	route_handles(OP,KEY) the routes that it comes by, each indented below the one before
+//	route(OP,KEY)         the addresses that a request goes to first, one per line
+//	route_handles(OP,KEY) the routes that it passes, each indented below the one before
 var adminPrefix = []byte("__mcrouter__.")
 
-// A Source is the file that a router's options are from.
+// A Source is the file that a router's options were loaded from.
 type Source struct {
 	File  string
 	Text  []byte
 	Taken time.Time
 }
 
-// SetSource tells the router where its options are from, for its admin keys.
+// SetSource sets the source of the options, for the admin keys.
 func (r *Router) SetSource(s Source) { r.source.Store(&s) }
 
 // admin answers a get of an admin key.
@@ -86,14 +86,14 @@ func (r *Router) adminText(t *tree, asked string) (string, error) {
 	case "pools":
 		return t.poolsText()
 	case "route", "route_handles":
-		return t.wayText(name, arguments)
+		return t.explainText(name, arguments)
 	case "config", "config_file", "config_md5_digest", "config_sources_info", "config_age":
 		return r.sourceText(name)
 	}
 	return "", fmt.Errorf("unknown command: %s", name)
 }
 
-// sourceText tells about the file of the options.
+// sourceText answers the admin keys about the source of the options.
 func (r *Router) sourceText(name string) (string, error) {
 	s := r.source.Load()
 	if s == nil {
@@ -128,8 +128,9 @@ func (t *tree) poolsText() (string, error) {
 	return string(text), err
 }
 
-// wayText tells the way of a request, which the arguments OP,KEY stand for.
-func (t *tree) wayText(name, arguments string) (string, error) {
+// explainText answers the admin keys about where the request goes that the arguments OP,KEY stand
+// for.
+func (t *tree) explainText(name, arguments string) (string, error) {
 	opName, key, found := strings.Cut(arguments, ",")
 	if !found {
 		return "", fmt.Errorf("%s: 2 args expected", name)

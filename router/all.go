@@ -13,15 +13,16 @@ func (r result) severity() int {
 	case resultClientError:
 		return 5
 	}
-	return 3 // the member wasn't reached, or didn't answer
+	return 3 // the member wasn't reached or didn't answer
 }
 
 func (r result) worseThan(other result) bool { return r.severity() > other.severity() }
 
-// worst sends a request to all routes and answers with the worst of their answers once it has them.
+// worst returns a route that sends a request to all routes, and answers with the worst of their
+// answers once all have answered.
 func worst(routes []forwarder) forwarder { return allSync(routes) }
 
-// allSync answers with the worst of all answers: of equally bad ones, the one that came first.
+// allSync answers with the worst of all answers; of equally bad ones, with the first that came.
 type allSync []forwarder
 
 func (routes allSync) forward(l *lane, q *query) {
@@ -29,12 +30,12 @@ func (routes allSync) forward(l *lane, q *query) {
 	f.spread(l, routes)
 }
 
-// A fan is a request that went to several routes at once.
+// A fan is a request that was sent to several routes at once.
 type fan struct {
 	query *query
-	open  int    // those that have not answered
-	worst answer // so far; wire is its own
-	any   bool
+	open  int    // routes that haven't answered
+	worst answer // so far; borrows nothing
+	any   bool   // there is a worst
 }
 
 func (f *fan) spread(l *lane, routes []forwarder) {
@@ -54,7 +55,8 @@ func (f *fan) take(l *lane, _ *query, a *answer) {
 	}
 }
 
-// initial sends a request to all routes and answers with what the first of them does.
+// initial returns a route that sends a request to all routes, and answers with the answer of the
+// first route.
 func initial(routes []forwarder) forwarder {
 	if len(routes) == 1 {
 		return routes[0]
@@ -65,27 +67,28 @@ func initial(routes []forwarder) forwarder {
 type allInitial []forwarder
 
 func (routes allInitial) forward(l *lane, q *query) {
-	copies(l, routes[1:], q)
+	sendCopies(l, routes[1:], q)
 	routes[0].forward(l, q)
 }
 
-// copies sends the request to routes whose answers nobody waits for.
-func copies(l *lane, routes []forwarder, q *query) {
+// sendCopies sends the request to routes whose answers are dropped.
+func sendCopies(l *lane, routes []forwarder, q *query) {
 	r := detach(q.request)
 	for _, to := range routes {
 		to.forward(l, &query{request: r, taker: discard{}})
 	}
 }
 
-// allAsync answers at once, as if nothing were held.
+// allAsync sends a request to all routes, and answers at once as if nothing were held.
 type allAsync []forwarder
 
 func (routes allAsync) forward(l *lane, q *query) {
-	copies(l, routes, q)
+	sendCopies(l, routes, q)
 	q.respondAbsent(l)
 }
 
-// allFastest answers with the first answer that is no failure; if all fail, with the last failure.
+// allFastest answers with the first answer that is no failure, or if all fail with the last
+// failure.
 type allFastest []forwarder
 
 func (routes allFastest) forward(l *lane, q *query) {
@@ -93,8 +96,8 @@ func (routes allFastest) forward(l *lane, q *query) {
 	r.run(l, routes)
 }
 
-// allMajority answers with what more than half of the answers say, by their result. Without such a
-// majority it is the most frequent result; of equally frequent ones, the worse.
+// allMajority answers with the result that more than half of the routes have. If there is none, it
+// answers with the most frequent result, and of equally frequent ones with the worst.
 type allMajority []forwarder
 
 func (routes allMajority) forward(l *lane, q *query) {
@@ -102,14 +105,14 @@ func (routes allMajority) forward(l *lane, q *query) {
 	r.run(l, routes)
 }
 
-// A race is a request that went to several routes at once, some of which may answer when it is
-// over.
+// A race is a request that was sent to several routes at once. It may be answered before all of
+// them have answered.
 type race struct {
 	outer  *query // nil once it is answered
-	open   int    // those that have not answered
+	open   int    // routes that haven't answered
 	half   int
 	counts [resultClosed + 1]int
-	best   answer // its own; what it is when all have answered
+	best   answer // so far; borrows nothing
 	decide func(*race, *answer) (keep, over bool)
 }
 

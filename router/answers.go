@@ -5,12 +5,12 @@ import (
 	"log/slog"
 )
 
-// nothingHeld answers at once, as if nothing were held anywhere and nothing were kept.
+// nothingHeld answers at once, as if nothing were held or stored.
 type nothingHeld struct{ kind route.Kind }
 
 func (nothingHeld) forward(l *lane, q *query) { q.respondAbsent(l) }
 
-// refusing answers with an error. Since nothing was sent, another route may be tried.
+// refusing answers with an error. Since the request was not sent, another route may be tried.
 type refusing struct{ text string }
 
 func (r refusing) forward(l *lane, q *query) { q.fail(l, resultDown, r.text) }
@@ -28,7 +28,7 @@ func (g *logging) forward(l *lane, q *query) {
 	g.target.forward(l, &s.query)
 }
 
-// logged is a query that is logged once it is answered.
+// A logged is a query that is logged once it is answered.
 type logged struct {
 	query
 	outer *query

@@ -7,21 +7,21 @@ import (
 	"holdfast/mc"
 )
 
-// A pool in pieces may hold what mcrouter's BigValueRoute stored before (BigValueRoute-inl.h):
-// under the key stands "1-PIECES-SUFFIX" with bigValueFlag among the client flags, and the pieces
-// stand under KEY:0:SUFFIX, KEY:1:SUFFIX …, of unknown sizes. Such values are read, touched,
-// replaced and deleted here, and never stored. The flag isn't shown to clients: it isn't theirs.
+// A chunked pool may hold values that mcrouter's BigValueRoute has stored (BigValueRoute-inl.h):
+// the value of the key is "1-PIECES-SUFFIX", with bigValueFlag among the client flags, and the
+// pieces have the keys KEY:0:SUFFIX, KEY:1:SUFFIX …, and unknown sizes. The router reads, touches,
+// replaces and deletes such values, and never stores them. Clients don't see the flag.
 
 // bigValueFlag is MC_MSG_FLAG_BIG_VALUE (mcrouter/lib/mc/msg.h).
 const bigValueFlag = 0x8000
 
-// A bigValue is what stands under the key.
+// A bigValue is the parsed value of such a key.
 type bigValue struct {
 	pieces int
 	suffix string
 }
 
-// parseBigValue takes what mcrouter makes and no more.
+// parseBigValue accepts exactly the values that mcrouter makes.
 func parseBigValue(clientFlags uint32, value []byte) (v bigValue, ok bool) {
 	const version = "1-"
 	if clientFlags&bigValueFlag == 0 || !bytes.HasPrefix(value, []byte(version)) || len(value) > manifestBytes {
@@ -34,15 +34,15 @@ func parseBigValue(clientFlags uint32, value []byte) (v bigValue, ok bool) {
 	return v, ok && err == nil && bad == nil && n > 0 && n <= maxPieces
 }
 
-// key is where the i-th piece of the value under key stands.
+// key returns the key of the i-th piece of the value under key.
 func (v *bigValue) key(key []byte, i int) []byte {
 	b := append(make([]byte, 0, len(key)+len(v.suffix)+8), key...)
 	b = append(strconv.AppendInt(append(b, ':'), int64(i), 10), ':')
 	return append(b, v.suffix...)
 }
 
-// bigValue reports whether the hit that s has is one of mcrouter's big values, and takes their flag
-// off it.
+// bigValue reports whether the hit that s parsed is one of mcrouter's big values. If so, it removes
+// their flag from s.first.
 func (s *chunkRead) bigValue(value []byte) (v bigValue, ok bool) {
 	flags, ok := clientFlagsOf(&s.first)
 	if !s.route.theirs || !ok {
@@ -60,7 +60,7 @@ func (s *chunkRead) bigValue(value []byte) (v bigValue, ok bool) {
 	return v, true
 }
 
-// join gets mcrouter's pieces, and touches them if the value is touched, and answers with the
+// join reads mcrouter's pieces, also touches them if the value is touched, and answers with the
 // value.
 func (s *chunkRead) join(l *lane, v bigValue) {
 	r := s.outer.request

@@ -16,7 +16,8 @@ func detach(r *mc.Request) *mc.Request {
 	return &own
 }
 
-// A rewrite is a query that goes on under another key. Its answer gets the first key back.
+// A rewrite is a query with another key than its outer query's. Its answer gets that one's key
+// back.
 type rewrite struct {
 	query
 	outer *query
@@ -56,7 +57,7 @@ func restoreKey(wire []byte, inner, outer *mc.Request) []byte {
 	return appendWhole(make([]byte, 0, len(wire)+len(outer.Key)), &first, block)
 }
 
-// wireKey returns the request's key as its meta flags say it.
+// wireKey returns the request's key as it is in a meta answer: in base64 with the flag b.
 func wireKey(r *mc.Request) []byte {
 	if r.Has('b') {
 		return base64.StdEncoding.AppendEncode(nil, r.Key)

@@ -70,7 +70,7 @@ func (b *builder) pool(o *route.Pool) (*pool, error) {
 		return nil, err
 	}
 	if o.OnError == route.ErrorAsMiss {
-		p.route = missing{p.route}
+		p.route = missOnError{p.route}
 	}
 	return p, nil
 }

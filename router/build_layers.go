@@ -5,19 +5,20 @@ import (
 	"time"
 )
 
-// warmPoolExptime is that of items that a pool has from its WarmFrom, where that can't tell their
-// TTL.
+// warmPoolExptime is the exptime of items that a pool gets from its WarmFrom, if that can't report
+// their TTL.
 const warmPoolExptime = time.Hour
 
-// layers puts before each pool what its options say: pieces, and in front of them its WarmFrom, so
-// that both of the pools cut large values as they are set to.
+// layers puts the routes before each pool that its options require: pieces, and before them the
+// filling from WarmFrom, so that each of the two pools cuts large values by its own options.
 func (b *builder) layers() {
 	for _, p := range b.tree.pools {
 		b.layer(p, map[*pool]bool{})
 	}
 }
 
-// layer is for a pool that may have been done before, as that which another is warmed from.
+// layer puts the layers before a pool, unless it has them already: a pool that others are warmed
+// from gets them before those.
 func (b *builder) layer(p *pool, on map[*pool]bool) {
 	if b.layered[p] || on[p] {
 		return
@@ -40,7 +41,7 @@ func (b *builder) layersOf(p *pool, to forwarder) forwarder {
 	return to
 }
 
-// poolRoute is the pool's route, or one by another hash.
+// poolRoute returns the pool's route, or one with another hash.
 func (b *builder) poolRoute(o *route.Route) (forwarder, error) {
 	p := b.pools[o.Pool]
 	if o.Hash.IsZero() {
@@ -53,12 +54,12 @@ func (b *builder) poolRoute(o *route.Route) (forwarder, error) {
 		return nil, err
 	}
 	if own.OnError == route.ErrorAsMiss {
-		to = missing{to}
+		to = missOnError{to}
 	}
 	return pooled{p, p.prefixed(b.layersOf(p, to))}, nil
 }
 
-// prefixed has the pool's members get keys with their prefixes, if its options say so.
+// prefixed returns a route that leaves the prefixes on the keys, if the pool's options require it.
 func (p *pool) prefixed(to forwarder) forwarder {
 	if p.options.KeepRoutingPrefix {
 		return keepPrefix{to}
@@ -66,7 +67,7 @@ func (p *pool) prefixed(to forwarder) forwarder {
 	return to
 }
 
-// pooled is a pool's route, by its name.
+// A pooled is a pool's route, which is explained by the pool's name.
 type pooled struct {
 	pool *pool
 	to   forwarder
@@ -83,7 +84,7 @@ func (b *builder) filling(kind route.Kind, cold, warm forwarder, exptime, negati
 	return f
 }
 
-// guard has writes to a route pass its fills, if the tree has any.
+// guard puts a fillGuard before a route, if the tree has fills.
 func (b *builder) guard(to forwarder) forwarder {
 	if b.fills == nil {
 		return to

@@ -8,11 +8,12 @@ type cluster struct {
 	route        forwarder
 }
 
-// fallbackCluster is the name of the cluster that takes the unknown ones of its region, as in
-// mcrouter (mcrouter/routes/RouteHandleMap-inl.h).
+// fallbackCluster is the name of the cluster that gets the keys of unknown clusters in its region,
+// as in mcrouter (mcrouter/routes/RouteHandleMap-inl.h).
 const fallbackCluster = "fallback"
 
-// serveCluster goes by the /region/cluster/ that the key begins with; a part "*" is any.
+// serveCluster forwards a query by the /region/cluster/ that its key begins with. A part "*"
+// matches all.
 func (t *tree) serveCluster(l *lane, q *query) {
 	region, name, rest, ok := route.CutCluster(q.request.Key)
 	if !ok {
@@ -36,11 +37,11 @@ func (t *tree) serveCluster(l *lane, q *query) {
 	}
 }
 
-// clustersOf are those that a key with this prefix goes to. The first one answers: that of keys
-// without a prefix, if it is among them.
+// clustersOf returns the clusters that a key with this prefix goes to. The first one's answer is
+// the client's. It is the default cluster if that is among them.
 func (t *tree) clustersOf(region, name string) []cluster {
 	var found []cluster
-	n := len(t.options.Clusters) // behind them stands the default
+	n := len(t.options.Clusters) // after them comes the default cluster
 	for _, part := range [][]cluster{t.clusters[n:], t.clusters[:n]} {
 		for _, c := range part {
 			if c.matches(region, name) {

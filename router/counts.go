@@ -7,11 +7,11 @@ import (
 	"holdfast/mc"
 )
 
-// counts are how many requests of clients were answered, and with what. Those of a lane are written
-// with its lock held and read without it.
+// counts are the numbers of client requests that were answered, by their results. A lane's counts
+// are written with its lock held, and read without it.
 type counts struct {
 	requests [mc.MetaDebug + 1][resultClosed + 1]atomic.Int64
-	decrs    [resultClosed + 1]atomic.Int64 // of requests[MetaArithmetic]: those that take away
+	decrs    [resultClosed + 1]atomic.Int64 // of requests[MetaArithmetic]: those that decrement
 	tooLarge atomic.Int64                   // stores that were refused for their size
 }
 
@@ -23,7 +23,7 @@ func (c *counts) note(r *mc.Request, result result) {
 	}
 	add(&c.requests[r.Op][result])
 	switch {
-	case r.Op == mc.MetaArithmetic && takesAway(r):
+	case r.Op == mc.MetaArithmetic && decrements(r):
 		add(&c.decrs[result])
 	case r.Op == mc.Invalid && r.Drop:
 		add(&c.tooLarge)
@@ -32,19 +32,19 @@ func (c *counts) note(r *mc.Request, result result) {
 
 func add(n *atomic.Int64) { n.Store(n.Load() + 1) }
 
-// takesAway reports whether a meta arithmetic request decrements.
-func takesAway(r *mc.Request) bool { return r.Mode == 'D' || r.Mode == 'd' || r.Mode == '-' }
+// decrements reports whether a meta arithmetic request decrements.
+func decrements(r *mc.Request) bool { return r.Mode == 'D' || r.Mode == 'd' || r.Mode == '-' }
 
-// ClientCounts are the requests of clients that were answered since the start, by their operation
-// and by the names of their results. Operations are those of the classic commands; a meta command
-// counts as the one that does its work.
+// ClientCounts are the client requests that were answered since the start, by their operations and
+// the names of their results. The operations are the classic commands; a meta command counts as the
+// classic one that does the same.
 type ClientCounts struct {
 	Requests map[string]map[string]int64
 	Meta     int64 // of those, meta commands
 	TooLarge int64 // stores that were refused for their size, which are not among them
 }
 
-// classicNames are what meta commands count as. Those of MetaArithmetic are incr or decr.
+// classicNames are the operations that meta commands count as. MetaArithmetic is incr or decr.
 var classicNames = map[mc.Op]string{mc.MetaGet: "get", mc.MetaSet: "set", mc.MetaDelete: "delete",
 	mc.MetaArithmetic: "incr", mc.MetaDebug: "me"}
 
@@ -84,7 +84,7 @@ func (r *Router) ClientCounts() ClientCounts {
 	return c
 }
 
-// of are the requests of some operations, with one of these results, or with any.
+// of returns the number of requests of some operations with one of these results, or with any.
 func (c *ClientCounts) of(ops []string, results ...string) int64 {
 	var n int64
 	for _, op := range ops {

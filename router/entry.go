@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// at returns the tree for requests of an entry.
+// at returns the tree for the requests of an entry.
 func (t *tree) at(entry int) *tree {
 	if entry < len(t.entries) {
 		return t.entries[entry]
@@ -14,8 +14,8 @@ func (t *tree) at(entry int) *tree {
 	return t
 }
 
-// entries makes the trees of Options.Entries. Entries with the same route share one, so that what
-// it counts or limits is that of all of them.
+// entries makes the trees of Options.Entries. Entries with the same route share a tree, so that its
+// limits hold for all of them together.
 func (b *builder) entries() error {
 	t := b.tree
 	made := make([]*tree, len(t.options.Entries))
@@ -39,8 +39,8 @@ func (b *builder) entries() error {
 	return nil
 }
 
-// entry is the tree with another root, and of the pools, which are those to flush, only the ones
-// that this root leads to.
+// entry returns a copy of the tree with another root. Of the pools, which a flush flushes, it has
+// only those that this root leads to.
 func (b *builder) entry(o *route.Route) (*tree, error) {
 	root, err := b.route(o)
 	if err != nil {
@@ -58,7 +58,7 @@ func (b *builder) entry(o *route.Route) (*tree, error) {
 	return &entry, nil
 }
 
-// reach notes the pools that o leads to, with those that these fail over to and warm from.
+// reach adds the pools that o leads to, and the pools that those fail over to or are warmed from.
 func (b *builder) reach(o *route.Route, reached map[string]bool) {
 	b.reachPool(o.Pool, reached)
 	for _, n := range o.Nested() {

@@ -7,8 +7,8 @@ import (
 	"holdfast/route"
 )
 
-// Explain tells where a request would go now, of which only the operation and the key are known,
-// and sends nothing. Where a prefix of the key names several clusters, each is a hop.
+// Explain returns where a request with this operation and key would go now. It sends nothing. If
+// the key's prefix names several clusters, there is a hop for each.
 func (r *Router) Explain(op mc.Op, key []byte) []route.Hop { return r.tree.Load().explain(op, key) }
 
 func (t *tree) explain(op mc.Op, key []byte) []route.Hop {
@@ -25,13 +25,13 @@ func (t *tree) explain(op mc.Op, key []byte) []route.Hop {
 	}
 	for i := range hops {
 		if i > 0 {
-			hops[i].Why = "nobody waits for its answer"
+			hops[i].Why = "its answer is dropped"
 		}
 	}
 	return hops
 }
 
-// explained is a route that tells where it takes a request.
+// An explained is a forwarder that can explain where it forwards a request to.
 type explained interface{ explain(r *mc.Request) route.Hop }
 
 func explain(to forwarder, r *mc.Request) route.Hop {
@@ -41,7 +41,7 @@ func explain(to forwarder, r *mc.Request) route.Hop {
 	return route.Hop{Route: fmt.Sprintf("%T", to)}
 }
 
-// all explains children that all get the request.
+// all explains a route whose children all get the request.
 func all(kind route.Kind, routes []forwarder, r *mc.Request, why string) route.Hop {
 	h := route.Hop{Route: string(kind), Why: why}
 	for _, to := range routes {
@@ -50,13 +50,13 @@ func all(kind route.Kind, routes []forwarder, r *mc.Request, why string) route.H
 	return h
 }
 
-// through explains a route that stands before one other.
+// through explains a route that forwards the request to one other.
 func through(kind route.Kind, why string, to forwarder, r *mc.Request) route.Hop {
 	return route.Hop{Route: string(kind), Why: why, Next: []route.Hop{explain(to, r)}}
 }
 
 func (routes allSync) explain(r *mc.Request) route.Hop {
-	return all(route.KindAllSync, routes, r, "answers with the worst of all")
+	return all(route.KindAllSync, routes, r, "answers with the worst answer")
 }
 
 func (routes allAsync) explain(r *mc.Request) route.Hop {
@@ -64,15 +64,15 @@ func (routes allAsync) explain(r *mc.Request) route.Hop {
 }
 
 func (routes allInitial) explain(r *mc.Request) route.Hop {
-	return all(route.KindAllInitial, routes, r, "answers with the first one's")
+	return all(route.KindAllInitial, routes, r, "answers with the first one's answer")
 }
 
 func (routes allMajority) explain(r *mc.Request) route.Hop {
-	return all(route.KindAllMajority, routes, r, "answers with what most say")
+	return all(route.KindAllMajority, routes, r, "answers with the answer of most")
 }
 
 func (routes allFastest) explain(r *mc.Request) route.Hop {
-	return all(route.KindAllFastest, routes, r, "answers with the first that is no error")
+	return all(route.KindAllFastest, routes, r, "answers with the first answer that is no error")
 }
 
 func (routes random) explain(r *mc.Request) route.Hop {
@@ -132,7 +132,7 @@ func (s *shadow) explain(r *mc.Request) route.Hop {
 	h := through(route.KindShadow, "", s.target, r)
 	for _, to := range s.copies {
 		if to.wantsKey(r.Key) {
-			h.Next = append(h.Next, explain(to.target, r).Because("a copy; nobody waits for its answer"))
+			h.Next = append(h.Next, explain(to.target, r).Because("a copy; its answer is dropped"))
 		}
 	}
 	return h
@@ -142,7 +142,7 @@ func (m *migrate) explain(r *mc.Request) route.Hop {
 	from, to := m.sides(r)
 	switch {
 	case from && to:
-		return all(route.KindMigrate, []forwarder{m.from, m.to}, r, "between the two")
+		return all(route.KindMigrate, []forwarder{m.from, m.to}, r, "to both")
 	case to:
 		return through(route.KindMigrate, "the key has moved", m.to, r)
 	}
@@ -156,9 +156,9 @@ func (w *filling) explain(r *mc.Request) route.Hop {
 	case r.Op.Reads():
 		question := *r
 		question.Op = mc.Get
-		h.Next = append(h.Next, explain(w.warm, &question).AskedLater("if that misses; what it has is added"))
+		h.Next = append(h.Next, explain(w.warm, &question).AskedLater("after a miss; its item is then added"))
 	case w.kind == route.KindWarmUp && r.Op != mc.Touch:
-		h.Next = append(h.Next, explain(w.warm, deleteOf(r)).Because("what it holds is deleted"))
+		h.Next = append(h.Next, explain(w.warm, deleteOf(r)).Because("its item is deleted"))
 	}
 	return h
 }
@@ -181,7 +181,7 @@ func (r *rateLimit) explain(request *mc.Request) route.Hop {
 }
 
 func (o *outstandingLimit) explain(r *mc.Request) route.Hop {
-	return through(route.KindOutstandingLimit, fmt.Sprintf("%d on their way", o.limit), o.target, r)
+	return through(route.KindOutstandingLimit, fmt.Sprintf("at most %d in flight", o.limit), o.target, r)
 }
 
 func (g *logging) explain(r *mc.Request) route.Hop {

@@ -7,17 +7,17 @@ import (
 	"holdfast/route"
 )
 
-// How the pools and their members explain themselves: see Hop.
+// This file explains pools and their members: see route.Hop.
 
 func (p pooled) explain(r *mc.Request) route.Hop {
 	h := route.Hop{Route: string(route.KindPool), Name: p.pool.options.Name, Next: []route.Hop{explain(p.to, r)}}
-	if inner := h.Next[0]; inner.Route == "" { // it only says which members
+	if inner := h.Next[0]; inner.Route == "" { // it only lists members
 		h.Why, h.Next = inner.Why, inner.Next
 	}
 	return h
 }
 
-// asMember explains a member of a pool.
+// explain explains a member of a pool.
 func (m *member) explain(why string) route.Hop {
 	h := route.Hop{Route: "member", Name: m.name, Address: cacheAddress}
 	if m.to != nil {
@@ -57,7 +57,7 @@ func (g *guttered) explain(r *mc.Request) route.Hop {
 	return route.Hop{Next: []route.Hop{m.explain("owns the key"), gutter.AskedLater("if the owner fails")}}
 }
 
-func (m missing) explain(r *mc.Request) route.Hop { return explain(m.to, r) }
+func (m missOnError) explain(r *mc.Request) route.Hop { return explain(m.to, r) }
 
 func (c *chunked) explain(r *mc.Request) route.Hop { return explain(c.target, r) }
 
@@ -80,7 +80,7 @@ func (p *replicated) explain(r *mc.Request) route.Hop {
 		if i == 0 {
 			h.Next = append(h.Next, m.explain(""))
 		} else {
-			h.Next = append(h.Next, m.explain("").AskedLater("or it"))
+			h.Next = append(h.Next, m.explain("").AskedLater("or this one"))
 		}
 	}
 	return h

@@ -47,10 +47,10 @@ func TestExplain(t *testing.T) {
  warm_up
   pool a
    member a1 127.0.0.1:1 (owns the key)
-  pool b (if that misses; what it has is added)
+  pool b (after a miss; its item is then added)
    member b1 127.0.0.1:3 (owns the key)`},
 		{mc.Delete, "all:1", `prefix_selector (prefix "all:")
- all_sync (answers with the worst of all)
+ all_sync (answers with the worst answer)
   pool b
    member b1 127.0.0.1:3 (owns the key)
   pool c (all members; acknowledge: all)
@@ -65,10 +65,10 @@ func TestExplain(t *testing.T) {
 		{mc.Get, "/east/*/k", `cluster /east/x/
  pool b
   member b1 127.0.0.1:3 (owns the key)
-cluster /east/y/ (nobody waits for its answer)
+cluster /east/y/ (its answer is dropped)
  pool c (read: first)
   member c1 127.0.0.1:4
-  member c2 127.0.0.1:5 (or it)`},
+  member c2 127.0.0.1:5 (or this one)`},
 	} {
 		var lines []string
 		for _, hop := range r.Explain(test.op, []byte(test.key)) {

@@ -7,8 +7,8 @@ import (
 	"holdfast/mc"
 )
 
-// maxRelative is up to where an exptime counts from now; above it is Unix seconds. memcached's
-// REALTIME_MAXDELTA.
+// maxRelative is the largest exptime that counts from now; a larger one is Unix seconds. It is
+// memcached's REALTIME_MAXDELTA.
 const maxRelative = 60 * 60 * 24 * 30
 
 // capExptime returns r with an exptime of at most ttl from now, if r sets one.
@@ -16,7 +16,7 @@ func capExptime(r *mc.Request, ttl time.Duration, now time.Time) *mc.Request {
 	return mapExptime(r, func(exptime int64) int64 { return earlier(exptime, ttl, now) })
 }
 
-// earlier is the exptime, or ttl from now if that is earlier.
+// earlier returns the exptime, or the one that is ttl from now if that is earlier.
 func earlier(exptime int64, ttl time.Duration, now time.Time) int64 {
 	limit := max(1, int64((ttl+time.Second-1)/time.Second))
 	if limit > maxRelative {
@@ -34,8 +34,7 @@ func earlier(exptime int64, ttl time.Duration, now time.Time) int64 {
 	return exptime
 }
 
-// mapExptime returns r with f of its exptime, if it is one that sets an item's; 0 is an item
-// without.
+// mapExptime returns r with f applied to its exptime, if r sets that of an item. Exptime 0 is none.
 func mapExptime(r *mc.Request, f func(int64) int64) *mc.Request {
 	switch r.Op {
 	case mc.Set, mc.Add, mc.Replace, mc.CAS, mc.Touch, mc.Gat, mc.Gats:
@@ -48,8 +47,8 @@ func mapExptime(r *mc.Request, f func(int64) int64) *mc.Request {
 	return r
 }
 
-// mapMetaExptime is mapExptime for meta commands, whose times stand in their arguments: T, and N of
-// an item that they make.
+// mapMetaExptime is mapExptime for meta commands, which have exptimes in their flags: T, and N for
+// an item that they create.
 func mapMetaExptime(r *mc.Request, f func(int64) int64) *mc.Request {
 	if r.Op != mc.MetaSet && !r.Has('T') && !r.Has('N') {
 		return r

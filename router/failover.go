@@ -12,29 +12,29 @@ import (
 	"holdfast/route"
 )
 
-// failover asks the children one after the other until one's answer is no error of the policy.
+// failover asks the children one after the other, until one's answer is no error of the policy.
 type failover struct {
 	kind      route.Kind
 	children  []forwarder
-	errors    [classes][resultClosed + 1]bool // after which results it goes on
-	afterMiss bool                            // and only gets and deletes go on
+	errors    [classes][resultClosed + 1]bool // the results after which the next child is asked
+	afterMiss bool                            // after a miss too, and for gets and deletes only
 	maxTries  int
 	limit     *failoverLimit // nil is none
-	ttl       time.Duration  // the most that items get on the children after the first; 0 is no bound
+	ttl       time.Duration  // the longest TTL of items on the children after the first; 0 is no bound
 
 	order    route.FailoverOrder
-	ring     *ring.Ring     // rendezvous: over the children after the first
-	failures []atomic.Int32 // least_failures: of each child in a row
+	ring     *ring.Ring     // rendezvous: of the children after the first
+	failures []atomic.Int32 // least_failures: the errors in a row of each child
 }
 
-// failureNames are a policy's names of failures; what broke half-way counts as a time-out.
+// failureNames are a policy's names of failures. A connection that broke counts as a time-out.
 var failureNames = map[string][]result{
 	"connect": {resultConnect}, "connect_timeout": {resultConnectTimeout}, "timeout": {resultTimeout, resultClosed},
 	"down": {resultDown}, "busy": {resultBusy}, "server_error": {resultServerError},
 }
 
-// setErrors takes names that Check has passed. Without names it is all failures, but for
-// serverError if that isn't one.
+// setErrors sets the errors of a class by names that have passed route's Check. Nil is all
+// failures, and of those server_error only if serverError is true.
 func (f *failover) setErrors(c class, names []string, serverError bool) {
 	errors := &f.errors[c]
 	for r := resultServerError; r <= resultClosed; r++ {
@@ -54,14 +54,14 @@ func (f *failover) forward(l *lane, q *query) {
 	f.children[0].forward(l, &a.query)
 }
 
-// An attempt is a request that goes from child to child.
+// An attempt is a request that is forwarded to one child after the other.
 type attempt struct {
 	query
 	route *failover
 	outer *query
-	order []int // of the children, once the first has failed; nil as they stand
-	at    int   // in order
-	tries int   // children that were asked and failed otherwise than by not being reached
+	order []int // the order of the children, set once the first has failed; nil is as they stand
+	at    int   // the index in order
+	tries int   // children that were reached and failed
 }
 
 func (a *attempt) child() int {
@@ -89,10 +89,12 @@ func (a *attempt) take(l *lane, _ *query, got *answer) {
 	f.children[a.child()].forward(l, &a.query)
 }
 
-// busyAnswer is what mcrouter and its servers say when they are busy (mcrouter/lib/mc/msg.h).
+// busyAnswer begins the answer of mcrouter and its servers when they are busy
+// (mcrouter/lib/mc/msg.h).
 var busyAnswer = []byte("SERVER_ERROR 307 ")
 
-// policyResult is the result that the policy goes by: a member may say itself that it is busy.
+// policyResult returns the result by which the policy decides: an answer may mean that the member
+// is busy.
 func policyResult(a *answer) result {
 	if a.result == resultServerError && bytes.HasPrefix(a.wire, busyAnswer) {
 		return resultBusy
@@ -100,7 +102,7 @@ func policyResult(a *answer) result {
 	return a.result
 }
 
-// goesOn reports whether the policy says to.
+// goesOn reports whether the policy asks the next child after this result.
 func (f *failover) goesOn(op mc.Op, r result) bool {
 	c := classOf(op)
 	if f.afterMiss {
@@ -117,8 +119,8 @@ func (f *failover) goesOn(op mc.Op, r result) bool {
 	return f.errors[c][r]
 }
 
-// mayGoOn reports whether the limits allow it. As in mcrouter, children that could not be reached
-// count for none.
+// mayGoOn reports whether the limits allow another try. As in mcrouter, children that could not be
+// reached don't count.
 func (f *failover) mayGoOn(a *attempt, r result) bool {
 	if r == resultDown || r == resultConnect || r == resultConnectTimeout {
 		return true
@@ -127,7 +129,8 @@ func (f *failover) mayGoOn(a *attempt, r result) bool {
 	return (f.maxTries == 0 || a.tries < f.maxTries) && (!r.failed() || f.limit.allows())
 }
 
-// ordered is in which order the children are asked, the first of which has been.
+// ordered returns the order in which the children are asked, beginning with the first one; nil is
+// as they stand.
 func (f *failover) ordered(key []byte) []int {
 	n := len(f.children)
 	if f.order == route.InOrder || n <= 2 {
@@ -141,7 +144,7 @@ func (f *failover) ordered(key []byte) []int {
 		}
 		return order
 	}
-	failures := make([]int32, n) // as of now, since others change them meanwhile
+	failures := make([]int32, n) // a copy, since other lanes change them during the sort
 	for i := 1; i < n; i++ {
 		order = append(order, i)
 		failures[i] = f.failures[i].Load()
@@ -163,14 +166,15 @@ func (f *failover) note(child int, r result) {
 	}
 }
 
-// failoverLimit bounds how many requests fail over: of all requests a share, or so many a second.
+// failoverLimit limits how many requests fail over: a share of all requests, or a number per
+// second.
 type failoverLimit struct {
 	bucket *bucket
-	clock  clock        // nil if it is a share
-	total  atomic.Int64 // requests, as the time of a bucket of a share
+	clock  clock        // nil if the limit is a share
+	total  atomic.Int64 // requests so far, by which the bucket of a share is filled
 }
 
-// defaultFailoverBurst is mcrouter's, of a share.
+// defaultFailoverBurst is mcrouter's default for a share.
 const defaultFailoverBurst = 1000
 
 func newFailoverLimit(p *route.FailoverPolicy, c clock) *failoverLimit {

@@ -4,19 +4,20 @@ import (
 	"holdfast/mc"
 )
 
-// A flight is a batch in flight: a place for each of its requests, whose answers go out in order.
+// A flight is a batch in flight. It has a place for each of the requests, whose answers are written
+// in order.
 type flight struct {
 	lane   *lane
 	batch  *mc.Batch
 	places []place
-	head   int    // the first place whose answer isn't in the batch
-	open   int    // places that have no answer
-	bytes  int    // of answers so far
-	held   []byte // answers that came before their turn
-	failed []byte // the error of a get line in progress, which ends it in the place of END
+	head   int    // the first place whose answer isn't in the batch yet
+	open   int    // places without an answer
+	bytes  int    // of the answers so far
+	held   []byte // answers that came before those ahead of them
+	failed []byte // the error of a get line in progress, which ends it instead of END
 }
 
-// A place is where the answer of one request belongs.
+// A place is that of one request's answer in the flight.
 type place struct {
 	query
 	flight   *flight
@@ -25,13 +26,13 @@ type place struct {
 	from, to int // of the answer in flight.held
 }
 
-// How many requests of a batch are in flight at once: as many as a batch has, unless answers are
-// large, or the lane holds many already, whose clients wait for others.
+// How many requests of a batch are in flight at once, its window: all of them, unless answers are
+// large, or the lane holds many bytes of answers already.
 const (
-	windowBytes  = 1 << 20 // of answers that a window is to bring, by what the last ones were like
+	windowBytes  = 1 << 20 // the answers that a window should bring, if they are as large as the last ones
 	narrowWindow = 4
-	answersMax   = 64 << 20 // bytes of a lane from where on its windows are narrow
-	meanShare    = 64       // of which one answer counts
+	answersMax   = 64 << 20 // bytes of answers that a lane holds, above which windows are narrow
+	meanShare    = 64       // an answer counts 1/meanShare in the mean
 )
 
 func (l *lane) window() int {
@@ -47,11 +48,11 @@ const spareFlights = 256
 // spareHeldBytes is how much memory a flight may keep for the next batch.
 const spareHeldBytes = 64 << 10
 
-// launch sends the batch in flight, or as much of it as fits.
+// launch sends the batch's requests, or as many as fit into a window.
 func (l *lane) launch(b *mc.Batch) {
 	f := l.takeFlight(b)
 	t := l.router.tree.Load().at(b.Entry)
-	f.open++ // until all are in flight, or the first answers would end the flight
+	f.open++ // until all are sent: otherwise the first answers could end the flight
 	for i := range f.places {
 		p := &f.places[i]
 		p.request, p.taker, p.flight = &b.Requests[b.Next+i], p, f
@@ -81,7 +82,7 @@ func (l *lane) takeFlight(b *mc.Batch) *flight {
 	return f
 }
 
-// take puts the answer where it belongs: out, if all before it are out.
+// take writes the answer to the batch if all answers before it are there, and keeps it otherwise.
 func (p *place) take(l *lane, _ *query, a *answer) {
 	if a.missed && a.result.failed() {
 		p.respond(l, resultMiss)
@@ -125,7 +126,7 @@ func (f *flight) put(p *place, wire []byte) {
 	if !r.Last {
 		return
 	}
-	if len(f.failed) > 0 { // the values that were found stand, and the client learns that more may be missing
+	if len(f.failed) > 0 { // the error after the values tells the client that more may be missing
 		b.Out = append(b.Out, f.failed...)
 		f.failed = f.failed[:0]
 		return
@@ -140,7 +141,7 @@ func (f *flight) end() {
 	}
 	l, b := f.lane, f.batch
 	b.Next += len(f.places)
-	b.Carry = append(b.Carry, f.failed...) // for the rest of a get line that was too long for this flight
+	b.Carry = append(b.Carry, f.failed...) // for the rest of a get line that continues in the next flight
 	clear(f.places)
 	f.batch = nil
 	f.held = f.held[:0]

@@ -7,22 +7,23 @@ import (
 	"holdfast/mc"
 )
 
-// delayedFlushes are flushes to come, of pools whose members hold items together. Each member has
-// the flush_all with its delay too, but does it by its own clock, and not at all if it was
-// restarted since or came back in between. Then
+// delayedFlushes are the flushes with a delay of pools whose members have journals, or that are
+// filled from others. Each member gets the flush_all with its delay too. But it flushes by its own
+// clock, and not at all if it is restarted or comes back before the delay has passed. Then:
 //
 //  1. Member C is down. flush_all 60 is acknowledged, and C is flushed when it comes back, at once.
 //  2. A set of k goes to A, B and C.
 //  3. After the 60 seconds A and B lose k. Reads of k at C find it, as does a copy from C to A.
 //
-// So when the time has come the router flushes the pool itself, in order with its writes and
-// copies. It has forgotten that if it was restarted in between.
+// So after the delay the router flushes the pool itself, in order with its writes and copies. A
+// router that is restarted before that doesn't.
 type delayedFlushes struct {
 	mu     sync.Mutex // guards timers
 	timers map[string]*time.Timer
 }
 
-// set has the pool flushed after delay; a flush replaces the one that was to come, and 0 is none.
+// set flushes the pool after delay, instead of at the time that was set before. 0 only cancels
+// that.
 func (f *delayedFlushes) set(r *Router, pool string, delay time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -39,7 +40,7 @@ func (f *delayedFlushes) set(r *Router, pool string, delay time.Duration) {
 	f.timers[pool] = time.AfterFunc(delay, func() { r.flushPool(pool) })
 }
 
-// stop forgets all flushes to come.
+// stop cancels all flushes.
 func (f *delayedFlushes) stop() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -48,7 +49,7 @@ func (f *delayedFlushes) stop() {
 	}
 }
 
-// flushPool flushes the pool of the present tree that has this name, if there is one.
+// flushPool flushes the pool of this name in the current tree, if there is one.
 func (r *Router) flushPool(name string) {
 	l := r.lanes[0]
 	l.loop.Post(func() {
@@ -64,7 +65,7 @@ func (r *Router) flushPool(name string) {
 	})
 }
 
-// flushDelay is how long after now the flush is to come; 0 if it is for now.
+// flushDelay returns the delay of a flush_all; 0 if it is due now.
 func flushDelay(r *mc.Request, now time.Time) time.Duration {
 	switch {
 	case !r.HasExptime || r.Exptime <= 0:

@@ -5,9 +5,9 @@ import (
 	"holdfast/route"
 )
 
-// keepPrefix is before a pool whose members get keys with the /region/cluster/ that they came with,
-// as mcrouter's keep_routing_prefix has it: the members are routers themselves. Keys are placed
-// without it, so that a pool of caches would hold each at the same member as without.
+// keepPrefix forwards to a pool whose members get keys with the /region/cluster/ that the clients
+// sent, as with mcrouter's keep_routing_prefix: the members are routers themselves. Keys are placed
+// without that prefix, so that each is on the same member as in a pool without the option.
 type keepPrefix struct{ target forwarder }
 
 func (k keepPrefix) forward(l *lane, q *query) {
@@ -27,7 +27,7 @@ func (k keepPrefix) forward(l *lane, q *query) {
 
 func (k keepPrefix) explain(r *mc.Request) route.Hop { return explain(k.target, r) }
 
-// withoutCluster is the part of a key that places it in such a pool.
+// withoutCluster returns the part of a key by which such a pool places it.
 func withoutCluster(key []byte) []byte {
 	if _, _, rest, ok := route.CutCluster(key); ok {
 		return rest

@@ -9,19 +9,19 @@ import (
 	"holdfast/route"
 )
 
-// A bucket of tokens is filled at a rate up to its burst. What it counts by is the caller's, as
-// long as it rises: seconds, or requests.
+// A bucket of tokens is filled at a rate, up to its burst. The caller chooses the unit of time,
+// which must not decrease: seconds, or requests.
 type bucket struct {
 	rate, burst float64
 
 	mu     sync.Mutex // guards what follows
 	tokens float64
-	at     float64 // up to when it is filled
+	at     float64 // the time up to which it is filled
 }
 
 func newBucket(rate, burst float64) *bucket { return &bucket{rate: rate, burst: burst, tokens: burst} }
 
-// spend takes a token, if there is one.
+// spend takes a token, and reports whether there was one.
 func (b *bucket) spend(at float64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -36,14 +36,14 @@ func (b *bucket) spend(at float64) bool {
 	return true
 }
 
-// A class is what limits and policies tell apart, as mcrouter does.
+// A class is a group of operations that limits and policies distinguish, as mcrouter does.
 type class uint8
 
 const (
 	classRead class = iota
 	classUpdate
 	classDelete
-	classOther // touch, and what counts
+	classOther // touch, incr, decr and the like
 	classes
 )
 
@@ -59,7 +59,7 @@ func classOf(op mc.Op) class {
 	return classOther
 }
 
-// rateLimit refuses requests of a class that there are too many of, over all lanes.
+// rateLimit refuses requests of a class above its rate, over all lanes.
 type rateLimit struct {
 	target  forwarder
 	buckets [classes]*bucket // nil is no limit
@@ -86,7 +86,7 @@ func (r *rateLimit) forward(l *lane, q *query) {
 	r.target.forward(l, q)
 }
 
-// A clock tells the time that has passed since some moment, and never goes back.
+// A clock returns the time since a fixed point in time, and never goes back.
 type clock func() time.Duration
 
 func newClock(now func() time.Time, start time.Time) clock {
@@ -95,8 +95,9 @@ func newClock(now func() time.Time, start time.Time) clock {
 
 func (c clock) seconds() float64 { return c().Seconds() }
 
-// outstandingLimit lets so many requests be in flight at once, over all lanes. Others wait their
-// turn. Who waits is bounded by what clients have open.
+// outstandingLimit limits how many requests are in flight at once, over all lanes. Others wait for
+// their turn. The number of waiting requests is bounded by what the clients' connections may have
+// in flight.
 type outstandingLimit struct {
 	target forwarder
 	limit  int
@@ -106,13 +107,13 @@ type outstandingLimit struct {
 	waiting []waiting
 }
 
-// waiting is what goes on later, on its lane.
+// A waiting is a function that is called later, on its lane.
 type waiting struct {
 	lane *lane
 	run  func()
 }
 
-// post has it go on, from whatever goroutine.
+// post calls run on the lane, soon. Any goroutine may call it.
 func (w waiting) post() { w.lane.loop.Post(func() { w.lane.enter(w.run) }) }
 
 func (o *outstandingLimit) forward(l *lane, q *query) {
@@ -127,14 +128,14 @@ func (o *outstandingLimit) forward(l *lane, q *query) {
 	o.send(l, q)
 }
 
-// send is for a request that is in open.
+// send forwards a request that is counted in open.
 func (o *outstandingLimit) send(l *lane, q *query) {
 	s := &outstanding{outer: q, limit: o}
 	s.request, s.taker = q.request, s
 	o.target.forward(l, &s.query)
 }
 
-// outstanding is a query that is in the count of its limit.
+// An outstanding is a query that is counted by its limit until it is answered.
 type outstanding struct {
 	query
 	outer *query
@@ -146,7 +147,7 @@ func (s *outstanding) take(l *lane, _ *query, a *answer) {
 	s.outer.taker.take(l, s.outer, a)
 }
 
-// leave hands the place to who waits longest.
+// leave ends a request, and sends the one that has waited longest.
 func (o *outstandingLimit) leave() {
 	o.mu.Lock()
 	if len(o.waiting) == 0 {

@@ -7,7 +7,7 @@ import (
 	"holdfast/mc"
 )
 
-// A localRoute forwards to the cache of this process, which is a member without an upstream.
+// A localRoute forwards to the cache of this process, a member without an upstream.
 type localRoute struct {
 	cache mc.Handler
 }
@@ -30,9 +30,9 @@ func (m localRoute) forward(l *lane, q *query) {
 	}
 }
 
-// A localCall is one request at the cache. The batch may be done before Serve returns, as the
-// cache's are now, or later and on any goroutine. The lane is locked while Serve runs, so whichever
-// comes second finishes the call: Serve's return on the lane, or Done, which posts it to the lane.
+// A localCall is one request to the cache. The cache may call Done before Serve returns, as it does
+// now, or later and on any goroutine. The lane is locked while Serve runs. So the second of the two
+// finishes the call: Serve's return on the lane, or Done, which posts finish to the lane.
 type localCall struct {
 	route localRoute
 	lane  *lane
@@ -44,7 +44,7 @@ type localCall struct {
 // callSteps are Serve's return and Done.
 const callSteps = 2
 
-// finish takes the answer to the query. The lane is locked.
+// finish passes the answer to the query's taker. The lane is locked.
 func (c *localCall) finish() {
 	q, wire := c.query, flatten(c.batch)
 	a := answer{result: resultMiss, wire: wire}
@@ -57,7 +57,7 @@ func (c *localCall) finish() {
 	}
 }
 
-// flatten returns the answers with large values where they belong.
+// flatten returns the batch's answers with the pinned values in their places.
 func flatten(b *mc.Batch) []byte {
 	if len(b.Pinned) == 0 {
 		return b.Out

@@ -6,10 +6,10 @@ import (
 	"holdfast/mc"
 )
 
-// migrate moves traffic from a route to another, as mcrouter's MigrateRoute does. Before start all
-// goes to from. Then deletes go to both, for two intervals. In the second of them each key moves at
-// a time of its own, by its hash; what is written to one side after that is not on the other. After
-// the two all goes to to.
+// migrate moves the requests from one route to another, as mcrouter's MigrateRoute does. Before
+// start all requests go to from. Then, for two intervals, deletes go to both. During the second
+// interval each key moves at a time that depends on its hash; items that are stored on one side
+// aren't on the other. After the two intervals all requests go to to.
 //
 //	                 start        start+interval        start+2×interval
 //	deletes   from     │             both                    │    to
@@ -33,7 +33,7 @@ func (m *migrate) forward(l *lane, q *query) {
 	}
 }
 
-// sides are those that the request goes to now.
+// sides returns the sides that the request goes to now.
 func (m *migrate) sides(r *mc.Request) (from, to bool) {
 	now := m.now()
 	if classOf(r.Op) == classDelete {

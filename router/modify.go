@@ -9,11 +9,11 @@ import (
 	"holdfast/route"
 )
 
-// modifyKey sends requests on under another key. The answer has the client's own.
+// modifyKey forwards requests with another key. Their answers get the client's key back.
 type modifyKey struct {
 	target  forwarder
-	ensure  string // what keys begin with then
-	replace string // what ensure is put in the place of, in keys that have it
+	ensure  string // the prefix of all keys afterwards
+	replace string // a prefix that ensure replaces, in keys that have it
 }
 
 func (m *modifyKey) forward(l *lane, q *query) {
@@ -42,7 +42,7 @@ func (m *modifyKey) modified(key []byte) (_ []byte, changed bool) {
 	return append([]byte(m.ensure), rest...), true
 }
 
-// keyBytes is how long the key is on the wire.
+// keyBytes returns the length of the key on the wire.
 func keyBytes(key []byte, binary bool) int {
 	if binary {
 		return base64.StdEncoding.EncodedLen(len(key))
@@ -50,13 +50,13 @@ func keyBytes(key []byte, binary bool) int {
 	return len(key)
 }
 
-// failClient answers q with what is wrong with the request.
+// failClient answers q with a CLIENT_ERROR.
 func (q *query) failClient(l *lane, text string) {
 	l.scratch = mc.AppendClientError(l.scratch[:0], text)
 	q.taker.take(l, q, &answer{result: resultClientError, wire: l.scratch})
 }
 
-// toCluster is the route of keys with the prefix of cluster, in the tree that it stands in.
+// A toCluster forwards to the route of a cluster, in the tree that it is part of.
 type toCluster struct {
 	tree    *tree
 	cluster int // of tree.clusters; -1 is the root
@@ -71,7 +71,7 @@ func (c *toCluster) route() forwarder {
 	return c.tree.clusters[c.cluster].route
 }
 
-// modifyExptime changes the exptimes of requests that have one.
+// modifyExptime changes the exptime of requests that have one.
 type modifyExptime struct {
 	target forwarder
 	action route.ExptimeAction
@@ -94,7 +94,7 @@ func (m *modifyExptime) changed(now time.Time) func(int64) int64 {
 	}
 }
 
-// passed is a query that stands for another one, whose answer is that one's.
+// A passed is a query in place of another one, which gets its answer.
 type passed struct {
 	query
 	outer *query
@@ -102,7 +102,7 @@ type passed struct {
 
 func (p *passed) take(l *lane, _ *query, a *answer) { p.outer.taker.take(l, p.outer, a) }
 
-// exptimeOf is how d from now is said on the wire, rounded up to a second.
+// exptimeOf returns the exptime, as on the wire, that is d from now, rounded up to a second.
 func exptimeOf(d time.Duration, now time.Time) int64 {
 	if d < 0 {
 		return -1
@@ -110,7 +110,7 @@ func exptimeOf(d time.Duration, now time.Time) int64 {
 	return relative(int64((d+time.Second-1)/time.Second), now)
 }
 
-// relative is how seconds from now are said on the wire.
+// relative returns the exptime, as on the wire, that is these seconds from now.
 func relative(seconds int64, now time.Time) int64 {
 	if seconds > maxRelative {
 		return now.Unix() + seconds

@@ -6,23 +6,23 @@ import (
 	"holdfast/route"
 )
 
-// A pool is members that hold items together. Its route takes a query to the one, or those, that
-// are responsible for it.
+// A pool is a set of members that hold items together. Its route forwards a query to the member or
+// members that are responsible for its key.
 type pool struct {
 	options *route.Pool
 	members []*member
 	route   forwarder
 
-	replicated *replicated // behind route; nil of a sharded pool
+	replicated *replicated // behind route; nil if the pool is sharded
 }
 
-// A member is one of a pool's.
+// A member is an upstream, or the cache of this process, in its role in a pool.
 type member struct {
 	name  string
-	to    *upstream // nil for the cache of this process
+	to    *upstream // nil: the cache of this process
 	route forwarder
 
-	refill *refill // nil unless the pool is replicated and the member on the network
+	refill *refill // nil unless the pool is replicated and the member is an upstream
 }
 
 // An upstreamRoute forwards to one upstream, over a link of the lane.
@@ -36,7 +36,7 @@ func (m upstreamRoute) forward(l *lane, q *query) {
 	l.link(m.to, hash).enqueue(q)
 }
 
-// keyHash is FNV-1a, for choices that nobody else has to make the same way.
+// keyHash is FNV-1a with its halves mixed, for choices that no other process has to repeat.
 func keyHash(key []byte) uint64 {
 	h := uint64(14695981039346656037)
 	for _, c := range key {
@@ -47,11 +47,11 @@ func keyHash(key []byte) uint64 {
 
 func (m *member) up() bool { return m.to == nil || m.to.up() }
 
-// sharded takes a key to the member that owns it.
+// sharded forwards a query to the member that owns its key.
 type sharded struct {
 	ring    *ring.Ring
 	members []*member
-	kept    bool // keys have their /region/cluster/, which doesn't place them
+	kept    bool // keys have their /region/cluster/, without which they are placed
 }
 
 func (s *sharded) forward(l *lane, q *query) { s.owner(q.request.Key).route.forward(l, q) }
@@ -63,7 +63,7 @@ func (s *sharded) owner(key []byte) *member {
 	return s.members[s.ring.Owner(key)]
 }
 
-// ejecting is a sharded pool whose members' keys go to the others while they are down.
+// ejecting is a sharded pool that sends the keys of a member that is down to the others.
 type ejecting struct{ sharded }
 
 func (s *ejecting) forward(l *lane, q *query) {
@@ -77,10 +77,11 @@ func (s *ejecting) forward(l *lane, q *query) {
 
 func (s *ejecting) memberUp(i int) bool { return s.members[i].up() }
 
-// missing has gets that failed answered as misses, unless a route above has a better answer.
-type missing struct{ to forwarder }
+// missOnError marks failed reads, so that the client gets a miss unless a route above finds a
+// better answer: Pool.OnError.
+type missOnError struct{ to forwarder }
 
-func (m missing) forward(l *lane, q *query) {
+func (m missOnError) forward(l *lane, q *query) {
 	if !q.request.Op.Reads() {
 		m.to.forward(l, q)
 		return

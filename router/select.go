@@ -9,7 +9,7 @@ import (
 	"holdfast/ring"
 )
 
-// hashed takes a key to the child that owns it.
+// hashed forwards a query to the child that owns its key.
 type hashed struct {
 	ring     *ring.Ring
 	children []forwarder
@@ -17,13 +17,13 @@ type hashed struct {
 
 func (h *hashed) forward(l *lane, q *query) { h.children[h.ring.Owner(q.request.Key)].forward(l, q) }
 
-// bounded is hashed, but no child has more than its bound of the requests that are in flight:
-// the next in order takes what is beyond.
+// bounded is hashed with a bound on the load: no child has more than factor times the mean number
+// of requests in flight. The next child in the key's order takes those above it.
 type bounded struct {
 	hashed
 	factor float64
 	load   []atomic.Int64 // by child, over all lanes
-	up     func(int) bool // children that are not are left out; nil leaves none out
+	up     func(int) bool // children that aren't up get no requests; nil: all do
 }
 
 func newBounded(h hashed, factor float64, up func(int) bool) *bounded {
@@ -49,7 +49,8 @@ func (b *bounded) loadOf(i int) int64 {
 	return b.load[i].Load()
 }
 
-// bounded is the pool by the load of its members; with eject, of those that are up.
+// bounded returns the pool's route with a bound on the load of its members, or with eject of those
+// that are up.
 func (s *sharded) bounded(factor float64, eject bool) *bounded {
 	h := hashed{ring: s.ring}
 	for _, m := range s.members {
@@ -61,7 +62,7 @@ func (s *sharded) bounded(factor float64, eject bool) *bounded {
 	return newBounded(h, factor, func(i int) bool { return s.members[i].up() })
 }
 
-// counted is a query that is in a count until it is answered.
+// A counted is a query that is counted until it is answered.
 type counted struct {
 	query
 	outer *query
@@ -73,7 +74,7 @@ func (c *counted) take(l *lane, _ *query, a *answer) {
 	c.outer.taker.take(l, c.outer, a)
 }
 
-// byPrefix takes a key to the route of the longest prefix that it has.
+// byPrefix forwards a query to the route of the longest prefix that its key has.
 type byPrefix struct {
 	lengths   []int // of the prefixes, longest first
 	routes    map[string]forwarder
@@ -100,14 +101,14 @@ func (p *byPrefix) find(key []byte) forwarder {
 	return p.otherwise
 }
 
-// byOperation takes a request to the route of its operation.
+// byOperation forwards a query to the route of its operation.
 type byOperation struct {
-	routes    [mc.DebugTime + 1]forwarder // nil is otherwise
-	decrement forwarder                   // ma that counts down
+	routes    [mc.DebugTime + 1]forwarder // nil stands for otherwise
+	decrement forwarder                   // of an ma that decrements
 	otherwise forwarder
 }
 
-// operationGroups are the operations that a name stands for besides its own, unless they are named
+// operationGroups are the further operations that a name stands for, unless they are named
 // themselves.
 var operationGroups = map[string][]mc.Op{
 	"get":    {mc.Gets, mc.Gat, mc.Gats, mc.MetaGet, mc.MetaDebug},
@@ -127,7 +128,8 @@ func parseOp(name string) (mc.Op, bool) {
 	return mc.Invalid, false
 }
 
-// newByOperation knows only names that Check has passed. A group's own names go before a group.
+// newByOperation takes names that have passed route's Check. A smaller group goes before a larger
+// one.
 func newByOperation(named map[string]forwarder, otherwise forwarder) *byOperation {
 	s := &byOperation{otherwise: otherwise}
 	for _, group := range []string{"gat", "mg", "get", "set", "delete"} {
@@ -153,7 +155,7 @@ func (s *byOperation) forward(l *lane, q *query) { s.find(q.request).forward(l, 
 
 func (s *byOperation) find(r *mc.Request) forwarder {
 	to := s.routes[r.Op]
-	if r.Op == mc.MetaArithmetic && takesAway(r) {
+	if r.Op == mc.MetaArithmetic && decrements(r) {
 		to = s.decrement
 	}
 	if to == nil {
@@ -162,15 +164,15 @@ func (s *byOperation) find(r *mc.Request) forwarder {
 	return to
 }
 
-// random takes each request to any of the children.
+// random forwards each query to a child that is chosen at random.
 type random []forwarder
 
 func (routes random) forward(l *lane, q *query) {
 	routes[l.rand()%uint64(len(routes))].forward(l, q)
 }
 
-// A spread is a hash of a key that all routers compute, for choices that they have to make alike.
-// The key counts up to mcrouter's stop, so that keys that lie together are chosen together.
+// A spread is a hash of a key for choices that all routers must make alike. The key is hashed up to
+// "|#|", mcrouter's stop, so that keys which are placed together are chosen together.
 type spread uint64
 
 func spreadOf(key []byte) spread {
@@ -181,7 +183,7 @@ func spreadOf(key []byte) spread {
 }
 
 func spreadOfText[T ~string | ~[]byte](text T) spread {
-	h := uint64(14695981039346656037) // FNV-1a, and then the end of MurmurHash3, since FNV's high bits are poor
+	h := uint64(14695981039346656037) // FNV-1a, then the end of MurmurHash3, since FNV mixes the high bits poorly
 	for i := range len(text) {
 		h = (h ^ uint64(text[i])) * 1099511628211
 	}
@@ -190,8 +192,8 @@ func spreadOfText[T ~string | ~[]byte](text T) spread {
 	return spread(h ^ h>>33)
 }
 
-// fraction is in [0, 1).
+// fraction maps s to [0, 1).
 func (s spread) fraction() float64 { return float64(s>>11) / (1 << 53) }
 
-// below is in [0, n).
+// below maps s to [0, n).
 func (s spread) below(n int) int { return int(uint64(s) % uint64(n)) }

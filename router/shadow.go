@@ -9,28 +9,28 @@ import (
 	"holdfast/route"
 )
 
-// shadow sends a share of the requests to further routes too, whose answers nobody waits for.
+// shadow sends copies of a share of the requests to further routes, whose answers are dropped.
 type shadow struct {
 	target forwarder
 	copies []*shadowed
 }
 
-// A shadowed is where copies go, and which.
+// A shadowed is a route that gets copies, and the choice of the requests that are copied.
 type shadowed struct {
 	target      forwarder
-	from, to    uint32          // of the keys, by their hash
-	keys        map[string]bool // these alone; nil goes by the hash
+	from, to    uint32          // the first and the last hash of the keys
+	keys        map[string]bool // these keys alone; nil: the hash decides
 	share       uint64          // of the requests, of 1<<32
-	ring        *ring.Ring      // the owners of the target's keys; nil if the copies are of all members' requests
-	first, last int             // the members
-	limit       int64           // of open; beyond, the shadow gets no copies
-	open        atomic.Int64
+	ring        *ring.Ring      // the owners of the target's keys; nil: requests to all members are copied
+	first, last int             // the members whose requests are copied, with ring
+	limit       int64           // the largest value of open
+	open        atomic.Int64    // copies in flight
 }
 
-// newShadowed is without the members.
+// newShadowed returns a shadowed without the choice of members.
 func newShadowed(target forwarder, o *route.Shadow) *shadowed {
 	s := &shadowed{target: target, to: math.MaxUint32, share: 1 << 32, limit: int64(o.MaxInFlight)}
-	if len(o.KeyFraction) == 2 { // the ends are truncated, and both belong to it, as in mcrouter's ShadowSettings.cpp
+	if len(o.KeyFraction) == 2 { // the ends are truncated and inclusive, as in mcrouter's ShadowSettings.cpp
 		s.from, s.to = uint32(o.KeyFraction[0]*math.MaxUint32), uint32(o.KeyFraction[1]*math.MaxUint32)
 	}
 	if o.Requests > 0 {

@@ -9,11 +9,11 @@ import (
 	"holdfast/route"
 )
 
-// shardSplit spreads the requests to a shard over several keys.
+// shardSplit spreads the requests for each key of a shard over several keys.
 type shardSplit struct {
 	target forwarder
 	splits map[string]*route.ShardSplit
-	host   uint64 // chooses the split of this host
+	host   uint64 // the hash of the host's name, which chooses its split
 	now    func() time.Time
 }
 
@@ -26,7 +26,8 @@ func newShardSplit(target forwarder, splits []route.ShardSplit, host string, now
 	return s
 }
 
-// shardOf is what stands between the first two colons of the key up to "|#|", and where it ends.
+// shardOf returns the part between the first two colons of the key up to "|#|", and its end in key.
+// It must end in a digit.
 func shardOf(key []byte) (shard []byte, end int) {
 	if i := bytes.Index(key, []byte("|#|")); i >= 0 {
 		key = key[:i]
@@ -39,7 +40,7 @@ func shardOf(key []byte) (shard []byte, end int) {
 	return key[begin : begin+n], begin + n
 }
 
-// splitKey is the key of a split; 0 is the key itself.
+// splitKey returns the key of a split; split 0 is the key itself.
 func splitKey(key []byte, end, split int) []byte {
 	if split == 0 {
 		return key
@@ -49,7 +50,7 @@ func splitKey(key []byte, end, split int) []byte {
 	return append(b, key[end:]...)
 }
 
-// size is over how many keys this host spreads the shard now.
+// size returns how many splits this host uses for the shard now.
 func (s *shardSplit) size(o *route.ShardSplit) int {
 	if o.OldSplits == 0 {
 		return o.Splits
@@ -65,8 +66,8 @@ func (s *shardSplit) size(o *route.ShardSplit) int {
 	return o.OldSplits
 }
 
-// find returns the split's options and its key's first byte behind the shard; nil if the key has
-// none.
+// find returns the options of the key's shard and the end of the shard in key; nil if the shard
+// isn't split.
 func (s *shardSplit) find(key []byte) (o *route.ShardSplit, end int) {
 	shard, end := shardOf(key)
 	return s.splits[string(shard)], end
@@ -100,11 +101,11 @@ func (s *shardSplit) forward(l *lane, q *query) {
 	s.target.forward(l, rewritten(q, &inner))
 }
 
-// deleteSplit deletes a split that isn't the key itself. Nobody waits for it.
+// deleteSplit deletes a split that isn't the key itself. Its answer is dropped.
 func (s *shardSplit) deleteSplit(l *lane, q *query, end, split int) {
 	key := splitKey(q.request.Key, end, split)
 	if keyBytes(key, q.request.Has('b')) > mc.MaxKeyBytes {
-		return // nothing can stand there
+		return // no item can be stored under it
 	}
 	own := detach(q.request)
 	own.Key = key

@@ -7,15 +7,15 @@ import (
 	"holdfast/route"
 )
 
-// A tree is the routes made from one Options. It never changes.
+// A tree is the forwarders that are made from one Options. It never changes.
 type tree struct {
 	options   route.Options
 	root      forwarder
 	clusters  []cluster
-	entries   []*tree // by mc.Batch.Entry: this one, or a copy with another root
+	entries   []*tree // by mc.Batch.Entry: this tree, or a copy with another root
 	pools     []*pool
-	upstreams []*upstream // each as often as it is used
-	fills     *fills      // nil if nothing is filled from something else
+	upstreams []*upstream // each as often as pools use it
+	fills     *fills      // nil if no route is filled from another
 }
 
 // dispatch sends a query down the tree, unless it is for all pools or for the router itself.
@@ -44,7 +44,7 @@ func (t *tree) dispatch(l *lane, q *query) {
 
 var noop = []byte("MN\r\n")
 
-// drop deletes what is held under key: the client has tried to replace it, and could not.
+// drop deletes the item under key, which a client has tried to replace with one that is too large.
 func (t *tree) drop(l *lane, key []byte) {
 	r := &mc.Request{Op: mc.Delete, Key: bytes.Clone(key)}
 	t.dispatch(l, &query{request: r, taker: discard{}})
@@ -55,10 +55,10 @@ type discard struct{}
 
 func (discard) take(*lane, *query, *answer) {}
 
-// flush has every pool flushed, unless the options forbid it.
+// flush flushes all pools, unless the options forbid it.
 func (t *tree) flush(l *lane, q *query) {
 	if t.options.DisableFlushAll || t.options.ReadsOnly {
-		q.fail(l, resultDown, "Command disabled") // mcrouter's words
+		q.fail(l, resultDown, "Command disabled") // mcrouter's text
 		return
 	}
 	all := make([]forwarder, len(t.pools))
@@ -73,8 +73,8 @@ func (t *tree) flush(l *lane, q *query) {
 	t.flushing(worst(all)).forward(l, q)
 }
 
-// flushing is the route of a flush to pools, ordered with what is filled from others. What it takes
-// along are the marks of members.
+// flushing returns the route of a flush to pools: it waits for fills, and then has the members
+// marked again, since the flush removes their marks.
 func (t *tree) flushing(to forwarder) forwarder {
 	marked := forwardFunc(func(l *lane, q *query) {
 		to.forward(l, &query{request: q.request, taker: takeFunc(func(l *lane, _ *query, a *answer) {
@@ -88,7 +88,7 @@ func (t *tree) flushing(to forwarder) forwarder {
 	return &flushGuard{t.fills, marked}
 }
 
-// forwardFunc is a route that is a function.
+// A forwardFunc is a forwarder that is a function.
 type forwardFunc func(l *lane, q *query)
 
 func (f forwardFunc) forward(l *lane, q *query) { f(l, q) }
