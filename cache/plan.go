@@ -168,7 +168,9 @@ func (m *mutation) planStale(l *lane, it item) (step, verdict) {
 	if wantOwn {
 		own = m.r.NewCAS
 	}
+	l.prefixes.uncount(it) // whether an item is counted depends on its sequence number
 	it.stamp(seq, own)
+	l.prefixes.count(it)
 	if m.setExpiry && it.layout()&hasExpiry != 0 {
 		it.setExpiry(m.expiry)
 	}

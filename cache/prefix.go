@@ -15,7 +15,7 @@ type PrefixStats struct {
 	Gets, Hits, Sets, Deletes  uint64
 	EvictedRead, EvictedUnread uint64 // evicted after, and before, their first read
 	Expired                    uint64
-	Items, Bytes               int64 // of items that were stored while counting by prefix was on
+	Items, Bytes               int64 // of items that this process has stored while counting by prefix
 }
 
 func (p *PrefixStats) add(o *PrefixStats) {
@@ -34,6 +34,7 @@ func (p *PrefixStats) add(o *PrefixStats) {
 type prefixRule struct {
 	on        atomic.Bool
 	delimiter byte
+	since     uint64 // the last sequence number before this process: items up to it are not counted
 }
 
 // prefixes are counts by prefix. Their number is limited, since clients choose the keys.
@@ -87,9 +88,10 @@ func (p *prefixes) addTo(sum *prefixes) {
 	sum.others.add(&p.others)
 }
 
-// count counts an item that was stored, if counting is on.
+// count counts an item that was stored, if counting is on. An item of an earlier process isn't counted
+// even if a touch has moved it.
 func (p *prefixes) count(it item) {
-	if !p.rule.on.Load() {
+	if !p.rule.on.Load() || it.seq() <= p.rule.since {
 		it.clearBit(bitCounted)
 		return
 	}
@@ -102,7 +104,7 @@ func (p *prefixes) count(it item) {
 // uncount undoes count for an item that is removed. Another lane may have counted it: only the sum
 // over all lanes is meaningful.
 func (p *prefixes) uncount(it item) {
-	if it.has(bitCounted) {
+	if it.has(bitCounted) && it.seq() > p.rule.since {
 		c := p.of(it.key())
 		c.Items--
 		c.Bytes -= int64(it.memoryBytes())

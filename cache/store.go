@@ -109,6 +109,7 @@ func (s *Store) resume() {
 	s.segments.restore(h)
 	s.index.restore(h)
 	s.evictor.ghosts.state = h.ghosts
+	s.counting.since = s.lifetimes.seq.Load()
 }
 
 // Close closes the store. If it has a file, the next Open finds its items there. Nothing may use

@@ -363,3 +363,23 @@ func TestLargeValuesCount(t *testing.T) {
 		t.Errorf("after deleting them: got %d bytes, %d of the prefix; want 0", n.ItemBytes, n.Prefixes["p"].Bytes)
 	}
 }
+
+// TestPrefixesAfterRestart: counts by prefix begin anew with a process, so the items of an earlier
+// one are in none, neither when they are touched or marked nor when they go.
+func TestPrefixesAfterRestart(t *testing.T) {
+	o := Options{File: filepath.Join(t.TempDir(), "memory"), MemoryBytes: 8 << 20, Detail: true}
+	s := openWarm(t, o, false, "")
+	newClient(t, s).want("set p:a 0 0 1|x|set p:b 0 0 1|x|set p:c 0 0 1|x|set p:d 0 0 1|x", "STORED|STORED|STORED|STORED")
+	closeStore(t, s)
+	s = openWarm(t, o, true, "")
+	c := newClient(t, s)
+	c.want("delete p:a|touch p:b 100|set p:c 0 0 2|xy|md p:d I", "DELETED|TOUCHED|STORED|HD")
+	if got := s.Snapshot().Prefixes["p"]; got.Items != 2 { // c and d are stored anew
+		t.Errorf("got %d items; want 2", got.Items)
+	}
+	c.want("delete p:b|delete p:c|delete p:d", "DELETED|DELETED|DELETED")
+	if got := s.Snapshot().Prefixes["p"]; got.Items != 0 || got.Bytes != 0 {
+		t.Errorf("after deleting all: got %d items of %d bytes; want none", got.Items, got.Bytes)
+	}
+	closeStore(t, s)
+}
