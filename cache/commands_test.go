@@ -429,6 +429,9 @@ func TestCommandsOverRestarts(t *testing.T) {
 		for range steps {
 			d.step()
 		}
+		if d.rng.IntN(3) == 0 {
+			d.flush(1 + d.rng.IntN(40)) // which may be due while the store is closed
+		}
 		checkAccounts(t, d.client.store)
 		closeStore(t, d.client.store)
 		d.clock.at = d.clock.at.Add(time.Duration(d.rng.IntN(30)) * time.Second)

@@ -1,7 +1,9 @@
 package cache
 
 import (
+	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -160,4 +162,65 @@ func TestTruncatedFile(t *testing.T) {
 	if err := s.Close(); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("Close: got %v; want that %s", err, want)
 	}
+}
+
+// TestDamageAnywhere flips a bit in each page of a cleanly stopped file, in each byte of the header's
+// fields, or cuts or extends the file: no start takes items from it. The start is refused, with the
+// file unchanged, or it is empty, with a reason.
+func TestDamageAnywhere(t *testing.T) {
+	o := Options{File: filepath.Join(t.TempDir(), "memory"), MemoryBytes: 1 << 20, Now: newFakeClock().now}
+	s := openAny(t, o)
+	c := newClient(t, s)
+	for i := range 5000 {
+		c.do(fmt.Sprintf("set k%d 0 0 50\r\n%050d\r\n", i, i))
+	}
+	closeStore(t, s)
+	whole, err := os.ReadFile(o.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(testSeed(t), 0))
+	check := func(what string, content []byte) {
+		t.Helper()
+		if err := os.WriteFile(o.File, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(o)
+		if err != nil {
+			if after, readErr := os.ReadFile(o.File); readErr != nil || !bytes.Equal(after, content) {
+				t.Errorf("%s: refused, and the file has changed: %v, %v", what, err, readErr)
+			}
+			return
+		}
+		if warm, why := s.Warm(); warm || why == "" || s.Snapshot().Items != 0 {
+			t.Errorf("%s: warm %v, reason %q, %d items; want an empty store", what, warm, why, s.Snapshot().Items)
+		}
+		closeStore(t, s)
+	}
+	flip := func(at int) {
+		t.Helper()
+		content := bytes.Clone(whole)
+		content[at] ^= 1 << r.IntN(8)
+		check(fmt.Sprintf("a bit of byte %d", at), content)
+	}
+	few := 1
+	if testing.Short() {
+		few = 8
+	}
+	for page := pageBytes; page < len(whole); page += few * pageBytes {
+		flip(page + r.IntN(pageBytes))
+	}
+	for at := 0; at < int(unsafe.Sizeof(header{})); at += few {
+		flip(at)
+	}
+	for _, size := range []int{1, 7, 8, 100, pageBytes - 1, pageBytes, len(whole) / 2, len(whole) - 1} {
+		check(fmt.Sprintf("cut to %d bytes", size), whole[:size])
+	}
+	check("extended by a byte", append(bytes.Clone(whole), 0))
+	check("twice", append(bytes.Clone(whole), whole...))
+	check("empty of all but its header", append(bytes.Clone(whole[:pageBytes]), make([]byte, len(whole)-pageBytes)...))
+	if err := os.WriteFile(o.File, whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	closeStore(t, openWarm(t, o, true, ""))
 }
