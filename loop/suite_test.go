@@ -47,21 +47,22 @@ func (e *events) Ended(err error) {
 	}
 }
 
-// A form is a kind of stream: open has serve make the handler of conn's stream.
+// A form is a kind of stream: open serves conn, on l if it is a loop's, with the handler that opened
+// returns.
 type form struct {
 	name string
-	open func(t *testing.T, conn net.Conn, opened func(Stream) Handler)
+	open func(t *testing.T, l *Loop, conn net.Conn, opened func(Stream) Handler)
 }
 
 var forms = []form{
-	{"loop", func(t *testing.T, conn net.Conn, opened func(Stream) Handler) {
+	{"loop", func(t *testing.T, l *Loop, conn net.Conn, opened func(Stream) Handler) {
 		socket, err := Adopt(conn)
 		if err != nil {
 			t.Fatal(err)
 		}
-		run(t).Open(socket, opened, Limits{})
+		l.Open(socket, opened, Limits{})
 	}},
-	{"go", func(_ *testing.T, conn net.Conn, opened func(Stream) Handler) { Go(conn, opened, Limits{}) }},
+	{"go", func(_ *testing.T, _ *Loop, conn net.Conn, opened func(Stream) Handler) { Go(conn, opened, Limits{}) }},
 }
 
 // overForms runs a test over each form. serve opens one end of a new connection with a handler and
@@ -72,7 +73,7 @@ func overForms(t *testing.T, test func(t *testing.T, serve func(e *events) *net.
 			test(t, func(e *events) *net.TCPConn {
 				served, client := tcpPair(t)
 				opened := make(chan struct{})
-				f.open(t, served, func(s Stream) Handler {
+				f.open(t, run(t), served, func(s Stream) Handler {
 					e.stream = s
 					close(opened)
 					return e
