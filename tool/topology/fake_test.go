@@ -23,7 +23,7 @@ type line struct {
 
 // Special answers of a fake's handler.
 const (
-	hangUp  = "\x00" // close the connection
+	hangUp  = "\x00" // at the end of an answer, or alone: close the connection after it
 	silence = "\x01" // no answer to this or anything after it
 )
 
@@ -69,6 +69,9 @@ func serveConn(conn net.Conn, answer func(line) string) {
 			return
 		}
 		words := strings.Fields(text)
+		if len(words) < 2 {
+			return // not a request of this package
+		}
 		q := line{op: words[0], key: words[1]}
 		if q.op == "set" {
 			var n int
@@ -80,14 +83,15 @@ func serveConn(conn net.Conn, answer func(line) string) {
 			q.value = string(block[:n])
 		}
 		a := answer(q)
-		switch a {
-		case hangUp:
-			return
-		case silence:
+		if a == silence {
 			io.Copy(io.Discard, r)
 			return
 		}
-		if _, err := io.WriteString(conn, a+"\r\n"); err != nil {
+		a, bye := strings.CutSuffix(a, hangUp)
+		if a != "" || !bye {
+			a += "\r\n"
+		}
+		if _, err := io.WriteString(conn, a); err != nil || bye {
 			return
 		}
 	}
@@ -146,11 +150,13 @@ func startCluster(t *testing.T, n int) *cluster {
 	return c
 }
 
-// shard is the index of the key's member.
-func (c *cluster) shard(key string) int {
+// shard returns the index of the key's member.
+func (c *cluster) shard(key string) int { return c.hash(key) % len(c.stores) }
+
+func (c *cluster) hash(key string) int {
 	h := fnv.New32a()
 	io.WriteString(h, key)
-	return int(h.Sum32()>>8) % len(c.stores)
+	return int(h.Sum32() >> 8)
 }
 
 // onAll sends a request to some members and returns the last one's answer.
