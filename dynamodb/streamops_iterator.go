@@ -90,6 +90,7 @@ func (o *streamOps) iteratorPosition(ctx context.Context, req node, s *table.Str
 		return p, invalid("Invalid SequenceNumber: %s", sequence.text())
 	}
 	if kind == "AFTER_SEQUENCE_NUMBER" {
+		p.N++
 	}
 	// a trimmed position is refused now, as DynamoDB does
 	_, _, _, err := o.tables.StreamRecords(ctx, s.Table, s.Label, sh.ID, p, oneRecord())
