@@ -108,7 +108,7 @@ func writeUnprocessedKeys(w *writer, req node, keys []node, unprocessed []int) {
 func numbersWithin(numbers []int, from, to int) []int {
 	var within []int
 	for _, n := range numbers {
-		if from <= n && n+1 < to {
+		if from <= n && n < to {
 			within = append(within, n)
 		}
 	}
