@@ -69,7 +69,7 @@ func (r *recorder) addOne(p *play) {
 	default:
 		rep.Misses++
 	}
-	rep.LoadedBytes += int64(len(p.key) + p.valueBytes)
+	rep.LoadedBytes += int64(p.valueBytes)
 }
 
 // setRefused records a set that the server refused.
