@@ -140,6 +140,8 @@ func TestWrongLines(t *testing.T) {
 		{users(3) + `{"Keys":{}}`, ImportOptions{}, `line 4: has no item: want {"Item":{…}}`, 3, 4},
 		{"", ImportOptions{Format: CSV}, "no header: want a first line with the names of the columns", 0, 1},
 		{"id,n:N,b:B\na,1,AQ==\nb,2,=\n", ImportOptions{Format: CSV}, "line 3: column b: isn't base64", 1, 3},
+		{"id,b:B\n\"two\nlines\",AQ==\n\"three\n\nlines\",=\n", ImportOptions{Format: CSV},
+			"line 4: column b: isn't base64", 1, 4},
 		{"id,y:BOOL\na,yes\n", ImportOptions{Format: CSV}, `line 2: column y: "yes" is neither true nor false`, 0, 2},
 		{"id,n\na,1,2\n", ImportOptions{Format: CSV}, "line 2: wrong number of fields", 0, 2},
 		{"id,n\n", ImportOptions{Format: CSV, Types: map[string]string{"m": "N"}},
