@@ -59,7 +59,8 @@ func TestMemoryIsReleasedOnEveryWayOut(t *testing.T) {
 		"Panic": func() error { panic("planted") },
 		"Fail":  func() error { return errors.New("planted") },
 	} {
-		h.operations[tablesTarget][name] = operation{name, shapeQuery, func(context.Context, node, *writer) error { return fail() }}
+		h.operations[tablesTarget][name] = operation{name, shapeQuery,
+			func(context.Context, node, *writer) error { return fail() }}
 		h.counters[name] = new(counter)
 	}
 	long := strings.Repeat("v", 100<<10)

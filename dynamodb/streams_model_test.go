@@ -199,7 +199,8 @@ func (s *streamReader) check(view string, want map[modelKey][]fields, halfway ma
 func TestStreamErrors(t *testing.T) {
 	h := New(Options{Tables: shardedTables(t, 1)})
 	createModelTable(t, h)
-	call(t, h, "UpdateTable", `{"TableName":"model","StreamSpecification":{"StreamEnabled":true,"StreamViewType":"KEYS_ONLY"}}`)
+	call(t, h, "UpdateTable",
+		`{"TableName":"model","StreamSpecification":{"StreamEnabled":true,"StreamViewType":"KEYS_ONLY"}}`)
 	arn := at(t, call(t, h, "ListStreams", `{}`), "Streams", 0, "StreamArn")
 	shard := at(t, call(t, h, "DescribeStream", `{"StreamArn":"`+arn+`"}`), "StreamDescription", "Shards", 0, "ShardId")
 	of := func(kind, more string) string {
@@ -210,7 +211,8 @@ func TestStreamErrors(t *testing.T) {
 	missing := shard[:len(shard)-1] + "x"
 	const v, none = "ValidationException: ", "ResourceNotFoundException: Requested resource not found: "
 	run(t, h, []step{
-		{"GetShardIterator", of("LATEST", number), v + "SequenceNumber must not be specified when ShardIteratorType is LATEST"},
+		{"GetShardIterator", of("LATEST", number),
+			v + "SequenceNumber must not be specified when ShardIteratorType is LATEST"},
 		{"GetShardIterator", of("TRIM_HORIZON", number),
 			v + "SequenceNumber must not be specified when ShardIteratorType is TRIM_HORIZON"},
 		{"GetShardIterator", of("AT_SEQUENCE_NUMBER", ""),

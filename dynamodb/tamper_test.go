@@ -75,7 +75,9 @@ func TestTamperedRequests(t *testing.T) {
 			h.Set("Authorization", authorization[:i]+digit+authorization[i+1:])
 		}))
 	}
-	refused("signature's length", header(func(h http.Header) { h.Set("Authorization", authorization[:len(authorization)-2]) }))
+	refused("signature's length", header(func(h http.Header) {
+		h.Set("Authorization", authorization[:len(authorization)-2])
+	}))
 	for old, replacement := range map[string]string{
 		suiteKey: "AKIDEXAMPLF", "/20150830/": "/20150831/", "/us-east-1/": "/us-east-2/", "/dynamodb/": "/dynamodbx/",
 		"/aws4_request": "/aws5_request", "content-type;host": "host;content-type",

@@ -231,7 +231,8 @@ func TestJudgeAgainstDefinition(t *testing.T) {
 	for seed := range uint64(20_000) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		queried := 1 + r.IntN(5)
-		e := evidence{listed: queried + r.IntN(2), keys: map[set]int{}, name: func(i int) string { return fmt.Sprint("m", i) }}
+		e := evidence{listed: queried + r.IntN(2), keys: map[set]int{},
+			name: func(i int) string { return fmt.Sprint("m", i) }}
 		for i := range queried {
 			e.queried.add(i)
 		}
