@@ -174,11 +174,8 @@ func (r *Request) fillBinary(body []byte, h *binaryHeader) {
 // markBinaryKey marks a key that can't be printed in a line of text as the meta flag b does, so
 // that dumps and watchers print it as base64.
 func (r *Request) markBinaryKey() {
-	for _, c := range r.Key {
-		if c <= ' ' || c == 0x7f {
-			r.Flags = Flag('b')
-			return
-		}
+	if !IsGraphic(r.Key) {
+		r.Flags = Flag('b')
 	}
 }
 

@@ -137,3 +137,14 @@ func Flag(c byte) Flags { return 1 << (c - 'A') }
 
 // Has reports whether the request carries the meta flag c.
 func (r *Request) Has(c byte) bool { return r.Flags&Flag(c) != 0 }
+
+// IsGraphic reports whether a line of text can have the key as it is. Otherwise only a meta command
+// can name it, in base64.
+func IsGraphic(key []byte) bool {
+	for _, c := range key {
+		if c <= ' ' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}

@@ -128,14 +128,14 @@ func (b *builder) member(o *route.Pool, m *route.Member) (*member, error) {
 		}
 		made.to, err = b.router.replica(shared, m.Address, s)
 	} else {
-		made.to = b.router.upstreamFor(identity{address: m.Address, settings: s}, s)
+		made.to = b.router.plain(m.Address, s)
 	}
 	if err != nil {
 		return nil, err
 	}
-	made.refill, _ = made.to.watcher.(*refill)
+	made.refill, _ = made.to.Watcher().(*refill)
 	made.route = upstreamRoute{made.to}
-	if o.Kind != route.Replicated && o.Failover == "" && made.to.outage != nil {
+	if o.Kind != route.Replicated && o.Failover == "" && made.to.journaled {
 		made.route = guarded{made.to, o.Journal, ledgerID(o.Name)}
 	}
 	b.tree.upstreams = append(b.tree.upstreams, made.to)

@@ -205,7 +205,7 @@ func (b *builder) before(o *route.Route) (forwarder, error) {
 }
 
 func (b *builder) modifyKey(o *route.Route, target forwarder) (forwarder, error) {
-	if prefix := []byte(o.EnsureKeyPrefix); !graphic(prefix) || len(prefix) >= mc.MaxKeyBytes {
+	if prefix := []byte(o.EnsureKeyPrefix); !mc.IsGraphic(prefix) || len(prefix) >= mc.MaxKeyBytes {
 		return nil, fmt.Errorf("ensure_key_prefix %q is no part of a key", o.EnsureKeyPrefix)
 	}
 	if at, ok := b.cluster(o.SetCluster); ok {

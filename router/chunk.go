@@ -92,7 +92,7 @@ func pieceKey(key []byte, suffix uint64, i int) []byte {
 	const mark = ":chunk:"
 	tail := len(mark) + 16 + 1 + 5
 	var b []byte
-	if len(key)+tail > mc.MaxKeyBytes || !graphic(key) {
+	if len(key)+tail > mc.MaxKeyBytes || !mc.IsGraphic(key) {
 		h := fnv.New64a()
 		h.Write(key)
 		b = fmt.Appendf(make([]byte, 0, 16+tail), "%016x", h.Sum64())

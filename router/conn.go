@@ -60,7 +60,7 @@ func (c *conn) Received(n int) bool {
 		c.keep(data[used:])
 	}
 	if !c.stream.Grouped() && len(l.dirty) > 0 {
-		l.loop.Post(l.flush)
+		l.loop.Post(l.Flush)
 	}
 	return false
 }
@@ -103,7 +103,7 @@ func (c *conn) writeAway() {
 	k.blocked, k.unsent = true, 0
 	l.mu.Unlock()
 	_, err := c.stream.Write(c.away)
-	l.enter(func() {
+	l.Enter(func() {
 		if k.conn != c {
 			return
 		}
@@ -121,14 +121,14 @@ func (c *conn) writeAway() {
 // have been idle for long.
 func (c *conn) Ended(err error) {
 	k := c.link
-	k.lane.enter(func() {
+	k.lane.Enter(func() {
 		c.stream.Close()
 		if k.conn != c {
 			return
 		}
 		k.conn = nil
 		if k.untouched() {
-			k.to.ended(c.local)
+			k.to.outage.ended(c.local)
 			k.writeLater()
 			return
 		}

@@ -22,8 +22,8 @@ func (m *member) explain(why string) route.Hop {
 	h := route.Hop{Route: "member", Name: m.name, Address: cacheAddress}
 	if m.to != nil {
 		h.Address = m.to.address
-		if state := m.to.state.Load(); state != stateUp {
-			h.Why = stateNames[state]
+		if state := m.to.State(); state != stateUp {
+			h.Why = state.String()
 		}
 	}
 	return h.Because(why)

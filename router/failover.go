@@ -85,7 +85,6 @@ func (a *attempt) take(l *lane, _ *query, got *answer) {
 		}
 	}
 	a.at++
-	a.retried = false
 	f.children[a.child()].forward(l, &a.query)
 }
 

@@ -55,7 +55,7 @@ func (s *stub) forward(l *lane, q *query) {
 	}
 	late, lost := s.late, s.lost
 	if s.hold != nil && s.hold(q.request) {
-		s.held = append(s.held, func() { l.loop.Post(func() { l.enter(func() { s.answer(l, q, failure, lost) }) }) })
+		s.held = append(s.held, func() { l.loop.Post(func() { l.Enter(func() { s.answer(l, q, failure, lost) }) }) })
 		s.mu.Unlock()
 		return
 	}
@@ -76,7 +76,7 @@ func after(l *lane, f func()) {
 			l.loop.Post(wait)
 			return
 		}
-		l.enter(f)
+		l.Enter(f)
 	}
 	l.loop.Post(wait)
 }

@@ -192,6 +192,9 @@ func TestMemberClosesWithinAnswers(t *testing.T) {
 	}
 }
 
+// tooLong is a length that no line of an answer has.
+const tooLong = 16<<10 + 1
+
 // What can't be an answer to the request breaks the connection and is an error for its client
 // alone.
 func TestGarbage(t *testing.T) {
@@ -211,8 +214,8 @@ func TestGarbage(t *testing.T) {
 			"VALUE b 0 1\r\n1\r\nEND\r\n", "VALUE a 0 1\r\n1\r\nVALUE a 0 1\r\n1\r\nEND\r\n", "VALUE a 0 1\r\n1\r\nSTORED\r\n",
 			"VALUE a 0 2147483648\r\n", "VALUE a 0 9223372036854775807\r\n", "VALUE a 0 9999999999999999999\r\n1\r\nEND\r\n",
 			"VALUE a 0 18446744073709551617\r\n1\r\nEND\r\n", "VALUE a 0 99999999999999999999999999\r\n1\r\nEND\r\n",
-			"value a 0 1\r\n1\r\nEND\r\n", strings.Repeat("x", maxLineBytes+1),
-			"VALUE " + strings.Repeat("a", maxLineBytes) + " 0 1\r\n",
+			"value a 0 1\r\n1\r\nEND\r\n", strings.Repeat("x", tooLong),
+			"VALUE " + strings.Repeat("a", tooLong) + " 0 1\r\n",
 		}},
 		{"gets a\r\n", []string{"VALUE a 0 1\r\n1\r\nEND\r\n", "VALUE a 0 1 x\r\n1\r\nEND\r\n",
 			"VALUE a 0 1 7 7\r\n1\r\nEND\r\n"}},

@@ -235,7 +235,7 @@ func (g *flushGuard) forward(l *lane, q *query) {
 func (g *flushGuard) send(l *lane, q *query) {
 	if g.fills.adding() {
 		l.loop.Post(func() {
-			l.loop.After(flushPollInterval, func() { l.enter(func() { g.send(l, q) }) })
+			l.loop.After(flushPollInterval, func() { l.Enter(func() { g.send(l, q) }) })
 		})
 		return
 	}

@@ -30,20 +30,10 @@ func cutFlag(dst, args []byte, c byte) []byte {
 	return dst
 }
 
-// graphic reports whether the classic commands, and meta ones without b, can say the key.
-func graphic(key []byte) bool {
-	for _, c := range key {
-		if c <= ' ' || c == 127 {
-			return false
-		}
-	}
-	return true
-}
-
 // metaOf is a meta request under key with these flags, b if the key needs it.
 func metaOf(op mc.Op, key []byte, flags string) *mc.Request {
 	r := &mc.Request{Op: op, Key: key}
-	if !graphic(key) {
+	if !mc.IsGraphic(key) {
 		flags += " b"
 	}
 	r.Args = bytes.TrimSpace([]byte(flags))
@@ -61,7 +51,7 @@ func addOf(key, value []byte, clientFlags uint32, exptime int64) *mc.Request {
 // storeOf is a classic store, or one of the meta command in that mode if the key needs it.
 func storeOf(op mc.Op, mode byte, key, value []byte, clientFlags uint32, exptime int64) *mc.Request {
 	r := &mc.Request{Op: op, Key: key}
-	if !graphic(key) {
+	if !mc.IsGraphic(key) {
 		args := strconv.AppendUint([]byte{'M', mode, ' ', 'F'}, uint64(clientFlags), 10)
 		r = metaOf(mc.MetaSet, key, string(strconv.AppendInt(append(args, " T"...), exptime, 10)))
 		r.Mode = mode

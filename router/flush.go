@@ -54,8 +54,8 @@ func (part *flushPart) take(l *lane, q *query, a *answer) {
 		part.fan.take(l, q, a)
 		return
 	}
-	missed := part.to.missedFlush(a.result.countsAsSent(), fmt.Errorf("a flush failed: %s", a.wire))
-	part.to.afterMissed(l, missed,
+	cause := fmt.Errorf("a flush failed: %s", a.wire)
+	part.to.outage.MissedFlush(l.Lane, a.result.countsAsSent(), cause,
 		func() { upstreamRoute{part.to}.forward(l, &part.query) },
 		func(err error) {
 			got := &answer{result: resultDone, wire: []byte(mc.OK)}

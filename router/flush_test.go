@@ -18,7 +18,7 @@ func direct(t testing.TB, c *cacheServer) *running {
 // at its end.
 func (r *running) copyTo(lane int, key string, from, to int) <-chan struct{} {
 	l, p, done := r.lanes[lane], r.tree.Load().pools[0].replicated, make(chan struct{})
-	l.loop.Post(func() { l.enter(func() { p.copyItem(l, []byte(key), from, to, func(bool) { close(done) }) }) })
+	l.loop.Post(func() { l.Enter(func() { p.copyItem(l, []byte(key), from, to, func(bool) { close(done) }) }) })
 	return done
 }
 

@@ -94,7 +94,7 @@ func (b *flushBarrier) drained() {
 	b.mu.Lock()
 	f := b.flushes[0]
 	b.mu.Unlock()
-	f.lane.loop.Post(func() { f.lane.enter(func() { b.send(f) }) })
+	f.lane.loop.Post(func() { f.lane.Enter(func() { b.send(f) }) })
 }
 
 // send is step 3. f's lane is locked.
@@ -143,6 +143,6 @@ func (t *latches) endFlush() {
 	}
 	b.mu.Unlock()
 	if f != nil && t.drain() {
-		f.lane.loop.Post(func() { f.lane.enter(func() { b.send(f) }) })
+		f.lane.loop.Post(func() { f.lane.Enter(func() { b.send(f) }) })
 	}
 }

@@ -53,7 +53,7 @@ func (f *delayedFlushes) stop() {
 func (r *Router) flushPool(name string) {
 	l := r.lanes[0]
 	l.loop.Post(func() {
-		l.enter(func() {
+		l.Enter(func() {
 			t := r.tree.Load()
 			for _, p := range t.pools {
 				if p.options.Name == name {

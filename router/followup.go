@@ -7,20 +7,8 @@ import (
 	"holdfast/mc"
 )
 
-// appendDelete appends a delete of the key, by the meta command if the classic one can't say it.
-func appendDelete(b, key []byte) []byte {
-	return mc.AppendRequest(b, deleteKey(key))
-}
-
-func deleteKey(key []byte) *mc.Request {
-	if graphic(key) {
-		return &mc.Request{Op: mc.Delete, Key: key}
-	}
-	return metaOf(mc.MetaDelete, key, "")
-}
-
 // deleteOf is a delete of what r is about.
-func deleteOf(r *mc.Request) *mc.Request { return deleteKey(r.Key) }
+func deleteOf(r *mc.Request) *mc.Request { return deleteRequest(r.Key) }
 
 // followUp returns what the other members are sent once the first has done r with this result, so
 // that they hold what it holds, or nothing. Same is true if their answer must be the first's: they

@@ -20,7 +20,7 @@ type guarded struct {
 }
 
 func (g guarded) forward(l *lane, q *query) {
-	if g.deletes && intentOf(q.request) != intentWrite && g.to.owes(q.request.Key) {
+	if g.deletes && intentOf(q.request) != intentWrite && g.to.owed.has(q.request.Key) {
 		q.respondAbsent(l)
 		return
 	}
@@ -45,7 +45,7 @@ type guardedWrite struct {
 func (w *guardedWrite) take(l *lane, _ *query, a *answer) {
 	switch {
 	case a.result == resultServerError && w.deletes && isDelete(w.request):
-		if w.to.owe(w.request.Key, func() { w.end(l) }) {
+		if w.to.owed.add(w.request.Key, func() { w.end(l) }) {
 			w.outer.respond(l, resultNotFound)
 			return
 		}
@@ -55,13 +55,14 @@ func (w *guardedWrite) take(l *lane, _ *query, a *answer) {
 		return
 	}
 	failure := a.own()
-	w.to.afterMissed(l, w.to.missed(w.request.Key, a.result.countsAsSent(), fmt.Errorf("a write failed: %v", a.result)),
+	cause := fmt.Errorf("a write failed: %v", a.result)
+	w.to.outage.Missed(l.Lane, w.request.Key, a.result.countsAsSent(), cause,
 		func() { upstreamRoute{w.to}.forward(l, &w.query) },
 		func(err error) { w.journaled(l, &failure, err) })
 }
 
 // end removes the write from the ledger. Any goroutine may call it.
-func (w *guardedWrite) end(l *lane) { l.loop.Post(func() { l.enter(func() { l.notes.End(w.note) }) }) }
+func (w *guardedWrite) end(l *lane) { l.loop.Post(func() { l.Enter(func() { l.notes.End(w.note) }) }) }
 
 // isDelete reports whether the request deletes the key without a condition.
 func isDelete(r *mc.Request) bool {

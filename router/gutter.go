@@ -104,7 +104,7 @@ func (w *gutterWrite) begin(l *lane) {
 // clearsGutter reports whether the gutter may hold items from when the owner was down.
 func (w *gutterWrite) clearsGutter() bool {
 	d := w.owner.to
-	return d != nil && d.up() && d.now().UnixNano()-d.upSince.Load() < int64(w.pool.ttl+gutterSlack)
+	return d != nil && d.up() && d.upFor() < w.pool.ttl+gutterSlack
 }
 
 // take takes the owner's answer.
@@ -132,7 +132,7 @@ func (w *gutterWrite) take(l *lane, _ *query, a *answer) {
 // missed adds the key to the owner's journal, and then sends the write to the gutter if again is
 // true.
 func (w *gutterWrite) missed(l *lane, r result, again bool) {
-	d := w.owner.to
+	owner := w.owner.to.outage
 	next := func(err error) {
 		switch {
 		case err != nil:
@@ -149,7 +149,7 @@ func (w *gutterWrite) missed(l *lane, r result, again bool) {
 			w.finishPart(l)
 		}
 	}
-	d.afterMissed(l, d.missed(w.asked.Key, r.countsAsSent(), fmt.Errorf("a write failed: %v", r)),
+	owner.Missed(l.Lane, w.asked.Key, r.countsAsSent(), fmt.Errorf("a write failed: %v", r),
 		func() { w.owner.route.forward(l, &w.query) }, next)
 }
 

@@ -75,9 +75,8 @@ func (c *itemCopy) take(l *lane, _ *query, a *answer) {
 // up again. The key needn't be added to its journal: if the member applies the add, it holds the
 // same item as the others until a write replaces that, and then the journal gets the key.
 func (c *itemCopy) missed(l *lane, cause error) {
-	d := c.pool.members[c.to].to
-	m := d.suspect(cause) // which takes it down, so that nothing is sent again
-	d.afterMissed(l, m, nil, func(err error) { c.end(l, err) })
+	a := c.pool.members[c.to].to.outage
+	a.Suspect(l.Lane, cause, func(err error) { c.end(l, err) })
 }
 
 // end ends the copy. An error is that the journal could not record what the member may have missed:

@@ -48,7 +48,7 @@ type latched struct {
 }
 
 // post runs w on its lane, soon.
-func (w latched) post() { w.lane.loop.Post(func() { w.lane.enter(w.run) }) }
+func (w latched) post() { w.lane.loop.Post(func() { w.lane.Enter(w.run) }) }
 
 func (t *latches) stripe(hash uint64) *latchStripe { return &t.stripes[hash%latchStripes] }
 

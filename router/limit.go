@@ -114,7 +114,7 @@ type waiting struct {
 }
 
 // post calls run on the lane, soon. Any goroutine may call it.
-func (w waiting) post() { w.lane.loop.Post(func() { w.lane.enter(w.run) }) }
+func (w waiting) post() { w.lane.loop.Post(func() { w.lane.Enter(w.run) }) }
 
 func (o *outstandingLimit) forward(l *lane, q *query) {
 	o.mu.Lock()

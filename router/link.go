@@ -25,7 +25,7 @@ var errDown = errors.New("the member is down")
 // A link is a lane's connection to an upstream, made when there is something to send. Requests
 // are written in the order they come, and answered in that order. Its lane's lock guards it.
 type link struct {
-	lane *lane
+	lane *Lane
 	to   *upstream
 
 	conn       *conn // nil while there is none
@@ -48,24 +48,25 @@ type link struct {
 	results  [resultClosed + 1]int64
 }
 
-func newLink(l *lane, d *upstream) *link { return &link{lane: l, to: d} }
+func newLink(l *Lane, d *upstream) *link { return &link{lane: l, to: d} }
 
-// enqueue sends q's request, or fails it at once where that is no use.
-func (k *link) enqueue(q *query) {
+// enqueue sends the request, or fails it at once where that is no use. alone is that it may not
+// stand in a get line with others.
+func (k *link) enqueue(request *mc.Request, to Receiver, alone bool) {
 	d := k.to
 	switch {
 	case d.state.Load() != stateUp:
 		k.results[resultDown]++
-		q.fail(k.lane, resultDown, d.address+" is down")
+		k.lane.refuse(to, resultDown, d.address+" is down")
 		return
 	case k.pending.len() >= d.maxInFlight || len(k.out)-k.written >= maxOutBytes:
 		k.results[resultBusy]++
-		q.fail(k.lane, resultBusy, "too many requests wait for "+d.address)
+		k.lane.refuse(to, resultBusy, "too many requests wait for "+d.address)
 		return
 	}
 	k.requests++
-	p := k.appendRequest(q)
-	p.query, p.at, p.epoch = q, k.lane.loop.Now(), d.epoch.Load()
+	p := k.appendRequest(request, alone)
+	p.request, p.to, p.at, p.epoch = request, to, k.lane.loop.Now(), d.epoch.Load()
 	k.unsent++
 	if k.pending.len() == 1 {
 		k.lane.tickLater(d.timeout)
@@ -82,8 +83,7 @@ func (k *link) writeLater() {
 }
 
 // appendRequest puts the request in line, and in out.
-func (k *link) appendRequest(q *query) *pending {
-	r := q.request
+func (k *link) appendRequest(r *mc.Request, alone bool) *pending {
 	if !r.Op.IsGet() {
 		k.endLine()
 		k.appendOther(r)
@@ -91,7 +91,7 @@ func (k *link) appendRequest(q *query) *pending {
 		p.form, p.last, p.alone = formOf(r.Op), true, true
 		return p
 	}
-	merged := k.line && !q.retried && k.lineOp == r.Op && k.lineTime == r.Exptime && k.lineKeys < maxLineKeys
+	merged := k.line && !alone && k.lineOp == r.Op && k.lineTime == r.Exptime && k.lineKeys < maxLineKeys
 	if merged {
 		k.pending.back().alone = false
 		k.lineKeys++
@@ -106,7 +106,7 @@ func (k *link) appendRequest(q *query) *pending {
 	p := k.pending.push()
 	p.form, p.last, p.alone = formGet, false, !merged
 	p.key = append(p.key[:0], r.Key...)
-	if q.retried {
+	if alone {
 		k.endLine()
 	}
 	return p
@@ -206,7 +206,7 @@ func (k *link) connect() {
 				return
 			}
 		}
-		k.lane.enter(func() {
+		k.lane.Enter(func() {
 			k.connecting = false
 			k.to.failedHard(err)
 			k.failAll(connectResult(err), err)
@@ -221,10 +221,10 @@ func (k *link) opened(s loop.Stream) loop.Handler {
 	c := &conn{link: k, stream: s, local: s.LocalAddr()}
 	k.connecting = false
 	k.to.counters.connects.Add(1)
-	k.to.connected(c.local)
+	k.to.outage.connected(c.local)
 	k.conn, k.blocked = c, false
 	if k.pending.len() > 0 {
-		s.Post(func() { k.lane.enter(func() { k.resume(c) }) }) // since the stream isn't the loop's yet
+		s.Post(func() { k.lane.Enter(func() { k.resume(c) }) }) // since the stream isn't the loop's yet
 	}
 	return c
 }
@@ -291,7 +291,7 @@ func (k *link) failAll(r result, cause error) {
 	text := fmt.Sprintf("%s: %v", k.to.address, cause)
 	for old.len() > 0 {
 		k.results[r]++
-		old.pop().query.fail(k.lane, r, text)
+		k.lane.refuse(old.pop().to, r, text)
 	}
 }
 

@@ -1,7 +1,6 @@
 package router
 
 import (
-	"bytes"
 	"sync/atomic"
 
 	"holdfast/mc"
@@ -13,10 +12,10 @@ type localRoute struct {
 }
 
 func (m localRoute) forward(l *lane, q *query) {
-	c := &localCall{route: m, lane: l, query: q}
+	c := &localCall{lane: l, query: q}
 	c.batch = mc.NewBatch(func(*mc.Batch) {
 		if c.steps.Add(1) == callSteps {
-			l.loop.Post(func() { l.enter(c.finish) })
+			l.loop.Post(func() { l.Enter(c.finish) })
 		}
 	})
 	b := c.batch
@@ -34,7 +33,6 @@ func (m localRoute) forward(l *lane, q *query) {
 // now, or later and on any goroutine. The lane is locked while Serve runs. So the second of the two
 // finishes the call: Serve's return on the lane, or Done, which posts finish to the lane.
 type localCall struct {
-	route localRoute
 	lane  *lane
 	query *query
 	batch *mc.Batch
@@ -47,9 +45,9 @@ const callSteps = 2
 // finish passes the answer to the query's taker. The lane is locked.
 func (c *localCall) finish() {
 	q, wire := c.query, flatten(c.batch)
-	a := answer{result: resultMiss, wire: wire}
-	if len(wire) > 0 {
-		a.result = c.route.result(wire, q.request)
+	a := answer{result: resultServerError, wire: wire}
+	if r, ok := parseResult(wire, q.request); ok {
+		a.result = r
 	}
 	q.taker.take(c.lane, q, &a)
 	for _, p := range c.batch.Pinned {
@@ -72,19 +70,4 @@ func flatten(b *mc.Batch) []byte {
 		}
 	}
 	return append(wire, b.Out[at:]...)
-}
-
-func (m localRoute) result(wire []byte, r *mc.Request) result {
-	if bytes.HasPrefix(wire, valueWord) {
-		return resultHit
-	}
-	if bytes.HasPrefix(wire, vaWord) {
-		return found(r)
-	}
-	p := pending{query: &query{request: r}, form: formOf(r.Op)}
-	result, ok := lineResult(wire, &p)
-	if !ok {
-		return resultServerError
-	}
-	return result
 }

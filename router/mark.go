@@ -176,16 +176,11 @@ func (m *marks) current(at *mark) bool {
 
 // fetch reads the member's mark over a connection of its own. It returns nil if there is none.
 func (m *marks) fetch(ctx context.Context, d *upstream) (*mark, error) {
-	conn, err := d.dial(ctx)
+	p, err := d.openSide(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	p := newSideConn(conn, d.timeout)
-	if err := p.greet(); err != nil {
-		return nil, err
-	}
+	defer p.Close()
 	return m.read(p, d)
 }
 
@@ -201,10 +196,10 @@ func (m *marks) read(p *sideConn, d *upstream) (*mark, error) {
 	return &at, nil
 }
 
-// check reads the mark of a member that comes back for the first time in this process, and takes the
+// Check reads the mark of a member that comes back for the first time in this process, and takes the
 // member or its group down to be flushed if the mark requires it.
-func (m *marks) check(p *sideConn, d *upstream) error {
-	if m == nil || m.wasChecked(d) {
+func (m *marks) Check(p *sideConn, d *upstream) error {
+	if m.wasChecked(d) {
 		return nil
 	}
 	at, err := m.read(p, d)
@@ -248,7 +243,7 @@ func (m *marks) flushIfNeeded(d *upstream, at *mark) {
 	switch {
 	case lost:
 		m.flushGroup(d, at)
-	case d.outage.journal.InOutage(): // what it missed is known
+	case d.outage.absent(): // what it missed is known
 	case at != nil && at.generation+markSpan < m.first:
 		m.flush(d, "its mark is old: it was out of the configuration")
 	case at == nil && g.marked && d.pool != "":
@@ -274,7 +269,7 @@ func (m *marks) flushGroup(d *upstream, at *mark) {
 }
 
 func (m *marks) flush(d *upstream, why string) {
-	if err := d.takeDown(why, false); err != nil {
+	if err := d.outage.takeDown(why, false); err != nil {
 		m.router.log.Error("the journal could not record that a member must be flushed; a crash may lose this",
 			"member", d.address, "err", err)
 	}
@@ -320,7 +315,7 @@ func (m *marks) round() {
 		if d.up() {
 			open.Go(func() {
 				if err := m.renew(d); err != nil && m.router.end.Err() == nil {
-					d.log.Debug("member not marked", "member", d.address, "err", err)
+					m.router.log.Debug("member not marked", "member", d.address, "err", err)
 				}
 			})
 		}
@@ -329,33 +324,22 @@ func (m *marks) round() {
 }
 
 func (m *marks) renew(d *upstream) error {
-	conn, err := d.dial(m.router.end)
+	p, err := d.openSide(m.router.end)
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
-	defer context.AfterFunc(m.router.end, func() { conn.Close() })()
-	p := newSideConn(conn, d.timeout)
+	defer p.Close()
 	at, err := m.read(p, d)
 	if err != nil {
 		return err
 	}
 	if at != nil && !m.current(at) {
-		d.log.Warn("another router with the same journal.name marks this member", "member", d.address, "name", m.name,
+		m.router.log.Warn("another router with the same journal.name marks this member",
+			"member", d.address, "name", m.name,
 			"marked", at.identity)
 	}
-	return m.set(p, d)
+	return m.Mark(p, d)
 }
 
-// set marks the member. It returns no error if the member refuses the mark, for lack of memory say.
-func (m *marks) set(p *sideConn, d *upstream) error {
-	if m == nil {
-		return nil
-	}
-	value := m.value()
-	if err := p.send(fmt.Appendf(nil, "set %s 0 0 %d\r\n%s\r\n", m.key(d), len(value), value)); err != nil {
-		return err
-	}
-	_, _, err := p.answer()
-	return err
-}
+// Mark marks the member. It returns no error if the member refuses the mark, for lack of memory say.
+func (m *marks) Mark(p *sideConn, d *upstream) error { return p.set(m.key(d), m.value()) }

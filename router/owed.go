@@ -24,6 +24,7 @@ import (
 // maxOwedNotes of an upstream stay noted as writes that are in flight, if there is a folder: the
 // next start recovers them.
 type owed struct {
+	of    *upstream
 	count atomic.Int32 // of keys: most reads see that there are none
 
 	mu      sync.Mutex        // guards what follows; nothing is locked with it
@@ -40,10 +41,9 @@ const (
 	owedMax      = 10 * time.Second
 )
 
-// owe notes a delete that the upstream refused, and calls end once the ledger needn't have it any
+// add notes a delete that the upstream refused, and calls end once the ledger needn't have it any
 // more. It reports false, and doesn't call end, if there are too many already.
-func (d *upstream) owe(key []byte, end func()) bool {
-	o := &d.owed
+func (o *owed) add(key []byte, end func()) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	_, already := o.keys[string(key)]
@@ -65,26 +65,27 @@ func (d *upstream) owe(key []byte, end func()) bool {
 	}
 	if !o.sending {
 		o.sending = true
-		d.log.Warn("a delete was refused; it is sent again until the member accepts it", "member", d.address)
-		go d.sendOwed()
+		o.of.log.Warn("a delete was refused; it is sent again until the member accepts it", "member", o.of.address)
+		go o.send()
 	}
 	return true
 }
 
-// owes reports whether a delete of the key is owed.
-func (d *upstream) owes(key []byte) bool {
-	if d.owed.count.Load() == 0 {
+// has reports whether a delete of the key is owed.
+func (o *owed) has(key []byte) bool {
+	if o.count.Load() == 0 {
 		return false
 	}
-	d.owed.mu.Lock()
-	defer d.owed.mu.Unlock()
-	_, found := d.owed.keys[string(key)]
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	_, found := o.keys[string(key)]
 	return found
 }
 
-// sendOwed sends what is owed again and again, until there is nothing left or the upstream is
+// send sends what is owed again and again, until there is nothing left or the upstream is
 // closed.
-func (d *upstream) sendOwed() {
+func (o *owed) send() {
+	d := o.of
 	for wait := owedMin; ; wait = min(2*wait, owedMax) {
 		timer := time.NewTimer(wait)
 		select {
@@ -94,39 +95,40 @@ func (d *upstream) sendOwed() {
 		case <-timer.C:
 		}
 		if d.up() {
-			if err := d.trySendOwed(); err != nil {
+			if err := o.trySend(); err != nil {
 				d.log.Debug("deletes are still owed", "member", d.address, "err", err)
 			}
 		}
-		if d.nothingOwed() {
+		if o.nothing() {
 			d.log.Info("the member has accepted all owed deletes", "member", d.address)
 			return
 		}
 	}
 }
 
-func (d *upstream) nothingOwed() bool {
-	d.owed.mu.Lock()
-	defer d.owed.mu.Unlock()
-	d.owed.sending = len(d.owed.keys) > 0
-	return !d.owed.sending
+// nothing reports whether nothing is owed any more, and has the next add send again then.
+func (o *owed) nothing() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.sending = len(o.keys) > 0
+	return !o.sending
 }
 
-// trySendOwed sends each delete once, and drops those that the upstream accepts.
-func (d *upstream) trySendOwed() error {
-	conn, err := d.dial(context.Background())
+// trySend sends each delete once, and drops those that the upstream accepts.
+func (o *owed) trySend() error {
+	conn, err := o.of.dial(context.Background())
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	side := newSideConn(conn, d.timeout)
-	keys := d.owedKeys()
+	side := newSideConn(conn, o.of.timeout)
+	keys := o.list()
 	for len(keys) > 0 {
 		batch := keys[:min(owedBatch, len(keys))]
 		keys = keys[len(batch):]
 		var b []byte
 		for _, key := range batch {
-			b = appendDelete(b, []byte(key))
+			b = mc.AppendRequest(b, deleteRequest([]byte(key)))
 		}
 		if err := side.send(b); err != nil {
 			return err
@@ -138,43 +140,44 @@ func (d *upstream) trySendOwed() error {
 			}
 			switch a.Kind {
 			case mc.AnswerDeleted, mc.AnswerNotFound, mc.AnswerHD, mc.AnswerNF:
-				d.paid(key)
+				o.paid(key)
 			}
 		}
 	}
 	return nil
 }
 
-func (d *upstream) owedKeys() []string {
-	d.owed.mu.Lock()
-	defer d.owed.mu.Unlock()
-	keys := make([]string, 0, len(d.owed.keys))
-	for key := range d.owed.keys {
+func (o *owed) list() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	keys := make([]string, 0, len(o.keys))
+	for key := range o.keys {
 		keys = append(keys, key)
 	}
 	return keys
 }
 
-func (d *upstream) paid(key string) {
-	d.owed.mu.Lock()
-	defer d.owed.mu.Unlock()
-	if end, found := d.owed.keys[key]; found {
-		delete(d.owed.keys, key)
-		d.owed.count.Add(-1)
+// paid drops a key whose delete the upstream has accepted.
+func (o *owed) paid(key string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if end, found := o.keys[key]; found {
+		delete(o.keys, key)
+		o.count.Add(-1)
 		if end != nil {
 			end()
 		}
 	}
 }
 
-// leaveOwed puts what is owed into the journal, for the next start.
-func (d *upstream) leaveOwed() error {
-	keys := d.owedKeys()
-	if len(keys) == 0 || d.outage == nil {
+// leave puts what is owed into the journal, for the next start.
+func (o *owed) leave() error {
+	keys, outage := o.list(), o.of.outage
+	if len(keys) == 0 || outage == nil {
 		return nil
 	}
 	for _, key := range keys {
-		d.outage.journal.Add([]byte(key))
+		outage.journal.Add([]byte(key))
 	}
-	return d.outage.journal.Begin()
+	return outage.journal.Begin()
 }

@@ -102,7 +102,7 @@ func TestOwedDeletesAreBounded(t *testing.T) {
 		Members: []route.Member{{Address: f.address()}}}}}, 1)
 	d := r.tree.Load().pools[0].members[0].to
 	for i := range maxOwed {
-		if !d.owe([]byte(fmt.Sprint("k", i)), func() {}) {
+		if !d.owed.add([]byte(fmt.Sprint("k", i)), func() {}) {
 			t.Fatalf("%d are too many", i)
 		}
 	}

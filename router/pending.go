@@ -1,14 +1,17 @@
 package router
 
+import "holdfast/mc"
+
 // pending is a request that an upstream owes an answer to.
 type pending struct {
-	query *query
-	at    int64  // when it was put in line, Unix nanoseconds
-	epoch uint64 // of the upstream then
-	form  form
-	last  bool   // of a get line
-	alone bool   // the get line's only key
-	key   []byte // of a get, by which answers are told apart; its own copy
+	request *mc.Request
+	to      Receiver
+	at      int64  // when it was put in line, Unix nanoseconds
+	epoch   uint64 // of the upstream then
+	form    form
+	last    bool   // of a get line
+	alone   bool   // the get line's only key
+	key     []byte // of a get, by which answers are told apart; its own copy
 }
 
 // A form is how an answer is read.
@@ -19,6 +22,17 @@ const (
 	formLine             // one line
 	formMeta             // one line, of VA with a block
 )
+
+// formOf returns the form of the answers to op.
+func formOf(op mc.Op) form {
+	switch {
+	case op.IsGet():
+		return formGet
+	case op.IsMeta():
+		return formMeta
+	}
+	return formLine
+}
 
 // queue holds what is pending in the order of the answers: a ring that keeps the memory of its
 // keys.

@@ -66,7 +66,7 @@ func (c *chunked) store(l *lane, q *query) {
 	m.pieces = m.count()
 	if m.pieces > maxPieces {
 		if r.Op == mc.Set { // as memcached does: what the value was to replace goes
-			c.target.forward(l, &query{request: deleteKey(bytes.Clone(r.Key)), taker: discard{}})
+			c.target.forward(l, &query{request: deleteRequest(bytes.Clone(r.Key)), taker: discard{}})
 		}
 		q.taker.take(l, q, &answer{result: resultClientError, wire: []byte(mc.TooLarge)})
 		return
@@ -115,7 +115,7 @@ func (c *chunked) deletePieces(l *lane, key []byte, suffix uint64, count int) {
 // extend refuses to append to a manifest.
 func (c *chunked) extend(l *lane, q *query) {
 	look := metaOf(mc.MetaGet, q.request.Key, "v f")
-	if graphic(q.request.Key) {
+	if mc.IsGraphic(q.request.Key) {
 		look = &mc.Request{Op: mc.Get, Key: q.request.Key, Last: true}
 	}
 	c.target.forward(l, &query{request: look, taker: takeFunc(func(l *lane, _ *query, a *answer) {

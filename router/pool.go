@@ -1,7 +1,6 @@
 package router
 
 import (
-	"holdfast/mc"
 	"holdfast/ring"
 	"holdfast/route"
 )
@@ -33,7 +32,8 @@ func (m upstreamRoute) forward(l *lane, q *query) {
 	if m.to.links > 1 {
 		hash = keyHash(q.request.Key)
 	}
-	l.link(m.to, hash).enqueue(q)
+	q.lane = l
+	l.Enqueue(m.to, hash, q.request, q)
 }
 
 // keyHash is FNV-1a with its halves mixed, for choices that no other process has to repeat.
@@ -98,14 +98,4 @@ func (m missTaker) take(l *lane, _ *query, a *answer) {
 		a = &failure
 	}
 	m.outer.taker.take(l, m.outer, a)
-}
-
-func formOf(op mc.Op) form {
-	switch {
-	case op.IsGet():
-		return formGet
-	case op.IsMeta():
-		return formMeta
-	}
-	return formLine
 }

@@ -9,8 +9,11 @@ import (
 type query struct {
 	request *mc.Request
 	taker   taker
-	retried bool // it was sent alone after the get line that it stood in was refused
+	lane    *lane // that has sent it to an upstream
 }
+
+// Receive takes the upstream's answer.
+func (q *query) Receive(a *answer) { q.taker.take(q.lane, q, a) }
 
 // A taker takes answers. What the answer borrows is valid during the call.
 type taker interface {
@@ -20,65 +23,6 @@ type taker interface {
 // A forwarder answers a query, or sends it, or a query of its own, on to others.
 type forwarder interface {
 	forward(l *lane, q *query)
-}
-
-// A result is what an answer says.
-type result uint8
-
-const (
-	resultHit       result = iota // a value, or what a meta get asked for
-	resultMiss                    // of a get
-	resultDone                    // stored, deleted, touched, counted
-	resultNotStored               // add, replace, append, prepend
-	resultExists                  // cas
-	resultNotFound                // of others than gets
-
-	resultClientError // the request is wrong: no other member would take it
-
-	// The failures: another member may do better.
-	resultServerError    // the member says SERVER_ERROR, or what isn't understood
-	resultBusy           // too many requests are waiting for the member
-	resultDown           // the member is known to be down: nothing was sent
-	resultConnect        // refused, unreachable: nothing was sent
-	resultConnectTimeout // likewise
-	resultTimeout        // sent, perhaps, and no answer in time
-	resultClosed         // sent, perhaps, and the connection broke
-)
-
-// failed reports whether another member may do better.
-func (r result) failed() bool { return r >= resultServerError }
-
-// unsent reports whether the member has surely not seen the request.
-func (r result) unsent() bool { return r >= resultBusy && r <= resultConnectTimeout }
-
-// countsAsSent reports whether the member may have seen the request, or would only refuse it again
-// if it were sent again at once.
-func (r result) countsAsSent() bool { return !r.unsent() || r == resultBusy }
-
-// resultNames are those of failures in Options, and of all in metrics.
-var resultNames = [...]string{
-	resultHit: "hit", resultMiss: "miss", resultDone: "done", resultNotStored: "not_stored", resultExists: "exists",
-	resultNotFound: "not_found", resultClientError: "client_error", resultServerError: "server_error", resultBusy: "busy",
-	resultDown: "down", resultConnect: "connect", resultConnectTimeout: "connect_timeout", resultTimeout: "timeout",
-	resultClosed: "closed",
-}
-
-func (r result) String() string { return resultNames[r] }
-
-// An answer is what a member, or a route, says to a request.
-type answer struct {
-	result result
-	// wire is the answer as it goes to the client, \r\n included: of a classic get the VALUE line and
-	// the block, or nothing for a miss; END isn't in it.
-	wire []byte
-	// missed is set on the failure of a read whose pool has its clients told of a miss instead
-	// (Pool.OnError). Routes that go on after a failure do so all the same.
-	missed bool
-}
-
-// own returns a copy that borrows nothing.
-func (a *answer) own() answer {
-	return answer{result: a.result, wire: append([]byte(nil), a.wire...), missed: a.missed}
 }
 
 // fail answers q with a failure that this router found.

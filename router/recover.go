@@ -151,23 +151,16 @@ func (s *recovery) recoverMember(ctx context.Context, m *member) error {
 	if m.to == nil {
 		l := s.router.lanes[0]
 		for _, key := range s.keys {
-			l.enter(func() { m.route.forward(l, &query{request: deleteKey(key), taker: discard{}}) })
+			l.Enter(func() { m.route.forward(l, &query{request: deleteRequest(key), taker: discard{}}) })
 		}
 		return nil
 	}
-	d := m.to
-	err := d.deleteBehindFence(ctx, s.keys)
+	a := m.to.outage
+	err := a.deleteBehindFence(ctx, s.keys)
 	if err == nil || ctx.Err() != nil {
 		return nil // run returns ctx's error
 	}
-	durable := true
-	for _, key := range s.keys {
-		durable = d.missed(key, true, fmt.Errorf("recovering writes: %w", err)) == missedKept && durable
-	}
-	if durable {
-		return nil
-	}
-	return d.outage.journal.Begin()
+	return a.MissedAll(s.keys, fmt.Errorf("recovering writes: %w", err))
 }
 
 // recoverUnknown is for a ledger that doesn't have all writes that were in flight. It takes down
@@ -192,66 +185,11 @@ func (r *Router) recoverUnknown(t *tree, why string) error {
 				continue
 			}
 			keeps := p.replicated == nil && !gutters[p.options.Name]
-			if !kept && !m.to.outage.journal.InOutage() {
+			if !kept && !m.to.outage.absent() {
 				kept, keeps = true, true
 			}
-			errs = append(errs, m.to.takeDown(why, keeps))
+			errs = append(errs, m.to.outage.takeDown(why, keeps))
 		}
 	}
 	return errors.Join(errs...)
 }
-
-// takeDown takes the upstream down. It comes back with its items if keeps is true, and flushed if
-// not.
-func (d *upstream) takeDown(why string, keeps bool) error {
-	d.mu.Lock()
-	if !keeps {
-		d.outage.journal.MarkCut(why)
-	}
-	d.outage.setStrangers()
-	d.whole = keeps
-	if d.state.Load() == stateUp {
-		d.goDown(errors.New(why))
-	}
-	d.mu.Unlock()
-	return d.outage.journal.Begin()
-}
-
-// errUpstreamDown is the reason why keys can't be deleted on an upstream now.
-var errUpstreamDown = errors.New("the member is down")
-
-// deleteBehindFence deletes keys on an upstream that is up, once it has read its earlier
-// connections.
-func (d *upstream) deleteBehindFence(ctx context.Context, keys [][]byte) error {
-	if !d.up() {
-		return errUpstreamDown
-	}
-	conn, err := d.dial(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
-	p := newSideConn(conn, d.timeout)
-	if err := p.greet(); err != nil {
-		return err
-	}
-	if err := d.fence(ctx, p); err != nil {
-		return err
-	}
-	for batch := range slices.Chunk(keys, deletesAtOnce) {
-		entries := make([]journal.Entry, len(batch))
-		for i, key := range batch {
-			entries[i].Key = key
-		}
-		if err := p.delete(entries); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// deletesAtOnce is how many deletes are sent before their answers are read: few enough to fit into
-// the sockets' buffers.
-const deletesAtOnce = 128

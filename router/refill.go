@@ -1,19 +1,15 @@
 package router
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
+	"log/slog"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"holdfast/mc"
 )
 
 // A member of a replicated pool that comes back lacks the items whose writes it missed, or all
@@ -54,6 +50,8 @@ const (
 // back. The pool is that of the newest tree.
 type refill struct {
 	to      *upstream
+	lanes   []*lane
+	log     *slog.Logger
 	latches *latches // of the pool, which outlive its trees
 
 	cold   atomic.Bool
@@ -77,8 +75,8 @@ type refilling struct {
 	whole bool                 // and from one that was warm
 }
 
-// wentDown records whether the member was the last warm one.
-func (f *refill) wentDown() {
+// WentDown records whether the member was the last warm one.
+func (f *refill) WentDown() {
 	p := f.latches.newest.Load()
 	if p == nil || f.cold.Load() {
 		return
@@ -91,9 +89,9 @@ func (f *refill) wentDown() {
 	f.last.Store(true)
 }
 
-// comingUp is called before the member serves again, with whole if it lacks nothing. If the others
+// ComingUp is called before the member serves again, with whole if it lacks nothing. If the others
 // may lack items that it holds, they become cold, so that their misses ask it.
-func (f *refill) comingUp(whole bool) {
+func (f *refill) ComingUp(whole bool) {
 	p := f.latches.newest.Load()
 	if p == nil {
 		return
@@ -110,8 +108,8 @@ func (f *refill) comingUp(whole bool) {
 	}
 }
 
-// cameUp fills the member, and those that are cold because there was no member to fill them from.
-func (f *refill) cameUp() {
+// CameUp fills the member, and those that are cold because there was no member to fill them from.
+func (f *refill) CameUp() {
 	p := f.latches.newest.Load()
 	if p == nil {
 		return
@@ -131,8 +129,8 @@ func (f *refill) cameUp() {
 	}
 }
 
-// flushed records that the member will hold nothing that the others lack.
-func (f *refill) flushed() { f.last.Store(false) }
+// Flushed records that the member will hold nothing that the others lack.
+func (f *refill) Flushed() { f.last.Store(false) }
 
 // fill fills the member on a goroutine of its own, or makes the one that already does look for
 // members again. The member is cold until that ends.
@@ -165,13 +163,13 @@ func (f *refill) untilWarm() {
 		switch {
 		case !d.up() || d.isClosed(): // it will be cold when it comes back
 		case errors.Is(err, errAlone):
-			d.log.Info("no other member is up: this one is filled when another comes up",
+			f.log.Info("no other member is up: this one is filled when another comes up",
 				"pool", d.pool, "member", d.address)
 		case err != nil:
-			d.log.Warn("the refill failed; the member is filled only by its misses",
+			f.log.Warn("the refill failed; the member is filled only by its misses",
 				"pool", d.pool, "member", d.address, "err", err)
 		default:
-			d.log.Info("member filled", "pool", d.pool, "member", d.address, "items", f.filled.Load())
+			f.log.Info("member filled", "pool", d.pool, "member", d.address, "items", f.filled.Load())
 		}
 		return
 	}
@@ -192,6 +190,9 @@ func (f *refill) end(err error) (again, anew bool) {
 	return again, anew
 }
 
+// errReleased is the reason why a refill ends whose member has left the configuration.
+var errReleased = errors.New("the member has left the configuration")
+
 // errAlone is the reason why a member can't be filled.
 var errAlone = errors.New("no other member is up")
 
@@ -209,7 +210,7 @@ func (f *refilling) others() error {
 		}
 		source := p.members[from]
 		warm := !source.cold()
-		f.asked[source.to] = source.to.epoch.Load()
+		f.asked[source.to] = source.to.Epoch()
 		switch err := p.refillFrom(from, i); {
 		case err == nil:
 			f.some, f.whole = true, warm
@@ -234,7 +235,7 @@ func (p *replicated) source(f *refilling) (to, from int) {
 		if m.to == nil || !m.up() {
 			continue
 		}
-		if epoch, asked := f.asked[m.to]; asked && epoch == m.to.epoch.Load() {
+		if epoch, asked := f.asked[m.to]; asked && epoch == m.to.Epoch() {
 			continue
 		}
 		if from < 0 || p.members[from].cold() && !m.cold() {
@@ -251,13 +252,14 @@ func (p *replicated) source(f *refilling) (to, from int) {
 // has all of them.
 func (p *replicated) refillFrom(from, i int) error {
 	d, source := p.members[i].to, p.members[from].to
-	epoch, was := d.epoch.Load(), source.epoch.Load()
+	epoch, was := d.Epoch(), source.Epoch()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	keys, err := source.listKeys(ctx)
+	keys, err := source.listKeys(ctx, refillKeys)
 	if err != nil {
 		return fmt.Errorf("listing the keys of %s: %w", source.address, err)
 	}
+	keys = slices.DeleteFunc(keys, func(k listedKey) bool { return strings.HasPrefix(k.key, markPrefix) })
 	p.members[i].refill.listed.Store(int64(len(keys)))
 	p.members[i].refill.tried.Store(0)
 	for range refillTries {
@@ -268,7 +270,7 @@ func (p *replicated) refillFrom(from, i int) error {
 	switch {
 	case err != nil:
 		return err
-	case d.epoch.Load() != epoch || source.epoch.Load() != was:
+	case d.Epoch() != epoch || source.Epoch() != was:
 		return errors.New("a member went down during the refill")
 	case len(keys) > 0:
 		return fmt.Errorf("%d items of %s could not be copied", len(keys), source.address)
@@ -284,27 +286,27 @@ func (p *replicated) copyKeys(keys []listedKey, from, i int) ([]listedKey, error
 	var failed []listedKey
 	slots := make(chan struct{}, refillAtOnce)
 	began := time.Now()
-	lanes := d.outage.lanes
+	lanes := p.members[i].refill.lanes
 	for n, k := range keys {
 		due := began.Add(time.Duration(n) * time.Second / time.Duration(p.options.RefillRate))
 		timer := time.NewTimer(time.Until(due))
 		select {
 		case <-timer.C:
-		case <-d.closed:
+		case <-d.Closed():
 			timer.Stop()
-			return nil, errClosed
+			return nil, errReleased
 		}
 		select {
 		case slots <- struct{}{}:
-		case <-d.closed:
-			return nil, errClosed
+		case <-d.Closed():
+			return nil, errReleased
 		}
 		if !d.up() || !p.members[from].up() {
 			return nil, errors.New("a member went down during the refill")
 		}
 		l := lanes[n%len(lanes)]
 		l.loop.Post(func() {
-			l.enter(func() {
+			l.Enter(func() {
 				p.copyItem(l, []byte(k.key), from, i, func(copied bool) {
 					if copied {
 						p.members[i].refill.tried.Add(1)
@@ -321,8 +323,8 @@ func (p *replicated) copyKeys(keys []listedKey, from, i int) ([]listedKey, error
 	for range cap(slots) { // wait for the last ones
 		select {
 		case slots <- struct{}{}:
-		case <-d.closed:
-			return nil, errClosed
+		case <-d.Closed():
+			return nil, errReleased
 		}
 	}
 	return failed, nil
@@ -330,62 +332,3 @@ func (p *replicated) copyKeys(keys []listedKey, from, i int) ([]listedKey, error
 
 // cold reports whether the member may lack items that others have.
 func (m *member) cold() bool { return m.refill != nil && m.refill.cold.Load() }
-
-// A listedKey is a key and when it was read last, in Unix seconds.
-type listedKey struct {
-	key  string
-	last int64
-}
-
-// listKeys asks the upstream for its keys, at most refillKeys, and sorts the most recently read
-// first.
-func (d *upstream) listKeys(ctx context.Context) ([]listedKey, error) {
-	conn, err := d.dial(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	side := newSideConn(conn, d.timeout)
-	if err := side.send([]byte("lru_crawler metadump all\r\n")); err != nil {
-		return nil, err
-	}
-	var keys []listedKey
-	for {
-		if err := conn.SetDeadline(time.Now().Add(max(d.timeout, time.Second))); err != nil { // for the next lines
-			return nil, err
-		}
-		read, err := side.client.ReadLine()
-		line := string(read)
-		switch {
-		case err != nil:
-			return nil, err
-		case line == "END":
-			slices.SortFunc(keys, func(a, b listedKey) int { return cmp.Compare(b.last, a.last) })
-			return keys, nil
-		case !strings.HasPrefix(line, "key="):
-			return nil, fmt.Errorf("metadump was answered with %.60q", line)
-		case len(keys) < refillKeys:
-			if k, ok := parseListed(line); ok {
-				keys = append(keys, k)
-			}
-		}
-	}
-}
-
-// parseListed reads a line of metadump: "key=a%20b exp=-1 la=1700000000 …".
-func parseListed(line string) (k listedKey, ok bool) {
-	for word := range strings.FieldsSeq(line) {
-		name, value, _ := strings.Cut(word, "=")
-		var err error
-		switch name {
-		case "key":
-			k.key, err = url.PathUnescape(value)
-		case "la":
-			k.last, err = strconv.ParseInt(value, 10, 64)
-		}
-		if err != nil {
-			return k, false
-		}
-	}
-	return k, k.key != "" && len(k.key) <= mc.MaxKeyBytes && !strings.HasPrefix(k.key, markPrefix)
-}

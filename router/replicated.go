@@ -131,7 +131,7 @@ func (p *replicated) read(l *lane, q *query, atFirst bool) {
 func (p *replicated) begin(l *lane, q *query, atFirst bool) {
 	p = p.latches.newest.Load()
 	r := l.takeRead()
-	r.request, r.retried, r.taker = q.request, false, r
+	r.request, r.taker = q.request, r
 	r.outer, r.pool, r.tried, r.cold = q, p, 0, 0
 	switch {
 	case atFirst:
@@ -168,7 +168,6 @@ func (r *read) next(l *lane) {
 
 func (r *read) take(l *lane, q *query, a *answer) {
 	if a.result.failed() && r.tried < len(r.pool.members) {
-		r.retried = false
 		r.next(l)
 		return
 	}
@@ -279,7 +278,7 @@ func (w *write) begin(l *lane) {
 // send sends a member its part. If the member is down, take adds the key to its journal.
 func (w *write) send(l *lane, i int, r *mc.Request) {
 	part := &w.parts[i]
-	part.request, part.taker, part.retried = r, part, false
+	part.request, part.taker = r, part
 	w.pool.members[i].route.forward(l, &part.query)
 }
 
@@ -330,10 +329,10 @@ func (w *write) missed(l *lane, part *part, a *answer) {
 	if w.failure.wire == nil {
 		w.failure = a.own()
 	}
-	d := w.pool.members[part.member].to
+	at := w.pool.members[part.member].to.outage
 	cause := fmt.Errorf("a write failed: %s", a.wire)
 	sent := a.result.countsAsSent() || part.deleting || part.compare != nil
-	d.afterMissed(l, d.missed(w.request.Key, sent, cause),
+	at.Missed(l.Lane, w.request.Key, sent, cause,
 		func() { w.send(l, part.member, part.request) },
 		func(err error) { w.afterMissed(l, sent, err) })
 }

@@ -63,20 +63,20 @@ func (c *conn) answer(data []byte, end int) int {
 		return end
 	case p.form == formMeta && bytes.HasPrefix(line, vaWord):
 		size, rest, ok := length(line[len(vaWord):])
-		if !ok || rest[0] != ' ' && !isEnd(rest) || !bytes.HasSuffix(line, crlf) || !answersWithValue(p.query.request.Op) {
+		if !ok || rest[0] != ' ' && !isEnd(rest) || !bytes.HasSuffix(line, crlf) || !answersWithValue(p.request.Op) {
 			return c.garbled(line, "no length")
 		}
-		if !echoes(rest, p.query.request) {
+		if !echoes(rest, p.request) {
 			return c.garbled(line, "it answers another request")
 		}
 		if !c.block(data, end, size) {
 			return 0
 		}
 		took := end + size + len(mc.CRLF)
-		c.deliver(found(p.query.request), data[:took])
+		c.deliver(found(p.request), data[:took])
 		return took
 	}
-	r, ok := lineResult(line, p)
+	r, ok := lineResult(line, p.form, p.request)
 	if !ok {
 		return c.garbled(line, "it answers nothing that was asked")
 	}
@@ -115,7 +115,7 @@ func (c *conn) value(data []byte, end int) int {
 		return c.garbled(data[:end], "no length")
 	}
 	size, rest, ok := length(rest[1:])
-	if op := k.pending.at(0).query.request.Op; ok && (op == mc.Gets || op == mc.Gats) && rest[0] == ' ' {
+	if op := k.pending.at(0).request.Op; ok && (op == mc.Gets || op == mc.Gats) && rest[0] == ' ' {
 		_, rest, ok = number(rest[1:])
 	} else {
 		ok = ok && op != mc.Gets && op != mc.Gats
@@ -204,14 +204,13 @@ func (c *conn) refused(a *answer) {
 	k := c.link
 	for {
 		p := k.pending.at(0)
-		last, alone, q := p.last, p.alone, p.query
+		last, alone, request, to := p.last, p.alone, p.request, p.to
 		if alone {
 			k.deliver(a)
 			return
 		}
 		k.pending.pop()
-		q.retried = true
-		k.enqueue(q)
+		k.enqueue(request, to, true)
 		if last {
 			return
 		}
@@ -221,15 +220,15 @@ func (c *conn) refused(a *answer) {
 // deliver answers the request in front.
 func (k *link) deliver(a *answer) {
 	p := k.pending.pop()
-	q, epoch := p.query, p.epoch
-	if epoch != k.to.epoch.Load() && !q.request.Op.Reads() {
+	request, to, epoch := p.request, p.to, p.epoch
+	if epoch != k.to.epoch.Load() && !request.Op.Reads() {
 		// Others have found the upstream down since, and what it missed then may undo this.
 		k.results[resultClosed]++
-		q.fail(k.lane, resultClosed, k.to.address+" went down")
+		k.lane.refuse(to, resultClosed, k.to.address+" went down")
 		return
 	}
 	k.results[a.result]++
-	q.taker.take(k.lane, q, a)
+	to.Receive(a)
 }
 
 // deliver answers the request in front.
@@ -239,7 +238,7 @@ func (c *conn) deliver(r result, wire []byte) {
 }
 
 // lineResult tells what a line of one of the simple forms means; false when it can't be an answer.
-func lineResult(line []byte, p *pending) (result, bool) {
+func lineResult(line []byte, f form, r *mc.Request) (result, bool) {
 	if len(line) < 3 || line[len(line)-2] != '\r' {
 		return 0, false
 	}
@@ -248,10 +247,10 @@ func lineResult(line []byte, p *pending) (result, bool) {
 		return resultClientError, true
 	case saysError(line, serverError):
 		return resultServerError, true
-	case p.form == formLine:
-		return classicResult(line, p.query.request.Op)
-	case p.form == formMeta:
-		return metaResult(line, p.query.request)
+	case f == formLine:
+		return classicResult(line, r.Op)
+	case f == formMeta:
+		return metaResult(line, r)
 	}
 	return 0, false
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,8 +30,7 @@ type Router struct {
 	source  atomic.Pointer[Source]
 
 	mu        sync.Mutex // guards what follows; Reload and Close hold it throughout
-	upstreams map[identity]*upstream
-	ids       int // of upstreams, made so far
+	upstreams *Set
 	journals  *journal.Journals
 	latches   map[string]*latches // of replicated pools
 	fills     *fills              // nil as long as no tree needs it
@@ -63,14 +61,16 @@ func New(o route.Options, parts Parts) (*Router, error) {
 	}
 	r := &Router{
 		now: now, started: now(), log: parts.Log, local: parts.Cache,
-		upstreams: map[identity]*upstream{}, latches: map[string]*latches{},
+		latches: map[string]*latches{},
 	}
 	r.clock = newClock(now, r.started)
 	r.end, r.endNow = context.WithCancel(context.Background())
+	var lanes []*Lane
 	for i, l := range parts.Loops {
-		lane := &lane{router: r, index: i, loop: l, random: uint64(r.started.UnixNano()) + uint64(i)<<32}
-		r.lanes = append(r.lanes, lane)
+		lane := &lane{router: r, index: i, loop: l, Lane: NewLane(l), random: uint64(r.started.UnixNano()) + uint64(i)<<32}
+		r.lanes, lanes = append(r.lanes, lane), append(lanes, lane.Lane)
 	}
+	r.upstreams = NewSet(lanes, r.log, r.now)
 	o.SetDefaults()
 	var err error
 	r.journals, err = journal.Open(journal.Options{
@@ -95,20 +95,7 @@ func New(o route.Options, parts Parts) (*Router, error) {
 			"until those are overwritten")
 	}
 	r.recoverWrites()
-	for _, l := range r.lanes {
-		l.loop.Rounded(l.flushRound)
-	}
 	return r, nil
-}
-
-// flushRound is flush at the end of a round, most of which have nothing for it.
-func (l *lane) flushRound() {
-	l.mu.Lock()
-	some := len(l.dirty) > 0
-	l.mu.Unlock()
-	if some {
-		l.flush()
-	}
 }
 
 // Reload replaces the pools and routes. Batches in flight end as they began; members that are in
@@ -149,11 +136,7 @@ func (r *Router) publish(t *tree) {
 		p.replicated.latches.newest.Store(p.replicated)
 	}
 	for _, d := range t.upstreams {
-		d.mu.Lock()
-		if d.state.Load() == stateDown {
-			d.startProbing()
-		}
-		d.mu.Unlock()
+		d.StartProbing()
 	}
 }
 
@@ -172,8 +155,8 @@ func (r *Router) Close() error {
 	r.delayed.stop()
 	r.ongoing.Wait()
 	var errs []error
-	for _, d := range r.upstreams {
-		errs = append(errs, d.leaveOwed())
+	for d := range r.upstreams.All() {
+		errs = append(errs, d.owed.leave())
 	}
 	r.release(r.tree.Load())
 	for _, l := range r.lanes {
@@ -194,7 +177,7 @@ func (r *Router) latchesOf(pool string) *latches {
 // otherwise. r.mu is held.
 func (r *Router) replica(pool, address string, s settings) (*upstream, error) {
 	id := identity{journaled: true, pool: pool, address: address}
-	if d := r.upstreams[id]; d != nil {
+	if d := r.upstreams.Use(id); d != nil {
 		switch {
 		case d.settings != s && r.tree.Load() == nil:
 			r.log.Warn("a member with a journal stands in several pools: "+
@@ -202,7 +185,7 @@ func (r *Router) replica(pool, address string, s settings) (*upstream, error) {
 		case d.settings != s:
 			r.log.Warn("the settings of members that have journals change with the next start", "pool", pool, "member", address)
 		}
-		return r.upstreamFor(id, s), nil
+		return d, nil
 	}
 	j, err := r.journals.Member(strings.TrimSpace(pool + " " + address))
 	if err != nil {
@@ -216,10 +199,13 @@ func (r *Router) replica(pool, address string, s settings) (*upstream, error) {
 			return nil, err
 		}
 	}
-	d := r.upstreamFor(id, s)
-	d.outage = &outage{journal: j, lanes: r.lanes, marks: r.marks}
+	var marker Marker
+	if r.marks != nil {
+		marker = r.marks
+	}
+	d := r.upstreams.Add(id, s, j, marker)
 	if pool != "" {
-		d.watcher = &refill{to: d, latches: r.latchesOf(pool)}
+		d.Watch(&refill{to: d, lanes: r.lanes, log: r.log, latches: r.latchesOf(pool)})
 	}
 	if joined {
 		r.marks.joined(d)
@@ -227,63 +213,29 @@ func (r *Router) replica(pool, address string, s settings) (*upstream, error) {
 	if left {
 		d.outage.setStrangers()
 	}
-	if j.InOutage() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.downAt = r.now()
-		d.state.Store(stateDown) // it is probed once the tree is published
-	}
 	return d, nil
 }
 
-// upstreamFor returns the one with this identity, made now if there is none. r.mu is held.
-func (r *Router) upstreamFor(id identity, s settings) *upstream {
-	if d := r.upstreams[id]; d != nil {
-		d.uses++
+// plain returns the upstream of a member without a journal. r.mu is held.
+func (r *Router) plain(address string, s settings) *upstream {
+	id := identity{address: address, settings: s}
+	if d := r.upstreams.Use(id); d != nil {
 		return d
 	}
-	d := &upstream{identity: id, settings: s, log: r.log, now: r.now, closed: make(chan struct{}), uses: 1}
-	d.upSince.Store(r.now().UnixNano())
-	d.id = r.ids // never used again: a batch of an old tree may still go by it
-	r.ids++
-	r.upstreams[id] = d
-	return d
+	return r.upstreams.Add(id, s, nil, nil)
 }
 
 // release gives the upstreams of a tree back that is not used any more.
 func (r *Router) release(t *tree) {
 	for _, d := range t.upstreams {
-		if d.uses--; d.uses > 0 {
-			continue
-		}
-		d.close()
-		delete(r.upstreams, d.identity)
-		for _, l := range r.lanes {
-			l.loop.Post(func() { l.drop(d) })
-		}
+		r.upstreams.Release(d)
 	}
 }
 
 // close closes the lane's connections. Its loop has stopped.
 func (l *lane) close() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, links := range l.links {
-		for _, k := range links {
-			k.disconnect(loop.Stream.Close)
-		}
-	}
+	l.Lane.Close()
+	l.Lock()
+	defer l.Unlock()
 	l.notes = nil // what is still in flight stands there for the next process
-}
-
-// drop closes the lane's links to d, once they have brought what is in line.
-func (l *lane) drop(d *upstream) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if d.id < len(l.links) {
-		l.links[d.id] = slices.DeleteFunc(l.links[d.id], (*link).drop)
-		if len(l.links[d.id]) > 0 {
-			l.loop.After(tickMax, func() { l.drop(d) })
-		}
-	}
 }

@@ -18,10 +18,19 @@ type sideConn struct {
 	conn    net.Conn
 	client  *client.Conn // over conn
 	timeout time.Duration
+	stop    func() bool // ends the wait for the end of its context; nil without one
 }
 
 func newSideConn(conn net.Conn, timeout time.Duration) *sideConn {
 	return &sideConn{conn: conn, client: client.New(conn), timeout: timeout}
+}
+
+// Close closes the connection.
+func (p *sideConn) Close() {
+	if p.stop != nil {
+		p.stop()
+	}
+	p.conn.Close()
 }
 
 // send sends what is a whole request or several, whose answers must all be there within the
@@ -78,7 +87,7 @@ func (p *sideConn) greet() error {
 func (p *sideConn) delete(entries []journal.Entry) error {
 	var b []byte
 	for _, e := range entries {
-		b = appendDelete(b, e.Key)
+		b = mc.AppendRequest(b, deleteRequest(e.Key))
 	}
 	if err := p.send(b); err != nil {
 		return err
@@ -120,6 +129,15 @@ func (p *sideConn) connections(ours map[string]bool) (left int, told bool, err e
 
 var errNoValue = errors.New("the answer to a get is none")
 
+// set stores the value under a key. Whether the upstream takes it is no matter: an answer is enough.
+func (p *sideConn) set(key, value string) error {
+	if err := p.send(fmt.Appendf(nil, "set %s 0 0 %d\r\n%s\r\n", key, len(value), value)); err != nil {
+		return err
+	}
+	_, _, err := p.answer()
+	return err
+}
+
 // get returns the value under a key; "" if it has more than keepBytes.
 func (p *sideConn) get(key string, keepBytes int) (value string, found bool, err error) {
 	if err := p.send([]byte("get " + key + "\r\n")); err != nil {
@@ -130,4 +148,12 @@ func (p *sideConn) get(key string, keepBytes int) (value string, found bool, err
 		err = fmt.Errorf("%w: %.60q", errNoValue, a.Text())
 	}
 	return string(b), a.Kind == mc.AnswerValue, err
+}
+
+// deleteRequest returns a delete of the key, by the meta command if the classic one can't name it.
+func deleteRequest(key []byte) *mc.Request {
+	if mc.IsGraphic(key) {
+		return &mc.Request{Op: mc.Delete, Key: key}
+	}
+	return &mc.Request{Op: mc.MetaDelete, Key: key, Args: []byte("b"), Flags: mc.Flag('b')}
 }

@@ -126,7 +126,7 @@ func (r *Router) serverCounts(dst []byte) []byte {
 		pending += int64(m.Pending)
 		opened += m.Connects
 		links.New, links.Open, links.Closed = links.New+m.Lanes.New, links.Open+m.Lanes.Open, links.Closed+m.Lanes.Closed
-		if m.State != stateNames[stateUp] || m.SoftErrors > 0 {
+		if m.State != stateUp.String() || m.SoftErrors > 0 {
 			suspect++
 		}
 	})
@@ -154,7 +154,7 @@ func (r *Router) poolCounts(dst []byte) []byte {
 		for _, m := range p.Members {
 			members++
 			requests += m.Requests
-			if m.State != stateNames[stateUp] {
+			if m.State != stateUp.String() {
 				down++
 			}
 		}
@@ -199,7 +199,7 @@ func (r *Router) resultLines(dst []byte) []byte {
 func (r *Router) serverLines(dst []byte) []byte {
 	r.eachServer(func(name string, m MemberStats) {
 		dst = fmt.Appendf(dst, "STAT %s avg_latency_us:0.000 pending_reqs:0 inflight_reqs:%d", name, m.Pending)
-		if m.State != stateNames[stateUp] {
+		if m.State != stateUp.String() {
 			dst = append(dst, " hard_tko; "...)
 		}
 		for _, s := range []line{{"new", m.Lanes.New}, {"up", m.Lanes.Open}, {"closed", m.Lanes.Closed}} {
@@ -229,8 +229,8 @@ var mcrouterNames = map[string]string{
 // mcrouterResults are the results that there were, by those names.
 func mcrouterResults(results map[string]int64) []line {
 	var lines []line
-	for _, ours := range resultNames {
-		name, n := mcrouterNames[ours], results[ours]
+	for r := resultHit; r <= resultClosed; r++ {
+		name, n := mcrouterNames[r.String()], results[r.String()]
 		at := slices.IndexFunc(lines, func(l line) bool { return l.name == name })
 		switch {
 		case n == 0:
@@ -247,7 +247,7 @@ func mcrouterResults(results map[string]int64) []line {
 func (r *Router) suspectLines(dst []byte) []byte {
 	r.eachServer(func(_ string, m MemberStats) {
 		switch {
-		case m.State != stateNames[stateUp]:
+		case m.State != stateUp.String():
 			dst = fmt.Appendf(dst, "STAT %s status:tko num_failures:%d\r\n", m.Address, max(1, m.SoftErrors))
 		case m.SoftErrors > 0:
 			dst = fmt.Appendf(dst, "STAT %s status:down num_failures:%d\r\n", m.Address, m.SoftErrors)

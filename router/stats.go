@@ -27,20 +27,6 @@ type MemberStats struct {
 	Refill  RefillStats  // of a replicated pool's member
 }
 
-// LinkStats are a member's connections: there may be so many from each event loop.
-type LinkStats struct {
-	New    int64 // that were never made
-	Open   int64
-	Closed int64
-}
-
-// JournalStats are what a member has missed and not been told yet.
-type JournalStats struct {
-	Keys  int
-	Bytes int64
-	Cut   bool // it will be flushed instead
-}
-
 // RefillStats are how far a member is that came back and is being filled.
 type RefillStats struct {
 	Cold   bool  // its misses ask others
@@ -49,8 +35,6 @@ type RefillStats struct {
 	Tried  int64 // of those
 	Filled int64 // items that it got, in all
 }
-
-var stateNames = [...]string{stateUp: "up", stateDown: "down", stateReturning: "returning"}
 
 // Pools are the counts of all pools. Any goroutine; it takes each lane's lock for a moment.
 func (r *Router) Pools() []PoolStats {
@@ -66,41 +50,21 @@ func (r *Router) Pools() []PoolStats {
 }
 
 func (r *Router) memberStats(m *member) MemberStats {
-	s := MemberStats{Name: m.name, Address: cacheAddress, State: stateNames[stateUp], Results: map[string]int64{}}
+	s := MemberStats{Name: m.name, Address: cacheAddress, State: stateUp.String(), Results: map[string]int64{}}
 	if m.to == nil {
 		return s
 	}
-	d := m.to
-	s.Address, s.State = d.address, stateNames[d.state.Load()]
-	s.Connects, s.Downs, s.Probes = d.counters.connects.Load(), d.counters.downs.Load(), d.counters.probes.Load()
-	s.SoftErrors = int64(d.soft.Load())
-	if d.outage != nil {
-		j := d.outage.journal.Stats()
-		s.Journal.Keys, s.Journal.Bytes = j.Keys, j.Bytes
-		s.Journal.Cut, _ = d.outage.journal.Cut()
+	of := m.to.Stats()
+	s.Address, s.State = m.to.address, of.State.String()
+	s.Pending, s.Requests, s.Lanes = of.Pending, of.Requests, of.Links
+	s.Connects, s.Downs, s.Probes, s.SoftErrors = of.Connects, of.Downs, of.Probes, of.SoftErrors
+	s.Journal = of.Journal
+	for i, n := range of.Results {
+		s.Results[result(i).String()] = n
 	}
 	if f := m.refill; f != nil {
 		s.Refill = RefillStats{f.cold.Load(), f.begun.Load(), f.listed.Load(), f.tried.Load(), f.filled.Load()}
 	}
-	for _, l := range r.lanes {
-		l.mu.Lock()
-		if d.id < len(l.links) {
-			for _, k := range l.links[d.id] {
-				s.Requests += k.requests
-				s.Pending += k.pending.len()
-				if k.conn != nil {
-					s.Lanes.Open++
-				} else if k.requests > 0 {
-					s.Lanes.Closed++
-				}
-				for result, n := range k.results {
-					s.Results[resultNames[result]] += n
-				}
-			}
-		}
-		l.mu.Unlock()
-	}
-	s.Lanes.New = int64(len(r.lanes)*d.settings.links) - s.Lanes.Open - s.Lanes.Closed
 	return s
 }
 
@@ -112,8 +76,8 @@ func (r *Router) memberLines(dst []byte) []byte {
 				head, m.State, head, m.Pending, head, m.Requests, head, m.Connects, head, m.Downs)
 			dst = fmt.Appendf(dst, "%sjournal_keys %d\r\n%srefill_listed %d\r\n%srefill_tried %d\r\n%srefill_filled %d\r\n",
 				head, m.Journal.Keys, head, m.Refill.Listed, head, m.Refill.Tried, head, m.Refill.Filled)
-			for _, name := range resultNames {
-				dst = fmt.Appendf(dst, "%s%s %d\r\n", head, name, m.Results[name])
+			for r := resultHit; r <= resultClosed; r++ {
+				dst = fmt.Appendf(dst, "%s%s %d\r\n", head, r, m.Results[r.String()])
 			}
 		}
 	}

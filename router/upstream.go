@@ -17,20 +17,21 @@ import (
 type upstream struct {
 	identity
 	settings
-	id  int // where lanes have its links
-	log *slog.Logger
-	now func() time.Time // the router's clock
+	id    int     // where lanes have its links
+	lanes []*Lane // all that there are
+	log   *slog.Logger
+	now   func() time.Time // the router's clock
 
-	state atomic.Uint32
+	state atomicState
 	// epoch rises each time the upstream goes down: a write that was sent under an earlier one may
 	// have been undone by what happened since.
 	epoch   atomic.Uint64
 	upSince atomic.Int64 // Unix nanoseconds; of an outage that may be before this process, its start
 	soft    atomic.Int32 // soft errors since the last answer
-	uses    int          // trees that have it; guarded by Router.mu
+	uses    int          // see Set
 	closed  chan struct{}
 
-	watcher watcher // nil if nobody asks to be called
+	watcher Watcher // nil if nobody asks to be called
 	outage  *outage // of an upstream that has a journal; else nil
 	owed    owed    // of an upstream of a sharded pool
 
@@ -61,21 +62,40 @@ type settings struct {
 	maxInFlight        int // on each link
 }
 
-// A watcher is called as an upstream changes its state. All but flushed are called with upstream.mu
+// A Watcher is called as an upstream changes its state. All but Flushed are called with upstream.mu
 // held: they may not wait, nor take that lock.
-type watcher interface {
-	wentDown()
-	comingUp(whole bool) // before it counts as up; whole is with all items that others may have
-	cameUp()
-	flushed() // it is about to be flushed, and then holds nothing
+type Watcher interface {
+	WentDown()
+	ComingUp(whole bool) // before it counts as up; whole is with all items that others may have
+	CameUp()
+	Flushed() // it is about to be flushed, and then holds nothing
 }
 
-// States of an upstream.
+// A State of an upstream.
+type State uint32
+
+// The states.
 const (
-	stateUp        uint32 = iota
-	stateDown             // it is probed, and gets nothing else
-	stateReturning        // it answers again, and the keys that it missed are being deleted on it
+	stateUp        State = iota
+	stateDown            // it is probed, and gets nothing else
+	stateReturning       // it answers again, and the keys that it missed are being deleted on it
 )
+
+var stateNames = [...]string{stateUp: "up", stateDown: "down", stateReturning: "returning"}
+
+// String returns "up", "down" or "returning".
+func (s State) String() string { return stateNames[s] }
+
+// An atomicState is a State.
+type atomicState struct{ value atomic.Uint32 }
+
+func (s *atomicState) Load() State { return State(s.value.Load()) }
+
+func (s *atomicState) Store(to State) { s.value.Store(uint32(to)) }
+
+func (s *atomicState) CompareAndSwap(from, to State) bool {
+	return s.value.CompareAndSwap(uint32(from), uint32(to))
+}
 
 // upstreamCounters are since the start.
 type upstreamCounters struct {
@@ -84,6 +104,19 @@ type upstreamCounters struct {
 	probes   atomic.Int64
 }
 
+// Watch has the watcher called. It is called before the upstream is used.
+func (d *upstream) Watch(w Watcher) { d.watcher = w }
+
+// Watcher returns what Watch was given, nil without it.
+func (d *upstream) Watcher() Watcher { return d.watcher }
+
+// State returns the state.
+func (d *upstream) State() State { return d.state.Load() }
+
+// Epoch returns a number that rises each time that the upstream goes down.
+func (d *upstream) Epoch() uint64 { return d.epoch.Load() }
+
+// up reports whether the upstream gets requests.
 func (d *upstream) up() bool { return d.state.Load() == stateUp }
 
 // network splits the address as net.Dial wants it.
@@ -99,6 +132,25 @@ func (d *upstream) dial(ctx context.Context) (net.Conn, error) {
 	dialer := net.Dialer{Timeout: d.connect, KeepAlive: 30 * time.Second}
 	return dialer.DialContext(ctx, network, address)
 }
+
+// openSide opens a connection beside the lanes', over which the upstream has answered. It is closed
+// when ctx ends.
+func (d *upstream) openSide(ctx context.Context) (*sideConn, error) {
+	conn, err := d.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	side := newSideConn(conn, d.timeout)
+	side.stop = context.AfterFunc(ctx, func() { conn.Close() })
+	if err := side.greet(); err != nil {
+		side.Close()
+		return nil, err
+	}
+	return side, nil
+}
+
+// upFor returns how long the upstream has been up.
+func (d *upstream) upFor() time.Duration { return time.Duration(d.now().UnixNano() - d.upSince.Load()) }
 
 // answered records that the upstream has answered, with whatever answer.
 func (d *upstream) answered() {
@@ -131,12 +183,21 @@ func (d *upstream) goDown(cause error) {
 	d.counters.downs.Add(1)
 	d.log.Warn("member down", "member", d.address, "err", cause)
 	if d.outage != nil {
-		d.breakConnections()
+		d.outage.breakConnections()
 	}
 	if d.watcher != nil {
-		d.watcher.wentDown()
+		d.watcher.WentDown()
 	}
 	d.startProbing()
+}
+
+// StartProbing probes the upstream if it is down.
+func (d *upstream) StartProbing() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.state.Load() == stateDown {
+		d.startProbing()
+	}
 }
 
 // startProbing is called with d.mu held.
@@ -153,8 +214,8 @@ func (d *upstream) becomeUp() {
 	d.probing = false
 	d.upSince.Store(d.now().UnixNano())
 	if d.watcher != nil {
-		d.watcher.comingUp(d.whole)
-		defer d.watcher.cameUp()
+		d.watcher.ComingUp(d.whole)
+		defer d.watcher.CameUp()
 	}
 	d.whole = false
 	d.state.Store(stateUp)
@@ -196,26 +257,19 @@ func (d *upstream) tryReturn() error {
 		case <-stop:
 		}
 	}()
-	conn, err := d.dial(ctx)
+	side, err := d.openSide(ctx)
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
-	side := newSideConn(conn, d.timeout)
-	if err := side.greet(); err != nil {
-		return err
-	}
+	defer side.Close()
 	if d.outage != nil {
-		return d.restore(ctx, side)
+		return d.outage.restore(ctx, side)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.becomeUp()
 	return nil
 }
-
-// close ends the probes.
-func (d *upstream) close() { close(d.closed) }
 
 // connectResult tells the failures to connect apart.
 func connectResult(err error) result {
@@ -226,6 +280,10 @@ func connectResult(err error) result {
 	return resultConnect
 }
 
+// Closed is closed once no tree uses the upstream any more.
+func (d *upstream) Closed() <-chan struct{} { return d.closed }
+
+// isClosed reports whether no tree uses the upstream any more.
 func (d *upstream) isClosed() bool {
 	select {
 	case <-d.closed:

@@ -57,7 +57,7 @@ type fill struct {
 }
 
 func (f *fill) send(l *lane, to forwarder, r *mc.Request, step func(*fill, *lane, *answer)) {
-	f.request, f.retried, f.step = r, false, step
+	f.request, f.step = r, step
 	to.forward(l, &f.query)
 }
 
@@ -103,7 +103,7 @@ func (f *fill) askWarm(l *lane) {
 
 // warmRequest returns the request that reads an item from warm. Only a meta get reports the TTL.
 func (w *filling) warmRequest(key []byte) *mc.Request {
-	if graphic(key) && (w.kind != route.KindWarmUp || w.noMeta.Load()) {
+	if mc.IsGraphic(key) && (w.kind != route.KindWarmUp || w.noMeta.Load()) {
 		return &mc.Request{Op: mc.Get, Key: key, Last: true}
 	}
 	return metaOf(mc.MetaGet, key, "s f t v")
@@ -112,7 +112,7 @@ func (w *filling) warmRequest(key []byte) *mc.Request {
 func (f *fill) warmAnswered(l *lane, a *answer) {
 	w := f.route
 	if f.request.Op == mc.MetaGet && (a.result == resultClientError || a.result == resultServerError) &&
-		graphic(f.request.Key) {
+		mc.IsGraphic(f.request.Key) {
 		if !w.noMeta.Swap(true) {
 			w.log.Warn("the warm pool refuses meta gets, which alone report an item's TTL: "+
 				"items are added with the route's exptime",

@@ -184,7 +184,7 @@ func TestAFlushIsNotUndone(t *testing.T) {
 	done := make(chan struct{})
 	l := r.lanes[1]
 	l.loop.Post(func() {
-		l.enter(func() {
+		l.Enter(func() {
 			(&flushGuard{r.fills, flushed}).forward(l,
 				&query{request: &mc.Request{Op: mc.FlushAll}, taker: takeFunc(func(*lane, *query, *answer) { close(done) })})
 		})

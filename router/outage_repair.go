@@ -1,0 +1,187 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"holdfast/journal"
+	"holdfast/mc"
+	"slices"
+	"time"
+)
+
+// restore deletes on the upstream, over side, the keys that it missed. After nil it is up.
+func (a *outage) restore(ctx context.Context, side *sideConn) error {
+	d := a.of
+	broken := make(chan struct{})
+	go func() { a.broken.Wait(); close(broken) }()
+	select {
+	case <-broken:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	d.state.CompareAndSwap(stateDown, stateReturning)
+	if err := a.fence(ctx, side); err != nil {
+		return fmt.Errorf("waiting for earlier connections to end: %w", err)
+	}
+	if a.marker != nil {
+		if err := a.marker.Check(side, d); err != nil {
+			return fmt.Errorf("reading its mark: %w", err)
+		}
+	}
+	for {
+		upTo, err := a.repair(side)
+		if err != nil {
+			return fmt.Errorf("deleting the keys that it missed: %w", err)
+		}
+		if a.marker != nil {
+			if err := a.marker.Mark(side, d); err != nil {
+				return fmt.Errorf("marking it: %w", err)
+			}
+		}
+		if a.finish(upTo) {
+			return nil
+		}
+	}
+}
+
+// finish brings the upstream up if everything in the journal has been deleted on it up to there,
+// and nothing was added since.
+func (a *outage) finish(upTo journal.Position) bool {
+	d := a.of
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !a.journal.Finish(upTo) {
+		return false
+	}
+	d.becomeUp()
+	return true
+}
+
+// ended notes that the upstream has closed a connection that owed nothing, and so has nothing left
+// of it.
+func (a *outage) ended(local string) {
+	if a == nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if i := slices.Index(a.local, local); i >= 0 {
+		a.local = slices.Delete(a.local, i, i+1)
+	}
+}
+
+// repair deletes the keys in the journal, or flushes all if it is cut. It returns up to where.
+func (a *outage) repair(p *sideConn) (journal.Position, error) {
+	d, j := a.of, a.journal
+	var upTo journal.Position
+	var batch journal.Batch
+	for {
+		err := j.Read(upTo, &batch)
+		if errors.Is(err, journal.ErrCut) {
+			_, why := j.Cut()
+			upTo = j.End()
+			if d.watcher != nil {
+				d.watcher.Flushed()
+			}
+			d.log.Warn("member flushed, since not all that it missed is known", "member", d.address, "err", why)
+			return upTo, p.ask("flush_all\r\n", mc.AnswerOK)
+		}
+		if err != nil {
+			return upTo, err
+		}
+		if len(batch.Entries) == 0 {
+			return batch.Next, nil
+		}
+		if err := p.delete(batch.Entries); err != nil {
+			return upTo, err
+		}
+		upTo = batch.Next
+	}
+}
+
+// fence waits until the upstream has nothing left to read from the connections that were broken. It
+// asks for the upstream's connections until none of ours of before is left. Where that can't be
+// told, as behind a proxy or of the connections of the process before this one, it waits for the
+// pool's time-out: a server that answers again has read its other sockets by then.
+func (a *outage) fence(ctx context.Context, p *sideConn) error {
+	a.mu.Lock()
+	ours := make(map[string]bool, len(a.local))
+	for _, address := range a.local {
+		ours[address] = true
+	}
+	strangers := a.strangers
+	a.mu.Unlock()
+	deadline := time.Now().Add(a.of.timeout)
+	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
+		left, told, err := p.connections(ours)
+		if err != nil {
+			return err
+		}
+		if told && left == 0 && !strangers || time.Now().After(deadline) {
+			break
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.strangers = false
+	a.local = slices.DeleteFunc(a.local, func(address string) bool { return ours[address] })
+	return nil
+}
+
+// takeDown takes the upstream down. It comes back with its items if keeps is true, and flushed if
+// not.
+func (a *outage) takeDown(why string, keeps bool) error {
+	d := a.of
+	d.mu.Lock()
+	if !keeps {
+		a.journal.MarkCut(why)
+	}
+	a.setStrangers()
+	d.whole = keeps
+	if d.up() {
+		d.goDown(errors.New(why))
+	}
+	d.mu.Unlock()
+	return a.journal.Begin()
+}
+
+// absent reports whether the journal has what the upstream has missed and has not got yet.
+func (a *outage) absent() bool { return a.journal.InOutage() }
+
+// deleteBehindFence deletes keys on an upstream that is up, once it has read its earlier
+// connections.
+func (a *outage) deleteBehindFence(ctx context.Context, keys [][]byte) error {
+	if !a.of.up() {
+		return errDown
+	}
+	p, err := a.of.openSide(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	if err := a.fence(ctx, p); err != nil {
+		return err
+	}
+	for batch := range slices.Chunk(keys, deletesAtOnce) {
+		entries := make([]journal.Entry, len(batch))
+		for i, key := range batch {
+			entries[i].Key = key
+		}
+		if err := p.delete(entries); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deletesAtOnce is how many deletes are sent before their answers are read: few enough to fit into
+// the sockets' buffers.
+const deletesAtOnce = 128

@@ -1,0 +1,69 @@
+package router
+
+import (
+	"iter"
+	"log/slog"
+	"maps"
+	"time"
+
+	"holdfast/journal"
+)
+
+// A Set is the upstreams of a router, each with a count of its uses: by members of pools, in the
+// trees that are not released yet. It isn't safe for concurrent use.
+type Set struct {
+	lanes      []*Lane
+	log        *slog.Logger
+	now        func() time.Time
+	byIdentity map[identity]*upstream
+	ids        int // of upstreams, made so far
+}
+
+// NewSet returns an empty set, whose upstreams have links from the lanes.
+func NewSet(lanes []*Lane, log *slog.Logger, now func() time.Time) *Set {
+	return &Set{lanes: lanes, log: log, now: now, byIdentity: map[identity]*upstream{}}
+}
+
+// Use returns the upstream with this identity, with one use more; nil if there is none.
+func (s *Set) Use(id identity) *upstream {
+	d := s.byIdentity[id]
+	if d != nil {
+		d.uses++
+	}
+	return d
+}
+
+// Add makes an upstream that isn't in the set, with one use. It has an outage if it has a journal,
+// and is down then if that has something that it missed: see StartProbing. The marker may be nil.
+func (s *Set) Add(id identity, o settings, j *journal.Journal, marker Marker) *upstream {
+	d := &upstream{identity: id, settings: o, log: s.log, now: s.now, lanes: s.lanes, closed: make(chan struct{}), uses: 1}
+	d.id = s.ids // never used again: a batch of an old tree may still go by it
+	s.ids++
+	d.upSince.Store(s.now().UnixNano())
+	d.owed.of = d
+	if j != nil {
+		d.outage = &outage{of: d, journal: j, marker: marker}
+		if j.InOutage() {
+			d.downAt = s.now()
+			d.state.Store(stateDown)
+		}
+	}
+	s.byIdentity[id] = d
+	return d
+}
+
+// Release gives one use of the upstream back. With the last one it is closed: its probes end, and
+// its links once they have brought what is in line.
+func (s *Set) Release(d *upstream) {
+	if d.uses--; d.uses > 0 {
+		return
+	}
+	close(d.closed)
+	delete(s.byIdentity, d.identity)
+	for _, l := range s.lanes {
+		l.loop.Post(func() { l.drop(d) })
+	}
+}
+
+// All returns the upstreams in no order.
+func (s *Set) All() iter.Seq[*upstream] { return maps.Values(s.byIdentity) }
