@@ -18,6 +18,7 @@ import (
 	"holdfast/server"
 	"holdfast/shard"
 	"holdfast/table"
+	"holdfast/upstream"
 )
 
 type fakeCache struct {
@@ -55,7 +56,7 @@ func someRouter() fakeRouter {
 	return fakeRouter{
 		{Name: "a", Members: []router.MemberStats{
 			{Name: "one", State: "up", Pending: 3, Results: map[string]int64{"hit": 5, "miss": 2}, Connects: 1, Probes: 4},
-			{Name: "two", State: "returning", Downs: 1, Journal: router.JournalStats{Keys: 9, Bytes: 300, Cut: true}},
+			{Name: "two", State: "returning", Downs: 1, Journal: upstream.JournalStats{Keys: 9, Bytes: 300, Cut: true}},
 		}},
 	}
 }

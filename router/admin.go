@@ -6,16 +6,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"holdfast"
+	"holdfast/mc"
+	"holdfast/route"
+	"holdfast/upstream"
 	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
-
-	"holdfast"
-	"holdfast/mc"
-	"holdfast/route"
 )
 
 // adminPrefix begins the keys whose get is answered by the router itself, as in mcrouter
@@ -58,7 +58,7 @@ func (t *tree) admin(l *lane, q *query) {
 	} else {
 		wire = mc.AppendValue(nil, r.Key, 0, len(text))
 	}
-	q.taker.take(l, q, &answer{result: resultHit, wire: append(append(wire, text...), mc.CRLF...)})
+	q.taker.take(l, q, &upstream.Answer{Result: upstream.Hit, Wire: append(append(wire, text...), mc.CRLF...)})
 }
 
 func (r *Router) adminText(t *tree, asked string) (string, error) {

@@ -1,22 +1,26 @@
 package router
 
+import "holdfast/upstream"
+
 // severity orders results from good to bad, as mcrouter's resultSeverity does
 // (mcrouter/lib/McResUtil.h).
-func (r result) severity() int {
+func severity(r upstream.Result) int {
 	switch r {
-	case resultHit, resultDone, resultExists:
+	case upstream.Hit, upstream.Done, upstream.Exists:
 		return 1
-	case resultMiss, resultNotStored, resultNotFound:
+	case upstream.Miss, upstream.NotStored, upstream.NotFound:
 		return 2
-	case resultServerError:
+	case upstream.ServerError:
 		return 4
-	case resultClientError:
+	case upstream.ClientError:
 		return 5
 	}
 	return 3 // the member wasn't reached or didn't answer
 }
 
-func (r result) worseThan(other result) bool { return r.severity() > other.severity() }
+func worse(r, other upstream.Result) bool {
+	return severity(r) > severity(other)
+}
 
 // worst returns a route that sends a request to all routes, and answers with the worst of their
 // answers once all have answered.
@@ -33,9 +37,9 @@ func (routes allSync) forward(l *lane, q *query) {
 // A fan is a request that was sent to several routes at once.
 type fan struct {
 	query *query
-	open  int    // routes that haven't answered
-	worst answer // so far; borrows nothing
-	any   bool   // there is a worst
+	open  int             // routes that haven't answered
+	worst upstream.Answer // so far; borrows nothing
+	any   bool            // there is a worst
 }
 
 func (f *fan) spread(l *lane, routes []forwarder) {
@@ -44,11 +48,11 @@ func (f *fan) spread(l *lane, routes []forwarder) {
 	}
 }
 
-func (f *fan) take(l *lane, _ *query, a *answer) {
+func (f *fan) take(l *lane, _ *query, a *upstream.Answer) {
 	f.open--
-	if !f.any || a.result.worseThan(f.worst.result) {
+	if !f.any || worse(a.Result, f.worst.Result) {
 		f.any = true
-		f.worst = a.own()
+		f.worst = a.Own()
 	}
 	if f.open == 0 {
 		f.query.taker.take(l, f.query, &f.worst)
@@ -111,9 +115,9 @@ type race struct {
 	outer  *query // nil once it is answered
 	open   int    // routes that haven't answered
 	half   int
-	counts [resultClosed + 1]int
-	best   answer // so far; borrows nothing
-	decide func(*race, *answer) (keep, over bool)
+	counts [upstream.Closed + 1]int
+	best   upstream.Answer // so far; borrows nothing
+	decide func(*race, *upstream.Answer) (keep, over bool)
 }
 
 func (r *race) run(l *lane, routes []forwarder) {
@@ -123,14 +127,14 @@ func (r *race) run(l *lane, routes []forwarder) {
 	}
 }
 
-func (r *race) take(l *lane, _ *query, a *answer) {
+func (r *race) take(l *lane, _ *query, a *upstream.Answer) {
 	r.open--
 	if r.outer == nil {
 		return
 	}
 	keep, over := r.decide(r, a)
 	if keep {
-		r.best = a.own()
+		r.best = a.Own()
 	}
 	if over || r.open == 0 {
 		outer := r.outer
@@ -139,11 +143,11 @@ func (r *race) take(l *lane, _ *query, a *answer) {
 	}
 }
 
-func (r *race) fastest(a *answer) (keep, over bool) { return true, !a.result.failed() }
+func (r *race) fastest(a *upstream.Answer) (keep, over bool) { return true, !a.Result.Failed() }
 
-func (r *race) majority(a *answer) (keep, over bool) {
-	r.counts[a.result]++
-	n, most := r.counts[a.result], r.counts[r.best.result]
-	keep = n > most || n == most && (a.result == r.best.result || a.result.worseThan(r.best.result))
+func (r *race) majority(a *upstream.Answer) (keep, over bool) {
+	r.counts[a.Result]++
+	n, most := r.counts[a.Result], r.counts[r.best.Result]
+	keep = n > most || n == most && (a.Result == r.best.Result || worse(a.Result, r.best.Result))
 	return keep, n > r.half
 }

@@ -2,6 +2,7 @@ package router
 
 import (
 	"holdfast/route"
+	"holdfast/upstream"
 	"log/slog"
 )
 
@@ -13,7 +14,7 @@ func (nothingHeld) forward(l *lane, q *query) { q.respondAbsent(l) }
 // refusing answers with an error. Since the request was not sent, another route may be tried.
 type refusing struct{ text string }
 
-func (r refusing) forward(l *lane, q *query) { q.fail(l, resultDown, r.text) }
+func (r refusing) forward(l *lane, q *query) { q.fail(l, upstream.Down, r.text) }
 
 // logging logs each request with its result.
 type logging struct {
@@ -35,8 +36,8 @@ type logged struct {
 	to    *logging
 }
 
-func (s *logged) take(l *lane, _ *query, a *answer) {
+func (s *logged) take(l *lane, _ *query, a *upstream.Answer) {
 	s.to.log.Debug("request", "route", s.to.name, "op", s.request.Op.String(), "key", string(s.request.Key),
-		"result", a.result.String(), "answer_bytes", len(a.wire))
+		"result", a.Result.String(), "answer_bytes", len(a.Wire))
 	s.outer.taker.take(l, s.outer, a)
 }

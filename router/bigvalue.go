@@ -2,9 +2,9 @@ package router
 
 import (
 	"bytes"
-	"strconv"
-
 	"holdfast/mc"
+	"holdfast/upstream"
+	"strconv"
 )
 
 // A chunked pool may hold values that mcrouter's BigValueRoute has stored (BigValueRoute-inl.h):
@@ -75,16 +75,16 @@ func (s *chunkRead) join(l *lane, v bigValue) {
 		own.Key = v.key(r.Key, i)
 		return &own
 	}
-	p.keep = func(i int, a *answer) bool {
+	p.keep = func(i int, a *upstream.Answer) bool {
 		value, ok := blockOf(a)
 		total += len(value)
-		if !ok || total > maxValueBytes {
+		if !ok || total > upstream.MaxValueBytes {
 			return false
 		}
 		values[i] = bytes.Clone(value)
 		return true
 	}
-	p.done = func(l *lane, _ int, failure *answer) {
+	p.done = func(l *lane, _ int, failure *upstream.Answer) {
 		if failure != nil {
 			s.lost(l, failure)
 			return

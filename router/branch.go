@@ -3,8 +3,8 @@ package router
 import (
 	"bytes"
 	"encoding/base64"
-
 	"holdfast/mc"
+	"holdfast/upstream"
 )
 
 // detach copies what r borrows, for a request that outlives its batch.
@@ -31,10 +31,10 @@ func rewritten(outer *query, inner *mc.Request) *query {
 	return &w.query
 }
 
-func (w *rewrite) take(l *lane, _ *query, a *answer) {
+func (w *rewrite) take(l *lane, _ *query, a *upstream.Answer) {
 	restored := *a
-	if a.result == resultHit || w.request.Has('k') && !a.result.failed() && a.result != resultClientError {
-		restored.wire = restoreKey(a.wire, w.request, w.outer.request)
+	if a.Result == upstream.Hit || w.request.Has('k') && !a.Result.Failed() && a.Result != upstream.ClientError {
+		restored.Wire = restoreKey(a.Wire, w.request, w.outer.request)
 	}
 	w.outer.taker.take(l, w.outer, &restored)
 }

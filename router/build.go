@@ -3,9 +3,9 @@ package router
 import (
 	"errors"
 	"fmt"
-
 	"holdfast/ring"
 	"holdfast/route"
+	"holdfast/upstream"
 )
 
 // A builder makes a tree of Options that have passed their Check.
@@ -115,10 +115,10 @@ func (b *builder) member(o *route.Pool, m *route.Member) (*member, error) {
 		made.route = localRoute{b.router.local}
 		return made, nil
 	}
-	s := settings{
-		timeout: o.Timeout, connect: o.ConnectTimeout, links: o.Connections,
-		softErrors: o.SoftErrors, probeMin: o.ProbeMin, probeMax: o.ProbeMax,
-		maxInFlight: max(1, o.MaxInFlight/len(b.router.lanes)/o.Connections),
+	s := upstream.Settings{
+		Timeout: o.Timeout, Connect: o.ConnectTimeout, Links: o.Connections,
+		SoftErrors: o.SoftErrors, ProbeMin: o.ProbeMin, ProbeMax: o.ProbeMax,
+		MaxInFlight: max(1, o.MaxInFlight/len(b.router.lanes)/o.Connections),
 	}
 	var err error
 	if b.journaled(o) {
@@ -135,7 +135,7 @@ func (b *builder) member(o *route.Pool, m *route.Member) (*member, error) {
 	}
 	made.refill, _ = made.to.Watcher().(*refill)
 	made.route = upstreamRoute{made.to}
-	if o.Kind != route.Replicated && o.Failover == "" && made.to.journaled {
+	if o.Kind != route.Replicated && o.Failover == "" && made.to.Journaled {
 		made.route = guarded{made.to, o.Journal, ledgerID(o.Name)}
 	}
 	b.tree.upstreams = append(b.tree.upstreams, made.to)

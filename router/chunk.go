@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"hash/fnv"
+	"holdfast/mc"
+	"holdfast/upstream"
 	"strconv"
 	"strings"
-
-	"holdfast/mc"
 )
 
 // A chunked pool stores a value above a size in pieces, as mcrouter's BigValueRoute does. Under the
@@ -78,7 +78,7 @@ func parseManifest(value []byte) (m manifest, ok bool) {
 		*to, _ = strconv.Atoi(parts[i])
 	}
 	m.suffix, _ = strconv.ParseUint(parts[3], 16, 64)
-	if m.pieceBytes <= 0 || m.total < 0 || m.total > maxValueBytes || m.pieces > maxPieces {
+	if m.pieceBytes <= 0 || m.total < 0 || m.total > upstream.MaxValueBytes || m.pieces > maxPieces {
 		return m, false
 	}
 	return m, m.pieces == m.count() && bytes.Equal(m.append(nil), value)

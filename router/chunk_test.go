@@ -3,12 +3,12 @@ package router
 import (
 	"bytes"
 	"fmt"
+	"holdfast/mc"
+	"holdfast/route"
+	"holdfast/upstream"
 	"strings"
 	"sync"
 	"testing"
-
-	"holdfast/mc"
-	"holdfast/route"
 )
 
 func chunkRig(t testing.TB, lanes int) (*rig, *stub) {
@@ -130,16 +130,16 @@ func TestChunksOfAMemberThatFails(t *testing.T) {
 	r, a := chunkRig(t, 1)
 	r.want(set("k", big(3000, "old")), "STORED\r\n")
 	a.set(func(s *stub) {
-		s.fails = func(r *mc.Request) result {
+		s.fails = func(r *mc.Request) upstream.Result {
 			if bytes.HasSuffix(r.Key, []byte(":2")) {
-				return resultTimeout
+				return upstream.Timeout
 			}
-			return resultHit
+			return upstream.Hit
 		}
 	})
 	r.want(set("k", big(5000, "new")), failure("a"))
 	r.want("get k\r\n", failure("a"))
-	a.failing(resultHit)
+	a.failing(upstream.Hit)
 	r.want("get k\r\n", value("k", big(3000, "old")))
 }
 

@@ -1,6 +1,9 @@
 package router
 
-import "holdfast/route"
+import (
+	"holdfast/route"
+	"holdfast/upstream"
+)
 
 // A cluster is the route of keys with a routing prefix.
 type cluster struct {
@@ -29,9 +32,9 @@ func (t *tree) serveCluster(l *lane, q *query) {
 	inner.Cluster = string(q.request.Key[:len(q.request.Key)-len(rest)])
 	switch {
 	case len(routes) == 0:
-		q.fail(l, resultClientError, "no route for /"+region+"/"+name+"/")
+		q.fail(l, upstream.ClientError, "no route for /"+region+"/"+name+"/")
 	case len(rest) == 0:
-		q.fail(l, resultClientError, "no key after /"+region+"/"+name+"/")
+		q.fail(l, upstream.ClientError, "no key after /"+region+"/"+name+"/")
 	default:
 		initial(routes).forward(l, rewritten(q, &inner))
 	}

@@ -1,23 +1,23 @@
 package router
 
 import (
+	"holdfast/mc"
+	"holdfast/upstream"
 	"slices"
 	"sync/atomic"
-
-	"holdfast/mc"
 )
 
 // counts are the numbers of client requests that were answered, by their results. A lane's counts
 // are written with its lock held, and read without it.
 type counts struct {
-	requests [mc.MetaDebug + 1][resultClosed + 1]atomic.Int64
-	decrs    [resultClosed + 1]atomic.Int64 // of requests[MetaArithmetic]: those that decrement
-	tooLarge atomic.Int64                   // stores that were refused for their size
+	requests [mc.MetaDebug + 1][upstream.Closed + 1]atomic.Int64
+	decrs    [upstream.Closed + 1]atomic.Int64 // of requests[MetaArithmetic]: those that decrement
+	tooLarge atomic.Int64                      // stores that were refused for their size
 }
 
 // note counts an answer. A lane is the only writer of its counts, so that no locked instruction is
 // needed.
-func (c *counts) note(r *mc.Request, result result) {
+func (c *counts) note(r *mc.Request, result upstream.Result) {
 	if r.Op > mc.MetaDebug {
 		return
 	}
@@ -51,7 +51,7 @@ var classicNames = map[mc.Op]string{mc.MetaGet: "get", mc.MetaSet: "set", mc.Met
 // ClientCounts may be called from any goroutine.
 func (r *Router) ClientCounts() ClientCounts {
 	c := ClientCounts{Requests: map[string]map[string]int64{}}
-	count := func(name string, result result, n int64) {
+	count := func(name string, result upstream.Result, n int64) {
 		if c.Requests[name] == nil {
 			c.Requests[name] = map[string]int64{}
 		}
@@ -64,7 +64,7 @@ func (r *Router) ClientCounts() ClientCounts {
 			if !meta {
 				name = op.String()
 			}
-			for result := resultHit; result <= resultClosed; result++ {
+			for result := upstream.Hit; result <= upstream.Closed; result++ {
 				n := l.counts.requests[op][result].Load()
 				if n == 0 {
 					continue

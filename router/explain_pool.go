@@ -2,9 +2,9 @@ package router
 
 import (
 	"fmt"
-
 	"holdfast/mc"
 	"holdfast/route"
+	"holdfast/upstream"
 )
 
 // This file explains pools and their members: see route.Hop.
@@ -21,8 +21,8 @@ func (p pooled) explain(r *mc.Request) route.Hop {
 func (m *member) explain(why string) route.Hop {
 	h := route.Hop{Route: "member", Name: m.name, Address: cacheAddress}
 	if m.to != nil {
-		h.Address = m.to.address
-		if state := m.to.State(); state != stateUp {
+		h.Address = m.to.Address
+		if state := m.to.State(); state != upstream.StateUp {
 			h.Why = state.String()
 		}
 	}
@@ -87,7 +87,7 @@ func (p *replicated) explain(r *mc.Request) route.Hop {
 }
 
 func (m upstreamRoute) explain(*mc.Request) route.Hop {
-	return route.Hop{Route: "member", Name: m.to.address, Address: m.to.address}
+	return route.Hop{Route: "member", Name: m.to.Address, Address: m.to.Address}
 }
 
 func (g guarded) explain(r *mc.Request) route.Hop { return upstreamRoute{g.to}.explain(r) }

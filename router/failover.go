@@ -3,21 +3,21 @@ package router
 import (
 	"bytes"
 	"cmp"
-	"slices"
-	"sync/atomic"
-	"time"
-
 	"holdfast/mc"
 	"holdfast/ring"
 	"holdfast/route"
+	"holdfast/upstream"
+	"slices"
+	"sync/atomic"
+	"time"
 )
 
 // failover asks the children one after the other, until one's answer is no error of the policy.
 type failover struct {
 	kind      route.Kind
 	children  []forwarder
-	errors    [classes][resultClosed + 1]bool // the results after which the next child is asked
-	afterMiss bool                            // after a miss too, and for gets and deletes only
+	errors    [classes][upstream.Closed + 1]bool // the results after which the next child is asked
+	afterMiss bool                               // after a miss too, and for gets and deletes only
 	maxTries  int
 	limit     *failoverLimit // nil is none
 	ttl       time.Duration  // the longest TTL of items on the children after the first; 0 is no bound
@@ -28,17 +28,18 @@ type failover struct {
 }
 
 // failureNames are a policy's names of failures. A connection that broke counts as a time-out.
-var failureNames = map[string][]result{
-	"connect": {resultConnect}, "connect_timeout": {resultConnectTimeout}, "timeout": {resultTimeout, resultClosed},
-	"down": {resultDown}, "busy": {resultBusy}, "server_error": {resultServerError},
+var failureNames = map[string][]upstream.Result{
+	"connect": {upstream.Connect}, "connect_timeout": {upstream.ConnectTimeout},
+	"timeout": {upstream.Timeout, upstream.Closed},
+	"down":    {upstream.Down}, "busy": {upstream.Busy}, "server_error": {upstream.ServerError},
 }
 
 // setErrors sets the errors of a class by names that have passed route's Check. Nil is all
 // failures, and of those server_error only if serverError is true.
 func (f *failover) setErrors(c class, names []string, serverError bool) {
 	errors := &f.errors[c]
-	for r := resultServerError; r <= resultClosed; r++ {
-		errors[r] = names == nil && (r != resultServerError || serverError)
+	for r := upstream.ServerError; r <= upstream.Closed; r++ {
+		errors[r] = names == nil && (r != upstream.ServerError || serverError)
 	}
 	for _, name := range names {
 		for _, r := range failureNames[name] {
@@ -71,10 +72,10 @@ func (a *attempt) child() int {
 	return a.order[a.at]
 }
 
-func (a *attempt) take(l *lane, _ *query, got *answer) {
+func (a *attempt) take(l *lane, _ *query, got *upstream.Answer) {
 	f := a.route
-	f.note(a.child(), got.result)
-	if a.at+1 >= len(f.children) || !f.goesOn(a.outer.request.Op, policyResult(got)) || !f.mayGoOn(a, got.result) {
+	f.note(a.child(), got.Result)
+	if a.at+1 >= len(f.children) || !f.goesOn(a.outer.request.Op, policyResult(got)) || !f.mayGoOn(a, got.Result) {
 		a.outer.taker.take(l, a.outer, got)
 		return
 	}
@@ -94,21 +95,21 @@ var busyAnswer = []byte("SERVER_ERROR 307 ")
 
 // policyResult returns the result by which the policy decides: an answer may mean that the member
 // is busy.
-func policyResult(a *answer) result {
-	if a.result == resultServerError && bytes.HasPrefix(a.wire, busyAnswer) {
-		return resultBusy
+func policyResult(a *upstream.Answer) upstream.Result {
+	if a.Result == upstream.ServerError && bytes.HasPrefix(a.Wire, busyAnswer) {
+		return upstream.Busy
 	}
-	return a.result
+	return a.Result
 }
 
 // goesOn reports whether the policy asks the next child after this result.
-func (f *failover) goesOn(op mc.Op, r result) bool {
+func (f *failover) goesOn(op mc.Op, r upstream.Result) bool {
 	c := classOf(op)
 	if f.afterMiss {
 		if c != classRead && c != classDelete {
 			return false
 		}
-		if r == resultMiss || r == resultNotFound {
+		if r == upstream.Miss || r == upstream.NotFound {
 			return true
 		}
 	}
@@ -120,12 +121,12 @@ func (f *failover) goesOn(op mc.Op, r result) bool {
 
 // mayGoOn reports whether the limits allow another try. As in mcrouter, children that could not be
 // reached don't count.
-func (f *failover) mayGoOn(a *attempt, r result) bool {
-	if r == resultDown || r == resultConnect || r == resultConnectTimeout {
+func (f *failover) mayGoOn(a *attempt, r upstream.Result) bool {
+	if r == upstream.Down || r == upstream.Connect || r == upstream.ConnectTimeout {
 		return true
 	}
 	a.tries++
-	return (f.maxTries == 0 || a.tries < f.maxTries) && (!r.failed() || f.limit.allows())
+	return (f.maxTries == 0 || a.tries < f.maxTries) && (!r.Failed() || f.limit.allows())
 }
 
 // ordered returns the order in which the children are asked, beginning with the first one; nil is
@@ -154,11 +155,11 @@ func (f *failover) ordered(key []byte) []int {
 
 func (f *failover) countFailures() { f.failures = make([]atomic.Int32, len(f.children)) }
 
-func (f *failover) note(child int, r result) {
+func (f *failover) note(child int, r upstream.Result) {
 	if f.failures == nil {
 		return
 	}
-	if r.failed() {
+	if r.Failed() {
 		f.failures[child].Add(1)
 	} else if f.failures[child].Load() != 0 {
 		f.failures[child].Store(0)

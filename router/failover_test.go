@@ -3,6 +3,7 @@ package router
 import (
 	"fmt"
 	"holdfast/route"
+	"holdfast/upstream"
 	"strings"
 	"testing"
 	"time"
@@ -13,19 +14,19 @@ func TestFailoverGoesOnAfterErrorsOfThePolicy(t *testing.T) {
 		Deletes: []string{}}
 	r := rigged(t, 1, route.Route{Kind: route.KindFailover, Children: toAll("a", "b"), Failover: p}, "a", "b")
 	for _, test := range []struct {
-		failure result
+		failure upstream.Result
 		request string
 		goesOn  bool
 	}{
-		{resultTimeout, "get k\r\n", true},
-		{resultClosed, "mg k v\r\n", true},
-		{resultDown, "get k\r\n", false},
-		{resultServerError, "get k\r\n", false},
-		{resultConnect, set("k", "v"), true},
-		{resultServerError, "incr k 1\r\n", true},
-		{resultTimeout, set("k", "v"), false},
-		{resultTimeout, "delete k\r\n", false},
-		{resultConnect, "md k\r\n", false},
+		{upstream.Timeout, "get k\r\n", true},
+		{upstream.Closed, "mg k v\r\n", true},
+		{upstream.Down, "get k\r\n", false},
+		{upstream.ServerError, "get k\r\n", false},
+		{upstream.Connect, set("k", "v"), true},
+		{upstream.ServerError, "incr k 1\r\n", true},
+		{upstream.Timeout, set("k", "v"), false},
+		{upstream.Timeout, "delete k\r\n", false},
+		{upstream.Connect, "md k\r\n", false},
 	} {
 		r.stubs["a"].failing(test.failure)
 		r.ask(0, test.request)
@@ -39,16 +40,16 @@ func TestFailoverByDefault(t *testing.T) {
 	r := rigged(t, 1, route.Route{Kind: route.KindFailover, Children: toAll("a", "b", "c"), Exptime: 5 * time.Second},
 		"a", "b", "c")
 	a, b := r.stubs["a"], r.stubs["b"]
-	a.failing(resultDown)
-	b.failing(resultTimeout)
+	a.failing(upstream.Down)
+	b.failing(upstream.Timeout)
 	r.want("set k 1 100 1\r\nv\r\n", "STORED\r\n")
 	r.wantAsked("a: set k 1 100 1 v; b: set k 1 5 1 v; c: set k 1 5 1 v")
 	r.want("ms k 1 F1\r\nv\r\n", "HD\r\n")
 	r.wantAsked("a: ms k 1 F1 v; b: ms k 1 F1 T5 v; c: ms k 1 F1 T5 v")
 	r.want("get k\r\n", "VALUE k 1 1\r\nv\r\nEND\r\n")
-	b.failing(resultServerError)
+	b.failing(upstream.ServerError)
 	r.want("get k\r\n", failure("b"))
-	a.failing(resultHit)
+	a.failing(upstream.Hit)
 	r.wantAsked("a: get k; a: get k; b: get k; b: get k; c: get k")
 	r.want("get k\r\n", "END\r\n")
 }
@@ -57,19 +58,19 @@ func TestFailoverTriesCountChildrenThatWereReached(t *testing.T) {
 	r := rigged(t, 1, route.Route{Kind: route.KindFailover, Children: toAll("a", "b", "c", "d"),
 		Failover: route.FailoverPolicy{MaxTries: 2}}, "a", "b", "c", "d")
 	for _, name := range []string{"a", "b", "c"} {
-		r.stubs[name].failing(resultTimeout)
+		r.stubs[name].failing(upstream.Timeout)
 	}
 	r.want("get k\r\n", failure("b"))
-	r.stubs["a"].failing(resultDown)
+	r.stubs["a"].failing(upstream.Down)
 	r.want("get k\r\n", failure("c"))
-	r.stubs["b"].failing(resultConnect)
+	r.stubs["b"].failing(upstream.Connect)
 	r.want("get k\r\n", "END\r\n")
 }
 
 func TestFailoverInRendezvousOrderSharesTheLoad(t *testing.T) {
 	r := rigged(t, 1, route.Route{Kind: route.KindFailover, Children: toAll("a", "b", "c", "d"),
 		Failover: route.FailoverPolicy{Order: route.InRendezvousOrder}}, "a", "b", "c", "d")
-	r.stubs["a"].failing(resultTimeout)
+	r.stubs["a"].failing(upstream.Timeout)
 	for i := range 300 {
 		key := fmt.Sprintf("k%d", i)
 		r.want(set(key, "v")+"get "+key+"\r\n", "STORED\r\n"+value(key, "v"))
@@ -84,8 +85,8 @@ func TestFailoverInRendezvousOrderSharesTheLoad(t *testing.T) {
 func TestFailoverToLeastFailures(t *testing.T) {
 	r := rigged(t, 1, route.Route{Kind: route.KindFailover, Children: toAll("a", "b", "c"),
 		Failover: route.FailoverPolicy{Order: route.LeastFailures}}, "a", "b", "c")
-	r.stubs["a"].failing(resultTimeout)
-	r.stubs["b"].failing(resultTimeout)
+	r.stubs["a"].failing(upstream.Timeout)
+	r.stubs["b"].failing(upstream.Timeout)
 	r.want("get k\r\nget k\r\n", "END\r\nEND\r\n")
 	r.wantAsked("a: get k; a: get k; b: get k; c: get k; c: get k")
 }
@@ -93,12 +94,12 @@ func TestFailoverToLeastFailures(t *testing.T) {
 func TestFailoverIsLimited(t *testing.T) {
 	p := route.FailoverPolicy{Ratio: 0.1, Burst: 2}
 	r := rigged(t, 1, route.Route{Kind: route.KindFailover, Children: toAll("a", "b"), Failover: p}, "a", "b")
-	r.stubs["a"].failing(resultTimeout)
+	r.stubs["a"].failing(upstream.Timeout)
 	r.ask(0, strings.Repeat("get k\r\n", 100))
 	if got := len(r.stubs["b"].takeAsked()); got < 10 || got > 13 {
 		t.Errorf("%d of 100 requests failed over; want 2 and a tenth", got)
 	}
-	r.stubs["a"].failing(resultDown) // which is known without having asked
+	r.stubs["a"].failing(upstream.Down) // which is known without having asked
 	r.ask(0, strings.Repeat("get k\r\n", 100))
 	if got := len(r.stubs["b"].takeAsked()); got != 100 {
 		t.Errorf("%d of 100 requests failed over; want all", got)
@@ -116,6 +117,6 @@ func TestMissFailover(t *testing.T) {
 		"get k; c: mg k v q; c: delete k; c: delete k")
 	r.want("replace k 0 0 1\r\nv\r\n", "NOT_STORED\r\n")
 	r.wantAsked("a: replace k 0 0 1 v")
-	r.stubs["a"].failing(resultServerError)
+	r.stubs["a"].failing(upstream.ServerError)
 	r.want("get k\r\n", "END\r\n")
 }

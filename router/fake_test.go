@@ -3,14 +3,14 @@ package router
 import (
 	"bytes"
 	"fmt"
+	"holdfast/cache"
+	"holdfast/mc"
+	"holdfast/route"
+	"holdfast/upstream"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-
-	"holdfast/cache"
-	"holdfast/mc"
-	"holdfast/route"
 )
 
 // A stub is a member without a connection: a cache that notes what it is asked, and fails or
@@ -21,7 +21,7 @@ type stub struct {
 
 	mu    sync.Mutex // guards what follows
 	asked []string   // requests as on the wire, without \r\n
-	fails func(r *mc.Request) result
+	fails func(r *mc.Request) upstream.Result
 	late  bool                     // answers come later, in an order that is random
 	lost  bool                     // requests that fail are carried out nevertheless
 	hold  func(r *mc.Request) bool // these are answered by free
@@ -49,7 +49,7 @@ func (s *stub) forward(l *lane, q *query) {
 	s.mu.Lock()
 	s.asked = append(s.asked, strings.TrimSpace(strings.ReplaceAll(string(mc.AppendRequest(nil, q.request)), mc.CRLF,
 		" ")))
-	failure := resultHit
+	failure := upstream.Hit
 	if s.fails != nil {
 		failure = s.fails(q.request)
 	}
@@ -84,13 +84,13 @@ func after(l *lane, f func()) {
 // A lateTaker has the answer in flight for a while.
 type lateTaker struct{ outer *query }
 
-func (t lateTaker) take(l *lane, _ *query, a *answer) {
-	own := answer{result: a.result, wire: bytes.Clone(a.wire)}
+func (t lateTaker) take(l *lane, _ *query, a *upstream.Answer) {
+	own := upstream.Answer{Result: a.Result, Wire: bytes.Clone(a.Wire)}
 	after(l, func() { t.outer.taker.take(l, t.outer, &own) })
 }
 
-func (s *stub) answer(l *lane, q *query, failure result, lost bool) {
-	if failure != resultHit {
+func (s *stub) answer(l *lane, q *query, failure upstream.Result, lost bool) {
+	if failure != upstream.Hit {
 		if lost {
 			s.cache.forward(l, &query{request: q.request, taker: discard{}})
 		}
@@ -119,8 +119,8 @@ func (s *stub) set(f func(s *stub)) {
 }
 
 // failing has all requests fail, or with resultHit none.
-func (s *stub) failing(r result) {
-	s.set(func(s *stub) { s.fails = func(*mc.Request) result { return r } })
+func (s *stub) failing(r upstream.Result) {
+	s.set(func(s *stub) { s.fails = func(*mc.Request) upstream.Result { return r } })
 }
 
 // holding has the stub keep these requests until free.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"holdfast/route"
+	"holdfast/upstream"
 	"net"
 	"runtime"
 	"strings"
@@ -249,7 +250,7 @@ func TestTooManyInFlight(t *testing.T) {
 
 // What a member announces takes no memory before it comes.
 func TestAnnouncedValue(t *testing.T) {
-	announce := fmt.Sprintf("VALUE a 0 %d\r\n", maxValueBytes)
+	announce := fmt.Sprintf("VALUE a 0 %d\r\n", upstream.MaxValueBytes)
 	address := startMember(t, nil, func(_ int, conn net.Conn, in *bufio.Reader) {
 		in.ReadString('\n')
 		conn.Write([]byte(announce + strings.Repeat("v", 100_000)))

@@ -1,11 +1,11 @@
 package router
 
 import (
+	"holdfast/mc"
+	"holdfast/upstream"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"holdfast/mc"
 )
 
 // fills prevents an item that is read from one route and added to another (warm.go, l1l2.go) from
@@ -213,7 +213,7 @@ type fillWrite struct {
 	hash  uint64
 }
 
-func (w *fillWrite) take(l *lane, _ *query, a *answer) {
+func (w *fillWrite) take(l *lane, _ *query, a *upstream.Answer) {
 	w.fills.endWrite(w.hash)
 	w.outer.taker.take(l, w.outer, a)
 }
@@ -239,7 +239,7 @@ func (g *flushGuard) send(l *lane, q *query) {
 		})
 		return
 	}
-	g.target.forward(l, &query{request: q.request, taker: takeFunc(func(l *lane, _ *query, a *answer) {
+	g.target.forward(l, &query{request: q.request, taker: takeFunc(func(l *lane, _ *query, a *upstream.Answer) {
 		g.fills.markAll()
 		g.fills.flushing.Add(-1)
 		q.taker.take(l, q, a)

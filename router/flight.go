@@ -2,6 +2,7 @@ package router
 
 import (
 	"holdfast/mc"
+	"holdfast/upstream"
 )
 
 // A flight is a batch in flight. It has a place for each of the requests, whose answers are written
@@ -22,7 +23,7 @@ type place struct {
 	query
 	flight   *flight
 	answered bool
-	result   result
+	result   upstream.Result
 	from, to int // of the answer in flight.held
 }
 
@@ -83,25 +84,25 @@ func (l *lane) takeFlight(b *mc.Batch) *flight {
 }
 
 // take writes the answer to the batch if all answers before it are there, and keeps it otherwise.
-func (p *place) take(l *lane, _ *query, a *answer) {
-	if a.missed && a.result.failed() {
-		p.respond(l, resultMiss)
+func (p *place) take(l *lane, _ *query, a *upstream.Answer) {
+	if a.Missed && a.Result.Failed() {
+		p.respond(l, upstream.Miss)
 		return
 	}
 	f := p.flight
-	p.answered, p.result = true, a.result
-	l.counts.note(p.request, a.result)
+	p.answered, p.result = true, a.Result
+	l.counts.note(p.request, a.Result)
 	f.open--
-	f.bytes += len(a.wire)
-	f.lane.answerBytes += len(a.wire)
-	f.lane.meanBytes += (len(a.wire) - f.lane.meanBytes) / meanShare
+	f.bytes += len(a.Wire)
+	f.lane.answerBytes += len(a.Wire)
+	f.lane.meanBytes += (len(a.Wire) - f.lane.meanBytes) / meanShare
 	if p != &f.places[f.head] {
 		p.from = len(f.held)
-		f.held = append(f.held, a.wire...)
+		f.held = append(f.held, a.Wire...)
 		p.to = len(f.held)
 		return
 	}
-	f.put(p, a.wire)
+	f.put(p, a.Wire)
 	for f.head++; f.head < len(f.places) && f.places[f.head].answered; f.head++ {
 		next := &f.places[f.head]
 		f.put(next, f.held[next.from:next.to])
@@ -118,7 +119,7 @@ func (f *flight) put(p *place, wire []byte) {
 			b.Out = append(b.Out, wire...)
 		}
 		return
-	case !p.result.failed() && p.result != resultClientError:
+	case !p.result.Failed() && p.result != upstream.ClientError:
 		b.Out = append(b.Out, wire...)
 	case len(f.failed) == 0:
 		f.failed = append(f.failed, wire...)

@@ -2,8 +2,8 @@ package router
 
 import (
 	"fmt"
-
 	"holdfast/mc"
+	"holdfast/upstream"
 )
 
 // flush has all members flushed, now or when they come back. In a replicated pool it is ordered
@@ -16,7 +16,7 @@ func (p *pool) flush(l *lane, q *query) {
 	}
 	latches := p.replicated.latches
 	latches.flush(l, func() {
-		ordered := &query{request: q.request, taker: takeFunc(func(l *lane, _ *query, a *answer) {
+		ordered := &query{request: q.request, taker: takeFunc(func(l *lane, _ *query, a *upstream.Answer) {
 			latches.endFlush()
 			q.taker.take(l, q, a)
 		})}
@@ -46,21 +46,21 @@ func (m *member) flush(l *lane, q *query) {
 type flushPart struct {
 	query
 	fan *fan
-	to  *upstream
+	to  *upstream.Upstream
 }
 
-func (part *flushPart) take(l *lane, q *query, a *answer) {
-	if !a.result.failed() || part.to == nil || part.to.outage == nil {
+func (part *flushPart) take(l *lane, q *query, a *upstream.Answer) {
+	if !a.Result.Failed() || part.to == nil || part.to.Outage == nil {
 		part.fan.take(l, q, a)
 		return
 	}
-	cause := fmt.Errorf("a flush failed: %s", a.wire)
-	part.to.outage.MissedFlush(l.Lane, a.result.countsAsSent(), cause,
+	cause := fmt.Errorf("a flush failed: %s", a.Wire)
+	part.to.Outage.MissedFlush(l.Lane, a.Result.CountsAsSent(), cause,
 		func() { upstreamRoute{part.to}.forward(l, &part.query) },
 		func(err error) {
-			got := &answer{result: resultDone, wire: []byte(mc.OK)}
+			got := &upstream.Answer{Result: upstream.Done, Wire: []byte(mc.OK)}
 			if err != nil {
-				got = &answer{result: resultServerError, wire: mc.AppendServerError(nil, err.Error())}
+				got = &upstream.Answer{Result: upstream.ServerError, Wire: mc.AppendServerError(nil, err.Error())}
 			}
 			part.fan.take(l, q, got)
 		})

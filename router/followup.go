@@ -1,20 +1,20 @@
 package router
 
 import (
+	"holdfast/mc"
+	"holdfast/upstream"
 	"math/bits"
 	"strconv"
-
-	"holdfast/mc"
 )
 
 // deleteOf is a delete of what r is about.
-func deleteOf(r *mc.Request) *mc.Request { return deleteRequest(r.Key) }
+func deleteOf(r *mc.Request) *mc.Request { return upstream.DeleteRequest(r.Key) }
 
 // followUp returns what the other members are sent once the first has done r with this result, so
 // that they hold what it holds, or nothing. Same is true if their answer must be the first's: they
 // then hold the same, and otherwise something else, that is to go. Nil is that nothing has changed.
-func followUp(r *mc.Request, result result) (next *mc.Request, same bool) {
-	if result != resultDone && result != resultHit {
+func followUp(r *mc.Request, result upstream.Result) (next *mc.Request, same bool) {
+	if result != upstream.Done && result != upstream.Hit {
 		if r.Op == mc.MetaDelete && r.Has('I') {
 			return deleteOf(r), false
 		}
@@ -115,9 +115,9 @@ func (p *replicated) checkCAS(member int, r *mc.Request) *mc.Request {
 }
 
 // markCAS returns the answer with the member in the CAS, if it has one.
-func (p *replicated) markCAS(member int, a *answer, r *mc.Request) *answer {
+func (p *replicated) markCAS(member int, a *upstream.Answer, r *mc.Request) *upstream.Answer {
 	var first mc.Answer
-	block, ok := first.Parse(a.wire)
+	block, ok := first.Parse(a.Wire)
 	if !ok {
 		return a
 	}
@@ -130,7 +130,7 @@ func (p *replicated) markCAS(member int, a *answer, r *mc.Request) *answer {
 		}
 		first.Args = replaceFlag(first.Args, 'c', mc.AppendUint(nil, p.shownCAS(member, cas)))
 	}
-	return &answer{result: a.result, wire: appendWhole(make([]byte, 0, len(a.wire)+4), &first, block)}
+	return &upstream.Answer{Result: a.Result, Wire: appendWhole(make([]byte, 0, len(a.Wire)+4), &first, block)}
 }
 
 // shownCAS returns a CAS of the member's as clients see it.

@@ -2,9 +2,9 @@ package router
 
 import (
 	"fmt"
-
 	"holdfast/journal"
 	"holdfast/mc"
+	"holdfast/upstream"
 )
 
 // guarded is the route to a member with a journal, in a sharded pool. If a write fails on the
@@ -14,13 +14,13 @@ import (
 // mcrouter's spooled deletes, except that the member serves no stale items before it gets them. A
 // delete that the member refuses with SERVER_ERROR is sent again until the member accepts it.
 type guarded struct {
-	to      *upstream
+	to      *upstream.Upstream
 	deletes bool   // deletes never fail
 	id      uint64 // of the pool in the ledger
 }
 
 func (g guarded) forward(l *lane, q *query) {
-	if g.deletes && intentOf(q.request) != intentWrite && g.to.owed.has(q.request.Key) {
+	if g.deletes && intentOf(q.request) != intentWrite && g.to.Owed.Has(q.request.Key) {
 		q.respondAbsent(l)
 		return
 	}
@@ -42,21 +42,21 @@ type guardedWrite struct {
 	note  journal.Note // in the ledger, from before the write is sent until it ends
 }
 
-func (w *guardedWrite) take(l *lane, _ *query, a *answer) {
+func (w *guardedWrite) take(l *lane, _ *query, a *upstream.Answer) {
 	switch {
-	case a.result == resultServerError && w.deletes && isDelete(w.request):
-		if w.to.owed.add(w.request.Key, func() { w.end(l) }) {
-			w.outer.respond(l, resultNotFound)
+	case a.Result == upstream.ServerError && w.deletes && isDelete(w.request):
+		if w.to.Owed.Add(w.request.Key, func() { w.end(l) }) {
+			w.outer.respond(l, upstream.NotFound)
 			return
 		}
-	case !a.result.failed(), a.result == resultServerError:
+	case !a.Result.Failed(), a.Result == upstream.ServerError:
 		l.notes.End(w.note)
 		w.outer.taker.take(l, w.outer, a)
 		return
 	}
-	failure := a.own()
-	cause := fmt.Errorf("a write failed: %v", a.result)
-	w.to.outage.Missed(l.Lane, w.request.Key, a.result.countsAsSent(), cause,
+	failure := a.Own()
+	cause := fmt.Errorf("a write failed: %v", a.Result)
+	w.to.Outage.Missed(l.Lane, w.request.Key, a.Result.CountsAsSent(), cause,
 		func() { upstreamRoute{w.to}.forward(l, &w.query) },
 		func(err error) { w.journaled(l, &failure, err) })
 }
@@ -70,12 +70,12 @@ func isDelete(r *mc.Request) bool {
 }
 
 // journaled answers a write whose key was added to the journal, or with an error may not have been.
-func (w *guardedWrite) journaled(l *lane, failure *answer, err error) {
+func (w *guardedWrite) journaled(l *lane, failure *upstream.Answer, err error) {
 	if err == nil {
 		l.notes.End(w.note)
 	}
 	if op := w.request.Op; err == nil && w.deletes && (op == mc.Delete || op == mc.MetaDelete) {
-		w.outer.respond(l, resultNotFound)
+		w.outer.respond(l, upstream.NotFound)
 		return
 	}
 	w.outer.taker.take(l, w.outer, failure)

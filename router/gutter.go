@@ -2,10 +2,10 @@ package router
 
 import (
 	"fmt"
-	"time"
-
 	"holdfast/journal"
 	"holdfast/mc"
+	"holdfast/upstream"
+	"time"
 )
 
 // guttered is a sharded pool with a gutter: another pool, which takes the keys of members that are
@@ -65,8 +65,8 @@ type gutterRead struct {
 	outer *query
 }
 
-func (r gutterRead) take(l *lane, _ *query, a *answer) {
-	if a.result.failed() {
+func (r gutterRead) take(l *lane, _ *query, a *upstream.Answer) {
+	if a.Result.Failed() {
 		r.pool.gutter().forward(l, r.outer)
 		return
 	}
@@ -82,7 +82,7 @@ type gutterWrite struct {
 	asked   *mc.Request // a copy of the outer request that borrows nothing
 	hash    uint64
 	open    int // answers to come
-	best    answer
+	best    upstream.Answer
 	refused bool // the owner has refused the write, and is sent a delete of the key
 
 	noted       journal.Note // in the ledger, from before the write is sent until it ends
@@ -95,7 +95,8 @@ func (w *gutterWrite) begin(l *lane) {
 	w.noted = l.notes.Begin(w.pool.id, w.asked.Key)
 	if w.clearsGutter() {
 		w.open++
-		clear := &query{request: deleteOf(w.asked), taker: takeFunc(func(l *lane, _ *query, _ *answer) { w.finishPart(l) })}
+		clear := &query{request: deleteOf(w.asked), taker: takeFunc(
+			func(l *lane, _ *query, _ *upstream.Answer) { w.finishPart(l) })}
 		w.pool.gutter().forward(l, clear) // if it fails, the key is in the journal of the gutter's member
 	}
 	w.owner.route.forward(l, &w.query)
@@ -104,25 +105,25 @@ func (w *gutterWrite) begin(l *lane) {
 // clearsGutter reports whether the gutter may hold items from when the owner was down.
 func (w *gutterWrite) clearsGutter() bool {
 	d := w.owner.to
-	return d != nil && d.up() && d.upFor() < w.pool.ttl+gutterSlack
+	return d != nil && d.Up() && d.UpFor() < w.pool.ttl+gutterSlack
 }
 
 // take takes the owner's answer.
-func (w *gutterWrite) take(l *lane, _ *query, a *answer) {
+func (w *gutterWrite) take(l *lane, _ *query, a *upstream.Answer) {
 	switch {
-	case w.refused && a.result.failed():
-		w.missed(l, resultClosed, false)
+	case w.refused && a.Result.Failed():
+		w.missed(l, upstream.Closed, false)
 	case w.refused:
 		w.finishPart(l)
-	case a.result == resultServerError: // the owner may hold the item from before
+	case a.Result == upstream.ServerError: // the owner may hold the item from before
 		w.keep(a)
 		w.refused = true
 		w.request = deleteOf(w.asked)
 		w.owner.route.forward(l, &w.query)
-	case a.result.failed():
+	case a.Result.Failed():
 		w.keep(a)
 		// A write that depends on what is held isn't tried twice.
-		w.missed(l, a.result, a.result.unsent() || intentOf(w.asked) == intentWrite)
+		w.missed(l, a.Result, a.Result.Unsent() || intentOf(w.asked) == intentWrite)
 	default:
 		w.keep(a)
 		w.finishPart(l)
@@ -131,17 +132,17 @@ func (w *gutterWrite) take(l *lane, _ *query, a *answer) {
 
 // missed adds the key to the owner's journal, and then sends the write to the gutter if again is
 // true.
-func (w *gutterWrite) missed(l *lane, r result, again bool) {
-	owner := w.owner.to.outage
+func (w *gutterWrite) missed(l *lane, r upstream.Result, again bool) {
+	owner := w.owner.to.Outage
 	next := func(err error) {
 		switch {
 		case err != nil:
 			w.unjournaled = true
-			w.keep(&answer{result: resultServerError, wire: mc.AppendServerError(nil, err.Error())})
+			w.keep(&upstream.Answer{Result: upstream.ServerError, Wire: mc.AppendServerError(nil, err.Error())})
 			w.finishPart(l)
 		case again:
 			capped := capExptime(w.asked, w.pool.ttl, l.router.now())
-			w.pool.gutter().forward(l, &query{request: capped, taker: takeFunc(func(l *lane, _ *query, a *answer) {
+			w.pool.gutter().forward(l, &query{request: capped, taker: takeFunc(func(l *lane, _ *query, a *upstream.Answer) {
 				w.keep(a)
 				w.finishPart(l)
 			})})
@@ -149,12 +150,12 @@ func (w *gutterWrite) missed(l *lane, r result, again bool) {
 			w.finishPart(l)
 		}
 	}
-	owner.Missed(l.Lane, w.asked.Key, r.countsAsSent(), fmt.Errorf("a write failed: %v", r),
+	owner.Missed(l.Lane, w.asked.Key, r.CountsAsSent(), fmt.Errorf("a write failed: %v", r),
 		func() { w.owner.route.forward(l, &w.query) }, next)
 }
 
-func (w *gutterWrite) keep(a *answer) {
-	w.best = a.own()
+func (w *gutterWrite) keep(a *upstream.Answer) {
+	w.best = a.Own()
 }
 
 // finishPart answers the client once all answers have come.
@@ -170,6 +171,6 @@ func (w *gutterWrite) finishPart(l *lane) {
 }
 
 // takeFunc is a taker that is a function.
-type takeFunc func(l *lane, q *query, a *answer)
+type takeFunc func(l *lane, q *query, a *upstream.Answer)
 
-func (f takeFunc) take(l *lane, q *query, a *answer) { f(l, q, a) }
+func (f takeFunc) take(l *lane, q *query, a *upstream.Answer) { f(l, q, a) }

@@ -3,9 +3,9 @@ package router
 import (
 	"bytes"
 	"fmt"
-
 	"holdfast/journal"
 	"holdfast/mc"
+	"holdfast/upstream"
 )
 
 // An itemCopy copies one item from a member to another.
@@ -39,11 +39,11 @@ func (c *itemCopy) read(l *lane) {
 }
 
 // take takes the item, and then the answer to its add.
-func (c *itemCopy) take(l *lane, _ *query, a *answer) {
+func (c *itemCopy) take(l *lane, _ *query, a *upstream.Answer) {
 	to := c.pool.members[c.to]
-	c.failed = a.result.failed() && a.result != resultServerError
-	if !c.adding && a.result == resultHit && to.up() {
-		if item, ok := parseItem(a.wire); ok && !item.stale && item.hasTTL && item.ttl != 0 {
+	c.failed = a.Result.Failed() && a.Result != upstream.ServerError
+	if !c.adding && a.Result == upstream.Hit && to.up() {
+		if item, ok := parseItem(a.Wire); ok && !item.stale && item.hasTTL && item.ttl != 0 {
 			exptime := int64(0)
 			if item.ttl > 0 {
 				exptime = relative(item.ttl, l.router.now())
@@ -55,10 +55,10 @@ func (c *itemCopy) take(l *lane, _ *query, a *answer) {
 		}
 	}
 	switch {
-	case c.adding && a.result == resultDone:
+	case c.adding && a.Result == upstream.Done:
 		to.refill.filled.Add(1)
-	case c.adding && a.result.failed() && !a.result.unsent() && a.result != resultServerError:
-		c.missed(l, fmt.Errorf("a copy failed: %s", a.wire))
+	case c.adding && a.Result.Failed() && !a.Result.Unsent() && a.Result != upstream.ServerError:
+		c.missed(l, fmt.Errorf("a copy failed: %s", a.Wire))
 		return
 	}
 	c.end(l, nil)
@@ -75,7 +75,7 @@ func (c *itemCopy) take(l *lane, _ *query, a *answer) {
 // up again. The key needn't be added to its journal: if the member applies the add, it holds the
 // same item as the others until a write replaces that, and then the journal gets the key.
 func (c *itemCopy) missed(l *lane, cause error) {
-	a := c.pool.members[c.to].to.outage
+	a := c.pool.members[c.to].to.Outage
 	a.Suspect(l.Lane, cause, func(err error) { c.end(l, err) })
 }
 

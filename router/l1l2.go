@@ -2,8 +2,8 @@ package router
 
 import (
 	"bytes"
-
 	"holdfast/mc"
+	"holdfast/upstream"
 )
 
 // negativeFlag is the client flag by which mcrouter marks an item in L1 that stands for a miss in L2
@@ -23,16 +23,16 @@ func (w *filling) coldRequest(r *mc.Request) *mc.Request {
 }
 
 // positive answers with a hit of cold's, or with a miss if it stands for one.
-func (f *fill) positive(l *lane, a *answer) {
+func (f *fill) positive(l *lane, a *upstream.Answer) {
 	var first mc.Answer
-	block, parsed := first.Parse(a.wire)
+	block, parsed := first.Parse(a.Wire)
 	flags, ok := clientFlagsOf(&first)
 	switch {
 	case ok && flags&negativeFlag != 0:
-		f.outer.respond(l, resultMiss)
+		f.outer.respond(l, upstream.Miss)
 	case parsed && f.request != f.outer.request: // the flag f was added by coldRequest
 		first.Args = withoutFlag(first.Args, 'f')
-		f.forward(l, &answer{result: a.result, wire: appendWhole(make([]byte, 0, len(a.wire)), &first, block)})
+		f.forward(l, &upstream.Answer{Result: a.Result, Wire: appendWhole(make([]byte, 0, len(a.Wire)), &first, block)})
 	default:
 		f.forward(l, a)
 	}

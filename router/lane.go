@@ -4,6 +4,7 @@ import (
 	"holdfast/journal"
 	"holdfast/loop"
 	"holdfast/mc"
+	"holdfast/upstream"
 )
 
 // A lane is what one event loop has of the router. Its lock is taken by whoever enters: the loop,
@@ -13,7 +14,7 @@ type lane struct {
 	index  int
 	loop   *loop.Loop
 
-	*Lane // the connections; its lock guards all below, and the lane's flights and queries
+	*upstream.Lane // the connections; its lock guards all below, and the lane's flights and queries
 
 	flights     []*flight // free ones
 	reads       []*read   // likewise

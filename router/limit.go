@@ -2,11 +2,11 @@ package router
 
 import (
 	"cmp"
-	"sync"
-	"time"
-
 	"holdfast/mc"
 	"holdfast/route"
+	"holdfast/upstream"
+	"sync"
+	"time"
 )
 
 // A bucket of tokens is filled at a rate, up to its burst. The caller chooses the unit of time,
@@ -80,7 +80,7 @@ func newRateLimit(target forwarder, r route.Rates, c clock) *rateLimit {
 
 func (r *rateLimit) forward(l *lane, q *query) {
 	if b := r.buckets[classOf(q.request.Op)]; b != nil && !b.spend(r.clock.seconds()) {
-		q.fail(l, resultBusy, "too many requests")
+		q.fail(l, upstream.Busy, "too many requests")
 		return
 	}
 	r.target.forward(l, q)
@@ -142,7 +142,7 @@ type outstanding struct {
 	limit *outstandingLimit
 }
 
-func (s *outstanding) take(l *lane, _ *query, a *answer) {
+func (s *outstanding) take(l *lane, _ *query, a *upstream.Answer) {
 	s.limit.leave()
 	s.outer.taker.take(l, s.outer, a)
 }

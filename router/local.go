@@ -1,9 +1,9 @@
 package router
 
 import (
-	"sync/atomic"
-
 	"holdfast/mc"
+	"holdfast/upstream"
+	"sync/atomic"
 )
 
 // A localRoute forwards to the cache of this process, a member without an upstream.
@@ -45,9 +45,9 @@ const callSteps = 2
 // finish passes the answer to the query's taker. The lane is locked.
 func (c *localCall) finish() {
 	q, wire := c.query, flatten(c.batch)
-	a := answer{result: resultServerError, wire: wire}
-	if r, ok := parseResult(wire, q.request); ok {
-		a.result = r
+	a := upstream.Answer{Result: upstream.ServerError, Wire: wire}
+	if r, ok := upstream.ParseResult(wire, q.request); ok {
+		a.Result = r
 	}
 	q.taker.take(c.lane, q, &a)
 	for _, p := range c.batch.Pinned {

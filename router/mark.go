@@ -3,14 +3,14 @@ package router
 import (
 	"context"
 	"fmt"
+	"holdfast/journal"
+	"holdfast/route"
+	"holdfast/upstream"
 	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
-
-	"holdfast/journal"
-	"holdfast/route"
 )
 
 // marks detects that the journal directory was lost or replaced by an old copy. Otherwise a router
@@ -50,9 +50,9 @@ type marks struct {
 	first  uint64        // the generation at the start
 	soon   chan struct{} // has a value if a round is due after a flush
 
-	mu      sync.Mutex             // guards what follows
-	groups  map[string]*markGroup  // by upstream.pool
-	checked map[*upstream]struct{} // those whose mark has been read, or needn't be
+	mu      sync.Mutex                      // guards what follows
+	groups  map[string]*markGroup           // by Upstream.Pool
+	checked map[*upstream.Upstream]struct{} // those whose mark has been read, or needn't be
 }
 
 // A markGroup is the set of members that share journals: those of a replicated pool, or of all
@@ -87,8 +87,8 @@ func (m *marks) value() string {
 }
 
 // key returns the key under which the upstream has this router's mark.
-func (m *marks) key(d *upstream) string {
-	return fmt.Sprintf("%s%016x", markPrefix, keyHash([]byte(m.name+"\x00"+d.pool)))
+func (m *marks) key(d *upstream.Upstream) string {
+	return fmt.Sprintf("%s%016x", markPrefix, keyHash([]byte(m.name+"\x00"+d.Pool)))
 }
 
 // newMarks returns nil for journals in memory. New warns that those are lost at the process's end.
@@ -107,16 +107,16 @@ func (r *Router) newMarks(o *route.Journal) *marks {
 	}
 	return &marks{
 		router: r, name: name, ledger: ledger, first: ledger.Generation(), soon: make(chan struct{}, 1),
-		groups: map[string]*markGroup{}, checked: map[*upstream]struct{}{},
+		groups: map[string]*markGroup{}, checked: map[*upstream.Upstream]struct{}{},
 	}
 }
 
 // journaled returns the upstreams with journals, each once.
-func (t *tree) journaled() []*upstream {
-	var all []*upstream
-	seen := map[*upstream]bool{}
+func (t *tree) journaled() []*upstream.Upstream {
+	var all []*upstream.Upstream
+	seen := map[*upstream.Upstream]bool{}
 	for _, d := range t.upstreams {
-		if d.outage != nil && !seen[d] {
+		if d.Outage != nil && !seen[d] {
 			seen[d] = true
 			all = append(all, d)
 		}
@@ -128,17 +128,17 @@ func (t *tree) journaled() []*upstream {
 // goroutine that renews the marks. A member that can't be reached goes down; its mark is read when it
 // comes back.
 func (m *marks) begin(t *tree) {
-	found := map[*upstream]*mark{}
+	found := map[*upstream.Upstream]*mark{}
 	var mu sync.Mutex // guards found
 	var open sync.WaitGroup
 	for _, d := range t.journaled() {
-		if !d.up() {
+		if !d.Up() {
 			continue
 		}
 		open.Go(func() {
 			at, err := m.fetch(m.router.end, d)
 			if err != nil {
-				d.failedHard(err)
+				d.TakeDown(err)
 				return
 			}
 			mu.Lock()
@@ -160,13 +160,13 @@ func (m *marks) begin(t *tree) {
 }
 
 // group returns the upstream's group.
-func (m *marks) group(d *upstream) *markGroup {
+func (m *marks) group(d *upstream.Upstream) *markGroup {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.groups[d.pool] == nil {
-		m.groups[d.pool] = &markGroup{}
+	if m.groups[d.Pool] == nil {
+		m.groups[d.Pool] = &markGroup{}
 	}
-	return m.groups[d.pool]
+	return m.groups[d.Pool]
 }
 
 // current reports whether at is a mark of these journals.
@@ -175,8 +175,8 @@ func (m *marks) current(at *mark) bool {
 }
 
 // fetch reads the member's mark over a connection of its own. It returns nil if there is none.
-func (m *marks) fetch(ctx context.Context, d *upstream) (*mark, error) {
-	p, err := d.openSide(ctx)
+func (m *marks) fetch(ctx context.Context, d *upstream.Upstream) (*mark, error) {
+	p, err := d.OpenSide(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -184,8 +184,8 @@ func (m *marks) fetch(ctx context.Context, d *upstream) (*mark, error) {
 	return m.read(p, d)
 }
 
-func (m *marks) read(p *sideConn, d *upstream) (*mark, error) {
-	text, found, err := p.get(m.key(d), markBytes)
+func (m *marks) read(p *upstream.Side, d *upstream.Upstream) (*mark, error) {
+	text, found, err := p.Get(m.key(d), markBytes)
 	if err != nil || !found {
 		return nil, err
 	}
@@ -198,7 +198,7 @@ func (m *marks) read(p *sideConn, d *upstream) (*mark, error) {
 
 // Check reads the mark of a member that comes back for the first time in this process, and takes the
 // member or its group down to be flushed if the mark requires it.
-func (m *marks) Check(p *sideConn, d *upstream) error {
+func (m *marks) Check(p *upstream.Side, d *upstream.Upstream) error {
 	if m.wasChecked(d) {
 		return nil
 	}
@@ -212,7 +212,7 @@ func (m *marks) Check(p *sideConn, d *upstream) error {
 
 // joined records that the upstream has joined while the process runs: it is flushed whether or not
 // it has a mark, which needn't be read.
-func (m *marks) joined(d *upstream) {
+func (m *marks) joined(d *upstream.Upstream) {
 	if m == nil {
 		return
 	}
@@ -221,7 +221,7 @@ func (m *marks) joined(d *upstream) {
 	m.checked[d] = struct{}{}
 }
 
-func (m *marks) wasChecked(d *upstream) bool {
+func (m *marks) wasChecked(d *upstream.Upstream) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	_, checked := m.checked[d]
@@ -229,7 +229,7 @@ func (m *marks) wasChecked(d *upstream) bool {
 }
 
 // flushIfNeeded takes the member, or all of its group, down to be flushed, if its mark requires it.
-func (m *marks) flushIfNeeded(d *upstream, at *mark) {
+func (m *marks) flushIfNeeded(d *upstream.Upstream, at *mark) {
 	g := m.group(d)
 	m.mu.Lock()
 	m.checked[d] = struct{}{}
@@ -243,35 +243,35 @@ func (m *marks) flushIfNeeded(d *upstream, at *mark) {
 	switch {
 	case lost:
 		m.flushGroup(d, at)
-	case d.outage.absent(): // what it missed is known
+	case d.Outage.Absent(): // what it missed is known
 	case at != nil && at.generation+markSpan < m.first:
 		m.flush(d, "its mark is old: it was out of the configuration")
-	case at == nil && g.marked && d.pool != "":
+	case at == nil && g.marked && d.Pool != "":
 		m.flush(d, "it has no mark, and others have")
 	}
 }
 
 // flushGroup takes all members of the upstream's group down to be flushed, since the journals that
 // were valid for them are lost.
-func (m *marks) flushGroup(d *upstream, at *mark) {
+func (m *marks) flushGroup(d *upstream.Upstream, at *mark) {
 	why := "the journal directory is not the one that the members are marked with"
 	if at.identity == m.ledger.Identity() {
 		why = "the journal directory is an older copy of the one that the members are marked with"
 	}
 	m.router.log.Error(why+": members are flushed, since it is not known which keys they missed",
-		"pool", d.pool, "member", d.address, "name", m.name, "marked", at.identity, "generation", at.generation,
+		"pool", d.Pool, "member", d.Address, "name", m.name, "marked", at.identity, "generation", at.generation,
 		"ours", m.ledger.Identity(), "our_generation", m.ledger.Generation())
 	for _, other := range m.router.tree.Load().journaled() {
-		if other.pool == d.pool {
+		if other.Pool == d.Pool {
 			m.flush(other, why)
 		}
 	}
 }
 
-func (m *marks) flush(d *upstream, why string) {
-	if err := d.outage.takeDown(why, false); err != nil {
+func (m *marks) flush(d *upstream.Upstream, why string) {
+	if err := d.Outage.TakeDown(why, false); err != nil {
 		m.router.log.Error("the journal could not record that a member must be flushed; a crash may lose this",
-			"member", d.address, "err", err)
+			"member", d.Address, "err", err)
 	}
 }
 
@@ -312,10 +312,10 @@ func (m *marks) round() {
 	}
 	var open sync.WaitGroup
 	for _, d := range m.router.tree.Load().journaled() {
-		if d.up() {
+		if d.Up() {
 			open.Go(func() {
 				if err := m.renew(d); err != nil && m.router.end.Err() == nil {
-					m.router.log.Debug("member not marked", "member", d.address, "err", err)
+					m.router.log.Debug("member not marked", "member", d.Address, "err", err)
 				}
 			})
 		}
@@ -323,8 +323,8 @@ func (m *marks) round() {
 	open.Wait()
 }
 
-func (m *marks) renew(d *upstream) error {
-	p, err := d.openSide(m.router.end)
+func (m *marks) renew(d *upstream.Upstream) error {
+	p, err := d.OpenSide(m.router.end)
 	if err != nil {
 		return err
 	}
@@ -335,11 +335,11 @@ func (m *marks) renew(d *upstream) error {
 	}
 	if at != nil && !m.current(at) {
 		m.router.log.Warn("another router with the same journal.name marks this member",
-			"member", d.address, "name", m.name,
+			"member", d.Address, "name", m.name,
 			"marked", at.identity)
 	}
 	return m.Mark(p, d)
 }
 
 // Mark marks the member. It returns no error if the member refuses the mark, for lack of memory say.
-func (m *marks) Mark(p *sideConn, d *upstream) error { return p.set(m.key(d), m.value()) }
+func (m *marks) Mark(p *upstream.Side, d *upstream.Upstream) error { return p.Set(m.key(d), m.value()) }

@@ -3,10 +3,10 @@ package router
 import (
 	"bytes"
 	"encoding/base64"
-	"time"
-
 	"holdfast/mc"
 	"holdfast/route"
+	"holdfast/upstream"
+	"time"
 )
 
 // modifyKey forwards requests with another key. Their answers get the client's key back.
@@ -53,7 +53,7 @@ func keyBytes(key []byte, binary bool) int {
 // failClient answers q with a CLIENT_ERROR.
 func (q *query) failClient(l *lane, text string) {
 	l.scratch = mc.AppendClientError(l.scratch[:0], text)
-	q.taker.take(l, q, &answer{result: resultClientError, wire: l.scratch})
+	q.taker.take(l, q, &upstream.Answer{Result: upstream.ClientError, Wire: l.scratch})
 }
 
 // A toCluster forwards to the route of a cluster, in the tree that it is part of.
@@ -100,7 +100,7 @@ type passed struct {
 	outer *query
 }
 
-func (p *passed) take(l *lane, _ *query, a *answer) { p.outer.taker.take(l, p.outer, a) }
+func (p *passed) take(l *lane, _ *query, a *upstream.Answer) { p.outer.taker.take(l, p.outer, a) }
 
 // exptimeOf returns the exptime, as on the wire, that is d from now, rounded up to a second.
 func exptimeOf(d time.Duration, now time.Time) int64 {

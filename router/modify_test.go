@@ -2,12 +2,12 @@ package router
 
 import (
 	"fmt"
+	"holdfast/mc"
+	"holdfast/route"
+	"holdfast/upstream"
 	"strings"
 	"testing"
 	"time"
-
-	"holdfast/mc"
-	"holdfast/route"
 )
 
 func TestModifyKey(t *testing.T) {
@@ -27,7 +27,7 @@ func TestModifyKey(t *testing.T) {
 	if got := r.ask(0, "me k\r\n"); !strings.HasPrefix(got, "ME k ") {
 		t.Errorf("got %q; want the client's key", got)
 	}
-	r.stubs["a"].failing(resultTimeout)
+	r.stubs["a"].failing(upstream.Timeout)
 	r.want("mg k k v\r\n", failure("a"))
 }
 

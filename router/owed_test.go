@@ -3,6 +3,7 @@ package router
 import (
 	"fmt"
 	"holdfast/route"
+	"holdfast/upstream"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -101,8 +102,8 @@ func TestOwedDeletesAreBounded(t *testing.T) {
 	r := run(t, route.Options{Pools: []route.Pool{{Name: "p", Journal: true,
 		Members: []route.Member{{Address: f.address()}}}}}, 1)
 	d := r.tree.Load().pools[0].members[0].to
-	for i := range maxOwed {
-		if !d.owed.add([]byte(fmt.Sprint("k", i)), func() {}) {
+	for i := range upstream.MaxOwed {
+		if !d.Owed.Add([]byte(fmt.Sprint("k", i)), func() {}) {
 			t.Fatalf("%d are too many", i)
 		}
 	}

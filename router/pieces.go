@@ -2,9 +2,9 @@ package router
 
 import (
 	"bytes"
-	"math/rand/v2"
-
 	"holdfast/mc"
+	"holdfast/upstream"
+	"math/rand/v2"
 )
 
 // pieces are requests for all pieces of a value, a few of which are in flight at once.
@@ -12,13 +12,13 @@ type pieces struct {
 	route   *chunked
 	count   int
 	request func(i int) *mc.Request
-	keep    func(i int, a *answer) bool           // reports whether the piece is well
-	done    func(l *lane, i int, failure *answer) // nil: all are well. Its wire is its own
+	keep    func(i int, a *upstream.Answer) bool           // reports whether the piece is well
+	done    func(l *lane, i int, failure *upstream.Answer) // nil: all are well. Its wire is its own
 
 	next    int // the piece that is sent next
 	open    int // in flight
 	sending bool
-	failed  *answer // the first piece's that was not well
+	failed  *upstream.Answer // the first piece's that was not well
 }
 
 func (p *pieces) send(l *lane) {
@@ -43,11 +43,11 @@ type piece struct {
 	index int
 }
 
-func (one *piece) take(l *lane, _ *query, a *answer) {
+func (one *piece) take(l *lane, _ *query, a *upstream.Answer) {
 	p := one.of
 	p.open--
 	if p.failed == nil && !p.keep(one.index, a) {
-		failed := a.own()
+		failed := a.Own()
 		p.failed = &failed
 	}
 	if !p.sending {
@@ -66,9 +66,9 @@ func (c *chunked) store(l *lane, q *query) {
 	m.pieces = m.count()
 	if m.pieces > maxPieces {
 		if r.Op == mc.Set { // as memcached does: what the value was to replace goes
-			c.target.forward(l, &query{request: deleteRequest(bytes.Clone(r.Key)), taker: discard{}})
+			c.target.forward(l, &query{request: upstream.DeleteRequest(bytes.Clone(r.Key)), taker: discard{}})
 		}
-		q.taker.take(l, q, &answer{result: resultClientError, wire: []byte(mc.TooLarge)})
+		q.taker.take(l, q, &upstream.Answer{Result: upstream.ClientError, Wire: []byte(mc.TooLarge)})
 		return
 	}
 	p := &pieces{route: c, count: m.pieces}
@@ -77,8 +77,8 @@ func (c *chunked) store(l *lane, q *query) {
 		return &mc.Request{Op: mc.Set, Key: pieceKey(r.Key, m.suffix, i), Value: r.Value[from:to],
 			ClientFlags: r.ClientFlags, Exptime: r.Exptime}
 	}
-	p.keep = func(_ int, a *answer) bool { return a.result == resultDone }
-	p.done = func(l *lane, sent int, failure *answer) {
+	p.keep = func(_ int, a *upstream.Answer) bool { return a.Result == upstream.Done }
+	p.done = func(l *lane, sent int, failure *upstream.Answer) {
 		if failure == nil {
 			c.storeManifest(l, q, m)
 			return
@@ -92,11 +92,11 @@ func (c *chunked) store(l *lane, q *query) {
 func (c *chunked) storeManifest(l *lane, q *query, m manifest) {
 	inner := *q.request
 	inner.Value = m.append(nil)
-	c.target.forward(l, &query{request: &inner, taker: takeFunc(func(l *lane, _ *query, a *answer) {
+	c.target.forward(l, &query{request: &inner, taker: takeFunc(func(l *lane, _ *query, a *upstream.Answer) {
 		switch {
-		case a.result == resultDone && q.request.Has('s'):
-			a = &answer{result: a.result, wire: ofSize(a.wire, m.total)}
-		case a.result != resultDone && !a.result.failed():
+		case a.Result == upstream.Done && q.request.Has('s'):
+			a = &upstream.Answer{Result: a.Result, Wire: ofSize(a.Wire, m.total)}
+		case a.Result != upstream.Done && !a.Result.Failed():
 			c.deletePieces(l, bytes.Clone(q.request.Key), m.suffix, m.pieces)
 		}
 		q.taker.take(l, q, a)
@@ -107,8 +107,8 @@ func (c *chunked) storeManifest(l *lane, q *query, m manifest) {
 func (c *chunked) deletePieces(l *lane, key []byte, suffix uint64, count int) {
 	p := &pieces{route: c, count: count}
 	p.request = func(i int) *mc.Request { return &mc.Request{Op: mc.Delete, Key: pieceKey(key, suffix, i)} }
-	p.keep = func(int, *answer) bool { return true }
-	p.done = func(*lane, int, *answer) {}
+	p.keep = func(int, *upstream.Answer) bool { return true }
+	p.done = func(*lane, int, *upstream.Answer) {}
 	p.send(l)
 }
 
@@ -118,12 +118,12 @@ func (c *chunked) extend(l *lane, q *query) {
 	if mc.IsGraphic(q.request.Key) {
 		look = &mc.Request{Op: mc.Get, Key: q.request.Key, Last: true}
 	}
-	c.target.forward(l, &query{request: look, taker: takeFunc(func(l *lane, _ *query, a *answer) {
-		item, ok := parseItem(a.wire)
+	c.target.forward(l, &query{request: look, taker: takeFunc(func(l *lane, _ *query, a *upstream.Answer) {
+		item, ok := parseItem(a.Wire)
 		switch {
-		case a.result == resultHit && ok && (marked(item.value) || c.holdsTheirs(&item)):
+		case a.Result == upstream.Hit && ok && (marked(item.value) || c.holdsTheirs(&item)):
 			q.failClient(l, "a value stored in pieces can't be appended to")
-		case a.result == resultHit || a.result == resultMiss:
+		case a.Result == upstream.Hit || a.Result == upstream.Miss:
 			c.target.forward(l, q)
 		default:
 			q.taker.take(l, q, a)
@@ -170,12 +170,12 @@ func (c *chunked) read(l *lane, q *query) {
 	c.target.forward(l, &s.query)
 }
 
-func (s *chunkRead) take(l *lane, _ *query, a *answer) {
-	if a.result != resultHit {
+func (s *chunkRead) take(l *lane, _ *query, a *upstream.Answer) {
+	if a.Result != upstream.Hit {
 		s.missed(l, a)
 		return
 	}
-	value, ok := s.first.Parse(a.wire)
+	value, ok := s.first.Parse(a.Wire)
 	theirs, isTheirs := s.bigValue(value)
 	cut := s.request.Has('f') && !s.outer.request.Has('f') // it was asked for here
 	if cut {
@@ -188,9 +188,9 @@ func (s *chunkRead) take(l *lane, _ *query, a *answer) {
 		s.ownFirst()
 		s.join(l, theirs)
 	case !marked(value):
-		whole := a.wire
+		whole := a.Wire
 		if cut {
-			whole = appendWhole(make([]byte, 0, len(a.wire)), &s.first, value)
+			whole = appendWhole(make([]byte, 0, len(a.Wire)), &s.first, value)
 		}
 		s.forward(l, len(value), whole)
 	default:
@@ -209,8 +209,8 @@ func (s *chunkRead) ownFirst() {
 }
 
 // missed answers with what is no hit; of a touch, it is that of a gat.
-func (s *chunkRead) missed(l *lane, a *answer) {
-	if a.result == resultMiss {
+func (s *chunkRead) missed(l *lane, a *upstream.Answer) {
+	if a.Result == upstream.Miss {
 		s.outer.respondAbsent(l)
 		return
 	}
@@ -222,11 +222,11 @@ func (s *chunkRead) forward(l *lane, size int, whole []byte) {
 	r := s.outer.request
 	switch {
 	case r.Op == mc.Touch:
-		s.outer.respond(l, resultDone)
+		s.outer.respond(l, upstream.Done)
 	case r.Op == mc.MetaGet && !r.Has('v'):
-		s.outer.taker.take(l, s.outer, &answer{result: resultHit, wire: s.appendLine(nil, mc.AnswerHD, size)})
+		s.outer.taker.take(l, s.outer, &upstream.Answer{Result: upstream.Hit, Wire: s.appendLine(nil, mc.AnswerHD, size)})
 	default:
-		s.outer.taker.take(l, s.outer, &answer{result: resultHit, wire: whole})
+		s.outer.taker.take(l, s.outer, &upstream.Answer{Result: upstream.Hit, Wire: whole})
 	}
 }
 
@@ -270,9 +270,9 @@ func (s *chunkRead) gather(l *lane) {
 }
 
 // piece puts a piece where it belongs.
-func (s *chunkRead) piece(i int, a *answer) bool {
+func (s *chunkRead) piece(i int, a *upstream.Answer) bool {
 	if s.whole == nil {
-		return a.result == resultDone
+		return a.Result == upstream.Done
 	}
 	from, to := s.manifest.piece(i)
 	value, ok := blockOf(a)
@@ -283,7 +283,7 @@ func (s *chunkRead) piece(i int, a *answer) bool {
 	return true
 }
 
-func (s *chunkRead) gathered(l *lane, _ int, failure *answer) {
+func (s *chunkRead) gathered(l *lane, _ int, failure *upstream.Answer) {
 	if failure != nil {
 		s.lost(l, failure)
 		return
@@ -292,8 +292,8 @@ func (s *chunkRead) gathered(l *lane, _ int, failure *answer) {
 }
 
 // lost answers after a piece that isn't there, or couldn't be had.
-func (s *chunkRead) lost(l *lane, failure *answer) {
-	if failure.result.failed() || failure.result == resultClientError {
+func (s *chunkRead) lost(l *lane, failure *upstream.Answer) {
+	if failure.Result.Failed() || failure.Result == upstream.ClientError {
 		s.outer.taker.take(l, s.outer, failure)
 		return
 	}
@@ -301,10 +301,10 @@ func (s *chunkRead) lost(l *lane, failure *answer) {
 }
 
 // blockOf is the value of a hit.
-func blockOf(a *answer) ([]byte, bool) {
+func blockOf(a *upstream.Answer) ([]byte, bool) {
 	var first mc.Answer
-	value, ok := first.Parse(a.wire)
-	return value, ok && a.result == resultHit && value != nil
+	value, ok := first.Parse(a.Wire)
+	return value, ok && a.Result == upstream.Hit && value != nil
 }
 
 // ofSize is an answer to a meta set, with the size of the whole value.

@@ -3,6 +3,7 @@ package router
 import (
 	"holdfast/ring"
 	"holdfast/route"
+	"holdfast/upstream"
 )
 
 // A pool is a set of members that hold items together. Its route forwards a query to the member or
@@ -18,18 +19,18 @@ type pool struct {
 // A member is an upstream, or the cache of this process, in its role in a pool.
 type member struct {
 	name  string
-	to    *upstream // nil: the cache of this process
+	to    *upstream.Upstream // nil: the cache of this process
 	route forwarder
 
 	refill *refill // nil unless the pool is replicated and the member is an upstream
 }
 
 // An upstreamRoute forwards to one upstream, over a link of the lane.
-type upstreamRoute struct{ to *upstream }
+type upstreamRoute struct{ to *upstream.Upstream }
 
 func (m upstreamRoute) forward(l *lane, q *query) {
 	var hash uint64
-	if m.to.links > 1 {
+	if m.to.Links > 1 {
 		hash = keyHash(q.request.Key)
 	}
 	q.lane = l
@@ -45,7 +46,7 @@ func keyHash(key []byte) uint64 {
 	return h ^ h>>32
 }
 
-func (m *member) up() bool { return m.to == nil || m.to.up() }
+func (m *member) up() bool { return m.to == nil || m.to.Up() }
 
 // sharded forwards a query to the member that owns its key.
 type sharded struct {
@@ -69,7 +70,7 @@ type ejecting struct{ sharded }
 func (s *ejecting) forward(l *lane, q *query) {
 	i := s.ring.OwnerAmong(q.request.Key, s.memberUp)
 	if i < 0 {
-		q.fail(l, resultDown, "no member is up")
+		q.fail(l, upstream.Down, "no member is up")
 		return
 	}
 	s.members[i].route.forward(l, q)
@@ -91,10 +92,10 @@ func (m missOnError) forward(l *lane, q *query) {
 
 type missTaker struct{ outer *query }
 
-func (m missTaker) take(l *lane, _ *query, a *answer) {
-	if a.result.failed() {
+func (m missTaker) take(l *lane, _ *query, a *upstream.Answer) {
+	if a.Result.Failed() {
 		failure := *a
-		failure.missed = true
+		failure.Missed = true
 		a = &failure
 	}
 	m.outer.taker.take(l, m.outer, a)

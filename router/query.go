@@ -2,6 +2,7 @@ package router
 
 import (
 	"holdfast/mc"
+	"holdfast/upstream"
 )
 
 // A query is one request with the taker of its answer. Whoever is given a query calls taker.take
@@ -13,11 +14,11 @@ type query struct {
 }
 
 // Receive takes the upstream's answer.
-func (q *query) Receive(a *answer) { q.taker.take(q.lane, q, a) }
+func (q *query) Receive(a *upstream.Answer) { q.taker.take(q.lane, q, a) }
 
 // A taker takes answers. What the answer borrows is valid during the call.
 type taker interface {
-	take(l *lane, q *query, a *answer)
+	take(l *lane, q *query, a *upstream.Answer)
 }
 
 // A forwarder answers a query, or sends it, or a query of its own, on to others.
@@ -26,48 +27,48 @@ type forwarder interface {
 }
 
 // fail answers q with a failure that this router found.
-func (q *query) fail(l *lane, r result, text string) {
+func (q *query) fail(l *lane, r upstream.Result, text string) {
 	l.scratch = mc.AppendServerError(l.scratch[:0], text)
-	q.taker.take(l, q, &answer{result: r, wire: l.scratch})
+	q.taker.take(l, q, &upstream.Answer{Result: r, Wire: l.scratch})
 }
 
 // respond answers q with a result that is no failure, as its command words it.
-func (q *query) respond(l *lane, r result) {
+func (q *query) respond(l *lane, r upstream.Result) {
 	l.scratch = appendAnswer(l.scratch[:0], q.request, r)
-	q.taker.take(l, q, &answer{result: r, wire: l.scratch})
+	q.taker.take(l, q, &upstream.Answer{Result: r, Wire: l.scratch})
 }
 
 // respondAbsent answers q as if nothing were held anywhere: a miss, or a write that found nothing.
 func (q *query) respondAbsent(l *lane) { q.respond(l, absentResult(q.request)) }
 
 // absentResult is the result of a request where nothing is held and nothing is kept.
-func absentResult(r *mc.Request) result {
+func absentResult(r *mc.Request) upstream.Result {
 	switch r.Op {
 	case mc.Get, mc.Gets, mc.Gat, mc.Gats, mc.MetaGet, mc.MetaDebug:
-		return resultMiss
+		return upstream.Miss
 	case mc.Delete, mc.Incr, mc.Decr, mc.Touch, mc.CAS, mc.MetaDelete, mc.MetaArithmetic:
-		return resultNotFound
+		return upstream.NotFound
 	case mc.FlushAll:
-		return resultDone
+		return upstream.Done
 	}
-	return resultNotStored
+	return upstream.NotStored
 }
 
 // appendAnswer appends the words in which a result other than a hit or a number is said.
-func appendAnswer(b []byte, r *mc.Request, result result) []byte {
+func appendAnswer(b []byte, r *mc.Request, result upstream.Result) []byte {
 	if r.Op.IsMeta() {
 		return appendMetaAnswer(b, r, result)
 	}
 	switch result {
-	case resultMiss:
+	case upstream.Miss:
 		return b
-	case resultNotStored:
+	case upstream.NotStored:
 		return append(b, mc.NotStored...)
-	case resultExists:
+	case upstream.Exists:
 		return append(b, mc.Exists...)
-	case resultNotFound:
+	case upstream.NotFound:
 		return append(b, mc.NotFound...)
-	case resultDone:
+	case upstream.Done:
 	default:
 		panic("router: no words for " + result.String())
 	}
@@ -82,15 +83,15 @@ func appendAnswer(b []byte, r *mc.Request, result result) []byte {
 	return append(b, mc.Stored...)
 }
 
-func appendMetaAnswer(b []byte, r *mc.Request, result result) []byte {
+func appendMetaAnswer(b []byte, r *mc.Request, result upstream.Result) []byte {
 	switch result {
-	case resultMiss:
+	case upstream.Miss:
 		b = append(b, mc.EN...)
-	case resultNotStored:
+	case upstream.NotStored:
 		b = append(b, mc.NS...)
-	case resultExists:
+	case upstream.Exists:
 		b = append(b, mc.EX...)
-	case resultNotFound:
+	case upstream.NotFound:
 		b = append(b, mc.NF...)
 	default:
 		b = append(b, mc.HD...)
@@ -110,15 +111,15 @@ func appendMetaAnswer(b []byte, r *mc.Request, result result) []byte {
 }
 
 // silent reports whether the client of r wants no answer of this result: noreply, or q.
-func silent(r *mc.Request, result result) bool {
+func silent(r *mc.Request, result upstream.Result) bool {
 	if !r.NoReply {
 		return false
 	}
 	switch r.Op {
 	case mc.MetaGet:
-		return result == resultMiss
+		return result == upstream.Miss
 	case mc.MetaSet, mc.MetaDelete, mc.MetaArithmetic:
-		return result == resultDone || result == resultHit
+		return result == upstream.Done || result == upstream.Hit
 	}
 	return true
 }

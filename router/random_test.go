@@ -2,15 +2,15 @@ package router
 
 import (
 	"fmt"
+	"holdfast/mc"
+	"holdfast/route"
+	"holdfast/upstream"
 	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"holdfast/mc"
-	"holdfast/route"
 )
 
 // randomRoute is a route of any kind, up to so many levels deep.
@@ -79,7 +79,7 @@ type asked struct {
 	open    *atomic.Int64
 }
 
-func (a *asked) take(l *lane, _ *query, got *answer) {
+func (a *asked) take(l *lane, _ *query, got *upstream.Answer) {
 	if a.answers.Add(1) > 1 {
 		a.twice.Add(1)
 		return
@@ -119,13 +119,14 @@ func answeredOnce(t *testing.T, seed uint64) {
 		open.Add(1)
 		inner.forward(l, &a.query)
 	})
-	failures := []result{resultHit, resultHit, resultHit, resultServerError, resultBusy, resultDown, resultConnect,
-		resultTimeout, resultClosed}
+	failures := []upstream.Result{upstream.Hit, upstream.Hit, upstream.Hit,
+		upstream.ServerError, upstream.Busy, upstream.Down, upstream.Connect,
+		upstream.Timeout, upstream.Closed}
 	for i, name := range []string{"a", "b", "c", "d"} {
 		own := rand.New(rand.NewPCG(seed, uint64(i+1)))
 		r.stubs[name].set(func(s *stub) {
 			s.late, s.lost = true, i%2 == 0
-			s.fails = func(*mc.Request) result { return failures[own.IntN(len(failures))] }
+			s.fails = func(*mc.Request) upstream.Result { return failures[own.IntN(len(failures))] }
 		})
 	}
 	var all sync.WaitGroup

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"holdfast/journal"
+	"holdfast/route"
+	"holdfast/upstream"
 	"slices"
 	"sync"
 	"sync/atomic"
-
-	"holdfast/journal"
-	"holdfast/route"
 )
 
 // When a router is killed, some members have applied the writes in flight and others haven't, and
@@ -93,7 +93,7 @@ func keysLeft(t *tree, p *pool, left []journal.Intent) [][]byte {
 
 // journaled reports whether the pool's members have journals.
 func (p *pool) journaled() bool {
-	return slices.ContainsFunc(p.members, func(m *member) bool { return m.to != nil && m.to.outage != nil })
+	return slices.ContainsFunc(p.members, func(m *member) bool { return m.to != nil && m.to.Outage != nil })
 }
 
 // A recovery deletes keys of one pool.
@@ -120,7 +120,7 @@ func (r *Router) newRecovery(t *tree, p *pool, keys [][]byte) *recovery {
 	}
 	for _, m := range s.members {
 		if m.to != nil {
-			m.to.outage.setStrangers()
+			m.to.Outage.SetStrangers()
 		}
 	}
 	return s
@@ -151,12 +151,12 @@ func (s *recovery) recoverMember(ctx context.Context, m *member) error {
 	if m.to == nil {
 		l := s.router.lanes[0]
 		for _, key := range s.keys {
-			l.Enter(func() { m.route.forward(l, &query{request: deleteRequest(key), taker: discard{}}) })
+			l.Enter(func() { m.route.forward(l, &query{request: upstream.DeleteRequest(key), taker: discard{}}) })
 		}
 		return nil
 	}
-	a := m.to.outage
-	err := a.deleteBehindFence(ctx, s.keys)
+	a := m.to.Outage
+	err := a.DeleteBehindFence(ctx, s.keys)
 	if err == nil || ctx.Err() != nil {
 		return nil // run returns ctx's error
 	}
@@ -181,14 +181,14 @@ func (r *Router) recoverUnknown(t *tree, why string) error {
 	for _, p := range t.pools {
 		kept := p.replicated == nil || p.options.Acknowledge != route.AckAll // true if no other member may keep its items
 		for _, m := range p.members {
-			if m.to == nil || m.to.outage == nil {
+			if m.to == nil || m.to.Outage == nil {
 				continue
 			}
 			keeps := p.replicated == nil && !gutters[p.options.Name]
-			if !kept && !m.to.outage.absent() {
+			if !kept && !m.to.Outage.Absent() {
 				kept, keeps = true, true
 			}
-			errs = append(errs, m.to.outage.takeDown(why, keeps))
+			errs = append(errs, m.to.Outage.TakeDown(why, keeps))
 		}
 	}
 	return errors.Join(errs...)

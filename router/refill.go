@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"holdfast/upstream"
 	"log/slog"
 	"slices"
 	"strings"
@@ -49,7 +50,7 @@ const (
 // A refill fills one member of a replicated pool. The upstream calls it when it goes down and comes
 // back. The pool is that of the newest tree.
 type refill struct {
-	to      *upstream
+	to      *upstream.Upstream
 	lanes   []*lane
 	log     *slog.Logger
 	latches *latches // of the pool, which outlive its trees
@@ -70,9 +71,9 @@ type refill struct {
 // A refilling records which members one member has been filled from, until it is warm.
 type refilling struct {
 	of    *refill
-	asked map[*upstream]uint64 // with the epoch that each had
-	some  bool                 // it has been filled from at least one of them
-	whole bool                 // and from one that was warm
+	asked map[*upstream.Upstream]uint64 // with the epoch that each had
+	some  bool                          // it has been filled from at least one of them
+	whole bool                          // and from one that was warm
 }
 
 // WentDown records whether the member was the last warm one.
@@ -149,27 +150,27 @@ func (f *refill) fill(anew bool) {
 func (f *refill) untilWarm() {
 	d := f.to
 	f.begun.Add(1)
-	from := refilling{of: f, asked: map[*upstream]uint64{}}
+	from := refilling{of: f, asked: map[*upstream.Upstream]uint64{}}
 	for {
 		err := from.others()
 		again, anew := f.end(err)
 		if anew {
 			f.begun.Add(1)
-			from = refilling{of: f, asked: map[*upstream]uint64{}}
+			from = refilling{of: f, asked: map[*upstream.Upstream]uint64{}}
 		}
 		if again {
 			continue
 		}
 		switch {
-		case !d.up() || d.isClosed(): // it will be cold when it comes back
+		case !d.Up() || d.IsClosed(): // it will be cold when it comes back
 		case errors.Is(err, errAlone):
 			f.log.Info("no other member is up: this one is filled when another comes up",
-				"pool", d.pool, "member", d.address)
+				"pool", d.Pool, "member", d.Address)
 		case err != nil:
 			f.log.Warn("the refill failed; the member is filled only by its misses",
-				"pool", d.pool, "member", d.address, "err", err)
+				"pool", d.Pool, "member", d.Address, "err", err)
 		default:
-			f.log.Info("member filled", "pool", d.pool, "member", d.address, "items", f.filled.Load())
+			f.log.Info("member filled", "pool", d.Pool, "member", d.Address, "items", f.filled.Load())
 		}
 		return
 	}
@@ -179,11 +180,11 @@ func (f *refill) untilWarm() {
 func (f *refill) end(err error) (again, anew bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	again, anew = f.again && !f.to.isClosed(), f.anew
+	again, anew = f.again && !f.to.IsClosed(), f.anew
 	f.again, f.anew = false, false
 	if !again {
 		f.running = false
-		if err == nil && f.to.up() {
+		if err == nil && f.to.Up() {
 			f.cold.Store(false)
 		}
 	}
@@ -214,7 +215,7 @@ func (f *refilling) others() error {
 		switch err := p.refillFrom(from, i); {
 		case err == nil:
 			f.some, f.whole = true, warm
-		case !f.of.to.up(), f.of.to.isClosed():
+		case !f.of.to.Up(), f.of.to.IsClosed():
 			return err
 		default:
 			failure = err
@@ -255,11 +256,11 @@ func (p *replicated) refillFrom(from, i int) error {
 	epoch, was := d.Epoch(), source.Epoch()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	keys, err := source.listKeys(ctx, refillKeys)
+	keys, err := source.ListKeys(ctx, refillKeys)
 	if err != nil {
-		return fmt.Errorf("listing the keys of %s: %w", source.address, err)
+		return fmt.Errorf("listing the keys of %s: %w", source.Address, err)
 	}
-	keys = slices.DeleteFunc(keys, func(k listedKey) bool { return strings.HasPrefix(k.key, markPrefix) })
+	keys = slices.DeleteFunc(keys, func(k upstream.ListedKey) bool { return strings.HasPrefix(k.Key, markPrefix) })
 	p.members[i].refill.listed.Store(int64(len(keys)))
 	p.members[i].refill.tried.Store(0)
 	for range refillTries {
@@ -273,17 +274,17 @@ func (p *replicated) refillFrom(from, i int) error {
 	case d.Epoch() != epoch || source.Epoch() != was:
 		return errors.New("a member went down during the refill")
 	case len(keys) > 0:
-		return fmt.Errorf("%d items of %s could not be copied", len(keys), source.address)
+		return fmt.Errorf("%d items of %s could not be copied", len(keys), source.Address)
 	}
 	return nil
 }
 
 // copyKeys copies items at the pool's refill_rate. It returns the keys of those that could not be
 // copied.
-func (p *replicated) copyKeys(keys []listedKey, from, i int) ([]listedKey, error) {
+func (p *replicated) copyKeys(keys []upstream.ListedKey, from, i int) ([]upstream.ListedKey, error) {
 	d := p.members[i].to
 	var mu sync.Mutex // guards failed, also from copies that end after an early return
-	var failed []listedKey
+	var failed []upstream.ListedKey
 	slots := make(chan struct{}, refillAtOnce)
 	began := time.Now()
 	lanes := p.members[i].refill.lanes
@@ -301,13 +302,13 @@ func (p *replicated) copyKeys(keys []listedKey, from, i int) ([]listedKey, error
 		case <-d.Closed():
 			return nil, errReleased
 		}
-		if !d.up() || !p.members[from].up() {
+		if !d.Up() || !p.members[from].up() {
 			return nil, errors.New("a member went down during the refill")
 		}
 		l := lanes[n%len(lanes)]
 		l.loop.Post(func() {
 			l.Enter(func() {
-				p.copyItem(l, []byte(k.key), from, i, func(copied bool) {
+				p.copyItem(l, []byte(k.Key), from, i, func(copied bool) {
 					if copied {
 						p.members[i].refill.tried.Add(1)
 					} else {

@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
-
 	"holdfast/journal"
 	"holdfast/mc"
 	"holdfast/route"
+	"holdfast/upstream"
 )
 
 // A replicated pool holds each item on all of its members. It makes a promise that other routers
@@ -163,25 +163,25 @@ func (r *read) next(l *lane) {
 		outer.respondAbsent(l)
 		return
 	}
-	outer.fail(l, resultDown, fmt.Sprintf("no member of %s is up", p.options.Name))
+	outer.fail(l, upstream.Down, fmt.Sprintf("no member of %s is up", p.options.Name))
 }
 
-func (r *read) take(l *lane, q *query, a *answer) {
-	if a.result.failed() && r.tried < len(r.pool.members) {
+func (r *read) take(l *lane, q *query, a *upstream.Answer) {
+	if a.Result.Failed() && r.tried < len(r.pool.members) {
 		r.next(l)
 		return
 	}
 	switch {
-	case a.result == resultMiss && r.tried < len(r.pool.members) && r.pool.members[r.asked].cold():
+	case a.Result == upstream.Miss && r.tried < len(r.pool.members) && r.pool.members[r.asked].cold():
 		r.cold = 1 + r.asked
 		r.next(l)
 		return
-	case a.result == resultHit && r.cold > 0 && l.fills < fillsAtOnce:
+	case a.Result == upstream.Hit && r.cold > 0 && l.fills < fillsAtOnce:
 		l.fills++
 		r.pool.copyItem(l, bytes.Clone(r.request.Key), r.asked, r.cold-1, func(bool) { l.fills-- })
 	}
 	outer := r.outer
-	if a.result == resultHit && intentOf(r.request) == intentReadFirst {
+	if a.Result == upstream.Hit && intentOf(r.request) == intentReadFirst {
 		a = r.pool.markCAS(r.asked, a, r.request)
 	}
 	l.putRead(r)
@@ -211,10 +211,10 @@ type write struct {
 	depends bool // it goes to the first member alone, and then to the others
 	first   int  // the member that it goes to first
 	parts   []part
-	open    int    // members whose outcome is not known yet
-	done    int    // members that have it
-	best    answer // the answer for the client so far
-	failure answer // of the first member that failed
+	open    int             // members whose outcome is not known yet
+	done    int             // members that have it
+	best    upstream.Answer // the answer for the client so far
+	failure upstream.Answer // of the first member that failed
 
 	noted       journal.Note // in the ledger, from before it is sent until it ends
 	unjournaled bool         // a journal could not store the key of a missed write: the note stays
@@ -284,19 +284,19 @@ func (w *write) send(l *lane, i int, r *mc.Request) {
 
 // take finishes a member's part once it is certain that the member has the write, holds nothing
 // under the key, or has the key in its journal.
-func (part *part) take(l *lane, _ *query, a *answer) {
+func (part *part) take(l *lane, _ *query, a *upstream.Answer) {
 	w := part.write
 	switch {
-	case a.result.failed() && a.result != resultServerError:
+	case a.Result.Failed() && a.Result != upstream.ServerError:
 		w.missed(l, part, a)
-	case part.deleting && a.result == resultServerError:
-		w.missed(l, part, &answer{result: resultClosed, wire: a.wire})
+	case part.deleting && a.Result == upstream.ServerError:
+		w.missed(l, part, &upstream.Answer{Result: upstream.Closed, Wire: a.Wire})
 	case part.deleting:
 		w.open--
 		w.advance(l)
 	case w.depends && part.member == w.first && !w.decided:
 		w.decide(l, a)
-	case a.result == resultServerError, part.compare != nil && string(a.wire) != string(part.compare):
+	case a.Result == upstream.ServerError, part.compare != nil && string(a.Wire) != string(part.compare):
 		w.keepBest(part.member, a)
 		part.delete(l)
 	default:
@@ -317,21 +317,21 @@ func (part *part) delete(l *lane) {
 }
 
 // keepBest keeps the answer for the client: the best one, and among equal ones the first member's.
-func (w *write) keepBest(member int, a *answer) {
-	if !w.answered || a.result < w.best.result || a.result == w.best.result && member == w.first {
+func (w *write) keepBest(member int, a *upstream.Answer) {
+	if !w.answered || a.Result < w.best.Result || a.Result == w.best.Result && member == w.first {
 		w.answered = true
-		w.best = a.own()
+		w.best = a.Own()
 	}
 }
 
 // missed adds the key to the journal of a member that didn't get the write, or may not have got it.
-func (w *write) missed(l *lane, part *part, a *answer) {
-	if w.failure.wire == nil {
-		w.failure = a.own()
+func (w *write) missed(l *lane, part *part, a *upstream.Answer) {
+	if w.failure.Wire == nil {
+		w.failure = a.Own()
 	}
-	at := w.pool.members[part.member].to.outage
-	cause := fmt.Errorf("a write failed: %s", a.wire)
-	sent := a.result.countsAsSent() || part.deleting || part.compare != nil
+	at := w.pool.members[part.member].to.Outage
+	cause := fmt.Errorf("a write failed: %s", a.Wire)
+	sent := a.Result.CountsAsSent() || part.deleting || part.compare != nil
 	at.Missed(l.Lane, w.request.Key, sent, cause,
 		func() { w.send(l, part.member, part.request) },
 		func(err error) { w.afterMissed(l, sent, err) })
@@ -341,7 +341,7 @@ func (w *write) missed(l *lane, part *part, a *answer) {
 // journal may not have it, so that the write can't be acknowledged.
 func (w *write) afterMissed(l *lane, sent bool, err error) {
 	if err != nil {
-		w.failure = answer{result: resultServerError, wire: mc.AppendServerError(nil, err.Error())}
+		w.failure = upstream.Answer{Result: upstream.ServerError, Wire: mc.AppendServerError(nil, err.Error())}
 		w.done = -len(w.parts)
 		w.unjournaled = true
 	}
@@ -358,10 +358,10 @@ func (w *write) afterMissed(l *lane, sent bool, err error) {
 }
 
 // decide continues a write that depends on what is held, once the first member has answered it.
-func (w *write) decide(l *lane, a *answer) {
+func (w *write) decide(l *lane, a *upstream.Answer) {
 	w.decided, w.answered = true, true
-	w.best = a.own()
-	if a.result == resultServerError { // whether it still holds the item from before isn't known
+	w.best = a.Own()
+	if a.Result == upstream.ServerError { // whether it still holds the item from before isn't known
 		w.open += len(w.parts) - 1
 		for i := range w.parts {
 			w.parts[i].delete(l)
@@ -370,8 +370,8 @@ func (w *write) decide(l *lane, a *answer) {
 	}
 	w.done++
 	w.open--
-	next, same := followUp(w.request, a.result)
-	if a.result == resultDone || a.result == resultHit {
+	next, same := followUp(w.request, a.Result)
+	if a.Result == upstream.Done || a.Result == upstream.Hit {
 		w.best = *w.pool.markCAS(w.first, &w.best, w.request)
 	}
 	if next == nil {
@@ -384,7 +384,7 @@ func (w *write) decide(l *lane, a *answer) {
 			continue
 		}
 		if same {
-			w.parts[i].compare = append([]byte(nil), a.wire...)
+			w.parts[i].compare = append([]byte(nil), a.Wire...)
 		}
 		w.parts[i].deleting = next.Op == mc.Delete || next.Op == mc.MetaDelete
 		w.send(l, i, next)
@@ -430,11 +430,11 @@ func (w *write) advance(l *lane) {
 }
 
 // acknowledge answers the client. Nil is the answer of a write that succeeded.
-func (w *write) acknowledge(l *lane, a *answer) {
+func (w *write) acknowledge(l *lane, a *upstream.Answer) {
 	outer := w.outer
 	w.outer = nil
 	if a == nil {
-		outer.respond(l, resultDone)
+		outer.respond(l, upstream.Done)
 		return
 	}
 	outer.taker.take(l, outer, a)
@@ -443,7 +443,7 @@ func (w *write) acknowledge(l *lane, a *answer) {
 func (w *write) outerFail(l *lane, text string) {
 	outer := w.outer
 	w.outer = nil
-	outer.fail(l, resultDown, text)
+	outer.fail(l, upstream.Down, text)
 }
 
 // nearMembers returns the indexes of the members to ask first.

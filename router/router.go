@@ -3,16 +3,16 @@ package router
 import (
 	"context"
 	"errors"
+	"holdfast/journal"
+	"holdfast/loop"
+	"holdfast/mc"
+	"holdfast/route"
+	"holdfast/upstream"
 	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"holdfast/journal"
-	"holdfast/loop"
-	"holdfast/mc"
-	"holdfast/route"
 )
 
 // A Router takes requests to members. Make it with New, give it the loops with Start, and give it
@@ -30,7 +30,7 @@ type Router struct {
 	source  atomic.Pointer[Source]
 
 	mu        sync.Mutex // guards what follows; Reload and Close hold it throughout
-	upstreams *Set
+	upstreams *upstream.Set
 	journals  *journal.Journals
 	latches   map[string]*latches // of replicated pools
 	fills     *fills              // nil as long as no tree needs it
@@ -65,12 +65,13 @@ func New(o route.Options, parts Parts) (*Router, error) {
 	}
 	r.clock = newClock(now, r.started)
 	r.end, r.endNow = context.WithCancel(context.Background())
-	var lanes []*Lane
+	var lanes []*upstream.Lane
 	for i, l := range parts.Loops {
-		lane := &lane{router: r, index: i, loop: l, Lane: NewLane(l), random: uint64(r.started.UnixNano()) + uint64(i)<<32}
+		random := uint64(r.started.UnixNano()) + uint64(i)<<32
+		lane := &lane{router: r, index: i, loop: l, Lane: upstream.NewLane(l), random: random}
 		r.lanes, lanes = append(r.lanes, lane), append(lanes, lane.Lane)
 	}
-	r.upstreams = NewSet(lanes, r.log, r.now)
+	r.upstreams = upstream.NewSet(lanes, r.log, r.now)
 	o.SetDefaults()
 	var err error
 	r.journals, err = journal.Open(journal.Options{
@@ -156,7 +157,7 @@ func (r *Router) Close() error {
 	r.ongoing.Wait()
 	var errs []error
 	for d := range r.upstreams.All() {
-		errs = append(errs, d.owed.leave())
+		errs = append(errs, d.Owed.Leave())
 	}
 	r.release(r.tree.Load())
 	for _, l := range r.lanes {
@@ -175,14 +176,14 @@ func (r *Router) latchesOf(pool string) *latches {
 
 // replica returns the upstream of a member that has a journal; pool is that of a replicated one, ""
 // otherwise. r.mu is held.
-func (r *Router) replica(pool, address string, s settings) (*upstream, error) {
-	id := identity{journaled: true, pool: pool, address: address}
+func (r *Router) replica(pool, address string, s upstream.Settings) (*upstream.Upstream, error) {
+	id := upstream.Identity{Journaled: true, Pool: pool, Address: address}
 	if d := r.upstreams.Use(id); d != nil {
 		switch {
-		case d.settings != s && r.tree.Load() == nil:
+		case d.Settings != s && r.tree.Load() == nil:
 			r.log.Warn("a member with a journal stands in several pools: "+
 				"the time-outs and limits of the first hold in all of them", "member", address)
-		case d.settings != s:
+		case d.Settings != s:
 			r.log.Warn("the settings of members that have journals change with the next start", "pool", pool, "member", address)
 		}
 		return d, nil
@@ -199,7 +200,7 @@ func (r *Router) replica(pool, address string, s settings) (*upstream, error) {
 			return nil, err
 		}
 	}
-	var marker Marker
+	var marker upstream.Marker
 	if r.marks != nil {
 		marker = r.marks
 	}
@@ -211,14 +212,14 @@ func (r *Router) replica(pool, address string, s settings) (*upstream, error) {
 		r.marks.joined(d)
 	}
 	if left {
-		d.outage.setStrangers()
+		d.Outage.SetStrangers()
 	}
 	return d, nil
 }
 
 // plain returns the upstream of a member without a journal. r.mu is held.
-func (r *Router) plain(address string, s settings) *upstream {
-	id := identity{address: address, settings: s}
+func (r *Router) plain(address string, s upstream.Settings) *upstream.Upstream {
+	id := upstream.Identity{Address: address, Settings: s}
 	if d := r.upstreams.Use(id); d != nil {
 		return d
 	}

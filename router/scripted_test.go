@@ -2,12 +2,12 @@ package router
 
 import (
 	"bufio"
+	"holdfast/mc"
+	"holdfast/route"
+	"holdfast/upstream"
 	"net"
 	"strings"
 	"testing"
-
-	"holdfast/mc"
-	"holdfast/route"
 )
 
 // scripted runs a router before an upstream that answers each line with what answer returns for it.
@@ -107,7 +107,7 @@ func TestL2AnswersForL1(t *testing.T) {
 	r := rigged(t, 1, route.Route{Kind: route.KindL1L2Cache, Cold: ptr(to("l1")), Warm: ptr(to("l2")), Exptime: 1}, "l1",
 		"l2")
 	r.stubs["l2"].do(t, set("k", "v"))
-	for _, result := range []result{resultDown, resultTimeout, resultServerError} {
+	for _, result := range []upstream.Result{upstream.Down, upstream.Timeout, upstream.ServerError} {
 		r.stubs["l1"].failing(result)
 		r.want("get k\r\ngat 10 k\r\nmg k v\r\nmg k v t\r\n",
 			value("k", "v")+value("k", "v")+"VA 1\r\nv\r\nVA 1 t10\r\nv\r\n")
@@ -118,7 +118,7 @@ func TestL2AnswersForL1(t *testing.T) {
 		}
 		r.want("get none\r\ngets none\r\nmg none v\r\n", "END\r\nEND\r\nEN\r\n")
 	}
-	r.stubs["l2"].failing(resultTimeout)
+	r.stubs["l2"].failing(upstream.Timeout)
 	r.want("gets k\r\n", failure("l1"))
 }
 

@@ -2,11 +2,11 @@ package router
 
 import (
 	"bytes"
-	"slices"
-	"sync/atomic"
-
 	"holdfast/mc"
 	"holdfast/ring"
+	"holdfast/upstream"
+	"slices"
+	"sync/atomic"
 )
 
 // hashed forwards a query to the child that owns its key.
@@ -33,7 +33,7 @@ func newBounded(h hashed, factor float64, up func(int) bool) *bounded {
 func (b *bounded) forward(l *lane, q *query) {
 	i := b.ring.OwnerBounded(q.request.Key, b.loadOf, b.factor)
 	if i < 0 {
-		q.fail(l, resultDown, "no member is up")
+		q.fail(l, upstream.Down, "no member is up")
 		return
 	}
 	b.load[i].Add(1)
@@ -69,7 +69,7 @@ type counted struct {
 	count *atomic.Int64
 }
 
-func (c *counted) take(l *lane, _ *query, a *answer) {
+func (c *counted) take(l *lane, _ *query, a *upstream.Answer) {
 	c.count.Add(-1)
 	c.outer.taker.take(l, c.outer, a)
 }

@@ -3,6 +3,7 @@ package router
 import (
 	"fmt"
 	"holdfast/route"
+	"holdfast/upstream"
 	"math"
 	"strings"
 	"testing"
@@ -53,7 +54,7 @@ func TestPoolRouteWithItsOwnHash(t *testing.T) {
 		key := fmt.Sprintf("crc%d", i)
 		owner := r.tree.Load().explain(1, []byte(key))
 		plain := r.tree.Load().pools[0].route.(*sharded)
-		if route.Addresses(nil, owner)[0] != plain.members[plain.ring.Owner([]byte(key))].to.address {
+		if route.Addresses(nil, owner)[0] != plain.members[plain.ring.Owner([]byte(key))].to.Address {
 			differs++
 		}
 		r.want(set(key, "v")+"get "+key+"\r\n", "STORED\r\n"+value(key, "v"))
@@ -122,7 +123,7 @@ func TestHostIDAndLatestStayWithOneChild(t *testing.T) {
 func TestLatestFailsOver(t *testing.T) {
 	r := rigged(t, 1, route.Route{Kind: route.KindLatest, Latest: 2, Children: toAll("a", "b", "c")}, "a", "b", "c")
 	for _, s := range r.stubs {
-		s.failing(resultTimeout)
+		s.failing(upstream.Timeout)
 	}
 	r.ask(0, "get k\r\n")
 	asked := 0

@@ -2,20 +2,20 @@ package router
 
 import (
 	"fmt"
+	"holdfast/mc"
+	"holdfast/route"
+	"holdfast/upstream"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"holdfast/mc"
-	"holdfast/route"
 )
 
 func TestShadowCopiesAShare(t *testing.T) {
 	r := rigged(t, 1, route.Route{Kind: route.KindShadow, Target: ptr(to("a")), Shadows: []route.Shadow{
 		{Route: to("b"), KeyFraction: []float64{0, 0.3}}, {Route: to("c")},
 	}}, "a", "b", "c")
-	r.stubs["b"].failing(resultTimeout)
+	r.stubs["b"].failing(upstream.Timeout)
 	r.stubs["c"].set(func(s *stub) { s.late = true })
 	for i := range 400 {
 		key := fmt.Sprintf("k%d", i)
@@ -134,6 +134,6 @@ func TestMigrate(t *testing.T) {
 		r.wantAsked(test.deletes)
 	}
 	m.now = func() time.Time { return time.Unix(1050, 0) }
-	r.stubs["b"].failing(resultTimeout)
+	r.stubs["b"].failing(upstream.Timeout)
 	r.want("delete k\r\n", failure("b"))
 }

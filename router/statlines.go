@@ -2,10 +2,10 @@ package router
 
 import (
 	"fmt"
+	"holdfast"
+	"holdfast/upstream"
 	"slices"
 	"time"
-
-	"holdfast"
 )
 
 // A router answers stats as memcached does, so that what reads a cache's statistics reads a
@@ -105,28 +105,28 @@ func (c *ClientCounts) failed(results ...string) (n int64) {
 // eachServer calls f with each member that is on the network, once, under the name that mcrouter's
 // "stats servers" has for it.
 func (r *Router) eachServer(f func(name string, m MemberStats)) {
-	seen := map[*upstream]bool{}
+	seen := map[*upstream.Upstream]bool{}
 	for _, p := range r.tree.Load().pools {
 		for _, m := range p.members {
 			if m.to == nil || seen[m.to] {
 				continue
 			}
 			seen[m.to] = true
-			f(fmt.Sprintf("%s:ascii:plain:notcompressed-%d", m.to.address, m.to.timeout.Milliseconds()), r.memberStats(m))
+			f(fmt.Sprintf("%s:ascii:plain:notcompressed-%d", m.to.Address, m.to.Timeout.Milliseconds()), r.memberStats(m))
 		}
 	}
 }
 
 // serverCounts are the connections to members, in our words and mcrouter's, and what they are sent.
 func (r *Router) serverCounts(dst []byte) []byte {
-	var links LinkStats
+	var links upstream.LinkStats
 	var suspect, requests, pending, opened int64
 	r.eachServer(func(_ string, m MemberStats) {
 		requests += m.Requests
 		pending += int64(m.Pending)
 		opened += m.Connects
 		links.New, links.Open, links.Closed = links.New+m.Lanes.New, links.Open+m.Lanes.Open, links.Closed+m.Lanes.Closed
-		if m.State != stateUp.String() || m.SoftErrors > 0 {
+		if m.State != upstream.StateUp.String() || m.SoftErrors > 0 {
 			suspect++
 		}
 	})
@@ -154,7 +154,7 @@ func (r *Router) poolCounts(dst []byte) []byte {
 		for _, m := range p.Members {
 			members++
 			requests += m.Requests
-			if m.State != stateUp.String() {
+			if m.State != upstream.StateUp.String() {
 				down++
 			}
 		}
@@ -199,7 +199,7 @@ func (r *Router) resultLines(dst []byte) []byte {
 func (r *Router) serverLines(dst []byte) []byte {
 	r.eachServer(func(name string, m MemberStats) {
 		dst = fmt.Appendf(dst, "STAT %s avg_latency_us:0.000 pending_reqs:0 inflight_reqs:%d", name, m.Pending)
-		if m.State != stateUp.String() {
+		if m.State != upstream.StateUp.String() {
 			dst = append(dst, " hard_tko; "...)
 		}
 		for _, s := range []line{{"new", m.Lanes.New}, {"up", m.Lanes.Open}, {"closed", m.Lanes.Closed}} {
@@ -229,7 +229,7 @@ var mcrouterNames = map[string]string{
 // mcrouterResults are the results that there were, by those names.
 func mcrouterResults(results map[string]int64) []line {
 	var lines []line
-	for r := resultHit; r <= resultClosed; r++ {
+	for r := upstream.Hit; r <= upstream.Closed; r++ {
 		name, n := mcrouterNames[r.String()], results[r.String()]
 		at := slices.IndexFunc(lines, func(l line) bool { return l.name == name })
 		switch {
@@ -247,7 +247,7 @@ func mcrouterResults(results map[string]int64) []line {
 func (r *Router) suspectLines(dst []byte) []byte {
 	r.eachServer(func(_ string, m MemberStats) {
 		switch {
-		case m.State != stateUp.String():
+		case m.State != upstream.StateUp.String():
 			dst = fmt.Appendf(dst, "STAT %s status:tko num_failures:%d\r\n", m.Address, max(1, m.SoftErrors))
 		case m.SoftErrors > 0:
 			dst = fmt.Appendf(dst, "STAT %s status:down num_failures:%d\r\n", m.Address, m.SoftErrors)

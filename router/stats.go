@@ -1,6 +1,9 @@
 package router
 
-import "fmt"
+import (
+	"fmt"
+	"holdfast/upstream"
+)
 
 // PoolStats are the counts of a pool's members since they were first used.
 type PoolStats struct {
@@ -19,12 +22,12 @@ type MemberStats struct {
 	Connects int64
 	Downs    int64
 	Probes   int64
-	Lanes    LinkStats // its connections
+	Lanes    upstream.LinkStats // its connections
 
 	SoftErrors int64 // time-outs in a row
 
-	Journal JournalStats // of a member that has one
-	Refill  RefillStats  // of a replicated pool's member
+	Journal upstream.JournalStats // of a member that has one
+	Refill  RefillStats           // of a replicated pool's member
 }
 
 // RefillStats are how far a member is that came back and is being filled.
@@ -50,17 +53,17 @@ func (r *Router) Pools() []PoolStats {
 }
 
 func (r *Router) memberStats(m *member) MemberStats {
-	s := MemberStats{Name: m.name, Address: cacheAddress, State: stateUp.String(), Results: map[string]int64{}}
+	s := MemberStats{Name: m.name, Address: cacheAddress, State: upstream.StateUp.String(), Results: map[string]int64{}}
 	if m.to == nil {
 		return s
 	}
 	of := m.to.Stats()
-	s.Address, s.State = m.to.address, of.State.String()
+	s.Address, s.State = m.to.Address, of.State.String()
 	s.Pending, s.Requests, s.Lanes = of.Pending, of.Requests, of.Links
 	s.Connects, s.Downs, s.Probes, s.SoftErrors = of.Connects, of.Downs, of.Probes, of.SoftErrors
 	s.Journal = of.Journal
 	for i, n := range of.Results {
-		s.Results[result(i).String()] = n
+		s.Results[upstream.Result(i).String()] = n
 	}
 	if f := m.refill; f != nil {
 		s.Refill = RefillStats{f.cold.Load(), f.begun.Load(), f.listed.Load(), f.tried.Load(), f.filled.Load()}
@@ -76,7 +79,7 @@ func (r *Router) memberLines(dst []byte) []byte {
 				head, m.State, head, m.Pending, head, m.Requests, head, m.Connects, head, m.Downs)
 			dst = fmt.Appendf(dst, "%sjournal_keys %d\r\n%srefill_listed %d\r\n%srefill_tried %d\r\n%srefill_filled %d\r\n",
 				head, m.Journal.Keys, head, m.Refill.Listed, head, m.Refill.Tried, head, m.Refill.Filled)
-			for r := resultHit; r <= resultClosed; r++ {
+			for r := upstream.Hit; r <= upstream.Closed; r++ {
 				dst = fmt.Appendf(dst, "%s%s %d\r\n", head, r, m.Results[r.String()])
 			}
 		}

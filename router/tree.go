@@ -2,9 +2,9 @@ package router
 
 import (
 	"bytes"
-
 	"holdfast/mc"
 	"holdfast/route"
+	"holdfast/upstream"
 )
 
 // A tree is the forwarders that are made from one Options. It never changes.
@@ -14,8 +14,8 @@ type tree struct {
 	clusters  []cluster
 	entries   []*tree // by mc.Batch.Entry: this tree, or a copy with another root
 	pools     []*pool
-	upstreams []*upstream // each as often as pools use it
-	fills     *fills      // nil if no route is filled from another
+	upstreams []*upstream.Upstream // each as often as pools use it
+	fills     *fills               // nil if no route is filled from another
 }
 
 // dispatch sends a query down the tree, unless it is for all pools or for the router itself.
@@ -26,9 +26,9 @@ func (t *tree) dispatch(l *lane, q *query) {
 		if r.Drop {
 			t.drop(l, r.Key)
 		}
-		q.taker.take(l, q, &answer{result: resultClientError, wire: []byte(r.Fault)})
+		q.taker.take(l, q, &upstream.Answer{Result: upstream.ClientError, Wire: []byte(r.Fault)})
 	case r.Op == mc.MetaNoop:
-		q.taker.take(l, q, &answer{result: resultDone, wire: noop})
+		q.taker.take(l, q, &upstream.Answer{Result: upstream.Done, Wire: noop})
 	case r.Op == mc.FlushAll:
 		t.flush(l, q)
 	case t.options.ReadsOnly && !r.Op.Reads():
@@ -53,12 +53,12 @@ func (t *tree) drop(l *lane, key []byte) {
 // discard takes answers that no request waits for.
 type discard struct{}
 
-func (discard) take(*lane, *query, *answer) {}
+func (discard) take(*lane, *query, *upstream.Answer) {}
 
 // flush flushes all pools, unless the options forbid it.
 func (t *tree) flush(l *lane, q *query) {
 	if t.options.DisableFlushAll || t.options.ReadsOnly {
-		q.fail(l, resultDown, "Command disabled") // mcrouter's text
+		q.fail(l, upstream.Down, "Command disabled") // mcrouter's text
 		return
 	}
 	all := make([]forwarder, len(t.pools))
@@ -77,7 +77,7 @@ func (t *tree) flush(l *lane, q *query) {
 // marked again, since the flush removes their marks.
 func (t *tree) flushing(to forwarder) forwarder {
 	marked := forwardFunc(func(l *lane, q *query) {
-		to.forward(l, &query{request: q.request, taker: takeFunc(func(l *lane, _ *query, a *answer) {
+		to.forward(l, &query{request: q.request, taker: takeFunc(func(l *lane, _ *query, a *upstream.Answer) {
 			l.router.marks.flushed()
 			q.taker.take(l, q, a)
 		})})

@@ -2,13 +2,13 @@ package router
 
 import (
 	"bytes"
+	"holdfast/mc"
+	"holdfast/route"
+	"holdfast/upstream"
 	"log/slog"
 	"strings"
 	"sync/atomic"
 	"time"
-
-	"holdfast/mc"
-	"holdfast/route"
 )
 
 // A filling route reads from cold first. On a miss it reads from warm, and adds the item that it
@@ -51,32 +51,32 @@ type fill struct {
 	route *filling
 	outer *query
 	hash  uint64
-	step  func(*fill, *lane, *answer) // takes the next answer
-	cold  answer                      // cold's answer, which is no hit; borrows nothing
-	began time.Duration               // when the read of warm began, by fills.now
+	step  func(*fill, *lane, *upstream.Answer) // takes the next answer
+	cold  upstream.Answer                      // cold's answer, which is no hit; borrows nothing
+	began time.Duration                        // when the read of warm began, by fills.now
 }
 
-func (f *fill) send(l *lane, to forwarder, r *mc.Request, step func(*fill, *lane, *answer)) {
+func (f *fill) send(l *lane, to forwarder, r *mc.Request, step func(*fill, *lane, *upstream.Answer)) {
 	f.request, f.step = r, step
 	to.forward(l, &f.query)
 }
 
-func (f *fill) take(l *lane, _ *query, a *answer) { f.step(f, l, a) }
+func (f *fill) take(l *lane, _ *query, a *upstream.Answer) { f.step(f, l, a) }
 
 // forward ends the fill with an answer of cold's.
-func (f *fill) forward(l *lane, a *answer) { f.outer.taker.take(l, f.outer, a) }
+func (f *fill) forward(l *lane, a *upstream.Answer) { f.outer.taker.take(l, f.outer, a) }
 
-func (f *fill) coldAnswered(l *lane, a *answer) {
-	if a.result == resultHit && f.route.negative > 0 {
+func (f *fill) coldAnswered(l *lane, a *upstream.Answer) {
+	if a.Result == upstream.Hit && f.route.negative > 0 {
 		f.positive(l, a)
 		return
 	}
-	if a.result != resultMiss && !a.result.failed() {
+	if a.Result != upstream.Miss && !a.Result.Failed() {
 		f.forward(l, a)
 		return
 	}
-	f.cold = a.own()
-	if f.route.kind == route.KindL1L2Cache && a.result.failed() && f.outer.request.Op != mc.Get {
+	f.cold = a.Own()
+	if f.route.kind == route.KindL1L2Cache && a.Result.Failed() && f.outer.request.Op != mc.Get {
 		f.send(l, f.route.warm, f.outer.request, (*fill).l2Answered)
 		return
 	}
@@ -90,8 +90,8 @@ func (f *fill) coldAnswered(l *lane, a *answer) {
 
 // l2Answered takes L2's answer to the client's own request, since L1 can't be reached. Its CAS and
 // its TTL are those of L2's item.
-func (f *fill) l2Answered(l *lane, a *answer) {
-	if a.result != resultHit && a.result != resultMiss {
+func (f *fill) l2Answered(l *lane, a *upstream.Answer) {
+	if a.Result != upstream.Hit && a.Result != upstream.Miss {
 		a = &f.cold
 	}
 	f.forward(l, a)
@@ -109,35 +109,35 @@ func (w *filling) warmRequest(key []byte) *mc.Request {
 	return metaOf(mc.MetaGet, key, "s f t v")
 }
 
-func (f *fill) warmAnswered(l *lane, a *answer) {
+func (f *fill) warmAnswered(l *lane, a *upstream.Answer) {
 	w := f.route
-	if f.request.Op == mc.MetaGet && (a.result == resultClientError || a.result == resultServerError) &&
+	if f.request.Op == mc.MetaGet && (a.Result == upstream.ClientError || a.Result == upstream.ServerError) &&
 		mc.IsGraphic(f.request.Key) {
 		if !w.noMeta.Swap(true) {
 			w.log.Warn("the warm pool refuses meta gets, which alone report an item's TTL: "+
 				"items are added with the route's exptime",
-				"answer", route.Printable(strings.TrimSpace(string(a.wire))), "exptime", w.exptime)
+				"answer", route.Printable(strings.TrimSpace(string(a.Wire))), "exptime", w.exptime)
 		}
 		f.send(l, w.warm, w.warmRequest(f.outer.request.Key), (*fill).warmAnswered)
 		return
 	}
-	if a.result == resultMiss && f.cold.result == resultMiss && w.negative > 0 {
+	if a.Result == upstream.Miss && f.cold.Result == upstream.Miss && w.negative > 0 {
 		f.addNegative(l)
 		return
 	}
-	if a.result == resultMiss && w.kind == route.KindL1L2Cache {
-		f.outer.respond(l, resultMiss) // whatever L1 answers: L2 holds what there is
+	if a.Result == upstream.Miss && w.kind == route.KindL1L2Cache {
+		f.outer.respond(l, upstream.Miss) // whatever L1 answers: L2 holds what there is
 		return
 	}
-	if a.result != resultHit {
+	if a.Result != upstream.Hit {
 		f.forward(l, &f.cold)
 		return
 	}
-	item, ok := parseItem(a.wire)
+	item, ok := parseItem(a.Wire)
 	key := f.outer.request.Key
 	isGet := f.outer.request.Op == mc.Get
 	fresh := ok && !item.stale
-	adding := fresh && f.cold.result == resultMiss && w.fills.beginAdd(key, f.hash, f.began, w.remember)
+	adding := fresh && f.cold.Result == upstream.Miss && w.fills.beginAdd(key, f.hash, f.began, w.remember)
 	switch {
 	case !fresh || !adding && !isGet:
 		f.forward(l, &f.cold)
@@ -161,17 +161,17 @@ func (f *fill) answerGet(l *lane, item *foundItem) {
 	wire := make([]byte, 0, len(key)+len(item.value)+64)
 	wire = mc.AppendValue(wire, key, item.clientFlags, len(item.value))
 	wire = append(append(wire, item.value...), mc.CRLF...)
-	f.outer.taker.take(l, f.outer, &answer{result: resultHit, wire: wire})
+	f.outer.taker.take(l, f.outer, &upstream.Answer{Result: upstream.Hit, Wire: wire})
 }
 
 // added reads cold again, which now holds the item or a newer one.
-func (f *fill) added(l *lane, _ *answer) {
+func (f *fill) added(l *lane, _ *upstream.Answer) {
 	f.route.fills.endAdd(f.outer.request.Key, f.hash)
 	f.send(l, f.route.cold, f.route.coldRequest(f.outer.request), (*fill).coldAgain)
 }
 
-func (f *fill) coldAgain(l *lane, a *answer) {
-	if a.result == resultHit && f.route.negative > 0 {
+func (f *fill) coldAgain(l *lane, a *upstream.Answer) {
+	if a.Result == upstream.Hit && f.route.negative > 0 {
 		f.positive(l, a)
 		return
 	}
@@ -202,7 +202,9 @@ type detachedAdd struct {
 	hash  uint64
 }
 
-func (add *detachedAdd) take(*lane, *query, *answer) { add.fills.endAdd(add.request.Key, add.hash) }
+func (add *detachedAdd) take(*lane, *query, *upstream.Answer) {
+	add.fills.endAdd(add.request.Key, add.hash)
+}
 
 // write sends a write to cold, and deletes the key from warm: otherwise warm would bring back the
 // replaced item as soon as cold no longer has the new one. A write whose outcome depends on cold's
@@ -230,14 +232,14 @@ type warmWrite struct {
 	query
 	route  *filling
 	outer  *query
-	atOnce bool   // both are sent at once
-	open   int    // answers to come
-	cold   answer // cold's; borrows nothing
+	atOnce bool            // both are sent at once
+	open   int             // answers to come
+	cold   upstream.Answer // cold's; borrows nothing
 }
 
-func (s *warmWrite) take(l *lane, _ *query, a *answer) {
-	s.cold = a.own()
-	if !s.atOnce && (a.result == resultDone || a.result == resultHit || a.result.failed() && !a.result.unsent()) {
+func (s *warmWrite) take(l *lane, _ *query, a *upstream.Answer) {
+	s.cold = a.Own()
+	if !s.atOnce && (a.Result == upstream.Done || a.Result == upstream.Hit || a.Result.Failed() && !a.Result.Unsent()) {
 		s.open++
 		s.deleteWarm(l)
 	}
@@ -262,8 +264,8 @@ type warmDelete struct {
 	write *warmWrite
 }
 
-func (d *warmDelete) take(l *lane, _ *query, a *answer) {
-	if a.result != resultDone && a.result != resultNotFound {
+func (d *warmDelete) take(l *lane, _ *query, a *upstream.Answer) {
+	if a.Result != upstream.Done && a.Result != upstream.NotFound {
 		d.write.route.fills.avoidWarm(keyHash(d.request.Key))
 	}
 	d.write.finishPart(l)

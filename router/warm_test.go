@@ -2,13 +2,13 @@ package router
 
 import (
 	"fmt"
+	"holdfast/mc"
+	"holdfast/route"
+	"holdfast/upstream"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"holdfast/mc"
-	"holdfast/route"
 )
 
 func warmRig(t testing.TB, lanes int) (r *rig, cold, warm *stub) {
@@ -60,7 +60,7 @@ func TestWarmUpFromAServerWithoutMetaCommands(t *testing.T) {
 	r, _, warm := warmRig(t, 1)
 	old := forwardFunc(func(l *lane, q *query) {
 		if q.request.Op.IsMeta() {
-			q.taker.take(l, q, &answer{result: resultClientError, wire: []byte(mc.BadCommand)})
+			q.taker.take(l, q, &upstream.Answer{Result: upstream.ClientError, Wire: []byte(mc.BadCommand)})
 			return
 		}
 		warm.forward(l, q)
@@ -75,11 +75,11 @@ func TestWarmUpFromAServerWithoutMetaCommands(t *testing.T) {
 func TestWarmUpWhileColdOrWarmFails(t *testing.T) {
 	r, cold, warm := warmRig(t, 1)
 	warm.do(t, set("k", "v"))
-	cold.failing(resultTimeout)
+	cold.failing(upstream.Timeout)
 	r.want("get k\r\nget none\r\ngets k\r\n", value("k", "v")+failure("cold")+failure("cold"))
-	cold.failing(resultHit)
+	cold.failing(upstream.Hit)
 	r.wantAsked("cold: get k; cold: get none; cold: gets k; warm: mg k s f t v; warm: mg none s f t v; warm: mg k s f t v")
-	warm.failing(resultTimeout)
+	warm.failing(upstream.Timeout)
 	r.want("get k\r\nmg k v\r\n", "END\r\nEN\r\n")
 }
 
@@ -113,9 +113,9 @@ func TestWarmUpWritesTakeTheKeyFromWarm(t *testing.T) {
 func TestWarmUpDoesNotAskForWhatWarmCouldNotForget(t *testing.T) {
 	r, cold, warm := warmRig(t, 1)
 	warm.do(t, set("k", "old"))
-	warm.failing(resultDown)
+	warm.failing(upstream.Down)
 	r.want("delete k\r\n", "NOT_FOUND\r\n")
-	warm.failing(resultHit)
+	warm.failing(upstream.Hit)
 	r.want("get k\r\nget k\r\n", "END\r\nEND\r\n")
 	if got := cold.do(t, "get k\r\n"); got != "END\r\n" {
 		t.Errorf("cold has %q", got)
@@ -177,7 +177,7 @@ func TestAReadBegunBeforeADeleteAddsNothing(t *testing.T) {
 // A flush comes while a read has what it flushes: nothing of before is added.
 func TestAFlushIsNotUndone(t *testing.T) {
 	r, cold, warm := warmRig(t, 2)
-	flushed := forwardFunc(func(l *lane, q *query) { q.respond(l, resultDone) })
+	flushed := forwardFunc(func(l *lane, q *query) { q.respond(l, upstream.Done) })
 	warm.do(t, set("k", "old")+set("j", "old"))
 	cold.holding(mc.Add)
 	r.want("get k\r\n", value("k", "old")) // its add is in flight
@@ -186,7 +186,8 @@ func TestAFlushIsNotUndone(t *testing.T) {
 	l.loop.Post(func() {
 		l.Enter(func() {
 			(&flushGuard{r.fills, flushed}).forward(l,
-				&query{request: &mc.Request{Op: mc.FlushAll}, taker: takeFunc(func(*lane, *query, *answer) { close(done) })})
+				&query{request: &mc.Request{Op: mc.FlushAll},
+					taker: takeFunc(func(*lane, *query, *upstream.Answer) { close(done) })})
 		})
 	})
 	await(t, "the flush", func() bool { return r.fills.flushing.Load() == 1 })
@@ -313,7 +314,7 @@ func TestL1L2Cache(t *testing.T) {
 	l2.do(t, set("j", "w"))
 	r.want("mg j v\r\n", "VA 1\r\nw\r\n")
 	r.wantAsked("l1: mg j v f; l1: add j 0 7 1 w; l1: mg j v f; l2: get j")
-	r.stubs["l1"].failing(resultTimeout)
+	r.stubs["l1"].failing(upstream.Timeout)
 	r.want("get k none\r\n", "VALUE k 5 1\r\nv\r\nEND\r\n")
 }
 

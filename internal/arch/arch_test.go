@@ -20,7 +20,10 @@ var rows = [][]string{
 	{""},
 	{"mc", "ring", "journal", "item", "loop", "mrc", "discover", "yamltree"},
 	{"mc/client"},
-	{"cache", "route", "shard", "cluster", "feed", "rpc", "partiql", "tool/replay", "tool/topology", "tool/transfer"},
+	{
+		"cache", "route", "upstream", "shard", "cluster", "feed", "rpc", "partiql",
+		"tool/replay", "tool/topology", "tool/transfer",
+	},
 	{"table", "router", "group", "config/mcrouter", "config/twemproxy", "feed/mysql", "feed/postgres", "feed/tables"},
 	{"config", "server", "dynamodb", "console"},
 	{"node", "sim"},

@@ -1,4 +1,4 @@
-package router
+package upstream
 
 import (
 	"context"
@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// An upstream is a server that the router sends to: its address, how it is treated, and what is
+// An Upstream is a server that the router sends to: its address, how it is treated, and what is
 // known of its state. All lanes share it, and each has links of its own to it. Members of pools, in
 // this tree or in the next one, that have the same identity share one.
-type upstream struct {
-	identity
-	settings
+type Upstream struct {
+	Identity
+	Settings
 	id    int     // where lanes have its links
 	lanes []*Lane // all that there are
 	log   *slog.Logger
@@ -32,8 +32,8 @@ type upstream struct {
 	closed  chan struct{}
 
 	watcher Watcher // nil if nobody asks to be called
-	outage  *outage // of an upstream that has a journal; else nil
-	owed    owed    // of an upstream of a sharded pool
+	Outage  *Outage // of an upstream that has a journal; else nil
+	Owed    Owed    // of an upstream of a sharded pool
 
 	mu      sync.Mutex // guards what follows, and changes of state to and from stateUp
 	probing bool
@@ -43,26 +43,26 @@ type upstream struct {
 	counters upstreamCounters
 }
 
-// An identity is what makes two members of the configuration one upstream.
-type identity struct {
-	journaled bool
-	pool      string // of a replicated one, which has a state of its own for its members; else ""
-	address   string
-	settings  settings // none if it is journaled: it stays one upstream whatever they become
+// An Identity is what makes two members of the configuration one upstream.
+type Identity struct {
+	Journaled bool
+	Pool      string // of a replicated one, which has a state of its own for its members; else ""
+	Address   string
+	Settings  Settings // none if it is journaled: it stays one upstream whatever they become
 }
 
-// settings are how an upstream is treated.
-type settings struct {
-	timeout time.Duration
-	connect time.Duration
-	links   int // from each lane
+// Settings are how an upstream is treated.
+type Settings struct {
+	Timeout time.Duration
+	Connect time.Duration
+	Links   int // from each lane
 
-	softErrors         int
-	probeMin, probeMax time.Duration
-	maxInFlight        int // on each link
+	SoftErrors         int
+	ProbeMin, ProbeMax time.Duration
+	MaxInFlight        int // on each link
 }
 
-// A Watcher is called as an upstream changes its state. All but Flushed are called with upstream.mu
+// A Watcher is called as an upstream changes its state. All but Flushed are called with Upstream.mu
 // held: they may not wait, nor take that lock.
 type Watcher interface {
 	WentDown()
@@ -76,12 +76,12 @@ type State uint32
 
 // The states.
 const (
-	stateUp        State = iota
-	stateDown            // it is probed, and gets nothing else
-	stateReturning       // it answers again, and the keys that it missed are being deleted on it
+	StateUp        State = iota
+	StateDown            // it is probed, and gets nothing else
+	StateReturning       // it answers again, and the keys that it missed are being deleted on it
 )
 
-var stateNames = [...]string{stateUp: "up", stateDown: "down", stateReturning: "returning"}
+var stateNames = [...]string{StateUp: "up", StateDown: "down", StateReturning: "returning"}
 
 // String returns "up", "down" or "returning".
 func (s State) String() string { return stateNames[s] }
@@ -105,42 +105,42 @@ type upstreamCounters struct {
 }
 
 // Watch has the watcher called. It is called before the upstream is used.
-func (d *upstream) Watch(w Watcher) { d.watcher = w }
+func (d *Upstream) Watch(w Watcher) { d.watcher = w }
 
 // Watcher returns what Watch was given, nil without it.
-func (d *upstream) Watcher() Watcher { return d.watcher }
+func (d *Upstream) Watcher() Watcher { return d.watcher }
 
 // State returns the state.
-func (d *upstream) State() State { return d.state.Load() }
+func (d *Upstream) State() State { return d.state.Load() }
 
 // Epoch returns a number that rises each time that the upstream goes down.
-func (d *upstream) Epoch() uint64 { return d.epoch.Load() }
+func (d *Upstream) Epoch() uint64 { return d.epoch.Load() }
 
-// up reports whether the upstream gets requests.
-func (d *upstream) up() bool { return d.state.Load() == stateUp }
+// Up reports whether the upstream gets requests.
+func (d *Upstream) Up() bool { return d.state.Load() == StateUp }
 
 // network splits the address as net.Dial wants it.
-func (d *upstream) network() (network, address string) {
-	if path, ok := strings.CutPrefix(d.address, "unix:"); ok {
+func (d *Upstream) network() (network, address string) {
+	if path, ok := strings.CutPrefix(d.Address, "unix:"); ok {
 		return "unix", path
 	}
-	return "tcp", d.address
+	return "tcp", d.Address
 }
 
-func (d *upstream) dial(ctx context.Context) (net.Conn, error) {
+func (d *Upstream) dial(ctx context.Context) (net.Conn, error) {
 	network, address := d.network()
-	dialer := net.Dialer{Timeout: d.connect, KeepAlive: 30 * time.Second}
+	dialer := net.Dialer{Timeout: d.Connect, KeepAlive: 30 * time.Second}
 	return dialer.DialContext(ctx, network, address)
 }
 
-// openSide opens a connection beside the lanes', over which the upstream has answered. It is closed
+// OpenSide opens a connection beside the lanes', over which the upstream has answered. It is closed
 // when ctx ends.
-func (d *upstream) openSide(ctx context.Context) (*sideConn, error) {
+func (d *Upstream) OpenSide(ctx context.Context) (*Side, error) {
 	conn, err := d.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	side := newSideConn(conn, d.timeout)
+	side := newSide(conn, d.Timeout)
 	side.stop = context.AfterFunc(ctx, func() { conn.Close() })
 	if err := side.greet(); err != nil {
 		side.Close()
@@ -149,41 +149,41 @@ func (d *upstream) openSide(ctx context.Context) (*sideConn, error) {
 	return side, nil
 }
 
-// upFor returns how long the upstream has been up.
-func (d *upstream) upFor() time.Duration { return time.Duration(d.now().UnixNano() - d.upSince.Load()) }
+// UpFor returns how long the upstream has been up.
+func (d *Upstream) UpFor() time.Duration { return time.Duration(d.now().UnixNano() - d.upSince.Load()) }
 
 // answered records that the upstream has answered, with whatever answer.
-func (d *upstream) answered() {
+func (d *Upstream) answered() {
 	if d.soft.Load() != 0 {
 		d.soft.Store(0)
 	}
 }
 
 // failedSoft notes a time-out or a connection that broke.
-func (d *upstream) failedSoft(cause error) {
-	if int(d.soft.Add(1)) >= d.softErrors {
-		d.failedHard(cause)
+func (d *Upstream) failedSoft(cause error) {
+	if int(d.soft.Add(1)) >= d.SoftErrors {
+		d.TakeDown(cause)
 	}
 }
 
-// failedHard takes the upstream down: nothing is sent to it until a probe finds it well.
-func (d *upstream) failedHard(cause error) {
+// TakeDown takes the upstream down: nothing is sent to it until a probe finds it well.
+func (d *Upstream) TakeDown(cause error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.state.Load() == stateUp {
+	if d.state.Load() == StateUp {
 		d.goDown(cause)
 	}
 }
 
 // goDown takes the upstream down, which was up. d.mu is held.
-func (d *upstream) goDown(cause error) {
+func (d *Upstream) goDown(cause error) {
 	d.downAt = d.now()
 	d.epoch.Add(1)
-	d.state.Store(stateDown)
+	d.state.Store(StateDown)
 	d.counters.downs.Add(1)
-	d.log.Warn("member down", "member", d.address, "err", cause)
-	if d.outage != nil {
-		d.outage.breakConnections()
+	d.log.Warn("member down", "member", d.Address, "err", cause)
+	if d.Outage != nil {
+		d.Outage.breakConnections()
 	}
 	if d.watcher != nil {
 		d.watcher.WentDown()
@@ -192,16 +192,16 @@ func (d *upstream) goDown(cause error) {
 }
 
 // StartProbing probes the upstream if it is down.
-func (d *upstream) StartProbing() {
+func (d *Upstream) StartProbing() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.state.Load() == stateDown {
+	if d.state.Load() == StateDown {
 		d.startProbing()
 	}
 }
 
 // startProbing is called with d.mu held.
-func (d *upstream) startProbing() {
+func (d *Upstream) startProbing() {
 	if !d.probing {
 		d.probing = true
 		go d.probe()
@@ -209,7 +209,7 @@ func (d *upstream) startProbing() {
 }
 
 // becomeUp is called with d.mu held.
-func (d *upstream) becomeUp() {
+func (d *Upstream) becomeUp() {
 	d.soft.Store(0)
 	d.probing = false
 	d.upSince.Store(d.now().UnixNano())
@@ -218,13 +218,13 @@ func (d *upstream) becomeUp() {
 		defer d.watcher.CameUp()
 	}
 	d.whole = false
-	d.state.Store(stateUp)
-	d.log.Info("member up", "member", d.address, "away", d.now().Sub(d.downAt).Round(time.Millisecond))
+	d.state.Store(StateUp)
+	d.log.Info("member up", "member", d.Address, "away", d.now().Sub(d.downAt).Round(time.Millisecond))
 }
 
 // probe tries to reach the upstream until it is up again or closed.
-func (d *upstream) probe() {
-	wait := d.probeMin
+func (d *Upstream) probe() {
+	wait := d.ProbeMin
 	for {
 		timer := time.NewTimer(wait)
 		select {
@@ -238,14 +238,14 @@ func (d *upstream) probe() {
 		if err == nil {
 			return
 		}
-		d.log.Debug("member still down", "member", d.address, "err", err)
-		d.state.CompareAndSwap(stateReturning, stateDown)
-		wait = min(2*wait, d.probeMax)
+		d.log.Debug("member still down", "member", d.Address, "err", err)
+		d.state.CompareAndSwap(StateReturning, StateDown)
+		wait = min(2*wait, d.ProbeMax)
 	}
 }
 
 // tryReturn brings the upstream up if it answers and the keys that it missed are deleted on it.
-func (d *upstream) tryReturn() error {
+func (d *Upstream) tryReturn() error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	stop := make(chan struct{})
@@ -257,13 +257,13 @@ func (d *upstream) tryReturn() error {
 		case <-stop:
 		}
 	}()
-	side, err := d.openSide(ctx)
+	side, err := d.OpenSide(ctx)
 	if err != nil {
 		return err
 	}
 	defer side.Close()
-	if d.outage != nil {
-		return d.outage.restore(ctx, side)
+	if d.Outage != nil {
+		return d.Outage.restore(ctx, side)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -272,19 +272,19 @@ func (d *upstream) tryReturn() error {
 }
 
 // connectResult tells the failures to connect apart.
-func connectResult(err error) result {
+func connectResult(err error) Result {
 	var timeout interface{ Timeout() bool }
 	if errors.As(err, &timeout) && timeout.Timeout() {
-		return resultConnectTimeout
+		return ConnectTimeout
 	}
-	return resultConnect
+	return Connect
 }
 
 // Closed is closed once no tree uses the upstream any more.
-func (d *upstream) Closed() <-chan struct{} { return d.closed }
+func (d *Upstream) Closed() <-chan struct{} { return d.closed }
 
-// isClosed reports whether no tree uses the upstream any more.
-func (d *upstream) isClosed() bool {
+// IsClosed reports whether no tree uses the upstream any more.
+func (d *Upstream) IsClosed() bool {
 	select {
 	case <-d.closed:
 		return true

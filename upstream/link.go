@@ -1,4 +1,4 @@
-package router
+package upstream
 
 import (
 	"context"
@@ -26,7 +26,7 @@ var errDown = errors.New("the member is down")
 // are written in the order they come, and answered in that order. Its lane's lock guards it.
 type link struct {
 	lane *Lane
-	to   *upstream
+	to   *Upstream
 
 	conn       *conn // nil while there is none
 	connecting bool
@@ -45,23 +45,23 @@ type link struct {
 	spareText []byte // scratch for arguments
 
 	requests int64
-	results  [resultClosed + 1]int64
+	results  [Closed + 1]int64
 }
 
-func newLink(l *Lane, d *upstream) *link { return &link{lane: l, to: d} }
+func newLink(l *Lane, d *Upstream) *link { return &link{lane: l, to: d} }
 
 // enqueue sends the request, or fails it at once where that is no use. alone is that it may not
 // stand in a get line with others.
 func (k *link) enqueue(request *mc.Request, to Receiver, alone bool) {
 	d := k.to
 	switch {
-	case d.state.Load() != stateUp:
-		k.results[resultDown]++
-		k.lane.refuse(to, resultDown, d.address+" is down")
+	case d.state.Load() != StateUp:
+		k.results[Down]++
+		k.lane.refuse(to, Down, d.Address+" is down")
 		return
-	case k.pending.len() >= d.maxInFlight || len(k.out)-k.written >= maxOutBytes:
-		k.results[resultBusy]++
-		k.lane.refuse(to, resultBusy, "too many requests wait for "+d.address)
+	case k.pending.len() >= d.MaxInFlight || len(k.out)-k.written >= maxOutBytes:
+		k.results[Busy]++
+		k.lane.refuse(to, Busy, "too many requests wait for "+d.Address)
 		return
 	}
 	k.requests++
@@ -69,7 +69,7 @@ func (k *link) enqueue(request *mc.Request, to Receiver, alone bool) {
 	p.request, p.to, p.at, p.epoch = request, to, k.lane.loop.Now(), d.epoch.Load()
 	k.unsent++
 	if k.pending.len() == 1 {
-		k.lane.tickLater(d.timeout)
+		k.lane.tickLater(d.Timeout)
 	}
 	k.writeLater()
 }
@@ -170,7 +170,7 @@ func (k *link) wrote(n int, err error) {
 	}
 	switch {
 	case err != nil:
-		k.fail(resultClosed, err)
+		k.fail(Closed, err)
 	case k.written < len(k.out):
 		k.blocked = true
 		if k.written > len(k.out)/2 { // or what was written long ago would count against maxOutBytes
@@ -202,13 +202,13 @@ func (k *link) connect() {
 		if err == nil {
 			var socket loop.Socket
 			if socket, err = loop.Adopt(netConn); err == nil {
-				k.lane.loop.Open(socket, k.opened, loop.Limits{Stall: k.to.timeout})
+				k.lane.loop.Open(socket, k.opened, loop.Limits{Stall: k.to.Timeout})
 				return
 			}
 		}
 		k.lane.Enter(func() {
 			k.connecting = false
-			k.to.failedHard(err)
+			k.to.TakeDown(err)
 			k.failAll(connectResult(err), err)
 		})
 	}()
@@ -221,7 +221,7 @@ func (k *link) opened(s loop.Stream) loop.Handler {
 	c := &conn{link: k, stream: s, local: s.LocalAddr()}
 	k.connecting = false
 	k.to.counters.connects.Add(1)
-	k.to.outage.connected(c.local)
+	k.to.Outage.connected(c.local)
 	k.conn, k.blocked = c, false
 	if k.pending.len() > 0 {
 		s.Post(func() { k.lane.Enter(func() { k.resume(c) }) }) // since the stream isn't the loop's yet
@@ -239,21 +239,21 @@ func (k *link) resume(c *conn) {
 
 // expire gives the connection up if its oldest request is late.
 func (k *link) expire(now int64) {
-	if k.pending.len() == 0 || now-k.pending.at(0).at < int64(k.to.timeout) {
+	if k.pending.len() == 0 || now-k.pending.at(0).at < int64(k.to.Timeout) {
 		return
 	}
 	if k.conn == nil {
 		return // the attempt to connect has its own limit
 	}
-	k.fail(resultTimeout, errLate)
+	k.fail(Timeout, errLate)
 }
 
 // fail closes the connection, counts the failure against the upstream, and fails what was in line,
 // unless that can go by another connection.
-func (k *link) fail(r result, cause error) {
+func (k *link) fail(r Result, cause error) {
 	k.disconnect(loop.Stream.Reset)
 	k.to.failedSoft(cause)
-	if k.untouched() && k.to.up() {
+	if k.untouched() && k.to.Up() {
 		k.writeLater()
 		return
 	}
@@ -278,17 +278,17 @@ func (k *link) disconnect(how func(loop.Stream)) {
 // cut breaks the connection of an upstream that is down, whatever is in line.
 func (k *link) cut() {
 	k.disconnect(loop.Stream.Reset)
-	k.failAll(resultClosed, errDown)
+	k.failAll(Closed, errDown)
 }
 
 // failAll answers what is in line with a failure. Those who take it may put more in line, or the
 // same again, which is for a next connection.
-func (k *link) failAll(r result, cause error) {
+func (k *link) failAll(r Result, cause error) {
 	old := k.pending
 	k.pending = queue{}
 	k.unsent = 0
 	k.out, k.written, k.partial, k.line, k.blocked = nil, 0, false, false, false
-	text := fmt.Sprintf("%s: %v", k.to.address, cause)
+	text := fmt.Sprintf("%s: %v", k.to.Address, cause)
 	for old.len() > 0 {
 		k.results[r]++
 		k.lane.refuse(old.pop().to, r, text)

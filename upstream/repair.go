@@ -1,4 +1,4 @@
-package router
+package upstream
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 )
 
 // restore deletes on the upstream, over side, the keys that it missed. After nil it is up.
-func (a *outage) restore(ctx context.Context, side *sideConn) error {
+func (a *Outage) restore(ctx context.Context, side *Side) error {
 	d := a.of
 	broken := make(chan struct{})
 	go func() { a.broken.Wait(); close(broken) }()
@@ -20,7 +20,7 @@ func (a *outage) restore(ctx context.Context, side *sideConn) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	d.state.CompareAndSwap(stateDown, stateReturning)
+	d.state.CompareAndSwap(StateDown, StateReturning)
 	if err := a.fence(ctx, side); err != nil {
 		return fmt.Errorf("waiting for earlier connections to end: %w", err)
 	}
@@ -47,7 +47,7 @@ func (a *outage) restore(ctx context.Context, side *sideConn) error {
 
 // finish brings the upstream up if everything in the journal has been deleted on it up to there,
 // and nothing was added since.
-func (a *outage) finish(upTo journal.Position) bool {
+func (a *Outage) finish(upTo journal.Position) bool {
 	d := a.of
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -60,7 +60,7 @@ func (a *outage) finish(upTo journal.Position) bool {
 
 // ended notes that the upstream has closed a connection that owed nothing, and so has nothing left
 // of it.
-func (a *outage) ended(local string) {
+func (a *Outage) ended(local string) {
 	if a == nil {
 		return
 	}
@@ -72,7 +72,7 @@ func (a *outage) ended(local string) {
 }
 
 // repair deletes the keys in the journal, or flushes all if it is cut. It returns up to where.
-func (a *outage) repair(p *sideConn) (journal.Position, error) {
+func (a *Outage) repair(p *Side) (journal.Position, error) {
 	d, j := a.of, a.journal
 	var upTo journal.Position
 	var batch journal.Batch
@@ -84,7 +84,7 @@ func (a *outage) repair(p *sideConn) (journal.Position, error) {
 			if d.watcher != nil {
 				d.watcher.Flushed()
 			}
-			d.log.Warn("member flushed, since not all that it missed is known", "member", d.address, "err", why)
+			d.log.Warn("member flushed, since not all that it missed is known", "member", d.Address, "err", why)
 			return upTo, p.ask("flush_all\r\n", mc.AnswerOK)
 		}
 		if err != nil {
@@ -104,7 +104,7 @@ func (a *outage) repair(p *sideConn) (journal.Position, error) {
 // asks for the upstream's connections until none of ours of before is left. Where that can't be
 // told, as behind a proxy or of the connections of the process before this one, it waits for the
 // pool's time-out: a server that answers again has read its other sockets by then.
-func (a *outage) fence(ctx context.Context, p *sideConn) error {
+func (a *Outage) fence(ctx context.Context, p *Side) error {
 	a.mu.Lock()
 	ours := make(map[string]bool, len(a.local))
 	for _, address := range a.local {
@@ -112,7 +112,7 @@ func (a *outage) fence(ctx context.Context, p *sideConn) error {
 	}
 	strangers := a.strangers
 	a.mu.Unlock()
-	deadline := time.Now().Add(a.of.timeout)
+	deadline := time.Now().Add(a.of.Timeout)
 	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
 		left, told, err := p.connections(ours)
 		if err != nil {
@@ -136,33 +136,33 @@ func (a *outage) fence(ctx context.Context, p *sideConn) error {
 	return nil
 }
 
-// takeDown takes the upstream down. It comes back with its items if keeps is true, and flushed if
+// TakeDown takes the upstream down. It comes back with its items if keeps is true, and flushed if
 // not.
-func (a *outage) takeDown(why string, keeps bool) error {
+func (a *Outage) TakeDown(why string, keeps bool) error {
 	d := a.of
 	d.mu.Lock()
 	if !keeps {
 		a.journal.MarkCut(why)
 	}
-	a.setStrangers()
+	a.SetStrangers()
 	d.whole = keeps
-	if d.up() {
+	if d.Up() {
 		d.goDown(errors.New(why))
 	}
 	d.mu.Unlock()
 	return a.journal.Begin()
 }
 
-// absent reports whether the journal has what the upstream has missed and has not got yet.
-func (a *outage) absent() bool { return a.journal.InOutage() }
+// Absent reports whether the journal has what the upstream has missed and has not got yet.
+func (a *Outage) Absent() bool { return a.journal.InOutage() }
 
-// deleteBehindFence deletes keys on an upstream that is up, once it has read its earlier
+// DeleteBehindFence deletes keys on an upstream that is up, once it has read its earlier
 // connections.
-func (a *outage) deleteBehindFence(ctx context.Context, keys [][]byte) error {
-	if !a.of.up() {
+func (a *Outage) DeleteBehindFence(ctx context.Context, keys [][]byte) error {
+	if !a.of.Up() {
 		return errDown
 	}
-	p, err := a.of.openSide(ctx)
+	p, err := a.of.OpenSide(ctx)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package router
+package upstream
 
 // Stats are an upstream's counts since it was first used.
 type Stats struct {
@@ -29,15 +29,15 @@ type JournalStats struct {
 }
 
 // Stats may be called on any goroutine. It takes each lane's lock for a moment.
-func (d *upstream) Stats() Stats {
+func (d *Upstream) Stats() Stats {
 	s := Stats{
 		State: d.State(), Connects: d.counters.connects.Load(), Downs: d.counters.downs.Load(),
 		Probes: d.counters.probes.Load(), SoftErrors: int64(d.soft.Load()),
 	}
-	if d.outage != nil {
-		j := d.outage.journal.Stats()
+	if d.Outage != nil {
+		j := d.Outage.journal.Stats()
 		s.Journal.Keys, s.Journal.Bytes = j.Keys, j.Bytes
-		s.Journal.Cut, _ = d.outage.journal.Cut()
+		s.Journal.Cut, _ = d.Outage.journal.Cut()
 	}
 	for _, l := range d.lanes {
 		l.Lock()
@@ -46,7 +46,7 @@ func (d *upstream) Stats() Stats {
 		}
 		l.Unlock()
 	}
-	s.Links.New = int64(len(d.lanes)*d.settings.links) - s.Links.Open - s.Links.Closed
+	s.Links.New = int64(len(d.lanes)*d.Settings.Links) - s.Links.Open - s.Links.Closed
 	return s
 }
 

@@ -1,4 +1,4 @@
-package router
+package upstream
 
 import (
 	"slices"
@@ -16,7 +16,7 @@ type Lane struct {
 	loop *loop.Loop
 
 	mu      sync.Mutex // guards what follows, the lane's links, and what the owner keeps
-	links   [][]*link  // by upstream.id
+	links   [][]*link  // by Upstream.id
 	dirty   []*link    // that have something to write
 	scratch []byte     // for the text of a failure that is found here
 	ticking bool       // a timer for late answers is set
@@ -55,7 +55,7 @@ func (l *Lane) Enter(f func()) {
 // Enqueue sends the request to d over the link for keys with this hash, or fails it at once where
 // that is no use. The receiver gets its answer exactly once, with the lane locked, and perhaps
 // before Enqueue returns; the request stays valid and unchanged until then. The lane is locked.
-func (l *Lane) Enqueue(d *upstream, hash uint64, request *mc.Request, to Receiver) {
+func (l *Lane) Enqueue(d *Upstream, hash uint64, request *mc.Request, to Receiver) {
 	l.link(d, hash).enqueue(request, to, false)
 }
 
@@ -83,13 +83,13 @@ func (l *Lane) Flush() {
 }
 
 // link returns the connection that takes a key with this hash to d.
-func (l *Lane) link(d *upstream, hash uint64) *link {
+func (l *Lane) link(d *Upstream, hash uint64) *link {
 	for len(l.links) <= d.id {
 		l.links = append(l.links, nil)
 	}
 	links := l.links[d.id]
 	if len(links) == 0 {
-		links = make([]*link, d.settings.links)
+		links = make([]*link, d.Settings.Links)
 		for i := range links {
 			links[i] = newLink(l, d)
 		}
@@ -107,7 +107,7 @@ func (l *Lane) link(d *upstream, hash uint64) *link {
 }
 
 // linksTo returns the links to d, none if nothing was sent to it. The lane is locked.
-func (l *Lane) linksTo(d *upstream) []*link {
+func (l *Lane) linksTo(d *Upstream) []*link {
 	if d.id < len(l.links) {
 		return l.links[d.id]
 	}
@@ -142,8 +142,8 @@ func (l *Lane) tick() {
 	for _, links := range l.links {
 		for _, k := range links {
 			k.expire(now)
-			if k.pending.len() > 0 && (shortest == 0 || k.to.timeout < shortest) {
-				shortest = k.to.timeout
+			if k.pending.len() > 0 && (shortest == 0 || k.to.Timeout < shortest) {
+				shortest = k.to.Timeout
 			}
 		}
 	}
@@ -164,7 +164,7 @@ func (l *Lane) Close() {
 }
 
 // drop closes the lane's links to d, once they have brought what is in line.
-func (l *Lane) drop(d *upstream) {
+func (l *Lane) drop(d *Upstream) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if d.id < len(l.links) {

@@ -1,4 +1,4 @@
-package router
+package upstream
 
 import (
 	"io"
@@ -16,7 +16,7 @@ type conn struct {
 	in     []byte // the start of an answer that has not come whole
 	need   int    // how long that answer is, if that is known
 	away   []byte // what writeAway writes
-	taken  answer // the one being taken
+	taken  Answer // the one being taken
 }
 
 const (
@@ -110,7 +110,7 @@ func (c *conn) writeAway() {
 		k.blocked = false
 		switch {
 		case err != nil:
-			k.fail(resultClosed, err)
+			k.fail(Closed, err)
 		case len(k.out) > 0:
 			c.stream.Post(c.writeAway)
 		}
@@ -128,13 +128,13 @@ func (c *conn) Ended(err error) {
 		}
 		k.conn = nil
 		if k.untouched() {
-			k.to.outage.ended(c.local)
+			k.to.Outage.ended(c.local)
 			k.writeLater()
 			return
 		}
 		if err == io.EOF {
 			err = errClosed
 		}
-		k.fail(resultClosed, err)
+		k.fail(Closed, err)
 	})
 }

@@ -1,4 +1,4 @@
-package router
+package upstream
 
 import (
 	"sync"
@@ -6,10 +6,10 @@ import (
 	"holdfast/journal"
 )
 
-// An outage is the record of what an upstream with a journal misses while it is down, and the way
+// An Outage is the record of what an upstream with a journal misses while it is down, and the way
 // that it comes back:
 //
-//  1. A write fails on the upstream, which may have applied it or not. Under upstream.mu the
+//  1. A write fails on the upstream, which may have applied it or not. Under Upstream.mu the
 //     upstream goes down, and the key is added to its journal. Only then is the client answered.
 //  2. The keys of writes that come while it is down are added to the journal, under the same lock.
 //  3. Each lane breaks its connections to the upstream and drops what they had to send. So no write
@@ -19,14 +19,14 @@ import (
 //     connections.
 //  5. The keys in the journal are deleted on the upstream, which serves no reads and gets no writes
 //     yet. If the journal was cut, everything is flushed instead.
-//  6. Under upstream.mu: if nothing was added to the journal after the last delete, the outage ends
+//  6. Under Upstream.mu: if nothing was added to the journal after the last delete, the outage ends
 //     and the upstream is up. Otherwise step 5 is repeated.
-type outage struct {
-	of      *upstream
+type Outage struct {
+	of      *Upstream
 	journal *journal.Journal
 	marker  Marker // nil if the journal is in memory
 
-	mu     sync.Mutex     // guards what follows; taken after upstream.mu
+	mu     sync.Mutex     // guards what follows; taken after Upstream.mu
 	broken sync.WaitGroup // lanes that have not broken their connections
 	local  []string       // our ends of connections that the upstream may still have: "tcp:host:port"
 	// strangers is true while the upstream may have unread connections of the process before this one,
@@ -39,9 +39,9 @@ type outage struct {
 // journal isn't the one that counts for the upstream.
 type Marker interface {
 	// Check is called before the keys in the journal are deleted. It may mark the journal as cut.
-	Check(*sideConn, *upstream) error
+	Check(*Side, *Upstream) error
 	// Mark is called before the upstream counts as up.
-	Mark(*sideConn, *upstream) error
+	Mark(*Side, *Upstream) error
 }
 
 // A missed says what has to follow a write that an upstream has missed.
@@ -58,24 +58,24 @@ const (
 // nothing was sent and the upstream is up again, so that the write can be; kept otherwise, once the
 // journal has the key. Kept's error is that a crash could lose what the journal has, so that the
 // write can't be acknowledged.
-func (a *outage) Missed(l *Lane, key []byte, sent bool, cause error, again func(), kept func(error)) {
+func (a *Outage) Missed(l *Lane, key []byte, sent bool, cause error, again func(), kept func(error)) {
 	a.follow(l, a.add(key, sent, cause), again, kept)
 }
 
 // MissedFlush is Missed of a flush_all.
-func (a *outage) MissedFlush(l *Lane, sent bool, cause error, again func(), kept func(error)) {
+func (a *Outage) MissedFlush(l *Lane, sent bool, cause error, again func(), kept func(error)) {
 	a.follow(l, a.addFlush(sent, cause), again, kept)
 }
 
 // Suspect takes down an upstream that has missed nothing, but may read late what it was sent. Kept
 // is called as Missed does.
-func (a *outage) Suspect(l *Lane, cause error, kept func(error)) {
+func (a *Outage) Suspect(l *Lane, cause error, kept func(error)) {
 	a.follow(l, a.addNothing(cause), nil, kept)
 }
 
 // MissedAll records that the upstream may not have got writes of the keys. An error is that a crash
 // could lose that.
-func (a *outage) MissedAll(keys [][]byte, cause error) error {
+func (a *Outage) MissedAll(keys [][]byte, cause error) error {
 	durable := true
 	for _, key := range keys {
 		durable = a.add(key, true, cause) == missedKept && durable
@@ -86,10 +86,10 @@ func (a *outage) MissedAll(keys [][]byte, cause error) error {
 	return a.journal.Begin()
 }
 
-func (a *outage) add(key []byte, sent bool, cause error) missed {
+func (a *Outage) add(key []byte, sent bool, cause error) missed {
 	a.of.mu.Lock()
 	defer a.of.mu.Unlock()
-	if a.of.up() {
+	if a.of.Up() {
 		if !sent {
 			return missedSend
 		}
@@ -98,10 +98,10 @@ func (a *outage) add(key []byte, sent bool, cause error) missed {
 	return inJournal(a.journal.Add(key))
 }
 
-func (a *outage) addFlush(sent bool, cause error) missed {
+func (a *Outage) addFlush(sent bool, cause error) missed {
 	a.of.mu.Lock()
 	defer a.of.mu.Unlock()
-	if a.of.up() {
+	if a.of.Up() {
 		if !sent {
 			return missedSend
 		}
@@ -111,10 +111,10 @@ func (a *outage) addFlush(sent bool, cause error) missed {
 }
 
 // addNothing takes the upstream down. Its answer is never missedSend.
-func (a *outage) addNothing(cause error) missed {
+func (a *Outage) addNothing(cause error) missed {
 	a.of.mu.Lock()
 	defer a.of.mu.Unlock()
-	if a.of.up() {
+	if a.of.Up() {
 		a.of.goDown(cause)
 	}
 	return inJournal(a.journal.Add()) // no key: the outage begins
@@ -128,7 +128,7 @@ func inJournal(durable bool) missed {
 }
 
 // follow goes on after what became of a request that the upstream has missed.
-func (a *outage) follow(l *Lane, m missed, again func(), kept func(error)) {
+func (a *Outage) follow(l *Lane, m missed, again func(), kept func(error)) {
 	switch m {
 	case missedSend:
 		again()
@@ -143,7 +143,7 @@ func (a *outage) follow(l *Lane, m missed, again func(), kept func(error)) {
 
 // beginDurably makes it durable that the upstream is down, and then calls f on another goroutine. It
 // doesn't wait.
-func (a *outage) beginDurably(f func(error)) {
+func (a *Outage) beginDurably(f func(error)) {
 	a.mu.Lock()
 	a.begin = append(a.begin, f)
 	first := len(a.begin) == 1
@@ -172,7 +172,7 @@ func (a *outage) beginDurably(f func(error)) {
 }
 
 // breakConnections has all lanes close their connections to the upstream, whose mu is held.
-func (a *outage) breakConnections() {
+func (a *Outage) breakConnections() {
 	d := a.of
 	a.broken.Add(len(d.lanes))
 	for _, l := range d.lanes {
@@ -188,7 +188,7 @@ func (a *outage) breakConnections() {
 }
 
 // connected notes our end of a connection that was made.
-func (a *outage) connected(local string) {
+func (a *Outage) connected(local string) {
 	if a == nil {
 		return
 	}
@@ -197,8 +197,8 @@ func (a *outage) connected(local string) {
 	a.local = append(a.local, local)
 }
 
-// setStrangers notes that the upstream may have unread connections of an earlier process.
-func (a *outage) setStrangers() {
+// SetStrangers notes that the upstream may have unread connections of an earlier process.
+func (a *Outage) SetStrangers() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.strangers = true

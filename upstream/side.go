@@ -1,4 +1,4 @@
-package router
+package upstream
 
 import (
 	"errors"
@@ -13,20 +13,20 @@ import (
 	"holdfast/mc/client"
 )
 
-// A sideConn is a connection to an upstream beside the lanes': a request, and then its answer.
-type sideConn struct {
+// A Side is a connection to an upstream beside the lanes': a request, and then its answer.
+type Side struct {
 	conn    net.Conn
 	client  *client.Conn // over conn
 	timeout time.Duration
 	stop    func() bool // ends the wait for the end of its context; nil without one
 }
 
-func newSideConn(conn net.Conn, timeout time.Duration) *sideConn {
-	return &sideConn{conn: conn, client: client.New(conn), timeout: timeout}
+func newSide(conn net.Conn, timeout time.Duration) *Side {
+	return &Side{conn: conn, client: client.New(conn), timeout: timeout}
 }
 
 // Close closes the connection.
-func (p *sideConn) Close() {
+func (p *Side) Close() {
 	if p.stop != nil {
 		p.stop()
 	}
@@ -35,7 +35,7 @@ func (p *sideConn) Close() {
 
 // send sends what is a whole request or several, whose answers must all be there within the
 // timeout.
-func (p *sideConn) send(requests []byte) error {
+func (p *Side) send(requests []byte) error {
 	if err := p.conn.SetDeadline(time.Now().Add(p.timeout)); err != nil {
 		return err
 	}
@@ -44,7 +44,7 @@ func (p *sideConn) send(requests []byte) error {
 }
 
 // answer reads the next line. Its kind is NoAnswer if it can't be the first line of an answer.
-func (p *sideConn) answer() (a mc.Answer, line []byte, err error) {
+func (p *Side) answer() (a mc.Answer, line []byte, err error) {
 	line, err = p.client.ReadLine()
 	if err == nil {
 		a.ParseLine(line)
@@ -52,14 +52,14 @@ func (p *sideConn) answer() (a mc.Answer, line []byte, err error) {
 	return a, line, err
 }
 
-func (p *sideConn) ask(request string, wants ...mc.AnswerKind) error {
+func (p *Side) ask(request string, wants ...mc.AnswerKind) error {
 	if err := p.send([]byte(request)); err != nil {
 		return err
 	}
 	return p.expect(wants...)
 }
 
-func (p *sideConn) expect(wants ...mc.AnswerKind) error {
+func (p *Side) expect(wants ...mc.AnswerKind) error {
 	a, line, err := p.answer()
 	if err == nil && !slices.Contains(wants, a.Kind) {
 		err = fmt.Errorf("answered %.60q", line)
@@ -68,7 +68,7 @@ func (p *sideConn) expect(wants ...mc.AnswerKind) error {
 }
 
 // greet asks for the version, which every memcached answers.
-func (p *sideConn) greet() error {
+func (p *Side) greet() error {
 	if err := p.send([]byte("version\r\n")); err != nil {
 		return err
 	}
@@ -84,10 +84,10 @@ func (p *sideConn) greet() error {
 
 // delete deletes the keys, each of which must be answered. Keys with bytes that the classic
 // protocol can't print are deleted by the meta command.
-func (p *sideConn) delete(entries []journal.Entry) error {
+func (p *Side) delete(entries []journal.Entry) error {
 	var b []byte
 	for _, e := range entries {
-		b = mc.AppendRequest(b, deleteRequest(e.Key))
+		b = mc.AppendRequest(b, DeleteRequest(e.Key))
 	}
 	if err := p.send(b); err != nil {
 		return err
@@ -102,7 +102,7 @@ func (p *sideConn) delete(entries []journal.Entry) error {
 
 // connections returns how many of the upstream's connections have their other end in ours. It is
 // told only if the upstream lists the connection that asks.
-func (p *sideConn) connections(ours map[string]bool) (left int, told bool, err error) {
+func (p *Side) connections(ours map[string]bool) (left int, told bool, err error) {
 	if err := p.send([]byte("stats conns\r\n")); err != nil {
 		return 0, false, err
 	}
@@ -129,8 +129,8 @@ func (p *sideConn) connections(ours map[string]bool) (left int, told bool, err e
 
 var errNoValue = errors.New("the answer to a get is none")
 
-// set stores the value under a key. Whether the upstream takes it is no matter: an answer is enough.
-func (p *sideConn) set(key, value string) error {
+// Set stores the value under a key. Whether the upstream takes it is no matter: an answer is enough.
+func (p *Side) Set(key, value string) error {
 	if err := p.send(fmt.Appendf(nil, "set %s 0 0 %d\r\n%s\r\n", key, len(value), value)); err != nil {
 		return err
 	}
@@ -138,8 +138,8 @@ func (p *sideConn) set(key, value string) error {
 	return err
 }
 
-// get returns the value under a key; "" if it has more than keepBytes.
-func (p *sideConn) get(key string, keepBytes int) (value string, found bool, err error) {
+// Get returns the value under a key; "" if it has more than keepBytes.
+func (p *Side) Get(key string, keepBytes int) (value string, found bool, err error) {
 	if err := p.send([]byte("get " + key + "\r\n")); err != nil {
 		return "", false, err
 	}
@@ -150,8 +150,8 @@ func (p *sideConn) get(key string, keepBytes int) (value string, found bool, err
 	return string(b), a.Kind == mc.AnswerValue, err
 }
 
-// deleteRequest returns a delete of the key, by the meta command if the classic one can't name it.
-func deleteRequest(key []byte) *mc.Request {
+// DeleteRequest returns a delete of the key, by the meta command if the classic one can't name it.
+func DeleteRequest(key []byte) *mc.Request {
 	if mc.IsGraphic(key) {
 		return &mc.Request{Op: mc.Delete, Key: key}
 	}

@@ -1,4 +1,4 @@
-package router
+package upstream
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"holdfast/mc"
 )
 
-// What is owed to an upstream are deletes that it refused with SERVER_ERROR while it was up: a
+// Owed is the deletes that it refused with SERVER_ERROR while it was up: a
 // proxy does that when the server behind it is away. Taking the upstream down for it, as for a
 // delete that was lost, would take all of its other keys along. So the delete is answered as done,
 // and
@@ -23,8 +23,8 @@ import (
 // A router that stops leaves them in the upstream's journal. For one that is killed, the first
 // maxOwedNotes of an upstream stay noted as writes that are in flight, if there is a folder: the
 // next start recovers them.
-type owed struct {
-	of    *upstream
+type Owed struct {
+	of    *Upstream
 	count atomic.Int32 // of keys: most reads see that there are none
 
 	mu      sync.Mutex        // guards what follows; nothing is locked with it
@@ -34,23 +34,23 @@ type owed struct {
 
 // Limits of what is owed.
 const (
-	maxOwed      = 100_000 // keys of one upstream; beyond, it is taken down, and its journal has them
+	MaxOwed      = 100_000 // keys of one upstream; beyond, it is taken down, and its journal has them
 	maxOwedNotes = 256     // of those, how many keep their places in the ledger
 	owedBatch    = 64      // deletes that are sent at once
 	owedMin      = time.Second
 	owedMax      = 10 * time.Second
 )
 
-// add notes a delete that the upstream refused, and calls end once the ledger needn't have it any
+// Add notes a delete that the upstream refused, and calls end once the ledger needn't have it any
 // more. It reports false, and doesn't call end, if there are too many already.
-func (o *owed) add(key []byte, end func()) bool {
+func (o *Owed) Add(key []byte, end func()) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	_, already := o.keys[string(key)]
 	switch {
 	case already:
 		end() // the one before is noted
-	case len(o.keys) >= maxOwed:
+	case len(o.keys) >= MaxOwed:
 		return false
 	default:
 		if o.keys == nil {
@@ -65,14 +65,14 @@ func (o *owed) add(key []byte, end func()) bool {
 	}
 	if !o.sending {
 		o.sending = true
-		o.of.log.Warn("a delete was refused; it is sent again until the member accepts it", "member", o.of.address)
+		o.of.log.Warn("a delete was refused; it is sent again until the member accepts it", "member", o.of.Address)
 		go o.send()
 	}
 	return true
 }
 
-// has reports whether a delete of the key is owed.
-func (o *owed) has(key []byte) bool {
+// Has reports whether a delete of the key is owed.
+func (o *Owed) Has(key []byte) bool {
 	if o.count.Load() == 0 {
 		return false
 	}
@@ -84,7 +84,7 @@ func (o *owed) has(key []byte) bool {
 
 // send sends what is owed again and again, until there is nothing left or the upstream is
 // closed.
-func (o *owed) send() {
+func (o *Owed) send() {
 	d := o.of
 	for wait := owedMin; ; wait = min(2*wait, owedMax) {
 		timer := time.NewTimer(wait)
@@ -94,20 +94,20 @@ func (o *owed) send() {
 			return
 		case <-timer.C:
 		}
-		if d.up() {
+		if d.Up() {
 			if err := o.trySend(); err != nil {
-				d.log.Debug("deletes are still owed", "member", d.address, "err", err)
+				d.log.Debug("deletes are still owed", "member", d.Address, "err", err)
 			}
 		}
 		if o.nothing() {
-			d.log.Info("the member has accepted all owed deletes", "member", d.address)
+			d.log.Info("the member has accepted all owed deletes", "member", d.Address)
 			return
 		}
 	}
 }
 
 // nothing reports whether nothing is owed any more, and has the next add send again then.
-func (o *owed) nothing() bool {
+func (o *Owed) nothing() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.sending = len(o.keys) > 0
@@ -115,20 +115,20 @@ func (o *owed) nothing() bool {
 }
 
 // trySend sends each delete once, and drops those that the upstream accepts.
-func (o *owed) trySend() error {
+func (o *Owed) trySend() error {
 	conn, err := o.of.dial(context.Background())
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	side := newSideConn(conn, o.of.timeout)
+	side := newSide(conn, o.of.Timeout)
 	keys := o.list()
 	for len(keys) > 0 {
 		batch := keys[:min(owedBatch, len(keys))]
 		keys = keys[len(batch):]
 		var b []byte
 		for _, key := range batch {
-			b = mc.AppendRequest(b, deleteRequest([]byte(key)))
+			b = mc.AppendRequest(b, DeleteRequest([]byte(key)))
 		}
 		if err := side.send(b); err != nil {
 			return err
@@ -147,7 +147,7 @@ func (o *owed) trySend() error {
 	return nil
 }
 
-func (o *owed) list() []string {
+func (o *Owed) list() []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	keys := make([]string, 0, len(o.keys))
@@ -158,7 +158,7 @@ func (o *owed) list() []string {
 }
 
 // paid drops a key whose delete the upstream has accepted.
-func (o *owed) paid(key string) {
+func (o *Owed) paid(key string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if end, found := o.keys[key]; found {
@@ -170,9 +170,9 @@ func (o *owed) paid(key string) {
 	}
 }
 
-// leave puts what is owed into the journal, for the next start.
-func (o *owed) leave() error {
-	keys, outage := o.list(), o.of.outage
+// Leave puts what is owed into the journal, for the next start.
+func (o *Owed) Leave() error {
+	keys, outage := o.list(), o.of.Outage
 	if len(keys) == 0 || outage == nil {
 		return nil
 	}

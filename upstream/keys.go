@@ -1,4 +1,4 @@
-package router
+package upstream
 
 import (
 	"cmp"
@@ -13,27 +13,27 @@ import (
 	"holdfast/mc"
 )
 
-// A listedKey is a key and when it was read last, in Unix seconds.
-type listedKey struct {
-	key  string
-	last int64
+// A ListedKey is a key and when it was read last, in Unix seconds.
+type ListedKey struct {
+	Key  string
+	Last int64
 }
 
-// listKeys asks the upstream for its keys, at most most, and sorts the most recently read
+// ListKeys asks the upstream for its keys, at most most, and sorts the most recently read
 // first.
-func (d *upstream) listKeys(ctx context.Context, most int) ([]listedKey, error) {
+func (d *Upstream) ListKeys(ctx context.Context, most int) ([]ListedKey, error) {
 	conn, err := d.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
-	side := newSideConn(conn, d.timeout)
+	side := newSide(conn, d.Timeout)
 	if err := side.send([]byte("lru_crawler metadump all\r\n")); err != nil {
 		return nil, err
 	}
-	var keys []listedKey
+	var keys []ListedKey
 	for {
-		if err := conn.SetDeadline(time.Now().Add(max(d.timeout, time.Second))); err != nil { // for the next lines
+		if err := conn.SetDeadline(time.Now().Add(max(d.Timeout, time.Second))); err != nil { // for the next lines
 			return nil, err
 		}
 		read, err := side.client.ReadLine()
@@ -42,7 +42,7 @@ func (d *upstream) listKeys(ctx context.Context, most int) ([]listedKey, error) 
 		case err != nil:
 			return nil, err
 		case line == "END":
-			slices.SortFunc(keys, func(a, b listedKey) int { return cmp.Compare(b.last, a.last) })
+			slices.SortFunc(keys, func(a, b ListedKey) int { return cmp.Compare(b.Last, a.Last) })
 			return keys, nil
 		case !strings.HasPrefix(line, "key="):
 			return nil, fmt.Errorf("metadump was answered with %.60q", line)
@@ -55,19 +55,19 @@ func (d *upstream) listKeys(ctx context.Context, most int) ([]listedKey, error) 
 }
 
 // parseListed reads a line of metadump: "key=a%20b exp=-1 la=1700000000 …".
-func parseListed(line string) (k listedKey, ok bool) {
+func parseListed(line string) (k ListedKey, ok bool) {
 	for word := range strings.FieldsSeq(line) {
 		name, value, _ := strings.Cut(word, "=")
 		var err error
 		switch name {
 		case "key":
-			k.key, err = url.PathUnescape(value)
+			k.Key, err = url.PathUnescape(value)
 		case "la":
-			k.last, err = strconv.ParseInt(value, 10, 64)
+			k.Last, err = strconv.ParseInt(value, 10, 64)
 		}
 		if err != nil {
 			return k, false
 		}
 	}
-	return k, k.key != "" && len(k.key) <= mc.MaxKeyBytes
+	return k, k.Key != "" && len(k.Key) <= mc.MaxKeyBytes
 }

@@ -1,4 +1,4 @@
-package router
+package upstream
 
 import (
 	"bytes"
@@ -12,7 +12,7 @@ import (
 // What an upstream may say at most.
 const (
 	maxLineBytes    = 16 << 10
-	maxValueBytes   = 1 << 30
+	MaxValueBytes   = 1 << 30
 	maxLengthDigits = 10 // of maxValueBytes
 )
 
@@ -81,7 +81,7 @@ func (c *conn) answer(data []byte, end int) int {
 		return c.garbled(line, "it answers nothing that was asked")
 	}
 	if p.form == formGet {
-		c.refused(&answer{result: r, wire: line})
+		c.refused(&Answer{Result: r, Wire: line})
 	} else {
 		c.deliver(r, line)
 	}
@@ -110,13 +110,13 @@ func (c *conn) value(data []byte, end int) int {
 		return c.garbled(data[:end], "no flags")
 	}
 	key := rest[:space]
-	_, rest, ok := number(rest[space+1:])
+	_, rest, ok := Number(rest[space+1:])
 	if !ok || rest[0] != ' ' {
 		return c.garbled(data[:end], "no length")
 	}
 	size, rest, ok := length(rest[1:])
 	if op := k.pending.at(0).request.Op; ok && (op == mc.Gets || op == mc.Gats) && rest[0] == ' ' {
-		_, rest, ok = number(rest[1:])
+		_, rest, ok = Number(rest[1:])
 	} else {
 		ok = ok && op != mc.Gets && op != mc.Gats
 	}
@@ -135,7 +135,7 @@ func (c *conn) value(data []byte, end int) int {
 	if p.last { // END is to come, and then the next answer begins
 		return c.lastValue(data, took)
 	}
-	c.deliver(resultHit, data[:took])
+	c.deliver(Hit, data[:took])
 	return took
 }
 
@@ -149,7 +149,7 @@ func (c *conn) lastValue(data []byte, took int) int {
 	case string(rest[:len(mc.End)]) != mc.End:
 		return c.garbled(rest[:min(len(rest), 64)], "no END")
 	}
-	c.deliver(resultHit, data[:took])
+	c.deliver(Hit, data[:took])
 	return took + len(mc.End)
 }
 
@@ -191,7 +191,7 @@ func (c *conn) misses(key []byte) {
 			return
 		}
 		last := p.last
-		c.deliver(resultMiss, nil)
+		c.deliver(Miss, nil)
 		if last {
 			return
 		}
@@ -200,7 +200,7 @@ func (c *conn) misses(key []byte) {
 
 // refused ends the get line in front with an error. If it asked for several keys, each is asked for
 // again alone: the error may be for one of them only, and they may be of different clients.
-func (c *conn) refused(a *answer) {
+func (c *conn) refused(a *Answer) {
 	k := c.link
 	for {
 		p := k.pending.at(0)
@@ -218,35 +218,35 @@ func (c *conn) refused(a *answer) {
 }
 
 // deliver answers the request in front.
-func (k *link) deliver(a *answer) {
+func (k *link) deliver(a *Answer) {
 	p := k.pending.pop()
 	request, to, epoch := p.request, p.to, p.epoch
 	if epoch != k.to.epoch.Load() && !request.Op.Reads() {
 		// Others have found the upstream down since, and what it missed then may undo this.
-		k.results[resultClosed]++
-		k.lane.refuse(to, resultClosed, k.to.address+" went down")
+		k.results[Closed]++
+		k.lane.refuse(to, Closed, k.to.Address+" went down")
 		return
 	}
-	k.results[a.result]++
+	k.results[a.Result]++
 	to.Receive(a)
 }
 
 // deliver answers the request in front.
-func (c *conn) deliver(r result, wire []byte) {
-	c.taken = answer{result: r, wire: wire} // one at a time, and nobody keeps it
+func (c *conn) deliver(r Result, wire []byte) {
+	c.taken = Answer{Result: r, Wire: wire} // one at a time, and nobody keeps it
 	c.link.deliver(&c.taken)
 }
 
 // lineResult tells what a line of one of the simple forms means; false when it can't be an answer.
-func lineResult(line []byte, f form, r *mc.Request) (result, bool) {
+func lineResult(line []byte, f form, r *mc.Request) (Result, bool) {
 	if len(line) < 3 || line[len(line)-2] != '\r' {
 		return 0, false
 	}
 	switch {
 	case string(line) == mc.BadCommand, saysError(line, clientError):
-		return resultClientError, true
+		return ClientError, true
 	case saysError(line, serverError):
-		return resultServerError, true
+		return ServerError, true
 	case f == formLine:
 		return classicResult(line, r.Op)
 	case f == formMeta:
@@ -267,39 +267,39 @@ func saysError(line, word []byte) bool {
 
 // classicResult takes only what an upstream can answer to op: another answer belongs to another
 // request.
-func classicResult(line []byte, op mc.Op) (result, bool) {
+func classicResult(line []byte, op mc.Op) (Result, bool) {
 	switch op {
 	case mc.Delete:
 		return doneOr(line, mc.Deleted)
 	case mc.Touch:
 		return doneOr(line, mc.Touched)
 	case mc.FlushAll:
-		return resultDone, string(line) == mc.OK
+		return Done, string(line) == mc.OK
 	case mc.Incr, mc.Decr:
-		if _, rest, ok := number(line); ok && len(bytes.TrimSpace(rest)) == 0 { // decr may leave spaces behind
-			return resultDone, true
+		if _, rest, ok := Number(line); ok && len(bytes.TrimSpace(rest)) == 0 { // decr may leave spaces behind
+			return Done, true
 		}
-		return resultNotFound, string(line) == mc.NotFound
+		return NotFound, string(line) == mc.NotFound
 	}
 	switch string(line) {
 	case mc.NotStored:
-		return resultNotStored, true
+		return NotStored, true
 	case mc.Exists:
-		return resultExists, true
+		return Exists, true
 	}
 	return doneOr(line, mc.Stored)
 }
 
 // doneOr is the result of what was done or found nothing.
-func doneOr(line []byte, done string) (result, bool) {
+func doneOr(line []byte, done string) (Result, bool) {
 	if string(line) == done {
-		return resultDone, true
+		return Done, true
 	}
-	return resultNotFound, string(line) == mc.NotFound
+	return NotFound, string(line) == mc.NotFound
 }
 
 // metaResult takes only what an upstream can answer to r, like classicResult.
-func metaResult(line []byte, r *mc.Request) (result, bool) {
+func metaResult(line []byte, r *mc.Request) (Result, bool) {
 	if len(line) < 4 || line[2] != ' ' && line[2] != '\r' || r.Op != mc.MetaDebug && !echoes(line[2:], r) {
 		return 0, false
 	}
@@ -308,15 +308,15 @@ func metaResult(line []byte, r *mc.Request) (result, bool) {
 	case mc.HD:
 		return found(r), true
 	case mc.ME:
-		return resultHit, r.Op == mc.MetaDebug
+		return Hit, r.Op == mc.MetaDebug
 	case mc.EN:
-		return resultMiss, !writes
+		return Miss, !writes
 	case mc.NF:
-		return resultNotFound, writes
+		return NotFound, writes
 	case mc.NS:
-		return resultNotStored, writes && r.Op != mc.MetaDelete
+		return NotStored, writes && r.Op != mc.MetaDelete
 	case mc.EX:
-		return resultExists, writes
+		return Exists, writes
 	}
 	return 0, false
 }
@@ -361,22 +361,22 @@ func hasFlag(args, flag []byte) bool {
 }
 
 // found is the result of a meta command that did what it was to do.
-func found(r *mc.Request) result {
+func found(r *mc.Request) Result {
 	if r.Op == mc.MetaGet || r.Op == mc.MetaDebug {
-		return resultHit
+		return Hit
 	}
-	return resultDone
+	return Done
 }
 
 // length reads the length of a block.
 func length(b []byte) (n int, rest []byte, ok bool) {
-	n, rest, ok = number(b)
-	return n, rest, ok && len(b)-len(rest) <= maxLengthDigits && n <= maxValueBytes
+	n, rest, ok = Number(b)
+	return n, rest, ok && len(b)-len(rest) <= maxLengthDigits && n <= MaxValueBytes
 }
 
 // number reads the decimal number that b begins with, of up to 20 digits; values above an int's are
 // cut, which only answers to incr have.
-func number(b []byte) (n int, rest []byte, ok bool) {
+func Number(b []byte) (n int, rest []byte, ok bool) {
 	i := 0
 	for i < len(b) && i < 20 && b[i] >= '0' && b[i] <= '9' {
 		n = n*10 + int(b[i]-'0')
@@ -389,9 +389,9 @@ func number(b []byte) (n int, rest []byte, ok bool) {
 // What the upstream said is logged, and not for the clients: it may be another one's.
 func (c *conn) garbled(line []byte, why string) int {
 	if k := c.link; k.conn == c {
-		k.to.log.Warn("garbled answer", "member", k.to.address, "answer",
+		k.to.log.Warn("garbled answer", "member", k.to.Address, "answer",
 			fmt.Sprintf("%.60q", bytes.TrimRight(line, "\r\n")), "err", why)
-		k.fail(resultClosed, errGarbled)
+		k.fail(Closed, errGarbled)
 	}
 	return 0
 }

@@ -1,4 +1,4 @@
-package router
+package upstream
 
 import (
 	"iter"
@@ -15,17 +15,17 @@ type Set struct {
 	lanes      []*Lane
 	log        *slog.Logger
 	now        func() time.Time
-	byIdentity map[identity]*upstream
+	byIdentity map[Identity]*Upstream
 	ids        int // of upstreams, made so far
 }
 
 // NewSet returns an empty set, whose upstreams have links from the lanes.
 func NewSet(lanes []*Lane, log *slog.Logger, now func() time.Time) *Set {
-	return &Set{lanes: lanes, log: log, now: now, byIdentity: map[identity]*upstream{}}
+	return &Set{lanes: lanes, log: log, now: now, byIdentity: map[Identity]*Upstream{}}
 }
 
 // Use returns the upstream with this identity, with one use more; nil if there is none.
-func (s *Set) Use(id identity) *upstream {
+func (s *Set) Use(id Identity) *Upstream {
 	d := s.byIdentity[id]
 	if d != nil {
 		d.uses++
@@ -35,17 +35,17 @@ func (s *Set) Use(id identity) *upstream {
 
 // Add makes an upstream that isn't in the set, with one use. It has an outage if it has a journal,
 // and is down then if that has something that it missed: see StartProbing. The marker may be nil.
-func (s *Set) Add(id identity, o settings, j *journal.Journal, marker Marker) *upstream {
-	d := &upstream{identity: id, settings: o, log: s.log, now: s.now, lanes: s.lanes, closed: make(chan struct{}), uses: 1}
+func (s *Set) Add(id Identity, o Settings, j *journal.Journal, marker Marker) *Upstream {
+	d := &Upstream{Identity: id, Settings: o, log: s.log, now: s.now, lanes: s.lanes, closed: make(chan struct{}), uses: 1}
 	d.id = s.ids // never used again: a batch of an old tree may still go by it
 	s.ids++
 	d.upSince.Store(s.now().UnixNano())
-	d.owed.of = d
+	d.Owed.of = d
 	if j != nil {
-		d.outage = &outage{of: d, journal: j, marker: marker}
+		d.Outage = &Outage{of: d, journal: j, marker: marker}
 		if j.InOutage() {
 			d.downAt = s.now()
-			d.state.Store(stateDown)
+			d.state.Store(StateDown)
 		}
 	}
 	s.byIdentity[id] = d
@@ -54,16 +54,16 @@ func (s *Set) Add(id identity, o settings, j *journal.Journal, marker Marker) *u
 
 // Release gives one use of the upstream back. With the last one it is closed: its probes end, and
 // its links once they have brought what is in line.
-func (s *Set) Release(d *upstream) {
+func (s *Set) Release(d *Upstream) {
 	if d.uses--; d.uses > 0 {
 		return
 	}
 	close(d.closed)
-	delete(s.byIdentity, d.identity)
+	delete(s.byIdentity, d.Identity)
 	for _, l := range s.lanes {
 		l.loop.Post(func() { l.drop(d) })
 	}
 }
 
 // All returns the upstreams in no order.
-func (s *Set) All() iter.Seq[*upstream] { return maps.Values(s.byIdentity) }
+func (s *Set) All() iter.Seq[*Upstream] { return maps.Values(s.byIdentity) }

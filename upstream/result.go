@@ -1,0 +1,93 @@
+package upstream
+
+import (
+	"bytes"
+
+	"holdfast/mc"
+)
+
+// A Receiver gets the answer to a request that was enqueued.
+type Receiver interface {
+	// Receive is called exactly once, with the lane locked. What the answer borrows is valid during
+	// the call.
+	Receive(a *Answer)
+}
+
+// A Result is what an answer says.
+type Result uint8
+
+const (
+	Hit       Result = iota // a value, or what a meta get asked for
+	Miss                    // of a get
+	Done                    // stored, deleted, touched, counted
+	NotStored               // add, replace, append, prepend
+	Exists                  // cas
+	NotFound                // of others than gets
+
+	ClientError // the request is wrong: no other member would take it
+
+	// The failures: another member may do better.
+	ServerError    // the member says SERVER_ERROR, or what isn't understood
+	Busy           // too many requests are waiting for the member
+	Down           // the member is known to be down: nothing was sent
+	Connect        // refused, unreachable: nothing was sent
+	ConnectTimeout // likewise
+	Timeout        // sent, perhaps, and no answer in time
+	Closed         // sent, perhaps, and the connection broke
+)
+
+// Failed reports whether another member may do better.
+func (r Result) Failed() bool { return r >= ServerError }
+
+// Unsent reports whether the member has surely not seen the request.
+func (r Result) Unsent() bool { return r >= Busy && r <= ConnectTimeout }
+
+// CountsAsSent reports whether the member may have seen the request, or would only refuse it again
+// if it were sent again at once.
+func (r Result) CountsAsSent() bool { return !r.Unsent() || r == Busy }
+
+// resultNames are those of failures in Options, and of all in metrics.
+var resultNames = [...]string{
+	Hit: "hit", Miss: "miss", Done: "done", NotStored: "not_stored", Exists: "exists",
+	NotFound: "not_found", ClientError: "client_error", ServerError: "server_error", Busy: "busy",
+	Down: "down", Connect: "connect", ConnectTimeout: "connect_timeout", Timeout: "timeout",
+	Closed: "closed",
+}
+
+func (r Result) String() string { return resultNames[r] }
+
+// An Answer is what a member, or a route, says to a request.
+type Answer struct {
+	Result Result
+	// Wire is the answer as it goes to the client, \r\n included: of a classic get the VALUE line and
+	// the block, or nothing for a miss; END isn't in it.
+	Wire []byte
+	// Missed is set on the failure of a read whose pool has its clients told of a miss instead
+	// (Pool.OnError). Routes that go on after a failure do so all the same.
+	Missed bool
+}
+
+// Own returns a copy that borrows nothing.
+func (a *Answer) Own() Answer {
+	return Answer{Result: a.Result, Wire: append([]byte(nil), a.Wire...), Missed: a.Missed}
+}
+
+// refuse answers a request with a failure that was found here.
+func (l *Lane) refuse(to Receiver, r Result, text string) {
+	l.scratch = mc.AppendServerError(l.scratch[:0], text)
+	to.Receive(&Answer{Result: r, Wire: l.scratch})
+}
+
+// ParseResult returns what a whole answer to r says; false if it can't be one. A missed get has no
+// bytes.
+func ParseResult(wire []byte, r *mc.Request) (Result, bool) {
+	switch {
+	case len(wire) == 0:
+		return Miss, true
+	case bytes.HasPrefix(wire, valueWord):
+		return Hit, true
+	case bytes.HasPrefix(wire, vaWord):
+		return found(r), true
+	}
+	return lineResult(wire, formOf(r.Op), r)
+}
