@@ -19,7 +19,7 @@ const (
 	CRLF = "\r\n"
 )
 
-// The codes that meta answers start with. Flags and CRLF follow; of VA, a space and the value's
+// The codes at the start of meta answers. Flags and CRLF follow; after VA, a space and the value's
 // length come first.
 const (
 	HD = "HD"
@@ -32,7 +32,7 @@ const (
 	ME = "ME"
 )
 
-// Errors that are found when a request is served. See doc/protocol.txt, "Error strings".
+// Errors found when a request is served. See doc/protocol.txt, "Error strings".
 const (
 	BadCommand    = "ERROR\r\n"
 	BadLine       = "CLIENT_ERROR bad command line format\r\n"
@@ -42,7 +42,7 @@ const (
 	NoMemoryDelta = "SERVER_ERROR out of memory\r\n" // incr, decr and ma
 )
 
-// Errors that are found when a request is decoded.
+// Errors found when a request is decoded.
 const (
 	faultCommand        = BadCommand
 	faultLine           = BadLine
@@ -64,12 +64,12 @@ const (
 	faultArithmeticMode = "CLIENT_ERROR invalid mode for ma M token\r\n"
 )
 
-// AppendClientError appends the line that says what is wrong with a request.
+// AppendClientError appends a line that says what is wrong with a request.
 func AppendClientError(dst []byte, text string) []byte {
 	return appendLine(dst, "CLIENT_ERROR ", text)
 }
 
-// AppendServerError appends the line that says why the server can't serve a request.
+// AppendServerError appends a line that says why the server can't serve a request.
 func AppendServerError(dst []byte, text string) []byte {
 	return appendLine(dst, "SERVER_ERROR ", text)
 }
@@ -101,13 +101,13 @@ func appendValue(dst, key []byte, clientFlags uint32, valueBytes int) []byte {
 	return AppendUint(dst, uint64(valueBytes))
 }
 
-// AppendMetaValue appends the start of the answer of a meta command that returns a value of
-// valueBytes: "VA 5". Flags, CRLF, the value and CRLF follow.
+// AppendMetaValue appends the start of a meta command's answer with a value of valueBytes: "VA 5".
+// Flags, CRLF, the value and CRLF follow.
 func AppendMetaValue(dst []byte, valueBytes int) []byte {
 	return AppendUint(append(dst, "VA "...), uint64(valueBytes))
 }
 
-// AppendMetaUint appends a flag of a meta answer that has a number: " s5".
+// AppendMetaUint appends a flag with a number to a meta answer: " s5".
 func AppendMetaUint(dst []byte, flag byte, n uint64) []byte {
 	return AppendUint(append(dst, ' ', flag), n)
 }

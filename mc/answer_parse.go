@@ -7,11 +7,11 @@ type AnswerKind uint8
 
 // The kinds of answers. Those of the meta commands come after AnswerStat, and the errors last.
 const (
-	NoAnswer AnswerKind = iota // the line is no answer of the protocol
+	NoAnswer AnswerKind = iota // the line is not an answer of the protocol
 
-	AnswerValue  // VALUE of get, gets, gat and gats
-	AnswerEnd    // END of those, and of stats
-	AnswerStored // of the storage commands, with the next three
+	AnswerValue  // VALUE: of get, gets, gat and gats
+	AnswerEnd    // END: of the same, and of stats
+	AnswerStored // of the storage commands, like the next three
 	AnswerNotStored
 	AnswerExists
 	AnswerNotFound // also of delete, touch, incr and decr
@@ -20,7 +20,7 @@ const (
 	AnswerOK      // of flush_all, verbosity and others about the server
 	AnswerNumber  // of incr and decr
 	AnswerVersion // VERSION
-	AnswerStat    // STAT: one line of a server's statistics
+	AnswerStat    // STAT: a line of a server's statistics
 
 	AnswerHD
 	AnswerVA
@@ -31,7 +31,7 @@ const (
 	AnswerMN
 	AnswerME
 
-	AnswerError // ERROR: the server doesn't know the command
+	AnswerError // ERROR: the command is unknown to the server
 	AnswerClientError
 	AnswerServerError
 )
@@ -56,11 +56,12 @@ func (k AnswerKind) String() string { return answerWords[k] }
 // IsError reports whether the server refused the request.
 func (k AnswerKind) IsError() bool { return k >= AnswerError }
 
-// An Answer is the parsed form of what a server answers to one request of the text protocol, or to
-// one key of a get line. Key and Args borrow the line that it was parsed from.
+// An Answer is a parsed answer to a request of the text protocol, or to one key of a get line. Key
+// and Args borrow the line from which it was parsed.
 //
-// It is lax in nothing: one space between the parts of a VALUE line, numbers of digits alone.
-// Servers and proxies print them so, and a client that guesses reads one answer for another.
+// Parsing is strict: there is one space between the parts of a VALUE line, and numbers consist of
+// digits. Servers and proxies print answers like that, and a client that guesses may mistake one
+// answer for another.
 type Answer struct {
 	Kind       AnswerKind
 	HasCAS     bool // AnswerValue: of gets or gats
@@ -71,11 +72,11 @@ type Answer struct {
 	Number      uint64 // AnswerNumber: the new value
 
 	Key  []byte // AnswerValue, AnswerME: the key; AnswerStat: the name
-	Args []byte // meta: the flags; AnswerStat, AnswerVersion and errors: the text behind. Nil if there is none
+	Args []byte // meta: the flags; AnswerStat, AnswerVersion, errors: the text that follows; nil if none
 }
 
-// ParseLine sets a to what the line says, which is the first one of an answer, without its line
-// end. It reports whether the line can be one; a.Kind is NoAnswer otherwise.
+// ParseLine parses the first line of an answer, without its line end. It reports whether the line
+// is valid; if not, a.Kind is NoAnswer.
 func (a *Answer) ParseLine(line []byte) bool {
 	*a = Answer{}
 	if rest, ok := bytes.CutPrefix(line, []byte("VALUE ")); ok {
@@ -116,9 +117,9 @@ func (a *Answer) ParseLine(line []byte) bool {
 	return true
 }
 
-// Parse sets a to an answer as it is on the wire, with its line ends and the block of AnswerValue or
-// AnswerVA. It returns the block, which borrows wire, and reports whether wire is one answer and no
-// more; END, which ends the answers to a get line, is an answer of its own.
+// Parse parses an answer as it is on the wire, with its line ends and the block of AnswerValue or
+// AnswerVA. It returns the block, which borrows wire, and reports whether wire is exactly one
+// answer. END, which ends the answers to a get line, is an answer of its own.
 func (a *Answer) Parse(wire []byte) (block []byte, ok bool) {
 	line, rest, ok := bytes.Cut(wire, []byte(CRLF))
 	if !ok || !a.ParseLine(line) {
@@ -154,19 +155,20 @@ func (a *Answer) Flag(flag byte) (argument []byte, ok bool) {
 	return nil, false
 }
 
-// FlagUint returns the number that is the argument of a flag of a meta answer.
+// FlagUint returns the argument of a flag of a meta answer, and reports whether it is there and a
+// number.
 func (a *Answer) FlagUint(flag byte) (n uint64, ok bool) {
 	argument, ok := a.Flag(flag)
 	if !ok {
 		return 0, false
 	}
-	if n, _, ok = cutUint(argument); !ok { // a token has no space in it, so that this is all of it
+	if n, _, ok = cutUint(argument); !ok { // a token has no space, so cutUint parses all of it
 		return 0, false
 	}
 	return n, true
 }
 
-// AppendLine appends the line that a is the parsed form of, without its line end.
+// AppendLine appends the line from which a would be parsed, without its line end.
 func (a *Answer) AppendLine(dst []byte) []byte {
 	switch a.Kind {
 	case AnswerValue:
@@ -191,7 +193,7 @@ func (a *Answer) AppendLine(dst []byte) []byte {
 	return dst
 }
 
-// Text returns the answer's word and what stands behind it, as for a message about an error.
+// Text returns the answer's word and the text that follows it, for messages about errors.
 func (a *Answer) Text() string {
 	if a.Args == nil {
 		return a.Kind.String()
@@ -256,8 +258,7 @@ func (a *Answer) parseMeta(kind AnswerKind, rest []byte) bool {
 // maxEncodedKeyBytes is the length of the longest key in base64.
 const maxEncodedKeyBytes = (MaxKeyBytes + 2) / 3 * 4
 
-// parseNumber parses an answer to incr or decr. A decr that makes the number shorter leaves spaces
-// behind it.
+// parseNumber parses an answer to incr or decr. A server may pad the number with spaces.
 func (a *Answer) parseNumber(line []byte) bool {
 	n, rest, ok := cutUint(line)
 	if !ok || len(trim(rest)) > 0 {
@@ -267,7 +268,7 @@ func (a *Answer) parseNumber(line []byte) bool {
 	return true
 }
 
-// metaKind returns the kind of the code that a meta answer begins with.
+// metaKind returns the kind of answer that begins with the meta code.
 func metaKind(code []byte) AnswerKind {
 	switch string(code) {
 	case HD:
@@ -290,7 +291,7 @@ func metaKind(code []byte) AnswerKind {
 	return NoAnswer
 }
 
-// wordKind returns the kind of the word that another answer begins with.
+// wordKind returns the kind of answer that begins with the word.
 func wordKind(word []byte) AnswerKind {
 	switch string(word) {
 	case "END":
@@ -332,7 +333,7 @@ func cutWord(line []byte) (word, rest []byte) {
 	return word, rest
 }
 
-// cutUint cuts the number off that b begins with. What is left is empty or begins with a space.
+// cutUint cuts off the number at the start of b. The rest is empty or begins with a space.
 func cutUint(b []byte) (n uint64, rest []byte, ok bool) {
 	const most = 1<<64 - 1
 	i := 0

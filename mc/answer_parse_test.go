@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// randomAnswer returns an answer that a server may give.
+// randomAnswer returns a random valid answer.
 func randomAnswer(r *rand.Rand) Answer {
 	word := func(longest int) []byte {
 		b := make([]byte, 1+r.IntN(longest))
@@ -48,9 +48,9 @@ func randomAnswer(r *rand.Rand) Answer {
 	return a
 }
 
-// TestAnswersParseBack checks that what is printed parses as the same, that a line that is cut off
-// is never taken for an answer of another kind, and that a byte more makes it no answer, except
-// behind a text or a name.
+// TestAnswersParseBack checks that an answer prints and parses as the same, that a truncated line
+// is never parsed as another kind, and that a line with an extra byte is invalid, except after a
+// text or a name.
 func TestAnswersParseBack(t *testing.T) {
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -80,7 +80,7 @@ func TestAnswersParseBack(t *testing.T) {
 }
 
 // TestWholeAnswersParseBack checks that an answer with its block parses as the same, and that one
-// with a byte too few or too many, or with a block of another length, is no answer.
+// with missing or extra bytes is invalid.
 func TestWholeAnswersParseBack(t *testing.T) {
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -142,7 +142,7 @@ func TestAnswerFlags(t *testing.T) {
 	}
 }
 
-// TestAnswersOfOurs parses what the printers of this package print.
+// TestAnswersOfOurs parses the answers that this package appends.
 func TestAnswersOfOurs(t *testing.T) {
 	for _, c := range []struct {
 		printed []byte
@@ -252,8 +252,8 @@ func showAnswer(a *Answer) string {
 	return s
 }
 
-// FuzzAnswer checks that no line panics, that what can't be an answer leaves nothing behind, and
-// that what is one stays what it is when it is printed and parsed again.
+// FuzzAnswer checks that no line panics, that an invalid line leaves the Answer zero, and that a
+// valid one prints and parses as the same.
 func FuzzAnswer(f *testing.F) {
 	for _, line := range []string{
 		"VALUE k 0 5", "VALUE k 1 2147483645 3", "END", "NOT_STORED", "12 ", "VERSION 1", "STAT a b", "HD s5 t-1", "VA 5 f0",

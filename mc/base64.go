@@ -3,7 +3,7 @@ package mc
 // notBase64 marks the bytes that decodeBase64 skips.
 const notBase64 = 0x80
 
-// sextets maps a byte to the six bits that it stands for, 0 for the padding.
+// sextets maps a byte to its six bits, and the padding to 0.
 var sextets = func() (t [256]byte) {
 	for i := range t {
 		t[i] = notBase64
@@ -16,10 +16,10 @@ var sextets = func() (t [256]byte) {
 	return t
 }()
 
-// decodeBase64 writes the bytes that src encodes to dst, which may be src itself, or nil to get the
-// length only, and returns the length; 0 if src can't be decoded. encoding/base64 can't be used:
+// decodeBase64 writes the bytes that src encodes to dst, which may be src itself, or nil to compute
+// only the length, and returns the length, or 0 if src is invalid. encoding/base64 can't be used:
 // memcached skips foreign bytes, accepts padding in the middle of the last group and ignores what
-// follows it, and two spellings of a key must stay one key.
+// follows it, and two spellings of a key must remain the same key.
 func decodeBase64(dst, src []byte) int {
 	count := 0
 	for _, c := range src {

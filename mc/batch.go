@@ -3,18 +3,18 @@ package mc
 // Limits that bound what one batch holds.
 const (
 	MaxKeyBytes  = 250       // memcached's KEY_MAX_LENGTH
-	MaxLineBytes = 1 << 20   // a get line of many keys; others hold maxOtherLineBytes
-	MaxRequests  = 256       // a batch; a longer get line goes on in the next one
-	FullBytes    = 256 << 10 // answers after which a handler pauses: see Batch.Full
+	MaxLineBytes = 1 << 20   // of a get line, which may have many keys; for others see maxOtherLineBytes
+	MaxRequests  = 256       // in a batch; a longer get line continues in the next one
+	FullBytes    = 256 << 10 // of answers, after which a handler pauses: see Batch.Full
 )
 
 // A Handler answers batches: a cache, a pool, a router, or a function in a test.
 //
 // Serve answers b.Requests from b.Next on, in order, by appending to b.Out, and advances b.Next
-// past each request that is completely answered. It may stop early, after at least one request,
-// when b.Full: the server then writes the answers so far and calls Serve again with the rest. It
-// ends with b.Done, once, on any goroutine, before or after Serve has returned; after Done the
-// handler touches neither the batch nor anything that its requests borrow.
+// past each request that is completely answered. If b.Full reports true it may stop early, after at
+// least one request: the server then writes the answers so far and calls Serve again for the rest.
+// Each call of Serve ends with one call of b.Done, on any goroutine, before or after Serve returns;
+// after Done the handler touches neither the batch nor anything that its requests borrow.
 type Handler interface {
 	Serve(b *Batch)
 }
@@ -25,18 +25,18 @@ type HandlerFunc func(b *Batch)
 // Serve calls f.
 func (f HandlerFunc) Serve(b *Batch) { f(b) }
 
-// A Batch holds all whole requests that a connection had when it was read. One write answers it.
-// It is used by one goroutine at a time; Done returns it to its owner.
+// A Batch holds all complete requests that a connection had when it was read. Its answers are sent
+// in one write. It is used by one goroutine at a time; Done returns it to its owner.
 type Batch struct {
 	Requests []Request
 	Next     int    // the first request that is not answered yet
 	Out      []byte // the answers, in order
-	Pinned   []Pin  // large values that stand in the answer by reference, At rising
-	Lane     int    // which event loop serves it: a hint for counters and locks that shouldn't be shared
-	Carry    []byte // a handler's notes for the rest of a get line that began in this batch; Reset keeps it
+	Pinned   []Pin  // large values that are in the answer by reference, in ascending order of At
+	Lane     int    // the event loop that serves it: a hint for counters and locks that shouldn't be shared
+	Carry    []byte // a handler's state for the rest of a get line that began in this batch; Reset keeps it
 	Binary   bool   // the requests are of the binary protocol, and the answers must be; Reset keeps it
-	OnLoop   bool   // Serve runs on that event loop itself, so work for the batch needs no wake-up
-	Entry    int    // the server's listener that it came through, for handlers that serve them differently
+	OnLoop   bool   // Serve runs on that event loop, so work for the batch needs no wake-up
+	Entry    int    // the server's listener that it came from, for handlers that serve them differently
 	Conn     int    // the connection that it came from, for logs: its file descriptor, 0 if unknown
 
 	pinnedBytes int
@@ -44,7 +44,7 @@ type Batch struct {
 }
 
 // A Pin is a large value that is sent after the first At bytes of Out, directly from where it is
-// stored; it doesn't change until Release. The server calls Release once, also when the connection
+// stored. It doesn't change until Release, which the server calls once, even if the connection
 // breaks.
 type Pin struct {
 	At      int
@@ -55,11 +55,11 @@ type Pin struct {
 // NewBatch returns an empty batch whose Done calls done.
 func NewBatch(done func(*Batch)) *Batch { return &Batch{done: done} }
 
-// Done reports that the batch is answered up to Next: see Handler.
+// Done reports to the batch's owner that it is answered up to Next: see Handler.
 func (b *Batch) Done() { b.done(b) }
 
-// Full reports whether the answers so far should be written before more are made. It bounds the
-// memory that a client that reads slowly can make the server hold.
+// Full reports whether the answers so far should be written before more are appended. It bounds the
+// memory that the server holds for a client that reads slowly.
 func (b *Batch) Full() bool { return len(b.Out)+b.pinnedBytes >= FullBytes }
 
 // Pin appends a value by reference.
@@ -78,7 +78,7 @@ func (b *Batch) Reset() {
 	b.ResetOut()
 }
 
-// ResetOut empties the answers, which have been written, and keeps the requests.
+// ResetOut removes the answers, which have been written, and keeps the requests.
 func (b *Batch) ResetOut() {
 	b.Out = b.Out[:0]
 	clear(b.Pinned)

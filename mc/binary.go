@@ -2,24 +2,24 @@ package mc
 
 import "encoding/binary"
 
-// The binary protocol, after memcached 1.6.18 (proto_bin.c, protocol_binary.h): a request is a
-// header of BinaryHeaderBytes, then extras, key and value, whose lengths are in the header; an
-// answer likewise. Numbers are big-endian. BinaryDecoder makes the same requests of it as Decoder
-// makes of text; this file has the forms of answers.
+// The binary protocol follows memcached 1.6.18 (proto_bin.c, protocol_binary.h): a request or an
+// answer is a header of BinaryHeaderBytes, followed by extras, key and value, whose lengths are in
+// the header. Numbers are big-endian. BinaryDecoder decodes it into the same Requests as Decoder
+// does text; this file appends answers.
 
 // BinaryHeaderBytes is the length of the header of a request and of an answer.
 const BinaryHeaderBytes = 24
 
-// BinaryRequestMagic is the first byte of each binary request, which no text request begins with.
+// BinaryRequestMagic is the first byte of each binary request. No text request begins with it.
 const BinaryRequestMagic = 0x80
 
 const binaryAnswerMagic = 0x81
 
-// Opcode is a binary request's command. The quiet ones, whose names end in Q, have no answer when
-// they succeed, or when a get of theirs misses.
+// An Opcode is a binary request's command. The quiet ones, whose names end in Q, have no answer if
+// they succeed or, for a get, if it misses.
 type Opcode uint8
 
-// The opcodes that are served.
+// The supported opcodes.
 const (
 	OpcodeGet       Opcode = 0x00
 	OpcodeSet       Opcode = 0x01
@@ -59,7 +59,7 @@ const (
 	OpcodeGatKQ     Opcode = 0x24
 )
 
-// A bodyShape says which parts a request's body must have.
+// A bodyShape defines which parts a request's body must have.
 type bodyShape uint8
 
 const (
@@ -70,7 +70,7 @@ const (
 	bodyOptional           // extras that may be missing, and nothing else
 )
 
-// binaryOps is what each opcode asks for. An opcode whose op is Invalid is unknown.
+// binaryOps describes each opcode. An opcode whose op is Invalid is unknown.
 var binaryOps = [256]struct {
 	op     Op
 	quiet  bool
@@ -137,7 +137,7 @@ const (
 	StatusOutOfMemory    Status = 0x82
 )
 
-// String returns the text that memcached's answers of this status have as their body.
+// String returns the text in the body of memcached's answers with this status.
 func (s Status) String() string {
 	switch s {
 	case StatusNotFound:
@@ -162,7 +162,7 @@ func (s Status) String() string {
 	return ""
 }
 
-// A BinaryAnswer is the header of an answer to r. Extras, key and value follow it, in this order.
+// A BinaryAnswer is the header of an answer. Extras, key and value follow it, in this order.
 type BinaryAnswer struct {
 	Status      Status
 	ExtrasBytes int
@@ -189,7 +189,7 @@ func putBinary(h *[BinaryHeaderBytes]byte, r *Request, a BinaryAnswer) {
 	binary.BigEndian.PutUint64(h[16:], a.CAS)
 }
 
-// AppendBinaryStatus appends a whole answer that has nothing but a status and its text.
+// AppendBinaryStatus appends an answer that consists of a status and its text.
 func AppendBinaryStatus(dst []byte, r *Request, s Status) []byte {
 	return AppendBinaryText(dst, r, s, s.String())
 }
@@ -200,8 +200,8 @@ func AppendBinaryText(dst []byte, r *Request, s Status, text string) []byte {
 	return append(dst, text...)
 }
 
-// AppendBinaryValue appends the part of an answer before a value of valueBytes that r found: the
-// header, the client's flags and, for opcodes that ask for it, the key. The value follows.
+// AppendBinaryValue appends the part before the value of an answer to a get: the header, the
+// client's flags and, for keyed opcodes, the key. The value of valueBytes follows.
 func AppendBinaryValue(dst []byte, r *Request, clientFlags uint32, valueBytes int, cas uint64) []byte {
 	var h [BinaryHeaderBytes + 4]byte
 	a := BinaryAnswer{ExtrasBytes: 4, ValueBytes: valueBytes, CAS: cas}
@@ -217,12 +217,12 @@ func AppendBinaryValue(dst []byte, r *Request, clientFlags uint32, valueBytes in
 	return dst
 }
 
-// AppendBinaryMiss appends the answer to a get that found nothing. There is none to a quiet one.
+// AppendBinaryMiss appends the answer to a get that misses. A quiet get has none.
 func AppendBinaryMiss(dst []byte, r *Request) []byte {
 	switch {
 	case r.NoReply:
 		return dst
-	case r.Opcode.Keyed(): // the key takes the place of the text
+	case r.Opcode.Keyed(): // the key replaces the text
 		dst = AppendBinary(dst, r, BinaryAnswer{Status: StatusNotFound, KeyBytes: len(r.Key)})
 		return append(dst, r.Key...)
 	}

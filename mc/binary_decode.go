@@ -5,39 +5,39 @@ import (
 	"errors"
 )
 
-// ErrMagic is BinaryDecoder's only error: the byte where a request should begin isn't
-// BinaryRequestMagic. As in memcached, the connection is closed without an answer.
+// ErrMagic is BinaryDecoder's only error: the first byte of a request is not BinaryRequestMagic. As
+// in memcached, the connection is closed without an answer.
 var ErrMagic = errors.New("mc: no binary request")
 
-// Limits of what a client sends to authenticate.
+// Limits of a client's messages for authentication.
 const (
 	maxMechanismBytes = 32        // memcached's MAX_SASL_MECH_LEN
 	maxSASLBytes      = 1 << 10   // a message; a user and a password have 256 bytes in memcached's files
 	neverCreate       = 1<<32 - 1 // the expiration with which incr and decr create no item
 )
 
-// A BinaryDecoder turns the bytes of a connection that speaks the binary protocol into requests.
-// The zero value works, with memcached's defaults.
+// A BinaryDecoder decodes the requests of a connection that speaks the binary protocol. The zero
+// value has memcached's defaults.
 //
 // What it accepts, refuses and skips follows memcached 1.6.18, except where memcached loses its
 // place in the stream or waits for a body that it will refuse:
-//   - only the body of an unknown command is skipped; memcached skips as many bytes again as its
-//     extras and key have;
-//   - a value behind touch, gat or stat is refused, not decoded as the next request;
-//   - a request that is refused for its header is refused as soon as the header is there.
+//   - only the body of an unknown command is skipped; memcached skips the length of its extras and
+//     key twice;
+//   - a value after touch, gat or stat is refused, not decoded as the next request;
+//   - a request that is refused because of its header is refused as soon as the header has arrived.
 type BinaryDecoder struct {
 	ItemMaxBytes int  // memcached's -I: see Decoder
 	MaxRequests  int  // memcached's -R: see Decoder
 	NoFlush      bool // memcached's -F: refuse flush
-	SASL         bool // accept the commands of authentication, which are unknown otherwise
-	Locked       bool // refuse all but those and version: the client has not authenticated
+	SASL         bool // accept the commands for authentication, which are unknown otherwise
+	Locked       bool // refuse all commands but these and version: the client has not authenticated
 
 	need    int // what Need returns
-	swallow int // bytes of a refused request that are still to be skipped
+	swallow int // bytes of a refused request that remain to be skipped
 }
 
-// Decode is Decoder.Decode. A request whose fault ends the connection, because the next request
-// can't be found or mustn't be served, has Op Malformed and is alone in its batch, like an admin
+// Decode is like Decoder.Decode. A request that ends the connection, because the next request can't
+// be found or must not be served, has Op Malformed and is alone in its batch, like an admin
 // request.
 func (d *BinaryDecoder) Decode(in []byte, b *Batch) (used int, err error) {
 	d.need = 0
@@ -64,10 +64,10 @@ func (d *BinaryDecoder) Decode(in []byte, b *Batch) (used int, err error) {
 	return used, nil
 }
 
-// Need is Decoder.Need.
+// Need is like Decoder.Need.
 func (d *BinaryDecoder) Need() int { return d.need }
 
-// A binaryHeader is the header of a request, its lengths checked against each other.
+// A binaryHeader is the header of a request.
 type binaryHeader struct {
 	opcode                           Opcode
 	extrasBytes, keyBytes, bodyBytes int
@@ -89,7 +89,7 @@ func parseBinaryHeader(in []byte) binaryHeader {
 // valueBytes returns the length of the value, which follows the key.
 func (h *binaryHeader) valueBytes() int { return h.bodyBytes - h.extrasBytes - h.keyBytes }
 
-// next decodes one request. It returns the bytes that it took; 0 when it is not whole or must wait
+// next decodes one request and returns its length in bytes, or 0 if it is incomplete or must wait
 // for another batch.
 func (d *BinaryDecoder) next(in []byte, b *Batch) int {
 	if len(in) < BinaryHeaderBytes {
@@ -131,14 +131,14 @@ func (d *BinaryDecoder) next(in []byte, b *Batch) int {
 	return whole
 }
 
-// addBinary appends a request with what the header says.
+// addBinary appends a request with the header's fields.
 func (b *Batch) addBinary(h *binaryHeader, op Op) *Request {
 	r := b.add(op)
 	r.Opcode, r.Opaque, r.CAS = h.opcode, h.opaque, h.cas
 	return r
 }
 
-// fillBinary reads the extras, the key and the value of body.
+// fillBinary sets the fields that are in the body: extras, key and value.
 func (r *Request) fillBinary(body []byte, h *binaryHeader) {
 	extras := body[:h.extrasBytes]
 	end := h.extrasBytes + h.keyBytes
@@ -151,7 +151,7 @@ func (r *Request) fillBinary(body []byte, h *binaryHeader) {
 		r.Exptime = int64(binary.BigEndian.Uint32(extras[4:]))
 		r.Value = body[end:len(body):len(body)]
 		if r.CAS != 0 {
-			r.Op = CAS // whichever of the three it was, as in memcached
+			r.Op = CAS // for all three, as in memcached
 		}
 		r.markBinaryKey()
 	case Append, Prepend, SASLAuth, SASLStep:
@@ -171,15 +171,15 @@ func (r *Request) fillBinary(body []byte, h *binaryHeader) {
 	}
 }
 
-// markBinaryKey marks a key that can't be printed in a line of text as the meta flag b does, so
-// that dumps and watchers print it as base64.
+// markBinaryKey marks a key that can't be in a line of text, like the meta flag b does, so that
+// dumps and watchers print it as base64.
 func (r *Request) markBinaryKey() {
 	if !IsGraphic(r.Key) {
 		r.Flags = Flag('b')
 	}
 }
 
-// fits reports whether the lengths are those that the command has.
+// fits reports whether the lengths are valid for the command.
 func fits(h *binaryHeader, extras uint8, body bodyShape) bool {
 	if h.extrasBytes != int(extras) && !(body == bodyOptional && h.extrasBytes == 0) {
 		return false
@@ -195,8 +195,8 @@ func fits(h *binaryHeader, extras uint8, body bodyShape) bool {
 	return h.keyBytes == 0 && h.valueBytes() == 0
 }
 
-// refuseValue refuses a value that is too large, and skips it. A set deletes the item under its
-// key, so it waits for the key; n is 0 until then.
+// refuseValue refuses a value that is too large, and skips it. A refused set deletes the item of
+// its key, so refuseValue waits for the key; n is 0 until then.
 func (d *BinaryDecoder) refuseValue(in []byte, b *Batch, h *binaryHeader, op Op) (n int, refused bool) {
 	if isSASL(op) {
 		if h.keyBytes > maxMechanismBytes {
@@ -228,7 +228,7 @@ func (d *BinaryDecoder) refuseValue(in []byte, b *Batch, h *binaryHeader, op Op)
 	return end, true
 }
 
-// skip appends a request that is answered with status, and skips its body.
+// skip appends a request that is answered with the status, and skips its body.
 func (d *BinaryDecoder) skip(b *Batch, h *binaryHeader, s Status) int {
 	b.addBinary(h, Invalid).Status = s
 	d.swallow = h.bodyBytes
@@ -244,8 +244,8 @@ func (d *BinaryDecoder) malformed(b *Batch, h *binaryHeader, s Status) int {
 	return BinaryHeaderBytes
 }
 
-// WithoutMemory returns what is served instead of the request that in starts with, if there is no
-// memory to read all of it.
+// WithoutMemory returns the request to serve in place of the one at the start of in, if there is no
+// memory to receive all of it.
 func (d *BinaryDecoder) WithoutMemory(in []byte) Request {
 	h := parseBinaryHeader(in)
 	r := Request{Op: Invalid, Opcode: h.opcode, Opaque: h.opaque, Status: StatusOutOfMemory}

@@ -13,7 +13,7 @@ type packet struct {
 	extras, key, value string
 	cas                uint64
 	opaque             uint32
-	lengths            *[3]int // of extras, key and body, where they are not what they should be
+	lengths            *[3]int // of extras, key and body, if the header's are wrong
 }
 
 func (p packet) String() string {
@@ -38,7 +38,7 @@ func packets(ps ...packet) string {
 	return s.String()
 }
 
-// Extras of numbers: u32s(1, 2) is eight bytes.
+// u32s returns extras of these numbers.
 func u32s(ns ...uint32) string {
 	var b []byte
 	for _, n := range ns {
@@ -47,14 +47,14 @@ func u32s(ns ...uint32) string {
 	return string(b)
 }
 
-// count is the extras of incr and decr.
+// count returns the extras of incr and decr.
 func count(delta, initial uint64, exptime uint32) string {
 	b := binary.BigEndian.AppendUint64(nil, delta)
 	b = binary.BigEndian.AppendUint64(b, initial)
 	return string(binary.BigEndian.AppendUint32(b, exptime))
 }
 
-// checkBinary decodes in whole and cut anywhere.
+// checkBinary decodes in, whole and cut at each byte.
 func checkBinary(t *testing.T, d BinaryDecoder, in, want string) {
 	t.Helper()
 	for cut := range len(in) + 1 {
@@ -111,7 +111,7 @@ func TestDecodeBinary(t *testing.T) {
 		{packet{opcode: OpcodeSASLAuth, key: "PLAIN", value: "\x00u\x00p"},
 			`sasl_auth key="PLAIN" value="\x00u\x00p" opcode=33`},
 
-		// Refused, and the next request is found.
+		// Refused, and the next request is decoded.
 		{packet{opcode: 0x1f, extras: "e", key: "k", value: "v", opaque: 8}, `invalid "" opcode=31 status=129 opaque=8`},
 		{packet{opcode: 0xff}, `invalid "" opcode=255 status=129`},
 		{packet{opcode: OpcodeSet, extras: u32s(0, 0), key: "k", value: strings.Repeat("v", 2000)},
@@ -127,7 +127,7 @@ func TestDecodeBinary(t *testing.T) {
 	}
 }
 
-// A fault after which the next request can't be found, or mustn't be served, ends the connection:
+// A fault after which the next request can't be found, or must not be served, ends the connection:
 // see Malformed.
 func TestDecodeBinaryMalformed(t *testing.T) {
 	for _, c := range []struct {
@@ -183,7 +183,8 @@ func TestDecodeBinaryMagic(t *testing.T) {
 	}
 }
 
-// Before a client has authenticated, it is refused by the header: its body need not come.
+// A request of a client that has not authenticated is refused by its header, before its body
+// arrives.
 func TestDecodeBinaryLocked(t *testing.T) {
 	for opcode := range 256 {
 		d := BinaryDecoder{SASL: true, Locked: true}

@@ -2,9 +2,9 @@ package mc
 
 import "bytes"
 
-// get decodes the keys of a get line, in which they start at byte at, each into a request. A line
-// with an invalid key gives no requests. If b is full first, the rest of the line waits for another
-// batch; its keys have then been checked, once.
+// get decodes the keys of a get line, which begin at byte at, each into a request. A line with an
+// invalid key gives no requests. If b is full before the line ends, the rest of the line waits for
+// another batch, and its keys have been checked already.
 func (d *Decoder) get(op Op, exptime int64, in []byte, at int, checked bool, b *Batch) int {
 	line := cutEnd(in)
 	first := len(b.Requests)
@@ -41,14 +41,14 @@ func (d *Decoder) get(op Op, exptime int64, in []byte, at int, checked bool, b *
 	return len(in)
 }
 
-// restOfGet continues with the line that get or restOfGet left.
+// restOfGet continues with the rest of a line that get or restOfGet has left.
 func (d *Decoder) restOfGet(in []byte, b *Batch) int {
 	n := d.rest
 	d.rest = 0
 	return d.get(d.restOp, d.restExptime, in[:n], 0, true, b)
 }
 
-// keyEnd returns where the key that starts at byte at of line ends.
+// keyEnd returns the end of the key that starts at byte at of line.
 func keyEnd(line []byte, at int) int {
 	if n := bytes.IndexByte(line[at:], ' '); n >= 0 {
 		return at + n
@@ -56,7 +56,7 @@ func keyEnd(line []byte, at int) int {
 	return len(line)
 }
 
-// keyToken is Token, faster for a token of some length.
+// keyToken is like Token, and faster for longer tokens.
 func keyToken(args []byte) (key, rest []byte) {
 	i := 0
 	for i < len(args) && args[i] == ' ' {
@@ -69,7 +69,7 @@ func keyToken(args []byte) (key, rest []byte) {
 	return args[i:end:end], args[end:]
 }
 
-// keysFit reports whether the keys of line from byte at on are of valid length.
+// keysFit reports whether the keys of line from byte at on have valid lengths.
 func keysFit(line []byte, at int) bool {
 	for at < len(line) {
 		end := keyEnd(line, at)
@@ -95,9 +95,9 @@ func (d *Decoder) gat(op Op, in []byte, at int, b *Batch) int {
 	return d.get(op, int64(exptime), in, len(line)-len(keys), false, b)
 }
 
-// store decodes set KEY FLAGS EXPTIME BYTES [CASUNIQUE] [noreply] and its data block. When the
-// length is no number, memcached can't find the block's end and decodes it as commands; otherwise
-// it skips as many bytes as the length says, whatever they are.
+// store decodes set KEY FLAGS EXPTIME BYTES [CASUNIQUE] [noreply] and its data block. As in
+// memcached, if the length is invalid, the block's end is unknown and the block is decoded as
+// commands; if anything else is invalid, as many bytes as the length says are skipped.
 func (d *Decoder) store(op Op, in []byte, end int, args []byte, b *Batch) int {
 	key, rest := keyToken(args)
 	flagsToken, rest := Token(rest)
@@ -145,15 +145,15 @@ func (d *Decoder) store(op Op, in []byte, end int, args []byte, b *Batch) int {
 	return took
 }
 
-// refuseBlock makes r a refusal and has the data block that follows skipped. It returns end.
+// refuseBlock makes r a refusal and skips the data block that follows. It returns end.
 func (d *Decoder) refuseBlock(r *Request, fault string, noreply bool, end, size int) int {
 	r.fail(fault, noreply)
 	d.swallow = size + 2
 	return end
 }
 
-// block returns the data block of size bytes, \r\n included, that follows a line; nil if it is
-// not there yet.
+// block returns the data block of size bytes and \r\n that follows a line, or nil if it is
+// incomplete.
 func (d *Decoder) block(in []byte, end, size int) []byte {
 	whole := end + size + 2
 	if len(in) < whole {
@@ -191,7 +191,7 @@ func (d *Decoder) delete(end int, args []byte, b *Batch) int {
 	if key == nil {
 		return b.refuse(faultLine, false, end)
 	}
-	// "delete noreply" is quiet about the key "noreply": memcached takes the last token for both.
+	// "delete noreply" deletes the key "noreply" quietly: memcached reads the last token as both.
 	noreply := hasNoReply(args, 1)
 	if len(key) > MaxKeyBytes {
 		return b.refuse(faultLine, noreply, end)
@@ -206,8 +206,8 @@ func (d *Decoder) delete(end int, args []byte, b *Batch) int {
 }
 
 // endsDelete reports whether rest may follow delete's key: a time of 0, which old clients send, and
-// noreply. Any other time once blocked adds of the key, so a client that sends one relies on what
-// no server does any more; memcached refused it up to 1.6.18 and ignores it since.
+// noreply. Other times once blocked adds of the key, so a client that sends one relies on something
+// that no server does any more; memcached refused them up to 1.6.18 and ignores them since.
 func endsDelete(rest []byte) bool {
 	first, rest := Token(rest)
 	if string(first) == "0" {

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// Errors of Decode. Each closes the connection once the requests before it are answered. The client
-// gets a line that says why, except for ErrHTTP.
+// Errors of Decode. Each closes the connection after the requests before it are answered. The
+// server sends a line with the reason, except for ErrHTTP.
 var (
 	ErrLineTooLong = errors.New("mc: line too long")
 	ErrBinary      = errors.New("mc: binary protocol")
@@ -15,48 +15,48 @@ var (
 )
 
 const (
-	minLineBytes      = 4        // memcached refuses anything shorter, newline included, as a bad line
-	maxOtherLineBytes = 64 << 10 // of a line that is no get, without its newline: far more than any valid one has
-	maxTokens         = 23       // memcached looks for noreply and for meta flags among this many
+	minLineBytes      = 4        // with the newline; memcached refuses shorter lines as bad lines
+	maxOtherLineBytes = 64 << 10 // of a line other than a get, without its newline; valid ones are far shorter
+	maxTokens         = 23       // of a line in which memcached searches for noreply and meta flags
 	maxBlockBytes     = 1<<31 - 1 - 2
 
 	defaultItemMaxBytes = 1 << 20
 )
 
-// A Decoder turns the bytes of one connection into requests. The zero value works, with
-// memcached's defaults.
+// A Decoder decodes the requests of one connection that speaks text. The zero value has memcached's
+// defaults.
 //
 // What it accepts, refuses and skips follows memcached 1.6.40 (proto_text.c, proto_parser.c,
 // vendor/mcmc), except where memcached reads past a line or accepts what it should not:
-//   - a number that is missing at the end of a line isn't looked for in the line after it;
-//   - a command's name is not shortened ("flush" is no flush_all), nor empty;
-//   - a get line with a bad key has one error line, not that and an empty one;
+//   - a number that is missing at the end of a line is not read from the next line;
+//   - a command's name can't be abbreviated ("flush" is not flush_all) or empty;
+//   - the answer to a get line with a bad key is one error line, without an empty line;
 //   - "me KEY b" decodes its key, as doc/protocol.txt says;
 //   - an opaque that is too long is refused before the item is touched, not after;
-//   - whether a line is too long doesn't depend on how it was cut into packets.
+//   - whether a line is too long doesn't depend on its division into packets.
 type Decoder struct {
-	ItemMaxBytes int  // memcached's -I: the largest item, with the header that memcached gives it; default 1 MiB
+	ItemMaxBytes int  // memcached's -I: the largest item, including memcached's item header; default 1 MiB
 	MaxRequests  int  // memcached's -R: the most requests of one batch; default and at most MaxRequests
 	Debug        bool // accept memcached-debug's commands: misbehave, debugtime
 	NoFlush      bool // memcached's -F: refuse flush_all
 
 	need    int  // what Need returns
-	scanned int  // bytes of the pending line that are known to hold no newline
-	swallow int  // bytes of a refused data block that are still to be skipped
-	begun   bool // a byte was consumed: the connection's protocol is known
+	scanned int  // bytes of the incomplete line that have no newline
+	swallow int  // bytes of a refused data block that remain to be skipped
+	begun   bool // a byte was decoded: the connection's protocol is known
 
 	rest        int   // bytes left of a get line that didn't fit in the batch; its keys are checked
 	restOp      Op    // that line's
 	restExptime int64 // that line's
 }
 
-// Decode appends the whole requests that in starts with to b.Requests and returns how many bytes
-// they took; the caller passes in[used:] again, with the bytes that have arrived since. Requests
-// borrow in, and base64 keys are decoded in place.
+// Decode appends the complete requests at the start of in to b.Requests and returns their length in
+// bytes. The caller passes in[used:] again, with the bytes that have arrived since. Requests borrow
+// in, and base64 keys are decoded in place.
 //
-// It stops early when b is full, and before and after an admin request, which is alone in its
-// batch. A refused request has Op Invalid. An error ends the connection: ErrLineTooLong, ErrBinary,
-// ErrHTTP.
+// It stops early if b is full, and before and after an admin request, which is alone in its batch.
+// A refused request has Op Invalid. The errors ErrLineTooLong, ErrBinary and ErrHTTP end the
+// connection.
 func (d *Decoder) Decode(in []byte, b *Batch) (used int, err error) {
 	d.need = 0
 	if !d.begun && len(in) > 0 {
@@ -86,20 +86,20 @@ func (d *Decoder) Decode(in []byte, b *Batch) (used int, err error) {
 	return used, nil
 }
 
-// Need returns how many bytes the request that Decode left in in[used:] takes in all, when that
-// is known from its first line; 0 otherwise. It is bounded by ItemMaxBytes and a line.
+// Need returns the whole length of the request that Decode has left in in[used:] if its first line
+// says it, and 0 otherwise. It is at most ItemMaxBytes and a line.
 func (d *Decoder) Need() int { return d.need }
 
-// maxRequests returns the limit of a batch's requests for a decoder's MaxRequests.
-func maxRequests(told int) int {
-	if told > 0 && told < MaxRequests {
-		return told
+// maxRequests returns the limit of requests in a batch for a decoder's MaxRequests option.
+func maxRequests(option int) int {
+	if option > 0 && option < MaxRequests {
+		return option
 	}
 	return MaxRequests
 }
 
-// next decodes one line, with its data block. It returns the bytes that they took; 0 when they
-// are not whole, must wait for another batch, or end the connection.
+// next decodes one line and its data block. It returns their length in bytes, or 0 if they are
+// incomplete, must wait for another batch, or end the connection.
 func (d *Decoder) next(in []byte, b *Batch) (int, error) {
 	i := bytes.IndexByte(in[d.scanned:], '\n')
 	if i < 0 {
@@ -116,7 +116,7 @@ func (d *Decoder) next(in []byte, b *Batch) (int, error) {
 	return d.request(in, i+1, b)
 }
 
-// checkLine returns ErrLineTooLong if no request starts with line, which holds no newline.
+// checkLine returns ErrLineTooLong if line, which has no newline, is too long to start a request.
 func checkLine(line []byte) error {
 	if len(line) <= maxOtherLineBytes {
 		return nil
@@ -131,7 +131,7 @@ func checkLine(line []byte) error {
 	return ErrLineTooLong
 }
 
-// request decodes the request whose line is in[:end], newline included, and returns as next does.
+// request decodes the request whose line is in[:end], newline included. It returns what next does.
 func (d *Decoder) request(in []byte, end int, b *Batch) (int, error) {
 	if end < minLineBytes {
 		return b.refuse(faultLine, false, end), nil
@@ -147,7 +147,7 @@ func (d *Decoder) request(in []byte, end int, b *Batch) (int, error) {
 	args := line[n:]
 	switch string(line[:n]) {
 	case "get":
-		return b.refuse(faultLine, false, end), nil // without a key: the common case was taken above
+		return b.refuse(faultLine, false, end), nil // without a key; with one it was handled above
 	case "gets":
 		return d.get(Gets, 0, in[:end], n, false, b), nil
 	case "gat":
@@ -206,8 +206,8 @@ func (b *Batch) add(op Op) *Request {
 	return r
 }
 
-// refuse appends a request that is answered by fault, or by nothing with noreply, and returns
-// took for the caller to return.
+// refuse appends a request whose answer is fault, or nothing with noreply, and returns took for the
+// caller to return.
 func (b *Batch) refuse(fault string, noreply bool, took int) int {
 	b.add(Invalid).fail(fault, noreply)
 	return took
@@ -228,8 +228,8 @@ func cutEnd(line []byte) []byte {
 	return line[:len(line)-1]
 }
 
-// Token cuts the first token off args, where spaces alone separate tokens: a loop over the flags
-// of a meta request is
+// Token cuts the first token off args, whose tokens are separated by spaces only. A loop over the
+// flags of a meta request is
 //
 //	for tok, rest := mc.Token(r.Args); tok != nil; tok, rest = mc.Token(rest) {
 //
@@ -249,9 +249,8 @@ func Token(args []byte) (token, rest []byte) {
 	return args[i:j:j], args[j:]
 }
 
-// lastToken returns the token of rest that stands last in its line as memcached sees it, which is
-// up to maxTokens, and how many there are; seen of them stand before rest. It is nil if rest has
-// none.
+// lastToken returns the last token in rest, nil if there is none, and the number of tokens in the
+// line, of which seen precede rest. Like memcached it ignores tokens beyond maxTokens.
 func lastToken(rest []byte, seen int) (last []byte, n int) {
 	for seen < maxTokens {
 		token, after := Token(rest)
@@ -264,7 +263,7 @@ func lastToken(rest []byte, seen int) (last []byte, n int) {
 	return last, seen
 }
 
-// hasNoReply reports whether a line ends in noreply; seen tokens stand before rest.
+// hasNoReply reports whether a line ends in noreply; seen tokens precede rest.
 func hasNoReply(rest []byte, seen int) bool {
 	if len(rest) == 0 {
 		return false
@@ -273,7 +272,7 @@ func hasNoReply(rest []byte, seen int) bool {
 	return string(last) == "noreply"
 }
 
-// trim returns args without spaces round it.
+// trim returns args without leading and trailing spaces.
 func trim(args []byte) []byte {
 	for len(args) > 0 && args[0] == ' ' {
 		args = args[1:]

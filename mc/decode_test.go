@@ -95,7 +95,7 @@ func TestDecodeStore(t *testing.T) {
 		{"set\r\n", badLine},
 		{"set k 0 0 -\r\n\r\n", `set key="k"`},
 
-		// A block that ends wrongly has taken its length and two bytes; what follows is a command.
+		// A block with a wrong end is skipped by its length and two bytes; what follows is a command.
 		{"set k 0 0 3\r\nabcd\r\nmn\r\n", `invalid "CLIENT_ERROR bad data chunk"; ` + badLine + "; mn"},
 		{"set k 0 0 3\r\nab\r\nmn\r\nmn\r\n", `invalid "CLIENT_ERROR bad data chunk"; ` + badLine + "; mn"},
 		{"set k 0 0 3 noreply\r\nabcde\nmn\r\n", `invalid ""; ` + badLine + "; mn"},
@@ -104,7 +104,7 @@ func TestDecodeStore(t *testing.T) {
 		{"set " + longKey + " 0 0 3\r\nabc\r\nmn\r\n", badLine + "; mn"},
 		{"set " + longKey + " 0 0 3 noreply\r\nabc\r\nmn\r\n", `invalid ""; mn`},
 
-		// The last of the first 23 tokens says noreply.
+		// Only the last of the first 23 tokens can be noreply.
 		{"set j 0 0 1 a b c d e f g h i j k l m n o p q noreply\r\nx\r\n", `set key="j" value="x" noreply=true`},
 		{"set j 0 0 1 a b c d e f g h i j k l m n o p q r noreply\r\nx\r\n", `set key="j" value="x"`},
 	})

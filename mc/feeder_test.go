@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// A feeder decodes its input as a server does: it keeps the bytes that were not consumed, and
-// empties the batch after each call.
+// A feeder decodes its input as a server does: it keeps the bytes that Decode has left, and empties
+// the batch after each call.
 type feeder struct {
 	d       decoder
 	held    []byte
@@ -48,14 +48,15 @@ func (f *feeder) feed(in []byte) error {
 	}
 }
 
-// keep copies what r borrows.
+// keep returns r with copies of what it borrows.
 func keep(r *Request) Request {
 	c := *r
 	c.Key, c.Value, c.Args = bytes.Clone(r.Key), bytes.Clone(r.Value), bytes.Clone(r.Args)
 	return c
 }
 
-// show writes a request as the tables of tests state it: its name and the fields that aren't zero.
+// show returns a request in the form of the tests' tables: its name and the fields that aren't
+// zero.
 func show(r *Request) string {
 	var s strings.Builder
 	s.WriteString(r.Op.String())

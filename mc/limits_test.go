@@ -100,10 +100,10 @@ func TestNeed(t *testing.T) {
 		{"get a", 0},
 		{"set k 0 0 1000", 0},
 		{"mn\r\nset k 0 0 1000\r\nab", 16 + 1002},
-		{"ms k 5 b T\r\n", 0}, // refused: nothing is kept
+		{"ms k 5 b T\r\n", 0}, // refused: the block is skipped
 		{"ms k 5\r\nabcde", 8 + 7},
 		{"ms k 5\r\nabcde\r\n", 0},
-		{"set k 0 0 2000000\r\nab", 0}, // skipped as it comes
+		{"set k 0 0 2000000\r\nab", 0}, // skipped as it arrives
 	} {
 		var d Decoder
 		if _, err := d.Decode([]byte(c.in), NewBatch(nil)); err != nil {
@@ -115,7 +115,7 @@ func TestNeed(t *testing.T) {
 	}
 }
 
-// A slot of the batch is reused: nothing of its last request may stay in it.
+// The batch reuses its requests: nothing of an earlier request may remain.
 func TestDecodeResetsRequests(t *testing.T) {
 	d := Decoder{ItemMaxBytes: 100}
 	b := NewBatch(nil)
@@ -156,6 +156,6 @@ func TestDecodeAllocatesNothing(t *testing.T) {
 	}
 	decode()
 	if n := testing.AllocsPerRun(100, decode); n != 0 {
-		t.Errorf("got %v allocations a batch; want 0", n)
+		t.Errorf("got %v allocations per batch; want 0", n)
 	}
 }

@@ -32,7 +32,7 @@ func (d *Decoder) meta(op Op, end int, args []byte, b *Batch) int {
 	return end
 }
 
-// metaSet decodes ms KEY BYTES FLAGS… and its data block. Errors are answered in spite of q.
+// metaSet decodes ms KEY BYTES FLAGS… and its data block. Errors are answered even with q.
 func (d *Decoder) metaSet(in []byte, end int, args []byte, b *Batch) int {
 	key, rest := keyToken(args)
 	sizeToken, rest := Token(rest)
@@ -74,7 +74,7 @@ func (d *Decoder) metaSet(in []byte, end int, args []byte, b *Batch) int {
 	return took
 }
 
-// metaDebug decodes me KEY [b] …, the other flags unread.
+// metaDebug decodes me KEY [b] …, and ignores other flags.
 func (d *Decoder) metaDebug(end int, args []byte, b *Batch) int {
 	key, rest := Token(args)
 	if key == nil || countFlags(rest, 2) < 0 || len(key) > MaxKeyBytes {
@@ -94,8 +94,8 @@ func (d *Decoder) metaDebug(end int, args []byte, b *Batch) int {
 	return end
 }
 
-// countFlags returns how many flags a meta line has, or -1 if one of those that memcached cuts
-// can't be one; seen tokens stand before them.
+// countFlags returns the number of a meta line's flags, or -1 if one within memcached's limit of
+// tokens is invalid; seen tokens precede them.
 func countFlags(args []byte, seen int) int {
 	n := 0
 	for token, rest := Token(args); token != nil; token, rest = Token(rest) {
@@ -107,12 +107,12 @@ func countFlags(args []byte, seen int) int {
 	return n
 }
 
-// startsFlag is as lax as memcached's tokenizer; readFlags refuses what is no flag, with another
-// error.
+// startsFlag is as permissive as memcached's tokenizer; readFlags refuses what is not a flag, with
+// another error.
 func startsFlag(c byte) bool { return c >= 'A' && c <= 'z' || c >= '0' && c <= '9' }
 
-// readFlags sets the fields that the flags in args stand for. It returns the fault, if there is
-// one: of several, the one that memcached answers, which is the last except that a repeated or
+// readFlags sets the fields of the flags in args, and returns the fault, if any. If there are
+// several, it returns the one that memcached answers: the last one, except that a repeated or
 // unknown flag ends the line.
 func (r *Request) readFlags(key, args []byte, tokens int) (fault string) {
 	if len(key) > MaxKeyBytes {
@@ -155,7 +155,7 @@ func (r *Request) readFlags(key, args []byte, tokens int) (fault string) {
 	return fault
 }
 
-// readNumber sets the field of a flag that has a number. It returns its fault, or the one before.
+// readNumber sets the field of a flag with a number. It returns its fault, or else the earlier one.
 func (r *Request) readNumber(c byte, number []byte, fault string) string {
 	var ok bool
 	switch c {
@@ -177,7 +177,7 @@ func (r *Request) readNumber(c byte, number []byte, fault string) string {
 		if r.Delta, ok = parseUint(number); !ok {
 			return faultMetaDelta
 		}
-	case 'F': // memcached sets no text of its own
+	case 'F': // memcached has no text for this fault
 		var flags uint64
 		flags, ok = parseUint(number)
 		r.ClientFlags = uint32(flags)
@@ -192,13 +192,13 @@ func (r *Request) readNumber(c byte, number []byte, fault string) string {
 	return fault
 }
 
-// parseTime reads a time of 32 bits.
+// parseTime parses a time of 32 bits.
 func parseTime(number []byte) (int64, bool) {
 	n, ok := parseInt(number)
 	return int64(int32(n)), ok
 }
 
-// keyBytes returns the length of key as it will be held.
+// keyBytes returns the length of key as it will be stored.
 func (r *Request) keyBytes(key []byte) int {
 	if r.Has('b') {
 		return decodeBase64(nil, key)
@@ -206,8 +206,8 @@ func (r *Request) keyBytes(key []byte) int {
 	return len(key)
 }
 
-// setKey sets the key, decoded in place with the b flag: a request is whole when this is called,
-// so its bytes are not decoded again.
+// setKey sets the key, which it decodes in place if there is the b flag. The request must be
+// complete, since its bytes can't be decoded again.
 func (r *Request) setKey(key []byte) {
 	if r.Has('b') {
 		n := decodeBase64(key, key)

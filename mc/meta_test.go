@@ -96,14 +96,14 @@ func TestDecodeMetaSet(t *testing.T) {
 		{"ms k 2 MA N60\r\nab\r\n", `ms key="k" value="ab" args="MA N60" mode="A" vivify=60`},
 		{"ms a2V5 2 b\r\nab\r\n", `ms key="key" value="ab" args="b"`},
 
-		// Refused without the block, since it can't be told.
+		// Refused without the block, whose length is unknown.
 		{"ms k\r\n", badLine},
 		{"ms k x\r\n", badLine},
 		{"ms k -1\r\n", badLine},
 		{"ms k S2\r\n", badLine},
 		{"ms k 2 -\r\nab\r\nmn\r\n", badLine + `; invalid "ERROR"; mn`},
 
-		// Refused with it.
+		// Refused with the block.
 		{"ms k 2 w\r\nab\r\nmn\r\n", `invalid "CLIENT_ERROR invalid flag"; mn`},
 		{"ms k 2 q q\r\nab\r\nmn\r\n", `invalid "CLIENT_ERROR duplicate flag"; mn`},
 		{"ms k 2 T\r\n12\r\nmn\r\n", `invalid "CLIENT_ERROR bad token in command line format"; mn`},

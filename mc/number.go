@@ -2,11 +2,12 @@ package mc
 
 import "math"
 
-// memcached reads numbers in two ways. Lengths, gat's exptime and flush_all's delay are strict
-// (vendor/mcmc's tokto32). Everything else goes through C's strtol or strtoull, which skip white
-// space, take a sign and stop at what is no digit; memcached then wants white space or NUL there.
+// memcached parses numbers in two ways. Lengths, gat's exptime and flush_all's delay are strict
+// (vendor/mcmc's tokto32). All others use C's strtol or strtoull, which skip white space, accept a
+// sign and stop at the first byte that is not a digit; memcached requires that byte to be white
+// space or NUL.
 
-// parseInt32 reads a whole token in memcached's strict way: an optional minus, then digits, at most
+// parseInt32 parses a whole token in memcached's strict way: an optional minus and digits, at most
 // eleven bytes. A minus alone is 0.
 func parseInt32(token []byte) (int32, bool) {
 	if len(token) == 0 || len(token) > 11 {
@@ -32,7 +33,7 @@ func parseInt32(token []byte) (int32, bool) {
 	return int32(n), true
 }
 
-// parseSize reads the length of a data block.
+// parseSize parses the length of a data block.
 func parseSize(token []byte) (int, bool) {
 	n, ok := parseInt32(token)
 	if !ok || n < 0 || n > maxBlockBytes {
@@ -41,9 +42,9 @@ func parseSize(token []byte) (int, bool) {
 	return int(n), true
 }
 
-// parseUint reads an unsigned number as strtoull does, by which -1 is the largest one; memcached
-// refuses a negative number unless it wraps to less than 1<<63. The caller cuts it to its size,
-// as memcached does with client flags.
+// parseUint parses an unsigned number as strtoull does, for which -1 is the largest number. Like
+// memcached it refuses a negative number unless it wraps to less than 1<<63. The caller truncates
+// the number to its size, as memcached does with client flags.
 func parseUint(token []byte) (uint64, bool) {
 	if n, ok := parseDigits(token); ok {
 		return n, true
@@ -61,8 +62,8 @@ func parseUint(token []byte) (uint64, bool) {
 	return n, true
 }
 
-// parseInt reads a signed number as strtol does on 64 bits. The caller cuts it to 32 bits, as
-// memcached does with times.
+// parseInt parses a signed number as strtol does with 64 bits. The caller truncates it to 32 bits,
+// as memcached does with times.
 func parseInt(token []byte) (int64, bool) {
 	if n, ok := parseDigits(token); ok {
 		return int64(n), n <= math.MaxInt64
@@ -77,7 +78,7 @@ func parseInt(token []byte) (int64, bool) {
 	return int64(n), n <= math.MaxInt64
 }
 
-// parseDigits reads the common case: digits alone, too few to overflow.
+// parseDigits parses the common case: only digits, too few to overflow.
 func parseDigits(token []byte) (n uint64, ok bool) {
 	if len(token) == 0 || len(token) > 19 {
 		return 0, false
@@ -91,7 +92,7 @@ func parseDigits(token []byte) (n uint64, ok bool) {
 	return n, true
 }
 
-// parseC reads white space, a sign, digits, and then the end, white space or NUL.
+// parseC parses white space, a sign and digits, followed by the end, white space or NUL.
 func parseC(token []byte) (n uint64, minus, ok bool) {
 	i := 0
 	for i < len(token) && isSpace(token[i]) {

@@ -2,9 +2,10 @@ package mc
 
 import "strconv"
 
-// AppendRequest appends r as it stands on the wire; decoding that gives r again. A get is printed
-// as a line of its own, which makes it Last: AppendRequests joins keys. A meta request is printed
-// from its Key, Args and Value, so a change to another field doesn't show. Invalid prints nothing.
+// AppendRequest appends r in its form on the wire; decoding that returns r again. A get is printed
+// as a line of its own, which makes it Last; AppendRequests joins keys. A meta request is printed
+// from its Key, Args and Value, so changes to other fields have no effect. An Invalid request
+// prints nothing.
 func AppendRequest(dst []byte, r *Request) []byte {
 	if r.Op == Invalid {
 		return dst
@@ -29,8 +30,8 @@ func AppendRequest(dst []byte, r *Request) []byte {
 	return append(dst, CRLF...)
 }
 
-// AppendRequests appends the requests of a batch as AppendRequest does, with the keys up to the
-// Last one on one get line.
+// AppendRequests appends the requests of a batch as AppendRequest does, with the keys up to a Last
+// one on one get line.
 func AppendRequests(dst []byte, requests []Request) []byte {
 	open := false
 	for i := range requests {
@@ -69,7 +70,7 @@ func appendShort(dst []byte, r *Request) []byte {
 	case Delete:
 		dst = appendWord(dst, r.Key)
 		if !r.NoReply && string(r.Key) == "noreply" {
-			dst = append(dst, " 0"...) // or the key would be taken for noreply too
+			dst = append(dst, " 0"...) // otherwise the key would also mean noreply
 		}
 	case Incr, Decr:
 		dst = appendWord(dst, r.Key)

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// The left is decoded and printed, which gives the right; empty means unchanged.
+// in is decoded and printed again, which must give want; an empty want means in.
 func TestAppendRequests(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{"get a b c\r\nget d\r\n", ""},

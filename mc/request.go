@@ -1,10 +1,10 @@
 package mc
 
-// Op says what a request asks for.
+// An Op is the operation of a request.
 type Op uint8
 
-// The operations, by the protocol's own names. Those from Version on concern the connection or
-// the server, not the items: a server answers them itself, and no Handler sees them.
+// The operations, by the protocol's names. Those from Version on are about the connection or the
+// server, not items: the server answers them itself, and no Handler gets them.
 const (
 	Invalid Op = iota // a request that was refused while it was decoded: Fault is the answer
 
@@ -39,16 +39,16 @@ const (
 	Watch
 	Crawler  // lru_crawler …
 	MemLimit // cache_memlimit
-	Slabs    // slabs …: accepted for the sake of scripts that send it
+	Slabs    // slabs …: accepted because scripts send it
 	LRU      // lru …: likewise
 	RefreshCerts
 	Misbehave // memcached-debug's
 	DebugTime // likewise: debugtime p, debugtime r, debugtime SECONDS
 
-	SASLList  // binary: which mechanisms there are
+	SASLList  // binary: lists the mechanisms
 	SASLAuth  // binary: Key is the mechanism, Value its first message
-	SASLStep  // binary: likewise, a further message
-	Malformed // binary: the connection can't go on; Status is the answer
+	SASLStep  // binary: Key is the mechanism, Value a further message
+	Malformed // binary: the connection must be closed; Status is the answer
 )
 
 // opNames are the commands' names on the wire, by Op.
@@ -88,36 +88,36 @@ func (op Op) IsMeta() bool { return op >= MetaGet && op <= MetaDebug && op != Me
 // Admin reports whether op concerns the connection or the server rather than items.
 func (op Op) Admin() bool { return op >= Version }
 
-// A Request is one operation on one key. "get a b c" is three requests, the last with Last set,
-// so that a router can give each to the member that owns its key.
+// A Request is one operation on one key. "get a b c" is three requests, the last with Last set, so
+// that a router can send each to the member that owns its key.
 //
-// Key, Value and Args borrow the connection's read buffer: they are valid until the batch is
-// done, and a handler that keeps one copies it.
+// Key, Value and Args borrow the connection's read buffer: they are valid until the batch is done,
+// and a handler must copy what it keeps.
 type Request struct {
 	Key   []byte // 1 to 250 bytes; of a meta request with the b flag, the decoded bytes
 	Value []byte // the data block, without its closing \r\n
-	Args  []byte // meta: the flags as they stood, "v t Oabc"; admin: what follows the command's name; see Token
+	Args  []byte // meta: the flags as sent, "v t Oabc"; admin: what follows the command's name; see Token
 	Fault string // Invalid: the whole answer with its \r\n, empty if noreply suppresses it; in binary see Status
 
 	Op         Op
 	Mode       byte // meta: the first byte of M's argument, 0 without one; checked for ms (EAPRS) and ma (I+D-)
 	NoReply    bool // classic: noreply; meta: q; binary: a quiet opcode
-	Last       bool // Get, Gets, Gat, Gats: the line's last key, after whose answer END stands
-	Drop       bool // Invalid: the value for Key was too large or lost, so the item under Key must be deleted
+	Last       bool // Get, Gets, Gat, Gats: the line's last key, whose answer is followed by END
+	Drop       bool // Invalid: the value for Key was too large or lost, so the item of Key must be deleted
 	HasExptime bool // FlushAll: has a delay; binary Incr and Decr: create a missing item with the value Initial
 
-	Opcode Opcode // binary: the command as it was sent, which the answer repeats
+	Opcode Opcode // binary: the command as sent, which the answer repeats
 	Status Status // binary, Invalid and Malformed: the answer
 
 	ClientFlags uint32 // the client's own flags, F in meta
 	Opaque      uint32 // binary: repeated by the answer
 	Flags       Flags  // meta: the flags that the request has
-	// Exptime is as on the wire, 32 bits (without a sign in the binary protocol): seconds from now up
-	// to 30 days, Unix seconds above, < 0 at once; T in meta.
+	// Exptime is as on the wire, of 32 bits (unsigned in the binary protocol): up to 30 days it is
+	// seconds from now, above it is Unix seconds, and below 0 the item expires at once. T in meta.
 	Exptime int64
-	Vivify  int64  // meta N, on the same scale
-	Recache int64  // meta R, on the same scale
-	CAS     uint64 // the CAS to compare with; C in meta; binary: 0 compares with none
+	Vivify  int64  // meta N, like Exptime
+	Recache int64  // meta R, like Exptime
+	CAS     uint64 // the CAS to compare with; C in meta; binary: 0 means no comparison
 	NewCAS  uint64 // meta E
 	Delta   uint64 // Incr, Decr; D in meta, 1 without
 	Initial uint64 // meta J; binary Incr and Decr

@@ -1,7 +1,7 @@
-// Package client speaks memcached's text protocol to one server over one connection: requests are
-// buffered and sent at once, and their answers are read in the order of the requests. It is for
-// programs that ask a few servers and wait, such as tools and the router's probes; the router's
-// own traffic goes over its event loops.
+// Package client is a client of memcached's text protocol for one server over one connection.
+// Requests are buffered and sent together, and their answers are read in the order of the requests.
+// It is for programs that send requests to a few servers and wait, such as tools and the router's
+// probes; the router's other traffic uses its event loops.
 //
 //	c, err := client.Dial(ctx, "cache.example.org", time.Second)
 //	c.SetDeadline(time.Now().Add(time.Second))
@@ -9,10 +9,11 @@
 //	err = c.Flush()
 //	answer, err := c.ReadGet(key, maxBytes)
 //
-// A Conn is used by one goroutine at a time, except that Close and SetDeadline may be called by any.
-// What a server refuses is an answer, not an error. The errors of a Conn are ErrClosed, ErrTimeout,
-// *UnexpectedError for what is no answer to the request, and those of package net; after an error
-// nothing more can be read, since nobody knows where the next answer begins.
+// A Conn is used by one goroutine at a time, except that any goroutine may call Close and
+// SetDeadline. A refusal by the server is an answer, not an error. The errors of a Conn are
+// ErrClosed, ErrTimeout, *UnexpectedError for a line that is not an answer to the request, and
+// those of package net. After an error nothing more can be read, since it is unknown where the next
+// answer begins.
 package client
 
 import (
@@ -36,7 +37,7 @@ const (
 	MaxLineBytes = 4 << 10 // of an answer's line, its end not counted
 
 	bufferBytes    = 64 << 10 // of each direction
-	maxQuotedBytes = 100      // of a line in an UnexpectedError
+	maxQuotedBytes = 100      // of a line, in an UnexpectedError
 	defaultPort    = "11211"
 )
 
@@ -46,12 +47,12 @@ var (
 	ErrTimeout = errors.New("no answer in time")
 )
 
-// An UnexpectedError is a line that is no answer to what was asked.
+// An UnexpectedError is about a line that is not an answer to the request.
 type UnexpectedError struct {
 	Request string // the command
-	Detail  string // what is wrong with the answer, as ", after the value"; often empty
-	Line    string // its first bytes
-	Endless bool   // it is longer than MaxLineBytes
+	Detail  string // what is wrong, such as ", after the value"; often empty
+	Line    string // the line's first bytes
+	Endless bool   // the line is longer than MaxLineBytes
 }
 
 func (e *UnexpectedError) Error() string {
@@ -63,7 +64,8 @@ func Unexpected(request string, line []byte) *UnexpectedError {
 	return &UnexpectedError{Request: request, Line: string(line[:min(len(line), maxQuotedBytes)])}
 }
 
-// Address returns the server as Dial takes it, with memcached's port if it is a host alone.
+// Address returns the server's address for Dial, with memcached's port if the server is only a
+// host.
 func Address(server string) string {
 	if isSocket(server) {
 		return server
@@ -98,7 +100,7 @@ func Dial(ctx context.Context, server string, timeout time.Duration) (*Conn, err
 	return New(conn), nil
 }
 
-// New returns a Conn over a connection that is made already. Close closes it.
+// New returns a Conn over an existing connection, which Close closes.
 func New(conn net.Conn) *Conn {
 	return &Conn{
 		conn: conn,
@@ -107,31 +109,32 @@ func New(conn net.Conn) *Conn {
 	}
 }
 
-// Close closes the connection, which ends what waits for it.
+// Close closes the connection. Calls that wait for it return an error.
 func (c *Conn) Close() error { return c.conn.Close() }
 
 // SetDeadline sets the time after which sending and reading fail with ErrTimeout.
 func (c *Conn) SetDeadline(t time.Time) { c.conn.SetDeadline(t) } // fails if closed, which Read reports
 
-// Add buffers a request. A failure to write is reported by Flush.
+// Add buffers a request. Flush reports write errors.
 func (c *Conn) Add(r *mc.Request) {
 	c.out.Write(mc.AppendRequest(c.out.AvailableBuffer(), r))
 }
 
-// Write buffers bytes of a request, for one that Add can't print or that is too large to be held.
-// It never returns an error: Flush does.
+// Write buffers bytes of a request that Add can't print, or that is too large to be held in memory.
+// It never returns an error; Flush does.
 func (c *Conn) Write(p []byte) (int, error) {
 	c.out.Write(p)
 	return len(p), nil
 }
 
-// Flush sends what is buffered.
+// Flush sends the buffered requests.
 func (c *Conn) Flush() error {
 	err := c.out.Flush()
 	if err == nil {
 		return nil
 	}
-	// The server may have answered why it closes the connection: memcached does where it has too many.
+	// The server may have sent the reason for closing the connection, as memcached does if it has too
+	// many.
 	if line, readErr := c.ReadLine(); readErr == nil {
 		return Unexpected("request", line)
 	}
@@ -152,7 +155,8 @@ func (c *Conn) ReadLine() ([]byte, error) {
 	return bytes.TrimSuffix(line[:len(line)-1], []byte("\r")), nil
 }
 
-// Read returns the first line of an answer to a request of that name, valid until the next read.
+// Read returns the first line of an answer, valid until the next read. request is the command, for
+// errors.
 func (c *Conn) Read(request string) (a mc.Answer, err error) {
 	line, err := c.ReadLine()
 	if err != nil {
@@ -164,9 +168,9 @@ func (c *Conn) Read(request string) (a mc.Answer, err error) {
 	return a, nil
 }
 
-// ReadGet returns the answer to a get of one key: its kind is AnswerValue, AnswerEnd or an error's.
-// A value of up to keepBytes is returned too, and a longer one is skipped: nil then. The value is
-// the caller's; the rest of the answer is valid until the next read.
+// ReadGet returns the answer to a get of one key. Its kind is AnswerValue, AnswerEnd or an error. A
+// value of up to keepBytes is returned, too; a longer one is skipped, and value is nil. The value
+// belongs to the caller; the rest of the answer is valid until the next read.
 func (c *Conn) ReadGet(key []byte, keepBytes int) (a mc.Answer, value []byte, err error) {
 	line, err := c.ReadLine()
 	if err != nil {
@@ -181,7 +185,7 @@ func (c *Conn) ReadGet(key []byte, keepBytes int) (a mc.Answer, value []byte, er
 	case !bytes.Equal(a.Key, key):
 		return a, nil, unexpectedGet(", for another key", line)
 	}
-	a.Key = key // the line goes with the next read
+	a.Key = key // the line is valid only until the next read
 	if a.ValueBytes <= keepBytes {
 		value = make([]byte, a.ValueBytes)
 		_, err = io.ReadFull(c.in, value)
@@ -209,7 +213,7 @@ func unexpectedGet(detail string, line []byte) error {
 	return e
 }
 
-// failure returns what has become of the connection.
+// failure converts an error of the connection to the package's errors.
 func failure(err error) error {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -221,7 +225,7 @@ func failure(err error) error {
 	return cause(err)
 }
 
-// cause leaves out net's "dial tcp 127.0.0.1:1:", which repeats the server.
+// cause removes net's "dial tcp 127.0.0.1:1:", which repeats the server.
 func cause(err error) error {
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op.Err

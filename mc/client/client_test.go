@@ -16,7 +16,7 @@ import (
 	"holdfast/mc"
 )
 
-// A scripted connection answers with what it holds, whatever is written to it.
+// A scripted connection returns its answers, whatever is written to it.
 type scripted struct {
 	net.Conn           // nil: what a test needs is below
 	answers  io.Reader // then io.EOF
@@ -76,8 +76,8 @@ func TestReadGet(t *testing.T) {
 	}
 }
 
-// TestPipeline checks that answers are read in the order of the requests, and that each reader
-// takes no more than its own.
+// TestPipeline checks that answers are read in the order of the requests, and that each call reads
+// only its own.
 func TestPipeline(t *testing.T) {
 	s := &scripted{answers: strings.NewReader("STORED\r\n" +
 		"VALUE k 0 1\r\na\r\nEND\r\nVALUE k 0 3\r\nabc\r\nEND\r\nDELETED\r\nVERSION 1\r\n")}
@@ -113,7 +113,7 @@ func TestPipeline(t *testing.T) {
 	}
 }
 
-// TestLongLines checks the limit of a line to the byte, also where the line fits in no buffer.
+// TestLongLines checks the exact limit of a line, also of a line that doesn't fit in the buffer.
 func TestLongLines(t *testing.T) {
 	for _, c := range []struct {
 		bytes   int
@@ -134,7 +134,7 @@ func TestLongLines(t *testing.T) {
 	}
 }
 
-// TestRefusedConnection has a server that answers why it closes the connection, before it reads.
+// TestRefusedConnection: a server sends the reason and closes the connection before it reads.
 func TestRefusedConnection(t *testing.T) {
 	for answer, want := range map[string]string{
 		"ERROR Too many open connections\r\n": `unexpected answer to a request: "ERROR Too many open connections"`,
@@ -168,7 +168,7 @@ func listen(t *testing.T, network, address string) net.Listener {
 	return l
 }
 
-// TestDial speaks to a server that repeats what it hears, over TCP and over a Unix socket.
+// TestDial connects to a server that repeats its input, over TCP and over a Unix socket.
 func TestDial(t *testing.T) {
 	for network, address := range map[string]string{"tcp": "127.0.0.1:0", "unix": filepath.Join(t.TempDir(), "socket")} {
 		l := listen(t, network, address)
@@ -219,8 +219,8 @@ func TestAddress(t *testing.T) {
 	}
 }
 
-// FuzzReadGet checks that whatever a server answers, nothing panics, a value is of the key and
-// within the limit, and the reader ends.
+// FuzzReadGet checks that for any bytes from a server nothing panics, a value is of the key and
+// within the limit, and reading ends.
 func FuzzReadGet(f *testing.F) {
 	for _, s := range []string{
 		"VALUE k 0 5\r\nhello\r\nEND\r\n", "VALUE k 0 2147483645\r\n", "END\r\nEND\r\n", "SERVER_ERROR \r\n", "\n\n\n",
