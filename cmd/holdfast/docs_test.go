@@ -179,30 +179,30 @@ func markGroup(documented map[string]bool, settings map[string]string, path stri
 	}
 }
 
-// timeouts are where the program has the times of operations.md's table: a file, and an expression
-// of which the group is a duration.
+// timeouts are where the program has the times of operations.md's table: a package, and an
+// expression of which the group is a duration.
 var timeouts = map[string][2]string{
-	"a request that has arrived in part waits for the rest":     {"server/options.go", `o\.StallTimeout, (.*)\)`},
-	"a client takes nothing of its answers":                     {"server/options.go", `o\.StallTimeout, (.*)\)`},
-	"the same, while too many answers wait":                     {"server/lane.go", `shortStall += (.*)`},
-	"a TLS handshake":                                           {"server/listen.go", `handshakeTimeout += (.*)`},
-	"the answer to a wrong password":                            {"server/login.go", `wrongPasswordPause += (.*)`},
-	"a clean stop: each server's connections get their answers": {"node/node.go", `drainTimeout += (.*)`},
-	"after the process had no file descriptor for a connection": {"loop/accept.go", `acceptPause += (.*?) //`},
-	"the certificate's files are checked, at most every":        {"server/tls.go", `certificateCheck += (.*)`},
-	"the router checks its file every":                          {"node/routing.go", `p\.poll = (time.*)`},
-	"the router looks up its members' names every":              {"discover/options.go", `defaultInterval += (.*)`},
-	"the router renews the members' marks every":                {"router/mark.go", `markRound += (.*)`},
-	"HTTP: a request must have arrived after":                   {"node/http.go", `httpReadTimeout += (.*)`},
-	"HTTP: an idle connection":                                  {"node/http.go", `httpIdleTimeout += (.*)`},
-	"HTTP: a scrape of /metrics":                                {"node/http.go", `httpScrapeTimeout += (.*)`},
-	"tables: a header, or a body of up to 64 KiB":               {"node/tables.go", `tablesHeaderTime += (.*)`},
-	"tables: a longer body, besides a second for each 256 KiB":  {"dynamodb/server.go", `bodyTimeLeast += (.*)`},
-	"tables: a response is sent":                                {"node/tables.go", `tablesWriteTimeout += (.*)`},
-	"tables: an idle connection":                                {"node/tables.go", `tablesIdleTimeout += (.*)`},
-	"tables: a request over the memory budget waits":            {"dynamodb/memory.go", `memoryWait += (.*)`},
-	"tables: a signature's time may differ from the clock by":   {"dynamodb/sigv4.go", `signatureSkew += (.*)`},
-	"tables: a transaction's token is kept for":                 {"table/token.go", `tokenAge += (.*)`},
+	"a request that has arrived in part waits for the rest":     {"server", `o\.StallTimeout, (.*)\)`},
+	"a client takes nothing of its answers":                     {"server", `o\.StallTimeout, (.*)\)`},
+	"the same, while too many answers wait":                     {"server", `shortStall += (.*)`},
+	"a TLS handshake":                                           {"server", `handshakeTimeout += (.*)`},
+	"the answer to a wrong password":                            {"server", `wrongPasswordPause += (.*)`},
+	"a clean stop: each server's connections get their answers": {"node", `drainTimeout += (.*)`},
+	"after the process had no file descriptor for a connection": {"loop", `acceptPause += (.*?) //`},
+	"the certificate's files are checked, at most every":        {"server", `certificateCheck += (.*)`},
+	"the router checks its file every":                          {"node", `p\.poll = (time.*)`},
+	"the router looks up its members' names every":              {"discover", `defaultInterval += (.*)`},
+	"the router renews the members' marks every":                {"router", `markRound += (.*)`},
+	"HTTP: a request must have arrived after":                   {"node", `httpReadTimeout += (.*)`},
+	"HTTP: an idle connection":                                  {"node", `httpIdleTimeout += (.*)`},
+	"HTTP: a scrape of /metrics":                                {"node", `httpScrapeTimeout += (.*)`},
+	"tables: a header, or a body of up to 64 KiB":               {"node", `tablesHeaderTime += (.*)`},
+	"tables: a longer body, besides a second for each 256 KiB":  {"dynamodb", `bodyTimeLeast += (.*)`},
+	"tables: a response is sent":                                {"node", `tablesWriteTimeout += (.*)`},
+	"tables: an idle connection":                                {"node", `tablesIdleTimeout += (.*)`},
+	"tables: a request over the memory budget waits":            {"dynamodb", `memoryWait += (.*)`},
+	"tables: a signature's time may differ from the clock by":   {"dynamodb", `signatureSkew += (.*)`},
+	"tables: a transaction's token is kept for":                 {"table", `tokenAge += (.*)`},
 }
 
 // The table of time-outs has those that the program has.
@@ -226,22 +226,30 @@ func TestTimeoutsOfOperations(t *testing.T) {
 	}
 }
 
-// durationIn evaluates the expression that the pattern finds in a file of the program.
-func durationIn(t *testing.T, file, pattern string) time.Duration {
+// durationIn evaluates the expression that the pattern finds in a package of the program.
+func durationIn(t *testing.T, directory, pattern string) time.Duration {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("../..", file))
+	files, err := filepath.Glob(filepath.Join("../..", directory, "*.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := regexp.MustCompile(pattern).FindSubmatch(text)
-	if m == nil {
-		t.Fatalf("%s has no %s", file, pattern)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := regexp.MustCompile(pattern).FindSubmatch(text)
+		if m == nil || strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		e, err := parser.ParseExpr(string(m[1]))
+		if err != nil {
+			t.Fatalf("%s: %s: %v", file, m[1], err)
+		}
+		return evaluate(t, e)
 	}
-	e, err := parser.ParseExpr(string(m[1]))
-	if err != nil {
-		t.Fatalf("%s: %s: %v", file, m[1], err)
-	}
-	return evaluate(t, e)
+	t.Fatalf("%s has no %s", directory, pattern)
+	return 0
 }
 
 // evaluate knows products of numbers and time's units.
@@ -270,8 +278,9 @@ func evaluate(t *testing.T, e ast.Expr) time.Duration {
 
 // others are quotations of operations.md that aren't texts of the program's own, or that it puts
 // together from words.
-var others = regexp.MustCompile(`^(holdfast|up|cache|config|NEW|mount|curl|stats|mg|cas) |holdfast_|==|^Out of memory|` +
-	`^(router: )?\d+ pools|\.manifest\.\*|\.format-version\.\*|^pebble is missing$|^control is |\.log (is|has)|^journal: write `)
+var others = regexp.MustCompile(`^(holdfast|up|cache|config|NEW|mount|curl|stats|mg|cas) |holdfast_|==|` +
+	`^(router: )?\d+ pools|\.manifest\.\*|\.format-version\.\*|^pebble is missing$|^control is |\.log (is|has)|` +
+	`^Out of memory|^journal: write `)
 
 // Every message that operations.md quotes is one that the program has, so that it can be found by
 // what a log says.
