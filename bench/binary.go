@@ -77,14 +77,14 @@ func binaryGetsPart(ctx context.Context, args []string) error {
 	var b binaries
 	f := newFlags("binary", &b)
 	var (
-		items       = f.Uint64("items", 100_000, "items held, of 20-byte keys and 100-byte values")
-		batch       = f.Int("batch", 32, "gets in one write")
-		threads     = f.Int("threads", 1, "-t of both servers")
-		connections = f.Int("connections", 16, "each with one batch at a time")
-		rounds      = f.Int("rounds", 7, "rounds of each shape and server")
-		seconds     = f.Float64("seconds", 1, "length of each round")
+		items       = positiveFlag[uint64](f, "items", 100_000, "items held, of 20-byte keys and 100-byte values")
+		batch       = positiveFlag(f, "batch", 32, "gets in one write")
+		threads     = positiveFlag(f, "threads", 1, "-t of both servers")
+		connections = positiveFlag(f, "connections", 16, "each with one batch at a time")
+		rounds      = positiveFlag(f, "rounds", 7, "rounds of each shape and server")
+		seconds     = positiveFlag[float64](f, "seconds", 1, "length of each round")
 	)
-	if err := f.Parse(args); err != nil {
+	if err := parse(f, args); err != nil {
 		return err
 	}
 	_, done, err := b.scratch(ctx, "")
@@ -105,11 +105,21 @@ func binaryGetsPart(ctx context.Context, args []string) error {
 			return err
 		}
 		servers = append(servers, s)
-		if filled, err := fill(ctx, s.address, *items, value); err != nil || filled.refused > 0 {
-			return fmt.Errorf("fill %s: %d refused, %w", s.name, filled.refused, err)
+		f, err := fill(ctx, s.address, *items, value)
+		if err != nil {
+			return fmt.Errorf("fill %s: %w", s.name, err)
+		}
+		if f.refused > 0 {
+			return fmt.Errorf("fill %s: %d sets refused, the first with %q", s.name, f.refused, f.refusal)
 		}
 	}
-	rows := [][]string{{strconv.Itoa(*batch) + " gets per write", "holdfast, keys/s", "memcached", "ratio"}}
+	rows := [][]string{{strconv.Itoa(*batch) + " gets per write"}}
+	for _, s := range servers {
+		rows[0] = append(rows[0], s.name+", keys/s")
+	}
+	if len(servers) == 2 {
+		rows[0] = append(rows[0], "ratio")
+	}
 	for _, sh := range shapes {
 		perSecond := make([][]float64, len(servers))
 		for range *rounds {

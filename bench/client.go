@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -103,15 +104,24 @@ func (c *client) get(keys ...uint64) (found int, err error) {
 		if !bytes.HasPrefix(line, []byte("VALUE ")) {
 			return found, fmt.Errorf("answer to get: %q", line)
 		}
-		size, err := strconv.Atoi(string(line[bytes.LastIndexByte(line, ' ')+1:]))
+		size, err := strconv.ParseUint(string(line[bytes.LastIndexByte(line, ' ')+1:]), 10, 31)
 		if err != nil {
 			return found, fmt.Errorf("answer to get: %q", line)
 		}
-		if _, err := c.in.Discard(size + 2); err != nil {
+		if _, err := c.in.Discard(int(size)); err != nil {
 			return found, err
+		}
+		if rest, err := c.line(); err != nil || len(rest) > 0 {
+			return found, errors.Join(fmt.Errorf("answer to get: %q behind a value of %d bytes", rest, size), err)
 		}
 		found++
 	}
+}
+
+// isError reports whether a line is an error, behind which a server sends nothing more.
+func isError(line []byte) bool {
+	return string(line) == "ERROR" || bytes.HasPrefix(line, []byte("CLIENT_ERROR ")) ||
+		bytes.HasPrefix(line, []byte("SERVER_ERROR "))
 }
 
 func (c *client) version() (string, error) {
@@ -136,6 +146,9 @@ func (c *client) stats() (map[string]string, error) {
 		}
 		if string(line) == "END" {
 			return stats, nil
+		}
+		if isError(line) {
+			return nil, fmt.Errorf("answer to stats: %q", line)
 		}
 		if fields := bytes.SplitN(line, []byte(" "), 3); len(fields) == 3 {
 			stats[string(fields[1])] = string(fields[2])

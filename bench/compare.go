@@ -19,10 +19,10 @@ func compare(ctx context.Context, args []string) error {
 	f := newFlags("compare", &b)
 	var (
 		tools  = f.String("tools", "../shared/bench", "directory of compare.py, ld.c and limit.c")
-		rounds = f.Int("rounds", 7, "rounds of each cell and server")
-		keys   = f.Int("keys", 500_000, "different keys")
+		rounds = positiveFlag(f, "rounds", 7, "rounds of each cell and server")
+		keys   = positiveFlag(f, "keys", 500_000, "different keys")
 	)
-	if err := f.Parse(args); err != nil {
+	if err := parse(f, args); err != nil {
 		return err
 	}
 	if _, err := os.Stat(filepath.Join(*tools, "compare.py")); err != nil {
@@ -92,12 +92,21 @@ func (c *referee) memcached(cells string, threads, value int) error {
 		fmt.Println("left out: there is no server to compare with")
 		return nil
 	}
-	cmd := exec.CommandContext(c.ctx, "python3", args...)
+	cmd := interruptible(c.ctx, "python3", args...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("compare.py: %w", err)
 	}
 	return nil
+}
+
+// interruptible is a command that is interrupted once ctx is done, and not killed: it has started
+// servers, and ends them. One that doesn't end is killed after stopLimit.
+func interruptible(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = stopLimit
+	return cmd
 }
 
 // redis compares Holdfast with Redis, if it is installed.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -22,11 +21,11 @@ func dip(ctx context.Context, args []string) error {
 	f := newFlags("dip", &b)
 	var (
 		file   = f.String("trace", "../shared/traces/web12.trace.xz", "a trace that holdfast replay reads")
-		memory = f.Int("m", 8, "MiB of each cache")
+		memory = positiveFlag(f, "m", 8, "MiB of each cache")
 		value  = f.Int("value", 1000, "bytes of each value")
 		limit  = f.Int("limit", 0, "requests at most; 0 is all")
 	)
-	if err := f.Parse(args); err != nil {
+	if err := parse(f, args); err != nil {
 		return err
 	}
 	if _, err := os.Stat(*file); err != nil {
@@ -188,16 +187,10 @@ func (d *dipped) start(ctx context.Context) error {
 	if err := d.write(address, 3); err != nil {
 		return err
 	}
-	d.router = &server{spec: spec{name: "router"}, address: address, exited: make(chan struct{})}
-	d.router.cmd = exec.Command(d.holdfast, "router", "--config", d.config)
-	d.router.cmd.Stdout, d.router.cmd.Stderr = &d.router.output, &d.router.output
-	if err := d.router.cmd.Start(); err != nil {
+	d.router, err = spec{name: "router", argv: []string{d.holdfast, "router", "--config", d.config}}.launch(address)
+	if err != nil {
 		return err
 	}
-	go func() {
-		d.router.err = d.router.cmd.Wait()
-		close(d.router.exited)
-	}()
 	c, err := d.router.firstAnswer(ctx)
 	if err != nil {
 		return errors.Join(err, d.router.stop())
@@ -258,13 +251,11 @@ func (d *dipped) play(ctx context.Context, play []string) (*dipReport, error) {
 	if err != nil {
 		return nil, fmt.Errorf("holdfast replay: %w", err)
 	}
-	var all struct {
-		Reports []*dipReport `json:"reports"`
+	reports, err := reportsOf[*dipReport](out, 1)
+	if err != nil {
+		return nil, err
 	}
-	if err := json.Unmarshal(out, &all); err != nil {
-		return nil, fmt.Errorf("output of holdfast replay: %w", err)
-	}
-	return all.Reports[0], nil
+	return reports[0], nil
 }
 
 // text returns the answer to a get of a key that isn't a number, without line ends and END.
@@ -278,6 +269,9 @@ func (c *client) text(key string) (string, error) {
 		line, err := c.line()
 		if err != nil || string(line) == "END" {
 			return text.String(), err
+		}
+		if isError(line) {
+			return "", fmt.Errorf("answer to get %s: %q", key, line)
 		}
 		text.Write(line)
 	}

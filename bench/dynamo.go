@@ -22,7 +22,10 @@ type dynamoClient struct {
 	body    []byte // of the last response
 }
 
-const dynamoTimeout = 60 * time.Second
+const (
+	dynamoTimeout    = 60 * time.Second
+	maxResponseBytes = 64 << 20 // DynamoDB's have at most 16 MB
+)
 
 func dialDynamo(address string) (*dynamoClient, error) {
 	conn, err := net.Dial("tcp", address)
@@ -88,9 +91,14 @@ func (c *dynamoClient) head() (status, length int, err error) {
 			}
 			return status, length, nil
 		case bytes.EqualFold(name, []byte("Content-Length")):
-			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
+			n, err := strconv.ParseUint(string(bytes.TrimSpace(value)), 10, 63)
+			if err != nil {
 				return 0, 0, err
 			}
+			if n > maxResponseBytes {
+				return 0, 0, fmt.Errorf("a response of %d bytes; at most %d are read", n, maxResponseBytes)
+			}
+			length = int(n)
 		}
 	}
 }

@@ -9,6 +9,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -64,6 +65,46 @@ func status(p part) int {
 		fmt.Fprintf(os.Stderr, "bench %s: %v\n", p.name, err)
 		return 1
 	}
+}
+
+// parse parses a part's arguments, which are flags only.
+func parse(f *flag.FlagSet, args []string) error {
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	if f.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q; %s takes flags only", f.Arg(0), f.Name())
+	}
+	return nil
+}
+
+// A positive is the value of a flag that must be above 0: a measurement of nothing has no figures,
+// and would fail in its middle.
+type positive[T int | uint64 | float64] struct{ at *T }
+
+// positiveFlag is f.Int, f.Uint64 or f.Float64 of such a value.
+func positiveFlag[T int | uint64 | float64](f *flag.FlagSet, name string, value T, usage string) *T {
+	f.Var(positive[T]{&value}, name, usage)
+	return &value
+}
+
+func (p positive[T]) String() string {
+	if p.at == nil {
+		return "" // package flag asks the zero value
+	}
+	return fmt.Sprint(*p.at)
+}
+
+func (p positive[T]) Set(text string) error {
+	var n T
+	if err := json.Unmarshal([]byte(text), &n); err != nil {
+		return errors.New("not a number of this kind")
+	}
+	if n <= 0 {
+		return errors.New("must be above 0")
+	}
+	*p.at = n
+	return nil
 }
 
 // newFlags returns the flags that all parts share.

@@ -14,12 +14,12 @@ func memory(ctx context.Context, args []string) error {
 	var b binaries
 	f := newFlags("memory", &b)
 	var (
-		memoryMiB = f.Int("memory", 1024, "MiB, -m of both servers")
+		memoryMiB = positiveFlag(f, "memory", 1024, "MiB, -m of both servers")
 		value     = f.Int("value", 100, "bytes of each value; keys have 20")
-		threads   = f.Int("threads", 2, "-t of both servers")
-		sample    = f.Int("sample", 400_000, "number of keys to request")
+		threads   = positiveFlag(f, "threads", 2, "-t of both servers")
+		sample    = positiveFlag(f, "sample", 400_000, "number of keys to request")
 	)
-	if err := f.Parse(args); err != nil {
+	if err := parse(f, args); err != nil {
 		return err
 	}
 	_, done, err := b.scratch(ctx, "")

@@ -35,7 +35,7 @@ func misses(ctx context.Context, args []string) error {
 		value = f.Int("value", 1000, "bytes of each value; doubled until the memory is at least 4 MiB; "+
 			"0 plays the traces that have sizes of their own")
 	)
-	if err := f.Parse(args); err != nil {
+	if err := parse(f, args); err != nil {
 		return err
 	}
 	if _, err := os.Stat(*dir); err != nil {

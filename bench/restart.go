@@ -17,12 +17,12 @@ func restart(ctx context.Context, args []string) error {
 	var b binaries
 	f := newFlags("restart", &b)
 	var (
-		memoryMiB = f.Int("memory", 1024, "MiB, -m")
+		memoryMiB = positiveFlag(f, "memory", 1024, "MiB, -m")
 		value     = f.Int("value", 100, "bytes of each value; keys have 20")
-		rounds    = f.Int("rounds", 5, "restarts")
+		rounds    = positiveFlag(f, "rounds", 5, "restarts")
 		shm       = f.String("dir", "/dev/shm", "directory of the memory file, which is removed at the end")
 	)
-	if err := f.Parse(args); err != nil {
+	if err := parse(f, args); err != nil {
 		return err
 	}
 	b.memcached = none

@@ -30,12 +30,12 @@ func routers(ctx context.Context, args []string) error {
 	f := newFlags("router", &b)
 	var (
 		tools      = f.String("tools", "../shared/bench", "directory of compare.py and ld.c")
-		rounds     = f.Int("rounds", 7, "rounds of each cell and server")
-		keys       = f.Int("keys", 500_000, "different keys")
+		rounds     = positiveFlag(f, "rounds", 7, "rounds of each cell and server")
+		keys       = positiveFlag(f, "keys", 500_000, "different keys")
 		cells      = f.String("cells", "P1,P32,mget32", "kinds of requests: one at a time, pipelined by 32, multiget of 32")
 		nutcracker = f.String("twemproxy", "nutcracker", "path of twemproxy; none leaves it out")
 	)
-	if err := f.Parse(args); err != nil {
+	if err := parse(f, args); err != nil {
 		return err
 	}
 	if _, err := os.Stat(filepath.Join(*tools, "compare.py")); err != nil {
@@ -65,7 +65,7 @@ func routers(ctx context.Context, args []string) error {
 	for _, s := range servers {
 		argv = append(argv, "--server", s.name+"="+s.command)
 	}
-	cmd := exec.CommandContext(ctx, "python3", argv...)
+	cmd := interruptible(ctx, "python3", argv...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -76,7 +77,7 @@ func (b *binaries) both(memoryMiB, threads int, flags ...string) []spec {
 // on its command line.
 type spec struct {
 	name     string
-	portFlag string
+	portFlag string // "": the address is in its configuration
 	argv     []string
 	whole    bool // the flag takes HOST:PORT
 }
@@ -126,7 +127,12 @@ func (p spec) launch(address string) (*server, error) {
 		port = address
 	}
 	s := &server{spec: p, address: address, exited: make(chan struct{})}
-	s.cmd = exec.Command(p.argv[0], append(p.argv[1:len(p.argv):len(p.argv)], p.portFlag, port)...)
+	args := slices.Clip(p.argv[1:])
+	if p.portFlag != "" {
+		args = append(args, p.portFlag, port)
+	}
+	s.cmd = exec.Command(p.argv[0], args...)
+	s.cmd.SysProcAttr = endWithUs()
 	s.cmd.Stdout, s.cmd.Stderr = &s.output, &s.output
 	if err := s.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("%s: %w", p.name, err)
@@ -162,17 +168,20 @@ func (s *server) firstAnswer(ctx context.Context) (*client, error) {
 }
 
 // stop ends the server by SIGTERM and waits for its end.
-func (s *server) stop() error {
+func (s *server) stop() error { return s.end(stopLimit) }
+
+// end is stop of a server that is killed after the limit.
+func (s *server) end(limit time.Duration) error {
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("%s: %w", s.name, err)
 	}
 	select {
 	case <-s.exited:
 		return nil // its exit status is tested elsewhere
-	case <-time.After(stopLimit):
+	case <-time.After(limit):
 		s.cmd.Process.Kill()
 		<-s.exited
-		return fmt.Errorf("%s: did not end within %v of SIGTERM; killed", s.name, stopLimit)
+		return fmt.Errorf("%s: did not end within %v of SIGTERM; killed", s.name, limit)
 	}
 }
 

@@ -26,13 +26,13 @@ func tables(ctx context.Context, args []string) error {
 	f := newFlags("tables", &b)
 	var (
 		peer        = f.String("dynalite", "dynalite", "path of dynalite, or of its cli.js; none leaves it out")
-		connections = f.Int("connections", 16, "each with one request at a time")
-		items       = f.Int("items", 10_000, "number of 1-KB items")
-		rounds      = f.Int("rounds", 7, "rounds of each server and load")
-		seconds     = f.Float64("seconds", 2, "length of each round")
+		connections = positiveFlag(f, "connections", 16, "each with one request at a time")
+		items       = positiveFlag(f, "items", 10_000, "number of 1-KB items")
+		rounds      = positiveFlag(f, "rounds", 7, "rounds of each server and load")
+		seconds     = positiveFlag[float64](f, "seconds", 2, "length of each round")
 		only        = f.String("only", "", "measure one load: GetItem, PutItem or Query")
 	)
-	if err := f.Parse(args); err != nil {
+	if err := parse(f, args); err != nil {
 		return err
 	}
 	b.memcached = none
@@ -110,13 +110,18 @@ const queried = 1000 // items of a Query
 
 func tableLoads(items int) []tableLoad {
 	value := strings.Repeat("v", 1000)
+	// Requests that follow each other concern items that are far apart, and all items in turn.
+	stride := 7919
+	if items%stride == 0 { // a multiple of this prime would leave items out
+		stride = 1
+	}
 	return []tableLoad{
 		{"GetItem", "GetItem", 1, func(i int) []byte {
-			return fmt.Appendf(nil, `{"TableName":"bench","Key":{"id":{"S":"user-%08d"}}}`, i*7919%items)
+			return fmt.Appendf(nil, `{"TableName":"bench","Key":{"id":{"S":"user-%08d"}}}`, i*stride%items)
 		}},
 		{"PutItem", "PutItem", 1, func(i int) []byte {
 			return fmt.Appendf(nil, `{"TableName":"bench",`+
-				`"Item":{"id":{"S":"user-%08d"},"n":{"N":"%d"},"value":{"S":"%s"}}}`, i*7919%items, i, value)
+				`"Item":{"id":{"S":"user-%08d"},"n":{"N":"%d"},"value":{"S":"%s"}}}`, i*stride%items, i, value)
 		}},
 		{"Query", "Query", queried, func(int) []byte {
 			return []byte(`{"TableName":"lists","KeyConditionExpression":"id = :i",` +

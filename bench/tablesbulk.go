@@ -20,10 +20,10 @@ func tablesBulk(ctx context.Context, args []string) error {
 	var b binaries
 	f := newFlags("tablesbulk", &b)
 	var (
-		items       = f.Int("items", 10_000_000, "number of items, of about 100 bytes")
-		connections = f.Int("connections", 16, "connections that write, 25 items per request")
+		items       = positiveFlag(f, "items", 10_000_000, "number of items, of about 100 bytes")
+		connections = positiveFlag(f, "connections", 16, "connections that write, 25 items per request")
 	)
-	if err := f.Parse(args); err != nil {
+	if err := parse(f, args); err != nil {
 		return err
 	}
 	b.memcached = none
@@ -32,6 +32,9 @@ func tablesBulk(ctx context.Context, args []string) error {
 		return err
 	}
 	defer done()
+	if b.holdfast == none {
+		return errors.New("without holdfast there is nothing to fill")
+	}
 	p := tableSpecs(&b, dir, none)[0]
 	rows := [][]string{{"what", "figure"}}
 	say := func(what, format string, args ...any) {
@@ -39,12 +42,14 @@ func tablesBulk(ctx context.Context, args []string) error {
 	}
 
 	r, err := startTables(ctx, p, *connections, 1)
+	if r != nil {
+		defer func() { r.stop() }() // the server of then, which is another one after the kill
+	}
 	if err != nil {
 		return err
 	}
 	start := time.Now()
 	if err := r.writeAll(*items); err != nil {
-		r.stop()
 		return err
 	}
 	say("written by BatchWriteItem, items/s", "%.0f", float64(*items)/time.Since(start).Seconds())
@@ -61,7 +66,6 @@ func tablesBulk(ctx context.Context, args []string) error {
 		return err
 	}
 	r.server = again
-	defer r.stop()
 	if err := r.firstItem(ctx, *items/2); err != nil {
 		return err
 	}

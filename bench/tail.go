@@ -19,16 +19,16 @@ func tail(ctx context.Context, args []string) error {
 	var b binaries
 	f := newFlags("tail", &b)
 	var (
-		few         = f.Uint64("few", 10_000, "items of the first server")
-		many        = f.Uint64("many", 10_000_000, "items of the second server")
+		few         = positiveFlag[uint64](f, "few", 10_000, "items of the first server")
+		many        = positiveFlag[uint64](f, "many", 10_000_000, "items of the second server")
 		value       = f.Int("value", 100, "bytes of each value; keys have 20")
-		memoryMiB   = f.Int("memory", 2500, "MiB, -m; the many items must fit")
-		threads     = f.Int("threads", 1, "-t of all servers")
-		connections = f.Int("connections", 50, "each with one request at a time, 95 % gets")
-		rounds      = f.Int("rounds", 10, "rounds of each server")
-		seconds     = f.Float64("seconds", 3, "length of each round")
+		memoryMiB   = positiveFlag(f, "memory", 2500, "MiB, -m; the many items must fit")
+		threads     = positiveFlag(f, "threads", 1, "-t of all servers")
+		connections = positiveFlag(f, "connections", 50, "each with one request at a time, 95 % gets")
+		rounds      = positiveFlag(f, "rounds", 10, "rounds of each server")
+		seconds     = positiveFlag[float64](f, "seconds", 3, "length of each round")
 	)
-	if err := f.Parse(args); err != nil {
+	if err := parse(f, args); err != nil {
 		return err
 	}
 	_, done, err := b.scratch(ctx, "")

@@ -41,7 +41,7 @@ func traces(ctx context.Context, args []string) error {
 		limit = f.Int("limit", 1_300_000, "requests of each trace at most; 0 is all")
 		only  = f.String("only", "", "a trace's file name, or none for all")
 	)
-	if err := f.Parse(args); err != nil {
+	if err := parse(f, args); err != nil {
 		return err
 	}
 	if _, err := os.Stat(*dir); err != nil {
@@ -100,7 +100,8 @@ func replay(ctx context.Context, b binaries, file string, valueBytes, memoryMiB,
 	if limit > 0 {
 		args = append(args, "--limit", strconv.Itoa(limit))
 	}
-	for _, p := range b.both(memoryMiB, 1) {
+	servers := b.both(memoryMiB, 1)
+	for _, p := range servers {
 		s, err := p.start(ctx)
 		if err != nil {
 			return nil, err
@@ -114,11 +115,19 @@ func replay(ctx context.Context, b binaries, file string, valueBytes, memoryMiB,
 	if err != nil {
 		return nil, fmt.Errorf("holdfast replay: %w", err)
 	}
+	return reportsOf[report](out, len(servers))
+}
+
+// reportsOf parses what holdfast replay --json prints: a report for each of n servers.
+func reportsOf[T any](printed []byte, n int) ([]T, error) {
 	var all struct {
-		Reports []report `json:"reports"`
+		Reports []T `json:"reports"`
 	}
-	if err := json.Unmarshal(out, &all); err != nil {
+	if err := json.Unmarshal(printed, &all); err != nil {
 		return nil, fmt.Errorf("output of holdfast replay: %w", err)
+	}
+	if len(all.Reports) != n {
+		return nil, fmt.Errorf("output of holdfast replay: %d reports of %d servers", len(all.Reports), n)
 	}
 	return all.Reports, nil
 }
