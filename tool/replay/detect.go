@@ -38,7 +38,7 @@ func (f Format) known() bool { return f == FormatZipf || slices.Contains(Formats
 
 const sampleBytes = 32 << 10 // from which detect finds the format
 
-var errUnknownFormat = fmt.Errorf("can't tell its format from its content; say which of %v it is", Formats)
+var errUnknownFormat = fmt.Errorf("can't detect its format from its content; specify one of %v", Formats)
 
 // detect finds the format of r without consuming it. The content decides. The name, which may have
 // a compressor's ending, decides only if it ends in .csv and the content is ambiguous.
@@ -127,7 +127,7 @@ func detectWidth(sample []byte, whole bool) (Format, error) {
 	case hashes:
 		return FormatBE64, nil
 	}
-	return "", fmt.Errorf("can't tell whether its keys are of 32 or 64 bits; say be32 or be64")
+	return "", fmt.Errorf("can't detect whether its keys are of 32 or 64 bits; specify be32 or be64")
 }
 
 // detectText decides by the first lines. Only a log may begin with garbage.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -70,6 +71,56 @@ func TestRandomFaultsOfServers(t *testing.T) {
 		if err != nil && (!strings.HasPrefix(err.Error(), "server "+server.address) || report.Stopped != err.Error()) {
 			t.Errorf("%s: got %v, stopped %q; want an error that names the server", what, err, report.Stopped)
 		}
+	}
+}
+
+// pieces writes each byte on its own.
+type pieces struct{ net.Conn }
+
+func (p pieces) Write(b []byte) (int, error) {
+	for i := range b {
+		if _, err := p.Conn.Write(b[i : i+1]); err != nil {
+			return i, err
+		}
+	}
+	return len(b), nil
+}
+
+// A server whose answers arrive byte by byte gets the same requests, and the same figures.
+func TestAnswersInPieces(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	slow := &fake{sizes: map[string]string{}}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		slow.serve(pieces{conn})
+	}()
+	quick := startFake(t, nil)
+	var reports [2]Report
+	for i, address := range []string{l.Addr().String(), quick.address} {
+		keys := *words(strings.Repeat("a b c a d b e f a ", 10))
+		if reports[i], err = Run(t.Context(), &keys, Options{Server: address, Pipeline: 7, ValueBytes: 300}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-ended
+	slow.mu.Lock()
+	defer slow.mu.Unlock()
+	if want := quick.log(); !slices.Equal(append(slow.lines, "closed"), want) {
+		t.Errorf("got the requests %q; want %q", slow.lines, want)
+	}
+	if a, b := reports[0], reports[1]; a.Hits != b.Hits || a.Misses != b.Misses || a.HitBytes != b.HitBytes ||
+		a.Items != b.Items {
+		t.Errorf("got %+v; want the figures of %+v", a, b)
 	}
 }
 

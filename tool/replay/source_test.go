@@ -342,7 +342,7 @@ func TestTraceErrors(t *testing.T) {
 	}{
 		{"empty", "", Options{}, "FILE: is empty"},
 		{"prose", "to be or\nnot to be\n", Options{},
-			"FILE: can't tell its format from its content; say which of [log csv arc be32 be64 oraclegeneral] it is"},
+			"FILE: can't detect its format from its content; specify one of [log csv arc be32 be64 oraclegeneral]"},
 		{"size", "1,a,10\n2,b,x\n", Options{}, `FILE:2: size "x": want a whole number`},
 		{"time", "1,a,10\nnoon,b,1\n", Options{}, `FILE:2: time "noon": want seconds or 2006-01-02T15:04:05Z`},
 		{"columns", "size,key\n5\n", Options{}, "FILE:2: 1 columns; the key is in column 2"},
@@ -358,7 +358,7 @@ func TestTraceErrors(t *testing.T) {
 		{"half a key", "\x00\x00\x00\x01\x00\x00", Options{Format: FormatBE32},
 			"FILE: byte 4: ends after 2 bytes of a 4-byte key"},
 		{"few keys", "\x00\x00\x00\x01\x00\x00\x00\x02", Options{},
-			"FILE: can't tell whether its keys are of 32 or 64 bits; say be32 or be64"},
+			"FILE: can't detect whether its keys are of 32 or 64 bits; specify be32 or be64"},
 		{"no log", "a,b\nc\n", Options{Format: FormatLog},
 			"FILE: no request in it: line 1 is skipped (not in the common or combined log format), and so are all others"},
 		{"only a header", "key,size\n", Options{}, "FILE: no request in it"},
