@@ -79,6 +79,12 @@ type Answer struct {
 // is valid; if not, a.Kind is NoAnswer.
 func (a *Answer) ParseLine(line []byte) bool {
 	*a = Answer{}
+	switch kind := wordKind(line); kind {
+	case NoAnswer, AnswerVersion, AnswerStat: // something has to follow
+	default:
+		a.Kind = kind
+		return true
+	}
 	if rest, ok := bytes.CutPrefix(line, []byte("VALUE ")); ok {
 		return a.parseValue(rest)
 	}

@@ -4,6 +4,7 @@ import (
 	"io"
 
 	"holdfast/loop"
+	"holdfast/mc"
 )
 
 // A conn is a connection of a link: the handler of its stream. Once it isn't link.conn any more,
@@ -11,12 +12,13 @@ import (
 type conn struct {
 	link   *link
 	stream loop.Stream
-	local  string // our end of it
-	buffer []byte // the loop's, while the stream reads into it
-	in     []byte // the start of an answer that has not come whole
-	need   int    // how long that answer is, if that is known
-	away   []byte // what writeAway writes
-	taken  Answer // the one being taken
+	local  string    // our end of it
+	buffer []byte    // the loop's, while the stream reads into it
+	in     []byte    // the start of an answer that has not come whole
+	need   int       // how long that answer is, if that is known
+	away   []byte    // what writeAway writes
+	first  mc.Answer // what the line says that is being read
+	taken  Answer    // the one being taken
 }
 
 const (

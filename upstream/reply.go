@@ -11,9 +11,8 @@ import (
 
 // What an upstream may say at most.
 const (
-	maxLineBytes    = 16 << 10
-	MaxValueBytes   = 1 << 30
-	maxLengthDigits = 10 // of maxValueBytes
+	maxLineBytes  = 16 << 10
+	MaxValueBytes = 1 << 30 // a longer block breaks the connection
 )
 
 // Why a connection is given up.
@@ -55,28 +54,20 @@ func (c *conn) answer(data []byte, end int) int {
 	k := c.link
 	line := data[:end]
 	p := k.pending.at(0)
+	first := &c.first
+	if !parseLine(first, line) {
+		return c.garbled(line, "it is no answer")
+	}
 	switch {
-	case p.form == formGet && bytes.HasPrefix(line, valueWord):
+	case p.form == formGet && first.Kind == mc.AnswerValue:
 		return c.value(data, end)
-	case p.form == formGet && string(line) == mc.End:
+	case p.form == formGet && first.Kind == mc.AnswerEnd:
 		c.misses(nil)
 		return end
-	case p.form == formMeta && bytes.HasPrefix(line, vaWord):
-		size, rest, ok := length(line[len(vaWord):])
-		if !ok || rest[0] != ' ' && !isEnd(rest) || !bytes.HasSuffix(line, crlf) || !answersWithValue(p.request.Op) {
-			return c.garbled(line, "no length")
-		}
-		if !echoes(rest, p.request) {
-			return c.garbled(line, "it answers another request")
-		}
-		if !c.block(data, end, size) {
-			return 0
-		}
-		took := end + size + len(mc.CRLF)
-		c.deliver(found(p.request), data[:took])
-		return took
+	case p.form == formMeta && first.Kind == mc.AnswerVA:
+		return c.metaValue(data, end)
 	}
-	r, ok := lineResult(line, p.form, p.request)
+	r, ok := lineResult(first, p.form, p.request)
 	if !ok {
 		return c.garbled(line, "it answers nothing that was asked")
 	}
@@ -88,41 +79,54 @@ func (c *conn) answer(data []byte, end int) int {
 	return end
 }
 
-var (
-	valueWord = []byte("VALUE ")
-	vaWord    = []byte("VA ")
-	crlf      = []byte(mc.CRLF)
-)
+// parseLine sets first to what the line says, which ends in \r\n. Where mc.Answer allows several
+// forms, it takes the one that servers print: one space before a length, and no text after ERROR,
+// which is also what a server says on its own, before it closes the connection.
+func parseLine(first *mc.Answer, line []byte) bool {
+	text, ok := bytes.CutSuffix(line, crlf)
+	if !ok || !first.ParseLine(text) {
+		return false
+	}
+	switch first.Kind {
+	case mc.AnswerError:
+		return first.Args == nil
+	case mc.AnswerVA:
+		return text[len("VA ")] != ' ' && first.ValueBytes <= MaxValueBytes
+	case mc.AnswerValue:
+		return first.ValueBytes <= MaxValueBytes
+	}
+	return true
+}
 
-// isEnd reports whether nothing but the line's end is left of it.
-func isEnd(rest []byte) bool { return string(rest) == mc.CRLF }
+var crlf = []byte(mc.CRLF)
 
-// answersWithValue reports whether the answer to a meta command may be VA.
-func answersWithValue(op mc.Op) bool { return op == mc.MetaGet || op == mc.MetaArithmetic }
+// metaValue reads a VA line and its block.
+func (c *conn) metaValue(data []byte, end int) int {
+	request := c.link.pending.at(0).request
+	if request.Op != mc.MetaGet && request.Op != mc.MetaArithmetic {
+		return c.garbled(data[:end], "that command has no value")
+	}
+	if !echoes(&c.first, request) {
+		return c.garbled(data[:end], "it answers another request")
+	}
+	size := c.first.ValueBytes
+	if !c.block(data, end, size) {
+		return 0
+	}
+	took := end + size + len(mc.CRLF)
+	c.deliver(found(request), data[:took])
+	return took
+}
 
-// value reads "VALUE key flags bytes [cas]" and its block. The keys of the line that come before
-// this one were missed.
+// value reads a VALUE line and its block. The keys of the line that come before this one were
+// missed.
 func (c *conn) value(data []byte, end int) int {
 	k := c.link
-	rest := data[len(valueWord):end]
-	space := bytes.IndexByte(rest, ' ')
-	if space < 0 {
-		return c.garbled(data[:end], "no flags")
+	op := k.pending.at(0).request.Op
+	if c.first.HasCAS != (op == mc.Gets || op == mc.Gats) {
+		return c.garbled(data[:end], "it has a CAS that was not asked for, or none")
 	}
-	key := rest[:space]
-	_, rest, ok := Number(rest[space+1:])
-	if !ok || rest[0] != ' ' {
-		return c.garbled(data[:end], "no length")
-	}
-	size, rest, ok := length(rest[1:])
-	if op := k.pending.at(0).request.Op; ok && (op == mc.Gets || op == mc.Gats) && rest[0] == ' ' {
-		_, rest, ok = Number(rest[1:])
-	} else {
-		ok = ok && op != mc.Gets && op != mc.Gats
-	}
-	if !ok || !isEnd(rest) {
-		return c.garbled(data[:end], "no length")
-	}
+	key, size := c.first.Key, c.first.ValueBytes
 	if !c.block(data, end, size) {
 		return 0
 	}
@@ -237,95 +241,78 @@ func (c *conn) deliver(r Result, wire []byte) {
 	c.link.deliver(&c.taken)
 }
 
-// lineResult tells what a line of one of the simple forms means; false when it can't be an answer.
-func lineResult(line []byte, f form, r *mc.Request) (Result, bool) {
-	if len(line) < 3 || line[len(line)-2] != '\r' {
-		return 0, false
-	}
-	switch {
-	case string(line) == mc.BadCommand, saysError(line, clientError):
+// lineResult returns what an answer of one line says to r; false if it can't be one. Another answer
+// than an upstream gives to the request belongs to another one.
+func lineResult(first *mc.Answer, f form, r *mc.Request) (Result, bool) {
+	switch first.Kind {
+	case mc.AnswerError, mc.AnswerClientError:
 		return ClientError, true
-	case saysError(line, serverError):
+	case mc.AnswerServerError:
 		return ServerError, true
-	case f == formLine:
-		return classicResult(line, r.Op)
-	case f == formMeta:
-		return metaResult(line, r)
+	}
+	switch f {
+	case formLine:
+		return classicResult(first.Kind, r.Op)
+	case formMeta:
+		return metaResult(first, r)
 	}
 	return 0, false
 }
 
-var (
-	clientError = []byte("CLIENT_ERROR")
-	serverError = []byte("SERVER_ERROR")
-)
-
-// saysError reports whether the line is that word, with or without a text behind it.
-func saysError(line, word []byte) bool {
-	return bytes.HasPrefix(line, word) && (line[len(word)] == ' ' || isEnd(line[len(word):]))
-}
-
-// classicResult takes only what an upstream can answer to op: another answer belongs to another
-// request.
-func classicResult(line []byte, op mc.Op) (Result, bool) {
+// classicResult is lineResult of a classic command that isn't a get.
+func classicResult(kind mc.AnswerKind, op mc.Op) (Result, bool) {
+	done := mc.AnswerStored
 	switch op {
 	case mc.Delete:
-		return doneOr(line, mc.Deleted)
+		done = mc.AnswerDeleted
 	case mc.Touch:
-		return doneOr(line, mc.Touched)
+		done = mc.AnswerTouched
 	case mc.FlushAll:
-		return Done, string(line) == mc.OK
+		return Done, kind == mc.AnswerOK
 	case mc.Incr, mc.Decr:
-		if _, rest, ok := Number(line); ok && len(bytes.TrimSpace(rest)) == 0 { // decr may leave spaces behind
-			return Done, true
+		done = mc.AnswerNumber
+	default:
+		switch kind {
+		case mc.AnswerNotStored:
+			return NotStored, true
+		case mc.AnswerExists:
+			return Exists, true
 		}
-		return NotFound, string(line) == mc.NotFound
 	}
-	switch string(line) {
-	case mc.NotStored:
-		return NotStored, true
-	case mc.Exists:
-		return Exists, true
-	}
-	return doneOr(line, mc.Stored)
-}
-
-// doneOr is the result of what was done or found nothing.
-func doneOr(line []byte, done string) (Result, bool) {
-	if string(line) == done {
+	if kind == done {
 		return Done, true
 	}
-	return NotFound, string(line) == mc.NotFound
+	return NotFound, kind == mc.AnswerNotFound
 }
 
-// metaResult takes only what an upstream can answer to r, like classicResult.
-func metaResult(line []byte, r *mc.Request) (Result, bool) {
-	if len(line) < 4 || line[2] != ' ' && line[2] != '\r' || r.Op != mc.MetaDebug && !echoes(line[2:], r) {
+// metaResult is lineResult of a meta command.
+func metaResult(first *mc.Answer, r *mc.Request) (Result, bool) {
+	if r.Op != mc.MetaDebug && !echoes(first, r) {
 		return 0, false
 	}
 	writes := r.Op != mc.MetaGet && r.Op != mc.MetaDebug
-	switch string(line[:2]) {
-	case mc.HD:
+	switch first.Kind {
+	case mc.AnswerHD:
 		return found(r), true
-	case mc.ME:
+	case mc.AnswerME:
 		return Hit, r.Op == mc.MetaDebug
-	case mc.EN:
+	case mc.AnswerEN:
 		return Miss, !writes
-	case mc.NF:
+	case mc.AnswerNF:
 		return NotFound, writes
-	case mc.NS:
+	case mc.AnswerNS:
 		return NotStored, writes && r.Op != mc.MetaDelete
-	case mc.EX:
+	case mc.AnswerEX:
 		return Exists, writes
 	}
 	return 0, false
 }
 
 // echoes reports whether the opaque and the key among the flags of an answer, if they are there,
-// are those of the request. Members give them back as they come, so others are of another request:
-// its client would take the answer for one to something that it never asked.
-func echoes(flags []byte, r *mc.Request) bool {
-	for token, rest := mc.Token(bytes.TrimRight(flags, "\r\n")); token != nil; token, rest = mc.Token(rest) {
+// are those of the request. Upstreams return them unchanged, so others are of another request: its
+// client would take the answer for one to something that it never asked.
+func echoes(first *mc.Answer, r *mc.Request) bool {
+	for token, rest := mc.Token(first.Args); token != nil; token, rest = mc.Token(rest) {
 		switch token[0] {
 		case 'O':
 			if !hasFlag(r.Args, token) {
@@ -366,23 +353,6 @@ func found(r *mc.Request) Result {
 		return Hit
 	}
 	return Done
-}
-
-// length reads the length of a block.
-func length(b []byte) (n int, rest []byte, ok bool) {
-	n, rest, ok = Number(b)
-	return n, rest, ok && len(b)-len(rest) <= maxLengthDigits && n <= MaxValueBytes
-}
-
-// number reads the decimal number that b begins with, of up to 20 digits; values above an int's are
-// cut, which only answers to incr have.
-func Number(b []byte) (n int, rest []byte, ok bool) {
-	i := 0
-	for i < len(b) && i < 20 && b[i] >= '0' && b[i] <= '9' {
-		n = n*10 + int(b[i]-'0')
-		i++
-	}
-	return n, b[i:], i > 0 && i < len(b) && n >= 0 || i > 18
 }
 
 // garbled breaks the connection, since the upstream says what can't be an answer. It returns 0.

@@ -78,16 +78,21 @@ func (l *Lane) refuse(to Receiver, r Result, text string) {
 	to.Receive(&Answer{Result: r, Wire: l.scratch})
 }
 
-// ParseResult returns what a whole answer to r says; false if it can't be one. A missed get has no
-// bytes.
+// ParseResult returns what a whole answer to r says; false if it can't be one. A get that missed has
+// an answer of no bytes.
 func ParseResult(wire []byte, r *mc.Request) (Result, bool) {
-	switch {
-	case len(wire) == 0:
+	if len(wire) == 0 {
 		return Miss, true
-	case bytes.HasPrefix(wire, valueWord):
-		return Hit, true
-	case bytes.HasPrefix(wire, vaWord):
-		return found(r), true
 	}
-	return lineResult(wire, formOf(r.Op), r)
+	var first mc.Answer
+	if !parseLine(&first, wire[:bytes.IndexByte(wire, '\n')+1]) {
+		return 0, false
+	}
+	switch first.Kind {
+	case mc.AnswerValue:
+		return Hit, r.Op.IsGet()
+	case mc.AnswerVA:
+		return found(r), r.Op.IsMeta()
+	}
+	return lineResult(&first, formOf(r.Op), r)
 }
