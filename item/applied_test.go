@@ -32,8 +32,8 @@ func setPlain(it map[string]any, path Path, p any) (ok bool) {
 	return false
 }
 
-// A plainChange is a random change, as text, as a Change, and as what the value at the path becomes:
-// nil is none. old is nil where there was none. ok is false for an error.
+// A plainChange is a random change, as text, as a Change, and as what the value at the path
+// becomes: nil is none. old is nil where there was none. ok is false for an error.
 type plainChange struct {
 	text string
 	Change

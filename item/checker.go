@@ -21,7 +21,7 @@ const (
 	faultParens    fault = iota
 	faultFunction        // an unknown function
 	faultMisplaced       // a function that belongs to another kind of expression
-	faultMisuse          // a function where a value is due, or where a condition is
+	faultMisuse          // a function in the place of a value, or of a condition
 	faultReserved
 	faultSection
 	faultPath // an index out of range, nesting too deep
@@ -38,8 +38,8 @@ const (
 	faultClasses
 )
 
-// The order of classes for each kind of expression: of several faults the first by this order is
-// reported.
+// The order of classes for each kind of expression: if an expression has several faults, the first
+// in this order is reported.
 var (
 	conditionFaults = []fault{
 		faultParens, faultFunction, faultMisplaced, faultMisuse, faultReserved, faultPath, faultOperators, faultCondition,
@@ -52,8 +52,8 @@ var (
 	}
 )
 
-// exprBlock is how many nodes are allocated at once: those of three comparisons with their
-// operands.
+// exprBlock is the number of nodes that are allocated at once: those of three comparisons with
+// their operands.
 const exprBlock = 10
 
 // expr returns a new node with one or two operands, or the first of a list of them.

@@ -126,7 +126,7 @@ func (c *checker) checkIn(x *expr) {
 	c.endCondition()
 }
 
-// checkCondition ends a function that stands where a condition is due. Of those that aren't noted
+// checkCondition ends a function in the place of a condition. Of those that aren't noted
 // already only size isn't a condition.
 func (c *checker) checkCondition(x *expr) {
 	if x.op == opSize {

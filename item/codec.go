@@ -6,29 +6,29 @@ import (
 	"holdfast"
 )
 
-// The form of an item on disk, with every number a varint of the fewest bytes:
+// The form of an item on disk. Counts and lengths are varints of the fewest bytes:
 //
 //	version byte, 1
-//	how many attributes there are at all levels, how many elements of lists, how many elements of sets
-//	the item's attributes: how many, then of each
+//	number of attributes at all levels, of elements of all lists, of elements of all sets
+//	the item's attributes: their number, and for each
 //	    the length of its name, its name, and its value
 //
-// and a value is a byte for its type, and then
+// A value is a byte for its type, followed by
 //
-//	S, N, B     its length, the text
-//	SS, NS, BS  how many elements, then the length and text of each
+//	S, N, B     the length, the text
+//	SS, NS, BS  the number of elements, the length and text of each
 //	BOOL        a byte, 0 or 1
 //	NULL        nothing
-//	L           how many values, then those
+//	L           the number of values, the values
 //	M           attributes, as above
 //
-// The counts at the beginning let Decode allocate the attributes of all levels at once, and
-// likewise the elements. Every item has one form: equal bytes are equal items, and the other way
-// round but for the order in sets.
+// The counts at the beginning let Decode allocate the attributes of all levels at once, and the
+// elements likewise. Every item has exactly one form: equal bytes are equal items, and equal items
+// have equal bytes unless the elements of a set are in another order.
 const codecVersion = 1
 
-// deepest is the deepest nesting that is decoded. It is more than Value.Check allows, and only
-// bounds the stack.
+// deepest is the deepest nesting that Decode accepts. It only bounds the stack, and exceeds what
+// Value.Check allows.
 const deepest = 4 * maxDepth
 
 // totals are the counts at the beginning.
@@ -113,8 +113,8 @@ func appendText(dst []byte, text string) []byte {
 }
 
 // Decode returns the item whose form on disk is b. Its names and texts share the memory of b. The
-// error is Corrupt if b isn't such a form. Decode assumes that texts are UTF-8 and numbers
-// canonical: the caller has verified the checksum of b.
+// error is Corrupt if b isn't the form of an item. Decode assumes that texts are UTF-8 and numbers
+// canonical, since the caller has verified the checksum of b.
 func Decode(b string) (Item, error) {
 	d := decoder{rest: b}
 	if b == "" || b[0] != codecVersion {
@@ -122,7 +122,7 @@ func Decode(b string) (Item, error) {
 	}
 	d.rest = b[1:]
 	attrs, values, elements := d.length(), d.length(), d.length()
-	// An attribute takes two bytes at least, an element one.
+	// An attribute takes at least two bytes, an element one.
 	if d.bad || 2*attrs+values+elements > len(d.rest) {
 		return nil, corrupt(len(b))
 	}
@@ -144,17 +144,17 @@ func corrupt(bytes int) error {
 	return holdfast.Errorf(holdfast.Corrupt, "item: %d bytes on disk aren't an item", bytes)
 }
 
-// A decoder takes an item from the beginning of rest. After a failure it is bad, and its results
+// A decoder decodes an item from the beginning of rest. After a failure bad is set, and its results
 // are meaningless.
 type decoder struct {
 	rest     string
-	attrs    []Attr // room for attributes to come; so values and elements
+	attrs    []Attr // allocated for the attributes to come; values and elements likewise
 	values   []Value
 	elements []string
 	bad      bool
 }
 
-// length takes a number, which is less than 2³¹.
+// length decodes a length or count, which is less than 2³¹.
 func (d *decoder) length() int {
 	if d.rest != "" && d.rest[0] < 0x80 {
 		n := int(d.rest[0])
@@ -193,7 +193,7 @@ func (d *decoder) text() string {
 	return text
 }
 
-// item takes attributes.
+// item decodes attributes.
 func (d *decoder) item(levels int) Item {
 	n := d.length()
 	if n > len(d.attrs) || levels == 0 {
@@ -215,7 +215,7 @@ func (d *decoder) item(levels int) Item {
 	return it
 }
 
-// value takes a value.
+// value decodes a value into v.
 func (d *decoder) value(v *Value, levels int) {
 	if d.rest == "" {
 		d.bad = true

@@ -152,12 +152,12 @@ func BenchmarkDecodeFlat(b *testing.B) {
 
 func BenchmarkAppend(b *testing.B) {
 	it := kilobyte()
-	var room []byte
+	var buf []byte
 	b.ReportAllocs()
 	for b.Loop() {
-		room = Append(room[:0], it)
+		buf = Append(buf[:0], it)
 	}
-	b.SetBytes(int64(len(room)))
+	b.SetBytes(int64(len(buf)))
 }
 
 func BenchmarkSize(b *testing.B) {

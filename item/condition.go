@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// An op is what an expression is.
+// An op is the operator of an expression, or the kind of operand that it is.
 type op uint8
 
 const (

@@ -95,8 +95,8 @@ func (s KeySchema) parts() []KeyAttr {
 	return []KeyAttr{s.Hash, s.Range}
 }
 
-// Keys of a table are in the order of the hash, then of the partition key, then of the sort key, and
-// two items with the same attributes, and only those, have the same key, which decodes to them.
+// Keys of a table are in the order of the hash, then of the partition key, then of the sort key,
+// and two items with the same attributes, and only those, have the same key, which decodes to them.
 func TestKeysHaveTheOrderOfTheirAttributes(t *testing.T) {
 	const seed = 43
 	r := rand.New(rand.NewPCG(seed, seed))

@@ -1,5 +1,5 @@
-// Package item is what tables hold: values, items, keys, and the expressions over them. It is pure:
-// no disk, no clock, no sockets, and no goroutine. The rules and the messages of errors are
+// Package item has the contents of tables: values, items, keys, and the expressions over them. It
+// is pure: it uses no disk, clock, socket or goroutine. The rules and the messages of errors are
 // DynamoDB's (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/).
 //
 // A Value is one of ten types; an Item is a list of attributes sorted by name. Numbers are decimals

@@ -157,8 +157,8 @@ func (x *Index) Check(it Item) error {
 }
 
 func (x *Index) checkPart(it Item, attrs []KeyAttr, limit int) error {
-	var room [MaxKeyAttrs]Value
-	part := room[:0]
+	var buf [MaxKeyAttrs]Value
+	part := buf[:0]
 	for _, a := range attrs {
 		v, ok := it.Get(a.Name)
 		if !ok {

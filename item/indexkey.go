@@ -6,12 +6,12 @@ import (
 	"slices"
 )
 
-// MaxKeyAttrs is how many attributes the partition key of a global index may have, and how many its
-// sort key.
+// MaxKeyAttrs is the largest number of attributes in the partition key of a global index, and in
+// its sort key.
 const MaxKeyAttrs = 4
 
-// An IndexKey is which attributes make the key of an index: those of the partition key, which a
-// query gives all of, and those of the sort key, by which entries are ordered, one attribute after
+// An IndexKey is the attributes that make the key of an index: those of the partition key, of which
+// a query gives all, and those of the sort key, by which entries are ordered, one attribute after
 // the other. A global index has one to MaxKeyAttrs of the former and up to as many of the latter, a
 // local index one of each. A table is its own first index, with the key that KeySchema.Index
 // returns.

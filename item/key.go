@@ -6,15 +6,16 @@ import (
 	"math/bits"
 )
 
-// A Key is where an item is kept: 8 bytes of the hash of its partition key, big-endian, then the
-// partition key, then the sort key, each as appendPart has it. Byte order is: hash, then partition
-// key, then sort key, each in its type's order (numbers by value, texts and bytes by bytes).
+// A Key is the key under which an item is kept: 8 bytes of the hash of its partition key,
+// big-endian, then the partition key, then the sort key, each as appendPart has it. Byte order is:
+// hash, then partition key, then sort key, each in its type's order (numbers by value, texts and
+// bytes by bytes).
 type Key []byte
 
 // hashBytes is the length of the hash that keys begin with.
 const hashBytes = 8
 
-// hashSeed is what is hashed before the key.
+// hashSeed precedes the key in what is hashed.
 const hashSeed = "Outliers"
 
 // Hash returns the hash of the partition key, or 0 if the key is too short to have one.
@@ -30,10 +31,10 @@ func (k Key) Hash() uint64 {
 // the order in which DynamoDB has them, as dynalite found out.
 func HashOf(v Value) uint64 { return hashOf(v) }
 
-// hashOf returns the hash of the values' bytes, one behind the other.
+// hashOf returns the hash of the concatenated bytes of the values.
 func hashOf(values ...Value) uint64 {
-	var room [256]byte
-	b := append(room[:0], hashSeed...)
+	var buf [256]byte
+	b := append(buf[:0], hashSeed...)
 	for i := range values {
 		if values[i].Type == N {
 			b = appendHashedNumber(b, values[i].Text)
@@ -46,7 +47,7 @@ func hashOf(values ...Value) uint64 {
 }
 
 // appendHashedNumber appends the bytes that are hashed for a number: an exponent to the base 100,
-// digits to the base 100 plus one each, and 102 behind those of a negative number of fewer than
+// digits to the base 100 plus one each, and 102 after those of a negative number of fewer than
 // twenty bytes; of negative numbers the exponent is complemented, and each digit taken from 101.
 func appendHashedNumber(dst []byte, text string) []byte {
 	var d decimal
@@ -109,10 +110,10 @@ func hashBoundary(segment, segments int) []byte {
 	return binary.BigEndian.AppendUint64(nil, boundary)
 }
 
-// prefixed returns the range of all that begins with prefix.
+// prefixed returns the range of all keys that begin with prefix.
 func prefixed(prefix []byte) Range { return Range{From: prefix, To: behind(prefix)} }
 
-// behind returns the least bytes greater than all that begins with prefix; nil is the end.
+// behind returns the least key greater than all keys that begin with prefix; nil is the end.
 func behind(prefix []byte) []byte {
 	for i := len(prefix) - 1; i >= 0; i-- {
 		if prefix[i] != 0xFF {

@@ -7,33 +7,32 @@ import (
 	"holdfast"
 )
 
-// The range of numbers: up to maxDigits significant digits, and the power of ten of the first of
-// them.
+// The limits of numbers: the significant digits, and the power of ten of the first of them.
 const (
 	maxDigits   = 38
 	maxExponent = 125
 	minExponent = -130
 )
 
-// What is said of numbers out of range.
+// DynamoDB's messages for numbers out of range.
 const (
 	overflowText  = "Number overflow. Attempting to store a number with magnitude larger than supported range"
 	underflowText = "Number underflow. Attempting to store a number with magnitude smaller than supported range"
 	precisionText = "Attempting to store more than 38 significant digits in a Number"
 )
 
-// A decimal is a number by its digits: ± 0.d₀d₁d₂… × 10^(exponent+1).
+// A decimal is a number as digits: ± 0.d₀d₁d₂… × 10^(exponent+1).
 type decimal struct {
 	negative bool
 	exponent int             // the power of ten of the first digit; 0 for zero
-	n        int             // significant digits, some maybe beyond maxDigits; no zeros at either end; 0 for zero
-	digits   [maxDigits]byte // '0' to '9'; those beyond maxDigits aren't kept
+	n        int             // number of significant digits, without zeros at either end; may exceed maxDigits; 0 for zero
+	digits   [maxDigits]byte // '0' to '9', the first maxDigits of them
 }
 
 // ParseNumber returns the canonical form of a decimal number, which may have a sign, leading and
-// trailing zeros, and an exponent. The canonical form has the digits alone: no exponent, no zeros
-// before them but one before a point, none at the end of a fraction, and no sign for zero. That is
-// how DynamoDB returns numbers.
+// trailing zeros, and an exponent. The canonical form, in which DynamoDB returns numbers, has no
+// exponent, no leading zeros except one before a decimal point, no zeros at the end of a fraction,
+// and no sign for zero. The error is Invalid, with DynamoDB's message.
 func ParseNumber(s string) (string, error) {
 	if isCanonical(s) {
 		return s, nil
@@ -51,6 +50,7 @@ func ParseNumber(s string) (string, error) {
 	return d.String(), nil
 }
 
+// check returns the error of a number that is out of range.
 func (d *decimal) check() error {
 	switch {
 	case d.n == 0:
@@ -65,8 +65,8 @@ func (d *decimal) check() error {
 	return nil
 }
 
-// isCanonical reports whether s is surely in canonical form; it doesn't know those with more than
-// 38 digits, zeros included.
+// isCanonical reports whether s is in canonical form. It returns false for forms of more than
+// maxDigits characters, which may be canonical too.
 func isCanonical(s string) bool {
 	digits := strings.TrimPrefix(s, "-")
 	if len(digits) == 0 || len(digits) > maxDigits || s == "-0" {
@@ -87,7 +87,7 @@ func isCanonical(s string) bool {
 	return point < 0 || point > 0 && digits[len(digits)-1] != '0' && point < len(digits)-1
 }
 
-// scan sets d to the number that s says, in any form.
+// scan sets d to the number that s denotes, in any form. It returns false if s isn't a number.
 func (d *decimal) scan(s string) bool {
 	*d = decimal{}
 	i := 0
@@ -96,8 +96,8 @@ func (d *decimal) scan(s string) bool {
 		i++
 	}
 	seen, point := false, false
-	before := 0 // significant digits before the point, less the zeros between the point and the first of them
-	taken := 0  // digits from the first that isn't zero
+	before := 0 // significant digits before the point; negative: zeros between the point and the first of them
+	taken := 0  // digits so far, from the first that isn't zero
 	for ; i < len(s); i++ {
 		c := s[i]
 		if c == '.' && !point {
@@ -137,7 +137,7 @@ func (d *decimal) scan(s string) bool {
 	return true
 }
 
-// scanPower returns the exponent that a number ends with: nothing, or E, a sign and digits.
+// scanPower parses the exponent at the end of a number: nothing, or E, an optional sign and digits.
 func scanPower(s string) (power int, ok bool) {
 	if s == "" {
 		return 0, true
@@ -154,7 +154,7 @@ func scanPower(s string) (power int, ok bool) {
 	if s == "" {
 		return 0, false
 	}
-	const enough = 1 << 40 // more zeros than any text has
+	const enough = 1 << 40 // exceeds the number of zeros in any text, which could make up for it
 	for i := 0; i < len(s); i++ {
 		if s[i] < '0' || s[i] > '9' {
 			return 0, false
@@ -167,13 +167,13 @@ func scanPower(s string) (power int, ok bool) {
 	return power, true
 }
 
-// String returns the canonical form of a number that check takes.
+// String returns the canonical form of a number that check accepts.
 func (d *decimal) String() string {
-	var room [2 + maxExponent - minExponent + maxDigits]byte
-	return string(d.appendText(room[:0]))
+	var buf [2 + maxExponent - minExponent + maxDigits]byte
+	return string(d.appendText(buf[:0]))
 }
 
-// appendText appends the canonical form.
+// appendText appends the canonical form to dst.
 func (d *decimal) appendText(dst []byte) []byte {
 	if d.n == 0 {
 		return append(dst, '0')
@@ -219,9 +219,9 @@ func CompareNumbers(a, b string) int {
 
 func isNegative(text string) bool { return text != "" && text[0] == '-' }
 
-// compareMagnitudes compares numbers without signs. With equally many digits before the point, the
-// order of the texts is theirs: a point is less than any digit, and the end of the text is less
-// than both.
+// compareMagnitudes compares numbers without signs. If they have the same number of digits before
+// the point, they compare as their texts do: a point sorts before every digit, and the end of a
+// text before both.
 func compareMagnitudes(a, b string) int {
 	if c := cmp.Compare(wholeDigits(a), wholeDigits(b)); c != 0 {
 		return c
@@ -229,6 +229,7 @@ func compareMagnitudes(a, b string) int {
 	return strings.Compare(a, b)
 }
 
+// wholeDigits returns the number of digits before the point.
 func wholeDigits(text string) int {
 	if i := strings.IndexByte(text, '.'); i >= 0 {
 		return i

@@ -4,23 +4,23 @@ import "strings"
 
 // The order-preserving form of a number begins with a byte for its sign. One that isn't zero has a
 // byte for its exponent, and a byte for each pair of digits: twice the pair, plus one if more
-// follow. So what is longer is greater, and the end needs no mark. For negative numbers all but the
-// first byte are complemented.
+// follow. So the longer of two forms, of which one begins with the other, is the greater number,
+// and the end needs no mark. For negative numbers all bytes but the first are complemented.
 const (
 	negativeSign = 0x01
 	zeroSign     = 0x02
 	positiveSign = 0x03
 )
 
-// The order-preserving form of texts and bytes is what they are, with each zero byte followed by
-// escaped, and at the end a zero byte followed by ended.
+// The order-preserving form of texts and bytes is the bytes themselves, with each zero byte
+// followed by escaped, and at the end a zero byte followed by ended.
 const (
 	escaped = 0xFF
 	ended   = 0x01
 )
 
-// appendPart appends the value in a form whose byte order is the order of values of its type, and
-// of which none is the beginning of another. v is a S, N or B.
+// appendPart appends the value in a form whose byte order is the order of values of its type. No
+// form is the beginning of another. v is an S, N or B.
 func appendPart(dst []byte, v Value) []byte {
 	if v.Type == N {
 		return appendNumberPart(dst, v.Text)
@@ -66,7 +66,7 @@ func appendNumberPart(dst []byte, text string) []byte {
 	return dst
 }
 
-// cutPart returns the value of type t with whose form b begins, and what follows it.
+// cutPart decodes the value of type t at the beginning of b, and returns what follows it.
 func cutPart(b []byte, t Type) (v Value, rest []byte, ok bool) {
 	if t == N {
 		return cutNumberPart(b)

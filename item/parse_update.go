@@ -39,7 +39,7 @@ func (p *parser) update() []action {
 	return actions
 }
 
-// verb takes the keyword that begins a section; 0 is none.
+// verb consumes the keyword that begins a section, and returns 0 if there is none.
 func (p *parser) verb() verb {
 	for v := verbSet; int(v) < len(verbs); v++ {
 		if p.acceptWord(verbs[v]) {

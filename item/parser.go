@@ -3,8 +3,8 @@ package item
 import "strings"
 
 // A parser parses the text of one expression by recursive descent. The first syntax error ends it:
-// every step then returns nil, or what it has. Other faults are left to the checker, and the parser
-// goes on.
+// every step then returns nil, or what it has so far. Other faults are left to the checker, and the
+// parser continues.
 type parser struct {
 	checker
 
@@ -16,7 +16,8 @@ type parser struct {
 	steps []Step // the unused rest of a block of steps, for paths
 }
 
-// stepBlock is how many steps are allocated at once: those of a few paths of a step or two.
+// stepBlock is the number of steps that are allocated at once: those of a few paths of a step or
+// two.
 const stepBlock = 8
 
 // start looks at the first token of a text that is neither empty nor too long.
@@ -48,8 +49,8 @@ func (p *parser) end(parameter string, classes []fault) error {
 	return nil
 }
 
-// unexpected makes the token at hand the error of syntax. Beside it the message has the tokens
-// before and behind it.
+// unexpected notes a syntax error at the current token. The message also has the tokens before and
+// after it.
 func (p *parser) unexpected() {
 	if p.syntax != "" {
 		return
@@ -70,16 +71,16 @@ func (p *parser) unexpected() {
 	p.syntax = `Syntax error; token: "` + name + `", near: "` + p.text[from:to] + `"`
 }
 
-// next takes the token at hand.
+// next consumes the current token.
 func (p *parser) next() {
 	p.last = p.tok
 	p.tok = scanToken(p.text, p.tok.end)
 }
 
-// word returns the text of the token at hand.
+// word returns the text of the current token.
 func (p *parser) word() string { return p.text[p.tok.start:p.tok.end] }
 
-// accept takes the token at hand if it is of that kind.
+// accept consumes the current token if it is of that kind.
 func (p *parser) accept(kind tokenKind) bool {
 	if p.tok.kind != kind || p.syntax != "" {
 		return false
@@ -88,7 +89,7 @@ func (p *parser) accept(kind tokenKind) bool {
 	return true
 }
 
-// expect takes a token of that kind, or else it is an error of syntax.
+// expect consumes a token of that kind; if the current one is another, it notes a syntax error.
 func (p *parser) expect(kind tokenKind) bool {
 	if !p.accept(kind) {
 		p.unexpected()
@@ -97,12 +98,12 @@ func (p *parser) expect(kind tokenKind) bool {
 	return true
 }
 
-// at reports whether the token at hand is a keyword, in letters of any case.
+// at reports whether the current token is a keyword, in letters of any case.
 func (p *parser) at(keyword string) bool {
 	return p.tok.kind == tokenName && p.tok.end-p.tok.start == len(keyword) && strings.EqualFold(p.word(), keyword)
 }
 
-// acceptWord takes the token at hand if it is a keyword.
+// acceptWord consumes the current token if it is a keyword.
 func (p *parser) acceptWord(keyword string) bool {
 	if !p.at(keyword) || p.syntax != "" {
 		return false
@@ -111,7 +112,7 @@ func (p *parser) acceptWord(keyword string) bool {
 	return true
 }
 
-// atAny reports whether the token at hand is one of the keywords.
+// atAny reports whether the current token is one of the keywords.
 func (p *parser) atAny(keywords []string) bool {
 	if p.tok.kind != tokenName {
 		return false

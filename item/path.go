@@ -106,7 +106,7 @@ func (s Step) compare(o Step) int {
 // the beginning of another, and all continue with names, or all with indexes.
 type fork struct {
 	step Step
-	leaf int    // of the path that ends here, its place in the list of paths; -1 where others go on
+	leaf int    // of the path that ends here, its place in the list of paths; -1 where paths continue
 	next []fork // in the order of steps; nil at a leaf
 }
 
@@ -116,7 +116,7 @@ type clash uint8
 const (
 	clashNone     clash = iota
 	clashOverlap        // one is the beginning of the other, or they are the same
-	clashConflict       // one goes on with a name where the other goes on with an index
+	clashConflict       // one continues with a name where the other continues with an index
 )
 
 // grow adds a path and its place in the list of paths. If the path clashes with an earlier one, it

@@ -21,8 +21,8 @@ const (
 // not bound to it.
 //
 // Errors are of kind holdfast.Invalid. Those of an expression begin with "Invalid " and the name of
-// its parameter. A syntax error is reported first; of several other faults the one that DynamoDB
-// reports.
+// its parameter. A syntax error is reported first; if there are several other faults, the one that
+// DynamoDB reports.
 type Scope struct {
 	names      map[string]string
 	values     Item

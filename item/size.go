@@ -5,9 +5,9 @@ import "strings"
 // containerBytes is the size of an empty list or map; each element adds one byte and its own size.
 const containerBytes = 3
 
-// Size returns the bytes of the value as DynamoDB counts them: a text or bytes its length, a number as
-// numberSize says, a boolean or null one byte, a list or map three bytes, one per element, and its
-// elements. See
+// Size returns the bytes of the value as DynamoDB counts them: a text or bytes its length, a number
+// as numberSize says, a boolean or null one byte, a list or map three bytes, one per element, and
+// its elements. See
 // https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html.
 func (v Value) Size() int { return v.size() }
 

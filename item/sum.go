@@ -6,11 +6,11 @@ import (
 	"holdfast"
 )
 
-// AddNumbers returns a + b, exactly. Both are canonical. The error is a sum out of range, or one
-// with more than 38 significant digits, which DynamoDB calls an overflow, too.
+// AddNumbers returns a + b, exactly. Both are canonical. The error is Invalid if the sum is out of
+// range or has more than 38 significant digits, which DynamoDB also calls an overflow.
 func AddNumbers(a, b string) (string, error) { return sum(a, b, false) }
 
-// subNumbers returns a - b, with the errors of AddNumbers.
+// subNumbers returns a - b, with the same errors as AddNumbers.
 func subNumbers(a, b string) (string, error) { return sum(a, b, true) }
 
 func sum(a, b string, minus bool) (string, error) {
@@ -25,16 +25,16 @@ func sum(a, b string, minus bool) (string, error) {
 	total := add(&x, &y)
 	if err := total.check(); err != nil {
 		if total.n > maxDigits && total.exponent >= minExponent {
-			err = holdfast.Errorf(holdfast.Invalid, "%s", overflowText) // so the service calls a sum of too many digits
+			err = holdfast.Errorf(holdfast.Invalid, "%s", overflowText) // as DynamoDB calls a sum of too many digits
 		}
 		return "", err
 	}
 	return total.String(), nil
 }
 
-// shortSum is sum for integers of a machine word; ok is false for others.
+// shortSum returns the sum or difference of two short integers; ok is false for other numbers.
 func shortSum(a, b string, minus bool) (string, bool) {
-	const short = 18 // characters: the sum of two such fits in an int64
+	const short = 18 // characters: the sum of two such numbers fits in an int64
 	if len(a) > short || len(b) > short {
 		return "", false
 	}
@@ -52,12 +52,12 @@ func shortSum(a, b string, minus bool) (string, bool) {
 	return strconv.FormatInt(x+y, 10), true
 }
 
-// columns is the most powers of ten that a sum of two numbers spans: from the carry above the
-// greatest first digit to the last digit of the smallest number.
+// columns is the number of powers of ten that a sum can span: from a carry above the first digit of
+// the greatest number to the last digit of the smallest.
 const columns = 1 + maxExponent - minExponent + maxDigits
 
-// add returns x + y. Their digits are added column by column, each with its number's sign; then
-// carries make each column a digit again.
+// add returns x + y. It adds the digits column by column, each with the sign of its number, and
+// then carries until every column is a digit again.
 func add(x, y *decimal) decimal {
 	if x.n == 0 {
 		return *y
@@ -70,7 +70,7 @@ func add(x, y *decimal) decimal {
 	x.addTo(column[:], top)
 	y.addTo(column[:], top)
 
-	end := top - min(x.exponent-x.n, y.exponent-y.n) // behind the last column
+	end := top - min(x.exponent-x.n, y.exponent-y.n) // index after the last column
 	first := 0
 	for first < end && column[first] == 0 {
 		first++
@@ -97,7 +97,7 @@ func add(x, y *decimal) decimal {
 	return total
 }
 
-// addTo adds the digits to their columns.
+// addTo adds the digits of d to the columns; column 0 is that of the power of ten top.
 func (d *decimal) addTo(column []int8, top int) {
 	at := top - d.exponent
 	for i, c := range d.digits[:d.n] {
@@ -109,7 +109,8 @@ func (d *decimal) addTo(column []int8, top int) {
 	}
 }
 
-// setColumns sets the digits and the exponent from columns that are digits.
+// setColumns sets d to the number whose digits are in the columns; column 0 is that of the power of
+// ten top.
 func (d *decimal) setColumns(column []int8, top int) {
 	for len(column) > 0 && column[0] == 0 {
 		column = column[1:]

@@ -51,8 +51,8 @@ type delta struct {
 }
 
 // stage adds to the batch what an entry does beside the items and the log, and for which its place
-// needn't be known: the changes to index entries and to the queue of expiring items. from is what the
-// entry finds. The keys of its effects are latched, or no other entry is being applied.
+// needn't be known: the changes to index entries and to the queue of expiring items. from is what
+// the entry finds. The keys of its effects are latched, or no other entry is being applied.
 func (e *entry) stage(b *pebble.Batch, from pebble.Reader) error {
 	if n := len(e.schema.Indexes); n > 0 {
 		e.delta.indexes = make([]Count, n)
@@ -127,19 +127,19 @@ func (f *effect) writeItem(b *pebble.Batch, id holdfast.ShardID, p Position) err
 		appendItemKey(op.Key[:0], id, f.key)
 		return op.Finish()
 	}
-	var room [20]byte
-	made := appendPosition(room[:0], p)
+	var buf [20]byte
+	made := appendPosition(buf[:0], p)
 	op := b.SetDeferred(length, len(made)+len(f.encoded))
 	appendItemKey(op.Key[:0], id, f.key)
 	copy(op.Value[copy(op.Value, made):], f.encoded)
 	return op.Finish()
 }
 
-// writeChange adds the change at p to the batch, the tally to the entry's last one, and its bytes to
-// the tally.
+// writeChange adds the change at p to the batch, the tally to the entry's last one, and its bytes
+// to the tally.
 func (e *entry) writeChange(b *pebble.Batch, p Position, next *tally) error {
 	f := &e.effects[p.N]
-	var room [256]byte
+	var buf [256]byte
 	c := change{
 		last: int(p.N) == len(e.effects)-1, hasBefore: f.before.item != nil, hasAfter: f.after != nil,
 		origin: f.origin, at: e.at, term: e.tx.Term,
@@ -147,12 +147,12 @@ func (e *entry) writeChange(b *pebble.Batch, p Position, next *tally) error {
 		key: string(f.key), before: f.before.raw,
 	}
 	if c.last {
-		c.tally = string(next.appendTo(room[:0]))
+		c.tally = string(next.appendTo(buf[:0]))
 	}
 	size := c.size()
 	next.logged += uint64(logBytes + size)
 	if c.last {
-		c.tally = string(next.appendTo(room[:0])) // it counts its own bytes, and has the same length
+		c.tally = string(next.appendTo(buf[:0])) // it counts its own bytes, and has the same length
 	}
 	op := b.SetDeferred(logBytes, size)
 	appendLogKey(op.Key[:0], e.shard.id, p)

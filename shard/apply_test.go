@@ -75,8 +75,8 @@ func randomEntries(t *testing.T, rng *rand.Rand, n int) (*Store, map[holdfast.Sh
 }
 
 // Replicas that have applied the same entries are equal byte for byte, and equal to the one that
-// decided them: in one batch or in many, with crashes between any two of them, after which a replica
-// continues at the entry behind the last that it has on disk.
+// decided them: in one batch or in many, with crashes between any two of them, after which a
+// replica continues at the entry behind the last that it has on disk.
 func TestReplicasAreEqual(t *testing.T) {
 	for seed := range uint64(8) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

@@ -90,8 +90,8 @@ func TestTornControlFile(t *testing.T) {
 	}
 }
 
-// writeFile writes a copy of p, since under the race detector Pebble's memory file system garbles what
-// it was given.
+// writeFile writes a copy of p, since under the race detector Pebble's memory file system garbles
+// what it was given.
 func writeFile(t *testing.T, fs vfs.FS, name string, p []byte) {
 	t.Helper()
 	f, err := fs.Create(name, vfs.WriteCategoryUnspecified)

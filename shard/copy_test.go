@@ -9,8 +9,8 @@ import (
 	"holdfast/item"
 )
 
-// A commit over two shards has one time, even if the clock was set back since the last commit of one
-// of them: a copy as of any time has the whole commit or nothing of it.
+// A commit over two shards has one time, even if the clock was set back since the last commit of
+// one of them: a copy as of any time has the whole commit or nothing of it.
 func TestCopyHasAllOfACommitOrNothing(t *testing.T) {
 	clock := newClock()
 	o := memOptions(vfs.NewMem())

@@ -20,9 +20,9 @@ import (
 	"holdfast/item"
 )
 
-// A faultyDisk fails some of the operations that change it. It spares what beginning and ending a log
-// takes, which is the control file and Pebble's directory, and logs except while a commit writes them:
-// if those fail Pebble ends the process at once, and a test's with it.
+// A faultyDisk fails some of the operations that change it. It spares what beginning and ending a
+// log takes, which is the control file and Pebble's directory, and logs except while a commit
+// writes them: if those fail Pebble ends the process at once, and a test's with it.
 type faultyDisk struct {
 	vfs.FS
 	ofLogs bool         // only logs fail; else all but logs
@@ -51,9 +51,9 @@ func newFaultyDisk(disk vfs.FS, ofLogs bool, times int64, err error) *faultyDisk
 	return f
 }
 
-// A tale is what was done on a disk that failed, and so what a start on a sound disk must find: each
-// item as the last commit that was acknowledged left it, or as a later one whose outcome is unknown
-// did.
+// A tale is what was done on a disk that failed, and so what a start on a sound disk must find:
+// each item as the last commit that was acknowledged left it, or as a later one whose outcome is
+// unknown did.
 type tale struct {
 	t      *testing.T
 	rng    *rand.Rand
@@ -188,8 +188,8 @@ func (a *tale) commit() {
 	}
 }
 
-// verify opens what is left on a sound disk: a start is never refused, and has what was acknowledged,
-// and of the commit of unknown outcome all or nothing.
+// verify opens what is left on a sound disk: a start is never refused, and has what was
+// acknowledged, and of the commit of unknown outcome all or nothing.
 func (a *tale) verify(fs vfs.FS, boot string) {
 	a.t.Helper()
 	o := memOptions(fs)
@@ -227,10 +227,10 @@ func present(all map[string]item.Item) map[string]item.Item {
 	return some
 }
 
-// The disk fails one operation after the other of all that a store does, from its first start to its
-// stop: with an error, or as full, once or some times in a row. Each call says what is true: what was
-// acknowledged is there after a kill and after a loss of power, what was refused as full isn't, and
-// of one unknown outcome all or nothing is.
+// The disk fails one operation after the other of all that a store does, from its first start to
+// its stop: with an error, or as full, once or some times in a row. Each call says what is true:
+// what was acknowledged is there after a kill and after a loss of power, what was refused as full
+// isn't, and of one unknown outcome all or nothing is.
 func TestFailuresAtEveryChangeOfTheDisk(t *testing.T) {
 	for _, c := range []struct {
 		name   string

@@ -34,9 +34,9 @@ type stopped struct {
 	said strings.Builder // what stores log that are opened here
 }
 
-// newStopped returns a directory with stoppedItems items, put one after the other. Unless clean it is as
-// a kill leaves it; recorded says whether the control file has the logs' ends, as it does after a
-// second.
+// newStopped returns a directory with stoppedItems items, put one after the other. Unless clean it
+// is as a kill leaves it; recorded says whether the control file has the logs' ends, as it does
+// after a second.
 func newStopped(t *testing.T, clean, recorded bool) *stopped {
 	t.Helper()
 	r := &stopped{t: t, fs: vfs.NewCrashableMem(), boot: "the first start"}

@@ -32,8 +32,8 @@ func (s *items) get(from pebble.Reader, key item.Key) (item.Item, error) {
 
 // image returns the item at a key as an image. The item shares the strings of its form on disk.
 func (s *items) image(from pebble.Reader, key item.Key) (image, error) {
-	var room [128]byte
-	full := appendItemKey(room[:0], s.id, key)
+	var buf [128]byte
+	full := appendItemKey(buf[:0], s.id, key)
 	raw, ok, err := s.engine.read(from, full)
 	if err != nil {
 		return image{}, err

@@ -15,8 +15,8 @@ import (
 	"holdfast/item"
 )
 
-// A storm is a store in which writers, readers, trims, fills and flushes go on at once, and what all
-// of them were told. Accounts of three shards have 100 coins each at first; writers move coins
+// A storm is a store in which writers, readers, trims, fills and flushes go on at once, and what
+// all of them were told. Accounts of three shards have 100 coins each at first; writers move coins
 // between them, and put and remove other items.
 type storm struct {
 	t      *testing.T
@@ -177,7 +177,8 @@ func (st *storm) scan(r *rand.Rand) (seen sighting) {
 }
 
 // follow reads a shard's log while it grows and is trimmed: each change once, in order, each
-// before-image the after-image before it. What was trimmed before it was read is Gone, never left out.
+// before-image the after-image before it. What was trimmed before it was read is Gone, never left
+// out.
 func (st *storm) follow(place int) {
 	sh := st.shards[place]
 	at, last := Position{}, uint64(0)

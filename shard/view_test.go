@@ -46,8 +46,8 @@ func fillTwice(t *testing.T, s *Store, sh *Shard, c *clock, n int) (before, afte
 	return before, after, at
 }
 
-// What is read through a view, or copied, stays whole when its span and the next one are excised and
-// replaced after it began, be its keys in memory or in sorted tables.
+// What is read through a view, or copied, stays whole when its span and the next one are excised
+// and replaced after it began, be its keys in memory or in sorted tables.
 func TestReadsSurviveExcise(t *testing.T) {
 	for _, flushed := range []bool{false, true} {
 		t.Run(fmt.Sprintf("flushed=%v", flushed), func(t *testing.T) {
