@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
@@ -137,5 +138,67 @@ func TestTokenReopened(t *testing.T) {
 	wantAdded(t, s, "1")
 	if err := addOnce(t, s, "token", 2); !errors.Is(err, ErrTokenReused) {
 		t.Errorf("got %v; want ErrTokenReused", err)
+	}
+}
+
+// A usedToken is a token of a transaction that was committed.
+type usedToken struct {
+	at time.Time
+	n  int
+}
+
+// Whatever the times between requests, and with crashes between them: a token makes its transaction
+// happen once within ten minutes, another request with it is refused, and after that it is free
+// again. Few more tokens are kept than those of that time.
+func TestTokenModel(t *testing.T) {
+	for seed := range uint64(6) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			r, rng := newRig(t, Options{}), rand.New(rand.NewPCG(seed, 13))
+			r.create(plain("t"))
+			used, sum, replayed, reused := map[string]usedToken{}, 0, 0, 0
+			for step := range 250 {
+				switch rng.IntN(20) {
+				case 0:
+					r.crash()
+				case 1:
+					r.time.add(time.Duration(rng.IntN(30)) * time.Minute)
+				case 2: // just before and just after the end of a token's time
+					for _, u := range used {
+						if left := u.at.Add(tokenAge).Sub(r.time.Now()); left > time.Millisecond {
+							r.time.add(left - time.Duration(rng.IntN(2))*time.Millisecond)
+							break
+						}
+					}
+				default:
+					r.time.add(time.Duration(rng.IntN(90_000)) * time.Millisecond)
+				}
+				token, n := fmt.Sprint("token", rng.IntN(8)), 1+rng.IntN(2)
+				err := addOnce(t, r.Store, token, n)
+				u, known := used[token]
+				switch known = known && r.time.Now().Sub(u.at) < tokenAge; {
+				case known && u.n == n:
+					replayed++
+				case known:
+					reused++
+					if !errors.Is(err, ErrTokenReused) {
+						t.Fatalf("seed %d, step %d, %s: got %v; want ErrTokenReused", seed, step, token, err)
+					}
+					err = nil
+				default:
+					used[token], sum = usedToken{r.time.Now(), n}, sum+n
+				}
+				if err != nil {
+					t.Fatalf("seed %d, step %d, %s: got %v; want it done", seed, step, token, err)
+				}
+				wantAdded(t, r.Store, fmt.Sprint(sum))
+			}
+			if replayed == 0 || reused == 0 {
+				t.Errorf("got %d requests again, %d refused; want some of both", replayed, reused)
+			}
+			records, err := r.disk.Records(tokenPrefix)
+			if err != nil || len(records) > 2*len(used) {
+				t.Errorf("got %d tokens kept, %v; want few more than those of ten minutes", len(records), err)
+			}
+		})
 	}
 }
