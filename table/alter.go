@@ -43,10 +43,10 @@ type IndexUpdate struct {
 // maxThroughput is the most units that can be asked for.
 const maxThroughput = 1_000_000_000_000
 
-// Alter changes a table. Settings hold at once, although the answer's status is Updating and it has
-// the old throughput, as DynamoDB's does; an index is filled or removed in the background, and the
-// table is Updating until that is done. Errors: NotFound, Exists while another change is under way,
-// Limit for more than one index added or removed, Invalid.
+// Alter changes a table. Settings take effect at once, although the response's status is Updating
+// and it has the old throughput, as DynamoDB's does; an index is filled or removed in the
+// background, and the table is Updating until that is done. Errors: NotFound, Exists while another
+// change is under way, Limit for more than one index added or removed, Invalid.
 func (s *Store) Alter(ctx context.Context, a Alteration) (Description, error) {
 	s.catalog.mu.Lock()
 	defer s.catalog.mu.Unlock()
@@ -55,7 +55,7 @@ func (s *Store) Alter(ctx context.Context, a Alteration) (Description, error) {
 		return Description{}, err
 	}
 	r, now := old.clone(), milliseconds(s.now())
-	answer, err := r.alter(&a, now)
+	response, err := r.alter(&a, now)
 	if err != nil {
 		return Description{}, err
 	}
@@ -75,7 +75,7 @@ func (s *Store) Alter(ctx context.Context, a Alteration) (Description, error) {
 	t.pending.Store(uint32(Updating))
 	d := t.describe(s.now())
 	d.Status = Updating
-	answer.apply(&d)
+	response.apply(&d)
 	return d, nil
 }
 
@@ -90,20 +90,20 @@ func (t *live) alterable(r *record, a *Alteration, now time.Time) error {
 	return t.busy(now)
 }
 
-// alter applies an alteration to a record, and returns how the answer differs from the record.
-func (r *record) alter(a *Alteration, now time.Time) (*alterAnswer, error) {
+// alter applies an alteration to a record, and returns how the response differs from the record.
+func (r *record) alter(a *Alteration, now time.Time) (*alterResponse, error) {
 	was := r.Table.Billing
-	answer := &alterAnswer{indexes: map[string]throughputAnswer{}}
+	response := &alterResponse{indexes: map[string]throughputResponse{}}
 	if err := r.alterBilling(a); err != nil {
 		return nil, err
 	}
-	if err := r.alterThroughput(a, was, now, answer); err != nil {
+	if err := r.alterThroughput(a, was, now, response); err != nil {
 		return nil, err
 	}
 	if err := r.alterIndexes(a); err != nil {
 		return nil, err
 	}
-	r.becomeOnDemand(was, now, answer)
+	r.becomeOnDemand(was, now, response)
 	if a.DeletionProtection != nil {
 		r.Table.DeletionProtection = *a.DeletionProtection
 	}
@@ -113,7 +113,7 @@ func (r *record) alter(a *Alteration, now time.Time) (*alterAnswer, error) {
 	if a.Encryption != nil {
 		r.Table.Encryption = *a.Encryption
 	}
-	return answer, nil
+	return response, nil
 }
 
 func (r *record) alterBilling(a *Alteration) error {
@@ -148,10 +148,10 @@ func (r *record) alterBilling(a *Alteration) error {
 func (r *record) indexesWithout(a *Alteration) []string {
 	var without []string
 	for _, x := range r.Table.Indexes {
-		said := slices.ContainsFunc(a.Indexes, func(c IndexAlteration) bool {
+		given := slices.ContainsFunc(a.Indexes, func(c IndexAlteration) bool {
 			return c.Delete == x.Index.Name || c.Update != nil && c.Update.Name == x.Index.Name && c.Update.Throughput != nil
 		})
-		if !x.Index.Local && !said {
+		if !x.Index.Local && !given {
 			without = append(without, x.Index.Name)
 		}
 	}
@@ -160,31 +160,31 @@ func (r *record) indexesWithout(a *Alteration) []string {
 
 // alterThroughput changes the throughput of the table and of its indexes. A throughput that is
 // given must differ from the present one.
-func (r *record) alterThroughput(a *Alteration, was Billing, now time.Time, answer *alterAnswer) error {
+func (r *record) alterThroughput(a *Alteration, was Billing, now time.Time, response *alterResponse) error {
 	if a.Throughput != nil {
 		d := &r.Table
-		before := throughputAnswer{d.Throughput, d.LastIncrease, d.LastDecrease, d.DecreasesToday}
+		before := throughputResponse{d.Throughput, d.LastIncrease, d.LastDecrease, d.DecreasesToday}
 		step, err := changeThroughput(&d.Throughput, *a.Throughput, &d.LastIncrease, &d.LastDecrease, &d.DecreasesToday, now)
 		if err != nil {
 			return err
 		}
-		answer.table = step.of(before, now)
+		response.table = step.of(before, now)
 		if was == OnDemand {
-			answer.table.Throughput = *a.Throughput
+			response.table.Throughput = *a.Throughput
 		}
 	}
 	for _, c := range a.Indexes {
 		if c.Update == nil {
 			continue
 		}
-		if err := r.alterIndex(c.Update, was, now, answer); err != nil {
+		if err := r.alterIndex(c.Update, was, now, response); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r *record) alterIndex(u *IndexUpdate, was Billing, now time.Time, answer *alterAnswer) error {
+func (r *record) alterIndex(u *IndexUpdate, was Billing, now time.Time, response *alterResponse) error {
 	if t := u.Throughput; t != nil && (t.Read > maxThroughput || t.Write > maxThroughput) {
 		return invalid("This operation cannot be performed with given input values. Please contact DynamoDB service team " +
 			"for more info: " +
@@ -203,35 +203,35 @@ func (r *record) alterIndex(u *IndexUpdate, was Billing, now time.Time, answer *
 	if u.Throughput == nil {
 		return nil
 	}
-	before := throughputAnswer{x.Throughput, x.LastIncrease, x.LastDecrease, x.DecreasesToday}
+	before := throughputResponse{x.Throughput, x.LastIncrease, x.LastDecrease, x.DecreasesToday}
 	step, err := changeThroughput(&x.Throughput, *u.Throughput, &x.LastIncrease, &x.LastDecrease, &x.DecreasesToday, now)
 	if err != nil {
 		return err
 	}
-	answered := step.of(before, now)
+	reported := step.of(before, now)
 	if was == OnDemand {
-		answered.Throughput = *u.Throughput
+		reported.Throughput = *u.Throughput
 	}
-	answer.indexes[u.Name] = *answered
+	response.indexes[u.Name] = *reported
 	return nil
 }
 
-// An alterAnswer is how the answer to an Alter differs from the table's new description: it shows
-// what DynamoDB reports while a change is under way.
-type alterAnswer struct {
-	table    *throughputAnswer
-	indexes  map[string]throughputAnswer
+// An alterResponse is how the response to an Alter differs from the table's new description: it
+// shows what DynamoDB reports while a change is under way.
+type alterResponse struct {
+	table    *throughputResponse
+	indexes  map[string]throughputResponse
 	onDemand bool // it has become so
 }
 
-type throughputAnswer struct {
+type throughputResponse struct {
 	Throughput
 	increase, decrease time.Time
 	decreases          int64
 }
 
-// apply puts the answer into a description.
-func (a *alterAnswer) apply(d *Description) {
+// apply changes a description to what the response has.
+func (a *alterResponse) apply(d *Description) {
 	if t := a.table; t != nil {
 		d.Throughput, d.LastIncrease, d.LastDecrease, d.DecreasesToday = t.Throughput, t.increase, t.decrease, t.decreases
 	}
@@ -254,8 +254,8 @@ func (a *alterAnswer) apply(d *Description) {
 // falls.
 type step struct{ up, down bool }
 
-// of returns what the answer reports of a change that begins now.
-func (s step) of(before throughputAnswer, now time.Time) *throughputAnswer {
+// of returns what the response reports of a change that begins now.
+func (s step) of(before throughputResponse, now time.Time) *throughputResponse {
 	if s.up {
 		before.increase = now
 	}
@@ -301,12 +301,12 @@ func sameDay(a, b time.Time) bool {
 	return a.UTC().Truncate(24 * time.Hour).Equal(b.UTC().Truncate(24 * time.Hour))
 }
 
-// becomeOnDemand drops what is provisioned, if the table is no longer billed for it.
-func (r *record) becomeOnDemand(was Billing, now time.Time, answer *alterAnswer) {
+// becomeOnDemand drops the provisioned throughput if the table is no longer billed for it.
+func (r *record) becomeOnDemand(was Billing, now time.Time, response *alterResponse) {
 	if was == OnDemand || r.Table.Billing != OnDemand {
 		return
 	}
-	answer.onDemand = true
+	response.onDemand = true
 	r.Table.Throughput, r.Table.LastDecrease = Throughput{}, time.Time{}
 	r.Table.LastOnDemand = now.Add(time.Millisecond)
 	for i := range r.Table.Indexes {

@@ -31,7 +31,7 @@ func TestAlterThroughput(t *testing.T) {
 
 	up := r.alter(Alteration{Table: "users", Throughput: &Throughput{Read: 15, Write: 15}})
 	if up.Status != Updating || up.Throughput != same || up.LastIncrease.IsZero() {
-		t.Errorf("answer: got %+v; want it updating, with the old throughput, and the time of an increase", up)
+		t.Errorf("response: got %+v; want it updating, with the old throughput, and the time of an increase", up)
 	}
 	_, err = r.Alter(context.Background(), Alteration{Table: "users", Throughput: &same})
 	wantError(t, err, holdfast.Exists, "Attempt to change a resource which is still in use: Table is being updated: users")
@@ -52,7 +52,7 @@ func TestAlterThroughput(t *testing.T) {
 	r.time.add(time.Minute)
 	down := r.alter(Alteration{Table: "users", Throughput: &same})
 	if down.DecreasesToday != 0 || !down.LastDecrease.Equal(r.time.Now()) || !down.LastIncrease.Equal(is.LastIncrease) {
-		t.Errorf("answer: got %+v; want no decrease counted yet", down)
+		t.Errorf("response: got %+v; want no decrease counted yet", down)
 	}
 	is = r.describe("users")
 	if is.DecreasesToday != 1 || !is.LastDecrease.After(down.LastDecrease) || is.Throughput != same {
@@ -76,7 +76,7 @@ func TestAlterBilling(t *testing.T) {
 	if d := r.alter(Alteration{Table: "users", Billing: &onDemand}); d.Throughput != (Throughput{}) ||
 		d.LastDecrease.IsZero() || !d.LastOnDemand.IsZero() ||
 		d.Indexes[0].Status != Updating || d.Indexes[0].DecreasesToday != 1 {
-		t.Errorf("answer: got %+v; want no throughput, a decrease, and the index updating", d)
+		t.Errorf("response: got %+v; want no throughput, a decrease, and the index updating", d)
 	}
 	d := r.describe("users")
 	if d.Billing != OnDemand || d.LastOnDemand.IsZero() || d.Indexes[0].Throughput != (Throughput{}) ||
@@ -96,7 +96,7 @@ func TestAlterBilling(t *testing.T) {
 	index := []IndexAlteration{{Update: &IndexUpdate{Name: "by-city", Throughput: &five}}}
 	if d := r.alter(Alteration{Table: "users", Billing: &again, Throughput: &five,
 		Indexes: index}); d.Throughput != five || d.Indexes[0].Throughput != five {
-		t.Errorf("answer: got %+v; want the new throughput in it, as there was none", d)
+		t.Errorf("response: got %+v; want the new throughput in it, as there was none", d)
 	}
 	if d := r.alterSoon(Alteration{Table: "users", Billing: &onDemand}); d.Billing != OnDemand {
 		t.Errorf("got billing %d; want %d", d.Billing, OnDemand)
@@ -106,7 +106,7 @@ func TestAlterBilling(t *testing.T) {
 	}
 }
 
-// alterSoon alters a table when the change before has settled.
+// alterSoon alters a table once the previous change is complete.
 func (r *rig) alterSoon(a Alteration) Description {
 	r.t.Helper()
 	r.time.add(changeTime)

@@ -76,7 +76,7 @@ func (s *Store) locateGets(gets []Get) (*getBatch, error) {
 	return b, nil
 }
 
-// get reads the i-th item, if the answer has space for it.
+// get reads the i-th item, if the response has space for it.
 func (b *getBatch) get(ctx context.Context, i int) error {
 	g, t, key := b.gets[i], b.tables[i], b.keys[i]
 	if err := t.throughput.admitRead(nil); err != nil {

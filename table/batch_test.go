@@ -57,7 +57,7 @@ func repeatedSizes(n, size int) []int {
 	return all
 }
 
-// A batch of several tables: answers in order, capacity by table.
+// A batch of several tables: responses in order, capacity by table.
 func TestBatchTables(t *testing.T) {
 	s, _ := openMemory(t, Options{ShardsPerTable: 2})
 	for _, name := range []string{"one", "two"} {

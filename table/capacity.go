@@ -46,7 +46,7 @@ func (c *Capacity) addIndex(name string, x IndexCapacity) {
 	c.Indexes[name] = x
 }
 
-// doubled returns what the same costs within a transaction.
+// doubled returns the capacity that the same request consumes within a transaction.
 func (c Capacity) doubled() Capacity {
 	twice := c
 	twice.Indexes = nil

@@ -9,21 +9,21 @@ import (
 	"holdfast/shard"
 )
 
-// A catalog has what there is beside items: tables, streams and backups, shards that are still to
-// be removed, and the next ID of a shard. It is on disk, and has the work that is under way: it is
-// the queue of the background work. A change is a revision, which commit saves and then installs;
+// A catalog has all that isn't items: tables, streams and backups, shards that are still to be
+// removed, and the next ID of a shard. It is on disk, and includes the work in progress: it is the
+// queue of the background work. A change is a revision, which commit saves and then installs;
 // nothing else changes the contents.
 type catalog struct {
 	disk   *shard.Store
 	tables *directory    // what of it requests see; only the catalog changes it
-	woken  chan struct{} // holds one: there may be something to do for the worker
+	woken  chan struct{} // of capacity one; full: there may be work for the worker
 
 	// mu guards what follows. A change holds it from when it reads the catalog until requests see
 	// the change.
 	mu     sync.Mutex
 	is     contents
 	next   holdfast.ShardID // the next ID that no shard has had
-	closed bool             // no change begins any more
+	closed bool             // changes are refused
 }
 
 // Contents are the entries of a catalog.
@@ -106,7 +106,7 @@ func (c *catalog) openParts(parts []part, schema shard.Schema) ([]*shard.Shard, 
 	return shards, nil
 }
 
-// close lets no more changes begin. It reports whether it was called for the first time.
+// close refuses all later changes. It reports whether this is the first call.
 func (c *catalog) close() (first bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -119,7 +119,7 @@ func (c *catalog) close() (first bool) {
 func (c *catalog) wake() {
 	select {
 	case c.woken <- struct{}{}:
-	default: // it will look anyway
+	default: // it is woken already
 	}
 }
 
@@ -146,7 +146,7 @@ func (c *catalog) read(f func(*contents)) {
 	f(&c.is)
 }
 
-// update is commit for a change that needs to look at nothing before.
+// update is commit for a change that doesn't depend on the contents.
 func (c *catalog) update(ctx context.Context, v revision) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -194,8 +194,8 @@ func (c *catalog) replace(ctx context.Context, r *record, removal bool) error {
 	return nil
 }
 
-// amend replaces a record of which only the description has changed: the shards needn't know, and a
-// change that is pending stays so. mu is held.
+// amend replaces a record of which only the description has changed: the shards keep their schema,
+// and a pending change stays pending. mu is held.
 func (c *catalog) amend(ctx context.Context, r *record) error {
 	if err := c.commit(ctx, revision{put: []entry{r}}); err != nil {
 		return err
@@ -204,8 +204,8 @@ func (c *catalog) amend(ctx context.Context, r *record) error {
 	return nil
 }
 
-// finish writes into a table's record that a step is done, if the name is still that table's and
-// change finds that the step still matters.
+// finish records in a table's record that a step is done, if the table still has that name and
+// change reports that the step still matters.
 func (c *catalog) finish(ctx context.Context, name, id string, removal bool, change func(*record) bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -318,8 +318,8 @@ func (c *catalog) copied(such func(*copying) bool) bool {
 	return false
 }
 
-// newShards returns IDs for n shards that split all hashes evenly. The revision with the record
-// that has them says so. mu is held.
+// newShards returns IDs for n shards that split all hashes evenly. The revision with their record
+// sets shards. mu is held.
 func (c *catalog) newShards(n int) []part {
 	parts := make([]part, n)
 	for i := range parts {

@@ -20,7 +20,7 @@ const (
 	maxTags          = 50
 )
 
-// Create makes a table. The answer's status is Creating, as DynamoDB's is, but its items can be
+// Create makes a table. The response's status is Creating, as DynamoDB's is, but its items can be
 // written at once, and the first Describe finds it Active; before that it can't be altered or
 // removed. Types of key attributes are those of attributes. Errors: Exists if there is a table of
 // that name, Invalid if the definition contradicts itself.
@@ -48,12 +48,12 @@ func (s *Store) Create(ctx context.Context, d Definition, attributes []item.KeyA
 		return Description{}, err
 	}
 	t := s.tables.publish(r, shards, Creating)
-	answer := t.describe(s.now())
-	answer.Status, answer.LastOnDemand = Creating, time.Time{}
-	for i := range answer.Indexes {
-		answer.Indexes[i].Status = Creating
+	response := t.describe(s.now())
+	response.Status, response.LastOnDemand = Creating, time.Time{}
+	for i := range response.Indexes {
+		response.Indexes[i].Status = Creating
 	}
-	return answer, nil
+	return response, nil
 }
 
 // newRecord returns the record of a new table without shards, with its indexes in that status.
@@ -207,5 +207,5 @@ func startOf(i, n int) uint64 {
 	return start
 }
 
-// milliseconds truncates a time to what DynamoDB's answers and labels show of it.
+// milliseconds truncates a time to milliseconds, the precision of DynamoDB's responses and labels.
 func milliseconds(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }

@@ -15,12 +15,12 @@ func TestCreateAndDescribe(t *testing.T) {
 	r := newRig(t, Options{ShardsPerTable: 3})
 	d, attributes := users("users")
 	d.Tags = map[string]string{"env": "test"}
-	answer, err := r.Create(context.Background(), d, attributes)
+	response, err := r.Create(context.Background(), d, attributes)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if answer.Status != Creating || answer.Indexes[0].Status != Creating {
-		t.Errorf("answer: got status %d, index %d; want both Creating", answer.Status, answer.Indexes[0].Status)
+	if response.Status != Creating || response.Indexes[0].Status != Creating {
+		t.Errorf("response: got status %d, index %d; want both Creating", response.Status, response.Indexes[0].Status)
 	}
 	for n := range 50 {
 		r.put("users", user(n)) // usable at once
@@ -33,8 +33,9 @@ func TestCreateAndDescribe(t *testing.T) {
 	check := func() {
 		t.Helper()
 		got := r.describe("users")
-		if got.Status != Active || got.ID != answer.ID || got.Items != 50 || got.ItemBytes == 0 || got.Tags["env"] != "test" {
-			t.Errorf("got %+v; want it active with 50 items, ID %s and its tag", got, answer.ID)
+		if got.Status != Active || got.ID != response.ID || got.Items != 50 || got.ItemBytes == 0 ||
+			got.Tags["env"] != "test" {
+			t.Errorf("got %+v; want it active with 50 items, ID %s and its tag", got, response.ID)
 		}
 		if x := got.Indexes[0]; x.Status != Active || x.Items != 50 || x.Backfilling {
 			t.Errorf("index: got %+v; want it active with 50 items", x)

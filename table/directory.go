@@ -11,8 +11,9 @@ import (
 	"holdfast/shard"
 )
 
-// A directory has the tables as requests see them. Reading it takes no lock: a change makes a new
-// set of tables and replaces the old one whole. Only the catalog changes it, one change at a time.
+// A directory is the set of tables as requests see them. Reading it takes no lock: a change makes a
+// new set of tables and replaces the old one whole. Only the catalog changes it, one change at a
+// time.
 type directory struct {
 	set      atomic.Pointer[tableSet]
 	throttle bool // whether provisioned throughput is enforced
@@ -55,8 +56,9 @@ func (d *directory) list(after string, limit int) (names []string, more bool) {
 	return slices.Clone(all[from:to]), to < len(all)
 }
 
-// publish has requests see a table as its record says, with its shards, in place of the table that
-// had the name. pending is that of the live; 0: none. The caller holds catalog.mu.
+// publish makes a table visible to requests as its record describes it, with its shards, in place
+// of the table that had the name. pending is that of the live; 0: none. The caller holds
+// catalog.mu.
 func (d *directory) publish(r *record, shards []*shard.Shard, pending Status) *live {
 	t := d.view(r, shards)
 	t.pending.Store(uint32(pending))
@@ -65,7 +67,7 @@ func (d *directory) publish(r *record, shards []*shard.Shard, pending Status) *l
 }
 
 // amend publishes a change of the description alone: the shards stay, and a change that requests
-// see as under way stays so. The caller holds catalog.mu.
+// see as pending stays pending. The caller holds catalog.mu.
 func (d *directory) amend(r *record) {
 	old := d.table(r.Table.Name)
 	t := d.view(r, old.shards)
@@ -96,7 +98,7 @@ func (d *directory) replace(t *live) {
 	d.set.Store(set)
 }
 
-// withdraw has requests no longer see a table. The caller holds catalog.mu.
+// withdraw hides a table from requests. The caller holds catalog.mu.
 func (d *directory) withdraw(name string) {
 	old := d.set.Load()
 	set := &tableSet{byName: make(map[string]*live, len(old.byName)), names: slices.Clone(old.names)}
@@ -109,7 +111,8 @@ func (d *directory) withdraw(name string) {
 	d.set.Store(set)
 }
 
-// outlived returns err, or that there is no such table, if that is why its shards are closed.
+// outlived returns err, or the error of a missing table if the table's shards are closed because it
+// was removed.
 func (d *directory) outlived(t *live, err error) error {
 	if !errors.Is(err, holdfast.Closed) {
 		return err

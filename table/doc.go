@@ -1,4 +1,4 @@
-// Package table serves DynamoDB's tables: it decides which shard answers a request, and what the
+// Package table serves DynamoDB's tables: it decides which shard serves a request, and what the
 // request means for a table with its keys, indexes, limits and throughput. The rules, and the
 // messages of errors, are DynamoDB's.
 //

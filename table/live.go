@@ -23,8 +23,8 @@ type live struct {
 
 	throughput *throughput // nil: no limit
 
-	// pending is the Status with which the last change was answered, until a Describe reports that it
-	// is over; then 0.
+	// pending is the Status in the response to the last change, until a Describe reports that the
+	// change is complete; then 0.
 	pending atomic.Uint32
 	changed time.Time // when that change was made
 }

@@ -19,7 +19,7 @@ import (
 type entries struct {
 	span    shard.Span
 	waiting []*shard.Shard  // to be opened, in order, when there is no head
-	heads   []*shard.Cursor // each stands on an entry; the first has the next one, or, if given, the last one returned
+	heads   []*shard.Cursor // each is at an entry; the first has the next one, or, if given, the last one returned
 	given   bool            // the entry of heads[0] has been returned
 }
 
@@ -64,7 +64,7 @@ func (t *live) touched(span shard.Span) []*shard.Shard {
 	return touched
 }
 
-// next returns the cursor that stands on the next entry, which is valid until the next call. Nil is
+// next returns the cursor that is at the next entry, which is valid until the next call. Nil is
 // the end.
 func (e *entries) next(ctx context.Context) (*shard.Cursor, error) {
 	if e.given {
@@ -121,7 +121,7 @@ func end(c *shard.Cursor) error {
 	return err
 }
 
-// sink moves the first head behind those that come before it.
+// sink moves the first head to its place in the order of entries.
 func (e *entries) sink() {
 	for i := 1; i < len(e.heads) && e.after(e.heads[i-1].Key(), e.heads[i].Key()); i++ {
 		e.heads[i-1], e.heads[i] = e.heads[i], e.heads[i-1]

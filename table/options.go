@@ -146,7 +146,7 @@ type Get struct {
 	Consistent bool // costs twice as much; every read is consistent
 }
 
-// Got is the answer to a Get.
+// Got is the response to a Get.
 type Got struct {
 	Item     item.Item // nil: there is none
 	Capacity Capacity
@@ -229,7 +229,7 @@ type (
 	}
 )
 
-// A Page is the answer to a Query or Scan.
+// A Page is the response to a Query or Scan.
 type Page struct {
 	Items          []item.Item // nil for SelectCount
 	Count, Scanned int

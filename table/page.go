@@ -44,7 +44,7 @@ func (r *read) continueAfter(key item.Key) {
 		r.span.Range.To = key
 		return
 	}
-	// No key begins with another, so the first one behind this is not before this and a zero byte.
+	// No key begins with another, so the next key isn't before this one followed by a zero byte.
 	r.span.Range.From = append(key, 0)
 }
 
@@ -94,7 +94,7 @@ type pager struct {
 	fetchedBytes   int       // of the table's items that were fetched
 }
 
-// read returns the item on which a cursor stands, and counts its bytes. If the item of an entry has
+// read returns the item at a cursor, and counts its bytes. If the item of an entry has
 // been deleted meanwhile, it is empty.
 func (p *pager) read(ctx context.Context, r *read, c *shard.Cursor) (item.Item, error) {
 	it, err := c.Item()
@@ -198,7 +198,7 @@ func packedSize(v item.Value) int {
 	}
 }
 
-// lengthBytes returns how many bytes the length of a text takes, at seven bits each.
+// lengthBytes returns the number of bytes of a text's length, at seven bits each.
 func lengthBytes(n int) int {
 	switch {
 	case n < 1<<7:

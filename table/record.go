@@ -65,9 +65,9 @@ type stream struct {
 	Label   string
 	View    View
 	Created time.Time
-	Ended   time.Time // zero: it goes on
+	Ended   time.Time // zero: it hasn't ended
 	First   []shard.Position
-	Last    []shard.Position // nil: it goes on
+	Last    []shard.Position // nil: it hasn't ended
 }
 
 // A removed is shards that are still to be removed: of a table, once its streams are no longer

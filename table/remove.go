@@ -25,14 +25,14 @@ func (s *Store) Remove(ctx context.Context, name string) (Description, error) {
 		return Description{}, err
 	}
 	t, now := s.tables.table(name), s.now()
-	answer := t.describe(now)
-	answer.Status = Deleting
-	// DynamoDB's answer doesn't have the global indexes.
-	answer.Indexes = slices.DeleteFunc(answer.Indexes, func(x IndexDescription) bool { return !x.Index.Local })
+	response := t.describe(now)
+	response.Status = Deleting
+	// DynamoDB's response doesn't have the global indexes.
+	response.Indexes = slices.DeleteFunc(response.Indexes, func(x IndexDescription) bool { return !x.Index.Local })
 	if err := s.catalog.removeTable(ctx, r, r.rest(now, t.shards)); err != nil {
 		return Description{}, err
 	}
-	return answer, nil
+	return response, nil
 }
 
 // removable returns an error if a table can't be removed now. catalog.mu is held.

@@ -28,8 +28,8 @@ type Stream struct {
 type StreamShard struct {
 	ID    holdfast.ShardID
 	First shard.Position // of its first change, or where that will be
-	Last  shard.Position // behind its last change; zero: the stream is on
-	End   shard.Position // behind the newest change that it has now: where LATEST is
+	Last  shard.Position // after its last change; zero: the stream is on
+	End   shard.Position // after the newest change that it has now: the position of LATEST
 }
 
 // Streams returns the streams of a table that can be read, those of removed tables of that name

@@ -13,9 +13,9 @@ import (
 
 // The pace of the sweeper.
 const (
-	sweepInterval   = time.Second      // between looks for what has expired
+	sweepInterval   = time.Second      // between searches for expired items
 	trimInterval    = time.Minute      // between trims of the log
-	reclaimInterval = 20 * time.Second // between looks whether something was dropped whose disk space is to be given back
+	reclaimInterval = 20 * time.Second // between attempts to return the disk space of what was dropped
 )
 
 // The limits of what the sweeper deletes: items per commit, and items per run.
@@ -24,13 +24,13 @@ const (
 	expirySweep = 5000
 )
 
-// A sweeper does in one goroutine what falls due: it deletes what has expired, trims the logs, and
-// gives disk space back.
+// A sweeper does the periodic work, in one goroutine: it deletes expired items, trims the logs, and
+// returns disk space.
 type sweeper struct {
 	disk      *shard.Store
 	tables    *directory
 	reclaimer *reclaimer
-	wake      func() // has the worker look for what has fallen due
+	wake      func() // wakes the worker, for removals that have become due
 	log       *slog.Logger
 	now       func() time.Time
 }

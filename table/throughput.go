@@ -67,7 +67,7 @@ func (p *throughput) admitRead(x *item.Index) error {
 }
 
 // admitWrite returns holdfast.Overloaded if nothing is left to write to the table or to one of its
-// global indexes: a write can't leave an index behind.
+// global indexes, since an index must not lag behind its table.
 func (p *throughput) admitWrite() error {
 	if p == nil {
 		return nil

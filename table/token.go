@@ -13,8 +13,8 @@ import (
 
 // A transaction's token is kept in a record, token/MINUTE/TOKEN, where MINUTE counts from 1970 and
 // is that in which the transaction was committed. Its value is the millisecond since 1970, 8 bytes
-// big-endian, and the digest of the request. So a look-up tries eleven names, and tokens that are
-// no longer needed are found by their minute. The record tokens-kept-from has the minute before
+// big-endian, and the digest of the request. So a look-up tries eleven names, and expired
+// tokens are found by their minute. The record tokens-kept-from has the minute before
 // which all tokens were removed; the first transaction that finds it out of date removes what is
 // due.
 const (
@@ -62,7 +62,7 @@ func (k *tokens) guard(c *shard.Commit, t Transaction) *tokenGuard {
 	return g
 }
 
-// decide is the commit's Decide.
+// decide is the Decide of the commit.
 func (g *tokenGuard) decide(record func(string) ([]byte, bool, error)) error {
 	for minute := minuteOf(g.now); minute >= minuteOf(g.now)-tokenMinutes; minute-- {
 		kept, ok, err := record(tokenMinute(minute) + g.token)
@@ -86,8 +86,8 @@ func checkDigest(kept, digest []byte) error {
 	return errTokenKnown
 }
 
-// replayed returns the answer to a transaction that was committed before: it consumes what reading
-// its items does.
+// replayed returns the response to a transaction that was committed before: it consumes what
+// reading its items does.
 func replayed(actions []Action) []Written {
 	all := make([]Written, len(actions))
 	for i := range actions {
@@ -112,8 +112,7 @@ func keptFrom(record func(string) ([]byte, bool, error)) (int64, error) {
 	return int64(binary.BigEndian.Uint64(value)), nil
 }
 
-// expire removes the tokens that are no longer needed. What fails is tried again in the next
-// minute.
+// expire removes the tokens that are no longer needed. A failure is retried in the next minute.
 func (k *tokens) expire(ctx context.Context, now time.Time) {
 	keep := keepFrom(now)
 	from, err := k.claim(ctx, keep)
@@ -142,8 +141,8 @@ func (k *tokens) claim(ctx context.Context, keep int64) (from int64, err error) 
 }
 
 // drop removes the tokens of the minutes before keep. It begins a little before from, since the
-// process may have crashed after it claimed those. If no tokens were removed for long, it looks
-// through all.
+// process may have crashed after it claimed those. If no tokens were removed for a long time, it
+// searches all of them.
 func (k *tokens) drop(ctx context.Context, from, keep int64) error {
 	if keep-from > 6*tokenMinutes {
 		return k.dropRecords(ctx, tokenPrefix, tokenMinute(keep))

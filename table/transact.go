@@ -72,7 +72,7 @@ func (t *live) locateTransactGet(g Get) (item.Key, error) {
 	return key, t.checkNested(g.Project.Nested())
 }
 
-// transactGot returns the answers for items that were read, and charges for them.
+// transactGot returns the responses for items that were read, and charges for them.
 func transactGot(gets []Get, tables []*live, items []item.Item) ([]Got, error) {
 	got, bytes := make([]Got, len(gets)), 0
 	for i, it := range items {

@@ -16,7 +16,8 @@ const (
 	fillSlice = 64              // batches that a job does before other jobs get their turn
 )
 
-// A worker does the work that the catalog has under way, one job after another, in one goroutine.
+// A worker does the work in progress that the catalog lists, one job after another, in one
+// goroutine.
 type worker struct {
 	disk      *shard.Store
 	catalog   *catalog
@@ -26,11 +27,11 @@ type worker struct {
 	now       func() time.Time
 
 	// filled is how far indexes and queues have been filled. After a restart they are filled from the
-	// start again, which does no harm.
+	// beginning again, which is harmless.
 	filled map[string]progress
 }
 
-// A progress is how far something has been done in the shards of a table.
+// A progress is how far a fill has come in the shards of a table.
 type progress struct {
 	shard int // those before it are done
 	from  item.Key
@@ -42,8 +43,8 @@ type job struct {
 	run  func(context.Context) error
 }
 
-// run does jobs until there are none, and again when it is woken, or retryWait after one has
-// failed.
+// run does jobs until there are none, and again when the worker is woken, or retryWait after a job
+// has failed.
 func (w *worker) run(ctx context.Context) {
 	failures := failureLog{log: w.log, last: map[string]string{}}
 	for {
@@ -69,7 +70,7 @@ func (w *worker) run(ctx context.Context) {
 	}
 }
 
-// jobs returns the next step of everything that is under way.
+// jobs returns the next step of all work in progress.
 func (w *worker) jobs() (all []job) {
 	now := w.now()
 	w.catalog.read(func(c *contents) {
@@ -88,7 +89,7 @@ func (w *worker) jobs() (all []job) {
 	return all
 }
 
-// jobsOfRemoved returns the next step of shards that are to go.
+// jobsOfRemoved returns the next step of removing shards.
 func (w *worker) jobsOfRemoved(gone *removed, now time.Time) []job {
 	switch {
 	case !now.Before(gone.Until):
