@@ -151,7 +151,8 @@ func asStandard(v any) any {
 // TestStandardJSON changes bytes of JSON, and compares the parser with encoding/json's: what that
 // accepts is the same value here, unless a mapping has a key twice.
 func TestStandardJSON(t *testing.T) {
-	const text = `{"pools": {"A": {"servers": ["a:1", "b\u00e9\\:2"], "weights": [0.5, -1, 2e3, 12]}}, "x": [true, null, {}]}`
+	const text = `{"pools": {"A": {"servers": ["a:1", "b\u00e9\\:2"], "weights": [0.5, -1, 2e3, 12]}}, ` +
+		`"x": [true, null, {}]}`
 	r := rand.New(rand.NewPCG(8, 8))
 	accepted := 0
 	for range 30_000 {

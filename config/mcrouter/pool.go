@@ -135,26 +135,31 @@ func (ps *pools) inherit(s *source) *object {
 	}
 	s.state = making
 	whole := s.json.without("inherit")
-	name, ok := parent.(string)
-	if from := ps.byName[name]; ok && from != nil {
-		below := ps.inherit(from)
-		before := ps.inherited
-		if ps.inherited += len(below.keys); ps.inherited > maxInherited {
-			if before <= maxInherited {
-				ps.fault(s.path+".inherit", "the pools inherit more than %d options", maxInherited)
-			}
-			below = newObject()
-		}
-		for _, key := range below.keys {
-			if _, own := whole.values[key]; !own && key != "name" {
-				whole.set(key, below.values[key])
-			}
-		}
+	if name, ok := parent.(string); !ok {
+		ps.fault(s.path+".inherit", "must be the name of a pool, not %s", typeName(parent))
+	} else if from := ps.byName[name]; from == nil {
+		ps.fault(s.path+".inherit", "there is no pool %q", name)
 	} else {
-		ps.fault(s.path+".inherit", "there is no pool %s", describe(parent))
+		ps.complete(whole, s.path, ps.inherit(from))
 	}
 	s.json, s.state = whole, made
 	return whole
+}
+
+// complete adds the options of another pool to those of the pool at path that lack them.
+func (ps *pools) complete(whole *object, path string, others *object) {
+	before := ps.inherited
+	if ps.inherited += len(others.keys); ps.inherited > maxInherited {
+		if before <= maxInherited {
+			ps.fault(path+".inherit", "the pools inherit more than %d options", maxInherited)
+		}
+		return
+	}
+	for _, key := range others.keys {
+		if _, own := whole.values[key]; !own && key != "name" {
+			whole.set(key, others.values[key])
+		}
+	}
 }
 
 func (ps *pools) create(s *source) {
