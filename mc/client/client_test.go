@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"path/filepath"
 	"strings"
@@ -245,4 +246,71 @@ func FuzzReadGet(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A pieces reader returns its bytes in pieces of random length.
+type pieces struct {
+	rest []byte
+	r    *rand.Rand
+}
+
+func (p *pieces) Read(b []byte) (int, error) {
+	if len(p.rest) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(b, p.rest[:1+p.r.IntN(min(len(p.rest), 1+p.r.IntN(9000)))])
+	p.rest = p.rest[n:]
+	return n, nil
+}
+
+// TestAnswersInPieces reads random answers that arrive in pieces, to the end, or to where the server
+// closes the connection: each answer is the one that was sent, until the first that isn't whole.
+func TestAnswersInPieces(t *testing.T) {
+	seed := rand.Uint64()
+	r := rand.New(rand.NewPCG(seed, 0))
+	const keepBytes = 3000
+	for range 500 {
+		var sent []byte
+		var want []string
+		var ends []int
+		for i := range 1 + r.IntN(30) {
+			switch r.IntN(4) {
+			case 0:
+				sent = append(sent, "END\r\n"...)
+				want = append(want, "END")
+			case 1:
+				sent = mc.AppendServerError(sent, fmt.Sprint("refused ", i))
+				want = append(want, fmt.Sprint("SERVER_ERROR refused ", i))
+			default:
+				value := bytes.Repeat([]byte("a\r\nEND\r\n"), 20_000)[:r.IntN([]int{20, keepBytes * 2, 150_000}[r.IntN(3)])]
+				sent = append(append(mc.AppendValue(sent, []byte("k"), uint32(i), len(value)), value...), "\r\nEND\r\n"...)
+				want = append(want, fmt.Sprintf("VALUE flags %d bytes %d kept %v", i, len(value), len(value) <= keepBytes))
+			}
+			ends = append(ends, len(sent))
+		}
+		cut := len(sent)
+		if r.IntN(2) == 0 {
+			cut = r.IntN(len(sent))
+		}
+		c := New(&scripted{answers: &pieces{sent[:cut], r}})
+		for i := range want {
+			a, value, err := c.ReadGet([]byte("k"), keepBytes)
+			if cut < ends[i] {
+				if !errors.Is(err, ErrClosed) {
+					t.Fatalf("seed %d: answer %d of %d bytes, cut at %d: got %v; want %v", seed, i, ends[i], cut, err, ErrClosed)
+				}
+				break
+			}
+			if err != nil {
+				t.Fatalf("seed %d: answer %d: %v", seed, i, err)
+			}
+			got := a.Text()
+			if a.Kind == mc.AnswerValue {
+				got = fmt.Sprintf("VALUE flags %d bytes %d kept %v", a.ClientFlags, a.ValueBytes, value != nil)
+			}
+			if got != want[i] || value != nil && len(value) != a.ValueBytes {
+				t.Fatalf("seed %d: answer %d: got %s; want %s", seed, i, got, want[i])
+			}
+		}
+	}
 }
