@@ -282,7 +282,8 @@ func TestAnswersInPieces(t *testing.T) {
 				sent = mc.AppendServerError(sent, fmt.Sprint("refused ", i))
 				want = append(want, fmt.Sprint("SERVER_ERROR refused ", i))
 			default:
-				value := bytes.Repeat([]byte("a\r\nEND\r\n"), 20_000)[:r.IntN([]int{20, keepBytes * 2, 150_000}[r.IntN(3)])]
+				size := []int{r.IntN(20), keepBytes + r.IntN(2), r.IntN(2 * keepBytes), r.IntN(150_000)}[r.IntN(4)]
+				value := bytes.Repeat([]byte("a\r\nEND\r\n"), 20_000)[:size]
 				sent = append(append(mc.AppendValue(sent, []byte("k"), uint32(i), len(value)), value...), "\r\nEND\r\n"...)
 				want = append(want, fmt.Sprintf("VALUE flags %d bytes %d kept %v", i, len(value), len(value) <= keepBytes))
 			}
