@@ -37,11 +37,18 @@ func memoryTables(t testing.TB) *table.Store {
 // shardedTables returns tables on a memory disk, each of which has that many shards.
 func shardedTables(t testing.TB, shards int) *table.Store {
 	t.Helper()
+	return tablesWith(t, table.Options{ShardsPerTable: shards})
+}
+
+// tablesWith returns tables on a memory disk, with these options.
+func tablesWith(t testing.TB, o table.Options) *table.Store {
+	t.Helper()
 	disk, err := shard.Open(shard.Options{Dir: "data", FS: vfs.NewMem()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	tables, err := table.Open(context.Background(), table.Options{Disk: disk, ShardsPerTable: shards})
+	o.Disk = disk
+	tables, err := table.Open(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
