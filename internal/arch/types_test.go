@@ -13,15 +13,24 @@ import (
 
 const (
 	// maxMethods is the limit of methods of a type. A type with more owns two things.
-	maxMethods = 50
+	maxMethods = 30
+	// maxLargeMethods is that of the types in large.
+	maxLargeMethods = 50
 	// maxColumns is where a line of code ends, in characters, of which a tab is one.
 	maxColumns = 120
 )
 
+// large are the types that had more than maxMethods methods when that limit was set. The list only
+// becomes shorter.
+var large = []string{
+	"cache.lane", "config/mcrouter.builder", "item.parser", "partiql.parser", "router.Router", "router.builder",
+	"table.Store", "table.live", "tool/topology.run",
+}
+
 // TestMethods counts the methods of each type, whatever system their files are for. A method that
 // several systems have, each in a file of its own, counts once.
 func TestMethods(t *testing.T) {
-	methods := make(map[string]map[string]bool) // directory and type → names
+	methods := make(map[string]map[string]bool) // path of the package and type → names
 	eachFile(t, func(path string, _ []byte) {
 		if strings.HasSuffix(path, "_test.go") {
 			return
@@ -36,7 +45,8 @@ func TestMethods(t *testing.T) {
 			if !ok || f.Recv == nil {
 				continue
 			}
-			name := filepath.Dir(path) + "." + receiver(f.Recv.List[0].Type)
+			dir := filepath.ToSlash(strings.TrimPrefix(filepath.Dir(path), filepath.Join("..", "..")+string(filepath.Separator)))
+			name := dir + "." + receiver(f.Recv.List[0].Type)
 			if methods[name] == nil {
 				methods[name] = make(map[string]bool)
 			}
@@ -44,8 +54,17 @@ func TestMethods(t *testing.T) {
 		}
 	})
 	for name, of := range methods {
-		if len(of) > maxMethods {
-			t.Errorf("%s: %d methods; at most %d", name, len(of), maxMethods)
+		limit := maxMethods
+		if slices.Contains(large, name) {
+			limit = maxLargeMethods
+		}
+		if len(of) > limit {
+			t.Errorf("%s: %d methods; at most %d", name, len(of), limit)
+		}
+	}
+	for _, name := range large {
+		if len(methods[name]) <= maxMethods {
+			t.Errorf("%s has %d methods, and is no longer large", name, len(methods[name]))
 		}
 	}
 }
