@@ -7,23 +7,23 @@ import (
 	"holdfast/mc"
 )
 
-// A conn is a connection of a link: the handler of its stream. Once it isn't link.conn any more,
-// what comes on it is nobody's.
+// A conn is a connection of a link: the handler of its stream. Bytes that arrive after link.conn
+// has become another conn, or nil, are discarded.
 type conn struct {
 	link   *link
 	stream loop.Stream
 	local  string    // our end of it
 	buffer []byte    // the loop's, while the stream reads into it
-	in     []byte    // the start of an answer that has not come whole
-	need   int       // how long that answer is, if that is known
+	in     []byte    // the beginning of an answer of which the rest has not arrived
+	need   int       // how many bytes that answer has; 0 if that isn't known
 	away   []byte    // what writeAway writes
-	first  mc.Answer // what the line says that is being read
-	taken  Answer    // the one being taken
+	first  mc.Answer // the parsed first line of the answer that is being read
+	taken  Answer    // the answer that is being delivered
 }
 
 const (
 	inBytes    = 16 << 10 // a conn's own buffer, unless an answer needs more
-	eagerBytes = 1 << 20  // a larger answer gets memory as it comes: an upstream may announce what it never sends
+	eagerBytes = 1 << 20  // memory for a larger answer grows as its bytes arrive, which they may never do
 )
 
 // Buffer returns the loop's buffer, or memory behind the start of an answer.
@@ -39,7 +39,7 @@ func (c *conn) Buffer(shared []byte) []byte {
 	return c.in[len(c.in):cap(c.in)]
 }
 
-// Received reads answers, each of which is taken before the next one is read.
+// Received reads answers, and delivers each before it reads the next.
 func (c *conn) Received(n int) bool {
 	l := c.link.lane
 	l.mu.Lock()
@@ -67,7 +67,7 @@ func (c *conn) Received(n int) bool {
 	return false
 }
 
-// keep keeps the start of an answer.
+// keep copies the beginning of an answer of which the rest has not arrived.
 func (c *conn) keep(rest []byte) {
 	switch {
 	case len(rest) == 0 && cap(c.in) > inBytes:
@@ -79,7 +79,7 @@ func (c *conn) keep(rest []byte) {
 	}
 }
 
-// Writable goes on writing.
+// Writable continues to write.
 func (c *conn) Writable() {
 	k := c.link
 	k.lane.mu.Lock()
@@ -119,8 +119,8 @@ func (c *conn) writeAway() {
 	})
 }
 
-// Ended is the upstream's end of the connection. While nothing is owed, that is no failure: it may
-// have been idle for long.
+// Ended is called when the upstream has closed the connection. If it owes no answer, that isn't a
+// failure: servers close connections that are idle.
 func (c *conn) Ended(err error) {
 	k := c.link
 	k.lane.Enter(func() {

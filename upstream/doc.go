@@ -16,6 +16,6 @@
 //
 // Failures of requests are results and not errors: see Result. A Lane is used with its lock held; a
 // Set isn't safe for concurrent use; the methods of Upstream, Outage and Owed may be called on any
-// goroutine. Locks are taken in this order: a lane's, Upstream.mu, Outage.mu, the journal's. Nothing
-// is locked while Owed.mu is held.
+// goroutine. Locks are taken in this order: a lane's, Upstream.mu, Outage.mu, the journal's.
+// Nothing is locked while Owed.mu is held.
 package upstream

@@ -9,17 +9,17 @@ import (
 	"holdfast/mc"
 )
 
-// A Lane is what one event loop has of connections: its links to each upstream. Its owner keeps
-// more of the loop's state under the same lock, which is taken by whoever enters: the loop, and the
-// goroutines of connections that are on none. Nothing is called with it that may wait.
+// A Lane is one event loop's links to all upstreams. Its owner keeps more of the loop's state under
+// the same lock. The loop takes the lock, and so do the goroutines of connections that aren't on
+// the loop. No function that may block is called with it held.
 type Lane struct {
 	loop *loop.Loop
 
 	mu      sync.Mutex // guards what follows, the lane's links, and what the owner keeps
 	links   [][]*link  // by Upstream.id
-	dirty   []*link    // that have something to write
+	dirty   []*link    // those that have bytes to write
 	scratch []byte     // for the text of a failure that is found here
-	ticking bool       // a timer for late answers is set
+	ticking bool       // the timer for overdue answers is set
 
 	_ [64]byte // lanes don't share a cache line
 }
@@ -31,8 +31,8 @@ func NewLane(l *loop.Loop) *Lane {
 	return lane
 }
 
-// Lock locks the lane, for its owner's state and for Enqueue. Whoever doesn't come from the loop
-// uses Enter, or sees to it that Flush is called on the loop if the lane is Dirty then.
+// Lock locks the lane, for its owner's state and for Enqueue. A caller that isn't on the loop uses
+// Enter instead, or has the loop call Flush if the lane is Dirty afterwards.
 func (l *Lane) Lock() { l.mu.Lock() }
 
 // Unlock unlocks the lane.
@@ -41,8 +41,8 @@ func (l *Lane) Unlock() { l.mu.Unlock() }
 // Dirty reports whether Flush has something to write. The lane is locked.
 func (l *Lane) Dirty() bool { return len(l.dirty) > 0 }
 
-// Enter runs f with the lane locked, for what doesn't come from the loop, and sees to it that what
-// f sends is written.
+// Enter calls f with the lane locked, on a goroutine that isn't the loop's, and has the loop write
+// what f enqueues.
 func (l *Lane) Enter(f func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -52,14 +52,15 @@ func (l *Lane) Enter(f func()) {
 	}
 }
 
-// Enqueue sends the request to d over the link for keys with this hash, or fails it at once where
-// that is no use. The receiver gets its answer exactly once, with the lane locked, and perhaps
-// before Enqueue returns; the request stays valid and unchanged until then. The lane is locked.
+// Enqueue sends the request to d over the link for keys with this hash, or fails it at once if d is
+// down or the link is full. The receiver gets its answer exactly once, with the lane locked, and
+// perhaps before Enqueue returns; the request stays valid and unchanged until then. The lane is
+// locked.
 func (l *Lane) Enqueue(d *Upstream, hash uint64, request *mc.Request, to Receiver) {
 	l.link(d, hash).enqueue(request, to, false)
 }
 
-// flushRound is Flush at the end of a round, most of which have nothing for it.
+// flushRound is Flush at the end of a round. Most rounds have nothing to write.
 func (l *Lane) flushRound() {
 	l.mu.Lock()
 	some := len(l.dirty) > 0
@@ -69,11 +70,11 @@ func (l *Lane) flushRound() {
 	}
 }
 
-// Flush writes what the round has left for the upstreams. It is called on the loop.
+// Flush writes what the round has enqueued. It is called on the loop.
 func (l *Lane) Flush() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i := 0; i < len(l.dirty); i++ { // flushing may fail queries, which go elsewhere
+	for i := 0; i < len(l.dirty); i++ { // it grows if a request fails and is sent to another upstream
 		k := l.dirty[i]
 		l.dirty[i] = nil
 		k.dirty = false
@@ -82,7 +83,7 @@ func (l *Lane) Flush() {
 	l.dirty = l.dirty[:0]
 }
 
-// link returns the connection that takes a key with this hash to d.
+// link returns the link to d for keys with this hash.
 func (l *Lane) link(d *Upstream, hash uint64) *link {
 	for len(l.links) <= d.id {
 		l.links = append(l.links, nil)
@@ -95,7 +96,7 @@ func (l *Lane) link(d *Upstream, hash uint64) *link {
 		}
 		l.links[d.id] = links
 		select {
-		case <-d.closed: // a batch of an old tree goes on
+		case <-d.closed: // the request is of a batch that began before a reload
 			l.loop.Post(func() { l.drop(d) })
 		default:
 		}
@@ -114,16 +115,16 @@ func (l *Lane) linksTo(d *Upstream) []*link {
 	return nil
 }
 
-// How often a lane looks for answers that are late: the shortest time-out is exceeded by at most
-// one of so many parts.
+// How often a lane looks for overdue answers: the shortest time-out is exceeded by at most the
+// tickShare-th part of it.
 const (
 	tickShare = 8
 	tickMin   = time.Millisecond
 	tickMax   = 100 * time.Millisecond
 )
 
-// tickLater sets the next look at late answers, unless it is set. The lane's lock is held, on any
-// goroutine; timers are the loop's.
+// tickLater sets the timer for the next look at overdue answers, unless it is set. The lane is
+// locked, on any goroutine; only the loop may set timers.
 func (l *Lane) tickLater(timeout time.Duration) {
 	if l.ticking {
 		return
@@ -163,7 +164,7 @@ func (l *Lane) Close() {
 	}
 }
 
-// drop closes the lane's links to d, once they have brought what is in line.
+// drop closes the lane's links to d once their pending requests are answered.
 func (l *Lane) drop(d *Upstream) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

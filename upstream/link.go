@@ -16,14 +16,15 @@ const (
 	spareOutBytes = 1 << 20  // a larger buffer is left to the garbage collector
 )
 
-// errLate is why a connection is given up whose upstream owes an answer for too long.
+// errLate is the reason why a connection is closed on which an answer is overdue.
 var errLate = errors.New("no answer in time")
 
-// errDown is why a connection is given up whose upstream others have found to be down.
+// errDown is the reason why a connection is closed whose upstream went down on another lane.
 var errDown = errors.New("the member is down")
 
-// A link is a lane's connection to an upstream, made when there is something to send. Requests
-// are written in the order they come, and answered in that order. Its lane's lock guards it.
+// A link is a lane's way to an upstream: a queue of requests, and a connection that is made when
+// there is something to send. Requests are written in the order in which they are enqueued, and
+// answered in that order. The lane's lock guards it.
 type link struct {
 	lane *Lane
 	to   *Upstream
@@ -31,12 +32,12 @@ type link struct {
 	conn       *conn // nil while there is none
 	connecting bool
 	pending    queue
-	unsent     int // of pending: those at the end of which the socket has taken nothing
+	unsent     int // how many at the end of pending the socket has taken nothing of
 
 	out       []byte
 	written   int  // of out
 	partial   bool // the socket has taken a part of out
-	blocked   bool // the socket takes no more for now
+	blocked   bool // the socket accepts no more until it is writable
 	dirty     bool // in lane.dirty
 	line      bool // out ends in a get line that may take more keys
 	lineOp    mc.Op
@@ -50,8 +51,8 @@ type link struct {
 
 func newLink(l *Lane, d *Upstream) *link { return &link{lane: l, to: d} }
 
-// enqueue sends the request, or fails it at once where that is no use. alone is that it may not
-// stand in a get line with others.
+// enqueue sends the request, or fails it at once if the upstream is down or the link is full. If
+// alone is true, the request doesn't share a get line with others.
 func (k *link) enqueue(request *mc.Request, to Receiver, alone bool) {
 	d := k.to
 	switch {
@@ -74,7 +75,7 @@ func (k *link) enqueue(request *mc.Request, to Receiver, alone bool) {
 	k.writeLater()
 }
 
-// writeLater has out written when the round ends.
+// writeLater has Flush write out at the end of the round.
 func (k *link) writeLater() {
 	if !k.dirty {
 		k.dirty = true
@@ -82,7 +83,7 @@ func (k *link) writeLater() {
 	}
 }
 
-// appendRequest puts the request in line, and in out.
+// appendRequest adds the request to pending and to out.
 func (k *link) appendRequest(r *mc.Request, alone bool) *pending {
 	if !r.Op.IsGet() {
 		k.endLine()
@@ -121,7 +122,8 @@ func (k *link) endLine() {
 	}
 }
 
-// appendOther appends a request that is no get. It is to be answered, whatever its client wants.
+// appendOther appends a request that is no get. The upstream must answer it even if the client
+// asked for no answer (noreply, q), since answers are matched to requests by their order.
 func (k *link) appendOther(r *mc.Request) {
 	if !r.NoReply {
 		k.out = mc.AppendRequest(k.out, r)
@@ -141,7 +143,7 @@ func (k *link) appendOther(r *mc.Request) {
 	k.out = mc.AppendRequest(k.out, &loud)
 }
 
-// flush writes what stands in out; without a connection it makes one. It is called on the loop.
+// flush writes out, or begins to connect if there is no connection. It is called on the loop.
 func (k *link) flush() {
 	k.endLine()
 	switch {
@@ -162,7 +164,7 @@ func (k *link) write() {
 	k.wrote(n, err)
 }
 
-// wrote notes how much of out the socket took.
+// wrote records that the socket took n bytes of out.
 func (k *link) wrote(n int, err error) {
 	k.written += n
 	if n > 0 {
@@ -173,7 +175,7 @@ func (k *link) wrote(n int, err error) {
 		k.fail(Closed, err)
 	case k.written < len(k.out):
 		k.blocked = true
-		if k.written > len(k.out)/2 { // or what was written long ago would count against maxOutBytes
+		if k.written > len(k.out)/2 { // else bytes that were written would count against maxOutBytes
 			k.out, k.written = append(k.out[:0], k.out[k.written:]...), 0
 		}
 	default:
@@ -184,14 +186,14 @@ func (k *link) wrote(n int, err error) {
 	}
 }
 
-// owed is how many answers the upstream owes on the connection.
+// owed returns how many requests of which the socket has taken bytes are not answered yet.
 func (k *link) owed() int { return k.pending.len() - k.unsent }
 
-// untouched reports whether the upstream owes nothing and has seen nothing of what is in line,
-// which can then go by another connection.
+// untouched reports whether the upstream owes no answer and has received no byte of the pending
+// requests, so that they can be sent on another connection.
 func (k *link) untouched() bool { return k.owed() == 0 && !k.partial }
 
-// connect begins a connection; what is in line waits for it.
+// connect begins to connect. Pending requests wait until that succeeds or fails.
 func (k *link) connect() {
 	if k.connecting || k.pending.len() == 0 {
 		return
@@ -224,12 +226,12 @@ func (k *link) opened(s loop.Stream) loop.Handler {
 	k.to.Outage.connected(c.local)
 	k.conn, k.blocked = c, false
 	if k.pending.len() > 0 {
-		s.Post(func() { k.lane.Enter(func() { k.resume(c) }) }) // since the stream isn't the loop's yet
+		s.Post(func() { k.lane.Enter(func() { k.resume(c) }) }) // the stream doesn't belong to the loop yet
 	}
 	return c
 }
 
-// resume writes on, on c if that is still the connection.
+// resume continues to write, if c is still the link's connection.
 func (k *link) resume(c *conn) {
 	if k.conn == c {
 		k.endLine()
@@ -237,7 +239,7 @@ func (k *link) resume(c *conn) {
 	}
 }
 
-// expire gives the connection up if its oldest request is late.
+// expire closes the connection if the answer to the oldest request is overdue.
 func (k *link) expire(now int64) {
 	if k.pending.len() == 0 || now-k.pending.at(0).at < int64(k.to.Timeout) {
 		return
@@ -248,8 +250,8 @@ func (k *link) expire(now int64) {
 	k.fail(Timeout, errLate)
 }
 
-// fail closes the connection, counts the failure against the upstream, and fails what was in line,
-// unless that can go by another connection.
+// fail closes the connection, counts the failure against the upstream, and fails the pending
+// requests, unless they can be sent on another connection.
 func (k *link) fail(r Result, cause error) {
 	k.disconnect(loop.Stream.Reset)
 	k.to.failedSoft(cause)
@@ -260,7 +262,7 @@ func (k *link) fail(r Result, cause error) {
 	k.failAll(r, cause)
 }
 
-// disconnect closes the connection. What comes on it meanwhile is nobody's.
+// disconnect closes the connection. Bytes that still arrive on it are discarded.
 func (k *link) disconnect(how func(loop.Stream)) {
 	if k.conn == nil {
 		return
@@ -275,14 +277,14 @@ func (k *link) disconnect(how func(loop.Stream)) {
 	stream.Post(func() { how(stream) })
 }
 
-// cut breaks the connection of an upstream that is down, whatever is in line.
+// cut closes the connection to an upstream that is down, and fails all pending requests.
 func (k *link) cut() {
 	k.disconnect(loop.Stream.Reset)
 	k.failAll(Closed, errDown)
 }
 
-// failAll answers what is in line with a failure. Those who take it may put more in line, or the
-// same again, which is for a next connection.
+// failAll fails all pending requests. Their receivers may enqueue others, or the same again, which
+// are sent on the next connection.
 func (k *link) failAll(r Result, cause error) {
 	old := k.pending
 	k.pending = queue{}
@@ -295,7 +297,8 @@ func (k *link) failAll(r Result, cause error) {
 	}
 }
 
-// drop closes the connection if nothing is in line, and reports whether that was so. On the loop.
+// drop closes the connection if no request is pending, and reports whether it did. It is called on
+// the loop.
 func (k *link) drop() bool {
 	if k.pending.len() > 0 || k.connecting {
 		return false

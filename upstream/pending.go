@@ -2,16 +2,16 @@ package upstream
 
 import "holdfast/mc"
 
-// pending is a request that an upstream owes an answer to.
+// pending is a request that an upstream has not answered yet.
 type pending struct {
 	request *mc.Request
 	to      Receiver
-	at      int64  // when it was put in line, Unix nanoseconds
+	at      int64  // when it was enqueued, Unix nanoseconds
 	epoch   uint64 // of the upstream then
 	form    form
 	last    bool   // of a get line
 	alone   bool   // the get line's only key
-	key     []byte // of a get, by which answers are told apart; its own copy
+	key     []byte // of a get, to match it with VALUE lines; its own copy
 }
 
 // A form is how an answer is read.
@@ -34,8 +34,8 @@ func formOf(op mc.Op) form {
 	return formLine
 }
 
-// queue holds what is pending in the order of the answers: a ring that keeps the memory of its
-// keys.
+// A queue holds pending requests in the order of their answers. It is a ring, which reuses the
+// memory of its keys.
 type queue struct {
 	ring  []pending // a power of two long, or empty
 	first int
@@ -47,10 +47,10 @@ func (q *queue) len() int { return q.count }
 // at returns the i-th pending request.
 func (q *queue) at(i int) *pending { return &q.ring[(q.first+i)&(len(q.ring)-1)] }
 
-// back returns the one that was pushed last.
+// back returns the request that was pushed last.
 func (q *queue) back() *pending { return q.at(q.count - 1) }
 
-// push adds one at the end and returns it, with the key's memory of an earlier one.
+// push adds a request at the end and returns it, with the memory for its key of an earlier one.
 func (q *queue) push() *pending {
 	if q.count == len(q.ring) {
 		q.grow()
@@ -59,7 +59,7 @@ func (q *queue) push() *pending {
 	return q.back()
 }
 
-// pop removes the first, which is valid until the next push.
+// pop removes the first request, which stays valid until the next push.
 func (q *queue) pop() *pending {
 	p := q.at(0)
 	q.first = (q.first + 1) & (len(q.ring) - 1)

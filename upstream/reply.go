@@ -9,20 +9,21 @@ import (
 	"holdfast/mc"
 )
 
-// What an upstream may say at most.
+// Limits of an answer.
 const (
 	maxLineBytes  = 16 << 10
 	MaxValueBytes = 1 << 30 // a longer block breaks the connection
 )
 
-// Why a connection is given up.
+// Reasons why a connection is closed.
 var (
 	errClosed  = errors.New("the member closed the connection")
 	errGarbled = errors.New("garbled answer")
 )
 
-// read takes the whole answers that data begins with, and returns how many bytes they took. What
-// can't be an answer breaks the connection: nothing after it could be trusted.
+// read delivers the whole answers at the beginning of data, and returns how many bytes they have.
+// An answer that can't be one to its request breaks the connection, since no later one could be
+// trusted.
 func (c *conn) read(data []byte) (used int) {
 	k := c.link
 	c.need = 0
@@ -48,8 +49,9 @@ func (c *conn) read(data []byte) (used int) {
 	return used
 }
 
-// answer reads the answer, or a part of that to a get line, that begins with the line data[:end].
-// It returns the bytes that it took: 0 when more must come, or when the connection is broken.
+// answer reads an answer, or a part of the answer to a get line, that begins with the line
+// data[:end]. It returns how many bytes it has: 0 if some have not arrived, or if the connection
+// was broken.
 func (c *conn) answer(data []byte, end int) int {
 	k := c.link
 	line := data[:end]
@@ -79,9 +81,9 @@ func (c *conn) answer(data []byte, end int) int {
 	return end
 }
 
-// parseLine sets first to what the line says, which ends in \r\n. Where mc.Answer allows several
-// forms, it takes the one that servers print: one space before a length, and no text after ERROR,
-// which is also what a server says on its own, before it closes the connection.
+// parseLine parses a line that ends in \r\n into first. Where mc.Answer accepts several forms, it
+// accepts only the one that servers print: one space before a length, and no text after ERROR. An
+// ERROR with a text is what a server sends unasked before it closes the connection.
 func parseLine(first *mc.Answer, line []byte) bool {
 	text, ok := bytes.CutSuffix(line, crlf)
 	if !ok || !first.ParseLine(text) {
@@ -118,8 +120,7 @@ func (c *conn) metaValue(data []byte, end int) int {
 	return took
 }
 
-// value reads a VALUE line and its block. The keys of the line that come before this one were
-// missed.
+// value reads a VALUE line and its block. The keys of the get line before this one are misses.
 func (c *conn) value(data []byte, end int) int {
 	k := c.link
 	op := k.pending.at(0).request.Op
@@ -136,14 +137,14 @@ func (c *conn) value(data []byte, end int) int {
 	c.misses(key)
 	took := end + size + len(mc.CRLF)
 	p := k.pending.at(0)
-	if p.last { // END is to come, and then the next answer begins
+	if p.last { // END follows, and then the next answer
 		return c.lastValue(data, took)
 	}
 	c.deliver(Hit, data[:took])
 	return took
 }
 
-// lastValue reads END after the value of the line's last key.
+// lastValue reads END after the value of the get line's last key.
 func (c *conn) lastValue(data []byte, took int) int {
 	rest := data[took:]
 	switch {
@@ -157,8 +158,8 @@ func (c *conn) lastValue(data []byte, took int) int {
 	return took + len(mc.End)
 }
 
-// block reports whether the block of size bytes after the line data[:end] is there, and well. If
-// not, more must come, or the connection is broken.
+// block reports whether the block of size bytes after the line data[:end] is complete and ends with
+// \r\n. If not, some bytes have not arrived, or the connection was broken.
 func (c *conn) block(data []byte, end, size int) bool {
 	if len(data) < end+size+len(mc.CRLF) {
 		c.need = end + size + len(mc.CRLF)
@@ -171,7 +172,7 @@ func (c *conn) block(data []byte, end, size int) bool {
 	return true
 }
 
-// expects reports whether key is among those that the get line in front still waits for.
+// expects reports whether key is among the unanswered ones of the first get line in the queue.
 func (k *link) expects(key []byte) bool {
 	for i := 0; i < k.pending.len(); i++ {
 		p := k.pending.at(i)
@@ -185,8 +186,8 @@ func (k *link) expects(key []byte) bool {
 	return false
 }
 
-// misses answers the keys of the get line in front that come before key with misses, with nil all.
-// Those who take an answer may put more in line, behind.
+// misses answers the keys of the first get line before key with misses; if key is nil, all of them.
+// The receivers may enqueue more requests, behind.
 func (c *conn) misses(key []byte) {
 	k := c.link
 	for {
@@ -202,8 +203,9 @@ func (c *conn) misses(key []byte) {
 	}
 }
 
-// refused ends the get line in front with an error. If it asked for several keys, each is asked for
-// again alone: the error may be for one of them only, and they may be of different clients.
+// refused handles an error as the answer to the first get line. If the line has several keys, each
+// is requested again alone: the error may concern one of them only, and they may be of different
+// clients.
 func (c *conn) refused(a *Answer) {
 	k := c.link
 	for {
@@ -221,12 +223,12 @@ func (c *conn) refused(a *Answer) {
 	}
 }
 
-// deliver answers the request in front.
+// deliver takes the first request off the queue and gives its receiver the answer.
 func (k *link) deliver(a *Answer) {
 	p := k.pending.pop()
 	request, to, epoch := p.request, p.to, p.epoch
 	if epoch != k.to.epoch.Load() && !request.Op.Reads() {
-		// Others have found the upstream down since, and what it missed then may undo this.
+		// The upstream went down on another lane since, and deleting what it missed may undo this write.
 		k.results[Closed]++
 		k.lane.refuse(to, Closed, k.to.Address+" went down")
 		return
@@ -235,14 +237,14 @@ func (k *link) deliver(a *Answer) {
 	to.Receive(a)
 }
 
-// deliver answers the request in front.
+// deliver answers the first request in the queue.
 func (c *conn) deliver(r Result, wire []byte) {
-	c.taken = Answer{Result: r, Wire: wire} // one at a time, and nobody keeps it
+	c.taken = Answer{Result: r, Wire: wire} // reused: receivers don't keep it
 	c.link.deliver(&c.taken)
 }
 
-// lineResult returns what an answer of one line says to r; false if it can't be one. Another answer
-// than an upstream gives to the request belongs to another one.
+// lineResult returns the result of an answer of one line to r; false if it can't be an answer to r,
+// so that it must be one to another request.
 func lineResult(first *mc.Answer, f form, r *mc.Request) (Result, bool) {
 	switch first.Kind {
 	case mc.AnswerError, mc.AnswerClientError:
@@ -308,9 +310,9 @@ func metaResult(first *mc.Answer, r *mc.Request) (Result, bool) {
 	return 0, false
 }
 
-// echoes reports whether the opaque and the key among the flags of an answer, if they are there,
-// are those of the request. Upstreams return them unchanged, so others are of another request: its
-// client would take the answer for one to something that it never asked.
+// echoes reports whether the opaque and the key among the flags of an answer, if there are any, are
+// those of the request. Upstreams return them unchanged, so with others it is the answer to another
+// request, which must not reach this one's client.
 func echoes(first *mc.Answer, r *mc.Request) bool {
 	for token, rest := mc.Token(first.Args); token != nil; token, rest = mc.Token(rest) {
 		switch token[0] {
@@ -327,13 +329,13 @@ func echoes(first *mc.Answer, r *mc.Request) bool {
 	return true
 }
 
-// namesKey reports whether what an answer says of its key is the key, as it is or, of an item that
-// was stored so, in base64.
-func namesKey(said, key []byte) bool {
-	if len(said) == 0 || string(said) == string(key) {
+// namesKey reports whether the key in an answer is the request's: as it is, or in base64 for an
+// item that was stored with a key in base64.
+func namesKey(answered, key []byte) bool {
+	if len(answered) == 0 || string(answered) == string(key) {
 		return true
 	}
-	decoded, err := base64.StdEncoding.AppendDecode(nil, said)
+	decoded, err := base64.StdEncoding.AppendDecode(nil, answered)
 	return err == nil && string(decoded) == string(key)
 }
 
@@ -347,7 +349,7 @@ func hasFlag(args, flag []byte) bool {
 	return false
 }
 
-// found is the result of a meta command that did what it was to do.
+// found returns the result of a meta command that succeeded.
 func found(r *mc.Request) Result {
 	if r.Op == mc.MetaGet || r.Op == mc.MetaDebug {
 		return Hit
@@ -355,8 +357,8 @@ func found(r *mc.Request) Result {
 	return Done
 }
 
-// garbled breaks the connection, since the upstream says what can't be an answer. It returns 0.
-// What the upstream said is logged, and not for the clients: it may be another one's.
+// garbled breaks the connection, since the upstream has sent what can't be the answer. It returns
+// 0. The bytes are logged and not sent to clients: they may be for another client.
 func (c *conn) garbled(line []byte, why string) int {
 	if k := c.link; k.conn == c {
 		k.to.log.Warn("garbled answer", "member", k.to.Address, "answer",

@@ -96,8 +96,8 @@ func BenchmarkRead(b *testing.B) {
 	}
 }
 
-// answersOf returns the answers that the requests get when the upstream says the text in pieces, and
-// whether the connection is still there after it.
+// answersOf returns the answers that the requests get when the upstream says the text in pieces,
+// and whether the connection is still there after it.
 func answersOf(t *testing.T, requests, text string, cuts ...int) (got []string, open bool) {
 	t.Helper()
 	r := &recorder{}

@@ -13,7 +13,7 @@ type Receiver interface {
 	Receive(a *Answer)
 }
 
-// A Result is what an answer says.
+// A Result is the outcome of a request.
 type Result uint8
 
 const (
@@ -22,27 +22,27 @@ const (
 	Done                    // stored, deleted, touched, counted
 	NotStored               // add, replace, append, prepend
 	Exists                  // cas
-	NotFound                // of others than gets
+	NotFound                // of requests other than gets
 
 	ClientError // the request is wrong: no other member would take it
 
 	// The failures: another member may do better.
-	ServerError    // the member says SERVER_ERROR, or what isn't understood
+	ServerError    // the member answered SERVER_ERROR, or something that can't be parsed
 	Busy           // too many requests are waiting for the member
 	Down           // the member is known to be down: nothing was sent
 	Connect        // refused, unreachable: nothing was sent
 	ConnectTimeout // likewise
-	Timeout        // sent, perhaps, and no answer in time
-	Closed         // sent, perhaps, and the connection broke
+	Timeout        // perhaps sent, but not answered in time
+	Closed         // perhaps sent, but the connection broke
 )
 
 // Failed reports whether another member may do better.
 func (r Result) Failed() bool { return r >= ServerError }
 
-// Unsent reports whether the member has surely not seen the request.
+// Unsent reports whether the member has certainly not received the request.
 func (r Result) Unsent() bool { return r >= Busy && r <= ConnectTimeout }
 
-// CountsAsSent reports whether the member may have seen the request, or would only refuse it again
+// CountsAsSent reports whether the member may have received the request, or would refuse it again
 // if it were sent again at once.
 func (r Result) CountsAsSent() bool { return !r.Unsent() || r == Busy }
 
@@ -56,14 +56,14 @@ var resultNames = [...]string{
 
 func (r Result) String() string { return resultNames[r] }
 
-// An Answer is what a member, or a route, says to a request.
+// An Answer is the answer of a member, or of a route, to a request.
 type Answer struct {
 	Result Result
 	// Wire is the answer as it goes to the client, \r\n included: of a classic get the VALUE line and
 	// the block, or nothing for a miss; END isn't in it.
 	Wire []byte
-	// Missed is set on the failure of a read whose pool has its clients told of a miss instead
-	// (Pool.OnError). Routes that go on after a failure do so all the same.
+	// Missed is set on the failure of a read if the client gets a miss instead (Pool.OnError). Routes
+	// that try another child after a failure still do so.
 	Missed bool
 }
 
@@ -72,14 +72,14 @@ func (a *Answer) Own() Answer {
 	return Answer{Result: a.Result, Wire: append([]byte(nil), a.Wire...), Missed: a.Missed}
 }
 
-// refuse answers a request with a failure that was found here.
+// refuse answers a request with a failure that this process found.
 func (l *Lane) refuse(to Receiver, r Result, text string) {
 	l.scratch = mc.AppendServerError(l.scratch[:0], text)
 	to.Receive(&Answer{Result: r, Wire: l.scratch})
 }
 
-// ParseResult returns what a whole answer to r says; false if it can't be one. A get that missed has
-// an answer of no bytes.
+// ParseResult returns the result of a whole answer to r; false if it can't be one. The answer to a
+// get that missed has no bytes.
 func ParseResult(wire []byte, r *mc.Request) (Result, bool) {
 	if len(wire) == 0 {
 		return Miss, true
