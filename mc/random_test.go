@@ -187,7 +187,7 @@ func TestKeyLimits(t *testing.T) {
 				continue
 			}
 			n := len(f.got)
-			if n < 2 || f.got[n-1].Op != MetaNoop || f.held != nil && len(f.held) > 0 {
+			if n < 2 || f.got[n-1].Op != MetaNoop || len(f.held) > 0 {
 				t.Errorf("%q with %d bytes: got %s; want the request and mn", form, size, showAll(f.got))
 				continue
 			}
