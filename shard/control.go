@@ -12,10 +12,10 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// The control file lists Pebble's files and how far each was on disk, so that a start can tell what
-// a crash leaves from files that were removed, truncated or changed. It holds the same record
-// twice. A write syncs the first copy before it begins the second: if one copy is torn, the other
-// is whole, and at most one write older. docs/formats.md has each byte.
+// The control file lists Pebble's files and how far each was on disk, so that a start can
+// distinguish what a crash leaves from files that were removed, truncated or changed. It holds the
+// same record twice. A write syncs the first copy before it begins the second: if one copy is torn,
+// the other is whole, and at most one write older. docs/formats.md has each byte.
 const (
 	controlName    = "control"
 	controlPartial = "control.partial" // until it is whole for the first time
@@ -48,8 +48,8 @@ type extent struct {
 	reused bool   // what follows those bytes may be of another log, which the file was before
 }
 
-// A head is the beginning of a log: as much as its first sync put on disk. It tells a damaged log
-// from another log with its name.
+// A head is the beginning of a log: as much as its first sync put on disk. It distinguishes a
+// damaged log from another log with its name.
 type head struct {
 	bytes int64 // 0: not known
 	sum   uint32

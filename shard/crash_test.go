@@ -27,9 +27,9 @@ type journal struct {
 // keys are as they were at the version that was acknowledged, or at the next one.
 type journaled struct {
 	acked   map[string]item.Item // by shard and key, at version
-	pending map[string]item.Item // what the commit on its way changes; nil: none is
+	pending map[string]item.Item // what the commit in flight changes; nil: none is
 	version int
-	seen    int // the highest version that a reader was shown
+	seen    int // the highest version that a reader got
 }
 
 // next returns what the state is at the version behind the acknowledged one.
@@ -120,7 +120,7 @@ func (j *journal) read(t *testing.T, rng *rand.Rand, sh *Shard) {
 	j.note(shown)
 }
 
-// probe notes what readers are shown, right before a sync, of what the commits on their way change.
+// probe notes what readers get, right before a sync, of what the commits in flight change.
 // Its context has ended, so a reader that waits for the disk gets an error instead. It takes no
 // lock that a commit holds while it waits for a sync.
 func (j *journal) probe(shards []*Shard) {
@@ -150,7 +150,7 @@ func (j *journal) probe(shards []*Shard) {
 	}
 }
 
-// scan notes what a cursor shows.
+// scan notes what a cursor returns.
 func (j *journal) scan(ctx context.Context, sh *Shard, span Span) {
 	c, err := sh.Cursor(ctx, span)
 	if err != nil {

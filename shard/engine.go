@@ -34,8 +34,8 @@ const (
 )
 
 // An engine is a store's Pebble database, and the only way to it: it reads, submits batches, and
-// says what becomes of Pebble's errors. Once Pebble's log or manifest can't be written the engine
-// is broken for good, since nobody knows what is on disk until the database is opened again.
+// turns Pebble's errors into ours. Once Pebble's log or manifest can't be written the engine
+// is broken for good, since what is on disk isn't known until the database is opened again.
 type engine struct {
 	db      *pebble.DB
 	options *pebble.Options // set by configure, before open

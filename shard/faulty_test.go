@@ -51,10 +51,9 @@ func newFaultyDisk(disk vfs.FS, ofLogs bool, times int64, err error) *faultyDisk
 	return f
 }
 
-// A tale is what was done on a disk that failed, and so what a start on a sound disk must find:
-// each item as the last commit that was acknowledged left it, or as a later one whose outcome is
-// unknown did.
-type tale struct {
+// A scenario is a store on a disk that fails, and what a start on a sound disk must find afterwards:
+// each item as the last acknowledged commit left it, or as a later one of unknown outcome did.
+type scenario struct {
 	t      *testing.T
 	rng    *rand.Rand
 	disk   *faultyDisk
@@ -69,8 +68,8 @@ type tale struct {
 	ended   bool                 // what is done from now on doesn't count
 }
 
-// tell does all that a store does, in an order that is the same each time.
-func (a *tale) tell(o Options) {
+// run does all that a store does, in an order that is the same each time.
+func (a *scenario) run(o Options) {
 	var err error
 	if a.s, err = Open(o); err != nil {
 		a.expect("opening", err)
@@ -101,7 +100,7 @@ func (a *tale) tell(o Options) {
 }
 
 // makeRoom copies and drops a shard, trims, fills and reclaims, with commits between.
-func (a *tale) makeRoom() {
+func (a *scenario) makeRoom() {
 	one := a.shards[0]
 	_, err := a.s.Copy(bg, one, 9, time.Time{})
 	a.expect("a copy", err)
@@ -117,7 +116,7 @@ func (a *tale) makeRoom() {
 }
 
 // flush has Pebble flush, which it repeats for as long as the disk fails.
-func (a *tale) flush() {
+func (a *scenario) flush() {
 	err := a.s.engine.attempt(func() error {
 		flushed, err := a.s.engine.db.AsyncFlush()
 		if err == nil {
@@ -132,7 +131,7 @@ func (a *tale) flush() {
 }
 
 // expect fails unless an error is one that a failing disk explains.
-func (a *tale) expect(doing string, err error) {
+func (a *scenario) expect(doing string, err error) {
 	if err == nil || errors.Is(err, holdfast.Full) {
 		return
 	}
@@ -142,7 +141,7 @@ func (a *tale) expect(doing string, err error) {
 }
 
 // commit changes up to three items of both shards.
-func (a *tale) commit() {
+func (a *scenario) commit() {
 	var c Commit
 	next := map[string]item.Item{}
 	for range 1 + a.rng.IntN(3) {
@@ -190,7 +189,7 @@ func (a *tale) commit() {
 
 // verify opens what is left on a sound disk: a start is never refused, and has what was
 // acknowledged, and of the commit of unknown outcome all or nothing.
-func (a *tale) verify(fs vfs.FS, boot string) {
+func (a *scenario) verify(fs vfs.FS, boot string) {
 	a.t.Helper()
 	o := memOptions(fs)
 	o.Boot = boot
@@ -240,15 +239,15 @@ func TestFailuresAtEveryChangeOfTheDisk(t *testing.T) {
 		every  int64
 		least  int64 // changes that may fail
 	}{
-		{"full once", false, syscall.ENOSPC, 1, 2, 50}, {"full for long", false, syscall.ENOSPC, 12, 8, 50},
-		{"an error once", false, syscall.EIO, 1, 2, 50},
+		{"full once", false, syscall.ENOSPC, 1, 4, 50}, {"full for long", false, syscall.ENOSPC, 12, 12, 50},
+		{"an error once", false, syscall.EIO, 1, 4, 50},
 		{"the log is full once", true, syscall.ENOSPC, 1, 1, 10},
 		{"the log is full for long", true, syscall.ENOSPC, 12, 1, 10},
 		{"an error of the log", true, syscall.EIO, 1, 1, 10},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			sound := newFaultyDisk(vfs.NewCrashableMem(), c.ofLogs, 0, nil)
-			told(t, sound)
+			runScenario(t, sound)
 			total := sound.ops.Load()
 			if total < c.least {
 				t.Fatalf("got %d changes of the disk; want %d at least", total, c.least)
@@ -258,7 +257,7 @@ func TestFailuresAtEveryChangeOfTheDisk(t *testing.T) {
 				disk := vfs.NewCrashableMem()
 				faulty := newFaultyDisk(disk, c.ofLogs, c.times, c.err)
 				faulty.first.Store(first)
-				a := told(t, faulty)
+				a := runScenario(t, faulty)
 				a.mu.Lock()
 				a.ended = true
 				if a.broken {
@@ -278,11 +277,11 @@ func TestFailuresAtEveryChangeOfTheDisk(t *testing.T) {
 	}
 }
 
-// told tells the tale on a disk, until its end or that of the process.
-func told(t *testing.T, disk *faultyDisk) *tale {
+// runScenario runs a scenario on a disk, until its end or that of the process.
+func runScenario(t *testing.T, disk *faultyDisk) *scenario {
 	t.Helper()
 	const seed = 61
-	a := &tale{t: t, rng: rand.New(rand.NewPCG(seed, seed)), disk: disk, acked: map[string]item.Item{},
+	a := &scenario{t: t, rng: rand.New(rand.NewPCG(seed, seed)), disk: disk, acked: map[string]item.Item{},
 		fatal: make(chan struct{})}
 	o := memOptions(disk)
 	o.Boot = "as before"
@@ -291,7 +290,7 @@ func told(t *testing.T, disk *faultyDisk) *tale {
 	done := make(chan struct{})
 	go func() { // Pebble never returns from a call that is fatal
 		defer close(done)
-		a.tell(o)
+		a.run(o)
 	}()
 	select {
 	case <-done:

@@ -10,8 +10,8 @@ import (
 )
 
 // metaStore is the name under which shard 0 has the store's identity, which the control file has
-// too. It tells a database whose control file was removed from one of a version that had none, and
-// the control file of another store from its own.
+// too. It distinguishes a database whose control file was removed from one of a version that had
+// none, and the control file of another store from its own.
 const metaStore = "store"
 
 // newID returns an identity for a store.

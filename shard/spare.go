@@ -33,8 +33,8 @@ func (p *space) spare(bytes int64) bool {
 	return p.freeNow() >= bytes
 }
 
-// freeNow returns how many bytes are free; if the system can't tell, as many as at the last look.
-// mu is held.
+// freeNow returns how many bytes are free; if the system doesn't report it, as many as at the last
+// look. mu is held.
 func (p *space) freeNow() int64 {
 	if usage, err := p.fs.GetDiskUsage(p.dir); err == nil {
 		p.free = int64(usage.AvailBytes)

@@ -15,10 +15,10 @@ import (
 	"holdfast/item"
 )
 
-// A storm is a store in which writers, readers, trims, fills and flushes go on at once, and what
-// all of them were told. Accounts of three shards have 100 coins each at first; writers move coins
-// between them, and put and remove other items.
-type storm struct {
+// A workload is a store with writers, readers, trims and flushes at once, and the results that they
+// got. Accounts of three shards have 100 coins each at first; writers move coins between them, and
+// put and remove other items.
+type workload struct {
 	t      *testing.T
 	seed   uint64
 	o      Options
@@ -56,9 +56,9 @@ func coinsOf(it item.Item) (n int) {
 	return n
 }
 
-// newStorm returns a storm whose log is kept for that long.
-func newStorm(t *testing.T, seed uint64, logAge time.Duration) *storm {
-	st := &storm{t: t, seed: seed, clock: newClock(), done: make(chan struct{})}
+// newWorkload returns a workload whose log is kept for that long.
+func newWorkload(t *testing.T, seed uint64, logAge time.Duration) *workload {
+	st := &workload{t: t, seed: seed, clock: newClock(), done: make(chan struct{})}
 	st.o = memOptions(vfs.NewMem())
 	st.o.Now, st.o.LogAge = st.clock.read, logAge
 	st.o.MemTableBytes = 256 << 10 // so that it is flushed now and then
@@ -73,10 +73,10 @@ func newStorm(t *testing.T, seed uint64, logAge time.Duration) *storm {
 	return st
 }
 
-func (st *storm) rng(number uint64) *rand.Rand { return rand.New(rand.NewPCG(st.seed, number)) }
+func (st *workload) rng(number uint64) *rand.Rand { return rand.New(rand.NewPCG(st.seed, number)) }
 
 // commit does a commit, and keeps its results.
-func (st *storm) commit(c Commit) error {
+func (st *workload) commit(c Commit) error {
 	results, err := st.s.Commit(bg, c)
 	if err != nil {
 		return err
@@ -94,7 +94,7 @@ func (st *storm) commit(c Commit) error {
 var errPoor = errors.New("too few coins")
 
 // move moves coins between two accounts, of one shard or of two, if the first has enough.
-func (st *storm) move(r *rand.Rand) {
+func (st *workload) move(r *rand.Rand) {
 	n, amount := r.Perm(3*accounts), 1+r.IntN(60)
 	change := func(place, by int) Write {
 		w := put(st.t, st.shards[place%3], account(place/3))
@@ -113,7 +113,7 @@ func (st *storm) move(r *rand.Rand) {
 }
 
 // scatter puts or removes some items.
-func (st *storm) scatter(r *rand.Rand) {
+func (st *workload) scatter(r *rand.Rand) {
 	var c Commit
 	used := map[string]bool{}
 	for range 1 + r.IntN(4) {
@@ -136,8 +136,8 @@ func (st *storm) scatter(r *rand.Rand) {
 	}
 }
 
-// total reads all accounts in one snapshot: none sees coins that are in no account, or in two.
-func (st *storm) total() {
+// total reads all accounts in one snapshot: coins are never missing, nor in two accounts.
+func (st *workload) total() {
 	var gets []Get
 	for _, sh := range st.shards {
 		for n := range accounts {
@@ -157,9 +157,9 @@ func (st *storm) total() {
 	}
 }
 
-// A sighting is what a cursor showed of a shard, and the range of transactions that may be the last
-// one that it shows.
-type sighting struct {
+// A scanResult is what a cursor showed of a shard, and the range of transactions that may be the
+// last one that it shows.
+type scanResult struct {
 	place      int
 	index      uint32 // 0: the items
 	items      []item.Item
@@ -167,7 +167,7 @@ type sighting struct {
 }
 
 // scan goes through a shard, or through an index of all its items.
-func (st *storm) scan(r *rand.Rand) (seen sighting) {
+func (st *workload) scan(r *rand.Rand) (seen scanResult) {
 	seen.place, seen.index = r.IntN(3), uint32(r.IntN(3))
 	sh := st.shards[seen.place]
 	seen.from = sh.End().Index - 1
@@ -179,7 +179,7 @@ func (st *storm) scan(r *rand.Rand) (seen sighting) {
 // follow reads a shard's log while it grows and is trimmed: each change once, in order, each
 // before-image the after-image before it. What was trimmed before it was read is Gone, never left
 // out.
-func (st *storm) follow(place int) {
+func (st *workload) follow(place int) {
 	sh := st.shards[place]
 	at, last := Position{}, uint64(0)
 	newest := map[string]item.Item{}
@@ -229,7 +229,7 @@ func changeKey(t *testing.T, c Change) item.Key {
 // deletions, flushes and reclaims. Then the logs must have what each commit reported, and each scan
 // must be what the log says of one transaction between those that were on disk before it and those
 // that were applied after it.
-func TestStorm(t *testing.T) {
+func TestConcurrentWorkload(t *testing.T) {
 	for seed := range uint64(3) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			trimmed := seed == 2 // then only the followers see the whole log
@@ -237,8 +237,8 @@ func TestStorm(t *testing.T) {
 			if trimmed {
 				logAge = 20 * time.Second
 			}
-			st := newStorm(t, seed, logAge)
-			scans := st.rage()
+			st := newWorkload(t, seed, logAge)
+			scans := st.run()
 			if t.Failed() {
 				return
 			}
@@ -259,8 +259,8 @@ func TestStorm(t *testing.T) {
 	}
 }
 
-// rage runs everything until the writers have ended, and returns the scans.
-func (st *storm) rage() (scans []sighting) {
+// run runs everything until the writers have ended, and returns the scans.
+func (st *workload) run() (scans []scanResult) {
 	var writers, others sync.WaitGroup
 	for n := range uint64(4) {
 		writers.Go(func() {
@@ -320,7 +320,7 @@ func (st *storm) rage() (scans []sighting) {
 }
 
 // expire deletes what has expired, as a table does: if it still has.
-func (st *storm) expire(sh *Shard) {
+func (st *workload) expire(sh *Shard) {
 	now := st.clock.read()
 	keys, err := sh.Expired(now, 5)
 	if err != nil {
@@ -341,7 +341,7 @@ func (st *storm) expire(sh *Shard) {
 }
 
 // compareLog replays the log of a shard, and compares it with the results of commits and the scans.
-func (st *storm) compareLog(place int, scans []sighting) {
+func (st *workload) compareLog(place int, scans []scanResult) {
 	sh := st.shards[place]
 	results := map[string]reported{} // by transaction and key
 	for _, r := range st.results {
@@ -349,7 +349,7 @@ func (st *storm) compareLog(place int, scans []sighting) {
 			results[fmt.Sprint(r.Tx.Index, r.key)] = r
 		}
 	}
-	waiting := slices.DeleteFunc(slices.Clone(scans), func(seen sighting) bool { return seen.place != place })
+	waiting := slices.DeleteFunc(slices.Clone(scans), func(seen scanResult) bool { return seen.place != place })
 	state := tracked{items: map[string]item.Item{}}
 	for at := (Position{}); ; {
 		changes, next, err := sh.Changes(at, Limit{})
@@ -387,9 +387,9 @@ func (st *storm) compareLog(place int, scans []sighting) {
 }
 
 // unexplained returns the scans that a shard's state isn't.
-func (st *storm) unexplained(scans []sighting, state tracked) []sighting {
+func (st *workload) unexplained(scans []scanResult, state tracked) []scanResult {
 	byIndex := map[uint32][]item.Item{}
-	return slices.DeleteFunc(scans, func(seen sighting) bool {
+	return slices.DeleteFunc(scans, func(seen scanResult) bool {
 		if state.index < seen.from || state.index > seen.upTo {
 			return false
 		}
