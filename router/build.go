@@ -25,7 +25,9 @@ func (r *Router) build(o route.Options) (*tree, error) {
 	if faults := o.Check(); len(faults) > 0 {
 		return nil, faults
 	}
-	b := &builder{router: r, tree: &tree{options: o}, pools: map[string]*pool{}, layered: map[*pool]bool{}, clock: r.clock}
+	b := &builder{
+		router: r, tree: &tree{options: o}, pools: map[string]*pool{}, layered: map[*pool]bool{}, clock: r.elapsed,
+	}
 	if err := b.build(); err != nil {
 		r.release(b.tree)
 		return nil, err

@@ -89,7 +89,7 @@ func newFills(c clock) *fills { return &fills{clock: c} }
 // sharedFills returns the fills of all trees, made by the first call. r.mu is held.
 func (r *Router) sharedFills() *fills {
 	if r.fills == nil {
-		r.fills = newFills(r.clock)
+		r.fills = newFills(r.elapsed)
 	}
 	return r.fills
 }

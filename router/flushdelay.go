@@ -18,8 +18,8 @@ import (
 // So after the delay the router flushes the pool itself, in order with its writes and copies. A
 // router that is restarted before that doesn't.
 type delayedFlushes struct {
-	mu     sync.Mutex // guards timers
-	timers map[string]*time.Timer
+	mu     sync.Mutex             // guards timers
+	timers map[string]func() bool // the flushes to come, by what stops them
 }
 
 // set flushes the pool after delay, instead of at the time that was set before. 0 only cancels
@@ -27,25 +27,25 @@ type delayedFlushes struct {
 func (f *delayedFlushes) set(r *Router, pool string, delay time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if t := f.timers[pool]; t != nil {
-		t.Stop()
+	if stop := f.timers[pool]; stop != nil {
+		stop()
 		delete(f.timers, pool)
 	}
 	if delay <= 0 {
 		return
 	}
 	if f.timers == nil {
-		f.timers = map[string]*time.Timer{}
+		f.timers = map[string]func() bool{}
 	}
-	f.timers[pool] = time.AfterFunc(delay, func() { r.flushPool(pool) })
+	f.timers[pool] = r.clock.AfterFunc(delay, func() { r.flushPool(pool) })
 }
 
 // stop cancels all flushes.
 func (f *delayedFlushes) stop() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, t := range f.timers {
-		t.Stop()
+	for _, stop := range f.timers {
+		stop()
 	}
 }
 

@@ -278,17 +278,18 @@ func (m *marks) flush(d *upstream.Upstream, why string) {
 // run marks the members every markRound, and soon after a flush.
 func (m *marks) run() {
 	for {
-		select {
-		case <-time.After(markPause):
-		case <-m.router.end.Done():
+		if !upstream.Wait(m.router.clock, markPause, m.router.end.Done()) {
 			return
 		}
+		due, stop := upstream.After(m.router.clock, markRound)
 		select {
-		case <-time.After(markRound):
+		case <-due:
 		case <-m.soon:
 		case <-m.router.end.Done():
+			stop()
 			return
 		}
+		stop()
 		m.round()
 	}
 }

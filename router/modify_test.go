@@ -91,7 +91,15 @@ func TestExptimesGoByTheClockOfTheRouter(t *testing.T) {
 		Route: route.Route{Kind: route.KindModifyExptime, Exptime: 60 * 24 * time.Hour, Target: ptr(to("a"))},
 	}
 	now := time.Unix(2_000_000_000, 0)
-	r := riggedOn(t, runWith(t, o, 1, Parts{Now: func() time.Time { return now }}))
+	r := riggedOn(t, runWith(t, o, 1, Parts{Clock: fixedClock{at: now}}))
 	r.want("set k 0 5 1\r\nv\r\n", "STORED\r\n")
 	r.wantAsked(fmt.Sprintf("a: set k 0 %d 1 v", 2_000_000_000+60*24*60*60))
 }
+
+// A fixedClock stands still, but for its timers.
+type fixedClock struct {
+	upstream.SystemClock
+	at time.Time
+}
+
+func (c fixedClock) Now() time.Time { return c.at }

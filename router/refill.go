@@ -51,6 +51,7 @@ const (
 // back. The pool is that of the newest tree.
 type refill struct {
 	to      *upstream.Upstream
+	clock   upstream.Clock
 	lanes   []*lane
 	log     *slog.Logger
 	latches *latches // of the pool, which outlive its trees
@@ -286,15 +287,11 @@ func (p *replicated) copyKeys(keys []upstream.ListedKey, from, i int) ([]upstrea
 	var mu sync.Mutex // guards failed, also from copies that end after an early return
 	var failed []upstream.ListedKey
 	slots := make(chan struct{}, refillAtOnce)
-	began := time.Now()
-	lanes := p.members[i].refill.lanes
+	clock, lanes := p.members[i].refill.clock, p.members[i].refill.lanes
+	began := clock.Now()
 	for n, k := range keys {
 		due := began.Add(time.Duration(n) * time.Second / time.Duration(p.options.RefillRate))
-		timer := time.NewTimer(time.Until(due))
-		select {
-		case <-timer.C:
-		case <-d.Closed():
-			timer.Stop()
+		if !upstream.Wait(clock, due.Sub(clock.Now()), d.Closed()) {
 			return nil, errReleased
 		}
 		select {

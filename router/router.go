@@ -1,6 +1,7 @@
 package router
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"holdfast/journal"
@@ -23,8 +24,9 @@ type Router struct {
 	lanes []*lane
 	tree  atomic.Pointer[tree]
 
-	now     func() time.Time
-	clock   clock // since started
+	clock   upstream.Clock
+	now     func() time.Time // clock.Now
+	elapsed clock            // since started
 	started time.Time
 	delayed delayedFlushes
 	source  atomic.Pointer[Source]
@@ -47,23 +49,21 @@ type Parts struct {
 	Loops []*loop.Loop // those whose batches it is given, by mc.Batch.Lane; not running yet
 	Cache mc.Handler   // the cache of this process, for members "cache"; nil without one
 	Log   *slog.Logger
-	// Now is the clock, by which items expire, routes migrate and limits are kept; nil is time.Now.
-	// Waits for sockets and timers go by the system's.
-	Now func() time.Time
+	// Clock is the clock, by which items expire, routes migrate, limits are kept, and members are
+	// probed, repaired, marked and filled; nil is the system's. Deadlines of sockets and of requests
+	// in flight go by the system's.
+	Clock upstream.Clock
 }
 
 // New returns a router with the pools and routes of o. An error is Faults, or says what can't be
 // had.
 func New(o route.Options, parts Parts) (*Router, error) {
-	now := parts.Now
-	if now == nil {
-		now = time.Now
-	}
+	clock := cmp.Or[upstream.Clock](parts.Clock, upstream.SystemClock{})
 	r := &Router{
-		now: now, started: now(), log: parts.Log, local: parts.Cache,
+		clock: clock, now: clock.Now, started: clock.Now(), log: parts.Log, local: parts.Cache,
 		latches: map[string]*latches{},
 	}
-	r.clock = newClock(now, r.started)
+	r.elapsed = newClock(r.now, r.started)
 	r.end, r.endNow = context.WithCancel(context.Background())
 	var lanes []*upstream.Lane
 	for i, l := range parts.Loops {
@@ -71,7 +71,7 @@ func New(o route.Options, parts Parts) (*Router, error) {
 		lane := &lane{router: r, index: i, loop: l, Lane: upstream.NewLane(l), random: random}
 		r.lanes, lanes = append(r.lanes, lane), append(lanes, lane.Lane)
 	}
-	r.upstreams = upstream.NewSet(lanes, r.log, r.now)
+	r.upstreams = upstream.NewSet(lanes, r.log, clock)
 	o.SetDefaults()
 	var err error
 	r.journals, err = journal.Open(journal.Options{
@@ -206,7 +206,7 @@ func (r *Router) replica(pool, address string, s upstream.Settings) (*upstream.U
 	}
 	d := r.upstreams.Add(id, s, j, marker)
 	if pool != "" {
-		d.Watch(&refill{to: d, lanes: r.lanes, log: r.log, latches: r.latchesOf(pool)})
+		d.Watch(&refill{to: d, clock: r.clock, lanes: r.lanes, log: r.log, latches: r.latchesOf(pool)})
 	}
 	if joined {
 		r.marks.joined(d)

@@ -87,12 +87,8 @@ func (o *Owed) Has(key []byte) bool {
 func (o *Owed) send() {
 	d := o.of
 	for wait := owedMin; ; wait = min(2*wait, owedMax) {
-		timer := time.NewTimer(wait)
-		select {
-		case <-d.closed:
-			timer.Stop()
+		if !Wait(d.clock, wait, d.closed) {
 			return
-		case <-timer.C:
 		}
 		if d.Up() {
 			if err := o.trySend(); err != nil {

@@ -112,20 +112,17 @@ func (a *Outage) fence(ctx context.Context, p *Side) error {
 	}
 	strangers := a.strangers
 	a.mu.Unlock()
-	deadline := time.Now().Add(a.of.Timeout)
+	clock := a.of.clock
+	deadline := clock.Now().Add(a.of.Timeout)
 	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
 		left, told, err := p.connections(ours)
 		if err != nil {
 			return err
 		}
-		if told && left == 0 && !strangers || time.Now().After(deadline) {
+		if told && left == 0 && !strangers || clock.Now().After(deadline) {
 			break
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if !Wait(clock, wait, ctx.Done()) {
 			return ctx.Err()
 		}
 	}

@@ -32,7 +32,7 @@ func owing(t testing.TB, requests string, to Receiver) *conn {
 		t.Fatal(err)
 	}
 	lane := NewLane(l)
-	set := NewSet([]*Lane{lane}, slog.New(slog.NewTextHandler(io.Discard, nil)), time.Now)
+	set := NewSet([]*Lane{lane}, slog.New(slog.NewTextHandler(io.Discard, nil)), SystemClock{})
 	u := set.Add(Identity{Address: "upstream"},
 		Settings{Timeout: time.Hour, Links: 1, SoftErrors: 100, MaxInFlight: 1 << 20}, nil, nil)
 	k := lane.link(u, 0)

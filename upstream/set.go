@@ -4,7 +4,6 @@ import (
 	"iter"
 	"log/slog"
 	"maps"
-	"time"
 
 	"holdfast/journal"
 )
@@ -14,14 +13,14 @@ import (
 type Set struct {
 	lanes      []*Lane
 	log        *slog.Logger
-	now        func() time.Time
+	clock      Clock
 	byIdentity map[Identity]*Upstream
 	ids        int // of upstreams, made so far
 }
 
 // NewSet returns an empty set, whose upstreams have links from the lanes.
-func NewSet(lanes []*Lane, log *slog.Logger, now func() time.Time) *Set {
-	return &Set{lanes: lanes, log: log, now: now, byIdentity: map[Identity]*Upstream{}}
+func NewSet(lanes []*Lane, log *slog.Logger, clock Clock) *Set {
+	return &Set{lanes: lanes, log: log, clock: clock, byIdentity: map[Identity]*Upstream{}}
 }
 
 // Use returns the upstream with this identity, with one use more; nil if there is none.
@@ -36,15 +35,16 @@ func (s *Set) Use(id Identity) *Upstream {
 // Add makes an upstream that isn't in the set, with one use. It has an outage if it has a journal,
 // and is down then if that has something that it missed: see StartProbing. The marker may be nil.
 func (s *Set) Add(id Identity, o Settings, j *journal.Journal, marker Marker) *Upstream {
-	d := &Upstream{Identity: id, Settings: o, log: s.log, now: s.now, lanes: s.lanes, closed: make(chan struct{}), uses: 1}
+	d := &Upstream{Identity: id, Settings: o, log: s.log, clock: s.clock, lanes: s.lanes, uses: 1}
+	d.closed = make(chan struct{})
 	d.id = s.ids // never used again: a batch of an old tree may still go by it
 	s.ids++
-	d.upSince.Store(s.now().UnixNano())
+	d.upSince.Store(s.clock.Now().UnixNano())
 	d.Owed.of = d
 	if j != nil {
 		d.Outage = &Outage{of: d, journal: j, marker: marker}
 		if j.InOutage() {
-			d.downAt = s.now()
+			d.downAt = s.clock.Now()
 			d.state.Store(StateDown)
 		}
 	}

@@ -20,7 +20,7 @@ type Upstream struct {
 	id    int     // where lanes have its links
 	lanes []*Lane // all that there are
 	log   *slog.Logger
-	now   func() time.Time // the router's clock
+	clock Clock
 
 	state atomicState
 	// epoch rises each time the upstream goes down: a write that was sent under an earlier one may
@@ -150,7 +150,9 @@ func (d *Upstream) OpenSide(ctx context.Context) (*Side, error) {
 }
 
 // UpFor returns how long the upstream has been up.
-func (d *Upstream) UpFor() time.Duration { return time.Duration(d.now().UnixNano() - d.upSince.Load()) }
+func (d *Upstream) UpFor() time.Duration {
+	return time.Duration(d.clock.Now().UnixNano() - d.upSince.Load())
+}
 
 // answered records that the upstream has answered, with whatever answer.
 func (d *Upstream) answered() {
@@ -177,7 +179,7 @@ func (d *Upstream) TakeDown(cause error) {
 
 // goDown takes the upstream down, which was up. d.mu is held.
 func (d *Upstream) goDown(cause error) {
-	d.downAt = d.now()
+	d.downAt = d.clock.Now()
 	d.epoch.Add(1)
 	d.state.Store(StateDown)
 	d.counters.downs.Add(1)
@@ -212,26 +214,22 @@ func (d *Upstream) startProbing() {
 func (d *Upstream) becomeUp() {
 	d.soft.Store(0)
 	d.probing = false
-	d.upSince.Store(d.now().UnixNano())
+	d.upSince.Store(d.clock.Now().UnixNano())
 	if d.watcher != nil {
 		d.watcher.ComingUp(d.whole)
 		defer d.watcher.CameUp()
 	}
 	d.whole = false
 	d.state.Store(StateUp)
-	d.log.Info("member up", "member", d.Address, "away", d.now().Sub(d.downAt).Round(time.Millisecond))
+	d.log.Info("member up", "member", d.Address, "away", d.clock.Now().Sub(d.downAt).Round(time.Millisecond))
 }
 
 // probe tries to reach the upstream until it is up again or closed.
 func (d *Upstream) probe() {
 	wait := d.ProbeMin
 	for {
-		timer := time.NewTimer(wait)
-		select {
-		case <-d.closed:
-			timer.Stop()
+		if !Wait(d.clock, wait, d.closed) {
 			return
-		case <-timer.C:
 		}
 		d.counters.probes.Add(1)
 		err := d.tryReturn()
