@@ -27,10 +27,10 @@ type acceptor struct {
 	closing    sync.Once
 }
 
-// Accept accepts the connections of listener on the loop. It closes listener itself, whose descriptor
-// it has duplicated. accepted is called on the loop for each connection, failed with the error of an
-// accept that will be tried again later, such as that the process has no descriptor left.
-// backlog > 0 sets the listener's. Before Run, or on the loop.
+// Accept accepts the connections of listener on the loop. It closes listener itself, whose
+// descriptor it has duplicated. accepted is called on the loop for each connection, failed with the
+// error of an accept that will be tried again later, such as that the process has no descriptor
+// left. backlog > 0 sets the listener's. Before Run, or on the loop.
 func (l *Loop) Accept(listener net.Listener, backlog int, accepted func(Socket), failed func(error)) (Acceptor, error) {
 	defer closeKeepingPath(listener)
 	filer, ok := listener.(interface{ File() (*os.File, error) })
@@ -139,8 +139,8 @@ func (l *Loop) Open(s Socket, opened func(Stream) Handler, _ Limits) {
 	l.Post(func() { l.open(s.fd, opened) })
 }
 
-// Adopt makes a Socket of conn, which it closes: of one that was dialled, say. conn is a TCP or unix
-// connection; others (TLS) are served by Go. Any goroutine.
+// Adopt makes a Socket of conn, which it closes: of one that was dialled, say. conn is a TCP or
+// unix connection; others (TLS) are served by Go. Any goroutine.
 func Adopt(conn net.Conn) (Socket, error) {
 	defer conn.Close() // the Socket is a duplicate of its descriptor
 	filer, ok := conn.(interface{ File() (*os.File, error) })

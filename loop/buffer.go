@@ -7,9 +7,9 @@ const (
 	spareSlabs   = 8         // free buffers that a loop keeps
 )
 
-// buffers provides memory to receive into. Bytes that a handler keeps stay where they were received,
-// because its requests borrow them; the next recv writes behind them in the same slab. So many small
-// batches in flight share a slab.
+// buffers provides memory to receive into. Bytes that a handler keeps stay where they were
+// received, because its requests borrow them; the next recv writes behind them in the same slab. So
+// many small batches in flight share a slab.
 type buffers struct {
 	current *slab
 	spare   []*slab
@@ -41,7 +41,8 @@ func (b *buffers) take() *slab {
 	return &slab{mem: make([]byte, slabBytes)}
 }
 
-// keep keeps the first n bytes of what next returned, rounded up so that pieces don't share a cache line.
+// keep keeps the first n bytes of what next returned, rounded up so that pieces don't share a cache
+// line.
 func (b *buffers) keep(n int) *slab {
 	s := b.current
 	s.used += min((n+63)&^63, receiveBytes)

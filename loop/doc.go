@@ -2,8 +2,8 @@
 //
 // On Linux a Loop is raw epoll on one OS thread that owns its streams: nothing in it is locked
 // except the queue of Post. It polls without waiting, yields the processor once, polls again, and
-// only then blocks: under load, blocking and waking up cost more than the request that ends the wait
-// (measured: 1.04 to 1.43 times the requests). System calls that can't block (a poll without
+// only then blocks: under load, blocking and waking up cost more than the request that ends the
+// wait (measured: 1.04 to 1.43 times the requests). System calls that can't block (a poll without
 // waiting, recv and send on a non-blocking socket) are raw ones, which bypass the Go scheduler; the
 // poll that may block is an ordinary one, so that the scheduler can reuse its processor meanwhile.
 // A busy loop is still stopped for garbage collection and preempted like any goroutine: between its
@@ -45,8 +45,8 @@ type Handler interface {
 	Ended(err error)
 }
 
-// A Stream is a connected socket of a loop. Its methods may be called by its handler's methods and by
-// functions given to Post; those that say "any goroutine", by any.
+// A Stream is a connected socket of a loop. Its methods may be called by its handler's methods and
+// by functions given to Post; those that say "any goroutine", by any.
 type Stream interface {
 	// Write sends as much of p as the socket accepts without waiting. When that is not all, Writable
 	// is called later. A goroutine's stream waits, a bounded time, until all is sent. An error is
@@ -55,7 +55,8 @@ type Stream interface {
 	// Writev is Write of several pieces in order.
 	Writev(pieces [][]byte) (int, error)
 
-	// Pause stops calls of Received, Resume allows them again. The socket's own buffer fills meanwhile.
+	// Pause stops calls of Received, Resume allows them again. The socket's own buffer fills
+	// meanwhile.
 	Pause()
 	Resume()
 	// Free releases what Received kept.
@@ -75,8 +76,8 @@ type Stream interface {
 
 	// Post has f called, never at the same time as the handler, also after Close. Any goroutine.
 	Post(f func())
-	// Now is the time in Unix nanoseconds as the loop last read it, at most some milliseconds ago while
-	// the loop is busy. Any goroutine.
+	// Now is the time in Unix nanoseconds as the loop last read it, at most some milliseconds ago
+	// while the loop is busy. Any goroutine.
 	Now() int64
 	// FD is the file descriptor, which names the connection in logs; it never changes. Any goroutine.
 	FD() int

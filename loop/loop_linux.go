@@ -45,8 +45,9 @@ type source interface {
 	ready(events uint32)
 }
 
-// watched is a source with the generation that its events carry. The generation distinguishes it from
-// an earlier source with the same descriptor, whose events may still be in the round that closed it.
+// watched is a source with the generation that its events carry. The generation distinguishes it
+// from an earlier source with the same descriptor, whose events may still be in the round that
+// closed it.
 type watched struct {
 	source     source
 	generation int32
@@ -73,7 +74,8 @@ func New() (*Loop, error) {
 	return l, nil
 }
 
-// Run handles events until Stop. It locks the calling goroutine to its OS thread. It is called once.
+// Run handles events until Stop. It locks the calling goroutine to its OS thread. It is called
+// once.
 func (l *Loop) Run() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -97,8 +99,8 @@ func (l *Loop) dispatchAll(n int) {
 	}
 }
 
-// Grouped has f called after every few events, and before the loop polls again. In f a handler may do
-// for several streams at once what it deferred when their bytes were received. Before Run.
+// Grouped has f called after every few events, and before the loop polls again. In f a handler may
+// do for several streams at once what it deferred when their bytes were received. Before Run.
 func (l *Loop) Grouped(f func()) { l.grouped = f }
 
 // Rounded has f called when a poll finds nothing more, before the loop yields or blocks, and at
@@ -106,7 +108,8 @@ func (l *Loop) Grouped(f func()) { l.grouped = f }
 // produced for one stream. Before Run.
 func (l *Loop) Rounded(f func()) { l.rounded = f }
 
-// Stop ends Run after the functions that were posted before. It doesn't close streams. Any goroutine.
+// Stop ends Run after the functions that were posted before. It doesn't close streams. Any
+// goroutine.
 func (l *Loop) Stop() {
 	l.Post(func() { l.stopped = true })
 }

@@ -76,8 +76,8 @@ func (l *Loop) After(d time.Duration, f func()) *Timer { return l.timers.add(tim
 // Grouped has no effect: see Stream.Grouped.
 func (l *Loop) Grouped(func()) {}
 
-// Rounded has f called after each round of posted functions and timers: see the Linux version. Streams
-// have no rounds here.
+// Rounded has f called after each round of posted functions and timers: see the Linux version.
+// Streams have no rounds here.
 func (l *Loop) Rounded(f func()) { l.rounded = f }
 
 // Cancel removes a timer that has not fired. It is called on the loop.

@@ -78,7 +78,8 @@ func (s *goStream) awaitResume() bool {
 	return !s.closed
 }
 
-// bufferBytes returns the size of the next buffer, after n bytes were received into one of size bytes.
+// bufferBytes returns the size of the next buffer, after n bytes were received into one of size
+// bytes.
 func bufferBytes(size, n int, full bool) int {
 	switch {
 	case full:

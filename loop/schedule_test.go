@@ -214,9 +214,9 @@ func (s *scheduled) close(by func()) {
 	}
 }
 
-// Random schedules of reads, writes, pauses and closes, of both ends: each call of the handler is one
-// that the stream may make then; bytes arrive whole and in order; and the end is the one that the
-// other side made. Some streams share a loop.
+// Random schedules of reads, writes, pauses and closes, of both ends: each call of the handler is
+// one that the stream may make then; bytes arrive whole and in order; and the end is the one that
+// the other side made. Some streams share a loop.
 func TestRandomSchedules(t *testing.T) {
 	for _, f := range forms {
 		t.Run(f.name, func(t *testing.T) {

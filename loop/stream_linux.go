@@ -76,9 +76,10 @@ func (s *stream) receive() {
 }
 
 // watch registers the events that the stream wants with epoll, if they differ from those that it
-// watches. A pause is registered only once an event comes during it, which saves two system calls for
-// each batch that is answered before the next one arrives. A stream that wants nothing is removed
-// from epoll, which would report a broken connection regardless; it finds the error when it resumes.
+// watches. A pause is registered only once an event comes during it, which saves two system calls
+// for each batch that is answered before the next one arrives. A stream that wants nothing is
+// removed from epoll, which would report a broken connection regardless; it finds the error when it
+// resumes.
 func (s *stream) watch() {
 	var events uint32
 	if !s.paused {

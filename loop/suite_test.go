@@ -47,8 +47,8 @@ func (e *events) Ended(err error) {
 	}
 }
 
-// A form is a kind of stream: open serves conn, on l if it is a loop's, with the handler that opened
-// returns.
+// A form is a kind of stream: open serves conn, on l if it is a loop's, with the handler that
+// opened returns.
 type form struct {
 	name string
 	open func(t *testing.T, l *Loop, conn net.Conn, opened func(Stream) Handler)

@@ -39,8 +39,8 @@ func epollPoll(epoll int, events []syscall.EpollEvent) int {
 	return int(n)
 }
 
-// epollBlock waits for events for up to the given milliseconds, -1 for ever. It is not a raw call, so
-// that the scheduler can use this thread's processor meanwhile.
+// epollBlock waits for events for up to the given milliseconds, -1 for ever. It is not a raw call,
+// so that the scheduler can use this thread's processor meanwhile.
 func epollBlock(epoll int, events []syscall.EpollEvent, milliseconds int) int {
 	n, _, errno := syscall.Syscall6(syscall.SYS_EPOLL_PWAIT, uintptr(epoll),
 		uintptr(unsafe.Pointer(unsafe.SliceData(events))), uintptr(len(events)), uintptr(milliseconds), 0, 0)

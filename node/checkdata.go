@@ -9,9 +9,9 @@ import (
 	"holdfast/table"
 )
 
-// CheckData reads a whole data directory that no node uses, changes nothing, and calls fault for each
-// fault, one call at a time. The summary counts what was checked. An error means that the directory
-// can't be checked.
+// CheckData reads a whole data directory that no node uses, changes nothing, and calls fault for
+// each fault, one call at a time. The summary counts what was checked. An error means that the
+// directory can't be checked.
 func CheckData(ctx context.Context, dir string, log *slog.Logger, fault func(string)) (summary string, err error) {
 	faults := 0
 	checked, err := shard.Check(ctx, shard.Options{Dir: dir, ReadOnly: true, Log: log}, table.Schemas,

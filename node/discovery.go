@@ -16,8 +16,8 @@ import (
 	"holdfast/route"
 )
 
-// A discovery resolves the DNS names among members and follows their changes. Its methods are called
-// one at a time.
+// A discovery resolves the DNS names among members and follows their changes. Its methods are
+// called one at a time.
 type discovery struct {
 	log      *slog.Logger
 	resolver discover.Resolver

@@ -19,8 +19,8 @@ type RouteQuery struct {
 }
 
 // Explain reports where a router with the configuration of o would send a request. No such router
-// need be running: all members are assumed to be up. Nothing listens, and nothing is sent except DNS
-// queries.
+// need be running: all members are assumed to be up. Nothing listens, and nothing is sent except
+// DNS queries.
 func Explain(o Options, query RouteQuery) (hops []route.Hop, err error) {
 	op, err := query.op()
 	if err != nil {

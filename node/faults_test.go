@@ -19,7 +19,8 @@ import (
 	"holdfast/config"
 )
 
-// wholeConfig has every part of a node, with its files in a directory, and everything on free ports.
+// wholeConfig has every part of a node, with its files in a directory, and everything on free
+// ports.
 func wholeConfig(t *testing.T) config.Config {
 	t.Helper()
 	dir := t.TempDir()
@@ -34,7 +35,8 @@ func wholeConfig(t *testing.T) config.Config {
 	}
 	c := testConfig()
 	c.Cache.MemoryFile, c.Cache.AuthFile = file("memory", ""), file("cache-users", "ann:old\n")
-	c.Cache.Listen = append(c.Cache.Listen, config.Listener{Address: "unix:" + file("socket", ""), Mode: config.DefaultMode})
+	c.Cache.Listen = append(c.Cache.Listen,
+		config.Listener{Address: "unix:" + file("socket", ""), Mode: config.DefaultMode})
 	c.Router = routerOptions(poolOf("main", "cache")).Config.Router
 	c.Router.AuthFile, c.Router.Journal.Folder = file("router-users", "ann:old\n"), file("journal", "")
 	c.Tables = config.Default().Tables
@@ -43,14 +45,15 @@ func wholeConfig(t *testing.T) config.Config {
 	return c
 }
 
-// descriptors counts the open files and sockets of the process; 0 where the system doesn't list them.
+// descriptors counts the open files and sockets of the process; 0 where the system doesn't list
+// them.
 func descriptors() int {
 	all, _ := os.ReadDir("/proc/self/fd")
 	return len(all)
 }
 
-// A fault at any step of the start ends it with an error that names the fault, and leaves nothing: no
-// goroutine, no socket or file that is open, and nothing that hinders the next start.
+// A fault at any step of the start ends it with an error that names the fault, and leaves nothing:
+// no goroutine, no socket or file that is open, and nothing that hinders the next start.
 func TestFaultsOfAStart(t *testing.T) {
 	holder, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -126,8 +129,8 @@ func TestFaultsOfAStart(t *testing.T) {
 	}
 }
 
-// Each part of Reload may fail: the error names it, its old file stays in force, and the new files of
-// the other parts are in force.
+// Each part of Reload may fail: the error names it, its old file stays in force, and the new files
+// of the other parts are in force.
 func TestEachPartOfReloadFails(t *testing.T) {
 	c := wholeConfig(t)
 	n := open(t, c)
@@ -175,7 +178,8 @@ func TestEachPartOfReloadFails(t *testing.T) {
 	}
 }
 
-// knowsKey reports whether the tables know an access key: then a wrong signature is what they refuse.
+// knowsKey reports whether the tables know an access key: then a wrong signature is what they
+// refuse.
 func knowsKey(t *testing.T, n *Node, key string) bool {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodPost, "http://"+n.TablesAddr().String(), strings.NewReader("{}"))
@@ -234,7 +238,8 @@ func TestBadHTTP(t *testing.T) {
 	}
 }
 
-// The tables of the manual have exactly the metrics of testdata/metrics.txt, with their types and labels.
+// The tables of the manual have exactly the metrics of testdata/metrics.txt, with their types and
+// labels.
 func TestDocumentedMetrics(t *testing.T) {
 	golden, err := os.ReadFile("testdata/metrics.txt")
 	if err != nil {

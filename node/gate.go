@@ -12,9 +12,9 @@ import (
 )
 
 // A gate limits the connections of a listener and still admits active clients. With a plain limit,
-// clients that send half a header, or nothing, would keep all others out until a time-out. So at the
-// limit a new connection replaces an idle one: one of its own address where that address has used
-// its share, else any.
+// clients that send half a header, or nothing, would keep all others out until a time-out. So at
+// the limit a new connection replaces an idle one: one of its own address where that address has
+// used its share, else any.
 //
 // What happens when no connection is idle differs by the listener: see gateLimits.
 type gate struct {
@@ -27,7 +27,8 @@ type gate struct {
 	closed    bool               // nothing is admitted any more
 }
 
-// gateLimits are numbers of connections, and what happens when all of them have a request in flight.
+// gateLimits are numbers of connections, and what happens when all of them have a request in
+// flight.
 type gateLimits struct {
 	total      int
 	perAddress int

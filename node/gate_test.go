@@ -134,8 +134,8 @@ type gateModel struct {
 	guests []*guest
 }
 
-// admit returns what is to become of c: who leaves for it, whether it is admitted, and whether to the
-// reserve. wait says that it waits.
+// admit returns what is to become of c: who leaves for it, whether it is admitted, and whether to
+// the reserve. wait says that it waits.
 func (m *gateModel) admit(c *guest) (victim *guest, admitted, reserved, wait bool) {
 	idle := slices.DeleteFunc(slices.Clone(m.guests), func(g *guest) bool { return g.idle.Load() == 0 })
 	slices.SortFunc(idle, func(a, b *guest) int {

@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// namedHosts refuses requests whose Host is not a name of this listener. A web page can point its own
-// DNS name at 127.0.0.1 and so read responses that the browser would withhold from another site (DNS
-// rebinding). It can't do that with an address or with localhost, so these are always accepted, and
-// names besides. Without names, a listener on a non-loopback address accepts every Host, since its
-// own names aren't known.
+// namedHosts refuses requests whose Host is not a name of this listener. A web page can point its
+// own DNS name at 127.0.0.1 and so read responses that the browser would withhold from another site
+// (DNS rebinding). It can't do that with an address or with localhost, so these are always
+// accepted, and names besides. Without names, a listener on a non-loopback address accepts every
+// Host, since its own names aren't known.
 func namedHosts(addr net.Addr, names []string, next http.Handler) http.Handler {
 	if tcp, ok := addr.(*net.TCPAddr); ok && !tcp.IP.IsLoopback() && len(names) == 0 {
 		return next

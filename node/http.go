@@ -74,8 +74,8 @@ func (h *httpServer) serve() {
 	}()
 }
 
-// close closes the listener and waits, for a bounded time, for the requests in flight. It also works
-// on a listener that never served, since a failed start closes it.
+// close closes the listener and waits, for a bounded time, for the requests in flight. It also
+// works on a listener that never served, since a failed start closes it.
 func (h *httpServer) close() error {
 	if h == nil {
 		return nil
@@ -122,8 +122,8 @@ func (n *Node) registry() *prometheus.Registry {
 	return newRegistry(parts...)
 }
 
-// serveHealth answers 200 while the node serves, and 503 once it drains. Members that are down, and a
-// full disk, are reported in the text but are no failure of this node: a restart would repair
+// serveHealth answers 200 while the node serves, and 503 once it drains. Members that are down, and
+// a full disk, are reported in the text but are no failure of this node: a restart would repair
 // neither, and would stop reads that work.
 func (n *Node) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	if n.stopping.Load() {

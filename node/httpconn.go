@@ -44,8 +44,8 @@ func withGuest(ctx context.Context, conn net.Conn) context.Context {
 	return context.WithValue(ctx, guestKey{}, conn)
 }
 
-// markGuests marks connections busy while their requests are answered. On connections of the reserve
-// only health checks are answered.
+// markGuests marks connections busy while their requests are answered. On connections of the
+// reserve only health checks are answered.
 func markGuests(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, ok := r.Context().Value(guestKey{}).(*guest); ok {

@@ -14,10 +14,11 @@
 //     last HTTP;
 //  6. the polling of the configuration's files and of DNS names.
 //
-// Close stops in this order: /healthz answers 503; the polling of files and names ends; the router's
-// server drains, for a bounded time, and the router closes; the cache's server drains likewise, then
-// the tables', whose directory closes; HTTP ends; the ticker ends; the store closes, which leaves its
-// file clean. So a request in flight in the router can still use the cache of this process.
+// Close stops in this order: /healthz answers 503; the polling of files and names ends; the
+// router's server drains, for a bounded time, and the router closes; the cache's server drains
+// likewise, then the tables', whose directory closes; HTTP ends; the ticker ends; the store closes,
+// which leaves its file clean. So a request in flight in the router can still use the cache of this
+// process.
 //
 // While a node runs, the router's pools and routes may change: by a changed file, by Reload, and by
 // DNS. A reload drops no request, and a file that is refused changes nothing.

@@ -24,9 +24,9 @@ const (
 )
 
 // RecoverData reports what prevents the tables of a directory that no node uses from being opened,
-// and what a recovery would drop. With accept it recovers the directory, and keeps a copy of what it
-// drops there. report is called for each line of the report. An error says why the directory can't
-// be examined, or why a recovery stopped; it can be run again.
+// and what a recovery would drop. With accept it recovers the directory, and keeps a copy of what
+// it drops there. report is called for each line of the report. An error says why the directory
+// can't be examined, or why a recovery stopped; it can be run again.
 func RecoverData(dir string, accept bool, log *slog.Logger, report func(line string)) (Recovered, error) {
 	r, err := shard.Recover(shard.Options{Dir: dir, Log: log}, accept, table.Names)
 	if err != nil {

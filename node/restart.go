@@ -8,8 +8,8 @@ import (
 	"holdfast/config"
 )
 
-// needsRestart names the settings in which next differs from the running configuration and that only
-// a restart changes: all but the router's pools and routes.
+// needsRestart names the settings in which next differs from the running configuration and that
+// only a restart changes: all but the router's pools and routes.
 func needsRestart(running, next config.Config) []string {
 	var changed []string
 	compare := func(name string, a, b any) {

@@ -49,8 +49,8 @@ var (
 // A routerCollector reads the router's counts once per scrape.
 type routerCollector struct{ source routerSource }
 
-// Members come from the configuration and from DNS, so the number of values of the label "member" is
-// bounded. The first members have a label; the others of a pool are counted together.
+// Members come from the configuration and from DNS, so the number of values of the label "member"
+// is bounded. The first members have a label; the others of a pool are counted together.
 const (
 	maxMemberLabels = 1000
 	otherMembers    = "(other)"

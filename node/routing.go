@@ -145,8 +145,8 @@ func (p *routing) close() error {
 	return err
 }
 
-// optionsOf returns the options of r with the routes of this process's listeners. A listener that is
-// no longer in r keeps its route.
+// optionsOf returns the options of r with the routes of this process's listeners. A listener that
+// is no longer in r keeps its route.
 func (p *routing) optionsOf(r *config.Router) route.Options {
 	o := r.Options
 	o.Entries = nil

@@ -160,8 +160,8 @@ func (t *tables) reload() error {
 	return nil
 }
 
-// close drains requests in flight for a bounded time, then stops the store and closes its directory.
-// It also works on tables that have been opened in part.
+// close drains requests in flight for a bounded time, then stops the store and closes its
+// directory. It also works on tables that have been opened in part.
 func (t *tables) close() error {
 	var errs []error
 	if t.listener != nil {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A preface recognizes clients that start with HTTP/2 without negotiation, by their first bytes (RFC
-// 9113, section 3.4). They could not read a response in HTTP/1.1.
+// A preface recognizes clients that start with HTTP/2 without negotiation, by their first bytes
+// (RFC 9113, section 3.4). They could not read a response in HTTP/1.1.
 type preface struct {
 	done bool // it is HTTP/1.1, or has been refused
 	n    int  // bytes so far that are the beginning of HTTP/2's

@@ -89,7 +89,7 @@ func (a admin) setVerbosity(args [][]byte) string {
 	return mc.OK
 }
 
-// shutdown closes the connection and has Asked, and so Serve, know.
+// shutdown closes the connection and closes Server.Asked, which ends Serve.
 func (a admin) shutdown(args [][]byte) {
 	s := a.server
 	switch {
@@ -109,7 +109,7 @@ var watchWords = map[string]WatchKinds{
 	"sysevents": watchNothing, "proxyreqs": watchNothing, "proxyevents": watchNothing, "proxyuser": watchNothing,
 }
 
-// startWatch makes the connection a watcher: from now on it only shows events.
+// startWatch makes the connection a watcher: from now on it only receives events.
 func (a admin) startWatch(args [][]byte) {
 	switch {
 	case a.server.options.NoWatch:
@@ -154,7 +154,7 @@ func (a admin) setMemLimit(args [][]byte) string {
 	return "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n"
 }
 
-// answerSlabs takes the settings of memcached's slabs, which have nothing to set here.
+// answerSlabs accepts the settings of memcached's slabs, which have no effect here.
 func answerSlabs(args [][]byte) string {
 	switch {
 	case len(args) == 3 && string(args[0]) == "reassign":
@@ -191,7 +191,7 @@ func answerAutomove(args [][]byte) string {
 	return mc.OK
 }
 
-// answerLRU does the same for the LRU's.
+// answerLRU accepts the settings of memcached's LRU, which have no effect here.
 func answerLRU(args [][]byte) string {
 	if len(args) == 0 {
 		return answerError

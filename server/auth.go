@@ -29,7 +29,7 @@ func openAuthFile(path string) (*authFile, error) {
 	return a, a.load()
 }
 
-// load reads the file again. On an error the entries stay as they were.
+// load reads the file. On an error the previous entries stay in force.
 func (a *authFile) load() error {
 	file, err := os.Open(a.path)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 )
 
 // A Backend serves item requests. It may also implement the optional interfaces below. New looks
-// for them once, so a request costs no type assertion; a command whose interface is missing gets the
-// answer that the interface's comment names.
+// for them once, so a request costs no type assertion; a command whose interface is missing gets
+// the answer that the interface's comment names.
 //
 // The methods of the optional interfaces are called on event loops, so they return quickly.
 type Backend interface{ mc.Handler }
@@ -46,8 +46,8 @@ type Clock interface {
 	PauseClock(paused bool)
 }
 
-// A Prefetcher is a Backend that gains by knowing of several batches before it serves the first:
-// the waits for memory that they need, which are most of the time of a short request, then overlap.
+// A Prefetcher is a Backend that serves faster if it knows several batches before it serves the
+// first: their waits for memory, which are most of the time of a short request, then overlap.
 // Without it, each batch is served as soon as it has been decoded.
 type Prefetcher interface {
 	// Prefetch is called with some batches whose Serve follows at once, one after the other. It

@@ -52,8 +52,8 @@ func (d *dialect) speakBinary(s *Server, known bool) {
 	}
 }
 
-// decode makes the next batch of the input. A client of the text protocol, which is known therefore,
-// may change to the binary one.
+// decode makes the next batch of the input. A client of the text protocol, which is known
+// therefore, may change to the binary one.
 func (d *dialect) decode(s *Server, input []byte, b *mc.Batch) (used int, err error) {
 	if d.binary == nil {
 		used, err = d.text.Decode(input, b)

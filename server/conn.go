@@ -36,7 +36,7 @@ type conn struct {
 	waiting int // bytes of answers that are counted in Server.waitingBytes
 
 	phase  atomic.Uint32 // what it waits for, for the lane's sweep
-	active atomic.Int64  // when it last sent or took something, Unix nanoseconds
+	active atomic.Int64  // when its client last sent or accepted bytes, Unix nanoseconds
 }
 
 // What a connection waits for.
@@ -103,7 +103,8 @@ func (c *conn) advance() {
 	}
 }
 
-// decode makes the next batch of the input. It returns false when the input holds no whole request.
+// decode makes the next batch from the input. It returns false when the input holds no whole
+// request.
 func (c *conn) decode() bool {
 	w := c.work
 	w.batch.Reset()
@@ -129,7 +130,7 @@ func (c *conn) decode() bool {
 		}
 		return true
 	}
-	if err != nil { // it comes again after the requests that stand before it
+	if err != nil { // with requests before it, decoding returns it again after them
 		c.refuse(err)
 		return true
 	}
@@ -186,7 +187,7 @@ func (c *conn) write() bool {
 	return true
 }
 
-// awaitReader has the lane's sweep see to it that the client reads.
+// awaitReader has the lane's sweep close the connection if the client doesn't read.
 func (c *conn) awaitReader() {
 	c.setWaiting(c.work.heldBytes())
 	c.active.Store(c.stream.Now())
@@ -200,14 +201,14 @@ func (c *conn) setWaiting(bytes int) {
 	}
 }
 
-// Writable goes on with the answers.
+// Writable continues to write the answers.
 func (c *conn) Writable() {
 	if c.work != nil && c.work.writing {
 		c.proceed()
 	}
 }
 
-// yield lets the other connections of the loop have their turn.
+// yield gives the other connections of the loop their turn.
 func (c *conn) yield() {
 	c.lane.yields.Add(1)
 	c.phase.Store(phaseServing)
@@ -216,7 +217,7 @@ func (c *conn) yield() {
 	c.stream.Post(c.work.proceed)
 }
 
-// proceed goes on after a wait.
+// proceed continues after a wait.
 func (c *conn) proceed() {
 	if c.closed {
 		c.dropWork()
@@ -230,7 +231,8 @@ func (c *conn) proceed() {
 	}
 }
 
-// rest ends a turn when the input holds no more whole requests; what is left is the start of one.
+// rest ends a turn when the input holds no whole request any more; what is left is the start of
+// one.
 func (c *conn) rest() {
 	c.lane.putWork(c.work)
 	c.work = nil
@@ -257,7 +259,7 @@ func (c *conn) rest() {
 	}
 }
 
-// Ended is the peer's end of the connection.
+// Ended is called when the client has closed the connection, or it broke.
 func (c *conn) Ended(err error) {
 	if errors.Is(err, io.EOF) {
 		c.close(closeNormal)
@@ -266,12 +268,12 @@ func (c *conn) Ended(err error) {
 	c.close(closeError)
 }
 
-// endWith has the connection closed once what stands is written.
+// endWith has the connection closed once the present answers are written.
 func (c *conn) endWith(reason closeReason) {
 	c.ending, c.reason = true, reason
 }
 
-// close ends the connection at once. Work that is away is cleaned up when it comes back.
+// close ends the connection at once. Work that is away is released by proceed.
 func (c *conn) close(reason closeReason) {
 	if c.closed {
 		return
@@ -289,7 +291,7 @@ func (c *conn) close(reason closeReason) {
 	}
 }
 
-// dropWork gives back what a connection that is closed had.
+// dropWork releases what a closed connection held.
 func (c *conn) dropWork() {
 	if c.work != nil {
 		c.work.release()

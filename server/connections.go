@@ -33,7 +33,7 @@ func newConnections(o *Options) *connections {
 	return &connections{max: int64(o.MaxConnections), pause: o.WaitOverMax, emptied: make(chan struct{})}
 }
 
-// add has a listener paused with the others.
+// add has a listener paused together with the others.
 func (c *connections) add(a loop.Acceptor) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

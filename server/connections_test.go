@@ -20,9 +20,9 @@ func (p *pausable) Resume()      { p.paused = false }
 func (p *pausable) Close() error { return nil }
 func (p *pausable) FD() int      { return 0 }
 
-// Connections come and go, and listeners are added, at random: over the maximum they are refused, or
-// the listeners pause, all of them, for as long as no place is free; while the server drains none
-// resumes, and emptied is closed by the last to leave.
+// Connections come and go, and listeners are added, at random: over the maximum they are refused,
+// or the listeners pause, all of them, for as long as no place is free; while the server drains
+// none resumes, and emptied is closed by the last to leave.
 func TestConnectionsAgainstModel(t *testing.T) {
 	for _, wait := range []bool{false, true} {
 		for seed := range uint64(50) {
@@ -88,8 +88,8 @@ func TestConnectionsAgainstModel(t *testing.T) {
 	}
 }
 
-// Random users and passwords, with the separators of every protocol in them: a client is known exactly
-// if the file has its pair, by the text protocol where that can express it, and by SASL.
+// Random users and passwords, with the separators of every protocol in them: a client is known
+// exactly if the file has its pair, by the text protocol where that can express it, and by SASL.
 func TestLoginsAgainstModel(t *testing.T) {
 	const letters = "ab: \x00"
 	for seed := range uint64(200) {

@@ -10,8 +10,8 @@ type dump struct {
 	cursor uint64
 }
 
-// crawler answers lru_crawler. Expired items go by themselves, so there is nothing to switch or to
-// wait for; the commands are taken for the sake of scripts.
+// crawler answers lru_crawler. Expired items are removed without it, so there is nothing to switch
+// or to wait for; the commands are accepted for the sake of scripts.
 func (a admin) crawler(args [][]byte) {
 	switch {
 	case len(args) == 1 && (string(args[0]) == "enable" || string(args[0]) == "disable"):
@@ -45,7 +45,7 @@ func (a admin) crawl(command string, args [][]byte) {
 	}
 }
 
-// startDump has every item listed, whatever class was named: there are none here.
+// startDump lists every item, whatever class was named: there are no classes here.
 func (a admin) startDump(command string) {
 	switch {
 	case a.server.options.NoDump && command == "mgdump":

@@ -13,8 +13,8 @@ import (
 	"holdfast/mc"
 )
 
-// TestRequestsCutAtEveryByte sends the same requests whole, and then in two pieces, cut at each place:
-// the answers are the same. The second piece is sent once the server has read the first.
+// TestRequestsCutAtEveryByte sends the same requests whole, and then in two pieces, cut at each
+// place: the answers are the same. The second piece is sent once the server has read the first.
 func TestRequestsCutAtEveryByte(t *testing.T) {
 	noop := binaryRequest(mc.OpcodeNoop, "", "")
 	talks := map[string]struct{ requests, last string }{ // the last bytes of the answers
@@ -68,8 +68,8 @@ func TestRequestsCutAtEveryByte(t *testing.T) {
 	})
 }
 
-// A client that sends its requests, a part of another one, and then its end, gets the answers to all
-// whole requests: to those that the backend answers later, and to more than sockets hold.
+// A client that sends its requests, a part of another one, and then its end, gets the answers to
+// all whole requests: to those that the backend answers later, and to more than sockets hold.
 func TestHalfClosedClients(t *testing.T) {
 	overEach(t, Options{}, func(t *testing.T, s *Server, m *memory, dial func() *client) {
 		value := strings.Repeat("v", 500_000)
@@ -101,8 +101,8 @@ func TestHalfClosedClients(t *testing.T) {
 	})
 }
 
-// Clients that stall in their handshake keep no other out, count against the limit, and are closed by
-// Shutdown.
+// Clients that stall in their handshake keep no other out, count against the limit, and are closed
+// by Shutdown.
 func TestStalledHandshakes(t *testing.T) {
 	s := start(t, Options{TLS: newCertificate(t, "one"), MaxConnections: 4}, newMemory())
 	var stalled []*client
@@ -144,8 +144,8 @@ func (s *sizes) Serve(b *mc.Batch) {
 	s.memory.Serve(b)
 }
 
-// No batch has more than Options.BatchRequests requests, and pipelined requests come in as few batches
-// as that allows.
+// No batch has more than Options.BatchRequests requests, and pipelined requests come in as few
+// batches as that allows.
 func TestBatchSizes(t *testing.T) {
 	for _, protocol := range []Protocol{Text, Binary} {
 		for most, want := range map[int]string{1: "1 1 1 1 1 1 1", 2: "2 2 2 1", 3: "3 3 1", 7: "7", 0: "7"} {

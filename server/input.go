@@ -24,7 +24,7 @@ type input struct {
 	buffer  []byte // where the stream is reading to, if that is the loop's buffer
 	partial []byte // the start of a request, kept between reads while it is small
 	own     []byte // the same when it is large: what is received follows it in place. See keep for both
-	discard int    // bytes to come that are thrown away: the rest of a request that was refused
+	discard int    // further bytes to skip: the rest of a request that was refused
 
 	shared bool // unread lies in the loop's buffer
 	kept   bool // and the loop lets us keep that
@@ -55,7 +55,7 @@ func (in *input) received(n int) {
 	in.unread = in.own
 }
 
-// skip throws away what has come of the bytes to discard.
+// skip discards what has been received of the bytes to discard.
 func (in *input) skip() {
 	n := min(in.discard, len(in.unread))
 	in.unread, in.discard = in.unread[n:], in.discard-n

@@ -11,7 +11,7 @@ import (
 	"holdfast/mc"
 )
 
-// A lane is an event loop with its connections and what they need in turn.
+// A lane is an event loop with its connections, and what they need while they are served.
 type lane struct {
 	server *Server
 	loop   *loop.Loop
@@ -72,7 +72,7 @@ func (l *lane) takeWork(c *conn) *work {
 	return w
 }
 
-// putWork takes it back; its answers have been released.
+// putWork takes w back; its answers have been released.
 func (l *lane) putWork(w *work) {
 	grouped := w.conn.grouped
 	w.batch.Reset()
@@ -91,11 +91,11 @@ func (l *lane) putWork(w *work) {
 	}
 }
 
-// smallBatch is up to how many requests a batch waits for others, so that what they need from
-// memory comes at once. A larger one has enough of that for itself.
+// smallBatch is the largest batch that waits for others, so that their accesses to memory overlap.
+// A larger batch has enough accesses of its own.
 const smallBatch = 4
 
-// putOff has serveGroup serve c's batch, and reports whether it will.
+// putOff leaves c's batch to serveGroup, if it is worth that, and reports whether it did.
 func (l *lane) putOff(c *conn) bool {
 	requests := c.work.batch.Requests
 	if l.server.optional.prefetcher == nil || !c.grouped ||
@@ -143,7 +143,7 @@ func (l *lane) each(f func(*conn)) {
 	}
 }
 
-// How often a lane looks for connections that have waited too long.
+// How often a lane checks for connections that have waited too long.
 const (
 	sweepShare = 4 // the shortest time-out is exceeded by at most one of so many parts
 	sweepMax   = time.Second
@@ -179,10 +179,11 @@ func (l *lane) sweep(now int64) {
 	l.shed(now)
 }
 
-// shed gives up requests that have long been incomplete, the oldest first, while all of them
-// together hold more than half of what they may: the rest of that is for those that come in at a
-// network's pace. Else some dozens of clients that each send half of a large set keep others from
-// setting theirs for as long as StallTimeout, or for ever, by another byte now and then.
+// shed gives up requests that have been incomplete for long, the oldest first, while all of them
+// together hold more than half of their limit: the other half is for requests that arrive at the
+// speed of a network. Otherwise some dozens of clients that each send half of a large set could
+// keep others from setting theirs for StallTimeout, or for ever if they send another byte now and
+// then.
 func (l *lane) shed(now int64) {
 	over := l.server.pending.bytes.Load() - l.server.pending.limit/2
 	if over <= 0 {

@@ -19,7 +19,7 @@ import (
 	"holdfast/loop"
 )
 
-// answerTooMany is what a connection over the maximum gets, as from memcached.
+// answerTooMany is sent to a connection over the maximum, as by memcached.
 const answerTooMany = "ERROR Too many open connections\r\n"
 
 // handshakeTimeout bounds a TLS handshake.
@@ -28,7 +28,7 @@ const handshakeTimeout = 10 * time.Second
 // A listener is one address.
 type listener struct {
 	server   *Server
-	entry    int // mc.Batch.Entry of what comes by it
+	entry    int // mc.Batch.Entry of its connections' batches
 	addr     net.Addr
 	tls      tlsMode
 	protocol Protocol
@@ -39,7 +39,7 @@ type listener struct {
 	acceptor loop.Acceptor // nil until accept
 }
 
-// tlsMode says what a listener asks of its clients.
+// tlsMode is whether a listener's clients must use TLS, and show a certificate.
 type tlsMode int
 
 const (
@@ -86,7 +86,7 @@ func (s *Server) modeOf(l Listener) tlsMode {
 	return withTLS
 }
 
-// listen binds an address, or takes the listening socket over that the process was started with:
+// listen binds an address, or takes over a listening socket that the process was started with:
 // fd:N.
 func listen(address string) (net.Listener, error) {
 	number, inherited := strings.CutPrefix(address, "fd:")
@@ -106,8 +106,8 @@ func listen(address string) (net.Listener, error) {
 	return socket, nil
 }
 
-// networkOf is what to listen with: 0.0.0.0 means IPv4 alone, as for memcached; package net would
-// take both.
+// networkOf is the network to listen on: 0.0.0.0 means IPv4 only, as for memcached; package net
+// would listen on both.
 func networkOf(address string) string {
 	if a, err := netip.ParseAddrPort(address); err == nil && a.Addr().Is4() {
 		return "tcp4"

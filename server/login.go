@@ -27,11 +27,11 @@ const mechanism = "PLAIN"
 type login struct {
 	server *Server // whose users it must be of, and which counts attempts
 
-	known      bool // the client is one of the users, or needs not be
+	known      bool // the client has authenticated, or need not
 	tokenBytes int  // text: of the credentials being read, 0 before their command. See authenticate
 	saslBegun  bool // binary: the client has named its mechanism, and its message is to come
-	wrong      int  // how many passwords of its were
-	punished   bool // the last one was: its answer waits for a while
+	wrong      int  // number of wrong passwords
+	punished   bool // the last password was wrong: its answer is delayed
 }
 
 // authenticate takes the place of decode until the client is known: only "set KEY FLAGS EXPTIME
@@ -72,14 +72,15 @@ func (c *conn) authenticate() bool {
 	return true
 }
 
-// wrongPassword has the answer that stands in the batch wait.
+// wrongPassword has the answer in the batch delayed.
 func (l *login) wrongPassword() {
 	l.punished = true
 	l.wrong++
 }
 
-// delay goes on after wrongPasswordPause, and lets the answer be the last one after too many wrong
-// passwords. Meanwhile nothing is read from the client, and the loop's buffer is not kept for it.
+// delay continues after wrongPasswordPause. After too many wrong passwords the connection is closed
+// once the answer is written. Meanwhile nothing is read from the client, and the loop's buffer is
+// not kept for it.
 func (c *conn) delay() {
 	c.login.punished = false
 	if c.login.wrong >= maxWrongPasswords {
@@ -124,8 +125,8 @@ func (l *login) checkToken(token []byte) string {
 	return mc.Stored
 }
 
-// sasl answers a message of the client's authentication. One that fails takes away what an earlier
-// one gave, as in memcached. decoder is the connection's.
+// sasl answers a message of the client's authentication. A failed one
+// revokes an earlier successful one, as in memcached. decoder is the connection's.
 func (l *login) sasl(r *mc.Request, b *mc.Batch, decoder *mc.BinaryDecoder) {
 	s := l.server
 	plain := strings.EqualFold(string(r.Key), mechanism)
@@ -151,8 +152,8 @@ func (l *login) sasl(r *mc.Request, b *mc.Batch, decoder *mc.BinaryDecoder) {
 	}
 }
 
-// cutPlain takes PLAIN's message apart: whom to act as, NUL, the user, NUL, the password. Nobody
-// may act as another user.
+// cutPlain splits PLAIN's message: the user to act as, NUL, the user, NUL, the password. A user may
+// not act as another one.
 func cutPlain(message []byte) (user, password []byte, ok bool) {
 	as, rest, _ := bytes.Cut(message, []byte{0})
 	user, password, ok = bytes.Cut(rest, []byte{0})

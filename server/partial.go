@@ -16,7 +16,7 @@ func (c *conn) park() bool {
 }
 
 // refuseLarge answers a request that there is no memory for. If its length is known, need, the rest
-// is thrown away as it comes; after a line that has no end yet, nothing can be made of the rest.
+// is skipped as it arrives; after a line that has no end yet, the rest can't be understood.
 func (c *conn) refuseLarge(need int) bool {
 	b := c.work.batch
 	have := len(c.in.unread)
@@ -39,8 +39,8 @@ func (c *conn) refuseLarge(need int) bool {
 }
 
 // withoutMemory is what is served in place of the storage request that input starts with. As in
-// memcached, a set that fails removes the value that it was to replace, since with noreply its client never
-// learns of the failure.
+// memcached, a set that fails removes the value that it was to replace, since with noreply its
+// client never learns of the failure.
 func withoutMemory(input []byte) mc.Request {
 	r := mc.Request{Op: mc.Invalid, Fault: answerNoMemory}
 	line, _, _ := bytes.Cut(input, []byte{'\n'})
@@ -58,15 +58,16 @@ func withoutMemory(input []byte) mc.Request {
 	return r
 }
 
-// The answers to what ends a connection, where memcached closes without one.
+// The answers before a connection is closed; memcached closes without one.
 const (
 	answerLineTooLong = "CLIENT_ERROR line too long\r\n"
 	answerTooSlow     = "CLIENT_ERROR the rest of the request did not come in time\r\n"
 )
 
-// refuse closes after what can't be decoded, since where the next request begins is lost. The
-// client gets the reason, in its protocol. HTTP alone gets no answer, as from memcached: its tests
-// expect none, and a browser that a web page has sent here must have nothing to show.
+// refuse closes the connection after input that can't be decoded, since it isn't known where the
+// next request begins. The client gets the reason, in its protocol. Only HTTP gets no answer, as
+// from memcached: its tests expect none, and a browser that a web page directs here must have
+// nothing to show.
 func (c *conn) refuse(err error) {
 	switch err {
 	case mc.ErrBinary:
@@ -78,8 +79,8 @@ func (c *conn) refuse(err error) {
 	c.endWith(closeError)
 }
 
-// giveUp closes a connection that waits for the rest of a request, with an answer where the
-// protocol allows one that isn't taken for that of an earlier request.
+// giveUp closes a connection that waits for the rest of a request. It sends the answer only where
+// the client can't mistake it for that of an earlier request.
 func (c *conn) giveUp(answer string) {
 	if c.dialect.binary != nil || c.login.tokenBytes > 0 {
 		c.close(closeIdle)

@@ -25,7 +25,7 @@ func (s report) general(out []byte) []byte {
 	out = stat(out, "uptime", int64(now.Sub(s.started)/time.Second))
 	out = stat(out, "time", now.Unix())
 	out = stat(out, "version", s.options.Version)
-	out = stat(out, "libevent", "none") // some tools want the line
+	out = stat(out, "libevent", "none") // some tools require the line
 	out = stat(out, "pointer_size", strconv.IntSize)
 	out = stat(out, "rusage_user", seconds(usage.Utime))
 	out = stat(out, "rusage_system", seconds(usage.Stime))

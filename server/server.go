@@ -149,9 +149,9 @@ func (s *Server) Loops() []*loop.Loop {
 // Asked is closed when a client has asked for shutdown, which Options.ShutdownCommand allows.
 func (s *Server) Asked() <-chan struct{} { return s.asked }
 
-// Shutdown stops accepting, drains in-flight requests and closes all connections. If ctx ends before
-// that, it closes the remaining connections and returns ctx.Err(). Afterwards the backend gets no
-// batch; the answers to those that it still has may be dropped.
+// Shutdown stops accepting, drains in-flight requests and closes all connections. If ctx ends
+// before that, it closes the remaining connections and returns ctx.Err(). Afterwards the backend
+// gets no batch; the answers to those that it still has may be dropped.
 func (s *Server) Shutdown(ctx context.Context) error {
 	var err error
 	s.stopOnce.Do(func() { err = s.stop(ctx) })
@@ -188,7 +188,7 @@ func (s *Server) stop(ctx context.Context) error {
 	return err
 }
 
-// abortTimeout is how long broken connections may take to be noticed.
+// abortTimeout is how long abort waits for connections to close.
 const abortTimeout = time.Second
 
 // abort closes the connections that are left.
@@ -203,7 +203,7 @@ func (s *Server) abort() {
 	}
 }
 
-// drain closes a connection that has nothing to answer. The others see draining at their rest.
+// drain closes a connection that has nothing to answer. The others check draining in rest.
 func (c *conn) drain() {
 	if c.work == nil {
 		c.close(closeShutdown)
@@ -226,8 +226,8 @@ func (s *Server) Watch() *Watch { return s.watch }
 // Verbosity is the level that the command verbosity set last.
 func (s *Server) Verbosity() int { return int(s.verbosity.Load()) }
 
-// Reload reads the authentication file and the certificates again, as at SIGHUP. Those in use stay
-// when the new ones can't be read.
+// Reload rereads the authentication file and the certificates, as at SIGHUP. What can't be read
+// stays as it was.
 func (s *Server) Reload() error {
 	var errs []error
 	if s.auth != nil {

@@ -22,7 +22,7 @@ type TLS struct {
 	MinVersion uint16 // tls.VersionTLS12 (the default) or tls.VersionTLS13, or older; ssl_min_version
 }
 
-// certificateCheck is how often, at most, a handshake looks whether the files have changed.
+// certificateCheck is the shortest time between two checks of whether the files have changed.
 const certificateCheck = time.Second
 
 // certificates is the certificate in use; it is read again when its files change.
@@ -32,7 +32,7 @@ type certificates struct {
 	current atomic.Pointer[loadedTLS]
 
 	mu      sync.Mutex // guards what follows
-	checked time.Time  // when the files' times were looked at
+	checked time.Time  // when the files' times were last checked
 	changed time.Time  // the newest of them, as loaded
 }
 
@@ -54,7 +54,7 @@ func openCertificates(o TLS, log *slog.Logger) (*certificates, error) {
 	return c, c.load()
 }
 
-// load reads the files. On an error what was read before stays in use.
+// load reads the files. On an error the previous certificate stays in use.
 func (c *certificates) load() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -108,7 +108,7 @@ func ListenerTLS(o TLS, log *slog.Logger) (*tls.Config, error) {
 func (c *certificates) config(mutual bool) *tls.Config {
 	if c.stale() {
 		if err := c.load(); err != nil { // a pair that is half written; a handshake after it tries again
-			c.log.Warn("the certificate in use stays", "err", err)
+			c.log.Warn("the changed certificate can't be used; the previous one stays in use", "err", err)
 		}
 	}
 	if mutual {

@@ -28,11 +28,12 @@ const (
 // maxWatchers is how many connections may watch, as in memcached.
 const maxWatchers = 20
 
-// A Watch spreads events to the connections that watch: lines in memcached's form (logger.c). Each
-// has a bounded buffer; lines that don't fit are dropped, and their number is reported.
+// A Watch distributes events to the connections that watch, as lines in memcached's form
+// (logger.c). Each connection has a bounded buffer; lines that don't fit are dropped, and their
+// number is reported.
 //
-// Its methods may be called from any goroutine, and never wait for a client. Look at Wants before
-// an event is put together: it costs one load.
+// Its methods may be called from any goroutine, and never wait for a client. Check Wants before
+// composing an event: it costs one load.
 type Watch struct {
 	kinds       atomic.Uint32 // what any watcher wants
 	bufferBytes int
@@ -51,19 +52,19 @@ type watcher struct {
 	conn    *conn
 	kinds   WatchKinds
 	buffer  []byte // lines that its connection has not taken
-	skipped int    // lines dropped since the last one in buffer
+	skipped int    // lines dropped since the newest one in buffer
 	posted  bool   // show is posted to its connection
 }
 
 func newWatch(bufferBytes int) *Watch { return &Watch{bufferBytes: bufferBytes} }
 
-// Wants reports whether anyone watches events of one of the kinds.
+// Wants reports whether any connection watches events of one of the kinds.
 func (w *Watch) Wants(kinds WatchKinds) bool { return WatchKinds(w.kinds.Load())&kinds != 0 }
 
 // Fetched is an item that was asked for. Status is "found", "not_found", "flushed" or "expired";
 // class is a number for items of similar size or kind, conn is mc.Batch.Conn.
 func (w *Watch) Fetched(key []byte, status string, class, conn, valueBytes int) {
-	w.tell(WatchFetchers, func(b []byte) []byte {
+	w.emit(WatchFetchers, func(b []byte) []byte {
 		b = appendWatchKey(append(b, "type=item_get key="...), key)
 		return fmt.Appendf(b, " status=%s clsid=%d cfd=%d size=%d", status, class, conn, valueBytes)
 	})
@@ -72,7 +73,7 @@ func (w *Watch) Fetched(key []byte, status string, class, conn, valueBytes int) 
 // Stored is an item that was to be stored. Status is "stored", "not_stored", "exists", "not_found",
 // "too_large" or "no_memory"; command is "set", "add", "cas", …; ttl is 0 without one.
 func (w *Watch) Stored(key []byte, status, command string, ttl time.Duration, class, conn, valueBytes int) {
-	w.tell(WatchMutations, func(b []byte) []byte {
+	w.emit(WatchMutations, func(b []byte) []byte {
 		b = appendWatchKey(append(b, "type=item_store key="...), key)
 		return fmt.Appendf(b, " status=%s cmd=%s ttl=%d clsid=%d cfd=%d size=%d",
 			status, command, int64(ttl/time.Second), class, conn, valueBytes)
@@ -90,7 +91,7 @@ func (w *Watch) Evicted(key []byte, read bool, ttl, unread time.Duration, class,
 	if ttl >= 0 {
 		left = int64(ttl / time.Second)
 	}
-	w.tell(WatchEvictions, func(b []byte) []byte {
+	w.emit(WatchEvictions, func(b []byte) []byte {
 		b = appendWatchKey(append(b, "type=eviction key="...), key)
 		return fmt.Appendf(b, " fetch=%s ttl=%d la=%d clsid=%d size=%d", fetch, left, int64(unread/time.Second), class,
 			valueBytes)
@@ -99,7 +100,7 @@ func (w *Watch) Evicted(key []byte, read bool, ttl, unread time.Duration, class,
 
 // Deleted is an item that a client deleted; command is "delete" or "md".
 func (w *Watch) Deleted(key []byte, command string, class, valueBytes int) {
-	w.tell(WatchDeletions, func(b []byte) []byte {
+	w.emit(WatchDeletions, func(b []byte) []byte {
 		b = appendWatchKey(append(b, "type=deleted key="...), key)
 		return fmt.Appendf(b, " cmd=%s clsid=%d size=%d", command, class, valueBytes)
 	})
@@ -108,7 +109,7 @@ func (w *Watch) Deleted(key []byte, command string, class, valueBytes int) {
 // commands are requests as they came in, without their values.
 func (w *Watch) commands(c *conn, requests []mc.Request) {
 	for i := range requests {
-		w.tell(WatchCommands, func(b []byte) []byte {
+		w.emit(WatchCommands, func(b []byte) []byte {
 			b = append(strconv.AppendInt(append(b, '<'), int64(c.stream.FD()), 10), ' ')
 			if c.dialect.binary != nil { // such a key may hold what ends a line
 				return appendWatchKey(append(append(b, requests[i].Op.String()...), ' '), requests[i].Key)
@@ -131,7 +132,7 @@ const (
 
 func (w *Watch) connNew(c *conn) {
 	if w.Wants(WatchConnections) {
-		w.tell(WatchConnections, func(b []byte) []byte {
+		w.emit(WatchConnections, func(b []byte) []byte {
 			return fmt.Appendf(b, "type=conn_new %s cfd=%d", peerOf(c.stream.RemoteAddr()), c.stream.FD())
 		})
 	}
@@ -139,14 +140,14 @@ func (w *Watch) connNew(c *conn) {
 
 func (w *Watch) connClose(c *conn, reason closeReason) {
 	if w.Wants(WatchConnections) {
-		w.tell(WatchConnections, func(b []byte) []byte {
+		w.emit(WatchConnections, func(b []byte) []byte {
 			return fmt.Appendf(b, "type=conn_close %s reason=%s cfd=%d", peerOf(c.stream.RemoteAddr()), reason, c.stream.FD())
 		})
 	}
 }
 
-// tell appends a line for every watcher of its kind.
-func (w *Watch) tell(kind WatchKinds, appendEvent func([]byte) []byte) {
+// emit appends a line for every watcher of its kind.
+func (w *Watch) emit(kind WatchKinds, appendEvent func([]byte) []byte) {
 	if !w.Wants(kind) {
 		return
 	}
@@ -245,7 +246,7 @@ func (w *Watch) remove(gone *watcher) {
 	w.count()
 }
 
-// count sets the kinds that anyone wants. The Watch is locked.
+// count sets the kinds that any watcher wants. The Watch is locked.
 func (w *Watch) count() {
 	var kinds WatchKinds
 	for _, to := range w.watchers {

@@ -54,7 +54,7 @@ func (w *work) finished(*mc.Batch) {
 	}
 }
 
-// leave is for when Serve has returned. It reports whether Done is still to come.
+// leave is called when Serve has returned. It reports whether Done has not been called yet.
 func (w *work) leave() bool {
 	if w.state.Load() != done && w.state.CompareAndSwap(here, left) {
 		return true
