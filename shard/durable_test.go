@@ -185,6 +185,44 @@ func TestNothingIsShownBeforeItsSync(t *testing.T) {
 	}
 }
 
+// Reads that have no context wait, too, while the sync of what they have read is under way.
+func TestReadsWithoutContextWait(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		read func(*delayed) error
+		of   func(*delayed) *watermark // what it waits for, as nothing else does
+	}{
+		{"Record", func(d *delayed) error { _, _, err := d.s.Record("r"); return err },
+			func(d *delayed) *watermark { return &d.s.records.durable }},
+		{"Records", func(d *delayed) error { _, err := d.s.Records("r"); return err },
+			func(d *delayed) *watermark { return &d.s.records.durable }},
+		{"Expired", func(d *delayed) error { _, err := d.sh.Expired(time.Now(), 1); return err },
+			func(d *delayed) *watermark { return &d.sh.sequencer.durable }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := newDelayed(t)
+			done := make(chan error, 1)
+			go func() { done <- c.read(d) }()
+			for w := c.of(d); !w.waitedFor(); runtime.Gosched() {
+				if len(done) > 0 {
+					t.Fatalf("got it done, %v, before the sync", <-done)
+				}
+			}
+			d.disk.letGo()
+			if err := errors.Join(<-done, <-d.result); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// waitedFor reports whether somebody waits for the watermark to rise.
+func (w *watermark) waitedFor() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.rise != nil
+}
+
 // The next writers of an item don't wait for the sync before they decide: each finds what the one
 // before it made. But none is told of it before it is on disk, neither one that changes something
 // nor one whose condition fails, nor a reader of a record.
