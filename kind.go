@@ -13,7 +13,7 @@ const (
 	Exists                      // what it names is there already, or is changing: wait, then look
 	Failed                      // its condition doesn't hold
 	Canceled                    // a transaction of which a part failed: nothing was changed
-	Conflict                    // another write of the same item is on its way: repeat it
+	Conflict                    // another write of the same item is in flight: repeat it
 	Limit                       // it would pass a limit on how many there may be
 	Overloaded                  // refused, nothing was changed: repeat it later
 	Gone                        // the position that it names is no longer kept

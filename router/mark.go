@@ -243,7 +243,7 @@ func (m *marks) flushIfNeeded(d *upstream.Upstream, at *mark) {
 	switch {
 	case lost:
 		m.flushGroup(d, at)
-	case d.Outage.Absent(): // what it missed is known
+	case d.Outage.InProgress(): // what it missed is known
 	case at != nil && at.generation+markSpan < m.first:
 		m.flush(d, "its mark is old: it was out of the configuration")
 	case at == nil && g.marked && d.Pool != "":

@@ -185,7 +185,7 @@ func (r *Router) recoverUnknown(t *tree, why string) error {
 				continue
 			}
 			keeps := p.replicated == nil && !gutters[p.options.Name]
-			if !kept && !m.to.Outage.Absent() {
+			if !kept && !m.to.Outage.InProgress() {
 				kept, keeps = true, true
 			}
 			errs = append(errs, m.to.Outage.TakeDown(why, keeps))

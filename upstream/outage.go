@@ -141,8 +141,8 @@ func (a *Outage) follow(l *Lane, m missed, again func(), kept func(error)) {
 	}
 }
 
-// beginDurably makes it durable that the upstream is down, and then calls f on another goroutine. It
-// doesn't wait.
+// beginDurably makes it durable that the upstream is down, and then calls f on another goroutine.
+// It doesn't wait.
 func (a *Outage) beginDurably(f func(error)) {
 	a.mu.Lock()
 	a.begin = append(a.begin, f)

@@ -9,30 +9,29 @@ import (
 	"holdfast/mc"
 )
 
-// Owed is the deletes that it refused with SERVER_ERROR while it was up: a
-// proxy does that when the server behind it is away. Taking the upstream down for it, as for a
-// delete that was lost, would take all of its other keys along. So the delete is answered as done,
-// and
+// Owed is the deletes that an upstream refused with SERVER_ERROR while it was up: a proxy does that
+// while the server behind it is down. Taking the upstream down, as for a delete that was lost, would
+// make all of its other keys unavailable. So the delete is answered as done, and
 //
-//  1. until it is, reads of the key miss, and what depends on what the upstream holds finds
-//     nothing;
-//  2. it is sent again, on a connection of its own, until the upstream takes it;
-//  3. stores go through. The delete may then take a newer item away, which is a miss and no stale
-//     read.
+//  1. until the upstream has accepted it, reads of the key are misses, and commands that depend on
+//     the item find none;
+//  2. it is sent again, on a connection of its own, until the upstream accepts it;
+//  3. stores are sent as usual. The delete may then remove a newer item, which is a miss and no
+//     stale read.
 //
-// A router that stops leaves them in the upstream's journal. For one that is killed, the first
-// maxOwedNotes of an upstream stay noted as writes that are in flight, if there is a folder: the
+// A router that stops leaves them in the upstream's journal. Against a kill, the first maxOwedNotes
+// of an upstream stay in the ledger of writes in flight, if there is a journal directory, and the
 // next start recovers them.
 type Owed struct {
 	of    *Upstream
-	count atomic.Int32 // of keys: most reads see that there are none
+	count atomic.Int32 // of keys; most reads look no further than that it is 0
 
 	mu      sync.Mutex        // guards what follows; nothing is locked with it
 	keys    map[string]func() // what ends a key's note, or nil
 	sending bool
 }
 
-// Limits of what is owed.
+// Limits of owed deletes.
 const (
 	MaxOwed      = 100_000 // keys of one upstream; beyond, it is taken down, and its journal has them
 	maxOwedNotes = 256     // of those, how many keep their places in the ledger
@@ -41,8 +40,8 @@ const (
 	owedMax      = 10 * time.Second
 )
 
-// Add notes a delete that the upstream refused, and calls end once the ledger needn't have it any
-// more. It reports false, and doesn't call end, if there are too many already.
+// Add records a delete that the upstream refused, and calls end once the ledger needn't have it any
+// more. It returns false, and doesn't call end, if there are MaxOwed already.
 func (o *Owed) Add(key []byte, end func()) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -82,8 +81,7 @@ func (o *Owed) Has(key []byte) bool {
 	return found
 }
 
-// send sends what is owed again and again, until there is nothing left or the upstream is
-// closed.
+// send sends the owed deletes again and again, until the upstream has accepted all or is closed.
 func (o *Owed) send() {
 	d := o.of
 	for wait := owedMin; ; wait = min(2*wait, owedMax) {
@@ -102,7 +100,7 @@ func (o *Owed) send() {
 	}
 }
 
-// nothing reports whether nothing is owed any more, and has the next add send again then.
+// nothing reports whether no delete is owed any more. Then the next Add starts send again.
 func (o *Owed) nothing() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -110,7 +108,7 @@ func (o *Owed) nothing() bool {
 	return !o.sending
 }
 
-// trySend sends each delete once, and drops those that the upstream accepts.
+// trySend sends each owed delete once, and drops those that the upstream accepts.
 func (o *Owed) trySend() error {
 	conn, err := o.of.dial(context.Background())
 	if err != nil {
@@ -166,7 +164,7 @@ func (o *Owed) paid(key string) {
 	}
 }
 
-// Leave puts what is owed into the journal, for the next start.
+// Leave adds the keys of owed deletes to the journal, for the next start.
 func (o *Owed) Leave() error {
 	keys, outage := o.list(), o.of.Outage
 	if len(keys) == 0 || outage == nil {

@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"holdfast/journal"
-	"holdfast/mc"
 	"slices"
 	"time"
+
+	"holdfast/journal"
+	"holdfast/mc"
 )
 
-// restore deletes on the upstream, over side, the keys that it missed. After nil it is up.
+// restore deletes the keys that the upstream missed, over side. If the error is nil, the upstream
+// is up.
 func (a *Outage) restore(ctx context.Context, side *Side) error {
 	d := a.of
 	broken := make(chan struct{})
@@ -45,8 +47,8 @@ func (a *Outage) restore(ctx context.Context, side *Side) error {
 	}
 }
 
-// finish brings the upstream up if everything in the journal has been deleted on it up to there,
-// and nothing was added since.
+// finish brings the upstream up if nothing was added to the journal behind upTo. All keys before
+// that have been deleted on the upstream.
 func (a *Outage) finish(upTo journal.Position) bool {
 	d := a.of
 	d.mu.Lock()
@@ -58,8 +60,8 @@ func (a *Outage) finish(upTo journal.Position) bool {
 	return true
 }
 
-// ended notes that the upstream has closed a connection that owed nothing, and so has nothing left
-// of it.
+// ended notes that the upstream has closed a connection on which no answer was pending, so that it
+// has read all of it.
 func (a *Outage) ended(local string) {
 	if a == nil {
 		return
@@ -71,7 +73,8 @@ func (a *Outage) ended(local string) {
 	}
 }
 
-// repair deletes the keys in the journal, or flushes all if it is cut. It returns up to where.
+// repair deletes the keys in the journal, or flushes the upstream if the journal is cut. It returns
+// the position in the journal up to which it did so.
 func (a *Outage) repair(p *Side) (journal.Position, error) {
 	d, j := a.of, a.journal
 	var upTo journal.Position
@@ -100,10 +103,10 @@ func (a *Outage) repair(p *Side) (journal.Position, error) {
 	}
 }
 
-// fence waits until the upstream has nothing left to read from the connections that were broken. It
-// asks for the upstream's connections until none of ours of before is left. Where that can't be
-// told, as behind a proxy or of the connections of the process before this one, it waits for the
-// pool's time-out: a server that answers again has read its other sockets by then.
+// fence waits until the upstream has read all that was sent on the connections that were broken. It
+// asks for the upstream's list of connections until none of those is in it. Behind a proxy that
+// list doesn't show ours, and the ends of an earlier process's connections aren't known. Then fence
+// waits for the pool's time-out: a server that answers again has read its other sockets by then.
 func (a *Outage) fence(ctx context.Context, p *Side) error {
 	a.mu.Lock()
 	ours := make(map[string]bool, len(a.local))
@@ -115,11 +118,11 @@ func (a *Outage) fence(ctx context.Context, p *Side) error {
 	clock := a.of.clock
 	deadline := clock.Now().Add(a.of.Timeout)
 	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
-		left, told, err := p.connections(ours)
+		left, listed, err := p.connections(ours)
 		if err != nil {
 			return err
 		}
-		if told && left == 0 && !strangers || clock.Now().After(deadline) {
+		if listed && left == 0 && !strangers || clock.Now().After(deadline) {
 			break
 		}
 		if !Wait(clock, wait, ctx.Done()) {
@@ -150,8 +153,9 @@ func (a *Outage) TakeDown(why string, keeps bool) error {
 	return a.journal.Begin()
 }
 
-// Absent reports whether the journal has what the upstream has missed and has not got yet.
-func (a *Outage) Absent() bool { return a.journal.InOutage() }
+// InProgress reports whether there is an outage: the upstream is down, or not all that it missed
+// has been deleted on it.
+func (a *Outage) InProgress() bool { return a.journal.InOutage() }
 
 // DeleteBehindFence deletes keys on an upstream that is up, once it has read its earlier
 // connections.

@@ -13,7 +13,7 @@ import (
 	"holdfast/mc/client"
 )
 
-// A Side is a connection to an upstream beside the lanes': a request, and then its answer.
+// A Side is a connection to an upstream beside those of the lanes, for one request at a time.
 type Side struct {
 	conn    net.Conn
 	client  *client.Conn // over conn
@@ -33,8 +33,7 @@ func (p *Side) Close() {
 	p.conn.Close()
 }
 
-// send sends what is a whole request or several, whose answers must all be there within the
-// timeout.
+// send sends one or several whole requests, whose answers must arrive within the timeout.
 func (p *Side) send(requests []byte) error {
 	if err := p.conn.SetDeadline(time.Now().Add(p.timeout)); err != nil {
 		return err
@@ -67,7 +66,7 @@ func (p *Side) expect(wants ...mc.AnswerKind) error {
 	return err
 }
 
-// greet asks for the version, which every memcached answers.
+// greet asks for the version, a command that every memcached answers.
 func (p *Side) greet() error {
 	if err := p.send([]byte("version\r\n")); err != nil {
 		return err
@@ -100,9 +99,10 @@ func (p *Side) delete(entries []journal.Entry) error {
 	return nil
 }
 
-// connections returns how many of the upstream's connections have their other end in ours. It is
-// told only if the upstream lists the connection that asks.
-func (p *Side) connections(ours map[string]bool) (left int, told bool, err error) {
+// connections returns how many of the upstream's connections have their other end in ours. listed
+// is false if the upstream's list doesn't show the connection that asks, and so can't be relied
+// upon.
+func (p *Side) connections(ours map[string]bool) (left int, listed bool, err error) {
 	if err := p.send([]byte("stats conns\r\n")); err != nil {
 		return 0, false, err
 	}
@@ -116,10 +116,10 @@ func (p *Side) connections(ours map[string]bool) (left int, told bool, err error
 			return 0, false, err
 		}
 		if a.Kind != mc.AnswerStat {
-			return left, told && a.Kind == mc.AnswerEnd, nil
+			return left, listed && a.Kind == mc.AnswerEnd, nil
 		}
 		if strings.HasSuffix(string(a.Key), ":addr") {
-			told = told || string(a.Args) == self
+			listed = listed || string(a.Args) == self
 			if ours[string(a.Args)] {
 				left++
 			}
@@ -129,7 +129,7 @@ func (p *Side) connections(ours map[string]bool) (left int, told bool, err error
 
 var errNoValue = errors.New("the answer to a get is none")
 
-// Set stores the value under a key. Whether the upstream takes it is no matter: an answer is enough.
+// Set stores a value under a key. Any answer will do, also one that refuses the value.
 func (p *Side) Set(key, value string) error {
 	if err := p.send(fmt.Appendf(nil, "set %s 0 0 %d\r\n%s\r\n", key, len(value), value)); err != nil {
 		return err

@@ -21,7 +21,7 @@ type LinkStats struct {
 	Closed int64
 }
 
-// JournalStats are what an upstream has missed and has not got yet.
+// JournalStats are what an upstream has missed and that has not been deleted on it yet.
 type JournalStats struct {
 	Keys  int
 	Bytes int64

@@ -11,33 +11,33 @@ import (
 	"time"
 )
 
-// An Upstream is a server that the router sends to: its address, how it is treated, and what is
-// known of its state. All lanes share it, and each has links of its own to it. Members of pools, in
-// this tree or in the next one, that have the same identity share one.
+// An Upstream is a server that the router sends to: its address, its settings, and what is known of
+// its state. All lanes share it, and each has its own links to it. Members of pools that have the
+// same identity share one Upstream, before and after a reload.
 type Upstream struct {
 	Identity
 	Settings
 	id    int     // where lanes have its links
-	lanes []*Lane // all that there are
+	lanes []*Lane // all lanes
 	log   *slog.Logger
 	clock Clock
 
 	state atomicState
-	// epoch rises each time the upstream goes down: a write that was sent under an earlier one may
-	// have been undone by what happened since.
+	// epoch rises each time the upstream goes down: a write that was sent in an earlier epoch may have
+	// been undone since.
 	epoch   atomic.Uint64
 	upSince atomic.Int64 // Unix nanoseconds; of an outage that may be before this process, its start
 	soft    atomic.Int32 // soft errors since the last answer
 	uses    int          // see Set
 	closed  chan struct{}
 
-	watcher Watcher // nil if nobody asks to be called
+	watcher Watcher // nil if there is none
 	Outage  *Outage // of an upstream that has a journal; else nil
 	Owed    Owed    // of an upstream of a sharded pool
 
 	mu      sync.Mutex // guards what follows, and changes of state to and from stateUp
 	probing bool
-	whole   bool // it comes back with all that the others have
+	whole   bool // when it comes back it has all items that the other members have
 	downAt  time.Time
 
 	counters upstreamCounters
@@ -46,9 +46,9 @@ type Upstream struct {
 // An Identity is what makes two members of the configuration one upstream.
 type Identity struct {
 	Journaled bool
-	Pool      string // of a replicated one, which has a state of its own for its members; else ""
+	Pool      string // the name of a replicated pool, whose members have a state of their own; else ""
 	Address   string
-	Settings  Settings // none if it is journaled: it stays one upstream whatever they become
+	Settings  Settings // zero if it is journaled: then a change of settings doesn't make another upstream
 }
 
 // Settings are how an upstream is treated.
@@ -62,13 +62,13 @@ type Settings struct {
 	MaxInFlight        int // on each link
 }
 
-// A Watcher is called as an upstream changes its state. All but Flushed are called with Upstream.mu
-// held: they may not wait, nor take that lock.
+// A Watcher is called when an upstream changes its state. All methods but Flushed are called with
+// Upstream.mu held: they must not block, nor call what takes that lock.
 type Watcher interface {
 	WentDown()
-	ComingUp(whole bool) // before it counts as up; whole is with all items that others may have
+	ComingUp(whole bool) // before it is up; whole: it has all items that other members may have
 	CameUp()
-	Flushed() // it is about to be flushed, and then holds nothing
+	Flushed() // before it is flushed
 }
 
 // A State of an upstream.
@@ -77,7 +77,7 @@ type State uint32
 // The states.
 const (
 	StateUp        State = iota
-	StateDown            // it is probed, and gets nothing else
+	StateDown            // it gets probes and no requests
 	StateReturning       // it answers again, and the keys that it missed are being deleted on it
 )
 
@@ -104,10 +104,10 @@ type upstreamCounters struct {
 	probes   atomic.Int64
 }
 
-// Watch has the watcher called. It is called before the upstream is used.
+// Watch sets the watcher. It must be called before the upstream is used.
 func (d *Upstream) Watch(w Watcher) { d.watcher = w }
 
-// Watcher returns what Watch was given, nil without it.
+// Watcher returns the watcher, or nil.
 func (d *Upstream) Watcher() Watcher { return d.watcher }
 
 // State returns the state.
@@ -154,21 +154,21 @@ func (d *Upstream) UpFor() time.Duration {
 	return time.Duration(d.clock.Now().UnixNano() - d.upSince.Load())
 }
 
-// answered records that the upstream has answered, with whatever answer.
+// answered records that the upstream has answered a request, be it with an error.
 func (d *Upstream) answered() {
 	if d.soft.Load() != 0 {
 		d.soft.Store(0)
 	}
 }
 
-// failedSoft notes a time-out or a connection that broke.
+// failedSoft counts a time-out or a broken connection.
 func (d *Upstream) failedSoft(cause error) {
 	if int(d.soft.Add(1)) >= d.SoftErrors {
 		d.TakeDown(cause)
 	}
 }
 
-// TakeDown takes the upstream down: nothing is sent to it until a probe finds it well.
+// TakeDown takes the upstream down: no request is sent to it until a probe is answered.
 func (d *Upstream) TakeDown(cause error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -177,7 +177,7 @@ func (d *Upstream) TakeDown(cause error) {
 	}
 }
 
-// goDown takes the upstream down, which was up. d.mu is held.
+// goDown takes an upstream down that was up. d.mu is held.
 func (d *Upstream) goDown(cause error) {
 	d.downAt = d.clock.Now()
 	d.epoch.Add(1)
@@ -269,7 +269,7 @@ func (d *Upstream) tryReturn() error {
 	return nil
 }
 
-// connectResult tells the failures to connect apart.
+// connectResult returns the result for a failure to connect.
 func connectResult(err error) Result {
 	var timeout interface{ Timeout() bool }
 	if errors.As(err, &timeout) && timeout.Timeout() {
