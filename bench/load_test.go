@@ -138,8 +138,8 @@ func loadOf(t *testing.T, items, seed, connection uint64, requests int) []string
 	return r.all()[:requests]
 }
 
-// Of tail's requests five in a hundred are sets of the given size, and every key below the number of
-// items is as likely. The same seed asks the same, another seed or connection something else.
+// Of tail's requests five in a hundred are sets of the given size, and every key below the number
+// of items is as likely. The same seed asks the same, another seed or connection something else.
 func TestLoadIsAsAsked(t *testing.T) {
 	const items, n = 50, 20_000
 	asked := loadOf(t, items, 1, 2, n)

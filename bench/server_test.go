@@ -35,7 +35,8 @@ func serving(t *testing.T, text string) string {
 	return l.Addr().String()
 }
 
-// A server that ends before it answers is reported with its output; the caller doesn't wait in vain.
+// A server that ends before it answers is reported with its output; the caller doesn't wait in
+// vain.
 func TestServerEndsBeforeItAnswers(t *testing.T) {
 	p := spec{name: "broken", portFlag: "-p", argv: []string{"sh", "-c", "echo no memory >&2; exit 3"}}
 	_, err := p.start(t.Context())
@@ -53,8 +54,8 @@ func TestServerThatNeverAnswers(t *testing.T) {
 	wantError(t, "start", err, "mute: no answer at 127.0.0.1:")
 }
 
-// The port, or the whole address, comes last on the command line, and the argument list of the spec,
-// which several servers share, stays as it is.
+// The port, or the whole address, comes last on the command line, and the argument list of the
+// spec, which several servers share, stays as it is.
 func TestLaunchAppendsTheAddress(t *testing.T) {
 	argv := make([]string, 0, 8)
 	argv = append(argv, "sh", "-c", `printf '%s ' "$@"`, "sh")

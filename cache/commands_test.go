@@ -334,8 +334,8 @@ func (d *commander) checkCounters() {
 	}
 }
 
-// checkAccounts checks all that the store counts twice, and that counts by prefix, which must be on,
-// add up to the items that were stored since the start.
+// checkAccounts checks all that the store counts twice, and that counts by prefix, which must be
+// on, add up to the items that were stored since the start.
 func checkAccounts(t testing.TB, s *Store) {
 	t.Helper()
 	s.checkInvariants(t)

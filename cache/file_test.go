@@ -164,9 +164,9 @@ func TestTruncatedFile(t *testing.T) {
 	}
 }
 
-// TestDamageAnywhere flips a bit in each page of a cleanly stopped file, in each byte of the header's
-// fields, or cuts or extends the file: no start takes items from it. The start is refused, with the
-// file unchanged, or it is empty, with a reason.
+// TestDamageAnywhere flips a bit in each page of a cleanly stopped file, in each byte of the
+// header's fields, or cuts or extends the file: no start takes items from it. The start is refused,
+// with the file unchanged, or it is empty, with a reason.
 func TestDamageAnywhere(t *testing.T) {
 	o := Options{File: filepath.Join(t.TempDir(), "memory"), MemoryBytes: 1 << 20, Now: newFakeClock().now}
 	s := openAny(t, o)

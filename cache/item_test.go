@@ -106,8 +106,8 @@ func TestItemsReadBack(t *testing.T) {
 	}
 }
 
-// TestShapes: for any size of memory, the header, the tables and the segments lie one after the other
-// within it, and little is left over.
+// TestShapes: for any size of memory, the header, the tables and the segments lie one after the
+// other within it, and little is left over.
 func TestShapes(t *testing.T) {
 	r := rand.New(rand.NewPCG(testSeed(t), 0))
 	for range 20_000 {
@@ -128,9 +128,9 @@ func TestShapes(t *testing.T) {
 	}
 }
 
-// TestValueSizes stores a value of each size around the borders between layouts: half a segment, and
-// multiples of a segment with and without a tail. Each is read back, replaced in place or elsewhere,
-// and appended to.
+// TestValueSizes stores a value of each size around the borders between layouts: half a segment,
+// and multiples of a segment with and without a tail. Each is read back, replaced in place or
+// elsewhere, and appended to.
 func TestValueSizes(t *testing.T) {
 	s := openStore(t, Options{MemoryBytes: 32 << 20, ItemMaxBytes: 4 << 20, Detail: true})
 	c := newClient(t, s)

@@ -207,7 +207,8 @@ func (m *model) renew(c *command, it *modelled) {
 	}
 }
 
-// joined returns the item with the command's value before or after its own. Marks end with the value.
+// joined returns the item with the command's value before or after its own. Marks end with the
+// value.
 func (m *model) joined(c *command, it *modelled, after bool) *modelled {
 	to := *it
 	if after {

@@ -88,8 +88,8 @@ func (p *prefixes) addTo(sum *prefixes) {
 	sum.others.add(&p.others)
 }
 
-// count counts an item that was stored, if counting is on. An item of an earlier process isn't counted
-// even if a touch has moved it.
+// count counts an item that was stored, if counting is on. An item of an earlier process isn't
+// counted even if a touch has moved it.
 func (p *prefixes) count(it item) {
 	if !p.rule.on.Load() || it.seq() <= p.rule.since {
 		it.clearBit(bitCounted)

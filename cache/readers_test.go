@@ -164,8 +164,8 @@ func TestObserver(t *testing.T) {
 	}
 }
 
-// TestObserverSeesEvictions: there is an event for each eviction that is counted, and none for items
-// that expire.
+// TestObserverSeesEvictions: there is an event for each eviction that is counted, and none for
+// items that expire.
 func TestObserverSeesEvictions(t *testing.T) {
 	clock := newFakeClock()
 	s := openStore(t, Options{MemoryBytes: 1 << 20, Now: clock.now})

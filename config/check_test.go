@@ -12,8 +12,8 @@ import (
 	"holdfast/route"
 )
 
-// unchecked are the settings that accept any text: names of files, which are opened later, and texts
-// that only clients send; and those whose type has no other values.
+// unchecked are the settings that accept any text: names of files, which are opened later, and
+// texts that only clients send; and those whose type has no other values.
 var unchecked = []string{"cache.memory_file", "cache.auth_file", "cache.tls.certificate", "cache.tls.key",
 	"cache.tls.client_ca", "tables.keys_file", "tables.tls.certificate", "tables.tls.key", "tables.tls.client_ca",
 	"cache.ttl[0].prefix", "http.hosts", "http.hosts[0]", "cache.ttl", "cache.listen[0].mode", "log.level"}
@@ -55,8 +55,8 @@ func withoutLabels(path string) string {
 	return regexp.MustCompile(` "[^"]*"`).ReplaceAllString(path, "")
 }
 
-// TestEachMappingRefusesDuplicateKeys sets a key twice in each mapping: the file isn't valid YAML, and
-// the message has the line.
+// TestEachMappingRefusesDuplicateKeys sets a key twice in each mapping: the file isn't valid YAML,
+// and the message has the line.
 func TestEachMappingRefusesDuplicateKeys(t *testing.T) {
 	for _, s := range settings(reflect.TypeFor[Config](), "", "") {
 		if s.kind.Kind() != reflect.Struct || s.path == "" {

@@ -289,7 +289,8 @@ func TestTablesMemory(t *testing.T) {
 	}
 }
 
-// TestAddressesWithinBraces has addresses without quotes where the parser returns mappings for them.
+// TestAddressesWithinBraces has addresses without quotes where the parser returns mappings for
+// them.
 func TestAddressesWithinBraces(t *testing.T) {
 	c, err := config.Parse([]byte("cache: {listen: [127.0.0.1:20612, localhost:1]}\n" +
 		"router: {pools: [{name: main, members: [127.0.0.1:20621, {address: 127.0.0.1:2}]}]}\n"))

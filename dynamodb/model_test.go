@@ -15,7 +15,8 @@ import (
 // fields are a JSON object. Items of the model are objects of their attributes in the wire's form.
 type fields = map[string]any
 
-// A modelKey is a key of the model's table, which has texts as partitions and integers as sort keys.
+// A modelKey is a key of the model's table, which has texts as partitions and integers as sort
+// keys.
 type modelKey struct {
 	id string
 	n  int

@@ -40,8 +40,8 @@ func (c *heldConn) Read(p []byte) (int, error) {
 	return copy(p, <-c.bytes), nil
 }
 
-// 1. A goroutine's stream reads. 2. A posted function pauses it. 3. The read returns bytes. They wait
-// for Resume.
+// 1. A goroutine's stream reads. 2. A posted function pauses it. 3. The read returns bytes. They
+// wait for Resume.
 func TestPausedDuringARead(t *testing.T) {
 	client, served := net.Pipe()
 	defer client.Close()

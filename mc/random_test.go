@@ -22,7 +22,8 @@ func newRand(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 0))
 }
 
-// randomKey returns a key that a line of text can have, or with any bytes if they are sent as base64.
+// randomKey returns a key that a line of text can have, or with any bytes if they are sent as
+// base64.
 func randomKey(r *rand.Rand, binary bool) []byte {
 	if !binary && r.IntN(20) == 0 {
 		return []byte("noreply")
@@ -221,8 +222,8 @@ func randomNumber(r *rand.Rand) string {
 	return s
 }
 
-// TestNumbersLikeC compares the parsers of numbers with strtol, strtoull and mcmc's tokto32, written
-// with big integers.
+// TestNumbersLikeC compares the parsers of numbers with strtol, strtoull and mcmc's tokto32,
+// written with big integers.
 func TestNumbersLikeC(t *testing.T) {
 	r := newRand(t)
 	between := func(n *big.Int, low, high string) bool {
@@ -265,8 +266,8 @@ func TestNumbersLikeC(t *testing.T) {
 	}
 }
 
-// TestBase64Keys: keys that encoding/base64 encodes decode as they were, also in place, with foreign
-// bytes anywhere, and with text after the padding; the length is known without decoding.
+// TestBase64Keys: keys that encoding/base64 encodes decode as they were, also in place, with
+// foreign bytes anywhere, and with text after the padding; the length is known without decoding.
 func TestBase64Keys(t *testing.T) {
 	r := newRand(t)
 	for range 20_000 {

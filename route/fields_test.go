@@ -45,8 +45,8 @@ func nonZero(field reflect.Value) {
 	}
 }
 
-// fieldsOf returns the fields that a route of the kind accepts, by what Check accepts: each field is
-// set alone in a valid route that doesn't have it.
+// fieldsOf returns the fields that a route of the kind accepts, by what Check accepts: each field
+// is set alone in a valid route that doesn't have it.
 func fieldsOf(t *testing.T, kind route.Kind) (accepted map[string]bool) {
 	accepted = map[string]bool{}
 	fields := reflect.TypeFor[route.Route]()
@@ -64,8 +64,8 @@ func fieldsOf(t *testing.T, kind route.Kind) (accepted map[string]bool) {
 	return accepted
 }
 
-// kindFields are the fields that the comments on the kinds name. Those with an exclamation mark can't
-// be left out.
+// kindFields are the fields that the comments on the kinds name. Those with an exclamation mark
+// can't be left out.
 var kindFields = map[route.Kind]string{
 	route.KindPool: "pool! hash", route.KindHash: "children! hash", route.KindPrefixSelector: "prefixes default",
 	route.KindOperationSelector: "operations default", route.KindAllSync: "children!", route.KindAllAsync: "children!",
@@ -93,8 +93,8 @@ func TestFieldsOfKinds(t *testing.T) {
 	}
 }
 
-// TestMissingFields clears each field of a valid route of each kind. The fault names the field if the
-// kind needs it; otherwise there is none.
+// TestMissingFields clears each field of a valid route of each kind. The fault names the field if
+// the kind needs it; otherwise there is none.
 func TestMissingFields(t *testing.T) {
 	for _, kind := range route.Kinds() {
 		fields := reflect.TypeFor[route.Route]()
@@ -140,7 +140,8 @@ func mayBeNegative(path string, o *route.Options) bool {
 }
 
 // TestBadValuesAreFound sets one number or name anywhere in random valid options to a value that it
-// can't have. Check must find a fault, the path of which leads to the setting or to a part around it.
+// can't have. Check must find a fault, the path of which leads to the setting or to a part around
+// it.
 func TestBadValuesAreFound(t *testing.T) {
 	fields := map[string]bool{}
 	for seed := range uint64(1500) {

@@ -90,8 +90,8 @@ func TestAddressesOfMembers(t *testing.T) {
 	}
 }
 
-// TestDefaultsOfPools checks the defaults that the comments of Pool promise, and those that depend on
-// other settings.
+// TestDefaultsOfPools checks the defaults that the comments of Pool promise, and those that depend
+// on other settings.
 func TestDefaultsOfPools(t *testing.T) {
 	defaults := func(change func(p *route.Pool)) route.Pool {
 		p := route.Pool{Name: "p", Members: members("h:1", "h:2")}

@@ -132,8 +132,8 @@ func randomOptions(rnd *rand.Rand) route.Options {
 	return o
 }
 
-// TestNestedFindsAllRoutes compares Nested with the routes that reflection finds, in random trees: a
-// field that Nested leaves out would have no defaults and no checks.
+// TestNestedFindsAllRoutes compares Nested with the routes that reflection finds, in random trees:
+// a field that Nested leaves out would have no defaults and no checks.
 func TestNestedFindsAllRoutes(t *testing.T) {
 	for seed := range uint64(300) {
 		tree := randomTree(rand.New(rand.NewPCG(seed, 1)), 4)
@@ -184,8 +184,9 @@ func TestHave(t *testing.T) {
 	}
 }
 
-// TestRandomOptionsPass checks that random trees of valid routes have no faults, and that the defaults
-// are set once: a second SetDefaults changes nothing, and a value that is set is not replaced.
+// TestRandomOptionsPass checks that random trees of valid routes have no faults, and that the
+// defaults are set once: a second SetDefaults changes nothing, and a value that is set is not
+// replaced.
 func TestRandomOptionsPass(t *testing.T) {
 	for seed := range uint64(300) {
 		o := randomOptions(rand.New(rand.NewPCG(seed, 3)))

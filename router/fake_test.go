@@ -28,8 +28,8 @@ type stub struct {
 	held  []func()
 }
 
-// newStub makes a stub for a member of r. Its cache closes after r has stopped, since what the router
-// does after an answer (fills, say) may still ask it.
+// newStub makes a stub for a member of r. Its cache closes after r has stopped, since what the
+// router does after an answer (fills, say) may still ask it.
 func newStub(t testing.TB, r *running, name string) *stub {
 	t.Helper()
 	store, err := cache.Open(cache.Options{MemoryBytes: 16 << 20, Lanes: 2})

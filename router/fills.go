@@ -70,8 +70,8 @@ type fillStripe struct {
 	open  int // adds in flight
 }
 
-// A fillSlot is the state of the keys with one hash. Its times are those of fills.now, where 0 stands
-// for never.
+// A fillSlot is the state of the keys with one hash. Its times are those of fills.now, where 0
+// stands for never.
 type fillSlot struct {
 	writing   int32         // writes in flight
 	written   time.Duration // when a write last began or ended

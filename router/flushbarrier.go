@@ -67,9 +67,9 @@ func (t *latches) flush(l *lane, run func()) {
 	}
 }
 
-// drain is step 2. It reports whether no latch is held; if some are, drained is called when the last
-// of them is released. In a stripe that drain has visited, a write or copy that came after the flush
-// was counted takes no latch.
+// drain is step 2. It reports whether no latch is held; if some are, drained is called when the
+// last of them is released. In a stripe that drain has visited, a write or copy that came after the
+// flush was counted takes no latch.
 func (t *latches) drain() bool {
 	t.barrier.undrained.Store(latchStripes + 1) // one for this loop
 	idle := int32(1)

@@ -6,9 +6,9 @@ import (
 	"holdfast/upstream"
 )
 
-// negativeFlag is the client flag by which mcrouter marks an item in L1 that stands for a miss in L2
-// (lib/mc/msg.h). Reads of such an item miss. It makes an add of the key fail until it has expired; a
-// set replaces it.
+// negativeFlag is the client flag by which mcrouter marks an item in L1 that stands for a miss in
+// L2 (lib/mc/msg.h). Reads of such an item miss. It makes an add of the key fail until it has
+// expired; a set replaces it.
 const negativeFlag = 0x10000
 
 var negativeValue = []byte("ncache")

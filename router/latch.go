@@ -5,10 +5,10 @@ import (
 	"sync/atomic"
 )
 
-// latches let one write per key at a time go to the members of a replicated pool, over all lanes, so
-// that all members get the writes of a key in the same order. They also show which keys are being
-// written: reads of those may not go to just any member. A flush waits until no latch is held: see
-// flushbarrier.go.
+// latches let one write per key at a time go to the members of a replicated pool, over all lanes,
+// so that all members get the writes of a key in the same order. They also show which keys are
+// being written: reads of those may not go to just any member. A flush waits until no latch is
+// held: see flushbarrier.go.
 type latches struct {
 	stripes [latchStripes]latchStripe
 	// writing counts the latched keys by their hash. A read of a key whose count is 0 takes no lock.
@@ -145,8 +145,8 @@ func (t *latches) release(key []byte, hash uint64) {
 	}
 }
 
-// passOn takes the latch of key from its holder, if it has one, and returns those that continue. s.mu
-// is held.
+// passOn takes the latch of key from its holder, if it has one, and returns those that continue.
+// s.mu is held.
 func (s *latchStripe) passOn(t *latches, key string, hash uint64) (next []latched) {
 	h := s.held[key]
 	if !h.parked {

@@ -125,8 +125,8 @@ func (t *tree) journaled() []*upstream.Upstream {
 }
 
 // begin reads the members' marks before any request is served, marks the members, and starts the
-// goroutine that renews the marks. A member that can't be reached goes down; its mark is read when it
-// comes back.
+// goroutine that renews the marks. A member that can't be reached goes down; its mark is read when
+// it comes back.
 func (m *marks) begin(t *tree) {
 	found := map[*upstream.Upstream]*mark{}
 	var mu sync.Mutex // guards found
@@ -196,8 +196,8 @@ func (m *marks) read(p *upstream.Side, d *upstream.Upstream) (*mark, error) {
 	return &at, nil
 }
 
-// Check reads the mark of a member that comes back for the first time in this process, and takes the
-// member or its group down to be flushed if the mark requires it.
+// Check reads the mark of a member that comes back for the first time in this process, and takes
+// the member or its group down to be flushed if the mark requires it.
 func (m *marks) Check(p *upstream.Side, d *upstream.Upstream) error {
 	if m.wasChecked(d) {
 		return nil
@@ -342,5 +342,6 @@ func (m *marks) renew(d *upstream.Upstream) error {
 	return m.Mark(p, d)
 }
 
-// Mark marks the member. It returns no error if the member refuses the mark, for lack of memory say.
+// Mark marks the member. It returns no error if the member refuses the mark, for lack of memory
+// say.
 func (m *marks) Mark(p *upstream.Side, d *upstream.Upstream) error { return p.Set(m.key(d), m.value()) }

@@ -35,8 +35,8 @@ func (r *running) upAgain() {
 	})
 }
 
-// A start without the journal directory that counted for the members has them flushed: it was deleted,
-// or is a copy of before the member missed anything.
+// A start without the journal directory that counted for the members has them flushed: it was
+// deleted, or is a copy of before the member missed anything.
 func TestJournalFolderIsLost(t *testing.T) {
 	for _, test := range []struct {
 		name   string

@@ -11,8 +11,8 @@ import (
 	"holdfast/route"
 )
 
-// A shape is a route over pools that all work, and that a client can't tell from a single cache: all
-// answers are the cache's own, for each sequence of requests.
+// A shape is a route over pools that all work, and that a client can't tell from a single cache:
+// all answers are the cache's own, for each sequence of requests.
 type shape struct {
 	name  string
 	route route.Route
@@ -105,8 +105,8 @@ func modelRequest(rnd *rand.Rand, key, without string) string {
 // casOf finds the CAS in an answer, which is not the same for each cache.
 var casOf = regexp.MustCompile(`(?m)^(VALUE \S+ \d+ \d+ |(?:VA \d+|HD) c)(\d+)`)
 
-// TestRoutesAnswerAsOneCache asks each shape and a cache the same random requests, and compares each
-// answer, of which the CAS is left out: each side is given back its own.
+// TestRoutesAnswerAsOneCache asks each shape and a cache the same random requests, and compares
+// each answer, of which the CAS is left out: each side is given back its own.
 func TestRoutesAnswerAsOneCache(t *testing.T) {
 	for _, s := range shapes() {
 		t.Run(s.name, func(t *testing.T) {

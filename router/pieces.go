@@ -230,7 +230,8 @@ func (s *chunkRead) forward(l *lane, size int, whole []byte) {
 	}
 }
 
-// appendLine appends the line of an answer like first, of another kind and for a value of this size.
+// appendLine appends the line of an answer like first, of another kind and for a value of this
+// size.
 func (s *chunkRead) appendLine(dst []byte, kind mc.AnswerKind, size int) []byte {
 	line := s.first
 	line.Kind, line.ValueBytes = kind, size

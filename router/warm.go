@@ -12,7 +12,8 @@ import (
 )
 
 // A filling route reads from cold first. On a miss it reads from warm, and adds the item that it
-// finds there to cold: warm_up and l1_l2_cache. Its writes must pass a fillGuard above it: see fills.
+// finds there to cold: warm_up and l1_l2_cache. Its writes must pass a fillGuard above it: see
+// fills.
 //
 // A get is answered with warm's item at once, and the add follows. The other reads report details
 // that only cold knows, such as its CAS and its remaining TTL, so for them the add comes first and

@@ -51,8 +51,9 @@ func newFaultyDisk(disk vfs.FS, ofLogs bool, times int64, err error) *faultyDisk
 	return f
 }
 
-// A scenario is a store on a disk that fails, and what a start on a sound disk must find afterwards:
-// each item as the last acknowledged commit left it, or as a later one of unknown outcome did.
+// A scenario is a store on a disk that fails, and what a start on a sound disk must find
+// afterwards: each item as the last acknowledged commit left it, or as a later one of unknown
+// outcome did.
 type scenario struct {
 	t      *testing.T
 	rng    *rand.Rand

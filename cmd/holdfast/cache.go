@@ -193,8 +193,8 @@ func cacheName(args []string) string {
 	return "holdfast cache"
 }
 
-// plainError logs an error as its text alone: the handler formats by %+v, which adds stack traces to
-// Pebble's errors.
+// plainError logs an error as its text alone: the handler formats by %+v, which adds stack traces
+// to Pebble's errors.
 func plainError(_ []string, a slog.Attr) slog.Attr {
 	if err, ok := a.Value.Any().(error); ok {
 		a.Value = slog.StringValue(err.Error())

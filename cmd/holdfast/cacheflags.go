@@ -100,8 +100,8 @@ func (f *cacheFlags) finish() error {
 	return nil
 }
 
-// checkRefused refuses UDP. With --debug it accepts a UDP port and ignores it: memcached's own tests
-// pass one to servers and then don't use it.
+// checkRefused refuses UDP. With --debug it accepts a UDP port and ignores it: memcached's own
+// tests pass one to servers and then don't use it.
 func (f *cacheFlags) checkRefused() error {
 	if f.udpPort != 0 {
 		if !f.debug {

@@ -117,8 +117,8 @@ func defaultOf(v reflect.Value) string {
 var elsewhere = []string{"pools[].name", "pools[].members", "pools[].hash.", "pools[].failover", "pools[].warm_from",
 	"route.", "clusters", "default_cluster"}
 
-// Every setting has a row in operations.md with the default that the program has, and each row is of
-// a setting.
+// Every setting has a row in operations.md with the default that the program has, and each row is
+// of a setting.
 func TestDefaultsOfOperations(t *testing.T) {
 	c := config.Default()
 	file, err := config.ParseRouter([]byte("router: {pools: [{name: p, members: [127.0.0.1:1], failover: g}, " +

@@ -3,8 +3,8 @@
 // the list of its commands.
 //
 // Invoked as memcached, for example through a symbolic link, it runs "holdfast cache" with
-// memcached's command line; as memcached-debug, it adds the debugging commands that memcached's test
-// suite needs; as mcrouter, it runs "holdfast router" with mcrouter's command line.
+// memcached's command line; as memcached-debug, it adds the debugging commands that memcached's
+// test suite needs; as mcrouter, it runs "holdfast router" with mcrouter's command line.
 package main
 
 import (

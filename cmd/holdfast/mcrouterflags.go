@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// mcrouter's options without a counterpart are of two kinds. Those whose absence no client notices are
-// accepted, and listed once in the log. Those that protect something are refused: a router that
+// mcrouter's options without a counterpart are of two kinds. Those whose absence no client notices
+// are accepted, and listed once in the log. Those that protect something are refused: a router that
 // ignored an access list would be open, and nobody would read the warning.
 
 // ignoredToggles take no value, ignoredValues take one; neither has an effect here. They tune
@@ -46,8 +46,8 @@ var (
 		key-client-binding-nonlookaside-verifier xdp-tx-truncate-bytes old-D,D`)
 )
 
-// refusedToggles are the options that ask for a protection that Holdfast doesn't have, each with the
-// reason that is reported.
+// refusedToggles are the options that ask for a protection that Holdfast doesn't have, each with
+// the reason that is reported.
 var refusedToggles = map[string]string{
 	"acl-checker-enable":                         "clients aren't checked against an access list",
 	"acl-checker-enforce":                        "clients aren't checked against an access list",

@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// TestPIDFile writes the pid file over each thing that may be in its place, and removes it only while
-// it names this process.
+// TestPIDFile writes the pid file over each thing that may be in its place, and removes it only
+// while it names this process.
 func TestPIDFile(t *testing.T) {
 	own := fmt.Sprintf("%d\n", os.Getpid())
 	for name, test := range map[string]struct {

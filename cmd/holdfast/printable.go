@@ -11,10 +11,10 @@ import (
 )
 
 // A printable writer writes control characters as escapes like \u001b. Commands print text from
-// elsewhere: names of tables, versions that a server reports, keys, file names. A terminal would obey
-// control characters hidden in it, and change its title, its colours or what it pastes. They are
-// escaped even if the output isn't a terminal, since a pager may pass it on to one. In JSON, the
-// escape means the same character.
+// elsewhere: names of tables, versions that a server reports, keys, file names. A terminal would
+// obey control characters hidden in it, and change its title, its colours or what it pastes. They
+// are escaped even if the output isn't a terminal, since a pager may pass it on to one. In JSON,
+// the escape means the same character.
 //
 // It may be written to concurrently.
 type printable struct {
@@ -57,8 +57,8 @@ func (p *printable) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// isControl reports whether a terminal acts on r: the control characters of ASCII and Latin-1 except
-// newline and tab, and those that change the direction of text.
+// isControl reports whether a terminal acts on r: the control characters of ASCII and Latin-1
+// except newline and tab, and those that change the direction of text.
 func isControl(r rune) bool {
 	switch {
 	case r == '\n' || r == '\t':

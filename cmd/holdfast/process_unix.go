@@ -22,8 +22,8 @@ var stopSignals = []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1}
 // loops, listeners, HTTP and files.
 const spareFiles = 128
 
-// allowCores raises the core file limit as far as possible, and makes the Go runtime dump core after
-// a crash instead of only printing stacks. It fails if no core could be written.
+// allowCores raises the core file limit as far as possible, and makes the Go runtime dump core
+// after a crash instead of only printing stacks. It fails if no core could be written.
 func allowCores() error {
 	limit := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
 	if unix.Setrlimit(unix.RLIMIT_CORE, &limit) != nil && unix.Getrlimit(unix.RLIMIT_CORE, &limit) == nil {
@@ -97,8 +97,8 @@ const daemonVar = "HOLDFAST_DAEMON_PIPE"
 // inDaemon reports whether this process is the child.
 func inDaemon() bool { return os.Getenv(daemonVar) != "" }
 
-// daemonize is the command's side. The child's working directory is /, unless keepDirectory is set so
-// that cores can be written.
+// daemonize is the command's side. The child's working directory is /, unless keepDirectory is set
+// so that cores can be written.
 func daemonize(args []string, keepDirectory bool) error {
 	program, err := os.Executable()
 	if err != nil {

@@ -59,7 +59,8 @@ func TestProgressLineNeverWraps(t *testing.T) {
 	}
 }
 
-// TestProgressLineThatNobodySees draws nothing into what is no terminal, nor after nothing was shown.
+// TestProgressLineThatNobodySees draws nothing into what is no terminal, nor after nothing was
+// shown.
 func TestProgressLineThatNobodySees(t *testing.T) {
 	p := newProgressLine(&bytes.Buffer{})
 	p.show("text", 0.5)

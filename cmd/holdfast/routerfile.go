@@ -26,7 +26,8 @@ const (
 	fromTwemproxy configKind = "twemproxy"
 )
 
-// A routerReading reads the configuration of a router, of any kind, at the start and at each reload.
+// A routerReading reads the configuration of a router, of any kind, at the start and at each
+// reload.
 type routerReading struct {
 	flags *routerFlags
 	set   *pflag.FlagSet

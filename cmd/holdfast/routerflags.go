@@ -59,8 +59,8 @@ type routerFlags struct {
 	refused       []string // flags that were given and ask for a protection that is missing here
 }
 
-// mcrouterOnly are the flags that change how mcrouter's configuration is read; they have no effect on
-// other kinds.
+// mcrouterOnly are the flags that change how mcrouter's configuration is read; they have no effect
+// on other kinds.
 var mcrouterOnly = []string{
 	"route-prefix", "config-params", "miss-on-get-errors", "timeouts-until-tko", "big-value-split-threshold",
 	"server-timeout", "cross-region-timeout-ms", "cross-cluster-timeout-ms", "within-cluster-timeout-ms",
@@ -268,7 +268,8 @@ func replace[T comparable](setting *T, flag T) {
 	}
 }
 
-// listeners returns the command line's listeners. A listener that is also in the file keeps its route.
+// listeners returns the command line's listeners. A listener that is also in the file keeps its
+// route.
 func (f *routerFlags) listeners(r *config.Router) []config.RouterListener {
 	var all []config.RouterListener
 	add := func(address string, tls config.ListenTLS) {

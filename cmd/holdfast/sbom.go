@@ -7,9 +7,9 @@ import (
 	"holdfast"
 )
 
-// A bill lists the modules of a program for vulnerability scanners, as CycloneDX 1.6 JSON (ECMA-424)
-// with the fields that Go's build information provides. It is read from the program itself, so every
-// build has one, and it always matches the build.
+// A bill lists the modules of a program for vulnerability scanners, as CycloneDX 1.6 JSON
+// (ECMA-424) with the fields that Go's build information provides. It is read from the program
+// itself, so every build has one, and it always matches the build.
 type bill struct {
 	Format   string `json:"bomFormat"`
 	Spec     string `json:"specVersion"`
@@ -53,8 +53,8 @@ func billOf(info *debug.BuildInfo) bill {
 	return b
 }
 
-// module returns the component for a Go module. sum is from go.sum: a SHA-256 over the files' hashes,
-// so it isn't the hash of one file.
+// module returns the component for a Go module. sum is from go.sum: a SHA-256 over the files'
+// hashes, so it isn't the hash of one file.
 func module(path, version, sum string) component {
 	c := component{Type: "library", Name: path, Version: version, URL: "pkg:golang/" + path + "@" + version}
 	if sum != "" {

@@ -18,9 +18,9 @@ import (
 	"holdfast/node"
 )
 
-// gcPercent lets the heap grow to five times its live size before a collection. Items are outside of
-// the heap, so its live size is a few megabytes of buffers, and a collection costs the event loops
-// more than the memory is worth.
+// gcPercent lets the heap grow to five times its live size before a collection. Items are outside
+// of the heap, so its live size is a few megabytes of buffers, and a collection costs the event
+// loops more than the memory is worth.
 const gcPercent = 400
 
 // heapBytes is the heap size above which collections run more often than by gcPercent: clients that
@@ -108,8 +108,8 @@ func tuneRuntime(o *node.Options) {
 }
 
 // resolveLoops replaces 0 by the default number of event loops, and returns the total. A cache has
-// one loop per processor. A router has one fewer, but at least one: each of its requests crosses the
-// kernel's network four times, and a loop that waits for a processor makes all its clients wait
+// one loop per processor. A router has one fewer, but at least one: each of its requests crosses
+// the kernel's network four times, and a loop that waits for a processor makes all its clients wait
 // (decisions/0012).
 func resolveLoops(c *config.Config, processors int) int {
 	c.Cache.Threads = cmp.Or(c.Cache.Threads, processors)

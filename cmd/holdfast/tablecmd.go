@@ -63,8 +63,8 @@ func (f *tableFlags) run(cmd *cobra.Command, do func(ctx context.Context, c *tra
 	return do(ctx, client)
 }
 
-// interruptible returns the command's context, canceled by the first signal; a second signal ends the
-// program.
+// interruptible returns the command's context, canceled by the first signal; a second signal ends
+// the program.
 func interruptible(cmd *cobra.Command) (ctx context.Context, stop func()) {
 	ctx, stop = signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)

@@ -151,8 +151,8 @@ func (e *takenError) advice() string {
 		what, e.address, peer, e.commandWith(flag))
 }
 
-// commandWith returns the command line with another address after flag instead of the one in use. The
-// other arguments stay: without --data, for example, other tables would be served.
+// commandWith returns the command line with another address after flag instead of the one in use.
+// The other arguments stay: without --data, for example, other tables would be served.
 func (e *takenError) commandWith(flag string) string {
 	_, port, _ := net.SplitHostPort(e.address)
 	words := []string{selfName()}

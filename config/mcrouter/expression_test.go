@@ -21,8 +21,8 @@ const (
 	aMapping // of texts
 )
 
-// An expression is a value of a file, as JSON, and what a plain evaluator says that it is. If short is
-// not "", it is the same as text, for the argument of a call in its short form.
+// An expression is a value of a file, as JSON, and what a plain evaluator says that it is. If short
+// is not "", it is the same as text, for the argument of a call in its short form.
 type expression struct {
 	json  string
 	short string
@@ -64,7 +64,8 @@ func quoted(text string) string {
 // written returns an expression that is a text in the file.
 func written(text string, eval func(env) any) expression { return expression{quoted(text), text, eval} }
 
-// call returns a call in its short form if its arguments have one, else, or by chance, as a mapping.
+// call returns a call in its short form if its arguments have one, else, or by chance, as a
+// mapping.
 func (g generator) call(name, params string, eval func(env) any, args ...expression) expression {
 	short := g.IntN(3) > 0
 	var texts, fields []string
@@ -180,8 +181,8 @@ func (g generator) choice(k kind, depth int) expression {
 	}, condition, yes, no)
 }
 
-// defined is an expression that uses a name of its own. Names are unique, since a variable can't use
-// one of the same name outside; those of loops hide each other.
+// defined is an expression that uses a name of its own. Names are unique, since a variable can't
+// use one of the same name outside; those of loops hide each other.
 func (g generator) defined(k kind, depth int) expression {
 	*g.names++
 	name, of := fmt.Sprintf("v%d", *g.names), kind(g.IntN(5))

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// A jsonWriter writes random values with what mcrouter's JSON has beyond the standard: comments, and
-// commas before closing brackets.
+// A jsonWriter writes random values with what mcrouter's JSON has beyond the standard: comments,
+// and commas before closing brackets.
 type jsonWriter struct {
 	*rand.Rand
 	out    strings.Builder
@@ -102,8 +102,8 @@ func (w *jsonWriter) elements(open, closing byte, element func()) {
 	w.closed = w.out.Len()
 }
 
-// TestRandomJSON parses random values. A list or a mapping that is cut off anywhere is an error, with
-// a line that the text has.
+// TestRandomJSON parses random values. A list or a mapping that is cut off anywhere is an error,
+// with a line that the text has.
 func TestRandomJSON(t *testing.T) {
 	for seed := range uint64(1500) {
 		w := &jsonWriter{Rand: rand.New(rand.NewPCG(seed, 5))}

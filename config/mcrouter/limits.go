@@ -73,8 +73,8 @@ func checkShape(v any) error {
 	return nil
 }
 
-// shapeOf measures v, a value at that level. before has the shapes of the values that were measured,
-// by their identities. Beyond maxDepth levels it stops: checkShape refuses v then.
+// shapeOf measures v, a value at that level. before has the shapes of the values that were
+// measured, by their identities. Beyond maxDepth levels it stops: checkShape refuses v then.
 func shapeOf(v any, level int, before map[any]shape) shape {
 	if level > maxDepth {
 		return shape{values: 1, depth: maxDepth + 1}

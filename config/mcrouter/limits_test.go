@@ -91,8 +91,8 @@ func TestRangeToTheLargestNumber(t *testing.T) {
 	}
 }
 
-// TestInheritedOptionsAreLimited has one pool of many options that many pools inherit, each of which
-// gets its own copy.
+// TestInheritedOptionsAreLimited has one pool of many options that many pools inherit, each of
+// which gets its own copy.
 func TestInheritedOptionsAreLimited(t *testing.T) {
 	var text strings.Builder
 	text.WriteString(`{"route": "NullRoute", "pools": {"base": {"servers": []`)

@@ -59,8 +59,8 @@ func TestEveryHandleReportsUnknownOptions(t *testing.T) {
 }
 
 // TestAFaultHasNoConsequences breaks each option of each handle: by a value of another type, by a
-// route that doesn't exist, and by an empty list of children. The faults are those of the option: no
-// other option, which was valid before, is reported as unsupported, and unknown ones still are.
+// route that doesn't exist, and by an empty list of children. The faults are those of the option:
+// no other option, which was valid before, is reported as unsupported, and unknown ones still are.
 func TestAFaultHasNoConsequences(t *testing.T) {
 	values := []any{"nowhere", -1, 0.5, true, nil, []any{}, []any{"nowhere"}, map[string]any{}, []any{map[string]any{}}}
 	for _, options := range validOptions(t) {

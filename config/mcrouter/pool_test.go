@@ -93,8 +93,8 @@ func TestTimeoutsByDistance(t *testing.T) {
 	}
 }
 
-// TestInheritAgainstAModel has pools that inherit from each other, in any order of the file. An option
-// is that of the nearest pool that has it.
+// TestInheritAgainstAModel has pools that inherit from each other, in any order of the file. An
+// option is that of the nearest pool that has it.
 func TestInheritAgainstAModel(t *testing.T) {
 	options := []string{"servers", "server_timeout", "connect_timeout", "port_override", "keep_routing_prefix", "weights"}
 	for seed := range uint64(500) {
@@ -176,8 +176,8 @@ func inherited(i int, value func(option string) int) route.Pool {
 	return p
 }
 
-// TestTheFirstRouteSetsThePoolsHash has several routes to one pool with hashes of their own: the pool
-// has the first one's, and the others state theirs where it differs.
+// TestTheFirstRouteSetsThePoolsHash has several routes to one pool with hashes of their own: the
+// pool has the first one's, and the others state theirs where it differs.
 func TestTheFirstRouteSetsThePoolsHash(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 6))

@@ -26,8 +26,8 @@ func nested(r *rand.Rand, depth int) string {
 	return strings.Join(parts, "")
 }
 
-// TestRandomFilesPrint parses files of random routes. Each fault has a path in the file, and options
-// without faults print as a file of Holdfast's that parses to the same options.
+// TestRandomFilesPrint parses files of random routes. Each fault has a path in the file, and
+// options without faults print as a file of Holdfast's that parses to the same options.
 func TestRandomFilesPrint(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 10))
 	whole := 0

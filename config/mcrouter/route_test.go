@@ -45,8 +45,8 @@ const allErrors = "Reads:[connect connect_timeout timeout down busy server_error
 	"Updates:[connect connect_timeout timeout down busy server_error] " +
 	"Deletes:[connect connect_timeout timeout down busy server_error]"
 
-// parsed parses a route in a file with two pools, and describes the result: the route and the pools,
-// or the faults; then the warnings.
+// parsed parses a route in a file with two pools, and describes the result: the route and the
+// pools, or the faults; then the warnings.
 func parsed(text string) string {
 	var warnings strings.Builder
 	o, err := mcrouter.Parse(

@@ -73,8 +73,8 @@ func (g *grower) singles() []string {
 	return slices.DeleteFunc(slices.Clone(g.names), func(name string) bool { return len(g.named[name]) != 1 })
 }
 
-// children returns several routes: a list of routes and lists, one of which may be empty, the servers
-// of a pool, or a name.
+// children returns several routes: a list of routes and lists, one of which may be empty, the
+// servers of a pool, or a name.
 func (g *grower) children(depth int) (text string, want []route.Route) {
 	switch g.IntN(6) {
 	case 0:
@@ -239,8 +239,8 @@ func (g *grower) define() string {
 	return `"` + name + `": ` + text
 }
 
-// TestTreesAgainstTheDocumentation parses files of random combinations of handles, in their long and
-// short forms, with names, and compares the whole tree.
+// TestTreesAgainstTheDocumentation parses files of random combinations of handles, in their long
+// and short forms, with names, and compares the whole tree.
 func TestTreesAgainstTheDocumentation(t *testing.T) {
 	for seed := range uint64(4000) {
 		g := &grower{Rand: rand.New(rand.NewPCG(seed, 3)), named: map[string][]route.Route{}}

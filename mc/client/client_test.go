@@ -263,8 +263,9 @@ func (p *pieces) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// TestAnswersInPieces reads random answers that arrive in pieces, to the end, or to where the server
-// closes the connection: each answer is the one that was sent, until the first that isn't whole.
+// TestAnswersInPieces reads random answers that arrive in pieces, to the end, or to where the
+// server closes the connection: each answer is the one that was sent, until the first that isn't
+// whole.
 func TestAnswersInPieces(t *testing.T) {
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 0))

@@ -188,8 +188,8 @@ func TestInterruptedImportsResume(t *testing.T) {
 	}
 }
 
-// The damage of a compressed file is always an error, if only at its end. Of another one, at most the
-// item in the damaged line is imported as something else.
+// The damage of a compressed file is always an error, if only at its end. Of another one, at most
+// the item in the damaged line is imported as something else.
 func TestDamagedFiles(t *testing.T) {
 	for seed := range uint64(40) {
 		g := generator{rand.New(rand.NewPCG(seed, 2))}
