@@ -213,3 +213,24 @@ func TestAnswersOfAnEarlierEpoch(t *testing.T) {
 		t.Errorf("got %q; want %q", r.got, want)
 	}
 }
+
+// The memory of a large request goes once it is written or has failed; that of a small one is kept.
+func TestLargeBuffersAreReleased(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		bytes int
+		end   func(*link)
+		kept  bool
+	}{
+		{"small, written", 1000, func(k *link) { k.wrote(len(k.out), nil) }, true},
+		{"large, written", spareOutBytes + 1, func(k *link) { k.wrote(len(k.out), nil) }, false},
+		{"large, failed", spareOutBytes + 1, func(k *link) { k.failAll(Closed, errClosed) }, false},
+	} {
+		k := owing(t, "get a\r\n", discard{}).link
+		k.out = make([]byte, test.bytes)
+		test.end(k)
+		if kept := cap(k.out) > 0; kept != test.kept || len(k.out) > 0 {
+			t.Errorf("%s: got %d bytes left, memory kept: %t; want %t", test.name, len(k.out), kept, test.kept)
+		}
+	}
+}
