@@ -6,11 +6,10 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-
-	"github.com/valyala/fasthttp"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/valyala/fasthttp"
 
 	"holdfast/shard"
 	"holdfast/table"

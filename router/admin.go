@@ -6,16 +6,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"holdfast"
-	"holdfast/mc"
-	"holdfast/route"
-	"holdfast/upstream"
 	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
+
+	"holdfast"
+	"holdfast/mc"
+	"holdfast/route"
+	"holdfast/upstream"
 )
 
 // adminPrefix begins the keys whose get is answered by the router itself, as in mcrouter

@@ -1,9 +1,10 @@
 package router
 
 import (
+	"testing"
+
 	"holdfast/route"
 	"holdfast/upstream"
-	"testing"
 )
 
 func TestAllSyncAnswersWithTheWorst(t *testing.T) {

@@ -1,9 +1,10 @@
 package router
 
 import (
+	"log/slog"
+
 	"holdfast/route"
 	"holdfast/upstream"
-	"log/slog"
 )
 
 // nothingHeld answers at once, as if nothing were held or stored.

@@ -2,9 +2,10 @@ package router
 
 import (
 	"bytes"
+	"strconv"
+
 	"holdfast/mc"
 	"holdfast/upstream"
-	"strconv"
 )
 
 // A chunked pool may hold values that mcrouter's BigValueRoute has stored (BigValueRoute-inl.h):

@@ -2,9 +2,10 @@ package router
 
 import (
 	"fmt"
-	"holdfast/route"
 	"strings"
 	"testing"
+
+	"holdfast/route"
 )
 
 // A value as mcrouter's BigValueRoute stores it.

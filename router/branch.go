@@ -3,6 +3,7 @@ package router
 import (
 	"bytes"
 	"encoding/base64"
+
 	"holdfast/mc"
 	"holdfast/upstream"
 )

@@ -1,8 +1,9 @@
 package router
 
 import (
-	"holdfast/route"
 	"time"
+
+	"holdfast/route"
 )
 
 // warmPoolExptime is the exptime of items that a pool gets from its WarmFrom, if that can't report

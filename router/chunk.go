@@ -4,10 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"hash/fnv"
-	"holdfast/mc"
-	"holdfast/upstream"
 	"strconv"
 	"strings"
+
+	"holdfast/mc"
+	"holdfast/upstream"
 )
 
 // A chunked pool stores a value above a size in pieces, as mcrouter's BigValueRoute does. Under the

@@ -3,12 +3,13 @@ package router
 import (
 	"bytes"
 	"fmt"
-	"holdfast/mc"
-	"holdfast/route"
-	"holdfast/upstream"
 	"strings"
 	"sync"
 	"testing"
+
+	"holdfast/mc"
+	"holdfast/route"
+	"holdfast/upstream"
 )
 
 func chunkRig(t testing.TB, lanes int) (*rig, *stub) {

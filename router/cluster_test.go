@@ -1,8 +1,9 @@
 package router
 
 import (
-	"holdfast/route"
 	"testing"
+
+	"holdfast/route"
 )
 
 // Where an unknown cluster's keys go, as in mcrouter's RouteHandleMap-inl.h.

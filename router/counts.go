@@ -1,10 +1,11 @@
 package router
 
 import (
-	"holdfast/mc"
-	"holdfast/upstream"
 	"slices"
 	"sync/atomic"
+
+	"holdfast/mc"
+	"holdfast/upstream"
 )
 
 // counts are the numbers of client requests that were answered, by their results. A lane's counts

@@ -1,9 +1,10 @@
 package router
 
 import (
-	"holdfast/route"
 	"reflect"
 	"slices"
+
+	"holdfast/route"
 )
 
 // at returns the tree for the requests of an entry.

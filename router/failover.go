@@ -3,13 +3,14 @@ package router
 import (
 	"bytes"
 	"cmp"
+	"slices"
+	"sync/atomic"
+	"time"
+
 	"holdfast/mc"
 	"holdfast/ring"
 	"holdfast/route"
 	"holdfast/upstream"
-	"slices"
-	"sync/atomic"
-	"time"
 )
 
 // failover asks the children one after the other, until one's answer is no error of the policy.

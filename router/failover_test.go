@@ -2,11 +2,12 @@ package router
 
 import (
 	"fmt"
-	"holdfast/route"
-	"holdfast/upstream"
 	"strings"
 	"testing"
 	"time"
+
+	"holdfast/route"
+	"holdfast/upstream"
 )
 
 func TestFailoverGoesOnAfterErrorsOfThePolicy(t *testing.T) {

@@ -3,14 +3,15 @@ package router
 import (
 	"bytes"
 	"fmt"
-	"holdfast/cache"
-	"holdfast/mc"
-	"holdfast/route"
-	"holdfast/upstream"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	"holdfast/cache"
+	"holdfast/mc"
+	"holdfast/route"
+	"holdfast/upstream"
 )
 
 // A stub is a member without a connection: a cache that notes what it is asked, and fails or

@@ -3,8 +3,6 @@ package router
 import (
 	"bufio"
 	"fmt"
-	"holdfast/route"
-	"holdfast/upstream"
 	"net"
 	"runtime"
 	"strings"
@@ -12,6 +10,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"holdfast/route"
+	"holdfast/upstream"
 )
 
 // allMissed is what a line of keys that nobody holds is answered.

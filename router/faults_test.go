@@ -3,13 +3,14 @@ package router
 import (
 	"bufio"
 	"fmt"
-	"holdfast/route"
 	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"holdfast/route"
 )
 
 // startMember starts one that does with each connection, which is the n-th from 0 on, what serve

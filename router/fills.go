@@ -1,11 +1,12 @@
 package router
 
 import (
-	"holdfast/mc"
-	"holdfast/upstream"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"holdfast/mc"
+	"holdfast/upstream"
 )
 
 // fills prevents an item that is read from one route and added to another (warm.go, l1l2.go) from

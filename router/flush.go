@@ -2,6 +2,7 @@ package router
 
 import (
 	"fmt"
+
 	"holdfast/mc"
 	"holdfast/upstream"
 )

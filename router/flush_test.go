@@ -2,10 +2,11 @@ package router
 
 import (
 	"fmt"
-	"holdfast/route"
 	"strings"
 	"testing"
 	"time"
+
+	"holdfast/route"
 )
 
 // direct returns a router before one cache alone: a client that speaks to the member itself.

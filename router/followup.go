@@ -1,10 +1,11 @@
 package router
 
 import (
-	"holdfast/mc"
-	"holdfast/upstream"
 	"math/bits"
 	"strconv"
+
+	"holdfast/mc"
+	"holdfast/upstream"
 )
 
 // deleteOf is a delete of what r is about.

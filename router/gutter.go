@@ -2,10 +2,11 @@ package router
 
 import (
 	"fmt"
+	"time"
+
 	"holdfast/journal"
 	"holdfast/mc"
 	"holdfast/upstream"
-	"time"
 )
 
 // guttered is a sharded pool with a gutter: another pool, which takes the keys of members that are

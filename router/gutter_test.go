@@ -1,10 +1,11 @@
 package router
 
 import (
-	"holdfast/route"
 	"strings"
 	"testing"
 	"time"
+
+	"holdfast/route"
 )
 
 // guttered returns options of a pool of two members before a gutter of one, and the ways to the

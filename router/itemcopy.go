@@ -3,6 +3,7 @@ package router
 import (
 	"bytes"
 	"fmt"
+
 	"holdfast/journal"
 	"holdfast/mc"
 	"holdfast/upstream"

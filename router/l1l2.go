@@ -2,6 +2,7 @@ package router
 
 import (
 	"bytes"
+
 	"holdfast/mc"
 	"holdfast/upstream"
 )

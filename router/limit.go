@@ -2,11 +2,12 @@ package router
 
 import (
 	"cmp"
+	"sync"
+	"time"
+
 	"holdfast/mc"
 	"holdfast/route"
 	"holdfast/upstream"
-	"sync"
-	"time"
 )
 
 // A bucket of tokens is filled at a rate, up to its burst. The caller chooses the unit of time,

@@ -1,9 +1,10 @@
 package router
 
 import (
+	"sync/atomic"
+
 	"holdfast/mc"
 	"holdfast/upstream"
-	"sync/atomic"
 )
 
 // A localRoute forwards to the cache of this process, a member without an upstream.

@@ -3,14 +3,15 @@ package router
 import (
 	"context"
 	"fmt"
-	"holdfast/journal"
-	"holdfast/route"
-	"holdfast/upstream"
 	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"holdfast/journal"
+	"holdfast/route"
+	"holdfast/upstream"
 )
 
 // marks detects that the journal directory was lost or replaced by an old copy. Otherwise a router

@@ -2,11 +2,12 @@ package router
 
 import (
 	"errors"
-	"holdfast/route"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"holdfast/route"
 )
 
 // missedBySecond has a router whose second member misses a write, and ends it. The member can be

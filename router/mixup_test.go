@@ -2,7 +2,6 @@ package router
 
 import (
 	"fmt"
-	"holdfast/route"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -10,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"holdfast/route"
 )
 
 // The hunt for an answer that is given to another's request. Many clients ask at random for shared

@@ -3,10 +3,11 @@ package router
 import (
 	"bytes"
 	"encoding/base64"
+	"time"
+
 	"holdfast/mc"
 	"holdfast/route"
 	"holdfast/upstream"
-	"time"
 )
 
 // modifyKey forwards requests with another key. Their answers get the client's key back.

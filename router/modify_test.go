@@ -2,12 +2,13 @@ package router
 
 import (
 	"fmt"
-	"holdfast/mc"
-	"holdfast/route"
-	"holdfast/upstream"
 	"strings"
 	"testing"
 	"time"
+
+	"holdfast/mc"
+	"holdfast/route"
+	"holdfast/upstream"
 )
 
 func TestModifyKey(t *testing.T) {

@@ -2,11 +2,12 @@ package router
 
 import (
 	"fmt"
-	"holdfast/route"
-	"holdfast/upstream"
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"holdfast/route"
+	"holdfast/upstream"
 )
 
 // A member that refuses deletes as long as it is told to, as a proxy does whose server is away.

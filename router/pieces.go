@@ -2,9 +2,10 @@ package router
 
 import (
 	"bytes"
+	"math/rand/v2"
+
 	"holdfast/mc"
 	"holdfast/upstream"
-	"math/rand/v2"
 )
 
 // pieces are requests for all pieces of a value, a few of which are in flight at once.

@@ -2,15 +2,16 @@ package router
 
 import (
 	"fmt"
-	"holdfast/mc"
-	"holdfast/route"
-	"holdfast/upstream"
 	"math/rand/v2"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"holdfast/mc"
+	"holdfast/route"
+	"holdfast/upstream"
 )
 
 // randomRoute is a route of any kind, up to so many levels deep.

@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"holdfast/journal"
-	"holdfast/route"
-	"holdfast/upstream"
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"holdfast/journal"
+	"holdfast/route"
+	"holdfast/upstream"
 )
 
 // When a router is killed, some members have applied the writes in flight and others haven't, and

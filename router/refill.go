@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"holdfast/upstream"
 	"log/slog"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"holdfast/upstream"
 )
 
 // A member of a replicated pool that comes back lacks the items whose writes it missed, or all

@@ -2,9 +2,10 @@ package router
 
 import (
 	"fmt"
-	"holdfast/route"
 	"strings"
 	"testing"
+
+	"holdfast/route"
 )
 
 // A member that comes back empty gets what another has, with its flags and what is left of its TTL.

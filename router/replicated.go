@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+
 	"holdfast/journal"
 	"holdfast/mc"
 	"holdfast/route"

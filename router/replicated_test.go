@@ -2,7 +2,6 @@ package router
 
 import (
 	"fmt"
-	"holdfast/route"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -10,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"holdfast/route"
 )
 
 // replicas starts n caches behind cutters, and returns the options of a pool of them.

@@ -4,16 +4,17 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"holdfast/journal"
-	"holdfast/loop"
-	"holdfast/mc"
-	"holdfast/route"
-	"holdfast/upstream"
 	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"holdfast/journal"
+	"holdfast/loop"
+	"holdfast/mc"
+	"holdfast/route"
+	"holdfast/upstream"
 )
 
 // A Router takes requests to members. Make it with New, give it the loops with Start, and give it

@@ -2,12 +2,13 @@ package router
 
 import (
 	"bufio"
-	"holdfast/mc"
-	"holdfast/route"
-	"holdfast/upstream"
 	"net"
 	"strings"
 	"testing"
+
+	"holdfast/mc"
+	"holdfast/route"
+	"holdfast/upstream"
 )
 
 // scripted runs a router before an upstream that answers each line with what answer returns for it.

@@ -2,11 +2,12 @@ package router
 
 import (
 	"bytes"
+	"slices"
+	"sync/atomic"
+
 	"holdfast/mc"
 	"holdfast/ring"
 	"holdfast/upstream"
-	"slices"
-	"sync/atomic"
 )
 
 // hashed forwards a query to the child that owns its key.

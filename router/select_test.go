@@ -2,11 +2,12 @@ package router
 
 import (
 	"fmt"
-	"holdfast/route"
-	"holdfast/upstream"
 	"math"
 	"strings"
 	"testing"
+
+	"holdfast/route"
+	"holdfast/upstream"
 )
 
 func TestHashSpreadsKeysAndKeepsThem(t *testing.T) {

@@ -2,13 +2,14 @@ package router
 
 import (
 	"fmt"
-	"holdfast/mc"
-	"holdfast/route"
-	"holdfast/upstream"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"holdfast/mc"
+	"holdfast/route"
+	"holdfast/upstream"
 )
 
 func TestShadowCopiesAShare(t *testing.T) {

@@ -1,9 +1,10 @@
 package router
 
 import (
-	"holdfast/route"
 	"testing"
 	"time"
+
+	"holdfast/route"
 )
 
 func TestShardOfAKey(t *testing.T) {

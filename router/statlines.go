@@ -2,10 +2,11 @@ package router
 
 import (
 	"fmt"
-	"holdfast"
-	"holdfast/upstream"
 	"slices"
 	"time"
+
+	"holdfast"
+	"holdfast/upstream"
 )
 
 // A router answers stats as memcached does, so that what reads a cache's statistics reads a

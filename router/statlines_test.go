@@ -2,10 +2,11 @@ package router
 
 import (
 	"fmt"
-	"holdfast/route"
 	"strings"
 	"testing"
 	"time"
+
+	"holdfast/route"
 )
 
 // statsOf are the lines of a group, by name.

@@ -2,13 +2,14 @@ package router
 
 import (
 	"bytes"
-	"holdfast/mc"
-	"holdfast/route"
-	"holdfast/upstream"
 	"log/slog"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"holdfast/mc"
+	"holdfast/route"
+	"holdfast/upstream"
 )
 
 // A filling route reads from cold first. On a miss it reads from warm, and adds the item that it

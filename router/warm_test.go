@@ -2,13 +2,14 @@ package router
 
 import (
 	"fmt"
-	"holdfast/mc"
-	"holdfast/route"
-	"holdfast/upstream"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"holdfast/mc"
+	"holdfast/route"
+	"holdfast/upstream"
 )
 
 func warmRig(t testing.TB, lanes int) (r *rig, cold, warm *stub) {
