@@ -6,8 +6,8 @@
 // Open starts:
 //
 //  1. the store, with the items of its file if that is valid;
-//  2. the sockets: the cache's, the router's, the tables' together with their directory, then HTTP's.
-//     A taken port or directory ends the start before anything is served;
+//  2. the sockets: the cache's, the router's, the tables' together with their directory, then
+//     HTTP's. A taken port or directory ends the start before anything is served;
 //  3. the router's pools, once the DNS names among their members have been looked up;
 //  4. the ticker, which advances the store's clock once per second;
 //  5. the cache's server, then the router's, whose members may be that cache, the tables', and

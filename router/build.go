@@ -9,14 +9,14 @@ import (
 	"holdfast/upstream"
 )
 
-// A builder makes a tree of Options that have passed their Check.
+// A builder makes a tree of route.Options that have passed their Check.
 type builder struct {
 	router *Router
 	tree   *tree
 	pools  map[string]*pool
 
-	layered map[*pool]bool // whose routes have their layers
-	fills   *fills         // nil if nothing is filled from something else
+	layered map[*pool]bool // pools whose routes have their layers
+	fills   *fills         // nil if no route fills another
 	clock   clock
 }
 
@@ -106,7 +106,7 @@ func (b *builder) replicated(o *route.Pool, p *pool) forwarder {
 	return p.replicated
 }
 
-// cacheAddress is the address of the cache of this process.
+// cacheAddress is the address that stands for the cache of this process.
 const cacheAddress = "cache"
 
 func (b *builder) member(o *route.Pool, m *route.Member) (*member, error) {
@@ -125,7 +125,7 @@ func (b *builder) member(o *route.Pool, m *route.Member) (*member, error) {
 	}
 	var err error
 	if b.journaled(o) {
-		shared := "" // by all sharded pools: what one of them missed, the others don't see either
+		shared := "" // all sharded pools share an upstream, and what it missed by any of them
 		if o.Kind == route.Replicated {
 			shared = o.Name
 		}
@@ -145,7 +145,7 @@ func (b *builder) member(o *route.Pool, m *route.Member) (*member, error) {
 	return made, nil
 }
 
-// journaled reports whether the members of a pool have journals of what they miss.
+// journaled reports whether the members of a pool have journals.
 func (b *builder) journaled(o *route.Pool) bool {
 	if o.Kind == route.Replicated || o.Failover != "" || o.Journal {
 		return true

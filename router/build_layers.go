@@ -10,16 +10,16 @@ import (
 // their TTL.
 const warmPoolExptime = time.Hour
 
-// layers puts the routes before each pool that its options require: pieces, and before them the
-// filling from WarmFrom, so that each of the two pools cuts large values by its own options.
+// layers puts before each pool the routes that its options require: the splitting of large values,
+// and before it the filling from WarmFrom, so that each of the two pools splits by its own options.
 func (b *builder) layers() {
 	for _, p := range b.tree.pools {
 		b.layer(p, map[*pool]bool{})
 	}
 }
 
-// layer puts the layers before a pool, unless it has them already: a pool that others are warmed
-// from gets them before those.
+// layer puts the layers before a pool, unless it has them already. A pool that fills others gets
+// its layers before those others do.
 func (b *builder) layer(p *pool, on map[*pool]bool) {
 	if b.layered[p] || on[p] {
 		return
@@ -42,7 +42,7 @@ func (b *builder) layersOf(p *pool, to forwarder) forwarder {
 	return to
 }
 
-// poolRoute returns the pool's route, or one with another hash.
+// poolRoute returns the pool's route, or a route over its members with the hash of o.
 func (b *builder) poolRoute(o *route.Route) (forwarder, error) {
 	p := b.pools[o.Pool]
 	if o.Hash.IsZero() {
@@ -60,7 +60,7 @@ func (b *builder) poolRoute(o *route.Route) (forwarder, error) {
 	return pooled{p, p.prefixed(b.layersOf(p, to))}, nil
 }
 
-// prefixed returns a route that leaves the prefixes on the keys, if the pool's options require it.
+// prefixed returns a route that keeps the prefixes of keys, if the pool's options require it.
 func (p *pool) prefixed(to forwarder) forwarder {
 	if p.options.KeepRoutingPrefix {
 		return keepPrefix{to}
@@ -68,7 +68,7 @@ func (p *pool) prefixed(to forwarder) forwarder {
 	return to
 }
 
-// A pooled is a pool's route, which is explained by the pool's name.
+// A pooled is a pool's route. Explanations name it by the pool.
 type pooled struct {
 	pool *pool
 	to   forwarder

@@ -39,7 +39,7 @@ func (b *builder) route(o *route.Route) (forwarder, error) {
 	return b.among(o)
 }
 
-// routes are those of the children.
+// routes makes the routes of the children.
 func (b *builder) routes(children []route.Route) ([]forwarder, error) {
 	made := make([]forwarder, len(children))
 	for i := range children {
@@ -103,7 +103,7 @@ func (b *builder) hash(o *route.Route, children []forwarder) (forwarder, error) 
 	return &h, nil
 }
 
-// host is the name by which this host chooses among others.
+// host returns the name by which this host makes its choices.
 func (b *builder) host() string {
 	name, err := os.Hostname()
 	if err != nil {
@@ -112,7 +112,7 @@ func (b *builder) host() string {
 	return name
 }
 
-// latest has the children in an order that this process keeps, also over a Reload.
+// latest orders the children at random, in an order that this process keeps over reloads.
 func (b *builder) latest(o *route.Route, children []forwarder) (forwarder, error) {
 	start := b.router.started.UnixNano()
 	members := o.RingMembers()
@@ -214,8 +214,9 @@ func (b *builder) modifyKey(o *route.Route, target forwarder) (forwarder, error)
 	return &modifyKey{target: b.guard(target), ensure: o.EnsureKeyPrefix, replace: o.ReplaceKeyPrefix}, nil
 }
 
-// cluster is where the route of keys with this prefix is, or will be, in tree.clusters; -1 is the
-// root.
+// cluster returns the index in tree.clusters that the route of keys with this prefix has or will
+// have;
+// -1 is the root.
 func (b *builder) cluster(prefix string) (int, bool) {
 	o := &b.tree.options
 	if prefix == "" {
@@ -288,7 +289,8 @@ func (b *builder) clusters() error {
 	return b.checkClusters()
 }
 
-// checkClusters finds routes that set_cluster leads back to themselves: a request would never end.
+// checkClusters returns an error if set_cluster leads from a route back to itself, since a request
+// would never be answered.
 func (b *builder) checkClusters() error {
 	o := &b.tree.options
 	next := func(at int) []int {
@@ -333,7 +335,7 @@ func (b *builder) checkClusters() error {
 	return nil
 }
 
-// leadsTo are the clusters that a route, or one in it, sends requests to.
+// leadsTo returns the clusters that a route, or one within it, sends requests to.
 func (b *builder) leadsTo(r *route.Route) []int {
 	var to []int
 	if at, ok := b.cluster(r.SetCluster); ok {

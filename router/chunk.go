@@ -11,23 +11,23 @@ import (
 	"holdfast/upstream"
 )
 
-// A chunked pool stores a value above a size in pieces, as mcrouter's BigValueRoute does. Under the
-// key stands a manifest, which says where the pieces are; only this router reads it.
+// A chunked pool stores a value above a size in pieces, as mcrouter's BigValueRoute does. The item
+// of the value's key is a manifest, by which this router finds the pieces.
 //
 //	set k …  →  set k:chunk:SUFFIX:0 …, set k:chunk:SUFFIX:1 …, and once all are stored: set k MANIFEST
-//	get k    →  get k is a manifest: get the pieces, and answer with them in one
+//	get k    →  get k returns a manifest: get the pieces, and answer with all of them as one value
 //
-// Each store has a suffix of its own, so that a manifest never leads to another store's pieces;
-// when one is missing, the value is. Pieces that no manifest leads to any more are left to expire
-// or to be evicted. The manifest has the client flags, the TTL and the CAS of the item, so that
-// cas, touch and the meta flags mean what they do of others.
+// Each store has its own suffix, so that a manifest never refers to pieces of another store. If a
+// piece is missing, the value is a miss. Pieces that no manifest refers to any more expire or are
+// evicted. The manifest's item has the client flags, the TTL and the CAS of the value, so that cas,
+// touch and the meta flags work as for other items.
 //
-// A value that begins as a manifest does is stored in pieces whatever its size, so that no client
-// can forge one.
+// A value that begins like a manifest is stored in pieces whatever its size, so that no client can
+// forge a manifest.
 type chunked struct {
 	target forwarder
-	bytes  int  // of a piece; a larger value is cut
-	theirs bool // mcrouter's big values are read, too: see bigvalue.go
+	bytes  int  // of a piece; larger values are split
+	theirs bool // mcrouter's big values are read as well: see bigvalue.go
 }
 
 // Limits of a value in pieces.
@@ -39,8 +39,8 @@ const (
 // manifestBytes is more than a manifest has.
 const manifestBytes = 128
 
-// manifestMark begins a manifest, and its last byte ends one: what was put before or behind it
-// shows.
+// A manifest begins with manifestMark and ends with a zero byte, so that it can be seen whether an
+// append or a prepend has added to it.
 const manifestMark = "\x00holdfast chunks 1 "
 
 // A manifest is "MARK PIECES PIECE-BYTES TOTAL-BYTES SUFFIX\x00".
@@ -53,13 +53,13 @@ func (m *manifest) append(b []byte) []byte {
 	return fmt.Appendf(append(b, manifestMark...), "%d %d %d %016x\x00", m.pieces, m.pieceBytes, m.total, m.suffix)
 }
 
-// A piece is the i-th of pieces, whose bytes are total[from:to].
+// piece returns which bytes of the value the i-th piece has.
 func (m *manifest) piece(i int) (from, to int) {
 	return i * m.pieceBytes, min((i+1)*m.pieceBytes, m.total)
 }
 
-// marked reports whether value is a manifest or one that was damaged: the value behind is lost
-// then.
+// marked reports whether value is a manifest, or was one to which an append or a prepend has added,
+// so that the stored value is lost.
 func marked(value []byte) bool {
 	if bytes.HasPrefix(value, []byte(manifestMark)) {
 		return true
@@ -68,7 +68,7 @@ func marked(value []byte) bool {
 	return len(end) > 0 && end[len(end)-1] == 0 && bytes.Contains(end, []byte(manifestMark))
 }
 
-// parseManifest takes what append makes and no more.
+// parseManifest accepts only what append makes.
 func parseManifest(value []byte) (m manifest, ok bool) {
 	text, ok := strings.CutPrefix(string(value[:min(len(value), manifestBytes)]), manifestMark)
 	parts := strings.Split(strings.TrimSuffix(text, "\x00"), " ")
@@ -87,8 +87,8 @@ func parseManifest(value []byte) (m manifest, ok bool) {
 
 func (m *manifest) count() int { return (m.total + m.pieceBytes - 1) / m.pieceBytes }
 
-// pieceKey is where a piece stands. A key that is too long, or that the classic commands can't say,
-// gives way to its hash: the suffix alone tells apart what has it in common.
+// pieceKey returns the key of a piece. If the value's key is too long, or can't be sent in classic
+// commands, its hash is used instead; values with the same hash still differ in their suffix.
 func pieceKey(key []byte, suffix uint64, i int) []byte {
 	const mark = ":chunk:"
 	tail := len(mark) + 16 + 1 + 5

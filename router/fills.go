@@ -18,9 +18,9 @@ import (
 //  2. A delete of k takes the item from warm and from cold, and is acknowledged.
 //  3. The get adds the old item to cold, where later gets find it.
 //
-// So a write through this router marks the slot of its key before any part of the write is sent, and
-// again when the write is answered. An add is refused if its read of warm began before a write of
-// the key ended:
+// So a write through this router marks the slot of its key before any part of the write is sent,
+// and again when the write is answered. An add is refused if its read of warm began before a write
+// of the key ended:
 //
 //	read begins        write begins          write ends       add refused, since the slot
 //	───┼────────────────────┼─────────────────────┼────────── has a time after the read began
@@ -38,13 +38,13 @@ import (
 // Two cases are not covered: writes that reach the members without passing this router, and an add
 // that timed out but is still read from a socket after a later delete.
 //
-// A slot also records that a delete of warm's item failed, so that warm may still hold an item which
-// a write replaced. For avoidWarmTime the keys of that slot are not read from warm.
+// A slot also records that a delete of warm's item failed, so that warm may still hold an item
+// which a write replaced. For avoidWarmTime the keys of that slot are not read from warm.
 //
 // A flush_all counts as a write of every key.
 //
-// Many keys share a slot. A write of one key may cause the add or the read of another to be refused,
-// which costs a miss and is always safe.
+// Many keys share a slot. A write of one key may cause the add or the read of another to be
+// refused, which costs a miss and is always safe.
 type fills struct {
 	clock    clock
 	flushing atomic.Int32 // flushes in flight; while there are any, no add begins

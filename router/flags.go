@@ -8,10 +8,10 @@ import (
 	"holdfast/mc"
 )
 
-// A meta request is printed from its Args, so what changes a field of it changes them too: see
-// mc.AppendRequest.
+// A meta request is printed from its Args (mc.AppendRequest), so a change of one of its fields must
+// change Args as well.
 
-// withFlag returns r with the meta flag c of that argument, in the place of the one that it has.
+// withFlag returns r with the meta flag c and that argument, instead of the c that it may have.
 func withFlag(r *mc.Request, c byte, argument string) *mc.Request {
 	changed := *r
 	changed.Args = append(cutFlag(make([]byte, 0, len(r.Args)+len(argument)+2), r.Args, c), c)
@@ -20,7 +20,7 @@ func withFlag(r *mc.Request, c byte, argument string) *mc.Request {
 	return &changed
 }
 
-// cutFlag appends the flags in args without c, and with a space behind each.
+// cutFlag appends the flags in args but for c, each followed by a space.
 func cutFlag(dst, args []byte, c byte) []byte {
 	for token, rest := mc.Token(args); token != nil; token, rest = mc.Token(rest) {
 		if token[0] != c {
@@ -30,7 +30,7 @@ func cutFlag(dst, args []byte, c byte) []byte {
 	return dst
 }
 
-// metaOf is a meta request under key with these flags, b if the key needs it.
+// metaOf returns a meta request for key with these flags, and with b if the key requires it.
 func metaOf(op mc.Op, key []byte, flags string) *mc.Request {
 	r := &mc.Request{Op: op, Key: key}
 	if !mc.IsGraphic(key) {
@@ -43,12 +43,12 @@ func metaOf(op mc.Op, key []byte, flags string) *mc.Request {
 	return r
 }
 
-// addOf is an add of the value. Exptime is as on the wire.
+// addOf returns an add of the value. exptime is as on the wire.
 func addOf(key, value []byte, clientFlags uint32, exptime int64) *mc.Request {
 	return storeOf(mc.Add, 'E', key, value, clientFlags, exptime)
 }
 
-// storeOf is a classic store, or one of the meta command in that mode if the key needs it.
+// storeOf returns a classic store, or a meta set in that mode if the key requires it.
 func storeOf(op mc.Op, mode byte, key, value []byte, clientFlags uint32, exptime int64) *mc.Request {
 	r := &mc.Request{Op: op, Key: key}
 	if !mc.IsGraphic(key) {
@@ -60,13 +60,13 @@ func storeOf(op mc.Op, mode byte, key, value []byte, clientFlags uint32, exptime
 	return r
 }
 
-// A foundItem is the item that a hit has.
+// A foundItem is the item in a hit.
 type foundItem struct {
 	value       []byte // borrowed
 	clientFlags uint32
-	ttl         int64 // seconds from now; < 0 without end
+	ttl         int64 // seconds from now; negative: it doesn't expire
 	hasTTL      bool
-	stale       bool // it was invalidated: an item in name only
+	stale       bool // it was invalidated
 }
 
 // parseItem reads the answer of a hit to a get, or to a meta get for v and f at least.
@@ -91,7 +91,7 @@ func parseItem(wire []byte) (item foundItem, ok bool) {
 	return item, ok
 }
 
-// clientFlagsOf returns the client flags that a hit has: of a meta get, those of its flag f.
+// clientFlagsOf returns the client flags of a hit; of a meta get, the argument of its flag f.
 func clientFlagsOf(first *mc.Answer) (uint32, bool) {
 	flags, ok := first.ClientFlags, first.Kind == mc.AnswerValue
 	if !ok {

@@ -7,9 +7,9 @@ import (
 	"holdfast/upstream"
 )
 
-// flush has all members flushed, now or when they come back. In a replicated pool it is ordered
-// with writes and copies: see flushBarrier. In a sharded one each key has one holder, and needs no
-// order.
+// flush flushes all members: those that are down when they come back. In a replicated pool a flush
+// is ordered with writes and copies: see flushBarrier. In a sharded pool only one member has a key,
+// so that no order is needed.
 func (p *pool) flush(l *lane, q *query) {
 	if p.replicated == nil {
 		flushMembers(l, q, p.members)

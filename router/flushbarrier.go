@@ -14,9 +14,9 @@ import (
 //  3. The copy adds k to C, where later reads find the flushed value.
 //
 // Likewise a write that was acknowledged before the flush began, but is still in flight to a member
-// (acknowledge: first, fastest, none), could reach that member after the flush. And if a flush comes
-// between two writes on some members, and before or after both on others, the members hold different
-// items.
+// (acknowledge: first, fastest, none), could reach that member after the flush. And if a flush
+// comes between two writes on some members, and before or after both on others, the members hold
+// different items.
 //
 // So a flush takes four steps:
 //
@@ -27,12 +27,12 @@ import (
 //  3. It is sent to all members, and answered once each has answered it or has it in its journal.
 //  4. It ends. Those that waited for it continue, and the next flush begins its step 2.
 //
-// A write waits only for the flushes that came before it, so that a stream of flushes can't delay it
-// for ever.
+// A write waits only for the flushes that came before it, so that a stream of flushes can't delay
+// it for ever.
 //
-// Reads that a client sends after its flush_all must not reach a member before the flush does: until
-// the flush has come to step 3, the reads of its lane wait for step 4. Reads of other lanes are of
-// other connections.
+// Reads that a client sends after its flush_all must not reach a member before the flush does:
+// until the flush has come to step 3, the reads of its lane wait for step 4. Reads of other lanes
+// are of other connections.
 type flushBarrier struct {
 	begun, ended atomic.Uint64 // flushes that have come to step 1, and to step 4
 

@@ -8,12 +8,13 @@ import (
 	"holdfast/upstream"
 )
 
-// deleteOf is a delete of what r is about.
+// deleteOf returns a delete of r's key.
 func deleteOf(r *mc.Request) *mc.Request { return upstream.DeleteRequest(r.Key) }
 
-// followUp returns what the other members are sent once the first has done r with this result, so
-// that they hold what it holds, or nothing. Same is true if their answer must be the first's: they
-// then hold the same, and otherwise something else, that is to go. Nil is that nothing has changed.
+// followUp returns the request that is sent to the other members once the first has answered r with
+// this result. After it they have the same item as the first, or none. If same is true, they must
+// give the same answer as the first; a member that doesn't has another item, which is then deleted.
+// Nil means that nothing has changed.
 func followUp(r *mc.Request, result upstream.Result) (next *mc.Request, same bool) {
 	if result != upstream.Done && result != upstream.Hit {
 		if r.Op == mc.MetaDelete && r.Has('I') {
@@ -48,7 +49,7 @@ func followUp(r *mc.Request, result upstream.Result) (next *mc.Request, same boo
 	return deleteOf(r), false
 }
 
-// setsWhole reports whether an ms that was done says itself what is held after it.
+// setsWhole reports whether the item after an ms that succeeded is known from the request alone.
 func setsWhole(r *mc.Request) bool {
 	if r.Has('I') || r.Has('E') {
 		return false
@@ -60,7 +61,7 @@ func setsWhole(r *mc.Request) bool {
 	return false
 }
 
-// plainSet is an ms that sets what r, which was done, has set.
+// plainSet returns an ms in mode set for the item that r, which succeeded, has stored.
 func plainSet(r *mc.Request) *mc.Request {
 	args := strconv.AppendUint([]byte("F"), uint64(r.ClientFlags), 10)
 	args = strconv.AppendInt(append(args, " T"...), r.Exptime, 10)
@@ -73,7 +74,7 @@ func plainSet(r *mc.Request) *mc.Request {
 		Args: args, Flags: flags}
 }
 
-// metaTouch is an mg that only touches.
+// metaTouch returns an mg that only touches.
 func metaTouch(r *mc.Request) *mc.Request {
 	args := strconv.AppendInt([]byte("T"), r.Exptime, 10)
 	flags := mc.Flag('T')
@@ -84,13 +85,13 @@ func metaTouch(r *mc.Request) *mc.Request {
 	return &mc.Request{Op: mc.MetaGet, Key: r.Key, Exptime: r.Exptime, Args: args, Flags: flags}
 }
 
-// Members number their items each for itself, so a CAS says nothing to another member: it could
-// hold by chance. What clients see has the member in its low bits.
+// Each member numbers its items itself, so the CAS of one member means nothing on another, where it
+// could match by chance. The CAS that clients see has the member's index in its low bits.
 
 func (p *replicated) casBits() int { return bits.Len(uint(len(p.members) - 1)) }
 
-// checkCAS returns r with the member's own CAS. A CAS of another member's becomes one that no item
-// has.
+// checkCAS returns r with the CAS as the member numbers it. A CAS of another member becomes one
+// that no item has.
 func (p *replicated) checkCAS(member int, r *mc.Request) *mc.Request {
 	if r.Op != mc.CAS && !(r.Op.IsMeta() && r.Has('C') && r.CAS != 0) { // 0 compares with nothing
 		return r
@@ -115,7 +116,7 @@ func (p *replicated) checkCAS(member int, r *mc.Request) *mc.Request {
 	return &own
 }
 
-// markCAS returns the answer with the member in the CAS, if it has one.
+// markCAS returns the answer with the member's index added to its CAS, if it has one.
 func (p *replicated) markCAS(member int, a *upstream.Answer, r *mc.Request) *upstream.Answer {
 	var first mc.Answer
 	block, ok := first.Parse(a.Wire)
@@ -134,7 +135,7 @@ func (p *replicated) markCAS(member int, a *upstream.Answer, r *mc.Request) *ups
 	return &upstream.Answer{Result: a.Result, Wire: appendWhole(make([]byte, 0, len(a.Wire)+4), &first, block)}
 }
 
-// shownCAS returns a CAS of the member's as clients see it.
+// shownCAS returns a member's CAS in the form that clients see.
 func (p *replicated) shownCAS(member int, cas uint64) uint64 {
 	return cas<<p.casBits() | uint64(member)
 }

@@ -7,8 +7,8 @@ import (
 	"holdfast/upstream"
 )
 
-// A lane is what one event loop has of the router. Its lock is taken by whoever enters: the loop,
-// and the goroutines of connections that are on none. Nothing is called with it that may wait.
+// A lane is one event loop's part of the router. The loop takes its lock, and so do the goroutines
+// of connections that aren't on a loop. No function that may block is called with it held.
 type lane struct {
 	router *Router
 	index  int
@@ -20,17 +20,17 @@ type lane struct {
 	reads       []*read   // likewise
 	fills       int       // in flight for cold members
 	answerBytes int       // of the flights that are not free
-	meanBytes   int       // of an answer, lately
-	scratch     []byte    // for the words of an answer that is made here
-	random      uint64    // state of a small generator
+	meanBytes   int       // of an answer, a moving average
+	scratch     []byte    // for the bytes of an answer that the router makes
+	random      uint64    // state of a pseudorandom generator
 	counts      counts
 
-	notes *journal.Lane // of writes in flight; nil if they aren't noted, and once the router is closed
+	notes *journal.Lane // records writes in flight; nil if they aren't recorded, and once the router is closed
 
 	_ [64]byte // lanes don't share a cache line
 }
 
-// Serve takes the batch to the members; it is done when all have answered.
+// Serve forwards the batch's requests to members. The batch is done when all are answered.
 func (r *Router) Serve(b *mc.Batch) {
 	l := r.lanes[b.Lane]
 	l.Lock()
@@ -42,7 +42,7 @@ func (r *Router) Serve(b *mc.Batch) {
 	}
 }
 
-// rand returns the next of a sequence of numbers that are random enough to spread load.
+// rand returns the next pseudorandom number, which is good enough to spread load.
 func (l *lane) rand() uint64 {
 	l.random += 0x9e3779b97f4a7c15 // splitmix64
 	z := l.random

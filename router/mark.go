@@ -20,7 +20,8 @@ import (
 //  1. Member C is down. A write of k is added to C's journal, and acknowledged.
 //  2. The router ends, and its journal directory is lost: deleted, on a disk that was replaced, or
 //     restored from a backup that is older than step 1.
-//  3. A router starts, finds no journal of C, and reads of k at C return the item from before step 1.
+//  3. A router starts, finds no journal of C, and reads of k at C return the item from before step
+//     1.
 //
 // So a router with a journal directory marks its members: each holds, under a key of the router's
 // own, the identity and the generation of the journals that are valid for it. The generation rises

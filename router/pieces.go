@@ -8,22 +8,24 @@ import (
 	"holdfast/upstream"
 )
 
-// pieces are requests for all pieces of a value, a few of which are in flight at once.
+// pieces are the requests for all pieces of a value, of which at most maxPiecesOpen are in flight.
 type pieces struct {
 	route   *chunked
 	count   int
 	request func(i int) *mc.Request
-	keep    func(i int, a *upstream.Answer) bool           // reports whether the piece is well
-	done    func(l *lane, i int, failure *upstream.Answer) // nil: all are well. Its wire is its own
+	keep    func(i int, a *upstream.Answer) bool // takes an answer; false if the piece failed
+	// done is called with the number of pieces that were sent, and the answer to the first that
+	// failed, or nil. That answer borrows nothing.
+	done func(l *lane, sent int, failure *upstream.Answer)
 
 	next    int // the piece that is sent next
 	open    int // in flight
 	sending bool
-	failed  *upstream.Answer // the first piece's that was not well
+	failed  *upstream.Answer // to the first piece that failed
 }
 
 func (p *pieces) send(l *lane) {
-	p.sending = true // answers may come at once
+	p.sending = true // answers may arrive during forward
 	for p.next < p.count && p.open < maxPiecesOpen && p.failed == nil {
 		one := &piece{of: p, index: p.next}
 		one.request, one.taker = p.request(p.next), one
@@ -37,7 +39,7 @@ func (p *pieces) send(l *lane) {
 	}
 }
 
-// A piece is a request for one of them.
+// A piece is the request for one of the pieces.
 type piece struct {
 	query
 	of    *pieces
@@ -56,7 +58,7 @@ func (one *piece) take(l *lane, _ *query, a *upstream.Answer) {
 	}
 }
 
-// store stores a value in pieces and then the manifest, or the value itself if it is small.
+// store stores the pieces of a value and then the manifest, or the value itself if it is small.
 func (c *chunked) store(l *lane, q *query) {
 	r := q.request
 	if len(r.Value) <= c.bytes && !marked(r.Value) {
@@ -66,7 +68,7 @@ func (c *chunked) store(l *lane, q *query) {
 	m := manifest{pieceBytes: c.bytes, total: len(r.Value), suffix: rand.Uint64()}
 	m.pieces = m.count()
 	if m.pieces > maxPieces {
-		if r.Op == mc.Set { // as memcached does: what the value was to replace goes
+		if r.Op == mc.Set { // like memcached, which deletes the old value if the new one is too large
 			c.target.forward(l, &query{request: upstream.DeleteRequest(bytes.Clone(r.Key)), taker: discard{}})
 		}
 		q.taker.take(l, q, &upstream.Answer{Result: upstream.ClientError, Wire: []byte(mc.TooLarge)})
@@ -104,7 +106,7 @@ func (c *chunked) storeManifest(l *lane, q *query, m manifest) {
 	})})
 }
 
-// deletePieces deletes pieces that no manifest leads to. Nobody waits for it.
+// deletePieces deletes pieces that no manifest refers to. Their answers are ignored.
 func (c *chunked) deletePieces(l *lane, key []byte, suffix uint64, count int) {
 	p := &pieces{route: c, count: count}
 	p.request = func(i int) *mc.Request { return &mc.Request{Op: mc.Delete, Key: pieceKey(key, suffix, i)} }
@@ -113,7 +115,7 @@ func (c *chunked) deletePieces(l *lane, key []byte, suffix uint64, count int) {
 	p.send(l)
 }
 
-// extend refuses to append to a manifest.
+// extend forwards an append or a prepend, unless the item is a manifest.
 func (c *chunked) extend(l *lane, q *query) {
 	look := metaOf(mc.MetaGet, q.request.Key, "v f")
 	if mc.IsGraphic(q.request.Key) {
@@ -132,7 +134,7 @@ func (c *chunked) extend(l *lane, q *query) {
 	})})
 }
 
-// holdsTheirs reports whether the item is a big value of mcrouter's.
+// holdsTheirs reports whether the item is a big value that mcrouter stored.
 func (c *chunked) holdsTheirs(item *foundItem) bool {
 	_, ok := parseBigValue(item.clientFlags, item.value)
 	return ok && c.theirs
@@ -144,13 +146,13 @@ type chunkRead struct {
 	route *chunked
 	outer *query
 	manifest
-	first mc.Answer // the manifest's line, and then that of the value; its own once pieces are asked for
+	first mc.Answer // the line of the answer; borrows nothing once pieces are requested
 	whole []byte    // the answer with the value, which begins at byte start; nil if only the TTL is changed
 	start int
 }
 
-// read asks for the value where that is needed to tell a manifest: also if only its size is asked
-// for, or its TTL is changed.
+// read requests the value wherever a manifest must be recognized: also if the client asks only for
+// its size, or changes only its TTL.
 func (c *chunked) read(l *lane, q *query) {
 	r := q.request
 	switch {
@@ -164,7 +166,7 @@ func (c *chunked) read(l *lane, q *query) {
 		return
 	}
 	if c.theirs && r.Op == mc.MetaGet && !r.Has('f') {
-		r = withFlag(r, 'f', "") // without them a big value can't be told
+		r = withFlag(r, 'f', "") // a big value is recognized by its client flags
 	}
 	s := &chunkRead{route: c, outer: q}
 	s.request, s.taker = r, s
@@ -178,7 +180,7 @@ func (s *chunkRead) take(l *lane, _ *query, a *upstream.Answer) {
 	}
 	value, ok := s.first.Parse(a.Wire)
 	theirs, isTheirs := s.bigValue(value)
-	cut := s.request.Has('f') && !s.outer.request.Has('f') // it was asked for here
+	cut := s.request.Has('f') && !s.outer.request.Has('f') // the client didn't ask for it
 	if cut {
 		s.first.Args = withoutFlag(s.first.Args, 'f')
 	}
@@ -204,12 +206,12 @@ func (s *chunkRead) take(l *lane, _ *query, a *upstream.Answer) {
 	}
 }
 
-// ownFirst has first borrow nothing.
+// ownFirst copies what first borrows.
 func (s *chunkRead) ownFirst() {
 	s.first.Key, s.first.Args = bytes.Clone(s.first.Key), bytes.Clone(s.first.Args)
 }
 
-// missed answers with what is no hit; of a touch, it is that of a gat.
+// missed answers with a result other than a hit. For a touch, a is the answer to a gat.
 func (s *chunkRead) missed(l *lane, a *upstream.Answer) {
 	if a.Result == upstream.Miss {
 		s.outer.respondAbsent(l)
@@ -218,7 +220,7 @@ func (s *chunkRead) missed(l *lane, a *upstream.Answer) {
 	s.outer.taker.take(l, s.outer, a)
 }
 
-// forward answers the outer request. Whole is the answer with the value, which is of this size.
+// forward answers the client's request. whole is the answer with the value, which has size bytes.
 func (s *chunkRead) forward(l *lane, size int, whole []byte) {
 	r := s.outer.request
 	switch {
@@ -231,8 +233,7 @@ func (s *chunkRead) forward(l *lane, size int, whole []byte) {
 	}
 }
 
-// appendLine appends the line of an answer like first, of another kind and for a value of this
-// size.
+// appendLine appends the line of first, but with this kind and for a value of this size.
 func (s *chunkRead) appendLine(dst []byte, kind mc.AnswerKind, size int) []byte {
 	line := s.first
 	line.Kind, line.ValueBytes = kind, size
@@ -242,7 +243,7 @@ func (s *chunkRead) appendLine(dst []byte, kind mc.AnswerKind, size int) []byte 
 	return append(line.AppendLine(dst), mc.CRLF...)
 }
 
-// gather gets, or touches, the pieces that the manifest leads to.
+// gather gets, or touches, the pieces that the manifest refers to.
 func (s *chunkRead) gather(l *lane) {
 	r := s.outer.request
 	piece := mc.Request{Op: mc.Get, Exptime: r.Exptime, Last: true}
@@ -253,7 +254,7 @@ func (s *chunkRead) gather(l *lane) {
 		piece.Op = mc.Gat
 	case touches:
 		piece.Op = mc.Touch
-	case !reads: // of the size alone
+	case !reads: // only the size is asked for
 		s.forward(l, s.total, nil)
 		return
 	}
@@ -271,7 +272,7 @@ func (s *chunkRead) gather(l *lane) {
 	p.send(l)
 }
 
-// piece puts a piece where it belongs.
+// piece copies a piece to its place in whole.
 func (s *chunkRead) piece(i int, a *upstream.Answer) bool {
 	if s.whole == nil {
 		return a.Result == upstream.Done
@@ -293,7 +294,7 @@ func (s *chunkRead) gathered(l *lane, _ int, failure *upstream.Answer) {
 	s.forward(l, s.total, append(s.whole, mc.CRLF...))
 }
 
-// lost answers after a piece that isn't there, or couldn't be had.
+// lost answers when a piece is missing, or could not be read.
 func (s *chunkRead) lost(l *lane, failure *upstream.Answer) {
 	if failure.Result.Failed() || failure.Result == upstream.ClientError {
 		s.outer.taker.take(l, s.outer, failure)
@@ -302,14 +303,14 @@ func (s *chunkRead) lost(l *lane, failure *upstream.Answer) {
 	s.outer.respondAbsent(l)
 }
 
-// blockOf is the value of a hit.
+// blockOf returns the value of a hit.
 func blockOf(a *upstream.Answer) ([]byte, bool) {
 	var first mc.Answer
 	value, ok := first.Parse(a.Wire)
 	return value, ok && a.Result == upstream.Hit && value != nil
 }
 
-// ofSize is an answer to a meta set, with the size of the whole value.
+// ofSize returns an answer to a meta set with the size of the whole value.
 func ofSize(wire []byte, size int) []byte {
 	var first mc.Answer
 	if _, ok := first.Parse(wire); !ok {

@@ -5,43 +5,44 @@ import (
 	"holdfast/upstream"
 )
 
-// A query is one request with the taker of its answer. Whoever is given a query calls taker.take
-// exactly once, with the lane locked. The query and what its request borrows stay valid until then.
+// A query is one request with the taker of its answer. A forwarder that is given a query calls
+// taker.take exactly once, or has another one do so, with the lane locked. The query and what its
+// request borrows stay valid until then.
 type query struct {
 	request *mc.Request
 	taker   taker
-	lane    *lane // that has sent it to an upstream
+	lane    *lane // the one that has sent it to an upstream
 }
 
 // Receive takes the upstream's answer.
 func (q *query) Receive(a *upstream.Answer) { q.taker.take(q.lane, q, a) }
 
-// A taker takes answers. What the answer borrows is valid during the call.
+// A taker receives the answer to a query. What the answer borrows is valid during the call.
 type taker interface {
 	take(l *lane, q *query, a *upstream.Answer)
 }
 
-// A forwarder answers a query, or sends it, or a query of its own, on to others.
+// A forwarder answers a query itself, or passes it, or a query of its own, to other forwarders.
 type forwarder interface {
 	forward(l *lane, q *query)
 }
 
-// fail answers q with a failure that this router found.
+// fail answers q with a failure of this router's own.
 func (q *query) fail(l *lane, r upstream.Result, text string) {
 	l.scratch = mc.AppendServerError(l.scratch[:0], text)
 	q.taker.take(l, q, &upstream.Answer{Result: r, Wire: l.scratch})
 }
 
-// respond answers q with a result that is no failure, as its command words it.
+// respond answers q with a result that is no failure, in the form that its command has for it.
 func (q *query) respond(l *lane, r upstream.Result) {
 	l.scratch = appendAnswer(l.scratch[:0], q.request, r)
 	q.taker.take(l, q, &upstream.Answer{Result: r, Wire: l.scratch})
 }
 
-// respondAbsent answers q as if nothing were held anywhere: a miss, or a write that found nothing.
+// respondAbsent answers q as if there were no item: with a miss, or as a write that found none.
 func (q *query) respondAbsent(l *lane) { q.respond(l, absentResult(q.request)) }
 
-// absentResult is the result of a request where nothing is held and nothing is kept.
+// absentResult returns the result of a request on a server that has no items and stores none.
 func absentResult(r *mc.Request) upstream.Result {
 	switch r.Op {
 	case mc.Get, mc.Gets, mc.Gat, mc.Gats, mc.MetaGet, mc.MetaDebug:
@@ -54,7 +55,7 @@ func absentResult(r *mc.Request) upstream.Result {
 	return upstream.NotStored
 }
 
-// appendAnswer appends the words in which a result other than a hit or a number is said.
+// appendAnswer appends the answer for a result that has neither a value nor a number.
 func appendAnswer(b []byte, r *mc.Request, result upstream.Result) []byte {
 	if r.Op.IsMeta() {
 		return appendMetaAnswer(b, r, result)
@@ -70,7 +71,7 @@ func appendAnswer(b []byte, r *mc.Request, result upstream.Result) []byte {
 		return append(b, mc.NotFound...)
 	case upstream.Done:
 	default:
-		panic("router: no words for " + result.String())
+		panic("router: no answer for " + result.String())
 	}
 	switch r.Op {
 	case mc.Delete:
@@ -110,7 +111,7 @@ func appendMetaAnswer(b []byte, r *mc.Request, result upstream.Result) []byte {
 	return append(b, mc.CRLF...)
 }
 
-// silent reports whether the client of r wants no answer of this result: noreply, or q.
+// silent reports whether r asks that this result is not answered: by noreply, or by the flag q.
 func silent(r *mc.Request, result upstream.Result) bool {
 	if !r.NoReply {
 		return false

@@ -40,7 +40,8 @@ const (
 //  3. B comes back. Each is filled from the other: the missed keys are deleted on both, so that
 //     neither holds a stale item, and no member holds more than the two do together. Then both are
 //     warm.
-//  4. C comes back. If A and B are warm by then, it is filled from one of them, otherwise from both.
+//  4. C comes back. If A and B are warm by then, it is filled from one of them, otherwise from
+//     both.
 //  5. If C was the last warm member to go down, it may hold more than A and B, which may have been
 //     restarted. So all members become cold again, and each is filled from all others. The same
 //     happens if C keeps its items after an unclean end of the router (Router.recoverUnknown),

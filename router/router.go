@@ -17,8 +17,7 @@ import (
 	"holdfast/upstream"
 )
 
-// A Router takes requests to members. Make it with New, give it the loops with Start, and give it
-// batches. Its methods may be called from any goroutine.
+// A Router forwards requests to members. Its methods may be called from any goroutine.
 type Router struct {
 	log   *slog.Logger
 	local mc.Handler
@@ -45,9 +44,9 @@ type Router struct {
 	ongoing sync.WaitGroup // what Close waits for
 }
 
-// Parts are what a Router takes from the rest of the process.
+// Parts are what a Router uses of the rest of the process.
 type Parts struct {
-	Loops []*loop.Loop // those whose batches it is given, by mc.Batch.Lane; not running yet
+	Loops []*loop.Loop // the loops of the batches that it serves, by mc.Batch.Lane; not running yet
 	Cache mc.Handler   // the cache of this process, for members "cache"; nil without one
 	Log   *slog.Logger
 	// Clock is the clock, by which items expire, routes migrate, limits are kept, and members are
@@ -56,8 +55,8 @@ type Parts struct {
 	Clock upstream.Clock
 }
 
-// New returns a router with the pools and routes of o. An error is Faults, or says what can't be
-// had.
+// New returns a router with the pools and routes of o. The error is route.Faults, or what could not
+// be opened.
 func New(o route.Options, parts Parts) (*Router, error) {
 	clock := cmp.Or[upstream.Clock](parts.Clock, upstream.SystemClock{})
 	r := &Router{
@@ -100,8 +99,9 @@ func New(o route.Options, parts Parts) (*Router, error) {
 	return r, nil
 }
 
-// Reload replaces the pools and routes. Batches in flight end as they began; members that are in
-// the old and the new configuration keep their connections and their state. On an error all stays.
+// Reload replaces the pools and routes. Batches in flight end with the old ones. Members that are
+// in both configurations keep their connections and their state. After an error nothing has
+// changed.
 func (r *Router) Reload(o route.Options) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -120,16 +120,17 @@ func (r *Router) Reload(o route.Options) error {
 	return nil
 }
 
-// publish has reads and writes of replicated pools go to the members of t, also those that have
-// come by an older tree, and then has members come up that are new or were away when this process
-// began. Else a member that joins a pool could be stale:
+// publish directs reads and writes of replicated pools to the members of t, also those of batches
+// that began with an older tree. Then it starts to probe the members that are new or were down when
+// this process began. In the other order, a member that joins a pool could serve stale items:
 //
 //  1. It is flushed, comes up, and gets a copy of k from another.
-//  2. A write of k that has come by the old tree goes to the old tree's members, and is
+//  2. A write of k from a batch of the old tree goes to the old tree's members, and is
 //     acknowledged.
-//  3. The member answers reads of k by the new tree.
+//  3. The member answers reads of k from batches of the new tree.
 //
-// A write that has begun before has the latch of its key, for which the copy waits. r.mu is held.
+// A write that began before publish has the latch of its key, for which the copy waits. r.mu is
+// held.
 func (r *Router) publish(t *tree) {
 	for _, p := range t.pools {
 		if p.replicated == nil {
@@ -142,10 +143,11 @@ func (r *Router) publish(t *tree) {
 	}
 }
 
-// Options are those in use.
+// Options returns the options in use.
 func (r *Router) Options() route.Options { return r.tree.Load().options }
 
-// Close ends connections and probes. The loops have stopped, and no batch is given any more.
+// Close closes connections and ends probes. The loops must have stopped, and Serve must not be
+// called any more.
 func (r *Router) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -175,14 +177,14 @@ func (r *Router) latchesOf(pool string) *latches {
 	return r.latches[pool]
 }
 
-// replica returns the upstream of a member that has a journal; pool is that of a replicated one, ""
-// otherwise. r.mu is held.
+// replica returns the upstream of a member that has a journal. pool is the name of a replicated
+// pool, and "" for other members. r.mu is held.
 func (r *Router) replica(pool, address string, s upstream.Settings) (*upstream.Upstream, error) {
 	id := upstream.Identity{Journaled: true, Pool: pool, Address: address}
 	if d := r.upstreams.Use(id); d != nil {
 		switch {
 		case d.Settings != s && r.tree.Load() == nil:
-			r.log.Warn("a member with a journal stands in several pools: "+
+			r.log.Warn("a member with a journal is in several pools: "+
 				"the time-outs and limits of the first hold in all of them", "member", address)
 		case d.Settings != s:
 			r.log.Warn("the settings of members that have journals change with the next start", "pool", pool, "member", address)
@@ -193,9 +195,9 @@ func (r *Router) replica(pool, address string, s upstream.Settings) (*upstream.U
 	if err != nil {
 		return nil, err
 	}
-	left := j.InOutage() // by an earlier process
+	left := j.InOutage() // since an earlier process
 	joined := r.tree.Load() != nil && pool != ""
-	if joined { // it joins others, and it is not known what it holds
+	if joined { // what it holds isn't known
 		j.MarkCut("it has joined the pool")
 		if err := j.Begin(); err != nil {
 			return nil, err
@@ -227,7 +229,7 @@ func (r *Router) plain(address string, s upstream.Settings) *upstream.Upstream {
 	return r.upstreams.Add(id, s, nil, nil)
 }
 
-// release gives the upstreams of a tree back that is not used any more.
+// release releases the upstreams of a tree that isn't used any more.
 func (r *Router) release(t *tree) {
 	for _, d := range t.upstreams {
 		r.upstreams.Release(d)
@@ -239,5 +241,5 @@ func (l *lane) close() {
 	l.Lane.Close()
 	l.Lock()
 	defer l.Unlock()
-	l.notes = nil // what is still in flight stands there for the next process
+	l.notes = nil // the records of writes in flight stay for the next process
 }

@@ -9,9 +9,9 @@ import (
 	"holdfast/upstream"
 )
 
-// A router answers stats as memcached does, so that what reads a cache's statistics reads a
-// router's, and under mcrouter's names too. Where a name is in both, memcached's meaning stands:
-// cmd_get counts gets, and is not a rate.
+// A router answers the command stats as memcached does, so that tools which read a cache's
+// statistics can read a router's, and with mcrouter's names as well. A name that both have has
+// memcached's meaning: cmd_get counts gets, and isn't a rate.
 
 // Stats appends the router's part of the command stats: see server.StatsReporter. The groups beyond
 // memcached's and "members" are mcrouter's (mcrouter/stats.cpp).
@@ -48,7 +48,7 @@ func appendLines(dst []byte, lines []line) []byte {
 	return dst
 }
 
-// clientLines are what clients asked, under memcached's names, and then under mcrouter's.
+// clientLines appends the counts of clients' requests, under memcached's names and then mcrouter's.
 func (r *Router) clientLines(dst []byte) []byte {
 	c := r.ClientCounts()
 	gets, touching := []string{"get", "gets", "gat", "gats"}, []string{"gat", "gats", "touch"}
@@ -82,7 +82,7 @@ func (r *Router) clientLines(dst []byte) []byte {
 	})
 }
 
-// failureResults are the results that mcrouter calls errors.
+// failureResults are the results that mcrouter counts as errors.
 var failureResults = []string{"client_error", "server_error", "busy", "down", "connect", "connect_timeout", "timeout",
 	"closed"}
 
@@ -118,7 +118,7 @@ func (r *Router) eachServer(f func(name string, m MemberStats)) {
 	}
 }
 
-// serverCounts are the connections to members, in our words and mcrouter's, and what they are sent.
+// serverCounts appends the counts of pools, of connections to members, and of requests to them.
 func (r *Router) serverCounts(dst []byte) []byte {
 	var links upstream.LinkStats
 	var suspect, requests, pending, opened int64
@@ -147,7 +147,7 @@ func (r *Router) serverCounts(dst []byte) []byte {
 	return dst
 }
 
-// poolCounts are of the pools: a member of two is counted twice.
+// poolCounts appends the counts of pools. A member of two pools is counted twice.
 func (r *Router) poolCounts(dst []byte) []byte {
 	var members, down, requests int64
 	pools := r.Pools()
@@ -166,8 +166,8 @@ func (r *Router) poolCounts(dst []byte) []byte {
 	})
 }
 
-// resultLines are mcrouter's counts of errors: those that clients got, and with "all" those of
-// members.
+// resultLines appends mcrouter's counts of errors: those that clients got, and in the names with
+// "all" those that members gave.
 func (r *Router) resultLines(dst []byte) []byte {
 	c := r.ClientCounts()
 	ofMembers := map[string]int64{}
@@ -195,8 +195,8 @@ func (r *Router) resultLines(dst []byte) []byte {
 	return dst
 }
 
-// serverLines are "stats servers": a line for each member, as mcrouter has it but for its latency,
-// which isn't measured.
+// serverLines appends "stats servers": a line for each member, as mcrouter has it, but without its
+// latency, which isn't measured.
 func (r *Router) serverLines(dst []byte) []byte {
 	r.eachServer(func(name string, m MemberStats) {
 		dst = fmt.Appendf(dst, "STAT %s avg_latency_us:0.000 pending_reqs:0 inflight_reqs:%d", name, m.Pending)
@@ -218,7 +218,7 @@ func (r *Router) serverLines(dst []byte) []byte {
 	return dst
 }
 
-// mcrouterNames are its names of results, as far as they are told apart here.
+// mcrouterNames are mcrouter's names of our results.
 var mcrouterNames = map[string]string{
 	"hit": "found", "miss": "notfound", "done": "ok", "not_stored": "notstored", "exists": "exists",
 	"not_found":    "notfound",
@@ -227,7 +227,7 @@ var mcrouterNames = map[string]string{
 	"connect_timeout": "connect_timeout", "timeout": "timeout", "closed": "aborted",
 }
 
-// mcrouterResults are the results that there were, by those names.
+// mcrouterResults returns the counts that aren't 0, by mcrouter's names.
 func mcrouterResults(results map[string]int64) []line {
 	var lines []line
 	for r := upstream.Hit; r <= upstream.Closed; r++ {
@@ -244,7 +244,7 @@ func mcrouterResults(results map[string]int64) []line {
 	return lines
 }
 
-// suspectLines are "stats suspect_servers": the members that failed, and how often in a row.
+// suspectLines appends "stats suspect_servers": the members that failed, and how often in a row.
 func (r *Router) suspectLines(dst []byte) []byte {
 	r.eachServer(func(_ string, m MemberStats) {
 		switch {

@@ -12,14 +12,14 @@ type PoolStats struct {
 	Members []MemberStats
 }
 
-// MemberStats are the counts of one member. Results are by the names of the results.
+// MemberStats are the counts of one member.
 type MemberStats struct {
 	Name     string
 	Address  string
 	State    string // up, down, returning
-	Pending  int    // requests that it owes an answer to
+	Pending  int    // requests that it has not answered yet
 	Requests int64
-	Results  map[string]int64
+	Results  map[string]int64 // by the name of the result
 	Connects int64
 	Downs    int64
 	Probes   int64
@@ -31,16 +31,17 @@ type MemberStats struct {
 	Refill  RefillStats           // of a replicated pool's member
 }
 
-// RefillStats are how far a member is that came back and is being filled.
+// RefillStats are the progress of a member that came back and is being filled.
 type RefillStats struct {
-	Cold   bool  // its misses ask others
-	Begun  int64 // how often it has been filled
-	Listed int64 // keys of the last list
-	Tried  int64 // of those
-	Filled int64 // items that it got, in all
+	Cold   bool  // its misses are looked up on other members
+	Begun  int64 // how often filling has begun
+	Listed int64 // keys in the last list
+	Tried  int64 // keys of that list that were looked up
+	Filled int64 // items that it got, of all lists
 }
 
-// Pools are the counts of all pools. Any goroutine; it takes each lane's lock for a moment.
+// Pools returns the counts of all pools. It may be called on any goroutine, and takes each lane's
+// lock briefly.
 func (r *Router) Pools() []PoolStats {
 	t := r.tree.Load()
 	pools := make([]PoolStats, len(t.pools))

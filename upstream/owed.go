@@ -10,8 +10,8 @@ import (
 )
 
 // Owed is the deletes that an upstream refused with SERVER_ERROR while it was up: a proxy does that
-// while the server behind it is down. Taking the upstream down, as for a delete that was lost, would
-// make all of its other keys unavailable. So the delete is answered as done, and
+// while the server behind it is down. Taking the upstream down, as for a delete that was lost,
+// would make all of its other keys unavailable. So the delete is answered as done, and
 //
 //  1. until the upstream has accepted it, reads of the key are misses, and commands that depend on
 //     the item find none;

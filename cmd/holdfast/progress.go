@@ -11,8 +11,8 @@ import (
 	"golang.org/x/term"
 )
 
-// A progressLine is one line on a terminal that shows the progress of a command. It is redrawn until
-// clear erases it:
+// A progressLine is one line on a terminal that shows the progress of a command. It is redrawn
+// until clear erases it:
 //
 //	users  1300 items [========            ]  42 %  3m10s left
 //
