@@ -1,6 +1,9 @@
 package holdfast
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+)
 
 // A ShardID names a shard for good: it is never given to another. 0 is none.
 type ShardID uint64
@@ -11,7 +14,19 @@ type ShardID uint64
 type TxID struct {
 	Shard ShardID
 	Term  uint64
-	Index uint64 // from 1, without gaps; 0 is before the first
+	Index uint64 // from 1, rising, and users must expect gaps; 0 is before the first
 }
 
 func (t TxID) String() string { return fmt.Sprintf("%d/%d/%d", t.Shard, t.Term, t.Index) }
+
+// A Position is a place in the log of a shard, before a change. The zero Position is before the
+// oldest change that is kept.
+type Position struct {
+	Index uint64 // of the change's transaction
+	N     uint32 // which of its changes, from 0
+}
+
+// Compare returns -1, 0 or 1 as p is before, at, or behind o. Both must be of one shard.
+func (p Position) Compare(o Position) int {
+	return cmp.Or(cmp.Compare(p.Index, o.Index), cmp.Compare(p.N, o.N))
+}

@@ -218,7 +218,7 @@ func (o *streamOps) writeRecord(w *writer, s *table.Stream, c *shard.Change) {
 	case c.After == nil:
 		event, image = "REMOVE", c.Before
 	}
-	sequence := sequenceNumber(shard.Position{Index: c.Tx.Index, N: c.N})
+	sequence := sequenceNumber(holdfast.Position{Index: c.Tx.Index, N: c.N})
 	sum := sha256.Sum256([]byte(s.TableID + shardID(s, c.Tx.Shard) + sequence))
 	w.beginObject()
 	w.strField("eventID", hex.EncodeToString(sum[:16]))

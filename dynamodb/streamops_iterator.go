@@ -25,7 +25,7 @@ type iterator struct {
 	arn   string
 	made  time.Time // to the millisecond
 	shard holdfast.ShardID
-	at    shard.Position
+	at    holdfast.Position
 }
 
 func (it iterator) String() string {
@@ -52,10 +52,10 @@ func parseIterator(s string) (it iterator, ok bool) {
 
 // sequenceNumber returns a position as decimal digits. All have the same length, so that they sort
 // the same as numbers and as texts: 1, 20 digits of the transaction, 10 digits of the change in it.
-func sequenceNumber(p shard.Position) string { return fmt.Sprintf("1%020d%010d", p.Index, p.N) }
+func sequenceNumber(p holdfast.Position) string { return fmt.Sprintf("1%020d%010d", p.Index, p.N) }
 
 // positionOf returns the position of a sequence number.
-func positionOf(s string) (p shard.Position, ok bool) {
+func positionOf(s string) (p holdfast.Position, ok bool) {
 	const indexEnd, end = 21, 31
 	if len(s) != end || s[0] != '1' {
 		return p, false
@@ -65,25 +65,25 @@ func positionOf(s string) (p shard.Position, ok bool) {
 		return p, false
 	}
 	n, err := strconv.ParseUint(s[indexEnd:], 10, 32)
-	return shard.Position{Index: index, N: uint32(n)}, err == nil
+	return holdfast.Position{Index: index, N: uint32(n)}, err == nil
 }
 
 // iteratorPosition returns the position where the requested iterator begins.
 func (o *streamOps) iteratorPosition(ctx context.Context, req node, s *table.Stream,
-	sh table.StreamShard) (shard.Position, error) {
+	sh table.StreamShard) (holdfast.Position, error) {
 	sequence := req.get("SequenceNumber")
 	kind := req.get("ShardIteratorType").text()
 	if kind == "TRIM_HORIZON" || kind == "LATEST" {
 		if sequence.kind() != absent {
-			return shard.Position{}, invalid("SequenceNumber must not be specified when ShardIteratorType is %s", kind)
+			return holdfast.Position{}, invalid("SequenceNumber must not be specified when ShardIteratorType is %s", kind)
 		}
 		if kind == "LATEST" {
 			return sh.End, nil
 		}
-		return shard.Position{}, nil
+		return holdfast.Position{}, nil
 	}
 	if sequence.kind() == absent {
-		return shard.Position{}, invalid("SequenceNumber must be specified when ShardIteratorType is %s", kind)
+		return holdfast.Position{}, invalid("SequenceNumber must be specified when ShardIteratorType is %s", kind)
 	}
 	p, ok := positionOf(sequence.text())
 	if !ok {

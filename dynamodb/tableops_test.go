@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"holdfast"
 	"holdfast/item"
 	"holdfast/shard"
 	"holdfast/table"
@@ -318,7 +319,7 @@ func TestTaggedTable(t *testing.T) {
 
 func TestSequenceNumbers(t *testing.T) {
 	before := ""
-	for _, p := range []shard.Position{{}, {Index: 1}, {Index: 1, N: 1}, {Index: 1, N: 1<<32 - 1}, {Index: 2},
+	for _, p := range []holdfast.Position{{}, {Index: 1}, {Index: 1, N: 1}, {Index: 1, N: 1<<32 - 1}, {Index: 2},
 		{Index: 10}, {Index: 1<<64 - 1, N: 1<<32 - 1}} {
 		s := sequenceNumber(p)
 		if len(s) < 21 || len(s) > 40 || s <= before {
@@ -339,7 +340,7 @@ func TestSequenceNumbers(t *testing.T) {
 
 func TestIterators(t *testing.T) {
 	it := iterator{arn: "arn:aws:dynamodb:us-east-1:123456789012:table/abc/stream/2026-01-01T00:00:00.000",
-		made: time.UnixMilli(1_700_000_000_123), shard: 7, at: shard.Position{Index: 1 << 60, N: 3}}
+		made: time.UnixMilli(1_700_000_000_123), shard: 7, at: holdfast.Position{Index: 1 << 60, N: 3}}
 	s := it.String()
 	if got, ok := parseIterator(s); !ok || got != it {
 		t.Errorf("got %+v, %v; want %+v", got, ok, it)

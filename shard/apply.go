@@ -88,7 +88,7 @@ func (e *entry) apply(b *pebble.Batch) error {
 	next.applied, next.at = index, e.at
 	next.add(&e.delta, e.schema)
 	for n := range e.effects {
-		at := Position{index, uint32(n)}
+		at := holdfast.Position{Index: index, N: uint32(n)}
 		err := errors.Join(
 			e.effects[n].writeItem(b, sh.id, at),
 			e.writeChange(b, at, &next),
@@ -120,7 +120,7 @@ func (t *tally) add(d *delta, s *schema) {
 }
 
 // writeItem adds the item to the batch, as made by the change at p.
-func (f *effect) writeItem(b *pebble.Batch, id holdfast.ShardID, p Position) error {
+func (f *effect) writeItem(b *pebble.Batch, id holdfast.ShardID, p holdfast.Position) error {
 	length := prefixBytes + len(f.key)
 	if f.after == nil {
 		op := b.DeleteDeferred(length)
@@ -137,7 +137,7 @@ func (f *effect) writeItem(b *pebble.Batch, id holdfast.ShardID, p Position) err
 
 // writeChange adds the change at p to the batch, the tally to the entry's last one, and its bytes
 // to the tally.
-func (e *entry) writeChange(b *pebble.Batch, p Position, next *tally) error {
+func (e *entry) writeChange(b *pebble.Batch, p holdfast.Position, next *tally) error {
 	f := &e.effects[p.N]
 	var buf [256]byte
 	c := change{

@@ -1,5 +1,7 @@
 package shard
 
+import "holdfast"
+
 // A Limit is how much Changes returns at most, but always one change if there is one.
 type Limit struct {
 	Changes int // 0: 1000
@@ -9,9 +11,9 @@ type Limit struct {
 // Changes returns the changes from a position on, in order, and the position behind them. All of
 // them are on disk. The zero position is that of the oldest change that is kept. The error is Gone
 // if from is before it.
-func (sh *Shard) Changes(from Position, limit Limit) (changes []Change, next Position, err error) {
+func (sh *Shard) Changes(from holdfast.Position, limit Limit) (changes []Change, next holdfast.Position, err error) {
 	if err := sh.store.gate.enter(); err != nil {
-		return nil, Position{}, err
+		return nil, holdfast.Position{}, err
 	}
 	defer sh.store.gate.leave()
 	if limit.Changes <= 0 {
@@ -25,7 +27,9 @@ func (sh *Shard) Changes(from Position, limit Limit) (changes []Change, next Pos
 
 // Oldest returns the position of the oldest change that is kept, or, if there never was one, of the
 // first that will be.
-func (sh *Shard) Oldest() Position { return sh.history.oldest() }
+func (sh *Shard) Oldest() holdfast.Position { return sh.history.oldest() }
 
 // End returns the position behind the last change on disk.
-func (sh *Shard) End() Position { return Position{Index: sh.sequencer.durable.at.Load() + 1} }
+func (sh *Shard) End() holdfast.Position {
+	return holdfast.Position{Index: sh.sequencer.durable.at.Load() + 1}
+}

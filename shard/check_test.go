@@ -66,7 +66,7 @@ func (d *defective) expiry(second uint64, it item.Item) []byte {
 }
 
 // change replaces a change of the log by what f makes of it.
-func (d *defective) change(p Position, f func(c *change)) {
+func (d *defective) change(p holdfast.Position, f func(c *change)) {
 	key := appendLogKey(nil, 1, p)
 	raw, ok, err := d.s.engine.read(d.s.engine.db, key)
 	if err != nil || !ok {
@@ -147,31 +147,33 @@ func TestCheckFindsEachDefect(t *testing.T) {
 		{"a removed item is there again",
 			func(d *defective) { d.set(d.item(checkedGone), append([]byte{1, 1}, item.Append(nil, checkedGone)...)) }, "log",
 			"3.1: removed an item that is there"},
-		{"a change is missing", func(d *defective) { d.set(appendLogKey(nil, 1, Position{Index: 2}), nil) }, "log",
+		{"a change is missing",
+			func(d *defective) { d.set(appendLogKey(nil, 1, holdfast.Position{Index: 2}), nil) }, "log",
 			"follows where 2.0 should"},
-		{"the first change is missing", func(d *defective) { d.set(appendLogKey(nil, 1, Position{Index: 1}), nil) }, "log",
+		{"the first change is missing",
+			func(d *defective) { d.set(appendLogKey(nil, 1, holdfast.Position{Index: 1}), nil) }, "log",
 			"1.1 follows where 1.0 should"},
-		{"a change can't be decoded", func(d *defective) { d.set(appendLogKey(nil, 1, Position{Index: 2}), []byte("x")) },
-			"log", ""},
-		{"a link is missing", func(d *defective) { d.set(appendLinkKey(nil, 1, Position{Index: 1}), nil) }, "log",
+		{"a change can't be decoded",
+			func(d *defective) { d.set(appendLogKey(nil, 1, holdfast.Position{Index: 2}), []byte("x")) }, "log", ""},
+		{"a link is missing", func(d *defective) { d.set(appendLinkKey(nil, 1, holdfast.Position{Index: 1}), nil) }, "log",
 			"1.0: its after-image"},
 		{"a link leads to another item's change",
-			func(d *defective) { d.set(appendLinkKey(nil, 1, Position{Index: 1}), []byte{3, 1}) }, "log",
+			func(d *defective) { d.set(appendLinkKey(nil, 1, holdfast.Position{Index: 1}), []byte{3, 1}) }, "log",
 			"1.0: its after-image"},
-		{"time falls", func(d *defective) { d.change(Position{Index: 2}, func(c *change) { c.at = 5 }) }, "log",
+		{"time falls", func(d *defective) { d.change(holdfast.Position{Index: 2}, func(c *change) { c.at = 5 }) }, "log",
 			"2.0: time falls"},
 		{"an image has another size than is counted",
-			func(d *defective) { d.change(Position{Index: 2}, func(c *change) { c.beforeSize++ }) }, "log",
+			func(d *defective) { d.change(holdfast.Position{Index: 2}, func(c *change) { c.beforeSize++ }) }, "log",
 			"2.0: its images have"},
 		{"a change has another item's key",
 			func(d *defective) {
-				d.change(Position{Index: 2}, func(c *change) { c.key = string(keyOf(d.t, thing("other", 1))) })
+				d.change(holdfast.Position{Index: 2}, func(c *change) { c.key = string(keyOf(d.t, thing("other", 1))) })
 			}, "log", "2.0"},
 		{"a change's tally can't be decoded",
-			func(d *defective) { d.change(Position{Index: 2}, func(c *change) { c.tally = "x" }) }, "log", "2.0"},
+			func(d *defective) { d.change(holdfast.Position{Index: 2}, func(c *change) { c.tally = "x" }) }, "log", "2.0"},
 		{"a change counts other bytes of log",
 			func(d *defective) {
-				d.change(Position{Index: 2}, func(c *change) { c.tally = c.tally[:8] + "\xff" + c.tally[9:] })
+				d.change(holdfast.Position{Index: 2}, func(c *change) { c.tally = c.tally[:8] + "\xff" + c.tally[9:] })
 			}, "count", "bytes of log are counted"},
 		{"more items are counted", func(d *defective) { d.counts(func(t *tally) { t.items++ }) }, "count",
 			"3 items of"},
@@ -183,8 +185,8 @@ func TestCheckFindsEachDefect(t *testing.T) {
 			"count", "index 1: 2 entries of"},
 		{"the tally is of an earlier transaction, and the log's end is missing",
 			func(d *defective) {
-				d.set(appendLogKey(nil, 1, Position{Index: 3}), nil)
-				d.set(appendLogKey(nil, 1, Position{Index: 3, N: 1}), nil)
+				d.set(appendLogKey(nil, 1, holdfast.Position{Index: 3}), nil)
+				d.set(appendLogKey(nil, 1, holdfast.Position{Index: 3, N: 1}), nil)
 			}, "count", "items of"},
 		{"the tally can't be decoded", func(d *defective) { d.set(metaKey(1, metaCounts), []byte("x")) }, "log", ""},
 		{"the trimming can't be decoded", func(d *defective) { d.set(metaKey(1, metaTrim), []byte("x")) }, "log", ""},

@@ -3,24 +3,25 @@ package shard
 import (
 	"github.com/cockroachdb/pebble/v2"
 
+	"holdfast"
 	"holdfast/item"
 )
 
 // A logCheck is the progress of the check of a log.
 type logCheck struct {
-	want   Position // of the next change
-	at     int64    // the time of the last one
-	logged uint64   // bytes up to there
+	want   holdfast.Position // of the next change
+	at     int64             // the time of the last one
+	logged uint64            // bytes up to there
 }
 
 // checkLog goes through the log in order.
 func (k *shardCheck) checkLog() error {
 	sh := k.shard
-	l := logCheck{want: Position{Index: sh.history.trim.oldest}, logged: sh.history.trim.logged}
+	l := logCheck{want: holdfast.Position{Index: sh.history.trim.oldest}, logged: sh.history.trim.logged}
 	if sh.history.trim.oldest > 1 {
 		l.at = sh.history.trim.at // a copy's is when it was made, perhaps by another clock
 	}
-	it, err := sh.history.iter(k.store.engine.db, Position{}, Position{})
+	it, err := sh.history.iter(k.store.engine.db, holdfast.Position{}, holdfast.Position{})
 	if err != nil {
 		return err
 	}
@@ -36,7 +37,7 @@ func (k *shardCheck) checkLog() error {
 	if err := it.Error(); err != nil {
 		return k.store.engine.fault("checking", err)
 	}
-	if l.want != (Position{Index: sh.tally.applied + 1}) {
+	if l.want != (holdfast.Position{Index: sh.tally.applied + 1}) {
 		k.wrong("log", "ends before %d.%d, and %d transactions are counted", l.want.Index, l.want.N, sh.tally.applied)
 	}
 	return nil
@@ -54,7 +55,7 @@ func (k *shardCheck) checkChange(it *pebble.Iterator, l *logCheck) (more bool, e
 	c, err := decodeChange(string(value))
 	if !ok || err != nil {
 		k.wrong("log", "%x: %v", it.Key(), err)
-		l.want = Position{Index: p.Index + 1}
+		l.want = holdfast.Position{Index: p.Index + 1}
 		return it.Next(), nil
 	}
 	if p != l.want {
@@ -79,7 +80,7 @@ func (k *shardCheck) checkChange(it *pebble.Iterator, l *logCheck) (more bool, e
 
 // checkImages checks whether a change's images can be decoded, and have its key and sizes. The
 // iterator is behind the change.
-func (k *shardCheck) checkImages(p Position, c *change, it *pebble.Iterator) error {
+func (k *shardCheck) checkImages(p holdfast.Position, c *change, it *pebble.Iterator) error {
 	after, err := k.shard.history.afterImage(k.store.engine.db, p, c, it)
 	if err != nil {
 		k.wrong("log", "%d.%d: its after-image: %v", p.Index, p.N, err)
@@ -109,7 +110,7 @@ func (k *shardCheck) checkImages(p Position, c *change, it *pebble.Iterator) err
 }
 
 // checkDeleted checks whether an item that a change removed is gone, or was made by a later change.
-func (k *shardCheck) checkDeleted(p Position, c *change) error {
+func (k *shardCheck) checkDeleted(p holdfast.Position, c *change) error {
 	is, err := k.shard.items.image(k.store.engine.db, item.Key(c.key))
 	if err != nil {
 		return err
@@ -122,7 +123,7 @@ func (k *shardCheck) checkDeleted(p Position, c *change) error {
 
 // checkMade checks whether the change that made an item is in the log, unless it was trimmed, and
 // is the item's last one.
-func (k *shardCheck) checkMade(key item.Key, made Position) error {
+func (k *shardCheck) checkMade(key item.Key, made holdfast.Position) error {
 	if made.Index < k.shard.history.trim.oldest {
 		return nil
 	}
@@ -141,7 +142,7 @@ func (k *shardCheck) checkMade(key item.Key, made Position) error {
 	return err
 }
 
-func (k *shardCheck) checkTally(p Position, c *change, logged uint64) {
+func (k *shardCheck) checkTally(p holdfast.Position, c *change, logged uint64) {
 	t, err := decodeTally(c.tally)
 	if err != nil {
 		k.wrong("log", "%d.%d: %v", p.Index, p.N, err)

@@ -181,7 +181,7 @@ func (c *copying) add(key item.Key, raw string) error {
 
 // copied returns the value of an item that no change made here.
 func copied(raw string) []byte {
-	return append(appendPosition(nil, Position{}), raw...)
+	return append(appendPosition(nil, holdfast.Position{}), raw...)
 }
 
 // ingest gives the table to the database, if one was begun.
@@ -213,7 +213,7 @@ func (c *copying) abandon() {
 // undo puts back the before-images of what was changed after the time to go back to, the last
 // change first.
 func (c *copying) undo() error {
-	it, err := c.from.history.iter(c.snapshot, Position{}, Position{})
+	it, err := c.from.history.iter(c.snapshot, holdfast.Position{}, holdfast.Position{})
 	if err != nil {
 		return err
 	}

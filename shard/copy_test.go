@@ -6,6 +6,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"holdfast"
 	"holdfast/item"
 )
 
@@ -25,7 +26,7 @@ func TestCopyHasAllOfACommitOrNothing(t *testing.T) {
 
 	var times []time.Time
 	for i, sh := range []*Shard{first, second} {
-		changes, _, err := sh.Changes(Position{Index: results[i].Tx.Index}, Limit{})
+		changes, _, err := sh.Changes(holdfast.Position{Index: results[i].Tx.Index}, Limit{})
 		if err != nil || len(changes) != 1 {
 			t.Fatalf("changes of shard %d: got %v, %v; want one", sh.ID(), changes, err)
 		}

@@ -161,10 +161,11 @@ func TestNothingIsShownBeforeItsSync(t *testing.T) {
 			t.Errorf("%s: got %v; want it to wait: %t", c.name, err, c.waits)
 		}
 	}
-	if changes, next, err := d.sh.Changes(Position{}, Limit{}); len(changes) != 2 || next.Index != 2 || err != nil {
+	changes, next, err := d.sh.Changes(holdfast.Position{}, Limit{})
+	if len(changes) != 2 || next.Index != 2 || err != nil {
 		t.Errorf("Changes: got %d, %v, %v; want the two of the first transaction", len(changes), next, err)
 	}
-	changes, next, err := d.sh.Changes(Position{Index: 2}, Limit{})
+	changes, next, err = d.sh.Changes(holdfast.Position{Index: 2}, Limit{})
 	if len(changes) != 0 || next.Index != 2 || err != nil {
 		t.Errorf("Changes from the commit on: got %d, %v, %v; want none yet", len(changes), next, err)
 	}

@@ -22,34 +22,34 @@ type history struct {
 
 // oldest returns the position of the oldest change that is kept, or, if there never was one, of the
 // first that will be.
-func (h *history) oldest() Position {
+func (h *history) oldest() holdfast.Position {
 	h.sequencer.mu.Lock()
 	defer h.sequencer.mu.Unlock()
-	return Position{Index: h.trim.oldest}
+	return holdfast.Position{Index: h.trim.oldest}
 }
 
 // changes is Changes with its limits set.
-func (h *history) changes(from Position, limit Limit) (changes []Change, next Position, err error) {
+func (h *history) changes(from holdfast.Position, limit Limit) (changes []Change, next holdfast.Position, err error) {
 	durable := h.sequencer.durable.at.Load()
-	if from != (Position{}) && from.Index > durable {
+	if from != (holdfast.Position{}) && from.Index > durable {
 		return nil, from, h.kept(from)
 	}
 	view, err := h.engine.view()
 	if err != nil {
-		return nil, Position{}, err
+		return nil, holdfast.Position{}, err
 	}
 	defer view.Close()
-	if from == (Position{}) {
+	if from == (holdfast.Position{}) {
 		from = h.oldest()
 	}
 	// A trim raises h.trim before it changes the database. So a reader that finds its position still
 	// kept after it got its view sees all changes from there on.
 	if err := h.kept(from); err != nil {
-		return nil, Position{}, err
+		return nil, holdfast.Position{}, err
 	}
-	it, err := h.iter(view, from, Position{Index: durable + 1})
+	it, err := h.iter(view, from, holdfast.Position{Index: durable + 1})
 	if err != nil {
-		return nil, Position{}, err
+		return nil, holdfast.Position{}, err
 	}
 	defer it.Close()
 	changes, next, err = h.collect(view, it, from, limit)
@@ -57,26 +57,26 @@ func (h *history) changes(from Position, limit Limit) (changes []Change, next Po
 		err = h.engine.fault("reading the log", it.Error())
 	}
 	if err != nil {
-		return nil, Position{}, err
+		return nil, holdfast.Position{}, err
 	}
 	return changes, next, nil
 }
 
 // collect returns the changes from the first of the iterator on.
 func (h *history) collect(
-	view pebble.Reader, it *pebble.Iterator, from Position, limit Limit,
-) (changes []Change, next Position, err error) {
+	view pebble.Reader, it *pebble.Iterator, from holdfast.Position, limit Limit,
+) (changes []Change, next holdfast.Position, err error) {
 	next = from
 	bytes := 0
 	for ok := it.First(); ok && len(changes) < limit.Changes; {
 		p, raw, err := h.changeAt(it)
 		if err != nil {
-			return nil, Position{}, err
+			return nil, holdfast.Position{}, err
 		}
 		ok = it.Next()
 		after, err := h.afterImage(view, p, &raw, it)
 		if err != nil {
-			return nil, Position{}, err
+			return nil, holdfast.Position{}, err
 		}
 		if ok && isLink(it.Key()) {
 			ok = it.Next()
@@ -87,7 +87,7 @@ func (h *history) collect(
 		}
 		c, err := raw.decoded(h.id, p, after)
 		if err != nil {
-			return nil, Position{}, h.engine.damaged(h.id, []byte(raw.key), err)
+			return nil, holdfast.Position{}, h.engine.damaged(h.id, []byte(raw.key), err)
 		}
 		changes = append(changes, c)
 		next = raw.behind(p)
@@ -98,7 +98,7 @@ func (h *history) collect(
 // afterImage returns what the change at p made of its item: the before-image of the change that it
 // is linked to, or the item. The iterator is behind the change.
 func (h *history) afterImage(
-	view pebble.Reader, p Position, c *change, it *pebble.Iterator,
+	view pebble.Reader, p holdfast.Position, c *change, it *pebble.Iterator,
 ) (raw string, err error) {
 	if !c.hasAfter {
 		return "", nil
@@ -138,15 +138,15 @@ func (h *history) linkedImage(view pebble.Reader, c *change, it *pebble.Iterator
 }
 
 // behind returns the position behind a change that is at p.
-func (c *change) behind(p Position) Position {
+func (c *change) behind(p holdfast.Position) holdfast.Position {
 	if c.last {
-		return Position{Index: p.Index + 1}
+		return holdfast.Position{Index: p.Index + 1}
 	}
-	return Position{Index: p.Index, N: p.N + 1}
+	return holdfast.Position{Index: p.Index, N: p.N + 1}
 }
 
 // kept returns an error if a position is no longer kept, or the shard was dropped.
-func (h *history) kept(p Position) error {
+func (h *history) kept(p holdfast.Position) error {
 	if isClosed(h.items.dropped) {
 		return errDropped(h.id)
 	}
@@ -159,12 +159,12 @@ func (h *history) kept(p Position) error {
 
 // iter returns an iterator over the log from a position to another; zero is the beginning, or the
 // end.
-func (h *history) iter(from pebble.Reader, first, end Position) (*pebble.Iterator, error) {
+func (h *history) iter(from pebble.Reader, first, end holdfast.Position) (*pebble.Iterator, error) {
 	lower, upper := kindBounds(h.id, kindLog)
-	if first != (Position{}) {
+	if first != (holdfast.Position{}) {
 		lower = appendLogKey(nil, h.id, first)
 	}
-	if end != (Position{}) {
+	if end != (holdfast.Position{}) {
 		upper = appendLogKey(nil, h.id, end)
 	}
 	it, err := from.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
@@ -175,10 +175,10 @@ func (h *history) iter(from pebble.Reader, first, end Position) (*pebble.Iterato
 }
 
 // changeAt returns the change at the iterator.
-func (h *history) changeAt(it *pebble.Iterator) (Position, change, error) {
+func (h *history) changeAt(it *pebble.Iterator) (holdfast.Position, change, error) {
 	value, err := it.ValueAndErr()
 	if err != nil {
-		return Position{}, change{}, h.engine.fault("reading the log", err)
+		return holdfast.Position{}, change{}, h.engine.fault("reading the log", err)
 	}
 	p, ok := logPosition(it.Key())
 	c, err := decodeChange(string(value))
@@ -186,7 +186,7 @@ func (h *history) changeAt(it *pebble.Iterator) (Position, change, error) {
 		err = errLog()
 	}
 	if err != nil {
-		return Position{}, change{}, h.engine.damaged(h.id, it.Key(), err)
+		return holdfast.Position{}, change{}, h.engine.damaged(h.id, it.Key(), err)
 	}
 	return p, c, nil
 }
@@ -209,7 +209,7 @@ func (h *history) firstAt(it *pebble.Iterator, from, end uint64, nanos int64) (u
 
 // timeOf returns the time of a transaction that is kept.
 func (h *history) timeOf(it *pebble.Iterator, index uint64) (int64, error) {
-	if !it.SeekGE(appendLogKey(nil, h.id, Position{Index: index})) {
+	if !it.SeekGE(appendLogKey(nil, h.id, holdfast.Position{Index: index})) {
 		if err := it.Error(); err != nil {
 			return 0, h.engine.fault("reading the log", err)
 		}
@@ -235,7 +235,7 @@ func (h *history) trimmedTo(nanos int64) (trimming, error) {
 	if newest <= now.oldest {
 		return now, nil
 	}
-	it, err := h.iter(h.engine.db, Position{}, Position{})
+	it, err := h.iter(h.engine.db, holdfast.Position{}, holdfast.Position{})
 	if err != nil {
 		return trimming{}, err
 	}
@@ -244,7 +244,7 @@ func (h *history) trimmedTo(nanos int64) (trimming, error) {
 	if err != nil || oldest == now.oldest {
 		return now, err
 	}
-	ok := it.SeekLT(appendLogKey(nil, h.id, Position{Index: oldest}))
+	ok := it.SeekLT(appendLogKey(nil, h.id, holdfast.Position{Index: oldest}))
 	if ok && isLink(it.Key()) {
 		ok = it.Prev()
 	}
@@ -264,7 +264,7 @@ func (h *history) trimmedTo(nanos int64) (trimming, error) {
 
 // link adds a link from the change at made to the item's next change to the batch, unless the
 // former is no longer kept. sequencer.mu is held.
-func (h *history) link(b *pebble.Batch, made, next Position) error {
+func (h *history) link(b *pebble.Batch, made, next holdfast.Position) error {
 	if made.Index < h.trim.oldest {
 		return nil
 	}

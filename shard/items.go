@@ -18,9 +18,9 @@ type items struct {
 
 // An image is an item as it is stored.
 type image struct {
-	item item.Item // nil: none
-	raw  string    // the item in the form of item.Append
-	made Position  // the change that made it; zero: it was copied here
+	item item.Item         // nil: none
+	raw  string            // the item in the form of item.Append
+	made holdfast.Position // the change that made it; zero: it was copied here
 }
 
 // get returns the item at a key in what can be seen through from, which may not be on disk yet;

@@ -1,7 +1,6 @@
 package shard
 
 import (
-	"cmp"
 	"encoding/binary"
 
 	"holdfast"
@@ -63,7 +62,7 @@ func appendExpiryKey(dst []byte, id holdfast.ShardID, second uint64, key item.Ke
 	return append(dst, key...)
 }
 
-func appendLogKey(dst []byte, id holdfast.ShardID, p Position) []byte {
+func appendLogKey(dst []byte, id holdfast.ShardID, p holdfast.Position) []byte {
 	dst = binary.BigEndian.AppendUint64(appendPrefix(dst, id, kindLog), p.Index)
 	return binary.BigEndian.AppendUint32(dst, p.N)
 }
@@ -71,7 +70,7 @@ func appendLogKey(dst []byte, id holdfast.ShardID, p Position) []byte {
 // linkMark follows a change's key in the key of its link.
 const linkMark = 0
 
-func appendLinkKey(dst []byte, id holdfast.ShardID, p Position) []byte {
+func appendLinkKey(dst []byte, id holdfast.ShardID, p holdfast.Position) []byte {
 	return append(appendLogKey(dst, id, p), linkMark)
 }
 
@@ -124,17 +123,12 @@ func behind(prefix []byte) []byte {
 }
 
 // logPosition returns the position that a key of the log names.
-func logPosition(key []byte) (Position, bool) {
+func logPosition(key []byte) (holdfast.Position, bool) {
 	if len(key) != logBytes {
-		return Position{}, false
+		return holdfast.Position{}, false
 	}
-	return Position{
+	return holdfast.Position{
 		Index: binary.BigEndian.Uint64(key[prefixBytes:]),
 		N:     binary.BigEndian.Uint32(key[prefixBytes+8:]),
 	}, true
-}
-
-// Compare returns -1, 0 or 1 as p is before, at, or behind o.
-func (p Position) Compare(o Position) int {
-	return cmp.Or(cmp.Compare(p.Index, o.Index), cmp.Compare(p.N, o.N))
 }

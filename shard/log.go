@@ -108,7 +108,7 @@ func decodeChange(b string) (c change, err error) {
 }
 
 // decoded returns the change in the form for callers. after is its after-image, if it has one.
-func (c *change) decoded(id holdfast.ShardID, p Position, after string) (Change, error) {
+func (c *change) decoded(id holdfast.ShardID, p holdfast.Position, after string) (Change, error) {
 	d := Change{
 		Tx: holdfast.TxID{Shard: id, Term: c.term, Index: p.Index}, N: p.N, At: time.Unix(0, c.at), Origin: c.origin,
 	}
@@ -127,17 +127,17 @@ func (c *change) decoded(id holdfast.ShardID, p Position, after string) (Change,
 }
 
 // appendPosition appends the form of a position in an item's value and in a link: two varints.
-func appendPosition(dst []byte, p Position) []byte {
+func appendPosition(dst []byte, p holdfast.Position) []byte {
 	return binary.AppendUvarint(binary.AppendUvarint(dst, p.Index), uint64(p.N))
 }
 
 // cutPosition returns the position at the beginning of raw, and the rest: an item in the form of
 // item.Append, or nothing. The position of an item that was copied here is zero.
-func cutPosition(raw string) (p Position, rest string, err error) {
+func cutPosition(raw string) (p holdfast.Position, rest string, err error) {
 	r := reader{rest: raw}
 	p.Index, p.N = r.uvarint(), uint32(r.uvarint())
 	if r.bad {
-		return Position{}, "", errLog()
+		return holdfast.Position{}, "", errLog()
 	}
 	return p, r.rest, nil
 }

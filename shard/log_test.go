@@ -77,7 +77,9 @@ func TestLogFormsAreReadBack(t *testing.T) {
 // it, and no others.
 func TestOrderOfKeys(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
-	position := func() Position { return Position{Index: rng.Uint64() >> rng.IntN(64), N: rng.Uint32() >> rng.IntN(32)} }
+	position := func() holdfast.Position {
+		return holdfast.Position{Index: rng.Uint64() >> rng.IntN(64), N: rng.Uint32() >> rng.IntN(32)}
+	}
 	for range 1000 {
 		a, b := position(), position()
 		ka, kb := appendLogKey(nil, 7, a), appendLogKey(nil, 7, b)
@@ -128,7 +130,7 @@ func TestBoundsOfKinds(t *testing.T) {
 	keys := map[kind][]byte{
 		kindItem: appendItemKey(nil, id, key), kindEntry: append(appendEntryPrefix(nil, id, 3), key...),
 		kindExpiry: appendExpiryKey(nil, id, 5, key),
-		kindLog:    appendLogKey(nil, id, Position{Index: 1}), kindMeta: metaKey(id, metaCounts),
+		kindLog:    appendLogKey(nil, id, holdfast.Position{Index: 1}), kindMeta: metaKey(id, metaCounts),
 	}
 	lower, upper := shardBounds(id)
 	for k, key := range keys {

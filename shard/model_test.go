@@ -292,7 +292,7 @@ func (m *model) compareChanges() {
 	for place, sh := range m.shards {
 		newest := map[string]item.Item{}
 		var at time.Time
-		for from := (Position{}); ; {
+		for from := (holdfast.Position{}); ; {
 			changes, next, err := sh.Changes(from, Limit{Changes: 1 + m.rng.IntN(50), Bytes: 1 + m.rng.IntN(5000)})
 			if err != nil {
 				m.t.Fatal(err)

@@ -104,13 +104,6 @@ type Span struct {
 	Reverse bool
 }
 
-// A Position is a place in a shard's log, before a change. The zero Position is before the oldest
-// change that is kept.
-type Position struct {
-	Index uint64 // of the change's transaction
-	N     uint32 // which of its changes, from 0
-}
-
 // A Change is what a commit did to one item.
 type Change struct {
 	Tx            holdfast.TxID

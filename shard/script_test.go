@@ -249,7 +249,7 @@ func (r *script) scan(sh *Shard, words []string) (string, error) {
 }
 
 func (r *script) changes(sh *Shard, words []string) (string, error) {
-	var from Position
+	var from holdfast.Position
 	var limit Limit
 	if len(words) > 0 {
 		fmt.Sscanf(words[0], "%d.%d", &from.Index, &from.N)

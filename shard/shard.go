@@ -93,7 +93,7 @@ func (sh *Shard) load() error {
 }
 
 func (sh *Shard) loadNewest() error {
-	it, err := sh.history.iter(sh.engine.db, Position{}, Position{})
+	it, err := sh.history.iter(sh.engine.db, holdfast.Position{}, holdfast.Position{})
 	if err != nil {
 		return err
 	}

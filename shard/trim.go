@@ -2,6 +2,8 @@ package shard
 
 import (
 	"context"
+
+	"holdfast"
 )
 
 // Trim removes the changes that are older than Options.LogAge from the logs of all open shards, and
@@ -118,8 +120,8 @@ func (sh *Shard) trimTo(ctx context.Context, nanos int64) error {
 	sh.history.trim = to
 	b := sh.engine.db.NewBatch()
 	defer b.Close()
-	first := appendLogKey(nil, sh.id, Position{Index: from.oldest})
-	end := appendLogKey(nil, sh.id, Position{Index: to.oldest})
+	first := appendLogKey(nil, sh.id, holdfast.Position{Index: from.oldest})
+	end := appendLogKey(nil, sh.id, holdfast.Position{Index: to.oldest})
 	if err := b.DeleteRange(first, end, nil); err != nil {
 		return sh.engine.fault("trimming", err)
 	}

@@ -70,12 +70,12 @@ func TestReadsSurviveExcise(t *testing.T) {
 					t.Fatalf("an item: got %v, %v; want %v", got, err, it)
 				}
 			}
-			it, err := sh.history.iter(view, Position{}, Position{})
+			it, err := sh.history.iter(view, holdfast.Position{}, holdfast.Position{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer it.Close()
-			changes, _, err := sh.history.collect(view, it, Position{}, Limit{Changes: 1000, Bytes: 1 << 30})
+			changes, _, err := sh.history.collect(view, it, holdfast.Position{}, Limit{Changes: 1000, Bytes: 1 << 30})
 			if err != nil || len(changes) != 2*len(want) {
 				t.Errorf("changes: got %d, %v; want %d", len(changes), err, 2*len(want))
 			}

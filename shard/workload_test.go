@@ -181,7 +181,7 @@ func (st *workload) scan(r *rand.Rand) (seen scanResult) {
 // out.
 func (st *workload) follow(place int) {
 	sh := st.shards[place]
-	at, last := Position{}, uint64(0)
+	at, last := holdfast.Position{}, uint64(0)
 	newest := map[string]item.Item{}
 	for running := true; running; {
 		select {
@@ -190,8 +190,8 @@ func (st *workload) follow(place int) {
 		default:
 		}
 		changes, next, err := sh.Changes(at, Limit{Changes: 7})
-		if errors.Is(err, holdfast.Gone) && at != (Position{}) {
-			at, newest = Position{}, map[string]item.Item{}
+		if errors.Is(err, holdfast.Gone) && at != (holdfast.Position{}) {
+			at, newest = holdfast.Position{}, map[string]item.Item{}
 			continue
 		}
 		if err != nil {
@@ -199,7 +199,7 @@ func (st *workload) follow(place int) {
 			return
 		}
 		for i, c := range changes {
-			if want := last + 1; at != (Position{}) && c.N == 0 && c.Tx.Index != want {
+			if want := last + 1; at != (holdfast.Position{}) && c.N == 0 && c.Tx.Index != want {
 				st.t.Errorf("seed %d: got transaction %d of shard %d; want %d", st.seed, c.Tx.Index, sh.id, want)
 			}
 			if i > 0 && c.At.Before(changes[i-1].At) {
@@ -210,7 +210,7 @@ func (st *workload) follow(place int) {
 				st.t.Errorf("seed %d: %v: got %v before; want %v", st.seed, c.Tx, c.Before, was)
 			}
 			newest[key], last = c.After, c.Tx.Index
-			at = Position{Index: c.Tx.Index, N: c.N + 1}
+			at = holdfast.Position{Index: c.Tx.Index, N: c.N + 1}
 		}
 		if at = next; len(changes) > 0 {
 			running = true
@@ -351,7 +351,7 @@ func (st *workload) compareLog(place int, scans []scanResult) {
 	}
 	waiting := slices.DeleteFunc(slices.Clone(scans), func(seen scanResult) bool { return seen.place != place })
 	state := tracked{items: map[string]item.Item{}}
-	for at := (Position{}); ; {
+	for at := (holdfast.Position{}); ; {
 		changes, next, err := sh.Changes(at, Limit{})
 		if err != nil {
 			st.t.Fatal(err)

@@ -261,7 +261,7 @@ func TestRecordForm(t *testing.T) {
 	r := &record{Version: version, NextIndex: 3, Shards: []part{{ID: 7}, {ID: 8, Start: 1 << 63}}, Since: at,
 		FillTTL: true,
 		Streams: []stream{{Label: "2026-01-02T03:04:05.006", View: NewImage, Created: at,
-			First: []shard.Position{{Index: 4}, {Index: 9, N: 2}}}},
+			First: []holdfast.Position{{Index: 4}, {Index: 9, N: 2}}}},
 		Copy: &copying{At: at, Table: "source"},
 		Table: Description{
 			Definition: Definition{Name: "users", Key: item.KeySchema{Hash: id}, Throughput: Throughput{Read: 5, Write: 6},

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"holdfast"
 	"holdfast/shard"
 )
 
@@ -78,7 +79,7 @@ func (t *live) pointInTime(now time.Time) PointInTime {
 	}
 	p := PointInTime{On: true, Earliest: t.since, Latest: now}
 	for _, sh := range t.shards {
-		oldest, _, err := sh.Changes(shard.Position{}, shard.Limit{Changes: 1})
+		oldest, _, err := sh.Changes(holdfast.Position{}, shard.Limit{Changes: 1})
 		if err == nil && len(oldest) == 1 && oldest[0].Tx.Index > 1 && oldest[0].At.After(p.Earliest) {
 			p.Earliest = oldest[0].At
 		}

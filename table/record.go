@@ -66,8 +66,8 @@ type stream struct {
 	View    View
 	Created time.Time
 	Ended   time.Time // zero: it hasn't ended
-	First   []shard.Position
-	Last    []shard.Position // nil: it hasn't ended
+	First   []holdfast.Position
+	Last    []holdfast.Position // nil: it hasn't ended
 }
 
 // A removed is shards that are still to be removed: of a table, once its streams are no longer

@@ -13,7 +13,6 @@ import (
 
 	"holdfast"
 	"holdfast/item"
-	"holdfast/shard"
 )
 
 // Whatever changes the catalog, and whether the disk takes the change or not: what the catalog has
@@ -198,7 +197,7 @@ func TestCloneIsIndependent(t *testing.T) {
 	c.Table.Attributes[0].Type = item.N
 	c.Table.Indexes[0].Status = Deleting
 	c.Table.Restored.InProgress = true
-	c.Streams[0].Last = []shard.Position{{Index: 1}}
+	c.Streams[0].Last = []holdfast.Position{{Index: 1}}
 	c.Table.Indexes = append(c.Table.Indexes, c.Table.Indexes[0])
 	if got := text(r); got != before {
 		t.Errorf("got %s; want it unchanged: %s", got, before)

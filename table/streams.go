@@ -27,9 +27,9 @@ type Stream struct {
 // A StreamShard is the part of a stream that one shard has.
 type StreamShard struct {
 	ID    holdfast.ShardID
-	First shard.Position // of its first change, or where that will be
-	Last  shard.Position // after its last change; zero: the stream is on
-	End   shard.Position // after the newest change that it has now: the position of LATEST
+	First holdfast.Position // of its first change, or where that will be
+	Last  holdfast.Position // after its last change; zero: the stream is on
+	End   holdfast.Position // after the newest change that it has now: the position of LATEST
 }
 
 // Streams returns the streams of a table that can be read, those of removed tables of that name
@@ -97,8 +97,8 @@ func (s *Store) Stream(table, label string) (Stream, error) {
 // the stream's first, is that of the oldest that is kept. next is where to continue; end reports
 // that no more changes will come. Errors: NotFound, and Gone if the position is no longer kept.
 func (s *Store) StreamRecords(
-	ctx context.Context, table, label string, id holdfast.ShardID, from shard.Position, limit shard.Limit,
-) (changes []shard.Change, next shard.Position, end bool, err error) {
+	ctx context.Context, table, label string, id holdfast.ShardID, from holdfast.Position, limit shard.Limit,
+) (changes []shard.Change, next holdfast.Position, end bool, err error) {
 	st, err := s.Stream(table, label)
 	if err != nil {
 		return nil, from, false, err
@@ -145,7 +145,9 @@ func (s *Store) streamShards(st Stream) (shards []*shard.Shard) {
 	return shards
 }
 
-func positionOf(c shard.Change) shard.Position { return shard.Position{Index: c.Tx.Index, N: c.N} }
+func positionOf(c shard.Change) holdfast.Position {
+	return holdfast.Position{Index: c.Tx.Index, N: c.N}
+}
 
 // alterStream switches the stream on with a view, or off with the view 0.
 func (r *record) alterStream(view View, now time.Time, shards []*shard.Shard) error {
@@ -187,8 +189,8 @@ func (r *record) endStream(now time.Time, shards []*shard.Shard) {
 	r.Table.Stream, r.Table.StreamOn = 0, false
 }
 
-func ends(shards []*shard.Shard) []shard.Position {
-	all := make([]shard.Position, len(shards))
+func ends(shards []*shard.Shard) []holdfast.Position {
+	all := make([]holdfast.Position, len(shards))
 	for i, sh := range shards {
 		all[i] = sh.End()
 	}

@@ -18,7 +18,7 @@ func (r *rig) read(st Stream) (all []shard.Change, end bool) {
 	r.t.Helper()
 	end = true
 	for _, part := range st.Shards {
-		var at shard.Position
+		var at holdfast.Position
 		for {
 			changes, next, over, err := r.StreamRecords(context.Background(), st.Table, st.Label, part.ID, at,
 				shard.Limit{Changes: 3})
@@ -194,7 +194,7 @@ func TestStreamOfARemovedTable(t *testing.T) {
 	if got := r.Streams("users"); len(got) != 1 || len(r.catalog.is.removed) != 0 {
 		t.Errorf("a day later: got %d streams, %d removed tables; want 1, 0", len(got), len(r.catalog.is.removed))
 	}
-	_, _, _, err := r.StreamRecords(context.Background(), "users", st[0].Label, st[0].Shards[0].ID, shard.Position{},
+	_, _, _, err := r.StreamRecords(context.Background(), "users", st[0].Label, st[0].Shards[0].ID, holdfast.Position{},
 		shard.Limit{})
 	wantError(t, err, holdfast.NotFound, "Requested resource not found: Stream: "+st[0].Label+" of table users not found")
 }

@@ -59,7 +59,7 @@ func TestExpiry(t *testing.T) {
 	origins := map[shard.Origin]int{}
 	l, _ := r.tables.serving("users")
 	for _, sh := range l.shards {
-		changes, _, err := sh.Changes(shard.Position{}, shard.Limit{Changes: 1000})
+		changes, _, err := sh.Changes(holdfast.Position{}, shard.Limit{Changes: 1000})
 		if err != nil {
 			t.Fatal(err)
 		}
