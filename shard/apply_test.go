@@ -109,7 +109,8 @@ type replica struct {
 
 func (r *replica) open() {
 	o := memOptions(r.fs)
-	o.Now = func() time.Time { return time.Unix(r.rng.Int64N(4_000_000_000), 0) } // no entry's time is from it
+	wrong := time.Unix(r.rng.Int64N(4_000_000_000), 0)
+	o.Now = func() time.Time { return wrong } // no entry's time is from it
 	s, err := Open(o)
 	if err != nil {
 		r.t.Fatal(err)

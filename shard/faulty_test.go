@@ -66,7 +66,7 @@ type scenario struct {
 	acked   map[string]item.Item // by shard and key; nil: removed
 	pending map[string]item.Item // what a commit changes that is in flight, or of unknown outcome
 	broken  bool                 // a commit's outcome was unknown: later ones are refused
-	ended   bool                 // what is done from now on doesn't count
+	ended   atomic.Bool          // what is done from now on doesn't count
 }
 
 // run does all that a store does, in an order that is the same each time.
@@ -133,7 +133,7 @@ func (a *scenario) flush() {
 
 // expect fails unless an error is one that a failing disk explains.
 func (a *scenario) expect(doing string, err error) {
-	if err == nil || errors.Is(err, holdfast.Full) {
+	if err == nil || errors.Is(err, holdfast.Full) || a.ended.Load() {
 		return
 	}
 	if !errors.Is(err, holdfast.Unavailable) {
@@ -171,7 +171,7 @@ func (a *scenario) commit() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
-	case a.ended:
+	case a.ended.Load():
 	case err == nil:
 		if a.broken && slices.ContainsFunc(results, func(r Result) bool { return r.Tx.Index > 0 }) {
 			a.t.Error("got a change acknowledged after one whose outcome is unknown")
@@ -260,13 +260,14 @@ func TestFailuresAtEveryChangeOfTheDisk(t *testing.T) {
 				faulty.first.Store(first)
 				a := runScenario(t, faulty)
 				a.mu.Lock()
-				a.ended = true
+				a.ended.Store(true)
 				if a.broken {
 					broken++
 				}
+				chance := rand.New(rand.NewPCG(uint64(first), 62)) // the scenario may still go on, with its own
 				for i, boot := range []string{"as before", "after a loss of power"} {
 					percent := 100 - 100*i
-					a.verify(disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: a.rng}), boot)
+					a.verify(disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: chance}), boot)
 				}
 				a.mu.Unlock()
 				if t.Failed() {
