@@ -47,7 +47,7 @@ func (f *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer f.mu.Unlock()
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		f.t.Error(err)
+		return // the client was interrupted while it sent the request
 	}
 	f.headers = r.Header
 	operation := strings.TrimPrefix(r.Header.Get("X-Amz-Target"), "DynamoDB_20120810.")
