@@ -168,17 +168,7 @@ func (t *commit) perform(ctx context.Context) error {
 	if err != nil || b == nil {
 		return err
 	}
-	if t.Removal {
-		err = t.store.space.admitRemoval(b.Len() + rest)
-	} else {
-		err = t.store.space.admit(b.Len() + rest)
-	}
-	if err == nil {
-		if err = ctx.Err(); err != nil {
-			err = ended(ctx)
-		}
-	}
-	if err == nil {
+	if err = t.store.admitBatch(ctx, b.Len()+rest, t.Removal); err == nil {
 		err = t.propose(b)
 	}
 	if err != nil {
@@ -308,13 +298,7 @@ func (t *commit) fill(b *pebble.Batch) error {
 		}
 	}
 	for _, r := range t.Records {
-		var err error
-		if r.Value == nil {
-			err = b.Delete(recordKey(r.Name), nil)
-		} else {
-			err = b.Set(recordKey(r.Name), r.Value, nil)
-		}
-		if err != nil {
+		if err := setRecord(b, r); err != nil {
 			return err
 		}
 	}

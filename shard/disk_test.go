@@ -117,10 +117,10 @@ func TestFullDisk(t *testing.T) {
 	if got, err := sh.Get(bg, keyOf(t, big(n-1))); err != nil || got != nil {
 		t.Errorf("got an item, %v; want nothing of what was refused", err)
 	}
-	if _, err := s.Commit(bg, Commit{Records: []Record{{Name: "r", Value: []byte("v")}}}); !errors.Is(err, holdfast.Full) {
+	if err := s.SaveRecords(bg, []Record{{Name: "r", Value: []byte("v")}}, false); !errors.Is(err, holdfast.Full) {
 		t.Errorf("records: got %v; want full", err)
 	}
-	if _, err := s.Commit(bg, Commit{Records: []Record{{Name: "r"}}, Removal: true}); err != nil {
+	if err := s.SaveRecords(bg, []Record{{Name: "r"}}, true); err != nil {
 		t.Errorf("got %v; want a removal to be taken", err)
 	}
 	if !s.Stats().Full {

@@ -217,6 +217,36 @@ func TestReadsWithoutContextWait(t *testing.T) {
 	}
 }
 
+// Records that are being saved are read when they are on disk, not before.
+func TestSavedRecordsAreReadWhenDurable(t *testing.T) {
+	disk := newSlowDisk()
+	s := openStore(t, memOptions(disk))
+	t.Cleanup(disk.letGo) // before the store is closed
+	disk.hold()
+	saved, read := make(chan error, 1), make(chan error, 1)
+	go func() { saved <- s.SaveRecords(bg, []Record{{Name: "r", Value: []byte("v")}}, false) }()
+	for visible := false; !visible; runtime.Gosched() {
+		_, visible, _ = s.record("r")
+	}
+	go func() {
+		value, ok, err := s.Record("r")
+		if err == nil && (!ok || string(value) != "v") {
+			err = fmt.Errorf("got %q, %t; want v", value, ok)
+		}
+		read <- err
+	}()
+	for !s.records.durable.waitedFor() {
+		if len(saved)+len(read) > 0 {
+			t.Fatal("got it saved or read before its sync")
+		}
+		runtime.Gosched()
+	}
+	disk.letGo()
+	if err := errors.Join(<-saved, <-read); err != nil {
+		t.Error(err)
+	}
+}
+
 // waitedFor reports whether somebody waits for the watermark to rise.
 func (w *watermark) waitedFor() bool {
 	w.mu.Lock()

@@ -117,7 +117,7 @@ func (r *script) command(words []string) (string, error) {
 		return r.commit(words[1:])
 	case "set":
 		name, value, _ := strings.Cut(words[1], "=")
-		_, err := s.Commit(bg, Commit{Records: []Record{{Name: name, Value: []byte(value)}}})
+		err := s.SaveRecords(bg, []Record{{Name: name, Value: []byte(value)}}, false)
 		return "", err
 	case "records":
 		all, err := s.Records("")

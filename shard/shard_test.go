@@ -204,8 +204,7 @@ func TestCommitFailsAsAWhole(t *testing.T) {
 func TestRecords(t *testing.T) {
 	s, _ := memShard(t)
 	set := func(name, value string) error {
-		_, err := s.Commit(bg, Commit{Records: []Record{{Name: name, Value: []byte(value)}}})
-		return err
+		return s.SaveRecords(bg, []Record{{Name: name, Value: []byte(value)}}, false)
 	}
 	for _, name := range []string{"table/b", "table/a", "token/x"} {
 		if err := set(name, name); err != nil {
@@ -216,11 +215,21 @@ func TestRecords(t *testing.T) {
 	if err != nil || len(got) != 2 || got[0].Name != "table/a" || string(got[1].Value) != "table/b" {
 		t.Errorf("got %v, %v; want table/a and table/b", got, err)
 	}
-	if _, err := s.Commit(bg, Commit{Records: []Record{{Name: "table/a"}}}); err != nil {
+	err = s.SaveRecords(bg, []Record{{Name: "table/a"}, {Name: "table/c", Value: []byte("c")}}, false)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if _, ok, _ := s.Record("table/a"); ok {
 		t.Error("got table/a; want it deleted")
+	}
+	if value, ok, err := s.Record("table/c"); !ok || string(value) != "c" {
+		t.Errorf("got %q, %v, %v; want table/c", value, ok, err)
+	}
+	canceled, cancel := context.WithCancel(bg)
+	cancel()
+	err = s.SaveRecords(canceled, []Record{{Name: "table/d", Value: []byte("d")}}, false)
+	if _, ok, _ := s.Record("table/d"); ok || !errors.Is(err, holdfast.Overloaded) {
+		t.Errorf("with a context that has ended: got %v, saved %t; want overloaded, nothing saved", err, ok)
 	}
 }
 

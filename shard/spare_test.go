@@ -11,7 +11,7 @@ import (
 
 // errorsOfRemovals returns the errors of the calls that give space back, by their names.
 func errorsOfRemovals(s *Store, sh *Shard) map[string]error {
-	_, err := s.Commit(bg, Commit{Records: []Record{{Name: "r"}}, Removal: true})
+	err := s.SaveRecords(bg, []Record{{Name: "r"}}, true)
 	return map[string]error{"records": err, "an index": sh.Clear(77), "the queue": sh.ClearTTL(), "a drop": s.Drop(99)}
 }
 
@@ -28,7 +28,7 @@ func TestRemovalsOnAFullDisk(t *testing.T) {
 	}
 	fs.other.Add(fs.free())
 	now.advance(time.Second) // the last look is old
-	if _, err := s.Commit(bg, Commit{Records: []Record{{Name: "r", Value: []byte("v")}}}); !errors.Is(err, holdfast.Full) {
+	if err := s.SaveRecords(bg, []Record{{Name: "r", Value: []byte("v")}}, false); !errors.Is(err, holdfast.Full) {
 		t.Errorf("a record: got %v; want full", err)
 	}
 	if _, err := fs.Stat("/data/" + ballastName); err != nil {

@@ -98,53 +98,6 @@ func (s *Store) Close() error {
 	return errors.Join(err, s.lock.Close())
 }
 
-// Record returns the value of a record, which the caller may keep; !ok if there is none.
-func (s *Store) Record(name string) (value []byte, ok bool, err error) {
-	if err := s.gate.enter(); err != nil {
-		return nil, false, err
-	}
-	defer s.gate.leave()
-	value, ok, err = s.record(name)
-	if err != nil {
-		return nil, false, err
-	}
-	return value, ok, s.records.waitDurable(context.Background(), s.records.applied.Load())
-}
-
-// record returns the value of a record, which may not be on disk yet.
-func (s *Store) record(name string) (value []byte, ok bool, err error) {
-	raw, ok, err := s.engine.read(s.engine.db, recordKey(name))
-	if err != nil || !ok {
-		return nil, false, err
-	}
-	return []byte(raw), true, nil
-}
-
-// Records returns the records whose names begin with prefix, sorted by name.
-func (s *Store) Records(prefix string) ([]Record, error) {
-	if err := s.gate.enter(); err != nil {
-		return nil, err
-	}
-	defer s.gate.leave()
-	lower, upper := recordKey(prefix), behind(recordKey(prefix))
-	it, err := s.engine.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
-	if err != nil {
-		return nil, s.engine.fault("reading records", err)
-	}
-	var all []Record
-	for ok := it.First(); ok; ok = it.Next() {
-		value, err := it.ValueAndErr()
-		if err != nil {
-			break
-		}
-		all = append(all, Record{Name: string(it.Key()[prefixBytes:]), Value: append([]byte{}, value...)})
-	}
-	if err := errors.Join(it.Error(), it.Close()); err != nil {
-		return nil, s.engine.fault("reading records", err)
-	}
-	return all, s.records.waitDurable(context.Background(), s.records.applied.Load())
-}
-
 // A Get asks for one item.
 type Get struct {
 	Shard *Shard
