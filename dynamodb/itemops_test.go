@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -27,10 +29,19 @@ func overMemory(t testing.TB, now func() time.Time) *Handler {
 	return New(Options{Tables: memoryTables(t), Now: now})
 }
 
-// memoryTables returns tables on a memory disk.
+// memoryTables returns tables on a memory disk, each of which has one shard, or as many as
+// HOLDFAST_SHARDS says. No response but those about streams may depend on it.
 func memoryTables(t testing.TB) *table.Store {
 	t.Helper()
-	return shardedTables(t, 1)
+	text, given := os.LookupEnv("HOLDFAST_SHARDS")
+	if !given {
+		return shardedTables(t, 1)
+	}
+	shards, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatalf("HOLDFAST_SHARDS: %v", err)
+	}
+	return shardedTables(t, shards)
 }
 
 // shardedTables returns tables on a memory disk, each of which has that many shards.
@@ -356,8 +367,9 @@ func TestBatches(t *testing.T) {
 	})
 }
 
+// At most 1 MB and an item comes from one shard.
 func TestUnprocessedKeys(t *testing.T) {
-	h := served(t)
+	h := New(Options{Tables: shardedTables(t, 1)})
 	createTables(t, h)
 	big := strings.Repeat("x", 390<<10)
 	keys := ""

@@ -24,8 +24,12 @@ type store struct {
 // opened returns a handler of tables on a memory disk, and its clock.
 func opened(t *testing.T) (*store, *clock) {
 	t.Helper()
+	return over(memoryTables(t))
+}
+
+// over returns a handler of tables, and its clock.
+func over(tables *table.Store) (*store, *clock) {
 	c := &clock{now: time.Now()}
-	tables := memoryTables(t)
 	return &store{New(Options{Tables: tables, Now: func() time.Time { return c.now }}), tables}, c
 }
 
@@ -198,7 +202,7 @@ func (h *store) put(t *testing.T, id, value string) {
 }
 
 func TestStreamOperations(t *testing.T) {
-	h, c := opened(t)
+	h, c := over(shardedTables(t, 1))
 	h.ask(t, "CreateTable", usersTable)
 	h.waitActive(t, "users")
 	arn := at(t, h.ask(t, "ListStreams", `{"TableName":"users"}`), "Streams", 0, "StreamArn")
