@@ -27,10 +27,8 @@ func (sh *Shard) Apply(b *pebble.Batch, raw string, tx holdfast.TxID) error {
 		return err
 	}
 	e.shard, e.schema, e.tx = sh, sh.schema.Load(), tx
-	for i := range e.effects {
-		if e.effects[i].before, err = sh.items.image(b, e.effects[i].key); err != nil {
-			return err
-		}
+	if err := e.readBefore(b); err != nil {
+		return err
 	}
 	sh.sequencer.mu.Lock()
 	defer sh.sequencer.mu.Unlock()
@@ -41,6 +39,16 @@ func (sh *Shard) Apply(b *pebble.Batch, raw string, tx holdfast.TxID) error {
 		return err
 	}
 	return e.apply(b)
+}
+
+// readBefore sets the before-images of the entry's effects to what it finds.
+func (e *entry) readBefore(from pebble.Reader) (err error) {
+	for i := range e.effects {
+		if e.effects[i].before, err = e.shard.items.image(from, e.effects[i].key); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // A delta is how entries change what a shard holds.
@@ -54,6 +62,14 @@ type delta struct {
 // needn't be known: the changes to index entries and to the queue of expiring items. from is what
 // the entry finds. The keys of its effects are latched, or no other entry is being applied.
 func (e *entry) stage(b *pebble.Batch, from pebble.Reader) error {
+	if e.body != nil {
+		return e.body.stage(e, b, from)
+	}
+	return e.stageEffects(b, from)
+}
+
+// stageEffects is stage for the effects, whose before-images are set.
+func (e *entry) stageEffects(b *pebble.Batch, from pebble.Reader) error {
 	if n := len(e.schema.Indexes); n > 0 {
 		e.delta.indexes = make([]Count, n)
 	}
@@ -79,25 +95,28 @@ func (e *entry) stage(b *pebble.Batch, from pebble.Reader) error {
 	return nil
 }
 
-// apply adds the rest of an entry that was staged: the items and the changes, at its place in the
-// log. sequencer.mu is held. An error leaves the shard as it was, and the batch of no use.
+// apply adds the rest of an entry that was staged, at its place in the log. sequencer.mu is held.
+// An error leaves the shard as it was, and the batch of no use.
+//
+// The counts after the entry are in its last change. If it makes none, they are in the shard's
+// counts record instead, so that the place of every entry is on disk with what it did.
 func (e *entry) apply(b *pebble.Batch) error {
 	sh, index := e.shard, e.tx.Index
-	next := sh.tally
-	next.indexes = slices.Clone(sh.tally.indexes)
-	next.applied, next.at = index, e.at
-	next.add(&e.delta, e.schema)
-	for n := range e.effects {
-		at := holdfast.Position{Index: index, N: uint32(n)}
-		err := errors.Join(
-			e.effects[n].writeItem(b, sh.id, at),
-			e.writeChange(b, at, &next),
-			sh.history.link(b, e.effects[n].before.made, at))
-		if err != nil {
+	e.next = sh.tally
+	e.next.indexes = slices.Clone(sh.tally.indexes)
+	e.next.applied, e.next.at = index, max(e.next.at, e.at)
+	if err := e.applyBody(b); err != nil {
+		return err
+	}
+	if len(e.effects) == 0 {
+		if err := b.Set(metaKey(sh.id, metaCounts), e.next.appendTo(nil), nil); err != nil {
 			return err
 		}
 	}
-	sh.tally = next
+	sh.tally = e.next
+	if e.body != nil {
+		e.body.install(e)
+	}
 	for i := range e.effects {
 		sh.sequencer.marks[stripeOf(e.effects[i].key.Hash())].Store(index)
 	}
@@ -105,6 +124,30 @@ func (e *entry) apply(b *pebble.Batch) error {
 		sh.sequencer.marks[stripeOf(hash)].Store(index)
 	}
 	sh.sequencer.applied.Store(index)
+	return nil
+}
+
+// applyBody adds what the entry does by its kind.
+func (e *entry) applyBody(b *pebble.Batch) error {
+	if e.body != nil {
+		return e.body.apply(e, b)
+	}
+	return e.applyEffects(b, e.at)
+}
+
+// applyEffects adds the items and the changes, as made at a time, and counts them.
+func (e *entry) applyEffects(b *pebble.Batch, at int64) error {
+	e.next.add(&e.delta, e.schema)
+	for n := range e.effects {
+		p := holdfast.Position{Index: e.tx.Index, N: uint32(n)}
+		err := errors.Join(
+			e.effects[n].writeItem(b, e.shard.id, p),
+			e.writeChange(b, p, at),
+			e.shard.history.link(b, e.effects[n].before.made, p))
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -135,14 +178,14 @@ func (f *effect) writeItem(b *pebble.Batch, id holdfast.ShardID, p holdfast.Posi
 	return op.Finish()
 }
 
-// writeChange adds the change at p to the batch, the tally to the entry's last one, and its bytes
-// to the tally.
-func (e *entry) writeChange(b *pebble.Batch, p holdfast.Position, next *tally) error {
-	f := &e.effects[p.N]
+// writeChange adds the change at p, made at a time, to the batch, the tally to the entry's last one,
+// and its bytes to the tally.
+func (e *entry) writeChange(b *pebble.Batch, p holdfast.Position, at int64) error {
+	f, next := &e.effects[p.N], &e.next
 	var buf [256]byte
 	c := change{
 		last: int(p.N) == len(e.effects)-1, hasBefore: f.before.item != nil, hasAfter: f.after != nil,
-		origin: f.origin, at: e.at, term: e.tx.Term,
+		origin: f.origin, at: at, term: e.tx.Term,
 		beforeSize: f.before.item.Size(), afterSize: f.after.Size(),
 		key: string(f.key), before: f.before.raw,
 	}

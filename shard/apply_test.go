@@ -192,7 +192,8 @@ func keysAndValues(t *testing.T, s *Store, id holdfast.ShardID) (all [][2][]byte
 	return all
 }
 
-// An entry is decoded as it was encoded; one that is cut, longer, or of another version is refused.
+// An entry is decoded as it was encoded; one that is cut, longer, or of another version
+// or kind is refused.
 func TestEntriesAreReadBack(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 12))
 	for range 300 {
@@ -215,7 +216,7 @@ func TestEntriesAreReadBack(t *testing.T) {
 				t.Fatalf("effect %d: got %+v; want %+v", i, f, want)
 			}
 		}
-		for _, bad := range []string{raw[:rng.IntN(len(raw))], raw + "x", "\x00" + raw[1:]} {
+		for _, bad := range []string{raw[:rng.IntN(len(raw))], raw + "x", "\x00" + raw[1:], raw[:1] + "\xff" + raw[2:]} {
 			if got, err := decodeEntry(bad); err == nil {
 				t.Fatalf("%x: got %+v; want an error", bad, got)
 			}
