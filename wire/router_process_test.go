@@ -116,6 +116,13 @@ func startProgram(t *testing.T, address, configuration string, argv ...string) *
 // eventually waits until f is true.
 func eventually(t *testing.T, what string, f func() bool) {
 	t.Helper()
+	if !within(f) {
+		t.Fatalf("%s: not within %v", what, patience)
+	}
+}
+
+// within calls f until it returns true, and returns false if patience ends before.
+func within(f func() bool) bool {
 	again := time.NewTicker(5 * time.Millisecond)
 	defer again.Stop()
 	late := time.After(patience)
@@ -123,9 +130,10 @@ func eventually(t *testing.T, what string, f func() bool) {
 		select {
 		case <-again.C:
 		case <-late:
-			t.Fatalf("%s: not within %v", what, patience)
+			return false
 		}
 	}
+	return true
 }
 
 // routed starts n memcacheds with a router in front of them; more are lines of its pool.

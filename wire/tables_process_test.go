@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -70,6 +71,9 @@ type refusal struct {
 }
 
 func (r *refusal) Error() string { return fmt.Sprintf("%d %s: %s", r.status, r.Type, r.Text) }
+
+// is reports whether the error is of a type, given without its namespace.
+func (r *refusal) is(name string) bool { return strings.HasSuffix(r.Type, "#"+name) }
 
 // ask sends a request and decodes the response into answer, unless that is nil. The operations of
 // streams begin with "Streams.".
