@@ -20,7 +20,8 @@ const (
 	controlName    = "control"
 	controlPartial = "control.partial" // until it is whole for the first time
 	controlMagic   = "holdctrl"
-	controlVersion = 1
+	controlVersion = 2        // that is written; firstVersion on are read
+	firstVersion   = 1        // the keys of shards are in an older form, and are taken over
 	controlFixed   = 80       // bytes of a copy before the boot ID
 	extentBytes    = 33       // of each log
 	copyBytes      = 64 << 10 // from one copy to the next
@@ -63,6 +64,7 @@ const (
 
 // A control is the record in a control file.
 type control struct {
+	version  uint32 // of the format in which it was read; it is written in controlVersion
 	sequence uint64 // rises with each write
 	id       [16]byte
 	at       time.Time
@@ -111,14 +113,22 @@ func (c *control) appendTo(dst []byte) []byte {
 	return le.AppendUint32(dst, castagnoli(0, dst[begin:]))
 }
 
+// errLaterVersion begins the error of a control file of a later version of the program, whose
+// directory this one must leave alone.
+var errLaterVersion = errors.New("its format is version")
+
 // decodeControl returns the record in a copy.
 func decodeControl(p []byte) (*control, error) {
 	le := binary.LittleEndian
 	if len(p) < controlFixed+sumBytes || string(p[:8]) != controlMagic {
 		return nil, errors.New("it doesn't begin as a control file does")
 	}
-	if v := le.Uint32(p[8:]); v != controlVersion {
-		return nil, fmt.Errorf("its format is version %d, and this program knows %d", v, controlVersion)
+	version := le.Uint32(p[8:])
+	if version > controlVersion {
+		return nil, fmt.Errorf("%w %d, and this program knows %d", errLaterVersion, version, controlVersion)
+	}
+	if version < firstVersion {
+		return nil, fmt.Errorf("its format is version %d, which never was", version)
 	}
 	n, boot, logs := int(le.Uint32(p[12:])), int(p[49]), int(le.Uint32(p[76:]))
 	if logs > maxLogs || n != controlFixed+boot+logs*extentBytes+sumBytes || n > len(p) {
@@ -128,7 +138,7 @@ func decodeControl(p []byte) (*control, error) {
 		return nil, errors.New("its checksum is wrong")
 	}
 	c := &control{
-		sequence: le.Uint64(p[16:]), id: [16]byte(p[24:40]), at: time.Unix(0, int64(le.Uint64(p[40:]))),
+		version: version, sequence: le.Uint64(p[16:]), id: [16]byte(p[24:40]), at: time.Unix(0, int64(le.Uint64(p[40:]))),
 		phase: phase(p[48]), format: le.Uint32(p[52:]), boot: string(p[controlFixed : controlFixed+boot]),
 		manifest: extent{num: le.Uint64(p[56:]), bytes: int64(le.Uint64(p[64:])), sum: le.Uint32(p[72:])},
 	}

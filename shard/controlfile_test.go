@@ -2,6 +2,8 @@ package shard
 
 import (
 	"bytes"
+	"encoding/binary"
+	"errors"
 	"math/rand/v2"
 	"reflect"
 	"strings"
@@ -9,13 +11,16 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"holdfast"
 )
 
 // randomControl returns what a control file could say, with that many logs.
 func randomControl(rng *rand.Rand, logs int) *control {
 	c := &control{
-		sequence: rng.Uint64(), at: time.Unix(0, rng.Int64()), phase: phase(1 + rng.IntN(3)), format: rng.Uint32(),
-		boot: strings.Repeat("b", rng.IntN(256)), manifest: extent{num: rng.Uint64(), bytes: rng.Int64(), sum: rng.Uint32()},
+		version: controlVersion, sequence: rng.Uint64(), at: time.Unix(0, rng.Int64()), phase: phase(1 + rng.IntN(3)),
+		format: rng.Uint32(), boot: strings.Repeat("b", rng.IntN(256)),
+		manifest: extent{num: rng.Uint64(), bytes: rng.Int64(), sum: rng.Uint32()},
 	}
 	for i := range c.id {
 		c.id[i] = byte(rng.Uint32())
@@ -52,6 +57,49 @@ func TestControlIsReadBack(t *testing.T) {
 	most.boot = strings.Repeat("b", 255)
 	if n := len(most.appendTo(nil)); n > copyBytes {
 		t.Errorf("got %d bytes for as many logs as there may be; want at most %d", n, copyBytes)
+	}
+}
+
+// A control file of the first version is read, and is of the present version once it was written. A
+// directory of a later version is left alone, by a recovery too.
+func TestControlOfOtherVersions(t *testing.T) {
+	of := func(version uint32) []byte {
+		p := randomControl(rand.New(rand.NewPCG(5, 6)), 3).appendTo(nil)
+		binary.LittleEndian.PutUint32(p[8:], version)
+		p = p[:len(p)-sumBytes]
+		return binary.LittleEndian.AppendUint32(p, castagnoli(0, p))
+	}
+	first, err := decodeControl(of(1))
+	if err != nil || first.version != 1 {
+		t.Fatalf("got %+v, %v; want version 1", first, err)
+	}
+	if again, err := decodeControl(first.appendTo(nil)); err != nil || again.version != controlVersion {
+		t.Errorf("written again: got %+v, %v; want version %d", again, err, controlVersion)
+	}
+	if _, err := decodeControl(of(0)); err == nil || errors.Is(err, errLaterVersion) {
+		t.Errorf("version 0: got %v; want that there is none", err)
+	}
+	const words = "its format is version 3, and this program knows 2"
+	if _, err := decodeControl(of(controlVersion + 1)); err == nil || err.Error() != words {
+		t.Errorf("got %v; want %s", err, words)
+	}
+	fs := vfs.NewMem()
+	o := memOptions(fs)
+	if err := openStore(t, o).Close(); err != nil {
+		t.Fatal(err)
+	}
+	whole := make([]byte, copies*copyBytes)
+	copy(whole[copyBytes:], of(controlVersion+1)) // and the first copy is damaged
+	writeFile(t, fs, "/data/"+controlName, whole)
+	if _, err := Open(o); !errors.Is(err, holdfast.Corrupt) || !strings.Contains(err.Error(), words) {
+		t.Errorf("start: got %v; want %s", err, words)
+	}
+	r, err := Recover(o, true, nil)
+	if err != nil || !r.Unrecoverable || r.Done || len(r.Faults) != 1 || !strings.Contains(r.Faults[0].Text, words) {
+		t.Errorf("recovery: got %+v, %v; want it refused: %s", r, err, words)
+	}
+	if got := (&stopped{t: t, fs: fs}).read("/data/" + controlName); !bytes.Equal(got, whole) {
+		t.Error("the control file was changed; want it left alone")
 	}
 }
 

@@ -144,13 +144,7 @@ func (in *inspection) findControl() error {
 		return err
 	}
 	in.state, in.control = dirKnown, c
-	for _, fault := range faults {
-		if c == nil {
-			in.found(repairControl, controlName, "is damaged, and what should be in the directory isn't known: %v", fault)
-			break
-		}
-		in.note("%v; the other copy is taken", fault)
-	}
+	in.noteFaults(faults)
 	if c != nil && c.phase == phaseMaking {
 		in.state = dirInitializing
 		in.checkMaking()
@@ -158,6 +152,22 @@ func (in *inspection) findControl() error {
 		in.found(repairNone, engineDir, "is empty or missing")
 	}
 	return nil
+}
+
+// noteFaults notes why copies of the control file can't be read. One may be of a later version while
+// the other isn't: then the first start of that version ended before it touched anything else.
+func (in *inspection) noteFaults(faults []error) {
+	later := slices.IndexFunc(faults, func(err error) bool { return errors.Is(err, errLaterVersion) })
+	switch {
+	case in.control == nil && later >= 0:
+		in.found(repairNone, controlName, "is of a later version of this program: %v", faults[later])
+	case in.control == nil:
+		in.found(repairControl, controlName, "is damaged, and what should be in the directory isn't known: %v", faults[0])
+	default:
+		for _, fault := range faults {
+			in.note("%v; the other copy is taken", fault)
+		}
+	}
 }
 
 // engineFiles are Pebble's files, without its lock.

@@ -94,6 +94,11 @@ func (s *Store) admit(o Options) (*inspection, error) {
 		}
 		s.log.Info("the tables' directory is of an earlier version, and is taken over", "commits_in_logs", in.commits())
 		in.control = &control{id: newID()}
+	case dirKnown:
+		if v := in.control.version; v < controlVersion {
+			s.log.Info("the tables' directory is of an earlier version, and is taken over: no earlier program can use it "+
+				"any more", "format", v, "becomes", controlVersion)
+		}
 	}
 	return in, nil
 }
