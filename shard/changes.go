@@ -10,7 +10,7 @@ type Limit struct {
 
 // Changes returns the changes from a position on, in order, and the position behind them. All of
 // them are on disk. The zero position is that of the oldest change that is kept. The error is Gone
-// if from is before it.
+// if from is before it. Not each index has a change. Behind the last change on disk, next is End.
 func (sh *Shard) Changes(from holdfast.Position, limit Limit) (changes []Change, next holdfast.Position, err error) {
 	if err := sh.store.gate.enter(); err != nil {
 		return nil, holdfast.Position{}, err
@@ -25,11 +25,11 @@ func (sh *Shard) Changes(from holdfast.Position, limit Limit) (changes []Change,
 	return sh.history.changes(from, limit)
 }
 
-// Oldest returns the position of the oldest change that is kept, or, if there never was one, of the
-// first that will be.
+// Oldest returns the first position that is kept: that of the oldest change, or before it, if what
+// comes before it makes no change.
 func (sh *Shard) Oldest() holdfast.Position { return sh.history.oldest() }
 
-// End returns the position behind the last change on disk.
+// End returns the position behind the last entry on disk.
 func (sh *Shard) End() holdfast.Position {
 	return holdfast.Position{Index: sh.sequencer.durable.at.Load() + 1}
 }

@@ -7,17 +7,24 @@ import (
 	"holdfast/item"
 )
 
-// A logCheck is the progress of the check of a log.
+// A logCheck is the progress of the check of a log. Transactions that are missing are noticed by the
+// bytes of all changes that the next tally counts, since indexes have gaps.
 type logCheck struct {
-	want   holdfast.Position // of the next change
-	at     int64             // the time of the last one
+	least  holdfast.Position // of the next change
+	within bool              // the last change wasn't its transaction's last
+	at     int64             // the highest time up to there
 	logged uint64            // bytes up to there
+}
+
+// follows reports whether a change may be the next one.
+func (l *logCheck) follows(p holdfast.Position) bool {
+	return p == l.least || !l.within && p.Index > l.least.Index && p.N == 0
 }
 
 // checkLog goes through the log in order.
 func (k *shardCheck) checkLog() error {
 	sh := k.shard
-	l := logCheck{want: holdfast.Position{Index: sh.history.trim.oldest}, logged: sh.history.trim.logged}
+	l := logCheck{least: holdfast.Position{Index: sh.history.trim.oldest}, logged: sh.history.trim.logged}
 	if sh.history.trim.oldest > 1 {
 		l.at = sh.history.trim.at // a copy's is when it was made, perhaps by another clock
 	}
@@ -37,8 +44,9 @@ func (k *shardCheck) checkLog() error {
 	if err := it.Error(); err != nil {
 		return k.store.engine.fault("checking", err)
 	}
-	if l.want != (holdfast.Position{Index: sh.tally.applied + 1}) {
-		k.wrong("log", "ends before %d.%d, and %d transactions are counted", l.want.Index, l.want.N, sh.tally.applied)
+	if l.within || l.least.Index > sh.tally.applied+1 || l.logged != sh.tally.logged {
+		k.wrong("log", "ends before %d.%d with %d bytes, and %d entries with %d bytes are counted",
+			l.least.Index, l.least.N, l.logged, sh.tally.applied, sh.tally.logged)
 	}
 	return nil
 }
@@ -55,18 +63,15 @@ func (k *shardCheck) checkChange(it *pebble.Iterator, l *logCheck) (more bool, e
 	c, err := decodeChange(string(value))
 	if !ok || err != nil {
 		k.wrong("log", "%x: %v", it.Key(), err)
-		l.want = holdfast.Position{Index: p.Index + 1}
+		l.least, l.within = holdfast.Position{Index: p.Index + 1}, false
 		return it.Next(), nil
 	}
-	if p != l.want {
-		k.wrong("log", "%d.%d follows where %d.%d should", p.Index, p.N, l.want.Index, l.want.N)
+	if !l.follows(p) {
+		k.wrong("log", "%d.%d follows where %d.%d should", p.Index, p.N, l.least.Index, l.least.N)
 	}
-	if c.at < l.at {
-		k.wrong("log", "%d.%d: time falls", p.Index, p.N)
-	}
-	l.at, l.want = c.at, c.behind(p)
+	l.least, l.within = c.behind(p), !c.last
 	if c.last {
-		k.checkTally(p, &c, l.logged)
+		k.checkTally(p, &c, l)
 	}
 	it.Next()
 	if err := k.checkImages(p, &c, it); err != nil {
@@ -142,13 +147,18 @@ func (k *shardCheck) checkMade(key item.Key, made holdfast.Position) error {
 	return err
 }
 
-func (k *shardCheck) checkTally(p holdfast.Position, c *change, logged uint64) {
+// checkTally checks the tally of a transaction's last change.
+func (k *shardCheck) checkTally(p holdfast.Position, c *change, l *logCheck) {
 	t, err := decodeTally(c.tally)
 	if err != nil {
 		k.wrong("log", "%d.%d: %v", p.Index, p.N, err)
 		return
 	}
-	if t.applied != p.Index || t.at != c.at || t.logged != logged {
-		k.wrong("count", "%d.%d: %d bytes of log are counted, %d are there", p.Index, p.N, t.logged, logged)
+	if t.at < l.at || t.at < c.at {
+		k.wrong("log", "%d.%d: time falls", p.Index, p.N)
+	}
+	l.at = max(l.at, t.at)
+	if t.applied != p.Index || t.logged != l.logged {
+		k.wrong("count", "%d.%d: %d bytes of log are counted, %d are there", p.Index, p.N, t.logged, l.logged)
 	}
 }

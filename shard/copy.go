@@ -230,8 +230,17 @@ func (c *copying) undo() error {
 		if err != nil {
 			return err
 		}
+		if change.last { // of its transaction, and so the first that is read of it
+			t, err := decodeTally(change.tally)
+			if err != nil {
+				return c.store.engine.damaged(c.from.id, it.Key(), err)
+			}
+			if t.at <= c.at.UnixNano() {
+				break
+			}
+		}
 		if change.at <= c.at.UnixNano() {
-			break
+			continue // no later change of its item is as early
 		}
 		if err := c.undoChange(b, &change); err != nil {
 			return err

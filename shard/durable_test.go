@@ -387,3 +387,41 @@ func TestCursorEndsWithItsContext(t *testing.T) {
 		t.Errorf("Close: got %v; want the error again", err)
 	}
 }
+
+// Entries that are proposed lazily become durable when somebody waits for them, and with any later
+// entry of their shard.
+func TestLazyEntries(t *testing.T) {
+	s, sh := memShard(t)
+	lazily := func() uint64 {
+		b := s.engine.db.NewBatch()
+		defer b.Close()
+		e := &entry{shard: sh, schema: sh.schema.Load(), body: gapBody{}}
+		if err := s.entries.proposeLazily(b, []*entry{e}); err != nil {
+			t.Fatal(err)
+		}
+		return e.tx.Index
+	}
+	for range 3 {
+		index := lazily()
+		if got := sh.sequencer.durable.at.Load(); got >= index {
+			t.Fatalf("got %d durable; want %d not to be", got, index)
+		}
+		if err := sh.sequencer.waitDurable(bg, index); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sh.Expired(time.Now(), 1); err != nil { // waits for all
+			t.Fatal(err)
+		}
+		index = lazily()
+		commitAll(t, s, put(t, sh, thing("a", int(index))))
+		if got := sh.End().Index; got <= index+1 {
+			t.Fatalf("got the end at %d; want it behind %d and the commit", got, index)
+		}
+	}
+	lazily()
+	ended, cancel := context.WithCancel(bg)
+	cancel()
+	if err := sh.sequencer.waitDurable(ended, sh.Counts().Applied); !errors.Is(err, holdfast.Overloaded) {
+		t.Errorf("a wait whose context has ended: got %v; want Overloaded", err)
+	}
+}

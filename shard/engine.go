@@ -179,6 +179,11 @@ func (e *engine) submitNoSync(b *pebble.Batch) error {
 	return e.attempt(func() error { return e.db.Apply(b, pebble.NoSync) })
 }
 
+// sync returns when all batches that were submitted are on disk.
+func (e *engine) sync() error {
+	return e.attempt(func() error { return e.db.LogData(nil, pebble.Sync) })
+}
+
 // syncWait returns when a batch that was submitted is on disk.
 func (e *engine) syncWait(b *pebble.Batch) error {
 	if err := b.SyncWait(); err != nil {

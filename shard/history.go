@@ -1,9 +1,6 @@
 package shard
 
 import (
-	"encoding/binary"
-	"sort"
-
 	"github.com/cockroachdb/pebble/v2"
 
 	"holdfast"
@@ -20,8 +17,7 @@ type history struct {
 	trim      trimming // guarded by sequencer.mu
 }
 
-// oldest returns the position of the oldest change that is kept, or, if there never was one, of the
-// first that will be.
+// oldest returns the first position that is kept, at or before the oldest change.
 func (h *history) oldest() holdfast.Position {
 	h.sequencer.mu.Lock()
 	defer h.sequencer.mu.Unlock()
@@ -52,47 +48,51 @@ func (h *history) changes(from holdfast.Position, limit Limit) (changes []Change
 		return nil, holdfast.Position{}, err
 	}
 	defer it.Close()
-	changes, next, err = h.collect(view, it, from, limit)
+	changes, next, all, err := h.collect(view, it, from, limit)
 	if err == nil {
 		err = h.engine.fault("reading the log", it.Error())
 	}
 	if err != nil {
 		return nil, holdfast.Position{}, err
 	}
+	if all && next.Index <= durable { // the newest entries make no change
+		next = holdfast.Position{Index: durable + 1}
+	}
 	return changes, next, nil
 }
 
-// collect returns the changes from the first of the iterator on.
+// collect returns the changes from the first of the iterator on, and whether these are all.
 func (h *history) collect(
 	view pebble.Reader, it *pebble.Iterator, from holdfast.Position, limit Limit,
-) (changes []Change, next holdfast.Position, err error) {
+) (changes []Change, next holdfast.Position, all bool, err error) {
 	next = from
 	bytes := 0
-	for ok := it.First(); ok && len(changes) < limit.Changes; {
+	ok := it.First()
+	for ok && len(changes) < limit.Changes {
 		p, raw, err := h.changeAt(it)
 		if err != nil {
-			return nil, holdfast.Position{}, err
+			return nil, holdfast.Position{}, false, err
 		}
 		ok = it.Next()
 		after, err := h.afterImage(view, p, &raw, it)
 		if err != nil {
-			return nil, holdfast.Position{}, err
+			return nil, holdfast.Position{}, false, err
 		}
 		if ok && isLink(it.Key()) {
 			ok = it.Next()
 		}
 		bytes += raw.size() + len(after)
 		if bytes > limit.Bytes && len(changes) > 0 {
-			break
+			return changes, next, false, nil
 		}
 		c, err := raw.decoded(h.id, p, after)
 		if err != nil {
-			return nil, holdfast.Position{}, h.engine.damaged(h.id, []byte(raw.key), err)
+			return nil, holdfast.Position{}, false, h.engine.damaged(h.id, []byte(raw.key), err)
 		}
 		changes = append(changes, c)
 		next = raw.behind(p)
 	}
-	return changes, next, nil
+	return changes, next, !ok, nil
 }
 
 // afterImage returns what the change at p made of its item: the before-image of the change that it
@@ -191,75 +191,73 @@ func (h *history) changeAt(it *pebble.Iterator) (holdfast.Position, change, erro
 	return p, c, nil
 }
 
-// firstAt returns the first transaction of [from, end) whose time is at or behind nanos, or end.
-func (h *history) firstAt(it *pebble.Iterator, from, end uint64, nanos int64) (uint64, error) {
-	if end < from {
-		return from, nil
+// newestAt goes to the last change of the newest transaction whose index is at most that, and
+// returns it with the tally after it; !ok: there is none that is kept. Indexes have gaps, since
+// some entries make no change.
+func (h *history) newestAt(it *pebble.Iterator, index uint64) (p holdfast.Position, t tally, ok bool, err error) {
+	ok = it.SeekLT(appendLogKey(nil, h.id, holdfast.Position{Index: index + 1}))
+	for ok && isLink(it.Key()) {
+		ok = it.Prev()
 	}
-	var failed error
-	n := sort.Search(int(end-from), func(i int) bool {
-		at, err := h.timeOf(it, from+uint64(i))
-		if err != nil {
-			failed = err
-		}
-		return err != nil || at >= nanos
-	})
-	return from + uint64(n), failed
-}
-
-// timeOf returns the time of a transaction that is kept.
-func (h *history) timeOf(it *pebble.Iterator, index uint64) (int64, error) {
-	if !it.SeekGE(appendLogKey(nil, h.id, holdfast.Position{Index: index})) {
-		if err := it.Error(); err != nil {
-			return 0, h.engine.fault("reading the log", err)
-		}
-		return 0, holdfast.Errorf(holdfast.Gone, "transaction %d of shard %d is no longer kept", index, h.id)
+	if !ok {
+		return holdfast.Position{}, tally{}, false, h.engine.fault("reading the log", it.Error())
 	}
-	value, err := it.ValueAndErr()
+	p, c, err := h.changeAt(it)
 	if err != nil {
-		return 0, h.engine.fault("reading the log", err)
+		return holdfast.Position{}, tally{}, false, err
 	}
-	if len(value) < timeOffset+8 || value[0] != changeVersion {
-		return 0, h.engine.damaged(h.id, it.Key(), errLog())
+	if t, err = decodeTally(c.tally); err != nil {
+		return holdfast.Position{}, tally{}, false, h.engine.damaged(h.id, it.Key(), err)
 	}
-	return int64(binary.BigEndian.Uint64(value[timeOffset:])), nil
+	return p, t, true, nil
 }
 
-// trimmedTo returns what h.trim becomes if all changes before a time are removed, but for the
-// newest one on disk.
+// lastBefore returns the index of the newest transaction of [from, end) whose tally's time, which
+// never falls, is before nanos; !ok if there is none. It bisects, and looks at each step for the
+// newest transaction at or before the middle.
+func (h *history) lastBefore(
+	it *pebble.Iterator, from, end uint64, nanos int64,
+) (last uint64, t tally, ok bool, err error) {
+	for from < end {
+		middle := from + (end-from)/2
+		p, then, there, err := h.newestAt(it, middle)
+		if err != nil {
+			return 0, tally{}, false, err
+		}
+		if !there || p.Index < from { // all up to the middle is a gap
+			from = middle + 1
+			continue
+		}
+		if then.at >= nanos {
+			end = p.Index
+			continue
+		}
+		last, t, ok = p.Index, then, true
+		from = middle + 1
+	}
+	return last, t, ok, nil
+}
+
+// trimmedTo returns what h.trim becomes if all changes of transactions before a time are removed,
+// but for the newest one on disk.
 func (h *history) trimmedTo(nanos int64) (trimming, error) {
 	h.sequencer.mu.Lock()
 	now := h.trim
 	h.sequencer.mu.Unlock()
-	newest := h.sequencer.durable.at.Load()
-	if newest <= now.oldest {
-		return now, nil
-	}
 	it, err := h.iter(h.engine.db, holdfast.Position{}, holdfast.Position{})
 	if err != nil {
 		return trimming{}, err
 	}
 	defer it.Close()
-	oldest, err := h.firstAt(it, now.oldest, newest, nanos)
-	if err != nil || oldest == now.oldest {
+	newest, _, ok, err := h.newestAt(it, h.sequencer.durable.at.Load())
+	if err != nil || !ok || newest.Index <= now.oldest {
 		return now, err
 	}
-	ok := it.SeekLT(appendLogKey(nil, h.id, holdfast.Position{Index: oldest}))
-	if ok && isLink(it.Key()) {
-		ok = it.Prev()
+	last, t, ok, err := h.lastBefore(it, now.oldest, newest.Index, nanos)
+	if err != nil || !ok {
+		return now, err
 	}
-	if !ok {
-		return now, h.engine.fault("reading the log", it.Error())
-	}
-	_, c, err := h.changeAt(it)
-	if err != nil {
-		return trimming{}, err
-	}
-	last, err := decodeTally(c.tally)
-	if err != nil {
-		return trimming{}, h.engine.damaged(h.id, it.Key(), err)
-	}
-	return trimming{oldest: oldest, logged: last.logged, at: c.at}, nil
+	return trimming{oldest: last + 1, logged: t.logged, at: t.at}, nil
 }
 
 // link adds a link from the change at made to the item's next change to the batch, unless the

@@ -48,7 +48,8 @@ const (
 	flagAfter
 )
 
-// timeOffset is the offset of the time in a change.
+// timeOffset is the offset of the time in a change. The time is that of its transaction, which may
+// be before that of an earlier change of the shard; the time in the tally never falls.
 const timeOffset = 3
 
 // size returns how many bytes the change has on disk.
@@ -236,7 +237,7 @@ func (t *tally) addIndex(id uint32) {
 
 // A trimming describes the changes that a shard no longer keeps.
 type trimming struct {
-	oldest uint64 // the index of the first transaction that is kept, or will be
+	oldest uint64 // the first index that is kept, of an entry with changes or not
 	logged uint64 // the bytes of those before it
 	at     int64  // the time of the last transaction that isn't kept
 }

@@ -36,9 +36,10 @@ type sequencer struct {
 	// mu guards the order: it is held from when a transaction gets its index until its batch is
 	// submitted. It is taken after latches.
 	mu      sync.Mutex
-	applied atomic.Uint64   // the last index that was given; rises with mu held
-	durable watermark       // the last transaction that is on disk, with all before it
-	broken  <-chan struct{} // the engine's: closed when nothing more becomes durable
+	applied atomic.Uint64 // the last index that was given; rises with mu held
+	lazy    atomic.Uint64 // the last index that is submitted without a sync; rises with mu held
+	durable watermark     // the last transaction that is on disk, with all before it
+	engine  *engine       // that syncs
 }
 
 // A watermark is an index that only rises, with the goroutines that wait for it.
@@ -79,21 +80,43 @@ func (w *watermark) rises(index uint64) <-chan struct{} {
 	return w.rise
 }
 
-// waitDurable waits until all transactions up to index are on disk.
+// waitDurable waits until all transactions up to index are on disk. If no sync of any of them may be
+// under way, it begins one.
 func (q *sequencer) waitDurable(ctx context.Context, index uint64) error {
 	for {
 		rise := q.durable.rises(index)
 		if rise == nil {
 			return nil
 		}
+		if q.lazy.Load() > q.durable.at.Load() {
+			if err := ctx.Err(); err != nil {
+				return ended(ctx)
+			}
+			if err := q.sync(); err != nil {
+				return err
+			}
+			continue
+		}
 		select {
 		case <-rise:
 		case <-ctx.Done():
 			return ended(ctx)
-		case <-q.broken:
+		case <-q.engine.broken:
 			return errBroken()
 		}
 	}
+}
+
+// sync puts all transactions that were submitted on disk.
+func (q *sequencer) sync() error {
+	q.mu.Lock() // until then, the batch of the last one may not have been submitted
+	last := q.applied.Load()
+	q.mu.Unlock()
+	if err := q.engine.sync(); err != nil {
+		return err
+	}
+	q.durable.raise(last)
+	return nil
 }
 
 // ended returns the error of a request whose context ended before it changed anything.

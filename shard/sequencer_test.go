@@ -18,7 +18,7 @@ func TestWaitsForTheWatermark(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 3))
 			var q sequencer
-			q.broken = make(chan struct{})
+			q.engine = &engine{broken: make(chan struct{})}
 			const highest = 30
 			var done [highest + 1]atomic.Bool
 			for _, index := range rng.Perm(highest + 1) {
@@ -52,7 +52,7 @@ func TestWaitsThatEndOtherwise(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var q sequencer
 		broken := make(chan struct{})
-		q.broken = broken
+		q.engine = &engine{broken: broken}
 		ctx, cancel := context.WithCancel(context.Background())
 		var given, waiting error
 		go func() { given = q.waitDurable(ctx, 1) }()

@@ -62,7 +62,7 @@ func (s *Store) Open(id holdfast.ShardID, to Schema) (*Shard, error) {
 // newShard returns a shard that isn't loaded yet.
 func newShard(s *Store, id holdfast.ShardID) *Shard {
 	sh := &Shard{store: s, engine: s.engine, id: id, dropped: make(chan struct{})}
-	sh.sequencer.broken = s.engine.broken
+	sh.sequencer.engine = s.engine
 	sh.items = items{engine: s.engine, id: id, dropped: sh.dropped}
 	sh.history = history{engine: s.engine, id: id, items: &sh.items, sequencer: &sh.sequencer, trim: trimming{oldest: 1}}
 	return sh

@@ -64,7 +64,7 @@ func newStore(o Options) *Store {
 		engine: newEngine(o.Log, o.Fatal), gate: gate{idle: make(chan struct{})}, seed: maphash.MakeSeed(),
 		closing: make(chan struct{}), shards: map[holdfast.ShardID]*Shard{},
 	}
-	s.records.broken = s.engine.broken
+	s.records.engine = s.engine
 	s.entries = &singleLog{engine: s.engine, now: o.Now}
 	return s
 }

@@ -75,7 +75,7 @@ func TestReadsSurviveExcise(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer it.Close()
-			changes, _, err := sh.history.collect(view, it, holdfast.Position{}, Limit{Changes: 1000, Bytes: 1 << 30})
+			changes, _, _, err := sh.history.collect(view, it, holdfast.Position{}, Limit{Changes: 1000, Bytes: 1 << 30})
 			if err != nil || len(changes) != 2*len(want) {
 				t.Errorf("changes: got %d, %v; want %d", len(changes), err, 2*len(want))
 			}
