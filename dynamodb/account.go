@@ -3,7 +3,7 @@ package dynamodb
 import (
 	"strings"
 
-	"holdfast/table"
+	"holdfast/catalog"
 )
 
 // An account is the region and the account ID that own all tables. Its ARNs are
@@ -21,7 +21,7 @@ func (a account) streamARN(table, label string) string {
 	return a.tableARN(table) + "/stream/" + label
 }
 
-func (a account) backupARN(b *table.Backup) string {
+func (a account) backupARN(b *catalog.BackupDescription) string {
 	return a.tableARN(b.Table.Name) + "/backup/" + b.ID
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/catalog"
 	"holdfast/table"
 )
 
@@ -72,21 +73,21 @@ func (o *backupOps) createBackup(ctx context.Context, req node, w *writer) error
 	return nil
 }
 
-func backupStatus(b *table.Backup) string {
+func backupStatus(b *catalog.BackupDescription) string {
 	if b.Ready {
 		return "AVAILABLE"
 	}
 	return "CREATING"
 }
 
-func (o *backupOps) writeBackup(w *writer, b *table.Backup, status string) {
+func (o *backupOps) writeBackup(w *writer, b *catalog.BackupDescription, status string) {
 	w.name("BackupDetails")
 	w.beginObject()
 	o.writeBackupMembers(w, b, status)
 	w.endObject()
 }
 
-func (o *backupOps) writeBackupMembers(w *writer, b *table.Backup, status string) {
+func (o *backupOps) writeBackupMembers(w *writer, b *catalog.BackupDescription, status string) {
 	w.strField("BackupArn", o.account.backupARN(b))
 	w.strField("BackupName", b.Name)
 	w.intField("BackupSizeBytes", b.Bytes)
@@ -124,7 +125,7 @@ func (o *backupOps) deleteBackup(ctx context.Context, req node, w *writer) error
 }
 
 // writeBackupDescription writes a backup, and its table as it was when the backup was made.
-func (o *backupOps) writeBackupDescription(w *writer, b *table.Backup, status string) {
+func (o *backupOps) writeBackupDescription(w *writer, b *catalog.BackupDescription, status string) {
 	d := &b.Table
 	w.beginObject()
 	w.name("BackupDescription")
@@ -164,7 +165,7 @@ func (o *backupOps) writeBackupDescription(w *writer, b *table.Backup, status st
 	w.endObject()
 }
 
-func writeBackupIndexes(w *writer, name string, d *table.Description, local bool) {
+func writeBackupIndexes(w *writer, name string, d *catalog.Description, local bool) {
 	w.name(name)
 	w.beginArray()
 	for i := range d.Indexes {
@@ -192,7 +193,7 @@ func (o *backupOps) listBackups(_ context.Context, req node, w *writer) error {
 	kind := req.get("BackupType").text()
 	user := kind == "" || kind == "USER" || kind == "ALL" // all backups here are of type USER
 	from, to := seconds(req.get("TimeRangeLowerBound")), seconds(req.get("TimeRangeUpperBound"))
-	shown := func(b *table.Backup) bool {
+	shown := func(b *catalog.BackupDescription) bool {
 		return user && !b.Created.Before(from) && (to.IsZero() || b.Created.Before(to))
 	}
 	backups, last := page(o.tables.Backups(tableName(req)), o.account.backupARN,
@@ -290,18 +291,18 @@ func (o *backupOps) restoreTableToPointInTime(ctx context.Context, req node, w *
 }
 
 // overrides are the settings in which a restored table differs from its source.
-func overrides(req node) (table.Overrides, error) {
-	var o table.Overrides
+func overrides(req node) (catalog.Overrides, error) {
+	var o catalog.Overrides
 	if v := req.get("BillingModeOverride"); v.kind() != absent {
-		billing := table.Provisioned
+		billing := catalog.Provisioned
 		if v.text() == "PAY_PER_REQUEST" {
-			billing = table.OnDemand
+			billing = catalog.OnDemand
 		}
 		o.Billing = &billing
 	}
 	var err error
 	if v := req.get("ProvisionedThroughputOverride"); v.kind() != absent {
-		var t table.Throughput
+		var t catalog.Throughput
 		if t, err = throughput(v); err != nil {
 			return o, err
 		}
@@ -325,14 +326,14 @@ func overrides(req node) (table.Overrides, error) {
 }
 
 // indexOverrides returns the indexes of the restored table; nil keeps all of the source's indexes.
-func indexOverrides(list node, local bool) ([]table.IndexDefinition, error) {
+func indexOverrides(list node, local bool) ([]catalog.IndexDefinition, error) {
 	if list.kind() == absent {
 		return nil, nil
 	}
-	indexes := []table.IndexDefinition{}
+	indexes := []catalog.IndexDefinition{}
 	var err error
 	list.each(func(_ string, x node) bool {
-		var d *table.IndexDefinition
+		var d *catalog.IndexDefinition
 		if d, err = newIndex(x, nil, local); err != nil {
 			return false
 		}
@@ -363,7 +364,7 @@ func (o *backupOps) updateContinuousBackups(ctx context.Context, req node, w *wr
 	return nil
 }
 
-func writeContinuousBackups(w *writer, p table.PointInTime) {
+func writeContinuousBackups(w *writer, p catalog.PointInTime) {
 	w.beginObject()
 	w.name("ContinuousBackupsDescription")
 	w.beginObject()

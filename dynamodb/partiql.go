@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"holdfast"
+	"holdfast/catalog"
 	"holdfast/item"
 	"holdfast/partiql"
 	"holdfast/table"
@@ -74,7 +75,7 @@ func parametersOf(req node) ([]item.Value, error) {
 }
 
 // described returns the description of a statement's table.
-func (o *statementOps) described(s *partiql.Statement) (table.Description, error) {
+func (o *statementOps) described(s *partiql.Statement) (catalog.Description, error) {
 	d, err := o.tables.Describe(s.Table)
 	if errors.Is(err, holdfast.NotFound) {
 		err = holdfast.Errorf(holdfast.NotFound, "Requested resource not found") // DescribeTable's text has the name too

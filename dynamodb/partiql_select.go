@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"holdfast/catalog"
 	"holdfast/item"
 	"holdfast/partiql"
 	"holdfast/table"
@@ -100,7 +101,7 @@ func (o *statementOps) selectionOf(s *partiql.Statement, req node) (*selection, 
 }
 
 // indexOf returns the table's index of that name, or nil.
-func indexOf(d *table.Description, name string) *item.Index {
+func indexOf(d *catalog.Description, name string) *item.Index {
 	for i := range d.Indexes {
 		if d.Indexes[i].Index.Name == name {
 			return &d.Indexes[i].Index

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/catalog"
 	"holdfast/item"
 	"holdfast/shard"
 	"holdfast/table"
@@ -254,8 +255,8 @@ func writeImages(w *writer, s *table.Stream, c *shard.Change, keys item.Item) (b
 		image item.Item
 		shown bool
 	}{
-		{"NewImage", c.After, s.View == table.NewImage || s.View == table.NewAndOldImages},
-		{"OldImage", c.Before, s.View == table.OldImage || s.View == table.NewAndOldImages},
+		{"NewImage", c.After, s.View == catalog.NewImage || s.View == catalog.NewAndOldImages},
+		{"OldImage", c.Before, s.View == catalog.OldImage || s.View == catalog.NewAndOldImages},
 	} {
 		if side.shown && side.image != nil {
 			w.itemField(side.name, side.image)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 
+	"holdfast/catalog"
 	"holdfast/table"
 )
 
@@ -104,7 +105,7 @@ func (o *tableOps) describeTimeToLive(_ context.Context, req node, w *writer) er
 	return nil
 }
 
-func writeTTL(w *writer, ttl table.TTL) {
+func writeTTL(w *writer, ttl catalog.TTL) {
 	w.name("TimeToLiveDescription")
 	w.beginObject()
 	if ttl.On {
@@ -118,7 +119,7 @@ func writeTTL(w *writer, ttl table.TTL) {
 
 func (o *tableOps) updateTimeToLive(ctx context.Context, req node, w *writer) error {
 	spec := req.get("TimeToLiveSpecification")
-	ttl := table.TTL{Attr: spec.get("AttributeName").text(), On: truth(spec.get("Enabled"))}
+	ttl := catalog.TTL{Attr: spec.get("AttributeName").text(), On: truth(spec.get("Enabled"))}
 	if err := o.tables.SetTTL(ctx, tableName(req), ttl); err != nil {
 		return err
 	}

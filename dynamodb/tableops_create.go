@@ -4,8 +4,8 @@ import (
 	"slices"
 	"strings"
 
+	"holdfast/catalog"
 	"holdfast/item"
-	"holdfast/table"
 )
 
 // maxUnits is the largest throughput that a request can ask for, in units per second.
@@ -27,20 +27,20 @@ func refuse(format string, args ...any) error {
 // the table, in DynamoDB's order: throughput, the table's key, local indexes, global indexes.
 type definer struct {
 	req        node
-	d          table.Definition
+	d          catalog.Definition
 	attributes []item.KeyAttr // AttributeDefinitions
 	projected  int            // number of attributes that the indexes so far project by name
 }
 
-func definition(req node) (table.Definition, []item.KeyAttr, error) {
-	f := definer{req: req, d: table.Definition{Name: tableName(req)}}
+func definition(req node) (catalog.Definition, []item.KeyAttr, error) {
+	f := definer{req: req, d: catalog.Definition{Name: tableName(req)}}
 	f.attributes = attributeDefinitions(req)
 	if err := definedOnce(f.attributes); err != nil {
-		return table.Definition{}, nil, err
+		return catalog.Definition{}, nil, err
 	}
 	for _, step := range [...]func() error{f.throughput, f.key, f.localIndexes, f.globalIndexes, f.settings} {
 		if err := step(); err != nil {
-			return table.Definition{}, nil, err
+			return catalog.Definition{}, nil, err
 		}
 	}
 	return f.d, f.attributes, nil
@@ -59,7 +59,7 @@ func attributeDefinitions(req node) []item.KeyAttr {
 func (f *definer) throughput() error {
 	units := f.req.get("ProvisionedThroughput")
 	if f.req.get("BillingMode").text() == "PAY_PER_REQUEST" {
-		f.d.Billing = table.OnDemand
+		f.d.Billing = catalog.OnDemand
 		if units.kind() != absent {
 			return refuse("Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is " +
 				"PAY_PER_REQUEST")
@@ -76,8 +76,8 @@ func (f *definer) throughput() error {
 }
 
 // throughput parses a ProvisionedThroughput.
-func throughput(units node) (table.Throughput, error) {
-	t := table.Throughput{Read: units.get("ReadCapacityUnits").int(), Write: units.get("WriteCapacityUnits").int()}
+func throughput(units node) (catalog.Throughput, error) {
+	t := catalog.Throughput{Read: units.get("ReadCapacityUnits").int(), Write: units.get("WriteCapacityUnits").int()}
 	if t.Read > maxUnits {
 		return t, invalid("Given value %d for ReadCapacityUnits is out of bounds", t.Read)
 	}
@@ -89,10 +89,10 @@ func throughput(units node) (table.Throughput, error) {
 
 // onDemandLimit returns the OnDemandThroughput of a table or index; 0, which is no limit, where it
 // is absent.
-func onDemandLimit(req node) table.Throughput { return unitsLimit(req.get("OnDemandThroughput")) }
+func onDemandLimit(req node) catalog.Throughput { return unitsLimit(req.get("OnDemandThroughput")) }
 
 // warmThroughput returns the WarmThroughput of a table or index; 0 where it is absent.
-func warmThroughput(req node) table.Throughput {
+func warmThroughput(req node) catalog.Throughput {
 	units := req.get("WarmThroughput")
 	of := func(name string) int64 {
 		if n := units.get(name); n.kind() != absent {
@@ -100,17 +100,17 @@ func warmThroughput(req node) table.Throughput {
 		}
 		return 0
 	}
-	return table.Throughput{Read: of("ReadUnitsPerSecond"), Write: of("WriteUnitsPerSecond")}
+	return catalog.Throughput{Read: of("ReadUnitsPerSecond"), Write: of("WriteUnitsPerSecond")}
 }
 
-func unitsLimit(units node) table.Throughput {
+func unitsLimit(units node) catalog.Throughput {
 	limit := func(name string) int64 {
 		if n := units.get(name); n.kind() != absent {
 			return n.int()
 		}
 		return 0
 	}
-	return table.Throughput{Read: limit("MaxReadRequestUnits"), Write: limit("MaxWriteRequestUnits")}
+	return catalog.Throughput{Read: limit("MaxReadRequestUnits"), Write: limit("MaxWriteRequestUnits")}
 }
 
 // A keyElement is an attribute of a KeySchema.
@@ -240,9 +240,9 @@ func (f *definer) globalIndexes() error {
 }
 
 // setIndexThroughput sets a global index's throughput, which depends on its table's billing mode.
-func setIndexThroughput(x node, d *table.IndexDefinition, billing table.Billing) error {
+func setIndexThroughput(x node, d *catalog.IndexDefinition, billing catalog.Billing) error {
 	units := x.get("ProvisionedThroughput")
-	if billing == table.OnDemand {
+	if billing == catalog.OnDemand {
 		if units.kind() != absent {
 			return refuse("ProvisionedThroughput should not be specified for index: %s when BillingMode is PAY_PER_REQUEST",
 				d.Index.Name)
@@ -260,7 +260,7 @@ func setIndexThroughput(x node, d *table.IndexDefinition, billing table.Billing)
 
 // index adds an index.
 func (f *definer) index(x node, local bool) error {
-	d := table.IndexDefinition{Index: item.Index{Name: x.get("IndexName").text(), Local: local}}
+	d := catalog.IndexDefinition{Index: item.Index{Name: x.get("IndexName").text(), Local: local}}
 	elements, names := keyElements(x.get("KeySchema"))
 	if err := f.defined(names); err != nil {
 		return err
@@ -352,15 +352,15 @@ func encryption(spec node) string {
 
 var views = [...]struct {
 	name string
-	view table.View
+	view catalog.View
 }{
-	{"KEYS_ONLY", table.KeysOnly},
-	{"NEW_IMAGE", table.NewImage},
-	{"OLD_IMAGE", table.OldImage},
-	{"NEW_AND_OLD_IMAGES", table.NewAndOldImages},
+	{"KEYS_ONLY", catalog.KeysOnly},
+	{"NEW_IMAGE", catalog.NewImage},
+	{"OLD_IMAGE", catalog.OldImage},
+	{"NEW_AND_OLD_IMAGES", catalog.NewAndOldImages},
 }
 
-func viewName(v table.View) string {
+func viewName(v catalog.View) string {
 	for _, known := range views {
 		if known.view == v {
 			return known.name
@@ -371,7 +371,7 @@ func viewName(v table.View) string {
 
 // streamView returns a StreamSpecification's view; 0 is no stream. given is whether there is a
 // specification.
-func streamView(req node) (view table.View, given bool, err error) {
+func streamView(req node) (view catalog.View, given bool, err error) {
 	spec := req.get("StreamSpecification")
 	if spec.kind() == absent {
 		return 0, false, nil

@@ -3,8 +3,8 @@ package dynamodb
 import (
 	"time"
 
+	"holdfast/catalog"
 	"holdfast/item"
-	"holdfast/table"
 )
 
 // strings writes a list of texts.
@@ -16,24 +16,24 @@ func (w *writer) strings(list []string) {
 	w.endArray()
 }
 
-func statusName(s table.Status) string {
+func statusName(s catalog.Status) string {
 	return [...]string{
-		table.Active:   "ACTIVE",
-		table.Creating: "CREATING",
-		table.Updating: "UPDATING",
-		table.Deleting: "DELETING",
+		catalog.Active:   "ACTIVE",
+		catalog.Creating: "CREATING",
+		catalog.Updating: "UPDATING",
+		catalog.Deleting: "DELETING",
 	}[s]
 }
 
-func billingName(b table.Billing) string {
-	if b == table.OnDemand {
+func billingName(b catalog.Billing) string {
+	if b == catalog.OnDemand {
 		return "PAY_PER_REQUEST"
 	}
 	return "PROVISIONED"
 }
 
 // writeTable writes a response that is one TableDescription, of a table that is created or updated.
-func writeTable(w *writer, a account, d *table.Description) {
+func writeTable(w *writer, a account, d *catalog.Description) {
 	w.beginObject()
 	w.name("TableDescription")
 	w.beginObject()
@@ -47,7 +47,7 @@ func writeTable(w *writer, a account, d *table.Description) {
 
 // writeDescribed writes the response to a DescribeTable, which has members that other responses
 // leave out.
-func writeDescribed(w *writer, a account, d *table.Description) {
+func writeDescribed(w *writer, a account, d *catalog.Description) {
 	w.beginObject()
 	w.name("Table")
 	w.beginObject()
@@ -60,7 +60,7 @@ func writeDescribed(w *writer, a account, d *table.Description) {
 
 // writeDescription writes the members of a TableDescription that all responses have. warm is
 // whether to include the warm throughput of indexes for which one was requested.
-func writeDescription(w *writer, a account, d *table.Description, warm bool) {
+func writeDescription(w *writer, a account, d *catalog.Description, warm bool) {
 	writeAttributes(w, d.Attributes)
 	w.strField("TableName", d.Name)
 	writeKey(w, d.Key.Index())
@@ -88,7 +88,7 @@ func writeDescription(w *writer, a account, d *table.Description, warm bool) {
 
 // writeDeleted writes the description of a table that is deleted. It has nothing of the table's
 // definition: no key, no indexes.
-func writeDeleted(w *writer, a account, d *table.Description) {
+func writeDeleted(w *writer, a account, d *catalog.Description) {
 	w.beginObject()
 	w.name("TableDescription")
 	w.beginObject()
@@ -113,10 +113,10 @@ const (
 
 // writeWarm writes the warm throughput of a table or index: what was requested, but no less than
 // its provisioned throughput or the on-demand minimum.
-func writeWarm(w *writer, requested table.Throughput, billing table.Billing, provisioned table.Throughput) {
+func writeWarm(w *writer, requested catalog.Throughput, billing catalog.Billing, provisioned catalog.Throughput) {
 	least := provisioned
-	if billing == table.OnDemand {
-		least = table.Throughput{Read: warmReads, Write: warmWrites}
+	if billing == catalog.OnDemand {
+		least = catalog.Throughput{Read: warmReads, Write: warmWrites}
 	}
 	w.name("WarmThroughput")
 	w.beginObject()
@@ -152,7 +152,7 @@ func writeKey(w *writer, key item.IndexKey) {
 	w.endArray()
 }
 
-func writeThroughput(w *writer, t table.Throughput, increase, decrease time.Time, decreases int64) {
+func writeThroughput(w *writer, t catalog.Throughput, increase, decrease time.Time, decreases int64) {
 	w.name("ProvisionedThroughput")
 	w.beginObject()
 	if !increase.IsZero() {
@@ -166,15 +166,15 @@ func writeThroughput(w *writer, t table.Throughput, increase, decrease time.Time
 	w.endObject()
 }
 
-func writeUnits(w *writer, t table.Throughput) {
+func writeUnits(w *writer, t catalog.Throughput) {
 	w.intField("ReadCapacityUnits", t.Read)
 	w.intField("WriteCapacityUnits", t.Write)
 }
 
 // writeBilling writes a table's billing mode, unless it has always been provisioned, which was once
 // the only mode.
-func writeBilling(w *writer, d *table.Description) {
-	if d.Billing == table.Provisioned && d.LastOnDemand.IsZero() {
+func writeBilling(w *writer, d *catalog.Description) {
+	if d.Billing == catalog.Provisioned && d.LastOnDemand.IsZero() {
 		return
 	}
 	for _, names := range [...][2]string{{"BillingModeSummary", "BillingMode"},
@@ -189,8 +189,8 @@ func writeBilling(w *writer, d *table.Description) {
 	}
 }
 
-func writeOnDemandLimit(w *writer, t table.Throughput) {
-	if t == (table.Throughput{}) {
+func writeOnDemandLimit(w *writer, t catalog.Throughput) {
+	if t == (catalog.Throughput{}) {
 		return
 	}
 	w.name("OnDemandThroughput")
@@ -205,7 +205,7 @@ func writeOnDemandLimit(w *writer, t table.Throughput) {
 }
 
 // writeIndexes writes the local or the global indexes, or nothing if there are none.
-func writeIndexes(w *writer, a account, name string, d *table.Description, local, warm bool) {
+func writeIndexes(w *writer, a account, name string, d *catalog.Description, local, warm bool) {
 	open := false
 	for i := range d.Indexes {
 		x := &d.Indexes[i]
@@ -225,7 +225,7 @@ func writeIndexes(w *writer, a account, name string, d *table.Description, local
 		if !local {
 			writeGlobalIndex(w, x)
 		}
-		if warm && x.Warm != (table.Throughput{}) {
+		if warm && x.Warm != (catalog.Throughput{}) {
 			writeWarm(w, x.Warm, d.Billing, x.Throughput)
 		}
 		w.endObject()
@@ -252,7 +252,7 @@ func writeIndexSchema(w *writer, x *item.Index) {
 	w.endObject()
 }
 
-func writeGlobalIndex(w *writer, x *table.IndexDescription) {
+func writeGlobalIndex(w *writer, x *catalog.IndexDescription) {
 	w.strField("IndexStatus", statusName(x.Status))
 	if x.Backfilling {
 		w.boolField("Backfilling", true)
@@ -261,7 +261,7 @@ func writeGlobalIndex(w *writer, x *table.IndexDescription) {
 	writeOnDemandLimit(w, x.OnDemandLimit)
 }
 
-func writeStream(w *writer, a account, d *table.Description) {
+func writeStream(w *writer, a account, d *catalog.Description) {
 	if d.StreamOn {
 		w.name("StreamSpecification")
 		w.beginObject()
@@ -275,7 +275,7 @@ func writeStream(w *writer, a account, d *table.Description) {
 	}
 }
 
-func writeRestored(w *writer, a account, r *table.Restored) {
+func writeRestored(w *writer, a account, r *catalog.Restored) {
 	if r == nil {
 		return
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/catalog"
 	"holdfast/table"
 )
 
@@ -127,8 +128,8 @@ func (h *store) waitActive(t *testing.T, name string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return d.Status == table.Active && !slices.ContainsFunc(d.Indexes, func(x table.IndexDescription) bool {
-			return !x.Index.Local && x.Status != table.Active
+		return d.Status == catalog.Active && !slices.ContainsFunc(d.Indexes, func(x catalog.IndexDescription) bool {
+			return !x.Index.Local && x.Status != catalog.Active
 		})
 	})
 }

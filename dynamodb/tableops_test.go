@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/catalog"
 	"holdfast/item"
 	"holdfast/shard"
 	"holdfast/table"
@@ -151,9 +152,9 @@ func TestDefinition(t *testing.T) {
 		t.Fatal(err)
 	}
 	a, b := item.KeyAttr{Name: "a", Type: item.S}, item.KeyAttr{Name: "b", Type: item.N}
-	want := table.Definition{
-		Name: "abc", Key: item.KeySchema{Hash: a, Range: b}, Throughput: table.Throughput{Read: 1, Write: 1},
-		Indexes: []table.IndexDefinition{
+	want := catalog.Definition{
+		Name: "abc", Key: item.KeySchema{Hash: a, Range: b}, Throughput: catalog.Throughput{Read: 1, Write: 1},
+		Indexes: []catalog.IndexDefinition{
 			{Index: item.Index{
 				Name:    "ix1",
 				Local:   true,
@@ -167,10 +168,10 @@ func TestDefinition(t *testing.T) {
 					Project: item.ProjectSome,
 					Attrs:   []string{"x", "y"},
 				},
-				Throughput: table.Throughput{Read: 3, Write: 4},
+				Throughput: catalog.Throughput{Read: 3, Write: 4},
 			},
 		},
-		Stream: table.OldImage, Tags: map[string]string{"k": "v"}, DeletionProtection: true, Class: "STANDARD",
+		Stream: catalog.OldImage, Tags: map[string]string{"k": "v"}, DeletionProtection: true, Class: "STANDARD",
 		Encryption: "KMS",
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -212,12 +213,12 @@ func TestAlteration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	billing, off := table.OnDemand, table.View(0)
+	billing, off := catalog.OnDemand, catalog.View(0)
 	c, a := item.KeyAttr{Name: "c", Type: item.B}, item.KeyAttr{Name: "a", Type: item.N}
-	want := table.Alteration{
+	want := catalog.Alteration{
 		Table: "abc", Billing: &billing, Stream: &off, Attributes: []item.KeyAttr{c, a},
-		Indexes: []table.IndexAlteration{
-			{Create: &table.IndexDefinition{Index: item.Index{
+		Indexes: []catalog.IndexAlteration{
+			{Create: &catalog.IndexDefinition{Index: item.Index{
 				Name:    "ix1",
 				Key:     item.KeySchema{Hash: c, Range: a}.Index(),
 				Project: item.ProjectAll,
@@ -233,29 +234,29 @@ func TestAlteration(t *testing.T) {
 func TestDescription(t *testing.T) {
 	a, b := item.KeyAttr{Name: "a", Type: item.S}, item.KeyAttr{Name: "b", Type: item.N}
 	at := time.UnixMilli(1_700_000_000_123)
-	d := table.Description{
-		Definition: table.Definition{
+	d := catalog.Description{
+		Definition: catalog.Definition{
 			Name:    "abc",
 			Key:     item.KeySchema{Hash: a, Range: b},
-			Billing: table.OnDemand,
-			Stream:  table.NewImage,
+			Billing: catalog.OnDemand,
+			Stream:  catalog.NewImage,
 		},
-		ID: "11111111-2222-4333-8444-555555555555", Status: table.Active, Created: at, Items: 2, ItemBytes: 20,
-		Indexes: []table.IndexDescription{
-			{IndexDefinition: table.IndexDefinition{Index: item.Index{
+		ID: "11111111-2222-4333-8444-555555555555", Status: catalog.Active, Created: at, Items: 2, ItemBytes: 20,
+		Indexes: []catalog.IndexDescription{
+			{IndexDefinition: catalog.IndexDefinition{Index: item.Index{
 				Name:    "ix1",
 				Local:   true,
 				Key:     item.KeySchema{Hash: a, Range: b}.Index(),
 				Project: item.ProjectKeys,
 			}}},
 			{
-				IndexDefinition: table.IndexDefinition{Index: item.Index{
+				IndexDefinition: catalog.IndexDefinition{Index: item.Index{
 					Name:    "ix2",
 					Key:     item.KeySchema{Hash: b}.Index(),
 					Project: item.ProjectSome,
 					Attrs:   []string{"x"},
 				}},
-				Status:      table.Creating,
+				Status:      catalog.Creating,
 				Backfilling: true,
 				Items:       1,
 				ItemBytes:   10,
@@ -364,26 +365,26 @@ func TestRecord(t *testing.T) {
 	after := before.With("v", item.Text("newer"))
 	at := time.UnixMilli(1_700_000_000_999)
 	for _, c := range []struct {
-		view   table.View
+		view   catalog.View
 		change shard.Change
 		want   string // the record without its IDs
 	}{
 		{
-			table.NewAndOldImages,
+			catalog.NewAndOldImages,
 			shard.Change{At: at, Before: before, After: after},
 			`"eventName":"MODIFY","eventVersion":"1.1","eventSource":"aws:dynamodb",` +
 				`"awsRegion":"us-east-1","dynamodb":{"ApproximateCreationDateTime":1700000000,"Keys":{"id":{"S":"k"}},"NewImage":{"id":{"S":"k"},"v":{"S":"newer"}},` +
 				`"OldImage":{"id":{"S":"k"},"v":{"S":"old"}},"SequenceNumber":"1000000000000000000000000000000","SizeBytes":19,"StreamViewType":"NEW_AND_OLD_IMAGES"}}`,
 		},
 		{
-			table.OldImage,
+			catalog.OldImage,
 			shard.Change{At: at, After: after},
 			`"eventName":"INSERT","eventVersion":"1.1","eventSource":"aws:dynamodb",` +
 				`"awsRegion":"us-east-1","dynamodb":{"ApproximateCreationDateTime":1700000000,"Keys":{"id":{"S":"k"}},` +
 				`"SequenceNumber":"1000000000000000000000000000000","SizeBytes":3,"StreamViewType":"OLD_IMAGE"}}`,
 		},
 		{
-			table.KeysOnly,
+			catalog.KeysOnly,
 			shard.Change{At: at, Before: before, Origin: shard.ByExpiry},
 			`"eventName":"REMOVE","eventVersion":"1.1","eventSource":"aws:dynamodb",` +
 				`"awsRegion":"us-east-1","userIdentity":{"PrincipalId":"dynamodb.amazonaws.com","Type":"Service"},` +

@@ -3,18 +3,18 @@ package dynamodb
 import (
 	"slices"
 
+	"holdfast/catalog"
 	"holdfast/item"
-	"holdfast/table"
 )
 
 // alteration builds a table's alteration from an UpdateTable. It checks what can be checked without
 // the table.
-func alteration(req node) (table.Alteration, error) {
-	a := table.Alteration{Table: tableName(req), Attributes: attributeDefinitions(req)}
+func alteration(req node) (catalog.Alteration, error) {
+	a := catalog.Alteration{Table: tableName(req), Attributes: attributeDefinitions(req)}
 	if err := definedOnce(a.Attributes); err != nil {
 		return a, err
 	}
-	for _, step := range [...]func(node, *table.Alteration) error{alterThroughput, alterIndexes, alterSettings} {
+	for _, step := range [...]func(node, *catalog.Alteration) error{alterThroughput, alterIndexes, alterSettings} {
 		if err := step(req, &a); err != nil {
 			return a, err
 		}
@@ -28,7 +28,7 @@ var alterable = [...]string{
 	"DeletionProtectionEnabled", "OnDemandThroughput", "WarmThroughput",
 }
 
-func alterThroughput(req node, a *table.Alteration) error {
+func alterThroughput(req node, a *catalog.Alteration) error {
 	if !hasAny(req, alterable[:]) && req.get("GlobalSecondaryIndexUpdates").len() == 0 {
 		return invalid("At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, " +
 			"GlobalSecondaryIndexUpdates or " +
@@ -37,13 +37,13 @@ func alterThroughput(req node, a *table.Alteration) error {
 	units := req.get("ProvisionedThroughput")
 	switch req.get("BillingMode").text() {
 	case "PROVISIONED":
-		billing := table.Provisioned
+		billing := catalog.Provisioned
 		a.Billing = &billing
 		if units.kind() == absent {
 			return refuse("ProvisionedThroughput must be specified when BillingMode is PROVISIONED")
 		}
 	case "PAY_PER_REQUEST":
-		billing := table.OnDemand
+		billing := catalog.OnDemand
 		a.Billing = &billing
 	}
 	if req.has("OnDemandThroughput") {
@@ -62,14 +62,14 @@ func alterThroughput(req node, a *table.Alteration) error {
 	return err
 }
 
-func alterIndexes(req node, a *table.Alteration) error {
+func alterIndexes(req node, a *catalog.Alteration) error {
 	var (
 		err   error
 		names []string
 	)
 	req.get("GlobalSecondaryIndexUpdates").each(func(_ string, u node) bool {
 		var (
-			x    table.IndexAlteration
+			x    catalog.IndexAlteration
 			name string
 		)
 		if x, name, err = indexAlteration(u, a.Attributes); err != nil {
@@ -87,7 +87,7 @@ func alterIndexes(req node, a *table.Alteration) error {
 }
 
 // indexAlteration parses a GlobalSecondaryIndexUpdate, and returns the name of its index.
-func indexAlteration(u node, attributes []item.KeyAttr) (x table.IndexAlteration, name string, err error) {
+func indexAlteration(u node, attributes []item.KeyAttr) (x catalog.IndexAlteration, name string, err error) {
 	update, create, remove := u.get("Update"), u.get("Create"), u.get("Delete")
 	if len(present(u, []string{"Update", "Create", "Delete"})) > 1 {
 		return x, "", refuse("Only one of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create, " +
@@ -96,10 +96,10 @@ func indexAlteration(u node, attributes []item.KeyAttr) (x table.IndexAlteration
 	switch {
 	case update.kind() != absent:
 		name = update.get("IndexName").text()
-		x.Update = &table.IndexUpdate{Name: name}
+		x.Update = &catalog.IndexUpdate{Name: name}
 		// DynamoDB checks these values' limits only once it has found the table.
 		if units := update.get("ProvisionedThroughput"); units.kind() != absent {
-			x.Update.Throughput = &table.Throughput{
+			x.Update.Throughput = &catalog.Throughput{
 				Read:  units.get("ReadCapacityUnits").int(),
 				Write: units.get("WriteCapacityUnits").int(),
 			}
@@ -131,8 +131,8 @@ func indexAlteration(u node, attributes []item.KeyAttr) (x table.IndexAlteration
 
 // newIndex parses an index that is to be added. Its key's attributes have the types in attributes;
 // those that are missing there have no type.
-func newIndex(create node, attributes []item.KeyAttr, local bool) (*table.IndexDefinition, error) {
-	d := &table.IndexDefinition{Index: item.Index{Name: create.get("IndexName").text(), Local: local}}
+func newIndex(create node, attributes []item.KeyAttr, local bool) (*catalog.IndexDefinition, error) {
+	d := &catalog.IndexDefinition{Index: item.Index{Name: create.get("IndexName").text(), Local: local}}
 	elements, _ := keyElements(create.get("KeySchema"))
 	var err error
 	if d.Index.Key, err = indexKey(elements, attributes, local); err != nil {
@@ -148,7 +148,7 @@ func newIndex(create node, attributes []item.KeyAttr, local bool) (*table.IndexD
 	return d, err
 }
 
-func alterSettings(req node, a *table.Alteration) error {
+func alterSettings(req node, a *catalog.Alteration) error {
 	if req.has("ReplicaUpdates") {
 		return refuse("Global tables are not supported")
 	}

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 
+	"holdfast/catalog"
 	"holdfast/shard"
-	"holdfast/table"
 )
 
 // CheckData reads a whole data directory that no node uses, changes nothing, and calls fault for
@@ -14,7 +14,7 @@ import (
 // directory can't be checked.
 func CheckData(ctx context.Context, dir string, log *slog.Logger, fault func(string)) (summary string, err error) {
 	faults := 0
-	checked, err := shard.Check(ctx, shard.Options{Dir: dir, ReadOnly: true, Log: log}, table.Schemas,
+	checked, err := shard.Check(ctx, shard.Options{Dir: dir, ReadOnly: true, Log: log}, catalog.Schemas,
 		func(f shard.Fault) {
 			faults++
 			fault(fmt.Sprintf("shard %d: %s: %s", f.Shard, f.Kind, f.Text))

@@ -13,11 +13,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"holdfast/cache"
+	"holdfast/catalog"
 	"holdfast/dynamodb"
 	"holdfast/router"
 	"holdfast/server"
 	"holdfast/shard"
-	"holdfast/table"
 	"holdfast/upstream"
 )
 
@@ -74,9 +74,10 @@ func (f fakeTables) requests() dynamodb.Stats {
 	}
 }
 func (f fakeTables) diskStats() shard.Stats { return shard.Stats{Commits: 5, LogBytes: 7, Full: true} }
-func (f fakeTables) descriptions() (all []table.Description) {
+func (f fakeTables) descriptions() (all []catalog.Description) {
 	for i := range f {
-		all = append(all, table.Description{Definition: table.Definition{Name: fmt.Sprint("t", i)}, Items: 1, ItemBytes: 10})
+		d := catalog.Definition{Name: fmt.Sprint("t", i)}
+		all = append(all, catalog.Description{Definition: d, Items: 1, ItemBytes: 10})
 	}
 	return all
 }

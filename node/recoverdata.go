@@ -8,8 +8,8 @@ import (
 	"strings"
 
 	"holdfast"
+	"holdfast/catalog"
 	"holdfast/shard"
-	"holdfast/table"
 )
 
 // A Recovered says how a recovery ended.
@@ -28,7 +28,7 @@ const (
 // it drops there. report is called for each line of the report. An error says why the directory
 // can't be examined, or why a recovery stopped; it can be run again.
 func RecoverData(dir string, accept bool, log *slog.Logger, report func(line string)) (Recovered, error) {
-	r, err := shard.Recover(shard.Options{Dir: dir, Log: log}, accept, table.Names)
+	r, err := shard.Recover(shard.Options{Dir: dir, Log: log}, accept, catalog.Names)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", dir, err)
 	}

@@ -3,16 +3,16 @@ package node
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"holdfast/catalog"
 	"holdfast/dynamodb"
 	"holdfast/shard"
-	"holdfast/table"
 )
 
 // A tablesSource is what the tables' metrics show: a *tables.
 type tablesSource interface {
 	requests() dynamodb.Stats
 	diskStats() shard.Stats
-	descriptions() []table.Description
+	descriptions() []catalog.Description
 }
 
 var (
@@ -53,7 +53,7 @@ func (c *tablesCollector) Describe(out chan<- *prometheus.Desc) {
 // Collect is prometheus.Collector's.
 func (c *tablesCollector) Collect(out chan<- prometheus.Metric) {
 	collectRequestsOfTables(out, c.source.requests())
-	var others table.Description
+	var others catalog.Description
 	all := c.source.descriptions()
 	for i, d := range all {
 		if i >= maxTableLabels {
@@ -100,7 +100,7 @@ func operationLabel(operation string) string {
 	return operation
 }
 
-func collectTable(out scrape, name string, d *table.Description) {
+func collectTable(out scrape, name string, d *catalog.Description) {
 	put(out, tableItems, d.Items, name)
 	put(out, tableBytes, d.ItemBytes, name)
 }
@@ -110,7 +110,7 @@ func (t *tables) requests() dynamodb.Stats { return t.handler.Stats() }
 func (t *tables) diskStats() shard.Stats { return t.disk.Stats() }
 
 // descriptions leaves out tables that are deleted while it runs.
-func (t *tables) descriptions() (all []table.Description) {
+func (t *tables) descriptions() (all []catalog.Description) {
 	after := ""
 	for more := true; more; {
 		var names []string

@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/catalog"
 	"holdfast/item"
 )
 
-func provisioned(name string, read, write int64) (Definition, []item.KeyAttr) {
+func provisioned(name string, read, write int64) (catalog.Definition, []item.KeyAttr) {
 	d, attributes := users(name)
-	d.Billing, d.Throughput = Provisioned, Throughput{Read: read, Write: write}
+	d.Billing, d.Throughput = catalog.Provisioned, catalog.Throughput{Read: read, Write: write}
 	d.Indexes[0].Throughput = d.Throughput
 	return d, attributes
 }
@@ -21,22 +22,22 @@ func provisioned(name string, read, write int64) (Definition, []item.KeyAttr) {
 func TestAlterThroughput(t *testing.T) {
 	r := newRig(t, Options{Throttle: true})
 	r.create(provisioned("users", 5, 5))
-	same := Throughput{Read: 5, Write: 5}
-	_, err := r.Alter(context.Background(), Alteration{Table: "users", Throughput: &same})
+	same := catalog.Throughput{Read: 5, Write: 5}
+	_, err := r.Alter(context.Background(), catalog.Alteration{Table: "users", Throughput: &same})
 	wantError(t, err, holdfast.Invalid, "The provisioned throughput for the table will not change. The requested value "+
 		"equals the current value. "+
 		"Current ReadCapacityUnits provisioned for the table: 5. Requested ReadCapacityUnits: 5. "+
 		"Current WriteCapacityUnits provisioned for the table: 5. Requested WriteCapacityUnits: 5. "+
 		"Refer to the Amazon DynamoDB Developer Guide for current limits and how to request higher limits.")
 
-	up := r.alter(Alteration{Table: "users", Throughput: &Throughput{Read: 15, Write: 15}})
-	if up.Status != Updating || up.Throughput != same || up.LastIncrease.IsZero() {
+	up := r.alter(catalog.Alteration{Table: "users", Throughput: &catalog.Throughput{Read: 15, Write: 15}})
+	if up.Status != catalog.Updating || up.Throughput != same || up.LastIncrease.IsZero() {
 		t.Errorf("response: got %+v; want it updating, with the old throughput, and the time of an increase", up)
 	}
-	_, err = r.Alter(context.Background(), Alteration{Table: "users", Throughput: &same})
+	_, err = r.Alter(context.Background(), catalog.Alteration{Table: "users", Throughput: &same})
 	wantError(t, err, holdfast.Exists, "Attempt to change a resource which is still in use: Table is being updated: users")
 	is := r.describe("users")
-	if is.Status != Active || is.Throughput != (Throughput{Read: 15, Write: 15}) ||
+	if is.Status != catalog.Active || is.Throughput != (catalog.Throughput{Read: 15, Write: 15}) ||
 		!is.LastIncrease.After(up.LastIncrease) {
 		t.Errorf("described: got %+v; want it active, with 15 units, and the increase a moment later than %v", is,
 			up.LastIncrease)
@@ -45,12 +46,12 @@ func TestAlterThroughput(t *testing.T) {
 		t.Errorf("bucket: got %v units a second; want 15", got)
 	}
 	bucket := r.tables.table("users").throughput.buckets[""].read
-	r.setTTL(TTL{Attr: "until", On: true})
+	r.setTTL(catalog.TTL{Attr: "until", On: true})
 	if got := r.tables.table("users").throughput.buckets[""].read; got != bucket {
 		t.Error("another setting: got another bucket; want the same, with what is left in it")
 	}
 	r.time.add(time.Minute)
-	down := r.alter(Alteration{Table: "users", Throughput: &same})
+	down := r.alter(catalog.Alteration{Table: "users", Throughput: &same})
 	if down.DecreasesToday != 0 || !down.LastDecrease.Equal(r.time.Now()) || !down.LastIncrease.Equal(is.LastIncrease) {
 		t.Errorf("response: got %+v; want no decrease counted yet", down)
 	}
@@ -72,42 +73,43 @@ func TestAlterThroughput(t *testing.T) {
 func TestAlterBilling(t *testing.T) {
 	r := newRig(t, Options{Throttle: true})
 	r.create(provisioned("users", 5, 5))
-	onDemand, again := OnDemand, Provisioned
-	if d := r.alter(Alteration{Table: "users", Billing: &onDemand}); d.Throughput != (Throughput{}) ||
+	onDemand, again := catalog.OnDemand, catalog.Provisioned
+	if d := r.alter(catalog.Alteration{Table: "users", Billing: &onDemand}); d.Throughput != (catalog.Throughput{}) ||
 		d.LastDecrease.IsZero() || !d.LastOnDemand.IsZero() ||
-		d.Indexes[0].Status != Updating || d.Indexes[0].DecreasesToday != 1 {
+		d.Indexes[0].Status != catalog.Updating || d.Indexes[0].DecreasesToday != 1 {
 		t.Errorf("response: got %+v; want no throughput, a decrease, and the index updating", d)
 	}
 	d := r.describe("users")
-	if d.Billing != OnDemand || d.LastOnDemand.IsZero() || d.Indexes[0].Throughput != (Throughput{}) ||
-		d.Indexes[0].Status != Active {
+	if d.Billing != catalog.OnDemand || d.LastOnDemand.IsZero() || d.Indexes[0].Throughput != (catalog.Throughput{}) ||
+		d.Indexes[0].Status != catalog.Active {
 		t.Errorf("described: got %+v; want it on demand", d)
 	}
 	if b := r.tables.table("users").throughput.buckets[""]; b.read != nil || b.write != nil {
 		t.Errorf("buckets: got %v; want none", b)
 	}
-	five := Throughput{Read: 5, Write: 5}
-	_, err := r.Alter(context.Background(), Alteration{Table: "users", Throughput: &five})
+	five := catalog.Throughput{Read: 5, Write: 5}
+	_, err := r.Alter(context.Background(), catalog.Alteration{Table: "users", Throughput: &five})
 	wantError(t, err, holdfast.Invalid, "One or more parameter values were invalid: "+
 		"Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST")
-	_, err = r.Alter(context.Background(), Alteration{Table: "users", Billing: &again, Throughput: &five})
+	_, err = r.Alter(context.Background(), catalog.Alteration{Table: "users", Billing: &again, Throughput: &five})
 	wantError(t, err, holdfast.Invalid, "One or more parameter values were invalid: ProvisionedThroughput must be "+
 		"specified for index: by-city")
-	index := []IndexAlteration{{Update: &IndexUpdate{Name: "by-city", Throughput: &five}}}
-	if d := r.alter(Alteration{Table: "users", Billing: &again, Throughput: &five,
+	index := []catalog.IndexAlteration{{Update: &catalog.IndexUpdate{Name: "by-city", Throughput: &five}}}
+	if d := r.alter(catalog.Alteration{Table: "users", Billing: &again, Throughput: &five,
 		Indexes: index}); d.Throughput != five || d.Indexes[0].Throughput != five {
 		t.Errorf("response: got %+v; want the new throughput in it, as there was none", d)
 	}
-	if d := r.alterSoon(Alteration{Table: "users", Billing: &onDemand}); d.Billing != OnDemand {
-		t.Errorf("got billing %d; want %d", d.Billing, OnDemand)
+	if d := r.alterSoon(catalog.Alteration{Table: "users", Billing: &onDemand}); d.Billing != catalog.OnDemand {
+		t.Errorf("got billing %d; want %d", d.Billing, catalog.OnDemand)
 	}
-	if d := r.alterSoon(Alteration{Table: "users", Billing: &onDemand}); d.Billing != OnDemand { // no change, but no error
-		t.Errorf("got billing %d; want %d", d.Billing, OnDemand)
+	// no change, but no error
+	if d := r.alterSoon(catalog.Alteration{Table: "users", Billing: &onDemand}); d.Billing != catalog.OnDemand {
+		t.Errorf("got billing %d; want %d", d.Billing, catalog.OnDemand)
 	}
 }
 
 // alterSoon alters a table once the previous change is complete.
-func (r *rig) alterSoon(a Alteration) Description {
+func (r *rig) alterSoon(a catalog.Alteration) catalog.Description {
 	r.t.Helper()
 	r.time.add(changeTime)
 	return r.alter(a)
@@ -117,28 +119,33 @@ func TestAlterRefusesIndexes(t *testing.T) {
 	r := newRig(t, Options{})
 	r.create(users("users"))
 	a := item.KeyAttr{Name: "a", Type: item.N}
-	index := func(name string) *IndexDefinition {
-		return &IndexDefinition{Index: item.Index{Name: name, Key: item.KeySchema{Hash: a}.Index(), Project: item.ProjectAll}}
+	index := func(name string) *catalog.IndexDefinition {
+		return &catalog.IndexDefinition{
+			Index: item.Index{Name: name, Key: item.KeySchema{Hash: a}.Index(), Project: item.ProjectAll},
+		}
 	}
 	for _, c := range []struct {
-		a    Alteration
+		a    catalog.Alteration
 		kind holdfast.Kind
 		want string
 	}{
-		{Alteration{Indexes: []IndexAlteration{{Create: index("by-city")}}, Attributes: []item.KeyAttr{a}}, holdfast.Invalid,
+		{catalog.Alteration{Indexes: []catalog.IndexAlteration{{Create: index("by-city")}}, Attributes: []item.KeyAttr{a}},
+			holdfast.Invalid,
 			"Attempting to create an index which already exists"},
-		{Alteration{Indexes: []IndexAlteration{{Create: index("by-a")}}}, holdfast.Invalid,
+		{catalog.Alteration{Indexes: []catalog.IndexAlteration{{Create: index("by-a")}}}, holdfast.Invalid,
 			"One or more parameter values were invalid: Some index key attributes are not defined in AttributeDefinitions. " +
 				"Keys: [a], AttributeDefinitions: [id, city]"},
-		{Alteration{Indexes: []IndexAlteration{{Delete: "none"}}}, holdfast.NotFound, "Requested resource not found"},
-		{Alteration{Indexes: []IndexAlteration{{Create: index("by-a")}, {Delete: "by-city"}}, Attributes: []item.KeyAttr{a}},
+		{catalog.Alteration{Indexes: []catalog.IndexAlteration{{Delete: "none"}}}, holdfast.NotFound,
+			"Requested resource not found"},
+		{catalog.Alteration{Indexes: []catalog.IndexAlteration{{Create: index("by-a")}, {Delete: "by-city"}},
+			Attributes: []item.KeyAttr{a}},
 			holdfast.Limit,
 			"Subscriber limit exceeded: Only 1 online index can be created or deleted simultaneously per table"},
-		{Alteration{Indexes: []IndexAlteration{{Update: &IndexUpdate{Name: "none",
-			Throughput: &Throughput{Read: maxThroughput + 1}}}}}, holdfast.Invalid,
+		{catalog.Alteration{Indexes: []catalog.IndexAlteration{{Update: &catalog.IndexUpdate{Name: "none",
+			Throughput: &catalog.Throughput{Read: 1_000_000_000_000 + 1}}}}}, holdfast.Invalid,
 			"This operation cannot be performed with given input values. Please contact DynamoDB service team for more info: " +
 				"Action Blocked: IndexUpdate"},
-		{Alteration{Attributes: []item.KeyAttr{{Name: "id", Type: item.N}}}, holdfast.Invalid,
+		{catalog.Alteration{Attributes: []item.KeyAttr{{Name: "id", Type: item.N}}}, holdfast.Invalid,
 			"One or more parameter values were invalid: Attributes cannot be redefined. Please check that your attribute has " +
 				"the same type as " +
 				"previously defined. Existing schema: Schema:[SchemaElement: key{id:S:HASH}] New schema: Schema:[SchemaElement: " +
@@ -148,9 +155,9 @@ func TestAlterRefusesIndexes(t *testing.T) {
 		_, err := r.Alter(context.Background(), c.a)
 		wantError(t, err, c.kind, c.want)
 	}
-	_, err := r.Alter(context.Background(), Alteration{Table: "none"})
+	_, err := r.Alter(context.Background(), catalog.Alteration{Table: "none"})
 	wantError(t, err, holdfast.NotFound, "Requested resource not found: Table: none not found")
-	if d := r.describe("users"); d.Status != Active || len(d.Indexes) != 1 || len(d.Attributes) != 2 {
+	if d := r.describe("users"); d.Status != catalog.Active || len(d.Indexes) != 1 || len(d.Attributes) != 2 {
 		t.Errorf("got %+v; want it unchanged", d)
 	}
 }
@@ -175,10 +182,10 @@ func TestIndexesAreFilledAndRemovedDespiteCrashes(t *testing.T) {
 				}
 			}
 			a := item.KeyAttr{Name: "a", Type: item.N}
-			d := r.alter(Alteration{Table: "users", Attributes: []item.KeyAttr{a},
-				Indexes: []IndexAlteration{{Create: &IndexDefinition{
+			d := r.alter(catalog.Alteration{Table: "users", Attributes: []item.KeyAttr{a},
+				Indexes: []catalog.IndexAlteration{{Create: &catalog.IndexDefinition{
 					Index: item.Index{Name: "by-a", Key: item.KeySchema{Hash: a}.Index(), Project: item.ProjectKeys}}}}})
-			if x := d.Indexes[1]; d.Status != Updating || x.Status != Creating || !x.Backfilling {
+			if x := d.Indexes[1]; d.Status != catalog.Updating || x.Status != catalog.Creating || !x.Backfilling {
 				t.Fatalf("got status %d, index %+v; want it being filled", d.Status, x)
 			}
 			l, _ := r.tables.serving("users")
@@ -191,12 +198,13 @@ func TestIndexesAreFilledAndRemovedDespiteCrashes(t *testing.T) {
 			r.put("users", user(n, item.Attr{Name: "a", Value: number("7")})) // while it is being filled, or after
 			r.settle()
 			d = r.describe("users")
-			if x := d.Indexes[1]; d.Status != Active || x.Status != Active || x.Backfilling || x.Items != (n+2)/3+1 {
+			x := d.Indexes[1]
+			if d.Status != catalog.Active || x.Status != catalog.Active || x.Backfilling || x.Items != (n+2)/3+1 {
 				t.Errorf("got status %d, index %+v; want both active with %d items", d.Status, x, (n+2)/3+1)
 			}
 			r.checkIndexes("users")
 
-			r.alter(Alteration{Table: "users", Indexes: []IndexAlteration{{Delete: "by-city"}}})
+			r.alter(catalog.Alteration{Table: "users", Indexes: []catalog.IndexAlteration{{Delete: "by-city"}}})
 			_, err := r.Remove(context.Background(), "users")
 			wantError(t, err, holdfast.Exists, "Attempt to change a resource which is still in use: Table is being updated: "+
 				"users")
@@ -205,7 +213,7 @@ func TestIndexesAreFilledAndRemovedDespiteCrashes(t *testing.T) {
 			r.check()
 			r.settle()
 			d = r.describe("users")
-			if len(d.Indexes) != 1 || d.Status != Active || !slices.Equal(attrNames(d.Attributes), []string{"id", "a"}) {
+			if len(d.Indexes) != 1 || d.Status != catalog.Active || !slices.Equal(names(d.Attributes), []string{"id", "a"}) {
 				t.Errorf("got %+v; want it active with one index, and no definition of city", d)
 			}
 			r.checkIndexes("users")
@@ -224,15 +232,17 @@ func TestAnIndexBeingFilledCanBeRemoved(t *testing.T) {
 	r.create(users("users"))
 	r.put("users", user(1, item.Attr{Name: "a", Value: number("1")}))
 	a := item.KeyAttr{Name: "a", Type: item.N}
-	add := Alteration{Table: "users", Attributes: []item.KeyAttr{a}, Indexes: []IndexAlteration{{Create: &IndexDefinition{
-		Index: item.Index{Name: "by-a", Key: item.KeySchema{Hash: a}.Index(), Project: item.ProjectKeys}}}}}
+	add := catalog.Alteration{Table: "users", Attributes: []item.KeyAttr{a},
+		Indexes: []catalog.IndexAlteration{{Create: &catalog.IndexDefinition{
+			Index: item.Index{Name: "by-a", Key: item.KeySchema{Hash: a}.Index(), Project: item.ProjectKeys}}}}}
 	r.alter(add)
 	r.time.add(changeTime)
-	_, err := r.Alter(context.Background(), Alteration{Table: "users", Indexes: []IndexAlteration{{Delete: "by-city"}}})
+	_, err := r.Alter(context.Background(),
+		catalog.Alteration{Table: "users", Indexes: []catalog.IndexAlteration{{Delete: "by-city"}}})
 	wantError(t, err, holdfast.Exists, "Attempt to change a resource which is still in use: Table is being updated: users")
-	r.alter(Alteration{Table: "users", Indexes: []IndexAlteration{{Delete: "by-a"}}})
+	r.alter(catalog.Alteration{Table: "users", Indexes: []catalog.IndexAlteration{{Delete: "by-a"}}})
 	r.settle()
-	if d := r.describe("users"); d.Status != Active || len(d.Indexes) != 1 {
+	if d := r.describe("users"); d.Status != catalog.Active || len(d.Indexes) != 1 {
 		t.Errorf("got %+v; want it active with one index", d)
 	}
 	r.alter(add)

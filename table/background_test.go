@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"holdfast"
+	"holdfast/catalog"
 	"holdfast/item"
 	"holdfast/shard"
 )
@@ -36,12 +37,12 @@ func TestBackground(t *testing.T) {
 			r.put("users", r.expiring(i, 100))
 		}
 		a := item.KeyAttr{Name: "n", Type: item.N}
-		r.alter(Alteration{Table: "users", Attributes: []item.KeyAttr{a},
-			Indexes: []IndexAlteration{{Create: &IndexDefinition{
+		r.alter(catalog.Alteration{Table: "users", Attributes: []item.KeyAttr{a},
+			Indexes: []catalog.IndexAlteration{{Create: &catalog.IndexDefinition{
 				Index: item.Index{Name: "by-n", Key: item.KeySchema{Hash: a}.Index(), Project: item.ProjectKeys}}}}})
-		r.setTTL(TTL{Attr: "until", On: true})
+		r.setTTL(catalog.TTL{Attr: "until", On: true})
 		synctest.Wait()
-		if d := r.describe("users"); d.Status != Active || d.Items != 20 || d.Indexes[1].Items != 20 {
+		if d := r.describe("users"); d.Status != catalog.Active || d.Items != 20 || d.Indexes[1].Items != 20 {
 			t.Errorf("got %+v; want it active, with 20 items in its new index", d)
 		}
 		time.Sleep(99 * time.Second)
@@ -57,7 +58,7 @@ func TestBackground(t *testing.T) {
 		if err := errors.Join(s.Close(), s.Close()); err != nil {
 			t.Error(err)
 		}
-		_, err = s.Alter(context.Background(), Alteration{Table: "users"})
+		_, err = s.Alter(context.Background(), catalog.Alteration{Table: "users"})
 		wantError(t, err, holdfast.Closed, "the tables are closed")
 	})
 }

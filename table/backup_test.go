@@ -11,10 +11,11 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/catalog"
 	"holdfast/item"
 )
 
-func (r *rig) backup(table string) Backup {
+func (r *rig) backup(table string) catalog.BackupDescription {
 	r.t.Helper()
 	b, err := r.Backup(context.Background(), table, "nightly")
 	if err != nil {
@@ -38,7 +39,7 @@ func TestBackupAndRestoreDespiteCrashes(t *testing.T) {
 			if b.Ready || b.Name != "nightly" || b.Table.Name != "users" {
 				t.Errorf("got %+v; want a backup that isn't ready", b)
 			}
-			_, err := r.RestoreBackup(context.Background(), b.ID, "copy", Overrides{})
+			_, err := r.RestoreBackup(context.Background(), b.ID, "copy", catalog.Overrides{})
 			wantError(t, err, holdfast.Exists, "Backup is being used by another operation: "+b.ID)
 			_, err = r.DeleteBackup(context.Background(), b.ID)
 			wantError(t, err, holdfast.Exists, "Backup is being used by another operation: "+b.ID)
@@ -59,8 +60,8 @@ func TestBackupAndRestoreDespiteCrashes(t *testing.T) {
 			if _, err := r.Remove(context.Background(), "users"); err != nil { // the backup stays
 				t.Fatal(err)
 			}
-			restored, err := r.RestoreBackup(context.Background(), b.ID, "copy", Overrides{})
-			if err != nil || restored.Status != Creating || !restored.Restored.InProgress ||
+			restored, err := r.RestoreBackup(context.Background(), b.ID, "copy", catalog.Overrides{})
+			if err != nil || restored.Status != catalog.Creating || !restored.Restored.InProgress ||
 				restored.Restored.SourceBackup != b.ID {
 				t.Fatalf("got %+v, %v; want it creating, from the backup", restored, err)
 			}
@@ -75,7 +76,7 @@ func TestBackupAndRestoreDespiteCrashes(t *testing.T) {
 			r.check()
 			r.settle()
 			got := r.describe("copy")
-			if got.Status != Active || got.Items != 100 || got.Restored.InProgress || got.Indexes[0].Items != 100 ||
+			if got.Status != catalog.Active || got.Items != 100 || got.Restored.InProgress || got.Indexes[0].Items != 100 ||
 				len(got.Tags) != 0 {
 				t.Errorf("got %+v; want it active with 100 items, in its index too, and no tags", got)
 			}
@@ -92,8 +93,8 @@ func TestBackupAndRestoreDespiteCrashes(t *testing.T) {
 			r.crash()
 			r.check()
 			r.settle()
-			if got := r.Backups(""); len(got) != 0 || len(r.catalog.is.removed) != 0 {
-				t.Errorf("got %v, %d removed; want no backup, nothing left to remove", got, len(r.catalog.is.removed))
+			if got := r.Backups(""); len(got) != 0 || len(r.catalog.Contents().Removed) != 0 {
+				t.Errorf("got %v, %d removed; want no backup, nothing left to remove", got, len(r.catalog.Contents().Removed))
 			}
 			if got := r.items("copy", ""); len(got) != 101 {
 				t.Errorf("restored, when the backup is gone: got %d items; want 101", len(got))
@@ -109,24 +110,25 @@ func TestRestoreOverrides(t *testing.T) {
 	b := r.backup("users")
 	r.settle()
 	ctx := context.Background()
-	billing, five := Provisioned, Throughput{Read: 5, Write: 5}
-	_, err := r.RestoreBackup(ctx, b.ID, "a", Overrides{Billing: &billing})
+	billing, five := catalog.Provisioned, catalog.Throughput{Read: 5, Write: 5}
+	_, err := r.RestoreBackup(ctx, b.ID, "a", catalog.Overrides{Billing: &billing})
 	wantError(t, err, holdfast.Invalid, "One or more parameter values were invalid: "+
 		"ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED")
-	_, err = r.RestoreBackup(ctx, b.ID, "a", Overrides{Global: []IndexDefinition{{Index: item.Index{Name: "none"}}}})
+	none := []catalog.IndexDefinition{{Index: item.Index{Name: "none"}}}
+	_, err = r.RestoreBackup(ctx, b.ID, "a", catalog.Overrides{Global: none})
 	wantError(t, err, holdfast.Invalid, "One or more parameter values were invalid: The indexes provided should match "+
 		"existing secondary indexes; "+
 		"there is no such index: none")
-	_, err = r.RestoreBackup(ctx, b.ID, "users", Overrides{})
+	_, err = r.RestoreBackup(ctx, b.ID, "users", catalog.Overrides{})
 	wantError(t, err, holdfast.Exists, "Table already exists: users")
-	_, err = r.RestoreBackup(ctx, "none", "a", Overrides{})
+	_, err = r.RestoreBackup(ctx, "none", "a", catalog.Overrides{})
 	wantError(t, err, holdfast.NotFound, "Backup not found: none")
-	if _, err := r.RestoreBackup(ctx, b.ID, "a", Overrides{Billing: &billing, Throughput: &five,
-		Global: []IndexDefinition{}}); err != nil {
+	if _, err := r.RestoreBackup(ctx, b.ID, "a", catalog.Overrides{Billing: &billing, Throughput: &five,
+		Global: []catalog.IndexDefinition{}}); err != nil {
 		t.Fatal(err)
 	}
 	r.settle()
-	if d := r.describe("a"); d.Status != Active || d.Throughput != five || len(d.Indexes) != 0 ||
+	if d := r.describe("a"); d.Status != catalog.Active || d.Throughput != five || len(d.Indexes) != 0 ||
 		len(d.Attributes) != 1 || d.Items != 1 || d.Restored.InProgress {
 		t.Errorf("got %+v; want it active, with 5 units, one item and no indexes", d)
 	}
@@ -134,7 +136,7 @@ func TestRestoreOverrides(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.settle()
-	if left, err := r.disk.Records(removedPrefix); err != nil || len(left) != 0 {
+	if left, err := r.disk.Records("removed/"); err != nil || len(left) != 0 {
 		t.Errorf("got %v, %v; want nothing left of the backup", left, err)
 	}
 }
@@ -144,7 +146,7 @@ func TestPointInTime(t *testing.T) {
 	r := newRig(t, Options{ShardsPerTable: 2})
 	r.create(users("users"))
 	ctx := context.Background()
-	_, err := r.RestorePointInTime(ctx, "users", "copy", time.Time{}, Overrides{})
+	_, err := r.RestorePointInTime(ctx, "users", "copy", time.Time{}, catalog.Overrides{})
 	wantError(t, err, holdfast.Failed, "Point in time recovery is not enabled for table 'users'")
 	random := rand.New(rand.NewPCG(3, 4))
 	model := map[int]item.Item{}
@@ -181,7 +183,7 @@ func TestPointInTime(t *testing.T) {
 	r.check()
 	for i, m := range moments {
 		name := fmt.Sprintf("copy%d", i)
-		if _, err := r.RestorePointInTime(ctx, "users", name, m.at, Overrides{}); err != nil {
+		if _, err := r.RestorePointInTime(ctx, "users", name, m.at, catalog.Overrides{}); err != nil {
 			t.Fatal(err)
 		}
 		if i == 2 {
@@ -189,7 +191,8 @@ func TestPointInTime(t *testing.T) {
 			r.check()
 		}
 		r.settle()
-		if d := r.describe(name); d.Status != Active || d.Items != int64(len(m.items)) || d.Restored.SourceTable != "users" {
+		d := r.describe(name)
+		if d.Status != catalog.Active || d.Items != int64(len(m.items)) || d.Restored.SourceTable != "users" {
 			t.Errorf("%s: got %+v; want it active with %d items", name, d, len(m.items))
 		}
 		r.checkIndexes(name)
@@ -204,7 +207,7 @@ func TestPointInTime(t *testing.T) {
 		}
 	}
 	for _, at := range []time.Time{moments[0].at.Add(-time.Second), r.time.Now().Add(time.Second)} {
-		if _, err := r.RestorePointInTime(ctx, "users", "late", at, Overrides{}); !errors.Is(err, holdfast.Gone) {
+		if _, err := r.RestorePointInTime(ctx, "users", "late", at, catalog.Overrides{}); !errors.Is(err, holdfast.Gone) {
 			t.Errorf("restore at %v: got %v; want %v", at, err, holdfast.Gone)
 		}
 	}
@@ -222,7 +225,7 @@ func TestCopiesOfWhatIsNoLongerKept(t *testing.T) {
 	r.put("users", user(1))
 	r.time.add(time.Hour)
 	b := r.backup("users")
-	if _, err := r.RestorePointInTime(ctx, "users", "copy", r.time.Now(), Overrides{}); err != nil {
+	if _, err := r.RestorePointInTime(ctx, "users", "copy", r.time.Now(), catalog.Overrides{}); err != nil {
 		t.Fatal(err)
 	}
 	for n := range 3 {
@@ -254,7 +257,7 @@ func TestTagsOfATableBeingRestoredStay(t *testing.T) {
 	r.create(users("users"))
 	b := r.backup("users")
 	r.settle()
-	if _, err := r.RestoreBackup(context.Background(), b.ID, "copy", Overrides{}); err != nil {
+	if _, err := r.RestoreBackup(context.Background(), b.ID, "copy", catalog.Overrides{}); err != nil {
 		t.Fatal(err)
 	}
 	jobs := r.worker.jobs()
@@ -267,7 +270,7 @@ func TestTagsOfATableBeingRestoredStay(t *testing.T) {
 		}
 	}
 	r.settle()
-	if d := r.describe("copy"); d.Tags["env"] != "test" || d.Status != Active {
+	if d := r.describe("copy"); d.Tags["env"] != "test" || d.Status != catalog.Active {
 		t.Errorf("got %+v; want it active with its tag", d)
 	}
 }

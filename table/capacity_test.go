@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/catalog"
 	"holdfast/item"
 )
 
@@ -127,10 +128,10 @@ func TestReadCapacity(t *testing.T) {
 func TestThrottle(t *testing.T) {
 	s, at := openMemory(t, Options{Throttle: true})
 	d, attributes := indexed("t")
-	d.Billing, d.Throughput = Provisioned, Throughput{Read: 1, Write: 2}
+	d.Billing, d.Throughput = catalog.Provisioned, catalog.Throughput{Read: 1, Write: 2}
 	for i := range d.Indexes {
 		if !d.Indexes[i].Index.Local {
-			d.Indexes[i].Throughput = Throughput{Read: 1, Write: 1}
+			d.Indexes[i].Throughput = catalog.Throughput{Read: 1, Write: 1}
 		}
 	}
 	create(t, s, d, attributes)
@@ -138,12 +139,12 @@ func TestThrottle(t *testing.T) {
 	it := attrs("id", "a", "seq", 1, "g", "g", "other", strings.Repeat("o", 300<<10))
 	put(t, s, "t", it) // 301 of 600 units
 	if _, err := s.Put(ctx, Put{Table: "t", Item: it}); err != nil {
-		t.Fatalf("second put: got %v", err)
+		t.Fatalf("second Put: got %v", err)
 	}
 	_, err := s.Put(ctx, Put{Table: "t", Item: attrs("id", "b", "seq", 1)})
 	if !errors.Is(err, holdfast.Overloaded) || !strings.HasPrefix(err.Error(),
 		"The level of configured provisioned throughput for the table") {
-		t.Errorf("third put: got %v; want Overloaded", err)
+		t.Errorf("third Put: got %v; want Overloaded", err)
 	}
 	_, err = s.TransactWrite(ctx, Transaction{Actions: []Action{{Delete: &Delete{Table: "t", Key: it.Only("id", "seq")}}}})
 	var canceled *CanceledError

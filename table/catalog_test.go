@@ -5,16 +5,14 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"holdfast"
+	"holdfast/catalog"
 	"holdfast/item"
 	"holdfast/shard"
 )
@@ -62,7 +60,7 @@ func (r *rig) crash() {
 func (r *rig) check() {
 	r.t.Helper()
 	_ = r.disk.Close()
-	_, err := shard.Check(context.Background(), shard.Options{Dir: "data", FS: r.fs, Now: r.time.Now}, Schemas,
+	_, err := shard.Check(context.Background(), shard.Options{Dir: "data", FS: r.fs, Now: r.time.Now}, catalog.Schemas,
 		func(f shard.Fault) {
 			r.t.Errorf("fault: %+v", f)
 		})
@@ -98,7 +96,7 @@ func (r *rig) settle() {
 	}
 }
 
-func (r *rig) create(d Definition, attributes []item.KeyAttr) {
+func (r *rig) create(d catalog.Definition, attributes []item.KeyAttr) {
 	r.t.Helper()
 	if _, err := r.Create(context.Background(), d, attributes); err != nil {
 		r.t.Fatal(err)
@@ -106,7 +104,7 @@ func (r *rig) create(d Definition, attributes []item.KeyAttr) {
 	r.describe(d.Name)
 }
 
-func (r *rig) describe(name string) Description {
+func (r *rig) describe(name string) catalog.Description {
 	r.t.Helper()
 	d, err := r.Describe(name)
 	if err != nil {
@@ -115,7 +113,7 @@ func (r *rig) describe(name string) Description {
 	return d
 }
 
-func (r *rig) alter(a Alteration) Description {
+func (r *rig) alter(a catalog.Alteration) catalog.Description {
 	r.t.Helper()
 	d, err := r.Alter(context.Background(), a)
 	if err != nil {
@@ -237,11 +235,11 @@ func wantError(t testing.TB, err error, kind holdfast.Kind, text string) {
 }
 
 // users is a table of users with a global index by city.
-func users(name string) (Definition, []item.KeyAttr) {
+func users(name string) (catalog.Definition, []item.KeyAttr) {
 	id, city := item.KeyAttr{Name: "id", Type: item.S}, item.KeyAttr{Name: "city", Type: item.S}
-	return Definition{
-		Name: name, Key: item.KeySchema{Hash: id}, Billing: OnDemand,
-		Indexes: []IndexDefinition{{Index: item.Index{Name: "by-city", Key: item.KeySchema{Hash: city}.Index(),
+	return catalog.Definition{
+		Name: name, Key: item.KeySchema{Hash: id}, Billing: catalog.OnDemand,
+		Indexes: []catalog.IndexDefinition{{Index: item.Index{Name: "by-city", Key: item.KeySchema{Hash: city}.Index(),
 			Project: item.ProjectAll}}},
 	}, []item.KeyAttr{id, city}
 }
@@ -252,65 +250,4 @@ func user(n int, attrs ...item.Attr) item.Item {
 		item.Attr{Name: "city", Value: item.Text(fmt.Sprintf("city%d", n%7))},
 		item.Attr{Name: "n", Value: number(fmt.Sprint(n))},
 	)...)
-}
-
-// The form on disk: what an older program has written must be read for ever.
-func TestRecordForm(t *testing.T) {
-	at := time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC)
-	id, g := item.KeyAttr{Name: "id", Type: item.S}, item.KeyAttr{Name: "g", Type: item.N}
-	r := &record{Version: version, NextIndex: 3, Shards: []part{{ID: 7}, {ID: 8, Start: 1 << 63}}, Since: at,
-		FillTTL: true,
-		Streams: []stream{{Label: "2026-01-02T03:04:05.006", View: NewImage, Created: at,
-			First: []holdfast.Position{{Index: 4}, {Index: 9, N: 2}}}},
-		Copy: &copying{At: at, Table: "source"},
-		Table: Description{
-			Definition: Definition{Name: "users", Key: item.KeySchema{Hash: id}, Throughput: Throughput{Read: 5, Write: 6},
-				Stream: NewImage,
-				Tags:   map[string]string{"env": "test"}, Class: "STANDARD"},
-			ID: "0b3b8c9e-2f6d-4d53-9c79-3f0c8a6f2d11", Status: Creating, Created: at,
-			Indexes: []IndexDescription{{IndexDefinition: IndexDefinition{Index: item.Index{ID: 2, Name: "by-g",
-				Key:     item.KeySchema{Hash: g, Range: id}.Index(),
-				Project: item.ProjectSome, Attrs: []string{"x"}}, Throughput: Throughput{Read: 1, Write: 2}}, Status: Creating,
-				Backfilling: true}},
-			StreamLabel: "2026-01-02T03:04:05.006", StreamOn: true, TTL: TTL{Attr: "expires", On: true},
-			Restored: &Restored{At: at, SourceTable: "source", InProgress: true}, Attributes: []item.KeyAttr{id, g},
-		},
-	}
-	got := encode("table/users", r)
-	golden := filepath.Join("testdata", "record.json")
-	if os.Getenv("UPDATE") != "" {
-		if err := os.WriteFile(golden, append(got.Value, '\n'), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got.Value)+"\n" != string(want) {
-		t.Errorf("got %s; want %s", got.Value, want)
-	}
-	var back record
-	if err := decode(shard.Record{Name: "table/users", Value: want}, &back); err != nil {
-		t.Fatal(err)
-	}
-	if again := encode("table/users", back); string(again.Value) != string(got.Value) {
-		t.Errorf("read and written again: got %s; want %s", again.Value, got.Value)
-	}
-}
-
-func TestRecordOfALaterVersionIsRefused(t *testing.T) {
-	for _, v := range []any{&record{}, &backup{}, &removed{}, &nextIDs{}} {
-		err := decode(shard.Record{Name: "table/x", Value: []byte(`{"Version":3}`)}, v)
-		if !errors.Is(err, holdfast.Corrupt) || !strings.Contains(err.Error(), "version 3, but this program knows up to ") {
-			t.Errorf("%T: got %v; want %v", v, err, holdfast.Corrupt)
-		}
-	}
-	err := decode(shard.Record{Name: "next", Value: []byte(`{"Version":2}`)}, &nextIDs{})
-	if !errors.Is(err, holdfast.Corrupt) {
-		t.Errorf("got %v; want %v", err, holdfast.Corrupt)
-	}
-	if err := decode(shard.Record{Name: "table/x", Value: []byte(`{`)}, &record{}); !errors.Is(err, holdfast.Corrupt) {
-		t.Errorf("got %v; want %v", err, holdfast.Corrupt)
-	}
 }

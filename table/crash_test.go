@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"holdfast"
+	"holdfast/catalog"
 	"holdfast/item"
 )
 
@@ -43,7 +44,7 @@ func TestCrashAtAnyTime(t *testing.T) {
 		clone.settle()
 		clone.check()
 		for name, want := range acked.tables {
-			if d := clone.describe(name); d.Status != Active || d.Items != int64(want) {
+			if d := clone.describe(name); d.Status != catalog.Active || d.Items != int64(want) {
 				t.Fatalf("seed %d, step %d, %s: got status %d, %d items; want active, %d", seed, step, name, d.Status, d.Items,
 					want)
 			}
@@ -83,11 +84,11 @@ func (s *story) next(t *testing.T, r *rig, random *rand.Rand) {
 		s.create(r, random)
 	case what == 2:
 		a := item.KeyAttr{Name: "n", Type: item.N}
-		_, err = r.Alter(ctx, Alteration{Table: some, Attributes: []item.KeyAttr{a},
-			Indexes: []IndexAlteration{{Create: &IndexDefinition{
+		_, err = r.Alter(ctx, catalog.Alteration{Table: some, Attributes: []item.KeyAttr{a},
+			Indexes: []catalog.IndexAlteration{{Create: &catalog.IndexDefinition{
 				Index: item.Index{Name: s.name("index"), Key: item.KeySchema{Hash: a}.Index(), Project: item.ProjectKeys}}}}})
 	case what == 3:
-		_, err = r.Alter(ctx, Alteration{Table: some, Indexes: []IndexAlteration{{Delete: "by-city"}}})
+		_, err = r.Alter(ctx, catalog.Alteration{Table: some, Indexes: []catalog.IndexAlteration{{Delete: "by-city"}}})
 	case what == 4:
 		_, err = r.Backup(ctx, some, "backup")
 	case what == 5:
@@ -107,7 +108,7 @@ func (s *story) create(r *rig, random *rand.Rand) {
 	r.t.Helper()
 	name := s.name("table")
 	d, attributes := users(name)
-	d.Stream = View(random.IntN(2))
+	d.Stream = catalog.View(random.IntN(2))
 	r.create(d, attributes)
 	for i := range 300 {
 		r.put(name, user(i))
@@ -122,7 +123,7 @@ func (s *story) restore(r *rig) error {
 			continue
 		}
 		name := s.name("table")
-		if _, err := r.RestoreBackup(context.Background(), b.ID, name, Overrides{}); err != nil {
+		if _, err := r.RestoreBackup(context.Background(), b.ID, name, catalog.Overrides{}); err != nil {
 			return err
 		}
 		s.tables[name] = int(b.Items)

@@ -2,210 +2,46 @@ package table
 
 import (
 	"context"
-	"maps"
-	"math/bits"
-	"slices"
-	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
+	"holdfast/catalog"
 	"holdfast/item"
-)
-
-// Limits of tables.
-const (
-	maxGlobalIndexes = 20
-	maxLocalIndexes  = 5
-	maxTags          = 50
 )
 
 // Create makes a table. The response's status is Creating, as DynamoDB's is, but its items can be
 // written at once, and the first Describe finds it Active; before that it can't be altered or
 // removed. Types of key attributes are those of attributes. Errors: Exists if there is a table of
 // that name, Invalid if the definition contradicts itself.
-func (s *Store) Create(ctx context.Context, d Definition, attributes []item.KeyAttr) (Description, error) {
-	s.catalog.mu.Lock()
-	defer s.catalog.mu.Unlock()
-	r, err := newRecord(d, attributes, Active, s.now())
+func (s *Store) Create(
+	ctx context.Context, d catalog.Definition, attributes []item.KeyAttr,
+) (catalog.Description, error) {
+	s.catalog.Lock()
+	defer s.catalog.Unlock()
+	r, err := catalog.NewTable(d, attributes, catalog.Active, s.now())
 	if err != nil {
-		return Description{}, err
+		return catalog.Description{}, err
 	}
-	if err := s.catalog.vacant(d.Name); err != nil {
-		return Description{}, err
+	if err := s.installer.vacant(d.Name); err != nil {
+		return catalog.Description{}, err
 	}
 	if err := hasSpace(s.disk); err != nil {
-		return Description{}, err // before shards are opened
+		return catalog.Description{}, err // before shards are opened
 	}
-	r.Shards = s.catalog.newShards(s.shardsPerTable)
-	shards, err := s.catalog.openShards(r)
+	r.Shards = s.catalog.NewShards(s.shardsPerTable)
+	shards, err := s.installer.openShards(r)
 	if err != nil {
-		return Description{}, err
+		return catalog.Description{}, err
 	}
-	r.beginStream(d.Stream, r.Table.Created, shards)
-	r.updateStatus()
-	if err := s.catalog.commit(ctx, revision{put: []entry{r}, shards: true}); err != nil {
-		return Description{}, err
+	r.BeginStream(d.Stream, r.Table.Created, ends(shards))
+	r.UpdateStatus()
+	if err := s.catalog.Commit(ctx, catalog.Revision{Put: []catalog.Entry{r}}); err != nil {
+		return catalog.Description{}, err
 	}
-	t := s.tables.publish(r, shards, Creating)
+	t := s.tables.publish(r, shards, catalog.Creating)
 	response := t.describe(s.now())
-	response.Status, response.LastOnDemand = Creating, time.Time{}
+	response.Status, response.LastOnDemand = catalog.Creating, time.Time{}
 	for i := range response.Indexes {
-		response.Indexes[i].Status = Creating
+		response.Indexes[i].Status = catalog.Creating
 	}
 	return response, nil
 }
-
-// newRecord returns the record of a new table without shards, with its indexes in that status.
-func newRecord(d Definition, attributes []item.KeyAttr, indexes Status, now time.Time) (*record, error) {
-	r := &record{Version: version, NextIndex: 1, Table: Description{
-		Definition: d, ID: uuid.NewString(), Created: milliseconds(now), Attributes: slices.Clone(attributes),
-	}}
-	r.Table.Definition.Indexes = nil
-	r.Table.Definition.Tags = maps.Clone(d.Tags)
-	if d.Billing == OnDemand {
-		r.Table.LastOnDemand = r.Table.Created
-	}
-	if err := r.resolve(r.Table.Key.Names(), &r.Table.Key.Hash, &r.Table.Key.Range); err != nil {
-		return nil, err
-	}
-	for _, x := range d.Indexes {
-		if err := r.addIndex(x, indexes); err != nil {
-			return nil, err
-		}
-	}
-	if err := r.checkTags(); err != nil {
-		return nil, err
-	}
-	return r, r.checkAttributes()
-}
-
-// resolveIndex gives the attributes of an index's key their types.
-func (r *record) resolveIndex(key *item.IndexKey) error {
-	key.Hash, key.Range = slices.Clone(key.Hash), slices.Clone(key.Range)
-	var attrs []*item.KeyAttr
-	for _, part := range [...][]item.KeyAttr{key.Hash, key.Range} {
-		for i := range part {
-			attrs = append(attrs, &part[i])
-		}
-	}
-	return r.resolve(key.Names(), attrs...)
-}
-
-// resolve gives the attributes of a key with those names the types that they are defined with.
-func (r *record) resolve(names []string, attrs ...*item.KeyAttr) error {
-	for _, a := range attrs {
-		if a.Name == "" {
-			continue
-		}
-		i := slices.IndexFunc(r.Table.Attributes, func(d item.KeyAttr) bool { return d.Name == a.Name })
-		if i < 0 {
-			return invalid("One or more parameter values were invalid: Some index key attributes are not defined in "+
-				"AttributeDefinitions. Keys: %s, AttributeDefinitions: %s", list(names), list(attrNames(r.Table.Attributes)))
-		}
-		a.Type = r.Table.Attributes[i].Type
-	}
-	return nil
-}
-
-// addIndex adds an index to the record and gives it its ID.
-func (r *record) addIndex(d IndexDefinition, status Status) error {
-	if r.index(d.Index.Name) != nil {
-		return invalid("One or more parameter values were invalid: Duplicate index name: %s", d.Index.Name)
-	}
-	if err := r.resolveIndex(&d.Index.Key); err != nil {
-		return err
-	}
-	if err := checkParts(&d.Index); err != nil {
-		return err
-	}
-	if d.Index.Local && d.Index.Key.Hash[0].Name != r.Table.Key.Hash.Name {
-		return invalid("One or more parameter values were invalid: Index KeySchema does not have the same leading hash key "+
-			"as table "+
-			"KeySchema for index: %s. index hash key: %s, table hash key: %s", d.Index.Name, d.Index.Key.Hash[0].Name,
-			r.Table.Key.Hash.Name)
-	}
-	count := 1
-	for _, x := range r.Table.Indexes {
-		if x.Index.Local == d.Index.Local {
-			count++
-		}
-	}
-	if d.Index.Local && count > maxLocalIndexes {
-		return invalid("One or more parameter values were invalid: Number of LocalSecondaryIndexes exceeds per-table limit "+
-			"of %d", maxLocalIndexes)
-	}
-	if !d.Index.Local && count > maxGlobalIndexes {
-		return invalid("One or more parameter values were invalid: GlobalSecondaryIndex count exceeds the per-table limit "+
-			"of %d", maxGlobalIndexes)
-	}
-	d.Index.ID = r.NextIndex
-	d.Index.Attrs = slices.Clone(d.Index.Attrs)
-	r.NextIndex++
-	r.Table.Indexes = append(r.Table.Indexes, IndexDescription{IndexDefinition: d, Status: status,
-		Backfilling: status == Creating})
-	return nil
-}
-
-// checkParts returns an error unless the key of an index has as many attributes as it may.
-func checkParts(x *item.Index) error {
-	limit := item.MaxKeyAttrs
-	if x.Local {
-		limit = 1
-	}
-	for i, part := range [...][]item.KeyAttr{x.Key.Hash, x.Key.Range} {
-		if len(part) > limit {
-			return invalid("One or more parameter values were invalid: Index KeySchema has %d %s key attributes, but at most "+
-				"%d are "+
-				"supported for index: %s", len(part), [...]string{"HASH", "RANGE"}[i], limit, x.Name)
-		}
-	}
-	if len(x.Key.Hash) == 0 {
-		return invalid("One or more parameter values were invalid: Index KeySchema does not have a hash key for index: %s",
-			x.Name)
-	}
-	return nil
-}
-
-// checkAttributes returns an error unless all attributes that are defined are part of a key.
-func (r *record) checkAttributes() error {
-	used := r.keyNames()
-	for _, a := range r.Table.Attributes {
-		if !slices.Contains(used, a.Name) {
-			return invalid("One or more parameter values were invalid: Some AttributeDefinitions are not used. "+
-				"AttributeDefinitions: %s, "+
-				"keys used: %s", list(attrNames(r.Table.Attributes)), list(used))
-		}
-	}
-	return nil
-}
-
-// keyNames returns the names of all attributes that are part of a key, sorted.
-func (r *record) keyNames() []string {
-	used := slices.Clone(r.Table.Key.Names())
-	for _, x := range r.Table.Indexes {
-		used = append(used, x.Index.Key.Names()...)
-	}
-	slices.Sort(used)
-	return slices.Compact(used)
-}
-
-func attrNames(attributes []item.KeyAttr) []string {
-	all := make([]string, len(attributes))
-	for i, a := range attributes {
-		all[i] = a.Name
-	}
-	return all
-}
-
-// list prints names as DynamoDB's messages do.
-func list(names []string) string { return "[" + strings.Join(names, ", ") + "]" }
-
-// startOf returns the first hash of the i-th of n equal parts.
-func startOf(i, n int) uint64 {
-	start, _ := bits.Div64(uint64(i), 0, uint64(n))
-	return start
-}
-
-// milliseconds truncates a time to milliseconds, the precision of DynamoDB's responses and labels.
-func milliseconds(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }

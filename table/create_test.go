@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/catalog"
 	"holdfast/item"
 )
 
@@ -19,7 +20,7 @@ func TestCreateAndDescribe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if response.Status != Creating || response.Indexes[0].Status != Creating {
+	if response.Status != catalog.Creating || response.Indexes[0].Status != catalog.Creating {
 		t.Errorf("response: got status %d, index %d; want both Creating", response.Status, response.Indexes[0].Status)
 	}
 	for n := range 50 {
@@ -33,11 +34,11 @@ func TestCreateAndDescribe(t *testing.T) {
 	check := func() {
 		t.Helper()
 		got := r.describe("users")
-		if got.Status != Active || got.ID != response.ID || got.Items != 50 || got.ItemBytes == 0 ||
+		if got.Status != catalog.Active || got.ID != response.ID || got.Items != 50 || got.ItemBytes == 0 ||
 			got.Tags["env"] != "test" {
 			t.Errorf("got %+v; want it active with 50 items, ID %s and its tag", got, response.ID)
 		}
-		if x := got.Indexes[0]; x.Status != Active || x.Items != 50 || x.Backfilling {
+		if x := got.Indexes[0]; x.Status != catalog.Active || x.Items != 50 || x.Backfilling {
 			t.Errorf("index: got %+v; want it active with 50 items", x)
 		}
 		if !slices.Equal(got.Attributes, attributes) {
@@ -62,36 +63,39 @@ func TestCreateAndDescribe(t *testing.T) {
 func TestCreateRefuses(t *testing.T) {
 	id, a, b := item.KeyAttr{Name: "id", Type: item.S}, item.KeyAttr{Name: "a", Type: item.S},
 		item.KeyAttr{Name: "b", Type: item.N}
-	index := func(name string, local bool, key item.KeySchema) IndexDefinition {
-		return IndexDefinition{Index: item.Index{Name: name, Local: local, Key: key.Index(), Project: item.ProjectAll}}
+	index := func(name string, local bool, key item.KeySchema) catalog.IndexDefinition {
+		return catalog.IndexDefinition{
+			Index: item.Index{Name: name, Local: local, Key: key.Index(), Project: item.ProjectAll},
+		}
 	}
-	var many []IndexDefinition
+	var many []catalog.IndexDefinition
 	for i := range 21 {
 		many = append(many, index(fmt.Sprintf("index%d", i), false, item.KeySchema{Hash: a}))
 	}
 	for _, c := range []struct {
-		d          Definition
+		d          catalog.Definition
 		attributes []item.KeyAttr
 		want       string
 	}{
-		{Definition{Key: item.KeySchema{Hash: id, Range: a}}, []item.KeyAttr{id, b},
+		{catalog.Definition{Key: item.KeySchema{Hash: id, Range: a}}, []item.KeyAttr{id, b},
 			"One or more parameter values were invalid: Some index key attributes are not defined in AttributeDefinitions. " +
 				"Keys: [id, a], AttributeDefinitions: [id, b]"},
-		{Definition{Key: item.KeySchema{Hash: id}}, []item.KeyAttr{id, b},
+		{catalog.Definition{Key: item.KeySchema{Hash: id}}, []item.KeyAttr{id, b},
 			"One or more parameter values were invalid: Some AttributeDefinitions are not used. AttributeDefinitions: [id, " +
 				"b], keys used: [id]"},
-		{Definition{Key: item.KeySchema{Hash: id}, Indexes: []IndexDefinition{index("x", false, item.KeySchema{Hash: a}),
+		{catalog.Definition{Key: item.KeySchema{Hash: id}, Indexes: []catalog.IndexDefinition{
+			index("x", false, item.KeySchema{Hash: a}),
 			index("x", false, item.KeySchema{Hash: a})}},
 			[]item.KeyAttr{id, a}, "One or more parameter values were invalid: Duplicate index name: x"},
-		{Definition{Key: item.KeySchema{Hash: id, Range: b}, Indexes: []IndexDefinition{index("x", true,
+		{catalog.Definition{Key: item.KeySchema{Hash: id, Range: b}, Indexes: []catalog.IndexDefinition{index("x", true,
 			item.KeySchema{Hash: a, Range: b})}},
 			[]item.KeyAttr{id, a, b}, "One or more parameter values were invalid: Index KeySchema does not have the same " +
 				"leading hash key as table " +
 				"KeySchema for index: x. index hash key: a, table hash key: id"},
-		{Definition{Key: item.KeySchema{Hash: id}, Indexes: many}, []item.KeyAttr{id, a},
+		{catalog.Definition{Key: item.KeySchema{Hash: id}, Indexes: many}, []item.KeyAttr{id, a},
 			"One or more parameter values were invalid: GlobalSecondaryIndex count exceeds the per-table limit of 20"},
 	} {
-		_, err := newRecord(c.d, c.attributes, Active, time.Unix(0, 0))
+		_, err := catalog.NewTable(c.d, c.attributes, catalog.Active, time.Unix(0, 0))
 		wantError(t, err, holdfast.Invalid, c.want)
 	}
 }
@@ -114,20 +118,5 @@ func TestList(t *testing.T) {
 		if got, more := r.List(c.after, c.limit); fmt.Sprint(got) != c.want || more != c.more {
 			t.Errorf("List(%q, %d): got %v, more %v; want %s, more %v", c.after, c.limit, got, more, c.want, c.more)
 		}
-	}
-}
-
-func TestShardsSplitAllHashes(t *testing.T) {
-	for n := 1; n <= 7; n++ {
-		l := &live{}
-		for i := range n {
-			l.starts = append(l.starts, startOf(i, n))
-		}
-		if l.starts[0] != 0 || !slices.IsSorted(l.starts) {
-			t.Errorf("%d shards: got starts %x; want them sorted from 0", n, l.starts)
-		}
-	}
-	if got := startOf(3, 4); got != 3<<62 {
-		t.Errorf("got %x; want %x", got, uint64(3)<<62)
 	}
 }

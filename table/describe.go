@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/catalog"
 	"holdfast/shard"
 )
 
@@ -14,18 +15,13 @@ import (
 const changeTime = time.Second
 
 // Describe returns the description of a table. NotFound if there is none.
-func (s *Store) Describe(name string) (Description, error) {
+func (s *Store) Describe(name string) (catalog.Description, error) {
 	t := s.tables.table(name)
 	if t == nil {
-		return Description{}, noTable(name)
+		return catalog.Description{}, noTable(name)
 	}
 	t.pending.Store(0)
 	return t.describe(s.now()), nil
-}
-
-// HasIndex reports whether the table has an index of that name.
-func (d *Description) HasIndex(name string) bool {
-	return slices.ContainsFunc(d.Indexes, func(x IndexDescription) bool { return x.Index.Name == name })
 }
 
 // List returns up to limit names of tables, sorted, that come after a name. more reports whether
@@ -35,10 +31,10 @@ func (s *Store) List(after string, limit int) (names []string, more bool) {
 }
 
 // describe returns the description of a table at now, with what its shards hold.
-func (t *live) describe(now time.Time) Description {
+func (t *live) describe(now time.Time) catalog.Description {
 	d := t.desc
 	d.Indexes = slices.Clone(d.Indexes)
-	byID := map[uint32]*IndexDescription{}
+	byID := map[uint32]*catalog.IndexDescription{}
 	for i := range d.Indexes {
 		byID[d.Indexes[i].Index.ID] = &d.Indexes[i]
 	}
@@ -53,31 +49,18 @@ func (t *live) describe(now time.Time) Description {
 			}
 		}
 	}
-	d.age(now)
+	d.Age(now)
 	d.PointInTime = t.pointInTime(now)
 	return d
 }
 
-// age sets the number of today's decreases of throughput to 0 if the last one wasn't today.
-func (d *Description) age(now time.Time) {
-	today := now.UTC().Truncate(24 * time.Hour)
-	if d.LastDecrease.Before(today) {
-		d.DecreasesToday = 0
-	}
-	for i := range d.Indexes {
-		if d.Indexes[i].LastDecrease.Before(today) {
-			d.Indexes[i].DecreasesToday = 0
-		}
-	}
-}
-
 // pointInTime returns from when to when a table can be restored: from when that was switched on, or
 // from the oldest change whose before-image the log still has.
-func (t *live) pointInTime(now time.Time) PointInTime {
+func (t *live) pointInTime(now time.Time) catalog.PointInTime {
 	if t.since.IsZero() {
-		return PointInTime{}
+		return catalog.PointInTime{}
 	}
-	p := PointInTime{On: true, Earliest: t.since, Latest: now}
+	p := catalog.PointInTime{On: true, Earliest: t.since, Latest: now}
 	for _, sh := range t.shards {
 		oldest, _, err := sh.Changes(holdfast.Position{}, shard.Limit{Changes: 1})
 		if err == nil && len(oldest) == 1 && oldest[0].Tx.Index > 1 && oldest[0].At.After(p.Earliest) {

@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/catalog"
 	"holdfast/shard"
 )
 
 // A directory is the set of tables as requests see them. Reading it takes no lock: a change makes a
-// new set of tables and replaces the old one whole. Only the catalog changes it, one change at a
-// time.
+// new set of tables and replaces the old one whole. Only the installer changes it, one change at
+// a time.
 type directory struct {
 	set      atomic.Pointer[tableSet]
 	throttle bool // whether provisioned throughput is enforced
@@ -57,9 +58,9 @@ func (d *directory) list(after string, limit int) (names []string, more bool) {
 }
 
 // publish makes a table visible to requests as its record describes it, with its shards, in place
-// of the table that had the name. pending is that of the live; 0: none. The caller holds
-// catalog.mu.
-func (d *directory) publish(r *record, shards []*shard.Shard, pending Status) *live {
+// of the table that had the name. pending is that of the live; 0: none. The catalog is
+// locked.
+func (d *directory) publish(r *catalog.Table, shards []*shard.Shard, pending catalog.Status) *live {
 	t := d.view(r, shards)
 	t.pending.Store(uint32(pending))
 	d.replace(t)
@@ -67,8 +68,8 @@ func (d *directory) publish(r *record, shards []*shard.Shard, pending Status) *l
 }
 
 // amend publishes a change of the description alone: the shards stay, and a change that requests
-// see as pending stays pending. The caller holds catalog.mu.
-func (d *directory) amend(r *record) {
+// see as pending stays pending. The catalog is locked.
+func (d *directory) amend(r *catalog.Table) {
 	old := d.table(r.Table.Name)
 	t := d.view(r, old.shards)
 	t.changed = old.changed
@@ -77,7 +78,7 @@ func (d *directory) amend(r *record) {
 }
 
 // view returns what requests see of a record.
-func (d *directory) view(r *record, shards []*shard.Shard) *live {
+func (d *directory) view(r *catalog.Table, shards []*shard.Shard) *live {
 	t := newLive(r, shards, d.now())
 	if d.throttle {
 		t.throughput = newThroughput(&r.Table, d.table(r.Table.Name), d.now)
@@ -98,7 +99,7 @@ func (d *directory) replace(t *live) {
 	d.set.Store(set)
 }
 
-// withdraw hides a table from requests. The caller holds catalog.mu.
+// withdraw hides a table from requests. The catalog is locked.
 func (d *directory) withdraw(name string) {
 	old := d.set.Load()
 	set := &tableSet{byName: make(map[string]*live, len(old.byName)), names: slices.Clone(old.names)}

@@ -4,11 +4,13 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
 
+	"holdfast/catalog"
 	"holdfast/item"
 	"holdfast/shard"
 )
@@ -28,7 +30,8 @@ func TestDirectory(t *testing.T) {
 			d.withdraw(name)
 			delete(want, name)
 		} else {
-			want[name] = d.publish(&record{Table: Description{Definition: Definition{Name: name}}}, nil, 0)
+			r := &catalog.Table{Table: catalog.Description{Definition: catalog.Definition{Name: name}}}
+			want[name] = d.publish(r, nil, 0)
 		}
 		if !maps.Equal(before.byName, had) || !slices.Equal(before.names, names) {
 			t.Fatal("a set of tables has changed after it was read")
@@ -52,7 +55,7 @@ func TestShardOfAHash(t *testing.T) {
 	for n := 1; n <= 9; n++ {
 		l := &live{}
 		for i := range n {
-			l.starts, l.shards = append(l.starts, startOf(i, n)), append(l.shards, new(shard.Shard))
+			l.starts, l.shards = append(l.starts, math.MaxUint64/uint64(n)*uint64(i)), append(l.shards, new(shard.Shard))
 		}
 		hashes := []uint64{0, 1<<64 - 1}
 		for _, start := range l.starts {

@@ -2,10 +2,10 @@
 // request means for a table with its keys, indexes, limits and throughput. The rules, and the
 // messages of errors, are DynamoDB's.
 //
-// A Store has a catalog of tables in the records of a shard.Store, and for each table the shards
-// that split the range of its keys' hashes. Items are read and written through the shard of their
-// key. The entries of an index are in the shard of their item, so that they always agree with it; a
-// query of a global index reads all shards and merges their entries.
+// Which tables there are is in a catalog.Catalog. A Store has for each table the shards that split
+// the range of its keys' hashes. Items are read and written through the shard of their key. The
+// entries of an index are in the shard of their item, so that they always agree with it; a query of
+// a global index reads all shards and merges their entries.
 //
 // Work that takes long runs in the background: filling indexes that were added, deleting expired
 // items, trimming logs, removing the shards of dropped tables. It is resumed after a restart.

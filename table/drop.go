@@ -3,23 +3,24 @@ package table
 import (
 	"context"
 
+	"holdfast/catalog"
 	"holdfast/shard"
 )
 
 // drop removes shards whose time has come, and their record: the background part of Remove.
-func (w *worker) drop(ctx context.Context, gone *removed) error {
+func (w *worker) drop(ctx context.Context, gone *catalog.Removed) error {
 	for _, p := range gone.Shards {
 		if err := w.disk.Drop(p.ID); err != nil {
 			return err
 		}
 	}
 	w.reclaimer.due.Store(true)
-	return w.catalog.update(ctx, revision{remove: []entry{gone}, removal: true})
+	return w.installer.forget(ctx, gone)
 }
 
 // clearRemoved drops the index entries of a removed table whose streams are still kept.
-func (w *worker) clearRemoved(ctx context.Context, gone *removed) error {
-	for _, sh := range gone.open {
+func (w *worker) clearRemoved(ctx context.Context, gone *catalog.Removed) error {
+	for _, sh := range w.installer.streamsOf(gone) {
 		if err := sh.SetSchema(shard.Schema{Key: gone.Key}); err != nil {
 			return err
 		}
@@ -31,5 +32,5 @@ func (w *worker) clearRemoved(ctx context.Context, gone *removed) error {
 	}
 	cleared := *gone
 	cleared.Indexes = nil
-	return w.catalog.update(ctx, revision{put: []entry{&cleared}, removal: true})
+	return w.catalog.Update(ctx, catalog.Revision{Put: []catalog.Entry{&cleared}, Removal: true})
 }

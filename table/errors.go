@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"holdfast"
+	"holdfast/shard"
 )
 
 // Error returns the message of DynamoDB's ConditionalCheckFailedException.
@@ -50,4 +51,12 @@ func noTable(name string) error {
 func inUse(doing, name string) error {
 	return holdfast.Errorf(holdfast.Exists, "Attempt to change a resource which is still in use: Table is being %s: %s",
 		doing, name)
+}
+
+// hasSpace returns holdfast.Full if the disk takes no commits but removals.
+func hasSpace(disk *shard.Store) error {
+	if disk.Space().Full {
+		return holdfast.Errorf(holdfast.Full, "the disk is full: writes are refused until there is space")
+	}
+	return nil
 }

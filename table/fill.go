@@ -9,13 +9,14 @@ import (
 	"strings"
 
 	"holdfast"
+	"holdfast/catalog"
 	"holdfast/item"
 	"holdfast/shard"
 )
 
 // fillIndex writes the entries of an index for a slice of the items. After the last slice it marks
 // the index as filled.
-func (w *worker) fillIndex(ctx context.Context, r *record, x item.Index, shards []*shard.Shard) error {
+func (w *worker) fillIndex(ctx context.Context, r *catalog.Table, x item.Index, shards []*shard.Shard) error {
 	key := fmt.Sprintf("%s/index/%d", r.Table.ID, x.ID)
 	done, err := w.fill(ctx, key, shards, func(sh *shard.Shard, from item.Key) (item.Key, error) {
 		return sh.Backfill(ctx, x.ID, from, fillBatch, x.Check)
@@ -26,33 +27,32 @@ func (w *worker) fillIndex(ctx context.Context, r *record, x item.Index, shards 
 	if err != nil || !done {
 		return err
 	}
-	return w.catalog.finish(ctx, r.Table.Name, r.Table.ID, false, func(r *record) bool {
-		i := slices.IndexFunc(r.Table.Indexes, func(have IndexDescription) bool { return have.Index.ID == x.ID })
-		if i < 0 || r.Table.Indexes[i].Status != Creating {
+	return w.installer.finish(ctx, r.Table.Name, r.Table.ID, false, func(r *catalog.Table) bool {
+		i := slices.IndexFunc(r.Table.Indexes, func(have catalog.IndexDescription) bool { return have.Index.ID == x.ID })
+		if i < 0 || r.Table.Indexes[i].Status != catalog.Creating {
 			return false
 		}
-		r.Table.Indexes[i].Status, r.Table.Indexes[i].Backfilling = Active, false
+		r.Table.Indexes[i].Status, r.Table.Indexes[i].Backfilling = catalog.Active, false
 		return true
 	})
 }
 
 // clearIndex removes the entries of an index, and then the index.
-func (w *worker) clearIndex(ctx context.Context, r *record, x item.Index, shards []*shard.Shard) error {
+func (w *worker) clearIndex(ctx context.Context, r *catalog.Table, x item.Index, shards []*shard.Shard) error {
 	for _, sh := range shards {
 		if err := sh.Clear(x.ID); err != nil {
 			return err
 		}
 	}
 	delete(w.filled, fmt.Sprintf("%s/index/%d", r.Table.ID, x.ID))
-	return w.catalog.finish(ctx, r.Table.Name, r.Table.ID, true, func(r *record) bool {
-		r.Table.Indexes = slices.DeleteFunc(r.Table.Indexes,
-			func(have IndexDescription) bool { return have.Index.ID == x.ID })
-		return r.undefine(nil) == nil
+	return w.installer.finish(ctx, r.Table.Name, r.Table.ID, true, func(r *catalog.Table) bool {
+		r.RemoveIndex(x.ID)
+		return true
 	})
 }
 
 // fillTTL adds a slice of the items that have the attribute to the queue of expiring items.
-func (w *worker) fillTTL(ctx context.Context, r *record, shards []*shard.Shard) error {
+func (w *worker) fillTTL(ctx context.Context, r *catalog.Table, shards []*shard.Shard) error {
 	attr := r.Table.TTL.Attr
 	done, err := w.fill(ctx, r.Table.ID+"/ttl/"+attr, shards, func(sh *shard.Shard, from item.Key) (item.Key, error) {
 		return sh.BackfillTTL(ctx, from, fillBatch)
@@ -60,7 +60,7 @@ func (w *worker) fillTTL(ctx context.Context, r *record, shards []*shard.Shard) 
 	if err != nil || !done {
 		return err
 	}
-	return w.catalog.finish(ctx, r.Table.Name, r.Table.ID, false, func(r *record) bool {
+	return w.installer.finish(ctx, r.Table.Name, r.Table.ID, false, func(r *catalog.Table) bool {
 		filled := r.FillTTL && !r.ClearTTL && r.Table.TTL.Attr == attr
 		if filled {
 			r.FillTTL = false
@@ -78,7 +78,7 @@ func (w *worker) clearTTL(ctx context.Context, name, id string, shards []*shard.
 			return err
 		}
 	}
-	return w.catalog.finish(ctx, name, id, true, func(r *record) bool {
+	return w.installer.finish(ctx, name, id, true, func(r *catalog.Table) bool {
 		r.ClearTTL = false
 		return true
 	})

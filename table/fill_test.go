@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	"holdfast/catalog"
 	"holdfast/item"
 )
 
@@ -19,13 +20,13 @@ func TestAnIndexIsFilledByItsLastSlice(t *testing.T) {
 			r.create(users("users"))
 			r.putMany("users", items)
 			a := item.KeyAttr{Name: "a", Type: item.N}
-			r.alter(Alteration{Table: "users", Attributes: []item.KeyAttr{a},
-				Indexes: []IndexAlteration{{Create: &IndexDefinition{
+			r.alter(catalog.Alteration{Table: "users", Attributes: []item.KeyAttr{a},
+				Indexes: []catalog.IndexAlteration{{Create: &catalog.IndexDefinition{
 					Index: item.Index{Name: "by-a", Key: item.KeySchema{Hash: a}.Index(), Project: item.ProjectKeys}}}}})
 			want, slices := int64(items), 0
 			query := Query{Table: "users", Index: "by-a", Key: keyCondition(t, "a = :a", ":a", 3)}
 			for r.step(1) == 1 {
-				if d := r.describe("users"); d.Status == Active {
+				if d := r.describe("users"); d.Status == catalog.Active {
 					break
 				}
 				slices++

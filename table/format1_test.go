@@ -24,6 +24,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/valyala/fasthttp"
 
+	"holdfast/catalog"
 	"holdfast/dynamodb"
 	"holdfast/shard"
 	"holdfast/table"
@@ -162,7 +163,7 @@ func (d *directory) verify(t *testing.T, fs *vfs.MemFS) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := shard.Check(context.Background(), options, table.Schemas, func(f shard.Fault) {
+	if _, err := shard.Check(context.Background(), options, catalog.Schemas, func(f shard.Fault) {
 		t.Errorf("check: %+v", f)
 	}); err != nil {
 		t.Errorf("check: %v", err)

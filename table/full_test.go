@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"holdfast"
+	"holdfast/catalog"
 	"holdfast/shard"
 )
 
@@ -50,9 +51,9 @@ func TestCatalogOnAFullDisk(t *testing.T) {
 		r.create(d, attributes)
 	}
 	b := r.backup("users")
-	r.setTTL(TTL{On: true, Attr: "until"})
+	r.setTTL(catalog.TTL{On: true, Attr: "until"})
 	r.settle()
-	r.setTTL(TTL{Attr: "until"}) // its queue is to be emptied
+	r.setTTL(catalog.TTL{Attr: "until"}) // its queue is to be emptied
 	fs.free.Store(25 << 20)
 	r.time.add(time.Second) // the last look at the disk is old
 
@@ -63,13 +64,13 @@ func TestCatalogOnAFullDisk(t *testing.T) {
 		"CreateTable": func() error { _, err := r.Create(bg, d, attributes); return err },
 		"UpdateTable": func() error {
 			_, err := r.Alter(bg,
-				Alteration{Table: "users", DeletionProtection: &on})
+				catalog.Alteration{Table: "users", DeletionProtection: &on})
 			return err
 		},
 		"TagResource":        func() error { return r.Tag(bg, "users", map[string]string{"a": "b"}) },
-		"UpdateTimeToLive":   func() error { return r.SetTTL(bg, "users", TTL{On: true, Attr: "until"}) },
+		"UpdateTimeToLive":   func() error { return r.SetTTL(bg, "users", catalog.TTL{On: true, Attr: "until"}) },
 		"CreateBackup":       func() error { _, err := r.Backup(bg, "users", "another"); return err },
-		"RestoreTable":       func() error { _, err := r.RestoreBackup(bg, b.ID, "new", Overrides{}); return err },
+		"RestoreTable":       func() error { _, err := r.RestoreBackup(bg, b.ID, "new", catalog.Overrides{}); return err },
 		"PointInTimeRestore": func() error { _, err := r.SetPointInTime(bg, "users", true); return err },
 	}
 	for what, call := range calls {
@@ -88,7 +89,7 @@ func TestCatalogOnAFullDisk(t *testing.T) {
 		t.Errorf("DeleteBackup: got %v; want it done", err)
 	}
 	r.settle()
-	if n := len(r.catalog.is.removed); n != 0 {
+	if n := len(r.catalog.Contents().Removed); n != 0 {
 		t.Errorf("got %d removals under way; want none", n)
 	}
 
@@ -96,7 +97,7 @@ func TestCatalogOnAFullDisk(t *testing.T) {
 	if _, err := r.Remove(bg, "last"); !errors.Is(err, holdfast.Full) {
 		t.Errorf("DeleteTable with 1 MiB free: got %v; want full", err)
 	}
-	if got := r.describe("last"); got.Status != Active {
+	if got := r.describe("last"); got.Status != catalog.Active {
 		t.Errorf("got %v; want the table as it was", got.Status)
 	}
 	fs.free.Store(1 << 30)

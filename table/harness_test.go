@@ -9,6 +9,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"holdfast/catalog"
 	"holdfast/item"
 	"holdfast/shard"
 )
@@ -51,26 +52,28 @@ func openMemory(t testing.TB, o Options) (*Store, *clock) {
 
 // indexed is a table with a sort key, a local index of some attributes, and a global index of all
 // and one of keys.
-func indexed(name string) (Definition, []item.KeyAttr) {
+func indexed(name string) (catalog.Definition, []item.KeyAttr) {
 	id, seq := item.KeyAttr{Name: "id", Type: item.S}, item.KeyAttr{Name: "seq", Type: item.N}
 	l, g, h := item.KeyAttr{Name: "l", Type: item.S}, item.KeyAttr{Name: "g", Type: item.S},
 		item.KeyAttr{Name: "h", Type: item.N}
-	index := func(name string, local bool, key item.KeySchema, p item.Projected, attrs ...string) IndexDefinition {
-		return IndexDefinition{Index: item.Index{Name: name, Local: local, Key: key.Index(), Project: p, Attrs: attrs}}
+	index := func(name string, local bool, key item.KeySchema, p item.Projected, attrs ...string) catalog.IndexDefinition {
+		return catalog.IndexDefinition{
+			Index: item.Index{Name: name, Local: local, Key: key.Index(), Project: p, Attrs: attrs},
+		}
 	}
-	return Definition{
+	return catalog.Definition{
 		Name: name,
 		Key:  item.KeySchema{Hash: id, Range: seq},
-		Indexes: []IndexDefinition{
+		Indexes: []catalog.IndexDefinition{
 			index("local", true, item.KeySchema{Hash: id, Range: l}, item.ProjectSome, "h"),
 			index("global", false, item.KeySchema{Hash: g, Range: h}, item.ProjectAll),
 			index("keys", false, item.KeySchema{Hash: g}, item.ProjectKeys),
 		},
-		Billing: OnDemand,
+		Billing: catalog.OnDemand,
 	}, []item.KeyAttr{id, seq, l, g, h}
 }
 
-func create(t testing.TB, s *Store, d Definition, attributes []item.KeyAttr) {
+func create(t testing.TB, s *Store, d catalog.Definition, attributes []item.KeyAttr) {
 	t.Helper()
 	if _, err := s.Create(context.Background(), d, attributes); err != nil {
 		t.Fatal(err)
@@ -78,9 +81,9 @@ func create(t testing.TB, s *Store, d Definition, attributes []item.KeyAttr) {
 }
 
 // plain returns a table with a hash key only, named id.
-func plain(name string) (Definition, []item.KeyAttr) {
+func plain(name string) (catalog.Definition, []item.KeyAttr) {
 	id := item.KeyAttr{Name: "id", Type: item.S}
-	return Definition{Name: name, Key: item.KeySchema{Hash: id}, Billing: OnDemand}, []item.KeyAttr{id}
+	return catalog.Definition{Name: name, Key: item.KeySchema{Hash: id}, Billing: catalog.OnDemand}, []item.KeyAttr{id}
 }
 
 // attrs makes an item of names and values: texts, ints as numbers, and item.Value.
@@ -158,4 +161,12 @@ func put(t testing.TB, s *Store, table string, its ...item.Item) {
 			t.Fatalf("put of %d bytes: %v", it.Size(), err)
 		}
 	}
+}
+
+// names returns the names of attributes.
+func names(attributes []item.KeyAttr) (all []string) {
+	for _, a := range attributes {
+		all = append(all, a.Name)
+	}
+	return all
 }

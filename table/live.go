@@ -1,11 +1,11 @@
 package table
 
 import (
-	"slices"
 	"sort"
 	"sync/atomic"
 	"time"
 
+	"holdfast/catalog"
 	"holdfast/item"
 	"holdfast/shard"
 )
@@ -13,9 +13,9 @@ import (
 // A live is a table as requests see it. It is immutable: a change of the table makes another one.
 // Only its throughput is consumed, and pending is cleared.
 type live struct {
-	desc    Description   // without counts
-	schema  shard.Schema  // of its shards: keys and the indexes that have entries
-	key     item.IndexKey // schema.Key, in the form that queries use
+	desc    catalog.Description // without counts
+	schema  shard.Schema        // of its shards: keys and the indexes that have entries
+	key     item.IndexKey       // schema.Key, in the form that queries use
 	shards  []*shard.Shard
 	starts  []uint64  // the first hash of each shard, rising from 0
 	since   time.Time // from when it can be restored to a point in time; zero: it can't
@@ -37,9 +37,9 @@ type liveIndex struct {
 
 // newLive returns what requests see of a record that was changed at now, without a limit to its
 // throughput.
-func newLive(r *record, shards []*shard.Shard, now time.Time) *live {
+func newLive(r *catalog.Table, shards []*shard.Shard, now time.Time) *live {
 	t := &live{
-		desc: r.Table, schema: r.schema(), key: r.Table.Key.Index(), shards: shards, since: r.Since, changed: now,
+		desc: r.Table, schema: r.Schema(), key: r.Table.Key.Index(), shards: shards, since: r.Since, changed: now,
 		indexes: map[string]liveIndex{},
 	}
 	for _, part := range r.Shards {
@@ -47,8 +47,7 @@ func newLive(r *record, shards []*shard.Shard, now time.Time) *live {
 	}
 	for i := range t.schema.Indexes {
 		x := &t.schema.Indexes[i]
-		d := r.Table.Indexes[slices.IndexFunc(r.Table.Indexes, func(d IndexDescription) bool { return d.Index.ID == x.ID })]
-		t.indexes[x.Name] = liveIndex{index: x, active: d.Status == Active}
+		t.indexes[x.Name] = liveIndex{index: x, active: r.Index(x.Name).Status == catalog.Active}
 	}
 	return t
 }
@@ -75,13 +74,13 @@ func (t *live) restoring() bool { return t.desc.Restored != nil && t.desc.Restor
 // busy returns an error if the table's settings can't be changed at now.
 func (t *live) busy(now time.Time) error {
 	status := t.desc.Status
-	if status == Active && now.Sub(t.changed) < changeTime {
-		status = Status(t.pending.Load())
+	if status == catalog.Active && now.Sub(t.changed) < changeTime {
+		status = catalog.Status(t.pending.Load())
 	}
 	switch status {
-	case Creating:
+	case catalog.Creating:
 		return inUse("created", t.desc.Name)
-	case Updating:
+	case catalog.Updating:
 		return inUse("updated", t.desc.Name)
 	}
 	return nil

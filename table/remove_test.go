@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"holdfast"
+	"holdfast/catalog"
 )
 
 func TestRemoveDespiteCrashes(t *testing.T) {
@@ -21,9 +22,9 @@ func TestRemoveDespiteCrashes(t *testing.T) {
 				r.put("users", user(i))
 				r.put("others", user(i))
 			}
-			parts := r.catalog.is.tables["users"].Shards
+			parts := r.catalog.Contents().Tables["users"].Shards
 			d, err := r.Remove(context.Background(), "users")
-			if err != nil || d.Status != Deleting || len(d.Indexes) != 0 {
+			if err != nil || d.Status != catalog.Deleting || len(d.Indexes) != 0 {
 				t.Errorf("got %+v, %v; want it deleting, without global indexes", d, err)
 			}
 			r.step(crashAfter)
@@ -36,14 +37,14 @@ func TestRemoveDespiteCrashes(t *testing.T) {
 			r.settle()
 			_, err = r.Describe("users")
 			wantError(t, err, holdfast.NotFound, "Requested resource not found: Table: users not found")
-			if len(r.catalog.is.removed) != 0 {
-				t.Errorf("got %d removed tables; want 0", len(r.catalog.is.removed))
+			if len(r.catalog.Contents().Removed) != 0 {
+				t.Errorf("got %d removed tables; want 0", len(r.catalog.Contents().Removed))
 			}
 			r.create(users("users"))
 			if got := r.items("users", ""); len(got) != 0 {
 				t.Errorf("created again: got %d items; want 0", len(got))
 			}
-			for _, p := range r.catalog.is.tables["users"].Shards {
+			for _, p := range r.catalog.Contents().Tables["users"].Shards {
 				if p.ID <= parts[len(parts)-1].ID {
 					t.Errorf("got shard %d again", p.ID)
 				}
@@ -64,7 +65,7 @@ func TestRemoveRefuses(t *testing.T) {
 	wantError(t, err, holdfast.Invalid, "Resource cannot be deleted as it is currently protected against deletion. "+
 		"Disable deletion protection first.")
 	off := false
-	r.alter(Alteration{Table: "users", DeletionProtection: &off})
+	r.alter(catalog.Alteration{Table: "users", DeletionProtection: &off})
 	r.describe("users")
 	if _, err := r.Remove(context.Background(), "users"); err != nil {
 		t.Error(err)

@@ -8,10 +8,12 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"holdfast"
+	"holdfast/catalog"
 	"holdfast/item"
 )
 
@@ -66,7 +68,7 @@ func (r *rig) randomChange(rng *rand.Rand) (what string, err error) {
 		some = backups[rng.IntN(len(backups))].ID
 	}
 	n := item.KeyAttr{Name: "n", Type: item.N}
-	view := View(rng.IntN(3))
+	view := catalog.View(rng.IntN(3))
 	changes := []struct {
 		what string
 		do   func() error
@@ -74,25 +76,28 @@ func (r *rig) randomChange(rng *rand.Rand) (what string, err error) {
 		{"create", func() error { d, attributes := users(name); _, err := r.Create(ctx, d, attributes); return err }},
 		{"describe", func() error { _, err := r.Describe(name); return err }},
 		{"remove", func() error { _, err := r.Remove(ctx, name); return err }},
-		{"stream", func() error { _, err := r.Alter(ctx, Alteration{Table: name, Stream: &view}); return err }},
+		{"stream", func() error { _, err := r.Alter(ctx, catalog.Alteration{Table: name, Stream: &view}); return err }},
 		{"add an index", func() error {
-			_, err := r.Alter(ctx, Alteration{Table: name, Attributes: []item.KeyAttr{n},
-				Indexes: []IndexAlteration{{Create: &IndexDefinition{
+			_, err := r.Alter(ctx, catalog.Alteration{Table: name, Attributes: []item.KeyAttr{n},
+				Indexes: []catalog.IndexAlteration{{Create: &catalog.IndexDefinition{
 					Index: item.Index{Name: "by-n", Key: item.KeySchema{Hash: n}.Index(), Project: item.ProjectKeys}}}}})
 			return err
 		}},
 		{"remove an index", func() error {
-			_, err := r.Alter(ctx, Alteration{Table: name, Indexes: []IndexAlteration{{Delete: "by-n"}}})
+			_, err := r.Alter(ctx, catalog.Alteration{Table: name, Indexes: []catalog.IndexAlteration{{Delete: "by-n"}}})
 			return err
 		}},
-		{"TTL", func() error { return r.SetTTL(ctx, name, TTL{Attr: "until", On: on}) }},
+		{"TTL", func() error { return r.SetTTL(ctx, name, catalog.TTL{Attr: "until", On: on}) }},
 		{"tag", func() error { return r.Tag(ctx, name, map[string]string{fmt.Sprint(rng.IntN(3)): "v"}) }},
 		{"untag", func() error { return r.Untag(ctx, name, []string{fmt.Sprint(rng.IntN(3))}) }},
 		{"point in time", func() error { _, err := r.SetPointInTime(ctx, name, on); return err }},
 		{"backup", func() error { _, err := r.Backup(ctx, name, "backup"); return err }},
 		{"delete a backup", func() error { _, err := r.DeleteBackup(ctx, some); return err }},
-		{"restore a backup", func() error { _, err := r.RestoreBackup(ctx, some, other, Overrides{}); return err }},
-		{"restore", func() error { _, err := r.RestorePointInTime(ctx, name, other, time.Time{}, Overrides{}); return err }},
+		{"restore a backup", func() error { _, err := r.RestoreBackup(ctx, some, other, catalog.Overrides{}); return err }},
+		{"restore", func() error {
+			_, err := r.RestorePointInTime(ctx, name, other, time.Time{}, catalog.Overrides{})
+			return err
+		}},
 	}
 	if jobs := r.worker.jobs(); len(jobs) > 0 && rng.IntN(2) == 0 {
 		j := jobs[rng.IntN(len(jobs))]
@@ -109,12 +114,12 @@ func (r *rig) compareWithDisk(doing string) {
 	if err != nil {
 		r.t.Fatalf("%s: %v", doing, err)
 	}
-	is, onDisk := &r.catalog.is, &read.catalog.is
-	sameEntries(r.t, doing+": tables", is.tables, onDisk.tables)
-	sameEntries(r.t, doing+": backups", is.backups, onDisk.backups)
-	sameEntries(r.t, doing+": removed", is.removed, onDisk.removed)
+	is, onDisk := r.catalog.Contents(), read.catalog.Contents()
+	sameEntries(r.t, doing+": tables", is.Tables, onDisk.Tables)
+	sameEntries(r.t, doing+": backups", is.Backups, onDisk.Backups)
+	sameEntries(r.t, doing+": removed", is.Removed, onDisk.Removed)
 	for id := range r.usedShards() {
-		if id >= read.catalog.next {
+		if id >= onDisk.Next {
 			r.t.Errorf("%s: a start would give shard %d again, which is in use", doing, id)
 		}
 	}
@@ -134,7 +139,7 @@ func (r *rig) compareWithDisk(doing string) {
 // usedShards returns the shards that an entry of the catalog has. No two have the same.
 func (r *rig) usedShards() map[holdfast.ShardID]bool {
 	used := map[holdfast.ShardID]bool{}
-	add := func(parts []part) {
+	add := func(parts []catalog.Part) {
 		for _, p := range parts {
 			if used[p.ID] {
 				r.t.Errorf("got shard %d in use twice", p.ID)
@@ -142,31 +147,37 @@ func (r *rig) usedShards() map[holdfast.ShardID]bool {
 			used[p.ID] = true
 		}
 	}
-	r.catalog.read(func(c *contents) {
-		for _, e := range c.tables {
+	r.catalog.Read(func(c catalog.Contents) {
+		for _, e := range c.Tables {
 			add(e.Shards)
 		}
-		for _, e := range c.backups {
+		for _, e := range c.Backups {
 			add(e.Shards)
 		}
-		for _, e := range c.removed {
+		for _, e := range c.Removed {
 			add(e.Shards)
 		}
 	})
 	return used
 }
 
-func sameEntries[T entry](t testing.TB, what string, got, want map[string]T) {
+func sameEntries[T any](t testing.TB, what string, got, want map[string]T) {
 	t.Helper()
 	if !slices.Equal(slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want))) {
 		t.Errorf("%s: got %v; want %v as on disk", what, slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
 		return
 	}
 	for name, e := range got {
-		if a, b := e.encoded(), want[name].encoded(); a.Name != b.Name || string(a.Value) != string(b.Value) {
-			t.Errorf("%s: got %s; want %s as on disk", what, a.Value, b.Value)
+		if a, b := withoutVersion(e), withoutVersion(want[name]); a != b {
+			t.Errorf("%s: got %s; want %s as on disk", what, a, b)
 		}
 	}
+}
+
+// withoutVersion returns a record as JSON without the version of its form, which is that on disk.
+func withoutVersion(record any) string {
+	_, rest, _ := strings.Cut(text(record), ",")
+	return rest
 }
 
 func text(v any) string {
@@ -175,31 +186,4 @@ func text(v any) string {
 		panic(err)
 	}
 	return string(p)
-}
-
-// What a change does to a copy of a record isn't seen in the record: requests and jobs have that
-// still.
-func TestCloneIsIndependent(t *testing.T) {
-	restored, id := Restored{SourceTable: "source"}, item.KeySchema{Hash: item.KeyAttr{Name: "id", Type: item.S}}
-	r := &record{
-		Shards:  []part{{ID: 1}},
-		Streams: []stream{{Label: "a"}},
-		Table: Description{
-			Definition: Definition{Name: "t", Key: id, Tags: map[string]string{"k": "v"}},
-			Attributes: []item.KeyAttr{{Name: "id", Type: item.S}},
-			Indexes:    []IndexDescription{{IndexDefinition: IndexDefinition{Index: item.Index{Name: "x", Key: id.Index()}}}},
-			Restored:   &restored,
-		},
-	}
-	before := text(r)
-	c := r.clone()
-	c.Table.Tags["k"], c.Table.Name = "other", "other"
-	c.Table.Attributes[0].Type = item.N
-	c.Table.Indexes[0].Status = Deleting
-	c.Table.Restored.InProgress = true
-	c.Streams[0].Last = []holdfast.Position{{Index: 1}}
-	c.Table.Indexes = append(c.Table.Indexes, c.Table.Indexes[0])
-	if got := text(r); got != before {
-		t.Errorf("got %s; want it unchanged: %s", got, before)
-	}
 }

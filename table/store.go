@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"holdfast/catalog"
 	"holdfast/shard"
 )
 
@@ -15,12 +16,13 @@ type Store struct {
 	now            func() time.Time
 	shardsPerTable int // of tables that are created from now on
 
-	tables     directory  // the tables as requests see them
-	catalog    *catalog   // tables, streams, backups, and the work that is still to be done for them
-	tokens     *tokens    // of transactions that were committed
-	worker     *worker    // does the work that the catalog has under way
-	sweeper    *sweeper   // expires items, trims logs, gives disk space back
-	background background // runs the worker and the sweeper
+	tables     directory        // the tables as requests see them
+	catalog    *catalog.Catalog // tables, streams, backups, and the work that is still to be done for them
+	installer  *installer       // makes changes of the catalog take effect
+	tokens     *tokens          // of transactions that were committed
+	worker     *worker          // does the work that the catalog has under way
+	sweeper    *sweeper         // expires items, trims logs, gives disk space back
+	background background       // runs the worker and the sweeper
 }
 
 // Open opens the tables that are on a disk, and resumes what was under way. The error is Corrupt if
@@ -46,22 +48,28 @@ func newStore(o Options) (*Store, error) {
 	if now == nil {
 		now = time.Now
 	}
-	s := &Store{disk: o.Disk, now: now, shardsPerTable: max(1, o.ShardsPerTable)}
+	c, err := catalog.Open(o.Disk)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{disk: o.Disk, now: now, shardsPerTable: max(1, o.ShardsPerTable), catalog: c}
 	s.tables.init(o.Throttle, now)
-	s.catalog = newCatalog(o.Disk, &s.tables)
+	s.installer = newInstaller(o.Disk, c, &s.tables)
 	s.tokens = &tokens{disk: o.Disk, log: log, now: now}
 	reclaimer := &reclaimer{disk: o.Disk}
 	s.worker = &worker{
-		disk: o.Disk, catalog: s.catalog, tables: &s.tables, reclaimer: reclaimer, log: log, now: now,
+		disk: o.Disk, catalog: c, installer: s.installer, tables: &s.tables, reclaimer: reclaimer, log: log, now: now,
 		filled: map[string]progress{},
 	}
-	s.sweeper = &sweeper{disk: o.Disk, tables: &s.tables, reclaimer: reclaimer, wake: s.catalog.wake, log: log, now: now}
-	return s, s.catalog.load()
+	s.sweeper = &sweeper{
+		disk: o.Disk, tables: &s.tables, reclaimer: reclaimer, wake: s.installer.wake, log: log, now: now,
+	}
+	return s, s.installer.load()
 }
 
 // Close ends the background work. What was under way is resumed by the next Open.
 func (s *Store) Close() error {
-	if s.catalog.close() {
+	if s.installer.close() {
 		s.background.stop()
 	}
 	return nil

@@ -7,17 +7,15 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/catalog"
 	"holdfast/item"
 	"holdfast/shard"
 )
 
-// labelForm is the form of a stream's label: the time when it was switched on.
-const labelForm = "2006-01-02T15:04:05.000"
-
 // A Stream is the changes of a table from when it was switched on until it was switched off.
 type Stream struct {
 	Table, TableID, Label string
-	View                  View
+	View                  catalog.View
 	On                    bool // it hasn't been switched off
 	Key                   item.KeySchema
 	Created               time.Time
@@ -36,20 +34,20 @@ type StreamShard struct {
 // too, the oldest of each table first. The name "" is all tables'.
 func (s *Store) Streams(table string) []Stream {
 	var all []Stream
-	add := func(sts []stream, name, id string, key item.KeySchema, shards []*shard.Shard) {
+	add := func(sts []catalog.Stream, name, id string, key item.KeySchema, shards []*shard.Shard) {
 		for _, st := range sts {
-			if st.readable(s.now()) {
-				all = append(all, st.described(name, id, key, shards))
+			if st.Readable(s.now()) {
+				all = append(all, describeStream(&st, name, id, key, shards))
 			}
 		}
 	}
-	s.catalog.read(func(c *contents) {
-		for _, gone := range c.removed {
+	s.catalog.Read(func(c catalog.Contents) {
+		for _, gone := range c.Removed {
 			if gone.Name != "" && (table == "" || table == gone.Name) {
-				add(gone.Streams, gone.Name, gone.ID, gone.Key, gone.open)
+				add(gone.Streams, gone.Name, gone.ID, gone.Key, s.installer.removed[gone.ID])
 			}
 		}
-		for name, r := range c.tables {
+		for name, r := range c.Tables {
 			if table == "" || table == name {
 				add(r.Streams, name, r.Table.ID, r.Table.Key, s.tables.table(name).shards)
 			}
@@ -61,13 +59,8 @@ func (s *Store) Streams(table string) []Stream {
 	return all
 }
 
-// readable reports whether a stream can be read at now: it hasn't been off for too long.
-func (st *stream) readable(now time.Time) bool {
-	return st.Ended.IsZero() || st.Ended.Add(streamAge).After(now)
-}
-
-// described returns a stream of a table as requests get it.
-func (st *stream) described(name, id string, key item.KeySchema, shards []*shard.Shard) Stream {
+// describeStream returns a stream of a table as requests get it.
+func describeStream(st *catalog.Stream, name, id string, key item.KeySchema, shards []*shard.Shard) Stream {
 	out := Stream{Table: name, TableID: id, Label: st.Label, View: st.View, On: st.Ended.IsZero(), Key: key,
 		Created: st.Created}
 	for i, sh := range shards {
@@ -135,9 +128,9 @@ func (s *Store) StreamRecords(
 // streamShards returns the open shards of a stream's table, which may have been removed; nil if
 // there are none any more.
 func (s *Store) streamShards(st Stream) (shards []*shard.Shard) {
-	s.catalog.read(func(c *contents) {
-		if gone := c.removed[st.TableID]; gone != nil {
-			shards = gone.open
+	s.catalog.Read(func(c catalog.Contents) {
+		if gone := c.Removed[st.TableID]; gone != nil {
+			shards = s.installer.removed[gone.ID]
 		} else if t := s.tables.table(st.Table); t != nil && t.desc.ID == st.TableID {
 			shards = t.shards
 		}
@@ -149,46 +142,7 @@ func positionOf(c shard.Change) holdfast.Position {
 	return holdfast.Position{Index: c.Tx.Index, N: c.N}
 }
 
-// alterStream switches the stream on with a view, or off with the view 0.
-func (r *record) alterStream(view View, now time.Time, shards []*shard.Shard) error {
-	switch {
-	case view != 0 && r.Table.StreamOn:
-		return invalid("Table already has an enabled stream: TableName: %s", r.Table.Name)
-	case view == 0 && !r.Table.StreamOn:
-		return invalid("Table already has no enabled stream: TableName: %s", r.Table.Name)
-	case view == 0:
-		r.endStream(now, shards)
-	}
-	r.Streams = slices.DeleteFunc(r.Streams, func(st stream) bool { return !st.readable(now) })
-	r.beginStream(view, now, shards)
-	return nil
-}
-
-// beginStream adds a stream from here on; a view of 0 is none. Its label is later than that of the
-// one before.
-func (r *record) beginStream(view View, now time.Time, shards []*shard.Shard) {
-	if view == 0 {
-		return
-	}
-	label := now.Format(labelForm)
-	for r.Table.StreamLabel >= label {
-		now = now.Add(time.Millisecond)
-		label = now.Format(labelForm)
-	}
-	r.Streams = append(r.Streams, stream{Label: label, View: view, Created: now, First: ends(shards)})
-	r.Table.Stream, r.Table.StreamOn, r.Table.StreamLabel = view, true, label
-}
-
-// endStream ends the stream that is on, if there is one.
-func (r *record) endStream(now time.Time, shards []*shard.Shard) {
-	if !r.Table.StreamOn {
-		return
-	}
-	last := &r.Streams[len(r.Streams)-1]
-	last.Ended, last.Last = now, ends(shards)
-	r.Table.Stream, r.Table.StreamOn = 0, false
-}
-
+// ends returns the ends of the logs of shards.
 func ends(shards []*shard.Shard) []holdfast.Position {
 	all := make([]holdfast.Position, len(shards))
 	for i, sh := range shards {

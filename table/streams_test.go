@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/catalog"
 	"holdfast/item"
 	"holdfast/shard"
 )
@@ -60,10 +61,12 @@ func replay(t testing.TB, changes []shard.Change) map[string]item.Item {
 func TestStreamHasAllChangesInOrder(t *testing.T) {
 	r := newRig(t, Options{ShardsPerTable: 3})
 	d, attributes := users("users")
-	d.Stream = NewAndOldImages
+	d.Stream = catalog.NewAndOldImages
 	r.create(d, attributes)
-	if d := r.describe("users"); !d.StreamOn || d.StreamLabel != "2026-01-02T03:04:05.000" || d.Stream != NewAndOldImages {
-		t.Errorf("got on %v, label %q, view %d; want it on, with the time of creation", d.StreamOn, d.StreamLabel, d.Stream)
+	is := r.describe("users")
+	if !is.StreamOn || is.StreamLabel != "2026-01-02T03:04:05.000" || is.Stream != catalog.NewAndOldImages {
+		t.Errorf("got on %v, label %q, view %d; want it on, with the time of creation", is.StreamOn, is.StreamLabel,
+			is.Stream)
 	}
 	model := map[string]item.Item{}
 	random := rand.New(rand.NewPCG(1, 2))
@@ -103,8 +106,8 @@ func TestStreamHasAllChangesInOrder(t *testing.T) {
 	}
 	compare(st[0], false)
 
-	off, keys := View(0), KeysOnly
-	r.alter(Alteration{Table: "users", Stream: &off})
+	off, keys := catalog.View(0), catalog.KeysOnly
+	r.alter(catalog.Alteration{Table: "users", Stream: &off})
 	r.crash()
 	r.check()
 	r.put("users", user(999)) // between two streams: in neither
@@ -113,16 +116,16 @@ func TestStreamHasAllChangesInOrder(t *testing.T) {
 		t.Fatalf("got %+v, %v; want it off", ended, err)
 	}
 	compare(ended, true)
-	r.alterSoon(Alteration{Table: "users", Stream: &keys})
+	r.alterSoon(catalog.Alteration{Table: "users", Stream: &keys})
 	r.put("users", user(1000))
 	both := r.Streams("users")
-	if len(both) != 2 || both[1].View != KeysOnly || !both[1].On || both[1].Label <= both[0].Label {
+	if len(both) != 2 || both[1].View != catalog.KeysOnly || !both[1].On || both[1].Label <= both[0].Label {
 		t.Fatalf("got %+v; want two streams, the second on", both)
 	}
 	if changes, _ := r.read(both[1]); len(changes) != 1 || !changes[0].After.Equal(user(1000)) {
 		t.Errorf("second stream: got %v; want the put of user 1000", changes)
 	}
-	r.time.add(streamAge)
+	r.time.add(catalog.StreamAge)
 	if got := r.Streams(""); len(got) != 1 || got[0].Label != both[1].Label {
 		t.Errorf("a day later: got %+v; want the second stream alone", got)
 	}
@@ -131,12 +134,12 @@ func TestStreamHasAllChangesInOrder(t *testing.T) {
 func TestAlterStreamRefuses(t *testing.T) {
 	r := newRig(t, Options{})
 	r.create(users("users"))
-	off, on := View(0), NewImage
-	_, err := r.Alter(context.Background(), Alteration{Table: "users", Stream: &off})
+	off, on := catalog.View(0), catalog.NewImage
+	_, err := r.Alter(context.Background(), catalog.Alteration{Table: "users", Stream: &off})
 	wantError(t, err, holdfast.Invalid, "Table already has no enabled stream: TableName: users")
-	r.alter(Alteration{Table: "users", Stream: &on})
+	r.alter(catalog.Alteration{Table: "users", Stream: &on})
 	r.time.add(changeTime)
-	_, err = r.Alter(context.Background(), Alteration{Table: "users", Stream: &on})
+	_, err = r.Alter(context.Background(), catalog.Alteration{Table: "users", Stream: &on})
 	wantError(t, err, holdfast.Invalid, "Table already has an enabled stream: TableName: users")
 	_, err = r.Stream("users", "2026")
 	wantError(t, err, holdfast.NotFound, "Requested resource not found: Stream: 2026 of table users not found")
@@ -145,11 +148,11 @@ func TestAlterStreamRefuses(t *testing.T) {
 func TestStreamsHaveDifferentLabels(t *testing.T) {
 	r := newRig(t, Options{})
 	r.create(users("users"))
-	off, on := View(0), NewImage
+	off, on := catalog.View(0), catalog.NewImage
 	for range 3 {
-		r.alter(Alteration{Table: "users", Stream: &on})
+		r.alter(catalog.Alteration{Table: "users", Stream: &on})
 		r.describe("users")
-		r.alter(Alteration{Table: "users", Stream: &off})
+		r.alter(catalog.Alteration{Table: "users", Stream: &off})
 		r.describe("users")
 	}
 	for i, st := range r.Streams("users") {
@@ -164,7 +167,7 @@ func TestStreamsHaveDifferentLabels(t *testing.T) {
 func TestStreamOfARemovedTable(t *testing.T) {
 	r := newRig(t, Options{ShardsPerTable: 2})
 	d, attributes := users("users")
-	d.Stream = NewImage
+	d.Stream = catalog.NewImage
 	r.create(d, attributes)
 	for i := range 10 {
 		r.put("users", user(i))
@@ -189,10 +192,10 @@ func TestStreamOfARemovedTable(t *testing.T) {
 	if changes, end := r.read(st[1]); len(changes) != 1 || end {
 		t.Errorf("new table: got %d changes, end %v; want 1, false", len(changes), end)
 	}
-	r.time.add(streamAge)
+	r.time.add(catalog.StreamAge)
 	r.settle()
-	if got := r.Streams("users"); len(got) != 1 || len(r.catalog.is.removed) != 0 {
-		t.Errorf("a day later: got %d streams, %d removed tables; want 1, 0", len(got), len(r.catalog.is.removed))
+	if got := r.Streams("users"); len(got) != 1 || len(r.catalog.Contents().Removed) != 0 {
+		t.Errorf("a day later: got %d streams, %d removed tables; want 1, 0", len(got), len(r.catalog.Contents().Removed))
 	}
 	_, _, _, err := r.StreamRecords(context.Background(), "users", st[0].Label, st[0].Shards[0].ID, holdfast.Position{},
 		shard.Limit{})

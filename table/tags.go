@@ -29,27 +29,19 @@ func (s *Store) Untag(ctx context.Context, table string, names []string) error {
 }
 
 func (s *Store) retag(ctx context.Context, table string, change func(map[string]string)) error {
-	s.catalog.mu.Lock()
-	defer s.catalog.mu.Unlock()
-	old, err := s.catalog.table(table)
+	s.catalog.Lock()
+	defer s.catalog.Unlock()
+	old, err := s.installer.table(table)
 	if err != nil {
 		return err
 	}
-	r := old.clone()
+	r := old.Clone()
 	if r.Table.Tags == nil {
 		r.Table.Tags = map[string]string{}
 	}
 	change(r.Table.Tags)
-	if err := r.checkTags(); err != nil {
+	if err := r.CheckTags(); err != nil {
 		return err
 	}
-	return s.catalog.amend(ctx, r)
-}
-
-func (r *record) checkTags() error {
-	if len(r.Table.Tags) > maxTags {
-		return invalid("One or more parameter values were invalid: Too many tags: %d; a table can have %d",
-			len(r.Table.Tags), maxTags)
-	}
-	return nil
+	return s.installer.amend(ctx, r)
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"holdfast"
+	"holdfast/catalog"
 )
 
 func TestTags(t *testing.T) {
@@ -28,7 +29,7 @@ func TestTags(t *testing.T) {
 		t.Errorf("got %v, %v; want %v", got, err, want)
 	}
 	many := map[string]string{}
-	for i := range maxTags {
+	for i := range catalog.MaxTags {
 		many[fmt.Sprint(i)] = ""
 	}
 	wantError(t, r.Tag(ctx, "users", many), holdfast.Invalid, "One or more parameter values were invalid: Too many "+

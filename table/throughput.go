@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/catalog"
 	"holdfast/item"
 )
 
@@ -21,11 +22,11 @@ type buckets struct{ read, write *bucket }
 
 // newThroughput returns full buckets for a table and its global indexes. Those whose rate stays are
 // taken from old, the table before, if there was one.
-func newThroughput(d *Description, old *live, clock func() time.Time) *throughput {
+func newThroughput(d *catalog.Description, old *live, clock func() time.Time) *throughput {
 	p, now := &throughput{now: clock, buckets: map[string]buckets{}}, clock()
-	add := func(name string, provisioned, limit Throughput) {
+	add := func(name string, provisioned, limit catalog.Throughput) {
 		rate, was := provisioned, buckets{}
-		if d.Billing == OnDemand {
+		if d.Billing == catalog.OnDemand {
 			rate = limit
 		}
 		if old != nil && old.desc.ID == d.ID && old.throughput != nil {

@@ -8,32 +8,34 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/catalog"
 	"holdfast/item"
 )
 
 // A throughputModel is what is left of a table's throughput, and of its indexes', as plain numbers.
 type throughputModel struct {
 	clock       clock
-	desc        Description
+	desc        catalog.Description
 	read, write map[string]float64 // units by index; "" is the table
 }
 
 func newThroughputModel() *throughputModel {
 	m := &throughputModel{clock: clock{now: time.Unix(1_700_000_000, 0)}, read: map[string]float64{},
 		write: map[string]float64{}}
-	m.desc = Description{ID: "id", Definition: Definition{Throughput: Throughput{Read: 2, Write: 3}},
-		Indexes: []IndexDescription{
-			{IndexDefinition: IndexDefinition{Index: item.Index{Name: "g"}, Throughput: Throughput{Read: 4, Write: 1}}},
-			{IndexDefinition: IndexDefinition{Index: item.Index{Name: "h"}, Throughput: Throughput{Read: 1, Write: 5}}},
-			{IndexDefinition: IndexDefinition{Index: item.Index{Name: "local", Local: true}}},
+	type throughput = catalog.Throughput
+	m.desc = catalog.Description{ID: "id", Definition: catalog.Definition{Throughput: throughput{Read: 2, Write: 3}},
+		Indexes: []catalog.IndexDescription{
+			{IndexDefinition: catalog.IndexDefinition{Index: item.Index{Name: "g"}, Throughput: throughput{Read: 4, Write: 1}}},
+			{IndexDefinition: catalog.IndexDefinition{Index: item.Index{Name: "h"}, Throughput: throughput{Read: 1, Write: 5}}},
+			{IndexDefinition: catalog.IndexDefinition{Index: item.Index{Name: "local", Local: true}}},
 		}}
-	m.eachRate(func(name string, rate Throughput) {
+	m.eachRate(func(name string, rate catalog.Throughput) {
 		m.read[name], m.write[name] = 300*float64(rate.Read), 300*float64(rate.Write)
 	})
 	return m
 }
 
-func (m *throughputModel) eachRate(f func(name string, rate Throughput)) {
+func (m *throughputModel) eachRate(f func(name string, rate catalog.Throughput)) {
 	f("", m.desc.Throughput)
 	f("g", m.desc.Indexes[0].Throughput)
 	f("h", m.desc.Indexes[1].Throughput)
@@ -41,7 +43,7 @@ func (m *throughputModel) eachRate(f func(name string, rate Throughput)) {
 
 func (m *throughputModel) pass(seconds int) {
 	m.clock.add(time.Duration(seconds) * time.Second)
-	m.eachRate(func(name string, rate Throughput) {
+	m.eachRate(func(name string, rate catalog.Throughput) {
 		m.read[name] = min(300*float64(rate.Read), m.read[name]+float64(seconds)*float64(rate.Read))
 		m.write[name] = min(300*float64(rate.Write), m.write[name]+float64(seconds)*float64(rate.Write))
 	})

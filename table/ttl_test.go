@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"holdfast"
+	"holdfast/catalog"
 	"holdfast/item"
 	"holdfast/shard"
 )
@@ -16,7 +17,7 @@ func (r *rig) expiring(n, seconds int) item.Item {
 	return user(n, item.Attr{Name: "until", Value: number(fmt.Sprint(r.time.Now().Unix() + int64(seconds)))})
 }
 
-func (r *rig) setTTL(ttl TTL) {
+func (r *rig) setTTL(ttl catalog.TTL) {
 	r.t.Helper()
 	if err := r.SetTTL(context.Background(), "users", ttl); err != nil {
 		r.t.Fatal(err)
@@ -45,7 +46,7 @@ func TestExpiry(t *testing.T) {
 	if got := r.describe("users").Items; got != 103 {
 		t.Fatalf("TTL off: got %d items; want 103", got)
 	}
-	r.setTTL(TTL{Attr: "until", On: true})
+	r.setTTL(catalog.TTL{Attr: "until", On: true})
 	r.crash() // before the queue was filled
 	r.check()
 	r.settle()
@@ -83,22 +84,23 @@ func TestSetTTL(t *testing.T) {
 	r := newRig(t, Options{})
 	r.create(users("users"))
 	ctx := context.Background()
-	wantError(t, r.SetTTL(ctx, "users", TTL{Attr: "until"}), holdfast.Invalid, "TimeToLive is already disabled")
-	wantError(t, r.SetTTL(ctx, "none", TTL{Attr: "until", On: true}), holdfast.NotFound,
+	wantError(t, r.SetTTL(ctx, "users", catalog.TTL{Attr: "until"}), holdfast.Invalid, "TimeToLive is already disabled")
+	wantError(t, r.SetTTL(ctx, "none", catalog.TTL{Attr: "until", On: true}), holdfast.NotFound,
 		"Requested resource not found: Table: none not found")
-	r.setTTL(TTL{Attr: "until", On: true})
-	wantError(t, r.SetTTL(ctx, "users", TTL{Attr: "until", On: true}), holdfast.Invalid, "TimeToLive is already enabled")
-	wantError(t, r.SetTTL(ctx, "users", TTL{Attr: "other", On: true}), holdfast.Invalid,
+	r.setTTL(catalog.TTL{Attr: "until", On: true})
+	wantError(t, r.SetTTL(ctx, "users", catalog.TTL{Attr: "until", On: true}), holdfast.Invalid,
+		"TimeToLive is already enabled")
+	wantError(t, r.SetTTL(ctx, "users", catalog.TTL{Attr: "other", On: true}), holdfast.Invalid,
 		"TimeToLive is active on a different AttributeName: current AttributeName is until")
-	if got, err := r.TTL("users"); err != nil || got != (TTL{Attr: "until", On: true}) {
+	if got, err := r.TTL("users"); err != nil || got != (catalog.TTL{Attr: "until", On: true}) {
 		t.Errorf("got %v, %v; want on by until", got, err)
 	}
 	r.put("users", r.expiring(1, -5))
 	r.settle()
 
 	// Off, and on by another attribute at once: what the queue has by the old one must not count.
-	r.setTTL(TTL{Attr: "until"})
-	r.setTTL(TTL{Attr: "other", On: true})
+	r.setTTL(catalog.TTL{Attr: "until"})
+	r.setTTL(catalog.TTL{Attr: "other", On: true})
 	until, _ := r.expiring(0, -5).Get("until")
 	r.put("users", user(2, item.Attr{Name: "other", Value: until}))
 	r.put("users", r.expiring(3, -5))
@@ -117,7 +119,7 @@ func TestSetTTL(t *testing.T) {
 func TestAnItemThatGotALaterTimeIsKept(t *testing.T) {
 	r := newRig(t, Options{})
 	r.create(users("users"))
-	r.setTTL(TTL{Attr: "until", On: true})
+	r.setTTL(catalog.TTL{Attr: "until", On: true})
 	r.put("users", r.expiring(1, -5))
 	r.put("users", r.expiring(2, -5))
 	sh := r.tables.table("users").shards[0]

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"holdfast/catalog"
 	"holdfast/item"
 	"holdfast/shard"
 )
@@ -20,7 +21,8 @@ const (
 // goroutine.
 type worker struct {
 	disk      *shard.Store
-	catalog   *catalog
+	catalog   *catalog.Catalog
+	installer *installer
 	tables    *directory
 	reclaimer *reclaimer
 	log       *slog.Logger
@@ -54,7 +56,7 @@ func (w *worker) run(ctx context.Context) {
 			failures.note(ctx, j.name, err)
 			failed = failed || err != nil
 			if err == nil {
-				w.catalog.wake() // it may have a next step
+				w.installer.wake() // it may have a next step
 			}
 		}
 		var retry <-chan time.Time
@@ -64,7 +66,7 @@ func (w *worker) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-w.catalog.woken:
+		case <-w.installer.woken:
 		case <-retry:
 		}
 	}
@@ -73,16 +75,16 @@ func (w *worker) run(ctx context.Context) {
 // jobs returns the next step of all work in progress.
 func (w *worker) jobs() (all []job) {
 	now := w.now()
-	w.catalog.read(func(c *contents) {
-		for _, gone := range c.removed {
+	w.catalog.Read(func(c catalog.Contents) {
+		for _, gone := range c.Removed {
 			all = append(all, w.jobsOfRemoved(gone, now)...)
 		}
-		for id, b := range c.backups {
+		for id, b := range c.Backups {
 			if b.Copy != nil {
 				all = append(all, job{"fill backup " + id, func(ctx context.Context) error { return w.fillBackup(ctx, b) }})
 			}
 		}
-		for _, r := range c.tables {
+		for _, r := range c.Tables {
 			all = append(all, w.jobsOfTable(r)...)
 		}
 	})
@@ -90,7 +92,7 @@ func (w *worker) jobs() (all []job) {
 }
 
 // jobsOfRemoved returns the next step of removing shards.
-func (w *worker) jobsOfRemoved(gone *removed, now time.Time) []job {
+func (w *worker) jobsOfRemoved(gone *catalog.Removed, now time.Time) []job {
 	switch {
 	case !now.Before(gone.Until):
 		return []job{{"drop shards of " + gone.ID, func(ctx context.Context) error { return w.drop(ctx, gone) }}}
@@ -101,7 +103,7 @@ func (w *worker) jobsOfRemoved(gone *removed, now time.Time) []job {
 }
 
 // jobsOfTable returns the next steps of a table.
-func (w *worker) jobsOfTable(r *record) []job {
+func (w *worker) jobsOfTable(r *catalog.Table) []job {
 	name, id := r.Table.Name, r.Table.ID
 	if r.Copy != nil {
 		return []job{{"restore table " + name, func(ctx context.Context) error { return w.fillTable(ctx, r) }}}
@@ -117,12 +119,12 @@ func (w *worker) jobsOfTable(r *record) []job {
 	}
 	for _, x := range r.Table.Indexes {
 		switch x.Status {
-		case Creating:
+		case catalog.Creating:
 			add("fill index "+x.Index.Name+" of ", func(ctx context.Context) error {
 				return w.fillIndex(ctx, r, x.Index,
 					shards)
 			})
-		case Deleting:
+		case catalog.Deleting:
 			add("remove index "+x.Index.Name+" of ", func(ctx context.Context) error {
 				return w.clearIndex(ctx, r, x.Index,
 					shards)

@@ -1,0 +1,88 @@
+package catalog
+
+import (
+	"context"
+	"sync"
+
+	"holdfast"
+	"holdfast/shard"
+)
+
+// A Disk keeps the records of a catalog. A *shard.Store is one.
+type Disk interface {
+	// Records returns the records whose names begin with prefix, sorted by name.
+	Records(prefix string) ([]shard.Record, error)
+
+	// SaveRecords writes records, and removes those without a value: all of them or none. It returns
+	// when that is on disk. removal says that disk space is given back in the end, so that a full disk
+	// takes it, too.
+	SaveRecords(ctx context.Context, records []shard.Record, removal bool) error
+}
+
+// A Catalog is the contents on a disk, and how they are changed: Commit saves a revision and then
+// applies it. Nothing else changes them.
+type Catalog struct {
+	disk Disk
+
+	// mu guards what follows. A change holds it from when it reads the contents until requests see the
+	// change.
+	mu   sync.Mutex
+	is   Contents
+	next holdfast.ShardID // the next ID that no shard has had; is.Next is what of it is saved
+}
+
+// Open reads the catalog that is on a disk.
+func Open(disk Disk) (*Catalog, error) {
+	is, err := load(disk)
+	if err != nil {
+		return nil, err
+	}
+	return &Catalog{disk: disk, is: is, next: is.Next}, nil
+}
+
+// Lock begins a change, which reads the contents and commits revisions until Unlock.
+func (c *Catalog) Lock() { c.mu.Lock() }
+
+// Unlock ends a change.
+func (c *Catalog) Unlock() { c.mu.Unlock() }
+
+// Contents returns the contents between Lock and Unlock.
+func (c *Catalog) Contents() Contents { return c.is }
+
+// Read calls f with the contents while nothing changes them.
+func (c *Catalog) Read(f func(Contents)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f(c.is)
+}
+
+// Update is Commit for a change that doesn't depend on the contents. It is called without the lock.
+func (c *Catalog) Update(ctx context.Context, v Revision) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.Commit(ctx, v)
+}
+
+// Commit saves a revision, and the IDs that were taken for it, and then applies it. It is called
+// between Lock and Unlock. After an error the contents are as before; the IDs aren't used again.
+func (c *Catalog) Commit(ctx context.Context, v Revision) error {
+	if c.next != c.is.Next {
+		v.next = c.next
+	}
+	if err := c.disk.SaveRecords(ctx, v.records(), v.Removal); err != nil {
+		return err
+	}
+	c.is = c.is.Apply(v)
+	return nil
+}
+
+// NewShards returns IDs for n shards that split all hashes evenly. The next Commit saves that they
+// are taken. It is called between Lock and Unlock.
+func (c *Catalog) NewShards(n int) []Part {
+	parts := make([]Part, n)
+	for i := range parts {
+		parts[i] = Part{ID: c.next, Start: startOf(i, n)}
+		c.next++
+	}
+	return parts
+}

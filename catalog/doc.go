@@ -1,0 +1,17 @@
+// Package catalog says what tables, streams and backups there are, and which work on them is under
+// way.
+//
+// It is a state machine. Its state is a Contents, and what changes it is a Revision: Apply is a
+// function of the two alone. A revision as records is its entry on disk. A Catalog saves revisions
+// one after another through a Disk, and applies each when it is saved; the records of a catalog
+// never share a batch with the items of a shard.
+//
+// The types of the records are those that describe a table to requests: a Definition is what a
+// table is created from, an Alteration changes it, a Description is what it is. The rules about
+// them, and the messages of errors, are DynamoDB's; all are functions without side effects.
+// docs/formats.md describes the form of the records.
+//
+// A Catalog may be used concurrently. Records in it are immutable: a change clones one. Errors are
+// *holdfast.Error: Invalid, NotFound or Limit for a definition that isn't allowed, Corrupt if the
+// records aren't what was written, and those of the Disk.
+package catalog

@@ -1,0 +1,103 @@
+package catalog
+
+import (
+	"cmp"
+
+	"holdfast"
+	"holdfast/shard"
+)
+
+// load returns the contents that the records on a disk are of.
+func load(disk Disk) (Contents, error) {
+	c := Contents{Tables: map[string]*Table{}, Backups: map[string]*Backup{}, Removed: map[string]*Removed{}, Next: 1}
+	err := each(disk, nextName, func(ids *nextIDs) { c.Next = ids.Shard })
+	if err == nil {
+		err = each(disk, tablePrefix, func(r *Table) { r.addTo(&c) })
+	}
+	if err == nil {
+		err = each(disk, removedPrefix, func(r *Removed) { r.addTo(&c) })
+	}
+	if err == nil {
+		err = each(disk, backupPrefix, func(b *Backup) { b.addTo(&c) })
+	}
+	return c, err
+}
+
+// each decodes the records whose names begin with prefix.
+func each[T any](disk Disk, prefix string, do func(*T)) error {
+	records, err := disk.Records(prefix)
+	if err != nil {
+		return err
+	}
+	for _, r := range records {
+		v := new(T)
+		if err := decode(r, v); err != nil {
+			return err
+		}
+		do(v)
+	}
+	return nil
+}
+
+// Schemas returns the schemas of the shards that the catalog on a disk names, for shard.Check.
+// Shards that are being copied, and those that are to be removed, are left out.
+func Schemas(disk *shard.Store) (map[holdfast.ShardID]shard.Schema, error) { return schemasOf(disk) }
+
+func schemasOf(disk Disk) (map[holdfast.ShardID]shard.Schema, error) {
+	c, err := load(disk)
+	if err != nil {
+		return nil, err
+	}
+	all := map[holdfast.ShardID]shard.Schema{}
+	add := func(parts []Part, schema shard.Schema) {
+		for _, p := range parts {
+			all[p.ID] = schema
+		}
+	}
+	for _, r := range c.Tables {
+		if schema := r.Schema(); r.Copy == nil {
+			if r.FillTTL {
+				schema.TTL = "" // the queue needn't agree with the items yet
+			}
+			add(r.Shards, schema)
+		}
+	}
+	for _, r := range c.Removed {
+		if len(r.Streams) > 0 {
+			add(r.Shards, shard.Schema{Key: r.Key})
+		}
+	}
+	for _, b := range c.Backups {
+		if b.Copy == nil {
+			add(b.Shards, shard.Schema{Key: b.Backup.Table.Key})
+		}
+	}
+	return all, nil
+}
+
+// Names returns a name for each of the shards that the catalog on a disk names, for shard.Recover:
+// also for those that are being copied and those that are to be removed.
+func Names(disk *shard.Store) (map[holdfast.ShardID]string, error) { return namesOf(disk) }
+
+func namesOf(disk Disk) (map[holdfast.ShardID]string, error) {
+	c, err := load(disk)
+	if err != nil {
+		return nil, err
+	}
+	all := map[holdfast.ShardID]string{}
+	add := func(parts []Part, name string) {
+		for _, p := range parts {
+			all[p.ID] = name
+		}
+	}
+	for _, r := range c.Tables {
+		add(r.Shards, "table "+r.Table.Name)
+	}
+	for _, r := range c.Removed {
+		add(r.Shards, "removed "+cmp.Or(r.Name, "backup"))
+	}
+	for _, b := range c.Backups {
+		add(b.Shards, "backup "+b.Backup.Name)
+	}
+	return all, nil
+}

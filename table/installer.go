@@ -1,0 +1,260 @@
+package table
+
+import (
+	"context"
+	"time"
+
+	"holdfast"
+	"holdfast/catalog"
+	"holdfast/shard"
+)
+
+// An installer makes changes of the catalog take effect: it commits a revision, and then has the
+// shards and the requests follow it.
+type installer struct {
+	disk    *shard.Store
+	catalog *catalog.Catalog
+	tables  *directory    // what of the catalog requests see; only the installer changes it
+	woken   chan struct{} // of capacity one; full: there may be work for the worker
+
+	// The catalog's lock guards what follows.
+	removed map[string][]*shard.Shard // by ID of a removed table: to read its streams from
+	closed  bool                      // changes are refused
+}
+
+func newInstaller(disk *shard.Store, c *catalog.Catalog, tables *directory) *installer {
+	return &installer{
+		disk: disk, catalog: c, tables: tables, woken: make(chan struct{}, 1), removed: map[string][]*shard.Shard{},
+	}
+}
+
+// load opens all shards that the catalog names, before anything else uses it.
+func (i *installer) load() error {
+	i.catalog.Lock()
+	defer i.catalog.Unlock()
+	is := i.catalog.Contents()
+	for _, r := range is.Tables {
+		shards, err := i.openShards(r)
+		if err != nil {
+			return err
+		}
+		i.tables.publish(r, shards, 0)
+	}
+	for id, r := range is.Removed {
+		if len(r.Streams) == 0 {
+			continue
+		}
+		shards, err := i.openParts(r.Shards, shard.Schema{Key: r.Key})
+		if err != nil {
+			return err
+		}
+		i.removed[id] = shards
+	}
+	return nil
+}
+
+// openShards opens the shards of a table; none while they are being copied.
+func (i *installer) openShards(r *catalog.Table) ([]*shard.Shard, error) {
+	if r.Copy != nil {
+		return nil, nil
+	}
+	return i.openParts(r.Shards, r.Schema())
+}
+
+func (i *installer) openParts(parts []catalog.Part, schema shard.Schema) ([]*shard.Shard, error) {
+	shards := make([]*shard.Shard, len(parts))
+	for at, p := range parts {
+		sh, err := i.disk.Open(p.ID, schema)
+		if err != nil {
+			return nil, err
+		}
+		shards[at] = sh
+	}
+	return shards, nil
+}
+
+// close refuses all later changes. It reports whether this is the first call.
+func (i *installer) close() (first bool) {
+	i.catalog.Lock()
+	defer i.catalog.Unlock()
+	first = !i.closed
+	i.closed = true
+	return first
+}
+
+// wake has the worker look at the catalog.
+func (i *installer) wake() {
+	select {
+	case i.woken <- struct{}{}:
+	default: // it is woken already
+	}
+}
+
+// replace puts a changed record in the place of the table's: on disk, in the shards and for
+// requests. removal is that of the revision. The catalog is locked.
+func (i *installer) replace(ctx context.Context, r *catalog.Table, removal bool) error {
+	if err := i.catalog.Commit(ctx, catalog.Revision{Put: []catalog.Entry{r}, Removal: removal}); err != nil {
+		return err
+	}
+	shards := i.tables.table(r.Table.Name).shards
+	for _, sh := range shards {
+		if err := sh.SetSchema(r.Schema()); err != nil {
+			return err
+		}
+	}
+	i.tables.publish(r, shards, 0)
+	i.wake()
+	return nil
+}
+
+// amend replaces a record of which only the description has changed: the shards keep their schema,
+// and a pending change stays pending. The catalog is locked.
+func (i *installer) amend(ctx context.Context, r *catalog.Table) error {
+	if err := i.catalog.Commit(ctx, catalog.Revision{Put: []catalog.Entry{r}}); err != nil {
+		return err
+	}
+	i.tables.amend(r)
+	return nil
+}
+
+// finish records in a table's record that a step is done, if the table still has that name and
+// change reports that the step still matters.
+func (i *installer) finish(
+	ctx context.Context, name, id string, removal bool, change func(*catalog.Table) bool,
+) error {
+	i.catalog.Lock()
+	defer i.catalog.Unlock()
+	old := i.catalog.Contents().Tables[name]
+	if old == nil || old.Table.ID != id {
+		return nil
+	}
+	r := old.Clone()
+	if !change(r) {
+		return nil
+	}
+	r.UpdateStatus()
+	return i.replace(ctx, r, removal)
+}
+
+// completeRestore ends the restore of a table whose shards have been copied.
+func (i *installer) completeRestore(ctx context.Context, r *catalog.Table) error {
+	i.catalog.Lock()
+	defer i.catalog.Unlock()
+	// Its tags may have changed; it can't have been removed.
+	done := i.catalog.Contents().Tables[r.Table.Name].Clone()
+	done.Copy = nil
+	done.UpdateStatus()
+	shards, err := i.openShards(done)
+	if err != nil {
+		return err
+	}
+	if err := i.catalog.Commit(ctx, catalog.Revision{Put: []catalog.Entry{done}}); err != nil {
+		return err
+	}
+	i.tables.publish(done, shards, 0)
+	return nil
+}
+
+// abandonRestore removes a table that can't be restored.
+func (i *installer) abandonRestore(ctx context.Context, r *catalog.Table, now time.Time) error {
+	i.catalog.Lock()
+	defer i.catalog.Unlock()
+	return i.removeTable(ctx, r, catalog.Discarded(r.Table.ID, r.Shards, now))
+}
+
+// removeTable takes a table from the catalog and from requests, and leaves its shards to the
+// worker. The catalog is locked.
+func (i *installer) removeTable(ctx context.Context, r *catalog.Table, rest *catalog.Removed) error {
+	if err := i.remove(ctx, r, rest); err != nil {
+		return err
+	}
+	if len(rest.Streams) > 0 {
+		i.removed[rest.ID] = i.tables.table(r.Table.Name).shards
+	}
+	i.tables.withdraw(r.Table.Name)
+	i.wake()
+	return nil
+}
+
+// removeBackup takes a backup from the catalog, and leaves its shards to the worker. The catalog is
+// locked.
+func (i *installer) removeBackup(ctx context.Context, b *catalog.Backup, rest *catalog.Removed) error {
+	if err := i.remove(ctx, b, rest); err != nil {
+		return err
+	}
+	i.wake()
+	return nil
+}
+
+// remove puts what is left of an entry of the catalog in its place.
+func (i *installer) remove(ctx context.Context, e catalog.Entry, rest *catalog.Removed) error {
+	return i.catalog.Commit(ctx, catalog.Revision{
+		Remove: []catalog.Entry{e}, Put: []catalog.Entry{rest}, Removal: true,
+	})
+}
+
+// forget takes out shards that have been removed.
+func (i *installer) forget(ctx context.Context, gone *catalog.Removed) error {
+	i.catalog.Lock()
+	defer i.catalog.Unlock()
+	err := i.catalog.Commit(ctx, catalog.Revision{Remove: []catalog.Entry{gone}, Removal: true})
+	if err == nil {
+		delete(i.removed, gone.ID)
+	}
+	return err
+}
+
+// table returns the record of a table for a change. The catalog is locked.
+func (i *installer) table(name string) (*catalog.Table, error) {
+	if i.closed {
+		return nil, errClosed()
+	}
+	r, ok := i.catalog.Contents().Tables[name]
+	if !ok {
+		return nil, noTable(name)
+	}
+	return r, nil
+}
+
+// backup returns a backup for a change. The catalog is locked.
+func (i *installer) backup(id string) (*catalog.Backup, error) {
+	if i.closed {
+		return nil, errClosed()
+	}
+	b, ok := i.catalog.Contents().Backups[id]
+	if !ok {
+		return nil, noBackup(id)
+	}
+	return b, nil
+}
+
+// vacant returns an error unless a table of that name can be created. The catalog is locked.
+func (i *installer) vacant(name string) error {
+	if i.closed {
+		return errClosed()
+	}
+	if _, ok := i.catalog.Contents().Tables[name]; ok {
+		return holdfast.Errorf(holdfast.Exists, "Table already exists: %s", name)
+	}
+	return nil
+}
+
+func errClosed() error { return holdfast.Errorf(holdfast.Closed, "the tables are closed") }
+
+// sourceOf returns the shards that a table is restored from.
+func (i *installer) sourceOf(r *catalog.Table) ([]*shard.Shard, error) {
+	i.catalog.Lock()
+	defer i.catalog.Unlock()
+	if r.Copy.Backup == "" {
+		return i.tables.table(r.Copy.Table).shards, nil
+	}
+	b := i.catalog.Contents().Backups[r.Copy.Backup]
+	return i.openParts(b.Shards, shard.Schema{Key: b.Backup.Table.Key})
+}
+
+// streamsOf returns the shards that the streams of a removed table are read from.
+func (i *installer) streamsOf(gone *catalog.Removed) []*shard.Shard {
+	i.catalog.Lock()
+	defer i.catalog.Unlock()
+	return i.removed[gone.ID]
+}
