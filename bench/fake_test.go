@@ -370,6 +370,7 @@ func fakeTables(address, dir string) {
 	os.MkdirAll(dir, 0o700)
 	file := filepath.Join(dir, "bulk")
 	var mu sync.Mutex
+	asked := 0
 	mux := func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		mu.Lock()
@@ -395,6 +396,9 @@ func fakeTables(address, dir string) {
 			answer = fmt.Sprintf(`{"Items":[],"ScannedCount":%d,"LastEvaluatedKey":{"id":{"S":"x"}}}`, page)
 		case "GetItem":
 			answer = `{"Item":{"name":{"S":"somebody"}}}`
+		case "Query":
+			asked++
+			answer = fmt.Sprintf(`{"Count":%d}`, asked%2) // the index is late each time
 		}
 		if inMode(refuses) && r.Header.Get("X-Amz-Target") == "DynamoDB_20120810.CreateTable" {
 			w.WriteHeader(400)

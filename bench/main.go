@@ -37,6 +37,7 @@ var parts = []part{
 	{"router", "requests per second and latencies through a router, compared with twemproxy", routers},
 	{"binary", "keys per second in batches of the text and of the binary protocol", binaryGetsPart},
 	{"tables", "requests per second to tables, compared with dynalite", tables},
+	{"builds", "what requests to tables cost with two builds of Holdfast, in turn", builds},
 	{"tablesbulk", "ten million items: write, kill, start, scan", tablesBulk},
 }
 

@@ -197,6 +197,11 @@ func TestPartsPrintTheirRows(t *testing.T) {
 			[]string{`holdfast +GetItem +\d+ +\d+ +[\d.]+ +[\d.]+ +[\d.]+\n`, `dynalite --path +Query +\d+ +\d{5,} +[\d.]+\n`}},
 		{"tables", []string{"-only", "PutItem", "-items", "50", "-connections", "1", "-rounds", "1", "-seconds", "0.05",
 			"-dynalite", none}, []string{`\nholdfast +PutItem +\d+ +\d+ +[\d.]+\n$`}},
+		{"builds", []string{"-items", "30", "-rounds", "1", "-seconds", "0.02"},
+			[]string{`GetItem, 64 connections +\d+ +\d+ +[\d.]+ +[\d.]+ +[\d.]+ +\S+\n`,
+				`CPU, PutItem by GetItem, 16 connections +\S+ +\S+ +\S+\n`, `query returns the item +[\d.]+ `}},
+		{"builds", []string{"-only", "lag", "-items", "30", "-rounds", "2", "-seconds", "0.02"},
+			[]string{`queries until then +[12]\.00 +[12]\.00 +2\.00 +2\.00 +\d+ +\d+\n`}},
 		{"tablesbulk", []string{"-items", "130", "-connections", "1"}, []string{`scanned, items +130\n`}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -208,6 +213,9 @@ func TestPartsPrintTheirRows(t *testing.T) {
 			args = append([]string{"-memcached", self}, args...)
 			if test.name == "tables" && !slices.Contains(args, "-dynalite") {
 				args = append(args, "-dynalite", self)
+			}
+			if test.name == "builds" {
+				args = append(args, "-before", self)
 			}
 			if test.name == "restart" {
 				args = append(args, "-dir", os.Getenv("TMPDIR"))
@@ -255,6 +263,7 @@ func TestPartsFail(t *testing.T) {
 		{"traces", dies, "holdfast replay: exit status 1"},
 		{"dip", few, "modulo: output of holdfast replay: 0 reports of 1 servers"},
 		{"tables", refuses, "holdfast: CreateTable: 400 {}"},
+		{"builds", refuses, "before: table groups-64: CreateTable: 400 {}"},
 		{"tablesbulk", refuses, "CreateTable: 400 {}"},
 		{"tablesbulk", loses, "items scanned; 130 were acknowledged"},
 	} {
@@ -275,6 +284,8 @@ func TestPartsFail(t *testing.T) {
 				args = append(args, "-dir", dir)
 			case "dip":
 				args = append(args, "-trace", filepath.Join(dir, "web12.trace.xz"))
+			case "builds":
+				args = append(args, "-before", self)
 			case "tables", "tablesbulk":
 				args = append(args, "-items", "130", "-connections", "1")
 			}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -104,30 +105,40 @@ type tableLoad struct {
 	name, operation string
 	items           int
 	body            func(i int) []byte
+	connections     int // 0: all
 }
+
+// writes reports whether its requests change items.
+func (l tableLoad) writes() bool { return l.operation != "GetItem" && l.operation != "Query" }
 
 const queried = 1000 // items of a Query
 
 func tableLoads(items int) []tableLoad {
 	value := strings.Repeat("v", 1000)
-	// Requests that follow each other concern items that are far apart, and all items in turn.
-	stride := 7919
-	if items%stride == 0 { // a multiple of this prime would leave items out
-		stride = 1
-	}
+	spread := spreadOver(items)
 	return []tableLoad{
-		{"GetItem", "GetItem", 1, func(i int) []byte {
-			return fmt.Appendf(nil, `{"TableName":"bench","Key":{"id":{"S":"user-%08d"}}}`, i*stride%items)
+		{name: "GetItem", operation: "GetItem", items: 1, body: func(i int) []byte {
+			return fmt.Appendf(nil, `{"TableName":"bench","Key":{"id":{"S":"user-%08d"}}}`, spread(i))
 		}},
-		{"PutItem", "PutItem", 1, func(i int) []byte {
+		{name: "PutItem", operation: "PutItem", items: 1, body: func(i int) []byte {
 			return fmt.Appendf(nil, `{"TableName":"bench",`+
-				`"Item":{"id":{"S":"user-%08d"},"n":{"N":"%d"},"value":{"S":"%s"}}}`, i*stride%items, i, value)
+				`"Item":{"id":{"S":"user-%08d"},"n":{"N":"%d"},"value":{"S":"%s"}}}`, spread(i), i, value)
 		}},
-		{"Query", "Query", queried, func(int) []byte {
+		{name: "Query", operation: "Query", items: queried, body: func(int) []byte {
 			return []byte(`{"TableName":"lists","KeyConditionExpression":"id = :i",` +
 				`"ExpressionAttributeValues":{":i":{"S":"one"}}}`)
 		}},
 	}
+}
+
+// spreadOver returns a function that goes through all items, in an order in which those that follow
+// each other are far apart.
+func spreadOver(items int) func(i int) int {
+	stride := 7919
+	if items%stride == 0 { // a multiple of this prime would leave items out
+		stride = 1
+	}
+	return func(i int) int { return i * stride % items }
 }
 
 // A tableRun is a server with filled tables, the connections to it, and the measurements.
@@ -137,24 +148,31 @@ type tableRun struct {
 	next    atomic.Int64
 	rate    map[string][]float64 // requests per second, by load
 	cpu     map[string][]float64 // µs of the server's processor time per request, by load
+	written map[string][]float64 // bytes that the server caused to be written to disks per request, by load
 }
 
 // startTables starts a server on a free port and fills its tables.
 func startTables(ctx context.Context, p spec, connections, items int) (*tableRun, error) {
+	r, err := connectTables(ctx, p, connections)
+	if err != nil {
+		return r, err
+	}
+	return r, r.fill(items)
+}
+
+// connectTables starts a server on a free port and connects to it.
+func connectTables(ctx context.Context, p spec, connections int) (*tableRun, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
 	address := l.Addr().String()
 	l.Close()
-	r := &tableRun{rate: map[string][]float64{}, cpu: map[string][]float64{}}
+	r := &tableRun{rate: map[string][]float64{}, cpu: map[string][]float64{}, written: map[string][]float64{}}
 	if r.server, err = p.launch(address); err != nil {
 		return nil, err
 	}
-	if err := r.connect(ctx, connections); err != nil {
-		return r, err
-	}
-	return r, r.fill(items)
+	return r, r.connect(ctx, connections)
 }
 
 // connect waits until the server answers.
@@ -251,31 +269,60 @@ func (r *tableRun) redial() (err error) {
 	return nil
 }
 
-// measure sends requests on all connections for the given time.
+// each calls f for each of the first connections, in goroutines, and returns the errors of all.
+func (r *tableRun) each(connections int, f func(lane int, c *dynamoClient) error) error {
+	var wait sync.WaitGroup
+	errs := make([]error, connections)
+	for i, c := range r.clients[:connections] {
+		wait.Go(func() { errs[i] = f(i, c) })
+	}
+	wait.Wait()
+	return errors.Join(errs...)
+}
+
+// measure sends requests for the given time.
 func (r *tableRun) measure(l tableLoad, length time.Duration) error {
 	if err := r.redial(); err != nil {
 		return err
 	}
-	var wait sync.WaitGroup
-	errs := make([]error, len(r.clients))
 	var asked atomic.Int64
-	before, start := r.cpuMicros(), time.Now()
-	for i, c := range r.clients {
-		wait.Go(func() {
-			n := int64(0)
-			for time.Since(start) < length && errs[i] == nil {
-				_, errs[i] = c.ask(l.operation, l.body(int(r.next.Add(1))))
-				n++
+	cpu, written, start := r.cpuMicros(), r.writtenBytes(), time.Now()
+	err := r.each(min(cmp.Or(l.connections, len(r.clients)), len(r.clients)), func(_ int, c *dynamoClient) error {
+		for time.Since(start) < length {
+			if _, err := c.ask(l.operation, l.body(int(r.next.Add(1)))); err != nil {
+				return err
 			}
-			asked.Add(n)
-		})
-	}
-	wait.Wait()
+			asked.Add(1)
+		}
+		return nil
+	})
 	took := time.Since(start).Seconds()
 	n := float64(asked.Load())
 	r.rate[l.name] = append(r.rate[l.name], n/took)
-	r.cpu[l.name] = append(r.cpu[l.name], (r.cpuMicros()-before)/n)
-	return errors.Join(errs...)
+	r.cpu[l.name] = append(r.cpu[l.name], (r.cpuMicros()-cpu)/n)
+	r.written[l.name] = append(r.written[l.name], (r.writtenBytes()-written)/n)
+	return err
+}
+
+// writtenBytes is how many bytes the process has caused to be written to disks; 0 if the system
+// doesn't report it.
+func (s *server) writtenBytes() float64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", s.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	return writtenOf(text)
+}
+
+// writtenOf finds the bytes written in the text of /proc/PID/io.
+func writtenOf(text []byte) float64 {
+	for line := range bytes.Lines(text) {
+		if value, ok := bytes.CutPrefix(line, []byte("write_bytes:")); ok {
+			n, _ := strconv.ParseFloat(string(bytes.TrimSpace(value)), 64)
+			return n
+		}
+	}
+	return 0
 }
 
 // ticksPerSecond is USER_HZ, the unit of times in /proc, which Linux fixes.
