@@ -70,6 +70,14 @@ type contents struct {
 	faults  []string                     // that the scans have shown
 }
 
+// keyNames are the names of a table's key attributes.
+func keyNames(t *testing.T, d *dynamo, table string) []string {
+	t.Helper()
+	var answer struct{ Table described }
+	d.must(t, "DescribeTable", fmt.Sprintf(`{"TableName":%q}`, table), &answer)
+	return answer.Table.keyNames()
+}
+
 // readContents scans a table and its indexes, in small pages. Nothing may write meanwhile.
 func readContents(t *testing.T, d *dynamo, table string) contents {
 	t.Helper()
