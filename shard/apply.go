@@ -117,6 +117,9 @@ func (e *entry) apply(b *pebble.Batch) error {
 	if e.body != nil {
 		e.body.install(e)
 	}
+	if sh.recent != nil {
+		sh.recent.add(e)
+	}
 	for i := range e.effects {
 		sh.sequencer.marks[stripeOf(e.effects[i].key.Hash())].Store(index)
 	}
@@ -138,6 +141,7 @@ func (e *entry) applyBody(b *pebble.Batch) error {
 // applyEffects adds the items and the changes, as made at a time, and counts them.
 func (e *entry) applyEffects(b *pebble.Batch, at int64) error {
 	e.next.add(&e.delta, e.schema)
+	e.changed = at
 	for n := range e.effects {
 		p := holdfast.Position{Index: e.tx.Index, N: uint32(n)}
 		err := errors.Join(

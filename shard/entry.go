@@ -23,6 +23,7 @@ type entry struct {
 	body    body     // what it does beside its effects; nil: it is a commit
 	delta   delta    // set by stage
 	next    tally    // the shard's after the entry; set by apply
+	changed int64    // the time of its changes; set by applyEffects
 
 	// What the log gives it.
 	tx holdfast.TxID
@@ -73,6 +74,10 @@ type body interface {
 
 // decodeBody decodes the body of an entry of a kind other than commit.
 func decodeBody(k entryKind, r *reader) (body, error) {
+	switch k {
+	case entryFollow:
+		return decodeFollow(r)
+	}
 	return nil, holdfast.Errorf(holdfast.Corrupt, "an entry of the log is of an unknown kind, %d", k)
 }
 

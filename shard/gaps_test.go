@@ -3,6 +3,7 @@ package shard
 import (
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -239,7 +240,7 @@ func (g *gappyLog) trimSome() {
 	g.t.Helper()
 	for _, c := range g.made {
 		for by := int64(-1); by <= 1; by++ {
-			to, err := g.shard.history.trimmedTo(c.tally + by)
+			to, err := g.shard.history.trimmedTo(c.tally+by, math.MaxUint64)
 			if err != nil {
 				g.t.Fatal(err)
 			}

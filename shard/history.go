@@ -239,8 +239,8 @@ func (h *history) lastBefore(
 }
 
 // trimmedTo returns what h.trim becomes if all changes of transactions before a time are removed,
-// but for the newest one on disk.
-func (h *history) trimmedTo(nanos int64) (trimming, error) {
+// but for the newest one on disk, and for those from the transaction floor on.
+func (h *history) trimmedTo(nanos int64, floor uint64) (trimming, error) {
 	h.sequencer.mu.Lock()
 	now := h.trim
 	h.sequencer.mu.Unlock()
@@ -253,7 +253,7 @@ func (h *history) trimmedTo(nanos int64) (trimming, error) {
 	if err != nil || !ok || newest.Index <= now.oldest {
 		return now, err
 	}
-	last, t, ok, err := h.lastBefore(it, now.oldest, newest.Index, nanos)
+	last, t, ok, err := h.lastBefore(it, now.oldest, min(newest.Index, floor), nanos)
 	if err != nil || !ok {
 		return now, err
 	}

@@ -47,6 +47,22 @@ type Schema struct {
 	Key     item.KeySchema
 	Indexes []item.Index
 	TTL     string // the attribute with the second since 1970 after which an item has expired; "" is none
+
+	// Of, unless it is nil, says that the shard is one of a global index, whose table's key is Key: its
+	// items are the entries. It has no indexes then.
+	Of *item.Index
+}
+
+// keyOf returns the key at which an item is.
+func (s *Schema) keyOf(it item.Item) (item.Key, error) {
+	if s.Of == nil {
+		return s.Key.Key(it)
+	}
+	key, _, ok := s.Of.Entry(s.Key, it)
+	if !ok {
+		return nil, holdfast.Errorf(holdfast.Corrupt, "it is no entry of index %d", s.Of.ID)
+	}
+	return key, nil
 }
 
 // A Write is what a commit does with one item.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"holdfast"
 )
@@ -47,6 +48,26 @@ type watermark struct {
 	at   atomic.Uint64
 	mu   sync.Mutex
 	rise chan struct{} // closed at the next rise; nil if nobody waits; guarded by mu
+
+	// For followers, whose lag counts from there; guarded by mu.
+	now   func() time.Time // nil: there are none
+	since time.Time        // of the first rise behind the last takeTime; zero: there was none
+}
+
+// keepTime has the watermark note the time of rises from now on; nil: no longer.
+func (w *watermark) keepTime(now func() time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.now, w.since = now, time.Time{}
+}
+
+// takeTime returns the time of the first rise since the last call; zero: there was none.
+func (w *watermark) takeTime() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	since := w.since
+	w.since = time.Time{}
+	return since
 }
 
 // raise sets the watermark to at least index.
@@ -57,6 +78,9 @@ func (w *watermark) raise(index uint64) {
 		return
 	}
 	w.at.Store(index)
+	if w.now != nil && w.since.IsZero() {
+		w.since = w.now()
+	}
 	if w.rise != nil {
 		close(w.rise)
 		w.rise = nil

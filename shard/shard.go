@@ -24,7 +24,11 @@ type Shard struct {
 	schema  atomic.Pointer[schema]
 
 	sequencer sequencer
-	tally     tally // after the last transaction; guarded by sequencer.mu
+	tally     tally   // after the last transaction; guarded by sequencer.mu
+	recent    *recent // nil: the shard has no followers; guarded by sequencer.mu
+
+	// follows is how far the shard follows its sources, if it has any; guarded by sequencer.mu.
+	follows follows
 }
 
 // A schema is a Schema, and whether any of its indexes still lacks entries.
@@ -88,6 +92,9 @@ func (sh *Shard) load() error {
 		if sh.history.trim, err = decodeTrimming(raw); err != nil {
 			return sh.engine.damaged(sh.id, []byte(metaTrim), err)
 		}
+	}
+	if err := sh.follows.load(sh.engine, sh.id); err != nil {
+		return err
 	}
 	return sh.loadNewest()
 }

@@ -2,13 +2,14 @@ package shard
 
 import (
 	"context"
+	"math"
 
 	"holdfast"
 )
 
 // Trim removes the changes that are older than Options.LogAge from the logs of all open shards, and
 // then, if all logs together have more than Options.LogBytes, the oldest changes. Each shard keeps
-// its newest transaction.
+// its newest transaction, and the changes that a follower hasn't applied.
 func (s *Store) Trim(ctx context.Context) error {
 	if err := s.gate.enter(); err != nil {
 		return err
@@ -82,9 +83,10 @@ func (s *Store) cutoff(ctx context.Context, from, bytes int64) (int64, error) {
 	return high, nil
 }
 
-// loggedFrom returns how many bytes of the log would be kept if it were trimmed to a time.
+// loggedFrom returns how many bytes of the log would be kept if it were trimmed to a time, and no
+// follower needed more: then what one follower keeps doesn't cost other shards their changes.
 func (sh *Shard) loggedFrom(nanos int64) (int64, error) {
-	to, err := sh.history.trimmedTo(nanos)
+	to, err := sh.history.trimmedTo(nanos, math.MaxUint64)
 	if err != nil {
 		return 0, err
 	}
@@ -104,7 +106,7 @@ func (sh *Shard) trimTo(ctx context.Context, nanos int64) error {
 	if sh.isDropped() {
 		return nil
 	}
-	to, err := sh.history.trimmedTo(nanos)
+	to, err := sh.history.trimmedTo(nanos, floor(sh))
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,259 @@
+package shard
+
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"holdfast"
+	"holdfast/item"
+)
+
+// A Follow is a step of a shard whose items follow from the changes of other shards, its sources,
+// as the entries of a global index follow from the items of its table.
+type Follow struct {
+	Source holdfast.ShardID
+	From   uint64   // what the shard has applied of the source: its Progress.Applied
+	To     Progress // what it has applied afterwards
+
+	// What the step does: no key may be in it twice. Puts that are there already are overwritten, and
+	// deletes of what isn't there do nothing, but Count must be right nevertheless.
+	Puts    []Keyed
+	Deletes []item.Key
+	Count   Count // by how much the items of the shard, and their bytes, change
+
+	Fill bool // the step adds items of a backfill, which may wait while the disk is full
+}
+
+// A Keyed is an item with its key.
+type Keyed struct {
+	Key  item.Key
+	Item item.Item
+}
+
+// A Progress is how far a shard follows a source. The zero Progress has applied nothing: its
+// backfill begins.
+//
+// A backfill adds the source's items in order of their keys. Meanwhile the shard follows the
+// changes of items whose keys are less than Below, and ignores the others, which it will find
+// changed when it comes to them.
+type Progress struct {
+	Applied uint64   // all changes of the source's transactions up to this one, as far as they are followed
+	Below   item.Key // items with keys less than this were added, unless Whole
+	Whole   bool     // all items were: the backfill is done
+}
+
+// Covers reports whether the shard follows changes of the source's item at a key.
+func (p Progress) Covers(key item.Key) bool { return p.Whole || string(key) < string(p.Below) }
+
+// In a log, a step has the source (8 bytes), From (a varint), the form of To, both numbers of Count
+// (varints with signs), the number of puts and for each the key and the item in the form of
+// item.Append, and the number of deletes and for each the key (numbers are varints; keys and items
+// are preceded by their lengths, varints).
+func (f *Follow) appendTo(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint64(dst, uint64(f.Source))
+	dst = binary.AppendUvarint(dst, f.From)
+	dst = f.To.appendTo(dst)
+	dst = binary.AppendVarint(dst, f.Count.Items)
+	dst = binary.AppendVarint(dst, f.Count.Bytes)
+	dst = binary.AppendUvarint(dst, uint64(len(f.Puts)))
+	for i := range f.Puts {
+		dst = appendText(dst, string(f.Puts[i].Key))
+		dst = appendText(dst, string(item.Append(nil, f.Puts[i].Item)))
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(f.Deletes)))
+	for _, key := range f.Deletes {
+		dst = appendText(dst, string(key))
+	}
+	return dst
+}
+
+// decodeFollow decodes a step.
+func decodeFollow(r *reader) (*followBody, error) {
+	f := &followBody{}
+	f.Source, f.From, f.To = holdfast.ShardID(r.fixed()), r.uvarint(), readProgress(r)
+	f.Count = Count{Items: r.varint(), Bytes: r.varint()}
+	for n := r.uvarint(); n > 0 && !r.bad; n-- {
+		key := item.Key(r.text())
+		it, err := item.Decode(r.text())
+		if err != nil {
+			return nil, errEntry()
+		}
+		f.Puts = append(f.Puts, Keyed{Key: key, Item: it})
+	}
+	for n := r.uvarint(); n > 0 && !r.bad; n-- {
+		f.Deletes = append(f.Deletes, item.Key(r.text()))
+	}
+	return f, nil
+}
+
+// appendTo appends the progress in the form that it has on disk and in a log: Applied (a varint), a
+// byte that is 1 if it is whole, and Below, preceded by its length (a varint).
+func (p Progress) appendTo(dst []byte) []byte {
+	dst = binary.AppendUvarint(dst, p.Applied)
+	whole := byte(0)
+	if p.Whole {
+		whole = 1
+	}
+	dst = append(dst, whole)
+	return appendText(dst, string(p.Below))
+}
+
+func readProgress(r *reader) Progress {
+	return Progress{Applied: r.uvarint(), Whole: r.octet() == 1, Below: item.Key(r.text())}
+}
+
+// progressVersion is the first byte of a Progress on disk.
+const progressVersion = 1
+
+func decodeProgress(raw string) (Progress, error) {
+	if raw == "" || raw[0] != progressVersion {
+		return Progress{}, errLog()
+	}
+	r := reader{rest: raw[1:]}
+	p := readProgress(&r)
+	if r.bad || r.rest != "" {
+		return Progress{}, errLog()
+	}
+	return p, nil
+}
+
+// Follow does a step. Readers see all of it or nothing, and see it when Follow returns. It isn't
+// synced: after a crash the shard's Progress says whether it is there, and its changes can be read
+// from the source again, which is on disk. So the source's changes must be durable.
+//
+// The error is Invalid if the shard isn't at f.From, and nothing is changed. A step may use the
+// reserve of a full disk, as removals may, since it follows from what was accepted. One that fills
+// gets Full.
+func (sh *Shard) Follow(f Follow) error {
+	s := sh.store
+	if err := s.gate.enter(); err != nil {
+		return err
+	}
+	defer s.gate.leave()
+	sh.schemas.RLock()
+	defer sh.schemas.RUnlock()
+	if sh.isDropped() {
+		return errDropped(sh.id)
+	}
+	b := s.engine.db.NewBatch()
+	defer b.Close()
+	e := &entry{shard: sh, schema: sh.schema.Load(), body: &followBody{f}}
+	if err := e.stage(b, nil); err != nil {
+		return err
+	}
+	admit := s.space.admitRemoval
+	if f.Fill {
+		admit = s.space.admit
+	}
+	if err := admit(b.Len()); err != nil {
+		return err
+	}
+	return s.entries.proposeLazily(b, []*entry{e})
+}
+
+// A followBody is the body of a step's entry.
+type followBody struct{ Follow }
+
+func (f *followBody) kind() entryKind { return entryFollow }
+
+func (f *followBody) appendTo(dst []byte) []byte { return f.Follow.appendTo(dst) }
+
+// stage implements body.
+func (f *followBody) stage(e *entry, b *pebble.Batch, _ pebble.Reader) error {
+	e.delta.items, e.delta.bytes = f.Count.Items, f.Count.Bytes
+	for i := range f.Puts {
+		raw := item.Append(nil, f.Puts[i].Item)
+		key := f.Puts[i].Key
+		op := b.SetDeferred(prefixBytes+len(key), copiedBytes+len(raw))
+		appendItemKey(op.Key[:0], e.shard.id, key)
+		copy(op.Value[len(appendPosition(op.Value[:0], holdfast.Position{})):], raw)
+		if err := op.Finish(); err != nil {
+			return err
+		}
+		e.delta.hashes = append(e.delta.hashes, key.Hash())
+	}
+	for _, key := range f.Deletes {
+		op := b.DeleteDeferred(prefixBytes + len(key))
+		appendItemKey(op.Key[:0], e.shard.id, key)
+		if err := op.Finish(); err != nil {
+			return err
+		}
+		e.delta.hashes = append(e.delta.hashes, key.Hash())
+	}
+	return nil
+}
+
+// copiedBytes is the length of the position of an item that no change of its shard made.
+const copiedBytes = 2
+
+// apply implements body. It adds how far the shard follows the source.
+func (f *followBody) apply(e *entry, b *pebble.Batch) error {
+	sh := e.shard
+	if is := sh.follows[f.Source]; is.Applied != f.From {
+		return holdfast.Errorf(holdfast.Invalid, "shard %d has applied %d of shard %d, not %d",
+			sh.id, is.Applied, f.Source, f.From)
+	}
+	if f.To.Applied < f.From {
+		return holdfast.Errorf(holdfast.Invalid, "shard %d can't go back to %d of shard %d", sh.id, f.To.Applied, f.Source)
+	}
+	e.next.add(&e.delta, e.schema)
+	return b.Set(sourceKey(sh.id, f.Source), f.To.appendTo([]byte{progressVersion}), nil)
+}
+
+// install implements body. What was applied is as durable as its readers need it to be, since it
+// follows from what is durable: none waits for a sync.
+func (f *followBody) install(e *entry) {
+	e.shard.sequencer.durable.raise(e.tx.Index)
+	e.shard.follows.set(f.Source, f.To)
+}
+
+// Progress returns how far the shard follows a source.
+func (sh *Shard) Progress(source holdfast.ShardID) Progress {
+	sh.sequencer.mu.Lock()
+	defer sh.sequencer.mu.Unlock()
+	return sh.follows[source]
+}
+
+// metaSource, and the source's ID (8 bytes), is the name of how far a shard follows it.
+const metaSource = "source/"
+
+func sourceKey(id, source holdfast.ShardID) []byte {
+	return binary.BigEndian.AppendUint64(metaKey(id, metaSource), uint64(source))
+}
+
+// A follows is how far a shard follows each of its sources.
+type follows map[holdfast.ShardID]Progress
+
+// load reads what a shard has on disk; nil: it follows none.
+func (f *follows) load(e *engine, id holdfast.ShardID) error {
+	lower, upper := sourceKey(id, 0), append(sourceKey(id, math.MaxUint64), 0)
+	it, err := e.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return e.fault("opening a shard", err)
+	}
+	defer it.Close()
+	for ok := it.First(); ok; ok = it.Next() {
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return e.fault("opening a shard", err)
+		}
+		p, err := decodeProgress(string(value))
+		if err == nil && len(it.Key()) != len(lower) {
+			err = errLog()
+		}
+		if err != nil {
+			return e.damaged(id, it.Key(), err)
+		}
+		f.set(holdfast.ShardID(binary.BigEndian.Uint64(it.Key()[len(lower)-8:])), p)
+	}
+	return e.fault("opening a shard", it.Error())
+}
+
+func (f *follows) set(source holdfast.ShardID, p Progress) {
+	if *f == nil {
+		*f = follows{}
+	}
+	(*f)[source] = p
+}
