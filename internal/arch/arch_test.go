@@ -24,7 +24,7 @@ var rows = [][]string{
 		"cache", "route", "upstream", "shard", "cluster", "feed", "rpc", "partiql",
 		"tool/replay", "tool/topology", "tool/transfer",
 	},
-	{"catalog"},
+	{"catalog", "index"},
 	{"table", "router", "group", "config/mcrouter", "config/twemproxy", "feed/mysql", "feed/postgres", "feed/tables"},
 	{"config", "server", "dynamodb", "console"},
 	{"node", "sim"},

@@ -1,0 +1,172 @@
+package index
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"holdfast"
+	"holdfast/item"
+	"holdfast/shard"
+)
+
+const (
+	stepChanges = 1024        // about how many changes are read at once
+	retryWait   = time.Second // between a link's failure and its next attempt
+
+	// laggard is how many transactions the position of a shard of an index on disk may be behind what
+	// was found to have nothing for it. A restart reads so many again.
+	laggard = 1024
+)
+
+// A source is a shard of a table, whose changes one goroutine takes to the table's indexes.
+type source struct {
+	shard  *shard.Shard
+	reader *shard.Follower
+	key    item.KeySchema
+	lags   *lags
+	log    *slog.Logger
+	now    func() time.Time
+	woken  chan struct{} // has an element when links were added
+
+	stepChanges, fillItems int
+
+	mu    sync.Mutex // guards links and what is in them; held during a step
+	links []*link
+}
+
+// newSource returns a source whose goroutine doesn't run yet.
+func newSource(sh *shard.Shard, o Options, g *lags) *source {
+	return &source{
+		shard: sh, reader: shard.NewFollower(sh, 0), key: o.Key, lags: g, log: o.Log, now: o.Now,
+		woken: make(chan struct{}, 1), stepChanges: o.stepChanges, fillItems: o.fillItems,
+	}
+}
+
+func (s *source) add(l *link) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.links = append(s.links, l)
+	select {
+	case s.woken <- struct{}{}:
+	default:
+	}
+}
+
+func (s *source) remove(l *link) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.links = slices.DeleteFunc(s.links, func(o *link) bool { return o == l })
+}
+
+// close writes how far the indexes are, so that the next start reads nothing again.
+func (s *source) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.links {
+		_ = l.mark(0) // after an error the next start reads the changes again
+	}
+	s.reader.Close()
+}
+
+// run takes changes to the indexes until ctx ends or the source is dropped.
+func (s *source) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		at, retry := s.step(ctx)
+		var more <-chan struct{}
+		if at < math.MaxUint64 {
+			if more = s.reader.More(at); more == nil {
+				continue
+			}
+		}
+		var timer <-chan time.Time
+		if retry > 0 {
+			timer = time.After(retry)
+		}
+		select {
+		case <-more:
+		case <-s.woken:
+		case <-timer:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// step takes each link one step on. It returns up to where the links have applied the source's
+// changes that can go on, math.MaxUint64 if none can, and after which time a link that failed can
+// be tried again; 0: none failed.
+func (s *source) step(ctx context.Context) (at uint64, retry time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	since := s.reader.Since()
+	at = math.MaxUint64
+	var last read
+	applied := 0
+	for _, l := range s.links {
+		if wait := l.retry.Sub(now); wait > 0 {
+			retry = max(retry, wait)
+			continue
+		}
+		n, err := l.step(ctx, &last)
+		applied = max(applied, n)
+		if err != nil && ctx.Err() == nil {
+			l.fail(err, now)
+			retry = max(retry, retryWait)
+			continue
+		}
+		l.failure = ""
+		if l.whole() {
+			at = min(at, l.at.load())
+		} else {
+			at = 0 // there is more to do at once
+		}
+	}
+	if applied > 0 && !since.IsZero() {
+		s.lags.add(s.now().Sub(since), applied)
+	}
+	s.release()
+	return at, retry
+}
+
+// release says what is needed no longer of the source's changes.
+func (s *source) release() {
+	kept, read := s.reader.Durable(), uint64(math.MaxUint64)
+	for _, l := range s.links {
+		kept, read = min(kept, l.kept()), min(read, l.at.load())
+	}
+	s.reader.Applied(kept)
+	s.reader.Release(min(read, s.reader.Durable()))
+}
+
+// A read is changes that were read for one link, which the others mostly need too.
+type read struct {
+	done     bool
+	from, to uint64
+	changes  []shard.Change
+}
+
+// get returns the source's changes behind from, up to upTo.
+func (r *read) get(s *source, from, upTo uint64) (changes []shard.Change, to uint64, err error) {
+	if r.done && r.from == from && r.to <= upTo {
+		return r.changes, r.to, nil
+	}
+	changes, to, err = s.reader.Changes(from, upTo, s.stepChanges)
+	*r = read{done: err == nil, from: from, to: to, changes: changes}
+	return changes, to, err
+}
+
+// fail notes a failure, and logs it unless it is that of the last attempt.
+func (l *link) fail(err error, now time.Time) {
+	l.retry = now.Add(retryWait)
+	if err.Error() == l.failure || errors.Is(err, holdfast.Closed) {
+		return
+	}
+	l.failure = err.Error()
+	l.source.log.Error("an index doesn't follow its table, and tries again",
+		"index", l.index.Index.Index.Name, "shard", uint64(l.source.shard.ID()), "err", err)
+}
