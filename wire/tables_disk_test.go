@@ -21,7 +21,9 @@ const (
 // TestTablesOnAFullDisk fills a disk with items until writes are refused, and then the rest with a
 // file, as another program would. Reads continue all the time, and a table can be deleted until
 // another program has taken the last bytes. When there is space again, writes are accepted, and a
-// start finds every acknowledged item.
+// start finds every acknowledged item. Half of the items are written by transactions that write
+// another one, with global indexes, to a second table: both are there or none, and so are their
+// entries.
 func TestTablesOnAFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	if err := mountMemory(dir, fmt.Sprintf("size=%d", diskBytes)); err != nil {
@@ -33,7 +35,7 @@ func TestTablesOnAFullDisk(t *testing.T) {
 		}
 	})
 	file := filepath.Join(t.TempDir(), "holdfast.yaml")
-	configuration := fmt.Appendf(nil, "tables: {reserve: %d, cache: 8MiB}\n", reserveBytes)
+	configuration := fmt.Appendf(nil, "tables: {reserve: %d, cache: 8MiB, new_shards: 3}\n", reserveBytes)
 	if err := os.WriteFile(file, configuration, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -44,6 +46,8 @@ func TestTablesOnAFullDisk(t *testing.T) {
 	d.active(t, "full")
 	d.must(t, "CreateTable", tableOfNumbers("spare"), nil)
 	d.active(t, "spare")
+	d.must(t, "CreateTable", beside, nil)
+	d.active(t, "beside")
 
 	written := fillTable(t, d)
 	t.Logf("%d items of 100 KB fit", written)
@@ -57,6 +61,10 @@ func TestTablesOnAFullDisk(t *testing.T) {
 	if err := d.ask("PutItem", fullItem(written), nil); !isFull(err) {
 		t.Errorf("a put on a full disk: got %v; want it refused", err)
 	}
+	if err := d.ask("TransactWriteItems", bothItems(written), nil); !isFull(err) {
+		t.Errorf("a transaction on a full disk: got %v; want it refused", err)
+	}
+	expectBeside(t, d, written)
 	if err := d.ask("CreateTable", tableOfNumbers("next"), nil); !isFull(err) {
 		t.Errorf("a table on a full disk: got %v; want it refused", err)
 	}
@@ -74,6 +82,7 @@ func TestTablesOnAFullDisk(t *testing.T) {
 	for i := range written {
 		expectItem(t, d, i)
 	}
+	expectBeside(t, d, written)
 	d.must(t, "CreateTable", tableOfNumbers("next"), nil)
 	d.must(t, "DeleteTable", `{"TableName":"full"}`, nil)
 	eventually(t, "writes are accepted again", func() bool {
@@ -83,6 +92,47 @@ func TestTablesOnAFullDisk(t *testing.T) {
 		}
 		return err == nil
 	})
+	d.must(t, "TransactWriteItems", strings.Replace(bothItems(written+1), `"full"`, `"next"`, 1), nil)
+	expectIndexes(t, d, "beside")
+}
+
+// beside is a request that creates the table whose items are written together with others.
+const beside = `{"TableName":"beside","BillingMode":"PAY_PER_REQUEST",
+	"AttributeDefinitions":[{"AttributeName":"id","AttributeType":"N"},{"AttributeName":"g","AttributeType":"N"},
+		{"AttributeName":"h","AttributeType":"N"}],
+	"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}],
+	"GlobalSecondaryIndexes":[
+		{"IndexName":"by-g","Projection":{"ProjectionType":"ALL"},"KeySchema":[{"AttributeName":"g","KeyType":"HASH"}]},
+		{"IndexName":"by-h","Projection":{"ProjectionType":"KEYS_ONLY"},"KeySchema":[{"AttributeName":"h","KeyType":"HASH"}]}]}`
+
+// bothItems is a transaction of an item of each table. Each fourth has a token.
+func bothItems(i int) string {
+	token := ""
+	if i%4 == 1 {
+		token = fmt.Sprintf(`"ClientRequestToken":"token-%d",`, i)
+	}
+	return fmt.Sprintf(`{%s"TransactItems":[{"Put":%s},{"Put":{"TableName":"beside",
+		"Item":{"id":{"N":"%d"},"g":{"N":"%d"},"h":{"N":"%d"}}}}]}`, token, fullItem(i), i, i%97, i%89)
+}
+
+// expectBeside fails unless the second table has the items of the acknowledged transactions and no
+// others, and its indexes the entries of these.
+func expectBeside(t *testing.T, d *dynamo, written int) {
+	t.Helper()
+	got := map[string]bool{}
+	for _, it := range scanAll(t, d, "beside", "") {
+		got[scalar(it["id"])] = true
+	}
+	for i := 1; i < written; i += 2 {
+		if !got[fmt.Sprint(i)] {
+			t.Errorf("item %d of the transactions isn't there", i)
+		}
+		delete(got, fmt.Sprint(i))
+	}
+	if len(got) > 0 {
+		t.Errorf("got items %v of transactions that were refused", got)
+	}
+	expectIndexes(t, d, "beside")
 }
 
 // tableOfNumbers is a request that creates a table with numbers as keys.
@@ -114,11 +164,16 @@ func isFull(err error) bool {
 	return errors.As(err, &r) && r.status == http.StatusServiceUnavailable && strings.Contains(r.Text, "disk is full")
 }
 
-// fillTable puts items until one is refused, and returns how many were stored.
+// fillTable puts items until one is refused, every other by a transaction, and returns how many
+// were stored.
 func fillTable(t *testing.T, d *dynamo) int {
 	t.Helper()
 	for i := range diskBytes / (100 << 10) {
-		if err := d.ask("PutItem", fullItem(i), nil); isFull(err) {
+		operation, body := "PutItem", fullItem(i)
+		if i%2 == 1 {
+			operation, body = "TransactWriteItems", bothItems(i)
+		}
+		if err := d.ask(operation, body, nil); isFull(err) {
 			return i
 		} else if err != nil {
 			t.Fatalf("put %d: %v", i, err)
