@@ -8,6 +8,10 @@ import (
 // A ShardID names a shard for good: it is never given to another. 0 is none.
 type ShardID uint64
 
+// A SpaceID names a space for good: the keys of a table, of a backup or of a global index, which
+// shards divide among them. Its number is drawn from the same counter as the IDs of shards. 0 is none.
+type SpaceID uint64
+
 // A TxID is the transaction ID of a commit: its place in the log of its shard, which is a logical
 // time and never a clock reading. Those of one shard are compared by Index. Term is that of the
 // leader that gave the index; with one replica it is always 1.

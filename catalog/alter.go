@@ -82,7 +82,7 @@ func (r *Table) alterBilling(a *Alteration) error {
 			return invalid("One or more parameter values were invalid: ProvisionedThroughput must be specified when " +
 				"BillingMode is PROVISIONED")
 		}
-		if without := r.indexesWithout(a); len(without) > 0 {
+		if without := r.Table.indexesWithout(a); len(without) > 0 {
 			return invalid("One or more parameter values were invalid: ProvisionedThroughput must be specified for index: %s",
 				strings.Join(without, ","))
 		}
@@ -97,9 +97,9 @@ func (r *Table) alterBilling(a *Alteration) error {
 }
 
 // indexesWithout returns the global indexes for which the alteration gives no throughput.
-func (r *Table) indexesWithout(a *Alteration) []string {
+func (d *Description) indexesWithout(a *Alteration) []string {
 	var without []string
-	for _, x := range r.Table.Indexes {
+	for _, x := range d.Indexes {
 		given := slices.ContainsFunc(a.Indexes, func(c IndexAlteration) bool {
 			return c.Delete == x.Index.Name || c.Update != nil && c.Update.Name == x.Index.Name && c.Update.Throughput != nil
 		})

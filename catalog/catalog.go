@@ -28,7 +28,7 @@ type Catalog struct {
 	// change.
 	mu   sync.Mutex
 	is   Contents
-	next holdfast.ShardID // the next ID that no shard has had; is.Next is what of it is saved
+	next holdfast.ShardID // the next ID that no shard or space has had; up to is.Next
 }
 
 // Open reads the catalog that is on a disk.
@@ -63,12 +63,9 @@ func (c *Catalog) Update(ctx context.Context, v Revision) error {
 	return c.Commit(ctx, v)
 }
 
-// Commit saves a revision, and the IDs that were taken for it, and then applies it. It is called
-// between Lock and Unlock. After an error the contents are as before; the IDs aren't used again.
+// Commit saves a revision and then applies it. It is called between Lock and Unlock. After an error
+// the contents are as before.
 func (c *Catalog) Commit(ctx context.Context, v Revision) error {
-	if c.next != c.is.Next {
-		v.next = c.next
-	}
 	if err := c.disk.SaveRecords(ctx, v.records(), v.Removal); err != nil {
 		return err
 	}
@@ -76,13 +73,32 @@ func (c *Catalog) Commit(ctx context.Context, v Revision) error {
 	return nil
 }
 
-// NewShards returns IDs for n shards that split all hashes evenly. The next Commit saves that they
-// are taken. It is called between Lock and Unlock.
-func (c *Catalog) NewShards(n int) []Part {
-	parts := make([]Part, n)
-	for i := range parts {
-		parts[i] = Part{ID: c.next, Start: startOf(i, n)}
+// NewSpace draws the IDs of a space and of a shard for each of the ranges that divide it. It is
+// called between Lock and Unlock. They aren't drawn again, whatever becomes of them: a shard that
+// was opened may be on disk although the revision with its record was never saved.
+func (c *Catalog) NewSpace(ctx context.Context, ranges []Range) (holdfast.SpaceID, []Shard, error) {
+	if err := c.reserve(ctx, 1+len(ranges)); err != nil {
+		return 0, nil, err
+	}
+	space := holdfast.SpaceID(c.next)
+	c.next++
+	shards := make([]Shard, len(ranges))
+	for i, r := range ranges {
+		shards[i] = Shard{ID: c.next, Range: r}
 		c.next++
 	}
-	return parts
+	return space, shards, nil
+}
+
+// reservedIDs is how many IDs are saved as drawn before they are, so that drawing some seldom takes
+// a sync. A start leaves out what is left of them.
+const reservedIDs = 256
+
+// reserve saves that n IDs are drawn.
+func (c *Catalog) reserve(ctx context.Context, n int) error {
+	end := c.next + holdfast.ShardID(n)
+	if end <= c.is.Next {
+		return nil
+	}
+	return c.Commit(ctx, Revision{next: end + reservedIDs})
 }

@@ -1,10 +1,12 @@
 package catalog
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -52,21 +54,27 @@ func openCatalog(t testing.TB, d *memoryDisk) *Catalog {
 	return c
 }
 
-// randomRevision returns a revision that puts and removes some entries of few names.
-func randomRevision(rng *rand.Rand, c *Catalog) (v Revision) {
+// randomRevision returns a revision that puts and removes some entries of few names. The disk may
+// refuse to draw IDs for it.
+func randomRevision(rng *rand.Rand, c *Catalog) (v Revision, err error) {
 	is := c.Contents()
 	name := func() string { return fmt.Sprint("n", rng.IntN(4)) }
 	for range 1 + rng.IntN(3) {
 		switch rng.IntN(6) {
 		case 0:
 			r := &Table{Table: Description{Definition: Definition{Name: name(), Class: fmt.Sprint(rng.Uint64())}}}
-			r.Shards = c.NewShards(1 + rng.IntN(3))
+			if r.Space, r.Shards, err = c.NewSpace(context.Background(), Even(1+rng.IntN(100))); err != nil {
+				return v, err
+			}
 			v.Put = append(v.Put, r)
 		case 1:
-			b := &Backup{Backup: BackupDescription{ID: name(), Items: rng.Int64()}, Shards: c.NewShards(1)}
+			b := &Backup{Backup: BackupDescription{ID: name(), Items: rng.Int64()}}
+			if b.Space, b.Shards, err = c.NewSpace(context.Background(), Even(1)); err != nil {
+				return v, err
+			}
 			v.Put = append(v.Put, b)
 		case 2:
-			v.Put = append(v.Put, &Removed{Version: version, ID: name(), Indexes: []uint32{rng.Uint32()}})
+			v.Put = append(v.Put, &Removed{ID: name(), Indexes: []uint32{rng.Uint32()}})
 		case 3:
 			if r := is.Tables[name()]; r != nil {
 				v.Remove = append(v.Remove, r)
@@ -81,7 +89,7 @@ func randomRevision(rng *rand.Rand, c *Catalog) (v Revision) {
 			}
 		}
 	}
-	return v
+	return v, nil
 }
 
 // describe returns contents as text: what their records would be.
@@ -104,44 +112,39 @@ func describe(c Contents) string {
 }
 
 // Whatever the revisions, and whichever of them the disk refuses: the contents are what a start
-// would read, contents that were read before stay as they were, and no ID is given twice, unless a
-// start forgets that it was given since nothing was saved with it.
+// would read, contents that were read before stay as they were, and no ID is given twice.
 func TestContentsAreWhatIsOnDisk(t *testing.T) {
 	for seed := range uint64(8) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		disk := &memoryDisk{values: map[string]string{"token/x": "another's"}}
 		c := openCatalog(t, disk)
-		given, saved := map[holdfast.ShardID]bool{}, map[holdfast.ShardID]bool{}
+		given := map[holdfast.ShardID]bool{0: true}
 		for step := range 60 {
 			if rng.IntN(8) == 0 {
-				c, given = openCatalog(t, disk), maps.Clone(saved)
+				c = openCatalog(t, disk)
 			}
-			before, text := c.Contents(), describe(c.Contents())
 			disk.err = nil
 			if rng.IntN(3) == 0 {
 				disk.err = errors.New("refused")
 			}
-			v := randomRevision(rng, c)
-			for _, e := range v.Put {
-				if r, ok := e.(*Table); ok {
-					for _, p := range r.Shards {
-						if given[p.ID] {
-							t.Fatalf("seed %d, step %d: got shard %d again", seed, step, p.ID)
-						}
-						given[p.ID] = true
-					}
+			v, err := randomRevision(rng, c)
+			for _, id := range drawn(v) {
+				if given[id] {
+					t.Fatalf("seed %d, step %d: got ID %d again", seed, step, id)
 				}
+				given[id] = true
 			}
-			if err := c.Update(context.Background(), v); err != disk.err {
+			before, text := c.Contents(), describe(c.Contents())
+			if err == nil {
+				err = c.Update(context.Background(), v)
+			}
+			if err != disk.err {
 				t.Fatalf("seed %d, step %d: got %v; want %v", seed, step, err, disk.err)
-			}
-			if disk.err == nil {
-				maps.Copy(saved, given)
 			}
 			if got := describe(before); got != text {
 				t.Fatalf("seed %d, step %d: contents that were read have changed: got %s; want %s", seed, step, got, text)
 			}
-			if got := describe(c.Contents()); disk.err != nil && got != text {
+			if got := describe(c.Contents()); err != nil && got != text {
 				t.Fatalf("seed %d, step %d: a refused revision has changed the contents: got %s; want %s", seed, step, got, text)
 			}
 			if got, want := describe(c.Contents()), describe(openCatalog(t, disk).Contents()); got != want {
@@ -149,6 +152,25 @@ func TestContentsAreWhatIsOnDisk(t *testing.T) {
 			}
 		}
 	}
+}
+
+// drawn returns the IDs of a revision's spaces and shards.
+func drawn(v Revision) (all []holdfast.ShardID) {
+	add := func(space holdfast.SpaceID, shards []Shard) {
+		all = append(all, holdfast.ShardID(space))
+		for _, s := range shards {
+			all = append(all, s.ID)
+		}
+	}
+	for _, e := range v.Put {
+		switch e := e.(type) {
+		case *Table:
+			add(e.Space, e.Shards)
+		case *Backup:
+			add(e.Space, e.Shards)
+		}
+	}
+	return all
 }
 
 // An entry that a revision removes and puts is there afterwards.
@@ -168,22 +190,22 @@ func TestRevisionRemovesFirst(t *testing.T) {
 	}
 }
 
-func TestNewShardsSplitAllHashes(t *testing.T) {
-	c := openCatalog(t, &memoryDisk{})
-	for n := 1; n <= 7; n++ {
-		parts := c.NewShards(n)
-		rising := slices.IsSortedFunc(parts, func(a, b Part) int {
-			if a.ID < b.ID && a.Start < b.Start {
-				return -1
-			}
-			return 1
-		})
-		if len(parts) != n || parts[0].Start != 0 || !rising {
-			t.Errorf("%d shards: got %v; want them rising from 0", n, parts)
+// Each key is in one of the ranges, and they are about equally large.
+func TestEvenRanges(t *testing.T) {
+	for _, n := range []int{1, 2, 3, 4, 7, 64, 1000, 65536} {
+		all := Even(n)
+		if len(all) != n || len(all[0].From) > 0 || len(all[n-1].To) > 0 {
+			t.Fatalf("%d ranges: got %d, from %x to %x; want all keys", n, len(all), all[0].From, all[n-1].To)
 		}
-	}
-	if got := c.NewShards(4)[3].Start; got != 3<<62 {
-		t.Errorf("got %x; want %x", got, uint64(3)<<62)
+		for i := 1; i < n; i++ {
+			first, mean := all[i].FirstHash(), math.MaxUint64/float64(n)*float64(i)
+			if first%(1<<48) != 0 || math.Abs(float64(first)-mean) > 1<<48 || first <= all[i-1].FirstHash() {
+				t.Errorf("%d ranges: got the cut %x; want it rising, a multiple of 2^48 near %x", n, first, uint64(mean))
+			}
+			if !bytes.Equal(all[i-1].To, all[i].From) {
+				t.Errorf("%d ranges: got %x and %x; want no gap", n, all[i-1].To, all[i].From)
+			}
+		}
 	}
 }
 
@@ -191,7 +213,7 @@ func TestNewShardsSplitAllHashes(t *testing.T) {
 func TestSchemasAndNames(t *testing.T) {
 	id := item.KeySchema{Hash: item.KeyAttr{Name: "id", Type: item.S}}
 	table := func(name string, shard holdfast.ShardID, change func(*Table)) *Table {
-		r := &Table{Shards: []Part{{ID: shard}}, Table: Description{Definition: Definition{Name: name, Key: id}}}
+		r := &Table{Shards: []Shard{{ID: shard}}, Table: Description{Definition: Definition{Name: name, Key: id}}}
 		change(r)
 		return r
 	}
@@ -201,11 +223,11 @@ func TestSchemasAndNames(t *testing.T) {
 		table("plain", 1, func(r *Table) { r.Table.TTL = TTL{Attr: "until", On: true} }),
 		table("filling", 2, func(r *Table) { r.Table.TTL, r.FillTTL = TTL{Attr: "until", On: true}, true }),
 		table("copied", 3, func(r *Table) { r.Copy = &Copying{Table: "plain"} }),
-		&Removed{Version: version, ID: "a", Name: "gone", Key: id, Shards: []Part{{ID: 4}}, Streams: []Stream{{}}},
-		&Removed{Version: version, ID: "b", Shards: []Part{{ID: 5}}},
+		&Removed{ID: "a", Name: "gone", Key: id, Shards: []Shard{{ID: 4}}, Streams: []Stream{{}}},
+		&Removed{ID: "b", Shards: []Shard{{ID: 5}}},
 		&Backup{Backup: BackupDescription{ID: "c", Name: "saved", Table: Description{Definition: Definition{Key: id}}},
-			Shards: []Part{{ID: 6}}},
-		&Backup{Backup: BackupDescription{ID: "d", Name: "begun"}, Shards: []Part{{ID: 7}}, Copy: &Copying{}},
+			Shards: []Shard{{ID: 6}}},
+		&Backup{Backup: BackupDescription{ID: "d", Name: "begun"}, Shards: []Shard{{ID: 7}}, Copy: &Copying{}},
 	}})
 	if err != nil {
 		t.Fatal(err)

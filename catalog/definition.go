@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"maps"
-	"math/bits"
 	"slices"
 	"strings"
 	"time"
@@ -22,7 +21,7 @@ const (
 
 // NewTable returns the record of a new table without shards, with its indexes in that status.
 func NewTable(d Definition, attributes []item.KeyAttr, indexes Status, now time.Time) (*Table, error) {
-	r := &Table{Version: version, NextIndex: 1, Table: Description{
+	r := &Table{NextIndex: 1, Table: Description{
 		Definition: d, ID: uuid.NewString(), Created: Milliseconds(now), Attributes: slices.Clone(attributes),
 	}}
 	r.Table.Definition.Indexes = nil
@@ -30,7 +29,7 @@ func NewTable(d Definition, attributes []item.KeyAttr, indexes Status, now time.
 	if d.Billing == OnDemand {
 		r.Table.LastOnDemand = r.Table.Created
 	}
-	if err := r.resolve(r.Table.Key.Names(), &r.Table.Key.Hash, &r.Table.Key.Range); err != nil {
+	if err := r.Table.resolve(r.Table.Key.Names(), &r.Table.Key.Hash, &r.Table.Key.Range); err != nil {
 		return nil, err
 	}
 	for _, x := range d.Indexes {
@@ -45,7 +44,7 @@ func NewTable(d Definition, attributes []item.KeyAttr, indexes Status, now time.
 }
 
 // resolveIndex gives the attributes of an index's key their types.
-func (r *Table) resolveIndex(key *item.IndexKey) error {
+func (d *Description) resolveIndex(key *item.IndexKey) error {
 	key.Hash, key.Range = slices.Clone(key.Hash), slices.Clone(key.Range)
 	var attrs []*item.KeyAttr
 	for _, part := range [...][]item.KeyAttr{key.Hash, key.Range} {
@@ -53,21 +52,21 @@ func (r *Table) resolveIndex(key *item.IndexKey) error {
 			attrs = append(attrs, &part[i])
 		}
 	}
-	return r.resolve(key.Names(), attrs...)
+	return d.resolve(key.Names(), attrs...)
 }
 
 // resolve gives the attributes of a key with those names the types that they are defined with.
-func (r *Table) resolve(names []string, attrs ...*item.KeyAttr) error {
+func (d *Description) resolve(names []string, attrs ...*item.KeyAttr) error {
 	for _, a := range attrs {
 		if a.Name == "" {
 			continue
 		}
-		i := slices.IndexFunc(r.Table.Attributes, func(d item.KeyAttr) bool { return d.Name == a.Name })
+		i := slices.IndexFunc(d.Attributes, func(defined item.KeyAttr) bool { return defined.Name == a.Name })
 		if i < 0 {
 			return invalid("One or more parameter values were invalid: Some index key attributes are not defined in "+
-				"AttributeDefinitions. Keys: %s, AttributeDefinitions: %s", list(names), list(attrNames(r.Table.Attributes)))
+				"AttributeDefinitions. Keys: %s, AttributeDefinitions: %s", list(names), list(attrNames(d.Attributes)))
 		}
-		a.Type = r.Table.Attributes[i].Type
+		a.Type = d.Attributes[i].Type
 	}
 	return nil
 }
@@ -77,7 +76,7 @@ func (r *Table) addIndex(d IndexDefinition, status Status) error {
 	if r.Index(d.Index.Name) != nil {
 		return invalid("One or more parameter values were invalid: Duplicate index name: %s", d.Index.Name)
 	}
-	if err := r.resolveIndex(&d.Index.Key); err != nil {
+	if err := r.Table.resolveIndex(&d.Index.Key); err != nil {
 		return err
 	}
 	if err := checkParts(&d.Index); err != nil {
@@ -164,12 +163,6 @@ func attrNames(attributes []item.KeyAttr) []string {
 
 // list prints names as DynamoDB's messages do.
 func list(names []string) string { return "[" + strings.Join(names, ", ") + "]" }
-
-// startOf returns the first hash of the i-th of n equal parts.
-func startOf(i, n int) uint64 {
-	start, _ := bits.Div64(uint64(i), 0, uint64(n))
-	return start
-}
 
 // Milliseconds truncates a time to Milliseconds, the precision of DynamoDB's responses and labels.
 func Milliseconds(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }

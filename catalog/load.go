@@ -24,14 +24,17 @@ func load(disk Disk) (Contents, error) {
 }
 
 // each decodes the records whose names begin with prefix.
-func each[T any](disk Disk, prefix string, do func(*T)) error {
+func each[T any, F interface {
+	*T
+	form
+}](disk Disk, prefix string, do func(*T)) error {
 	records, err := disk.Records(prefix)
 	if err != nil {
 		return err
 	}
 	for _, r := range records {
 		v := new(T)
-		if err := decode(r, v); err != nil {
+		if err := decode(r, F(v)); err != nil {
 			return err
 		}
 		do(v)
@@ -49,8 +52,8 @@ func schemasOf(disk Disk) (map[holdfast.ShardID]shard.Schema, error) {
 		return nil, err
 	}
 	all := map[holdfast.ShardID]shard.Schema{}
-	add := func(parts []Part, schema shard.Schema) {
-		for _, p := range parts {
+	add := func(shards []Shard, schema shard.Schema) {
+		for _, p := range shards {
 			all[p.ID] = schema
 		}
 	}
@@ -85,8 +88,8 @@ func namesOf(disk Disk) (map[holdfast.ShardID]string, error) {
 		return nil, err
 	}
 	all := map[holdfast.ShardID]string{}
-	add := func(parts []Part, name string) {
-		for _, p := range parts {
+	add := func(shards []Shard, name string) {
+		for _, p := range shards {
 			all[p.ID] = name
 		}
 	}

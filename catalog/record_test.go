@@ -3,96 +3,109 @@ package catalog
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"holdfast"
 	"holdfast/item"
 	"holdfast/shard"
 )
 
-// The form on disk: what an older program has written must be read for ever.
-func TestRecordForm(t *testing.T) {
-	at := time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC)
-	id, g := item.KeyAttr{Name: "id", Type: item.S}, item.KeyAttr{Name: "g", Type: item.N}
-	r := &Table{Version: version, NextIndex: 3, Shards: []Part{{ID: 7}, {ID: 8, Start: 1 << 63}}, Since: at,
-		FillTTL: true,
-		Streams: []Stream{{Label: "2026-01-02T03:04:05.006", View: NewImage, Created: at,
-			First: []holdfast.Position{{Index: 4}, {Index: 9, N: 2}}}},
-		Copy: &Copying{At: at, Table: "source"},
-		Table: Description{
-			Definition: Definition{Name: "users", Key: item.KeySchema{Hash: id}, Throughput: Throughput{Read: 5, Write: 6},
-				Stream: NewImage,
-				Tags:   map[string]string{"env": "test"}, Class: "STANDARD"},
-			ID: "0b3b8c9e-2f6d-4d53-9c79-3f0c8a6f2d11", Status: Creating, Created: at,
-			Indexes: []IndexDescription{{IndexDefinition: IndexDefinition{Index: item.Index{ID: 2, Name: "by-g",
-				Key:     item.KeySchema{Hash: g, Range: id}.Index(),
-				Project: item.ProjectSome, Attrs: []string{"x"}}, Throughput: Throughput{Read: 1, Write: 2}}, Status: Creating,
-				Backfilling: true}},
-			StreamLabel: "2026-01-02T03:04:05.006", StreamOn: true, TTL: TTL{Attr: "expires", On: true},
-			Restored: &Restored{At: at, SourceTable: "source", InProgress: true}, Attributes: []item.KeyAttr{id, g},
-		},
-	}
-	got := encode("table/users", r)
-	golden := filepath.Join("testdata", "record.json")
-	if os.Getenv("UPDATE") != "" {
-		if err := os.WriteFile(golden, append(got.Value, '\n'), 0o644); err != nil {
+// What older programs have written is read for ever, and gets the present form; what has that form
+// is written as it was read. UPDATE=1 writes the files of the present form.
+func TestRecordForms(t *testing.T) {
+	for _, c := range []struct {
+		old, present string
+		entry        func() formEntry
+	}{
+		{"table-1.json", "table-3.json", func() formEntry { return &Table{} }},
+		{"table-2.json", "table-multikey-3.json", func() formEntry { return &Table{} }},
+		{"removed-1.json", "removed-3.json", func() formEntry { return &Removed{} }},
+		{"backup-1.json", "backup-3.json", func() formEntry { return &Backup{} }},
+	} {
+		read := func(name string) shard.Record {
+			t.Helper()
+			text, err := os.ReadFile(filepath.Join("testdata", name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			e := c.entry()
+			if err := decode(shard.Record{Name: name, Value: text}, e); err != nil {
+				t.Fatal(err)
+			}
+			return e.encoded()
+		}
+		upgraded := read(c.old)
+		path := filepath.Join("testdata", c.present)
+		if os.Getenv("UPDATE") != "" {
+			if err := os.WriteFile(path, append(upgraded.Value, '\n'), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(path)
+		if err != nil {
 			t.Fatal(err)
 		}
+		if string(upgraded.Value)+"\n" != string(want) {
+			t.Errorf("%s: got %s; want %s", c.old, upgraded.Value, want)
+		}
+		if again := read(c.present); string(again.Value)+"\n" != string(want) {
+			t.Errorf("%s: got %s; want it as it is, %s", c.present, again.Value, want)
+		}
 	}
-	want, err := os.ReadFile(golden)
+}
+
+type formEntry interface {
+	Entry
+	form
+}
+
+// In a record of an older form, shards and streams go together by place. Now each shard has its
+// range, and each position its shard.
+func TestOlderRecordIsUpgraded(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("testdata", "removed-1.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(got.Value)+"\n" != string(want) {
-		t.Errorf("got %s; want %s", got.Value, want)
-	}
-	var back Table
-	if err := decode(shard.Record{Name: "table/users", Value: want}, &back); err != nil {
+	var r Removed
+	if err := decode(shard.Record{Name: "removed/x", Value: text}, &r); err != nil {
 		t.Fatal(err)
 	}
-	if again := encode("table/users", back); string(again.Value) != string(got.Value) {
-		t.Errorf("read and written again: got %s; want %s", again.Value, got.Value)
+	cut := []byte{0x80, 0, 0, 0, 0, 0, 0, 0}
+	want := []Shard{{ID: 7, Range: Range{To: cut}}, {ID: 8, Range: Range{From: cut}}}
+	if !reflect.DeepEqual(r.Shards, want) {
+		t.Errorf("got shards %v; want %v", r.Shards, want)
+	}
+	type positions = map[holdfast.ShardID]holdfast.Position
+	first, last := positions{7: {Index: 4}, 8: {Index: 9, N: 2}}, positions{7: {Index: 6}, 8: {Index: 9, N: 2}}
+	if st := r.Streams[0]; r.Space != 7 || !maps.Equal(st.First, first) || !maps.Equal(st.Last, last) {
+		t.Errorf("got space %d, a stream from %v to %v; want 7, %v, %v", r.Space, st.First, st.Last, first, last)
+	}
+	short := strings.Replace(string(text), `{"Index":4,"N":0},`, "", 1)
+	err = decode(shard.Record{Name: "removed/x", Value: []byte(short)}, &Removed{})
+	if !errors.Is(err, holdfast.Corrupt) {
+		t.Errorf("a stream without a position of each shard: got %v; want %v", err, holdfast.Corrupt)
 	}
 }
 
 func TestRecordOfALaterVersionIsRefused(t *testing.T) {
-	for _, v := range []any{&Table{}, &Backup{}, &Removed{}, &nextIDs{}} {
-		err := decode(shard.Record{Name: "table/x", Value: []byte(`{"Version":3}`)}, v)
-		if !errors.Is(err, holdfast.Corrupt) || !strings.Contains(err.Error(), "version 3, but this program knows up to ") {
-			t.Errorf("%T: got %v; want %v", v, err, holdfast.Corrupt)
+	for _, v := range []form{&Table{}, &Backup{}, &Removed{}, &nextIDs{}} {
+		for _, value := range []string{`{"Version":4}`, `{"Version":0}`, `{}`, `{`} {
+			err := decode(shard.Record{Name: "table/x", Value: []byte(value)}, v)
+			if !errors.Is(err, holdfast.Corrupt) {
+				t.Errorf("%T %s: got %v; want %v", v, value, err, holdfast.Corrupt)
+			}
+			if value == `{"Version":4}` && !strings.Contains(err.Error(), "version 4, but this program knows up to ") {
+				t.Errorf("%T: got %v; want it to say the versions", v, err)
+			}
 		}
 	}
-	err := decode(shard.Record{Name: "next", Value: []byte(`{"Version":2}`)}, &nextIDs{})
-	if !errors.Is(err, holdfast.Corrupt) {
-		t.Errorf("got %v; want %v", err, holdfast.Corrupt)
-	}
-	if err := decode(shard.Record{Name: "table/x", Value: []byte(`{`)}, &Table{}); !errors.Is(err, holdfast.Corrupt) {
-		t.Errorf("got %v; want %v", err, holdfast.Corrupt)
-	}
-}
-
-// An index with several attributes in a part of its key has another form.
-func TestMultiKeyRecordForm(t *testing.T) {
-	golden, err := os.ReadFile(filepath.Join("testdata", "record-multikey.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var rec Table
-	if err := decode(shard.Record{Name: "table/users", Value: golden}, &rec); err != nil {
-		t.Fatal(err)
-	}
-	if got := rec.encoded(); string(got.Value)+"\n" != string(golden) {
-		t.Errorf("got %s; want %s", got.Value, golden)
-	}
-	want := item.IndexKey{Hash: []item.KeyAttr{{Name: "a", Type: item.S}, {Name: "b", Type: item.N}},
-		Range: []item.KeyAttr{{Name: "c", Type: item.B}}}
-	if got := rec.Table.Indexes[0].Index.Key; !reflect.DeepEqual(got, want) {
-		t.Errorf("got key %v; want %v", got, want)
+	if err := decode(shard.Record{Name: "next", Value: []byte(`{"Version":2}`)}, &nextIDs{}); err == nil {
+		t.Error("next of version 2: got no error; want one")
 	}
 }
 
@@ -101,8 +114,8 @@ func TestMultiKeyRecordForm(t *testing.T) {
 func TestCloneIsIndependent(t *testing.T) {
 	restored, id := Restored{SourceTable: "source"}, item.KeySchema{Hash: item.KeyAttr{Name: "id", Type: item.S}}
 	r := &Table{
-		Shards:  []Part{{ID: 1}},
-		Streams: []Stream{{Label: "a"}},
+		Shards:  []Shard{{ID: 1}},
+		Streams: []Stream{{Label: "a", Last: map[holdfast.ShardID]holdfast.Position{2: {Index: 1}}}},
 		Table: Description{
 			Definition: Definition{Name: "t", Key: id, Tags: map[string]string{"k": "v"}},
 			Attributes: []item.KeyAttr{{Name: "id", Type: item.S}},
@@ -116,7 +129,8 @@ func TestCloneIsIndependent(t *testing.T) {
 	c.Table.Attributes[0].Type = item.N
 	c.Table.Indexes[0].Status = Deleting
 	c.Table.Restored.InProgress = true
-	c.Streams[0].Last = []holdfast.Position{{Index: 1}}
+	c.Streams[0].Last[1] = holdfast.Position{Index: 1}
+	c.Streams[0].Label = "b"
 	c.Table.Indexes = append(c.Table.Indexes, c.Table.Indexes[0])
 	if got := text(r); got != before {
 		t.Errorf("got %s; want it unchanged: %s", got, before)

@@ -12,7 +12,7 @@ type Contents struct {
 	Tables  map[string]*Table   // by name
 	Backups map[string]*Backup  // by ID
 	Removed map[string]*Removed // by ID of the table or backup
-	Next    holdfast.ShardID    // the next ID that no shard has had
+	Next    holdfast.ShardID    // no shard or space has this ID or a higher one
 }
 
 // An Entry is a *Table, a *Backup or a *Removed.
@@ -56,7 +56,7 @@ func (v *Revision) records() []shard.Record {
 		all = append(all, e.encoded())
 	}
 	if v.next > 0 {
-		all = append(all, encode(nextName, nextIDs{Version: version, Shard: v.next}))
+		all = append(all, encode(nextName, nextIDs{Version: nextVersion, Shard: v.next}))
 	}
 	return all
 }

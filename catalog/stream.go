@@ -13,14 +13,19 @@ const labelForm = "2006-01-02T15:04:05.000"
 // StreamAge is how long a stream can still be read after it has ended or its table was removed.
 const StreamAge = 24 * time.Hour
 
-// A Stream is the changes of a table between two positions of each shard.
+// A Stream is the changes of a table between two positions of each of its shards.
 type Stream struct {
 	Label   string
 	View    View
 	Created time.Time
 	Ended   time.Time // zero: it hasn't ended
-	First   []holdfast.Position
-	Last    []holdfast.Position // nil: it hasn't ended
+	// First has the position where each shard of the stream begins: in one that was there when the
+	// stream began, the end of its log at that time; in one that has taken over the range of others
+	// since, the beginning of its log.
+	First map[holdfast.ShardID]holdfast.Position
+	// Last has the position where each shard of the stream ends that does: since the stream has ended,
+	// or since others have taken over the shard's range.
+	Last map[holdfast.ShardID]holdfast.Position
 }
 
 // Readable reports whether a stream can be read at now: it hasn't been off for too long.
@@ -30,7 +35,7 @@ func (st *Stream) Readable(now time.Time) bool {
 
 // AlterStream switches the stream on with a view, or off with the view 0. ends is that of
 // BeginStream.
-func (r *Table) AlterStream(view View, now time.Time, ends []holdfast.Position) error {
+func (r *Table) AlterStream(view View, now time.Time, ends map[holdfast.ShardID]holdfast.Position) error {
 	switch {
 	case view != 0 && r.Table.StreamOn:
 		return invalid("Table already has an enabled stream: TableName: %s", r.Table.Name)
@@ -45,8 +50,8 @@ func (r *Table) AlterStream(view View, now time.Time, ends []holdfast.Position) 
 }
 
 // BeginStream adds a stream from here on; a view of 0 is none. Its label is later than that of the
-// one before. ends are the ends of the logs of the table's shards, in their order.
-func (r *Table) BeginStream(view View, now time.Time, ends []holdfast.Position) {
+// one before. ends are the ends of the logs of the table's shards.
+func (r *Table) BeginStream(view View, now time.Time, ends map[holdfast.ShardID]holdfast.Position) {
 	if view == 0 {
 		return
 	}
@@ -60,11 +65,17 @@ func (r *Table) BeginStream(view View, now time.Time, ends []holdfast.Position) 
 }
 
 // endStream ends the stream that is on, if there is one.
-func (r *Table) endStream(now time.Time, ends []holdfast.Position) {
+func (r *Table) endStream(now time.Time, ends map[holdfast.ShardID]holdfast.Position) {
 	if !r.Table.StreamOn {
 		return
 	}
 	last := &r.Streams[len(r.Streams)-1]
-	last.Ended, last.Last = now, ends
+	last.Ended = now
+	if last.Last == nil {
+		last.Last = map[holdfast.ShardID]holdfast.Position{}
+	}
+	for id, at := range ends {
+		last.Last[id] = at
+	}
 	r.Table.Stream, r.Table.StreamOn = 0, false
 }

@@ -21,13 +21,18 @@ func (s *Store) Backup(ctx context.Context, table, name string) (catalog.BackupD
 	if r.Table.Status == catalog.Creating {
 		return catalog.BackupDescription{}, inUse("created", table)
 	}
+	space, shards, err := s.catalog.NewSpace(ctx, catalog.Ranges(r.Shards))
+	if err != nil {
+		return catalog.BackupDescription{}, err
+	}
 	now := s.now()
 	b := &catalog.Backup{
 		Backup: catalog.BackupDescription{
 			ID: catalog.NewBackupID(now), Name: name, Created: catalog.Milliseconds(now),
 			Table: s.tables.table(table).describe(now),
 		},
-		Shards: s.catalog.NewShards(len(r.Shards)),
+		Space:  space,
+		Shards: shards,
 		Copy:   &catalog.Copying{At: now, Table: table},
 	}
 	if err := s.catalog.Commit(ctx, catalog.Revision{Put: []catalog.Entry{b}}); err != nil {
@@ -74,7 +79,7 @@ func (s *Store) DeleteBackup(ctx context.Context, id string) (catalog.BackupDesc
 	if b.Copy != nil || s.copied(func(c *catalog.Copying) bool { return c.Backup == id }) {
 		return catalog.BackupDescription{}, backupInUse(id)
 	}
-	if err := s.installer.removeBackup(ctx, b, catalog.Discarded(id, b.Shards, s.now())); err != nil {
+	if err := s.installer.removeBackup(ctx, b, catalog.Discarded(id, b.Space, b.Shards, s.now())); err != nil {
 		return catalog.BackupDescription{}, err
 	}
 	return b.Backup, nil

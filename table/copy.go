@@ -35,7 +35,7 @@ func (w *worker) fillBackup(ctx context.Context, b *catalog.Backup) error {
 // copyShards fills new shards with what others held at a time, and returns how much that is. It
 // first removes what an earlier attempt left in them.
 func (w *worker) copyShards(
-	ctx context.Context, from []*shard.Shard, to []catalog.Part, at time.Time,
+	ctx context.Context, from []*shard.Shard, to []catalog.Shard, at time.Time,
 ) (sum shard.Counts, err error) {
 	if err := hasSpace(w.disk); err != nil {
 		return sum, err // dropping what is there would use the reserve in vain

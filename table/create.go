@@ -27,7 +27,9 @@ func (s *Store) Create(
 	if err := hasSpace(s.disk); err != nil {
 		return catalog.Description{}, err // before shards are opened
 	}
-	r.Shards = s.catalog.NewShards(s.shardsPerTable)
+	if r.Space, r.Shards, err = s.catalog.NewSpace(ctx, catalog.Even(s.shardsPerTable)); err != nil {
+		return catalog.Description{}, err
+	}
 	shards, err := s.installer.openShards(r)
 	if err != nil {
 		return catalog.Description{}, err

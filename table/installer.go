@@ -61,7 +61,7 @@ func (i *installer) openShards(r *catalog.Table) ([]*shard.Shard, error) {
 	return i.openParts(r.Shards, r.Schema())
 }
 
-func (i *installer) openParts(parts []catalog.Part, schema shard.Schema) ([]*shard.Shard, error) {
+func (i *installer) openParts(parts []catalog.Shard, schema shard.Schema) ([]*shard.Shard, error) {
 	shards := make([]*shard.Shard, len(parts))
 	for at, p := range parts {
 		sh, err := i.disk.Open(p.ID, schema)
@@ -159,7 +159,7 @@ func (i *installer) completeRestore(ctx context.Context, r *catalog.Table) error
 func (i *installer) abandonRestore(ctx context.Context, r *catalog.Table, now time.Time) error {
 	i.catalog.Lock()
 	defer i.catalog.Unlock()
-	return i.removeTable(ctx, r, catalog.Discarded(r.Table.ID, r.Shards, now))
+	return i.removeTable(ctx, r, catalog.Discarded(r.Table.ID, r.Space, r.Shards, now))
 }
 
 // removeTable takes a table from the catalog and from requests, and leaves its shards to the

@@ -43,7 +43,7 @@ func newLive(r *catalog.Table, shards []*shard.Shard, now time.Time) *live {
 		indexes: map[string]liveIndex{},
 	}
 	for _, part := range r.Shards {
-		t.starts = append(t.starts, part.Start)
+		t.starts = append(t.starts, part.FirstHash())
 	}
 	for i := range t.schema.Indexes {
 		x := &t.schema.Indexes[i]

@@ -2,7 +2,6 @@ package table
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -238,38 +237,6 @@ func TestMultiKeyIndexDespiteCrashes(t *testing.T) {
 				t.Errorf("got %+v; want one index, and no definition of what only the other had", d)
 			}
 		})
-	}
-}
-
-// The form on disk of a table with such an index has a version of its own, so that a program that
-// knows only keys of one and one refuses it. Without such an index it has the first version.
-func TestMultiKeyRecordForm(t *testing.T) {
-	r := newRig(t, Options{})
-	r.create(users("users"))
-	version := func() int {
-		t.Helper()
-		var form struct{ Version int }
-		value, ok, err := r.disk.Record("table/users")
-		if err != nil || !ok {
-			t.Fatalf("got %v, %v; want a record", ok, err)
-		}
-		if err := json.Unmarshal(value, &form); err != nil {
-			t.Fatal(err)
-		}
-		return form.Version
-	}
-	if got := version(); got != 1 {
-		t.Errorf("without such an index: got version %d; want 1", got)
-	}
-	r.alter(byPlace())
-	if got := version(); got != 2 {
-		t.Errorf("with it: got version %d; want 2", got)
-	}
-	r.settle()
-	r.alter(catalog.Alteration{Table: "users", Indexes: []catalog.IndexAlteration{{Delete: "by-place"}}})
-	r.settle()
-	if got := version(); got != 1 {
-		t.Errorf("when it is gone: got version %d; want 1", got)
 	}
 }
 

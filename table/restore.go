@@ -24,7 +24,7 @@ func (s *Store) RestoreBackup(
 		return catalog.Description{}, backupInUse(id)
 	}
 	source := catalog.Restored{At: b.Backup.Created, SourceTable: b.Backup.Table.Name, SourceBackup: id}
-	return s.restore(ctx, &b.Backup.Table, target, source, catalog.Copying{Backup: id}, len(b.Shards), o)
+	return s.restore(ctx, &b.Backup.Table, target, source, catalog.Copying{Backup: id}, b.Shards, o)
 }
 
 // SetPointInTime sets whether a table can be restored to points in time, from now on and as far
@@ -78,12 +78,14 @@ func (s *Store) RestorePointInTime(
 			p.Earliest.UTC().Format(time.RFC3339), p.Latest.UTC().Format(time.RFC3339))
 	}
 	restored := catalog.Restored{At: at, SourceTable: source}
-	return s.restore(ctx, &from.Table, target, restored, catalog.Copying{At: at, Table: source}, len(from.Shards), o)
+	return s.restore(ctx, &from.Table, target, restored, catalog.Copying{At: at, Table: source}, from.Shards, o)
 }
 
-// restore puts a table whose shards are to be copied into the catalog. The catalog is locked.
+// restore puts a table whose shards are to be copied into the catalog. from are the shards that they
+// are copied from. The catalog is locked.
 func (s *Store) restore(
-	ctx context.Context, as *catalog.Description, target string, source catalog.Restored, c catalog.Copying, shards int,
+	ctx context.Context, as *catalog.Description, target string, source catalog.Restored, c catalog.Copying,
+	from []catalog.Shard,
 	o catalog.Overrides,
 ) (catalog.Description, error) {
 	if err := s.installer.vacant(target); err != nil {
@@ -93,7 +95,9 @@ func (s *Store) restore(
 	if err != nil {
 		return catalog.Description{}, err
 	}
-	r.Shards = s.catalog.NewShards(shards)
+	if r.Space, r.Shards, err = s.catalog.NewSpace(ctx, catalog.Ranges(from)); err != nil {
+		return catalog.Description{}, err
+	}
 	if err := s.catalog.Commit(ctx, catalog.Revision{Put: []catalog.Entry{r}}); err != nil {
 		return catalog.Description{}, err
 	}

@@ -139,7 +139,7 @@ func (r *rig) compareWithDisk(doing string) {
 // usedShards returns the shards that an entry of the catalog has. No two have the same.
 func (r *rig) usedShards() map[holdfast.ShardID]bool {
 	used := map[holdfast.ShardID]bool{}
-	add := func(parts []catalog.Part) {
+	add := func(parts []catalog.Shard) {
 		for _, p := range parts {
 			if used[p.ID] {
 				r.t.Errorf("got shard %d in use twice", p.ID)

@@ -63,12 +63,12 @@ func (s *Store) Streams(table string) []Stream {
 func describeStream(st *catalog.Stream, name, id string, key item.KeySchema, shards []*shard.Shard) Stream {
 	out := Stream{Table: name, TableID: id, Label: st.Label, View: st.View, On: st.Ended.IsZero(), Key: key,
 		Created: st.Created}
-	for i, sh := range shards {
-		part := StreamShard{ID: sh.ID(), First: st.First[i]}
+	for _, sh := range shards {
+		part := StreamShard{ID: sh.ID(), First: st.First[sh.ID()]}
 		if out.On {
 			part.End = sh.End()
 		} else {
-			part.Last, part.End = st.Last[i], st.Last[i]
+			part.Last, part.End = st.Last[sh.ID()], st.Last[sh.ID()]
 		}
 		out.Shards = append(out.Shards, part)
 	}
@@ -143,10 +143,10 @@ func positionOf(c shard.Change) holdfast.Position {
 }
 
 // ends returns the ends of the logs of shards.
-func ends(shards []*shard.Shard) []holdfast.Position {
-	all := make([]holdfast.Position, len(shards))
-	for i, sh := range shards {
-		all[i] = sh.End()
+func ends(shards []*shard.Shard) map[holdfast.ShardID]holdfast.Position {
+	all := make(map[holdfast.ShardID]holdfast.Position, len(shards))
+	for _, sh := range shards {
+		all[sh.ID()] = sh.End()
 	}
 	return all
 }

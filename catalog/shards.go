@@ -1,0 +1,54 @@
+package catalog
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"holdfast"
+)
+
+// A Shard is a shard of a table or backup. Its ID names one range of keys for good.
+type Shard struct {
+	ID holdfast.ShardID
+	Range
+	// Parents are the shards whose range it has taken over, and whose logs its own goes on from. None:
+	// it was made with its table.
+	Parents []holdfast.ShardID `json:",omitempty"`
+}
+
+// A Range is the keys from From on and before To, as bytes; keys begin with the hash of the
+// partition key.
+type Range struct {
+	From []byte `json:",omitempty"` // empty: from the first key on
+	To   []byte `json:",omitempty"` // empty: to the last key
+}
+
+// Even returns n ranges, at most 65536, that split all hashes about evenly. They are cut at
+// multiples of 2^48 of the hash.
+func Even(n int) []Range {
+	all := make([]Range, n)
+	for i := 1; i < n; i++ {
+		cut := binary.BigEndian.AppendUint16(nil, uint16(i<<16/n))
+		all[i-1].To, all[i].From = cut, cut
+	}
+	return all
+}
+
+// Ranges returns the ranges of shards.
+func Ranges(shards []Shard) []Range {
+	all := make([]Range, len(shards))
+	for i := range shards {
+		all[i] = shards[i].Range
+	}
+	return all
+}
+
+// FirstHash returns the first hash that keys of the range begin with.
+func (r *Range) FirstHash() uint64 {
+	var hash [8]byte
+	copy(hash[:], r.From)
+	return binary.BigEndian.Uint64(hash[:])
+}
+
+// Equal reports whether two ranges have the same keys.
+func (r *Range) Equal(o Range) bool { return slices.Equal(r.From, o.From) && slices.Equal(r.To, o.To) }
