@@ -109,7 +109,7 @@ func (e *entry) apply(b *pebble.Batch) error {
 		return err
 	}
 	if len(e.effects) == 0 {
-		if err := b.Set(metaKey(sh.id, metaCounts), e.next.appendTo(nil), nil); err != nil {
+		if err := b.Set(sh.keys.meta(metaCounts), e.next.appendTo(nil), nil); err != nil {
 			return err
 		}
 	}
@@ -145,7 +145,7 @@ func (e *entry) applyEffects(b *pebble.Batch, at int64) error {
 	for n := range e.effects {
 		p := holdfast.Position{Index: e.tx.Index, N: uint32(n)}
 		err := errors.Join(
-			e.effects[n].writeItem(b, e.shard.id, p),
+			e.effects[n].writeItem(b, e.shard.keys, p),
 			e.writeChange(b, p, at),
 			e.shard.history.link(b, e.effects[n].before.made, p))
 		if err != nil {
@@ -167,17 +167,17 @@ func (t *tally) add(d *delta, s *schema) {
 }
 
 // writeItem adds the item to the batch, as made by the change at p.
-func (f *effect) writeItem(b *pebble.Batch, id holdfast.ShardID, p holdfast.Position) error {
-	length := prefixBytes + len(f.key)
+func (f *effect) writeItem(b *pebble.Batch, to keys, p holdfast.Position) error {
+	length := to.itemBytes(f.key)
 	if f.after == nil {
 		op := b.DeleteDeferred(length)
-		appendItemKey(op.Key[:0], id, f.key)
+		to.appendItem(op.Key[:0], f.key)
 		return op.Finish()
 	}
 	var buf [20]byte
 	made := appendPosition(buf[:0], p)
 	op := b.SetDeferred(length, len(made)+len(f.encoded))
-	appendItemKey(op.Key[:0], id, f.key)
+	to.appendItem(op.Key[:0], f.key)
 	copy(op.Value[copy(op.Value, made):], f.encoded)
 	return op.Finish()
 }
@@ -202,7 +202,7 @@ func (e *entry) writeChange(b *pebble.Batch, p holdfast.Position, at int64) erro
 		c.tally = string(next.appendTo(buf[:0])) // it counts its own bytes, and has the same length
 	}
 	op := b.SetDeferred(logBytes, size)
-	appendLogKey(op.Key[:0], e.shard.id, p)
+	e.shard.keys.appendChange(op.Key[:0], p)
 	if wrote := len(c.appendTo(op.Value[:0])); wrote != size {
 		panic(fmt.Sprintf("shard: a change has %d bytes where %d were counted", wrote, size))
 	}
@@ -239,8 +239,8 @@ func (e *entry) writeIndexEntry(b *pebble.Batch, from pebble.Reader, f *effect, 
 	if x.Project != item.ProjectAll {
 		raw = item.Append(nil, next)
 	}
-	op := b.SetDeferred(entryBytes+len(newKey), len(raw))
-	op.Key = append(appendEntryPrefix(op.Key[:0], e.shard.id, x.ID), newKey...)
+	op := b.SetDeferred(e.shard.keys.entryBytes(x, newKey), len(raw))
+	e.shard.keys.appendEntry(op.Key[:0], x, newKey)
 	copy(op.Value, raw)
 	return op.Finish()
 }
@@ -250,7 +250,7 @@ func (e *entry) writeIndexEntry(b *pebble.Batch, from pebble.Reader, f *effect, 
 func (e *entry) removeIndexEntry(
 	b *pebble.Batch, from pebble.Reader, x *item.Index, key item.Key, overwritten bool,
 ) (there bool, err error) {
-	full := append(appendEntryPrefix(nil, e.shard.id, x.ID), key...)
+	full := e.shard.keys.appendEntry(nil, x, key)
 	if e.schema.filling {
 		_, there, err = e.shard.engine.read(from, full)
 		if err != nil || !there {
@@ -282,12 +282,12 @@ func (e *entry) writeExpiry(b *pebble.Batch, f *effect) error {
 		return nil
 	}
 	if had {
-		if err := b.Delete(appendExpiryKey(nil, e.shard.id, old, f.key), nil); err != nil {
+		if err := b.Delete(e.shard.keys.appendExpiry(nil, old, f.key), nil); err != nil {
 			return err
 		}
 	}
 	if has {
-		return b.Set(appendExpiryKey(nil, e.shard.id, next, f.key), nil, nil)
+		return b.Set(e.shard.keys.appendExpiry(nil, next, f.key), nil, nil)
 	}
 	return nil
 }

@@ -180,14 +180,15 @@ func compareShards(t *testing.T, leader, follower *Store, id holdfast.ShardID) {
 // keysAndValues returns all that a store has of a shard, in order.
 func keysAndValues(t *testing.T, s *Store, id holdfast.ShardID) (all [][2][]byte) {
 	t.Helper()
-	lower, upper := shardBounds(id)
-	it, err := s.engine.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer it.Close()
-	for ok := it.First(); ok; ok = it.Next() {
-		all = append(all, [2][]byte{bytes.Clone(it.Key()), bytes.Clone(it.Value())})
+	for _, r := range (keys{id}.all()) {
+		it, err := s.engine.db.NewIter(&pebble.IterOptions{LowerBound: r.Start, UpperBound: r.End})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer it.Close()
+		for ok := it.First(); ok; ok = it.Next() {
+			all = append(all, [2][]byte{bytes.Clone(it.Key()), bytes.Clone(it.Value())})
+		}
 	}
 	return all
 }

@@ -2,7 +2,6 @@ package shard
 
 import (
 	"context"
-	"encoding/binary"
 	"slices"
 	"time"
 
@@ -60,7 +59,7 @@ func (sh *Shard) fillEntry(
 	if !ok || check != nil && check(it) != nil {
 		return nil
 	}
-	full := append(appendEntryPrefix(nil, sh.id, x.ID), entryKey...)
+	full := sh.keys.appendEntry(nil, x, entryKey)
 	if _, there, err := sh.engine.read(sh.engine.db, full); err != nil || there {
 		return err
 	}
@@ -81,7 +80,7 @@ func (sh *Shard) BackfillTTL(ctx context.Context, from item.Key, n int) (next it
 				return err
 			}
 			if second, ok := expiry(p.schema.TTL, it); ok {
-				if err := b.Set(appendExpiryKey(nil, sh.id, second, key), nil, nil); err != nil {
+				if err := b.Set(sh.keys.appendExpiry(nil, second, key), nil, nil); err != nil {
 					return err
 				}
 			}
@@ -154,7 +153,7 @@ func (sh *Shard) submitLatched(
 		x.items += p.count.Items
 		x.bytes += p.count.Bytes
 		x.filling = x.filling && p.next != nil
-		if err := b.Set(metaKey(sh.id, metaCounts), sh.tally.appendTo(nil), nil); err != nil {
+		if err := b.Set(sh.keys.meta(metaCounts), sh.tally.appendTo(nil), nil); err != nil {
 			return false, err
 		}
 	}
@@ -205,11 +204,10 @@ func (sh *Shard) Clear(index uint32) error {
 			return holdfast.Errorf(holdfast.Invalid, "index %d is in the schema of shard %d", index, sh.id)
 		}
 		sh.tally.indexes = slices.DeleteFunc(slices.Clone(sh.tally.indexes), func(x indexTally) bool { return x.id == index })
-		prefix := appendEntryPrefix(nil, sh.id, index)
-		if err := b.Set(metaKey(sh.id, metaCounts), sh.tally.appendTo(nil), nil); err != nil {
+		if err := b.Set(sh.keys.meta(metaCounts), sh.tally.appendTo(nil), nil); err != nil {
 			return err
 		}
-		return b.DeleteRange(prefix, behind(prefix), nil)
+		return removeRanges(b, sh.keys.entries(index))
 	})
 }
 
@@ -219,7 +217,7 @@ func (sh *Shard) ClearTTL() error {
 		if s.TTL != "" {
 			return holdfast.Errorf(holdfast.Invalid, "shard %d has items that expire", sh.id)
 		}
-		lower, upper := kindBounds(sh.id, kindExpiry)
+		lower, upper := sh.keys.expiries()
 		return b.DeleteRange(lower, upper, nil)
 	})
 }
@@ -268,8 +266,8 @@ func (sh *Shard) Expired(now time.Time, n int) ([]item.Key, error) {
 	}
 	defer s.gate.leave()
 	first := max(0, now.Add(-expiryReach).Unix())
-	lower := appendExpiryKey(nil, sh.id, uint64(first), nil)
-	upper := appendExpiryKey(nil, sh.id, uint64(max(0, now.Unix())), nil)
+	lower := sh.keys.appendExpiry(nil, uint64(first), nil)
+	upper := sh.keys.appendExpiry(nil, uint64(max(0, now.Unix())), nil)
 	it, err := s.engine.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return nil, s.engine.fault("scanning", err)
@@ -277,7 +275,9 @@ func (sh *Shard) Expired(now time.Time, n int) ([]item.Key, error) {
 	defer it.Close()
 	var keys []item.Key
 	for ok := it.First(); ok && len(keys) < n; ok = it.Next() {
-		keys = append(keys, slices.Clone(item.Key(it.Key()[expiryBytes:])))
+		if _, key, is := sh.keys.expiryOf(it.Key()); is {
+			keys = append(keys, slices.Clone(key))
+		}
 	}
 	if err := it.Error(); err != nil {
 		return nil, s.engine.fault("scanning", err)
@@ -287,6 +287,3 @@ func (sh *Shard) Expired(now time.Time, n int) ([]item.Key, error) {
 	}
 	return keys, sh.sequencer.waitDurable(context.Background(), sh.sequencer.applied.Load())
 }
-
-// expirySecond returns the second of a key in the queue of expiring items.
-func expirySecond(key []byte) uint64 { return binary.BigEndian.Uint64(key[prefixBytes:]) }

@@ -114,7 +114,7 @@ func benchPebble(b *testing.B, n int) {
 		if err != nil {
 			return err
 		}
-		return db.Set(appendItemKey(nil, 1, key), value, pebble.Sync)
+		return db.Set(keys{1}.appendItem(nil, key), value, pebble.Sync)
 	})
 	if err := db.Close(); err != nil {
 		b.Fatal(err)
@@ -162,7 +162,7 @@ func fillOne(s *Store, sh *Shard, i int) error {
 	if err != nil {
 		return err
 	}
-	return s.engine.db.Set(appendItemKey(nil, sh.id, key), copied(string(item.Append(nil, it))), pebble.NoSync)
+	return s.engine.db.Set(sh.keys.appendItem(nil, key), copied(string(item.Append(nil, it))), pebble.NoSync)
 }
 
 // BenchmarkGet reads items of 1 KB that are in memory.

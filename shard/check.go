@@ -241,8 +241,8 @@ func (k *shardCheck) each(lower, upper []byte, prefix int, f func(key []byte, va
 
 // checkItems checks each item, and whether its entries are there.
 func (k *shardCheck) checkItems() error {
-	lower, upper := kindBounds(k.shard.id, kindItem)
-	return k.each(lower, upper, prefixBytes, func(key []byte, value string) error {
+	lower, upper := k.shard.keys.items()
+	return k.each(lower, upper, k.shard.keys.itemBytes(nil), func(key []byte, value string) error {
 		k.checked.Items++
 		is, err := decodeImage(value)
 		if err != nil {
@@ -273,8 +273,7 @@ func (k *shardCheck) checkEntry(x *item.Index, key item.Key, it item.Item) error
 	if !ok {
 		return nil
 	}
-	raw, there, err := k.store.engine.read(k.store.engine.db, append(appendEntryPrefix(nil, k.shard.id, x.ID),
-		entryKey...))
+	raw, there, err := k.store.engine.read(k.store.engine.db, k.shard.keys.appendEntry(nil, x, entryKey))
 	if err != nil {
 		return err
 	}
@@ -300,7 +299,7 @@ func (k *shardCheck) checkExpiry(key item.Key, it item.Item) error {
 	if !ok {
 		return nil
 	}
-	_, there, err := k.store.engine.read(k.store.engine.db, appendExpiryKey(nil, k.shard.id, second, key))
+	_, there, err := k.store.engine.read(k.store.engine.db, k.shard.keys.appendExpiry(nil, second, key))
 	if err != nil {
 		return err
 	}
@@ -317,7 +316,7 @@ func (k *shardCheck) checkExpiry(key item.Key, it item.Item) error {
 func (k *shardCheck) checkEntries() error {
 	for i := range k.schema.Indexes {
 		x := &k.schema.Indexes[i]
-		lower, upper, prefix := spanBounds(k.shard.id, Span{Index: x.ID})
+		lower, upper, prefix := k.shard.keys.span(x, item.Range{})
 		there := int64(0)
 		err := k.each(lower, upper, prefix, func([]byte, string) error {
 			there++
@@ -366,7 +365,7 @@ func (k *shardCheck) checkExpiries() error {
 	if k.schema.TTL == "" {
 		return nil
 	}
-	lower, upper := kindBounds(k.shard.id, kindExpiry)
+	lower, upper := k.shard.keys.expiries()
 	there := int64(0)
 	err := k.each(lower, upper, 0, func([]byte, string) error {
 		there++
@@ -377,16 +376,17 @@ func (k *shardCheck) checkExpiries() error {
 		return err
 	}
 	return k.each(lower, upper, 0, func(full []byte, _ string) error {
-		if len(full) < expiryBytes {
+		queued, key, ok := k.shard.keys.expiryOf(full)
+		if !ok {
 			k.wrong("expiry", "%x: is too short", full)
 			return nil
 		}
-		it, err := k.shard.items.get(k.store.engine.db, full[expiryBytes:])
+		it, err := k.shard.items.get(k.store.engine.db, key)
 		if err != nil {
 			return err
 		}
-		if second, ok := expiry(k.schema.TTL, it); !ok || second != expirySecond(full) {
-			k.wrong("expiry", "%x: there is no such item", full[expiryBytes:])
+		if second, ok := expiry(k.schema.TTL, it); !ok || second != queued {
+			k.wrong("expiry", "%x: there is no such item", []byte(key))
 		}
 		return nil
 	})

@@ -132,7 +132,7 @@ func (k *shardCheck) checkMade(key item.Key, made holdfast.Position) error {
 	if made.Index < k.shard.history.trim.oldest {
 		return nil
 	}
-	raw, there, err := k.store.engine.read(k.store.engine.db, appendLogKey(nil, k.shard.id, made))
+	raw, there, err := k.store.engine.read(k.store.engine.db, k.shard.keys.appendChange(nil, made))
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (k *shardCheck) checkMade(key item.Key, made holdfast.Position) error {
 	if !there || err != nil || !c.hasAfter || c.key != string(key) {
 		k.wrong("log", "%x: was made by %d.%d, which isn't its change", []byte(key), made.Index, made.N)
 	}
-	_, linked, err := k.store.engine.read(k.store.engine.db, appendLinkKey(nil, k.shard.id, made))
+	_, linked, err := k.store.engine.read(k.store.engine.db, k.shard.keys.appendLink(nil, made))
 	if linked {
 		k.wrong("log", "%x: was made by %d.%d, which is linked to a later change", []byte(key), made.Index, made.N)
 	}

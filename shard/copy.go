@@ -43,18 +43,17 @@ func (s *Store) Copy(ctx context.Context, from *Shard, to holdfast.ShardID, at t
 	if !s.space.hasSpace() {
 		return Counts{}, errFull()
 	}
-	lower, upper := shardBounds(from.id)
-	snapshot := s.engine.db.NewEventuallyFileOnlySnapshot([]pebble.KeyRange{{Start: lower, End: upper}})
+	snapshot := s.engine.db.NewEventuallyFileOnlySnapshot(from.keys.all())
 	defer snapshot.Close()
 	if err := from.sequencer.waitDurable(ctx, from.sequencer.applied.Load()); err != nil {
 		return Counts{}, err
 	}
-	c := &copying{ctx: ctx, store: s, from: from, to: to, snapshot: snapshot, at: at}
-	if err := s.engine.clear(shardBounds(to)); err != nil {
+	c := &copying{ctx: ctx, store: s, from: from, to: keys{to}, snapshot: snapshot, at: at}
+	if err := s.engine.clear(c.to.all()); err != nil {
 		return Counts{}, err
 	}
 	if err := c.run(); err != nil {
-		_ = s.engine.clear(shardBounds(to))
+		_ = s.engine.clear(c.to.all())
 		return Counts{}, err
 	}
 	return c.tally.counts(0), nil
@@ -65,7 +64,7 @@ type copying struct {
 	ctx      context.Context
 	store    *Store
 	from     *Shard
-	to       holdfast.ShardID
+	to       keys
 	snapshot *pebble.EventuallyFileOnlySnapshot
 	at       time.Time // zero: the items as they are
 	tally    tally
@@ -97,10 +96,10 @@ func (c *copying) run() error {
 	b := c.store.engine.db.NewBatch()
 	defer b.Close()
 	trim := trimming{oldest: 1, at: now.UnixNano()}
-	if err := b.Set(metaKey(c.to, metaCounts), c.tally.appendTo(nil), nil); err != nil {
+	if err := b.Set(c.to.meta(metaCounts), c.tally.appendTo(nil), nil); err != nil {
 		return err
 	}
-	if err := b.Set(metaKey(c.to, metaTrim), trim.appendTo(nil), nil); err != nil {
+	if err := b.Set(c.to.meta(metaTrim), trim.appendTo(nil), nil); err != nil {
 		return err
 	}
 	if err := c.store.space.admit(b.Len()); err != nil {
@@ -111,7 +110,7 @@ func (c *copying) run() error {
 
 // reaches returns Gone if a change after the time to go back to is no longer kept.
 func (c *copying) reaches() error {
-	raw, ok, err := c.store.engine.read(c.snapshot, metaKey(c.from.id, metaTrim))
+	raw, ok, err := c.store.engine.read(c.snapshot, c.from.keys.meta(metaTrim))
 	if err != nil || !ok {
 		return err
 	}
@@ -128,7 +127,7 @@ func (c *copying) reaches() error {
 
 // copyItems writes and ingests the items of the snapshot.
 func (c *copying) copyItems() error {
-	lower, upper := kindBounds(c.from.id, kindItem)
+	lower, upper := c.from.keys.items()
 	it, err := c.snapshot.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return c.store.engine.fault("copying", err)
@@ -146,7 +145,7 @@ func (c *copying) copyItems() error {
 		if err != nil {
 			return c.store.engine.damaged(c.from.id, it.Key(), err)
 		}
-		if err := c.add(it.Key()[prefixBytes:], is.raw); err != nil {
+		if err := c.add(c.from.keys.itemOf(it.Key()), is.raw); err != nil {
 			return c.store.engine.fault("copying", err)
 		}
 		c.tally.items++
@@ -176,7 +175,7 @@ func (c *copying) add(key item.Key, raw string) error {
 		c.table = sstable.NewWriter(objstorageprovider.NewFileWritable(f), options)
 	}
 	c.bytes += len(key) + len(raw)
-	return c.table.Set(appendItemKey(nil, c.to, key), copied(raw))
+	return c.table.Set(c.to.appendItem(nil, key), copied(raw))
 }
 
 // copied returns the value of an item that no change made here.
@@ -275,7 +274,7 @@ func (c *copying) undoChange(b *pebble.Batch, change *change) error {
 		c.tally.items--
 		c.tally.bytes -= int64(change.afterSize)
 	}
-	key := appendItemKey(nil, c.to, item.Key(change.key))
+	key := c.to.appendItem(nil, item.Key(change.key))
 	if !change.hasBefore {
 		return b.Delete(key, nil)
 	}

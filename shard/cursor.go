@@ -33,7 +33,13 @@ func (sh *Shard) Cursor(ctx context.Context, span Span) (*Cursor, error) {
 	if err := sh.store.gate.enter(); err != nil {
 		return nil, err
 	}
-	lower, upper, prefix := spanBounds(sh.id, span)
+	var x *item.Index
+	if span.Index != 0 {
+		if x = sh.schema.Load().index(span.Index); x == nil {
+			x = &item.Index{ID: span.Index} // has no entries, unless it was in the schema
+		}
+	}
+	lower, upper, prefix := sh.keys.span(x, span.Range)
 	if bytes.Compare(lower, upper) > 0 {
 		upper = lower
 	}

@@ -202,17 +202,27 @@ func (e *engine) write(b *pebble.Batch) error {
 	return e.syncWait(b)
 }
 
-// clear removes all keys between two, and returns when that is on disk.
-func (e *engine) clear(lower, upper []byte) error {
+// clear removes all keys in ranges, and returns when that is on disk.
+func (e *engine) clear(ranges []pebble.KeyRange) error {
 	if err := e.space.admitRemoval(0); err != nil {
 		return err
 	}
 	b := e.db.NewBatch()
 	defer b.Close()
-	if err := b.DeleteRange(lower, upper, nil); err != nil {
+	if err := removeRanges(b, ranges); err != nil {
 		return e.fault("removing", err)
 	}
 	return e.write(b)
+}
+
+// removeRanges adds to the batch that all keys in ranges are removed.
+func removeRanges(b *pebble.Batch, ranges []pebble.KeyRange) error {
+	for _, r := range ranges {
+		if err := b.DeleteRange(r.Start, r.End, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // attempt has Pebble write. Once its log has failed, Pebble panics: then, as after an error, the

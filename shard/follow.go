@@ -166,8 +166,8 @@ func (f *followBody) stage(e *entry, b *pebble.Batch, _ pebble.Reader) error {
 	for i := range f.Puts {
 		raw := item.Append(nil, f.Puts[i].Item)
 		key := f.Puts[i].Key
-		op := b.SetDeferred(prefixBytes+len(key), copiedBytes+len(raw))
-		appendItemKey(op.Key[:0], e.shard.id, key)
+		op := b.SetDeferred(e.shard.keys.itemBytes(key), copiedBytes+len(raw))
+		e.shard.keys.appendItem(op.Key[:0], key)
 		copy(op.Value[len(appendPosition(op.Value[:0], holdfast.Position{})):], raw)
 		if err := op.Finish(); err != nil {
 			return err
@@ -175,8 +175,8 @@ func (f *followBody) stage(e *entry, b *pebble.Batch, _ pebble.Reader) error {
 		e.delta.hashes = append(e.delta.hashes, key.Hash())
 	}
 	for _, key := range f.Deletes {
-		op := b.DeleteDeferred(prefixBytes + len(key))
-		appendItemKey(op.Key[:0], e.shard.id, key)
+		op := b.DeleteDeferred(e.shard.keys.itemBytes(key))
+		e.shard.keys.appendItem(op.Key[:0], key)
 		if err := op.Finish(); err != nil {
 			return err
 		}
@@ -199,7 +199,7 @@ func (f *followBody) apply(e *entry, b *pebble.Batch) error {
 		return holdfast.Errorf(holdfast.Invalid, "shard %d can't go back to %d of shard %d", sh.id, f.To.Applied, f.Source)
 	}
 	e.next.add(&e.delta, e.schema)
-	return b.Set(sourceKey(sh.id, f.Source), f.To.appendTo([]byte{progressVersion}), nil)
+	return b.Set(sh.keys.source(f.Source), f.To.appendTo([]byte{progressVersion}), nil)
 }
 
 // install implements body. What was applied is as durable as its readers need it to be, since it
@@ -219,16 +219,17 @@ func (sh *Shard) Progress(source holdfast.ShardID) Progress {
 // metaSource, and the source's ID (8 bytes), is the name of how far a shard follows it.
 const metaSource = "source/"
 
-func sourceKey(id, source holdfast.ShardID) []byte {
-	return binary.BigEndian.AppendUint64(metaKey(id, metaSource), uint64(source))
+// source returns the key of how far the shard follows a source.
+func (k keys) source(source holdfast.ShardID) []byte {
+	return binary.BigEndian.AppendUint64(k.meta(metaSource), uint64(source))
 }
 
 // A follows is how far a shard follows each of its sources.
 type follows map[holdfast.ShardID]Progress
 
 // load reads what a shard has on disk; nil: it follows none.
-func (f *follows) load(e *engine, id holdfast.ShardID) error {
-	lower, upper := sourceKey(id, 0), append(sourceKey(id, math.MaxUint64), 0)
+func (f *follows) load(e *engine, of keys) error {
+	lower, upper := of.source(0), append(of.source(math.MaxUint64), 0)
 	it, err := e.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return e.fault("opening a shard", err)
@@ -244,7 +245,7 @@ func (f *follows) load(e *engine, id holdfast.ShardID) error {
 			err = errLog()
 		}
 		if err != nil {
-			return e.damaged(id, it.Key(), err)
+			return e.damaged(of.shard, it.Key(), err)
 		}
 		f.set(holdfast.ShardID(binary.BigEndian.Uint64(it.Key()[len(lower)-8:])), p)
 	}

@@ -246,7 +246,7 @@ func (f *Follower) Items(ctx context.Context, from item.Key, n, bytes int) (Item
 		return Items{}, err
 	}
 	defer sh.store.gate.leave()
-	lower, upper, prefix := spanBounds(sh.id, Span{Range: item.Range{From: from}})
+	lower, upper, prefix := sh.keys.span(nil, item.Range{From: from})
 	// A batch is visible once it was submitted, which is done with sequencer.mu held.
 	sh.sequencer.mu.Lock()
 	it, err := sh.engine.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})

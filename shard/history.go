@@ -11,7 +11,7 @@ import (
 // an item's last change is the item itself.
 type history struct {
 	engine    *engine
-	id        holdfast.ShardID
+	keys      keys
 	items     *items
 	sequencer *sequencer
 	trim      trimming // guarded by sequencer.mu
@@ -85,9 +85,9 @@ func (h *history) collect(
 		if bytes > limit.Bytes && len(changes) > 0 {
 			return changes, next, false, nil
 		}
-		c, err := raw.decoded(h.id, p, after)
+		c, err := raw.decoded(h.keys.shard, p, after)
 		if err != nil {
-			return nil, holdfast.Position{}, false, h.engine.damaged(h.id, []byte(raw.key), err)
+			return nil, holdfast.Position{}, false, h.engine.damaged(h.keys.shard, []byte(raw.key), err)
 		}
 		changes = append(changes, c)
 		next = raw.behind(p)
@@ -111,7 +111,7 @@ func (h *history) afterImage(
 		return "", err
 	}
 	if is.made != p {
-		return "", h.engine.damaged(h.id, []byte(c.key), errLog())
+		return "", h.engine.damaged(h.keys.shard, []byte(c.key), errLog())
 	}
 	return is.raw, nil
 }
@@ -124,15 +124,15 @@ func (h *history) linkedImage(view pebble.Reader, c *change, it *pebble.Iterator
 	}
 	p, _, err := cutPosition(string(value))
 	if err != nil {
-		return "", h.engine.damaged(h.id, it.Key(), err)
+		return "", h.engine.damaged(h.keys.shard, it.Key(), err)
 	}
-	b, ok, err := h.engine.read(view, appendLogKey(nil, h.id, p))
+	b, ok, err := h.engine.read(view, h.keys.appendChange(nil, p))
 	if err != nil {
 		return "", err
 	}
 	next, err := decodeChange(b)
 	if !ok || err != nil || !next.hasBefore || next.key != c.key {
-		return "", h.engine.damaged(h.id, it.Key(), errLog())
+		return "", h.engine.damaged(h.keys.shard, it.Key(), errLog())
 	}
 	return next.before, nil
 }
@@ -148,11 +148,11 @@ func (c *change) behind(p holdfast.Position) holdfast.Position {
 // kept returns an error if a position is no longer kept, or the shard was dropped.
 func (h *history) kept(p holdfast.Position) error {
 	if isClosed(h.items.dropped) {
-		return errDropped(h.id)
+		return errDropped(h.keys.shard)
 	}
 	if oldest := h.oldest(); p.Compare(oldest) < 0 {
 		return holdfast.Errorf(holdfast.Gone, "position %d.%d of shard %d is no longer kept: the oldest is %d.%d",
-			p.Index, p.N, h.id, oldest.Index, oldest.N)
+			p.Index, p.N, h.keys.shard, oldest.Index, oldest.N)
 	}
 	return nil
 }
@@ -160,12 +160,12 @@ func (h *history) kept(p holdfast.Position) error {
 // iter returns an iterator over the log from a position to another; zero is the beginning, or the
 // end.
 func (h *history) iter(from pebble.Reader, first, end holdfast.Position) (*pebble.Iterator, error) {
-	lower, upper := kindBounds(h.id, kindLog)
+	lower, upper := h.keys.changes()
 	if first != (holdfast.Position{}) {
-		lower = appendLogKey(nil, h.id, first)
+		lower = h.keys.appendChange(nil, first)
 	}
 	if end != (holdfast.Position{}) {
-		upper = appendLogKey(nil, h.id, end)
+		upper = h.keys.appendChange(nil, end)
 	}
 	it, err := from.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
@@ -186,7 +186,7 @@ func (h *history) changeAt(it *pebble.Iterator) (holdfast.Position, change, erro
 		err = errLog()
 	}
 	if err != nil {
-		return holdfast.Position{}, change{}, h.engine.damaged(h.id, it.Key(), err)
+		return holdfast.Position{}, change{}, h.engine.damaged(h.keys.shard, it.Key(), err)
 	}
 	return p, c, nil
 }
@@ -195,7 +195,7 @@ func (h *history) changeAt(it *pebble.Iterator) (holdfast.Position, change, erro
 // returns it with the tally after it; !ok: there is none that is kept. Indexes have gaps, since
 // some entries make no change.
 func (h *history) newestAt(it *pebble.Iterator, index uint64) (p holdfast.Position, t tally, ok bool, err error) {
-	ok = it.SeekLT(appendLogKey(nil, h.id, holdfast.Position{Index: index + 1}))
+	ok = it.SeekLT(h.keys.appendChange(nil, holdfast.Position{Index: index + 1}))
 	for ok && isLink(it.Key()) {
 		ok = it.Prev()
 	}
@@ -207,7 +207,7 @@ func (h *history) newestAt(it *pebble.Iterator, index uint64) (p holdfast.Positi
 		return holdfast.Position{}, tally{}, false, err
 	}
 	if t, err = decodeTally(c.tally); err != nil {
-		return holdfast.Position{}, tally{}, false, h.engine.damaged(h.id, it.Key(), err)
+		return holdfast.Position{}, tally{}, false, h.engine.damaged(h.keys.shard, it.Key(), err)
 	}
 	return p, t, true, nil
 }
@@ -269,7 +269,7 @@ func (h *history) link(b *pebble.Batch, made, next holdfast.Position) error {
 	var value [20]byte
 	to := appendPosition(value[:0], next)
 	op := b.SetDeferred(logBytes+1, len(to))
-	appendLinkKey(op.Key[:0], h.id, made)
+	h.keys.appendLink(op.Key[:0], made)
 	copy(op.Value, to)
 	return op.Finish()
 }

@@ -23,7 +23,7 @@ func newID() (id [16]byte) {
 // identity returns the identity in the database; !ok if there is none. A corrupt block counts as
 // none: the start must not fail because of it, since the rest can be served.
 func (s *Store) identity() (id string, ok bool, err error) {
-	id, ok, err = s.engine.read(s.engine.db, metaKey(records, metaStore))
+	id, ok, err = s.engine.read(s.engine.db, keys{records}.meta(metaStore))
 	if errors.Is(err, holdfast.Corrupt) {
 		return "", false, nil
 	}
@@ -42,7 +42,7 @@ func (s *Store) identify(id [16]byte) error {
 	case ok:
 		return nil
 	}
-	if err := s.engine.db.Set(metaKey(records, metaStore), id[:], pebble.Sync); err != nil {
+	if err := s.engine.db.Set(keys{records}.meta(metaStore), id[:], pebble.Sync); err != nil {
 		return err
 	}
 	return s.engine.db.Flush()

@@ -87,7 +87,7 @@ func forgetControl(t *testing.T, r *stopped) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := db.Delete(metaKey(records, metaStore), pebble.Sync); err != nil {
+	if err := db.Delete(keys{records}.meta(metaStore), pebble.Sync); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {

@@ -12,7 +12,7 @@ import (
 // Items are the items of a shard in its database.
 type items struct {
 	engine  *engine
-	id      holdfast.ShardID
+	keys    keys
 	dropped <-chan struct{} // the shard's
 }
 
@@ -33,20 +33,20 @@ func (s *items) get(from pebble.Reader, key item.Key) (item.Item, error) {
 // image returns the item at a key as an image. The item shares the strings of its form on disk.
 func (s *items) image(from pebble.Reader, key item.Key) (image, error) {
 	var buf [128]byte
-	full := appendItemKey(buf[:0], s.id, key)
+	full := s.keys.appendItem(buf[:0], key)
 	raw, ok, err := s.engine.read(from, full)
 	if err != nil {
 		return image{}, err
 	}
 	if isClosed(s.dropped) {
-		return image{}, errDropped(s.id)
+		return image{}, errDropped(s.keys.shard)
 	}
 	if !ok {
 		return image{}, nil
 	}
 	is, err := decodeImage(raw)
 	if err != nil {
-		return image{}, s.engine.damaged(s.id, full, err)
+		return image{}, s.engine.damaged(s.keys.shard, full, err)
 	}
 	return is, nil
 }
@@ -64,7 +64,7 @@ func decodeImage(raw string) (was image, err error) {
 
 // keysFrom returns up to n keys of items from one on, and the next one; nil: there is none.
 func (s *items) keysFrom(from item.Key, n int) (keys []item.Key, next item.Key, err error) {
-	lower, upper, prefix := spanBounds(s.id, Span{Range: item.Range{From: from}})
+	lower, upper, prefix := s.keys.span(nil, item.Range{From: from})
 	it, err := s.engine.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return nil, nil, s.engine.fault("scanning", err)

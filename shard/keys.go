@@ -3,6 +3,8 @@ package shard
 import (
 	"encoding/binary"
 
+	"github.com/cockroachdb/pebble/v2"
+
 	"holdfast"
 	"holdfast/item"
 )
@@ -41,73 +43,119 @@ const (
 	metaTrim   = "trim"   // a trimming
 )
 
-func appendPrefix(dst []byte, id holdfast.ShardID, k kind) []byte {
-	dst = binary.BigEndian.AppendUint64(dst, uint64(id))
-	return append(dst, byte(k))
+// Keys are the keys of a shard. All that depends on where they are on disk is in its methods.
+type keys struct{ shard holdfast.ShardID }
+
+func (k keys) appendPrefix(dst []byte, of kind) []byte {
+	dst = binary.BigEndian.AppendUint64(dst, uint64(k.shard))
+	return append(dst, byte(of))
 }
 
 // shardOf returns the shard that a key is of.
 func shardOf(key []byte) holdfast.ShardID { return holdfast.ShardID(binary.BigEndian.Uint64(key)) }
 
-func appendItemKey(dst []byte, id holdfast.ShardID, key item.Key) []byte {
-	return append(appendPrefix(dst, id, kindItem), key...)
+func (k keys) appendItem(dst []byte, key item.Key) []byte {
+	return append(k.appendPrefix(dst, kindItem), key...)
 }
 
-func appendEntryPrefix(dst []byte, id holdfast.ShardID, index uint32) []byte {
-	return binary.BigEndian.AppendUint32(appendPrefix(dst, id, kindEntry), index)
+// itemOf returns the key of the item that a key is of.
+func (k keys) itemOf(key []byte) item.Key { return key[prefixBytes:] }
+
+// itemBytes returns the length of the key of an item.
+func (k keys) itemBytes(key item.Key) int { return prefixBytes + len(key) }
+
+// appendEntry appends the key of the entry of an index at a key.
+func (k keys) appendEntry(dst []byte, x *item.Index, key item.Key) []byte {
+	return append(k.appendEntryPrefix(dst, x.ID), key...)
 }
 
-func appendExpiryKey(dst []byte, id holdfast.ShardID, second uint64, key item.Key) []byte {
-	dst = binary.BigEndian.AppendUint64(appendPrefix(dst, id, kindExpiry), second)
+func (k keys) appendEntryPrefix(dst []byte, index uint32) []byte {
+	return binary.BigEndian.AppendUint32(k.appendPrefix(dst, kindEntry), index)
+}
+
+// entryBytes returns the length of the key of the entry of an index at a key.
+func (k keys) entryBytes(_ *item.Index, key item.Key) int { return entryBytes + len(key) }
+
+func (k keys) appendExpiry(dst []byte, second uint64, key item.Key) []byte {
+	dst = binary.BigEndian.AppendUint64(k.appendPrefix(dst, kindExpiry), second)
 	return append(dst, key...)
 }
 
-func appendLogKey(dst []byte, id holdfast.ShardID, p holdfast.Position) []byte {
-	dst = binary.BigEndian.AppendUint64(appendPrefix(dst, id, kindLog), p.Index)
+// expiryOf returns what a key of the queue of expiring items says.
+func (k keys) expiryOf(raw []byte) (second uint64, key item.Key, ok bool) {
+	if len(raw) < expiryBytes {
+		return 0, nil, false
+	}
+	return binary.BigEndian.Uint64(raw[prefixBytes:]), raw[expiryBytes:], true
+}
+
+func (k keys) appendChange(dst []byte, p holdfast.Position) []byte {
+	dst = binary.BigEndian.AppendUint64(k.appendPrefix(dst, kindLog), p.Index)
 	return binary.BigEndian.AppendUint32(dst, p.N)
 }
 
 // linkMark follows a change's key in the key of its link.
 const linkMark = 0
 
-func appendLinkKey(dst []byte, id holdfast.ShardID, p holdfast.Position) []byte {
-	return append(appendLogKey(dst, id, p), linkMark)
+func (k keys) appendLink(dst []byte, p holdfast.Position) []byte {
+	return append(k.appendChange(dst, p), linkMark)
 }
 
 // isLink reports whether a key of the log is that of a link.
 func isLink(key []byte) bool { return len(key) == logBytes+1 }
 
-func metaKey(id holdfast.ShardID, name string) []byte {
-	return append(appendPrefix(nil, id, kindMeta), name...)
+// meta returns the key of a shard's metadata of that name.
+func (k keys) meta(name string) []byte {
+	return append(k.appendPrefix(nil, kindMeta), name...)
 }
 
+// recordKey returns the key of a record.
 func recordKey(name string) []byte {
-	return append(appendPrefix(nil, records, kindRecord), name...)
+	return append(keys{records}.appendPrefix(nil, kindRecord), name...)
 }
 
-// kindBounds returns the bounds of all keys of one kind of a shard.
-func kindBounds(id holdfast.ShardID, k kind) (lower, upper []byte) {
-	return appendPrefix(nil, id, k), appendPrefix(nil, id, k+1)
+// recordOf returns the name of the record that a key is of.
+func recordOf(key []byte) string { return string(key[prefixBytes:]) }
+
+// kind returns the bounds of all keys of one kind.
+func (k keys) kind(of kind) (lower, upper []byte) {
+	return k.appendPrefix(nil, of), k.appendPrefix(nil, of+1)
 }
 
-// shardBounds returns the bounds of all keys of a shard.
-func shardBounds(id holdfast.ShardID) (lower, upper []byte) {
-	return appendPrefix(nil, id, 0), appendPrefix(nil, id, kindEnd)
+// items returns the bounds of all items.
+func (k keys) items() (lower, upper []byte) { return k.kind(kindItem) }
+
+// expiries returns the bounds of the queue of expiring items.
+func (k keys) expiries() (lower, upper []byte) { return k.kind(kindExpiry) }
+
+// changes returns the bounds of the history of changes and links.
+func (k keys) changes() (lower, upper []byte) { return k.kind(kindLog) }
+
+// all returns the bounds of all keys.
+func (k keys) all() []pebble.KeyRange {
+	return []pebble.KeyRange{{Start: k.appendPrefix(nil, 0), End: k.appendPrefix(nil, kindEnd)}}
 }
 
-// spanBounds returns the bounds of a span, and the length of the prefix of its keys.
-func spanBounds(id holdfast.ShardID, s Span) (lower, upper []byte, prefix int) {
-	if s.Index == 0 {
-		lower, upper = kindBounds(id, kindItem)
+// entries returns the bounds of all entries of an index.
+func (k keys) entries(index uint32) []pebble.KeyRange {
+	prefix := k.appendEntryPrefix(nil, index)
+	return []pebble.KeyRange{{Start: prefix, End: behind(prefix)}}
+}
+
+// span returns the bounds of a range of items or, if x isn't nil, of the entries of an index, and
+// the length of the prefix of their keys.
+func (k keys) span(x *item.Index, r item.Range) (lower, upper []byte, prefix int) {
+	if x == nil {
+		lower, upper = k.items()
 	} else {
-		lower = appendEntryPrefix(nil, id, s.Index)
+		lower = k.appendEntryPrefix(nil, x.ID)
 		upper = behind(lower)
 	}
 	prefix = len(lower)
-	if s.Range.To != nil {
-		upper = append(append([]byte(nil), lower...), s.Range.To...)
+	if r.To != nil {
+		upper = append(append([]byte(nil), lower...), r.To...)
 	}
-	return append(lower, s.Range.From...), upper, prefix
+	return append(lower, r.From...), upper, prefix
 }
 
 // behind returns the least key greater than all that begin with prefix, which has a byte other than

@@ -82,14 +82,14 @@ func TestOrderOfKeys(t *testing.T) {
 	}
 	for range 1000 {
 		a, b := position(), position()
-		ka, kb := appendLogKey(nil, 7, a), appendLogKey(nil, 7, b)
+		ka, kb := keys{7}.appendChange(nil, a), keys{7}.appendChange(nil, b)
 		if got := bytes.Compare(ka, kb); got != a.Compare(b) {
 			t.Fatalf("%v, %v: got keys in order %d; want %d", a, b, got, a.Compare(b))
 		}
 		if p, ok := logPosition(ka); !ok || p != a {
 			t.Fatalf("got %v, %t; want %v", p, ok, a)
 		}
-		link := appendLinkKey(nil, 7, a)
+		link := keys{7}.appendLink(nil, a)
 		if !isLink(link) || isLink(ka) || bytes.Compare(ka, link) >= 0 || a.Compare(b) < 0 && bytes.Compare(link, kb) >= 0 {
 			t.Fatalf("%v, %v: got the link %x; want it between %x and %x", a, b, link, ka, kb)
 		}
@@ -99,7 +99,8 @@ func TestOrderOfKeys(t *testing.T) {
 		}
 
 		early, late := rng.Uint64()>>rng.IntN(64), rng.Uint64()>>rng.IntN(64)
-		order := bytes.Compare(appendExpiryKey(nil, 7, early, item.Key("z")), appendExpiryKey(nil, 7, late, item.Key("a")))
+		order := bytes.Compare(keys{7}.appendExpiry(nil, early, item.Key("z")),
+			keys{7}.appendExpiry(nil, late, item.Key("a")))
 		if early != late && (order < 0) != (early < late) {
 			t.Fatalf("seconds %d, %d: got keys in order %d", early, late, order)
 		}
@@ -127,19 +128,20 @@ func randomKey(rng *rand.Rand) []byte {
 func TestBoundsOfKinds(t *testing.T) {
 	const id = holdfast.ShardID(7)
 	key := item.Key("key")
-	keys := map[kind][]byte{
-		kindItem: appendItemKey(nil, id, key), kindEntry: append(appendEntryPrefix(nil, id, 3), key...),
-		kindExpiry: appendExpiryKey(nil, id, 5, key),
-		kindLog:    appendLogKey(nil, id, holdfast.Position{Index: 1}), kindMeta: metaKey(id, metaCounts),
+	sh := keys{id}
+	all := map[kind][]byte{
+		kindItem: sh.appendItem(nil, key), kindEntry: sh.appendEntry(nil, &item.Index{ID: 3}, key),
+		kindExpiry: sh.appendExpiry(nil, 5, key),
+		kindLog:    sh.appendChange(nil, holdfast.Position{Index: 1}), kindMeta: sh.meta(metaCounts),
 	}
-	lower, upper := shardBounds(id)
-	for k, key := range keys {
-		if bytes.Compare(key, lower) < 0 || bytes.Compare(key, upper) >= 0 || shardOf(key) != id {
+	shard := sh.all()[0]
+	for k, key := range all {
+		if bytes.Compare(key, shard.Start) < 0 || bytes.Compare(key, shard.End) >= 0 || shardOf(key) != id {
 			t.Errorf("kind %d: got a key out of the shard's bounds", k)
 		}
 		var in []kind
-		for other := range keys {
-			if l, u := kindBounds(id, other); bytes.Compare(l, key) <= 0 && bytes.Compare(key, u) < 0 {
+		for other := range all {
+			if l, u := sh.kind(other); bytes.Compare(l, key) <= 0 && bytes.Compare(key, u) < 0 {
 				in = append(in, other)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"holdfast"
@@ -43,22 +44,22 @@ type reclaimer struct {
 	logs    *removedLogs
 	closing <-chan struct{} // closed when the store begins to close
 
-	running   sync.Mutex         // held by run; taken before mu
-	leftovers []holdfast.ShardID // that the next run compacts; guarded by running
+	running   sync.Mutex        // held by run; taken before mu
+	leftovers []pebble.KeyRange // that the next run compacts; guarded by running
 
-	mu      sync.Mutex         // guards dropped
-	dropped []holdfast.ShardID // since the last run
+	mu      sync.Mutex        // guards dropped
+	dropped []pebble.KeyRange // since the last run
 }
 
-// note has the next run reclaim what a shard has left.
-func (r *reclaimer) note(id holdfast.ShardID) {
+// note has the next run reclaim what was removed.
+func (r *reclaimer) note(removed []pebble.KeyRange) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.dropped = append(r.dropped, id)
+	r.dropped = append(r.dropped, removed...)
 }
 
-// take returns the shards that were dropped since the last call.
-func (r *reclaimer) take() []holdfast.ShardID {
+// take returns what was dropped since the last call.
+func (r *reclaimer) take() []pebble.KeyRange {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	dropped := r.dropped
@@ -76,8 +77,7 @@ func (r *reclaimer) run(ctx context.Context) (more bool, err error) {
 	}
 	dropped := r.take()
 	for len(r.leftovers) > 0 {
-		lower, upper := shardBounds(r.leftovers[0])
-		if err := r.compact(ctx, lower, upper); err != nil {
+		if err := r.compact(ctx, r.leftovers[0]); err != nil {
 			r.leftovers = append(r.leftovers, dropped...)
 			return true, r.engine.fault("compacting what was dropped", err)
 		}
@@ -88,10 +88,10 @@ func (r *reclaimer) run(ctx context.Context) (more bool, err error) {
 }
 
 // compact is Pebble's, which begins a new log first, and panics when it can't.
-func (r *reclaimer) compact(ctx context.Context, lower, upper []byte) error {
+func (r *reclaimer) compact(ctx context.Context, some pebble.KeyRange) error {
 	var failed error
 	err := r.engine.attempt(func() error {
-		failed = r.engine.db.Compact(ctx, lower, upper, false)
+		failed = r.engine.db.Compact(ctx, some.Start, some.End, false)
 		return nil
 	})
 	return errors.Join(err, failed)

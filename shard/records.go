@@ -48,7 +48,7 @@ func (s *Store) Records(prefix string) ([]Record, error) {
 		if err != nil {
 			break
 		}
-		all = append(all, Record{Name: string(it.Key()[prefixBytes:]), Value: append([]byte{}, value...)})
+		all = append(all, Record{Name: recordOf(it.Key()), Value: append([]byte{}, value...)})
 	}
 	if err := errors.Join(it.Error(), it.Close()); err != nil {
 		return nil, s.engine.fault("reading records", err)

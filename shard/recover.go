@@ -139,12 +139,12 @@ func (s *Store) orphans(names map[holdfast.ShardID]string) (ids []holdfast.Shard
 	if err != nil {
 		return nil, s.engine.fault("reading", err)
 	}
-	for ok := it.SeekGE(appendPrefix(nil, records+1, 0)); ok; {
+	for ok := it.SeekGE(keys{records + 1}.appendPrefix(nil, 0)); ok; {
 		id := shardOf(it.Key())
 		if _, named := names[id]; !named {
 			ids = append(ids, id)
 		}
-		ok = it.SeekGE(appendPrefix(nil, id+1, 0))
+		ok = it.SeekGE(keys{id + 1}.appendPrefix(nil, 0))
 	}
 	return ids, s.engine.fault("reading", errors.Join(it.Error(), it.Close()))
 }

@@ -91,7 +91,7 @@ func TestRecoveryRemovesOrphans(t *testing.T) {
 		t.Fatal(err)
 	}
 	commitAll(t, s, put(t, openShard(t, s, 1), stoppedItem(1)))
-	c := &copying{ctx: bg, store: s, to: 9}
+	c := &copying{ctx: bg, store: s, to: keys{9}}
 	if err := c.add(keyOf(t, stoppedItem(0)), string(item.Append(nil, stoppedItem(0)))); err != nil {
 		t.Fatal(err)
 	}

@@ -138,7 +138,7 @@ func (v *recovering) removeOrphans() error {
 	}
 	for _, id := range v.r.Orphans {
 		if err == nil {
-			err = s.engine.clear(shardBounds(id))
+			err = s.engine.clear(keys{id}.all())
 		}
 	}
 	return errors.Join(err, s.Close())

@@ -14,6 +14,7 @@ type Shard struct {
 	store   *Store
 	engine  *engine // the store's
 	id      holdfast.ShardID
+	keys    keys
 	dropped chan struct{} // closed by Drop
 	items   items
 	history history
@@ -65,17 +66,19 @@ func (s *Store) Open(id holdfast.ShardID, to Schema) (*Shard, error) {
 
 // newShard returns a shard that isn't loaded yet.
 func newShard(s *Store, id holdfast.ShardID) *Shard {
-	sh := &Shard{store: s, engine: s.engine, id: id, dropped: make(chan struct{})}
+	sh := &Shard{store: s, engine: s.engine, id: id, keys: keys{id}, dropped: make(chan struct{})}
 	sh.sequencer.engine = s.engine
-	sh.items = items{engine: s.engine, id: id, dropped: sh.dropped}
-	sh.history = history{engine: s.engine, id: id, items: &sh.items, sequencer: &sh.sequencer, trim: trimming{oldest: 1}}
+	sh.items = items{engine: s.engine, keys: sh.keys, dropped: sh.dropped}
+	sh.history = history{
+		engine: s.engine, keys: sh.keys, items: &sh.items, sequencer: &sh.sequencer, trim: trimming{oldest: 1},
+	}
 	return sh
 }
 
 // load reads the shard's metadata. The tally is that of its newest change, unless there is a newer
 // one in kindMeta.
 func (sh *Shard) load() error {
-	raw, ok, err := sh.engine.read(sh.engine.db, metaKey(sh.id, metaCounts))
+	raw, ok, err := sh.engine.read(sh.engine.db, sh.keys.meta(metaCounts))
 	if err != nil {
 		return err
 	}
@@ -84,7 +87,7 @@ func (sh *Shard) load() error {
 			return sh.engine.damaged(sh.id, []byte(metaCounts), err)
 		}
 	}
-	raw, ok, err = sh.engine.read(sh.engine.db, metaKey(sh.id, metaTrim))
+	raw, ok, err = sh.engine.read(sh.engine.db, sh.keys.meta(metaTrim))
 	if err != nil {
 		return err
 	}
@@ -93,7 +96,7 @@ func (sh *Shard) load() error {
 			return sh.engine.damaged(sh.id, []byte(metaTrim), err)
 		}
 	}
-	if err := sh.follows.load(sh.engine, sh.id); err != nil {
+	if err := sh.follows.load(sh.engine, sh.keys); err != nil {
 		return err
 	}
 	return sh.loadNewest()
@@ -157,10 +160,10 @@ func (s *Store) Drop(id holdfast.ShardID) error {
 		close(sh.dropped)
 		sh.schemas.Unlock()
 	}
-	if err := s.engine.clear(shardBounds(id)); err != nil {
+	if err := s.engine.clear(keys{id}.all()); err != nil {
 		return err
 	}
-	s.reclaimer.note(id)
+	s.reclaimer.note(keys{id}.all())
 	return nil
 }
 

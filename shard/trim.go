@@ -122,12 +122,12 @@ func (sh *Shard) trimTo(ctx context.Context, nanos int64) error {
 	sh.history.trim = to
 	b := sh.engine.db.NewBatch()
 	defer b.Close()
-	first := appendLogKey(nil, sh.id, holdfast.Position{Index: from.oldest})
-	end := appendLogKey(nil, sh.id, holdfast.Position{Index: to.oldest})
+	first := sh.keys.appendChange(nil, holdfast.Position{Index: from.oldest})
+	end := sh.keys.appendChange(nil, holdfast.Position{Index: to.oldest})
 	if err := b.DeleteRange(first, end, nil); err != nil {
 		return sh.engine.fault("trimming", err)
 	}
-	if err := b.Set(metaKey(sh.id, metaTrim), to.appendTo(nil), nil); err != nil {
+	if err := b.Set(sh.keys.meta(metaTrim), to.appendTo(nil), nil); err != nil {
 		return sh.engine.fault("trimming", err)
 	}
 	return sh.engine.submitNoSync(b)

@@ -17,13 +17,13 @@ import (
 // as moves of those shards would.
 func excise(t *testing.T, s *Store, first, last holdfast.ShardID) {
 	t.Helper()
-	lower, _ := shardBounds(first)
-	_, upper := shardBounds(last)
-	if err := s.engine.db.Excise(bg, pebble.KeyRange{Start: lower, End: upper}); err != nil {
-		t.Fatal(err)
-	}
 	for id := first; id <= last; id++ {
-		if err := s.engine.db.Set(appendItemKey(nil, id, item.Key("other")), copied("other"), pebble.NoSync); err != nil {
+		for _, r := range (keys{id}.all()) {
+			if err := s.engine.db.Excise(bg, r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.engine.db.Set(keys{id}.appendItem(nil, item.Key("other")), copied("other"), pebble.NoSync); err != nil {
 			t.Fatal(err)
 		}
 	}
