@@ -20,6 +20,7 @@ const (
 	keysPerWrite = 4  // keys of each writer
 	mortals      = 16 // keys of items that may expire
 	longRound    = 20 // of so many rounds, one is so long that expired items are deleted in it
+	indexRound   = 4  // of so many rounds, one adds an index to a table with many items, and one removes it
 )
 
 // A killing is a table under load whose server is killed again and again, with the acknowledged
@@ -64,6 +65,7 @@ func testKilled(t *testing.T, shards, n int) {
 	k.create()
 	for i := range n {
 		d := newDynamo(k.address)
+		k.changeIndex(d, i)
 		stop := k.load(d)
 		length := time.Duration(1+k.random.IntN(60)) * time.Millisecond
 		if i%longRound == longRound-1 {
@@ -74,11 +76,14 @@ func testKilled(t *testing.T, shards, n int) {
 		stop()
 		server = k.start()
 		k.look()
+		if i%indexRound == 0 || i%indexRound == indexRound/2 {
+			k.lookAtTransfers()
+		}
 		if t.Failed() {
 			return
 		}
 	}
-	k.expectAll()
+	k.lookAtTransfers()
 	t.Logf("%d kills, %d transfers acknowledged, %d sent again, %d looks at all accounts, %d items expired, "+
 		"%d of %d queries of an index late", n, k.bank.moved.Load(), k.bank.retried, k.bank.looks.Load(), k.expired,
 		k.late.Load(), k.asked.Load())
@@ -116,6 +121,23 @@ func (k *killing) create() {
 	d.must(k.t, "UpdateTimeToLive", `{"TableName":"killed",
 		"TimeToLiveSpecification":{"Enabled":true,"AttributeName":"expires"}}`, nil)
 	k.bank.create(d)
+}
+
+// changeIndex begins to add a global index to the table of the transfers, or removes it. The kill
+// comes before the index is filled, while it is, or later.
+func (k *killing) changeIndex(d *dynamo, round int) {
+	var change string
+	switch round % indexRound {
+	case 0:
+		change = `{"Create":{"IndexName":"extra","Projection":{"ProjectionType":"ALL"},
+			"KeySchema":[{"AttributeName":"n","KeyType":"HASH"}]}}`
+	case indexRound / 2:
+		change = `{"Delete":{"IndexName":"extra"}}`
+	default:
+		return
+	}
+	d.must(k.t, "UpdateTable", fmt.Sprintf(`{"TableName":"transfers",
+		"AttributeDefinitions":[{"AttributeName":"n","AttributeType":"N"}],"GlobalSecondaryIndexUpdates":[%s]}`, change), nil)
 }
 
 // load writes until the server is gone; stop waits for that.

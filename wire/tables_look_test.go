@@ -26,10 +26,25 @@ func (k *killing) look() {
 	k.expired = expectStream(k.t, d, "killed")
 }
 
-// expectAll compares also what grows with each kill.
-func (k *killing) expectAll() {
+// lookAtTransfers compares the table of the transfers, which grows with each kill, with its indexes,
+// once these are filled or gone.
+func (k *killing) lookAtTransfers() {
 	d := newDynamo(k.address)
 	defer d.close()
+	eventually(k.t, "the indexes are active", func() bool {
+		var answer struct {
+			Table struct {
+				TableStatus            string
+				GlobalSecondaryIndexes []struct{ IndexStatus string }
+			}
+		}
+		d.must(k.t, "DescribeTable", `{"TableName":"transfers"}`, &answer)
+		active := answer.Table.TableStatus == "ACTIVE"
+		for _, x := range answer.Table.GlobalSecondaryIndexes {
+			active = active && x.IndexStatus == "ACTIVE"
+		}
+		return active
+	})
 	expectIndexes(k.t, d, "transfers")
 }
 
