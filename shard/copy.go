@@ -2,13 +2,9 @@ package shard
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
-	"github.com/cockroachdb/pebble/v2/sstable"
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"holdfast"
 	"holdfast/item"
@@ -49,6 +45,7 @@ func (s *Store) Copy(ctx context.Context, from *Shard, to holdfast.ShardID, at t
 		return Counts{}, err
 	}
 	c := &copying{ctx: ctx, store: s, from: from, to: keys{to}, snapshot: snapshot, at: at}
+	c.build = builder{ctx: ctx, store: s, doing: "copying"}
 	if err := s.engine.clear(c.to.all()); err != nil {
 		return Counts{}, err
 	}
@@ -68,10 +65,7 @@ type copying struct {
 	snapshot *pebble.EventuallyFileOnlySnapshot
 	at       time.Time // zero: the items as they are
 	tally    tally
-
-	path  string          // of the table
-	table *sstable.Writer // nil: there is none
-	bytes int             // of keys and values in it
+	build    builder // of the items
 }
 
 func (c *copying) run() error {
@@ -82,7 +76,7 @@ func (c *copying) run() error {
 		}
 	}
 	if err := c.copyItems(); err != nil {
-		c.abandon()
+		c.build.abandon()
 		return err
 	}
 	if !c.at.IsZero() {
@@ -145,68 +139,21 @@ func (c *copying) copyItems() error {
 		if err != nil {
 			return c.store.engine.damaged(c.from.id, it.Key(), err)
 		}
-		if err := c.add(c.from.keys.itemOf(it.Key()), is.raw); err != nil {
-			return c.store.engine.fault("copying", err)
+		if err := c.build.set(c.to.appendItem(nil, c.from.keys.itemOf(it.Key())), copied(is.raw)); err != nil {
+			return err
 		}
 		c.tally.items++
 		c.tally.bytes += int64(is.item.Size())
-		if c.bytes >= copyTableBytes {
-			if err := c.ingest(); err != nil {
-				return err
-			}
-		}
 	}
 	if err := it.Error(); err != nil {
 		return c.store.engine.fault("copying", err)
 	}
-	return c.ingest()
-}
-
-// add puts an item into the table, and begins one if necessary.
-func (c *copying) add(key item.Key, raw string) error {
-	if c.table == nil {
-		name := fmt.Sprintf("%d.sst", c.store.builds.Add(1))
-		c.path = c.store.engine.fs.PathJoin(c.store.dir, buildDir, name)
-		f, err := c.store.engine.fs.Create(c.path, vfs.WriteCategoryUnspecified)
-		if err != nil {
-			return err
-		}
-		options := c.store.engine.options.MakeWriterOptions(bottomLevel, c.store.engine.db.TableFormat())
-		c.table = sstable.NewWriter(objstorageprovider.NewFileWritable(f), options)
-	}
-	c.bytes += len(key) + len(raw)
-	return c.table.Set(c.to.appendItem(nil, key), copied(raw))
+	return c.build.finish()
 }
 
 // copied returns the value of an item that no change made here.
 func copied(raw string) []byte {
 	return append(appendPosition(nil, holdfast.Position{}), raw...)
-}
-
-// ingest gives the table to the database, if one was begun.
-func (c *copying) ingest() error {
-	if c.table == nil {
-		return nil
-	}
-	table := c.table
-	c.table, c.bytes = nil, 0
-	if err := table.Close(); err != nil {
-		_ = c.store.engine.fs.Remove(c.path)
-		return c.store.engine.fault("copying", err)
-	}
-	if !c.store.space.hasSpace() {
-		_ = c.store.engine.fs.Remove(c.path)
-		return errFull()
-	}
-	return c.store.engine.fault("copying", c.store.engine.db.Ingest(c.ctx, []string{c.path}))
-}
-
-// abandon removes a table that was begun.
-func (c *copying) abandon() {
-	if c.table != nil {
-		_ = c.table.Close()
-		_ = c.store.engine.fs.Remove(c.path)
-	}
 }
 
 // undo puts back the before-images of what was changed after the time to go back to, the last

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"encoding/hex"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -91,11 +92,9 @@ func TestRecoveryRemovesOrphans(t *testing.T) {
 		t.Fatal(err)
 	}
 	commitAll(t, s, put(t, openShard(t, s, 1), stoppedItem(1)))
-	c := &copying{ctx: bg, store: s, to: keys{9}}
-	if err := c.add(keyOf(t, stoppedItem(0)), string(item.Append(nil, stoppedItem(0)))); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.ingest(); err != nil {
+	b := builder{ctx: bg, store: s, doing: "copying"}
+	key := keys{9}.appendItem(nil, keyOf(t, stoppedItem(0)))
+	if err := errors.Join(b.set(key, item.Append(nil, stoppedItem(0))), b.finish()); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.control.write(); err != nil {

@@ -42,6 +42,8 @@ type Store struct {
 	control   *controlFile // nil while reading only
 	reclaimer *reclaimer   // nil while reading only
 
+	tableBytes int // copyTableBytes
+
 	gate    gate
 	closing chan struct{} // closed when Close begins
 
@@ -64,6 +66,7 @@ func newStore(o Options) *Store {
 		engine: newEngine(o.Log, o.Fatal), gate: gate{idle: make(chan struct{})}, seed: maphash.MakeSeed(),
 		closing: make(chan struct{}), shards: map[holdfast.ShardID]*Shard{},
 	}
+	s.tableBytes = copyTableBytes
 	s.records.engine = s.engine
 	s.entries = &singleLog{engine: s.engine, now: o.Now}
 	return s
