@@ -197,7 +197,7 @@ func (e *entry) writeChange(b *pebble.Batch, p holdfast.Position, at int64) erro
 		c.tally = string(next.appendTo(buf[:0]))
 	}
 	size := c.size()
-	next.logged += uint64(logBytes + size)
+	next.logged += uint64(changeKeyBytes + size)
 	if c.last {
 		c.tally = string(next.appendTo(buf[:0])) // it counts its own bytes, and has the same length
 	}

@@ -58,7 +58,7 @@ func (k *shardCheck) checkChange(it *pebble.Iterator, l *logCheck) (more bool, e
 		return false, k.store.engine.fault("checking", err)
 	}
 	k.checked.Changes++
-	l.logged += uint64(len(it.Key()) + len(value))
+	l.logged += uint64(changeKeyBytes + len(value))
 	p, ok := logPosition(it.Key())
 	c, err := decodeChange(string(value))
 	if !ok || err != nil {

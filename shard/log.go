@@ -41,6 +41,10 @@ type change struct {
 
 const changeVersion = 1
 
+// changeKeyBytes is what a change counts as for its key: the length of the key in format 1, so that
+// the counts of logs that were begun then go on.
+const changeKeyBytes = 8 + 1 + 8 + 4
+
 // The flags of a change.
 const (
 	flagLast = 1 << iota
