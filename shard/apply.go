@@ -38,7 +38,13 @@ func (sh *Shard) Apply(b *pebble.Batch, raw string, tx holdfast.TxID) error {
 	if err := e.stage(b, b); err != nil {
 		return err
 	}
-	return e.apply(b)
+	if err := e.apply(b); err != nil {
+		return err
+	}
+	if r, ok := e.body.(*resolve); ok {
+		r.visible(e) // a replica has no readers before the caller has submitted the batch
+	}
+	return nil
 }
 
 // readBefore sets the before-images of the entry's effects to what it finds.

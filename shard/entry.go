@@ -77,6 +77,10 @@ func decodeBody(k entryKind, r *reader) (body, error) {
 	switch k {
 	case entryFollow:
 		return decodeFollow(r)
+	case entryPrepare:
+		return decodePrepare(r)
+	case entryResolve:
+		return decodeResolve(r)
 	}
 	return nil, holdfast.Errorf(holdfast.Corrupt, "an entry of the log is of an unknown kind, %d", k)
 }

@@ -23,7 +23,8 @@ const (
 	kindLog    kind = 4
 	kindMeta   kind = 5 // + a name: metadata of a shard
 	kindRecord kind = 6 // of shard 0: + a record's name: its value
-	kindEnd    kind = 7
+	kindLock   kind = 7 // + item.Key: a lock
+	kindEnd    kind = 8
 )
 
 // The lengths of the prefixes of keys.
@@ -93,6 +94,16 @@ func (k keys) appendChange(dst []byte, p holdfast.Position) []byte {
 	dst = binary.BigEndian.AppendUint64(k.appendPrefix(dst, kindLog), p.Index)
 	return binary.BigEndian.AppendUint32(dst, p.N)
 }
+
+func (k keys) appendLock(dst []byte, key item.Key) []byte {
+	return append(k.appendPrefix(dst, kindLock), key...)
+}
+
+// lockOf returns the key of the item whose lock a key is of.
+func (k keys) lockOf(key []byte) item.Key { return key[prefixBytes:] }
+
+// locks returns the bounds of all locks.
+func (k keys) locks() (lower, upper []byte) { return k.kind(kindLock) }
 
 // linkMark follows a change's key in the key of its link.
 const linkMark = 0

@@ -30,6 +30,7 @@ type Shard struct {
 
 	// follows is how far the shard follows its sources, if it has any; guarded by sequencer.mu.
 	follows follows
+	locks   locks // of transactions over several shards
 }
 
 // A schema is a Schema, and whether any of its indexes still lacks entries.
@@ -69,6 +70,7 @@ func newShard(s *Store, id holdfast.ShardID) *Shard {
 	sh := &Shard{store: s, engine: s.engine, id: id, keys: keys{id}, dropped: make(chan struct{})}
 	sh.sequencer.engine = s.engine
 	sh.items = items{engine: s.engine, keys: sh.keys, dropped: sh.dropped}
+	sh.locks = locks{engine: s.engine, keys: sh.keys}
 	sh.history = history{
 		engine: s.engine, keys: sh.keys, items: &sh.items, sequencer: &sh.sequencer, trim: trimming{oldest: 1},
 	}
@@ -97,6 +99,9 @@ func (sh *Shard) load() error {
 		}
 	}
 	if err := sh.follows.load(sh.engine, sh.keys); err != nil {
+		return err
+	}
+	if err := sh.locks.load(); err != nil {
 		return err
 	}
 	return sh.loadNewest()
