@@ -54,13 +54,7 @@ func TestKilledTables(t *testing.T) {
 func testKilled(t *testing.T, shards, n int) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	k := &killing{
-		t: t, address: freeAddress(t), dir: t.TempDir(), config: filepath.Join(t.TempDir(), "holdfast.yaml"),
-		random: rand.New(rand.NewPCG(seed, 1)), bank: &bank{t: t},
-	}
-	if err := os.WriteFile(k.config, fmt.Appendf(nil, "tables: {new_shards: %d}\n", shards), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	k := newKilling(t, seed, shards)
 	server := k.start()
 	k.create()
 	for i := range n {
@@ -93,6 +87,19 @@ func testKilled(t *testing.T, shards, n int) {
 	if k.late.Load()*20 > k.asked.Load() {
 		t.Errorf("%d of %d queries of the global index didn't find what was written before", k.late.Load(), k.asked.Load())
 	}
+}
+
+// newKilling is a server's directory and configuration, and the load to come.
+func newKilling(t *testing.T, seed uint64, shards int) *killing {
+	t.Helper()
+	k := &killing{
+		t: t, address: freeAddress(t), dir: t.TempDir(), config: filepath.Join(t.TempDir(), "holdfast.yaml"),
+		random: rand.New(rand.NewPCG(seed, 1)), bank: &bank{t: t},
+	}
+	if err := os.WriteFile(k.config, fmt.Appendf(nil, "tables: {new_shards: %d}\n", shards), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return k
 }
 
 func (k *killing) start() *process {

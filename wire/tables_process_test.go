@@ -22,10 +22,16 @@ func startTables(t *testing.T, dir string, flags ...string) *process {
 
 func startTablesAt(t *testing.T, address, dir string, flags ...string) *process {
 	t.Helper()
+	return startTablesOf(t, ours(t).argv[0], address, dir, flags...)
+}
+
+// startTablesOf is startTablesAt with another build.
+func startTablesOf(t *testing.T, program, address, dir string, flags ...string) *process {
+	t.Helper()
 	argv := append([]string{"up", "--tables-listen", address, "--data", dir,
 		"--cache-listen", "127.0.0.1:0", "--http-listen", "", "--memory", "8MiB"}, flags...)
 	pr := &process{addr: address, signal: syscall.SIGTERM, exited: make(chan struct{})}
-	pr.cmd = exec.Command(ours(t).argv[0], argv...)
+	pr.cmd = exec.Command(program, argv...)
 	pr.cmd.Stderr = &pr.stderr
 	if err := spawn(pr.cmd); err != nil {
 		t.Fatal(err)
