@@ -63,6 +63,7 @@ func schemasOf(disk Disk) (map[holdfast.ShardID]shard.Schema, error) {
 				schema.TTL = "" // the queue needn't agree with the items yet
 			}
 			add(r.Shards, schema)
+			add(r.Closed, shard.Schema{Key: r.Table.Key})
 		}
 	}
 	for _, r := range c.Removed {
@@ -95,6 +96,7 @@ func namesOf(disk Disk) (map[holdfast.ShardID]string, error) {
 	}
 	for _, r := range c.Tables {
 		add(r.Shards, "table "+r.Table.Name)
+		add(r.Closed, "table "+r.Table.Name)
 	}
 	for _, r := range c.Removed {
 		add(r.Shards, "removed "+cmp.Or(r.Name, "backup"))

@@ -103,8 +103,10 @@ func (o *streamOps) describeStream(_ context.Context, req node, w *writer) error
 	if err != nil {
 		return err
 	}
+	var parent table.StreamShard
 	if filter := req.get("ShardFilter"); filter.kind() != absent {
-		if _, ok := findShard(&s, filter.get("ShardId").text()); !ok {
+		var ok bool
+		if parent, ok = findShard(&s, filter.get("ShardId").text()); !ok {
 			return invalid("Invalid ShardId in ShardFilter: %s", filter.get("ShardId").text())
 		}
 	}
@@ -122,8 +124,8 @@ func (o *streamOps) describeStream(_ context.Context, req node, w *writer) error
 	w.timeField("CreationRequestDateTime", s.Created)
 	w.strField("TableName", s.Table)
 	writeKey(w, s.Key.Index())
-	if req.has("ShardFilter") {
-		s.Shards = nil // the filter asks for a shard's children; shards are never split
+	if req.has("ShardFilter") { // it asks for a shard's children
+		s.Shards = s.Children(parent.ID)
 	}
 	writeShards(w, &s, req.get("ExclusiveStartShardId").text(), limitOf(req, maxShards))
 	w.endObject()
@@ -140,10 +142,13 @@ func writeShards(w *writer, s *table.Stream, after string, limit int) {
 	for i := range shards {
 		w.beginObject()
 		w.strField("ShardId", id(&shards[i]))
+		if parent := shards[i].Parent; parent != 0 {
+			w.strField("ParentShardId", shardID(s, parent))
+		}
 		w.name("SequenceNumberRange")
 		w.beginObject()
 		w.strField("StartingSequenceNumber", sequenceNumber(shards[i].First))
-		if !s.On {
+		if shards[i].Closed {
 			w.strField("EndingSequenceNumber", sequenceNumber(shards[i].Last))
 		}
 		w.endObject()

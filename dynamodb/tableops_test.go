@@ -402,6 +402,42 @@ func TestRecord(t *testing.T) {
 	}
 }
 
+// A shard that has ended has its last sequence number, and one that has taken over the range of
+// another names that.
+func TestShardsOfAStream(t *testing.T) {
+	s := table.Stream{TableID: "x", Label: "y", On: true, Shards: []table.StreamShard{
+		{ID: 1, First: holdfast.Position{Index: 3}, Closed: true, Last: holdfast.Position{Index: 9}},
+		{ID: 4, Parent: 1, First: holdfast.Position{Index: 1}},
+		{ID: 5, Parent: 1, First: holdfast.Position{Index: 1}},
+	}}
+	described := func(s *table.Stream, after string, limit int) string {
+		w := newWriter()
+		defer w.release()
+		writeShards(w, s, after, limit)
+		return string(w.buf)
+	}
+	one, four, five := shardID(&s, 1), shardID(&s, 4), shardID(&s, 5)
+	child := func(id string) string {
+		return `{"ShardId":"` + id + `","ParentShardId":"` + one + `",` +
+			`"SequenceNumberRange":{"StartingSequenceNumber":"1000000000000000000010000000000"}}`
+	}
+	parent := `{"ShardId":"` + one + `","SequenceNumberRange":{` +
+		`"StartingSequenceNumber":"1000000000000000000030000000000",` +
+		`"EndingSequenceNumber":"1000000000000000000090000000000"}}`
+	want := `"Shards":[` + parent + `,` + child(four) + `],"LastEvaluatedShardId":"` + four + `"`
+	if got := described(&s, "", 2); got != want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+	if got, want := described(&s, four, 2), `"Shards":[`+child(five)+`]`; got != want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+	children := s
+	children.Shards = s.Children(1)
+	if got, want := described(&children, "", 9), `"Shards":[`+child(four)+`,`+child(five)+`]`; got != want {
+		t.Errorf("children: got %s\nwant %s", got, want)
+	}
+}
+
 func TestShardIDs(t *testing.T) {
 	s := table.Stream{TableID: "x", Label: "y", Shards: []table.StreamShard{{ID: 1}, {ID: 2}}}
 	id := shardID(&s, 2)

@@ -6,6 +6,7 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
+	"holdfast/item"
 	"holdfast/shard"
 )
 
@@ -18,13 +19,13 @@ type installer struct {
 	woken   chan struct{} // of capacity one; full: there may be work for the worker
 
 	// The catalog's lock guards what follows.
-	removed map[string][]*shard.Shard // by ID of a removed table: to read its streams from
-	closed  bool                      // changes are refused
+	logs   map[string][]*shard.Shard // by ID of a table: of its shards, those that streams alone are read from
+	closed bool                      // changes are refused
 }
 
 func newInstaller(disk *shard.Store, c *catalog.Catalog, tables *directory) *installer {
 	return &installer{
-		disk: disk, catalog: c, tables: tables, woken: make(chan struct{}, 1), removed: map[string][]*shard.Shard{},
+		disk: disk, catalog: c, tables: tables, woken: make(chan struct{}, 1), logs: map[string][]*shard.Shard{},
 	}
 }
 
@@ -39,18 +40,28 @@ func (i *installer) load() error {
 			return err
 		}
 		i.tables.publish(r, shards, 0)
+		if err := i.openLogs(r.Table.ID, r.Closed, r.Table.Key); err != nil {
+			return err
+		}
 	}
 	for id, r := range is.Removed {
 		if len(r.Streams) == 0 {
 			continue
 		}
-		shards, err := i.openParts(r.Shards, shard.Schema{Key: r.Key})
-		if err != nil {
+		if err := i.openLogs(id, r.Shards, r.Key); err != nil {
 			return err
 		}
-		i.removed[id] = shards
 	}
 	return nil
+}
+
+// openLogs opens those of a table's shards that streams alone are read from.
+func (i *installer) openLogs(id string, shards []catalog.Shard, key item.KeySchema) error {
+	open, err := i.openAll(shards, shard.Schema{Key: key})
+	if err == nil && len(open) > 0 {
+		i.logs[id] = open
+	}
+	return err
 }
 
 // openShards opens the shards of a table; none while they are being copied.
@@ -58,13 +69,13 @@ func (i *installer) openShards(r *catalog.Table) ([]*shard.Shard, error) {
 	if r.Copy != nil {
 		return nil, nil
 	}
-	return i.openParts(r.Shards, r.Schema())
+	return i.openAll(r.Shards, r.Schema())
 }
 
-func (i *installer) openParts(parts []catalog.Shard, schema shard.Schema) ([]*shard.Shard, error) {
-	shards := make([]*shard.Shard, len(parts))
-	for at, p := range parts {
-		sh, err := i.disk.Open(p.ID, schema)
+func (i *installer) openAll(of []catalog.Shard, schema shard.Schema) ([]*shard.Shard, error) {
+	shards := make([]*shard.Shard, len(of))
+	for at := range of {
+		sh, err := i.disk.Open(of[at].ID, schema)
 		if err != nil {
 			return nil, err
 		}
@@ -169,7 +180,7 @@ func (i *installer) removeTable(ctx context.Context, r *catalog.Table, rest *cat
 		return err
 	}
 	if len(rest.Streams) > 0 {
-		i.removed[rest.ID] = i.tables.table(r.Table.Name).shards
+		i.logs[rest.ID] = append(i.logs[rest.ID], i.tables.table(r.Table.Name).shards...)
 	}
 	i.tables.withdraw(r.Table.Name)
 	i.wake()
@@ -199,7 +210,7 @@ func (i *installer) forget(ctx context.Context, gone *catalog.Removed) error {
 	defer i.catalog.Unlock()
 	err := i.catalog.Commit(ctx, catalog.Revision{Remove: []catalog.Entry{gone}, Removal: true})
 	if err == nil {
-		delete(i.removed, gone.ID)
+		delete(i.logs, gone.ID)
 	}
 	return err
 }
@@ -249,12 +260,12 @@ func (i *installer) sourceOf(r *catalog.Table) ([]*shard.Shard, error) {
 		return i.tables.table(r.Copy.Table).shards, nil
 	}
 	b := i.catalog.Contents().Backups[r.Copy.Backup]
-	return i.openParts(b.Shards, shard.Schema{Key: b.Backup.Table.Key})
+	return i.openAll(b.Shards, shard.Schema{Key: b.Backup.Table.Key})
 }
 
 // streamsOf returns the shards that the streams of a removed table are read from.
 func (i *installer) streamsOf(gone *catalog.Removed) []*shard.Shard {
 	i.catalog.Lock()
 	defer i.catalog.Unlock()
-	return i.removed[gone.ID]
+	return i.logs[gone.ID]
 }

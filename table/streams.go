@@ -22,34 +22,54 @@ type Stream struct {
 	Shards                []StreamShard
 }
 
-// A StreamShard is the part of a stream that one shard has.
+// A StreamShard is the part of a stream that one shard has. A shard that has taken over the range of
+// another goes on from its changes: who reads that one first has the changes of each item in order.
 type StreamShard struct {
-	ID    holdfast.ShardID
-	First holdfast.Position // of its first change, or where that will be
-	Last  holdfast.Position // after its last change; zero: the stream is on
-	End   holdfast.Position // after the newest change that it has now: the position of LATEST
+	ID     holdfast.ShardID
+	Parent holdfast.ShardID  // the shard of the stream whose range it has taken over; 0: none
+	First  holdfast.Position // of its first change, or where that will be
+	Closed bool              // there will be no more changes
+	Last   holdfast.Position // if Closed: after its last change
+	End    holdfast.Position // after the newest change that it has now: the position of LATEST
+
+	log streamLog
 }
+
+// A streamLog is what a stream needs of a shard.
+type streamLog interface {
+	ID() holdfast.ShardID
+	Oldest() holdfast.Position
+	End() holdfast.Position
+	Changes(from holdfast.Position, limit shard.Limit) ([]shard.Change, holdfast.Position, error)
+}
+
+var _ streamLog = (*shard.Shard)(nil)
 
 // Streams returns the streams of a table that can be read, those of removed tables of that name
 // too, the oldest of each table first. The name "" is all tables'.
 func (s *Store) Streams(table string) []Stream {
 	var all []Stream
-	add := func(sts []catalog.Stream, name, id string, key item.KeySchema, shards []*shard.Shard) {
+	add := func(sts []catalog.Stream, of Stream, shards []catalog.Shard, open []*shard.Shard) {
+		logs := make([]streamLog, len(open))
+		for i, sh := range open {
+			logs[i] = sh
+		}
 		for _, st := range sts {
 			if st.Readable(s.now()) {
-				all = append(all, describeStream(&st, name, id, key, shards))
+				all = append(all, of.described(&st, shards, logs))
 			}
 		}
 	}
 	s.catalog.Read(func(c catalog.Contents) {
-		for _, gone := range c.Removed {
+		for id, gone := range c.Removed {
 			if gone.Name != "" && (table == "" || table == gone.Name) {
-				add(gone.Streams, gone.Name, gone.ID, gone.Key, s.installer.removed[gone.ID])
+				add(gone.Streams, Stream{Table: gone.Name, TableID: id, Key: gone.Key}, gone.Shards, s.installer.logs[id])
 			}
 		}
 		for name, r := range c.Tables {
 			if table == "" || table == name {
-				add(r.Streams, name, r.Table.ID, r.Table.Key, s.tables.table(name).shards)
+				add(r.Streams, Stream{Table: name, TableID: r.Table.ID, Key: r.Table.Key}, slices.Concat(r.Closed, r.Shards),
+					slices.Concat(s.installer.logs[r.Table.ID], s.tables.table(name).shards))
 			}
 		}
 	})
@@ -59,20 +79,41 @@ func (s *Store) Streams(table string) []Stream {
 	return all
 }
 
-// describeStream returns a stream of a table as requests get it.
-func describeStream(st *catalog.Stream, name, id string, key item.KeySchema, shards []*shard.Shard) Stream {
-	out := Stream{Table: name, TableID: id, Label: st.Label, View: st.View, On: st.Ended.IsZero(), Key: key,
-		Created: st.Created}
+// described returns a stream of the table as requests get it: with its shards by rising ID, so that
+// parents come first.
+func (s Stream) described(st *catalog.Stream, shards []catalog.Shard, logs []streamLog) Stream {
+	s.Label, s.View, s.On, s.Created = st.Label, st.View, st.Ended.IsZero(), st.Created
 	for _, sh := range shards {
-		part := StreamShard{ID: sh.ID(), First: st.First[sh.ID()]}
-		if out.On {
-			part.End = sh.End()
-		} else {
-			part.Last, part.End = st.Last[sh.ID()], st.Last[sh.ID()]
+		first, in := st.First[sh.ID]
+		at := slices.IndexFunc(logs, func(log streamLog) bool { return log.ID() == sh.ID })
+		if !in || at < 0 {
+			continue // it was closed before the stream began, or begins after it ended
 		}
-		out.Shards = append(out.Shards, part)
+		part := StreamShard{ID: sh.ID, First: first, log: logs[at]}
+		for _, parent := range sh.Parents {
+			if _, in := st.First[parent]; in {
+				part.Parent = parent
+			}
+		}
+		if part.Last, part.Closed = st.Last[sh.ID]; part.Closed {
+			part.End = part.Last
+		} else {
+			part.End = part.log.End()
+		}
+		s.Shards = append(s.Shards, part)
 	}
-	return out
+	slices.SortFunc(s.Shards, func(a, b StreamShard) int { return cmp.Compare(a.ID, b.ID) })
+	return s
+}
+
+// Children returns the shards that have taken over the range of another.
+func (s *Stream) Children(of holdfast.ShardID) (all []StreamShard) {
+	for _, sh := range s.Shards {
+		if sh.Parent == of {
+			all = append(all, sh)
+		}
+	}
+	return all
 }
 
 // Stream returns the stream of a table with that label. NotFound if it isn't there any more.
@@ -87,8 +128,9 @@ func (s *Store) Stream(table, label string) (Stream, error) {
 }
 
 // StreamRecords returns changes of one shard of a stream in order. A zero position, or one before
-// the stream's first, is that of the oldest that is kept. next is where to continue; end reports
-// that no more changes will come. Errors: NotFound, and Gone if the position is no longer kept.
+// the shard's first, is that of the oldest that is kept. next is where to continue; end reports that
+// no more changes will come, and that the shards that have taken over its range go on. Errors:
+// NotFound, and Gone if the position is no longer kept.
 func (s *Store) StreamRecords(
 	ctx context.Context, table, label string, id holdfast.ShardID, from holdfast.Position, limit shard.Limit,
 ) (changes []shard.Change, next holdfast.Position, end bool, err error) {
@@ -96,46 +138,50 @@ func (s *Store) StreamRecords(
 	if err != nil {
 		return nil, from, false, err
 	}
-	i, shards := slices.IndexFunc(st.Shards, func(p StreamShard) bool { return p.ID == id }), s.streamShards(st)
-	if i < 0 || i >= len(shards) {
-		return nil, from, false, holdfast.Errorf(holdfast.NotFound, "Requested resource not found: Shard: %d of stream %s "+
-			"not found", id, label)
-	}
-	sh, part := shards[i], st.Shards[i]
-	if oldest := sh.Oldest(); from.Compare(part.First) < 0 {
-		from = part.First
-		if from.Compare(oldest) < 0 {
-			from = oldest
-		}
-	}
-	if !st.On && from.Compare(part.Last) >= 0 {
-		return nil, from, true, nil
-	}
 	if err := ctx.Err(); err != nil {
 		return nil, from, false, err
 	}
-	changes, next, err = sh.Changes(from, limit)
-	if err != nil || st.On {
+	return st.records(id, from, limit)
+}
+
+// records is StreamRecords of the stream.
+func (s *Stream) records(
+	id holdfast.ShardID, from holdfast.Position, limit shard.Limit,
+) (changes []shard.Change, next holdfast.Position, end bool, err error) {
+	i := slices.IndexFunc(s.Shards, func(p StreamShard) bool { return p.ID == id })
+	if i < 0 {
+		return nil, from, false, holdfast.Errorf(holdfast.NotFound, "Requested resource not found: Shard: %d of stream %s "+
+			"not found", id, s.Label)
+	}
+	part := &s.Shards[i]
+	if from.Compare(part.First) < 0 {
+		from = part.First
+		if oldest := part.log.Oldest(); from.Compare(oldest) < 0 {
+			from = oldest
+		}
+	}
+	if part.Closed && from.Compare(part.Last) >= 0 {
+		return nil, from, true, nil
+	}
+	changes, next, err = part.log.Changes(from, limit)
+	if err != nil || !part.Closed {
 		return changes, next, false, err
 	}
-	for len(changes) > 0 && positionOf(changes[len(changes)-1]).Compare(part.Last) >= 0 {
-		changes = changes[:len(changes)-1]
-		next = part.Last
-	}
+	changes, next = part.kept(changes, next)
 	return changes, next, next.Compare(part.Last) >= 0, nil
 }
 
-// streamShards returns the open shards of a stream's table, which may have been removed; nil if
-// there are none any more.
-func (s *Store) streamShards(st Stream) (shards []*shard.Shard) {
-	s.catalog.Read(func(c catalog.Contents) {
-		if gone := c.Removed[st.TableID]; gone != nil {
-			shards = s.installer.removed[gone.ID]
-		} else if t := s.tables.table(st.Table); t != nil && t.desc.ID == st.TableID {
-			shards = t.shards
-		}
-	})
-	return shards
+// kept returns those changes of a closed shard that are of the stream, and the position behind them.
+// Not all positions have a change: the end has been reached when no change is left before it.
+func (p *StreamShard) kept(changes []shard.Change, next holdfast.Position) ([]shard.Change, holdfast.Position) {
+	for len(changes) > 0 && positionOf(changes[len(changes)-1]).Compare(p.Last) >= 0 {
+		changes = changes[:len(changes)-1]
+		next = p.Last
+	}
+	if len(changes) == 0 {
+		next = p.Last
+	}
+	return changes, next
 }
 
 func positionOf(c shard.Change) holdfast.Position {
