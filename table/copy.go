@@ -3,7 +3,6 @@ package table
 import (
 	"context"
 	"errors"
-	"time"
 
 	"holdfast"
 	"holdfast/catalog"
@@ -14,8 +13,7 @@ import (
 // copied as of the same time, so that no transaction is in it by half. If the log no longer reaches
 // back to that time, the backup is begun again with a later one.
 func (w *worker) fillBackup(ctx context.Context, b *catalog.Backup) error {
-	t := w.tables.table(b.Copy.Table)
-	counts, err := w.copyShards(ctx, t.shards, b.Shards, b.Copy.At)
+	counts, err := w.copyShards(ctx, b.Copy, b.Shards)
 	done := *b
 	switch {
 	case isGone(err):
@@ -32,19 +30,27 @@ func (w *worker) fillBackup(ctx context.Context, b *catalog.Backup) error {
 	return w.catalog.Update(ctx, catalog.Revision{Put: []catalog.Entry{&done}})
 }
 
-// copyShards fills new shards with what others held at a time, and returns how much that is. It
-// first removes what an earlier attempt left in them.
+// copyShards fills each of new shards with what the one with its range held at the time of the copy,
+// and returns how much that is. It first removes what an earlier attempt left in them.
 func (w *worker) copyShards(
-	ctx context.Context, from []*shard.Shard, to []catalog.Shard, at time.Time,
+	ctx context.Context, c *catalog.Copying, to []catalog.Shard,
 ) (sum shard.Counts, err error) {
 	if err := hasSpace(w.disk); err != nil {
 		return sum, err // dropping what is there would use the reserve in vain
 	}
-	for i, p := range to {
-		if err := w.disk.Drop(p.ID); err != nil {
+	source, err := w.installer.sourceOf(c)
+	if err != nil {
+		return sum, err
+	}
+	for _, sh := range to {
+		from, err := source.of(sh.Range)
+		if err != nil {
 			return sum, err
 		}
-		counts, err := w.disk.Copy(ctx, from[i], p.ID, at)
+		if err := w.disk.Drop(sh.ID); err != nil {
+			return sum, err
+		}
+		counts, err := w.disk.Copy(ctx, from, sh.ID, c.At)
 		if err != nil {
 			return sum, err
 		}
@@ -57,10 +63,7 @@ func (w *worker) copyShards(
 // fillTable copies the shards of a table that is being restored: the background part of restore. If
 // the log no longer reaches back to the time, the restore is abandoned and the table removed.
 func (w *worker) fillTable(ctx context.Context, r *catalog.Table) error {
-	from, err := w.installer.sourceOf(r)
-	if err == nil {
-		_, err = w.copyShards(ctx, from, r.Shards, r.Copy.At)
-	}
+	_, err := w.copyShards(ctx, r.Copy, r.Shards)
 	switch {
 	case isGone(err):
 		return w.giveUp(ctx, r, err)

@@ -2,6 +2,7 @@ package table
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"holdfast"
@@ -252,15 +253,34 @@ func (i *installer) vacant(name string) error {
 
 func errClosed() error { return holdfast.Errorf(holdfast.Closed, "the tables are closed") }
 
-// sourceOf returns the shards that a table is restored from.
-func (i *installer) sourceOf(r *catalog.Table) ([]*shard.Shard, error) {
+// A source is the shards that others are copied from.
+type source struct {
+	shards []catalog.Shard
+	open   []*shard.Shard // of each of shards
+}
+
+// of returns the shard with a range.
+func (s *source) of(r catalog.Range) (*shard.Shard, error) {
+	at := slices.IndexFunc(s.shards, func(sh catalog.Shard) bool { return sh.Range.Equal(r) })
+	if at < 0 {
+		return nil, holdfast.Errorf(holdfast.Corrupt, "a copy has a shard from %x to %x, and its source has none",
+			r.From, r.To)
+	}
+	return s.open[at], nil
+}
+
+// sourceOf returns the shards that are to be copied.
+func (i *installer) sourceOf(c *catalog.Copying) (s source, err error) {
 	i.catalog.Lock()
 	defer i.catalog.Unlock()
-	if r.Copy.Backup == "" {
-		return i.tables.table(r.Copy.Table).shards, nil
+	is := i.catalog.Contents()
+	if c.Backup == "" {
+		return source{is.Tables[c.Table].Shards, i.tables.table(c.Table).shards}, nil
 	}
-	b := i.catalog.Contents().Backups[r.Copy.Backup]
-	return i.openAll(b.Shards, shard.Schema{Key: b.Backup.Table.Key})
+	b := is.Backups[c.Backup]
+	s.shards = b.Shards
+	s.open, err = i.openAll(b.Shards, shard.Schema{Key: b.Backup.Table.Key})
+	return s, err
 }
 
 // streamsOf returns the shards that the streams of a removed table are read from.

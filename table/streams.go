@@ -60,16 +60,23 @@ func (s *Store) Streams(table string) []Stream {
 			}
 		}
 	}
+	addTable := func(r *catalog.Table) {
+		name, id := r.Table.Name, r.Table.ID
+		add(r.Streams, Stream{Table: name, TableID: id, Key: r.Table.Key}, slices.Concat(r.Closed, r.Shards),
+			slices.Concat(s.installer.logs[id], s.tables.table(name).shards))
+	}
 	s.catalog.Read(func(c catalog.Contents) {
 		for id, gone := range c.Removed {
 			if gone.Name != "" && (table == "" || table == gone.Name) {
 				add(gone.Streams, Stream{Table: gone.Name, TableID: id, Key: gone.Key}, gone.Shards, s.installer.logs[id])
 			}
 		}
-		for name, r := range c.Tables {
-			if table == "" || table == name {
-				add(r.Streams, Stream{Table: name, TableID: r.Table.ID, Key: r.Table.Key}, slices.Concat(r.Closed, r.Shards),
-					slices.Concat(s.installer.logs[r.Table.ID], s.tables.table(name).shards))
+		if r := c.Tables[table]; r != nil {
+			addTable(r)
+		}
+		if table == "" {
+			for _, r := range c.Tables {
+				addTable(r)
 			}
 		}
 	})
