@@ -104,6 +104,26 @@ func BenchmarkPut(b *testing.B) {
 				schema := shard.Schema{Key: benchKey(), Indexes: benchIndexes(indexes)}
 				benchPuts(b, s, openShards(b, s, 1, shards, schema), indexes)
 			})
+			if indexes == 0 {
+				continue
+			}
+			b.Run(fmt.Sprintf("follow/shards=%d/indexes=%d", shards, indexes), func(b *testing.B) {
+				s := benchStore(b)
+				sources := openShards(b, s, 1, shards, shard.Schema{Key: benchKey()})
+				f := Start(Options{Key: benchKey(), Sources: sources})
+				defer f.Stop()
+				for i, x := range benchIndexes(indexes) {
+					f.Add(newIndex(b, s, holdfast.ShardID(1000*(i+1)), shards, benchKey(), x))
+					<-f.Filled(x.ID)
+				}
+				benchPuts(b, s, sources, indexes)
+				lag := f.Lag()
+				b.ReportMetric(float64(lag.P50.Microseconds()), "lag-p50-us")
+				b.ReportMetric(float64(lag.P99.Microseconds()), "lag-p99-us")
+				if err := f.Wait(bg, 1); err != nil {
+					b.Error(err)
+				}
+			})
 		}
 	}
 }

@@ -114,7 +114,7 @@ func (e *entry) apply(b *pebble.Batch) error {
 	if err := e.applyBody(b); err != nil {
 		return err
 	}
-	if len(e.effects) == 0 {
+	if len(e.effects) == 0 && !e.counted {
 		if err := b.Set(sh.keys.meta(metaCounts), e.next.appendTo(nil), nil); err != nil {
 			return err
 		}

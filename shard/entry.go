@@ -24,6 +24,7 @@ type entry struct {
 	delta   delta    // set by stage
 	next    tally    // the shard's after the entry; set by apply
 	changed int64    // the time of its changes; set by applyEffects
+	counted bool     // the counts are on disk with what its body did; set by the body's apply
 
 	// What the log gives it.
 	tx holdfast.TxID

@@ -107,16 +107,18 @@ func readProgress(r *reader) Progress {
 // progressVersion is the first byte of a Progress on disk.
 const progressVersion = 1
 
-func decodeProgress(raw string) (Progress, error) {
+// decodeProgress decodes a Progress on disk, and the shard's tally after the step that made it.
+func decodeProgress(raw string) (Progress, tally, error) {
 	if raw == "" || raw[0] != progressVersion {
-		return Progress{}, errLog()
+		return Progress{}, tally{}, errLog()
 	}
 	r := reader{rest: raw[1:]}
 	p := readProgress(&r)
-	if r.bad || r.rest != "" {
-		return Progress{}, errLog()
+	if r.bad {
+		return Progress{}, tally{}, errLog()
 	}
-	return p, nil
+	t, err := decodeTally(r.rest)
+	return p, t, err
 }
 
 // Follow does a step. Readers see all of it or nothing, and see it when Follow returns. It isn't
@@ -188,7 +190,8 @@ func (f *followBody) stage(e *entry, b *pebble.Batch, _ pebble.Reader) error {
 // copiedBytes is the length of the position of an item that no change of its shard made.
 const copiedBytes = 2
 
-// apply implements body. It adds how far the shard follows the source.
+// apply implements body. It adds how far the shard follows the source, and with that the counts, so
+// that a step writes one key beside its items.
 func (f *followBody) apply(e *entry, b *pebble.Batch) error {
 	sh := e.shard
 	if is := sh.follows[f.Source]; is.Applied != f.From {
@@ -199,7 +202,10 @@ func (f *followBody) apply(e *entry, b *pebble.Batch) error {
 		return holdfast.Errorf(holdfast.Invalid, "shard %d can't go back to %d of shard %d", sh.id, f.To.Applied, f.Source)
 	}
 	e.next.add(&e.delta, e.schema)
-	return b.Set(sh.keys.source(f.Source), f.To.appendTo([]byte{progressVersion}), nil)
+	e.counted = true
+	var buf [256]byte
+	value := e.next.appendTo(f.To.appendTo(append(buf[:0], progressVersion)))
+	return b.Set(sh.keys.source(f.Source), value, nil)
 }
 
 // install implements body. What was applied is as durable as its readers need it to be, since it
@@ -227,8 +233,8 @@ func (k keys) source(source holdfast.ShardID) []byte {
 // A follows is how far a shard follows each of its sources.
 type follows map[holdfast.ShardID]Progress
 
-// load reads what a shard has on disk; nil: it follows none.
-func (f *follows) load(e *engine, of keys) error {
+// load reads what a shard has on disk, and sets the tally to that of the newest step if it is newer.
+func (f *follows) load(e *engine, of keys, counts *tally) error {
 	lower, upper := of.source(0), append(of.source(math.MaxUint64), 0)
 	it, err := e.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
@@ -240,12 +246,15 @@ func (f *follows) load(e *engine, of keys) error {
 		if err != nil {
 			return e.fault("opening a shard", err)
 		}
-		p, err := decodeProgress(string(value))
+		p, t, err := decodeProgress(string(value))
 		if err == nil && len(it.Key()) != len(lower) {
 			err = errLog()
 		}
 		if err != nil {
 			return e.damaged(of.shard, it.Key(), err)
+		}
+		if t.applied > counts.applied {
+			*counts = t
 		}
 		f.set(holdfast.ShardID(binary.BigEndian.Uint64(it.Key()[len(lower)-8:])), p)
 	}

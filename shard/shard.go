@@ -98,7 +98,7 @@ func (sh *Shard) load() error {
 			return sh.engine.damaged(sh.id, []byte(metaTrim), err)
 		}
 	}
-	if err := sh.follows.load(sh.engine, sh.keys); err != nil {
+	if err := sh.follows.load(sh.engine, sh.keys, &sh.tally); err != nil {
 		return err
 	}
 	if err := sh.locks.load(); err != nil {
