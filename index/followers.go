@@ -24,7 +24,9 @@ type Options struct {
 	Log     *slog.Logger
 	Now     func() time.Time // default time.Now; the store's
 
-	stepChanges, fillItems int // about how many changes are read, and items added, at once; 0: the defaults
+	// For tests; zero: the defaults.
+	stepChanges, fillItems int // about how many changes are read, and items added, at once
+	submit                 func(*shard.Shard, shard.Follow) error
 }
 
 // An Index is a global index with its shards.
@@ -88,6 +90,9 @@ func newFollowers(o Options, indexes ...Index) *Followers {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.submit == nil {
+		o.submit = (*shard.Shard).Follow
 	}
 	if o.stepChanges == 0 {
 		o.stepChanges = stepChanges

@@ -3,6 +3,7 @@ package index
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -39,10 +40,14 @@ type world struct {
 	fs        *vfs.MemFS
 	store     *shard.Store
 	sources   []*shard.Shard
+	other     *shard.Shard // whose commits sync what was submitted before
 	indexes   []Index
 	followers *Followers // nil: they aren't started
 	items     map[string]item.Item
 	added     [2]bool // which indexes there are
+
+	crashes int        // of a hundred submits, behind how many there is a crash
+	crashed *vfs.MemFS // what such a crash has left on disk; nil: there was none
 }
 
 func newWorld(t testing.TB, seed uint64) *world {
@@ -64,6 +69,7 @@ func (w *world) open() {
 	}
 	w.store, w.indexes = s, nil
 	w.sources = openShards(w.t, s, 1, tableShards, shard.Schema{Key: tableKey()})
+	w.other = openShards(w.t, s, 99, 1, shard.Schema{Key: tableKey()})[0]
 	for i, x := range tableIndexes() {
 		w.indexes = append(w.indexes, newIndex(w.t, s, holdfast.ShardID(101+100*i), tableShards, tableKey(), x))
 	}
@@ -87,6 +93,7 @@ func newIndex(
 func (w *world) startManual() {
 	w.followers = newFollowers(Options{
 		Key: tableKey(), Sources: w.sources, stepChanges: 1 + w.rng.IntN(20), fillItems: 1 + w.rng.IntN(8),
+		submit: w.submit,
 	})
 	for i, added := range w.added {
 		if added {
@@ -100,6 +107,37 @@ func (w *world) close() {
 		w.followers.Stop()
 	}
 	_ = w.store.Close()
+}
+
+var errCrashed = errors.New("the process has crashed")
+
+// submit does a step, and in some cases there is a crash just behind it, when it is on disk.
+func (w *world) submit(sh *shard.Shard, f shard.Follow) error {
+	if w.crashed != nil {
+		return errCrashed
+	}
+	if err := sh.Follow(f); err != nil || w.rng.IntN(100) >= w.crashes {
+		return err
+	}
+	it := item.New(item.Attr{Name: "id", Value: item.Text(fmt.Sprint(w.rng.Int()))})
+	_, err := w.store.Commit(bg, shard.Commit{Writes: []shard.Write{{Shard: w.other, Key: w.key(it),
+		Change: func(item.Item) (item.Item, error) { return it, nil }}}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.crashed = w.fs.CrashClone(vfs.CrashCloneCfg{})
+	return errCrashed
+}
+
+// revive opens what a crash has left, if there was one.
+func (w *world) revive() {
+	if w.crashed == nil {
+		return
+	}
+	w.close()
+	w.fs, w.crashed = w.crashed, nil
+	w.open()
+	w.startManual()
 }
 
 // crash loses what isn't on disk, and some of what was never synced.
@@ -162,7 +200,7 @@ func (w *world) key(it item.Item) item.Key {
 func (w *world) catchUp() {
 	for _, s := range w.followers.sources {
 		for range 1000 {
-			if at, _ := s.step(bg); at == s.reader.Durable() || len(s.links) == 0 {
+			if at, _ := s.step(bg); at == s.reader.Durable() || len(s.links) == 0 || w.crashed != nil {
 				break
 			}
 		}
@@ -228,7 +266,7 @@ func entriesOf(t testing.TB, sh *shard.Shard) map[string]item.Item {
 	return all
 }
 
-// Random commits, steps of followers, crashes, flushes, trims, and indexes that are added at any
+// Random commits, steps of followers, crashes between any two submits, restarts, trims, and indexes that are added at any
 // time, against a model of the items: once the followers have caught up, entries and counts are the
 // model's, so each change was applied once.
 func TestModel(t *testing.T) {
@@ -246,6 +284,7 @@ func TestModel(t *testing.T) {
 	for _, seed := range seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			w := newWorld(t, seed)
+			w.crashes = 2
 			w.startManual()
 			for range 400 {
 				w.step()
@@ -253,6 +292,7 @@ func TestModel(t *testing.T) {
 					t.Fatalf("seed %d", seed)
 				}
 			}
+			w.revive()
 			w.close()
 			w.check()
 		})
@@ -278,6 +318,7 @@ func (w *world) check() {
 }
 
 func (w *world) step() {
+	w.revive()
 	switch p := w.rng.IntN(100); {
 	case p < 50:
 		w.commit()
@@ -300,7 +341,8 @@ func (w *world) step() {
 		w.open()
 		w.startManual()
 	default:
-		w.catchUp()
-		w.compare()
+		if w.catchUp(); w.crashed == nil {
+			w.compare()
+		}
 	}
 }

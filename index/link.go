@@ -102,7 +102,7 @@ func (l *link) mark(behind uint64) error {
 		if t.begun() && at > t.is.Applied+behind {
 			to := t.is
 			to.Applied = at
-			if err := t.follow(shard.Follow{Source: l.source.shard.ID(), To: to}); err != nil {
+			if err := l.submit(t, shard.Follow{To: to}); err != nil {
 				return err
 			}
 		}
@@ -110,10 +110,10 @@ func (l *link) mark(behind uint64) error {
 	return nil
 }
 
-// follow does a step from where the target is.
-func (t *target) follow(f shard.Follow) error {
-	f.From = t.is.Applied
-	if err := t.shard.Follow(f); err != nil {
+// submit does a step from where the target is.
+func (l *link) submit(t *target, f shard.Follow) error {
+	f.Source, f.From = l.source.shard.ID(), t.is.Applied
+	if err := l.source.submit(t.shard, f); err != nil {
 		return err
 	}
 	t.is = f.To
@@ -164,7 +164,7 @@ func (l *link) filled(t *target, f *shard.Follow, items shard.Items) error {
 	if t.is.Whole {
 		return nil
 	}
-	f.Source, f.Fill, f.To = l.source.shard.ID(), true, t.is
+	f.Fill, f.To = true, t.is
 	f.To.Applied = items.Index
 	switch {
 	case items.Next == nil:
@@ -172,7 +172,7 @@ func (l *link) filled(t *target, f *shard.Follow, items shard.Items) error {
 	case string(items.Next) > string(t.is.Below):
 		f.To.Below = items.Next
 	}
-	return t.follow(*f)
+	return l.submit(t, *f)
 }
 
 // below returns from where on targets lack items.

@@ -43,7 +43,7 @@ func (l *link) apply(changes []shard.Change, to uint64) error {
 		if n < len(changes) {
 			upTo = changes[n-1].Tx.Index
 		}
-		if err := l.submit(upTo); err != nil {
+		if err := l.submitRound(upTo); err != nil {
 			return err
 		}
 		changes = changes[n:]
@@ -173,8 +173,8 @@ func (r *round) clear() {
 	}
 }
 
-// submit submits the round, which goes up to a transaction: the shards that no entry leaves first.
-func (l *link) submit(upTo uint64) error {
+// submitRound submits the round, which goes up to a transaction: the shards that no entry leaves first.
+func (l *link) submitRound(upTo uint64) error {
 	for _, sheds := range []bool{false, true} {
 		for i := range l.round.parts {
 			p := &l.round.parts[i]
@@ -182,7 +182,7 @@ func (l *link) submit(upTo uint64) error {
 				continue
 			}
 			t := &l.targets[i]
-			f := shard.Follow{Source: l.source.shard.ID(), To: t.is, Count: p.count}
+			f := shard.Follow{To: t.is, Count: p.count}
 			f.To.Applied = upTo
 			for key, entry := range p.ops {
 				if entry == nil {
@@ -191,7 +191,7 @@ func (l *link) submit(upTo uint64) error {
 					f.Puts = append(f.Puts, shard.Keyed{Key: item.Key(key), Item: entry})
 				}
 			}
-			if err := t.follow(f); err != nil {
+			if err := l.submit(t, f); err != nil {
 				return err
 			}
 		}

@@ -34,6 +34,7 @@ type source struct {
 	woken  chan struct{} // has an element when links were added
 
 	stepChanges, fillItems int
+	submit                 func(*shard.Shard, shard.Follow) error
 
 	mu    sync.Mutex // guards links and what is in them; held during a step
 	links []*link
@@ -44,6 +45,7 @@ func newSource(sh *shard.Shard, o Options, g *lags) *source {
 	return &source{
 		shard: sh, reader: shard.NewFollower(sh, 0), key: o.Key, lags: g, log: o.Log, now: o.Now,
 		woken: make(chan struct{}, 1), stepChanges: o.stepChanges, fillItems: o.fillItems,
+		submit: o.submit,
 	}
 }
 
