@@ -26,7 +26,8 @@ func plainShard(t testing.TB, s *Store, id holdfast.ShardID) *Shard {
 // named returns an item of plainSchema with its key.
 func named(t testing.TB, id int, version int) Keyed {
 	t.Helper()
-	it := item.New(item.Attr{Name: "id", Value: item.Text(fmt.Sprint("id", id))}, item.Attr{Name: "v", Value: number(version)})
+	it := item.New(item.Attr{Name: "id", Value: item.Text(fmt.Sprint("id", id))},
+		item.Attr{Name: "v", Value: number(version)})
 	key, err := plainSchema().Key.Key(it)
 	if err != nil {
 		t.Fatal(err)
