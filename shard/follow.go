@@ -139,7 +139,7 @@ func (sh *Shard) Follow(f Follow) error {
 	if sh.isDropped() {
 		return errDropped(sh.id)
 	}
-	b := s.engine.db.NewBatch()
+	b := s.engine.db.NewBatchWithSize(f.bytes())
 	defer b.Close()
 	e := &entry{shard: sh, schema: sh.schema.Load(), body: &followBody{f}}
 	if err := e.stage(b, nil); err != nil {
@@ -155,6 +155,15 @@ func (sh *Shard) Follow(f Follow) error {
 	return s.entries.proposeLazily(b, []*entry{e})
 }
 
+// bytes returns about how many bytes the batch of a step has.
+func (f *Follow) bytes() int {
+	bytes := changeOverhead
+	for i := range f.Puts {
+		bytes += 2*len(f.Puts[i].Key) + f.Puts[i].Item.Size() + changeOverhead
+	}
+	return bytes + len(f.Deletes)*changeOverhead
+}
+
 // A followBody is the body of a step's entry.
 type followBody struct{ Follow }
 
@@ -165,8 +174,13 @@ func (f *followBody) appendTo(dst []byte) []byte { return f.Follow.appendTo(dst)
 // stage implements body.
 func (f *followBody) stage(e *entry, b *pebble.Batch, _ pebble.Reader) error {
 	e.delta.items, e.delta.bytes = f.Count.Items, f.Count.Bytes
+	e.delta.hashes = make([]uint64, 0, len(f.Puts)+len(f.Deletes))
+	var raw []byte
 	for i := range f.Puts {
-		raw := item.Append(nil, f.Puts[i].Item)
+		if raw = raw[:0]; raw == nil {
+			raw = make([]byte, 0, f.Puts[i].Item.Size()+changeOverhead)
+		}
+		raw = item.Append(raw, f.Puts[i].Item)
 		key := f.Puts[i].Key
 		op := b.SetDeferred(e.shard.keys.itemBytes(key), copiedBytes+len(raw))
 		e.shard.keys.appendItem(op.Key[:0], key)
