@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"holdfast"
+	"holdfast/shard"
 )
 
 // A Shard is a shard of a table or backup. Its ID names one range of keys for good.
@@ -21,6 +22,27 @@ type Shard struct {
 type Range struct {
 	From []byte `json:",omitempty"` // empty: from the first key on
 	To   []byte `json:",omitempty"` // empty: to the last key
+}
+
+// Descriptor returns the descriptor of a shard of a space.
+func (s Shard) Descriptor(space holdfast.SpaceID) shard.Descriptor {
+	d := shard.Descriptor{ID: s.ID, Space: space, Parents: s.Parents}
+	if len(s.From) > 0 {
+		d.From = s.From
+	}
+	if len(s.To) > 0 {
+		d.To = s.To
+	}
+	return d
+}
+
+// Descriptors returns the descriptors of shards of a space.
+func Descriptors(space holdfast.SpaceID, shards []Shard) []shard.Descriptor {
+	all := make([]shard.Descriptor, len(shards))
+	for i, s := range shards {
+		all[i] = s.Descriptor(space)
+	}
+	return all
 }
 
 // Even returns n ranges, at most 65536, that split all hashes about evenly. They are cut at

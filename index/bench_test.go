@@ -76,7 +76,8 @@ func benchStore(b *testing.B) *shard.Store {
 // openShards opens n shards from an ID on, which split the hashes evenly.
 func openShards(b testing.TB, s *shard.Store, first holdfast.ShardID, n int, schema shard.Schema) (all []*shard.Shard) {
 	for i := range n {
-		sh, err := s.Open(first+holdfast.ShardID(i), schema)
+		id := first + holdfast.ShardID(i)
+		sh, err := s.Open(shard.Descriptor{ID: id, Space: holdfast.SpaceID(id)}, schema)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -87,7 +87,8 @@ func (p *pair) put(it item.Item) {
 // drop drops a shard of the index, so that nothing can be submitted to it.
 func (p *pair) drop(place int) {
 	p.t.Helper()
-	if err := p.store.Drop(p.index.Shards[place].ID()); err != nil {
+	id := p.index.Shards[place].ID()
+	if err := p.store.Drop(shard.Descriptor{ID: id, Space: holdfast.SpaceID(id)}); err != nil {
 		p.t.Fatal(err)
 	}
 }

@@ -81,6 +81,9 @@ func reportLosses(r *shard.Recovery, report func(string)) {
 	for _, id := range r.Orphans {
 		report(fmt.Sprintf("dropped: shard %d, which no table has", id))
 	}
+	for _, id := range r.Strays {
+		report(fmt.Sprintf("dropped: keys of space %d, which no table has", id))
+	}
 	switch {
 	case len(r.Cut) == 0:
 		report("dropped: nothing")

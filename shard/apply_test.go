@@ -180,7 +180,7 @@ func compareShards(t *testing.T, leader, follower *Store, id holdfast.ShardID) {
 // keysAndValues returns all that a store has of a shard, in order.
 func keysAndValues(t *testing.T, s *Store, id holdfast.ShardID) (all [][2][]byte) {
 	t.Helper()
-	for _, r := range (keys{id}.all()) {
+	for _, r := range keysOf(id).all() {
 		it, err := s.engine.db.NewIter(&pebble.IterOptions{LowerBound: r.Start, UpperBound: r.End})
 		if err != nil {
 			t.Fatal(err)

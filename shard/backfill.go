@@ -3,7 +3,6 @@ package shard
 import (
 	"context"
 	"slices"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -217,8 +216,7 @@ func (sh *Shard) ClearTTL() error {
 		if s.TTL != "" {
 			return holdfast.Errorf(holdfast.Invalid, "shard %d has items that expire", sh.id)
 		}
-		lower, upper := sh.keys.expiries()
-		return b.DeleteRange(lower, upper, nil)
+		return sh.engine.removeExpiries(b, sh.keys)
 	})
 }
 
@@ -250,40 +248,4 @@ func (sh *Shard) clear(fill func(*pebble.Batch, *schema) error) error {
 		return err
 	}
 	return s.engine.syncWait(b)
-}
-
-// expiryReach is how long ago an item may have expired to be deleted. Items that expired earlier
-// are kept, since their time is taken for a mistake. See
-// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/howitworks-ttl.html.
-const expiryReach = 5 * 365 * 24 * time.Hour
-
-// Expired returns the keys of up to n items that have expired, the oldest first. The caller deletes
-// them with a Commit whose Change checks again.
-func (sh *Shard) Expired(now time.Time, n int) ([]item.Key, error) {
-	s := sh.store
-	if err := s.gate.enter(); err != nil {
-		return nil, err
-	}
-	defer s.gate.leave()
-	first := max(0, now.Add(-expiryReach).Unix())
-	lower := sh.keys.appendExpiry(nil, uint64(first), nil)
-	upper := sh.keys.appendExpiry(nil, uint64(max(0, now.Unix())), nil)
-	it, err := s.engine.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
-	if err != nil {
-		return nil, s.engine.fault("scanning", err)
-	}
-	defer it.Close()
-	var keys []item.Key
-	for ok := it.First(); ok && len(keys) < n; ok = it.Next() {
-		if _, key, is := sh.keys.expiryOf(it.Key()); is {
-			keys = append(keys, slices.Clone(key))
-		}
-	}
-	if err := it.Error(); err != nil {
-		return nil, s.engine.fault("scanning", err)
-	}
-	if sh.isDropped() {
-		return nil, errDropped(sh.id)
-	}
-	return keys, sh.sequencer.waitDurable(context.Background(), sh.sequencer.applied.Load())
 }

@@ -56,7 +56,7 @@ type refill struct {
 func (r *refill) open(schema Schema) {
 	r.store = openStore(r.t, memOptions(r.fs))
 	var err error
-	if r.shard, err = r.store.Open(1, schema); err != nil {
+	if r.shard, err = r.store.Open(whole(1), schema); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -147,7 +147,7 @@ func TestAnIndexIsFilledByItsLastBatch(t *testing.T) {
 		t.Run(fmt.Sprint(batches, " batches"), func(t *testing.T) {
 			fs := vfs.NewMem()
 			s := openStore(t, memOptions(fs))
-			sh, err := s.Open(1, Schema{Key: one.Key})
+			sh, err := s.Open(whole(1), Schema{Key: one.Key})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -167,7 +167,7 @@ func TestAnIndexIsFilledByItsLastBatch(t *testing.T) {
 				t.Fatal(err)
 			}
 			s = openStore(t, memOptions(fs))
-			if sh, err = s.Open(1, one); err != nil {
+			if sh, err = s.Open(whole(1), one); err != nil {
 				t.Fatal(err)
 			}
 			for i := range items {

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -114,7 +115,7 @@ func benchPebble(b *testing.B, n int) {
 		if err != nil {
 			return err
 		}
-		return db.Set(keys{1}.appendItem(nil, key), value, pebble.Sync)
+		return db.Set(keysOf(1).appendItem(nil, key), value, pebble.Sync)
 	})
 	if err := db.Close(); err != nil {
 		b.Fatal(err)
@@ -124,7 +125,7 @@ func benchPebble(b *testing.B, n int) {
 // benchCommit writes new items, or, unless among is 0, among so many over and over.
 func benchCommit(b *testing.B, n, among int) {
 	s := openStore(b, diskOptions(b))
-	sh, err := s.Open(1, plainSchema())
+	sh, err := s.Open(whole(1), plainSchema())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -168,7 +169,7 @@ func fillOne(s *Store, sh *Shard, i int) error {
 // BenchmarkGet reads items of 1 KB that are in memory.
 func BenchmarkGet(b *testing.B) {
 	s := openStore(b, diskOptions(b))
-	sh, err := s.Open(1, plainSchema())
+	sh, err := s.Open(whole(1), plainSchema())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -194,7 +195,7 @@ func BenchmarkGet(b *testing.B) {
 // BenchmarkCursor goes through items of 1 KB that are in memory.
 func BenchmarkCursor(b *testing.B) {
 	s := openStore(b, diskOptions(b))
-	sh, err := s.Open(1, plainSchema())
+	sh, err := s.Open(whole(1), plainSchema())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -221,4 +222,40 @@ func BenchmarkCursor(b *testing.B) {
 		_ = c.Close()
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "items/s")
+}
+
+// BenchmarkExpired searches a queue of a million items, none of which has expired, and which has
+// all 65,536 parts that there can be: each call looks into 2048 of them.
+func BenchmarkExpired(b *testing.B) {
+	s := openStore(b, diskOptions(b))
+	schema := plainSchema()
+	schema.TTL = "ttl"
+	sh, err := s.Open(whole(1), schema)
+	if err != nil {
+		b.Fatal(err)
+	}
+	const items, perBatch = 1_000_000, 10_000
+	now := time.Now()
+	rng := rand.New(rand.NewPCG(1, 21))
+	for range items / perBatch {
+		batch := s.engine.db.NewBatch()
+		for range perBatch {
+			key := binary.BigEndian.AppendUint64(nil, rng.Uint64())
+			second := uint64(now.Unix()) + 1000 + rng.Uint64N(1<<20)
+			if err := batch.Set(sh.keys.appendExpiry(nil, second, append(key, "some key"...)), nil, nil); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := s.engine.submitNoSync(batch); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := s.engine.db.Flush(); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if keys, err := sh.Expired(now, 100, 2048); err != nil || len(keys) > 0 {
+			b.Fatalf("got %x, %v; want none", keys, err)
+		}
+	}
 }

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +17,7 @@ import (
 // A Fault is a defect on disk.
 type Fault struct {
 	Shard holdfast.ShardID // 0: of no shard
-	Kind  string           // "file", "item", "entry", "expiry", "log" or "count"
+	Kind  string           // "file", "descriptor", "item", "entry", "expiry", "log" or "count"
 	Text  string
 }
 
@@ -30,14 +31,17 @@ type Checked struct {
 //   - that the directory is as it was left: no file is missing, no log ends before what was on
 //     disk, none is damaged;
 //   - the checksum of every block of every sorted table;
+//   - that shards have descriptors, no two of them a key in common, and that there are no keys of no
+//     shard;
 //   - that each item can be decoded, and is at its key;
 //   - that indexes and the queue of expiring items have the items' entries, and no others;
 //   - that the log has no gap, that its time never falls, and that each change has its images;
 //   - that the counts are right.
 //
 // If the directory isn't as it was left, the rest is checked as a recovery would leave it, if one
-// is possible. schemas returns the shards; it may read records, and nothing else. The error is the
-// one that ended Check early. Check needs little memory.
+// is possible. Of a directory of format 1, or one that hasn't been taken over from it completely,
+// only the files are checked, and the error says so. schemas returns the shards; it may read
+// records, and nothing else. The error is the one that ended Check early. Check needs little memory.
 func Check(
 	ctx context.Context, o Options, schemas func(*Store) (map[holdfast.ShardID]Schema, error), report func(Fault),
 ) (Checked, error) {
@@ -115,12 +119,29 @@ func (c *checker) run(schemas func(*Store) (map[holdfast.ShardID]Schema, error))
 	if err := c.checkFiles(); err != nil {
 		return err
 	}
+	if c.store.former {
+		return errFormer
+	}
 	all, err := schemas(c.store)
 	if err != nil {
 		return err
 	}
+	for id := range all {
+		if there, err := c.store.engine.hasKeys(formerKeys{id}.all()); err != nil || there {
+			return cmp.Or(err, errFormer)
+		}
+	}
+	shards, err := c.checkDescriptors()
+	if err != nil {
+		return err
+	}
 	for id, schema := range all {
-		sh, err := c.store.Open(id, schema)
+		d, ok := shards[id]
+		if !ok {
+			c.fault(id, "descriptor", "is missing, or can't be decoded")
+			continue
+		}
+		sh, err := c.store.Open(d, schema)
 		if err != nil {
 			c.fault(id, "log", "%v", err)
 			continue
@@ -367,8 +388,10 @@ func (k *shardCheck) checkExpiries() error {
 	}
 	lower, upper := k.shard.keys.expiries()
 	there := int64(0)
-	err := k.each(lower, upper, 0, func([]byte, string) error {
-		there++
+	err := k.each(lower, upper, 0, func(full []byte, _ string) error {
+		if _, key, ok := k.shard.keys.expiryOf(full); !ok || k.shard.keys.owns(key) {
+			there++
+		}
 		return nil
 	})
 	k.checked.Expiries += there
@@ -379,6 +402,9 @@ func (k *shardCheck) checkExpiries() error {
 		queued, key, ok := k.shard.keys.expiryOf(full)
 		if !ok {
 			k.wrong("expiry", "%x: is too short", full)
+			return nil
+		}
+		if !k.shard.keys.owns(key) {
 			return nil
 		}
 		it, err := k.shard.items.get(k.store.engine.db, key)

@@ -50,7 +50,7 @@ func (d *defective) set(key, value []byte) {
 	}
 }
 
-func (d *defective) item(it item.Item) []byte { return keys{1}.appendItem(nil, keyOf(d.t, it)) }
+func (d *defective) item(it item.Item) []byte { return keysOf(1).appendItem(nil, keyOf(d.t, it)) }
 
 // entry returns the key of an item's entry in the index "some", which projects v.
 func (d *defective) entry(it item.Item) []byte {
@@ -58,16 +58,16 @@ func (d *defective) entry(it item.Item) []byte {
 	if !ok {
 		d.t.Fatalf("%v has no entry", it)
 	}
-	return keys{1}.appendEntry(nil, &item.Index{ID: 3}, key)
+	return keysOf(1).appendEntry(nil, &item.Index{ID: 3}, key)
 }
 
 func (d *defective) expiry(second uint64, it item.Item) []byte {
-	return keys{1}.appendExpiry(nil, second, keyOf(d.t, it))
+	return keysOf(1).appendExpiry(nil, second, keyOf(d.t, it))
 }
 
 // change replaces a change of the log by what f makes of it.
 func (d *defective) change(p holdfast.Position, f func(c *change)) {
-	key := keys{1}.appendChange(nil, p)
+	key := keysOf(1).appendChange(nil, p)
 	raw, ok, err := d.s.engine.read(d.s.engine.db, key)
 	if err != nil || !ok {
 		d.t.Fatalf("no change at %v: %v", p, err)
@@ -85,7 +85,7 @@ func (d *defective) counts(f func(t *tally)) {
 	next := d.sh.tally
 	next.indexes = append([]indexTally{}, next.indexes...)
 	f(&next)
-	d.set(keys{1}.meta(metaCounts), next.appendTo(nil))
+	d.set(keysOf(1).meta(metaCounts), next.appendTo(nil))
 }
 
 // Check reports each kind of defect, by its kind and in words, and nothing in a store without one.
@@ -127,7 +127,7 @@ func TestCheckFindsEachDefect(t *testing.T) {
 		{"the queue has an item that is gone",
 			func(d *defective) { d.set(d.expiry(1_700_000_001, checkedGone), []byte{}) }, "expiry", "there is no such item"},
 		{"the queue has a key that is too short",
-			func(d *defective) { d.set(append(keys{1}.appendPrefix(nil, kindExpiry), 1), []byte{}) }, "expiry", "is too short"},
+			func(d *defective) { d.set(append(keysOf(1).ofSpace(nil, kindExpiry), 1), []byte{}) }, "expiry", "is too short"},
 		{"an item is missing", func(d *defective) { d.set(d.item(checkedKept), nil) }, "entry", "there is no such item"},
 		{"an item that its last change made is missing", func(d *defective) { d.set(d.item(checkedKept), nil) }, "log",
 			"3.0: its after-image"},
@@ -148,17 +148,18 @@ func TestCheckFindsEachDefect(t *testing.T) {
 			func(d *defective) { d.set(d.item(checkedGone), append([]byte{1, 1}, item.Append(nil, checkedGone)...)) }, "log",
 			"3.1: removed an item that is there"},
 		{"a change is missing",
-			func(d *defective) { d.set(keys{1}.appendChange(nil, holdfast.Position{Index: 2}), nil) }, "count",
+			func(d *defective) { d.set(keysOf(1).appendChange(nil, holdfast.Position{Index: 2}), nil) }, "count",
 			"bytes of log are counted"},
 		{"the first change is missing",
-			func(d *defective) { d.set(keys{1}.appendChange(nil, holdfast.Position{Index: 1}), nil) }, "log",
+			func(d *defective) { d.set(keysOf(1).appendChange(nil, holdfast.Position{Index: 1}), nil) }, "log",
 			"1.1 follows where 1.0 should"},
 		{"a change can't be decoded",
-			func(d *defective) { d.set(keys{1}.appendChange(nil, holdfast.Position{Index: 2}), []byte("x")) }, "log", ""},
-		{"a link is missing", func(d *defective) { d.set(keys{1}.appendLink(nil, holdfast.Position{Index: 1}), nil) }, "log",
+			func(d *defective) { d.set(keysOf(1).appendChange(nil, holdfast.Position{Index: 2}), []byte("x")) }, "log", ""},
+		{"a link is missing",
+			func(d *defective) { d.set(keysOf(1).appendLink(nil, holdfast.Position{Index: 1}), nil) }, "log",
 			"1.0: its after-image"},
 		{"a link leads to another item's change",
-			func(d *defective) { d.set(keys{1}.appendLink(nil, holdfast.Position{Index: 1}), []byte{3, 1}) }, "log",
+			func(d *defective) { d.set(keysOf(1).appendLink(nil, holdfast.Position{Index: 1}), []byte{3, 1}) }, "log",
 			"1.0: its after-image"},
 		{"time falls", func(d *defective) {
 			d.change(holdfast.Position{Index: 2}, func(c *change) {
@@ -193,11 +194,11 @@ func TestCheckFindsEachDefect(t *testing.T) {
 			"count", "index 1: 2 entries of"},
 		{"the tally is of an earlier transaction, and the log's end is missing",
 			func(d *defective) {
-				d.set(keys{1}.appendChange(nil, holdfast.Position{Index: 3}), nil)
-				d.set(keys{1}.appendChange(nil, holdfast.Position{Index: 3, N: 1}), nil)
+				d.set(keysOf(1).appendChange(nil, holdfast.Position{Index: 3}), nil)
+				d.set(keysOf(1).appendChange(nil, holdfast.Position{Index: 3, N: 1}), nil)
 			}, "count", "items of"},
-		{"the tally can't be decoded", func(d *defective) { d.set(keys{1}.meta(metaCounts), []byte("x")) }, "log", ""},
-		{"the trimming can't be decoded", func(d *defective) { d.set(keys{1}.meta(metaTrim), []byte("x")) }, "log", ""},
+		{"the tally can't be decoded", func(d *defective) { d.set(keysOf(1).meta(metaCounts), []byte("x")) }, "log", ""},
+		{"the trimming can't be decoded", func(d *defective) { d.set(keysOf(1).meta(metaTrim), []byte("x")) }, "log", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			fs := vfs.NewMem()

@@ -64,7 +64,7 @@ const (
 
 // A control is the record in a control file.
 type control struct {
-	version  uint32 // of the format in which it was read; it is written in controlVersion
+	version  uint32 // of the directory's format
 	sequence uint64 // rises with each write
 	id       [16]byte
 	at       time.Time
@@ -83,7 +83,7 @@ func (c *control) appendTo(dst []byte) []byte {
 	begin := len(dst)
 	le := binary.LittleEndian
 	dst = append(dst, controlMagic...)
-	dst = le.AppendUint32(dst, controlVersion)
+	dst = le.AppendUint32(dst, c.version)
 	dst = le.AppendUint32(dst, uint32(controlFixed+len(c.boot)+len(c.logs)*extentBytes+sumBytes))
 	dst = le.AppendUint64(dst, c.sequence)
 	dst = append(dst, c.id[:]...)

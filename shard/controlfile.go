@@ -136,6 +136,19 @@ func (l *controlFile) enter(p phase, format uint32) error {
 	return l.write()
 }
 
+// upgrade writes the present version of the directory's format, after which earlier programs refuse
+// the directory. It reports whether that is news.
+func (l *controlFile) upgrade() (bool, error) {
+	l.mu.Lock()
+	from := l.record.version
+	l.record.version = controlVersion
+	l.mu.Unlock()
+	if from == controlVersion {
+		return false, nil
+	}
+	return true, l.write()
+}
+
 // close ends the goroutine and closes the file. If clean, it writes phaseClean before. It may be
 // called again.
 func (l *controlFile) close(clean bool) (err error) {

@@ -18,39 +18,46 @@ const (
 )
 
 // Copy makes a shard with the items that another had at a time, or, if at is zero, has, without
-// indexes and log. The new shard must not be open, and what is there of it is removed first. Until
-// Copy returns it isn't complete, and after an error it is removed. The error is Gone if changes
-// after at are no longer kept, and Full if there is no space.
+// indexes and log. Both have the same range, of different spaces. The new shard must not be open,
+// and what is there of it is removed first. Until Copy returns it isn't complete, and after an error
+// it is removed. The error is Gone if changes after at are no longer kept, and Full if there is no
+// space.
 //
 // The items of a snapshot are written into sorted tables with the new prefix, each of which is
 // ingested when it is full. Then the changes after at are undone in the new shard, the last first.
 // Both are read from one snapshot, and need little memory.
-func (s *Store) Copy(ctx context.Context, from *Shard, to holdfast.ShardID, at time.Time) (Counts, error) {
+func (s *Store) Copy(ctx context.Context, from *Shard, to Descriptor, at time.Time) (Counts, error) {
 	if err := s.gate.enter(); err != nil {
 		return Counts{}, err
 	}
 	defer s.gate.leave()
 	s.mu.Lock()
-	taken := to == records || s.shards[to] != nil
+	taken := s.shards[to.ID] != nil
 	s.mu.Unlock()
 	if taken {
-		return Counts{}, holdfast.Errorf(holdfast.Invalid, "shard %d can't be copied to: it is open", to)
+		return Counts{}, holdfast.Errorf(holdfast.Invalid, "shard %d can't be copied to: it is open", to.ID)
+	}
+	if err := to.check(Schema{}); err != nil {
+		return Counts{}, err
 	}
 	if !s.space.hasSpace() {
 		return Counts{}, errFull()
 	}
-	snapshot := s.engine.db.NewEventuallyFileOnlySnapshot(from.keys.all())
+	snapshot := s.engine.db.NewEventuallyFileOnlySnapshot(from.keys.copied())
 	defer snapshot.Close()
 	if err := from.sequencer.waitDurable(ctx, from.sequencer.applied.Load()); err != nil {
 		return Counts{}, err
 	}
-	c := &copying{ctx: ctx, store: s, from: from, to: keys{to}, snapshot: snapshot, at: at}
+	c := &copying{ctx: ctx, store: s, from: from, to: to.keys(), snapshot: snapshot, at: at}
 	c.build = builder{ctx: ctx, store: s, doing: "copying"}
-	if err := s.engine.clear(c.to.all()); err != nil {
+	_, err := s.engine.clearShard(c.to, func(b *pebble.Batch) error {
+		return b.Set(c.to.meta(metaDescriptor), to.appendTo(nil), nil)
+	})
+	if err != nil {
 		return Counts{}, err
 	}
 	if err := c.run(); err != nil {
-		_ = s.engine.clear(c.to.all())
+		_, _ = s.engine.clearShard(c.to, nil)
 		return Counts{}, err
 	}
 	return c.tally.counts(0), nil
@@ -139,7 +146,11 @@ func (c *copying) copyItems() error {
 		if err != nil {
 			return c.store.engine.damaged(c.from.id, it.Key(), err)
 		}
-		if err := c.build.set(c.to.appendItem(nil, c.from.keys.itemOf(it.Key())), copied(is.raw)); err != nil {
+		key := c.from.keys.itemOf(it.Key())
+		if !c.to.owns(key) {
+			return errRange(c.to.shard, key)
+		}
+		if err := c.build.set(c.to.appendItem(nil, key), copied(is.raw)); err != nil {
 			return err
 		}
 		c.tally.items++

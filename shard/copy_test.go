@@ -49,10 +49,10 @@ func TestCopyHasAllOfACommitOrNothing(t *testing.T) {
 // copyHas reports whether a copy of a shard as of a time has an item at a key.
 func copyHas(t *testing.T, s *Store, sh *Shard, at time.Time, key item.Key) bool {
 	t.Helper()
-	if _, err := s.Copy(bg, sh, 9, at); err != nil {
+	if _, err := s.Copy(bg, sh, whole(9), at); err != nil {
 		t.Fatal(err)
 	}
-	copied, err := s.Open(9, Schema{Key: testSchema().Key})
+	copied, err := s.Open(whole(9), Schema{Key: testSchema().Key})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func copyHas(t *testing.T, s *Store, sh *Shard, at time.Time, key item.Key) bool
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Drop(9); err != nil {
+	if err := s.Drop(whole(9)); err != nil {
 		t.Fatal(err)
 	}
 	return it != nil

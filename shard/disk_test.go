@@ -130,7 +130,7 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("got %v; want a flush to have space", err)
 	}
 	fs.other.Add(1 << 30)
-	if _, err := s.Copy(bg, sh, 9, time.Time{}); !errors.Is(err, holdfast.Full) {
+	if _, err := s.Copy(bg, sh, whole(9), time.Time{}); !errors.Is(err, holdfast.Full) {
 		t.Errorf("Copy: got %v; want full", err)
 	}
 	fs.other.Store(0)
@@ -257,7 +257,7 @@ func damage(t *testing.T, fs *vfs.MemFS) {
 	if largest == nil {
 		t.Fatal("got no table; want one")
 	}
-	largest[len(largest)/4] ^= 4
+	largest[len(largest)/2] ^= 4 // among the items
 }
 
 // A block whose checksum is wrong is reported as corrupt, and not served; the others are. The

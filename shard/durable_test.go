@@ -154,7 +154,7 @@ func TestNothingIsShownBeforeItsSync(t *testing.T) {
 			func() error { return cursor(Span{Index: 3, Range: schema.Indexes[2].Key.Partition(item.Text("y"))}) }, false},
 		{"cursor over all", func() error { return cursor(Span{}) }, true},
 		{"cursor over all of an index", func() error { return cursor(Span{Index: 1}) }, true},
-		{"copy", func() error { _, err := d.s.Copy(d.ctx, d.sh, 9, time.Time{}); return err }, true},
+		{"copy", func() error { _, err := d.s.Copy(d.ctx, d.sh, whole(9), time.Time{}); return err }, true},
 	} {
 		err := c.do()
 		if c.waits && !errors.Is(err, holdfast.Overloaded) || !c.waits && err != nil {
@@ -197,7 +197,7 @@ func TestReadsWithoutContextWait(t *testing.T) {
 			func(d *delayed) *watermark { return &d.s.records.durable }},
 		{"Records", func(d *delayed) error { _, err := d.s.Records("r"); return err },
 			func(d *delayed) *watermark { return &d.s.records.durable }},
-		{"Expired", func(d *delayed) error { _, err := d.sh.Expired(time.Now(), 1); return err },
+		{"Expired", func(d *delayed) error { _, err := d.sh.Expired(time.Now(), 1, 1<<16); return err },
 			func(d *delayed) *watermark { return &d.sh.sequencer.durable }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -409,7 +409,7 @@ func TestLazyEntries(t *testing.T) {
 		if err := sh.sequencer.waitDurable(bg, index); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := sh.Expired(time.Now(), 1); err != nil { // waits for all
+		if _, err := sh.Expired(time.Now(), 1, 1<<16); err != nil { // waits for all
 			t.Fatal(err)
 		}
 		index = lazily()

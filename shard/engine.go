@@ -1,9 +1,11 @@
 package shard
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -202,6 +204,44 @@ func (e *engine) write(b *pebble.Batch) error {
 	return e.syncWait(b)
 }
 
+// clearShard removes all keys of a shard in one batch, to which more is added by add unless it is
+// nil, and returns when that is on disk. removed is where the keys were, but for a few.
+func (e *engine) clearShard(k keys, add func(*pebble.Batch) error) (removed []pebble.KeyRange, err error) {
+	if err := e.space.admitRemoval(0); err != nil {
+		return nil, err
+	}
+	b := e.db.NewBatch()
+	defer b.Close()
+	if removed, err = e.removeShard(b, k); err != nil {
+		return nil, err
+	}
+	former := formerKeys{k.shard}.all() // if it was never taken over
+	if err := removeRanges(b, []pebble.KeyRange{former}); err != nil {
+		return nil, e.fault("removing", err)
+	}
+	removed = append(removed, former)
+	if add != nil {
+		if err := add(b); err != nil {
+			return nil, err
+		}
+	}
+	return removed, e.write(b)
+}
+
+// removeShard adds to the batch that all keys of a shard are removed. removed is where the keys were,
+// but for a few.
+func (e *engine) removeShard(b *pebble.Batch, k keys) (removed []pebble.KeyRange, err error) {
+	slots, err := e.slots(k)
+	if err != nil {
+		return nil, err
+	}
+	removed = k.all(slots...)
+	if err := removeRanges(b, removed); err != nil {
+		return nil, e.fault("removing", err)
+	}
+	return removed, e.removeExpiries(b, k)
+}
+
 // clear removes all keys in ranges, and returns when that is on disk.
 func (e *engine) clear(ranges []pebble.KeyRange) error {
 	if err := e.space.admitRemoval(0); err != nil {
@@ -213,6 +253,52 @@ func (e *engine) clear(ranges []pebble.KeyRange) error {
 		return e.fault("removing", err)
 	}
 	return e.write(b)
+}
+
+// slots returns the kinds of local indexes of which there are entries in a shard's space.
+func (e *engine) slots(k keys) (slots []kind, err error) {
+	it, err := e.db.NewIter(&pebble.IterOptions{LowerBound: k.ofSpace(nil, kindSlot), UpperBound: k.whole().End})
+	if err != nil {
+		return nil, e.fault("reading", err)
+	}
+	for ok := it.First(); ok; {
+		slot := kind(it.Key()[prefixBytes-1])
+		slots = append(slots, slot)
+		if slot == math.MaxUint8 {
+			break
+		}
+		ok = it.SeekGE(k.ofSpace(nil, slot+1))
+	}
+	return slots, e.fault("reading", errors.Join(it.Error(), it.Close()))
+}
+
+// removeExpiries adds the removal of a shard's queue of expiring items to the batch. Those that lie
+// among a neighbour's are removed one by one: they are of one of 65,536 parts of the hashes, or two.
+func (e *engine) removeExpiries(b *pebble.Batch, k keys) error {
+	lower, upper, ownLower, ownUpper := k.queue()
+	if bytes.Compare(ownLower, ownUpper) >= 0 {
+		ownLower, ownUpper = upper, upper
+	} else if err := b.DeleteRange(ownLower, ownUpper, nil); err != nil {
+		return err
+	}
+	it, err := e.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return e.fault("removing", err)
+	}
+	defer it.Close()
+	for ok := it.First(); ok; ok = it.Next() {
+		if bytes.Compare(it.Key(), ownLower) >= 0 && bytes.Compare(it.Key(), ownUpper) < 0 {
+			if !it.SeekGE(ownUpper) {
+				break
+			}
+		}
+		if _, key, is := k.expiryOf(it.Key()); is && k.owns(key) {
+			if err := b.Delete(it.Key(), nil); err != nil {
+				return err
+			}
+		}
+	}
+	return e.fault("removing", it.Error())
 }
 
 // removeRanges adds to the batch that all keys in ranges are removed.

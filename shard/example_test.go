@@ -21,7 +21,7 @@ func Example() {
 	}
 	defer store.Close()
 	keys := item.KeySchema{Hash: item.KeyAttr{Name: "id", Type: item.S}}
-	counters, err := store.Open(1, shard.Schema{Key: keys})
+	counters, err := store.Open(shard.Descriptor{ID: 1, Space: 1}, shard.Schema{Key: keys})
 	if err != nil {
 		fmt.Println(err)
 		return

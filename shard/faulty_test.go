@@ -78,7 +78,7 @@ func (a *scenario) run(o Options) {
 	}
 	defer func() { a.expect("closing", a.s.Close()) }()
 	for _, id := range []holdfast.ShardID{1, 2} {
-		sh, err := a.s.Open(id, testSchema())
+		sh, err := a.s.Open(whole(id), testSchema())
 		if err != nil {
 			a.expect("opening a shard", err)
 			return
@@ -103,10 +103,10 @@ func (a *scenario) run(o Options) {
 // makeRoom copies and drops a shard, trims, fills and reclaims, with commits between.
 func (a *scenario) makeRoom() {
 	one := a.shards[0]
-	_, err := a.s.Copy(bg, one, 9, time.Time{})
+	_, err := a.s.Copy(bg, one, whole(9), time.Time{})
 	a.expect("a copy", err)
 	a.expect("a trim", a.s.Trim(bg))
-	a.expect("a drop", a.s.Drop(9))
+	a.expect("a drop", a.s.Drop(whole(9)))
 	_, err = one.Backfill(bg, 1, nil, 3, nil)
 	a.expect("a fill", err)
 	for range 4 {

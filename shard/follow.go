@@ -182,6 +182,9 @@ func (f *followBody) stage(e *entry, b *pebble.Batch, _ pebble.Reader) error {
 		}
 		raw = item.Append(raw, f.Puts[i].Item)
 		key := f.Puts[i].Key
+		if !e.shard.keys.owns(key) {
+			return errRange(e.shard.id, key)
+		}
 		op := b.SetDeferred(e.shard.keys.itemBytes(key), copiedBytes+len(raw))
 		e.shard.keys.appendItem(op.Key[:0], key)
 		copy(op.Value[len(appendPosition(op.Value[:0], holdfast.Position{})):], raw)
@@ -191,6 +194,9 @@ func (f *followBody) stage(e *entry, b *pebble.Batch, _ pebble.Reader) error {
 		e.delta.hashes = append(e.delta.hashes, key.Hash())
 	}
 	for _, key := range f.Deletes {
+		if !e.shard.keys.owns(key) {
+			return errRange(e.shard.id, key)
+		}
 		op := b.DeleteDeferred(e.shard.keys.itemBytes(key))
 		e.shard.keys.appendItem(op.Key[:0], key)
 		if err := op.Finish(); err != nil {

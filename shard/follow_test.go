@@ -16,7 +16,7 @@ import (
 // plainShard opens a shard without indexes.
 func plainShard(t testing.TB, s *Store, id holdfast.ShardID) *Shard {
 	t.Helper()
-	sh, err := s.Open(id, plainSchema())
+	sh, err := s.Open(whole(id), plainSchema())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -167,10 +167,10 @@ func (g *gappyLog) compareCopy(at time.Time) {
 		}
 		state = c.before
 	}
-	if _, err := g.store.Copy(bg, g.shard, 9, at); err != nil {
+	if _, err := g.store.Copy(bg, g.shard, whole(9), at); err != nil {
 		g.t.Fatal(err)
 	}
-	copied, err := g.store.Open(9, Schema{Key: testSchema().Key})
+	copied, err := g.store.Open(whole(9), Schema{Key: testSchema().Key})
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -186,7 +186,7 @@ func (g *gappyLog) compareCopy(at time.Time) {
 		}
 		g.t.Fatalf("copy as of %v: got %d items; want %d", at, len(got), len(want))
 	}
-	if err := g.store.Drop(9); err != nil {
+	if err := g.store.Drop(whole(9)); err != nil {
 		g.t.Fatal(err)
 	}
 }

@@ -20,18 +20,26 @@ func newID() (id [16]byte) {
 	return id
 }
 
-// identity returns the identity in the database; !ok if there is none. A corrupt block counts as
-// none: the start must not fail because of it, since the rest can be served.
+// identity returns the identity in the database; !ok if there is none. If it isn't where today's
+// records are, neither are the records, and s.former is set. A corrupt block counts as none: the
+// start must not fail because of it, since the rest can be served.
 func (s *Store) identity() (id string, ok bool, err error) {
-	id, ok, err = s.engine.read(s.engine.db, keys{records}.meta(metaStore))
-	if errors.Is(err, holdfast.Corrupt) {
-		return "", false, nil
+	for _, key := range [][]byte{keys{shard: records}.meta(metaStore), formerKeys{records}.meta(metaStore)} {
+		id, ok, err = s.engine.read(s.engine.db, key)
+		if errors.Is(err, holdfast.Corrupt) {
+			return "", false, nil
+		}
+		if err != nil || ok {
+			return id, ok, err
+		}
+		s.former = true
 	}
-	return id, ok, err
+	return "", false, nil
 }
 
-// identify returns an error unless the database is that of the control file. A database without an
-// identity gets one, in a sorted table at once, since a log may be lost.
+// identify returns an error unless the database is that of the control file. A database of format 1
+// becomes one of the present format, but for the shards, and one without an identity gets one, in a
+// sorted table at once, since a log may be lost.
 func (s *Store) identify(id [16]byte) error {
 	is, ok, err := s.identity()
 	switch {
@@ -39,13 +47,41 @@ func (s *Store) identify(id [16]byte) error {
 		return err
 	case ok && is != string(id[:]):
 		return holdfast.Errorf(holdfast.Corrupt, "%s belongs to other tables", controlName)
-	case ok:
-		return nil
+	case s.former:
+		if err := s.upgrade(id); err != nil {
+			return err
+		}
+	case !ok:
+		if err := s.engine.db.Set(keys{shard: records}.meta(metaStore), id[:], pebble.Sync); err != nil {
+			return err
+		}
+		if err := s.engine.db.Flush(); err != nil {
+			return err
+		}
 	}
-	if err := s.engine.db.Set(keys{records}.meta(metaStore), id[:], pebble.Sync); err != nil {
+	return s.takeovers.countFormer(s)
+}
+
+// upgrade makes the directory one of the present format. The control file says so before anything
+// else does, so that no earlier program finds a part of its keys; and before that it is certain
+// that the disk has space, so that the earlier program can go on otherwise.
+func (s *Store) upgrade(id [16]byte) error {
+	if err := s.takeovers.countFormer(s); err != nil {
 		return err
 	}
-	return s.engine.db.Flush()
+	news, err := s.control.upgrade()
+	if err != nil {
+		return err
+	}
+	if news {
+		s.log.Warn("the tables' directory is of format 1, and is being taken over: no earlier program can use it any more",
+			"shards", s.takeovers.shards)
+	}
+	if err := takeOverRecords(s, id); err != nil {
+		return err
+	}
+	s.former = false
+	return nil
 }
 
 // commits counts those in the logs that are needed.

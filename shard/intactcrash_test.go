@@ -87,10 +87,9 @@ func forgetControl(t *testing.T, r *stopped) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := db.Delete(keys{records}.meta(metaStore), pebble.Sync); err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
+	e.db = db
+	rewriteFormer(t, &Store{engine: e}, whole(1))
+	if err := errors.Join(db.Delete(formerKeys{records}.meta(metaStore), pebble.Sync), db.Close()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -105,6 +104,7 @@ func TestTakenOver(t *testing.T) {
 		o := memOptions(fs)
 		o.Boot = "as before"
 		s := openStore(t, o)
+		openShard(t, s, 1)
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -120,6 +120,11 @@ func TestTakenOver(t *testing.T) {
 	}
 	again := newStopped(t, true, true)
 	forgetControl(t, again)
+	s := openStore(t, again.options())
+	openShard(t, s, 1)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
 	if got := again.left(); got != stoppedItems || !strings.Contains(again.said.String(),
 		"is of an earlier version, and is taken over") {
 		t.Errorf("got %d items, and %q in the log; want %d, and that it is taken over", got, again.said.String(),

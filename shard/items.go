@@ -32,6 +32,9 @@ func (s *items) get(from pebble.Reader, key item.Key) (item.Item, error) {
 
 // image returns the item at a key as an image. The item shares the strings of its form on disk.
 func (s *items) image(from pebble.Reader, key item.Key) (image, error) {
+	if !s.keys.owns(key) {
+		return image{}, errRange(s.keys.shard, key)
+	}
 	var buf [128]byte
 	full := s.keys.appendItem(buf[:0], key)
 	raw, ok, err := s.engine.read(from, full)
@@ -49,6 +52,10 @@ func (s *items) image(from pebble.Reader, key item.Key) (image, error) {
 		return image{}, s.engine.damaged(s.keys.shard, full, err)
 	}
 	return is, nil
+}
+
+func errRange(id holdfast.ShardID, key item.Key) error {
+	return holdfast.Errorf(holdfast.Invalid, "key %x is not in the range of shard %d", []byte(key), id)
 }
 
 // decodeImage returns the image of an item's value.

@@ -47,7 +47,7 @@ func (m *model) open() {
 	}
 	m.store, m.shards = s, nil
 	for _, id := range []holdfast.ShardID{1, 2} {
-		sh, err := s.Open(id, m.schema)
+		sh, err := s.Open(whole(id), m.schema)
 		if err != nil {
 			m.t.Fatal(err)
 		}
@@ -340,7 +340,7 @@ func (m *model) compareExpired() {
 			want = append(want, item.Key(key))
 		}
 	}
-	got, err := m.shards[place].Expired(now, 1000)
+	got, err := m.shards[place].Expired(now, 1000, 1<<16)
 	if err != nil {
 		m.t.Error(err)
 	}
@@ -416,7 +416,7 @@ func (m *model) compareCopy() {
 	if m.rng.IntN(3) == 0 {
 		at, want = time.Time{}, m.items[0]
 	}
-	got, err := m.store.Copy(bg, m.shards[0], 3, at)
+	got, err := m.store.Copy(bg, m.shards[0], whole(3), at)
 	if errors.Is(err, holdfast.Gone) && !at.IsZero() && m.shards[0].Oldest().Index > 1 {
 		return
 	}
@@ -426,7 +426,7 @@ func (m *model) compareCopy() {
 	if count := sizes(want); got.Items != count.Items || got.ItemBytes != count.Bytes {
 		m.t.Errorf("copy: got %+v; want %+v", got, count)
 	}
-	sh, err := m.store.Open(3, Schema{Key: m.schema.Key})
+	sh, err := m.store.Open(whole(3), Schema{Key: m.schema.Key})
 	m.must(err)
 	items := map[string]item.Item{}
 	for _, it := range all(m.t, sh, Span{}) {
@@ -435,5 +435,5 @@ func (m *model) compareCopy() {
 	if !sameState(items, want) {
 		m.t.Errorf("copy of %v: got %v; want %v", at, items, want)
 	}
-	m.must(m.store.Drop(3))
+	m.must(m.store.Drop(whole(3)))
 }

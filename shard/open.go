@@ -86,19 +86,16 @@ func (s *Store) admit(o Options) (*inspection, error) {
 	in.logNotes(s.log)
 	switch in.state {
 	case dirEmpty:
-		in.control = &control{id: newID(), phase: phaseMaking, boot: o.Boot, at: s.now()}
+		in.control = &control{
+			version: controlVersion, id: newID(), phase: phaseMaking, boot: o.Boot, at: s.now(),
+		}
 		return in, openFault(makeControl(o.FS, o.Dir, in.control))
 	case dirLegacy:
 		if err := s.adoptable(in); err != nil {
 			return nil, err
 		}
 		s.log.Info("the tables' directory is of an earlier version, and is taken over", "commits_in_logs", in.commits())
-		in.control = &control{id: newID()}
-	case dirKnown:
-		if v := in.control.version; v < controlVersion {
-			s.log.Info("the tables' directory is of an earlier version, and is taken over: no earlier program can use it "+
-				"any more", "format", v, "becomes", controlVersion)
-		}
+		in.control = &control{version: firstVersion, id: newID()}
 	}
 	return in, nil
 }

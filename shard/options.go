@@ -36,6 +36,9 @@ type Options struct {
 
 	unreserved bool // no disk space is kept free
 
+	tableBytes int // of keys and values in a sorted table that a builder makes; default copyTableBytes
+	batchBytes int // that are taken over from format 1 in one batch; default takeoverBatchBytes
+
 	// Fatal is called once if Pebble's log or manifest can't be written: then what is on disk isn't
 	// known until it is opened again. By default it ends the process, with status 1. If it returns,
 	// all later writes get Unavailable.
@@ -171,5 +174,11 @@ func (o *Options) setDefaults() {
 	}
 	if o.Boot == "" {
 		o.Boot = bootID()
+	}
+	if o.tableBytes == 0 {
+		o.tableBytes = copyTableBytes
+	}
+	if o.batchBytes == 0 {
+		o.batchBytes = takeoverBatchBytes
 	}
 }

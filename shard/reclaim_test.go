@@ -99,7 +99,7 @@ func TestReclaimAfterDrop(t *testing.T) {
 	}
 	small := &smallFS{FS: fs}
 	was := small.sum("/data/" + engineDir)
-	if err := s.Drop(1); err != nil {
+	if err := s.Drop(whole(1)); err != nil {
 		t.Fatal(err)
 	}
 	for _, more := range []bool{true, false} {

@@ -24,11 +24,19 @@ func (s *Store) Record(name string) (value []byte, ok bool, err error) {
 
 // record returns the value of a record, which may not be on disk yet.
 func (s *Store) record(name string) (value []byte, ok bool, err error) {
-	raw, ok, err := s.engine.read(s.engine.db, recordKey(name))
+	raw, ok, err := s.engine.read(s.engine.db, s.recordKey(name))
 	if err != nil || !ok {
 		return nil, false, err
 	}
 	return []byte(raw), true, nil
+}
+
+// recordKey returns the key of a record that is read.
+func (s *Store) recordKey(name string) []byte {
+	if s.former {
+		return append(formerKeys{records}.prefix(formerRecord), name...)
+	}
+	return recordKey(name)
 }
 
 // Records returns the records whose names begin with prefix, sorted by name.
@@ -37,7 +45,8 @@ func (s *Store) Records(prefix string) ([]Record, error) {
 		return nil, err
 	}
 	defer s.gate.leave()
-	lower, upper := recordKey(prefix), behind(recordKey(prefix))
+	lower := s.recordKey(prefix)
+	upper := behind(lower)
 	it, err := s.engine.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return nil, s.engine.fault("reading records", err)

@@ -3,6 +3,7 @@ package shard
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -20,6 +21,7 @@ type Recovery struct {
 	Cut           []CutLog                    // the logs of which something is dropped, in order
 	Again         []string                    // files that are created again, which costs nothing
 	Orphans       []holdfast.ShardID          // shards that the remaining catalog doesn't name; they are removed
+	Strays        []holdfast.SpaceID          // spaces with keys that no remaining shard has; those are removed
 	Names         map[holdfast.ShardID]string // of the shards that remain
 	Aside         string                      // the directory with what was dropped, within the store's; "": nothing was
 	Done          bool
@@ -79,6 +81,17 @@ type recovering struct {
 	in    *inspection
 	r     *Recovery
 	id    [16]byte
+
+	strays []pebble.KeyRange // where those of Recovery.Strays are
+	former bool              // the records are where format 1 has them
+}
+
+// version returns the version of a control file that is written in place of one that can't be read.
+func (v *recovering) version() uint32 {
+	if v.former {
+		return firstVersion
+	}
+	return controlVersion
 }
 
 // plan finds what is wrong and what would be dropped. It returns false if nothing can be done.
@@ -110,6 +123,7 @@ func (v *recovering) look(left *Store) (err error) {
 	if err != nil {
 		return err
 	}
+	v.former = left.former
 	switch {
 	case v.in.control != nil:
 		v.id = v.in.control.id
@@ -127,26 +141,15 @@ func (v *recovering) look(left *Store) (err error) {
 	if v.r.Names, err = v.names(left); err != nil {
 		return err
 	}
-	v.r.Orphans, err = left.orphans(v.r.Names)
-	return err
-}
-
-// orphans returns the shards that have keys but no name. A shard that was copied is in sorted
-// tables at once, and remains when the catalog goes back to a time before it; a later shard with
-// the same ID must not begin with its items.
-func (s *Store) orphans(names map[holdfast.ShardID]string) (ids []holdfast.ShardID, err error) {
-	it, err := s.engine.db.NewIter(nil)
-	if err != nil {
-		return nil, s.engine.fault("reading", err)
+	if v.r.Orphans, v.r.Strays, v.strays, err = left.engine.orphans(v.r.Names); err != nil {
+		return err
 	}
-	for ok := it.SeekGE(keys{records + 1}.appendPrefix(nil, 0)); ok; {
-		id := shardOf(it.Key())
-		if _, named := names[id]; !named {
-			ids = append(ids, id)
+	return left.engine.eachFormer(func(id holdfast.ShardID) error {
+		if _, named := v.r.Names[id]; !named && !slices.Contains(v.r.Orphans, id) {
+			v.r.Orphans = append(v.r.Orphans, id)
 		}
-		ok = it.SeekGE(keys{id + 1}.appendPrefix(nil, 0))
-	}
-	return ids, s.engine.fault("reading", errors.Join(it.Error(), it.Close()))
+		return nil
+	})
 }
 
 // cut finds what is dropped of each log.

@@ -93,7 +93,7 @@ func TestRecoveryRemovesOrphans(t *testing.T) {
 	}
 	commitAll(t, s, put(t, openShard(t, s, 1), stoppedItem(1)))
 	b := builder{ctx: bg, store: s, doing: "copying"}
-	key := keys{9}.appendItem(nil, keyOf(t, stoppedItem(0)))
+	key := keysOf(9).appendItem(nil, keyOf(t, stoppedItem(0)))
 	if err := errors.Join(b.set(key, item.Append(nil, stoppedItem(0))), b.finish()); err != nil {
 		t.Fatal(err)
 	}
@@ -103,8 +103,8 @@ func TestRecoveryRemovesOrphans(t *testing.T) {
 	r.fs = r.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
 	r.remove(r.logs()...)
 	recovery, err := Recover(r.options(), true, stoppedNames)
-	if err != nil || !slices.Equal(recovery.Orphans, []holdfast.ShardID{9}) {
-		t.Fatalf("got %+v, %v; want shard 9 to be one without a name", recovery, err)
+	if err != nil || !slices.Equal(recovery.Strays, []holdfast.SpaceID{9}) {
+		t.Fatalf("got %+v, %v; want keys of space 9 that no shard has", recovery, err)
 	}
 	again := openStore(t, r.options())
 	if got := all(t, openShard(t, again, 9), Span{}); len(got) > 0 {
@@ -164,8 +164,8 @@ func newestLog(s *Store) *watchedFile {
 // The control file's bytes are those of docs/formats.md.
 func TestControlFormat(t *testing.T) {
 	c := &control{
-		sequence: 0x0102, id: [16]byte([]byte("identity of test")), at: time.Unix(0, 0x0304), phase: phaseRunning,
-		boot: "boot", format: 24,
+		version: controlVersion, sequence: 0x0102, id: [16]byte([]byte("identity of test")),
+		at: time.Unix(0, 0x0304), phase: phaseRunning, boot: "boot", format: 24,
 		manifest: extent{num: 11, bytes: 12, sum: 13},
 		logs: []extent{
 			{num: 21, bytes: 22, sum: 23, head: head{bytes: 5, sum: 6}, closed: true},

@@ -97,7 +97,7 @@ func copyFile(fs vfs.FS, from, to string, size int64) error {
 func (v *recovering) writeControl() error {
 	in := *v.in
 	if in.control == nil {
-		in.control, in.state = &control{id: v.id, at: time.Unix(0, 0)}, dirLegacy
+		in.control, in.state = &control{version: v.version(), id: v.id, at: time.Unix(0, 0)}, dirLegacy
 	}
 	in.format = max(in.format, in.control.format)
 	in.logs = nil
@@ -121,9 +121,10 @@ func (v *recovering) writeControl() error {
 	return makeControl(v.o.FS, v.o.Dir, c)
 }
 
-// removeOrphans opens the repaired store, and removes the shards that have no name.
+// removeOrphans opens the repaired store, and removes the shards that have no name, and what no
+// shard has.
 func (v *recovering) removeOrphans() error {
-	if len(v.r.Orphans) == 0 {
+	if len(v.r.Orphans)+len(v.strays) == 0 {
 		return nil
 	}
 	if err := v.lock.Close(); err != nil {
@@ -136,10 +137,9 @@ func (v *recovering) removeOrphans() error {
 	if err != nil {
 		return err
 	}
+	removed := v.strays
 	for _, id := range v.r.Orphans {
-		if err == nil {
-			err = s.engine.clear(keys{id}.all())
-		}
+		removed = append(removed, keys{shard: id}.state(), formerKeys{id}.all())
 	}
-	return errors.Join(err, s.Close())
+	return errors.Join(s.engine.clear(removed), s.Close())
 }

@@ -243,7 +243,7 @@ func chunkSum(p []byte) uint32 {
 // CommitCounts counts some of a log's commits.
 type commitCounts struct {
 	batches int64                      // commits, also those that only trim
-	items   map[holdfast.ShardID]int64 // writes of items
+	items   map[holdfast.ShardID]int64 // changes of items
 }
 
 // add counts a record of a log.
@@ -255,11 +255,11 @@ func (l *commitCounts) add(batch []byte) {
 		if !ok || err != nil {
 			return
 		}
-		if len(key) > prefixBytes && kind(key[prefixBytes-1]) == kindItem {
+		if len(key) == logBytes && family(key[0]) == byShard && kind(key[prefixBytes-1]) == kindLog {
 			if l.items == nil {
 				l.items = map[holdfast.ShardID]int64{}
 			}
-			l.items[shardOf(key)]++
+			l.items[holdfast.ShardID(numberOf(key))]++
 		}
 	}
 }

@@ -87,7 +87,7 @@ func (r *script) open() {
 	}
 	r.store, r.shards = s, map[holdfast.ShardID]*Shard{}
 	for _, id := range []holdfast.ShardID{1, 2} {
-		if r.shards[id], err = s.Open(id, r.schema); err != nil {
+		if r.shards[id], err = s.Open(whole(id), r.schema); err != nil {
 			r.t.Fatal(err)
 		}
 	}
@@ -165,7 +165,7 @@ func (r *script) ofShard(command string, id holdfast.ShardID, words []string) (s
 	sh := r.shards[id]
 	switch command {
 	case "drop":
-		return "", r.store.Drop(id)
+		return "", r.store.Drop(whole(id))
 	case "get":
 		it, err := sh.Get(bg, keyOf(r.t, parseThing(words[0])))
 		return drawn(it) + "\n", err
@@ -183,7 +183,7 @@ func (r *script) ofShard(command string, id holdfast.ShardID, words []string) (s
 	case "changes":
 		return r.changes(sh, words)
 	case "expired":
-		keys, err := sh.Expired(r.clock.read(), 10)
+		keys, err := sh.Expired(r.clock.read(), 10, 1<<16)
 		out := ""
 		for _, key := range keys {
 			it, _ := r.schema.Key.Decode(key)
@@ -308,14 +308,14 @@ func (r *script) copy(sh *Shard, words []string) (string, error) {
 		at = r.clock.read().Add(-ago)
 	}
 	id := holdfast.ShardID(to)
-	if err := r.store.Drop(id); err != nil {
+	if err := r.store.Drop(whole(id)); err != nil {
 		return "", err
 	}
-	counts, err := r.store.Copy(bg, sh, id, at)
+	counts, err := r.store.Copy(bg, sh, whole(id), at)
 	if err != nil {
 		return "", err
 	}
-	r.shards[id], err = r.store.Open(id, r.schema)
+	r.shards[id], err = r.store.Open(whole(id), r.schema)
 	return fmt.Sprintf("%d items, %d bytes\n", counts.Items, counts.ItemBytes), err
 }
 

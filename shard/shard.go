@@ -14,6 +14,7 @@ type Shard struct {
 	store   *Store
 	engine  *engine // the store's
 	id      holdfast.ShardID
+	is      Descriptor
 	keys    keys
 	dropped chan struct{} // closed by Drop
 	items   items
@@ -31,6 +32,7 @@ type Shard struct {
 	// follows is how far the shard follows its sources, if it has any; guarded by sequencer.mu.
 	follows follows
 	locks   locks // of transactions over several shards
+	sweep   sweep // the search for expired items
 }
 
 // A schema is a Schema, and whether any of its indexes still lacks entries.
@@ -39,35 +41,45 @@ type schema struct {
 	filling bool
 }
 
-// Open returns the shard of that ID: the one that is open, with whatever schema it has, or the one
-// that is on disk, or a new one. There is one *Shard for each ID until Drop. The ID must not be 0.
-func (s *Store) Open(id holdfast.ShardID, to Schema) (*Shard, error) {
+// Open returns the shard of that descriptor: the one that is open, with whatever schema it has, or
+// the one that is on disk, or a new one. There is one *Shard for each ID until Drop. The error is
+// Corrupt if another descriptor is on disk.
+func (s *Store) Open(d Descriptor, to Schema) (*Shard, error) {
 	if err := s.gate.enter(); err != nil {
 		return nil, err
 	}
 	defer s.gate.leave()
-	if id == records {
-		return nil, holdfast.Errorf(holdfast.Invalid, "shard 0 is not a shard")
+	if err := d.check(to); err != nil {
+		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if sh := s.shards[id]; sh != nil {
+	if sh := s.shards[d.ID]; sh != nil {
+		if !sh.is.equal(&d) {
+			return nil, errContradicted(&d)
+		}
 		return sh, nil
 	}
-	sh := newShard(s, id)
+	if err := takeOver(s, &d, to); err != nil {
+		return nil, err
+	}
+	sh := newShard(s, d)
 	if err := sh.load(); err != nil {
+		return nil, err
+	}
+	if err := d.keep(s.engine, s.readOnly); err != nil {
 		return nil, err
 	}
 	sh.sequencer.applied.Store(sh.tally.applied)
 	sh.sequencer.durable.raise(sh.tally.applied)
 	sh.adopt(to)
-	s.shards[id] = sh
+	s.shards[d.ID] = sh
 	return sh, nil
 }
 
 // newShard returns a shard that isn't loaded yet.
-func newShard(s *Store, id holdfast.ShardID) *Shard {
-	sh := &Shard{store: s, engine: s.engine, id: id, keys: keys{id}, dropped: make(chan struct{})}
+func newShard(s *Store, d Descriptor) *Shard {
+	sh := &Shard{store: s, engine: s.engine, id: d.ID, is: d, keys: d.keys(), dropped: make(chan struct{})}
 	sh.sequencer.engine = s.engine
 	sh.items = items{engine: s.engine, keys: sh.keys, dropped: sh.dropped}
 	sh.locks = locks{engine: s.engine, keys: sh.keys}
@@ -148,27 +160,28 @@ func (sh *Shard) adopt(to Schema) {
 // Drop removes all keys of a shard, its log too. Later commits and reads of it get Closed. Drop may
 // use the reserve of a full disk; the error is Full when only the last bytes of that are free. It
 // may be repeated, and be called for a shard that isn't open.
-func (s *Store) Drop(id holdfast.ShardID) error {
+func (s *Store) Drop(d Descriptor) error {
 	if err := s.gate.enter(); err != nil {
 		return err
 	}
 	defer s.gate.leave()
-	if id == records {
-		return holdfast.Errorf(holdfast.Invalid, "shard 0 is not a shard")
+	if err := d.check(Schema{}); err != nil {
+		return err
 	}
 	s.mu.Lock()
-	sh := s.shards[id]
-	delete(s.shards, id)
+	sh := s.shards[d.ID]
+	delete(s.shards, d.ID)
 	s.mu.Unlock()
 	if sh != nil {
 		sh.schemas.Lock()
 		close(sh.dropped)
 		sh.schemas.Unlock()
 	}
-	if err := s.engine.clear(keys{id}.all()); err != nil {
+	removed, err := s.engine.clearShard(d.keys(), nil)
+	if err != nil {
 		return err
 	}
-	s.reclaimer.note(keys{id}.all())
+	s.reclaimer.note(removed)
 	return nil
 }
 

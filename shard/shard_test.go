@@ -101,7 +101,7 @@ func openStore(t testing.TB, o Options) *Store {
 
 func openShard(t testing.TB, s *Store, id holdfast.ShardID) *Shard {
 	t.Helper()
-	sh, err := s.Open(id, testSchema())
+	sh, err := s.Open(whole(id), testSchema())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -337,7 +337,7 @@ func TestCloseAndDrop(t *testing.T) {
 	sh := openShard(t, s, 1)
 	other := openShard(t, s, 2)
 	commitAll(t, s, put(t, sh, thing("a", 1)), put(t, other, thing("a", 1)))
-	if err := s.Drop(1); err != nil {
+	if err := s.Drop(whole(1)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := sh.Get(bg, keyOf(t, thing("a", 1))); !errors.Is(err, holdfast.Closed) {
@@ -349,7 +349,7 @@ func TestCloseAndDrop(t *testing.T) {
 	if _, err := s.Commit(bg, Commit{Writes: []Write{put(t, sh, thing("b", 1))}}); !errors.Is(err, holdfast.Closed) {
 		t.Errorf("Commit: got %v; want closed", err)
 	}
-	if err := s.Drop(1); err != nil {
+	if err := s.Drop(whole(1)); err != nil {
 		t.Errorf("Drop again: got %v; want none", err)
 	}
 	if again := openShard(t, s, 1); again == sh || again.Counts().Items != 0 || again.End().Index != 1 {
@@ -388,4 +388,15 @@ func (c *clock) advance(d time.Duration) {
 
 func testLog(t testing.TB) *slog.Logger {
 	return slog.New(slog.NewTextHandler(t.Output(), nil))
+}
+
+// whole returns the descriptor of a shard that is alone in a space.
+func whole(id holdfast.ShardID) Descriptor {
+	return Descriptor{ID: id, Space: holdfast.SpaceID(id)}
+}
+
+// keysOf returns the keys of such a shard.
+func keysOf(id holdfast.ShardID) keys {
+	d := whole(id)
+	return d.keys()
 }

@@ -12,7 +12,8 @@ import (
 // errorsOfRemovals returns the errors of the calls that give space back, by their names.
 func errorsOfRemovals(s *Store, sh *Shard) map[string]error {
 	err := s.SaveRecords(bg, []Record{{Name: "r"}}, true)
-	return map[string]error{"records": err, "an index": sh.Clear(77), "the queue": sh.ClearTTL(), "a drop": s.Drop(99)}
+	return map[string]error{"records": err, "an index": sh.Clear(77), "the queue": sh.ClearTTL(),
+		"a drop": s.Drop(whole(99))}
 }
 
 // Another program takes all of the disk. Removals get the ballast's space. When that is used up,
@@ -34,7 +35,7 @@ func TestRemovalsOnAFullDisk(t *testing.T) {
 	if _, err := fs.Stat("/data/" + ballastName); err != nil {
 		t.Errorf("got %v; want the ballast kept for removals", err)
 	}
-	if err := s.Drop(2); err != nil {
+	if err := s.Drop(whole(2)); err != nil {
 		t.Fatalf("got %v; want the drop taken", err)
 	}
 	for what, err := range errorsOfRemovals(s, sh) {
@@ -80,7 +81,7 @@ func TestRemovalsOnAFullDisk(t *testing.T) {
 func TestReclaimUsesTheReserve(t *testing.T) {
 	fs, s, sh := openSmall(t)
 	commitAll(t, s, put(t, sh, thing("a", 0)))
-	if err := s.Drop(1); err != nil {
+	if err := s.Drop(whole(1)); err != nil {
 		t.Fatal(err)
 	}
 	fs.other.Add(fs.free() - testReserve*3/4)

@@ -42,7 +42,9 @@ type Store struct {
 	control   *controlFile // nil while reading only
 	reclaimer *reclaimer   // nil while reading only
 
-	tableBytes int // copyTableBytes
+	former     bool      // the records are where format 1 has them: only while the store is opened or reading only
+	takeovers  takeovers // used while the store is opened, and with mu
+	tableBytes int       // Options.tableBytes
 
 	gate    gate
 	closing chan struct{} // closed when Close begins
@@ -66,7 +68,7 @@ func newStore(o Options) *Store {
 		engine: newEngine(o.Log, o.Fatal), gate: gate{idle: make(chan struct{})}, seed: maphash.MakeSeed(),
 		closing: make(chan struct{}), shards: map[holdfast.ShardID]*Shard{},
 	}
-	s.tableBytes = copyTableBytes
+	s.tableBytes, s.takeovers.batchBytes = o.tableBytes, o.batchBytes
 	s.records.engine = s.engine
 	s.entries = &singleLog{engine: s.engine, now: o.Now}
 	return s

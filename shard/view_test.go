@@ -18,12 +18,12 @@ import (
 func excise(t *testing.T, s *Store, first, last holdfast.ShardID) {
 	t.Helper()
 	for id := first; id <= last; id++ {
-		for _, r := range (keys{id}.all()) {
+		for _, r := range keysOf(id).all() {
 			if err := s.engine.db.Excise(bg, r); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := s.engine.db.Set(keys{id}.appendItem(nil, item.Key("other")), copied("other"), pebble.NoSync); err != nil {
+		if err := s.engine.db.Set(keysOf(id).appendItem(nil, item.Key("other")), copied("other"), pebble.NoSync); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -98,14 +98,14 @@ func TestCopySurvivesExcise(t *testing.T) {
 	}
 	fs.once = func() { excise(t, s, 1, 2) }
 
-	counts, err := s.Copy(bg, sh, 9, at)
+	counts, err := s.Copy(bg, sh, whole(9), at)
 	if err != nil || counts.Items != int64(len(want)) {
 		t.Fatalf("copy: got %+v, %v; want %d items", counts, err, len(want))
 	}
 	if fs.once != nil {
 		t.Fatal("nothing was excised")
 	}
-	copied, err := s.Open(9, Schema{Key: testSchema().Key})
+	copied, err := s.Open(whole(9), Schema{Key: testSchema().Key})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -322,7 +322,7 @@ func (st *workload) run() (scans []scanResult) {
 // expire deletes what has expired, as a table does: if it still has.
 func (st *workload) expire(sh *Shard) {
 	now := st.clock.read()
-	keys, err := sh.Expired(now, 5)
+	keys, err := sh.Expired(now, 5, 1<<16)
 	if err != nil {
 		st.t.Error(err)
 	}

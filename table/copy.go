@@ -13,7 +13,7 @@ import (
 // copied as of the same time, so that no transaction is in it by half. If the log no longer reaches
 // back to that time, the backup is begun again with a later one.
 func (w *worker) fillBackup(ctx context.Context, b *catalog.Backup) error {
-	counts, err := w.copyShards(ctx, b.Copy, b.Shards)
+	counts, err := w.copyShards(ctx, b.Copy, b.Space, b.Shards)
 	done := *b
 	switch {
 	case isGone(err):
@@ -33,7 +33,7 @@ func (w *worker) fillBackup(ctx context.Context, b *catalog.Backup) error {
 // copyShards fills each of new shards with what the one with its range held at the time of the copy,
 // and returns how much that is. It first removes what an earlier attempt left in them.
 func (w *worker) copyShards(
-	ctx context.Context, c *catalog.Copying, to []catalog.Shard,
+	ctx context.Context, c *catalog.Copying, space holdfast.SpaceID, to []catalog.Shard,
 ) (sum shard.Counts, err error) {
 	if err := hasSpace(w.disk); err != nil {
 		return sum, err // dropping what is there would use the reserve in vain
@@ -47,10 +47,11 @@ func (w *worker) copyShards(
 		if err != nil {
 			return sum, err
 		}
-		if err := w.disk.Drop(sh.ID); err != nil {
+		d := sh.Descriptor(space)
+		if err := w.disk.Drop(d); err != nil {
 			return sum, err
 		}
-		counts, err := w.disk.Copy(ctx, from, sh.ID, c.At)
+		counts, err := w.disk.Copy(ctx, from, d, c.At)
 		if err != nil {
 			return sum, err
 		}
@@ -63,7 +64,7 @@ func (w *worker) copyShards(
 // fillTable copies the shards of a table that is being restored: the background part of restore. If
 // the log no longer reaches back to the time, the restore is abandoned and the table removed.
 func (w *worker) fillTable(ctx context.Context, r *catalog.Table) error {
-	_, err := w.copyShards(ctx, r.Copy, r.Shards)
+	_, err := w.copyShards(ctx, r.Copy, r.Space, r.Shards)
 	switch {
 	case isGone(err):
 		return w.giveUp(ctx, r, err)

@@ -9,8 +9,8 @@ import (
 
 // drop removes shards whose time has come, and their record: the background part of Remove.
 func (w *worker) drop(ctx context.Context, gone *catalog.Removed) error {
-	for _, p := range gone.Shards {
-		if err := w.disk.Drop(p.ID); err != nil {
+	for _, d := range catalog.Descriptors(gone.Space, gone.Shards) {
+		if err := w.disk.Drop(d); err != nil {
 			return err
 		}
 	}

@@ -41,7 +41,7 @@ func (i *installer) load() error {
 			return err
 		}
 		i.tables.publish(r, shards, 0)
-		if err := i.openLogs(r.Table.ID, r.Closed, r.Table.Key); err != nil {
+		if err := i.openLogs(r.Table.ID, catalog.Descriptors(r.Space, r.Closed), r.Table.Key); err != nil {
 			return err
 		}
 	}
@@ -49,7 +49,7 @@ func (i *installer) load() error {
 		if len(r.Streams) == 0 {
 			continue
 		}
-		if err := i.openLogs(id, r.Shards, r.Key); err != nil {
+		if err := i.openLogs(id, catalog.Descriptors(r.Space, r.Shards), r.Key); err != nil {
 			return err
 		}
 	}
@@ -57,7 +57,7 @@ func (i *installer) load() error {
 }
 
 // openLogs opens those of a table's shards that streams alone are read from.
-func (i *installer) openLogs(id string, shards []catalog.Shard, key item.KeySchema) error {
+func (i *installer) openLogs(id string, shards []shard.Descriptor, key item.KeySchema) error {
 	open, err := i.openAll(shards, shard.Schema{Key: key})
 	if err == nil && len(open) > 0 {
 		i.logs[id] = open
@@ -70,13 +70,13 @@ func (i *installer) openShards(r *catalog.Table) ([]*shard.Shard, error) {
 	if r.Copy != nil {
 		return nil, nil
 	}
-	return i.openAll(r.Shards, r.Schema())
+	return i.openAll(catalog.Descriptors(r.Space, r.Shards), r.Schema())
 }
 
-func (i *installer) openAll(of []catalog.Shard, schema shard.Schema) ([]*shard.Shard, error) {
+func (i *installer) openAll(of []shard.Descriptor, schema shard.Schema) ([]*shard.Shard, error) {
 	shards := make([]*shard.Shard, len(of))
 	for at := range of {
-		sh, err := i.disk.Open(of[at].ID, schema)
+		sh, err := i.disk.Open(of[at], schema)
 		if err != nil {
 			return nil, err
 		}
@@ -279,7 +279,7 @@ func (i *installer) sourceOf(c *catalog.Copying) (s source, err error) {
 	}
 	b := is.Backups[c.Backup]
 	s.shards = b.Shards
-	s.open, err = i.openAll(b.Shards, shard.Schema{Key: b.Backup.Table.Key})
+	s.open, err = i.openAll(catalog.Descriptors(b.Space, b.Shards), shard.Schema{Key: b.Backup.Table.Key})
 	return s, err
 }
 

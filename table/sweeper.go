@@ -18,10 +18,14 @@ const (
 	reclaimInterval = 20 * time.Second // between attempts to return the disk space of what was dropped
 )
 
-// The limits of what the sweeper deletes: items per commit, and items per run.
+// The limits of what the sweeper deletes: items per commit, and items per run; and of how often it
+// seeks in the queues of expiring items for what has expired, per run and at least per shard.
+// Where the queues have more parts than that, their items are deleted some runs later.
 const (
-	expiryBatch = 100
-	expirySweep = 5000
+	expiryBatch   = 100
+	expirySweep   = 5000
+	expirySeeks   = 2048
+	seeksPerShard = 16
 )
 
 // A sweeper does the periodic work, in one goroutine: it deletes expired items, trims the logs, and
@@ -60,20 +64,26 @@ func (p *sweeper) run(ctx context.Context) {
 // expireAll deletes what has expired, in all tables, up to expirySweep items.
 func (p *sweeper) expireAll(ctx context.Context) error {
 	left := expirySweep
+	var expiring []*live
+	shards := 0
 	for _, t := range p.tables.all() {
-		if t.schema.TTL == "" {
-			continue
+		if t.schema.TTL != "" {
+			expiring = append(expiring, t)
+			shards += len(t.shards)
 		}
+	}
+	for _, t := range expiring {
 		for _, sh := range t.shards {
 			for left > 0 {
-				n, err := p.expire(ctx, sh, t.schema.TTL, min(left, expiryBatch))
+				batch := min(left, expiryBatch)
+				n, err := p.expire(ctx, sh, t.schema.TTL, batch, max(expirySeeks/shards, seeksPerShard))
 				if err != nil {
 					return err
 				}
-				if n == 0 {
+				left -= n
+				if n < batch {
 					break
 				}
-				left -= n
 			}
 		}
 	}
@@ -81,9 +91,9 @@ func (p *sweeper) expireAll(ctx context.Context) error {
 }
 
 // expire deletes up to n items of a shard that have expired, and returns how many it has deleted.
-func (p *sweeper) expire(ctx context.Context, sh *shard.Shard, attr string, n int) (deleted int, err error) {
+func (p *sweeper) expire(ctx context.Context, sh *shard.Shard, attr string, n, seeks int) (deleted int, err error) {
 	now := p.now()
-	keys, err := sh.Expired(now, n)
+	keys, err := sh.Expired(now, n, seeks)
 	if err != nil || len(keys) == 0 {
 		return 0, err
 	}

@@ -123,7 +123,7 @@ func TestAnItemThatGotALaterTimeIsKept(t *testing.T) {
 	r.put("users", r.expiring(1, -5))
 	r.put("users", r.expiring(2, -5))
 	sh := r.tables.table("users").shards[0]
-	keys, err := sh.Expired(r.time.Now(), 10)
+	keys, err := sh.Expired(r.time.Now(), 10, 1<<16)
 	if err != nil || len(keys) != 2 {
 		t.Fatalf("got %d keys, %v; want 2", len(keys), err)
 	}
