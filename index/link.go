@@ -23,6 +23,10 @@ type link struct {
 	at      watermark // all targets have applied the changes up to there
 	round   round
 
+	unfilled int    // targets that aren't whole
+	late     int    // targets with late deletes
+	marked   uint64 // no target was behind this by more than laggard on disk
+
 	retry   time.Time // not to be tried before, since it has failed
 	failure string    // what was logged
 }
@@ -40,7 +44,10 @@ func (t *target) begun() bool { return t.is.Whole || len(t.is.Below) > 0 }
 func newLink(x *followed, s *source) *link {
 	l := &link{index: x, source: s}
 	for _, sh := range x.Shards {
-		l.targets = append(l.targets, target{shard: sh, is: sh.Progress(s.shard.ID())})
+		t := target{shard: sh}
+		l.targets = append(l.targets, t)
+		l.unfilled++
+		l.set(&l.targets[len(l.targets)-1], sh.Progress(s.shard.ID()))
 	}
 	l.round.init(len(l.targets))
 	l.at.raise(min(l.kept(), s.reader.Durable()))
@@ -48,13 +55,20 @@ func newLink(x *followed, s *source) *link {
 }
 
 // whole reports whether all items that the source had are in the index.
-func (l *link) whole() bool {
-	for i := range l.targets {
-		if !l.targets[i].is.Whole {
-			return false
-		}
+func (l *link) whole() bool { return l.unfilled == 0 }
+
+// set sets how far a target is.
+func (l *link) set(t *target, is shard.Progress) {
+	if is.Whole && !t.is.Whole {
+		l.unfilled--
 	}
-	return true
+	if len(t.is.Late) > 0 {
+		l.late--
+	}
+	if len(is.Late) > 0 {
+		l.late++
+	}
+	t.is = is
 }
 
 // kept returns up to which transaction no target needs the source's changes any more, even after a
@@ -72,6 +86,9 @@ func (l *link) kept() uint64 {
 // step applies some changes, and if the link isn't whole, adds some items. It returns how many
 // changes there were.
 func (l *link) step(ctx context.Context, last *read) (n int, err error) {
+	if l.late > 0 {
+		return l.follow(last, math.MaxUint64)
+	}
 	if !l.whole() {
 		if err := l.fill(ctx, last); err != nil {
 			return 0, err
@@ -80,10 +97,29 @@ func (l *link) step(ctx context.Context, last *read) (n int, err error) {
 	return l.follow(last, math.MaxUint64)
 }
 
-// follow applies some changes, up to a transaction at most.
+// lateAt returns up to where all targets must have applied the changes before what is late is
+// deleted; math.MaxUint64: nothing is.
+func (l *link) lateAt() uint64 {
+	late := uint64(math.MaxUint64)
+	if l.late == 0 {
+		return late
+	}
+	for i := range l.targets {
+		if t := &l.targets[i]; len(t.is.Late) > 0 {
+			late = min(late, t.is.Applied)
+		}
+	}
+	return late
+}
+
+// follow applies some changes, up to a transaction at most. If a round wasn't completed, because of a
+// crash or a failure, it completes that.
 func (l *link) follow(last *read, upTo uint64) (n int, err error) {
-	from := l.at.load()
-	changes, to, err := last.get(l.source, from, upTo)
+	from, late := l.at.load(), l.lateAt()
+	if from >= late {
+		return 0, l.deleteLate(from)
+	}
+	changes, to, err := last.get(l.source, from, min(upTo, late))
 	if err != nil || to == from {
 		return 0, err
 	}
@@ -97,6 +133,9 @@ func (l *link) follow(last *read, upTo uint64) (n int, err error) {
 // mark writes how far the targets are that are more than so many transactions behind.
 func (l *link) mark(behind uint64) error {
 	at := l.at.load()
+	if at <= l.marked+behind {
+		return nil
+	}
 	for i := range l.targets {
 		t := &l.targets[i]
 		if t.begun() && at > t.is.Applied+behind {
@@ -107,6 +146,7 @@ func (l *link) mark(behind uint64) error {
 			}
 		}
 	}
+	l.marked = at
 	return nil
 }
 
@@ -116,7 +156,7 @@ func (l *link) submit(t *target, f shard.Follow) error {
 	if err := l.source.submit(t.shard, f); err != nil {
 		return err
 	}
-	t.is = f.To
+	l.set(t, f.To)
 	return nil
 }
 

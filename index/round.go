@@ -5,24 +5,29 @@ import (
 	"holdfast/shard"
 )
 
-// A round is changes that are applied at once, with one step for each shard of the index. An entry
-// that moves to another shard must be put there before it is deleted where it was. So the shards
-// from which none moves away are first, and a round ends before a change because of which entries
-// would move both to a shard and away from it.
-//
-// If a single transaction does that, its entries may be in no shard for a moment.
+// A round is changes that are applied at once, with one step for each shard of the index, or two. An
+// entry that moves to another shard must be put there before it is deleted where it was, so the
+// shards from which none moves away are first. If entries move to a shard and others away from it, it
+// can't come first nor last: its first step puts and counts the entries and says which are late, and
+// its second deletes those. A crash in between leaves the late ones in its progress.
 type round struct {
-	parts []part // by the index's shards
-	moves []move // of the transaction that is being added
+	parts  []part // by the index's shards
+	active []int  // the places of those that have something to do
 }
 
 // A part is what a round does in one shard.
 type part struct {
-	ops    map[string]item.Item // by entry key: what becomes of it; nil: it is deleted
-	count  shard.Count
-	gains  bool // an entry moves here from another shard
-	sheds  bool // an entry moves from here to another shard
-	active bool // there are ops
+	ops    map[string]op // by entry key
+	gains  bool          // an entry moves here from another shard
+	sheds  bool          // an entry moves from here to another shard
+	active bool          // it is in round.active
+}
+
+// An op is what becomes of an entry.
+type op struct {
+	entry item.Item   // nil: it is deleted
+	late  bool        // it is deleted after all puts, since it has moved to another shard
+	count shard.Count // by how much it changes the shard's counts
 }
 
 // A move is what a change does to the entry of its item. A place is that of a shard in the index;
@@ -35,44 +40,13 @@ type move struct {
 
 func (r *round) init(parts int) { r.parts = make([]part, parts) }
 
-// apply applies changes, which go up to a transaction, in as many rounds as necessary.
+// apply applies changes, which go up to a transaction.
 func (l *link) apply(changes []shard.Change, to uint64) error {
-	for len(changes) > 0 {
-		n := l.gather(changes)
-		upTo := to
-		if n < len(changes) {
-			upTo = changes[n-1].Tx.Index
-		}
-		if err := l.submitRound(upTo); err != nil {
-			return err
-		}
-		changes = changes[n:]
+	l.round.clear()
+	for i := range changes {
+		l.round.add(l.moveOf(&changes[i]))
 	}
-	return nil
-}
-
-// gather adds changes to an empty round, and returns how many.
-func (l *link) gather(changes []shard.Change) (n int) {
-	r := &l.round
-	r.clear()
-	for n < len(changes) {
-		end := n + 1
-		for end < len(changes) && changes[end].Tx.Index == changes[n].Tx.Index {
-			end++
-		}
-		r.moves = r.moves[:0]
-		for i := range changes[n:end] {
-			if m := l.moveOf(&changes[n+i]); m.from >= 0 || m.to >= 0 {
-				r.moves = append(r.moves, m)
-			}
-		}
-		if n > 0 && r.crosses() {
-			break
-		}
-		r.add()
-		n = end
-	}
-	return n
+	return l.submitRound(to)
 }
 
 // moveOf returns what a change does to the entry of its item, in the shards that don't have it yet.
@@ -118,39 +92,26 @@ func (l *link) placeFor(c *shard.Change, key item.Key) int {
 	return place
 }
 
-// crosses reports whether entries would move both to a shard and away from it with r.moves.
-func (r *round) crosses() bool {
-	for i := range r.moves {
-		m := &r.moves[i]
-		if m.across() && (r.parts[m.from].gains || r.parts[m.to].sheds) {
-			return true
-		}
+// add adds a move to the round.
+func (r *round) add(m move) {
+	across := m.from >= 0 && m.to >= 0 && m.from != m.to
+	if m.from >= 0 {
+		p := r.part(m.from)
+		o := p.ops[string(m.old)]
+		o.entry, o.late = nil, across
+		o.count.Items--
+		o.count.Bytes -= int64(m.was.Size())
+		p.ops[string(m.old)] = o
+		p.sheds = p.sheds || across
 	}
-	return false
-}
-
-// across reports whether the entry moves to another shard.
-func (m *move) across() bool { return m.from >= 0 && m.to >= 0 && m.from != m.to }
-
-// add adds the moves to the round.
-func (r *round) add() {
-	for i := range r.moves {
-		m := &r.moves[i]
-		if m.across() {
-			r.parts[m.from].sheds, r.parts[m.to].gains = true, true
-		}
-		if m.from >= 0 {
-			p := r.part(m.from)
-			p.ops[string(m.old)] = nil
-			p.count.Items--
-			p.count.Bytes -= int64(m.was.Size())
-		}
-		if m.to >= 0 {
-			p := r.part(m.to)
-			p.ops[string(m.next)] = m.entry
-			p.count.Items++
-			p.count.Bytes += int64(m.entry.Size())
-		}
+	if m.to >= 0 {
+		p := r.part(m.to)
+		o := p.ops[string(m.next)]
+		o.entry, o.late = m.entry, false
+		o.count.Items++
+		o.count.Bytes += int64(m.entry.Size())
+		p.ops[string(m.next)] = o
+		p.gains = p.gains || across
 	}
 }
 
@@ -158,42 +119,85 @@ func (r *round) part(place int) *part {
 	p := &r.parts[place]
 	if !p.active {
 		p.active = true
+		r.active = append(r.active, place)
 		if p.ops == nil {
-			p.ops = map[string]item.Item{}
+			p.ops = map[string]op{}
 		}
 	}
 	return p
 }
 
 func (r *round) clear() {
-	for i := range r.parts {
-		p := &r.parts[i]
+	for _, place := range r.active {
+		p := &r.parts[place]
 		clear(p.ops)
 		*p = part{ops: p.ops}
 	}
+	r.active = r.active[:0]
 }
 
-// submitRound submits the round, which goes up to a transaction: the shards that no entry leaves first.
+// submitRound submits the round, which goes up to a transaction.
 func (l *link) submitRound(upTo uint64) error {
-	for _, sheds := range []bool{false, true} {
-		for i := range l.round.parts {
-			p := &l.round.parts[i]
-			if !p.active || p.sheds != sheds {
+	shedding := 0
+	for _, place := range l.round.active {
+		if l.round.parts[place].sheds {
+			shedding++
+		}
+	}
+	for _, last := range []bool{false, true} {
+		for _, place := range l.round.active {
+			p, t := &l.round.parts[place], &l.targets[place]
+			if last != (p.sheds && (!p.gains || shedding == 1)) {
 				continue
 			}
-			t := &l.targets[i]
-			f := shard.Follow{To: t.is, Count: p.count}
-			f.To.Applied = upTo
-			for key, entry := range p.ops {
-				if entry == nil {
-					f.Deletes = append(f.Deletes, item.Key(key))
-				} else {
-					f.Puts = append(f.Puts, shard.Keyed{Key: item.Key(key), Item: entry})
-				}
-			}
-			if err := l.submit(t, f); err != nil {
+			if err := l.submit(t, p.step(t, upTo, last)); err != nil {
 				return err
 			}
+		}
+	}
+	return l.deleteLate(upTo)
+}
+
+// step returns the step of a part. If it is one of the last, nothing in it need be late.
+func (p *part) step(t *target, upTo uint64, last bool) shard.Follow {
+	f := shard.Follow{To: t.is}
+	f.To.Applied = upTo
+	for key, o := range p.ops {
+		switch {
+		case o.late && !last:
+			f.To.Late = append(f.To.Late, item.Key(key))
+			add(&f.To.LateCount, o.count)
+			continue
+		case o.entry == nil:
+			f.Deletes = append(f.Deletes, item.Key(key))
+		default:
+			f.Puts = append(f.Puts, shard.Keyed{Key: item.Key(key), Item: o.entry})
+		}
+		add(&f.Count, o.count)
+	}
+	return f
+}
+
+func add(to *shard.Count, c shard.Count) {
+	to.Items += c.Items
+	to.Bytes += c.Bytes
+}
+
+// deleteLate deletes what is late in targets that aren't beyond a transaction: all others have
+// applied the changes up to there.
+func (l *link) deleteLate(upTo uint64) error {
+	if l.late == 0 {
+		return nil
+	}
+	for i := range l.targets {
+		t := &l.targets[i]
+		if len(t.is.Late) == 0 || t.is.Applied > upTo {
+			continue
+		}
+		f := shard.Follow{To: t.is, Deletes: t.is.Late, Count: t.is.LateCount}
+		f.To.Late, f.To.LateCount = nil, shard.Count{}
+		if err := l.submit(t, f); err != nil {
+			return err
 		}
 	}
 	return nil

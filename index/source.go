@@ -21,6 +21,8 @@ const (
 	// laggard is how many transactions the position of a shard of an index on disk may be behind what
 	// was found to have nothing for it. A restart reads so many again.
 	laggard = 1024
+
+	keptEvery = 128 // transactions, between two looks which changes no index needs any more
 )
 
 // A source is a shard of a table, whose changes one goroutine takes to the table's indexes.
@@ -38,6 +40,7 @@ type source struct {
 
 	mu    sync.Mutex // guards links and what is in them; held during a step
 	links []*link
+	kept  uint64 // what was applied at the last look which changes are needed no more
 }
 
 // newSource returns a source whose goroutine doesn't run yet.
@@ -137,12 +140,20 @@ func (s *source) step(ctx context.Context) (at uint64, retry time.Duration) {
 
 // release says what is needed no longer of the source's changes.
 func (s *source) release() {
-	kept, read := s.reader.Durable(), uint64(math.MaxUint64)
+	read := s.reader.Durable()
 	for _, l := range s.links {
-		kept, read = min(kept, l.kept()), min(read, l.at.load())
+		read = min(read, l.at.load())
+	}
+	s.reader.Release(read)
+	if read < s.kept+keptEvery && s.kept > 0 {
+		return
+	}
+	kept := read
+	for _, l := range s.links {
+		kept = min(kept, l.kept())
 	}
 	s.reader.Applied(kept)
-	s.reader.Release(min(read, s.reader.Durable()))
+	s.kept = read
 }
 
 // A read is changes that were read for one link, which the others mostly need too.

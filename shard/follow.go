@@ -42,6 +42,11 @@ type Progress struct {
 	Applied uint64   // all changes of the source's transactions up to this one, as far as they are followed
 	Below   item.Key // items with keys less than this were added, unless Whole
 	Whole   bool     // all items were: the backfill is done
+
+	// Late are keys whose deletion the changes up to Applied ask for and that are still there: the items
+	// have moved to other shards, where they must be put first. A step deletes them and leaves none late.
+	Late      []item.Key
+	LateCount Count // by how much that changes the counts
 }
 
 // Covers reports whether the shard follows changes of the source's item at a key.
@@ -89,7 +94,8 @@ func decodeFollow(r *reader) (*followBody, error) {
 }
 
 // appendTo appends the progress in the form that it has on disk and in a log: Applied (a varint), a
-// byte that is 1 if it is whole, and Below, preceded by its length (a varint).
+// byte that is 1 if it is whole, Below, the number of keys in Late (a varint), these, and if there
+// are any, both numbers of LateCount (varints with signs). Keys are preceded by their lengths.
 func (p Progress) appendTo(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, p.Applied)
 	whole := byte(0)
@@ -97,11 +103,26 @@ func (p Progress) appendTo(dst []byte) []byte {
 		whole = 1
 	}
 	dst = append(dst, whole)
-	return appendText(dst, string(p.Below))
+	dst = appendText(dst, string(p.Below))
+	dst = binary.AppendUvarint(dst, uint64(len(p.Late)))
+	if len(p.Late) == 0 {
+		return dst
+	}
+	for _, key := range p.Late {
+		dst = appendText(dst, string(key))
+	}
+	return binary.AppendVarint(binary.AppendVarint(dst, p.LateCount.Items), p.LateCount.Bytes)
 }
 
 func readProgress(r *reader) Progress {
-	return Progress{Applied: r.uvarint(), Whole: r.octet() == 1, Below: item.Key(r.text())}
+	p := Progress{Applied: r.uvarint(), Whole: r.octet() == 1, Below: item.Key(r.text())}
+	for n := r.uvarint(); n > 0 && !r.bad; n-- {
+		p.Late = append(p.Late, item.Key(r.text()))
+	}
+	if len(p.Late) > 0 {
+		p.LateCount = Count{Items: r.varint(), Bytes: r.varint()}
+	}
+	return p
 }
 
 // progressVersion is the first byte of a Progress on disk.

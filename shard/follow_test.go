@@ -61,6 +61,10 @@ func (f *followed) step(t testing.TB, rng *rand.Rand) Follow {
 		step.To.Below = item.Key(fmt.Sprint(rng.IntN(1000)))
 	case 1:
 		step.To.Below, step.To.Whole = nil, true
+	case 2:
+		step.To.Late, step.To.LateCount = []item.Key{item.Key("a"), item.Key("b")}, Count{Items: -2, Bytes: -rng.Int64N(100)}
+	case 3:
+		step.To.Late, step.To.LateCount = nil, Count{}
 	}
 	used := map[int]bool{}
 	for range rng.IntN(4) {
