@@ -173,3 +173,23 @@ func cpu(b *testing.B) time.Duration {
 	}
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
+
+// BenchmarkWait measures the wait of a query when nothing lags.
+func BenchmarkWait(b *testing.B) {
+	for _, shards := range []int{1, 8, 64} {
+		b.Run(fmt.Sprint("shards=", shards), func(b *testing.B) {
+			s := benchStore(b)
+			sources := openShards(b, s, 1, shards, shard.Schema{Key: benchKey()})
+			f := Start(Options{Key: benchKey(), Sources: sources})
+			defer f.Stop()
+			f.Add(newIndex(b, s, 1000, shards, benchKey(), benchIndexes(1)[0]))
+			<-f.Filled(1)
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := f.Wait(bg, 1); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

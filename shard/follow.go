@@ -166,11 +166,11 @@ func (sh *Shard) Follow(f Follow) error {
 	if err := e.stage(b, nil); err != nil {
 		return err
 	}
-	admit := s.space.admitRemoval
-	if f.Fill {
-		admit = s.space.admit
+	err := s.space.admit(b.Len())
+	if err != nil && !f.Fill {
+		err = s.space.admitRemoval(b.Len()) // which looks at the disk each time
 	}
-	if err := admit(b.Len()); err != nil {
+	if err != nil {
 		return err
 	}
 	return s.entries.proposeLazily(b, []*entry{e})
