@@ -183,23 +183,6 @@ func (l *locks) at(key item.Key) *prepared {
 	return l.byKey[string(key)]
 }
 
-// in returns what is locked in a range, in no order.
-func (l *locks) in(r item.Range) (all []*prepared) {
-	if l.held.Load() == 0 {
-		return nil
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, p := range l.byID {
-		if slices.ContainsFunc(p.keys, func(key item.Key) bool {
-			return string(key) >= string(r.From) && (r.To == nil || string(key) < string(r.To))
-		}) {
-			all = append(all, p)
-		}
-	}
-	return all
-}
-
 // read returns the lock of an item in what can be seen through from.
 func (l *locks) read(from pebble.Reader, key item.Key) (is lock, ok bool, err error) {
 	full := l.keys.appendLock(nil, key)
