@@ -199,13 +199,14 @@ func (r *row) expire() {
 		}
 	}
 	var got []string
-	for {
-		keys, err := r.shards[place].Expired(now, 1+r.rng.IntN(4), 1<<16)
+	const parts = 100 // of the queue, at most: each search that finds nothing looks into one at least
+	for empty := 0; empty < parts; empty++ {
+		keys, err := r.shards[place].Expired(now, 1+r.rng.IntN(4), 2+r.rng.IntN(4))
 		if err != nil {
 			r.t.Fatal(err)
 		}
-		if len(keys) == 0 {
-			break
+		if len(keys) > 0 {
+			empty = 0
 		}
 		for _, key := range keys {
 			got = append(got, string(key))

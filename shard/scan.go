@@ -255,13 +255,27 @@ func (l *commitCounts) add(batch []byte) {
 		if !ok || err != nil {
 			return
 		}
-		if len(key) == logBytes && family(key[0]) == byShard && kind(key[prefixBytes-1]) == kindLog {
+		if id, ok := changedShard(key); ok {
 			if l.items == nil {
 				l.items = map[holdfast.ShardID]int64{}
 			}
-			l.items[holdfast.ShardID(numberOf(key))]++
+			l.items[id]++
 		}
 	}
+}
+
+// changedShard returns the shard that a key is a change of; !ok if it isn't one.
+func changedShard(key []byte) (id holdfast.ShardID, ok bool) {
+	if len(key) != logBytes {
+		return 0, false
+	}
+	switch {
+	case family(key[0]) == byShard && kindOf(key) == kindLog:
+		return holdfast.ShardID(numberOf(key)), true
+	case key[0] == 0 && key[formerPrefixBytes-1] == formerChange:
+		return formerShardOf(key), true
+	}
+	return 0, false
 }
 
 // countStray counts the records that can be read after an offset of a log. After each fault it
