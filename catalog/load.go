@@ -20,6 +20,9 @@ func load(disk Disk) (Contents, error) {
 	if err == nil {
 		err = each(disk, backupPrefix, func(b *Backup) { b.addTo(&c) })
 	}
+	if err == nil {
+		err = each(disk, ledgerName, func(l *Ledger) { l.addTo(&c) })
+	}
 	return c, err
 }
 
@@ -76,6 +79,9 @@ func schemasOf(disk Disk) (map[holdfast.ShardID]shard.Schema, error) {
 			add(b.Shards, shard.Schema{Key: b.Backup.Table.Key})
 		}
 	}
+	if c.Ledger != nil {
+		add(c.Ledger.Shards, shard.LedgerSchema())
+	}
 	return all, nil
 }
 
@@ -103,6 +109,9 @@ func namesOf(disk Disk) (map[holdfast.ShardID]string, error) {
 	}
 	for _, b := range c.Backups {
 		add(b.Shards, "backup "+b.Backup.Name)
+	}
+	if c.Ledger != nil {
+		add(c.Ledger.Shards, "ledger of transactions")
 	}
 	return all, nil
 }

@@ -12,10 +12,11 @@ type Contents struct {
 	Tables  map[string]*Table   // by name
 	Backups map[string]*Backup  // by ID
 	Removed map[string]*Removed // by ID of the table or backup
+	Ledger  *Ledger             // nil: there is none yet
 	Next    holdfast.ShardID    // no shard or space has this ID or a higher one
 }
 
-// An Entry is a *Table, a *Backup or a *Removed.
+// An Entry is a *Table, a *Backup, a *Removed or a *Ledger.
 type Entry interface {
 	recordName() string
 	encoded() shard.Record

@@ -36,8 +36,17 @@ func (l *recordedLog) propose(b *pebble.Batch, entries []*entry) error {
 	return err
 }
 
+// proposeLazily implements entryLog.
+func (l *recordedLog) proposeLazily(b *pebble.Batch, entries []*entry) error {
+	err := l.entryLog.proposeLazily(b, entries)
+	for _, e := range entries {
+		l.sent[e.shard.id] = append(l.sent[e.shard.id], sentEntry{e.tx, string(e.appendTo(nil))})
+	}
+	return err
+}
+
 // replicated are the shards of these tests.
-var replicated = []holdfast.ShardID{1, 2}
+var replicated = []holdfast.ShardID{1, 2, ledgerShard}
 
 // randomEntries commits n times to two shards, and returns their store and the entries.
 func randomEntries(t *testing.T, rng *rand.Rand, n int) (*Store, map[holdfast.ShardID][]sentEntry) {
@@ -48,7 +57,7 @@ func randomEntries(t *testing.T, rng *rand.Rand, n int) (*Store, map[holdfast.Sh
 	recorded := &recordedLog{entryLog: s.entries, sent: map[holdfast.ShardID][]sentEntry{}}
 	s.entries = recorded
 	var shards []*Shard
-	for _, id := range replicated {
+	for _, id := range replicated[:2] {
 		shards = append(shards, openShard(t, s, id))
 	}
 	for range n {

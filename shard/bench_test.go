@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"holdfast"
 	"holdfast/item"
 )
 
@@ -258,4 +259,43 @@ func BenchmarkExpired(b *testing.B) {
 			b.Fatalf("got %x, %v; want none", keys, err)
 		}
 	}
+}
+
+// BenchmarkTransaction compares commits of one item of 1 KB with transactions of three, in three
+// shards, with sync, on the disk.
+func BenchmarkTransaction(b *testing.B) {
+	for _, n := range []int{1, 16} {
+		for _, shards := range []int{1, 3} {
+			b.Run(fmt.Sprintf("shards=%d/%d", shards, n), func(b *testing.B) { benchTransaction(b, n, shards) })
+		}
+	}
+}
+
+func benchTransaction(b *testing.B, n, shards int) {
+	s := openStore(b, diskOptions(b))
+	var all []*Shard
+	for id := range shards {
+		sh, err := s.Open(whole(holdfast.ShardID(id+1)), plainSchema())
+		if err != nil {
+			b.Fatal(err)
+		}
+		all = append(all, sh)
+	}
+	body, _ := kilobyte(0).Get("body")
+	b.ReportAllocs()
+	committers(b, n, func(i int) error {
+		it := item.New(item.Attr{Name: "id", Value: item.Text(fmt.Sprintf("user-%08d", i))},
+			item.Attr{Name: "body", Value: body})
+		key, err := plainSchema().Key.Key(it)
+		if err != nil {
+			return err
+		}
+		var c Commit
+		for _, sh := range all {
+			c.Writes = append(c.Writes, Write{Shard: sh, Key: key,
+				Change: func(item.Item) (item.Item, error) { return it, nil }})
+		}
+		_, err = s.Commit(bg, c)
+		return err
+	})
 }

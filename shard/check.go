@@ -35,7 +35,8 @@ type Checked struct {
 //     shard;
 //   - that each item can be decoded, and is at its key;
 //   - that indexes and the queue of expiring items have the items' entries, and no others;
-//   - that the log has no gap, that its time never falls, and that each change has its images;
+//   - that no change of the log is missing, that its tallies' time never falls, and that each change has
+//     its images;
 //   - that the counts are right.
 //
 // If the directory isn't as it was left, the rest is checked as a recovery would leave it, if one

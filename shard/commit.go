@@ -3,7 +3,6 @@ package shard
 import (
 	"cmp"
 	"context"
-	"hash/maphash"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -24,15 +23,18 @@ import (
 //   - nothing that isn't durable is returned to a caller: readers wait by the marks of the
 //     sequencer, and a commit that changes nothing, because of a failed condition for example,
 //     waits for the transactions that it has read.
+//
+// A commit that changes one shard is one entry. One over several shards, or with a token, is a
+// transaction.
 type commit struct {
 	store *Store
 	Commit
-	guards  []int   // indexes into Store.guards, rising, none twice
-	parts   []part  // one for each shard, by rising ID
-	latched []latch // by rising shard and stripe, none twice
-	decided uint64  // the newest commit of records that Decide may have read
+	parts   []part       // one for each shard, and for the ledger if txn isn't nil; by rising ID
+	latched []latch      // by rising shard and stripe, none twice
+	txn     *transaction // nil: there is one shard, and no token
+	left    leftLocks    // what an attempt has found
 	batch   *pebble.Batch
-	entries []*entry // of the parts that change something
+	entries []*entry // the one of a commit that is no transaction
 	results []Result
 	scratch []byte // the buffer of encoded items
 }
@@ -57,8 +59,7 @@ func (t *commit) release() {
 		clear(p.entry.effects)
 		*p = part{entry: entry{effects: p.entry.effects[:0]}, writes: p.writes[:0]}
 	}
-	next := commit{store: t.store, guards: t.guards[:0], parts: t.parts[:0], latched: t.latched[:0],
-		entries: t.entries[:0]}
+	next := commit{store: t.store, parts: t.parts[:0], latched: t.latched[:0], entries: t.entries[:0]}
 	if cap(t.scratch) <= keptScratch {
 		next.scratch = t.scratch[:0]
 	}
@@ -78,10 +79,11 @@ type part struct {
 type latch struct{ part, stripe int }
 
 // Commit does all writes of c or none, and returns when they are on disk. Results are in the order
-// of c.Writes. ctx can end it only before step 4 of the package's description. An error of c.Decide
-// or of a Change is returned as it is. Other errors: Full and Overloaded, if nothing was changed;
-// Unavailable, if the outcome is unknown; Invalid for a key that is in c twice. For a Removal the
-// error is Full only if not even the last bytes of the reserve are free.
+// of c.Writes. ctx can end it only before step 4 of the package's description. An error of a Change
+// is returned as it is. Other errors: Full and Overloaded, if nothing was changed; Unavailable, if
+// the outcome is unknown; Invalid for a key that is in c twice; ErrCommitted and ErrTokenReused for
+// a token that was used. For a Removal the error is Full only if not even the last bytes of the
+// reserve are free.
 func (s *Store) Commit(ctx context.Context, c Commit) ([]Result, error) {
 	if err := s.gate.enter(); err != nil {
 		return nil, err
@@ -92,7 +94,9 @@ func (s *Store) Commit(ctx context.Context, c Commit) ([]Result, error) {
 	}
 	t := s.newCommit(c)
 	defer t.release()
-	t.plan()
+	if err := t.plan(); err != nil {
+		return nil, err
+	}
 	err := t.perform(ctx)
 	if err == nil && t.batch != nil {
 		if err = s.entries.wait(t.batch); err != nil {
@@ -111,23 +115,38 @@ func (s *Store) Commit(ctx context.Context, c Commit) ([]Result, error) {
 	return t.results, nil
 }
 
-// plan finds the guards, shards and latches, in the order in which they are locked.
-func (t *commit) plan() {
-	for _, name := range t.Guards {
-		t.guards = append(t.guards, int(maphash.String(t.store.seed, name)%guards))
-	}
-	slices.Sort(t.guards)
-	t.guards = slices.Compact(t.guards)
+// plan finds the shards and latches, in the order in which they are locked.
+func (t *commit) plan() (err error) {
 	for i := range t.Writes {
 		if sh := t.Writes[i].Shard; t.partOf(sh) < 0 {
 			t.addPart(sh)
 		}
 	}
-	slices.SortFunc(t.parts, func(a, b part) int { return cmp.Compare(a.shard.id, b.shard.id) })
+	if len(t.parts) > 1 || t.Token != "" {
+		if t.txn, err = t.begin(); err != nil {
+			return err
+		}
+		if t.partOf(t.store.ledger.shard) < 0 {
+			t.addPart(t.store.ledger.shard)
+		}
+	}
+	t.sortParts()
 	for i := range t.Writes {
 		w := &t.Writes[i]
 		t.latched = append(t.latched, latch{t.partOf(w.Shard), stripeOf(w.Key.Hash())})
 	}
+	if t.txn != nil {
+		t.latched = append(t.latched, latch{t.partOf(t.store.ledger.shard), stripeOf(t.txn.key.Hash())})
+	}
+	t.sortLatches()
+	return nil
+}
+
+func (t *commit) sortParts() {
+	slices.SortFunc(t.parts, func(a, b part) int { return cmp.Compare(a.shard.id, b.shard.id) })
+}
+
+func (t *commit) sortLatches() {
 	slices.SortFunc(t.latched, func(a, b latch) int {
 		return cmp.Or(cmp.Compare(a.part, b.part), cmp.Compare(a.stripe, b.stripe))
 	})
@@ -154,37 +173,52 @@ func (t *commit) partOf(sh *Shard) int {
 	return -1
 }
 
-// perform does the steps from the latches to the submitted batch.
+// perform does the steps from the latches to the submitted batch. If an attempt finds what a
+// transaction that was interrupted has left, it is resolved, and the commit begins again: it can't
+// be resolved under the commit's latches, since it may need others that come before them.
 func (t *commit) perform(ctx context.Context) error {
+	for {
+		err := t.attempt(ctx)
+		if t.left.prepared == nil {
+			return err
+		}
+		if err := t.store.ledger.resolve(ctx, t.left.shard, t.left.prepared); err != nil {
+			return err
+		}
+		t.left = leftLocks{}
+		for i := range t.parts {
+			p := &t.parts[i]
+			p.entry.effects, p.writes = p.entry.effects[:0], p.writes[:0]
+		}
+	}
+}
+
+func (t *commit) attempt(ctx context.Context) error {
 	t.latch()
 	defer t.unlatch()
-	if err := ctx.Err(); err != nil {
+	if ctx.Err() != nil {
 		return ended(ctx)
 	}
 	if err := t.decide(); err != nil {
 		return err
 	}
-	b, rest, err := t.build()
-	if err != nil || b == nil {
-		return err
+	changed, last := 0, -1
+	for i := range t.parts {
+		if len(t.parts[i].entry.effects) > 0 {
+			changed, last = changed+1, i
+		}
 	}
-	if err = t.store.admitBatch(ctx, b.Len()+rest, t.Removal); err == nil {
-		err = t.propose(b)
+	switch {
+	case changed > 1 || t.Token != "":
+		return t.transact(ctx)
+	case changed == 1:
+		return t.change(ctx, &t.parts[last])
 	}
-	if err != nil {
-		_ = b.Close()
-		return err
-	}
-	t.batch = b
 	return nil
 }
 
-// latch takes the locks up to the latches: guards, then the shards' schemas, then stripes, each in
-// rising order.
+// latch takes the locks up to the latches: the shards' schemas, then stripes, in rising order.
 func (t *commit) latch() {
-	for _, g := range t.guards {
-		t.store.guards[g].Lock()
-	}
 	for i := range t.parts {
 		t.parts[i].shard.schemas.RLock()
 	}
@@ -199,9 +233,6 @@ func (t *commit) unlatch() {
 	}
 	for i := range t.parts {
 		t.parts[i].shard.schemas.RUnlock()
-	}
-	for _, g := range t.guards {
-		t.store.guards[g].Unlock()
 	}
 }
 
@@ -218,10 +249,8 @@ func (t *commit) decide() error {
 		p := &t.parts[l.part]
 		p.read = max(p.read, p.shard.sequencer.marks[l.stripe].Load())
 	}
-	if t.Decide != nil {
-		err := t.Decide(t.store.record)
-		t.decided = t.store.records.applied.Load()
-		if err != nil {
+	if t.Token != "" {
+		if err := t.checkToken(); err != nil {
 			return err
 		}
 	}
@@ -242,6 +271,10 @@ func (t *commit) decideItem(i int) error {
 		if t.Writes[j].Shard == w.Shard && string(t.Writes[j].Key) == string(w.Key) {
 			return holdfast.Errorf(holdfast.Invalid, "a commit has a key twice")
 		}
+	}
+	if left := w.Shard.locks.at(w.Key); left != nil {
+		t.left = leftLocks{w.Shard, left}
+		return errLeft
 	}
 	old, err := w.Shard.items.image(t.store.engine.db, w.Key)
 	if err != nil {
@@ -267,74 +300,38 @@ func (t *commit) decideItem(i int) error {
 	return nil
 }
 
-// build returns the batch without the items and the log's entries, and about how many bytes those
-// have. The batch is nil if nothing changes.
-func (t *commit) build() (b *pebble.Batch, bytes int, err error) {
-	for i := range t.parts {
-		for _, f := range t.parts[i].entry.effects {
-			bytes += len(f.encoded) + len(f.before.raw) + 3*len(f.key) + changeOverhead
-		}
-	}
-	if bytes == 0 && len(t.Records) == 0 {
-		return nil, 0, nil
-	}
-	b = t.store.engine.db.NewBatchWithSize(bytes)
-	if err := t.fill(b); err != nil {
-		_ = b.Close()
-		return nil, 0, err
-	}
-	return b, bytes, nil
-}
-
 // changeOverhead is about how many bytes a change in the log has beside its images and key.
 const changeOverhead = 128
 
-func (t *commit) fill(b *pebble.Batch) error {
-	for i := range t.parts {
-		if e := &t.parts[i].entry; len(e.effects) > 0 {
-			if err := e.stage(b, t.store.engine.db); err != nil {
-				return err
-			}
-		}
+// change gives the entry of the one shard that changes to the log.
+func (t *commit) change(ctx context.Context, p *part) error {
+	bytes := 0
+	for i := range p.entry.effects {
+		f := &p.entry.effects[i]
+		bytes += len(f.encoded) + len(f.before.raw) + 3*len(f.key) + changeOverhead
 	}
-	for _, r := range t.Records {
-		if err := setRecord(b, r); err != nil {
-			return err
-		}
+	b := t.store.engine.db.NewBatchWithSize(bytes)
+	err := p.entry.stage(b, t.store.engine.db)
+	if err == nil {
+		err = t.store.space.admitBatch(ctx, b.Len()+bytes, t.Removal)
 	}
-	return nil
-}
-
-// propose gives the records their place, and has the log give the entries theirs and submit the
-// batch.
-func (t *commit) propose(b *pebble.Batch) error {
-	if len(t.Records) > 0 {
-		l := &t.store.records
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		t.decided = l.applied.Add(1)
+	if err == nil {
+		t.entries = append(t.entries, &p.entry)
+		err = t.store.entries.propose(b, t.entries)
 	}
-	for i := range t.parts {
-		if p := &t.parts[i]; len(p.entry.effects) > 0 {
-			t.entries = append(t.entries, &p.entry)
-		}
-	}
-	if err := t.store.entries.propose(b, t.entries); err != nil {
+	if err != nil {
+		_ = b.Close()
 		return err
 	}
-	for i := range t.parts {
-		for _, w := range t.parts[i].writes {
-			t.results[w].Tx = t.parts[i].entry.tx
-		}
+	for _, w := range p.writes {
+		t.results[w].Tx = p.entry.tx
 	}
+	t.batch = b
 	return nil
 }
 
 // acknowledge raises the durable watermarks, which ends the waits for the commit's sync.
 func (t *commit) acknowledge() {
-	if len(t.Records) > 0 {
-		t.store.records.durable.raise(t.decided)
-	}
 	for i := range t.parts {
 		if p := &t.parts[i]; p.entry.tx.Index > 0 {
 			p.shard.sequencer.durable.raise(p.entry.tx.Index)
@@ -346,9 +343,6 @@ func (t *commit) acknowledge() {
 func (t *commit) waitForReads(ctx context.Context) error {
 	if t.batch != nil {
 		ctx = context.WithoutCancel(ctx)
-	}
-	if err := t.store.records.waitDurable(ctx, t.decided); err != nil {
-		return err
 	}
 	for i := range t.parts {
 		if err := t.parts[i].shard.sequencer.waitDurable(ctx, t.parts[i].read); err != nil {

@@ -187,6 +187,7 @@ func (j *journal) verify(t *testing.T, fs vfs.FS, boot string) {
 		t.Error(err)
 		return
 	}
+	useLedger(t, s)
 	states := make([]map[string]item.Item, len(j.writers))
 	for i := range states {
 		states[i] = map[string]item.Item{}

@@ -34,10 +34,16 @@ func (sh *Shard) Cursor(ctx context.Context, span Span) (*Cursor, error) {
 		return nil, err
 	}
 	var x *item.Index
+	locked := span.Range
 	if span.Index != 0 {
+		locked = item.Range{} // any item may have an entry there
 		if x = sh.schema.Load().index(span.Index); x == nil {
 			x = &item.Index{ID: span.Index} // has no entries, unless it was in the schema
 		}
+	}
+	if err := sh.store.ledger.settle(ctx, sh, locked); err != nil {
+		sh.store.gate.leave()
+		return nil, err
 	}
 	lower, upper, prefix := sh.keys.span(x, span.Range)
 	if bytes.Compare(lower, upper) > 0 {

@@ -1,10 +1,11 @@
 // Package shard keeps the items of shards on Pebble, and the log of their changes.
 //
 // A Store is the disk of a node: one Pebble database with all its shards, so that one sync serves
-// all commits that wait, and a commit may span shards. A Shard is a range of a table's keys with
+// all commits that wait. A Shard is a range of a table's keys with
 // its items, the entries of its indexes, its queue of expiring items and its log; a commit changes
-// all of them in one batch, so that they always agree. Beside the shards a store keeps records,
-// small named values such as the catalog of tables, which a commit may change too.
+// all of them in one batch, so that they always agree. A commit over several shards is a transaction
+// (transaction.go), which has an entry and a batch for each step in each shard, and a decision in the
+// Ledger. Beside the shards a store keeps records, small named values such as the catalog of tables.
 //
 // A commit goes through these steps (commit.go):
 //
@@ -44,6 +45,6 @@
 //
 // All methods may be called concurrently. Errors are *holdfast.Error: Corrupt, Full, Gone, Closed,
 // Unavailable, Invalid for a fault of the caller, and Overloaded, with the context's error as
-// cause, for a context that ended before anything was changed. The errors of a Change or Decide are
+// cause, for a context that ended before anything was changed. The errors of a Change are
 // returned as they are.
 package shard

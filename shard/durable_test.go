@@ -100,12 +100,15 @@ func newDelayed(t *testing.T) *delayed {
 	d.disk.hold()
 	go func() {
 		_, err := d.s.Commit(bg, Commit{
-			Writes:  []Write{put(t, d.sh, d.old.With("v", number(2))), put(t, d.sh, thing("b", 1, "g", "x", "v", 2))},
-			Records: []Record{{Name: "r", Value: []byte("new")}},
+			Writes: []Write{put(t, d.sh, d.old.With("v", number(2))), put(t, d.sh, thing("b", 1, "g", "x", "v", 2))},
 		})
 		d.result <- err
 	}()
 	d.waitApplied(2)
+	go func() { _ = d.s.SaveRecords(bg, []Record{{Name: "r", Value: []byte("new")}}, false) }()
+	for visible := false; !visible; runtime.Gosched() {
+		_, visible, _ = d.s.record("r")
+	}
 	return d
 }
 

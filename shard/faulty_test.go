@@ -77,6 +77,12 @@ func (a *scenario) run(o Options) {
 		return
 	}
 	defer func() { a.expect("closing", a.s.Close()) }()
+	ledger, err := a.s.Open(whole(ledgerShard), LedgerSchema())
+	if err != nil {
+		a.expect("opening the ledger", err)
+		return
+	}
+	a.s.UseLedger(ledger)
 	for _, id := range []holdfast.ShardID{1, 2} {
 		sh, err := a.s.Open(whole(id), testSchema())
 		if err != nil {
@@ -199,6 +205,7 @@ func (a *scenario) verify(fs vfs.FS, boot string) {
 		a.t.Errorf("a start on a sound disk: got %v; want none", err)
 		return
 	}
+	useLedger(a.t, s)
 	left := map[string]item.Item{}
 	for _, id := range []holdfast.ShardID{1, 2} {
 		for _, it := range all(a.t, openShard(a.t, s, id), Span{}) {

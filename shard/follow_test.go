@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"holdfast"
@@ -33,15 +32,6 @@ func named(t testing.TB, id int, version int) Keyed {
 		t.Fatal(err)
 	}
 	return Keyed{Key: key, Item: it}
-}
-
-// proposeLazily implements entryLog.
-func (l *recordedLog) proposeLazily(b *pebble.Batch, entries []*entry) error {
-	err := l.entryLog.proposeLazily(b, entries)
-	for _, e := range entries {
-		l.sent[e.shard.id] = append(l.sent[e.shard.id], sentEntry{e.tx, string(e.appendTo(nil))})
-	}
-	return err
 }
 
 // followed is what a shard should hold that follows others.

@@ -137,6 +137,24 @@ type locks struct {
 	byKey map[string]*prepared
 }
 
+// A lockState is whether a shard had locks, and how many transactions had ever had some.
+type lockState struct {
+	held bool
+	ever uint64
+}
+
+// state returns the state before a view is made, for none. held is looked at last, since it is
+// raised first.
+func (l *locks) state() (s lockState) {
+	s.ever = l.ever.Load()
+	s.held = l.held.Load() != 0
+	return s
+}
+
+// none reports whether a view that was made after that state has no locks: there were none, and no
+// transaction has locked anything since.
+func (l *locks) none(before lockState) bool { return !before.held && l.ever.Load() == before.ever }
+
 // add notes what a transaction has locked.
 func (l *locks) add(p *prepared) {
 	l.held.Add(1)
@@ -181,6 +199,23 @@ func (l *locks) at(key item.Key) *prepared {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.byKey[string(key)]
+}
+
+// in returns what is locked in a range, in no order.
+func (l *locks) in(r item.Range) (all []*prepared) {
+	if l.held.Load() == 0 {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.byID {
+		if slices.ContainsFunc(p.keys, func(key item.Key) bool {
+			return string(key) >= string(r.From) && (r.To == nil || string(key) < string(r.To))
+		}) {
+			all = append(all, p)
+		}
+	}
+	return all
 }
 
 // read returns the lock of an item in what can be seen through from.

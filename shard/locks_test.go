@@ -14,7 +14,11 @@ import (
 
 // randomPrepare returns a prepare entry's body, with one to four effects.
 func randomPrepare(t *testing.T, rng *rand.Rand) *prepare {
-	p := &prepare{decision: item.Key(fmt.Sprint("token", rng.IntN(1000)))}
+	p := &prepare{}
+	var err error
+	if p.decision, err = decisionKey(decisionName(fmt.Sprint("token", rng.IntN(1000)), txnID{})); err != nil {
+		t.Fatal(err)
+	}
 	for i := range p.id {
 		p.id[i] = byte(rng.IntN(256))
 	}

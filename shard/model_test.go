@@ -46,6 +46,7 @@ func (m *model) open() {
 		m.t.Fatal(err)
 	}
 	m.store, m.shards = s, nil
+	useLedger(m.t, s)
 	for _, id := range []holdfast.ShardID{1, 2} {
 		sh, err := s.Open(whole(id), m.schema)
 		if err != nil {

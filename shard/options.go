@@ -95,15 +95,15 @@ type Record struct {
 	Value []byte
 }
 
-// A Commit is writes and records of which all are done or none. No key of a shard may be in it
-// twice.
+// A Commit is writes of which all are done or none. No key of a shard may be in it twice.
 type Commit struct {
-	Writes  []Write
-	Records []Record
-	// Decide, if not nil, is called once when everything is latched and before any Change. It may read
-	// records with its argument; its error ends the commit.
-	Decide func(record func(name string) ([]byte, bool, error)) error
-	Guards []string // names of locks: of the commits that share one, one at a time is between Decide and the end of step 4
+	Writes []Write
+
+	// Token, if not "", makes the commit happen only once in TokenAge. A later commit with the token
+	// gets ErrCommitted, or ErrTokenReused if its digest is another, and one at the same time waits
+	// until this one has ended.
+	Token  string
+	Digest []byte // identifies what is asked for
 
 	// Removal says that the commit frees disk space in the end, so that it may use the reserve of a
 	// full disk.

@@ -82,7 +82,7 @@ func (s *Store) SaveRecords(ctx context.Context, records []Record, removal bool)
 			return errors.Join(err, b.Close())
 		}
 	}
-	if err := s.admitBatch(ctx, b.Len(), removal); err != nil {
+	if err := s.space.admitBatch(ctx, b.Len(), removal); err != nil {
 		return errors.Join(err, b.Close())
 	}
 	at, err := s.submitRecords(b)
@@ -111,19 +111,4 @@ func setRecord(b *pebble.Batch, r Record) error {
 		return b.Delete(recordKey(r.Name), nil)
 	}
 	return b.Set(recordKey(r.Name), r.Value, nil)
-}
-
-// admitBatch returns an error unless a batch of so many bytes may be written now.
-func (s *Store) admitBatch(ctx context.Context, bytes int, removal bool) error {
-	admit := s.space.admit
-	if removal {
-		admit = s.space.admitRemoval
-	}
-	if err := admit(bytes); err != nil {
-		return err
-	}
-	if ctx.Err() != nil {
-		return ended(ctx)
-	}
-	return nil
 }

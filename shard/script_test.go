@@ -85,6 +85,7 @@ func (r *script) open() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	useLedger(r.t, s)
 	r.store, r.shards = s, map[holdfast.ShardID]*Shard{}
 	for _, id := range []holdfast.ShardID{1, 2} {
 		if r.shards[id], err = s.Open(whole(id), r.schema); err != nil {

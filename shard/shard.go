@@ -26,6 +26,7 @@ type Shard struct {
 	schema  atomic.Pointer[schema]
 
 	sequencer sequencer
+	floor     int64   // the least time of what is proposed from now on; guarded by sequencer.mu
 	tally     tally   // after the last transaction; guarded by sequencer.mu
 	recent    *recent // nil: the shard has no followers; guarded by sequencer.mu
 
@@ -216,6 +217,9 @@ func (sh *Shard) Get(ctx context.Context, key item.Key) (item.Item, error) {
 		return nil, err
 	}
 	defer sh.store.gate.leave()
+	if sh.locks.held.Load() != 0 {
+		return sh.store.ledger.get(ctx, sh, key)
+	}
 	it, err := sh.items.get(sh.engine.db, key)
 	if err != nil {
 		return nil, err

@@ -89,7 +89,18 @@ func memOptions(fs vfs.FS) Options {
 	return Options{Dir: "/data", FS: fs, CacheBytes: 8 << 20, Boot: rand.Text(), Fatal: func(error) {}}
 }
 
+// openStore opens a store, with a ledger unless it is for reading only.
 func openStore(t testing.TB, o Options) *Store {
+	t.Helper()
+	s := openPlain(t, o)
+	if !o.ReadOnly {
+		useLedger(t, s)
+	}
+	return s
+}
+
+// openPlain opens a store without a ledger.
+func openPlain(t testing.TB, o Options) *Store {
 	t.Helper()
 	s, err := Open(o)
 	if err != nil {
@@ -99,9 +110,26 @@ func openStore(t testing.TB, o Options) *Store {
 	return s
 }
 
+// ledgerShard is the ledger's ID in tests.
+const ledgerShard = 77
+
+// useLedger gives a store its ledger.
+func useLedger(t testing.TB, s *Store) *Ledger {
+	t.Helper()
+	sh, err := s.Open(whole(ledgerShard), LedgerSchema())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.UseLedger(sh)
+}
+
 func openShard(t testing.TB, s *Store, id holdfast.ShardID) *Shard {
 	t.Helper()
-	sh, err := s.Open(whole(id), testSchema())
+	schema := testSchema()
+	if id == ledgerShard {
+		schema = LedgerSchema()
+	}
+	sh, err := s.Open(whole(id), schema)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,17 +211,13 @@ func TestCommitFailsAsAWhole(t *testing.T) {
 	refuse := put(t, other, thing("b", 2))
 	refuse.Change = func(before item.Item) (item.Item, error) { return nil, refused }
 	_, err := s.Commit(bg, Commit{
-		Writes:  []Write{put(t, sh, thing("a", 1)), refuse},
-		Records: []Record{{Name: "r", Value: []byte("1")}},
+		Writes: []Write{put(t, sh, thing("a", 1)), refuse},
 	})
 	if err != refused {
 		t.Errorf("got %v; want the error of the Change itself", err)
 	}
 	if got := all(t, sh, Span{}); got != nil {
 		t.Errorf("got %v; want nothing", got)
-	}
-	if _, ok, err := s.Record("r"); ok || err != nil {
-		t.Errorf("got %v, %v; want no record", ok, err)
 	}
 	twice := Commit{Writes: []Write{put(t, sh, thing("a", 1)), put(t, sh, thing("a", 1, "v", "2"))}}
 	if _, err := s.Commit(bg, twice); !errors.Is(err, holdfast.Invalid) {
@@ -233,10 +257,10 @@ func TestRecords(t *testing.T) {
 	}
 }
 
-// Of many commits that want to be the first with a name, one is, since they share a guard.
-func TestGuards(t *testing.T) {
+// Of many commits with the same token one is done, and the others get its error or that of another
+// digest.
+func TestCommitsWithAToken(t *testing.T) {
 	s, sh := memShard(t)
-	taken := errors.New("taken")
 	var wait sync.WaitGroup
 	first := make(chan int, 20)
 	for i := range 20 {
@@ -244,26 +268,29 @@ func TestGuards(t *testing.T) {
 		go func() {
 			defer wait.Done()
 			_, err := s.Commit(bg, Commit{
-				Guards: []string{"name"},
-				Decide: func(record func(string) ([]byte, bool, error)) error {
-					if _, ok, err := record("name"); ok || err != nil {
-						return errors.Join(err, taken)
-					}
-					return nil
-				},
-				Records: []Record{{Name: "name", Value: []byte{byte(i)}}},
-				Writes:  []Write{put(t, sh, thing(fmt.Sprint(i), 1))},
+				Token: "token", Digest: []byte{byte(i % 2)}, Writes: []Write{put(t, sh, thing(fmt.Sprint(i), 1))},
 			})
 			if err == nil {
 				first <- i
-			} else if !errors.Is(err, taken) {
+			} else if !errors.Is(err, ErrCommitted) && !errors.Is(err, ErrTokenReused) {
 				t.Error(err)
 			}
 		}()
 	}
 	wait.Wait()
 	if len(first) != 1 || sh.Counts().Items != 1 {
-		t.Errorf("got %d commits and %d items; want one", len(first), sh.Counts().Items)
+		t.Fatalf("got %d commits and %d items; want one", len(first), sh.Counts().Items)
+	}
+	done := <-first
+	for i := range 2 {
+		want := ErrCommitted
+		if i != done%2 {
+			want = ErrTokenReused
+		}
+		_, err := s.Commit(bg, Commit{Token: "token", Digest: []byte{byte(i)}, Writes: []Write{put(t, sh, thing("x", 1))}})
+		if err != want {
+			t.Errorf("digest %d after %d: got %v; want %v", i, done, err, want)
+		}
 	}
 }
 

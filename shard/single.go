@@ -75,7 +75,7 @@ func (l *singleLog) proposeLazily(b *pebble.Batch, entries []*entry) error {
 func (l *singleLog) apply(b *pebble.Batch, entries []*entry) error {
 	at := l.now().UnixNano()
 	for _, e := range entries {
-		at = max(at, e.shard.tally.at)
+		at = max(at, e.shard.tally.at, e.shard.floor)
 	}
 	for _, e := range entries {
 		e.tx = holdfast.TxID{Shard: e.shard.id, Term: term, Index: e.shard.tally.applied + 1}

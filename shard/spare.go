@@ -1,5 +1,7 @@
 package shard
 
+import "context"
+
 // lastBytes is how much of the disk a removal leaves free, or an eighth of the reserve if that is
 // less: Pebble needs it for its log and manifest, and can't go on without it.
 const lastBytes = 8 << 20
@@ -12,6 +14,22 @@ func (p *space) admitRemoval(bytes int) error {
 		return errFull()
 	}
 	p.left.Add(-counted)
+	return nil
+}
+
+// admitBatch is admit or, for what frees space in the end, admitRemoval. It also returns an error if
+// ctx has ended.
+func (p *space) admitBatch(ctx context.Context, bytes int, removal bool) error {
+	admit := p.admit
+	if removal {
+		admit = p.admitRemoval
+	}
+	if err := admit(bytes); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return ended(ctx)
+	}
 	return nil
 }
 

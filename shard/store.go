@@ -3,7 +3,6 @@ package shard
 import (
 	"context"
 	"errors"
-	"hash/maphash"
 	"log/slog"
 	"sort"
 	"sync"
@@ -15,9 +14,6 @@ import (
 	"holdfast"
 	"holdfast/item"
 )
-
-// guards is the number of latches that the names in Commit.Guards are spread over.
-const guards = 64
 
 // What is in a Store's directory, beside the ballast and the control file.
 const (
@@ -49,12 +45,11 @@ type Store struct {
 	gate    gate
 	closing chan struct{} // closed when Close begins
 
-	records sequencer          // of the commits that change records; its indexes aren't on disk
-	guards  [guards]sync.Mutex // taken before all other locks, in order
-	seed    maphash.Seed       // of the hashes of names, which never leave the process
-	free    sync.Pool          // of *commit, for their memory
-	builds  atomic.Uint64      // names files in buildDir
-	commits atomic.Uint64      // that were done
+	ledger  *Ledger       // set by UseLedger
+	records sequencer     // of the commits that change records; its indexes aren't on disk
+	free    sync.Pool     // of *commit, for their memory
+	builds  atomic.Uint64 // names files in buildDir
+	commits atomic.Uint64 // that were done
 
 	mu     sync.Mutex                  // guards shards
 	shards map[holdfast.ShardID]*Shard // those that are open
@@ -65,7 +60,7 @@ type Store struct {
 func newStore(o Options) *Store {
 	s := &Store{
 		dir: o.Dir, readOnly: o.ReadOnly, log: o.Log, now: o.Now, logAge: o.LogAge, logBytes: o.LogBytes, boot: o.Boot,
-		engine: newEngine(o.Log, o.Fatal), gate: gate{idle: make(chan struct{})}, seed: maphash.MakeSeed(),
+		engine: newEngine(o.Log, o.Fatal), gate: gate{idle: make(chan struct{})},
 		closing: make(chan struct{}), shards: map[holdfast.ShardID]*Shard{},
 	}
 	s.tableBytes, s.takeovers.batchBytes = o.tableBytes, o.batchBytes
@@ -116,17 +111,28 @@ func (s *Store) GetAll(ctx context.Context, gets []Get) ([]item.Item, error) {
 		return nil, err
 	}
 	defer s.gate.leave()
+	seen := make([]lockState, len(gets))
+	for i, g := range gets {
+		seen[i] = g.Shard.locks.state()
+	}
 	view, err := s.engine.view()
 	if err != nil {
 		return nil, err
 	}
 	defer view.Close()
-	items := make([]item.Item, len(gets))
+	items, decided := make([]item.Item, len(gets)), false
 	for i, g := range gets {
 		if err := ctx.Err(); err != nil {
 			return nil, ended(ctx)
 		}
-		if items[i], err = g.Shard.items.get(view, g.Key); err != nil {
+		if g.Shard.locks.none(seen[i]) {
+			items[i], err = g.Shard.items.get(view, g.Key)
+		} else {
+			var so bool
+			items[i], so, err = s.ledger.current(view, g.Shard, g.Key)
+			decided = decided || so
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -135,6 +141,9 @@ func (s *Store) GetAll(ctx context.Context, gets []Get) ([]item.Item, error) {
 		if err := l.waitDurable(ctx, l.marks[stripeOf(g.Key.Hash())].Load()); err != nil {
 			return nil, err
 		}
+	}
+	if decided {
+		return items, s.ledger.waitDurable(ctx)
 	}
 	return items, nil
 }

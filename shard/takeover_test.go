@@ -84,6 +84,9 @@ func formerStore(t *testing.T, fs vfs.FS, seed uint64, commits int) (want map[st
 			t.Fatal(err)
 		}
 	}
+	if err := s.Drop(whole(ledgerShard)); err != nil { // which format 1 had not
+		t.Fatal(err)
+	}
 	want = contents(t, s)
 	rewriteFormer(t, s, formerDescriptors()...)
 	if err := s.Close(); err != nil {
@@ -258,7 +261,7 @@ func TestTakeoverRemovesFormerAttempts(t *testing.T) {
 	for name, options := range map[string]func(vfs.FS) Options{"batches": memOptions, "tables": smallTables} {
 		fs := vfs.NewMem()
 		want := formerStore(t, fs, 9, 60)
-		s := openStore(t, options(fs)) // takes the records over
+		s := openPlain(t, options(fs)) // takes the records over
 		stray := thing(atBound[2], 1, "g", "2", "m", 2, "ttl", 5)
 		b := builder{ctx: bg, store: s, doing: "a test"}
 		to := formerDescriptors()[1].keys()
@@ -397,7 +400,7 @@ func TestToolsOnFormat1(t *testing.T) {
 		t.Errorf("recovery: got %+v, %v; want no fault, and shard 300 without a name", recovery, err)
 	}
 	r.same("check and recovery", before)
-	s := openStore(t, r.options())
+	s := openPlain(t, r.options())
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -198,12 +198,9 @@ func (st *workload) follow(place int) {
 			st.t.Error(err)
 			return
 		}
-		for i, c := range changes {
-			if want := last + 1; at != (holdfast.Position{}) && c.N == 0 && c.Tx.Index != want {
-				st.t.Errorf("seed %d: got transaction %d of shard %d; want %d", st.seed, c.Tx.Index, sh.id, want)
-			}
-			if i > 0 && c.At.Before(changes[i-1].At) {
-				st.t.Errorf("seed %d: the time of %v falls", st.seed, c.Tx)
+		for _, c := range changes {
+			if at != (holdfast.Position{}) && c.N == 0 && c.Tx.Index <= last {
+				st.t.Errorf("seed %d: got transaction %d of shard %d behind %d", st.seed, c.Tx.Index, sh.id, last)
 			}
 			key := string(changeKey(st.t, c))
 			if was, ok := newest[key]; ok && !was.Equal(c.Before) {

@@ -19,7 +19,7 @@ type Store struct {
 	tables     directory        // the tables as requests see them
 	catalog    *catalog.Catalog // tables, streams, backups, and the work that is still to be done for them
 	installer  *installer       // makes changes of the catalog take effect
-	tokens     *tokens          // of transactions that were committed
+	ledger     *shard.Ledger    // of transactions, with their tokens
 	worker     *worker          // does the work that the catalog has under way
 	sweeper    *sweeper         // expires items, trims logs, gives disk space back
 	background background       // runs the worker and the sweeper
@@ -55,16 +55,21 @@ func newStore(o Options) (*Store, error) {
 	s := &Store{disk: o.Disk, now: now, shardsPerTable: max(1, o.ShardsPerTable), catalog: c}
 	s.tables.init(o.Throttle, now)
 	s.installer = newInstaller(o.Disk, c, &s.tables)
-	s.tokens = &tokens{disk: o.Disk, log: log, now: now}
 	reclaimer := &reclaimer{disk: o.Disk}
 	s.worker = &worker{
 		disk: o.Disk, catalog: c, installer: s.installer, tables: &s.tables, reclaimer: reclaimer, log: log, now: now,
 		filled: map[string]progress{},
 	}
-	s.sweeper = &sweeper{
-		disk: o.Disk, tables: &s.tables, reclaimer: reclaimer, wake: s.installer.wake, log: log, now: now,
+	if err := s.installer.load(); err != nil {
+		return nil, err
 	}
-	return s, s.installer.load()
+	if s.ledger, err = s.installer.openLedger(context.Background(), now(), log); err != nil {
+		return nil, err
+	}
+	s.sweeper = &sweeper{
+		disk: o.Disk, tables: &s.tables, ledger: s.ledger, reclaimer: reclaimer, wake: s.installer.wake, log: log, now: now,
+	}
+	return s, nil
 }
 
 // Close ends the background work. What was under way is resumed by the next Open.

@@ -33,6 +33,7 @@ const (
 type sweeper struct {
 	disk      *shard.Store
 	tables    *directory
+	ledger    *shard.Ledger
 	reclaimer *reclaimer
 	wake      func() // wakes the worker, for removals that have become due
 	log       *slog.Logger
@@ -61,9 +62,16 @@ func (p *sweeper) run(ctx context.Context) {
 	}
 }
 
-// expireAll deletes what has expired, in all tables, up to expirySweep items.
+// expireAll deletes what has expired, in the ledger of transactions and in all tables, up to
+// expirySweep items.
 func (p *sweeper) expireAll(ctx context.Context) error {
 	left := expirySweep
+	for n := 1; left > 0 && n > 0; left -= n {
+		var err error
+		if n, err = p.ledger.Expire(ctx, p.now(), min(left, expiryBatch), expirySeeks); err != nil {
+			return err
+		}
+	}
 	var expiring []*live
 	shards := 0
 	for _, t := range p.tables.all() {

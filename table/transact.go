@@ -120,21 +120,33 @@ func (s *Store) TransactWrite(ctx context.Context, t Transaction) ([]Written, er
 	for i, c := range changes {
 		commit.Writes[i] = c.write(func(before item.Item) (item.Item, error) { return d.make(i, before) })
 	}
-	var token *tokenGuard
 	if t.Token != "" {
-		token = s.tokens.guard(&commit, t)
+		commit.Token, commit.Digest = t.Token, t.Digest[:]
 	}
 	results, err := s.disk.Commit(ctx, commit)
-	if errors.Is(err, errTokenKnown) {
+	switch {
+	case errors.Is(err, shard.ErrCommitted):
 		return replayed(t.Actions), nil
-	}
-	if err != nil {
+	case errors.Is(err, shard.ErrTokenReused):
+		return nil, ErrTokenReused
+	case err != nil:
 		return nil, s.tables.outlivedAny(changes, err)
 	}
-	if token != nil && token.due {
-		s.tokens.expire(ctx, token.now)
-	}
 	return transacted(changes, results), nil
+}
+
+// replayed returns the response to a transaction that was committed before: it consumes what
+// reading its items does.
+func replayed(actions []Action) []Written {
+	all := make([]Written, len(actions))
+	for i := range actions {
+		bytes := 0
+		if p := actions[i].Put; p != nil {
+			bytes = p.Item.Size()
+		}
+		all[i].Capacity = readCapacity(actions[i].table(), readUnits(bytes, true)).doubled()
+	}
+	return all
 }
 
 // locateActions checks all actions of a transaction as far as that is possible without their items.

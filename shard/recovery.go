@@ -1,0 +1,201 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"holdfast"
+	"holdfast/item"
+)
+
+// errLeft ends an attempt of a commit that has found locks of an interrupted transaction.
+var errLeft = errors.New("shard: an item is locked by a transaction that was interrupted")
+
+// A leftLocks is what an interrupted transaction has left in a shard.
+type leftLocks struct {
+	shard    *Shard
+	prepared *prepared
+}
+
+// resolve resolves what a transaction has locked in a shard. If the transaction is under way, it
+// only waits for its latches; if it was interrupted, what stands in the ledger holds, and if nothing
+// does, that it is aborted.
+func (l *Ledger) resolve(ctx context.Context, sh *Shard, p *prepared) error {
+	if l == nil {
+		return holdfast.Errorf(holdfast.Invalid, "transaction %v of shard %d can't be resolved without a ledger", p.id, sh.id)
+	}
+	s := l.store
+	t := s.newCommit(Commit{Removal: true})
+	defer t.release()
+	t.addPart(sh)
+	t.addPart(l.shard)
+	t.sortParts()
+	for _, key := range p.keys {
+		t.latched = append(t.latched, latch{t.partOf(sh), stripeOf(key.Hash())})
+	}
+	t.latched = append(t.latched, latch{t.partOf(l.shard), stripeOf(p.decision.Hash())})
+	t.sortLatches()
+	if err := t.resolveLatched(ctx, sh, p); err != nil || t.batch == nil {
+		return err
+	}
+	if err := s.entries.wait(t.batch); err != nil {
+		return err
+	}
+	_ = t.batch.Close()
+	t.acknowledge()
+	return nil
+}
+
+func (t *commit) resolveLatched(ctx context.Context, sh *Shard, p *prepared) error {
+	t.latch()
+	defer t.unlatch()
+	s := t.store
+	if ctx.Err() != nil {
+		return ended(ctx)
+	}
+	for i := range t.parts {
+		if t.parts[i].shard.isDropped() {
+			return errDropped(t.parts[i].shard.id)
+		}
+		t.parts[i].entry.schema = t.parts[i].shard.schema.Load()
+	}
+	if sh.locks.of(p.id) != p {
+		return nil
+	}
+	d, _, ok, err := s.ledger.read(s.engine.db, p.decision)
+	if err != nil {
+		return err
+	}
+	if err := s.space.admitBatch(ctx, 2*decisionBytes, true); err != nil {
+		return err
+	}
+	if !ok {
+		if err := t.abort(p); err != nil {
+			return err
+		}
+	}
+	e := &t.parts[t.partOf(sh)].entry
+	r := &resolve{id: p.id, committed: ok && d.id == p.id && d.committed, at: d.at}
+	e.body = r
+	if t.batch, err = t.put(e, true); err != nil {
+		return err
+	}
+	r.visible(e)
+	s.log.Info("a transaction that was interrupted is resolved", "transaction", p.id.String(), "shard", uint64(sh.id),
+		"committed", r.committed)
+	return nil
+}
+
+// abort puts the decision that a transaction is aborted into the ledger, where none is.
+func (t *commit) abort(p *prepared) error {
+	now := t.store.now()
+	d := decision{id: p.id, at: now.UnixNano(), shards: p.shards, used: now, expires: now.Unix()}
+	name, err := decisionNameOf(p.decision)
+	if err != nil {
+		return err
+	}
+	e := &t.parts[t.partOf(t.store.ledger.shard)].entry
+	e.effects = append(e.effects[:0], ledgerEffect(p.decision, image{}, d.item(name), ByClient))
+	if _, err := t.put(e, false); err != nil {
+		return err
+	}
+	return t.store.entries.order([]*entry{e})
+}
+
+// decisionNameOf returns the name of the decision at a key.
+func decisionNameOf(key item.Key) (string, error) {
+	it, err := LedgerSchema().Key.Decode(key)
+	if err != nil {
+		return "", err
+	}
+	name, _ := it.Get(ledgerKey)
+	return name.Text, nil
+}
+
+// ResolveAll resolves what interrupted transactions have left in all open shards.
+func (l *Ledger) ResolveAll(ctx context.Context) error {
+	if err := l.store.gate.enter(); err != nil {
+		return err
+	}
+	defer l.store.gate.leave()
+	for _, sh := range l.store.opened() {
+		if err := l.settle(ctx, sh, item.Range{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle returns when all that transactions had locked in a range of a shard, when it was called, is
+// resolved.
+func (l *Ledger) settle(ctx context.Context, sh *Shard, r item.Range) error {
+	if sh.locks.held.Load() == 0 || sh.store.readOnly {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return ended(ctx)
+	}
+	for _, p := range sh.locks.in(r) {
+		if err := l.resolve(ctx, sh, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// standStill returns when all transactions up to a time are resolved in the shard, and no later one
+// can get a time up to it, even if the clock is set back. So copies of several shards as of that time
+// have all of a transaction over them or nothing, although they are made one after the other.
+func (l *Ledger) standStill(ctx context.Context, sh *Shard, at time.Time) error {
+	if !at.IsZero() {
+		sh.sequencer.mu.Lock()
+		sh.floor = max(sh.floor, at.UnixNano()+1)
+		sh.sequencer.mu.Unlock()
+	}
+	return l.settle(ctx, sh, item.Range{})
+}
+
+// current returns the item at a key in a view, as the transactions that are decided in the view have
+// left it. decided says that it depends on a decision.
+func (l *Ledger) current(view pebble.Reader, sh *Shard, key item.Key) (it item.Item, decided bool, err error) {
+	is, locked, err := sh.locks.read(view, key)
+	if err != nil {
+		return nil, false, err
+	}
+	if locked && l != nil {
+		d, _, ok, err := l.read(view, is.decision)
+		if err != nil {
+			return nil, false, err
+		}
+		if ok && d.id == is.id && d.committed {
+			return is.effect.after, true, nil
+		}
+	}
+	it, err = sh.items.get(view, key)
+	return it, false, err
+}
+
+// get is Shard.Get while transactions have locks in the shard.
+func (l *Ledger) get(ctx context.Context, sh *Shard, key item.Key) (item.Item, error) {
+	view, err := sh.engine.view()
+	if err != nil {
+		return nil, err
+	}
+	it, decided, err := l.current(view, sh, key)
+	if err = errors.Join(err, view.Close()); err != nil {
+		return nil, err
+	}
+	if err := sh.sequencer.waitDurable(ctx, sh.sequencer.marks[stripeOf(key.Hash())].Load()); err != nil || !decided {
+		return it, err
+	}
+	return it, l.waitDurable(ctx)
+}
+
+// waitDurable returns when all decisions that could be seen are on disk, and so are the prepare
+// entries before them.
+func (l *Ledger) waitDurable(ctx context.Context) error {
+	return l.shard.sequencer.waitDurable(ctx, l.shard.sequencer.applied.Load())
+}

@@ -1,0 +1,183 @@
+package shard
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"holdfast"
+	"holdfast/item"
+)
+
+// A transaction is what a commit over several shards, or with a token, is beside a commit. The
+// obvious way, one batch for all shards and the token, needs them to share a log, so that no shard
+// could ever have replicas elsewhere. So each shard has entries of its own:
+//
+//  1. under the latches of all items and of the decision's key, all items are decided;
+//  2. each shard that changes gets a prepare entry, which locks what will change (prepare.go);
+//  3. when those can't be lost any more without what follows, the ledger gets the decision
+//     (ledger.go), if none is there: this is the instant at which the transaction takes effect. Its
+//     time is the highest that the prepare entries propose;
+//  4. each shard gets a resolve entry, which makes changes of the locks at that one time;
+//  5. unlatch, wait for one sync, acknowledge.
+//
+// Until step 3 nothing was changed, whatever happens; from there on everything was, whatever
+// happens: a crash leaves locks, and the first who finds one looks at the decision, and resolves it
+// (recovery.go). A shard that only decides, and doesn't change, takes no part: its latches keep what
+// it read as it was until step 3.
+//
+// On a log of one replica, batches are durable in the order in which they were submitted. So one
+// sync, behind the last entry, serves all of them.
+type transaction struct {
+	id   txnID
+	name string   // of its decision
+	key  item.Key // of its decision
+	was  image    // what stands there, and is replaced; mostly nothing
+
+	parts  []*part // that change
+	shards []holdfast.ShardID
+	at     int64 // its time
+}
+
+// decisionBytes is about how many bytes a decision, and the records of what shards count, have.
+const decisionBytes = 1024
+
+// begin returns the transaction of a commit.
+func (t *commit) begin() (*transaction, error) {
+	if t.store.ledger == nil {
+		return nil, holdfast.Errorf(holdfast.Invalid, "a commit over several shards or with a token needs a ledger")
+	}
+	x := &transaction{}
+	_, _ = rand.Read(x.id[:]) // never fails
+	x.name = decisionName(t.Token, x.id)
+	var err error
+	x.key, err = decisionKey(x.name)
+	return x, err
+}
+
+// checkToken returns ErrCommitted or ErrTokenReused if the commit's token was used. The decision's
+// key is latched, so that a commit with the same token that is under way has ended.
+func (t *commit) checkToken() error {
+	d, was, ok, err := t.store.ledger.read(t.store.engine.db, t.txn.key)
+	t.txn.was = was
+	if err != nil || !ok {
+		return err
+	}
+	if d.remembered(t.store.now()) {
+		if d.digest != string(t.Digest) {
+			return ErrTokenReused
+		}
+		return ErrCommitted
+	}
+	if sh, p := t.store.ledger.held(&d); p != nil {
+		t.left = leftLocks{sh, p}
+		return errLeft
+	}
+	return nil
+}
+
+// transact does steps 2 to 4. The latches are held.
+func (t *commit) transact(ctx context.Context) error {
+	x, bytes := t.txn, decisionBytes
+	for i := range t.parts {
+		p := &t.parts[i]
+		if len(p.entry.effects) == 0 {
+			continue
+		}
+		x.parts, x.shards = append(x.parts, p), append(x.shards, p.shard.id)
+		bytes += decisionBytes
+		for _, f := range p.entry.effects {
+			bytes += 2*len(f.encoded) + len(f.before.raw) + 5*len(f.key) + 2*changeOverhead
+		}
+	}
+	if err := t.store.space.admitBatch(ctx, bytes, t.Removal); err != nil {
+		return err
+	}
+	if err := t.prepare(); err != nil {
+		return err
+	}
+	if err := t.record(); err != nil {
+		return err
+	}
+	return t.resolve()
+}
+
+// prepare gives each shard that changes its prepare entry.
+func (t *commit) prepare() error {
+	x := t.txn
+	var entries []*entry
+	for _, p := range x.parts {
+		e := &entry{shard: p.shard, schema: p.entry.schema,
+			body: &prepare{id: x.id, decision: x.key, shards: x.shards, effects: p.entry.effects}}
+		if _, err := t.put(e, false); err != nil {
+			return err
+		}
+		x.at = max(x.at, e.at)
+		entries = append(entries, e)
+	}
+	return t.store.entries.order(entries)
+}
+
+// record puts the decision into the ledger.
+func (t *commit) record() error {
+	x := t.txn
+	if len(x.parts) == 0 {
+		x.at = t.store.now().UnixNano()
+	}
+	now := t.store.now()
+	d := decision{id: x.id, committed: true, at: x.at, shards: x.shards, used: now, expires: now.Unix()}
+	if t.Token != "" {
+		d.digest, d.expires = string(t.Digest), expiresAt(now)
+	}
+	e := &t.parts[t.partOf(t.store.ledger.shard)].entry
+	e.effects = append(e.effects[:0], ledgerEffect(x.key, x.was, d.item(x.name), ByClient))
+	var err error
+	if t.batch, err = t.put(e, len(x.parts) == 0); err != nil {
+		return err
+	}
+	return t.store.entries.order([]*entry{e})
+}
+
+// ledgerEffect returns the effect that puts a decision into the ledger.
+func ledgerEffect(key item.Key, was image, it item.Item, by Origin) effect {
+	return effect{key: key, origin: by, before: was, after: it, encoded: item.Append(nil, it)}
+}
+
+// resolve gives each shard that has changed its resolve entry.
+func (t *commit) resolve() error {
+	x := t.txn
+	for i, p := range x.parts {
+		e := &p.entry
+		r := &resolve{id: x.id, committed: true, at: x.at, known: e.effects}
+		e.body = r
+		var err error
+		if t.batch, err = t.put(e, i == len(x.parts)-1); err != nil {
+			return err
+		}
+		r.visible(e)
+		for _, w := range p.writes {
+			t.results[w].Tx = e.tx
+		}
+	}
+	return nil
+}
+
+// put stages an entry and gives it to the log. If it is the last of a transaction, it returns the
+// batch to wait for; else it will be durable when the last one is.
+func (t *commit) put(e *entry, last bool) (*pebble.Batch, error) {
+	s := t.store
+	b := s.engine.db.NewBatch()
+	err := e.stage(b, s.engine.db)
+	switch {
+	case err != nil:
+	case last:
+		if err = s.entries.propose(b, []*entry{e}); err == nil {
+			return b, nil
+		}
+	default:
+		err = s.entries.proposeLazily(b, []*entry{e})
+	}
+	return nil, errors.Join(err, b.Close())
+}
