@@ -89,6 +89,11 @@ func (r *Table) decode(version int, value []byte) error {
 	if err := json.Unmarshal(value, &old); err != nil {
 		return err
 	}
+	for _, x := range r.Table.Indexes {
+		if !x.Index.Local {
+			r.Beside = append(r.Beside, x.Index.ID)
+		}
+	}
 	var err error
 	r.Space, r.Shards = upgradeShards(old.Shards)
 	r.Streams, err = upgradeStreams(r.Shards, old.Streams)

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"context"
 	"slices"
 
 	"holdfast"
@@ -58,9 +59,48 @@ func (r *Table) deleteIndex(name string) error {
 	return nil
 }
 
+// Entries returns the indexes that have entries or are being filled: all but those that are being
+// removed.
+func (r *Table) Entries() (all []item.Index) {
+	for _, x := range r.Table.Indexes {
+		if x.Status != Deleting {
+			all = append(all, x.Index)
+		}
+	}
+	return all
+}
+
+// Placed returns where the entries of a global index are, or nil.
+func (r *Table) Placed(id uint32) *GlobalIndex {
+	for i := range r.Global {
+		if r.Global[i].ID == id {
+			return &r.Global[i]
+		}
+	}
+	return nil
+}
+
+// PlaceIndexes gives each global index that is to have entries, and has no shards yet, a space and
+// shards, as many as its table has. It is called between Lock and Unlock, with a record that can be
+// changed. It reports whether there were any.
+func (c *Catalog) PlaceIndexes(ctx context.Context, r *Table) (placed bool, err error) {
+	for _, x := range r.Entries() {
+		if x.Local || r.Placed(x.ID) != nil {
+			continue
+		}
+		g := GlobalIndex{ID: x.ID}
+		if g.Space, g.Shards, err = c.NewSpace(ctx, Even(max(1, len(r.Shards)))); err != nil {
+			return placed, err
+		}
+		r.Global, placed = append(r.Global, g), true
+	}
+	return placed, nil
+}
+
 // RemoveIndex takes out an index whose entries have been removed.
 func (r *Table) RemoveIndex(id uint32) {
 	r.Table.Indexes = slices.DeleteFunc(r.Table.Indexes, func(x IndexDescription) bool { return x.Index.ID == id })
+	r.Global = slices.DeleteFunc(r.Global, func(x GlobalIndex) bool { return x.ID == id })
 	_ = r.undefine(nil) // fails for given attributes alone
 }
 

@@ -67,6 +67,7 @@ func schemasOf(disk Disk) (map[holdfast.ShardID]shard.Schema, error) {
 			}
 			add(r.Shards, schema)
 			add(r.Closed, shard.Schema{Key: r.Table.Key})
+			addIndexes(r, add)
 		}
 	}
 	for _, r := range c.Removed {
@@ -83,6 +84,15 @@ func schemasOf(disk Disk) (map[holdfast.ShardID]shard.Schema, error) {
 		add(c.Ledger.Shards, shard.LedgerSchema())
 	}
 	return all, nil
+}
+
+// addIndexes adds the shards of a table's global indexes.
+func addIndexes(r *Table, add func([]Shard, shard.Schema)) {
+	for _, x := range r.Entries() {
+		if g := r.Placed(x.ID); g != nil {
+			add(g.Shards, shard.Schema{Key: r.Table.Key, Of: &x})
+		}
+	}
 }
 
 // Names returns a name for each of the shards that the catalog on a disk names, for shard.Recover:
@@ -103,9 +113,15 @@ func namesOf(disk Disk) (map[holdfast.ShardID]string, error) {
 	for _, r := range c.Tables {
 		add(r.Shards, "table "+r.Table.Name)
 		add(r.Closed, "table "+r.Table.Name)
+		for _, g := range r.Global {
+			add(g.Shards, "an index of table "+r.Table.Name)
+		}
 	}
 	for _, r := range c.Removed {
 		add(r.Shards, "removed "+cmp.Or(r.Name, "backup"))
+		for _, g := range r.Global {
+			add(g.Shards, "a removed index of "+r.Name)
+		}
 	}
 	for _, b := range c.Backups {
 		add(b.Shards, "backup "+b.Backup.Name)

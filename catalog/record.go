@@ -19,14 +19,26 @@ type Table struct {
 	Version   int
 	Table     Description // without counts
 	Space     holdfast.SpaceID
-	Shards    []Shard   // which divide all keys among them, by rising range
-	Closed    []Shard   `json:",omitempty"` // whose range others have taken over; kept for the streams
-	NextIndex uint32    // an ID that no index of the table has had, nor any above it
-	Streams   []Stream  // the oldest first
-	FillTTL   bool      // the queue of expiring items is to be filled
-	ClearTTL  bool      // the queue of expiring items is to be emptied, before it is filled
-	Since     time.Time // from when it can be restored as it was; zero: it can't
-	Copy      *Copying  // what its shards are copied from, until they are
+	Shards    []Shard // which divide all keys among them, by rising range
+	Closed    []Shard `json:",omitempty"` // whose range others have taken over; kept for the streams
+	NextIndex uint32  // an ID that no index of the table has had, nor any above it
+	// Global has the shards of the global indexes that have entries or are being filled.
+	Global []GlobalIndex `json:",omitempty"`
+	// Beside has the IDs of global indexes whose entries lie beside their items, as they did before
+	// version 3, and are still to be removed.
+	Beside   []uint32  `json:",omitempty"`
+	Streams  []Stream  // the oldest first
+	FillTTL  bool      // the queue of expiring items is to be filled
+	ClearTTL bool      // the queue of expiring items is to be emptied, before it is filled
+	Since    time.Time // from when it can be restored as it was; zero: it can't
+	Copy     *Copying  // what its shards are copied from, until they are
+}
+
+// A GlobalIndex is where the entries of a global index are: in a space of its own.
+type GlobalIndex struct {
+	ID     uint32 // of the index in its table
+	Space  holdfast.SpaceID
+	Shards []Shard
 }
 
 // A Copying is where shards come from.
@@ -46,6 +58,8 @@ type Removed struct {
 	Space   holdfast.SpaceID
 	Shards  []Shard
 	Indexes []uint32 // IDs of indexes whose entries are removed at once
+	// Global has the shards of global indexes, which are removed at once.
+	Global  []GlobalIndex `json:",omitempty"`
 	Streams []Stream
 	Until   time.Time // then all of it is removed
 }
@@ -63,6 +77,7 @@ type Backup struct {
 func (r *Table) Clone() *Table {
 	c := *r
 	c.Table.Indexes = slices.Clone(r.Table.Indexes)
+	c.Global, c.Beside = slices.Clone(r.Global), slices.Clone(r.Beside)
 	c.Table.Attributes = slices.Clone(r.Table.Attributes)
 	c.Table.Tags = maps.Clone(r.Table.Tags)
 	c.Streams = slices.Clone(r.Streams)
@@ -76,13 +91,12 @@ func (r *Table) Clone() *Table {
 	return &c
 }
 
-// Schema returns the schema of the table's shards: an index has entries from when it begins to be
-// filled until it begins to be removed, and the queue of expiring items gets none while it is to be
-// emptied.
+// Schema returns the schema of the table's shards, which have the entries of local indexes beside
+// their items. The queue of expiring items gets none while it is to be emptied.
 func (r *Table) Schema() shard.Schema {
 	s := shard.Schema{Key: r.Table.Key}
 	for _, x := range r.Table.Indexes {
-		if x.Status != Deleting {
+		if x.Index.Local {
 			s.Indexes = append(s.Indexes, x.Index)
 		}
 	}
@@ -123,7 +137,7 @@ func (r *Table) UpdateStatus() {
 func (r *Table) Rest(now time.Time, ends map[holdfast.ShardID]holdfast.Position) *Removed {
 	gone := &Removed{
 		Name: r.Table.Name, ID: r.Table.ID, Key: r.Table.Key, Space: r.Space, Shards: slices.Concat(r.Shards, r.Closed),
-		Until: now,
+		Global: r.Global, Until: now,
 	}
 	ended := r.Clone()
 	ended.endStream(now, ends)
@@ -133,8 +147,11 @@ func (r *Table) Rest(now time.Time, ends map[holdfast.ShardID]holdfast.Position)
 			gone.Until = until // the last of them ended last
 		}
 	}
+	gone.Indexes = slices.Clone(r.Beside)
 	for _, x := range r.Table.Indexes {
-		gone.Indexes = append(gone.Indexes, x.Index.ID)
+		if x.Index.Local {
+			gone.Indexes = append(gone.Indexes, x.Index.ID)
+		}
 	}
 	return gone
 }

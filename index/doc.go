@@ -24,6 +24,7 @@
 //     before it serves requests, and before the first shard.Store.Trim, which keeps what followers
 //     need once they are registered;
 //   - calls Add for an index that is created, waits for Filled, and then serves queries of it;
+//   - calls Mark before each later trim;
 //   - calls Wait before each query of an index, and then reads the one shard that Shard returns;
 //   - calls Remove, and then drops the shards, for an index that is deleted;
 //   - calls Stop before it closes the store, and before it drops a source.

@@ -123,6 +123,14 @@ func (f *Followers) Stop() {
 	})
 }
 
+// Mark writes how far the indexes are, so that a trim keeps no changes for them that they have
+// applied.
+func (f *Followers) Mark() {
+	for _, s := range f.sources {
+		s.mark()
+	}
+}
+
 // Add has an index follow. If it doesn't follow a source yet, it is filled first.
 func (f *Followers) Add(x Index) {
 	f.mu.Lock()

@@ -70,12 +70,19 @@ func (s *source) remove(l *link) {
 
 // close writes how far the indexes are, so that the next start reads nothing again.
 func (s *source) close() {
+	s.mark()
+	s.reader.Close()
+}
+
+// mark writes how far the indexes are. After an error their positions stay behind, and the changes
+// from there on are read again at the next start.
+func (s *source) mark() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range s.links {
-		_ = l.mark(0) // after an error the next start reads the changes again
+		_ = l.mark(0)
 	}
-	s.reader.Close()
+	s.release()
 }
 
 // run takes changes to the indexes until ctx ends or the source is dropped.

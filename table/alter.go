@@ -31,6 +31,9 @@ func (s *Store) Alter(ctx context.Context, a catalog.Alteration) (catalog.Descri
 			return catalog.Description{}, err
 		}
 	}
+	if _, err := s.catalog.PlaceIndexes(ctx, r); err != nil {
+		return catalog.Description{}, err
+	}
 	r.UpdateStatus()
 	if err := s.installer.replace(ctx, r, false); err != nil {
 		return catalog.Description{}, err

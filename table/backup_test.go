@@ -232,7 +232,8 @@ func TestCopiesOfWhatIsNoLongerKept(t *testing.T) {
 		r.time.add(25 * time.Hour)
 		r.put("users", user(n))
 	}
-	if err := r.disk.Trim(ctx); err != nil {
+	r.describe("users") // waits until the index needs no more of what is to be trimmed
+	if err := r.sweeper.trim(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if p := r.describe("users").PointInTime; !p.Earliest.After(b.Created) {

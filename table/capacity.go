@@ -65,8 +65,8 @@ func readCapacity(table string, units float64) Capacity {
 func (t *live) writeCapacity(before, after item.Item) Capacity {
 	units := writeUnits(max(before.Size(), after.Size()))
 	c := Capacity{Table: t.desc.Name, Write: units, TableWrite: units}
-	for i := range t.schema.Indexes {
-		x := &t.schema.Indexes[i]
+	for i := range t.entries {
+		x := &t.entries[i]
 		if units := t.entryUnits(x, before, after); units > 0 {
 			c.Write += units
 			c.addIndex(x.Name, IndexCapacity{Local: x.Local, Write: units})

@@ -60,8 +60,8 @@ func TestWriteCapacity(t *testing.T) {
 		{"all entries of a partition move", big, big.With("g", item.Text("gg")), 2, 0, 4, 2},
 		{"entries go", big, key, 2, 1, 2, 1},
 	} {
-		for i := range table.schema.Indexes {
-			x := &table.schema.Indexes[i]
+		for i := range table.entries {
+			x := &table.entries[i]
 			_, want, ok := x.Entry(table.schema.Key, c.after)
 			if got := table.entry(x, c.after); (got != nil) != ok || !got.Equal(want) {
 				t.Errorf("%s: got entry %v of %s; want %v", c.name, got, x.Name, want)

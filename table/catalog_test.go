@@ -40,26 +40,34 @@ func (r *rig) open() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.t.Cleanup(func() { _ = disk.Close() })
+	r.t.Cleanup(func() { r.close() })
 	r.o.Disk, r.o.Now = disk, r.time.Now
-	if r.Store, err = newStore(r.o); err != nil {
+	if r.Store, err = newStore(context.Background(), r.o); err != nil {
 		r.t.Fatal(err)
+	}
+}
+
+// close ends what follows the tables, and closes the disk. It may be called more than once.
+func (r *rig) close() {
+	if r.Store != nil {
+		r.installer.close()
+		_ = r.disk.Close()
 	}
 }
 
 // crash loses what isn't on disk, and starts again.
 func (r *rig) crash() {
 	r.t.Helper()
-	old := r.Store.disk
-	r.fs = r.fs.CrashClone(vfs.CrashCloneCfg{})
-	_ = old.Close()
+	crashed := r.fs.CrashClone(vfs.CrashCloneCfg{})
+	r.close()
+	r.fs = crashed
 	r.open()
 }
 
 // check has shard.Check look whether all that is on disk agrees.
 func (r *rig) check() {
 	r.t.Helper()
-	_ = r.disk.Close()
+	r.close()
 	_, err := shard.Check(context.Background(), shard.Options{Dir: "data", FS: r.fs, Now: r.time.Now}, catalog.Schemas,
 		func(f shard.Fault) {
 			r.t.Errorf("fault: %+v", f)
@@ -157,17 +165,20 @@ func (r *rig) items(table, index string) []item.Item {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	var id uint32
+	read := &read{t: l}
 	if index != "" {
 		x, _, ok := l.index(index)
 		if !ok {
 			r.t.Fatalf("no index %q", index)
 		}
-		id = x.ID
+		read.index, read.span.Index = x, beside(x)
+		if err := read.awaitIndex(context.Background()); err != nil {
+			r.t.Fatal(err)
+		}
 	}
 	var all []item.Item
-	for _, sh := range l.shards {
-		all = append(all, scanShard(r.t, sh, id)...)
+	for _, sh := range read.newEntries().waiting {
+		all = append(all, scanShard(r.t, sh, read.span.Index)...)
 	}
 	return all
 }

@@ -16,10 +16,10 @@ const notSchema = "The provided key element does not match the schema"
 
 // indexesGlobalFirst returns the indexes in the order in which DynamoDB checks them.
 func (t *live) indexesGlobalFirst() []*item.Index {
-	all := make([]*item.Index, 0, len(t.schema.Indexes))
+	all := make([]*item.Index, 0, len(t.entries))
 	for _, local := range []bool{false, true} {
-		for i := range t.schema.Indexes {
-			if x := &t.schema.Indexes[i]; x.Local == local {
+		for i := range t.entries {
+			if x := &t.entries[i]; x.Local == local {
 				all = append(all, x)
 			}
 		}

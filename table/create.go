@@ -30,16 +30,24 @@ func (s *Store) Create(
 	if r.Space, r.Shards, err = s.catalog.NewSpace(ctx, catalog.Even(s.shardsPerTable)); err != nil {
 		return catalog.Description{}, err
 	}
-	shards, err := s.installer.openShards(r)
-	if err != nil {
+	if _, err = s.catalog.PlaceIndexes(ctx, r); err != nil {
 		return catalog.Description{}, err
 	}
-	r.BeginStream(d.Stream, r.Table.Created, ends(shards))
+	o, err := s.installer.open(r)
+	if err != nil {
+		s.installer.stopFollowers(r.Table.ID)
+		return catalog.Description{}, err
+	}
+	r.BeginStream(d.Stream, r.Table.Created, ends(o.shards))
 	r.UpdateStatus()
 	if err := s.catalog.Commit(ctx, catalog.Revision{Put: []catalog.Entry{r}}); err != nil {
+		s.installer.stopFollowers(r.Table.ID)
 		return catalog.Description{}, err
 	}
-	t := s.tables.publish(r, shards, catalog.Creating)
+	t := s.tables.publish(r, o, catalog.Creating)
+	if err := o.awaitFilled(ctx); err != nil {
+		return catalog.Description{}, err
+	}
 	response := t.describe(s.now())
 	response.Status, response.LastOnDemand = catalog.Creating, time.Time{}
 	for i := range response.Indexes {

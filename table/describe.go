@@ -1,6 +1,7 @@
 package table
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -21,6 +22,9 @@ func (s *Store) Describe(name string) (catalog.Description, error) {
 		return catalog.Description{}, noTable(name)
 	}
 	t.pending.Store(0)
+	for id := range t.globals {
+		_ = t.followers.Wait(context.Background(), id) // its error is the context's
+	}
 	return t.describe(s.now()), nil
 }
 
@@ -47,6 +51,14 @@ func (t *live) describe(now time.Time) catalog.Description {
 				x.Items += n.Items
 				x.ItemBytes += n.Bytes
 			}
+		}
+	}
+	for id, global := range t.globals {
+		x := byID[id]
+		for _, sh := range global.Shards {
+			counts := sh.Counts()
+			x.Items += counts.Items
+			x.ItemBytes += counts.ItemBytes
 		}
 	}
 	d.Age(now)

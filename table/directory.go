@@ -9,7 +9,6 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
-	"holdfast/shard"
 )
 
 // A directory is the set of tables as requests see them. Reading it takes no lock: a change makes a
@@ -60,8 +59,8 @@ func (d *directory) list(after string, limit int) (names []string, more bool) {
 // publish makes a table visible to requests as its record describes it, with its shards, in place
 // of the table that had the name. pending is that of the live; 0: none. The catalog is
 // locked.
-func (d *directory) publish(r *catalog.Table, shards []*shard.Shard, pending catalog.Status) *live {
-	t := d.view(r, shards)
+func (d *directory) publish(r *catalog.Table, o opened, pending catalog.Status) *live {
+	t := d.view(r, o)
 	t.pending.Store(uint32(pending))
 	d.replace(t)
 	return t
@@ -71,15 +70,15 @@ func (d *directory) publish(r *catalog.Table, shards []*shard.Shard, pending cat
 // see as pending stays pending. The catalog is locked.
 func (d *directory) amend(r *catalog.Table) {
 	old := d.table(r.Table.Name)
-	t := d.view(r, old.shards)
+	t := d.view(r, old.opened)
 	t.changed = old.changed
 	t.pending.Store(old.pending.Load())
 	d.replace(t)
 }
 
 // view returns what requests see of a record.
-func (d *directory) view(r *catalog.Table, shards []*shard.Shard) *live {
-	t := newLive(r, shards, d.now())
+func (d *directory) view(r *catalog.Table, o opened) *live {
+	t := newLive(r, o, d.now())
 	if d.throttle {
 		t.throughput = newThroughput(&r.Table, d.table(r.Table.Name), d.now)
 	}

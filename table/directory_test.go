@@ -31,7 +31,7 @@ func TestDirectory(t *testing.T) {
 			delete(want, name)
 		} else {
 			r := &catalog.Table{Table: catalog.Description{Definition: catalog.Definition{Name: name}}}
-			want[name] = d.publish(r, nil, 0)
+			want[name] = d.publish(r, opened{}, 0)
 		}
 		if !maps.Equal(before.byName, had) || !slices.Equal(before.names, names) {
 			t.Fatal("a set of tables has changed after it was read")

@@ -9,17 +9,30 @@ import (
 
 // drop removes shards whose time has come, and their record: the background part of Remove.
 func (w *worker) drop(ctx context.Context, gone *catalog.Removed) error {
-	for _, d := range catalog.Descriptors(gone.Space, gone.Shards) {
-		if err := w.disk.Drop(d); err != nil {
+	if err := w.dropIndexes(gone); err != nil {
+		return err
+	}
+	if err := w.dropAll(gone.Space, gone.Shards); err != nil {
+		return err
+	}
+	return w.installer.forget(ctx, gone)
+}
+
+// dropIndexes drops the shards of the global indexes of a removed table.
+func (w *worker) dropIndexes(gone *catalog.Removed) error {
+	for _, g := range gone.Global {
+		if err := w.dropAll(g.Space, g.Shards); err != nil {
 			return err
 		}
 	}
-	w.reclaimer.due.Store(true)
-	return w.installer.forget(ctx, gone)
+	return nil
 }
 
 // clearRemoved drops the index entries of a removed table whose streams are still kept.
 func (w *worker) clearRemoved(ctx context.Context, gone *catalog.Removed) error {
+	if err := w.dropIndexes(gone); err != nil {
+		return err
+	}
 	for _, sh := range w.installer.streamsOf(gone) {
 		if err := sh.SetSchema(shard.Schema{Key: gone.Key}); err != nil {
 			return err
@@ -31,6 +44,6 @@ func (w *worker) clearRemoved(ctx context.Context, gone *catalog.Removed) error 
 		}
 	}
 	cleared := *gone
-	cleared.Indexes = nil
+	cleared.Indexes, cleared.Global = nil, nil
 	return w.catalog.Update(ctx, catalog.Revision{Put: []catalog.Entry{&cleared}, Removal: true})
 }

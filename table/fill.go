@@ -37,20 +37,6 @@ func (w *worker) fillIndex(ctx context.Context, r *catalog.Table, x item.Index, 
 	})
 }
 
-// clearIndex removes the entries of an index, and then the index.
-func (w *worker) clearIndex(ctx context.Context, r *catalog.Table, x item.Index, shards []*shard.Shard) error {
-	for _, sh := range shards {
-		if err := sh.Clear(x.ID); err != nil {
-			return err
-		}
-	}
-	delete(w.filled, fmt.Sprintf("%s/index/%d", r.Table.ID, x.ID))
-	return w.installer.finish(ctx, r.Table.Name, r.Table.ID, true, func(r *catalog.Table) bool {
-		r.RemoveIndex(x.ID)
-		return true
-	})
-}
-
 // fillTTL adds a slice of the items that have the attribute to the queue of expiring items.
 func (w *worker) fillTTL(ctx context.Context, r *catalog.Table, shards []*shard.Shard) error {
 	attr := r.Table.TTL.Attr

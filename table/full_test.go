@@ -36,7 +36,7 @@ func newFullRig(t *testing.T) (*rig, *boundedFS) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = disk.Close() })
-	if r.Store, err = newStore(Options{Disk: disk, Now: r.time.Now}); err != nil {
+	if r.Store, err = newStore(context.Background(), Options{Disk: disk, Now: r.time.Now}); err != nil {
 		t.Fatal(err)
 	}
 	return r, fs

@@ -2,11 +2,13 @@ package table
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"time"
 
 	"holdfast"
 	"holdfast/catalog"
+	"holdfast/index"
 	"holdfast/item"
 	"holdfast/shard"
 )
@@ -16,32 +18,49 @@ import (
 type installer struct {
 	disk    *shard.Store
 	catalog *catalog.Catalog
+	log     *slog.Logger
+	now     func() time.Time
 	tables  *directory    // what of the catalog requests see; only the installer changes it
 	woken   chan struct{} // of capacity one; full: there may be work for the worker
 
 	// The catalog's lock guards what follows.
-	logs   map[string][]*shard.Shard // by ID of a table: of its shards, those that streams alone are read from
-	closed bool                      // changes are refused
+	logs      map[string][]*shard.Shard   // by ID of a table: of its shards, those that streams alone are read from
+	followers map[string]*index.Followers // by ID of the table, of those with global indexes
+	closed    bool                        // changes are refused
 }
 
-func newInstaller(disk *shard.Store, c *catalog.Catalog, tables *directory) *installer {
+func newInstaller(
+	disk *shard.Store, c *catalog.Catalog, tables *directory, log *slog.Logger, now func() time.Time,
+) *installer {
 	return &installer{
-		disk: disk, catalog: c, tables: tables, woken: make(chan struct{}, 1), logs: map[string][]*shard.Shard{},
+		disk: disk, catalog: c, log: log, now: now, tables: tables, woken: make(chan struct{}, 1),
+		logs: map[string][]*shard.Shard{}, followers: map[string]*index.Followers{},
 	}
 }
 
 // load opens all shards that the catalog names, before anything else uses it.
-func (i *installer) load() error {
+func (i *installer) load(ctx context.Context) (err error) {
 	i.catalog.Lock()
 	defer i.catalog.Unlock()
+	defer func() {
+		if err != nil {
+			i.stopAll()
+		}
+	}()
 	is := i.catalog.Contents()
 	for _, r := range is.Tables {
-		shards, err := i.openShards(r)
+		if r, err = i.placeIndexes(ctx, r); err != nil {
+			return err
+		}
+		o, err := i.open(r)
 		if err != nil {
 			return err
 		}
-		i.tables.publish(r, shards, 0)
+		i.tables.publish(r, o, 0)
 		if err := i.openLogs(r.Table.ID, catalog.Descriptors(r.Space, r.Closed), r.Table.Key); err != nil {
+			return err
+		}
+		if err := i.takeOverIndexes(ctx, r, o); err != nil {
 			return err
 		}
 	}
@@ -65,12 +84,11 @@ func (i *installer) openLogs(id string, shards []shard.Descriptor, key item.KeyS
 	return err
 }
 
-// openShards opens the shards of a table; none while they are being copied.
-func (i *installer) openShards(r *catalog.Table) ([]*shard.Shard, error) {
-	if r.Copy != nil {
-		return nil, nil
+// stopAll ends what follows the tables. The catalog is locked.
+func (i *installer) stopAll() {
+	for id := range i.followers {
+		i.stopFollowers(id)
 	}
-	return i.openAll(catalog.Descriptors(r.Space, r.Shards), r.Schema())
 }
 
 func (i *installer) openAll(of []shard.Descriptor, schema shard.Schema) ([]*shard.Shard, error) {
@@ -91,6 +109,7 @@ func (i *installer) close() (first bool) {
 	defer i.catalog.Unlock()
 	first = !i.closed
 	i.closed = true
+	i.stopAll()
 	return first
 }
 
@@ -108,13 +127,17 @@ func (i *installer) replace(ctx context.Context, r *catalog.Table, removal bool)
 	if err := i.catalog.Commit(ctx, catalog.Revision{Put: []catalog.Entry{r}, Removal: removal}); err != nil {
 		return err
 	}
-	shards := i.tables.table(r.Table.Name).shards
-	for _, sh := range shards {
+	o := i.tables.table(r.Table.Name).opened
+	for _, sh := range o.shards {
 		if err := sh.SetSchema(r.Schema()); err != nil {
 			return err
 		}
 	}
-	i.tables.publish(r, shards, 0)
+	o, err := i.openIndexes(r, o)
+	if err != nil {
+		return err
+	}
+	i.tables.publish(r, o, 0)
 	i.wake()
 	return nil
 }
@@ -156,14 +179,14 @@ func (i *installer) completeRestore(ctx context.Context, r *catalog.Table) error
 	done := i.catalog.Contents().Tables[r.Table.Name].Clone()
 	done.Copy = nil
 	done.UpdateStatus()
-	shards, err := i.openShards(done)
+	o, err := i.open(done)
 	if err != nil {
 		return err
 	}
 	if err := i.catalog.Commit(ctx, catalog.Revision{Put: []catalog.Entry{done}}); err != nil {
 		return err
 	}
-	i.tables.publish(done, shards, 0)
+	i.tables.publish(done, o, 0)
 	return nil
 }
 
@@ -171,7 +194,9 @@ func (i *installer) completeRestore(ctx context.Context, r *catalog.Table) error
 func (i *installer) abandonRestore(ctx context.Context, r *catalog.Table, now time.Time) error {
 	i.catalog.Lock()
 	defer i.catalog.Unlock()
-	return i.removeTable(ctx, r, catalog.Discarded(r.Table.ID, r.Space, r.Shards, now))
+	rest := catalog.Discarded(r.Table.ID, r.Space, r.Shards, now)
+	rest.Global = r.Global
+	return i.removeTable(ctx, r, rest)
 }
 
 // removeTable takes a table from the catalog and from requests, and leaves its shards to the
@@ -180,6 +205,7 @@ func (i *installer) removeTable(ctx context.Context, r *catalog.Table, rest *cat
 	if err := i.remove(ctx, r, rest); err != nil {
 		return err
 	}
+	i.stopFollowers(r.Table.ID)
 	if len(rest.Streams) > 0 {
 		i.logs[rest.ID] = append(i.logs[rest.ID], i.tables.table(r.Table.Name).shards...)
 	}

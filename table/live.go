@@ -13,12 +13,13 @@ import (
 // A live is a table as requests see it. It is immutable: a change of the table makes another one.
 // Only its throughput is consumed, and pending is cleared.
 type live struct {
+	opened
 	desc    catalog.Description // without counts
-	schema  shard.Schema        // of its shards: keys and the indexes that have entries
+	schema  shard.Schema        // of its shards
 	key     item.IndexKey       // schema.Key, in the form that queries use
-	shards  []*shard.Shard
-	starts  []uint64  // the first hash of each shard, rising from 0
-	since   time.Time // from when it can be restored to a point in time; zero: it can't
+	starts  []uint64            // the first hash of each shard, rising from 0
+	since   time.Time           // from when it can be restored to a point in time; zero: it can't
+	entries []item.Index        // the indexes that have entries or are being filled
 	indexes map[string]liveIndex
 
 	throughput *throughput // nil: no limit
@@ -31,22 +32,22 @@ type live struct {
 
 // A liveIndex is an index of the schema.
 type liveIndex struct {
-	index  *item.Index // in live.schema
+	index  *item.Index // in live.entries
 	active bool        // it has the entries of all items
 }
 
 // newLive returns what requests see of a record that was changed at now, without a limit to its
 // throughput.
-func newLive(r *catalog.Table, shards []*shard.Shard, now time.Time) *live {
+func newLive(r *catalog.Table, o opened, now time.Time) *live {
 	t := &live{
-		desc: r.Table, schema: r.Schema(), key: r.Table.Key.Index(), shards: shards, since: r.Since, changed: now,
-		indexes: map[string]liveIndex{},
+		opened: o, desc: r.Table, schema: r.Schema(), key: r.Table.Key.Index(), since: r.Since, changed: now,
+		entries: r.Entries(), indexes: map[string]liveIndex{},
 	}
 	for _, part := range r.Shards {
 		t.starts = append(t.starts, part.FirstHash())
 	}
-	for i := range t.schema.Indexes {
-		x := &t.schema.Indexes[i]
+	for i := range t.entries {
+		x := &t.entries[i]
 		t.indexes[x.Name] = liveIndex{index: x, active: r.Index(x.Name).Status == catalog.Active}
 	}
 	return t

@@ -54,10 +54,10 @@ func (r *read) page(ctx context.Context) (page Page, err error) {
 	if err := r.t.throughput.admitRead(r.index); err != nil {
 		return Page{}, err
 	}
-	all, err := r.t.newEntries(ctx, r.span, r.index != nil && !r.index.Local)
-	if err != nil {
+	if err := r.awaitIndex(ctx); err != nil {
 		return Page{}, err
 	}
+	all := r.newEntries()
 	defer func() {
 		if closed := all.close(); err == nil {
 			err = closed

@@ -25,7 +25,7 @@ func (s *Store) Query(ctx context.Context, q Query) (Page, error) {
 		return Page{}, err
 	}
 	page, err := r.page(ctx)
-	return page, s.tables.outlived(t, err)
+	return page, s.tables.outlived(t, r.indexGone(err, &s.tables))
 }
 
 // checkQuery returns what a query reads. Its checks are in DynamoDB's order.
@@ -38,7 +38,7 @@ func (t *live) checkQuery(q Query) (*read, error) {
 	r := &read{t: t, index: x, span: shard.Span{Reverse: q.Reverse}, filter: q.Filter, project: q.Project,
 		count: q.Select == SelectCount, limit: q.Limit, query: true, consistent: q.Consistent}
 	if x != nil {
-		key, r.span.Index = x.Key, x.ID
+		key, r.span.Index = x.Key, beside(x)
 	}
 	if err := t.locateSpan(r, key, q); err != nil {
 		return nil, err

@@ -98,10 +98,13 @@ func (s *Store) restore(
 	if r.Space, r.Shards, err = s.catalog.NewSpace(ctx, catalog.Ranges(from)); err != nil {
 		return catalog.Description{}, err
 	}
+	if _, err = s.catalog.PlaceIndexes(ctx, r); err != nil {
+		return catalog.Description{}, err
+	}
 	if err := s.catalog.Commit(ctx, catalog.Revision{Put: []catalog.Entry{r}}); err != nil {
 		return catalog.Description{}, err
 	}
-	t := s.tables.publish(r, nil, 0)
+	t := s.tables.publish(r, opened{}, 0)
 	s.installer.wake()
 	return t.describe(s.now()), nil
 }

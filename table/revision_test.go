@@ -110,7 +110,7 @@ func (r *rig) randomChange(rng *rand.Rand) (what string, err error) {
 // compareWithDisk compares the catalog with that of a store that reads it anew.
 func (r *rig) compareWithDisk(doing string) {
 	r.t.Helper()
-	read, err := newStore(Options{Disk: r.disk, Now: r.time.Now})
+	read, err := newStore(context.Background(), Options{Disk: r.disk, Now: r.time.Now})
 	if err != nil {
 		r.t.Fatalf("%s: %v", doing, err)
 	}

@@ -21,7 +21,7 @@ func (s *Store) Scan(ctx context.Context, q Scan) (Page, error) {
 		return Page{}, err
 	}
 	page, err := r.page(ctx)
-	return page, s.tables.outlived(t, err)
+	return page, s.tables.outlived(t, r.indexGone(err, &s.tables))
 }
 
 // checkScan returns what a scan reads. Its checks are in DynamoDB's order.
@@ -33,7 +33,7 @@ func (t *live) checkScan(q Scan) (*read, error) {
 	r := &read{t: t, index: x, filter: q.Filter, project: q.Project,
 		count: q.Select == SelectCount, limit: q.Limit, consistent: q.Consistent}
 	if x != nil {
-		r.span.Index = x.ID
+		r.span.Index = beside(x)
 	}
 	if err := t.checkScanStart(x, q.Start); err != nil {
 		return nil, err

@@ -31,7 +31,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	s, err := newStore(o)
+	s, err := newStore(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +40,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 }
 
 // newStore returns a store with its tables, whose background work hasn't been started.
-func newStore(o Options) (*Store, error) {
+func newStore(ctx context.Context, o Options) (*Store, error) {
 	log, now := o.Log, o.Now
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -54,16 +54,17 @@ func newStore(o Options) (*Store, error) {
 	}
 	s := &Store{disk: o.Disk, now: now, shardsPerTable: max(1, o.ShardsPerTable), catalog: c}
 	s.tables.init(o.Throttle, now)
-	s.installer = newInstaller(o.Disk, c, &s.tables)
+	s.installer = newInstaller(o.Disk, c, &s.tables, log, now)
 	reclaimer := &reclaimer{disk: o.Disk}
 	s.worker = &worker{
 		disk: o.Disk, catalog: c, installer: s.installer, tables: &s.tables, reclaimer: reclaimer, log: log, now: now,
 		filled: map[string]progress{},
 	}
-	if err := s.installer.load(); err != nil {
+	if err := s.installer.load(ctx); err != nil {
 		return nil, err
 	}
-	if s.ledger, err = s.installer.openLedger(context.Background(), now(), log); err != nil {
+	if s.ledger, err = s.installer.openLedger(ctx, now(), log); err != nil {
+		s.installer.close()
 		return nil, err
 	}
 	s.sweeper = &sweeper{

@@ -54,12 +54,22 @@ func (p *sweeper) run(ctx context.Context) {
 		case <-expire.C:
 			failures.note(ctx, "expire items", p.expireAll(ctx))
 		case <-trim.C:
-			failures.note(ctx, "trim the log", p.disk.Trim(ctx))
+			failures.note(ctx, "trim the log", p.trim(ctx))
 			p.wake()
 		case <-reclaim.C:
 			failures.note(ctx, "reclaim disk space", p.reclaimer.reclaim(ctx))
 		}
 	}
+}
+
+// trim trims the logs, once the indexes have said what they need no longer.
+func (p *sweeper) trim(ctx context.Context) error {
+	for _, t := range p.tables.all() {
+		if t.followers != nil {
+			t.followers.Mark()
+		}
+	}
+	return p.disk.Trim(ctx)
 }
 
 // expireAll deletes what has expired, in the ledger of transactions and in all tables, up to

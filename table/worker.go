@@ -96,7 +96,7 @@ func (w *worker) jobsOfRemoved(gone *catalog.Removed, now time.Time) []job {
 	switch {
 	case !now.Before(gone.Until):
 		return []job{{"drop shards of " + gone.ID, func(ctx context.Context) error { return w.drop(ctx, gone) }}}
-	case len(gone.Indexes) > 0:
+	case len(gone.Indexes) > 0 || len(gone.Global) > 0:
 		return []job{{"clear indexes of " + gone.ID, func(ctx context.Context) error { return w.clearRemoved(ctx, gone) }}}
 	}
 	return nil
@@ -110,7 +110,8 @@ func (w *worker) jobsOfTable(r *catalog.Table) []job {
 	}
 	var all []job
 	add := func(what string, run func(context.Context) error) { all = append(all, job{what + name, run}) }
-	shards := w.tables.table(name).shards
+	t := w.tables.table(name)
+	shards := t.shards
 	switch {
 	case r.ClearTTL:
 		add("empty the expiry queue of ", func(ctx context.Context) error { return w.clearTTL(ctx, name, id, shards) })
@@ -121,13 +122,14 @@ func (w *worker) jobsOfTable(r *catalog.Table) []job {
 		switch x.Status {
 		case catalog.Creating:
 			add("fill index "+x.Index.Name+" of ", func(ctx context.Context) error {
-				return w.fillIndex(ctx, r, x.Index,
-					shards)
+				if x.Index.Local {
+					return w.fillIndex(ctx, r, x.Index, shards)
+				}
+				return w.awaitIndex(ctx, r, x.Index.ID, t.followers)
 			})
 		case catalog.Deleting:
 			add("remove index "+x.Index.Name+" of ", func(ctx context.Context) error {
-				return w.clearIndex(ctx, r, x.Index,
-					shards)
+				return w.dropIndex(ctx, r, x.Index.ID, t)
 			})
 		}
 	}

@@ -104,13 +104,13 @@ func (c *change) written(r shard.Result) Written {
 // known: at least the bytes of this item. Its real size would take reading the whole collection,
 // which no write should wait for.
 func (c *change) collection(r shard.Result) *Collection {
-	local := slices.ContainsFunc(c.t.schema.Indexes, func(x item.Index) bool { return x.Local })
+	local := slices.ContainsFunc(c.t.entries, func(x item.Index) bool { return x.Local })
 	if !local {
 		return nil
 	}
 	bytes := int64(r.After.Size())
-	for i := range c.t.schema.Indexes {
-		if x := &c.t.schema.Indexes[i]; x.Local {
+	for i := range c.t.entries {
+		if x := &c.t.entries[i]; x.Local {
 			bytes += int64(c.t.entry(x, r.After).Size())
 		}
 	}

@@ -1,0 +1,236 @@
+package table
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"holdfast"
+	"holdfast/catalog"
+	"holdfast/index"
+	"holdfast/item"
+	"holdfast/shard"
+)
+
+// Opened is the shards of a table and of its global indexes, and what keeps the indexes up to date.
+type opened struct {
+	shards    []*shard.Shard          // none while the table is being restored
+	globals   map[uint32]*index.Index // by ID
+	followers *index.Followers        // nil: there are no global indexes, or no shards
+}
+
+// open opens the shards of a table, and starts what follows them; none while they are being copied.
+// The catalog is locked.
+func (i *installer) open(r *catalog.Table) (opened, error) {
+	if r.Copy != nil {
+		return opened{}, nil
+	}
+	shards, err := i.openAll(catalog.Descriptors(r.Space, r.Shards), r.Schema())
+	if err != nil {
+		return opened{}, err
+	}
+	return i.openIndexes(r, opened{shards: shards})
+}
+
+// openIndexes opens the shards of the global indexes that o lacks, and has them follow the table.
+// The catalog is locked.
+func (i *installer) openIndexes(r *catalog.Table, o opened) (opened, error) {
+	next := opened{shards: o.shards, globals: make(map[uint32]*index.Index, len(r.Global)), followers: o.followers}
+	for _, x := range r.Entries() {
+		g := r.Placed(x.ID)
+		if g == nil {
+			continue
+		}
+		if is := o.globals[x.ID]; is != nil {
+			next.globals[x.ID] = is
+			continue
+		}
+		is, err := i.openIndex(r, x, g)
+		if err != nil {
+			return o, err
+		}
+		if next.followers == nil {
+			next.followers = index.Start(index.Options{Key: r.Table.Key, Sources: o.shards, Log: i.log, Now: i.now})
+			i.followers[r.Table.ID] = next.followers
+		}
+		next.followers.Add(*is)
+		next.globals[x.ID] = is
+	}
+	return next, nil
+}
+
+// openIndex opens the shards of a global index.
+func (i *installer) openIndex(r *catalog.Table, x item.Index, g *catalog.GlobalIndex) (*index.Index, error) {
+	shards, err := i.openAll(catalog.Descriptors(g.Space, g.Shards), shard.Schema{Key: r.Table.Key, Of: &x})
+	if err != nil {
+		return nil, err
+	}
+	is := &index.Index{Index: x, Shards: shards}
+	for at := range g.Shards {
+		is.Starts = append(is.Starts, g.Shards[at].FirstHash())
+	}
+	return is, nil
+}
+
+// stopFollowers ends what follows a table. The catalog is locked.
+func (i *installer) stopFollowers(id string) {
+	if f := i.followers[id]; f != nil {
+		f.Stop()
+		delete(i.followers, id)
+	}
+}
+
+// placeIndexes gives the global indexes of a table that is on disk in an older form shards of their
+// own, and returns its record. The catalog is locked.
+func (i *installer) placeIndexes(ctx context.Context, old *catalog.Table) (*catalog.Table, error) {
+	r := old.Clone()
+	placed, err := i.catalog.PlaceIndexes(ctx, r)
+	if err != nil || !placed {
+		return old, err
+	}
+	return r, i.catalog.Commit(ctx, catalog.Revision{Put: []catalog.Entry{r}})
+}
+
+// takeOverIndexes waits until the global indexes of a table whose entries were beside its items have
+// them in their own shards, and removes the others. An index that was still being filled goes on in
+// the background. After a crash it continues. The catalog is locked.
+func (i *installer) takeOverIndexes(ctx context.Context, r *catalog.Table, o opened) error {
+	if len(r.Beside) == 0 || r.Copy != nil {
+		return nil
+	}
+	for _, x := range r.Table.Indexes {
+		if x.Index.Local || x.Status != catalog.Active {
+			continue
+		}
+		i.log.Info("a global index gets shards of its own", "table", r.Table.Name, "index", x.Index.Name)
+		select {
+		case <-o.followers.Filled(x.Index.ID):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if err := clearBeside(r.Beside, o.shards); err != nil {
+		return err
+	}
+	done := r.Clone()
+	done.Beside = nil
+	if err := i.catalog.Commit(ctx, catalog.Revision{Put: []catalog.Entry{done}, Removal: true}); err != nil {
+		return err
+	}
+	i.tables.publish(done, o, 0)
+	return nil
+}
+
+// clearBeside removes entries of global indexes that are beside the items.
+func clearBeside(indexes []uint32, shards []*shard.Shard) error {
+	for _, sh := range shards {
+		for _, id := range indexes {
+			if err := sh.Clear(id); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// fillWait is how long a job waits for an index to be filled before other jobs get their turn.
+const fillWait = 100 * time.Millisecond
+
+// awaitIndex waits for an index that its followers fill, and then marks it as filled.
+func (w *worker) awaitIndex(ctx context.Context, r *catalog.Table, id uint32, f *index.Followers) error {
+	if f == nil {
+		return nil // it isn't open yet
+	}
+	filled := f.Filled(id)
+	if filled == nil {
+		return nil // it is being removed
+	}
+	wait := time.NewTimer(fillWait)
+	defer wait.Stop()
+	select {
+	case <-filled:
+	case <-wait.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return w.installer.finish(ctx, r.Table.Name, r.Table.ID, false, func(r *catalog.Table) bool {
+		for i := range r.Table.Indexes {
+			if x := &r.Table.Indexes[i]; x.Index.ID == id && x.Status == catalog.Creating {
+				x.Status, x.Backfilling = catalog.Active, false
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// dropIndex removes the shards of a global index, and then the index.
+func (w *worker) dropIndex(ctx context.Context, r *catalog.Table, id uint32, t *live) error {
+	if t.followers != nil {
+		t.followers.Remove(id)
+	}
+	if g := r.Placed(id); g != nil {
+		if err := w.dropAll(g.Space, g.Shards); err != nil {
+			return err
+		}
+	}
+	if err := clearBeside(r.Beside, t.shards); err != nil {
+		return err
+	}
+	return w.installer.finish(ctx, r.Table.Name, r.Table.ID, true, func(r *catalog.Table) bool {
+		r.RemoveIndex(id)
+		r.Beside = nil
+		return true
+	})
+}
+
+// dropAll drops shards, and has their disk space given back.
+func (w *worker) dropAll(space holdfast.SpaceID, shards []catalog.Shard) error {
+	for _, d := range catalog.Descriptors(space, shards) {
+		if err := w.disk.Drop(d); err != nil {
+			return err
+		}
+	}
+	w.reclaimer.due.Store(true)
+	return nil
+}
+
+// awaitIndexes waits until a read's global index has applied what was durable when the read began,
+// but no longer than the index's limit.
+func (r *read) awaitIndex(ctx context.Context) error {
+	if !r.global() || r.t.followers == nil {
+		return nil
+	}
+	return r.t.followers.Wait(ctx, r.index.ID)
+}
+
+// global reports whether the read is of a global index.
+func (r *read) global() bool { return r.index != nil && !r.index.Local }
+
+// indexGone returns the error of a read whose index was removed meanwhile, else err.
+func (r *read) indexGone(err error, tables *directory) error {
+	if !r.global() || !errors.Is(err, holdfast.Closed) {
+		return err
+	}
+	is := tables.table(r.t.desc.Name)
+	if is == nil || is.desc.ID != r.t.desc.ID {
+		return err
+	}
+	if _, missing := is.readIndex(r.index.Name, false); missing != nil {
+		return missing
+	}
+	return err
+}
+
+// awaitFilled waits until the indexes of a new table, which has no items, follow it.
+func (o *opened) awaitFilled(ctx context.Context) error {
+	for id := range o.globals {
+		select {
+		case <-o.followers.Filled(id):
+		case <-ctx.Done():
+			return holdfast.Errorf(holdfast.Overloaded, "the request was canceled: %w", ctx.Err())
+		}
+	}
+	return nil
+}
