@@ -315,7 +315,7 @@ func (w *world) check() {
 		}
 	}
 	all := func(*shard.Store) (map[holdfast.ShardID]shard.Schema, error) { return schemas, nil }
-	_, err := shard.Check(bg, w.options(), all, func(f shard.Fault) { w.t.Errorf("%+v", f) })
+	_, err := shard.Check(bg, w.options(), all, nil, func(f shard.Fault) { w.t.Errorf("%+v", f) })
 	if err != nil {
 		w.t.Error(err)
 	}

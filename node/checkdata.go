@@ -7,6 +7,7 @@ import (
 
 	"holdfast/catalog"
 	"holdfast/shard"
+	"holdfast/table"
 )
 
 // CheckData reads a whole data directory that no node uses, changes nothing, and calls fault for
@@ -15,7 +16,7 @@ import (
 func CheckData(ctx context.Context, dir string, log *slog.Logger, fault func(string)) (summary string, err error) {
 	faults := 0
 	checked, err := shard.Check(ctx, shard.Options{Dir: dir, ReadOnly: true, Log: log}, catalog.Schemas,
-		func(f shard.Fault) {
+		table.CheckIndexes, func(f shard.Fault) {
 			faults++
 			fault(fmt.Sprintf("shard %d: %s: %s", f.Shard, f.Kind, f.Text))
 		})

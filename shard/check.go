@@ -42,9 +42,12 @@ type Checked struct {
 // If the directory isn't as it was left, the rest is checked as a recovery would leave it, if one
 // is possible. Of a directory of format 1, or one that hasn't been taken over from it completely,
 // only the files are checked, and the error says so. schemas returns the shards; it may read
-// records, and nothing else. The error is the one that ended Check early. Check needs little memory.
+// records, and nothing else. across, which may be nil, compares shards with each other, once each
+// of them has been examined. The error is the one that ended Check early. Check needs little
+// memory.
 func Check(
-	ctx context.Context, o Options, schemas func(*Store) (map[holdfast.ShardID]Schema, error), report func(Fault),
+	ctx context.Context, o Options, schemas func(*Store) (map[holdfast.ShardID]Schema, error),
+	across func(context.Context, *Store, func(Fault)) error, report func(Fault),
 ) (Checked, error) {
 	o.ReadOnly = true
 	o.setDefaults()
@@ -55,6 +58,12 @@ func Check(
 	}
 	c.store = s
 	err = c.run(schemas)
+	if err == nil && across != nil {
+		err = across(ctx, s, func(f Fault) { c.fault(f.Shard, f.Kind, "%s", f.Text) })
+		if c.gather(0, err) {
+			err = nil
+		}
+	}
 	if closeErr := s.Close(); err == nil {
 		err = closeErr
 	}

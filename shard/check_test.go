@@ -235,7 +235,7 @@ func faultsOf(t *testing.T, fs vfs.FS) (faults []Fault) {
 	t.Helper()
 	checked, err := Check(bg, memOptions(fs), func(*Store) (map[holdfast.ShardID]Schema, error) {
 		return map[holdfast.ShardID]Schema{1: testSchema()}, nil
-	}, func(f Fault) { faults = append(faults, f) })
+	}, nil, func(f Fault) { faults = append(faults, f) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -312,7 +312,7 @@ func TestCorruptBlock(t *testing.T) {
 	var faults []Fault
 	if _, err := Check(bg, memOptions(fs), func(*Store) (map[holdfast.ShardID]Schema, error) {
 		return map[holdfast.ShardID]Schema{1: testSchema()}, nil
-	}, func(f Fault) { faults = append(faults, f) }); err != nil {
+	}, nil, func(f Fault) { faults = append(faults, f) }); err != nil {
 		t.Fatal(err)
 	}
 	if len(faults) == 0 || faults[0].Kind != "file" {

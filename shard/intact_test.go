@@ -236,7 +236,7 @@ func (r *stopped) check() (faults []string) {
 	r.t.Helper()
 	_, err := Check(bg, r.options(), func(*Store) (map[holdfast.ShardID]Schema, error) {
 		return map[holdfast.ShardID]Schema{1: testSchema()}, nil
-	}, func(f Fault) { faults = append(faults, f.Kind+": "+f.Text) })
+	}, nil, func(f Fault) { faults = append(faults, f.Kind+": "+f.Text) })
 	if err != nil {
 		r.t.Errorf("check: got %v", err)
 	}

@@ -150,7 +150,7 @@ func (r *script) command(words []string) (string, error) {
 		}
 		checked, err := Check(bg, memOptions(r.fs), func(*Store) (map[holdfast.ShardID]Schema, error) {
 			return map[holdfast.ShardID]Schema{1: r.schema, 2: r.schema}, nil
-		}, func(f Fault) { r.t.Errorf("got fault %+v; want none", f) })
+		}, nil, func(f Fault) { r.t.Errorf("got fault %+v; want none", f) })
 		r.open()
 		checked.Files = 0
 		return fmt.Sprintf("%+v\n", checked), err

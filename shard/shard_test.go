@@ -150,7 +150,7 @@ func checkStore(t testing.TB, o Options, ids ...holdfast.ShardID) Checked {
 			all[id] = testSchema()
 		}
 		return all, nil
-	}, func(f Fault) { t.Errorf("shard %d: %s: %s", f.Shard, f.Kind, f.Text) })
+	}, nil, func(f Fault) { t.Errorf("shard %d: %s: %s", f.Shard, f.Kind, f.Text) })
 	if err != nil {
 		t.Fatal(err)
 	}
