@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -348,5 +349,25 @@ func (w *world) step() {
 		if w.catchUp(); w.crashed == nil {
 			w.compare()
 		}
+	}
+}
+
+// A link that waits for changes that came after another link found none gets them: a backfill that
+// had the other link's empty read would look for them for ever.
+func TestAnEmptyReadIsNotShared(t *testing.T) {
+	w := newWorld(t, 1)
+	w.startManual()
+	s := w.followers.sources[0]
+	var last read
+	from := s.reader.Durable()
+	if changes, to, err := last.get(s, from, math.MaxUint64); err != nil || to != from || len(changes) > 0 {
+		t.Fatalf("got %v up to %d, %v; want nothing behind %d", changes, to, err, from)
+	}
+	for s.reader.Durable() == from {
+		w.commit()
+	}
+	want := s.reader.Durable()
+	if changes, to, err := last.get(s, from, want); err != nil || to != want || len(changes) == 0 {
+		t.Errorf("got %v up to %d, %v; want what was changed up to %d", changes, to, err, want)
 	}
 }

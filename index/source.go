@@ -114,20 +114,19 @@ func (s *source) run(ctx context.Context) {
 func (s *source) step(ctx context.Context) (at uint64, retry time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.now()
 	since := s.reader.Since()
 	at = math.MaxUint64
 	var last read
 	applied := 0
 	for _, l := range s.links {
-		if wait := l.retry.Sub(now); wait > 0 {
+		if wait := time.Until(l.retry); wait > 0 {
 			retry = max(retry, wait)
 			continue
 		}
 		n, err := l.step(ctx, &last)
 		applied = max(applied, n)
 		if err != nil && ctx.Err() == nil {
-			l.fail(err, now)
+			l.fail(err)
 			retry = max(retry, retryWait)
 			continue
 		}
@@ -172,7 +171,8 @@ type read struct {
 
 // get returns the source's changes behind from, up to upTo.
 func (r *read) get(s *source, from, upTo uint64) (changes []shard.Change, to uint64, err error) {
-	if r.done && r.from == from && r.to <= upTo {
+	// A read that found nothing isn't used again: there may be changes by now, up to upTo.
+	if r.done && r.from == from && r.to > from && r.to <= upTo {
 		return r.changes, r.to, nil
 	}
 	changes, to, err = s.reader.Changes(from, upTo, s.stepChanges)
@@ -181,8 +181,8 @@ func (r *read) get(s *source, from, upTo uint64) (changes []shard.Change, to uin
 }
 
 // fail notes a failure, and logs it unless it is that of the last attempt.
-func (l *link) fail(err error, now time.Time) {
-	l.retry = now.Add(retryWait)
+func (l *link) fail(err error) {
+	l.retry = time.Now().Add(retryWait) // not the store's clock, which may be set
 	if err.Error() == l.failure || errors.Is(err, holdfast.Closed) {
 		return
 	}
