@@ -307,7 +307,7 @@ func (r *row) check() {
 			all[sh.id] = r.schema
 		}
 		return all, nil
-	}, func(f Fault) { r.t.Errorf("check: %+v", f) })
+	}, nil, func(f Fault) { r.t.Errorf("check: %+v", f) })
 	r.must(err)
 	if checked.Shards != int64(len(r.shards)) {
 		r.t.Fatalf("got %d shards checked; want %d", checked.Shards, len(r.shards))

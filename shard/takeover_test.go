@@ -384,7 +384,7 @@ func TestToolsOnFormat1(t *testing.T) {
 	schemas := func(s *Store) (map[holdfast.ShardID]Schema, error) {
 		return map[holdfast.ShardID]Schema{1: testSchema()}, nil
 	}
-	checked, err := Check(bg, r.options(), schemas, func(f Fault) { t.Errorf("got %+v; want no fault", f) })
+	checked, err := Check(bg, r.options(), schemas, nil, func(f Fault) { t.Errorf("got %+v; want no fault", f) })
 	if !errors.Is(err, errFormer) || checked.Files == 0 {
 		t.Errorf("check: got %+v, %v; want the files checked, and %v", checked, err, errFormer)
 	}
@@ -404,8 +404,8 @@ func TestToolsOnFormat1(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Check(bg, r.options(), schemas, func(f Fault) { t.Errorf("got %+v; want no fault", f) }); !errors.Is(err,
-		errFormer) {
+	_, err = Check(bg, r.options(), schemas, nil, func(f Fault) { t.Errorf("got %+v; want no fault", f) })
+	if !errors.Is(err, errFormer) {
 		t.Errorf("check of half of it: got %v; want %v", err, errFormer)
 	}
 }
