@@ -242,7 +242,11 @@ func sameState(a, b map[string]item.Item) bool {
 // raised after the batch, logs that are removed before what is in them was flushed, an entry of an
 // index that isn't removed, a tally that misses an index.
 func TestCrashAtEverySync(t *testing.T) {
-	for seed := range uint64(3) {
+	seeds := uint64(3)
+	if testing.Short() {
+		seeds = 1
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { crashAtEverySync(t, seed) })
 	}
 }

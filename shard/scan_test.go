@@ -85,7 +85,11 @@ func TestScanOfATornFile(t *testing.T) {
 // found, whole.
 func TestScanOfADamagedFile(t *testing.T) {
 	rng := rand.New(rand.NewPCG(11, 12))
-	for range 200 {
+	files := 200
+	if testing.Short() {
+		files = 20
+	}
+	for range files {
 		file, records, ends := randomRecords(t, rng)
 		n := rng.IntN(len(records))
 		begin := int64(0)

@@ -26,7 +26,11 @@ type story struct {
 // the disk is cloned as a crash would leave it at that time. What was acknowledged must be in each
 // clone, and its jobs must come to their end.
 func TestCrashAtAnyTime(t *testing.T) {
-	const seed, steps = 7, 40
+	const seed = 7
+	steps := 40
+	if testing.Short() {
+		steps = 12
+	}
 	r := newRig(t, Options{ShardsPerTable: 2})
 	r.background.start(r.worker.run, r.sweeper.run)
 	defer func() { _ = r.Close() }()
