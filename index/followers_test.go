@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -205,7 +206,8 @@ func (w *world) key(it item.Item) item.Key {
 func (w *world) catchUp() {
 	for _, s := range w.followers.sources {
 		for range 1000 {
-			if at, _ := s.step(bg); at == s.reader.Durable() || len(s.links) == 0 || w.crashed != nil {
+			at, unfilled, _ := s.step(bg)
+			if at == s.reader.Durable() && !unfilled || len(s.links) == 0 || w.crashed != nil {
 				break
 			}
 		}
@@ -369,5 +371,33 @@ func TestAnEmptyReadIsNotShared(t *testing.T) {
 	want := s.reader.Durable()
 	if changes, to, err := last.get(s, from, want); err != nil || to != want || len(changes) == 0 {
 		t.Errorf("got %v up to %d, %v; want what was changed up to %d", changes, to, err, want)
+	}
+}
+
+// An index of a table that has items but no transactions, as a restored one has, is filled in more
+// than one step without waiting for a transaction.
+func TestBackfillWithoutTransactions(t *testing.T) {
+	p := newPair(t)
+	for n := range 20 {
+		p.put(p.item(fmt.Sprint(n), n%2))
+	}
+	to := shard.Descriptor{ID: 300, Space: 300}
+	if _, err := p.store.Copy(bg, p.source, to, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	source, err := p.store.Open(to, shard.Schema{Key: tableKey()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	is := newIndex(t, p.store, 301, 2, tableKey(), tableIndexes()[0])
+	f := Start(Options{Key: tableKey(), Sources: []*shard.Shard{source}, fillItems: 3}, is)
+	defer f.Stop()
+	select {
+	case <-f.Filled(is.Index.ID):
+	case <-time.After(10 * time.Second):
+		t.Fatal("the index isn't filled within 10 s")
+	}
+	if n := len(entriesOf(t, is.Shards[0])) + len(entriesOf(t, is.Shards[1])); n != 20 {
+		t.Errorf("got %d entries; want 20", n)
 	}
 }

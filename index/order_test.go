@@ -144,7 +144,7 @@ func TestAFailureIsLoggedOnceAndStopsNoOther(t *testing.T) {
 	for n := range 3 {
 		it := p.item(fmt.Sprint("x", n), 0)
 		p.put(it.With("b", item.Text("b")).With("n", item.Value{Type: item.N, Text: "1"}))
-		_, retry := s.step(bg)
+		_, _, retry := s.step(bg)
 		if retry <= 0 {
 			t.Errorf("step %d: got no time for another attempt; want one", n)
 		}

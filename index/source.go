@@ -88,7 +88,10 @@ func (s *source) mark() {
 // run takes changes to the indexes until ctx ends or the source is dropped.
 func (s *source) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		at, retry := s.step(ctx)
+		at, unfilled, retry := s.step(ctx)
+		if unfilled {
+			continue
+		}
 		var more <-chan struct{}
 		if at < math.MaxUint64 {
 			if more = s.reader.More(at); more == nil {
@@ -109,9 +112,9 @@ func (s *source) run(ctx context.Context) {
 }
 
 // step takes each link one step on. It returns up to where the links have applied the source's
-// changes that can go on, math.MaxUint64 if none can, and after which time a link that failed can
-// be tried again; 0: none failed.
-func (s *source) step(ctx context.Context) (at uint64, retry time.Duration) {
+// changes that can go on, math.MaxUint64 if none can, whether a link can go on that lacks items of
+// before, and after which time a link that failed can be tried again; 0: none failed.
+func (s *source) step(ctx context.Context) (at uint64, unfilled bool, retry time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	since := s.reader.Since()
@@ -134,14 +137,14 @@ func (s *source) step(ctx context.Context) (at uint64, retry time.Duration) {
 		if l.whole() {
 			at = min(at, l.at.load())
 		} else {
-			at = 0 // there is more to do at once
+			unfilled = true
 		}
 	}
 	if applied > 0 && !since.IsZero() {
 		s.lags.add(s.now().Sub(since), applied)
 	}
 	s.release()
-	return at, retry
+	return at, unfilled, retry
 }
 
 // release says what is needed no longer of the source's changes.
