@@ -244,8 +244,8 @@ func TestHalfARequest(t *testing.T) {
 		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n" + strings.Repeat("x", 9000),
 		"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe",
 	} {
-		c := dialRaw(t, address)
 		began := time.Now()
+		c := dialRaw(t, address)
 		c.write(half)
 		c.ended()
 		if took := time.Since(began); took < timeout {
