@@ -202,7 +202,7 @@ var timeouts = map[string][2]string{
 	"tables: an idle connection":                                {"node", `tablesIdleTimeout += (.*)`},
 	"tables: a request over the memory budget waits":            {"dynamodb", `memoryWait += (.*)`},
 	"tables: a signature's time may differ from the clock by":   {"dynamodb", `signatureSkew += (.*)`},
-	"tables: a transaction's token is kept for":                 {"table", `tokenAge += (.*)`},
+	"tables: a transaction's token is kept for":                 {"shard", `TokenAge = (.*)`},
 }
 
 // The table of time-outs has those that the program has.
