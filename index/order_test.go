@@ -41,7 +41,8 @@ func (l *lines) Write(p []byte) (int, error) {
 }
 
 func newPair(t *testing.T) *pair {
-	s, err := shard.Open(shard.Options{Dir: "data", FS: vfs.NewMem(), CacheBytes: 1 << 20, MemTableBytes: 1 << 20})
+	s, err := shard.Open(shard.Options{Dir: "data", FS: vfs.NewMem(), CacheBytes: 1 << 20, MemTableBytes: 1 << 20,
+		LogAge: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,6 +269,23 @@ func TestLagQuantiles(t *testing.T) {
 	for _, lag := range []time.Duration{-1, 0, 1, 2, 3, 1 << 62} {
 		if b := bucketOf(lag); b < 0 || b >= len(g.buckets) || lag > 0 && upperOf(b) <= lag && lag < 1<<62 {
 			t.Errorf("%d: got bucket %d below %d; want one above it", lag, b, upperOf(b))
+		}
+	}
+}
+
+// Mark leaves no change to be kept that the index has applied, however few there were since the last
+// time.
+func TestMarkKeepsNothingThatIsApplied(t *testing.T) {
+	p := newPair(t)
+	for n := range 5 {
+		p.put(p.item(fmt.Sprint(n), n%2))
+		p.step()
+		p.followers.Mark()
+		if err := p.store.Trim(bg); err != nil {
+			t.Fatal(err)
+		}
+		if at := p.source.Oldest().Index; n > 0 && at != uint64(n+1) {
+			t.Errorf("after %d transactions: the oldest that is kept is %d; want the last", n+1, at)
 		}
 	}
 }

@@ -83,6 +83,7 @@ func (s *source) mark() {
 		_ = l.mark(0)
 	}
 	s.release()
+	s.discard()
 }
 
 // run takes changes to the indexes until ctx ends or the source is dropped.
@@ -147,22 +148,33 @@ func (s *source) step(ctx context.Context) (at uint64, unfilled bool, retry time
 	return at, unfilled, retry
 }
 
-// release says what is needed no longer of the source's changes.
+// release says what is needed no longer of the source's changes: in memory, and every keptEvery
+// transactions on disk.
 func (s *source) release() {
-	read := s.reader.Durable()
-	for _, l := range s.links {
-		read = min(read, l.at.load())
+	applied := s.applied()
+	s.reader.Release(applied)
+	if applied >= s.kept+keptEvery {
+		s.discard()
 	}
-	s.reader.Release(read)
-	if read < s.kept+keptEvery && s.kept > 0 {
-		return
-	}
-	kept := read
+}
+
+// discard says which changes are needed no longer, even after a crash.
+func (s *source) discard() {
+	kept := s.applied()
+	s.kept = kept
 	for _, l := range s.links {
 		kept = min(kept, l.kept())
 	}
 	s.reader.Applied(kept)
-	s.kept = read
+}
+
+// applied returns up to which transaction all links have applied the source's changes.
+func (s *source) applied() uint64 {
+	applied := s.reader.Durable()
+	for _, l := range s.links {
+		applied = min(applied, l.at.load())
+	}
+	return applied
 }
 
 // A read is changes that were read for one link, which the others mostly need too.
