@@ -312,9 +312,8 @@ func TestBadFileIsRefused(t *testing.T) {
 	f.write("router:\n  listen: ['127.0.0.1:1']\n  threads: 1\n  pools:\n" +
 		"    - name: last\n      members: ['" + addressOf(b) + "']\n")
 	await(t, "the last pool", func() bool { return n.poolNames() == "last" })
-	if got, want := log.String(), `settings="[http router.listen router.threads]"`; !strings.Contains(got, want) {
-		t.Errorf("got %q; want %s", got, want)
-	}
+	want := `settings="[http router.listen router.threads]"`
+	await(t, "a line with "+want, func() bool { return strings.Contains(log.String(), want) })
 }
 
 // A lockedBuffer is a log that is read while it is written.
