@@ -252,7 +252,7 @@ func TestDocumentedMetrics(t *testing.T) {
 	_, section, _ := strings.Cut(string(manual), "\n## Metrics\n")
 	section, _, _ = strings.Cut(section, "\n### ")
 	documented := map[string]bool{"holdfast_build_info gauge {go_version,version}": true}
-	prefix, names := "", regexp.MustCompile("`([a-z_…]+)`")
+	prefix, names := "", regexp.MustCompile("`([a-z0-9_…]+)`")
 	for line := range strings.Lines(section) {
 		cells := strings.Split(line, "|")
 		if len(cells) < 4 || strings.HasPrefix(line, "|--") {

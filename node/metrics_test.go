@@ -13,11 +13,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"holdfast/cache"
-	"holdfast/catalog"
 	"holdfast/dynamodb"
 	"holdfast/router"
 	"holdfast/server"
 	"holdfast/shard"
+	"holdfast/table"
 	"holdfast/upstream"
 )
 
@@ -74,10 +74,11 @@ func (f fakeTables) requests() dynamodb.Stats {
 	}
 }
 func (f fakeTables) diskStats() shard.Stats { return shard.Stats{Commits: 5, LogBytes: 7, Full: true} }
-func (f fakeTables) descriptions() (all []catalog.Description) {
+func (f fakeTables) tableStats() (all []table.TableStats) {
 	for i := range f {
-		d := catalog.Definition{Name: fmt.Sprint("t", i)}
-		all = append(all, catalog.Description{Definition: d, Items: 1, ItemBytes: 10})
+		all = append(all, table.TableStats{Name: fmt.Sprint("t", i), Items: 1, ItemBytes: 10, Follows: i > 0})
+		lag := &all[i].Lag
+		lag.Transactions, lag.P50, lag.P99, lag.Applied, lag.Late = uint64(i), time.Millisecond, time.Second, 5, 1
 	}
 	return all
 }
@@ -87,17 +88,31 @@ func TestTableLabelsAreBounded(t *testing.T) {
 	if want := maxTableLabels + 1; count != want {
 		t.Errorf("got %d tables; want %d", count, want)
 	}
+	var others table.TableStats
+	for _, t := range fakeTables(5).tableStats() {
+		addTable(&others, &t)
+	}
+	if l := others.Lag; l.Transactions != 4 || l.Applied != 25 || others.Items != 5 || !others.Follows {
+		t.Errorf("got %+v of 5 tables; want the longest lag, and the sum of what can be added", others)
+	}
 	want := `
 # HELP holdfast_tables_requests_total Requests of DynamoDB's API by operation and result.
 # TYPE holdfast_tables_requests_total counter
 holdfast_tables_requests_total{op="(unknown)",result="refused"} 1
 holdfast_tables_requests_total{op="GetItem",result="ok"} 2
+# HELP holdfast_tables_index_lag_p99_seconds The 99th percentile of that time.
+# TYPE holdfast_tables_index_lag_p99_seconds gauge
+holdfast_tables_index_lag_p99_seconds{table="t1"} 1
+# HELP holdfast_tables_index_lag_transactions Transactions on disk that a global index of the table hasn't applied yet.
+# TYPE holdfast_tables_index_lag_transactions gauge
+holdfast_tables_index_lag_transactions{table="t1"} 1
 # HELP holdfast_tables_disk_full 1 while writes are refused because the disk is full.
 # TYPE holdfast_tables_disk_full gauge
 holdfast_tables_disk_full 1
 `
 	if err := testutil.CollectAndCompare(&tablesCollector{source: fakeTables(2)}, strings.NewReader(want),
-		"holdfast_tables_requests_total", "holdfast_tables_disk_full"); err != nil {
+		"holdfast_tables_requests_total", "holdfast_tables_disk_full", "holdfast_tables_index_lag_p99_seconds",
+		"holdfast_tables_index_lag_transactions"); err != nil {
 		t.Error(err)
 	}
 }

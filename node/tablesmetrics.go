@@ -3,16 +3,16 @@ package node
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"holdfast/catalog"
 	"holdfast/dynamodb"
 	"holdfast/shard"
+	"holdfast/table"
 )
 
 // A tablesSource is what the tables' metrics show: a *tables.
 type tablesSource interface {
 	requests() dynamodb.Stats
 	diskStats() shard.Stats
-	descriptions() []catalog.Description
+	tableStats() []table.TableStats // by name
 }
 
 var (
@@ -20,8 +20,16 @@ var (
 	tableTimes    = metric{desc: prometheus.NewDesc("holdfast_tables_request_duration_seconds",
 		"Time from receiving a request of DynamoDB's API until its response is ready.",
 		[]string{"op"}, nil)}
-	tableItems   = gauge("tables_items", "Items in the table.", "table")
-	tableBytes   = gauge("tables_item_bytes", "Bytes of the table's items, as the API counts them.", "table")
+	tableItems = gauge("tables_items", "Items in the table.", "table")
+	tableBytes = gauge("tables_item_bytes", "Bytes of the table's items, as the API counts them.", "table")
+	indexLag   = gauge("tables_index_lag_transactions",
+		"Transactions on disk that a global index of the table hasn't applied yet.", "table")
+	indexLagP50 = gauge("tables_index_lag_p50_seconds",
+		"Median time from when a change was on disk until the table's global indexes had it, since the start.", "table")
+	indexLagP99  = gauge("tables_index_lag_p99_seconds", "The 99th percentile of that time.", "table")
+	indexApplied = counter("tables_index_changes_total", "Changes that the table's global indexes have applied.", "table")
+	indexLate    = counter("tables_index_late_queries_total",
+		"Queries of the table's global indexes that were answered before the index had caught up.", "table")
 	tableCommits = counter("tables_commits_total", "Commits on disk.")
 	tableLog     = gauge("tables_log_bytes", "Bytes of the log of mutations, before compression.")
 	tableDisk    = gauge("tables_disk_bytes", "Bytes of the data directory.")
@@ -47,24 +55,24 @@ const (
 // Describe is prometheus.Collector's.
 func (c *tablesCollector) Describe(out chan<- *prometheus.Desc) {
 	describeAll(out, tableRequests, tableTimes, tableItems, tableBytes, tableCommits, tableLog, tableDisk, tableFree,
-		tableFull, tableStalls, tableDebt, tableBlocks, tableCorrupt)
+		indexLag, indexLagP50, indexLagP99, indexApplied, indexLate, tableFull, tableStalls, tableDebt, tableBlocks,
+		tableCorrupt)
 }
 
 // Collect is prometheus.Collector's.
 func (c *tablesCollector) Collect(out chan<- prometheus.Metric) {
 	collectRequestsOfTables(out, c.source.requests())
-	var others catalog.Description
-	all := c.source.descriptions()
-	for i, d := range all {
-		if i >= maxTableLabels {
-			others.Items += d.Items
-			others.ItemBytes += d.ItemBytes
-			continue
+	others := table.TableStats{Name: otherTables}
+	all := c.source.tableStats()
+	for i := range all {
+		if i < maxTableLabels {
+			collectTable(out, &all[i])
+		} else {
+			addTable(&others, &all[i])
 		}
-		collectTable(out, d.Name, &d)
 	}
 	if len(all) > maxTableLabels {
-		collectTable(out, otherTables, &others)
+		collectTable(out, &others)
 	}
 	disk := c.source.diskStats()
 	put(out, tableCommits, disk.Commits)
@@ -100,29 +108,33 @@ func operationLabel(operation string) string {
 	return operation
 }
 
-func collectTable(out scrape, name string, d *catalog.Description) {
-	put(out, tableItems, d.Items, name)
-	put(out, tableBytes, d.ItemBytes, name)
+func collectTable(out scrape, t *table.TableStats) {
+	put(out, tableItems, t.Items, t.Name)
+	put(out, tableBytes, t.ItemBytes, t.Name)
+	if !t.Follows {
+		return
+	}
+	put(out, indexLag, t.Lag.Transactions, t.Name)
+	put(out, indexLagP50, t.Lag.P50.Seconds(), t.Name)
+	put(out, indexLagP99, t.Lag.P99.Seconds(), t.Name)
+	put(out, indexApplied, t.Lag.Applied, t.Name)
+	put(out, indexLate, t.Lag.Late, t.Name)
+}
+
+// addTable adds a table to others. Lags don't add up: theirs is the longest.
+func addTable(others, t *table.TableStats) {
+	others.Items += t.Items
+	others.ItemBytes += t.ItemBytes
+	others.Follows = others.Follows || t.Follows
+	sum, lag := &others.Lag, &t.Lag
+	sum.Transactions = max(sum.Transactions, lag.Transactions)
+	sum.P50, sum.P99 = max(sum.P50, lag.P50), max(sum.P99, lag.P99)
+	sum.Applied += lag.Applied
+	sum.Late += lag.Late
 }
 
 func (t *tables) requests() dynamodb.Stats { return t.handler.Stats() }
 
 func (t *tables) diskStats() shard.Stats { return t.disk.Stats() }
 
-// descriptions leaves out tables that are deleted while it runs.
-func (t *tables) descriptions() (all []catalog.Description) {
-	after := ""
-	for more := true; more; {
-		var names []string
-		if names, more = t.store.List(after, maxTableLabels); len(names) == 0 {
-			break
-		}
-		for _, name := range names {
-			if d, err := t.store.Describe(name); err == nil {
-				all = append(all, d)
-			}
-		}
-		after = names[len(names)-1]
-	}
-	return all
-}
+func (t *tables) tableStats() []table.TableStats { return t.store.Stats() }
