@@ -100,6 +100,16 @@ func takeOver(s *Store, d *Descriptor, schema Schema) error {
 	return nil
 }
 
+// HasFormat1 reports whether a store has shards in format 1, which are taken over when they are
+// opened.
+func HasFormat1(s *Store) (bool, error) {
+	if err := s.gate.enter(); err != nil {
+		return false, err
+	}
+	defer s.gate.leave()
+	return s.engine.hasKeys(formerShards())
+}
+
 // takeOverRecords takes the records over, if they are in format 1, and gives the database the
 // store's ID. It is in a sorted table when this returns, since a log may be lost.
 func takeOverRecords(s *Store, id [16]byte) error {

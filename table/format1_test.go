@@ -162,11 +162,13 @@ func (d *directory) verify(t *testing.T, fs *vfs.MemFS) {
 		if err := errors.Join(tables.Close(), disk.Close()); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if _, err := shard.Check(context.Background(), options, catalog.Schemas, table.CheckIndexes, func(f shard.Fault) {
-		t.Errorf("check: %+v", f)
-	}); err != nil {
-		t.Errorf("check: %v", err)
+		if _, err := shard.Check(
+			context.Background(), options, catalog.Schemas, table.CheckIndexes, func(f shard.Fault) {
+				t.Errorf("check: %+v", f)
+			},
+		); err != nil {
+			t.Errorf("check: %v", err)
+		}
 	}
 }
 

@@ -72,6 +72,24 @@ func (i *installer) load(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	return i.takeOverBackups()
+}
+
+// takeOverBackups opens the backups, which otherwise a restore does, if the directory is of format 1
+// still, so that it is taken over whole.
+func (i *installer) takeOverBackups() error {
+	former, err := shard.HasFormat1(i.disk)
+	if err != nil || !former {
+		return err
+	}
+	for _, b := range i.catalog.Contents().Backups {
+		if b.Copy != nil {
+			continue // its shards are removed, and copied again
+		}
+		if _, err := i.openAll(catalog.Descriptors(b.Space, b.Shards), shard.Schema{Key: b.Backup.Table.Key}); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
