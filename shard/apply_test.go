@@ -2,6 +2,7 @@ package shard
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -61,6 +62,9 @@ func randomEntries(t *testing.T, rng *rand.Rand, n int) (*Store, map[holdfast.Sh
 		shards = append(shards, openShard(t, s, id))
 	}
 	for range n {
+		if rng.IntN(6) == 0 {
+			changeOtherwise(t, rng, s, shards[rng.IntN(len(shards))])
+		}
 		clock.advance(time.Duration(rng.IntN(2000)-200) * time.Millisecond)
 		var c Commit
 		for range 1 + rng.IntN(4) {
@@ -81,6 +85,119 @@ func randomEntries(t *testing.T, rng *rand.Rand, n int) (*Store, map[holdfast.Sh
 		}
 	}
 	return s, recorded.sent
+}
+
+// changeOtherwise makes an entry of another kind: a schema with or without an index and a queue, the
+// removal of what it is without, a step of a fill, or a trim.
+func changeOtherwise(t *testing.T, rng *rand.Rand, s *Store, sh *Shard) {
+	t.Helper()
+	without := testSchema()
+	without.Indexes, without.TTL = without.Indexes[1:], ""
+	now := sh.schema.Load()
+	var err error
+	switch rng.IntN(4) {
+	case 0:
+		err = sh.SetSchema(without)
+	case 1:
+		if now.index(1) != nil {
+			break
+		}
+		if err = sh.Clear(1); err == nil {
+			err = sh.ClearTTL()
+		}
+		if err == nil {
+			err = sh.SetSchema(testSchema())
+		}
+	case 2:
+		if now.index(1) == nil {
+			break
+		}
+		from := []item.Key{nil, keyOf(t, thing(fmt.Sprint("id", rng.IntN(6)), 0))}[rng.IntN(2)]
+		if _, err = sh.BackfillTTL(bg, from, 1+rng.IntN(9)); err == nil {
+			_, err = sh.Backfill(bg, 1, from, 1+rng.IntN(9))
+		}
+	case 3:
+		s.logAge = time.Duration(rng.IntN(60)) * time.Second
+		err = s.Trim(bg)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// openAsIs opens a shard with the schema that it has on disk, as a replica does.
+func openAsIs(t *testing.T, s *Store, id holdfast.ShardID) *Shard {
+	t.Helper()
+	is := newShard(s, whole(id))
+	if err := is.load(); err != nil {
+		t.Fatal(err)
+	}
+	schema := testSchema()
+	if id == ledgerShard {
+		schema = LedgerSchema()
+	}
+	if now := is.schema.Load(); now.version > 0 {
+		schema = now.Schema
+	}
+	sh, err := s.Open(whole(id), schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sh
+}
+
+// An entry that was decided by another schema than the shard has is Corrupt, and nothing is applied;
+// so is one of an unknown kind or version.
+func TestApplyRefuses(t *testing.T) {
+	s, sh := memShard(t)
+	it := thing("a", 1)
+	f := effect{key: keyOf(t, it), after: it, encoded: item.Append(nil, it)}
+	good := entry{schema: sh.schema.Load(), effects: []effect{f}}
+	raw := string(good.appendTo(nil))
+	other := good
+	other.schema = &schema{version: good.schema.version + 1}
+	tx := holdfast.TxID{Shard: 1, Term: term, Index: 1}
+	before := keysAndValues(t, s, 1)
+	for _, bad := range []string{string(other.appendTo(nil)), raw[:1] + "\xff" + raw[2:], "\x02" + raw[1:]} {
+		b := s.engine.db.NewIndexedBatch()
+		if err := sh.Apply(b, bad, tx); !errors.Is(err, holdfast.Corrupt) || !b.Empty() || sh.Counts().Applied != 0 {
+			t.Errorf("%x: got %v, a batch of %d, %+v; want Corrupt and nothing", bad, err, b.Count(), sh.Counts())
+		}
+		if err := s.engine.write(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := keysAndValues(t, s, 1); len(got) != len(before) {
+		t.Errorf("got %d keys; want %d", len(got), len(before))
+	}
+	b := s.engine.db.NewIndexedBatch()
+	if err := sh.Apply(b, raw, tx); err != nil || sh.Counts().Applied != 1 {
+		t.Errorf("got %v; want the entry applied", err)
+	}
+	if err := s.engine.write(b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// FuzzDecodeEntry decodes anything: it is refused, or its form is decoded as the same again.
+func FuzzDecodeEntry(f *testing.F) {
+	of := &schema{Schema: testSchema(), version: 3}
+	for _, x := range []body{nil, &schemaBody{*of}, &trimBody{trimming{oldest: 5, logged: 7, at: 9}}, &clearBody{3},
+		&fillBody{index: 1, from: item.Key("a"), to: item.Key("b")}, &fillBody{index: 1},
+		&copyBody{source: 7, at: time.Unix(1, 2), items: 3, bytes: 4, key: of.Key}} {
+		f.Add((&entry{schema: of, at: 5, body: x}).appendTo(nil))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		e, err := decodeEntry(string(raw))
+		if err != nil {
+			return
+		}
+		form := e.appendTo(nil)
+		again, err := decodeEntry(string(form))
+		if err != nil || again.kind() != e.kind() || !bytes.Equal(again.appendTo(nil), form) {
+			t.Fatalf("%x: got %x again, %v", raw, form, err)
+		}
+	})
 }
 
 // Replicas that have applied the same entries are equal byte for byte, and equal to the one that
@@ -137,7 +254,7 @@ func (r *replica) crash() {
 // caughtUp reports whether all entries were applied.
 func (r *replica) caughtUp(sent map[holdfast.ShardID][]sentEntry) bool {
 	for _, id := range replicated {
-		if int(openShard(r.t, r.store, id).Counts().Applied) < len(sent[id]) {
+		if int(openAsIs(r.t, r.store, id).Counts().Applied) < len(sent[id]) {
 			return false
 		}
 	}
@@ -146,7 +263,7 @@ func (r *replica) caughtUp(sent map[holdfast.ShardID][]sentEntry) bool {
 
 // applySome applies a few entries behind those of a shard that were applied, in one batch.
 func (r *replica) applySome(id holdfast.ShardID, entries []sentEntry) {
-	sh := openShard(r.t, r.store, id)
+	sh := openAsIs(r.t, r.store, id)
 	rest := entries[sh.Counts().Applied:]
 	rest = rest[:min(len(rest), r.rng.IntN(12))]
 	if len(rest) == 0 {
@@ -207,7 +324,7 @@ func keysAndValues(t *testing.T, s *Store, id holdfast.ShardID) (all [][2][]byte
 func TestEntriesAreReadBack(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 12))
 	for range 300 {
-		e := entry{at: rng.Int64()}
+		e := entry{at: rng.Int64(), schema: &schema{version: rng.Uint64() >> rng.IntN(64)}}
 		for n := range rng.IntN(4) {
 			f := effect{key: item.Key(fmt.Sprint("key", n)), origin: Origin(rng.IntN(2))}
 			if rng.IntN(3) > 0 {

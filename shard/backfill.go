@@ -2,6 +2,8 @@ package shard
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -12,95 +14,28 @@ import (
 
 // Backfill writes the entries in an index of the schema for up to n items, from a key on; nil is
 // the first. next is where to continue; nil: that was the last. It latches the items against
-// concurrent commits. An item that check refuses gets no entry.
+// concurrent commits. An item that the index doesn't take (item.Index.Check) gets no entry.
 //
 // An index that is added to the schema of a shard with items counts as being filled until Backfill
 // has reached the end. After a restart Backfill may begin again, or continue where it was: an entry
 // that is there already is left as it is.
-func (sh *Shard) Backfill(
-	ctx context.Context, index uint32, from item.Key, n int, check func(item.Item) error,
-) (next item.Key, err error) {
-	return sh.backfill(ctx, from, n, func(b *pebble.Batch, p *backfillBatch) error {
-		x := p.schema.index(index)
-		if x == nil {
-			return holdfast.Errorf(holdfast.Invalid, "shard %d has no index %d", sh.id, index)
-		}
-		p.index = index
-		for _, key := range p.keys {
-			if err := sh.fillEntry(b, p, x, key, check); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// index returns the schema's index of that ID, or nil.
-func (s *schema) index(id uint32) *item.Index {
-	for i := range s.Indexes {
-		if s.Indexes[i].ID == id {
-			return &s.Indexes[i]
-		}
+func (sh *Shard) Backfill(ctx context.Context, index uint32, from item.Key, n int) (next item.Key, err error) {
+	if index == expiryQueue {
+		return nil, holdfast.Errorf(holdfast.Invalid, "shard %d has no index %d", sh.id, index)
 	}
-	return nil
-}
-
-// fillEntry writes the entry of the item at a key, if it should have one and doesn't.
-func (sh *Shard) fillEntry(
-	b *pebble.Batch, p *backfillBatch, x *item.Index, key item.Key, check func(item.Item) error,
-) error {
-	is, err := sh.items.image(sh.engine.db, key)
-	if err != nil || is.item == nil {
-		return err
-	}
-	it, raw := is.item, is.raw
-	entryKey, entry, ok := entryOf(x, &p.schema.Schema, it)
-	if !ok || check != nil && check(it) != nil {
-		return nil
-	}
-	full := sh.keys.appendEntry(nil, x, entryKey)
-	if _, there, err := sh.engine.read(sh.engine.db, full); err != nil || there {
-		return err
-	}
-	p.count.Items++
-	p.count.Bytes += int64(entry.Size())
-	if x.Project != item.ProjectAll {
-		raw = string(item.Append(nil, entry))
-	}
-	return b.Set(full, []byte(raw), nil)
+	return sh.backfill(ctx, index, from, n)
 }
 
 // BackfillTTL is Backfill for the queue of expiring items.
 func (sh *Shard) BackfillTTL(ctx context.Context, from item.Key, n int) (next item.Key, err error) {
-	return sh.backfill(ctx, from, n, func(b *pebble.Batch, p *backfillBatch) error {
-		for _, key := range p.keys {
-			it, err := sh.items.get(sh.engine.db, key)
-			if err != nil {
-				return err
-			}
-			if second, ok := expiry(p.schema.TTL, it); ok {
-				if err := b.Set(sh.keys.appendExpiry(nil, second, key), nil, nil); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
-	})
+	return sh.backfill(ctx, expiryQueue, from, n)
 }
 
-// A backfillBatch is some items in order of their keys, which are latched.
-type backfillBatch struct {
-	schema *schema
-	keys   []item.Key
-	next   item.Key // of the item after them; nil: none
-	index  uint32   // whose entries were written; 0: none
-	count  Count    // what was written of it
-}
+// expiryQueue stands for the queue of expiring items in the place of the ID of an index.
+const expiryQueue uint32 = 0
 
-// backfill latches up to n items from a key on, and writes the batch that fill makes for them.
-func (sh *Shard) backfill(
-	ctx context.Context, from item.Key, n int, fill func(*pebble.Batch, *backfillBatch) error,
-) (next item.Key, err error) {
+// backfill proposes a fill of up to n items from a key on, and returns when it is on disk.
+func (sh *Shard) backfill(ctx context.Context, index uint32, from item.Key, n int) (next item.Key, err error) {
 	s := sh.store
 	if err := s.gate.enter(); err != nil {
 		return nil, err
@@ -109,143 +44,149 @@ func (sh *Shard) backfill(
 	if ctx.Err() != nil {
 		return nil, ended(ctx)
 	}
-	p := &backfillBatch{}
-	if p.keys, p.next, err = sh.items.keysFrom(from, n); err != nil {
-		return nil, err
+	p, next, err := sh.proposeFill(index, from, n)
+	if err != nil || p == nil {
+		return next, err
 	}
-	b := s.engine.db.NewBatch()
-	defer b.Close()
-	submitted, err := sh.submitLatched(b, p, fill)
+	return next, p.wait()
+}
+
+// proposeFill latches up to n items from a key on, and proposes the fill of their entries. It
+// returns nil if there is nothing to write.
+func (sh *Shard) proposeFill(index uint32, from item.Key, n int) (p *staged, next item.Key, err error) {
+	sh.schemas.RLock()
+	defer sh.schemas.RUnlock()
+	keys, next, err := sh.items.keysFrom(from, n)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if submitted {
-		if err := s.engine.syncWait(b); err != nil {
-			return nil, err
-		}
+	defer sh.sequencer.latchAll(keys)()
+	// Items that were added since aren't latched. In one view they have their entries, since the
+	// schema has the index already.
+	view, err := sh.engine.view()
+	if err != nil {
+		return nil, nil, err
 	}
-	return p.next, nil
+	p, err = sh.stage(&fillBody{index: index, from: from, to: next}, view)
+	if err = errors.Join(err, view.Close()); err != nil {
+		return nil, nil, err
+	}
+	if p.batch.Empty() && (next != nil || index == expiryQueue) {
+		return nil, next, p.discard()
+	}
+	return p, next, p.propose(false)
 }
 
-// submitLatched fills the batch while the keys are latched, and submits it. It holds sequencer.mu
-// meanwhile, so that its counts and those of the log's next entry are on disk in order.
-func (sh *Shard) submitLatched(
-	b *pebble.Batch, p *backfillBatch, fill func(*pebble.Batch, *backfillBatch) error,
-) (submitted bool, err error) {
-	sh.schemas.RLock()
-	defer sh.schemas.RUnlock()
-	if sh.isDropped() {
-		return false, errDropped(sh.id)
-	}
-	defer sh.latchAll(p.keys)()
-	p.schema = sh.schema.Load()
-	if err := fill(b, p); err != nil {
-		return false, err
-	}
-	if err := sh.store.space.admit(b.Len()); err != nil {
-		return false, err
-	}
-	sh.sequencer.mu.Lock()
-	defer sh.sequencer.mu.Unlock()
-	if p.index != 0 {
-		x := sh.tally.index(p.index)
-		x.items += p.count.Items
-		x.bytes += p.count.Bytes
-		x.filling = x.filling && p.next != nil
-		if err := b.Set(sh.keys.meta(metaCounts), sh.tally.appendTo(nil), nil); err != nil {
-			return false, err
-		}
-	}
-	if b.Empty() {
-		return false, nil
-	}
-	if err := sh.engine.submit(b); err != nil {
-		return false, err
-	}
-	if p.index != 0 && p.next == nil {
-		sh.filled()
-	}
-	return true, nil
+// A fillBody writes the entries in an index, or in the queue of expiring items, of the items between
+// two keys, where they are missing. Its form for a log is the index's ID (a varint), the first key,
+// and the key behind the last (both preceded by their lengths, varints); none is the end.
+type fillBody struct {
+	index    uint32 // or expiryQueue
+	from, to item.Key
 }
 
-// filled updates the schema by which indexes are still being filled. sequencer.mu is held, and
-// schemas for reading.
-func (sh *Shard) filled() {
-	next := &schema{Schema: sh.schema.Load().Schema}
-	for i := range next.Indexes {
-		next.filling = next.filling || sh.tally.index(next.Indexes[i].ID).filling
+func decodeFill(r *reader) (body, error) {
+	x := &fillBody{index: uint32(r.uvarint()), from: item.Key(r.text())}
+	if to := r.text(); to != "" {
+		x.to = item.Key(to)
 	}
-	sh.schema.Store(next)
+	return x, nil
 }
 
-// latchAll latches the stripes of keys in order, and returns what unlatches them.
-func (sh *Shard) latchAll(keys []item.Key) (unlatch func()) {
-	latched := make([]int, len(keys))
-	for i, key := range keys {
-		latched[i] = stripeOf(key.Hash())
-	}
-	slices.Sort(latched)
-	latched = slices.Compact(latched)
-	for _, stripe := range latched {
-		sh.sequencer.latches[stripe].Lock()
-	}
-	return func() {
-		for _, stripe := range latched {
-			sh.sequencer.latches[stripe].Unlock()
-		}
-	}
+func (x *fillBody) kind() entryKind { return entryFill }
+
+func (x *fillBody) appendTo(dst []byte) []byte {
+	dst = binary.AppendUvarint(dst, uint64(x.index))
+	dst = appendText(dst, string(x.from))
+	return appendText(dst, string(x.to))
 }
 
-// Clear removes the entries of an index that is no longer in the schema.
-func (sh *Shard) Clear(index uint32) error {
-	return sh.clear(func(b *pebble.Batch, s *schema) error {
-		if s.index(index) != nil {
-			return holdfast.Errorf(holdfast.Invalid, "index %d is in the schema of shard %d", index, sh.id)
+func (x *fillBody) stage(e *entry, b *pebble.Batch, from pebble.Reader) error {
+	place := -1
+	if x.index != expiryQueue {
+		place = slices.IndexFunc(e.schema.Indexes, func(have item.Index) bool { return have.ID == x.index })
+		if place < 0 {
+			return holdfast.Errorf(holdfast.Invalid, "shard %d has no index %d", e.shard.id, x.index)
 		}
-		sh.tally.indexes = slices.DeleteFunc(slices.Clone(sh.tally.indexes), func(x indexTally) bool { return x.id == index })
-		if err := b.Set(sh.keys.meta(metaCounts), sh.tally.appendTo(nil), nil); err != nil {
-			return err
+		e.delta.indexes = make([]Count, len(e.schema.Indexes))
+	}
+	lower, upper, prefix := e.shard.keys.span(nil, item.Range{From: x.from, To: x.to})
+	it, err := from.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return e.shard.engine.fault("filling", err)
+	}
+	for ok := it.First(); ok && err == nil; ok = it.Next() {
+		if place < 0 {
+			err = e.fillExpiry(b, it, prefix)
+		} else {
+			err = e.fillEntry(b, from, it, place)
 		}
-		return removeRanges(b, sh.keys.entries(index))
-	})
+	}
+	return e.shard.engine.fault("filling", errors.Join(err, it.Error(), it.Close()))
 }
 
-// ClearTTL removes the queue of expiring items, when the schema has no TTL.
-func (sh *Shard) ClearTTL() error {
-	return sh.clear(func(b *pebble.Batch, s *schema) error {
-		if s.TTL != "" {
-			return holdfast.Errorf(holdfast.Invalid, "shard %d has items that expire", sh.id)
-		}
-		return sh.engine.removeExpiries(b, sh.keys)
-	})
-}
-
-// clear writes the batch that fill makes, while no transaction gets its index, and returns when it
-// is on disk.
-func (sh *Shard) clear(fill func(*pebble.Batch, *schema) error) error {
-	s := sh.store
-	if err := s.gate.enter(); err != nil {
-		return err
-	}
-	defer s.gate.leave()
-	sh.schemas.RLock()
-	defer sh.schemas.RUnlock()
-	if sh.isDropped() {
-		return errDropped(sh.id)
-	}
-	if err := s.space.admitRemoval(0); err != nil {
-		return err
-	}
-	b := s.engine.db.NewBatch()
-	defer b.Close()
-	sh.sequencer.mu.Lock()
-	err := fill(b, sh.schema.Load())
-	if err == nil {
-		err = s.engine.submit(b)
-	}
-	sh.sequencer.mu.Unlock()
+// fillEntry writes the entry of the item at the iterator, if it should have one and doesn't.
+func (e *entry) fillEntry(b *pebble.Batch, from pebble.Reader, it *pebble.Iterator, place int) error {
+	x := &e.schema.Indexes[place]
+	is, err := e.imageAt(it)
 	if err != nil {
 		return err
 	}
-	return s.engine.syncWait(b)
+	key, projected, ok := entryOf(x, &e.schema.Schema, is.item)
+	if !ok || x.Check(is.item) != nil {
+		return nil
+	}
+	full := e.shard.keys.appendEntry(nil, x, key)
+	if _, there, err := e.shard.engine.read(from, full); err != nil || there {
+		return err
+	}
+	e.delta.indexes[place].Items++
+	e.delta.indexes[place].Bytes += int64(projected.Size())
+	e.delta.hashes = append(e.delta.hashes, key.Hash())
+	raw := []byte(is.raw)
+	if x.Project != item.ProjectAll {
+		raw = item.Append(nil, projected)
+	}
+	return b.Set(full, raw, nil)
+}
+
+// fillExpiry adds the item at the iterator to the queue of expiring items, if it expires.
+func (e *entry) fillExpiry(b *pebble.Batch, it *pebble.Iterator, prefix int) error {
+	is, err := e.imageAt(it)
+	if err != nil {
+		return err
+	}
+	second, ok := expiry(e.schema.TTL, is.item)
+	if !ok {
+		return nil
+	}
+	return b.Set(e.shard.keys.appendExpiry(nil, second, it.Key()[prefix:]), nil, nil)
+}
+
+// imageAt returns the image of the item at the iterator.
+func (e *entry) imageAt(it *pebble.Iterator) (image, error) {
+	value, err := it.ValueAndErr()
+	if err != nil {
+		return image{}, e.shard.engine.fault("filling", err)
+	}
+	is, err := decodeImage(string(value))
+	if err != nil {
+		return image{}, e.shard.engine.damaged(e.shard.id, it.Key(), err)
+	}
+	return is, nil
+}
+
+func (x *fillBody) apply(e *entry, _ *pebble.Batch) error {
+	e.next.add(&e.delta, e.schema)
+	if x.to == nil && x.index != expiryQueue {
+		e.next.index(x.index).filling = false
+	}
+	return nil
+}
+
+func (x *fillBody) install(e *entry) {
+	if x.to == nil && x.index != expiryQueue {
+		now := e.shard.schema.Load()
+		e.shard.adopt(now.Schema, now.version)
+	}
 }

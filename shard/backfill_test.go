@@ -91,7 +91,7 @@ func (r *refill) fill(p *fillProgress, n int) *fillProgress {
 		if p.id == 0 {
 			p.from, err = r.shard.BackfillTTL(bg, p.from, 7)
 		} else {
-			p.from, err = r.shard.Backfill(bg, p.id, p.from, 7, nil)
+			p.from, err = r.shard.Backfill(bg, p.id, p.from, 7)
 		}
 		if err != nil {
 			r.t.Fatal(err)
@@ -159,7 +159,7 @@ func TestAnIndexIsFilledByItsLastBatch(t *testing.T) {
 			}
 			var next item.Key
 			for range batches {
-				if next, err = sh.Backfill(bg, 1, next, batch, nil); err != nil {
+				if next, err = sh.Backfill(bg, 1, next, batch); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -179,8 +179,8 @@ func TestAnIndexIsFilledByItsLastBatch(t *testing.T) {
 				}
 			}
 			if batches*batch < items {
-				for next, err = sh.Backfill(bg, 1, next, batch, nil); next != nil && err == nil; {
-					next, err = sh.Backfill(bg, 1, next, batch, nil)
+				for next, err = sh.Backfill(bg, 1, next, batch); next != nil && err == nil; {
+					next, err = sh.Backfill(bg, 1, next, batch)
 				}
 				if err != nil {
 					t.Fatal(err)

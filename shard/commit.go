@@ -90,7 +90,7 @@ func (s *Store) Commit(ctx context.Context, c Commit) ([]Result, error) {
 	}
 	defer s.gate.leave()
 	if s.readOnly {
-		return nil, holdfast.Errorf(holdfast.Invalid, "the store was opened for reading only")
+		return nil, errReadOnly()
 	}
 	t := s.newCommit(c)
 	defer t.release()

@@ -51,7 +51,7 @@ func (s *Store) Copy(ctx context.Context, from *Shard, to Descriptor, at time.Ti
 	if err := from.sequencer.waitDurable(ctx, from.sequencer.applied.Load()); err != nil {
 		return Counts{}, err
 	}
-	c := &copying{ctx: ctx, store: s, from: from, to: to.keys(), snapshot: snapshot, at: at}
+	c := &copying{ctx: ctx, store: s, from: from, to: to.keys(), made: newShard(s, to), snapshot: snapshot, at: at}
 	c.build = builder{ctx: ctx, store: s, doing: "copying"}
 	_, err := s.engine.clearShard(c.to, func(b *pebble.Batch) error {
 		return b.Set(c.to.meta(metaDescriptor), to.appendTo(nil), nil)
@@ -63,7 +63,7 @@ func (s *Store) Copy(ctx context.Context, from *Shard, to Descriptor, at time.Ti
 		_, _ = s.engine.clearShard(c.to, nil)
 		return Counts{}, err
 	}
-	return c.tally.counts(0), nil
+	return c.made.Counts(), nil
 }
 
 // A copying is a copy in progress.
@@ -74,12 +74,13 @@ type copying struct {
 	to       keys
 	snapshot *pebble.EventuallyFileOnlySnapshot
 	at       time.Time // zero: the items as they are
-	tally    tally
-	build    builder // of the items
+	made     *Shard    // that is copied to; nobody else has it
+	build    builder   // of the items
+
+	items, bytes int64 // that were copied
 }
 
 func (c *copying) run() error {
-	now := c.store.now()
 	if !c.at.IsZero() {
 		if err := c.reaches(); err != nil {
 			return err
@@ -97,19 +98,13 @@ func (c *copying) run() error {
 	if c.from.isDropped() {
 		return errDropped(c.from.id)
 	}
-	b := c.store.engine.db.NewBatch()
-	defer b.Close()
-	trim := trimming{oldest: 1, at: now.UnixNano()}
-	if err := b.Set(c.to.meta(metaCounts), c.tally.appendTo(nil), nil); err != nil {
+	p, err := c.made.propose(&copyBody{
+		source: c.from.id, at: c.at, items: c.items, bytes: c.bytes, key: c.from.schema.Load().Key,
+	}, c.store.engine.db, false)
+	if err != nil {
 		return err
 	}
-	if err := b.Set(c.to.meta(metaTrim), trim.appendTo(nil), nil); err != nil {
-		return err
-	}
-	if err := c.store.space.admit(b.Len()); err != nil {
-		return err
-	}
-	return c.store.engine.write(b)
+	return p.wait()
 }
 
 // reaches returns Gone if a change after the time to go back to is no longer kept.
@@ -156,8 +151,8 @@ func (c *copying) copyItems() error {
 		if err := c.build.set(c.to.appendItem(nil, key), copied(is.raw)); err != nil {
 			return err
 		}
-		c.tally.items++
-		c.tally.bytes += int64(is.item.Size())
+		c.items++
+		c.bytes += int64(is.item.Size())
 	}
 	if err := it.Error(); err != nil {
 		return c.store.engine.fault("copying", err)
@@ -232,14 +227,14 @@ func (c *copying) submitUndone(b *pebble.Batch) error {
 // undoChange adds the before-image of a change to the batch, and counts it.
 func (c *copying) undoChange(b *pebble.Batch, change *change) error {
 	if change.hasAfter {
-		c.tally.items--
-		c.tally.bytes -= int64(change.afterSize)
+		c.items--
+		c.bytes -= int64(change.afterSize)
 	}
 	key := c.to.appendItem(nil, item.Key(change.key))
 	if !change.hasBefore {
 		return b.Delete(key, nil)
 	}
-	c.tally.items++
-	c.tally.bytes += int64(change.beforeSize)
+	c.items++
+	c.bytes += int64(change.beforeSize)
 	return b.Set(key, copied(change.before), nil)
 }

@@ -61,32 +61,21 @@ func (d *Descriptor) equal(o *Descriptor) bool {
 		slices.Equal(d.Parents, o.Parents) && max(d.Begin, 1) == max(o.Begin, 1)
 }
 
-// keep compares the descriptor with the one on disk, and writes it where there is none, unless the
-// store is only read. It isn't synced, since all that the shard will have comes after it.
-func (d *Descriptor) keep(e *engine, readOnly bool) error {
+// compare compares the descriptor with the one on disk, and reports whether there is one.
+func (d *Descriptor) compare(e *engine) (described bool, err error) {
 	key := d.keys().meta(metaDescriptor)
 	raw, ok, err := e.read(e.db, key)
+	if err != nil || !ok {
+		return false, err
+	}
+	is, err := decodeDescriptor(d.ID, raw)
 	if err != nil {
-		return err
+		return false, e.damaged(d.ID, key, err)
 	}
-	if ok {
-		is, err := decodeDescriptor(d.ID, raw)
-		if err != nil {
-			return e.damaged(d.ID, key, err)
-		}
-		if !is.equal(d) {
-			return errContradicted(d)
-		}
+	if !is.equal(d) {
+		return false, errContradicted(d)
 	}
-	if ok || readOnly {
-		return nil
-	}
-	b := e.db.NewBatch()
-	defer b.Close()
-	if err := b.Set(key, d.appendTo(nil), nil); err != nil {
-		return err
-	}
-	return e.submitNoSync(b)
+	return true, nil
 }
 
 func errContradicted(d *Descriptor) error {

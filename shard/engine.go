@@ -239,7 +239,7 @@ func (e *engine) removeShard(b *pebble.Batch, k keys) (removed []pebble.KeyRange
 	if err := removeRanges(b, removed); err != nil {
 		return nil, e.fault("removing", err)
 	}
-	return removed, e.removeExpiries(b, k)
+	return removed, e.removeExpiries(b, e.db, k)
 }
 
 // clear removes all keys in ranges, and returns when that is on disk.
@@ -273,15 +273,16 @@ func (e *engine) slots(k keys) (slots []kind, err error) {
 }
 
 // removeExpiries adds the removal of a shard's queue of expiring items to the batch. Those that lie
-// among a neighbour's are removed one by one: they are of one of 65,536 parts of the hashes, or two.
-func (e *engine) removeExpiries(b *pebble.Batch, k keys) error {
+// among a neighbour's are removed one by one, as the reader sees them: they are of one of 65,536
+// parts of the hashes, or two.
+func (e *engine) removeExpiries(b *pebble.Batch, from pebble.Reader, k keys) error {
 	lower, upper, ownLower, ownUpper := k.queue()
 	if bytes.Compare(ownLower, ownUpper) >= 0 {
 		ownLower, ownUpper = upper, upper
 	} else if err := b.DeleteRange(ownLower, ownUpper, nil); err != nil {
 		return err
 	}
-	it, err := e.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	it, err := from.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return e.fault("removing", err)
 	}

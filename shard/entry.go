@@ -14,11 +14,12 @@ import (
 // that changes what a shard has on disk is an entry, of one of the kinds below.
 //
 // In the form in which a log keeps it, an entry has a byte for the version, one for the kind, the
-// time in nanoseconds since 1970 (8 bytes), and what its kind adds. A commit adds its effects. Every
-// other kind has a body, in a file of its own.
+// time in nanoseconds since 1970 (8 bytes), the version of the schema by which it was decided (a
+// varint), and what its kind adds. A commit adds its effects. Every other kind has a body, in a file
+// of its own.
 type entry struct {
 	shard   *Shard
-	schema  *schema  // by which it is applied
+	schema  *schema  // by which it was decided; of a decoded entry only its version is known
 	effects []effect // of a commit, or set by its body's stage
 	body    body     // what it does beside its effects; nil: it is a commit
 	delta   delta    // set by stage
@@ -82,6 +83,16 @@ func decodeBody(k entryKind, r *reader) (body, error) {
 		return decodePrepare(r)
 	case entryResolve:
 		return decodeResolve(r)
+	case entrySchema:
+		return decodeSchemaChange(r)
+	case entryTrim:
+		return decodeTrim(r)
+	case entryClear:
+		return decodeClear(r)
+	case entryFill:
+		return decodeFill(r)
+	case entryCopy:
+		return decodeCopy(r)
 	}
 	return nil, holdfast.Errorf(holdfast.Corrupt, "an entry of the log is of an unknown kind, %d", k)
 }
@@ -109,6 +120,7 @@ func (e *entry) kind() entryKind {
 func (e *entry) appendTo(dst []byte) []byte {
 	dst = append(dst, entryVersion, byte(e.kind()))
 	dst = binary.BigEndian.AppendUint64(dst, uint64(e.at))
+	dst = binary.AppendUvarint(dst, e.schema.version)
 	if e.body != nil {
 		return e.body.appendTo(dst)
 	}
@@ -144,7 +156,7 @@ func decodeEntry(raw string) (*entry, error) {
 		return nil, holdfast.Errorf(holdfast.Corrupt, "an entry of the log is of an unknown version, %d", raw[0])
 	}
 	kind, r := entryKind(raw[1]), reader{rest: raw[2:]}
-	e := &entry{at: int64(r.fixed())}
+	e := &entry{at: int64(r.fixed()), schema: &schema{version: r.uvarint()}}
 	var err error
 	if kind == entryCommit {
 		e.effects, err = decodeEffects(&r)

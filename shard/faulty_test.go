@@ -113,7 +113,7 @@ func (a *scenario) makeRoom() {
 	a.expect("a copy", err)
 	a.expect("a trim", a.s.Trim(bg))
 	a.expect("a drop", a.s.Drop(whole(9)))
-	_, err = one.Backfill(bg, 1, nil, 3, nil)
+	_, err = one.Backfill(bg, 1, nil, 3)
 	a.expect("a fill", err)
 	for range 4 {
 		a.commit()

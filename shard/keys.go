@@ -57,6 +57,7 @@ const (
 	metaDescriptor = "descriptor" // a Descriptor
 	metaCounts     = "counts"     // a tally
 	metaTrim       = "trim"       // a trimming
+	metaSchema     = "schema"     // a schema
 )
 
 func appendPrefix(dst []byte, f family, number uint64, of kind) []byte {

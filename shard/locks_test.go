@@ -44,7 +44,7 @@ func TestTransactionEntriesAreReadBack(t *testing.T) {
 	for range 300 {
 		p := randomPrepare(t, rng)
 		for _, x := range []body{p, &resolve{id: p.id, committed: rng.IntN(2) == 0, at: rng.Int64()}} {
-			raw := string((&entry{at: rng.Int64(), body: x}).appendTo(nil))
+			raw := string((&entry{schema: &schema{}, at: rng.Int64(), body: x}).appendTo(nil))
 			got, err := decodeEntry(raw)
 			if err != nil || string(got.appendTo(nil)) != raw || got.kind() != x.kind() {
 				t.Fatalf("%x: got %+v, %v; want %+v", raw, got, err, x)
@@ -80,7 +80,7 @@ func TestReplicasAreEqualWithTransactions(t *testing.T) {
 		for at := int64(1); at < 150; at++ {
 			x := nextOfTransactions(t, rng, open, locked, at)
 			tx := holdfast.TxID{Shard: 1, Term: term, Index: uint64(at)}
-			raw := string((&entry{at: at + rng.Int64N(10), body: x}).appendTo(nil))
+			raw := string((&entry{schema: sh.schema.Load(), at: at + rng.Int64N(10), body: x}).appendTo(nil))
 			b := s.engine.db.NewIndexedBatch()
 			if err := sh.Apply(b, raw, tx); err != nil {
 				t.Fatal(err)

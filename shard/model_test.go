@@ -379,7 +379,7 @@ func (m *model) changeIndex() {
 			defer filling.Done()
 			for key := item.Key(nil); ; {
 				var err error
-				key, err = sh.Backfill(bg, whole.Indexes[gone].ID, key, n, whole.Indexes[gone].Check)
+				key, err = sh.Backfill(bg, whole.Indexes[gone].ID, key, n)
 				m.must(err)
 				if key == nil || err != nil {
 					break

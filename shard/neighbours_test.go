@@ -239,7 +239,7 @@ func (r *row) clear() {
 		r.must(sh.SetSchema(without))
 		r.must(sh.Clear(x.ID))
 		r.must(sh.SetSchema(r.schema))
-		_, err := sh.Backfill(bg, x.ID, nil, 1000, nil)
+		_, err := sh.Backfill(bg, x.ID, nil, 1000)
 		r.must(err)
 	}
 }

@@ -6,47 +6,72 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// A proposed entry was given to the log, and readers see what it does. It may not be durable yet.
-type proposed struct {
+// A staged entry is one of a kind other than commit on its way into the log: it was staged, then
+// proposed, then it is waited for.
+type staged struct {
 	entry *entry
 	batch *pebble.Batch
 }
 
-// propose stages an entry that isn't a commit's, and gives it to the log. The caller is in the
-// store's gate, holds schemas and what must be latched for the entry, and calls wait on the result.
-// from is what the entry finds. removal says that the entry frees space, so that it may use the
-// reserve of a full disk. An error means that nothing was changed, or is Unavailable.
-func (sh *Shard) propose(x body, from pebble.Reader, removal bool) (*proposed, error) {
+// stage stages an entry with a body. from is what the entry finds. The caller is in the store's
+// gate, holds schemas and what must be latched for the entry, and calls propose or discard.
+func (sh *Shard) stage(x body, from pebble.Reader) (*staged, error) {
+	if sh.store.readOnly {
+		return nil, errReadOnly()
+	}
 	if sh.isDropped() {
 		return nil, errDropped(sh.id)
 	}
-	p := &proposed{
+	p := &staged{
 		entry: &entry{shard: sh, schema: sh.schema.Load(), body: x},
 		batch: sh.engine.db.NewBatch(),
 	}
-	err := p.entry.stage(p.batch, from)
-	if err == nil {
-		admit := sh.store.space.admit
-		if removal {
-			admit = sh.store.space.admitRemoval
-		}
-		err = admit(p.batch.Len())
-	}
-	if err == nil {
-		err = sh.store.entries.propose(p.batch, []*entry{p.entry})
-	}
-	if err != nil {
-		return nil, errors.Join(err, p.batch.Close())
+	if err := p.entry.stage(p.batch, from); err != nil {
+		return nil, errors.Join(err, p.discard())
 	}
 	return p, nil
 }
 
+// propose gives the entry to the log. When it returns, readers see what the entry does, and what was
+// latched for it may be unlatched. removal says that the entry needs little space or frees some, so
+// that it may use the reserve of a full disk. An error means that nothing was changed, or is
+// Unavailable.
+func (p *staged) propose(removal bool) error {
+	admit := p.entry.shard.store.space.admit
+	if removal {
+		admit = p.entry.shard.store.space.admitRemoval
+	}
+	err := admit(p.batch.Len())
+	if err == nil {
+		err = p.entry.shard.store.entries.propose(p.batch, []*entry{p.entry})
+	}
+	if err != nil {
+		return errors.Join(err, p.discard())
+	}
+	return nil
+}
+
 // wait returns when the entry is on disk, with all entries of the shard before it.
-func (p *proposed) wait() error {
+func (p *staged) wait() error {
 	sh := p.entry.shard
 	if err := sh.store.entries.wait(p.batch); err != nil {
 		return err
 	}
 	sh.sequencer.durable.raise(p.entry.tx.Index)
 	return p.batch.Close()
+}
+
+// discard drops an entry that isn't proposed.
+func (p *staged) discard() error { return p.batch.Close() }
+
+// propose stages and proposes an entry. The caller calls wait on the result.
+func (sh *Shard) propose(x body, from pebble.Reader, removal bool) (*staged, error) {
+	p, err := sh.stage(x, from)
+	if err == nil {
+		err = p.propose(removal)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
 }

@@ -290,7 +290,7 @@ func (r *script) fill(sh *Shard, words []string) (string, error) {
 			from, err = sh.BackfillTTL(bg, from, n)
 		} else {
 			index, _ := strconv.Atoi(words[0])
-			from, err = sh.Backfill(bg, uint32(index), from, n, nil)
+			from, err = sh.Backfill(bg, uint32(index), from, n)
 		}
 		if err != nil || from == nil {
 			return fmt.Sprintf("%d steps\n", steps), err

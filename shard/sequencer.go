@@ -2,11 +2,13 @@ package shard
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"holdfast"
+	"holdfast/item"
 )
 
 // stripes is the number of latches, and of marks, that the keys of a shard are spread over; a power
@@ -143,9 +145,31 @@ func (q *sequencer) sync() error {
 	return nil
 }
 
+// latchAll latches the stripes of keys in order, and returns what unlatches them.
+func (q *sequencer) latchAll(keys []item.Key) (unlatch func()) {
+	latched := make([]int, len(keys))
+	for i, key := range keys {
+		latched[i] = stripeOf(key.Hash())
+	}
+	slices.Sort(latched)
+	latched = slices.Compact(latched)
+	for _, stripe := range latched {
+		q.latches[stripe].Lock()
+	}
+	return func() {
+		for _, stripe := range latched {
+			q.latches[stripe].Unlock()
+		}
+	}
+}
+
 // ended returns the error of a request whose context ended before it changed anything.
 func ended(ctx context.Context) error {
 	return holdfast.Errorf(holdfast.Overloaded, "the request was canceled: %w", ctx.Err())
+}
+
+func errReadOnly() error {
+	return holdfast.Errorf(holdfast.Invalid, "the store was opened for reading only")
 }
 
 func errClosed() error { return holdfast.Errorf(holdfast.Closed, "the store is closed") }

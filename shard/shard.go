@@ -36,15 +36,10 @@ type Shard struct {
 	sweep   sweep // the search for expired items
 }
 
-// A schema is a Schema, and whether any of its indexes still lacks entries.
-type schema struct {
-	Schema
-	filling bool
-}
-
 // Open returns the shard of that descriptor: the one that is open, with whatever schema it has, or
-// the one that is on disk, or a new one. There is one *Shard for each ID until Drop. The error is
-// Corrupt if another descriptor is on disk.
+// the one that is on disk, or a new one. If the schema on disk is another one, Open changes it, and
+// returns when that is on disk. There is one *Shard for each ID until Drop. The error is Corrupt if
+// another descriptor is on disk.
 func (s *Store) Open(d Descriptor, to Schema) (*Shard, error) {
 	if err := s.gate.enter(); err != nil {
 		return nil, err
@@ -53,29 +48,45 @@ func (s *Store) Open(d Descriptor, to Schema) (*Shard, error) {
 	if err := d.check(to); err != nil {
 		return nil, err
 	}
+	sh, wait, err := beginOpen(s, &d, to)
+	if err == nil && wait != nil {
+		err = wait()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return sh, nil
+}
+
+// beginOpen is Open but for the wait for the disk, so that the syncs of shards that are opened at
+// the same time are one.
+func beginOpen(s *Store, d *Descriptor, to Schema) (sh *Shard, wait func() error, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if sh := s.shards[d.ID]; sh != nil {
-		if !sh.is.equal(&d) {
-			return nil, errContradicted(&d)
+		if !sh.is.equal(d) {
+			return nil, nil, errContradicted(d)
 		}
-		return sh, nil
+		return sh, nil, nil
 	}
-	if err := takeOver(s, &d, to); err != nil {
-		return nil, err
+	if err := takeOver(s, d, to); err != nil {
+		return nil, nil, err
 	}
-	sh := newShard(s, d)
+	sh = newShard(s, *d)
 	if err := sh.load(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if err := d.keep(s.engine, s.readOnly); err != nil {
-		return nil, err
+	described, err := d.compare(s.engine)
+	if err != nil {
+		return nil, nil, err
 	}
 	sh.sequencer.applied.Store(sh.tally.applied)
 	sh.sequencer.durable.raise(sh.tally.applied)
-	sh.adopt(to)
+	if wait, err = sh.begin(to, described); err != nil {
+		return nil, nil, err
+	}
 	s.shards[d.ID] = sh
-	return sh, nil
+	return sh, wait, nil
 }
 
 // newShard returns a shard that isn't loaded yet.
@@ -87,6 +98,7 @@ func newShard(s *Store, d Descriptor) *Shard {
 	sh.history = history{
 		engine: s.engine, keys: sh.keys, items: &sh.items, sequencer: &sh.sequencer, trim: trimming{oldest: 1},
 	}
+	sh.schema.Store(&schema{})
 	return sh
 }
 
@@ -117,6 +129,17 @@ func (sh *Shard) load() error {
 	if err := sh.locks.load(); err != nil {
 		return err
 	}
+	raw, ok, err = sh.engine.read(sh.engine.db, sh.keys.meta(metaSchema))
+	if err != nil {
+		return err
+	}
+	if ok {
+		is, err := decodeSchema(raw)
+		if err != nil {
+			return sh.engine.damaged(sh.id, []byte(metaSchema), err)
+		}
+		sh.schema.Store(is)
+	}
 	return sh.loadNewest()
 }
 
@@ -146,21 +169,13 @@ func (sh *Shard) loadNewest() error {
 	return nil
 }
 
-// adopt sets the schema. Either the shard isn't in use yet, or schemas is held for writing.
-func (sh *Shard) adopt(to Schema) {
-	sh.sequencer.mu.Lock()
-	defer sh.sequencer.mu.Unlock()
-	next := &schema{Schema: to}
-	for i := range to.Indexes {
-		sh.tally.addIndex(to.Indexes[i].ID)
-		next.filling = next.filling || sh.tally.index(to.Indexes[i].ID).filling
-	}
-	sh.schema.Store(next)
-}
-
 // Drop removes all keys of a shard, its log too. Later commits and reads of it get Closed. Drop may
 // use the reserve of a full disk; the error is Full when only the last bytes of that are free. It
 // may be repeated, and be called for a shard that isn't open.
+//
+// A drop is no entry of the shard's log, since the log goes with the shard: nobody could find the
+// entry afterwards. That a shard is to be dropped is known to the catalog of tables, and is there
+// until Drop has returned.
 func (s *Store) Drop(d Descriptor) error {
 	if err := s.gate.enter(); err != nil {
 		return err
@@ -193,23 +208,6 @@ func (sh *Shard) isDropped() bool {
 
 // ID returns the shard's ID.
 func (sh *Shard) ID() holdfast.ShardID { return sh.id }
-
-// SetSchema sets the schema of later commits. When it returns, no commit with the old one is in
-// progress. Items that were there before get their entries by Backfill and BackfillTTL; the entries
-// of an index that is gone are removed by Clear.
-func (sh *Shard) SetSchema(to Schema) error {
-	if err := sh.store.gate.enter(); err != nil {
-		return err
-	}
-	defer sh.store.gate.leave()
-	sh.schemas.Lock()
-	defer sh.schemas.Unlock()
-	if sh.isDropped() {
-		return errDropped(sh.id)
-	}
-	sh.adopt(to)
-	return nil
-}
 
 // Get returns the item at a key, or nil, when it is on disk.
 func (sh *Shard) Get(ctx context.Context, key item.Key) (item.Item, error) {

@@ -2,7 +2,10 @@ package shard
 
 import (
 	"context"
+	"errors"
 	"math"
+
+	"github.com/cockroachdb/pebble/v2"
 
 	"holdfast"
 )
@@ -18,10 +21,8 @@ func (s *Store) Trim(ctx context.Context) error {
 	s.trims.Lock()
 	defer s.trims.Unlock()
 	cutoff := s.now().Add(-s.logAge).UnixNano()
-	for _, sh := range s.opened() {
-		if err := sh.trimTo(ctx, cutoff); err != nil {
-			return err
-		}
+	if err := trimAll(ctx, s.opened(), cutoff); err != nil {
+		return err
 	}
 	if s.logged() <= s.logBytes {
 		return nil
@@ -30,12 +31,27 @@ func (s *Store) Trim(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, sh := range s.opened() {
-		if err := sh.trimTo(ctx, cutoff); err != nil {
-			return err
+	return trimAll(ctx, s.opened(), cutoff)
+}
+
+// trimAll removes the changes before a time from the logs of shards, with one sync.
+func trimAll(ctx context.Context, shards []*Shard, nanos int64) error {
+	var trims []*staged
+	var failed error
+	for _, sh := range shards {
+		p, err := sh.trimTo(ctx, nanos)
+		if err != nil {
+			failed = err
+			break
+		}
+		if p != nil {
+			trims = append(trims, p)
 		}
 	}
-	return nil
+	for _, p := range trims {
+		failed = errors.Join(failed, p.wait())
+	}
+	return failed
 }
 
 // trimShare is the part of Options.LogBytes, a sixteenth, that is trimmed beyond need, so that not
@@ -95,40 +111,57 @@ func (sh *Shard) loggedFrom(nanos int64) (int64, error) {
 	return int64(sh.tally.logged - to.logged), nil
 }
 
-// trimTo removes the changes before a time. It doesn't wait for the disk: a crash only brings them
-// back.
-func (sh *Shard) trimTo(ctx context.Context, nanos int64) error {
+// trimTo proposes to remove the changes before a time, unless there are none: then it returns nil.
+func (sh *Shard) trimTo(ctx context.Context, nanos int64) (*staged, error) {
 	if ctx.Err() != nil {
-		return ended(ctx)
+		return nil, ended(ctx)
 	}
 	sh.schemas.RLock() // keeps Drop away
 	defer sh.schemas.RUnlock()
 	if sh.isDropped() {
-		return nil
+		return nil, nil
 	}
 	to, err := sh.history.trimmedTo(nanos, floor(sh))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	sh.sequencer.mu.Lock()
-	defer sh.sequencer.mu.Unlock()
-	from := sh.history.trim
-	if to.oldest <= from.oldest {
-		return nil
+	if to.oldest <= sh.Oldest().Index {
+		return nil, nil
 	}
-	if err := sh.store.space.admitRemoval(0); err != nil {
-		return err
-	}
-	sh.history.trim = to
-	b := sh.engine.db.NewBatch()
-	defer b.Close()
-	first := sh.keys.appendChange(nil, holdfast.Position{Index: from.oldest})
-	end := sh.keys.appendChange(nil, holdfast.Position{Index: to.oldest})
-	if err := b.DeleteRange(first, end, nil); err != nil {
-		return sh.engine.fault("trimming", err)
-	}
-	if err := b.Set(sh.keys.meta(metaTrim), to.appendTo(nil), nil); err != nil {
-		return sh.engine.fault("trimming", err)
-	}
-	return sh.engine.submitNoSync(b)
+	return sh.propose(&trimBody{to}, sh.engine.db, true)
 }
+
+// A trimBody removes the changes before a place in the log of changes. Its form for a log is that of
+// the trimming.
+type trimBody struct{ to trimming }
+
+func decodeTrim(r *reader) (body, error) {
+	to, err := decodeTrimming(r.rest)
+	if err != nil {
+		return nil, errEntry()
+	}
+	r.rest = ""
+	return &trimBody{to}, nil
+}
+
+func (x *trimBody) kind() entryKind { return entryTrim }
+
+func (x *trimBody) appendTo(dst []byte) []byte { return x.to.appendTo(dst) }
+
+func (x *trimBody) stage(*entry, *pebble.Batch, pebble.Reader) error { return nil }
+
+func (x *trimBody) apply(e *entry, b *pebble.Batch) error {
+	from := e.shard.history.trim.oldest
+	if x.to.oldest <= from || x.to.oldest > e.tx.Index {
+		return holdfast.Errorf(holdfast.Invalid, "entry %v trims to %d: the oldest is %d", e.tx, x.to.oldest, from)
+	}
+	first := e.shard.keys.appendChange(nil, holdfast.Position{Index: from})
+	end := e.shard.keys.appendChange(nil, holdfast.Position{Index: x.to.oldest})
+	if err := b.DeleteRange(first, end, nil); err != nil {
+		return err
+	}
+	return b.Set(e.shard.keys.meta(metaTrim), x.to.appendTo(nil), nil)
+}
+
+// install raises the oldest position before a reader can miss a change: see history.changes.
+func (x *trimBody) install(e *entry) { e.shard.history.trim = x.to }

@@ -19,7 +19,7 @@ import (
 func (w *worker) fillIndex(ctx context.Context, r *catalog.Table, x item.Index, shards []*shard.Shard) error {
 	key := fmt.Sprintf("%s/index/%d", r.Table.ID, x.ID)
 	done, err := w.fill(ctx, key, shards, func(sh *shard.Shard, from item.Key) (item.Key, error) {
-		return sh.Backfill(ctx, x.ID, from, fillBatch, x.Check)
+		return sh.Backfill(ctx, x.ID, from, fillBatch)
 	})
 	if errors.Is(err, holdfast.Invalid) {
 		return nil // the schema has no such index: it is being removed

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"holdfast"
@@ -111,14 +112,31 @@ func (i *installer) stopAll() {
 
 func (i *installer) openAll(of []shard.Descriptor, schema shard.Schema) ([]*shard.Shard, error) {
 	shards := make([]*shard.Shard, len(of))
-	for at := range of {
-		sh, err := i.disk.Open(of[at], schema)
-		if err != nil {
-			return nil, err
-		}
-		shards[at] = sh
+	err := concurrently(len(of), func(at int) (err error) {
+		shards[at], err = i.disk.Open(of[at], schema)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	return shards, nil
+}
+
+// concurrently calls f with each number below n, all at the same time, so that one sync of the disk
+// serves all that wait for one. It returns the error of the lowest number.
+func concurrently(n int, f func(int) error) error {
+	errs := make([]error, n)
+	var calls sync.WaitGroup
+	for i := range n {
+		calls.Go(func() { errs[i] = f(i) })
+	}
+	calls.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // close refuses all later changes. It reports whether this is the first call.
@@ -146,10 +164,9 @@ func (i *installer) replace(ctx context.Context, r *catalog.Table, removal bool)
 		return err
 	}
 	o := i.tables.table(r.Table.Name).opened
-	for _, sh := range o.shards {
-		if err := sh.SetSchema(r.Schema()); err != nil {
-			return err
-		}
+	schema := r.Schema()
+	if err := concurrently(len(o.shards), func(at int) error { return o.shards[at].SetSchema(schema) }); err != nil {
+		return err
 	}
 	o, err := i.openIndexes(r, o)
 	if err != nil {
