@@ -46,6 +46,8 @@ type engine struct {
 	log     *slog.Logger
 	fatal   func(error) // Options.Fatal
 
+	gathering gathering // of the commits that are submitted
+
 	broken    chan struct{} // closed when nothing can be written any more
 	breakOnce sync.Once
 
@@ -74,6 +76,7 @@ func (e *engine) pebbleOptions(cache *pebble.Cache, memTableBytes int64, readOnl
 		CompactionConcurrencyRange: func() (int, int) { return 1, compactions },
 		FlushDelayDeleteRange:      dropFlushDelay,
 		BytesPerSync:               1 << 20,
+		WALMinSyncInterval:         e.gathering.pause,
 		Logger:                     &engineLog{engine: e},
 		EventListener:              e.listener(),
 	}
@@ -173,6 +176,7 @@ func (e *engine) read(from pebble.Reader, key []byte) (value string, ok bool, er
 // submit gives Pebble a batch, which readers see when submit returns. Batches are on disk in the
 // order in which they were submitted. The caller waits for the batch with syncWait.
 func (e *engine) submit(b *pebble.Batch) error {
+	e.gathering.commits.Add(1)
 	return e.attempt(func() error { return e.db.ApplyNoSyncWait(b, pebble.Sync) })
 }
 

@@ -130,7 +130,8 @@ func (s *Store) openWritable(in *inspection, o Options, cache *pebble.Cache) err
 	if err != nil {
 		return openFault(err)
 	}
-	s.control, s.engine.fs = l, &watchedFS{FS: s.engine.fs, control: l}
+	s.control = l
+	s.engine.fs = &watchedFS{FS: s.engine.fs, control: l, gathering: &s.engine.gathering}
 	s.engine.configure(cache, o.MemTableBytes, s.lock, false)
 	err = s.engine.open(s.engine.fs.PathJoin(s.dir, engineDir), is.phase != phaseMaking)
 	if err == nil {

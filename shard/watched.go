@@ -60,10 +60,11 @@ func logName(num uint64) string      { return fmt.Sprintf("%06d%s", num, logSuff
 func manifestName(num uint64) string { return fmt.Sprintf("%s%06d", manifestPrefix, num) }
 
 // A watchedFS is the file system that Pebble is given: the control file learns of logs and
-// manifests.
+// manifests, and the syncs of logs are timed.
 type watchedFS struct {
 	vfs.FS
-	control *controlFile
+	control   *controlFile
+	gathering *gathering
 }
 
 // own returns the file's name if it is in Pebble's directory, else "".
@@ -88,7 +89,7 @@ func (w *watchedFS) Create(path string, category vfs.DiskWriteCategory) (vfs.Fil
 		return nil, err
 	}
 	if num, ok := logNumber(name); ok {
-		return w.orClose(f)(w.control.addLog(f, num, false))
+		return w.orClose(f)(w.control.addLog(w.timed(f), num, false))
 	}
 	if num, ok := manifestNumber(name); ok {
 		return w.control.addManifest(f, name, num), nil
@@ -98,6 +99,8 @@ func (w *watchedFS) Create(path string, category vfs.DiskWriteCategory) (vfs.Fil
 	}
 	return f, nil
 }
+
+func (w *watchedFS) timed(f vfs.File) vfs.File { return &timedFile{File: f, gathering: w.gathering} }
 
 // orClose returns a function that passes on the file that was made of f, or closes f after an
 // error.
@@ -120,7 +123,7 @@ func (w *watchedFS) ReuseForWrite(old, path string, category vfs.DiskWriteCatego
 		w.control.forget(num)
 	}
 	if num, ok := logNumber(w.own(path)); ok {
-		return w.orClose(f)(w.control.addLog(f, num, true))
+		return w.orClose(f)(w.control.addLog(w.timed(f), num, true))
 	}
 	return f, nil
 }
