@@ -353,10 +353,15 @@ func exit(error) { os.Exit(1) }
 // fault returns the error for a caller of an error of Pebble's, and logs what is wrong with the
 // disk.
 func (e *engine) fault(doing string, err error) error {
+	if err == nil {
+		return nil // before ours below is allocated
+	}
+	return e.known(doing, err)
+}
+
+func (e *engine) known(doing string, err error) error {
 	var ours *holdfast.Error
 	switch {
-	case err == nil:
-		return nil
 	case errors.As(err, &ours):
 		return err
 	case pebble.IsCorruptionError(err):

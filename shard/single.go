@@ -46,10 +46,8 @@ type singleLog struct {
 
 // propose implements entryLog.
 func (l *singleLog) propose(b *pebble.Batch, entries []*entry) error {
-	for _, e := range entries {
-		e.shard.sequencer.mu.Lock()
-		defer e.shard.sequencer.mu.Unlock()
-	}
+	lockAll(entries)
+	defer unlockAll(entries)
 	if err := l.apply(b, entries); err != nil {
 		return err
 	}
@@ -58,10 +56,8 @@ func (l *singleLog) propose(b *pebble.Batch, entries []*entry) error {
 
 // proposeLazily implements entryLog.
 func (l *singleLog) proposeLazily(b *pebble.Batch, entries []*entry) error {
-	for _, e := range entries {
-		e.shard.sequencer.mu.Lock()
-		defer e.shard.sequencer.mu.Unlock()
-	}
+	lockAll(entries)
+	defer unlockAll(entries)
 	for _, e := range entries {
 		e.shard.sequencer.lazy.Store(e.shard.tally.applied + 1) // before anybody can wait for it
 	}
@@ -69,6 +65,19 @@ func (l *singleLog) proposeLazily(b *pebble.Batch, entries []*entry) error {
 		return err
 	}
 	return l.engine.submitNoSync(b)
+}
+
+// lockAll locks sequencer.mu of the entries' shards. A defer for each of them would allocate.
+func lockAll(entries []*entry) {
+	for _, e := range entries {
+		e.shard.sequencer.mu.Lock()
+	}
+}
+
+func unlockAll(entries []*entry) {
+	for _, e := range entries {
+		e.shard.sequencer.mu.Unlock()
+	}
 }
 
 // apply gives the entries their places, and applies them. sequencer.mu of their shards is held.
