@@ -27,8 +27,8 @@ type gathering struct {
 }
 
 const (
-	gatherAt    = 8 // the commits during a sync that are many
-	gatherShare = 8 // the part of a sync that a pause takes: an eighth
+	gatherAt    = 16 // the commits during a sync that are many
+	gatherShare = 8  // the part of a sync that a pause takes: an eighth
 	gatherMost  = time.Millisecond
 )
 
