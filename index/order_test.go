@@ -279,6 +279,7 @@ func TestLagQuantiles(t *testing.T) {
 // time.
 func TestMarkKeepsNothingThatIsApplied(t *testing.T) {
 	p := newPair(t)
+	before := uint64(0)
 	for n := range 5 {
 		last := p.put(p.item(fmt.Sprint(n), n%2))
 		p.step()
@@ -286,8 +287,10 @@ func TestMarkKeepsNothingThatIsApplied(t *testing.T) {
 		if err := p.store.Trim(bg); err != nil {
 			t.Fatal(err)
 		}
-		if at := p.source.Oldest().Index; n > 0 && at != last {
-			t.Errorf("after %d transactions: the oldest that is kept is %d; want the last, %d", n+1, at, last)
+		// Between the two changes there may be a place without one.
+		if at := p.source.Oldest().Index; n > 0 && (at <= before || at > last) {
+			t.Errorf("after %d transactions: %d is the oldest that is kept; want one behind %d, up to %d", n+1, at, before, last)
 		}
+		before = last
 	}
 }
