@@ -289,7 +289,8 @@ func TestMarkKeepsNothingThatIsApplied(t *testing.T) {
 		}
 		// Between the two changes there may be a place without one.
 		if at := p.source.Oldest().Index; n > 0 && (at <= before || at > last) {
-			t.Errorf("after %d transactions: %d is the oldest that is kept; want one behind %d, up to %d", n+1, at, before, last)
+			t.Errorf("after %d transactions: %d is the oldest that is kept; want one behind %d, up to %d",
+				n+1, at, before, last)
 		}
 		before = last
 	}

@@ -27,8 +27,9 @@ var (
 	indexLagP50 = gauge("tables_index_lag_p50_seconds",
 		"Median time from when a change was on disk until the table's global indexes had it, since the start.", "table")
 	indexLagP99  = gauge("tables_index_lag_p99_seconds", "The 99th percentile of that time.", "table")
-	indexApplied = counter("tables_index_changes_total", "Changes that the table's global indexes have applied.", "table")
-	indexLate    = counter("tables_index_late_queries_total",
+	indexApplied = counter("tables_index_changes_total",
+		"Changes that the table's global indexes have applied.", "table")
+	indexLate = counter("tables_index_late_queries_total",
 		"Queries of the table's global indexes that were answered before the index had caught up.", "table")
 	tableCommits = counter("tables_commits_total", "Commits on disk.")
 	tableLog     = gauge("tables_log_bytes", "Bytes of the log of mutations, before compression.")

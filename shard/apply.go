@@ -28,8 +28,8 @@ func (sh *Shard) Apply(b *pebble.Batch, raw string, tx holdfast.TxID) error {
 	}
 	now := sh.schema.Load()
 	if e.schema.version != now.version {
-		return holdfast.Errorf(holdfast.Corrupt, "entry %v was decided by schema %d: the shard has %d", tx, e.schema.version,
-			now.version)
+		return holdfast.Errorf(holdfast.Corrupt, "entry %v was decided by schema %d: the shard has %d",
+			tx, e.schema.version, now.version)
 	}
 	e.shard, e.schema, e.tx = sh, now, tx
 	if err := e.readBefore(b); err != nil {

@@ -199,7 +199,10 @@ func TestCheckFindsEachDefect(t *testing.T) {
 			}, "count", "items of"},
 		{"the tally can't be decoded", func(d *defective) { d.set(keysOf(1).meta(metaCounts), []byte("x")) }, "log", ""},
 		{"the trimming can't be decoded", func(d *defective) { d.set(keysOf(1).meta(metaTrim), []byte("x")) }, "log", ""},
-		{"the schema can't be decoded", func(d *defective) { d.set(keysOf(1).meta(metaSchema), []byte("x")) }, "log", ""},
+		{
+			"the schema can't be decoded",
+			func(d *defective) { d.set(keysOf(1).meta(metaSchema), []byte("x")) }, "log", "",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			fs := vfs.NewMem()

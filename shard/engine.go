@@ -354,11 +354,12 @@ func exit(error) { os.Exit(1) }
 // disk.
 func (e *engine) fault(doing string, err error) error {
 	if err == nil {
-		return nil // before ours below is allocated
+		return nil // known allocates, and almost every call has no error
 	}
 	return e.known(doing, err)
 }
 
+// known is fault with an error.
 func (e *engine) known(doing string, err error) error {
 	var ours *holdfast.Error
 	switch {

@@ -178,7 +178,9 @@ func (l *Ledger) Remember(ctx context.Context, tokens []UsedToken) error {
 		if err != nil {
 			return err
 		}
-		d := decision{committed: true, at: u.At.UnixNano(), used: u.At, digest: string(u.Digest), expires: expiresAt(u.At)}
+		d := decision{
+			committed: true, at: u.At.UnixNano(), used: u.At, digest: string(u.Digest), expires: expiresAt(u.At),
+		}
 		c.Writes = append(c.Writes, Write{Shard: l.shard, Key: key, Change: func(before item.Item) (item.Item, error) {
 			if before != nil {
 				return before, nil

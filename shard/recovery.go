@@ -25,7 +25,8 @@ type leftLocks struct {
 // does, that it is aborted.
 func (l *Ledger) resolve(ctx context.Context, sh *Shard, p *prepared) error {
 	if l == nil {
-		return holdfast.Errorf(holdfast.Invalid, "transaction %v of shard %d can't be resolved without a ledger", p.id, sh.id)
+		return holdfast.Errorf(holdfast.Invalid, "transaction %v of shard %d can't be resolved without a ledger",
+			p.id, sh.id)
 	}
 	s := l.store
 	t := s.newCommit(Commit{Removal: true})

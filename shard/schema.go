@@ -195,8 +195,8 @@ func (x *schemaBody) appendTo(dst []byte) []byte { return x.to.appendTo(dst) }
 
 func (x *schemaBody) stage(e *entry, b *pebble.Batch, _ pebble.Reader) error {
 	if x.to.version != e.schema.version+1 {
-		return holdfast.Errorf(holdfast.Invalid, "schema %d of shard %d can't follow schema %d", x.to.version, e.shard.id,
-			e.schema.version)
+		return holdfast.Errorf(holdfast.Invalid, "schema %d of shard %d can't follow schema %d",
+			x.to.version, e.shard.id, e.schema.version)
 	}
 	return b.Set(e.shard.keys.meta(metaSchema), x.to.appendTo(nil), nil)
 }

@@ -287,7 +287,8 @@ func TestCommitsWithAToken(t *testing.T) {
 		if i != done%2 {
 			want = ErrTokenReused
 		}
-		_, err := s.Commit(bg, Commit{Token: "token", Digest: []byte{byte(i)}, Writes: []Write{put(t, sh, thing("x", 1))}})
+		w := put(t, sh, thing("x", 1))
+		_, err := s.Commit(bg, Commit{Token: "token", Digest: []byte{byte(i)}, Writes: []Write{w}})
 		if err != want {
 			t.Errorf("digest %d after %d: got %v; want %v", i, done, err, want)
 		}

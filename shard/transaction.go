@@ -24,9 +24,9 @@ import (
 //  5. unlatch, wait for one sync, acknowledge.
 //
 // Until step 3 nothing was changed, whatever happens; from there on everything was, whatever
-// happens: a crash leaves locks, and the first who finds one looks at the decision, and resolves it
-// (recovery.go). A shard that only decides, and doesn't change, takes no part: its latches keep what
-// it read as it was until step 3.
+// happens: a crash leaves locks, and the next start, reader or writer that finds one looks at the
+// decision, and resolves it (recovery.go). A shard that only decides, and doesn't change, takes no
+// part: its latches keep what it read as it was until step 3.
 //
 // On a log of one replica, batches are durable in the order in which they were submitted. So one
 // sync, behind the last entry, serves all of them.

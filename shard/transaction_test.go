@@ -243,7 +243,8 @@ func (m *crashModel) compareReads() {
 				key := keyOf(m.t, thing(fmt.Sprint("id", id), n))
 				gets, want = append(gets, Get{sh, key}), append(want, m.items[place][string(key)])
 				if got, err := sh.Get(bg, key); err != nil || !got.Equal(want[len(want)-1]) {
-					m.t.Errorf("seed %d: shard %d, a read: got %v, %v; want %v", m.seed, place+1, got, err, want[len(want)-1])
+					m.t.Errorf("seed %d: shard %d, a read: got %v, %v; want %v",
+						m.seed, place+1, got, err, want[len(want)-1])
 				}
 			}
 		}
@@ -394,7 +395,9 @@ func TestTransactionsAreSeenWhole(t *testing.T) {
 				var c Commit
 				for _, g := range gets {
 					c.Writes = append(c.Writes, Write{Shard: g.Shard, Key: g.Key,
-						Change: func(before item.Item) (item.Item, error) { return thing("a", 1, "v", version(before)+1), nil }})
+						Change: func(before item.Item) (item.Item, error) {
+							return thing("a", 1, "v", version(before)+1), nil
+						}})
 				}
 				if _, err := s.Commit(bg, c); err != nil {
 					t.Error(err)
@@ -424,7 +427,8 @@ func TestTransactionsAreSeenWhole(t *testing.T) {
 						}
 					}
 					if err != nil || version(it) < max(seen, version(got[0])) {
-						t.Errorf("got version %d, %v after %d; want none older", version(it), err, max(seen, version(got[0])))
+						t.Errorf("got version %d, %v after %d; want none older",
+							version(it), err, max(seen, version(got[0])))
 					}
 					seen = version(it)
 				}

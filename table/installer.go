@@ -87,7 +87,8 @@ func (i *installer) takeOverBackups() error {
 		if b.Copy != nil {
 			continue // its shards are removed, and copied again
 		}
-		if _, err := i.openAll(catalog.Descriptors(b.Space, b.Shards), shard.Schema{Key: b.Backup.Table.Key}); err != nil {
+		schema := shard.Schema{Key: b.Backup.Table.Key}
+		if _, err := i.openAll(catalog.Descriptors(b.Space, b.Shards), schema); err != nil {
 			return err
 		}
 	}

@@ -68,7 +68,8 @@ func newStore(ctx context.Context, o Options) (*Store, error) {
 		return nil, err
 	}
 	s.sweeper = &sweeper{
-		disk: o.Disk, tables: &s.tables, ledger: s.ledger, reclaimer: reclaimer, wake: s.installer.wake, log: log, now: now,
+		disk: o.Disk, tables: &s.tables, ledger: s.ledger, reclaimer: reclaimer, wake: s.installer.wake, log: log,
+		now: now,
 	}
 	return s, nil
 }
