@@ -3,7 +3,6 @@ package table
 import (
 	"context"
 
-	"holdfast"
 	"holdfast/catalog"
 	"holdfast/index"
 	"holdfast/shard"
@@ -30,7 +29,7 @@ func CheckIndexes(ctx context.Context, disk *shard.Store, report func(shard.Faul
 }
 
 func checkIndexes(ctx context.Context, disk *shard.Store, r *catalog.Table, report func(shard.Fault)) error {
-	sources, err := opening(disk, r.Space, r.Shards, r.Schema())
+	sources, err := openPlaced(disk, r.Space, r.Shards, r.Schema())
 	if err != nil {
 		return err
 	}
@@ -39,11 +38,10 @@ func checkIndexes(ctx context.Context, disk *shard.Store, r *catalog.Table, repo
 		if g == nil {
 			continue
 		}
-		entries, err := opening(disk, g.Space, g.Shards, shard.Schema{Key: r.Table.Key, Of: &x})
+		entries, err := openIndex(disk, r, x, g)
 		if err != nil {
 			return err
 		}
-		entries.Index = x
 		err = index.Check(ctx, r.Table.Key, sources, entries, func(f index.Fault) {
 			report(shard.Fault{Shard: f.Shard, Kind: "entry", Text: f.Text})
 		})
@@ -52,18 +50,4 @@ func checkIndexes(ctx context.Context, disk *shard.Store, r *catalog.Table, repo
 		}
 	}
 	return nil
-}
-
-// opening opens shards, with the first hash of each.
-func opening(
-	disk *shard.Store, space holdfast.SpaceID, parts []catalog.Shard, schema shard.Schema,
-) (is index.Index, err error) {
-	for i, d := range catalog.Descriptors(space, parts) {
-		sh, err := disk.Open(d, schema)
-		if err != nil {
-			return is, err
-		}
-		is.Shards, is.Starts = append(is.Shards, sh), append(is.Starts, parts[i].FirstHash())
-	}
-	return is, nil
 }

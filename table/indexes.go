@@ -25,7 +25,7 @@ func (i *installer) open(r *catalog.Table) (opened, error) {
 	if r.Copy != nil {
 		return opened{}, nil
 	}
-	shards, err := i.openAll(catalog.Descriptors(r.Space, r.Shards), r.Schema())
+	shards, err := openAll(i.disk, catalog.Descriptors(r.Space, r.Shards), r.Schema())
 	if err != nil {
 		return opened{}, err
 	}
@@ -45,7 +45,7 @@ func (i *installer) openIndexes(r *catalog.Table, o opened) (opened, error) {
 			next.globals[x.ID] = is
 			continue
 		}
-		is, err := i.openIndex(r, x, g)
+		is, err := openIndex(i.disk, r, x, g)
 		if err != nil {
 			return o, err
 		}
@@ -53,23 +53,30 @@ func (i *installer) openIndexes(r *catalog.Table, o opened) (opened, error) {
 			next.followers = index.Start(index.Options{Key: r.Table.Key, Sources: o.shards, Log: i.log, Now: i.now})
 			i.followers[r.Table.ID] = next.followers
 		}
-		next.followers.Add(*is)
-		next.globals[x.ID] = is
+		next.followers.Add(is)
+		next.globals[x.ID] = &is
 	}
 	return next, nil
 }
 
 // openIndex opens the shards of a global index.
-func (i *installer) openIndex(r *catalog.Table, x item.Index, g *catalog.GlobalIndex) (*index.Index, error) {
-	shards, err := i.openAll(catalog.Descriptors(g.Space, g.Shards), shard.Schema{Key: r.Table.Key, Of: &x})
-	if err != nil {
-		return nil, err
+func openIndex(
+	disk *shard.Store, r *catalog.Table, x item.Index, g *catalog.GlobalIndex,
+) (index.Index, error) {
+	is, err := openPlaced(disk, g.Space, g.Shards, shard.Schema{Key: r.Table.Key, Of: &x})
+	is.Index = x
+	return is, err
+}
+
+// openPlaced opens shards, with the first hash of each.
+func openPlaced(
+	disk *shard.Store, space holdfast.SpaceID, parts []catalog.Shard, schema shard.Schema,
+) (is index.Index, err error) {
+	is.Shards, err = openAll(disk, catalog.Descriptors(space, parts), schema)
+	for i := range parts {
+		is.Starts = append(is.Starts, parts[i].FirstHash())
 	}
-	is := &index.Index{Index: x, Shards: shards}
-	for at := range g.Shards {
-		is.Starts = append(is.Starts, g.Shards[at].FirstHash())
-	}
-	return is, nil
+	return is, err
 }
 
 // stopFollowers ends what follows a table. The catalog is locked.

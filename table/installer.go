@@ -88,7 +88,7 @@ func (i *installer) takeOverBackups() error {
 			continue // its shards are removed, and copied again
 		}
 		schema := shard.Schema{Key: b.Backup.Table.Key}
-		if _, err := i.openAll(catalog.Descriptors(b.Space, b.Shards), schema); err != nil {
+		if _, err := openAll(i.disk, catalog.Descriptors(b.Space, b.Shards), schema); err != nil {
 			return err
 		}
 	}
@@ -97,7 +97,7 @@ func (i *installer) takeOverBackups() error {
 
 // openLogs opens those of a table's shards that streams alone are read from.
 func (i *installer) openLogs(id string, shards []shard.Descriptor, key item.KeySchema) error {
-	open, err := i.openAll(shards, shard.Schema{Key: key})
+	open, err := openAll(i.disk, shards, shard.Schema{Key: key})
 	if err == nil && len(open) > 0 {
 		i.logs[id] = open
 	}
@@ -111,10 +111,11 @@ func (i *installer) stopAll() {
 	}
 }
 
-func (i *installer) openAll(of []shard.Descriptor, schema shard.Schema) ([]*shard.Shard, error) {
+// openAll opens shards, all at the same time.
+func openAll(disk *shard.Store, of []shard.Descriptor, schema shard.Schema) ([]*shard.Shard, error) {
 	shards := make([]*shard.Shard, len(of))
 	err := concurrently(len(of), func(at int) (err error) {
-		shards[at], err = i.disk.Open(of[at], schema)
+		shards[at], err = disk.Open(of[at], schema)
 		return err
 	})
 	if err != nil {
@@ -341,7 +342,7 @@ func (i *installer) sourceOf(c *catalog.Copying) (s source, err error) {
 	}
 	b := is.Backups[c.Backup]
 	s.shards = b.Shards
-	s.open, err = i.openAll(catalog.Descriptors(b.Space, b.Shards), shard.Schema{Key: b.Backup.Table.Key})
+	s.open, err = openAll(i.disk, catalog.Descriptors(b.Space, b.Shards), shard.Schema{Key: b.Backup.Table.Key})
 	return s, err
 }
 

@@ -31,7 +31,7 @@ func (i *installer) openLedger(ctx context.Context, now time.Time, log *slog.Log
 	if err != nil {
 		return nil, err
 	}
-	shards, err := i.openAll(catalog.Descriptors(r.Space, r.Shards), shard.LedgerSchema())
+	shards, err := openAll(i.disk, catalog.Descriptors(r.Space, r.Shards), shard.LedgerSchema())
 	if err != nil {
 		return nil, err
 	}
