@@ -82,7 +82,7 @@ func (s *source) mark() {
 	for _, l := range s.links {
 		_ = l.mark(0)
 	}
-	s.release()
+	s.reader.Release(s.applied())
 	s.discard()
 }
 
