@@ -132,10 +132,7 @@ func openAsIs(t *testing.T, s *Store, id holdfast.ShardID) *Shard {
 	if err := is.load(); err != nil {
 		t.Fatal(err)
 	}
-	schema := testSchema()
-	if id == ledgerShard {
-		schema = LedgerSchema()
-	}
+	schema := schemaOf(id)
 	if now := is.schema.Load(); now.version > 0 {
 		schema = now.Schema
 	}

@@ -123,13 +123,17 @@ func useLedger(t testing.TB, s *Store) *Ledger {
 	return s.UseLedger(sh)
 }
 
+// schemaOf returns the schema of a shard of tests.
+func schemaOf(id holdfast.ShardID) Schema {
+	if id == ledgerShard {
+		return LedgerSchema()
+	}
+	return testSchema()
+}
+
 func openShard(t testing.TB, s *Store, id holdfast.ShardID) *Shard {
 	t.Helper()
-	schema := testSchema()
-	if id == ledgerShard {
-		schema = LedgerSchema()
-	}
-	sh, err := s.Open(whole(id), schema)
+	sh, err := s.Open(whole(id), schemaOf(id))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +151,7 @@ func checkStore(t testing.TB, o Options, ids ...holdfast.ShardID) Checked {
 	checked, err := Check(bg, o, func(*Store) (map[holdfast.ShardID]Schema, error) {
 		all := map[holdfast.ShardID]Schema{}
 		for _, id := range ids {
-			all[id] = testSchema()
+			all[id] = schemaOf(id)
 		}
 		return all, nil
 	}, nil, func(f Fault) { t.Errorf("shard %d: %s: %s", f.Shard, f.Kind, f.Text) })

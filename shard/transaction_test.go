@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -468,4 +469,59 @@ func TestDecisionsOutliveLocks(t *testing.T) {
 	if got, err := second.Get(bg, keyOf(t, thing("b", 1))); err != nil || got == nil {
 		t.Errorf("got %v, %v; want what was committed", got, err)
 	}
+}
+
+// The ledger keeps the change of its newest transaction only, however young the others are, while
+// the shards keep theirs for as long as asked. After a start it goes on, and its tokens are known.
+func TestLedgerKeepsNoLog(t *testing.T) {
+	clock := newClock()
+	o := memOptions(vfs.NewMem())
+	o.Now, o.LogAge = clock.read, time.Hour
+	var s *Store
+	var shards []*Shard
+	open := func() {
+		s = openStore(t, o)
+		shards = []*Shard{openShard(t, s, 1), openShard(t, s, 2)}
+	}
+	open()
+	for n := range 40 {
+		clock.advance(time.Second)
+		c := Commit{Token: fmt.Sprintf("token%03d", n), Digest: []byte("digest")}
+		for _, sh := range shards {
+			c.Writes = append(c.Writes, put(t, sh, thing("a", n)))
+		}
+		if _, err := s.Commit(bg, c); err != nil {
+			t.Fatal(err)
+		}
+		if n%5 == 0 {
+			if err := s.Trim(bg); err != nil {
+				t.Fatal(err)
+			}
+			kept, _, err := s.ledger.shard.Changes(holdfast.Position{}, Limit{Changes: 100})
+			if err != nil || len(kept) != 1 || !strings.Contains(fmt.Sprint(kept[0].After), c.Token) {
+				t.Fatalf("after %d transactions: got the changes %v, %v; want that of %s", n+1, kept, err, c.Token)
+			}
+			if is := s.ledger.shard.Counts(); is.Items != int64(n+1) {
+				t.Fatalf("got %d decisions; want %d", is.Items, n+1)
+			}
+		}
+		if n == 22 {
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			open()
+		}
+	}
+	for _, sh := range shards {
+		if changes, _, err := sh.Changes(holdfast.Position{}, Limit{Changes: 100}); err != nil || len(changes) != 40 {
+			t.Errorf("shard %d: got %d changes, %v; want 40", sh.id, len(changes), err)
+		}
+	}
+	if _, err := s.Commit(bg, Commit{Token: "token000", Digest: []byte("digest")}); err != ErrCommitted {
+		t.Errorf("a token whose change was trimmed: got %v; want ErrCommitted", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	checkStore(t, o, 1, 2, ledgerShard)
 }

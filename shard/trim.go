@@ -12,7 +12,9 @@ import (
 
 // Trim removes the changes that are older than Options.LogAge from the logs of all open shards, and
 // then, if all logs together have more than Options.LogBytes, the oldest changes. Each shard keeps
-// its newest transaction, and the changes that a follower hasn't applied.
+// its newest transaction, and the changes that a follower hasn't applied. The ledger keeps its newest
+// transaction only: nothing reads its changes, and neither its age nor its size is that of a stream
+// or of what a restore needs.
 func (s *Store) Trim(ctx context.Context) error {
 	if err := s.gate.enter(); err != nil {
 		return err
@@ -120,6 +122,9 @@ func (sh *Shard) trimTo(ctx context.Context, nanos int64) (*staged, error) {
 	defer sh.schemas.RUnlock()
 	if sh.isDropped() {
 		return nil, nil
+	}
+	if l := sh.store.ledger; l != nil && l.shard == sh {
+		nanos = math.MaxInt64
 	}
 	to, err := sh.history.trimmedTo(nanos, floor(sh))
 	if err != nil {
