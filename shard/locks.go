@@ -124,7 +124,10 @@ func errLock() error {
 //  3. a reader that begins now finds held above 0, reads item, lock and decision in one view, and
 //     returns what the lock says;
 //  4. readers can see what the resolve entry makes of the items;
-//  5. held is lowered.
+//  5. the transaction is forgotten, and held is lowered.
+//
+// A cursor reads no locks: it first waits until what is locked in its span is resolved. So a
+// transaction is not forgotten when its resolve entry is applied, which is before step 4.
 type locks struct {
 	engine *engine
 	keys   keys // the shard's
@@ -170,15 +173,16 @@ func (l *locks) add(p *prepared) {
 	}
 }
 
-// remove forgets what a transaction has locked, but for held.
+// remove forgets what a transaction has locked, when readers can see what became of it.
 func (l *locks) remove(id txnID) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	p := l.byID[id]
 	delete(l.byID, id)
 	for _, key := range p.keys {
 		delete(l.byKey, string(key))
 	}
+	l.mu.Unlock()
+	l.held.Add(-1)
 }
 
 // of returns what a transaction has locked, or nil.

@@ -94,8 +94,8 @@ func (r *resolve) apply(e *entry, b *pebble.Batch) error {
 	return e.applyEffects(b, r.at)
 }
 
-// install implements body. The count of what is held is lowered by visible.
-func (r *resolve) install(e *entry) { e.shard.locks.remove(r.id) }
+// install implements body. What was locked is forgotten by visible.
+func (r *resolve) install(*entry) {}
 
 // visible is called when readers can see what became of the locks.
-func (r *resolve) visible(e *entry) { e.shard.locks.held.Add(-1) }
+func (r *resolve) visible(e *entry) { e.shard.locks.remove(r.id) }

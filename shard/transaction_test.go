@@ -444,6 +444,49 @@ func TestTransactionsAreSeenWhole(t *testing.T) {
 	}
 }
 
+// A slowLog calls back when it has applied entries, before readers can see them.
+type slowLog struct {
+	*singleLog
+	applied func(entries []*entry)
+}
+
+// propose implements entryLog.
+func (l *slowLog) propose(b *pebble.Batch, entries []*entry) error {
+	lockAll(entries)
+	defer unlockAll(entries)
+	if err := l.apply(b, entries); err != nil {
+		return err
+	}
+	l.applied(entries)
+	return l.engine.submit(b)
+}
+
+// A cursor that begins while a resolve entry is applied, but can't be seen yet, waits for it: the
+// decision can be seen, by others too, and so may the items of other shards.
+func TestCursorsWaitForWhatIsApplied(t *testing.T) {
+	s := openStore(t, memOptions(vfs.NewMem()))
+	a, b := openShard(t, s, 1), openShard(t, s, 2)
+	resolved := 0
+	s.entries = &slowLog{s.entries.(*singleLog), func(entries []*entry) {
+		if entries[0].kind() != entryResolve {
+			return
+		}
+		resolved++
+		if waits := entries[0].shard.locks.in(item.Range{}); len(waits) != 1 {
+			t.Errorf("got %d transactions that a cursor waits for; want the one that is being resolved", len(waits))
+		}
+	}}
+	commitAll(t, s, put(t, a, thing("a", 1)), put(t, b, thing("b", 1)))
+	if resolved != 1 {
+		t.Errorf("got %d resolve entries that somebody waits for; want the last", resolved)
+	}
+	for _, sh := range []*Shard{a, b} {
+		if waits := sh.locks.in(item.Range{}); len(waits) > 0 || sh.locks.held.Load() != 0 {
+			t.Errorf("shard %d: got %d transactions left; want none", sh.id, len(waits))
+		}
+	}
+}
+
 // A decision is removed when it has expired, but not while locks of its transaction are left.
 func TestDecisionsOutliveLocks(t *testing.T) {
 	clock := newClock()
