@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"bytes"
 	"encoding/binary"
 	"slices"
 
@@ -56,12 +57,13 @@ func Even(n int) []Range {
 	return all
 }
 
-// Ranges returns the ranges of shards.
+// Ranges returns the ranges of shards, in the order of their keys.
 func Ranges(shards []Shard) []Range {
 	all := make([]Range, len(shards))
 	for i := range shards {
 		all[i] = shards[i].Range
 	}
+	slices.SortFunc(all, func(a, b Range) int { return bytes.Compare(a.From, b.From) })
 	return all
 }
 
@@ -71,6 +73,3 @@ func (r *Range) FirstHash() uint64 {
 	copy(hash[:], r.From)
 	return binary.BigEndian.Uint64(hash[:])
 }
-
-// Equal reports whether two ranges have the same keys.
-func (r *Range) Equal(o Range) bool { return slices.Equal(r.From, o.From) && slices.Equal(r.To, o.To) }

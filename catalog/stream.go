@@ -19,12 +19,12 @@ type Stream struct {
 	View    View
 	Created time.Time
 	Ended   time.Time // zero: it hasn't ended
-	// First has the position where each shard of the stream begins: in one that was there when the
-	// stream began, the end of its log at that time; in one that has taken over the range of others
-	// since, the beginning of its log.
+	// First has where the stream begins in each shard that the table had then: the end of its log. In
+	// a shard that has taken over the range of others since, which its descriptor says, the stream
+	// begins with its log.
 	First map[holdfast.ShardID]holdfast.Position
-	// Last has the position where each shard of the stream ends that does: since the stream has ended,
-	// or since others have taken over the shard's range.
+	// Last has where the stream ends in each shard that the table had then; nil: it hasn't ended. In
+	// a shard whose range others had taken over before, it ends with its log.
 	Last map[holdfast.ShardID]holdfast.Position
 }
 

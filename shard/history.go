@@ -212,6 +212,29 @@ func (h *history) newestAt(it *pebble.Iterator, index uint64) (p holdfast.Positi
 	return p, t, true, nil
 }
 
+// newest returns the tally of the newest change that is kept; zero if there is none.
+func (h *history) newest() (t tally, err error) {
+	it, err := h.iter(h.engine.db, holdfast.Position{}, holdfast.Position{})
+	if err != nil {
+		return tally{}, err
+	}
+	defer it.Close()
+	if !it.Last() {
+		return tally{}, h.engine.fault("opening a shard", it.Error())
+	}
+	p, c, err := h.changeAt(it)
+	if err != nil {
+		return tally{}, err
+	}
+	if t, err = decodeTally(c.tally); err == nil && t.applied != p.Index {
+		err = errLog()
+	}
+	if err != nil {
+		return tally{}, h.engine.damaged(h.keys.shard, it.Key(), err)
+	}
+	return t, nil
+}
+
 // lastBefore returns the index of the newest transaction of [from, end) whose tally's time, which
 // never falls, is before nanos; !ok if there is none. It bisects, and looks at each step for the
 // newest transaction at or before the middle.

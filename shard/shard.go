@@ -140,33 +140,11 @@ func (sh *Shard) load() error {
 		}
 		sh.schema.Store(is)
 	}
-	return sh.loadNewest()
-}
-
-func (sh *Shard) loadNewest() error {
-	it, err := sh.history.iter(sh.engine.db, holdfast.Position{}, holdfast.Position{})
-	if err != nil {
-		return err
-	}
-	defer it.Close()
-	if !it.Last() {
-		return sh.engine.fault("opening a shard", it.Error())
-	}
-	p, c, err := sh.history.changeAt(it)
-	if err != nil {
-		return err
-	}
-	newest, err := decodeTally(c.tally)
-	if err == nil && newest.applied != p.Index {
-		err = errLog()
-	}
-	if err != nil {
-		return sh.engine.damaged(sh.id, it.Key(), err)
-	}
-	if newest.applied > sh.tally.applied {
+	newest, err := sh.history.newest()
+	if err == nil && newest.applied > sh.tally.applied {
 		sh.tally = newest
 	}
-	return nil
+	return err
 }
 
 // Drop removes all keys of a shard, its log too. Later commits and reads of it get Closed. Drop may
@@ -208,6 +186,9 @@ func (sh *Shard) isDropped() bool {
 
 // ID returns the shard's ID.
 func (sh *Shard) ID() holdfast.ShardID { return sh.id }
+
+// Descriptor returns what the shard is. The caller must not change what its fields refer to.
+func (sh *Shard) Descriptor() Descriptor { return sh.is }
 
 // Get returns the item at a key, or nil, when it is on disk.
 func (sh *Shard) Get(ctx context.Context, key item.Key) (item.Item, error) {

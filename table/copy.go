@@ -43,11 +43,11 @@ func (w *worker) copyShards(
 		return sum, err
 	}
 	for _, sh := range to {
-		from, err := source.of(sh.Range)
+		d := sh.Descriptor(space)
+		from, err := source.of(&d)
 		if err != nil {
 			return sum, err
 		}
-		d := sh.Descriptor(space)
 		if err := w.disk.Drop(d); err != nil {
 			return sum, err
 		}

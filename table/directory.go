@@ -2,6 +2,7 @@ package table
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"sort"
 	"sync/atomic"
@@ -9,6 +10,7 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
+	"holdfast/shard"
 )
 
 // A directory is the set of tables as requests see them. Reading it takes no lock: a change makes a
@@ -20,10 +22,18 @@ type directory struct {
 	now      func() time.Time
 }
 
-// A tableSet is a snapshot of all tables. It is immutable.
+// A tableSet is a snapshot of all tables, and of the removed ones whose streams are kept. It is
+// immutable.
 type tableSet struct {
-	byName map[string]*live
-	names  []string // sorted
+	byName  map[string]*live
+	names   []string            // sorted
+	retired map[string]*retired // by ID of the table
+}
+
+// A retired is a removed table whose streams are kept.
+type retired struct {
+	record *catalog.Removed
+	logs   []*shard.Shard // of its shards
 }
 
 func (d *directory) init(throttle bool, now func() time.Time) {
@@ -46,6 +56,15 @@ func (d *directory) serving(name string) (*live, error) {
 
 // all returns the tables by name. The caller must not change the map.
 func (d *directory) all() map[string]*live { return d.set.Load().byName }
+
+// logsOf returns the shards that the streams of a removed table are read from; none if it has no
+// streams.
+func (d *directory) logsOf(id string) []*shard.Shard {
+	if r := d.set.Load().retired[id]; r != nil {
+		return r.logs
+	}
+	return nil
+}
 
 // list returns up to limit names, sorted, that come after a name. more reports whether there are
 // others.
@@ -87,7 +106,7 @@ func (d *directory) view(r *catalog.Table, o opened) *live {
 
 func (d *directory) replace(t *live) {
 	old := d.set.Load()
-	set := &tableSet{byName: make(map[string]*live, len(old.byName)+1), names: old.names}
+	set := &tableSet{byName: make(map[string]*live, len(old.byName)+1), names: old.names, retired: old.retired}
 	for name, other := range old.byName {
 		set.byName[name] = other
 	}
@@ -98,10 +117,16 @@ func (d *directory) replace(t *live) {
 	d.set.Store(set)
 }
 
-// withdraw hides a table from requests. The catalog is locked.
-func (d *directory) withdraw(name string) {
+// withdraw hides a table from requests, but for the streams that are left of it. The catalog is
+// locked.
+func (d *directory) withdraw(name string, rest *catalog.Removed) {
 	old := d.set.Load()
-	set := &tableSet{byName: make(map[string]*live, len(old.byName)), names: slices.Clone(old.names)}
+	set := &tableSet{
+		byName: make(map[string]*live, len(old.byName)), names: slices.Clone(old.names), retired: old.retired,
+	}
+	if t := old.byName[name]; len(rest.Streams) > 0 {
+		set.retired = with(old.retired, &retired{rest, slices.Concat(t.shards, t.closed)})
+	}
 	for other, t := range old.byName {
 		if other != name {
 			set.byName[other] = t
@@ -109,6 +134,31 @@ func (d *directory) withdraw(name string) {
 	}
 	set.names = slices.DeleteFunc(set.names, func(other string) bool { return other == name })
 	d.set.Store(set)
+}
+
+// retire has requests find the streams of a removed table. The catalog is locked.
+func (d *directory) retire(r *catalog.Removed, logs []*shard.Shard) {
+	set := *d.set.Load()
+	set.retired = with(set.retired, &retired{r, logs})
+	d.set.Store(&set)
+}
+
+// with returns the removed tables with another one.
+func with(all map[string]*retired, r *retired) map[string]*retired {
+	next := maps.Clone(all)
+	if next == nil {
+		next = map[string]*retired{}
+	}
+	next[r.record.ID] = r
+	return next
+}
+
+// forget hides the streams of a removed table. The catalog is locked.
+func (d *directory) forget(id string) {
+	set := *d.set.Load()
+	set.retired = maps.Clone(set.retired)
+	delete(set.retired, id)
+	d.set.Store(&set)
 }
 
 // outlived returns err, or the error of a missing table if the table's shards are closed because it

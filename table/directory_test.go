@@ -27,7 +27,7 @@ func TestDirectory(t *testing.T) {
 		had, names := maps.Clone(before.byName), slices.Clone(before.names)
 		name := fmt.Sprint("table", rng.IntN(12))
 		if rng.IntN(3) == 0 {
-			d.withdraw(name)
+			d.withdraw(name, &catalog.Removed{})
 			delete(want, name)
 		} else {
 			r := &catalog.Table{Table: catalog.Description{Definition: catalog.Definition{Name: name}}}

@@ -33,7 +33,7 @@ func (w *worker) clearRemoved(ctx context.Context, gone *catalog.Removed) error 
 	if err := w.dropIndexes(gone); err != nil {
 		return err
 	}
-	for _, sh := range w.installer.streamsOf(gone) {
+	for _, sh := range w.tables.logsOf(gone.ID) {
 		if err := sh.SetSchema(shard.Schema{Key: gone.Key}); err != nil {
 			return err
 		}

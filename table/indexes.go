@@ -15,6 +15,7 @@ import (
 // Opened is the shards of a table and of its global indexes, and what keeps the indexes up to date.
 type opened struct {
 	shards    []*shard.Shard          // none while the table is being restored
+	closed    []*shard.Shard          // whose ranges others have taken over: streams alone are read from them
 	globals   map[uint32]*index.Index // by ID
 	followers *index.Followers        // nil: there are no global indexes, or no shards
 }
@@ -29,13 +30,18 @@ func (i *installer) open(r *catalog.Table) (opened, error) {
 	if err != nil {
 		return opened{}, err
 	}
-	return i.openIndexes(r, opened{shards: shards})
+	closed, err := openAll(i.disk, catalog.Descriptors(r.Space, r.Closed), shard.Schema{Key: r.Table.Key})
+	if err != nil {
+		return opened{}, err
+	}
+	return i.openIndexes(r, opened{shards: shards, closed: closed})
 }
 
 // openIndexes opens the shards of the global indexes that o lacks, and has them follow the table.
 // The catalog is locked.
 func (i *installer) openIndexes(r *catalog.Table, o opened) (opened, error) {
-	next := opened{shards: o.shards, globals: make(map[uint32]*index.Index, len(r.Global)), followers: o.followers}
+	next := o
+	next.globals = make(map[uint32]*index.Index, len(r.Global))
 	for _, x := range r.Entries() {
 		g := r.Placed(x.ID)
 		if g == nil {

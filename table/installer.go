@@ -1,16 +1,15 @@
 package table
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
 	"holdfast"
 	"holdfast/catalog"
 	"holdfast/index"
-	"holdfast/item"
 	"holdfast/shard"
 )
 
@@ -25,7 +24,6 @@ type installer struct {
 	woken   chan struct{} // of capacity one; full: there may be work for the worker
 
 	// The catalog's lock guards what follows.
-	logs      map[string][]*shard.Shard   // by ID of a table: of its shards, those that streams alone are read from
 	followers map[string]*index.Followers // by ID of the table, of those with global indexes
 	closed    bool                        // changes are refused
 }
@@ -35,7 +33,7 @@ func newInstaller(
 ) *installer {
 	return &installer{
 		disk: disk, catalog: c, log: log, now: now, tables: tables, woken: make(chan struct{}, 1),
-		logs: map[string][]*shard.Shard{}, followers: map[string]*index.Followers{},
+		followers: map[string]*index.Followers{},
 	}
 }
 
@@ -58,20 +56,19 @@ func (i *installer) load(ctx context.Context) (err error) {
 			return err
 		}
 		i.tables.publish(r, o, 0)
-		if err := i.openLogs(r.Table.ID, catalog.Descriptors(r.Space, r.Closed), r.Table.Key); err != nil {
-			return err
-		}
 		if err := i.takeOverIndexes(ctx, r, o); err != nil {
 			return err
 		}
 	}
-	for id, r := range is.Removed {
+	for _, r := range is.Removed {
 		if len(r.Streams) == 0 {
 			continue
 		}
-		if err := i.openLogs(id, catalog.Descriptors(r.Space, r.Shards), r.Key); err != nil {
+		logs, err := openAll(i.disk, catalog.Descriptors(r.Space, r.Shards), shard.Schema{Key: r.Key})
+		if err != nil {
 			return err
 		}
+		i.tables.retire(r, logs)
 	}
 	return i.takeOverBackups()
 }
@@ -93,15 +90,6 @@ func (i *installer) takeOverBackups() error {
 		}
 	}
 	return nil
-}
-
-// openLogs opens those of a table's shards that streams alone are read from.
-func (i *installer) openLogs(id string, shards []shard.Descriptor, key item.KeySchema) error {
-	open, err := openAll(i.disk, shards, shard.Schema{Key: key})
-	if err == nil && len(open) > 0 {
-		i.logs[id] = open
-	}
-	return err
 }
 
 // stopAll ends what follows the tables. The catalog is locked.
@@ -243,10 +231,7 @@ func (i *installer) removeTable(ctx context.Context, r *catalog.Table, rest *cat
 		return err
 	}
 	i.stopFollowers(r.Table.ID)
-	if len(rest.Streams) > 0 {
-		i.logs[rest.ID] = append(i.logs[rest.ID], i.tables.table(r.Table.Name).shards...)
-	}
-	i.tables.withdraw(r.Table.Name)
+	i.tables.withdraw(r.Table.Name, rest)
 	i.wake()
 	return nil
 }
@@ -274,7 +259,7 @@ func (i *installer) forget(ctx context.Context, gone *catalog.Removed) error {
 	defer i.catalog.Unlock()
 	err := i.catalog.Commit(ctx, catalog.Revision{Remove: []catalog.Entry{gone}, Removal: true})
 	if err == nil {
-		delete(i.logs, gone.ID)
+		i.tables.forget(gone.ID)
 	}
 	return err
 }
@@ -316,39 +301,27 @@ func (i *installer) vacant(name string) error {
 
 func errClosed() error { return holdfast.Errorf(holdfast.Closed, "the tables are closed") }
 
-// A source is the shards that others are copied from.
-type source struct {
-	shards []catalog.Shard
-	open   []*shard.Shard // of each of shards
-}
+// A source is the shards that others are copied from, in any order.
+type source []*shard.Shard
 
-// of returns the shard with a range.
-func (s *source) of(r catalog.Range) (*shard.Shard, error) {
-	at := slices.IndexFunc(s.shards, func(sh catalog.Shard) bool { return sh.Range.Equal(r) })
-	if at < 0 {
-		return nil, holdfast.Errorf(holdfast.Corrupt, "a copy has a shard from %x to %x, and its source has none",
-			r.From, r.To)
+// of returns the shard whose range is that of another.
+func (s source) of(d *shard.Descriptor) (*shard.Shard, error) {
+	for _, sh := range s {
+		if is := sh.Descriptor(); bytes.Equal(is.From, d.From) && bytes.Equal(is.To, d.To) {
+			return sh, nil
+		}
 	}
-	return s.open[at], nil
+	return nil, holdfast.Errorf(holdfast.Corrupt, "a copy has a shard from %x to %x, and its source has none",
+		d.From, d.To)
 }
 
 // sourceOf returns the shards that are to be copied.
-func (i *installer) sourceOf(c *catalog.Copying) (s source, err error) {
+func (i *installer) sourceOf(c *catalog.Copying) (source, error) {
 	i.catalog.Lock()
 	defer i.catalog.Unlock()
-	is := i.catalog.Contents()
 	if c.Backup == "" {
-		return source{is.Tables[c.Table].Shards, i.tables.table(c.Table).shards}, nil
+		return i.tables.table(c.Table).shards, nil
 	}
-	b := is.Backups[c.Backup]
-	s.shards = b.Shards
-	s.open, err = openAll(i.disk, catalog.Descriptors(b.Space, b.Shards), shard.Schema{Key: b.Backup.Table.Key})
-	return s, err
-}
-
-// streamsOf returns the shards that the streams of a removed table are read from.
-func (i *installer) streamsOf(gone *catalog.Removed) []*shard.Shard {
-	i.catalog.Lock()
-	defer i.catalog.Unlock()
-	return i.logs[gone.ID]
+	b := i.catalog.Contents().Backups[c.Backup]
+	return openAll(i.disk, catalog.Descriptors(b.Space, b.Shards), shard.Schema{Key: b.Backup.Table.Key})
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -18,14 +17,14 @@ import (
 
 // A memoryLog is the log of a shard in memory. Not all of its positions have a change.
 type memoryLog struct {
-	id      holdfast.ShardID
+	is      shard.Descriptor
 	end     uint64
 	changes []shard.Change
 }
 
-func (l *memoryLog) ID() holdfast.ShardID      { return l.id }
-func (l *memoryLog) Oldest() holdfast.Position { return holdfast.Position{Index: 1} }
-func (l *memoryLog) End() holdfast.Position    { return holdfast.Position{Index: l.end} }
+func (l *memoryLog) Descriptor() shard.Descriptor { return l.is }
+func (l *memoryLog) Oldest() holdfast.Position    { return holdfast.Position{Index: max(1, l.is.Begin)} }
+func (l *memoryLog) End() holdfast.Position       { return holdfast.Position{Index: l.end} }
 
 func (l *memoryLog) Changes(
 	from holdfast.Position, limit shard.Limit,
@@ -65,8 +64,12 @@ func newLineage(t *testing.T, seed uint64) *lineage {
 
 func (l *lineage) newShard(r catalog.Range, parents ...holdfast.ShardID) catalog.Shard {
 	l.nextID++
-	l.logs[l.nextID] = &memoryLog{id: l.nextID, end: 1}
-	return catalog.Shard{ID: l.nextID, Range: r, Parents: parents}
+	sh := catalog.Shard{ID: l.nextID, Range: r, Parents: parents}
+	log := &memoryLog{is: sh.Descriptor(1)}
+	log.is.Begin = 1 + l.rng.Uint64N(5)
+	log.end = log.is.Begin
+	l.logs[l.nextID] = log
+	return sh
 }
 
 func (l *lineage) ends() map[holdfast.ShardID]holdfast.Position {
@@ -93,7 +96,7 @@ func (l *lineage) write() {
 	}
 	log := l.logs[l.record.Shards[at].ID]
 	log.end += uint64(l.rng.IntN(3)) // entries without changes take positions, too
-	c := shard.Change{Tx: holdfast.TxID{Shard: log.id, Index: log.end}, Before: l.items[id], After: it}
+	c := shard.Change{Tx: holdfast.TxID{Shard: log.is.ID, Index: log.end}, Before: l.items[id], After: it}
 	log.changes = append(log.changes, c)
 	log.end += 1 + uint64(l.rng.IntN(2))
 	l.items[id] = it
@@ -119,15 +122,6 @@ func (l *lineage) split() {
 	right := l.newShard(catalog.Range{From: cut, To: parent.To}, parent.ID)
 	r.Closed = append(slices.Clone(r.Closed), parent)
 	r.Shards = slices.Concat(r.Shards[:at], []catalog.Shard{left, right}, r.Shards[at+1:])
-	if r.Table.StreamOn {
-		st := &r.Streams[len(r.Streams)-1]
-		st.First, st.Last = maps.Clone(st.First), maps.Clone(st.Last)
-		if st.Last == nil {
-			st.Last = map[holdfast.ShardID]holdfast.Position{}
-		}
-		st.Last[parent.ID] = l.logs[parent.ID].End()
-		st.First[left.ID], st.First[right.ID] = l.logs[left.ID].End(), l.logs[right.ID].End()
-	}
 	l.record = r
 }
 
@@ -150,7 +144,7 @@ func (l *lineage) stream(st *catalog.Stream) Stream {
 	for _, log := range l.logs {
 		logs = append(logs, log)
 	}
-	return Stream{}.described(st, slices.Concat(l.record.Closed, l.record.Shards), logs)
+	return Stream{}.described(st, logs)
 }
 
 // A consumer reads a stream as its clients do: the children of a shard only when that one has ended.

@@ -15,6 +15,7 @@ import (
 type live struct {
 	opened
 	desc    catalog.Description // without counts
+	streams []catalog.Stream    // some may no longer be readable
 	schema  shard.Schema        // of its shards
 	key     item.IndexKey       // schema.Key, in the form that queries use
 	starts  []uint64            // the first hash of each shard, rising from 0
@@ -40,8 +41,8 @@ type liveIndex struct {
 // throughput.
 func newLive(r *catalog.Table, o opened, now time.Time) *live {
 	t := &live{
-		opened: o, desc: r.Table, schema: r.Schema(), key: r.Table.Key.Index(), since: r.Since, changed: now,
-		entries: r.Entries(), indexes: map[string]liveIndex{},
+		opened: o, desc: r.Table, streams: r.Streams, schema: r.Schema(), key: r.Table.Key.Index(), since: r.Since,
+		changed: now, entries: r.Entries(), indexes: map[string]liveIndex{},
 	}
 	for _, part := range r.Shards {
 		t.starts = append(t.starts, part.FirstHash())

@@ -37,7 +37,7 @@ type StreamShard struct {
 
 // A streamLog is what a stream needs of a shard.
 type streamLog interface {
-	ID() holdfast.ShardID
+	Descriptor() shard.Descriptor
 	Oldest() holdfast.Position
 	End() holdfast.Position
 	Changes(from holdfast.Position, limit shard.Limit) ([]shard.Change, holdfast.Position, error)
@@ -47,39 +47,33 @@ var _ streamLog = (*shard.Shard)(nil)
 
 // Streams returns the streams of a table that can be read, those of removed tables of that name
 // too, the oldest of each table first. The name "" is all tables'.
+//
+// It takes no lock, so readers of streams don't wait for a change of a table, which holds the
+// catalog's while the disk syncs.
 func (s *Store) Streams(table string) []Stream {
 	var all []Stream
-	add := func(sts []catalog.Stream, of Stream, shards []catalog.Shard, open []*shard.Shard) {
+	add := func(sts []catalog.Stream, of Stream, open ...*shard.Shard) {
 		logs := make([]streamLog, len(open))
 		for i, sh := range open {
 			logs[i] = sh
 		}
 		for _, st := range sts {
 			if st.Readable(s.now()) {
-				all = append(all, of.described(&st, shards, logs))
+				all = append(all, of.described(&st, logs))
 			}
 		}
 	}
-	addTable := func(r *catalog.Table) {
-		name, id := r.Table.Name, r.Table.ID
-		add(r.Streams, Stream{Table: name, TableID: id, Key: r.Table.Key}, slices.Concat(r.Closed, r.Shards),
-			slices.Concat(s.installer.logs[id], s.tables.table(name).shards))
+	set := s.tables.set.Load()
+	for id, gone := range set.retired {
+		if name := gone.record.Name; table == "" || table == name {
+			add(gone.record.Streams, Stream{Table: name, TableID: id, Key: gone.record.Key}, gone.logs...)
+		}
 	}
-	s.catalog.Read(func(c catalog.Contents) {
-		for id, gone := range c.Removed {
-			if gone.Name != "" && (table == "" || table == gone.Name) {
-				add(gone.Streams, Stream{Table: gone.Name, TableID: id, Key: gone.Key}, gone.Shards, s.installer.logs[id])
-			}
+	for name, t := range set.byName {
+		if table == "" || table == name {
+			add(t.streams, Stream{Table: name, TableID: t.desc.ID, Key: t.schema.Key}, slices.Concat(t.closed, t.shards)...)
 		}
-		if r := c.Tables[table]; r != nil {
-			addTable(r)
-		}
-		if table == "" {
-			for _, r := range c.Tables {
-				addTable(r)
-			}
-		}
-	})
+	}
 	slices.SortFunc(all, func(a, b Stream) int {
 		return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(a.Label, b.Label))
 	})
@@ -87,30 +81,46 @@ func (s *Store) Streams(table string) []Stream {
 }
 
 // described returns a stream of the table as requests get it: with its shards by rising ID, so that
-// parents come first.
-func (s Stream) described(st *catalog.Stream, shards []catalog.Shard, logs []streamLog) Stream {
+// parents come first. The catalog knows where the stream begins and ends in the shards that the
+// table had then; the descriptors say which others go on from these, and where.
+func (s Stream) described(st *catalog.Stream, logs []streamLog) Stream {
 	s.Label, s.View, s.On, s.Created = st.Label, st.View, st.Ended.IsZero(), st.Created
-	for _, sh := range shards {
-		first, in := st.First[sh.ID]
-		at := slices.IndexFunc(logs, func(log streamLog) bool { return log.ID() == sh.ID })
-		if !in || at < 0 {
-			continue // it was closed before the stream began, or begins after it ended
-		}
-		part := StreamShard{ID: sh.ID, First: first, log: logs[at]}
-		for _, parent := range sh.Parents {
-			if _, in := st.First[parent]; in {
-				part.Parent = parent
+	logs = slices.Clone(logs)
+	slices.SortFunc(logs, func(a, b streamLog) int { return cmp.Compare(a.Descriptor().ID, b.Descriptor().ID) })
+	for _, log := range logs {
+		d := log.Descriptor()
+		first, in := st.First[d.ID]
+		part := StreamShard{ID: d.ID, First: first, log: log, End: log.End()}
+		for _, id := range d.Parents {
+			parent := s.shard(id)
+			if _, ended := st.Last[id]; parent == nil || ended {
+				continue // that one was closed before the stream began, or after it ended
+			}
+			parent.Closed, parent.Last = true, parent.End
+			part.Parent = id
+			if !in {
+				part.First, in = holdfast.Position{Index: max(d.Begin, 1)}, true
 			}
 		}
-		if part.Last, part.Closed = st.Last[sh.ID]; part.Closed {
+		if !in {
+			continue // it was closed before the stream began, or begins after it ended
+		}
+		if part.Last, part.Closed = st.Last[d.ID]; part.Closed {
 			part.End = part.Last
-		} else {
-			part.End = part.log.End()
 		}
 		s.Shards = append(s.Shards, part)
 	}
-	slices.SortFunc(s.Shards, func(a, b StreamShard) int { return cmp.Compare(a.ID, b.ID) })
 	return s
+}
+
+// shard returns the shard of the stream with that ID, or nil.
+func (s *Stream) shard(id holdfast.ShardID) *StreamShard {
+	for i := range s.Shards {
+		if s.Shards[i].ID == id {
+			return &s.Shards[i]
+		}
+	}
+	return nil
 }
 
 // Children returns the shards that have taken over the range of another.
@@ -155,12 +165,11 @@ func (s *Store) StreamRecords(
 func (s *Stream) records(
 	id holdfast.ShardID, from holdfast.Position, limit shard.Limit,
 ) (changes []shard.Change, next holdfast.Position, end bool, err error) {
-	i := slices.IndexFunc(s.Shards, func(p StreamShard) bool { return p.ID == id })
-	if i < 0 {
+	part := s.shard(id)
+	if part == nil {
 		return nil, from, false, holdfast.Errorf(holdfast.NotFound, "Requested resource not found: Shard: %d of stream %s "+
 			"not found", id, s.Label)
 	}
-	part := &s.Shards[i]
 	if from.Compare(part.First) < 0 {
 		from = part.First
 		if oldest := part.log.Oldest(); from.Compare(oldest) < 0 {
