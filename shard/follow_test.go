@@ -145,32 +145,6 @@ func TestFollow(t *testing.T) {
 	}
 }
 
-// Replicas that have applied the same steps are equal, with crashes in between.
-func TestFollowingReplicasAreEqual(t *testing.T) {
-	for seed := range uint64(4) {
-		rng := rand.New(rand.NewPCG(seed, 22))
-		leader := openStore(t, memOptions(vfs.NewMem()))
-		recorded := &recordedLog{entryLog: leader.entries, sent: map[holdfast.ShardID][]sentEntry{}}
-		leader.entries = recorded
-		sh := openShard(t, leader, 1)
-		f := &followed{items: map[string]item.Item{}, sources: map[holdfast.ShardID]Progress{}}
-		for range 100 {
-			if err := sh.Follow(f.step(t, rng)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		r := &replica{t: t, rng: rng, fs: vfs.NewCrashableMem()}
-		r.open()
-		for int(openShard(t, r.store, 1).Counts().Applied) < len(recorded.sent[1]) {
-			if r.applySome(1, recorded.sent[1]); rng.IntN(3) == 0 {
-				r.crash()
-			}
-		}
-		compareShards(t, leader, r.store, 1)
-		f.compare(t, openShard(t, r.store, 1))
-	}
-}
-
 // A follower gets each change once, in order and in whole transactions, from memory and from the
 // history, and trims keep what it hasn't applied.
 func TestFollower(t *testing.T) {

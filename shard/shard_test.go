@@ -125,8 +125,11 @@ func useLedger(t testing.TB, s *Store) *Ledger {
 
 // schemaOf returns the schema of a shard of tests.
 func schemaOf(id holdfast.ShardID) Schema {
-	if id == ledgerShard {
+	switch id {
+	case ledgerShard:
 		return LedgerSchema()
+	case followingShard:
+		return plainSchema()
 	}
 	return testSchema()
 }
