@@ -16,7 +16,7 @@ import (
 func CheckData(ctx context.Context, dir string, log *slog.Logger, fault func(string)) (summary string, err error) {
 	faults := 0
 	checked, err := shard.Check(ctx, shard.Options{Dir: dir, ReadOnly: true, Log: log}, catalog.Schemas,
-		table.CheckIndexes, func(f shard.Fault) {
+		table.CheckAcross, func(f shard.Fault) {
 			faults++
 			fault(fmt.Sprintf("shard %d: %s: %s", f.Shard, f.Kind, f.Text))
 		})

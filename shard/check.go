@@ -17,13 +17,15 @@ import (
 // A Fault is a defect on disk.
 type Fault struct {
 	Shard holdfast.ShardID // 0: of no shard
-	Kind  string           // "file", "descriptor", "item", "entry", "expiry", "log" or "count"
+	Kind  string           // "file", "descriptor", "item", "entry", "expiry", "log", "lock" or "count"
 	Text  string
 }
 
 // Checked is how much a check has examined.
 type Checked struct {
 	Files, Shards, Items, Entries, Expiries, Changes, Faults int64
+
+	Locks int64 // of transactions that were interrupted, on items
 }
 
 // Check examines a whole store that no process has open, and reports each fault. It checks
@@ -37,6 +39,7 @@ type Checked struct {
 //   - that indexes and the queue of expiring items have the items' entries, and no others;
 //   - that no change of the log is missing, that its tallies' time never falls, and that each change has
 //     its images;
+//   - that no item is locked by a transaction that has changed it;
 //   - that the counts are right.
 //
 // If the directory isn't as it was left, the rest is checked as a recovery would leave it, if one
@@ -167,7 +170,11 @@ func (c *checker) run(schemas func(*Store) (map[holdfast.ShardID]Schema, error))
 
 func (c *checker) fault(id holdfast.ShardID, kind, format string, args ...any) {
 	c.checked.Faults++
-	c.report(Fault{Shard: id, Kind: kind, Text: fmt.Sprintf(format, args...)})
+	c.report(faultOf(id, kind, format, args...))
+}
+
+func faultOf(id holdfast.ShardID, kind, format string, args ...any) Fault {
+	return Fault{Shard: id, Kind: kind, Text: fmt.Sprintf(format, args...)}
 }
 
 // gather reports an error as a fault if it is Corrupt, and whether it is.
@@ -231,7 +238,7 @@ func (k *shardCheck) run() error {
 	for i := range k.schema.Indexes {
 		k.found.addIndex(k.schema.Indexes[i].ID)
 	}
-	steps := []func() error{k.checkItems, k.checkEntries, k.checkExpiries, k.checkLog}
+	steps := []func() error{k.checkItems, k.checkEntries, k.checkExpiries, k.checkLog, k.checkLocks}
 	if k.schema.Of != nil {
 		steps = []func() error{k.checkItems} // its entries make no changes
 	}

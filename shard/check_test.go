@@ -1,6 +1,8 @@
 package shard
 
 import (
+	"context"
+	"math"
 	"strings"
 	"testing"
 
@@ -86,6 +88,37 @@ func (d *defective) counts(f func(t *tally)) {
 	next.indexes = append([]indexTally{}, next.indexes...)
 	f(&next)
 	d.set(keysOf(1).meta(metaCounts), next.appendTo(nil))
+}
+
+// A transaction that a test has interrupted.
+var checkedTransaction = txnID{1}
+
+func (d *defective) decisionKey() (name string, key item.Key) {
+	name = decisionName("", checkedTransaction)
+	key, err := decisionKey(name)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return name, key
+}
+
+// lock locks an item, which is to become another.
+func (d *defective) lock(it, after item.Item) {
+	_, key := d.decisionKey()
+	l := lock{id: checkedTransaction, decision: key, shards: []holdfast.ShardID{1},
+		effect: effect{after: after, encoded: item.Append(nil, after)}}
+	d.set(keysOf(1).appendLock(nil, keyOf(d.t, it)), l.appendTo(nil))
+}
+
+// decide commits the transaction at a time.
+func (d *defective) decide(at int64) {
+	name, key := d.decisionKey()
+	is := decision{id: checkedTransaction, committed: true, at: at, shards: []holdfast.ShardID{1}}
+	_, err := d.s.Commit(bg, Commit{Writes: []Write{{Shard: d.s.ledger.shard, Key: key,
+		Change: func(item.Item) (item.Item, error) { return is.item(name), nil }}}})
+	if err != nil {
+		d.t.Fatal(err)
+	}
 }
 
 // Check reports each kind of defect, by its kind and in words, and nothing in a store without one.
@@ -184,6 +217,20 @@ func TestCheckFindsEachDefect(t *testing.T) {
 			func(d *defective) {
 				d.change(holdfast.Position{Index: 2}, func(c *change) { c.tally = c.tally[:8] + "\xff" + c.tally[9:] })
 			}, "count", "bytes of log are counted"},
+		{"an item is locked as it is", func(d *defective) { d.lock(checkedKept, checkedKept) }, "lock",
+			"which has changed it already"},
+		{"an item that is gone is locked to be removed", func(d *defective) { d.lock(checkedGone, nil) }, "lock",
+			"which has changed it already"},
+		{"an item is locked by a transaction that is interrupted", func(d *defective) { d.lock(checkedKept, checkedChanged) },
+			"", ""},
+		{"an item has changed since what locks it was committed", func(d *defective) {
+			d.lock(checkedKept, checkedChanged)
+			d.decide(0)
+		}, "lock", "was changed after that was committed"},
+		{"a committed transaction is interrupted", func(d *defective) {
+			d.lock(checkedKept, checkedChanged)
+			d.decide(math.MaxInt64)
+		}, "", ""},
 		{"more items are counted", func(d *defective) { d.counts(func(t *tally) { t.items++ }) }, "count",
 			"3 items of"},
 		{"fewer bytes are counted", func(d *defective) { d.counts(func(t *tally) { t.bytes-- }) }, "count",
@@ -239,7 +286,9 @@ func faultsOf(t *testing.T, fs vfs.FS) (faults []Fault) {
 	t.Helper()
 	checked, err := Check(bg, memOptions(fs), func(*Store) (map[holdfast.ShardID]Schema, error) {
 		return map[holdfast.ShardID]Schema{1: testSchema()}, nil
-	}, nil, func(f Fault) { faults = append(faults, f) })
+	}, func(ctx context.Context, s *Store, report func(Fault)) error {
+		return useLedger(t, s).Check(ctx, report)
+	}, func(f Fault) { faults = append(faults, f) })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,11 +1,13 @@
 package shard
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"holdfast"
@@ -156,6 +158,101 @@ func wantLocked(t *testing.T, never, again *Shard, open map[txnID]*prepare) {
 					t.Errorf("key %d of %v: got %x; want %x, locked", i, id, key, p.effects[i].key)
 				}
 			}
+		}
+	}
+}
+
+// wantNoLocks ends the test if anything is locked in an open shard, in memory or on disk. When all
+// commits have ended, nothing is. A test looks at once: with a lock that is left, others may wait for
+// ever.
+func wantNoLocks(t *testing.T, s *Store) {
+	t.Helper()
+	for _, sh := range s.opened() {
+		lower, upper := sh.keys.locks()
+		onDisk := keysIn(t, s, pebble.KeyRange{Start: lower, End: upper})
+		held, byID, byKey := sh.locks.held.Load(), len(sh.locks.byID), len(sh.locks.byKey)
+		if held != 0 || byID != 0 || byKey != 0 || len(onDisk) != 0 {
+			t.Fatalf("shard %d: got %d transactions held, %d known with %d items, %d locks on disk; want none left",
+				sh.id, held, byID, byKey, len(onDisk))
+		}
+	}
+}
+
+// A transaction that has ended has left no lock in any of its shards, whether it changed all of them,
+// removed items, had a token, changed nothing, or failed.
+func TestTransactionsLeaveNoLocks(t *testing.T) {
+	s := openStore(t, memOptions(vfs.NewMem()))
+	var shards []*Shard
+	for id := holdfast.ShardID(1); id <= 3; id++ {
+		shards = append(shards, openShard(t, s, id))
+	}
+	refused := errors.New("refused")
+	for n, c := range []struct {
+		token string
+		parts int
+		after func(v int) (item.Item, error)
+		err   error
+	}{
+		{"", 3, func(v int) (item.Item, error) { return thing("a", 1, "v", v), nil }, nil},
+		{"token", 2, func(v int) (item.Item, error) { return thing("a", 1, "v", v), nil }, nil},
+		{"token", 3, func(v int) (item.Item, error) { return thing("a", 1, "v", v), nil }, ErrCommitted},
+		{"", 3, func(int) (item.Item, error) { return thing("a", 1, "v", 9), nil }, nil},
+		{"", 3, func(int) (item.Item, error) { return thing("a", 1, "v", 9), nil }, nil}, // as they are
+		{"", 3, func(int) (item.Item, error) { return nil, refused }, refused},
+		{"another", 3, func(int) (item.Item, error) { return nil, nil }, nil},
+		{"alone", 1, func(v int) (item.Item, error) { return thing("a", 1, "v", v), nil }, nil},
+	} {
+		w := Commit{Token: c.token, Digest: []byte("digest")}
+		for v, sh := range shards[:c.parts] {
+			w.Writes = append(w.Writes, Write{Shard: sh, Key: keyOf(t, thing("a", 1)),
+				Change: func(item.Item) (item.Item, error) { return c.after(10*n + v) }})
+		}
+		if _, err := s.Commit(bg, w); err != c.err {
+			t.Fatalf("commit %d: got %v; want %v", n, err, c.err)
+		}
+		wantNoLocks(t, s)
+	}
+}
+
+// A slowLog calls back when it has applied entries, before readers can see them.
+type slowLog struct {
+	*singleLog
+	applied func(entries []*entry)
+}
+
+// propose implements entryLog.
+func (l *slowLog) propose(b *pebble.Batch, entries []*entry) error {
+	lockAll(entries)
+	defer unlockAll(entries)
+	if err := l.apply(b, entries); err != nil {
+		return err
+	}
+	l.applied(entries)
+	return l.engine.submit(b)
+}
+
+// A cursor that begins while a resolve entry is applied, but can't be seen yet, waits for it: the
+// decision can be seen, by others too, and so may the items of other shards.
+func TestCursorsWaitForWhatIsApplied(t *testing.T) {
+	s := openStore(t, memOptions(vfs.NewMem()))
+	a, b := openShard(t, s, 1), openShard(t, s, 2)
+	resolved := 0
+	s.entries = &slowLog{s.entries.(*singleLog), func(entries []*entry) {
+		if entries[0].kind() != entryResolve {
+			return
+		}
+		resolved++
+		if waits := entries[0].shard.locks.in(item.Range{}); len(waits) != 1 {
+			t.Errorf("got %d transactions that a cursor waits for; want the one that is being resolved", len(waits))
+		}
+	}}
+	commitAll(t, s, put(t, a, thing("a", 1)), put(t, b, thing("b", 1)))
+	if resolved != 1 {
+		t.Errorf("got %d resolve entries that somebody waits for; want the last", resolved)
+	}
+	for _, sh := range []*Shard{a, b} {
+		if waits := sh.locks.in(item.Range{}); len(waits) > 0 || sh.locks.held.Load() != 0 {
+			t.Errorf("shard %d: got %d transactions left; want none", sh.id, len(waits))
 		}
 	}
 }

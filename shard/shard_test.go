@@ -148,7 +148,8 @@ func memShard(t testing.TB) (*Store, *Shard) {
 	return s, openShard(t, s, 1)
 }
 
-// checkStore checks a store that is closed, and fails the test for each fault.
+// checkStore checks a store that is closed, and fails the test for each fault, and for locks: there
+// must be none when all commits have ended.
 func checkStore(t testing.TB, o Options, ids ...holdfast.ShardID) Checked {
 	t.Helper()
 	checked, err := Check(bg, o, func(*Store) (map[holdfast.ShardID]Schema, error) {
@@ -160,6 +161,9 @@ func checkStore(t testing.TB, o Options, ids ...holdfast.ShardID) Checked {
 	}, nil, func(f Fault) { t.Errorf("shard %d: %s: %s", f.Shard, f.Kind, f.Text) })
 	if err != nil {
 		t.Fatal(err)
+	}
+	if checked.Locks > 0 {
+		t.Errorf("got locks of transactions on %d items; want none", checked.Locks)
 	}
 	return checked
 }

@@ -248,6 +248,7 @@ func TestConcurrentWorkload(t *testing.T) {
 					t.Errorf("seed %d: got nothing of shard %d's log trimmed; want some", seed, sh.id)
 				}
 			}
+			wantNoLocks(t, st.s)
 			if err := st.s.Close(); err != nil {
 				t.Fatal(err)
 			}

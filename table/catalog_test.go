@@ -69,7 +69,7 @@ func (r *rig) check() {
 	r.t.Helper()
 	r.close()
 	_, err := shard.Check(context.Background(), shard.Options{Dir: "data", FS: r.fs, Now: r.time.Now}, catalog.Schemas,
-		CheckIndexes, func(f shard.Fault) {
+		CheckAcross, func(f shard.Fault) {
 			r.t.Errorf("fault: %+v", f)
 		})
 	if err != nil {

@@ -163,7 +163,7 @@ func (d *directory) verify(t *testing.T, fs *vfs.MemFS) {
 			t.Fatal(err)
 		}
 		if _, err := shard.Check(
-			context.Background(), options, catalog.Schemas, table.CheckIndexes, func(f shard.Fault) {
+			context.Background(), options, catalog.Schemas, table.CheckAcross, func(f shard.Fault) {
 				t.Errorf("check: %+v", f)
 			},
 		); err != nil {

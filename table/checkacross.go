@@ -8,9 +8,9 @@ import (
 	"holdfast/shard"
 )
 
-// CheckIndexes compares the global indexes of all tables of a disk that nothing changes with their
-// items, for shard.Check.
-func CheckIndexes(ctx context.Context, disk *shard.Store, report func(shard.Fault)) error {
+// CheckAcross compares the global indexes of all tables of a disk that nothing changes with their
+// items, and what transactions have locked with their decisions, for shard.Check.
+func CheckAcross(ctx context.Context, disk *shard.Store, report func(shard.Fault)) error {
 	c, err := catalog.Open(disk)
 	if err != nil {
 		return err
@@ -24,6 +24,13 @@ func CheckIndexes(ctx context.Context, disk *shard.Store, report func(shard.Faul
 		if err := checkIndexes(ctx, disk, r, report); err != nil {
 			return err
 		}
+	}
+	if l := c.Contents().Ledger; l != nil {
+		shards, err := openAll(disk, catalog.Descriptors(l.Space, l.Shards), shard.LedgerSchema())
+		if err != nil {
+			return err
+		}
+		return disk.UseLedger(shards[0]).Check(ctx, report)
 	}
 	return nil
 }
