@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -9,6 +10,25 @@ import (
 	"holdfast"
 	"holdfast/item"
 )
+
+// The entry that makes a shard a copy may have any index, and no entry before it.
+func TestCopyComesFirst(t *testing.T) {
+	s := openPlain(t, memOptions(vfs.NewMem()))
+	sh := newShard(s, whole(9))
+	form := func(by *schema) string {
+		x := &copyBody{source: 1, items: 2, bytes: 3, key: testSchema().Key}
+		return string((&entry{schema: by, at: 5, body: x}).appendTo(nil))
+	}
+	b := s.engine.db.NewIndexedBatch()
+	defer b.Close()
+	if err := sh.Apply(b, form(&schema{}), holdfast.TxID{Shard: 9, Term: 2, Index: 3}); err != nil || sh.tally.items != 2 {
+		t.Fatalf("got %v, %d items; want a copy of 2", err, sh.tally.items)
+	}
+	err := sh.Apply(b, form(sh.schema.Load()), holdfast.TxID{Shard: 9, Term: 2, Index: 4})
+	if !errors.Is(err, holdfast.Invalid) {
+		t.Errorf("got %v; want a second one refused", err)
+	}
+}
 
 // A commit over two shards has one time, even if the clock was set back since the last commit of
 // one of them: a copy as of any time has the whole commit or nothing of it.

@@ -42,7 +42,8 @@ type sequencer struct {
 	applied atomic.Uint64 // the last index that was given; rises with mu held
 	lazy    atomic.Uint64 // the last index that is submitted without a sync; rises with mu held
 	durable watermark     // the last transaction that is on disk, with all before it
-	engine  *engine       // that syncs
+	flush   func() error  // returns when all that was submitted is durable
+	engine  *engine       // whose end is that of all waits
 }
 
 // A watermark is an index that only rises, with the goroutines that wait for it.
@@ -133,12 +134,12 @@ func (q *sequencer) waitDurable(ctx context.Context, index uint64) error {
 	}
 }
 
-// sync puts all transactions that were submitted on disk.
+// sync makes all transactions that were submitted durable.
 func (q *sequencer) sync() error {
 	q.mu.Lock() // until then, the batch of the last one may not have been submitted
 	last := q.applied.Load()
 	q.mu.Unlock()
-	if err := q.engine.sync(); err != nil {
+	if err := q.flush(); err != nil {
 		return err
 	}
 	q.durable.raise(last)

@@ -93,6 +93,7 @@ func beginOpen(s *Store, d *Descriptor, to Schema) (sh *Shard, wait func() error
 func newShard(s *Store, d Descriptor) *Shard {
 	sh := &Shard{store: s, engine: s.engine, id: d.ID, is: d, keys: d.keys(), dropped: make(chan struct{})}
 	sh.sequencer.engine = s.engine
+	sh.sequencer.flush = func() error { return s.entries.flush(sh) }
 	sh.items = items{engine: s.engine, keys: sh.keys, dropped: sh.dropped}
 	sh.locks = locks{engine: s.engine, keys: sh.keys}
 	sh.history = history{

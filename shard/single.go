@@ -24,7 +24,7 @@ type entryLog interface {
 	propose(b *pebble.Batch, entries []*entry) error
 
 	// proposeLazily is propose for entries for which nobody waits: they become durable at the latest
-	// when a later one of their shard does, or when sequencer.waitDurable has to wait for them.
+	// when a later one of their shard does, or with flush. sequencer.lazy says that there are some.
 	proposeLazily(b *pebble.Batch, entries []*entry) error
 
 	// wait returns when the entries that were proposed with b are durable, and all entries of their
@@ -34,6 +34,10 @@ type entryLog interface {
 	// order returns when no entry of any shard that is proposed from now on can become durable
 	// without these, whose propose or proposeLazily has returned.
 	order(entries []*entry) error
+
+	// flush returns when all entries of a shard are durable whose propose or proposeLazily has
+	// returned.
+	flush(sh *Shard) error
 }
 
 // A singleLog is the log of shards that have one replica. It doesn't keep the entries: an entry is
@@ -101,6 +105,9 @@ func (l *singleLog) wait(b *pebble.Batch) error { return l.engine.syncWait(b) }
 
 // order implements entryLog.
 func (l *singleLog) order([]*entry) error { return nil }
+
+// flush implements entryLog.
+func (l *singleLog) flush(*Shard) error { return l.engine.sync() }
 
 // term is the term of all transactions of shards that have one replica.
 const term = 1

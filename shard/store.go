@@ -64,7 +64,7 @@ func newStore(o Options) *Store {
 		closing: make(chan struct{}), shards: map[holdfast.ShardID]*Shard{},
 	}
 	s.tableBytes, s.takeovers.batchBytes = o.tableBytes, o.batchBytes
-	s.records.engine = s.engine
+	s.records.engine, s.records.flush = s.engine, s.engine.sync
 	s.entries = &singleLog{engine: s.engine, now: o.Now}
 	return s
 }

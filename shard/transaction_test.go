@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,19 @@ import (
 	"holdfast"
 	"holdfast/item"
 )
+
+// A crashLog is a log that takes an image of the disk that is left if the machine that leads is lost
+// between any two entries.
+type crashLog interface {
+	entryLog
+
+	// arm has it take an image behind so many proposals; 0: none.
+	arm(left int)
+
+	// taken returns the image, nil if none was taken, and whether it has the entry by which a commit
+	// takes effect.
+	taken() (image *vfs.MemFS, decided bool)
+}
 
 // A crashingLog takes an image of the disk right behind one of its entries: with all up to that
 // entry, and nothing behind it.
@@ -50,14 +64,12 @@ func (l *crashingLog) count(entries []*entry) error {
 	return err
 }
 
-// decided reports whether the image has the entry by which a commit takes effect.
-func (l *crashingLog) decided() bool {
-	for _, k := range l.entries {
-		if k == entryCommit {
-			return true
-		}
-	}
-	return false
+// arm implements crashLog.
+func (l *crashingLog) arm(left int) { l.left, l.image, l.entries = left, nil, nil }
+
+// taken implements crashLog.
+func (l *crashingLog) taken() (image *vfs.MemFS, decided bool) {
+	return l.image, slices.Contains(l.entries, entryCommit)
 }
 
 // A crashModel is three shards as plain maps, beside a store that crashes between any two entries.
@@ -70,10 +82,36 @@ type crashModel struct {
 	store  *Store
 	ledger *Ledger
 	shards []*Shard
-	log    *crashingLog
+	log    crashLog
+	newLog func() crashLog // of a store that was opened
 	items  []map[string]item.Item
 	past   []pastCommit
 	redone int // tokens of commits that a crash interrupted
+}
+
+func newCrashModel(t *testing.T, seed uint64) *crashModel {
+	return &crashModel{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 41)), fs: vfs.NewCrashableMem(),
+		clock: newClock(), items: []map[string]item.Item{{}, {}, {}}}
+}
+
+// run does steps, and compares what is left at the end.
+func (m *crashModel) run() {
+	m.t.Helper()
+	m.open()
+	for n := range 30 {
+		m.step(n)
+	}
+	m.compare()
+	if l, ok := m.log.(*pairLog); ok {
+		l.compare(m.store)
+		m.store.entries = &singleLog{engine: m.store.engine, now: m.store.now} // copies have items that are in no log
+	}
+	m.compareCopies()
+	if m.redone == 0 {
+		m.t.Error("got no interrupted commit with a token; want some")
+	}
+	m.must(m.store.Close())
+	checkStore(m.t, memOptions(m.fs), 1, 2, 3)
 }
 
 // A pastCommit is a commit that was done.
@@ -82,7 +120,11 @@ type pastCommit struct {
 	after []map[string]item.Item // by shard and key, what it changed; nil: removed
 }
 
+// open opens the store on what is on disk, and ends the one before, which nobody uses any more.
 func (m *crashModel) open() {
+	if m.store != nil {
+		m.must(m.store.Close())
+	}
 	o := memOptions(m.fs)
 	o.Now = m.clock.read
 	s := openStore(m.t, o)
@@ -90,7 +132,7 @@ func (m *crashModel) open() {
 	for id := holdfast.ShardID(1); id <= 3; id++ {
 		m.shards = append(m.shards, openShard(m.t, s, id))
 	}
-	m.log = &crashingLog{entryLog: s.entries, engine: s.engine, fs: m.fs}
+	m.log = m.newLog()
 	s.entries = m.log
 }
 
@@ -128,7 +170,8 @@ func (m *crashModel) commit(token string) (Commit, []map[string]item.Item) {
 	return c, changed
 }
 
-// step does a commit, and maybe crashes between two of its entries.
+// step does a commit, and maybe crashes between two of its entries, and again between two of those
+// by which that is resolved.
 func (m *crashModel) step(n int) {
 	m.clock.advance(time.Duration(m.rng.IntN(2000)-700) * time.Millisecond)
 	token := ""
@@ -136,25 +179,32 @@ func (m *crashModel) step(n int) {
 		token = fmt.Sprint("token", n)
 	}
 	c, changed := m.commit(token)
-	m.log.left, m.log.entries = m.rng.IntN(10), nil
+	m.log.arm(m.rng.IntN(10))
 	results, err := m.store.Commit(bg, c)
 	if err != nil {
 		m.t.Fatalf("seed %d: %v", m.seed, err)
 	}
 	at := m.timeOf(results)
-	if wantNoLocks(m.t, m.store); m.log.image == nil {
+	wantNoLocks(m.t, m.store)
+	image, decided := m.log.taken()
+	if image == nil {
 		m.take(at, changed)
-		m.log.left = 0
+		m.log.arm(0)
 		return
 	}
-	decided := m.log.decided()
 	if decided {
 		m.take(at, changed)
 	}
-	m.fs = m.log.image
+	m.fs = image
 	m.open()
 	m.neighbour()
+	m.log.arm(m.rng.IntN(4))
 	m.recover()
+	if image, _ := m.log.taken(); image != nil {
+		m.fs = image
+		m.open()
+	}
+	m.log.arm(0)
 	m.compare()
 	if token != "" {
 		m.again(token, decided)
@@ -353,19 +403,9 @@ func TestTransactionsModel(t *testing.T) {
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			m := &crashModel{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 41)), fs: vfs.NewCrashableMem(),
-				clock: newClock(), items: []map[string]item.Item{{}, {}, {}}}
-			m.open()
-			for n := range 30 {
-				m.step(n)
-			}
-			m.compare()
-			m.compareCopies()
-			if m.redone == 0 {
-				t.Error("got no interrupted commit with a token; want some")
-			}
-			m.must(m.store.Close())
-			checkStore(t, memOptions(m.fs), 1, 2, 3)
+			m := newCrashModel(t, seed)
+			m.newLog = func() crashLog { return &crashingLog{entryLog: m.store.entries, engine: m.store.engine, fs: m.fs} }
+			m.run()
 		})
 	}
 }
@@ -378,11 +418,6 @@ func TestTransactionsAreSeenWhole(t *testing.T) {
 	for id := holdfast.ShardID(1); id <= 3; id++ {
 		gets = append(gets, Get{openShard(t, s, id), keyOf(t, thing("a", 1))})
 	}
-	version := func(it item.Item) (n int) {
-		v, _ := it.Get("v")
-		_, _ = fmt.Sscan(v.Text, &n)
-		return n
-	}
 	var writers, readers sync.WaitGroup
 	done := make(chan struct{})
 	const rounds = 300
@@ -391,10 +426,7 @@ func TestTransactionsAreSeenWhole(t *testing.T) {
 			for range rounds {
 				var c Commit
 				for _, g := range gets {
-					c.Writes = append(c.Writes, Write{Shard: g.Shard, Key: g.Key,
-						Change: func(before item.Item) (item.Item, error) {
-							return thing("a", 1, "v", version(before)+1), nil
-						}})
+					c.Writes = append(c.Writes, increment(g))
 				}
 				if _, err := s.Commit(bg, c); err != nil {
 					t.Error(err)
@@ -412,7 +444,7 @@ func TestTransactionsAreSeenWhole(t *testing.T) {
 				default:
 				}
 				got, err := s.GetAll(bg, gets)
-				if err != nil || version(got[0]) != version(got[1]) || version(got[1]) != version(got[2]) {
+				if err != nil || versionOf(got[0]) != versionOf(got[1]) || versionOf(got[1]) != versionOf(got[2]) {
 					t.Errorf("got %v, %v; want one version of all", got, err)
 				}
 				for range 3 {
@@ -423,11 +455,11 @@ func TestTransactionsAreSeenWhole(t *testing.T) {
 							it = items[0]
 						}
 					}
-					if err != nil || version(it) < max(seen, version(got[0])) {
+					if err != nil || versionOf(it) < max(seen, versionOf(got[0])) {
 						t.Errorf("got version %d, %v after %d; want none older",
-							version(it), err, max(seen, version(got[0])))
+							versionOf(it), err, max(seen, versionOf(got[0])))
 					}
-					seen = version(it)
+					seen = versionOf(it)
 				}
 			}
 		})
@@ -435,10 +467,24 @@ func TestTransactionsAreSeenWhole(t *testing.T) {
 	writers.Wait()
 	close(done)
 	readers.Wait()
-	if got, err := s.GetAll(bg, gets); err != nil || version(got[2]) != 2*rounds {
+	if got, err := s.GetAll(bg, gets); err != nil || versionOf(got[2]) != 2*rounds {
 		t.Errorf("got %v, %v; want version %d", got, err, 2*rounds)
 	}
 	wantNoLocks(t, s)
+}
+
+// increment returns a write that raises an item's version.
+func increment(g Get) Write {
+	return Write{Shard: g.Shard, Key: g.Key, Change: func(before item.Item) (item.Item, error) {
+		return thing("a", 1, "v", versionOf(before)+1), nil
+	}}
+}
+
+// versionOf returns an item's version; 0: there is none.
+func versionOf(it item.Item) (n int) {
+	v, _ := it.Get("v")
+	_, _ = fmt.Sscan(v.Text, &n)
+	return n
 }
 
 // A decision is removed when it has expired, but not while locks of its transaction are left.
