@@ -224,7 +224,7 @@ func (o *streamOps) writeRecord(w *writer, s *table.Stream, c *shard.Change) {
 	case c.After == nil:
 		event, image = "REMOVE", c.Before
 	}
-	sequence := sequenceNumber(holdfast.Position{Index: c.Tx.Index, N: c.N})
+	sequence := sequenceNumber(c.Position())
 	sum := sha256.Sum256([]byte(s.TableID + shardID(s, c.Tx.Shard) + sequence))
 	w.beginObject()
 	w.strField("eventID", hex.EncodeToString(sum[:16]))
@@ -232,7 +232,7 @@ func (o *streamOps) writeRecord(w *writer, s *table.Stream, c *shard.Change) {
 	w.strField("eventVersion", "1.1")
 	w.strField("eventSource", "aws:dynamodb")
 	w.strField("awsRegion", o.account.region)
-	if c.Origin == shard.ByExpiry {
+	if c.Origin == holdfast.ByExpiry {
 		w.name("userIdentity")
 		w.beginObject()
 		w.strField("PrincipalId", "dynamodb.amazonaws.com")

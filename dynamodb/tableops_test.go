@@ -385,7 +385,7 @@ func TestRecord(t *testing.T) {
 		},
 		{
 			catalog.KeysOnly,
-			shard.Change{At: at, Before: before, Origin: shard.ByExpiry},
+			shard.Change{At: at, Before: before, Origin: holdfast.ByExpiry},
 			`"eventName":"REMOVE","eventVersion":"1.1","eventSource":"aws:dynamodb",` +
 				`"awsRegion":"us-east-1","userIdentity":{"PrincipalId":"dynamodb.amazonaws.com","Type":"Service"},` +
 				`"dynamodb":{"ApproximateCreationDateTime":1700000000,"Keys":{"id":{"S":"k"}},` +

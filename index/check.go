@@ -131,7 +131,7 @@ func (c *check) changes(n int) (map[string]holdfast.Position, error) {
 			if err != nil {
 				return nil, err
 			}
-			all[string(key)] = holdfast.Position{Index: changes[i].Tx.Index, N: changes[i].N}
+			all[string(key)] = changes[i].Position()
 		}
 		at = next
 	}

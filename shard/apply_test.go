@@ -75,7 +75,7 @@ func TestEntriesAreReadBack(t *testing.T) {
 	for range 300 {
 		e := entry{at: rng.Int64(), schema: &schema{version: rng.Uint64() >> rng.IntN(64)}}
 		for n := range rng.IntN(4) {
-			f := effect{key: item.Key(fmt.Sprint("key", n)), origin: Origin(rng.IntN(2))}
+			f := effect{key: item.Key(fmt.Sprint("key", n)), origin: holdfast.Origin(rng.IntN(2))}
 			if rng.IntN(3) > 0 {
 				f.after = thing("id", rng.IntN(100))
 				f.encoded = item.Append(nil, f.after)

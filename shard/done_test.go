@@ -242,7 +242,7 @@ func (d *done) readsDecided() {
 		if err != nil {
 			d.t.Fatal(err)
 		}
-		decided := &lateBody{at: 1, effects: []effect{ledgerEffect(key, image{}, is.item(name), ByClient)}}
+		decided := &lateBody{at: 1, effects: []effect{ledgerEffect(key, image{}, is.item(name), holdfast.ByClient)}}
 		d.does("read what is decided", func() error {
 			err := errors.Join(d.lazily(d.sh, &prepare{id: is.id, decision: key, shards: is.shards, effects: []effect{at}}),
 				d.lazily(d.s.ledger.shard, decided))

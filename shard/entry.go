@@ -100,7 +100,7 @@ func decodeBody(k entryKind, r *reader) (body, error) {
 // An effect is what an entry does to one item.
 type effect struct {
 	key     item.Key
-	origin  Origin
+	origin  holdfast.Origin
 	before  image
 	after   item.Item // nil: there is none afterwards
 	encoded []byte    // after in the form of item.Append
@@ -181,7 +181,7 @@ func decodeEffects(r *reader) ([]effect, error) {
 	effects := make([]effect, n)
 	for i := range effects {
 		f := &effects[i]
-		f.origin = Origin(r.octet())
+		f.origin = holdfast.Origin(r.octet())
 		f.key = item.Key(r.text())
 		switch r.octet() {
 		case 0:

@@ -208,7 +208,7 @@ func (l *Ledger) Expire(ctx context.Context, now time.Time, n, seeks int) (remov
 		if err := l.resolveDecided(ctx, key); err != nil {
 			return 0, err
 		}
-		c.Writes = append(c.Writes, Write{Shard: l.shard, Key: key, Origin: ByExpiry,
+		c.Writes = append(c.Writes, Write{Shard: l.shard, Key: key, Origin: holdfast.ByExpiry,
 			Change: func(before item.Item) (item.Item, error) {
 				if before == nil {
 					return nil, nil

@@ -95,7 +95,7 @@ func decodeLock(key item.Key, raw string) (l lock, err error) {
 	r := reader{rest: raw[1:]}
 	l.id, l.decision, l.shards = cutTransaction(&r)
 	l.place = int(r.uvarint())
-	l.effect = effect{key: key, origin: Origin(r.octet())}
+	l.effect = effect{key: key, origin: holdfast.Origin(r.octet())}
 	switch has := r.octet(); {
 	case r.bad || has > 1 || has == 0 && r.rest != "":
 		return lock{}, errLock()

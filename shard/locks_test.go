@@ -30,7 +30,7 @@ func randomPrepare(t *testing.T, rng *rand.Rand) *prepare {
 	slices.Sort(p.shards)
 	for n := range 1 + rng.IntN(4) {
 		it := thing(fmt.Sprint("id", rng.IntN(6)), n, "g", fmt.Sprint(rng.IntN(3)), "v", rng.IntN(100), "ttl", rng.IntN(100))
-		f := effect{key: keyOf(t, it), origin: Origin(rng.IntN(2))}
+		f := effect{key: keyOf(t, it), origin: holdfast.Origin(rng.IntN(2))}
 		if rng.IntN(3) > 0 {
 			f.after, f.encoded = it, item.Append(nil, it)
 		}

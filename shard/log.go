@@ -30,7 +30,7 @@ import (
 type change struct {
 	last                  bool // of its transaction in this shard
 	hasBefore, hasAfter   bool
-	origin                Origin
+	origin                holdfast.Origin
 	at                    int64 // nanoseconds since 1970
 	term                  uint64
 	beforeSize, afterSize int    // bytes as item.Size counts; 0: no item
@@ -96,7 +96,7 @@ func decodeChange(b string) (c change, err error) {
 	}
 	flags := b[1]
 	c.last, c.hasBefore, c.hasAfter = flags&flagLast != 0, flags&flagBefore != 0, flags&flagAfter != 0
-	c.origin = Origin(b[2])
+	c.origin = holdfast.Origin(b[2])
 	r := reader{rest: b[timeOffset:]}
 	c.at = int64(r.fixed())
 	c.term = r.uvarint()

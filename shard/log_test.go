@@ -48,7 +48,7 @@ func TestLogFormsAreReadBack(t *testing.T) {
 		}
 
 		c := change{
-			last: rng.IntN(2) == 0, hasAfter: rng.IntN(2) == 0, origin: Origin(rng.IntN(2)), at: rng.Int64(),
+			last: rng.IntN(2) == 0, hasAfter: rng.IntN(2) == 0, origin: holdfast.Origin(rng.IntN(2)), at: rng.Int64(),
 			term:      rng.Uint64() >> rng.IntN(64),
 			afterSize: rng.IntN(1 << 20), key: strings.Repeat("k", rng.IntN(300)),
 		}

@@ -77,17 +77,8 @@ type Write struct {
 	// Change returns before. Its error ends the whole commit, and is returned as it is. Change may be
 	// called more than once, must keep nothing, and must not call the store.
 	Change func(before item.Item) (after item.Item, err error)
-	Origin Origin
+	Origin holdfast.Origin
 }
-
-// An Origin is what changed an item.
-type Origin uint8
-
-// The origins of changes.
-const (
-	ByClient Origin = iota
-	ByExpiry
-)
 
 // A Record is a small named value beside the shards. A nil Value deletes it.
 type Record struct {
@@ -123,14 +114,8 @@ type Span struct {
 	Reverse bool
 }
 
-// A Change is what a commit did to one item.
-type Change struct {
-	Tx            holdfast.TxID
-	N             uint32    // among the changes of that transaction in this shard
-	At            time.Time // when it was committed; never falls within a shard
-	Origin        Origin
-	Before, After item.Item // nil: there was, or is, none
-}
+// A Change is what a commit did to one item. An image of nil is no item.
+type Change = holdfast.Change[item.Item]
 
 // Counts are how much a shard holds.
 type Counts struct {

@@ -99,7 +99,7 @@ func (t *commit) abort(p *prepared) error {
 		return err
 	}
 	e := &t.parts[t.partOf(t.store.ledger.shard)].entry
-	e.effects = append(e.effects[:0], ledgerEffect(p.decision, image{}, d.item(name), ByClient))
+	e.effects = append(e.effects[:0], ledgerEffect(p.decision, image{}, d.item(name), holdfast.ByClient))
 	if _, err := t.put(e, false); err != nil {
 		return err
 	}

@@ -121,7 +121,7 @@ func (m *replicatedStore) commit() {
 		if m.rng.IntN(4) == 0 {
 			w = remove(m.t, sh, it)
 		}
-		w.Origin = Origin(m.rng.IntN(2))
+		w.Origin = holdfast.Origin(m.rng.IntN(2))
 		if !slices.ContainsFunc(c.Writes, func(o Write) bool { return o.Shard == sh && bytes.Equal(o.Key, w.Key) }) {
 			c.Writes = append(c.Writes, w)
 		}

@@ -132,7 +132,7 @@ func (t *commit) record() error {
 		d.digest, d.expires = string(t.Digest), expiresAt(now)
 	}
 	e := &t.parts[t.partOf(t.store.ledger.shard)].entry
-	e.effects = append(e.effects[:0], ledgerEffect(x.key, x.was, d.item(x.name), ByClient))
+	e.effects = append(e.effects[:0], ledgerEffect(x.key, x.was, d.item(x.name), holdfast.ByClient))
 	var err error
 	if t.batch, err = t.put(e, len(x.parts) == 0); err != nil {
 		return err
@@ -141,7 +141,7 @@ func (t *commit) record() error {
 }
 
 // ledgerEffect returns the effect that puts a decision into the ledger.
-func ledgerEffect(key item.Key, was image, it item.Item, by Origin) effect {
+func ledgerEffect(key item.Key, was image, it item.Item, by holdfast.Origin) effect {
 	return effect{key: key, origin: by, before: was, after: it, encoded: item.Append(nil, it)}
 }
 

@@ -325,7 +325,7 @@ func (st *workload) expire(sh *Shard) {
 		st.t.Error(err)
 	}
 	for _, key := range keys {
-		err := st.commit(Commit{Removal: true, Writes: []Write{{Shard: sh, Key: key, Origin: ByExpiry,
+		err := st.commit(Commit{Removal: true, Writes: []Write{{Shard: sh, Key: key, Origin: holdfast.ByExpiry,
 			Change: func(before item.Item) (item.Item, error) {
 				if second, ok := expiry("ttl", before); ok && int64(second) < now.Unix() {
 					return nil, nil

@@ -31,7 +31,7 @@ func (l *memoryLog) Changes(
 ) (all []shard.Change, next holdfast.Position, err error) {
 	next = from
 	for _, c := range l.changes {
-		if positionOf(c).Compare(from) >= 0 && len(all) < limit.Changes {
+		if c.Position().Compare(from) >= 0 && len(all) < limit.Changes {
 			all, next = append(all, c), holdfast.Position{Index: c.Tx.Index + 1}
 		}
 	}

@@ -190,7 +190,7 @@ func (s *Stream) records(
 // kept returns those changes of a closed shard that are of the stream, and the position behind them.
 // Not all positions have a change: the end has been reached when no change is left before it.
 func (p *StreamShard) kept(changes []shard.Change, next holdfast.Position) ([]shard.Change, holdfast.Position) {
-	for len(changes) > 0 && positionOf(changes[len(changes)-1]).Compare(p.Last) >= 0 {
+	for len(changes) > 0 && changes[len(changes)-1].Position().Compare(p.Last) >= 0 {
 		changes = changes[:len(changes)-1]
 		next = p.Last
 	}
@@ -198,10 +198,6 @@ func (p *StreamShard) kept(changes []shard.Change, next holdfast.Position) ([]sh
 		next = p.Last
 	}
 	return changes, next
-}
-
-func positionOf(c shard.Change) holdfast.Position {
-	return holdfast.Position{Index: c.Tx.Index, N: c.N}
 }
 
 // ends returns the ends of the logs of shards.

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"holdfast"
 	"holdfast/item"
 	"holdfast/shard"
 )
@@ -125,7 +126,7 @@ func (p *sweeper) deleteExpired(
 ) (deleted int, err error) {
 	writes := make([]shard.Write, len(keys))
 	for i, key := range keys {
-		writes[i] = shard.Write{Shard: sh, Key: key, Origin: shard.ByExpiry,
+		writes[i] = shard.Write{Shard: sh, Key: key, Origin: holdfast.ByExpiry,
 			Change: func(before item.Item) (item.Item, error) {
 				if expired(before, attr, now) {
 					return nil, nil

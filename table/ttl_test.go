@@ -57,7 +57,7 @@ func TestExpiry(t *testing.T) {
 		t.Errorf("after 60 s: got %d items; want 54", got)
 	}
 	r.checkIndexes("users")
-	origins := map[shard.Origin]int{}
+	origins := map[holdfast.Origin]int{}
 	l, _ := r.tables.serving("users")
 	for _, sh := range l.shards {
 		changes, _, err := sh.Changes(holdfast.Position{}, shard.Limit{Changes: 1000})
@@ -70,7 +70,7 @@ func TestExpiry(t *testing.T) {
 			}
 		}
 	}
-	if origins[shard.ByExpiry] != 50 || origins[shard.ByClient] != 0 {
+	if origins[holdfast.ByExpiry] != 50 || origins[holdfast.ByClient] != 0 {
 		t.Errorf("deletions: got %v by origin; want 50 by expiry alone", origins)
 	}
 	r.time.add(time.Hour)
