@@ -20,13 +20,15 @@ const (
 	Full                        // the disk is full: refused, nothing was changed
 	Unavailable                 // the outcome is unknown
 	Corrupt                     // what is on disk isn't what was written
+	Behind                      // what answers lacks what the token has seen, and will have it: repeat it
+	Lost                        // what the token has seen isn't there any more: begin a new token
 	Closed                      // the part is stopping, or has stopped
 )
 
 var kinds = [...]string{
 	Invalid: "invalid", NotFound: "not found", Exists: "exists", Failed: "condition failed", Canceled: "canceled",
 	Conflict: "conflict", Limit: "limit exceeded", Overloaded: "overloaded", Gone: "gone", Full: "disk full",
-	Unavailable: "unavailable", Corrupt: "corrupt", Closed: "closed",
+	Unavailable: "unavailable", Corrupt: "corrupt", Closed: "closed", Behind: "behind", Lost: "lost",
 }
 
 // Error returns the kind's name.

@@ -28,6 +28,7 @@ const (
 	coralValidate     = "com.amazon.coral.validate#"
 	coralAvailability = "com.amazon.coral.availability#"
 	dynamodbTypes     = "com.amazonaws.dynamodb.v20120810#"
+	ownTypes          = "com.holdfast#" // DynamoDB has no such exception
 )
 
 // invalid returns a ValidationException.
@@ -69,6 +70,8 @@ var exceptions = map[holdfast.Kind]struct {
 	holdfast.Limit:       {http.StatusBadRequest, dynamodbTypes + "LimitExceededException"},
 	holdfast.Overloaded:  {http.StatusBadRequest, dynamodbTypes + "ProvisionedThroughputExceededException"},
 	holdfast.Gone:        {http.StatusBadRequest, dynamodbTypes + "TrimmedDataAccessException"},
+	holdfast.Behind:      {http.StatusServiceUnavailable, coralAvailability + "ServiceUnavailableException"},
+	holdfast.Lost:        {http.StatusBadRequest, ownTypes + "TokenLostException"},
 	holdfast.Full:        {http.StatusServiceUnavailable, coralAvailability + "ServiceUnavailableException"},
 	holdfast.Closed:      {http.StatusServiceUnavailable, coralAvailability + "ServiceUnavailableException"},
 	holdfast.Unavailable: {http.StatusInternalServerError, dynamodbTypes + "InternalServerError"},

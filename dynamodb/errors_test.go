@@ -31,6 +31,8 @@ func TestWireErrors(t *testing.T) {
 		{holdfast.Errorf(holdfast.Gone, "x"), 400, "TrimmedDataAccessException", "x", ""},
 		{holdfast.Errorf(holdfast.Full, "the disk is full"), 503, "ServiceUnavailableException", "the disk is full", ""},
 		{holdfast.Errorf(holdfast.Closed, "x"), 503, "ServiceUnavailableException", "x", ""},
+		{holdfast.Errorf(holdfast.Behind, "x"), 503, "ServiceUnavailableException", "x", ""},
+		{holdfast.Errorf(holdfast.Lost, "x"), 400, "TokenLostException", "x", ""},
 		{holdfast.Errorf(holdfast.Unavailable, "x: %w", errors.New("sync failed")), 500, internal, "x", "sync failed"},
 		{holdfast.Errorf(holdfast.Corrupt, "secret"), 500, internal, "unknown error", "secret"},
 		{errors.New("secret"), 500, internal, "unknown error", "secret"},

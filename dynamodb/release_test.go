@@ -235,7 +235,8 @@ func TestEveryKindHasAnException(t *testing.T) {
 		holdfast.Limit: "400 LimitExceededException", holdfast.Overloaded: "400 ProvisionedThroughputExceededException",
 		holdfast.Gone: "400 TrimmedDataAccessException", holdfast.Full: "503 ServiceUnavailableException",
 		holdfast.Unavailable: "500 InternalServerError", holdfast.Corrupt: "500 InternalServerError",
-		holdfast.Closed: "503 ServiceUnavailableException",
+		holdfast.Closed: "503 ServiceUnavailableException", holdfast.Behind: "503 ServiceUnavailableException",
+		holdfast.Lost: "400 TokenLostException",
 	}
 	h := New(Options{})
 	var failing error

@@ -40,6 +40,9 @@ func (sh *Shard) Apply(b *pebble.Batch, raw string, tx holdfast.TxID) error {
 	if tx.Index <= sh.tally.applied {
 		return holdfast.Errorf(holdfast.Invalid, "entry %v was applied before: the shard is at %d", tx, sh.tally.applied)
 	}
+	if newest := sh.terms.newest(); tx.Term < newest {
+		return holdfast.Errorf(holdfast.Invalid, "entry %v is of a former term: the shard is in term %d", tx, newest)
+	}
 	if err := e.stage(b, b); err != nil {
 		return err
 	}
@@ -116,6 +119,12 @@ func (e *entry) apply(b *pebble.Batch) error {
 	e.next = sh.tally
 	e.next.indexes = slices.Clone(sh.tally.indexes)
 	e.next.applied, e.next.at = index, max(e.next.at, e.at)
+	terms := sh.terms.with(e.tx)
+	if terms != nil {
+		if err := b.Set(sh.keys.meta(metaTerms), appendTerms(nil, terms), nil); err != nil {
+			return err
+		}
+	}
 	if err := e.applyBody(b); err != nil {
 		return err
 	}
@@ -125,6 +134,9 @@ func (e *entry) apply(b *pebble.Batch) error {
 		}
 	}
 	sh.tally = e.next
+	if terms != nil {
+		sh.terms.all.Store(&terms)
+	}
 	if e.body != nil {
 		e.body.install(e)
 	}

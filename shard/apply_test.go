@@ -22,7 +22,7 @@ func TestApplyRefuses(t *testing.T) {
 	raw := string(good.appendTo(nil))
 	other := good
 	other.schema = &schema{version: good.schema.version + 1}
-	tx := holdfast.TxID{Shard: 1, Term: term, Index: 1}
+	tx := holdfast.TxID{Shard: 1, Term: 1, Index: 1}
 	before := keysAndValues(t, s, 1)
 	for _, bad := range []string{string(other.appendTo(nil)), raw[:1] + "\xff" + raw[2:], "\x02" + raw[1:]} {
 		b := s.engine.db.NewIndexedBatch()
@@ -37,6 +37,9 @@ func TestApplyRefuses(t *testing.T) {
 		t.Errorf("got %d keys; want %d", len(got), len(before))
 	}
 	b := s.engine.db.NewIndexedBatch()
+	if err := sh.Apply(b, raw, holdfast.TxID{Shard: 1, Index: 1}); !errors.Is(err, holdfast.Invalid) || !b.Empty() {
+		t.Errorf("a former term: got %v, a batch of %d; want it refused", err, b.Count())
+	}
 	if err := sh.Apply(b, raw, tx); err != nil || sh.Counts().Applied != 1 {
 		t.Errorf("got %v; want the entry applied", err)
 	}

@@ -55,7 +55,7 @@ func (sh *Shard) Cursor(ctx context.Context, span Span) (*Cursor, error) {
 		return nil, sh.engine.fault("opening a cursor", err)
 	}
 	c := &Cursor{ctx: ctx, shard: sh, iter: iter, index: span.Index, prefix: prefix, reverse: span.Reverse}
-	if err := sh.sequencer.waitDurable(ctx, sh.seen(span.Range)); err != nil {
+	if err := sh.sequencer.waitDurable(ctx, sh.sequencer.seen(span.Range)); err != nil {
 		_ = c.Close()
 		return nil, err
 	}
@@ -67,12 +67,12 @@ func (sh *Shard) Cursor(ctx context.Context, span Span) (*Cursor, error) {
 }
 
 // seen returns the newest transaction that a reader of the range may have observed.
-func (sh *Shard) seen(r item.Range) uint64 {
+func (q *sequencer) seen(r item.Range) uint64 {
 	const hashBytes = 8
 	if len(r.From) >= hashBytes && len(r.To) >= hashBytes && bytes.Equal(r.From[:hashBytes], r.To[:hashBytes]) {
-		return sh.sequencer.marks[stripeOf(item.Key(r.From).Hash())].Load()
+		return q.marks[stripeOf(item.Key(r.From).Hash())].Load()
 	}
-	return sh.sequencer.applied.Load()
+	return q.applied.Load()
 }
 
 // Next goes to the next item. It returns false behind the last, or at an error.

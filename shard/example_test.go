@@ -47,10 +47,10 @@ func Example() {
 			return
 		}
 		count, _ := results[0].After.Get("count")
-		fmt.Println(results[0].Tx, count.Text)
+		fmt.Println(results[0].Tx.Index, count.Text)
 	}
 	// Output:
-	// 1/1/1 1
-	// 1/1/2 2
-	// 1/1/3 3
+	// 1 1
+	// 2 2
+	// 3 3
 }

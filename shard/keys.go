@@ -58,6 +58,7 @@ const (
 	metaCounts     = "counts"     // a tally
 	metaTrim       = "trim"       // a trimming
 	metaSchema     = "schema"     // a schema
+	metaTerms      = "terms"      // the terms of transactions
 )
 
 func appendPrefix(dst []byte, f family, number uint64, of kind) []byte {

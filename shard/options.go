@@ -34,7 +34,8 @@ type Options struct {
 	Now  func() time.Time // default time.Now
 	Boot string           // identifies the machine's boot; default: the system's
 
-	unreserved bool // no disk space is kept free
+	unreserved bool   // no disk space is kept free
+	term       uint64 // of what is proposed; 0: one that each shard draws at its first entry
 
 	tableBytes int // of keys and values in a sorted table that a builder makes; default copyTableBytes
 	batchBytes int // that are taken over from format 1 in one batch; default takeoverBatchBytes

@@ -46,7 +46,8 @@ func newPairLog(t *testing.T, s *Store, fs *vfs.MemFS, rng *rand.Rand) *pairLog 
 	if err := s.engine.sync(); err != nil {
 		t.Fatal(err)
 	}
-	l := &pairLog{t: t, engine: s.engine, now: s.now, rng: rng, term: term + 1, fs: fs.CrashClone(vfs.CrashCloneCfg{}),
+	l := &pairLog{t: t, engine: s.engine, now: s.now, rng: rng, term: formerTerm + 1,
+		fs:   fs.CrashClone(vfs.CrashCloneCfg{}),
 		sent: map[holdfast.ShardID][]sentEntry{}, waits: map[*pebble.Batch][]holdfast.TxID{}}
 	o := memOptions(l.fs)
 	o.Now = func() time.Time { return time.Unix(0, 0) } // no entry's time is from it
@@ -77,6 +78,7 @@ func (l *pairLog) send(b *pebble.Batch, entries []*entry, lazily bool) error {
 	at := l.now().UnixNano()
 	for _, e := range entries {
 		at = max(at, e.shard.tally.at, e.shard.floor)
+		l.term = max(l.term, e.shard.terms.newest())
 	}
 	l.term += uint64(l.rng.IntN(20) / 19)
 	var txs []holdfast.TxID

@@ -81,6 +81,7 @@ func (r *script) open() {
 	o := memOptions(r.fs)
 	o.Now = r.clock.read
 	o.LogBytes = 1000
+	o.term = formerTerm
 	s, err := Open(o)
 	if err != nil {
 		r.t.Fatal(err)

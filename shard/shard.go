@@ -33,6 +33,7 @@ type Shard struct {
 	// follows is how far the shard follows its sources, if it has any; guarded by sequencer.mu.
 	follows follows
 	locks   locks // of transactions over several shards
+	terms   terms
 	sweep   sweep // the search for expired items
 }
 
@@ -100,6 +101,8 @@ func newShard(s *Store, d Descriptor) *Shard {
 		engine: s.engine, keys: sh.keys, items: &sh.items, sequencer: &sh.sequencer, trim: trimming{oldest: 1},
 	}
 	sh.schema.Store(&schema{})
+	sh.terms.init()
+	sh.terms.own = s.term
 	return sh
 }
 
@@ -142,10 +145,13 @@ func (sh *Shard) load() error {
 		sh.schema.Store(is)
 	}
 	newest, err := sh.history.newest()
-	if err == nil && newest.applied > sh.tally.applied {
+	if err != nil {
+		return err
+	}
+	if newest.applied > sh.tally.applied {
 		sh.tally = newest
 	}
-	return err
+	return sh.terms.load(sh.engine, sh.keys)
 }
 
 // Drop removes all keys of a shard, its log too. Later commits and reads of it get Closed. Drop may

@@ -194,7 +194,7 @@ func TestCommitAndGet(t *testing.T) {
 	s, sh := memShard(t)
 	a := thing("a", 1, "g", "x", "v", "hello")
 	results := commitAll(t, s, put(t, sh, a))
-	want := holdfast.TxID{Shard: 1, Term: 1, Index: 1}
+	want := holdfast.TxID{Shard: 1, Term: sh.terms.newest(), Index: 1}
 	if got := results[0]; got.Tx != want || got.Before != nil || !got.After.Equal(a) {
 		t.Errorf("got %+v; want a new item at %v", got, want)
 	}

@@ -91,7 +91,7 @@ func (l *singleLog) apply(b *pebble.Batch, entries []*entry) error {
 		at = max(at, e.shard.tally.at, e.shard.floor)
 	}
 	for _, e := range entries {
-		e.tx = holdfast.TxID{Shard: e.shard.id, Term: term, Index: e.shard.tally.applied + 1}
+		e.tx = holdfast.TxID{Shard: e.shard.id, Term: e.shard.terms.draw(), Index: e.shard.tally.applied + 1}
 		e.at = at
 		if err := e.apply(b); err != nil {
 			return err
@@ -108,6 +108,3 @@ func (l *singleLog) order([]*entry) error { return nil }
 
 // flush implements entryLog.
 func (l *singleLog) flush(*Shard) error { return l.engine.sync() }
-
-// term is the term of all transactions of shards that have one replica.
-const term = 1

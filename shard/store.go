@@ -30,6 +30,7 @@ type Store struct {
 	logAge   time.Duration // Options.LogAge
 	logBytes int64         // Options.LogBytes
 	boot     string        // Options.Boot
+	term     uint64        // Options.term
 
 	engine    *engine
 	entries   entryLog // gives the shards' entries their order
@@ -60,6 +61,7 @@ type Store struct {
 func newStore(o Options) *Store {
 	s := &Store{
 		dir: o.Dir, readOnly: o.ReadOnly, log: o.Log, now: o.Now, logAge: o.LogAge, logBytes: o.LogBytes, boot: o.Boot,
+		term:   o.term,
 		engine: newEngine(o.Log, o.Fatal), gate: gate{idle: make(chan struct{})},
 		closing: make(chan struct{}), shards: map[holdfast.ShardID]*Shard{},
 	}

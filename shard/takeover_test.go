@@ -38,7 +38,7 @@ func formerStore(t *testing.T, fs vfs.FS, seed uint64, commits int) (want map[st
 	t.Helper()
 	rng, now := rand.New(rand.NewPCG(seed, 1)), newClock()
 	o := memOptions(fs)
-	o.Now = now.read
+	o.Now, o.term = now.read, formerTerm
 	s := openStore(t, o)
 	var shards []*Shard
 	for _, d := range formerDescriptors() {

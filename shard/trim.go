@@ -86,7 +86,7 @@ func (s *Store) cutoff(ctx context.Context, from, bytes int64) (int64, error) {
 			if ctx.Err() != nil {
 				return 0, ended(ctx)
 			}
-			h, err := sh.loggedFrom(middle)
+			h, err := loggedFrom(sh, middle)
 			if err != nil {
 				return 0, err
 			}
@@ -103,7 +103,7 @@ func (s *Store) cutoff(ctx context.Context, from, bytes int64) (int64, error) {
 
 // loggedFrom returns how many bytes of the log would be kept if it were trimmed to a time, and no
 // follower needed more: then what one follower keeps doesn't cost other shards their changes.
-func (sh *Shard) loggedFrom(nanos int64) (int64, error) {
+func loggedFrom(sh *Shard, nanos int64) (int64, error) {
 	to, err := sh.history.trimmedTo(nanos, math.MaxUint64)
 	if err != nil {
 		return 0, err
