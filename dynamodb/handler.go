@@ -239,7 +239,11 @@ func (h *Handler) run(ctx *fasthttp.RequestCtx, r *pending, body string, w *writ
 		}
 		defer h.memory.pages.Release(pages)
 	}
-	return op.name, op.run(context.WithValue(h.ctx, localAddress{}, ctx.LocalAddr()), root, w)
+	of := context.WithValue(h.ctx, localAddress{}, ctx.LocalAddr())
+	if sent := ctx.Request.Header.PeekBytes(headerToken); len(sent) > 0 {
+		return op.name, withToken(ctx, of, string(sent), func(of context.Context) error { return op.run(of, root, w) })
+	}
+	return op.name, op.run(of, root, w)
 }
 
 // parseBody returns the value of a body; absent if the body is empty. It counts the values of a

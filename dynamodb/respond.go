@@ -70,6 +70,10 @@ var (
 	headerRequestID = []byte("X-Amzn-Requestid")
 )
 
+// headerToken is the header of requests and responses that have a token: what the client has seen.
+// Only who sends one gets one.
+var headerToken = []byte("X-Holdfast-Token")
+
 // respond sets a response. Its body isn't copied.
 func respond(ctx *fasthttp.RequestCtx, status int, contentType string, body []byte) {
 	ctx.SetStatusCode(status)

@@ -206,6 +206,20 @@ func (f *Followers) Wait(ctx context.Context, id uint32) error {
 	return nil
 }
 
+// Applied returns the newest transaction of each source whose changes an index has applied, with
+// those of all before it. A read that begins afterwards sees them.
+func (f *Followers) Applied(id uint32) []holdfast.TxID {
+	x := f.index(id)
+	if x == nil {
+		return nil
+	}
+	all := make([]holdfast.TxID, len(x.links))
+	for i, l := range x.links {
+		all[i] = l.source.shard.At(l.at.load())
+	}
+	return all
+}
+
 // wait waits for links, the first of which lags.
 func (f *Followers) wait(ctx context.Context, links []*link) error {
 	targets := make([]uint64, len(links))

@@ -83,11 +83,15 @@ func (b *getBatch) get(ctx context.Context, i int) error {
 		b.refused, b.unprocessed = err, append(b.unprocessed, i)
 		return nil
 	}
-	sh := t.shard(key)
+	sh, session := t.shard(key), sessionOf(ctx)
+	if err := session.check(t, sh); err != nil {
+		return err
+	}
 	it, err := sh.Get(ctx, key)
 	if err != nil {
 		return err
 	}
+	session.see(sh)
 	size := it.Size()
 	if b.bytes+size > batchBytes || b.shardBytes[sh]+size > batchShardBytes {
 		// Finding that the item doesn't fit costs as much as the smallest read.
@@ -143,6 +147,11 @@ func (s *Store) BatchWrite(
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	session := sessionOf(ctx)
+	if err := session.checkChanges(changes...); err != nil {
+		return nil, nil, nil, err
+	}
+	defer func() { session.seeChanges(changes...) }()
 	b := writeBatch{}
 	var part []*change
 	var refused error

@@ -19,10 +19,15 @@ func (s *Store) Get(ctx context.Context, g Get) (Got, error) {
 	if err := t.throughput.admitRead(nil); err != nil {
 		return Got{}, err
 	}
-	it, err := t.shard(key).Get(ctx, key)
+	sh, session := t.shard(key), sessionOf(ctx)
+	if err := session.check(t, sh); err != nil {
+		return Got{}, err
+	}
+	it, err := sh.Get(ctx, key)
 	if err != nil {
 		return Got{}, s.tables.outlived(t, err)
 	}
+	session.see(sh)
 	got := Got{Item: g.Project.Apply(it), Capacity: readCapacity(g.Table, readUnits(it.Size(), g.Consistent))}
 	t.throughput.spend(got.Capacity)
 	return got, nil

@@ -209,13 +209,17 @@ func (w *worker) dropAll(space holdfast.SpaceID, shards []catalog.Shard) error {
 	return nil
 }
 
-// awaitIndexes waits until a read's global index has applied what was durable when the read began,
-// but no longer than the index's limit.
+// awaitIndex waits until a read's global index has applied what was durable when the read began,
+// but no longer than the index's limit: then the error is Behind if the index lacks what the session
+// of the read has seen.
 func (r *read) awaitIndex(ctx context.Context) error {
 	if !r.global() || r.t.followers == nil {
 		return nil
 	}
-	return r.t.followers.Wait(ctx, r.index.ID)
+	if err := r.t.followers.Wait(ctx, r.index.ID); err != nil {
+		return err
+	}
+	return sessionOf(ctx).checkIndex(r)
 }
 
 // global reports whether the read is of a global index.

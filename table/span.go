@@ -14,6 +14,7 @@ import (
 // by which the shards split them: those of one shard all come before those of the next, so a shard
 // is opened when the one before it is done.
 type entries struct {
+	read    *read
 	span    shard.Span
 	waiting []*shard.Shard // to be opened, in order
 	at      *shard.Cursor  // nil: none is open
@@ -27,7 +28,7 @@ func (r *read) newEntries() *entries {
 		x := r.t.globals[r.index.ID]
 		shards, starts = x.Shards, x.Starts
 	}
-	return &entries{span: r.span, waiting: touched(shards, starts, r.span)}
+	return &entries{read: r, span: r.span, waiting: touched(shards, starts, r.span)}
 }
 
 // touched returns the shards whose hashes a span's range touches, in the span's order. starts has
@@ -71,11 +72,19 @@ func (e *entries) next(ctx context.Context) (*shard.Cursor, error) {
 		}
 		sh := e.waiting[0]
 		e.waiting = e.waiting[1:]
-		var err error
-		if e.at, err = sh.Cursor(ctx, e.span); err != nil {
+		session := sessionOf(ctx)
+		if e.read.global() {
+			session = nil // the index was checked before
+		}
+		err := session.check(e.read.t, sh)
+		if err == nil {
+			e.at, err = sh.Cursor(ctx, e.span)
+		}
+		if err != nil {
 			e.at = nil
 			return nil, err
 		}
+		session.see(sh)
 	}
 }
 

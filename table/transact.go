@@ -52,7 +52,16 @@ func (s *Store) TransactGet(ctx context.Context, gets []Get) ([]Got, error) {
 	if repeats(reads) {
 		return nil, invalid(repeated)
 	}
+	session := sessionOf(ctx)
+	for i, r := range reads {
+		if err := session.check(tables[i], r.Shard); err != nil {
+			return nil, err
+		}
+	}
 	items, err := s.disk.GetAll(ctx, reads)
+	for _, r := range reads {
+		session.see(r.Shard)
+	}
 	if err != nil {
 		for _, t := range tables {
 			if outlived := s.tables.outlived(t, err); outlived != err {
@@ -123,7 +132,12 @@ func (s *Store) TransactWrite(ctx context.Context, t Transaction) ([]Written, er
 	if t.Token != "" {
 		commit.Token, commit.Digest = t.Token, t.Digest[:]
 	}
+	session := sessionOf(ctx)
+	if err := session.checkChanges(changes...); err != nil {
+		return nil, err
+	}
 	results, err := s.disk.Commit(ctx, commit)
+	session.seeChanges(changes...)
 	switch {
 	case errors.Is(err, shard.ErrCommitted):
 		return replayed(t.Actions), nil

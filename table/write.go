@@ -58,7 +58,12 @@ func (s *Store) write(ctx context.Context, c *change) (Written, error) {
 	if err := c.t.throughput.admitWrite(); err != nil {
 		return Written{}, err
 	}
+	session := sessionOf(ctx)
+	if err := session.checkChanges(c); err != nil {
+		return Written{}, err
+	}
 	results, err := s.disk.Commit(ctx, shard.Commit{Writes: []shard.Write{c.write(c.make)}})
+	session.seeChanges(c)
 	if err != nil {
 		if failed := (*ConditionError)(nil); errors.As(err, &failed) {
 			units := writeUnits(failed.Item.Size())

@@ -1,0 +1,104 @@
+package table
+
+import (
+	"context"
+	"errors"
+
+	"holdfast"
+	"holdfast/shard"
+)
+
+// A Session is what a client has seen. The requests whose context carries it answer nothing older,
+// and add what they show and write. It is for one request at a time. A nil *Session has seen
+// nothing, and isn't kept.
+//
+// On one node, answers are always as new as a token that the node itself gave, since what was seen
+// is on disk. That is checked all the same: the tables' directory may have been put back from a copy.
+type Session struct{ seen holdfast.Token }
+
+// NewSession returns a session that has seen what a token has.
+func NewSession(seen holdfast.Token) *Session { return &Session{seen} }
+
+// Token returns what the session has seen.
+func (s *Session) Token() holdfast.Token { return s.seen }
+
+// sessionKey is the key of a *Session among the values of a context.
+type sessionKey struct{}
+
+// WithSession returns a context that carries a session.
+func WithSession(ctx context.Context, s *Session) context.Context {
+	return context.WithValue(ctx, sessionKey{}, s)
+}
+
+func sessionOf(ctx context.Context) *Session {
+	s, _ := ctx.Value(sessionKey{}).(*Session)
+	return s
+}
+
+// check returns Lost unless the shard of a table has what the session has seen of it.
+func (s *Session) check(t *live, sh *shard.Shard) error {
+	if s == nil {
+		return nil
+	}
+	tx, ok := s.seen.Of(sh.ID())
+	if !ok {
+		return nil
+	}
+	err := sh.Reached(tx)
+	if lost := (*holdfast.Error)(nil); errors.As(err, &lost) {
+		return holdfast.Errorf(lost.Kind, "table %s no longer has what the token has seen: %w", t.desc.Name, err)
+	}
+	return err
+}
+
+// see adds what a shard has now, which is at least what was read or written before.
+func (s *Session) see(sh *shard.Shard) {
+	if s != nil {
+		s.seen.See(sh.At(sh.End().Index - 1))
+	}
+}
+
+// checkChanges is check for the shards of changes.
+func (s *Session) checkChanges(changes ...*change) error {
+	for _, c := range changes {
+		if s == nil {
+			return nil
+		}
+		if err := s.check(c.t, c.t.shard(c.key)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// seeChanges adds what changes did, or what they were refused by.
+func (s *Session) seeChanges(changes ...*change) {
+	for _, c := range changes {
+		if s == nil {
+			return
+		}
+		s.see(c.t.shard(c.key))
+	}
+}
+
+// checkIndex returns an error unless the read's global index has applied what the session has seen
+// of the table: Behind if it will, and Lost if the table hasn't got it. It adds what the index has
+// applied.
+func (s *Session) checkIndex(r *read) error {
+	if s == nil {
+		return nil
+	}
+	for _, sh := range r.t.shards {
+		if err := s.check(r.t, sh); err != nil {
+			return err
+		}
+	}
+	for _, at := range r.t.followers.Applied(r.index.ID) {
+		if tx, ok := s.seen.Of(at.Shard); ok && tx.Index > at.Index {
+			return holdfast.Errorf(holdfast.Behind, "index %s of table %s doesn't have yet what the token has seen: "+
+				"it is at transaction %v, and the token at %v", r.index.Name, r.t.desc.Name, at, tx)
+		}
+		s.seen.See(at)
+	}
+	return nil
+}
