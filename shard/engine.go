@@ -281,11 +281,6 @@ func (e *engine) slots(k keys) (slots []kind, err error) {
 // parts of the hashes, or two.
 func (e *engine) removeExpiries(b *pebble.Batch, from pebble.Reader, k keys) error {
 	lower, upper, ownLower, ownUpper := k.queue()
-	if bytes.Compare(ownLower, ownUpper) >= 0 {
-		ownLower, ownUpper = upper, upper
-	} else if err := b.DeleteRange(ownLower, ownUpper, nil); err != nil {
-		return err
-	}
 	it, err := from.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return e.fault("removing", err)
@@ -293,6 +288,9 @@ func (e *engine) removeExpiries(b *pebble.Batch, from pebble.Reader, k keys) err
 	defer it.Close()
 	for ok := it.First(); ok; ok = it.Next() {
 		if bytes.Compare(it.Key(), ownLower) >= 0 && bytes.Compare(it.Key(), ownUpper) < 0 {
+			if err := b.DeleteRange(ownLower, ownUpper, nil); err != nil {
+				return err
+			}
 			if !it.SeekGE(ownUpper) {
 				break
 			}

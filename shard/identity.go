@@ -59,15 +59,22 @@ func (s *Store) identify(id [16]byte) error {
 			return err
 		}
 	}
-	return s.takeovers.countFormer(s)
+	_, _, err = s.takeovers.countFormer(s.engine)
+	return err
 }
 
 // upgrade makes the directory one of the present format. The control file says so before anything
 // else does, so that no earlier program finds a part of its keys; and before that it is certain
 // that the disk has space, so that the earlier program can go on otherwise.
 func (s *Store) upgrade(id [16]byte) error {
-	if err := s.takeovers.countFormer(s); err != nil {
+	largest, bytes, err := s.takeovers.countFormer(s.engine)
+	if err != nil {
 		return err
+	}
+	if s.takeovers.shards > 0 {
+		if err := s.space.forTakeover(largest, bytes, s.takeovers.total-bytes); err != nil {
+			return err
+		}
 	}
 	news, err := s.control.upgrade()
 	if err != nil {

@@ -14,16 +14,17 @@ import (
 
 // The limits of a takeover.
 const (
-	takeoverBatchBytes = 1 << 20  // of keys and values that are taken over in one batch
-	takeoverSortBytes  = 16 << 20 // of keys of the queue of expiring items that are sorted at once
-	takeoverShare      = 8        // of what a shard takes on disk, the part that its copy may take in addition: an eighth
+	takeoverBatchBytes = 1 << 20         // of keys and values that are taken over in one batch
+	takeoverSortBytes  = 16 << 20        // of keys of the queue of expiring items that are sorted at once
+	takeoverShare      = 8               // of a shard's bytes, what its copy may take in addition: an eighth
+	takeoverShared     = 64 << 20        // at most, of sorted tables that are kept since another shard has keys in them
+	takeoverWait       = 5 * time.Second // at most, for the disk space of the shard before
 	takeoverLogEvery   = 10 * time.Second
-	takeoverExcise     = 1 << 20 // bytes on disk from which on they are given back at once
 )
 
 // A takeover moves the keys of a shard, or the records, from their form in format 1 to today's:
 //
-//  1. The new keys that an earlier attempt has left are removed.
+//  1. The new keys that an earlier attempt of a shard has left are removed.
 //  2. The new keys are written into sorted tables, which are given to the database.
 //  3. One batch, which is synced, writes the descriptor, or of records the store's ID, and removes
 //     the former keys.
@@ -32,7 +33,8 @@ const (
 // descriptor begins with step 1. From then on nothing reads the former ones. What is small is
 // written in the batch of step 3 itself.
 //
-// Values stay as they are. It needs little memory, and on disk as much again as the shard has.
+// Values stay as they are. It needs little memory, and on disk as much again as the shard has: that
+// of its former keys is given back before the next shard.
 type takeover struct {
 	store  *Store
 	from   formerKeys
@@ -87,7 +89,10 @@ func takeOver(s *Store, d *Descriptor, schema Schema) error {
 	if err != nil {
 		return err
 	}
-	if err := s.space.forTakeover(t.from.shard, size); err != nil {
+	if err := t.clear(); err != nil {
+		return err
+	}
+	if err := s.takeovers.awaitSpace(s.space, t.from.shard, size); err != nil {
 		return err
 	}
 	s.takeovers.done++
@@ -143,7 +148,7 @@ func (t *takeover) run(size int64) error {
 func (t *takeover) runWith(size int64, last func(*pebble.Batch) error) error {
 	b := t.store.engine.db.NewBatch()
 	defer func() { _ = b.Close() }()
-	if err := t.clear(b); err != nil {
+	if err := removeRanges(b, t.replaced()); err != nil {
 		return err
 	}
 	err := t.copy(batchSink{b, t.store.takeovers.batchBytes})
@@ -157,42 +162,59 @@ func (t *takeover) runWith(size int64, last func(*pebble.Batch) error) error {
 	if err == nil {
 		err = t.store.engine.write(b)
 	}
-	if err != nil || size < takeoverExcise {
+	if err != nil || t.schema == nil {
 		return err
 	}
-	return t.giveBack()
+	return t.store.takeovers.giveBack(t.store.engine, t.from.all(), size)
 }
 
-// clear adds step 1 to a batch.
-func (t *takeover) clear(b *pebble.Batch) error {
-	if t.schema == nil {
-		return removeRanges(b, []pebble.KeyRange{t.to.state()})
+// replaced returns what step 3 removes of the new keys: those of records, which step 1 leaves.
+func (t *takeover) replaced() []pebble.KeyRange {
+	if t.schema != nil {
+		return nil
 	}
-	_, err := t.store.engine.removeShard(b, t.to)
-	return err
+	return []pebble.KeyRange{t.to.state()}
 }
 
-// copyInTables is steps 1 and 2.
+// clear is step 1. It gives the disk space back, too, without which the shard might not be taken over.
+// Where there is nothing it does nothing: sorted tables that are given to the database over the
+// tombstone of a range would begin at the top of the tree, and each compaction on their way down
+// takes time and space.
+func (t *takeover) clear() error {
+	e := t.store.engine
+	slots, err := e.slots(t.to)
+	if err != nil {
+		return err
+	}
+	var left []pebble.KeyRange
+	for _, r := range t.to.all(slots...) {
+		there, err := e.hasKeys(r)
+		if err != nil {
+			return err
+		}
+		if there {
+			left = append(left, r)
+		}
+	}
+	b := e.db.NewBatch()
+	defer func() { _ = b.Close() }()
+	if err := errors.Join(removeRanges(b, left), e.removeExpiries(b, e.db, t.to)); err != nil || b.Empty() {
+		return err
+	}
+	if err := e.write(b); err != nil {
+		return err
+	}
+	t.store.takeovers.freed = true
+	return e.giveBack(left)
+}
+
+// copyInTables is step 2.
 func (t *takeover) copyInTables() error {
-	b := t.store.engine.db.NewBatch()
-	err := t.clear(b)
-	if err == nil {
-		err = t.store.engine.write(b)
-	}
-	if err = errors.Join(err, b.Close()); err != nil {
-		return err
-	}
 	t.bytes = 0
 	t.build = builder{ctx: context.Background(), store: t.store, doing: "taking over"}
-	err = t.copy(&t.build)
+	err := t.copy(&t.build)
 	t.build.abandon()
 	return err
-}
-
-// giveBack returns the disk space of the former keys, which the next shard needs.
-func (t *takeover) giveBack() error {
-	db := t.store.engine.db
-	return t.store.engine.fault("taking over", errors.Join(db.Flush(), db.Excise(context.Background(), t.from.all())))
 }
 
 // copy sets all keys in their new form.
@@ -344,14 +366,15 @@ func (e *engine) sizeOnDisk(r pebble.KeyRange) (int64, error) {
 	return int64(n), e.fault("reading", err)
 }
 
-// forTakeover returns an error unless the disk has space to take over a shard of that size.
-func (p *space) forTakeover(id holdfast.ShardID, size int64) error {
+// forTakeover returns an error unless the disk has space to take over a shard of that size, while so
+// many bytes of other shards are in format 1, or were.
+func (p *space) forTakeover(id holdfast.ShardID, size, others int64) error {
 	if p.reserve == 0 {
 		return nil
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	need, free := size+size/takeoverShare+startBytes, p.freeNow()-p.need()
+	need, free := size+size/takeoverShare+min(others, takeoverShared)+startBytes, p.freeNow()-p.need()
 	if free >= need {
 		return nil
 	}
@@ -367,22 +390,59 @@ var errFormer error = holdfast.Errorf(holdfast.Invalid, "the tables are of forma
 
 // A takeovers is how far a store is with its takeover.
 type takeovers struct {
-	batchBytes   int // takeoverBatchBytes
-	shards, done int // in format 1 when the store was opened; taken over since, or being so
+	batchBytes   int   // takeoverBatchBytes
+	shards, done int   // in format 1 when the store was opened; taken over since, or being so
+	total        int64 // bytes on disk of their keys then
+
+	owed      []pebble.KeyRange // former keys whose disk space wasn't given back
+	owedBytes int64
+	freed     bool // disk space was given back, or is about to be
 }
 
-// countFormer counts the shards in format 1, and returns an error unless the disk has space to take
-// the largest over.
-func (k *takeovers) countFormer(s *Store) error {
-	k.shards = 0
-	return s.engine.eachFormer(func(id holdfast.ShardID) error {
+// countFormer counts the shards in format 1, and returns the largest with its bytes on disk.
+func (k *takeovers) countFormer(e *engine) (largest holdfast.ShardID, bytes int64, err error) {
+	k.shards, k.total = 0, 0
+	err = e.eachFormer(func(id holdfast.ShardID) error {
 		k.shards++
-		size, err := s.engine.sizeOnDisk(formerKeys{id}.all())
-		if err != nil {
+		is, err := e.sizeOnDisk(formerKeys{id}.all())
+		if k.total += is; is >= bytes {
+			largest, bytes = id, is
+		}
+		return err
+	})
+	return largest, bytes, err
+}
+
+// awaitSpace is space.forTakeover, and waits a little for disk space that was given back: Pebble
+// removes files in the background.
+func (k *takeovers) awaitSpace(p *space, id holdfast.ShardID, size int64) error {
+	for deadline := time.Now().Add(takeoverWait); ; time.Sleep(takeoverWait / 100) {
+		err := p.forTakeover(id, size, k.total-size)
+		if err == nil || !k.freed || time.Now().After(deadline) {
 			return err
 		}
-		return s.space.forTakeover(id, size)
-	})
+	}
+}
+
+// giveBack returns the disk space of former keys, which have been removed, as the next shard needs
+// it. What is little is returned with that of the next shards.
+func (k *takeovers) giveBack(e *engine, former pebble.KeyRange, size int64) error {
+	k.owed, k.owedBytes = append(k.owed, former), k.owedBytes+size
+	if k.owedBytes < int64(k.batchBytes) {
+		return nil
+	}
+	err := e.giveBack(k.owed)
+	k.owed, k.owedBytes, k.freed = nil, 0, true
+	return err
+}
+
+// giveBack returns the disk space of ranges, whose keys have been removed, without a compaction.
+func (e *engine) giveBack(ranges []pebble.KeyRange) error {
+	err := e.db.Flush()
+	for _, r := range ranges {
+		err = errors.Join(err, e.db.Excise(context.Background(), r))
+	}
+	return e.fault("taking over", err)
 }
 
 // eachFormer calls f with the shards in format 1.
