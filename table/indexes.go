@@ -94,14 +94,14 @@ func (i *installer) stopFollowers(id string) {
 }
 
 // placeIndexes gives the global indexes of a table that is on disk in an older form shards of their
-// own, and returns its record. The catalog is locked.
-func (i *installer) placeIndexes(ctx context.Context, old *catalog.Table) (*catalog.Table, error) {
+// own. The catalog is locked.
+func (i *installer) placeIndexes(ctx context.Context, old *catalog.Table) error {
 	r := old.Clone()
 	placed, err := i.catalog.PlaceIndexes(ctx, r)
 	if err != nil || !placed {
-		return old, err
+		return err
 	}
-	return r, i.catalog.Commit(ctx, catalog.Revision{Put: []catalog.Entry{r}})
+	return i.catalog.Commit(ctx, catalog.Revision{Put: []catalog.Entry{r}})
 }
 
 // takeOverIndexes waits until the global indexes of a table whose entries were beside its items have

@@ -46,11 +46,11 @@ func (i *installer) load(ctx context.Context) (err error) {
 			i.stopAll()
 		}
 	}()
+	if err := i.takeOver(ctx); err != nil {
+		return err
+	}
 	is := i.catalog.Contents()
 	for _, r := range is.Tables {
-		if r, err = i.placeIndexes(ctx, r); err != nil {
-			return err
-		}
 		o, err := i.open(r)
 		if err != nil {
 			return err
@@ -69,25 +69,6 @@ func (i *installer) load(ctx context.Context) (err error) {
 			return err
 		}
 		i.tables.retire(r, logs)
-	}
-	return i.takeOverBackups()
-}
-
-// takeOverBackups opens the backups, which otherwise a restore does, if the directory is of format 1
-// still, so that it is taken over whole.
-func (i *installer) takeOverBackups() error {
-	former, err := shard.HasFormat1(i.disk)
-	if err != nil || !former {
-		return err
-	}
-	for _, b := range i.catalog.Contents().Backups {
-		if b.Copy != nil {
-			continue // its shards are removed, and copied again
-		}
-		schema := shard.Schema{Key: b.Backup.Table.Key}
-		if _, err := openAll(i.disk, catalog.Descriptors(b.Space, b.Shards), schema); err != nil {
-			return err
-		}
 	}
 	return nil
 }
