@@ -54,14 +54,17 @@ func formerStore(t *testing.T, fs vfs.FS, seed uint64, commits int) (want map[st
 	}
 	for n := range commits {
 		var c Commit
-		for range 1 + rng.IntN(2) {
+		for place := range 1 + rng.IntN(3) {
 			it := thing(ids[rng.IntN(len(ids))], rng.IntN(3), "v", n, "ttl", rng.IntN(1000), "g",
 				fmt.Sprint(rng.IntN(4)), "m", rng.IntN(4), "fat", strings.Repeat("x", rng.IntN(300)))
-			i := len(c.Writes) * 2 // shard 300 has the second
+			i := min(place*2, 2) // shard 300 has the second and the third
 			if i == 0 && !shards[0].keys.owns(keyOf(t, it)) {
 				i = 1
 			}
 			w := put(t, shards[i], it)
+			if place == 2 && slices.Equal(w.Key, c.Writes[1].Key) {
+				continue
+			}
 			if rng.IntN(4) == 0 {
 				w = remove(t, shards[i], it)
 			}
@@ -227,7 +230,7 @@ func sameContents(t *testing.T, of string, got, want map[string]string) {
 // smallTables are options by which a takeover writes many sorted tables.
 func smallTables(fs vfs.FS) Options {
 	o := memOptions(fs)
-	o.tableBytes, o.batchBytes = 3000, 1
+	o.tableBytes, o.batchBytes = 6000, 1
 	return o
 }
 
@@ -289,7 +292,7 @@ func TestCrashInTakeover(t *testing.T) {
 	for name, options := range map[string]func(vfs.FS) Options{"batches": memOptions, "tables": smallTables} {
 		t.Run(name, func(t *testing.T) {
 			disk := vfs.NewCrashableMem()
-			want := formerStore(t, disk, 3, 24)
+			want := formerStore(t, disk, 3, 12)
 			disk = disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
 			crashes := crashAtEvery(t, disk, func(fs vfs.FS) {
 				o := options(fs)
@@ -407,6 +410,47 @@ func TestToolsOnFormat1(t *testing.T) {
 	_, err = Check(bg, r.options(), schemas, nil, func(f Fault) { t.Errorf("got %+v; want no fault", f) })
 	if !errors.Is(err, errFormer) {
 		t.Errorf("check of half of it: got %v; want %v", err, errFormer)
+	}
+}
+
+// A recovery of a directory of format 1 leaves it one of format 1, and one of a directory that was
+// taken over in part leaves it as that: the next start takes over what is left.
+func TestRecoveryOfFormat1(t *testing.T) {
+	names := func(*Store) (map[holdfast.ShardID]string, error) {
+		return map[holdfast.ShardID]string{1: "one", 2: "two", 300: "three"}, nil
+	}
+	for _, taken := range []int{-1, 0, 1, 3} { // how many shards; -1: nothing was
+		r := &stopped{t: t, fs: vfs.NewMem(), boot: "boot"}
+		want := formerStore(t, r.fs, 7, 60)
+		version := uint32(firstVersion)
+		if taken >= 0 {
+			version = controlVersion
+			s := openPlain(t, r.options())
+			for _, d := range formerDescriptors()[:taken] {
+				if _, err := s.Open(d, testSchema()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := r.fs.Remove("/data/" + controlName); err != nil {
+			t.Fatal(err)
+		}
+		recovery, err := Recover(r.options(), true, names)
+		if err != nil || !recovery.Done || len(recovery.Cut) > 0 || len(recovery.Orphans) > 0 || len(recovery.Strays) > 0 {
+			t.Fatalf("%d shards taken over: got %+v, %v; want the control file written again, and nothing lost", taken,
+				recovery, err)
+		}
+		if c, _, err := readControl(r.fs, "/data/"+controlName); err != nil || c.version != version {
+			t.Errorf("%d shards taken over: got %+v, %v; want version %d", taken, c, err, version)
+		}
+		got, err := takenOver(t, r.options())
+		if err != nil {
+			t.Fatal(err)
+		}
+		sameContents(t, fmt.Sprint(taken, " shards taken over"), got, want)
 	}
 }
 
