@@ -3,6 +3,7 @@ package shard
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"testing"
 	"time"
@@ -24,6 +25,18 @@ type done struct {
 	s   *Store
 	sh  *Shard
 	two *Shard
+}
+
+// slowlySynced returns a disk whose syncs let others run first.
+func slowlySynced(fs vfs.FS) vfs.FS {
+	return errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData || op.Kind == errorfs.OpFileSyncTo {
+			for range 200 {
+				runtime.Gosched()
+			}
+		}
+		return nil
+	}))
 }
 
 // does does something that is on disk when it returns, and compares what can be seen then with what
@@ -51,14 +64,7 @@ func (d *done) does(what string, f func() error) {
 // What returns when it is on disk has it there: a loss of power right then takes nothing of it back.
 func TestWhatIsDoneIsOnDisk(t *testing.T) {
 	d := &done{t: t, fs: vfs.NewCrashableMem()}
-	d.o = memOptions(errorfs.Wrap(d.fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData || op.Kind == errorfs.OpFileSyncTo {
-			for range 200 {
-				runtime.Gosched()
-			}
-		}
-		return nil
-	})))
+	d.o = memOptions(slowlySynced(d.fs))
 	d.o.LogAge = time.Nanosecond
 	d.does("open the store", func() (err error) {
 		d.s, err = Open(d.o)
@@ -88,6 +94,24 @@ func TestWhatIsDoneIsOnDisk(t *testing.T) {
 		_, err := d.s.Reclaim(bg)
 		return err
 	})
+}
+
+// So it is with each shard of format 1 that is opened, in batches or in sorted tables.
+func TestWhatIsTakenOverIsOnDisk(t *testing.T) {
+	for _, options := range []func(vfs.FS) Options{memOptions, smallTables} {
+		fs := vfs.NewCrashableMem()
+		formerStore(t, fs, 1, 40)
+		d := &done{t: t, fs: fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})}
+		d.o = options(slowlySynced(d.fs))
+		d.does("open the store", func() (err error) {
+			d.s, err = Open(d.o)
+			return err
+		})
+		t.Cleanup(func() { _ = d.s.Close() })
+		for _, of := range formerDescriptors() {
+			d.does("take a shard over", func() error { return second(d.s.Open(of, testSchema())) })
+		}
+	}
 }
 
 // commits does commits of all forms, and saves records.
