@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -261,4 +262,40 @@ func (g *gappyLog) trimSome() {
 		g.t.Fatal(err)
 	}
 	g.made = g.kept(to)
+}
+
+// The oldest change can be read at any time, also while a trim moves it.
+func TestOldestIsReadDuringTrims(t *testing.T) {
+	clock := newClock()
+	o := memOptions(vfs.NewMem())
+	o.Now, o.LogAge = clock.read, time.Second
+	s := openStore(t, o)
+	sh := openShard(t, s, 1)
+	commitAll(t, s, put(t, sh, thing("a", 1)))
+	done := make(chan error, 8)
+	var ended atomic.Bool
+	for range cap(done) {
+		go func() {
+			for !ended.Load() {
+				if _, _, err := sh.Changes(holdfast.Position{}, Limit{Changes: 1}); err != nil {
+					done <- err
+					return
+				}
+			}
+			done <- nil
+		}()
+	}
+	for n := range 1000 {
+		commitAll(t, s, put(t, sh, thing("a", 1, "v", n)))
+		clock.advance(2 * time.Second)
+		if err := s.Trim(bg); err != nil {
+			t.Error(err)
+		}
+	}
+	ended.Store(true)
+	for range cap(done) {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
 }

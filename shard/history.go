@@ -35,12 +35,13 @@ func (h *history) changes(from holdfast.Position, limit Limit) (changes []Change
 		return nil, holdfast.Position{}, err
 	}
 	defer view.Close()
-	if from == (holdfast.Position{}) {
-		from = h.oldest()
-	}
 	// A trim raises h.trim before it changes the database. So a reader that finds its position still
-	// kept after it got its view sees all changes from there on.
-	if err := h.kept(from); err != nil {
+	// kept after it got its view sees all changes from there on, whatever is trimmed afterwards.
+	oldest := h.oldest()
+	if from == (holdfast.Position{}) {
+		from = oldest
+	}
+	if err := h.keptFrom(oldest, from); err != nil {
 		return nil, holdfast.Position{}, err
 	}
 	it, err := h.iter(view, from, holdfast.Position{Index: durable + 1})
@@ -146,11 +147,14 @@ func (c *change) behind(p holdfast.Position) holdfast.Position {
 }
 
 // kept returns an error if a position is no longer kept, or the shard was dropped.
-func (h *history) kept(p holdfast.Position) error {
+func (h *history) kept(p holdfast.Position) error { return h.keptFrom(h.oldest(), p) }
+
+// keptFrom is kept where the oldest position is known.
+func (h *history) keptFrom(oldest, p holdfast.Position) error {
 	if isClosed(h.items.dropped) {
 		return errDropped(h.keys.shard)
 	}
-	if oldest := h.oldest(); p.Compare(oldest) < 0 {
+	if p.Compare(oldest) < 0 {
 		return holdfast.Errorf(holdfast.Gone, "position %d.%d of shard %d is no longer kept: the oldest is %d.%d",
 			p.Index, p.N, h.keys.shard, oldest.Index, oldest.N)
 	}
