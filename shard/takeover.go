@@ -176,10 +176,9 @@ func (t *takeover) replaced() []pebble.KeyRange {
 	return []pebble.KeyRange{t.to.state()}
 }
 
-// clear is step 1. It gives the disk space back, too, without which the shard might not be taken over.
-// Where there is nothing it does nothing: sorted tables that are given to the database over the
-// tombstone of a range would begin at the top of the tree, and each compaction on their way down
-// takes time and space.
+// clear is step 1. It gives the disk space back at once, without which the shard might not be taken
+// over, and the tombstones of the ranges with it: sorted tables that are given to the database over
+// those would begin at the top of the tree, and each compaction on their way down takes time and space.
 func (t *takeover) clear() error {
 	e := t.store.engine
 	slots, err := e.slots(t.to)
