@@ -5,9 +5,10 @@
 // attributes that item.Index.Entry gives it. They follow the changes of the table's shards, the
 // sources, a few milliseconds behind them.
 //
-// One goroutine for each source takes its changes to all indexes of the table (source.go). It reads
-// the durable changes, from memory where they are recent, and makes puts and deletes of entries of
-// them (round.go), which it submits to the shards of the index with shard.Follow. Each shard of an
+// One goroutine for each source takes its changes to all indexes of the table (source.go). It waits
+// for a millisecond, so that the changes of several syncs share its steps, or until a query waits. It
+// reads the durable changes, from memory where they are recent, and makes puts and deletes of entries
+// of them (round.go), which it submits to the shards of the index with shard.Follow. Each shard of an
 // index keeps in the same batch up to which transaction it has applied the changes of each source,
 // so that each change is applied once: what a crash takes back, since nothing here is synced, is
 // read and applied again, to the shards that lost it and to no others.
@@ -15,7 +16,7 @@
 // If an entry moves to another shard of its index, it is put there before it is deleted where it
 // was. So a query may find it in both places for a moment, and never in none.
 //
-// An index of a table that has items already is filled by the same goroutines (fill.go), in order
+// An index of a table that has items already is filled by the same goroutines (link.go), in order
 // of the items' keys, beside the changes of the items that are in it already. A restart continues.
 //
 // A caller

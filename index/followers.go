@@ -234,6 +234,7 @@ func (f *Followers) wait(ctx context.Context, links []*link) error {
 			if rise == nil {
 				break
 			}
+			l.source.expect()
 			select {
 			case <-rise:
 			case <-limit.C:

@@ -221,6 +221,9 @@ func TestWaitEnds(t *testing.T) {
 	if lag := p.followers.Lag(); lag.Late != 1 || lag.Transactions != 1 {
 		t.Errorf("got %+v; want one late query and one transaction", lag)
 	}
+	if got := len(p.followers.sources[0].hurry); got != 1 {
+		t.Errorf("got %d hints that a query waits; want one", got)
+	}
 	p.step()
 	if err := p.followers.Wait(ctx, 1); err != nil {
 		t.Errorf("nothing lags: got %v; want none", err)

@@ -23,6 +23,10 @@ const (
 	laggard = 1024
 
 	keptEvery = 128 // transactions, between two looks which changes no index needs any more
+
+	// gatherTime is how long durable changes wait for others, unless a query waits for them. With few
+	// writers each sync makes few changes durable, and a step for each sync costs much.
+	gatherTime = time.Millisecond
 )
 
 // A source is a shard of a table, whose changes one goroutine takes to the table's indexes.
@@ -34,6 +38,7 @@ type source struct {
 	log    *slog.Logger
 	now    func() time.Time
 	woken  chan struct{} // has an element when links were added
+	hurry  chan struct{} // has an element when a query waits
 
 	stepChanges, fillItems int
 	submit                 func(*shard.Shard, shard.Follow) error
@@ -47,7 +52,7 @@ type source struct {
 func newSource(sh *shard.Shard, o Options, g *lags) *source {
 	return &source{
 		shard: sh, reader: shard.NewFollower(sh, 0), key: o.Key, lags: g, log: o.Log, now: o.Now,
-		woken: make(chan struct{}, 1), stepChanges: o.stepChanges, fillItems: o.fillItems,
+		woken: make(chan struct{}, 1), hurry: make(chan struct{}, 1), stepChanges: o.stepChanges, fillItems: o.fillItems,
 		submit: o.submit,
 	}
 }
@@ -105,10 +110,30 @@ func (s *source) run(ctx context.Context) {
 		}
 		select {
 		case <-more:
+			s.gather(ctx)
 		case <-s.woken:
 		case <-timer:
 		case <-ctx.Done():
 		}
+	}
+}
+
+// gather returns after gatherTime, or when a query waits.
+func (s *source) gather(ctx context.Context) {
+	timer := time.NewTimer(gatherTime)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.hurry:
+	case <-ctx.Done():
+	}
+}
+
+// expect has the next step not put off: a query waits for it.
+func (s *source) expect() {
+	select {
+	case s.hurry <- struct{}{}:
+	default:
 	}
 }
 
