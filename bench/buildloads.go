@@ -28,12 +28,12 @@ func buildTables() []shardedTables {
 	return []shardedTables{
 		{64, []buildTable{groupsTable(64), textTable("spread")}},
 		{8, []buildTable{groupsTable(8)}},
-		{1, []buildTable{groupsTable(1), plain, indexed}},
+		{1, []buildTable{groupsTable(1), orderedTable(), plain, indexed}},
 	}
 }
 
 const (
-	groupItems = 10 // that a query of a global index returns
+	groupItems = 10 // that a query returns
 	onDemand   = `"BillingMode":"PAY_PER_REQUEST","KeySchema":[{"AttributeName":"id","KeyType":"HASH"}],`
 	stringKey  = `{"AttributeName":"id","AttributeType":"S"}`
 )
@@ -99,6 +99,20 @@ func groupsTable(shards int) buildTable {
 	}
 }
 
+// orderedTable is a table of small items whose partitions have groupItems each.
+func orderedTable() buildTable {
+	return buildTable{
+		name: "ordered",
+		create: `{"TableName":"ordered","BillingMode":"PAY_PER_REQUEST",` +
+			`"KeySchema":[{"AttributeName":"id","KeyType":"HASH"},{"AttributeName":"n","KeyType":"RANGE"}],` +
+			`"AttributeDefinitions":[` + stringKey + `,{"AttributeName":"n","AttributeType":"N"}]}`,
+		put: func(i, _ int) []byte {
+			return fmt.Appendf(nil, `{"TableName":"ordered","Item":{"id":{"S":"g-%d"},"n":{"N":"%d"},"text":{"S":"%s"}}}`,
+				i/groupItems, i, valueOf(i)[:60])
+		},
+	}
+}
+
 // buildLoads are the loads of builds.
 func buildLoads(items int) (loads []tableLoad) {
 	spread := spreadOver(max(3, items)) // a transaction has three different ones
@@ -109,6 +123,11 @@ func buildLoads(items int) (loads []tableLoad) {
 		of := fmt.Sprintf(", %d connections", connections)
 		loads = append(loads, tableLoad{name: "GetItem" + of, operation: "GetItem", items: 1, connections: connections,
 			body: get})
+		loads = append(loads, tableLoad{name: fmt.Sprintf("Query of %d of a table", groupItems) + of, operation: "Query",
+			items: groupItems, connections: connections, body: func(i int) []byte {
+				return fmt.Appendf(nil, `{"TableName":"ordered","KeyConditionExpression":"id = :g",`+
+					`"ExpressionAttributeValues":{":g":{"S":"g-%d"}}}`, spread(i)/groupItems)
+			}})
 		for _, t := range []struct {
 			name  string
 			table buildTable
