@@ -28,6 +28,7 @@ const (
 	indexBlockBytes   = 256 << 10 // more than the index of most tables, so that it has one level
 	filterBits        = 10        // of the bloom filter, for each key: 1 % of the reads of what isn't there go to a block
 	tableBytes        = 4 << 20
+	baseBytes         = l0Start * defaultMemTable // of the level below the newest, which a compaction merges with as much
 	openFiles         = 1000
 	compactions       = 2
 	l0Start, l0Stop   = 4, 24 // sublevels at which compactions begin, and at which writes wait
@@ -73,6 +74,7 @@ func (e *engine) pebbleOptions(cache *pebble.Cache, memTableBytes int64, readOnl
 		FS: e.fs, Cache: cache, ReadOnly: readOnly, MaxOpenFiles: openFiles, FormatMajorVersion: formatVersion,
 		MemTableSize: uint64(memTableBytes), MemTableStopWritesThreshold: memTables,
 		L0CompactionThreshold: l0Start, L0StopWritesThreshold: l0Stop,
+		LBaseMaxBytes:              baseBytes,
 		CompactionConcurrencyRange: func() (int, int) { return 1, compactions },
 		FlushDelayDeleteRange:      dropFlushDelay,
 		BytesPerSync:               1 << 20,
