@@ -22,6 +22,8 @@ const (
 	Corrupt                     // what is on disk isn't what was written
 	Behind                      // what answers lacks what the token has seen, and will have it: repeat it
 	Lost                        // what the token has seen isn't there any more: begin a new token
+	NotLeader                   // another replica takes what this one was asked for: nothing was changed
+	Refused                     // a log doesn't take it as things are: nothing was changed
 	Closed                      // the part is stopping, or has stopped
 )
 
@@ -29,6 +31,7 @@ var kinds = [...]string{
 	Invalid: "invalid", NotFound: "not found", Exists: "exists", Failed: "condition failed", Canceled: "canceled",
 	Conflict: "conflict", Limit: "limit exceeded", Overloaded: "overloaded", Gone: "gone", Full: "disk full",
 	Unavailable: "unavailable", Corrupt: "corrupt", Closed: "closed", Behind: "behind", Lost: "lost",
+	NotLeader: "not the leader", Refused: "refused",
 }
 
 // Error returns the kind's name.

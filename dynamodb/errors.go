@@ -72,6 +72,8 @@ var exceptions = map[holdfast.Kind]struct {
 	holdfast.Gone:        {http.StatusBadRequest, dynamodbTypes + "TrimmedDataAccessException"},
 	holdfast.Behind:      {http.StatusServiceUnavailable, coralAvailability + "ServiceUnavailableException"},
 	holdfast.Lost:        {http.StatusBadRequest, ownTypes + "TokenLostException"},
+	holdfast.NotLeader:   {http.StatusServiceUnavailable, coralAvailability + "ServiceUnavailableException"},
+	holdfast.Refused:     {http.StatusServiceUnavailable, coralAvailability + "ServiceUnavailableException"},
 	holdfast.Full:        {http.StatusServiceUnavailable, coralAvailability + "ServiceUnavailableException"},
 	holdfast.Closed:      {http.StatusServiceUnavailable, coralAvailability + "ServiceUnavailableException"},
 	holdfast.Unavailable: {http.StatusInternalServerError, dynamodbTypes + "InternalServerError"},

@@ -24,6 +24,7 @@ type pairLog struct {
 	t      *testing.T
 	engine *engine // the leader's
 	now    func() time.Time
+	refuse func() error  // asked before each proposal; nil: none is refused
 	delay  time.Duration // of what comes behind a proposal, since the follower is some way off
 
 	mu       sync.Mutex // guards what follows; taken after sequencer.mu
@@ -58,6 +59,11 @@ func newPairLog(t *testing.T, s *Store, fs *vfs.MemFS, rng *rand.Rand) *pairLog 
 
 // propose implements entryLog.
 func (l *pairLog) propose(b *pebble.Batch, entries []*entry) error {
+	if l.refuse != nil {
+		if err := l.refuse(); err != nil {
+			return err
+		}
+	}
 	err := errors.Join(l.send(b, entries, false), l.count(entries))
 	time.Sleep(l.delay)
 	return err
@@ -65,6 +71,11 @@ func (l *pairLog) propose(b *pebble.Batch, entries []*entry) error {
 
 // proposeLazily implements entryLog.
 func (l *pairLog) proposeLazily(b *pebble.Batch, entries []*entry) error {
+	if l.refuse != nil {
+		if err := l.refuse(); err != nil {
+			return err
+		}
+	}
 	err := errors.Join(l.send(b, entries, true), l.count(entries))
 	time.Sleep(l.delay)
 	return err
@@ -234,6 +245,59 @@ func TestTransactionsOverAnotherLog(t *testing.T) {
 			}
 			m.run()
 		})
+	}
+}
+
+// A log may refuse an entry, as one does whose replica doesn't lead. A commit of which it has refused
+// what comes before the decision changes nothing and says so; behind that, its outcome is not known,
+// and it is done. What a transaction has locked until then is no hindrance for anybody.
+func TestLogRefuses(t *testing.T) {
+	for seed := range uint64(4) {
+		m := newCrashModel(t, seed)
+		var l *pairLog
+		m.newLog = func() crashLog {
+			l = newPairLog(t, m.store, m.fs, m.rng)
+			return l
+		}
+		m.open()
+		refused, unknown := 0, 0
+		for n := range 100 {
+			left, kind := m.rng.IntN(9), []holdfast.Kind{holdfast.NotLeader, holdfast.Refused}[m.rng.IntN(2)]
+			l.refuse = func() error {
+				if left--; left >= 0 {
+					return nil
+				}
+				return holdfast.Errorf(kind, "the log refuses")
+			}
+			token := []string{"", fmt.Sprint("token", n)}[m.rng.IntN(2)]
+			c, changed := m.commit(token)
+			_, err := m.store.Commit(bg, c)
+			l.refuse = nil
+			switch {
+			case errors.Is(err, kind):
+				refused++
+			case errors.Is(err, holdfast.Unavailable):
+				unknown++
+				fallthrough
+			case err == nil:
+				m.take(time.Time{}, changed)
+			default:
+				t.Fatalf("seed %d: got %v", seed, err)
+			}
+			if m.compareReads(); token != "" {
+				c, changed := m.commit(token)
+				if _, again := m.store.Commit(bg, c); (again == ErrCommitted) == errors.Is(err, kind) {
+					t.Fatalf("seed %d: got %v, and again %v", seed, err, again)
+				} else if again == nil {
+					m.take(time.Time{}, changed)
+				}
+			}
+		}
+		m.compare()
+		l.compare(m.store)
+		if refused == 0 || unknown == 0 {
+			t.Errorf("seed %d: got %d commits refused and %d of an unknown outcome; want some", seed, refused, unknown)
+		}
 	}
 }
 

@@ -101,7 +101,17 @@ func (t *commit) transact(ctx context.Context) error {
 	if err := t.record(); err != nil {
 		return err
 	}
-	return t.resolve()
+	if err := t.resolve(); err != nil {
+		return errDecided(err)
+	}
+	return nil
+}
+
+// errDecided returns the error of a step behind the proposal of the decision: that isn't taken back,
+// whatever the step failed by. Who finds the locks that are left resolves them. The step's error isn't
+// wrapped, since its kind may say that nothing was changed.
+func errDecided(err error) error {
+	return holdfast.Errorf(holdfast.Unavailable, "the outcome of the transaction is not known: %v", err)
 }
 
 // prepare gives each shard that changes its prepare entry.
@@ -137,7 +147,10 @@ func (t *commit) record() error {
 	if t.batch, err = t.put(e, len(x.parts) == 0); err != nil {
 		return err
 	}
-	return t.store.entries.order([]*entry{e})
+	if err := t.store.entries.order([]*entry{e}); err != nil {
+		return errDecided(err)
+	}
+	return nil
 }
 
 // ledgerEffect returns the effect that puts a decision into the ledger.
