@@ -236,7 +236,8 @@ func TestEveryKindHasAnException(t *testing.T) {
 		holdfast.Gone: "400 TrimmedDataAccessException", holdfast.Full: "503 ServiceUnavailableException",
 		holdfast.Unavailable: "500 InternalServerError", holdfast.Corrupt: "500 InternalServerError",
 		holdfast.Closed: "503 ServiceUnavailableException", holdfast.Behind: "503 ServiceUnavailableException",
-		holdfast.Lost: "400 TokenLostException",
+		holdfast.Lost: "400 TokenLostException", holdfast.NotLeader: "503 ServiceUnavailableException",
+		holdfast.Refused: "503 ServiceUnavailableException",
 	}
 	h := New(Options{})
 	var failing error
