@@ -41,11 +41,12 @@ func TestBackground(t *testing.T) {
 			Indexes: []catalog.IndexAlteration{{Create: &catalog.IndexDefinition{
 				Index: item.Index{Name: "by-n", Key: item.KeySchema{Hash: a}.Index(), Project: item.ProjectKeys}}}}})
 		r.setTTL(catalog.TTL{Attr: "until", On: true})
+		time.Sleep(time.Second) // changes wait a little on their way to the indexes
 		synctest.Wait()
 		if d := r.describe("users"); d.Status != catalog.Active || d.Items != 20 || d.Indexes[1].Items != 20 {
 			t.Errorf("got %+v; want it active, with 20 items in its new index", d)
 		}
-		time.Sleep(99 * time.Second)
+		time.Sleep(98 * time.Second)
 		synctest.Wait()
 		if d := r.describe("users"); d.Items != 20 {
 			t.Errorf("a second too soon: got %d items; want 20", d.Items)
