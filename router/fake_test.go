@@ -23,10 +23,11 @@ type stub struct {
 	mu    sync.Mutex // guards what follows
 	asked []string   // requests as on the wire, without \r\n
 	fails func(r *mc.Request) upstream.Result
-	late  bool                     // answers come later, in an order that is random
+	late  bool                     // requests come later, in their order, and answers in any order
 	lost  bool                     // requests that fail are carried out nevertheless
 	hold  func(r *mc.Request) bool // these are answered by free
 	held  []func()
+	inWay map[*lane][]func() // late requests that weren't carried out, in their order
 }
 
 // newStub makes a stub for a member of r. Its cache closes after r has stopped, since what the
@@ -60,12 +61,28 @@ func (s *stub) forward(l *lane, q *query) {
 		s.mu.Unlock()
 		return
 	}
-	s.mu.Unlock()
 	if !late {
+		s.mu.Unlock()
 		s.answer(l, q, failure, lost)
 		return
 	}
-	after(l, func() { s.answer(l, &query{request: q.request, taker: lateTaker{q}}, failure, lost) })
+	if s.inWay == nil {
+		s.inWay = map[*lane][]func(){}
+	}
+	s.inWay[l] = append(s.inWay[l], func() {
+		s.answer(l, &query{request: q.request, taker: lateTaker{q}}, failure, lost)
+	})
+	s.mu.Unlock()
+	after(l, func() { s.arrive(l) })
+}
+
+// arrive carries out the first late request of a lane: a connection keeps their order.
+func (s *stub) arrive(l *lane) {
+	s.mu.Lock()
+	first := s.inWay[l][0]
+	s.inWay[l] = s.inWay[l][1:]
+	s.mu.Unlock()
+	first()
 }
 
 // after calls f on the lane after a random number of turns of its loop.
