@@ -272,7 +272,7 @@ func TestOldestIsReadDuringTrims(t *testing.T) {
 	s := openStore(t, o)
 	sh := openShard(t, s, 1)
 	commitAll(t, s, put(t, sh, thing("a", 1)))
-	done := make(chan error, 8)
+	done := make(chan error, 2)
 	var ended atomic.Bool
 	for range cap(done) {
 		go func() {
@@ -285,7 +285,7 @@ func TestOldestIsReadDuringTrims(t *testing.T) {
 			done <- nil
 		}()
 	}
-	for n := range 1000 {
+	for n := range 300 {
 		commitAll(t, s, put(t, sh, thing("a", 1, "v", n)))
 		clock.advance(2 * time.Second)
 		if err := s.Trim(bg); err != nil {
