@@ -252,7 +252,7 @@ func TestCrashAtEverySync(t *testing.T) {
 }
 
 func crashAtEverySync(t *testing.T, seed uint64) {
-	disk := vfs.NewCrashableMem()
+	disk := clonable(vfs.NewCrashableMem())
 	j := &journal{}
 	for range 4 {
 		j.writers = append(j.writers, &journaled{acked: map[string]item.Item{}})
@@ -274,7 +274,7 @@ func crashAtEverySync(t *testing.T, seed uint64) {
 				if unsynced == 100 {
 					boot = "as before" // it is a kill
 				}
-				left := disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced, RNG: chance})
+				left := disk.clone(vfs.CrashCloneCfg{UnsyncedDataPercent: unsynced, RNG: chance})
 				verified := make(chan struct{})
 				go func() { // since a Fatal must not end Pebble's goroutine
 					defer close(verified)

@@ -262,7 +262,7 @@ func TestFailuresAtEveryChangeOfTheDisk(t *testing.T) {
 			}
 			broken := 0
 			for first := int64(1); first <= total && !t.Failed(); first += c.every {
-				disk := vfs.NewCrashableMem()
+				disk := clonable(vfs.NewCrashableMem())
 				faulty := newFaultyDisk(disk, c.ofLogs, c.times, c.err)
 				faulty.first.Store(first)
 				a := runScenario(t, faulty)
@@ -274,7 +274,7 @@ func TestFailuresAtEveryChangeOfTheDisk(t *testing.T) {
 				chance := rand.New(rand.NewPCG(uint64(first), 62)) // the scenario may still go on, with its own
 				for i, boot := range []string{"as before", "after a loss of power"} {
 					percent := 100 - 100*i
-					a.verify(disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: chance}), boot)
+					a.verify(disk.clone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: chance}), boot)
 				}
 				a.mu.Unlock()
 				if t.Failed() {

@@ -16,11 +16,35 @@ import (
 // changes reports whether an operation changes the disk.
 func changes(op errorfs.Op) bool { return op.Kind.ReadOrWrite() == errorfs.OpIsWrite }
 
+// A clonableDisk may be cloned while others use it. MemFS alone may then hang: its Link takes a lock
+// for reading twice, and a clone that comes in between waits for the first, and the second for it.
+type clonableDisk struct {
+	vfs.FS
+	mem   *vfs.MemFS
+	links sync.Mutex
+}
+
+func clonable(mem *vfs.MemFS) *clonableDisk { return &clonableDisk{FS: mem, mem: mem} }
+
+// Link implements vfs.FS.
+func (d *clonableDisk) Link(from, to string) error {
+	d.links.Lock()
+	defer d.links.Unlock()
+	return d.FS.Link(from, to)
+}
+
+func (d *clonableDisk) clone(c vfs.CrashCloneCfg) *vfs.MemFS {
+	d.links.Lock()
+	defer d.links.Unlock()
+	return d.mem.CrashClone(c)
+}
+
 // crashAtEvery takes the disk away before each change that doing makes to it, and opens what is
 // left; with -short at every fourth only. A start is never refused for what a loss of power leaves.
 // It returns how many changes there were.
-func crashAtEvery(t *testing.T, disk *vfs.MemFS, doing func(fs vfs.FS), opened func(r *stopped)) (crashes int) {
+func crashAtEvery(t *testing.T, mem *vfs.MemFS, doing func(fs vfs.FS), opened func(r *stopped)) (crashes int) {
 	t.Helper()
+	disk := clonable(mem)
 	chance := rand.New(rand.NewPCG(7, 7))
 	var mu sync.Mutex // guards chance and crashes: Pebble and the control file write concurrently
 	crash := errorfs.InjectorFunc(func(op errorfs.Op) error {
@@ -33,7 +57,7 @@ func crashAtEvery(t *testing.T, disk *vfs.MemFS, doing func(fs vfs.FS), opened f
 			return nil
 		}
 		percent := crashes % 3 * 50
-		left := &stopped{t: t, fs: disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: chance}),
+		left := &stopped{t: t, fs: disk.clone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: chance}),
 			boot: "after the crash"}
 		if percent == 100 {
 			left.boot = "as before" // it was a kill
