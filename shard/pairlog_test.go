@@ -232,7 +232,7 @@ func (l *pairLog) compare(leader *Store) {
 func TestTransactionsOverAnotherLog(t *testing.T) {
 	seeds := uint64(8)
 	if testing.Short() {
-		seeds = 3
+		seeds = 2
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {

@@ -399,7 +399,7 @@ func copyAt(t *testing.T, s *Store, sh *Shard, at time.Time) map[string]item.Ite
 func TestTransactionsModel(t *testing.T) {
 	seeds := uint64(8)
 	if testing.Short() {
-		seeds = 4
+		seeds = 2
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
