@@ -11,7 +11,8 @@ import (
 
 func randomTx(rng *rand.Rand, shards uint64) holdfast.TxID {
 	return holdfast.TxID{
-		Shard: holdfast.ShardID(1 + rng.Uint64N(shards)), Term: rng.Uint64N(1 << 24), Index: rng.Uint64() >> rng.IntN(64),
+		Shard: holdfast.ShardID(1 + rng.Uint64N(shards)), Term: rng.Uint64N(1 << 24),
+		Index: rng.Uint64() >> rng.IntN(64),
 	}
 }
 

@@ -107,8 +107,8 @@ func orderedTable() buildTable {
 			`"KeySchema":[{"AttributeName":"id","KeyType":"HASH"},{"AttributeName":"n","KeyType":"RANGE"}],` +
 			`"AttributeDefinitions":[` + stringKey + `,{"AttributeName":"n","AttributeType":"N"}]}`,
 		put: func(i, _ int) []byte {
-			return fmt.Appendf(nil, `{"TableName":"ordered","Item":{"id":{"S":"g-%d"},"n":{"N":"%d"},"text":{"S":"%s"}}}`,
-				i/groupItems, i, valueOf(i)[:60])
+			return fmt.Appendf(nil, `{"TableName":"ordered",`+
+				`"Item":{"id":{"S":"g-%d"},"n":{"N":"%d"},"text":{"S":"%s"}}}`, i/groupItems, i, valueOf(i)[:60])
 		},
 	}
 }
@@ -123,8 +123,8 @@ func buildLoads(items int) (loads []tableLoad) {
 		of := fmt.Sprintf(", %d connections", connections)
 		loads = append(loads, tableLoad{name: "GetItem" + of, operation: "GetItem", items: 1, connections: connections,
 			body: get})
-		loads = append(loads, tableLoad{name: fmt.Sprintf("Query of %d of a table", groupItems) + of, operation: "Query",
-			items: groupItems, connections: connections, body: func(i int) []byte {
+		loads = append(loads, tableLoad{name: fmt.Sprintf("Query of %d of a table", groupItems) + of,
+			operation: "Query", items: groupItems, connections: connections, body: func(i int) []byte {
 				return fmt.Appendf(nil, `{"TableName":"ordered","KeyConditionExpression":"id = :g",`+
 					`"ExpressionAttributeValues":{":g":{"S":"g-%d"}}}`, spread(i)/groupItems)
 			}})

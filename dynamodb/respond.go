@@ -71,7 +71,7 @@ var (
 )
 
 // headerToken is the header of requests and responses that have a token: what the client has seen.
-// Only who sends one gets one.
+// Only a client that sends one gets one.
 var headerToken = []byte("X-Holdfast-Token")
 
 // respond sets a response. Its body isn't copied.

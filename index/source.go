@@ -52,8 +52,8 @@ type source struct {
 func newSource(sh *shard.Shard, o Options, g *lags) *source {
 	return &source{
 		shard: sh, reader: shard.NewFollower(sh, 0), key: o.Key, lags: g, log: o.Log, now: o.Now,
-		woken: make(chan struct{}, 1), hurry: make(chan struct{}, 1), stepChanges: o.stepChanges, fillItems: o.fillItems,
-		submit: o.submit,
+		woken: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
+		stepChanges: o.stepChanges, fillItems: o.fillItems, submit: o.submit,
 	}
 }
 

@@ -221,8 +221,8 @@ func TestCheckFindsEachDefect(t *testing.T) {
 			"which has changed it already"},
 		{"an item that is gone is locked to be removed", func(d *defective) { d.lock(checkedGone, nil) }, "lock",
 			"which has changed it already"},
-		{"an item is locked by a transaction that is interrupted", func(d *defective) { d.lock(checkedKept, checkedChanged) },
-			"", ""},
+		{"an item is locked by a transaction that is interrupted",
+			func(d *defective) { d.lock(checkedKept, checkedChanged) }, "", ""},
 		{"an item has changed since what locks it was committed", func(d *defective) {
 			d.lock(checkedKept, checkedChanged)
 			d.decide(0)

@@ -21,10 +21,11 @@ func TestCopyComesFirst(t *testing.T) {
 	}
 	b := s.engine.db.NewIndexedBatch()
 	defer b.Close()
-	if err := sh.Apply(b, form(&schema{}), holdfast.TxID{Shard: 9, Term: 2, Index: 3}); err != nil || sh.tally.items != 2 {
+	err := sh.Apply(b, form(&schema{}), holdfast.TxID{Shard: 9, Term: 2, Index: 3})
+	if err != nil || sh.tally.items != 2 {
 		t.Fatalf("got %v, %d items; want a copy of 2", err, sh.tally.items)
 	}
-	err := sh.Apply(b, form(sh.schema.Load()), holdfast.TxID{Shard: 9, Term: 2, Index: 4})
+	err = sh.Apply(b, form(sh.schema.Load()), holdfast.TxID{Shard: 9, Term: 2, Index: 4})
 	if !errors.Is(err, holdfast.Invalid) {
 		t.Errorf("got %v; want a second one refused", err)
 	}

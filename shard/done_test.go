@@ -56,8 +56,8 @@ func (d *done) does(what string, f func() error) {
 	all := pebble.KeyRange{Start: []byte{0}, End: []byte{0xFF}}
 	want, got := keysIn(d.t, d.s, all), keysIn(d.t, left, all)
 	if fmt.Sprintf("%x", want) != fmt.Sprintf("%x", got) {
-		d.t.Errorf("%s: got other keys or values after a loss of power, %d; want the %d that were there", what, len(got),
-			len(want))
+		d.t.Errorf("%s: got other keys or values after a loss of power, %d; want the %d that were there",
+			what, len(got), len(want))
 	}
 }
 
@@ -101,7 +101,8 @@ func TestWhatIsTakenOverIsOnDisk(t *testing.T) {
 	for _, options := range []func(vfs.FS) Options{memOptions, smallTables} {
 		fs := vfs.NewCrashableMem()
 		formerStore(t, fs, 1, 40)
-		d := &done{t: t, fs: fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})}
+		all := vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))}
+		d := &done{t: t, fs: fs.CrashClone(all)}
 		d.o = options(slowlySynced(d.fs))
 		d.does("open the store", func() (err error) {
 			d.s, err = Open(d.o)
@@ -268,8 +269,8 @@ func (d *done) readsDecided() {
 		}
 		decided := &lateBody{at: 1, effects: []effect{ledgerEffect(key, image{}, is.item(name), holdfast.ByClient)}}
 		d.does("read what is decided", func() error {
-			err := errors.Join(d.lazily(d.sh, &prepare{id: is.id, decision: key, shards: is.shards, effects: []effect{at}}),
-				d.lazily(d.s.ledger.shard, decided))
+			locking := &prepare{id: is.id, decision: key, shards: is.shards, effects: []effect{at}}
+			err := errors.Join(d.lazily(d.sh, locking), d.lazily(d.s.ledger.shard, decided))
 			if err != nil {
 				return err
 			}

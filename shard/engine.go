@@ -28,7 +28,7 @@ const (
 	indexBlockBytes   = 256 << 10 // more than the index of most tables, so that it has one level
 	filterBits        = 10        // of the bloom filter, for each key: 1 % of the reads of what isn't there go to a block
 	tableBytes        = 4 << 20
-	baseBytes         = l0Start * defaultMemTable // of the level below the newest, which a compaction merges with as much
+	baseBytes         = l0Start * defaultMemTable // of the base level: as many as are merged into it at once
 	openFiles         = 1000
 	compactions       = 2
 	l0Start, l0Stop   = 4, 24 // sublevels at which compactions begin, and at which writes wait

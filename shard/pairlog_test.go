@@ -215,6 +215,13 @@ func (l *pairLog) count(entries []*entry) (err error) {
 // taken implements crashLog.
 func (l *pairLog) taken() (image *vfs.MemFS, decided bool) { return l.image, l.effective }
 
+// finish implements crashLog. The store goes on with the log that it had: the items of copies, which
+// are made then, are in no log.
+func (l *pairLog) finish(s *Store) {
+	l.compare(s)
+	s.entries = &singleLog{engine: s.engine, now: s.now}
+}
+
 // compare has the follower catch up, and compares all shards with the leader's.
 func (l *pairLog) compare(leader *Store) {
 	l.t.Helper()

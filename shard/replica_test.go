@@ -185,8 +185,9 @@ func (m *replicatedStore) interrupt() {
 	m.must(err)
 	for n, sh := range m.shards {
 		it := m.item().With("v", number(1000+n)) // none is as it was
-		p, err := sh.propose(&prepare{id: d.id, decision: key, shards: d.shards,
-			effects: []effect{{key: keyOf(m.t, it), after: it, encoded: item.Append(nil, it)}}}, m.store.engine.db, false)
+		f := effect{key: keyOf(m.t, it), after: it, encoded: item.Append(nil, it)}
+		locking := &prepare{id: d.id, decision: key, shards: d.shards, effects: []effect{f}}
+		p, err := sh.propose(locking, m.store.engine.db, false)
 		m.must(err)
 		m.must(p.wait())
 		d.at = max(d.at, p.entry.at)

@@ -66,7 +66,8 @@ func TestTakeoverGivesSpaceBack(t *testing.T) {
 		}
 		s.engine.db.TestOnlyWaitForCleaning()
 		if more := free - fs.free(); more > held {
-			t.Fatalf("after shard %d of %d: got %d bytes more on disk than before; want at most %d", d.ID, shards, more, held)
+			t.Fatalf("after shard %d of %d: got %d bytes more on disk than before; want at most %d",
+				d.ID, shards, more, held)
 		}
 	}
 	m := s.engine.db.Metrics()

@@ -108,8 +108,8 @@ func (t *commit) transact(ctx context.Context) error {
 }
 
 // errDecided returns the error of a step behind the proposal of the decision: that isn't taken back,
-// whatever the step failed by. Who finds the locks that are left resolves them. The step's error isn't
-// wrapped, since its kind may say that nothing was changed.
+// whatever the step failed by. Whoever finds the locks that are left resolves them. The step's error
+// isn't wrapped, since its kind may say that nothing was changed.
 func errDecided(err error) error {
 	return holdfast.Errorf(holdfast.Unavailable, "the outcome of the transaction is not known: %v", err)
 }

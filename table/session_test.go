@@ -126,7 +126,8 @@ func TestTokensOfADirectoryThatWasPutBack(t *testing.T) {
 			for other, do := range r.requests(1) {
 				err := do(WithSession(context.Background(), NewSession(s.Token())))
 				if !errors.Is(err, holdfast.Lost) {
-					t.Errorf("%s, put back, then %s after %d puts: got %v; want that it is lost", name, other, more, err)
+					t.Errorf("%s, put back, then %s after %d puts: got %v; want that it is lost",
+						name, other, more, err)
 				}
 			}
 			if got := r.items(tokenTable, ""); fmt.Sprint(got) != fmt.Sprint(want) {
@@ -183,8 +184,8 @@ func TestTokensHaveSeenTheirAnswers(t *testing.T) {
 	}
 }
 
-// An index that doesn't catch up in time refuses who has seen more than it has applied, and shows
-// others what it has.
+// An index that doesn't catch up in time refuses a client that has seen more than it has applied,
+// and shows others what it has.
 func TestTokenAheadOfAnIndex(t *testing.T) {
 	r := newTokenRig(t)
 	r.put(tokenTable, order(1, 1))

@@ -71,7 +71,8 @@ func (s *Store) Streams(table string) []Stream {
 	}
 	for name, t := range set.byName {
 		if table == "" || table == name {
-			add(t.streams, Stream{Table: name, TableID: t.desc.ID, Key: t.schema.Key}, slices.Concat(t.closed, t.shards)...)
+			of := Stream{Table: name, TableID: t.desc.ID, Key: t.schema.Key}
+			add(t.streams, of, slices.Concat(t.closed, t.shards)...)
 		}
 	}
 	slices.SortFunc(all, func(a, b Stream) int {
