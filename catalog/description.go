@@ -100,7 +100,11 @@ type TTL struct {
 	On   bool
 }
 
-// PointInTime is the period to whose points in time a table can be restored.
+// TimeUnit is the unit in which answers give times.
+const TimeUnit = time.Millisecond
+
+// PointInTime is the period to whose points in time a table can be restored. Earliest is a multiple
+// of TimeUnit, so that it can be restored to when an answer gave it.
 type PointInTime struct {
 	On               bool
 	Earliest, Latest time.Time

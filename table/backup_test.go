@@ -213,6 +213,49 @@ func TestPointInTime(t *testing.T) {
 	}
 }
 
+// The earliest time to which a table can be restored is one that answers give without loss: the
+// switch lies between two of these, and so does the change that is the oldest later on.
+func TestEarliestPointInTime(t *testing.T) {
+	r := newRig(t, Options{})
+	r.create(users("users"))
+	ctx := context.Background()
+	r.put("users", user(1))
+	r.time.add(300 * time.Microsecond)
+	p, err := r.SetPointInTime(ctx, "users", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.put("users", user(2))
+	if _, err := r.RestorePointInTime(ctx, "users", "at-once", time.Time{}, catalog.Overrides{}); err != nil {
+		t.Errorf("restoring to now: %v", err)
+	}
+	restore := func(name string, p catalog.PointInTime) {
+		t.Helper()
+		said := time.UnixMilli(p.Earliest.UnixMilli())
+		if !said.Equal(p.Earliest) {
+			t.Errorf("got %v as the earliest time; want a multiple of a millisecond", p.Earliest)
+		}
+		if _, err := r.RestorePointInTime(ctx, "users", name, said, catalog.Overrides{}); err != nil {
+			t.Errorf("restoring to the earliest time: %v", err)
+		}
+	}
+	r.time.add(time.Second)
+	restore("switched-on", p)
+	for n := range 3 {
+		r.time.add(25*time.Hour + 300*time.Microsecond)
+		r.put("users", user(n))
+	}
+	r.describe("users") // waits until the index needs no more of what is to be trimmed
+	if err := r.sweeper.trim(ctx); err != nil {
+		t.Fatal(err)
+	}
+	later := r.describe("users").PointInTime
+	if !later.Earliest.After(p.Earliest) {
+		t.Errorf("got %v as the earliest time behind a trim; want one after %v", later.Earliest, p.Earliest)
+	}
+	restore("trimmed", later)
+}
+
 // The log is trimmed between the time to which a copy goes back and the copy: a backup takes a
 // later time, a restore is abandoned.
 func TestCopiesOfWhatIsNoLongerKept(t *testing.T) {

@@ -67,7 +67,8 @@ func (t *live) describe(now time.Time) catalog.Description {
 }
 
 // pointInTime returns from when to when a table can be restored: from when that was switched on, or
-// from the oldest change whose before-image the log still has.
+// from the oldest change whose before-image the log still has. The earliest time is one that an
+// answer can say, and a client can ask for.
 func (t *live) pointInTime(now time.Time) catalog.PointInTime {
 	if t.since.IsZero() {
 		return catalog.PointInTime{}
@@ -78,6 +79,9 @@ func (t *live) pointInTime(now time.Time) catalog.PointInTime {
 		if err == nil && len(oldest) == 1 && oldest[0].Tx.Index > 1 && oldest[0].At.After(p.Earliest) {
 			p.Earliest = oldest[0].At
 		}
+	}
+	if said := p.Earliest.Truncate(catalog.TimeUnit); said.Before(p.Earliest) {
+		p.Earliest = said.Add(catalog.TimeUnit)
 	}
 	return p
 }

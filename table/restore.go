@@ -52,6 +52,9 @@ func (s *Store) SetPointInTime(ctx context.Context, table string, on bool) (cata
 	return s.tables.table(table).pointInTime(s.now()), nil
 }
 
+// restoreTime is the form of times in messages: RFC 3339, with as many digits as clients can say.
+const restoreTime = "2006-01-02T15:04:05.000Z07:00"
+
 // RestorePointInTime begins to restore a table from another as that was at a time; the zero time is
 // now. See RestoreBackup. Errors: NotFound; Exists; Failed if the source can't be restored so; Gone
 // for a time that is too early or in the future; Invalid.
@@ -69,13 +72,13 @@ func (s *Store) RestorePointInTime(
 		return catalog.Description{}, holdfast.Errorf(holdfast.Failed,
 			"Point in time recovery is not enabled for table '%s'", source)
 	}
-	if at.IsZero() {
+	switch {
+	case at.IsZero():
 		at = p.Latest
-	}
-	if at.Before(p.Earliest) || at.After(p.Latest) {
+	case at.Before(p.Earliest) || at.After(p.Latest):
 		return catalog.Description{}, holdfast.Errorf(holdfast.Gone,
 			"The specified restore time is not within the valid range: %s to %s",
-			p.Earliest.UTC().Format(time.RFC3339), p.Latest.UTC().Format(time.RFC3339))
+			p.Earliest.UTC().Format(restoreTime), p.Latest.UTC().Format(restoreTime))
 	}
 	restored := catalog.Restored{At: at, SourceTable: source}
 	return s.restore(ctx, &from.Table, target, restored, catalog.Copying{At: at, Table: source}, from.Shards, o)
