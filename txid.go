@@ -5,6 +5,9 @@ import (
 	"fmt"
 )
 
+// A NodeID names a node of a cluster for good: it is never given to another. 0 is none.
+type NodeID uint64
+
 // A ShardID names a shard for good: it is never given to another. 0 is none.
 type ShardID uint64
 
@@ -14,7 +17,7 @@ type SpaceID uint64
 
 // A TxID is the transaction ID of a commit: its place in the log of its shard, which is a logical
 // time and never a clock reading. Those of one shard are compared by Index. Term is that of the
-// leader that gave the index; with one replica it is always 1.
+// leader that gave the index.
 type TxID struct {
 	Shard ShardID
 	Term  uint64

@@ -22,37 +22,45 @@ import (
 // which Apply reads what earlier entries in it have done; the caller submits it. If it can't, or
 // after an error, what the shard knows of its state is wrong, and the store must be opened again.
 func (sh *Shard) Apply(b *pebble.Batch, raw string, tx holdfast.TxID) error {
-	e, err := decodeEntry(raw)
+	e, err := applyRaw(sh, b, raw, tx)
 	if err != nil {
 		return err
 	}
+	seen([]*entry{e}) // nobody reads before the caller has submitted the batch
+	return nil
+}
+
+// applyRaw is Apply for a shard that may have readers: when they can see the batch, seen is to be
+// called.
+func applyRaw(sh *Shard, b *pebble.Batch, raw string, tx holdfast.TxID) (*entry, error) {
+	e, err := decodeEntry(raw)
+	if err != nil {
+		return nil, err
+	}
 	now := sh.schema.Load()
 	if e.schema.version != now.version {
-		return holdfast.Errorf(holdfast.Corrupt, "entry %v was decided by schema %d: the shard has %d",
+		return nil, holdfast.Errorf(holdfast.Corrupt, "entry %v was decided by schema %d: the shard has %d",
 			tx, e.schema.version, now.version)
 	}
 	e.shard, e.schema, e.tx = sh, now, tx
 	if err := e.readBefore(b); err != nil {
-		return err
+		return nil, err
 	}
 	sh.sequencer.mu.Lock()
 	defer sh.sequencer.mu.Unlock()
 	if tx.Index <= sh.tally.applied {
-		return holdfast.Errorf(holdfast.Invalid, "entry %v was applied before: the shard is at %d", tx, sh.tally.applied)
+		return nil, holdfast.Errorf(holdfast.Invalid, "entry %v was applied before: the shard is at %d",
+			tx, sh.tally.applied)
 	}
 	if newest := sh.terms.newest(); tx.Term < newest {
-		return holdfast.Errorf(holdfast.Invalid, "entry %v is of a former term: the shard is in term %d", tx, newest)
+		return nil, holdfast.Errorf(holdfast.Invalid, "entry %v is of a former term: the shard is in term %d",
+			tx, newest)
 	}
+	e.at = max(e.at, sh.tally.at) // entries that are decided at once may be committed in another order
 	if err := e.stage(b, b); err != nil {
-		return err
+		return nil, err
 	}
-	if err := e.apply(b); err != nil {
-		return err
-	}
-	if r, ok := e.body.(*resolve); ok {
-		r.visible(e) // a replica has no readers before the caller has submitted the batch
-	}
-	return nil
+	return e, e.apply(b)
 }
 
 // readBefore sets the before-images of the entry's effects to what it finds.

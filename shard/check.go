@@ -17,7 +17,7 @@ import (
 // A Fault is a defect on disk.
 type Fault struct {
 	Shard holdfast.ShardID // 0: of no shard
-	Kind  string           // "file", "descriptor", "item", "entry", "expiry", "log", "lock" or "count"
+	Kind  string           // "file", "descriptor", "item", "entry", "expiry", "log", "lock", "group" or "count"
 	Text  string
 }
 
@@ -238,9 +238,9 @@ func (k *shardCheck) run() error {
 	for i := range k.schema.Indexes {
 		k.found.addIndex(k.schema.Indexes[i].ID)
 	}
-	steps := []func() error{k.checkItems, k.checkEntries, k.checkExpiries, k.checkLog, k.checkLocks}
+	steps := []func() error{k.checkItems, k.checkEntries, k.checkExpiries, k.checkLog, k.checkLocks, k.checkGroup}
 	if k.schema.Of != nil {
-		steps = []func() error{k.checkItems} // its entries make no changes
+		steps = []func() error{k.checkItems, k.checkGroup} // its entries make no changes
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {

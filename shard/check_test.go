@@ -186,6 +186,11 @@ func TestCheckFindsEachDefect(t *testing.T) {
 		{"the first change is missing",
 			func(d *defective) { d.set(keysOf(1).appendChange(nil, holdfast.Position{Index: 1}), nil) }, "log",
 			"1.1 follows where 1.0 should"},
+		{"an entry of the group's log is missing", func(d *defective) {
+			for _, index := range []uint64{5, 6, 8} {
+				d.set(groupEntry(keysOf(1), index), []byte{})
+			}
+		}, "group", "entry 8 follows where 7 should"},
 		{"a change can't be decoded",
 			func(d *defective) { d.set(keysOf(1).appendChange(nil, holdfast.Position{Index: 2}), []byte("x")) }, "log", ""},
 		{"a link is missing",

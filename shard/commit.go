@@ -29,14 +29,17 @@ import (
 type commit struct {
 	store *Store
 	Commit
-	parts   []part       // one for each shard, and for the ledger if txn isn't nil; by rising ID
-	latched []latch      // by rising shard and stripe, none twice
-	txn     *transaction // nil: there is one shard, and no token
-	left    leftLocks    // what an attempt has found
-	batch   *pebble.Batch
+	parts   []part        // one for each shard, and for the ledger if txn isn't nil; by rising ID
+	latched []latch       // by rising shard and stripe, none twice
+	txn     *transaction  // nil: there is one shard, and no token
+	left    leftLocks     // what an attempt has found
+	batch   *pebble.Batch // of the last entry, of the shard waits; nil: there is none
+	waits   *Shard
 	entries []*entry // the one of a commit that is no transaction
 	results []Result
 	scratch []byte // the buffer of encoded items
+
+	unchanged bool // it was decided that nothing changes
 }
 
 // keptScratch is how many bytes of a commit's scratch are kept for another.
@@ -99,11 +102,14 @@ func (s *Store) Commit(ctx context.Context, c Commit) ([]Result, error) {
 	}
 	err := t.perform(ctx)
 	if err == nil && t.batch != nil {
-		if err = s.entries.wait(t.batch); err != nil {
+		if err = t.wait(); err != nil {
 			return nil, err
 		}
 		_ = t.batch.Close()
 		t.acknowledge()
+	}
+	if t.unchanged {
+		err = cmp.Or(t.confirm(ctx), err)
 	}
 	if waitErr := t.waitForReads(ctx); waitErr != nil {
 		return nil, waitErr
@@ -185,7 +191,7 @@ func (t *commit) perform(ctx context.Context) error {
 		if err := t.store.ledger.resolve(ctx, t.left.shard, t.left.prepared); err != nil {
 			return err
 		}
-		t.left = leftLocks{}
+		t.left, t.unchanged = leftLocks{}, false
 		for i := range t.parts {
 			p := &t.parts[i]
 			p.entry.effects, p.writes = p.entry.effects[:0], p.writes[:0]
@@ -199,7 +205,11 @@ func (t *commit) attempt(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ended(ctx)
 	}
+	if err := t.lead(ctx); err != nil {
+		return err
+	}
 	if err := t.decide(); err != nil {
+		t.unchanged = true
 		return err
 	}
 	changed, last := 0, -1
@@ -214,6 +224,7 @@ func (t *commit) attempt(ctx context.Context) error {
 	case changed == 1:
 		return t.change(ctx, &t.parts[last])
 	}
+	t.unchanged = true
 	return nil
 }
 
@@ -234,6 +245,28 @@ func (t *commit) unlatch() {
 	for i := range t.parts {
 		t.parts[i].shard.schemas.RUnlock()
 	}
+}
+
+// lead finds the terms in which the commit is decided. The latches are held.
+func (t *commit) lead(ctx context.Context) (err error) {
+	for i := range t.parts {
+		p := &t.parts[i]
+		if p.entry.term, err = p.shard.group.lead(ctx.Done()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// confirm returns an error if what a commit without changes has read may have been stale, since
+// another replica leads. A change needn't be confirmed: the group refuses it if its term has ended.
+func (t *commit) confirm(ctx context.Context) error {
+	for i := range t.parts {
+		if err := t.parts[i].shard.group.confirm(ctx, t.parts[i].entry.term); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // decide finds what each item becomes.
@@ -316,8 +349,9 @@ func (t *commit) change(ctx context.Context, p *part) error {
 		err = t.store.space.admitBatch(ctx, b.Len()+bytes, t.Removal)
 	}
 	if err == nil {
+		p.entry.done = ctx.Done()
 		t.entries = append(t.entries, &p.entry)
-		err = t.store.entries.propose(b, t.entries)
+		err = p.shard.group.entries().propose(b, t.entries)
 	}
 	if err != nil {
 		_ = b.Close()
@@ -326,9 +360,12 @@ func (t *commit) change(ctx context.Context, p *part) error {
 	for _, w := range p.writes {
 		t.results[w].Tx = p.entry.tx
 	}
-	t.batch = b
+	t.batch, t.waits = b, p.shard
 	return nil
 }
+
+// wait returns when the commit's last entry is durable.
+func (t *commit) wait() error { return t.waits.group.entries().wait(t.batch) }
 
 // acknowledge raises the durable watermarks, which ends the waits for the commit's sync.
 func (t *commit) acknowledge() {

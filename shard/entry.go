@@ -27,6 +27,11 @@ type entry struct {
 	changed int64    // the time of its changes; set by applyEffects
 	counted bool     // the counts are on disk with what its body did; set by the body's apply
 
+	// Of a shard that has a group: the term in which the entry is decided, and when its caller stops
+	// waiting; nil: never.
+	term uint64
+	done <-chan struct{}
+
 	// What the log gives it.
 	tx holdfast.TxID
 	at int64 // nanoseconds since 1970; never falls within a shard

@@ -160,20 +160,24 @@ func (sh *Shard) Follow(f Follow) error {
 	if sh.isDropped() {
 		return errDropped(sh.id)
 	}
+	term, err := sh.group.lead(nil)
+	if err != nil {
+		return err
+	}
 	b := s.engine.db.NewBatchWithSize(f.bytes())
 	defer b.Close()
-	e := &entry{shard: sh, schema: sh.schema.Load(), body: &followBody{f}}
+	e := &entry{shard: sh, schema: sh.schema.Load(), term: term, body: &followBody{f}}
 	if err := e.stage(b, nil); err != nil {
 		return err
 	}
-	err := s.space.admit(b.Len())
+	err = s.space.admit(b.Len())
 	if err != nil && !f.Fill {
 		err = s.space.admitRemoval(b.Len()) // which looks at the disk each time
 	}
 	if err != nil {
 		return err
 	}
-	return s.entries.proposeLazily(b, []*entry{e})
+	return sh.group.entries().proposeLazily(b, []*entry{e})
 }
 
 // bytes returns about how many bytes the batch of a step has.

@@ -30,6 +30,7 @@ const (
 	kindLog    kind = 2
 	kindRecord kind = 3 // of shard 0: + a record's name: its value
 	kindEntry  kind = 4 // + index ID (4 bytes) + the entry's key: of a global index, an item in the form of item.Append
+	kindGroup  kind = 5 // + index (8 bytes): an entry of the log of the shard's group
 )
 
 // The kinds of a space.
@@ -59,6 +60,7 @@ const (
 	metaTrim       = "trim"       // a trimming
 	metaSchema     = "schema"     // a schema
 	metaTerms      = "terms"      // the terms of transactions
+	metaGroup      = "group"      // the state of the shard's group
 )
 
 func appendPrefix(dst []byte, f family, number uint64, of kind) []byte {

@@ -228,7 +228,11 @@ func (l *slowLog) propose(b *pebble.Batch, entries []*entry) error {
 		return err
 	}
 	l.applied(entries)
-	return l.engine.submit(b)
+	if err := l.engine.submit(b); err != nil {
+		return err
+	}
+	seen(entries)
+	return nil
 }
 
 // A cursor that begins while a resolve entry is applied, but can't be seen yet, waits for it: the

@@ -108,7 +108,11 @@ func (l *pairLog) send(b *pebble.Batch, entries []*entry, lazily bool) error {
 	if !lazily {
 		l.waits[b] = txs
 	}
-	return l.engine.submitNoSync(b)
+	if err := l.engine.submitNoSync(b); err != nil {
+		return err
+	}
+	seen(entries)
+	return nil
 }
 
 // wait implements entryLog.

@@ -22,8 +22,12 @@ func (sh *Shard) stage(x body, from pebble.Reader) (*staged, error) {
 	if sh.isDropped() {
 		return nil, errDropped(sh.id)
 	}
+	term, err := sh.group.lead(nil)
+	if err != nil {
+		return nil, err
+	}
 	p := &staged{
-		entry: &entry{shard: sh, schema: sh.schema.Load(), body: x},
+		entry: &entry{shard: sh, schema: sh.schema.Load(), term: term, body: x},
 		batch: sh.engine.db.NewBatch(),
 	}
 	if err := p.entry.stage(p.batch, from); err != nil {
@@ -43,7 +47,7 @@ func (p *staged) propose(removal bool) error {
 	}
 	err := admit(p.batch.Len())
 	if err == nil {
-		err = p.entry.shard.store.entries.propose(p.batch, []*entry{p.entry})
+		err = p.entry.shard.group.entries().propose(p.batch, []*entry{p.entry})
 	}
 	if err != nil {
 		return errors.Join(err, p.discard())
@@ -54,7 +58,7 @@ func (p *staged) propose(removal bool) error {
 // wait returns when the entry is on disk, with all entries of the shard before it.
 func (p *staged) wait() error {
 	sh := p.entry.shard
-	if err := sh.store.entries.wait(p.batch); err != nil {
+	if err := sh.group.entries().wait(p.batch); err != nil {
 		return err
 	}
 	sh.sequencer.durable.raise(p.entry.tx.Index)

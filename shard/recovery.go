@@ -42,7 +42,7 @@ func (l *Ledger) resolve(ctx context.Context, sh *Shard, p *prepared) error {
 	if err := t.resolveLatched(ctx, sh, p); err != nil || t.batch == nil {
 		return err
 	}
-	if err := s.entries.wait(t.batch); err != nil {
+	if err := t.wait(); err != nil {
 		return err
 	}
 	_ = t.batch.Close()
@@ -63,6 +63,9 @@ func (t *commit) resolveLatched(ctx context.Context, sh *Shard, p *prepared) err
 		}
 		t.parts[i].entry.schema = t.parts[i].shard.schema.Load()
 	}
+	if err := t.lead(ctx); err != nil {
+		return err
+	}
 	if sh.locks.of(p.id) != p {
 		return nil
 	}
@@ -81,10 +84,9 @@ func (t *commit) resolveLatched(ctx context.Context, sh *Shard, p *prepared) err
 	e := &t.parts[t.partOf(sh)].entry
 	r := &resolve{id: p.id, committed: ok && d.id == p.id && d.committed, at: d.at}
 	e.body = r
-	if t.batch, err = t.put(e, true); err != nil {
+	if err = t.put(e, true); err != nil {
 		return err
 	}
-	r.visible(e)
 	s.log.Info("a transaction that was interrupted is resolved", "transaction", p.id.String(), "shard", uint64(sh.id),
 		"committed", r.committed)
 	return nil
@@ -100,10 +102,10 @@ func (t *commit) abort(p *prepared) error {
 	}
 	e := &t.parts[t.partOf(t.store.ledger.shard)].entry
 	e.effects = append(e.effects[:0], ledgerEffect(p.decision, image{}, d.item(name), holdfast.ByClient))
-	if _, err := t.put(e, false); err != nil {
+	if err := t.put(e, false); err != nil {
 		return err
 	}
-	return t.store.entries.order([]*entry{e})
+	return e.shard.group.entries().order([]*entry{e})
 }
 
 // decisionNameOf returns the name of the decision at a key.

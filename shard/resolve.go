@@ -94,8 +94,14 @@ func (r *resolve) apply(e *entry, b *pebble.Batch) error {
 	return e.applyEffects(b, r.at)
 }
 
-// install implements body. What was locked is forgotten by visible.
+// install implements body. What was locked is forgotten when readers can see what became of it.
 func (r *resolve) install(*entry) {}
 
-// visible is called when readers can see what became of the locks.
-func (r *resolve) visible(e *entry) { e.shard.locks.remove(r.id) }
+// seen is called by a log when readers can see what entries do.
+func seen(entries []*entry) {
+	for _, e := range entries {
+		if r, ok := e.body.(*resolve); ok {
+			e.shard.locks.remove(r.id)
+		}
+	}
+}

@@ -223,9 +223,13 @@ func (sh *Shard) adopt(to Schema, version uint64) {
 // begin gives a shard that is being opened the schema that its table has, and returns what waits
 // until that is on disk; nil: it has it already. A shard that has none on disk, since it is new or
 // was taken over from format 1, begins with the schema, which takes no place in its log, and a new
-// one with its descriptor. Otherwise it is a change of schema as any other.
+// one with its descriptor. Otherwise it is a change of schema as any other. That of a shard with a
+// group changes by the group's log only.
 func (sh *Shard) begin(to Schema, described bool) (wait func() error, err error) {
 	now := sh.schema.Load()
+	if sh.group.log.Load() != nil {
+		to = now.Schema
+	}
 	if sh.store.readOnly || now.version > 0 && now.equals(&to) {
 		sh.adopt(to, now.version)
 		return nil, nil

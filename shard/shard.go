@@ -32,6 +32,7 @@ type Shard struct {
 
 	// follows is how far the shard follows its sources, if it has any; guarded by sequencer.mu.
 	follows follows
+	group   membership
 	locks   locks // of transactions over several shards
 	terms   terms
 	sweep   sweep // the search for expired items
@@ -94,7 +95,8 @@ func beginOpen(s *Store, d *Descriptor, to Schema) (sh *Shard, wait func() error
 func newShard(s *Store, d Descriptor) *Shard {
 	sh := &Shard{store: s, engine: s.engine, id: d.ID, is: d, keys: d.keys(), dropped: make(chan struct{})}
 	sh.sequencer.engine = s.engine
-	sh.sequencer.flush = func() error { return s.entries.flush(sh) }
+	sh.sequencer.flush = func() error { return sh.group.entries().flush(sh) }
+	sh.group.shard = sh
 	sh.items = items{engine: s.engine, keys: sh.keys, dropped: sh.dropped}
 	sh.locks = locks{engine: s.engine, keys: sh.keys}
 	sh.history = history{
@@ -143,6 +145,12 @@ func (sh *Shard) load() error {
 			return sh.engine.damaged(sh.id, []byte(metaSchema), err)
 		}
 		sh.schema.Store(is)
+	}
+	if _, ok, err = sh.engine.read(sh.engine.db, sh.keys.meta(metaGroup)); err != nil {
+		return err
+	}
+	if ok {
+		sh.group.log.Store(&groupLog{})
 	}
 	newest, err := sh.history.newest()
 	if err != nil {

@@ -5,8 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"holdfast"
 	"holdfast/item"
 )
@@ -98,6 +96,13 @@ func (t *commit) transact(ctx context.Context) error {
 	if err := t.prepare(); err != nil {
 		return err
 	}
+	for i := range t.parts {
+		if p := &t.parts[i]; len(p.entry.effects) == 0 && p.shard != t.store.ledger.shard {
+			if err := p.shard.group.confirm(ctx, p.entry.term); err != nil {
+				return err
+			}
+		}
+	}
 	if err := t.record(); err != nil {
 		return err
 	}
@@ -119,15 +124,20 @@ func (t *commit) prepare() error {
 	x := t.txn
 	var entries []*entry
 	for _, p := range x.parts {
-		e := &entry{shard: p.shard, schema: p.entry.schema,
+		e := &entry{shard: p.shard, schema: p.entry.schema, term: p.entry.term,
 			body: &prepare{id: x.id, decision: x.key, shards: x.shards, effects: p.entry.effects}}
-		if _, err := t.put(e, false); err != nil {
+		if err := t.put(e, false); err != nil {
 			return err
 		}
 		x.at = max(x.at, e.at)
 		entries = append(entries, e)
 	}
-	return t.store.entries.order(entries)
+	for _, e := range entries {
+		if err := e.shard.group.entries().order([]*entry{e}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // record puts the decision into the ledger.
@@ -143,11 +153,10 @@ func (t *commit) record() error {
 	}
 	e := &t.parts[t.partOf(t.store.ledger.shard)].entry
 	e.effects = append(e.effects[:0], ledgerEffect(x.key, x.was, d.item(x.name), holdfast.ByClient))
-	var err error
-	if t.batch, err = t.put(e, len(x.parts) == 0); err != nil {
+	if err := t.put(e, len(x.parts) == 0); err != nil {
 		return err
 	}
-	if err := t.store.entries.order([]*entry{e}); err != nil {
+	if err := e.shard.group.entries().order([]*entry{e}); err != nil {
 		return errDecided(err)
 	}
 	return nil
@@ -165,11 +174,9 @@ func (t *commit) resolve() error {
 		e := &p.entry
 		r := &resolve{id: x.id, committed: true, at: x.at, known: e.effects}
 		e.body = r
-		var err error
-		if t.batch, err = t.put(e, i == len(x.parts)-1); err != nil {
+		if err := t.put(e, i == len(x.parts)-1); err != nil {
 			return err
 		}
-		r.visible(e)
 		for _, w := range p.writes {
 			t.results[w].Tx = e.tx
 		}
@@ -177,20 +184,21 @@ func (t *commit) resolve() error {
 	return nil
 }
 
-// put stages an entry and gives it to the log. If it is the last of a transaction, it returns the
-// batch to wait for; else it will be durable when the last one is.
-func (t *commit) put(e *entry, last bool) (*pebble.Batch, error) {
+// put stages an entry and gives it to its log. If it is the last of a transaction, that is what the
+// commit waits for; else it will be durable when the last one is.
+func (t *commit) put(e *entry, last bool) error {
 	s := t.store
 	b := s.engine.db.NewBatch()
 	err := e.stage(b, s.engine.db)
 	switch {
 	case err != nil:
 	case last:
-		if err = s.entries.propose(b, []*entry{e}); err == nil {
-			return b, nil
+		if err = e.shard.group.entries().propose(b, []*entry{e}); err == nil {
+			t.batch, t.waits = b, e.shard
+			return nil
 		}
 	default:
-		err = s.entries.proposeLazily(b, []*entry{e})
+		err = e.shard.group.entries().proposeLazily(b, []*entry{e})
 	}
-	return nil, errors.Join(err, b.Close())
+	return errors.Join(err, b.Close())
 }

@@ -1,0 +1,243 @@
+package shard
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"holdfast"
+)
+
+// A Group is what a shard that is one of several replicas needs of their group, which is the log
+// that all of them apply.
+type Group interface {
+	// Lead returns the term in which this replica leads the group, once all that was committed in
+	// former terms is applied here. The error is NotLeader.
+	Lead() (term uint64, err error)
+
+	// Propose has the group commit an entry that was decided while this replica led in a term, and
+	// returns its place once it is applied here. The error is NotLeader or Refused if it wasn't
+	// committed and never will be, as when that term has ended and what was decided in it may be
+	// stale; Unavailable if that isn't known.
+	Propose(term uint64, raw []byte) (holdfast.TxID, error)
+
+	// Read returns when this replica has applied all that was acknowledged anywhere before the call.
+	// The error is Unavailable if the replicas don't agree on what that is, and Overloaded when ctx
+	// ends.
+	Read(ctx context.Context) error
+}
+
+// Committed is an entry that a group has committed.
+type Committed struct {
+	Tx  holdfast.TxID
+	Raw string
+}
+
+// A Replica is a shard as its group sees it.
+type Replica struct{ shard *Shard }
+
+// ReplicaOf returns a shard as its group sees it.
+func ReplicaOf(sh *Shard) Replica { return Replica{sh} }
+
+// Join makes the shard one of a group's replicas. From now on its entries go through the group, which
+// gives them to ApplyAll. It is called before the shard is used.
+func (r Replica) Join(g Group) { r.shard.group.log.Store(&groupLog{group: g}) }
+
+// Applied returns the last entry that the shard has applied.
+func (r Replica) Applied() holdfast.TxID { return r.shard.At(r.shard.sequencer.applied.Load()) }
+
+// ApplyAll applies entries in the order of their places. It is called by one goroutine at a time.
+// When it returns, readers see what they do, but it isn't synced: the entries must be on disk in the
+// group's log, so that they are applied again after a crash. After an error the store must be opened
+// again.
+func (r Replica) ApplyAll(entries []Committed) error {
+	sh := r.shard
+	if err := sh.store.gate.enter(); err != nil {
+		return err
+	}
+	defer sh.store.gate.leave()
+	if len(entries) == 0 {
+		return nil
+	}
+	b := sh.engine.db.NewIndexedBatch()
+	defer b.Close()
+	applied := make([]*entry, len(entries))
+	for i := range entries {
+		var err error
+		if applied[i], err = applyRaw(sh, b, entries[i].Raw, entries[i].Tx); err != nil {
+			return err
+		}
+	}
+	if err := sh.engine.submitNoSync(b); err != nil {
+		return err
+	}
+	seen(applied)
+	sh.sequencer.durable.raise(entries[len(entries)-1].Tx.Index)
+	return nil
+}
+
+// A groupLog is the log of a shard that is one of several replicas. An entry is applied, here as
+// elsewhere, when it is committed: so propose returns when the entry can't be lost any more, and
+// what was latched for it stays latched until then.
+type groupLog struct {
+	group Group // nil: it hasn't started yet
+
+	mu        sync.Mutex
+	abandoned int           // proposals that nobody waits for and whose outcome isn't known
+	drained   chan struct{} // closed when there are none any more; nil: there are none
+}
+
+var _ entryLog = (*groupLog)(nil)
+
+// A membership is what a shard knows of its group.
+type membership struct {
+	shard *Shard
+	log   atomic.Pointer[groupLog] // nil: the shard has one replica, and no group
+}
+
+// entries returns the log that the shard's entries go to.
+func (m *membership) entries() entryLog {
+	if l := m.log.Load(); l != nil {
+		return l
+	}
+	return m.shard.store.entries
+}
+
+// lead returns the term in which an entry is decided; 0 if there is no group. It is called before
+// what decides the entry is read, and with what it needs latched. The caller waits until done is
+// closed; nil is for ever.
+func (m *membership) lead(done <-chan struct{}) (term uint64, err error) {
+	l := m.log.Load()
+	if l == nil {
+		return 0, nil
+	}
+	return l.lead(m.shard, done)
+}
+
+func (l *groupLog) lead(sh *Shard, done <-chan struct{}) (term uint64, err error) {
+	if l.group == nil {
+		return 0, holdfast.Errorf(holdfast.NotLeader, "nothing was changed: the group of shard %d hasn't started here",
+			sh.id)
+	}
+	for {
+		drained := l.drains()
+		if drained == nil {
+			return l.group.Lead()
+		}
+		select {
+		case <-drained:
+		case <-done:
+			return 0, holdfast.Errorf(holdfast.Overloaded,
+				"nothing was changed: the outcome of an earlier write of shard %d isn't known yet", sh.id)
+		}
+	}
+}
+
+// confirm returns an error unless the group had no other leader, between when an entry was to be
+// decided in a term and the call, that could have changed what was read then: it is NotLeader, or
+// that of Group.Read.
+func (m *membership) confirm(ctx context.Context, term uint64) error {
+	l := m.log.Load()
+	if l == nil {
+		return nil
+	}
+	if err := l.group.Read(ctx); err != nil {
+		return err
+	}
+	if now, err := l.group.Lead(); err != nil || now != term {
+		return holdfast.Errorf(holdfast.NotLeader, "nothing was changed: the leader of shard %d has changed", m.shard.id)
+	}
+	return nil
+}
+
+// drains returns a channel that is closed when the outcome of all proposals is known that nobody
+// waits for any more; nil: there are none.
+func (l *groupLog) drains() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.drained
+}
+
+// propose implements entryLog. What was staged in b is of no use here: the entry is staged again
+// when it is applied.
+func (l *groupLog) propose(_ *pebble.Batch, entries []*entry) error {
+	for _, e := range entries {
+		if err := l.proposeEntry(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// proposeLazily implements entryLog.
+func (l *groupLog) proposeLazily(b *pebble.Batch, entries []*entry) error {
+	return l.propose(b, entries)
+}
+
+// wait implements entryLog.
+func (l *groupLog) wait(*pebble.Batch) error { return nil }
+
+// order implements entryLog.
+func (l *groupLog) order([]*entry) error { return nil }
+
+// flush implements entryLog.
+func (l *groupLog) flush(*Shard) error { return nil }
+
+// proposeEntry proposes an entry. If its caller stops waiting, later entries of the shard aren't
+// decided until the outcome of this one is known: what it had latched no longer keeps them from
+// being decided by what it may change yet.
+func (l *groupLog) proposeEntry(e *entry) error {
+	sh := e.shard
+	sh.sequencer.mu.Lock()
+	e.at = max(sh.store.now().UnixNano(), sh.tally.at, sh.floor)
+	sh.sequencer.mu.Unlock()
+	term, raw := e.term, e.appendTo(nil)
+	if e.done == nil {
+		var err error
+		e.tx, err = l.group.Propose(term, raw)
+		return err
+	}
+	type result struct {
+		tx  holdfast.TxID
+		err error
+	}
+	proposed := make(chan result, 1)
+	go func() {
+		tx, err := l.group.Propose(term, raw)
+		proposed <- result{tx, err}
+	}()
+	select {
+	case r := <-proposed:
+		e.tx = r.tx
+		return r.err
+	case <-e.done:
+	}
+	l.abandon()
+	go func() {
+		<-proposed
+		l.know()
+	}()
+	return holdfast.Errorf(holdfast.Unavailable, "outcome unknown: the replicas of shard %d didn't agree in time",
+		sh.id)
+}
+
+// abandon counts a proposal that nobody waits for any more.
+func (l *groupLog) abandon() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.abandoned++; l.drained == nil {
+		l.drained = make(chan struct{})
+	}
+}
+
+// know counts the outcome of an abandoned proposal.
+func (l *groupLog) know() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.abandoned--; l.abandoned == 0 {
+		close(l.drained)
+		l.drained = nil
+	}
+}
