@@ -1,0 +1,47 @@
+// Package rpc carries messages and requests between the nodes of a cluster, over TCP or mutual TLS.
+//
+// A Transport is one node's end. It listens, and keeps one connection to each of its peers, which
+// it dials itself. That connection carries this node's messages and requests, and the peer's
+// answers to those; the peer's own messages and requests come on the connection that the peer has
+// dialled. So two nodes that dial each other at once have two connections, one for each direction
+// of dialling, as always. A peer that dials again replaces its former connection, which is assumed
+// to be dead.
+//
+// # Messages and requests
+//
+// A message (Transport.Send) may be lost: it is dropped and counted if there is no connection, if
+// the queue is full, and if the connection breaks before it has arrived. Messages of one connection
+// arrive once, whole, and in order. That is what Raft needs, which repeats what it misses.
+//
+// A request (Transport.Call) waits for its answer until its context ends. Errors of the other node
+// arrive with their holdfast.Kind. An error of Kind Refused, Overloaded, NotFound, Invalid or Closed
+// that this package makes says that nothing was changed, since the other node has not carried the
+// request out; Unavailable says that the outcome is unknown. Nothing is ever sent twice.
+//
+// Neither of them blocks on a socket. One goroutine per connection writes everything that was
+// queued since its last write with one system call, since many Raft groups share a connection.
+//
+// # Who may connect
+//
+// Without TLS, a Transport listens on and dials loopback addresses only; Listen refuses others. With
+// TLS, both ends need a certificate of the cluster's CA (TLS.CAs) that hasn't expired. If a peer has
+// a name (Peer.Name), its certificate must also have this name among its subject alternative names;
+// without one, any certificate of that CA will do, so the CA must then be the cluster's own. Both
+// ends check this, and again with each new connection, so that certificates can be replaced.
+//
+// Then both ends exchange a hello, which names the protocol's version, the cluster, the sender and
+// the receiver. A node accepts hellos from its peers only. docs/formats.md has the bytes of hellos
+// and frames.
+//
+// Each frame names cluster, sender and receiver again, and has a CRC-32C. A connection with a frame
+// that is too long, damaged, misdirected or out of place is dropped and counted (Fault); a frame's
+// length is checked before memory is taken for it, and memory is taken as its bytes arrive.
+//
+// # Limits
+//
+// Every queue, wait and number is bounded: see limits. A peer that sends nothing, not even the pings
+// of an idle connection, for 2 s is taken for dead, and so is one that doesn't read. Then the
+// connection is dropped, and dialled again with growing, random pauses of 1 s at most.
+//
+// All methods may be called concurrently.
+package rpc

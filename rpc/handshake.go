@@ -1,0 +1,156 @@
+package rpc
+
+import (
+	"crypto/tls"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"net"
+
+	"holdfast"
+)
+
+const (
+	helloMagic = "holdnode"
+	helloBytes = 48
+	version    = 1 // the only one of the protocol so far
+)
+
+// A hello is what each end of a connection sends first, the dialling one before the other.
+type hello struct {
+	lowest, highest uint8   // versions that the dialler speaks; in an answer, both are the one that is spoken
+	verdict         verdict // of the accepting node; 0 in the dialler's
+	way             way
+}
+
+// A verdict is what the accepting node says to a hello. The numbers are on the wire.
+type verdict uint8
+
+const (
+	welcome verdict = iota
+	refusedVersion
+	refusedCluster
+	refusedReceiver
+	refusedSender
+	refusedName
+)
+
+// verdicts are those of the faults that the accepting node may find in a hello.
+var verdicts = map[Fault]verdict{
+	WrongVersion: refusedVersion, WrongCluster: refusedCluster, WrongReceiver: refusedReceiver,
+	WrongSender: refusedSender, WrongName: refusedName,
+}
+
+func (h *hello) bytes() []byte {
+	b := make([]byte, helloBytes)
+	copy(b, helloMagic)
+	b[8], b[9], b[10] = h.lowest, h.highest, byte(h.verdict)
+	copy(b[16:32], h.way.cluster[:])
+	binary.LittleEndian.PutUint64(b[32:], uint64(h.way.from))
+	binary.LittleEndian.PutUint64(b[40:], uint64(h.way.to))
+	binary.LittleEndian.PutUint32(b[12:], helloSum(b))
+	return b
+}
+
+// helloSum is the checksum of a hello: all of it but the checksum itself.
+func helloSum(b []byte) uint32 {
+	return crc32.Update(crc32.Checksum(b[:12], castagnoli), castagnoli, b[16:])
+}
+
+// readHello reads a hello. The error is a *fault.
+func readHello(r io.Reader) (hello, error) {
+	b := make([]byte, helloBytes)
+	if _, err := io.ReadFull(r, b); err != nil {
+		return hello{}, faultOf(brokenOrLate(err), fmt.Errorf("in the handshake: %w", err))
+	}
+	switch {
+	case string(b[:8]) != helloMagic:
+		return hello{}, faultf(Garbled, "no hello of a node: it begins with %q", b[:8])
+	case binary.LittleEndian.Uint32(b[12:]) != helloSum(b):
+		return hello{}, faultf(Garbled, "a hello whose CRC-32C is wrong")
+	case b[11] != 0:
+		return hello{}, faultf(Garbled, "a hello whose byte 11 is %d", b[11])
+	}
+	return hello{
+		lowest: b[8], highest: b[9], verdict: verdict(b[10]),
+		way: way{
+			cluster: [16]byte(b[16:32]),
+			from:    holdfast.NodeID(binary.LittleEndian.Uint64(b[32:])),
+			to:      holdfast.NodeID(binary.LittleEndian.Uint64(b[40:])),
+		},
+	}, nil
+}
+
+// greet is the dialler's side of the handshake. The error is a *fault.
+func greet(nc net.Conn, w way) error {
+	h := hello{lowest: version, highest: version, way: w}
+	if _, err := nc.Write(h.bytes()); err != nil {
+		return faultOf(brokenOrLate(err), err)
+	}
+	answer, err := readHello(nc)
+	if err != nil {
+		return err
+	}
+	for which, v := range verdicts {
+		if answer.verdict == v {
+			return faultf(which, "node %d of cluster %x, which speaks version %d to %d of the protocol, refuses it: %v",
+				answer.way.from, answer.way.cluster, answer.lowest, answer.highest, which)
+		}
+	}
+	switch {
+	case answer.verdict != welcome:
+		return faultf(Garbled, "a hello with the verdict %d", answer.verdict)
+	case answer.lowest != version || answer.highest != version:
+		return faultf(WrongVersion, "it speaks version %d to %d of the protocol; this node speaks %d",
+			answer.lowest, answer.highest, version)
+	}
+	return answer.way.check(w.back())
+}
+
+// answerHello is the accepting side of the handshake. It returns the peer that has dialled, or a *fault.
+func (t *Transport) answerHello(nc net.Conn) (*peer, error) {
+	h, err := readHello(nc)
+	if err != nil {
+		return nil, err
+	}
+	answer := hello{
+		lowest: version, highest: version,
+		way: way{cluster: t.options.Cluster, from: t.options.Node, to: h.way.from},
+	}
+	p, f := t.judge(nc, &h)
+	if f != nil {
+		answer.verdict = verdicts[f.Fault]
+	}
+	_, err = nc.Write(answer.bytes())
+	switch {
+	case f != nil:
+		return nil, f
+	case err != nil:
+		return nil, faultOf(brokenOrLate(err), err)
+	}
+	return p, nil
+}
+
+// judge returns the peer whose hello it is, or why the hello is refused, a key of verdicts.
+func (t *Transport) judge(nc net.Conn, h *hello) (*peer, *fault) {
+	w := h.way
+	p := (*t.peers.Load())[w.from]
+	switch {
+	case h.lowest > version || h.highest < version:
+		return nil, faultf(WrongVersion, "it speaks the versions %d to %d of the protocol; this node speaks %d",
+			h.lowest, h.highest, version)
+	case w.cluster != t.options.Cluster:
+		return nil, faultf(WrongCluster, "it is of the cluster %x; this is %x", w.cluster, t.options.Cluster)
+	case w.to != t.options.Node:
+		return nil, faultf(WrongReceiver, "it looks for node %d; this is %d", w.to, t.options.Node)
+	case p == nil:
+		return nil, faultf(WrongSender, "node %d is no peer of this one", w.from)
+	}
+	if tc, ok := nc.(*tls.Conn); ok && p.Name != "" {
+		if err := tc.ConnectionState().PeerCertificates[0].VerifyHostname(p.Name); err != nil {
+			return nil, faultf(WrongName, "the certificate isn't that of node %d: %w", w.from, err)
+		}
+	}
+	return p, nil
+}

@@ -1,0 +1,102 @@
+package rpc
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"log/slog"
+	"time"
+
+	"holdfast"
+)
+
+// MaxBody is the length of the longest body of a message, request or answer, in bytes.
+const MaxBody = 8 << 20
+
+// A Message is what one node sends to another, once or as a request.
+type Message struct {
+	From, To holdfast.NodeID
+	Kind     uint8            // what it is about; the users of the package share the numbers
+	Shard    holdfast.ShardID // that it concerns; 0: none
+	Body     []byte           // MaxBody at most
+}
+
+// Options are those of a Transport.
+type Options struct {
+	Node    holdfast.NodeID // this node; not 0
+	Cluster [16]byte        // nodes of another cluster are refused
+	Listen  string          // host:port
+	TLS     *TLS            // nil: none, which only loopback addresses allow
+
+	// Receive takes a message of a peer. The calls for one peer come one at a time and in order. The
+	// body is valid until Receive returns, which it must do soon, since nothing else of the peer is
+	// read until then.
+	Receive func(m Message)
+
+	// Answer answers a request of a peer, on a goroutine of its own. It owns the body. Its context
+	// ends at the caller's deadline, or when the caller has given up or is gone. A *holdfast.Error
+	// is sent with kind and text, any other error as Unavailable, without its text. Answer may be
+	// nil.
+	Answer func(ctx context.Context, m Message) ([]byte, error)
+
+	Log *slog.Logger
+}
+
+// TLS is how a node proves who it is, and what it expects of others.
+type TLS struct {
+	CAs *x509.CertPool // one of these must have signed a peer's certificate
+
+	// Certificate returns this node's certificate, for servers and for clients. It is called for
+	// each connection, so that a certificate can be renewed while the node runs.
+	Certificate func() (*tls.Certificate, error)
+}
+
+// A Peer is another node of the cluster.
+type Peer struct {
+	Addr string // host:port; empty: not to be dialled
+	Name string // must be in its certificate, if there is TLS; empty: any certificate of the CAs will do
+}
+
+// limits bound what a Transport holds and waits for. Tests make them smaller.
+type limits struct {
+	body        int // bytes of a body, both ways
+	queueBytes  int // that wait to be written to a connection; as many again may be in a write
+	queueFrames int // likewise
+
+	calls        int // requests in flight on a connection
+	requestBytes int // of the bodies of requests that a peer has in flight here, and of answers that wait
+
+	handshakes    int           // connections that were accepted and haven't said who they are
+	handshakeTime time.Duration // from dialling or accepting to the end of the handshake
+
+	ping    time.Duration // an idle connection carries a ping at least every 2 pings
+	silence time.Duration // without a byte, or without progress of a write: the connection is dead
+
+	minPause, maxPause time.Duration // before dialling again; doubles, and is then shortened by up to a half
+
+	logEvery time.Duration // at least this is between two lines of the log about the same kind of fault
+}
+
+func defaultLimits() limits {
+	return limits{
+		body:       MaxBody,
+		queueBytes: 2 * MaxBody, queueFrames: 8192,
+		calls: 4096, requestBytes: 8 * MaxBody,
+		handshakes: 64, handshakeTime: 3 * time.Second,
+		ping: 500 * time.Millisecond, silence: 2 * time.Second,
+		minPause: 50 * time.Millisecond, maxPause: time.Second,
+		logEvery: 10 * time.Second,
+	}
+}
+
+func (o *Options) check() error {
+	switch {
+	case o.Node == 0:
+		return holdfast.Errorf(holdfast.Invalid, "a node needs an ID other than 0")
+	case o.Receive == nil, o.Log == nil:
+		return holdfast.Errorf(holdfast.Invalid, "a transport needs Receive and Log")
+	case o.TLS != nil && (o.TLS.CAs == nil || o.TLS.Certificate == nil):
+		return holdfast.Errorf(holdfast.Invalid, "TLS needs the CAs of the cluster and a certificate of this node")
+	}
+	return nil
+}

@@ -1,0 +1,211 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"holdfast"
+)
+
+// A peer is another node as this one knows it.
+type peer struct {
+	Peer
+	t     *Transport
+	id    holdfast.NodeID
+	heard atomic.Int64         // when something was received, as Transport.now has it; 0: never
+	out   atomic.Pointer[conn] // that this node has dialled; nil: none
+	kick  chan struct{}        // of one place: the peer is there, so there is no reason to wait
+
+	mu sync.Mutex // guards in
+	in *conn      // that the peer has dialled; nil: none
+
+	ctx context.Context // ends when it is no peer any more
+	end context.CancelFunc
+}
+
+func (t *Transport) newPeer(id holdfast.NodeID, with Peer) *peer {
+	p := &peer{Peer: with, t: t, id: id, kick: make(chan struct{}, 1)}
+	p.ctx, p.end = context.WithCancel(t.ctx)
+	return p
+}
+
+// stop drops the peer's connections for good.
+func (p *peer) stop() {
+	p.end()
+	for _, c := range p.conns() {
+		c.drop(errStopped)
+	}
+}
+
+var errStopped = faultf(Replaced, "it is no peer any more, or its address or name has changed")
+
+// conns returns the connections with the peer.
+func (p *peer) conns() []*conn {
+	p.mu.Lock()
+	in := p.in
+	p.mu.Unlock()
+	return slices.DeleteFunc([]*conn{in, p.out.Load()}, func(c *conn) bool { return c == nil })
+}
+
+// keepConnected dials the peer whenever there is no connection, until it is stopped.
+func (p *peer) keepConnected() {
+	if p.Addr == "" {
+		return
+	}
+	pause := p.t.limits.minPause
+	for p.ctx.Err() == nil {
+		c, err := p.dial()
+		kick := p.kick
+		if err == nil {
+			p.t.options.Log.Info("connected to a node", "node", p.id, "addr", p.Addr)
+			c.run()
+			p.out.Store(nil)
+			kick = nil // or two nodes that drop each other's connections at once would never pause
+			if time.Since(c.began) > p.t.limits.maxPause {
+				pause = p.t.limits.minPause
+			}
+		}
+		timer := time.NewTimer(pause/2 + rand.N(pause/2+1))
+		select {
+		case <-timer.C:
+		case <-kick:
+		case <-p.ctx.Done():
+		}
+		timer.Stop()
+		pause = min(2*pause, p.t.limits.maxPause)
+	}
+}
+
+// dial returns a new connection to the peer, whose handshake is done. A failure was counted.
+func (p *peer) dial() (*conn, error) {
+	ctx, end := context.WithTimeout(p.ctx, p.t.limits.handshakeTime)
+	defer end()
+	wire, raw, err := p.t.options.TLS.dial(ctx, p.Peer)
+	if err == nil {
+		stop := context.AfterFunc(p.ctx, func() { raw.Close() })
+		err = greet(wire, p.t.wayTo(p.id))
+		stop()
+		if err != nil {
+			raw.Close()
+		}
+	}
+	if err != nil {
+		if p.ctx.Err() == nil {
+			var f *fault
+			errors.As(err, &f)
+			p.t.log.add(f, "no connection to a node", "node", p.id, "addr", p.Addr)
+		}
+		return nil, err
+	}
+	inTime(raw)
+	p.heard.Store(p.t.now())
+	c := p.t.newConn(p, wire, raw, true)
+	p.out.Store(c)
+	if p.ctx.Err() != nil { // stop may have looked before
+		c.drop(errStopped)
+	}
+	return c, nil
+}
+
+// accept takes connections until Close.
+func (t *Transport) accept() {
+	places := make(chan struct{}, t.limits.handshakes)
+	pause := time.Millisecond
+	for {
+		raw, err := t.listener.Accept()
+		switch {
+		case t.ctx.Err() != nil:
+			if err == nil {
+				raw.Close()
+			}
+			return
+		case err != nil: // too many open files, say
+			t.options.Log.Error("accepting connections of nodes", "err", err)
+			select {
+			case <-time.After(pause):
+			case <-t.ctx.Done():
+			}
+			pause = min(2*pause, time.Second)
+			continue
+		}
+		pause = time.Millisecond
+		select {
+		case places <- struct{}{}:
+			t.running.Go(func() { t.welcome(raw, func() { <-places }) })
+		default:
+			raw.Close()
+			t.log.add(faultf(Crowded, "%d others are in their handshake", cap(places)), "a connection was refused",
+				"addr", raw.RemoteAddr().String())
+		}
+	}
+}
+
+// welcome does the handshake of a connection that was accepted, calls done, and serves it until it
+// is dropped.
+func (t *Transport) welcome(raw net.Conn, done func()) {
+	p, wire, err := t.meet(raw)
+	done()
+	if err != nil {
+		if t.ctx.Err() == nil {
+			var f *fault
+			errors.As(err, &f)
+			t.log.add(f, "a connection was refused", "addr", raw.RemoteAddr().String())
+		}
+		raw.Close()
+		return
+	}
+	c := t.newConn(p, wire, raw, false)
+	if former := p.replace(c); former != nil {
+		former.drop(faultf(Replaced, "the peer has dialled again"))
+		<-former.done // so that messages of a peer come one at a time
+	}
+	c.run()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.in == c {
+		p.in = nil
+	}
+}
+
+// meet does the handshake of a connection that was accepted. The error is a *fault.
+func (t *Transport) meet(raw net.Conn) (*peer, net.Conn, error) {
+	ctx, end := context.WithTimeout(t.ctx, t.limits.handshakeTime)
+	defer end()
+	stop := context.AfterFunc(t.ctx, func() { raw.Close() })
+	defer stop()
+	deadline, _ := ctx.Deadline()
+	raw.SetDeadline(deadline)
+	wire, err := t.options.TLS.accept(ctx, raw)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := t.answerHello(wire)
+	if err != nil {
+		return nil, nil, err
+	}
+	inTime(raw)
+	return p, wire, nil
+}
+
+// replace makes a connection that the peer has dialled its only one, and returns the former one.
+func (p *peer) replace(c *conn) *conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	former := p.in
+	p.in = c
+	if p.ctx.Err() != nil { // stop may have looked before
+		c.drop(errStopped)
+	}
+	p.heard.Store(p.t.now())
+	select {
+	case p.kick <- struct{}{}:
+	default:
+	}
+	return former
+}
