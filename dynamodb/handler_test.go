@@ -271,6 +271,9 @@ func testAllowed(t *testing.T, h *Handler) {
 	if got := res.Header.Get("Access-Control-Allow-Origin"); got != "*" {
 		t.Errorf("Access-Control-Allow-Origin: got %q; want *", got)
 	}
+	if got := res.Header.Get("Access-Control-Expose-Headers"); !strings.Contains(got, "X-Holdfast-Token") {
+		t.Errorf("Access-Control-Expose-Headers: got %q; want the token's header among them", got)
+	}
 }
 
 func TestStats(t *testing.T) {

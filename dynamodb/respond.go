@@ -50,7 +50,8 @@ func allowOrigin(ctx *fasthttp.RequestCtx, allowed bool) (done bool) {
 		return true
 	}
 	header.Set("Access-Control-Allow-Origin", "*")
-	header.Set("Access-Control-Expose-Headers", "x-amzn-RequestId, x-amzn-ErrorType, x-amzn-ErrorMessage, Date")
+	header.Set("Access-Control-Expose-Headers",
+		"x-amzn-RequestId, x-amzn-ErrorType, x-amzn-ErrorMessage, Date, "+string(headerToken))
 	if !ctx.IsOptions() {
 		return false
 	}

@@ -25,6 +25,7 @@ type memoryLog struct {
 func (l *memoryLog) Descriptor() shard.Descriptor { return l.is }
 func (l *memoryLog) Oldest() holdfast.Position    { return holdfast.Position{Index: max(1, l.is.Begin)} }
 func (l *memoryLog) End() holdfast.Position       { return holdfast.Position{Index: l.end} }
+func (l *memoryLog) Reached(holdfast.TxID) error  { return nil }
 
 func (l *memoryLog) Changes(
 	from holdfast.Position, limit shard.Limit,

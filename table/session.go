@@ -37,16 +37,21 @@ func sessionOf(ctx context.Context) *Session {
 
 // check returns Lost unless the shard of a table has what the session has seen of it.
 func (s *Session) check(t *live, sh *shard.Shard) error {
+	return s.checkShard(t.desc.Name, sh.ID(), sh.Reached)
+}
+
+// checkShard is check by what says whether the shard has reached a transaction.
+func (s *Session) checkShard(table string, id holdfast.ShardID, reached func(holdfast.TxID) error) error {
 	if s == nil {
 		return nil
 	}
-	tx, ok := s.seen.Of(sh.ID())
+	tx, ok := s.seen.Of(id)
 	if !ok {
 		return nil
 	}
-	err := sh.Reached(tx)
+	err := reached(tx)
 	if lost := (*holdfast.Error)(nil); errors.As(err, &lost) {
-		return holdfast.Errorf(lost.Kind, "table %s no longer has what the token has seen: %w", t.desc.Name, err)
+		return holdfast.Errorf(lost.Kind, "table %s no longer has what the token has seen: %w", table, err)
 	}
 	return err
 }
@@ -78,6 +83,13 @@ func (s *Session) seeChanges(changes ...*change) {
 			return
 		}
 		s.see(c.t.shard(c.key))
+	}
+}
+
+// seeRecords adds changes that were read from a shard's log.
+func (s *Session) seeRecords(changes []shard.Change) {
+	if s != nil && len(changes) > 0 {
+		s.seen.See(changes[len(changes)-1].Tx)
 	}
 }
 

@@ -10,7 +10,9 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"holdfast"
+	"holdfast/catalog"
 	"holdfast/item"
+	"holdfast/shard"
 )
 
 // tokenTable is the table of the tests of sessions: see indexed.
@@ -70,6 +72,16 @@ func (r *rig) requests(n int) map[string]func(context.Context) error {
 			_, err := r.TransactGet(ctx, []Get{{Table: tokenTable, Key: key}})
 			return err
 		},
+		"stream": func(ctx context.Context) error {
+			t := r.tables.table(tokenTable)
+			of, err := t.schema.Key.Key(order(n, 0))
+			if err != nil {
+				return err
+			}
+			_, _, _, err = r.StreamRecords(ctx, tokenTable, r.Streams(tokenTable)[0].Label, t.shard(of).ID(),
+				holdfast.Position{}, shard.Limit{Changes: 1000})
+			return err
+		},
 		"write: transaction": func(ctx context.Context) error {
 			_, err := r.TransactWrite(ctx, Transaction{Actions: []Action{{Put: &put}}})
 			return err
@@ -80,6 +92,7 @@ func (r *rig) requests(n int) map[string]func(context.Context) error {
 func newTokenRig(t *testing.T) *rig {
 	r := newRig(t, Options{ShardsPerTable: 3})
 	d, attributes := indexed(tokenTable)
+	d.Stream = catalog.NewAndOldImages
 	r.create(d, attributes)
 	return r
 }
@@ -150,7 +163,7 @@ func TestTokensHaveSeenTheirAnswers(t *testing.T) {
 	s := NewSession(holdfast.Token{})
 	ctx := WithSession(context.Background(), s)
 	kinds := []string{"get", "query", "query of a local index", "batch get", "transaction of gets", "scan",
-		"query of a global index", "scan of a global index"}
+		"query of a global index", "scan of a global index", "stream"}
 	for step := range 300 {
 		n := rng.IntN(20)
 		if rng.IntN(2) == 0 {

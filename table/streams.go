@@ -41,6 +41,7 @@ type streamLog interface {
 	Oldest() holdfast.Position
 	End() holdfast.Position
 	Changes(from holdfast.Position, limit shard.Limit) ([]shard.Change, holdfast.Position, error)
+	Reached(tx holdfast.TxID) error
 }
 
 var _ streamLog = (*shard.Shard)(nil)
@@ -148,7 +149,8 @@ func (s *Store) Stream(table, label string) (Stream, error) {
 // StreamRecords returns changes of one shard of a stream in order. A zero position, or one before
 // the shard's first, is that of the oldest that is kept. next is where to continue; end reports that
 // no more changes will come, and that the shards that have taken over its range go on. Errors:
-// NotFound, and Gone if the position is no longer kept.
+// NotFound; Gone if the position is no longer kept; Lost if the shard lacks what the session of ctx
+// has seen.
 func (s *Store) StreamRecords(
 	ctx context.Context, table, label string, id holdfast.ShardID, from holdfast.Position, limit shard.Limit,
 ) (changes []shard.Change, next holdfast.Position, end bool, err error) {
@@ -159,7 +161,15 @@ func (s *Store) StreamRecords(
 	if err := ctx.Err(); err != nil {
 		return nil, from, false, err
 	}
-	return st.records(id, from, limit)
+	session := sessionOf(ctx)
+	if part := st.shard(id); part != nil {
+		if err := session.checkShard(table, id, part.log.Reached); err != nil {
+			return nil, from, false, err
+		}
+	}
+	changes, next, end, err = st.records(id, from, limit)
+	session.seeRecords(changes)
+	return changes, next, end, err
 }
 
 // records is StreamRecords of the stream.
