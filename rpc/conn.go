@@ -47,9 +47,13 @@ func (t *Transport) newConn(p *peer, wire, raw net.Conn, dialled bool) *conn {
 	return c
 }
 
-// run has the connection read and write until it is dropped.
-func (c *conn) run() {
+// run has the connection read and write until it is dropped. It reads once the connection that it
+// replaces, if any, isn't read any more, so that messages of a peer come one at a time.
+func (c *conn) run(former *conn) {
 	c.t.running.Go(c.write)
+	if former != nil {
+		<-former.done
+	}
 	c.read()
 	close(c.done)
 }

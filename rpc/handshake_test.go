@@ -26,8 +26,8 @@ func (c *stubConn) send(f frame) bool {
 	return err == nil
 }
 
-// newStub returns the address of node 2, which does with node 1's connections what serve does, after
-// the handshake. It ends with the test.
+// newStub returns the address of node 2, which does with node 1's connections what serve does,
+// after the handshake. It ends with the test.
 func newStub(t testing.TB, serve func(c *stubConn)) string {
 	t.Helper()
 	return newListener(t, func(nc net.Conn) {
@@ -83,8 +83,8 @@ func testHello() hello {
 	return hello{lowest: version, highest: version, way: way{cluster: testCluster, from: 1, to: 2}}
 }
 
-// A hello in which any byte is another is refused and counted, and so is none at all; the node stays
-// open for its peers.
+// A hello in which any byte is another is refused and counted, and so is none at all; the node
+// stays open for its peers.
 func TestDamagedHellos(t *testing.T) {
 	noLeaks(t)
 	two := open(t, testOptions(2), testLimits())
@@ -333,6 +333,10 @@ func TestNewerConnectionReplaces(t *testing.T) {
 		second.Write(bytesOf(frame{typ: frameMessage, kind: 2, way: w}))
 		await(t, "the first is replaced", func() bool { return two.count(Replaced) > before })
 		awaitEnd(t, first)
+		// Until it is read, the peer gets pings, or it would soon dial again, and again.
+		if f, err := newFrameReader(second, w.back(), true, MaxBody).next(); err != nil || f.typ != framePing {
+			t.Errorf("got a %v, %v; want a ping", f.typ, err)
+		}
 		free <- struct{}{}
 		for want := uint8(1); want <= 2; want++ {
 			if kind := <-received; kind != want {

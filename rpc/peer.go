@@ -64,7 +64,7 @@ func (p *peer) keepConnected() {
 		kick := p.kick
 		if err == nil {
 			p.t.options.Log.Info("connected to a node", "node", p.id, "addr", p.Addr)
-			c.run()
+			c.run(nil)
 			p.out.Store(nil)
 			kick = nil // or two nodes that drop each other's connections at once would never pause
 			if time.Since(c.began) > p.t.limits.maxPause {
@@ -161,11 +161,11 @@ func (t *Transport) welcome(raw net.Conn, done func()) {
 		return
 	}
 	c := t.newConn(p, wire, raw, false)
-	if former := p.replace(c); former != nil {
+	former := p.replace(c)
+	if former != nil {
 		former.drop(faultf(Replaced, "the peer has dialled again"))
-		<-former.done // so that messages of a peer come one at a time
 	}
-	c.run()
+	c.run(former)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.in == c {
