@@ -8,15 +8,16 @@ import (
 	"holdfast"
 )
 
-// requests are those of a peer that are answered at the moment, on a connection that it has dialled.
+// requests are those of a peer that are answered at the moment, on a connection that it has
+// dialled.
 type requests struct {
 	mu    sync.Mutex // guards all below
 	ends  map[uint64]context.CancelFunc
 	bytes int // of their bodies, and of the answers' that wait to be sent
 }
 
-// add says whether a request may begin. There may be more of them than the peer has calls in flight,
-// which may have given up some. It returns a fault if one of its ID is in flight.
+// add says whether a request may begin. There may be more of them than the peer has calls in
+// flight, which may have given up some. It returns a fault if one of its ID is in flight.
 func (r *requests) add(id uint64, size int, l *limits, end context.CancelFunc) (bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -14,20 +14,22 @@
 // arrive once, whole, and in order. That is what Raft needs, which repeats what it misses.
 //
 // A request (Transport.Call) waits for its answer until its context ends. Errors of the other node
-// arrive with their holdfast.Kind. An error of Kind Refused, Overloaded, NotFound, Invalid or Closed
-// that this package makes says that nothing was changed, since the other node has not carried the
-// request out; Unavailable says that the outcome is unknown. Nothing is ever sent twice.
+// arrive with their holdfast.Kind. An error of Kind Refused, Overloaded, NotFound, Invalid or
+// Closed that this package makes says that nothing was changed, since the other node has not
+// carried the request out; Unavailable says that the outcome is unknown, and Limit that the request
+// was carried out, but has an answer that is too long. Nothing is ever sent twice.
 //
 // Neither of them blocks on a socket. One goroutine per connection writes everything that was
 // queued since its last write with one system call, since many Raft groups share a connection.
 //
 // # Who may connect
 //
-// Without TLS, a Transport listens on and dials loopback addresses only; Listen refuses others. With
-// TLS, both ends need a certificate of the cluster's CA (TLS.CAs) that hasn't expired. If a peer has
-// a name (Peer.Name), its certificate must also have this name among its subject alternative names;
-// without one, any certificate of that CA will do, so the CA must then be the cluster's own. Both
-// ends check this, and again with each new connection, so that certificates can be replaced.
+// Without TLS, a Transport listens on and dials loopback addresses only; Listen refuses others.
+// With TLS, both ends need a certificate of the cluster's CA (TLS.CAs) that hasn't expired. If a
+// peer has a name (Peer.Name), its certificate must also have this name among its subject
+// alternative names; without one, any certificate of that CA will do, so the CA must then be the
+// cluster's own. Both ends check this, and again with each new connection, so that certificates can
+// be replaced.
 //
 // Then both ends exchange a hello, which names the protocol's version, the cluster, the sender and
 // the receiver. A node accepts hellos from its peers only. docs/formats.md has the bytes of hellos
@@ -39,8 +41,8 @@
 //
 // # Limits
 //
-// Every queue, wait and number is bounded: see limits. A peer that sends nothing, not even the pings
-// of an idle connection, for 2 s is taken for dead, and so is one that doesn't read. Then the
+// Every queue, wait and number is bounded: see limits. A peer that sends nothing, not even the
+// pings of an idle connection, for 2 s is taken for dead, and so is one that doesn't read. Then the
 // connection is dropped, and dialled again with growing, random pauses of 1 s at most.
 //
 // All methods may be called concurrently.

@@ -118,8 +118,8 @@ func (r *frameReader) next() (frame, error) {
 	return r.parse(whole)
 }
 
-// whole returns the next frame's bytes. One that is longer than the buffer takes memory as its bytes
-// arrive, twice as much as have arrived at most, whatever its header announces.
+// whole returns the next frame's bytes. One that is longer than the buffer takes memory as its
+// bytes arrive, twice as much as have arrived at most, whatever its header announces.
 func (r *frameReader) whole(length int) ([]byte, error) {
 	if length <= r.in.Size() {
 		r.unread = length
@@ -181,8 +181,8 @@ func (w way) check(want way) error {
 	return nil
 }
 
-// inPlace says whether the frame may come on a connection that this end has dialled or accepted, and
-// has only what one of its type has.
+// inPlace says whether the frame may come on a connection that this end has dialled or accepted,
+// and has only what one of its type has.
 func (f *frame) inPlace(dialled bool) bool {
 	switch f.typ {
 	case framePing:

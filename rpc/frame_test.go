@@ -3,9 +3,13 @@ package rpc
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
+	"strings"
 	"testing"
 	"testing/iotest"
 
@@ -89,6 +93,41 @@ func TestFramesArrive(t *testing.T) {
 				t.Errorf("seed %d: the owned body of frame %d has changed since", seed, i)
 			}
 		}
+	}
+}
+
+// The bytes on the wire are those that docs/formats.md describes; other nodes may be older.
+func TestBytesOnTheWire(t *testing.T) {
+	w := way{cluster: [16]byte{0xc0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 0xcf}, from: 0x0102, to: 0x0304}
+	f := frame{typ: frameRequest, kind: 7, timeout: 1500, way: w, shard: 0x0506, id: 0x0708, body: []byte("body")}
+	want := "44000000" + "b04d1f6f" + "03" + "07" + "0000" + "dc050000" + "c00102030405060708090a0b0c0d0ecf" +
+		"0201000000000000" + "0403000000000000" + "0605000000000000" + "0807000000000000" + "626f6479"
+	if got := hex.EncodeToString(bytesOf(f)); got != want {
+		t.Errorf("a frame: got %s; want %s", got, want)
+	}
+	h := hello{lowest: 1, highest: 2, verdict: refusedSender, way: w}
+	want = "686f6c646e6f6465" + "01" + "02" + "04" + "00" + "97f0510a" + "c00102030405060708090a0b0c0d0ecf" +
+		"0201000000000000" + "0403000000000000"
+	if got := hex.EncodeToString(h.bytes()); got != want {
+		t.Errorf("a hello: got %s; want %s", got, want)
+	}
+}
+
+// The numbers of errors' kinds are those of docs/formats.md.
+func TestKindsOnTheWire(t *testing.T) {
+	var said []string
+	for number, kind := range wireKinds {
+		if number > 0 {
+			said = append(said, fmt.Sprintf("%d %v", number, kind))
+		}
+	}
+	text, err := os.ReadFile("../docs/formats.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.Join(said, ", ")
+	if !strings.Contains(strings.Join(strings.Fields(string(text)), " "), want) {
+		t.Errorf("docs/formats.md doesn't say %q", want)
 	}
 }
 

@@ -108,7 +108,8 @@ func greet(nc net.Conn, w way) error {
 	return answer.way.check(w.back())
 }
 
-// answerHello is the accepting side of the handshake. It returns the peer that has dialled, or a *fault.
+// answerHello is the accepting side of the handshake. It returns the peer that has dialled, or a
+// *fault.
 func (t *Transport) answerHello(nc net.Conn) (*peer, error) {
 	h, err := readHello(nc)
 	if err != nil {

@@ -128,8 +128,8 @@ type proxy struct {
 	target   string
 	running  sync.WaitGroup
 
-	// change is called with what a connection carries in one direction. It may change the bytes, and
-	// false cuts the connection behind them.
+	// change is called with what a connection carries in one direction. It may change the bytes,
+	// and false cuts the connection behind them.
 	change func(b []byte) (forward []byte, goOn bool)
 
 	mu     sync.Mutex // guards all below

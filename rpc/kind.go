@@ -39,8 +39,8 @@ func wireError(err error) (uint8, string) {
 	return 0, text
 }
 
-// errorOf returns the error that a failure has. One of a kind that this node doesn't know, since the
-// other is newer, leaves the outcome unknown.
+// errorOf returns the error that a failure has. One of a kind that this node doesn't know, since
+// the other is newer, leaves the outcome unknown.
 func errorOf(number uint8, text string) error {
 	if number == 0 || int(number) >= len(wireKinds) {
 		return &holdfast.Error{

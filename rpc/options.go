@@ -28,9 +28,9 @@ type Options struct {
 	Listen  string          // host:port
 	TLS     *TLS            // nil: none, which only loopback addresses allow
 
-	// Receive takes a message of a peer. The calls for one peer come one at a time and in order. The
-	// body is valid until Receive returns, which it must do soon, since nothing else of the peer is
-	// read until then.
+	// Receive takes a message of a peer. The calls for one peer come one at a time and in order.
+	// The body is valid until Receive returns, which it must do soon, since nothing else of the
+	// peer is read until then.
 	Receive func(m Message)
 
 	// Answer answers a request of a peer, on a goroutine of its own. It owns the body. Its context

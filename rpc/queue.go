@@ -2,8 +2,8 @@ package rpc
 
 import "sync"
 
-// A queue holds the frames that wait to be written to a connection, one after the other as they will
-// be on the wire, so that a write takes all of them. Bodies are copied into it.
+// A queue holds the frames that wait to be written to a connection, one after the other as they
+// will be on the wire, so that a write takes all of them. Bodies are copied into it.
 type queue struct {
 	maxBytes, maxFrames int
 

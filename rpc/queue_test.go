@@ -3,18 +3,20 @@ package rpc
 import (
 	"bytes"
 	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"testing"
 )
 
 // A queue against a list: within its limits, in order, with nothing lost but what it says.
 func TestQueueAgainstAList(t *testing.T) {
-	for seed := range uint64(50) {
+	for seed := range uint64(20) {
 		rng := rand.New(rand.NewPCG(seed, 2))
 		maxBytes, maxFrames := 1000+rng.IntN(3000), 1+rng.IntN(20)
 		q := newQueue(maxBytes, maxFrames)
 		var want []byte
 		waiting, number, taken := 0, uint64(0), uint64(0)
-		for range 2000 {
+		for range 1000 {
 			f := frame{typ: frameMessage, way: testWay, body: randomBody(rng, 2000)}
 			wire := bytesOf(f)
 			fits := waiting == 0 || waiting < maxFrames && len(want)+len(wire) <= maxBytes
@@ -57,21 +59,28 @@ func TestQueueAgainstAList(t *testing.T) {
 	}
 }
 
-// A frame that waits for room is queued when there is some, or given up when the queue is closed.
+// Frames that wait for room are queued when there is some, or given up when the queue is closed.
 func TestQueueWaitsForRoom(t *testing.T) {
+	const batches = 1000
 	q := newQueue(1<<20, 1)
-	q.add(&frame{typ: framePing})
-	done := make(chan bool)
-	for range 2 {
-		go func() { done <- q.addWaiting(&frame{typ: framePing}) }()
+	var given atomic.Int32
+	var running sync.WaitGroup
+	for range 4 {
+		running.Go(func() {
+			for q.addWaiting(&frame{typ: framePing}) {
+				given.Add(1)
+			}
+		})
 	}
-	q.take()
-	if !<-done {
-		t.Error("one frame fits; want it queued")
+	for range batches {
+		if _, frames, ok := q.take(); !ok || frames != 1 {
+			t.Fatalf("got %d frames, %v; want one", frames, ok)
+		}
 	}
 	q.close()
-	if <-done {
-		t.Error("the queue is closed; want the frame given up")
+	running.Wait()
+	if n := given.Load(); n != batches && n != batches+1 {
+		t.Errorf("%d frames were queued; want %d, and perhaps the next", n, batches)
 	}
 }
 

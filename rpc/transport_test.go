@@ -197,6 +197,17 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 	_, err = one.Call(ctx, Message{To: 2, Kind: 1})
 	wantKind(t, err, holdfast.Refused)
 
+	go func() { // the connection is lost
+		<-began
+		(*one.peers.Load())[2].out.Load().drop(faultf(Broken, "by the test"))
+	}()
+	_, err = one.Call(t.Context(), Message{To: 2, Kind: 1})
+	wantKind(t, err, holdfast.Unavailable)
+	if err := <-ended; err != context.Canceled {
+		t.Errorf("the answer's context ended with %v; want it canceled", err)
+	}
+	awaitCalls(t, one, 2)
+
 	ctx, cancel = context.WithTimeout(t.Context(), 30*time.Millisecond)
 	defer cancel()
 	_, err = one.Call(ctx, Message{To: 2, Kind: 2})
