@@ -1,0 +1,336 @@
+package group
+
+import (
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"testing/cryptotest"
+
+	"go.etcd.io/raft/v3/raftpb"
+
+	"holdfast"
+)
+
+// A memoryLog is a diskLog in memory.
+type memoryLog struct {
+	state   []byte
+	first   uint64
+	entries []string
+}
+
+func (l *memoryLog) State() ([]byte, error) { return l.state, nil }
+func (l *memoryLog) Bounds() (first, last uint64) {
+	return l.first, l.first + uint64(len(l.entries)) - 1
+}
+func (l *memoryLog) Entries(from, to uint64, maxBytes int) (found []string, _ error) {
+	for i, bytes := from, 0; i < to; i++ {
+		raw := l.entries[i-l.first]
+		if bytes += len(raw); len(found) > 0 && bytes > maxBytes {
+			break
+		}
+		found = append(found, raw)
+	}
+	return found, nil
+}
+
+func (l *memoryLog) write(w write) {
+	if len(w.entries) > 0 {
+		l.entries = slices.Clone(l.entries[:w.from-l.first])
+		for _, raw := range w.entries {
+			l.entries = append(l.entries, string(raw))
+		}
+	}
+	if w.state != nil {
+		l.state = w.state
+	}
+}
+
+func (l *memoryLog) trim(index uint64) {
+	l.entries = slices.Clone(l.entries[index-l.first:])
+	l.first = index
+}
+
+// An appliedEntry is an entry that a shard has applied.
+type appliedEntry struct {
+	index, term uint64
+	raw         string
+}
+
+// A member is a core with what a host has for it, one step of which is done at a time.
+type member struct {
+	*core
+	id      uint64
+	disk    *memoryLog
+	applies []appliedEntry // by the shard; all is on the disk's log, but not synced
+	synced  int            // how many of applies a crash leaves at least
+	storing []func()       // writes in their order, with their responses
+	pending []*raftpb.Message
+}
+
+// A cluster is a group whose members, network and disks do nothing by themselves.
+type cluster struct {
+	t       *testing.T
+	rng     *rand.Rand
+	ids     []uint64
+	members map[uint64]*member // nil: it is down
+	down    map[uint64]*member
+	network []Message
+	cut     map[[2]uint64]bool // from, to
+	faulty  bool               // messages are lost, doubled and reordered
+
+	corrupt func(*member) // changes a member when it starts
+}
+
+const testShard = holdfast.ShardID(7)
+
+// newCluster returns a group of n members. Raft draws its members' patience by crypto/rand.
+func newCluster(t *testing.T, seed uint64, n int) *cluster {
+	cryptotest.SetGlobalRandom(t, seed)
+	c := &cluster{t: t, rng: rand.New(rand.NewPCG(seed, 1)), members: map[uint64]*member{}, down: map[uint64]*member{},
+		cut: map[[2]uint64]bool{}}
+	for id := uint64(1); id <= uint64(n); id++ {
+		c.ids = append(c.ids, id)
+	}
+	for _, id := range c.ids {
+		is := state{members: c.ids}
+		c.down[id] = &member{id: id, disk: &memoryLog{state: is.encode(), first: 1}}
+		c.start(id)
+	}
+	return c
+}
+
+// start starts a member that is down, with what it has on disk.
+func (c *cluster) start(id uint64) {
+	c.t.Helper()
+	m := c.down[id]
+	applied := uint64(0)
+	if n := len(m.applies); n > 0 {
+		applied = m.applies[n-1].index
+	}
+	log, err := openStorage(testShard, m.disk, m.disk.state, applied)
+	if err != nil {
+		c.t.Fatalf("start of member %d: %v", id, err)
+	}
+	m.core, err = newCore(testShard, id, log, applied, limits{10, 1, 1 << 20}, silent)
+	if err != nil {
+		c.t.Fatalf("start of member %d: %v", id, err)
+	}
+	m.storing, m.pending = nil, nil
+	if c.corrupt != nil {
+		c.corrupt(m)
+	}
+	delete(c.down, id)
+	c.members[id] = m
+	m.collect()
+	c.carryOut(m)
+}
+
+// crash kills a member: writes that haven't been done are lost, and applied entries whose writes
+// aren't synced may be.
+func (c *cluster) crash(id uint64) {
+	m := c.members[id]
+	m.core.close()
+	m.applies = m.applies[:m.synced+c.rng.IntN(len(m.applies)-m.synced+1)]
+	delete(c.members, id)
+	c.down[id] = m
+}
+
+// carryOut takes a member's effects: messages go into the network, the rest waits.
+func (c *cluster) carryOut(m *member) {
+	out := m.take()
+	for _, message := range out.store {
+		m.storing = append(m.storing, func() { c.write(m, message) })
+	}
+	if out.trim != 0 {
+		m.storing = append(m.storing, func() {
+			if m.log.trim(out.trim) {
+				m.disk.trim(out.trim)
+				m.synced = len(m.applies)
+			}
+		})
+	}
+	m.pending = append(m.pending, out.apply...)
+	for _, message := range out.send {
+		c.send(message)
+	}
+}
+
+func (c *cluster) write(m *member, message *raftpb.Message) {
+	m.disk.write(m.log.stage(message))
+	m.synced = len(m.applies) // the log of the store has one order
+	for _, response := range message.GetResponses() {
+		if response.GetTo() == m.id {
+			m.stored([]*raftpb.Message{response})
+		} else {
+			c.send(response)
+		}
+	}
+	c.carryOut(m)
+}
+
+func (c *cluster) send(m *raftpb.Message) {
+	c.t.Helper()
+	message, err := encode(testShard, m)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.network = append(c.network, message)
+}
+
+// deliver delivers a message of the network.
+func (c *cluster) deliver(i int) {
+	message := c.network[i]
+	twice := c.faulty && c.rng.IntN(20) == 0
+	if !twice {
+		c.network = slices.Delete(c.network, i, i+1)
+	}
+	m := c.members[uint64(message.To)]
+	if m == nil || c.cut[[2]uint64{uint64(message.From), m.id}] || c.faulty && c.rng.IntN(20) == 0 {
+		return
+	}
+	decoded, err := message.decode()
+	if err != nil {
+		c.t.Fatalf("a member's message was refused: %v", err)
+	}
+	if err := m.step([]*raftpb.Message{decoded}); err != nil {
+		c.t.Fatalf("a member's message was refused: %v", err)
+	}
+	c.carryOut(m)
+}
+
+// store does the next write of a member.
+func (c *cluster) store(m *member) bool {
+	if len(m.storing) == 0 {
+		return false
+	}
+	next := m.storing[0]
+	m.storing = m.storing[1:]
+	next()
+	return true
+}
+
+// apply applies what a member has to apply next.
+func (c *cluster) apply(m *member) bool {
+	if len(m.pending) == 0 {
+		return false
+	}
+	next := m.pending[0]
+	m.pending = m.pending[1:]
+	for _, e := range next.GetEntries() {
+		if _, raw, _ := parseEntry(e.GetData()); raw != nil {
+			m.applies = append(m.applies, appliedEntry{e.GetIndex(), e.GetTerm(), string(raw)})
+		}
+	}
+	m.stepApplied(next.GetResponses())
+	c.carryOut(m)
+	return true
+}
+
+// settle goes on until nothing is left to be done without a tick.
+func (c *cluster) settle() {
+	for more := true; more; {
+		more = len(c.network) > 0
+		if more {
+			c.deliver(0)
+		}
+		for _, id := range c.ids {
+			if m := c.members[id]; m != nil {
+				more = c.store(m) || more
+				more = c.apply(m) || more
+			}
+		}
+	}
+}
+
+// replicate has the network and the disks go on until nothing is left for them. Nobody applies.
+func (c *cluster) replicate() {
+	for more := true; more; {
+		more = len(c.network) > 0
+		if more {
+			c.deliver(0)
+		}
+		for _, id := range c.ids {
+			if m := c.members[id]; m != nil {
+				more = c.store(m) || more
+			}
+		}
+	}
+}
+
+func (c *cluster) tick() {
+	for _, id := range c.ids {
+		if m := c.members[id]; m != nil {
+			m.tick(false)
+			c.carryOut(m)
+		}
+	}
+}
+
+// elect ticks until a member leads, other than some.
+func (c *cluster) elect(others ...uint64) *member {
+	c.t.Helper()
+	for range 200 {
+		c.tick()
+		c.settle()
+		for _, id := range c.ids {
+			if m := c.members[id]; m != nil && m.lead() != 0 && !slices.Contains(others, id) {
+				return m
+			}
+		}
+	}
+	c.t.Fatal("no member leads after 200 ticks")
+	return nil
+}
+
+// propose proposes an entry at a member, in the term in which it leads.
+func (c *cluster) propose(m *member, raw string) *proposal {
+	return c.proposeIn(m, m.lead(), raw)
+}
+
+func (c *cluster) proposeIn(m *member, term uint64, raw string) *proposal {
+	p := &proposal{term: term, raw: []byte(raw), done: make(chan outcome, 1)}
+	m.propose([]*proposal{p})
+	c.carryOut(m)
+	return p
+}
+
+func (c *cluster) read(m *member) *read {
+	x := &read{done: make(chan error, 1)}
+	m.core.read([]*read{x})
+	c.carryOut(m)
+	return x
+}
+
+// isolate cuts a member off, or connects it again.
+func (c *cluster) isolate(id uint64, cut bool) {
+	for _, other := range c.ids {
+		c.cut[[2]uint64{id, other}], c.cut[[2]uint64{other, id}] = cut, cut
+	}
+}
+
+// outcome returns the outcome of a proposal, if it has one.
+func (p *proposal) outcome() (o outcome, ok bool) {
+	select {
+	case o = <-p.done:
+		p.done <- o
+		return o, true
+	default:
+		return o, false
+	}
+}
+
+func (x *read) result() (err error, ok bool) {
+	select {
+	case err = <-x.done:
+		x.done <- err
+		return err, true
+	default:
+		return nil, false
+	}
+}
+
+func (a appliedEntry) String() string { return fmt.Sprintf("%d/%d %q", a.term, a.index, a.raw) }
+
+var silent = logger{slog.New(slog.DiscardHandler)}

@@ -1,0 +1,385 @@
+package group
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"slices"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+	"go.etcd.io/raft/v3/tracker"
+
+	"holdfast"
+)
+
+// A core is a replica without clock, network, disk and goroutines: it is given what happens, and
+// makes of it effects, which are the host's to carry out. It isn't safe for concurrent use.
+type core struct {
+	shard   holdfast.ShardID
+	node    uint64
+	members []uint64
+	log     *storage
+	raft    *raft.RawNode
+
+	// What Raft says, as of the last call of collect.
+	term   uint64
+	commit uint64
+	leader uint64 // 0: none is known
+	last   uint64 // index of the last entry of Raft's log
+	began  uint64 // index of the first entry of the term, if this replica leads; 0: it doesn't
+
+	applied    uint64 // index of the last entry that is applied
+	effect     uint64 // of those, the last that the shard had to apply
+	everywhere uint64 // up to this index each member has the log on disk, and it is committed
+	position   uint64 // the greatest in the heartbeats that this replica sent as leader of the term
+
+	proposals proposals
+	reads     reads
+	ticks     int
+	stalled   bool // the disk hangs
+	out       effects
+}
+
+// effects are what the host has to do for a replica, in the order of the fields of a slice; those
+// of different fields may be done at once.
+type effects struct {
+	send []*raftpb.Message // to other members, at once
+	// store are what is to be written. After a sync, and in their order, their responses go to the
+	// members that they name, or come back to this one by stored.
+	store []*raftpb.Message
+	// apply are entries to apply. Their responses come back by stepApplied. It needn't be on disk
+	// then.
+	apply []*raftpb.Message
+	trim  uint64 // the entries before this index are to be removed, if there are any; see storage.trim
+}
+
+// limits are those of a group.
+type limits struct {
+	electionTicks, heartbeatTicks int
+	inflightBytes                 uint64
+}
+
+const (
+	maxAppendBytes = 256 << 10 // of entries in a message, but for one that alone is longer
+	maxAppends     = 128       // messages with entries on their way to a member
+	maxApplyBytes  = 4 << 20   // of entries that are being applied
+	trimTicks      = 10        // between two trims of a log
+)
+
+// newCore returns the core of a replica. applied is the last entry that its shard has applied.
+func newCore(
+	shard holdfast.ShardID, node uint64, log *storage, applied uint64, l limits, logger raft.Logger,
+) (*core, error) {
+	if !slices.Contains(log.members, node) {
+		return nil, holdfast.Errorf(holdfast.Corrupt, "node %d isn't one of the members %v of the group of shard %d",
+			node, log.members, shard)
+	}
+	c := &core{shard: shard, node: node, members: log.members, log: log, applied: applied, effect: applied,
+		last: log.last, term: log.is.term, commit: log.is.commit, proposals: proposals{shard: shard}}
+	_, _ = rand.Read(c.reads.life[:]) // never fails
+	var err error
+	c.raft, err = raft.NewRawNode(&raft.Config{
+		ID: node, Storage: log, Applied: applied, AsyncStorageWrites: true,
+		ElectionTick: l.electionTicks, HeartbeatTick: l.heartbeatTicks, PreVote: true, CheckQuorum: true,
+		MaxSizePerMsg: maxAppendBytes, MaxInflightMsgs: maxAppends, MaxInflightBytes: l.inflightBytes,
+		MaxCommittedSizePerReady: maxApplyBytes, MaxUncommittedEntriesSize: 4 * l.inflightBytes,
+		ReadOnlyOption: raft.ReadOnlySafe, DisableProposalForwarding: true, Logger: logger,
+	})
+	return c, err
+}
+
+// lead returns the term in which the replica leads, once all of former terms is applied; 0: it
+// doesn't. That a majority follows it doesn't mean that it has applied all that is committed:
+// former leaders have committed entries that it only knows to be in its log. They are committed
+// with the first entry of its own term, if not before, and applied before that.
+func (c *core) lead() uint64 {
+	if c.began == 0 || c.applied < c.began {
+		return 0
+	}
+	return c.term
+}
+
+// step takes messages of other members. The error is Invalid, for the first that can't be true.
+func (c *core) step(messages []*raftpb.Message) error {
+	var faults []error
+	for _, m := range messages {
+		if err := c.plausible(m); err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		if c.stalled && m.GetType() == raftpb.MsgTimeoutNow {
+			continue // it couldn't write what a leader has to
+		}
+		_ = c.raft.Step(m) // says that a member isn't one, which decode has excluded
+		switch m.GetType() {
+		case raftpb.MsgAppResp, raftpb.MsgHeartbeatResp, raftpb.MsgReadIndex:
+		default:
+			c.collect() // it may have changed what is plausible
+		}
+	}
+	c.collect()
+	return errors.Join(faults...)
+}
+
+// plausible returns an error if a message says what no member can say as things are here: Raft
+// would panic. They are what a member would say of which, or which itself, has lost its disk.
+func (c *core) plausible(m *raftpb.Message) error {
+	leads := c.began != 0 && m.GetTerm() == c.term
+	switch m.GetType() {
+	case raftpb.MsgHeartbeat:
+		if m.GetTerm() >= c.term && m.GetCommit() > c.last {
+			return errMessage(m, "it says that this member had a longer log")
+		}
+	case raftpb.MsgAppResp:
+		if leads && !m.GetReject() && m.GetIndex() > c.last {
+			return errMessage(m, "it has more of the log than its leader")
+		}
+	case raftpb.MsgHeartbeatResp:
+		if leads && len(m.GetContext()) > 0 && binary.LittleEndian.Uint64(m.GetContext()) > c.position {
+			return errMessage(m, "it answers what wasn't asked")
+		}
+	}
+	return nil
+}
+
+// stored takes the responses to what was written for the replica.
+func (c *core) stored(responses []*raftpb.Message) {
+	for _, m := range responses {
+		_ = c.raft.Step(m)
+	}
+	c.collect()
+}
+
+// stepApplied takes the responses to entries that were applied.
+func (c *core) stepApplied(responses []*raftpb.Message) {
+	for _, m := range responses {
+		for _, e := range m.GetEntries() {
+			everywhere, raw, _ := parseEntry(e.GetData())
+			c.everywhere = max(c.everywhere, everywhere)
+			if c.applied = e.GetIndex(); raw != nil {
+				c.effect = c.applied
+			}
+			c.proposals.applied(e.GetTerm(), c.applied)
+		}
+		_ = c.raft.Step(m)
+	}
+	c.reads.applied(c.applied)
+	c.collect()
+	if c.began == 0 {
+		c.log.forget(c.applied) // as a leader, the members may need it
+	}
+}
+
+// tick is called in equal intervals. stalled says that the disk has hung for an election's time:
+// then the replica leaves its leadership to another, and doesn't campaign.
+func (c *core) tick(stalled bool) {
+	c.stalled = stalled
+	if !stalled || c.began != 0 {
+		c.raft.Tick()
+	}
+	c.collect()
+	if stalled {
+		c.transfer(c.successor())
+	}
+	if c.reads.tick() {
+		c.ask()
+		c.collect()
+	}
+	if c.began != 0 {
+		c.measure()
+		c.log.forget(min(c.everywhere, c.applied))
+	}
+	if c.ticks++; c.ticks%trimTicks == 0 {
+		// What the shard has applied last stays: a start compares it with the log.
+		c.out.trim = min(c.everywhere, c.effect)
+	}
+}
+
+// measure finds up to where each member has the log on disk. What is committed there stays.
+func (c *core) measure() {
+	least := c.commit
+	c.raft.WithProgress(func(_ uint64, _ raft.ProgressType, p tracker.Progress) {
+		least = min(least, p.Match)
+	})
+	c.everywhere = max(c.everywhere, least)
+}
+
+// successor returns the member that has most of the log of those that answer; 0: none does.
+func (c *core) successor() (id uint64) {
+	most := uint64(0)
+	c.raft.WithProgress(func(member uint64, _ raft.ProgressType, p tracker.Progress) {
+		if member != c.node && p.RecentActive && p.Match > most {
+			id, most = member, p.Match
+		}
+	})
+	return id
+}
+
+// propose puts entries into the log.
+func (c *core) propose(all []*proposal) {
+	m := &raftpb.Message{Type: raftpb.MsgProp.Enum(), From: new(c.node)}
+	if c.began != 0 {
+		c.measure()
+	}
+	for _, p := range all {
+		switch {
+		case c.began == 0:
+			p.done <- outcome{err: errNotLeader(c.shard, c.leader)}
+		case p.term != c.term:
+			p.done <- outcome{err: errReplaced(c.shard, p.term)}
+		default:
+			c.proposals.placing = append(c.proposals.placing, p)
+			m.Entries = append(m.Entries, &raftpb.Entry{Data: newEntry(c.everywhere, p.raw)})
+		}
+	}
+	if len(m.Entries) == 0 {
+		return
+	}
+	if err := c.raft.Step(m); err != nil {
+		refusal := holdfast.Errorf(holdfast.Overloaded,
+			"nothing was changed: too many entries of shard %d aren't committed yet", c.shard)
+		if c.raft.BasicStatus().LeadTransferee != 0 {
+			refusal = holdfast.Errorf(holdfast.Refused,
+				"nothing was changed: another node is about to lead shard %d", c.shard)
+		}
+		c.proposals.refuse(refusal)
+	}
+	c.collect()
+}
+
+// read adds reads.
+func (c *core) read(all []*read) {
+	for _, r := range all {
+		c.reads.add(r)
+	}
+	c.collect()
+}
+
+// ask asks the leader, if there is one, up to where the log is committed. A leader that hasn't
+// committed an entry of its own term doesn't know. Raft says so too, but not if there is one
+// member.
+func (c *core) ask() {
+	if c.leader == 0 || c.began != 0 && c.commit < c.began {
+		return
+	}
+	c.raft.ReadIndex(c.reads.ask())
+}
+
+// transfer asks a member to campaign, if this replica leads.
+func (c *core) transfer(to uint64) {
+	if c.began != 0 && to != c.node && slices.Contains(c.members, to) {
+		c.raft.TransferLeader(to)
+		c.collect()
+	}
+}
+
+// collect takes what Raft has made of what it was given. It is called after each change, so that
+// proposals are given their places before anything can replace them.
+func (c *core) collect() {
+	for {
+		if c.reads.idle() {
+			c.ask()
+		}
+		if !c.raft.HasReady() {
+			return
+		}
+		ready := c.raft.Ready()
+		if ready.HardState != nil {
+			c.term, c.commit = ready.HardState.GetTerm(), ready.HardState.GetCommit()
+		}
+		if n := len(ready.Entries); n > 0 {
+			c.last = ready.Entries[n-1].GetIndex()
+		}
+		if ready.SoftState != nil {
+			c.lean(ready.SoftState, ready.Entries)
+		}
+		for _, e := range ready.Entries {
+			if len(e.GetData()) > 0 {
+				c.proposals.place(e.GetTerm(), e.GetIndex())
+			}
+		}
+		for _, m := range ready.Messages {
+			c.route(m)
+		}
+		for _, answered := range ready.ReadStates {
+			c.reads.answer(answered.RequestCtx, answered.Index)
+		}
+		if len(ready.ReadStates) > 0 {
+			c.reads.applied(c.applied)
+		}
+		if ready.SoftState != nil && len(c.reads.pending) > 0 {
+			c.ask() // there may be another leader
+		}
+	}
+}
+
+// lean takes a change of leadership. entries are those that Raft has added to its log since collect
+// was called before: a replica that has become leader adds one.
+func (c *core) lean(soft *raft.SoftState, entries []*raftpb.Entry) {
+	c.leader, c.began = soft.Lead, 0
+	if soft.RaftState != raft.StateLeader {
+		return
+	}
+	c.position = 0
+	first := slices.IndexFunc(entries, func(e *raftpb.Entry) bool { return e.GetTerm() == c.term })
+	c.began = entries[first].GetIndex()
+}
+
+// route puts a message of Raft among the effects.
+func (c *core) route(m *raftpb.Message) {
+	switch m.GetTo() {
+	case raft.LocalAppendThread:
+		c.out.store = append(c.out.store, m)
+	case raft.LocalApplyThread:
+		c.out.apply = append(c.out.apply, m)
+	default:
+		if m.GetType() == raftpb.MsgHeartbeat && len(m.GetContext()) == positionBytes {
+			c.position = max(c.position, binary.LittleEndian.Uint64(m.GetContext()))
+		}
+		c.out.send = append(c.out.send, m)
+	}
+}
+
+// take returns the effects since it was called before.
+func (c *core) take() effects {
+	out := c.out
+	c.out = effects{}
+	return out
+}
+
+// close ends the waits for outcomes that won't be known here.
+func (c *core) close() {
+	c.proposals.close()
+	c.reads.close()
+}
+
+func errNotLeader(shard holdfast.ShardID, leader uint64) error {
+	if leader == 0 {
+		return holdfast.Errorf(holdfast.NotLeader, "nothing was changed: shard %d has no leader", shard)
+	}
+	return holdfast.Errorf(holdfast.NotLeader, "nothing was changed: node %d leads shard %d", leader, shard)
+}
+
+// A Status is how a replica sees its group.
+type Status struct {
+	Term      uint64
+	Leader    holdfast.NodeID // 0: none is known
+	Applied   uint64          // index of the last entry that this replica has applied
+	Committed uint64          // index of the last entry that it knows to be committed
+
+	// Match is up to where each member is known to have the log on disk. Only the leader knows.
+	Match map[holdfast.NodeID]uint64
+}
+
+// status returns how the replica sees its group.
+func (c *core) status() Status {
+	s := Status{Term: c.term, Leader: holdfast.NodeID(c.leader), Applied: c.applied, Committed: c.commit}
+	if c.began != 0 {
+		s.Match = make(map[holdfast.NodeID]uint64, len(c.members))
+		c.raft.WithProgress(func(id uint64, _ raft.ProgressType, p tracker.Progress) {
+			s.Match[holdfast.NodeID(id)] = p.Match
+		})
+	}
+	return s
+}

@@ -1,0 +1,32 @@
+// Package group replicates shards. The replicas of a shard, one on each of some nodes, are a Raft
+// group: its leader decides entries, the group commits them once a majority has them on disk, and
+// each replica applies them to its shard in the order of the log.
+//
+// Raft itself is go.etcd.io/raft/v3. From the inside out:
+//
+//	core      one replica, pure: what happens goes in, effects come out
+//	storage   the log and state of a replica, as Raft reads it
+//	Replica   what the shard and readers call
+//	Host      runs the replicas of a node: goroutines, queues, their bounds
+//
+// The package has no clock, no socket and no disk of its own. Whoever owns the clock calls
+// Host.Tick; messages leave by Options.Send and come in by Host.Receive; logs are kept by package
+// shard, in the same store as the shards.
+//
+// # Order on disk
+//
+// Entries are on disk before anything says so to another member, or to whoever proposed them. An
+// entry is applied once it is committed and on this disk. Applying isn't synced: what it writes is
+// behind its entry in the log of the store, so after a crash either both are there, or the entry is
+// applied again. For the same reason an entry can be removed as soon as it is applied.
+//
+// # Limits of this version
+//
+// The members of a group don't change. There are no snapshots, so an entry stays in the log of each
+// member until all members have it on disk: while one is away, the logs of the others grow.
+//
+// # Errors
+//
+// The methods return errors with a holdfast.Kind. NotLeader, Refused and Overloaded say that
+// nothing was changed and nothing will be; Unavailable that the outcome isn't known.
+package group

@@ -1,0 +1,118 @@
+package group
+
+import (
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"holdfast"
+)
+
+// A Message is what one replica sends to another of its group. Body is Raft's, in the form of
+// raftpb.Message.
+type Message struct {
+	From, To holdfast.NodeID
+	Shard    holdfast.ShardID
+	Body     []byte
+}
+
+const (
+	// maxNumber is the greatest term and index that a message may have, so that no sum overflows.
+	maxNumber = 1 << 62
+
+	// transferring is the context of the votes that a leader asks a member to campaign for.
+	transferring = "CampaignTransfer"
+
+	positionBytes = 8  // of the context of a heartbeat: the position of a read, see raft's readOnly
+	contextBytes  = 16 // of the context of a read, see reads
+)
+
+// sent are the kinds of messages that replicas send to each other. Raft has others, which its node
+// makes for itself and takes for its own: a member that could send those could have it commit what
+// isn't on disk. It forwards no proposals, since what is proposed was decided by what the leader
+// has applied. Snapshots aren't sent yet.
+var sent = [...]bool{
+	raftpb.MsgApp: true, raftpb.MsgAppResp: true,
+	raftpb.MsgPreVote: true, raftpb.MsgPreVoteResp: true,
+	raftpb.MsgVote: true, raftpb.MsgVoteResp: true,
+	raftpb.MsgHeartbeat: true, raftpb.MsgHeartbeatResp: true,
+	raftpb.MsgReadIndex: true, raftpb.MsgReadIndexResp: true,
+	raftpb.MsgTimeoutNow: true,
+}
+
+// encode returns the message that has a message of Raft.
+func encode(shard holdfast.ShardID, m *raftpb.Message) (Message, error) {
+	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	return Message{
+		From: holdfast.NodeID(m.GetFrom()), To: holdfast.NodeID(m.GetTo()), Shard: shard, Body: body,
+	}, err
+}
+
+// decode returns the message of Raft that a message has. The error is Invalid unless it is one that
+// a replica may send. Raft takes for granted that messages are well formed, and panics on some that
+// aren't, so this is checked here, and by core.plausible as far as it depends on the replica's
+// state.
+func (m *Message) decode() (*raftpb.Message, error) {
+	r := &raftpb.Message{}
+	if err := proto.Unmarshal(m.Body, r); err != nil {
+		return nil, holdfast.Errorf(holdfast.Invalid, "a message can't be decoded: %w", err)
+	}
+	kind := int(r.GetType())
+	switch {
+	case kind < 0 || kind >= len(sent) || !sent[kind]:
+		return nil, errMessage(r, "no member sends such a message")
+	case r.GetFrom() != uint64(m.From) || r.GetTo() != uint64(m.To):
+		return nil, errMessage(r, "the frame names another sender or receiver")
+	case max(r.GetTerm(), r.GetLogTerm(), r.GetIndex(), r.GetCommit(), r.GetRejectHint()) > maxNumber:
+		return nil, errMessage(r, "a number is too great")
+	case r.Snapshot != nil, len(r.Responses) != 0, r.GetVote() != 0:
+		return nil, errMessage(r, "it has a field that its kind hasn't")
+	case (r.GetTerm() == 0) != (r.GetType() == raftpb.MsgReadIndex): // 0 is a message to itself
+		return nil, errMessage(r, "it has no term, or one too many")
+	case !contextFits(r):
+		return nil, errMessage(r, "it has a wrong context")
+	case !entriesFit(r):
+		return nil, errMessage(r, "it has wrong entries")
+	}
+	return r, nil
+}
+
+func errMessage(m *raftpb.Message, fault string) error {
+	return holdfast.Errorf(holdfast.Invalid, "message %v of node %d: %s", m.GetType(), m.GetFrom(), fault)
+}
+
+// contextFits says whether the context of a message is of the form that its kind has.
+func contextFits(m *raftpb.Message) bool {
+	switch context := m.GetContext(); m.GetType() {
+	case raftpb.MsgHeartbeat, raftpb.MsgHeartbeatResp:
+		return len(context) == 0 || len(context) == positionBytes
+	case raftpb.MsgVote:
+		return len(context) == 0 || string(context) == transferring
+	default:
+		return len(context) == 0
+	}
+}
+
+// entriesFit says whether the entries of a message are of the form that its kind has.
+func entriesFit(m *raftpb.Message) bool {
+	switch entries := m.GetEntries(); m.GetType() {
+	case raftpb.MsgApp:
+		index, term := m.GetIndex(), m.GetLogTerm()
+		for _, e := range entries {
+			if e.GetIndex() != index+1 || e.GetTerm() < term || !entryFits(e) {
+				return false
+			}
+			index, term = e.GetIndex(), e.GetTerm()
+		}
+		return term <= m.GetTerm()
+	case raftpb.MsgReadIndex, raftpb.MsgReadIndexResp:
+		return len(entries) == 1 && len(entries[0].GetData()) == contextBytes
+	default:
+		return len(entries) == 0
+	}
+}
+
+// entryFits says whether an entry is one that members make.
+func entryFits(e *raftpb.Entry) bool {
+	_, _, ok := parseEntry(e.GetData())
+	return ok && e.GetType() == raftpb.EntryNormal && e.GetTerm() > 0
+}

@@ -1,0 +1,79 @@
+package group
+
+import "holdfast"
+
+// A proposal is an entry on its way into the log.
+type proposal struct {
+	term  uint64 // in which it was decided
+	raw   []byte
+	index uint64       // its place in the log; 0: it has none yet
+	done  chan outcome // gets its outcome; has space for it
+}
+
+// An outcome is what has become of a proposal.
+type outcome struct {
+	tx  holdfast.TxID
+	err error
+}
+
+// proposals are a replica's proposals that are in Raft's log, whose outcome isn't known yet. An
+// entry is known by its term and index, of which Raft has one at most: what leads in a term
+// proposes all entries of the term, and gives each its place once.
+//
+// The outcome of a proposal is certain as soon as an entry is committed at its place, or an entry
+// of a later term before it: terms never fall within a log.
+type proposals struct {
+	shard   holdfast.ShardID
+	placing []*proposal // whose places Raft hasn't said yet
+	placed  []*proposal // by the order in which they were given their places: terms never fall
+}
+
+// place gives the first proposals that have none their places.
+func (p *proposals) place(term, index uint64) {
+	if len(p.placing) == 0 || p.placing[0].term != term {
+		return
+	}
+	next := p.placing[0]
+	p.placing = p.placing[1:]
+	next.index = index
+	p.placed = append(p.placed, next)
+}
+
+// refuse ends those that Raft didn't take.
+func (p *proposals) refuse(err error) {
+	for _, each := range p.placing {
+		each.done <- outcome{err: err}
+	}
+	p.placing = nil
+}
+
+// applied decides the proposals whose outcome follows from an entry that is committed and applied.
+func (p *proposals) applied(term, index uint64) {
+	for len(p.placed) > 0 {
+		first := p.placed[0]
+		switch {
+		case first.term == term && first.index == index:
+			first.done <- outcome{tx: holdfast.TxID{Shard: p.shard, Term: term, Index: index}}
+		case first.term < term || first.index <= index:
+			first.done <- outcome{err: errReplaced(p.shard, first.term)}
+		default:
+			return
+		}
+		p.placed[0] = nil
+		p.placed = p.placed[1:]
+	}
+}
+
+// close ends the wait for all outcomes.
+func (p *proposals) close() {
+	for _, each := range append(p.placing, p.placed...) {
+		each.done <- outcome{err: holdfast.Errorf(holdfast.Unavailable,
+			"outcome unknown: the replica of shard %d on this node stopped", p.shard)}
+	}
+	p.placing, p.placed = nil, nil
+}
+
+func errReplaced(shard holdfast.ShardID, term uint64) error {
+	return holdfast.Errorf(holdfast.Refused,
+		"nothing was changed: the leader of shard %d in term %d lost its leadership first", shard, term)
+}

@@ -1,0 +1,258 @@
+package group
+
+import (
+	"errors"
+	"slices"
+	"sync"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+
+	"holdfast"
+)
+
+// A diskLog is what the storage reads of a group's log; *shard.GroupLog is one.
+type diskLog interface {
+	State() ([]byte, error)
+	Bounds() (first, last uint64)
+	Entries(from, to uint64, maxBytes int) ([]string, error)
+}
+
+// recentBytes is how many bytes of entries a storage has in memory beside the disk.
+const recentBytes = 256 << 10
+
+// A storage is a replica's log and state as Raft reads it (raft.Storage). Raft has what isn't on
+// disk yet in memory, and asks the storage only for what it was told is there.
+//
+//	first-1       first              recent[0]               last
+//	its term is   entries on disk     … and in memory too
+//	known
+//
+// It is read by the goroutine that steps the replica, and changed by the one that writes.
+type storage struct {
+	disk    diskLog
+	shard   holdfast.ShardID
+	members []uint64
+
+	mu          sync.Mutex
+	first, last uint64 // of the entries; first = last+1 if there are none
+	is          state
+	recent      []*raftpb.Entry // the newest entries, without a gap; may be empty
+	bytes       int             // that the data of recent has
+}
+
+var _ raft.Storage = (*storage)(nil)
+
+// A diskError is a panic: Raft can't go on if its log can't be read.
+type diskError struct{ error }
+
+// openStorage returns the storage of a replica that has a state on disk. applied is the last entry
+// that the shard has applied.
+func openStorage(shard holdfast.ShardID, disk diskLog, raw []byte, applied uint64) (*storage, error) {
+	is, err := decodeState(raw)
+	if err != nil {
+		return nil, err
+	}
+	s := &storage{disk: disk, shard: shard, members: is.members, is: *is}
+	s.first, s.last = disk.Bounds()
+	if applied+1 < s.first || max(applied, is.commit) > s.last {
+		return nil, holdfast.Errorf(holdfast.Corrupt, "the log of shard %d has the entries %d to %d, of which %d are "+
+			"committed, and the shard has applied %d", shard, s.first, s.last, is.commit, applied)
+	}
+	s.is.terms = s.is.terms.from(s.first - 1)
+	if s.last > 0 && s.is.terms.of(max(s.first-1, 1)) == 0 || s.is.terms.of(s.last+1) != s.is.terms.of(s.last) {
+		return nil, holdfast.Errorf(holdfast.Corrupt,
+			"the terms of the log of shard %d aren't those of the entries %d to %d", shard, s.first, s.last)
+	}
+	// What is applied is committed. It can have been written before the index that says so.
+	s.is.commit = max(s.is.commit, applied, s.first-1)
+	return s, nil
+}
+
+// InitialState implements raft.Storage.
+func (s *storage) InitialState() (*raftpb.HardState, *raftpb.ConfState, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return &raftpb.HardState{Term: new(s.is.term), Vote: new(s.is.vote), Commit: new(s.is.commit)},
+		&raftpb.ConfState{Voters: slices.Clone(s.members)}, nil
+}
+
+// FirstIndex implements raft.Storage.
+func (s *storage) FirstIndex() (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.first, nil
+}
+
+// LastIndex implements raft.Storage.
+func (s *storage) LastIndex() (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last, nil
+}
+
+// Term implements raft.Storage.
+func (s *storage) Term(index uint64) (uint64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case index+1 < s.first:
+		return 0, raft.ErrCompacted
+	case index > s.last:
+		return 0, raft.ErrUnavailable
+	}
+	return s.is.terms.of(index), nil
+}
+
+// Entries implements raft.Storage.
+func (s *storage) Entries(from, to, maxBytes uint64) ([]*raftpb.Entry, error) {
+	s.mu.Lock()
+	terms := s.is.terms
+	switch {
+	case from < s.first:
+		s.mu.Unlock()
+		return nil, raft.ErrCompacted
+	case to > s.last+1:
+		s.mu.Unlock()
+		return nil, raft.ErrUnavailable
+	case len(s.recent) > 0 && from >= s.recent[0].GetIndex():
+		defer s.mu.Unlock()
+		at := s.recent[0].GetIndex()
+		return upTo(s.recent[from-at:to-at], maxBytes), nil
+	}
+	s.mu.Unlock()
+	raw, err := s.disk.Entries(from, to, int(min(maxBytes, 1<<30)))
+	if errors.Is(err, holdfast.Gone) {
+		return nil, raft.ErrCompacted // since the bounds were read
+	}
+	entries := make([]*raftpb.Entry, len(raw))
+	for i := 0; err == nil && i < len(raw); i++ {
+		index := from + uint64(i)
+		if entries[i], err = decodeStored(index, raw[i]); err == nil && entries[i].GetTerm() != terms.of(index) {
+			err = errStored(index)
+		}
+	}
+	if err != nil {
+		panic(diskError{holdfast.Errorf(holdfast.Corrupt, "the log of shard %d can't be read: %w", s.shard, err)})
+	}
+	return entries, nil
+}
+
+// upTo returns a copy of the first entries, as many as have maxBytes, but one at least.
+func upTo(entries []*raftpb.Entry, maxBytes uint64) []*raftpb.Entry {
+	n, bytes := 0, uint64(0)
+	for n < len(entries) {
+		if bytes += uint64(raftBytes(entries[n])); n > 0 && bytes > maxBytes {
+			break
+		}
+		n++
+	}
+	return slices.Clone(entries[:n])
+}
+
+// raftBytes returns about how many bytes an entry has in a message.
+func raftBytes(e *raftpb.Entry) int { return len(e.GetData()) + 24 }
+
+// Snapshot implements raft.Storage. Nobody needs one, since entries are only removed when each
+// member has them.
+func (s *storage) Snapshot() (*raftpb.Snapshot, error) {
+	return nil, raft.ErrSnapshotTemporarilyUnavailable
+}
+
+// A write is what is to be written of a replica.
+type write struct {
+	from    uint64 // index of the first of entries
+	entries [][]byte
+	state   []byte // nil: it isn't changed
+}
+
+// stage changes the log as a MsgStorageAppend of Raft says, and returns what is to be written for
+// it. That needn't be on disk yet when Raft reads the storage: it only asks for what it was told is
+// there.
+//
+// An index up to which the log is committed is written with the rest of the state, but isn't worth
+// a write of its own: Raft finds it again.
+func (s *storage) stage(m *raftpb.Message) (w write) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	changed := false
+	if m.Term != nil && m.Vote != nil && m.Commit != nil {
+		changed = m.GetTerm() != s.is.term || m.GetVote() != s.is.vote
+		s.is.term, s.is.vote, s.is.commit = m.GetTerm(), m.GetVote(), m.GetCommit()
+	}
+	if entries := m.GetEntries(); len(entries) > 0 {
+		terms, other := s.is.terms.with(entries)
+		s.is.terms, changed = terms, changed || other
+		s.append(entries)
+		w.from = entries[0].GetIndex()
+		for _, e := range entries {
+			w.entries = append(w.entries, appendStored(nil, e))
+		}
+	}
+	if changed {
+		w.state = s.is.encode()
+	}
+	return w
+}
+
+// append puts entries in the place of those that the log has from the first of them on.
+func (s *storage) append(entries []*raftpb.Entry) {
+	from := entries[0].GetIndex()
+	if len(s.recent) > 0 {
+		keep := min(max(from, s.recent[0].GetIndex())-s.recent[0].GetIndex(), uint64(len(s.recent)))
+		for _, e := range s.recent[keep:] {
+			s.bytes -= raftBytes(e)
+		}
+		clear(s.recent[keep:])
+		s.recent = s.recent[:keep]
+	}
+	for _, e := range entries {
+		s.bytes += raftBytes(e)
+	}
+	s.recent = append(s.recent, entries...)
+	s.last = entries[len(entries)-1].GetIndex()
+	n := 0
+	for ; n < len(s.recent) && s.bytes > recentBytes; n++ {
+		s.bytes -= raftBytes(s.recent[n])
+	}
+	s.drop(n)
+}
+
+// forget removes entries up to an index from memory.
+func (s *storage) forget(index uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for ; n < len(s.recent) && s.recent[n].GetIndex() <= index; n++ {
+		s.bytes -= raftBytes(s.recent[n])
+	}
+	s.drop(n)
+}
+
+// drop removes the first n of recent, with what refers to them.
+func (s *storage) drop(n int) {
+	switch {
+	case n == 0:
+	case n == len(s.recent):
+		s.recent = nil
+	default:
+		s.recent = s.recent[n:]
+		if cap(s.recent) > 2*len(s.recent)+64 {
+			s.recent = slices.Clone(s.recent)
+		}
+	}
+}
+
+// trim removes the entries before an index, but for the last of all, and says whether there are
+// any: they are to be removed from the disk. Like stage it is called in the order of the writes, so
+// that no state is written without the terms of entries that are still there.
+func (s *storage) trim(index uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if index = min(index, s.last); index <= s.first {
+		return false
+	}
+	s.first = index
+	s.is.terms = s.is.terms.from(index - 1)
+	return true
+}
