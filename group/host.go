@@ -1,0 +1,298 @@
+package group
+
+import (
+	"cmp"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"go.etcd.io/raft/v3/raftpb"
+
+	"holdfast"
+	"holdfast/shard"
+)
+
+// Options are what a Host is made with.
+type Options struct {
+	Node  holdfast.NodeID
+	Store *shard.Store
+
+	// Send sends a message. It must not block; it may lose, double, delay and reorder messages. It
+	// is called by several goroutines.
+	Send func(Message)
+
+	Log *slog.Logger // default: none
+
+	// Fatal is called once if the store can't be read or written any more. The host has stopped
+	// then, as if it were closed. By default nothing is called.
+	Fatal func(error)
+
+	ElectionTicks  int // without a word of a leader, after which a replica campaigns; default 10
+	HeartbeatTicks int // between two words of a leader; default 1
+
+	MaxInflightBytes int64 // of entries of a group on their way to one member; default 4 MiB, at least 256 KiB
+	MaxProposalBytes int64 // of proposals whose outcome isn't known; more are Overloaded; default 64 MiB
+	MaxReceivedBytes int64 // of messages that wait for their turn; more are dropped; default 64 MiB
+	MaxReads         int   // that wait; more are Overloaded; default 16,384
+}
+
+func (o *Options) setDefaults() {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Fatal == nil {
+		o.Fatal = func(error) {}
+	}
+	o.ElectionTicks = cmp.Or(o.ElectionTicks, 10)
+	o.HeartbeatTicks = cmp.Or(o.HeartbeatTicks, 1)
+	o.MaxInflightBytes = max(cmp.Or(o.MaxInflightBytes, 4<<20), maxAppendBytes)
+	o.MaxProposalBytes = cmp.Or(o.MaxProposalBytes, 64<<20)
+	o.MaxReceivedBytes = cmp.Or(o.MaxReceivedBytes, 64<<20)
+	o.MaxReads = cmp.Or(o.MaxReads, 16384)
+}
+
+// A Host runs the replicas of a node. Its methods may be called concurrently.
+//
+// Three goroutines do the work. Each takes all that has come in since it took before, so that much
+// of it costs little more than one of it:
+//
+//	run     gives replicas what has come in, and carries out what follows
+//	store   writes what they want on disk: one batch and one sync for all of them
+//	apply   has shards apply what is committed
+//
+// run never waits for the disk, but to read entries that are no longer in memory. What store and
+// apply have to do is bounded by Raft: a leader sends a member only so much before it has an
+// answer, which it gets when that is on disk, and hands out only so much to apply before it hears
+// that it is.
+type Host struct {
+	o Options
+
+	starting sync.Mutex // held by Start; taken before mu
+	mu       sync.Mutex // guards replicas, which only Start changes
+	replicas []*Replica // by the IDs of their shards
+
+	inputs *queue[input]
+	stores *queue[storing]
+	applys *queue[applying]
+
+	ticked   atomic.Bool   // a tick waits in inputs
+	received atomic.Int64  // bytes of the messages in inputs
+	proposed atomic.Int64  // bytes of the proposals whose outcome isn't known
+	reading  atomic.Int64  // number of the reads that wait
+	writing  atomic.Int64  // ticks since a write began, plus one; 0: store doesn't write
+	retry    chan struct{} // a tick for a write that found the disk full
+
+	failed  sync.Once
+	stopped sync.WaitGroup
+}
+
+// An input is something that has come in for a replica. One of the fields beside replica is set.
+type input struct {
+	replica  *Replica // nil: all, for a tick
+	message  *raftpb.Message
+	bytes    int // of message
+	proposal *proposal
+	read     *read
+	transfer holdfast.NodeID
+	stored   []*raftpb.Message
+	applied  []*raftpb.Message
+}
+
+// An inbox is all inputs of a replica since it was stepped before.
+type inbox struct {
+	filled, ticked, stalled bool
+
+	messages        []*raftpb.Message
+	proposals       []*proposal
+	reads           []*read
+	transfer        holdfast.NodeID
+	stored, applied []*raftpb.Message
+}
+
+// A storing is what is to be written of a replica's log.
+type storing struct {
+	replica *Replica
+	message *raftpb.Message // nil: nothing
+	trim    uint64          // 0: nothing
+}
+
+// An applying is entries that a shard is to apply.
+type applying struct {
+	replica *Replica
+	message *raftpb.Message
+}
+
+// NewHost returns a host without replicas.
+func NewHost(o Options) *Host {
+	o.setDefaults()
+	h := &Host{
+		o: o, retry: make(chan struct{}, 1),
+		inputs: newQueue[input](), stores: newQueue[storing](), applys: newQueue[applying](),
+	}
+	h.stopped.Go(h.run)
+	h.stopped.Go(h.store)
+	h.stopped.Go(h.apply)
+	return h
+}
+
+// Start starts a replica of a shard's group: of a new group that has these members, all of which
+// vote, or, if the node has a replica on disk, that one with the members that it has. Each member
+// must be started with the same members.
+func (h *Host) Start(sh *shard.Shard, members []holdfast.NodeID) (*Replica, error) {
+	h.starting.Lock()
+	defer h.starting.Unlock()
+	at, found := h.search(sh.ID())
+	if found {
+		return nil, holdfast.Errorf(holdfast.Exists, "the replica of shard %d runs already", sh.ID())
+	}
+	r, err := h.open(sh, members)
+	if err != nil {
+		return nil, err
+	}
+	r.shard.Join(r)
+	h.mu.Lock()
+	h.replicas = slices.Insert(h.replicas, at, r)
+	h.mu.Unlock()
+	if !h.inputs.put(input{replica: r}) { // Raft may have committed entries to apply
+		return nil, holdfast.Errorf(holdfast.Closed, "this node is stopping")
+	}
+	return r, nil
+}
+
+// open returns the replica of a shard as it is on disk.
+func (h *Host) open(sh *shard.Shard, members []holdfast.NodeID) (*Replica, error) {
+	log, err := shard.OpenGroupLog(h.o.Store, sh.ID())
+	if err != nil {
+		return nil, err
+	}
+	raw, err := log.State()
+	if err == nil && raw == nil {
+		raw, err = h.found(log, members)
+	}
+	if err != nil {
+		return nil, err
+	}
+	r := &Replica{host: h, id: sh.ID(), shard: shard.ReplicaOf(sh), log: log}
+	applied := r.shard.Applied().Index
+	stored, err := openStorage(r.id, log, raw, applied)
+	if err != nil {
+		return nil, err
+	}
+	r.core, err = newCore(r.id, uint64(h.o.Node), stored, applied, limits{
+		electionTicks: h.o.ElectionTicks, heartbeatTicks: h.o.HeartbeatTicks,
+		inflightBytes: uint64(h.o.MaxInflightBytes),
+	}, logger{h.o.Log.With("shard", r.id, "node", h.o.Node)})
+	return r, err
+}
+
+// found writes the state of a replica of a new group, and returns it.
+func (h *Host) found(log *shard.GroupLog, members []holdfast.NodeID) ([]byte, error) {
+	is := state{}
+	for _, id := range members {
+		is.members = append(is.members, uint64(id))
+	}
+	slices.Sort(is.members)
+	if err := checkMembers(is.members); err != nil {
+		return nil, err
+	}
+	if !slices.Contains(members, h.o.Node) {
+		return nil, holdfast.Errorf(holdfast.Invalid, "node %d isn't one of the members %v", h.o.Node, members)
+	}
+	raw := is.encode()
+	b := shard.NewLogBatch(h.o.Store)
+	b.SetState(log, raw)
+	return raw, b.Commit(true)
+}
+
+// search returns the place of a shard's replica among the host's. h.mu or h.starting is held.
+func (h *Host) search(id holdfast.ShardID) (int, bool) {
+	return slices.BinarySearchFunc(h.replicas, id, func(r *Replica, id holdfast.ShardID) int {
+		return cmp.Compare(r.id, id)
+	})
+}
+
+// all returns the host's replicas.
+func (h *Host) all() []*Replica {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.replicas)
+}
+
+// Receive takes a message that another node has sent. The error is Invalid for one that is garbled
+// or misdirected, that comes from no member, or that is of a kind that is never sent; Overloaded if
+// it was dropped, since too many wait; Closed if the host is closed.
+func (h *Host) Receive(m Message) error {
+	h.mu.Lock()
+	at, found := h.search(m.Shard)
+	var r *Replica
+	if found {
+		r = h.replicas[at]
+	}
+	h.mu.Unlock()
+	switch {
+	case m.To != h.o.Node || r == nil:
+		return holdfast.Errorf(holdfast.Invalid,
+			"a message of node %d is for node %d and its replica of shard %d, which isn't here", m.From, m.To, m.Shard)
+	case m.From == m.To || !slices.Contains(r.core.members, uint64(m.From)):
+		return holdfast.Errorf(holdfast.Invalid, "node %d isn't another member of the group of shard %d",
+			m.From, m.Shard)
+	}
+	message, err := m.decode()
+	if err != nil {
+		return err
+	}
+	if h.received.Add(int64(len(m.Body))) > h.o.MaxReceivedBytes {
+		h.received.Add(-int64(len(m.Body)))
+		return holdfast.Errorf(holdfast.Overloaded, "too many messages wait")
+	}
+	if !h.inputs.put(input{replica: r, message: message, bytes: len(m.Body)}) {
+		return holdfast.Errorf(holdfast.Closed, "this node is stopping")
+	}
+	return nil
+}
+
+// Tick is called by the owner of the clock, in equal intervals: every 100 ms, say. A tick that
+// comes before the one before it was used is lost.
+func (h *Host) Tick() {
+	if n := h.writing.Load(); n != 0 {
+		h.writing.CompareAndSwap(n, n+1) // unless the write has ended meanwhile
+	}
+	h.wake()
+	if !h.ticked.Swap(true) {
+		h.inputs.put(input{})
+	}
+}
+
+// Close ends the host. It returns when nothing of it runs any more. What was proposed and isn't
+// decided gets Unavailable. The store stays open.
+func (h *Host) Close() error {
+	h.stop()
+	h.stopped.Wait()
+	return nil
+}
+
+// stop has all goroutines end.
+func (h *Host) stop() {
+	h.inputs.close()
+	h.stores.close()
+	h.applys.close()
+	h.wake()
+}
+
+// wake has store try again what didn't fit on the disk.
+func (h *Host) wake() {
+	select {
+	case h.retry <- struct{}{}:
+	default:
+	}
+}
+
+// fail stops the host for good, since its store can't be used.
+func (h *Host) fail(err error) {
+	h.stop()
+	h.failed.Do(func() {
+		h.o.Log.Error("replication has stopped on this node", "err", err)
+		h.o.Fatal(err)
+	})
+}

@@ -1,0 +1,218 @@
+package group
+
+import (
+	"cmp"
+	"slices"
+
+	"go.etcd.io/raft/v3/raftpb"
+
+	"holdfast"
+	"holdfast/shard"
+)
+
+// run gives replicas what has come in, until the host is closed.
+func (h *Host) run() {
+	for {
+		inputs, open := h.inputs.take()
+		touched := h.sort(inputs)
+		if !open {
+			break
+		}
+		for _, r := range touched {
+			out, err := r.work()
+			if err != nil {
+				h.fail(err)
+				break
+			}
+			h.carryOut(r, out)
+		}
+	}
+	for _, r := range h.all() {
+		r.close()
+	}
+}
+
+// sort puts inputs into the inboxes of their replicas, and returns those that got some, in the
+// order in which they did.
+func (h *Host) sort(inputs []input) (touched []*Replica) {
+	touch := func(r *Replica) *inbox {
+		if !r.inbox.filled {
+			r.inbox.filled = true
+			touched = append(touched, r)
+		}
+		return &r.inbox
+	}
+	for i := range inputs {
+		in := &inputs[i]
+		if in.replica == nil {
+			h.ticked.Store(false)
+			stalled := h.writing.Load() > int64(h.o.ElectionTicks)
+			for _, r := range h.all() {
+				box := touch(r)
+				box.ticked, box.stalled = true, stalled
+			}
+			continue
+		}
+		box := touch(in.replica)
+		box.add(in)
+		h.received.Add(-int64(in.bytes))
+	}
+	return touched
+}
+
+func (b *inbox) add(in *input) {
+	if in.message != nil {
+		b.messages = append(b.messages, in.message)
+	}
+	if in.proposal != nil {
+		b.proposals = append(b.proposals, in.proposal)
+	}
+	if in.read != nil {
+		b.reads = append(b.reads, in.read)
+	}
+	if in.transfer != 0 {
+		b.transfer = in.transfer
+	}
+	b.stored = append(b.stored, in.stored...)
+	b.applied = append(b.applied, in.applied...)
+}
+
+// carryOut does what follows from what a replica was given.
+func (h *Host) carryOut(r *Replica, out effects) {
+	for _, m := range out.store {
+		h.stores.put(storing{replica: r, message: m})
+	}
+	if out.trim != 0 {
+		h.stores.put(storing{replica: r, trim: out.trim})
+	}
+	for _, m := range out.apply {
+		h.applys.put(applying{r, m})
+	}
+	for _, m := range out.send {
+		h.send(r, m)
+	}
+}
+
+func (h *Host) send(r *Replica, m *raftpb.Message) {
+	message, err := encode(r.id, m)
+	if err != nil {
+		h.o.Log.Error("a message can't be encoded", "shard", r.id, "err", err)
+		return
+	}
+	h.o.Send(message)
+}
+
+// store writes what replicas want on disk, until the host is closed.
+func (h *Host) store() {
+	for {
+		all, open := h.stores.take()
+		if !open {
+			return
+		}
+		h.writing.Store(1)
+		written, err := h.write(all)
+		h.writing.Store(0)
+		if err != nil {
+			h.fail(err)
+		}
+		if !written {
+			return
+		}
+		h.respond(all)
+	}
+}
+
+// write writes what is to be stored as one batch, which it syncs if there are responses. It reports
+// false if that can't be written, or isn't since the host is closed.
+func (h *Host) write(all []storing) (written bool, err error) {
+	b, sync := shard.NewLogBatch(h.o.Store), false
+	for _, s := range all {
+		if s.message == nil {
+			if s.replica.core.log.trim(s.trim) {
+				b.Trim(s.replica.log, s.trim)
+			}
+			continue
+		}
+		w := s.replica.core.log.stage(s.message)
+		if len(w.entries) > 0 {
+			b.Append(s.replica.log, w.from, w.entries)
+		}
+		if w.state != nil {
+			b.SetState(s.replica.log, w.state)
+		}
+		sync = sync || len(s.message.GetResponses()) > 0
+	}
+	for {
+		err := b.Commit(sync)
+		if !isFull(err) {
+			return err == nil, err
+		}
+		// Until there is space, the node is one whose disk hangs.
+		h.o.Log.Warn("the log of replicas can't be written", "err", err)
+		if <-h.retry; h.stores.isClosed() {
+			return false, nil
+		}
+	}
+}
+
+// respond delivers the responses to what was written.
+func (h *Host) respond(all []storing) {
+	for _, s := range all {
+		var own []*raftpb.Message
+		for _, m := range s.message.GetResponses() {
+			if m.GetTo() == uint64(h.o.Node) {
+				own = append(own, m)
+			} else {
+				h.send(s.replica, m)
+			}
+		}
+		if len(own) > 0 {
+			h.inputs.put(input{replica: s.replica, stored: own})
+		}
+	}
+}
+
+// apply has shards apply what is committed, until the host is closed.
+func (h *Host) apply() {
+	for {
+		all, open := h.applys.take()
+		if !open {
+			return
+		}
+		// What is there of one replica becomes one batch of its shard.
+		slices.SortStableFunc(all, func(a, b applying) int {
+			return cmp.Compare(a.replica.id, b.replica.id)
+		})
+		for len(all) > 0 {
+			n := 1
+			for n < len(all) && all[n].replica == all[0].replica {
+				n++
+			}
+			if err := h.applyTo(all[0].replica, all[:n]); err != nil {
+				h.fail(err)
+				return
+			}
+			all = all[n:]
+		}
+	}
+}
+
+// applyTo has a replica's shard apply entries, and says so to the replica.
+func (h *Host) applyTo(r *Replica, all []applying) error {
+	var entries []shard.Committed
+	var responses []*raftpb.Message
+	for _, a := range all {
+		for _, e := range a.message.GetEntries() {
+			if _, raw, _ := parseEntry(e.GetData()); raw != nil {
+				tx := holdfast.TxID{Shard: r.id, Term: e.GetTerm(), Index: e.GetIndex()}
+				entries = append(entries, shard.Committed{Tx: tx, Raw: string(raw)})
+			}
+		}
+		responses = append(responses, a.message.GetResponses()...)
+	}
+	if err := r.shard.ApplyAll(entries); err != nil {
+		return err
+	}
+	h.inputs.put(input{replica: r, applied: responses})
+	return nil
+}

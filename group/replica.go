@@ -1,0 +1,153 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"holdfast"
+	"holdfast/shard"
+)
+
+// A Replica is one replica of a group, on this node. Its methods may be called concurrently.
+type Replica struct {
+	host  *Host
+	id    holdfast.ShardID
+	shard shard.Replica
+	log   *shard.GroupLog
+	leads atomic.Uint64 // the term in which the replica leads, see core.lead; 0: it doesn't
+
+	mu   sync.Mutex // guards core
+	core *core
+
+	inbox inbox // only the goroutine that steps replicas uses it
+}
+
+// Lead returns the term in which this replica leads its group, once all that was committed in
+// former terms is applied here. The error is NotLeader.
+//
+// Another replica may lead in a later term by the time that Lead returns: Propose finds that out,
+// and a reader must call Read.
+func (r *Replica) Lead() (term uint64, err error) {
+	if term = r.leads.Load(); term != 0 {
+		return term, nil
+	}
+	return 0, errNotLeader(r.id, uint64(r.Status().Leader))
+}
+
+// Propose has the group commit an entry that was decided while this replica led in a term, and
+// returns its place once it is applied here. It returns as soon as the outcome is certain, or when
+// the host closes.
+//
+// The error is NotLeader, Refused or Overloaded if the entry isn't committed and never will be:
+// another replica leads, the term has ended, or too much waits. It is Unavailable if the host
+// closes first.
+func (r *Replica) Propose(term uint64, raw []byte) (holdfast.TxID, error) {
+	h := r.host
+	defer h.proposed.Add(-int64(len(raw)))
+	if h.proposed.Add(int64(len(raw))) > h.o.MaxProposalBytes {
+		return holdfast.TxID{}, holdfast.Errorf(holdfast.Overloaded,
+			"nothing was changed: too many writes wait to be replicated")
+	}
+	p := &proposal{term: term, raw: raw, done: make(chan outcome, 1)}
+	if !h.inputs.put(input{replica: r, proposal: p}) {
+		return holdfast.TxID{}, errStopped()
+	}
+	o := <-p.done
+	return o.tx, o.err
+}
+
+// Read returns when this replica has applied all that was acknowledged before the call, by whatever
+// replica. Until ctx ends it asks the leader for that, which asks a majority whether it leads. The
+// error is Overloaded when ctx ends, or if too many reads wait, and Closed if the host closes.
+func (r *Replica) Read(ctx context.Context) error {
+	h := r.host
+	defer h.reading.Add(-1)
+	if h.reading.Add(1) > int64(h.o.MaxReads) {
+		return holdfast.Errorf(holdfast.Overloaded, "too many reads wait for their leaders")
+	}
+	x := &read{done: make(chan error, 1)}
+	if !h.inputs.put(input{replica: r, read: x}) {
+		return holdfast.Errorf(holdfast.Closed, "this node is stopping")
+	}
+	select {
+	case err := <-x.done:
+		return err
+	case <-ctx.Done():
+		x.gone.Store(true)
+		return holdfast.Errorf(holdfast.Overloaded, "no leader of shard %d has answered a consistent read in time: %w",
+			r.id, ctx.Err())
+	}
+}
+
+// Status returns how the replica sees its group.
+func (r *Replica) Status() Status {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.core.status()
+}
+
+// Transfer asks the replica, if it leads, to hand its leadership over to a member.
+func (r *Replica) Transfer(to holdfast.NodeID) {
+	r.host.inputs.put(input{replica: r, transfer: to})
+}
+
+// work gives the core what has come in, and returns what follows from it. What other members say
+// comes before a tick: a node that stood still for a while has heard from its leader meanwhile.
+func (r *Replica) work() (out effects, err error) {
+	in := r.inbox
+	r.inbox = inbox{proposals: in.proposals, reads: in.reads} // if it comes to that, close ends them
+	defer func() {
+		switch caught := recover().(type) {
+		case nil:
+		case diskError:
+			err = caught.error
+		default:
+			panic(caught)
+		}
+	}()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.core
+	c.stored(in.stored)
+	c.stepApplied(in.applied)
+	if err := c.step(in.messages); err != nil {
+		r.host.o.Log.Warn("messages were dropped", "shard", r.id, "err", err)
+	}
+	if in.ticked {
+		c.tick(in.stalled)
+	}
+	if in.transfer != 0 {
+		c.transfer(uint64(in.transfer))
+	}
+	r.inbox.proposals = nil
+	c.propose(in.proposals)
+	r.inbox.reads = nil
+	c.read(in.reads)
+	if term := c.lead(); r.leads.Swap(term) != term {
+		r.host.o.Log.Info("leadership", "shard", r.id, "leads", term != 0, "term", c.term)
+	}
+	return c.take(), nil
+}
+
+// close ends all waits of the replica. Nothing steps it any more.
+func (r *Replica) close() {
+	r.leads.Store(0)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.core.close()
+	for _, p := range r.inbox.proposals {
+		p.done <- outcome{err: errStopped()}
+	}
+	for _, x := range r.inbox.reads {
+		x.done <- errStopped()
+	}
+}
+
+func errStopped() error {
+	return holdfast.Errorf(holdfast.Refused, "nothing was changed: this node is stopping")
+}
+
+// isFull says whether a write failed since the disk is full, and may be tried again.
+func isFull(err error) bool { return errors.Is(err, holdfast.Full) }
