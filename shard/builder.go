@@ -43,7 +43,7 @@ func (b *builder) set(key, value []byte) error {
 
 // begin begins a table.
 func (b *builder) begin() error {
-	b.path = b.store.engine.fs.PathJoin(b.store.dir, buildDir, fmt.Sprintf("%d.sst", b.store.builds.Add(1)))
+	b.path = b.store.engine.fs.PathJoin(b.store.dir, buildDir, fmt.Sprintf("%d"+tableSuffix, b.store.builds.Add(1)))
 	f, err := b.store.engine.fs.Create(b.path, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err

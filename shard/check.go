@@ -32,7 +32,7 @@ type Checked struct {
 //
 //   - that the directory is as it was left: no file is missing, no log ends before what was on
 //     disk, none is damaged;
-//   - the checksum of every block of every sorted table;
+//   - the checksum of every block of every sorted table and blob file;
 //   - that shards have descriptors, no two of them a key in common, and that there are no keys of no
 //     shard;
 //   - that each item can be decoded, and is at its key;
@@ -103,6 +103,7 @@ func (c *checker) openLocked(o Options, lock *pebble.Lock) (*Store, error) {
 	if in.state == dirEmpty || in.state == dirInitializing {
 		return nil, holdfast.Errorf(holdfast.NotFound, "there are no tables yet")
 	}
+	c.blobs = in.blobs.all()
 	s, err := in.openRemainder(in.rest())
 	if err != nil {
 		if c.gather(0, err) {
@@ -124,6 +125,7 @@ func (c *checker) openLocked(o Options, lock *pebble.Lock) (*Store, error) {
 type checker struct {
 	ctx     context.Context
 	store   *Store
+	blobs   []extent // its blob files
 	report  func(Fault)
 	checked Checked
 }
@@ -186,7 +188,7 @@ func (c *checker) gather(id holdfast.ShardID, err error) bool {
 	return true
 }
 
-// checkFiles reads every block of every sorted table.
+// checkFiles reads every block of every sorted table and blob file.
 func (c *checker) checkFiles() error {
 	levels, err := c.store.engine.db.SSTables()
 	if err != nil {
@@ -197,14 +199,14 @@ func (c *checker) checkFiles() error {
 			if c.ctx.Err() != nil {
 				return ended(c.ctx)
 			}
-			name := fmt.Sprintf("%s.sst", table.BackingSSTNum)
+			name := table.BackingSSTNum.String() + tableSuffix
 			if err := c.checkFile(name); err != nil {
 				c.fault(0, "file", "%s: %v", name, err)
 			}
 			c.checked.Files++
 		}
 	}
-	return nil
+	return c.checkBlobs()
 }
 
 func (c *checker) checkFile(name string) error {

@@ -26,6 +26,8 @@
 // waits for that commit's sync, so that nobody sees what a crash could take back. The next writer
 // of the key doesn't wait, since its own batch is behind that one on disk.
 //
+// Pebble keeps large values of changes apart from their keys (blobs.go).
+//
 // The log keeps each change with its before- and after-image for Options.LogAge, and within
 // Options.LogBytes (log.go explains how an image is stored only once). Trim, which the owner calls
 // now and then, removes older changes.

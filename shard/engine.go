@@ -49,6 +49,10 @@ type engine struct {
 
 	gathering gathering // of the commits that are submitted
 
+	// compactions that are to return space: while there are any, compactions move the values that
+	// are left to new blob files
+	reclaiming atomic.Int32
+
 	broken    chan struct{} // closed when nothing can be written any more
 	breakOnce sync.Once
 
@@ -71,7 +75,7 @@ func (e *engine) configure(cache *pebble.Cache, memTableBytes int64, lock *pebbl
 // pebbleOptions returns what the database is opened with, but for the lock.
 func (e *engine) pebbleOptions(cache *pebble.Cache, memTableBytes int64, readOnly bool) *pebble.Options {
 	o := &pebble.Options{
-		FS: e.fs, Cache: cache, ReadOnly: readOnly, MaxOpenFiles: openFiles, FormatMajorVersion: formatVersion,
+		FS: &blobFS{FS: e.fs}, Cache: cache, ReadOnly: readOnly, MaxOpenFiles: openFiles, FormatMajorVersion: formatVersion,
 		MemTableSize: uint64(memTableBytes), MemTableStopWritesThreshold: memTables,
 		L0CompactionThreshold: l0Start, L0StopWritesThreshold: l0Stop,
 		LBaseMaxBytes:              baseBytes,
@@ -88,6 +92,7 @@ func (e *engine) pebbleOptions(cache *pebble.Cache, memTableBytes int64, readOnl
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(filterBits)
 	}
 	o.TargetFileSizes[0] = tableBytes
+	e.separate(o)
 	return o
 }
 
@@ -365,7 +370,7 @@ func (e *engine) known(doing string, err error) error {
 	switch {
 	case errors.As(err, &ours):
 		return err
-	case pebble.IsCorruptionError(err):
+	case pebble.IsCorruptionError(err), isDamage(err):
 		e.corrupt.Add(1)
 		e.log.Error("data on disk is corrupt", "doing", doing, "err", err)
 		return holdfast.Errorf(holdfast.Corrupt, "data on disk is corrupt: %w", err)

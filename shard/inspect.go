@@ -72,6 +72,7 @@ type inspection struct {
 	format   uint32   // by its marker
 	manifest extent   // that the marker, or else the control file, names; all of it that is whole
 	minLog   uint64   // the first log that the manifest needs
+	blobs    blobSet  // that the manifest needs
 	logs     []*neededLog
 	defects  []defect
 	notes    []string // differences that cost nothing
@@ -93,6 +94,9 @@ func inspect(o Options, lock *pebble.Lock) (*inspection, error) {
 	}
 	in.checkOptions()
 	in.checkTables()
+	if err := in.blobs.check(in); err != nil {
+		return in, err
+	}
 	return in, in.checkLogs()
 }
 
@@ -194,7 +198,7 @@ func (in *inspection) checkMaking() {
 		return
 	}
 	for _, name := range in.files {
-		if strings.HasSuffix(name, ".sst") {
+		if isTable(name) {
 			in.found(repairNone, in.pebble(name), "is there, and %s says that nothing was written yet", controlName)
 			return
 		}
@@ -280,6 +284,7 @@ func (in *inspection) scanManifest(want extent) (named bool, err error) {
 		if min, ok := minLogOf(edit); ok {
 			in.minLog = min
 		}
+		in.blobs.add(edit)
 	})
 	if errors.Is(err, os.ErrNotExist) {
 		in.found(repairNone, in.pebble(name), "is missing: it says which files are the tables")

@@ -23,10 +23,10 @@ func (in *inspection) checkTables() {
 	}
 	before := len(in.defects)
 	for _, m := range regexp.MustCompile(missingTable).FindAllStringSubmatch(err.Error(), -1) {
-		in.found(repairNone, in.pebble(m[1]+".sst"), "is missing")
+		in.found(repairNone, in.pebble(m[1]+tableSuffix), "is missing")
 	}
 	for _, m := range regexp.MustCompile(otherTable).FindAllStringSubmatch(err.Error(), -1) {
-		in.found(repairNone, in.pebble(m[1]+".sst"), "has %s bytes of the %s that were written", m[2], m[3])
+		in.found(repairNone, in.pebble(m[1]+tableSuffix), "has %s bytes of the %s that were written", m[2], m[3])
 	}
 	if len(in.defects) == before {
 		in.found(repairNone, engineDir, "can't be opened: %s", fmt.Sprint(err))

@@ -34,7 +34,8 @@ type stopped struct {
 	said strings.Builder // what stores log that are opened here
 }
 
-// newStopped returns a directory with stoppedItems items, put one after the other. Unless clean it
+// newStopped returns a directory with stoppedItems items, put one after the other; the first has had
+// another version, which is in a blob file. Unless clean it
 // is as a kill leaves it; recorded says whether the control file has the logs' ends, as it does
 // after a second.
 func newStopped(t *testing.T, clean, recorded bool) *stopped {
@@ -42,7 +43,7 @@ func newStopped(t *testing.T, clean, recorded bool) *stopped {
 	r := &stopped{t: t, fs: vfs.NewCrashableMem(), boot: "the first start"}
 	var noTables atomic.Bool
 	full := errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if op.Kind == errorfs.OpCreate && strings.HasSuffix(op.Path, ".sst") && noTables.Load() {
+		if op.Kind == errorfs.OpCreate && isTable(op.Path) && noTables.Load() {
 			return errorfs.ErrInjected
 		}
 		return nil
@@ -51,11 +52,13 @@ func newStopped(t *testing.T, clean, recorded bool) *stopped {
 	o.FS, o.Log = errorfs.Wrap(r.fs, full), nil
 	s := openStore(t, o)
 	sh := openShard(t, s, 1)
+	commitAll(t, s, put(t, sh, stoppedItem(0).With("v", item.Text(noise(0, 4000)))))
 	for i := range stoppedItems {
 		if i == stoppedTabled {
 			if err := s.engine.db.Flush(); err != nil {
 				t.Fatal(err)
 			}
+			wantBlobs(t, r.fs)
 			noTables.Store(true) // so that logs are needed
 		} else if i > stoppedTabled && i%60 == 0 {
 			if _, err := s.engine.db.AsyncFlush(); err != nil { // begins another log
@@ -109,8 +112,9 @@ func (r *stopped) pebble(prefix, suffix string) (paths []string) {
 	return paths
 }
 
-// logs returns the logs that are needed.
-func (r *stopped) logs() (paths []string) {
+// inspect inspects the directory.
+func (r *stopped) inspect() *inspection {
+	r.t.Helper()
 	o := r.options()
 	o.setDefaults()
 	lock, err := lockIfThere(o)
@@ -122,7 +126,12 @@ func (r *stopped) logs() (paths []string) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	for _, l := range in.logs {
+	return in
+}
+
+// logs returns the logs that are needed.
+func (r *stopped) logs() (paths []string) {
+	for _, l := range r.inspect().logs {
 		paths = append(paths, "/data/pebble/"+logName(l.num))
 	}
 	return paths
@@ -356,8 +365,13 @@ func TestRefusals(t *testing.T) {
 			r.remove(r.pebble("marker.manifest", "")...)
 			r.write("/data/pebble/marker.manifest.000009.MANIFEST-000099", nil)
 		}, "isn't this store's", unrecoverable},
-		{"no sorted table", func(r *stopped) { r.remove(r.pebble("", ".sst")[0]) }, ".sst", unrecoverable},
-		{"an empty sorted table", func(r *stopped) { r.cut(r.pebble("", ".sst")[0], 0) }, ".sst", unrecoverable},
+		{"no sorted table", func(r *stopped) { r.remove(r.pebble("", ".sst")[0]) }, ".sst is missing", unrecoverable},
+		{"an empty sorted table", func(r *stopped) { r.cut(r.pebble("", ".sst")[0], 0) }, ".sst has 0 bytes of the ",
+			unrecoverable},
+		{"no blob file", func(r *stopped) { r.remove(r.pebble("", ".blob")[0]) }, ".blob is missing", unrecoverable},
+		{"an empty blob file", func(r *stopped) { r.cut(r.pebble("", ".blob")[0], 0) }, ".blob has 0 bytes of the ",
+			unrecoverable},
+		{"a cut blob file", func(r *stopped) { r.cut(r.pebble("", ".blob")[0], 50) }, ".blob has ", unrecoverable},
 		{"nothing of Pebble's", func(r *stopped) { r.remove("/data/pebble") }, "pebble", unrecoverable},
 		{"no file of Pebble's", func(r *stopped) { r.remove(r.pebble("", "")...) }, "pebble", unrecoverable},
 		{"no control file", func(r *stopped) { r.remove("/data/control") }, "control is missing", stoppedItems},

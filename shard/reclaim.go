@@ -20,7 +20,7 @@ import (
 //  2. The files of its log are removed, of which Pebble keeps up to four to use them again. Commits
 //     go on in a new one.
 //  3. At the next call: tables that hold something else, too, and those that a compaction was
-//     writing meanwhile, are compacted.
+//     writing meanwhile, are compacted, and what is left of their values is moved to new blob files.
 //
 // The error is Full while the disk has no space for what is in memory and a new log: then nothing
 // was done, and there is more.
@@ -89,6 +89,8 @@ func (r *reclaimer) run(ctx context.Context) (more bool, err error) {
 
 // compact is Pebble's, which begins a new log first, and panics when it can't.
 func (r *reclaimer) compact(ctx context.Context, some pebble.KeyRange) error {
+	r.engine.reclaiming.Add(1)
+	defer r.engine.reclaiming.Add(-1)
 	var failed error
 	err := r.engine.attempt(func() error {
 		failed = r.engine.db.Compact(ctx, some.Start, some.End, false)

@@ -27,8 +27,9 @@ import (
 //   - another program may fill the disk then, so a file of ballast holds space for the log and the
 //     manifest: if one of them finds the disk full, the ballast is removed, the write repeated, and
 //     commits are refused from then on;
-//   - sorted tables, which are large, get an error at once, and never the ballast's space. Pebble
-//     repeats what failed without a pause, so the next sorted table waits before it is created.
+//   - tables, which are sorted tables and blob files, are large: they get an error at once, and never
+//     the ballast's space. Pebble repeats what failed without a pause, so the next table waits before
+//     it is created.
 //
 // When there is enough space again, the ballast is made again and commits are accepted.
 type space struct {
@@ -42,7 +43,7 @@ type space struct {
 	full   atomic.Bool
 	left   atomic.Int64 // bytes that commits may still write before the next look at the disk; negative: look first
 	looked atomic.Int64 // when the disk was looked at last, in nanoseconds since opened
-	retry  atomic.Int64 // until this time, in nanoseconds since 1970, no sorted table is created
+	retry  atomic.Int64 // until this time, in nanoseconds since 1970, no table is created
 
 	mu       sync.Mutex // guards what follows, and is held while looking
 	ballast  bool       // the file is there
@@ -93,7 +94,7 @@ func (p *space) failed(err error) {
 	p.logged, p.unlogged = now, 0
 }
 
-// pause waits until a sorted table may be created.
+// pause waits until a table may be created.
 func (p *space) pause() {
 	if wait := time.Until(time.Unix(0, p.retry.Load())); wait > 0 {
 		time.Sleep(wait)
@@ -285,11 +286,11 @@ func errFull() error {
 	return holdfast.Errorf(holdfast.Full, "the disk is full: writes are refused until there is space")
 }
 
-// A guardedFS gives the ballast's space to all files but sorted tables.
+// A guardedFS gives the ballast's space to all files but tables.
 type guardedFS struct {
 	vfs.FS
 	last  vfs.FS
-	pause func() // waits until a sorted table may be created
+	pause func() // waits until a table may be created
 
 	affords func(bytes int64) bool // space.affords
 	removed removedLogs
@@ -302,7 +303,8 @@ func (g *guardedFS) of(name string) vfs.FS {
 	return g.last
 }
 
-func isTable(name string) bool { return strings.HasSuffix(filepath.Base(name), ".sst") }
+// isTable reports whether a file is one that flushes and compactions write.
+func isTable(name string) bool { return isSorted(name) || isBlob(name) }
 
 func isLog(name string) bool { return strings.HasSuffix(filepath.Base(name), ".log") }
 

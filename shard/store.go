@@ -173,7 +173,7 @@ func (s *Store) Stats() Stats {
 	m, disk := s.engine.db.Metrics(), s.space.status()
 	st := Stats{
 		Commits: s.commits.Load(), CorruptReads: s.engine.corrupt.Load(), WriteStalls: s.engine.stalls.Load(),
-		FreeBytes: disk.FreeBytes, Full: disk.Full, DiskBytes: int64(m.DiskSpaceUsage()),
+		FreeBytes: disk.FreeBytes, Full: disk.Full, DiskBytes: diskBytes(m),
 		CompactionDebtBytes: int64(m.Compact.EstimatedDebt),
 		CacheHits:           m.BlockCache.Hits, CacheMisses: m.BlockCache.Misses,
 	}
@@ -184,6 +184,12 @@ func (s *Store) Stats() Stats {
 		st.LogBytes += sh.Counts().LogBytes
 	}
 	return st
+}
+
+// diskBytes returns how many bytes Pebble's files have. Its own sum has only the blob files that were
+// made since it was opened, and subtracts those that were removed since.
+func diskBytes(m *pebble.Metrics) int64 {
+	return int64(m.DiskSpaceUsage() - m.BlobFiles.Local.LiveSize + m.BlobFiles.LiveSize)
 }
 
 // opened returns the shards that are open, by rising ID.
