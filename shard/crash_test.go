@@ -57,7 +57,7 @@ func (j *journal) write(t *testing.T, rng *rand.Rand, number int, shards []*Shar
 	for range 1 + rng.IntN(4) {
 		sh := shards[rng.IntN(len(shards))]
 		it := thing(fmt.Sprintf("w%d-%d", number, rng.IntN(5)), rng.IntN(3), "v", w.version+1, "w", number,
-			"g", fmt.Sprint(rng.IntN(4)), "m", rng.IntN(4), "ttl", rng.IntN(3), "fat", string(make([]byte, rng.IntN(2000))))
+			"g", fmt.Sprint(rng.IntN(4)), "m", rng.IntN(4), "ttl", rng.IntN(3), "fat", noise(w.version, rng.IntN(2000)))
 		key := fmt.Sprint(sh.id, string(keyOf(t, it)))
 		if _, twice := w.pending[key]; twice {
 			continue
@@ -260,12 +260,16 @@ func crashAtEverySync(t *testing.T, seed uint64) {
 	crashes := 0
 	var open atomic.Pointer[[]*Shard]
 	chance := rand.New(rand.NewPCG(seed, 0))
+	ofBlobs := 0 // guarded by j.mu
 	crash := func(op errorfs.Op) error {
 		switch op.Kind {
 		case errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo:
 			j.mu.Lock()
 			defer j.mu.Unlock()
 			crashes++
+			if isBlob(op.Path) {
+				ofBlobs++
+			}
 			if all := open.Load(); all != nil {
 				j.probe(*all)
 			}
@@ -339,5 +343,8 @@ func crashAtEverySync(t *testing.T, seed uint64) {
 	if crashes < 50 {
 		t.Errorf("got %d crashes; want more", crashes)
 	}
-	t.Logf("%d crashes", crashes)
+	if ofBlobs == 0 {
+		t.Error("got no crash at the sync of a blob file; want some")
+	}
+	t.Logf("%d crashes, %d of them at syncs of blob files", crashes, ofBlobs)
 }

@@ -143,13 +143,14 @@ func TestFullDisk(t *testing.T) {
 // is lost.
 func TestFullDiskByOthers(t *testing.T) {
 	fs, s, sh := openSmall(t)
-	commitAll(t, s, put(t, sh, thing("a", 0)))
+	over := func(n int) Write { return put(t, sh, version("over", n, 2000)) } // its before-images go to blob files
+	commitAll(t, s, put(t, sh, thing("a", 0)), over(0))
 	fs.other.Add(fs.free())
 	acknowledged := 0
 	var err error
 	for i := 1; i < 1000 && err == nil; i++ {
 		if _, err = s.Commit(bg, Commit{Writes: []Write{put(t, sh,
-			thing("a", i, "v", strings.Repeat("x", 1000)))}}); err == nil {
+			thing("a", i, "v", strings.Repeat("x", 1000))), over(i)}}); err == nil {
 			acknowledged = i
 		}
 	}
@@ -161,11 +162,12 @@ func TestFullDiskByOthers(t *testing.T) {
 	if _, err := fs.Stat("/data/" + ballastName); err != nil {
 		t.Errorf("got %v; want the ballast made anew", err)
 	}
-	if err := s.Close(); err != nil {
+	if err := errors.Join(s.engine.db.Flush(), s.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if got := checkStore(t, memOptions(fs.FS), 1); got.Items != int64(acknowledged)+2 {
-		t.Errorf("got %d items; want %d", got.Items, acknowledged+2)
+	wantBlobs(t, fs)
+	if got := checkStore(t, memOptions(fs.FS), 1); got.Items != int64(acknowledged)+3 {
+		t.Errorf("got %d items; want %d", got.Items, acknowledged+3)
 	}
 }
 
@@ -215,6 +217,7 @@ func TestPreallocationSparesTheReserve(t *testing.T) {
 		length, want int64
 	}{
 		{"000009.log", spare, spare}, {"000009.log", spare + 1, 0}, {"000009.sst", spare + 1, spare + 1},
+		{"000009.blob", spare + 1, spare + 1},
 	} {
 		var got int64
 		inner, err := fs.FS.Create("/elsewhere", vfs.WriteCategoryUnspecified)
@@ -244,7 +247,7 @@ func damage(t *testing.T, fs *vfs.MemFS) {
 	}
 	var largest []byte
 	for _, name := range names {
-		if strings.HasSuffix(name, ".sst") {
+		if isSorted(name) {
 			data, err := fs.UnsafeGetFileDataBuffer("/data/pebble/" + name)
 			if err != nil {
 				t.Fatal(err)

@@ -28,6 +28,7 @@ type faultyDisk struct {
 	ofLogs bool         // only logs fail; else all but logs
 	writes atomic.Bool  // a commit writes a log
 	ops    atomic.Int64 // so far
+	blobs  atomic.Int64 // of those, the ones on blob files
 	first  atomic.Int64 // the number of the first that fails; 0: none does
 	times  int64        // how many fail, one after the other
 	err    error
@@ -43,6 +44,9 @@ func newFaultyDisk(disk vfs.FS, ofLogs bool, times int64, err error) *faultyDisk
 			return nil
 		}
 		n, first := f.ops.Add(1), f.first.Load()
+		if isBlob(base) {
+			f.blobs.Add(1)
+		}
 		if first > 0 && n >= first && n < first+f.times {
 			return f.err
 		}
@@ -154,7 +158,7 @@ func (a *scenario) commit() {
 	for range 1 + a.rng.IntN(3) {
 		sh := a.shards[a.rng.IntN(2)]
 		it := thing(fmt.Sprint("id", a.rng.IntN(4)), a.rng.IntN(2), "g", fmt.Sprint(a.rng.IntN(3)), "m", a.rng.IntN(3),
-			"v", a.rng.IntN(1000), "ttl", a.rng.IntN(1000))
+			"v", a.rng.IntN(1000), "ttl", a.rng.IntN(1000), "fat", noise(a.rng.IntN(9), a.rng.IntN(8*blobValueBytes)))
 		at := fmt.Sprint(sh.id, "/", string(keyOf(a.t, it)))
 		if _, twice := next[at]; twice {
 			continue
@@ -259,6 +263,9 @@ func TestFailuresAtEveryChangeOfTheDisk(t *testing.T) {
 			total := sound.ops.Load()
 			if total < c.least {
 				t.Fatalf("got %d changes of the disk; want %d at least", total, c.least)
+			}
+			if got := sound.blobs.Load(); (got > 0) == c.ofLogs {
+				t.Errorf("got %d changes of blob files; want some unless only logs fail", got)
 			}
 			broken := 0
 			for first := int64(1); first <= total && !t.Failed(); first += c.every {

@@ -56,7 +56,7 @@ func formerStore(t *testing.T, fs vfs.FS, seed uint64, commits int) (want map[st
 		var c Commit
 		for place := range 1 + rng.IntN(3) {
 			it := thing(ids[rng.IntN(len(ids))], rng.IntN(3), "v", n, "ttl", rng.IntN(1000), "g",
-				fmt.Sprint(rng.IntN(4)), "m", rng.IntN(4), "fat", strings.Repeat("x", rng.IntN(300)))
+				fmt.Sprint(rng.IntN(4)), "m", rng.IntN(4), "fat", noise(n, rng.IntN(600)))
 			i := min(place*2, 2) // shard 300 has the second and the third
 			if i == 0 && !shards[0].keys.owns(keyOf(t, it)) {
 				i = 1
@@ -247,6 +247,8 @@ func TestTakeover(t *testing.T) {
 					t.Fatalf("%s, seed %d: %v", name, seed, err)
 				}
 				sameContents(t, fmt.Sprint(name, ", seed ", seed), got, want)
+				compactAll(t, options(fs)) // which moves values to blob files
+				wantBlobs(t, fs)
 			}
 			checkStore(t, memOptions(fs), 1, 2, 300)
 			if c, _, err := readControl(fs, "/data/"+controlName); err != nil || c.version != controlVersion {
@@ -256,6 +258,16 @@ func TestTakeover(t *testing.T) {
 				t.Errorf("got %v, %v; want nothing left of the tables that were built", left, err)
 			}
 		}
+	}
+}
+
+// compactAll compacts a store of which nothing but the shards' keys is needed.
+func compactAll(t *testing.T, o Options) {
+	t.Helper()
+	s := openPlain(t, o)
+	err := s.engine.db.Compact(bg, []byte{0}, []byte{255}, false)
+	if err = errors.Join(err, s.Close()); err != nil {
+		t.Fatal(err)
 	}
 }
 

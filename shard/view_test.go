@@ -29,13 +29,13 @@ func excise(t *testing.T, s *Store, first, last holdfast.ShardID) {
 	}
 }
 
-// fillTwice commits n items, and a second later by the clock each of them changed. It returns both,
-// and the time of the first.
+// fillTwice commits n items, and a second later by the clock each of them changed. What they were
+// before is large enough for a blob file. It returns both, and the time of the first.
 func fillTwice(t *testing.T, s *Store, sh *Shard, c *clock, n int) (before, after []item.Item, at time.Time) {
 	t.Helper()
 	at = c.read()
 	for i := range n {
-		it := thing(fmt.Sprintf("item %d", i), i)
+		it := thing(fmt.Sprintf("item %d", i), i, "v", noise(i, 2*blobValueBytes))
 		before, after = append(before, it), append(after, it.With("changed", number(i)))
 		commitAll(t, s, put(t, sh, it))
 	}
@@ -58,6 +58,7 @@ func TestReadsSurviveExcise(t *testing.T) {
 				if err := s.engine.db.Flush(); err != nil {
 					t.Fatal(err)
 				}
+				wantBlobs(t, s.engine.fs)
 			}
 			view, err := s.engine.view()
 			if err != nil {
@@ -86,7 +87,8 @@ func TestReadsSurviveExcise(t *testing.T) {
 // A copy as of a time is whole although its source and the neighbour are excised and replaced after
 // it began, before it reads the log.
 func TestCopySurvivesExcise(t *testing.T) {
-	fs := &hookedFS{FS: vfs.NewMem()}
+	mem := vfs.NewMem()
+	fs := &hookedFS{FS: mem}
 	o, c := memOptions(fs), newClock()
 	o.Now = c.read
 	s := openStore(t, o)
@@ -96,6 +98,7 @@ func TestCopySurvivesExcise(t *testing.T) {
 	if err := s.engine.db.Flush(); err != nil { // what is in memory, no excise takes from a Snapshot
 		t.Fatal(err)
 	}
+	wantBlobs(t, fs)
 	fs.once = func() { excise(t, s, 1, 2) }
 
 	counts, err := s.Copy(bg, sh, whole(9), at)
@@ -113,6 +116,12 @@ func TestCopySurvivesExcise(t *testing.T) {
 		if got, err := copied.Get(bg, keyOf(t, it)); err != nil || !got.Equal(it) {
 			t.Fatalf("a copied item: got %v, %v; want %v", got, err, it)
 		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if in := (&stopped{t: t, fs: mem, boot: o.Boot}).inspect(); len(in.defects) > 0 {
+		t.Errorf("got %v; want a manifest with parts of tables understood", in.defects)
 	}
 }
 

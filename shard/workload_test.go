@@ -119,7 +119,7 @@ func (st *workload) scatter(r *rand.Rand) {
 	for range 1 + r.IntN(4) {
 		sh := st.shards[r.IntN(3)]
 		it := thing(fmt.Sprint("id", r.IntN(8)), r.IntN(4), "g", fmt.Sprint(r.IntN(3)), "m", r.IntN(4), "v", r.IntN(1e6),
-			"ttl", r.IntN(2e9))
+			"ttl", r.IntN(2e9), "fat", noise(r.IntN(9), r.IntN(3*blobValueBytes)))
 		at := fmt.Sprint(sh.id, string(keyOf(st.t, it)))
 		if used[at] {
 			continue
@@ -249,6 +249,7 @@ func TestConcurrentWorkload(t *testing.T) {
 				}
 			}
 			wantNoLocks(t, st.s)
+			wantBlobs(t, st.o.FS)
 			if err := st.s.Close(); err != nil {
 				t.Fatal(err)
 			}

@@ -17,10 +17,11 @@ const (
 	killsMany    = 10  // of many shards
 	killsShort   = 5
 	killWriters  = 8
-	keysPerWrite = 4  // keys of each writer
-	mortals      = 16 // keys of items that may expire
-	longRound    = 20 // of so many rounds, one is so long that expired items are deleted in it
-	indexRound   = 4  // of so many rounds, one adds an index to a table with many items, and one removes it
+	keysPerWrite = 4   // keys of each writer
+	mortals      = 16  // keys of items that may expire
+	longRound    = 20  // of so many rounds, one is so long that expired items are deleted in it
+	fatBytes     = 400 // of each item, so that the table's log has large before-images
+	indexRound   = 4   // of so many rounds, one adds an index to a table with many items, and one removes it
 )
 
 // A killing is a table under load whose server is killed again and again, with the acknowledged
@@ -78,6 +79,9 @@ func testKilled(t *testing.T, shards, n int) {
 		}
 	}
 	k.lookAtTransfers()
+	if blobs, err := filepath.Glob(filepath.Join(k.dir, "pebble", "*.blob")); err != nil || len(blobs) == 0 {
+		t.Errorf("got blob files %v, %v; want some, with what was before in the log", blobs, err)
+	}
 	t.Logf("%d kills, %d transfers acknowledged, %d sent again, %d looks at all accounts, %d items expired, "+
 		"%d of %d queries of an index late", n, k.bank.moved.Load(), k.bank.retried, k.bank.looks.Load(), k.expired,
 		k.late.Load(), k.asked.Load())
@@ -180,7 +184,8 @@ func (k *killing) put(d *dynamo, w int, random *rand.Rand) bool {
 	key := w*keysPerWrite + random.IntN(keysPerWrite)
 	value := k.tried[key].Add(1)
 	put := fmt.Sprintf(`"TableName":"killed",
-		"Item":{"id":{"S":"key-%d"},"r":{"N":"0"},"g":{"S":"g%d"},"n":{"N":"%d"}}`, key, value%3, value)
+		"Item":{"id":{"S":"key-%d"},"r":{"N":"0"},"g":{"S":"g%d"},"n":{"N":"%d"},"fat":{"S":"%0*d"}}`, key, value%3, value,
+		fatBytes, value)
 	var err error
 	if random.IntN(4) > 0 {
 		err = d.ask("PutItem", "{"+put+"}", nil)
