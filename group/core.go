@@ -192,7 +192,10 @@ func (c *core) tick(stalled bool) {
 	}
 	if c.ticks++; c.ticks%trimTicks == 0 {
 		// What the shard has applied last stays: a start compares it with the log.
-		c.out.trim = min(c.everywhere, c.effect)
+		index := min(c.everywhere, c.effect)
+		if first, _ := c.log.FirstIndex(); index > first {
+			c.out.trim = index
+		}
 	}
 }
 

@@ -308,6 +308,26 @@ func TestStalledLeader(t *testing.T) {
 	}
 }
 
+// A member whose disk hangs doesn't campaign: not when it hears of no leader, and not when it is
+// asked.
+func TestStalledFollower(t *testing.T) {
+	c := newCluster(t, 1, 3)
+	m := c.members[c.other(c.elect())]
+	c.isolate(m.id, true)
+	term := m.term
+	for range 100 {
+		m.tick(true)
+		c.carryOut(m)
+	}
+	asked := &raftpb.Message{Type: raftpb.MsgTimeoutNow.Enum(), From: &m.leader, To: &m.id, Term: &m.term}
+	if err := m.step([]*raftpb.Message{asked}); err != nil {
+		t.Fatal(err)
+	}
+	if m.term != term || m.leader == 0 {
+		t.Errorf("it is in term %d, and knows the leader %d; want term %d", m.term, m.leader, term)
+	}
+}
+
 // Too much that isn't committed: the leader refuses more, and takes more when it is.
 func TestUncommittedEntriesAreBounded(t *testing.T) {
 	c := newCluster(t, 1, 3)

@@ -25,7 +25,7 @@ type Options struct {
 	Log *slog.Logger // default: none
 
 	// Fatal is called once if the store can't be read or written any more. The host has stopped
-	// then, as if it were closed. By default nothing is called.
+	// then, as if it were closed; Fatal must not call Close. By default nothing is called.
 	Fatal func(error)
 
 	ElectionTicks  int // without a word of a leader, after which a replica campaigns; default 10

@@ -4,237 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	"runtime"
 	"sync"
 	"testing"
-	"testing/cryptotest"
 	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"go.etcd.io/raft/v3/raftpb"
 
 	"holdfast"
-	"holdfast/item"
 	"holdfast/shard"
 )
-
-// Three nodes in a bubble of virtual time, with real stores on disks in memory.
-
-var testKeys = item.KeySchema{Hash: item.KeyAttr{Name: "id", Type: item.S}}
-
-// A node is a store and a host.
-type node struct {
-	id      holdfast.NodeID
-	of      *nodes
-	fs      *vfs.MemFS
-	boots   int // of its machine
-	store   *shard.Store
-	host    *Host
-	shards  []*shard.Shard
-	replica []*Replica
-	stop    chan struct{}   // ends its clock
-	inbox   *queue[Message] // guarded by nodes.mu
-	running sync.WaitGroup
-	fatal   chan error
-}
-
-// nodes are a cluster of them.
-type nodes struct {
-	t      *testing.T
-	rng    *rand.Rand
-	groups int
-	all    []*node // of node ID i+1
-	mu     sync.Mutex
-	cut    map[holdfast.NodeID]bool // guarded by mu
-	change func(*Options)
-}
-
-func inBubble(t *testing.T, seed uint64, groups int, test func(t *testing.T, c *nodes)) {
-	t.Helper()
-	cryptotest.SetGlobalRandom(t, seed)
-	synctest.Test(t, func(t *testing.T) {
-		c := &nodes{t: t, rng: rand.New(rand.NewPCG(seed, 1)), groups: groups, cut: map[holdfast.NodeID]bool{}}
-		for id := range holdfast.NodeID(3) {
-			c.all = append(c.all, &node{id: id + 1, of: c, fs: vfs.NewCrashableMem()})
-		}
-		for _, n := range c.all {
-			n.start()
-		}
-		defer func() {
-			for _, n := range c.all {
-				if n.host != nil {
-					n.close()
-				}
-			}
-		}()
-		test(t, c)
-	})
-}
-
-func (n *node) start() {
-	t := n.of.t
-	t.Helper()
-	var err error
-	n.fatal = make(chan error, 1)
-	n.store, err = shard.Open(shard.Options{Dir: "data", FS: n.fs, CacheBytes: 1 << 20, MemTableBytes: 1 << 20,
-		Boot: fmt.Sprint(n.boots), Fatal: func(error) {}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	n.stop = make(chan struct{})
-	n.of.mu.Lock()
-	n.inbox = newQueue[Message]()
-	n.of.mu.Unlock()
-	o := Options{Node: n.id, Store: n.store, Send: n.send, Fatal: func(err error) { n.fatal <- err }}
-	if n.of.change != nil {
-		n.of.change(&o)
-	}
-	n.host = NewHost(o)
-	n.shards, n.replica = nil, nil
-	for i := range n.of.groups {
-		id := holdfast.ShardID(i + 1)
-		sh, err := n.store.Open(shard.Descriptor{ID: id, Space: holdfast.SpaceID(id)}, shard.Schema{Key: testKeys})
-		if err != nil {
-			t.Fatal(err)
-		}
-		r, err := n.host.Start(sh, []holdfast.NodeID{1, 2, 3})
-		if err != nil {
-			t.Fatal(err)
-		}
-		n.shards, n.replica = append(n.shards, sh), append(n.replica, r)
-	}
-	n.running.Go(n.tick)
-	inbox := n.inbox
-	n.running.Go(func() { n.receive(inbox) })
-}
-
-func (n *node) tick() {
-	ticker := time.NewTicker(100 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-			n.host.Tick()
-		case <-n.stop:
-			return
-		}
-	}
-}
-
-func (n *node) send(m Message) {
-	n.of.mu.Lock()
-	defer n.of.mu.Unlock()
-	if !n.of.cut[m.From] && !n.of.cut[m.To] {
-		n.of.all[m.To-1].inbox.put(m)
-	}
-}
-
-func (n *node) receive(inbox *queue[Message]) {
-	for {
-		all, open := inbox.take()
-		if !open {
-			return
-		}
-		for _, m := range all {
-			if err := n.host.Receive(m); err != nil && !errors.Is(err, holdfast.Closed) {
-				n.of.t.Errorf("node %d refused a message: %v", n.id, err)
-			}
-		}
-	}
-}
-
-// close stops a node in order.
-func (n *node) close() {
-	close(n.stop)
-	n.inbox.close()
-	if err := n.host.Close(); err != nil {
-		n.of.t.Error(err)
-	}
-	n.running.Wait()
-	if err := n.store.Close(); err != nil {
-		n.of.t.Error(err)
-	}
-	n.host = nil
-}
-
-// kill stops a node as a loss of power does: what wasn't synced may be lost. Nobody hears from it
-// what it does afterwards.
-func (n *node) kill() {
-	n.of.isolate(n.id, true)
-	left := n.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: n.of.rng.IntN(3) * 50, RNG: n.of.rng})
-	n.close()
-	n.fs = left
-	n.boots++
-	n.of.isolate(n.id, false)
-}
-
-func (c *nodes) isolate(id holdfast.NodeID, cut bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.cut[id] = cut
-}
-
-// leader waits until a node leads the first group, other than one.
-func (c *nodes) leader(other holdfast.NodeID) *node {
-	c.t.Helper()
-	return c.leaderOf(0, other)
-}
-
-func (c *nodes) leaderOf(group int, other holdfast.NodeID) *node {
-	c.t.Helper()
-	for range 300 {
-		for _, n := range c.all {
-			if n.host == nil || n.id == other {
-				continue
-			}
-			if _, err := n.replica[group].Lead(); err == nil {
-				return n
-			}
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	c.t.Fatal("no node leads after 30 s")
-	return nil
-}
-
-func testItem(key, value string) item.Item {
-	return item.New(item.Attr{Name: "id", Value: item.Text(key)}, item.Attr{Name: "v", Value: item.Text(value)})
-}
-
-// put puts an item at a node.
-func (n *node) put(group int, key, value string) error {
-	it := testItem(key, value)
-	k, err := testKeys.Key(it)
-	if err != nil {
-		return err
-	}
-	_, err = n.store.Commit(context.Background(), shard.Commit{Writes: []shard.Write{{
-		Shard: n.shards[group], Key: k, Change: func(item.Item) (item.Item, error) { return it, nil },
-	}}})
-	return err
-}
-
-// get returns the value of an item at a node, as its replica has it; "": there is none.
-func (n *node) get(group int, key string) string {
-	k, err := testKeys.Key(testItem(key, ""))
-	if err != nil {
-		n.of.t.Fatal(err)
-	}
-	it, err := n.shards[group].Get(context.Background(), k)
-	if err != nil {
-		n.of.t.Fatal(err)
-	}
-	v, _ := it.Get("v")
-	return v.Text
-}
-
-// within returns a context that ends after some virtual time.
-func within(t *testing.T, d time.Duration) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), d)
-	t.Cleanup(cancel)
-	return ctx
-}
 
 func TestHosts(t *testing.T) {
 	inBubble(t, 1, 1, func(t *testing.T, c *nodes) {
@@ -376,6 +158,142 @@ func TestLeaderCutOff(t *testing.T) {
 	})
 }
 
+// A node whose syncs hang leaves its leadership to another within seconds, and takes no more part
+// in elections. What it had proposed is committed by the others; it follows when its disk goes on.
+func TestHungDisk(t *testing.T) {
+	inBubble(t, 1, 1, func(t *testing.T, c *nodes) {
+		old := c.leader(0)
+		if err := old.put(0, "a", "1"); err != nil {
+			t.Fatal(err)
+		}
+		goOn := old.hang()
+		defer goOn()
+		began, result := time.Now(), make(chan error, 1)
+		go func() { result <- old.put(0, "b", "1") }()
+		next := c.leader(old.id)
+		if waited := time.Since(began); waited > 3*time.Second {
+			t.Errorf("another node leads after %v; want 3 s at most", waited)
+		}
+		for i := range 20 {
+			if err := next.put(0, "c", fmt.Sprint(i)); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		if s := next.replica[0].Status(); s.Leader != next.id {
+			t.Errorf("meanwhile node %d has taken the leadership", s.Leader)
+		}
+		if got := next.get(0, "b"); got != "1" {
+			t.Errorf("what reached the others is %q; want 1", got)
+		}
+		goOn()
+		if err := <-result; err != nil {
+			t.Errorf("the put gets %v; it was committed", err)
+		}
+		if err := old.replica[0].Read(within(t, 5*time.Second)); err != nil || old.get(0, "c") != "19" {
+			t.Errorf("afterwards the node reads %q, %v", old.get(0, "c"), err)
+		}
+	})
+}
+
+// A node whose disk fails ends its replicas, and says so. Pebble can't be closed then, so there is
+// no bubble here.
+func TestBrokenDisk(t *testing.T) {
+	n := &node{id: 1, fs: vfs.NewMem()}
+	store, err := shard.Open(shard.Options{Dir: "data", FS: errorfs.Wrap(n.fs, errorfs.InjectorFunc(n.disk)),
+		Fatal: func(error) {}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sh, err := store.Open(shard.Descriptor{ID: 1, Space: 1}, shard.Schema{Key: testKeys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fatal := make(chan error, 1)
+	n.store, n.shards = store, []*shard.Shard{sh}
+	n.host = NewHost(Options{Node: 1, Store: store, Send: func(Message) {}, Fatal: func(err error) { fatal <- err }})
+	r, err := n.host.Start(sh, []holdfast.NodeID{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err := r.Lead(); err != nil; _, err = r.Lead() {
+		n.host.Tick()
+		runtime.Gosched()
+	}
+	if err := n.put(0, "a", "1"); err != nil {
+		t.Fatal(err)
+	}
+	n.syncs.Lock()
+	n.bad = true
+	n.syncs.Unlock()
+	if err := n.put(0, "a", "2"); !errors.Is(err, holdfast.Unavailable) {
+		t.Errorf("a put gets %v; want Unavailable", err)
+	}
+	if err := <-fatal; err == nil {
+		t.Error("Fatal gets no error")
+	}
+	if err := n.host.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := r.Lead(); !errors.Is(err, holdfast.NotLeader) {
+		t.Errorf("the replica: %v; want NotLeader", err)
+	}
+}
+
+// A member whose disk fails doesn't say that it has an entry.
+func TestBrokenDiskOfFollower(t *testing.T) {
+	n := &node{id: 1, fs: vfs.NewMem()}
+	store, err := shard.Open(shard.Options{Dir: "data", FS: errorfs.Wrap(n.fs, errorfs.InjectorFunc(n.disk)),
+		Fatal: func(error) {}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sh, err := store.Open(shard.Descriptor{ID: 1, Space: 1}, shard.Schema{Key: testKeys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fatal, sent := make(chan error, 1), newQueue[Message]()
+	defer sent.close()
+	h := NewHost(Options{
+		Node: 1, Store: store, Send: func(m Message) { sent.put(m) }, Fatal: func(err error) { fatal <- err },
+	})
+	if _, err := h.Start(sh, []holdfast.NodeID{1, 2, 3}); err != nil {
+		t.Fatal(err)
+	}
+	n.syncs.Lock()
+	n.bad = true
+	n.syncs.Unlock()
+	m, err := encode(1, &raftpb.Message{
+		Type: raftpb.MsgApp.Enum(), From: new(uint64(2)), To: new(uint64(1)), Term: new(uint64(1)),
+		Entries: []*raftpb.Entry{{Index: new(uint64(1)), Term: new(uint64(1))}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Receive(m); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-fatal:
+	case m := <-first(sent):
+		t.Errorf("it answers %x", m.Body)
+	}
+	if err := h.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// first returns a channel that gets the first item of a queue.
+func first[T any](q *queue[T]) <-chan T {
+	c := make(chan T, 1)
+	go func() {
+		if items, _ := q.take(); len(items) > 0 {
+			c <- items[0]
+		}
+	}()
+	return c
+}
+
 // A host that closes ends all waits: what is in the log has an unknown outcome.
 func TestCloseWhileProposalsWait(t *testing.T) {
 	inBubble(t, 1, 1, func(t *testing.T, c *nodes) {
@@ -463,6 +381,7 @@ func TestReceiveRefuses(t *testing.T) {
 				t.Errorf("%s: %v; want Invalid", name, err)
 			}
 		}
+		synctest.Wait() // other messages may be on their way
 		if n := h.received.Load(); n != 0 {
 			t.Errorf("%d bytes of messages are counted; want 0", n)
 		}

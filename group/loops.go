@@ -2,6 +2,7 @@ package group
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -142,13 +143,15 @@ func (h *Host) write(all []storing) (written bool, err error) {
 		}
 		sync = sync || len(s.message.GetResponses()) > 0
 	}
-	for {
+	for try := 0; ; try++ {
 		err := b.Commit(sync)
-		if !isFull(err) {
+		if !errors.Is(err, holdfast.Full) {
 			return err == nil, err
 		}
 		// Until there is space, the node is one whose disk hangs.
-		h.o.Log.Warn("the log of replicas can't be written", "err", err)
+		if try == 0 {
+			h.o.Log.Warn("the logs of replicas can't be written", "err", err)
+		}
 		if <-h.retry; h.stores.isClosed() {
 			return false, nil
 		}

@@ -2,7 +2,6 @@ package group
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -148,6 +147,3 @@ func (r *Replica) close() {
 func errStopped() error {
 	return holdfast.Errorf(holdfast.Refused, "nothing was changed: this node is stopping")
 }
-
-// isFull says whether a write failed since the disk is full, and may be tried again.
-func isFull(err error) bool { return errors.Is(err, holdfast.Full) }

@@ -1,0 +1,274 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/cryptotest"
+	"testing/synctest"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"holdfast"
+	"holdfast/item"
+	"holdfast/shard"
+)
+
+// Three nodes in a bubble of virtual time, with real stores on disks in memory.
+
+var testKeys = item.KeySchema{Hash: item.KeyAttr{Name: "id", Type: item.S}}
+
+// A node is a store and a host.
+type node struct {
+	id      holdfast.NodeID
+	of      *nodes
+	fs      *vfs.MemFS
+	boots   int // of its machine
+	store   *shard.Store
+	host    *Host
+	shards  []*shard.Shard
+	replica []*Replica
+	stop    chan struct{}   // ends its clock
+	inbox   *queue[Message] // guarded by nodes.mu
+	running sync.WaitGroup
+	fatal   chan error
+
+	syncs sync.Mutex
+	hung  chan struct{} // closed when syncs go on again; nil: they do; guarded by syncs
+	bad   bool          // syncs fail; guarded by syncs
+}
+
+// nodes are a cluster of them.
+type nodes struct {
+	t      *testing.T
+	rng    *rand.Rand
+	groups int
+	all    []*node // of node ID i+1
+	mu     sync.Mutex
+	cut    map[holdfast.NodeID]bool // guarded by mu
+	change func(*Options)
+}
+
+func inBubble(t *testing.T, seed uint64, groups int, test func(t *testing.T, c *nodes)) {
+	t.Helper()
+	cryptotest.SetGlobalRandom(t, seed)
+	synctest.Test(t, func(t *testing.T) {
+		c := &nodes{t: t, rng: rand.New(rand.NewPCG(seed, 1)), groups: groups, cut: map[holdfast.NodeID]bool{}}
+		for id := range holdfast.NodeID(3) {
+			c.all = append(c.all, &node{id: id + 1, of: c, fs: vfs.NewCrashableMem()})
+		}
+		for _, n := range c.all {
+			n.start()
+		}
+		defer func() {
+			for _, n := range c.all {
+				if n.host != nil {
+					n.close()
+				}
+			}
+		}()
+		test(t, c)
+	})
+}
+
+func (n *node) start() {
+	t := n.of.t
+	t.Helper()
+	var err error
+	n.fatal = make(chan error, 1)
+	n.store, err = shard.Open(shard.Options{Dir: "data", FS: errorfs.Wrap(n.fs, errorfs.InjectorFunc(n.disk)),
+		CacheBytes: 1 << 20, MemTableBytes: 1 << 20, Boot: fmt.Sprint(n.boots), Fatal: func(error) {}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.stop = make(chan struct{})
+	n.of.mu.Lock()
+	n.inbox = newQueue[Message]()
+	n.of.mu.Unlock()
+	o := Options{Node: n.id, Store: n.store, Send: n.send, Fatal: func(err error) { n.fatal <- err }}
+	if n.of.change != nil {
+		n.of.change(&o)
+	}
+	n.host = NewHost(o)
+	n.shards, n.replica = nil, nil
+	for i := range n.of.groups {
+		id := holdfast.ShardID(i + 1)
+		sh, err := n.store.Open(shard.Descriptor{ID: id, Space: holdfast.SpaceID(id)}, shard.Schema{Key: testKeys})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := n.host.Start(sh, []holdfast.NodeID{1, 2, 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.shards, n.replica = append(n.shards, sh), append(n.replica, r)
+	}
+	n.running.Go(n.tick)
+	inbox := n.inbox
+	n.running.Go(func() { n.receive(inbox) })
+}
+
+// disk is called before each operation of the node's disk.
+func (n *node) disk(op errorfs.Op) error {
+	switch op.Kind {
+	case errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo:
+	default:
+		return nil
+	}
+	n.syncs.Lock()
+	hung, bad := n.hung, n.bad
+	n.syncs.Unlock()
+	if hung != nil {
+		<-hung
+	}
+	if bad {
+		return errors.New("the disk is broken")
+	}
+	return nil
+}
+
+// hang has syncs of the node's disk hang, until the function that it returns is called.
+func (n *node) hang() (goOn func()) {
+	n.syncs.Lock()
+	defer n.syncs.Unlock()
+	hung := make(chan struct{})
+	n.hung = hung
+	return sync.OnceFunc(func() {
+		n.syncs.Lock()
+		defer n.syncs.Unlock()
+		n.hung = nil
+		close(hung)
+	})
+}
+
+func (n *node) tick() {
+	ticker := time.NewTicker(100 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			n.host.Tick()
+		case <-n.stop:
+			return
+		}
+	}
+}
+
+func (n *node) send(m Message) {
+	n.of.mu.Lock()
+	defer n.of.mu.Unlock()
+	if !n.of.cut[m.From] && !n.of.cut[m.To] {
+		n.of.all[m.To-1].inbox.put(m)
+	}
+}
+
+func (n *node) receive(inbox *queue[Message]) {
+	for {
+		all, open := inbox.take()
+		if !open {
+			return
+		}
+		for _, m := range all {
+			if err := n.host.Receive(m); err != nil && !errors.Is(err, holdfast.Closed) {
+				n.of.t.Errorf("node %d refused a message: %v", n.id, err)
+			}
+		}
+	}
+}
+
+// close stops a node in order.
+func (n *node) close() {
+	close(n.stop)
+	n.inbox.close()
+	if err := n.host.Close(); err != nil {
+		n.of.t.Error(err)
+	}
+	n.running.Wait()
+	if err := n.store.Close(); err != nil {
+		n.of.t.Error(err)
+	}
+	n.host = nil
+}
+
+// kill stops a node as a loss of power does: what wasn't synced may be lost. Nobody hears from it
+// what it does afterwards.
+func (n *node) kill() {
+	n.of.isolate(n.id, true)
+	left := n.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: n.of.rng.IntN(3) * 50, RNG: n.of.rng})
+	n.close()
+	n.fs = left
+	n.boots++
+	n.of.isolate(n.id, false)
+}
+
+func (c *nodes) isolate(id holdfast.NodeID, cut bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cut[id] = cut
+}
+
+// leader waits until a node leads the first group, other than one.
+func (c *nodes) leader(other holdfast.NodeID) *node {
+	c.t.Helper()
+	return c.leaderOf(0, other)
+}
+
+func (c *nodes) leaderOf(group int, other holdfast.NodeID) *node {
+	c.t.Helper()
+	for range 300 {
+		for _, n := range c.all {
+			if n.host == nil || n.id == other {
+				continue
+			}
+			if _, err := n.replica[group].Lead(); err == nil {
+				return n
+			}
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	c.t.Fatal("no node leads after 30 s")
+	return nil
+}
+
+func testItem(key, value string) item.Item {
+	return item.New(item.Attr{Name: "id", Value: item.Text(key)}, item.Attr{Name: "v", Value: item.Text(value)})
+}
+
+// put puts an item at a node.
+func (n *node) put(group int, key, value string) error {
+	it := testItem(key, value)
+	k, err := testKeys.Key(it)
+	if err != nil {
+		return err
+	}
+	_, err = n.store.Commit(context.Background(), shard.Commit{Writes: []shard.Write{{
+		Shard: n.shards[group], Key: k, Change: func(item.Item) (item.Item, error) { return it, nil },
+	}}})
+	return err
+}
+
+// get returns the value of an item at a node, as its replica has it; "": there is none.
+func (n *node) get(group int, key string) string {
+	k, err := testKeys.Key(testItem(key, ""))
+	if err != nil {
+		n.of.t.Fatal(err)
+	}
+	it, err := n.shards[group].Get(context.Background(), k)
+	if err != nil {
+		n.of.t.Fatal(err)
+	}
+	v, _ := it.Get("v")
+	return v.Text
+}
+
+// within returns a context that ends after some virtual time.
+func within(t *testing.T, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
