@@ -22,6 +22,8 @@ type slowDisk struct {
 	vfs.FS
 	mu   sync.Mutex
 	held chan struct{} // closed when syncs may go on; nil: they may
+
+	waits atomic.Int64 // syncs that have been held back
 }
 
 func newSlowDisk() *slowDisk {
@@ -33,6 +35,7 @@ func newSlowDisk() *slowDisk {
 			held := d.held
 			d.mu.Unlock()
 			if held != nil {
+				d.waits.Add(1)
 				<-held
 			}
 		}

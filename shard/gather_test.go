@@ -47,10 +47,14 @@ func TestCommitsAreGathered(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := &s.engine.gathering
-	g.commits.Store(0)
-	g.took.Store(-1)
 	disk.hold()
 	var wait sync.WaitGroup
+	wait.Go(func() { commitAll(t, s, put(t, sh, thing("first", 1))) })
+	for disk.waits.Load() == 0 { // then nothing of an earlier sync takes counts any more
+		runtime.Gosched()
+	}
+	g.commits.Store(0)
+	g.took.Store(-1)
 	for i := range 3 * gatherAt {
 		w := put(t, sh, thing("a", i))
 		wait.Go(func() {
