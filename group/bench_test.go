@@ -32,8 +32,8 @@ const benchMembers = 3
 // benchKind is the kind of frames with messages of Raft.
 const benchKind = 1
 
-// newBenchNodes starts three nodes in this process, each with a directory and sockets of its own, and
-// returns the one that leads.
+// newBenchNodes starts three nodes in this process, each with a directory and sockets of its own,
+// and returns the one that leads.
 func newBenchNodes(b *testing.B) *benchNode {
 	b.Helper()
 	nodes := make([]*benchNode, benchMembers)
@@ -150,8 +150,8 @@ func processorTime(b *testing.B) time.Duration {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// BenchmarkPut puts items of 256 bytes into a shard of three replicas, over loopback and with syncs.
-// The nodes are in one process, and there are no clients' connections.
+// BenchmarkPut puts items of 256 bytes into a shard of three replicas, over loopback and with
+// syncs. The nodes are in one process, and there are no clients' connections.
 func BenchmarkPut(b *testing.B) {
 	for _, n := range []int{1, 8, 64, 256} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

@@ -202,10 +202,20 @@ func (c *core) tick(stalled bool) {
 // measure finds up to where each member has the log on disk. What is committed there stays.
 func (c *core) measure() {
 	least := c.commit
-	c.raft.WithProgress(func(_ uint64, _ raft.ProgressType, p tracker.Progress) {
-		least = min(least, p.Match)
+	c.raft.WithProgress(func(id uint64, _ raft.ProgressType, p tracker.Progress) {
+		least = min(least, c.onDisk(id, p))
 	})
 	c.everywhere = max(c.everywhere, least)
+}
+
+// onDisk returns up to where a member is known to have the log on disk, if this replica leads. Of
+// its own log, Raft takes for granted that all was written before it became the leader, until it
+// hears that something of its own term was.
+func (c *core) onDisk(id uint64, p tracker.Progress) uint64 {
+	if id == c.node && p.Match < c.began {
+		return 0
+	}
+	return p.Match
 }
 
 // successor returns the member that has most of the log of those that answer; 0: none does.
@@ -381,7 +391,7 @@ func (c *core) status() Status {
 	if c.began != 0 {
 		s.Match = make(map[holdfast.NodeID]uint64, len(c.members))
 		c.raft.WithProgress(func(id uint64, _ raft.ProgressType, p tracker.Progress) {
-			s.Match[holdfast.NodeID(id)] = p.Match
+			s.Match[holdfast.NodeID(id)] = c.onDisk(id, p)
 		})
 	}
 	return s

@@ -246,6 +246,46 @@ func TestLogsAreTrimmed(t *testing.T) {
 	}
 }
 
+// A leader may be elected before it has written all of its log. The others must not remove what it
+// would lose in a crash.
+func TestNewLeadersLogIsNotOnDisk(t *testing.T) {
+	c := newCluster(t, 1, 3)
+	old := c.elect()
+	next := c.members[c.other(old)]
+	for range 10 {
+		c.propose(old, "a")
+	}
+	for len(c.network) > 0 {
+		c.deliver(0)
+	}
+	if err := next.step([]*raftpb.Message{
+		{Type: raftpb.MsgTimeoutNow.Enum(), From: &old.id, To: &next.id, Term: &old.term},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	c.carryOut(next)
+	for range 100 { // its disk does nothing, those of the others do
+		for len(c.network) > 0 {
+			c.deliver(0)
+		}
+		for _, id := range c.ids {
+			if m := c.members[id]; m != next {
+				c.store(m)
+				c.apply(m)
+			}
+		}
+	}
+	next.tick(false)
+	_, written := next.disk.Bounds()
+	if next.began == 0 || next.commit < next.began {
+		t.Fatalf("it leads from %d on, and %d are committed", next.began, next.commit)
+	}
+	if own := next.status().Match[holdfast.NodeID(next.id)]; next.everywhere > written || own > written {
+		t.Errorf("it takes %d entries for written everywhere, and %d here; it has written %d",
+			next.everywhere, own, written)
+	}
+}
+
 // What isn't applied here stays in the log, whoever has it: a start needs it. So does a start after
 // entries that do nothing, which the shard doesn't count.
 func TestWhatIsNotAppliedIsNotTrimmed(t *testing.T) {
