@@ -1,0 +1,2 @@
+// Package sim runs stores on disks that crash.
+package sim
