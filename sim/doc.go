@@ -1,2 +1,31 @@
-// Package sim runs stores on disks that crash.
+// Package sim runs a whole cluster in one process, from a seed: real stores and replicas, on disks
+// that crash and a network that loses, doubles, delays and reorders messages, in virtual time. It
+// checks that what was promised holds. It is for tests.
+//
+// Run makes a cluster of one, three or five nodes with one or two groups. Clients read and write
+// registers, through leaders and followers, and add to a set. A nemesis lets nodes crash, stop and
+// pause, disks hang, links break in one direction or both, clocks jump, and leaders hand over. What
+// there is of each is drawn from the seed. When the faults have ended,
+//
+//   - each register can be written, and read at each node, within a minute of virtual time;
+//   - the history of each register is linearizable (porcupine). A write that was refused never
+//     happened; one of unknown outcome may happen once, at any time;
+//   - the set has what was acknowledged, and nothing that was refused;
+//   - the replicas of a group are equal, byte for byte.
+//
+// One seed gives one trace. What happens is a sequence of events: a message arrives, a clock ticks, a
+// sync ends, a client acts, a fault begins. After each of them Run waits until all goroutines are
+// blocked (testing/synctest), then takes the messages that they have sent, the syncs that they have
+// begun and the operations that have ended, in an order that doesn't depend on theirs. So goroutines
+// only run at the same time within an event. All that is random is drawn from the seed, also what
+// raft and shards take from crypto/rand (testing/cryptotest).
+//
+// Two things are simpler than in life, since virtual time stands still while a goroutine waits for a
+// mutex. Clients leave a write alone whose latch at the node is taken. And Pebble waits with a lock
+// held when it begins a new log; so either syncs of the log take time, or memtables are small enough
+// for new logs, never both in one run, and after nine seconds of a node's life no sync takes time. Nor
+// do those of other files.
+//
+// A node that crashes isn't ended by force: it goes on with a disk, a network and clients that don't
+// count any more, and is closed.
 package sim

@@ -1,0 +1,118 @@
+package sim
+
+import (
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"holdfast"
+	"holdfast/group"
+)
+
+const (
+	dataDir   = "/data"
+	tickEvery = 100 * time.Millisecond
+)
+
+// Options say which run it is to be.
+type Options struct {
+	Seed   uint64
+	Length time.Duration // until the faults end; default 10 s
+
+	Log     func(line string) // nil, or gets what happens
+	NodeLog slog.Handler      // nil, or gets the nodes' own logs
+}
+
+// A cluster is the machines of a run with all that is done to them. All of it is used by the events
+// only, unless it says otherwise.
+type cluster struct {
+	options  Options
+	rng      *rand.Rand
+	events   *events
+	network  *network
+	weather  weather
+	machines []*machine
+	clients  []*client
+	nemesis  *nemesis
+	history  history
+	values   int // that were written so far
+	crashes  int
+	pauses   []*pause
+	final    bool // faults and clients have come to their end
+
+	running sync.WaitGroup // operations
+	ending  sync.WaitGroup // nodes
+	faults  faultList
+}
+
+// A faultList gathers what is wrong, from any goroutine.
+type faultList struct {
+	mu  sync.Mutex // guards all
+	all []error
+}
+
+func (f *faultList) add(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.all = append(f.all, err)
+}
+
+func (f *faultList) err() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return errors.Join(f.all...)
+}
+
+func newCluster(o Options) *cluster {
+	if o.Length == 0 {
+		o.Length = 10 * time.Second
+	}
+	c := &cluster{options: o, rng: rand.New(rand.NewPCG(o.Seed, 0)), events: newEvents(o.Log)}
+	c.events.settled = c.settle
+	deliver := func(m group.Message) { c.machine(m.To).deliver(m) }
+	c.network = newNetwork(rand.New(rand.NewPCG(o.Seed, 1)), c.events, deliver)
+	c.weather = drawWeather(rand.New(rand.NewPCG(o.Seed, 2)), c.network, o.Length)
+	c.nemesis = &nemesis{cluster: c, rng: rand.New(rand.NewPCG(o.Seed, 3))}
+	for i := range c.weather.machines {
+		c.machines = append(c.machines, &machine{id: holdfast.NodeID(i + 1), cluster: c, disk: NewDisk()})
+	}
+	for i := range c.weather.clients {
+		c.clients = append(c.clients, &client{
+			number: i, cluster: c, rng: rand.New(rand.NewPCG(o.Seed, uint64(100+i))), known: map[string]int{},
+			guess: make([]holdfast.NodeID, c.weather.groups),
+		})
+		for group := range c.clients[i].guess {
+			c.clients[i].guess[group] = 1
+		}
+	}
+	return c
+}
+
+// machine returns that of a node.
+func (c *cluster) machine(id holdfast.NodeID) *machine { return c.machines[id-1] }
+
+// members returns all nodes.
+func (c *cluster) members() (ids []holdfast.NodeID) {
+	for _, m := range c.machines {
+		ids = append(ids, m.id)
+	}
+	return ids
+}
+
+// settle is called when an event is over: it takes what the event has caused.
+func (c *cluster) settle() {
+	c.network.carry()
+	for _, m := range c.machines {
+		if m.life != nil {
+			m.life.syncs.plan(c.rng, c.events, max(1, c.weather.sync))
+		}
+	}
+	for _, each := range c.clients {
+		each.settle()
+	}
+	if err := c.faults.err(); err != nil {
+		c.events.fail("%w", err)
+	}
+}

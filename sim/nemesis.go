@@ -1,0 +1,207 @@
+package sim
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// A weather is what a run is like. It is drawn from the seed, so that some runs have much of one
+// fault and none of another.
+type weather struct {
+	machines, groups, clients int
+
+	length      time.Duration // until the faults end
+	think       time.Duration // the longest pause between two operations of a client
+	patience    time.Duration // how long a client waits
+	readPercent int
+	slowPercent int // of writes that take long to decide
+
+	electionTicks int // the replicas'
+
+	sync     time.Duration // the longest sync of the log; 0: all are instant
+	memTable int64         // small ones, which need flushes, only with instant syncs
+
+	faults []fault // that happen
+	calm   time.Duration
+}
+
+// drawWeather draws what a run is like.
+func drawWeather(rng *rand.Rand, n *network, length time.Duration) weather {
+	w := weather{
+		machines: 3, groups: 1 + rng.IntN(2), clients: 3 + rng.IntN(6), length: length,
+		think:       time.Duration(2+rng.IntN(100)) * time.Millisecond,
+		patience:    time.Duration(1+rng.IntN(30)) * 100 * time.Millisecond,
+		readPercent: 20 + rng.IntN(60), electionTicks: 3 + rng.IntN(8),
+		sync: time.Duration(1+rng.IntN(20)) * time.Millisecond, memTable: 64 << 20,
+		calm: time.Duration(100+rng.IntN(3000)) * time.Millisecond,
+	}
+	switch rng.IntN(10) {
+	case 0:
+		w.machines = 1
+	case 1, 2:
+		w.machines = 5
+	}
+	if rng.IntN(2) == 0 {
+		w.slowPercent = rng.IntN(40)
+	}
+	if rng.IntN(4) == 0 {
+		w.sync, w.memTable = 0, 256<<10
+	}
+	for _, f := range faults {
+		if rng.IntN(2) == 0 {
+			w.faults = append(w.faults, f)
+		}
+	}
+	if rng.IntN(2) == 0 {
+		n.lossPercent = rng.IntN(20)
+	}
+	if rng.IntN(2) == 0 {
+		n.doublePercent = rng.IntN(30)
+	}
+	if rng.IntN(2) == 0 {
+		n.slowPercent = rng.IntN(40)
+	}
+	return w
+}
+
+// A fault happens to a machine that is up.
+type fault struct {
+	name string
+	hits func(n *nemesis, m *machine)
+}
+
+// faults are all that a run may have beside those of its network.
+var faults = []fault{
+	{"crash", (*nemesis).crash},
+	{"crash of all", func(n *nemesis, _ *machine) { n.crashAll() }},
+	{"crash at an acknowledgement", func(n *nemesis, _ *machine) { n.armed = n.crash }},
+	{"crash of all at an acknowledgement", func(n *nemesis, _ *machine) { n.armed = func(*machine) { n.crashAll() } }},
+	{"stop", func(n *nemesis, m *machine) {
+		m.stop()
+		n.restart(m)
+	}},
+	{"stall", (*nemesis).stall},
+	{"pause", func(n *nemesis, m *machine) { m.pause(n.while(4 * time.Second)) }},
+	{"cut", func(n *nemesis, m *machine) { n.cut(m, true, n.rng.IntN(2) == 0) }},
+	{"one-way cut", func(n *nemesis, m *machine) { n.cut(m, n.rng.IntN(2) == 0, false) }},
+	{"transfer", (*nemesis).transfer},
+	{"clock", func(n *nemesis, m *machine) { m.skew.Store(int64(n.while(10*time.Second) - 5*time.Second)) }},
+}
+
+// A nemesis lets faults happen.
+type nemesis struct {
+	cluster *cluster
+	rng     *rand.Rand
+	armed   func(m *machine) // nil, or what happens when a machine acknowledges a write
+}
+
+// acknowledged is called when a machine has acknowledged a write. A fault happens just then that waits
+// for it: what isn't safe at that moment may be so soon.
+func (n *nemesis) acknowledged(m *machine) {
+	hit := n.armed
+	n.armed = nil
+	if hit == nil {
+		return
+	}
+	n.cluster.events.after(0, func() {
+		if m.life != nil && !n.cluster.final {
+			hit(m)
+		}
+	})
+}
+
+// wait plans the next fault.
+func (n *nemesis) wait() {
+	c := n.cluster
+	if len(c.weather.faults) == 0 {
+		return
+	}
+	c.events.after(n.while(c.weather.calm), func() {
+		if c.final {
+			return
+		}
+		f := c.weather.faults[n.rng.IntN(len(c.weather.faults))]
+		m := c.machines[n.rng.IntN(len(c.machines))]
+		if m.life != nil && !m.paused {
+			c.events.note("fault: %s at %d", f.name, m.id)
+			f.hits(n, m)
+		}
+		n.wait()
+	})
+}
+
+// while draws how long something lasts.
+func (n *nemesis) while(most time.Duration) time.Duration {
+	return time.Duration(n.rng.Int64N(int64(most)))
+}
+
+func (n *nemesis) crash(m *machine) {
+	m.crash()
+	n.restart(m)
+}
+
+func (n *nemesis) crashAll() {
+	for _, m := range n.cluster.machines {
+		if m.life != nil {
+			n.crash(m)
+		}
+	}
+}
+
+// restart starts a machine soon, or after a while.
+func (n *nemesis) restart(m *machine) {
+	most := 3 * time.Second
+	if n.rng.IntN(2) == 0 {
+		most = 50 * time.Millisecond
+	}
+	n.cluster.events.after(n.while(most), func() { m.restart() })
+}
+
+// stall lets the disk hang.
+func (n *nemesis) stall(m *machine) {
+	l := m.life
+	l.syncs.setStalled(true)
+	n.cluster.events.after(n.while(4*time.Second), func() {
+		n.cluster.events.note("the disk of %d goes on", m.id)
+		l.syncs.setStalled(false)
+	})
+}
+
+// cut cuts links of a machine, all or some of them, in one direction or both.
+func (n *nemesis) cut(m *machine, both, all bool) {
+	c := n.cluster
+	out := n.rng.IntN(2) == 0
+	var cuts []link
+	for _, other := range c.machines {
+		if other == m || !all && n.rng.IntN(2) == 0 {
+			continue
+		}
+		if both || out {
+			cuts = append(cuts, link{m.id, other.id})
+		}
+		if both || !out {
+			cuts = append(cuts, link{other.id, m.id})
+		}
+	}
+	for _, l := range cuts {
+		c.network.cuts[l] = true
+	}
+	c.events.note("cut: %v", cuts)
+	c.events.after(n.while(5*time.Second), func() {
+		for _, l := range cuts {
+			delete(c.network.cuts, l)
+		}
+		c.events.note("healed: %v", cuts)
+	})
+}
+
+// transfer has the leader of a group hand over to a machine.
+func (n *nemesis) transfer(m *machine) {
+	c := n.cluster
+	group := n.rng.IntN(c.weather.groups)
+	for _, from := range c.machines {
+		if from.life != nil && from != m {
+			from.life.replicas[group].Transfer(m.id)
+		}
+	}
+}

@@ -1,0 +1,246 @@
+package sim
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"testing"
+	"testing/cryptotest"
+	"testing/synctest"
+	"time"
+
+	"holdfast"
+)
+
+const (
+	// recovery is how long a cluster may take, when all faults have ended, until all that is asked of
+	// it then is done.
+	recovery = 60 * time.Second
+	// patience is how long a history is checked at most; in real time.
+	patience = 20 * time.Second
+
+	heapBytes = 512 << 20 // of the heap, before garbage is collected
+)
+
+// A Report says what has happened in a run.
+type Report struct {
+	Trace   [32]byte // a checksum of what happened; that of each run of the seed is the same
+	Virtual time.Duration
+
+	Events, Messages, Lost, Crashes int
+	Done, Failed, Refused, Unknown  int // operations
+	Unchecked                       int // histories that were too hard to check
+}
+
+// add adds what another run reports.
+func (r *Report) add(o Report) {
+	r.Virtual += o.Virtual
+	r.Events, r.Messages, r.Lost = r.Events+o.Events, r.Messages+o.Messages, r.Lost+o.Lost
+	r.Crashes, r.Unchecked = r.Crashes+o.Crashes, r.Unchecked+o.Unchecked
+	r.Done, r.Failed, r.Refused, r.Unknown = r.Done+o.Done, r.Failed+o.Failed, r.Refused+o.Refused, r.Unknown+o.Unknown
+}
+
+// Run runs a cluster, and checks what must hold. The test gives the bubble of testing/synctest and
+// the seed of crypto/rand that make what happens depend on the options only. The error says what
+// doesn't hold.
+func Run(t *testing.T, o Options) (r Report, err error) {
+	t.Helper()
+	cryptotest.SetGlobalRandom(t, o.Seed)
+	defer oneAtATime()()
+	c := newCluster(o)
+	synctest.Test(t, func(*testing.T) { r, err = c.simulate() })
+	if err == nil { // in real time
+		r.Unchecked, err = c.history.check(patience)
+	}
+	return r, err
+}
+
+// oneAtATime has one goroutine run at a time, and the garbage collector not interrupt them unless
+// there is much of it, until the returned function is called. Within an event, goroutines of a node
+// write to Pebble's log at once: which of two batches comes first matters only if a crash loses the
+// second, but then it does.
+func oneAtATime() (restore func()) {
+	processors, percent, limit := runtime.GOMAXPROCS(1), debug.SetGCPercent(-1), debug.SetMemoryLimit(heapBytes)
+	return func() {
+		runtime.GOMAXPROCS(processors)
+		debug.SetGCPercent(percent)
+		debug.SetMemoryLimit(limit)
+	}
+}
+
+// simulate runs the cluster in virtual time.
+func (c *cluster) simulate() (Report, error) {
+	c.run()
+	c.stopAll()
+	if c.events.err == nil {
+		if err := c.compare(); err != nil {
+			c.events.fail("%w", err)
+		}
+	}
+	return c.report(), c.events.err
+}
+
+func (c *cluster) run() {
+	c.events.began = time.Now()
+	for _, m := range c.machines {
+		m.restart()
+	}
+	for _, each := range c.clients {
+		each.think()
+	}
+	c.nemesis.wait()
+	c.events.runUntil(c.weather.length, func() bool { return false })
+	c.final = true
+	limit := c.events.now() + recovery
+	c.heal()
+	c.wait(limit, "the clients' last operations", func() bool {
+		for _, each := range c.clients {
+			if each.current != nil {
+				return false
+			}
+		}
+		return true
+	})
+	c.recover(limit)
+	c.wait(limit, "equal replicas", c.level)
+	if c.events.err == nil {
+		c.checkSet()
+	}
+}
+
+// wait lets events happen until done returns true, which it must before the limit.
+func (c *cluster) wait(limit time.Duration, what string, done func() bool) {
+	if !c.events.runUntil(limit, done) {
+		var nodes []string
+		for _, m := range c.machines {
+			if m.life != nil {
+				for i, r := range m.life.replicas {
+					s := r.Status()
+					nodes = append(nodes, fmt.Sprintf("node %d group %d: leader %d, term %d, committed %d, applied %d",
+						m.id, i, s.Leader, s.Term, s.Committed, s.Applied))
+				}
+			}
+		}
+		c.events.fail("%v after the end of all faults there were no %s: %s", recovery, what, strings.Join(nodes, "; "))
+	}
+}
+
+// heal ends all faults.
+func (c *cluster) heal() {
+	c.events.note("the faults end")
+	c.network.heal()
+	for _, m := range c.machines {
+		if m.life == nil {
+			m.restart()
+			continue
+		}
+		m.life.syncs.setStalled(false)
+		m.resume()
+	}
+}
+
+// recover writes each register, and then reads each of them at each node.
+func (c *cluster) recover(limit time.Duration) {
+	for _, do := range []func(key string, group int){
+		func(key string, group int) { c.plan(task{put, key, group, 0}) },
+		func(key string, group int) {
+			for _, m := range c.machines {
+				c.plan(task{get, key, group, m.id})
+			}
+		},
+	} {
+		for group := range c.weather.groups {
+			for i := range registers {
+				do(registerName(group, i), group)
+			}
+		}
+		for _, each := range c.clients {
+			each.think()
+		}
+		c.wait(limit, "progress", func() bool {
+			for _, each := range c.clients {
+				if len(each.tasks) > 0 {
+					return false
+				}
+			}
+			return true
+		})
+	}
+}
+
+// plan gives a task to a client.
+func (c *cluster) plan(t task) {
+	least := c.clients[0]
+	for _, each := range c.clients {
+		if len(each.tasks) < len(least.tasks) {
+			least = each
+		}
+	}
+	least.tasks = append(least.tasks, t)
+}
+
+// level reports whether all replicas have applied the same.
+func (c *cluster) level() bool {
+	for group := range c.weather.groups {
+		for _, m := range c.machines {
+			first, is := c.machines[0].life.replicas[group].Status(), m.life.replicas[group].Status()
+			if is.Applied != first.Applied || is.Committed != is.Applied {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// stopAll stops all nodes, and waits for all that runs in them.
+func (c *cluster) stopAll() {
+	c.final = true
+	for _, p := range c.pauses {
+		p.end()
+	}
+	for _, m := range c.machines {
+		if m.life != nil {
+			m.stop()
+		}
+	}
+	c.running.Wait()
+	c.ending.Wait()
+	if err := c.faults.err(); err != nil {
+		c.events.fail("%w", err)
+	}
+}
+
+func (c *cluster) report() Report {
+	r := Report{
+		Trace: [32]byte(c.events.trace.Sum(nil)), Virtual: c.events.now(),
+		Events: c.events.planned - len(c.events.queue), Messages: c.network.sent,
+		Lost: c.network.lost, Crashes: c.crashes,
+	}
+	for _, o := range c.history.all {
+		switch o.outcome {
+		case done:
+			r.Done++
+		case failed:
+			r.Failed++
+		case refused:
+			r.Refused++
+		default:
+			r.Unknown++
+		}
+	}
+	return r
+}
+
+// A task is an operation that a client repeats until it is done.
+type task struct {
+	action action
+	key    string
+	group  int
+	at     holdfast.NodeID // 0: any
+}
+
+// isDone reports whether an operation has done the task.
+func (t *task) isDone(o *operation) bool {
+	return o.outcome == done && o.key == t.key && o.action == t.action
+}
