@@ -111,6 +111,9 @@ func (c *core) step(messages []*raftpb.Message) error {
 		if c.stalled && m.GetType() == raftpb.MsgTimeoutNow {
 			continue // it couldn't write what a leader has to
 		}
+		if c.isStray(m) {
+			continue
+		}
 		_ = c.raft.Step(m) // says that a member isn't one, which decode has excluded
 		switch m.GetType() {
 		case raftpb.MsgAppResp, raftpb.MsgHeartbeatResp, raftpb.MsgReadIndex:
@@ -120,6 +123,15 @@ func (c *core) step(messages []*raftpb.Message) error {
 	}
 	c.collect()
 	return errors.Join(faults...)
+}
+
+// isStray reports whether a message says nothing but that there is a term in which this replica leads.
+// That is what a member answers to one of a former term, so that who leads in that knows. If that was
+// this replica, too, Raft would take the answer for one to the probe that it has out, and would begin
+// again with the first entry there ever was, which has been removed.
+func (c *core) isStray(m *raftpb.Message) bool {
+	return m.GetType() == raftpb.MsgAppResp && c.began != 0 && m.GetTerm() == c.term && m.GetIndex() == 0 &&
+		!m.GetReject()
 }
 
 // plausible returns an error if a message says what no member can say as things are here: Raft
@@ -186,26 +198,30 @@ func (c *core) tick(stalled bool) {
 		c.ask()
 		c.collect()
 	}
+	// What the shard has applied last stays: a start compares it with the log.
+	trim := min(c.everywhere, c.effect)
 	if c.began != 0 {
-		c.measure()
+		// What former leaders have measured may be more than Raft knows of a member in this term: it sends
+		// what comes behind that.
+		trim = min(trim, c.measure())
 		c.log.forget(min(c.everywhere, c.applied))
 	}
 	if c.ticks++; c.ticks%trimTicks == 0 {
-		// What the shard has applied last stays: a start compares it with the log.
-		index := min(c.everywhere, c.effect)
-		if first, _ := c.log.FirstIndex(); index > first {
-			c.out.trim = index
+		if first, _ := c.log.FirstIndex(); trim > first {
+			c.out.trim = trim
 		}
 	}
 }
 
-// measure finds up to where each member has the log on disk. What is committed there stays.
-func (c *core) measure() {
-	least := c.commit
+// measure finds up to where each member is known in this term to have the log on disk. What is
+// committed there stays.
+func (c *core) measure() (least uint64) {
+	least = c.commit
 	c.raft.WithProgress(func(id uint64, _ raft.ProgressType, p tracker.Progress) {
 		least = min(least, c.onDisk(id, p))
 	})
 	c.everywhere = max(c.everywhere, least)
+	return least
 }
 
 // onDisk returns up to where a member is known to have the log on disk, if this replica leads. Of
