@@ -191,9 +191,6 @@ func TestCheckFindsEachDefect(t *testing.T) {
 				d.set(groupEntry(keysOf(1), index), []byte{})
 			}
 		}, "group", "entry 8 follows where 7 should"},
-		{"a change is of another term", func(d *defective) {
-			d.change(holdfast.Position{Index: 2}, func(c *change) { c.term++ })
-		}, "log", "2.0: is of term "},
 		{"a change can't be decoded",
 			func(d *defective) { d.set(keysOf(1).appendChange(nil, holdfast.Position{Index: 2}), []byte("x")) }, "log", ""},
 		{"a link is missing",

@@ -69,9 +69,6 @@ func (k *shardCheck) checkChange(it *pebble.Iterator, l *logCheck) (more bool, e
 	if !l.follows(p) {
 		k.wrong("log", "%d.%d follows where %d.%d should", p.Index, p.N, l.least.Index, l.least.N)
 	}
-	if is := k.shard.terms.of(p.Index); is != 0 && is != c.term {
-		k.wrong("log", "%d.%d: is of term %d, and its place of term %d", p.Index, p.N, c.term, is)
-	}
 	l.least, l.within = c.behind(p), !c.last
 	if c.last {
 		k.checkTally(p, &c, l)
