@@ -229,23 +229,13 @@ func (c *cluster) apply(m *member) bool {
 }
 
 // settle goes on until nothing is left to be done without a tick.
-func (c *cluster) settle() {
-	for more := true; more; {
-		more = len(c.network) > 0
-		if more {
-			c.deliver(0)
-		}
-		for _, id := range c.ids {
-			if m := c.members[id]; m != nil {
-				more = c.store(m) || more
-				more = c.apply(m) || more
-			}
-		}
-	}
-}
+func (c *cluster) settle() { c.goOn(c.apply) }
 
 // replicate has the network and the disks go on until nothing is left for them. Nobody applies.
-func (c *cluster) replicate() {
+func (c *cluster) replicate() { c.goOn(func(*member) bool { return false }) }
+
+// goOn has the network, the disks and apply go on until nothing is left for them.
+func (c *cluster) goOn(apply func(*member) bool) {
 	for more := true; more; {
 		more = len(c.network) > 0
 		if more {
@@ -254,6 +244,7 @@ func (c *cluster) replicate() {
 		for _, id := range c.ids {
 			if m := c.members[id]; m != nil {
 				more = c.store(m) || more
+				more = apply(m) || more
 			}
 		}
 	}

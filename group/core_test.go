@@ -172,7 +172,7 @@ func TestCommittedBySuccessor(t *testing.T) {
 	}
 	next := c.elect(old.id)
 	if _, ok := p.outcome(); ok {
-		t.Fatal("the outcome is known before the successor has said so")
+		t.Fatal("the outcome is known before the successor has committed an entry")
 	}
 	c.isolate(old.id, false)
 	for range 30 {

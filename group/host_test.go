@@ -199,23 +199,7 @@ func TestHungDisk(t *testing.T) {
 // A node whose disk fails ends its replicas, and says so. Pebble can't be closed then, so there is
 // no bubble here.
 func TestBrokenDisk(t *testing.T) {
-	n := &node{id: 1, fs: vfs.NewMem()}
-	store, err := shard.Open(shard.Options{Dir: "data", FS: errorfs.Wrap(n.fs, errorfs.InjectorFunc(n.disk)),
-		Fatal: func(error) {}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	sh, err := store.Open(shard.Descriptor{ID: 1, Space: 1}, shard.Schema{Key: testKeys})
-	if err != nil {
-		t.Fatal(err)
-	}
-	fatal := make(chan error, 1)
-	n.store, n.shards = store, []*shard.Shard{sh}
-	n.host = NewHost(Options{Node: 1, Store: store, Send: func(Message) {}, Fatal: func(err error) { fatal <- err }})
-	r, err := n.host.Start(sh, []holdfast.NodeID{1})
-	if err != nil {
-		t.Fatal(err)
-	}
+	n, r := newBreakable(t, func(Message) {}, 1)
 	for _, err := r.Lead(); err != nil; _, err = r.Lead() {
 		n.host.Tick()
 		runtime.Gosched()
@@ -223,13 +207,11 @@ func TestBrokenDisk(t *testing.T) {
 	if err := n.put(0, "a", "1"); err != nil {
 		t.Fatal(err)
 	}
-	n.syncs.Lock()
-	n.bad = true
-	n.syncs.Unlock()
+	n.breakDisk()
 	if err := n.put(0, "a", "2"); !errors.Is(err, holdfast.Unavailable) {
 		t.Errorf("a put gets %v; want Unavailable", err)
 	}
-	if err := <-fatal; err == nil {
+	if err := <-n.fatal; err == nil {
 		t.Error("Fatal gets no error")
 	}
 	if err := n.host.Close(); err != nil {
@@ -242,27 +224,10 @@ func TestBrokenDisk(t *testing.T) {
 
 // A member whose disk fails doesn't say that it has an entry.
 func TestBrokenDiskOfFollower(t *testing.T) {
-	n := &node{id: 1, fs: vfs.NewMem()}
-	store, err := shard.Open(shard.Options{Dir: "data", FS: errorfs.Wrap(n.fs, errorfs.InjectorFunc(n.disk)),
-		Fatal: func(error) {}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	sh, err := store.Open(shard.Descriptor{ID: 1, Space: 1}, shard.Schema{Key: testKeys})
-	if err != nil {
-		t.Fatal(err)
-	}
-	fatal, sent := make(chan error, 1), newQueue[Message]()
+	sent := newQueue[Message]()
 	defer sent.close()
-	h := NewHost(Options{
-		Node: 1, Store: store, Send: func(m Message) { sent.put(m) }, Fatal: func(err error) { fatal <- err },
-	})
-	if _, err := h.Start(sh, []holdfast.NodeID{1, 2, 3}); err != nil {
-		t.Fatal(err)
-	}
-	n.syncs.Lock()
-	n.bad = true
-	n.syncs.Unlock()
+	n, _ := newBreakable(t, func(m Message) { sent.put(m) }, 1, 2, 3)
+	n.breakDisk()
 	m, err := encode(1, &raftpb.Message{
 		Type: raftpb.MsgApp.Enum(), From: new(uint64(2)), To: new(uint64(1)), Term: new(uint64(1)),
 		Entries: []*raftpb.Entry{{Index: new(uint64(1)), Term: new(uint64(1))}},
@@ -270,17 +235,48 @@ func TestBrokenDiskOfFollower(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Receive(m); err != nil {
+	if err := n.host.Receive(m); err != nil {
 		t.Fatal(err)
 	}
 	select {
-	case <-fatal:
+	case <-n.fatal:
 	case m := <-first(sent):
 		t.Errorf("it answers %x", m.Body)
 	}
-	if err := h.Close(); err != nil {
+	if err := n.host.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// newBreakable starts node 1 with a replica of a group of these members, on a disk that breakDisk
+// breaks.
+func newBreakable(t *testing.T, send func(Message), members ...holdfast.NodeID) (*node, *Replica) {
+	t.Helper()
+	n := &node{id: 1, fs: vfs.NewMem(), fatal: make(chan error, 1)}
+	var err error
+	n.store, err = shard.Open(shard.Options{Dir: "data", FS: errorfs.Wrap(n.fs, errorfs.InjectorFunc(n.disk)),
+		Fatal: func(error) {}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sh, err := n.store.Open(shard.Descriptor{ID: 1, Space: 1}, shard.Schema{Key: testKeys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.shards = []*shard.Shard{sh}
+	n.host = NewHost(Options{Node: 1, Store: n.store, Send: send, Fatal: func(err error) { n.fatal <- err }})
+	r, err := n.host.Start(sh, members)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n, r
+}
+
+// breakDisk has all syncs of the node's disk fail from now on.
+func (n *node) breakDisk() {
+	n.syncs.Lock()
+	defer n.syncs.Unlock()
+	n.bad = true
 }
 
 // first returns a channel that gets the first item of a queue.

@@ -96,7 +96,7 @@ func (c *conn) begin(f frame) error {
 		defer end()
 		body, err := c.t.options.Answer(ctx, m)
 		c.requests.hold(len(body))
-		defer c.requests.remove(f.id, size+len(body)) // once the answer is queued: few may wait for room
+		defer c.requests.remove(f.id, size+len(body)) // once the answer is queued: few may wait for space
 		switch {
 		case err != nil:
 			c.fail(f.id, err)

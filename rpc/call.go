@@ -114,7 +114,7 @@ func (c *conn) call(ctx context.Context, m *Message) ([]byte, error) {
 	if !c.calls.forget(id) {
 		return c.resultOf(number, <-w.answer)
 	}
-	c.out.add(&frame{typ: frameCancel, way: c.way, id: id}) // if there is no room, the deadline ends it there, too
+	c.out.add(&frame{typ: frameCancel, way: c.way, id: id}) // if there is no space, the deadline ends it there, too
 	return nil, holdfast.Errorf(holdfast.Unavailable, "node %d hasn't answered: outcome unknown: %w", c.peer.id,
 		context.Cause(ctx))
 }

@@ -228,7 +228,7 @@ func TestStalledHandshakes(t *testing.T) {
 	await(t, "it is late, more than once", func() bool { return one.count(Late) > 1 })
 }
 
-// Connections whose handshake isn't done are few, and leave room once they are.
+// Connections whose handshake isn't done are few, and leave space once they are.
 func TestTooManyHandshakes(t *testing.T) {
 	noLeaks(t)
 	l := testLimits()
@@ -246,7 +246,7 @@ func TestTooManyHandshakes(t *testing.T) {
 	for _, c := range open {
 		c.Close()
 	}
-	await(t, "there is room", func() bool {
+	await(t, "there is space", func() bool {
 		c := dialRaw(t, two)
 		return greet(c, way{cluster: testCluster, from: 1, to: 2}) == nil
 	})

@@ -121,7 +121,7 @@ func wantKind(t testing.TB, err error, kind holdfast.Kind) {
 	}
 }
 
-// A proxy forwards connections to a target, as long as it is told to.
+// A proxy forwards connections to a target, as long as a test lets it.
 type proxy struct {
 	t        testing.TB
 	listener net.Listener

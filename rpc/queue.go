@@ -9,7 +9,7 @@ type queue struct {
 
 	mu      sync.Mutex // guards all below
 	work    sync.Cond  // pending isn't empty any more, or closed
-	room    sync.Cond  // pending was taken, or closed
+	space   sync.Cond  // pending was taken, or closed
 	pending []byte
 	frames  int    // in pending
 	spare   []byte // what was written, for reuse as pending
@@ -25,7 +25,7 @@ const keptQueue = 1 << 20
 
 func newQueue(maxBytes, maxFrames int) *queue {
 	q := &queue{maxBytes: maxBytes, maxFrames: maxFrames}
-	q.work.L, q.room.L = &q.mu, &q.mu
+	q.work.L, q.space.L = &q.mu, &q.mu
 	return q
 }
 
@@ -46,7 +46,7 @@ func (q *queue) add(f *frame) (uint64, added) {
 	return q.put(f, sum)
 }
 
-// addWaiting appends a frame once there is room. It says whether it could.
+// addWaiting appends a frame once there is space. It says whether it could.
 func (q *queue) addWaiting(f *frame) bool {
 	sum := bodySum(f.body)
 	q.mu.Lock()
@@ -56,7 +56,7 @@ func (q *queue) addWaiting(f *frame) bool {
 		if how != full {
 			return how == queued
 		}
-		q.room.Wait()
+		q.space.Wait()
 	}
 }
 
@@ -105,7 +105,7 @@ func (q *queue) take() (batch []byte, frames int, ok bool) {
 	}
 	batch, frames = q.pending, q.frames
 	q.pending, q.frames, q.taken = nil, 0, q.added
-	q.room.Broadcast()
+	q.space.Broadcast()
 	return batch, frames, true
 }
 
@@ -133,6 +133,6 @@ func (q *queue) close() int {
 	dropped := q.frames
 	q.closed, q.pending, q.spare, q.frames = true, nil, nil, 0
 	q.work.Broadcast()
-	q.room.Broadcast()
+	q.space.Broadcast()
 	return dropped
 }

@@ -22,7 +22,7 @@ func TestQueueAgainstAList(t *testing.T) {
 			fits := waiting == 0 || waiting < maxFrames && len(want)+len(wire) <= maxBytes
 			got, how := q.add(&f)
 			if fits != (how == queued) || !fits && how != full {
-				t.Fatalf("seed %d: %d frames of %d bytes wait, %d more bytes: got %v; want room: %v", seed, waiting,
+				t.Fatalf("seed %d: %d frames of %d bytes wait, %d more bytes: got %v; want space: %v", seed, waiting,
 					len(want), len(wire), how, fits)
 			}
 			if fits {
@@ -59,7 +59,7 @@ func TestQueueAgainstAList(t *testing.T) {
 	}
 }
 
-// Frames that wait for room are queued when there is some, or given up when the queue is closed.
+// Frames that wait for space are queued when there is some, or given up when the queue is closed.
 func TestQueueWaitsForRoom(t *testing.T) {
 	const batches = 1000
 	q := newQueue(1<<20, 1)

@@ -108,7 +108,7 @@ func TestTLS(t *testing.T) {
 	await(t, "the dialler refuses the name", func() bool { return one.count(WrongName) > 0 })
 	name(one, two, "two.test", "two.test")
 	await(t, "the other end refuses the name", func() bool { return two.count(WrongName) > 0 })
-	await(t, "the dialler is told so", func() bool { return one.count(WrongName) > 1 })
+	await(t, "the fault at the dialler", func() bool { return one.count(WrongName) > 1 })
 	if _, err := one.Call(t.Context(), Message{To: 2}); !errors.Is(err, holdfast.Refused) {
 		t.Errorf("got %v; want no connection", err)
 	}

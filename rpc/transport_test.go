@@ -60,7 +60,7 @@ func TestMessagesArrive(t *testing.T) {
 			size = rng.IntN(200 << 10)
 		}
 		body := numbered(n, size)
-		await(t, "room", func() bool { return n-next.Load() < 100 })
+		await(t, "space in the queue", func() bool { return n-next.Load() < 100 })
 		one.Send(Message{From: 77, To: 2, Kind: uint8(n), Shard: holdfast.ShardID(n * n), Body: body})
 		clear(body)
 	}
@@ -328,7 +328,7 @@ func TestFullQueue(t *testing.T) {
 		t.Errorf("%d calls still wait", n)
 	}
 	p.hold(false)
-	await(t, "there is room", func() bool {
+	await(t, "there is space", func() bool {
 		_, err := one.Call(t.Context(), Message{To: 2, Body: body})
 		return err == nil
 	})
@@ -400,7 +400,7 @@ func TestRequestsTakeBoundedMemory(t *testing.T) {
 	r.remove(2, 400)
 	r.hold(300) // the answer to 0
 	if fits, _ := r.add(8, 101, &l, func() {}); fits {
-		t.Error("a request fits beside an answer that leaves no room")
+		t.Error("a request fits beside an answer that leaves no space")
 	}
 	r.remove(0, 900)
 	if fits, _ := r.add(9, 5000, &l, func() {}); !fits {

@@ -33,7 +33,8 @@ const (
 func (e *engine) separate(o *pebble.Options) {
 	o.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
 		is := pebble.ValueSeparationPolicy{
-			Enabled: true, MinimumSize: blobValueBytes, MaxBlobReferenceDepth: blobDepth, TargetGarbageRatio: blobGarbage,
+			Enabled: true, MinimumSize: blobValueBytes, MaxBlobReferenceDepth: blobDepth,
+			TargetGarbageRatio: blobGarbage,
 		}
 		if e.reclaiming.Load() > 0 {
 			is.MaxBlobReferenceDepth = 0

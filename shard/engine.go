@@ -75,8 +75,9 @@ func (e *engine) configure(cache *pebble.Cache, memTableBytes int64, lock *pebbl
 // pebbleOptions returns what the database is opened with, but for the lock.
 func (e *engine) pebbleOptions(cache *pebble.Cache, memTableBytes int64, readOnly bool) *pebble.Options {
 	o := &pebble.Options{
-		FS: &blobFS{FS: e.fs}, Cache: cache, ReadOnly: readOnly, MaxOpenFiles: openFiles, FormatMajorVersion: formatVersion,
-		MemTableSize: uint64(memTableBytes), MemTableStopWritesThreshold: memTables,
+		FS: &blobFS{FS: e.fs}, Cache: cache, ReadOnly: readOnly, MaxOpenFiles: openFiles,
+		FormatMajorVersion: formatVersion,
+		MemTableSize:       uint64(memTableBytes), MemTableStopWritesThreshold: memTables,
 		L0CompactionThreshold: l0Start, L0StopWritesThreshold: l0Stop,
 		LBaseMaxBytes:              baseBytes,
 		CompactionConcurrencyRange: func() (int, int) { return 1, compactions },

@@ -184,8 +184,8 @@ func (k *killing) put(d *dynamo, w int, random *rand.Rand) bool {
 	key := w*keysPerWrite + random.IntN(keysPerWrite)
 	value := k.tried[key].Add(1)
 	put := fmt.Sprintf(`"TableName":"killed",
-		"Item":{"id":{"S":"key-%d"},"r":{"N":"0"},"g":{"S":"g%d"},"n":{"N":"%d"},"fat":{"S":"%0*d"}}`, key, value%3, value,
-		fatBytes, value)
+		"Item":{"id":{"S":"key-%d"},"r":{"N":"0"},"g":{"S":"g%d"},"n":{"N":"%d"},"fat":{"S":"%0*d"}}`,
+		key, value%3, value, fatBytes, value)
 	var err error
 	if random.IntN(4) > 0 {
 		err = d.ask("PutItem", "{"+put+"}", nil)
