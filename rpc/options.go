@@ -10,8 +10,9 @@ import (
 	"holdfast"
 )
 
-// MaxBody is the length of the longest body of a message, request or answer, in bytes.
-const MaxBody = 8 << 20
+// MaxBody is the length of the longest body of a message, request or answer, in bytes. It is that of
+// a client's request of 16 MiB, with what a node adds when it forwards it.
+const MaxBody = 17 << 20
 
 // A Message is what one node sends to another, once or as a request.
 type Message struct {
@@ -81,7 +82,7 @@ func defaultLimits() limits {
 	return limits{
 		body:       MaxBody,
 		queueBytes: 2 * MaxBody, queueFrames: 8192,
-		calls: 4096, requestBytes: 8 * MaxBody,
+		calls: 4096, requestBytes: 4 * MaxBody,
 		handshakes: 64, handshakeTime: 3 * time.Second,
 		ping: 500 * time.Millisecond, silence: 2 * time.Second,
 		minPause: 50 * time.Millisecond, maxPause: time.Second,
