@@ -48,6 +48,13 @@ type controlFile struct {
 	pending  map[string]*watchedFile // manifests that no marker names yet, by name
 }
 
+// id returns the store's identity.
+func (l *controlFile) id() [16]byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.record.id
+}
+
 // openControlFile opens the control file of a directory, and writes c to it.
 func openControlFile(fs vfs.FS, s *Store, c *control) (*controlFile, error) {
 	f, err := fs.OpenReadWrite(fs.PathJoin(s.dir, controlName), vfs.WriteCategoryUnspecified)

@@ -20,6 +20,10 @@ func newID() (id [16]byte) {
 	return id
 }
 
+// StoreID returns the identity of a store, which it has for good: it was drawn when the directory
+// became a store's. The store isn't read-only.
+func StoreID(s *Store) [16]byte { return s.control.id() }
+
 // identity returns the identity in the database; !ok if there is none. If it isn't where today's
 // records are, neither are the records, and s.former is set. A corrupt block counts as none: the
 // start must not fail because of it, since the rest can be served.

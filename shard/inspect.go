@@ -141,7 +141,7 @@ func (in *inspection) findControl() error {
 		in.state = dirLegacy
 		if len(in.engineFiles()) == 0 {
 			in.state = dirEmpty
-			in.checkUnused(beside)
+			in.checkUnused(without(beside, in.o.Beside))
 		}
 		return nil
 	case err != nil && len(faults) == 0:

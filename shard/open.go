@@ -25,7 +25,7 @@ func Open(o Options) (*Store, error) {
 		o.ReserveBytes = 0
 	}
 	if !o.ReadOnly {
-		if err := s.makeDir(o.FS, dir); err != nil {
+		if err := s.makeDir(o.FS, dir, o.Beside); err != nil {
 			return nil, openFault(err)
 		}
 	}
@@ -159,12 +159,13 @@ func openFault(err error) error {
 }
 
 // makeDir makes the database's directory, and syncs the directories above it. A directory that has
-// files but no database isn't the store's.
-func (s *Store) makeDir(fs vfs.FS, engine string) error {
+// files but no database isn't the store's, unless they are those of Options.Beside.
+func (s *Store) makeDir(fs vfs.FS, engine string, beside []string) error {
 	names, err := fs.List(s.dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
+	names = without(names, beside)
 	if len(names) > 0 && !slices.Contains(names, engineDir) && !slices.Equal(names, []string{controlPartial}) {
 		if slices.Contains(names, controlName) {
 			return holdfast.Errorf(holdfast.Corrupt, "the tables aren't as they were left, and nothing was touched: %s is "+
@@ -181,6 +182,21 @@ func (s *Store) makeDir(fs vfs.FS, engine string) error {
 		}
 	}
 	return nil
+}
+
+// without returns names without those of another list.
+func without(names, others []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return slices.Contains(others, name) })
+}
+
+// HasTables says whether a directory holds a store's files.
+func HasTables(fs vfs.FS, dir string) bool {
+	for _, name := range []string{engineDir, controlName} {
+		if _, err := fs.Stat(fs.PathJoin(dir, name)); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // emptyBuildDir removes what a copy left when the process ended.

@@ -15,6 +15,10 @@ type Options struct {
 	Dir string // is created if it is missing
 	FS  vfs.FS // default: the disk
 
+	// Beside are names of files that aren't the store's, and may be in a directory that becomes a
+	// store's. Otherwise such a directory must be empty.
+	Beside []string
+
 	// CacheBytes are for blocks of sorted tables; default 128 MiB. Changes that aren't in sorted
 	// tables yet take memory beside it.
 	CacheBytes int64
