@@ -1,0 +1,110 @@
+package cluster
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+
+	"holdfast"
+)
+
+func someIdentity(node holdfast.NodeID) *Identity {
+	return &Identity{
+		Cluster: ID{1, 2, 3}, Name: "shop", Node: node, Members: []holdfast.NodeID{1, 2, 3}, Store: [16]byte{9, byte(node)},
+	}
+}
+
+func TestIdentitiesAreReadAsTheyWereWritten(t *testing.T) {
+	want := someIdentity(2)
+	got, err := decode(want.encode())
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v; want %+v", got, err, want)
+	}
+	if got, want := want.String(), `node 2 of the 3 nodes of cluster "shop" (01020300000000000000000000000000)`; got != want {
+		t.Errorf("got %q; want %q", got, want)
+	}
+	if NewID() == NewID() {
+		t.Error("got one ID twice; want random ones")
+	}
+}
+
+// Each byte of the file is changed in three ways, and the file is cut at each length: all of it is
+// noticed.
+func TestDamagedIdentities(t *testing.T) {
+	whole := someIdentity(1).encode()
+	try := func(text []byte, what string, at int) {
+		t.Helper()
+		if got, err := decode(text); !errors.Is(err, holdfast.Corrupt) {
+			t.Errorf("%s at byte %d: got %v, %v; want Corrupt", what, at, got, err)
+		}
+	}
+	for i := range whole {
+		for _, change := range []byte{1, 0x20, 0x80} {
+			damaged := append([]byte(nil), whole...)
+			damaged[i] ^= change
+			try(damaged, "changed", i)
+		}
+		try(whole[:i], "cut", i)
+		try(append(append([]byte(nil), whole[:i]...), whole[i:len(whole)-1]...), "shortened", i)
+	}
+	try(append(whole, ' '), "longer", len(whole))
+	other := strings.Replace(string(whole), `"node": 1`, `"node": 2`, 1) // valid, but for its checksum
+	try([]byte(other), "another node", 0)
+	later := strings.Replace(string(whole), `"version": 1`, `"version": 2`, 1)
+	if _, err := decode([]byte(later)); err == nil || !strings.Contains(err.Error(), "its version is 2") {
+		t.Errorf("got %v; want that the version isn't known", err)
+	}
+}
+
+func TestIdentitiesThatCannotBe(t *testing.T) {
+	for fault, change := range map[string]func(*Identity){
+		"no ID":              func(is *Identity) { is.Cluster = ID{} },
+		"isn't one of":       func(is *Identity) { is.Node = 4 },
+		"can't have":         func(is *Identity) { is.Members = []holdfast.NodeID{2, 1} },
+		"can't have the mem": func(is *Identity) { is.Members = []holdfast.NodeID{1, 1} },
+		"at most 64":         func(is *Identity) { is.Name = strings.Repeat("x", 65) },
+		"members; at most":   func(is *Identity) { is.Members = make([]holdfast.NodeID, 65) },
+	} {
+		is := someIdentity(1)
+		change(is)
+		if err := is.Check(); !errors.Is(err, holdfast.Invalid) || !strings.Contains(err.Error(), fault) {
+			t.Errorf("got %v; want Invalid and %q", err, fault)
+		}
+		if _, err := decode(is.encode()); !errors.Is(err, holdfast.Corrupt) {
+			t.Errorf("%q: got %v from disk; want Corrupt", fault, err)
+		}
+	}
+}
+
+func TestMatch(t *testing.T) {
+	is := someIdentity(2)
+	for _, test := range []struct {
+		name    string
+		node    holdfast.NodeID
+		members []holdfast.NodeID
+		want    string
+	}{
+		{"shop", 2, []holdfast.NodeID{1, 2, 3}, ""},
+		{"till", 2, []holdfast.NodeID{1, 2, 3}, `cluster.name is "till"`},
+		{"shop", 1, []holdfast.NodeID{1, 2, 3}, "cluster.node is 1"},
+		{"shop", 2, []holdfast.NodeID{1, 2}, "[1 2]"},
+	} {
+		err := is.Match(test.name, test.node, test.members)
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%+v: got %v; want %q", test, err, test.want)
+		}
+	}
+}
+
+func TestTransfers(t *testing.T) {
+	led := []holdfast.ShardID{3, 5}
+	for _, test := range []struct {
+		leader holdfast.NodeID
+		want   []holdfast.ShardID
+	}{{0, nil}, {1, nil}, {2, led}} {
+		if got := Transfers(test.leader, 1, led); !reflect.DeepEqual(got, test.want) {
+			t.Errorf("leader %d: got %v; want %v", test.leader, got, test.want)
+		}
+	}
+}
