@@ -114,7 +114,7 @@ func (d *defective) lock(it, after item.Item) {
 func (d *defective) decide(at int64) {
 	name, key := d.decisionKey()
 	is := decision{id: checkedTransaction, committed: true, at: at, shards: []holdfast.ShardID{1}}
-	_, err := d.s.Commit(bg, Commit{Writes: []Write{{Shard: d.s.ledger.shard, Key: key,
+	_, err := d.s.Commit(bg, Commit{Writes: []Write{{Shard: d.s.ledger.Load().shard, Key: key,
 		Change: func(item.Item) (item.Item, error) { return is.item(name), nil }}}})
 	if err != nil {
 		d.t.Fatal(err)

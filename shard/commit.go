@@ -27,7 +27,8 @@ import (
 // A commit that changes one shard is one entry. One over several shards, or with a token, is a
 // transaction.
 type commit struct {
-	store *Store
+	store  *Store
+	ledger *Ledger // the store's; nil: it has none yet
 	Commit
 	parts   []part        // one for each shard, and for the ledger if txn isn't nil; by rising ID
 	latched []latch       // by rising shard and stripe, none twice
@@ -51,7 +52,7 @@ func (s *Store) newCommit(c Commit) *commit {
 	if t == nil {
 		t = &commit{store: s}
 	}
-	t.Commit = c
+	t.Commit, t.ledger = c, s.ledger.Load()
 	return t
 }
 
@@ -132,8 +133,8 @@ func (t *commit) plan() (err error) {
 		if t.txn, err = t.begin(); err != nil {
 			return err
 		}
-		if t.partOf(t.store.ledger.shard) < 0 {
-			t.addPart(t.store.ledger.shard)
+		if t.partOf(t.ledger.shard) < 0 {
+			t.addPart(t.ledger.shard)
 		}
 	}
 	t.sortParts()
@@ -142,7 +143,7 @@ func (t *commit) plan() (err error) {
 		t.latched = append(t.latched, latch{t.partOf(w.Shard), stripeOf(w.Key.Hash())})
 	}
 	if t.txn != nil {
-		t.latched = append(t.latched, latch{t.partOf(t.store.ledger.shard), stripeOf(t.txn.key.Hash())})
+		t.latched = append(t.latched, latch{t.partOf(t.ledger.shard), stripeOf(t.txn.key.Hash())})
 	}
 	t.sortLatches()
 	return nil
@@ -188,7 +189,7 @@ func (t *commit) perform(ctx context.Context) error {
 		if t.left.prepared == nil {
 			return err
 		}
-		if err := t.store.ledger.resolve(ctx, t.left.shard, t.left.prepared); err != nil {
+		if err := t.ledger.resolve(ctx, t.left.shard, t.left.prepared); err != nil {
 			return err
 		}
 		t.left, t.unchanged = leftLocks{}, false

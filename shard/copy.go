@@ -43,7 +43,7 @@ func (s *Store) Copy(ctx context.Context, from *Shard, to Descriptor, at time.Ti
 	if !s.space.hasSpace() {
 		return Counts{}, errFull()
 	}
-	if err := s.ledger.standStill(ctx, from, at); err != nil {
+	if err := s.ledger.Load().standStill(ctx, from, at); err != nil {
 		return Counts{}, err
 	}
 	snapshot := s.engine.db.NewEventuallyFileOnlySnapshot(from.keys.copied())

@@ -41,7 +41,7 @@ func (sh *Shard) Cursor(ctx context.Context, span Span) (*Cursor, error) {
 			x = &item.Index{ID: span.Index} // has no entries, unless it was in the schema
 		}
 	}
-	if err := sh.store.ledger.settle(ctx, sh, locked); err != nil {
+	if err := sh.store.ledger.Load().settle(ctx, sh, locked); err != nil {
 		sh.store.gate.leave()
 		return nil, err
 	}

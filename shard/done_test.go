@@ -140,15 +140,15 @@ func (d *done) commits() {
 	d.does("save a record", record([]byte("v")))
 	d.does("remove a record", record(nil))
 	d.does("remember tokens", func() error {
-		return d.s.ledger.Remember(bg, []UsedToken{{Token: "v", Digest: []byte("d"), At: time.Now()}})
+		return d.s.ledger.Load().Remember(bg, []UsedToken{{Token: "v", Digest: []byte("d"), At: time.Now()}})
 	})
 	d.does("remove decisions", func() error {
-		_, err := d.s.ledger.Expire(bg, time.Now().Add(time.Hour), 10, 10)
+		_, err := d.s.ledger.Load().Expire(bg, time.Now().Add(time.Hour), 10, 10)
 		return err
 	})
 	for name, committed := range map[string]bool{"t1": true, "t2": false} {
 		key := d.interrupt(name, committed)
-		d.does("resolve a transaction", func() error { return d.s.ledger.ResolveAll(bg) })
+		d.does("resolve a transaction", func() error { return d.s.ledger.Load().ResolveAll(bg) })
 		if _, there, err := d.sh.locks.read(d.s.engine.db, key); there || err != nil {
 			d.t.Errorf("got the lock %t, %v; want it resolved", there, err)
 		}
@@ -173,7 +173,7 @@ func (d *done) interrupt(name string, committed bool) item.Key {
 		return p.wait()
 	})
 	if committed {
-		commitAll(d.t, d.s, Write{Shard: d.s.ledger.shard, Key: key,
+		commitAll(d.t, d.s, Write{Shard: d.s.ledger.Load().shard, Key: key,
 			Change: func(item.Item) (item.Item, error) { return is.item(name), nil }})
 	}
 	return keyOf(d.t, it)
@@ -270,7 +270,7 @@ func (d *done) readsDecided() {
 		decided := &lateBody{at: 1, effects: []effect{ledgerEffect(key, image{}, is.item(name), holdfast.ByClient)}}
 		d.does("read what is decided", func() error {
 			locking := &prepare{id: is.id, decision: key, shards: is.shards, effects: []effect{at}}
-			err := errors.Join(d.lazily(d.sh, locking), d.lazily(d.s.ledger.shard, decided))
+			err := errors.Join(d.lazily(d.sh, locking), d.lazily(d.s.ledger.Load().shard, decided))
 			if err != nil {
 				return err
 			}
@@ -280,7 +280,7 @@ func (d *done) readsDecided() {
 			}
 			return err
 		})
-		d.does("resolve it", func() error { return d.s.ledger.ResolveAll(bg) })
+		d.does("resolve it", func() error { return d.s.ledger.Load().ResolveAll(bg) })
 		commitAll(d.t, d.s, remove(d.t, d.sh, it))
 	}
 }
@@ -302,7 +302,7 @@ func (d *done) readsBesideLocks() {
 		err := errors.Join(d.lazily(d.sh, x), d.lazily(d.sh, &lateBody{at: 1, effects: []effect{beside}}))
 		return errors.Join(err, second(d.sh.Get(bg, beside.key)))
 	})
-	d.does("abort it", func() error { return d.s.ledger.ResolveAll(bg) })
+	d.does("abort it", func() error { return d.s.ledger.Load().ResolveAll(bg) })
 }
 
 // second returns the error of a read.

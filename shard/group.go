@@ -118,8 +118,7 @@ func (m *membership) lead(done <-chan struct{}) (term uint64, err error) {
 
 func (l *groupLog) lead(sh *Shard, done <-chan struct{}) (term uint64, err error) {
 	if l.group == nil {
-		return 0, holdfast.Errorf(holdfast.NotLeader, "nothing was changed: the group of shard %d hasn't started here",
-			sh.id)
+		return 0, errNotStarted(sh.id)
 	}
 	for {
 		drained := l.drains()
@@ -133,6 +132,10 @@ func (l *groupLog) lead(sh *Shard, done <-chan struct{}) (term uint64, err error
 				"nothing was changed: the outcome of an earlier write of shard %d isn't known yet", sh.id)
 		}
 	}
+}
+
+func errNotStarted(id holdfast.ShardID) error {
+	return holdfast.Errorf(holdfast.NotLeader, "nothing was changed: the group of shard %d hasn't started here", id)
 }
 
 // confirm returns an error unless the group had no other leader, between when an entry was to be

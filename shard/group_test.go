@@ -91,7 +91,7 @@ func newGroups(t *testing.T, fs vfs.FS, ids ...holdfast.ShardID) (leader, follow
 		g := &testGroup{leader: openShard(t, leader, id), follower: openShard(t, follower, id), term: 3,
 			rng: rand.New(rand.NewPCG(uint64(i), 61)), waiting: make(chan struct{}, 8)}
 		if id == ledgerShard {
-			g.leader, g.follower = leader.ledger.shard, follower.ledger.shard
+			g.leader, g.follower = leader.ledger.Load().shard, follower.ledger.Load().shard
 		}
 		g.index = ReplicaOf(g.leader).Applied().Index
 		ReplicaOf(g.leader).Join(g)

@@ -62,12 +62,14 @@ type Ledger struct {
 	shard *Shard
 }
 
-// UseLedger sets the shard, opened with LedgerSchema, that keeps the decisions of transactions. It
-// is called once, before the first commit over several shards or with a token, and when the shards
-// with locks of interrupted transactions are open.
+// UseLedger sets the shard, opened with LedgerSchema, that keeps the decisions of transactions, and
+// returns the ledger. There is one: later calls return that of the first. It is called before the
+// first commit over several shards or with a token, and before what interrupted transactions have
+// left is resolved. Until then a follower of the shards' groups, which may have got their locks first,
+// has nothing that says what becomes of them.
 func (s *Store) UseLedger(sh *Shard) *Ledger {
-	s.ledger = &Ledger{store: s, shard: sh}
-	return s.ledger
+	s.ledger.CompareAndSwap(nil, &Ledger{store: s, shard: sh})
+	return s.ledger.Load()
 }
 
 // decisionName returns the name of a decision in the ledger.

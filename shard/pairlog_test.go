@@ -367,7 +367,7 @@ func TestReadsWaitForTheLog(t *testing.T) {
 func (l *pairLog) version(g Get) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	it, _, err := l.follower.ledger.current(l.follower.engine.db, openShard(l.t, l.follower, g.Shard.id), g.Key)
+	it, _, err := l.follower.ledger.Load().current(l.follower.engine.db, openShard(l.t, l.follower, g.Shard.id), g.Key)
 	if err != nil {
 		l.t.Error(err)
 	}

@@ -69,7 +69,7 @@ func (t *commit) resolveLatched(ctx context.Context, sh *Shard, p *prepared) err
 	if sh.locks.of(p.id) != p {
 		return nil
 	}
-	d, _, ok, err := s.ledger.read(s.engine.db, p.decision)
+	d, _, ok, err := t.ledger.read(s.engine.db, p.decision)
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func (t *commit) abort(p *prepared) error {
 	if err != nil {
 		return err
 	}
-	e := &t.parts[t.partOf(t.store.ledger.shard)].entry
+	e := &t.parts[t.partOf(t.ledger.shard)].entry
 	e.effects = append(e.effects[:0], ledgerEffect(p.decision, image{}, d.item(name), holdfast.ByClient))
 	if err := t.put(e, false); err != nil {
 		return err

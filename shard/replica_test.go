@@ -164,7 +164,7 @@ func (m *replicatedStore) changeOtherwise(sh *Shard) {
 		m.store.logAge = time.Duration(m.rng.IntN(60)) * time.Second
 		m.must(m.store.Trim(bg))
 	case 4:
-		m.must(m.store.ledger.ResolveAll(bg))
+		m.must(m.store.ledger.Load().ResolveAll(bg))
 		m.interrupt()
 	}
 }
@@ -195,7 +195,7 @@ func (m *replicatedStore) interrupt() {
 	if m.rng.IntN(2) == 0 {
 		return
 	}
-	_, err = m.store.Commit(bg, Commit{Writes: []Write{{Shard: m.store.ledger.shard, Key: key,
+	_, err = m.store.Commit(bg, Commit{Writes: []Write{{Shard: m.store.ledger.Load().shard, Key: key,
 		Change: func(item.Item) (item.Item, error) { return d.item(name), nil }}}})
 	m.must(err)
 }

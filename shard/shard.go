@@ -212,7 +212,7 @@ func (sh *Shard) Get(ctx context.Context, key item.Key) (item.Item, error) {
 	}
 	defer sh.store.gate.leave()
 	if sh.locks.held.Load() != 0 {
-		return sh.store.ledger.get(ctx, sh, key)
+		return sh.store.ledger.Load().get(ctx, sh, key)
 	}
 	it, err := sh.items.get(sh.engine.db, key)
 	if err != nil {

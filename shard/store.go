@@ -46,11 +46,11 @@ type Store struct {
 	gate    gate
 	closing chan struct{} // closed when Close begins
 
-	ledger  *Ledger       // set by UseLedger
-	records sequencer     // of the commits that change records; its indexes aren't on disk
-	free    sync.Pool     // of *commit, for their memory
-	builds  atomic.Uint64 // names files in buildDir
-	commits atomic.Uint64 // that were done
+	ledger  atomic.Pointer[Ledger] // set by UseLedger; nil: there is none yet
+	records sequencer              // of the commits that change records; its indexes aren't on disk
+	free    sync.Pool              // of *commit, for their memory
+	builds  atomic.Uint64          // names files in buildDir
+	commits atomic.Uint64          // that were done
 
 	mu     sync.Mutex                  // guards shards
 	shards map[holdfast.ShardID]*Shard // those that are open
@@ -131,7 +131,7 @@ func (s *Store) GetAll(ctx context.Context, gets []Get) ([]item.Item, error) {
 			items[i], err = g.Shard.items.get(view, g.Key)
 		} else {
 			var so bool
-			items[i], so, err = s.ledger.current(view, g.Shard, g.Key)
+			items[i], so, err = s.ledger.Load().current(view, g.Shard, g.Key)
 			decided = decided || so
 		}
 		if err != nil {
@@ -145,7 +145,7 @@ func (s *Store) GetAll(ctx context.Context, gets []Get) ([]item.Item, error) {
 		}
 	}
 	if decided {
-		return items, s.ledger.waitDurable(ctx)
+		return items, s.ledger.Load().waitDurable(ctx)
 	}
 	return items, nil
 }

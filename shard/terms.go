@@ -131,10 +131,16 @@ func (sh *Shard) At(index uint64) holdfast.TxID {
 }
 
 // Reached returns an error unless a transaction of the shard is on disk, with all before it. It is
-// Lost: no other replica has it.
+// Lost if no replica has the transaction, or ever will have it; Behind if another one may have it.
+//
+// Terms never fall within a log. So in a shard that has a group, what isn't here yet can still come,
+// unless a later term has begun here.
 func (sh *Shard) Reached(tx holdfast.TxID) error {
-	if newest := sh.sequencer.durable.at.Load(); tx.Index > newest {
-		return holdfast.Errorf(holdfast.Lost, "transaction %v was lost: the newest is %v", tx, sh.At(newest))
+	if newest := sh.At(sh.sequencer.durable.at.Load()); tx.Index > newest.Index {
+		if sh.group.log.Load() != nil && tx.Term >= newest.Term {
+			return holdfast.Errorf(holdfast.Behind, "transaction %v isn't here yet: the newest is %v", tx, newest)
+		}
+		return holdfast.Errorf(holdfast.Lost, "transaction %v was lost: the newest is %v", tx, newest)
 	}
 	if is := sh.terms.of(tx.Index); is != tx.Term {
 		return holdfast.Errorf(holdfast.Lost, "transaction %v was lost: another is in its place, of term %d", tx, is)

@@ -44,7 +44,7 @@ const decisionBytes = 1024
 
 // begin returns the transaction of a commit.
 func (t *commit) begin() (*transaction, error) {
-	if t.store.ledger == nil {
+	if t.ledger == nil {
 		return nil, holdfast.Errorf(holdfast.Invalid, "a commit over several shards or with a token needs a ledger")
 	}
 	x := &transaction{}
@@ -58,7 +58,7 @@ func (t *commit) begin() (*transaction, error) {
 // checkToken returns ErrCommitted or ErrTokenReused if the commit's token was used. The decision's
 // key is latched, so that a commit with the same token that is under way has ended.
 func (t *commit) checkToken() error {
-	d, was, ok, err := t.store.ledger.read(t.store.engine.db, t.txn.key)
+	d, was, ok, err := t.ledger.read(t.store.engine.db, t.txn.key)
 	t.txn.was = was
 	if err != nil || !ok {
 		return err
@@ -69,7 +69,7 @@ func (t *commit) checkToken() error {
 		}
 		return ErrCommitted
 	}
-	if sh, p := t.store.ledger.held(&d); p != nil {
+	if sh, p := t.ledger.held(&d); p != nil {
 		t.left = leftLocks{sh, p}
 		return errLeft
 	}
@@ -97,7 +97,7 @@ func (t *commit) transact(ctx context.Context) error {
 		return err
 	}
 	for i := range t.parts {
-		if p := &t.parts[i]; len(p.entry.effects) == 0 && p.shard != t.store.ledger.shard {
+		if p := &t.parts[i]; len(p.entry.effects) == 0 && p.shard != t.ledger.shard {
 			if err := p.shard.group.confirm(ctx, p.entry.term); err != nil {
 				return err
 			}
@@ -151,7 +151,7 @@ func (t *commit) record() error {
 	if t.Token != "" {
 		d.digest, d.expires = string(t.Digest), expiresAt(now)
 	}
-	e := &t.parts[t.partOf(t.store.ledger.shard)].entry
+	e := &t.parts[t.partOf(t.ledger.shard)].entry
 	e.effects = append(e.effects[:0], ledgerEffect(x.key, x.was, d.item(x.name), holdfast.ByClient))
 	if err := t.put(e, len(x.parts) == 0); err != nil {
 		return err

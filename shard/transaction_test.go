@@ -131,7 +131,7 @@ func (m *crashModel) open() {
 	o := memOptions(m.fs)
 	o.Now = m.clock.read
 	s := openStore(m.t, o)
-	m.store, m.ledger, m.shards = s, s.ledger, nil
+	m.store, m.ledger, m.shards = s, s.ledger.Load(), nil
 	for id := holdfast.ShardID(1); id <= 3; id++ {
 		m.shards = append(m.shards, openShard(m.t, s, id))
 	}
@@ -511,7 +511,7 @@ func TestDecisionsOutliveLocks(t *testing.T) {
 	if second.locks.held.Load() != 1 {
 		t.Fatal("got no lock; want that of the interrupted transaction")
 	}
-	if n, err := s.ledger.Expire(bg, clock.read(), 10, 100); n != 1 || err != nil {
+	if n, err := s.ledger.Load().Expire(bg, clock.read(), 10, 100); n != 1 || err != nil {
 		t.Errorf("got %d decisions removed, %v; want one", n, err)
 	}
 	if got, err := second.Get(bg, keyOf(t, thing("b", 1))); err != nil || got == nil {
@@ -545,11 +545,11 @@ func TestLedgerKeepsNoLog(t *testing.T) {
 			if err := s.Trim(bg); err != nil {
 				t.Fatal(err)
 			}
-			kept, _, err := s.ledger.shard.Changes(holdfast.Position{}, Limit{Changes: 100})
+			kept, _, err := s.ledger.Load().shard.Changes(holdfast.Position{}, Limit{Changes: 100})
 			if err != nil || len(kept) != 1 || !strings.Contains(fmt.Sprint(kept[0].After), c.Token) {
 				t.Fatalf("after %d transactions: got the changes %v, %v; want that of %s", n+1, kept, err, c.Token)
 			}
-			if is := s.ledger.shard.Counts(); is.Items != int64(n+1) {
+			if is := s.ledger.Load().shard.Counts(); is.Items != int64(n+1) {
 				t.Fatalf("got %d decisions; want %d", is.Items, n+1)
 			}
 		}

@@ -123,7 +123,7 @@ func (sh *Shard) trimTo(ctx context.Context, nanos int64) (*staged, error) {
 	if sh.isDropped() {
 		return nil, nil
 	}
-	if l := sh.store.ledger; l != nil && l.shard == sh {
+	if l := sh.store.ledger.Load(); l != nil && l.shard == sh {
 		nanos = math.MaxInt64
 	}
 	to, err := sh.history.trimmedTo(nanos, floor(sh))
