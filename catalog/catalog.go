@@ -22,7 +22,8 @@ type Disk interface {
 // A Catalog is the contents on a disk, and how they are changed: Commit saves a revision and then
 // applies it. Nothing else changes them.
 type Catalog struct {
-	disk Disk
+	disk       Disk
+	replicated *replicated // the disk, if it is that of a cluster; else nil
 
 	// mu guards what follows. A change holds it from when it reads the contents until requests see the
 	// change.
@@ -33,7 +34,7 @@ type Catalog struct {
 
 // Open reads the catalog that is on a disk.
 func Open(disk Disk) (*Catalog, error) {
-	is, err := load(disk)
+	is, err := load(disk, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +65,8 @@ func (c *Catalog) Update(ctx context.Context, v Revision) error {
 }
 
 // Commit saves a revision and then applies it. It is called between Lock and Unlock. After an error
-// the contents are as before.
+// the contents are as before; if it is Unavailable and the disk that of a cluster, Refresh says what
+// became of the revision, and until then all others are Refused.
 func (c *Catalog) Commit(ctx context.Context, v Revision) error {
 	if err := c.disk.SaveRecords(ctx, v.records(), v.Removal); err != nil {
 		return err

@@ -2,14 +2,21 @@ package catalog
 
 import (
 	"cmp"
+	"slices"
 
 	"holdfast"
 	"holdfast/shard"
 )
 
-// load returns the contents that the records on a disk are of.
-func load(disk Disk) (Contents, error) {
-	c := Contents{Tables: map[string]*Table{}, Backups: map[string]*Backup{}, Removed: map[string]*Removed{}, Next: 1}
+// A reading is what the contents are read from. A Disk is one.
+type reading interface {
+	Records(prefix string) ([]shard.Record, error)
+}
+
+// load returns the contents that the records on a disk are of. If there are none, the first ID that
+// is drawn is next.
+func load(disk reading, next holdfast.ShardID) (Contents, error) {
+	c := Contents{Tables: map[string]*Table{}, Backups: map[string]*Backup{}, Removed: map[string]*Removed{}, Next: next}
 	err := each(disk, nextName, func(ids *nextIDs) { c.Next = ids.Shard })
 	if err == nil {
 		err = each(disk, tablePrefix, func(r *Table) { r.addTo(&c) })
@@ -30,7 +37,7 @@ func load(disk Disk) (Contents, error) {
 func each[T any, F interface {
 	*T
 	form
-}](disk Disk, prefix string, do func(*T)) error {
+}](disk reading, prefix string, do func(*T)) error {
 	records, err := disk.Records(prefix)
 	if err != nil {
 		return err
@@ -46,11 +53,46 @@ func each[T any, F interface {
 }
 
 // Schemas returns the schemas of the shards that the catalog on a disk names, for shard.Check.
-// Shards that are being copied, and those that are to be removed, are left out.
-func Schemas(disk *shard.Store) (map[holdfast.ShardID]shard.Schema, error) { return schemasOf(disk) }
+// Shards that are being copied, and those that are to be removed, are left out. That of the catalog
+// of a cluster is among them.
+func Schemas(disk *shard.Store) (map[holdfast.ShardID]shard.Schema, error) {
+	from, err := onDisk(disk)
+	if err != nil {
+		return nil, err
+	}
+	all, err := schemasOf(from)
+	if _, ok := from.(*replicated); ok && err == nil {
+		all[ShardID] = Schema()
+	}
+	return all, err
+}
 
-func schemasOf(disk Disk) (map[holdfast.ShardID]shard.Schema, error) {
-	c, err := load(disk)
+// onDisk returns the records of the catalog that is on a disk, be it that of one node, which has that of
+// the ledger from its first start on, or that of a cluster.
+func onDisk(disk *shard.Store) (Disk, error) {
+	if records, err := disk.Records(""); err != nil || len(records) > 0 {
+		return disk, err
+	}
+	all, err := shard.OnDisk(disk)
+	if err != nil || !slices.ContainsFunc(all, func(d shard.Descriptor) bool { return d.ID == ShardID }) {
+		return disk, err
+	}
+	sh, err := disk.Open(Descriptor(), Schema())
+	return &replicated{store: disk, shard: sh}, err
+}
+
+// OpenOnDisk reads the catalog that is on a disk which nothing changes: that of one node, or that of a
+// cluster.
+func OpenOnDisk(disk *shard.Store) (*Catalog, error) {
+	from, err := onDisk(disk)
+	if err != nil {
+		return nil, err
+	}
+	return Open(from)
+}
+
+func schemasOf(disk reading) (map[holdfast.ShardID]shard.Schema, error) {
+	c, err := load(disk, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -97,10 +139,20 @@ func addIndexes(r *Table, add func([]Shard, shard.Schema)) {
 
 // Names returns a name for each of the shards that the catalog on a disk names, for shard.Recover:
 // also for those that are being copied and those that are to be removed.
-func Names(disk *shard.Store) (map[holdfast.ShardID]string, error) { return namesOf(disk) }
+func Names(disk *shard.Store) (map[holdfast.ShardID]string, error) {
+	from, err := onDisk(disk)
+	if err != nil {
+		return nil, err
+	}
+	all, err := namesOf(from)
+	if _, ok := from.(*replicated); ok && err == nil {
+		all[ShardID] = "catalog of tables"
+	}
+	return all, err
+}
 
-func namesOf(disk Disk) (map[holdfast.ShardID]string, error) {
-	c, err := load(disk)
+func namesOf(disk reading) (map[holdfast.ShardID]string, error) {
+	c, err := load(disk, 1)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -438,4 +439,21 @@ func whole(id holdfast.ShardID) Descriptor {
 func keysOf(id holdfast.ShardID) keys {
 	d := whole(id)
 	return d.keys()
+}
+
+// OnDisk has the shards that are on disk, whether they are open or not, and none that was dropped.
+func TestOnDisk(t *testing.T) {
+	fs := vfs.NewMem()
+	s := openStore(t, memOptions(fs))
+	for id := holdfast.ShardID(1); id <= 3; id++ {
+		openShard(t, s, id)
+	}
+	if err := errors.Join(s.Drop(whole(2)), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	got, err := OnDisk(openStore(t, memOptions(fs)))
+	want := []Descriptor{whole(1), whole(3), whole(ledgerShard)}
+	if err != nil || !slices.EqualFunc(got, want, func(a, b Descriptor) bool { return a.equal(&b) }) {
+		t.Errorf("got %v, %v; want %v", got, err, want)
+	}
 }

@@ -11,7 +11,7 @@ import (
 // CheckAcross compares the global indexes of all tables of a disk that nothing changes with their
 // items, and what transactions have locked with their decisions, for shard.Check.
 func CheckAcross(ctx context.Context, disk *shard.Store, report func(shard.Fault)) error {
-	c, err := catalog.Open(disk)
+	c, err := catalog.OpenOnDisk(disk)
 	if err != nil {
 		return err
 	}
