@@ -38,8 +38,8 @@ func (l *memoryLog) Entries(from, to uint64, maxBytes int) (found []string, _ er
 func (l *memoryLog) write(w write) {
 	if len(w.entries) > 0 {
 		l.entries = slices.Clone(l.entries[:w.from-l.first])
-		for _, raw := range w.entries {
-			l.entries = append(l.entries, string(raw))
+		for _, e := range w.entries {
+			l.entries = append(l.entries, string(appendStored(nil, e)))
 		}
 	}
 	if w.state != nil {

@@ -303,6 +303,16 @@ func (c *core) transfer(to uint64) {
 	}
 }
 
+// campaign has the replica campaign, unless it knows a leader. Nor does it begin again while it waits
+// for votes, which would no longer count: if they don't come, it tries again as it would by itself.
+// Before those it asks for pre-votes, which count for a later attempt, too.
+func (c *core) campaign() {
+	if c.leader == 0 && !c.stalled && c.raft.BasicStatus().RaftState != raft.StateCandidate {
+		_ = c.raft.Campaign() // never fails
+		c.collect()
+	}
+}
+
 // collect takes what Raft has made of what it was given. It is called after each change, so that
 // proposals are given their places before anything can replace them.
 func (c *core) collect() {
@@ -377,8 +387,10 @@ func (c *core) take() effects {
 	return out
 }
 
-// close ends the waits for outcomes that won't be known here.
+// close ends the waits for outcomes that won't be known here. The replica leads no more, and knows of
+// nothing that does.
 func (c *core) close() {
+	c.leader, c.began = 0, 0
 	c.proposals.close()
 	c.reads.close()
 }

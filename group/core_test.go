@@ -350,3 +350,72 @@ func TestUncommittedEntriesAreBounded(t *testing.T) {
 		t.Errorf("later: got %v, %v; want it committed", o, ok)
 	}
 }
+
+// A member campaigns when it is asked, without waiting for its patience to end.
+func TestCampaign(t *testing.T) {
+	for _, n := range []int{1, 3, 5} {
+		c := newCluster(t, uint64(n), n)
+		m := c.members[1]
+		m.campaign()
+		c.carryOut(m)
+		c.settle()
+		term := m.lead()
+		if term == 0 {
+			t.Fatalf("of %d members the first doesn't lead", n)
+		}
+		for _, id := range c.ids { // a leader is known
+			c.members[id].campaign()
+			c.carryOut(c.members[id])
+			c.settle()
+		}
+		if got := m.lead(); got != term {
+			t.Errorf("of %d members the first leads in term %d after others campaigned; want %d", n, got, term)
+		}
+	}
+}
+
+// A member that campaigns again and again, while each of its questions and their answers take longer
+// than that, is elected; and one that does while others aren't there doesn't disturb them later.
+func TestCampaignAgainAndAgain(t *testing.T) {
+	c := newCluster(t, 1, 3)
+	m := c.members[1]
+	campaign := func() {
+		m.campaign()
+		c.carryOut(m)
+	}
+	c.isolate(m.id, true)
+	for range 10 {
+		campaign()
+		c.settle()
+	}
+	if m.term != 0 {
+		t.Errorf("alone it is in term %d; want 0", m.term)
+	}
+	c.isolate(m.id, false)
+	for range 100 { // one message and one write at a time
+		campaign()
+		if len(c.network) > 0 {
+			c.deliver(0)
+		}
+		for _, id := range c.ids {
+			c.store(c.members[id])
+			c.apply(c.members[id])
+		}
+	}
+	if m.lead() == 0 || m.term != 1 {
+		t.Errorf("it leads: %v, in term %d; want term 1", m.lead() != 0, m.term)
+	}
+}
+
+// A member whose disk hangs doesn't campaign when it is asked.
+func TestCampaignStalled(t *testing.T) {
+	c := newCluster(t, 1, 3)
+	m := c.members[1]
+	m.tick(true)
+	m.campaign()
+	c.carryOut(m)
+	c.settle()
+	if m.lead() != 0 || m.term != 0 {
+		t.Errorf("it leads in term %d; want no term", m.term)
+	}
+}

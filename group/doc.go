@@ -13,6 +13,9 @@
 // Host.Tick; messages leave by Options.Send and come in by Host.Receive; logs are kept by package
 // shard, in the same store as the shards.
 //
+// A replica runs from Host.Start to Host.Stop, which the owner of its shard calls before it drops
+// the shard.
+//
 // # Order on disk
 //
 // Entries are on disk before anything says so to another member, or to whoever proposed them. An

@@ -18,14 +18,14 @@ type Options struct {
 	Node  holdfast.NodeID
 	Store *shard.Store
 
-	// Send sends a message. It must not block; it may lose, double, delay and reorder messages. It
-	// is called by several goroutines.
+	// Send sends a message. It must not block, nor call Stop; it may lose, double, delay and reorder
+	// messages. It is called by several goroutines.
 	Send func(Message)
 
 	Log *slog.Logger // default: none
 
 	// Fatal is called once if the store can't be read or written any more. The host has stopped
-	// then, as if it were closed; Fatal must not call Close. By default nothing is called.
+	// then, as if it were closed; Fatal must not call Close or Stop. By default nothing is called.
 	Fatal func(error)
 
 	ElectionTicks  int // without a word of a leader, after which a replica campaigns; default 10
@@ -69,12 +69,17 @@ type Host struct {
 	o Options
 
 	starting sync.Mutex // held by Start; taken before mu
-	mu       sync.Mutex // guards replicas, which only Start changes
+	mu       sync.Mutex // guards replicas, which only Start and Stop change
 	replicas []*Replica // by the IDs of their shards
+
+	changed chan struct{} // see Changed
 
 	inputs *queue[input]
 	stores *queue[storing]
 	applys *queue[applying]
+
+	writes  turn // of whoever writes logs
+	applies turn // of whoever has shards apply entries
 
 	ticked   atomic.Bool   // a tick waits in inputs
 	received atomic.Int64  // bytes of the messages in inputs
@@ -83,8 +88,8 @@ type Host struct {
 	writing  atomic.Int64  // ticks since a write began, plus one; 0: store doesn't write
 	retry    chan struct{} // a tick for a write that found the disk full
 
-	failed  sync.Once
-	stopped sync.WaitGroup
+	failed sync.Once
+	ended  chan struct{} // closed when none of the goroutines runs any more
 }
 
 // An input is something that has come in for a replica. One of the fields beside replica is set.
@@ -95,13 +100,15 @@ type input struct {
 	proposal *proposal
 	read     *read
 	transfer holdfast.NodeID
+	campaign bool
+	stop     bool
 	stored   []*raftpb.Message
 	applied  []*raftpb.Message
 }
 
 // An inbox is all inputs of a replica since it was stepped before.
 type inbox struct {
-	filled, ticked, stalled bool
+	filled, ticked, stalled, campaign, stop bool
 
 	messages        []*raftpb.Message
 	proposals       []*proposal
@@ -114,6 +121,7 @@ type inbox struct {
 type storing struct {
 	replica *Replica
 	message *raftpb.Message // nil: nothing
+	write   write           // what message comes to
 	trim    uint64          // 0: nothing
 }
 
@@ -129,10 +137,16 @@ func NewHost(o Options) *Host {
 	h := &Host{
 		o: o, retry: make(chan struct{}, 1),
 		inputs: newQueue[input](), stores: newQueue[storing](), applys: newQueue[applying](),
+		writes: newTurn(), applies: newTurn(), changed: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
-	h.stopped.Go(h.run)
-	h.stopped.Go(h.store)
-	h.stopped.Go(h.apply)
+	var running sync.WaitGroup
+	running.Go(h.run)
+	running.Go(h.store)
+	running.Go(h.apply)
+	go func() {
+		running.Wait()
+		close(h.ended)
+	}()
 	return h
 }
 
@@ -142,7 +156,9 @@ func NewHost(o Options) *Host {
 func (h *Host) Start(sh *shard.Shard, members []holdfast.NodeID) (*Replica, error) {
 	h.starting.Lock()
 	defer h.starting.Unlock()
-	at, found := h.search(sh.ID())
+	h.mu.Lock()
+	_, found := h.search(sh.ID())
+	h.mu.Unlock()
 	if found {
 		return nil, holdfast.Errorf(holdfast.Exists, "the replica of shard %d runs already", sh.ID())
 	}
@@ -152,6 +168,7 @@ func (h *Host) Start(sh *shard.Shard, members []holdfast.NodeID) (*Replica, erro
 	}
 	r.shard.Join(r)
 	h.mu.Lock()
+	at, _ := h.search(r.id)
 	h.replicas = slices.Insert(h.replicas, at, r)
 	h.mu.Unlock()
 	if !h.inputs.put(input{replica: r}) { // Raft may have committed entries to apply
@@ -173,7 +190,7 @@ func (h *Host) open(sh *shard.Shard, members []holdfast.NodeID) (*Replica, error
 	if err != nil {
 		return nil, err
 	}
-	r := &Replica{host: h, id: sh.ID(), shard: shard.ReplicaOf(sh), log: log}
+	r := &Replica{host: h, id: sh.ID(), shard: shard.ReplicaOf(sh), log: log, ended: make(chan struct{})}
 	applied := r.shard.Applied().Index
 	stored, err := openStorage(r.id, log, raw, applied)
 	if err != nil {
@@ -205,7 +222,22 @@ func (h *Host) found(log *shard.GroupLog, members []holdfast.NodeID) ([]byte, er
 	return raw, b.Commit(true)
 }
 
-// search returns the place of a shard's replica among the host's. h.mu or h.starting is held.
+// Replica returns the replica of a shard's group that runs here; nil: there is none.
+func (h *Host) Replica(id holdfast.ShardID) *Replica {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	at, found := h.search(id)
+	if !found || h.replicas[at].stopping.Load() {
+		return nil
+	}
+	return h.replicas[at]
+}
+
+// Changed returns a channel for one reader. It has an element when Lead or Leader of some replica may
+// give another answer than before the reader took the last element.
+func (h *Host) Changed() <-chan struct{} { return h.changed }
+
+// search returns the place of a shard's replica among the host's. h.mu is held.
 func (h *Host) search(id holdfast.ShardID) (int, bool) {
 	return slices.BinarySearchFunc(h.replicas, id, func(r *Replica, id holdfast.ShardID) int {
 		return cmp.Compare(r.id, id)
@@ -219,21 +251,18 @@ func (h *Host) all() []*Replica {
 	return slices.Clone(h.replicas)
 }
 
-// Receive takes a message that another node has sent. The error is Invalid for one that is garbled
-// or misdirected, that comes from no member, or that is of a kind that is never sent; Overloaded if
-// it was dropped, since too many wait; Closed if the host is closed.
+// Receive takes a message that another node has sent. The error is NotFound if the shard has no
+// replica here, as while a table is being made or removed; Invalid for a message that is garbled or
+// misdirected, that comes from no member, or that is of a kind that is never sent; Overloaded if it
+// was dropped, since too many wait; Closed if the host is closed.
 func (h *Host) Receive(m Message) error {
-	h.mu.Lock()
-	at, found := h.search(m.Shard)
-	var r *Replica
-	if found {
-		r = h.replicas[at]
-	}
-	h.mu.Unlock()
+	r := h.Replica(m.Shard)
 	switch {
-	case m.To != h.o.Node || r == nil:
-		return holdfast.Errorf(holdfast.Invalid,
-			"a message of node %d is for node %d and its replica of shard %d, which isn't here", m.From, m.To, m.Shard)
+	case m.To != h.o.Node:
+		return holdfast.Errorf(holdfast.Invalid, "a message of node %d is for node %d", m.From, m.To)
+	case r == nil:
+		return holdfast.Errorf(holdfast.NotFound, "a message of node %d is for a replica of shard %d, which isn't here",
+			m.From, m.Shard)
 	case m.From == m.To || !slices.Contains(r.core.members, uint64(m.From)):
 		return holdfast.Errorf(holdfast.Invalid, "node %d isn't another member of the group of shard %d",
 			m.From, m.Shard)
@@ -268,7 +297,7 @@ func (h *Host) Tick() {
 // decided gets Unavailable. The store stays open.
 func (h *Host) Close() error {
 	h.stop()
-	h.stopped.Wait()
+	<-h.ended
 	return nil
 }
 

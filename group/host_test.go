@@ -373,8 +373,12 @@ func TestReceiveRefuses(t *testing.T) {
 				}
 				m = sound
 			}
-			if err := h.Receive(m); !errors.Is(err, holdfast.Invalid) {
-				t.Errorf("%s: %v; want Invalid", name, err)
+			want := holdfast.Invalid
+			if m.Shard == 9 {
+				want = holdfast.NotFound
+			}
+			if err := h.Receive(m); !errors.Is(err, want) {
+				t.Errorf("%s: %v; want %v", name, err, want)
 			}
 		}
 		synctest.Wait() // other messages may be on their way

@@ -17,18 +17,29 @@ func (h *Host) run() {
 		inputs, open := h.inputs.take()
 		touched := h.sort(inputs)
 		if !open {
-			break
+			closeAll(touched) // some may have been stopped
+			closeAll(h.all())
+			return
 		}
-		for _, r := range touched {
-			out, err := r.work()
-			if err != nil {
-				h.fail(err)
-				break
-			}
-			h.carryOut(r, out)
-		}
+		h.step(touched)
 	}
-	for _, r := range h.all() {
+}
+
+// step has replicas take what is in their inboxes.
+func (h *Host) step(touched []*Replica) {
+	for i, r := range touched {
+		out, err := r.work()
+		if err != nil {
+			h.fail(err)
+			closeAll(touched[i:])
+			return
+		}
+		h.carryOut(r, out)
+	}
+}
+
+func closeAll(replicas []*Replica) {
+	for _, r := range replicas {
 		r.close()
 	}
 }
@@ -74,6 +85,8 @@ func (b *inbox) add(in *input) {
 	if in.transfer != 0 {
 		b.transfer = in.transfer
 	}
+	b.campaign = b.campaign || in.campaign
+	b.stop = b.stop || in.stop
 	b.stored = append(b.stored, in.stored...)
 	b.applied = append(b.applied, in.applied...)
 }
@@ -111,50 +124,68 @@ func (h *Host) store() {
 			return
 		}
 		h.writing.Store(1)
-		written, err := h.write(all)
+		stageAll(all)
+		all, err := h.write(all)
+		for try := 0; errors.Is(err, holdfast.Full); try++ {
+			// Until there is space, the node is one whose disk hangs.
+			if try == 0 {
+				h.o.Log.Warn("the logs of replicas can't be written", "err", err)
+			}
+			if <-h.retry; h.stores.isClosed() {
+				return
+			}
+			all, err = h.write(all)
+		}
 		h.writing.Store(0)
 		if err != nil {
 			h.fail(err)
-		}
-		if !written {
 			return
 		}
 		h.respond(all)
 	}
 }
 
-// write writes what is to be stored as one batch, which it syncs if there are responses. It reports
-// false if that can't be written, or isn't since the host is closed.
-func (h *Host) write(all []storing) (written bool, err error) {
+// stageAll changes the replicas' logs in memory as their messages say.
+func stageAll(all []storing) {
+	for i := range all {
+		s := &all[i]
+		log := s.replica.core.log
+		if s.message != nil {
+			s.write = log.stage(s.message)
+		} else if !log.trim(s.trim) {
+			s.trim = 0
+		}
+	}
+}
+
+// write writes what is to be stored, but for replicas that are being stopped, as one batch, which it
+// syncs if there are responses. It returns what it has tried to write.
+func (h *Host) write(all []storing) ([]storing, error) {
+	h.writes.take()
+	defer h.writes.leave()
+	all = slices.DeleteFunc(all, func(s storing) bool { return s.replica.stopping.Load() })
+	if len(all) == 0 {
+		return nil, nil
+	}
 	b, sync := shard.NewLogBatch(h.o.Store), false
-	for _, s := range all {
-		if s.message == nil {
-			if s.replica.core.log.trim(s.trim) {
-				b.Trim(s.replica.log, s.trim)
-			}
-			continue
-		}
-		w := s.replica.core.log.stage(s.message)
-		if len(w.entries) > 0 {
-			b.Append(s.replica.log, w.from, w.entries)
-		}
-		if w.state != nil {
-			b.SetState(s.replica.log, w.state)
-		}
+	for i := range all {
+		s := &all[i]
+		s.write.addTo(b, s.replica.log)
+		b.Trim(s.replica.log, s.trim)
 		sync = sync || len(s.message.GetResponses()) > 0
 	}
-	for try := 0; ; try++ {
-		err := b.Commit(sync)
-		if !errors.Is(err, holdfast.Full) {
-			return err == nil, err
-		}
-		// Until there is space, the node is one whose disk hangs.
-		if try == 0 {
-			h.o.Log.Warn("the logs of replicas can't be written", "err", err)
-		}
-		if <-h.retry; h.stores.isClosed() {
-			return false, nil
-		}
+	return all, b.Commit(sync)
+}
+
+// addTo adds what is to be written of a log to a batch.
+func (w *write) addTo(b *shard.LogBatch, log *shard.GroupLog) {
+	raw := make([][]byte, len(w.entries))
+	for i, e := range w.entries {
+		raw[i] = appendStored(nil, e)
+	}
+	b.Append(log, w.from, raw)
+	if w.state != nil {
+		b.SetState(log, w.state)
 	}
 }
 
@@ -200,8 +231,14 @@ func (h *Host) apply() {
 	}
 }
 
-// applyTo has a replica's shard apply entries, and says so to the replica.
+// applyTo has a replica's shard apply entries, and says so to the replica, unless that is being
+// stopped.
 func (h *Host) applyTo(r *Replica, all []applying) error {
+	h.applies.take()
+	defer h.applies.leave()
+	if r.stopping.Load() {
+		return nil
+	}
 	var entries []shard.Committed
 	var responses []*raftpb.Message
 	for _, a := range all {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/cryptotest"
 	"testing/synctest"
@@ -41,6 +42,7 @@ type node struct {
 	syncs sync.Mutex
 	hung  chan struct{} // closed when syncs go on again; nil: they do; guarded by syncs
 	bad   bool          // syncs fail; guarded by syncs
+	full  atomic.Bool   // the disk is
 }
 
 // nodes are a cluster of them.
@@ -81,7 +83,8 @@ func (n *node) start() {
 	t.Helper()
 	var err error
 	n.fatal = make(chan error, 1)
-	n.store, err = shard.Open(shard.Options{Dir: "data", FS: errorfs.Wrap(n.fs, errorfs.InjectorFunc(n.disk)),
+	fs := &sizedFS{errorfs.Wrap(n.fs, errorfs.InjectorFunc(n.disk)), &n.full}
+	n.store, err = shard.Open(shard.Options{Dir: "data", FS: fs, ReserveBytes: 1 << 20,
 		CacheBytes: 1 << 20, MemTableBytes: 1 << 20, Boot: fmt.Sprint(n.boots), Fatal: func(error) {}})
 	if err != nil {
 		t.Fatal(err)
@@ -97,20 +100,45 @@ func (n *node) start() {
 	n.host = NewHost(o)
 	n.shards, n.replica = nil, nil
 	for i := range n.of.groups {
-		id := holdfast.ShardID(i + 1)
-		sh, err := n.store.Open(shard.Descriptor{ID: id, Space: holdfast.SpaceID(id)}, shard.Schema{Key: testKeys})
-		if err != nil {
-			t.Fatal(err)
-		}
-		r, err := n.host.Start(sh, []holdfast.NodeID{1, 2, 3})
-		if err != nil {
-			t.Fatal(err)
-		}
+		sh, r := n.open(descriptor(holdfast.ShardID(i + 1)))
 		n.shards, n.replica = append(n.shards, sh), append(n.replica, r)
 	}
 	n.running.Go(n.tick)
 	inbox := n.inbox
 	n.running.Go(func() { n.receive(inbox) })
+}
+
+func descriptor(id holdfast.ShardID) shard.Descriptor {
+	return shard.Descriptor{ID: id, Space: holdfast.SpaceID(id)}
+}
+
+// open opens a shard and starts its replica.
+func (n *node) open(d shard.Descriptor) (*shard.Shard, *Replica) {
+	t := n.of.t
+	t.Helper()
+	sh, err := n.store.Open(d, shard.Schema{Key: testKeys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := n.host.Start(sh, []holdfast.NodeID{1, 2, 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sh, r
+}
+
+// A sizedFS is on a disk of 1 GiB, which is full or free.
+type sizedFS struct {
+	vfs.FS
+	full *atomic.Bool
+}
+
+// GetDiskUsage implements vfs.FS.
+func (fs *sizedFS) GetDiskUsage(string) (vfs.DiskUsage, error) {
+	if fs.full.Load() {
+		return vfs.DiskUsage{TotalBytes: 1 << 30}, nil
+	}
+	return vfs.DiskUsage{TotalBytes: 1 << 30, AvailBytes: 1 << 30}, nil
 }
 
 // disk is called before each operation of the node's disk.
@@ -174,7 +202,8 @@ func (n *node) receive(inbox *queue[Message]) {
 			return
 		}
 		for _, m := range all {
-			if err := n.host.Receive(m); err != nil && !errors.Is(err, holdfast.Closed) {
+			err := n.host.Receive(m)
+			if err != nil && !errors.Is(err, holdfast.Closed) && !errors.Is(err, holdfast.NotFound) {
 				n.of.t.Errorf("node %d refused a message: %v", n.id, err)
 			}
 		}

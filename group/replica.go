@@ -11,16 +11,21 @@ import (
 
 // A Replica is one replica of a group, on this node. Its methods may be called concurrently.
 type Replica struct {
-	host  *Host
-	id    holdfast.ShardID
-	shard shard.Replica
-	log   *shard.GroupLog
-	leads atomic.Uint64 // the term in which the replica leads, see core.lead; 0: it doesn't
+	host     *Host
+	id       holdfast.ShardID
+	shard    shard.Replica
+	log      *shard.GroupLog
+	leads    atomic.Uint64 // the term in which the replica leads, see core.lead; 0: it doesn't
+	leader   atomic.Uint64 // the node that leads; 0: none is known
+	stopping atomic.Bool   // nothing more is written or applied, see Host.Stop
+	ended    chan struct{} // closed when nothing steps the replica any more
 
 	mu   sync.Mutex // guards core
 	core *core
 
-	inbox inbox // only the goroutine that steps replicas uses it
+	// Only the goroutine that steps replicas uses these.
+	inbox inbox
+	over  bool // ended is closed
 }
 
 // Lead returns the term in which this replica leads its group, once all that was committed in
@@ -32,16 +37,19 @@ func (r *Replica) Lead() (term uint64, err error) {
 	if term = r.leads.Load(); term != 0 {
 		return term, nil
 	}
-	return 0, errNotLeader(r.id, uint64(r.Status().Leader))
+	return 0, errNotLeader(r.id, r.leader.Load())
 }
+
+// Leader returns the node that leads the group, as far as this replica knows; 0: none is known.
+func (r *Replica) Leader() holdfast.NodeID { return holdfast.NodeID(r.leader.Load()) }
 
 // Propose has the group commit an entry that was decided while this replica led in a term, and
 // returns its place once it is applied here. It returns as soon as the outcome is certain, or when
-// the host closes.
+// the replica or the host is stopped.
 //
 // The error is NotLeader, Refused or Overloaded if the entry isn't committed and never will be:
-// another replica leads, the term has ended, or too much waits. It is Unavailable if the host
-// closes first.
+// another replica leads, the term has ended, or too much waits. It is Unavailable if the replica or
+// the host is stopped first.
 func (r *Replica) Propose(term uint64, raw []byte) (holdfast.TxID, error) {
 	h := r.host
 	defer h.proposed.Add(-int64(len(raw)))
@@ -59,7 +67,8 @@ func (r *Replica) Propose(term uint64, raw []byte) (holdfast.TxID, error) {
 
 // Read returns when this replica has applied all that was acknowledged before the call, by whatever
 // replica. Until ctx ends it asks the leader for that, which asks a majority whether it leads. The
-// error is Overloaded when ctx ends, or if too many reads wait, and Closed if the host closes.
+// error is Overloaded when ctx ends, or if too many reads wait, and Closed if the replica or the host
+// is stopped.
 func (r *Replica) Read(ctx context.Context) error {
 	h := r.host
 	defer h.reading.Add(-1)
@@ -92,9 +101,18 @@ func (r *Replica) Transfer(to holdfast.NodeID) {
 	r.host.inputs.put(input{replica: r, transfer: to})
 }
 
+// Campaign has the replica campaign at once, rather than when it hasn't heard from a leader for an
+// election's time, unless it knows a leader. It may be called again and again until there is one, as
+// for a new group, of which the other members may not have started yet.
+func (r *Replica) Campaign() { r.host.inputs.put(input{replica: r, campaign: true}) }
+
 // work gives the core what has come in, and returns what follows from it. What other members say
 // comes before a tick: a node that stood still for a while has heard from its leader meanwhile.
 func (r *Replica) work() (out effects, err error) {
+	if r.over || r.inbox.stop {
+		r.close()
+		return effects{}, nil
+	}
 	in := r.inbox
 	r.inbox = inbox{proposals: in.proposals, reads: in.reads} // if it comes to that, close ends them
 	defer func() {
@@ -120,30 +138,56 @@ func (r *Replica) work() (out effects, err error) {
 	if in.transfer != 0 {
 		c.transfer(uint64(in.transfer))
 	}
+	if in.campaign {
+		c.campaign()
+	}
 	r.inbox.proposals = nil
 	c.propose(in.proposals)
 	r.inbox.reads = nil
 	c.read(in.reads)
-	if term := c.lead(); r.leads.Swap(term) != term {
-		r.host.o.Log.Info("leadership", "shard", r.id, "leads", term != 0, "term", c.term)
-	}
+	r.publish()
 	return c.take(), nil
 }
 
-// close ends all waits of the replica. Nothing steps it any more.
+// publish shows whether the replica leads, and what leads. A reader of Host.Changed sees that after its
+// next element: one is put after the change, or is still there, so that it is taken after the change.
+func (r *Replica) publish() {
+	c := r.core
+	term := c.lead()
+	led := r.leads.Swap(term)
+	if led != term {
+		r.host.o.Log.Info("leadership", "shard", r.id, "leads", term != 0, "term", c.term)
+	}
+	if r.leader.Swap(c.leader) == c.leader && led == term {
+		return
+	}
+	select {
+	case r.host.changed <- struct{}{}:
+	default:
+	}
+}
+
+// close ends all waits of the replica, and those that have come in since it was called before.
+// Nothing steps the replica any more.
 func (r *Replica) close() {
-	r.leads.Store(0)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	in := r.inbox
+	r.inbox = inbox{}
 	r.core.close()
-	for _, p := range r.inbox.proposals {
+	r.publish()
+	for _, p := range in.proposals {
 		p.done <- outcome{err: errStopped()}
 	}
-	for _, x := range r.inbox.reads {
-		x.done <- errStopped()
+	for _, x := range in.reads {
+		x.done <- holdfast.Errorf(holdfast.Closed, "the replica on this node stopped")
+	}
+	if !r.over {
+		r.over = true
+		close(r.ended)
 	}
 }
 
 func errStopped() error {
-	return holdfast.Errorf(holdfast.Refused, "nothing was changed: this node is stopping")
+	return holdfast.Errorf(holdfast.Refused, "nothing was changed: the replica on this node stopped")
 }

@@ -162,7 +162,7 @@ func (s *storage) Snapshot() (*raftpb.Snapshot, error) {
 // A write is what is to be written of a replica.
 type write struct {
 	from    uint64 // index of the first of entries
-	entries [][]byte
+	entries []*raftpb.Entry
 	state   []byte // nil: it isn't changed
 }
 
@@ -184,10 +184,7 @@ func (s *storage) stage(m *raftpb.Message) (w write) {
 		terms, other := s.is.terms.with(entries)
 		s.is.terms, changed = terms, changed || other
 		s.append(entries)
-		w.from = entries[0].GetIndex()
-		for _, e := range entries {
-			w.entries = append(w.entries, appendStored(nil, e))
-		}
+		w.from, w.entries = entries[0].GetIndex(), entries
 	}
 	if changed {
 		w.state = s.is.encode()
