@@ -18,6 +18,7 @@ type wireError struct {
 	message string        // "" is none
 	upper   bool          // the message's name is Message instead of message
 	extra   func(*writer) // writes more members; nil is none
+	body    []byte        // the JSON, if another node has written it; then only status and typ are set, too
 }
 
 func (e *wireError) Error() string { return e.message }
@@ -154,6 +155,10 @@ func transactionCanceled(e *table.CanceledError) *wireError {
 
 // write writes the error's JSON.
 func (e *wireError) write(w *writer) {
+	if e.body != nil {
+		w.adopt(e.body)
+		return
+	}
 	w.beginObject()
 	w.strField("__type", e.typ)
 	if e.message != "" {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 // Options configure a Handler.
 type Options struct {
 	Tables  *table.Store
+	Peers   Peers             // the other nodes of a cluster; nil: this node answers every request itself
 	Region  string            // default us-east-1
 	Account string            // twelve digits, in ARNs; default 123456789012
 	Keys    map[string]string // access key → secret; empty: any credentials are accepted
@@ -29,8 +31,10 @@ type Options struct {
 }
 
 // A Handler serves DynamoDB's requests over HTTP. A request passes through its methods in this
-// order: Serve calls admit, receive and perform; perform calls run.
+// order: Serve calls admit, receive and perform; perform calls run. In a cluster, a request that another
+// node has accepted comes to Answer instead.
 type Handler struct {
+	peers      Peers // nil: none
 	account    account
 	auth       *authenticator
 	origins    bool
@@ -51,6 +55,7 @@ func New(o Options) *Handler {
 	a := account{region: cmp.Or(o.Region, "us-east-1"), id: cmp.Or(o.Account, "123456789012")}
 	log := cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	h := &Handler{
+		peers:      o.Peers,
 		account:    a,
 		auth:       &authenticator{region: a.region, now: now},
 		origins:    o.Origins,
@@ -189,7 +194,14 @@ func (h *Handler) respondError(ctx *fasthttp.RequestCtx, r *pending, err error) 
 func (h *Handler) perform(ctx *fasthttp.RequestCtx, r *pending, body string, w *writer) int {
 	began := time.Now()
 	op, err := h.run(ctx, r, body, w)
-	status, typ := http.StatusOK, ""
+	status, _ := h.finish(op, began, err, w)
+	return status
+}
+
+// finish counts a request that has been run, and writes its error. It returns the status of the
+// response and, of an error, its __type.
+func (h *Handler) finish(op string, began time.Time, err error, w *writer) (status int, typ string) {
+	status = http.StatusOK
 	if err != nil {
 		e := wireErrorOf(err, h.log)
 		status, typ = e.status, e.typ
@@ -198,11 +210,20 @@ func (h *Handler) perform(ctx *fasthttp.RequestCtx, r *pending, body string, w *
 	}
 	h.counters[op].count(status, typ)
 	h.counters[op].took(time.Since(began))
-	return status
+	return status, typ
 }
 
-// run checks a request, in DynamoDB's order, and runs its operation, whose name it returns for the
-// counters.
+// A task is a request with its body parsed, whose operation exists.
+type task struct {
+	op    operation
+	root  node
+	body  string
+	token string   // that the client has sent; "" is none
+	local net.Addr // of the listener that the client has connected to
+}
+
+// run checks a request, in DynamoDB's order, and has its operation run, whose name it returns for
+// the counters.
 func (h *Handler) run(ctx *fasthttp.RequestCtx, r *pending, body string, w *writer) (name string, err error) {
 	if err := r.claim.verify(ctx); err != nil {
 		return r.op.name, err
@@ -218,32 +239,50 @@ func (h *Handler) run(ctx *fasthttp.RequestCtx, r *pending, body string, w *writ
 	if !r.known {
 		return "", errUnknownOperation
 	}
-	op := r.op
 	if !r.claim.keyed() {
 		if _, err := signatureOf(ctx); err != nil { // any key is accepted, but the form is checked
-			return op.name, err
+			return r.op.name, err
 		}
 	}
-	if root.kind() != object {
-		return op.name, serialization("")
+	q := task{op: r.op, root: root, body: body, local: ctx.LocalAddr()}
+	q.token = string(ctx.Request.Header.PeekBytes(headerToken))
+	if err := h.prepare(h.ctx, &q, &r.hold); err != nil {
+		return q.op.name, err
 	}
-	if err := check(root, op.shape); err != nil {
-		return op.name, err
+	var token string
+	if h.peers == nil {
+		token, err = h.execute(h.ctx, &q, w)
+	} else {
+		token, err = h.executeInCluster(h.ctx, &q, w)
 	}
-	if arn := h.account.foreign(root, op.shape); arn != "" {
-		return op.name, h.account.denied(op.name, arn)
+	if token != "" {
+		ctx.Response.Header.SetCanonical(headerToken, []byte(token))
 	}
-	if pages := responsePages(op.name); pages > 0 {
-		if err := wait(h.ctx, h.memory.pages, pages); err != nil {
-			return op.name, err
-		}
-		defer h.memory.pages.Release(pages)
+	return q.op.name, err
+}
+
+// prepare checks a request against its operation's shape, and takes the memory for its response.
+func (h *Handler) prepare(ctx context.Context, q *task, held *hold) error {
+	if q.root.kind() != object {
+		return serialization("")
 	}
-	of := context.WithValue(h.ctx, localAddress{}, ctx.LocalAddr())
-	if sent := ctx.Request.Header.PeekBytes(headerToken); len(sent) > 0 {
-		return op.name, withToken(ctx, of, string(sent), func(of context.Context) error { return op.run(of, root, w) })
+	if err := check(q.root, q.op.shape); err != nil {
+		return err
 	}
-	return op.name, op.run(of, root, w)
+	if arn := h.account.foreign(q.root, q.op.shape); arn != "" {
+		return h.account.denied(q.op.name, arn)
+	}
+	return held.response(ctx, q.op.name)
+}
+
+// execute runs a request's operation on this node. It returns the response's token, which is "" for
+// a client that has sent none.
+func (h *Handler) execute(ctx context.Context, q *task, w *writer) (token string, err error) {
+	ctx = context.WithValue(ctx, localAddress{}, q.local)
+	if q.token == "" {
+		return "", q.op.run(ctx, q.root, w)
+	}
+	return withToken(ctx, q.token, func(ctx context.Context) error { return q.op.run(ctx, q.root, w) })
 }
 
 // parseBody returns the value of a body; absent if the body is empty. It counts the values of a

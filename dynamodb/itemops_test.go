@@ -26,7 +26,7 @@ func served(t testing.TB) *Handler {
 // overMemory returns a handler over a memory disk, with its clock.
 func overMemory(t testing.TB, now func() time.Time) *Handler {
 	t.Helper()
-	return New(Options{Tables: memoryTables(t), Now: now})
+	return newHandler(t, Options{Tables: memoryTables(t), Now: now})
 }
 
 // memoryTables returns tables on a memory disk, each of which has one shard, or as many as
@@ -369,7 +369,7 @@ func TestBatches(t *testing.T) {
 
 // At most 1 MB and an item comes from one shard.
 func TestUnprocessedKeys(t *testing.T) {
-	h := New(Options{Tables: shardedTables(t, 1)})
+	h := newHandler(t, Options{Tables: shardedTables(t, 1)})
 	createTables(t, h)
 	big := strings.Repeat("x", 390<<10)
 	keys := ""

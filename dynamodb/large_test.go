@@ -18,7 +18,7 @@ import (
 // with each n.
 func largeItems(t *testing.T) (h *Handler, sizes []int) {
 	t.Helper()
-	h = New(Options{Tables: shardedTables(t, 2)})
+	h = newHandler(t, Options{Tables: shardedTables(t, 2)})
 	createModelTable(t, h)
 	r := rand.New(rand.NewPCG(7, 0))
 	for n := range 40 {
@@ -124,7 +124,7 @@ func TestLargeBatches(t *testing.T) {
 func TestThrottledBatches(t *testing.T) {
 	var seconds atomic.Int64
 	now := func() time.Time { return time.Unix(1_800_000_000+seconds.Load(), 0) }
-	h := New(Options{Tables: tablesWith(t, table.Options{Throttle: true, Now: now}), Now: now})
+	h := newHandler(t, Options{Tables: tablesWith(t, table.Options{Throttle: true, Now: now}), Now: now})
 	createTables(t, h)
 	got := call(t, h, "CreateTable", `{"TableName":"slow","AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],
 		"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}],

@@ -27,7 +27,7 @@ const (
 	// smallFactor bytes are counted for each byte of a small body; this includes its parsed values.
 	smallFactor = 4
 	// bodyFactor bytes are counted for each byte of any other body: the body itself, and the buffers
-	// that it outgrew.
+	// that it outgrew, or then the request in which it is forwarded.
 	bodyFactor = 2
 	// pageBytes are counted for a page of 1 MB, with its items.
 	pageBytes = 4 << 20
@@ -91,6 +91,7 @@ type hold struct {
 	bodies  int64
 	claimed int64 // bytes taken from share
 	values  int64
+	pages   int64
 }
 
 // body takes the memory for n bytes of a body. If the hold already has memory for the beginning of
@@ -158,13 +159,29 @@ func (h *hold) cells(ctx context.Context, n, bodyBytes int) error {
 	return nil
 }
 
+// response takes the memory for the response of an operation, unless it is small.
+func (h *hold) response(ctx context.Context, operation string) error {
+	pages := responsePages(operation)
+	if pages == 0 {
+		return nil
+	}
+	if err := wait(ctx, h.m.pages, pages); err != nil {
+		return err
+	}
+	h.pages = pages
+	return nil
+}
+
 // release returns everything that the hold has taken.
 func (h *hold) release() {
 	h.prove()
 	h.m.small.Add(-h.small)
 	h.m.bodies.Release(h.bodies)
 	h.m.values.Release(h.values)
-	h.small, h.bodies, h.values = 0, 0, 0
+	if h.pages > 0 {
+		h.m.pages.Release(h.pages)
+	}
+	h.small, h.bodies, h.values, h.pages = 0, 0, 0, 0
 }
 
 // addresses are the shares of the clients' addresses that have bodies in flight.

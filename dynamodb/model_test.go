@@ -472,7 +472,7 @@ func (m *model) scan(t *testing.T, client *http.Client, address string) {
 // Random requests over HTTP have the responses of a plain map.
 func TestRandomRequestsAgainstModel(t *testing.T) {
 	for seed := range uint64(3) {
-		h := New(Options{Tables: shardedTables(t, 1+int(seed))})
+		h := newHandler(t, Options{Tables: shardedTables(t, 1+int(seed))})
 		createModelTable(t, h)
 		address, client := listening(t, h, nil), &http.Client{Transport: &http.Transport{}}
 		m := &model{Rand: rand.New(rand.NewPCG(seed, 1)), items: map[modelKey]fields{}}

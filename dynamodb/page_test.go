@@ -102,7 +102,7 @@ func walk(t *testing.T, h *Handler, l listing, limit int) (ids []string) {
 
 // Tables, streams, a stream's shards and backups are the same whatever the pages' size.
 func TestListingsInPages(t *testing.T) {
-	h := New(Options{Tables: shardedTables(t, 5)})
+	h := newHandler(t, Options{Tables: shardedTables(t, 5)})
 	for i := range 6 {
 		name := fmt.Sprintf("table%d", i)
 		got := call(t, h, "CreateTable", `{"TableName":"`+name+`","BillingMode":"PAY_PER_REQUEST",

@@ -103,13 +103,17 @@ func (h *Handler) recovered(ctx *fasthttp.RequestCtx) {
 	if cause == nil {
 		return
 	}
-	h.log.Error("request panicked", "target", string(ctx.Request.Header.Peek("X-Amz-Target")), "err", cause, "stack",
-		string(debug.Stack()))
-	h.counters[""].count(http.StatusInternalServerError, "")
+	h.panicked(string(ctx.Request.Header.Peek("X-Amz-Target")), cause)
 	ctx.Response.Reset()
 	ctx.SetConnectionClose()
 	w := newWriter()
 	internalError().write(w)
 	setRequestID(ctx)
 	respondWriter(ctx, http.StatusInternalServerError, typeAmzJSON, w)
+}
+
+// panicked logs and counts a request whose code has panicked. It must be called by what is deferred.
+func (h *Handler) panicked(target string, cause any) {
+	h.log.Error("request panicked", "target", target, "err", cause, "stack", string(debug.Stack()))
+	h.counters[""].count(http.StatusInternalServerError, "")
 }

@@ -65,7 +65,7 @@ func sequenceOf(record fields) string { return record["dynamodb"].(fields)["Sequ
 // record.
 func TestStreamAgainstModel(t *testing.T) {
 	for seed, view := range []string{"KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES"} {
-		h := New(Options{Tables: shardedTables(t, 3)})
+		h := newHandler(t, Options{Tables: shardedTables(t, 3)})
 		createModelTable(t, h)
 		call(t, h, "UpdateTable", `{"TableName":"model","StreamSpecification":{"StreamEnabled":true,"StreamViewType":"`+
 			view+`"}}`)
@@ -197,7 +197,7 @@ func (s *streamReader) check(view string, want map[modelKey][]fields, halfway ma
 
 // A request for an iterator or for records that can't be answered says why.
 func TestStreamErrors(t *testing.T) {
-	h := New(Options{Tables: shardedTables(t, 1)})
+	h := newHandler(t, Options{Tables: shardedTables(t, 1)})
 	createModelTable(t, h)
 	call(t, h, "UpdateTable",
 		`{"TableName":"model","StreamSpecification":{"StreamEnabled":true,"StreamViewType":"KEYS_ONLY"}}`)

@@ -23,7 +23,7 @@ func withHeaderToken(t *testing.T, h *Handler, op, body, token string) (res *htt
 
 // Who sends a token gets one that has seen the response, of an error too; who sends none gets none.
 func TestTokenHeader(t *testing.T) {
-	h := New(Options{Tables: shardedTables(t, 1)})
+	h := newHandler(t, Options{Tables: shardedTables(t, 1)})
 	call(t, h, "CreateTable", `{"TableName":"orders","BillingMode":"PAY_PER_REQUEST",`+
 		`"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}],`+
 		`"AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}]}`)

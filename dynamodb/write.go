@@ -39,6 +39,15 @@ func (w *writer) Close() error {
 	return nil
 }
 
+// adopt makes a whole JSON text the writer's. Only a short one is copied.
+func (w *writer) adopt(json []byte) {
+	if len(json) > maxPooledResponse {
+		w.buf = json
+		return
+	}
+	w.buf = append(w.buf[:0], json...)
+}
+
 // separate appends a comma unless the buffer is empty or ends with {, [ or a colon. No value ends
 // with one of those bytes.
 func (w *writer) separate() {

@@ -1,0 +1,104 @@
+package dynamodb
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"holdfast"
+)
+
+// Peers are the other nodes of a cluster. One node at a time leads it: that one executes everything
+// but the reads that any replica may answer.
+type Peers interface {
+	// Leads reports whether this node leads, and so executes all requests itself.
+	Leads() bool
+
+	// Forward has the leading node's Handler.Answer answer a request, and returns its response, which
+	// the caller owns. It may try again only if nothing was changed. Of its errors, NotLeader, Refused,
+	// Overloaded, NotFound, Invalid and Closed say that nothing was changed; any other leaves the
+	// outcome unknown. It must carry requests and responses of MaxForwarded bytes.
+	Forward(ctx context.Context, request []byte) (response []byte, err error)
+}
+
+// executeInCluster has a request executed by the node that can, and otherwise is execute: here if
+// this node leads, or if any replica may answer; else by the node that leads.
+//
+// What fails here is forwarded as well if nothing was changed: a read, since a replica may lack a
+// table, or what the token has seen, and an operation that finds that this node no longer leads.
+func (h *Handler) executeInCluster(ctx context.Context, q *task, w *writer) (token string, err error) {
+	leads := h.peers.Leads()
+	if !leads && q.token != "" {
+		if _, err := parseToken(q.token); err != nil {
+			return "", err
+		}
+	}
+	if leads || q.eventual() {
+		token, err = h.execute(ctx, q, w)
+		if err == nil || leads && !errors.Is(err, holdfast.NotLeader) {
+			return token, err
+		}
+	}
+	return h.forward(ctx, q, w)
+}
+
+// eventual reports whether any replica may answer a request: it only reads items, and doesn't ask
+// for what was written last. Package table refuses it where the index that it names has no replica.
+func (q *task) eventual() bool {
+	switch q.op.name {
+	case "GetItem", "Query", "Scan":
+		return !truth(q.root.get("ConsistentRead"))
+	case "BatchGetItem":
+		consistent := false
+		q.root.get("RequestItems").each(func(_ string, part node) bool {
+			consistent = truth(part.get("ConsistentRead"))
+			return !consistent
+		})
+		return !consistent
+	}
+	return false
+}
+
+// forward has the leading node execute a request, and otherwise is execute.
+func (h *Handler) forward(ctx context.Context, q *task, w *writer) (token string, err error) {
+	response, err := h.peers.Forward(ctx, q.request())
+	if err != nil {
+		return q.token, notForwarded(err)
+	}
+	a, err := parseAnswer(response)
+	if err != nil {
+		return q.token, notForwarded(err)
+	}
+	if a.typ != "" {
+		return a.token, &wireError{status: a.status, typ: a.typ, body: a.body}
+	}
+	w.adopt(a.body)
+	return a.token, nil
+}
+
+// The texts of errors begin with what a client must know of its request.
+const (
+	nothingChanged = "nothing was changed"
+	outcomeUnknown = "outcome unknown"
+)
+
+// unchanged are the kinds of Forward's errors that say that nothing was changed.
+var unchanged = [...]holdfast.Kind{
+	holdfast.NotLeader, holdfast.Refused, holdfast.Overloaded, holdfast.NotFound, holdfast.Invalid, holdfast.Closed,
+}
+
+// notForwarded returns the error of a request that the leading node hasn't answered. It is Refused if
+// nothing was changed, and otherwise Unavailable.
+func notForwarded(err error) error {
+	kind, begins := holdfast.Unavailable, outcomeUnknown
+	for _, k := range unchanged {
+		if errors.Is(err, k) {
+			kind, begins = holdfast.Refused, nothingChanged
+		}
+	}
+	text := "the leading node couldn't be asked"
+	if ours := (*holdfast.Error)(nil); errors.As(err, &ours) {
+		text = strings.ReplaceAll(strings.TrimPrefix(ours.Text, begins+": "), ": "+begins, "")
+	}
+	return &holdfast.Error{Kind: kind, Text: begins + ": " + text, Err: err}
+}
