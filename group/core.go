@@ -125,10 +125,10 @@ func (c *core) step(messages []*raftpb.Message) error {
 	return errors.Join(faults...)
 }
 
-// isStray reports whether a message says nothing but that there is a term in which this replica leads.
-// That is what a member answers to one of a former term, so that who leads in that knows. If that was
-// this replica, too, Raft would take the answer for one to the probe that it has out, and would begin
-// again with the first entry there ever was, which has been removed.
+// isStray reports whether a message says nothing but that there is a term in which this replica
+// leads. That is what a member answers to one of a former term, so that who leads in that knows. If
+// that was this replica, too, Raft would take the answer for one to the probe that it has out, and
+// would begin again with the first entry there ever was, which has been removed.
 func (c *core) isStray(m *raftpb.Message) bool {
 	return m.GetType() == raftpb.MsgAppResp && c.began != 0 && m.GetTerm() == c.term && m.GetIndex() == 0 &&
 		!m.GetReject()
@@ -201,8 +201,8 @@ func (c *core) tick(stalled bool) {
 	// What the shard has applied last stays: a start compares it with the log.
 	trim := min(c.everywhere, c.effect)
 	if c.began != 0 {
-		// What former leaders have measured may be more than Raft knows of a member in this term: it sends
-		// what comes behind that.
+		// What former leaders have measured may be more than Raft knows of a member in this term:
+		// it sends what comes behind that.
 		trim = min(trim, c.measure())
 		c.log.forget(min(c.everywhere, c.applied))
 	}
@@ -303,9 +303,9 @@ func (c *core) transfer(to uint64) {
 	}
 }
 
-// campaign has the replica campaign, unless it knows a leader. Nor does it begin again while it waits
-// for votes, which would no longer count: if they don't come, it tries again as it would by itself.
-// Before those it asks for pre-votes, which count for a later attempt, too.
+// campaign has the replica campaign, unless it knows a leader. Nor does it begin again while it
+// waits for votes, which would no longer count: if they don't come, it tries again as it would by
+// itself. Before those it asks for pre-votes, which count for a later attempt, too.
 func (c *core) campaign() {
 	if c.leader == 0 && !c.stalled && c.raft.BasicStatus().RaftState != raft.StateCandidate {
 		_ = c.raft.Campaign() // never fails
@@ -387,8 +387,8 @@ func (c *core) take() effects {
 	return out
 }
 
-// close ends the waits for outcomes that won't be known here. The replica leads no more, and knows of
-// nothing that does.
+// close ends the waits for outcomes that won't be known here. The replica leads no more, and knows
+// of nothing that does.
 func (c *core) close() {
 	c.leader, c.began = 0, 0
 	c.proposals.close()

@@ -18,8 +18,8 @@ type Options struct {
 	Node  holdfast.NodeID
 	Store *shard.Store
 
-	// Send sends a message. It must not block, nor call Stop; it may lose, double, delay and reorder
-	// messages. It is called by several goroutines.
+	// Send sends a message. It must not block, nor call Stop; it may lose, double, delay and
+	// reorder messages. It is called by several goroutines.
 	Send func(Message)
 
 	Log *slog.Logger // default: none
@@ -233,8 +233,8 @@ func (h *Host) Replica(id holdfast.ShardID) *Replica {
 	return h.replicas[at]
 }
 
-// Changed returns a channel for one reader. It has an element when Lead or Leader of some replica may
-// give another answer than before the reader took the last element.
+// Changed returns a channel for one reader. It has an element when Lead or Leader of some replica
+// may give another answer than before the reader took the last element.
 func (h *Host) Changed() <-chan struct{} { return h.changed }
 
 // search returns the place of a shard's replica among the host's. h.mu is held.

@@ -158,8 +158,8 @@ func stageAll(all []storing) {
 	}
 }
 
-// write writes what is to be stored, but for replicas that are being stopped, as one batch, which it
-// syncs if there are responses. It returns what it has tried to write.
+// write writes what is to be stored, but for replicas that are being stopped, as one batch, which
+// it syncs if there are responses. It returns what it has tried to write.
 func (h *Host) write(all []storing) ([]storing, error) {
 	h.writes.take()
 	defer h.writes.leave()

@@ -67,8 +67,8 @@ func (r *Replica) Propose(term uint64, raw []byte) (holdfast.TxID, error) {
 
 // Read returns when this replica has applied all that was acknowledged before the call, by whatever
 // replica. Until ctx ends it asks the leader for that, which asks a majority whether it leads. The
-// error is Overloaded when ctx ends, or if too many reads wait, and Closed if the replica or the host
-// is stopped.
+// error is Overloaded when ctx ends, or if too many reads wait, and Closed if the replica or the
+// host is stopped.
 func (r *Replica) Read(ctx context.Context) error {
 	h := r.host
 	defer h.reading.Add(-1)
@@ -102,8 +102,8 @@ func (r *Replica) Transfer(to holdfast.NodeID) {
 }
 
 // Campaign has the replica campaign at once, rather than when it hasn't heard from a leader for an
-// election's time, unless it knows a leader. It may be called again and again until there is one, as
-// for a new group, of which the other members may not have started yet.
+// election's time, unless it knows a leader. It may be called again and again until there is one,
+// as for a new group, of which the other members may not have started yet.
 func (r *Replica) Campaign() { r.host.inputs.put(input{replica: r, campaign: true}) }
 
 // work gives the core what has come in, and returns what follows from it. What other members say
@@ -149,8 +149,9 @@ func (r *Replica) work() (out effects, err error) {
 	return c.take(), nil
 }
 
-// publish shows whether the replica leads, and what leads. A reader of Host.Changed sees that after its
-// next element: one is put after the change, or is still there, so that it is taken after the change.
+// publish shows whether the replica leads, and what leads. A reader of Host.Changed sees that after
+// its next element: one is put after the change, or is still there, so that it is taken after the
+// change.
 func (r *Replica) publish() {
 	c := r.core
 	term := c.lead()

@@ -8,8 +8,8 @@ import (
 
 // Stop ends the replica of a shard's group, if one runs here. When it returns, nothing more is
 // written to its log or applied to its shard, so both can be removed; or the replica can be started
-// again as it is on disk. Its reads get Closed. What was proposed and isn't decided gets Unavailable,
-// and what is proposed later Refused. The members of the group stay the same.
+// again as it is on disk. Its reads get Closed. What was proposed and isn't decided gets
+// Unavailable, and what is proposed later Refused. The members of the group stay the same.
 //
 // Stop waits for a write that the disk has begun. It must not be called by Options.Send or
 // Options.Fatal.

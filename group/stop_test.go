@@ -79,8 +79,11 @@ func TestStop(t *testing.T) {
 		if err := next.put(0, "a", "1"); err != nil {
 			t.Errorf("the others: %v", err)
 		}
-		if got := c.leaderOf(1, 0); got.put(1, "a", "1") != nil || old.replica[1].Read(within(t, 5*time.Second)) != nil {
-			t.Error("the node's other replica doesn't go on")
+		if err := c.leaderOf(1, 0).put(1, "a", "1"); err != nil {
+			t.Errorf("the other group: %v", err)
+		}
+		if err := old.replica[1].Read(within(t, 5*time.Second)); err != nil {
+			t.Errorf("the node's other replica: %v", err)
 		}
 		if err := old.host.Close(); err != nil {
 			t.Error(err)
