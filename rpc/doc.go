@@ -39,6 +39,16 @@
 // that is too long, damaged, misdirected or out of place is dropped and counted (Fault); a frame's
 // length is checked before memory is taken for it, and memory is taken as its bytes arrive.
 //
+// # Forming a cluster
+//
+// Nodes that are to form a new cluster know its name, how many they are, and some addresses, but no
+// IDs. Meet has them agree on who they are, and so on IDs (meeting.go): each dials all that it hears
+// of, and both tell each other who they know. A node that knows all is prepared: it has that on its
+// disk and takes part with nobody else. Once each is known to be prepared, Meet returns. A node that
+// is killed on the way meets the others again; from those that are ahead, whose Transport has
+// Options.Formed, it hears what was formed. A node is known by its incarnation, which is on its disk:
+// one that has lost it, and any other stranger, is refused with who was found instead.
+//
 // # Limits
 //
 // Every queue, wait and number is bounded: see limits. A peer that sends nothing, not even the

@@ -24,6 +24,8 @@ const (
 	frameCancel // the caller no longer waits for the answer
 	frameAnswer // the accepting node's, and so is the next
 	frameFailure
+	frameMeet // in a meeting: what the dialler knows, and what the accepting node does
+	frameMet
 )
 
 // A frame is what goes over a connection once the handshake is done.
@@ -79,6 +81,7 @@ type frameReader struct {
 	in      *bufio.Reader
 	way     way
 	dialled bool // by this end, so that the frames are answers
+	meeting bool // it is a meeting, see Meet
 	maxBody int
 	unread  int    // bytes of in that the last frame borrows
 	large   []byte // the last frame, if it is longer than in's buffer
@@ -162,7 +165,7 @@ func (r *frameReader) parse(whole []byte) (frame, error) {
 	if err := f.way.check(r.way); err != nil {
 		return frame{}, err
 	}
-	if h[10] != 0 || h[11] != 0 || !f.inPlace(r.dialled) {
+	if h[10] != 0 || h[11] != 0 || !f.inPlace(r.dialled, r.meeting) {
 		return frame{}, faultf(Unexpected, "a frame out of place (%v), with the header % x", f.typ, h[8:16])
 	}
 	return f, nil
@@ -182,8 +185,13 @@ func (w way) check(want way) error {
 }
 
 // inPlace says whether the frame may come on a connection that this end has dialled or accepted,
-// and has only what one of its type has.
-func (f *frame) inPlace(dialled bool) bool {
+// for a meeting or otherwise, and has only what one of its type has.
+func (f *frame) inPlace(dialled, meeting bool) bool {
+	if meeting {
+		bare := f.shard == 0 && f.id == 0 && f.timeout == 0
+		return bare && (f.typ == frameMeet && !dialled && f.kind == 0 || f.typ == frameMet && dialled && f.kind == 0 ||
+			f.typ == frameFailure && dialled)
+	}
 	switch f.typ {
 	case framePing:
 		return f.kind == 0 && f.shard == 0 && f.id == 0 && f.timeout == 0 && len(f.body) == 0
@@ -213,7 +221,7 @@ func (r *frameReader) own(f frame) []byte {
 func (t frameType) String() string {
 	names := [...]string{
 		framePing: "ping", frameMessage: "message", frameRequest: "request", frameCancel: "cancel",
-		frameAnswer: "answer", frameFailure: "failure",
+		frameAnswer: "answer", frameFailure: "failure", frameMeet: "meet", frameMet: "met",
 	}
 	if int(t) < len(names) && names[t] != "" {
 		return names[t]

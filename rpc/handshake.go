@@ -21,8 +21,18 @@ const (
 type hello struct {
 	lowest, highest uint8   // versions that the dialler speaks; in an answer, both are the one that is spoken
 	verdict         verdict // of the accepting node; 0 in the dialler's
+	kind            helloKind
 	way             way
 }
+
+// A helloKind is what a connection is for. The numbers are on the wire.
+type helloKind uint8
+
+const (
+	helloPeer    helloKind = iota // of nodes of a cluster
+	helloMeeting                  // of nodes of which one isn't in a cluster: the way is zero, see Meet
+	helloKinds
+)
 
 // A verdict is what the accepting node says to a hello. The numbers are on the wire.
 type verdict uint8
@@ -45,7 +55,7 @@ var verdicts = map[Fault]verdict{
 func (h *hello) bytes() []byte {
 	b := make([]byte, helloBytes)
 	copy(b, helloMagic)
-	b[8], b[9], b[10] = h.lowest, h.highest, byte(h.verdict)
+	b[8], b[9], b[10], b[11] = h.lowest, h.highest, byte(h.verdict), byte(h.kind)
 	copy(b[16:32], h.way.cluster[:])
 	binary.LittleEndian.PutUint64(b[32:], uint64(h.way.from))
 	binary.LittleEndian.PutUint64(b[40:], uint64(h.way.to))
@@ -69,11 +79,11 @@ func readHello(r io.Reader) (hello, error) {
 		return hello{}, faultf(Garbled, "no hello of a node: it begins with %q", b[:8])
 	case binary.LittleEndian.Uint32(b[12:]) != helloSum(b):
 		return hello{}, faultf(Garbled, "a hello whose CRC-32C is wrong")
-	case b[11] != 0:
+	case b[11] >= byte(helloKinds):
 		return hello{}, faultf(Garbled, "a hello whose byte 11 is %d", b[11])
 	}
 	return hello{
-		lowest: b[8], highest: b[9], verdict: verdict(b[10]),
+		lowest: b[8], highest: b[9], verdict: verdict(b[10]), kind: helloKind(b[11]),
 		way: way{
 			cluster: [16]byte(b[16:32]),
 			from:    holdfast.NodeID(binary.LittleEndian.Uint64(b[32:])),
@@ -82,9 +92,12 @@ func readHello(r io.Reader) (hello, error) {
 	}, nil
 }
 
-// greet is the dialler's side of the handshake. The error is a *fault.
-func greet(nc net.Conn, w way) error {
-	h := hello{lowest: version, highest: version, way: w}
+// greet is the dialler's side of the handshake with a peer. The error is a *fault.
+func greet(nc net.Conn, w way) error { return greetAs(nc, helloPeer, w) }
+
+// greetAs is the dialler's side of the handshake. The error is a *fault.
+func greetAs(nc net.Conn, kind helloKind, w way) error {
+	h := hello{lowest: version, highest: version, kind: kind, way: w}
 	if _, err := nc.Write(h.bytes()); err != nil {
 		return faultOf(brokenOrLate(err), err)
 	}
@@ -99,6 +112,8 @@ func greet(nc net.Conn, w way) error {
 		}
 	}
 	switch {
+	case answer.kind != kind:
+		return faultf(Garbled, "a hello of the kind %d; this node's has %d", answer.kind, kind)
 	case answer.verdict != welcome:
 		return faultf(Garbled, "a hello with the verdict %d", answer.verdict)
 	case answer.lowest != version || answer.highest != version:
@@ -109,7 +124,7 @@ func greet(nc net.Conn, w way) error {
 }
 
 // answerHello is the accepting side of the handshake. It returns the peer that has dialled, or a
-// *fault.
+// *fault; neither for a meeting, which it has answered.
 func (t *Transport) answerHello(nc net.Conn) (*peer, error) {
 	h, err := readHello(nc)
 	if err != nil {
@@ -118,6 +133,9 @@ func (t *Transport) answerHello(nc net.Conn) (*peer, error) {
 	answer := hello{
 		lowest: version, highest: version,
 		way: way{cluster: t.options.Cluster, from: t.options.Node, to: h.way.from},
+	}
+	if h.kind == helloMeeting {
+		answer.kind, answer.way = helloMeeting, way{}
 	}
 	p, f := t.judge(nc, &h)
 	if f != nil {
@@ -130,6 +148,11 @@ func (t *Transport) answerHello(nc net.Conn) (*peer, error) {
 	case err != nil:
 		return nil, faultOf(brokenOrLate(err), err)
 	}
+	if h.kind == helloMeeting {
+		if f := t.answerMeeting(nc); f != nil {
+			return nil, f
+		}
+	}
 	return p, nil
 }
 
@@ -141,6 +164,11 @@ func (t *Transport) judge(nc net.Conn, h *hello) (*peer, *fault) {
 	case h.lowest > version || h.highest < version:
 		return nil, faultf(WrongVersion, "it speaks the versions %d to %d of the protocol; this node speaks %d",
 			h.lowest, h.highest, version)
+	case h.kind == helloMeeting && (t.meet == nil || w != way{}):
+		return nil, faultf(WrongReceiver, "it forms a cluster; node %d of the cluster %x doesn't", t.options.Node,
+			t.options.Cluster)
+	case h.kind == helloMeeting:
+		return nil, nil
 	case w.cluster != t.options.Cluster:
 		return nil, faultf(WrongCluster, "it is of the cluster %x; this is %x", w.cluster, t.options.Cluster)
 	case w.to != t.options.Node:

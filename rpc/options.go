@@ -40,6 +40,10 @@ type Options struct {
 	// nil.
 	Answer func(ctx context.Context, m Message) ([]byte, error)
 
+	// Formed is what Meet has returned when the cluster was formed. Nodes that haven't heard of that
+	// yet get it from this one. nil: they are refused.
+	Formed *Formed
+
 	Log *slog.Logger
 }
 
@@ -94,6 +98,9 @@ func (o *Options) check() error {
 	switch {
 	case o.Node == 0:
 		return holdfast.Errorf(holdfast.Invalid, "a node needs an ID other than 0")
+	case o.Formed != nil && (o.Formed.Cluster != o.Cluster || int(o.Node) > len(o.Formed.Members)):
+		return holdfast.Errorf(holdfast.Invalid, "node %d of the cluster %x isn't of the cluster that was formed",
+			o.Node, o.Cluster)
 	case o.Receive == nil, o.Log == nil:
 		return holdfast.Errorf(holdfast.Invalid, "a transport needs Receive and Log")
 	case o.TLS != nil && (o.TLS.CAs == nil || o.TLS.Certificate == nil):

@@ -149,7 +149,7 @@ func (t *Transport) accept() {
 // welcome does the handshake of a connection that was accepted, calls done, and serves it until it
 // is dropped.
 func (t *Transport) welcome(raw net.Conn, done func()) {
-	p, wire, err := t.meet(raw)
+	p, wire, err := t.shake(raw)
 	done()
 	if err != nil {
 		if t.ctx.Err() == nil {
@@ -157,6 +157,10 @@ func (t *Transport) welcome(raw net.Conn, done func()) {
 			errors.As(err, &f)
 			t.log.add(f, "a connection was refused", "addr", raw.RemoteAddr().String())
 		}
+		raw.Close()
+		return
+	}
+	if p == nil { // a meeting, which is over
 		raw.Close()
 		return
 	}
@@ -173,8 +177,9 @@ func (t *Transport) welcome(raw net.Conn, done func()) {
 	}
 }
 
-// meet does the handshake of a connection that was accepted. The error is a *fault.
-func (t *Transport) meet(raw net.Conn) (*peer, net.Conn, error) {
+// shake does the handshake of a connection that was accepted, and all of a meeting, for which there
+// is no peer. The error is a *fault.
+func (t *Transport) shake(raw net.Conn) (*peer, net.Conn, error) {
 	ctx, end := context.WithTimeout(t.ctx, t.limits.handshakeTime)
 	defer end()
 	stop := context.AfterFunc(t.ctx, func() { raw.Close() })

@@ -19,6 +19,7 @@ type Transport struct {
 	start    time.Time
 	log      *faultLog
 	counters counters
+	meet     func(*view) (view, error) // answers a node that isn't in a cluster; nil: they are refused
 
 	change sync.Mutex // guards changes of peers
 	peers  atomic.Pointer[map[holdfast.NodeID]*peer]
@@ -45,15 +46,24 @@ func listenWith(o Options, l limits) (*Transport, error) {
 	if err != nil {
 		return nil, err
 	}
+	t := newTransport(o, l, listener)
+	if o.Formed != nil {
+		t.meet = func(v *view) (view, error) { return o.Formed.answer(o.Node, v) }
+	}
+	t.running.Go(t.accept)
+	t.running.Go(t.pulse)
+	return t, nil
+}
+
+// newTransport returns a Transport that doesn't accept connections yet.
+func newTransport(o Options, l limits, listener net.Listener) *Transport {
 	t := &Transport{
 		options: o, limits: l, listener: listener, start: time.Now(),
 		log: &faultLog{log: o.Log, every: l.logEvery},
 	}
 	t.peers.Store(&map[holdfast.NodeID]*peer{})
 	t.ctx, t.end = context.WithCancel(context.Background())
-	t.running.Go(t.accept)
-	t.running.Go(t.pulse)
-	return t, nil
+	return t
 }
 
 // Addr returns the address that the Transport listens on.
