@@ -179,7 +179,9 @@ func (l *locks) remove(id txnID) {
 	p := l.byID[id]
 	delete(l.byID, id)
 	for _, key := range p.keys {
-		delete(l.byKey, string(key))
+		if l.byKey[string(key)] == p { // else one in the same batch has locked it since
+			delete(l.byKey, string(key))
+		}
 	}
 	l.mu.Unlock()
 	l.held.Add(-1)

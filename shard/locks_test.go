@@ -260,3 +260,24 @@ func TestCursorsWaitForWhatIsApplied(t *testing.T) {
 		}
 	}
 }
+
+// A replica that lags applies transactions that lock the same items one after the other in one batch.
+func TestLaggingReplicaAppliesTransactionsAtOnce(t *testing.T) {
+	c := newThreeStores(t, 1, 2)
+	for _, g := range c.groups {
+		g.lag(1, true)
+	}
+	for range 5 {
+		commitAll(t, c.stores[0], both(pairOf(t, c, 0))...)
+	}
+	leaveLocks(t, c)
+	c.compare(t)
+	locked := pairOf(t, c, 1)[1]
+	if locked.Shard.locks.at(locked.Key) == nil {
+		t.Error("the last transaction, which isn't resolved, has lost its lock")
+	}
+	c.moveAll(t, 1)
+	commitAll(t, c.stores[1], both(pairOf(t, c, 1))...)
+	c.compare(t)
+	wantNoLocks(t, c.stores[1])
+}

@@ -38,12 +38,12 @@ func decodePrepare(r *reader) (body, error) {
 }
 
 // stage implements body: it adds the locks.
-func (p *prepare) stage(e *entry, b *pebble.Batch, _ pebble.Reader) error {
+func (p *prepare) stage(e *entry, b *pebble.Batch, from pebble.Reader) error {
 	var key, value []byte
 	for i := range p.effects {
 		f := &p.effects[i]
-		if e.shard.locks.at(f.key) != nil {
-			return holdfast.Errorf(holdfast.Invalid, "transaction %v: an item of shard %d is locked already", p.id, e.shard.id)
+		if err := p.free(e.shard, f.key, from); err != nil {
+			return err
 		}
 		l := lock{id: p.id, decision: p.decision, shards: p.shards, place: i, effect: *f}
 		key, value = e.shard.keys.appendLock(key[:0], f.key), l.appendTo(value[:0])
@@ -52,6 +52,19 @@ func (p *prepare) stage(e *entry, b *pebble.Batch, _ pebble.Reader) error {
 		}
 	}
 	return nil
+}
+
+// free returns an error if an item is locked. What is locked by what was noted may be resolved by an
+// entry of the same batch, which readers can't see yet: what the batch has counts.
+func (p *prepare) free(sh *Shard, key item.Key, from pebble.Reader) error {
+	if sh.locks.at(key) == nil {
+		return nil
+	}
+	_, locked, err := sh.locks.read(from, key)
+	if err == nil && locked {
+		err = holdfast.Errorf(holdfast.Invalid, "transaction %v: an item of shard %d is locked already", p.id, sh.id)
+	}
+	return err
 }
 
 // apply implements body.

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 
@@ -163,4 +164,33 @@ func (c *threeStores) compare(t *testing.T) {
 		compareShards(t, c.stores[0], c.stores[1], g.id)
 		compareShards(t, c.stores[0], c.stores[2], g.id)
 	}
+}
+
+// pairOf returns the gets of one item in the first two shards, at a store.
+func pairOf(t *testing.T, c *threeStores, at int) []Get {
+	t.Helper()
+	key := keyOf(t, thing("a", 1))
+	return []Get{{c.group(1).sh[at], key}, {c.group(2).sh[at], key}}
+}
+
+// both returns the writes that increment the versions of both.
+func both(gets []Get) []Write { return []Write{increment(gets[0]), increment(gets[1])} }
+
+// leaveLocks has a transaction end without an outcome: it is decided, its first shard is resolved, and
+// its second one isn't. The third store leads that, and the first the others.
+func leaveLocks(t *testing.T, c *threeStores) {
+	t.Helper()
+	resolves := 0
+	c.proposed = func(g *threeReplicas, raw []byte) {
+		if entryKind(raw[1]) == entryResolve {
+			if resolves++; resolves == 2 {
+				g.move(t, 2)
+			}
+		}
+	}
+	_, err := c.stores[0].Commit(bg, Commit{Writes: both(pairOf(t, c, 0))})
+	if !errors.Is(err, holdfast.Unavailable) {
+		t.Fatalf("got %v; want %v", err, holdfast.Unavailable)
+	}
+	c.proposed = nil
 }
