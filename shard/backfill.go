@@ -44,7 +44,7 @@ func (sh *Shard) backfill(ctx context.Context, index uint32, from item.Key, n in
 	if ctx.Err() != nil {
 		return nil, ended(ctx)
 	}
-	p, next, err := sh.proposeFill(index, from, n)
+	p, next, err := sh.proposeFill(ctx, index, from, n)
 	if err != nil || p == nil {
 		return next, err
 	}
@@ -53,7 +53,9 @@ func (sh *Shard) backfill(ctx context.Context, index uint32, from item.Key, n in
 
 // proposeFill latches up to n items from a key on, and proposes the fill of their entries. It
 // returns nil if there is nothing to write.
-func (sh *Shard) proposeFill(index uint32, from item.Key, n int) (p *staged, next item.Key, err error) {
+func (sh *Shard) proposeFill(
+	ctx context.Context, index uint32, from item.Key, n int,
+) (p *staged, next item.Key, err error) {
 	sh.schemas.RLock()
 	defer sh.schemas.RUnlock()
 	keys, next, err := sh.items.keysFrom(from, n)
@@ -67,7 +69,7 @@ func (sh *Shard) proposeFill(index uint32, from item.Key, n int) (p *staged, nex
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err = sh.stage(&fillBody{index: index, from: from, to: next}, view)
+	p, err = sh.stage(ctx, &fillBody{index: index, from: from, to: next}, view)
 	if err = errors.Join(err, view.Close()); err != nil {
 		return nil, nil, err
 	}

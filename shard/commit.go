@@ -201,6 +201,9 @@ func (t *commit) perform(ctx context.Context) error {
 }
 
 func (t *commit) attempt(ctx context.Context) error {
+	if err := t.leads(); err != nil {
+		return err
+	}
 	t.latch()
 	defer t.unlatch()
 	if ctx.Err() != nil {
@@ -209,7 +212,7 @@ func (t *commit) attempt(ctx context.Context) error {
 	if err := t.lead(ctx); err != nil {
 		return err
 	}
-	if err := t.decide(); err != nil {
+	if err := t.decide(ctx); err != nil {
 		t.unchanged = true
 		return err
 	}
@@ -248,6 +251,17 @@ func (t *commit) unlatch() {
 	}
 }
 
+// leads returns an error if another replica leads: it is known before the latches are taken, which may
+// be held as long as the outcome of an earlier commit isn't known.
+func (t *commit) leads() error {
+	for i := range t.parts {
+		if _, err := t.parts[i].shard.group.leads(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // lead finds the terms in which the commit is decided. The latches are held.
 func (t *commit) lead(ctx context.Context) (err error) {
 	for i := range t.parts {
@@ -271,7 +285,7 @@ func (t *commit) confirm(ctx context.Context) error {
 }
 
 // decide finds what each item becomes.
-func (t *commit) decide() error {
+func (t *commit) decide(ctx context.Context) error {
 	for i := range t.parts {
 		p := &t.parts[i]
 		if p.shard.isDropped() {
@@ -284,7 +298,7 @@ func (t *commit) decide() error {
 		p.read = max(p.read, p.shard.sequencer.marks[l.stripe].Load())
 	}
 	if t.Token != "" {
-		if err := t.checkToken(); err != nil {
+		if err := t.checkToken(ctx); err != nil {
 			return err
 		}
 	}

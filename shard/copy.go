@@ -21,7 +21,7 @@ const (
 // indexes and log. Both have the same range, of different spaces. The new shard must not be open,
 // and what is there of it is removed first. Until Copy returns it isn't complete, and after an error
 // it is removed. The error is Gone if changes after at are no longer kept, and Full if there is no
-// space.
+// space. Shards that have a group can't be copied yet: that is Invalid.
 //
 // The items of a snapshot are written into sorted tables with the new prefix, each of which is
 // ingested when it is full. Then the changes after at are undone in the new shard, the last first.
@@ -38,6 +38,9 @@ func (s *Store) Copy(ctx context.Context, from *Shard, to Descriptor, at time.Ti
 		return Counts{}, holdfast.Errorf(holdfast.Invalid, "shard %d can't be copied to: it is open", to.ID)
 	}
 	if err := to.check(Schema{}); err != nil {
+		return Counts{}, err
+	}
+	if err := s.alone(from, to); err != nil {
 		return Counts{}, err
 	}
 	if !s.space.hasSpace() {
@@ -64,6 +67,24 @@ func (s *Store) Copy(ctx context.Context, from *Shard, to Descriptor, at time.Ti
 		return Counts{}, err
 	}
 	return c.made.Counts(), nil
+}
+
+// alone returns an error if either shard of a copy has a group: the tables that are ingested aren't in
+// its log, so that no other replica would have them.
+func (s *Store) alone(from *Shard, to Descriptor) error {
+	grouped := from.group.grouped()
+	if !grouped {
+		var err error
+		k := to.keys()
+		if _, grouped, err = s.engine.read(s.engine.db, k.meta(metaGroup)); err != nil {
+			return err
+		}
+	}
+	if grouped {
+		return holdfast.Errorf(holdfast.Invalid,
+			"shard %d can't be copied to shard %d: copies aren't possible on a cluster yet", from.id, to.ID)
+	}
+	return nil
 }
 
 // A copying is a copy in progress.

@@ -160,9 +160,16 @@ func (sh *Shard) Follow(f Follow) error {
 	if sh.isDropped() {
 		return errDropped(sh.id)
 	}
+	// Another step that follows the source waits, and no replica that led meanwhile has done any.
+	latch := &sh.sequencer.latches[stripeOf(uint64(f.Source))]
+	latch.Lock()
+	defer latch.Unlock()
 	term, err := sh.group.lead(nil)
 	if err != nil {
 		return err
+	}
+	if is := sh.Progress(f.Source); is.Applied != f.From {
+		return errElsewhere(sh.id, is, f)
 	}
 	b := s.engine.db.NewBatchWithSize(f.bytes())
 	defer b.Close()
@@ -178,6 +185,11 @@ func (sh *Shard) Follow(f Follow) error {
 		return err
 	}
 	return sh.group.entries().proposeLazily(b, []*entry{e})
+}
+
+func errElsewhere(id holdfast.ShardID, is Progress, f Follow) error {
+	return holdfast.Errorf(holdfast.Invalid, "shard %d has applied %d of shard %d, not %d",
+		id, is.Applied, f.Source, f.From)
 }
 
 // bytes returns about how many bytes the batch of a step has.
@@ -240,8 +252,7 @@ const copiedBytes = 2
 func (f *followBody) apply(e *entry, b *pebble.Batch) error {
 	sh := e.shard
 	if is := sh.follows[f.Source]; is.Applied != f.From {
-		return holdfast.Errorf(holdfast.Invalid, "shard %d has applied %d of shard %d, not %d",
-			sh.id, is.Applied, f.Source, f.From)
+		return errElsewhere(sh.id, is, f.Follow)
 	}
 	if f.To.Applied < f.From {
 		return holdfast.Errorf(holdfast.Invalid, "shard %d can't go back to %d of shard %d", sh.id, f.To.Applied, f.Source)

@@ -116,14 +116,31 @@ func (m *membership) lead(done <-chan struct{}) (term uint64, err error) {
 	return l.lead(m.shard, done)
 }
 
+// leads returns the term in which this replica leads at the moment; 0 if there is no group. Unlike
+// lead it waits for nothing, and nothing may be decided by it.
+func (m *membership) leads() (term uint64, err error) {
+	l := m.log.Load()
+	switch {
+	case l == nil:
+		return 0, nil
+	case l.group == nil:
+		return 0, errNotStarted(m.shard.id)
+	}
+	return l.group.Lead()
+}
+
+// grouped reports whether the shard has a group.
+func (m *membership) grouped() bool { return m.log.Load() != nil }
+
 func (l *groupLog) lead(sh *Shard, done <-chan struct{}) (term uint64, err error) {
 	if l.group == nil {
 		return 0, errNotStarted(sh.id)
 	}
 	for {
 		drained := l.drains()
-		if drained == nil {
-			return l.group.Lead()
+		term, err := l.group.Lead()
+		if err != nil || drained == nil {
+			return term, err
 		}
 		select {
 		case <-drained:

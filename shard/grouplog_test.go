@@ -207,3 +207,44 @@ func TestGroupLogOnAFullDisk(t *testing.T) {
 		t.Errorf("got entries up to %d; want %d", last, was+1)
 	}
 }
+
+// A shard that is dropped leaves nothing of its group, so that one that is opened under its ID is new.
+func TestDropRemovesTheGroupLog(t *testing.T) {
+	s := openStore(t, memOptions(vfs.NewMem()))
+	for _, id := range []holdfast.ShardID{1, 2} {
+		openShard(t, s, id)
+		l, err := OpenGroupLog(s, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := NewLogBatch(s)
+		b.SetState(l, []byte("state"))
+		b.Append(l, 5, [][]byte{[]byte("a"), []byte("b")})
+		if err := b.Commit(true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Drop(whole(1)); err != nil {
+		t.Fatal(err)
+	}
+	if left := keysAndValues(t, s, 1); len(left) > 0 {
+		t.Errorf("got %x left; want nothing", left)
+	}
+	sh := openShard(t, s, 1)
+	if sh.group.grouped() {
+		t.Error("the shard that is opened again has a group; want none")
+	}
+	l, err := OpenGroupLog(s, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first, last := l.Bounds(); first != 1 || last != 0 {
+		t.Errorf("got entries %d to %d; want none", first, last)
+	}
+	if l, err = OpenGroupLog(s, 2); err != nil {
+		t.Fatal(err)
+	}
+	if got := groupLogOf(t, l); got.state != "state" || len(got.entries) != 2 {
+		t.Errorf("the other shard: got %v; want its state and two entries", got)
+	}
+}

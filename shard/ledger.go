@@ -148,15 +148,8 @@ func (d *decision) remembered(now time.Time) bool {
 }
 
 // held returns a shard that still has locks of a decision's transaction, and those; nil: none has.
-// A shard that isn't open is to be removed.
 func (l *Ledger) held(d *decision) (*Shard, *prepared) {
-	for _, id := range d.shards {
-		l.store.mu.Lock()
-		sh := l.store.shards[id]
-		l.store.mu.Unlock()
-		if sh == nil {
-			continue
-		}
+	for _, sh := range l.changes(d) {
 		if p := sh.locks.of(d.id); p != nil {
 			return sh, p
 		}
@@ -201,15 +194,19 @@ func expiresAt(used time.Time) int64 { return used.Add(TokenAge).Unix() + 1 }
 // Expire removes up to n decisions that have expired, and returns how many it has removed. Locks
 // that are left of their transactions are resolved first. seeks is as for Shard.Expired.
 func (l *Ledger) Expire(ctx context.Context, now time.Time, n, seeks int) (removed int, err error) {
+	if _, err := l.shard.group.leads(); err != nil {
+		return 0, err
+	}
 	keys, err := l.shard.Expired(now, n, seeks)
 	if err != nil || len(keys) == 0 {
 		return 0, err
 	}
+	ended, err := l.end(ctx, keys)
+	if err != nil {
+		return 0, err
+	}
 	c := Commit{Removal: true}
 	for _, key := range keys {
-		if err := l.resolveDecided(ctx, key); err != nil {
-			return 0, err
-		}
 		c.Writes = append(c.Writes, Write{Shard: l.shard, Key: key, Origin: holdfast.ByExpiry,
 			Change: func(before item.Item) (item.Item, error) {
 				if before == nil {
@@ -219,7 +216,7 @@ func (l *Ledger) Expire(ctx context.Context, now time.Time, n, seeks int) (remov
 				if err != nil {
 					return nil, err
 				}
-				if _, p := l.held(&d); p != nil || d.expires >= now.Unix() {
+				if _, p := l.held(&d); p != nil || !ended[d.id] || d.expires >= now.Unix() {
 					return before, nil
 				}
 				return nil, nil
@@ -234,15 +231,61 @@ func (l *Ledger) Expire(ctx context.Context, now time.Time, n, seeks int) (remov
 	return removed, err
 }
 
-// resolveDecided resolves what is left of the transaction whose decision is at a key.
-func (l *Ledger) resolveDecided(ctx context.Context, key item.Key) error {
-	d, _, ok, err := l.read(l.store.engine.db, key)
-	for ok && err == nil {
-		sh, p := l.held(&d)
-		if p == nil {
-			break
+// end resolves what is left of the transactions whose decisions are at some keys, and returns those
+// that have nothing left: their IDs.
+func (l *Ledger) end(ctx context.Context, keys []item.Key) (ended map[txnID]bool, err error) {
+	var all []*decision
+	for _, key := range keys {
+		d, _, ok, err := l.read(l.store.engine.db, key)
+		if err != nil {
+			return nil, err
 		}
-		err = l.resolve(ctx, sh, p)
+		if ok {
+			all = append(all, &d)
+		}
 	}
-	return err
+	if err := l.confirm(ctx, all...); err != nil {
+		return nil, err
+	}
+	ended = make(map[txnID]bool, len(all))
+	for _, d := range all {
+		for sh, p := l.held(d); p != nil; sh, p = l.held(d) {
+			if err := l.resolve(ctx, sh, p); err != nil {
+				return nil, err
+			}
+		}
+		ended[d.id] = true
+	}
+	return ended, nil
+}
+
+// confirm returns when the replicas here have all that the transactions of some decisions have locked:
+// those of another leader may be on their way. Afterwards held knows.
+func (l *Ledger) confirm(ctx context.Context, decisions ...*decision) error {
+	confirmed := map[*Shard]bool{}
+	for _, d := range decisions {
+		for _, sh := range l.changes(d) {
+			if confirmed[sh] || !sh.group.grouped() {
+				continue
+			}
+			if err := sh.group.read(ctx); err != nil && !sh.isDropped() {
+				return err
+			}
+			confirmed[sh] = true
+		}
+	}
+	return nil
+}
+
+// changes returns the shards that a decision's transaction changes. One that isn't open is to be
+// removed.
+func (l *Ledger) changes(d *decision) (all []*Shard) {
+	l.store.mu.Lock()
+	defer l.store.mu.Unlock()
+	for _, id := range d.shards {
+		if sh := l.store.shards[id]; sh != nil {
+			all = append(all, sh)
+		}
+	}
+	return all
 }

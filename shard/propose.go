@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"context"
 	"errors"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -15,19 +16,31 @@ type staged struct {
 
 // stage stages an entry with a body. from is what the entry finds. The caller is in the store's
 // gate, holds schemas and what must be latched for the entry, and calls propose or discard.
-func (sh *Shard) stage(x body, from pebble.Reader) (*staged, error) {
+func (sh *Shard) stage(ctx context.Context, x body, from pebble.Reader) (*staged, error) {
+	return decide(ctx, sh, func() (body, error) { return x, nil }, from)
+}
+
+// decide is stage for a body that depends on what the shard has: it is asked for when the term is
+// known in which it is decided, and nil for nothing. Then decide returns nil. What ends with ctx is
+// the wait of a shard with a group: for earlier writes whose outcome isn't known, and for that of the
+// entry.
+func decide(ctx context.Context, sh *Shard, what func() (body, error), from pebble.Reader) (*staged, error) {
 	if sh.store.readOnly {
 		return nil, errReadOnly()
 	}
 	if sh.isDropped() {
 		return nil, errDropped(sh.id)
 	}
-	term, err := sh.group.lead(nil)
+	term, err := sh.group.lead(ctx.Done())
 	if err != nil {
 		return nil, err
 	}
+	x, err := what()
+	if err != nil || x == nil {
+		return nil, err
+	}
 	p := &staged{
-		entry: &entry{shard: sh, schema: sh.schema.Load(), term: term, body: x},
+		entry: &entry{shard: sh, schema: sh.schema.Load(), term: term, done: ctx.Done(), body: x},
 		batch: sh.engine.db.NewBatch(),
 	}
 	if err := p.entry.stage(p.batch, from); err != nil {
@@ -70,7 +83,7 @@ func (p *staged) discard() error { return p.batch.Close() }
 
 // propose stages and proposes an entry. The caller calls wait on the result.
 func (sh *Shard) propose(x body, from pebble.Reader, removal bool) (*staged, error) {
-	p, err := sh.stage(x, from)
+	p, err := sh.stage(context.Background(), x, from)
 	if err == nil {
 		err = p.propose(removal)
 	}

@@ -1,8 +1,10 @@
 package shard
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -24,6 +26,9 @@ type leftLocks struct {
 // only waits for its latches; if it was interrupted, what stands in the ledger holds, and if nothing
 // does, that it is aborted.
 func (l *Ledger) resolve(ctx context.Context, sh *Shard, p *prepared) error {
+	if l == nil && sh.group.grouped() {
+		return errNoLedger()
+	}
 	if l == nil {
 		return holdfast.Errorf(holdfast.Invalid, "transaction %v of shard %d can't be resolved without a ledger",
 			p.id, sh.id)
@@ -51,20 +56,23 @@ func (l *Ledger) resolve(ctx context.Context, sh *Shard, p *prepared) error {
 }
 
 func (t *commit) resolveLatched(ctx context.Context, sh *Shard, p *prepared) error {
+	if err := t.leads(); err != nil {
+		return err
+	}
 	t.latch()
 	defer t.unlatch()
 	s := t.store
 	if ctx.Err() != nil {
 		return ended(ctx)
 	}
+	if err := t.lead(ctx); err != nil {
+		return err
+	}
 	for i := range t.parts {
 		if t.parts[i].shard.isDropped() {
 			return errDropped(t.parts[i].shard.id)
 		}
 		t.parts[i].entry.schema = t.parts[i].shard.schema.Load()
-	}
-	if err := t.lead(ctx); err != nil {
-		return err
 	}
 	if sh.locks.of(p.id) != p {
 		return nil
@@ -76,15 +84,19 @@ func (t *commit) resolveLatched(ctx context.Context, sh *Shard, p *prepared) err
 	if err := s.space.admitBatch(ctx, 2*decisionBytes, true); err != nil {
 		return err
 	}
-	if !ok {
-		if err := t.abort(p); err != nil {
-			return err
-		}
+	switch {
+	case !ok:
+		err = t.abort(ctx, p)
+	case d.id != p.id: // another that leads may have replaced it by the transaction's own
+		err = t.ledger.shard.group.confirm(ctx, t.parts[t.partOf(t.ledger.shard)].entry.term)
+	}
+	if err != nil {
+		return err
 	}
 	e := &t.parts[t.partOf(sh)].entry
 	r := &resolve{id: p.id, committed: ok && d.id == p.id && d.committed, at: d.at}
 	e.body = r
-	if err = t.put(e, true); err != nil {
+	if err = t.put(ctx, e, true); err != nil {
 		return err
 	}
 	s.log.Info("a transaction that was interrupted is resolved", "transaction", p.id.String(), "shard", uint64(sh.id),
@@ -93,7 +105,7 @@ func (t *commit) resolveLatched(ctx context.Context, sh *Shard, p *prepared) err
 }
 
 // abort puts the decision that a transaction is aborted into the ledger, where none is.
-func (t *commit) abort(p *prepared) error {
+func (t *commit) abort(ctx context.Context, p *prepared) error {
 	now := t.store.now()
 	d := decision{id: p.id, at: now.UnixNano(), shards: p.shards, used: now, expires: now.Unix()}
 	name, err := decisionNameOf(p.decision)
@@ -102,7 +114,7 @@ func (t *commit) abort(p *prepared) error {
 	}
 	e := &t.parts[t.partOf(t.ledger.shard)].entry
 	e.effects = append(e.effects[:0], ledgerEffect(p.decision, image{}, d.item(name), holdfast.ByClient))
-	if err := t.put(e, false); err != nil {
+	if err := t.put(ctx, e, false); err != nil {
 		return err
 	}
 	return e.shard.group.entries().order([]*entry{e})
@@ -161,37 +173,106 @@ func (l *Ledger) standStill(ctx context.Context, sh *Shard, at time.Time) error 
 	return l.settle(ctx, sh, item.Range{})
 }
 
+// A standing is what a reader finds at an item.
+type standing int
+
+const (
+	unlocked standing = iota
+	undecided
+	decided // by a decision, on which the item depends
+)
+
 // current returns the item at a key in a view, as the transactions that are decided in the view have
-// left it. decided says that it depends on a decision.
-func (l *Ledger) current(view pebble.Reader, sh *Shard, key item.Key) (it item.Item, decided bool, err error) {
-	is, locked, err := sh.locks.read(view, key)
+// left it.
+func (l *Ledger) current(view pebble.Reader, sh *Shard, key item.Key) (it item.Item, is standing, err error) {
+	lock, locked, err := sh.locks.read(view, key)
 	if err != nil {
-		return nil, false, err
+		return nil, unlocked, err
 	}
 	if locked && l != nil {
-		d, _, ok, err := l.read(view, is.decision)
+		d, _, ok, err := l.read(view, lock.decision)
 		if err != nil {
-			return nil, false, err
+			return nil, unlocked, err
 		}
-		if ok && d.id == is.id && d.committed {
-			return is.effect.after, true, nil
+		if ok && d.id == lock.id && d.committed {
+			return lock.effect.after, decided, nil
 		}
 	}
+	if locked {
+		is = undecided
+	}
 	it, err = sh.items.get(view, key)
-	return it, false, err
+	return it, is, err
 }
 
-// get is Shard.Get while transactions have locks in the shard.
+// A reign is the terms in which the replicas here lead a shard and the ledger. Zeros: they have no
+// groups.
+type reign struct{ shard, ledger uint64 }
+
+// reign returns that of a shard. The error is NotLeader.
+//
+// A replica that doesn't lead may lack the decisions of the locks that it has, or have them no longer.
+// So a reader who has seen what was decided, there or elsewhere, could find what was before. One that
+// leads both, from before it has its view until it has read there, has them all.
+func (l *Ledger) reign(sh *Shard) (is reign, err error) {
+	if is.shard, err = sh.group.leads(); err != nil {
+		return reign{}, err
+	}
+	if l == nil {
+		if sh.group.grouped() {
+			err = errNoLedger()
+		}
+		return is, err
+	}
+	is.ledger, err = l.shard.group.leads()
+	return is, err
+}
+
+// reigns returns that of the shard of each get; nil: no shard has a group.
+func (l *Ledger) reigns(gets []Get) (all []reign, err error) {
+	if !slices.ContainsFunc(gets, func(g Get) bool { return g.Shard.group.grouped() }) {
+		return nil, nil
+	}
+	all = make([]reign, len(gets))
+	for i := range gets {
+		if all[i], err = l.reign(gets[i].Shard); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// lasts returns an error unless a reign still is what it was.
+func (l *Ledger) lasts(sh *Shard, before reign) error {
+	if now, err := l.reign(sh); err != nil || now != before {
+		return cmp.Or(err, error(holdfast.Errorf(holdfast.NotLeader,
+			"nothing was changed: the leader of shard %d or of the ledger has changed", sh.id)))
+	}
+	return nil
+}
+
+func errNoLedger() error {
+	return holdfast.Errorf(holdfast.NotLeader, "nothing was changed: the ledger isn't open on this node yet")
+}
+
+// get is Shard.Get while transactions have locks in the shard. The error is NotLeader if the item is
+// locked, and another replica leads.
 func (l *Ledger) get(ctx context.Context, sh *Shard, key item.Key) (item.Item, error) {
+	before, notLeader := l.reign(sh)
 	view, err := sh.engine.view()
 	if err != nil {
 		return nil, err
 	}
-	it, decided, err := l.current(view, sh, key)
+	it, is, err := l.current(view, sh, key)
 	if err = errors.Join(err, view.Close()); err != nil {
 		return nil, err
 	}
-	if err := sh.sequencer.waitDurable(ctx, sh.sequencer.marks[stripeOf(key.Hash())].Load()); err != nil || !decided {
+	if is != unlocked {
+		if err := cmp.Or(notLeader, l.lasts(sh, before)); err != nil {
+			return nil, err
+		}
+	}
+	if err := sh.sequencer.waitDurable(ctx, sh.sequencer.marks[stripeOf(key.Hash())].Load()); err != nil || is != decided {
 		return it, err
 	}
 	return it, l.waitDurable(ctx)

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 
@@ -165,14 +166,17 @@ func (sh *Shard) SetSchema(to Schema) error {
 func (sh *Shard) proposeSchema(to Schema) (*staged, error) {
 	sh.schemas.Lock()
 	defer sh.schemas.Unlock()
-	if sh.isDropped() {
-		return nil, errDropped(sh.id)
+	p, err := decide(context.Background(), sh, func() (body, error) {
+		now := sh.schema.Load()
+		if now.version > 0 && now.equals(&to) {
+			return nil, nil
+		}
+		return &schemaBody{schema{Schema: to, version: now.version + 1}}, nil
+	}, sh.engine.db)
+	if err != nil || p == nil {
+		return nil, err
 	}
-	now := sh.schema.Load()
-	if now.version > 0 && now.equals(&to) {
-		return nil, nil
-	}
-	return sh.propose(&schemaBody{schema{Schema: to, version: now.version + 1}}, sh.engine.db, true)
+	return p, p.propose(true)
 }
 
 // A schemaBody replaces the shard's schema. Its form for a log is that of the schema. Commits carry
@@ -227,7 +231,7 @@ func (sh *Shard) adopt(to Schema, version uint64) {
 // group changes by the group's log only.
 func (sh *Shard) begin(to Schema, described bool) (wait func() error, err error) {
 	now := sh.schema.Load()
-	if sh.group.log.Load() != nil {
+	if sh.group.grouped() {
 		to = now.Schema
 	}
 	if sh.store.readOnly || now.version > 0 && now.equals(&to) {

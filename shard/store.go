@@ -107,7 +107,9 @@ type Get struct {
 }
 
 // GetAll returns the items of one snapshot, nil where there is none. A commit that changed several
-// of them is seen whole or not at all.
+// of them is seen whole or not at all. So shards that have groups are read only where all of them are
+// led, with the ledger: replicas of others may have one part of a transaction and not yet another. The
+// error is NotLeader then.
 func (s *Store) GetAll(ctx context.Context, gets []Get) ([]item.Item, error) {
 	if err := s.gate.enter(); err != nil {
 		return nil, err
@@ -117,12 +119,17 @@ func (s *Store) GetAll(ctx context.Context, gets []Get) ([]item.Item, error) {
 	for i, g := range gets {
 		seen[i] = g.Shard.locks.state()
 	}
+	l := s.ledger.Load()
+	reigns, err := l.reigns(gets)
+	if err != nil {
+		return nil, err
+	}
 	view, err := s.engine.view()
 	if err != nil {
 		return nil, err
 	}
 	defer view.Close()
-	items, decided := make([]item.Item, len(gets)), false
+	items, waits := make([]item.Item, len(gets)), false
 	for i, g := range gets {
 		if err := ctx.Err(); err != nil {
 			return nil, ended(ctx)
@@ -130,22 +137,27 @@ func (s *Store) GetAll(ctx context.Context, gets []Get) ([]item.Item, error) {
 		if g.Shard.locks.none(seen[i]) {
 			items[i], err = g.Shard.items.get(view, g.Key)
 		} else {
-			var so bool
-			items[i], so, err = s.ledger.Load().current(view, g.Shard, g.Key)
-			decided = decided || so
+			var is standing
+			items[i], is, err = l.current(view, g.Shard, g.Key)
+			waits = waits || is == decided
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
-	for _, g := range gets {
-		l := &g.Shard.sequencer
-		if err := l.waitDurable(ctx, l.marks[stripeOf(g.Key.Hash())].Load()); err != nil {
+	for i, before := range reigns {
+		if err := l.lasts(gets[i].Shard, before); err != nil {
 			return nil, err
 		}
 	}
-	if decided {
-		return items, s.ledger.Load().waitDurable(ctx)
+	for _, g := range gets {
+		q := &g.Shard.sequencer
+		if err := q.waitDurable(ctx, q.marks[stripeOf(g.Key.Hash())].Load()); err != nil {
+			return nil, err
+		}
+	}
+	if waits {
+		return items, l.waitDurable(ctx)
 	}
 	return items, nil
 }

@@ -137,7 +137,7 @@ func (sh *Shard) At(index uint64) holdfast.TxID {
 // unless a later term has begun here.
 func (sh *Shard) Reached(tx holdfast.TxID) error {
 	if newest := sh.At(sh.sequencer.durable.at.Load()); tx.Index > newest.Index {
-		if sh.group.log.Load() != nil && tx.Term >= newest.Term {
+		if sh.group.grouped() && tx.Term >= newest.Term {
 			return holdfast.Errorf(holdfast.Behind, "transaction %v isn't here yet: the newest is %v", tx, newest)
 		}
 		return holdfast.Errorf(holdfast.Lost, "transaction %v was lost: the newest is %v", tx, newest)

@@ -44,6 +44,9 @@ const decisionBytes = 1024
 
 // begin returns the transaction of a commit.
 func (t *commit) begin() (*transaction, error) {
+	if t.ledger == nil && t.parts[0].shard.group.grouped() {
+		return nil, errNoLedger()
+	}
 	if t.ledger == nil {
 		return nil, holdfast.Errorf(holdfast.Invalid, "a commit over several shards or with a token needs a ledger")
 	}
@@ -57,7 +60,7 @@ func (t *commit) begin() (*transaction, error) {
 
 // checkToken returns ErrCommitted or ErrTokenReused if the commit's token was used. The decision's
 // key is latched, so that a commit with the same token that is under way has ended.
-func (t *commit) checkToken() error {
+func (t *commit) checkToken(ctx context.Context) error {
 	d, was, ok, err := t.ledger.read(t.store.engine.db, t.txn.key)
 	t.txn.was = was
 	if err != nil || !ok {
@@ -68,6 +71,9 @@ func (t *commit) checkToken() error {
 			return ErrTokenReused
 		}
 		return ErrCommitted
+	}
+	if err := t.ledger.confirm(ctx, &d); err != nil {
+		return err
 	}
 	if sh, p := t.ledger.held(&d); p != nil {
 		t.left = leftLocks{sh, p}
@@ -93,7 +99,7 @@ func (t *commit) transact(ctx context.Context) error {
 	if err := t.store.space.admitBatch(ctx, bytes, t.Removal); err != nil {
 		return err
 	}
-	if err := t.prepare(); err != nil {
+	if err := t.prepare(ctx); err != nil {
 		return err
 	}
 	for i := range t.parts {
@@ -103,10 +109,10 @@ func (t *commit) transact(ctx context.Context) error {
 			}
 		}
 	}
-	if err := t.record(); err != nil {
+	if err := t.record(ctx); err != nil {
 		return err
 	}
-	if err := t.resolve(); err != nil {
+	if err := t.resolve(ctx); err != nil {
 		return errDecided(err)
 	}
 	return nil
@@ -120,16 +126,16 @@ func errDecided(err error) error {
 }
 
 // prepare gives each shard that changes its prepare entry.
-func (t *commit) prepare() error {
+func (t *commit) prepare(ctx context.Context) error {
 	x := t.txn
 	var entries []*entry
 	for _, p := range x.parts {
 		e := &entry{shard: p.shard, schema: p.entry.schema, term: p.entry.term,
 			body: &prepare{id: x.id, decision: x.key, shards: x.shards, effects: p.entry.effects}}
-		if err := t.put(e, false); err != nil {
-			return err
+		if err := t.put(ctx, e, false); err != nil {
+			return errUndecided(p.shard, err)
 		}
-		x.at = max(x.at, e.at)
+		x.at = max(x.at, timeOf(e))
 		entries = append(entries, e)
 	}
 	for _, e := range entries {
@@ -140,8 +146,31 @@ func (t *commit) prepare() error {
 	return nil
 }
 
+// errUndecided returns the error of a prepare entry. Whatever it has locked or not, the transaction
+// will never be committed: nothing is changed, also if it isn't known whether the group of the shard
+// has the entry.
+func errUndecided(sh *Shard, err error) error {
+	if sh.group.grouped() && errors.Is(err, holdfast.Unavailable) {
+		return holdfast.Errorf(holdfast.Overloaded,
+			"nothing was changed: the replicas of shard %d didn't agree in time to prepare the transaction", sh.id)
+	}
+	return err
+}
+
+// timeOf returns a time that isn't before that of an entry that was proposed. A group may have raised
+// the entry's own, if it has put one of a later time before it.
+func timeOf(e *entry) int64 {
+	sh := e.shard
+	if !sh.group.grouped() {
+		return e.at
+	}
+	sh.sequencer.mu.Lock()
+	defer sh.sequencer.mu.Unlock()
+	return max(e.at, sh.tally.at)
+}
+
 // record puts the decision into the ledger.
-func (t *commit) record() error {
+func (t *commit) record(ctx context.Context) error {
 	x := t.txn
 	if len(x.parts) == 0 {
 		x.at = t.store.now().UnixNano()
@@ -153,7 +182,7 @@ func (t *commit) record() error {
 	}
 	e := &t.parts[t.partOf(t.ledger.shard)].entry
 	e.effects = append(e.effects[:0], ledgerEffect(x.key, x.was, d.item(x.name), holdfast.ByClient))
-	if err := t.put(e, len(x.parts) == 0); err != nil {
+	if err := t.put(ctx, e, len(x.parts) == 0); err != nil {
 		return err
 	}
 	if err := e.shard.group.entries().order([]*entry{e}); err != nil {
@@ -168,13 +197,13 @@ func ledgerEffect(key item.Key, was image, it item.Item, by holdfast.Origin) eff
 }
 
 // resolve gives each shard that has changed its resolve entry.
-func (t *commit) resolve() error {
+func (t *commit) resolve(ctx context.Context) error {
 	x := t.txn
 	for i, p := range x.parts {
 		e := &p.entry
 		r := &resolve{id: x.id, committed: true, at: x.at, known: e.effects}
 		e.body = r
-		if err := t.put(e, i == len(x.parts)-1); err != nil {
+		if err := t.put(ctx, e, i == len(x.parts)-1); err != nil {
 			return err
 		}
 		for _, w := range p.writes {
@@ -186,8 +215,11 @@ func (t *commit) resolve() error {
 
 // put stages an entry and gives it to its log. If it is the last of a transaction, that is what the
 // commit waits for; else it will be durable when the last one is.
-func (t *commit) put(e *entry, last bool) error {
+//
+// ctx ends the wait of a shard with a group only, for its other replicas.
+func (t *commit) put(ctx context.Context, e *entry, last bool) error {
 	s := t.store
+	e.done = ctx.Done()
 	b := s.engine.db.NewBatch()
 	err := e.stage(b, s.engine.db)
 	switch {

@@ -4,17 +4,18 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"holdfast"
 )
 
-// Trim removes the changes that are older than Options.LogAge from the logs of all open shards, and
-// then, if all logs together have more than Options.LogBytes, the oldest changes. Each shard keeps
-// its newest transaction, and the changes that a follower hasn't applied. The ledger keeps its newest
-// transaction only: nothing reads its changes, and neither its age nor its size is that of a stream
-// or of what a restore needs.
+// Trim removes the changes that are older than Options.LogAge from the logs of all open shards that
+// have no group or whose replica here leads it, and then, if all these logs together have more than
+// Options.LogBytes, the oldest changes. Each shard keeps its newest transaction, and the changes that
+// a follower hasn't applied. The ledger keeps its newest transaction only: nothing reads its changes,
+// and neither its age nor its size is that of a stream or of what a restore needs.
 func (s *Store) Trim(ctx context.Context) error {
 	if err := s.gate.enter(); err != nil {
 		return err
@@ -23,17 +24,27 @@ func (s *Store) Trim(ctx context.Context) error {
 	s.trims.Lock()
 	defer s.trims.Unlock()
 	cutoff := s.now().Add(-s.logAge).UnixNano()
-	if err := trimAll(ctx, s.opened(), cutoff); err != nil {
+	shards := led(s.opened())
+	if err := trimAll(ctx, shards, cutoff); err != nil {
 		return err
 	}
-	if s.logged() <= s.logBytes {
+	if logged(shards) <= s.logBytes {
 		return nil
 	}
-	cutoff, err := s.cutoff(ctx, cutoff, s.logBytes-s.logBytes/trimShare)
+	cutoff, err := s.cutoff(ctx, shards, cutoff, s.logBytes-s.logBytes/trimShare)
 	if err != nil {
 		return err
 	}
-	return trimAll(ctx, s.opened(), cutoff)
+	return trimAll(ctx, shards, cutoff)
+}
+
+// led returns those of the shards whose entries are decided here: a log is trimmed by the replica that
+// leads, for all of them.
+func led(shards []*Shard) []*Shard {
+	return slices.DeleteFunc(shards, func(sh *Shard) bool {
+		_, err := sh.group.leads()
+		return err != nil
+	})
 }
 
 // trimAll removes the changes before a time from the logs of shards, with one sync.
@@ -42,6 +53,9 @@ func trimAll(ctx context.Context, shards []*Shard, nanos int64) error {
 	var failed error
 	for _, sh := range shards {
 		p, err := sh.trimTo(ctx, nanos)
+		if errors.Is(err, holdfast.NotLeader) || errors.Is(err, holdfast.Refused) {
+			continue // another replica leads now
+		}
 		if err != nil {
 			failed = err
 			break
@@ -60,10 +74,10 @@ func trimAll(ctx context.Context, shards []*Shard, nanos int64) error {
 // each call has something to do.
 const trimShare = 16
 
-// logged returns how many bytes the logs of open shards have.
-func (s *Store) logged() int64 {
+// logged returns how many bytes the logs of shards have.
+func logged(shards []*Shard) int64 {
 	total := int64(0)
-	for _, sh := range s.opened() {
+	for _, sh := range shards {
 		total += sh.Counts().LogBytes
 	}
 	return total
@@ -71,10 +85,10 @@ func (s *Store) logged() int64 {
 
 // cutoff returns the time, not before from, after which the logs have at most so many bytes. It
 // bisects the time down to a millisecond.
-func (s *Store) cutoff(ctx context.Context, from, bytes int64) (int64, error) {
+func (s *Store) cutoff(ctx context.Context, shards []*Shard, from, bytes int64) (int64, error) {
 	const millisecond = 1e6
 	low, high := from, s.now().UnixNano()
-	for _, sh := range s.opened() {
+	for _, sh := range shards {
 		sh.sequencer.mu.Lock()
 		high = max(high, sh.tally.at+1)
 		sh.sequencer.mu.Unlock()
@@ -82,7 +96,7 @@ func (s *Store) cutoff(ctx context.Context, from, bytes int64) (int64, error) {
 	for high-low > millisecond {
 		middle := low + (high-low)/2
 		held := int64(0)
-		for _, sh := range s.opened() {
+		for _, sh := range shards {
 			if ctx.Err() != nil {
 				return 0, ended(ctx)
 			}
@@ -126,14 +140,17 @@ func (sh *Shard) trimTo(ctx context.Context, nanos int64) (*staged, error) {
 	if l := sh.store.ledger.Load(); l != nil && l.shard == sh {
 		nanos = math.MaxInt64
 	}
-	to, err := sh.history.trimmedTo(nanos, floor(sh))
-	if err != nil {
+	p, err := decide(ctx, sh, func() (body, error) {
+		to, err := sh.history.trimmedTo(nanos, floor(sh))
+		if err != nil || to.oldest <= sh.Oldest().Index {
+			return nil, err
+		}
+		return &trimBody{to}, nil
+	}, sh.engine.db)
+	if err != nil || p == nil {
 		return nil, err
 	}
-	if to.oldest <= sh.Oldest().Index {
-		return nil, nil
-	}
-	return sh.propose(&trimBody{to}, sh.engine.db, true)
+	return p, p.propose(true)
 }
 
 // A trimBody removes the changes before a place in the log of changes. Its form for a log is that of
