@@ -324,8 +324,16 @@ func TestForwardedRequestsAreCounted(t *testing.T) {
 // A panic of an operation that another node has sent is answered and logged, and ends nothing else.
 func TestPanicInAnswer(t *testing.T) {
 	var log strings.Builder
-	follower, leader, _ := twoNodes(t, Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	follower, leader, p := twoNodes(t, Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
 	createTables(t, leader)
+	p.answer = func(ctx context.Context, request []byte) ([]byte, error) {
+		defer func() {
+			if cause := recover(); cause != nil { // on its goroutine it would end the program
+				t.Errorf("got the panic %v; want a response", cause)
+			}
+		}()
+		return leader.Answer(ctx, request)
+	}
 	op := leader.operations[tablesTarget]["PutItem"]
 	was := op.run
 	op.run = func(_ context.Context, _ node, w *writer) error {
