@@ -13,25 +13,15 @@ import (
 	"holdfast/item"
 )
 
-// Apply adds an entry of the shard's log to a batch: the items, what follows from them for indexes
+// applyRaw adds an entry of the shard's log to a batch: the items, what follows from them for indexes
 // and expiry, the changes with their before-images, and the counts. tx is the entry's place. The
 // result depends on nothing but the shard's state and the entry, so that the replicas of a shard
 // that have applied the same entries are equal, byte for byte.
 //
 // Entries are applied in the order of their places, one at a time. b is an indexed batch, through
-// which Apply reads what earlier entries in it have done; the caller submits it. If it can't, or
-// after an error, what the shard knows of its state is wrong, and the store must be opened again.
-func (sh *Shard) Apply(b *pebble.Batch, raw string, tx holdfast.TxID) error {
-	e, err := applyRaw(sh, b, raw, tx)
-	if err != nil {
-		return err
-	}
-	seen([]*entry{e}) // nobody reads before the caller has submitted the batch
-	return nil
-}
-
-// applyRaw is Apply for a shard that may have readers: when they can see the batch, seen is to be
-// called.
+// which applyRaw reads what earlier entries in it have done; the caller submits it, and then calls
+// seen, since readers can see what the entries do. If it can't submit it, or after an error, what the
+// shard knows of its state is wrong, and the store must be opened again.
 func applyRaw(sh *Shard, b *pebble.Batch, raw string, tx holdfast.TxID) (*entry, error) {
 	e, err := decodeEntry(raw)
 	if err != nil {

@@ -8,9 +8,20 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
+
 	"holdfast"
 	"holdfast/item"
 )
+
+// Apply applies an entry in a batch that nobody reads before it is submitted.
+func (sh *Shard) Apply(b *pebble.Batch, raw string, tx holdfast.TxID) error {
+	e, err := applyRaw(sh, b, raw, tx)
+	if err == nil {
+		seen([]*entry{e})
+	}
+	return err
+}
 
 // An entry that was decided by another schema than the shard has is Corrupt, and nothing is applied;
 // so is one of an unknown kind or version.
