@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"context"
-	"sync"
 
 	"holdfast"
 	"holdfast/shard"
@@ -13,9 +12,9 @@ type Disk interface {
 	// Records returns the records whose names begin with prefix, sorted by name.
 	Records(prefix string) ([]shard.Record, error)
 
-	// SaveRecords writes records, and removes those without a value: all of them or none. It returns
-	// when that is on disk. removal says that disk space is given back in the end, so that a full disk
-	// takes it, too.
+	// SaveRecords writes records, and removes those without a value: all of them or none. It
+	// returns when that is on disk. removal says that disk space is given back in the end, so that
+	// a full disk takes it, too.
 	SaveRecords(ctx context.Context, records []shard.Record, removal bool) error
 }
 
@@ -25,9 +24,10 @@ type Catalog struct {
 	disk       Disk
 	replicated *replicated // the disk, if it is that of a cluster; else nil
 
-	// mu guards what follows. A change holds it from when it reads the contents until requests see the
-	// change.
-	mu   sync.Mutex
+	// mu guards what follows. A change holds it from when it reads the contents until requests see
+	// the change, which may take other nodes' answers: so it is a channel, whose element is there
+	// while the lock is held, and a wait for it lets the virtual time of tests pass.
+	mu   chan struct{}
 	is   Contents
 	next holdfast.ShardID // the next ID that no shard or space has had; up to is.Next
 }
@@ -38,35 +38,35 @@ func Open(disk Disk) (*Catalog, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Catalog{disk: disk, is: is, next: is.Next}, nil
+	return &Catalog{disk: disk, is: is, next: is.Next, mu: make(chan struct{}, 1)}, nil
 }
 
 // Lock begins a change, which reads the contents and commits revisions until Unlock.
-func (c *Catalog) Lock() { c.mu.Lock() }
+func (c *Catalog) Lock() { c.mu <- struct{}{} }
 
 // Unlock ends a change.
-func (c *Catalog) Unlock() { c.mu.Unlock() }
+func (c *Catalog) Unlock() { <-c.mu }
 
 // Contents returns the contents between Lock and Unlock.
 func (c *Catalog) Contents() Contents { return c.is }
 
 // Read calls f with the contents while nothing changes them.
 func (c *Catalog) Read(f func(Contents)) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.Lock()
+	defer c.Unlock()
 	f(c.is)
 }
 
 // Update is Commit for a change that doesn't depend on the contents. It is called without the lock.
 func (c *Catalog) Update(ctx context.Context, v Revision) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.Lock()
+	defer c.Unlock()
 	return c.Commit(ctx, v)
 }
 
 // Commit saves a revision and then applies it. It is called between Lock and Unlock. After an error
-// the contents are as before; if it is Unavailable and the disk that of a cluster, Refresh says what
-// became of the revision, and until then all others are Refused.
+// the contents are as before; if it is Unavailable and the disk that of a cluster, Refresh says
+// what became of the revision, and until then all others are Refused.
 func (c *Catalog) Commit(ctx context.Context, v Revision) error {
 	if err := c.disk.SaveRecords(ctx, v.records(), v.Removal); err != nil {
 		return err

@@ -4,8 +4,8 @@
 // It is a state machine. Its state is a Contents, and what changes it is a Revision: Apply is a
 // function of the two alone. A revision as records is its entry on disk. A Catalog saves revisions
 // one after another through a Disk, and applies each when it is saved; the records of a catalog
-// never share a batch with the items of a shard. In a cluster the records are the items of a shard of
-// their own, which is replicated: one node commits, and each reads what was committed (Refresh).
+// never share a batch with the items of a shard. In a cluster the records are the items of a shard
+// of their own, which is replicated: one node commits, and each reads what was committed (Refresh).
 //
 // The types of the records are those that describe a table to requests: a Definition is what a
 // table is created from, an Alteration changes it, a Description is what it is. The rules about

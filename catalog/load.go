@@ -16,7 +16,9 @@ type reading interface {
 // load returns the contents that the records on a disk are of. If there are none, the first ID that
 // is drawn is next.
 func load(disk reading, next holdfast.ShardID) (Contents, error) {
-	c := Contents{Tables: map[string]*Table{}, Backups: map[string]*Backup{}, Removed: map[string]*Removed{}, Next: next}
+	c := Contents{
+		Tables: map[string]*Table{}, Backups: map[string]*Backup{}, Removed: map[string]*Removed{}, Next: next,
+	}
 	err := each(disk, nextName, func(ids *nextIDs) { c.Next = ids.Shard })
 	if err == nil {
 		err = each(disk, tablePrefix, func(r *Table) { r.addTo(&c) })
@@ -67,8 +69,8 @@ func Schemas(disk *shard.Store) (map[holdfast.ShardID]shard.Schema, error) {
 	return all, err
 }
 
-// onDisk returns the records of the catalog that is on a disk, be it that of one node, which has that of
-// the ledger from its first start on, or that of a cluster.
+// onDisk returns the records of the catalog that is on a disk, be it that of one node, which has
+// that of the ledger from its first start on, or that of a cluster.
 func onDisk(disk *shard.Store) (Disk, error) {
 	if records, err := disk.Records(""); err != nil || len(records) > 0 {
 		return disk, err
@@ -81,14 +83,18 @@ func onDisk(disk *shard.Store) (Disk, error) {
 	return &replicated{store: disk, shard: sh}, err
 }
 
-// OpenOnDisk reads the catalog that is on a disk which nothing changes: that of one node, or that of a
-// cluster.
+// OpenOnDisk reads the catalog that is on a disk which nothing changes: that of one node, or that
+// of a cluster.
 func OpenOnDisk(disk *shard.Store) (*Catalog, error) {
 	from, err := onDisk(disk)
 	if err != nil {
 		return nil, err
 	}
-	return Open(from)
+	c, err := Open(from)
+	if err == nil {
+		c.replicated, _ = from.(*replicated)
+	}
+	return c, err
 }
 
 func schemasOf(disk reading) (map[holdfast.ShardID]shard.Schema, error) {

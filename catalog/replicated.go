@@ -13,8 +13,8 @@ import (
 	"holdfast/shard"
 )
 
-// ShardID is the shard that has the records of a cluster's catalog. It and its space have the same ID
-// on all nodes, and no other shard or space of a cluster has it.
+// ShardID is the shard that has the records of a cluster's catalog. It and its space have the same
+// ID on all nodes, and no other shard or space of a cluster has it.
 const ShardID holdfast.ShardID = 1
 
 // The items of the catalog's shard. Each has a record, but for one, which has the revision.
@@ -39,9 +39,9 @@ const firstID = ShardID + 1
 
 // A replicated is the records of a catalog as items of a shard, which is one of a group's replicas.
 //
-// Each commit raises the revision, and is refused unless the revision is the one that was read last.
-// So contents that are stale are never the base of a commit, although this replica may lead: as when
-// it led, another replica led and changed them, and it leads again.
+// Each commit raises the revision, and is refused unless the revision is the one that was read
+// last. So contents that are stale are never the base of a commit, although this replica may lead:
+// as when it led, another replica led and changed them, and it leads again.
 type replicated struct {
 	store *shard.Store
 	shard *shard.Shard
@@ -55,7 +55,7 @@ var _ Disk = (*replicated)(nil)
 
 // OpenReplicated reads the catalog of a cluster, whose records are the items of a shard.
 func OpenReplicated(store *shard.Store, sh *shard.Shard) (*Catalog, error) {
-	c := &Catalog{replicated: &replicated{store: store, shard: sh}}
+	c := &Catalog{replicated: &replicated{store: store, shard: sh}, mu: make(chan struct{}, 1)}
 	c.disk = c.replicated
 	if err := c.reload(); err != nil {
 		return nil, err
@@ -63,12 +63,15 @@ func OpenReplicated(store *shard.Store, sh *shard.Shard) (*Catalog, error) {
 	return c, nil
 }
 
+// Replicated reports whether the catalog is that of a cluster.
+func (c *Catalog) Replicated() bool { return c.replicated != nil }
+
 // Refresh reads the contents again if another node, or a commit whose outcome wasn't known, has
-// changed them. It returns them as they were and as they are; entries that are the same are the same
-// pointers. It is called between Lock and Unlock.
+// changed them. It returns them as they were and as they are; entries that are the same are the
+// same pointers. It is called between Lock and Unlock.
 //
-// What this node had reserved of IDs isn't used any more when the contents have changed: another node
-// may have drawn them.
+// What this node had reserved of IDs isn't used any more when the contents have changed: another
+// node may have drawn them.
 func (c *Catalog) Refresh() (before, after Contents, changed bool, err error) {
 	before = c.is
 	r := c.replicated
@@ -185,8 +188,8 @@ func (r *replicated) read() (revision uint64, all recordSet, err error) {
 	return revision, all, nil
 }
 
-// visible returns the last entry of the shard that a reader sees who begins now. What was applied later
-// may not be visible yet.
+// visible returns the last entry of the shard that a reader sees who begins now. What was applied
+// later may not be visible yet.
 func (r *replicated) visible() uint64 { return r.shard.End().Index - 1 }
 
 // current returns the revision that the shard has now.
@@ -202,8 +205,8 @@ func (r *replicated) current() (uint64, error) {
 	return revisionOf(it)
 }
 
-// SaveRecords implements Disk. It is Refused, and nothing is changed, if the contents that were read
-// last aren't those that the shard has; NotLeader if this replica doesn't lead.
+// SaveRecords implements Disk. It is Refused, and nothing is changed, if the contents that were
+// read last aren't those that the shard has; NotLeader if this replica doesn't lead.
 func (r *replicated) SaveRecords(ctx context.Context, records []shard.Record, removal bool) error {
 	c := shard.Commit{Removal: removal, Writes: make([]shard.Write, 1, 1+len(records))}
 	last := map[string]shard.Record{} // of a name that is there twice, the last holds
@@ -244,7 +247,8 @@ func (r *replicated) raise(before item.Item) (item.Item, error) {
 	}
 	if is != r.revision {
 		return nil, holdfast.Errorf(holdfast.Refused,
-			"nothing was changed: the catalog is at revision %d, and this change was decided by revision %d", is, r.revision)
+			"nothing was changed: the catalog is at revision %d, and this change was decided by revision %d",
+			is, r.revision)
 	}
 	return itemOf(revisionName, item.Value{Type: item.N, Text: strconv.FormatUint(is+1, 10)}), nil
 }

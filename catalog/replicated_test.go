@@ -317,7 +317,7 @@ func TestCatalogOfAClusterOnDisk(t *testing.T) {
 		t.Errorf("got %v, %v; want those of shards 1 and 3", schemas, err)
 	}
 	again, err := OpenOnDisk(disk)
-	if err != nil || describe(again.is) != describe(c.is) {
+	if err != nil || describe(again.is) != describe(c.is) || !again.Replicated() {
 		t.Errorf("got %v, %v; want %v", again.is, err, c.is)
 	}
 }

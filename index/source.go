@@ -223,7 +223,7 @@ func (r *read) get(s *source, from, upTo uint64) (changes []shard.Change, to uin
 // fail notes a failure, and logs it unless it is that of the last attempt.
 func (l *link) fail(err error) {
 	l.retry = time.Now().Add(retryWait) // not the store's clock, which may be set
-	if err.Error() == l.failure || errors.Is(err, holdfast.Closed) {
+	if err.Error() == l.failure || errors.Is(err, holdfast.Closed) || errors.Is(err, holdfast.NotLeader) {
 		return
 	}
 	l.failure = err.Error()

@@ -24,8 +24,11 @@ func (b *background) start(runs ...func(context.Context)) {
 	}
 }
 
+// stop ends the goroutines, if there are any, and waits for their end.
 func (b *background) stop() {
-	b.cancel()
+	if b.cancel != nil {
+		b.cancel()
+	}
 	b.done.Wait()
 }
 
@@ -39,8 +42,8 @@ func (f *failureLog) note(ctx context.Context, job string, err error) {
 	switch {
 	case err == nil:
 		delete(f.last, job)
-	case ctx.Err() != nil || errors.Is(err, holdfast.Closed):
-		// the store is closing, or the table has been removed meanwhile
+	case ctx.Err() != nil || errors.Is(err, holdfast.Closed) || errors.Is(err, holdfast.NotLeader):
+		// the store is closing, the table has been removed meanwhile, or another node is the active one
 	case f.last[job] != err.Error():
 		f.last[job] = err.Error()
 		f.log.Error("a background job failed, and will be tried again", "job", job, "err", err)

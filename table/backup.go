@@ -12,6 +12,9 @@ import (
 // Backup begins a backup of a table as it is now. Errors: NotFound, Exists while the table is being
 // made.
 func (s *Store) Backup(ctx context.Context, table, name string) (catalog.BackupDescription, error) {
+	if err := copies(s); err != nil {
+		return catalog.BackupDescription{}, err
+	}
 	s.catalog.Lock()
 	defer s.catalog.Unlock()
 	r, err := s.installer.table(table)
@@ -40,6 +43,14 @@ func (s *Store) Backup(ctx context.Context, table, name string) (catalog.BackupD
 	}
 	s.installer.wake()
 	return b.Backup, nil
+}
+
+// copies returns an error if shards can't be copied: those of a cluster can't yet.
+func copies(s *Store) error {
+	if s.installer.cluster != nil {
+		return invalid("Backups aren't available on a cluster yet")
+	}
+	return nil
 }
 
 // Backups returns the backups of a table, also of a removed one, the oldest first. The name "" is

@@ -11,7 +11,8 @@ import (
 const (
 	// batchBytes is how much a BatchGet returns at most, as items count.
 	batchBytes = 16 << 20
-	// batchShardBytes is how much it returns of one shard: a page, and what one item may have beyond.
+	// batchShardBytes is how much it returns of one shard: a page, and what one item may have
+	// beyond.
 	batchShardBytes = pageBytes + item.MaxItemBytes - 3
 	// batchCommitBytes is about how much a BatchWrite commits at once.
 	batchCommitBytes = 4 << 20
@@ -53,13 +54,14 @@ type getBatch struct {
 	refused     error // why a get was unprocessed for want of throughput
 	bytes       int
 	shardBytes  map[*shard.Shard]int
+	confirmed   map[*shard.Shard]bool // those that need not be confirmed again
 	caps        capacities
 }
 
 // locateGets finds the tables and keys of gets.
 func (s *Store) locateGets(gets []Get) (*getBatch, error) {
 	b := &getBatch{gets: gets, tables: make([]*live, len(gets)), keys: make([]item.Key, len(gets)),
-		shardBytes: map[*shard.Shard]int{}}
+		shardBytes: map[*shard.Shard]int{}, confirmed: map[*shard.Shard]bool{}}
 	for i, g := range gets {
 		t, err := s.tables.serving(g.Table)
 		if err != nil {
@@ -84,9 +86,10 @@ func (b *getBatch) get(ctx context.Context, i int) error {
 		return nil
 	}
 	sh, session := t.shard(key), sessionOf(ctx)
-	if err := session.check(t, sh); err != nil {
+	if err := t.readable(ctx, sh, session, g.Consistent && !b.confirmed[sh]); err != nil {
 		return err
 	}
+	b.confirmed[sh] = b.confirmed[sh] || g.Consistent
 	it, err := sh.Get(ctx, key)
 	if err != nil {
 		return err
@@ -138,8 +141,9 @@ func checkDistinct(gets []Get) error {
 
 // BatchWrite does several puts and deletes, of different items. They are independent: though many
 // are committed together, a failure may leave some done. unprocessed has the places in ws of those
-// for which there was no throughput, caps what each table consumed, cols what is known of the item
-// collections. It is Overloaded if nothing could be written. Errors are else those of Put.
+// for which there was no throughput, or that were refused when others were done; caps has what each
+// table consumed, cols what is known of the item collections. It is Overloaded if nothing could be
+// written. Errors are else those of Put.
 func (s *Store) BatchWrite(
 	ctx context.Context, ws []BatchWrite,
 ) (unprocessed []int, caps []Capacity, cols []Collection, err error) {
@@ -148,43 +152,72 @@ func (s *Store) BatchWrite(
 		return nil, nil, nil, err
 	}
 	session := sessionOf(ctx)
-	if err := session.checkChanges(changes...); err != nil {
+	if err := s.leads(); err != nil {
+		return nil, nil, nil, err
+	}
+	if err := session.checkChanges(ctx, changes...); err != nil {
 		return nil, nil, nil, err
 	}
 	defer func() { session.seeChanges(changes...) }()
-	b := writeBatch{}
-	var part []*change
+	b := writeBatch{store: s, changes: changes}
 	var refused error
 	bytes := 0
 	for i, c := range changes {
 		if err := c.t.throughput.admitWrite(); err != nil {
-			refused, unprocessed = err, append(unprocessed, i)
+			refused, b.unprocessed = err, append(b.unprocessed, i)
 			continue
 		}
 		if ws[i].Put != nil {
 			bytes += ws[i].Put.Item.Size()
 		}
-		if bytes > batchCommitBytes && len(part) > 0 {
-			if err := s.batchWrite(ctx, &b, part); err != nil {
+		if bytes > batchCommitBytes && len(b.part) > 0 {
+			if err := b.commit(ctx); err != nil {
 				return nil, nil, nil, err
 			}
-			part, bytes = part[:0], 0
+			bytes = 0
 		}
-		part = append(part, c)
+		b.part = append(b.part, i)
 	}
-	if len(unprocessed) == len(ws) && refused != nil {
+	if len(b.unprocessed) == len(ws) && refused != nil {
 		return nil, nil, nil, refused
 	}
-	if err := s.batchWrite(ctx, &b, part); err != nil {
+	if err := b.commit(ctx); err != nil {
 		return nil, nil, nil, err
 	}
-	return unprocessed, b.caps, b.cols, nil
+	slices.Sort(b.unprocessed)
+	return b.unprocessed, b.caps, b.cols, nil
 }
 
-// A writeBatch is what a BatchWrite has done so far.
+// A writeBatch is a BatchWrite in progress.
 type writeBatch struct {
-	caps capacities
-	cols []Collection
+	store       *Store
+	changes     []*change
+	part        []int // the places of those that are committed next
+	done        bool  // some were committed
+	unprocessed []int
+	caps        capacities
+	cols        []Collection
+}
+
+// commit commits the part. An error that says that nothing was changed is true of the part alone:
+// if others were committed before, it is left for another request.
+func (b *writeBatch) commit(ctx context.Context) error {
+	part := b.part
+	b.part = nil
+	if len(part) == 0 {
+		return nil
+	}
+	changes := make([]*change, len(part))
+	for i, at := range part {
+		changes[i] = b.changes[at]
+	}
+	err := b.store.batchWrite(ctx, b, changes)
+	if err != nil && b.done && unchanged(err) {
+		b.unprocessed = append(b.unprocessed, part...)
+		return nil
+	}
+	b.done = b.done || err == nil
+	return err
 }
 
 // locateWrites checks all writes of a batch, before any is done.
@@ -240,9 +273,6 @@ func (s *Store) batchChange(w BatchWrite) (*change, error) {
 
 // batchWrite commits some of the changes of a batch.
 func (s *Store) batchWrite(ctx context.Context, b *writeBatch, changes []*change) error {
-	if len(changes) == 0 {
-		return nil
-	}
 	commit := shard.Commit{Writes: make([]shard.Write, len(changes))}
 	for i, c := range changes {
 		commit.Writes[i] = c.write(c.make)

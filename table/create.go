@@ -33,19 +33,8 @@ func (s *Store) Create(
 	if _, err = s.catalog.PlaceIndexes(ctx, r); err != nil {
 		return catalog.Description{}, err
 	}
-	o, err := s.installer.open(r)
+	t, err := s.installer.create(ctx, r, d.Stream)
 	if err != nil {
-		s.installer.stopFollowers(r.Table.ID)
-		return catalog.Description{}, err
-	}
-	r.BeginStream(d.Stream, r.Table.Created, ends(o.shards))
-	r.UpdateStatus()
-	if err := s.catalog.Commit(ctx, catalog.Revision{Put: []catalog.Entry{r}}); err != nil {
-		s.installer.stopFollowers(r.Table.ID)
-		return catalog.Description{}, err
-	}
-	t := s.tables.publish(r, o, catalog.Creating)
-	if err := o.awaitFilled(ctx); err != nil {
 		return catalog.Description{}, err
 	}
 	response := t.describe(s.now())
@@ -54,4 +43,42 @@ func (s *Store) Create(
 		response.Indexes[i].Status = catalog.Creating
 	}
 	return response, nil
+}
+
+// create opens the shards of a new table, puts its record into the catalog, publishes it, and
+// returns when its indexes follow it. view is that of its stream; 0: it has none. The catalog is
+// locked.
+func (i *installer) create(ctx context.Context, r *catalog.Table, view catalog.View) (*live, error) {
+	ctx, cancel := i.cluster.ended(ctx)
+	defer cancel()
+	o, err := openNew(i, r)
+	if err != nil {
+		i.stopFollowers(r.Table.ID)
+		return nil, i.cluster.abandon(r, err)
+	}
+	r.BeginStream(view, r.Table.Created, ends(o.shards))
+	r.UpdateStatus()
+	if err := i.commit(ctx, catalog.Revision{Put: []catalog.Entry{r}}); err != nil {
+		i.stopFollowers(r.Table.ID)
+		return nil, i.cluster.abandon(r, err)
+	}
+	if i.cluster != nil {
+		if o, err = leadTable(ctx, i, r, o); err != nil {
+			return nil, i.cluster.followed(err)
+		}
+	}
+	t := i.tables.publish(r, o, catalog.Creating)
+	if err := i.cluster.followed(nil); err != nil {
+		return nil, err
+	}
+	return t, o.awaitFilled(ctx)
+}
+
+// openNew opens the shards of a new table. In a cluster its indexes follow it when this node leads
+// it.
+func openNew(i *installer, r *catalog.Table) (opened, error) {
+	if i.cluster != nil {
+		return i.openShards(r, opened{})
+	}
+	return i.open(r)
 }

@@ -23,6 +23,9 @@ func (s *Store) Describe(name string) (catalog.Description, error) {
 	}
 	t.pending.Store(0)
 	for id := range t.globals {
+		if t.followers == nil {
+			break // this node isn't the active one of its cluster
+		}
 		_ = t.followers.Wait(context.Background(), id) // its error is the context's
 	}
 	return t.describe(s.now()), nil

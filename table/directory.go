@@ -20,6 +20,9 @@ type directory struct {
 	set      atomic.Pointer[tableSet]
 	throttle bool // whether provisioned throughput is enforced
 	now      func() time.Time
+
+	tokenWait  time.Duration // how long a read waits for what its session has seen
+	replicated bool          // the tables are those of a cluster
 }
 
 // A tableSet is a snapshot of all tables, and of the removed ones whose streams are kept. It is
@@ -85,11 +88,11 @@ func (d *directory) publish(r *catalog.Table, o opened, pending catalog.Status) 
 	return t
 }
 
-// amend publishes a change of the description alone: the shards stay, and a change that requests
-// see as pending stays pending. The catalog is locked.
-func (d *directory) amend(r *catalog.Table) {
+// amend publishes a change that isn't a request's: a change that requests see as pending stays
+// pending. The catalog is locked.
+func (d *directory) amend(r *catalog.Table, o opened) {
 	old := d.table(r.Table.Name)
-	t := d.view(r, old.opened)
+	t := d.view(r, o)
 	t.changed = old.changed
 	t.pending.Store(old.pending.Load())
 	d.replace(t)
@@ -98,6 +101,7 @@ func (d *directory) amend(r *catalog.Table) {
 // view returns what requests see of a record.
 func (d *directory) view(r *catalog.Table, o opened) *live {
 	t := newLive(r, o, d.now())
+	t.tokenWait, t.replicated = d.tokenWait, d.replicated
 	if d.throttle {
 		t.throughput = newThroughput(&r.Table, d.table(r.Table.Name), d.now)
 	}
@@ -117,14 +121,14 @@ func (d *directory) replace(t *live) {
 	d.set.Store(set)
 }
 
-// withdraw hides a table from requests, but for the streams that are left of it. The catalog is
-// locked.
+// withdraw hides a table from requests, but for the streams that are left of it; a nil rest has
+// none. The catalog is locked.
 func (d *directory) withdraw(name string, rest *catalog.Removed) {
 	old := d.set.Load()
 	set := &tableSet{
 		byName: make(map[string]*live, len(old.byName)), names: slices.Clone(old.names), retired: old.retired,
 	}
-	if t := old.byName[name]; len(rest.Streams) > 0 {
+	if t := old.byName[name]; rest != nil && len(rest.Streams) > 0 {
 		set.retired = with(old.retired, &retired{rest, slices.Concat(t.shards, t.closed)})
 	}
 	for other, t := range old.byName {

@@ -10,6 +10,11 @@
 // Work that takes long runs in the background: filling indexes that were added, deleting expired
 // items, trimming logs, removing the shards of dropped tables. It is resumed after a restart.
 //
+// A cluster has a replica of each shard on every node. All nodes have the tables, as the catalog
+// says, and serve eventually consistent reads; one of them, the active node, does everything else.
+// Lead and Yield begin and end that. On the others such requests are NotLeader, and nothing was
+// changed.
+//
 // All methods may be called concurrently. Errors are *holdfast.Error, *ConditionError or
 // *CanceledError; their messages are DynamoDB's.
 package table

@@ -1,6 +1,10 @@
 package table
 
-import "context"
+import (
+	"context"
+
+	"holdfast/shard"
+)
 
 // Get returns the item of a key, or what is projected of it; Got.Item is nil if there is none.
 // Errors are Invalid, NotFound, Overloaded, and those of package shard.
@@ -20,8 +24,8 @@ func (s *Store) Get(ctx context.Context, g Get) (Got, error) {
 		return Got{}, err
 	}
 	sh, session := t.shard(key), sessionOf(ctx)
-	if err := session.check(t, sh); err != nil {
-		return Got{}, err
+	if err := t.readable(ctx, sh, session, g.Consistent); err != nil {
+		return Got{}, s.tables.outlived(t, err)
 	}
 	it, err := sh.Get(ctx, key)
 	if err != nil {
@@ -31,4 +35,15 @@ func (s *Store) Get(ctx context.Context, g Get) (Got, error) {
 	got := Got{Item: g.Project.Apply(it), Capacity: readCapacity(g.Table, readUnits(it.Size(), g.Consistent))}
 	t.throughput.spend(got.Capacity)
 	return got, nil
+}
+
+// readable returns when a shard of the table has what a session has seen, and if the read is to be
+// consistent, all that was acknowledged before the call.
+func (t *live) readable(ctx context.Context, sh *shard.Shard, session *Session, consistent bool) error {
+	if consistent && t.replicated {
+		if err := shard.Confirm(ctx, sh); err != nil {
+			return err
+		}
+	}
+	return session.check(ctx, t, sh)
 }

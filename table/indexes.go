@@ -23,22 +23,47 @@ type opened struct {
 // open opens the shards of a table, and starts what follows them; none while they are being copied.
 // The catalog is locked.
 func (i *installer) open(r *catalog.Table) (opened, error) {
+	o, err := i.openShards(r, opened{})
+	if err != nil {
+		return o, err
+	}
+	return i.followTable(r, o), nil
+}
+
+// openShards opens the shards of a table and of its global indexes that o lacks; none while they
+// are being copied. In a cluster, shards begin with a schema that is the same on all nodes whenever
+// they open them: the active node gives them that of the record later. The catalog is locked.
+func (i *installer) openShards(r *catalog.Table, o opened) (opened, error) {
 	if r.Copy != nil {
 		return opened{}, nil
 	}
-	shards, err := openAll(i.disk, catalog.Descriptors(r.Space, r.Shards), r.Schema())
-	if err != nil {
-		return opened{}, err
+	if o.shards == nil {
+		schema := r.Schema()
+		if i.cluster != nil {
+			schema = shard.Schema{Key: r.Table.Key}
+		}
+		var err error
+		if o.shards, err = openReplicas(i, catalog.Descriptors(r.Space, r.Shards), schema); err != nil {
+			return opened{}, err
+		}
+		o.closed, err = openReplicas(i, catalog.Descriptors(r.Space, r.Closed), shard.Schema{Key: r.Table.Key})
+		if err != nil {
+			return opened{}, err
+		}
 	}
-	closed, err := openAll(i.disk, catalog.Descriptors(r.Space, r.Closed), shard.Schema{Key: r.Table.Key})
-	if err != nil {
-		return opened{}, err
-	}
-	return i.openIndexes(r, opened{shards: shards, closed: closed})
+	return i.openIndexes(r, o)
 }
 
-// openIndexes opens the shards of the global indexes that o lacks, and has them follow the table.
-// The catalog is locked.
+// openReplicas opens shards, and starts their replicas if there are any. The catalog is locked.
+func openReplicas(i *installer, of []shard.Descriptor, schema shard.Schema) ([]*shard.Shard, error) {
+	shards, err := openAll(i.disk, of, schema)
+	if err == nil {
+		err = i.cluster.start(shards)
+	}
+	return shards, err
+}
+
+// openIndexes opens the shards of the global indexes that o lacks. The catalog is locked.
 func (i *installer) openIndexes(r *catalog.Table, o opened) (opened, error) {
 	next := o
 	next.globals = make(map[uint32]*index.Index, len(r.Global))
@@ -52,17 +77,32 @@ func (i *installer) openIndexes(r *catalog.Table, o opened) (opened, error) {
 			continue
 		}
 		is, err := openIndex(i.disk, r, x, g)
+		if err == nil {
+			err = i.cluster.start(is.Shards)
+		}
 		if err != nil {
 			return o, err
 		}
-		if next.followers == nil {
-			next.followers = index.Start(index.Options{Key: r.Table.Key, Sources: o.shards, Log: i.log, Now: i.now})
-			i.followers[r.Table.ID] = next.followers
-		}
-		next.followers.Add(is)
 		next.globals[x.ID] = &is
 	}
 	return next, nil
+}
+
+// followTable has the global indexes that are open, and don't follow their table yet, follow it.
+// The catalog is locked.
+func (i *installer) followTable(r *catalog.Table, o opened) opened {
+	for _, x := range r.Entries() {
+		is := o.globals[x.ID]
+		if is == nil || o.followers != nil && o.followers.Filled(x.ID) != nil {
+			continue
+		}
+		if o.followers == nil {
+			o.followers = index.Start(index.Options{Key: r.Table.Key, Sources: o.shards, Log: i.log, Now: i.now})
+			i.followers[r.Table.ID] = o.followers
+		}
+		o.followers.Add(*is)
+	}
+	return o
 }
 
 // openIndex opens the shards of a global index.
@@ -104,9 +144,9 @@ func (i *installer) placeIndexes(ctx context.Context, old *catalog.Table) error 
 	return i.catalog.Commit(ctx, catalog.Revision{Put: []catalog.Entry{r}})
 }
 
-// takeOverIndexes waits until the global indexes of a table whose entries were beside its items have
-// them in their own shards, and removes the others. An index that was still being filled goes on in
-// the background. After a crash it continues. The catalog is locked.
+// takeOverIndexes waits until the global indexes of a table whose entries were beside its items
+// have them in their own shards, and removes the others. An index that was still being filled goes
+// on in the background. After a crash it continues. The catalog is locked.
 func (i *installer) takeOverIndexes(ctx context.Context, r *catalog.Table, o opened) error {
 	if len(r.Beside) == 0 || r.Copy != nil {
 		return nil
@@ -200,7 +240,11 @@ func (w *worker) dropIndex(ctx context.Context, r *catalog.Table, id uint32, t *
 
 // dropAll drops shards, and has their disk space given back.
 func (w *worker) dropAll(space holdfast.SpaceID, shards []catalog.Shard) error {
-	for _, d := range catalog.Descriptors(space, shards) {
+	all := catalog.Descriptors(space, shards)
+	if in := w.installer.cluster; in != nil {
+		return in.drop(all)
+	}
+	for _, d := range all {
 		if err := w.disk.Drop(d); err != nil {
 			return err
 		}
@@ -210,16 +254,26 @@ func (w *worker) dropAll(space holdfast.SpaceID, shards []catalog.Shard) error {
 }
 
 // awaitIndex waits until a read's global index has applied what was durable when the read began,
-// but no longer than the index's limit: then the error is Behind if the index lacks what the session
-// of the read has seen.
+// but no longer than the index's limit: then the error is Behind if the index lacks what the
+// session of the read has seen. In a cluster only the active node can tell what was durable:
+// NotLeader elsewhere.
 func (r *read) awaitIndex(ctx context.Context) error {
-	if !r.global() || r.t.followers == nil {
+	if !r.global() {
 		return nil
+	}
+	if r.t.followers == nil {
+		if r.t.globals[r.index.ID] != nil {
+			return errPassive()
+		}
+		return nil
+	}
+	if err := r.t.confirm(ctx, r.t.shards); err != nil {
+		return err
 	}
 	if err := r.t.followers.Wait(ctx, r.index.ID); err != nil {
 		return err
 	}
-	return sessionOf(ctx).checkIndex(r)
+	return sessionOf(ctx).checkIndex(ctx, r)
 }
 
 // global reports whether the read is of a global index.
@@ -246,7 +300,8 @@ func (o *opened) awaitFilled(ctx context.Context) error {
 		select {
 		case <-o.followers.Filled(id):
 		case <-ctx.Done():
-			return holdfast.Errorf(holdfast.Overloaded, "the request was canceled: %w", ctx.Err())
+			return holdfast.Errorf(holdfast.Unavailable, "the table was made, and its indexes don't follow it yet: %w",
+				ctx.Err())
 		}
 	}
 	return nil

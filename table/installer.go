@@ -26,6 +26,7 @@ type installer struct {
 	// The catalog's lock guards what follows.
 	followers map[string]*index.Followers // by ID of the table, of those with global indexes
 	closed    bool                        // changes are refused
+	cluster   *cluster                    // nil: this node is alone
 }
 
 func newInstaller(
@@ -131,16 +132,22 @@ func (i *installer) wake() {
 // replace puts a changed record in the place of the table's: on disk, in the shards and for
 // requests. removal is that of the revision. The catalog is locked.
 func (i *installer) replace(ctx context.Context, r *catalog.Table, removal bool) error {
-	if err := i.catalog.Commit(ctx, catalog.Revision{Put: []catalog.Entry{r}, Removal: removal}); err != nil {
+	ctx, cancel := i.cluster.ended(ctx)
+	defer cancel()
+	if err := i.commit(ctx, catalog.Revision{Put: []catalog.Entry{r}, Removal: removal}); err != nil {
 		return err
 	}
-	o := i.tables.table(r.Table.Name).opened
-	schema := r.Schema()
-	if err := concurrently(len(o.shards), func(at int) error { return o.shards[at].SetSchema(schema) }); err != nil {
-		return err
-	}
-	o, err := i.openIndexes(r, o)
+	return i.cluster.followed(i.install(ctx, r))
+}
+
+// install has the shards and requests follow a record that has taken the place of the table's. The
+// catalog is locked.
+func (i *installer) install(ctx context.Context, r *catalog.Table) error {
+	o, err := i.openIndexes(r, i.tables.table(r.Table.Name).opened)
 	if err != nil {
+		return err
+	}
+	if o, err = leadTable(ctx, i, r, o); err != nil {
 		return err
 	}
 	i.tables.publish(r, o, 0)
@@ -151,11 +158,11 @@ func (i *installer) replace(ctx context.Context, r *catalog.Table, removal bool)
 // amend replaces a record of which only the description has changed: the shards keep their schema,
 // and a pending change stays pending. The catalog is locked.
 func (i *installer) amend(ctx context.Context, r *catalog.Table) error {
-	if err := i.catalog.Commit(ctx, catalog.Revision{Put: []catalog.Entry{r}}); err != nil {
+	if err := i.commit(ctx, catalog.Revision{Put: []catalog.Entry{r}}); err != nil {
 		return err
 	}
-	i.tables.amend(r)
-	return nil
+	i.tables.amend(r, i.tables.table(r.Table.Name).opened)
+	return i.cluster.followed(nil)
 }
 
 // finish records in a table's record that a step is done, if the table still has that name and
@@ -168,6 +175,9 @@ func (i *installer) finish(
 	old := i.catalog.Contents().Tables[name]
 	if old == nil || old.Table.ID != id {
 		return nil
+	}
+	if err := i.cluster.changeable(); err != nil {
+		return err
 	}
 	r := old.Clone()
 	if !change(r) {
@@ -211,10 +221,18 @@ func (i *installer) removeTable(ctx context.Context, r *catalog.Table, rest *cat
 	if err := i.remove(ctx, r, rest); err != nil {
 		return err
 	}
-	i.stopFollowers(r.Table.ID)
-	i.tables.withdraw(r.Table.Name, rest)
+	uninstall(i, r, rest)
 	i.wake()
-	return nil
+	return i.cluster.followed(nil)
+}
+
+// uninstall has requests no longer find a table that was removed, but for the streams that are left of
+// it. rest is nil if nothing is. The catalog is locked.
+func uninstall(i *installer, r *catalog.Table, rest *catalog.Removed) {
+	i.stopFollowers(r.Table.ID)
+	if i.tables.table(r.Table.Name) != nil {
+		i.tables.withdraw(r.Table.Name, rest)
+	}
 }
 
 // removeBackup takes a backup from the catalog, and leaves its shards to the worker. The catalog is
@@ -229,7 +247,7 @@ func (i *installer) removeBackup(ctx context.Context, b *catalog.Backup, rest *c
 
 // remove puts what is left of an entry of the catalog in its place.
 func (i *installer) remove(ctx context.Context, e catalog.Entry, rest *catalog.Removed) error {
-	return i.catalog.Commit(ctx, catalog.Revision{
+	return i.commit(ctx, catalog.Revision{
 		Remove: []catalog.Entry{e}, Put: []catalog.Entry{rest}, Removal: true,
 	})
 }
@@ -238,17 +256,20 @@ func (i *installer) remove(ctx context.Context, e catalog.Entry, rest *catalog.R
 func (i *installer) forget(ctx context.Context, gone *catalog.Removed) error {
 	i.catalog.Lock()
 	defer i.catalog.Unlock()
-	err := i.catalog.Commit(ctx, catalog.Revision{Remove: []catalog.Entry{gone}, Removal: true})
-	if err == nil {
-		i.tables.forget(gone.ID)
+	if err := i.cluster.changeable(); err != nil {
+		return err
 	}
-	return err
+	if err := i.commit(ctx, catalog.Revision{Remove: []catalog.Entry{gone}, Removal: true}); err != nil {
+		return err
+	}
+	i.tables.forget(gone.ID)
+	return i.cluster.followed(nil)
 }
 
 // table returns the record of a table for a change. The catalog is locked.
 func (i *installer) table(name string) (*catalog.Table, error) {
-	if i.closed {
-		return nil, errClosed()
+	if err := changeable(i); err != nil {
+		return nil, err
 	}
 	r, ok := i.catalog.Contents().Tables[name]
 	if !ok {
@@ -259,8 +280,8 @@ func (i *installer) table(name string) (*catalog.Table, error) {
 
 // backup returns a backup for a change. The catalog is locked.
 func (i *installer) backup(id string) (*catalog.Backup, error) {
-	if i.closed {
-		return nil, errClosed()
+	if err := changeable(i); err != nil {
+		return nil, err
 	}
 	b, ok := i.catalog.Contents().Backups[id]
 	if !ok {
@@ -271,13 +292,21 @@ func (i *installer) backup(id string) (*catalog.Backup, error) {
 
 // vacant returns an error unless a table of that name can be created. The catalog is locked.
 func (i *installer) vacant(name string) error {
-	if i.closed {
-		return errClosed()
+	if err := changeable(i); err != nil {
+		return err
 	}
 	if _, ok := i.catalog.Contents().Tables[name]; ok {
 		return holdfast.Errorf(holdfast.Exists, "Table already exists: %s", name)
 	}
 	return nil
+}
+
+// changeable returns an error unless the catalog can be changed. The catalog is locked.
+func changeable(i *installer) error {
+	if i.closed {
+		return errClosed()
+	}
+	return i.cluster.changeable()
 }
 
 func errClosed() error { return holdfast.Errorf(holdfast.Closed, "the tables are closed") }

@@ -24,6 +24,8 @@ type live struct {
 	indexes map[string]liveIndex
 
 	throughput *throughput // nil: no limit
+	tokenWait  time.Duration
+	replicated bool // its shards have groups
 
 	// pending is the Status in the response to the last change, until a Describe reports that the
 	// change is complete; then 0.

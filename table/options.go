@@ -15,7 +15,13 @@ type Options struct {
 	Throttle       bool // whether provisioned throughput is enforced
 	Log            *slog.Logger
 	Now            func() time.Time // default time.Now
+
+	Replicas  Replicas      // of a cluster's node; nil: this node is alone
+	TokenWait time.Duration // how long a read waits for what its session has seen; default 100 ms
 }
+
+// defaultTokenWait is about ten round trips of a commit.
+const defaultTokenWait = 100 * time.Millisecond
 
 // Capacity is what a request consumed, in units. Transactions consume twice as much.
 type Capacity struct {
@@ -36,7 +42,7 @@ type Get struct {
 	Table      string
 	Key        item.Item
 	Project    *item.Projection
-	Consistent bool // costs twice as much; every read is consistent
+	Consistent bool // costs twice as much; on a node alone every read is consistent
 }
 
 // Got is the response to a Get.

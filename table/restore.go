@@ -14,6 +14,9 @@ import (
 func (s *Store) RestoreBackup(
 	ctx context.Context, id, target string, o catalog.Overrides,
 ) (catalog.Description, error) {
+	if err := copies(s); err != nil {
+		return catalog.Description{}, err
+	}
 	s.catalog.Lock()
 	defer s.catalog.Unlock()
 	b, err := s.installer.backup(id)
@@ -30,6 +33,9 @@ func (s *Store) RestoreBackup(
 // SetPointInTime sets whether a table can be restored to points in time, from now on and as far
 // back as the log of changes reaches. Errors: NotFound, Exists while the table is being made.
 func (s *Store) SetPointInTime(ctx context.Context, table string, on bool) (catalog.PointInTime, error) {
+	if err := copies(s); err != nil {
+		return catalog.PointInTime{}, err
+	}
 	s.catalog.Lock()
 	defer s.catalog.Unlock()
 	old, err := s.installer.table(table)
@@ -61,6 +67,9 @@ const restoreTime = "2006-01-02T15:04:05.000Z07:00"
 func (s *Store) RestorePointInTime(
 	ctx context.Context, source, target string, at time.Time, o catalog.Overrides,
 ) (catalog.Description, error) {
+	if err := copies(s); err != nil {
+		return catalog.Description{}, err
+	}
 	s.catalog.Lock()
 	defer s.catalog.Unlock()
 	from, err := s.installer.table(source)

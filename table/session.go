@@ -3,6 +3,7 @@ package table
 import (
 	"context"
 	"errors"
+	"time"
 
 	"holdfast"
 	"holdfast/shard"
@@ -12,8 +13,9 @@ import (
 // and add what they show and write. It is for one request at a time. A nil *Session has seen
 // nothing, and isn't kept.
 //
-// On one node, answers are always as new as a token that the node itself gave, since what was seen
-// is on disk. That is checked all the same: the tables' directory may have been put back from a copy.
+// On a node alone, answers are always as new as a token that the node itself gave, since what was
+// seen is on disk. That is checked all the same: the tables' directory may have been put back from
+// a copy. A replica of a cluster may lag: a request waits for what was seen, but not for long.
 type Session struct{ seen holdfast.Token }
 
 // NewSession returns a session that has seen what a token has.
@@ -35,9 +37,23 @@ func sessionOf(ctx context.Context) *Session {
 	return s
 }
 
-// check returns Lost unless the shard of a table has what the session has seen of it.
-func (s *Session) check(t *live, sh *shard.Shard) error {
-	return s.checkShard(t.desc.Name, sh.ID(), sh.Reached)
+// check returns when the shard of a table has what the session has seen of it. The error is Lost if
+// it never will, and Behind if it hasn't for too long.
+func (s *Session) check(ctx context.Context, t *live, sh *shard.Shard) error {
+	return s.checkShard(t.desc.Name, sh.ID(), func(tx holdfast.TxID) error { return await(ctx, sh, tx, t.tokenWait) })
+}
+
+// await returns when what a log keeps has reached a transaction, or the error of Reached. A shard
+// that will have it is waited for, so long at most.
+func await(ctx context.Context, log streamLog, tx holdfast.TxID, wait time.Duration) error {
+	err := log.Reached(tx)
+	sh, ok := log.(*shard.Shard)
+	if !ok || !errors.Is(err, holdfast.Behind) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	return shard.Await(ctx, sh, tx)
 }
 
 // checkShard is check by what says whether the shard has reached a transaction.
@@ -50,6 +66,9 @@ func (s *Session) checkShard(table string, id holdfast.ShardID, reached func(hol
 		return nil
 	}
 	err := reached(tx)
+	if errors.Is(err, holdfast.Behind) {
+		return holdfast.Errorf(holdfast.Behind, "table %s doesn't have yet what the token has seen: %w", table, err)
+	}
 	if lost := (*holdfast.Error)(nil); errors.As(err, &lost) {
 		return holdfast.Errorf(lost.Kind, "table %s no longer has what the token has seen: %w", table, err)
 	}
@@ -64,12 +83,12 @@ func (s *Session) see(sh *shard.Shard) {
 }
 
 // checkChanges is check for the shards of changes.
-func (s *Session) checkChanges(changes ...*change) error {
+func (s *Session) checkChanges(ctx context.Context, changes ...*change) error {
 	for _, c := range changes {
 		if s == nil {
 			return nil
 		}
-		if err := s.check(c.t, c.t.shard(c.key)); err != nil {
+		if err := s.check(ctx, c.t, c.t.shard(c.key)); err != nil {
 			return err
 		}
 	}
@@ -96,12 +115,12 @@ func (s *Session) seeRecords(changes []shard.Change) {
 // checkIndex returns an error unless the read's global index has applied what the session has seen
 // of the table: Behind if it will, and Lost if the table hasn't got it. It adds what the index has
 // applied.
-func (s *Session) checkIndex(r *read) error {
+func (s *Session) checkIndex(ctx context.Context, r *read) error {
 	if s == nil {
 		return nil
 	}
 	for _, sh := range r.t.shards {
-		if err := s.check(r.t, sh); err != nil {
+		if err := s.check(ctx, r.t, sh); err != nil {
 			return err
 		}
 	}

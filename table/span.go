@@ -76,7 +76,7 @@ func (e *entries) next(ctx context.Context) (*shard.Cursor, error) {
 		if e.read.global() {
 			session = nil // the index was checked before
 		}
-		err := session.check(e.read.t, sh)
+		err := e.read.t.readable(ctx, sh, session, e.read.consistent)
 		if err == nil {
 			e.at, err = sh.Cursor(ctx, e.span)
 		}

@@ -30,7 +30,7 @@ func (t *live) stats() TableStats {
 		is.Items += counts.Items
 		is.ItemBytes += counts.ItemBytes
 	}
-	if is.Follows {
+	if is.Follows && t.followers != nil { // nil: this node isn't the active one of its cluster
 		is.Lag = t.followers.Lag()
 	}
 	return is

@@ -163,7 +163,8 @@ func (s *Store) StreamRecords(
 	}
 	session := sessionOf(ctx)
 	if part := st.shard(id); part != nil {
-		if err := session.checkShard(table, id, part.log.Reached); err != nil {
+		reached := func(tx holdfast.TxID) error { return await(ctx, part.log, tx, s.tables.tokenWait) }
+		if err := session.checkShard(table, id, reached); err != nil {
 			return nil, from, false, err
 		}
 	}

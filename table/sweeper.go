@@ -29,8 +29,8 @@ const (
 	seeksPerShard = 16
 )
 
-// A sweeper does the periodic work, in one goroutine: it deletes expired items, trims the logs, and
-// returns disk space.
+// A sweeper does the periodic work, in one goroutine: it deletes expired items and trims the logs.
+// Beside it, the reclaimer returns disk space.
 type sweeper struct {
 	disk      *shard.Store
 	tables    *directory
@@ -44,10 +44,9 @@ type sweeper struct {
 // run sweeps until ctx ends.
 func (p *sweeper) run(ctx context.Context) {
 	failures := failureLog{log: p.log, last: map[string]string{}}
-	expire, trim, reclaim := time.NewTicker(sweepInterval), time.NewTicker(trimInterval), time.NewTicker(reclaimInterval)
+	expire, trim := time.NewTicker(sweepInterval), time.NewTicker(trimInterval)
 	defer expire.Stop()
 	defer trim.Stop()
-	defer reclaim.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -57,8 +56,6 @@ func (p *sweeper) run(ctx context.Context) {
 		case <-trim.C:
 			failures.note(ctx, "trim the log", p.trim(ctx))
 			p.wake()
-		case <-reclaim.C:
-			failures.note(ctx, "reclaim disk space", p.reclaimer.reclaim(ctx))
 		}
 	}
 }
@@ -154,7 +151,23 @@ func expired(it item.Item, attr string, now time.Time) bool {
 // remove tables by the hundred, and a reclaim flushes what is in memory.
 type reclaimer struct {
 	disk *shard.Store
+	log  *slog.Logger
 	due  atomic.Bool // something was dropped since the last reclaim
+}
+
+// run reclaims until ctx ends.
+func (r *reclaimer) run(ctx context.Context) {
+	failures := failureLog{log: r.log, last: map[string]string{}}
+	tick := time.NewTicker(reclaimInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			failures.note(ctx, "reclaim disk space", r.reclaim(ctx))
+		}
+	}
 }
 
 // reclaim gives back what it can, and stays due if there is more.

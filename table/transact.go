@@ -53,8 +53,11 @@ func (s *Store) TransactGet(ctx context.Context, gets []Get) ([]Got, error) {
 		return nil, invalid(repeated)
 	}
 	session := sessionOf(ctx)
+	if err := confirmGets(ctx, s, reads); err != nil {
+		return nil, err
+	}
 	for i, r := range reads {
-		if err := session.check(tables[i], r.Shard); err != nil {
+		if err := session.check(ctx, tables[i], r.Shard); err != nil {
 			return nil, err
 		}
 	}
@@ -71,6 +74,22 @@ func (s *Store) TransactGet(ctx context.Context, gets []Get) ([]Got, error) {
 		return nil, err
 	}
 	return transactGot(gets, tables, items)
+}
+
+// confirmGets returns when what is read is at least as new as all that was acknowledged before. In a
+// cluster only the active node reads a transaction.
+func confirmGets(ctx context.Context, s *Store, reads []shard.Get) error {
+	if s.installer.cluster == nil {
+		return nil
+	}
+	shards := make([]*shard.Shard, len(reads))
+	for i, r := range reads {
+		shards[i] = r.Shard
+	}
+	if err := s.leads(); err != nil {
+		return err
+	}
+	return confirmAll(ctx, shards)
 }
 
 func (t *live) locateTransactGet(g Get) (item.Key, error) {
@@ -132,8 +151,11 @@ func (s *Store) TransactWrite(ctx context.Context, t Transaction) ([]Written, er
 	if t.Token != "" {
 		commit.Token, commit.Digest = t.Token, t.Digest[:]
 	}
+	if err := s.leads(); err != nil {
+		return nil, err
+	}
 	session := sessionOf(ctx)
-	if err := session.checkChanges(changes...); err != nil {
+	if err := session.checkChanges(ctx, changes...); err != nil {
 		return nil, err
 	}
 	results, err := s.disk.Commit(ctx, commit)

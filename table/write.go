@@ -55,11 +55,14 @@ func (s *Store) Update(ctx context.Context, u Update) (Written, error) {
 
 // write commits one change.
 func (s *Store) write(ctx context.Context, c *change) (Written, error) {
+	if err := s.leads(); err != nil {
+		return Written{}, err
+	}
 	if err := c.t.throughput.admitWrite(); err != nil {
 		return Written{}, err
 	}
 	session := sessionOf(ctx)
-	if err := session.checkChanges(c); err != nil {
+	if err := session.checkChanges(ctx, c); err != nil {
 		return Written{}, err
 	}
 	results, err := s.disk.Commit(ctx, shard.Commit{Writes: []shard.Write{c.write(c.make)}})
