@@ -47,6 +47,9 @@ func (c *Config) faults() route.Faults {
 		c.Router.check(&f)
 	}
 	c.Tables.check(&f)
+	if c.Cluster != nil {
+		c.Cluster.check(&f, c.Tables.On())
+	}
 	if c.HTTP.Listen != "" {
 		if err := checkHostPort(c.HTTP.Listen); err != nil {
 			f.Add("http.listen", "%v", err)

@@ -30,11 +30,12 @@ var Example []byte
 
 // A Config holds the settings of a file; those that the file leaves out have their defaults.
 type Config struct {
-	Cache  Cache   `yaml:"cache"`
-	Router *Router `yaml:"router"` // nil is none
-	Tables Tables  `yaml:"tables"`
-	HTTP   HTTP    `yaml:"http"`
-	Log    Log     `yaml:"log"`
+	Cache   Cache    `yaml:"cache"`
+	Router  *Router  `yaml:"router"` // nil is none
+	Tables  Tables   `yaml:"tables"`
+	Cluster *Cluster `yaml:"cluster"` // nil is none: the tables are on this node alone
+	HTTP    HTTP     `yaml:"http"`
+	Log     Log      `yaml:"log"`
 }
 
 // Cache is the cache service: where it listens, what it may use, and how items live in it.

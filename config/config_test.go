@@ -136,7 +136,7 @@ func TestFaultsCarryTheirPaths(t *testing.T) {
 		{"http: {listen: 7070}", `http.listen: "7070" is not HOST:PORT`},
 		{"http: off", `http: must be a mapping, not "off"`},
 		{"log: {level: loud}", `log.level: "loud" is not a level: debug, info, warn or error`},
-		{"cach: {}", `unknown key "cach" (line 1); the keys are cache, http, log, router, tables`},
+		{"cach: {}", `unknown key "cach" (line 1); the keys are cache, cluster, http, log, router, tables`},
 		{"http:\n  listne: x", `http: unknown key "listne" (line 2); the keys are hosts, listen`},
 		{"a: 1\n---\nb: 2", "the file has 2 documents, and must have one"},
 	}

@@ -18,6 +18,10 @@ func needsRestart(running, next config.Config) []string {
 		}
 	}
 	compare("cache", running.Cache, next.Cache)
+	if running.Tables.On() { // a router that runs alone has none, whatever the file says
+		compare("tables", running.Tables, next.Tables)
+		compare("cluster", running.Cluster, next.Cluster)
+	}
 	compare("http", running.HTTP, next.HTTP)
 	compare("log", running.Log, next.Log)
 	compare("router.listen", addresses(running.Router.Listen), addresses(inEntryOrder(next.Router.Listen)))

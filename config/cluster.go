@@ -1,0 +1,171 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+
+	"holdfast/route"
+)
+
+// Cluster is the node's part in a cluster, whose nodes have the same tables.
+type Cluster struct {
+	Name    string          `yaml:"name"`
+	Node    int             `yaml:"node"`   // this node's ID: that of one of Members
+	Listen  string          `yaml:"listen"` // HOST:PORT, where the other nodes connect; "": its address in Members
+	Members []ClusterMember `yaml:"members"`
+}
+
+// A ClusterMember is a node of the cluster.
+type ClusterMember struct {
+	ID      int    `yaml:"id"` // for good
+	Address string `yaml:"address"`
+}
+
+// ClusterSizes are how many nodes a cluster may have.
+var ClusterSizes = []int{1, 3, 5}
+
+const (
+	maxNodeID = 1 << 20
+
+	// The name of clusters of Config.Nodes.
+	defaultClusterName = "holdfast"
+)
+
+var clusterName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// Address returns where this node listens for the others, as an argument of net.Listen.
+func (c *Cluster) Address() string {
+	if c.Listen != "" {
+		return c.Listen
+	}
+	for _, m := range c.Members {
+		if m.ID == c.Node {
+			return m.Address
+		}
+	}
+	return ""
+}
+
+func (c *Cluster) check(f *route.Faults, tables bool) {
+	if !tables {
+		f.Add("cluster", "needs tables, which tables.listen switches off")
+	}
+	if !clusterName.MatchString(c.Name) {
+		f.Add("cluster.name", "%q is not 1 to 64 letters, digits and . _ -", c.Name)
+	}
+	if c.Listen != "" {
+		if err := checkLoopback(c.Listen); err != nil {
+			f.Add("cluster.listen", "%v", err)
+		}
+	}
+	if !slices.Contains(ClusterSizes, len(c.Members)) {
+		f.Add("cluster.members", "%d members; a cluster has 1, 3 or 5", len(c.Members))
+	}
+	c.checkMembers(f)
+}
+
+func (c *Cluster) checkMembers(f *route.Faults) {
+	ids, addresses := map[int]int{}, map[string]int{}
+	for i, m := range c.Members {
+		path := fmt.Sprintf("cluster.members[%d] %q", i, m.Address)
+		f.Within(path+".id", int64(m.ID), 1, maxNodeID)
+		if err := checkLoopback(m.Address); err != nil {
+			f.Add(path+".address", "%v", err)
+		}
+		if first, again := ids[m.ID]; again {
+			f.Add(path+".id", "cluster.members[%d] has the ID %d, too", first, m.ID)
+		}
+		if first, again := addresses[m.Address]; again && !freePort(m.Address) {
+			f.Add(path+".address", "cluster.members[%d] has that address, too", first)
+		}
+		ids[m.ID], addresses[m.Address] = i, i
+	}
+	if _, ok := ids[c.Node]; !ok {
+		f.Add("cluster.node", "%d is the ID of none of cluster.members", c.Node)
+	}
+}
+
+// checkLoopback returns an error unless address is one of this machine's alone: what nodes send to
+// each other isn't encrypted.
+func checkLoopback(address string) error {
+	if err := checkHostPort(address); err != nil {
+		return err
+	}
+	host, _, _ := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
+		return fmt.Errorf("%q is not a loopback address such as 127.0.0.1:7100: nodes don't encrypt what they send, "+
+			"so all run on one machine", address)
+	}
+	return nil
+}
+
+func freePort(address string) bool {
+	_, port, err := net.SplitHostPort(address)
+	return err == nil && port == "0"
+}
+
+// Nodes returns the configurations of nodes 1 to n of a cluster that runs in one process. The first
+// listens where c says, the others on the ports that follow, unless the port is 0; listen is where
+// the first listens for the other nodes. Each has a directory below tables.data, named by its ID,
+// and its part of tables.memory. The cache and the router are the first node's. The error is a
+// route.Faults.
+func (c Config) Nodes(n int, listen string) ([]Config, error) {
+	var f route.Faults
+	members := make([]ClusterMember, n)
+	for i := range members {
+		members[i] = ClusterMember{i + 1, nthAddress(&f, "cluster.listen", listen, i)}
+	}
+	all := make([]Config, n)
+	for i := range all {
+		next := c
+		next.Cluster = &Cluster{Name: cmp.Or(c.name(), defaultClusterName), Node: i + 1, Members: members}
+		next.Tables.Listen = nthAddress(&f, "tables.listen", c.Tables.Listen, i)
+		next.Tables.Data = filepath.Join(c.Tables.Data, strconv.Itoa(i+1))
+		next.Tables.Memory = max(c.Tables.Memory/Bytes(n), minTablesMemory)
+		next.Tables.Cache = c.Tables.Cache / Bytes(n)
+		if next.Tables.Cache > 0 {
+			next.Tables.Cache = max(next.Tables.Cache, minTablesCache)
+		}
+		if c.HTTP.Listen != "" {
+			next.HTTP.Listen = nthAddress(&f, "http.listen", c.HTTP.Listen, i)
+		}
+		if i > 0 {
+			next.Router = nil
+		}
+		all[i] = next
+	}
+	if len(f) > 0 {
+		return nil, f
+	}
+	for i := range all {
+		if faults := all[i].faults(); len(faults) > 0 {
+			return nil, faults
+		}
+	}
+	return all, nil
+}
+
+func (c *Config) name() string {
+	if c.Cluster == nil {
+		return ""
+	}
+	return c.Cluster.Name
+}
+
+// nthAddress returns address with its port raised by i, unless that is 0.
+func nthAddress(f *route.Faults, path, address string, i int) string {
+	host, port, err := net.SplitHostPort(address)
+	n, errPort := strconv.ParseUint(port, 10, 16)
+	switch {
+	case err != nil || errPort != nil || n == 0:
+		return address // the check reports what is wrong
+	case n+uint64(i) > 65535:
+		f.Add(path, "%q: node %d would have port %d", address, i+1, n+uint64(i))
+	}
+	return net.JoinHostPort(host, strconv.FormatUint(n+uint64(i), 10))
+}
