@@ -24,7 +24,7 @@ func TestIdentitiesAreReadAsTheyWereWritten(t *testing.T) {
 	if got, want := want.String(), `node 2 of the 3 nodes of cluster "shop" (01020300000000000000000000000000)`; got != want {
 		t.Errorf("got %q; want %q", got, want)
 	}
-	if NewID() == NewID() {
+	if one, two := NewID(), NewID(); one == two {
 		t.Error("got one ID twice; want random ones")
 	}
 }
