@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -95,6 +96,7 @@ func (n *Node) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+healthPath, n.serveHealth)
 	mux.HandleFunc("GET /version", serveVersion)
+	mux.HandleFunc("GET "+statusPath, n.serveStatus)
 	if n.store != nil {
 		mux.HandleFunc("GET /whatif", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, n.store.WhatIf()) })
 	}
@@ -118,27 +120,29 @@ func (n *Node) registry() *prometheus.Registry {
 	}
 	if n.tables != nil {
 		parts = append(parts, &tablesCollector{source: n.tables})
+		if n.tables.member != nil {
+			parts = append(parts, &clusterCollector{source: n.tables.member})
+		}
 	}
 	return newRegistry(parts...)
 }
 
-// serveHealth answers 200 while the node serves, and 503 once it drains. Members that are down, and
-// a full disk, are reported in the text but are no failure of this node: a restart would repair
-// neither, and would stop reads that work.
+// serveHealth answers 200 while the node serves, and 503 once it drains. Members that are down, a
+// cluster without a leader, and a full disk, are reported in the text but are no failure of this node: a
+// restart would repair none of them, and would stop reads that work.
 func (n *Node) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	if n.stopping.Load() {
 		http.Error(w, "stopping", http.StatusServiceUnavailable)
 		return
 	}
-	full := ""
+	var faults []string
 	if n.tables != nil {
-		full = n.tables.full()
+		faults = n.tables.faults()
 	}
-	if full == "" {
-		fmt.Fprintln(w, "ok")
-	} else {
-		fmt.Fprintln(w, full)
+	if len(faults) == 0 {
+		faults = []string{"ok"}
 	}
+	fmt.Fprintln(w, strings.Join(faults, "\n"))
 	if n.router != nil {
 		fmt.Fprintln(w, "router:", n.router.health())
 	}
@@ -149,7 +153,8 @@ func serveVersion(w http.ResponseWriter, _ *http.Request) {
 }
 
 const index = `Holdfast
-/healthz  ok, or that the disk is full and tables refuse writes, and the router's state; 503 while it stops
+/healthz  ok, what the tables lack: disk space, or a leader; and the router's state; 503 while it stops
+/status   the cluster's nodes and the replicas of its shards as this node sees them, as JSON
 /metrics  counts and gauges, for Prometheus
 /whatif   the hit rate that this traffic would have with less and more memory, as JSON; with a cache
 /version  as JSON

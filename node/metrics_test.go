@@ -120,7 +120,7 @@ holdfast_tables_disk_full 1
 func allMetrics() *prometheus.Registry {
 	return newRegistry(&cacheCollector{source: someCache()}, newServerCollector("server", fakeServer{}),
 		&routerCollector{source: someRouter()}, newServerCollector("router_server", fakeServer{}),
-		&tablesCollector{source: fakeTables(3)})
+		&tablesCollector{source: fakeTables(3)}, &clusterCollector{source: fakeMember{}})
 }
 
 // The golden list shows a rename. What Go's and Prometheus' own collectors name is theirs.

@@ -6,19 +6,21 @@
 // Open starts:
 //
 //  1. the store, with the items of its file if that is valid;
-//  2. the sockets: the cache's, the router's, the tables' together with their directory, then
-//     HTTP's. A taken port or directory ends the start before anything is served;
+//  2. the sockets: the cache's, the router's, the tables' together with their directory, and in a
+//     cluster that for the other nodes, then HTTP's. A taken port or directory ends the start before
+//     anything is served;
 //  3. the router's pools, once the DNS names among their members have been looked up;
 //  4. the ticker, which advances the store's clock once per second;
-//  5. the cache's server, then the router's, whose members may be that cache, the tables', and
-//     last HTTP;
+//  5. the cache's server, then the router's, whose members may be that cache, the tables', which in a
+//     cluster take part in their groups from here on, and last HTTP;
 //  6. the polling of the configuration's files and of DNS names.
 //
 // Close stops in this order: /healthz answers 503; the polling of files and names ends; the
 // router's server drains, for a bounded time, and the router closes; the cache's server drains
 // likewise, then the tables', whose directory closes; HTTP ends; the ticker ends; the store closes,
-// which leaves its file clean. So a request in flight in the router can still use the cache of this
-// process.
+// which leaves its file clean. A cluster's node hands over what it leads before its tables close, and
+// the nodes of OpenNodes all drain before the first of them closes. So a request in flight in the
+// router can still use the cache of this process.
 //
 // While a node runs, the router's pools and routes may change: by a changed file, by Reload, and by
 // DNS. A reload drops no request, and a file that is refused changes nothing.
@@ -37,6 +39,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"holdfast"
 	"holdfast/cache"
 	"holdfast/config"
 	"holdfast/discover"
@@ -81,6 +84,8 @@ type Setting = server.Setting
 
 // A Node is one process's parts.
 type Node struct {
+	options Options
+
 	log    *slog.Logger
 	now    func() time.Time
 	store  *cache.Store   // nil without a cache
@@ -111,18 +116,27 @@ func (e *ListenError) Unwrap() error { return e.Err }
 
 // Open starts a node. o.Config must have passed its Check.
 func Open(o Options) (*Node, error) {
-	if o.Now == nil {
-		o.Now = time.Now
+	n := newNode(o)
+	err := n.open()
+	if err == nil {
+		err = n.start(n.memberAddresses())
 	}
-	n := &Node{log: o.Log, now: o.Now, failed: make(chan error, 1), endTick: make(chan struct{})}
-	if err := n.open(o); err != nil {
+	if err != nil {
 		return nil, errors.Join(err, n.stop())
 	}
 	return n, nil
 }
 
-// open doesn't stop what it has started when it fails; stop does.
-func (n *Node) open(o Options) (err error) {
+func newNode(o Options) *Node {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Node{options: o, log: o.Log, now: o.Now, failed: make(chan error, 1), endTick: make(chan struct{})}
+}
+
+// open opens what start then starts. It doesn't stop what it has opened when it fails; stop does.
+func (n *Node) open() (err error) {
+	o := n.options
 	if !o.WithoutCache {
 		if err := n.openCache(o); err != nil {
 			return err
@@ -142,7 +156,7 @@ func (n *Node) open(o Options) (err error) {
 	if n.http, err = listenHTTP(o.Config.HTTP, n); err != nil {
 		return &ListenError{"http.listen", err}
 	}
-	return n.start()
+	return nil
 }
 
 func (n *Node) openCache(o Options) (err error) {
@@ -157,7 +171,8 @@ func (n *Node) openCache(o Options) (err error) {
 	return nil
 }
 
-func (n *Node) start() error {
+// start has the parts serve. members are the addresses of the cluster's nodes for each other.
+func (n *Node) start(members map[holdfast.NodeID]string) error {
 	if n.router != nil {
 		if err := n.router.connect(); err != nil {
 			return err
@@ -175,7 +190,7 @@ func (n *Node) start() error {
 		}
 	}
 	if n.tables != nil {
-		n.tables.serve()
+		n.tables.serve(members)
 	}
 	n.http.serve()
 	return nil
@@ -276,13 +291,20 @@ func (n *Node) Reload() error {
 func (n *Node) Close() error {
 	n.closeOnce.Do(func() {
 		n.stopping.Store(true)
-		n.closeErr = n.stop()
+		err := n.drain()
+		if n.tables != nil && n.tables.member != nil {
+			n.tables.member.handOver()
+		}
+		n.closeErr = errors.Join(err, n.end())
 	})
 	return n.closeErr
 }
 
 // stop also works on a node that has started in part.
-func (n *Node) stop() error {
+func (n *Node) stop() error { return errors.Join(n.drain(), n.end()) }
+
+// drain has clients get the answers to what they have sent, and no more.
+func (n *Node) drain() error {
 	var errs []error
 	if n.router != nil {
 		errs = append(errs, n.router.close())
@@ -291,7 +313,16 @@ func (n *Node) stop() error {
 		errs = append(errs, shutdown(n.server))
 	}
 	if n.tables != nil {
-		errs = append(errs, n.tables.close())
+		errs = append(errs, n.tables.drain())
+	}
+	return errors.Join(errs...)
+}
+
+// end stops what drain has left.
+func (n *Node) end() error {
+	var errs []error
+	if n.tables != nil {
+		errs = append(errs, n.tables.end())
 	}
 	errs = append(errs, n.http.close())
 	close(n.endTick)

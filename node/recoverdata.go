@@ -7,8 +7,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"holdfast"
 	"holdfast/catalog"
+	"holdfast/cluster"
 	"holdfast/shard"
 )
 
@@ -28,6 +31,10 @@ const (
 // it drops there. report is called for each line of the report. An error says why the directory
 // can't be examined, or why a recovery stopped; it can be run again.
 func RecoverData(dir string, accept bool, log *slog.Logger, report func(line string)) (Recovered, error) {
+	if is, err := cluster.Read(vfs.Default, dir); accept && (is != nil || err != nil) {
+		return 0, holdfast.Errorf(holdfast.Invalid, "%s is the directory of a cluster's node, which would lack what it has "+
+			"acknowledged to the others: put it back as it was, or run the others without it", dir)
+	}
 	r, err := shard.Recover(shard.Options{Dir: dir, Log: log}, accept, catalog.Names)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", dir, err)

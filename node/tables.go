@@ -42,6 +42,7 @@ type tables struct {
 	listener net.Listener
 	server   *fasthttp.Server
 	gate     *gate
+	member   *member // nil: the tables are on this node alone
 }
 
 // openTables opens the directory and binds the listener. Requests wait until serve.
@@ -50,10 +51,18 @@ func openTables(o Options, n *Node) (t *tables, err error) {
 	t = &tables{node: n, keysFile: c.KeysFile, gate: newTablesGate(c.Connections)}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, t.close())
+			err = errors.Join(err, t.drain(), t.end())
 		}
 	}()
 	if t.listener, err = listenTables(&c, t.gate, o.Log); err != nil {
+		return t, err
+	}
+	if o.Config.Cluster != nil {
+		t.member, err = openMember(o)
+	} else {
+		err = notOfACluster(c.Data)
+	}
+	if err != nil {
 		return t, err
 	}
 	var keys map[string]string
@@ -62,22 +71,47 @@ func openTables(o Options, n *Node) (t *tables, err error) {
 			return t, err
 		}
 	}
-	if t.disk, err = shard.Open(shardOptions(o)); errors.Is(err, holdfast.Corrupt) {
-		return t, fmt.Errorf("tables.data %s: %w; \"holdfast table recover %s\" shows what a start would lose", c.Data, err,
-			c.Data)
+	if err := t.openStore(o); err != nil {
+		return t, fmt.Errorf("tables.data %s: %w", c.Data, err)
+	}
+	t.serveStore(o, keys)
+	return t, nil
+}
+
+// openStore opens the directory and the tables in it.
+func (t *tables) openStore(o Options) (err error) {
+	c := o.Config.Tables
+	t.disk, err = shard.Open(shardOptions(o))
+	if errors.Is(err, holdfast.Corrupt) && t.member == nil {
+		return fmt.Errorf("%w; \"holdfast table recover %s\" shows what a start would lose", err, c.Data)
 	} else if err != nil {
-		return t, fmt.Errorf("tables.data %s: %w", c.Data, err)
+		return err
 	}
-	t.store, err = table.Open(context.Background(), table.Options{
+	options := table.Options{
 		Disk: t.disk, ShardsPerTable: c.NewShards, Throttle: c.Throttle, Log: o.Log, Now: o.Now,
-	})
-	if err != nil {
-		return t, fmt.Errorf("tables.data %s: %w", c.Data, err)
 	}
-	t.handler = dynamodb.New(dynamodb.Options{
+	if t.member != nil {
+		if err := t.member.run(t.disk, t.node.fail); err != nil {
+			return err
+		}
+		options.Replicas = &t.member.replicas
+	}
+	t.store, err = table.Open(context.Background(), options)
+	return err
+}
+
+// serveStore makes the handler of requests and its server.
+func (t *tables) serveStore(o Options, keys map[string]string) {
+	c := o.Config.Tables
+	options := dynamodb.Options{
 		Tables: t.store, Region: c.Region, Account: c.Account, Keys: keys, Origins: c.AnyOrigin,
 		RequestBytes: c.RequestBytes(), Log: o.Log, Now: o.Now,
-	})
+	}
+	if t.member != nil {
+		t.member.forwarder.leads = t.store.Leads
+		options.Peers = &t.member.forwarder
+	}
+	t.handler = dynamodb.New(options)
 	t.server = t.handler.Server()
 	t.server.ReadBufferSize = tablesHeaderBytes
 	t.server.WriteBufferSize = tablesAnswerBuffer
@@ -90,7 +124,6 @@ func openTables(o Options, n *Node) (t *tables, err error) {
 	t.server.CloseOnShutdown = true
 	t.server.LazyRequestTime = true
 	t.server.ConnState = connState
-	return t, nil
 }
 
 func shardOptions(o Options) shard.Options {
@@ -128,12 +161,29 @@ func listenTables(c *config.Tables, gate *gate, log *slog.Logger) (net.Listener,
 	return secureListener{listener, secure, log}, nil
 }
 
-func (t *tables) serve() {
+// serve has requests served. members are the addresses of the cluster's nodes for each other.
+func (t *tables) serve(members map[holdfast.NodeID]string) {
+	if t.member != nil {
+		t.member.start(t.store, t.handler, members)
+	}
 	go func() {
 		if err := t.server.Serve(t.listener); err != nil {
 			t.node.fail(fmt.Errorf("tables: %w", err))
 		}
 	}()
+}
+
+// faults describes what keeps the tables from serving some requests.
+func (t *tables) faults() (all []string) {
+	if full := t.full(); full != "" {
+		all = append(all, full)
+	}
+	if t.member != nil {
+		if fault := t.member.health(); fault != "" {
+			all = append(all, fault)
+		}
+	}
+	return all
 }
 
 // full describes a full disk, on which writes are refused; "" if the disk isn't full.
@@ -160,13 +210,26 @@ func (t *tables) reload() error {
 	return nil
 }
 
-// close drains requests in flight for a bounded time, then stops the store and closes its
-// directory. It also works on tables that have been opened in part.
-func (t *tables) close() error {
+// drain drains requests in flight for a bounded time. Like end, it also works on tables that have been
+// opened in part.
+func (t *tables) drain() error {
+	if t.listener == nil {
+		return nil
+	}
+	err := t.shutdown()
+	t.listener.Close() // again, if it served
+	return err
+}
+
+// end stops the store and closes its directory. A cluster's groups are closed before, since the store
+// waits for what becomes of its last entries.
+func (t *tables) end() error {
 	var errs []error
-	if t.listener != nil {
-		errs = append(errs, t.shutdown())
-		t.listener.Close() // again, if it served
+	if t.handler != nil {
+		t.handler.Stop() // what has not been drained is canceled
+	}
+	if t.member != nil {
+		errs = append(errs, t.member.close())
 	}
 	if t.store != nil {
 		errs = append(errs, t.store.Close())
@@ -182,7 +245,6 @@ func (t *tables) shutdown() error {
 	if t.server == nil {
 		return nil
 	}
-	defer t.handler.Stop()
 	ctx, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
 	err := t.server.ShutdownWithContext(ctx)

@@ -27,25 +27,40 @@ func tablesConfig(t *testing.T) config.Config {
 // askTables sends a request with some credentials, and returns the answer's status and body.
 func askTables(t *testing.T, n *Node, operation, body string) (int, string) {
 	t.Helper()
-	req, err := http.NewRequest(http.MethodPost, "http://"+n.TablesAddr().String(), strings.NewReader(body))
+	status, text, err := request(n.TablesAddr().String(), operation, body)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return status, text
+}
+
+// request is askTables for the node whose tables listen at an address.
+func request(address, operation, body string) (status int, text string, err error) {
+	req, err := http.NewRequest(http.MethodPost, "http://"+address, strings.NewReader(body))
+	if err != nil {
+		return 0, "", err
+	}
 	req.Header.Set("Content-Type", "application/x-amz-json-1.0")
-	req.Header.Set("X-Amz-Target", "DynamoDB_20120810."+operation)
+	req.Header.Set("X-Amz-Target", targetOf(operation))
 	req.Header.Set("X-Amz-Date", "20260101T000000Z")
 	req.Header.Set("Authorization",
 		"AWS4-HMAC-SHA256 Credential=k/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0")
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		t.Fatal(err)
+		return 0, "", err
 	}
 	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
+	raw, err := io.ReadAll(res.Body)
+	return res.StatusCode, string(raw), err
+}
+
+// targetOf returns the header's value for an operation of tables or of their streams.
+func targetOf(operation string) string {
+	switch operation {
+	case "DescribeStream", "GetShardIterator", "GetRecords", "ListStreams":
+		return "DynamoDBStreams_20120810." + operation
 	}
-	return res.StatusCode, string(text)
+	return "DynamoDB_20120810." + operation
 }
 
 func expectTables(t *testing.T, n *Node, operation, body, want string) {

@@ -1,0 +1,111 @@
+package node
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"holdfast"
+	"holdfast/rpc"
+)
+
+// A clusterSource is what the cluster's metrics show: a *member.
+type clusterSource interface {
+	groups() (self holdfast.NodeID, all []ShardStatus, leads bool)
+	frames() rpc.Counts
+	requestsElsewhere() (forwarded, repeated, failed uint64)
+}
+
+var (
+	clusterLeads = gauge("cluster_leads", "1 on the node that executes the requests of all nodes.")
+	clusterSent  = counter("cluster_forwarded_total",
+		"Requests of this node's clients that another node was to execute.")
+	clusterRepeated = counter("cluster_forwarded_repeated_total",
+		"Those that were sent more than once, since they weren't executed.")
+	clusterFailed = counter("cluster_forwarded_failed_total", "Those that no node has answered.")
+
+	groupReplicas  = gauge("group_replicas", "Replicas of shards on this node, by whether they lead.", "role")
+	groupOrphans   = gauge("group_leaderless", "Replicas on this node that know no leader.")
+	groupUnapplied = gauge("group_unapplied_entries",
+		"Entries that are known to be committed, and that the replicas on this node haven't applied yet.")
+	groupBehind = gauge("group_behind_entries",
+		"Committed entries that aren't known to be on another node's disk, of the groups that this node leads.", "member")
+
+	rpcFrames  = counter("rpc_frames_total", "Frames to and from other nodes.", "direction")
+	rpcBytes   = counter("rpc_bytes_total", "Bytes to and from other nodes.", "direction")
+	rpcDropped = counter("rpc_dropped_total",
+		"Frames to other nodes that were dropped: full queue, no connection, or lost with one.", "reason")
+	rpcFaults = counter("rpc_faults_total",
+		"Connections to and from other nodes that ended or didn't come about, by why.", "fault")
+)
+
+// A clusterCollector reads the cluster's counts once per scrape.
+type clusterCollector struct{ source clusterSource }
+
+// Describe is prometheus.Collector's.
+func (c *clusterCollector) Describe(out chan<- *prometheus.Desc) {
+	describeAll(out, clusterLeads, clusterSent, clusterRepeated, clusterFailed, groupReplicas, groupOrphans,
+		groupUnapplied, groupBehind, rpcFrames, rpcBytes, rpcDropped, rpcFaults)
+}
+
+// Collect is prometheus.Collector's.
+func (c *clusterCollector) Collect(out chan<- prometheus.Metric) {
+	self, all, leads := c.source.groups()
+	put(out, clusterLeads, flag(leads))
+	forwarded, repeated, failed := c.source.requestsElsewhere()
+	put(out, clusterSent, forwarded)
+	put(out, clusterRepeated, repeated)
+	put(out, clusterFailed, failed)
+	collectGroups(out, self, all)
+	n := c.source.frames()
+	put(out, rpcFrames, n.FramesSent, "sent")
+	put(out, rpcFrames, n.FramesReceived, "received")
+	put(out, rpcBytes, n.BytesSent, "sent")
+	put(out, rpcBytes, n.BytesReceived, "received")
+	put(out, rpcDropped, n.DroppedFull, "full")
+	put(out, rpcDropped, n.DroppedAway, "away")
+	put(out, rpcDropped, n.DroppedLost, "lost")
+	for fault, count := range n.Faults {
+		put(out, rpcFaults, count, fault.String())
+	}
+}
+
+func collectGroups(out scrape, self holdfast.NodeID, all []ShardStatus) {
+	var leaders, leaderless int64
+	unapplied := uint64(0)
+	behind := map[holdfast.NodeID]uint64{}
+	for i := range all {
+		s := &all[i]
+		switch s.Leader {
+		case 0:
+			leaderless++
+		case self:
+			leaders++
+		}
+		unapplied += s.Committed - min(s.Committed, s.Applied)
+		for member, n := range s.Behind {
+			behind[member] += n
+		}
+	}
+	put(out, groupReplicas, leaders, "leader")
+	put(out, groupReplicas, int64(len(all))-leaders, "follower")
+	put(out, groupOrphans, leaderless)
+	put(out, groupUnapplied, unapplied)
+	for member, n := range behind {
+		put(out, groupBehind, n, strconv.FormatUint(uint64(member), 10))
+	}
+}
+
+func (m *member) groups() (self holdfast.NodeID, all []ShardStatus, leads bool) {
+	for _, r := range m.replicas.list() {
+		all = append(all, shardStatus(m.is.Node, r.id, r.Status()))
+	}
+	return m.is.Node, all, m.forwarder.leads()
+}
+
+func (m *member) frames() rpc.Counts { return m.transport.Counts() }
+
+func (m *member) requestsElsewhere() (forwarded, repeated, failed uint64) {
+	f := &m.forwarder
+	return f.forwarded.Load(), f.repeated.Load(), f.failed.Load()
+}

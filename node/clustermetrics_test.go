@@ -1,0 +1,72 @@
+package node
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"holdfast"
+	"holdfast/group"
+	"holdfast/rpc"
+)
+
+// A fakeMember is node 1, which leads two of four groups and knows no leader of another.
+type fakeMember struct{}
+
+func (fakeMember) groups() (holdfast.NodeID, []ShardStatus, bool) {
+	return 1, []ShardStatus{
+		{ID: 1, Leader: 1, Committed: 10, Applied: 8, Behind: map[holdfast.NodeID]uint64{2: 0, 3: 4}},
+		{ID: 2, Leader: 1, Committed: 3, Applied: 3, Behind: map[holdfast.NodeID]uint64{2: 1, 3: 2}},
+		{ID: 3, Leader: 2, Committed: 4, Applied: 9},
+		{ID: 4, Committed: 5, Applied: 4},
+	}, true
+}
+
+func (fakeMember) frames() rpc.Counts {
+	return rpc.Counts{FramesSent: 5, BytesReceived: 7, DroppedLost: 2, Faults: map[rpc.Fault]uint64{rpc.Silent: 3}}
+}
+
+func (fakeMember) requestsElsewhere() (forwarded, repeated, failed uint64) { return 9, 2, 1 }
+
+func TestClusterMetrics(t *testing.T) {
+	want := `
+# HELP holdfast_group_behind_entries Committed entries that aren't known to be on another node's disk, of the groups that this node leads.
+# TYPE holdfast_group_behind_entries gauge
+holdfast_group_behind_entries{member="2"} 1
+holdfast_group_behind_entries{member="3"} 6
+# HELP holdfast_group_leaderless Replicas on this node that know no leader.
+# TYPE holdfast_group_leaderless gauge
+holdfast_group_leaderless 1
+# HELP holdfast_group_replicas Replicas of shards on this node, by whether they lead.
+# TYPE holdfast_group_replicas gauge
+holdfast_group_replicas{role="follower"} 2
+holdfast_group_replicas{role="leader"} 2
+# HELP holdfast_group_unapplied_entries Entries that are known to be committed, and that the replicas on this node haven't applied yet.
+# TYPE holdfast_group_unapplied_entries gauge
+holdfast_group_unapplied_entries 3
+# HELP holdfast_rpc_faults_total Connections to and from other nodes that ended or didn't come about, by why.
+# TYPE holdfast_rpc_faults_total counter
+holdfast_rpc_faults_total{fault="silent"} 3
+`
+	c := &clusterCollector{source: fakeMember{}}
+	if err := testutil.CollectAndCompare(c, strings.NewReader(want), "holdfast_group_behind_entries",
+		"holdfast_group_leaderless", "holdfast_group_replicas", "holdfast_group_unapplied_entries",
+		"holdfast_rpc_faults_total"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestShardStatus(t *testing.T) {
+	g := group.Status{Term: 3, Leader: 1, Applied: 7, Committed: 9, Match: map[holdfast.NodeID]uint64{1: 9, 2: 4, 3: 12}}
+	want := ShardStatus{ID: 5, Leader: 1, Term: 3, Committed: 9, Applied: 7}
+	want.Behind = map[holdfast.NodeID]uint64{2: 5, 3: 0}
+	if got := shardStatus(1, 5, g); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v; want %+v", got, want)
+	}
+	g.Match, want.Behind = nil, nil
+	if got := shardStatus(2, 5, g); !reflect.DeepEqual(got, want) {
+		t.Errorf("a follower: got %+v; want %+v", got, want)
+	}
+}

@@ -1,0 +1,199 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"holdfast"
+	"holdfast/catalog"
+	"holdfast/cluster"
+	"holdfast/config"
+	"holdfast/dynamodb"
+	"holdfast/group"
+	"holdfast/rpc"
+	"holdfast/shard"
+	"holdfast/table"
+)
+
+// The kinds of rpc.Message.
+const (
+	kindGroup   = 1 // a message from a replica of a shard to another
+	kindRequest = 2 // a request that the leading node is to execute
+)
+
+// A member is the node as a member of its cluster: the connections to the other nodes, the replicas
+// of shards, and who leads. What it needs is opened in this order, and closed in the reverse one:
+//
+//  1. the identity of the directory, and the listener for the other nodes;
+//  2. the host of the replicas, once the store is open;
+//  3. the tables, whose shards become replicas;
+//  4. the connections to the other nodes, the clock of the groups, and the follower of leadership.
+type member struct {
+	is        *cluster.Identity
+	log       *slog.Logger
+	transport *rpc.Transport
+	replicas  replicas
+	lead      *leadership // nil before start
+	forwarder forwarder
+
+	host    atomic.Pointer[group.Host]       // nil: messages are dropped
+	handler atomic.Pointer[dynamodb.Handler] // nil: requests are refused
+}
+
+// openMember checks the identity of the node's directory, and listens for the other nodes.
+func openMember(o Options) (*member, error) {
+	c := o.Config.Cluster
+	is, err := identityOf(&o.Config)
+	if err != nil {
+		return nil, err
+	}
+	m := &member{is: is, log: o.Log}
+	m.transport, err = rpc.Listen(rpc.Options{
+		Node: is.Node, Cluster: is.Cluster, Listen: c.Address(), Receive: m.receive, Answer: m.answer, Log: o.Log,
+	})
+	var socket *net.OpError
+	if errors.As(err, &socket) {
+		return nil, &ListenError{"cluster.listen", err}
+	}
+	return m, err
+}
+
+// identityOf returns the identity of a node's directory. The error is Invalid if it isn't that of the
+// node that is configured.
+func identityOf(c *config.Config) (*cluster.Identity, error) {
+	dir := c.Tables.Data
+	is, err := cluster.Read(vfs.Default, dir)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("tables.data %s: %w", dir, err)
+	case is == nil:
+		return nil, holdfast.Errorf(holdfast.Invalid, "%s isn't the directory of a cluster's node: "+
+			"\"holdfast up --nodes 3\" makes a cluster, with a directory for each of its nodes", dir)
+	}
+	ids := make([]holdfast.NodeID, 0, len(c.Cluster.Members))
+	for _, m := range c.Cluster.Members {
+		ids = append(ids, holdfast.NodeID(m.ID))
+	}
+	if err := is.Match(c.Cluster.Name, holdfast.NodeID(c.Cluster.Node), ids); err != nil {
+		return nil, holdfast.Errorf(holdfast.Invalid, "%s: %w", dir, err)
+	}
+	return is, nil
+}
+
+// host begins to run replicas of shards of a store. The error is Corrupt unless it is the node's own
+// store. fail is called if the store fails.
+func (m *member) run(disk *shard.Store, fail func(error)) error {
+	if shard.StoreID(disk) != m.is.Store {
+		return holdfast.Errorf(holdfast.Corrupt, "the tables aren't those of %v: put back the directory as it was", m.is)
+	}
+	host := group.NewHost(group.Options{
+		Node: m.is.Node, Store: disk, Log: m.log,
+		Send: func(g group.Message) {
+			m.transport.Send(rpc.Message{To: g.To, Kind: kindGroup, Shard: g.Shard, Body: g.Body})
+		},
+		Fatal: func(err error) { fail(fmt.Errorf("replicas: %w", err)) },
+	})
+	m.replicas.init(host, m.is)
+	m.forwarder.init(m)
+	m.host.Store(host)
+	return nil
+}
+
+// start connects to the other nodes, of which these are the addresses, and takes part.
+func (m *member) start(store *table.Store, handler *dynamodb.Handler, addresses map[holdfast.NodeID]string) {
+	m.handler.Store(handler)
+	peers := map[holdfast.NodeID]rpc.Peer{}
+	for id, address := range addresses {
+		peers[id] = rpc.Peer{Addr: address}
+	}
+	m.transport.SetPeers(peers)
+	m.lead = follow(m.host.Load(), &m.replicas, store, m.is, m.log)
+}
+
+// How long a node that stops waits until others lead what it has led, and who may: a member that was
+// heard just now.
+const (
+	handOverTime  = time.Second
+	handOverEvery = 10 * time.Millisecond
+	heardLately   = time.Second
+)
+
+// handOver has another member lead what this one leads, if there is one that can: so clients needn't
+// wait until the others notice that this node is gone. The leadership of all other groups follows that
+// of the catalog's.
+func (m *member) handOver() {
+	c := m.replicas.of(catalog.ShardID)
+	if m.lead == nil || c == nil || c.Leader() != m.is.Node {
+		return
+	}
+	next, best := holdfast.NodeID(0), uint64(0)
+	for id, match := range c.Status().Match {
+		if id != m.is.Node && match > best && time.Since(m.transport.Heard(id)) < heardLately {
+			next, best = id, match
+		}
+	}
+	if next == 0 {
+		return
+	}
+	c.Transfer(next)
+	late := time.After(handOverTime)
+	for len(m.replicas.led()) > 0 {
+		select {
+		case <-late:
+			m.log.Warn("this node stops before another one leads all that it has led", "next", next)
+			return
+		case <-time.After(handOverEvery):
+		}
+	}
+	m.log.Info("another node leads", "next", next)
+}
+
+// close ends the node's part in the cluster. The table store is closed afterwards, since it waits for
+// what the groups say about its last entries: that they are closed.
+func (m *member) close() error {
+	var errs []error
+	if m.lead != nil {
+		m.lead.stop()
+	}
+	if host := m.host.Load(); host != nil {
+		errs = append(errs, host.Close())
+	}
+	if m.lead != nil {
+		m.lead.wait()
+	}
+	if m.transport != nil {
+		errs = append(errs, m.transport.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// receive takes a message of another node.
+func (m *member) receive(r rpc.Message) {
+	host := m.host.Load()
+	if host == nil || r.Kind != kindGroup {
+		return // this node isn't there yet; it is sent again
+	}
+	err := host.Receive(group.Message{From: r.From, To: r.To, Shard: r.Shard, Body: r.Body})
+	if errors.Is(err, holdfast.Invalid) {
+		m.log.Warn("a message of another node was dropped", "from", r.From, "shard", r.Shard, "err", err)
+	}
+}
+
+// answer executes a request that another node has forwarded.
+func (m *member) answer(ctx context.Context, r rpc.Message) ([]byte, error) {
+	handler := m.handler.Load()
+	switch {
+	case handler == nil:
+		return nil, holdfast.Errorf(holdfast.NotLeader, "nothing was changed: node %d is starting", m.is.Node)
+	case r.Kind != kindRequest:
+		return nil, holdfast.Errorf(holdfast.Invalid, "node %d knows no requests of kind %d", m.is.Node, r.Kind)
+	}
+	return handler.Answer(ctx, r.Body)
+}

@@ -1,0 +1,144 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"holdfast"
+	"holdfast/catalog"
+	"holdfast/cluster"
+	"holdfast/group"
+	"holdfast/shard"
+)
+
+// campaignEvery is how often a node that is to lead a group asks for an election, until it leads: the
+// other nodes may not have opened the shard yet, and don't hear what is sent until then.
+const campaignEvery = 20 * time.Millisecond
+
+// A replica is what leading groups needs of a *group.Replica.
+type replica interface {
+	Lead() (term uint64, err error)
+	Leader() holdfast.NodeID
+	Campaign()
+	Transfer(to holdfast.NodeID)
+}
+
+// replicas are those of this node. They are table.Replicas.
+type replicas struct {
+	host    *group.Host
+	self    holdfast.NodeID
+	members []holdfast.NodeID
+
+	mu  sync.Mutex // guards all
+	all map[holdfast.ShardID]*group.Replica
+}
+
+func (rs *replicas) init(host *group.Host, is *cluster.Identity) {
+	rs.host, rs.self, rs.members, rs.all = host, is.Node, is.Members, map[holdfast.ShardID]*group.Replica{}
+}
+
+// Start implements table.Replicas.
+func (rs *replicas) Start(sh *shard.Shard) error {
+	r, err := rs.host.Start(sh, rs.members)
+	if err != nil {
+		return err
+	}
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	rs.all[sh.ID()] = r
+	return nil
+}
+
+// Stop implements table.Replicas.
+func (rs *replicas) Stop(id holdfast.ShardID) error {
+	rs.mu.Lock()
+	delete(rs.all, id)
+	rs.mu.Unlock()
+	return rs.host.Stop(id)
+}
+
+// Lead implements table.Replicas.
+func (rs *replicas) Lead(ctx context.Context, ids []holdfast.ShardID) error {
+	return leadAll(ctx, rs.replica, ids)
+}
+
+// replica returns the replica of a shard; nil: there is none.
+func (rs *replicas) replica(id holdfast.ShardID) replica {
+	if r := rs.of(id); r != nil {
+		return r
+	}
+	return nil
+}
+
+func (rs *replicas) of(id holdfast.ShardID) *group.Replica {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return rs.all[id]
+}
+
+// placed is a replica with its shard's ID.
+type placed struct {
+	id holdfast.ShardID
+	*group.Replica
+}
+
+// list returns all replicas by rising ID.
+func (rs *replicas) list() []placed {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	all := make([]placed, 0, len(rs.all))
+	for id, r := range rs.all {
+		all = append(all, placed{id, r})
+	}
+	slices.SortFunc(all, func(a, b placed) int { return cmp.Compare(a.id, b.id) })
+	return all
+}
+
+// led returns the shards whose groups this node leads.
+func (rs *replicas) led() (ids []holdfast.ShardID) {
+	for _, r := range rs.list() {
+		if r.Leader() == rs.self {
+			ids = append(ids, r.id)
+		}
+	}
+	return ids
+}
+
+// leadAll returns when this node leads the groups of all ids. Where nobody leads, it asks for
+// elections; the other nodes hand over what they lead. The error is NotLeader when ctx ends or another
+// node leads the catalog's group, so that nobody would hand anything over.
+func leadAll(ctx context.Context, of func(holdfast.ShardID) replica, ids []holdfast.ShardID) error {
+	for {
+		missing := holdfast.ShardID(0)
+		for _, id := range ids {
+			r := of(id)
+			if r == nil {
+				return holdfast.Errorf(holdfast.NotLeader, "nothing was changed: shard %d has no replica here", id)
+			}
+			if _, err := r.Lead(); err == nil {
+				continue
+			}
+			missing = id
+			if r.Leader() == 0 {
+				r.Campaign()
+			}
+		}
+		if missing == 0 {
+			return nil
+		}
+		if c := of(catalog.ShardID); c != nil {
+			if _, err := c.Lead(); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-time.After(campaignEvery):
+		case <-ctx.Done():
+			return holdfast.Errorf(holdfast.NotLeader, "nothing was changed: this node doesn't lead the group of shard %d: %w",
+				missing, ctx.Err())
+		}
+	}
+}

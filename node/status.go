@@ -1,0 +1,101 @@
+package node
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	"holdfast"
+	"holdfast/group"
+)
+
+// statusPath is where a node shows its Status.
+const statusPath = "/status"
+
+// A Status is how a node sees its cluster and the groups of its shards.
+type Status struct {
+	Version string         `json:"version"`
+	Cluster *ClusterStatus `json:"cluster"` // null: the tables are on this node alone
+	Shards  []ShardStatus  `json:"shards"`  // of a cluster: those with a replica here, by rising ID
+}
+
+// A ClusterStatus is how a node sees the other nodes.
+type ClusterStatus struct {
+	Name    string          `json:"name"`
+	ID      string          `json:"id"`
+	Node    holdfast.NodeID `json:"node"`   // this one
+	Leader  holdfast.NodeID `json:"leader"` // 0: none is known
+	Leads   bool            `json:"leads"`  // this node executes the requests of all
+	Members []MemberStatus  `json:"members"`
+}
+
+// A MemberStatus is what a node knows of another, or of itself.
+type MemberStatus struct {
+	ID    holdfast.NodeID `json:"id"`
+	Heard *float64        `json:"heard_seconds_ago"` // null: not since the start, or this node
+}
+
+// A ShardStatus is how a node's replica of a shard sees its group.
+type ShardStatus struct {
+	ID        holdfast.ShardID `json:"id"`
+	Leader    holdfast.NodeID  `json:"leader"`
+	Term      uint64           `json:"term"`
+	Committed uint64           `json:"committed"` // index of the last entry that is known to be committed
+	Applied   uint64           `json:"applied"`   // index of the last entry that is applied here
+
+	// Behind is, for each other member, how many committed entries aren't known to be on its disk. Only
+	// the leader knows; null elsewhere.
+	Behind map[holdfast.NodeID]uint64 `json:"behind"`
+}
+
+func (n *Node) serveStatus(w http.ResponseWriter, _ *http.Request) { writeJSON(w, n.Status()) }
+
+// Status returns how the node sees its cluster.
+func (n *Node) Status() Status {
+	s := Status{Version: holdfast.Version, Shards: []ShardStatus{}}
+	if n.tables == nil || n.tables.member == nil {
+		return s
+	}
+	m := n.tables.member
+	s.Cluster = &ClusterStatus{
+		Name: m.is.Name, ID: m.is.Cluster.String(), Node: m.is.Node, Leader: m.forwarder.leader(),
+		Leads: n.tables.store.Leads(),
+	}
+	for _, id := range m.is.Members {
+		member := MemberStatus{ID: id}
+		if at := m.transport.Heard(id); !at.IsZero() {
+			ago := time.Since(at).Seconds()
+			member.Heard = &ago
+		}
+		s.Cluster.Members = append(s.Cluster.Members, member)
+	}
+	for _, r := range m.replicas.list() {
+		s.Shards = append(s.Shards, shardStatus(m.is.Node, r.id, r.Status()))
+	}
+	return s
+}
+
+func shardStatus(self holdfast.NodeID, id holdfast.ShardID, g group.Status) ShardStatus {
+	s := ShardStatus{ID: id, Leader: g.Leader, Term: g.Term, Committed: g.Committed, Applied: g.Applied}
+	if g.Match != nil {
+		s.Behind = map[holdfast.NodeID]uint64{}
+	}
+	for _, member := range slices.Sorted(maps.Keys(g.Match)) {
+		if member != self {
+			s.Behind[member] = g.Committed - min(g.Committed, g.Match[member])
+		}
+	}
+	return s
+}
+
+// health describes the node's part in its cluster.
+func (m *member) health() string {
+	switch leader := m.forwarder.leader(); {
+	case leader == 0:
+		return "tables: no node is known to lead: requests are refused"
+	case leader == m.is.Node && !m.forwarder.leads():
+		return "tables: this node is about to lead"
+	}
+	return ""
+}
