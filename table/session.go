@@ -40,9 +40,7 @@ func sessionOf(ctx context.Context) *Session {
 // check returns when the shard of a table has what the session has seen of it. The error is Lost if
 // it never will, and Behind if it hasn't for too long.
 func (s *Session) check(ctx context.Context, t *live, sh *shard.Shard) error {
-	return s.checkShard(t.desc.Name, t.replicated, sh.ID(), func(tx holdfast.TxID) error {
-		return await(ctx, sh, tx, t.tokenWait)
-	})
+	return s.checkShard(t.desc.Name, sh.ID(), func(tx holdfast.TxID) error { return await(ctx, sh, tx, t.tokenWait) })
 }
 
 // await returns when what a log keeps has reached a transaction, or the error of Reached. A shard
@@ -58,11 +56,8 @@ func await(ctx context.Context, log streamLog, tx holdfast.TxID, wait time.Durat
 	return shard.Await(ctx, sh, tx)
 }
 
-// checkShard is check by what says whether the shard, of a cluster or of a node alone, has reached a
-// transaction.
-func (s *Session) checkShard(
-	table string, replicated bool, id holdfast.ShardID, reached func(holdfast.TxID) error,
-) error {
+// checkShard is check by what says whether the shard has reached a transaction.
+func (s *Session) checkShard(table string, id holdfast.ShardID, reached func(holdfast.TxID) error) error {
 	if s == nil {
 		return nil
 	}
@@ -71,10 +66,7 @@ func (s *Session) checkShard(
 		return nil
 	}
 	err := reached(tx)
-	switch {
-	case errors.Is(err, holdfast.Lost) && replicated:
-		return holdfast.Errorf(holdfast.Lost, "write %v of table %s was lost when its leader failed: %w", tx, table, err)
-	case errors.Is(err, holdfast.Behind):
+	if errors.Is(err, holdfast.Behind) {
 		return holdfast.Errorf(holdfast.Behind, "table %s doesn't have yet what the token has seen: %w", table, err)
 	}
 	if lost := (*holdfast.Error)(nil); errors.As(err, &lost) {

@@ -164,7 +164,7 @@ func (s *Store) StreamRecords(
 	session := sessionOf(ctx)
 	if part := st.shard(id); part != nil {
 		reached := func(tx holdfast.TxID) error { return await(ctx, part.log, tx, s.tables.tokenWait) }
-		if err := session.checkShard(table, s.tables.replicated, id, reached); err != nil {
+		if err := session.checkShard(table, id, reached); err != nil {
 			return nil, from, false, err
 		}
 	}

@@ -128,11 +128,27 @@ func TestAWSCommandLine(t *testing.T) {
 // TestSDK runs the AWS SDK for Go against Holdfast. Its results are typed, so a response of a wrong
 // form is an error.
 func TestSDK(t *testing.T) {
-	server := startTables(t, t.TempDir())
+	testSDK(t, startTables(t, t.TempDir()).addr)
+}
+
+// TestSDKOnACluster does the same at a node that doesn't lead, and so forwards what it can't serve.
+func TestSDKOnACluster(t *testing.T) {
+	addresses := freeAddresses(t, 3)
+	startNodes(t, addresses, t.TempDir())
+	for _, address := range addresses {
+		if !leads(t, address) {
+			testSDK(t, address)
+			return
+		}
+	}
+	t.Error("got three nodes that lead; want one")
+}
+
+func testSDK(t *testing.T, address string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	defer cancel()
 	secrets := credentials.NewStaticCredentialsProvider("key", "secret", "")
-	endpoint := aws.String("http://" + server.addr)
+	endpoint := aws.String("http://" + address)
 	db := dynamodb.New(dynamodb.Options{
 		Region: "us-east-1", BaseEndpoint: endpoint, Credentials: secrets, RetryMaxAttempts: 1,
 	})

@@ -27,42 +27,47 @@ const (
 // A killing is a table under load whose server is killed again and again, with the acknowledged
 // writes.
 type killing struct {
-	t       *testing.T
-	address string
-	dir     string
-	config  string
-	random  *rand.Rand
-	bank    *bank
-	acked   [killWriters * keysPerWrite]atomic.Int64 // the last value that a put of the key was acknowledged with; 0: none
-	tried   [killWriters * keysPerWrite]atomic.Int64 // the last value that was sent
-	asked   atomic.Int64                             // queries of the global index for what was just written
-	late    atomic.Int64                             // those that didn't find it
-	expired int                                      // items that the stream says have expired
+	t         *testing.T
+	addresses []string // of the nodes; they are killed together
+	dir       string
+	config    string
+	random    *rand.Rand
+	bank      *bank
+	acked     [killWriters * keysPerWrite]atomic.Int64 // the last value of the key that was acknowledged; 0: none
+	tried     [killWriters * keysPerWrite]atomic.Int64 // the last value that was sent
+	asked     atomic.Int64                             // queries of the global index for what was just written
+	late      atomic.Int64                             // those that didn't find it
+	expired   int                                      // items that the stream says have expired
 }
 
 // TestKilledTables kills the process under load, again and again, and checks after each kill: every
 // acknowledged write is there, no transaction is there in part or twice, and the indexes and the
 // stream agree with the table.
 func TestKilledTables(t *testing.T) {
-	for _, c := range []struct{ shards, kills int }{{1, kills}, {3, kills}, {64, killsMany}} {
+	for _, c := range []struct{ nodes, shards, kills int }{
+		{1, 1, kills}, {1, 3, kills}, {1, 64, killsMany}, {3, 3, killsMany},
+	} {
 		if testing.Short() {
 			c.kills = killsShort
 		}
-		t.Run(fmt.Sprintf("%d shards", c.shards), func(t *testing.T) { testKilled(t, c.shards, c.kills) })
+		t.Run(fmt.Sprintf("%d nodes, %d shards", c.nodes, c.shards), func(t *testing.T) {
+			testKilled(t, c.nodes, c.shards, c.kills)
+		})
 	}
 }
 
-func testKilled(t *testing.T, shards, n int) {
+func testKilled(t *testing.T, nodes, shards, n int) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	k := newKilling(t, seed, shards)
+	k := newKilling(t, seed, nodes, shards)
 	server := k.start()
 	k.create()
 	for i := range n {
-		d := newDynamo(k.address)
+		d := k.client()
 		k.changeIndex(d, i)
 		stop := k.load(d)
 		length := time.Duration(1+k.random.IntN(60)) * time.Millisecond
+		length *= time.Duration(nodes * nodes) // a transaction waits for entries of several groups, one after another
 		if i%longRound == longRound-1 {
 			length += 1200 * time.Millisecond // the interval of the sweeper is a second
 		}
@@ -79,7 +84,11 @@ func testKilled(t *testing.T, shards, n int) {
 		}
 	}
 	k.lookAtTransfers()
-	if blobs, err := filepath.Glob(filepath.Join(k.dir, "pebble", "*.blob")); err != nil || len(blobs) == 0 {
+	stores := k.dir
+	if nodes > 1 {
+		stores = filepath.Join(k.dir, "*")
+	}
+	if blobs, err := filepath.Glob(filepath.Join(stores, "pebble", "*.blob")); err != nil || len(blobs) == 0 {
 		t.Errorf("got blob files %v, %v; want some, with what was before in the log", blobs, err)
 	}
 	t.Logf("%d kills, %d transfers acknowledged, %d sent again, %d looks at all accounts, %d items expired, "+
@@ -94,10 +103,10 @@ func testKilled(t *testing.T, shards, n int) {
 }
 
 // newKilling is a server's directory and configuration, and the load to come.
-func newKilling(t *testing.T, seed uint64, shards int) *killing {
+func newKilling(t *testing.T, seed uint64, nodes, shards int) *killing {
 	t.Helper()
 	k := &killing{
-		t: t, address: freeAddress(t), dir: t.TempDir(), config: filepath.Join(t.TempDir(), "holdfast.yaml"),
+		t: t, addresses: freeAddresses(t, nodes), dir: t.TempDir(), config: filepath.Join(t.TempDir(), "holdfast.yaml"),
 		random: rand.New(rand.NewPCG(seed, 1)), bank: &bank{t: t},
 	}
 	if err := os.WriteFile(k.config, fmt.Appendf(nil, "tables: {new_shards: %d}\n", shards), 0o600); err != nil {
@@ -108,8 +117,14 @@ func newKilling(t *testing.T, seed uint64, shards int) *killing {
 
 func (k *killing) start() *process {
 	k.t.Helper()
-	return startTablesAt(k.t, k.address, k.dir, "--config", k.config)
+	if len(k.addresses) > 1 {
+		return startNodes(k.t, k.addresses, k.dir, "--config", k.config)
+	}
+	return startTablesAt(k.t, k.addresses[0], k.dir, "--config", k.config)
 }
+
+// client returns a client of one of the nodes.
+func (k *killing) client() *dynamo { return newDynamo(k.addresses[k.random.IntN(len(k.addresses))]) }
 
 const killedTable = `{"TableName":"killed","BillingMode":"PAY_PER_REQUEST",
 	"AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"},{"AttributeName":"r","AttributeType":"N"},
@@ -125,7 +140,7 @@ const killedTable = `{"TableName":"killed","BillingMode":"PAY_PER_REQUEST",
 	"StreamSpecification":{"StreamEnabled":true,"StreamViewType":"NEW_AND_OLD_IMAGES"}}`
 
 func (k *killing) create() {
-	d := newDynamo(k.address)
+	d := k.client()
 	defer d.close()
 	d.must(k.t, "CreateTable", killedTable, nil)
 	d.active(k.t, "killed")

@@ -18,7 +18,7 @@ func (r row) key() string { return r.ID.S + "/" + r.Range.N }
 // look compares the tables with the acknowledged writes, and their indexes and the stream with the
 // table. Expired items may be deleted meanwhile, so the parts are compared until they agree.
 func (k *killing) look() {
-	d := newDynamo(k.address)
+	d := k.client()
 	defer d.close()
 	k.checkAcked(k.scan(d))
 	expectIndexes(k.t, d, "killed")
@@ -29,7 +29,7 @@ func (k *killing) look() {
 // lookAtTransfers compares the table of the transfers, which grows with each kill, with its indexes,
 // once these are filled or gone.
 func (k *killing) lookAtTransfers() {
-	d := newDynamo(k.address)
+	d := k.client()
 	defer d.close()
 	eventually(k.t, "the indexes are active", func() bool {
 		var answer struct {

@@ -33,10 +33,10 @@ func TestUpgrade(t *testing.T) {
 func testUpgrade(t *testing.T, older string, shards int) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	k := newKilling(t, seed, shards)
-	server := startTablesOf(t, older, k.address, k.dir, "--config", k.config)
+	k := newKilling(t, seed, 1, shards)
+	server := startTablesOf(t, older, k.addresses[0], k.dir, "--config", k.config)
 	k.create()
-	d := newDynamo(k.address)
+	d := newDynamo(k.addresses[0])
 	k.fill(d, upgradeItems)
 	k.changeIndex(d, 0)
 	stop := k.load(d)
@@ -53,7 +53,7 @@ func testUpgrade(t *testing.T, older string, shards int) {
 		return
 	}
 	// It goes on as a table of this build.
-	d = newDynamo(k.address)
+	d = newDynamo(k.addresses[0])
 	stop = k.load(d)
 	time.Sleep(100 * time.Millisecond) // how long the load runs
 	server.kill()
@@ -83,7 +83,7 @@ func (k *killing) startAndKill() {
 	k.t.Helper()
 	ctx, cancel := context.WithTimeout(k.t.Context(), time.Duration(10+k.random.IntN(400))*time.Millisecond)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, ours(k.t).argv[0], "up", "--tables-listen", k.address, "--data", k.dir,
+	cmd := exec.CommandContext(ctx, ours(k.t).argv[0], "up", "--tables-listen", k.addresses[0], "--data", k.dir,
 		"--cache-listen", "127.0.0.1:0", "--http-listen", "", "--memory", "8MiB", "--config", k.config)
 	var out lockedBuffer
 	cmd.Stderr = &out
@@ -100,7 +100,7 @@ func (k *killing) goBack(older string) {
 	k.t.Helper()
 	ctx, cancel := context.WithTimeout(k.t.Context(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, older, "up", "--tables-listen", k.address, "--data", k.dir,
+	cmd := exec.CommandContext(ctx, older, "up", "--tables-listen", k.addresses[0], "--data", k.dir,
 		"--cache-listen", "127.0.0.1:0", "--http-listen", "", "--memory", "8MiB", "--config", k.config)
 	out, err := cmd.CombinedOutput()
 	if ctx.Err() != nil {

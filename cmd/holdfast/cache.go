@@ -56,7 +56,7 @@ func (f *cacheFlags) run(cmd *cobra.Command) error {
 			Config: f.config, Debug: f.debug, Verbosity: f.verbosity, Log: log,
 			WatchBytes: f.watchKiB << 10, Settings: f.settings(),
 		},
-		ready: func(n *node.Node) error { return f.ready(n, log) },
+		ready: func(all []*node.Node) error { return f.ready(all[0], log) },
 	}))
 }
 

@@ -289,6 +289,7 @@ func TestMessagesOfOperations(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	text = regexp.MustCompile("(?s)```.*?```").ReplaceAll(text, nil)
 	joined := strings.Join(strings.Fields(string(text)), " ") // a quotation may go over the end of a line
 	program := literals(t)
 	n := 0

@@ -6,20 +6,21 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 )
 
-// TestThreeNodesOfTheREADME runs the commands and the file of README's section as they stand there,
+// TestThreeCachesOfTheREADME runs the commands and the file of README's section as they stand there,
 // with free ports in the place of its own. It holds for root and for other users.
-func TestThreeNodesOfTheREADME(t *testing.T) {
+func TestThreeCachesOfTheREADME(t *testing.T) {
 	text, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, ok := strings.Cut(string(text), "\n## Three nodes\n")
+	_, section, ok := strings.Cut(string(text), "\n## Three caches\n")
 	section, _, end := strings.Cut(section, "\n## ")
 	if !ok || !end {
-		t.Fatal("README.md has no section about three nodes")
+		t.Fatal("README.md has no section about three caches")
 	}
 	section = withFreePorts(t, section)
 	commands := regexp.MustCompile(`(?m)^    holdfast (.*)$`).FindAllStringSubmatch(section, -1)
@@ -39,6 +40,24 @@ func TestThreeNodesOfTheREADME(t *testing.T) {
 	if got := ask(t, address, request, "END\r\n"); got != "STORED\r\nVALUE hello 0 5\r\nworld\r\nEND\r\n" {
 		t.Errorf("got %q", got)
 	}
+}
+
+// TestThreeNodesOfTheREADME runs the command of README's section about three nodes, on free ports.
+func TestThreeNodesOfTheREADME(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## Three nodes\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	got := regexp.MustCompile(`(?m)^    holdfast (.*)$`).FindAllString(section, -1)
+	if want := "    holdfast up --nodes 3 --data cluster-data\n    holdfast status"; strings.Join(got, "\n") != want {
+		t.Fatalf("got the commands %q; want those that this test and TestNodesAreServedAndShown run", got)
+	}
+	p, http := startNodes(t, filepath.Join(t.TempDir(), "cluster-data"))
+	awaitLeader(t, http)
+	p.signal(syscall.SIGTERM)
+	p.exits(0)
 }
 
 // withFreePorts replaces each port of section's commands and file by a free one.

@@ -70,6 +70,7 @@ func newRootCommand(cacheName string) *cobra.Command {
 	}
 	root.SetVersionTemplate(versionText("") + "\n")
 	root.AddCommand(newUpCommand(), newCacheCommand(cacheName), newRouterCommand(), newRouteCommand(),
-		newReplayCommand(), newTopologyCommand(), newTableCommand(), newConfigCommand(), newVersionCommand())
+		newReplayCommand(), newTopologyCommand(), newTableCommand(), newStatusCommand(), newConfigCommand(),
+		newVersionCommand())
 	return root
 }

@@ -99,7 +99,7 @@ func (f *routerFlags) serve(cmd *cobra.Command, o node.Options) error {
 	}
 	err := serve(cmd.Context(), service{
 		options: o,
-		ready:   func(n *node.Node) error { return routerReady(n, o.Config, o.Log) },
+		ready:   func(all []*node.Node) error { return routerReady(all[0], o.Config, o.Log) },
 	})
 	var taken *takenError
 	if errors.As(err, &taken) {

@@ -31,10 +31,32 @@ const heapBytes = 512 << 20
 // of their own, tables.memory.
 const besideTablesBytes = 128 << 20
 
-// A service is a node to serve until a signal ends it.
+// A service is a node, or a cluster of several, to serve until a signal ends it.
 type service struct {
 	options node.Options
-	ready   func(*node.Node) error // called once everything listens
+	nodes   []config.Config              // of a cluster's nodes; none: there is one node, that of options
+	ready   func(all []*node.Node) error // called once everything listens
+}
+
+// A running service is a *node.Node or a *node.Nodes.
+type running interface {
+	Asked() <-chan struct{}
+	Failed() <-chan error
+	Reload() error
+	Close() error
+}
+
+// open starts the service, and returns its nodes, too.
+func (s *service) open() (running, []*node.Node, error) {
+	if len(s.nodes) == 0 {
+		n, err := node.Open(s.options)
+		return n, []*node.Node{n}, err
+	}
+	ns, err := node.OpenNodes(s.options, s.nodes)
+	if err != nil {
+		return nil, nil, err
+	}
+	return ns, ns.All(), nil
 }
 
 // serve runs the service until SIGTERM, SIGINT or memcached's SIGUSR1, a client's shutdown or the
@@ -45,12 +67,12 @@ func serve(ctx context.Context, s service) error {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, append(stopSignals, syscall.SIGHUP)...)
 	defer signal.Stop(signals)
-	tuneRuntime(&s.options)
-	n, err := node.Open(s.options)
+	tuneRuntime(&s)
+	n, all, err := s.open()
 	if err != nil {
 		return startError(err)
 	}
-	if err := s.ready(n); err != nil {
+	if err := s.ready(all); err != nil {
 		return errors.Join(err, n.Close())
 	}
 	for {
@@ -74,7 +96,7 @@ func serve(ctx context.Context, s service) error {
 	}
 }
 
-func reload(n *node.Node, log *slog.Logger) {
+func reload(n running, log *slog.Logger) {
 	if err := n.Reload(); err != nil {
 		log.Error("the reload failed; the previous configuration stays in use", "err", err)
 		return
@@ -84,9 +106,13 @@ func reload(n *node.Node, log *slog.Logger) {
 
 // tuneRuntime sets the number of event loops and adapts the Go runtime to it. A busy loop keeps its
 // processor (Go's P), so there is one more for everything else; see package loop.
-func tuneRuntime(o *node.Options) {
+func tuneRuntime(s *service) {
+	o := &s.options
 	processors := runtime.GOMAXPROCS(0) // respects a container's limit
 	busy := resolveLoops(&o.Config, processors)
+	if len(s.nodes) > 0 {
+		s.nodes[0].Cache, s.nodes[0].Router = o.Config.Cache, o.Config.Router
+	}
 	runtime.GOMAXPROCS(max(processors, busy+1))
 	if read := o.Read; read != nil {
 		o.Read = func() (config.Config, node.Source, error) {
@@ -101,10 +127,20 @@ func tuneRuntime(o *node.Options) {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		limit := int64(heapBytes)
 		if o.Config.Tables.On() {
-			limit = node.TablesHeapBytes(&o.Config) + besideTablesBytes
+			limit = besideTablesBytes + tablesHeapBytes(s)
 		}
 		debug.SetMemoryLimit(limit)
 	}
+}
+
+func tablesHeapBytes(s *service) (sum int64) {
+	if len(s.nodes) == 0 {
+		return node.TablesHeapBytes(&s.options.Config)
+	}
+	for i := range s.nodes {
+		sum += node.TablesHeapBytes(&s.nodes[i])
+	}
+	return sum
 }
 
 // resolveLoops replaces 0 by the default number of event loops, and returns the total. A cache has

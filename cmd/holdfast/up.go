@@ -6,10 +6,12 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"holdfast/config"
 	"holdfast/node"
@@ -22,7 +24,13 @@ type upFlags struct {
 	data         string
 	httpListen   string
 	memory       config.Bytes
+
+	nodes         int
+	clusterListen string
 }
+
+// clusterListen is where the first of several nodes listens for the others.
+const clusterListen = "127.0.0.1:7100"
 
 func newUpCommand() *cobra.Command {
 	_, cmd := newUpFlags()
@@ -41,11 +49,19 @@ health, metrics and the what-if curve, on 127.0.0.1:7070.
 
 It needs no configuration. To change the defaults, pass a file by --config; "holdfast config" prints
 one to start from. A router section adds a router. The other flags override the file.
+
+With --nodes 3 it runs three nodes of a cluster in this process, and every table is on all of them:
+clients of DynamoDB's API may use each, on the ports 8000 to 8002. A write is acknowledged once two
+nodes have it on disk. Their directories are 1, 2 and 3 below that of --data, their HTTP is on the
+ports 7070 to 7072, and they talk to each other on the ports 7100 to 7102. Each has a third of the
+tables' memory, at least 256MiB. The cache and the router are the first node's.
+
 SIGTERM and SIGINT (Ctrl-C) drain in-flight requests and stop; SIGHUP reloads users, keys and
 certificates. The router's pools and routes are reloaded when the file changes, and at SIGHUP.`,
-		Example: "  holdfast up\n  holdfast up --memory 1GiB --data /var/lib/holdfast\n  holdfast up --config holdfast.yaml",
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
+		Example: "  holdfast up\n  holdfast up --memory 1GiB --data /var/lib/holdfast\n" +
+			"  holdfast up --config holdfast.yaml\n  holdfast up --nodes 3 --data cluster-data",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
@@ -58,6 +74,10 @@ certificates. The router's pools and routes are reloaded when the file changes, 
 	flags.StringVar(&f.httpListen, "http-listen", "", "where HTTP listens: `HOST:PORT` or *:PORT; empty for none")
 	flags.Var(&f.memory, "memory", "memory for the cache, as in 64MiB or 1GiB")
 	flags.Lookup("memory").DefValue = "" // the file's, or 64MiB
+	flags.IntVar(&f.nodes, "nodes", 0, "run a cluster of `N` nodes in this process: 1, 3 or 5")
+	flags.Lookup("nodes").DefValue = ""
+	flags.StringVar(&f.clusterListen, "cluster-listen", clusterListen,
+		"where the first of these nodes listens for the others: `HOST:PORT`, on loopback")
 	return f, cmd
 }
 
@@ -94,8 +114,28 @@ func (f *upFlags) config(cmd *cobra.Command) (c config.Config, source node.Sourc
 	return c, source, c.Check()
 }
 
+// cluster returns the configurations of the nodes of --nodes; none without that.
+func (f *upFlags) cluster(cmd *cobra.Command, c config.Config) ([]config.Config, error) {
+	switch flags := cmd.Flags(); {
+	case !flags.Changed("nodes") && flags.Changed("cluster-listen"):
+		return nil, fail(exitFailure, "--cluster-listen is for the nodes of --nodes; "+
+			"without that, set cluster.listen in a file")
+	case !flags.Changed("nodes"):
+		return nil, nil
+	case !slices.Contains(config.ClusterSizes, f.nodes):
+		return nil, fail(exitFailure, "--nodes %d: a cluster has 1, 3 or 5 nodes", f.nodes)
+	case c.Cluster != nil:
+		return nil, fail(exitFailure, "--nodes makes a cluster of its own: %s can't have a section \"cluster\" then", f.file)
+	}
+	return c.Nodes(f.nodes, f.clusterListen)
+}
+
 func (f *upFlags) run(cmd *cobra.Command) error {
 	c, source, err := f.config(cmd)
+	if err != nil {
+		return err
+	}
+	nodes, err := f.cluster(cmd, c)
 	if err != nil {
 		return err
 	}
@@ -106,7 +146,7 @@ func (f *upFlags) run(cmd *cobra.Command) error {
 		o.Read = func() (config.Config, node.Source, error) { return f.config(cmd) }
 	}
 	if c.Tables.On() {
-		files += c.Tables.Connections + node.TablesFiles
+		files += max(1, len(nodes)) * (c.Tables.Connections + node.TablesFiles)
 	}
 	if err := allowConnections(files); err != nil {
 		return err
@@ -114,33 +154,42 @@ func (f *upFlags) run(cmd *cobra.Command) error {
 	log := o.Log
 	err = serve(cmd.Context(), service{
 		options: o,
-		ready: func(n *node.Node) error {
+		nodes:   nodes,
+		ready: func(all []*node.Node) error {
+			n := all[0]
 			warnIfOpen("cache", c.Cache.AuthFile, c.Cache.TLS, n.CacheAddrs(), log)
 			if c.Router != nil {
 				warnIfOpen("router", c.Router.AuthFile, c.Router.TLS, n.RouterAddrs(), log)
 			}
-			if addr := n.TablesAddr(); addr != nil {
-				warnIfOpen("tables", c.Tables.KeysFile, c.Tables.TLS, []net.Addr{addr}, log)
+			if n.TablesAddr() != nil {
+				warnIfOpen("tables", c.Tables.KeysFile, c.Tables.TLS, tablesAddrs(all), log)
 			}
-			greet(cmd.OutOrStdout(), c, n)
+			greet(cmd.OutOrStdout(), c, nodes, all)
 			return nil
 		},
 	})
 	var taken *takenError
 	if errors.As(err, &taken) {
-		return fail(exitFailure, "%s", taken.advice())
+		return fail(exitFailure, "%s", taken.advice(cmd.Flags()))
 	}
 	return err
 }
 
 // advice explains which address is in use, and how to choose another.
-func (e *takenError) advice() string {
+func (e *takenError) advice(f *pflag.FlagSet) string {
 	what, flag, peer := "The cache", "--cache-listen", "memcached"
 	switch e.Setting {
 	case "http.listen":
 		what, flag, peer = "HTTP", "--http-listen", "a web server"
 	case "tables.listen":
 		what, flag, peer = "The table store", "--tables-listen", "DynamoDB Local"
+	case "cluster.listen":
+		if !f.Changed("nodes") {
+			return fmt.Sprintf("The node can't listen for the others of its cluster on %s: something else does, perhaps the "+
+				"node itself.\nStop that, or choose another address in cluster.listen, and in cluster.members of all nodes.",
+				e.address)
+		}
+		what, flag, peer = "A node of the cluster", "--cluster-listen", "another cluster"
 	case "router.listen":
 		return fmt.Sprintf("The router can't listen on %s: something else does, perhaps another router.\nStop that, or "+
 			"choose another address in the file, such as\n\n  router:\n    listen: [%q]",
@@ -179,7 +228,8 @@ func shellWord(word string) string {
 }
 
 // greet prints the addresses that are served, and commands to try.
-func greet(w io.Writer, c config.Config, n *node.Node) {
+func greet(w io.Writer, c config.Config, nodes []config.Config, all []*node.Node) {
+	n := all[0]
 	cacheAddrs, httpAddr := n.CacheAddrs(), n.HTTPAddr()
 	fmt.Fprintf(w, "Holdfast serves\n  memcached clients on %s, with %v of memory\n", addressList(cacheAddrs),
 		c.Cache.Memory)
@@ -187,12 +237,7 @@ func greet(w io.Writer, c config.Config, n *node.Node) {
 		fmt.Fprintf(w, "  memcached clients of the router on %s, with the pools %s\n", addressList(n.RouterAddrs()),
 			poolNames(c.Router.Pools))
 	}
-	if addr := n.TablesAddr(); addr != nil {
-		fmt.Fprintf(w, "  clients of DynamoDB's API on %s, with their tables in %s\n", endpoint(c, addr), c.Tables.Data)
-	}
-	if httpAddr != nil {
-		fmt.Fprintf(w, "  HTTP on http://%v: /healthz /metrics /version /whatif\n", httpAddr)
-	}
+	greetNodes(w, c, nodes, all)
 	fmt.Fprint(w, "\nTry, in another terminal\n")
 	if tcp, ok := cacheAddrs[0].(*net.TCPAddr); ok {
 		address := reachable(tcp)
@@ -206,7 +251,39 @@ func greet(w io.Writer, c config.Config, n *node.Node) {
 	if httpAddr != nil {
 		fmt.Fprintf(w, "  curl http://%v/whatif\n", httpAddr)
 	}
+	if len(nodes) > 0 && httpAddr != nil {
+		fmt.Fprintf(w, "  %s status --http %v\n", selfName(), httpAddr)
+	}
 	fmt.Fprint(w, "\nCtrl-C stops it.\n")
+}
+
+// greetNodes prints where the tables and HTTP of each node are. nodes are those of a cluster.
+func greetNodes(w io.Writer, c config.Config, nodes []config.Config, all []*node.Node) {
+	for i, n := range all {
+		of, data := "", c.Tables.Data
+		if len(nodes) > 0 {
+			of, data = fmt.Sprintf(", node %d", i+1), nodes[i].Tables.Data
+		}
+		if addr := n.TablesAddr(); addr != nil {
+			fmt.Fprintf(w, "  clients of DynamoDB's API on %s%s, with their tables in %s\n", endpoint(c, addr), of, data)
+		}
+	}
+	for i, n := range all {
+		switch addr := n.HTTPAddr(); {
+		case addr == nil:
+		case len(nodes) == 0:
+			fmt.Fprintf(w, "  HTTP on http://%v: /healthz /metrics /version /whatif\n", addr)
+		default:
+			fmt.Fprintf(w, "  HTTP on http://%v, node %d: /healthz /status /metrics\n", addr, i+1)
+		}
+	}
+}
+
+func tablesAddrs(all []*node.Node) (addrs []net.Addr) {
+	for _, n := range all {
+		addrs = append(addrs, n.TablesAddr())
+	}
+	return addrs
 }
 
 // endpoint returns the URL of the tables.

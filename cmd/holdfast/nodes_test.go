@@ -1,0 +1,153 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"holdfast"
+	"holdfast/node"
+)
+
+// startNodes runs "up --nodes 3" on free ports, and returns where HTTP of the first node listens.
+func startNodes(t *testing.T, data string, more ...string) (p *process, http string) {
+	t.Helper()
+	p = start(t, "holdfast", append([]string{"up", "--nodes", "3", "--data", data, "--cache-listen", "127.0.0.1:0",
+		"--tables-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--cluster-listen", "127.0.0.1:0"}, more...)...)
+	http = p.await(`HTTP on http://(\S+), node 1: /healthz /status /metrics`)[1]
+	p.await("Ctrl-C stops it")
+	return p, http
+}
+
+// awaitLeader asks for the status until a node leads, and returns what the command prints.
+func awaitLeader(t *testing.T, http string) string {
+	t.Helper()
+	for {
+		if text := start(t, "holdfast", "status", "--http", http).exits(0); strings.Contains(text, " leads\n") {
+			return text
+		}
+	}
+}
+
+func TestNodesAreServedAndShown(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	p, http := startNodes(t, data)
+	seen := p.seen.String()
+	for _, want := range []string{
+		"memcached clients on 127.0.0.1:", ", node 1, with their tables in " + data + "/1\n",
+		", node 3, with their tables in " + data + "/3\n", ", node 3: /healthz /status /metrics\n",
+		"status --http 127.0.0.1:",
+	} {
+		if !strings.Contains(seen, want) {
+			t.Errorf("got %q; want %q in it", seen, want)
+		}
+	}
+	text := awaitLeader(t, http)
+	for _, want := range []string{"cluster  holdfast (", "), 3 nodes\n", "node 1   this node", "node 3   heard 0.",
+		"   shard  leader", "\n       1       1"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("status: got\n%s\nwant %q in it", text, want)
+		}
+	}
+	var status node.Status
+	text = start(t, "holdfast", "status", "--json", "--http", http).exits(0)
+	if err := json.Unmarshal([]byte(text), &status); err != nil || status.Cluster == nil ||
+		len(status.Cluster.Members) != 3 || len(status.Shards) == 0 {
+		t.Errorf("status --json: got %+v, %v", status, err)
+	}
+	p.signal(syscall.SIGTERM)
+	p.exits(0)
+
+	// It is killed, and starts again.
+	p, http = startNodes(t, data)
+	awaitLeader(t, http)
+	p.signal(syscall.SIGKILL)
+	p.cmd.Wait()
+	p, http = startNodes(t, data)
+	awaitLeader(t, http)
+	p.signal(syscall.SIGTERM)
+	p.exits(0)
+	cluster := []string{"up", "--cache-listen", "127.0.0.1:0", "--tables-listen", "127.0.0.1:0", "--http-listen", ""}
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--data", filepath.Join(data, "1")}, "is the directory of node 1 of the 3 nodes of cluster \"holdfast\""},
+		{[]string{"--data", data}, "start it with \"holdfast up --nodes 3 --data " + data + "\""},
+		{[]string{"--data", data, "--nodes", "1"}, "start it with --nodes 3"},
+		{[]string{"--data", data, "--nodes", "5"}, "start it with --nodes 3"},
+		{[]string{"--data", filepath.Join(data, "1"), "--nodes", "3"}, "is the directory of node 1 of the 3 nodes"},
+	} {
+		got := start(t, "holdfast", append(cluster, test.args...)...).exits(1)
+		if !strings.Contains(got, test.want) {
+			t.Errorf("%q: got %q; want %q in it", test.args, got, test.want)
+		}
+	}
+	if err := os.RemoveAll(filepath.Join(data, "2")); err != nil {
+		t.Fatal(err)
+	}
+	got := start(t, "holdfast", append(cluster, "--data", data, "--nodes", "3")...).exits(1)
+	if !strings.Contains(got, filepath.Join(data, "2")+" is empty or missing") {
+		t.Errorf("without a directory: got %q; want it refused", got)
+	}
+}
+
+func TestFlagsOfNodes(t *testing.T) {
+	file := writeFile(t, "cluster.yaml", "cluster: {name: a, node: 1, members: [{id: 1, address: 127.0.0.1:7100}]}\n")
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"--nodes", "2"}, "--nodes 2: a cluster has 1, 3 or 5 nodes"},
+		{[]string{"--nodes", "0"}, "--nodes 0: a cluster has 1, 3 or 5 nodes"},
+		{[]string{"--cluster-listen", "127.0.0.1:7100"}, "--cluster-listen is for the nodes of --nodes"},
+		{[]string{"--nodes", "3", "--config", file}, file + " can't have a section \"cluster\""},
+		{[]string{"--nodes", "3", "--cluster-listen", "0.0.0.0:7100"}, "is not a loopback address"},
+		{[]string{"--nodes", "3", "--tables-listen", ""}, "needs tables"},
+		{[]string{"--nodes", "3", "--tables-listen", "127.0.0.1:65535"}, "node 2 would have port 65536"},
+	} {
+		got := start(t, "holdfast", append([]string{"up", "--data", t.TempDir()}, test.args...)...).exits(1)
+		if !strings.Contains(got, test.want) {
+			t.Errorf("%q: got %q; want %q in it", test.args, got, test.want)
+		}
+	}
+}
+
+func TestStatusText(t *testing.T) {
+	ago := 0.25
+	s := &node.Status{
+		Cluster: &node.ClusterStatus{Name: "shop", ID: "00ff", Node: 1, Leader: 1, Leads: true, Members: []node.MemberStatus{
+			{ID: 1}, {ID: 2, Heard: &ago}, {ID: 3},
+		}},
+		Shards: []node.ShardStatus{
+			{ID: 1, Leader: 1, Term: 3, Committed: 120, Applied: 118, Behind: map[holdfast.NodeID]uint64{3: 40, 2: 0}},
+			{ID: 12, Term: 7, Committed: 9, Applied: 9},
+		},
+	}
+	want := `cluster  shop (00ff), 3 nodes
+node 1   this node, leads
+node 2   heard 0.2 s ago
+node 3   not heard since this node started
+shards   2, of which this node leads 1
+
+   shard  leader      term     committed   unapplied  entries that others lack
+       1       1         3           120           2  node 2: 0, node 3: 40
+      12    none         7             9           0  the leader knows
+`
+	if got := statusText(s); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	s.Cluster.Leads = false
+	if got := statusText(s); !strings.Contains(got, "this node, is about to lead\n") {
+		t.Errorf("got\n%s\nwant that the node is about to lead", got)
+	}
+	if got := statusText(&node.Status{}); !strings.Contains(got, "belongs to no cluster") {
+		t.Errorf("got %q; want that there is no cluster", got)
+	}
+	if got := start(t, "holdfast", "status", "--http", "127.0.0.1:1").exits(1); !strings.Contains(got, "127.0.0.1:1") {
+		t.Errorf("got %q; want that nothing listens there", got)
+	}
+}
