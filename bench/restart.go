@@ -123,7 +123,7 @@ func again(ctx context.Context, old *server, kept []uint64) (s *server, first ti
 		return s, 0, 0, err
 	}
 	if n == 0 {
-		return s, 0, 0, fmt.Errorf("a kept key is missing after the restart\n%s", s.output.Bytes())
+		return s, 0, 0, fmt.Errorf("a kept key is missing after the restart\n%s", s.output.String())
 	}
 	first = time.Since(began)
 	for from := 0; from < len(kept); from += 100 {

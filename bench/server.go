@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -87,9 +88,28 @@ type server struct {
 	spec
 	address string
 	cmd     *exec.Cmd
-	output  bytes.Buffer  // its standard output and error
+	output  printed       // its standard output and error
 	exited  chan struct{} // closed when the process has exited
 	err     error         // how it exited; valid once exited is closed
+}
+
+// A printed is what a process has printed. Unlike a bytes.Buffer, it can be read while the process
+// runs.
+type printed struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+func (p *printed) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.Write(b)
+}
+
+func (p *printed) String() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.String()
 }
 
 const (
@@ -159,7 +179,7 @@ func (s *server) firstAnswer(ctx context.Context) (*client, error) {
 		}
 		select {
 		case <-s.exited:
-			return nil, fmt.Errorf("%s ended: %v\n%s", s.name, s.err, s.output.Bytes())
+			return nil, fmt.Errorf("%s ended: %v\n%s", s.name, s.err, s.output.String())
 		case <-ctx.Done():
 			return nil, fmt.Errorf("%s: no answer at %s: %w", s.name, s.address, ctx.Err())
 		case <-tick.C:

@@ -190,7 +190,7 @@ func (r *tableRun) connect(ctx context.Context, connections int) error {
 		}
 		select {
 		case <-r.exited:
-			return fmt.Errorf("ended: %v\n%s", r.err, r.output.Bytes())
+			return fmt.Errorf("ended: %v\n%s", r.err, r.output.String())
 		case <-ctx.Done():
 			return fmt.Errorf("no answer at %s: %w", r.address, err)
 		case <-time.After(10 * time.Millisecond):
