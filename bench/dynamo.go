@@ -20,6 +20,7 @@ type dynamoClient struct {
 	in      *bufio.Reader
 	request []byte // the bytes to send
 	body    []byte // of the last response
+	token   []byte // what requests may not be answered older than, which each response renews; none if empty
 }
 
 const (
@@ -44,6 +45,10 @@ func (c *dynamoClient) ask(operation string, body []byte) ([]byte, error) {
 		"Authorization: AWS4-HMAC-SHA256 Credential=k/20260101/us-east-1/dynamodb/aws4_request, "+
 		"SignedHeaders=host, Signature=0\r\nX-Amz-Target: DynamoDB_20120810."...)
 	c.request = append(c.request, operation...)
+	if len(c.token) > 0 {
+		c.request = append(c.request, "\r\nX-Holdfast-Token: "...)
+		c.request = append(c.request, c.token...)
+	}
 	c.request = append(c.request, "\r\nContent-Length: "...)
 	c.request = strconv.AppendInt(c.request, int64(len(body)), 10)
 	c.request = append(c.request, "\r\n\r\n"...)
@@ -99,6 +104,8 @@ func (c *dynamoClient) head() (status, length int, err error) {
 				return 0, 0, fmt.Errorf("a response of %d bytes; at most %d are read", n, maxResponseBytes)
 			}
 			length = int(n)
+		case bytes.EqualFold(name, []byte("X-Holdfast-Token")):
+			c.token = append(c.token[:0], bytes.TrimSpace(value)...)
 		}
 	}
 }

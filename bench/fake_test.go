@@ -54,6 +54,8 @@ const (
 	mute    = "mute"    // never answers
 	few     = "few"     // the player reports on one server less
 	loses   = "loses"   // every second item of a table
+
+	unformed = "unformed" // no directory of a node is made
 )
 
 func inMode(mode string) bool { return os.Getenv(modeEnv) == mode }
@@ -63,9 +65,17 @@ func fakeMain(args []string) {
 	case "cache", "-U":
 		fakeCache(args)
 	case "up":
+		if after(args, "--nodes") != "" {
+			fakeForming(after(args, "--data"), after(args, "--http-listen"))
+		}
+		if after(args, "--tables-listen") == "" {
+			fakeNode(after(args, "--config"))
+		}
 		fakeTables(after(args, "--tables-listen"), after(args, "--data"))
 	case "--createTableMs":
 		fakeTables("127.0.0.1:"+after(args, "--port"), after(args, "--path"))
+	case "--name":
+		fakeEtcdNode(args)
 	case "router":
 		fakeRouter(after(args, "--config"))
 	case "replay":

@@ -1,5 +1,6 @@
-// Command bench compares the cache with memcached, the router with twemproxy, and tables with
-// dynalite: speed, items held in a given memory, miss ratios of recorded traffic, restarts, tails.
+// Command bench compares the cache with memcached, the router with twemproxy, tables with
+// dynalite, and a cluster with etcd: speed, items held in a given memory, miss ratios of recorded
+// traffic, restarts, tails.
 // README.md beside this file says what each part does and how long it takes.
 //
 // It starts the servers itself, on free ports of 127.0.0.1, and stops them. It uses only the
@@ -38,6 +39,7 @@ var parts = []part{
 	{"binary", "keys per second in batches of the text and of the binary protocol", binaryGetsPart},
 	{"tables", "requests per second to tables, compared with dynalite", tables},
 	{"builds", "what requests to tables cost with two builds of Holdfast, in turn", builds},
+	{"cluster", "requests per second to three nodes, compared with etcd and with one node", clusters},
 	{"tablesbulk", "ten million items: write, kill, start, scan", tablesBulk},
 }
 

@@ -202,6 +202,15 @@ func TestPartsPrintTheirRows(t *testing.T) {
 				`CPU, PutItem by GetItem, 16 connections +\S+ +\S+ +\S+\n`, `query returns the item +[\d.]+ `}},
 		{"builds", []string{"-only", "lag", "-items", "30", "-rounds", "2", "-seconds", "0.02"},
 			[]string{`queries until then +[12]\.00 +[12]\.00 +2\.00 +2\.00 +\d+ +\d+\n`}},
+		{"cluster", []string{"-items", "50", "-rounds", "1", "-seconds", "0.02"},
+			[]string{`put, 256 at all nodes +holdfast, 3 nodes +\d+ +1\.00 +\S+ +\S+ +\S+ +\S+ +\S+ +\S+\n`,
+				`put, 1 at the leader +etcd, 3 nodes +\d`, `consistent read, 64 at the leader +holdfast, 1 node +\d`,
+				`eventual read with a token, 64 at all nodes +holdfast, 3 nodes +\d+ +1\.00 +\S+ +\S+ +– `,
+				`eventual read: all nodes by one +etcd, 3 nodes +[\d.]+ +\S+\n`}},
+		{"cluster", []string{"-only", "put, 8 at all", "-holdfast", none, "-items", "50", "-rounds", "2", "-seconds", "0.02"},
+			[]string{`that of etcd, 3 nodes to`, `\nput, 8 at all nodes +etcd, 3 nodes +\d+ +1\.00 [^\n]*\n$`}},
+		{"cluster", []string{"-only", "consistent", "-etcd", none, "-items", "50", "-rounds", "1", "-seconds", "0.02"},
+			[]string{`the leader +holdfast, 3 nodes [^\n]*\n[^\n]* the leader +holdfast, 1 node [^\n]*\n\nwithin one server`}},
 		{"tablesbulk", []string{"-items", "130", "-connections", "1"}, []string{`scanned, items +130\n`}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -216,6 +225,9 @@ func TestPartsPrintTheirRows(t *testing.T) {
 			}
 			if test.name == "builds" {
 				args = append(args, "-before", self)
+			}
+			if test.name == "cluster" && !slices.Contains(args, "-etcd") {
+				args = append(args, "-etcd", self)
 			}
 			if test.name == "restart" {
 				args = append(args, "-dir", os.Getenv("TMPDIR"))
@@ -264,6 +276,8 @@ func TestPartsFail(t *testing.T) {
 		{"dip", few, "modulo: output of holdfast replay: 0 reports of 1 servers"},
 		{"tables", refuses, "holdfast: CreateTable: 400 {}"},
 		{"builds", refuses, "before: table groups-64: CreateTable: 400 {}"},
+		{"cluster", refuses, "holdfast, 3 nodes: CreateTable: 400 {}"},
+		{"cluster", unformed, " ended: exit status 1\nno directory"},
 		{"tablesbulk", refuses, "CreateTable: 400 {}"},
 		{"tablesbulk", loses, "items scanned; 130 were acknowledged"},
 	} {
@@ -286,6 +300,8 @@ func TestPartsFail(t *testing.T) {
 				args = append(args, "-trace", filepath.Join(dir, "web12.trace.xz"))
 			case "builds":
 				args = append(args, "-before", self)
+			case "cluster":
+				args = append(args, "-etcd", self, "-items", "130")
 			case "tables", "tablesbulk":
 				args = append(args, "-items", "130", "-connections", "1")
 			}
@@ -386,6 +402,10 @@ func TestArguments(t *testing.T) {
 				t.Errorf("%s -h: got %q, %v; want the flags", p.name, printed, err)
 			}
 		}
+	}
+	for _, args := range [][]string{{"-only", "nothing"}, {"-holdfast", none, "-etcd", none}} {
+		_, err := run(t, t.Context(), "cluster", args...)
+		wantError(t, "cluster of nothing", err, "noth")
 	}
 	for name, args := range map[string][]string{ // what can't be without Holdfast
 		"restart": nil, "tablesbulk": nil, "traces": {"-dir", "."}, "misses": {"-dir", "."}, "dip": {"-trace", "dip.go"},

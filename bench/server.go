@@ -118,14 +118,34 @@ const (
 	askEvery   = 500 * time.Microsecond
 )
 
+// freeAddress is one on which nothing listens.
+func freeAddress() (string, error) {
+	addresses, err := freeAddresses(1)
+	if err != nil {
+		return "", err
+	}
+	return addresses[0], nil
+}
+
+// freeAddresses are different ones.
+func freeAddresses(count int) (addresses []string, err error) {
+	for range count {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close() // not before all have been chosen, so that they differ
+		addresses = append(addresses, l.Addr().String())
+	}
+	return addresses, nil
+}
+
 // start starts the server on a free port and waits until it answers.
 func (p spec) start(ctx context.Context) (*server, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
-	address := l.Addr().String()
-	l.Close()
 	s, err := p.launch(address)
 	if err != nil {
 		return nil, err

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -162,12 +161,10 @@ func startTables(ctx context.Context, p spec, connections, items int) (*tableRun
 
 // connectTables starts a server on a free port and connects to it.
 func connectTables(ctx context.Context, p spec, connections int) (*tableRun, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
-	address := l.Addr().String()
-	l.Close()
 	r := &tableRun{rate: map[string][]float64{}, cpu: map[string][]float64{}, written: map[string][]float64{}}
 	if r.server, err = p.launch(address); err != nil {
 		return nil, err
@@ -329,8 +326,10 @@ func writtenOf(text []byte) float64 {
 const ticksPerSecond = 100
 
 // cpuMicros is the processor time that the process has used; 0 if the system doesn't report it.
-func (s *server) cpuMicros() float64 {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
+func (s *server) cpuMicros() float64 { return processMicros(s.cmd.Process.Pid) }
+
+func processMicros(pid int) float64 {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0
 	}

@@ -1,0 +1,252 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// clusters sends the same requests to three nodes of Holdfast, three of etcd, and one of Holdfast, in
+// turn: puts of 256 bytes, consistent reads, and reads that any node answers from what it has. Each
+// node is a process of its own, and syncs what it acknowledges.
+func clusters(ctx context.Context, args []string) error {
+	var b binaries
+	f := newFlags("cluster", &b)
+	var (
+		peer    = f.String("etcd", "etcd", "path of etcd; none leaves it out")
+		items   = positiveFlag(f, "items", 10_000, "number of items")
+		rounds  = positiveFlag(f, "rounds", 7, "rounds of each server and load; the servers take turns to be first")
+		seconds = positiveFlag(f, "seconds", 1.5, "length of each round")
+		only    = f.String("only", "", "measure the loads whose names contain this")
+	)
+	if err := parse(f, args); err != nil {
+		return err
+	}
+	b.memcached = none
+	loads := slices.DeleteFunc(clusterLoads(), func(l clusterLoad) bool { return !strings.Contains(l.name, *only) })
+	if len(loads) == 0 {
+		return fmt.Errorf("-only: no load's name contains %q", *only)
+	}
+	dir, done, err := b.scratch(ctx, "")
+	if err != nil {
+		return err
+	}
+	defer done()
+	setups, err := clusterSetups(&b, dir, *peer)
+	if err != nil {
+		return err
+	}
+	if len(setups) == 0 {
+		return errors.New("there is nothing to measure: both servers are left out")
+	}
+	var runs []*clusterRun
+	for _, s := range setups {
+		r, err := s.start(ctx)
+		if r != nil {
+			defer r.stop()
+		}
+		if err == nil {
+			err = r.fill(ctx, *items)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		runs = append(runs, r)
+	}
+	m := clusterMeasurement{runs: runs, loads: loads, length: time.Duration(*seconds * float64(time.Second))}
+	for i := range *rounds {
+		if err := m.round(ctx, i); err != nil {
+			return err
+		}
+	}
+	m.print()
+	return nil
+}
+
+// clusterSetups are those of the servers that aren't left out, the cluster of Holdfast first.
+func clusterSetups(b *binaries, dir, peer string) (setups []clusterSetup, err error) {
+	if peer != none {
+		path, err := exec.LookPath(peer)
+		if err != nil {
+			fmt.Printf("without etcd (apt-get install etcd-server): %v\n", err)
+		} else if s, err := etcdSetup(path, filepath.Join(dir, "etcd")); err != nil {
+			return nil, err
+		} else {
+			setups = append(setups, s)
+		}
+	}
+	if b.holdfast == none {
+		return setups, nil
+	}
+	three, err := holdfastSetup(b.holdfast, filepath.Join(dir, "three"))
+	if err != nil {
+		return nil, err
+	}
+	one, err := holdfastAlone(b.holdfast, filepath.Join(dir, "one"))
+	if err != nil {
+		return nil, err
+	}
+	return append(append([]clusterSetup{three}, setups...), one), nil
+}
+
+// A clusterLoad is one kind of request, on so many connections: of all nodes in turn, or of the one
+// that leads.
+type clusterLoad struct {
+	name        string
+	kind        requestKind
+	connections int
+	atLeader    bool
+}
+
+// A requestKind is what a request asks for.
+type requestKind int
+
+const (
+	putting        requestKind = iota
+	consistentRead             // of what was acknowledged before it
+	eventualRead               // of what the node that is asked has
+	tokenRead                  // of what the node has, but nothing older than the client's token
+)
+
+func (k requestKind) String() string {
+	return [...]string{"put", "consistent read", "eventual read", "eventual read with a token"}[k]
+}
+
+// clusterLoads are all loads.
+func clusterLoads() (loads []clusterLoad) {
+	add := func(kind requestKind, connections int, atLeader bool) {
+		loads = append(loads, clusterLoad{loadName(kind, connections, atLeader), kind, connections, atLeader})
+	}
+	for _, connections := range []int{1, 8, 64, 256} {
+		add(putting, connections, false)
+		add(putting, connections, true)
+	}
+	for _, kind := range []requestKind{consistentRead, eventualRead, tokenRead} {
+		add(kind, readConnections, false)
+		add(kind, readConnections, true)
+	}
+	return loads
+}
+
+const readConnections = 64
+
+func loadName(kind requestKind, connections int, atLeader bool) string {
+	where := "all nodes"
+	if atLeader {
+		where = "the leader"
+	}
+	return fmt.Sprintf("%v, %d at %s", kind, connections, where)
+}
+
+// A clusterMeasurement is the servers, and the loads that all get.
+type clusterMeasurement struct {
+	runs   []*clusterRun
+	loads  []clusterLoad
+	length time.Duration
+}
+
+// clusterTries is how often a load is measured if a node begins to lead in its middle.
+const clusterTries = 3
+
+// round gives each load to all servers once. The servers take turns to be first.
+func (m *clusterMeasurement) round(ctx context.Context, i int) error {
+	for n, l := range m.loads {
+		for turn := range m.runs {
+			r := m.runs[(i+n+turn)%len(m.runs)]
+			if l.kind == tokenRead && !r.tokens {
+				continue
+			}
+			for try := 1; ; try++ {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				err := r.measure(ctx, l, i, m.length)
+				if err == nil {
+					break
+				}
+				err = fmt.Errorf("%s: %s: %w", r.name, l.name, err)
+				if try == clusterTries || !errors.Is(err, errLeader) {
+					return err
+				}
+				fmt.Fprintf(os.Stderr, "measured again: %v\n", err)
+			}
+		}
+	}
+	return nil
+}
+
+// print prints the figures of each load, and then what compares loads of the same server.
+func (m *clusterMeasurement) print() {
+	fmt.Printf("A ratio is that of %s to the row's server; processor time and bytes are those of all its nodes.\n",
+		m.runs[0].name)
+	table(m.rows())
+	if within := m.within(); len(within) > 1 {
+		fmt.Println()
+		table(within)
+	}
+}
+
+// rows are a header, and one row for each load and server, with the ratios of the first server's
+// figures to those of the row's.
+func (m *clusterMeasurement) rows() [][]string {
+	rows := [][]string{{"load", "server", "requests/s", "ratio", "CPU µs per request", "ratio", "bytes written per put",
+		"p50 µs", "p99 µs", "client's CPU µs per request"}}
+	for _, l := range m.loads {
+		of := m.runs[0].figures[l.name]
+		for _, r := range m.runs {
+			got := r.figures[l.name]
+			if len(got.rate) == 0 {
+				continue
+			}
+			row := []string{l.name, r.name, figure(middle(got.rate)), ratioOf(of.rate, got.rate), figure(middle(got.cpu)),
+				ratioOf(of.cpu, got.cpu), "–", figure(middle(got.p50)), figure(middle(got.p99)), figure(middle(got.client))}
+			if l.kind == putting {
+				row[6] = figure(middle(got.written))
+			}
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+// within are a header, and one row for each comparison and cluster whose loads were measured.
+func (m *clusterMeasurement) within() [][]string {
+	rows := [][]string{{"within one server", "server", "requests/s", "CPU per request"}}
+	for _, w := range withinCluster {
+		for _, r := range m.runs {
+			load, of := r.figures[w.load], r.figures[w.of]
+			if len(load.rate) > 0 && len(of.rate) > 0 && len(r.addresses) > 1 {
+				rows = append(rows, []string{w.name, r.name, ratioOf(load.rate, of.rate), ratioOf(load.cpu, of.cpu)})
+			}
+		}
+	}
+	return rows
+}
+
+// ratioOf is the median of the rounds' ratios; "–" if the load wasn't measured.
+func ratioOf(figures, to []float64) string {
+	if cmp.Or(len(figures), -1) != len(to) {
+		return "–"
+	}
+	return fmt.Sprintf("%.2f", middle(ratios(figures, to)))
+}
+
+// withinCluster are the comparisons of two loads of one cluster.
+var withinCluster = []struct{ name, load, of string }{
+	{"put, 64 connections: all nodes by the leader", loadName(putting, 64, false), loadName(putting, 64, true)},
+	{"consistent read: all nodes by the leader",
+		loadName(consistentRead, readConnections, false), loadName(consistentRead, readConnections, true)},
+	{"eventual read: all nodes by one",
+		loadName(eventualRead, readConnections, false), loadName(eventualRead, readConnections, true)},
+	{"read at all nodes: eventual by consistent",
+		loadName(eventualRead, readConnections, false), loadName(consistentRead, readConnections, false)},
+	{"eventual read at all nodes: with a token by without",
+		loadName(tokenRead, readConnections, false), loadName(eventualRead, readConnections, false)},
+}
