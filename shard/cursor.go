@@ -30,6 +30,21 @@ const lookEverySteps = 256
 // waits until the commits that it may see are on disk: those of its partition if all keys of the
 // span begin with the same hash, else all of the shard. The cursor ends with ctx.
 func (sh *Shard) Cursor(ctx context.Context, span Span) (*Cursor, error) {
+	for {
+		installs, err := sh.sequencer.install.wait(ctx, sh.engine)
+		if err != nil {
+			return nil, err
+		}
+		c, err := openCursor(ctx, sh, span)
+		if err != nil || sh.sequencer.install.count.Load() == installs {
+			return c, err
+		}
+		_ = c.Close() // its schema may be of one state, and its keys of another
+	}
+}
+
+// openCursor is Cursor while no snapshot is installed.
+func openCursor(ctx context.Context, sh *Shard, span Span) (*Cursor, error) {
 	if err := sh.store.gate.enter(); err != nil {
 		return nil, err
 	}

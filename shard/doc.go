@@ -32,6 +32,9 @@
 // Options.LogBytes (log.go explains how an image is stored only once). Trim, which the owner calls
 // now and then, removes older changes.
 //
+// A Snapshot is a shard's state as of one transaction, for a replica that a Receiver is at: all keys of
+// the shard in chunks, which replace the state there at once (install.go).
+//
 // When the disk is full, writes are refused with holdfast.Full and reads go on (space.go). A block
 // whose checksum is wrong is holdfast.Corrupt: it is logged and never served; the rest of the shard
 // is. If Pebble itself can't go on, since its log or manifest can't be written, Options.Fatal is

@@ -243,7 +243,7 @@ func (e *engine) clearShard(k keys, add func(*pebble.Batch) error) (removed []pe
 // removeShard adds to the batch that all keys of a shard are removed. removed is where the keys were,
 // but for a few.
 func (e *engine) removeShard(b *pebble.Batch, k keys) (removed []pebble.KeyRange, err error) {
-	slots, err := e.slots(k)
+	slots, err := e.slots(e.db, k)
 	if err != nil {
 		return nil, err
 	}
@@ -267,9 +267,10 @@ func (e *engine) clear(ranges []pebble.KeyRange) error {
 	return e.write(b)
 }
 
-// slots returns the kinds of local indexes of which there are entries in a shard's space.
-func (e *engine) slots(k keys) (slots []kind, err error) {
-	it, err := e.db.NewIter(&pebble.IterOptions{LowerBound: k.ofSpace(nil, kindSlot), UpperBound: k.whole().End})
+// slots returns the kinds of local indexes of which there are entries in a shard's space, in what can
+// be seen through from.
+func (e *engine) slots(from pebble.Reader, k keys) (slots []kind, err error) {
+	it, err := from.NewIter(&pebble.IterOptions{LowerBound: k.ofSpace(nil, kindSlot), UpperBound: k.whole().End})
 	if err != nil {
 		return nil, e.fault("reading", err)
 	}

@@ -290,9 +290,9 @@ func (k keys) source(source holdfast.ShardID) []byte {
 type follows map[holdfast.ShardID]Progress
 
 // load reads what a shard has on disk, and sets the tally to that of the newest step if it is newer.
-func (f *follows) load(e *engine, of keys, counts *tally) error {
+func (f *follows) load(e *engine, from pebble.Reader, of keys, counts *tally) error {
 	lower, upper := of.source(0), append(of.source(math.MaxUint64), 0)
-	it, err := e.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	it, err := from.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return e.fault("opening a shard", err)
 	}

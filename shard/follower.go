@@ -65,6 +65,14 @@ func (t *recent) drop(upTo uint64) {
 	t.behind = upTo
 }
 
+// restart drops all changes, since those up to a transaction have not all passed here.
+func (t *recent) restart(behind uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	clear(t.changes)
+	t.behind, t.changes, t.bytes = behind, t.changes[:0], 0
+}
+
 // read returns the changes of the transactions behind one, up to another, but about limit at most
 // and of whole transactions only, and the last transaction that they are of. !ok says that recent
 // doesn't have them.

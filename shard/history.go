@@ -217,8 +217,8 @@ func (h *history) newestAt(it *pebble.Iterator, index uint64) (p holdfast.Positi
 }
 
 // newest returns the tally of the newest change that is kept; zero if there is none.
-func (h *history) newest() (t tally, err error) {
-	it, err := h.iter(h.engine.db, holdfast.Position{}, holdfast.Position{})
+func (h *history) newest(from pebble.Reader) (t tally, err error) {
+	it, err := h.iter(from, holdfast.Position{}, holdfast.Position{})
 	if err != nil {
 		return tally{}, err
 	}

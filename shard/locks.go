@@ -238,14 +238,14 @@ func (l *locks) read(from pebble.Reader, key item.Key) (is lock, ok bool, err er
 }
 
 // load reads what is locked on disk, before the shard is in use.
-func (l *locks) load() error {
+func (l *locks) load(from pebble.Reader) error {
 	lower, upper := l.keys.locks()
-	it, err := l.engine.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	it, err := from.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return l.engine.fault("opening a shard", err)
 	}
 	defer it.Close()
-	byID := map[txnID][]lock{}
+	found := lockedItems{}
 	for ok := it.First(); ok; ok = it.Next() {
 		value, err := it.ValueAndErr()
 		if err != nil {
@@ -255,16 +255,44 @@ func (l *locks) load() error {
 		if err != nil {
 			return l.engine.damaged(l.keys.shard, it.Key(), err)
 		}
-		is.effect = effect{key: is.effect.key}
-		byID[is.id] = append(byID[is.id], is)
+		found.add(is)
 	}
-	for id, all := range byID {
+	for _, p := range found.prepared() {
+		l.add(p)
+	}
+	return l.engine.fault("opening a shard", it.Error())
+}
+
+// LockedItems are locks that are read from keys, by their transactions.
+type lockedItems map[txnID][]lock
+
+func (x lockedItems) add(is lock) {
+	is.effect = effect{key: is.effect.key}
+	x[is.id] = append(x[is.id], is)
+}
+
+// prepared returns what each transaction has locked, in no order.
+func (x lockedItems) prepared() (found []*prepared) {
+	for id, all := range x {
 		slices.SortFunc(all, func(a, b lock) int { return a.place - b.place })
 		p := &prepared{id: id, decision: all[0].decision, shards: all[0].shards}
 		for i := range all {
 			p.keys = append(p.keys, all[i].effect.key)
 		}
+		found = append(found, p)
+	}
+	return found
+}
+
+// replace forgets all that is noted as locked, for what is locked in another state of the shard. The
+// caller keeps held above 0 from before readers can see that state until replace has returned.
+func (l *locks) replace(all []*prepared) {
+	l.mu.Lock()
+	gone := len(l.byID)
+	l.byID, l.byKey = nil, nil
+	l.mu.Unlock()
+	for _, p := range all {
 		l.add(p)
 	}
-	return l.engine.fault("opening a shard", it.Error())
+	l.held.Add(-int64(gone))
 }

@@ -199,7 +199,7 @@ func HasTables(fs vfs.FS, dir string) bool {
 	return false
 }
 
-// emptyBuildDir removes what a copy left when the process ended.
+// emptyBuildDir removes what a copy, or a snapshot, left when the process ended.
 func (s *Store) emptyBuildDir(fs vfs.FS) error {
 	build := fs.PathJoin(s.dir, buildDir)
 	if err := fs.RemoveAll(build); err != nil {

@@ -97,18 +97,22 @@ func (m *replicatedStore) must(err error) {
 
 // run makes random entries: n commits, about as many steps of following, a copy, and some others.
 func (m *replicatedStore) run(n int) {
-	following := openShard(m.t, m.store, followingShard)
 	for at := range n {
-		m.clock.advance(time.Duration(m.rng.IntN(2000)-200) * time.Millisecond)
-		if m.rng.IntN(5) == 0 {
-			m.changeOtherwise(m.shards[m.rng.IntN(len(m.shards))])
-		}
 		if at == n/3 {
 			m.copy()
 		}
-		m.must(following.Follow(m.follow.step(m.t, m.rng)))
-		m.commit()
+		m.step()
 	}
+}
+
+// step makes a few random entries.
+func (m *replicatedStore) step() {
+	m.clock.advance(time.Duration(m.rng.IntN(2000)-200) * time.Millisecond)
+	if m.rng.IntN(5) == 0 {
+		m.changeOtherwise(m.shards[m.rng.IntN(len(m.shards))])
+	}
+	m.must(openShard(m.t, m.store, followingShard).Follow(m.follow.step(m.t, m.rng)))
+	m.commit()
 }
 
 // commit commits to the shards with items.
@@ -320,7 +324,7 @@ func (r *replica) crash() {
 func (r *replica) shard(id holdfast.ShardID) *Shard {
 	r.t.Helper()
 	is := newShard(r.store, whole(id))
-	if err := is.load(); err != nil {
+	if err := is.load(r.store.engine.db); err != nil {
 		r.t.Fatal(err)
 	}
 	schema := schemaOf(id)

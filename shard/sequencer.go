@@ -44,6 +44,7 @@ type sequencer struct {
 	durable watermark     // the last transaction that is on disk, with all before it
 	flush   func() error  // returns when all that was submitted is durable
 	engine  *engine       // whose end is that of all waits
+	install install       // of a snapshot, in place of the shard's state
 }
 
 // A watermark is an index that only rises, with the goroutines that wait for it.
@@ -108,8 +109,12 @@ func (w *watermark) rises(index uint64) <-chan struct{} {
 }
 
 // waitDurable waits until all transactions up to index are on disk. If no sync of any of them may be
-// under way, it begins one.
+// under way, it begins one. It also waits for the end of an install that is under way, of which the
+// caller may have seen the state before the durable watermark has risen.
 func (q *sequencer) waitDurable(ctx context.Context, index uint64) error {
+	if _, err := q.install.wait(ctx, q.engine); err != nil {
+		return err
+	}
 	for {
 		rise := q.durable.rises(index)
 		if rise == nil {

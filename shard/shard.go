@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/cockroachdb/pebble/v2"
+
 	"holdfast"
 	"holdfast/item"
 )
@@ -75,7 +77,7 @@ func beginOpen(s *Store, d *Descriptor, to Schema) (sh *Shard, wait func() error
 		return nil, nil, err
 	}
 	sh = newShard(s, *d)
-	if err := sh.load(); err != nil {
+	if err := sh.load(s.engine.db); err != nil {
 		return nil, nil, err
 	}
 	described, err := d.compare(s.engine)
@@ -108,10 +110,10 @@ func newShard(s *Store, d Descriptor) *Shard {
 	return sh
 }
 
-// load reads the shard's metadata. The tally is that of its newest change, unless there is a newer
-// one in kindMeta.
-func (sh *Shard) load() error {
-	raw, ok, err := sh.engine.read(sh.engine.db, sh.keys.meta(metaCounts))
+// load reads the shard's metadata in what can be seen through from. The tally is that of its newest
+// change, unless there is a newer one in kindMeta.
+func (sh *Shard) load(from pebble.Reader) error {
+	raw, ok, err := sh.engine.read(from, sh.keys.meta(metaCounts))
 	if err != nil {
 		return err
 	}
@@ -120,7 +122,7 @@ func (sh *Shard) load() error {
 			return sh.engine.damaged(sh.id, []byte(metaCounts), err)
 		}
 	}
-	raw, ok, err = sh.engine.read(sh.engine.db, sh.keys.meta(metaTrim))
+	raw, ok, err = sh.engine.read(from, sh.keys.meta(metaTrim))
 	if err != nil {
 		return err
 	}
@@ -129,13 +131,13 @@ func (sh *Shard) load() error {
 			return sh.engine.damaged(sh.id, []byte(metaTrim), err)
 		}
 	}
-	if err := sh.follows.load(sh.engine, sh.keys, &sh.tally); err != nil {
+	if err := sh.follows.load(sh.engine, from, sh.keys, &sh.tally); err != nil {
 		return err
 	}
-	if err := sh.locks.load(); err != nil {
+	if err := sh.locks.load(from); err != nil {
 		return err
 	}
-	raw, ok, err = sh.engine.read(sh.engine.db, sh.keys.meta(metaSchema))
+	raw, ok, err = sh.engine.read(from, sh.keys.meta(metaSchema))
 	if err != nil {
 		return err
 	}
@@ -146,20 +148,20 @@ func (sh *Shard) load() error {
 		}
 		sh.schema.Store(is)
 	}
-	if _, ok, err = sh.engine.read(sh.engine.db, sh.keys.meta(metaGroup)); err != nil {
+	if _, ok, err = sh.engine.read(from, sh.keys.meta(metaGroup)); err != nil {
 		return err
 	}
 	if ok {
 		sh.group.log.Store(&groupLog{})
 	}
-	newest, err := sh.history.newest()
+	newest, err := sh.history.newest(from)
 	if err != nil {
 		return err
 	}
 	if newest.applied > sh.tally.applied {
 		sh.tally = newest
 	}
-	return sh.terms.load(sh.engine, sh.keys)
+	return sh.terms.load(sh.engine, from, sh.keys)
 }
 
 // Drop removes all keys of a shard, its log too. Later commits and reads of it get Closed. Drop may

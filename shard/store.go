@@ -18,7 +18,7 @@ import (
 // What is in a Store's directory, beside the ballast and the control file.
 const (
 	engineDir = "pebble" // Pebble's
-	buildDir  = "build"  // sorted tables of a copy that is being made; emptied at a start
+	buildDir  = "build"  // sorted tables of a copy, or a snapshot, that is being made; emptied at a start
 )
 
 // A Store is the disk of a node.

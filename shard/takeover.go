@@ -181,7 +181,7 @@ func (t *takeover) replaced() []pebble.KeyRange {
 // those would begin at the top of the tree, and each compaction on their way down takes time and space.
 func (t *takeover) clear() error {
 	e := t.store.engine
-	slots, err := e.slots(t.to)
+	slots, err := e.slots(e.db, t.to)
 	if err != nil {
 		return err
 	}

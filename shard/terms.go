@@ -7,6 +7,8 @@ import (
 	"sort"
 	"sync/atomic"
 
+	"github.com/cockroachdb/pebble/v2"
+
 	"holdfast"
 )
 
@@ -38,8 +40,8 @@ const formerTerm = 1
 func (t *terms) init() { t.all.Store(&[]termBegin{{formerTerm, 1}}) }
 
 // load reads the terms of a shard.
-func (t *terms) load(e *engine, k keys) error {
-	raw, ok, err := e.read(e.db, k.meta(metaTerms))
+func (t *terms) load(e *engine, from pebble.Reader, k keys) error {
+	raw, ok, err := e.read(from, k.meta(metaTerms))
 	if err != nil || !ok {
 		return err
 	}

@@ -1,0 +1,420 @@
+package shard
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"syscall"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"holdfast"
+)
+
+// snapshotPair returns the chunks of a shard, and a shard of another store that has something else.
+func snapshotPair(t *testing.T) (chunks [][]byte, to *Shard) {
+	t.Helper()
+	s, sh := memShard(t)
+	for n := range 30 {
+		commitAll(t, s, put(t, sh, version(fmt.Sprint("id", n), n, 300)))
+	}
+	chunks, _ = chunksOf(t, sh, SnapshotOptions{ChunkBytes: 2000})
+	if len(chunks) < 6 {
+		t.Fatalf("got %d chunks; want more", len(chunks))
+	}
+	o := memOptions(vfs.NewMem())
+	o.term = formerTerm // not later than the source's
+	to = openShard(t, openStore(t, o), 1)
+	commitAll(t, to.store, put(t, to, thing("old", 1)))
+	to.store.tableBytes = 3000
+	return chunks, to
+}
+
+// unchanged returns a function that fails the test if a shard has changed since, or files are left.
+func unchanged(t *testing.T, sh *Shard) (check func()) {
+	t.Helper()
+	keys, memory := keysAndValues(t, sh.store, sh.id), inMemory(sh)
+	return func() {
+		t.Helper()
+		compareKeys(t, keys, keysAndValues(t, sh.store, sh.id))
+		if got := inMemory(sh); got != memory {
+			t.Fatalf("got %s; want %s", got, memory)
+		}
+		all(t, sh, Span{}) // readers don't wait
+		wantNoBuilds(t, sh.store)
+	}
+}
+
+// Chunks that are damaged, doubled, missing, out of order or of another snapshot are refused, and the
+// right ones may still follow. What isn't complete isn't installed.
+func TestWrongChunksAreRefused(t *testing.T) {
+	chunks, to := snapshotPair(t)
+	others, _ := snapshotPair(t)
+	check := unchanged(t, to)
+	rng := rand.New(rand.NewPCG(1, 37))
+	r := NewReceiver(to)
+	refuse := func(what string, i int, chunk []byte, want holdfast.Kind) {
+		t.Helper()
+		if err := r.Add(chunk); !errors.Is(err, want) {
+			t.Fatalf("%s instead of chunk %d: got %v; want %v", what, i, err, want)
+		}
+	}
+	for i, chunk := range chunks {
+		for range 20 {
+			damaged := slices.Clone(chunk)
+			damaged[rng.IntN(len(damaged))] ^= 1 << rng.IntN(8)
+			refuse("a damaged chunk", i, damaged, holdfast.Corrupt)
+			refuse("a cut chunk", i, chunk[:rng.IntN(len(chunk))], holdfast.Corrupt)
+		}
+		if i > 0 {
+			refuse("the chunk before", i, chunks[i-1], holdfast.Invalid)
+			refuse("one of another snapshot", i, others[i], holdfast.Invalid)
+		}
+		if i+1 < len(chunks) {
+			refuse("the chunk behind", i, chunks[i+1], holdfast.Invalid)
+		}
+		if err := ReplicaOf(to).Install(r); !errors.Is(err, holdfast.Invalid) {
+			t.Fatalf("before chunk %d: got %v; want a snapshot that isn't complete to be refused", i, err)
+		}
+		if err := r.Add(chunk); err != nil {
+			t.Fatalf("chunk %d: %v", i, err)
+		}
+	}
+	refuse("the last chunk again", len(chunks), chunks[len(chunks)-1], holdfast.Invalid)
+	_, third := memShard(t)
+	if err := ReplicaOf(third).Install(r); !errors.Is(err, holdfast.Invalid) {
+		t.Errorf("another shard: got %v; want invalid", err)
+	}
+	r.Close()
+	check()
+	if err := ReplicaOf(to).Install(r); !errors.Is(err, holdfast.Invalid) {
+		t.Errorf("a closed receiver: got %v; want invalid", err)
+	}
+	r = received(t, to, chunks)
+	if err := ReplicaOf(to).Install(r); err != nil {
+		t.Fatal(err)
+	}
+	after := unchanged(t, to)
+	if err := ReplicaOf(to).Install(r); !errors.Is(err, holdfast.Invalid) {
+		t.Errorf("twice: got %v; want invalid", err)
+	}
+	again := received(t, to, chunks)
+	if err := ReplicaOf(to).Install(again); !errors.Is(err, holdfast.Invalid) {
+		t.Errorf("a snapshot that isn't newer: got %v; want invalid", err)
+	}
+	again.Close()
+	after()
+}
+
+// Chunks whose sums are right, but not what they say, end the receiver, which leaves nothing.
+func TestFalseChunksEndTheReceiver(t *testing.T) {
+	chunks, to := snapshotPair(t)
+	check := unchanged(t, to)
+	k := to.keys
+	body := func(i int, body []byte) func([]byte) []byte {
+		return func(raw []byte) []byte { return append(raw[:snapshotStart], body...) }
+	}
+	last := len(chunks) - 1
+	lock, otherItem := k.appendLock(nil, []byte("\xff2345678")), keysOf(2).appendItem(nil, []byte("12345678"))
+	lastItem := append(k.ofSpace(nil, kindSlot+200), 0xFF)
+	for what, c := range map[string]struct {
+		at     int
+		change func([]byte) []byte
+	}{
+		"a head with more":             {0, func(raw []byte) []byte { return append(raw, 0) }},
+		"a head of keys":               {0, func(raw []byte) []byte { raw[1] = byte(snapshotKeys); return raw }},
+		"a second head":                {1, func(raw []byte) []byte { raw[1] = byte(snapshotHead); return raw }},
+		"an unknown kind":              {1, func(raw []byte) []byte { raw[1] = 9; return raw }},
+		"no keys":                      {2, body(2, nil)},
+		"half a key":                   {2, func(raw []byte) []byte { return raw[:len(raw)-1] }},
+		"more in common than there is": {2, body(2, []byte{1, 1, 'x', 0})},
+		"a lesser key":                 {3, body(3, appendPair(nil, nil, k.meta(metaCounts), []byte{1}))},
+		"a group's state":              {1, body(1, appendPair(nil, nil, k.meta(metaGroup), []byte{1}))},
+		"unknown metadata":             {1, body(1, appendPair(nil, nil, k.meta("a"), []byte{1}))},
+		"counts that don't decode":     {1, body(1, appendPair(nil, nil, k.meta(metaCounts), []byte{9}))},
+		"a group's entry":              {3, body(3, appendPair(nil, nil, groupEntry(k, 1), []byte{1}))},
+		"another shard's key":          {3, body(3, appendPair(nil, nil, keysOf(2).meta(metaCounts), nil))},
+		"another space's key":          {3, body(3, appendPair(nil, nil, otherItem, nil))},
+		"a lock that doesn't decode":   {last - 1, body(3, appendPair(nil, nil, lock, nil))},
+		"another key":                  {last - 1, body(3, appendPair(nil, nil, lastItem, nil))},
+		"an end too early":             {2, func(raw []byte) []byte { raw[1] = byte(snapshotEnd); return raw }},
+		"other sums":                   {last, func(raw []byte) []byte { raw[len(raw)-1] ^= 1; return raw }},
+		"the head of another index":    {0, func(raw []byte) []byte { raw[snapshotStart+9] ^= 1; return raw }},
+	} {
+		r := NewReceiver(to)
+		var err error
+		for i, raw := range chunks {
+			if raw = slices.Clone(raw); i == c.at {
+				raw = appendSum(c.change(raw[:len(raw)-sumBytes]))
+			}
+			if err = r.Add(raw); err != nil {
+				break
+			}
+		}
+		if err == nil || r.Complete() {
+			t.Errorf("%s: got a whole snapshot; want an error", what)
+			r.Close()
+		}
+		if then := r.Add(chunks[0]); then == nil {
+			t.Errorf("%s: got a chunk taken afterwards; want the error %v again", what, err)
+		}
+		check()
+	}
+	wrong := newShard(to.store, whole(2))
+	if err := NewReceiver(wrong).Add(chunks[0]); !errors.Is(err, holdfast.Invalid) {
+		t.Errorf("a snapshot of another shard: got %v; want invalid", err)
+	}
+	unknown := slices.Clone(chunks[0][:len(chunks[0])-sumBytes])
+	unknown[0]++
+	if err := NewReceiver(to).Add(appendSum(unknown)); !errors.Is(err, holdfast.Invalid) {
+		t.Errorf("a snapshot of another version: got %v; want invalid", err)
+	}
+}
+
+// What fails while a snapshot is received or installed changes nothing and leaves nothing, and it can
+// be repeated.
+func TestSnapshotOnFailingDisk(t *testing.T) {
+	source, chunks := splitSource(t)
+	failures, ofInstall := 0, 0
+	for at := 0; ; at++ {
+		op, armed := 0, false
+		fail := errorfs.InjectorFunc(func(o errorfs.Op) error {
+			if !armed || !changes(o) || !ofSnapshot(o) || o.Kind == errorfs.OpRemove {
+				return nil
+			}
+			if op++; op-1 == at {
+				return syscall.ENOSPC
+			}
+			return nil
+		})
+		o := memOptions(errorfs.Wrap(vfs.NewMem(), fail))
+		o.term = formerTerm
+		s := openStore(t, o)
+		to, err := s.Open(source.is, testSchema())
+		if err != nil {
+			t.Fatal(err)
+		}
+		commitAll(t, s, put(t, to, thing("id3", 0, "ttl", 5)))
+		s.tableBytes = 3000
+		check := unchanged(t, to)
+		armed = true
+		r := NewReceiver(to)
+		for _, raw := range chunks {
+			if err = r.Add(raw); err != nil {
+				break
+			}
+		}
+		if err == nil {
+			err = ReplicaOf(to).Install(r)
+			if err != nil {
+				ofInstall++
+			}
+		}
+		armed = false
+		if err != nil {
+			if !errors.Is(err, holdfast.Full) {
+				t.Fatalf("failure %d: got %v; want full", at, err)
+			}
+			r.Close()
+			check()
+			installed(t, to, chunks)
+		}
+		compareKeys(t, keysAndValues(t, source.store, 1), keysAndValues(t, s, 1))
+		wantNoBuilds(t, s)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if op <= at {
+			break
+		}
+		failures++
+	}
+	if failures < 20 || ofInstall == 0 {
+		t.Errorf("got %d failures, %d of them of Install; want more", failures, ofInstall)
+	}
+}
+
+// splitSource returns a shard of which expiring items lie among a neighbour's, and its chunks.
+func splitSource(t *testing.T) (*Shard, [][]byte) {
+	s := openStore(t, memOptions(vfs.NewMem()))
+	d := whole(1)
+	d.From = append([]byte{}, keyOf(t, thing("id3", 0))[:8]...)
+	sh, err := s.Open(d, testSchema())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 30 {
+		it := version(fmt.Sprint("id", n), n, 300).With("ttl", number(1000+n))
+		if sh.keys.owns(keyOf(t, it)) {
+			commitAll(t, s, put(t, sh, it))
+		}
+	}
+	chunks, _ := chunksOf(t, sh, SnapshotOptions{ChunkBytes: 2000})
+	return sh, chunks
+}
+
+// A local index that the receiver has and the source no longer has goes with the old state.
+func TestSnapshotWithoutIndex(t *testing.T) {
+	source, _ := splitSource(t)
+	log := newRecordedLog(source.store)
+	source.store.entries = log
+	commitAll(t, source.store, put(t, source, thing("id3", 0, "m", 7)))
+	o := memOptions(vfs.NewMem())
+	to, err := openStore(t, o).Open(source.is, testSchema())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := log.sent[1][0]
+	sent.tx.Index = 1
+	if err := ReplicaOf(to).ApplyAll([]Committed{{sent.tx, sent.raw}}); err != nil {
+		t.Fatal(err)
+	}
+	if len(all(t, to, Span{Index: 2})) != 1 {
+		t.Fatal("got no entry of the local index; want one")
+	}
+	without := testSchema()
+	without.Indexes = without.Indexes[:1]
+	if err := errors.Join(source.SetSchema(without), source.Clear(2)); err != nil {
+		t.Fatal(err)
+	}
+	chunks, _ := chunksOf(t, source, SnapshotOptions{})
+	installed(t, to, chunks)
+	compareKeys(t, keysAndValues(t, source.store, 1), keysAndValues(t, to.store, 1))
+}
+
+// ofSnapshot reports whether an operation is one of a snapshot's tables.
+func ofSnapshot(o errorfs.Op) bool {
+	return vfs.Default.PathBase(vfs.Default.PathDir(o.Path)) == buildDir || o.Kind == errorfs.OpLink
+}
+
+// On a full disk a snapshot is refused while it is received, and when it is installed.
+func TestSnapshotOnFullDisk(t *testing.T) {
+	s, sh := memShard(t)
+	for n := range 40 {
+		commitAll(t, s, put(t, sh, version("id", n, 100_000)))
+	}
+	chunks, _ := chunksOf(t, sh, SnapshotOptions{})
+	clock := newClock()
+	fs, small, to := openSmallAt(t, clock.read)
+	small.tableBytes, to.terms.own = 500_000, formerTerm
+	commitAll(t, small, put(t, to, thing("old", 1)))
+	check := unchanged(t, to)
+	fs.other.Store(fs.free() - testReserve - 2<<20)
+	r := NewReceiver(to)
+	n, err := 0, error(nil)
+	for ; n < len(chunks) && err == nil; n++ {
+		err = r.Add(chunks[n])
+	}
+	if !errors.Is(err, holdfast.Full) || n < 4 {
+		t.Fatalf("got %v at chunk %d; want full after some", err, n)
+	}
+	if err := r.Add(chunks[n]); !errors.Is(err, holdfast.Full) {
+		t.Errorf("got %v; want the error again", err)
+	}
+	check()
+	fs.other.Store(0)
+	if !small.space.hasSpace() {
+		t.Fatal("got no space; want some")
+	}
+	r = received(t, to, chunks)
+	fs.other.Store(fs.free() - testReserve + 1<<20)
+	if err := ReplicaOf(to).Install(r); !errors.Is(err, holdfast.Full) {
+		t.Fatalf("got %v; want full", err)
+	}
+	if it, err := to.Get(bg, keyOf(t, thing("old", 1))); err != nil || it == nil {
+		t.Errorf("got %v, %v; want the old item", it, err)
+	}
+	fs.other.Store(0)
+	if err := ReplicaOf(to).Install(r); err != nil {
+		t.Fatal(err)
+	}
+	compareKeys(t, keysAndValues(t, s, 1), keysAndValues(t, small, 1))
+}
+
+// A block of the source that can't be read ends the snapshot before its end.
+func TestSnapshotOfDamagedShard(t *testing.T) {
+	fs := vfs.NewMem()
+	o := memOptions(fs)
+	o.CacheBytes = 1
+	s := openStore(t, o)
+	sh := openShard(t, s, 1)
+	for n := range 30 {
+		commitAll(t, s, put(t, sh, version(fmt.Sprint("id", n), n, 3000)))
+	}
+	if err := s.engine.db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	damage(t, fs)
+	o = memOptions(fs)
+	o.CacheBytes = 1
+	s = openStore(t, o)
+	snapshot, err := NewSnapshot(bg, openShard(t, s, 1), SnapshotOptions{ChunkBytes: 2000})
+	if err == nil {
+		defer snapshot.Close()
+		for err == nil {
+			_, err = snapshot.Next(bg)
+		}
+	}
+	if !errors.Is(err, holdfast.Corrupt) || errors.Is(err, io.EOF) {
+		t.Errorf("got %v; want corrupt", err)
+	}
+}
+
+// No chunk makes a receiver panic, and none that is refused changes the shard.
+func FuzzSnapshotChunk(f *testing.F) {
+	s := openPlain(f, memOptions(vfs.NewMem()))
+	sh, err := s.Open(whole(1), testSchema())
+	if err != nil {
+		f.Fatal(err)
+	}
+	if _, err := s.Commit(bg, Commit{Writes: []Write{put(f, sh, thing("a", 1, "m", 2, "ttl", 3))}}); err != nil {
+		f.Fatal(err)
+	}
+	chunks, _ := chunksOf(f, sh, SnapshotOptions{ChunkBytes: 100})
+	for _, raw := range chunks {
+		f.Add(raw[1], string(raw[snapshotStart:len(raw)-sumBytes]), string(raw))
+	}
+	to := openPlain(f, memOptions(vfs.NewMem()))
+	other, err := to.Open(whole(1), testSchema())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, kind byte, body, raw string) {
+		if c, err := decodeSnapshotChunk([]byte(raw)); err == nil {
+			if got := string(appendSum(append(c.appendStart(nil), c.body...))); got != raw {
+				t.Fatalf("got %x back; want %x", got, raw)
+			}
+		}
+		if h, err := decodeSnapshotHeader(body); err == nil {
+			again, err := decodeSnapshotHeader(string(h.appendTo(nil)))
+			if err != nil || fmt.Sprint(again) != fmt.Sprint(h) {
+				t.Fatalf("got %v, %v back; want %v", again, err, h)
+			}
+		}
+		for place := range uint32(3) {
+			r := NewReceiver(other)
+			for i := range place {
+				if err := r.Add(chunks[i]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			head, err := decodeSnapshotChunk(chunks[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := snapshotChunk{kind: snapshotKind(kind), id: head.id, place: place}
+			_ = r.Add(appendSum(append(c.appendStart(nil), body...)))
+			if r.Complete() {
+				t.Fatalf("got a whole snapshot from %x at %d", body, place)
+			}
+			r.Close()
+		}
+	})
+}
