@@ -28,6 +28,11 @@ type MeetOptions struct {
 	// node hears of that. It is called until it succeeds once.
 	Prepare func(Formed) error
 
+	// Progress is called whenever more nodes are known, or were met: an exchange of what both know has
+	// succeeded. Its arguments include this node only in known; it may keep them. nil: nobody needs
+	// that. It is called for one change at a time, and mustn't wait for other nodes.
+	Progress func(known, met []Member)
+
 	// Prepared is what a former call of Meet has given to Prepare; nil: nothing.
 	Prepared *Formed
 

@@ -75,7 +75,7 @@ func formAll(t testing.TB, all []MeetOptions) []Formed {
 func wantSame(t testing.TB, all []MeetOptions, results []Formed) {
 	t.Helper()
 	for i := range results {
-		if !results[i].equals(&results[0]) {
+		if !results[i].Equal(&results[0]) {
 			t.Errorf("node %d has formed %v; the first %v", i, results[i], results[0])
 		}
 		if got := results[i].ID(all[i].Self.Incarnation); got != holdfast.NodeID(i+1) {

@@ -25,10 +25,12 @@ type meeting struct {
 	name    string
 	expect  int
 	prepare func(Formed) error // writes to the disk
+	report  func(known, met []Member)
 
 	mu        sync.Mutex // guards all below
 	phase     phase
 	members   []Member             // by their addresses
+	met       []Member             // other nodes whose views were taken
 	confirmed map[Incarnation]bool // those of which this node knows that they are prepared
 	done      chan struct{}        // closed when phase is formed
 }
@@ -38,6 +40,9 @@ func newMeeting(o *MeetOptions) *meeting {
 		confirmed: map[Incarnation]bool{o.Self.Incarnation: true}, done: make(chan struct{})}
 	if o.Prepared != nil {
 		m.phase, m.members = prepared, o.Prepared.Members
+	}
+	if m.report = o.Progress; m.report == nil {
+		m.report = func(_, _ []Member) {}
 	}
 	return m
 }
@@ -73,7 +78,15 @@ func (m *meeting) take(v *view) error {
 		}
 		m.phase = prepared
 	}
-	if m.members = members; m.phase != prepared || v.phase == gathering {
+	known := len(m.members)
+	m.members = members
+	if !slices.Contains(m.met, v.self) {
+		m.met, known = append(m.met, v.self), 0
+	}
+	if known != len(members) {
+		m.report(slices.Clone(m.members), slices.Clone(m.met))
+	}
+	if m.phase != prepared || v.phase == gathering {
 		return nil
 	}
 	m.confirmed[v.self.Incarnation] = true

@@ -28,7 +28,7 @@ type meeter struct {
 func (x *meeter) start() {
 	x.meeting = newMeeting(&MeetOptions{
 		Name: "test", Expect: x.expect, Self: x.self, Prepared: x.prepared, Prepare: func(f Formed) error {
-			if x.prepared != nil && !x.prepared.equals(&f) {
+			if x.prepared != nil && !x.prepared.Equal(&f) {
 				x.t.Errorf("%v is prepared for %v, and then for %v", x.self, *x.prepared, f)
 			}
 			x.prepared = &f
@@ -96,14 +96,14 @@ func TestMeetingsInAnyOrder(t *testing.T) {
 			a.note()
 			for _, x := range all {
 				if x.formed != nil && slices.ContainsFunc(all, func(y *meeter) bool {
-					return y.prepared == nil || !y.prepared.equals(x.formed)
+					return y.prepared == nil || !y.prepared.Equal(x.formed)
 				}) {
 					t.Fatalf("seed %d: %v has formed %v before all were prepared", seed, x.self, *x.formed)
 				}
 			}
 		}
 		for i, x := range all {
-			if got := x.formed.ID(x.self.Incarnation); !x.formed.equals(all[0].formed) || got != holdfast.NodeID(i+1) {
+			if got := x.formed.ID(x.self.Incarnation); !x.formed.Equal(all[0].formed) || got != holdfast.NodeID(i+1) {
 				t.Errorf("seed %d: node %d has formed %v with the ID %d; the first %v", seed, i, *x.formed, got,
 					*all[0].formed)
 			}
@@ -180,7 +180,7 @@ func TestMeetingJoinsWhatWasFormed(t *testing.T) {
 	if err := x.meeting.take(&stray); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := x.answer(&v); err != nil || x.formed == nil || !x.formed.equals(&f) || x.prepared == nil {
+	if _, err := x.answer(&v); err != nil || x.formed == nil || !x.formed.Equal(&f) || x.prepared == nil {
 		t.Errorf("got %v, formed %v; want %v", err, x.formed, f)
 	}
 	for name, y := range map[string]*meeter{

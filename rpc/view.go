@@ -44,7 +44,8 @@ func (f *Formed) ID(of Incarnation) holdfast.NodeID {
 	return holdfast.NodeID(1 + slices.IndexFunc(f.Members, func(m Member) bool { return m.Incarnation == of }))
 }
 
-func (f *Formed) equals(g *Formed) bool {
+// Equal reports whether both are of one cluster.
+func (f *Formed) Equal(g *Formed) bool {
 	return f.Cluster == g.Cluster && f.Name == g.Name && slices.Equal(f.Members, g.Members)
 }
 
