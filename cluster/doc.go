@@ -25,6 +25,12 @@
 // beginning; and as soon as one has, every other must have its identity, in one file or the other.
 // Plan decides by these rules.
 //
+// Nodes in processes of their own take the same two steps, each for its own directory. They first draw
+// an incarnation (cluster.incarnation, synced), by which the others know them, and then meet (rpc.Meet).
+// A node prepares when it knows all, says so, and commits when it knows that all have prepared. The
+// identity then also has their addresses and incarnations. An emptied directory gets another
+// incarnation, by which the others refuse it. Clean removes the file once the identity is there.
+//
 // # Errors
 //
 // Errors are Corrupt if an identity isn't what was written, Invalid if directories may not start

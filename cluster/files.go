@@ -15,14 +15,18 @@ import (
 
 // The files of an identity in a node's data directory.
 const (
-	identityName = "cluster.json"
-	formingName  = "cluster.forming" // the identity while the cluster is being formed
-	partialName  = "cluster.partial" // until cluster.forming is whole
+	identityName    = "cluster.json"
+	formingName     = "cluster.forming"     // the identity while the cluster is being formed
+	incarnationName = "cluster.incarnation" // of a node that meets others, until it has an identity
+	partialName     = "cluster.partial"     // a file that isn't whole yet
 )
+
+// LockName is a file that a process locks while it forms a cluster. It stays, and means nothing then.
+const LockName = "cluster.lock"
 
 // FormingFiles are the files that a directory may have before it has a store: those of a cluster
 // that is being formed. With cluster.json there must be a store.
-func FormingFiles() []string { return []string{formingName, partialName} }
+func FormingFiles() []string { return []string{formingName, incarnationName, partialName, LockName} }
 
 // A State is what a node's directory is.
 type State uint8
@@ -30,6 +34,7 @@ type State uint8
 // The states of a directory.
 const (
 	Empty   State = iota // it has nothing, or isn't there
+	Drawn                // it has an incarnation, and no identity: the node has perhaps met others
 	Forming              // it has an identity, of a cluster that may not have been formed
 	Formed               // it has an identity
 	Other                // it has something else, and no identity
@@ -54,12 +59,8 @@ func Read(fs vfs.FS, dir string) (*Identity, error) {
 }
 
 func read(fs vfs.FS, path string) (*Identity, error) {
-	f, err := fs.Open(path)
+	text, err := readFile(fs, path)
 	if err != nil {
-		return nil, err
-	}
-	text, err := io.ReadAll(io.LimitReader(f, maxFormBytes+1))
-	if err := errors.Join(err, f.Close()); err != nil {
 		return nil, err
 	}
 	is, err := decode(text)
@@ -67,6 +68,16 @@ func read(fs vfs.FS, path string) (*Identity, error) {
 		return nil, holdfast.Errorf(holdfast.Corrupt, "%s: %w", path, err)
 	}
 	return is, nil
+}
+
+// readFile returns the text of a file, or more than maxFormBytes of a longer one.
+func readFile(fs vfs.FS, path string) ([]byte, error) {
+	f, err := fs.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxFormBytes+1))
+	return text, errors.Join(err, f.Close())
 }
 
 // Look finds out what a directory is.
@@ -87,8 +98,11 @@ func Look(fs vfs.FS, dir string) (Found, error) {
 		found.Is, err = read(fs, fs.PathJoin(dir, formingName))
 		return found, err
 	}
+	if slices.Contains(names, incarnationName) {
+		found.State = Drawn
+	}
 	for _, name := range names {
-		if name != partialName {
+		if name != partialName && name != incarnationName && name != LockName {
 			found.State, found.Name = Other, name
 		}
 	}
@@ -104,28 +118,35 @@ func Prepare(fs vfs.FS, dir string, is *Identity) error {
 	if err := makeDir(fs, dir); err != nil {
 		return err
 	}
-	partial := fs.PathJoin(dir, partialName)
-	f, err := fs.Create(partial, vfs.WriteCategoryUnspecified)
+	return writeFile(fs, dir, formingName, is.encode())
+}
+
+// writeFile writes a file of a directory, as a whole or not at all. When it returns, that is on disk.
+func writeFile(fs vfs.FS, dir, name string, text []byte) error {
+	f, err := fs.Create(fs.PathJoin(dir, partialName), vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(is.encode())
+	_, err = f.Write(text)
 	if err == nil {
 		err = f.Sync()
 	}
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	return rename(fs, dir, partialName, formingName)
+	return rename(fs, dir, partialName, name)
 }
 
-// Commit makes the identity that Prepare has written the directory's for good. When it returns, that
-// is on disk.
+// Commit makes the identity that Prepare has written the directory's for good, and cleans the
+// directory. When it returns, that is on disk.
 func Commit(fs vfs.FS, dir string) error {
 	if _, err := fs.Stat(fs.PathJoin(dir, identityName)); err == nil {
 		return fmt.Errorf("%s has an identity already", dir) // nothing is written over one
 	}
-	return rename(fs, dir, formingName, identityName)
+	if err := rename(fs, dir, formingName, identityName); err != nil {
+		return err
+	}
+	return Clean(fs, dir)
 }
 
 func rename(fs vfs.FS, dir, from, to string) error {

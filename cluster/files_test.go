@@ -104,6 +104,7 @@ func TestPlan(t *testing.T) {
 	}
 	empty := Found{Dir: "D/9"}
 	other := Found{Dir: "D/9", State: Other, Name: "pebble"}
+	met := Found{Dir: "D/2", State: Forming, Is: metIdentity(2)}
 	stranger := formed(2)
 	stranger.Is.Cluster = ID{7}
 	for _, test := range []struct {
@@ -119,6 +120,8 @@ func TestPlan(t *testing.T) {
 		{"later", []Found{formed(1), formed(2), formed(3)}, Start, ""},
 		{"an emptied directory", []Found{formed(1), empty, formed(3)}, 0, "D/9 is empty or missing"},
 		{"the first is emptied", []Found{empty, formed(2), forming(3)}, 0, "node 1 would take part"},
+		{"nodes that have met", []Found{empty, met, empty}, 0, "holdfast node"},
+		{"a node that meets others", []Found{empty, {Dir: "D/2", State: Drawn}, empty}, 0, "holdfast node"},
 		{"another cluster's", []Found{formed(1), stranger, formed(3)}, 0, "different clusters"},
 		{"swapped", []Found{formed(1), formed(3), formed(2)}, 0, "should be that of node 2"},
 		{"fewer nodes", []Found{formed(1)}, 0, "--nodes 3"},

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"slices"
@@ -31,13 +32,25 @@ type Identity struct {
 	Node    holdfast.NodeID   // not 0
 	Members []holdfast.NodeID // of the cluster, this node too, by rising ID
 	Store   [16]byte          // identity of the store in the same directory
+
+	// Met are the members as they have met to form the cluster, in the order of Members. None if one
+	// process has formed it, for all nodes.
+	Met []Member
+}
+
+// A Member is a node of a cluster, as it has met the others.
+type Member struct {
+	Addr        string // host:port, at which the others reach it
+	Incarnation Incarnation
 }
 
 const (
-	formVersion  = 1
-	maxFormBytes = 16 << 10
-	maxNameBytes = 64
-	maxMembers   = 64
+	oneProcessVersion = 1 // of the form of an identity without Met
+	metVersion        = 2 // with Met
+	maxFormBytes      = 64 << 10
+	maxNameBytes      = 64
+	maxMembers        = 64
+	maxAddrBytes      = 255
 )
 
 // A form is an identity as it is on disk.
@@ -47,21 +60,36 @@ type form struct {
 	Name    string            `json:"name"`
 	Node    holdfast.NodeID   `json:"node"`
 	Members []holdfast.NodeID `json:"members"`
+	Met     []metForm         `json:"met,omitempty"` // of version 2
 	Store   string            `json:"store"`
 	Sum     string            `json:"crc32c"` // of the form with "" here
+}
+
+type metForm struct {
+	Address     string `json:"address"`
+	Incarnation string `json:"incarnation"`
 }
 
 // encode returns the file of an identity.
 func (is *Identity) encode() []byte {
 	f := form{
-		Version: formVersion, Cluster: is.Cluster.String(), Name: is.Name, Node: is.Node, Members: is.Members,
+		Version: oneProcessVersion, Cluster: is.Cluster.String(), Name: is.Name, Node: is.Node, Members: is.Members,
 		Store: hex.EncodeToString(is.Store[:]),
 	}
-	f.Sum = fmt.Sprintf("%08x", crc32.Checksum(f.encode(), crc32.MakeTable(crc32.Castagnoli)))
-	return f.encode()
+	for _, m := range is.Met {
+		f.Version = metVersion
+		f.Met = append(f.Met, metForm{m.Addr, m.Incarnation.String()})
+	}
+	f.Sum = sumOf(&f)
+	return encodeForm(&f)
 }
 
-func (f *form) encode() []byte {
+// sumOf returns the checksum of a form whose own is "" yet.
+func sumOf(f any) string {
+	return fmt.Sprintf("%08x", crc32.Checksum(encodeForm(f), crc32.MakeTable(crc32.Castagnoli)))
+}
+
+func encodeForm(f any) []byte {
 	text, err := json.MarshalIndent(f, "", "  ")
 	if err != nil {
 		panic("cluster: " + err.Error()) // numbers and texts can always be encoded
@@ -76,19 +104,19 @@ func decode(text []byte) (*Identity, error) {
 	if err := json.Unmarshal(text, &f); err != nil {
 		return nil, corrupt("it can't be read: %v", err)
 	}
-	if f.Version != formVersion {
-		return nil, corrupt("its version is %d, and this program knows %d", f.Version, formVersion)
+	if f.Version < oneProcessVersion || f.Version > metVersion {
+		return nil, corrupt("its version is %d, and this program knows %d to %d", f.Version, oneProcessVersion,
+			metVersion)
 	}
 	is := &Identity{Name: f.Name, Node: f.Node, Members: f.Members}
-	for _, id := range []struct {
-		text string
-		into []byte
-	}{{f.Cluster, is.Cluster[:]}, {f.Store, is.Store[:]}} {
-		raw, err := hex.DecodeString(id.text)
-		if err != nil || len(raw) != len(id.into) {
-			return nil, corrupt("%q isn't an ID", id.text)
-		}
-		copy(id.into, raw)
+	errs := []error{decodeID(f.Cluster, (*[16]byte)(&is.Cluster)), decodeID(f.Store, &is.Store)}
+	for _, m := range f.Met {
+		met := Member{Addr: m.Address}
+		errs = append(errs, decodeID(m.Incarnation, (*[16]byte)(&met.Incarnation)))
+		is.Met = append(is.Met, met)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	if !bytes.Equal(is.encode(), text) {
 		return nil, corrupt("its checksum is wrong: it was damaged, or changed by hand")
@@ -97,6 +125,16 @@ func decode(text []byte) (*Identity, error) {
 		return nil, corrupt("%v", err)
 	}
 	return is, nil
+}
+
+// decodeID sets into to the ID that a text has in hexadecimal digits.
+func decodeID(text string, into *[16]byte) error {
+	raw, err := hex.DecodeString(text)
+	if err != nil || len(raw) != len(into) {
+		return corrupt("%q isn't an ID", text)
+	}
+	copy(into[:], raw)
+	return nil
 }
 
 func corrupt(format string, args ...any) error {
@@ -120,8 +158,32 @@ func (is *Identity) Check() error {
 			return holdfast.Errorf(holdfast.Invalid, "a cluster can't have the members %v", is.Members)
 		}
 	}
+	return is.checkMet()
+}
+
+// checkMet checks the members as they have met, if they have.
+func (is *Identity) checkMet() error {
+	if len(is.Met) == 0 {
+		return nil
+	}
+	if len(is.Met) != len(is.Members) || int(is.Members[len(is.Members)-1]) != len(is.Members) {
+		return holdfast.Errorf(holdfast.Invalid, "nodes that have met don't have the IDs 1 to %d: %v", len(is.Met),
+			is.Members)
+	}
+	for i, m := range is.Met {
+		again := slices.ContainsFunc(is.Met[:i], func(o Member) bool {
+			return o.Addr == m.Addr || o.Incarnation == m.Incarnation
+		})
+		if again || m.Addr == "" || len(m.Addr) > maxAddrBytes || m.Incarnation == (Incarnation{}) {
+			return holdfast.Errorf(holdfast.Invalid, "node %d can't have met the others at %q as %v", i+1, m.Addr,
+				m.Incarnation)
+		}
+	}
 	return nil
 }
+
+// Self returns this node as it has met the others. Met isn't empty.
+func (is *Identity) Self() Member { return is.Met[is.Node-1] }
 
 // String names the node and its cluster.
 func (is *Identity) String() string {

@@ -16,12 +16,14 @@ func someIdentity(node holdfast.NodeID) *Identity {
 }
 
 func TestIdentitiesAreReadAsTheyWereWritten(t *testing.T) {
-	want := someIdentity(2)
-	got, err := decode(want.encode())
-	if err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("got %+v, %v; want %+v", got, err, want)
+	for _, want := range []*Identity{someIdentity(2), metIdentity(2)} {
+		got, err := decode(want.encode())
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v, %v; want %+v", got, err, want)
+		}
 	}
-	if got, want := want.String(), `node 2 of the 3 nodes of cluster "shop" (01020300000000000000000000000000)`; got != want {
+	const want = `node 2 of the 3 nodes of cluster "shop" (01020300000000000000000000000000)`
+	if got := someIdentity(2).String(); got != want {
 		t.Errorf("got %q; want %q", got, want)
 	}
 	if one, two := NewID(), NewID(); one == two {
@@ -32,7 +34,12 @@ func TestIdentitiesAreReadAsTheyWereWritten(t *testing.T) {
 // Each byte of the file is changed in three ways, and the file is cut at each length: all of it is
 // noticed.
 func TestDamagedIdentities(t *testing.T) {
-	whole := someIdentity(1).encode()
+	for _, is := range []*Identity{someIdentity(1), metIdentity(1)} {
+		testDamaged(t, is.encode())
+	}
+}
+
+func testDamaged(t *testing.T, whole []byte) {
 	try := func(text []byte, what string, at int) {
 		t.Helper()
 		if got, err := decode(text); !errors.Is(err, holdfast.Corrupt) {
@@ -51,8 +58,8 @@ func TestDamagedIdentities(t *testing.T) {
 	try(append(whole, ' '), "longer", len(whole))
 	other := strings.Replace(string(whole), `"node": 1`, `"node": 2`, 1) // valid, but for its checksum
 	try([]byte(other), "another node", 0)
-	later := strings.Replace(string(whole), `"version": 1`, `"version": 2`, 1)
-	if _, err := decode([]byte(later)); err == nil || !strings.Contains(err.Error(), "its version is 2") {
+	later := strings.NewReplacer(`"version": 1`, `"version": 3`, `"version": 2`, `"version": 3`).Replace(string(whole))
+	if _, err := decode([]byte(later)); err == nil || !strings.Contains(err.Error(), "its version is 3") {
 		t.Errorf("got %v; want that the version isn't known", err)
 	}
 }
@@ -65,6 +72,11 @@ func TestIdentitiesThatCannotBe(t *testing.T) {
 		"can't have the mem": func(is *Identity) { is.Members = []holdfast.NodeID{1, 1} },
 		"at most 64":         func(is *Identity) { is.Name = strings.Repeat("x", 65) },
 		"members; at most":   func(is *Identity) { is.Members = make([]holdfast.NodeID, 65) },
+		"the IDs 1 to 2":     func(is *Identity) { is.Met = metIdentity(1).Met[:2] },
+		"the IDs 1 to 3":     func(is *Identity) { is.Met, is.Members[2] = metIdentity(1).Met, 4 },
+		"node 2 can't":       func(is *Identity) { is.Met = metIdentity(1).Met; is.Met[1] = is.Met[0] },
+		"node 3 can't":       func(is *Identity) { is.Met = metIdentity(1).Met; is.Met[2].Addr = "" },
+		"node 1 can't":       func(is *Identity) { is.Met = metIdentity(1).Met; is.Met[0].Incarnation = Incarnation{} },
 	} {
 		is := someIdentity(1)
 		change(is)

@@ -27,6 +27,10 @@ func Plan(found []Found) (Step, error) {
 			return 0, refuse("%s has %s in it, and no identity of a cluster's node: take directories that are empty or missing",
 				f.Dir, f.Name)
 		}
+		if f.State == Drawn || f.Is != nil && len(f.Is.Met) > 0 {
+			return 0, refuse("%s is that of a node that forms, or has formed, its cluster with others: start it with "+
+				"\"holdfast node\"", f.Dir)
+		}
 		if f.State == Formed && first == nil {
 			first = f
 		}
@@ -67,12 +71,40 @@ func (f *Found) sameCluster(other *Found, node holdfast.NodeID, nodes int) error
 	return nil
 }
 
+// MatchMet returns an error, which is Invalid, unless an identity is that of a node as it is
+// configured that has met the others, or is to.
+func (is *Identity) MatchMet(name string, expect int, addr string) error {
+	if len(is.Met) == 0 {
+		return refuse("it is that of %v, which was formed in one process: set cluster.node and cluster.members, and "+
+			"leave out what is for nodes that meet, or use \"holdfast up --nodes %d\"", is, len(is.Members))
+	}
+	var faults []string
+	if is.Name != name {
+		faults = append(faults, fmt.Sprintf("cluster.name is %q", name))
+	}
+	if len(is.Members) != expect {
+		faults = append(faults, fmt.Sprintf("cluster.expect is %d", expect))
+	}
+	if got := is.Self().Addr; got != addr {
+		faults = append(faults, fmt.Sprintf("cluster.advertise is %q, and the others know the node by %q, which can't "+
+			"be changed in this version", addr, got))
+	}
+	if len(faults) == 0 {
+		return nil
+	}
+	return refuse("it is that of %v, but %s", is, strings.Join(faults, ", "))
+}
+
 func refuse(format string, args ...any) error {
 	return holdfast.Errorf(holdfast.Invalid, format, args...)
 }
 
 // Match returns an error, which is Invalid, unless an identity is that of a node as it is configured.
 func (is *Identity) Match(name string, node holdfast.NodeID, members []holdfast.NodeID) error {
+	if len(is.Met) > 0 {
+		return refuse("it is that of %v, which has met the others: start it with \"holdfast node\", and leave out "+
+			"cluster.node and cluster.members", is)
+	}
 	var faults []string
 	if is.Name != name {
 		faults = append(faults, fmt.Sprintf("cluster.name is %q", name))
