@@ -16,7 +16,8 @@ import (
 // texts that only clients send; and those whose type has no other values.
 var unchecked = []string{"cache.memory_file", "cache.auth_file", "cache.tls.certificate", "cache.tls.key",
 	"cache.tls.client_ca", "tables.keys_file", "tables.tls.certificate", "tables.tls.key", "tables.tls.client_ca",
-	"cache.ttl[0].prefix", "http.hosts", "http.hosts[0]", "cache.ttl", "cache.listen[0].mode", "log.level"}
+	"cache.ttl[0].prefix", "http.hosts", "http.hosts[0]", "cache.ttl", "cache.listen[0].mode", "log.level",
+	"cluster.seeds", "cluster.members"}
 
 // TestEverySettingIsChecked gives each setting outside of the router's section values that make no
 // sense: one of them at least is refused, with a path that begins with the setting's. So a setting

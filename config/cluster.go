@@ -12,13 +12,31 @@ import (
 	"holdfast/route"
 )
 
-// Cluster is the node's part in a cluster, whose nodes have the same tables.
+// Cluster is the node's part in a cluster, whose nodes have the same tables. Nodes in processes of
+// their own meet at the first start, and agree on their IDs: Meets. The nodes of a cluster that one
+// process has formed have Node and Members instead.
 type Cluster struct {
-	Name    string          `yaml:"name"`
-	Node    int             `yaml:"node"`   // this node's ID: that of one of Members
-	Listen  string          `yaml:"listen"` // HOST:PORT, where the other nodes connect; "": its address in Members
+	Name   string `yaml:"name"`
+	Listen string `yaml:"listen"` // HOST:PORT, where the other nodes connect
+
+	Advertise string     `yaml:"advertise"` // HOST:PORT, at which they reach this node
+	Seeds     []string   `yaml:"seeds"`     // HOST:PORT of nodes to meet at the first start
+	Expect    int        `yaml:"expect"`    // number of nodes of the cluster
+	TLS       ClusterTLS `yaml:"tls"`
+
+	Node    int             `yaml:"node"` // this node's ID: that of one of Members
 	Members []ClusterMember `yaml:"members"`
 }
+
+// ClusterTLS is how nodes prove to each other who they are.
+type ClusterTLS struct {
+	Certificate string `yaml:"certificate"` // PEM file of this node, the chain in order
+	Key         string `yaml:"key"`         // PEM file; "" if Certificate has the key too
+	CA          string `yaml:"ca"`          // PEM file: the authorities of the nodes' certificates
+}
+
+// On reports whether there is TLS.
+func (t *ClusterTLS) On() bool { return *t != ClusterTLS{} }
 
 // A ClusterMember is a node of the cluster.
 type ClusterMember struct {
@@ -30,18 +48,34 @@ type ClusterMember struct {
 var ClusterSizes = []int{1, 3, 5}
 
 const (
-	maxNodeID = 1 << 20
+	maxNodeID       = 1 << 20
+	maxAddressBytes = 255 // of a node, as others know it
 
 	// The name of clusters of Config.Nodes.
 	defaultClusterName = "holdfast"
+
+	defaultClusterListen = "127.0.0.1:7100"
+	defaultExpect        = 3
 )
 
 var clusterName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
+// Meets reports whether the node meets the others at its first start.
+func (c *Cluster) Meets() bool { return c.Node == 0 && len(c.Members) == 0 }
+
+func (c *Cluster) setDefaults() {
+	if !c.Meets() {
+		return
+	}
+	c.Listen = cmp.Or(c.Listen, c.Advertise, defaultClusterListen)
+	c.Advertise = cmp.Or(c.Advertise, c.Listen)
+	c.Expect = cmp.Or(c.Expect, defaultExpect)
+}
+
 // Address returns where this node listens for the others, as an argument of net.Listen.
 func (c *Cluster) Address() string {
 	if c.Listen != "" {
-		return c.Listen
+		return everyInterface(c.Listen)
 	}
 	for _, m := range c.Members {
 		if m.ID == c.Node {
@@ -58,6 +92,10 @@ func (c *Cluster) check(f *route.Faults, tables bool) {
 	if !clusterName.MatchString(c.Name) {
 		f.Add("cluster.name", "%q is not 1 to 64 letters, digits and . _ -", c.Name)
 	}
+	if c.Meets() {
+		c.checkMeeting(f)
+		return
+	}
 	if c.Listen != "" {
 		if err := checkLoopback(c.Listen); err != nil {
 			f.Add("cluster.listen", "%v", err)
@@ -66,7 +104,55 @@ func (c *Cluster) check(f *route.Faults, tables bool) {
 	if !slices.Contains(ClusterSizes, len(c.Members)) {
 		f.Add("cluster.members", "%d members; a cluster has 1, 3 or 5", len(c.Members))
 	}
+	if c.Advertise != "" || len(c.Seeds) > 0 || c.Expect != 0 || c.TLS.On() {
+		f.Add("cluster", "node and members are for the nodes of \"up --nodes\"; advertise, seeds, expect and tls for "+
+			"those of \"holdfast node\"")
+	}
 	c.checkMembers(f)
+}
+
+// checkMeeting checks the section of a node that meets the others.
+func (c *Cluster) checkMeeting(f *route.Faults) {
+	if !slices.Contains(ClusterSizes, c.Expect) {
+		f.Add("cluster.expect", "%d nodes; a cluster has 1, 3 or 5", c.Expect)
+	}
+	if c.TLS.On() && (c.TLS.Certificate == "" || c.TLS.CA == "") {
+		f.Add("cluster.tls", "certificate and ca are both required")
+	}
+	if err := checkHostPort(c.Listen); err != nil {
+		f.Add("cluster.listen", "%v", err)
+	} else if freePort(c.Listen) {
+		f.Add("cluster.listen", "%q: the others must know the port", c.Listen)
+	} else if !c.TLS.On() {
+		if err := checkLoopback(c.Listen); err != nil {
+			f.Add("cluster.listen", "%v", err)
+		}
+	}
+	if err := c.checkReachable(c.Advertise); err != nil {
+		f.Add("cluster.advertise", "%v", err)
+	}
+	for i, seed := range c.Seeds {
+		if err := c.checkReachable(seed); err != nil {
+			f.Add(fmt.Sprintf("cluster.seeds[%d]", i), "%v", err)
+		}
+	}
+}
+
+// checkReachable returns an error unless other nodes can connect to an address, by its form.
+func (c *Cluster) checkReachable(address string) error {
+	if !c.TLS.On() {
+		if err := checkLoopback(address); err != nil {
+			return err
+		}
+	} else if err := checkHostPort(address); err != nil {
+		return err
+	}
+	host, _, _ := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); host == "" || host == "*" || ip != nil && ip.IsUnspecified() || freePort(address) ||
+		len(address) > maxAddressBytes {
+		return fmt.Errorf("%q is not an address, such as 10.0.0.1:7100, at which other nodes reach one", address)
+	}
+	return nil
 }
 
 func (c *Cluster) checkMembers(f *route.Faults) {
@@ -98,8 +184,8 @@ func checkLoopback(address string) error {
 	}
 	host, _, _ := net.SplitHostPort(address)
 	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
-		return fmt.Errorf("%q is not a loopback address such as 127.0.0.1:7100: nodes don't encrypt what they send, "+
-			"so all run on one machine", address)
+		return fmt.Errorf("%q is not a loopback address such as 127.0.0.1:7100: without cluster.tls nodes don't encrypt "+
+			"what they send, so all run on one machine", address)
 	}
 	return nil
 }

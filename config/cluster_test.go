@@ -28,25 +28,93 @@ func TestCluster(t *testing.T) {
 	}
 }
 
-// The example's section, whose settings are comments, has the addresses of "up --nodes 3".
+// The example's section, whose settings are comments, has the defaults, and a second section in it has
+// the addresses of "up --nodes 3".
 func TestClusterOfTheExample(t *testing.T) {
 	_, text, found := strings.Cut(string(config.Example), "\n#cluster:\n")
 	text, _, end := strings.Cut(text, "\n\nhttp:")
 	if !found || !end {
 		t.Fatal("the example has no section of a cluster before that of HTTP")
 	}
-	got, err := config.Parse([]byte("cluster:\n" + strings.ReplaceAll("\n"+text, "\n#", "\n")))
+	text = strings.ReplaceAll("\n"+text, "\n#", "\n")
+	got, err := config.Parse([]byte("cluster:\n" + text))
 	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := config.Parse([]byte("cluster: {name: holdfast}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.Cluster.Seeds = []string{"127.0.0.1:7100", "127.0.0.1:7101", "127.0.0.1:7102"}
+	if !reflect.DeepEqual(got.Cluster, want.Cluster) || !got.Cluster.Meets() {
+		t.Errorf("got %+v; want %+v", *got.Cluster, *want.Cluster)
+	}
+
+	_, text, _ = strings.Cut(text, "\n  # node: ")
+	text = "cluster:\n  name: holdfast\n  listen: 127.0.0.1:7100\n  node: " + strings.ReplaceAll(text, "\n  # ", "\n  ")
+	if got, err = config.Parse([]byte(text)); err != nil {
 		t.Fatal(err)
 	}
 	all, err := config.Default().Nodes(3, "127.0.0.1:7100")
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := *all[0].Cluster
-	want.Listen = "127.0.0.1:7100"
-	if !reflect.DeepEqual(*got.Cluster, want) {
-		t.Errorf("got %+v; want %+v", *got.Cluster, want)
+	all[0].Cluster.Listen = "127.0.0.1:7100"
+	if want := all[0].Cluster; !reflect.DeepEqual(got.Cluster, want) || want.Meets() {
+		t.Errorf("got %+v; want %+v", *got.Cluster, *want)
+	}
+}
+
+const meetingFile = `cluster:
+  name: shop
+  listen: "*:7100"
+  advertise: node1.example:7100
+  seeds: [node2.example:7100, "10.0.0.3:7100"]
+  tls: {certificate: a.crt, ca: ca.crt}
+`
+
+func TestNodesThatMeet(t *testing.T) {
+	c, err := config.Parse([]byte(meetingFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !c.Cluster.Meets() || c.Cluster.Expect != 3 || c.Cluster.Address() != ":7100" || !c.Cluster.TLS.On() {
+		t.Errorf("got %+v; want three nodes that meet, and this one listening everywhere", *c.Cluster)
+	}
+	for text, want := range map[string][2]string{
+		"{name: a}":                                   {"127.0.0.1:7100", "127.0.0.1:7100"},
+		"{name: a, listen: '127.0.0.1:1'}":            {"127.0.0.1:1", "127.0.0.1:1"},
+		"{name: a, advertise: '127.0.0.1:2'}":         {"127.0.0.1:2", "127.0.0.1:2"},
+		"{name: a, expect: 1, listen: '127.0.0.2:3'}": {"127.0.0.2:3", "127.0.0.2:3"},
+	} {
+		c, err := config.Parse([]byte("cluster: " + text))
+		if err != nil || c.Cluster.Listen != want[0] || c.Cluster.Advertise != want[1] {
+			t.Errorf("%s: got %+v, %v; want %v", text, c.Cluster, err, want)
+		}
+	}
+	const plain = "  tls: {certificate: a.crt, ca: ca.crt}\n"
+	for _, test := range []struct{ from, to, want string }{
+		{"name: shop", "name: ''", "cluster.name: "},
+		{"name: shop", "name: shop\n  expect: 2", "cluster.expect: 2 nodes; a cluster has 1, 3 or 5"},
+		{"*:7100", "10.0.0.1", "cluster.listen: "},
+		{"*:7100", "10.0.0.1:0", "cluster.listen: \"10.0.0.1:0\": the others must know the port"},
+		{"node1.example:7100", "'*:7100'", `cluster.advertise: "*:7100" is not an address`},
+		{"node1.example:7100", "'0.0.0.0:7100'", "cluster.advertise: "},
+		{"node1.example:7100", "'[::]:7100'", "cluster.advertise: "},
+		{"node1.example:7100", "'10.0.0.1:0'", "cluster.advertise: "},
+		{"10.0.0.3:7100", ":7100", "cluster.seeds[1]: "},
+		{"10.0.0.3:7100", "10.0.0.3", "cluster.seeds[1]: "},
+		{", ca: ca.crt", "", "cluster.tls: certificate and ca are both required"},
+		{"certificate: a.crt", "key: a.key", "cluster.tls: certificate and ca are both required"},
+		{plain, "", `cluster.listen: "*:7100" is not a loopback address`},
+		{plain, "", `cluster.advertise: "node1.example:7100" is not a loopback address`},
+		{plain, "", `cluster.seeds[1]: "10.0.0.3:7100" is not a loopback address`},
+		{plain, "  node: 1\n", "node and members are for the nodes of"},
+	} {
+		text := strings.Replace(meetingFile, test.from, test.to, 1)
+		if _, err := config.Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s → %s: got %v; want %q", test.from, test.to, err, test.want)
+		}
 	}
 }
 

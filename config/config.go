@@ -213,6 +213,9 @@ func parseOver(c Config, text []byte) (Config, error) {
 	if c.Router != nil {
 		c.Router.setDefaults()
 	}
+	if c.Cluster != nil {
+		c.Cluster.setDefaults()
+	}
 	faults = append(faults, c.faults()...)
 	if len(faults) > 0 {
 		return Config{}, faults

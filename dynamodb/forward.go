@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"holdfast"
 )
@@ -21,12 +22,18 @@ type Peers interface {
 	Forward(ctx context.Context, request []byte) (response []byte, err error)
 }
 
+// clusterTime limits the execution of a request in a cluster. Otherwise a write whose entry a leader has
+// proposed, and then lost the majority, would wait until that is back.
+const clusterTime = 10 * time.Second
+
 // executeInCluster has a request executed by the node that can, and otherwise is execute: here if
 // this node leads, or if any replica may answer; else by the node that leads.
 //
 // What fails here is forwarded as well if nothing was changed: a read, since a replica may lack a
 // table, or what the token has seen, and an operation that finds that this node no longer leads.
 func (h *Handler) executeInCluster(ctx context.Context, q *task, w *writer) (token string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, clusterTime)
+	defer cancel()
 	leads := h.peers.Leads()
 	if !leads && q.token != "" {
 		if _, err := parseToken(q.token); err != nil {

@@ -14,10 +14,6 @@ import (
 	"holdfast/shard"
 )
 
-// lockName is a file in the directory above those of a cluster's nodes. It is locked while a process
-// runs them, so that no second one forms another cluster in them.
-const lockName = "cluster.lock"
-
 // A formation makes a cluster of the directories of its nodes, or finds that they are one.
 type formation struct {
 	fs  vfs.FS
@@ -27,7 +23,8 @@ type formation struct {
 
 // formCluster makes sure that the nodes' directories are those of one cluster, which it forms at the
 // first start. The error is Invalid if they may not start as one; then nothing was touched. The
-// caller closes the lock after the nodes.
+// caller closes the lock, of the directory above, after the nodes: so no second process forms another
+// cluster in them.
 func formCluster(all []config.Config, log *slog.Logger) (lock io.Closer, err error) {
 	f := &formation{fs: vfs.Default, all: all, log: log}
 	above := filepath.Dir(filepath.Clean(all[0].Tables.Data))
@@ -45,7 +42,7 @@ func formCluster(all []config.Config, log *slog.Logger) (lock io.Closer, err err
 	if err := f.fs.MkdirAll(above, 0o700); err != nil {
 		return nil, err
 	}
-	if lock, err = f.fs.Lock(f.fs.PathJoin(above, lockName)); err != nil {
+	if lock, err = f.fs.Lock(f.fs.PathJoin(above, cluster.LockName)); err != nil {
 		return nil, holdfast.Errorf(holdfast.Unavailable, "%s: another process uses it: %w", above, err)
 	}
 	if err := f.run(); err != nil {
@@ -105,7 +102,7 @@ func (f *formation) form() error {
 	}
 	for i, is := range identities {
 		var err error
-		if is.Store, err = f.makeStore(&f.all[i]); err != nil {
+		if is.Store, err = makeStore(&f.all[i], f.log); err != nil {
 			return fmt.Errorf("tables.data %s: %w", f.all[i].Tables.Data, err)
 		}
 	}
@@ -118,9 +115,10 @@ func (f *formation) form() error {
 	return f.commit()
 }
 
-// makeStore makes the store of a node, and returns its identity.
-func (f *formation) makeStore(c *config.Config) (id [16]byte, err error) {
-	o := shardOptions(Options{Config: *c, Log: f.log})
+// makeStore makes the store of a node unless there is one, and returns its identity. The cluster isn't
+// formed yet for this node.
+func makeStore(c *config.Config, log *slog.Logger) (id [16]byte, err error) {
+	o := shardOptions(Options{Config: *c, Log: log})
 	o.Beside = cluster.FormingFiles()
 	s, err := shard.Open(o)
 	if err != nil {
@@ -150,6 +148,8 @@ func notANode(dir string) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("tables.data %s: %w", dir, err)
+	case is != nil && len(is.Met) > 0:
+		return holdfast.Errorf(holdfast.Invalid, "%s is the directory of %v: start it with \"holdfast node\"", dir, is)
 	case is != nil:
 		return holdfast.Errorf(holdfast.Invalid, "%s is the directory of %v: start the cluster with "+
 			"\"holdfast up --nodes %d --data %s\", or this node by a file with a cluster section",
@@ -165,7 +165,7 @@ func notOfACluster(dir string) error {
 		return err
 	}
 	first, err := cluster.Look(vfs.Default, filepath.Join(dir, "1"))
-	if err == nil && first.Is != nil {
+	if err == nil && first.Is != nil && len(first.Is.Met) == 0 {
 		return holdfast.Errorf(holdfast.Invalid, "%s holds the directories of the nodes of a cluster: start it with "+
 			"\"holdfast up --nodes %d --data %s\"", dir, len(first.Is.Members), dir)
 	}

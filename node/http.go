@@ -127,12 +127,16 @@ func (n *Node) registry() *prometheus.Registry {
 	return newRegistry(parts...)
 }
 
-// serveHealth answers 200 while the node serves, and 503 once it drains. Members that are down, a
-// cluster without a leader, and a full disk, are reported in the text but are no failure of this node: a
-// restart would repair none of them, and would stop reads that work.
+// serveHealth answers 200 while the node serves, and 503 once it drains, and before its cluster is
+// formed. Members that are down, a cluster without a leader, and a full disk, are reported in the text
+// but are no failure of this node: a restart would repair none of them, and would stop reads that work.
 func (n *Node) serveHealth(w http.ResponseWriter, _ *http.Request) {
 	if n.stopping.Load() {
 		http.Error(w, "stopping", http.StatusServiceUnavailable)
+		return
+	}
+	if n.meeting != nil {
+		http.Error(w, n.meeting.waits(), http.StatusServiceUnavailable)
 		return
 	}
 	var faults []string
@@ -153,7 +157,8 @@ func serveVersion(w http.ResponseWriter, _ *http.Request) {
 }
 
 const index = `Holdfast
-/healthz  ok, what the tables lack: disk space, or a leader; and the router's state; 503 while it stops
+/healthz  ok, what the tables lack: disk space, or a leader; and the router's state; 503 before the
+          cluster is formed, and while the node stops
 /status   the cluster's nodes and the replicas of its shards as this node sees them, as JSON
 /metrics  counts and gauges, for Prometheus
 /whatif   the hit rate that this traffic would have with less and more memory, as JSON; with a cache

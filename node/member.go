@@ -55,8 +55,13 @@ func openMember(o Options) (*member, error) {
 		return nil, err
 	}
 	m := &member{is: is, log: o.Log}
+	secure, err := clusterTLS(&c.TLS)
+	if err != nil {
+		return nil, err
+	}
 	m.transport, err = rpc.Listen(rpc.Options{
-		Node: is.Node, Cluster: is.Cluster, Listen: c.Address(), Receive: m.receive, Answer: m.answer, Log: o.Log,
+		Node: is.Node, Cluster: is.Cluster, Listen: c.Address(), TLS: secure, Receive: m.receive, Answer: m.answer,
+		Formed: formedFrom(is), Log: o.Log,
 	})
 	var socket *net.OpError
 	if errors.As(err, &socket) {
@@ -73,18 +78,28 @@ func identityOf(c *config.Config) (*cluster.Identity, error) {
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("tables.data %s: %w", dir, err)
+	case is == nil && c.Cluster.Meets():
+		return nil, holdfast.Errorf(holdfast.Invalid, "%s isn't the directory of a cluster's node yet: start it with "+
+			"\"holdfast node\"", dir)
 	case is == nil:
 		return nil, holdfast.Errorf(holdfast.Invalid, "%s isn't the directory of a cluster's node: "+
 			"\"holdfast up --nodes 3\" makes a cluster, with a directory for each of its nodes", dir)
 	}
-	ids := make([]holdfast.NodeID, 0, len(c.Cluster.Members))
-	for _, m := range c.Cluster.Members {
-		ids = append(ids, holdfast.NodeID(m.ID))
-	}
-	if err := is.Match(c.Cluster.Name, holdfast.NodeID(c.Cluster.Node), ids); err != nil {
+	if err := match(is, c.Cluster); err != nil {
 		return nil, holdfast.Errorf(holdfast.Invalid, "%s: %w", dir, err)
 	}
 	return is, nil
+}
+
+func match(is *cluster.Identity, c *config.Cluster) error {
+	if c.Meets() {
+		return is.MatchMet(c.Name, c.Expect, c.Advertise)
+	}
+	ids := make([]holdfast.NodeID, 0, len(c.Members))
+	for _, m := range c.Members {
+		ids = append(ids, holdfast.NodeID(m.ID))
+	}
+	return is.Match(c.Name, holdfast.NodeID(c.Node), ids)
 }
 
 // host begins to run replicas of shards of a store. The error is Corrupt unless it is the node's own

@@ -3,7 +3,8 @@
 // DynamoDB's API, each of which may be missing, and an HTTP listener for health, metrics and the
 // what-if curve.
 //
-// Open starts:
+// A node that is a process of its own, of a cluster whose nodes meet, calls Meet before: at the first
+// start that forms the cluster, and HTTP alone is served, with 503 for /healthz. Open starts:
 //
 //  1. the store, with the items of its file if that is valid;
 //  2. the sockets: the cache's, the router's, the tables' together with their directory, and in a
@@ -93,6 +94,8 @@ type Node struct {
 	router *routing       // nil without one
 	tables *tables        // nil without any
 	http   *httpServer    // nil without one
+
+	meeting *meeting // of a node that has HTTP alone until its cluster is formed; else nil
 
 	stopping  atomic.Bool
 	cut       atomic.Bool // tick has reported that the memory file was truncated

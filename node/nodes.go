@@ -113,12 +113,16 @@ func (ns *Nodes) stop() error {
 	return errors.Join(errs...)
 }
 
-// memberAddresses returns where the nodes of the cluster listen for each other, as configured.
+// memberAddresses returns where the nodes of the cluster listen for each other, as configured, or as
+// they have met.
 func (n *Node) memberAddresses() map[holdfast.NodeID]string {
 	addresses := map[holdfast.NodeID]string{}
 	if c := n.options.Config.Cluster; c != nil {
 		for _, m := range c.Members {
 			addresses[holdfast.NodeID(m.ID)] = m.Address
+		}
+		for i, m := range n.tables.member.is.Met {
+			addresses[holdfast.NodeID(i+1)] = m.Addr
 		}
 	}
 	return addresses

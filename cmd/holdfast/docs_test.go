@@ -201,6 +201,7 @@ var timeouts = map[string][2]string{
 	"tables: a response is sent":                                {"node", `tablesWriteTimeout += (.*)`},
 	"tables: an idle connection":                                {"node", `tablesIdleTimeout += (.*)`},
 	"tables: a request over the memory budget waits":            {"dynamodb", `memoryWait += (.*)`},
+	"tables: a cluster executes a request, or answers 500":      {"dynamodb", `clusterTime = (.*)`},
 	"tables: a signature's time may differ from the clock by":   {"dynamodb", `signatureSkew += (.*)`},
 	"tables: a transaction's token is kept for":                 {"shard", `TokenAge = (.*)`},
 }

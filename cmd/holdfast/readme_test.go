@@ -51,8 +51,9 @@ func TestThreeNodesOfTheREADME(t *testing.T) {
 	_, section, _ := strings.Cut(string(text), "\n## Three nodes\n")
 	section, _, _ = strings.Cut(section, "\n## ")
 	got := regexp.MustCompile(`(?m)^    holdfast (.*)$`).FindAllString(section, -1)
-	if want := "    holdfast up --nodes 3 --data cluster-data\n    holdfast status"; strings.Join(got, "\n") != want {
-		t.Fatalf("got the commands %q; want those that this test and TestNodesAreServedAndShown run", got)
+	want := "    holdfast up --nodes 3 --data cluster-data\n    holdfast status\n    holdfast node --config node.yaml"
+	if strings.Join(got, "\n") != want {
+		t.Fatalf("got the commands %q; want those that this test, TestNodesAreServedAndShown and TestNodeRuns run", got)
 	}
 	p, http := startNodes(t, filepath.Join(t.TempDir(), "cluster-data"))
 	awaitLeader(t, http)

@@ -69,7 +69,7 @@ func newRootCommand(cacheName string) *cobra.Command {
 		Version:       holdfast.Version,
 	}
 	root.SetVersionTemplate(versionText("") + "\n")
-	root.AddCommand(newUpCommand(), newCacheCommand(cacheName), newRouterCommand(), newRouteCommand(),
+	root.AddCommand(newUpCommand(), newNodeCommand(), newCacheCommand(cacheName), newRouterCommand(), newRouteCommand(),
 		newReplayCommand(), newTopologyCommand(), newTableCommand(), newStatusCommand(), newConfigCommand(),
 		newVersionCommand())
 	return root

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 
+	"holdfast"
 	"holdfast/config"
 	"holdfast/node"
 )
@@ -36,6 +37,10 @@ type service struct {
 	options node.Options
 	nodes   []config.Config              // of a cluster's nodes; none: there is one node, that of options
 	ready   func(all []*node.Node) error // called once everything listens
+
+	// meet is called before the node is opened, unless it is nil. It may take as long as other nodes
+	// take to start; a signal that stops the service ends its context.
+	meet func(context.Context, node.Options) error
 }
 
 // A running service is a *node.Node or a *node.Nodes.
@@ -68,6 +73,11 @@ func serve(ctx context.Context, s service) error {
 	signal.Notify(signals, append(stopSignals, syscall.SIGHUP)...)
 	defer signal.Stop(signals)
 	tuneRuntime(&s)
+	if s.meet != nil {
+		if stopped, err := s.meetUntil(ctx, signals); stopped || err != nil {
+			return startError(err)
+		}
+	}
 	n, all, err := s.open()
 	if err != nil {
 		return startError(err)
@@ -92,6 +102,29 @@ func serve(ctx context.Context, s service) error {
 			return errors.Join(err, n.Close())
 		case <-ctx.Done():
 			return n.Close()
+		}
+	}
+}
+
+// meetUntil has the node meet others until a signal stops that, which is no error.
+func (s *service) meetUntil(ctx context.Context, signals <-chan os.Signal) (stopped bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	met := make(chan error, 1)
+	go func() { met <- s.meet(ctx, s.options) }()
+	for {
+		select {
+		case err := <-met:
+			stopped = err != nil && ctx.Err() != nil && errors.Is(err, holdfast.Canceled)
+			if stopped {
+				err = nil
+			}
+			return stopped, err
+		case sig := <-signals:
+			if sig != syscall.SIGHUP { // there is nothing to read again yet
+				s.options.Log.Info("stopping", "signal", sig.String())
+				cancel()
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -139,6 +140,16 @@ func (f *upFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	if len(nodes) == 0 && c.Cluster != nil && c.Cluster.Meets() {
+		return fail(exitFailure, "%s is the file of a node that forms its cluster with others: start it with\n\n  "+
+			"%s node --config %s", f.file, selfName(), shellWord(f.file))
+	}
+	return f.serve(cmd, c, source, nodes, nil)
+}
+
+// serve runs a node, or those of a cluster. meet is called before, unless it is nil.
+func (f *upFlags) serve(cmd *cobra.Command, c config.Config, source node.Source, nodes []config.Config,
+	meet func(context.Context, node.Options) error) error {
 	files := c.Cache.Connections
 	o := node.Options{Config: c, Source: source, Log: newLogger(cmd.ErrOrStderr(), c)}
 	if c.Router != nil {
@@ -152,9 +163,10 @@ func (f *upFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	log := o.Log
-	err = serve(cmd.Context(), service{
+	err := serve(cmd.Context(), service{
 		options: o,
 		nodes:   nodes,
+		meet:    meet,
 		ready: func(all []*node.Node) error {
 			n := all[0]
 			warnIfOpen("cache", c.Cache.AuthFile, c.Cache.TLS, n.CacheAddrs(), log)
@@ -185,9 +197,8 @@ func (e *takenError) advice(f *pflag.FlagSet) string {
 		what, flag, peer = "The table store", "--tables-listen", "DynamoDB Local"
 	case "cluster.listen":
 		if !f.Changed("nodes") {
-			return fmt.Sprintf("The node can't listen for the others of its cluster on %s: something else does, perhaps the "+
-				"node itself.\nStop that, or choose another address in cluster.listen, and in cluster.members of all nodes.",
-				e.address)
+			return fmt.Sprintf("The node can't listen for the others of its cluster on %s: something else does, perhaps "+
+				"the node itself.\nStop that, or choose another address in cluster.listen%s.", e.address, alsoIn(f))
 		}
 		what, flag, peer = "A node of the cluster", "--cluster-listen", "another cluster"
 	case "router.listen":
@@ -195,9 +206,21 @@ func (e *takenError) advice(f *pflag.FlagSet) string {
 			"choose another address in the file, such as\n\n  router:\n    listen: [%q]",
 			e.address, e.another())
 	}
+	if f.Lookup("cache-listen") == nil {
+		return fmt.Sprintf("%s can't listen on %s: something else does, perhaps %s or another Holdfast.\nStop that, or "+
+			"choose another address in the file, by %s.", what, e.address, peer, e.Setting)
+	}
 	return fmt.Sprintf("%s can't listen on %s: something else does, perhaps %s or another Holdfast.\nStop that, or "+
 		"choose another address:\n\n  %s",
 		what, e.address, peer, e.commandWith(flag))
+}
+
+// alsoIn says where else the address for the other nodes is set. Only "up" has --nodes.
+func alsoIn(f *pflag.FlagSet) string {
+	if f.Lookup("nodes") == nil {
+		return ""
+	}
+	return ", and in cluster.members of all nodes"
 }
 
 // commandWith returns the command line with another address after flag instead of the one in use.

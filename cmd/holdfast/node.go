@@ -1,0 +1,46 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"holdfast/node"
+)
+
+func newNodeCommand() *cobra.Command {
+	f := &upFlags{}
+	cmd := &cobra.Command{
+		Use:   "node --config FILE",
+		Short: "Serve as one node of a cluster, whose other nodes are other processes, on this or other machines",
+		Long: `Node runs what "holdfast up" runs, as one node of a cluster: every table is on all its nodes, and
+clients of DynamoDB's API may use each. FILE needs a cluster section with the cluster's name and the
+addresses of nodes (seeds); "holdfast config" prints one to start from.
+
+At its first start, with an empty directory, the node waits until it has met the others, which form
+the cluster with it; /healthz answers 503 meanwhile. From then on the directory says which node it is:
+one that was emptied is refused by the others. Nodes on different machines need certificates of an
+authority of the cluster's own (cluster.tls).
+
+Signals are handled as by "holdfast up". SIGTERM also ends the waiting.`,
+		Example: "  holdfast node --config node1.yaml\n  holdfast status --http 127.0.0.1:7070",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return f.runNode(cmd) },
+	}
+	cmd.Flags().StringVar(&f.file, "config", "", "configuration `FILE`, with a cluster section")
+	return cmd
+}
+
+func (f *upFlags) runNode(cmd *cobra.Command) error {
+	if f.file == "" {
+		return fail(exitFailure, "a node needs a file with a cluster section: --config FILE; \"%s config\" prints one "+
+			"to start from", selfName())
+	}
+	c, source, err := f.config(cmd)
+	if err != nil {
+		return err
+	}
+	if c.Cluster == nil {
+		return fail(exitFailure, "%s has no section \"cluster\"; without one, start it with\n\n  %s up --config %s",
+			f.file, selfName(), shellWord(f.file))
+	}
+	return f.serve(cmd, c, source, nil, node.Meet)
+}

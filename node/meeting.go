@@ -1,0 +1,248 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"holdfast"
+	"holdfast/cluster"
+	"holdfast/config"
+	"holdfast/rpc"
+	"holdfast/shard"
+)
+
+// missingAfter is how long a node meets others before the log says who is missing.
+const missingAfter = 3 * time.Second
+
+// Meet makes the directory of a node that of a member of its cluster. At the first start it forms the
+// cluster with the other nodes, and waits for them; HTTP's /healthz answers 503 meanwhile. It does
+// nothing if the directory has its identity, or unless o.Config.Cluster is that of a node that meets
+// others. Open then opens the node.
+//
+// The error is Invalid or Refused if the directory, the configuration or the other nodes are those of
+// another cluster, Canceled when ctx ends, and a *ListenError if an address can't be listened on.
+func Meet(ctx context.Context, o Options) error {
+	c := o.Config.Cluster
+	if c == nil || !c.Meets() {
+		return nil
+	}
+	m := &meeting{fs: vfs.Default, dir: o.Config.Tables.Data, options: o, log: o.Log}
+	found, err := m.look()
+	switch {
+	case err != nil:
+		return err
+	case found.State == cluster.Formed:
+		return cluster.Clean(m.fs, m.dir) // the process may have been killed before
+	}
+	lock, err := cluster.Lock(m.fs, m.dir)
+	if err != nil {
+		return fmt.Errorf("tables.data %w", err)
+	}
+	if err := m.run(ctx); err != nil {
+		return fmt.Errorf("%w%s", err, closed(lock))
+	}
+	return lock.Close()
+}
+
+// A meeting is a node that forms a cluster with others, each in a process of its own.
+type meeting struct {
+	fs      vfs.FS
+	dir     string
+	options Options
+	log     *slog.Logger
+
+	mu    sync.Mutex   // guards what follows
+	known []rpc.Member // this node, and those that it knows of
+	met   []rpc.Member // other nodes that it has met since the start
+}
+
+// look finds out what the directory is. The error is Invalid if the node can't form a cluster with it.
+func (m *meeting) look() (cluster.Found, error) {
+	found, err := cluster.Look(m.fs, m.dir)
+	switch {
+	case err != nil:
+		return found, fmt.Errorf("tables.data %s: %w", m.dir, err)
+	case found.State == cluster.Other && shard.HasTables(m.fs, m.dir):
+		return found, holdfast.Errorf(holdfast.Invalid, "%s holds tables, and no identity of a cluster's node. If it was "+
+			"that of a node, put it back as it was; tables of a single node can't become a cluster's: choose another "+
+			"directory, and copy them with \"holdfast table export\" and \"import\"", m.dir)
+	case found.State == cluster.Other:
+		return found, holdfast.Errorf(holdfast.Invalid, "%s has %s in it, and no identity of a cluster's node: take a "+
+			"directory that is empty or missing", m.dir, found.Name)
+	case found.State == cluster.Forming:
+		c := m.options.Config.Cluster
+		if err := found.Is.MatchMet(c.Name, c.Expect, c.Advertise); err != nil {
+			return found, holdfast.Errorf(holdfast.Invalid, "%s: %w", m.dir, err)
+		}
+	}
+	return found, nil
+}
+
+// run meets the others, and makes the directory that of a member. The directory is locked.
+func (m *meeting) run(ctx context.Context) error {
+	found, err := m.look() // again, now that no other process changes it
+	if err != nil {
+		return err
+	}
+	meet, err := m.meetOptions(found)
+	if err != nil {
+		return err
+	}
+	m.known = []rpc.Member{meet.Self}
+	stop, err := m.serve()
+	if err != nil {
+		return err
+	}
+	m.log.Info("this node meets the others to form a cluster", "name", meet.Name, "address", meet.Self.Addr,
+		"nodes", meet.Expect, "seeds", meet.Seeds)
+	late := time.AfterFunc(missingAfter, func() { m.log.Warn(m.waits()) })
+	formed, err := rpc.Meet(ctx, meet)
+	late.Stop()
+	if err := errors.Join(m.explain(found, err), stop()); err != nil {
+		return err
+	}
+	return m.finish(&formed)
+}
+
+// meetOptions returns those of a node whose directory is as it was found. A new directory gets its
+// incarnation, on the disk, before any other node hears of that.
+func (m *meeting) meetOptions(found cluster.Found) (meet rpc.MeetOptions, err error) {
+	c := m.options.Config.Cluster
+	meet = rpc.MeetOptions{
+		Name: c.Name, Expect: c.Expect, Self: rpc.Member{Addr: c.Advertise}, Listen: c.Address(), Seeds: c.Seeds,
+		Prepare: func(f rpc.Formed) error { return cluster.Prepare(m.fs, m.dir, identityFrom(&f, meet.Self)) },
+		Progress: func(known, met []rpc.Member) {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.known, m.met = known, met
+		},
+		Log: m.log,
+	}
+	if meet.TLS, err = clusterTLS(&c.TLS); err != nil {
+		return meet, err
+	}
+	if found.State == cluster.Forming {
+		meet.Prepared = formedFrom(found.Is)
+		meet.Self.Incarnation = rpc.Incarnation(found.Is.Self().Incarnation)
+		return meet, nil
+	}
+	if c.Expect > 1 && !slices.ContainsFunc(c.Seeds, func(s string) bool { return s != c.Advertise }) {
+		return meet, holdfast.Errorf(holdfast.Invalid, "%s is empty, so the node must meet the others, and cluster.seeds "+
+			"has no address of another node: set those of all nodes", m.dir)
+	}
+	is, err := cluster.Draw(m.fs, m.dir)
+	meet.Self.Incarnation = rpc.Incarnation(is)
+	return meet, err
+}
+
+// explain adds to the error of a meeting what may have happened, and what to do.
+func (m *meeting) explain(found cluster.Found, err error) error {
+	var socket *net.OpError
+	switch {
+	case errors.Is(err, holdfast.Refused) && found.State == cluster.Forming:
+		return fmt.Errorf("%s is that of %v, which waits for the others: %w. Put back what was changed, at this node or "+
+			"the other", m.dir, found.Is, err)
+	case errors.Is(err, holdfast.Refused):
+		return fmt.Errorf("%w. %s has no identity: if it was this node's before, it was emptied, or its file system "+
+			"isn't mounted; put it back as it was when the node ended last. If the node is new, compare cluster.name, "+
+			"expect, advertise and seeds with those of the others", err, m.dir)
+	case errors.As(err, &socket) && socket.Op == "listen":
+		return &ListenError{"cluster.listen", err}
+	}
+	return err
+}
+
+// finish makes the identity of the directory that of a member of the cluster. The store exists only
+// once the identity is known, and the identity names the store.
+func (m *meeting) finish(f *rpc.Formed) (err error) {
+	c := m.options.Config.Cluster
+	found, err := cluster.Look(m.fs, m.dir)
+	if err != nil {
+		return err
+	}
+	is := found.Is
+	if is == nil || len(is.Met) == 0 || !f.Equal(formedFrom(is)) || is.Self().Addr != c.Advertise {
+		return holdfast.Errorf(holdfast.Corrupt, "tables.data %s: it isn't as this process has left it", m.dir)
+	}
+	if is.Store, err = makeStore(&m.options.Config, m.log); err != nil {
+		return fmt.Errorf("tables.data %s: %w", m.dir, err)
+	}
+	if err := cluster.Prepare(m.fs, m.dir, is); err != nil {
+		return err
+	}
+	if err := cluster.Commit(m.fs, m.dir); err != nil {
+		return err
+	}
+	m.log.Info("a cluster is formed", "cluster", is.Cluster.String(), "name", is.Name, "nodes", len(is.Members),
+		"node", is.Node)
+	return nil
+}
+
+// identityFrom returns the identity of a node of a cluster that is formed. It has no store yet.
+func identityFrom(f *rpc.Formed, self rpc.Member) *cluster.Identity {
+	is := &cluster.Identity{Cluster: f.Cluster, Name: f.Name, Node: f.ID(self.Incarnation)}
+	for i, m := range f.Members {
+		is.Members = append(is.Members, holdfast.NodeID(i+1))
+		is.Met = append(is.Met, cluster.Member{Addr: m.Addr, Incarnation: cluster.Incarnation(m.Incarnation)})
+	}
+	return is
+}
+
+// formedFrom returns what the nodes have agreed on; nil if they haven't met.
+func formedFrom(is *cluster.Identity) *rpc.Formed {
+	if len(is.Met) == 0 {
+		return nil
+	}
+	f := &rpc.Formed{Cluster: is.Cluster, Name: is.Name}
+	for _, m := range is.Met {
+		f.Members = append(f.Members, rpc.Member{Addr: m.Addr, Incarnation: rpc.Incarnation(m.Incarnation)})
+	}
+	return f
+}
+
+// serve has HTTP answer while the node waits: /healthz with 503. stop ends that.
+func (m *meeting) serve() (stop func() error, err error) {
+	n := newNode(m.options)
+	n.meeting = m
+	if n.http, err = listenHTTP(m.options.Config.HTTP, n); err != nil {
+		return nil, &ListenError{"http.listen", err}
+	}
+	n.http.serve()
+	return n.http.close, nil
+}
+
+// waits says for whom the node waits.
+func (m *meeting) waits() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := m.options.Config.Cluster
+	missing := missing(c, m.known, m.met)
+	text := fmt.Sprintf("cluster: this node waits for others to form the cluster %q: %d of %d nodes are known", c.Name,
+		len(m.known), c.Expect)
+	if len(missing) > 0 {
+		text += "; not met since the start: " + strings.Join(missing, ", ")
+	}
+	return text
+}
+
+// missing returns the addresses of those nodes that a node hasn't met, of the seeds and all that it
+// knows of.
+func missing(c *config.Cluster, known, met []rpc.Member) (addresses []string) {
+	addresses = slices.Clone(c.Seeds)
+	for _, m := range known {
+		addresses = append(addresses, m.Addr)
+	}
+	slices.Sort(addresses)
+	return slices.DeleteFunc(slices.Compact(addresses), func(a string) bool {
+		return a == c.Advertise || slices.ContainsFunc(met, func(m rpc.Member) bool { return m.Addr == a })
+	})
+}
