@@ -19,9 +19,10 @@ import (
 // that have applied the same entries are equal, byte for byte.
 //
 // Entries are applied in the order of their places, one at a time. b is an indexed batch, through
-// which applyRaw reads what earlier entries in it have done; the caller submits it, and then calls
-// seen, since readers can see what the entries do. If it can't submit it, or after an error, what the
-// shard knows of its state is wrong, and the store must be opened again.
+// which applyRaw reads what earlier entries in it have done. The caller holds sequencer.mu until it has
+// submitted the batch, and then calls seen, since readers can see what the entries do. If it can't
+// submit it, or after an error, what the shard knows of its state is wrong, and the store must be
+// opened again.
 func applyRaw(sh *Shard, b *pebble.Batch, raw string, tx holdfast.TxID) (*entry, error) {
 	e, err := decodeEntry(raw)
 	if err != nil {
@@ -36,8 +37,6 @@ func applyRaw(sh *Shard, b *pebble.Batch, raw string, tx holdfast.TxID) (*entry,
 	if err := e.readBefore(b); err != nil {
 		return nil, err
 	}
-	sh.sequencer.mu.Lock()
-	defer sh.sequencer.mu.Unlock()
 	if tx.Index <= sh.tally.applied {
 		return nil, holdfast.Errorf(holdfast.Invalid, "entry %v was applied before: the shard is at %d",
 			tx, sh.tally.applied)

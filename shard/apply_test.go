@@ -16,7 +16,9 @@ import (
 
 // Apply applies an entry in a batch that nobody reads before it is submitted.
 func (sh *Shard) Apply(b *pebble.Batch, raw string, tx holdfast.TxID) error {
+	sh.sequencer.mu.Lock()
 	e, err := applyRaw(sh, b, raw, tx)
+	sh.sequencer.mu.Unlock()
 	if err == nil {
 		seen([]*entry{e})
 	}

@@ -61,21 +61,30 @@ func (r Replica) ApplyAll(entries []Committed) error {
 	if len(entries) == 0 {
 		return nil
 	}
-	b := sh.engine.db.NewIndexedBatch()
-	defer b.Close()
-	applied := make([]*entry, len(entries))
-	for i := range entries {
-		var err error
-		if applied[i], err = applyRaw(sh, b, entries[i].Raw, entries[i].Tx); err != nil {
-			return err
-		}
-	}
-	if err := sh.engine.submitNoSync(b); err != nil {
+	applied, err := applyAll(sh, entries)
+	if err != nil {
 		return err
 	}
 	seen(applied)
 	sh.sequencer.durable.raise(entries[len(entries)-1].Tx.Index)
 	return nil
+}
+
+// applyAll applies entries in one batch. Whoever holds sequencer.mu finds the counts of exactly
+// what readers see, as with the log of one replica.
+func applyAll(sh *Shard, entries []Committed) ([]*entry, error) {
+	b := sh.engine.db.NewIndexedBatch()
+	defer b.Close()
+	sh.sequencer.mu.Lock()
+	defer sh.sequencer.mu.Unlock()
+	applied := make([]*entry, len(entries))
+	for i := range entries {
+		var err error
+		if applied[i], err = applyRaw(sh, b, entries[i].Raw, entries[i].Tx); err != nil {
+			return nil, err
+		}
+	}
+	return applied, sh.engine.submitNoSync(b)
 }
 
 // A groupLog is the log of a shard that is one of several replicas. An entry is applied, here as

@@ -354,3 +354,48 @@ func TestGroupTimesRise(t *testing.T) {
 	}
 	compareShards(t, leader, follower, 1)
 }
+
+// What a follower reads of a replica's items is as of the index that it gets with them, also while the
+// replica applies entries.
+func TestItemsWhileAReplicaApplies(t *testing.T) {
+	_, sh := memShard(t)
+	ReplicaOf(sh).Join(&testGroup{leader: sh, follower: sh})
+	const entries, together = 2000, 20 // each entry puts one new item
+	applied := make(chan error, 1)
+	go func() {
+		var batch []Committed
+		for i := uint64(1); i <= entries; i++ {
+			it := thing(fmt.Sprint(i), int(i))
+			f := effect{key: keyOf(t, it), after: it, encoded: item.Append(nil, it)}
+			e := entry{schema: sh.schema.Load(), effects: []effect{f}}
+			batch = append(batch, Committed{holdfast.TxID{Shard: 1, Term: 2, Index: i}, string(e.appendTo(nil))})
+			if len(batch) == together {
+				if err := ReplicaOf(sh).ApplyAll(batch); err != nil {
+					applied <- err
+					return
+				}
+				batch = nil
+			}
+		}
+		applied <- nil
+	}()
+	f := NewFollower(sh, 0)
+	defer f.Close()
+	for last := uint64(0); last < entries; {
+		all, err := f.Items(bg, nil, entries, 1<<30)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(all.Items) != int(all.Index) {
+			t.Fatalf("got %d items at index %d; want as many", len(all.Items), all.Index)
+		}
+		last = all.Index
+		select {
+		case err := <-applied:
+			if err != nil {
+				t.Fatal(err)
+			}
+		default:
+		}
+	}
+}
