@@ -213,6 +213,7 @@ func TestReadersWaitForInstall(t *testing.T) {
 	failure := errors.New("the disk")
 	for _, fails := range []bool{true, false} {
 		ctx := &noticedWait{Context: bg, waiting: make(chan struct{})}
+		before := inMemory(to)
 		done := make(chan struct{})
 		err := exchange(to, &r.state, func() error {
 			if !fails {
@@ -239,6 +240,9 @@ func TestReadersWaitForInstall(t *testing.T) {
 		<-done
 		if fails != errors.Is(err, failure) {
 			t.Errorf("fails=%t: got %v", fails, err)
+		}
+		if after := inMemory(to); fails && after != before {
+			t.Errorf("after an install that failed: got %s; want %s", after, before)
 		}
 	}
 }
