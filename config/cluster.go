@@ -233,6 +233,9 @@ func (c Config) Nodes(n int, listen string) ([]Config, error) {
 			return nil, faults
 		}
 	}
+	if checkSockets(&f, all); len(f) > 0 {
+		return nil, f
+	}
 	return all, nil
 }
 

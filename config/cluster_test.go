@@ -193,6 +193,9 @@ func TestNodesAtTheLimits(t *testing.T) {
 	if _, err := c.Nodes(3, "10.0.0.1:7100"); err == nil || !strings.Contains(err.Error(), "loopback") {
 		t.Errorf("got %v; want the address refused", err)
 	}
+	if _, err := c.Nodes(3, "127.0.0.1:8002"); err == nil || !strings.Contains(err.Error(), `cluster.listen of node 1 is "127.0.0.1:8002"`) {
+		t.Errorf("got %v; want two listeners on one address refused", err)
+	}
 	if _, err := c.Nodes(2, "127.0.0.1:7100"); err == nil || !strings.Contains(err.Error(), "1, 3 or 5") {
 		t.Errorf("got %v; want two nodes refused", err)
 	}

@@ -108,10 +108,16 @@ func TestFlagsOfNodes(t *testing.T) {
 		{[]string{"--nodes", "3", "--cluster-listen", "0.0.0.0:7100"}, "is not a loopback address"},
 		{[]string{"--nodes", "3", "--tables-listen", ""}, "needs tables"},
 		{[]string{"--nodes", "3", "--tables-listen", "127.0.0.1:65535"}, "node 2 would have port 65536"},
+		{[]string{"--nodes", "3", "--http-listen", "127.0.0.1:18501", "--tables-listen", "127.0.0.1:18500"},
+			`tables.listen: node 2 would listen on "127.0.0.1:18501", and http.listen of node 1 is "127.0.0.1:18501"`},
 	} {
-		got := start(t, "holdfast", append([]string{"up", "--data", t.TempDir()}, test.args...)...).exits(1)
+		data := filepath.Join(t.TempDir(), "data")
+		got := start(t, "holdfast", append([]string{"up", "--data", data}, test.args...)...).exits(1)
 		if !strings.Contains(got, test.want) {
 			t.Errorf("%q: got %q; want %q in it", test.args, got, test.want)
+		}
+		if _, err := os.Stat(data); !os.IsNotExist(err) {
+			t.Errorf("%q: got %v; want no directory made", test.args, err)
 		}
 	}
 }
