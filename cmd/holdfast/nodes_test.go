@@ -122,6 +122,15 @@ func TestFlagsOfNodes(t *testing.T) {
 	}
 }
 
+// A flag without a default shows none, rather than an empty one.
+func TestHelpShowsNoEmptyDefaults(t *testing.T) {
+	for _, name := range []string{"up", "cache", "replay", "status", "router"} {
+		if _, got, _ := command(name, "--help"); !strings.Contains(got, "--") || strings.Contains(got, "(default )") {
+			t.Errorf("%s: got %s; want flags, and no \"(default )\"", name, got)
+		}
+	}
+}
+
 func TestStatusText(t *testing.T) {
 	ago := 0.25
 	s := &node.Status{

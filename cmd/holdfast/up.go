@@ -76,7 +76,6 @@ certificates. The router's pools and routes are reloaded when the file changes, 
 	flags.Var(&f.memory, "memory", "memory for the cache, as in 64MiB or 1GiB")
 	flags.Lookup("memory").DefValue = "" // the file's, or 64MiB
 	flags.IntVar(&f.nodes, "nodes", 0, "run a cluster of `N` nodes in this process: 1, 3 or 5")
-	flags.Lookup("nodes").DefValue = ""
 	flags.StringVar(&f.clusterListen, "cluster-listen", clusterListen,
 		"where the first of these nodes listens for the others: `HOST:PORT`, on loopback")
 	return f, cmd
