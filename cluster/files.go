@@ -42,10 +42,11 @@ const (
 
 // A Found is what a node's directory was found to be.
 type Found struct {
-	Dir   string
-	State State
-	Is    *Identity // of Forming and Formed
-	Name  string    // of Other: something that it has
+	Dir    string
+	State  State
+	Is     *Identity // of Forming and Formed
+	Name   string    // of Other: something that it has
+	Tables bool      // a store's files are there; the caller of Look finds that out
 }
 
 // Read returns the identity in a directory; nil if it has none. The error is Corrupt if there is one

@@ -95,7 +95,7 @@ func TestDamagedIdentityIsLeftAlone(t *testing.T) {
 func TestPlan(t *testing.T) {
 	is := func(node holdfast.NodeID) *Identity { return someIdentity(node) }
 	formed := func(node holdfast.NodeID) Found {
-		return Found{Dir: fmt.Sprint("D/", node), State: Formed, Is: is(node)}
+		return Found{Dir: fmt.Sprint("D/", node), State: Formed, Is: is(node), Tables: true}
 	}
 	forming := func(node holdfast.NodeID) Found {
 		f := formed(node)
@@ -103,7 +103,12 @@ func TestPlan(t *testing.T) {
 		return f
 	}
 	empty := Found{Dir: "D/9"}
-	other := Found{Dir: "D/9", State: Other, Name: "pebble"}
+	other := Found{Dir: "D/9", State: Other, Name: "pebble", Tables: true}
+	foreign := Found{Dir: "D/9", State: Other, Name: "photos"}
+	bare := formed(2)
+	bare.Tables = false
+	made := forming(2) // before its store is made
+	made.Tables = false
 	met := Found{Dir: "D/2", State: Forming, Is: metIdentity(2)}
 	stranger := formed(2)
 	stranger.Is.Cluster = ID{7}
@@ -118,16 +123,26 @@ func TestPlan(t *testing.T) {
 		{"a crash before Commit", []Found{forming(1), forming(2), forming(3)}, Form, ""},
 		{"a crash in Commit", []Found{formed(1), forming(2), forming(3)}, Finish, ""},
 		{"later", []Found{formed(1), formed(2), formed(3)}, Start, ""},
-		{"an emptied directory", []Found{formed(1), empty, formed(3)}, 0, "D/9 is empty or missing"},
-		{"the first is emptied", []Found{empty, formed(2), forming(3)}, 0, "node 1 would take part"},
+		{"an emptied directory", []Found{formed(1), empty, formed(3)}, 0, "D/9 is empty or missing, but D/1 is"},
+		{"a majority is left", []Found{formed(1), empty, formed(3)}, 0, "or start the other nodes one by one"},
+		{"two are emptied", []Found{empty, {Dir: "D/8"}, formed(3)}, 0, "D/9 and D/8 are empty or missing, but D/3 is"},
+		{"no majority is left", []Found{empty, empty, formed(3)}, 0, "their directories are no majority"},
+		{"one emptied, one without tables", []Found{formed(1), bare, empty}, 0, "are no majority"},
+		{"an identity alone", []Found{formed(1), bare, formed(3)}, 0, "D/2: the tables of node 2 of the 3 nodes of cluster"},
+		{"a crash before the stores", []Found{forming(1), made, empty}, Form, ""},
+		{"a store lost before Commit", []Found{formed(1), made, forming(3)}, 0, "D/2: the tables of node 2"},
+		{"another's files", []Found{empty, foreign, empty}, 0, "D/9 has photos in it, and no identity"},
+		{"another's files beside a cluster", []Found{formed(1), foreign, formed(3)}, 0, "without cluster.json and tables"},
+		{"the first is emptied", []Found{empty, formed(2), forming(3)}, 0, "its node would take part"},
 		{"nodes that have met", []Found{empty, met, empty}, 0, "holdfast node"},
 		{"a node that meets others", []Found{empty, {Dir: "D/2", State: Drawn}, empty}, 0, "holdfast node"},
 		{"another cluster's", []Found{formed(1), stranger, formed(3)}, 0, "different clusters"},
 		{"swapped", []Found{formed(1), formed(3), formed(2)}, 0, "should be that of node 2"},
 		{"fewer nodes", []Found{formed(1)}, 0, "--nodes 3"},
 		{"more nodes", []Found{formed(1), formed(2), formed(3), empty, empty}, 0, "--nodes 3"},
-		{"tables of one node", []Found{empty, other, empty}, 0, "D/9 has pebble in it"},
-		{"tables beside a cluster", []Found{formed(1), other, formed(3)}, 0, "D/9 has pebble in it"},
+		{"tables of one node", []Found{empty, other, empty}, 0, "single node, choose another directory with --data"},
+		{"tables beside a cluster", []Found{formed(1), other, formed(3)}, 0, "D/9 has tables, but cluster.json"},
+		{"two without identities", []Found{formed(1), other, other}, 0, "D/9 and D/9 have tables, but cluster.json"},
 	} {
 		step, err := Plan(test.found)
 		if test.want == "" {

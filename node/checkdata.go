@@ -14,6 +14,9 @@ import (
 // each fault, one call at a time. The summary counts what was checked. An error means that the
 // directory can't be checked.
 func CheckData(ctx context.Context, dir string, log *slog.Logger, fault func(string)) (summary string, err error) {
+	if err := oneNode(dir, "check"); err != nil {
+		return "", err
+	}
 	faults := 0
 	checked, err := shard.Check(ctx, shard.Options{Dir: dir, ReadOnly: true, Log: log}, catalog.Schemas,
 		table.CheckAcross, func(f shard.Fault) {

@@ -5,6 +5,8 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"slices"
+	"strconv"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -67,6 +69,7 @@ func (f *formation) plan() (cluster.Step, error) {
 		if found[i], err = cluster.Look(f.fs, f.all[i].Tables.Data); err != nil {
 			return 0, err
 		}
+		found[i].Tables = shard.HasTables(f.fs, found[i].Dir)
 	}
 	return cluster.Plan(found)
 }
@@ -164,10 +167,38 @@ func notOfACluster(dir string) error {
 	if err := notANode(dir); err != nil {
 		return err
 	}
-	first, err := cluster.Look(vfs.Default, filepath.Join(dir, "1"))
-	if err == nil && first.Is != nil && len(first.Is.Met) == 0 {
+	nodes := slices.DeleteFunc(nodesBelow(dir), func(f cluster.Found) bool { return len(f.Is.Met) > 0 })
+	if len(nodes) > 0 {
 		return holdfast.Errorf(holdfast.Invalid, "%s holds the directories of the nodes of a cluster: start it with "+
-			"\"holdfast up --nodes %d --data %s\"", dir, len(first.Is.Members), dir)
+			"\"holdfast up --nodes %d --data %s\"", dir, len(nodes[0].Is.Members), dir)
+	}
+	return nil
+}
+
+// nodesBelow returns those directories of a cluster's nodes that are in a directory, by rising ID.
+func nodesBelow(dir string) (nodes []cluster.Found) {
+	for i := range slices.Max(config.ClusterSizes) {
+		found, err := cluster.Look(vfs.Default, filepath.Join(dir, strconv.Itoa(i+1)))
+		if err == nil && found.Is != nil {
+			nodes = append(nodes, found)
+		}
+	}
+	return nodes
+}
+
+// oneNode returns an error unless the tables of a directory may be looked at: it isn't that above
+// the directories of a cluster's nodes, nor that of a node that has lost its tables. command is what
+// the caller does.
+func oneNode(dir, command string) error {
+	if shard.HasTables(vfs.Default, dir) {
+		return nil
+	}
+	if is, err := cluster.Read(vfs.Default, dir); err == nil && is != nil {
+		return is.NoTables(dir)
+	}
+	if nodes := nodesBelow(dir); len(nodes) > 0 {
+		return holdfast.Errorf(holdfast.Invalid, "%s holds the directories of the nodes of a cluster: use "+
+			"\"holdfast table %s %s\", and so on for each node", dir, command, nodes[0].Dir)
 	}
 	return nil
 }

@@ -160,11 +160,36 @@ func TestDirectoriesThatAreNoCluster(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(all[1].Tables.Data, "cluster.json"), text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := OpenNodes(Options{Log: slog.New(slog.DiscardHandler)}, all); err == nil ||
-		!strings.Contains(err.Error(), "it has cluster.json in it, and no tables") {
-		t.Errorf("an identity alone: got %v; want it refused", err)
-		n.Close()
+	want := all[1].Tables.Data + ": the tables of node 2 of the 3 nodes of cluster \"holdfast\""
+	refused(t, "an identity alone", form(t, all), want)
+	log := slog.New(slog.DiscardHandler)
+	_, err = Open(Options{Config: all[1], Log: log})
+	refused(t, "an identity alone, as a process", err, want)
+	_, err = CheckData(t.Context(), all[1].Tables.Data, log, func(string) {})
+	refused(t, "an identity alone, checked", err, want)
+
+	// The tables are there, and not the identity.
+	if err := os.RemoveAll(all[1].Tables.Data); err != nil {
+		t.Fatal(err)
 	}
+	if err := os.Rename(aside, all[1].Tables.Data); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(all[1].Tables.Data, "cluster.json")); err != nil {
+		t.Fatal(err)
+	}
+	want = all[1].Tables.Data + " has tables, but cluster.json, a node's identity, is missing"
+	refused(t, "tables alone", form(t, all), want)
+	_, err = Open(Options{Config: all[1], Log: log})
+	refused(t, "tables alone, as a process", err, want)
+
+	// Commands for the directory above name the nodes' directories, though the first is missing.
+	if err := os.RemoveAll(all[0].Tables.Data); err != nil {
+		t.Fatal(err)
+	}
+	want = "\"holdfast table check " + all[2].Tables.Data + "\""
+	_, err = CheckData(t.Context(), data, log, func(string) {})
+	refused(t, "the directory above, checked", err, want)
 }
 
 // Tables of one node don't become a cluster's, nor the reverse.

@@ -78,6 +78,8 @@ func identityOf(c *config.Config) (*cluster.Identity, error) {
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("tables.data %s: %w", dir, err)
+	case is == nil && shard.HasTables(vfs.Default, dir):
+		return nil, cluster.NoIdentity(dir)
 	case is == nil && c.Cluster.Meets():
 		return nil, holdfast.Errorf(holdfast.Invalid, "%s isn't the directory of a cluster's node yet: start it with "+
 			"\"holdfast node\"", dir)
@@ -87,6 +89,9 @@ func identityOf(c *config.Config) (*cluster.Identity, error) {
 	}
 	if err := match(is, c.Cluster); err != nil {
 		return nil, holdfast.Errorf(holdfast.Invalid, "%s: %w", dir, err)
+	}
+	if !shard.HasTables(vfs.Default, dir) {
+		return nil, is.NoTables(dir)
 	}
 	return is, nil
 }

@@ -35,6 +35,9 @@ func RecoverData(dir string, accept bool, log *slog.Logger, report func(line str
 		return 0, holdfast.Errorf(holdfast.Invalid, "%s is the directory of a cluster's node, which would lack what it has "+
 			"acknowledged to the others: put it back as it was, or run the others without it", dir)
 	}
+	if err := oneNode(dir, "recover"); err != nil {
+		return 0, err
+	}
 	r, err := shard.Recover(shard.Options{Dir: dir, Log: log}, accept, catalog.Names)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", dir, err)

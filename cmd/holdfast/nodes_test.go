@@ -86,6 +86,12 @@ func TestNodesAreServedAndShown(t *testing.T) {
 			t.Errorf("%q: got %q; want %q in it", test.args, got, test.want)
 		}
 	}
+	for _, action := range []string{"check", "recover"} {
+		code, _, got := command("table", action, data)
+		if want := "holdfast table " + action + " " + filepath.Join(data, "1"); code != 1 || !strings.Contains(got, want) {
+			t.Errorf("table %s of all: got %d, %q; want %q in it", action, code, got, want)
+		}
+	}
 	if err := os.RemoveAll(filepath.Join(data, "2")); err != nil {
 		t.Fatal(err)
 	}
