@@ -178,7 +178,7 @@ func (s *scheduled) flush() {
 	} else {
 		var pieces [][]byte
 		for rest := s.queue; len(rest) > 0; {
-			k := min(len(rest), s.random.IntN(1+len(s.queue)/40))
+			k := min(len(rest), s.random.IntN(2+len(s.queue)/40)) // some are empty
 			pieces, rest = append(pieces, rest[:k]), rest[k:]
 		}
 		n, err = s.stream.Writev(pieces)
