@@ -177,6 +177,13 @@ func (c *testCluster) elect(g *testGroup) {
 	}
 }
 
+// setHook sets what is called at each proposal. Index followers may propose already.
+func (c *testCluster) setHook(hook func(holdfast.ShardID, []byte)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.hook = hook
+}
+
 func notLeader() error { return holdfast.Errorf(holdfast.NotLeader, "another node leads") }
 
 // Lead implements shard.Group.

@@ -97,7 +97,7 @@ func moveLeadership(t *testing.T, change interruptible, at int) (moved bool) {
 	c.follow()
 	proposed := 0
 	var yielded sync.WaitGroup
-	c.hook = func(holdfast.ShardID, []byte) {
+	c.setHook(func(holdfast.ShardID, []byte) {
 		c.mu.Lock()
 		proposed++
 		moved = moved || proposed == at
@@ -107,7 +107,7 @@ func moveLeadership(t *testing.T, change interruptible, at int) (moved bool) {
 			c.depose(1)
 			yielded.Go(first.Yield) // which waits for the change
 		}
-	}
+	})
 	err := change.do(first)
 	worked := err
 	if err == nil {

@@ -277,16 +277,16 @@ func TestBatchIsInterrupted(t *testing.T) {
 		ws = append(ws, BatchWrite{Put: &Put{Table: "t", Item: big}})
 	}
 	proposed := 0
-	c.hook = func(holdfast.ShardID, []byte) {
+	c.setHook(func(holdfast.ShardID, []byte) {
 		if proposed++; proposed == 8 { // behind the first part, a transaction over both shards and the ledger
 			c.depose(1)
 		}
-	}
+	})
 	unprocessed, _, _, err := n.BatchWrite(bg, ws)
 	if err != nil || len(unprocessed) == 0 || len(unprocessed) == len(ws) {
 		t.Fatalf("got %v unprocessed, %v; want some of %d", unprocessed, err, len(ws))
 	}
-	c.hook = nil
+	c.setHook(nil)
 	next := c.lead(1)
 	left := map[int]bool{}
 	for _, i := range unprocessed {
