@@ -15,12 +15,16 @@ import (
 // The longest requests and responses are forwarded whole, also responses whose JSON is longer than
 // what may be forwarded.
 func TestLongestForwarded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes a minute under the race detector, and sends one request at a time")
+	}
 	follower, leader, p := twoNodes(t, Options{Tables: tablesWith(t, table.Options{ShardsPerTable: 64})})
 	createTables(t, leader)
-	var longest, answered int
+	var longest, answered atomic.Int64
 	p.answer = func(ctx context.Context, request []byte) ([]byte, error) {
 		sent, err := leader.Answer(ctx, request)
-		longest, answered = max(longest, len(request)), max(answered, len(sent))
+		longest.Store(max(longest.Load(), int64(len(request))))
+		answered.Store(max(answered.Load(), int64(len(sent))))
 		if len(request) > MaxForwarded || len(sent) > MaxForwarded {
 			t.Errorf("got a request of %d and a response of %d bytes; want at most %d", len(request), len(sent), MaxForwarded)
 		}
@@ -43,8 +47,8 @@ func TestLongestForwarded(t *testing.T) {
 			t.Fatalf("got %d %.300s; want all written", got.status, got.body)
 		}
 	}
-	if longest < maxBodyBytes {
-		t.Errorf("got a forwarded request of %d bytes; want more than %d", longest, maxBodyBytes)
+	if longest.Load() < maxBodyBytes {
+		t.Errorf("got a forwarded request of %d bytes; want more than %d", longest.Load(), maxBodyBytes)
 	}
 	for n := range 12 {
 		key := fmt.Sprintf(`"id":{"S":"null%d"}`, n)
@@ -58,11 +62,11 @@ func TestLongestForwarded(t *testing.T) {
 		keys  []string
 		least int // bytes of the response
 	}{"16 MB": {keys, 16_000_000}, "JSON that is longer": {nullKeys, MaxForwarded + 1}} {
-		answered = 0
+		answered.Store(0)
 		body := `{"RequestItems":{"things":{"ConsistentRead":true,"Keys":[` + strings.Join(test.keys, ",") + `]}}}`
 		got := exchanged(t, addresses[follower], "BatchGetItem", body)
 		want := exchanged(t, addresses[leader], "BatchGetItem", body)
-		if got != want || len(want.body) < test.least || want.status != http.StatusOK || answered == 0 {
+		if got != want || len(want.body) < test.least || want.status != http.StatusOK || answered.Load() == 0 {
 			t.Errorf("%s: got %d and %d bytes; want %d and %d, the same, and at least %d", name, got.status, len(got.body),
 				want.status, len(want.body), test.least)
 		}
