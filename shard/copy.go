@@ -55,7 +55,7 @@ func (s *Store) Copy(ctx context.Context, from *Shard, to Descriptor, at time.Ti
 		return Counts{}, err
 	}
 	c := &copying{ctx: ctx, store: s, from: from, to: to.keys(), made: newShard(s, to), snapshot: snapshot, at: at}
-	c.build = builder{ctx: ctx, store: s, doing: "copying"}
+	c.build = builder{ctx: ctx, doing: "copying", files: tableFiles{store: s}}
 	_, err := s.engine.clearShard(c.to, func(b *pebble.Batch) error {
 		return b.Set(c.to.meta(metaDescriptor), to.appendTo(nil), nil)
 	})

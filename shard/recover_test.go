@@ -92,7 +92,7 @@ func TestRecoveryRemovesOrphans(t *testing.T) {
 		t.Fatal(err)
 	}
 	commitAll(t, s, put(t, openShard(t, s, 1), stoppedItem(1)))
-	b := builder{ctx: bg, store: s, doing: "copying"}
+	b := builder{ctx: bg, doing: "copying", files: tableFiles{store: s}}
 	key := keysOf(9).appendItem(nil, keyOf(t, stoppedItem(0)))
 	if err := errors.Join(b.set(key, item.Append(nil, stoppedItem(0))), b.finish()); err != nil {
 		t.Fatal(err)

@@ -210,7 +210,7 @@ func (t *takeover) clear() error {
 // copyInTables is step 2.
 func (t *takeover) copyInTables() error {
 	t.bytes = 0
-	t.build = builder{ctx: context.Background(), store: t.store, doing: "taking over"}
+	t.build = builder{ctx: context.Background(), doing: "taking over", files: tableFiles{store: t.store}}
 	err := t.copy(&t.build)
 	t.build.abandon()
 	return err
@@ -305,7 +305,7 @@ func (t *takeover) each(
 
 // progress logs how far a long takeover is.
 func (t *takeover) progress() {
-	if t.build.store == nil { // it is small
+	if t.build.files.store == nil { // it is small
 		return
 	}
 	now := t.store.now()

@@ -278,7 +278,7 @@ func TestTakeoverRemovesFormerAttempts(t *testing.T) {
 		want := formerStore(t, fs, 9, 60)
 		s := openPlain(t, options(fs)) // takes the records over
 		stray := thing(atBound[2], 1, "g", "2", "m", 2, "ttl", 5)
-		b := builder{ctx: bg, store: s, doing: "a test"}
+		b := builder{ctx: bg, doing: "a test", files: tableFiles{store: s}}
 		to := formerDescriptors()[1].keys()
 		for _, key := range [][]byte{
 			to.appendChange(nil, holdfast.Position{Index: 1}), to.appendItem(nil, keyOf(t, stray)),
