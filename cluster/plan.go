@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -63,7 +62,8 @@ func dirs(found []Found, are func(*Found) bool) (names []string) {
 func noneOther(found []Found) error {
 	for i := range found {
 		if f := &found[i]; f.State == Other {
-			return refuse("%s has %s in it, and no identity of a cluster's node: take directories that are empty or missing",
+			return refuse(
+				"%s has %s in it, and no identity of a cluster's node: take directories that are empty or missing",
 				f.Dir, f.Name)
 		}
 	}
@@ -76,36 +76,13 @@ func (f *Found) sameCluster(other *Found, node holdfast.NodeID) error {
 	switch {
 	case other.Is == nil: // noneLost reports it
 	case other.Is.Cluster != is.Cluster:
-		return refuse("%s is that of %v, and %s that of %v: these are different clusters", f.Dir, is, other.Dir, other.Is)
+		return refuse("%s is that of %v, and %s that of %v: these are different clusters", f.Dir, is, other.Dir,
+			other.Is)
 	case other.Is.Node != node:
 		return refuse("%s is that of %v, and should be that of node %d: put each directory back in its place",
 			other.Dir, other.Is, node)
 	}
 	return nil
-}
-
-// MatchMet returns an error, which is Invalid, unless an identity is that of a node as it is
-// configured that has met the others, or is to.
-func (is *Identity) MatchMet(name string, expect int, addr string) error {
-	if len(is.Met) == 0 {
-		return refuse("it is that of %v, which was formed in one process: set cluster.node and cluster.members, and "+
-			"leave out what is for nodes that meet, or use \"holdfast up --nodes %d\"", is, len(is.Members))
-	}
-	var faults []string
-	if is.Name != name {
-		faults = append(faults, fmt.Sprintf("cluster.name is %q", name))
-	}
-	if len(is.Members) != expect {
-		faults = append(faults, fmt.Sprintf("cluster.expect is %d", expect))
-	}
-	if got := is.Self().Addr; got != addr {
-		faults = append(faults, fmt.Sprintf("cluster.advertise is %q, and the others know the node by %q, which can't "+
-			"be changed in this version", addr, got))
-	}
-	if len(faults) == 0 {
-		return nil
-	}
-	return refuse("it is that of %v, but %s", is, strings.Join(faults, ", "))
 }
 
 // noneLost returns an error if a node has lost its directory or its tables. Each node had both: no
@@ -141,8 +118,9 @@ func (f *Found) noneLost(found []Found) error {
 
 // NoTables returns the error of a node's directory that has its identity, and no tables.
 func (is *Identity) NoTables(dir string) error {
-	return refuse("%s: the tables of %v are missing: it would take part without what it has promised the others, which "+
-		"could lose writes; put the directory back as it was", dir, is)
+	return refuse(
+		"%s: the tables of %v are missing: it would take part without what it has promised the others, which "+
+			"could lose writes; put the directory back as it was", dir, is)
 }
 
 // NoIdentity returns the error of directories that have tables, and should be those of a cluster's
@@ -167,26 +145,4 @@ func list(names []string) string {
 
 func refuse(format string, args ...any) error {
 	return holdfast.Errorf(holdfast.Invalid, format, args...)
-}
-
-// Match returns an error, which is Invalid, unless an identity is that of a node as it is configured.
-func (is *Identity) Match(name string, node holdfast.NodeID, members []holdfast.NodeID) error {
-	if len(is.Met) > 0 {
-		return refuse("it is that of %v, which has met the others: start it with \"holdfast node\", and leave out "+
-			"cluster.node and cluster.members", is)
-	}
-	var faults []string
-	if is.Name != name {
-		faults = append(faults, fmt.Sprintf("cluster.name is %q", name))
-	}
-	if is.Node != node {
-		faults = append(faults, fmt.Sprintf("cluster.node is %d", node))
-	}
-	if fmt.Sprint(is.Members) != fmt.Sprint(members) {
-		faults = append(faults, fmt.Sprintf("cluster.members have the IDs %v", members))
-	}
-	if len(faults) == 0 {
-		return nil
-	}
-	return refuse("it is that of %v, whose members are %v, but %s", is, is.Members, strings.Join(faults, ", "))
 }

@@ -21,7 +21,7 @@ var (
 	clusterSent  = counter("cluster_forwarded_total",
 		"Requests of this node's clients that another node was to execute.")
 	clusterRepeated = counter("cluster_forwarded_repeated_total",
-		"Those that were sent more than once, since they weren't executed.")
+		"Those that couldn't be executed at the first try.")
 	clusterFailed = counter("cluster_forwarded_failed_total", "Those that no node has answered.")
 
 	groupReplicas  = gauge("group_replicas", "Replicas of shards on this node, by whether they lead.", "role")
@@ -29,7 +29,8 @@ var (
 	groupUnapplied = gauge("group_unapplied_entries",
 		"Entries that are known to be committed, and that the replicas on this node haven't applied yet.")
 	groupBehind = gauge("group_behind_entries",
-		"Committed entries that aren't known to be on another node's disk, of the groups that this node leads.", "member")
+		"Committed entries that aren't known to be on another node's disk, of the groups that this "+
+			"node leads.", "member")
 
 	rpcFrames  = counter("rpc_frames_total", "Frames to and from other nodes.", "direction")
 	rpcBytes   = counter("rpc_bytes_total", "Bytes to and from other nodes.", "direction")
@@ -97,10 +98,7 @@ func collectGroups(out scrape, self holdfast.NodeID, all []ShardStatus) {
 }
 
 func (m *member) groups() (self holdfast.NodeID, all []ShardStatus, leads bool) {
-	for _, r := range m.replicas.list() {
-		all = append(all, shardStatus(m.is.Node, r.id, r.Status()))
-	}
-	return m.is.Node, all, m.forwarder.leads()
+	return m.is.Node, m.shards(), m.forwarder.leads()
 }
 
 func (m *member) frames() rpc.Counts { return m.transport.Counts() }

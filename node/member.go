@@ -107,11 +107,12 @@ func match(is *cluster.Identity, c *config.Cluster) error {
 	return is.Match(c.Name, holdfast.NodeID(c.Node), ids)
 }
 
-// host begins to run replicas of shards of a store. The error is Corrupt unless it is the node's own
+// run begins to run replicas of shards of a store. The error is Corrupt unless it is the node's own
 // store. fail is called if the store fails.
 func (m *member) run(disk *shard.Store, fail func(error)) error {
 	if shard.StoreID(disk) != m.is.Store {
-		return holdfast.Errorf(holdfast.Corrupt, "the tables aren't those of %v: put back the directory as it was", m.is)
+		return holdfast.Errorf(holdfast.Corrupt, "the tables aren't those of %v: put back the directory as it was",
+			m.is)
 	}
 	host := group.NewHost(group.Options{
 		Node: m.is.Node, Store: disk, Log: m.log,

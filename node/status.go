@@ -70,10 +70,16 @@ func (n *Node) Status() Status {
 		}
 		s.Cluster.Members = append(s.Cluster.Members, member)
 	}
-	for _, r := range m.replicas.list() {
-		s.Shards = append(s.Shards, shardStatus(m.is.Node, r.id, r.Status()))
-	}
+	s.Shards = append(s.Shards, m.shards()...)
 	return s
+}
+
+// shards returns how the replicas on this node see their groups, by rising ID.
+func (m *member) shards() (all []ShardStatus) {
+	for _, r := range m.replicas.list() {
+		all = append(all, shardStatus(m.is.Node, r.id, r.Status()))
+	}
+	return all
 }
 
 func shardStatus(self holdfast.NodeID, id holdfast.ShardID, g group.Status) ShardStatus {

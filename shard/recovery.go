@@ -212,8 +212,8 @@ type reign struct{ shard, ledger uint64 }
 // reign returns that of a shard. The error is NotLeader.
 //
 // A replica that doesn't lead may lack the decisions of the locks that it has, or have them no longer.
-// So a reader who has seen what was decided, there or elsewhere, could find what was before. One that
-// leads both, from before it has its view until it has read there, has them all.
+// So a reader that saw what was decided, there or elsewhere, could find what was before. A replica that
+// leads both, from before the reader has its view until it has read there, has them all.
 func (l *Ledger) reign(sh *Shard) (is reign, err error) {
 	if is.shard, err = sh.group.leads(); err != nil {
 		return reign{}, err
@@ -272,7 +272,8 @@ func (l *Ledger) get(ctx context.Context, sh *Shard, key item.Key) (item.Item, e
 			return nil, err
 		}
 	}
-	if err := sh.sequencer.waitDurable(ctx, sh.sequencer.marks[stripeOf(key.Hash())].Load()); err != nil || is != decided {
+	if err := sh.sequencer.waitDurable(ctx, sh.sequencer.marks[stripeOf(key.Hash())].Load()); err != nil ||
+		is != decided {
 		return it, err
 	}
 	return it, l.waitDurable(ctx)

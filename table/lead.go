@@ -195,8 +195,8 @@ func (c *cluster) takeLead(ctx context.Context) error {
 	if err := c.replicas.Lead(ctx, idsOf(c.led(is))); err != nil {
 		return err
 	}
-	for _, r := range is.Tables {
-		if err := c.setSchema(ctx, r); err != nil {
+	for name, r := range is.Tables {
+		if err := c.setSchema(ctx, i.tables.table(name).shards, r.Schema()); err != nil {
 			return err
 		}
 	}
@@ -216,8 +216,7 @@ func (c *cluster) takeLead(ctx context.Context) error {
 }
 
 // setSchema gives the shards of a table the schema that its record has.
-func (c *cluster) setSchema(ctx context.Context, r *catalog.Table) error {
-	shards, schema := c.installer.tables.table(r.Table.Name).shards, r.Schema()
+func (c *cluster) setSchema(ctx context.Context, shards []*shard.Shard, schema shard.Schema) error {
 	return c.within(ctx, func() error {
 		return concurrently(len(shards), func(at int) error { return shards[at].SetSchema(schema) })
 	})

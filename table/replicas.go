@@ -221,11 +221,7 @@ func leadTable(ctx context.Context, i *installer, r *catalog.Table, o opened) (o
 			return o, err
 		}
 	}
-	schema := r.Schema()
-	err := i.cluster.within(ctx, func() error {
-		return concurrently(len(o.shards), func(at int) error { return o.shards[at].SetSchema(schema) })
-	})
-	if err != nil {
+	if err := i.cluster.setSchema(ctx, o.shards, r.Schema()); err != nil {
 		return o, err
 	}
 	return i.followTable(r, o), nil

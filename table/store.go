@@ -23,8 +23,8 @@ type Store struct {
 	installer  *installer       // makes changes of the catalog take effect
 	ledger     *shard.Ledger    // of transactions, with their tokens
 	worker     *worker          // does the work that the catalog has under way
-	sweeper    *sweeper         // expires items, trims logs, gives disk space back
-	background background       // runs the worker and the sweeper; in a cluster, what each node does
+	sweeper    *sweeper         // expires items, trims logs
+	background background       // runs the worker, sweeper and reclaimer; in a cluster, what each node does
 
 	leadership leadership // in a cluster: whether this node is the active one
 }
@@ -40,7 +40,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, err
 	}
 	if o.Replicas != nil {
-		s.background.start(s.installer.cluster.followCatalog, s.installer.cluster.removeOrphans, s.sweeper.reclaimer.run)
+		s.background.start(s.installer.cluster.followCatalog, s.installer.cluster.removeOrphans,
+			s.sweeper.reclaimer.run)
 	} else {
 		s.background.start(s.worker.run, s.sweeper.run, s.sweeper.reclaimer.run)
 	}
