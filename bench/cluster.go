@@ -205,8 +205,9 @@ func (m *clusterMeasurement) rows() [][]string {
 			if len(got.rate) == 0 {
 				continue
 			}
-			row := []string{l.name, r.name, figure(middle(got.rate)), ratioOf(of.rate, got.rate), figure(middle(got.cpu)),
-				ratioOf(of.cpu, got.cpu), "–", figure(middle(got.p50)), figure(middle(got.p99)), figure(middle(got.client))}
+			row := []string{l.name, r.name, figure(middle(got.rate)), ratioOf(of.rate, got.rate),
+				figure(middle(got.cpu)), ratioOf(of.cpu, got.cpu), "–",
+				figure(middle(got.p50)), figure(middle(got.p99)), figure(middle(got.client))}
 			if l.kind == putting {
 				row[6] = figure(middle(got.written))
 			}

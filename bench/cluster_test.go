@@ -124,7 +124,8 @@ func TestClusterLoads(t *testing.T) {
 			t.Errorf("%s: got %v, %d connections, %d closed; want no others", l.name, f.asked, len(f.opened), f.closed)
 		}
 		got := r.figures[l.name]
-		if len(got.rate) != 1 || got.rate[0] <= 0 || got.p50[0] > got.p99[0] || len(got.cpu) != 1 || len(got.client) != 1 {
+		if len(got.rate) != 1 || got.rate[0] <= 0 || got.p50[0] > got.p99[0] || len(got.cpu) != 1 ||
+			len(got.client) != 1 {
 			t.Errorf("%s: got %+v; want the figures of a round", l.name, got)
 		}
 		if !strings.HasPrefix(l.name, l.kind.String()+", ") || !strings.Contains(l.name, fmt.Sprint(l.connections)) {
@@ -155,13 +156,15 @@ func TestClusterMeasuresAgain(t *testing.T) {
 		fault          error
 		want           string
 	}{
-		{0, 1, nil, ""}, {1, 1, nil, ""}, {3, 1, nil, ""}, {1000, 0, nil, errLeader.Error()}, {0, 0, fault, fault.Error()},
+		{0, 1, nil, ""}, {1, 1, nil, ""}, {3, 1, nil, ""}, {1000, 0, nil, errLeader.Error()},
+		{0, 0, fault, fault.Error()},
 	} {
 		f := &fakeCluster{moves: test.moves, fault: test.fault}
 		r := f.run()
 		m := clusterMeasurement{runs: []*clusterRun{r}, loads: []clusterLoad{l}, length: time.Millisecond}
 		err := m.round(t.Context(), 0)
-		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+		if test.want == "" && err != nil || test.want != "" &&
+			(err == nil || !strings.Contains(err.Error(), test.want)) {
 			t.Errorf("%+v: got %v", test, err)
 		}
 		if got := len(r.figures[l.name].rate); got != test.figures {
@@ -223,7 +226,8 @@ func TestClusterRows(t *testing.T) {
 	ours.figures[loadName(putting, 64, true)] = clusterFigures{rate: []float64{10, 10, 10}, cpu: []float64{4, 4, 4}}
 	ours.figures[token] = clusterFigures{rate: []float64{7}, cpu: []float64{1}, client: []float64{1},
 		written: []float64{9}, p50: []float64{1}, p99: []float64{2}}
-	theirs.figures[put] = clusterFigures{rate: []float64{10, 20, 40}, cpu: []float64{4, 4, 4}, client: []float64{9, 9, 9},
+	theirs.figures[put] = clusterFigures{rate: []float64{10, 20, 40}, cpu: []float64{4, 4, 4},
+		client:  []float64{9, 9, 9},
 		written: []float64{1, 1, 1}, p50: []float64{1, 1, 1}, p99: []float64{2, 2, 2}}
 	m := clusterMeasurement{runs: []*clusterRun{ours, theirs}}
 	for _, l := range clusterLoads() {
@@ -327,7 +331,8 @@ func TestHoldfastLeads(t *testing.T) {
 		`{"cluster":{"leads":true}}`: "true <nil>", `{"cluster":{"leads":false}}`: "false <nil>",
 		`{"cluster":null}`: "has no cluster", `404`: "/status of",
 	} {
-		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, text) }))
+		s := httptest.NewServer(
+			http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, text) }))
 		leads, err := holdfastLeads(s.Listener.Addr().String())
 		if got := fmt.Sprint(leads, " ", err); !strings.Contains(got, want) {
 			t.Errorf("%s: got %s; want %s", text, got, want)
@@ -356,8 +361,8 @@ func TestFreeAddresses(t *testing.T) {
 // A file that was written for one node names it and all members.
 func TestNodeFile(t *testing.T) {
 	got := nodeFile(1, "/data", "127.0.0.1:1", "127.0.0.1:2", []string{"127.0.0.1:3", "127.0.0.1:4", "127.0.0.1:5"})
-	want := `cluster: {name: holdfast, node: 2, members: [{id: 1, address: "127.0.0.1:3"}, {id: 2, address: "127.0.0.1:4"}, ` +
-		`{id: 3, address: "127.0.0.1:5"}]}
+	want := `cluster: {name: holdfast, node: 2, members: [{id: 1, address: "127.0.0.1:3"}, ` +
+		`{id: 2, address: "127.0.0.1:4"}, {id: 3, address: "127.0.0.1:5"}]}
 tables: {data: "/data/2", listen: "127.0.0.1:1"}
 http: {listen: "127.0.0.1:2"}
 cache: {listen: ["127.0.0.1:0"]}

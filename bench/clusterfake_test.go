@@ -43,7 +43,8 @@ func fakeNode(file string) {
 		os.Exit(1)
 		return ""
 	}
-	node, _ := strconv.Atoi(of(`cluster: \{name: holdfast, node: (\d), members: \[\{id: 1, .*\{id: 3, address: "[\d.:]+"\}\]\}`))
+	node, _ := strconv.Atoi(
+		of(`cluster: \{name: holdfast, node: (\d), members: \[\{id: 1, .*\{id: 3, address: "[\d.:]+"\}\]\}`))
 	data := of(`tables: \{data: "(.*)", listen`)
 	if _, err := os.Stat(data); err != nil {
 		fmt.Println("no directory", data)

@@ -61,7 +61,8 @@ func formHoldfast(ctx context.Context, path, data string) error {
 		return err
 	}
 	former := spec{name: "holdfast, forming the cluster", portFlag: "--http-listen", whole: true,
-		argv: []string{path, "up", "--nodes", strconv.Itoa(clusterNodes), "--data", data, "--cache-listen", "127.0.0.1:0",
+		argv: []string{path, "up", "--nodes", strconv.Itoa(clusterNodes), "--data", data, "--cache-listen",
+			"127.0.0.1:0",
 			"--tables-listen", "127.0.0.1:0", "--cluster-listen", "127.0.0.1:0"}}
 	s, err := former.launch(web[0])
 	if err != nil {

@@ -53,7 +53,8 @@ func (f *fakeEtcd) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if ok || f.any {
 			kv := appendProtoBytes(nil, kvKey, []byte(fields[rangeKey]))
 			kv = append(kv, 2<<3|protoVarint, 9, 6<<3|protoFixed8, 1, 2, 3, 4, 5, 6, 7, 8, 7<<3|protoFixed4, 1, 2, 3, 4)
-			reply = appendProtoBytes([]byte{4<<3 | protoVarint, 1}, rangedKVs, appendProtoBytes(kv, kvValue, []byte(value)))
+			reply = appendProtoBytes([]byte{4<<3 | protoVarint, 1}, rangedKVs,
+				appendProtoBytes(kv, kvValue, []byte(value)))
 		}
 	case "/etcdserverpb.Maintenance/Status":
 		member := binary.AppendUvarint([]byte{headerMember << 3}, 1<<60)
@@ -168,9 +169,10 @@ func TestGRPCFaults(t *testing.T) {
 		name, fault string
 		answer      http.HandlerFunc
 	}{
-		{"status", "/etcdserverpb.KV/Put: grpc-status 14: leader changed", func(w http.ResponseWriter, _ *http.Request) {
-			answerGRPC(w, nil, "14", "leader changed")
-		}},
+		{"status", "/etcdserverpb.KV/Put: grpc-status 14: leader changed",
+			func(w http.ResponseWriter, _ *http.Request) {
+				answerGRPC(w, nil, "14", "leader changed")
+			}},
 		{"trailers only", "grpc-status 8: too many", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/grpc")
 			w.Header().Set("Grpc-Status", "8")
@@ -185,7 +187,8 @@ func TestGRPCFaults(t *testing.T) {
 			w.Header().Set("Grpc-Status", "0")
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}},
-		{"not gRPC", `content type "text/plain`, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") }},
+		{"not gRPC", `content type "text/plain`,
+			func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") }},
 		{"compressed", "compressed message", raw([]byte{1, 0, 0, 0, 0})},
 		{"cut", "a message of 2 bytes should have 3", raw([]byte{0, 0, 0, 0, 3, 8, 1})},
 		{"two", "a message of 5 bytes should have 0", raw(make([]byte, 2*grpcPrefixBytes))},

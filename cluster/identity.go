@@ -147,7 +147,8 @@ func (is *Identity) Check() error {
 	case is.Cluster == ID{}:
 		return holdfast.Errorf(holdfast.Invalid, "the cluster has no ID")
 	case len(is.Name) > maxNameBytes:
-		return holdfast.Errorf(holdfast.Invalid, "the cluster's name has %d bytes; at most %d", len(is.Name), maxNameBytes)
+		return holdfast.Errorf(holdfast.Invalid, "the cluster's name has %d bytes; at most %d", len(is.Name),
+			maxNameBytes)
 	case len(is.Members) > maxMembers:
 		return holdfast.Errorf(holdfast.Invalid, "%d members; at most %d", len(is.Members), maxMembers)
 	case !slices.Contains(is.Members, is.Node):

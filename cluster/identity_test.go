@@ -11,7 +11,8 @@ import (
 
 func someIdentity(node holdfast.NodeID) *Identity {
 	return &Identity{
-		Cluster: ID{1, 2, 3}, Name: "shop", Node: node, Members: []holdfast.NodeID{1, 2, 3}, Store: [16]byte{9, byte(node)},
+		Cluster: ID{1, 2, 3}, Name: "shop", Node: node, Members: []holdfast.NodeID{1, 2, 3},
+		Store: [16]byte{9, byte(node)},
 	}
 }
 

@@ -184,8 +184,9 @@ func checkLoopback(address string) error {
 	}
 	host, _, _ := net.SplitHostPort(address)
 	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
-		return fmt.Errorf("%q is not a loopback address such as 127.0.0.1:7100: without cluster.tls nodes don't encrypt "+
-			"what they send, so all run on one machine", address)
+		return fmt.Errorf(
+			"%q is not a loopback address such as 127.0.0.1:7100: without cluster.tls nodes don't encrypt "+
+				"what they send, so all run on one machine", address)
 	}
 	return nil
 }

@@ -123,7 +123,8 @@ func TestFaultsOfClusters(t *testing.T) {
 		{"name: shop", "name: my shop", "cluster.name: "},
 		{"node: 2", "node: 4", "cluster.node: 4 is the ID of none"},
 		{"node: 2", "node: 2\n  listen: 0.0.0.0:7100", "cluster.listen: "},
-		{"127.0.0.1:7101", "10.0.0.1:7101", `cluster.members[1] "10.0.0.1:7101".address: "10.0.0.1:7101" is not a loopback`},
+		{"127.0.0.1:7101", "10.0.0.1:7101",
+			`cluster.members[1] "10.0.0.1:7101".address: "10.0.0.1:7101" is not a loopback`},
 		{"127.0.0.1:7101", "localhost:7101", "is not a loopback"},
 		{"127.0.0.1:7101", "127.0.0.1:7100", "cluster.members[0] has that address, too"},
 		{"id: 3", "id: 1", "cluster.members[0] has the ID 1, too"},
@@ -156,7 +157,8 @@ func TestNodes(t *testing.T) {
 	} {
 		got := all[i]
 		if got.Tables.Listen != want.tables || got.Tables.Data != want.data || got.HTTP.Listen != want.http {
-			t.Errorf("node %d: got %s, %s, %s; want %+v", i+1, got.Tables.Listen, got.Tables.Data, got.HTTP.Listen, want)
+			t.Errorf("node %d: got %s, %s, %s; want %+v", i+1, got.Tables.Listen, got.Tables.Data, got.HTTP.Listen,
+				want)
 		}
 		if got.Tables.Memory != 1<<30 || got.Tables.Cache != 256<<20 {
 			t.Errorf("node %d: got memory %v, cache %v; want a third", i+1, got.Tables.Memory, got.Tables.Cache)
@@ -186,14 +188,16 @@ func TestNodesAtTheLimits(t *testing.T) {
 		}
 	}
 	c.Tables.Listen = "127.0.0.1:65534"
-	if _, err := c.Nodes(3, "127.0.0.1:0"); err == nil || !strings.Contains(err.Error(), "node 3 would have port 65536") {
+	if _, err := c.Nodes(3, "127.0.0.1:0"); err == nil ||
+		!strings.Contains(err.Error(), "node 3 would have port 65536") {
 		t.Errorf("got %v; want that there are no such ports", err)
 	}
 	c = config.Default()
 	if _, err := c.Nodes(3, "10.0.0.1:7100"); err == nil || !strings.Contains(err.Error(), "loopback") {
 		t.Errorf("got %v; want the address refused", err)
 	}
-	if _, err := c.Nodes(3, "127.0.0.1:8002"); err == nil || !strings.Contains(err.Error(), `cluster.listen of node 1 is "127.0.0.1:8002"`) {
+	if _, err := c.Nodes(3, "127.0.0.1:8002"); err == nil ||
+		!strings.Contains(err.Error(), `cluster.listen of node 1 is "127.0.0.1:8002"`) {
 		t.Errorf("got %v; want two listeners on one address refused", err)
 	}
 	if _, err := c.Nodes(2, "127.0.0.1:7100"); err == nil || !strings.Contains(err.Error(), "1, 3 or 5") {

@@ -22,8 +22,9 @@ func checkSockets(f *route.Faults, all []Config) {
 	for i, second := range sockets {
 		for _, first := range sockets[:i] {
 			if overlap(first.address, second.address) {
-				f.Add(second.setting, "node %d would listen on %q, and %s of node %d is %q: choose another address for one "+
-					"of these settings (each node takes the port after the one of the node before)",
+				f.Add(second.setting,
+					"node %d would listen on %q, and %s of node %d is %q: choose another address for one "+
+						"of these settings (each node takes the port after the one of the node before)",
 					second.node, second.address, first.setting, first.node, first.address)
 				return
 			}

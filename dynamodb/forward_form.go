@@ -130,7 +130,8 @@ func parseAnswer(b []byte) (a answer, err error) {
 	if len(b) < answerHead || b[0] != forwardVersion {
 		return a, damaged
 	}
-	texts, body, ok := cut(b[answerHead:], int(binary.LittleEndian.Uint16(b[4:])), int(binary.LittleEndian.Uint16(b[6:])))
+	texts, body, ok := cut(b[answerHead:], int(binary.LittleEndian.Uint16(b[4:])),
+		int(binary.LittleEndian.Uint16(b[6:])))
 	if !ok {
 		return a, damaged
 	}

@@ -26,7 +26,8 @@ func TestLongestForwarded(t *testing.T) {
 		longest.Store(max(longest.Load(), int64(len(request))))
 		answered.Store(max(answered.Load(), int64(len(sent))))
 		if len(request) > MaxForwarded || len(sent) > MaxForwarded {
-			t.Errorf("got a request of %d and a response of %d bytes; want at most %d", len(request), len(sent), MaxForwarded)
+			t.Errorf("got a request of %d and a response of %d bytes; want at most %d", len(request), len(sent),
+				MaxForwarded)
 		}
 		return sent, err
 	}
@@ -67,7 +68,8 @@ func TestLongestForwarded(t *testing.T) {
 		got := exchanged(t, addresses[follower], "BatchGetItem", body)
 		want := exchanged(t, addresses[leader], "BatchGetItem", body)
 		if got != want || len(want.body) < test.least || want.status != http.StatusOK || answered.Load() == 0 {
-			t.Errorf("%s: got %d and %d bytes; want %d and %d, the same, and at least %d", name, got.status, len(got.body),
+			t.Errorf("%s: got %d and %d bytes; want %d and %d, the same, and at least %d", name, got.status,
+				len(got.body),
 				want.status, len(want.body), test.least)
 		}
 	}
@@ -120,16 +122,18 @@ func TestManyLargeForwarded(t *testing.T) {
 // A forwarded request beyond each part of the leading node's memory waits, and is refused if it waits
 // in vain.
 func TestForwardedWaitForMemory(t *testing.T) {
-	dense := `{"TableName":"things","Item":{"id":{"S":"a"},"v":{"L":[` + strings.Repeat(`{"N":"1"},`, 5000) + `{"N":"1"}]}}}`
+	dense := `{"TableName":"things","Item":{"id":{"S":"a"},"v":{"L":[` +
+		strings.Repeat(`{"N":"1"},`, 5000) + `{"N":"1"}]}}}`
 	for name, c := range map[string]struct {
 		op, body string
 		take     func(*memory) (release func())
 	}{
-		"bodies": {"PutItem", `{"TableName":"things","Item":{"id":{"S":"` + strings.Repeat("i", 1000) + `"},"v":{"S":"` +
-			strings.Repeat("v", 50<<10) + `"}}}`, func(m *memory) func() {
-			m.bodies.TryAcquire(m.bodyBytes)
-			return func() { m.bodies.Release(m.bodyBytes) }
-		}},
+		"bodies": {"PutItem",
+			`{"TableName":"things","Item":{"id":{"S":"` + strings.Repeat("i", 1000) + `"},"v":{"S":"` +
+				strings.Repeat("v", 50<<10) + `"}}}`, func(m *memory) func() {
+				m.bodies.TryAcquire(m.bodyBytes)
+				return func() { m.bodies.Release(m.bodyBytes) }
+			}},
 		"values": {"PutItem", dense, func(m *memory) func() {
 			m.values.TryAcquire(m.valueBytes)
 			return func() { m.values.Release(m.valueBytes) }

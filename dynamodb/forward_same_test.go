@@ -91,7 +91,8 @@ func (s *sameWays) send(op, body string, headers ...string) wireResponse {
 		want.header = tokenHeader.ReplaceAllString(want.header, "a token")
 	}
 	if got != want {
-		s.t.Errorf("%s %.300s %q\n got %d %s%.1000s\nwant %d %s%.1000s", op, body, headers, got.status, got.header, got.body,
+		s.t.Errorf("%s %.300s %q\n got %d %s%.1000s\nwant %d %s%.1000s", op, body, headers, got.status, got.header,
+			got.body,
 			want.status, want.header, want.body)
 	}
 	s.sent[op] += int(s.forwards.forwards.Load() - before)
@@ -105,7 +106,8 @@ func TestForwardedResponsesAreTheSame(t *testing.T) {
 	const arn, key = "arn:aws:dynamodb:us-east-1:123456789012:table/", `"TableName":"users","Key":{"id":{"S":"a"}}`
 	for _, e := range []struct{ op, body string }{
 		{"CreateTable", usersTable},
-		{"PutItem", `{"TableName":"users","Item":{"id":{"S":"a"},"v":{"S":"é\u0000"}},"ReturnConsumedCapacity":"INDEXES"}`},
+		{"PutItem",
+			`{"TableName":"users","Item":{"id":{"S":"a"},"v":{"S":"é\u0000"}},"ReturnConsumedCapacity":"INDEXES"}`},
 		{"PutItem", `{"TableName":"users","Item":{"id":{"S":"a"}},"ConditionExpression":"attribute_not_exists(id)",` +
 			`"ReturnValuesOnConditionCheckFailure":"ALL_OLD"}`},
 		{"PutItem", `{"TableName":"none","Item":{"id":{"S":"a"}}}`},
@@ -113,7 +115,8 @@ func TestForwardedResponsesAreTheSame(t *testing.T) {
 			`"ReturnValues":"ALL_NEW"}`},
 		{"GetItem", `{` + key + `,"ConsistentRead":true}`},
 		{"GetItem", `{` + key + `}`},
-		{"Query", `{"TableName":"users","KeyConditionExpression":"id = :i","ExpressionAttributeValues":{":i":{"S":"a"}}}`},
+		{"Query",
+			`{"TableName":"users","KeyConditionExpression":"id = :i","ExpressionAttributeValues":{":i":{"S":"a"}}}`},
 		{"Scan", `{"TableName":"users","ConsistentRead":true}`},
 		{"BatchGetItem", `{"RequestItems":{"users":{"Keys":[{"id":{"S":"a"}}]}}}`},
 		{"BatchWriteItem", `{"RequestItems":{"users":[{"PutRequest":{"Item":{"id":{"S":"b"},"v":{"S":"` +
@@ -124,7 +127,8 @@ func TestForwardedResponsesAreTheSame(t *testing.T) {
 			`"ExpressionAttributeValues":{":n":{"N":"2"}},"ReturnValuesOnConditionCheckFailure":"ALL_OLD"}}]}`},
 		{"ExecuteStatement", `{"Statement":"SELECT * FROM users"}`},
 		{"ExecuteStatement", `{"Statement":"SELECT *"}`},
-		{"BatchExecuteStatement", `{"Statements":[{"Statement":"SELECT * FROM users WHERE id='a'"},{"Statement":"x"}]}`},
+		{"BatchExecuteStatement",
+			`{"Statements":[{"Statement":"SELECT * FROM users WHERE id='a'"},{"Statement":"x"}]}`},
 		{"ExecuteTransaction", `{"TransactStatements":[{"Statement":"SELECT * FROM users WHERE id='a'"}]}`},
 		{"DeleteItem", `{` + key + `,"ReturnValues":"ALL_OLD"}`},
 		{"DescribeTable", `{"TableName":"users"}`},
@@ -138,7 +142,8 @@ func TestForwardedResponsesAreTheSame(t *testing.T) {
 		{"CreateBackup", `{"TableName":"none","BackupName":"first"}`},
 		{"DescribeBackup", `{"BackupArn":"` + arn + `users/backup/01234567890123-01234567"}`},
 		{"DeleteBackup", `{"BackupArn":"` + arn + `users/backup/01234567890123-01234567"}`},
-		{"RestoreTableFromBackup", `{"BackupArn":"` + arn + `users/backup/01234567890123-01234567","TargetTableName":"new"}`},
+		{"RestoreTableFromBackup",
+			`{"BackupArn":"` + arn + `users/backup/01234567890123-01234567","TargetTableName":"new"}`},
 		{"ListBackups", `{"TableName":"none"}`},
 		{"DescribeContinuousBackups", `{"TableName":"users"}`},
 		{"UpdateContinuousBackups",

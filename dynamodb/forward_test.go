@@ -209,7 +209,8 @@ func TestAnswerOfANodeThatDoesNotLead(t *testing.T) {
 		return fmt.Errorf("while it ran: %w", holdfast.Errorf(holdfast.NotLeader, "nothing was changed: node 3 leads"))
 	}
 	leader.operations[tablesTarget]["PutItem"] = q.op
-	if got, err := leader.Answer(t.Context(), q.request()); !errors.Is(err, holdfast.NotLeader) || got != nil || ran != 1 {
+	if got, err := leader.Answer(t.Context(), q.request()); !errors.Is(err, holdfast.NotLeader) || got != nil ||
+		ran != 1 {
 		t.Errorf("got %q, %v after %d operations; want that it doesn't lead any more, after one", got, err, ran)
 	}
 	for _, c := range leader.Stats().Requests {

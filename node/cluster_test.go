@@ -127,7 +127,8 @@ func (c *testCluster) expectSoon(i int, operation, body, want string) {
 func (c *testCluster) create(i int, name, body string) {
 	c.t.Helper()
 	c.expect(i, "CreateTable", body, name)
-	for !strings.Contains(c.ask(i, "DescribeTable", fmt.Sprintf(`{"TableName":"%s"}`, name)), `"TableStatus":"ACTIVE"`) {
+	for !strings.Contains(c.ask(i, "DescribeTable", fmt.Sprintf(`{"TableName":"%s"}`, name)),
+		`"TableStatus":"ACTIVE"`) {
 		time.Sleep(10 * time.Millisecond)
 	}
 }
@@ -305,7 +306,8 @@ func TestAnotherNodeTakesOver(t *testing.T) {
 			} else {
 				c.close(first)
 				if got := int(c.nodes[others[0]].Status().Cluster.Leader) - 1; got == first || got < 0 {
-					t.Errorf("got node %d as the leader once node %d has stopped; want that it has handed over", got+1, first+1)
+					t.Errorf("got node %d as the leader once node %d has stopped; want that it has handed over", got+1,
+						first+1)
 				}
 			}
 			w.await(t, 20)
@@ -431,8 +433,8 @@ func TestWithoutAMajority(t *testing.T) {
 		}
 	}
 	for _, request := range [][2]string{{"PutItem", person(2, "Ulm")}, {"GetItem", read(1, true)}} {
-		if status, body := askTables(t, c.nodes[left], request[0], request[1]); status != http.StatusServiceUnavailable ||
-			!strings.Contains(body, "nothing was changed") {
+		status, body := askTables(t, c.nodes[left], request[0], request[1])
+		if status != http.StatusServiceUnavailable || !strings.Contains(body, "nothing was changed") {
 			t.Errorf("%s: got %d %s; want 503, and that nothing was changed", request[0], status, body)
 		}
 	}

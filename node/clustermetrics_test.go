@@ -59,7 +59,8 @@ holdfast_rpc_faults_total{fault="silent"} 3
 }
 
 func TestShardStatus(t *testing.T) {
-	g := group.Status{Term: 3, Leader: 1, Applied: 7, Committed: 9, Match: map[holdfast.NodeID]uint64{1: 9, 2: 4, 3: 12}}
+	g := group.Status{Term: 3, Leader: 1, Applied: 7, Committed: 9,
+		Match: map[holdfast.NodeID]uint64{1: 9, 2: 4, 3: 12}}
 	want := ShardStatus{ID: 5, Leader: 1, Term: 3, Committed: 9, Applied: 7}
 	want.Behind = map[holdfast.NodeID]uint64{2: 5, 3: 0}
 	if got := shardStatus(1, 5, g); !reflect.DeepEqual(got, want) {

@@ -70,7 +70,8 @@ func TestForward(t *testing.T) {
 		{"an outcome that isn't known", []step{{leader: 2, err: of(holdfast.Unavailable)}, {leader: 3}}, ids(2),
 			holdfast.Unavailable},
 		{"an error without a kind", []step{{leader: 2, err: errors.New("?")}, {leader: 3}}, ids(2), nil},
-		{"a response that is too long", []step{{leader: 2, err: of(holdfast.Limit)}, {leader: 3}}, ids(2), holdfast.Limit},
+		{"a response that is too long", []step{{leader: 2, err: of(holdfast.Limit)}, {leader: 3}}, ids(2),
+			holdfast.Limit},
 		{"too much to do", []step{{leader: 2, err: of(holdfast.Overloaded)}, {leader: 3}}, ids(2), holdfast.Overloaded},
 		{"nobody leads", []step{{}}, nil, holdfast.Refused},
 	} {

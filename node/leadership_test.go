@@ -271,7 +271,8 @@ func TestLeadAll(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		all[3].set(0, 2)
-		if err := leadAll(ctx, of, ids); !errors.Is(err, holdfast.NotLeader) || !strings.Contains(err.Error(), "shard 3") {
+		if err := leadAll(ctx, of, ids); !errors.Is(err, holdfast.NotLeader) ||
+			!strings.Contains(err.Error(), "shard 3") {
 			t.Errorf("when the context ends: got %v; want NotLeader of shard 3", err)
 		}
 		all[catalog.ShardID].set(0, 2)

@@ -72,9 +72,10 @@ func (m *meeting) look() (cluster.Found, error) {
 	case err != nil:
 		return found, fmt.Errorf("tables.data %s: %w", m.dir, err)
 	case found.State == cluster.Other && shard.HasTables(m.fs, m.dir):
-		return found, holdfast.Errorf(holdfast.Invalid, "%s holds tables, and no identity of a cluster's node. If it was "+
-			"that of a node, put it back as it was; tables of a single node can't become a cluster's: choose another "+
-			"directory, and copy them with \"holdfast table export\" and \"import\"", m.dir)
+		return found, holdfast.Errorf(holdfast.Invalid,
+			"%s holds tables, and no identity of a cluster's node. If it was that of a node, put it back as it "+
+				"was; tables of a single node can't become a cluster's: choose another directory, and copy "+
+				"them with \"holdfast table export\" and \"import\"", m.dir)
 	case found.State == cluster.Other:
 		return found, holdfast.Errorf(holdfast.Invalid, "%s has %s in it, and no identity of a cluster's node: take a "+
 			"directory that is empty or missing", m.dir, found.Name)
@@ -136,8 +137,9 @@ func (m *meeting) meetOptions(found cluster.Found) (meet rpc.MeetOptions, err er
 		return meet, nil
 	}
 	if c.Expect > 1 && !slices.ContainsFunc(c.Seeds, func(s string) bool { return s != c.Advertise }) {
-		return meet, holdfast.Errorf(holdfast.Invalid, "%s is empty, so the node must meet the others, and cluster.seeds "+
-			"has no address of another node: set those of all nodes", m.dir)
+		return meet, holdfast.Errorf(holdfast.Invalid,
+			"%s is empty, so the node must meet the others, and cluster.seeds "+
+				"has no address of another node: set those of all nodes", m.dir)
 	}
 	is, err := cluster.Draw(m.fs, m.dir)
 	meet.Self.Incarnation = rpc.Incarnation(is)
@@ -149,8 +151,9 @@ func (m *meeting) explain(found cluster.Found, err error) error {
 	var socket *net.OpError
 	switch {
 	case errors.Is(err, holdfast.Refused) && found.State == cluster.Forming:
-		return fmt.Errorf("%s is that of %v, which waits for the others: %w. Put back what was changed, at this node or "+
-			"the other", m.dir, found.Is, err)
+		return fmt.Errorf(
+			"%s is that of %v, which waits for the others: %w. Put back what was changed, at this node or "+
+				"the other", m.dir, found.Is, err)
 	case errors.Is(err, holdfast.Refused):
 		return fmt.Errorf("%w. %s has no identity: if it was this node's before, it was emptied, or its file system "+
 			"isn't mounted; put it back as it was when the node ended last. If the node is new, compare cluster.name, "+

@@ -121,7 +121,8 @@ func TestDirectoriesThatMeetNobody(t *testing.T) {
 		"only itself": {func(c *config.Config) { c.Cluster.Seeds = []string{c.Cluster.Advertise} },
 			"cluster.seeds has no address of another node"},
 		"formed by up --nodes": {func(c *config.Config) {
-			is := &cluster.Identity{Cluster: cluster.NewID(), Name: "shop", Node: 1, Members: []holdfast.NodeID{1, 2, 3}}
+			is := &cluster.Identity{Cluster: cluster.NewID(), Name: "shop", Node: 1,
+				Members: []holdfast.NodeID{1, 2, 3}}
 			if err := cluster.Prepare(vfs.Default, c.Tables.Data, is); err != nil {
 				t.Fatal(err)
 			}

@@ -32,8 +32,9 @@ const (
 // can't be examined, or why a recovery stopped; it can be run again.
 func RecoverData(dir string, accept bool, log *slog.Logger, report func(line string)) (Recovered, error) {
 	if is, err := cluster.Read(vfs.Default, dir); accept && (is != nil || err != nil) {
-		return 0, holdfast.Errorf(holdfast.Invalid, "%s is the directory of a cluster's node, which would lack what it has "+
-			"acknowledged to the others: put it back as it was, or run the others without it", dir)
+		return 0, holdfast.Errorf(holdfast.Invalid,
+			"%s is the directory of a cluster's node, which would lack what it has "+
+				"acknowledged to the others: put it back as it was, or run the others without it", dir)
 	}
 	if err := oneNode(dir, "recover"); err != nil {
 		return 0, err

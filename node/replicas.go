@@ -137,7 +137,8 @@ func leadAll(ctx context.Context, of func(holdfast.ShardID) replica, ids []holdf
 		select {
 		case <-time.After(campaignEvery):
 		case <-ctx.Done():
-			return holdfast.Errorf(holdfast.NotLeader, "nothing was changed: this node doesn't lead the group of shard %d: %w",
+			return holdfast.Errorf(holdfast.NotLeader,
+				"nothing was changed: this node doesn't lead the group of shard %d: %w",
 				missing, ctx.Err())
 		}
 	}

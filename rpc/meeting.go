@@ -183,8 +183,9 @@ func (f *Formed) answer(self holdfast.NodeID, v *view) (view, error) {
 
 // errStranger is for a node that isn't one of a cluster's.
 func errStranger(name string, members []Member, who Member) error {
-	return refusal("the cluster %q was formed of %s: the node at %s with incarnation %x isn't one of them, or its disk "+
-		"was emptied", name, names(members), who.Addr, who.Incarnation)
+	return refusal(
+		"the cluster %q was formed of %s: the node at %s with incarnation %x isn't one of them, or its disk "+
+			"was emptied", name, names(members), who.Addr, who.Incarnation)
 }
 
 func refusal(format string, args ...any) error {

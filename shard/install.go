@@ -120,7 +120,8 @@ func installable(sh *Shard, from *Receiver) error {
 	case sh.isDropped():
 		return errDropped(sh.id)
 	case from.head.tx.Index <= now.Index || from.head.tx.Term < sh.terms.newest():
-		return holdfast.Errorf(holdfast.Invalid, "the snapshot as of %v is too old: the shard is at %v", from.head.tx, now)
+		return holdfast.Errorf(holdfast.Invalid, "the snapshot as of %v is too old: the shard is at %v", from.head.tx,
+			now)
 	}
 	return nil
 }

@@ -86,7 +86,8 @@ func (r *Receiver) begin(c *snapshotChunk) (err error) {
 		return err
 	}
 	if !r.head.is.equal(&sh.is) {
-		return holdfast.Errorf(holdfast.Invalid, "a snapshot of shard %d, from %x to %x of space %d, isn't one of shard %d",
+		return holdfast.Errorf(holdfast.Invalid,
+			"a snapshot of shard %d, from %x to %x of space %d, isn't one of shard %d",
 			r.head.is.ID, r.head.is.From, r.head.is.To, r.head.is.Space, sh.id)
 	}
 	r.id = c.id

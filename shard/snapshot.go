@@ -206,7 +206,8 @@ func (s *Snapshot) seek() (more bool, err error) {
 	for len(s.spans) > 0 {
 		span := s.spans[0]
 		if s.iter == nil {
-			if s.iter, err = s.files.NewIter(&pebble.IterOptions{LowerBound: span.lower, UpperBound: span.upper}); err != nil {
+			if s.iter, err = s.files.NewIter(
+				&pebble.IterOptions{LowerBound: span.lower, UpperBound: span.upper}); err != nil {
 				return false, s.shard.engine.fault("reading a snapshot", err)
 			}
 			s.iter.First()

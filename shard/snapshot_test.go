@@ -85,7 +85,8 @@ func inMemory(sh *Shard) string {
 	}
 	slices.Sort(locked)
 	return fmt.Sprintf("%+v trim %+v follows %+v schema %+v terms %v held %d %v applied %d", sh.tally, sh.history.trim,
-		map[holdfast.ShardID]Progress(sh.follows), *sh.schema.Load(), *sh.terms.all.Load(), sh.locks.held.Load(), locked,
+		map[holdfast.ShardID]Progress(sh.follows), *sh.schema.Load(), *sh.terms.all.Load(),
+		sh.locks.held.Load(), locked,
 		sh.sequencer.applied.Load())
 }
 
@@ -197,7 +198,8 @@ func TestSnapshotWhileCommitsGoOn(t *testing.T) {
 	first := make(chan struct{})
 	writers.Go(func() {
 		for n := 0; !isClosed(done); n++ {
-			commitAll(t, s, put(t, sh, version(fmt.Sprint("id", n%50), n, 300)), put(t, sh, thing("other", n%7, "m", n)))
+			commitAll(t, s, put(t, sh, version(fmt.Sprint("id", n%50), n, 300)),
+				put(t, sh, thing("other", n%7, "m", n)))
 			if n == 20 {
 				close(first)
 			}

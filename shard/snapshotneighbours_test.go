@@ -93,7 +93,8 @@ func (r *row) installOne(other *Store, from, to *Shard) {
 	if !slices.Equal(got, want) {
 		for i := range max(len(got), len(want)) {
 			if i >= len(got) || i >= len(want) || got[i] != want[i] {
-				r.t.Fatalf("%v: got %d keys; want %d: from number %d on they differ: %x; want %x", to.is, len(got), len(want), i,
+				r.t.Fatalf("%v: got %d keys; want %d: from number %d on they differ: %x; want %x", to.is, len(got),
+					len(want), i,
 					got[min(i, len(got)-1)], want[min(i, len(want)-1)])
 			}
 		}

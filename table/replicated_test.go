@@ -316,7 +316,8 @@ func TestConsistentReads(t *testing.T) {
 		asks int // shards of the table
 		read func(consistent bool) error
 	}{
-		{"get", 1, func(is bool) error { _, err := n.Get(bg, Get{Table: tokenTable, Key: key, Consistent: is}); return err }},
+		{"get", 1,
+			func(is bool) error { _, err := n.Get(bg, Get{Table: tokenTable, Key: key, Consistent: is}); return err }},
 		{"batch", 1, func(is bool) error {
 			other := order(1, 2).Only("id", "seq")
 			other = item.New(other[0], item.Attr{Name: "seq", Value: number("5")})

@@ -236,11 +236,13 @@ func TestThreeNodes(t *testing.T) {
 			}
 			all, err := shard.OnDisk(n.disk)
 			if err != nil || len(all) != 2+2*3+2*2 {
-				t.Errorf("node %d: got %d shards, %v; want the catalog's, the ledger's, and two for each table and index",
+				t.Errorf(
+					"node %d: got %d shards, %v; want the catalog's, the ledger's, and two for each table and index",
 					n.id, len(all), err)
 			}
 		}
-		page, err := now.Query(bg, Query{Table: "users", Index: "by-city", Key: keyCondition(t, "city = :c", ":c", "city2")})
+		page, err := now.Query(bg,
+			Query{Table: "users", Index: "by-city", Key: keyCondition(t, "city = :c", ":c", "city2")})
 		if err != nil || page.Count != 5 {
 			t.Errorf("got %d users of a city, %v; want 5", page.Count, err)
 		}

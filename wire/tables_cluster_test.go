@@ -109,7 +109,8 @@ func startSeparately(t *testing.T) *separateNodes {
 	}
 	for i := range 3 {
 		file := filepath.Join(t.TempDir(), "node.yaml")
-		text := fmt.Sprintf("cluster: {name: holdfast, node: %d, members: [%s]}\ntables: {memory: 256MiB}\n", i+1, members)
+		text := fmt.Sprintf("cluster: {name: holdfast, node: %d, members: [%s]}\ntables: {memory: 256MiB}\n", i+1,
+			members)
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -182,7 +183,8 @@ func countUp(addresses []string) *counting {
 		c.running.Go(func() {
 			for at, next := n, int64(1); !c.stop.Load(); next++ {
 				d := newDynamo(addresses[at%len(addresses)])
-				err := d.ask("PutItem", fmt.Sprintf(`{"TableName":"counts","Item":{"id":{"S":"%d"},"n":{"N":"%d"}}}`, n, next), nil)
+				err := d.ask("PutItem",
+					fmt.Sprintf(`{"TableName":"counts","Item":{"id":{"S":"%d"},"n":{"N":"%d"}}}`, n, next), nil)
 				d.close()
 				if err == nil {
 					c.counts[n] = next
@@ -219,7 +221,8 @@ func (c *counting) check(t *testing.T, address string) {
 		var answer struct {
 			Item struct{ N struct{ N string } } `json:"Item"`
 		}
-		d.must(t, "GetItem", fmt.Sprintf(`{"TableName":"counts","ConsistentRead":true,"Key":{"id":{"S":"%d"}}}`, n), &answer)
+		d.must(t, "GetItem", fmt.Sprintf(`{"TableName":"counts","ConsistentRead":true,"Key":{"id":{"S":"%d"}}}`, n),
+			&answer)
 		got, _ := strconv.ParseInt(answer.Item.N.N, 10, 64)
 		if got < want {
 			t.Errorf("%s: client %d: got %d; want %d, which was acknowledged, or a later one", address, n, got, want)

@@ -485,7 +485,8 @@ func TestNodesThatAreRefused(t *testing.T) {
 	}
 	for range 2 { // whatever the first start has left
 		c.start(0)
-		c.refused(0, "the node at "+c.peers[0]+" with incarnation ", "its disk was emptied", c.data(0)+" has no identity")
+		c.refused(0, "the node at "+c.peers[0]+" with incarnation ", "its disk was emptied",
+			c.data(0)+" has no identity")
 	}
 	c.start(0, "name: shop", "name: till")
 	c.refused(0, `the cluster here is "shop", and the node at `+c.peers[0]+` forms "till"`)

@@ -28,7 +28,8 @@ func TestFlagsOfNode(t *testing.T) {
 // A cluster of one node runs, and runs again; "up" doesn't run it.
 func TestNodeRuns(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
-	file := writeFile(t, "node.yaml", `cluster: {name: solo, expect: 1, listen: "`+withFreePorts(t, "127.0.0.1:11299")+`"}
+	file := writeFile(t, "node.yaml",
+		`cluster: {name: solo, expect: 1, listen: "`+withFreePorts(t, "127.0.0.1:11299")+`"}
 tables: {data: `+data+`, listen: 127.0.0.1:0}
 http: {listen: 127.0.0.1:0}
 cache: {listen: [127.0.0.1:0]}

@@ -15,8 +15,9 @@ import (
 // startNodes runs "up --nodes 3" on free ports, and returns where HTTP of the first node listens.
 func startNodes(t *testing.T, data string, more ...string) (p *process, http string) {
 	t.Helper()
-	p = start(t, "holdfast", append([]string{"up", "--nodes", "3", "--data", data, "--cache-listen", "127.0.0.1:0",
-		"--tables-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--cluster-listen", "127.0.0.1:0"}, more...)...)
+	free := "127.0.0.1:0"
+	p = start(t, "holdfast", append([]string{"up", "--nodes", "3", "--data", data, "--cache-listen", free,
+		"--tables-listen", free, "--http-listen", free, "--cluster-listen", free}, more...)...)
 	http = p.await(`HTTP on http://(\S+), node 1: /healthz /status /metrics`)[1]
 	p.await("Ctrl-C stops it")
 	return p, http
@@ -75,7 +76,8 @@ func TestNodesAreServedAndShown(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"--data", filepath.Join(data, "1")}, "is the directory of node 1 of the 3 nodes of cluster \"holdfast\""},
+		{[]string{"--data", filepath.Join(data, "1")},
+			"is the directory of node 1 of the 3 nodes of cluster \"holdfast\""},
 		{[]string{"--data", data}, "start it with \"holdfast up --nodes 3 --data " + data + "\""},
 		{[]string{"--data", data, "--nodes", "1"}, "start it with --nodes 3"},
 		{[]string{"--data", data, "--nodes", "5"}, "start it with --nodes 3"},
@@ -88,7 +90,8 @@ func TestNodesAreServedAndShown(t *testing.T) {
 	}
 	for _, action := range []string{"check", "recover"} {
 		code, _, got := command("table", action, data)
-		if want := "holdfast table " + action + " " + filepath.Join(data, "1"); code != 1 || !strings.Contains(got, want) {
+		if want := "holdfast table " + action + " " + filepath.Join(data, "1"); code != 1 ||
+			!strings.Contains(got, want) {
 			t.Errorf("table %s of all: got %d, %q; want %q in it", action, code, got, want)
 		}
 	}
@@ -140,9 +143,10 @@ func TestHelpShowsNoEmptyDefaults(t *testing.T) {
 func TestStatusText(t *testing.T) {
 	ago := 0.25
 	s := &node.Status{
-		Cluster: &node.ClusterStatus{Name: "shop", ID: "00ff", Node: 1, Leader: 1, Leads: true, Members: []node.MemberStatus{
-			{ID: 1}, {ID: 2, Heard: &ago}, {ID: 3},
-		}},
+		Cluster: &node.ClusterStatus{Name: "shop", ID: "00ff", Node: 1, Leader: 1, Leads: true,
+			Members: []node.MemberStatus{
+				{ID: 1}, {ID: 2, Heard: &ago}, {ID: 3},
+			}},
 		Shards: []node.ShardStatus{
 			{ID: 1, Leader: 1, Term: 3, Committed: 120, Applied: 118, Behind: map[holdfast.NodeID]uint64{3: 40, 2: 0}},
 			{ID: 12, Term: 7, Committed: 9, Applied: 9},

@@ -125,7 +125,8 @@ func (f *upFlags) cluster(cmd *cobra.Command, c config.Config) ([]config.Config,
 	case !slices.Contains(config.ClusterSizes, f.nodes):
 		return nil, fail(exitFailure, "--nodes %d: a cluster has 1, 3 or 5 nodes", f.nodes)
 	case c.Cluster != nil:
-		return nil, fail(exitFailure, "--nodes makes a cluster of its own: %s can't have a section \"cluster\" then", f.file)
+		return nil, fail(exitFailure, "--nodes makes a cluster of its own: %s can't have a section \"cluster\" then",
+			f.file)
 	}
 	return c.Nodes(f.nodes, f.clusterListen)
 }
@@ -196,8 +197,9 @@ func (e *takenError) advice(f *pflag.FlagSet) string {
 		what, flag, peer = "The table store", "--tables-listen", "DynamoDB Local"
 	case "cluster.listen":
 		if !f.Changed("nodes") {
-			return fmt.Sprintf("The node can't listen for the others of its cluster on %s: something else does, perhaps "+
-				"the node itself.\nStop that, or choose another address in cluster.listen%s.", e.address, alsoIn(f))
+			return fmt.Sprintf(
+				"The node can't listen for the others of its cluster on %s: something else does, perhaps "+
+					"the node itself.\nStop that, or choose another address in cluster.listen%s.", e.address, alsoIn(f))
 		}
 		what, flag, peer = "A node of the cluster", "--cluster-listen", "another cluster"
 	case "router.listen":
@@ -206,8 +208,9 @@ func (e *takenError) advice(f *pflag.FlagSet) string {
 			e.address, e.another())
 	}
 	if f.Lookup("cache-listen") == nil {
-		return fmt.Sprintf("%s can't listen on %s: something else does, perhaps %s or another Holdfast.\nStop that, or "+
-			"choose another address in the file, by %s.", what, e.address, peer, e.Setting)
+		return fmt.Sprintf(
+			"%s can't listen on %s: something else does, perhaps %s or another Holdfast.\nStop that, or "+
+				"choose another address in the file, by %s.", what, e.address, peer, e.Setting)
 	}
 	return fmt.Sprintf("%s can't listen on %s: something else does, perhaps %s or another Holdfast.\nStop that, or "+
 		"choose another address:\n\n  %s",
@@ -287,7 +290,8 @@ func greetNodes(w io.Writer, c config.Config, nodes []config.Config, all []*node
 			of, data = fmt.Sprintf(", node %d", i+1), nodes[i].Tables.Data
 		}
 		if addr := n.TablesAddr(); addr != nil {
-			fmt.Fprintf(w, "  clients of DynamoDB's API on %s%s, with their tables in %s\n", endpoint(c, addr), of, data)
+			fmt.Fprintf(w, "  clients of DynamoDB's API on %s%s, with their tables in %s\n", endpoint(c, addr), of,
+				data)
 		}
 	}
 	for i, n := range all {
