@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -180,13 +181,14 @@ func TestFalseChunksEndTheReceiver(t *testing.T) {
 func TestSnapshotOnFailingDisk(t *testing.T) {
 	source, chunks := splitSource(t)
 	failures, ofInstall := 0, 0
-	for at := 0; ; at++ {
-		op, armed := 0, false
+	for at := int64(0); ; at++ {
+		var armed atomic.Bool
+		var ops atomic.Int64 // Pebble's own goroutines write too
 		fail := errorfs.InjectorFunc(func(o errorfs.Op) error {
-			if !armed || !changes(o) || !ofSnapshot(o) || o.Kind == errorfs.OpRemove {
+			if !armed.Load() || !changes(o) || !ofSnapshot(o) || o.Kind == errorfs.OpRemove {
 				return nil
 			}
-			if op++; op-1 == at {
+			if ops.Add(1)-1 == at {
 				return syscall.ENOSPC
 			}
 			return nil
@@ -201,7 +203,7 @@ func TestSnapshotOnFailingDisk(t *testing.T) {
 		commitAll(t, s, put(t, to, thing("id3", 0, "ttl", 5)))
 		s.tableBytes = 3000
 		check := unchanged(t, to)
-		armed = true
+		armed.Store(true)
 		r := NewReceiver(to)
 		for _, raw := range chunks {
 			if err = r.Add(raw); err != nil {
@@ -214,7 +216,7 @@ func TestSnapshotOnFailingDisk(t *testing.T) {
 				ofInstall++
 			}
 		}
-		armed = false
+		armed.Store(false)
 		if err != nil {
 			if !errors.Is(err, holdfast.Full) {
 				t.Fatalf("failure %d: got %v; want full", at, err)
@@ -228,7 +230,7 @@ func TestSnapshotOnFailingDisk(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if op <= at {
+		if ops.Load() <= at {
 			break
 		}
 		failures++
