@@ -130,7 +130,7 @@ func TestFaultsCarryTheirPaths(t *testing.T) {
 		{"tables: {reserve: 1KiB}", "tables.reserve: 1KiB is not in [1MiB, 1TiB]"},
 		{"tables: {memory: 64MiB}", "tables.memory: 64MiB is not in [256MiB, 512GiB]"},
 		{"tables: {cache: 300MiB}",
-			"tables.cache: 300MiB is not in [1MiB, 256MiB], which is half of tables.memory; 0 is a quarter of it"},
+			"tables.cache: 300MiB is not in [1MiB, 256MiB], which is half of tables.memory; 0 is 3/16 of it"},
 		{"tables: {log: {age: 36d}}", "tables.log.age: 864h0m0s is not in [1m0s, 840h0m0s]"},
 		{"tables: {tls: {client_ca: ca}}", "tables.tls.certificate: required with key or client_ca"},
 		{"http: {listen: 7070}", `http.listen: "7070" is not HOST:PORT`},
@@ -270,11 +270,11 @@ func TestTablesMemory(t *testing.T) {
 		memory, cache              config.Bytes
 		blocks, memTable, requests int64
 	}{
-		{512 * mib, 0, 128 * mib, 16 * mib, 256 * mib},
-		{512 * mib, 8 * mib, 8 * mib, 16 * mib, 256 * mib},
-		{512 * mib, 256 * mib, 256 * mib, 16 * mib, 128 * mib},
-		{256 * mib, 0, 64 * mib, 8 * mib, 128 * mib},
-		{8192 * mib, 0, 2048 * mib, 64 * mib, 4096 * mib},
+		{512 * mib, 0, 96 * mib, 32 * mib, 256 * mib},
+		{512 * mib, 8 * mib, 8 * mib, 32 * mib, 256 * mib},
+		{512 * mib, 256 * mib, 256 * mib, 32 * mib, 96 * mib},
+		{256 * mib, 0, 48 * mib, 16 * mib, 128 * mib},
+		{8192 * mib, 0, 1536 * mib, 64 * mib, 4096 * mib},
 	} {
 		c := config.Default().Tables
 		c.Memory, c.Cache = test.memory, test.cache
@@ -283,7 +283,7 @@ func TestTablesMemory(t *testing.T) {
 			t.Errorf("memory %v, cache %v: got %d, %d and %d MiB; want %d, %d and %d", test.memory, test.cache,
 				b/mib, m/mib, r/mib, test.blocks/mib, test.memTable/mib, test.requests/mib)
 		}
-		if sum := c.CacheBytes() + 4*c.MemTableBytes() + c.RequestBytes(); sum > int64(c.Memory)*7/8 {
+		if sum := c.CacheBytes() + 3*c.MemTableBytes() + c.RequestBytes(); sum > int64(c.Memory)*7/8 {
 			t.Errorf("memory %v, cache %v: got parts of %d MiB together; want an eighth left", test.memory, test.cache, sum/mib)
 		}
 	}

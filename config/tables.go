@@ -36,7 +36,7 @@ type Tables struct {
 	Account string `yaml:"account"` // in ARNs: 12 digits
 
 	Memory    Bytes     `yaml:"memory"`     // for everything that tables do: blocks, changes, requests
-	Cache     Bytes     `yaml:"cache"`      // the part of it for blocks of the disk; 0 is a quarter
+	Cache     Bytes     `yaml:"cache"`      // the part of it for blocks of the disk; 0 is 3/16
 	Reserve   Bytes     `yaml:"reserve"`    // disk space that writes leave free
 	Log       TablesLog `yaml:"log"`        // the log of changes, for streams and restores
 	NewShards int       `yaml:"new_shards"` // of each new table
@@ -66,10 +66,10 @@ func defaultTables() Tables {
 
 // The parts of Tables.Memory. The rest is headroom for the garbage collector.
 const (
-	cacheShare    = 4  // blocks of the disk, by default: a quarter
+	cacheParts    = 3  // of 16: blocks of the disk, by default
 	maxCacheShare = 2  // the largest Tables.Cache: a half
 	requestShare  = 2  // requests, unless Tables.Cache is above its default: a half
-	memTableShare = 32 // each of up to four memtables
+	memTableShare = 16 // each of up to three memtables
 	minMemTable   = 4 << 20
 	maxMemTable   = 64 << 20
 )
@@ -77,10 +77,12 @@ const (
 // CacheBytes returns the memory budget of the cache of blocks.
 func (t *Tables) CacheBytes() int64 {
 	if t.Cache == 0 {
-		return int64(t.Memory) / cacheShare
+		return t.defaultCacheBytes()
 	}
 	return int64(t.Cache)
 }
+
+func (t *Tables) defaultCacheBytes() int64 { return int64(t.Memory) / 16 * cacheParts }
 
 // MemTableBytes returns the size at which a memtable is flushed to a file.
 func (t *Tables) MemTableBytes() int64 {
@@ -89,7 +91,7 @@ func (t *Tables) MemTableBytes() int64 {
 
 // RequestBytes returns the memory budget of requests.
 func (t *Tables) RequestBytes() int64 {
-	return int64(t.Memory)/requestShare - max(0, t.CacheBytes()-int64(t.Memory)/cacheShare)
+	return int64(t.Memory)/requestShare - max(0, t.CacheBytes()-t.defaultCacheBytes())
 }
 
 // On reports whether there is a table store.
@@ -140,7 +142,7 @@ func (t *Tables) checkSizes(f *route.Faults) {
 		}
 	}
 	if half := t.Memory / maxCacheShare; t.Cache != 0 && (t.Cache < minTablesCache || t.Cache > half) {
-		f.Add("tables.cache", "%v is not in [%v, %v], which is half of tables.memory; 0 is a quarter of it", t.Cache,
+		f.Add("tables.cache", "%v is not in [%v, %v], which is half of tables.memory; 0 is 3/16 of it", t.Cache,
 			Bytes(minTablesCache), half)
 	}
 	if t.Log.Age < minLogAge || t.Log.Age > maxLogAge {

@@ -22,7 +22,7 @@ import (
 // reads up to memTables × Options.MemTableBytes of its log.
 const (
 	defaultMemTable   = 64 << 20
-	memTables         = 3 // beyond which writes wait for a flush
+	memTables         = 2 // beyond which writes wait for a flush
 	formatVersion     = pebble.FormatValueSeparation
 	blockBytes        = 8 << 10
 	indexBlockBytes   = 256 << 10 // more than the index of most tables, so that it has one level

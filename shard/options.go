@@ -24,7 +24,7 @@ type Options struct {
 	CacheBytes int64
 
 	// MemTableBytes is how many bytes of changes become sorted tables at once; default 64 MiB. Up to
-	// three times as many are in memory, and five logs of that length on disk.
+	// twice as many are in memory, and four logs of that length on disk.
 	MemTableBytes int64
 
 	LogAge   time.Duration // how long changes are kept; default 24 h
