@@ -17,11 +17,29 @@ type SpaceID uint64
 
 // A TxID is the transaction ID of a commit: its place in the log of its shard, which is a logical
 // time and never a clock reading. Those of one shard are compared by Index. Term is that of the
-// leader that gave the index.
+// leader that gave the index: a number that no other leader of the shard has, see GroupTerm.
 type TxID struct {
 	Shard ShardID
 	Term  uint64
 	Index uint64 // from 1, rising, and users must expect gaps; 0 is before the first
+}
+
+// SaltBits is how many bits of the terms of a group are random.
+const SaltBits = 24
+
+// GroupTerm returns the term of a leader of a shard's group: the term in which Raft has elected it,
+// and below that its salt, of SaltBits. Raft counts its terms, so it counts them again in a copy of
+// the group's logs: another leader is elected in a term that has been before. By the salts, their
+// transactions differ.
+func GroupTerm(raft uint64, salt uint32) uint64 { return raft<<SaltBits | uint64(salt) }
+
+// RaftTerm returns the term of Raft in that of a group's leader. A term without salt, of a former
+// version, is that of Raft.
+func RaftTerm(term uint64) uint64 {
+	if term < 1<<SaltBits {
+		return term
+	}
+	return term >> SaltBits
 }
 
 func (t TxID) String() string { return fmt.Sprintf("%d/%d/%d", t.Shard, t.Term, t.Index) }

@@ -220,7 +220,7 @@ func (c *cluster) apply(m *member) bool {
 	m.pending = m.pending[1:]
 	for _, e := range next.GetEntries() {
 		if _, raw, _ := parseEntry(e.GetData()); raw != nil {
-			m.applies = append(m.applies, appliedEntry{e.GetIndex(), e.GetTerm(), string(raw)})
+			m.applies = append(m.applies, appliedEntry{e.GetIndex(), termOf(e), string(raw)})
 		}
 	}
 	m.stepApplied(next.GetResponses())

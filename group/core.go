@@ -28,6 +28,7 @@ type core struct {
 	leader uint64 // 0: none is known
 	last   uint64 // index of the last entry of Raft's log
 	began  uint64 // index of the first entry of the term, if this replica leads; 0: it doesn't
+	salt   uint32 // of the terms in which this replica leads, until it ends; random
 
 	applied    uint64 // index of the last entry that is applied
 	effect     uint64 // of those, the last that the shard had to apply
@@ -78,6 +79,7 @@ func newCore(
 	c := &core{shard: shard, node: node, members: log.members, log: log, applied: applied, effect: applied,
 		last: log.last, term: log.is.term, commit: log.is.commit, proposals: proposals{shard: shard}}
 	_, _ = rand.Read(c.reads.life[:]) // never fails
+	c.salt = binary.BigEndian.Uint32(c.reads.life[:]) >> (32 - holdfast.SaltBits)
 	var err error
 	c.raft, err = raft.NewRawNode(&raft.Config{
 		ID: node, Storage: log, Applied: applied, AsyncStorageWrites: true,
@@ -172,7 +174,7 @@ func (c *core) stepApplied(responses []*raftpb.Message) {
 			if c.applied = e.GetIndex(); raw != nil {
 				c.effect = c.applied
 			}
-			c.proposals.applied(e.GetTerm(), c.applied)
+			c.proposals.applied(e)
 		}
 		_ = c.raft.Step(m)
 	}
@@ -259,7 +261,7 @@ func (c *core) propose(all []*proposal) {
 			p.done <- outcome{err: errReplaced(c.shard, p.term)}
 		default:
 			c.proposals.placing = append(c.proposals.placing, p)
-			m.Entries = append(m.Entries, &raftpb.Entry{Data: newEntry(c.everywhere, p.raw)})
+			m.Entries = append(m.Entries, &raftpb.Entry{Data: newEntry(c.salt, c.everywhere, p.raw)})
 		}
 	}
 	if len(m.Entries) == 0 {

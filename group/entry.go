@@ -11,17 +11,28 @@ import (
 // The data of an entry of Raft's log is empty, in the first entry of each term, which does nothing,
 // or it is
 //
-//	1         a byte, the kind: an entry of the shard
+//	2          a byte, the kind: an entry of the shard
+//	salt       3 bytes: of the leader that has proposed it, see holdfast.GroupTerm
 //	everywhere a varint: up to this index each member has the log on disk, and it is committed
-//	…         the entry of the shard
+//	…          the entry of the shard
 //
-// Only the leader knows what each member has; so it says that to the others by the way.
-const kindShard = 1
+// Entries of the kind 1, of a former version, have no salt.
+//
+// Only the leader knows what each member has; so it says that to the others by the way. The salt is
+// in each entry, and not in the first of the term: so no replica needs anything but the entry to know
+// the transaction's ID, also when it begins with a later entry.
+const (
+	kindUnsalted = 1
+	kindShard    = 2
+
+	saltBytes = holdfast.SaltBits / 8
+)
 
 // newEntry returns the data of an entry with an entry of the shard.
-func newEntry(everywhere uint64, raw []byte) []byte {
-	data := make([]byte, 0, 1+binary.MaxVarintLen64+len(raw))
-	data = binary.AppendUvarint(append(data, kindShard), everywhere)
+func newEntry(salt uint32, everywhere uint64, raw []byte) []byte {
+	data := make([]byte, 0, 1+saltBytes+binary.MaxVarintLen64+len(raw))
+	data = append(data, kindShard, byte(salt>>16), byte(salt>>8), byte(salt))
+	data = binary.AppendUvarint(data, everywhere)
 	return append(data, raw...)
 }
 
@@ -30,11 +41,24 @@ func parseEntry(data []byte) (everywhere uint64, raw []byte, ok bool) {
 	if len(data) == 0 {
 		return 0, nil, true
 	}
-	if data[0] != kindShard {
-		return 0, nil, false
+	var rest []byte
+	switch {
+	case data[0] == kindUnsalted:
+		rest = data[1:]
+	case data[0] == kindShard && len(data) > saltBytes:
+		rest = data[1+saltBytes:]
 	}
-	everywhere, n := binary.Uvarint(data[1:])
-	return everywhere, data[1+max(n, 0):], n > 0
+	everywhere, n := binary.Uvarint(rest)
+	return everywhere, rest[max(n, 0):], n > 0
+}
+
+// termOf returns the term of the transaction that is an entry of the shard.
+func termOf(e *raftpb.Entry) uint64 {
+	data := e.GetData()
+	if len(data) <= saltBytes || data[0] != kindShard {
+		return e.GetTerm()
+	}
+	return holdfast.GroupTerm(e.GetTerm(), uint32(data[1])<<16|uint32(data[2])<<8|uint32(data[3]))
 }
 
 // On disk, an entry has a byte for Raft's type of entry, the term (a varint) and the data. Its

@@ -244,7 +244,7 @@ func (h *Host) applyTo(r *Replica, all []applying) error {
 	for _, a := range all {
 		for _, e := range a.message.GetEntries() {
 			if _, raw, _ := parseEntry(e.GetData()); raw != nil {
-				tx := holdfast.TxID{Shard: r.id, Term: e.GetTerm(), Index: e.GetIndex()}
+				tx := holdfast.TxID{Shard: r.id, Term: termOf(e), Index: e.GetIndex()}
 				entries = append(entries, shard.Committed{Tx: tx, Raw: string(raw)})
 			}
 		}

@@ -16,8 +16,10 @@ type Message struct {
 }
 
 const (
-	// maxNumber is the greatest term and index that a message may have, so that no sum overflows.
+	// maxNumber is the greatest index that a message may have, so that no sum overflows; maxTerm is
+	// the greatest term, so that there is space for salt below it.
 	maxNumber = 1 << 62
+	maxTerm   = 1 << 38
 
 	// transferring is the context of the votes that a leader asks a member to campaign for.
 	transferring = "CampaignTransfer"
@@ -62,7 +64,7 @@ func (m *Message) decode() (*raftpb.Message, error) {
 		return nil, errMessage(r, "no member sends such a message")
 	case r.GetFrom() != uint64(m.From) || r.GetTo() != uint64(m.To):
 		return nil, errMessage(r, "the frame names another sender or receiver")
-	case max(r.GetTerm(), r.GetLogTerm(), r.GetIndex(), r.GetCommit(), r.GetRejectHint()) > maxNumber:
+	case max(r.GetIndex(), r.GetCommit(), r.GetRejectHint()) > maxNumber, max(r.GetTerm(), r.GetLogTerm()) > maxTerm:
 		return nil, errMessage(r, "a number is too great")
 	case r.Snapshot != nil, len(r.Responses) != 0, r.GetVote() != 0:
 		return nil, errMessage(r, "it has a field that its kind hasn't")

@@ -20,7 +20,7 @@ func TestDecodeRefuses(t *testing.T) {
 		return &raftpb.Message{
 			Type: raftpb.MsgApp.Enum(), From: new(uint64(1)), To: new(uint64(2)), Term: new(uint64(5)),
 			Index: new(uint64(10)), LogTerm: new(uint64(4)), Commit: new(uint64(10)),
-			Entries: []*raftpb.Entry{entry(11, 4, ""), entry(12, 5, string(newEntry(3, []byte("a"))))},
+			Entries: []*raftpb.Entry{entry(11, 4, ""), entry(12, 5, string(newEntry(7, 3, []byte("a"))))},
 		}
 	}
 	for name, change := range map[string]func(*raftpb.Message){
@@ -28,14 +28,16 @@ func TestDecodeRefuses(t *testing.T) {
 		"another sender":          func(m *raftpb.Message) { m.From = new(uint64(3)) },
 		"another receiver":        func(m *raftpb.Message) { m.To = nil },
 		"no term":                 func(m *raftpb.Message) { m.Term = nil },
-		"a great term":            func(m *raftpb.Message) { m.Term = new(uint64(1 << 63)) },
+		"a great term":            func(m *raftpb.Message) { m.Term = new(uint64(maxTerm + 1)) },
 		"a great index":           func(m *raftpb.Message) { m.Index = new(^uint64(0)); m.Entries = nil },
 		"a great commit":          func(m *raftpb.Message) { m.Commit = new(^uint64(0)) },
 		"a gap":                   func(m *raftpb.Message) { m.Entries = m.Entries[1:] },
 		"terms that fall":         func(m *raftpb.Message) { m.LogTerm = new(uint64(5)) },
 		"an entry of a later one": func(m *raftpb.Message) { m.Entries[1].Term = new(uint64(6)) },
 		"an unknown kind":         func(m *raftpb.Message) { m.Entries[1].Data = []byte{9, 9} },
-		"half an entry":           func(m *raftpb.Message) { m.Entries[1].Data = []byte{kindShard} },
+		"half an entry":           func(m *raftpb.Message) { m.Entries[1].Data = []byte{kindShard, 1, 2, 3} },
+		"half a salt":             func(m *raftpb.Message) { m.Entries[1].Data = []byte{kindShard, 1, 2} },
+		"half an unsalted entry":  func(m *raftpb.Message) { m.Entries[1].Data = []byte{kindUnsalted} },
 		"other members":           func(m *raftpb.Message) { m.Entries[0].Type = raftpb.EntryConfChangeV2.Enum() },
 		"a snapshot":              func(m *raftpb.Message) { m.Snapshot = &raftpb.Snapshot{} },
 		"responses":               func(m *raftpb.Message) { m.Responses = []*raftpb.Message{{}} },

@@ -1,6 +1,10 @@
 package group
 
-import "holdfast"
+import (
+	"go.etcd.io/raft/v3/raftpb"
+
+	"holdfast"
+)
 
 // A proposal is an entry on its way into the log.
 type proposal struct {
@@ -48,12 +52,13 @@ func (p *proposals) refuse(err error) {
 }
 
 // applied decides the proposals whose outcome follows from an entry that is committed and applied.
-func (p *proposals) applied(term, index uint64) {
+func (p *proposals) applied(e *raftpb.Entry) {
+	term, index := e.GetTerm(), e.GetIndex()
 	for len(p.placed) > 0 {
 		first := p.placed[0]
 		switch {
 		case first.term == term && first.index == index:
-			first.done <- outcome{tx: holdfast.TxID{Shard: p.shard, Term: term, Index: index}}
+			first.done <- outcome{tx: holdfast.TxID{Shard: p.shard, Term: termOf(e), Index: index}}
 		case first.term < term || first.index <= index:
 			first.done <- outcome{err: errReplaced(p.shard, first.term)}
 		default:

@@ -57,7 +57,7 @@ func TestStorageAgainstModel(t *testing.T) {
 					term = before
 				}
 				for i := range uint64(1 + rng.IntN(5)) {
-					data := newEntry(rng.Uint64N(9), make([]byte, rng.IntN(2)*rng.IntN(80_000)))
+					data := newEntry(rng.Uint32N(9), rng.Uint64N(9), make([]byte, rng.IntN(2)*rng.IntN(80_000)))
 					m.Entries = append(m.Entries, &raftpb.Entry{
 						Index: new(from + i), Term: new(term), Type: raftpb.EntryNormal.Enum(), Data: data,
 					})
@@ -138,7 +138,7 @@ func TestStateReadsBack(t *testing.T) {
 func TestOpenStorage(t *testing.T) {
 	entries := func(terms ...uint64) (raw []string) {
 		for _, term := range terms {
-			raw = append(raw, string(appendStored(nil, &raftpb.Entry{Term: &term, Data: newEntry(0, nil)})))
+			raw = append(raw, string(appendStored(nil, &raftpb.Entry{Term: &term, Data: newEntry(0, 0, nil)})))
 		}
 		return raw
 	}

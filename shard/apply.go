@@ -116,7 +116,7 @@ func (e *entry) apply(b *pebble.Batch) error {
 	e.next = sh.tally
 	e.next.indexes = slices.Clone(sh.tally.indexes)
 	e.next.applied, e.next.at = index, max(e.next.at, e.at)
-	terms := sh.terms.with(e.tx)
+	terms := sh.terms.with(e.tx, sh.tally.applied)
 	if terms != nil {
 		if err := b.Set(sh.keys.meta(metaTerms), appendTerms(nil, terms), nil); err != nil {
 			return err

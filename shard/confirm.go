@@ -40,6 +40,26 @@ func (m *membership) read(ctx context.Context) error {
 	return l.group.Read(ctx)
 }
 
+// Leads reports whether the shard's replica here leads its group at the moment.
+func Leads(sh *Shard) bool {
+	term, err := sh.group.leads()
+	return err == nil && term != 0
+}
+
+// Verify is Reached for a transaction that somebody has seen before the call, once the replica has all
+// that was acknowledged until then: what isn't here is Lost. Other errors are those of Confirm.
+func Verify(ctx context.Context, sh *Shard, tx holdfast.TxID) error {
+	if err := Confirm(ctx, sh); err != nil {
+		return err
+	}
+	err := sh.Reached(tx)
+	if errors.Is(err, holdfast.Behind) {
+		return holdfast.Errorf(holdfast.Lost, "transaction %v was lost: the replicas have all that was committed, and "+
+			"the newest is %v", tx, ReplicaOf(sh).Applied())
+	}
+	return err
+}
+
 // Await returns when a transaction is on disk, with all before it. The error is Lost if it never will
 // be, since it isn't in the shard's log; Behind if ctx ends first; Closed if the shard was dropped, or
 // the store is closed.

@@ -15,7 +15,8 @@ import (
 // Terms say which leader gave the transactions of a shard their indexes. With one replica, each start
 // of the store that changes the shard is a term. Terms rise by random steps, so that two directories
 // of which one is a copy of the other have different terms from then on: a transaction of the one is
-// never taken for one of the other that has the same index.
+// never taken for one of the other that has the same index. With several replicas, the terms are those
+// of the group's leaders (holdfast.GroupTerm), which differ likewise.
 //
 //	start   1                  2          (the directory is put back) 2'
 //	index   1 … 80             81 … 100                               81 …
@@ -25,7 +26,7 @@ type terms struct {
 	own uint64                      // of what this process proposes; 0: not drawn yet; guarded by sequencer.mu
 }
 
-// A termBegin is a term with its first transaction.
+// A termBegin is a term with the index at which it begins.
 type termBegin struct{ term, index uint64 }
 
 const (
@@ -78,17 +79,19 @@ func (t *terms) newest() uint64 {
 	return all[len(all)-1].term
 }
 
-// with returns the terms with that of a transaction; nil if it is the newest already.
-func (t *terms) with(tx holdfast.TxID) []termBegin {
+// with returns the terms with that of a transaction; nil if it is the newest already. before is the
+// last transaction before it. Its term begins behind that: what a group's log has in between is no
+// transaction here, but another log may have had one of the former term there, which was lost.
+func (t *terms) with(tx holdfast.TxID, before uint64) []termBegin {
 	if tx.Term == t.newest() {
 		return nil
 	}
 	all := slices.Clone(*t.all.Load())
-	if all[len(all)-1].index == tx.Index { // only that of a shard without transactions
+	if all[len(all)-1].index == before+1 { // only that of a shard without transactions
 		all = all[:len(all)-1]
 	}
 	all = all[max(0, len(all)+1-maxTerms):]
-	return append(all, termBegin{tx.Term, tx.Index})
+	return append(all, termBegin{tx.Term, before + 1})
 }
 
 const termsVersion = 1
@@ -135,11 +138,13 @@ func (sh *Shard) At(index uint64) holdfast.TxID {
 // Reached returns an error unless a transaction of the shard is on disk, with all before it. It is
 // Lost if no replica has the transaction, or ever will have it; Behind if another one may have it.
 //
-// Terms never fall within a log. So in a shard that has a group, what isn't here yet can still come,
-// unless a later term has begun here.
+// Terms never fall within a log, and it has one leader in each of Raft's terms. So in a shard that has
+// a group, what isn't here yet can still come, unless a later term has begun here, or that of another
+// leader whom Raft has elected in the same term: then the log that had the transaction is gone.
 func (sh *Shard) Reached(tx holdfast.TxID) error {
 	if newest := sh.At(sh.sequencer.durable.at.Load()); tx.Index > newest.Index {
-		if sh.group.grouped() && tx.Term >= newest.Term {
+		later := tx.Term == newest.Term || holdfast.RaftTerm(tx.Term) > holdfast.RaftTerm(newest.Term)
+		if sh.group.grouped() && later {
 			return holdfast.Errorf(holdfast.Behind, "transaction %v isn't here yet: the newest is %v", tx, newest)
 		}
 		return holdfast.Errorf(holdfast.Lost, "transaction %v was lost: the newest is %v", tx, newest)

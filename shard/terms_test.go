@@ -79,7 +79,7 @@ func TestTermsAreBounded(t *testing.T) {
 	var all terms
 	all.init()
 	for n := range uint64(3 * maxTerms) {
-		next := all.with(holdfast.TxID{Term: 10 + n, Index: 1 + 2*n})
+		next := all.with(holdfast.TxID{Term: 10 + n, Index: 2 + 2*n}, 2*n)
 		raw := string(appendTerms(nil, next))
 		is, err := decodeTerms(raw)
 		if err != nil || string(appendTerms(nil, is)) != raw || len(is) > maxTerms {
@@ -101,6 +101,50 @@ func TestTermsAreBounded(t *testing.T) {
 					t.Errorf("transaction %d of %d: got term %d; want %d", index, 1+2*n, got, want)
 				}
 			}
+		}
+	}
+}
+
+// A replica tells what it will have from what is lost: of the term that is the newest here more may
+// come, and of later terms, but nothing of another leader whom Raft has elected in the same term, which
+// is one of another log. Once all is here that was committed, nothing more comes of what was seen.
+func TestReachedInAGroup(t *testing.T) {
+	c := newThreeStores(t, 1)
+	g := c.group(1)
+	sh := g.sh[0]
+	next := func(term uint64) holdfast.TxID {
+		g.mu.Lock()
+		g.term = term
+		g.mu.Unlock()
+		return commitAll(t, c.stores[0], put(t, sh, thing("a", 1, "v", len(g.log))))[0].Tx
+	}
+	first := next(holdfast.GroupTerm(3, 7))
+	newest := next(holdfast.GroupTerm(5, 9))
+	for _, test := range []struct {
+		term, index uint64
+		want        error
+	}{
+		{first.Term, first.Index, nil},
+		{newest.Term, newest.Index, nil},
+		{holdfast.GroupTerm(3, 8), first.Index, holdfast.Lost},
+		{first.Term, first.Index + 1, holdfast.Lost}, // it has no transaction here, and had one where it was seen
+		{first.Term, newest.Index, holdfast.Lost},
+		{newest.Term, newest.Index + 1, holdfast.Behind},
+		{holdfast.GroupTerm(5, 8), newest.Index + 1, holdfast.Lost},
+		{holdfast.GroupTerm(5, 10), newest.Index + 1, holdfast.Lost},
+		{holdfast.GroupTerm(4, 10), newest.Index + 1, holdfast.Lost},
+		{holdfast.GroupTerm(6, 0), newest.Index + 1, holdfast.Behind},
+		{5, newest.Index + 1, holdfast.Lost}, // without salt, of a former version
+	} {
+		tx := holdfast.TxID{Shard: 1, Term: test.term, Index: test.index}
+		if err := sh.Reached(tx); !errors.Is(err, test.want) {
+			t.Errorf("%v: got %v; want %v", tx, err, test.want)
+		}
+		if test.want == holdfast.Behind {
+			test.want = holdfast.Lost
+		}
+		if err := Verify(bg, sh, tx); !errors.Is(err, test.want) {
+			t.Errorf("Verify %v: got %v; want %v", tx, err, test.want)
 		}
 	}
 }

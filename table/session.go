@@ -15,7 +15,8 @@ import (
 //
 // On a node alone, answers are always as new as a token that the node itself gave, since what was
 // seen is on disk. That is checked all the same: the tables' directory may have been put back from
-// a copy. A replica of a cluster may lag: a request waits for what was seen, but not for long.
+// a copy. A replica of a cluster may lag: a request waits for what was seen, but not for long, and
+// then the replica that leads is asked, which knows what was lost.
 type Session struct{ seen holdfast.Token }
 
 // NewSession returns a session that has seen what a token has.
@@ -44,12 +45,15 @@ func (s *Session) check(ctx context.Context, t *live, sh *shard.Shard) error {
 }
 
 // await returns when what a log keeps has reached a transaction, or the error of Reached. A shard
-// that will have it is waited for, so long at most.
+// that will have it is waited for, so long at most. The replica that leads knows whether it will.
 func await(ctx context.Context, log streamLog, tx holdfast.TxID, wait time.Duration) error {
 	err := log.Reached(tx)
 	sh, ok := log.(*shard.Shard)
 	if !ok || !errors.Is(err, holdfast.Behind) {
 		return err
+	}
+	if shard.Leads(sh) {
+		return shard.Verify(ctx, sh, tx)
 	}
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
@@ -66,11 +70,11 @@ func (s *Session) checkShard(table string, id holdfast.ShardID, reached func(hol
 		return nil
 	}
 	err := reached(tx)
-	if errors.Is(err, holdfast.Behind) {
+	switch {
+	case errors.Is(err, holdfast.Behind):
 		return holdfast.Errorf(holdfast.Behind, "table %s doesn't have yet what the token has seen: %w", table, err)
-	}
-	if lost := (*holdfast.Error)(nil); errors.As(err, &lost) {
-		return holdfast.Errorf(lost.Kind, "table %s no longer has what the token has seen: %w", table, err)
+	case errors.Is(err, holdfast.Lost):
+		return holdfast.Errorf(holdfast.Lost, "table %s no longer has what the token has seen: %w", table, err)
 	}
 	return err
 }
