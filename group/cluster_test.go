@@ -78,6 +78,7 @@ type cluster struct {
 	down    map[uint64]*member
 	network []Message
 	cut     map[[2]uint64]bool // from, to
+	still   map[uint64]bool    // members whose clocks stand still
 	faulty  bool               // messages are lost, doubled and reordered
 
 	corrupt func(*member) // changes a member when it starts
@@ -89,7 +90,7 @@ const testShard = holdfast.ShardID(7)
 func newCluster(t *testing.T, seed uint64, n int) *cluster {
 	cryptotest.SetGlobalRandom(t, seed)
 	c := &cluster{t: t, rng: rand.New(rand.NewPCG(seed, 1)), members: map[uint64]*member{}, down: map[uint64]*member{},
-		cut: map[[2]uint64]bool{}}
+		cut: map[[2]uint64]bool{}, still: map[uint64]bool{}}
 	for id := uint64(1); id <= uint64(n); id++ {
 		c.ids = append(c.ids, id)
 	}
@@ -252,7 +253,7 @@ func (c *cluster) goOn(apply func(*member) bool) {
 
 func (c *cluster) tick() {
 	for _, id := range c.ids {
-		if m := c.members[id]; m != nil {
+		if m := c.members[id]; m != nil && !c.still[id] {
 			m.tick(false)
 			c.carryOut(m)
 		}

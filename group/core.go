@@ -38,6 +38,7 @@ type core struct {
 	proposals proposals
 	reads     reads
 	ticks     int
+	hearing   hearing
 	stalled   bool // the disk hangs
 	out       effects
 }
@@ -77,7 +78,8 @@ func newCore(
 			node, log.members, shard)
 	}
 	c := &core{shard: shard, node: node, members: log.members, log: log, applied: applied, effect: applied,
-		last: log.last, term: log.is.term, commit: log.is.commit, proposals: proposals{shard: shard}}
+		last: log.last, term: log.is.term, commit: log.is.commit, proposals: proposals{shard: shard},
+		hearing: newHearing(l.electionTicks)}
 	_, _ = rand.Read(c.reads.life[:]) // never fails
 	c.salt = binary.BigEndian.Uint32(c.reads.life[:]) >> (32 - holdfast.SaltBits)
 	var err error
@@ -116,6 +118,7 @@ func (c *core) step(messages []*raftpb.Message) error {
 		if c.isStray(m) {
 			continue
 		}
+		c.hear(m)
 		_ = c.raft.Step(m) // says that a member isn't one, which decode has excluded
 		switch m.GetType() {
 		case raftpb.MsgAppResp, raftpb.MsgHeartbeatResp, raftpb.MsgReadIndex:
@@ -193,6 +196,7 @@ func (c *core) tick(stalled bool) {
 		c.raft.Tick()
 	}
 	c.collect()
+	c.listen()
 	if stalled {
 		c.transfer(c.successor())
 	}
@@ -271,7 +275,7 @@ func (c *core) propose(all []*proposal) {
 		refusal := holdfast.Errorf(holdfast.Overloaded,
 			"nothing was changed: too many entries of shard %d aren't committed yet", c.shard)
 		if c.raft.BasicStatus().LeadTransferee != 0 {
-			refusal = holdfast.Errorf(holdfast.Refused,
+			refusal = holdfast.Errorf(holdfast.NotLeader,
 				"nothing was changed: another node is about to lead shard %d", c.shard)
 		}
 		c.proposals.refuse(refusal)
@@ -282,6 +286,7 @@ func (c *core) propose(all []*proposal) {
 // read adds reads.
 func (c *core) read(all []*read) {
 	for _, r := range all {
+		r.began = c.ticks
 		c.reads.add(r)
 	}
 	c.collect()
@@ -358,8 +363,10 @@ func (c *core) collect() {
 // lean takes a change of leadership. entries are those that Raft has added to its log since collect
 // was called before: a replica that has become leader adds one.
 func (c *core) lean(soft *raft.SoftState, entries []*raftpb.Entry) {
+	leads := soft.RaftState == raft.StateLeader
+	c.hearing.turn(c.ticks, c.began != 0 && !leads, c.leader != 0 && soft.Lead == 0)
 	c.leader, c.began = soft.Lead, 0
-	if soft.RaftState != raft.StateLeader {
+	if !leads {
 		return
 	}
 	c.position = 0

@@ -55,8 +55,8 @@ func TestLeadsWhenItHasApplied(t *testing.T) {
 	if term := next.lead(); term != 0 {
 		t.Errorf("it leads in term %d, and has applied up to %d; its term began at %d", term, next.applied, next.began)
 	}
-	if o, _ := c.proposeIn(next, next.term-1, "b").outcome(); !errors.Is(o.err, holdfast.Refused) {
-		t.Errorf("a proposal of the term before: got %v; want Refused", o)
+	if o, _ := c.proposeIn(next, next.term-1, "b").outcome(); !errors.Is(o.err, holdfast.NotLeader) {
+		t.Errorf("a proposal of the term before: got %v; want NotLeader", o)
 	}
 	c.settle()
 	if next.lead() != next.term {
@@ -118,8 +118,8 @@ func TestLeadershipLostAndRegained(t *testing.T) {
 			}
 		}
 	}
-	if o, _ := c.proposeIn(first, decided, "stale").outcome(); !errors.Is(o.err, holdfast.Refused) {
-		t.Errorf("got %v; want Refused", o)
+	if o, _ := c.proposeIn(first, decided, "stale").outcome(); !errors.Is(o.err, holdfast.NotLeader) {
+		t.Errorf("got %v; want NotLeader", o)
 	}
 	if o, ok := c.propose(first, "new").outcome(); ok {
 		t.Errorf("a proposal of the term: got %v at once", o)
@@ -131,6 +131,7 @@ func TestReplacedProposals(t *testing.T) {
 	c := newCluster(t, 1, 3)
 	old := c.elect()
 	c.isolate(old.id, true)
+	c.still[old.id] = true // it doesn't notice
 	lost := []*proposal{c.propose(old, "x"), c.propose(old, "y"), c.propose(old, "z")}
 	next := c.elect(old.id)
 	for _, p := range lost {
@@ -141,13 +142,14 @@ func TestReplacedProposals(t *testing.T) {
 	kept := c.propose(next, "a")
 	c.settle()
 	c.isolate(old.id, false)
+	c.still[old.id] = false
 	for range 30 {
 		c.tick()
 		c.settle()
 	}
 	for i, p := range lost {
-		if o, ok := p.outcome(); !ok || !errors.Is(o.err, holdfast.Refused) {
-			t.Errorf("proposal %d: got %v, %v; want Refused", i, o, ok)
+		if o, ok := p.outcome(); !ok || !errors.Is(o.err, holdfast.NotLeader) {
+			t.Errorf("proposal %d: got %v, %v; want NotLeader", i, o, ok)
 		}
 	}
 	if o, ok := kept.outcome(); !ok || o.err != nil {
@@ -170,11 +172,13 @@ func TestCommittedBySuccessor(t *testing.T) {
 		}
 		c.settle()
 	}
+	c.still[old.id] = true // it doesn't notice
 	next := c.elect(old.id)
 	if _, ok := p.outcome(); ok {
 		t.Fatal("the outcome is known before the successor has committed an entry")
 	}
 	c.isolate(old.id, false)
+	c.still[old.id] = false
 	for range 30 {
 		c.tick()
 		c.settle()
@@ -265,8 +269,8 @@ func TestTransfer(t *testing.T) {
 	if to.lead() == 0 {
 		t.Fatalf("member %d doesn't lead without a tick", to.id)
 	}
-	if o, _ := refused.outcome(); !errors.Is(o.err, holdfast.Refused) {
-		t.Errorf("a proposal while leadership is handed over: got %v; want Refused", o)
+	if o, _ := refused.outcome(); !errors.Is(o.err, holdfast.NotLeader) {
+		t.Errorf("a proposal while leadership is handed over: got %v; want NotLeader", o)
 	}
 	if old.lead() != 0 {
 		t.Errorf("the former leader still leads")
@@ -299,12 +303,15 @@ func TestStalledLeader(t *testing.T) {
 	if old.lead() != 0 || c.members[c.other(old)].leader == old.id {
 		t.Fatalf("member %d leads although its disk hangs", old.id)
 	}
+	if o, ok := p.outcome(); !ok || !errors.Is(o.err, holdfast.Unavailable) {
+		t.Errorf("got %v, %v; want that the outcome isn't known, while the disk hangs", o, ok)
+	}
 	for range 30 { // the disk goes on
 		c.tick()
 		c.settle()
 	}
-	if o, ok := p.outcome(); !ok || o.err != nil {
-		t.Errorf("got %v, %v; want it committed by the successor", o, ok)
+	if len(old.applies) != 1 || old.applies[0].raw != "a" {
+		t.Errorf("the former leader applied %v; want what its successor has committed", old.applies)
 	}
 }
 
@@ -323,8 +330,8 @@ func TestStalledFollower(t *testing.T) {
 	if err := m.step([]*raftpb.Message{asked}); err != nil {
 		t.Fatal(err)
 	}
-	if m.term != term || m.leader == 0 {
-		t.Errorf("it is in term %d, and knows the leader %d; want term %d", m.term, m.leader, term)
+	if m.term != term {
+		t.Errorf("it is in term %d; want term %d", m.term, term)
 	}
 }
 

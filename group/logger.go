@@ -7,7 +7,8 @@ import (
 	"go.etcd.io/raft/v3"
 )
 
-// A logger writes what Raft logs, of which most is for debugging.
+// A logger writes what Raft logs, of which most is for debugging: its warnings are those of each group
+// that loses its leader.
 type logger struct{ log *slog.Logger }
 
 var _ raft.Logger = logger{}
@@ -16,8 +17,8 @@ func (l logger) Debug(v ...any)              {}
 func (l logger) Debugf(f string, v ...any)   {}
 func (l logger) Info(v ...any)               { l.log.Debug(fmt.Sprint(v...)) }
 func (l logger) Infof(f string, v ...any)    { l.log.Debug(fmt.Sprintf(f, v...)) }
-func (l logger) Warning(v ...any)            { l.log.Warn(fmt.Sprint(v...)) }
-func (l logger) Warningf(f string, v ...any) { l.log.Warn(fmt.Sprintf(f, v...)) }
+func (l logger) Warning(v ...any)            { l.log.Debug(fmt.Sprint(v...)) }
+func (l logger) Warningf(f string, v ...any) { l.log.Debug(fmt.Sprintf(f, v...)) }
 func (l logger) Error(v ...any)              { l.log.Error(fmt.Sprint(v...)) }
 func (l logger) Errorf(f string, v ...any)   { l.log.Error(fmt.Sprintf(f, v...)) }
 

@@ -69,16 +69,30 @@ func (p *proposals) applied(e *raftpb.Entry) {
 	}
 }
 
+// some reports whether there are any.
+func (p *proposals) some() bool { return len(p.placing)+len(p.placed) > 0 }
+
+// giveUp ends the wait for all outcomes at a replica that doesn't lead any more: another leader may
+// decide them, or not, and this node may not hear of it for long.
+func (p *proposals) giveUp(node uint64) {
+	p.end(holdfast.Errorf(holdfast.Unavailable, "outcome unknown: node %d has lost the leadership of shard %d "+
+		"before a majority has confirmed the write to it", node, p.shard))
+}
+
 // close ends the wait for all outcomes.
 func (p *proposals) close() {
+	p.end(holdfast.Errorf(holdfast.Unavailable, "outcome unknown: the replica of shard %d on this node stopped",
+		p.shard))
+}
+
+func (p *proposals) end(err error) {
 	for _, each := range append(p.placing, p.placed...) {
-		each.done <- outcome{err: holdfast.Errorf(holdfast.Unavailable,
-			"outcome unknown: the replica of shard %d on this node stopped", p.shard)}
+		each.done <- outcome{err: err}
 	}
 	p.placing, p.placed = nil, nil
 }
 
 func errReplaced(shard holdfast.ShardID, term uint64) error {
-	return holdfast.Errorf(holdfast.Refused,
+	return holdfast.Errorf(holdfast.NotLeader,
 		"nothing was changed: the leader of shard %d in term %d lost its leadership first", shard, term)
 }

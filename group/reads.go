@@ -9,8 +9,9 @@ import (
 
 // A read waits until its replica has applied all that was acknowledged before it began.
 type read struct {
-	done chan error  // gets the result; has space for it
-	gone atomic.Bool // nobody waits for it any more
+	done  chan error  // gets the result; has space for it
+	gone  atomic.Bool // nobody waits for it any more
+	began int         // the tick at which the replica got it
 }
 
 // reads are the reads of a replica. For each it asks the leader up to where the log is committed,
@@ -145,13 +146,43 @@ func (r *reads) applied(index uint64) {
 	r.confirmed = kept
 }
 
+// expire ends the reads that the replica got before a tick, by what why returns.
+func (r *reads) expire(before int, why func() error) {
+	var err error
+	end := func(all []*read) {
+		for _, x := range all {
+			if x.began >= before || x.gone.Load() {
+				continue
+			}
+			if err == nil {
+				err = why()
+			}
+			x.done <- err
+			x.gone.Store(true)
+		}
+	}
+	end(r.pending)
+	for i := range r.confirmed {
+		end(r.confirmed[i].reads)
+	}
+	if err != nil {
+		r.sweep()
+	}
+}
+
+// refuse ends the reads for which no leader has said up to where the log is committed.
+func (r *reads) refuse(err error) {
+	for _, x := range r.pending {
+		x.done <- err
+	}
+	r.pending, r.questions = nil, nil
+}
+
 // close ends all reads.
 func (r *reads) close() {
 	for _, c := range r.confirmed {
 		r.pending = append(r.pending, c.reads...)
 	}
-	for _, x := range r.pending {
-		x.done <- holdfast.Errorf(holdfast.Closed, "the replica on this node stopped")
-	}
-	r.pending, r.questions, r.confirmed = nil, nil, nil
+	r.confirmed = nil
+	r.refuse(holdfast.Errorf(holdfast.Closed, "the replica on this node stopped"))
 }

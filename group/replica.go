@@ -157,7 +157,7 @@ func (r *Replica) publish() {
 	term := c.lead()
 	led := r.leads.Swap(term)
 	if led != term {
-		r.host.o.Log.Info("leadership", "shard", r.id, "leads", term != 0, "term", c.term)
+		r.host.o.Log.Debug("leadership", "shard", r.id, "leads", term != 0, "term", c.term)
 	}
 	if r.leader.Swap(c.leader) == c.leader && led == term {
 		return

@@ -122,7 +122,7 @@ func (t *commit) transact(ctx context.Context) error {
 // whatever the step failed by. Whoever finds the locks that are left resolves them. The step's error
 // isn't wrapped, since its kind may say that nothing was changed.
 func errDecided(err error) error {
-	return holdfast.Errorf(holdfast.Unavailable, "the outcome of the transaction is not known: %v", err)
+	return holdfast.Errorf(holdfast.Unavailable, "outcome unknown: the transaction may have been made: %v", err)
 }
 
 // prepare gives each shard that changes its prepare entry.
