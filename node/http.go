@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -38,16 +39,19 @@ type httpServer struct {
 	node     *Node
 	listener gatedListener
 	server   http.Server
+	serving  sync.WaitGroup // accepts connections
 }
 
-// listenHTTP binds address; "" is no listener. Requests wait until serve.
-func listenHTTP(c config.HTTP, n *Node) (*httpServer, error) {
+// listenHTTP binds address, unless there is a listener already; "" is no listener. Requests wait until
+// serve.
+func listenHTTP(c config.HTTP, n *Node, listener net.Listener) (_ *httpServer, err error) {
 	if c.Listen == "" {
 		return nil, nil
 	}
-	listener, err := net.Listen("tcp", c.Address())
-	if err != nil {
-		return nil, err
+	if listener == nil {
+		if listener, err = net.Listen("tcp", c.Address()); err != nil {
+			return nil, err
+		}
 	}
 	h := &httpServer{node: n, listener: gatedListener{listener, newGate(httpConnections)}}
 	h.server = http.Server{
@@ -67,12 +71,12 @@ func (h *httpServer) serve() {
 	if h == nil {
 		return
 	}
-	go func() {
+	h.serving.Go(func() {
 		err := h.server.Serve(h.listener)
 		if !errors.Is(err, http.ErrServerClosed) {
 			h.node.fail(fmt.Errorf("http: %w", err))
 		}
-	}()
+	})
 }
 
 // close closes the listener and waits, for a bounded time, for the requests in flight. It also
@@ -88,6 +92,7 @@ func (h *httpServer) close() error {
 		err = h.server.Close()
 	}
 	h.listener.Close() // again, if it served
+	h.serving.Wait()   // another server may take the listener then
 	return err
 }
 

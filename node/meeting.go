@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -26,16 +27,16 @@ const missingAfter = 3 * time.Second
 // Meet makes the directory of a node that of a member of its cluster. At the first start it forms the
 // cluster with the other nodes, and waits for them; HTTP's /healthz answers 503 meanwhile. It does
 // nothing if the directory has its identity, or unless o.Config.Cluster is that of a node that meets
-// others. Open then opens the node.
+// others. Open then opens the node, with the same Options: they have the sockets that Meet has bound.
 //
 // The error is Invalid or Refused if the directory, the configuration or the other nodes are those of
 // another cluster, Canceled when ctx ends, and a *ListenError if an address can't be listened on.
-func Meet(ctx context.Context, o Options) error {
+func Meet(ctx context.Context, o *Options) error {
 	c := o.Config.Cluster
 	if c == nil || !c.Meets() {
 		return nil
 	}
-	m := &meeting{fs: vfs.Default, dir: o.Config.Tables.Data, options: o, log: o.Log}
+	m := &meeting{fs: vfs.Default, dir: o.Config.Tables.Data, options: *o, log: o.Log}
 	found, err := m.look()
 	switch {
 	case err != nil:
@@ -48,8 +49,9 @@ func Meet(ctx context.Context, o Options) error {
 		return fmt.Errorf("tables.data %w", err)
 	}
 	if err := m.run(ctx); err != nil {
-		return fmt.Errorf("%w%s", err, closed(lock))
+		return fmt.Errorf("%w%s%s", err, closed(lock), closed(m))
 	}
+	o.bound = m.bound
 	return lock.Close()
 }
 
@@ -59,11 +61,14 @@ type meeting struct {
 	dir     string
 	options Options
 	log     *slog.Logger
+	bound   sockets
 
-	mu    sync.Mutex   // guards what follows
-	known []rpc.Member // this node, and those that it knows of
-	met   []rpc.Member // other nodes that it has met since the start
+	mu  sync.Mutex   // guards far
+	far rpc.Progress // since the start
 }
+
+// Close closes the sockets.
+func (m *meeting) Close() error { return m.bound.close() }
 
 // look finds out what the directory is. The error is Invalid if the node can't form a cluster with it.
 func (m *meeting) look() (cluster.Found, error) {
@@ -98,8 +103,8 @@ func (m *meeting) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m.known = []rpc.Member{meet.Self}
-	stop, err := m.serve()
+	m.far.Known = []rpc.Member{meet.Self}
+	stop, err := m.serve(&meet)
 	if err != nil {
 		return err
 	}
@@ -121,10 +126,10 @@ func (m *meeting) meetOptions(found cluster.Found) (meet rpc.MeetOptions, err er
 	meet = rpc.MeetOptions{
 		Name: c.Name, Expect: c.Expect, Self: rpc.Member{Addr: c.Advertise}, Listen: c.Address(), Seeds: c.Seeds,
 		Prepare: func(f rpc.Formed) error { return cluster.Prepare(m.fs, m.dir, identityFrom(&f, meet.Self)) },
-		Progress: func(known, met []rpc.Member) {
+		Progress: func(far rpc.Progress) {
 			m.mu.Lock()
 			defer m.mu.Unlock()
-			m.known, m.met = known, met
+			m.far = far
 		},
 		Log: m.log,
 	}
@@ -212,27 +217,60 @@ func formedFrom(is *cluster.Identity) *rpc.Formed {
 	return f
 }
 
-// serve has HTTP answer while the node waits: /healthz with 503. stop ends that.
-func (m *meeting) serve() (stop func() error, err error) {
+// serve binds the sockets, and has HTTP answer while the node waits: /healthz with 503. stop ends that,
+// and leaves them bound.
+func (m *meeting) serve(meet *rpc.MeetOptions) (stop func() error, err error) {
+	if m.bound.cluster, err = rpc.Bind(meet.Listen, meet.TLS); err != nil {
+		return nil, m.explain(cluster.Found{}, err)
+	}
+	meet.Listener = keptListener{m.bound.cluster}
 	n := newNode(m.options)
 	n.meeting = m
-	if n.http, err = listenHTTP(m.options.Config.HTTP, n); err != nil {
-		return nil, &ListenError{"http.listen", err}
+	if address := m.options.Config.HTTP.Address(); m.options.Config.HTTP.Listen != "" {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return nil, &ListenError{"http.listen", err}
+		}
+		m.bound.http = l.(*net.TCPListener)
+		if n.http, err = listenHTTP(m.options.Config.HTTP, n, keptListener{m.bound.http}); err != nil {
+			return nil, &ListenError{"http.listen", err}
+		}
 	}
 	n.http.serve()
 	return n.http.close, nil
 }
 
-// waits says for whom the node waits.
-func (m *meeting) waits() string {
+// status returns how far the node is.
+func (m *meeting) status() *MeetingStatus {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c := m.options.Config.Cluster
-	missing := missing(c, m.known, m.met)
-	text := fmt.Sprintf("cluster: this node waits for others to form the cluster %q: %d of %d nodes are known", c.Name,
-		len(m.known), c.Expect)
-	if len(missing) > 0 {
-		text += "; not met since the start: " + strings.Join(missing, ", ")
+	s := &MeetingStatus{Name: c.Name, Address: c.Advertise, Nodes: c.Expect, Unfit: map[string]string{},
+		Known: addressesOf(m.far.Known), Met: addressesOf(m.far.Met), Missing: missing(c, m.far.Known, m.far.Met)}
+	for _, u := range m.far.Unfit {
+		s.Unfit[u.Addr] = u.Why.Error()
+	}
+	return s
+}
+
+func addressesOf(members []rpc.Member) []string {
+	all := make([]string, len(members))
+	for i, m := range members {
+		all[i] = m.Addr
+	}
+	return all
+}
+
+// waits says for whom the node waits.
+func (m *meeting) waits() string {
+	s := m.status()
+	text := fmt.Sprintf("cluster: this node waits for others to form the cluster %q: %d of %d nodes are known", s.Name,
+		len(s.Known), s.Nodes)
+	if len(s.Missing) > 0 {
+		text += "; not met since the start: " + strings.Join(s.Missing, ", ")
+	}
+	for _, addr := range slices.Sorted(maps.Keys(s.Unfit)) {
+		text += "; " + addr + " doesn't fit: " + s.Unfit[addr]
 	}
 	return text
 }

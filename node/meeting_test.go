@@ -2,13 +2,16 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -40,7 +43,8 @@ func meetingConfigs(t *testing.T, n int) []config.Config {
 }
 
 func meet(ctx context.Context, c config.Config) error {
-	return Meet(ctx, Options{Config: c, Log: slog.New(slog.DiscardHandler)})
+	o := Options{Config: c, Log: slog.New(slog.DiscardHandler)}
+	return errors.Join(Meet(ctx, &o), o.bound.close())
 }
 
 // meetAll has all nodes meet.
@@ -173,6 +177,17 @@ func TestHealthWhileNodesMeet(t *testing.T) {
 		!strings.Contains(body, all[1].Cluster.Advertise) || strings.Contains(body, all[0].Cluster.Advertise) {
 		t.Errorf("got %d %q; want 503, and the two that are missing", status, body)
 	}
+	var shown Status
+	if answer, err := http.Get("http://" + all[0].HTTP.Listen + "/status"); err != nil {
+		t.Error(err)
+	} else {
+		err := json.NewDecoder(answer.Body).Decode(&shown)
+		answer.Body.Close()
+		if m := shown.Meeting; err != nil || m == nil || m.Nodes != 3 || !slices.Equal(m.Known, all[0].Cluster.Seeds[:1]) ||
+			len(m.Missing) != 2 || len(m.Met) != 0 || shown.Cluster != nil {
+			t.Errorf("/status: got %+v, %v; want that it waits for two", shown.Meeting, err)
+		}
+	}
 	err := meet(t.Context(), all[0])
 	if !errors.Is(err, holdfast.Unavailable) || !strings.Contains(err.Error(), "another process") {
 		t.Errorf("a second process: got %v; want that the directory is in use", err)
@@ -180,6 +195,80 @@ func TestHealthWhileNodesMeet(t *testing.T) {
 	cancel()
 	if err := <-ended; !errors.Is(err, holdfast.Canceled) {
 		t.Errorf("got %v; want Canceled", err)
+	}
+}
+
+// The ports of a node stay bound from when it meets others until it is open: nobody else can take them,
+// and who connects meanwhile is answered.
+func TestPortsStayBound(t *testing.T) {
+	c := meetingConfigs(t, 1)[0]
+	c.HTTP.Listen = freeAddresses(t, 1)[0]
+	o := Options{Config: c, Log: slog.New(slog.DiscardHandler)}
+	if err := Meet(t.Context(), &o); err != nil {
+		t.Fatal(err)
+	}
+	for _, address := range []string{c.HTTP.Listen, c.Cluster.Listen} {
+		if l, err := net.Listen("tcp", address); err == nil {
+			l.Close()
+			t.Errorf("%s isn't bound", address)
+		}
+	}
+	answered := make(chan error, 1)
+	conn, err := net.Dial("tcp", c.HTTP.Listen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "GET /healthz HTTP/1.0\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_, err := conn.Read(make([]byte, 1))
+		answered <- err
+	}()
+	n, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-answered; err != nil {
+		t.Errorf("got %v; want an answer", err)
+	}
+	if err := n.Close(); err != nil {
+		t.Error(err)
+	}
+	for _, address := range []string{c.HTTP.Listen, c.Cluster.Listen} {
+		if l, err := net.Listen("tcp", address); err != nil {
+			t.Errorf("after the node's end: %v", err)
+		} else {
+			l.Close()
+		}
+	}
+}
+
+// The sockets of a node that isn't opened in the end are closed.
+func TestPortsAreGivenBack(t *testing.T) {
+	c := meetingConfigs(t, 1)[0]
+	c.HTTP.Listen = freeAddresses(t, 1)[0]
+	holder, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer holder.Close()
+	o := Options{Config: c, Log: slog.New(slog.DiscardHandler)}
+	if err := Meet(t.Context(), &o); err != nil {
+		t.Fatal(err)
+	}
+	o.Config.Tables.Listen = holder.Addr().String()
+	if n, err := Open(o); err == nil {
+		n.Close()
+		t.Fatal("got a node on a port that is taken")
+	}
+	for _, address := range []string{c.HTTP.Listen, c.Cluster.Listen} {
+		if l, err := net.Listen("tcp", address); err != nil {
+			t.Error(err)
+		} else {
+			l.Close()
+		}
 	}
 }
 

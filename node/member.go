@@ -48,7 +48,7 @@ type member struct {
 }
 
 // openMember checks the identity of the node's directory, and listens for the other nodes.
-func openMember(o Options) (*member, error) {
+func openMember(o *Options) (*member, error) {
 	c := o.Config.Cluster
 	is, err := identityOf(&o.Config)
 	if err != nil {
@@ -61,7 +61,7 @@ func openMember(o Options) (*member, error) {
 	}
 	m.transport, err = rpc.Listen(rpc.Options{
 		Node: is.Node, Cluster: is.Cluster, Listen: c.Address(), TLS: secure, Receive: m.receive, Answer: m.answer,
-		Formed: formedFrom(is), Log: o.Log,
+		Listener: take(&o.bound.cluster), Formed: formedFrom(is), Log: o.Log,
 	})
 	var socket *net.OpError
 	if errors.As(err, &socket) {

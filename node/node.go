@@ -4,7 +4,8 @@
 // what-if curve.
 //
 // A node that is a process of its own, of a cluster whose nodes meet, calls Meet before: at the first
-// start that forms the cluster, and HTTP alone is served, with 503 for /healthz. Open starts:
+// start that forms the cluster, and HTTP alone is served, with 503 for /healthz. The sockets that it
+// has bound stay bound for Open, which starts:
 //
 //  1. the store, with the items of its file if that is valid;
 //  2. the sockets: the cache's, the router's, the tables' together with their directory, and in a
@@ -72,6 +73,8 @@ type Options struct {
 
 	Log *slog.Logger
 	Now func() time.Time // default time.Now
+
+	bound sockets // that Meet has left, and Open takes
 }
 
 // A Source is what a configuration was read from.
@@ -125,7 +128,7 @@ func Open(o Options) (*Node, error) {
 		err = n.start(n.memberAddresses())
 	}
 	if err != nil {
-		return nil, errors.Join(err, n.stop())
+		return nil, errors.Join(err, n.stop(), n.options.bound.close())
 	}
 	return n, nil
 }
@@ -139,14 +142,14 @@ func newNode(o Options) *Node {
 
 // open opens what start then starts. It doesn't stop what it has opened when it fails; stop does.
 func (n *Node) open() (err error) {
-	o := n.options
+	o := &n.options
 	if !o.WithoutCache {
-		if err := n.openCache(o); err != nil {
+		if err := n.openCache(*o); err != nil {
 			return err
 		}
 	}
 	if o.Config.Router != nil {
-		if n.router, err = openRouting(o, n.store); err != nil {
+		if n.router, err = openRouting(*o, n.store); err != nil {
 			return err
 		}
 	}
@@ -156,7 +159,7 @@ func (n *Node) open() (err error) {
 			return err
 		}
 	}
-	if n.http, err = listenHTTP(o.Config.HTTP, n); err != nil {
+	if n.http, err = listenHTTP(o.Config.HTTP, n, take(&o.bound.http)); err != nil {
 		return &ListenError{"http.listen", err}
 	}
 	return nil

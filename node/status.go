@@ -16,8 +16,21 @@ const statusPath = "/status"
 // A Status is how a node sees its cluster and the groups of its shards.
 type Status struct {
 	Version string         `json:"version"`
-	Cluster *ClusterStatus `json:"cluster"` // null: the tables are on this node alone
+	Meeting *MeetingStatus `json:"meeting"` // null: the node doesn't wait for others to form a cluster
+	Cluster *ClusterStatus `json:"cluster"` // null: the tables are on this node alone, or the cluster isn't formed yet
 	Shards  []ShardStatus  `json:"shards"`  // of a cluster: those with a replica here, by rising ID
+}
+
+// A MeetingStatus is how far a node is that waits for others to form a cluster. Nodes are named by the
+// addresses at which others reach them.
+type MeetingStatus struct {
+	Name    string            `json:"name"`
+	Address string            `json:"address"` // this node's
+	Nodes   int               `json:"nodes"`   // that the cluster is to have
+	Known   []string          `json:"known"`   // this node among them
+	Met     []string          `json:"met"`     // since its start
+	Missing []string          `json:"missing"` // the others, and the seeds that aren't known
+	Unfit   map[string]string `json:"unfit"`   // that can't be of this cluster, and why
 }
 
 // A ClusterStatus is how a node sees the other nodes.
@@ -54,6 +67,9 @@ func (n *Node) serveStatus(w http.ResponseWriter, _ *http.Request) { writeJSON(w
 // Status returns how the node sees its cluster.
 func (n *Node) Status() Status {
 	s := Status{Version: holdfast.Version, Shards: []ShardStatus{}}
+	if n.meeting != nil {
+		s.Meeting = n.meeting.status()
+	}
 	if n.tables == nil || n.tables.member == nil {
 		return s
 	}

@@ -46,7 +46,7 @@ type tables struct {
 }
 
 // openTables opens the directory and binds the listener. Requests wait until serve.
-func openTables(o Options, n *Node) (t *tables, err error) {
+func openTables(o *Options, n *Node) (t *tables, err error) {
 	c := o.Config.Tables
 	t = &tables{node: n, keysFile: c.KeysFile, gate: newTablesGate(c.Connections)}
 	defer func() {
@@ -71,10 +71,10 @@ func openTables(o Options, n *Node) (t *tables, err error) {
 			return t, err
 		}
 	}
-	if err := t.openStore(o); err != nil {
+	if err := t.openStore(*o); err != nil {
 		return t, fmt.Errorf("tables.data %s: %w", c.Data, err)
 	}
-	t.serveStore(o, keys)
+	t.serveStore(*o, keys)
 	return t, nil
 }
 

@@ -29,6 +29,7 @@ const (
 	WrongChecksum              // a frame that was damaged
 	Unexpected                 // a frame out of place, or one that has what its type hasn't
 	Replaced                   // the peer has dialled again
+	Misfit                     // a node that can't be of the cluster that is being formed, or was formed
 	faults        = iota
 )
 
@@ -37,7 +38,7 @@ var faultNames = [faults]string{
 	Crowded: "crowded", Untrusted: "untrusted", WrongName: "wrong_name", Garbled: "garbled",
 	WrongVersion: "wrong_version", WrongCluster: "wrong_cluster", WrongReceiver: "wrong_receiver",
 	WrongSender: "wrong_sender", WrongLength: "wrong_length", WrongChecksum: "wrong_checksum",
-	Unexpected: "unexpected", Replaced: "replaced",
+	Unexpected: "unexpected", Replaced: "replaced", Misfit: "misfit",
 }
 
 // String returns the fault's name, as a metric's label has it.

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 	"net"
+	"time"
 
 	"holdfast"
 )
@@ -136,6 +137,8 @@ func (t *Transport) answerHello(nc net.Conn) (*peer, error) {
 	}
 	if h.kind == helloMeeting {
 		answer.kind, answer.way = helloMeeting, way{}
+	} else if f := t.awaitPeers(); f != nil {
+		return nil, f
 	}
 	p, f := t.judge(nc, &h)
 	if f != nil {
@@ -154,6 +157,26 @@ func (t *Transport) answerHello(nc net.Conn) (*peer, error) {
 		}
 	}
 	return p, nil
+}
+
+// awaitPeers returns once this node knows its peers. Nodes that start at the same time dial each other
+// as soon as they listen, and some of them are told later than others who their peers are.
+func (t *Transport) awaitPeers() *fault {
+	select {
+	case <-t.introduced:
+		return nil
+	default:
+	}
+	late := time.NewTimer(t.limits.handshakeTime)
+	defer late.Stop()
+	select {
+	case <-t.introduced:
+		return nil
+	case <-t.ctx.Done():
+		return errStopped
+	case <-late.C:
+		return faultf(Late, "this node hasn't begun to take part in its cluster yet")
+	}
 }
 
 // judge returns the peer whose hello it is, or why the hello is refused, a key of verdicts.

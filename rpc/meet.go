@@ -24,19 +24,34 @@ type MeetOptions struct {
 	Seeds  []string // addresses of some of the nodes; this one may be among them
 	TLS    *TLS     // nil: none, which only loopback addresses allow
 
+	// Listener is used instead of Listen. nil: none. Meet closes it, unless the cluster has one node.
+	Listener net.Listener
+
 	// Prepare writes to the disk that the node is prepared for a cluster, synced, before any other
 	// node hears of that. It is called until it succeeds once.
 	Prepare func(Formed) error
 
-	// Progress is called whenever more nodes are known, or were met: an exchange of what both know has
-	// succeeded. Its arguments include this node only in known; it may keep them. nil: nobody needs
-	// that. It is called for one change at a time, and mustn't wait for other nodes.
-	Progress func(known, met []Member)
+	// Progress is called whenever more nodes are known, were met, or don't fit. It is called for one
+	// change at a time, and mustn't wait for other nodes. nil: nobody needs that.
+	Progress func(Progress)
 
 	// Prepared is what a former call of Meet has given to Prepare; nil: nothing.
 	Prepared *Formed
 
 	Log *slog.Logger
+}
+
+// Progress is how far a node is that meets others. Its receiver owns it.
+type Progress struct {
+	Known []Member // this node among them
+	Met   []Member // an exchange of what both know has succeeded
+	Unfit []Unfit  // by their addresses
+}
+
+// An Unfit is the address of a node that can't be of one cluster with this one, as both are.
+type Unfit struct {
+	Addr string
+	Why  error
 }
 
 // check returns an error unless a node can meet others.
@@ -71,9 +86,13 @@ func (m Member) String() string { return fmt.Sprintf("%s (incarnation %x)", m.Ad
 // then answers with it those that aren't as far (Options.Formed): they can't finish without.
 //
 // A node that was killed calls Meet again, with the same incarnation, and with Prepared if it had
-// got so far. The error is Refused if a node of another cluster was found, or one too many, or one
-// with another's address, and says so: nothing was formed. It is Invalid if the options are wrong,
-// Failed if the address can't be listened on, Canceled when ctx ends, and that of Prepare.
+// got so far.
+//
+// A node that doesn't fit, since it is to form another cluster, or is one too many, or has another's
+// address, is turned away, and the others go on. It is found by number: a node that fits fewer of those
+// that it has met than not, itself included, ends with an error that is Refused. So does one that a
+// formed cluster refuses. The error is Invalid if the options are wrong, Failed if the address can't be
+// listened on, Canceled when ctx ends, and that of Prepare.
 func Meet(ctx context.Context, o MeetOptions) (Formed, error) {
 	return meetWith(ctx, o, defaultLimits())
 }
@@ -86,14 +105,14 @@ func meetWith(ctx context.Context, o MeetOptions, l limits) (Formed, error) {
 	if o.Expect == 1 {
 		return m.alone()
 	}
-	listener, err := listen(o.Listen, o.TLS != nil)
+	listener, err := bound(o.Listener, o.Listen, o.TLS)
 	if err != nil {
 		return Formed{}, err
 	}
 	t := newTransport(Options{TLS: o.TLS, Log: o.Log}, l, listener)
 	t.meet = func(v *view) (view, error) {
 		err := m.take(v)
-		return m.view(), err
+		return m.view(), unfit(err)
 	}
 	t.running.Go(t.accept)
 	err = t.meetAll(ctx, m, o.Seeds)
@@ -163,6 +182,13 @@ func (t *Transport) meetOne(ctx context.Context, m *meeting, addr string) error 
 	defer end()
 	err := t.exchange(ctx, m, addr)
 	var f *fault
+	if err == nil {
+		m.fits(addr)
+	}
+	if errors.Is(err, holdfast.Conflict) {
+		t.log.add(faultOf(Misfit, err), "a node doesn't fit in the cluster that is being formed", "addr", addr)
+		return m.differ(addr, err)
+	}
 	if errors.As(err, &f) {
 		if ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			t.log.add(f, "no meeting with a node", "addr", addr)
@@ -172,8 +198,8 @@ func (t *Transport) meetOne(ctx context.Context, m *meeting, addr string) error 
 	return err
 }
 
-// exchange exchanges views with the node at an address. The error is a *fault, or says why both
-// nodes can't be of one cluster.
+// exchange exchanges views with the node at an address. The error is a *fault, or says why both nodes
+// can't be of one cluster: it is Conflict if none of them is of one yet, and Refused otherwise.
 func (t *Transport) exchange(ctx context.Context, m *meeting, addr string) error {
 	wire, raw, err := t.options.TLS.dial(ctx, Peer{Addr: addr})
 	if err != nil {
@@ -200,17 +226,31 @@ func (t *Transport) exchange(ctx context.Context, m *meeting, addr string) error
 	if err != nil {
 		return faultOf(Garbled, err)
 	}
-	return m.take(&v)
+	if err = m.take(&v); v.phase != formed {
+		err = unfit(err)
+	}
+	return err
 }
 
-// refused is the error of a failure that was answered. Only a refusal ends a meeting: anything else
-// is the other node's own trouble.
+// unfit returns an error of meeting.take as it is if no cluster is formed yet: Conflict in place of
+// Refused.
+func unfit(err error) error {
+	if !errors.Is(err, holdfast.Refused) {
+		return err
+	}
+	return &holdfast.Error{Kind: holdfast.Conflict, Text: err.Error()}
+}
+
+// refused is the error of a failure that was answered. Only a refusal is one of the meeting: anything
+// else is the other node's own trouble.
 func refused(addr string, f *frame) error {
 	err := errorOf(f.kind, string(f.body[:min(len(f.body), maxErrorText)]))
-	if !errors.Is(err, holdfast.Refused) {
-		return faultOf(Broken, err)
+	for _, kind := range []holdfast.Kind{holdfast.Refused, holdfast.Conflict} {
+		if errors.Is(err, kind) {
+			return holdfast.Errorf(kind, "the node at %s refuses this one: %w", addr, err)
+		}
 	}
-	return refusal("the node at %s refuses this one: %w", addr, err)
+	return faultOf(Broken, err)
 }
 
 // answerMeeting answers a node that wants to meet this one. The error is a *fault.
@@ -227,7 +267,7 @@ func (t *Transport) answerMeeting(nc net.Conn) *fault {
 	mine, err := t.meet(&v)
 	answer := frame{typ: frameMet, body: mine.bytes()}
 	if err != nil {
-		t.options.Log.Warn("a node that was met is refused", "addr", v.self.Addr, "err", err)
+		t.log.add(faultOf(Misfit, err), "a node that was met is refused", "addr", v.self.Addr)
 		kind, text := wireError(err)
 		answer = frame{typ: frameFailure, kind: kind, body: []byte(text)}
 	}

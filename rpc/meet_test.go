@@ -165,30 +165,88 @@ func TestMeetRefuses(t *testing.T) {
 	wantSame(t, all, results)
 }
 
-// Two nodes with different plans refuse each other, and neither forms anything.
+// Two nodes with different plans refuse each other, and neither forms anything. None of them can tell
+// which of them doesn't fit, so both wait, and say so.
 func TestMeetOfUnequals(t *testing.T) {
 	all := meetOptions(t, 2)
+	all[0].Seeds = []string{all[1].Self.Addr}
 	all[1].Name = "other"
-	var running sync.WaitGroup
-	failed := make([]error, 2)
 	ctx, end := context.WithCancel(t.Context())
 	defer end()
+	var running, differ sync.WaitGroup
+	differ.Add(len(all))
+	failed := make([]error, len(all))
 	for i := range all {
 		all[i].Prepare = func(Formed) error {
 			t.Errorf("node %d is prepared", i)
 			return nil
 		}
-		running.Go(func() {
-			_, failed[i] = meetWith(ctx, all[i], testLimits())
-			end() // the first dials nobody
-		})
+		var once sync.Once
+		all[i].Progress = func(p Progress) {
+			if other := all[1-i].Self.Addr; len(p.Unfit) == 1 && p.Unfit[0].Addr == other &&
+				strings.Contains(p.Unfit[0].Why.Error(), `"other"`) {
+				once.Do(differ.Done)
+			}
+		}
+		running.Go(func() { _, failed[i] = meetWith(ctx, all[i], testLimits()) })
 	}
+	differ.Wait()
+	end()
 	running.Wait()
-	if !errors.Is(failed[1], holdfast.Refused) || !strings.Contains(failed[1].Error(), `"other"`) {
-		t.Errorf("got %v; want it refused", failed[1])
+	for i, err := range failed {
+		if !errors.Is(err, holdfast.Canceled) || !strings.Contains(err.Error(), all[i].Self.Addr) {
+			t.Errorf("node %d: got %v; want that it ends with who it knows", i, err)
+		}
 	}
-	if !errors.Is(failed[0], holdfast.Canceled) || !strings.Contains(failed[0].Error(), all[0].Self.Addr) {
-		t.Errorf("got %v; want that it ends with who it knows", failed[0])
+}
+
+// A node that doesn't fit is turned away, and ends. The others go on, whoever has met it first.
+func TestMisfitIsTurnedAway(t *testing.T) {
+	noLeaks(t)
+	for name, change := range map[string]func(o *MeetOptions){
+		"another name":   func(o *MeetOptions) { o.Name = "other" },
+		"another number": func(o *MeetOptions) { o.Expect = 5 },
+	} {
+		all := meetOptions(t, 4)
+		for i := range all {
+			all[i].Expect = 3
+			all[i].Seeds = []string{all[0].Self.Addr, all[1].Self.Addr, all[2].Self.Addr, all[3].Self.Addr}
+		}
+		misfit := all[0] // by its address it would be the first member
+		change(&misfit)
+		var running sync.WaitGroup
+		met := make(chan struct{})
+		all[1].Progress = func(p Progress) {
+			if len(p.Unfit) == 1 {
+				select {
+				case <-met:
+				default:
+					close(met)
+				}
+			}
+		}
+		results := make([]Formed, 3)
+		meets := func(i int) {
+			running.Go(func() {
+				var err error
+				if results[i-1], err = formAndServe(t, all[i]); err != nil {
+					t.Errorf("%s: node %d: %v", name, i, err)
+				}
+			})
+		}
+		running.Go(func() {
+			if _, err := meetWith(t.Context(), misfit, testLimits()); !errors.Is(err, holdfast.Refused) {
+				t.Errorf("%s: got %v; want that the node is refused", name, err)
+			}
+		})
+		meets(1)
+		<-met // nobody else is there yet
+		meets(2)
+		meets(3)
+		running.Wait()
+		if ids := results[0].Members; len(ids) != 3 || ids[0] != all[1].Self || !results[1].Equal(&results[0]) {
+			t.Errorf("%s: got %v; want a cluster of the three others", name, results)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 
@@ -25,12 +26,13 @@ type meeting struct {
 	name    string
 	expect  int
 	prepare func(Formed) error // writes to the disk
-	report  func(known, met []Member)
+	report  func(Progress)
 
 	mu        sync.Mutex // guards all below
 	phase     phase
 	members   []Member             // by their addresses
 	met       []Member             // other nodes whose views were taken
+	unfit     []Unfit              // by their addresses
 	confirmed map[Incarnation]bool // those of which this node knows that they are prepared
 	done      chan struct{}        // closed when phase is formed
 }
@@ -42,7 +44,7 @@ func newMeeting(o *MeetOptions) *meeting {
 		m.phase, m.members = prepared, o.Prepared.Members
 	}
 	if m.report = o.Progress; m.report == nil {
-		m.report = func(_, _ []Member) {}
+		m.report = func(Progress) {}
 	}
 	return m
 }
@@ -84,7 +86,7 @@ func (m *meeting) take(v *view) error {
 		m.met, known = append(m.met, v.self), 0
 	}
 	if known != len(members) {
-		m.report(slices.Clone(m.members), slices.Clone(m.met))
+		m.reportProgress()
 	}
 	if m.phase != prepared || v.phase == gathering {
 		return nil
@@ -95,6 +97,41 @@ func (m *meeting) take(v *view) error {
 		close(m.done)
 	}
 	return nil
+}
+
+// reportProgress reports how far the node is. mu is held.
+func (m *meeting) reportProgress() {
+	m.report(Progress{Known: slices.Clone(m.members), Met: slices.Clone(m.met), Unfit: slices.Clone(m.unfit)})
+}
+
+// differ notes that the node at an address doesn't fit. It returns an error, Refused, if that is so of
+// more nodes than fit, this one included: then it is this one that doesn't.
+func (m *meeting) differ(addr string, why error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at, found := m.searchUnfit(addr)
+	if !found {
+		m.unfit = slices.Insert(m.unfit, at, Unfit{addr, why})
+		m.reportProgress()
+	}
+	if len(m.unfit) <= 1+len(m.met) {
+		return nil
+	}
+	return refusal("this node doesn't fit %d of %d others: %w", len(m.unfit), len(m.unfit)+len(m.met), why)
+}
+
+// fits notes that the node at an address fits. It may have been started again since it didn't.
+func (m *meeting) fits(addr string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if at, found := m.searchUnfit(addr); found {
+		m.unfit = slices.Delete(m.unfit, at, at+1)
+		m.reportProgress()
+	}
+}
+
+func (m *meeting) searchUnfit(addr string) (int, bool) {
+	return slices.BinarySearchFunc(m.unfit, addr, func(u Unfit, addr string) int { return cmp.Compare(u.Addr, addr) })
 }
 
 // check returns an error unless the view is of a node with the same cluster in mind. mu is held.

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"log/slog"
+	"net"
 	"time"
 
 	"holdfast"
@@ -28,6 +29,9 @@ type Options struct {
 	Cluster [16]byte        // nodes of another cluster are refused
 	Listen  string          // host:port
 	TLS     *TLS            // nil: none, which only loopback addresses allow
+
+	// Listener is used instead of Listen; nil: none is. The Transport closes it.
+	Listener net.Listener
 
 	// Receive takes a message of a peer. The calls for one peer come one at a time and in order.
 	// The body is valid until Receive returns, which it must do soon, since nothing else of the

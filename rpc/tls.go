@@ -47,21 +47,41 @@ func (o *TLS) client(name string) *tls.Config {
 	}
 }
 
+// Bind opens the listener of a node, for Options.Listener. Without TLS it must be on a loopback address.
+// The error is that of Listen.
+func Bind(address string, with *TLS) (*net.TCPListener, error) { return listen(address, with != nil) }
+
 // listen opens the listener of a node. Without TLS it must be on a loopback address.
-func listen(address string, secure bool) (net.Listener, error) {
+func listen(address string, secure bool) (*net.TCPListener, error) {
 	addr, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {
 		return nil, holdfast.Errorf(holdfast.Invalid, "the address for other nodes, %q: %w", address, err)
 	}
-	if !secure && !addr.IP.IsLoopback() {
-		return nil, holdfast.Errorf(holdfast.Invalid,
-			"listening for other nodes on %q needs TLS, since it isn't a loopback address", address)
+	if err := mayListen(addr, secure); err != nil {
+		return nil, err
 	}
 	l, err := net.ListenTCP("tcp", addr)
 	if err != nil {
 		return nil, holdfast.Errorf(holdfast.Failed, "listening for other nodes: %w", err)
 	}
 	return l, nil
+}
+
+// mayListen returns an error if an address needs TLS, and there is none.
+func mayListen(addr net.Addr, secure bool) error {
+	if tcp, ok := addr.(*net.TCPAddr); !secure && (!ok || !tcp.IP.IsLoopback()) {
+		return holdfast.Errorf(holdfast.Invalid,
+			"listening for other nodes on %q needs TLS, since it isn't a loopback address", addr)
+	}
+	return nil
+}
+
+// bound returns the listener that was made before, or, if it is nil, one at an address.
+func bound(before net.Listener, address string, with *TLS) (net.Listener, error) {
+	if before == nil {
+		return listen(address, with != nil)
+	}
+	return before, mayListen(before.Addr(), with != nil)
 }
 
 // dial connects to a peer's address, with TLS if there is any. Without, it must be a loopback

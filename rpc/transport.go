@@ -21,8 +21,9 @@ type Transport struct {
 	counters counters
 	meet     func(*view) (view, error) // answers a node that isn't in a cluster; nil: they are refused
 
-	change sync.Mutex // guards changes of peers
-	peers  atomic.Pointer[map[holdfast.NodeID]*peer]
+	change     sync.Mutex // guards changes of peers
+	peers      atomic.Pointer[map[holdfast.NodeID]*peer]
+	introduced chan struct{} // closed when there were peers first
 
 	ctx     context.Context // ends with Close
 	end     context.CancelFunc
@@ -42,7 +43,7 @@ func listenWith(o Options, l limits) (*Transport, error) {
 			return nil, holdfast.Errorf(holdfast.Invalid, "node %d answers no requests", o.Node)
 		}
 	}
-	listener, err := listen(o.Listen, o.TLS != nil)
+	listener, err := bound(o.Listener, o.Listen, o.TLS)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +60,7 @@ func listenWith(o Options, l limits) (*Transport, error) {
 func newTransport(o Options, l limits, listener net.Listener) *Transport {
 	t := &Transport{
 		options: o, limits: l, listener: listener, start: time.Now(),
-		log: &faultLog{log: o.Log, every: l.logEvery},
+		log: &faultLog{log: o.Log, every: l.logEvery}, introduced: make(chan struct{}),
 	}
 	t.peers.Store(&map[holdfast.NodeID]*peer{})
 	t.ctx, t.end = context.WithCancel(context.Background())
@@ -77,7 +78,8 @@ func (t *Transport) wayTo(id holdfast.NodeID) way {
 }
 
 // SetPeers replaces the peers. This node itself is left out. Connections to peers that aren't any
-// more, or whose address or name has changed, are dropped.
+// more, or whose address or name has changed, are dropped. Until it is called first, nodes that dial
+// this one wait.
 func (t *Transport) SetPeers(peers map[holdfast.NodeID]Peer) {
 	t.change.Lock()
 	defer t.change.Unlock()
@@ -101,6 +103,11 @@ func (t *Transport) SetPeers(peers map[holdfast.NodeID]Peer) {
 		return
 	}
 	t.peers.Store(&next)
+	select {
+	case <-t.introduced:
+	default:
+		close(t.introduced)
+	}
 	for id, was := range old {
 		if next[id] != was {
 			was.stop()

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"holdfast"
+	"holdfast/config"
 	"holdfast/node"
 )
 
@@ -131,6 +132,22 @@ func TestFlagsOfNodes(t *testing.T) {
 	}
 }
 
+// Who has too low a limit of open files is told what is needed, what there is, and what to do.
+func TestTooFewFiles(t *testing.T) {
+	c := config.Default()
+	got := tooFewFiles(7500, &c, 3)
+	for _, want := range []string{"up to 7500 open files", "allows " + fileLimit(), "ulimit -n 7500", "LimitNOFILE=7500",
+		"cache.connections (1024)", "each of 3 nodes, tables.connections (1024)", "--config"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("got %s; want %q in it", got, want)
+		}
+	}
+	c.Tables.Listen = ""
+	if got := tooFewFiles(1024, &c, 0); strings.Contains(got, "tables") {
+		t.Errorf("got %s; want nothing about tables", got)
+	}
+}
+
 // A flag without a default shows none, rather than an empty one.
 func TestHelpShowsNoEmptyDefaults(t *testing.T) {
 	for _, name := range []string{"up", "cache", "replay", "status", "router"} {
@@ -171,6 +188,18 @@ shards   2, of which this node leads 1
 	}
 	if got := statusText(&node.Status{}); !strings.Contains(got, "belongs to no cluster") {
 		t.Errorf("got %q; want that there is no cluster", got)
+	}
+	got := statusText(&node.Status{Meeting: &node.MeetingStatus{Name: "shop", Address: "a:1", Nodes: 3,
+		Known: []string{"a:1", "b:1"}, Met: []string{"b:1"}, Missing: []string{"c:1", "d:1"},
+		Unfit: map[string]string{"d:1": "it is another's"}}})
+	want = `cluster  shop isn't formed yet: 2 of 3 nodes are known
+node at a:1: this node, which waits for the others
+node at b:1: met
+node at c:1: not met since this node started
+node at d:1: it doesn't fit: it is another's
+`
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 	if got := start(t, "holdfast", "status", "--http", "127.0.0.1:1").exits(1); !strings.Contains(got, "127.0.0.1:1") {
 		t.Errorf("got %q; want that nothing listens there", got)

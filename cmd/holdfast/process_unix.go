@@ -55,6 +55,15 @@ func allowConnections(connections int) error {
 	return fail(exitOS, "failed to set rlimit for open files. Try starting as root or requesting smaller maxconns value.")
 }
 
+// fileLimit is the hard limit of open files, in words.
+func fileLimit() string {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return "fewer"
+	}
+	return fmt.Sprint(limit.Max)
+}
+
 // atLeast raises a limit's field, whose type differs by system.
 func atLeast[T int64 | uint64](field *T, n int) { *field = max(*field, T(n)) }
 

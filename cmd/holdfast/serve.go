@@ -40,7 +40,7 @@ type service struct {
 
 	// meet is called before the node is opened, unless it is nil. It may take as long as other nodes
 	// take to start; a signal that stops the service ends its context.
-	meet func(context.Context, node.Options) error
+	meet func(context.Context, *node.Options) error
 }
 
 // A running service is a *node.Node or a *node.Nodes.
@@ -111,7 +111,7 @@ func (s *service) meetUntil(ctx context.Context, signals <-chan os.Signal) (stop
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	met := make(chan error, 1)
-	go func() { met <- s.meet(ctx, s.options) }()
+	go func() { met <- s.meet(ctx, &s.options) }()
 	for {
 		select {
 		case err := <-met:

@@ -87,6 +87,9 @@ func fetchStatus(ctx context.Context, address string) ([]byte, error) {
 func statusText(s *node.Status) string {
 	var out strings.Builder
 	c := s.Cluster
+	if s.Meeting != nil {
+		return meetingText(s.Meeting)
+	}
 	if c == nil {
 		return "the tables are on this node alone: it belongs to no cluster\n"
 	}
@@ -101,6 +104,26 @@ func statusText(s *node.Status) string {
 		x := &s.Shards[i]
 		fmt.Fprintf(&out, "%8d  %6s  %8d  %12d  %10d  %s\n", x.ID, leaderText(x.Leader), x.Term, x.Committed,
 			x.Committed-min(x.Committed, x.Applied), behindText(x))
+	}
+	return out.String()
+}
+
+// meetingText says for whom a node waits.
+func meetingText(m *node.MeetingStatus) string {
+	var out strings.Builder
+	fmt.Fprintf(&out, "cluster  %s isn't formed yet: %d of %d nodes are known\n", m.Name, len(m.Known), m.Nodes)
+	line := func(address, text string) { fmt.Fprintf(&out, "node at %s: %s\n", address, text) }
+	line(m.Address, "this node, which waits for the others")
+	for _, address := range m.Met {
+		line(address, "met")
+	}
+	for _, address := range m.Missing {
+		if m.Unfit[address] == "" {
+			line(address, "not met since this node started")
+		}
+	}
+	for _, address := range slices.Sorted(maps.Keys(m.Unfit)) {
+		line(address, "it doesn't fit: "+m.Unfit[address])
 	}
 	return out.String()
 }

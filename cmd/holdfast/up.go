@@ -149,7 +149,7 @@ func (f *upFlags) run(cmd *cobra.Command) error {
 
 // serve runs a node, or those of a cluster. meet is called before, unless it is nil.
 func (f *upFlags) serve(cmd *cobra.Command, c config.Config, source node.Source, nodes []config.Config,
-	meet func(context.Context, node.Options) error) error {
+	meet func(context.Context, *node.Options) error) error {
 	files := c.Cache.Connections
 	o := node.Options{Config: c, Source: source, Log: newLogger(cmd.ErrOrStderr(), c)}
 	if c.Router != nil {
@@ -159,8 +159,8 @@ func (f *upFlags) serve(cmd *cobra.Command, c config.Config, source node.Source,
 	if c.Tables.On() {
 		files += max(1, len(nodes)) * (c.Tables.Connections + node.TablesFiles)
 	}
-	if err := allowConnections(files); err != nil {
-		return err
+	if allowConnections(files) != nil {
+		return fail(exitOS, "%s", tooFewFiles(files, &c, len(nodes)))
 	}
 	log := o.Log
 	err := serve(cmd.Context(), service{
@@ -185,6 +185,19 @@ func (f *upFlags) serve(cmd *cobra.Command, c config.Config, source node.Source,
 		return fail(exitFailure, "%s", taken.advice(cmd.Flags()))
 	}
 	return err
+}
+
+// tooFewFiles says what to do if a process may not have as many open files as it needs.
+func tooFewFiles(files int, c *config.Config, nodes int) string {
+	text := fmt.Sprintf("This needs up to %d open files at once, and the system allows %s (the hard limit of \"ulimit -n\").\n"+
+		"Raise that: \"ulimit -n %d\" as root before the start, LimitNOFILE=%d in a unit of systemd, or\n"+
+		"\"--ulimit nofile=%d\" of a container. Or need fewer: they are for the cache.connections (%d) of the cache",
+		files, fileLimit(), files, files, files, c.Cache.Connections)
+	if !c.Tables.On() {
+		return text + "."
+	}
+	return text + fmt.Sprintf("\nand, for each of %d nodes, tables.connections (%d) and about %d files of the tables; a file "+
+		"for --config sets them.", max(1, nodes), c.Tables.Connections, node.TablesFiles)
 }
 
 // advice explains which address is in use, and how to choose another.

@@ -1,0 +1,47 @@
+package node
+
+import (
+	"errors"
+	"net"
+	"time"
+)
+
+// A keptListener stays bound when what serves it closes it, so that it can be served again: nobody else
+// can take its address meanwhile, and who connects waits.
+type keptListener struct{ *net.TCPListener }
+
+// Close has Accept fail.
+func (l keptListener) Close() error { return l.SetDeadline(time.Unix(1, 0)) }
+
+// sockets are listeners that Meet has bound for the node that Open then opens.
+type sockets struct{ cluster, http *net.TCPListener }
+
+// keep returns a listener that stays bound, for now; nil for nil.
+func keep(l *net.TCPListener) net.Listener {
+	if l == nil {
+		return nil
+	}
+	return keptListener{l}
+}
+
+// take returns a listener of the sockets, which is the caller's from now on; nil if it isn't bound.
+func take(at **net.TCPListener) net.Listener {
+	l := *at
+	*at = nil
+	if l == nil || l.SetDeadline(time.Time{}) != nil { // it is closed
+		return nil
+	}
+	return l
+}
+
+// close closes those that weren't taken.
+func (s *sockets) close() error {
+	var errs []error
+	for _, l := range []*net.TCPListener{s.cluster, s.http} {
+		if l != nil {
+			errs = append(errs, l.Close())
+		}
+	}
+	*s = sockets{}
+	return errors.Join(errs...)
+}
