@@ -140,25 +140,27 @@ func parseAnswer(b []byte) (a answer, err error) {
 		return answer{}, damaged
 	}
 	length := binary.LittleEndian.Uint32(b[8:])
-	if b[1] == bodyGzip && length <= maxInflated {
-		a.body = unzipped(body, int64(length))
-	}
-	if b[1] > bodyGzip || len(a.body) > math.MaxUint32 || uint32(len(a.body)) != length {
+	switch {
+	case b[1] == bodyGzip && length <= maxInflated:
+		if a.body, ok = unzipped(body, int64(length)); !ok {
+			return answer{}, damaged
+		}
+	case b[1] != bodyPlain || len(body) > math.MaxUint32 || uint32(len(body)) != length:
 		return answer{}, damaged
 	}
 	return a, nil
 }
 
-// unzipped returns what b is compressed from, or nil if that isn't of this length. Memory is taken
-// as it is found.
-func unzipped(b []byte, length int64) []byte {
+// unzipped returns what b is compressed from; !ok if it is damaged, or that isn't of this length. Memory
+// is taken as it is found.
+func unzipped(b []byte, length int64) (plain []byte, ok bool) {
 	z, err := gzip.NewReader(bytes.NewReader(b))
 	if err != nil {
-		return nil
+		return nil, false
 	}
-	var plain bytes.Buffer
-	if n, err := io.Copy(&plain, io.LimitReader(z, length+1)); err != nil || n != length {
-		return nil
+	var found bytes.Buffer
+	if n, err := io.Copy(&found, io.LimitReader(z, length+1)); err != nil || n != length {
+		return nil, false
 	}
-	return plain.Bytes()
+	return found.Bytes(), true
 }

@@ -185,6 +185,23 @@ func TestAnswerChecksRequests(t *testing.T) {
 	checkReleased(t, leader, "all")
 }
 
+// A compressed response that is damaged is no empty one, whatever length it is said to have.
+func TestDamagedCompressedAnswers(t *testing.T) {
+	head := []byte{forwardVersion, bodyGzip, 200, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+	empty := (&writer{}).compressed()
+	if a, err := parseAnswer(append(head, empty.buf...)); err != nil || len(a.body) != 0 {
+		t.Errorf("an empty one: got %q, %v; want it empty", a.body, err)
+	}
+	for name, body := range map[string][]byte{
+		"none": nil, "no gzip": []byte("damaged"), "cut short": empty.buf[:len(empty.buf)-5],
+		"longer": (&writer{buf: []byte("{}")}).compressed().buf,
+	} {
+		if a, err := parseAnswer(append(head, body...)); !errors.Is(err, holdfast.Unavailable) {
+			t.Errorf("%s: got %+v, %v; want that it is damaged", name, a, err)
+		}
+	}
+}
+
 // FuzzAnswer gives a node anything for a forwarded request: it is answered with JSON, or refused.
 func FuzzAnswer(f *testing.F) {
 	_, leader, _ := twoNodes(f, Options{})
