@@ -53,10 +53,12 @@ func (h *Handler) Answer(ctx context.Context, request []byte) (response []byte, 
 func (h *Handler) answer(ctx context.Context, f *forwarded, w *writer) (name, token string, err error) {
 	held := hold{m: h.memory, proven: true}
 	defer held.release()
-	if err := held.body(ctx, int64(len(f.body))); err != nil {
+	waits, end := inTime(ctx)
+	defer end()
+	if err := held.body(waits, int64(len(f.body))); err != nil {
 		return "", "", err
 	}
-	root, err := parseBody(ctx, &held, f.body)
+	root, err := parseBody(waits, &held, f.body)
 	if err != nil {
 		return "", "", err
 	}
@@ -76,9 +78,19 @@ func (h *Handler) answer(ctx context.Context, f *forwarded, w *writer) (name, to
 	if !known {
 		return "", "", errUnknownOperation
 	}
-	if err := h.prepare(ctx, &q, &held); err != nil {
+	if err := h.prepare(waits, &q, &held); err != nil {
 		return q.op.name, "", err
 	}
 	token, err = h.execute(ctx, &q, w)
 	return q.op.name, token, err
+}
+
+// inTime returns a context for waits for memory. The other node doesn't wait longer than ctx says, and
+// then can't know whether the request was executed; so it is refused before, while it hasn't begun.
+func inTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Until(deadline)/2)
 }

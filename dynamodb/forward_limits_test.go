@@ -8,7 +8,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"holdfast"
 	"holdfast/table"
 )
 
@@ -179,6 +181,30 @@ func TestForwardedWaitForMemory(t *testing.T) {
 			checkReleased(t, follower, name)
 			checkReleased(t, leader, name)
 		}
+	}
+}
+
+// A forwarded request that waits for memory in vain is refused before the node that has forwarded it
+// stops waiting for an answer: nothing was changed, and the client is told so.
+func TestForwardedIsRefusedInTime(t *testing.T) {
+	follower, leader, p := twoNodes(t, Options{})
+	createTables(t, leader)
+	p.answer = func(ctx context.Context, request []byte) ([]byte, error) {
+		ctx, end := context.WithTimeout(ctx, 400*time.Millisecond)
+		defer end()
+		response, err := leader.Answer(ctx, request)
+		if ctx.Err() != nil {
+			return nil, holdfast.Errorf(holdfast.Unavailable, "outcome unknown: it has no answer in time")
+		}
+		return response, err
+	}
+	if !leader.memory.pages.TryAcquire(leader.memory.pageCount) {
+		t.Fatal("got no memory")
+	}
+	defer leader.memory.pages.Release(leader.memory.pageCount)
+	got := call(t, follower, "Scan", `{"TableName":"things","ConsistentRead":true}`)
+	if want := "ServiceUnavailableException: " + errNoMemory.message; got != want {
+		t.Errorf("got %s; want %s", got, want)
 	}
 }
 
