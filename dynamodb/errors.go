@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"holdfast"
 	"holdfast/table"
@@ -103,7 +104,7 @@ func wireErrorOf(err error, log *slog.Logger) *wireError {
 	case errors.As(err, &ours):
 		if e, ok := exceptions[ours.Kind]; ok {
 			if ours.Kind == holdfast.Unavailable {
-				log.Error("outcome unknown", "err", err, "cause", ours.Err)
+				log.Log(context.Background(), levelOf(ours), "outcome unknown", "err", err, "cause", ours.Err)
 			}
 			return &wireError{status: e.status, typ: e.typ, message: ours.Text}
 		}
@@ -113,6 +114,15 @@ func wireErrorOf(err error, log *slog.Logger) *wireError {
 	}
 	log.Error("request failed", "err", err, "cause", errors.Unwrap(err))
 	return internalError()
+}
+
+// levelOf is the level at which an outcome that isn't known is logged. Each failover of a cluster leaves
+// some, which say so and are counted; any other is a failure of this node.
+func levelOf(err *holdfast.Error) slog.Level {
+	if strings.HasPrefix(err.Text, outcomeUnknown) {
+		return slog.LevelDebug
+	}
+	return slog.LevelError
 }
 
 // internalError is the response to an error that should never happen.

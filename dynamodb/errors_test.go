@@ -34,6 +34,7 @@ func TestWireErrors(t *testing.T) {
 		{holdfast.Errorf(holdfast.Behind, "x"), 503, "ServiceUnavailableException", "x", ""},
 		{holdfast.Errorf(holdfast.Lost, "x"), 400, "TokenLostException", "x", ""},
 		{holdfast.Errorf(holdfast.Unavailable, "x: %w", errors.New("sync failed")), 500, internal, "x", "sync failed"},
+		{holdfast.Errorf(holdfast.Unavailable, "outcome unknown: x"), 500, internal, "outcome unknown: x", ""},
 		{holdfast.Errorf(holdfast.Corrupt, "secret"), 500, internal, "unknown error", "secret"},
 		{errors.New("secret"), 500, internal, "unknown error", "secret"},
 		{context.Canceled, 500, internal, "canceled", ""},

@@ -70,17 +70,39 @@ func (q *task) eventual() bool {
 func (h *Handler) forward(ctx context.Context, q *task, w *writer) (token string, err error) {
 	response, err := h.peers.Forward(ctx, q.request())
 	if err != nil {
-		return q.token, notForwarded(err)
+		return q.token, notForwarded(err, h.subject(q))
 	}
 	a, err := parseAnswer(response)
 	if err != nil {
-		return q.token, notForwarded(err)
+		return q.token, notForwarded(err, h.subject(q))
 	}
 	if a.typ != "" {
 		return a.token, &wireError{status: a.status, typ: a.typ, body: a.body}
 	}
 	w.adopt(a.body)
 	return a.token, nil
+}
+
+// subject names what a request is for, as errors do: the shard of an item, or a table; "" if it is neither
+// for one.
+func (h *Handler) subject(q *task) string {
+	name := q.root.get("TableName")
+	if name.kind() != text {
+		return ""
+	}
+	table := name.text()
+	if arn, ok := parseTableARN(table); ok {
+		table = arn.name
+	}
+	key := q.root.get("Key")
+	if key.kind() == absent {
+		key = q.root.get("Item")
+	}
+	it, err := newItem(key)
+	if key.kind() != object || err != nil {
+		it = nil
+	}
+	return h.where(table, it)
 }
 
 // The texts of errors begin with what a client must know of its request.
@@ -94,9 +116,9 @@ var unchanged = [...]holdfast.Kind{
 	holdfast.NotLeader, holdfast.Refused, holdfast.Overloaded, holdfast.NotFound, holdfast.Invalid, holdfast.Closed,
 }
 
-// notForwarded returns the error of a request that the leading node hasn't answered. It is Refused if
-// nothing was changed, and otherwise Unavailable.
-func notForwarded(err error) error {
+// notForwarded returns the error of a request for something that the leading node hasn't answered. It is
+// Refused if nothing was changed, and otherwise Unavailable.
+func notForwarded(err error, subject string) error {
 	kind, begins := holdfast.Unavailable, outcomeUnknown
 	for _, k := range unchanged {
 		if errors.Is(err, k) {
@@ -106,6 +128,9 @@ func notForwarded(err error) error {
 	text := "the leading node couldn't be asked"
 	if ours := (*holdfast.Error)(nil); errors.As(err, &ours) {
 		text = strings.ReplaceAll(strings.TrimPrefix(ours.Text, begins+": "), ": "+begins, "")
+	}
+	if subject != "" {
+		text = subject + ": " + text
 	}
 	return &holdfast.Error{Kind: kind, Text: begins + ": " + text, Err: err}
 }

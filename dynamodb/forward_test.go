@@ -146,7 +146,8 @@ func TestWhichRequestsAreForwarded(t *testing.T) {
 // Each error of Forward says to the client whether something may have been changed. The text says it
 // once, and first.
 func TestErrorsOfForward(t *testing.T) {
-	follower, _, p := twoNodes(t, Options{})
+	follower, leader, p := twoNodes(t, Options{})
+	createTables(t, leader)
 	const kindsText = "node 2 is away"
 	check := func(name, text, want string) {
 		t.Helper()
@@ -156,8 +157,9 @@ func TestErrorsOfForward(t *testing.T) {
 		follower.Serve(ctx)
 		status, got := ctx.Response.StatusCode(), string(ctx.Response.Body())
 		_, typ, _ := strings.Cut(at(t, got, "__type"), "#")
-		if got := fmt.Sprint(status, " ", typ, ": ", at(t, got, "message")); got != want+text {
-			t.Errorf("%s: got %s; want %s", name, got, want+text)
+		want += leader.where("things", nil) + ": " + text
+		if got := fmt.Sprint(status, " ", typ, ": ", at(t, got, "message")); got != want {
+			t.Errorf("%s: got %s; want %s", name, got, want)
 		}
 	}
 	const (

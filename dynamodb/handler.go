@@ -12,6 +12,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"holdfast/item"
 	"holdfast/table"
 )
 
@@ -35,6 +36,7 @@ type Options struct {
 // node has accepted comes to Answer instead.
 type Handler struct {
 	peers      Peers // nil: none
+	where      func(table string, it item.Item) string
 	account    account
 	auth       *authenticator
 	origins    bool
@@ -56,6 +58,7 @@ func New(o Options) *Handler {
 	log := cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	h := &Handler{
 		peers:      o.Peers,
+		where:      o.Tables.Where,
 		account:    a,
 		auth:       &authenticator{region: a.region, now: now},
 		origins:    o.Origins,

@@ -227,6 +227,10 @@ func (l *link) fail(err error) {
 		return
 	}
 	l.failure = err.Error()
-	l.source.log.Error("an index doesn't follow its table, and tries again",
+	level := slog.LevelError
+	if errors.Is(err, holdfast.Refused) || errors.Is(err, holdfast.Unavailable) {
+		level = slog.LevelWarn // as while a cluster has no leader
+	}
+	l.source.log.Log(context.Background(), level, "an index doesn't follow its table, and tries again",
 		"index", l.index.Index.Index.Name, "shard", uint64(l.source.shard.ID()), "err", err)
 }

@@ -109,3 +109,93 @@ func TestForwardEndsWithItsContext(t *testing.T) {
 		}
 	})
 }
+
+// hanging returns a forwarder of node 1 whose calls wait until their context ends, and what sets the node
+// that leads.
+func hanging() (f *forwarder, lead func(holdfast.NodeID)) {
+	leader := holdfast.NodeID(2)
+	f = &forwarder{self: 1, leads: func() bool { return false }, leader: func() holdfast.NodeID { return leader }}
+	f.call = func(ctx context.Context, _ holdfast.NodeID, _ []byte) ([]byte, error) {
+		<-ctx.Done()
+		return nil, holdfast.Errorf(holdfast.Unavailable, "outcome unknown: %w", context.Cause(ctx))
+	}
+	return f, func(id holdfast.NodeID) {
+		leader = id
+		f.observe(id)
+	}
+}
+
+// A node that was asked, and has lost its leadership, may have stopped with its connections open: it isn't
+// waited for long.
+func TestForwardGivesUpAFormerLeader(t *testing.T) {
+	for _, next := range []holdfast.NodeID{0, 3} {
+		synctest.Test(t, func(t *testing.T) {
+			f, lead := hanging()
+			lead(2)
+			result := make(chan error, 1)
+			go func() {
+				_, err := f.Forward(context.Background(), nil)
+				result <- err
+			}()
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			began := time.Now()
+			lead(next)
+			if err := <-result; !errors.Is(err, holdfast.Unavailable) || !errors.Is(err, errFormer) {
+				t.Errorf("got %v; want that the outcome isn't known", err)
+			}
+			if took := time.Since(began); took != formerPatience {
+				t.Errorf("node %d leads: it gives up after %v; want %v", next, took, formerPatience)
+			}
+		})
+	}
+}
+
+// A leader that was out of reach for a moment is waited for.
+func TestForwardWaitsForALeaderThatIsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, lead := hanging()
+		lead(2)
+		result := make(chan error, 1)
+		ctx, cancel := context.WithCancel(context.Background())
+		go func() {
+			_, err := f.Forward(ctx, nil)
+			result <- err
+		}()
+		for range 3 {
+			lead(0)
+			time.Sleep(formerPatience / 2)
+			lead(2)
+			time.Sleep(2 * formerPatience)
+		}
+		select {
+		case err := <-result:
+			t.Fatalf("got %v; want it to wait", err)
+		default:
+		}
+		cancel()
+		<-result
+	})
+}
+
+// Requests wait for an election, but not again and again for one that a node without a majority waits for
+// in vain.
+func TestForwardWithoutALeaderForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, lead := hanging()
+		lead(2)
+		lead(0)
+		for _, test := range []struct{ after, want time.Duration }{
+			{0, leaderlessPatience + forwardEvery}, {time.Hour, 0},
+		} {
+			time.Sleep(test.after)
+			began := time.Now()
+			if _, err := f.Forward(context.Background(), nil); !errors.Is(err, holdfast.Refused) {
+				t.Errorf("got %v; want Refused", err)
+			}
+			if took := time.Since(began); took != test.want {
+				t.Errorf("after %v: refused after %v; want %v", test.after, took, test.want)
+			}
+		}
+	})
+}

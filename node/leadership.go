@@ -38,6 +38,7 @@ type leadership struct {
 	led      func() []holdfast.ShardID
 	transfer func(id holdfast.ShardID, to holdfast.NodeID)
 	tables   leadable
+	observe  func(leader holdfast.NodeID) // is told who leads the catalog's group at each look; 0: nobody is known
 	log      *slog.Logger
 
 	mu      sync.Mutex    // guards what follows
@@ -50,9 +51,11 @@ type leadership struct {
 }
 
 // follow begins to follow who leads. It owns the host's clock and its channel Changed.
-func follow(host *group.Host, rs *replicas, tables leadable, is *cluster.Identity, log *slog.Logger) *leadership {
+func follow(
+	host *group.Host, rs *replicas, tables leadable, observe func(holdfast.NodeID), is *cluster.Identity, log *slog.Logger,
+) *leadership {
 	l := &leadership{
-		self: is.Node, first: is.Node == is.Members[0], led: rs.led, tables: tables, log: log,
+		self: is.Node, first: is.Node == is.Members[0], led: rs.led, tables: tables, observe: observe, log: log,
 		catalog: func() replica { return rs.replica(catalog.ShardID) },
 		transfer: func(id holdfast.ShardID, to holdfast.NodeID) {
 			if r := rs.of(id); r != nil {
@@ -104,6 +107,7 @@ func (l *leadership) look() {
 	}
 	l.setTerm(term)
 	leader := c.Leader()
+	l.observe(leader)
 	// A cluster that starts needn't wait until an election is due. If others lead already, they don't
 	// vote for this node.
 	if l.known = l.known || leader != 0; !l.known && l.first {
@@ -161,10 +165,12 @@ func (l *leadership) serveTerm(ctx context.Context, term uint64, over <-chan str
 		}
 	})
 	defer l.tables.Yield()
+	began := time.Now()
 	for failure := ""; ctx.Err() == nil; {
 		err := l.tables.Lead(ctx)
 		if err == nil {
-			l.log.Info("this node leads the tables", "term", term)
+			l.log.Info("this node leads the tables", "term", term, "shards", len(l.led()),
+				"after", time.Since(began).Round(time.Millisecond))
 			<-ctx.Done()
 			l.log.Info("this node doesn't lead the tables any more", "term", term)
 			return

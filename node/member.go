@@ -135,7 +135,8 @@ func (m *member) start(store *table.Store, handler *dynamodb.Handler, addresses 
 		peers[id] = rpc.Peer{Addr: address}
 	}
 	m.transport.SetPeers(peers)
-	m.lead = follow(m.host.Load(), &m.replicas, store, m.is, m.log)
+	observe := func(leader holdfast.NodeID) { m.forwarder.observe(leader) }
+	m.lead = follow(m.host.Load(), &m.replicas, store, observe, m.is, m.log)
 }
 
 // How long a node that stops waits until others lead what it has led, and who may: a member that was

@@ -115,7 +115,8 @@ func shardStatus(self holdfast.NodeID, id holdfast.ShardID, g group.Status) Shar
 func (m *member) health() string {
 	switch leader := m.forwarder.leader(); {
 	case leader == 0:
-		return "tables: no node is known to lead: requests are refused"
+		return "tables: no node is known to lead: writes and reads with ConsistentRead are refused, " +
+			"other reads are answered from what this node has"
 	case leader == m.is.Node && !m.forwarder.leads():
 		return "tables: this node is about to lead"
 	}

@@ -46,6 +46,10 @@ func (f *failureLog) note(ctx context.Context, job string, err error) {
 		// the store is closing, the table has been removed meanwhile, or another node is the active one
 	case f.last[job] != err.Error():
 		f.last[job] = err.Error()
-		f.log.Error("a background job failed, and will be tried again", "job", job, "err", err)
+		level := slog.LevelError
+		if errors.Is(err, holdfast.Refused) || errors.Is(err, holdfast.Unavailable) {
+			level = slog.LevelWarn // as while a cluster has no leader
+		}
+		f.log.Log(ctx, level, "a background job failed, and will be tried again", "job", job, "err", err)
 	}
 }

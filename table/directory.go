@@ -165,11 +165,11 @@ func (d *directory) forget(id string) {
 	d.set.Store(&set)
 }
 
-// outlived returns err, or the error of a missing table if the table's shards are closed because it
-// was removed.
+// outlived returns err, with the table's name if it is one of a shard's group, or the error of a missing
+// table if the table's shards are closed because it was removed.
 func (d *directory) outlived(t *live, err error) error {
 	if !errors.Is(err, holdfast.Closed) {
-		return err
+		return t.naming(err)
 	}
 	if is, missing := d.serving(t.desc.Name); missing != nil || is.desc.ID != t.desc.ID {
 		return missingTable()
