@@ -68,10 +68,19 @@ func (c *dynamoClient) ask(operation string, body []byte) ([]byte, error) {
 		return nil, err
 	}
 	if status != 200 {
-		return nil, fmt.Errorf("%s: %d %s", operation, status, c.body)
+		return nil, &dynamoError{operation, status, string(c.body)}
 	}
 	return c.body, nil
 }
+
+// A dynamoError is a response that is an error.
+type dynamoError struct {
+	operation string
+	status    int
+	body      string
+}
+
+func (e *dynamoError) Error() string { return fmt.Sprintf("%s: %d %s", e.operation, e.status, e.body) }
 
 // head reads the status line and the headers.
 func (c *dynamoClient) head() (status, length int, err error) {
