@@ -87,7 +87,8 @@ func failures() []failure {
 	cut := func(heard, hears bool) func(*failCluster, int) error {
 		return func(c *failCluster, node int) error {
 			for _, l := range c.links {
-				l.drop(l.from == node && heard || l.to == node && hears, l.from == node && hears || l.to == node && heard)
+				from, to := l.from == node, l.to == node
+				l.drop(from && heard || to && hears, from && hears || to && heard)
 			}
 			return nil
 		}
@@ -175,7 +176,8 @@ func (c *failCluster) restart(node int) error {
 // hang has each sync of a node begin a minute late.
 func (c *failCluster) hang(node int) error {
 	calls := "fsync,fdatasync,sync_file_range,syncfs"
-	c.hanger = exec.Command("strace", "-f", "-qq", "-o", os.DevNull, "-p", strconv.Itoa(c.servers[node].cmd.Process.Pid),
+	process := strconv.Itoa(c.servers[node].cmd.Process.Pid)
+	c.hanger = exec.Command("strace", "-f", "-qq", "-o", os.DevNull, "-p", process,
 		"-e", "trace="+calls, "-e", "inject="+calls+":delay_enter=60s")
 	c.hanger.SysProcAttr = endWithUs()
 	return c.hanger.Start()

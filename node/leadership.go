@@ -52,7 +52,8 @@ type leadership struct {
 
 // follow begins to follow who leads. It owns the host's clock and its channel Changed.
 func follow(
-	host *group.Host, rs *replicas, tables leadable, observe func(holdfast.NodeID), is *cluster.Identity, log *slog.Logger,
+	host *group.Host, rs *replicas, tables leadable, observe func(holdfast.NodeID), is *cluster.Identity,
+	log *slog.Logger,
 ) *leadership {
 	l := &leadership{
 		self: is.Node, first: is.Node == is.Members[0], led: rs.led, tables: tables, observe: observe, log: log,

@@ -345,3 +345,41 @@ func TestNewerConnectionReplaces(t *testing.T) {
 		}
 	}
 }
+
+// Nodes that start together dial each other before some of them know their peers: these wait for that,
+// and refuse nobody.
+func TestPeersThatComeEarly(t *testing.T) {
+	noLeaks(t)
+	one, two := open(t, testOptions(1), testLimits()), open(t, testOptions(2), testLimits())
+	peers := map[holdfast.NodeID]Peer{1: {Addr: one.Addr().String()}, 2: {Addr: two.Addr().String()}}
+	early := dialRaw(t, two)
+	hello := testHello()
+	if _, err := early.Write(hello.bytes()); err != nil {
+		t.Fatal(err)
+	}
+	one.SetPeers(peers)
+	two.SetPeers(peers)
+	if answer, err := readHello(early); err != nil || answer.verdict != welcome {
+		t.Errorf("a node that came early: got %+v, %v; want it welcome", answer, err)
+	}
+	for _, tr := range []*Transport{one, two} {
+		await(t, "both are connected", func() bool {
+			_, err := tr.Call(t.Context(), Message{To: 3 - tr.options.Node})
+			return err == nil
+		})
+		if n := tr.count(WrongSender); n != 0 {
+			t.Errorf("got %d refused; want none", n)
+		}
+	}
+
+	late := testLimits()
+	late.handshakeTime = 20 * time.Millisecond
+	three := open(t, testOptions(3), late)
+	c := dialRaw(t, three)
+	hello.way.to = 3
+	if _, err := c.Write(hello.bytes()); err != nil {
+		t.Fatal(err)
+	}
+	awaitEnd(t, c)
+	await(t, "it is counted", func() bool { return three.count(Late) > 0 })
+}

@@ -33,7 +33,7 @@ func TestErrorsNameShardsAndTables(t *testing.T) {
 	for text, want := range map[string]string{
 		fmt.Sprintf("nothing was changed: shard %d has no leader", sh): fmt.Sprintf(
 			"nothing was changed: shard %d of table orders has no leader", sh),
-		fmt.Sprintf("node 1 leads shard %d", sh):               fmt.Sprintf("node 1 leads shard %d of table orders", sh),
+		fmt.Sprintf("see shard %d", sh):                        fmt.Sprintf("see shard %d of table orders", sh),
 		fmt.Sprintf("shard %d of table orders is cut off", sh): fmt.Sprintf("shard %d of table orders is cut off", sh),
 		fmt.Sprintf("shard %d7 has no leader", sh):             fmt.Sprintf("shard %d7 has no leader", sh),
 		"another text": "another text",

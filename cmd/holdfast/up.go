@@ -189,15 +189,16 @@ func (f *upFlags) serve(cmd *cobra.Command, c config.Config, source node.Source,
 
 // tooFewFiles says what to do if a process may not have as many open files as it needs.
 func tooFewFiles(files int, c *config.Config, nodes int) string {
-	text := fmt.Sprintf("This needs up to %d open files at once, and the system allows %s (the hard limit of \"ulimit -n\").\n"+
+	text := fmt.Sprintf("This needs up to %d open files at once, and the system allows %s (the hard limit of "+
+		"\"ulimit -n\").\n"+
 		"Raise that: \"ulimit -n %d\" as root before the start, LimitNOFILE=%d in a unit of systemd, or\n"+
 		"\"--ulimit nofile=%d\" of a container. Or need fewer: they are for the cache.connections (%d) of the cache",
 		files, fileLimit(), files, files, files, c.Cache.Connections)
 	if !c.Tables.On() {
 		return text + "."
 	}
-	return text + fmt.Sprintf("\nand, for each of %d nodes, tables.connections (%d) and about %d files of the tables; a file "+
-		"for --config sets them.", max(1, nodes), c.Tables.Connections, node.TablesFiles)
+	return text + fmt.Sprintf("\nand, for each of %d nodes, tables.connections (%d) and about %d files of the tables; "+
+		"a file for --config sets them.", max(1, nodes), c.Tables.Connections, node.TablesFiles)
 }
 
 // advice explains which address is in use, and how to choose another.
