@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -113,14 +114,16 @@ func TestForwardEndsWithItsContext(t *testing.T) {
 // hanging returns a forwarder of node 1 whose calls wait until their context ends, and what sets the node
 // that leads.
 func hanging() (f *forwarder, lead func(holdfast.NodeID)) {
-	leader := holdfast.NodeID(2)
-	f = &forwarder{self: 1, leads: func() bool { return false }, leader: func() holdfast.NodeID { return leader }}
+	var leader atomic.Uint64
+	leader.Store(2)
+	f = &forwarder{self: 1, leads: func() bool { return false },
+		leader: func() holdfast.NodeID { return holdfast.NodeID(leader.Load()) }}
 	f.call = func(ctx context.Context, _ holdfast.NodeID, _ []byte) ([]byte, error) {
 		<-ctx.Done()
 		return nil, holdfast.Errorf(holdfast.Unavailable, "outcome unknown: %w", context.Cause(ctx))
 	}
 	return f, func(id holdfast.NodeID) {
-		leader = id
+		leader.Store(uint64(id))
 		f.observe(id)
 	}
 }
