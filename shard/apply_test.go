@@ -67,6 +67,9 @@ func FuzzDecodeEntry(f *testing.F) {
 	for _, x := range []body{nil, &schemaBody{*of}, &trimBody{trimming{oldest: 5, logged: 7, at: 9}}, &clearBody{3},
 		&fillBody{index: 1, from: item.Key("a"), to: item.Key("b")}, &fillBody{index: 1},
 		&copyBody{source: 7, at: time.Unix(1, 2), items: 3, bytes: 4, key: of.Key},
+		&loadBody{begins: true, source: loadSource{7, -2}}, &timeBody{9},
+		&loadBody{attempt: 3, items: -1, bytes: 4, all: []loadedItem{{item.Key("a"), true, "x"}, {key: item.Key("b")}}},
+		&loadBody{attempt: 3, whole: true},
 		&prepare{id: txnID{1}, decision: item.Key("d"), shards: []holdfast.ShardID{2, 300}},
 		&resolve{committed: true, at: 9},
 		&followBody{Follow{Source: 4, From: 1, To: Progress{Applied: 2, Late: []item.Key{item.Key("a")}}}}} {

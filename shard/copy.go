@@ -21,7 +21,7 @@ const (
 // indexes and log. Both have the same range, of different spaces. The new shard must not be open,
 // and what is there of it is removed first. Until Copy returns it isn't complete, and after an error
 // it is removed. The error is Gone if changes after at are no longer kept, and Full if there is no
-// space. Shards that have a group can't be copied yet: that is Invalid.
+// space. Shards that have a group are copied by Load: here that is Invalid.
 //
 // The items of a snapshot are written into sorted tables with the new prefix, each of which is
 // ingested when it is full. Then the changes after at are undone in the new shard, the last first.
@@ -54,8 +54,12 @@ func (s *Store) Copy(ctx context.Context, from *Shard, to Descriptor, at time.Ti
 	if err := from.sequencer.waitDurable(ctx, from.sequencer.applied.Load()); err != nil {
 		return Counts{}, err
 	}
-	c := &copying{ctx: ctx, store: s, from: from, to: to.keys(), made: newShard(s, to), snapshot: snapshot, at: at}
-	c.build = builder{ctx: ctx, doing: "copying", files: tableFiles{store: s}}
+	made := newShard(s, to)
+	beside := &copyBeside{
+		store: s, from: from, made: made, at: at,
+		build: builder{ctx: ctx, doing: "copying", files: tableFiles{store: s}},
+	}
+	c := &copying{ctx: ctx, store: s, from: from, to: made.keys, target: beside, snapshot: snapshot, at: at}
 	_, err := s.engine.clearShard(c.to, func(b *pebble.Batch) error {
 		return b.Set(c.to.meta(metaDescriptor), to.appendTo(nil), nil)
 	})
@@ -66,7 +70,7 @@ func (s *Store) Copy(ctx context.Context, from *Shard, to Descriptor, at time.Ti
 		_, _ = s.engine.clearShard(c.to, nil)
 		return Counts{}, err
 	}
-	return c.made.Counts(), nil
+	return made.Counts(), nil
 }
 
 // alone returns an error if either shard of a copy has a group: the tables that are ingested aren't in
@@ -82,9 +86,29 @@ func (s *Store) alone(from *Shard, to Descriptor) error {
 	}
 	if grouped {
 		return holdfast.Errorf(holdfast.Invalid,
-			"shard %d can't be copied to shard %d: copies aren't possible on a cluster yet", from.id, to.ID)
+			"shard %d can't be copied to shard %d beside their logs: they have groups", from.id, to.ID)
 	}
 	return nil
+}
+
+// A copyTarget takes the items of a copy: all that the source had, and then those that it hadn't as of
+// the time, as they were, the last change first. Keys are valid during the call.
+type copyTarget interface {
+	// add adds an item, of so many bytes. Keys rise.
+	add(key item.Key, raw string, bytes int64) error
+
+	// added is called behind the last.
+	added() error
+
+	// putBack makes an item what it was, unless it wasn't there. items and bytes are the difference that
+	// this makes.
+	putBack(key item.Key, raw string, there bool, items, bytes int64) error
+
+	// end is called when the copy is whole.
+	end(items, bytes int64) error
+
+	// abandon is called instead of added after an error.
+	abandon()
 }
 
 // A copying is a copy in progress.
@@ -93,10 +117,9 @@ type copying struct {
 	store    *Store
 	from     *Shard
 	to       keys
+	target   copyTarget
 	snapshot *pebble.EventuallyFileOnlySnapshot
 	at       time.Time // zero: the items as they are
-	made     *Shard    // that is copied to; nobody else has it
-	build    builder   // of the items
 
 	items, bytes int64 // that were copied
 }
@@ -108,7 +131,7 @@ func (c *copying) run() error {
 		}
 	}
 	if err := c.copyItems(); err != nil {
-		c.build.abandon()
+		c.target.abandon()
 		return err
 	}
 	if !c.at.IsZero() {
@@ -119,13 +142,7 @@ func (c *copying) run() error {
 	if c.from.isDropped() {
 		return errDropped(c.from.id)
 	}
-	p, err := c.made.propose(&copyBody{
-		source: c.from.id, at: c.at, items: c.items, bytes: c.bytes, key: c.from.schema.Load().Key,
-	}, c.store.engine.db, false)
-	if err != nil {
-		return err
-	}
-	return p.wait()
+	return c.target.end(c.items, c.bytes)
 }
 
 // reaches returns Gone if a change after the time to go back to is no longer kept.
@@ -169,16 +186,17 @@ func (c *copying) copyItems() error {
 		if !c.to.owns(key) {
 			return errRange(c.to.shard, key)
 		}
-		if err := c.build.set(c.to.appendItem(nil, key), copied(is.raw)); err != nil {
+		size := int64(is.item.Size())
+		if err := c.target.add(key, is.raw, size); err != nil {
 			return err
 		}
 		c.items++
-		c.bytes += int64(is.item.Size())
+		c.bytes += size
 	}
 	if err := it.Error(); err != nil {
 		return c.store.engine.fault("copying", err)
 	}
-	return c.build.finish()
+	return c.target.added()
 }
 
 // copied returns the value of an item that no change made here.
@@ -194,7 +212,6 @@ func (c *copying) undo() error {
 		return err
 	}
 	defer it.Close()
-	b := c.store.engine.db.NewBatch()
 	for ok := it.Last(); ok; ok = it.Prev() {
 		if c.ctx.Err() != nil {
 			return ended(c.ctx)
@@ -218,44 +235,92 @@ func (c *copying) undo() error {
 		if change.at <= c.at.UnixNano() {
 			continue // no later change of its item is as early
 		}
-		if err := c.undoChange(b, &change); err != nil {
+		if err := c.undoChange(&change); err != nil {
 			return err
 		}
-		if b.Len() >= undoBytes {
-			if err := c.submitUndone(b); err != nil {
-				return err
-			}
-			b = c.store.engine.db.NewBatch()
-		}
 	}
-	if err := it.Error(); err != nil {
-		return c.store.engine.fault("reading the log", err)
-	}
-	return c.submitUndone(b)
+	return c.store.engine.fault("reading the log", it.Error())
 }
 
-// submitUndone submits a batch of undone changes.
-func (c *copying) submitUndone(b *pebble.Batch) error {
-	if b.Empty() {
-		return nil
+// undoChange puts back the before-image of a change, and counts it.
+func (c *copying) undoChange(change *change) error {
+	var items, bytes int64
+	if change.hasAfter {
+		items--
+		bytes -= int64(change.afterSize)
 	}
-	if err := c.store.space.admit(b.Len()); err != nil {
+	if change.hasBefore {
+		items++
+		bytes += int64(change.beforeSize)
+	}
+	c.items += items
+	c.bytes += bytes
+	return c.target.putBack(item.Key(change.key), change.before, change.hasBefore, items, bytes)
+}
+
+// A copyBeside is the target of a copy beside the log: items are in sorted tables, what is put back in
+// batches, and both are followed by an entry that makes the shard what it is then.
+type copyBeside struct {
+	store *Store
+	from  *Shard
+	made  *Shard // that is copied to; nobody else has it
+	at    time.Time
+	build builder       // of the items
+	undo  *pebble.Batch // of what is put back; nil: nothing is
+}
+
+// add implements copyTarget.
+func (t *copyBeside) add(key item.Key, raw string, _ int64) error {
+	return t.build.set(t.made.keys.appendItem(nil, key), copied(raw))
+}
+
+// added implements copyTarget.
+func (t *copyBeside) added() error { return t.build.finish() }
+
+// abandon implements copyTarget.
+func (t *copyBeside) abandon() { t.build.abandon() }
+
+// putBack implements copyTarget.
+func (t *copyBeside) putBack(key item.Key, raw string, there bool, _, _ int64) error {
+	if t.undo == nil {
+		t.undo = t.store.engine.db.NewBatch()
+	}
+	full := t.made.keys.appendItem(nil, key)
+	var err error
+	if there {
+		err = t.undo.Set(full, copied(raw), nil)
+	} else {
+		err = t.undo.Delete(full, nil)
+	}
+	if err != nil || t.undo.Len() < undoBytes {
 		return err
 	}
-	return c.store.engine.submitNoSync(b)
+	return t.submit()
 }
 
-// undoChange adds the before-image of a change to the batch, and counts it.
-func (c *copying) undoChange(b *pebble.Batch, change *change) error {
-	if change.hasAfter {
-		c.items--
-		c.bytes -= int64(change.afterSize)
+// submit submits a batch of what is put back.
+func (t *copyBeside) submit() error {
+	b := t.undo
+	if b == nil {
+		return nil
 	}
-	key := c.to.appendItem(nil, item.Key(change.key))
-	if !change.hasBefore {
-		return b.Delete(key, nil)
+	t.undo = nil
+	if err := t.store.space.admit(b.Len()); err != nil {
+		return err
 	}
-	c.items++
-	c.bytes += int64(change.beforeSize)
-	return b.Set(key, copied(change.before), nil)
+	return t.store.engine.submitNoSync(b)
+}
+
+// end implements copyTarget.
+func (t *copyBeside) end(items, bytes int64) error {
+	if err := t.submit(); err != nil {
+		return err
+	}
+	p, err := t.made.propose(&copyBody{
+		source: t.from.id, at: t.at, items: items, bytes: bytes, key: t.from.schema.Load().Key,
+	}, t.store.engine.db, false)
+	if err != nil {
+		return err
+	}
+	return p.wait()
 }

@@ -50,6 +50,9 @@ const (
 	entryClear   entryKind = 7 // removes all entries of an index, or the queue of expiring items
 	entryFill    entryKind = 8 // writes the index entries of items that are there
 	entryCopy    entryKind = 9 // makes the shard what was copied into it
+
+	entryLoad entryKind = 10 // a part of what is copied into it
+	entryTime entryKind = 11 // later entries have no earlier time
 )
 
 // A body is what an entry of a kind other than commit does. The steps of an entry are these, of
@@ -98,6 +101,10 @@ func decodeBody(k entryKind, r *reader) (body, error) {
 		return decodeFill(r)
 	case entryCopy:
 		return decodeCopy(r)
+	case entryLoad:
+		return decodeLoad(r)
+	case entryTime:
+		return decodeTime(r)
 	}
 	return nil, holdfast.Errorf(holdfast.Corrupt, "an entry of the log is of an unknown kind, %d", k)
 }

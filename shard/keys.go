@@ -60,6 +60,7 @@ const (
 	metaTrim       = "trim"       // a trimming
 	metaSchema     = "schema"     // a schema
 	metaTerms      = "terms"      // the terms of transactions
+	metaLoad       = "load"       // a loaded
 	metaGroup      = "group"      // the state of the shard's group
 )
 

@@ -205,6 +205,8 @@ func (s *snapshotState) noteMeta(k keys, name, value string) (err error) {
 		s.schema, err = decodeSchema(value)
 	case metaTerms:
 		s.terms, err = decodeTerms(value)
+	case metaLoad:
+		_, err = decodeLoaded(value)
 	default:
 		source, ok := strings.CutPrefix(name, metaSource)
 		if !ok || len(source) != 8 {

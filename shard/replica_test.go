@@ -57,11 +57,12 @@ func (l *recordedLog) record(entries []*entry) error {
 
 // The shards of TestReplicasAreEqual: two with items, one that follows others, a copy of the first,
 // and the ledger.
-var replicated = []holdfast.ShardID{1, 2, followingShard, copiedShard, ledgerShard}
+var replicated = []holdfast.ShardID{1, 2, followingShard, copiedShard, loadedShard, ledgerShard}
 
 const (
 	followingShard = 78
 	copiedShard    = 79
+	loadedShard    = 80
 )
 
 // A replicatedStore is a store that decides random entries of all kinds.
@@ -100,6 +101,7 @@ func (m *replicatedStore) run(n int) {
 	for at := range n {
 		if at == n/3 {
 			m.copy()
+			m.load()
 		}
 		m.step()
 	}
@@ -216,6 +218,53 @@ func (m *replicatedStore) copy() {
 	lower, upper := keysOf(copiedShard).items()
 	m.copied = keysIn(m.t, m.store, pebble.KeyRange{Start: lower, End: upper})
 	m.shards = append(m.shards, openShard(m.t, m.store, copiedShard))
+}
+
+// load loads a shard from the first one, after an attempt that has ended in the middle and that goes on
+// when it is too late. Then later entries get a time.
+func (m *replicatedStore) load() {
+	m.t.Helper()
+	to := openShard(m.t, m.store, loadedShard)
+	attempt := func(begin *entry, id string, whole bool) *loadBody {
+		it := thing(id, 1)
+		x := loadedItem{key: keyOf(m.t, it), there: true, raw: string(item.Append(nil, it))}
+		return &loadBody{attempt: begin.tx.Index, items: 1, bytes: int64(it.Size()), all: []loadedItem{x}, whole: whole}
+	}
+	propose := func(x body) *entry {
+		e, err := proposeLoad(bg, to, func() (body, error) { return x, nil })
+		m.must(err)
+		return e
+	}
+	first := propose(&loadBody{begins: true, source: loadSource{id: 1}})
+	propose(attempt(first, "left over", false))
+	second := propose(&loadBody{begins: true, source: loadSource{id: 2}})
+	propose(attempt(first, "too late", false))
+	propose(attempt(first, "later still", true))
+	propose(attempt(second, "overwritten", m.rng.IntN(2) == 0))
+	counts, err := Load(bg, m.shards[0], to, time.Time{})
+	m.must(err)
+	want := m.shards[0].Counts()
+	if counts.Items != want.Items || counts.ItemBytes != want.ItemBytes || !slices.EqualFunc(
+		m.items(m.shards[0]), m.items(to), item.Item.Equal) {
+		m.t.Errorf("got %+v, %v loaded; want %+v, %v", counts, m.items(to), want, m.items(m.shards[0]))
+	}
+	for range 2 {
+		propose(&timeBody{m.clock.read().Add(time.Duration(m.rng.IntN(2000)) * time.Millisecond).UnixNano()})
+	}
+}
+
+// items returns the items of a shard.
+func (m *replicatedStore) items(sh *Shard) (all []item.Item) {
+	m.t.Helper()
+	c, err := sh.Cursor(bg, Span{})
+	m.must(err)
+	for c.Next() {
+		it, err := c.Item()
+		m.must(err)
+		all = append(all, it)
+	}
+	m.must(errors.Join(c.Err(), c.Close()))
+	return all
 }
 
 // Replicas that have applied the same entries, of all kinds, are equal byte for byte, and equal to

@@ -131,6 +131,8 @@ func schemaOf(id holdfast.ShardID) Schema {
 		return LedgerSchema()
 	case followingShard:
 		return plainSchema()
+	case loadedShard:
+		return Schema{Key: testSchema().Key}
 	}
 	return testSchema()
 }
