@@ -9,12 +9,9 @@ import (
 	"holdfast/catalog"
 )
 
-// Backup begins a backup of a table as it is now. Errors: NotFound, Exists while the table is being
-// made.
+// Backup begins a backup of a table as it is now, with all that was acknowledged before the call.
+// Errors: NotFound, Exists while the table is being made.
 func (s *Store) Backup(ctx context.Context, table, name string) (catalog.BackupDescription, error) {
-	if err := copies(s); err != nil {
-		return catalog.BackupDescription{}, err
-	}
 	s.catalog.Lock()
 	defer s.catalog.Unlock()
 	r, err := s.installer.table(table)
@@ -28,7 +25,7 @@ func (s *Store) Backup(ctx context.Context, table, name string) (catalog.BackupD
 	if err != nil {
 		return catalog.BackupDescription{}, err
 	}
-	now := s.now()
+	now := s.tables.table(table).time(s.now())
 	b := &catalog.Backup{
 		Backup: catalog.BackupDescription{
 			ID: catalog.NewBackupID(now), Name: name, Created: catalog.Milliseconds(now),
@@ -38,19 +35,10 @@ func (s *Store) Backup(ctx context.Context, table, name string) (catalog.BackupD
 		Shards: shards,
 		Copy:   &catalog.Copying{At: now, Table: table},
 	}
-	if err := s.catalog.Commit(ctx, catalog.Revision{Put: []catalog.Entry{b}}); err != nil {
+	if err := beginCopy(ctx, s.installer, b, catalog.Descriptors(b.Space, b.Shards)); err != nil {
 		return catalog.BackupDescription{}, err
 	}
-	s.installer.wake()
 	return b.Backup, nil
-}
-
-// copies returns an error if shards can't be copied: those of a cluster can't yet.
-func copies(s *Store) error {
-	if s.installer.cluster != nil {
-		return invalid("Backups aren't available on a cluster yet")
-	}
-	return nil
 }
 
 // Backups returns the backups of a table, also of a removed one, the oldest first. The name "" is

@@ -3,9 +3,11 @@ package table
 import (
 	"context"
 	"errors"
+	"time"
 
 	"holdfast"
 	"holdfast/catalog"
+	"holdfast/item"
 	"holdfast/shard"
 )
 
@@ -18,7 +20,7 @@ func (w *worker) fillBackup(ctx context.Context, b *catalog.Backup) error {
 	switch {
 	case isGone(err):
 		again := *b.Copy
-		again.At = w.now()
+		again.At = w.tables.table(again.Table).time(w.now()) // a table that is copied can't be removed
 		done.Copy = &again
 		done.Backup.Created = catalog.Milliseconds(again.At)
 	case err != nil:
@@ -27,11 +29,12 @@ func (w *worker) fillBackup(ctx context.Context, b *catalog.Backup) error {
 		done.Copy = nil
 		done.Backup.Ready, done.Backup.Items, done.Backup.Bytes = true, counts.Items, counts.ItemBytes
 	}
-	return w.catalog.Update(ctx, catalog.Revision{Put: []catalog.Entry{&done}})
+	return record(ctx, w.installer, &done)
 }
 
 // copyShards fills each of new shards with what the one with its range held at the time of the copy,
-// and returns how much that is. It first removes what an earlier attempt left in them.
+// and returns how much that is. It first removes what an earlier attempt left in them. In a cluster,
+// shards that were filled so by the node that was active before stay as they are.
 func (w *worker) copyShards(
 	ctx context.Context, c *catalog.Copying, space holdfast.SpaceID, to []catalog.Shard,
 ) (sum shard.Counts, err error) {
@@ -48,10 +51,7 @@ func (w *worker) copyShards(
 		if err != nil {
 			return sum, err
 		}
-		if err := w.disk.Drop(d); err != nil {
-			return sum, err
-		}
-		counts, err := w.disk.Copy(ctx, from, d, c.At)
+		counts, err := w.copyShard(ctx, from, d, source.key, c.At)
 		if err != nil {
 			return sum, err
 		}
@@ -59,6 +59,23 @@ func (w *worker) copyShards(
 		sum.ItemBytes += counts.ItemBytes
 	}
 	return sum, nil
+}
+
+// copyShard fills a new shard.
+func (w *worker) copyShard(
+	ctx context.Context, from *shard.Shard, to shard.Descriptor, key item.KeySchema, at time.Time,
+) (shard.Counts, error) {
+	if w.installer.cluster == nil {
+		if err := w.disk.Drop(to); err != nil {
+			return shard.Counts{}, err
+		}
+		return w.disk.Copy(ctx, from, to, at)
+	}
+	sh, err := w.disk.Open(to, shard.Schema{Key: key}) // it is open
+	if err != nil {
+		return shard.Counts{}, err
+	}
+	return shard.Load(ctx, from, sh, at)
 }
 
 // fillTable copies the shards of a table that is being restored: the background part of restore. If

@@ -69,6 +69,17 @@ func (t *live) describe(now time.Time) catalog.Description {
 	return d
 }
 
+// time returns now, or the time of the newest change of the table if the clock that has given it that is
+// ahead: another node's, or this one before it was set back.
+func (t *live) time(now time.Time) time.Time {
+	for _, sh := range t.shards {
+		if at := sh.Time(); at.After(now) {
+			now = at
+		}
+	}
+	return now
+}
+
 // pointInTime returns from when to when a table can be restored: from when that was switched on, or
 // from the oldest change whose before-image the log still has. The earliest time is one that an
 // answer can say, and a client can ask for.
@@ -76,7 +87,7 @@ func (t *live) pointInTime(now time.Time) catalog.PointInTime {
 	if t.since.IsZero() {
 		return catalog.PointInTime{}
 	}
-	p := catalog.PointInTime{On: true, Earliest: t.since, Latest: now}
+	p := catalog.PointInTime{On: true, Earliest: t.since, Latest: t.time(now)}
 	for _, sh := range t.shards {
 		oldest, _, err := sh.Changes(holdfast.Position{}, shard.Limit{Changes: 1})
 		if err == nil && len(oldest) == 1 && oldest[0].Tx.Index > 1 && oldest[0].At.After(p.Earliest) {

@@ -161,7 +161,7 @@ func TestCopiesGoByRange(t *testing.T) {
 		}
 	}
 	live := r.tables.table("users")
-	from := source{live.shards[2], live.shards[0], live.shards[1]}
+	from := source{shards: []*shard.Shard{live.shards[2], live.shards[0], live.shards[1]}}
 	for _, sh := range live.shards {
 		d := sh.Descriptor()
 		to := shard.Descriptor{From: d.From, To: d.To}

@@ -47,11 +47,11 @@ func (d *directory) init(throttle bool, now func() time.Time) {
 // table returns the table of that name, in whatever state it is; nil: there is none.
 func (d *directory) table(name string) *live { return d.set.Load().byName[name] }
 
-// serving returns the table of that name for a request for its items. NotFound if there is none, or
-// its items are still being copied.
+// serving returns the table of that name for a request for its items. NotFound if there is none, its
+// items are still being copied, or this node's replicas don't have all that were copied yet.
 func (d *directory) serving(name string) (*live, error) {
 	t := d.table(name)
-	if t == nil || t.restoring() {
+	if t == nil || t.restoring() || t.partial() {
 		return nil, missingTable()
 	}
 	return t, nil

@@ -6,6 +6,7 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
+	"holdfast/item"
 	"holdfast/shard"
 )
 
@@ -76,6 +77,13 @@ func (c *cluster) follow() error {
 			}
 		}
 	}
+	for id, b := range is.Backups {
+		if was.Backups[id] == nil {
+			if err := c.openCopies(b.Space, b.Shards, b.Backup.Table.Key); err != nil {
+				return err
+			}
+		}
+	}
 	if err := c.followRemoved(was, is); err != nil {
 		return err
 	}
@@ -107,6 +115,17 @@ func (c *cluster) installPassively(r *catalog.Table) error {
 		i.tables.amend(r, o)
 	}
 	return nil
+}
+
+// openCopies opens shards that requests don't find: those of a backup, or of a table that is being
+// restored. It does nothing on a node alone, where they are opened when they are whole. The catalog is
+// locked.
+func (c *cluster) openCopies(space holdfast.SpaceID, shards []catalog.Shard, key item.KeySchema) error {
+	if c == nil {
+		return nil
+	}
+	_, err := openReplicas(c.installer, catalog.Descriptors(space, shards), shard.Schema{Key: key})
+	return err
 }
 
 // followRemoved opens the shards that the streams of removed tables are read from, and hides the
@@ -162,6 +181,9 @@ func named(c catalog.Contents) (all []shard.Descriptor) {
 		for _, g := range r.Global {
 			add(g.Space, g.Shards)
 		}
+	}
+	for _, b := range c.Backups {
+		add(b.Space, b.Shards)
 	}
 	for _, r := range c.Removed {
 		add(r.Space, r.Shards)

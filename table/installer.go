@@ -1,7 +1,6 @@
 package table
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"sync"
@@ -184,35 +183,8 @@ func (i *installer) finish(
 		return nil
 	}
 	r.UpdateStatus()
+	markWhole(i, r, i.tables.table(name).opened)
 	return i.replace(ctx, r, removal)
-}
-
-// completeRestore ends the restore of a table whose shards have been copied.
-func (i *installer) completeRestore(ctx context.Context, r *catalog.Table) error {
-	i.catalog.Lock()
-	defer i.catalog.Unlock()
-	// Its tags may have changed; it can't have been removed.
-	done := i.catalog.Contents().Tables[r.Table.Name].Clone()
-	done.Copy = nil
-	done.UpdateStatus()
-	o, err := i.open(done)
-	if err != nil {
-		return err
-	}
-	if err := i.catalog.Commit(ctx, catalog.Revision{Put: []catalog.Entry{done}}); err != nil {
-		return err
-	}
-	i.tables.publish(done, o, 0)
-	return nil
-}
-
-// abandonRestore removes a table that can't be restored.
-func (i *installer) abandonRestore(ctx context.Context, r *catalog.Table, now time.Time) error {
-	i.catalog.Lock()
-	defer i.catalog.Unlock()
-	rest := catalog.Discarded(r.Table.ID, r.Space, r.Shards, now)
-	rest.Global = r.Global
-	return i.removeTable(ctx, r, rest)
 }
 
 // removeTable takes a table from the catalog and from requests, and leaves its shards to the
@@ -242,7 +214,7 @@ func (i *installer) removeBackup(ctx context.Context, b *catalog.Backup, rest *c
 		return err
 	}
 	i.wake()
-	return nil
+	return i.cluster.followed(nil)
 }
 
 // remove puts what is left of an entry of the catalog in its place.
@@ -310,28 +282,3 @@ func changeable(i *installer) error {
 }
 
 func errClosed() error { return holdfast.Errorf(holdfast.Closed, "the tables are closed") }
-
-// A source is the shards that others are copied from, in any order.
-type source []*shard.Shard
-
-// of returns the shard whose range is that of another.
-func (s source) of(d *shard.Descriptor) (*shard.Shard, error) {
-	for _, sh := range s {
-		if is := sh.Descriptor(); bytes.Equal(is.From, d.From) && bytes.Equal(is.To, d.To) {
-			return sh, nil
-		}
-	}
-	return nil, holdfast.Errorf(holdfast.Corrupt, "a copy has a shard from %x to %x, and its source has none",
-		d.From, d.To)
-}
-
-// sourceOf returns the shards that are to be copied.
-func (i *installer) sourceOf(c *catalog.Copying) (source, error) {
-	i.catalog.Lock()
-	defer i.catalog.Unlock()
-	if c.Backup == "" {
-		return i.tables.table(c.Table).shards, nil
-	}
-	b := i.catalog.Contents().Backups[c.Backup]
-	return openAll(i.disk, catalog.Descriptors(b.Space, b.Shards), shard.Schema{Key: b.Backup.Table.Key})
-}

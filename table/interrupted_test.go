@@ -68,6 +68,10 @@ var interruptibles = map[string]interruptible{
 		},
 		func(n *testNode) bool { it, _ := n.get(100, true); return it != nil },
 	},
+	"backup": {
+		func(n *testNode) error { _, err := n.Backup(bg, "users", "nightly"); return err },
+		func(n *testNode) bool { return len(n.Backups("users")) == 1 },
+	},
 }
 
 // Wherever in a change, or in the work that follows it, another node becomes the active one: the change is
@@ -142,6 +146,11 @@ func moveLeadership(t *testing.T, change interruptible, at int) (moved bool) {
 	put(t, next.Store, "later", order(1, 2))
 	if next.tables.table("users") != nil {
 		next.putUsers(0, 12)
+	}
+	for _, b := range next.Backups("") {
+		if !b.Ready || b.Items != 10 {
+			t.Errorf("deposed at proposal %d: got %+v; want a backup of 10 users", at, b)
+		}
 	}
 	if next.tables.table("orders") != nil {
 		put(t, next.Store, "orders", order(1, 2))

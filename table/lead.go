@@ -227,6 +227,9 @@ func (c *cluster) led(is catalog.Contents) (all []shard.Descriptor) {
 	for _, r := range is.Tables {
 		all = append(all, shardsOfTable(r)...)
 	}
+	for _, b := range is.Backups {
+		all = append(all, catalog.Descriptors(b.Space, b.Shards)...)
+	}
 	for _, r := range is.Removed {
 		if c.readable(r) {
 			all = append(all, catalog.Descriptors(r.Space, r.Shards)...)

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"holdfast"
 	"holdfast/catalog"
 	"holdfast/item"
 	"holdfast/shard"
@@ -22,6 +23,10 @@ type live struct {
 	since   time.Time           // from when it can be restored to a point in time; zero: it can't
 	entries []item.Index        // the indexes that have entries or are being filled
 	indexes map[string]liveIndex
+
+	// whole is that of the record; arrived is set when the shards here have got there.
+	whole   map[holdfast.ShardID]holdfast.Position
+	arrived atomic.Bool
 
 	throughput *throughput // nil: no limit
 	tokenWait  time.Duration
@@ -44,7 +49,7 @@ type liveIndex struct {
 func newLive(r *catalog.Table, o opened, now time.Time) *live {
 	t := &live{
 		opened: o, desc: r.Table, streams: r.Streams, schema: r.Schema(), key: r.Table.Key.Index(), since: r.Since,
-		changed: now, entries: r.Entries(), indexes: map[string]liveIndex{},
+		changed: now, entries: r.Entries(), indexes: map[string]liveIndex{}, whole: r.Whole,
 	}
 	for _, part := range r.Shards {
 		t.starts = append(t.starts, part.FirstHash())
@@ -74,6 +79,21 @@ func (t *live) index(name string) (x *item.Index, active, ok bool) {
 
 // restoring reports whether the table's items are still being copied.
 func (t *live) restoring() bool { return t.desc.Restored != nil && t.desc.Restored.InProgress }
+
+// partial reports whether a replica here lags so far behind that it lacks items of a table that was
+// restored, or entries of its local indexes.
+func (t *live) partial() bool {
+	if len(t.whole) == 0 || t.arrived.Load() {
+		return false
+	}
+	for _, sh := range t.shards {
+		if sh.End().Compare(t.whole[sh.ID()]) < 0 {
+			return true
+		}
+	}
+	t.arrived.Store(true)
+	return false
+}
 
 // busy returns an error if the table's settings can't be changed at now.
 func (t *live) busy(now time.Time) error {

@@ -227,10 +227,13 @@ func leadTable(ctx context.Context, i *installer, r *catalog.Table, o opened) (o
 	return i.followTable(r, o), nil
 }
 
-// shardsOfTable returns the shards of a table and of its global indexes, but for those of indexes
-// that are being removed.
+// shardsOfTable returns the shards of a table and of its global indexes that are open: not those of
+// indexes that are being removed, and none of indexes while the table is being restored.
 func shardsOfTable(r *catalog.Table) []shard.Descriptor {
 	all := slices.Concat(catalog.Descriptors(r.Space, r.Shards), catalog.Descriptors(r.Space, r.Closed))
+	if r.Copy != nil {
+		return all
+	}
 	for _, x := range r.Entries() {
 		if g := r.Placed(x.ID); g != nil {
 			all = append(all, catalog.Descriptors(g.Space, g.Shards)...)

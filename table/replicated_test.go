@@ -145,23 +145,6 @@ func TestPassiveNode(t *testing.T) {
 	c.same()
 }
 
-func TestBackupsOfACluster(t *testing.T) {
-	c := newCluster(t, 1)
-	n := c.lead(0)
-	n.createAt(users("users"))
-	for what, request := range map[string]func() error{
-		"backup":            func() error { _, err := n.Backup(bg, "users", "b"); return err },
-		"restore":           func() error { _, err := n.RestoreBackup(bg, "b", "r", catalog.Overrides{}); return err },
-		"set point in time": func() error { _, err := n.SetPointInTime(bg, "users", true); return err },
-		"restore to a point in time": func() error {
-			_, err := n.RestorePointInTime(bg, "users", "r", time.Time{}, catalog.Overrides{})
-			return err
-		},
-	} {
-		wantKind(t, what, request(), holdfast.Invalid)
-	}
-}
-
 // A node that was away, or wasn't running, finds what was made and removed meanwhile: also a table that
 // was removed and made again.
 func TestNodeThatWasAway(t *testing.T) {

@@ -14,9 +14,6 @@ import (
 func (s *Store) RestoreBackup(
 	ctx context.Context, id, target string, o catalog.Overrides,
 ) (catalog.Description, error) {
-	if err := copies(s); err != nil {
-		return catalog.Description{}, err
-	}
 	s.catalog.Lock()
 	defer s.catalog.Unlock()
 	b, err := s.installer.backup(id)
@@ -33,9 +30,6 @@ func (s *Store) RestoreBackup(
 // SetPointInTime sets whether a table can be restored to points in time, from now on and as far
 // back as the log of changes reaches. Errors: NotFound, Exists while the table is being made.
 func (s *Store) SetPointInTime(ctx context.Context, table string, on bool) (catalog.PointInTime, error) {
-	if err := copies(s); err != nil {
-		return catalog.PointInTime{}, err
-	}
 	s.catalog.Lock()
 	defer s.catalog.Unlock()
 	old, err := s.installer.table(table)
@@ -67,9 +61,6 @@ const restoreTime = "2006-01-02T15:04:05.000Z07:00"
 func (s *Store) RestorePointInTime(
 	ctx context.Context, source, target string, at time.Time, o catalog.Overrides,
 ) (catalog.Description, error) {
-	if err := copies(s); err != nil {
-		return catalog.Description{}, err
-	}
 	s.catalog.Lock()
 	defer s.catalog.Unlock()
 	from, err := s.installer.table(source)
@@ -113,10 +104,8 @@ func (s *Store) restore(
 	if _, err = s.catalog.PlaceIndexes(ctx, r); err != nil {
 		return catalog.Description{}, err
 	}
-	if err := s.catalog.Commit(ctx, catalog.Revision{Put: []catalog.Entry{r}}); err != nil {
+	if err := beginCopy(ctx, s.installer, r, catalog.Descriptors(r.Space, r.Shards)); err != nil {
 		return catalog.Description{}, err
 	}
-	t := s.tables.publish(r, opened{}, 0)
-	s.installer.wake()
-	return t.describe(s.now()), nil
+	return s.tables.publish(r, opened{}, 0).describe(s.now()), nil
 }
