@@ -16,11 +16,13 @@ import (
 // A memoryLog is a diskLog in memory.
 type memoryLog struct {
 	state   []byte
+	members []byte
 	first   uint64
 	entries []string
 }
 
-func (l *memoryLog) State() ([]byte, error) { return l.state, nil }
+func (l *memoryLog) State() ([]byte, error)   { return l.state, nil }
+func (l *memoryLog) Members() ([]byte, error) { return l.members, nil }
 func (l *memoryLog) Bounds() (first, last uint64) {
 	return l.first, l.first + uint64(len(l.entries)) - 1
 }
@@ -58,28 +60,36 @@ type appliedEntry struct {
 	raw         string
 }
 
+// A memberRecord is what is on disk of the members, written when n entries had been applied.
+type memberRecord struct {
+	n   int
+	raw []byte
+}
+
 // A member is a core with what a host has for it, one step of which is done at a time.
 type member struct {
 	*core
 	id      uint64
 	disk    *memoryLog
 	applies []appliedEntry // by the shard; all is on the disk's log, but not synced
-	synced  int            // how many of applies a crash leaves at least
+	records []memberRecord // likewise, of members; the first is there from the beginning
+	synced  [2]int         // how many of applies, and of records, a crash leaves at least
 	storing []func()       // writes in their order, with their responses
 	pending []*raftpb.Message
 }
 
 // A cluster is a group whose members, network and disks do nothing by themselves.
 type cluster struct {
-	t       *testing.T
-	rng     *rand.Rand
-	ids     []uint64
-	members map[uint64]*member // nil: it is down
-	down    map[uint64]*member
-	network []Message
-	cut     map[[2]uint64]bool // from, to
-	still   map[uint64]bool    // members whose clocks stand still
-	faulty  bool               // messages are lost, doubled and reordered
+	t         *testing.T
+	rng       *rand.Rand
+	ids       []uint64
+	members   map[uint64]*member // nil: it is down
+	down      map[uint64]*member
+	network   []Message
+	cut       map[[2]uint64]bool // from, to
+	faulty    bool               // messages are lost, doubled and reordered
+	untrimmed bool               // logs keep all entries
+	still     map[uint64]bool    // members whose clocks stand still
 
 	corrupt func(*member) // changes a member when it starts
 }
@@ -96,10 +106,20 @@ func newCluster(t *testing.T, seed uint64, n int) *cluster {
 	}
 	for _, id := range c.ids {
 		is := state{members: c.ids}
-		c.down[id] = &member{id: id, disk: &memoryLog{state: is.encode(), first: 1}}
+		c.down[id] = &member{id: id, disk: &memoryLog{state: is.encode(), first: 1}, records: make([]memberRecord, 1)}
 		c.start(id)
 	}
 	return c
+}
+
+// join starts a member that was added.
+func (c *cluster) join(id uint64, members *Members) {
+	c.ids = append(c.ids, id)
+	is := state{members: numbers(members.Voters)}
+	c.down[id] = &member{
+		id: id, disk: &memoryLog{state: is.encode(), first: 1}, records: []memberRecord{{0, members.Encode()}},
+	}
+	c.start(id)
 }
 
 // start starts a member that is down, with what it has on disk.
@@ -110,6 +130,7 @@ func (c *cluster) start(id uint64) {
 	if n := len(m.applies); n > 0 {
 		applied = m.applies[n-1].index
 	}
+	m.disk.members = m.records[len(m.records)-1].raw
 	log, err := openStorage(testShard, m.disk, m.disk.state, applied)
 	if err != nil {
 		c.t.Fatalf("start of member %d: %v", id, err)
@@ -133,7 +154,13 @@ func (c *cluster) start(id uint64) {
 func (c *cluster) crash(id uint64) {
 	m := c.members[id]
 	m.core.close()
-	m.applies = m.applies[:m.synced+c.rng.IntN(len(m.applies)-m.synced+1)]
+	n := m.synced[0] + c.rng.IntN(len(m.applies)-m.synced[0]+1)
+	m.applies = m.applies[:n]
+	for i := len(m.records) - 1; i >= max(1, m.synced[1]); i-- { // the log of the store has one order
+		if at := m.records[i].n; at > n || at == n && c.rng.IntN(2) == 0 {
+			m.records = m.records[:i]
+		}
+	}
 	delete(c.members, id)
 	c.down[id] = m
 }
@@ -144,11 +171,11 @@ func (c *cluster) carryOut(m *member) {
 	for _, message := range out.store {
 		m.storing = append(m.storing, func() { c.write(m, message) })
 	}
-	if out.trim != 0 {
+	if out.trim != 0 && !c.untrimmed {
 		m.storing = append(m.storing, func() {
 			if m.log.trim(out.trim) {
 				m.disk.trim(out.trim)
-				m.synced = len(m.applies)
+				m.sync()
 			}
 		})
 	}
@@ -160,7 +187,7 @@ func (c *cluster) carryOut(m *member) {
 
 func (c *cluster) write(m *member, message *raftpb.Message) {
 	m.disk.write(m.log.stage(message))
-	m.synced = len(m.applies) // the log of the store has one order
+	m.sync()
 	for _, response := range message.GetResponses() {
 		if response.GetTo() == m.id {
 			m.stored([]*raftpb.Message{response})
@@ -170,6 +197,9 @@ func (c *cluster) write(m *member, message *raftpb.Message) {
 	}
 	c.carryOut(m)
 }
+
+// sync notes that a write was synced: the log of the store has one order.
+func (m *member) sync() { m.synced = [2]int{len(m.applies), len(m.records)} }
 
 func (c *cluster) send(m *raftpb.Message) {
 	c.t.Helper()
@@ -191,9 +221,26 @@ func (c *cluster) deliver(i int) {
 	if m == nil || c.cut[[2]uint64{uint64(message.From), m.id}] || c.faulty && c.rng.IntN(20) == 0 {
 		return
 	}
+	if m.members.hasRemoved(message.From) {
+		if !message.isNotice() {
+			c.network = append(c.network, notice(message.Shard, message.To, message.From, m.members))
+		}
+		return
+	}
+	if message.isNotice() {
+		members, err := DecodeMembers(message.Body[1:])
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		members.tell(m.core)
+		return
+	}
 	decoded, err := message.decode()
 	if err != nil {
 		c.t.Fatalf("a member's message was refused: %v", err)
+	}
+	if !m.members.hears(message.From, decoded.GetType()) {
+		return
 	}
 	if err := m.step([]*raftpb.Message{decoded}); err != nil {
 		c.t.Fatalf("a member's message was refused: %v", err)
@@ -220,7 +267,15 @@ func (c *cluster) apply(m *member) bool {
 	next := m.pending[0]
 	m.pending = m.pending[1:]
 	for _, e := range next.GetEntries() {
-		if _, raw, _ := parseEntry(e.GetData()); raw != nil {
+		if changesMembers(e) {
+			var raw []byte
+			if err := m.log.change(e, &raw); err != nil {
+				c.t.Fatalf("member %d: %v", m.id, err)
+			}
+			if raw != nil {
+				m.records = append(m.records, memberRecord{len(m.applies), raw})
+			}
+		} else if _, raw, _ := parseEntry(e.GetData()); raw != nil {
 			m.applies = append(m.applies, appliedEntry{e.GetIndex(), termOf(e), string(raw)})
 		}
 	}
@@ -272,6 +327,11 @@ func (c *cluster) elect(others ...uint64) *member {
 			}
 		}
 	}
+	for _, id := range c.ids {
+		if m := c.members[id]; m != nil {
+			c.t.Logf("member %d: %+v, members %+v", id, m.status(), *m.members)
+		}
+	}
 	c.t.Fatal("no member leads after 200 ticks")
 	return nil
 }
@@ -286,6 +346,14 @@ func (c *cluster) proposeIn(m *member, term uint64, raw string) *proposal {
 	m.propose([]*proposal{p})
 	c.carryOut(m)
 	return p
+}
+
+// alter proposes a change of the members at a member.
+func (c *cluster) alter(m *member, x Change) *changing {
+	change := &changing{Change: x, done: make(chan error, 1)}
+	change.propose(m.core)
+	c.carryOut(m)
+	return change
 }
 
 func (c *cluster) read(m *member) *read {
@@ -310,6 +378,17 @@ func (p *proposal) outcome() (o outcome, ok bool) {
 		return o, true
 	default:
 		return o, false
+	}
+}
+
+// outcome returns the outcome of a change, if it has one.
+func (x *changing) outcome() (err error, ok bool) {
+	select {
+	case err = <-x.done:
+		x.done <- err
+		return err, true
+	default:
+		return nil, false
 	}
 }
 

@@ -18,7 +18,8 @@ import (
 type core struct {
 	shard   holdfast.ShardID
 	node    uint64
-	members []uint64
+	members *Members // as of the entries that are applied here, or of later ones
+	removed bool     // this node was a member, and isn't any more
 	log     *storage
 	raft    *raft.RawNode
 
@@ -36,6 +37,7 @@ type core struct {
 	position   uint64 // the greatest in the heartbeats that this replica sent as leader of the term
 
 	proposals proposals
+	change    *changing // nil: none is on its way from here
 	reads     reads
 	ticks     int
 	hearing   hearing
@@ -73,11 +75,13 @@ const (
 func newCore(
 	shard holdfast.ShardID, node uint64, log *storage, applied uint64, l limits, logger raft.Logger,
 ) (*core, error) {
-	if !slices.Contains(log.members, node) {
+	m := log.members
+	removed := m.hasRemoved(holdfast.NodeID(node))
+	if !removed && !m.Has(holdfast.NodeID(node)) {
 		return nil, holdfast.Errorf(holdfast.Corrupt, "node %d isn't one of the members %v of the group of shard %d",
-			node, log.members, shard)
+			node, m.Voters, shard)
 	}
-	c := &core{shard: shard, node: node, members: log.members, log: log, applied: applied, effect: applied,
+	c := &core{shard: shard, node: node, members: m, removed: removed, log: log, applied: applied, effect: applied,
 		last: log.last, term: log.is.term, commit: log.is.commit, proposals: proposals{shard: shard},
 		hearing: newHearing(l.electionTicks)}
 	_, _ = rand.Read(c.reads.life[:]) // never fails
@@ -88,7 +92,8 @@ func newCore(
 		ElectionTick: l.electionTicks, HeartbeatTick: l.heartbeatTicks, PreVote: true, CheckQuorum: true,
 		MaxSizePerMsg: maxAppendBytes, MaxInflightMsgs: maxAppends, MaxInflightBytes: l.inflightBytes,
 		MaxCommittedSizePerReady: maxApplyBytes, MaxUncommittedEntriesSize: 4 * l.inflightBytes,
-		ReadOnlyOption: raft.ReadOnlySafe, DisableProposalForwarding: true, Logger: logger,
+		ReadOnlyOption: raft.ReadOnlySafe, DisableProposalForwarding: true, StepDownOnRemoval: true,
+		Logger: logger,
 	})
 	return c, err
 }
@@ -115,7 +120,7 @@ func (c *core) step(messages []*raftpb.Message) error {
 		if c.stalled && m.GetType() == raftpb.MsgTimeoutNow {
 			continue // it couldn't write what a leader has to
 		}
-		if c.isStray(m) {
+		if c.isStray(m) || c.isEarly(m) {
 			continue
 		}
 		c.hear(m)
@@ -172,12 +177,18 @@ func (c *core) stored(responses []*raftpb.Message) {
 func (c *core) stepApplied(responses []*raftpb.Message) {
 	for _, m := range responses {
 		for _, e := range m.GetEntries() {
-			everywhere, raw, _ := parseEntry(e.GetData())
-			c.everywhere = max(c.everywhere, everywhere)
-			if c.applied = e.GetIndex(); raw != nil {
-				c.effect = c.applied
+			c.applied = e.GetIndex()
+			if changesMembers(e) {
+				c.applyChange(e)
+			} else {
+				everywhere, raw, _ := parseEntry(e.GetData())
+				c.everywhere = max(c.everywhere, everywhere)
+				if raw != nil {
+					c.effect = c.applied
+				}
 			}
 			c.proposals.applied(e)
+			c.change.decide(c, e.GetTerm(), c.applied)
 		}
 		_ = c.raft.Step(m)
 	}
@@ -189,10 +200,11 @@ func (c *core) stepApplied(responses []*raftpb.Message) {
 }
 
 // tick is called in equal intervals. stalled says that the disk has hung for an election's time:
-// then the replica leaves its leadership to another, and doesn't campaign.
+// then the replica leaves its leadership to another, and doesn't campaign. Nor does one that was
+// removed.
 func (c *core) tick(stalled bool) {
 	c.stalled = stalled
-	if !stalled || c.began != 0 {
+	if !stalled && !c.removed || c.began != 0 {
 		c.raft.Tick()
 	}
 	c.collect()
@@ -240,11 +252,11 @@ func (c *core) onDisk(id uint64, p tracker.Progress) uint64 {
 	return p.Match
 }
 
-// successor returns the member that has most of the log of those that answer; 0: none does.
+// successor returns the voter that has most of the log of those that answer; 0: none does.
 func (c *core) successor() (id uint64) {
 	most := uint64(0)
-	c.raft.WithProgress(func(member uint64, _ raft.ProgressType, p tracker.Progress) {
-		if member != c.node && p.RecentActive && p.Match > most {
+	c.raft.WithProgress(func(member uint64, kind raft.ProgressType, p tracker.Progress) {
+		if kind == raft.ProgressTypePeer && member != c.node && p.RecentActive && p.Match > most {
 			id, most = member, p.Match
 		}
 	})
@@ -302,9 +314,9 @@ func (c *core) ask() {
 	c.raft.ReadIndex(c.reads.ask())
 }
 
-// transfer asks a member to campaign, if this replica leads.
+// transfer asks a voter to campaign, if this replica leads.
 func (c *core) transfer(to uint64) {
-	if c.began != 0 && to != c.node && slices.Contains(c.members, to) {
+	if c.began != 0 && to != c.node && slices.Contains(c.members.Voters, holdfast.NodeID(to)) {
 		c.raft.TransferLeader(to)
 		c.collect()
 	}
@@ -314,7 +326,7 @@ func (c *core) transfer(to uint64) {
 // waits for votes, which would no longer count: if they don't come, it tries again as it would by
 // itself. Before those it asks for pre-votes, which count for a later attempt, too.
 func (c *core) campaign() {
-	if c.leader == 0 && !c.stalled && c.raft.BasicStatus().RaftState != raft.StateCandidate {
+	if c.leader == 0 && !c.stalled && !c.removed && c.raft.BasicStatus().RaftState != raft.StateCandidate {
 		_ = c.raft.Campaign() // never fails
 		c.collect()
 	}
@@ -341,7 +353,9 @@ func (c *core) collect() {
 			c.lean(ready.SoftState, ready.Entries)
 		}
 		for _, e := range ready.Entries {
-			if len(e.GetData()) > 0 {
+			if changesMembers(e) {
+				c.change.place(e)
+			} else if len(e.GetData()) > 0 {
 				c.proposals.place(e.GetTerm(), e.GetIndex())
 			}
 		}
@@ -401,6 +415,10 @@ func (c *core) take() effects {
 func (c *core) close() {
 	c.leader, c.began = 0, 0
 	c.proposals.close()
+	if c.change != nil {
+		c.change.done <- errChangeUnknown(c.shard)
+		c.change = nil
+	}
 	c.reads.close()
 }
 
@@ -418,17 +436,26 @@ type Status struct {
 	Applied   uint64          // index of the last entry that this replica has applied
 	Committed uint64          // index of the last entry that it knows to be committed
 
-	// Match is up to where each member is known to have the log on disk. Only the leader knows.
-	Match map[holdfast.NodeID]uint64
+	Members *Members
+	Removed bool // this node was a member, and isn't any more
+
+	// Match is up to where each voter is known to have the log on disk, and Learning each learner, which
+	// counts for no acknowledgement. Only the leader knows.
+	Match, Learning map[holdfast.NodeID]uint64
 }
 
 // status returns how the replica sees its group.
 func (c *core) status() Status {
-	s := Status{Term: c.term, Leader: holdfast.NodeID(c.leader), Applied: c.applied, Committed: c.commit}
+	s := Status{Term: c.term, Leader: holdfast.NodeID(c.leader), Applied: c.applied, Committed: c.commit,
+		Members: c.members, Removed: c.removed}
 	if c.began != 0 {
-		s.Match = make(map[holdfast.NodeID]uint64, len(c.members))
-		c.raft.WithProgress(func(id uint64, _ raft.ProgressType, p tracker.Progress) {
-			s.Match[holdfast.NodeID(id)] = c.onDisk(id, p)
+		s.Match, s.Learning = map[holdfast.NodeID]uint64{}, map[holdfast.NodeID]uint64{}
+		c.raft.WithProgress(func(id uint64, kind raft.ProgressType, p tracker.Progress) {
+			of := s.Match
+			if kind == raft.ProgressTypeLearner {
+				of = s.Learning
+			}
+			of[holdfast.NodeID(id)] = c.onDisk(id, p)
 		})
 	}
 	return s

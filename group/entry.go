@@ -61,6 +61,8 @@ func termOf(e *raftpb.Entry) uint64 {
 	return holdfast.GroupTerm(e.GetTerm(), uint32(data[1])<<16|uint32(data[2])<<8|uint32(data[3]))
 }
 
+// An entry that changes the members has Raft's type for that, and its data is Raft's; see parseChange.
+
 // On disk, an entry has a byte for Raft's type of entry, the term (a varint) and the data. Its
 // index is the place at which it is.
 
@@ -72,7 +74,7 @@ func appendStored(dst []byte, e *raftpb.Entry) []byte {
 
 // decodeStored returns the entry at an index of the log on disk.
 func decodeStored(index uint64, raw string) (*raftpb.Entry, error) {
-	if raw == "" || raw[0] != byte(raftpb.EntryNormal) {
+	if raw == "" {
 		return nil, errStored(index)
 	}
 	rest := []byte(raw[1:])
@@ -80,7 +82,7 @@ func decodeStored(index uint64, raw string) (*raftpb.Entry, error) {
 	if n <= 0 || term == 0 {
 		return nil, errStored(index)
 	}
-	e := &raftpb.Entry{Term: &term, Index: &index, Type: raftpb.EntryNormal.Enum()}
+	e := &raftpb.Entry{Term: &term, Index: &index, Type: raftpb.EntryType(raw[0]).Enum()}
 	if len(rest) > n {
 		e.Data = rest[n:]
 	}

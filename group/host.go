@@ -101,6 +101,8 @@ type input struct {
 	read     *read
 	transfer holdfast.NodeID
 	campaign bool
+	change   *changing
+	members  *Members // that another replica says there are
 	stop     bool
 	stored   []*raftpb.Message
 	applied  []*raftpb.Message
@@ -113,6 +115,8 @@ type inbox struct {
 	messages        []*raftpb.Message
 	proposals       []*proposal
 	reads           []*read
+	changes         []*changing
+	members         *Members
 	transfer        holdfast.NodeID
 	stored, applied []*raftpb.Message
 }
@@ -154,6 +158,24 @@ func NewHost(o Options) *Host {
 // vote, or, if the node has a replica on disk, that one with the members that it has. Each member
 // must be started with the same members.
 func (h *Host) Start(sh *shard.Shard, members []holdfast.NodeID) (*Replica, error) {
+	return h.start(sh, func() (*Members, error) { return founded(members) })
+}
+
+// Join starts a replica of a shard's group to which the node was added as a learner. members are those
+// that Replica.Members returns at the leader afterwards. If the node has a replica on disk, that is
+// started, as it is.
+func (h *Host) Join(sh *shard.Shard, members *Members) (*Replica, error) {
+	return h.start(sh, func() (*Members, error) {
+		if !slices.Contains(members.Learners, h.o.Node) { // least of all may an empty replica vote
+			return nil, holdfast.Errorf(holdfast.Invalid, "node %d wasn't added to the group of shard %d as a learner: %+v",
+				h.o.Node, sh.ID(), *members)
+		}
+		return members, members.check()
+	})
+}
+
+// start starts a replica of a shard's group. first returns the members of one that is new on this node.
+func (h *Host) start(sh *shard.Shard, first func() (*Members, error)) (*Replica, error) {
 	h.starting.Lock()
 	defer h.starting.Unlock()
 	h.mu.Lock()
@@ -162,7 +184,7 @@ func (h *Host) Start(sh *shard.Shard, members []holdfast.NodeID) (*Replica, erro
 	if found {
 		return nil, holdfast.Errorf(holdfast.Exists, "the replica of shard %d runs already", sh.ID())
 	}
-	r, err := h.open(sh, members)
+	r, err := h.open(sh, first)
 	if err != nil {
 		return nil, err
 	}
@@ -178,14 +200,14 @@ func (h *Host) Start(sh *shard.Shard, members []holdfast.NodeID) (*Replica, erro
 }
 
 // open returns the replica of a shard as it is on disk.
-func (h *Host) open(sh *shard.Shard, members []holdfast.NodeID) (*Replica, error) {
+func (h *Host) open(sh *shard.Shard, first func() (*Members, error)) (*Replica, error) {
 	log, err := shard.OpenGroupLog(h.o.Store, sh.ID())
 	if err != nil {
 		return nil, err
 	}
 	raw, err := log.State()
 	if err == nil && raw == nil {
-		raw, err = h.found(log, members)
+		raw, err = h.create(log, first)
 	}
 	if err != nil {
 		return nil, err
@@ -200,25 +222,29 @@ func (h *Host) open(sh *shard.Shard, members []holdfast.NodeID) (*Replica, error
 		electionTicks: h.o.ElectionTicks, heartbeatTicks: h.o.HeartbeatTicks,
 		inflightBytes: uint64(h.o.MaxInflightBytes),
 	}, logger{h.o.Log.With("shard", r.id, "node", h.o.Node)})
-	return r, err
-}
-
-// found writes the state of a replica of a new group, and returns it.
-func (h *Host) found(log *shard.GroupLog, members []holdfast.NodeID) ([]byte, error) {
-	is := state{}
-	for _, id := range members {
-		is.members = append(is.members, uint64(id))
-	}
-	slices.Sort(is.members)
-	if err := checkMembers(is.members); err != nil {
+	if err != nil {
 		return nil, err
 	}
-	if !slices.Contains(members, h.o.Node) {
-		return nil, holdfast.Errorf(holdfast.Invalid, "node %d isn't one of the members %v", h.o.Node, members)
+	r.members.Store(r.core.members)
+	r.removed.Store(r.core.removed)
+	return r, nil
+}
+
+// create writes what a new replica has on disk, and returns its state.
+func (h *Host) create(log *shard.GroupLog, first func() (*Members, error)) ([]byte, error) {
+	members, err := first()
+	if err != nil {
+		return nil, err
 	}
-	raw := is.encode()
+	if !members.Has(h.o.Node) {
+		return nil, holdfast.Errorf(holdfast.Invalid, "node %d isn't one of the members %v", h.o.Node, members.Voters)
+	}
+	raw := (&state{members: numbers(members.Voters)}).encode()
 	b := shard.NewLogBatch(h.o.Store)
 	b.SetState(log, raw)
+	if members.Index > 0 {
+		b.SetMembers(log, members.Encode())
+	}
 	return raw, b.Commit(true)
 }
 
@@ -233,8 +259,8 @@ func (h *Host) Replica(id holdfast.ShardID) *Replica {
 	return h.replicas[at]
 }
 
-// Changed returns a channel for one reader. It has an element when Lead or Leader of some replica
-// may give another answer than before the reader took the last element.
+// Changed returns a channel for one reader. It has an element when Lead, Leader or Members of some
+// replica may give another answer than before the reader took the last element.
 func (h *Host) Changed() <-chan struct{} { return h.changed }
 
 // search returns the place of a shard's replica among the host's. h.mu is held.
@@ -253,8 +279,9 @@ func (h *Host) all() []*Replica {
 
 // Receive takes a message that another node has sent. The error is NotFound if the shard has no
 // replica here, as while a table is being made or removed; Invalid for a message that is garbled or
-// misdirected, that comes from no member, or that is of a kind that is never sent; Overloaded if it
-// was dropped, since too many wait; Closed if the host is closed.
+// misdirected, that comes from no member and may not (see Members.hears), or that is of a kind that is
+// never sent; Refused if it comes from a node that was removed, which is told so; Overloaded if it was
+// dropped, since too many wait; Closed if the host is closed.
 func (h *Host) Receive(m Message) error {
 	r := h.Replica(m.Shard)
 	switch {
@@ -263,22 +290,47 @@ func (h *Host) Receive(m Message) error {
 	case r == nil:
 		return holdfast.Errorf(holdfast.NotFound, "a message of node %d is for a replica of shard %d, which isn't here",
 			m.From, m.Shard)
-	case m.From == m.To || !slices.Contains(r.core.members, uint64(m.From)):
-		return holdfast.Errorf(holdfast.Invalid, "node %d isn't another member of the group of shard %d",
-			m.From, m.Shard)
+	case m.From == m.To || m.From == 0 || m.From > maxNumber:
+		return errNoMember(&m)
 	}
-	message, err := m.decode()
-	if err != nil {
+	if members := r.members.Load(); members.hasRemoved(m.From) {
+		if !m.isNotice() {
+			h.o.Send(notice(m.Shard, h.o.Node, m.From, members))
+		}
+		return holdfast.Errorf(holdfast.Refused, "node %d was removed from the group of shard %d", m.From, m.Shard)
+	}
+	in := input{replica: r, bytes: len(m.Body)}
+	if err := in.decode(&m); err != nil {
 		return err
 	}
 	if h.received.Add(int64(len(m.Body))) > h.o.MaxReceivedBytes {
 		h.received.Add(-int64(len(m.Body)))
 		return holdfast.Errorf(holdfast.Overloaded, "too many messages wait")
 	}
-	if !h.inputs.put(input{replica: r, message: message, bytes: len(m.Body)}) {
+	if !h.inputs.put(in) {
 		return holdfast.Errorf(holdfast.Closed, "this node is stopping")
 	}
 	return nil
+}
+
+// decode sets what a message has.
+func (in *input) decode(m *Message) (err error) {
+	if m.isNotice() {
+		in.members, err = DecodeMembers(m.Body[1:])
+		if err == nil && !in.members.Has(m.From) && !in.replica.members.Load().Has(m.From) {
+			err = errNoMember(m)
+		}
+		return err
+	}
+	in.message, err = m.decode()
+	if err == nil && !in.replica.members.Load().hears(m.From, in.message.GetType()) {
+		err = errNoMember(m)
+	}
+	return err
+}
+
+func errNoMember(m *Message) error {
+	return holdfast.Errorf(holdfast.Invalid, "node %d isn't another member of the group of shard %d", m.From, m.Shard)
 }
 
 // Tick is called by the owner of the clock, in equal intervals: every 100 ms, say. A tick that

@@ -374,7 +374,6 @@ func TestReceiveRefuses(t *testing.T) {
 			"for another group":   {From: other, To: leader.id, Shard: 9},
 			"from nobody":         {From: 0, To: leader.id, Shard: 1},
 			"from itself":         {From: leader.id, To: leader.id, Shard: 1},
-			"from no member":      {From: 4, To: leader.id, Shard: 1},
 			"from a local thread": {From: ^holdfast.NodeID(0), To: leader.id, Shard: 1},
 			"garbled":             {From: other, To: leader.id, Shard: 1, Body: []byte{1, 2, 3}},
 			"empty":               {From: other, To: leader.id, Shard: 1, Body: []byte{}},
@@ -395,6 +394,20 @@ func TestReceiveRefuses(t *testing.T) {
 			}
 			if err := h.Receive(m); !errors.Is(err, want) {
 				t.Errorf("%s: %v; want %v", name, err, want)
+			}
+		}
+		// Nobody but a member answers, and whoever doesn't know it yet hears of it what members may be.
+		for kind, want := range map[raftpb.MessageType]error{
+			raftpb.MsgHeartbeat: nil, raftpb.MsgHeartbeatResp: holdfast.Invalid, raftpb.MsgAppResp: holdfast.Invalid,
+		} {
+			m, err := encode(1, &raftpb.Message{
+				Type: kind.Enum(), From: new(uint64(4)), To: new(uint64(leader.id)), Term: new(uint64(1)),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := h.Receive(m); !errors.Is(err, want) {
+				t.Errorf("%v from no member: %v; want %v", kind, err, want)
 			}
 		}
 		synctest.Wait() // other messages may be on their way
@@ -433,7 +446,7 @@ func TestStart(t *testing.T) {
 		for id, kind := range map[holdfast.NodeID]error{1: nil, 4: holdfast.Corrupt} {
 			h := NewHost(Options{Node: id, Store: store, Send: func(Message) {}})
 			r, err := h.Start(sh, nil)
-			if kind == nil && (err != nil || len(r.core.members) != 3) || kind != nil && !errors.Is(err, kind) {
+			if kind == nil && (err != nil || len(r.core.members.Voters) != 3) || kind != nil && !errors.Is(err, kind) {
 				t.Errorf("node %d: %v; want %v", id, err, kind)
 			}
 			if err := h.Close(); err != nil {

@@ -85,6 +85,12 @@ func (b *inbox) add(in *input) {
 	if in.transfer != 0 {
 		b.transfer = in.transfer
 	}
+	if in.change != nil {
+		b.changes = append(b.changes, in.change)
+	}
+	if in.members != nil && (b.members == nil || b.members.Index < in.members.Index) {
+		b.members = in.members
+	}
 	b.campaign = b.campaign || in.campaign
 	b.stop = b.stop || in.stop
 	b.stored = append(b.stored, in.stored...)
@@ -240,17 +246,22 @@ func (h *Host) applyTo(r *Replica, all []applying) error {
 		return nil
 	}
 	var entries []shard.Committed
+	var members []byte
 	var responses []*raftpb.Message
 	for _, a := range all {
 		for _, e := range a.message.GetEntries() {
-			if _, raw, _ := parseEntry(e.GetData()); raw != nil {
+			if changesMembers(e) {
+				if err := r.core.log.change(e, &members); err != nil {
+					return err
+				}
+			} else if _, raw, _ := parseEntry(e.GetData()); raw != nil {
 				tx := holdfast.TxID{Shard: r.id, Term: termOf(e), Index: e.GetIndex()}
 				entries = append(entries, shard.Committed{Tx: tx, Raw: string(raw)})
 			}
 		}
 		responses = append(responses, a.message.GetResponses()...)
 	}
-	if err := r.shard.ApplyAll(entries); err != nil {
+	if err := r.shard.ApplyChanged(entries, members); err != nil {
 		return err
 	}
 	h.inputs.put(input{replica: r, applied: responses})

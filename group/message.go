@@ -115,6 +115,12 @@ func entriesFit(m *raftpb.Message) bool {
 
 // entryFits says whether an entry is one that members make.
 func entryFits(e *raftpb.Entry) bool {
-	_, _, ok := parseEntry(e.GetData())
-	return ok && e.GetType() == raftpb.EntryNormal && e.GetTerm() > 0
+	ok := false
+	switch e.GetType() {
+	case raftpb.EntryNormal:
+		_, _, ok = parseEntry(e.GetData())
+	case raftpb.EntryConfChangeV2:
+		_, ok = parseChange(e.GetData())
+	}
+	return ok && e.GetTerm() > 0
 }

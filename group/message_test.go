@@ -38,11 +38,14 @@ func TestDecodeRefuses(t *testing.T) {
 		"half an entry":           func(m *raftpb.Message) { m.Entries[1].Data = []byte{kindShard, 1, 2, 3} },
 		"half a salt":             func(m *raftpb.Message) { m.Entries[1].Data = []byte{kindShard, 1, 2} },
 		"half an unsalted entry":  func(m *raftpb.Message) { m.Entries[1].Data = []byte{kindUnsalted} },
-		"other members":           func(m *raftpb.Message) { m.Entries[0].Type = raftpb.EntryConfChangeV2.Enum() },
-		"a snapshot":              func(m *raftpb.Message) { m.Snapshot = &raftpb.Snapshot{} },
-		"responses":               func(m *raftpb.Message) { m.Responses = []*raftpb.Message{{}} },
-		"a context":               func(m *raftpb.Message) { m.Context = []byte("12345678") },
-		"a proposal":              func(m *raftpb.Message) { m.Type = raftpb.MsgProp.Enum() },
+		"other members":           func(m *raftpb.Message) { m.Entries[0].Type = raftpb.EntryConfChange.Enum() },
+		"a change of members that is none": func(m *raftpb.Message) {
+			m.Entries[1].Type = raftpb.EntryConfChangeV2.Enum()
+		},
+		"a snapshot": func(m *raftpb.Message) { m.Snapshot = &raftpb.Snapshot{} },
+		"responses":  func(m *raftpb.Message) { m.Responses = []*raftpb.Message{{}} },
+		"a context":  func(m *raftpb.Message) { m.Context = []byte("12345678") },
+		"a proposal": func(m *raftpb.Message) { m.Type = raftpb.MsgProp.Enum() },
 		"a heartbeat's context": func(m *raftpb.Message) {
 			m.Type, m.Entries, m.Context = raftpb.MsgHeartbeat.Enum(), nil, []byte("123")
 		},

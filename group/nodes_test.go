@@ -29,7 +29,8 @@ type node struct {
 	id      holdfast.NodeID
 	of      *nodes
 	fs      *vfs.MemFS
-	boots   int // of its machine
+	boots   int      // of its machine
+	joins   *Members // that it was told when it was added; nil: the groups were founded with it
 	store   *shard.Store
 	host    *Host
 	shards  []*shard.Shard
@@ -120,7 +121,11 @@ func (n *node) open(d shard.Descriptor) (*shard.Shard, *Replica) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := n.host.Start(sh, []holdfast.NodeID{1, 2, 3})
+	start := func() (*Replica, error) { return n.host.Start(sh, []holdfast.NodeID{1, 2, 3}) }
+	if n.joins != nil {
+		start = func() (*Replica, error) { return n.host.Join(sh, n.joins) }
+	}
+	r, err := start()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +195,7 @@ func (n *node) tick() {
 func (n *node) send(m Message) {
 	n.of.mu.Lock()
 	defer n.of.mu.Unlock()
-	if !n.of.cut[m.From] && !n.of.cut[m.To] {
+	if int(m.To) <= len(n.of.all) && !n.of.cut[m.From] && !n.of.cut[m.To] {
 		n.of.all[m.To-1].inbox.put(m)
 	}
 }
@@ -203,7 +208,8 @@ func (n *node) receive(inbox *queue[Message]) {
 		}
 		for _, m := range all {
 			err := n.host.Receive(m)
-			if err != nil && !errors.Is(err, holdfast.Closed) && !errors.Is(err, holdfast.NotFound) {
+			if err != nil && !errors.Is(err, holdfast.Closed) && !errors.Is(err, holdfast.NotFound) &&
+				!errors.Is(err, holdfast.Refused) {
 				n.of.t.Errorf("node %d refused a message: %v", n.id, err)
 			}
 		}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"reflect"
+	"slices"
 	"testing"
 
 	"holdfast"
@@ -20,12 +22,15 @@ type history struct {
 	seed      uint64
 	proposals []*proposal
 	names     map[*proposal]string
+	at        map[*proposal]*member
+	alters    bool // the members change
+	changes   []*changing
 	decided   map[*proposal]bool
 	reads     map[*read]awaited
 	newest    uint64 // index of the newest entry that was acknowledged
 	places    map[uint64]appliedEntry
 	terms     map[uint64]uint64 // term → the member that led in it
-	done      [3]int            // committed, refused, reads
+	done      [4]int            // committed, refused, reads, changes
 }
 
 // An awaited is a read that a member waits for.
@@ -35,11 +40,12 @@ type awaited struct {
 	newest uint64 // was acknowledged when it began
 }
 
-// Members crash, are cut off, and get messages late, twice or not at all. What is acknowledged is
+// Members crash, are cut off, and get messages late, twice or not at all; in some runs others come and
+// go. What is acknowledged is
 // never lost, what is refused is never applied, all members apply the same, reads see what was
 // acknowledged before them, and once the faults end the group goes on.
 func TestRandom(t *testing.T) {
-	total := [3]int{}
+	total := [4]int{}
 	for seed := *firstSeed; seed < *firstSeed+uint64(*seeds); seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			h := newHistory(t, seed)
@@ -52,18 +58,22 @@ func TestRandom(t *testing.T) {
 			}
 		})
 	}
-	if *seeds >= 20 && (total[0] < 500 || total[1] < 50 || total[2] < 500) {
-		t.Errorf("%d proposals were committed, %d refused, and %d reads ended: too few", total[0], total[1], total[2])
+	if *seeds >= 20 && (total[0] < 500 || total[1] < 50 || total[2] < 500 || total[3] < 30) {
+		t.Errorf("%d proposals were committed, %d refused, %d reads ended, and %d changes of members were made: too few",
+			total[0], total[1], total[2], total[3])
 	}
+	t.Logf("proposals committed, refused; reads; changes of members: %v", total)
 }
 
 func newHistory(t *testing.T, seed uint64) *history {
 	h := &history{
 		cluster: newCluster(t, seed, []int{1, 3, 3, 3, 5}[seed%5]), seed: seed,
-		names: map[*proposal]string{}, decided: map[*proposal]bool{}, reads: map[*read]awaited{},
+		names: map[*proposal]string{}, at: map[*proposal]*member{}, decided: map[*proposal]bool{}, reads: map[*read]awaited{},
 		places: map[uint64]appliedEntry{}, terms: map[uint64]uint64{},
 	}
 	h.faulty = seed%3 != 0
+	h.alters = seed%2 == 0
+	h.untrimmed = h.alters
 	return h
 }
 
@@ -104,6 +114,8 @@ func (h *history) step() {
 		h.store(m)
 	case n < 420:
 		h.apply(m)
+	case n < 450 && h.alters:
+		h.alter(m)
 	case len(h.network) > 0:
 		i := 0
 		if h.faulty {
@@ -112,6 +124,41 @@ func (h *history) step() {
 		h.deliver(i)
 	}
 	h.check()
+}
+
+// alter changes the members at random, if a member leads, or starts a learner.
+func (h *history) alter(m *member) {
+	if m.lead() == 0 {
+		return
+	}
+	is := m.members
+	if is.joint() {
+		return
+	}
+	for _, id := range is.Learners {
+		if !slices.Contains(h.ids, uint64(id)) && h.rng.IntN(3) > 0 {
+			h.join(uint64(id), is)
+			return
+		}
+	}
+	voter := is.Voters[h.rng.IntN(len(is.Voters))]
+	newest := holdfast.NodeID(0)
+	for _, list := range is.lists() {
+		newest = slices.Max(append(*list, newest))
+	}
+	x := Change{Add: newest + 1}
+	switch n := h.rng.IntN(6); {
+	case n < 3 && len(is.Learners) > 0:
+		x = Change{Promote: is.Learners[h.rng.IntN(len(is.Learners))]}
+		if n > 0 {
+			x.Remove = voter
+		}
+	case n == 3 || len(is.Voters)+len(is.Learners) > 5:
+		x = Change{Remove: voter}
+	case len(is.Learners) > 1:
+		x = Change{Remove: is.Learners[0]}
+	}
+	h.changes = append(h.changes, h.cluster.alter(m, x))
 }
 
 func (h *history) restart() {
@@ -130,7 +177,7 @@ func (h *history) put(m *member) {
 	}
 	raw := fmt.Sprint(len(h.proposals))
 	p := h.proposeIn(m, term, raw)
-	h.names[p] = raw
+	h.names[p], h.at[p] = raw, m
 	h.proposals = append(h.proposals, p)
 }
 
@@ -198,8 +245,10 @@ func (h *history) heal() {
 		h.restart()
 	}
 	h.settle()
+	var leader *member
 	for try := 0; ; try++ { // a leader that was cut off may not know yet that it was deposed
-		last := h.propose(h.elect(), fmt.Sprint("last ", try))
+		leader = h.elect()
+		last := h.propose(leader, fmt.Sprint("last ", try))
 		for range 30 {
 			h.tick()
 			h.settle()
@@ -212,21 +261,28 @@ func (h *history) heal() {
 		}
 	}
 	if len(h.reads) != 0 {
-		h.compareReads()
+		h.compareReads(leader)
 	}
-	h.compare()
+	for _, x := range h.changes {
+		if err, ok := x.outcome(); ok && err == nil {
+			h.done[3]++
+		}
+	}
+	h.compare(leader)
 }
 
-func (h *history) compareReads() {
+func (h *history) compareReads(leader *member) {
 	for x, of := range h.reads {
-		if _, ok := x.result(); !ok && h.members[of.member.id].core == of.core {
+		m := h.members[of.member.id]
+		if _, ok := x.result(); !ok && m.core == of.core && leader.members.Has(holdfast.NodeID(m.id)) {
 			h.fail("a read of member %d never ended", of.member.id)
 		}
 	}
 }
 
-func (h *history) compare() {
-	all := h.members[1].applies
+// compare compares those that are members in the end, and what was answered with what they have.
+func (h *history) compare(leader *member) {
+	all := leader.applies
 	at := map[string]appliedEntry{}
 	for _, a := range all {
 		if _, twice := at[a.raw]; twice {
@@ -235,18 +291,31 @@ func (h *history) compare() {
 		at[a.raw] = a
 	}
 	for _, id := range h.ids {
-		is := h.members[id].applies
+		m := h.members[id]
+		if !leader.members.Has(holdfast.NodeID(id)) {
+			if !m.removed && m.members.Votes(holdfast.NodeID(id)) { // a learner says nothing by itself
+				h.fail("member %d doesn't know that it was removed", id)
+			}
+			continue
+		}
+		is := m.applies
 		if len(is) != len(all) {
-			h.fail("members 1 and %d have applied %d and %d entries", id, len(all), len(is))
+			h.fail("members %d and %d have applied %d and %d entries", leader.id, id, len(all), len(is))
 		}
 		for i := range is {
 			if is[i] != all[i] {
-				h.fail("members 1 and %d have applied %v and %v", id, all[i], is[i])
+				h.fail("members %d and %d have applied %v and %v", leader.id, id, all[i], is[i])
 			}
+		}
+		if !reflect.DeepEqual(m.members, leader.members) || !reflect.DeepEqual(m.log.members, m.members) {
+			h.fail("members %d and %d know the members %+v and %+v", leader.id, id, *leader.members, *m.members)
 		}
 	}
 	for _, p := range h.proposals {
 		o, ok := p.outcome()
+		if !ok && !leader.members.Has(holdfast.NodeID(h.at[p].id)) {
+			continue
+		}
 		if !ok {
 			h.fail("the outcome of proposal %s is never known", h.names[p])
 		}

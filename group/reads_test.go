@@ -80,7 +80,7 @@ func TestReadOfOneMember(t *testing.T) {
 	if o, ok := p.outcome(); !ok || o.err != nil {
 		t.Fatalf("got %v, %v", o, ok)
 	}
-	leader.synced = 0
+	leader.synced = [2]int{}
 	for len(c.members[1].applies) > 0 { // what was applied was lost
 		c.crash(1)
 		c.down[1].applies = nil

@@ -17,8 +17,10 @@ type Replica struct {
 	log      *shard.GroupLog
 	leads    atomic.Uint64 // the term in which the replica leads, see core.lead; 0: it doesn't
 	leader   atomic.Uint64 // the node that leads; 0: none is known
+	removed  atomic.Bool   // this node isn't a member any more
 	stopping atomic.Bool   // nothing more is written or applied, see Host.Stop
 	ended    chan struct{} // closed when nothing steps the replica any more
+	members  atomic.Pointer[Members]
 
 	mu   sync.Mutex // guards core
 	core *core
@@ -96,7 +98,36 @@ func (r *Replica) Status() Status {
 	return r.core.status()
 }
 
-// Transfer asks the replica, if it leads, to hand its leadership over to a member.
+// Members returns who takes part in the group, as far as this replica knows, and whether this node was
+// removed: then the replica does nothing any more, and the owner of its shard stops it.
+func (r *Replica) Members() (m *Members, removed bool) { return r.members.Load(), r.removed.Load() }
+
+// Change changes the members of the group, if this replica leads it. It returns once the change is
+// applied here, at this replica. A leader changes one thing at a time, so whoever replaces a member
+// adds a learner, has its replica join, and promotes it and removes the other when it has caught up.
+//
+// The error is Unavailable if the outcome isn't known when ctx ends or the replica is stopped:
+// Members then tells, sooner or later. With any other error nothing was changed and nothing will be:
+// it is NotLeader, or Refused if another change is under way, a learner hasn't caught up, or too few
+// of the voters that there would be answer for a majority; these may be tried again. It is Exists or
+// NotFound if the members are as they would be already, and Invalid if there can't be such a change:
+// also if it adds a node that was a member before.
+func (r *Replica) Change(ctx context.Context, c Change) error {
+	x := &changing{Change: c, done: make(chan error, 1)}
+	if !r.host.inputs.put(input{replica: r, change: x}) {
+		return errStopped()
+	}
+	select {
+	case err := <-x.done:
+		r.mu.Lock() // Members shows it when the step has ended that has made it
+		defer r.mu.Unlock()
+		return err
+	case <-ctx.Done():
+		return errChangeUnknown(r.id)
+	}
+}
+
+// Transfer asks the replica, if it leads, to hand its leadership over to a voter.
 func (r *Replica) Transfer(to holdfast.NodeID) {
 	r.host.inputs.put(input{replica: r, transfer: to})
 }
@@ -114,7 +145,7 @@ func (r *Replica) work() (out effects, err error) {
 		return effects{}, nil
 	}
 	in := r.inbox
-	r.inbox = inbox{proposals: in.proposals, reads: in.reads} // if it comes to that, close ends them
+	r.inbox = inbox{proposals: in.proposals, reads: in.reads, changes: in.changes} // if it comes to that, close ends them
 	defer func() {
 		switch caught := recover().(type) {
 		case nil:
@@ -132,6 +163,9 @@ func (r *Replica) work() (out effects, err error) {
 	if err := c.step(in.messages); err != nil {
 		r.host.o.Log.Warn("messages were dropped", "shard", r.id, "err", err)
 	}
+	if in.members != nil {
+		in.members.tell(c)
+	}
 	if in.ticked {
 		c.tick(in.stalled)
 	}
@@ -141,6 +175,10 @@ func (r *Replica) work() (out effects, err error) {
 	if in.campaign {
 		c.campaign()
 	}
+	r.inbox.changes = nil
+	for _, x := range in.changes {
+		x.propose(c)
+	}
 	r.inbox.proposals = nil
 	c.propose(in.proposals)
 	r.inbox.reads = nil
@@ -149,9 +187,9 @@ func (r *Replica) work() (out effects, err error) {
 	return c.take(), nil
 }
 
-// publish shows whether the replica leads, and what leads. A reader of Host.Changed sees that after
-// its next element: one is put after the change, or is still there, so that it is taken after the
-// change.
+// publish shows whether the replica leads, what leads, and who the members are. A reader of
+// Host.Changed sees that after its next element: one is put after the change, or is still there, so
+// that it is taken after the change.
 func (r *Replica) publish() {
 	c := r.core
 	term := c.lead()
@@ -159,7 +197,13 @@ func (r *Replica) publish() {
 	if led != term {
 		r.host.o.Log.Debug("leadership", "shard", r.id, "leads", term != 0, "term", c.term)
 	}
-	if r.leader.Swap(c.leader) == c.leader && led == term {
+	same := r.leader.Swap(c.leader) == c.leader && led == term
+	if r.members.Swap(c.members) != c.members || r.removed.Swap(c.removed) != c.removed {
+		same = false
+		r.host.o.Log.Info("members", "shard", r.id, "voters", c.members.Voters, "learners", c.members.Learners,
+			"outgoing", c.members.Outgoing, "removed", c.removed)
+	}
+	if same {
 		return
 	}
 	select {
@@ -179,6 +223,9 @@ func (r *Replica) close() {
 	r.publish()
 	for _, p := range in.proposals {
 		p.done <- outcome{err: errStopped()}
+	}
+	for _, x := range in.changes {
+		x.done <- errStopped()
 	}
 	for _, x := range in.reads {
 		x.done <- holdfast.Errorf(holdfast.Closed, "the replica on this node stopped")

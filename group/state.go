@@ -13,7 +13,7 @@ import (
 // A state is what a replica has on disk beside the entries of its log.
 type state struct {
 	term, vote, commit uint64
-	members            []uint64 // by rising ID; all vote
+	members            []uint64 // by rising ID: the voters at first; see membersOf
 	terms              terms
 }
 
@@ -80,29 +80,21 @@ func decodeState(raw []byte) (*state, error) {
 	if len(raw) == 0 || raw[0] != stateVersion {
 		return nil, errState()
 	}
-	rest, bad := raw[1:], false
-	next := func() uint64 {
-		v, n := binary.Uvarint(rest)
-		if n <= 0 {
-			bad, rest = true, nil
-			return 0
-		}
-		rest = rest[n:]
-		return v
-	}
-	s := &state{term: next(), vote: next(), commit: next()}
-	for n := next(); n > 0 && !bad; n-- {
-		s.members = append(s.members, next())
+	r := varints{rest: raw[1:]}
+	s := &state{term: r.next(), vote: r.next(), commit: r.next()}
+	for n := r.next(); n > 0 && !r.bad; n-- {
+		s.members = append(s.members, r.next())
 	}
 	last := termBegin{}
-	for n := next(); n > 0 && !bad; n-- {
-		t := termBegin{next(), next()}
+	for n := r.next(); n > 0 && !r.bad; n-- {
+		t := termBegin{r.next(), r.next()}
 		if t.term <= last.term || t.index <= last.index {
 			return nil, errState()
 		}
 		s.terms, last = append(s.terms, t), t
 	}
-	if bad || len(rest) != 0 || checkMembers(s.members) != nil || last.term > s.term {
+	members := Members{Voters: nodeIDs(s.members)}
+	if r.bad || members.check() != nil || len(r.rest) != 0 || last.term > s.term {
 		return nil, errState()
 	}
 	return s, nil
@@ -110,17 +102,4 @@ func decodeState(raw []byte) (*state, error) {
 
 func errState() error {
 	return holdfast.Errorf(holdfast.Corrupt, "the state of a replica can't be decoded")
-}
-
-// checkMembers returns an error unless members can be those of a group.
-func checkMembers(members []uint64) error {
-	if len(members) == 0 {
-		return holdfast.Errorf(holdfast.Invalid, "a group has no members")
-	}
-	for i, id := range members {
-		if id == 0 || id > maxNumber || i > 0 && id <= members[i-1] {
-			return holdfast.Errorf(holdfast.Invalid, "a group can't have the members %v", members)
-		}
-	}
-	return nil
 }

@@ -14,6 +14,7 @@ import (
 // A diskLog is what the storage reads of a group's log; *shard.GroupLog is one.
 type diskLog interface {
 	State() ([]byte, error)
+	Members() ([]byte, error)
 	Bounds() (first, last uint64)
 	Entries(from, to uint64, maxBytes int) ([]string, error)
 }
@@ -30,13 +31,14 @@ const recentBytes = 256 << 10
 //
 // It is read by the goroutine that steps the replica, and changed by the one that writes.
 type storage struct {
-	disk    diskLog
-	shard   holdfast.ShardID
-	members []uint64
+	disk  diskLog
+	shard holdfast.ShardID
 
 	mu          sync.Mutex
-	first, last uint64 // of the entries; first = last+1 if there are none
+	members     *Members // as of the entries that the shard has applied, or of later ones
+	first, last uint64   // of the entries; first = last+1 if there are none
 	is          state
+	changes     []uint64        // indexes of entries that change members, and aren't known on disk to be committed
 	recent      []*raftpb.Entry // the newest entries, without a gap; may be empty
 	bytes       int             // that the data of recent has
 }
@@ -53,7 +55,10 @@ func openStorage(shard holdfast.ShardID, disk diskLog, raw []byte, applied uint6
 	if err != nil {
 		return nil, err
 	}
-	s := &storage{disk: disk, shard: shard, members: is.members, is: *is}
+	s := &storage{disk: disk, shard: shard, is: *is}
+	if s.members, err = membersOf(disk, is); err != nil {
+		return nil, err
+	}
 	s.first, s.last = disk.Bounds()
 	if applied+1 < s.first || max(applied, is.commit) > s.last {
 		return nil, holdfast.Errorf(holdfast.Corrupt, "the log of shard %d has the entries %d to %d, of which %d are "+
@@ -66,15 +71,63 @@ func openStorage(shard holdfast.ShardID, disk diskLog, raw []byte, applied uint6
 	}
 	// What is applied is committed. It can have been written before the index that says so.
 	s.is.commit = max(s.is.commit, applied, s.first-1)
-	return s, nil
+	if s.members.Index <= s.last {
+		s.is.commit = max(s.is.commit, s.members.Index)
+	}
+	return s, s.findChanges()
 }
 
-// InitialState implements raft.Storage.
+// findChanges finds the entries that change members behind those that are known to be committed.
+func (s *storage) findChanges() error {
+	for from := s.is.commit + 1; from <= s.last; {
+		entries, err := s.disk.Entries(from, s.last+1, recentBytes)
+		if err != nil {
+			return err
+		}
+		for _, raw := range entries {
+			if raw != "" && raw[0] == byte(raftpb.EntryConfChangeV2) {
+				s.changes = append(s.changes, from)
+			}
+			from++
+		}
+	}
+	return nil
+}
+
+// membersOf returns the members of a group as they are on disk. In its state are those that it was
+// founded with, or that a replica was told which joined it.
+func membersOf(disk diskLog, is *state) (*Members, error) {
+	raw, err := disk.Members()
+	if err != nil {
+		return nil, err
+	}
+	if raw == nil {
+		return founded(nodeIDs(is.members))
+	}
+	return DecodeMembers(raw)
+}
+
+// change sets form to that of the members after an entry that changes them, unless it was applied
+// before. It is called in the order in which the shard applies entries.
+func (s *storage) change(e *raftpb.Entry, form *[]byte) error {
+	change, _ := parseChange(e.GetData())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next, err := s.members.after(change, e.GetIndex())
+	if err != nil || next == s.members {
+		return err
+	}
+	s.members, *form = next, next.Encode()
+	return nil
+}
+
+// InitialState implements raft.Storage. The members may be those of entries behind what the shard has
+// applied; when these are applied again, the members stay as they are.
 func (s *storage) InitialState() (*raftpb.HardState, *raftpb.ConfState, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return &raftpb.HardState{Term: new(s.is.term), Vote: new(s.is.vote), Commit: new(s.is.commit)},
-		&raftpb.ConfState{Voters: slices.Clone(s.members)}, nil
+		s.members.state(), nil
 }
 
 // FirstIndex implements raft.Storage.
@@ -171,7 +224,12 @@ type write struct {
 // there.
 //
 // An index up to which the log is committed is written with the rest of the state, but isn't worth
-// a write of its own: Raft finds it again.
+// a write of its own: Raft finds it again. But it is written, with the entries behind it at the latest,
+// when it passes an entry that changes the members. Whoever has entries that a leader has sent which
+// knows of a change must know of it after a crash, too, and applies it before it campaigns. Otherwise
+// it might be elected by a majority of the members as they were two changes ago, and another replica,
+// in the same term, by one of the present members; or it has what nobody else has, without knowing that
+// it may campaign.
 func (s *storage) stage(m *raftpb.Message) (w write) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -183,10 +241,17 @@ func (s *storage) stage(m *raftpb.Message) (w write) {
 	if entries := m.GetEntries(); len(entries) > 0 {
 		terms, other := s.is.terms.with(entries)
 		s.is.terms, changed = terms, changed || other
+		s.changes = slices.DeleteFunc(s.changes, func(i uint64) bool { return i >= entries[0].GetIndex() })
+		for _, e := range entries {
+			if changesMembers(e) {
+				s.changes = append(s.changes, e.GetIndex())
+			}
+		}
 		s.append(entries)
 		w.from, w.entries = entries[0].GetIndex(), entries
 	}
-	if changed {
+	if changed || len(s.changes) > 0 && s.changes[0] <= s.is.commit {
+		s.changes = slices.DeleteFunc(s.changes, func(i uint64) bool { return i <= s.is.commit })
 		w.state = s.is.encode()
 	}
 	return w

@@ -52,17 +52,22 @@ func (r Replica) Applied() holdfast.TxID { return r.shard.At(r.shard.sequencer.a
 // When it returns, readers see what they do, but it isn't synced: the entries must be on disk in the
 // group's log, so that they are applied again after a crash. After an error the store must be opened
 // again.
-func (r Replica) ApplyAll(entries []Committed) error {
+func (r Replica) ApplyAll(entries []Committed) error { return r.ApplyChanged(entries, nil) }
+
+// ApplyChanged is ApplyAll for entries among which some have changed the members of the group, in the
+// order of the log. Those aren't in entries: members is what is to be known of the members behind all
+// of them, in the group's form, and is on disk with what entries do or not at all; nil: they stay.
+func (r Replica) ApplyChanged(entries []Committed, members []byte) error {
 	sh := r.shard
 	if err := sh.store.gate.enter(); err != nil {
 		return err
 	}
 	defer sh.store.gate.leave()
-	if len(entries) == 0 {
+	if len(entries) == 0 && members == nil {
 		return nil
 	}
-	applied, err := applyAll(sh, entries)
-	if err != nil {
+	applied, err := applyAll(sh, entries, members)
+	if err != nil || len(entries) == 0 {
 		return err
 	}
 	seen(applied)
@@ -72,7 +77,7 @@ func (r Replica) ApplyAll(entries []Committed) error {
 
 // applyAll applies entries in one batch. Whoever holds sequencer.mu finds the counts of exactly
 // what readers see, as with the log of one replica.
-func applyAll(sh *Shard, entries []Committed) ([]*entry, error) {
+func applyAll(sh *Shard, entries []Committed, members []byte) ([]*entry, error) {
 	b := sh.engine.db.NewIndexedBatch()
 	defer b.Close()
 	sh.sequencer.mu.Lock()
@@ -81,6 +86,11 @@ func applyAll(sh *Shard, entries []Committed) ([]*entry, error) {
 	for i := range entries {
 		var err error
 		if applied[i], err = applyRaw(sh, b, entries[i].Raw, entries[i].Tx); err != nil {
+			return nil, err
+		}
+	}
+	if members != nil {
+		if err := b.Set(sh.keys.meta(metaMembers), members, nil); err != nil {
 			return nil, err
 		}
 	}

@@ -63,6 +63,20 @@ func (l *GroupLog) State() ([]byte, error) {
 	return []byte(raw), nil
 }
 
+// Members returns what is known of the members of the group, as Replica.ApplyChanged or SetMembers has
+// written it last; nil: they are those that the state says.
+func (l *GroupLog) Members() ([]byte, error) {
+	if err := l.store.gate.enter(); err != nil {
+		return nil, err
+	}
+	defer l.store.gate.leave()
+	raw, ok, err := l.store.engine.read(l.store.engine.db, l.keys.meta(metaMembers))
+	if err != nil || !ok {
+		return nil, err
+	}
+	return []byte(raw), nil
+}
+
 // Entries returns entries from one index up to before another, as many as have maxBytes, but one at
 // least. The error is Gone for an entry that isn't there, and Corrupt for one that should be.
 func (l *GroupLog) Entries(from, to uint64, maxBytes int) ([]string, error) {
@@ -165,6 +179,12 @@ func (b *LogBatch) Append(l *GroupLog, index uint64, entries [][]byte) {
 // SetState sets the state of a group.
 func (b *LogBatch) SetState(l *GroupLog, state []byte) {
 	b.note(b.batch.Set(l.keys.meta(metaGroup), state, nil))
+}
+
+// SetMembers sets what is known of the members of a group, of which nothing is applied yet. Later it
+// goes with the entries that the shard applies.
+func (b *LogBatch) SetMembers(l *GroupLog, members []byte) {
+	b.note(b.batch.Set(l.keys.meta(metaMembers), members, nil))
 }
 
 // Trim removes the entries before an index.

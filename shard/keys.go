@@ -62,6 +62,7 @@ const (
 	metaTerms      = "terms"      // the terms of transactions
 	metaLoad       = "load"       // a loaded
 	metaGroup      = "group"      // the state of the shard's group
+	metaMembers    = "members"    // who the members of the shard's group are, once they have changed
 )
 
 func appendPrefix(dst []byte, f family, number uint64, of kind) []byte {

@@ -207,6 +207,7 @@ func (s *snapshotState) noteMeta(k keys, name, value string) (err error) {
 		s.terms, err = decodeTerms(value)
 	case metaLoad:
 		_, err = decodeLoaded(value)
+	case metaMembers: // in the group's form
 	default:
 		source, ok := strings.CutPrefix(name, metaSource)
 		if !ok || len(source) != 8 {
