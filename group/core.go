@@ -39,6 +39,7 @@ type core struct {
 	proposals proposals
 	change    *changing // nil: none is on its way from here
 	reads     reads
+	outdated  outdated
 	ticks     int
 	hearing   hearing
 	stalled   bool // the disk hangs
@@ -117,13 +118,18 @@ func (c *core) step(messages []*raftpb.Message) error {
 			faults = append(faults, err)
 			continue
 		}
+		if c.isOutdated(m) {
+			continue
+		}
 		if c.stalled && m.GetType() == raftpb.MsgTimeoutNow {
 			continue // it couldn't write what a leader has to
 		}
 		if c.isStray(m) || c.isEarly(m) {
 			continue
 		}
-		c.hear(m)
+		if m.GetTerm() >= c.term {
+			c.hearing.hear(m.GetFrom(), c.ticks)
+		}
 		_ = c.raft.Step(m) // says that a member isn't one, which decode has excluded
 		switch m.GetType() {
 		case raftpb.MsgAppResp, raftpb.MsgHeartbeatResp, raftpb.MsgReadIndex:
@@ -149,10 +155,6 @@ func (c *core) isStray(m *raftpb.Message) bool {
 func (c *core) plausible(m *raftpb.Message) error {
 	leads := c.began != 0 && m.GetTerm() == c.term
 	switch m.GetType() {
-	case raftpb.MsgHeartbeat:
-		if m.GetTerm() >= c.term && m.GetCommit() > c.last {
-			return errMessage(m, "it says that this member had a longer log")
-		}
 	case raftpb.MsgAppResp:
 		if leads && !m.GetReject() && m.GetIndex() > c.last {
 			return errMessage(m, "it has more of the log than its leader")
@@ -163,6 +165,25 @@ func (c *core) plausible(m *raftpb.Message) error {
 		}
 	}
 	return nil
+}
+
+// isOutdated reports whether a message shows that a member, which may be this one, lacks what it has
+// acknowledged. Raft would panic, or never end.
+func (c *core) isOutdated(m *raftpb.Message) bool {
+	switch {
+	case m.GetType() == raftpb.MsgHeartbeat && m.GetTerm() >= c.term:
+		outdated := c.outdated.beat(m.GetCommit(), c.last)
+		if outdated {
+			c.out.send = append(c.out.send, &raftpb.Message{
+				Type: raftpb.MsgAppResp.Enum(), From: new(c.node), To: new(m.GetFrom()), Term: new(m.GetTerm()),
+				Index: new(m.GetCommit()), Reject: new(true), RejectHint: new(c.last),
+			})
+		}
+		return outdated
+	case c.began != 0 && m.GetTerm() == c.term:
+		return c.outdated.hear(m, c.raft)
+	}
+	return false
 }
 
 // stored takes the responses to what was written for the replica.
@@ -379,7 +400,7 @@ func (c *core) collect() {
 func (c *core) lean(soft *raft.SoftState, entries []*raftpb.Entry) {
 	leads := soft.RaftState == raft.StateLeader
 	c.hearing.turn(c.ticks, c.began != 0 && !leads, c.leader != 0 && soft.Lead == 0)
-	c.leader, c.began = soft.Lead, 0
+	c.leader, c.began, c.outdated.refusals = soft.Lead, 0, nil
 	if !leads {
 		return
 	}
@@ -436,6 +457,10 @@ type Status struct {
 	Applied   uint64          // index of the last entry that this replica has applied
 	Committed uint64          // index of the last entry that it knows to be committed
 
+	// Outdated are the members that are known to lack what they have acknowledged, by rising ID. The
+	// leader knows it of others, and each member of itself.
+	Outdated []holdfast.NodeID
+
 	Members *Members
 	Removed bool // this node was a member, and isn't any more
 
@@ -447,7 +472,7 @@ type Status struct {
 // status returns how the replica sees its group.
 func (c *core) status() Status {
 	s := Status{Term: c.term, Leader: holdfast.NodeID(c.leader), Applied: c.applied, Committed: c.commit,
-		Members: c.members, Removed: c.removed}
+		Members: c.members, Removed: c.removed, Outdated: c.outdated.members(c.node)}
 	if c.began != 0 {
 		s.Match, s.Learning = map[holdfast.NodeID]uint64{}, map[holdfast.NodeID]uint64{}
 		c.raft.WithProgress(func(id uint64, kind raft.ProgressType, p tracker.Progress) {

@@ -114,9 +114,6 @@ func TestImplausibleMessages(t *testing.T) {
 	c.settle()
 	follower := c.members[c.other(leader)]
 	for name, m := range map[string]*raftpb.Message{
-		"a commit index that no log here had": {
-			Type: raftpb.MsgHeartbeat.Enum(), To: &follower.id, From: &leader.id, Commit: new(leader.last + 1),
-		},
 		"more of the log than there is": {
 			Type: raftpb.MsgAppResp.Enum(), To: &leader.id, From: &follower.id, Index: new(leader.last + 1),
 		},
@@ -148,8 +145,9 @@ func TestImplausibleAfterItsPredecessor(t *testing.T) {
 		},
 		{Type: raftpb.MsgHeartbeat.Enum(), From: from, To: &old.id, Term: term, Commit: &last},
 	})
-	if !errors.Is(err, holdfast.Invalid) || old.last >= last {
-		t.Errorf("got %v, and a log up to %d of %d; want Invalid, and a shorter one", err, old.last, last)
+	if err != nil || !old.outdated.self || old.last >= last {
+		t.Errorf("got %v, %t, and a log up to %d of %d; want that it is outdated, and a shorter one", err,
+			old.outdated.self, old.last, last)
 	}
 }
 

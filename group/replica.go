@@ -2,6 +2,7 @@ package group
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -26,8 +27,9 @@ type Replica struct {
 	core *core
 
 	// Only the goroutine that steps replicas uses these.
-	inbox inbox
-	over  bool // ended is closed
+	inbox    inbox
+	over     bool              // ended is closed
+	outdated []holdfast.NodeID // the members that were reported to be so
 }
 
 // Lead returns the term in which this replica leads its group, once all that was committed in
@@ -196,6 +198,12 @@ func (r *Replica) publish() {
 	led := r.leads.Swap(term)
 	if led != term {
 		r.host.o.Log.Debug("leadership", "shard", r.id, "leads", term != 0, "term", c.term)
+	}
+	if now := c.outdated.members(c.node); !slices.Equal(now, r.outdated) {
+		if r.outdated = now; len(now) > 0 {
+			r.host.o.Log.Error("members of a group lack what they have acknowledged: their directories were put back "+
+				"from older copies, or their disks lose what was synced", "shard", r.id, "nodes", now)
+		}
 	}
 	same := r.leader.Swap(c.leader) == c.leader && led == term
 	if r.members.Swap(c.members) != c.members || r.removed.Swap(c.removed) != c.removed {

@@ -33,12 +33,8 @@ func newHearing(patience int) hearing {
 // its first entry comes sooner, which decides them.
 const outcomeTicks = 5
 
-// hear notes that a member was heard.
-func (c *core) hear(m *raftpb.Message) {
-	if m.GetTerm() >= c.term {
-		c.hearing.last[m.GetFrom()] = c.ticks
-	}
-}
+// hear notes that a member was heard in the term.
+func (h *hearing) hear(id uint64, tick int) { h.last[id] = tick }
 
 // silent returns for how many ticks a member wasn't heard, of those since the leadership has changed.
 func (c *core) silent(id uint64) int {

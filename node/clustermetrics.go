@@ -32,6 +32,9 @@ var (
 		"Committed entries that aren't known to be on another node's disk, of the groups that this "+
 			"node leads.", "member")
 
+	groupOutdated = gauge("group_outdated",
+		"Replicas that are known here to lack what they have acknowledged, by their node.", "member")
+
 	rpcFrames  = counter("rpc_frames_total", "Frames to and from other nodes.", "direction")
 	rpcBytes   = counter("rpc_bytes_total", "Bytes to and from other nodes.", "direction")
 	rpcDropped = counter("rpc_dropped_total",
@@ -46,7 +49,7 @@ type clusterCollector struct{ source clusterSource }
 // Describe is prometheus.Collector's.
 func (c *clusterCollector) Describe(out chan<- *prometheus.Desc) {
 	describeAll(out, clusterLeads, clusterSent, clusterRepeated, clusterFailed, groupReplicas, groupOrphans,
-		groupUnapplied, groupBehind, rpcFrames, rpcBytes, rpcDropped, rpcFaults)
+		groupUnapplied, groupBehind, groupOutdated, rpcFrames, rpcBytes, rpcDropped, rpcFaults)
 }
 
 // Collect is prometheus.Collector's.
@@ -74,7 +77,7 @@ func (c *clusterCollector) Collect(out chan<- prometheus.Metric) {
 func collectGroups(out scrape, self holdfast.NodeID, all []ShardStatus) {
 	var leaders, leaderless int64
 	unapplied := uint64(0)
-	behind := map[holdfast.NodeID]uint64{}
+	behind, outdated := map[holdfast.NodeID]uint64{}, map[holdfast.NodeID]uint64{}
 	for i := range all {
 		s := &all[i]
 		switch s.Leader {
@@ -87,6 +90,9 @@ func collectGroups(out scrape, self holdfast.NodeID, all []ShardStatus) {
 		for member, n := range s.Behind {
 			behind[member] += n
 		}
+		for _, member := range s.Outdated {
+			outdated[member]++
+		}
 	}
 	put(out, groupReplicas, leaders, "leader")
 	put(out, groupReplicas, int64(len(all))-leaders, "follower")
@@ -94,6 +100,9 @@ func collectGroups(out scrape, self holdfast.NodeID, all []ShardStatus) {
 	put(out, groupUnapplied, unapplied)
 	for member, n := range behind {
 		put(out, groupBehind, n, strconv.FormatUint(uint64(member), 10))
+	}
+	for member, n := range outdated {
+		put(out, groupOutdated, n, strconv.FormatUint(uint64(member), 10))
 	}
 }
 

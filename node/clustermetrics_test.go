@@ -18,7 +18,8 @@ type fakeMember struct{}
 func (fakeMember) groups() (holdfast.NodeID, []ShardStatus, bool) {
 	return 1, []ShardStatus{
 		{ID: 1, Leader: 1, Committed: 10, Applied: 8, Behind: map[holdfast.NodeID]uint64{2: 0, 3: 4}},
-		{ID: 2, Leader: 1, Committed: 3, Applied: 3, Behind: map[holdfast.NodeID]uint64{2: 1, 3: 2}},
+		{ID: 2, Leader: 1, Committed: 3, Applied: 3, Behind: map[holdfast.NodeID]uint64{2: 1, 3: 2},
+			Outdated: []holdfast.NodeID{3}},
 		{ID: 3, Leader: 2, Committed: 4, Applied: 9},
 		{ID: 4, Committed: 5, Applied: 4},
 	}, true
@@ -39,6 +40,9 @@ holdfast_group_behind_entries{member="3"} 6
 # HELP holdfast_group_leaderless Replicas on this node that know no leader.
 # TYPE holdfast_group_leaderless gauge
 holdfast_group_leaderless 1
+# HELP holdfast_group_outdated Replicas that are known here to lack what they have acknowledged, by their node.
+# TYPE holdfast_group_outdated gauge
+holdfast_group_outdated{member="3"} 1
 # HELP holdfast_group_replicas Replicas of shards on this node, by whether they lead.
 # TYPE holdfast_group_replicas gauge
 holdfast_group_replicas{role="follower"} 2
@@ -52,7 +56,7 @@ holdfast_rpc_faults_total{fault="silent"} 3
 `
 	c := &clusterCollector{source: fakeMember{}}
 	if err := testutil.CollectAndCompare(c, strings.NewReader(want), "holdfast_group_behind_entries",
-		"holdfast_group_leaderless", "holdfast_group_replicas", "holdfast_group_unapplied_entries",
+		"holdfast_group_leaderless", "holdfast_group_outdated", "holdfast_group_replicas", "holdfast_group_unapplied_entries",
 		"holdfast_rpc_faults_total"); err != nil {
 		t.Error(err)
 	}

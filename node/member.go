@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,15 +25,16 @@ import (
 
 // The kinds of rpc.Message.
 const (
-	kindGroup   = 1 // a message from a replica of a shard to another
-	kindRequest = 2 // a request that the leading node is to execute
+	kindGroup    = 1 // a message from a replica of a shard to another
+	kindRequest  = 2 // a request that the leading node is to execute
+	kindProgress = 3 // how far the sender's store has got
 )
 
 // A member is the node as a member of its cluster: the connections to the other nodes, the replicas
 // of shards, and who leads. What it needs is opened in this order, and closed in the reverse one:
 //
-//  1. the identity of the directory, and the listener for the other nodes;
-//  2. the host of the replicas, once the store is open;
+//  1. the identity of the directory and its lives, and the listener for the other nodes;
+//  2. the present life, and the host of the replicas, once the store is open;
 //  3. the tables, whose shards become replicas;
 //  4. the connections to the other nodes, the clock of the groups, and the follower of leadership.
 type member struct {
@@ -42,25 +44,34 @@ type member struct {
 	replicas  replicas
 	lead      *leadership // nil before start
 	forwarder forwarder
+	lives     lives
+	refused   sync.Once   // by another node
+	fail      func(error) // ends the node
 
 	host    atomic.Pointer[group.Host]       // nil: messages are dropped
 	handler atomic.Pointer[dynamodb.Handler] // nil: requests are refused
 }
 
 // openMember checks the identity of the node's directory, and listens for the other nodes.
-func openMember(o *Options) (*member, error) {
+// fail is called if the node can't go on.
+func openMember(o *Options, fail func(error)) (*member, error) {
 	c := o.Config.Cluster
 	is, err := identityOf(&o.Config)
 	if err != nil {
 		return nil, err
 	}
-	m := &member{is: is, log: o.Log}
+	m := &member{is: is, log: o.Log, fail: fail}
+	m.lives.log, m.lives.send = o.Log, m.tellOthers
+	if m.lives.Lives, err = cluster.OpenLives(vfs.Default, o.Config.Tables.Data, is); err != nil {
+		return nil, err
+	}
 	secure, err := clusterTLS(&c.TLS)
 	if err != nil {
 		return nil, err
 	}
 	m.transport, err = rpc.Listen(rpc.Options{
 		Node: is.Node, Cluster: is.Cluster, Listen: c.Address(), TLS: secure, Receive: m.receive, Answer: m.answer,
+		Life: m.lives.Statement, Judge: m.lives.Judge, Refused: m.refusedBy,
 		Listener: take(&o.bound.cluster), Formed: formedFrom(is), Log: o.Log,
 	})
 	var socket *net.OpError
@@ -109,17 +120,22 @@ func match(is *cluster.Identity, c *config.Cluster) error {
 
 // run begins to run replicas of shards of a store. The error is Corrupt unless it is the node's own
 // store. fail is called if the store fails.
-func (m *member) run(disk *shard.Store, fail func(error)) error {
+func (m *member) run(disk *shard.Store) error {
 	if shard.StoreID(disk) != m.is.Store {
 		return holdfast.Errorf(holdfast.Corrupt, "the tables aren't those of %v: put back the directory as it was",
 			m.is)
+	}
+	m.lives.disk = disk
+	found, _ := shard.Steps(disk)
+	if err := m.lives.Begin(found); err != nil {
+		return err
 	}
 	host := group.NewHost(group.Options{
 		Node: m.is.Node, Store: disk, Log: m.log,
 		Send: func(g group.Message) {
 			m.transport.Send(rpc.Message{To: g.To, Kind: kindGroup, Shard: g.Shard, Body: g.Body})
 		},
-		Fatal: func(err error) { fail(fmt.Errorf("replicas: %w", err)) },
+		Fatal: func(err error) { m.fail(fmt.Errorf("replicas: %w", err)) },
 	})
 	m.replicas.init(host, m.is)
 	m.forwarder.init(m)
@@ -135,6 +151,7 @@ func (m *member) start(store *table.Store, handler *dynamodb.Handler, addresses 
 		peers[id] = rpc.Peer{Addr: address}
 	}
 	m.transport.SetPeers(peers)
+	m.lives.follow()
 	observe := func(leader holdfast.NodeID) { m.forwarder.observe(leader) }
 	m.lead = follow(m.host.Load(), &m.replicas, store, observe, m.is, m.log)
 }
@@ -181,6 +198,7 @@ func (m *member) handOver() {
 // what the groups say about its last entries: that they are closed.
 func (m *member) close() error {
 	var errs []error
+	m.lives.stop()
 	if m.lead != nil {
 		m.lead.stop()
 	}
@@ -199,7 +217,11 @@ func (m *member) close() error {
 // receive takes a message of another node.
 func (m *member) receive(r rpc.Message) {
 	host := m.host.Load()
-	if host == nil || r.Kind != kindGroup {
+	switch {
+	case r.Kind == kindProgress:
+		m.lives.Hear(r.From, r.Body)
+		return
+	case host == nil || r.Kind != kindGroup:
 		return // this node isn't there yet; it is sent again
 	}
 	err := host.Receive(group.Message{From: r.From, To: r.To, Shard: r.Shard, Body: r.Body})

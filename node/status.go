@@ -1,6 +1,7 @@
 package node
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -57,6 +58,10 @@ type ShardStatus struct {
 	Committed uint64           `json:"committed"` // index of the last entry that is known to be committed
 	Applied   uint64           `json:"applied"`   // index of the last entry that is applied here
 
+	// Outdated are the nodes whose replicas are known to lack what they have acknowledged: they run with
+	// older copies of their directories.
+	Outdated []holdfast.NodeID `json:"outdated,omitempty"`
+
 	// Behind is, for each other member, how many committed entries aren't known to be on its disk. Only
 	// the leader knows; null elsewhere.
 	Behind map[holdfast.NodeID]uint64 `json:"behind"`
@@ -99,7 +104,8 @@ func (m *member) shards() (all []ShardStatus) {
 }
 
 func shardStatus(self holdfast.NodeID, id holdfast.ShardID, g group.Status) ShardStatus {
-	s := ShardStatus{ID: id, Leader: g.Leader, Term: g.Term, Committed: g.Committed, Applied: g.Applied}
+	s := ShardStatus{ID: id, Leader: g.Leader, Term: g.Term, Committed: g.Committed, Applied: g.Applied,
+		Outdated: g.Outdated}
 	if g.Match != nil {
 		s.Behind = map[holdfast.NodeID]uint64{}
 	}
@@ -111,8 +117,22 @@ func shardStatus(self holdfast.NodeID, id holdfast.ShardID, g group.Status) Shar
 	return s
 }
 
+// outdated returns how many replicas on this node lack what they have acknowledged.
+func (m *member) outdated() (n int) {
+	for _, r := range m.replicas.list() {
+		if slices.Contains(r.Status().Outdated, m.is.Node) {
+			n++
+		}
+	}
+	return n
+}
+
 // health describes the node's part in its cluster.
 func (m *member) health() string {
+	if n := m.outdated(); n > 0 {
+		return fmt.Sprintf("tables: %d replicas on this node lack what they have acknowledged: its directory was put back "+
+			"from an older copy, or its disk loses what was synced; put the directory back as it was", n)
+	}
 	switch leader := m.forwarder.leader(); {
 	case leader == 0:
 		return "tables: no node is known to lead: writes and reads with ConsistentRead are refused, " +

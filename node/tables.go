@@ -58,7 +58,7 @@ func openTables(o *Options, n *Node) (t *tables, err error) {
 		return t, err
 	}
 	if o.Config.Cluster != nil {
-		t.member, err = openMember(o)
+		t.member, err = openMember(o, n.fail)
 	} else {
 		err = notOfACluster(c.Data)
 	}
@@ -91,7 +91,7 @@ func (t *tables) openStore(o Options) (err error) {
 		Disk: t.disk, ShardsPerTable: c.NewShards, Throttle: c.Throttle, Log: o.Log, Now: o.Now,
 	}
 	if t.member != nil {
-		if err := t.member.run(t.disk, t.node.fail); err != nil {
+		if err := t.member.run(t.disk); err != nil {
 			return err
 		}
 		options.Replicas = &t.member.replicas

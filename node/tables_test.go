@@ -36,22 +36,31 @@ func askTables(t *testing.T, n *Node, operation, body string) (int, string) {
 
 // request is askTables for the node whose tables listen at an address.
 func request(address, operation, body string) (status int, text string, err error) {
+	status, text, _, err = requestAfter("", address, operation, body)
+	return status, text, err
+}
+
+// requestAfter is request with a token, and returns that of the response; "" is none.
+func requestAfter(seen, address, operation, body string) (status int, text, token string, err error) {
 	req, err := http.NewRequest(http.MethodPost, "http://"+address, strings.NewReader(body))
 	if err != nil {
-		return 0, "", err
+		return 0, "", "", err
 	}
 	req.Header.Set("Content-Type", "application/x-amz-json-1.0")
 	req.Header.Set("X-Amz-Target", targetOf(operation))
 	req.Header.Set("X-Amz-Date", "20260101T000000Z")
 	req.Header.Set("Authorization",
 		"AWS4-HMAC-SHA256 Credential=k/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0")
+	if seen != "" {
+		req.Header.Set("X-Holdfast-Token", seen)
+	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return 0, "", err
+		return 0, "", "", err
 	}
 	defer res.Body.Close()
 	raw, err := io.ReadAll(res.Body)
-	return res.StatusCode, string(raw), err
+	return res.StatusCode, string(raw), res.Header.Get("X-Holdfast-Token"), err
 }
 
 // targetOf returns the header's value for an operation of tables or of their streams.

@@ -30,6 +30,7 @@ const (
 	Unexpected                 // a frame out of place, or one that has what its type hasn't
 	Replaced                   // the peer has dialled again
 	Misfit                     // a node that can't be of the cluster that is being formed, or was formed
+	Outdated                   // what a node says of its life contradicts what the other knows of it
 	faults        = iota
 )
 
@@ -38,7 +39,7 @@ var faultNames = [faults]string{
 	Crowded: "crowded", Untrusted: "untrusted", WrongName: "wrong_name", Garbled: "garbled",
 	WrongVersion: "wrong_version", WrongCluster: "wrong_cluster", WrongReceiver: "wrong_receiver",
 	WrongSender: "wrong_sender", WrongLength: "wrong_length", WrongChecksum: "wrong_checksum",
-	Unexpected: "unexpected", Replaced: "replaced", Misfit: "misfit",
+	Unexpected: "unexpected", Replaced: "replaced", Misfit: "misfit", Outdated: "outdated",
 }
 
 // String returns the fault's name, as a metric's label has it.

@@ -26,6 +26,8 @@ const (
 	frameFailure
 	frameMeet // in a meeting: what the dialler knows, and what the accepting node does
 	frameMet
+	frameLife // at the end of a handshake: what the dialler says of its life, and that it is believed
+	frameWelcome
 )
 
 // A frame is what goes over a connection once the handshake is done.
@@ -76,12 +78,21 @@ func frameSum(bodySum uint32, header []byte) uint32 {
 	return crc32.Update(crc32.Update(bodySum, castagnoli, header[:4]), castagnoli, header[8:headerBytes])
 }
 
+// A stage is what frames are for.
+type stage uint8
+
+const (
+	working stage = iota // messages, requests, answers
+	meets                // a meeting, see Meet
+	opening              // the end of a handshake
+)
+
 // A frameReader reads frames of one way, of which each is checked.
 type frameReader struct {
 	in      *bufio.Reader
 	way     way
 	dialled bool // by this end, so that the frames are answers
-	meeting bool // it is a meeting, see Meet
+	stage   stage
 	maxBody int
 	unread  int    // bytes of in that the last frame borrows
 	large   []byte // the last frame, if it is longer than in's buffer
@@ -165,7 +176,7 @@ func (r *frameReader) parse(whole []byte) (frame, error) {
 	if err := f.way.check(r.way); err != nil {
 		return frame{}, err
 	}
-	if h[10] != 0 || h[11] != 0 || !f.inPlace(r.dialled, r.meeting) {
+	if h[10] != 0 || h[11] != 0 || !f.inPlace(r.dialled, r.stage) {
 		return frame{}, faultf(Unexpected, "a frame out of place (%v), with the header % x", f.typ, h[8:16])
 	}
 	return f, nil
@@ -184,12 +195,16 @@ func (w way) check(want way) error {
 	return nil
 }
 
-// inPlace says whether the frame may come on a connection that this end has dialled or accepted,
-// for a meeting or otherwise, and has only what one of its type has.
-func (f *frame) inPlace(dialled, meeting bool) bool {
-	if meeting {
+// inPlace says whether the frame may come in a stage of a connection that this end has dialled or
+// accepted, and has only what one of its type has.
+func (f *frame) inPlace(dialled bool, in stage) bool {
+	if in != working {
+		asks, answers := frameMeet, frameMet
+		if in == opening {
+			asks, answers = frameLife, frameWelcome
+		}
 		bare := f.shard == 0 && f.id == 0 && f.timeout == 0
-		return bare && (f.typ == frameMeet && !dialled && f.kind == 0 || f.typ == frameMet && dialled && f.kind == 0 ||
+		return bare && (f.typ == asks && !dialled && f.kind == 0 || f.typ == answers && dialled && f.kind == 0 ||
 			f.typ == frameFailure && dialled)
 	}
 	switch f.typ {
@@ -222,6 +237,7 @@ func (t frameType) String() string {
 	names := [...]string{
 		framePing: "ping", frameMessage: "message", frameRequest: "request", frameCancel: "cancel",
 		frameAnswer: "answer", frameFailure: "failure", frameMeet: "meet", frameMet: "met",
+		frameLife: "life", frameWelcome: "welcome",
 	}
 	if int(t) < len(names) && names[t] != "" {
 		return names[t]

@@ -1,8 +1,10 @@
 package rpc
 
 import (
+	"bufio"
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -15,7 +17,7 @@ import (
 const (
 	helloMagic = "holdnode"
 	helloBytes = 48
-	version    = 1 // the only one of the protocol so far
+	version    = 2 // of the protocol; nodes of version 1 don't say their lives, and know no salts of terms
 )
 
 // A hello is what each end of a connection sends first, the dialling one before the other.
@@ -30,8 +32,9 @@ type hello struct {
 type helloKind uint8
 
 const (
-	helloPeer    helloKind = iota // of nodes of a cluster
+	helloPeer    helloKind = iota // of nodes of a cluster; what the dialler says of its life follows
 	helloMeeting                  // of nodes of which one isn't in a cluster: the way is zero, see Meet
+	helloBare                     // of nodes of a cluster that say nothing of their lives
 	helloKinds
 )
 
@@ -93,8 +96,64 @@ func readHello(r io.Reader) (hello, error) {
 	}, nil
 }
 
-// greet is the dialler's side of the handshake with a peer. The error is a *fault.
-func greet(nc net.Conn, w way) error { return greetAs(nc, helloPeer, w) }
+// greet is the dialler's side of the handshake with a peer that asks for no life. The error is a *fault.
+func greet(nc net.Conn, w way) error { return greetAs(nc, helloBare, w) }
+
+// greetPeer is the dialler's side of the handshake with a peer. The error is a *fault.
+func (t *Transport) greetPeer(nc net.Conn, w way) error {
+	if t.options.Life == nil {
+		return greet(nc, w)
+	}
+	if err := greetAs(nc, helloPeer, w); err != nil {
+		return err
+	}
+	if err := writeFrame(nc, &frame{typ: frameLife, way: w, body: t.options.Life()}); err != nil {
+		return err
+	}
+	f, err := newOpeningReader(nc, w.back(), true).next()
+	if err != nil || f.typ == frameWelcome {
+		return err
+	}
+	err = errorOf(f.kind, string(f.body[:min(len(f.body), maxErrorText)]))
+	if !errors.Is(err, holdfast.Refused) {
+		return faultOf(Broken, err)
+	}
+	if t.options.Refused != nil {
+		t.options.Refused(w.to, err)
+	}
+	return faultOf(Outdated, err)
+}
+
+// answerLife answers what a dialler says of its life. The error is a *fault.
+func (t *Transport) answerLife(nc net.Conn, p *peer) error {
+	w := t.wayTo(p.id)
+	f, err := newOpeningReader(nc, w.back(), false).next()
+	if err != nil {
+		return err
+	}
+	if t.options.Judge != nil {
+		err = t.options.Judge(p.id, f.body)
+	}
+	if err == nil {
+		return writeFrame(nc, &frame{typ: frameWelcome, way: w})
+	}
+	kind, text := wireError(err)
+	if err := writeFrame(nc, &frame{typ: frameFailure, way: w, kind: kind, body: []byte(text)}); err != nil {
+		return err
+	}
+	if errors.Is(err, holdfast.Refused) {
+		return faultOf(Outdated, err)
+	}
+	return faultOf(Broken, err)
+}
+
+// newOpeningReader returns a reader for the end of a handshake. It takes no byte that is behind the
+// frames that it returns.
+func newOpeningReader(nc net.Conn, w way, dialled bool) *frameReader {
+	return &frameReader{
+		in: bufio.NewReaderSize(nc, headerBytes), way: w, dialled: dialled, stage: opening, maxBody: MaxLife,
+	}
+}
 
 // greetAs is the dialler's side of the handshake. The error is a *fault.
 func greetAs(nc net.Conn, kind helloKind, w way) error {
@@ -135,8 +194,8 @@ func (t *Transport) answerHello(nc net.Conn) (*peer, error) {
 		lowest: version, highest: version,
 		way: way{cluster: t.options.Cluster, from: t.options.Node, to: h.way.from},
 	}
-	if h.kind == helloMeeting {
-		answer.kind, answer.way = helloMeeting, way{}
+	if answer.kind = h.kind; h.kind == helloMeeting {
+		answer.way = way{}
 	} else if f := t.awaitPeers(); f != nil {
 		return nil, f
 	}
@@ -151,9 +210,14 @@ func (t *Transport) answerHello(nc net.Conn) (*peer, error) {
 	case err != nil:
 		return nil, faultOf(brokenOrLate(err), err)
 	}
-	if h.kind == helloMeeting {
+	switch h.kind {
+	case helloMeeting:
 		if f := t.answerMeeting(nc); f != nil {
 			return nil, f
+		}
+	case helloPeer:
+		if err := t.answerLife(nc, p); err != nil {
+			return nil, err
 		}
 	}
 	return p, nil
@@ -198,6 +262,8 @@ func (t *Transport) judge(nc net.Conn, h *hello) (*peer, *fault) {
 		return nil, faultf(WrongReceiver, "it looks for node %d; this is %d", w.to, t.options.Node)
 	case p == nil:
 		return nil, faultf(WrongSender, "node %d is no peer of this one", w.from)
+	case h.kind == helloBare && t.options.Judge != nil:
+		return nil, faultf(WrongVersion, "it doesn't say its life")
 	}
 	if tc, ok := nc.(*tls.Conn); ok && p.Name != "" {
 		if err := tc.ConnectionState().PeerCertificates[0].VerifyHostname(p.Name); err != nil {

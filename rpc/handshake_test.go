@@ -80,7 +80,7 @@ func newListener(t testing.TB, serve func(net.Conn)) string {
 
 // testHello is node 1's to node 2.
 func testHello() hello {
-	return hello{lowest: version, highest: version, way: way{cluster: testCluster, from: 1, to: 2}}
+	return hello{lowest: version, highest: version, kind: helloBare, way: way{cluster: testCluster, from: 1, to: 2}}
 }
 
 // A hello in which any byte is another is refused and counted, and so is none at all; the node
@@ -177,7 +177,7 @@ func TestDamagedAnswers(t *testing.T) {
 		change(&h)
 		answers[name], want[name] = h.bytes(), fault
 	}
-	add("another version", WrongVersion, func(h *hello) { h.lowest, h.highest = 2, 2 })
+	add("another version", WrongVersion, func(h *hello) { h.lowest, h.highest = version+1, version+1 })
 	add("another cluster", WrongCluster, func(h *hello) { h.way.cluster[7]++ })
 	add("another node", WrongSender, func(h *hello) { h.way.from = 3 })
 	add("for another node", WrongReceiver, func(h *hello) { h.way.to = 3 })

@@ -279,7 +279,7 @@ func (t *Transport) answerMeeting(nc net.Conn) *fault {
 
 func newMeetingReader(nc net.Conn, dialled bool) *frameReader {
 	r := newFrameReader(nc, way{}, dialled, maxViewBytes)
-	r.meeting = true
+	r.stage = meets
 	return r
 }
 

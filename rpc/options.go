@@ -15,6 +15,9 @@ import (
 // a client's request of 16 MiB, with what a node adds when it forwards it.
 const MaxBody = 17 << 20
 
+// MaxLife is the length of the longest statement of a node about its life, in bytes.
+const MaxLife = 32 << 10
+
 // A Message is what one node sends to another, once or as a request.
 type Message struct {
 	From, To holdfast.NodeID
@@ -47,6 +50,14 @@ type Options struct {
 	// Formed is what Meet has returned when the cluster was formed. Nodes that haven't heard of that
 	// yet get it from this one. nil: they are refused.
 	Formed *Formed
+
+	// Life returns what this node says of its life to each peer that it dials, of MaxLife bytes at most;
+	// nil: nothing. Judge is asked about what a peer says, before anything else of it is taken: its
+	// connection is refused with the error, which is Refused if the peer mustn't take part. nil: all are
+	// believed. Refused is called when a peer has refused this node so; it must return soon.
+	Life    func() []byte
+	Judge   func(from holdfast.NodeID, life []byte) error
+	Refused func(by holdfast.NodeID, err error)
 
 	Log *slog.Logger
 }

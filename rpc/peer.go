@@ -89,7 +89,7 @@ func (p *peer) dial() (*conn, error) {
 	wire, raw, err := p.t.options.TLS.dial(ctx, p.Peer)
 	if err == nil {
 		stop := context.AfterFunc(p.ctx, func() { raw.Close() })
-		err = greet(wire, p.t.wayTo(p.id))
+		err = p.t.greetPeer(wire, p.t.wayTo(p.id))
 		stop()
 		if err != nil {
 			raw.Close()

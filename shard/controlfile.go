@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -38,6 +39,9 @@ type controlFile struct {
 	ended  sync.WaitGroup
 	once   sync.Once
 
+	found   uint64        // sequence of the record as the start has found it
+	written atomic.Uint64 // sequence of the newest record that is on disk
+
 	writing sync.Mutex // held while the file is written; taken before mu
 	file    vfs.File   // guarded by writing
 
@@ -64,7 +68,7 @@ func openControlFile(fs vfs.FS, s *Store, c *control) (*controlFile, error) {
 	l := &controlFile{
 		fs: fs, dir: fs.PathJoin(s.dir, engineDir), log: s.log, now: s.now, file: f, record: *c,
 		dirty: make(chan struct{}, 1), urgent: make(chan struct{}, 1), end: make(chan struct{}),
-		logs: map[uint64]*watchedFile{}, pending: map[string]*watchedFile{},
+		logs: map[uint64]*watchedFile{}, pending: map[string]*watchedFile{}, found: c.sequence,
 	}
 	l.record.logs = slices.Clone(c.logs)
 	if err := l.write(); err != nil {
@@ -113,7 +117,11 @@ func (l *controlFile) write() error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	c := l.snapshot()
-	return writeControl(l.file, &c)
+	if err := writeControl(l.file, &c); err != nil {
+		return err
+	}
+	l.written.Store(c.sequence)
+	return nil
 }
 
 // snapshot returns the next record.
