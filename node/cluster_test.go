@@ -450,19 +450,26 @@ func TestWithoutAMajority(t *testing.T) {
 	c.expect(others[0], "GetItem", read(1, true), "Ulm")
 }
 
-func TestBackupsAreRefusedOnClusters(t *testing.T) {
-	c := openCluster(t, 1)
-	c.create(0, "people", createPeople)
-	for operation, body := range map[string]string{
-		"CreateBackup": `{"TableName":"people","BackupName":"first"}`,
-		"UpdateContinuousBackups": `{"TableName":"people",
-			"PointInTimeRecoverySpecification":{"PointInTimeRecoveryEnabled":true}}`,
-	} {
-		if status, got := askTables(t, c.nodes[0], operation, body); status != http.StatusBadRequest ||
-			!strings.Contains(got, "aren't available on a cluster yet") {
-			t.Errorf("%s: got %d %s; want it refused", operation, status, got)
-		}
+// Backups are made and restored through any node, also when another leads than before.
+func TestBackupsOfACluster(t *testing.T) {
+	c := openCluster(t, 3)
+	left := c.leader()
+	others := slices.DeleteFunc([]int{0, 1, 2}, func(i int) bool { return i == left })
+	c.create(others[0], "people", createPeople)
+	c.expect(others[1], "PutItem", person(1, "Ulm"), "{")
+	var made struct{ BackupDetails struct{ BackupArn string } }
+	answer := c.ask(others[0], "CreateBackup", `{"TableName":"people","BackupName":"first"}`)
+	if err := json.Unmarshal([]byte(answer), &made); err != nil {
+		t.Fatal(err)
 	}
+	arn := made.BackupDetails.BackupArn
+	c.expect(others[1], "PutItem", person(1, "Bonn"), "{")
+	c.close(left)
+	c.expectSoon(others[1], "DescribeBackup", `{"BackupArn":"`+arn+`"}`, `"BackupStatus":"AVAILABLE"`)
+	c.expect(others[1], "RestoreTableFromBackup", `{"TargetTableName":"restored","BackupArn":"`+arn+`"}`, "restored")
+	c.expectSoon(others[0], "DescribeTable", `{"TableName":"restored"}`, `"TableStatus":"ACTIVE"`)
+	c.expect(others[0], "GetItem", strings.Replace(read(1, true), "people", "restored", 1), "Ulm")
+	c.expect(others[0], "GetItem", read(1, true), "Bonn")
 }
 
 // All nodes in one process, which stop together.
