@@ -30,8 +30,7 @@ func (sh *Shard) Apply(b *pebble.Batch, raw string, tx holdfast.TxID) error {
 func TestApplyRefuses(t *testing.T) {
 	s, sh := memShard(t)
 	it := thing("a", 1)
-	f := effect{key: keyOf(t, it), after: it, encoded: item.Append(nil, it)}
-	good := entry{schema: sh.schema.Load(), effects: []effect{f}}
+	good := entry{schema: sh.schema.Load(), effects: []effect{effectOf(t, it)}}
 	raw := string(good.appendTo(nil))
 	other := good
 	other.schema = &schema{version: good.schema.version + 1}

@@ -325,16 +325,7 @@ func blobBytes(t testing.TB, fs vfs.FS) (sum int64) {
 // background.
 func wantBlobBytes(t testing.TB, fs vfs.FS, most int64) {
 	t.Helper()
-	look := time.NewTicker(time.Millisecond)
-	defer look.Stop()
-	late := time.After(20 * time.Second)
-	for blobBytes(t, fs) > most {
-		select {
-		case <-look.C:
-		case <-late:
-			t.Fatalf("got %d bytes of blob files; want %d at most", blobBytes(t, fs), most)
-		}
-	}
+	eventually(t, fmt.Sprint("blob files have ", most, " bytes at most"), func() bool { return blobBytes(t, fs) <= most })
 }
 
 // While changes are made and trimmed, the disk space of those that were trimmed comes back: however

@@ -73,9 +73,16 @@ func TestAwait(t *testing.T) {
 	g := c.group(1)
 	g.lag(2, true)
 	sh := g.sh[2]
-	await := func(ctx context.Context, tx holdfast.TxID) <-chan error {
+	await := func(ctx context.Context, tx holdfast.TxID) <-chan error { // once it waits
 		done := make(chan error, 1)
-		go func() { done <- Await(ctx, sh, tx) }()
+		noticed := newNoticedWait(ctx)
+		go func() { done <- Await(noticed, sh, tx) }()
+		select {
+		case <-noticed.waiting:
+		case err := <-done:
+			t.Errorf("got %v at once; want it to wait for %v", err, tx)
+			done <- err
+		}
 		return done
 	}
 	next := func() holdfast.TxID {

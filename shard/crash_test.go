@@ -257,7 +257,7 @@ func crashAtEverySync(t *testing.T, seed uint64) {
 	for range 4 {
 		j.writers = append(j.writers, &journaled{acked: map[string]item.Item{}})
 	}
-	crashes := 0
+	crashes := 0 // guarded by j.mu
 	var open atomic.Pointer[[]*Shard]
 	chance := rand.New(rand.NewPCG(seed, 0))
 	ofBlobs := 0 // guarded by j.mu
@@ -296,50 +296,40 @@ func crashAtEverySync(t *testing.T, seed uint64) {
 	s := openStore(t, o)
 	shards := []*Shard{openShard(t, s, 1), openShard(t, s, 2)}
 	open.Store(&shards)
-	var writers, readers sync.WaitGroup
-	for number := range j.writers {
-		writers.Add(1)
-		go func() {
-			defer writers.Done()
-			rng := rand.New(rand.NewPCG(seed, uint64(number)))
-			for i := range 30 {
-				j.write(t, rng, number, shards)
-				if number == 0 && i%10 == 9 {
-					if err := s.engine.db.Flush(); err != nil {
-						t.Error(err)
-					}
-				}
-				if number == 1 && i%10 == 9 {
-					if _, err := s.Reclaim(bg); err != nil {
-						t.Error(err)
-					}
+	write := func(number int) {
+		rng := rand.New(rand.NewPCG(seed, uint64(number)))
+		for i := range 30 {
+			j.write(t, rng, number, shards)
+			if number == 0 && i%10 == 9 {
+				if err := s.engine.db.Flush(); err != nil {
+					t.Error(err)
 				}
 			}
-		}()
+			if number == 1 && i%10 == 9 {
+				if _, err := s.Reclaim(bg); err != nil {
+					t.Error(err)
+				}
+			}
+		}
 	}
-	done := make(chan struct{})
+	var readers []func()
 	for number := range 2 {
-		readers.Add(1)
-		go func() {
-			defer readers.Done()
-			rng := rand.New(rand.NewPCG(seed, uint64(100+number)))
-			for {
-				select {
-				case <-done:
-					return
-				default:
-					j.read(t, rng, shards[rng.IntN(2)])
-				}
-			}
-		}()
+		rng := rand.New(rand.NewPCG(seed, uint64(100+number)))
+		readers = append(readers, func() { j.read(t, rng, shards[rng.IntN(2)]) })
 	}
-	writers.Wait()
-	close(done)
-	readers.Wait()
+	whileReading(func() {
+		var writers sync.WaitGroup
+		for number := range j.writers {
+			writers.Go(func() { write(number) })
+		}
+		writers.Wait()
+	}, readers...)
 	open.Store(nil)
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
 	if crashes < 50 {
 		t.Errorf("got %d crashes; want more", crashes)
 	}

@@ -165,12 +165,8 @@ func (d *done) interrupt(name string, committed bool) item.Key {
 	is := decision{id: txnID{name[1]}, committed: committed, at: 1, shards: []holdfast.ShardID{1}}
 	it := thing("locked", 1, "g", name)
 	d.does("prepare", func() error {
-		p, err := d.sh.propose(&prepare{id: is.id, decision: key, shards: is.shards,
-			effects: []effect{{key: keyOf(d.t, it), after: it, encoded: item.Append(nil, it)}}}, d.s.engine.db, false)
-		if err != nil {
-			return err
-		}
-		return p.wait()
+		lockFor(d.t, d.sh, it, is.id, key, is.shards)
+		return nil
 	})
 	if committed {
 		commitAll(d.t, d.s, Write{Shard: d.s.ledger.Load().shard, Key: key,
@@ -219,7 +215,6 @@ func (d *done) lazily(sh *Shard, x body) error {
 // reads reads, in each way, what nothing has synced yet.
 func (d *done) reads() {
 	d.t.Helper()
-	key := func(n int) item.Key { return keyOf(d.t, thing("read", n)) }
 	for n, read := range []struct {
 		what string
 		do   func(item.Key) error
@@ -240,7 +235,7 @@ func (d *done) reads() {
 		}},
 	} {
 		it := thing("read", n, "g", "x", "ttl", 5)
-		f := effect{key: key(n), after: it, encoded: item.Append(nil, it)}
+		f := effectOf(d.t, it)
 		d.does("read "+read.what, func() error {
 			return errors.Join(d.lazily(d.sh, &lateBody{at: 1, effects: []effect{f}}), read.do(f.key))
 		})
@@ -253,7 +248,7 @@ func (d *done) reads() {
 func (d *done) readsDecided() {
 	d.t.Helper()
 	it := thing("decided", 1, "g", "x")
-	at := effect{key: keyOf(d.t, it), after: it, encoded: item.Append(nil, it)}
+	at := effectOf(d.t, it)
 	for n, read := range []func() (item.Item, error){
 		func() (item.Item, error) { return d.sh.Get(bg, at.key) },
 		func() (item.Item, error) {
@@ -290,8 +285,7 @@ func (d *done) readsDecided() {
 func (d *done) readsBesideLocks() {
 	d.t.Helper()
 	locked, it := thing("locked", 2), thing("beside", 1, "g", "x")
-	lock := effect{key: keyOf(d.t, locked), after: locked, encoded: item.Append(nil, locked)}
-	beside := effect{key: keyOf(d.t, it), after: it, encoded: item.Append(nil, it)}
+	lock, beside := effectOf(d.t, locked), effectOf(d.t, it)
 	name := decisionName("", txnID{8})
 	key, err := decisionKey(name)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -109,17 +108,22 @@ func newDelayed(t *testing.T) *delayed {
 	}()
 	d.waitApplied(2)
 	go func() { _ = d.s.SaveRecords(bg, []Record{{Name: "r", Value: []byte("new")}}, false) }()
-	for visible := false; !visible; runtime.Gosched() {
-		_, visible, _ = d.s.record("r")
-	}
+	eventually(t, "the record was set", func() bool { return isSet(d.s, "r") })
 	return d
+}
+
+// isSet reports whether a record was set, be it on disk or not.
+func isSet(s *Store, name string) bool {
+	_, set, _ := s.record(name)
+	return set
 }
 
 // waitApplied returns when the shard's transaction of that index was submitted.
 func (d *delayed) waitApplied(index uint64) {
-	for d.sh.Counts().Applied < index {
-		runtime.Gosched()
-	}
+	d.t.Helper()
+	eventually(d.t, fmt.Sprint("transaction ", index, " was submitted"), func() bool {
+		return d.sh.Counts().Applied >= index
+	})
 }
 
 // While a commit's sync is under way, nobody is shown what it changes: those who would see it wait,
@@ -210,11 +214,12 @@ func TestReadsWithoutContextWait(t *testing.T) {
 			d := newDelayed(t)
 			done := make(chan error, 1)
 			go func() { done <- c.read(d) }()
-			for w := c.of(d); !w.waitedFor(); runtime.Gosched() {
+			eventually(t, "it waits for the sync", func() bool {
 				if len(done) > 0 {
 					t.Fatalf("got it done, %v, before the sync", <-done)
 				}
-			}
+				return c.of(d).waitedFor()
+			})
 			d.disk.letGo()
 			if err := errors.Join(<-done, <-d.result); err != nil {
 				t.Error(err)
@@ -231,9 +236,7 @@ func TestSavedRecordsAreReadWhenDurable(t *testing.T) {
 	disk.hold()
 	saved, read := make(chan error, 1), make(chan error, 1)
 	go func() { saved <- s.SaveRecords(bg, []Record{{Name: "r", Value: []byte("v")}}, false) }()
-	for visible := false; !visible; runtime.Gosched() {
-		_, visible, _ = s.record("r")
-	}
+	eventually(t, "the record was set", func() bool { return isSet(s, "r") })
 	go func() {
 		value, ok, err := s.Record("r")
 		if err == nil && (!ok || string(value) != "v") {
@@ -241,12 +244,12 @@ func TestSavedRecordsAreReadWhenDurable(t *testing.T) {
 		}
 		read <- err
 	}()
-	for !s.records.durable.waitedFor() {
+	eventually(t, "both wait for the sync", func() bool {
 		if len(saved)+len(read) > 0 {
 			t.Fatal("got it saved or read before its sync")
 		}
-		runtime.Gosched()
-	}
+		return s.records.durable.waitedFor()
+	})
 	disk.letGo()
 	if err := errors.Join(<-saved, <-read); err != nil {
 		t.Error(err)

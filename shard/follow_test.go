@@ -252,40 +252,25 @@ func TestFollowerItems(t *testing.T) {
 	sh := plainShard(t, s, 2)
 	f := NewFollower(sh, 0)
 	defer f.Close()
-	done := make(chan error)
-	go func() {
+	var seen []Items
+	whileReading(func() {
 		rng := rand.New(rand.NewPCG(1, 24))
 		for range 400 {
 			is := named(t, rng.IntN(10), rng.IntN(1000))
-			_, err := s.Commit(bg, Commit{Writes: []Write{{Shard: sh, Key: is.Key,
-				Change: func(was item.Item) (item.Item, error) {
-					if was != nil && rng.IntN(3) == 0 {
-						return nil, nil
-					}
-					return is.Item, nil
-				}}}})
-			if err != nil {
-				done <- err
-				return
-			}
+			commitAll(t, s, Write{Shard: sh, Key: is.Key, Change: func(was item.Item) (item.Item, error) {
+				if was != nil && rng.IntN(3) == 0 {
+					return nil, nil
+				}
+				return is.Item, nil
+			}})
 		}
-		done <- nil
-	}()
-	var seen []Items
-	for running := true; running; {
-		select {
-		case err := <-done:
-			if running = false; err != nil {
-				t.Fatal(err)
-			}
-		default:
-			items, err := f.Items(bg, nil, 5, 1<<20)
-			if err != nil {
-				t.Fatal(err)
-			}
-			seen = append(seen, items)
+	}, func() {
+		items, err := f.Items(bg, nil, 5, 1<<20)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
+		seen = append(seen, items)
+	})
 	changes, _, err := f.Changes(0, f.Durable(), 1000)
 	if err != nil {
 		t.Fatal(err)

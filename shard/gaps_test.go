@@ -5,7 +5,6 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -79,14 +78,7 @@ func newGappyLog(t *testing.T, seed uint64) *gappyLog {
 // propose proposes a body, and returns when it is on disk.
 func (g *gappyLog) propose(x body) {
 	g.t.Helper()
-	p, err := g.shard.propose(x, g.store.engine.db, false)
-	if err == nil {
-		err = p.wait()
-	}
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	g.end = p.entry.tx.Index
+	g.end = proposed(g.t, g.shard, x).tx.Index
 }
 
 // step makes a gap or a change.
@@ -101,7 +93,7 @@ func (g *gappyLog) step() {
 	if g.rng.IntN(3) == 0 {
 		now := g.clock.read().UnixNano()
 		c.time = max(g.ready[string(key)], now-g.rng.Int64N(int64(20*time.Second)))
-		g.propose(&lateBody{at: c.time, effects: []effect{{key: key, after: it, encoded: item.Append(nil, it)}}})
+		g.propose(&lateBody{at: c.time, effects: []effect{effectOf(g.t, it)}})
 	} else {
 		r := commitAll(g.t, g.store, put(g.t, g.shard, it))
 		g.end, c.time = r[0].Tx.Index, g.shard.tally.at
@@ -272,30 +264,18 @@ func TestOldestIsReadDuringTrims(t *testing.T) {
 	s := openStore(t, o)
 	sh := openShard(t, s, 1)
 	commitAll(t, s, put(t, sh, thing("a", 1)))
-	done := make(chan error, 2)
-	var ended atomic.Bool
-	for range cap(done) {
-		go func() {
-			for !ended.Load() {
-				if _, _, err := sh.Changes(holdfast.Position{}, Limit{Changes: 1}); err != nil {
-					done <- err
-					return
-				}
+	read := func() {
+		if _, _, err := sh.Changes(holdfast.Position{}, Limit{Changes: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	whileReading(func() {
+		for n := range 300 {
+			commitAll(t, s, put(t, sh, thing("a", 1, "v", n)))
+			clock.advance(2 * time.Second)
+			if err := s.Trim(bg); err != nil {
+				t.Error(err)
 			}
-			done <- nil
-		}()
-	}
-	for n := range 300 {
-		commitAll(t, s, put(t, sh, thing("a", 1, "v", n)))
-		clock.advance(2 * time.Second)
-		if err := s.Trim(bg); err != nil {
-			t.Error(err)
 		}
-	}
-	ended.Store(true)
-	for range cap(done) {
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	}
+	}, read, read)
 }

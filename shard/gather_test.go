@@ -1,7 +1,6 @@
 package shard
 
 import (
-	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -50,9 +49,7 @@ func TestCommitsAreGathered(t *testing.T) {
 	disk.hold()
 	var wait sync.WaitGroup
 	wait.Go(func() { commitAll(t, s, put(t, sh, thing("first", 1))) })
-	for disk.waits.Load() == 0 { // then nothing of an earlier sync takes counts any more
-		runtime.Gosched()
-	}
+	eventually(t, "a sync is held back", func() bool { return disk.waits.Load() > 0 }) // no earlier one counts any more
 	g.commits.Store(0)
 	g.took.Store(-1)
 	for i := range 3 * gatherAt {
@@ -63,9 +60,7 @@ func TestCommitsAreGathered(t *testing.T) {
 			}
 		})
 	}
-	for g.commits.Load() < 3*gatherAt {
-		runtime.Gosched()
-	}
+	eventually(t, "all commits are counted", func() bool { return g.commits.Load() >= 3*gatherAt })
 	disk.letGo()
 	wait.Wait()
 	if got := g.took.Load(); got < 0 {

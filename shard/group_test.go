@@ -76,6 +76,13 @@ func (g *testGroup) Read(context.Context) error {
 	return nil
 }
 
+// asked returns how many reads the group was asked for.
+func (g *testGroup) asked() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.reads
+}
+
 func (g *testGroup) setTerm(term uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -109,41 +116,38 @@ func TestGroupCommits(t *testing.T) {
 	for _, g := range groups[:2] {
 		gets = append(gets, Get{g.leader, keyOf(t, thing("a", 1))})
 	}
-	var writers, readers sync.WaitGroup
-	done := make(chan struct{})
 	const rounds, writing = 100, 3
-	for w := range writing {
+	write := func(w int) {
 		ctx, cancel := context.WithCancel(bg)
+		defer cancel()
 		if w == 0 {
 			ctx = bg
 		}
-		writers.Go(func() {
-			defer cancel()
-			for n := range rounds {
-				writes := []Write{increment(gets[0]), increment(gets[1])}
-				if _, err := leader.Commit(ctx, Commit{Writes: writes}); err != nil {
-					t.Error(err)
-				}
-				other := put(t, groups[n%2].leader, thing(fmt.Sprint("b", w), n))
-				if got, err := leader.Commit(ctx, Commit{Writes: []Write{other}}); err != nil || got[0].Tx.Term != 3 {
-					t.Errorf("got %v, %v; want a transaction of term 3", got, err)
-				}
+		for n := range rounds {
+			writes := []Write{increment(gets[0]), increment(gets[1])}
+			if _, err := leader.Commit(ctx, Commit{Writes: writes}); err != nil {
+				t.Error(err)
 			}
-		})
-	}
-	readers.Go(func() {
-		seen := 0
-		for !isClosed(done) {
-			got, err := leader.GetAll(bg, gets)
-			if err != nil || versionOf(got[0]) != versionOf(got[1]) || versionOf(got[0]) < seen {
-				t.Errorf("got %v, %v after %d; want one version of both, and none older", got, err, seen)
+			other := put(t, groups[n%2].leader, thing(fmt.Sprint("b", w), n))
+			if got, err := leader.Commit(ctx, Commit{Writes: []Write{other}}); err != nil || got[0].Tx.Term != 3 {
+				t.Errorf("got %v, %v; want a transaction of term 3", got, err)
 			}
-			seen = versionOf(got[0])
 		}
+	}
+	seen := 0
+	whileReading(func() {
+		var writers sync.WaitGroup
+		for w := range writing {
+			writers.Go(func() { write(w) })
+		}
+		writers.Wait()
+	}, func() {
+		got, err := leader.GetAll(bg, gets)
+		if err != nil || versionOf(got[0]) != versionOf(got[1]) || versionOf(got[0]) < seen {
+			t.Fatalf("got %v, %v after %d; want one version of both, and none older", got, err, seen)
+		}
+		seen = versionOf(got[0])
 	})
-	writers.Wait()
-	close(done)
-	readers.Wait()
 	if got, err := leader.GetAll(bg, gets); err != nil || versionOf(got[1]) != writing*rounds {
 		t.Errorf("got %v, %v; want version %d", got, err, writing*rounds)
 	}
@@ -212,9 +216,14 @@ func TestGroupProposalIsAbandoned(t *testing.T) {
 					t.Errorf("a writer behind it: got %v; want %v", err, holdfast.Overloaded)
 				}
 			})
-			for g.leader.sequencer.latches[stripeOf(at.Key.Hash())].TryLock() { // until it has its latch
-				g.leader.sequencer.latches[stripeOf(at.Key.Hash())].Unlock()
-			}
+			latch := &g.leader.sequencer.latches[stripeOf(at.Key.Hash())]
+			eventually(t, "the writer has its latch", func() bool {
+				free := latch.TryLock()
+				if free {
+					latch.Unlock()
+				}
+				return !free
+			})
 			cancel()
 			wait.Wait()
 			if decided {
@@ -262,15 +271,20 @@ func TestGroupTermEnds(t *testing.T) {
 			g.setTerm(test.term)
 			return test.after(before)
 		}}
+		before := g.asked()
 		if _, err := leader.Commit(bg, Commit{Writes: []Write{w}}); !errors.Is(err, test.want) {
 			t.Errorf("%s: got %v; want %v", test.name, err, test.want)
+		}
+		want := 1 // of each commit without a change
+		if test.name == "a change" {
+			want = 0
+		}
+		if got := g.asked() - before; got != want {
+			t.Errorf("%s: got %d reads of the group; want %d", test.name, got, want)
 		}
 	}
 	if err := g.leader.Clear(7); !errors.Is(err, holdfast.NotLeader) {
 		t.Errorf("Clear: got %v; want %v", err, holdfast.NotLeader)
-	}
-	if g.reads != 4 {
-		t.Errorf("got %d reads of the group; want one for each commit without a change", g.reads)
 	}
 	g.setTerm(7)
 	check := Write{Shard: groups[1].leader, Key: key, Change: func(before item.Item) (item.Item, error) {
@@ -361,41 +375,29 @@ func TestItemsWhileAReplicaApplies(t *testing.T) {
 	_, sh := memShard(t)
 	ReplicaOf(sh).Join(&testGroup{leader: sh, follower: sh})
 	const entries, together = 2000, 20 // each entry puts one new item
-	applied := make(chan error, 1)
-	go func() {
+	apply := func() {
 		var batch []Committed
 		for i := uint64(1); i <= entries; i++ {
 			it := thing(fmt.Sprint(i), int(i))
-			f := effect{key: keyOf(t, it), after: it, encoded: item.Append(nil, it)}
-			e := entry{schema: sh.schema.Load(), effects: []effect{f}}
+			e := entry{schema: sh.schema.Load(), effects: []effect{effectOf(t, it)}}
 			batch = append(batch, Committed{holdfast.TxID{Shard: 1, Term: 2, Index: i}, string(e.appendTo(nil))})
 			if len(batch) == together {
 				if err := ReplicaOf(sh).ApplyAll(batch); err != nil {
-					applied <- err
-					return
+					t.Fatal(err)
 				}
 				batch = nil
 			}
 		}
-		applied <- nil
-	}()
+	}
 	f := NewFollower(sh, 0)
 	defer f.Close()
-	for last := uint64(0); last < entries; {
+	whileReading(apply, func() {
 		all, err := f.Items(bg, nil, entries, 1<<30)
-		if err != nil {
-			t.Fatal(err)
+		if err != nil || len(all.Items) != int(all.Index) {
+			t.Fatalf("got %d items at index %d, %v; want as many", len(all.Items), all.Index, err)
 		}
-		if len(all.Items) != int(all.Index) {
-			t.Fatalf("got %d items at index %d; want as many", len(all.Items), all.Index)
-		}
-		last = all.Index
-		select {
-		case err := <-applied:
-			if err != nil {
-				t.Fatal(err)
-			}
-		default:
-		}
+	})
+	if all, err := f.Items(bg, nil, entries, 1<<30); err != nil || all.Index != entries {
+		t.Errorf("got the items at index %d, %v; want %d", all.Index, err, entries)
 	}
 }

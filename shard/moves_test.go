@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -56,6 +57,9 @@ func moveAt(t *testing.T, step int, after bool, what, by string) {
 	retried := Commit{Writes: both(gets), Token: "t", Digest: []byte("d")}
 	_, err := c.stores[0].Commit(bg, retried)
 	c.applied, c.proposed = nil, nil
+	if n <= step {
+		t.Fatalf("got %d entries; want the leadership lost at number %d", n, step+1)
+	}
 	c.moveAll(t, 1)
 	gets = pairOf(t, c, 1)
 	s, want := c.stores[1], 0
@@ -240,7 +244,15 @@ func TestFollowersChangeNothing(t *testing.T) {
 	for n := range 3 {
 		commitAll(t, c.stores[0], put(t, c.group(1).sh[0], thing("a", n)))
 	}
-	before := [2]int{len(c.groups[0].log), len(c.groups[1].log)}
+	logged := func() (all []int) { // the entries of each group, that of the ledger too
+		for _, g := range c.groups {
+			g.mu.Lock()
+			all = append(all, len(g.log))
+			g.mu.Unlock()
+		}
+		return all
+	}
+	before := logged()
 	s, sh := c.stores[1], c.group(1).sh[1]
 	s.logAge, s.logBytes = -time.Hour, 0
 	to := testSchema()
@@ -266,11 +278,14 @@ func TestFollowersChangeNothing(t *testing.T) {
 	if err := s.Trim(bg); err != nil {
 		t.Errorf("Trim: got %v; want no error", err)
 	}
-	if after := [2]int{len(c.groups[0].log), len(c.groups[1].log)}; after != before {
+	if after := logged(); !slices.Equal(after, before) {
 		t.Errorf("got %v entries; want %v, as before", after, before)
 	}
 	if _, err := s.Copy(bg, sh, whole(50), time.Time{}); !errors.Is(err, holdfast.Invalid) {
 		t.Errorf("Copy: got %v; want %v", err, holdfast.Invalid)
+	}
+	if after := logged(); !slices.Equal(after, before) {
+		t.Errorf("after Copy: got %v entries; want %v, as before", after, before)
 	}
 	c.moveAll(t, 1)
 	if err := s.Trim(bg); err != nil {
@@ -360,18 +375,15 @@ func TestLedgerComesLate(t *testing.T) {
 	if _, err := gets[1].Shard.Get(bg, gets[1].Key); !errors.Is(err, holdfast.NotLeader) {
 		t.Errorf("at the leader without a ledger: got %v; want %v", err, holdfast.NotLeader)
 	}
-	read := make(chan item.Item)
-	go func() {
-		for {
-			if it, err := gets[1].Shard.Get(bg, gets[1].Key); err == nil {
-				read <- it
-				return
-			}
+	read := func() (it item.Item, err error) { return gets[1].Shard.Get(bg, gets[1].Key) }
+	var first *Ledger
+	whileReading(func() { first = s.UseLedger(ledger) }, func() {
+		if it, err := read(); !errors.Is(err, holdfast.NotLeader) && (err != nil || versionOf(it) != 1) {
+			t.Errorf("while the ledger comes: got %v, %v; want %v, or version 1", it, err, holdfast.NotLeader)
 		}
-	}()
-	first := s.UseLedger(ledger)
-	if it := <-read; versionOf(it) != 1 {
-		t.Errorf("got %v; want version 1, which was decided", it)
+	})
+	if it, err := read(); err != nil || versionOf(it) != 1 {
+		t.Errorf("got %v, %v; want version 1, which was decided", it, err)
 	}
 	if s.UseLedger(ledger) != first {
 		t.Error("the ledger was replaced by a second call")

@@ -323,24 +323,10 @@ func (r *row) check() {
 func (r *row) dropOne() {
 	before := keysOnDisk(r.t, r.store)
 	place := r.rng.IntN(len(r.shards))
-	is := r.shards[place].is
+	sh := r.shards[place]
+	is := sh.is
 	r.must(r.store.Drop(is))
-	k := is.keys()
-	want := slices.DeleteFunc(before, func(kv [2]string) bool {
-		key := []byte(kv[0])
-		switch family(key[0]) {
-		case byShard:
-			return numberOf(key) == uint64(is.ID)
-		case bySpace:
-		default:
-			return false
-		}
-		of := item.Key(key[prefixBytes:])
-		if kindOf(key) == kindExpiry {
-			_, of, _ = k.expiryOf(key)
-		}
-		return k.owns(of)
-	})
+	want := slices.DeleteFunc(before, func(kv [2]string) bool { return ownsKey(sh, kv) })
 	if got := keysOnDisk(r.t, r.store); !slices.Equal(got, want) {
 		r.t.Fatalf("after %v was dropped: got %d keys; want the %d others as they were", is, len(got), len(want))
 	}

@@ -323,42 +323,38 @@ func TestReadsWaitForTheLog(t *testing.T) {
 	}
 	l := newPairLog(t, s, fs, rand.New(rand.NewPCG(1, 51)))
 	l.delay = 100 * time.Microsecond
-	var writers, readers sync.WaitGroup
-	done := make(chan struct{})
-	for range 2 {
-		writers.Go(func() {
-			for n := range 200 {
-				writes := []Write{increment(gets[n%3]), increment(gets[(n+1)%3])}
-				if _, err := s.Commit(bg, Commit{Writes: writes[:1+n%2]}); err != nil {
-					t.Error(err)
-				}
+	read := func(rng *rand.Rand) {
+		g := gets[rng.IntN(3)]
+		it, err := g.Shard.Get(bg, g.Key)
+		switch rng.IntN(3) {
+		case 0:
+			var items []item.Item
+			items, err = s.GetAll(bg, []Get{g})
+			it = items[0]
+		case 1:
+			if items := all(t, g.Shard, Span{}); len(items) > 0 {
+				it = items[0]
 			}
-		})
+		}
+		if has := l.version(g); err != nil || versionOf(it) > has {
+			t.Errorf("read version %d, %v; want at most what the follower has, %d", versionOf(it), err, has)
+		}
 	}
-	for seed := range uint64(2) {
-		readers.Go(func() {
-			for rng := rand.New(rand.NewPCG(seed, 52)); !isClosed(done); {
-				g := gets[rng.IntN(3)]
-				it, err := g.Shard.Get(bg, g.Key)
-				switch rng.IntN(3) {
-				case 0:
-					var items []item.Item
-					items, err = s.GetAll(bg, []Get{g})
-					it = items[0]
-				case 1:
-					if items := all(t, g.Shard, Span{}); len(items) > 0 {
-						it = items[0]
+	one, two := rand.New(rand.NewPCG(0, 52)), rand.New(rand.NewPCG(1, 52))
+	whileReading(func() {
+		var writers sync.WaitGroup
+		for range 2 {
+			writers.Go(func() {
+				for n := range 200 {
+					writes := []Write{increment(gets[n%3]), increment(gets[(n+1)%3])}
+					if _, err := s.Commit(bg, Commit{Writes: writes[:1+n%2]}); err != nil {
+						t.Error(err)
 					}
 				}
-				if has := l.version(g); err != nil || versionOf(it) > has {
-					t.Errorf("read version %d, %v; want at most what the follower has, %d", versionOf(it), err, has)
-				}
-			}
-		})
-	}
-	writers.Wait()
-	close(done)
-	readers.Wait()
+			})
+		}
+		writers.Wait()
+	}, func() { read(one) }, func() { read(two) })
 	l.compare(s)
 }
 

@@ -191,12 +191,7 @@ func (m *replicatedStore) interrupt() {
 	m.must(err)
 	for n, sh := range m.shards {
 		it := m.item().With("v", number(1000+n)) // none is as it was
-		f := effect{key: keyOf(m.t, it), after: it, encoded: item.Append(nil, it)}
-		locking := &prepare{id: d.id, decision: key, shards: d.shards, effects: []effect{f}}
-		p, err := sh.propose(locking, m.store.engine.db, false)
-		m.must(err)
-		m.must(p.wait())
-		d.at = max(d.at, p.entry.at)
+		d.at = max(d.at, lockFor(m.t, sh, it, d.id, key, d.shards).at)
 	}
 	if m.rng.IntN(2) == 0 {
 		return
@@ -430,6 +425,16 @@ func (r *replica) applySome(id holdfast.ShardID, entries []sentEntry) {
 	}
 	if err := write(b); err != nil {
 		r.t.Fatal(err)
+	}
+}
+
+// applyEach applies entries, each in a batch of its own.
+func applyEach(t testing.TB, sh *Shard, entries []sentEntry) {
+	t.Helper()
+	for _, e := range entries {
+		if err := ReplicaOf(sh).ApplyAll([]Committed{{e.tx, e.raw}}); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

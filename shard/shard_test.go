@@ -72,6 +72,24 @@ func put(t testing.TB, sh *Shard, it item.Item) Write {
 	return Write{Shard: sh, Key: keyOf(t, it), Change: func(item.Item) (item.Item, error) { return it, nil }}
 }
 
+// effectOf returns the effect by which an entry puts an item.
+func effectOf(t testing.TB, it item.Item) effect {
+	return effect{key: keyOf(t, it), after: it, encoded: item.Append(nil, it)}
+}
+
+// proposed proposes a body, and returns its entry once that is on disk.
+func proposed(t testing.TB, sh *Shard, x body) *entry {
+	t.Helper()
+	p, err := sh.propose(x, sh.engine.db, false)
+	if err == nil {
+		err = p.wait()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.entry
+}
+
 // remove returns the write that removes the item at the key of it.
 func remove(t testing.TB, sh *Shard, it item.Item) Write {
 	return Write{Shard: sh, Key: keyOf(t, it), Change: func(item.Item) (item.Item, error) { return nil, nil }}
@@ -347,20 +365,12 @@ func TestCommitsOfOneItem(t *testing.T) {
 func TestGetAllIsOneSnapshot(t *testing.T) {
 	s, sh := memShard(t)
 	other := openShard(t, s, 2)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	gets := []Get{{sh, keyOf(t, thing("a", 1))}, {other, keyOf(t, thing("b", 1))}}
+	whileReading(func() {
 		for i := range 200 {
 			commitAll(t, s, put(t, sh, thing("a", 1, "v", i)), put(t, other, thing("b", 1, "v", i)))
 		}
-	}()
-	gets := []Get{{sh, keyOf(t, thing("a", 1))}, {other, keyOf(t, thing("b", 1))}}
-	for running := true; running; {
-		select {
-		case <-done:
-			running = false
-		default:
-		}
+	}, func() {
 		got, err := s.GetAll(bg, gets)
 		if err != nil {
 			t.Fatal(err)
@@ -370,7 +380,7 @@ func TestGetAllIsOneSnapshot(t *testing.T) {
 		if !a.Equal(b) {
 			t.Fatalf("got %v and %v; want the same", a, b)
 		}
-	}
+	})
 }
 
 func TestCloseAndDrop(t *testing.T) {

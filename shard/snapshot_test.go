@@ -19,12 +19,21 @@ import (
 // chunksOf returns the chunks of a snapshot of now, and the transaction that it is as of.
 func chunksOf(t testing.TB, sh *Shard, o SnapshotOptions) (chunks [][]byte, tx holdfast.TxID) {
 	t.Helper()
+	return chunksBetween(t, sh, o, func(int) {})
+}
+
+// chunksBetween is chunksOf with something that is done before each chunk.
+func chunksBetween(
+	t testing.TB, sh *Shard, o SnapshotOptions, before func(place int),
+) (chunks [][]byte, tx holdfast.TxID) {
+	t.Helper()
 	s, err := NewSnapshot(bg, sh, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
 	for {
+		before(len(chunks))
 		chunk, err := s.Next(bg)
 		if err == io.EOF {
 			break
@@ -193,48 +202,48 @@ func TestSnapshotWhileCommitsGoOn(t *testing.T) {
 	s, sh := memShard(t)
 	log := newRecordedLog(s)
 	s.entries = log
-	done := make(chan struct{})
-	var writers sync.WaitGroup
-	first := make(chan struct{})
-	writers.Go(func() {
-		for n := 0; !isClosed(done); n++ {
+	made, done := make(chan struct{}), make(chan struct{})
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		defer close(made)
+		for n := 0; ; n++ {
 			commitAll(t, s, put(t, sh, version(fmt.Sprint("id", n%50), n, 300)),
 				put(t, sh, thing("other", n%7, "m", n)))
-			if n == 20 {
-				close(first)
+			select {
+			case made <- struct{}{}:
+			case <-done:
+				return
 			}
 		}
 	})
-	<-first
+	for range 20 {
+		<-made
+	}
 	var all []taken
 	for range 20 {
-		chunks, tx := chunksOf(t, sh, SnapshotOptions{ChunkBytes: 1000})
+		chunks, tx := chunksBetween(t, sh, SnapshotOptions{ChunkBytes: 1000}, func(place int) {
+			if place < 4 {
+				<-made // and the next commit is under way
+			}
+		})
 		all = append(all, taken{chunks: chunks, tx: tx})
 	}
 	close(done)
-	writers.Wait()
-	var last uint64
+	writer.Wait()
+	last := uint64(0)
 	again := openShard(t, openStore(t, memOptions(vfs.NewMem())), 1)
 	for _, is := range all {
-		if is.tx.Index == last {
-			continue
+		if is.tx.Index <= last {
+			t.Fatalf("got a snapshot as of %d behind one as of %d; want it newer", is.tx.Index, last)
 		}
 		last = is.tx.Index
-		other := openStore(t, memOptions(vfs.NewMem()))
-		replayed := openShard(t, other, 1)
-		for _, e := range log.sent[1][:is.tx.Index] {
-			if err := ReplicaOf(replayed).ApplyAll([]Committed{{e.tx, e.raw}}); err != nil {
-				t.Fatal(err)
-			}
-		}
+		replayed := openShard(t, openStore(t, memOptions(vfs.NewMem())), 1)
+		applyEach(t, replayed, log.sent[1][:is.tx.Index])
 		installed(t, again, is.chunks)
-		compareShards(t, other, again.store, 1)
+		compareShards(t, replayed.store, again.store, 1)
 		if got, want := inMemory(again), inMemory(replayed); got != want {
 			t.Fatalf("got %s; want %s", got, want)
 		}
-	}
-	if last == 0 {
-		t.Fatal("got no snapshot; want some")
 	}
 }
 
@@ -257,8 +266,9 @@ func TestSnapshotLeavesGroup(t *testing.T) {
 	commitAll(t, leader, put(t, groups[0].leader, thing("a", 1)))
 	chunks, tx := chunksOf(t, groups[0].leader, SnapshotOptions{})
 	sh := openShard(t, follower, 1)
-	woken := make(chan error, 1)
-	go func() { woken <- Await(bg, sh, tx) }()
+	woken, ctx := make(chan error, 1), newNoticedWait(bg)
+	go func() { woken <- Await(ctx, sh, tx) }()
+	<-ctx.waiting
 	installed(t, sh, chunks)
 	if err := <-woken; err != nil {
 		t.Errorf("got %v for a token that waited; want it to have been reached", err)
@@ -309,12 +319,8 @@ func TestSnapshotPace(t *testing.T) {
 	o.After = func(time.Duration) <-chan time.Time { return nil }
 	for what, end := range map[string]func(cancel func()){
 		"the context ends":      func(cancel func()) { cancel() },
-		"the store is closed":   func(func()) { go s.Close() },
 		"the shard was dropped": func(func()) { _ = s.Drop(sh.is) },
 	} {
-		if what == "the store is closed" {
-			continue // last
-		}
 		ctx, cancel := context.WithCancel(bg)
 		defer cancel()
 		waitsUntil(t, sh, ctx, o, what, func() { end(cancel) })

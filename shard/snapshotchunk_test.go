@@ -1,11 +1,13 @@
 package shard
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"holdfast"
+	"holdfast/item"
 )
 
 // snapshotPair returns the chunks of a shard, and a shard of another store that has something else.
@@ -111,59 +114,169 @@ func TestWrongChunksAreRefused(t *testing.T) {
 	after()
 }
 
+// resealed gives chunks without sums, of which some were changed, the places and sums that a source of
+// these would give them, so that a receiver gets as far as the fault. The end is left as it is unless
+// its body is empty.
+func resealed(t *testing.T, raws [][]byte) (chunks [][]byte) {
+	t.Helper()
+	var sums snapshotSums
+	for place, raw := range raws {
+		if raw = slices.Clone(raw); len(raw) >= snapshotStart {
+			binary.BigEndian.PutUint32(raw[snapshotStart-4:], uint32(place))
+		}
+		switch snapshotKind(raw[1]) {
+		case snapshotKeys:
+			_ = eachPair(string(raw[snapshotStart:]), func(key []byte, value string) error { // as far as it decodes
+				sums.add(len(key), len(value))
+				return nil
+			})
+		case snapshotEnd:
+			if len(raw) == snapshotStart {
+				raw = sums.appendTo(raw)
+			}
+		}
+		chunks = append(chunks, appendSum(raw))
+		sums.addChunk(chunks[place])
+	}
+	return chunks
+}
+
+// repacked returns a chunk of keys, without its sum, with what edit makes of the keys and their values;
+// nil: it is without the key.
+func repacked(t *testing.T, raw []byte, edit func(key []byte, value string) []byte) []byte {
+	t.Helper()
+	changed, last := slices.Clone(raw[:snapshotStart]), []byte(nil)
+	if err := eachPair(string(raw[snapshotStart:]), func(key []byte, value string) error {
+		if to := edit(key, value); to != nil {
+			changed, last = appendPair(changed, last, key, to), slices.Clone(key)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return changed
+}
+
+// A falseChunk is what a source could send that doesn't do what it should.
+type falseChunk struct {
+	fails  int    // the place of the chunk that is refused
+	want   string // what the error says
+	change func(raws [][]byte) [][]byte
+}
+
+// falseChunks returns what can be wrong with the chunks of a snapshot although their sums are right.
+func falseChunks(t *testing.T, k keys, last int) map[string]falseChunk {
+	const undecodable, isNotAsOf = "a chunk of a snapshot can't be decoded", "isn't the shard as of"
+	change := func(at int, f func(raw []byte) []byte) func([][]byte) [][]byte {
+		return func(raws [][]byte) [][]byte {
+			raws[at] = f(raws[at])
+			return raws
+		}
+	}
+	of := func(kind snapshotKind) func([]byte) []byte {
+		return func(raw []byte) []byte { raw[1] = byte(kind); return raw }
+	}
+	body := func(body []byte) func([]byte) []byte {
+		return func(raw []byte) []byte { return append(raw[:snapshotStart], body...) }
+	}
+	pair := func(key []byte) func([]byte) []byte { return body(appendPair(nil, nil, key, []byte{9})) }
+	head := func(f func(h *snapshotHeader)) func([][]byte) [][]byte {
+		return change(0, func(raw []byte) []byte {
+			h, err := decodeSnapshotHeader(string(raw[snapshotStart:]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			f(&h)
+			return h.appendTo(raw[:snapshotStart])
+		})
+	}
+	meta := func(name string, to []byte) func([][]byte) [][]byte {
+		return change(1, func(raw []byte) []byte {
+			found := false
+			raw = repacked(t, raw, func(key []byte, value string) []byte {
+				if string(key) != string(k.meta(name)) {
+					return []byte(value)
+				}
+				found = true
+				return to
+			})
+			if !found {
+				t.Fatalf("got no %s in chunk 1", name)
+			}
+			return raw
+		})
+	}
+	is := whole(1)
+	is.Parents = []holdfast.ShardID{9}
+	descriptor := head(func(h *snapshotHeader) { h.is.Parents = is.Parents })
+	slots := func(all ...kind) func([][]byte) [][]byte { return head(func(h *snapshotHeader) { h.slots = all }) }
+	other := keysOf(2)
+	otherItem := other.appendItem(nil, item.Key("12345678"))
+	lock := k.appendLock(nil, []byte("\xff2345678"))
+	return map[string]falseChunk{
+		"a head with more":             {0, undecodable, change(0, func(raw []byte) []byte { return append(raw, 0) })},
+		"a head of keys":               {0, undecodable, change(0, of(snapshotKeys))},
+		"slots that fall":              {0, undecodable, slots(kindSlot+2, kindSlot+1)},
+		"slots that are none":          {0, undecodable, slots(kindSlot - 1)},
+		"another descriptor":           {0, "isn't one of shard 1", descriptor},
+		"another index":                {last, isNotAsOf, head(func(h *snapshotHeader) { h.tx.Index++ })},
+		"another term":                 {last, isNotAsOf, head(func(h *snapshotHeader) { h.tx.Term++ })},
+		"a second head":                {1, undecodable, change(1, of(snapshotHead))},
+		"an unknown kind":              {1, undecodable, change(1, of(9))},
+		"no keys":                      {2, undecodable, change(2, body(nil))},
+		"half a key":                   {2, undecodable, change(2, func(raw []byte) []byte { return raw[:len(raw)-1] })},
+		"more in common than there is": {2, undecodable, change(2, body([]byte{1, 1, 'x', 0}))},
+
+		"a lesser key":             {last - 1, undecodable, change(last-1, pair(k.appendItem(nil, item.Key("\x00"))))},
+		"the chunk before again":   {3, undecodable, func(raws [][]byte) [][]byte { raws[3] = raws[2]; return raws }},
+		"a group's state":          {1, undecodable, change(1, pair(k.meta(metaGroup)))},
+		"a group's entry":          {1, undecodable, change(1, pair(groupEntry(k, 1)))},
+		"another shard's key":      {1, undecodable, change(1, pair(other.meta(metaCounts)))},
+		"another space's key":      {last - 1, undecodable, change(last-1, pair(otherItem))},
+		"unknown metadata":         {1, "unknown metadata", change(1, pair(k.meta("a")))},
+		"counts that don't decode": {1, "", change(1, pair(k.meta(metaCounts)))},
+		"a schema that doesn't":    {1, "", meta(metaSchema, []byte{9})},
+		"terms that don't":         {1, "", meta(metaTerms, []byte{9})},
+		"a lock that doesn't":      {last - 1, "", change(last-1, pair(lock))},
+		"no descriptor":            {last, isNotAsOf, meta(metaDescriptor, nil)},
+		"a descriptor of another":  {last, isNotAsOf, meta(metaDescriptor, is.appendTo(nil))},
+		"no schema":                {last, isNotAsOf, meta(metaSchema, nil)},
+		"no terms":                 {last, isNotAsOf, meta(metaTerms, nil)},
+		"an end too early":         {2, isNotAsOf, func(raws [][]byte) [][]byte { return append(raws[:2], raws[last]) }},
+		"an end of other sums": {last, "doesn't have the keys", change(last, func(raw []byte) []byte {
+			return (&snapshotSums{keys: 1}).appendTo(raw)
+		})},
+	}
+}
+
 // Chunks whose sums are right, but not what they say, end the receiver, which leaves nothing.
 func TestFalseChunksEndTheReceiver(t *testing.T) {
 	chunks, to := snapshotPair(t)
 	check := unchanged(t, to)
-	k := to.keys
-	body := func(i int, body []byte) func([]byte) []byte {
-		return func(raw []byte) []byte { return append(raw[:snapshotStart], body...) }
-	}
 	last := len(chunks) - 1
-	lock, otherItem := k.appendLock(nil, []byte("\xff2345678")), keysOf(2).appendItem(nil, []byte("12345678"))
-	lastItem := append(k.ofSpace(nil, kindSlot+200), 0xFF)
-	for what, c := range map[string]struct {
-		at     int
-		change func([]byte) []byte
-	}{
-		"a head with more":             {0, func(raw []byte) []byte { return append(raw, 0) }},
-		"a head of keys":               {0, func(raw []byte) []byte { raw[1] = byte(snapshotKeys); return raw }},
-		"a second head":                {1, func(raw []byte) []byte { raw[1] = byte(snapshotHead); return raw }},
-		"an unknown kind":              {1, func(raw []byte) []byte { raw[1] = 9; return raw }},
-		"no keys":                      {2, body(2, nil)},
-		"half a key":                   {2, func(raw []byte) []byte { return raw[:len(raw)-1] }},
-		"more in common than there is": {2, body(2, []byte{1, 1, 'x', 0})},
-		"a lesser key":                 {3, body(3, appendPair(nil, nil, k.meta(metaCounts), []byte{1}))},
-		"a group's state":              {1, body(1, appendPair(nil, nil, k.meta(metaGroup), []byte{1}))},
-		"unknown metadata":             {1, body(1, appendPair(nil, nil, k.meta("a"), []byte{1}))},
-		"counts that don't decode":     {1, body(1, appendPair(nil, nil, k.meta(metaCounts), []byte{9}))},
-		"a group's entry":              {3, body(3, appendPair(nil, nil, groupEntry(k, 1), []byte{1}))},
-		"another shard's key":          {3, body(3, appendPair(nil, nil, keysOf(2).meta(metaCounts), nil))},
-		"another space's key":          {3, body(3, appendPair(nil, nil, otherItem, nil))},
-		"a lock that doesn't decode":   {last - 1, body(3, appendPair(nil, nil, lock, nil))},
-		"another key":                  {last - 1, body(3, appendPair(nil, nil, lastItem, nil))},
-		"an end too early":             {2, func(raw []byte) []byte { raw[1] = byte(snapshotEnd); return raw }},
-		"other sums":                   {last, func(raw []byte) []byte { raw[len(raw)-1] ^= 1; return raw }},
-		"the head of another index":    {0, func(raw []byte) []byte { raw[snapshotStart+9] ^= 1; return raw }},
-	} {
+	raws := func() (raws [][]byte) {
+		for _, raw := range chunks {
+			raws = append(raws, slices.Clone(raw[:len(raw)-sumBytes]))
+		}
+		raws[last] = raws[last][:snapshotStart]
+		return raws
+	}
+	received(t, to, resealed(t, raws())).Close() // as they are
+	for what, c := range falseChunks(t, to.keys, last) {
 		r := NewReceiver(to)
-		var err error
-		for i, raw := range chunks {
-			if raw = slices.Clone(raw); i == c.at {
-				raw = appendSum(c.change(raw[:len(raw)-sumBytes]))
-			}
-			if err = r.Add(raw); err != nil {
-				break
-			}
+		sent := resealed(t, c.change(raws()))
+		at, err := 0, error(nil)
+		for ; err == nil && at < len(sent); at++ {
+			err = r.Add(sent[at])
 		}
-		if err == nil || r.Complete() {
-			t.Errorf("%s: got a whole snapshot; want an error", what)
-			r.Close()
+		if err == nil || at-1 != c.fails || !strings.Contains(err.Error(), c.want) || r.Complete() {
+			t.Errorf("%s: got %v at chunk %d; want %q at %d", what, err, at-1, c.want, c.fails)
 		}
-		if then := r.Add(chunks[0]); then == nil {
-			t.Errorf("%s: got a chunk taken afterwards; want the error %v again", what, err)
+		if then := r.Add(chunks[0]); err != nil && then != err {
+			t.Errorf("%s: got %v for a chunk afterwards; want the error %v again", what, then, err)
 		}
 		check()
+		r.Close()
 	}
 	wrong := newShard(to.store, whole(2))
 	if err := NewReceiver(wrong).Add(chunks[0]); !errors.Is(err, holdfast.Invalid) {
@@ -272,9 +385,7 @@ func TestSnapshotWithoutIndex(t *testing.T) {
 	}
 	sent := log.sent[1][0]
 	sent.tx.Index = 1
-	if err := ReplicaOf(to).ApplyAll([]Committed{{sent.tx, sent.raw}}); err != nil {
-		t.Fatal(err)
-	}
+	applyEach(t, to, []sentEntry{sent})
 	if len(all(t, to, Span{Index: 2})) != 1 {
 		t.Fatal("got no entry of the local index; want one")
 	}
@@ -400,6 +511,7 @@ func FuzzSnapshotChunk(f *testing.F) {
 				t.Fatalf("got %v, %v back; want %v", again, err, h)
 			}
 		}
+		check := unchanged(t, other)
 		for place := range uint32(3) {
 			r := NewReceiver(other)
 			for i := range place {
@@ -418,5 +530,6 @@ func FuzzSnapshotChunk(f *testing.F) {
 			}
 			r.Close()
 		}
+		check()
 	})
 }

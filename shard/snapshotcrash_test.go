@@ -50,18 +50,15 @@ func crashInSnapshot(t *testing.T, seed uint64, flushed bool) {
 		made, err := base.Open(sh.is, r.schema)
 		r.must(err)
 		entries := log.sent[sh.id]
-		for _, e := range entries[:len(entries)/2] {
-			r.must(ReplicaOf(made).ApplyAll([]Committed{{e.tx, e.raw}}))
-		}
+		applyEach(t, made, entries[:len(entries)/2])
 	}
 	if flushed {
 		r.must(base.engine.db.Flush())
 	}
-	before := ofShards(keysOnDisk(t, base))
+	before, after := ofShards(keysOnDisk(t, base)), installedKeys(r, base, from)
 	r.must(base.Close())
 
 	var there atomic.Bool // the new state, since Install has returned
-	var after [][2]string
 	o.Boot = "as before"
 	olds, news := 0, 0
 	crashes := crashAtEvery(t, mem, func(fs vfs.FS) {
@@ -84,7 +81,6 @@ func crashInSnapshot(t *testing.T, seed uint64, flushed bool) {
 			}
 			r.must(s.engine.write(b))
 		}
-		after = installedKeys(r, s, from)
 		rc := received(t, to, chunks)
 		r.must(ReplicaOf(to).Install(rc))
 		there.Store(true)

@@ -37,17 +37,13 @@ func TestSnapshotBesideNeighbours(t *testing.T) {
 				r.must(err)
 				shards = append(shards, made)
 				entries := log.sent[sh.id]
-				for _, e := range entries[:r.rng.IntN(len(entries)+1)] {
-					r.must(ReplicaOf(made).ApplyAll([]Committed{{e.tx, e.raw}}))
-				}
+				applyEach(t, made, entries[:r.rng.IntN(len(entries)+1)])
 			}
 			for _, place := range r.rng.Perm(len(shards)) {
 				r.installOne(other, r.shards[place], shards[place])
 			}
 			for i, sh := range r.shards {
-				for _, e := range log.sent[sh.id][shards[i].Counts().Applied:] {
-					r.must(ReplicaOf(shards[i]).ApplyAll([]Committed{{e.tx, e.raw}}))
-				}
+				applyEach(t, shards[i], log.sent[sh.id][shards[i].Counts().Applied:])
 			}
 			space := keys{space: 3}.whole()
 			compareKeys(t, keysIn(t, r.store, space), keysIn(t, other, space))

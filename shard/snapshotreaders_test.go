@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 	"testing"
 
@@ -32,70 +31,63 @@ func TestReadersDuringInstalls(t *testing.T) {
 	to := openShard(t, openStore(t, memOptions(vfs.NewMem())), 1)
 	follower := NewFollower(to, 0)
 	defer follower.Close()
-	done := make(chan struct{})
-	var readers sync.WaitGroup
-	for _, span := range []Span{{}, {Index: 2}} {
-		readers.Go(func() {
-			for !isClosed(done) {
-				c, err := to.Cursor(bg, span)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				seen := to.sequencer.durable.at.Load()
-				n, of := 0, map[string]bool{}
-				for ; c.Next(); n++ {
-					it, err := c.Item()
-					if err != nil {
-						t.Error(err)
-					}
-					m, _ := it.Get("m")
-					of[m.Text] = true
-				}
-				if err := c.Close(); err != nil || len(of) > 1 || n != 0 && n != things {
-					t.Errorf("got %d items of the versions %v, %v; want %d of one", n, of, err, things)
-				}
-				for text := range of {
-					if fmt.Sprint(seen) < text && len(fmt.Sprint(seen)) <= len(text) {
-						t.Errorf("got version %s when %d was durable", text, seen)
-					}
-				}
-			}
-		})
-	}
-	readers.Go(func() {
-		at, had := uint64(0), map[uint64]bool{}
-		for !isClosed(done) {
-			changes, next, err := follower.Changes(at, 1<<62, 1000)
+	scan := func(span Span) {
+		c, err := to.Cursor(bg, span)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := to.sequencer.durable.at.Load()
+		n, of := 0, map[uint64]bool{}
+		for ; c.Next(); n++ {
+			it, err := c.Item()
 			if err != nil {
 				t.Error(err)
-				return
 			}
-			for _, c := range changes {
-				had[c.Tx.Index] = true
-			}
-			for i := at + 1; i <= next; i++ {
-				if !had[i] {
-					t.Errorf("got changes up to %d without those of %d", next, i)
-				}
-			}
-			at = next
+			m, _ := it.Get("m")
+			of[versionText(m.Text)] = true
 		}
-	})
-	readers.Go(func() {
-		for !isClosed(done) {
-			it, err := to.Get(bg, keyOf(t, thing("id", 1)))
-			durable := to.sequencer.durable.at.Load()
-			if v, ok := it.Get("v"); err != nil || ok && versionText(v.Text) > durable {
-				t.Errorf("got version %s, %v when %d was durable", v.Text, err, durable)
+		if err := c.Close(); err != nil || len(of) > 1 || n != 0 && n != things {
+			t.Errorf("got %d items of the versions %v, %v; want %d of one", n, of, err, things)
+		}
+		for v := range of {
+			if v > seen {
+				t.Errorf("got version %d when %d was durable", v, seen)
 			}
 		}
-	})
-	for i := 0; i < versions; i += 1 + i%3 {
-		installed(t, to, all[i].chunks)
 	}
-	close(done)
-	readers.Wait()
+	at, had := uint64(0), map[uint64]bool{}
+	follow := func() {
+		changes, next, err := follower.Changes(at, 1<<62, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range changes {
+			had[c.Tx.Index] = true
+		}
+		for i := at + 1; i <= next; i++ {
+			if !had[i] {
+				t.Errorf("got changes up to %d without those of %d", next, i)
+			}
+		}
+		at = next
+	}
+	get := func() {
+		it, err := to.Get(bg, keyOf(t, thing("id", 1)))
+		durable := to.sequencer.durable.at.Load()
+		if v, ok := it.Get("v"); err != nil || ok && versionText(v.Text) > durable {
+			t.Errorf("got version %s, %v when %d was durable", v.Text, err, durable)
+		}
+	}
+	last := 0
+	whileReading(func() {
+		for i := 0; i < versions; i += 1 + i%3 {
+			installed(t, to, all[i].chunks)
+			last = i + 1
+		}
+	}, func() { scan(Span{}) }, func() { scan(Span{Index: 2}) }, follow, get)
+	if follow(); at != uint64(last) {
+		t.Errorf("got changes up to %d in the end; want %d", at, last)
+	}
 }
 
 func versionText(text string) (v uint64) {
@@ -131,7 +123,7 @@ func TestCursorAcrossInstall(t *testing.T) {
 		items []item.Item
 		err   error
 	}
-	done := make(chan read)
+	done := make(chan read, 1)
 	go func() {
 		c, err := to.Cursor(bg, Span{})
 		if err != nil {
@@ -148,10 +140,16 @@ func TestCursorAcrossInstall(t *testing.T) {
 		}
 		done <- read{got, c.Close()}
 	}()
-	for to.schemas.TryLock() { // until the cursor is about to take the latch
-		to.schemas.Unlock()
-		runtime.Gosched()
-	}
+	eventually(t, "the cursor is about to take the latch", func() bool {
+		if len(done) > 0 {
+			t.Fatalf("got %+v while another has the latch; want the cursor to wait", <-done)
+		}
+		free := to.schemas.TryLock()
+		if free {
+			to.schemas.Unlock()
+		}
+		return !free
+	})
 	installed(t, to, chunks)
 	latch.Unlock()
 	is := <-done
@@ -168,15 +166,13 @@ func TestCursorAcrossInstall(t *testing.T) {
 // lockOne locks an item for what becomes of it.
 func lockOne(t *testing.T, sh *Shard, it item.Item, id txnID) {
 	t.Helper()
-	f := effect{key: keyOf(t, it), after: it, encoded: item.Append(nil, it)}
-	p, err := sh.propose(&prepare{id: id, decision: decisionOf(t, id), shards: []holdfast.ShardID{sh.id},
-		effects: []effect{f}}, sh.engine.db, false)
-	if err == nil {
-		err = p.wait()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	lockFor(t, sh, it, id, decisionOf(t, id), []holdfast.ShardID{sh.id})
+}
+
+// lockFor locks an item for what a transaction over some shards makes of it, and returns the entry.
+func lockFor(t *testing.T, sh *Shard, it item.Item, id txnID, decision item.Key, shards []holdfast.ShardID) *entry {
+	t.Helper()
+	return proposed(t, sh, &prepare{id: id, decision: decision, shards: shards, effects: []effect{effectOf(t, it)}})
 }
 
 // decisionOf returns the key of a transaction's decision.
@@ -196,6 +192,10 @@ type noticedWait struct {
 	waiting chan struct{} // closed then
 }
 
+func newNoticedWait(parent context.Context) *noticedWait {
+	return &noticedWait{Context: parent, waiting: make(chan struct{})}
+}
+
 // Done implements context.Context.
 func (c *noticedWait) Done() <-chan struct{} {
 	c.once.Do(func() { close(c.waiting) })
@@ -212,7 +212,7 @@ func TestReadersWaitForInstall(t *testing.T) {
 	r := received(t, to, chunks)
 	failure := errors.New("the disk")
 	for _, fails := range []bool{true, false} {
-		ctx := &noticedWait{Context: bg, waiting: make(chan struct{})}
+		ctx := newNoticedWait(bg)
 		before := inMemory(to)
 		done := make(chan struct{})
 		err := exchange(to, &r.state, func() error {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -335,23 +336,23 @@ func TestCrashInTakeover(t *testing.T) {
 // A disk that is full in the middle of a takeover ends it with an error, and nothing is lost: the
 // next start completes it.
 func TestFullDiskInTakeover(t *testing.T) {
-	for n := 1; ; n += 1 + n/4 {
+	for n := int64(1); ; n += 1 + n/4 {
 		disk := vfs.NewMem()
 		want := formerStore(t, disk, 4, 24)
-		ops := 0
+		var ops atomic.Int64 // Pebble's goroutines count, too
 		fs := errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
 			if !changes(op) || filepath.Base(filepath.Dir(op.Path)) != buildDir {
 				return nil
 			}
-			if ops++; ops < n {
+			if ops.Add(1) < n {
 				return nil
 			}
 			return syscall.ENOSPC
 		}))
 		_, err := takenOver(t, smallTables(fs))
-		if ops < n {
+		if ops.Load() < n {
 			if err != nil || n < 20 {
-				t.Errorf("got %v after %d operations; want more of them", err, ops)
+				t.Errorf("got %v after %d operations; want more of them", err, ops.Load())
 			}
 			return
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -96,21 +97,19 @@ func TestTakeoverGoesOnInItsSpace(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	built := 0
+	var built atomic.Int64
 	o.FS = errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if op.Kind == errorfs.OpCreate && filepath.Base(filepath.Dir(op.Path)) == buildDir {
-			if built++; built%18 == 0 {
-				return syscall.ENOSPC
-			}
+		if op.Kind == errorfs.OpCreate && filepath.Base(filepath.Dir(op.Path)) == buildDir && built.Add(1)%18 == 0 {
+			return syscall.ENOSPC
 		}
 		return nil
 	}))
 	schema := Schema{Key: testSchema().Key}
-	for attempt := range 3 {
+	for attempt := range int64(3) {
 		s = openPlain(t, o)
-		if _, err := s.Open(descriptor, schema); !errors.Is(err, holdfast.Full) || built != (attempt+1)*18 {
-			t.Fatalf("attempt %d: got %v, and %d tables; want that the disk is full at table %d", attempt, err, built,
-				(attempt+1)*18)
+		if _, err := s.Open(descriptor, schema); !errors.Is(err, holdfast.Full) || built.Load() != (attempt+1)*18 {
+			t.Fatalf("attempt %d: got %v, and %d tables; want that the disk is full at table %d", attempt, err,
+				built.Load(), (attempt+1)*18)
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)

@@ -423,55 +423,48 @@ func TestTransactionsAreSeenWhole(t *testing.T) {
 	for id := holdfast.ShardID(1); id <= 3; id++ {
 		gets = append(gets, Get{openShard(t, s, id), keyOf(t, thing("a", 1))})
 	}
-	var writers, readers sync.WaitGroup
-	done := make(chan struct{})
 	const rounds = 300
-	for range 2 {
-		writers.Go(func() {
-			for range rounds {
-				var c Commit
-				for _, g := range gets {
-					c.Writes = append(c.Writes, increment(g))
-				}
-				if _, err := s.Commit(bg, c); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
+	var readers []func()
 	for seed := range uint64(3) {
-		readers.Go(func() {
-			rng, seen := rand.New(rand.NewPCG(seed, 42)), 0
-			for {
-				select {
-				case <-done:
-					return
-				default:
-				}
-				got, err := s.GetAll(bg, gets)
-				if err != nil || versionOf(got[0]) != versionOf(got[1]) || versionOf(got[1]) != versionOf(got[2]) {
-					t.Errorf("got %v, %v; want one version of all", got, err)
-				}
-				for range 3 {
-					g := gets[rng.IntN(3)]
-					it, err := g.Shard.Get(bg, g.Key)
-					if rng.IntN(3) == 0 {
-						if items := all(t, g.Shard, Span{}); len(items) > 0 {
-							it = items[0]
-						}
+		rng, seen := rand.New(rand.NewPCG(seed, 42)), 0
+		readers = append(readers, func() {
+			got, err := s.GetAll(bg, gets)
+			if err != nil || versionOf(got[0]) != versionOf(got[1]) || versionOf(got[1]) != versionOf(got[2]) {
+				t.Fatalf("got %v, %v; want one version of all", got, err)
+			}
+			for range 3 {
+				g := gets[rng.IntN(3)]
+				it, err := g.Shard.Get(bg, g.Key)
+				if rng.IntN(3) == 0 {
+					if items := all(t, g.Shard, Span{}); len(items) > 0 {
+						it = items[0]
 					}
-					if err != nil || versionOf(it) < max(seen, versionOf(got[0])) {
-						t.Errorf("got version %d, %v after %d; want none older",
-							versionOf(it), err, max(seen, versionOf(got[0])))
-					}
-					seen = versionOf(it)
 				}
+				if err != nil || versionOf(it) < max(seen, versionOf(got[0])) {
+					t.Errorf("got version %d, %v after %d; want none older",
+						versionOf(it), err, max(seen, versionOf(got[0])))
+				}
+				seen = versionOf(it)
 			}
 		})
 	}
-	writers.Wait()
-	close(done)
-	readers.Wait()
+	whileReading(func() {
+		var writers sync.WaitGroup
+		for range 2 {
+			writers.Go(func() {
+				for range rounds {
+					var c Commit
+					for _, g := range gets {
+						c.Writes = append(c.Writes, increment(g))
+					}
+					if _, err := s.Commit(bg, c); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		writers.Wait()
+	}, readers...)
 	if got, err := s.GetAll(bg, gets); err != nil || versionOf(got[2]) != 2*rounds {
 		t.Errorf("got %v, %v; want version %d", got, err, 2*rounds)
 	}

@@ -260,36 +260,23 @@ func TestConcurrentWorkload(t *testing.T) {
 
 // run runs everything until the writers have ended, and returns the scans.
 func (st *workload) run() (scans []scanResult) {
-	var writers, others sync.WaitGroup
-	for n := range uint64(4) {
-		writers.Go(func() {
-			r := st.rng(n)
-			for range 150 {
-				if r.IntN(2) == 0 {
-					st.move(r)
-				} else {
-					st.scatter(r)
-				}
-				st.clock.advance(time.Duration(r.IntN(2000)) * time.Millisecond)
+	var writers, followers sync.WaitGroup
+	write := func(n uint64) {
+		r := st.rng(n)
+		for range 150 {
+			if r.IntN(2) == 0 {
+				st.move(r)
+			} else {
+				st.scatter(r)
 			}
-		})
-	}
-	repeat := func(f func()) {
-		others.Go(func() {
-			for {
-				select {
-				case <-st.done:
-					return
-				default:
-					f()
-				}
-			}
-		})
+			st.clock.advance(time.Duration(r.IntN(2000)) * time.Millisecond)
+		}
 	}
 	var mu sync.Mutex // guards scans
+	var others []func()
 	for n := range uint64(2) {
 		r := st.rng(100 + n)
-		repeat(func() {
+		others = append(others, func() {
 			st.total()
 			seen := st.scan(r)
 			mu.Lock()
@@ -300,7 +287,7 @@ func (st *workload) run() (scans []scanResult) {
 		})
 	}
 	r := st.rng(200)
-	repeat(func() {
+	others = append(others, func() {
 		if _, err := st.s.Reclaim(bg); err != nil {
 			st.t.Error(err)
 		}
@@ -310,11 +297,16 @@ func (st *workload) run() (scans []scanResult) {
 		}
 	})
 	for place := range st.shards {
-		others.Go(func() { st.follow(place) })
+		followers.Go(func() { st.follow(place) })
 	}
-	writers.Wait()
+	whileReading(func() {
+		for n := range uint64(4) {
+			writers.Go(func() { write(n) })
+		}
+		writers.Wait()
+	}, others...)
 	close(st.done)
-	others.Wait()
+	followers.Wait()
 	return scans
 }
 
