@@ -133,13 +133,17 @@ func (n *testNode) found(id holdfast.ShardID) error {
 	return b.Commit(true)
 }
 
-// checkUnpublished reports a fault if requests find a shard already.
+// checkUnpublished reports a fault if requests find a shard, of a table or of a global index, already.
 func (n *testNode) checkUnpublished(sh *shard.Shard) {
 	if n.Store == nil {
 		return
 	}
 	for name, t := range n.tables.all() {
-		if slices.Contains(t.shards, sh) {
+		published := slices.Contains(t.shards, sh)
+		for _, x := range t.globals {
+			published = published || slices.Contains(x.Shards, sh)
+		}
+		if published {
 			n.t.Errorf("node %d: table %s was published before shard %d was a replica", n.self, name, sh.ID())
 		}
 	}
@@ -175,6 +179,20 @@ func (c *testCluster) elect(g *testGroup) {
 	if g.leader != c.leader {
 		g.leader, g.term = c.leader, g.term+1
 	}
+}
+
+// asked returns how many consistent reads some shards were asked for by what is done.
+func (c *testCluster) asked(shards []*shard.Shard, do func()) (each []int) {
+	c.mu.Lock()
+	c.reads = map[holdfast.ShardID]int{}
+	c.mu.Unlock()
+	do()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, sh := range shards {
+		each = append(each, c.reads[sh.ID()])
+	}
+	return each
 }
 
 // setHook sets what is called at each proposal. Index followers may propose already.
@@ -293,12 +311,16 @@ func (c *testCluster) lead(to int) *testNode {
 
 // tryLead is lead without an end of the others, and with its error.
 func (c *testCluster) tryLead(to int) error {
+	c.electFor(to)
+	return c.nodes[to].Store.lead(context.Background())
+}
+
+// electFor has a node lead the catalog's group, and all that have had a leader.
+func (c *testCluster) electFor(to int) {
 	c.depose(to)
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.elect(c.groups[catalog.ShardID])
-	c.mu.Unlock()
-	n := c.nodes[to]
-	return n.Store.lead(context.Background())
 }
 
 // follow has all nodes follow the catalog.

@@ -37,7 +37,7 @@ func (n *testNode) work() error {
 // An interruptible is a change at the active node of a cluster that has the table users with 10 users.
 type interruptible struct {
 	do   func(*testNode) error
-	done func(*testNode) bool // reports whether it was done
+	done func(*testNode) bool // reports whether it was done, as a whole
 }
 
 var interruptibles = map[string]interruptible{
@@ -66,7 +66,22 @@ var interruptibles = map[string]interruptible{
 			_, err := n.TransactWrite(bg, Transaction{Actions: all})
 			return err
 		},
-		func(n *testNode) bool { it, _ := n.get(100, true); return it != nil },
+		func(n *testNode) bool {
+			done := 0
+			for i := 100; i < 110; i++ {
+				it, err := n.get(i, true)
+				if err != nil {
+					n.t.Fatal(err)
+				}
+				if it != nil {
+					done++
+				}
+			}
+			if done%10 != 0 {
+				n.t.Errorf("got %d of 10 puts done; want all or none", done)
+			}
+			return done > 0
+		},
 	},
 	"backup": {
 		func(n *testNode) error { _, err := n.Backup(bg, "users", "nightly"); return err },
@@ -204,10 +219,7 @@ func TestClusterInTheBackground(t *testing.T) {
 			n.Store = s
 		}
 		lead := func(to int) *testNode {
-			c.depose(to)
-			c.mu.Lock()
-			c.elect(c.groups[catalog.ShardID])
-			c.mu.Unlock()
+			c.electFor(to)
 			if err := c.nodes[to].Store.Lead(bg); err != nil {
 				t.Fatal(err)
 			}

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"time"
+	"testing/synctest"
 
 	"holdfast"
 	"holdfast/catalog"
@@ -319,42 +319,51 @@ func TestConsistentReads(t *testing.T) {
 		{"scan", 2, func(is bool) error { _, err := n.Scan(bg, Scan{Table: tokenTable, Consistent: is}); return err }},
 	} {
 		for consistent, want := range map[bool]int{false: 0, true: test.asks} {
-			c.reads = map[holdfast.ShardID]int{}
-			if err := test.read(consistent); err != nil {
-				t.Fatalf("%s: %v", test.what, err)
-			}
-			if got := c.reads[shards[0].ID()] + c.reads[shards[1].ID()]; got != want {
+			asked := c.asked(shards, func() {
+				if err := test.read(consistent); err != nil {
+					t.Fatalf("%s: %v", test.what, err)
+				}
+			})
+			if got := asked[0] + asked[1]; got != want {
 				t.Errorf("%s, consistent %v: asked %d times; want %d", test.what, consistent, got, want)
 			}
 		}
 	}
-	c.reads = map[holdfast.ShardID]int{}
-	if _, err := n.TransactGet(bg, []Get{{Table: tokenTable, Key: key}}); err != nil {
-		t.Fatal(err)
+	asked := c.asked([]*shard.Shard{n.shardOf(tokenTable, key)}, func() {
+		if _, err := n.TransactGet(bg, []Get{{Table: tokenTable, Key: key}}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if asked[0] == 0 {
+		t.Errorf("a transaction of gets asked nothing; want the shard asked")
 	}
-	if c.reads[n.tables.table(tokenTable).shard(keyOf(t, n, key)).ID()] == 0 {
-		t.Errorf("a transaction of gets asked %v; want the shard", c.reads)
-	}
-	c.reads = map[holdfast.ShardID]int{}
 	inIndex := keyCondition(t, "g = :g", ":g", "g1")
-	page, err := n.Query(bg, Query{Table: tokenTable, Index: "global", Key: inIndex})
-	if err != nil || page.Count != 1 || c.reads[shards[0].ID()] != 1 || c.reads[shards[1].ID()] != 1 {
-		t.Errorf("a query of a global index: got %d items, %v, having asked %v; want one of both shards",
-			page.Count, err, c.reads)
+	asked = c.asked(shards, func() {
+		page, err := n.Query(bg, Query{Table: tokenTable, Index: "global", Key: inIndex})
+		if err != nil || page.Count != 1 {
+			t.Errorf("a query of a global index: got %d items, %v; want one", page.Count, err)
+		}
+	})
+	if asked[0] != 1 || asked[1] != 1 {
+		t.Errorf("a query of a global index has asked both shards %v times; want each once", asked)
 	}
 }
 
-func keyOf(t *testing.T, n *testNode, key item.Item) item.Key {
-	t.Helper()
-	k, err := n.tables.table(tokenTable).schema.Key.Exact(key)
+// shardOf returns the shard of a table that has an item, of which at least the key is given.
+func (n *testNode) shardOf(table string, it item.Item) *shard.Shard {
+	n.t.Helper()
+	l := n.tables.table(table)
+	key, err := l.schema.Key.Key(it)
 	if err != nil {
-		t.Fatal(err)
+		n.t.Fatal(err)
 	}
-	return k
+	return l.shard(key)
 }
 
 // A read with a token waits for what was seen, but not for long.
-func TestTokensOfACluster(t *testing.T) {
+func TestTokensOfACluster(t *testing.T) { synctest.Test(t, testTokensOfACluster) }
+
+func testTokensOfACluster(t *testing.T) {
 	c := newCluster(t, 2)
 	active, late := c.lead(0), c.nodes[1]
 	active.createAt(users("users"))
@@ -373,12 +382,7 @@ func TestTokensOfACluster(t *testing.T) {
 	if it, err := read(holdfast.Token{}); it != nil || err != nil {
 		t.Errorf("without a token: got %v, %v; want nothing yet", it, err)
 	}
-	late.rig.tables.tokenWait = time.Hour
-	late.installer.catalog.Lock()
-	r := late.installer.catalog.Contents().Tables["users"]
-	late.tables.amend(r, late.tables.table("users").opened)
-	late.installer.catalog.Unlock()
-	done := make(chan error)
+	done := make(chan error, 1)
 	go func() {
 		it, err := read(wrote.Token())
 		if it == nil && err == nil {
@@ -386,6 +390,10 @@ func TestTokensOfACluster(t *testing.T) {
 		}
 		done <- err
 	}()
+	synctest.Wait() // it waits
+	if len(done) > 0 {
+		t.Fatalf("got %v before the replica has what was seen; want the read to wait", <-done)
+	}
 	late.back()
 	if err := <-done; err != nil {
 		t.Error(err)
@@ -393,17 +401,8 @@ func TestTokensOfACluster(t *testing.T) {
 	c.lead(1)
 	put(t, late.Store, "users", user(1, item.Attr{Name: "v", Value: item.Text("2")}))
 	lost := holdfast.Token{}
-	sh := late.tables.table("users").shard(userKey(t, late, 1))
+	sh := late.shardOf("users", user(1))
 	lost.See(holdfast.TxID{Shard: sh.ID(), Term: 1, Index: sh.End().Index - 1})
 	_, err = read(lost)
 	wantKind(t, "what another transaction has replaced", err, holdfast.Lost)
-}
-
-func userKey(t *testing.T, n *testNode, i int) item.Key {
-	t.Helper()
-	k, err := n.tables.table("users").schema.Key.Key(user(i))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return k
 }
