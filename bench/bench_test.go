@@ -1,22 +1,16 @@
 package main
 
 import (
-	"os"
-	"os/exec"
 	"testing"
 	"time"
+
+	"holdfast/internal/peer"
 )
 
 // memcached returns a started peer with 8 MiB.
 func memcached(t *testing.T) *server {
 	t.Helper()
-	b := binaries{holdfast: none, memcached: "memcached"}
-	if _, err := exec.LookPath(b.memcached); err != nil {
-		if os.Getenv("HOLDFAST_PEERS") == "required" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	b := binaries{holdfast: none, memcached: peer.Find(t, "memcached")}
 	s, err := b.both(8, 1)[0].start(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -137,14 +137,13 @@ func (s setup) launch(ctx context.Context, shards int) (*tableRun, error) {
 	if err := os.WriteFile(config, fmt.Appendf(nil, "tables: {new_shards: %d}\n", shards), 0o600); err != nil {
 		return nil, err
 	}
-	p := spec{name: s.name, portFlag: "--tables-listen", whole: true, argv: []string{s.path, "up", "--config", config,
-		"--cache-listen", "127.0.0.1:0", "--http-listen", "", "--data", filepath.Join(s.dir, "data")}}
+	p := tablesAlone(s.name, s.path, filepath.Join(s.dir, "data"), "--config", config)
 	return connectTables(ctx, p, buildConnections)
 }
 
 // put fills a table on all connections.
 func (r *tableRun) put(t buildTable, items int) error {
-	return r.each(len(r.clients), func(lane int, c *dynamoClient) error {
+	return onAll(r.clients, func(lane int, c *dynamoClient) error {
 		for i := lane; i < items; i += len(r.clients) {
 			if _, err := c.ask("PutItem", t.put(i, i)); err != nil {
 				return err

@@ -9,10 +9,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -27,7 +28,16 @@ type fakeCluster struct {
 	values map[int]string // by item; the last put of each
 	lost   bool           // node "c" has no items
 	fault  error          // of each request
+
+	takes time.Duration     // a request
+	proc  map[string]string // by node: where the system describes its process; nil: there is none
 }
+
+// What each request costs its node, where the system describes nodes.
+const (
+	fakeMicros = 2e6 / ticksPerSecond
+	fakeBytes  = 4711
+)
 
 type fakeConn struct {
 	*fakeCluster
@@ -60,7 +70,20 @@ func (f *fakeCluster) run() *clusterRun {
 func (c *fakeConn) ping() error    { return nil }
 func (c *fakeConn) prepare() error { return nil }
 
+// ask counts a request, and what it costs. mu is held.
+func (c *fakeConn) ask(kind requestKind) {
+	key := c.node + " " + kind.String()
+	c.asked[key]++
+	if dir := c.proc[c.node]; dir != "" {
+		n := c.asked[key]
+		os.WriteFile(filepath.Join(dir, "io"), fmt.Appendf(nil, "wchar: 1\nwrite_bytes: %d\n", fakeBytes*n), 0o600)
+		os.WriteFile(filepath.Join(dir, "stat"), fmt.Appendf(nil, "1 (a b) S%s %d %d 0", strings.Repeat(" 0", 10), n, n),
+			0o600)
+	}
+}
+
 func (c *fakeConn) put(item, n int) error {
+	time.Sleep(c.takes)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if value := clusterValue(n); c.values[item] == value {
@@ -68,14 +91,15 @@ func (c *fakeConn) put(item, n int) error {
 	} else {
 		c.values[item] = value
 	}
-	c.asked[c.node+" "+putting.String()]++
+	c.ask(putting)
 	return c.fault
 }
 
 func (c *fakeConn) get(item int, kind requestKind) error {
+	time.Sleep(c.takes)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.asked[c.node+" "+kind.String()]++
+	c.ask(kind)
 	if c.lost && c.node == "c" {
 		return errMissing
 	}
@@ -90,47 +114,64 @@ func (c *fakeConn) close() error {
 }
 
 // A load asks the nodes that it should for what it should, on as many connections, and each request
-// but the first of each connection counts once.
+// but the first of each connection counts once: in the rate, and in what a request costs the nodes.
 func TestClusterLoads(t *testing.T) {
 	for _, l := range clusterLoads() {
-		f := &fakeCluster{lead: 1}
-		r := f.run()
-		if err := r.measure(t.Context(), l, 2, 10*time.Millisecond); err != nil {
-			t.Fatal(err)
+		synctest.Test(t, func(t *testing.T) { clusterLoadIsAsAsked(t, l) })
+	}
+}
+
+func clusterLoadIsAsAsked(t *testing.T, l clusterLoad) {
+	const each = 10 // requests of a connection that count
+	f := &fakeCluster{lead: 1, takes: time.Millisecond, proc: map[string]string{}}
+	r := f.run()
+	for _, node := range r.addresses {
+		f.proc[node] = t.TempDir()
+		r.servers = append(r.servers, &server{proc: f.proc[node]})
+	}
+	if err := r.measure(t.Context(), l, 2, each*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	nodes := map[string]int{}
+	for _, node := range f.opened {
+		nodes[node]++
+	}
+	want := map[string]int{"c": (l.connections + 2) / 3, "a": (l.connections + 1) / 3, "b": l.connections / 3}
+	if l.atLeader {
+		want = map[string]int{"b": l.connections}
+	}
+	requests, total := 0, 0
+	for node, n := range want {
+		if nodes[node] != n {
+			t.Errorf("%s: got %d connections to node %s; want %d", l.name, nodes[node], node, n)
 		}
-		nodes := map[string]int{}
-		for _, node := range f.opened {
-			nodes[node]++
+		got := f.asked[node+" "+l.kind.String()]
+		if got == 0 && n > 0 {
+			t.Errorf("%s: got %v; want some of node %s", l.name, f.asked, node)
 		}
-		want := map[string]int{"c": (l.connections + 2) / 3, "a": (l.connections + 1) / 3, "b": l.connections / 3}
-		if l.atLeader {
-			want = map[string]int{"b": l.connections}
-		}
-		requests := 0
-		for node, n := range want {
-			if nodes[node] != n {
-				t.Errorf("%s: got %d connections to node %s; want %d", l.name, nodes[node], node, n)
-			}
-			got := f.asked[node+" "+l.kind.String()]
-			if got == 0 && n > 0 {
-				t.Errorf("%s: got %v; want some of node %s", l.name, f.asked, node)
-			}
-			requests += got
-		}
-		for _, n := range f.asked {
-			requests -= n
-		}
-		if requests != 0 || len(f.opened) != l.connections || f.closed != l.connections {
-			t.Errorf("%s: got %v, %d connections, %d closed; want no others", l.name, f.asked, len(f.opened), f.closed)
-		}
-		got := r.figures[l.name]
-		if len(got.rate) != 1 || got.rate[0] <= 0 || got.p50[0] > got.p99[0] || len(got.cpu) != 1 ||
-			len(got.client) != 1 {
-			t.Errorf("%s: got %+v; want the figures of a round", l.name, got)
-		}
-		if !strings.HasPrefix(l.name, l.kind.String()+", ") || !strings.Contains(l.name, fmt.Sprint(l.connections)) {
-			t.Errorf("got name %q", l.name)
-		}
+		requests += got
+	}
+	for _, n := range f.asked {
+		total += n
+	}
+	if total != requests || len(f.opened) != l.connections || f.closed != l.connections {
+		t.Errorf("%s: got %v, %d connections, %d closed; want no others", l.name, f.asked, len(f.opened), f.closed)
+	}
+	if total != (each+1)*l.connections {
+		t.Errorf("%s: got %d requests; want %d of each connection", l.name, total, each+1)
+	}
+	got := r.figures[l.name]
+	if len(got.client) != 1 || got.client[0] < 0 {
+		t.Errorf("%s: got %v as the client's time; want that of a round", l.name, got.client)
+	}
+	got.client = nil
+	figures := clusterFigures{rate: []float64{1000 * float64(l.connections)}, cpu: []float64{fakeMicros},
+		written: []float64{fakeBytes}, p50: []float64{1000}, p99: []float64{1000}}
+	if fmt.Sprint(got) != fmt.Sprint(figures) {
+		t.Errorf("%s: got %v; want %v", l.name, got, figures)
+	}
+	if !strings.HasPrefix(l.name, l.kind.String()+", ") || !strings.Contains(l.name, fmt.Sprint(l.connections)) {
+		t.Errorf("got name %q", l.name)
 	}
 }
 
@@ -152,12 +193,12 @@ func TestClusterMeasuresAgain(t *testing.T) {
 	l := clusterLoads()[1]
 	fault := errors.New("a fault of its own")
 	for _, test := range []struct {
-		moves, figures int
-		fault          error
-		want           string
+		moves, tries, figures int
+		fault                 error
+		want                  string
 	}{
-		{0, 1, nil, ""}, {1, 1, nil, ""}, {3, 1, nil, ""}, {1000, 0, nil, errLeader.Error()},
-		{0, 0, fault, fault.Error()},
+		{0, 1, 1, nil, ""}, {1, 2, 1, nil, ""}, {3, 3, 1, nil, ""}, {1000, clusterTries, 0, nil, errLeader.Error()},
+		{0, 1, 0, fault, fault.Error()},
 	} {
 		f := &fakeCluster{moves: test.moves, fault: test.fault}
 		r := f.run()
@@ -167,8 +208,9 @@ func TestClusterMeasuresAgain(t *testing.T) {
 			(err == nil || !strings.Contains(err.Error(), test.want)) {
 			t.Errorf("%+v: got %v", test, err)
 		}
-		if got := len(r.figures[l.name].rate); got != test.figures {
-			t.Errorf("%+v: got %d rounds; want %d", test, got, test.figures)
+		if tries, got := len(f.opened)/l.connections, len(r.figures[l.name].rate); tries != test.tries ||
+			got != test.figures {
+			t.Errorf("%+v: got %d rounds after %d tries; want %d after %d", test, got, tries, test.figures, test.tries)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -256,28 +298,21 @@ func TestClusterRows(t *testing.T) {
 
 // The processor time is that of all processes.
 func TestClusterProcessorTime(t *testing.T) {
-	self, err := os.FindProcess(os.Getpid())
-	if err != nil {
-		t.Fatal(err)
+	if _, err := os.Stat("/proc/self/stat"); err != nil {
+		t.Skip(err)
 	}
-	if processMicros(os.Getpid()) == 0 {
-		if _, err := os.Stat("/proc/self/stat"); err != nil {
-			t.Skip(err)
-		}
-		for processMicros(os.Getpid()) == 0 { // the first tick of the clock
+	for start := time.Now(); ownMicros() == 0; { // until the first tick of the clock
+		if time.Since(start) > 10*time.Second {
+			t.Fatal("the processor time doesn't grow")
 		}
 	}
 	r := &clusterRun{}
 	for range 3 {
-		r.servers = append(r.servers, &server{cmd: &exec.Cmd{Process: self}})
+		r.servers = append(r.servers, &server{proc: "/proc/self"})
 	}
-	least, cpu := 3*processMicros(os.Getpid()), r.cpuMicros()
-	if most := 3 * processMicros(os.Getpid()); cpu < least || cpu > most {
+	least, cpu := 3*ownMicros(), r.cpuMicros()
+	if most := 3 * ownMicros(); cpu < least || cpu > most {
 		t.Errorf("got %v; want %v to %v", cpu, least, most)
-	}
-	written := r.servers[0].writtenBytes()
-	if got := r.writtenBytes(); got < 3*written {
-		t.Errorf("got %v bytes written; want %v at least", got, 3*written)
 	}
 }
 
@@ -384,11 +419,15 @@ func TestClusterSetups(t *testing.T) {
 		{none, "sh", "etcd, 3 nodes"},
 		{none, none, ""},
 	} {
-		stdout := os.Stdout
-		os.Stdout, _ = os.Open(os.DevNull)
-		setups, err := clusterSetups(&binaries{holdfast: test.holdfast}, t.TempDir(), test.etcd)
-		os.Stdout.Close()
-		os.Stdout = stdout
+		var setups []clusterSetup
+		var err error
+		dir := t.TempDir()
+		printed := captured(t, func() {
+			setups, err = clusterSetups(&binaries{holdfast: test.holdfast}, dir, test.etcd)
+		})
+		if missing := strings.HasPrefix(printed, "without etcd"); missing != (test.etcd == "/nowhere/etcd") {
+			t.Errorf("%+v: got %q printed", test, printed)
+		}
 		var names []string
 		for _, s := range setups {
 			names = append(names, s.name)

@@ -5,12 +5,10 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
-	"syscall"
 )
 
 // fakeLeader is the node that leads of fake clusters.
@@ -26,10 +24,7 @@ func fakeForming(data, web string) {
 		}
 		fakeStatus(node, net.JoinHostPort(host, strconv.Itoa(port+node-1)))
 	}
-	stop := make(chan os.Signal, 1)
-	signal.Notify(stop, syscall.SIGTERM)
-	<-stop
-	os.Exit(0)
+	untilTold(func() {})
 }
 
 // fakeNode is a node with a configuration file. Its directory must be there.
@@ -69,18 +64,8 @@ func fakeEtcdNode(args []string) {
 	s := &http.Server{Addr: address, Handler: f, Protocols: new(http.Protocols)}
 	s.Protocols.SetUnencryptedHTTP2(true)
 	serveOrExit(s)
-	stop := make(chan os.Signal, 1)
-	signal.Notify(stop, syscall.SIGTERM)
-	<-stop
-	os.Exit(0)
+	untilTold(func() {})
 }
 
 // serveOrExit serves in another goroutine.
-func serveOrExit(s *http.Server) {
-	l, err := net.Listen("tcp", s.Addr)
-	if err != nil {
-		fmt.Println(err)
-		os.Exit(1)
-	}
-	go s.Serve(l)
-}
+func serveOrExit(s *http.Server) { go s.Serve(listenOrExit(s.Addr)) }

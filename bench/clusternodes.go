@@ -138,8 +138,7 @@ func holdfastAlone(path, dir string) (s clusterSetup, err error) {
 	}
 	s = clusterSetup{name: "holdfast, 1 node", addresses: []string{address}, tokens: true, dial: dialHoldfast}
 	s.leads = func(int) (bool, error) { return true, nil }
-	s.nodes = []spec{{name: s.name, portFlag: "--tables-listen", whole: true, argv: []string{path, "up",
-		"--cache-listen", "127.0.0.1:0", "--http-listen", "", "--data", dir}}}
+	s.nodes = []spec{tablesAlone(s.name, path, dir)}
 	return s, nil
 }
 

@@ -216,7 +216,7 @@ func (r *clusterRun) each(connections, first int, functions ...func(lane int, c 
 }
 
 // onAll calls f for each connection, in goroutines, and returns the errors of all.
-func onAll(clients []kvClient, f func(lane int, c kvClient) error) error {
+func onAll[C any](clients []C, f func(lane int, c C) error) error {
 	var wait sync.WaitGroup
 	errs := make([]error, len(clients))
 	for i, c := range clients {
@@ -274,7 +274,7 @@ func (r *clusterRun) ask(l clusterLoad, clients []kvClient, length time.Duration
 	}
 	runtime.GC() // so that less is collected while it is measured
 	took := make([][]time.Duration, len(clients))
-	cpu, client, written, start := r.cpuMicros(), processMicros(os.Getpid()), r.writtenBytes(), time.Now()
+	cpu, client, written, start := r.cpuMicros(), ownMicros(), r.writtenBytes(), time.Now()
 	err := onAll(clients, func(lane int, c kvClient) error {
 		for at := time.Now(); ; {
 			if err := once(c); err != nil {
@@ -296,7 +296,7 @@ func (r *clusterRun) ask(l clusterLoad, clients []kvClient, length time.Duration
 	return clusterFigures{
 		rate:    []float64{p.perSecond},
 		cpu:     []float64{(r.cpuMicros() - cpu) / n},
-		client:  []float64{(processMicros(os.Getpid()) - client) / n},
+		client:  []float64{(ownMicros() - client) / n},
 		written: []float64{(r.writtenBytes() - written) / n},
 		p50:     []float64{p.p50},
 		p99:     []float64{p.p99},

@@ -9,11 +9,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
+
+	"holdfast/internal/peer"
 )
 
 // A fakeEtcd is the part of etcd that bench uses, of a cluster with one node.
@@ -247,22 +247,9 @@ func FuzzProtoFields(f *testing.F) {
 	})
 }
 
-// etcdPath finds etcd; without it the test is skipped.
-func etcdPath(t *testing.T) string {
-	t.Helper()
-	path, err := exec.LookPath("etcd")
-	if err != nil {
-		if os.Getenv("HOLDFAST_PEERS") == "required" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-	return path
-}
-
 // A put is read back from each node of a real etcd, by either kind of read, and one node leads.
 func TestEtcdItself(t *testing.T) {
-	s, err := etcdSetup(etcdPath(t), t.TempDir())
+	s, err := etcdSetup(peer.Find(t, "etcd"), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -162,11 +162,7 @@ func fakeCache(args []string) {
 
 // serveFake answers the requests of all connections until SIGTERM.
 func serveFake(address string, answer func(in *bufio.Reader, out *bufio.Writer) error, end func()) {
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		fmt.Println(err)
-		os.Exit(1)
-	}
+	l := listenOrExit(address)
 	var requests atomic.Int64
 	go func() {
 		for {
@@ -192,6 +188,20 @@ func serveFake(address string, answer func(in *bufio.Reader, out *bufio.Writer) 
 			}()
 		}
 	}()
+	untilTold(end)
+}
+
+func listenOrExit(address string) net.Listener {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	return l
+}
+
+// untilTold waits until the process is told to end, and ends it.
+func untilTold(end func()) {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
 	<-stop
@@ -416,16 +426,8 @@ func fakeTables(address, dir string) {
 		w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
 		io.WriteString(w, answer)
 	}
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		fmt.Println(err)
-		os.Exit(1)
-	}
-	go http.Serve(l, http.HandlerFunc(mux))
-	stop := make(chan os.Signal, 1)
-	signal.Notify(stop, syscall.SIGTERM)
-	<-stop
-	os.Exit(0)
+	serveOrExit(&http.Server{Addr: address, Handler: http.HandlerFunc(mux)})
+	untilTold(func() {})
 }
 
 // fakes has the programs that a part starts be fakes, and returns the path of all of them. At the

@@ -31,7 +31,8 @@ func (g *lags) measure(r *tableRun, length time.Duration) error {
 	start := time.Now()
 	var done atomic.Bool
 	puts := textTable("indexed")
-	return r.each(min(lagWriters+1, len(r.clients)), func(lane int, c *dynamoClient) error {
+	clients := r.clients[:min(lagWriters+1, len(r.clients))]
+	return onAll(clients, func(lane int, c *dynamoClient) error {
 		if lane == 0 {
 			defer done.Store(true)
 			for time.Since(start) < length {

@@ -320,7 +320,7 @@ func TestTableIsAligned(t *testing.T) {
 				rows[i][j] = strings.Repeat([]string{"x", "µ", "9"}[r.IntN(3)], 1+r.IntN(12))
 			}
 		}
-		printed := capture(t, func() { table(rows) })
+		printed := captured(t, func() { table(rows) })
 		lines := strings.Split(strings.TrimSuffix(printed, "\n"), "\n")
 		if len(lines) != len(rows) {
 			t.Fatalf("seed %d: got %d lines; want %d", seed, len(lines), len(rows))
@@ -345,22 +345,27 @@ func TestTableIsAligned(t *testing.T) {
 	}
 }
 
-func capture(t *testing.T, f func()) string {
+// captured returns what f prints, also to the standard error.
+func captured(t *testing.T, f func()) (printed string) {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	stdout := os.Stdout
-	os.Stdout = w
+	stdout, stderr := os.Stdout, os.Stderr
+	os.Stdout, os.Stderr = w, w
+	text := make(chan string)
+	go func() {
+		b, _ := io.ReadAll(r)
+		text <- string(b)
+	}()
+	defer func() {
+		os.Stdout, os.Stderr = stdout, stderr
+		w.Close()
+		printed = <-text
+	}()
 	f()
-	os.Stdout = stdout
-	w.Close()
-	text, err := io.ReadAll(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
+	return ""
 }
 
 // A dripping connection delivers a byte with each read.
@@ -491,13 +496,7 @@ func TestProcOfThisProcess(t *testing.T) {
 	if _, err := os.Stat("/proc/self/stat"); err != nil {
 		t.Skip(err)
 	}
-	self, err := os.FindProcess(os.Getpid())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &server{}
-	s.cmd = interruptible(t.Context(), "none")
-	s.cmd.Process = self
+	s := &server{proc: "/proc/self"}
 	if mib := s.residentMiB(); mib < 1 || mib > 1<<20 {
 		t.Errorf("got %d MiB", mib)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -22,23 +21,8 @@ import (
 func run(t *testing.T, ctx context.Context, name string, args ...string) (printed string, err error) {
 	t.Helper()
 	at := slices.IndexFunc(parts, func(p part) bool { return p.name == name })
-	r, w, pipeErr := os.Pipe()
-	if pipeErr != nil {
-		t.Fatal(pipeErr)
-	}
-	stdout, stderr := os.Stdout, os.Stderr
-	os.Stdout, os.Stderr = w, w
-	text := make(chan string)
-	go func() {
-		b, _ := io.ReadAll(r)
-		text <- string(b)
-	}()
-	defer func() {
-		os.Stdout, os.Stderr = stdout, stderr
-		w.Close()
-		printed = <-text
-	}()
-	return "", parts[at].run(ctx, args)
+	printed = captured(t, func() { err = parts[at].run(ctx, args) })
+	return printed, err
 }
 
 // ours are arguments of a part whose servers are fakes.
@@ -203,13 +187,13 @@ func TestPartsPrintTheirRows(t *testing.T) {
 		{"builds", []string{"-only", "lag", "-items", "30", "-rounds", "2", "-seconds", "0.02"},
 			[]string{`queries until then +[12]\.00 +[12]\.00 +2\.00 +2\.00 +\d+ +\d+\n`}},
 		{"cluster", []string{"-items", "50", "-rounds", "1", "-seconds", "0.02"},
-			[]string{`put, 256 at all nodes +holdfast, 3 nodes +\d+ +1\.00 +\S+ +\S+ +\S+ +\S+ +\S+ +\S+\n`,
+			[]string{`put, 256 at all nodes +holdfast, 3 nodes +[\d.]+ +1\.00 +\S+ +\S+ +\S+ +\S+ +\S+ +\S+\n`,
 				`put, 1 at the leader +etcd, 3 nodes +\d`, `consistent read, 64 at the leader +holdfast, 1 node +\d`,
-				`eventual read with a token, 64 at all nodes +holdfast, 3 nodes +\d+ +1\.00 +\S+ +\S+ +– `,
+				`eventual read with a token, 64 at all nodes +holdfast, 3 nodes +[\d.]+ +1\.00 +\S+ +\S+ +– `,
 				`eventual read: all nodes by one +etcd, 3 nodes +[\d.]+ +\S+\n`}},
 		{"cluster",
 			[]string{"-only", "put, 8 at all", "-holdfast", none, "-items", "50", "-rounds", "2", "-seconds", "0.02"},
-			[]string{`that of etcd, 3 nodes to`, `\nput, 8 at all nodes +etcd, 3 nodes +\d+ +1\.00 [^\n]*\n$`}},
+			[]string{`that of etcd, 3 nodes to`, `\nput, 8 at all nodes +etcd, 3 nodes +[\d.]+ +1\.00 [^\n]*\n$`}},
 		{"cluster", []string{"-only", "consistent", "-etcd", none, "-items", "50", "-rounds", "1", "-seconds", "0.02"},
 			[]string{`the leader +holdfast, 3 nodes [^\n]*\n[^\n]* the leader +holdfast, 1 node [^\n]*\n\nwithin one server`}},
 		{"tablesbulk", []string{"-items", "130", "-connections", "1"}, []string{`scanned, items +130\n`}},

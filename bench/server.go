@@ -88,6 +88,7 @@ type server struct {
 	spec
 	address string
 	cmd     *exec.Cmd
+	proc    string        // the directory in which the system describes the process
 	output  printed       // its standard output and error
 	exited  chan struct{} // closed when the process has exited
 	err     error         // how it exited; valid once exited is closed
@@ -177,6 +178,7 @@ func (p spec) launch(address string) (*server, error) {
 	if err := s.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("%s: %w", p.name, err)
 	}
+	s.proc = fmt.Sprintf("/proc/%d", s.cmd.Process.Pid)
 	go func() {
 		s.err = s.cmd.Wait()
 		close(s.exited)
@@ -227,7 +229,7 @@ func (s *server) end(limit time.Duration) error {
 
 // residentMiB is the process's resident memory; 0 if the system doesn't report it.
 func (s *server) residentMiB() int {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	status, err := os.ReadFile(filepath.Join(s.proc, "status"))
 	if err != nil {
 		return 0
 	}

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -72,9 +71,7 @@ func tables(ctx context.Context, args []string) error {
 func tableSpecs(b *binaries, dir, peer string) []spec {
 	var specs []spec
 	if b.holdfast != none {
-		argv := []string{b.holdfast, "up", "--cache-listen", "127.0.0.1:0", "--http-listen", "",
-			"--data", filepath.Join(dir, "data")}
-		specs = append(specs, spec{name: "holdfast", portFlag: "--tables-listen", whole: true, argv: argv})
+		specs = append(specs, tablesAlone("holdfast", b.holdfast, filepath.Join(dir, "data")))
 	}
 	if peer == none {
 		return specs
@@ -90,6 +87,14 @@ func tableSpecs(b *binaries, dir, peer string) []spec {
 	argv = append(argv, "--createTableMs", "0")
 	return append(specs, spec{name: inMemory, portFlag: "--port", argv: argv},
 		spec{name: onDisk, portFlag: "--port", argv: append(slices.Clip(argv), "--path", filepath.Join(dir, "dynalite"))})
+}
+
+// tablesAlone is a Holdfast of which only the tables are used: it serves no HTTP, and a cache that
+// nobody knows.
+func tablesAlone(name, path, data string, flags ...string) spec {
+	argv := append([]string{path, "up"}, flags...)
+	return spec{name: name, portFlag: "--tables-listen", whole: true,
+		argv: append(argv, "--cache-listen", "127.0.0.1:0", "--http-listen", "", "--data", data)}
 }
 
 // The names of the peers.
@@ -174,26 +179,19 @@ func connectTables(ctx context.Context, p spec, connections int) (*tableRun, err
 
 // connect waits until the server answers.
 func (r *tableRun) connect(ctx context.Context, connections int) error {
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
-	defer cancel()
-	for len(r.clients) < connections {
-		c, err := dialDynamo(r.address)
-		if err == nil {
-			if _, err = c.ask("ListTables", []byte("{}")); err == nil {
-				r.clients = append(r.clients, c)
-				continue
+	return await(ctx, []*server{r.server}, func() error {
+		for len(r.clients) < connections {
+			c, err := dialDynamo(r.address)
+			if err != nil {
+				return err
 			}
-			c.close()
+			if _, err = c.ask("ListTables", []byte("{}")); err != nil {
+				return errors.Join(err, c.close())
+			}
+			r.clients = append(r.clients, c)
 		}
-		select {
-		case <-r.exited:
-			return fmt.Errorf("ended: %v\n%s", r.err, r.output.String())
-		case <-ctx.Done():
-			return fmt.Errorf("no answer at %s: %w", r.address, err)
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-	return nil
+		return nil
+	})
 }
 
 func (r *tableRun) stop() {
@@ -266,17 +264,6 @@ func (r *tableRun) redial() (err error) {
 	return nil
 }
 
-// each calls f for each of the first connections, in goroutines, and returns the errors of all.
-func (r *tableRun) each(connections int, f func(lane int, c *dynamoClient) error) error {
-	var wait sync.WaitGroup
-	errs := make([]error, connections)
-	for i, c := range r.clients[:connections] {
-		wait.Go(func() { errs[i] = f(i, c) })
-	}
-	wait.Wait()
-	return errors.Join(errs...)
-}
-
 // measure sends requests for the given time.
 func (r *tableRun) measure(l tableLoad, length time.Duration) error {
 	if err := r.redial(); err != nil {
@@ -284,7 +271,8 @@ func (r *tableRun) measure(l tableLoad, length time.Duration) error {
 	}
 	var asked atomic.Int64
 	cpu, written, start := r.cpuMicros(), r.writtenBytes(), time.Now()
-	err := r.each(min(cmp.Or(l.connections, len(r.clients)), len(r.clients)), func(_ int, c *dynamoClient) error {
+	clients := r.clients[:min(cmp.Or(l.connections, len(r.clients)), len(r.clients))]
+	err := onAll(clients, func(_ int, c *dynamoClient) error {
 		for time.Since(start) < length {
 			if _, err := c.ask(l.operation, l.body(int(r.next.Add(1)))); err != nil {
 				return err
@@ -304,7 +292,7 @@ func (r *tableRun) measure(l tableLoad, length time.Duration) error {
 // writtenBytes is how many bytes the process has caused to be written to disks; 0 if the system
 // doesn't report it.
 func (s *server) writtenBytes() float64 {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", s.cmd.Process.Pid))
+	text, err := os.ReadFile(filepath.Join(s.proc, "io"))
 	if err != nil {
 		return 0
 	}
@@ -326,10 +314,13 @@ func writtenOf(text []byte) float64 {
 const ticksPerSecond = 100
 
 // cpuMicros is the processor time that the process has used; 0 if the system doesn't report it.
-func (s *server) cpuMicros() float64 { return processMicros(s.cmd.Process.Pid) }
+func (s *server) cpuMicros() float64 { return microsIn(s.proc) }
 
-func processMicros(pid int) float64 {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+// ownMicros is the processor time of this process.
+func ownMicros() float64 { return microsIn("/proc/self") }
+
+func microsIn(proc string) float64 {
+	stat, err := os.ReadFile(filepath.Join(proc, "stat"))
 	if err != nil {
 		return 0
 	}

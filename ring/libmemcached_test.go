@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"holdfast/internal/peer"
 )
 
 // libmemcachedScript reads keys and prints the server that libmemcached places each on. It prints a
@@ -53,13 +55,13 @@ func libmemcachedOwners(t *testing.T, distribution string, members []Member, key
 	for _, m := range members {
 		args = append(args, fmt.Sprintf("%s:%d", m.Name, m.Weight))
 	}
-	cmd := exec.Command(find(t, "python3"), args...)
+	cmd := exec.Command(peer.Find(t, "python3"), args...)
 	cmd.Stdin = strings.NewReader(strings.Join(keys, "\n"))
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if cmd.ProcessState != nil && cmd.ProcessState.ExitCode() == 3 {
-		missing(t, "libmemcached.so.11")
+		peer.Missing(t, "libmemcached.so.11")
 	}
 	if err != nil {
 		t.Fatalf("%v\n%s", err, stderr.Bytes())

@@ -2,32 +2,9 @@ package ring
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
 	"runtime"
 	"strings"
-	"testing"
 )
-
-// missing skips a test that needs something this machine doesn't have, or fails it if peers are
-// required.
-func missing(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("HOLDFAST_PEERS") == "required" {
-		t.Fatalf("%s is not installed, and HOLDFAST_PEERS=required", what)
-	}
-	t.Skipf("%s is not installed", what)
-}
-
-// find returns the path of an installed program, and skips the test if there is none.
-func find(t *testing.T, program string) string {
-	t.Helper()
-	path, err := exec.LookPath(program)
-	if err != nil {
-		missing(t, program)
-	}
-	return path
-}
 
 // peerKeys are the keys that rings and peers must place alike: common ones, of all lengths to 250,
 // with tags, and with bytes from 0x80 on.

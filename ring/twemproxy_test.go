@@ -16,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"holdfast/internal/peer"
 )
 
 // A recorder runs fake memcached servers and records which of them received a get of a key.
@@ -137,7 +139,7 @@ func (p twemproxyPool) yaml(socket string) string {
 // socket of its name in dir.
 func startTwemproxy(t *testing.T, dir string, pools []twemproxyPool) {
 	t.Helper()
-	program := find(t, "nutcracker")
+	program := peer.Find(t, "nutcracker")
 	var config bytes.Buffer
 	for _, p := range pools {
 		config.WriteString(p.yaml(filepath.Join(dir, p.name)))
@@ -292,7 +294,7 @@ func (f *fleet) pools() []twemproxyPool {
 
 // TestTwemproxy compares rings with twemproxy.
 func TestTwemproxy(t *testing.T) {
-	find(t, "nutcracker")
+	peer.Find(t, "nutcracker")
 	f := newFleet(t, 5)
 	pools := f.pools()
 	startTwemproxy(t, f.dir, pools)
@@ -332,7 +334,7 @@ func eject(t *testing.T, address string, keys []string) {
 
 // TestTwemproxyRandom: twemproxy's random distribution ignores weights, like ours.
 func TestTwemproxyRandom(t *testing.T) {
-	find(t, "nutcracker")
+	peer.Find(t, "nutcracker")
 	f := newFleet(t, 2)
 	p := f.addressed(Options{Placement: "random", Function: "md5"}, 1, 9)
 	p.name = "random"

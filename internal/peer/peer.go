@@ -21,12 +21,19 @@ func Find(t testing.TB, program string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
 	if err != nil {
-		if os.Getenv("HOLDFAST_PEERS") == "required" {
-			t.Fatalf("%s is not installed, and HOLDFAST_PEERS=required", program)
-		}
-		t.Skipf("%s is not installed", program)
+		Missing(t, program)
 	}
 	return path
+}
+
+// Missing skips a test that needs something that isn't installed, or fails it with
+// HOLDFAST_PEERS=required.
+func Missing(t testing.TB, what string) {
+	t.Helper()
+	if os.Getenv("HOLDFAST_PEERS") == "required" {
+		t.Fatalf("%s is not installed, and HOLDFAST_PEERS=required", what)
+	}
+	t.Skipf("%s is not installed", what)
 }
 
 // FreePort returns a port of 127.0.0.1 on which nothing listened a moment ago.
