@@ -16,14 +16,6 @@ func (l keptListener) Close() error { return l.SetDeadline(time.Unix(1, 0)) }
 // sockets are listeners that Meet has bound for the node that Open then opens.
 type sockets struct{ cluster, http *net.TCPListener }
 
-// keep returns a listener that stays bound, for now; nil for nil.
-func keep(l *net.TCPListener) net.Listener {
-	if l == nil {
-		return nil
-	}
-	return keptListener{l}
-}
-
 // take returns a listener of the sockets, which is the caller's from now on; nil if it isn't bound.
 func take(at **net.TCPListener) net.Listener {
 	l := *at
