@@ -239,6 +239,18 @@ func TestRefusedChanges(t *testing.T) {
 		t.Errorf("the members are %+v; want %+v", *leader.members, *was)
 	}
 	c.start(4)
+	for range 3 { // it answers heartbeats, and writes nothing yet
+		c.tick()
+		for len(c.network) > 0 {
+			c.deliver(0)
+		}
+	}
+	if p := progressOf(leader.core)[4]; !p.RecentActive || p.Match == 0 {
+		t.Fatalf("the leader knows %+v of the learner; want that it answers", p)
+	}
+	if err, ok := c.alter(leader, Change{Promote: 4}).outcome(); !ok || !errors.Is(err, holdfast.Refused) {
+		t.Errorf("promoting a learner that answers and is behind: got %v, %v; want Refused", err, ok)
+	}
 	c.run(10)
 	c.change(leader, Change{Promote: 4})
 }

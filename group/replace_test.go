@@ -62,6 +62,9 @@ func TestReplacedNode(t *testing.T) {
 			fresh.kill() // as it catches up
 			fresh.start()
 			c.alter(Change{Promote: 4, Remove: dead.id})
+			for i := range 3 { // their syncs have the change applied on disk, so that it isn't applied again
+				put(fmt.Sprint("2", i))
+			}
 			for _, n := range c.all {
 				if n != dead {
 					n.kill()
