@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"holdfast"
+	"holdfast/item"
 	"holdfast/table"
 )
 
@@ -149,6 +150,7 @@ func TestErrorsOfForward(t *testing.T) {
 	follower, leader, p := twoNodes(t, Options{})
 	createTables(t, leader)
 	const kindsText = "node 2 is away"
+	place := leader.where("things", item.New(item.Attr{Name: "id", Value: item.Text("a")})) // as putThing's
 	check := func(name, text, want string) {
 		t.Helper()
 		ctx := received(t, request(http.MethodPost, "/", putThing, "Content-Type", typeAmzJSON, "X-Amz-Target",
@@ -157,7 +159,7 @@ func TestErrorsOfForward(t *testing.T) {
 		follower.Serve(ctx)
 		status, got := ctx.Response.StatusCode(), string(ctx.Response.Body())
 		_, typ, _ := strings.Cut(at(t, got, "__type"), "#")
-		want += leader.where("things", nil) + ": " + text
+		want += place + ": " + text
 		if got := fmt.Sprint(status, " ", typ, ": ", at(t, got, "message")); got != want {
 			t.Errorf("%s: got %s; want %s", name, got, want)
 		}
