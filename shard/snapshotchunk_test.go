@@ -289,6 +289,27 @@ func TestFalseChunksEndTheReceiver(t *testing.T) {
 	}
 }
 
+// Of the queue's part that two shards share, a snapshot has what expires of its own shard alone.
+func TestExpiringItemsOfANeighbourAreRefused(t *testing.T) {
+	source, chunks := splitSource(t)
+	to, err := openStore(t, memOptions(vfs.NewMem())).Open(source.is, testSchema())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := NewReceiver(to)
+	defer r.Close()
+	if err := r.Add(chunks[0]); err != nil {
+		t.Fatal(err)
+	}
+	from := binary.BigEndian.Uint64(source.is.From)
+	for hash, want := range map[uint64]bool{from: true, from - 1: false} {
+		key := append(binary.BigEndian.AppendUint64(nil, hash), "x"...)
+		if got := r.belongs(to.keys.appendExpiry(nil, 5, key)); got != want {
+			t.Errorf("an item with the hash %x of a shard from %x on: got %v; want %v", hash, from, got, want)
+		}
+	}
+}
+
 // What fails while a snapshot is received or installed changes nothing and leaves nothing, and it can
 // be repeated.
 func TestSnapshotOnFailingDisk(t *testing.T) {
