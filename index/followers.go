@@ -191,8 +191,8 @@ func (f *Followers) Filled(id uint32) <-chan struct{} {
 	return x.filled
 }
 
-// Wait waits until an index has applied the changes that were durable when Wait was called, but no
-// longer than 200 ms. The error is that of a context that ended before.
+// Wait waits until an index that is filled has applied the changes that were durable when Wait was
+// called, but no longer than 200 ms. The error is that of a context that ended before.
 func (f *Followers) Wait(ctx context.Context, id uint32) error {
 	x := f.index(id)
 	if x == nil {

@@ -167,6 +167,7 @@ func TestAFailureIsLoggedOnceAndStopsNoOther(t *testing.T) {
 func TestReadYourWrites(t *testing.T) {
 	w := newWorld(t, 1)
 	w.followers = Start(Options{Key: tableKey(), Sources: w.sources}, w.indexes...)
+	<-w.followers.Filled(1) // as a table is used only then
 	var done sync.WaitGroup
 	for id := range 4 {
 		done.Go(func() {
