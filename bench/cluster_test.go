@@ -77,7 +77,8 @@ func (c *fakeConn) ask(kind requestKind) {
 	if dir := c.proc[c.node]; dir != "" {
 		n := c.asked[key]
 		os.WriteFile(filepath.Join(dir, "io"), fmt.Appendf(nil, "wchar: 1\nwrite_bytes: %d\n", fakeBytes*n), 0o600)
-		os.WriteFile(filepath.Join(dir, "stat"), fmt.Appendf(nil, "1 (a b) S%s %d %d 0", strings.Repeat(" 0", 10), n, n),
+		os.WriteFile(filepath.Join(dir, "stat"),
+			fmt.Appendf(nil, "1 (a b) S%s %d %d 0", strings.Repeat(" 0", 10), n, n),
 			0o600)
 	}
 }

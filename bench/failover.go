@@ -16,8 +16,9 @@ import (
 
 // failover makes the node that leads fail, in one way after another, while clients put items at the
 // other two, and at the one that leads if it still runs. It reports for how long no put was
-// acknowledged, how long clients waited for answers, and what a node says that is cut off. The nodes
-// are processes, whose connections to each other go through links that can drop what they carry.
+// acknowledged, how long clients waited for answers, and what a node says that is cut off. The
+// nodes are processes, whose connections to each other go through links that can drop what they
+// carry.
 func failover(ctx context.Context, args []string) error {
 	var b binaries
 	f := newFlags("failover", &b)

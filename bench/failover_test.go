@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// A link drops what it is told to drop, in the direction that it is told, and begins anew afterwards.
+// A link drops what it should, in the direction that was set, and begins anew
+// afterwards.
 func TestLinkDropsOneDirection(t *testing.T) {
 	far, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -58,8 +59,8 @@ func TestLinkDropsOneDirection(t *testing.T) {
 	carries(near, accepted, "anew")
 }
 
-// The time without an acknowledgement is the longest from the failure on, also if it hasn't ended, and
-// only of puts at the nodes that didn't fail.
+// The time without an acknowledgement is the longest from the failure on, also if it hasn't ended,
+// and only of puts at the nodes that didn't fail.
 func TestGapOfAProbe(t *testing.T) {
 	began := time.Unix(1000, 0)
 	at := func(s float64) time.Time { return began.Add(time.Duration(s * float64(time.Second))) }

@@ -200,7 +200,7 @@ func listenOrExit(address string) net.Listener {
 	return l
 }
 
-// untilTold waits until the process is told to end, and ends it.
+// untilTold waits for a signal to end, and ends the process.
 func untilTold(end func()) {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)

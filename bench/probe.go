@@ -124,8 +124,8 @@ func (p *probe) once(ctx context.Context, k kvClient, kind requestKind, item, n 
 	return 0, err
 }
 
-// gap returns the longest time in which no put was acknowledged of those that were sent to other nodes
-// than the failed one, from the failure on.
+// gap returns the longest time in which no put was acknowledged of those that were sent to other
+// nodes than the failed one, from the failure on.
 func (p *probe) gap() time.Duration {
 	acks := []time.Time{p.began, p.began.Add(p.length)}
 	for _, a := range p.others {
@@ -141,8 +141,8 @@ func (p *probe) gap() time.Duration {
 	return longest
 }
 
-// longestAnswer is how long a client waited for an answer at most, of those of a kind that came after
-// the failure.
+// longestAnswer is how long a client waited for an answer at most, of those of a kind that came
+// after the failure.
 func (p *probe) longestAnswer(all []attempt, kind requestKind) (longest time.Duration) {
 	for _, a := range all {
 		if a.kind == kind && a.end.After(p.began) {
@@ -152,8 +152,8 @@ func (p *probe) longestAnswer(all []attempt, kind requestKind) (longest time.Dur
 	return longest
 }
 
-// refused returns how long after the failure the failed node has refused a request of a kind first; !ok:
-// it hasn't.
+// refused returns how long after the failure the failed node has refused a request of a kind first;
+// !ok: it hasn't.
 func (p *probe) refused(kind requestKind) (first time.Duration, ok bool) {
 	for _, a := range p.alone {
 		if after := a.end.Sub(p.began); a.kind == kind && a.status != 200 && after > 0 && (!ok || after < first) {

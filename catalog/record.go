@@ -32,8 +32,8 @@ type Table struct {
 	ClearTTL bool      // the queue of expiring items is to be emptied, before it is filled
 	Since    time.Time // from when it can be restored as it was; zero: it can't
 	Copy     *Copying  // what its shards are copied from, until they are
-	// Whole is, of a restored table of a cluster, the position from which on each shard has all that the
-	// table had when it became active. A replica that isn't as far has a part of it.
+	// Whole is, of a restored table of a cluster, the position from which on each shard has all
+	// that the table had when it became active. A replica that isn't as far has a part of it.
 	Whole map[holdfast.ShardID]holdfast.Position `json:",omitempty"`
 }
 

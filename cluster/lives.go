@@ -18,8 +18,8 @@ import (
 	"holdfast"
 )
 
-// A Life of a node is one of its starts, until the next. By its lives, the other nodes tell a node's
-// directory from an older copy of it, which lacks what the node has promised them since:
+// A Life of a node is one of its starts, until the next. By its lives, the other nodes tell a
+// node's directory from an older copy of it, which lacks what the node has promised them since:
 //
 //	directory   life 1   life 2   life 3 …
 //	              mark a   mark b   mark c   what the others know: life 3, mark c, progress 70
@@ -37,8 +37,8 @@ const (
 	maxLives     = 256 // that a directory remembers
 )
 
-// Lives are what a node's directory knows of its own lives, and of the newest of each other node. The
-// methods may be called concurrently.
+// Lives are what a node's directory knows of its own lives, and of the newest of each other node.
+// The methods may be called concurrently.
 type Lives struct {
 	fs  vfs.FS
 	dir string
@@ -70,8 +70,9 @@ type lifeForm struct {
 	Progress uint64          `json:"progress"`
 }
 
-// OpenLives reads the lives of a node's directory; there are none before its first start. The error is
-// Corrupt if the file isn't what was written, and Invalid if another node has refused the directory.
+// OpenLives reads the lives of a node's directory; there are none before its first start. The error
+// is Corrupt if the file isn't what was written, and Invalid if another node has refused the
+// directory.
 func OpenLives(fs vfs.FS, dir string, is *Identity) (*Lives, error) {
 	l := &Lives{fs: fs, dir: dir, is: is, seen: map[holdfast.NodeID]Life{}}
 	path := fs.PathJoin(dir, livesName)
@@ -140,8 +141,8 @@ func (l *Lives) decode(text []byte) error {
 	return nil
 }
 
-// risingLives reports whether lives can be those of a node: none is missing between the first and the
-// last, and a store never goes back.
+// risingLives reports whether lives can be those of a node: none is missing between the first and
+// the last, and a store never goes back.
 func risingLives(all []Life) bool {
 	for i := range all {
 		if all[i].Number == 0 || i > 0 && (all[i].Number != all[i-1].Number+1 || all[i].Progress < all[i-1].Progress) {
@@ -159,9 +160,9 @@ func (l *Lives) save() error {
 	return err
 }
 
-// Begin begins a life. progress is that of the store as it was found: a number that rises with what is
-// on disk, and that the directory can't have lost. When Begin returns, the life is on disk: so the
-// node may say it to others.
+// Begin begins a life. progress is that of the store as it was found: a number that rises with what
+// is on disk, and that the directory can't have lost. When Begin returns, the life is on disk: so
+// the node may say it to others.
 func (l *Lives) Begin(progress uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -170,8 +171,8 @@ func (l *Lives) Begin(progress uint64) error {
 	if n := len(l.own); n > 0 {
 		next.Number = l.own[n-1].Number + 1
 		if progress < l.own[n-1].Progress {
-			return holdfast.Errorf(holdfast.Corrupt, "%s: the tables have made %d steps, and had made %d before the start "+
-				"before this one: they are an older copy; put the directory back as it was", l.dir, progress,
+			return holdfast.Errorf(holdfast.Corrupt, "%s: the tables have made %d steps, and had made %d before the "+
+				"start before this one: they are an older copy; put the directory back as it was", l.dir, progress,
 				l.own[n-1].Progress)
 		}
 	}
@@ -181,8 +182,8 @@ func (l *Lives) Begin(progress uint64) error {
 	return l.save()
 }
 
-// Advance notes how far this node's store has got on disk, and returns what to tell the others; nil if
-// that is no news.
+// Advance notes how far this node's store has got on disk, and returns what to tell the others; nil
+// if that is no news.
 func (l *Lives) Advance(progress uint64) []byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -229,9 +230,9 @@ func (l *Lives) Statement() []byte {
 	return binary.AppendUvarint(b, l.now)
 }
 
-// Judge takes what another node says of its lives. The error is Refused if its directory is an older
-// copy of the one that this node knows, and Invalid if the statement is garbled. When Judge returns no
-// error, the life is on disk as the newest.
+// Judge takes what another node says of its lives. The error is Refused if its directory is an
+// older copy of the one that this node knows, and Invalid if the statement is garbled. When Judge
+// returns no error, the life is on disk as the newest.
 func (l *Lives) Judge(from holdfast.NodeID, statement []byte) error {
 	all, now, err := parseStatement(statement)
 	if err != nil {
@@ -267,14 +268,16 @@ func (known *Life) contradicts(all []Life, now uint64) string {
 	case i < 0:
 		return ""
 	case all[i].Mark != known.Mark:
-		return fmt.Sprintf("its directory's start of that number is another one, %x and not %x", all[i].Mark, known.Mark)
+		return fmt.Sprintf("its directory's start of that number is another one, %x and not %x", all[i].Mark,
+			known.Mark)
 	}
 	since := now
 	if i+1 < len(all) {
 		since = all[i+1].Progress
 	}
 	if since < known.Progress {
-		return fmt.Sprintf("its tables had made %d steps then, and have made %d at its next start", known.Progress, since)
+		return fmt.Sprintf("its tables had made %d steps then, and have made %d at its next start", known.Progress,
+			since)
 	}
 	return ""
 }

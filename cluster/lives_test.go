@@ -25,8 +25,8 @@ func livesOf(t *testing.T, fs vfs.FS, node holdfast.NodeID) *Lives {
 	return l
 }
 
-// A directory is a node's, with what has happened to it, or to the one of which it is a copy: each start
-// and each step of its store is an event of its own.
+// A directory is a node's, with what has happened to it, or to the one of which it is a copy: each
+// start and each step of its store is an event of its own.
 type directory struct {
 	fs       *vfs.MemFS
 	progress uint64
@@ -42,9 +42,9 @@ func (d *directory) clone() *directory {
 	return c
 }
 
-// A node whose directory may be put back from any copy, at any time, is refused exactly if the directory
-// lacks something that the other node knows of it: however often it was started meanwhile, and although
-// the other one has forgotten what it hadn't written down.
+// A node whose directory may be put back from any copy, at any time, is refused exactly if the
+// directory lacks something that the other node knows of it: however often it was started
+// meanwhile, and although the other one has forgotten what it hadn't written down.
 func TestOlderCopiesAreRefused(t *testing.T) {
 	refusals, welcomes := 0, 0
 	for seed := range uint64(300) {
@@ -103,7 +103,8 @@ func TestOlderCopiesAreRefused(t *testing.T) {
 				}
 				was := other.seen[1].Number
 				err := other.Judge(1, l.Statement())
-				if want := known != 0 && !d.events[known]; want != errors.Is(err, holdfast.Refused) || !want && err != nil {
+				want := known != 0 && !d.events[known]
+				if want != errors.Is(err, holdfast.Refused) || !want && err != nil {
 					t.Fatalf("seed %d, step %d: got %v; want it refused: %t", seed, step, err, want)
 				} else if want {
 					refusals++
@@ -122,8 +123,8 @@ func TestOlderCopiesAreRefused(t *testing.T) {
 	}
 }
 
-// A directory that was refused isn't started again. The refusal is in the directory: the newer one, put
-// back, starts.
+// A directory that was refused isn't started again. The refusal is in the directory: the newer one,
+// put back, starts.
 func TestRefusedDirectory(t *testing.T) {
 	fs := vfs.NewCrashableMem()
 	l := livesOf(t, fs, 1)
@@ -175,8 +176,8 @@ func TestLivesAreBounded(t *testing.T) {
 	}
 }
 
-// A file that was changed in any byte, or is another node's, is refused; and so is a statement that was
-// cut.
+// A file that was changed in any byte, or is another node's, is refused; and so is a statement that
+// was cut.
 func TestDamagedLives(t *testing.T) {
 	fs := vfs.NewMem()
 	l := livesOf(t, fs, 1)

@@ -85,8 +85,9 @@ func (h *Handler) answer(ctx context.Context, f *forwarded, w *writer) (name, to
 	return q.op.name, token, err
 }
 
-// inTime returns a context for waits for memory. The other node doesn't wait longer than ctx says, and
-// then can't know whether the request was executed; so it is refused before, while it hasn't begun.
+// inTime returns a context for waits for memory. The other node doesn't wait longer than ctx says,
+// and then can't know whether the request was executed; so it is refused before, while it hasn't
+// begun.
 func inTime(ctx context.Context) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {

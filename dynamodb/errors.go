@@ -116,8 +116,8 @@ func wireErrorOf(err error, log *slog.Logger) *wireError {
 	return internalError()
 }
 
-// levelOf is the level at which an outcome that isn't known is logged. Each failover of a cluster leaves
-// some, which say so and are counted; any other is a failure of this node.
+// levelOf is the level at which an outcome that isn't known is logged. Each failover of a cluster
+// leaves some, which say so and are counted; any other is a failure of this node.
 func levelOf(err *holdfast.Error) slog.Level {
 	if strings.HasPrefix(err.Text, outcomeUnknown) {
 		return slog.LevelDebug

@@ -83,8 +83,8 @@ func (h *Handler) forward(ctx context.Context, q *task, w *writer) (token string
 	return a.token, nil
 }
 
-// subject names what a request is for, as errors do: the shard of an item, or a table; "" if it is neither
-// for one.
+// subject names what a request is for, as errors do: the shard of an item, or a table; "" if it is
+// neither for one.
 func (h *Handler) subject(q *task) string {
 	name := q.root.get("TableName")
 	if name.kind() != text {
@@ -116,8 +116,8 @@ var unchanged = [...]holdfast.Kind{
 	holdfast.NotLeader, holdfast.Refused, holdfast.Overloaded, holdfast.NotFound, holdfast.Invalid, holdfast.Closed,
 }
 
-// notForwarded returns the error of a request for something that the leading node hasn't answered. It is
-// Refused if nothing was changed, and otherwise Unavailable.
+// notForwarded returns the error of a request for something that the leading node hasn't answered.
+// It is Refused if nothing was changed, and otherwise Unavailable.
 func notForwarded(err error, subject string) error {
 	kind, begins := holdfast.Unavailable, outcomeUnknown
 	for _, k := range unchanged {

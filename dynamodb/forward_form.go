@@ -151,8 +151,8 @@ func parseAnswer(b []byte) (a answer, err error) {
 	return a, nil
 }
 
-// unzipped returns what b is compressed from; !ok if it is damaged, or that isn't of this length. Memory
-// is taken as it is found.
+// unzipped returns what b is compressed from; !ok if it is damaged, or that isn't of this length.
+// Memory is taken as it is found.
 func unzipped(b []byte, length int64) (plain []byte, ok bool) {
 	z, err := gzip.NewReader(bytes.NewReader(b))
 	if err != nil {

@@ -184,8 +184,8 @@ func TestForwardedWaitForMemory(t *testing.T) {
 	}
 }
 
-// A forwarded request that waits for memory in vain is refused before the node that has forwarded it
-// stops waiting for an answer: nothing was changed, and the client is told so.
+// A forwarded request that waits for memory in vain is refused before the node that has forwarded
+// it stops waiting for an answer: nothing was changed, and the response says so.
 func TestForwardedIsRefusedInTime(t *testing.T) {
 	follower, leader, p := twoNodes(t, Options{})
 	createTables(t, leader)

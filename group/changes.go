@@ -11,8 +11,8 @@ import (
 	"holdfast"
 )
 
-// A Change is a change of a group's members: one learner is added, or a learner becomes a voter, or a
-// member is removed, or both of the latter at once, which replaces a member.
+// A Change is a change of a group's members: one learner is added, or a learner becomes a voter, or
+// a member is removed, or both of the latter at once, which replaces a member.
 type Change struct {
 	Add     holdfast.NodeID // becomes a learner; its replica is then started by Host.Join
 	Promote holdfast.NodeID // a learner that has caught up becomes a voter
@@ -44,8 +44,8 @@ type changing struct {
 	done        chan error // gets its outcome; has space for it
 }
 
-// propose proposes the change at a replica. Raft would put an empty entry into the log in place of a
-// change that comes too early, so that it isn't asked for what is known to be one.
+// propose proposes the change at a replica. Raft would put an empty entry into the log in place of
+// a change that comes too early, so that it isn't asked for what is known to be one.
 func (x *changing) propose(c *core) {
 	if err := x.check(c); err != nil {
 		x.done <- err
@@ -58,8 +58,8 @@ func (x *changing) propose(c *core) {
 		c.change = nil
 		refusal := errBusy(c.shard)
 		if err != nil {
-			refusal = holdfast.Errorf(holdfast.Refused, "nothing was changed: too much waits to be committed in shard %d, "+
-				"or another node is about to lead it", c.shard)
+			refusal = holdfast.Errorf(holdfast.Refused, "nothing was changed: too much waits to be committed in "+
+				"shard %d, or another node is about to lead it", c.shard)
 		}
 		x.done <- refusal
 	}
@@ -124,8 +124,8 @@ func promotable(c *core, id holdfast.NodeID) error {
 	return nil
 }
 
-// keepsMajority returns an error unless a majority of the voters that there will be, and not only of
-// those that there are, answers now.
+// keepsMajority returns an error unless a majority of the voters that there will be, and not only
+// of those that there are, answers now.
 func (x *Change) keepsMajority(c *core) error {
 	voters, active, all := slices.Clone(c.members.Voters), 0, progressOf(c)
 	if x.Promote != 0 {
@@ -163,11 +163,12 @@ func errBusy(shard holdfast.ShardID) error {
 
 func errChangeUnknown(shard holdfast.ShardID) error {
 	return holdfast.Errorf(holdfast.Unavailable,
-		"outcome unknown: the replica of shard %d on this node stopped, or didn't hear of its members' change in time", shard)
+		"outcome unknown: the replica of shard %d on this node stopped, or didn't hear of its members' change in time",
+		shard)
 }
 
-// place gives a change on its way, if there is one, its place, if an entry that Raft has added is the
-// one. What ends a joint configuration has no data.
+// place gives a change on its way, if there is one, its place, if an entry that Raft has added is
+// the one. What ends a joint configuration has no data.
 func (x *changing) place(e *raftpb.Entry) {
 	if x != nil && x.index == 0 && x.term == e.GetTerm() && len(e.GetData()) > 0 {
 		x.index = e.GetIndex()
@@ -211,18 +212,19 @@ func (x *changing) decide(c *core, term, index uint64) {
 	}
 }
 
-// tell has a replica take the members that another replica has sent since this one isn't among them: it was removed
-// before it could apply that, and nobody sends it entries any more. What it says is only true if it
-// knows of later changes: otherwise it is the one that is behind.
+// tell has a replica take the members that another replica has sent since this one isn't among
+// them: it was removed before it could apply that, and nobody sends it entries any more. What it
+// says is only true if it knows of later changes: otherwise it is the one that is behind.
 func (m *Members) tell(c *core) {
 	if m.Index > c.members.Index && m.hasRemoved(holdfast.NodeID(c.node)) {
 		c.removed = true
 	}
 }
 
-// isEarly reports whether a message asks the only voter, which leads, up to where the log is committed,
-// and that doesn't know yet, since it hasn't committed an entry of its own term. Raft would have it
-// answer all the same, as it does not if there are several voters. A learner asks again.
+// isEarly reports whether a message asks the only voter, which leads, up to where the log is
+// committed, and that doesn't know yet, since it hasn't committed an entry of its own term. Raft
+// would have it answer all the same, as it does not if there are several voters. A learner asks
+// again.
 func (c *core) isEarly(m *raftpb.Message) bool {
 	return m.GetType() == raftpb.MsgReadIndex && c.began != 0 && c.commit < c.began && len(c.members.Voters) == 1
 }
@@ -253,8 +255,8 @@ func parseChange(data []byte) (*raftpb.ConfChangeV2, bool) {
 // changesMembers reports whether an entry changes the members.
 func changesMembers(e *raftpb.Entry) bool { return e.GetType() == raftpb.EntryConfChangeV2 }
 
-// notice returns a message that says who the members are to a node that was removed; see Members.tell.
-// Its body is no message of Raft, which never begins with noticeByte.
+// notice returns a message that says who the members are to a node that was removed; see
+// Members.tell. Its body is no message of Raft, which never begins with noticeByte.
 func notice(shard holdfast.ShardID, from, to holdfast.NodeID, m *Members) Message {
 	return Message{From: from, To: to, Shard: shard, Body: append([]byte{noticeByte}, m.Encode()...)}
 }

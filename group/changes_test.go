@@ -117,7 +117,8 @@ func TestLearner(t *testing.T) {
 	}
 }
 
-// A member that is gone is replaced by another, which then counts: also after all were started again.
+// A member that is gone is replaced by another, which then counts: also after all were started
+// again.
 func TestReplace(t *testing.T) {
 	c := newCluster(t, 1, 3)
 	c.untrimmed = true
@@ -142,7 +143,7 @@ func TestReplace(t *testing.T) {
 	c.put(leader, "b")
 	c.equal(4, c.other(c.members[4]))
 
-	// It comes back, and is told: it campaigns no more.
+	// It comes back, and gets a notice: it campaigns no more.
 	c.start(third)
 	c.start(gone)
 	c.run(60)
@@ -335,8 +336,8 @@ func TestReplacedChange(t *testing.T) {
 	}
 }
 
-// All members crash after each of the steps in which a member is replaced. Each has the members that
-// follow from what it has applied, the change is done or isn't, and the group ends it.
+// All members crash after each of the steps in which a member is replaced. Each has the members
+// that follow from what it has applied, the change is done or isn't, and the group ends it.
 func TestCrashesInAChange(t *testing.T) {
 	done, joint := 0, 0
 	for crash := range 80 {
@@ -420,8 +421,8 @@ func TestLeaderThatIsNew(t *testing.T) {
 	c.equal(1, 2, 3, 4)
 }
 
-// That a change of members is committed is on disk with the entries that were sent by whoever knew it;
-// see storage.stage.
+// That a change of members is committed is on disk with the entries that were sent by whoever knew
+// it; see storage.stage.
 func TestCommitIsOnDiskWithAChange(t *testing.T) {
 	for _, restart := range []bool{false, true} {
 		disk := &memoryLog{state: (&state{members: []uint64{1, 2, 3}}).encode(), first: 1}
@@ -454,8 +455,8 @@ func TestCommitIsOnDiskWithAChange(t *testing.T) {
 	}
 }
 
-// What the members have in them is committed, although it may have been written before the index that
-// says so.
+// What the members have in them is committed, although it may have been written before the index
+// that says so.
 func TestMembersAreCommitted(t *testing.T) {
 	entry := string(appendStored(nil, &raftpb.Entry{Term: new(uint64(1))}))
 	for _, test := range []struct{ index, commit uint64 }{{0, 1}, {2, 2}, {3, 3}, {9, 1}} { // 9: of a new learner
@@ -468,7 +469,8 @@ func TestMembersAreCommitted(t *testing.T) {
 	}
 }
 
-// The only voter answers a learner's read when it knows up to where the log is committed, and not before.
+// The only voter answers a learner's read when it knows up to where the log is committed, and not
+// before.
 func TestReadOfLearnerOfOneVoter(t *testing.T) {
 	c := newCluster(t, 1, 1)
 	c.untrimmed = true

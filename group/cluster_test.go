@@ -371,24 +371,19 @@ func (c *cluster) isolate(id uint64, cut bool) {
 }
 
 // outcome returns the outcome of a proposal, if it has one.
-func (p *proposal) outcome() (o outcome, ok bool) {
-	select {
-	case o = <-p.done:
-		p.done <- o
-		return o, true
-	default:
-		return o, false
-	}
-}
+func (p *proposal) outcome() (o outcome, ok bool) { return peek(p.done) }
 
 // outcome returns the outcome of a change, if it has one.
-func (x *changing) outcome() (err error, ok bool) {
+func (x *changing) outcome() (err error, ok bool) { return peek(x.done) }
+
+// peek returns what is in a channel with space for one, and leaves it there; !ok: nothing is.
+func peek[T any](from chan T) (v T, ok bool) {
 	select {
-	case err = <-x.done:
-		x.done <- err
-		return err, true
+	case v = <-from:
+		from <- v
+		return v, true
 	default:
-		return nil, false
+		return v, false
 	}
 }
 

@@ -167,8 +167,8 @@ func (c *core) plausible(m *raftpb.Message) error {
 	return nil
 }
 
-// isOutdated reports whether a message shows that a member, which may be this one, lacks what it has
-// acknowledged. Raft would panic, or never end.
+// isOutdated reports whether a message shows that a member, which may be this one, lacks what it
+// has acknowledged. Raft would panic, or never end.
 func (c *core) isOutdated(m *raftpb.Message) bool {
 	switch {
 	case m.GetType() == raftpb.MsgHeartbeat && m.GetTerm() >= c.term:
@@ -457,15 +457,15 @@ type Status struct {
 	Applied   uint64          // index of the last entry that this replica has applied
 	Committed uint64          // index of the last entry that it knows to be committed
 
-	// Outdated are the members that are known to lack what they have acknowledged, by rising ID. The
-	// leader knows it of others, and each member of itself.
+	// Outdated are the members that are known to lack what they have acknowledged, by rising ID.
+	// The leader knows it of others, and each member of itself.
 	Outdated []holdfast.NodeID
 
 	Members *Members
 	Removed bool // this node was a member, and isn't any more
 
-	// Match is up to where each voter is known to have the log on disk, and Learning each learner, which
-	// counts for no acknowledgement. Only the leader knows.
+	// Match is up to where each voter is known to have the log on disk, and Learning each learner,
+	// which counts for no acknowledgement. Only the leader knows.
 	Match, Learning map[holdfast.NodeID]uint64
 }
 

@@ -25,16 +25,17 @@
 //
 // # Members
 //
-// The members change by entries of the log, one change at a time: see Change. A learner has the log,
-// and counts for no majority; a replica that is new on its node begins as one. The members are on disk
-// beside what the shard has applied, and are those as of that, or of later entries: an entry that they
-// have in them already is passed over. A node that was removed is never a member again.
+// The members change by entries of the log, one change at a time: see Change. A learner has the
+// log, and counts for no majority; a replica that is new on its node begins as one. The members are
+// on disk beside what the shard has applied, and are those as of that, or of later entries: an
+// entry that they have in them already is passed over. A node that was removed is never a member
+// again.
 //
 // # Limits of this version
 //
-// There are no snapshots, so a learner that joins a group whose log was trimmed doesn't catch up, and
-// an entry stays in the log of each member until all members have it on disk: while one is away, the
-// logs of the others grow.
+// There are no snapshots, so a learner that joins a group whose log was trimmed doesn't catch up,
+// and an entry stays in the log of each member until all members have it on disk: while one is
+// away, the logs of the others grow.
 //
 // # Errors
 //

@@ -19,8 +19,8 @@ import (
 // Entries of the kind 1, of a former version, have no salt.
 //
 // Only the leader knows what each member has; so it says that to the others by the way. The salt is
-// in each entry, and not in the first of the term: so no replica needs anything but the entry to know
-// the transaction's ID, also when it begins with a later entry.
+// in each entry, and not in the first of the term: so no replica needs anything but the entry to
+// know the transaction's ID, also when it begins with a later entry.
 const (
 	kindUnsalted = 1
 	kindShard    = 2
@@ -61,7 +61,8 @@ func termOf(e *raftpb.Entry) uint64 {
 	return holdfast.GroupTerm(e.GetTerm(), uint32(data[1])<<16|uint32(data[2])<<8|uint32(data[3]))
 }
 
-// An entry that changes the members has Raft's type for that, and its data is Raft's; see parseChange.
+// An entry that changes the members has Raft's type for that, and its data is Raft's; see
+// parseChange.
 
 // On disk, an entry has a byte for Raft's type of entry, the term (a varint) and the data. Its
 // index is the place at which it is.

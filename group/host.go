@@ -161,20 +161,21 @@ func (h *Host) Start(sh *shard.Shard, members []holdfast.NodeID) (*Replica, erro
 	return h.start(sh, func() (*Members, error) { return founded(members) })
 }
 
-// Join starts a replica of a shard's group to which the node was added as a learner. members are those
-// that Replica.Members returns at the leader afterwards. If the node has a replica on disk, that is
-// started, as it is.
+// Join starts a replica of a shard's group to which the node was added as a learner. members are
+// those that Replica.Members returns at the leader afterwards. If the node has a replica on disk,
+// that is started, as it is.
 func (h *Host) Join(sh *shard.Shard, members *Members) (*Replica, error) {
 	return h.start(sh, func() (*Members, error) {
 		if !slices.Contains(members.Learners, h.o.Node) { // least of all may an empty replica vote
-			return nil, holdfast.Errorf(holdfast.Invalid, "node %d wasn't added to the group of shard %d as a learner: %+v",
-				h.o.Node, sh.ID(), *members)
+			return nil, holdfast.Errorf(holdfast.Invalid,
+				"node %d wasn't added to the group of shard %d as a learner: %+v", h.o.Node, sh.ID(), *members)
 		}
 		return members, members.check()
 	})
 }
 
-// start starts a replica of a shard's group. first returns the members of one that is new on this node.
+// start starts a replica of a shard's group. first returns the members of one that is new on this
+// node.
 func (h *Host) start(sh *shard.Shard, first func() (*Members, error)) (*Replica, error) {
 	h.starting.Lock()
 	defer h.starting.Unlock()
@@ -279,9 +280,9 @@ func (h *Host) all() []*Replica {
 
 // Receive takes a message that another node has sent. The error is NotFound if the shard has no
 // replica here, as while a table is being made or removed; Invalid for a message that is garbled or
-// misdirected, that comes from no member and may not (see Members.hears), or that is of a kind that is
-// never sent; Refused if it comes from a node that was removed, which is told so; Overloaded if it was
-// dropped, since too many wait; Closed if the host is closed.
+// misdirected, that comes from no member and may not (see Members.hears), or that is of a kind that
+// is never sent; Refused if it comes from a node that was removed, which gets a notice; Overloaded if
+// it was dropped, since too many wait; Closed if the host is closed.
 func (h *Host) Receive(m Message) error {
 	r := h.Replica(m.Shard)
 	switch {

@@ -138,8 +138,8 @@ func (n *node) read(group int, d time.Duration) (err error) {
 	return err
 }
 
-// A leader that is cut off acknowledges nothing, and answers no read: within seconds it says so, of what
-// it has been asked before, too, whose outcome it can't know.
+// A leader that is cut off acknowledges nothing, and answers no read: within seconds it says so, of
+// what it has been asked before, too, whose outcome it can't know.
 func TestLeaderCutOff(t *testing.T) {
 	inBubble(t, 1, 1, func(t *testing.T, c *nodes) {
 		old := c.leader(0)
@@ -396,7 +396,8 @@ func TestReceiveRefuses(t *testing.T) {
 				t.Errorf("%s: %v; want %v", name, err, want)
 			}
 		}
-		// Nobody but a member answers, and whoever doesn't know it yet hears of it what members may be.
+		// Nobody but a member answers, and whoever doesn't know it yet hears of it what members may
+		// be.
 		for kind, want := range map[raftpb.MessageType]error{
 			raftpb.MsgHeartbeat: nil, raftpb.MsgHeartbeatResp: holdfast.Invalid, raftpb.MsgAppResp: holdfast.Invalid,
 		} {

@@ -7,8 +7,8 @@ import (
 	"go.etcd.io/raft/v3"
 )
 
-// A logger writes what Raft logs, of which most is for debugging: its warnings are those of each group
-// that loses its leader.
+// A logger writes what Raft logs, of which most is for debugging: its warnings are those of each
+// group that loses its leader.
 type logger struct{ log *slog.Logger }
 
 var _ raft.Logger = logger{}

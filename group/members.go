@@ -21,19 +21,21 @@ type Members struct {
 	Learners []holdfast.NodeID // have the log, and don't count for any majority
 
 	// Outgoing are the voters before a change of several, while it is under way: until it ends by
-	// itself, each majority must be one of Voters and one of Outgoing (joint consensus, section 4.3 of
-	// the Raft thesis).
+	// itself, each majority must be one of Voters and one of Outgoing (joint consensus, section 4.3
+	// of the Raft thesis).
 	Outgoing []holdfast.NodeID
 
-	// Removed were members, and never are again: a node that left has forgotten nothing that it voted
-	// for, but may have lost its disk since, and its replica has no way to know what it missed.
+	// Removed were members, and never are again: a node that left has forgotten nothing that it
+	// voted for, but may have lost its disk since, and its replica has no way to know what it
+	// missed.
 	Removed []holdfast.NodeID
 }
 
 // maxMembers is how many members of each kind a group has at most.
 const maxMembers = 64
 
-// founded returns the members of a new group. The error is Invalid if they can't be those of a group.
+// founded returns the members of a new group. The error is Invalid if they can't be those of a
+// group.
 func founded(voters []holdfast.NodeID) (*Members, error) {
 	m := &Members{Voters: slices.Sorted(slices.Values(voters))}
 	return m, m.check()
@@ -60,8 +62,8 @@ func (m *Members) check() error {
 	case max(len(m.Voters), len(m.Learners), len(m.Outgoing)) > maxMembers:
 		return holdfast.Errorf(holdfast.Invalid, "a group has at most %d members", maxMembers)
 	case m.Index > maxNumber || slices.ContainsFunc(m.Learners, m.Votes) || slices.ContainsFunc(m.Removed, m.Has):
-		return holdfast.Errorf(holdfast.Invalid, "a node is a voter, a learner or removed, not two of these: %v, %v, %v",
-			m.Voters, m.Learners, m.Removed)
+		return holdfast.Errorf(holdfast.Invalid,
+			"a node is a voter, a learner or removed, not two of these: %v, %v, %v", m.Voters, m.Learners, m.Removed)
 	}
 	return nil
 }
@@ -82,9 +84,10 @@ func (m *Members) hasRemoved(id holdfast.NodeID) bool { return slices.Contains(m
 // joint reports whether a change of several voters is under way.
 func (m *Members) joint() bool { return len(m.Outgoing) > 0 }
 
-// hears reports whether a message of a node is heard that is of a kind: one of a member, or one that a
-// leader or a candidate sends who has become a member by entries that this replica doesn't have yet.
-// Otherwise a replica that is behind would never get these entries, and its vote might be missing.
+// hears reports whether a message of a node is heard that is of a kind: one of a member, or one
+// that a leader or a candidate sends that has become a member by entries that this replica doesn't
+// have yet. Otherwise a replica that is behind would never get these entries, and its vote might be
+// missing.
 func (m *Members) hears(from holdfast.NodeID, kind raftpb.MessageType) bool {
 	switch kind {
 	case raftpb.MsgApp, raftpb.MsgHeartbeat, raftpb.MsgVote, raftpb.MsgPreVote:
@@ -124,8 +127,8 @@ func (m *Members) after(change *raftpb.ConfChangeV2, index uint64) (*Members, er
 	}
 	is, err := changed(m.state(), change)
 	if err != nil || len(is.LearnersNext) > 0 {
-		return nil, holdfast.Errorf(holdfast.Corrupt, "entry %d can't change the members %v (%v, learners %v): %w", index,
-			m.Voters, m.Outgoing, m.Learners, err)
+		return nil, holdfast.Errorf(holdfast.Corrupt, "entry %d can't change the members %v (%v, learners %v): %w",
+			index, m.Voters, m.Outgoing, m.Learners, err)
 	}
 	next := &Members{
 		Index: index, Voters: nodeIDs(is.Voters), Learners: nodeIDs(is.Learners), Outgoing: nodeIDs(is.VotersOutgoing),
@@ -166,8 +169,8 @@ func changed(from *raftpb.ConfState, change *raftpb.ConfChangeV2) (*raftpb.ConfS
 
 const membersVersion = 1
 
-// Encode returns the form of members, on disk and for Host.Join: a byte for the version, and varints:
-// the index, and of voters, learners, outgoing and removed each the number and the IDs.
+// Encode returns the form of members, on disk and for Host.Join: a byte for the version, and
+// varints: the index, and of voters, learners, outgoing and removed each the number and the IDs.
 func (m *Members) Encode() []byte {
 	dst := binary.AppendUvarint([]byte{membersVersion}, m.Index)
 	for _, list := range m.lists() {

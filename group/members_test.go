@@ -166,14 +166,17 @@ func TestParseChange(t *testing.T) {
 	}
 }
 
-// A replica that is behind doesn't know all members: it hears whoever may be a leader or a candidate.
-// Answers, which count, come from members only, and of a node that was removed nothing is heard.
+// A replica that is behind doesn't know all members: it hears whoever may be a leader or a
+// candidate. Answers, which count, come from members only, and of a node that was removed nothing
+// is heard.
 func TestWhomMembersHear(t *testing.T) {
-	m := &Members{Index: 1, Voters: []holdfast.NodeID{1, 2}, Learners: []holdfast.NodeID{3}, Removed: []holdfast.NodeID{4}}
+	m := &Members{
+		Index: 1, Voters: []holdfast.NodeID{1, 2}, Learners: []holdfast.NodeID{3}, Removed: []holdfast.NodeID{4},
+	}
 	for kind, ofUnknown := range map[raftpb.MessageType]bool{
 		raftpb.MsgApp: true, raftpb.MsgHeartbeat: true, raftpb.MsgVote: true, raftpb.MsgPreVote: true,
-		raftpb.MsgAppResp: false, raftpb.MsgHeartbeatResp: false, raftpb.MsgVoteResp: false, raftpb.MsgPreVoteResp: false,
-		raftpb.MsgReadIndex: false, raftpb.MsgTimeoutNow: false,
+		raftpb.MsgAppResp: false, raftpb.MsgHeartbeatResp: false, raftpb.MsgVoteResp: false,
+		raftpb.MsgPreVoteResp: false, raftpb.MsgReadIndex: false, raftpb.MsgTimeoutNow: false,
 	} {
 		for from, want := range map[holdfast.NodeID]bool{2: true, 3: true, 4: false, 5: ofUnknown} {
 			if got := m.hears(from, kind); got != want {

@@ -10,14 +10,15 @@ import (
 	"holdfast"
 )
 
-// An outdated keeps which members lack entries that they have acknowledged: their logs were put back
-// from an older copy, or their disks lose what they have synced. Raft takes for granted that there are
-// none. Its leader would send such a member the entry behind the last that was acknowledged, again and
-// again, as fast as the answers come, and would count it among those that have the log.
+// An outdated keeps which members lack entries that they have acknowledged: their logs were put
+// back from an older copy, or their disks lose what they have synced. Raft takes for granted that
+// there are none. Its leader would send such a member the entry behind the last that was
+// acknowledged, again and again, as fast as the answers come, and would count it among those that
+// have the log.
 //
-//   - A leader knows it by answers that refuse entries behind what the member has acknowledged in this
-//     term. Raft doesn't hear of these, so that the next such entry is sent with the next heartbeat.
-//     One may be late, from before; several, without one that accepts, mean it.
+//   - A leader knows it by answers that refuse entries behind what the member has acknowledged in
+//     this term. Raft doesn't hear of these, so that the next such entry is sent with the next
+//     heartbeat. One may be late, from before; several, without one that accepts, mean it.
 //   - The member itself knows it by a heartbeat: the leader names no commit index above what this
 //     member has acknowledged. It answers with such a refusal.
 type outdated struct {
@@ -52,8 +53,8 @@ func (o *outdated) hear(m *raftpb.Message, leader *raft.RawNode) bool {
 	return true
 }
 
-// beat takes the commit index that a heartbeat of the leader names, and reports whether this replica is
-// outdated. last is the index of its last entry.
+// beat takes the commit index that a heartbeat of the leader names, and reports whether this
+// replica is outdated. last is the index of its last entry.
 func (o *outdated) beat(commit, last uint64) bool {
 	o.self = commit > last
 	return o.self
@@ -73,7 +74,8 @@ func (o *outdated) members(node uint64) (ids []holdfast.NodeID) {
 	return ids
 }
 
-// matchOf returns up to where a member has acknowledged the log in the term in which a replica leads.
+// matchOf returns up to where a member has acknowledged the log in the term in which a replica
+// leads.
 func matchOf(replica *raft.RawNode, id uint64) (index uint64) {
 	replica.WithProgress(func(member uint64, _ raft.ProgressType, p tracker.Progress) {
 		if member == id {

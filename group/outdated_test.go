@@ -9,8 +9,8 @@ import (
 	"holdfast"
 )
 
-// bounded goes on until nothing is left to be done without a tick, as settle does, and returns how many
-// messages that took. More than most never end.
+// bounded goes on until nothing is left to be done without a tick, as settle does, and returns how
+// many messages that took. More than most never end.
 func (c *cluster) bounded(most int) (n int) {
 	c.t.Helper()
 	for more := true; more; {
@@ -31,8 +31,9 @@ func (c *cluster) bounded(most int) (n int) {
 	return n
 }
 
-// A member whose log was put back refuses what comes behind what it has acknowledged. That is no reason
-// to send it on and on: the leader and the member find out what has happened, and the others go on.
+// A member whose log was put back refuses what comes behind what it has acknowledged. That is no
+// reason to send it on and on: the leader and the member find out what has happened, and the others
+// go on.
 func TestOutdatedMember(t *testing.T) {
 	for name, ahead := range map[string]int{"committed": 0, "not committed yet": 3} {
 		t.Run(name, func(t *testing.T) {
@@ -82,8 +83,8 @@ func TestOutdatedMember(t *testing.T) {
 	}
 }
 
-// A refusal that comes late, from before the member has acknowledged more, means nothing, and neither do
-// some, unless nothing is acknowledged in between.
+// A refusal that comes late, from before the member has acknowledged more, means nothing, and
+// neither do some, unless nothing is acknowledged in between.
 func TestLateRefusals(t *testing.T) {
 	c := newCluster(t, 1, 3)
 	leader := c.elect()

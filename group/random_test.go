@@ -40,10 +40,9 @@ type awaited struct {
 	newest uint64 // was acknowledged when it began
 }
 
-// Members crash, are cut off, and get messages late, twice or not at all; in some runs others come and
-// go. What is acknowledged is
-// never lost, what is refused is never applied, all members apply the same, reads see what was
-// acknowledged before them, and once the faults end the group goes on.
+// Members crash, are cut off, and get messages late, twice or not at all; in some runs others come
+// and go. What is acknowledged is never lost, what is refused is never applied, all members apply
+// the same, reads see what was acknowledged before them, and once the faults end the group goes on.
 func TestRandom(t *testing.T) {
 	total := [4]int{}
 	for seed := *firstSeed; seed < *firstSeed+uint64(*seeds); seed++ {
@@ -59,8 +58,8 @@ func TestRandom(t *testing.T) {
 		})
 	}
 	if *seeds >= 20 && (total[0] < 500 || total[1] < 50 || total[2] < 500 || total[3] < 30) {
-		t.Errorf("%d proposals were committed, %d refused, %d reads ended, and %d changes of members were made: too few",
-			total[0], total[1], total[2], total[3])
+		t.Errorf("%d proposals were committed, %d refused, %d reads ended, and %d changes of members were made: "+
+			"too few", total[0], total[1], total[2], total[3])
 	}
 	t.Logf("proposals committed, refused; reads; changes of members: %v", total)
 }
@@ -68,7 +67,8 @@ func TestRandom(t *testing.T) {
 func newHistory(t *testing.T, seed uint64) *history {
 	h := &history{
 		cluster: newCluster(t, seed, []int{1, 3, 3, 3, 5}[seed%5]), seed: seed,
-		names: map[*proposal]string{}, at: map[*proposal]*member{}, decided: map[*proposal]bool{}, reads: map[*read]awaited{},
+		names: map[*proposal]string{}, at: map[*proposal]*member{}, decided: map[*proposal]bool{},
+		reads:  map[*read]awaited{},
 		places: map[uint64]appliedEntry{}, terms: map[uint64]uint64{},
 	}
 	h.faulty = seed%3 != 0

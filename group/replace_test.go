@@ -33,8 +33,9 @@ func (c *nodes) alter(x Change) *Members {
 	return nil
 }
 
-// A node that is dead is replaced by one with a fresh disk, while others are killed, and so is another
-// one. What was acknowledged is there, and the one that was replaced is told so when it comes back.
+// A node that is dead is replaced by one with a fresh disk, while others are killed, and so is
+// another one. What was acknowledged is there, and the one that was replaced gets a notice when it
+// comes back.
 func TestReplacedNode(t *testing.T) {
 	for seed := range uint64(3) {
 		inBubble(t, seed+1, 1, func(t *testing.T, c *nodes) {
@@ -165,8 +166,8 @@ func TestJoinRefuses(t *testing.T) {
 // The members' form on disk doesn't change.
 func TestMembersForm(t *testing.T) {
 	m := &Members{
-		Index: 300, Voters: []holdfast.NodeID{1, 2, 4}, Learners: []holdfast.NodeID{6}, Outgoing: []holdfast.NodeID{1, 2, 3},
-		Removed: []holdfast.NodeID{5},
+		Index: 300, Voters: []holdfast.NodeID{1, 2, 4}, Learners: []holdfast.NodeID{6},
+		Outgoing: []holdfast.NodeID{1, 2, 3}, Removed: []holdfast.NodeID{5},
 	}
 	if got, want := fmt.Sprintf("%x", m.Encode()), "01ac02"+"03010204"+"0106"+"03010203"+"0105"; got != want {
 		t.Errorf("got %s; want %s", got, want)

@@ -100,20 +100,21 @@ func (r *Replica) Status() Status {
 	return r.core.status()
 }
 
-// Members returns who takes part in the group, as far as this replica knows, and whether this node was
-// removed: then the replica does nothing any more, and the owner of its shard stops it.
+// Members returns who takes part in the group, as far as this replica knows, and whether this node
+// was removed: then the replica does nothing any more, and the owner of its shard stops it.
 func (r *Replica) Members() (m *Members, removed bool) { return r.members.Load(), r.removed.Load() }
 
 // Change changes the members of the group, if this replica leads it. It returns once the change is
 // applied here, at this replica. A leader changes one thing at a time, so whoever replaces a member
-// adds a learner, has its replica join, and promotes it and removes the other when it has caught up.
+// adds a learner, has its replica join, and promotes it and removes the other when it has caught
+// up.
 //
 // The error is Unavailable if the outcome isn't known when ctx ends or the replica is stopped:
-// Members then tells, sooner or later. With any other error nothing was changed and nothing will be:
-// it is NotLeader, or Refused if another change is under way, a learner hasn't caught up, or too few
-// of the voters that there would be answer for a majority; these may be tried again. It is Exists or
-// NotFound if the members are as they would be already, and Invalid if there can't be such a change:
-// also if it adds a node that was a member before.
+// Members then tells, sooner or later. With any other error nothing was changed and nothing will
+// be: it is NotLeader, or Refused if another change is under way, a learner hasn't caught up, or
+// too few of the voters that there would be answer for a majority; these may be tried again. It is
+// Exists or NotFound if the members are as they would be already, and Invalid if there can't be
+// such a change: also if it adds a node that was a member before.
 func (r *Replica) Change(ctx context.Context, c Change) error {
 	x := &changing{Change: c, done: make(chan error, 1)}
 	if !r.host.inputs.put(input{replica: r, change: x}) {
@@ -147,7 +148,8 @@ func (r *Replica) work() (out effects, err error) {
 		return effects{}, nil
 	}
 	in := r.inbox
-	r.inbox = inbox{proposals: in.proposals, reads: in.reads, changes: in.changes} // if it comes to that, close ends them
+	// If it comes to that, close ends these.
+	r.inbox = inbox{proposals: in.proposals, reads: in.reads, changes: in.changes}
 	defer func() {
 		switch caught := recover().(type) {
 		case nil:

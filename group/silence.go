@@ -8,12 +8,12 @@ import (
 	"holdfast"
 )
 
-// A hearing is when a replica has heard the other members, in ticks. Raft acts on their silence too,
-// but late: a follower forgets its leader when it campaigns itself, after one to two times
-// ElectionTicks, and a leader looks once every ElectionTicks whether a majority has answered since it
-// looked before, so it may take two of them until it steps down. Meanwhile requests wait for a leader
-// that isn't there. Here both happen after ElectionTicks of silence. When a follower campaigns stays
-// Raft's matter: it votes for nobody else as long as before.
+// A hearing is when a replica has heard the other members, in ticks. Raft acts on their silence
+// too, but late: a follower forgets its leader when it campaigns itself, after one to two times
+// ElectionTicks, and a leader looks once every ElectionTicks whether a majority has answered since
+// it looked before, so it may take two of them until it steps down. Meanwhile requests wait for a
+// leader that isn't there. Here both happen after ElectionTicks of silence. When a follower
+// campaigns stays Raft's matter: it votes for nobody else as long as before.
 type hearing struct {
 	patience int            // ElectionTicks
 	last     map[uint64]int // by member: the tick at which it was heard last in the term
@@ -22,21 +22,22 @@ type hearing struct {
 	orphaned int            // the tick since which no leader is known, if none is
 }
 
-// newHearing returns that of a replica that has just started: it waits for a first leader for as long as
-// an election may take.
+// newHearing returns that of a replica that has just started: it waits for a first leader for as
+// long as an election may take.
 func newHearing(patience int) hearing {
 	return hearing{patience: patience, last: map[uint64]int{}, orphaned: 2 * patience}
 }
 
 // outcomeTicks is how long a replica that doesn't lead any more waits for the outcomes of what it
-// has proposed, and one without a leader with the reads that it has. If another leads, or will soon,
-// its first entry comes sooner, which decides them.
+// has proposed, and one without a leader with the reads that it has. If another leads, or will
+// soon, its first entry comes sooner, which decides them.
 const outcomeTicks = 5
 
 // hear notes that a member was heard in the term.
 func (h *hearing) hear(id uint64, tick int) { h.last[id] = tick }
 
-// silent returns for how many ticks a member wasn't heard, of those since the leadership has changed.
+// silent returns for how many ticks a member wasn't heard, of those since the leadership has
+// changed.
 func (c *core) silent(id uint64) int {
 	return c.ticks - max(c.hearing.last[id], c.hearing.leaned)
 }
@@ -62,8 +63,8 @@ func (c *core) listen() {
 	}
 }
 
-// errUnconfirmed is for a read at a replica that is heard by no leader that it hears, or whose disk hangs,
-// so that it doesn't apply what it hears. Elsewhere the read may succeed.
+// errUnconfirmed is for a read at a replica that is heard by no leader that it hears, or whose disk
+// hangs, so that it doesn't apply what it hears. Elsewhere the read may succeed.
 func (c *core) errUnconfirmed() error {
 	return holdfast.Errorf(holdfast.NotLeader, "nothing was changed: the replica of shard %d on node %d hasn't got "+
 		"in time what node %d, its leader, has committed", c.shard, c.node, c.leader)
@@ -115,8 +116,8 @@ func (c *core) heir() (id uint64) {
 	return id
 }
 
-// turn notes that the leadership changes: that this replica ceases to lead, or that no leader is known
-// any more, if so.
+// turn notes that the leadership changes: that this replica ceases to lead, or that no leader is
+// known any more, if so.
 func (h *hearing) turn(tick int, lost, orphaned bool) {
 	h.leaned = tick
 	if lost {

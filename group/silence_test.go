@@ -26,8 +26,9 @@ func (c *cluster) deafen(id uint64) {
 
 const patience = 10 // ElectionTicks of the members
 
-// A leader that hears no majority steps down once it has heard none for an election's time, and another
-// one leads at once where that still hears it. What the leader had been asked is answered soon.
+// A leader that hears no majority steps down once it has heard none for an election's time, and
+// another one leads at once where that still hears it. What the leader had been asked is answered
+// soon.
 func TestLeaderThatHearsNobody(t *testing.T) {
 	for seed := range uint64(20) {
 		c := newCluster(t, seed, 3)
@@ -107,8 +108,8 @@ func TestLeaderThatHearsEnough(t *testing.T) {
 	}
 }
 
-// A follower forgets a leader that it hasn't heard for an election's time, whenever it campaigns itself;
-// and it knows it again when it hears it.
+// A follower forgets a leader that it hasn't heard for an election's time, whenever it campaigns
+// itself; and it knows it again when it hears it.
 func TestFollowerThatHearsNoLeader(t *testing.T) {
 	for seed := range uint64(20) {
 		c := newCluster(t, seed, 3)
@@ -144,8 +145,8 @@ func TestFollowerThatHearsNoLeader(t *testing.T) {
 	}
 }
 
-// A leader that a member of another term has deposed, and that doesn't hear what became of its proposals,
-// says that it can't know.
+// A leader that a member of another term has deposed, and that doesn't hear what became of its
+// proposals, says that it can't know.
 func TestDeposedLeaderGivesUp(t *testing.T) {
 	c := newCluster(t, 1, 3)
 	old := c.elect()
@@ -168,8 +169,8 @@ func TestDeposedLeaderGivesUp(t *testing.T) {
 	}
 }
 
-// A read ends at a replica that the leader doesn't hear, and at one that doesn't apply what it hears; and
-// later reads go on.
+// A read ends at a replica that the leader doesn't hear, and at one that doesn't apply what it
+// hears; and later reads go on.
 func TestReadsThatAreNotConfirmed(t *testing.T) {
 	for name, applies := range map[string]bool{"unheard": true, "not applied": false} {
 		c := newCluster(t, 1, 3)

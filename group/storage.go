@@ -121,8 +121,8 @@ func (s *storage) change(e *raftpb.Entry, form *[]byte) error {
 	return nil
 }
 
-// InitialState implements raft.Storage. The members may be those of entries behind what the shard has
-// applied; when these are applied again, the members stay as they are.
+// InitialState implements raft.Storage. The members may be those of entries behind what the shard
+// has applied; when these are applied again, the members stay as they are.
 func (s *storage) InitialState() (*raftpb.HardState, *raftpb.ConfState, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -224,12 +224,12 @@ type write struct {
 // there.
 //
 // An index up to which the log is committed is written with the rest of the state, but isn't worth
-// a write of its own: Raft finds it again. But it is written, with the entries behind it at the latest,
-// when it passes an entry that changes the members. Whoever has entries that a leader has sent which
-// knows of a change must know of it after a crash, too, and applies it before it campaigns. Otherwise
-// it might be elected by a majority of the members as they were two changes ago, and another replica,
-// in the same term, by one of the present members; or it has what nobody else has, without knowing that
-// it may campaign.
+// a write of its own: Raft finds it again. But it is written, with the entries behind it at the
+// latest, when it passes an entry that changes the members. Whoever has entries that a leader has
+// sent which knows of a change must know of it after a crash, too, and applies it before it
+// campaigns. Otherwise it might be elected by a majority of the members as they were two changes
+// ago, and another replica, in the same term, by one of the present members; or it has what nobody
+// else has, without knowing that it may campaign.
 func (s *storage) stage(m *raftpb.Message) (w write) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

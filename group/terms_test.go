@@ -38,8 +38,8 @@ func TestTermOfEntry(t *testing.T) {
 	if everywhere, raw, ok := parseEntry([]byte{kindUnsalted, 3, 'x'}); everywhere != 3 || string(raw) != "x" || !ok {
 		t.Errorf("an entry of a former version: got %d, %q, %v; want 3, x, true", everywhere, raw, ok)
 	}
-	if everywhere, raw, ok := parseEntry(newEntry(1<<24-1, 300, []byte("x"))); everywhere != 300 || string(raw) != "x" ||
-		!ok {
+	everywhere, raw, ok := parseEntry(newEntry(1<<24-1, 300, []byte("x")))
+	if everywhere != 300 || string(raw) != "x" || !ok {
 		t.Errorf("got %d, %q, %v; want 300, x, true", everywhere, raw, ok)
 	}
 }
@@ -83,9 +83,9 @@ func (c *nodes) restart(disks []*vfs.MemFS) {
 	}
 }
 
-// Copies of the disks of all nodes are put back. Raft then counts the terms again that have been, and
-// gives the same indexes; yet what was written since the copies is lost, and never taken for what is
-// written afterwards.
+// Copies of the disks of all nodes are put back. Raft then counts the terms again that have been,
+// and gives the same indexes; yet what was written since the copies is lost, and never taken for
+// what is written afterwards.
 func TestTransactionsOfCopiesDiffer(t *testing.T) {
 	repeated := 0
 	for seed := range uint64(3) {

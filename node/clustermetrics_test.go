@@ -56,7 +56,8 @@ holdfast_rpc_faults_total{fault="silent"} 3
 `
 	c := &clusterCollector{source: fakeMember{}}
 	if err := testutil.CollectAndCompare(c, strings.NewReader(want), "holdfast_group_behind_entries",
-		"holdfast_group_leaderless", "holdfast_group_outdated", "holdfast_group_replicas", "holdfast_group_unapplied_entries",
+		"holdfast_group_leaderless", "holdfast_group_outdated", "holdfast_group_replicas",
+		"holdfast_group_unapplied_entries",
 		"holdfast_rpc_faults_total"); err != nil {
 		t.Error(err)
 	}

@@ -24,8 +24,8 @@ const (
 // mostly elects one in that time. Those that come later are refused at once, until one leads.
 const leaderlessPatience = 800 * time.Millisecond
 
-// formerPatience is for how long a node that has lost its leadership is waited for. If it still runs, it
-// finds out sooner what has become of what it was executing, or that this can't be known.
+// formerPatience is for how long a node that has lost its leadership is waited for. If it still
+// runs, it finds out sooner what has become of what it was executing, or that this can't be known.
 const formerPatience = 700 * time.Millisecond
 
 // unexecuted are the kinds of errors after which a request may be sent again: it wasn't executed, and
@@ -130,8 +130,8 @@ func (f *forwarder) once(ctx context.Context, request []byte) ([]byte, error) {
 	return f.answer(ctx, bytes.Clone(request))
 }
 
-// ask has another node execute a request. If that loses its leadership meanwhile, it may be one that
-// doesn't run any more, though its connections are open.
+// ask has another node execute a request. If that loses its leadership meanwhile, it may be one
+// that doesn't run any more, though its connections are open.
 func (f *forwarder) ask(ctx context.Context, r *reign, request []byte) ([]byte, error) {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)

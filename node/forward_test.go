@@ -111,8 +111,8 @@ func TestForwardEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// hanging returns a forwarder of node 1 whose calls wait until their context ends, and what sets the node
-// that leads.
+// hanging returns a forwarder of node 1 whose calls wait until their context ends, and what sets
+// the node that leads.
 func hanging() (f *forwarder, lead func(holdfast.NodeID)) {
 	var leader atomic.Uint64
 	leader.Store(2)
@@ -128,8 +128,8 @@ func hanging() (f *forwarder, lead func(holdfast.NodeID)) {
 	}
 }
 
-// A node that was asked, and has lost its leadership, may have stopped with its connections open: it isn't
-// waited for long.
+// A node that was asked, and has lost its leadership, may have stopped with its connections open:
+// it isn't waited for long.
 func TestForwardGivesUpAFormerLeader(t *testing.T) {
 	for _, next := range []holdfast.NodeID{0, 3} {
 		synctest.Test(t, func(t *testing.T) {
@@ -181,8 +181,8 @@ func TestForwardWaitsForALeaderThatIsBack(t *testing.T) {
 	})
 }
 
-// Requests wait for an election, but not again and again for one that a node without a majority waits for
-// in vain.
+// Requests wait for an election, but not again and again for one that a node without a majority
+// waits for in vain.
 func TestForwardWithoutALeaderForLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, lead := hanging()

@@ -42,8 +42,8 @@ type httpServer struct {
 	serving  sync.WaitGroup // accepts connections
 }
 
-// listenHTTP binds address, unless there is a listener already; "" is no listener. Requests wait until
-// serve.
+// listenHTTP binds address, unless there is a listener already; "" is no listener. Requests wait
+// until serve.
 func listenHTTP(c config.HTTP, n *Node, listener net.Listener) (_ *httpServer, err error) {
 	if c.Listen == "" {
 		return nil, nil

@@ -38,7 +38,7 @@ type leadership struct {
 	led      func() []holdfast.ShardID
 	transfer func(id holdfast.ShardID, to holdfast.NodeID)
 	tables   leadable
-	observe  func(leader holdfast.NodeID) // is told who leads the catalog's group at each look; 0: nobody is known
+	observe  func(leader holdfast.NodeID) // gets who leads the catalog's group at each look; 0: nobody is known
 	log      *slog.Logger
 
 	mu      sync.Mutex    // guards what follows

@@ -12,8 +12,8 @@ import (
 	"holdfast/shard"
 )
 
-// How often a node tells the others how far its store has got, and how often it writes down what it has
-// heard of theirs.
+// How often a node tells the others how far its store has got, and how often it writes down what it
+// has heard of theirs.
 const (
 	tellEvery = time.Second
 	saveEvery = 10 * time.Second

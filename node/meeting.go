@@ -24,10 +24,11 @@ import (
 // missingAfter is how long a node meets others before the log says who is missing.
 const missingAfter = 3 * time.Second
 
-// Meet makes the directory of a node that of a member of its cluster. At the first start it forms the
-// cluster with the other nodes, and waits for them; HTTP's /healthz answers 503 meanwhile. It does
-// nothing if the directory has its identity, or unless o.Config.Cluster is that of a node that meets
-// others. Open then opens the node, with the same Options: they have the sockets that Meet has bound.
+// Meet makes the directory of a node that of a member of its cluster. At the first start it forms
+// the cluster with the other nodes, and waits for them; HTTP's /healthz answers 503 meanwhile. It
+// does nothing if the directory has its identity, or unless o.Config.Cluster is that of a node that
+// meets others. Open then opens the node, with the same Options: they have the sockets that Meet
+// has bound.
 //
 // The error is Invalid or Refused if the directory, the configuration or the other nodes are those of
 // another cluster, Canceled when ctx ends, and a *ListenError if an address can't be listened on.
@@ -217,8 +218,8 @@ func formedFrom(is *cluster.Identity) *rpc.Formed {
 	return f
 }
 
-// serve binds the sockets, and has HTTP answer while the node waits: /healthz with 503. stop ends that,
-// and leaves them bound.
+// serve binds the sockets, and has HTTP answer while the node waits: /healthz with 503. stop ends
+// that, and leaves them bound.
 func (m *meeting) serve(meet *rpc.MeetOptions) (stop func() error, err error) {
 	if m.bound.cluster, err = rpc.Bind(meet.Listen, meet.TLS); err != nil {
 		return nil, m.explain(cluster.Found{}, err)

@@ -199,8 +199,8 @@ func TestHealthWhileNodesMeet(t *testing.T) {
 	}
 }
 
-// The ports of a node stay bound from when it meets others until it is open: nobody else can take them,
-// and who connects meanwhile is answered.
+// The ports of a node stay bound from when it meets others until it is open: nobody else can take
+// them, and who connects meanwhile is answered.
 func TestPortsStayBound(t *testing.T) {
 	c := meetingConfigs(t, 1)[0]
 	c.HTTP.Listen = freeAddresses(t, 1)[0]

@@ -3,9 +3,9 @@
 // DynamoDB's API, each of which may be missing, and an HTTP listener for health, metrics and the
 // what-if curve.
 //
-// A node that is a process of its own, of a cluster whose nodes meet, calls Meet before: at the first
-// start that forms the cluster, and HTTP alone is served, with 503 for /healthz. The sockets that it
-// has bound stay bound for Open, which starts:
+// A node that is a process of its own, of a cluster whose nodes meet, calls Meet before: at the
+// first start that forms the cluster, and HTTP alone is served, with 503 for /healthz. The sockets
+// that it has bound stay bound for Open, which starts:
 //
 //  1. the store, with the items of its file if that is valid;
 //  2. the sockets: the cache's, the router's, the tables' together with their directory, and in a

@@ -22,8 +22,8 @@ func (c *testCluster) copyOf(i int) (dir string) {
 	return dir
 }
 
-// putBack puts a directory in place of that of node i+1, which is closed, and returns where the former
-// one is.
+// putBack puts a directory in place of that of node i+1, which is closed, and returns where the
+// former one is.
 func (c *testCluster) putBack(i int, dir string) (former string) {
 	c.t.Helper()
 	former = filepath.Join(c.t.TempDir(), "former")
@@ -52,9 +52,9 @@ func (c *testCluster) askAfter(i int, seen, operation, body string) (status int,
 	return status, text, token
 }
 
-// An older copy of a node's directory, put back, lacks what the node has acknowledged: the others refuse
-// it, the node ends and says what to do, and so does each later start with the copy, at once. The
-// others serve, and the newer directory is welcome again.
+// An older copy of a node's directory, put back, lacks what the node has acknowledged: the others
+// refuse it, the node ends and says what to do, and so does each later start with the copy, at
+// once. The others serve, and the newer directory is welcome again.
 func TestOlderCopyOfADirectory(t *testing.T) {
 	c := openCluster(t, 3)
 	c.create(0, "people", createPeople)
@@ -96,9 +96,10 @@ func TestOlderCopyOfADirectory(t *testing.T) {
 	}
 }
 
-// Copies of all directories are put back: the cluster goes on from there. What was written since is lost,
-// and a token that has seen it is refused by each node, for reads and for writes, before anything else
-// is written and afterwards, when the groups have had the same terms and indexes again.
+// Copies of all directories are put back: the cluster goes on from there. What was written since is
+// lost, and a token that has seen it is refused by each node, for reads and for writes, before
+// anything else is written and afterwards, when the groups have had the same terms and indexes
+// again.
 func TestOlderCopiesOfAllDirectories(t *testing.T) {
 	c := openCluster(t, 3)
 	c.create(0, "people", createPeople)

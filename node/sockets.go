@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A keptListener stays bound when what serves it closes it, so that it can be served again: nobody else
-// can take its address meanwhile, and who connects waits.
+// A keptListener stays bound when what serves it closes it, so that it can be served again: nobody
+// else can take its address meanwhile, and who connects waits.
 type keptListener struct{ *net.TCPListener }
 
 // Close has Accept fail.

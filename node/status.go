@@ -22,8 +22,8 @@ type Status struct {
 	Shards  []ShardStatus  `json:"shards"`  // of a cluster: those with a replica here, by rising ID
 }
 
-// A MeetingStatus is how far a node is that waits for others to form a cluster. Nodes are named by the
-// addresses at which others reach them.
+// A MeetingStatus is how far a node is that waits for others to form a cluster. Nodes are named by
+// the addresses at which others reach them.
 type MeetingStatus struct {
 	Name    string            `json:"name"`
 	Address string            `json:"address"` // this node's
@@ -58,8 +58,8 @@ type ShardStatus struct {
 	Committed uint64           `json:"committed"` // index of the last entry that is known to be committed
 	Applied   uint64           `json:"applied"`   // index of the last entry that is applied here
 
-	// Outdated are the nodes whose replicas are known to lack what they have acknowledged: they run with
-	// older copies of their directories.
+	// Outdated are the nodes whose replicas are known to lack what they have acknowledged: they run
+	// with older copies of their directories.
 	Outdated []holdfast.NodeID `json:"outdated,omitempty"`
 
 	// Behind is, for each other member, how many committed entries aren't known to be on its disk. Only
@@ -130,8 +130,8 @@ func (m *member) outdated() (n int) {
 // health describes the node's part in its cluster.
 func (m *member) health() string {
 	if n := m.outdated(); n > 0 {
-		return fmt.Sprintf("tables: %d replicas on this node lack what they have acknowledged: its directory was put back "+
-			"from an older copy, or its disk loses what was synced; put the directory back as it was", n)
+		return fmt.Sprintf("tables: %d replicas on this node lack what they have acknowledged: its directory was put "+
+			"back from an older copy, or its disk loses what was synced; put the directory back as it was", n)
 	}
 	switch leader := m.forwarder.leader(); {
 	case leader == 0:

@@ -96,7 +96,8 @@ func readHello(r io.Reader) (hello, error) {
 	}, nil
 }
 
-// greet is the dialler's side of the handshake with a peer that asks for no life. The error is a *fault.
+// greet is the dialler's side of the handshake with a peer that asks for no life. The error is a
+// *fault.
 func greet(nc net.Conn, w way) error { return greetAs(nc, helloBare, w) }
 
 // greetPeer is the dialler's side of the handshake with a peer. The error is a *fault.
@@ -223,8 +224,8 @@ func (t *Transport) answerHello(nc net.Conn) (*peer, error) {
 	return p, nil
 }
 
-// awaitPeers returns once this node knows its peers. Nodes that start at the same time dial each other
-// as soon as they listen, and some of them are told later than others who their peers are.
+// awaitPeers returns once this node knows its peers. Nodes that start at the same time dial each
+// other as soon as they listen, and some of them are told later than others who their peers are.
 func (t *Transport) awaitPeers() *fault {
 	select {
 	case <-t.introduced:

@@ -346,8 +346,8 @@ func TestNewerConnectionReplaces(t *testing.T) {
 	}
 }
 
-// Nodes that start together dial each other before some of them know their peers: these wait for that,
-// and refuse nobody.
+// Nodes that start together dial each other before some of them know their peers: these wait for
+// that, and refuse nobody.
 func TestPeersThatComeEarly(t *testing.T) {
 	noLeaks(t)
 	one, two := open(t, testOptions(1), testLimits()), open(t, testOptions(2), testLimits())

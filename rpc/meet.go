@@ -24,15 +24,16 @@ type MeetOptions struct {
 	Seeds  []string // addresses of some of the nodes; this one may be among them
 	TLS    *TLS     // nil: none, which only loopback addresses allow
 
-	// Listener is used instead of Listen. nil: none. Meet closes it, unless the cluster has one node.
+	// Listener is used instead of Listen. nil: none. Meet closes it, unless the cluster has one
+	// node.
 	Listener net.Listener
 
 	// Prepare writes to the disk that the node is prepared for a cluster, synced, before any other
 	// node hears of that. It is called until it succeeds once.
 	Prepare func(Formed) error
 
-	// Progress is called whenever more nodes are known, were met, or don't fit. It is called for one
-	// change at a time, and mustn't wait for other nodes. nil: nobody needs that.
+	// Progress is called whenever more nodes are known, were met, or don't fit. It is called for
+	// one change at a time, and mustn't wait for other nodes. nil: nobody needs that.
 	Progress func(Progress)
 
 	// Prepared is what a former call of Meet has given to Prepare; nil: nothing.
@@ -88,11 +89,11 @@ func (m Member) String() string { return fmt.Sprintf("%s (incarnation %x)", m.Ad
 // A node that was killed calls Meet again, with the same incarnation, and with Prepared if it had
 // got so far.
 //
-// A node that doesn't fit, since it is to form another cluster, or is one too many, or has another's
-// address, is turned away, and the others go on. It is found by number: a node that fits fewer of those
-// that it has met than not, itself included, ends with an error that is Refused. So does one that a
-// formed cluster refuses. The error is Invalid if the options are wrong, Failed if the address can't be
-// listened on, Canceled when ctx ends, and that of Prepare.
+// A node that doesn't fit, since it is to form another cluster, or is one too many, or has
+// another's address, is turned away, and the others go on. It is found by number: a node that fits
+// fewer of those that it has met than not, itself included, ends with an error that is Refused. So
+// does one that a formed cluster refuses. The error is Invalid if the options are wrong, Failed if
+// the address can't be listened on, Canceled when ctx ends, and that of Prepare.
 func Meet(ctx context.Context, o MeetOptions) (Formed, error) {
 	return meetWith(ctx, o, defaultLimits())
 }
@@ -198,8 +199,9 @@ func (t *Transport) meetOne(ctx context.Context, m *meeting, addr string) error 
 	return err
 }
 
-// exchange exchanges views with the node at an address. The error is a *fault, or says why both nodes
-// can't be of one cluster: it is Conflict if none of them is of one yet, and Refused otherwise.
+// exchange exchanges views with the node at an address. The error is a *fault, or says why both
+// nodes can't be of one cluster: it is Conflict if none of them is of one yet, and Refused
+// otherwise.
 func (t *Transport) exchange(ctx context.Context, m *meeting, addr string) error {
 	wire, raw, err := t.options.TLS.dial(ctx, Peer{Addr: addr})
 	if err != nil {
@@ -241,8 +243,8 @@ func unfit(err error) error {
 	return &holdfast.Error{Kind: holdfast.Conflict, Text: err.Error()}
 }
 
-// refused is the error of a failure that was answered. Only a refusal is one of the meeting: anything
-// else is the other node's own trouble.
+// refused is the error of a failure that was answered. Only a refusal is one of the meeting:
+// anything else is the other node's own trouble.
 func refused(addr string, f *frame) error {
 	err := errorOf(f.kind, string(f.body[:min(len(f.body), maxErrorText)]))
 	for _, kind := range []holdfast.Kind{holdfast.Refused, holdfast.Conflict} {

@@ -165,8 +165,8 @@ func TestMeetRefuses(t *testing.T) {
 	wantSame(t, all, results)
 }
 
-// Two nodes with different plans refuse each other, and neither forms anything. None of them can tell
-// which of them doesn't fit, so both wait, and say so.
+// Two nodes with different plans refuse each other, and neither forms anything. None of them can
+// tell which of them doesn't fit, so both wait, and say so.
 func TestMeetOfUnequals(t *testing.T) {
 	all := meetOptions(t, 2)
 	all[0].Seeds = []string{all[1].Self.Addr}

@@ -104,8 +104,8 @@ func (m *meeting) reportProgress() {
 	m.report(Progress{Known: slices.Clone(m.members), Met: slices.Clone(m.met), Unfit: slices.Clone(m.unfit)})
 }
 
-// differ notes that the node at an address doesn't fit. It returns an error, Refused, if that is so of
-// more nodes than fit, this one included: then it is this one that doesn't.
+// differ notes that the node at an address doesn't fit. It returns an error, Refused, if that is so
+// of more nodes than fit, this one included: then it is this one that doesn't.
 func (m *meeting) differ(addr string, why error) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -51,10 +51,11 @@ type Options struct {
 	// yet get it from this one. nil: they are refused.
 	Formed *Formed
 
-	// Life returns what this node says of its life to each peer that it dials, of MaxLife bytes at most;
-	// nil: nothing. Judge is asked about what a peer says, before anything else of it is taken: its
-	// connection is refused with the error, which is Refused if the peer mustn't take part. nil: all are
-	// believed. Refused is called when a peer has refused this node so; it must return soon.
+	// Life returns what this node says of its life to each peer that it dials, of MaxLife bytes at
+	// most; nil: nothing. Judge is asked about what a peer says, before anything else of it is
+	// taken: its connection is refused with the error, which is Refused if the peer mustn't take
+	// part. nil: all are believed. Refused is called when a peer has refused this node so; it must
+	// return soon.
 	Life    func() []byte
 	Judge   func(from holdfast.NodeID, life []byte) error
 	Refused func(by holdfast.NodeID, err error)

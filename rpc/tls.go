@@ -47,8 +47,8 @@ func (o *TLS) client(name string) *tls.Config {
 	}
 }
 
-// Bind opens the listener of a node, for Options.Listener. Without TLS it must be on a loopback address.
-// The error is that of Listen.
+// Bind opens the listener of a node, for Options.Listener. Without TLS it must be on a loopback
+// address. The error is that of Listen.
 func Bind(address string, with *TLS) (*net.TCPListener, error) { return listen(address, with != nil) }
 
 // listen opens the listener of a node. Without TLS it must be on a loopback address.

@@ -78,8 +78,8 @@ func (t *Transport) wayTo(id holdfast.NodeID) way {
 }
 
 // SetPeers replaces the peers. This node itself is left out. Connections to peers that aren't any
-// more, or whose address or name has changed, are dropped. Until it is called first, nodes that dial
-// this one wait.
+// more, or whose address or name has changed, are dropped. Until it is called first, nodes that
+// dial this one wait.
 func (t *Transport) SetPeers(peers map[holdfast.NodeID]Peer) {
 	t.change.Lock()
 	defer t.change.Unlock()

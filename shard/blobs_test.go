@@ -325,7 +325,8 @@ func blobBytes(t testing.TB, fs vfs.FS) (sum int64) {
 // background.
 func wantBlobBytes(t testing.TB, fs vfs.FS, most int64) {
 	t.Helper()
-	eventually(t, fmt.Sprint("blob files have ", most, " bytes at most"), func() bool { return blobBytes(t, fs) <= most })
+	eventually(t, fmt.Sprint("blob files have ", most, " bytes at most"),
+		func() bool { return blobBytes(t, fs) <= most })
 }
 
 // While changes are made and trimmed, the disk space of those that were trimmed comes back: however

@@ -46,8 +46,8 @@ func Leads(sh *Shard) bool {
 	return err == nil && term != 0
 }
 
-// Verify is Reached for a transaction that somebody has seen before the call, once the replica has all
-// that was acknowledged until then: what isn't here is Lost. Other errors are those of Confirm.
+// Verify is Reached for a transaction that somebody has seen before the call, once the replica has
+// all that was acknowledged until then: what isn't here is Lost. Other errors are those of Confirm.
 func Verify(ctx context.Context, sh *Shard, tx holdfast.TxID) error {
 	if err := Confirm(ctx, sh); err != nil {
 		return err

@@ -91,8 +91,8 @@ func (s *Store) alone(from *Shard, to Descriptor) error {
 	return nil
 }
 
-// A copyTarget takes the items of a copy: all that the source had, and then those that it hadn't as of
-// the time, as they were, the last change first. Keys are valid during the call.
+// A copyTarget takes the items of a copy: all that the source had, and then those that it hadn't as
+// of the time, as they were, the last change first. Keys are valid during the call.
 type copyTarget interface {
 	// add adds an item, of so many bytes. Keys rise.
 	add(key item.Key, raw string, bytes int64) error
@@ -100,8 +100,8 @@ type copyTarget interface {
 	// added is called behind the last.
 	added() error
 
-	// putBack makes an item what it was, unless it wasn't there. items and bytes are the difference that
-	// this makes.
+	// putBack makes an item what it was, unless it wasn't there. items and bytes are the difference
+	// that this makes.
 	putBack(key item.Key, raw string, there bool, items, bytes int64) error
 
 	// end is called when the copy is whole.
@@ -258,8 +258,8 @@ func (c *copying) undoChange(change *change) error {
 	return c.target.putBack(item.Key(change.key), change.before, change.hasBefore, items, bytes)
 }
 
-// A copyBeside is the target of a copy beside the log: items are in sorted tables, what is put back in
-// batches, and both are followed by an entry that makes the shard what it is then.
+// A copyBeside is the target of a copy beside the log: items are in sorted tables, what is put back
+// in batches, and both are followed by an entry that makes the shard what it is then.
 type copyBeside struct {
 	store *Store
 	from  *Shard

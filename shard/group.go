@@ -54,9 +54,10 @@ func (r Replica) Applied() holdfast.TxID { return r.shard.At(r.shard.sequencer.a
 // again.
 func (r Replica) ApplyAll(entries []Committed) error { return r.ApplyChanged(entries, nil) }
 
-// ApplyChanged is ApplyAll for entries among which some have changed the members of the group, in the
-// order of the log. Those aren't in entries: members is what is to be known of the members behind all
-// of them, in the group's form, and is on disk with what entries do or not at all; nil: they stay.
+// ApplyChanged is ApplyAll for entries among which some have changed the members of the group, in
+// the order of the log. Those aren't in entries: members is what is to be known of the members
+// behind all of them, in the group's form, and is on disk with what entries do or not at all; nil:
+// they stay.
 func (r Replica) ApplyChanged(entries []Committed, members []byte) error {
 	sh := r.shard
 	if err := sh.store.gate.enter(); err != nil {

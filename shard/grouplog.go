@@ -63,8 +63,8 @@ func (l *GroupLog) State() ([]byte, error) {
 	return []byte(raw), nil
 }
 
-// Members returns what is known of the members of the group, as Replica.ApplyChanged or SetMembers has
-// written it last; nil: they are those that the state says.
+// Members returns what is known of the members of the group, as Replica.ApplyChanged or SetMembers
+// has written it last; nil: they are those that the state says.
 func (l *GroupLog) Members() ([]byte, error) {
 	if err := l.store.gate.enter(); err != nil {
 		return nil, err
@@ -181,8 +181,8 @@ func (b *LogBatch) SetState(l *GroupLog, state []byte) {
 	b.note(b.batch.Set(l.keys.meta(metaGroup), state, nil))
 }
 
-// SetMembers sets what is known of the members of a group, of which nothing is applied yet. Later it
-// goes with the entries that the shard applies.
+// SetMembers sets what is known of the members of a group, of which nothing is applied yet. Later
+// it goes with the entries that the shard applies.
 func (b *LogBatch) SetMembers(l *GroupLog, members []byte) {
 	b.note(b.batch.Set(l.keys.meta(metaMembers), members, nil))
 }

@@ -24,9 +24,10 @@ func newID() (id [16]byte) {
 // became a store's. The store isn't read-only.
 func StoreID(s *Store) [16]byte { return s.control.id() }
 
-// Steps returns how far a store has got, as its start has found it and as is on disk at the moment: a
-// number that rises about once a second while something is synced. So a copy of the directory that
-// lacks what was synced more than some seconds later has a smaller one. The store isn't read-only.
+// Steps returns how far a store has got, as its start has found it and as is on disk at the moment:
+// a number that rises about once a second while something is synced. So a copy of the directory
+// that lacks what was synced more than some seconds later has a smaller one. The store isn't
+// read-only.
 func Steps(s *Store) (found, now uint64) { return s.control.found, s.control.written.Load() }
 
 // identity returns the identity in the database; !ok if there is none. If it isn't where today's

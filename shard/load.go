@@ -11,18 +11,18 @@ import (
 	"holdfast/item"
 )
 
-// Load is Copy for a shard that has a group, which this replica leads: what is copied are entries of
-// that shard's log, so that all replicas have it. The shard is open, and has no changes of its own. If
-// it has been loaded from the same shard as of the same time before, that is left as it is; what an
-// interrupted attempt has left is removed first. The shard is whole only when Load has returned its
-// counts. Errors are those of Copy, NotLeader and Refused; after any of them Load may be repeated, here
-// or by the next leader.
+// Load is Copy for a shard that has a group, which this replica leads: what is copied are entries
+// of that shard's log, so that all replicas have it. The shard is open, and has no changes of its
+// own. If it has been loaded from the same shard as of the same time before, that is left as it is;
+// what an interrupted attempt has left is removed first. The shard is whole only when Load has
+// returned its counts. Errors are those of Copy, NotLeader and Refused; after any of them Load may
+// be repeated, here or by the next leader.
 //
 // Copying beside the log, as Copy does, would need each replica to read the source as of the same
 // transaction, and to keep what was changed since, however long ago its leader was the source's.
 //
-// A load begins with an entry whose index is the number of the attempt. Entries of another attempt than
-// the last that was begun do nothing.
+// A load begins with an entry whose index is the number of the attempt. Entries of another attempt
+// than the last that was begun do nothing.
 func Load(ctx context.Context, from, to *Shard, at time.Time) (Counts, error) {
 	s := to.store
 	if err := s.gate.enter(); err != nil {
@@ -68,7 +68,8 @@ func Load(ctx context.Context, from, to *Shard, at time.Time) (Counts, error) {
 	return to.Counts(), nil
 }
 
-// loadEntryBytes is about how many bytes of items an entry of a load has, but for one that is longer.
+// loadEntryBytes is about how many bytes of items an entry of a load has, but for one that is
+// longer.
 const loadEntryBytes = 256 << 10
 
 // A loading is the target of a copy whose parts are entries.
@@ -126,7 +127,8 @@ func (l *loading) propose() error {
 	return err
 }
 
-// proposeLoad proposes an entry of a load, and returns it when it is applied here; nil: there is none.
+// proposeLoad proposes an entry of a load, and returns it when it is applied here; nil: there is
+// none.
 func proposeLoad(ctx context.Context, sh *Shard, what func() (body, error)) (*entry, error) {
 	sh.schemas.RLock()
 	defer sh.schemas.RUnlock()
@@ -154,8 +156,8 @@ func beginLoad(sh *Shard, from loadSource) (body, error) {
 	return &loadBody{begins: true, source: from}, nil
 }
 
-// inUse reports whether the shard has ever had a change of its own, or has more than items. Nothing may
-// remove those for a load. sequencer.mu is held.
+// inUse reports whether the shard has ever had a change of its own, or has more than items. Nothing
+// may remove those for a load. sequencer.mu is held.
 func inUse(sh *Shard, s *schema) bool {
 	return sh.tally.logged > 0 || len(s.Indexes) > 0 || s.TTL != ""
 }
@@ -167,8 +169,8 @@ type loadSource struct {
 }
 
 // A loaded is how far the load of a shard has come. It is on disk in the form of a byte for the
-// version, and, as varints, the index of the entry that has begun it, the ID of the source, and the time
-// in nanoseconds since 1970 (0: none); and a byte that is 1 if it is whole.
+// version, and, as varints, the index of the entry that has begun it, the ID of the source, and the
+// time in nanoseconds since 1970 (0: none); and a byte that is 1 if it is whole.
 type loaded struct {
 	attempt uint64
 	loadSource
@@ -218,8 +220,8 @@ func octetOf(is bool) byte {
 	return 0
 }
 
-// readLoaded returns how far the load of the shard has come in what can be seen through from; !ok: none was
-// begun.
+// readLoaded returns how far the load of the shard has come in what can be seen through from; !ok:
+// none was begun.
 func readLoaded(sh *Shard, from pebble.Reader) (l loaded, ok bool, err error) {
 	raw, ok, err := sh.engine.read(from, sh.keys.meta(metaLoad))
 	if err != nil || !ok {
@@ -238,11 +240,12 @@ type loadedItem struct {
 	raw   string // in the form of item.Append
 }
 
-// A loadBody is a part of a load. Its form for a log is a byte that is 1 if it begins one, 2 if it has
-// items, and 3 if it is the end. A beginning goes on with the ID of the source and the time, as in a
-// loaded. The others go on with the index of the beginning, by how much the number of items and their
-// bytes change, the number of items in the entry, and for each of them its key, a byte that is 1 if
-// there is an item, and that item. Numbers are varints, keys and items are preceded by their lengths.
+// A loadBody is a part of a load. Its form for a log is a byte that is 1 if it begins one, 2 if it
+// has items, and 3 if it is the end. A beginning goes on with the ID of the source and the time, as
+// in a loaded. The others go on with the index of the beginning, by how much the number of items
+// and their bytes change, the number of items in the entry, and for each of them its key, a byte
+// that is 1 if there is an item, and that item. Numbers are varints, keys and items are preceded by
+// their lengths.
 //
 // The items have no changes in the log, as if they had always been there.
 type loadBody struct {

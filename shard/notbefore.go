@@ -35,8 +35,8 @@ func notBefore(ctx context.Context, sh *Shard, at time.Time) error {
 	return p.wait()
 }
 
-// Time returns the time of the shard's last entry, which none after it is before. It is the zero time
-// if there is none.
+// Time returns the time of the shard's last entry, which none after it is before. It is the zero
+// time if there is none.
 func (sh *Shard) Time() time.Time {
 	sh.sequencer.mu.Lock()
 	defer sh.sequencer.mu.Unlock()
@@ -46,8 +46,8 @@ func (sh *Shard) Time() time.Time {
 	return time.Unix(0, sh.tally.at)
 }
 
-// A timeBody is an entry that no later one has an earlier time than, and does nothing else. Its form
-// for a log is that time in nanoseconds since 1970, 8 bytes.
+// A timeBody is an entry that no later one has an earlier time than, and does nothing else. Its
+// form for a log is that time in nanoseconds since 1970, 8 bytes.
 //
 // The time of the entry itself wouldn't do: it is the clock's.
 type timeBody struct{ at int64 }

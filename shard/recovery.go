@@ -162,9 +162,9 @@ func (l *Ledger) settle(ctx context.Context, sh *Shard, r item.Range) error {
 }
 
 // standStill returns when all transactions up to a time are resolved in the shard, and no later one
-// can get a time up to it, even if the clock is set back, or that of another leader is behind. So copies
-// of several shards as of that time have all of a transaction over them or nothing, although they are
-// made one after the other.
+// can get a time up to it, even if the clock is set back, or that of another leader is behind. So
+// copies of several shards as of that time have all of a transaction over them or nothing, although
+// they are made one after the other.
 func (l *Ledger) standStill(ctx context.Context, sh *Shard, at time.Time) error {
 	if !at.IsZero() {
 		if err := notBefore(ctx, sh, at.Add(1)); err != nil {

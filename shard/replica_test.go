@@ -215,8 +215,8 @@ func (m *replicatedStore) copy() {
 	m.shards = append(m.shards, openShard(m.t, m.store, copiedShard))
 }
 
-// load loads a shard from the first one, after an attempt that has ended in the middle and that goes on
-// when it is too late. Then later entries get a time.
+// load loads a shard from the first one, after an attempt that has ended in the middle and that
+// goes on when it is too late. Then later entries get a time.
 func (m *replicatedStore) load() {
 	m.t.Helper()
 	to := openShard(m.t, m.store, loadedShard)

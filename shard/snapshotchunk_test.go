@@ -114,9 +114,9 @@ func TestWrongChunksAreRefused(t *testing.T) {
 	after()
 }
 
-// resealed gives chunks without sums, of which some were changed, the places and sums that a source of
-// these would give them, so that a receiver gets as far as the fault. The end is left as it is unless
-// its body is empty.
+// resealed gives chunks without sums, of which some were changed, the places and sums that a source
+// of these would give them, so that a receiver gets as far as the fault. The end is left as it is
+// unless its body is empty.
 func resealed(t *testing.T, raws [][]byte) (chunks [][]byte) {
 	t.Helper()
 	var sums snapshotSums
@@ -141,8 +141,8 @@ func resealed(t *testing.T, raws [][]byte) (chunks [][]byte) {
 	return chunks
 }
 
-// repacked returns a chunk of keys, without its sum, with what edit makes of the keys and their values;
-// nil: it is without the key.
+// repacked returns a chunk of keys, without its sum, with what edit makes of the keys and their
+// values; nil: it is without the key.
 func repacked(t *testing.T, raw []byte, edit func(key []byte, value string) []byte) []byte {
 	t.Helper()
 	changed, last := slices.Clone(raw[:snapshotStart]), []byte(nil)
@@ -164,7 +164,8 @@ type falseChunk struct {
 	change func(raws [][]byte) [][]byte
 }
 
-// falseChunks returns what can be wrong with the chunks of a snapshot although their sums are right.
+// falseChunks returns what can be wrong with the chunks of a snapshot although their sums are
+// right.
 func falseChunks(t *testing.T, k keys, last int) map[string]falseChunk {
 	const undecodable, isNotAsOf = "a chunk of a snapshot can't be decoded", "isn't the shard as of"
 	change := func(at int, f func(raw []byte) []byte) func([][]byte) [][]byte {
@@ -214,17 +215,19 @@ func falseChunks(t *testing.T, k keys, last int) map[string]falseChunk {
 	otherItem := other.appendItem(nil, item.Key("12345678"))
 	lock := k.appendLock(nil, []byte("\xff2345678"))
 	return map[string]falseChunk{
-		"a head with more":             {0, undecodable, change(0, func(raw []byte) []byte { return append(raw, 0) })},
-		"a head of keys":               {0, undecodable, change(0, of(snapshotKeys))},
-		"slots that fall":              {0, undecodable, slots(kindSlot+2, kindSlot+1)},
-		"slots that are none":          {0, undecodable, slots(kindSlot - 1)},
-		"another descriptor":           {0, "isn't one of shard 1", descriptor},
-		"another index":                {last, isNotAsOf, head(func(h *snapshotHeader) { h.tx.Index++ })},
-		"another term":                 {last, isNotAsOf, head(func(h *snapshotHeader) { h.tx.Term++ })},
-		"a second head":                {1, undecodable, change(1, of(snapshotHead))},
-		"an unknown kind":              {1, undecodable, change(1, of(9))},
-		"no keys":                      {2, undecodable, change(2, body(nil))},
-		"half a key":                   {2, undecodable, change(2, func(raw []byte) []byte { return raw[:len(raw)-1] })},
+		"a head with more":    {0, undecodable, change(0, func(raw []byte) []byte { return append(raw, 0) })},
+		"a head of keys":      {0, undecodable, change(0, of(snapshotKeys))},
+		"slots that fall":     {0, undecodable, slots(kindSlot+2, kindSlot+1)},
+		"slots that are none": {0, undecodable, slots(kindSlot - 1)},
+		"another descriptor":  {0, "isn't one of shard 1", descriptor},
+		"another index":       {last, isNotAsOf, head(func(h *snapshotHeader) { h.tx.Index++ })},
+		"another term":        {last, isNotAsOf, head(func(h *snapshotHeader) { h.tx.Term++ })},
+		"a second head":       {1, undecodable, change(1, of(snapshotHead))},
+		"an unknown kind":     {1, undecodable, change(1, of(9))},
+		"no keys":             {2, undecodable, change(2, body(nil))},
+		"half a key": {2, undecodable, change(2, func(raw []byte) []byte {
+			return raw[:len(raw)-1]
+		})},
 		"more in common than there is": {2, undecodable, change(2, body([]byte{1, 1, 'x', 0}))},
 
 		"a lesser key":             {last - 1, undecodable, change(last-1, pair(k.appendItem(nil, item.Key("\x00"))))},
@@ -242,7 +245,9 @@ func falseChunks(t *testing.T, k keys, last int) map[string]falseChunk {
 		"a descriptor of another":  {last, isNotAsOf, meta(metaDescriptor, is.appendTo(nil))},
 		"no schema":                {last, isNotAsOf, meta(metaSchema, nil)},
 		"no terms":                 {last, isNotAsOf, meta(metaTerms, nil)},
-		"an end too early":         {2, isNotAsOf, func(raws [][]byte) [][]byte { return append(raws[:2], raws[last]) }},
+		"an end too early": {2, isNotAsOf, func(raws [][]byte) [][]byte {
+			return append(raws[:2], raws[last])
+		}},
 		"an end of other sums": {last, "doesn't have the keys", change(last, func(raw []byte) []byte {
 			return (&snapshotSums{keys: 1}).appendTo(raw)
 		})},

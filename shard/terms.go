@@ -12,11 +12,11 @@ import (
 	"holdfast"
 )
 
-// Terms say which leader gave the transactions of a shard their indexes. With one replica, each start
-// of the store that changes the shard is a term. Terms rise by random steps, so that two directories
-// of which one is a copy of the other have different terms from then on: a transaction of the one is
-// never taken for one of the other that has the same index. With several replicas, the terms are those
-// of the group's leaders (holdfast.GroupTerm), which differ likewise.
+// Terms say which leader gave the transactions of a shard their indexes. With one replica, each
+// start of the store that changes the shard is a term. Terms rise by random steps, so that two
+// directories of which one is a copy of the other have different terms from then on: a transaction
+// of the one is never taken for one of the other that has the same index. With several replicas,
+// the terms are those of the group's leaders (holdfast.GroupTerm), which differ likewise.
 //
 //	start   1                  2          (the directory is put back) 2'
 //	index   1 … 80             81 … 100                               81 …
@@ -138,9 +138,10 @@ func (sh *Shard) At(index uint64) holdfast.TxID {
 // Reached returns an error unless a transaction of the shard is on disk, with all before it. It is
 // Lost if no replica has the transaction, or ever will have it; Behind if another one may have it.
 //
-// Terms never fall within a log, and it has one leader in each of Raft's terms. So in a shard that has
-// a group, what isn't here yet can still come, unless a later term has begun here, or that of another
-// leader whom Raft has elected in the same term: then the log that had the transaction is gone.
+// Terms never fall within a log, and it has one leader in each of Raft's terms. So in a shard that
+// has a group, what isn't here yet can still come, unless a later term has begun here, or that of
+// another leader whom Raft has elected in the same term: then the log that had the transaction is
+// gone.
 func (sh *Shard) Reached(tx holdfast.TxID) error {
 	if newest := sh.At(sh.sequencer.durable.at.Load()); tx.Index > newest.Index {
 		later := tx.Term == newest.Term || holdfast.RaftTerm(tx.Term) > holdfast.RaftTerm(newest.Term)

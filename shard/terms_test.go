@@ -106,8 +106,9 @@ func TestTermsAreBounded(t *testing.T) {
 }
 
 // A replica tells what it will have from what is lost: of the term that is the newest here more may
-// come, and of later terms, but nothing of another leader whom Raft has elected in the same term, which
-// is one of another log. Once all is here that was committed, nothing more comes of what was seen.
+// come, and of later terms, but nothing of another leader whom Raft has elected in the same term,
+// which is one of another log. Once all is here that was committed, nothing more comes of what was
+// seen.
 func TestReachedInAGroup(t *testing.T) {
 	c := newThreeStores(t, 1)
 	g := c.group(1)

@@ -22,8 +22,8 @@ func eventually(t testing.TB, what string, holds func() bool) {
 	}
 }
 
-// whileReading calls each reader in a goroutine, again and again: at least once before do begins, and
-// until it has ended.
+// whileReading calls each reader in a goroutine, again and again: at least once before do begins,
+// and until it has ended.
 func whileReading(do func(), readers ...func()) {
 	done := make(chan struct{})
 	var first, all sync.WaitGroup

@@ -133,7 +133,8 @@ func (n *testNode) found(id holdfast.ShardID) error {
 	return b.Commit(true)
 }
 
-// checkUnpublished reports a fault if requests find a shard, of a table or of a global index, already.
+// checkUnpublished reports a fault if requests find a shard, of a table or of a global index,
+// already.
 func (n *testNode) checkUnpublished(sh *shard.Shard) {
 	if n.Store == nil {
 		return

@@ -16,9 +16,9 @@ import (
 // loadKind is the kind of the entries by which a shard is filled.
 const loadKind = 10
 
-// failAt has another node be the one that may lead when the n-th entry from now on is proposed by which
-// a shard is filled or the catalog changes, and returns what reports in the end whether that has
-// happened.
+// failAt has another node be the one that may lead when the n-th entry from now on is proposed by
+// which a shard is filled or the catalog changes, and returns what reports in the end whether that
+// has happened.
 func (c *testCluster) failAt(n, to int) (happened func() bool) {
 	seen, done := 0, false
 	c.setHook(func(id holdfast.ShardID, raw []byte) {
@@ -47,9 +47,9 @@ func (c *testCluster) isNew() func(holdfast.ShardID) bool {
 	return func(id holdfast.ShardID) bool { return !old[id] }
 }
 
-// A backup and two restores of it, whose jobs end at every step, and are taken up by another node: the
-// backup has what was acknowledged before it, and nothing later, the restored table all of that, on all
-// nodes. No node serves a part of a table.
+// A backup and two restores of it, whose jobs end at every step, and are taken up by another node:
+// the backup has what was acknowledged before it, and nothing later, the restored table all of
+// that, on all nodes. No node serves a part of a table.
 func TestBackupsOfAClusterDespiteFailovers(t *testing.T) {
 	done := false
 	for step := 1; !done; step++ {
@@ -171,8 +171,8 @@ func TestPointInTimeOfACluster(t *testing.T) {
 	sameItems(t, "after a change of the leader", other.items("later", ""), want)
 }
 
-// Backups have a transaction over several shards whole or not at all, also if the node that was active
-// has filled one of the shards, and the clock of the next one is behind.
+// Backups have a transaction over several shards whole or not at all, also if the node that was
+// active has filled one of the shards, and the clock of the next one is behind.
 func TestBackupHasATransactionWhole(t *testing.T) {
 	for _, after := range []string{"first", "second"} {
 		c := newCluster(t, 2)
@@ -210,7 +210,8 @@ func TestBackupHasATransactionWhole(t *testing.T) {
 		next.settle()
 		got, err := next.DescribeBackup(b.ID)
 		if err != nil || !got.Ready || got.Items != 0 {
-			t.Errorf("after the %s shard: got %+v, %v; want a backup without the transaction, which is later", after, got, err)
+			t.Errorf("after the %s shard: got %+v, %v; want a backup without the transaction, which is later", after,
+				got, err)
 		}
 		c.same()
 	}
@@ -232,8 +233,8 @@ func TestBackupOfANodeWhoseClockIsBehind(t *testing.T) {
 	}
 }
 
-// A node that has heard of a restored table, but lacks what its shards were filled with, doesn't serve
-// the table, which it would have a part of.
+// A node that has heard of a restored table, but lacks what its shards were filled with, doesn't
+// serve the table, which it would have a part of.
 func TestNodeThatLacksPartOfARestoredTable(t *testing.T) {
 	c := newCluster(t, 3)
 	active, late := c.lead(0), c.nodes[2]

@@ -32,9 +32,9 @@ func (w *worker) fillBackup(ctx context.Context, b *catalog.Backup) error {
 	return record(ctx, w.installer, &done)
 }
 
-// copyShards fills each of new shards with what the one with its range held at the time of the copy,
-// and returns how much that is. It first removes what an earlier attempt left in them. In a cluster,
-// shards that were filled so by the node that was active before stay as they are.
+// copyShards fills each of new shards with what the one with its range held at the time of the
+// copy, and returns how much that is. It first removes what an earlier attempt left in them. In a
+// cluster, shards that were filled so by the node that was active before stay as they are.
 func (w *worker) copyShards(
 	ctx context.Context, c *catalog.Copying, space holdfast.SpaceID, to []catalog.Shard,
 ) (sum shard.Counts, err error) {

@@ -11,9 +11,9 @@ import (
 	"holdfast/shard"
 )
 
-// beginCopy puts a new backup, or a table that is to be restored, into the catalog, and leaves what is
-// to be copied to the worker. In a cluster all nodes open its shards as soon as they find it in the
-// catalog, and this one leads them. The catalog is locked.
+// beginCopy puts a new backup, or a table that is to be restored, into the catalog, and leaves what
+// is to be copied to the worker. In a cluster all nodes open its shards as soon as they find it in
+// the catalog, and this one leads them. The catalog is locked.
 func beginCopy(ctx context.Context, i *installer, e catalog.Entry, shards []shard.Descriptor) error {
 	ctx, cancel := i.cluster.ended(ctx)
 	defer cancel()
@@ -75,8 +75,8 @@ func (i *installer) completeRestore(ctx context.Context, r *catalog.Table) error
 	return i.cluster.followed(nil)
 }
 
-// markWhole notes in the record of a table that has just been restored how far its shards are. Without
-// that, a node whose replicas lag behind the catalog would serve a part of the table.
+// markWhole notes in the record of a table that has just been restored how far its shards are.
+// Without that, a node whose replicas lag behind the catalog would serve a part of the table.
 func markWhole(i *installer, r *catalog.Table, o opened) {
 	if i.cluster != nil && r.Table.Restored != nil && !r.Table.Restored.InProgress && r.Whole == nil {
 		r.Whole = ends(o.shards)

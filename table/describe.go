@@ -69,8 +69,8 @@ func (t *live) describe(now time.Time) catalog.Description {
 	return d
 }
 
-// time returns now, or the time of the newest change of the table if the clock that has given it that is
-// ahead: another node's, or this one before it was set back.
+// time returns now, or the time of the newest change of the table if the clock that has given it
+// that is ahead: another node's, or this one before it was set back.
 func (t *live) time(now time.Time) time.Time {
 	for _, sh := range t.shards {
 		if at := sh.Time(); at.After(now) {

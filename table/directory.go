@@ -47,8 +47,8 @@ func (d *directory) init(throttle bool, now func() time.Time) {
 // table returns the table of that name, in whatever state it is; nil: there is none.
 func (d *directory) table(name string) *live { return d.set.Load().byName[name] }
 
-// serving returns the table of that name for a request for its items. NotFound if there is none, its
-// items are still being copied, or this node's replicas don't have all that were copied yet.
+// serving returns the table of that name for a request for its items. NotFound if there is none,
+// its items are still being copied, or this node's replicas don't have all that were copied yet.
 func (d *directory) serving(name string) (*live, error) {
 	t := d.table(name)
 	if t == nil || t.restoring() || t.partial() {
@@ -165,8 +165,8 @@ func (d *directory) forget(id string) {
 	d.set.Store(&set)
 }
 
-// outlived returns err, with the table's name if it is one of a shard's group, or the error of a missing
-// table if the table's shards are closed because it was removed.
+// outlived returns err, with the table's name if it is one of a shard's group, or the error of a
+// missing table if the table's shards are closed because it was removed.
 func (d *directory) outlived(t *live, err error) error {
 	if !errors.Is(err, holdfast.Closed) {
 		return t.naming(err)

@@ -118,8 +118,8 @@ func (c *cluster) installPassively(r *catalog.Table) error {
 }
 
 // openCopies opens shards that requests don't find: those of a backup, or of a table that is being
-// restored. It does nothing on a node alone, where they are opened when they are whole. The catalog is
-// locked.
+// restored. It does nothing on a node alone, where they are opened when they are whole. The catalog
+// is locked.
 func (c *cluster) openCopies(space holdfast.SpaceID, shards []catalog.Shard, key item.KeySchema) error {
 	if c == nil {
 		return nil

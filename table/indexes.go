@@ -32,8 +32,8 @@ func (i *installer) open(r *catalog.Table) (opened, error) {
 
 // openShards opens the shards of a table and of its global indexes that o lacks; none while they
 // are being copied, but in a cluster their replicas are there then, too. There, shards begin with a
-// schema that is the same on all nodes whenever they open them: the active node gives them that of the
-// record later. The catalog is locked.
+// schema that is the same on all nodes whenever they open them: the active node gives them that of
+// the record later. The catalog is locked.
 func (i *installer) openShards(r *catalog.Table, o opened) (opened, error) {
 	if r.Copy != nil {
 		return opened{}, i.cluster.openCopies(r.Space, r.Shards, r.Table.Key)

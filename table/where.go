@@ -10,9 +10,9 @@ import (
 	"holdfast/shard"
 )
 
-// Where says for an error where an item of a table is, of which at least the attributes of the key are
-// given: "shard 12 of table orders". Without an item it names the table's shards, and of a table that
-// this node doesn't have, the table alone.
+// Where says for an error where an item of a table is, of which at least the attributes of the key
+// are given: "shard 12 of table orders". Without an item it names the table's shards, and of a
+// table that this node doesn't have, the table alone.
 func (s *Store) Where(name string, it item.Item) string {
 	t := s.tables.table(name)
 	switch {
@@ -31,7 +31,8 @@ func (t *live) shardName(sh *shard.Shard) string {
 	return fmt.Sprintf("shard %d of table %s", sh.ID(), t.desc.Name)
 }
 
-// naming returns an error of the table's shards with the table's name: groups of shards don't know it.
+// naming returns an error of the table's shards with the table's name: groups of shards don't know
+// it.
 func (t *live) naming(err error) error {
 	var e *holdfast.Error
 	if !t.replicated || !errors.As(err, &e) {

@@ -132,12 +132,12 @@ func TestFlagsOfNodes(t *testing.T) {
 	}
 }
 
-// Who has too low a limit of open files is told what is needed, what there is, and what to do.
+// With too low a limit of open files, the error says what is needed, what there is, and what to do.
 func TestTooFewFiles(t *testing.T) {
 	c := config.Default()
 	got := tooFewFiles(7500, &c, 3)
-	for _, want := range []string{"up to 7500 open files", "allows " + fileLimit(), "ulimit -n 7500", "LimitNOFILE=7500",
-		"cache.connections (1024)", "each of 3 nodes, tables.connections (1024)", "--config"} {
+	for _, want := range []string{"up to 7500 open files", "allows " + fileLimit(), "ulimit -n 7500",
+		"LimitNOFILE=7500", "cache.connections (1024)", "each of 3 nodes, tables.connections (1024)", "--config"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("got %s; want %q in it", got, want)
 		}
