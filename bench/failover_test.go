@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// A link drops what it should, in the direction that was set, and begins anew
-// afterwards.
+// A link drops what it should, in the direction that was set, and begins anew afterwards.
 func TestLinkDropsOneDirection(t *testing.T) {
 	far, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

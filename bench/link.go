@@ -31,23 +31,28 @@ func newLink(from, to int, target string) (*link, error) {
 
 func (l *link) address() string { return l.listener.Addr().String() }
 
-// drop says what is dropped. If that ends, the connections do: they lack what was dropped.
+// drop says what is dropped. If that ends, the connections do: they lack what was dropped. They end
+// first, so that none carries what comes behind that.
 func (l *link) drop(forth, back bool) {
-	was := l.forth.Swap(forth)
-	if l.back.Swap(back) || was {
-		l.closeAll(false)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.forth.Load() || l.back.Load() {
+		l.closeOpen()
 	}
+	l.forth.Store(forth)
+	l.back.Store(back)
 }
 
 func (l *link) close() {
 	l.listener.Close()
-	l.closeAll(true)
-}
-
-func (l *link) closeAll(forGood bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.closed = l.closed || forGood
+	l.closed = true
+	l.closeOpen()
+}
+
+// closeOpen closes all connections. mu is held.
+func (l *link) closeOpen() {
 	for c := range l.open {
 		c.Close()
 	}
