@@ -22,6 +22,10 @@
 // Neither of them blocks on a socket. One goroutine per connection writes everything that was
 // queued since its last write with one system call, since many Raft groups share a connection.
 //
+// A stream (Transport.Stream) is many parts in order, such as a snapshot of a shard, and one answer.
+// It has a connection of its own, so that messages and requests never wait behind its parts. Unlike
+// them, Stream blocks: the sender waits for the receiver, and one part is in memory at each end.
+//
 // # Who may connect
 //
 // Without TLS, a Transport listens on and dials loopback addresses only; Listen refuses others.

@@ -28,12 +28,15 @@ const (
 	frameMet
 	frameLife // at the end of a handshake: what the dialler says of its life, and that it is believed
 	frameWelcome
+	frameStream // the dialler's, in this order: what a stream is, its parts, and its end
+	framePart
+	frameEnd
 )
 
 // A frame is what goes over a connection once the handshake is done.
 type frame struct {
 	typ     frameType
-	kind    uint8  // of a message or request, its own; of a failure, the number of a holdfast.Kind
+	kind    uint8  // of a message, request or stream, its own; of a failure, the number of a holdfast.Kind
 	timeout uint32 // of a request, in milliseconds; 0: none
 	way     way
 	shard   holdfast.ShardID
@@ -82,9 +85,10 @@ func frameSum(bodySum uint32, header []byte) uint32 {
 type stage uint8
 
 const (
-	working stage = iota // messages, requests, answers
-	meets                // a meeting, see Meet
-	opening              // the end of a handshake
+	working   stage = iota // messages, requests, answers
+	meets                  // a meeting, see Meet
+	opening                // the end of a handshake
+	streaming              // a stream, see Stream
 )
 
 // A frameReader reads frames of one way, of which each is checked.
@@ -198,14 +202,13 @@ func (w way) check(want way) error {
 // inPlace says whether the frame may come in a stage of a connection that this end has dialled or
 // accepted, and has only what one of its type has.
 func (f *frame) inPlace(dialled bool, in stage) bool {
-	if in != working {
-		asks, answers := frameMeet, frameMet
-		if in == opening {
-			asks, answers = frameLife, frameWelcome
-		}
-		bare := f.shard == 0 && f.id == 0 && f.timeout == 0
-		return bare && (f.typ == asks && !dialled && f.kind == 0 || f.typ == answers && dialled && f.kind == 0 ||
-			f.typ == frameFailure && dialled)
+	switch in {
+	case meets:
+		return f.opens(dialled, frameMeet, frameMet)
+	case opening:
+		return f.opens(dialled, frameLife, frameWelcome)
+	case streaming:
+		return f.streams(dialled)
 	}
 	switch f.typ {
 	case framePing:
@@ -224,6 +227,36 @@ func (f *frame) inPlace(dialled bool, in stage) bool {
 	return false
 }
 
+// opens says whether the frame may be what the dialler asks before the connection works, or the
+// answer.
+func (f *frame) opens(dialled bool, asks, answers frameType) bool {
+	bare := f.shard == 0 && f.id == 0 && f.timeout == 0
+	return bare && (f.typ == asks && !dialled && f.kind == 0 || f.typ == answers && dialled && f.kind == 0 ||
+		f.typ == frameFailure && dialled)
+}
+
+// streams is inPlace for the connection of a stream.
+func (f *frame) streams(dialled bool) bool {
+	if f.id != 0 || f.timeout != 0 || f.typ != frameStream && f.shard != 0 {
+		return false
+	}
+	switch f.typ {
+	case framePing:
+		return f.kind == 0 && len(f.body) == 0
+	case frameStream:
+		return !dialled
+	case framePart:
+		return !dialled && f.kind == 0 && len(f.body) > 0
+	case frameEnd:
+		return !dialled && f.kind == 0 && len(f.body) == 0
+	case frameAnswer:
+		return dialled && f.kind == 0 && len(f.body) == 0
+	case frameFailure:
+		return dialled
+	}
+	return false
+}
+
 // own returns the body of the frame that next has returned last, for good.
 func (r *frameReader) own(f frame) []byte {
 	if r.unread > 0 {
@@ -237,7 +270,7 @@ func (t frameType) String() string {
 	names := [...]string{
 		framePing: "ping", frameMessage: "message", frameRequest: "request", frameCancel: "cancel",
 		frameAnswer: "answer", frameFailure: "failure", frameMeet: "meet", frameMet: "met",
-		frameLife: "life", frameWelcome: "welcome",
+		frameLife: "life", frameWelcome: "welcome", frameStream: "stream", framePart: "part", frameEnd: "end",
 	}
 	if int(t) < len(names) && names[t] != "" {
 		return names[t]

@@ -35,6 +35,7 @@ const (
 	helloPeer    helloKind = iota // of nodes of a cluster; what the dialler says of its life follows
 	helloMeeting                  // of nodes of which one isn't in a cluster: the way is zero, see Meet
 	helloBare                     // of nodes of a cluster that say nothing of their lives
+	helloStream                   // as helloPeer, and the connection carries one stream; see Stream
 	helloKinds
 )
 
@@ -105,10 +106,20 @@ func (t *Transport) greetPeer(nc net.Conn, w way) error {
 	if t.options.Life == nil {
 		return greet(nc, w)
 	}
-	if err := greetAs(nc, helloPeer, w); err != nil {
+	return t.greetLiving(nc, helloPeer, w)
+}
+
+// greetLiving is the dialler's side of a handshake in which it says what its life is: nothing, if it
+// has none to tell. The error is a *fault.
+func (t *Transport) greetLiving(nc net.Conn, kind helloKind, w way) error {
+	if err := greetAs(nc, kind, w); err != nil {
 		return err
 	}
-	if err := writeFrame(nc, &frame{typ: frameLife, way: w, body: t.options.Life()}); err != nil {
+	life := []byte{}
+	if t.options.Life != nil {
+		life = t.options.Life()
+	}
+	if err := writeFrame(nc, &frame{typ: frameLife, way: w, body: life}); err != nil {
 		return err
 	}
 	f, err := newOpeningReader(nc, w.back(), true).next()
@@ -184,12 +195,12 @@ func greetAs(nc net.Conn, kind helloKind, w way) error {
 	return answer.way.check(w.back())
 }
 
-// answerHello is the accepting side of the handshake. It returns the peer that has dialled, or a
-// *fault; neither for a meeting, which it has answered.
-func (t *Transport) answerHello(nc net.Conn) (*peer, error) {
+// answerHello is the accepting side of the handshake. It returns the peer that has dialled and what
+// for, or a *fault; no peer for a meeting, which it has answered.
+func (t *Transport) answerHello(nc net.Conn) (*peer, helloKind, error) {
 	h, err := readHello(nc)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	answer := hello{
 		lowest: version, highest: version,
@@ -198,7 +209,7 @@ func (t *Transport) answerHello(nc net.Conn) (*peer, error) {
 	if answer.kind = h.kind; h.kind == helloMeeting {
 		answer.way = way{}
 	} else if f := t.awaitPeers(); f != nil {
-		return nil, f
+		return nil, 0, f
 	}
 	p, f := t.judge(nc, &h)
 	if f != nil {
@@ -207,21 +218,21 @@ func (t *Transport) answerHello(nc net.Conn) (*peer, error) {
 	_, err = nc.Write(answer.bytes())
 	switch {
 	case f != nil:
-		return nil, f
+		return nil, 0, f
 	case err != nil:
-		return nil, faultOf(brokenOrLate(err), err)
+		return nil, 0, faultOf(brokenOrLate(err), err)
 	}
 	switch h.kind {
 	case helloMeeting:
 		if f := t.answerMeeting(nc); f != nil {
-			return nil, f
+			return nil, 0, f
 		}
-	case helloPeer:
+	case helloPeer, helloStream:
 		if err := t.answerLife(nc, p); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
-	return p, nil
+	return p, h.kind, nil
 }
 
 // awaitPeers returns once this node knows its peers. Nodes that start at the same time dial each

@@ -47,6 +47,13 @@ type Options struct {
 	// nil.
 	Answer func(ctx context.Context, m Message) ([]byte, error)
 
+	// Accept takes a stream of a peer, on a goroutine of its own: see Stream. m says what it is; next
+	// returns its parts, one after the other, and io.EOF behind the last. A part is valid until next
+	// is called again. The context ends with the connection, as soon as that is noticed, which is
+	// while next waits. The error goes to the sender as that of Answer does. Accept may be nil: then
+	// streams are refused.
+	Accept func(ctx context.Context, m Message, next func() ([]byte, error)) error
+
 	// Formed is what Meet has returned when the cluster was formed. Nodes that haven't heard of that
 	// yet get it from this one. nil: they are refused.
 	Formed *Formed
@@ -90,6 +97,9 @@ type limits struct {
 	handshakes    int           // connections that were accepted and haven't said who they are
 	handshakeTime time.Duration // from dialling or accepting to the end of the handshake
 
+	streams       int           // of each direction, with a peer
+	streamSilence time.Duration // without a byte, or without progress of a write: the stream is dead
+
 	ping    time.Duration // an idle connection carries a ping at least every 2 pings
 	silence time.Duration // without a byte, or without progress of a write: the connection is dead
 
@@ -104,6 +114,7 @@ func defaultLimits() limits {
 		queueBytes: 2 * MaxBody, queueFrames: 8192,
 		calls: 4096, requestBytes: 4 * MaxBody,
 		handshakes: 64, handshakeTime: 3 * time.Second,
+		streams: 8, streamSilence: 10 * time.Second,
 		ping: 500 * time.Millisecond, silence: 2 * time.Second,
 		minPause: 50 * time.Millisecond, maxPause: time.Second,
 		logEvery: 10 * time.Second,

@@ -25,12 +25,17 @@ type peer struct {
 	mu sync.Mutex // guards in
 	in *conn      // that the peer has dialled; nil: none
 
+	sending, receiving chan struct{} // have an element for each stream to the peer, and from it
+
 	ctx context.Context // ends when it is no peer any more
 	end context.CancelFunc
 }
 
 func (t *Transport) newPeer(id holdfast.NodeID, with Peer) *peer {
-	p := &peer{Peer: with, t: t, id: id, kick: make(chan struct{}, 1)}
+	p := &peer{
+		Peer: with, t: t, id: id, kick: make(chan struct{}, 1),
+		sending: make(chan struct{}, t.limits.streams), receiving: make(chan struct{}, t.limits.streams),
+	}
 	p.ctx, p.end = context.WithCancel(t.ctx)
 	return p
 }
@@ -84,26 +89,10 @@ func (p *peer) keepConnected() {
 
 // dial returns a new connection to the peer, whose handshake is done. A failure was counted.
 func (p *peer) dial() (*conn, error) {
-	ctx, end := context.WithTimeout(p.ctx, p.t.limits.handshakeTime)
-	defer end()
-	wire, raw, err := p.t.options.TLS.dial(ctx, p.Peer)
-	if err == nil {
-		stop := context.AfterFunc(p.ctx, func() { raw.Close() })
-		err = p.t.greetPeer(wire, p.t.wayTo(p.id))
-		stop()
-		if err != nil {
-			raw.Close()
-		}
-	}
+	wire, raw, err := p.connect(p.ctx, p.t.greetPeer)
 	if err != nil {
-		if p.ctx.Err() == nil {
-			var f *fault
-			errors.As(err, &f)
-			p.t.log.add(f, "no connection to a node", "node", p.id, "addr", p.Addr)
-		}
 		return nil, err
 	}
-	inTime(raw)
 	p.heard.Store(p.t.now())
 	c := p.t.newConn(p, wire, raw, true)
 	p.out.Store(c)
@@ -111,6 +100,34 @@ func (p *peer) dial() (*conn, error) {
 		c.drop(errStopped)
 	}
 	return c, nil
+}
+
+// connect connects to the peer and greets it. A failure was counted, unless ctx has ended, which ends
+// with the peer's.
+func (p *peer) connect(
+	ctx context.Context, greet func(nc net.Conn, w way) error,
+) (wire, raw net.Conn, err error) {
+	soon, end := context.WithTimeout(ctx, p.t.limits.handshakeTime)
+	defer end()
+	wire, raw, err = p.t.options.TLS.dial(soon, p.Peer)
+	if err == nil {
+		stop := context.AfterFunc(ctx, func() { raw.Close() })
+		err = greet(wire, p.t.wayTo(p.id))
+		stop()
+		if err != nil {
+			raw.Close()
+		}
+	}
+	if err != nil {
+		if ctx.Err() == nil {
+			var f *fault
+			errors.As(err, &f)
+			p.t.log.add(f, "no connection to a node", "node", p.id, "addr", p.Addr)
+		}
+		return nil, nil, err
+	}
+	inTime(raw)
+	return wire, raw, nil
 }
 
 // accept takes connections until Close.
@@ -149,7 +166,7 @@ func (t *Transport) accept() {
 // welcome does the handshake of a connection that was accepted, calls done, and serves it until it
 // is dropped.
 func (t *Transport) welcome(raw net.Conn, done func()) {
-	p, wire, err := t.shake(raw)
+	p, kind, wire, err := t.shake(raw)
 	done()
 	if err != nil {
 		if t.ctx.Err() == nil {
@@ -160,8 +177,12 @@ func (t *Transport) welcome(raw net.Conn, done func()) {
 		raw.Close()
 		return
 	}
-	if p == nil { // a meeting, which is over
+	switch {
+	case p == nil: // a meeting, which is over
 		raw.Close()
+		return
+	case kind == helloStream:
+		p.acceptStream(wire, raw)
 		return
 	}
 	c := t.newConn(p, wire, raw, false)
@@ -179,7 +200,7 @@ func (t *Transport) welcome(raw net.Conn, done func()) {
 
 // shake does the handshake of a connection that was accepted, and all of a meeting, for which there
 // is no peer. The error is a *fault.
-func (t *Transport) shake(raw net.Conn) (*peer, net.Conn, error) {
+func (t *Transport) shake(raw net.Conn) (*peer, helloKind, net.Conn, error) {
 	ctx, end := context.WithTimeout(t.ctx, t.limits.handshakeTime)
 	defer end()
 	stop := context.AfterFunc(t.ctx, func() { raw.Close() })
@@ -188,14 +209,14 @@ func (t *Transport) shake(raw net.Conn) (*peer, net.Conn, error) {
 	raw.SetDeadline(deadline)
 	wire, err := t.options.TLS.accept(ctx, raw)
 	if err != nil {
-		return nil, nil, err
+		return nil, 0, nil, err
 	}
-	p, err := t.answerHello(wire)
+	p, kind, err := t.answerHello(wire)
 	if err != nil {
-		return nil, nil, err
+		return nil, 0, nil, err
 	}
 	inTime(raw)
-	return p, wire, nil
+	return p, kind, wire, nil
 }
 
 // replace makes a connection that the peer has dialled its only one, and returns the former one.

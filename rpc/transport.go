@@ -149,6 +149,19 @@ func (t *Transport) Call(ctx context.Context, m Message) ([]byte, error) {
 
 // connTo returns the connection on which a message or request goes to a peer.
 func (t *Transport) connTo(id holdfast.NodeID, bodyBytes int) (*conn, error) {
+	p, err := t.peerOf(id, bodyBytes)
+	if err != nil {
+		return nil, err
+	}
+	c := p.out.Load()
+	if c == nil {
+		return nil, holdfast.Errorf(holdfast.Refused, "there is no connection to node %d: nothing was changed", id)
+	}
+	return c, nil
+}
+
+// peerOf returns the peer to which a body is to go.
+func (t *Transport) peerOf(id holdfast.NodeID, bodyBytes int) (*peer, error) {
 	if t.ctx.Err() != nil {
 		return nil, holdfast.Errorf(holdfast.Closed, "the node is stopping: nothing was changed")
 	}
@@ -159,11 +172,7 @@ func (t *Transport) connTo(id holdfast.NodeID, bodyBytes int) (*conn, error) {
 	if p == nil {
 		return nil, holdfast.Errorf(holdfast.NotFound, "node %d is no peer of node %d", id, t.options.Node)
 	}
-	c := p.out.Load()
-	if c == nil {
-		return nil, holdfast.Errorf(holdfast.Refused, "there is no connection to node %d: nothing was changed", id)
-	}
-	return c, nil
+	return p, nil
 }
 
 // Heard returns when anything was last received from a peer, pings too; the zero time: never.
