@@ -1,5 +1,5 @@
-// Package catalog says what tables, streams and backups there are, and which work on them is under
-// way.
+// Package catalog says what tables, streams and backups there are, which work on them is under way,
+// and, of a cluster, which nodes it has.
 //
 // It is a state machine. Its state is a Contents, and what changes it is a Revision: Apply is a
 // function of the two alone. A revision as records is its entry on disk. A Catalog saves revisions

@@ -32,6 +32,9 @@ func load(disk reading, next holdfast.ShardID) (Contents, error) {
 	if err == nil {
 		err = each(disk, ledgerName, func(l *Ledger) { l.addTo(&c) })
 	}
+	if err == nil {
+		err = each(disk, nodesName, func(n *Nodes) { n.addTo(&c) })
+	}
 	return c, err
 }
 

@@ -125,6 +125,9 @@ func (c *Contents) share(others *Contents) {
 	if c.Ledger != nil && others.Ledger != nil {
 		c.Ledger = others.Ledger // it never changes
 	}
+	if c.Nodes != nil && others.Nodes != nil && c.Nodes.same(others.Nodes) {
+		c.Nodes = others.Nodes
+	}
 }
 
 func share[E Entry](to, from map[string]E) {

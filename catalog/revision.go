@@ -13,10 +13,11 @@ type Contents struct {
 	Backups map[string]*Backup  // by ID
 	Removed map[string]*Removed // by ID of the table or backup
 	Ledger  *Ledger             // nil: there is none yet
+	Nodes   *Nodes              // of a cluster; nil: those that have formed it
 	Next    holdfast.ShardID    // no shard or space has this ID or a higher one
 }
 
-// An Entry is a *Table, a *Backup, a *Removed or a *Ledger.
+// An Entry is a *Table, a *Backup, a *Removed, a *Ledger or a *Nodes.
 type Entry interface {
 	recordName() string
 	encoded() shard.Record

@@ -35,7 +35,7 @@ var unexecuted = []holdfast.Kind{holdfast.NotLeader, holdfast.Refused, holdfast.
 // A forwarder has requests executed by the node that leads. It is dynamodb.Peers.
 type forwarder struct {
 	self    holdfast.NodeID
-	members []holdfast.NodeID
+	members func() []holdfast.NodeID
 	leads   func() bool            // the tables of this node lead
 	leader  func() holdfast.NodeID // the node that leads the group of the catalog; 0: none is known
 	call    func(ctx context.Context, to holdfast.NodeID, request []byte) ([]byte, error)
@@ -60,7 +60,7 @@ type reign struct {
 var errFormer = errors.New("it has lost the leadership")
 
 func (f *forwarder) init(m *member) {
-	f.self, f.members = m.is.Node, m.is.Members
+	f.self, f.members = m.is.Node, m.roster.members
 	f.leader = func() holdfast.NodeID {
 		if r := m.replicas.of(catalog.ShardID); r != nil {
 			return r.Leader()
@@ -121,7 +121,7 @@ func (f *forwarder) once(ctx context.Context, request []byte) ([]byte, error) {
 	case reign == nil:
 		return nil, holdfast.Errorf(holdfast.Refused, "nothing was changed: node %d knows no leader, so it isn't "+
 			"connected to a majority of the nodes %v, or they haven't elected one yet: repeat the request, here or at "+
-			"another node; \"holdfast status\" shows which nodes were heard", f.self, f.members)
+			"another node; \"holdfast status\" shows which nodes were heard", f.self, f.members())
 	case leader != f.self:
 		return f.ask(ctx, reign, request)
 	case !f.leads():

@@ -77,7 +77,7 @@ func (l *lives) save() {
 
 // tellOthers sends what was told to all other nodes.
 func (m *member) tellOthers(told []byte) {
-	for _, id := range m.is.Members {
+	for _, id := range m.roster.members() {
 		if id != m.is.Node {
 			m.transport.Send(rpc.Message{To: id, Kind: kindProgress, Body: told})
 		}

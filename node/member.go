@@ -39,6 +39,7 @@ const (
 //  4. the connections to the other nodes, the clock of the groups, and the follower of leadership.
 type member struct {
 	is        *cluster.Identity
+	roster    roster
 	log       *slog.Logger
 	transport *rpc.Transport
 	replicas  replicas
@@ -78,6 +79,7 @@ func openMember(o *Options, fail func(error)) (*member, error) {
 	if errors.As(err, &socket) {
 		return nil, &ListenError{"cluster.listen", err}
 	}
+	m.roster.is, m.roster.peers = is, m.transport.SetPeers
 	return m, err
 }
 
@@ -137,7 +139,7 @@ func (m *member) run(disk *shard.Store) error {
 		},
 		Fatal: func(err error) { m.fail(fmt.Errorf("replicas: %w", err)) },
 	})
-	m.replicas.init(host, m.is)
+	m.replicas.init(host, &m.roster)
 	m.forwarder.init(m)
 	m.host.Store(host)
 	return nil
@@ -146,11 +148,7 @@ func (m *member) run(disk *shard.Store) error {
 // start connects to the other nodes, of which these are the addresses, and takes part.
 func (m *member) start(store *table.Store, handler *dynamodb.Handler, addresses map[holdfast.NodeID]string) {
 	m.handler.Store(handler)
-	peers := map[holdfast.NodeID]rpc.Peer{}
-	for id, address := range addresses {
-		peers[id] = rpc.Peer{Addr: address}
-	}
-	m.transport.SetPeers(peers)
+	m.roster.introduce(addresses)
 	m.lives.follow()
 	observe := func(leader holdfast.NodeID) { m.forwarder.observe(leader) }
 	m.lead = follow(m.host.Load(), &m.replicas, store, observe, m.is, m.log)

@@ -121,8 +121,9 @@ func (n *Node) memberAddresses() map[holdfast.NodeID]string {
 		for _, m := range c.Members {
 			addresses[holdfast.NodeID(m.ID)] = m.Address
 		}
-		for i, m := range n.tables.member.is.Met {
-			addresses[holdfast.NodeID(i+1)] = m.Addr
+		is := n.tables.member.is
+		for i, m := range is.Met {
+			addresses[is.Members[i]] = m.Addr
 		}
 	}
 	return addresses

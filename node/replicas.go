@@ -9,7 +9,6 @@ import (
 
 	"holdfast"
 	"holdfast/catalog"
-	"holdfast/cluster"
 	"holdfast/group"
 	"holdfast/shard"
 )
@@ -28,21 +27,21 @@ type replica interface {
 
 // replicas are those of this node. They are table.Replicas.
 type replicas struct {
-	host    *group.Host
-	self    holdfast.NodeID
-	members []holdfast.NodeID
+	host   *group.Host
+	self   holdfast.NodeID
+	roster *roster
 
 	mu  sync.Mutex // guards all
 	all map[holdfast.ShardID]*group.Replica
 }
 
-func (rs *replicas) init(host *group.Host, is *cluster.Identity) {
-	rs.host, rs.self, rs.members, rs.all = host, is.Node, is.Members, map[holdfast.ShardID]*group.Replica{}
+func (rs *replicas) init(host *group.Host, r *roster) {
+	rs.host, rs.self, rs.roster, rs.all = host, r.is.Node, r, map[holdfast.ShardID]*group.Replica{}
 }
 
 // Start implements table.Replicas.
 func (rs *replicas) Start(sh *shard.Shard) error {
-	r, err := rs.host.Start(sh, rs.members)
+	r, err := rs.host.Start(sh, rs.roster.founders(sh.ID()))
 	if err != nil {
 		return err
 	}
@@ -58,6 +57,13 @@ func (rs *replicas) Stop(id holdfast.ShardID) error {
 	delete(rs.all, id)
 	rs.mu.Unlock()
 	return rs.host.Stop(id)
+}
+
+// Follow implements table.Replicas.
+func (rs *replicas) Follow(n *catalog.Nodes) (joins bool) {
+	rs.roster.follow(n)
+	self := n.Node(rs.self)
+	return self != nil && self.Joining
 }
 
 // Lead implements table.Replicas.

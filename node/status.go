@@ -83,7 +83,7 @@ func (n *Node) Status() Status {
 		Name: m.is.Name, ID: m.is.Cluster.String(), Node: m.is.Node, Leader: m.forwarder.leader(),
 		Leads: n.tables.store.Leads(),
 	}
-	for _, id := range m.is.Members {
+	for _, id := range m.roster.members() {
 		member := MemberStatus{ID: id}
 		if at := m.transport.Heard(id); !at.IsZero() {
 			ago := time.Since(at).Seconds()

@@ -46,6 +46,7 @@ type testNode struct {
 	self     int
 	away     bool
 	replicas map[holdfast.ShardID]*testReplica
+	followed followedNodes
 }
 
 // A testReplica is a shard with the group that it is a replica of.
@@ -97,6 +98,7 @@ func (n *testNode) Start(sh *shard.Shard) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n.checkUnpublished(sh)
+	n.followed.start(sh.ID())
 	if n.replicas[sh.ID()] != nil {
 		return holdfast.Errorf(holdfast.Exists, "node %d has a replica of shard %d already", n.self, sh.ID())
 	}

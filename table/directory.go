@@ -23,6 +23,7 @@ type directory struct {
 
 	tokenWait  time.Duration // how long a read waits for what its session has seen
 	replicated bool          // the tables are those of a cluster
+	joins      atomic.Bool   // this node still joins its cluster: its replicas may lack most of the items
 }
 
 // A tableSet is a snapshot of all tables, and of the removed ones whose streams are kept. It is
@@ -48,10 +49,11 @@ func (d *directory) init(throttle bool, now func() time.Time) {
 func (d *directory) table(name string) *live { return d.set.Load().byName[name] }
 
 // serving returns the table of that name for a request for its items. NotFound if there is none,
-// its items are still being copied, or this node's replicas don't have all that were copied yet.
+// its items are still being copied, or this node's replicas don't have all that were copied yet, or
+// join their groups.
 func (d *directory) serving(name string) (*live, error) {
 	t := d.table(name)
-	if t == nil || t.restoring() || t.partial() {
+	if t == nil || t.restoring() || t.partial() || d.joins.Load() {
 		return nil, missingTable()
 	}
 	return t, nil

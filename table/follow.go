@@ -65,6 +65,9 @@ func (c *cluster) loadPassively() error {
 func (c *cluster) follow() error {
 	i := c.installer
 	was, is := c.follows, i.catalog.Contents()
+	if was.Nodes != is.Nodes {
+		c.followNodes(is.Nodes) // the shards that follow may be founded by them
+	}
 	for name, r := range was.Tables {
 		if now := is.Tables[name]; now == nil || now.Table.ID != r.Table.ID {
 			uninstall(i, r, is.Removed[r.Table.ID])

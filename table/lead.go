@@ -175,6 +175,7 @@ func (c *cluster) becomeActive(ctx context.Context) error {
 		return err
 	}
 	c.behind = true
+	c.installer.tables.joins.Store(false) // the active node has all that was committed
 	err := c.takeLead(ctx)
 	c.behind = err != nil
 	return err

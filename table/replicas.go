@@ -24,6 +24,10 @@ type Replicas interface {
 	// Lead returns when this node leads the groups of those shards. The error is NotLeader if it
 	// isn't the node that is to lead them, and that of ctx when it ends.
 	Lead(ctx context.Context, ids []holdfast.ShardID) error
+
+	// Follow takes the nodes that the catalog has from now on, before it starts a shard of that
+	// revision. It reports whether this node still joins. It isn't called before there is such a record.
+	Follow(n *catalog.Nodes) (joins bool)
 }
 
 // A cluster is what the installer of a cluster's node has beside that of a node alone. The

@@ -116,6 +116,9 @@ func (n *raftNode) Start(sh *shard.Shard) error {
 	return err
 }
 
+// Follow implements Replicas.
+func (n *raftNode) Follow(*catalog.Nodes) bool { return false }
+
 // Stop implements Replicas.
 func (n *raftNode) Stop(id holdfast.ShardID) error { return n.host.Stop(id) }
 

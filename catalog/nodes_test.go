@@ -1,0 +1,216 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"reflect"
+	"slices"
+	"testing"
+
+	"holdfast"
+	"holdfast/shard"
+)
+
+// threeNodes are those that have formed a cluster.
+func threeNodes() *Nodes {
+	var all []Node
+	for id := range holdfast.NodeID(3) {
+		all = append(all, Node{
+			ID: id + 1, Address: fmt.Sprintf("10.0.0.%d:7100", id+1), Incarnation: fmt.Sprintf("%032x", id+1),
+		})
+	}
+	return FormedBy(all)
+}
+
+func newcomer(n int) Node {
+	return Node{Address: fmt.Sprintf("10.0.1.%d:7100", n), Incarnation: fmt.Sprintf("%032x", 100+n)}
+}
+
+// The form of the record is read for ever.
+func TestNodesForm(t *testing.T) {
+	n, err := threeNodes().Replace(2, newcomer(4), 259)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err = n.Joined(4).Replace(4, newcomer(5), 515); err != nil {
+		t.Fatal(err)
+	}
+	const path = "testdata/nodes-1.json"
+	got := append(n.encoded().Value, '\n')
+	if os.Getenv("UPDATE") != "" {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil || string(got) != string(want) {
+		t.Fatalf("got %s; want %s, %v", got, want, err)
+	}
+	var read Nodes
+	if err := decode(shard.Record{Name: nodesName, Value: want}, &read); err != nil || !read.same(n) {
+		t.Errorf("got %+v, %v; want %+v", read, err, n)
+	}
+	later := shard.Record{Name: nodesName, Value: []byte(`{"Version":2}`)}
+	if err := decode(later, &read); !errors.Is(err, holdfast.Corrupt) {
+		t.Errorf("a later version: got %v; want %v", err, holdfast.Corrupt)
+	}
+}
+
+// A node is replaced once, by one with an ID that no node ever had, and what was before stays as it is.
+func TestReplace(t *testing.T) {
+	was := threeNodes()
+	one, err := was.Replace(2, newcomer(4), 50)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := one.Replace(4, newcomer(5), 50) // before all groups have node 4, no shard was drawn
+	if err != nil {
+		t.Fatal(err)
+	}
+	three, err := two.Joined(5).Replace(1, newcomer(6), 90)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !was.same(threeNodes()) {
+		t.Errorf("got %+v; want that Replace leaves it as it was", was)
+	}
+	for _, c := range []struct {
+		nodes *Nodes
+		want  []holdfast.NodeID
+		joins []holdfast.NodeID
+	}{
+		{one, []holdfast.NodeID{1, 3, 4}, []holdfast.NodeID{4}},
+		{two, []holdfast.NodeID{1, 3, 5}, []holdfast.NodeID{5}},
+		{three, []holdfast.NodeID{3, 5, 6}, []holdfast.NodeID{6}},
+		{three.Joined(6), []holdfast.NodeID{3, 5, 6}, nil},
+	} {
+		var joins []holdfast.NodeID
+		for _, x := range c.nodes.All {
+			if x.Joining {
+				joins = append(joins, x.ID)
+			}
+		}
+		if got := c.nodes.Members(); !slices.Equal(got, c.want) || !slices.Equal(joins, c.joins) {
+			t.Errorf("got %v, of which %v join; want %v and %v", got, joins, c.want, c.joins)
+		}
+	}
+	if got := three.Joined(3); got != three {
+		t.Errorf("got %+v; want nothing changed, since node 3 joins nothing", got)
+	}
+	for id, want := range map[holdfast.ShardID][]holdfast.NodeID{
+		1: {1, 2, 3}, 49: {1, 2, 3}, 50: {1, 3, 5}, 89: {1, 3, 5}, 90: {3, 5, 6}, 1e6: {3, 5, 6},
+	} {
+		if got := three.Founders(id); !slices.Equal(got, want) {
+			t.Errorf("shard %d: got the founders %v; want %v", id, got, want)
+		}
+	}
+	same := newcomer(7)
+	same.Incarnation = three.Node(2).Incarnation
+	taken := newcomer(7)
+	taken.Address = three.Node(5).Address
+	for _, c := range []struct {
+		lost holdfast.NodeID
+		by   Node
+		want holdfast.Kind
+	}{
+		{9, newcomer(7), holdfast.NotFound},
+		{0, newcomer(7), holdfast.NotFound},
+		{2, newcomer(7), holdfast.Exists},
+		{4, newcomer(7), holdfast.Exists},
+		{3, same, holdfast.Conflict},
+		{3, newcomer(6), holdfast.Conflict},
+		{3, taken, holdfast.Conflict},
+	} {
+		if _, err := three.Replace(c.lost, c.by, 100); !errors.Is(err, c.want) {
+			t.Errorf("node %d by %+v: got %v; want %v", c.lost, c.by, err, c.want)
+		}
+	}
+	taken.Address = three.Node(3).Address // a new machine mostly has the address of the lost one
+	if _, err := three.Replace(3, taken, 100); err != nil {
+		t.Error(err)
+	}
+}
+
+// Whichever node leads, and however late the others follow: the groups of all shards begin with the
+// members of the cluster as of when the shard was drawn, as each node finds that has the shard, and
+// for ever. Nodes that have led, and are behind, commit nothing.
+func TestFoundersOfACluster(t *testing.T) {
+	bg := context.Background()
+	for seed := range uint64(8) {
+		rng := rand.New(rand.NewPCG(seed, 3))
+		g, all := newReplicas(t, 3)
+		leader, drawn := 0, map[holdfast.ShardID][]holdfast.NodeID{}
+		check := func(i int) {
+			t.Helper()
+			_, is, _ := refresh(t, all[i])
+			for _, r := range is.Tables {
+				for _, s := range r.Shards {
+					if got := is.Nodes.Founders(s.ID); !reflect.DeepEqual(got, drawn[s.ID]) {
+						t.Fatalf("seed %d, node %d: got the founders %v of shard %d; want %v", seed, i, got, s.ID,
+							drawn[s.ID])
+					}
+				}
+			}
+		}
+		replace := func(c *Catalog, n int) error {
+			c.Lock()
+			defer c.Unlock()
+			return c.SetNodes(bg, func(next holdfast.ShardID) (*Nodes, error) {
+				is := c.Contents().Nodes
+				if is == nil {
+					return threeNodes(), nil
+				}
+				members := is.Members()
+				return is.Replace(members[rng.IntN(len(members))], newcomer(n), next)
+			})
+		}
+		if err := replace(all[0], 0); err != nil {
+			t.Fatal(err)
+		}
+		for n := range 120 {
+			c := all[leader]
+			switch rng.IntN(8) {
+			case 0:
+				former := leader
+				leader = (leader + 1) % 3
+				g.lead(leader)
+				refresh(t, all[leader])
+				if err := all[leader].Update(bg, named("new", fmt.Sprint(n))); err != nil {
+					t.Fatal(err)
+				}
+				g.lead(former) // again, with contents from before that
+				if err := replace(all[former], 1000+n); !errors.Is(err, holdfast.Refused) {
+					t.Fatalf("got %v of a node that is behind; want %v", err, holdfast.Refused)
+				}
+				g.lead(leader)
+				continue
+			case 1, 2:
+				if err := replace(c, n+1); err != nil {
+					t.Fatal(err)
+				}
+				continue
+			case 3:
+				check(rng.IntN(3))
+			}
+			r := &Table{Table: Description{Definition: Definition{Name: fmt.Sprint("t", n)}}}
+			c.Lock()
+			var err error
+			if r.Space, r.Shards, err = c.NewSpace(bg, Even(1+rng.IntN(60))); err == nil {
+				err = c.Commit(bg, Revision{Put: []Entry{r}})
+			}
+			for _, s := range r.Shards {
+				drawn[s.ID] = c.Contents().Nodes.Members()
+			}
+			c.Unlock()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range all {
+			check(i)
+		}
+	}
+}
