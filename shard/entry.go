@@ -53,6 +53,8 @@ const (
 
 	entryLoad entryKind = 10 // a part of what is copied into it
 	entryTime entryKind = 11 // later entries have no earlier time
+
+	entryChecksum entryKind = 12 // replicas compute a checksum of what they have
 )
 
 // A body is what an entry of a kind other than commit does. The steps of an entry are these, of
@@ -105,6 +107,8 @@ func decodeBody(k entryKind, r *reader) (body, error) {
 		return decodeLoad(r)
 	case entryTime:
 		return decodeTime(r)
+	case entryChecksum:
+		return decodeChecksum(r)
 	}
 	return nil, holdfast.Errorf(holdfast.Corrupt, "an entry of the log is of an unknown kind, %d", k)
 }

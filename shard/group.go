@@ -64,15 +64,19 @@ func (r Replica) ApplyChanged(entries []Committed, members []byte) error {
 		return err
 	}
 	defer sh.store.gate.leave()
-	if len(entries) == 0 && members == nil {
-		return nil
+	// Members may be as of later entries than those of their batch, but not of earlier ones.
+	for ; len(entries) > 0 || members != nil; members = nil {
+		n := throughChecksum(entries)
+		applied, err := applyAll(sh, entries[:n], members)
+		if err != nil {
+			return err
+		}
+		seen(applied)
+		if n > 0 {
+			sh.sequencer.durable.raise(entries[n-1].Tx.Index)
+		}
+		entries = entries[n:]
 	}
-	applied, err := applyAll(sh, entries, members)
-	if err != nil || len(entries) == 0 {
-		return err
-	}
-	seen(applied)
-	sh.sequencer.durable.raise(entries[len(entries)-1].Tx.Index)
 	return nil
 }
 
@@ -95,7 +99,11 @@ func applyAll(sh *Shard, entries []Committed, members []byte) ([]*entry, error) 
 			return nil, err
 		}
 	}
-	return applied, sh.engine.submitNoSync(b)
+	if err := sh.engine.submitNoSync(b); err != nil {
+		return nil, err
+	}
+	sh.store.checksums.begin(sh, applied)
+	return applied, nil
 }
 
 // A groupLog is the log of a shard that is one of several replicas. An entry is applied, here as

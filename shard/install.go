@@ -144,6 +144,7 @@ func exchange(sh *Shard, to *snapshotState, ingest func() error) error {
 	if err := ingest(); err != nil {
 		return err
 	}
+	forgetChecksum(sh, "the replica has installed a snapshot")
 	index, terms := to.tally.applied, to.terms
 	sh.tally, sh.history.trim, sh.follows = to.tally, to.trim, to.follows
 	sh.terms.all.Store(&terms)

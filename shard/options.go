@@ -34,6 +34,9 @@ type Options struct {
 	ReserveBytes int64
 	ReadOnly     bool // for a check of a directory
 
+	// ChecksumBytesPerSecond is how much of a shard is read for a checksum, at most; default 32 MiB.
+	ChecksumBytesPerSecond int64
+
 	Log  *slog.Logger
 	Now  func() time.Time // default time.Now
 	Boot string           // identifies the machine's boot; default: the system's
@@ -152,6 +155,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.ReserveBytes == 0 {
 		o.ReserveBytes = 256 << 20
+	}
+	if o.ChecksumBytesPerSecond == 0 {
+		o.ChecksumBytesPerSecond = 32 << 20
 	}
 	if o.Log == nil {
 		o.Log = discard()

@@ -142,14 +142,14 @@ func (m *replicatedStore) item() item.Item {
 }
 
 // changeOtherwise makes entries of other kinds: a schema with or without an index and a queue, the
-// removal of what it is without, a step of a fill, a trim, or what an interrupted transaction has
-// locked, which commits resolve that find it.
+// removal of what it is without, a step of a fill, a trim, what an interrupted transaction has locked,
+// which commits resolve that find it, or a checksum.
 func (m *replicatedStore) changeOtherwise(sh *Shard) {
 	m.t.Helper()
 	without := testSchema()
 	without.Indexes, without.TTL = without.Indexes[1:], ""
 	has := sh.schema.Load().index(1) != nil
-	switch m.rng.IntN(5) {
+	switch m.rng.IntN(6) {
 	case 0:
 		m.must(sh.SetSchema(without))
 	case 1:
@@ -172,7 +172,18 @@ func (m *replicatedStore) changeOtherwise(sh *Shard) {
 	case 4:
 		m.must(m.store.ledger.Load().ResolveAll(bg))
 		m.interrupt()
+	case 5:
+		m.checksum(sh)
 	}
+}
+
+// checksum has the replicas of a shard compute a checksum. The shard itself has one replica, and
+// computes none.
+func (m *replicatedStore) checksum(sh *Shard) {
+	m.t.Helper()
+	p, err := sh.propose(&checksumBody{checksumXXH3}, m.store.engine.db, true)
+	m.must(err)
+	m.must(p.wait())
 }
 
 // interrupt leaves what a crash leaves of a transaction over all shards with items: locks, and maybe

@@ -38,6 +38,8 @@ type Shard struct {
 	locks   locks // of transactions over several shards
 	terms   terms
 	sweep   sweep // the search for expired items
+
+	checksum atomic.Pointer[checksumming] // the last that was begun; nil: none of what the shard is now
 }
 
 // Open returns the shard of that descriptor: the one that is open, with whatever schema it has, or

@@ -56,9 +56,8 @@ type Snapshot struct {
 	ended bool // the end was returned
 	chunk []byte
 
-	spans []snapshotSpan   // that weren't read to their ends
-	iter  *pebble.Iterator // of the first of those, at the next key; nil: it wasn't begun
-	key   []byte           // the last one in the chunk
+	keys sharedKeys
+	key  []byte // the last one in the chunk
 
 	due time.Time // when the next chunk may be returned
 }
@@ -95,7 +94,7 @@ func (s *Snapshot) begin(ctx context.Context) error {
 		return holdfast.Errorf(holdfast.Invalid, "shard %d is new: there is nothing of which to make a snapshot", sh.id)
 	}
 	s.head = snapshotHeader{tx: is.At(is.tally.applied), is: sh.is, slots: slots}
-	s.spans = snapshotSpans(sh.keys, slots)
+	s.keys = sharedKeys{shard: sh, from: s.files, spans: snapshotSpans(sh.keys, slots)}
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // never fails
 	s.id = binary.BigEndian.Uint64(id[:])
@@ -177,14 +176,9 @@ func (s *Snapshot) fill() error {
 // fillKeys adds keys to the chunk until it is full or there are no more.
 func (s *Snapshot) fillKeys() error {
 	for {
-		more, err := s.seek()
-		if err != nil || !more {
+		key, value, err := s.keys.at()
+		if err != nil || key == nil {
 			return err
-		}
-		key := s.iter.Key()
-		value, err := s.iter.ValueAndErr()
-		if err != nil {
-			return s.shard.engine.fault("reading a snapshot", err)
 		}
 		if len(key)+len(value) > maxSnapshotPair {
 			return holdfast.Errorf(holdfast.Invalid, "shard %d has a key with %d bytes: a snapshot may have %d",
@@ -196,40 +190,8 @@ func (s *Snapshot) fillKeys() error {
 		s.chunk = appendPair(s.chunk, s.key, key, value)
 		s.key = append(s.key[:0], key...)
 		s.sums.add(len(key), len(value))
-		s.iter.Next()
+		s.keys.next()
 	}
-}
-
-// seek goes to the next key of the shard, unless the iterator is at one, and reports whether there is
-// one.
-func (s *Snapshot) seek() (more bool, err error) {
-	for len(s.spans) > 0 {
-		span := s.spans[0]
-		if s.iter == nil {
-			if s.iter, err = s.files.NewIter(
-				&pebble.IterOptions{LowerBound: span.lower, UpperBound: span.upper}); err != nil {
-				return false, s.shard.engine.fault("reading a snapshot", err)
-			}
-			s.iter.First()
-		}
-		for ; s.iter.Valid(); s.iter.Next() {
-			if !span.shared || ownsExpiry(s.shard.keys, s.iter.Key()) {
-				return true, nil
-			}
-		}
-		err := s.iter.Close() // which returns the iterator's error, too
-		s.iter, s.spans = nil, s.spans[1:]
-		if err != nil {
-			return false, s.shard.engine.fault("reading a snapshot", err)
-		}
-	}
-	return false, nil
-}
-
-// ownsExpiry reports whether a key of the queue of expiring items is of an item in the shard's range.
-func ownsExpiry(k keys, raw []byte) bool {
-	_, key, ok := k.expiryOf(raw)
-	return ok && k.owns(key)
 }
 
 // Close releases what the snapshot holds. It may be called more than once.
@@ -240,9 +202,6 @@ func (s *Snapshot) Close() error {
 	defer s.shard.store.gate.leave()
 	files := s.files
 	s.files = nil
-	if s.iter != nil {
-		_ = s.iter.Close()
-		s.iter = nil
-	}
+	s.keys.close()
 	return s.shard.engine.fault("closing a snapshot", files.Close())
 }

@@ -52,6 +52,8 @@ type Store struct {
 	builds  atomic.Uint64          // names files in buildDir
 	commits atomic.Uint64          // that were done
 
+	checksums checksums
+
 	mu     sync.Mutex                  // guards shards
 	shards map[holdfast.ShardID]*Shard // those that are open
 	trims  sync.Mutex                  // held by Trim
@@ -66,6 +68,7 @@ func newStore(o Options) *Store {
 		closing: make(chan struct{}), shards: map[holdfast.ShardID]*Shard{},
 	}
 	s.tableBytes, s.takeovers.batchBytes = o.tableBytes, o.batchBytes
+	s.checksums.rate = o.ChecksumBytesPerSecond
 	s.records.engine, s.records.flush = s.engine, s.engine.sync
 	s.entries = &singleLog{engine: s.engine, now: o.Now}
 	return s

@@ -1,13 +1,13 @@
 package sim
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"path"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"holdfast/shard"
 )
 
 // checkSet records an error unless each node has the elements of the set whose addition was
@@ -59,17 +59,7 @@ type pair struct{ key, value string }
 
 type pairs []pair
 
-// The parts of keys; see docs/formats.md.
-const (
-	shardFamily = 1
-	kindAt      = 8
-	kindMeta    = 1
-	kindGroup   = 5
-	metaGroup   = "group"
-)
-
-// contents returns all keys that replicas have in common: not the records of the store, nor the logs
-// of groups.
+// contents returns all keys that replicas have in common.
 func (m *machine) contents() (all pairs, err error) {
 	db, err := pebble.Open(path.Join(dataDir, "pebble"), &pebble.Options{FS: m.disk, ReadOnly: true, Logger: quiet{}})
 	if err != nil {
@@ -82,21 +72,11 @@ func (m *machine) contents() (all pairs, err error) {
 	}
 	defer it.Close()
 	for ok := it.First(); ok; ok = it.Next() {
-		if key := it.Key(); !ofNode(key) {
+		if key := it.Key(); shard.Shared(key) {
 			all = append(all, pair{string(key), string(it.Value())})
 		}
 	}
 	return all, it.Error()
-}
-
-// ofNode reports whether a key is of a node, and not of a replicated shard.
-func ofNode(key []byte) bool {
-	if len(key) <= kindAt || key[0] != shardFamily {
-		return false
-	}
-	shard := binary.BigEndian.Uint64(key) & (1<<56 - 1)
-	return shard == 0 || key[kindAt] == kindGroup ||
-		key[kindAt] == kindMeta && bytes.Equal(key[kindAt+1:], []byte(metaGroup))
 }
 
 // quiet is Pebble's log.
