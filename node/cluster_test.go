@@ -18,6 +18,7 @@ import (
 
 	"holdfast"
 	"holdfast/config"
+	"holdfast/internal/peer"
 )
 
 // A testCluster is the nodes of a cluster in the test's process, which are opened and closed one by
@@ -37,7 +38,7 @@ func openCluster(t *testing.T, n int) *testCluster {
 		c.log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
 	// The nodes are opened one by one, so they must know each other's addresses before they listen.
-	for i, address := range freeAddresses(t, n) {
+	for i, address := range peer.FreeAddresses(t, n) {
 		for j := range c.configs {
 			c.configs[j].Cluster.Members[i].Address = address
 		}
@@ -131,20 +132,6 @@ func (c *testCluster) create(i int, name, body string) {
 		`"TableStatus":"ACTIVE"`) {
 		time.Sleep(10 * time.Millisecond)
 	}
-}
-
-// freeAddresses returns addresses on which nothing listens.
-func freeAddresses(t *testing.T, n int) (all []string) {
-	t.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		all = append(all, l.Addr().String())
-	}
-	return all
 }
 
 const createPeople = `{"TableName":"people","BillingMode":"PAY_PER_REQUEST",

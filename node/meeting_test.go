@@ -23,13 +23,14 @@ import (
 	"holdfast"
 	"holdfast/cluster"
 	"holdfast/config"
+	"holdfast/internal/peer"
 	"holdfast/rpc"
 )
 
 // meetingConfigs returns the configurations of n nodes that are to meet.
 func meetingConfigs(t *testing.T, n int) []config.Config {
 	t.Helper()
-	all, addresses := make([]config.Config, n), freeAddresses(t, n)
+	all, addresses := make([]config.Config, n), peer.FreeAddresses(t, n)
 	for i := range all {
 		all[i] = tablesConfig(t)
 		all[i].Cluster = &config.Cluster{
@@ -159,7 +160,7 @@ func TestDirectoriesThatMeetNobody(t *testing.T) {
 // that are formed have nothing to wait for.
 func TestHealthWhileNodesMeet(t *testing.T) {
 	all := meetingConfigs(t, 3)
-	all[0].HTTP.Listen = freeAddresses(t, 1)[0]
+	all[0].HTTP.Listen = peer.FreeAddresses(t, 1)[0]
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ended := make(chan error, 1)
@@ -203,7 +204,7 @@ func TestHealthWhileNodesMeet(t *testing.T) {
 // them, and who connects meanwhile is answered.
 func TestPortsStayBound(t *testing.T) {
 	c := meetingConfigs(t, 1)[0]
-	c.HTTP.Listen = freeAddresses(t, 1)[0]
+	c.HTTP.Listen = peer.FreeAddresses(t, 1)[0]
 	o := Options{Config: c, Log: slog.New(slog.DiscardHandler)}
 	if err := Meet(t.Context(), &o); err != nil {
 		t.Fatal(err)
@@ -249,7 +250,7 @@ func TestPortsStayBound(t *testing.T) {
 // The sockets of a node that isn't opened in the end are closed.
 func TestPortsAreGivenBack(t *testing.T) {
 	c := meetingConfigs(t, 1)[0]
-	c.HTTP.Listen = freeAddresses(t, 1)[0]
+	c.HTTP.Listen = peer.FreeAddresses(t, 1)[0]
 	holder, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -5,13 +5,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -152,7 +150,7 @@ func startTwemproxy(t *testing.T, dir string, pools []twemproxyPool) {
 		t.Fatalf("nutcracker -t: %v\n%s\n%s", err, out, config.Bytes())
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	cmd := exec.CommandContext(ctx, program, "-c", path, "-a", "127.0.0.1", "-s", freePort(t))
+	cmd := exec.CommandContext(ctx, program, "-c", path, "-a", "127.0.0.1", "-s", peer.FreePort(t))
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {
@@ -179,22 +177,6 @@ func startTwemproxy(t *testing.T, dir string, pools []twemproxyPool) {
 		case <-tick.C:
 		}
 	}
-}
-
-// freePort returns a TCP port of the loopback interface that was free when it looked.
-func freePort(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		// Below the ephemeral ports, so that no outgoing connection takes it meanwhile.
-		port := 20000 + rand.IntN(10000)
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err == nil {
-			l.Close()
-			return strconv.Itoa(port)
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
 }
 
 // twemproxyFunctions are twemproxy's hash functions.

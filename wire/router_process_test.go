@@ -2,7 +2,6 @@ package wire
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -13,23 +12,6 @@ import (
 	"testing"
 	"time"
 )
-
-// freeAddress is a free address of 127.0.0.1.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		// It is below the ports that the system assigns to connections, one of which could take it
-		// meanwhile.
-		port := 20000 + rand.IntN(10000)
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err == nil {
-			l.Close()
-			return l.Addr().String()
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
-}
 
 // startMembers starts n real memcacheds.
 func startMembers(t *testing.T, n int) []*process {

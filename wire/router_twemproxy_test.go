@@ -3,9 +3,10 @@ package wire
 import (
 	"bufio"
 	"fmt"
-	"net"
 	"strings"
 	"testing"
+
+	peers "holdfast/internal/peer"
 )
 
 // TestRouterPlacesAsTwemproxy gives one configuration to the real twemproxy and to Holdfast's
@@ -44,13 +45,10 @@ func TestRouterPlacesAsTwemproxy(t *testing.T) {
 			}
 			address, peerAddress := freeAddress(t), freeAddress(t)
 			router := startRouter(t, address, configuration(address))
-			_, statsPort, err := net.SplitHostPort(freeAddress(t))
-			if err != nil {
-				t.Fatal(err)
-			}
-			peer := startProgram(t, peerAddress, configuration(peerAddress), nutcracker, "-s", statsPort, "-c")
-			found(t, router, setThrough(t, peer, "theirs"))
-			found(t, peer, setThrough(t, router, "ours"))
+			theirs := startProgram(t, peerAddress, configuration(peerAddress), nutcracker,
+				"-a", "127.0.0.1", "-s", peers.FreePort(t), "-c")
+			found(t, router, setThrough(t, theirs, "theirs"))
+			found(t, theirs, setThrough(t, router, "ours"))
 		})
 	}
 }

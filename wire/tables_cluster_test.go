@@ -14,32 +14,6 @@ import (
 	"testing"
 )
 
-// freeAddresses returns n addresses whose ports follow one another, and those behind them are free as
-// well, for the nodes' HTTP.
-func freeAddresses(t *testing.T, n int) []string {
-	t.Helper()
-	for range 100 {
-		first := freeAddress(t)
-		_, text, _ := net.SplitHostPort(first)
-		port, _ := strconv.Atoi(text)
-		addresses := []string{first}
-		for i := 1; i < 2*n; i++ {
-			address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port+i))
-			l, err := net.Listen("tcp", address)
-			if err != nil {
-				break
-			}
-			l.Close()
-			addresses = append(addresses, address)
-		}
-		if len(addresses) == 2*n {
-			return addresses[:n]
-		}
-	}
-	t.Fatal("no ports in a row are free")
-	return nil
-}
-
 // httpOf returns where HTTP of a node listens whose tables are at an address, among so many nodes.
 func httpOf(address string, nodes int) string {
 	_, text, _ := net.SplitHostPort(address)

@@ -35,11 +35,8 @@ type nodeCluster struct {
 
 func newNodeCluster(t *testing.T) *nodeCluster {
 	t.Helper()
-	c := &nodeCluster{t: t, dir: t.TempDir(), addresses: freeAddresses(t, 3), processes: make([]*process, 3)}
-	for len(c.peers) < 3 {
-		if a := freeAddress(t); !slices.Contains(c.peers, a) && !slices.Contains(c.addresses, a) {
-			c.peers = append(c.peers, a)
-		}
+	c := &nodeCluster{
+		t: t, dir: t.TempDir(), addresses: freeAddresses(t, 3), peers: freeAddresses(t, 3), processes: make([]*process, 3),
 	}
 	t.Cleanup(func() {
 		if t.Failed() {

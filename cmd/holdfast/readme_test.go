@@ -1,13 +1,14 @@
 package main
 
 import (
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
 	"testing"
+
+	"holdfast/internal/peer"
 )
 
 // TestThreeCachesOfTheREADME runs the commands and the file of README's section as they stand there,
@@ -67,12 +68,7 @@ func withFreePorts(t *testing.T, section string) string {
 	ports := map[string]string{}
 	return regexp.MustCompile(`\b112\d\d\b`).ReplaceAllStringFunc(section, func(port string) string {
 		if ports[port] == "" {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer l.Close()
-			_, ports[port], _ = net.SplitHostPort(l.Addr().String())
+			ports[port] = peer.FreePort(t)
 		}
 		return ports[port]
 	})

@@ -3,11 +3,9 @@
 package peer
 
 import (
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
-	"strconv"
 	"testing"
 	"time"
 )
@@ -34,23 +32,6 @@ func Missing(t testing.TB, what string) {
 		t.Fatalf("%s is not installed, and HOLDFAST_PEERS=required", what)
 	}
 	t.Skipf("%s is not installed", what)
-}
-
-// FreePort returns a port of 127.0.0.1 on which nothing listened a moment ago.
-func FreePort(t testing.TB) string {
-	t.Helper()
-	// Below the ports that systems give to connections, one of which could take it in between.
-	const first, count, attempts = 20000, 10000, 100
-	for range attempts {
-		port := strconv.Itoa(first + rand.IntN(count))
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port))
-		if err == nil {
-			l.Close()
-			return port
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
 }
 
 // Start runs a program until the test ends, and returns once it accepts connections at the address.
