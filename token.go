@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"hash/crc32"
+	"iter"
+	"slices"
 	"strings"
 )
 
@@ -50,6 +52,26 @@ func (t *Token) See(tx TxID) {
 	}
 	t.seen = next
 }
+
+// Join adds all that another token has seen.
+func (t *Token) Join(o Token) {
+	for _, tx := range slices.Backward(o.seen) {
+		if has, ok := t.Of(tx.Shard); !ok || has.Compare(tx) < 0 {
+			t.See(tx)
+		}
+	}
+}
+
+// Forget leaves out a shard.
+func (t *Token) Forget(shard ShardID) {
+	t.seen = slices.DeleteFunc(slices.Clone(t.seen), func(tx TxID) bool { return tx.Shard == shard })
+}
+
+// Len returns of how many shards something was seen.
+func (t Token) Len() int { return len(t.seen) }
+
+// All returns the newest transaction of each shard that the client has seen.
+func (t Token) All() iter.Seq[TxID] { return slices.Values(t.seen) }
 
 // Of returns the newest transaction of a shard that the client has seen; !ok: none.
 func (t *Token) Of(shard ShardID) (tx TxID, ok bool) {

@@ -128,3 +128,30 @@ func FuzzToken(f *testing.F) {
 		}
 	})
 }
+
+// A token that is joined has seen what both have seen, and what was copied from it before has not.
+func TestJoin(t *testing.T) {
+	var a, b holdfast.Token
+	a.See(holdfast.TxID{Shard: 1, Term: 1, Index: 5})
+	a.See(holdfast.TxID{Shard: 2, Term: 2, Index: 1})
+	b.See(holdfast.TxID{Shard: 1, Term: 1, Index: 6})
+	b.See(holdfast.TxID{Shard: 2, Term: 1, Index: 9})
+	b.See(holdfast.TxID{Shard: 3, Term: 1, Index: 1})
+	before := a
+	a.Join(b)
+	want := map[holdfast.ShardID]holdfast.TxID{1: {1, 1, 6}, 2: {2, 2, 1}, 3: {3, 1, 1}}
+	for tx := range a.All() {
+		if want[tx.Shard] != tx {
+			t.Errorf("got %v; want %v", tx, want[tx.Shard])
+		}
+	}
+	if a.Len() != len(want) || before.Len() != 2 {
+		t.Errorf("got %d shards, and %d in the copy; want three and two", a.Len(), before.Len())
+	}
+	rest := a
+	rest.Forget(2)
+	rest.Forget(9)
+	if _, ok := rest.Of(2); ok || rest.Len() != 2 || a.Len() != 3 {
+		t.Errorf("got %d shards, and %d in the token that it is a copy of; want two and three", rest.Len(), a.Len())
+	}
+}
