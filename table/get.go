@@ -2,6 +2,7 @@ package table
 
 import (
 	"context"
+	"time"
 
 	"holdfast/shard"
 )
@@ -38,12 +39,29 @@ func (s *Store) Get(ctx context.Context, g Get) (Got, error) {
 }
 
 // readable returns when a shard of the table has what a session has seen, and if the read is to be
-// consistent, all that was acknowledged before the call.
+// consistent, or it isn't known what the session has seen, all that was acknowledged before the call.
 func (t *live) readable(ctx context.Context, sh *shard.Shard, session *Session, consistent bool) error {
-	if consistent && t.replicated {
-		if err := shard.Confirm(ctx, sh); err != nil {
-			return err
-		}
+	var err error
+	switch {
+	case !t.replicated:
+	case consistent:
+		err = shard.Confirm(ctx, sh)
+	case session.unsure(sh.ID()):
+		err = confirmSoon(ctx, sh, t.tokenWait)
+	}
+	if err != nil {
+		return err
 	}
 	return session.check(ctx, t, sh)
+}
+
+// confirmSoon is shard.Confirm for a session. Like for a token, a replica that doesn't lead waits no
+// longer than that, and then the one that leads is asked.
+func confirmSoon(ctx context.Context, sh *shard.Shard, wait time.Duration) error {
+	if !shard.Leads(sh) {
+		var end context.CancelFunc
+		ctx, end = context.WithTimeout(ctx, wait)
+		defer end()
+	}
+	return shard.Confirm(ctx, sh)
 }

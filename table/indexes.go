@@ -271,10 +271,16 @@ func (r *read) awaitIndex(ctx context.Context) error {
 	if err := r.t.confirm(ctx, r.t.shards); err != nil {
 		return err
 	}
+	session := sessionOf(ctx)
+	for _, sh := range r.t.shards {
+		if err := session.catchUp(ctx, r.t, sh); err != nil {
+			return err
+		}
+	}
 	if err := r.t.followers.Wait(ctx, r.index.ID); err != nil {
 		return err
 	}
-	return sessionOf(ctx).checkIndex(ctx, r)
+	return session.checkIndex(ctx, r)
 }
 
 // global reports whether the read is of a global index.

@@ -17,10 +17,24 @@ import (
 // seen is on disk. That is checked all the same: the tables' directory may have been put back from
 // a copy. A replica of a cluster may lag: a request waits for what was seen, but not for long, and
 // then the replica that leads is asked, which knows what was lost.
-type Session struct{ seen holdfast.Token }
+//
+// What a client has seen may be known of some shards only. Reads of the others are consistent, so
+// that they are as new as anything that was ever shown.
+type Session struct {
+	seen holdfast.Token
+	part bool           // what the client has seen is known of some shards only
+	sure holdfast.Token // these; used if part
+}
 
 // NewSession returns a session that has seen what a token has.
-func NewSession(seen holdfast.Token) *Session { return &Session{seen} }
+func NewSession(seen holdfast.Token) *Session { return &Session{seen: seen} }
+
+// ResumeSession returns a session that has seen what both tokens have. It may have seen more, but not
+// of the shards that sure has.
+func ResumeSession(seen, sure holdfast.Token) *Session {
+	seen.Join(sure)
+	return &Session{seen: seen, part: true, sure: sure}
+}
 
 // Token returns what the session has seen.
 func (s *Session) Token() holdfast.Token { return s.seen }
@@ -60,6 +74,23 @@ func await(ctx context.Context, log streamLog, tx holdfast.TxID, wait time.Durat
 	return shard.Await(ctx, sh, tx)
 }
 
+// checkLog is check for what a stream is read from, which is confirmed if the session is unsure of it.
+func (s *Session) checkLog(ctx context.Context, table string, log streamLog, wait time.Duration) error {
+	id := log.Descriptor().ID
+	sh, ok := log.(*shard.Shard)
+	unsure := ok && s.unsure(id)
+	if unsure {
+		if err := confirmSoon(ctx, sh, wait); err != nil {
+			return err
+		}
+	}
+	err := s.checkShard(table, id, func(tx holdfast.TxID) error { return await(ctx, log, tx, wait) })
+	if err == nil && unsure {
+		s.see(sh)
+	}
+	return err
+}
+
 // checkShard is check by what says whether the shard has reached a transaction.
 func (s *Session) checkShard(table string, id holdfast.ShardID, reached func(holdfast.TxID) error) error {
 	if s == nil {
@@ -74,16 +105,49 @@ func (s *Session) checkShard(table string, id holdfast.ShardID, reached func(hol
 	case errors.Is(err, holdfast.Behind):
 		return holdfast.Errorf(holdfast.Behind, "table %s doesn't have yet what the token has seen: %w", table, err)
 	case errors.Is(err, holdfast.Lost):
+		if s.part { // the client hears of it once: next time the shard is one that it isn't known of
+			s.seen.Forget(id)
+			s.sure.Forget(id)
+		}
 		return holdfast.Errorf(holdfast.Lost, "table %s no longer has what the token has seen: %w", table, err)
 	}
 	return err
 }
 
-// see adds what a shard has now, which is at least what was read or written before.
-func (s *Session) see(sh *shard.Shard) {
-	if s != nil {
-		s.seen.See(sh.At(sh.End().Index - 1))
+// unsure reports whether the session may have seen more of a shard than is known. A read must then be
+// consistent. It may be called on nil.
+func (s *Session) unsure(id holdfast.ShardID) bool {
+	if s == nil || !s.part {
+		return false
 	}
+	_, ok := s.sure.Of(id)
+	return !ok
+}
+
+// see adds what a shard has now, which is at least what was read or written before. What is read must
+// have been checked, and be consistent if the session is unsure of it.
+func (s *Session) see(sh *shard.Shard) {
+	if s == nil {
+		return
+	}
+	at := sh.At(sh.End().Index - 1)
+	s.seen.See(at)
+	if s.part {
+		s.sure.See(at)
+	}
+}
+
+// catchUp has the session be sure of a shard that it is unsure of, and that was confirmed. The error
+// is that of check.
+func (s *Session) catchUp(ctx context.Context, t *live, sh *shard.Shard) error {
+	if !s.unsure(sh.ID()) {
+		return nil
+	}
+	if err := s.check(ctx, t, sh); err != nil {
+		return err
+	}
+	s.see(sh)
+	return nil
 }
 
 // checkChanges is check for the shards of changes.

@@ -163,8 +163,7 @@ func (s *Store) StreamRecords(
 	}
 	session := sessionOf(ctx)
 	if part := st.shard(id); part != nil {
-		reached := func(tx holdfast.TxID) error { return await(ctx, part.log, tx, s.tables.tokenWait) }
-		if err := session.checkShard(table, id, reached); err != nil {
+		if err := session.checkLog(ctx, table, part.log, s.tables.tokenWait); err != nil {
 			return nil, from, false, err
 		}
 	}
