@@ -126,6 +126,7 @@ func TestFaultsCarryTheirPaths(t *testing.T) {
 		{"tables: {listen: '8000'}", `tables.listen: "8000" is not HOST:PORT`},
 		{"tables: {region: US East}", `tables.region: "US East" is not the name of a region`},
 		{"tables: {account: '12'}", `tables.account: "12" is not 12 digits`},
+		{"tables: {sessions: cookie}", `tables.sessions: "cookie" is neither header nor connection`},
 		{"tables: {new_shards: 0}", "tables.new_shards: 0 is not in [1, 64]"},
 		{"tables: {reserve: 1KiB}", "tables.reserve: 1KiB is not in [1MiB, 1TiB]"},
 		{"tables: {memory: 64MiB}", "tables.memory: 64MiB is not in [256MiB, 512GiB]"},

@@ -32,6 +32,8 @@ type Tables struct {
 	AnyOrigin   bool   `yaml:"any_origin"`  // web pages may send requests though any credentials are accepted
 	TLS         TLS    `yaml:"tls"`
 
+	Sessions Sessions `yaml:"sessions"` // header or connection: what makes requests a session
+
 	Region  string `yaml:"region"`  // in ARNs; signatures must be for it
 	Account string `yaml:"account"` // in ARNs: 12 digits
 
@@ -42,6 +44,16 @@ type Tables struct {
 	NewShards int       `yaml:"new_shards"` // of each new table
 	Throttle  bool      `yaml:"throttle"`   // whether provisioned throughput is enforced
 }
+
+// Sessions says which requests are of one session, whose answers are never older than what the session
+// has seen.
+type Sessions string
+
+// The values of Sessions.
+const (
+	SessionsHeader     Sessions = "header"     // those that name it in the header X-Holdfast-Session
+	SessionsConnection Sessions = "connection" // also those of a connection that name none
+)
 
 // TablesLog limits the log of changes: older ones are removed.
 type TablesLog struct {
@@ -55,6 +67,7 @@ func defaultTables() Tables {
 		Data:        "holdfast-data",
 		Connections: defaultTableCons,
 		TLS:         TLS{Clients: ClientsAny, MinVersion: "1.2"},
+		Sessions:    SessionsHeader,
 		Region:      "us-east-1",
 		Account:     "123456789012",
 		Memory:      512 << 20,
@@ -121,6 +134,9 @@ func (t *Tables) check(f *route.Faults) {
 	}
 	if !accountID.MatchString(t.Account) {
 		f.Add("tables.account", "%q is not 12 digits", t.Account)
+	}
+	if t.Sessions != SessionsHeader && t.Sessions != SessionsConnection {
+		f.Add("tables.sessions", "%q is neither header nor connection", t.Sessions)
 	}
 	f.Within("tables.connections", int64(t.Connections), 1, maxTableConns)
 	f.Within("tables.new_shards", int64(t.NewShards), 1, maxTableShards)

@@ -65,7 +65,7 @@ func (h *Handler) answer(ctx context.Context, f *forwarded, w *writer) (name, to
 	if root.doc != nil {
 		defer root.doc.release()
 	}
-	q := task{root: root, body: f.body, token: f.token}
+	q := task{root: root, body: f.body, seen: f.seen}
 	if f.local != "" {
 		q.local = f.local
 	}

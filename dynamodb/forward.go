@@ -35,11 +35,6 @@ func (h *Handler) executeInCluster(ctx context.Context, q *task, w *writer) (tok
 	ctx, cancel := context.WithTimeout(ctx, clusterTime)
 	defer cancel()
 	leads := h.peers.Leads()
-	if !leads && q.token != "" {
-		if _, err := parseToken(q.token); err != nil {
-			return "", err
-		}
-	}
 	if leads || q.eventual() {
 		token, err = h.execute(ctx, q, w)
 		if err == nil || leads && !errors.Is(err, holdfast.NotLeader) {
@@ -66,15 +61,16 @@ func (q *task) eventual() bool {
 	return false
 }
 
-// forward has the leading node execute a request, and otherwise is execute.
+// forward has the leading node execute a request, and otherwise is execute. The token is "" if that
+// node hasn't answered.
 func (h *Handler) forward(ctx context.Context, q *task, w *writer) (token string, err error) {
 	response, err := h.peers.Forward(ctx, q.request())
 	if err != nil {
-		return q.token, notForwarded(err, h.subject(q))
+		return "", notForwarded(err, h.subject(q))
 	}
 	a, err := parseAnswer(response)
 	if err != nil {
-		return q.token, notForwarded(err, h.subject(q))
+		return "", notForwarded(err, h.subject(q))
 	}
 	if a.typ != "" {
 		return a.token, &wireError{status: a.status, typ: a.typ, body: a.body}

@@ -34,11 +34,17 @@ func (q *task) request() []byte {
 	if q.local != nil {
 		local = q.local.String()
 	}
-	b := make([]byte, requestHead, requestHead+len(q.op.name)+len(q.token)+len(local)+len(q.body))
+	texts := [...]string{q.op.name, q.seen.token, local, q.seen.kept, q.body}
+	size := requestHead
+	for _, text := range texts {
+		size += len(text)
+	}
+	b := make([]byte, requestHead, size)
 	b[0], b[1] = forwardVersion, byte(len(q.op.name))
-	binary.LittleEndian.PutUint16(b[2:], uint16(len(q.token))) // at most holdfast.MaxTokenBytes
+	binary.LittleEndian.PutUint16(b[2:], uint16(len(q.seen.token))) // at most holdfast.MaxTokenBytes
 	binary.LittleEndian.PutUint16(b[4:], uint16(len(local)))
-	for _, text := range [...]string{q.op.name, q.token, local, q.body} {
+	binary.LittleEndian.PutUint16(b[6:], uint16(len(q.seen.kept))) // likewise
+	for _, text := range texts {
 		b = append(b, text...)
 	}
 	return b
@@ -47,7 +53,7 @@ func (q *task) request() []byte {
 // A forwarded is a request that another node has forwarded.
 type forwarded struct {
 	op    string
-	token string
+	seen  sent
 	local address
 	body  string
 }
@@ -63,15 +69,16 @@ func (a address) String() string { return string(a) }
 
 // parseForwarded returns the request that task.request made. The error is Invalid.
 func parseForwarded(b []byte) (f forwarded, err error) {
-	if len(b) < requestHead || b[0] != forwardVersion || b[6] != 0 || b[7] != 0 {
+	if len(b) < requestHead || b[0] != forwardVersion {
 		return f, holdfast.Errorf(holdfast.Invalid, "a forwarded request of another version, or damaged")
 	}
 	texts, body, ok := cut(b[requestHead:], int(b[1]), int(binary.LittleEndian.Uint16(b[2:])),
-		int(binary.LittleEndian.Uint16(b[4:])))
+		int(binary.LittleEndian.Uint16(b[4:])), int(binary.LittleEndian.Uint16(b[6:])))
 	if !ok || len(body) > maxBodyBytes {
 		return f, holdfast.Errorf(holdfast.Invalid, "a forwarded request has wrong lengths")
 	}
-	return forwarded{op: texts[0], token: texts[1], local: address(texts[2]), body: string(body)}, nil
+	return forwarded{op: texts[0], seen: sent{token: texts[1], kept: texts[3]}, local: address(texts[2]),
+		body: string(body)}, nil
 }
 
 // cut returns the texts of these lengths that b begins with, and the rest; !ok if b is shorter.

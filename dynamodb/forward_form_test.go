@@ -27,7 +27,7 @@ func TestForwardedFitIntoFrames(t *testing.T) {
 		}
 	}
 	const longAddress = 300
-	n := requestHead + longest + holdfast.MaxTokenBytes + longAddress + maxBodyBytes
+	n := requestHead + longest + 2*holdfast.MaxTokenBytes + longAddress + maxBodyBytes
 	if n > MaxForwarded || longest > 255 {
 		t.Errorf("got %d bytes, and names of %d; want at most %d and 255", n, longest, MaxForwarded)
 	}
@@ -35,8 +35,9 @@ func TestForwardedFitIntoFrames(t *testing.T) {
 
 // The bytes are those of docs/formats.md.
 func TestFormOfForwarded(t *testing.T) {
-	q := task{op: operation{name: "GetItem"}, token: "1", local: address("a:1"), body: "{}"}
-	const want = "01" + "07" + "0100" + "0300" + "0000" + "4765744974656d" + "31" + "613a31" + "7b7d"
+	q := task{op: operation{name: "GetItem"}, seen: sent{token: "1"}, local: address("a:1"), body: "{}"}
+	q.seen.kept = "1"
+	const want = "01" + "07" + "0100" + "0300" + "0100" + "4765744974656d" + "31" + "613a31" + "31" + "7b7d"
 	if got := hex.EncodeToString(q.request()); got != want {
 		t.Errorf("request: got %s; want %s", got, want)
 	}
@@ -51,8 +52,9 @@ func TestFormOfForwarded(t *testing.T) {
 func TestForwardedArrive(t *testing.T) {
 	r := seeded(t)
 	for range 200 {
-		q := task{op: operation{name: randomText(r)}, token: randomText(r), body: randomText(r)}
-		want := forwarded{op: q.op.name, token: q.token, body: q.body}
+		q := task{op: operation{name: randomText(r)}, body: randomText(r)}
+		q.seen = sent{token: randomText(r), kept: randomText(r)}
+		want := forwarded{op: q.op.name, seen: q.seen, body: q.body}
 		if r.IntN(2) == 0 {
 			q.local, want.local = address("127.0.0.1:8000"), "127.0.0.1:8000"
 		}
@@ -89,8 +91,8 @@ func TestForwardedArrive(t *testing.T) {
 }
 
 func TestDamagedForwarded(t *testing.T) {
-	q := task{op: operation{name: "GetItem"}, token: "1", local: address("a:1"), body: "{}"}
-	for _, at := range []int{0, 6, 7} {
+	q := task{op: operation{name: "GetItem"}, seen: sent{token: "1"}, local: address("a:1"), body: "{}"}
+	for _, at := range []int{0, 3, 5, 7} {
 		b := q.request()
 		b[at] += 2
 		if _, err := parseForwarded(b); !errors.Is(err, holdfast.Invalid) {
@@ -161,7 +163,7 @@ func TestAnswerChecksRequests(t *testing.T) {
 		{"GetItems", getThing, "", "400 UnknownOperationException"},
 		{"", getThing, "", "400 UnknownOperationException"},
 	} {
-		q := task{op: operation{name: test.op}, body: test.body, token: test.token}
+		q := task{op: operation{name: test.op}, body: test.body, seen: sent{token: test.token}}
 		sent, err := leader.Answer(t.Context(), q.request())
 		if err != nil {
 			t.Errorf("%s %.100s: %v", test.op, test.body, err)
@@ -207,7 +209,7 @@ func FuzzAnswer(f *testing.F) {
 	_, leader, _ := twoNodes(f, Options{})
 	createTables(f, leader)
 	for _, op := range []string{"GetItem", "PutItem", "Query", "ListStreams", "none"} {
-		q := task{op: operation{name: op}, body: getThing, token: "1", local: address("127.0.0.1:8000")}
+		q := task{op: operation{name: op}, body: getThing, seen: sent{token: "1"}, local: address("127.0.0.1:8000")}
 		f.Add(q.request())
 	}
 	f.Add([]byte{})

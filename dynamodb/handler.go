@@ -13,17 +13,23 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"holdfast/item"
+	"holdfast/session"
 	"holdfast/table"
 )
 
 // Options configure a Handler.
 type Options struct {
-	Tables  *table.Store
-	Peers   Peers             // the other nodes of a cluster; nil: this node answers every request itself
-	Region  string            // default us-east-1
-	Account string            // twelve digits, in ARNs; default 123456789012
-	Keys    map[string]string // access key → secret; empty: any credentials are accepted
-	Origins bool              // web pages of any origin may send requests, even if any credentials are accepted
+	Tables *table.Store
+	Peers  Peers // the other nodes of a cluster; nil: this node answers every request itself
+	// Sessions keeps what is seen by clients that name their sessions; nil: that of a node alone. In a
+	// cluster it must have the other nodes as peers.
+	Sessions *session.Keeper
+	// Connection returns the session that a client's connection is; nil: connections are none.
+	Connection func(net.Conn) *session.Connection
+	Region     string            // default us-east-1
+	Account    string            // twelve digits, in ARNs; default 123456789012
+	Keys       map[string]string // access key → secret; empty: any credentials are accepted
+	Origins    bool              // web pages of any origin may send requests, even if any credentials are accepted
 	// RequestBytes is about how much memory all requests may take together; default 256 MiB. Requests
 	// over budget wait.
 	RequestBytes int64
@@ -36,6 +42,8 @@ type Options struct {
 // node has accepted comes to Answer instead.
 type Handler struct {
 	peers      Peers // nil: none
+	sessions   *session.Keeper
+	connection func(net.Conn) *session.Connection // nil: connections are no sessions
 	where      func(table string, it item.Item) string
 	account    account
 	auth       *authenticator
@@ -58,6 +66,8 @@ func New(o Options) *Handler {
 	log := cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	h := &Handler{
 		peers:      o.Peers,
+		sessions:   o.Sessions,
+		connection: o.Connection,
 		where:      o.Tables.Where,
 		account:    a,
 		auth:       &authenticator{region: a.region, now: now},
@@ -65,6 +75,9 @@ func New(o Options) *Handler {
 		log:        log,
 		operations: operations(o.Tables, a, now, log),
 		memory:     newMemory(cmp.Or(o.RequestBytes, defaultRequestBytes)),
+	}
+	if h.sessions == nil {
+		h.sessions = session.New(session.Options{Now: now})
 	}
 	h.counters = newCounters(h.operations)
 	h.ctx, h.stop = context.WithCancel(context.Background())
@@ -221,7 +234,7 @@ type task struct {
 	op    operation
 	root  node
 	body  string
-	token string   // that the client has sent; "" is none
+	seen  sent     // by the client
 	local net.Addr // of the listener that the client has connected to
 }
 
@@ -248,17 +261,12 @@ func (h *Handler) run(ctx *fasthttp.RequestCtx, r *pending, body string, w *writ
 		}
 	}
 	q := task{op: r.op, root: root, body: body, local: ctx.LocalAddr()}
-	q.token = string(ctx.Request.Header.PeekBytes(headerToken))
+	q.seen.token = string(ctx.Request.Header.PeekBytes(headerToken))
 	if err := h.prepare(h.ctx, &q, &r.hold); err != nil {
 		return q.op.name, err
 	}
-	var token string
-	if h.peers == nil {
-		token, err = h.execute(h.ctx, &q, w)
-	} else {
-		token, err = h.executeInCluster(h.ctx, &q, w)
-	}
-	if token != "" {
+	token, err := h.executeInSession(ctx, &q, w)
+	if token != "" && q.seen.token != "" {
 		ctx.Response.Header.SetCanonical(headerToken, []byte(token))
 	}
 	return q.op.name, err
@@ -279,13 +287,13 @@ func (h *Handler) prepare(ctx context.Context, q *task, held *hold) error {
 }
 
 // execute runs a request's operation on this node. It returns the response's token, which is "" for
-// a client that has sent none.
+// a client that has sent none and has no session.
 func (h *Handler) execute(ctx context.Context, q *task, w *writer) (token string, err error) {
 	ctx = context.WithValue(ctx, localAddress{}, q.local)
-	if q.token == "" {
+	if q.seen.empty() {
 		return "", q.op.run(ctx, q.root, w)
 	}
-	return withToken(ctx, q.token, func(ctx context.Context) error { return q.op.run(ctx, q.root, w) })
+	return withSeen(ctx, q.seen, func(ctx context.Context) error { return q.op.run(ctx, q.root, w) })
 }
 
 // parseBody returns the value of a body; absent if the body is empty. It counts the values of a

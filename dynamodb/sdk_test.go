@@ -19,7 +19,11 @@ func client(t *testing.T, secret string) *sdk.Client {
 	h := served(t)
 	createTables(t, h)
 	h.SetKeys(map[string]string{suiteKey: suiteSecret})
-	address := listening(t, h, nil)
+	return sdkOf(listening(t, h, nil), secret)
+}
+
+// sdkOf returns AWS's SDK for Go as client of an address.
+func sdkOf(address, secret string) *sdk.Client {
 	return sdk.New(sdk.Options{
 		Region:           "us-east-1",
 		BaseEndpoint:     aws.String("http://" + address),

@@ -28,6 +28,8 @@ const (
 	kindGroup    = 1 // a message from a replica of a shard to another
 	kindRequest  = 2 // a request that the leading node is to execute
 	kindProgress = 3 // how far the sender's store has got
+	kindSession  = 4 // a request about sessions, that the leading node is to answer
+	kindForget   = 5 // a request to forget a session
 )
 
 // A member is the node as a member of its cluster: the connections to the other nodes, the replicas
@@ -51,6 +53,8 @@ type member struct {
 
 	host    atomic.Pointer[group.Host]       // nil: messages are dropped
 	handler atomic.Pointer[dynamodb.Handler] // nil: requests are refused
+
+	sessions atomic.Pointer[sessions] // nil: likewise
 }
 
 // openMember checks the identity of the node's directory, and listens for the other nodes.
@@ -146,7 +150,10 @@ func (m *member) run(disk *shard.Store) error {
 }
 
 // start connects to the other nodes, of which these are the addresses, and takes part.
-func (m *member) start(store *table.Store, handler *dynamodb.Handler, addresses map[holdfast.NodeID]string) {
+func (m *member) start(
+	store *table.Store, handler *dynamodb.Handler, kept *sessions, addresses map[holdfast.NodeID]string,
+) {
+	m.sessions.Store(kept)
 	m.handler.Store(handler)
 	m.roster.introduce(addresses)
 	m.lives.follow()
@@ -230,12 +237,17 @@ func (m *member) receive(r rpc.Message) {
 
 // answer executes a request that another node has forwarded.
 func (m *member) answer(ctx context.Context, r rpc.Message) ([]byte, error) {
-	handler := m.handler.Load()
+	handler, kept := m.handler.Load(), m.sessions.Load()
 	switch {
-	case handler == nil:
+	case handler == nil || kept == nil:
 		return nil, holdfast.Errorf(holdfast.NotLeader, "nothing was changed: node %d is starting", m.is.Node)
-	case r.Kind != kindRequest:
-		return nil, holdfast.Errorf(holdfast.Invalid, "node %d knows no requests of kind %d", m.is.Node, r.Kind)
+	case r.Kind == kindRequest:
+		return handler.Answer(ctx, r.Body)
+	case r.Kind == kindSession:
+		return nil, kept.answer(ctx, r.From, r.Body)
+	case r.Kind == kindForget:
+		kept.keeper.Forget(string(r.Body))
+		return nil, nil
 	}
-	return handler.Answer(ctx, r.Body)
+	return nil, holdfast.Errorf(holdfast.Invalid, "node %d knows no requests of kind %d", m.is.Node, r.Kind)
 }

@@ -16,6 +16,7 @@ import (
 	"holdfast/dynamodb"
 	"holdfast/router"
 	"holdfast/server"
+	"holdfast/session"
 	"holdfast/shard"
 	"holdfast/table"
 	"holdfast/upstream"
@@ -73,7 +74,9 @@ func (f fakeTables) requests() dynamodb.Stats {
 			len(dynamodb.TimeBounds()))}},
 	}
 }
-func (f fakeTables) diskStats() shard.Stats { return shard.Stats{Commits: 5, LogBytes: 7, Full: true} }
+func (f fakeTables) diskStats() shard.Stats        { return shard.Stats{Commits: 5, LogBytes: 7, Full: true} }
+func (fakeTables) sessionStats() (s session.Stats) { return s }
+
 func (f fakeTables) tableStats() (all []table.TableStats) {
 	for i := range f {
 		all = append(all, table.TableStats{Name: fmt.Sprint("t", i), Items: 1, ItemBytes: 10, Follows: i > 0})

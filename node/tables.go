@@ -43,6 +43,7 @@ type tables struct {
 	server   *fasthttp.Server
 	gate     *gate
 	member   *member // nil: the tables are on this node alone
+	sessions *sessions
 }
 
 // openTables opens the directory and binds the listener. Requests wait until serve.
@@ -107,6 +108,11 @@ func (t *tables) serveStore(o Options, keys map[string]string) {
 		Tables: t.store, Region: c.Region, Account: c.Account, Keys: keys, Origins: c.AnyOrigin,
 		RequestBytes: c.RequestBytes(), Log: o.Log, Now: o.Now,
 	}
+	t.sessions = newSessions(t.member, t.store.Leads, o.Now)
+	options.Sessions = t.sessions.keeper
+	if c.Sessions == config.SessionsConnection {
+		options.Connection = sessionOfConn
+	}
 	if t.member != nil {
 		t.member.forwarder.leads = t.store.Leads
 		options.Peers = &t.member.forwarder
@@ -164,7 +170,7 @@ func listenTables(c *config.Tables, gate *gate, log *slog.Logger) (net.Listener,
 // serve has requests served. members are the addresses of the cluster's nodes for each other.
 func (t *tables) serve(members map[holdfast.NodeID]string) {
 	if t.member != nil {
-		t.member.start(t.store, t.handler, members)
+		t.member.start(t.store, t.handler, t.sessions, members)
 	}
 	go func() {
 		if err := t.server.Serve(t.listener); err != nil {
@@ -228,6 +234,7 @@ func (t *tables) end() error {
 	if t.handler != nil {
 		t.handler.Stop() // what has not been drained is canceled
 	}
+	t.sessions.stop()
 	if t.member != nil {
 		errs = append(errs, t.member.close())
 	}

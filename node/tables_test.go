@@ -42,19 +42,33 @@ func request(address, operation, body string) (status int, text string, err erro
 
 // requestAfter is request with a token, and returns that of the response; "" is none.
 func requestAfter(seen, address, operation, body string) (status int, text, token string, err error) {
-	req, err := http.NewRequest(http.MethodPost, "http://"+address, strings.NewReader(body))
+	req, err := requestTo(address, operation, body)
 	if err != nil {
 		return 0, "", "", err
+	}
+	if seen != "" {
+		req.Header.Set("X-Holdfast-Token", seen)
+	}
+	return answerTo(http.DefaultClient, req)
+}
+
+// requestTo returns a request to the node whose tables listen at an address.
+func requestTo(address, operation, body string) (*http.Request, error) {
+	req, err := http.NewRequest(http.MethodPost, "http://"+address, strings.NewReader(body))
+	if err != nil {
+		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/x-amz-json-1.0")
 	req.Header.Set("X-Amz-Target", targetOf(operation))
 	req.Header.Set("X-Amz-Date", "20260101T000000Z")
 	req.Header.Set("Authorization",
 		"AWS4-HMAC-SHA256 Credential=k/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0")
-	if seen != "" {
-		req.Header.Set("X-Holdfast-Token", seen)
-	}
-	res, err := http.DefaultClient.Do(req)
+	return req, nil
+}
+
+// answerTo sends a request, and returns its response, with its token; "" is none.
+func answerTo(client *http.Client, req *http.Request) (status int, text, token string, err error) {
+	res, err := client.Do(req)
 	if err != nil {
 		return 0, "", "", err
 	}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"holdfast/session"
 )
 
 // Of all connections, one address may have three quarters.
@@ -24,11 +26,8 @@ func newTablesGate(total int) *gate {
 
 // connState is fasthttp's ConnState.
 func connState(conn net.Conn, state fasthttp.ConnState) {
-	if secure, ok := conn.(*secureConn); ok {
-		conn = secure.NetConn()
-	}
-	c, ok := conn.(*tablesConn)
-	if !ok {
+	c := tablesConnOf(conn)
+	if c == nil {
 		return
 	}
 	switch state {
@@ -39,10 +38,28 @@ func connState(conn net.Conn, state fasthttp.ConnState) {
 	}
 }
 
+// tablesConnOf returns the connection that conn is, or has below TLS; nil if there is none.
+func tablesConnOf(conn net.Conn) *tablesConn {
+	if secure, ok := conn.(*secureConn); ok {
+		conn = secure.NetConn()
+	}
+	c, _ := conn.(*tablesConn)
+	return c
+}
+
+// sessionOfConn returns the session that a client's connection is; nil: it is none.
+func sessionOfConn(conn net.Conn) *session.Connection {
+	if c := tablesConnOf(conn); c != nil {
+		return &c.session
+	}
+	return nil
+}
+
 // A tablesConn is a client's connection, below TLS.
 type tablesConn struct {
 	guest
 	preface preface
+	session session.Connection // used if connections are sessions
 }
 
 // A boundedListener accepts the connections that its gate admits.

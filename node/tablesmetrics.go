@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"holdfast/dynamodb"
+	"holdfast/session"
 	"holdfast/shard"
 	"holdfast/table"
 )
@@ -13,6 +14,7 @@ type tablesSource interface {
 	requests() dynamodb.Stats
 	diskStats() shard.Stats
 	tableStats() []table.TableStats // by name
+	sessionStats() session.Stats
 }
 
 var (
@@ -40,6 +42,14 @@ var (
 	tableDebt    = gauge("tables_compaction_debt_bytes", "Estimated bytes that compactions still have to move.")
 	tableBlocks  = counter("tables_block_reads_total",
 		"Blocks read, by whether they were in memory.", "result")
+	sessionsKept  = gauge("tables_sessions", "Sessions named by clients that are bound to this node.")
+	sessionsBytes = gauge("tables_sessions_bytes", "Bytes that they take, approximately.")
+	sessionsAsked = counter("tables_session_requests_total",
+		"Requests that name a session, by whether this node knew what it had seen.", "session")
+	sessionsMoved = counter("tables_session_moved_requests_total",
+		"Requests whose session wasn't bound to this node any more when they were answered.")
+	sessionsDropped = counter("tables_sessions_dropped_total",
+		"Sessions that this node has forgotten, by why.", "reason")
 	tableCorrupt = counter("tables_corrupt_reads_total", "Reads that found a block whose checksum is wrong.")
 )
 
@@ -57,7 +67,7 @@ const (
 func (c *tablesCollector) Describe(out chan<- *prometheus.Desc) {
 	describeAll(out, tableRequests, tableTimes, tableItems, tableBytes, tableCommits, tableLog, tableDisk, tableFree,
 		indexLag, indexLagP50, indexLagP99, indexApplied, indexLate, tableFull, tableStalls, tableDebt, tableBlocks,
-		tableCorrupt)
+		tableCorrupt, sessionsKept, sessionsBytes, sessionsAsked, sessionsMoved, sessionsDropped)
 }
 
 // Collect is prometheus.Collector's.
@@ -86,6 +96,19 @@ func (c *tablesCollector) Collect(out chan<- prometheus.Metric) {
 	put(out, tableBlocks, disk.CacheHits, "hit")
 	put(out, tableBlocks, disk.CacheMisses, "miss")
 	put(out, tableCorrupt, disk.CorruptReads)
+	collectSessions(out, c.source.sessionStats())
+}
+
+func collectSessions(out scrape, s session.Stats) {
+	put(out, sessionsKept, int64(s.Kept))
+	put(out, sessionsBytes, s.Bytes)
+	put(out, sessionsAsked, s.Known, "known")
+	put(out, sessionsAsked, s.Unknown, "unknown")
+	put(out, sessionsMoved, s.Moved)
+	put(out, sessionsDropped, s.DroppedFull, "full")
+	put(out, sessionsDropped, s.DroppedIdle, "idle")
+	put(out, sessionsDropped, s.DroppedElsewhere, "elsewhere")
+	put(out, sessionsDropped, s.DroppedLease, "lease")
 }
 
 func collectRequestsOfTables(out scrape, all dynamodb.Stats) {
@@ -137,5 +160,7 @@ func addTable(others, t *table.TableStats) {
 func (t *tables) requests() dynamodb.Stats { return t.handler.Stats() }
 
 func (t *tables) diskStats() shard.Stats { return t.disk.Stats() }
+
+func (t *tables) sessionStats() session.Stats { return t.sessions.keeper.Stats() }
 
 func (t *tables) tableStats() []table.TableStats { return t.store.Stats() }

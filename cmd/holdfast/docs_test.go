@@ -206,6 +206,9 @@ var timeouts = map[string][2]string{
 	"tables: the same, from when the last one was lost":            {"node", `leaderlessPatience = (.*)`},
 	"tables: a node of the cluster that has lost its leadership is waited for": {"node",
 		`formerPatience = (.*)`},
+	"tables: a session is kept by a node of a cluster that can't reach the one that leads": {"session",
+		`const Lease = (.*)`},
+	"tables: a session is kept after its last request":        {"session", `defaultIdle += (.*)`},
 	"tables: a signature's time may differ from the clock by": {"dynamodb", `signatureSkew += (.*)`},
 	"tables: a transaction's token is kept for":               {"shard", `TokenAge = (.*)`},
 }
