@@ -45,8 +45,15 @@ func (g testReplica) Lead() (uint64, error) {
 	return g.term, nil
 }
 
+// LeadsIn implements Group.
+func (g testReplica) LeadsIn(term uint64) bool {
+	leads, err := g.Lead()
+	return err == nil && leads == term
+}
+
 // Propose implements shard.Group.
-func (g testReplica) Propose(term uint64, raw []byte) (holdfast.TxID, error) {
+func (g testReplica) Propose(p shard.Proposal) (holdfast.TxID, error) {
+	term, raw := p.Term, p.Raw
 	if g.held != nil {
 		g.held()
 	}

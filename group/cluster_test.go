@@ -90,6 +90,7 @@ type cluster struct {
 	faulty    bool               // messages are lost, doubled and reordered
 	untrimmed bool               // logs keep all entries
 	still     map[uint64]bool    // members whose clocks stand still
+	hung      map[uint64]bool    // members whose disks hang
 
 	corrupt func(*member) // changes a member when it starts
 }
@@ -100,7 +101,7 @@ const testShard = holdfast.ShardID(7)
 func newCluster(t *testing.T, seed uint64, n int) *cluster {
 	cryptotest.SetGlobalRandom(t, seed)
 	c := &cluster{t: t, rng: rand.New(rand.NewPCG(seed, 1)), members: map[uint64]*member{}, down: map[uint64]*member{},
-		cut: map[[2]uint64]bool{}, still: map[uint64]bool{}}
+		cut: map[[2]uint64]bool{}, still: map[uint64]bool{}, hung: map[uint64]bool{}}
 	for id := uint64(1); id <= uint64(n); id++ {
 		c.ids = append(c.ids, id)
 	}
@@ -250,7 +251,7 @@ func (c *cluster) deliver(i int) {
 
 // store does the next write of a member.
 func (c *cluster) store(m *member) bool {
-	if len(m.storing) == 0 {
+	if len(m.storing) == 0 || c.hung[m.id] {
 		return false
 	}
 	next := m.storing[0]
@@ -342,7 +343,12 @@ func (c *cluster) propose(m *member, raw string) *proposal {
 }
 
 func (c *cluster) proposeIn(m *member, term uint64, raw string) *proposal {
-	p := &proposal{term: term, raw: []byte(raw), done: make(chan outcome, 1)}
+	return c.proposeAs(m, term, raw, holdfast.Acknowledge{})
+}
+
+// proposeAs proposes an entry with that acknowledgement.
+func (c *cluster) proposeAs(m *member, term uint64, raw string, ack holdfast.Acknowledge) *proposal {
+	p := &proposal{term: term, raw: []byte(raw), ack: ack, early: make(chan holdfast.TxID, 1), done: make(chan outcome, 1)}
 	m.propose([]*proposal{p})
 	c.carryOut(m)
 	return p

@@ -297,6 +297,10 @@ func (c *core) propose(all []*proposal) {
 		case p.term != c.term:
 			p.done <- outcome{err: errReplaced(c.shard, p.term)}
 		default:
+			if err := c.proposals.acks.refuse(c, p.ack); err != nil {
+				p.done <- outcome{err: err}
+				continue
+			}
 			c.proposals.placing = append(c.proposals.placing, p)
 			m.Entries = append(m.Entries, &raftpb.Entry{Data: newEntry(c.salt, c.everywhere, p.raw)})
 		}
@@ -361,6 +365,7 @@ func (c *core) collect() {
 			c.ask()
 		}
 		if !c.raft.HasReady() {
+			c.proposals.acks.settle(c)
 			return
 		}
 		ready := c.raft.Ready()

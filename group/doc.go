@@ -31,6 +31,13 @@
 // entry that they have in them already is passed over. A node that was removed is never a member
 // again.
 //
+// # Acknowledgements
+//
+// A proposal says what is waited for before it is acknowledged: this replica's disk, the commit, or
+// also the disks of several or of all followers that vote (holdfast.Acknowledge). What is
+// acknowledged on this replica's disk alone may be lost with the leadership, and is applied no
+// sooner than any other entry. What can't be met as things are is refused.
+//
 // # Limits of this version
 //
 // There are no snapshots, so a learner that joins a group whose log was trimmed doesn't catch up,

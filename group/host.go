@@ -226,6 +226,7 @@ func (h *Host) open(sh *shard.Shard, first func() (*Members, error)) (*Replica, 
 	if err != nil {
 		return nil, err
 	}
+	r.salt = r.core.salt
 	r.members.Store(r.core.members)
 	r.removed.Store(r.core.removed)
 	return r, nil

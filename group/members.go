@@ -78,6 +78,13 @@ func (m *Members) Has(id holdfast.NodeID) bool {
 	return m.Votes(id) || slices.Contains(m.Learners, id)
 }
 
+// voters returns all nodes whose votes count, by rising ID.
+func (m *Members) voters() []holdfast.NodeID {
+	all := slices.Concat(m.Voters, m.Outgoing)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
 // hasRemoved reports whether a node was a member.
 func (m *Members) hasRemoved(id holdfast.NodeID) bool { return slices.Contains(m.Removed, id) }
 

@@ -10,8 +10,11 @@ import (
 type proposal struct {
 	term  uint64 // in which it was decided
 	raw   []byte
-	index uint64       // its place in the log; 0: it has none yet
-	done  chan outcome // gets its outcome; has space for it
+	ack   holdfast.Acknowledge
+	index uint64             // its place in the log; 0: it has none yet
+	tx    holdfast.TxID      // set when it is applied
+	early chan holdfast.TxID // see shard.Proposal
+	done  chan outcome       // gets its outcome; has space for it
 }
 
 // An outcome is what has become of a proposal.
@@ -30,6 +33,7 @@ type proposals struct {
 	shard   holdfast.ShardID
 	placing []*proposal // whose places Raft hasn't said yet
 	placed  []*proposal // by the order in which they were given their places: terms never fall
+	acks    acknowledgements
 }
 
 // place gives the first proposals that have none their places.
@@ -41,6 +45,7 @@ func (p *proposals) place(term, index uint64) {
 	p.placing = p.placing[1:]
 	next.index = index
 	p.placed = append(p.placed, next)
+	p.acks.placed(next)
 }
 
 // refuse ends those that Raft didn't take.
@@ -58,7 +63,9 @@ func (p *proposals) applied(e *raftpb.Entry) {
 		first := p.placed[0]
 		switch {
 		case first.term == term && first.index == index:
-			first.done <- outcome{tx: holdfast.TxID{Shard: p.shard, Term: termOf(e), Index: index}}
+			if tx := (holdfast.TxID{Shard: p.shard, Term: termOf(e), Index: index}); p.acks.done(first, tx) {
+				first.done <- outcome{tx: tx}
+			}
 		case first.term < term || first.index <= index:
 			first.done <- outcome{err: errReplaced(p.shard, first.term)}
 		default:
@@ -70,13 +77,13 @@ func (p *proposals) applied(e *raftpb.Entry) {
 }
 
 // some reports whether there are any.
-func (p *proposals) some() bool { return len(p.placing)+len(p.placed) > 0 }
+func (p *proposals) some() bool { return len(p.placing)+len(p.placed) > 0 || p.acks.some() }
 
 // giveUp ends the wait for all outcomes at a replica that doesn't lead any more: another leader may
 // decide them, or not, and this node may not hear of it for long.
 func (p *proposals) giveUp(node uint64) {
 	p.end(holdfast.Errorf(holdfast.Unavailable, "outcome unknown: node %d has lost the leadership of shard %d "+
-		"before a majority has confirmed the write to it", node, p.shard))
+		"before enough replicas have confirmed the write to it", node, p.shard))
 }
 
 // close ends the wait for all outcomes.
@@ -90,6 +97,7 @@ func (p *proposals) end(err error) {
 		each.done <- outcome{err: err}
 	}
 	p.placing, p.placed = nil, nil
+	p.acks.end(err)
 }
 
 func errReplaced(shard holdfast.ShardID, term uint64) error {

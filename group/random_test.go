@@ -30,7 +30,8 @@ type history struct {
 	newest    uint64 // index of the newest entry that was acknowledged
 	places    map[uint64]appliedEntry
 	terms     map[uint64]uint64 // term → the member that led in it
-	done      [4]int            // committed, refused, reads, changes
+	done      [6]int            // committed, refused, reads, changes, async before they were committed, on followers
+	early     map[*proposal]bool
 }
 
 // An awaited is a read that a member waits for.
@@ -44,7 +45,7 @@ type awaited struct {
 // and go. What is acknowledged is never lost, what is refused is never applied, all members apply
 // the same, reads see what was acknowledged before them, and once the faults end the group goes on.
 func TestRandom(t *testing.T) {
-	total := [4]int{}
+	total := [6]int{}
 	for seed := *firstSeed; seed < *firstSeed+uint64(*seeds); seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			h := newHistory(t, seed)
@@ -57,18 +58,20 @@ func TestRandom(t *testing.T) {
 			}
 		})
 	}
-	if *seeds >= 20 && (total[0] < 500 || total[1] < 50 || total[2] < 500 || total[3] < 30) {
-		t.Errorf("%d proposals were committed, %d refused, %d reads ended, and %d changes of members were made: "+
-			"too few", total[0], total[1], total[2], total[3])
+	if *seeds >= 20 && (total[0] < 500 || total[1] < 50 || total[2] < 500 || total[3] < 30 ||
+		total[4] < 50 || total[5] < 50) {
+		t.Errorf("%d proposals were committed, %d refused, %d reads ended, %d changes of members were made, %d "+
+			"proposals were acknowledged before they were committed, and %d when several followers had them: too few",
+			total[0], total[1], total[2], total[3], total[4], total[5])
 	}
-	t.Logf("proposals committed, refused; reads; changes of members: %v", total)
+	t.Logf("proposals committed, refused; reads; changes of members; proposals async, on several followers: %v", total)
 }
 
 func newHistory(t *testing.T, seed uint64) *history {
 	h := &history{
 		cluster: newCluster(t, seed, []int{1, 3, 3, 3, 5}[seed%5]), seed: seed,
 		names: map[*proposal]string{}, at: map[*proposal]*member{}, decided: map[*proposal]bool{},
-		reads:  map[*read]awaited{},
+		reads: map[*read]awaited{}, early: map[*proposal]bool{},
 		places: map[uint64]appliedEntry{}, terms: map[uint64]uint64{},
 	}
 	h.faulty = seed%3 != 0
@@ -170,13 +173,16 @@ func (h *history) restart() {
 	}
 }
 
+// acknowledges are what proposals wait for.
+var acknowledges = [...]holdfast.Acknowledge{{}, {}, {}, {Mode: holdfast.Async}, {Followers: 2}, {Mode: holdfast.Sync}}
+
 func (h *history) put(m *member) {
 	term := m.lead()
 	if term == 0 || h.rng.IntN(20) == 0 {
 		term = m.term - min(m.term, uint64(h.rng.IntN(3)))
 	}
 	raw := fmt.Sprint(len(h.proposals))
-	p := h.proposeIn(m, term, raw)
+	p := h.proposeAs(m, term, raw, acknowledges[h.rng.IntN(len(acknowledges))])
 	h.names[p], h.at[p] = raw, m
 	h.proposals = append(h.proposals, p)
 }
@@ -203,7 +209,13 @@ func (h *history) check() {
 		}
 	}
 	for _, p := range h.proposals {
-		if o, ok := p.outcome(); ok && !h.decided[p] {
+		if h.decided[p] {
+			continue
+		}
+		if tx, ok := peekEarly(p); ok && !h.early[p] {
+			h.checkEarly(p, tx)
+		}
+		if o, ok := p.outcome(); ok {
 			h.decide(p, o)
 		}
 	}
@@ -228,10 +240,14 @@ func (h *history) decide(p *proposal, o outcome) {
 			h.fail("%v and %v are at one place", was, is)
 		}
 		h.places[is.index] = is
+		h.checkDisks(p, o.tx)
 		h.newest = max(h.newest, is.index)
 		h.done[0]++
 	case errors.Is(o.err, holdfast.Unavailable):
 	default:
+		if h.early[p] && (p.ack.Mode != holdfast.Async || h.at[p].lead() == p.term) {
+			h.fail("proposal %s was acknowledged by %v, and is lost although its leader leads: %v", h.names[p], p.ack, o.err)
+		}
 		h.done[1]++
 	}
 }

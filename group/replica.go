@@ -14,6 +14,7 @@ import (
 type Replica struct {
 	host     *Host
 	id       holdfast.ShardID
+	salt     uint32 // of the core
 	shard    shard.Replica
 	log      *shard.GroupLog
 	leads    atomic.Uint64 // the term in which the replica leads, see core.lead; 0: it doesn't
@@ -44,24 +45,31 @@ func (r *Replica) Lead() (term uint64, err error) {
 	return 0, errNotLeader(r.id, r.leader.Load())
 }
 
+// LeadsIn reports whether this replica leads, and its transactions are of that term.
+func (r *Replica) LeadsIn(term uint64) bool {
+	raft := r.leads.Load()
+	return raft != 0 && holdfast.GroupTerm(raft, r.salt) == term
+}
+
 // Leader returns the node that leads the group, as far as this replica knows; 0: none is known.
 func (r *Replica) Leader() holdfast.NodeID { return holdfast.NodeID(r.leader.Load()) }
 
 // Propose has the group commit an entry that was decided while this replica led in a term, and
-// returns its place once it is applied here. It returns as soon as the outcome is certain, or when
-// the replica or the host is stopped.
+// returns its place once it is applied here, and on as many disks as the proposal asks for. It
+// returns as soon as the outcome is certain, or when the replica or the host is stopped.
 //
 // The error is NotLeader, Refused or Overloaded if the entry isn't committed and never will be:
-// another replica leads, the term has ended, or too much waits. It is Unavailable if the replica or
-// the host is stopped first.
-func (r *Replica) Propose(term uint64, raw []byte) (holdfast.TxID, error) {
-	h := r.host
-	defer h.proposed.Add(-int64(len(raw)))
-	if h.proposed.Add(int64(len(raw))) > h.o.MaxProposalBytes {
+// another replica leads, the term has ended, too few replicas are up for what the proposal asks for,
+// or too much waits. It is Unavailable if the replica or the host is stopped first, or if the entry
+// isn't known to be on enough disks when one of them is down or this replica has ceased to lead.
+func (r *Replica) Propose(x shard.Proposal) (holdfast.TxID, error) {
+	h, bytes := r.host, int64(len(x.Raw))
+	defer h.proposed.Add(-bytes)
+	if h.proposed.Add(bytes) > h.o.MaxProposalBytes {
 		return holdfast.TxID{}, holdfast.Errorf(holdfast.Overloaded,
 			"nothing was changed: too many writes wait to be replicated")
 	}
-	p := &proposal{term: term, raw: raw, done: make(chan outcome, 1)}
+	p := &proposal{term: x.Term, raw: x.Raw, ack: x.Acknowledge, early: x.Early, done: make(chan outcome, 1)}
 	if !h.inputs.put(input{replica: r, proposal: p}) {
 		return holdfast.TxID{}, errStopped()
 	}

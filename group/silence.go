@@ -52,6 +52,7 @@ func (c *core) listen() {
 		_ = c.raft.ForgetLeader() // never fails
 		c.collect()
 	}
+	c.proposals.acks.tick(c)
 	if c.proposals.some() && c.began == 0 && c.ticks-c.hearing.lost >= outcomeTicks {
 		c.proposals.giveUp(c.node)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -36,6 +37,7 @@ type commit struct {
 	left    leftLocks     // what an attempt has found
 	batch   *pebble.Batch // of the last entry, of the shard waits; nil: there is none
 	waits   *Shard
+	unacked []*entry // that may not be acknowledged yet, although they are applied
 	entries []*entry // the one of a commit that is no transaction
 	results []Result
 	scratch []byte // the buffer of encoded items
@@ -63,7 +65,8 @@ func (t *commit) release() {
 		clear(p.entry.effects)
 		*p = part{entry: entry{effects: p.entry.effects[:0]}, writes: p.writes[:0]}
 	}
-	next := commit{store: t.store, parts: t.parts[:0], latched: t.latched[:0], entries: t.entries[:0]}
+	next := commit{store: t.store, parts: t.parts[:0], latched: t.latched[:0], entries: t.entries[:0],
+		unacked: t.unacked[:0]}
 	if cap(t.scratch) <= keptScratch {
 		next.scratch = t.scratch[:0]
 	}
@@ -242,13 +245,41 @@ func (t *commit) latch() {
 	}
 }
 
+// unlatch releases the locks; later, if the commit is acknowledged and not applied yet.
 func (t *commit) unlatch() {
+	if len(t.entries) > 0 && t.entries[0].way.unapplied() {
+		t.unlatchApplied()
+		return
+	}
 	for _, l := range t.latched {
 		t.parts[l.part].shard.sequencer.latches[l.stripe].Unlock()
 	}
 	for i := range t.parts {
 		t.parts[i].shard.schemas.RUnlock()
 	}
+}
+
+// unlatchApplied is unlatch for when the commit's entry is applied. The commit is released before
+// that.
+func (t *commit) unlatchApplied() {
+	ended := t.entries[0].way.ended
+	latches := make([]*sync.Mutex, len(t.latched))
+	for i, l := range t.latched {
+		latches[i] = &t.parts[l.part].shard.sequencer.latches[l.stripe]
+	}
+	schemas := make([]*sync.RWMutex, len(t.parts))
+	for i := range t.parts {
+		schemas[i] = &t.parts[i].shard.schemas
+	}
+	go func() {
+		<-ended
+		for _, l := range latches {
+			l.Unlock()
+		}
+		for _, l := range schemas {
+			l.RUnlock()
+		}
+	}()
 }
 
 // leads returns an error if another replica leads: it is known before the latches are taken, which may
@@ -364,7 +395,7 @@ func (t *commit) change(ctx context.Context, p *part) error {
 		err = t.store.space.admitBatch(ctx, b.Len()+bytes, t.Removal)
 	}
 	if err == nil {
-		p.entry.done = ctx.Done()
+		p.entry.done, p.entry.acknowledge = ctx.Done(), t.Acknowledge
 		t.entries = append(t.entries, &p.entry)
 		err = p.shard.group.entries().propose(b, t.entries)
 	}
@@ -376,16 +407,24 @@ func (t *commit) change(ctx context.Context, p *part) error {
 		t.results[w].Tx = p.entry.tx
 	}
 	t.batch, t.waits = b, p.shard
+	t.unacked = append(t.unacked, &p.entry)
 	return nil
 }
 
-// wait returns when the commit's last entry is durable.
-func (t *commit) wait() error { return t.waits.group.entries().wait(t.batch) }
+// wait returns when the commit's last entry is durable, and the entries are acknowledged by all shards.
+func (t *commit) wait() error {
+	err := t.waits.group.entries().wait(t.batch)
+	for _, e := range t.unacked {
+		err = cmp.Or(err, e.way.acknowledged(e))
+	}
+	return err
+}
 
-// acknowledge raises the durable watermarks, which ends the waits for the commit's sync.
+// acknowledge raises the durable watermarks, which ends the waits for the commit's sync. Those of
+// shards with groups rise when entries are applied.
 func (t *commit) acknowledge() {
 	for i := range t.parts {
-		if p := &t.parts[i]; p.entry.tx.Index > 0 {
+		if p := &t.parts[i]; p.entry.tx.Index > 0 && !p.shard.group.grouped() {
 			p.shard.sequencer.durable.raise(p.entry.tx.Index)
 		}
 	}

@@ -47,13 +47,15 @@ func Leads(sh *Shard) bool {
 }
 
 // Verify is Reached for a transaction that somebody has seen before the call, once the replica has
-// all that was acknowledged until then: what isn't here is Lost. Other errors are those of Confirm.
+// all that was committed until then: what isn't here is Lost. It is Behind if this replica leads in
+// the term of the transaction, which may be acknowledged before it is committed: then it is on its
+// way. Other errors are those of Confirm.
 func Verify(ctx context.Context, sh *Shard, tx holdfast.TxID) error {
 	if err := Confirm(ctx, sh); err != nil {
 		return err
 	}
 	err := sh.Reached(tx)
-	if errors.Is(err, holdfast.Behind) {
+	if errors.Is(err, holdfast.Behind) && !sh.group.leadsIn(tx.Term) {
 		return holdfast.Errorf(holdfast.Lost, "transaction %v was lost: the replicas have all that was committed, and "+
 			"the newest is %v", tx, ReplicaOf(sh).Applied())
 	}

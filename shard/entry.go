@@ -27,10 +27,13 @@ type entry struct {
 	changed int64    // the time of its changes; set by applyEffects
 	counted bool     // the counts are on disk with what its body did; set by the body's apply
 
-	// Of a shard that has a group: the term in which the entry is decided, and when its caller stops
-	// waiting; nil: never.
-	term uint64
-	done <-chan struct{}
+	// Of a shard that has a group: the term in which the entry is decided, when its caller stops
+	// waiting (nil: never), what its acknowledgement waits for, and its way since propose has
+	// returned (nil: it is applied and acknowledged).
+	term        uint64
+	done        <-chan struct{}
+	acknowledge holdfast.Acknowledge
+	way         *way
 
 	// What the log gives it.
 	tx holdfast.TxID

@@ -17,16 +17,31 @@ type Group interface {
 	// former terms is applied here. The error is NotLeader.
 	Lead() (term uint64, err error)
 
-	// Propose has the group commit an entry that was decided while this replica led in a term, and
-	// returns its place once it is applied here. The error is NotLeader or Refused if it wasn't
-	// committed and never will be, as when that term has ended and what was decided in it may be
-	// stale; Unavailable if that isn't known.
-	Propose(term uint64, raw []byte) (holdfast.TxID, error)
+	// LeadsIn reports whether this replica leads, and what it proposes are transactions of that term.
+	LeadsIn(term uint64) bool
+
+	// Propose has the group commit an entry, and returns its place once it is applied here and
+	// acknowledged. The error is NotLeader or Refused if it wasn't committed and never will be, as
+	// when its term has ended and what was decided in it may be stale; Unavailable if that isn't
+	// known.
+	Propose(p Proposal) (holdfast.TxID, error)
 
 	// Read returns when this replica has applied all that was acknowledged anywhere before the call.
 	// The error is Unavailable if the replicas don't agree on what that is, and Overloaded when ctx
 	// ends.
 	Read(ctx context.Context) error
+}
+
+// A Proposal is an entry that a group is to commit.
+type Proposal struct {
+	Term uint64 // in which this replica led while the entry was decided
+	Raw  []byte
+
+	// Acknowledge is what is waited for. Early, which has space for one, gets the entry's place when
+	// it is acknowledged and not applied yet, as it may be in the mode Async, or the other way round;
+	// Propose returns when it is both. nil: nobody waits for that.
+	Acknowledge holdfast.Acknowledge
+	Early       chan holdfast.TxID
 }
 
 // Committed is an entry that a group has committed.
@@ -107,8 +122,9 @@ func applyAll(sh *Shard, entries []Committed, members []byte) ([]*entry, error) 
 }
 
 // A groupLog is the log of a shard that is one of several replicas. An entry is applied, here as
-// elsewhere, when it is committed: so propose returns when the entry can't be lost any more, and
-// what was latched for it stays latched until then.
+// elsewhere, when it is committed: so what was latched for it stays latched until the entry can't be
+// lost any more. With the acknowledgement Async, propose returns before that; the entry's way then
+// says when the latches end (proposing.go).
 type groupLog struct {
 	group Group // nil: it hasn't started yet
 
@@ -155,6 +171,12 @@ func (m *membership) leads() (term uint64, err error) {
 		return 0, errNotStarted(m.shard.id)
 	}
 	return l.group.Lead()
+}
+
+// leadsIn reports whether this replica leads, and gives transactions that term.
+func (m *membership) leadsIn(term uint64) bool {
+	l := m.log.Load()
+	return l != nil && l.group != nil && l.group.LeadsIn(term)
 }
 
 // grouped reports whether the shard has a group.
@@ -236,37 +258,35 @@ func (l *groupLog) flush(*Shard) error { return nil }
 // proposeEntry proposes an entry. If its caller stops waiting, later entries of the shard aren't
 // decided until the outcome of this one is known: what it had latched no longer keeps them from
 // being decided by what it may change yet.
-func (l *groupLog) proposeEntry(e *entry) error {
+func (l *groupLog) proposeEntry(e *entry) (err error) {
 	sh := e.shard
 	sh.sequencer.mu.Lock()
 	e.at = max(sh.store.now().UnixNano(), sh.tally.at, sh.floor)
 	sh.sequencer.mu.Unlock()
-	term, raw := e.term, e.appendTo(nil)
-	if e.done == nil {
-		var err error
-		e.tx, err = l.group.Propose(term, raw)
+	p := Proposal{Term: e.term, Raw: e.appendTo(nil), Acknowledge: e.acknowledge}
+	if e.done == nil && p.Acknowledge == (holdfast.Acknowledge{}) {
+		e.tx, err = l.group.Propose(p)
 		return err
 	}
-	type result struct {
-		tx  holdfast.TxID
-		err error
-	}
-	proposed := make(chan result, 1)
-	go func() {
-		tx, err := l.group.Propose(term, raw)
-		proposed <- result{tx, err}
-	}()
+	w := goOn(l.group, p)
 	select {
-	case r := <-proposed:
-		e.tx = r.tx
-		return r.err
+	case e.tx = <-w.early:
+		e.way = w
+		return nil
+	case <-w.ended:
+		e.tx = w.tx
+		return w.err
 	case <-e.done:
 	}
 	l.abandon()
 	go func() {
-		<-proposed
+		w.applied()
 		l.know()
 	}()
+	return errUnknown(sh)
+}
+
+func errUnknown(sh *Shard) error {
 	return holdfast.Errorf(holdfast.Unavailable, "outcome unknown: the replicas of shard %d didn't agree in time",
 		sh.id)
 }

@@ -26,6 +26,8 @@ type testGroup struct {
 	index uint64
 	reads int
 
+	proposed func(Proposal) // is called for each proposal; nil: nothing is
+
 	hold    chan struct{} // proposals wait until it is closed; nil: they don't
 	waiting chan struct{} // gets one for each that waits
 	fail    func() error  // of proposals that waited; nil: none fails
@@ -41,8 +43,18 @@ func (g *testGroup) Lead() (uint64, error) {
 	return g.term, nil
 }
 
+// LeadsIn implements Group.
+func (g *testGroup) LeadsIn(term uint64) bool {
+	leads, err := g.Lead()
+	return err == nil && leads == term
+}
+
 // Propose implements Group.
-func (g *testGroup) Propose(term uint64, raw []byte) (holdfast.TxID, error) {
+func (g *testGroup) Propose(p Proposal) (holdfast.TxID, error) {
+	term, raw := p.Term, p.Raw
+	if g.proposed != nil {
+		g.proposed(p)
+	}
 	g.mu.Lock()
 	hold := g.hold
 	g.mu.Unlock()

@@ -107,6 +107,10 @@ type Commit struct {
 	// Removal says that the commit frees disk space in the end, so that it may use the reserve of a
 	// full disk.
 	Removal bool
+
+	// Acknowledge is what the commit waits for if its shards have groups. A commit that is a
+	// transaction waits for the default at least.
+	Acknowledge holdfast.Acknowledge
 }
 
 // A Result is what a Write did.

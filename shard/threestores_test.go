@@ -72,8 +72,15 @@ func (s seat) Lead() (uint64, error) {
 	return s.term, nil
 }
 
+// LeadsIn implements Group.
+func (s seat) LeadsIn(term uint64) bool {
+	leads, err := s.Lead()
+	return err == nil && leads == term
+}
+
 // Propose implements Group.
-func (s seat) Propose(term uint64, raw []byte) (holdfast.TxID, error) {
+func (s seat) Propose(p Proposal) (holdfast.TxID, error) {
+	term, raw := p.Term, p.Raw
 	if s.of.proposed != nil {
 		s.of.proposed(s.threeReplicas, raw)
 	}

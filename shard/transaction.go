@@ -19,7 +19,7 @@ import (
 //     (ledger.go), if none is there: this is the instant at which the transaction takes effect. Its
 //     time is the highest that the prepare entries propose;
 //  4. each shard gets a resolve entry, which makes changes of the locks at that one time;
-//  5. unlatch, wait for one sync, acknowledge.
+//  5. unlatch, wait for one sync, and for what each shard's acknowledgement waits for; acknowledge.
 //
 // Until step 3 nothing was changed, whatever happens; from there on everything was, whatever
 // happens: a crash leaves locks, and the next start, reader or writer that finds one looks at the
@@ -185,6 +185,7 @@ func (t *commit) record(ctx context.Context) error {
 	if err := t.put(ctx, e, len(x.parts) == 0); err != nil {
 		return err
 	}
+	t.unacked = append(t.unacked, e)
 	if err := e.shard.group.entries().order([]*entry{e}); err != nil {
 		return errDecided(err)
 	}
@@ -206,6 +207,7 @@ func (t *commit) resolve(ctx context.Context) error {
 		if err := t.put(ctx, e, i == len(x.parts)-1); err != nil {
 			return err
 		}
+		t.unacked = append(t.unacked, e)
 		for _, w := range p.writes {
 			t.results[w].Tx = e.tx
 		}
@@ -219,7 +221,7 @@ func (t *commit) resolve(ctx context.Context) error {
 // ctx ends the wait of a shard with a group only, for its other replicas.
 func (t *commit) put(ctx context.Context, e *entry, last bool) error {
 	s := t.store
-	e.done = ctx.Done()
+	e.done, e.acknowledge = ctx.Done(), t.Acknowledge.AtLeast(holdfast.Acknowledge{})
 	b := s.engine.db.NewBatch()
 	err := e.stage(b, s.engine.db)
 	switch {

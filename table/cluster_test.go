@@ -217,8 +217,15 @@ func (r *testReplica) Lead() (uint64, error) {
 	return r.group.term, r.apply()
 }
 
+// LeadsIn implements shard.Group.
+func (r *testReplica) LeadsIn(term uint64) bool {
+	leads, err := r.Lead()
+	return err == nil && leads == term
+}
+
 // Propose implements shard.Group.
-func (r *testReplica) Propose(term uint64, raw []byte) (holdfast.TxID, error) {
+func (r *testReplica) Propose(p shard.Proposal) (holdfast.TxID, error) {
+	term, raw := p.Term, p.Raw
 	c := r.node.in
 	c.mu.Lock()
 	hook := c.hook

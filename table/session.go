@@ -67,7 +67,9 @@ func await(ctx context.Context, log streamLog, tx holdfast.TxID, wait time.Durat
 		return err
 	}
 	if shard.Leads(sh) {
-		return shard.Verify(ctx, sh, tx)
+		if err = shard.Verify(ctx, sh, tx); !errors.Is(err, holdfast.Behind) {
+			return err
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
