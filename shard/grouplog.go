@@ -121,6 +121,45 @@ func (l *GroupLog) Entries(from, to uint64, maxBytes int) ([]string, error) {
 	return entries, nil
 }
 
+// addReset writes tables that delete all entries and set the state.
+func (l *GroupLog) addReset(to *tableFiles, state []byte) error {
+	if err := to.begin(); err != nil {
+		return err
+	}
+	if err := to.set(l.keys.meta(metaGroup), state); err != nil {
+		return err
+	}
+	if err := to.end(); err != nil {
+		return err
+	}
+	if err := to.begin(); err != nil {
+		return err
+	}
+	if err := to.table.DeleteRange(groupEntries(l.keys)); err != nil {
+		return err
+	}
+	return to.end()
+}
+
+// reset notes that there are no entries, and that the next one follows an index.
+func (l *GroupLog) reset(index uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.first, l.last = index+1, index
+}
+
+// Bytes returns about how many bytes the entries have, as the database estimates it. It needn't count
+// what was written just now.
+func (l *GroupLog) Bytes() (uint64, error) {
+	if err := l.store.gate.enter(); err != nil {
+		return 0, err
+	}
+	defer l.store.gate.leave()
+	lower, upper := groupEntries(l.keys)
+	n, err := l.store.engine.db.EstimateDiskUsage(lower, upper)
+	return n, l.store.engine.fault("reading", err)
+}
+
 // A LogBatch is what the groups of a store's shards write at once. It isn't safe for concurrent use.
 type LogBatch struct {
 	store  *Store

@@ -60,7 +60,17 @@ func (x *install) wait(ctx context.Context, e *engine) (count uint64, err error)
 // a change of its own for each of the shard's ranges.
 //
 // The log of the shard's group, and its state, stay as they are.
-func (r Replica) Install(from *Receiver) error {
+func (r Replica) Install(from *Receiver) error { return r.install(from, nil, nil) }
+
+// InstallWithLog is Install, and in the same step it empties the log of the shard's group, which goes
+// on behind the last transaction of the snapshot, and sets the group's state. Nothing else changes the
+// log and the state meanwhile.
+func (r Replica) InstallWithLog(from *Receiver, log *GroupLog, state []byte) error {
+	return r.install(from, log, state)
+}
+
+// install is InstallWithLog, if there is a log, or Install.
+func (r Replica) install(from *Receiver, log *GroupLog, state []byte) error {
 	sh := r.shard
 	if err := sh.store.gate.enter(); err != nil {
 		return err
@@ -77,6 +87,11 @@ func (r Replica) Install(from *Receiver) error {
 	if err := from.tables.addRest(rest, sh.keys, from.head.slots); err != nil {
 		return err
 	}
+	if log != nil {
+		if err := log.addReset(rest, state); err != nil {
+			return sh.engine.fault("installing a snapshot", err)
+		}
+	}
 	if err := flush(sh); err != nil {
 		return err
 	}
@@ -84,6 +99,9 @@ func (r Replica) Install(from *Receiver) error {
 	err := exchange(sh, &from.state, func() error {
 		return sh.engine.fault("installing a snapshot", sh.engine.db.Ingest(context.Background(), paths))
 	})
+	if err == nil && log != nil {
+		log.reset(from.head.tx.Index)
+	}
 	if err == nil {
 		from.end(holdfast.Errorf(holdfast.Invalid, "the snapshot of shard %d was installed before", sh.id))
 	}

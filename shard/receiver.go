@@ -33,6 +33,13 @@ func NewReceiver(sh *Shard) *Receiver { return &Receiver{shard: sh} }
 // Complete reports whether all chunks are there.
 func (r *Receiver) Complete() bool { return r.complete && r.failed == nil }
 
+// Tx returns the last transaction that the snapshot has, once its first chunk is there.
+func (r *Receiver) Tx() holdfast.TxID { return r.head.tx }
+
+// Members returns what the snapshot has of the members of the group, once all chunks are there, in
+// the group's form; nil: they never changed.
+func (r *Receiver) Members() []byte { return r.state.members }
+
 // Add takes the next chunk. A chunk that is damaged (Corrupt), or that isn't the next one or is of
 // another snapshot (Invalid), is refused, and the right one may follow. After any other error, such as
 // Full, the receiver has removed its files, and gives the error again. Nothing of the shard changes.
@@ -166,8 +173,9 @@ type snapshotState struct {
 	terms   []termBegin
 	locks   lockedItems
 
-	is     *Descriptor
-	change *string // the last one in the log
+	is      *Descriptor
+	change  *string // the last one in the log
+	members []byte  // in the group's form; nil: there are none
 }
 
 // note notes what a key says.
@@ -207,7 +215,8 @@ func (s *snapshotState) noteMeta(k keys, name, value string) (err error) {
 		s.terms, err = decodeTerms(value)
 	case metaLoad:
 		_, err = decodeLoaded(value)
-	case metaMembers: // in the group's form
+	case metaMembers:
+		s.members = []byte(value)
 	default:
 		source, ok := strings.CutPrefix(name, metaSource)
 		if !ok || len(source) != 8 {

@@ -48,6 +48,7 @@ type Snapshot struct {
 	shard   *Shard
 	options SnapshotOptions
 	head    snapshotHeader
+	members []byte
 	files   *pebble.EventuallyFileOnlySnapshot // nil: the snapshot is closed
 
 	id    uint64
@@ -87,6 +88,13 @@ func (s *Snapshot) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	members, ok, err := sh.engine.read(s.files, sh.keys.meta(metaMembers))
+	if err != nil {
+		return err
+	}
+	if ok {
+		s.members = []byte(members)
+	}
 	if sh.isDropped() {
 		return errDropped(sh.id)
 	}
@@ -104,6 +112,10 @@ func (s *Snapshot) begin(ctx context.Context) error {
 
 // Tx returns the last transaction that the snapshot has.
 func (s *Snapshot) Tx() holdfast.TxID { return s.head.tx }
+
+// Members returns what the snapshot has of the members of the group, in the group's form; nil: they
+// never changed.
+func (s *Snapshot) Members() []byte { return s.members }
 
 // Next returns the next chunk, which is valid until the next call, or io.EOF behind the last. It
 // waits until the rate allows the chunk.
