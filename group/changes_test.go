@@ -74,7 +74,6 @@ func (c *cluster) equal(ids ...uint64) {
 // after a start either.
 func TestLearner(t *testing.T) {
 	c := newCluster(t, 1, 3)
-	c.untrimmed = true
 	leader := c.elect()
 	c.put(leader, "a")
 	learner := c.add(leader, 4)
@@ -121,7 +120,6 @@ func TestLearner(t *testing.T) {
 // again.
 func TestReplace(t *testing.T) {
 	c := newCluster(t, 1, 3)
-	c.untrimmed = true
 	leader := c.elect()
 	gone := c.other(leader)
 	c.crash(gone)
@@ -188,7 +186,6 @@ func TestRemovedByItsLog(t *testing.T) {
 // What a replica says that is behind itself is no reason to take oneself for removed.
 func TestToldByOneThatIsBehind(t *testing.T) {
 	c := newCluster(t, 1, 3)
-	c.untrimmed = true
 	m := c.add(c.elect(), 4)
 	(&Members{Index: m.members.Index, Voters: m.members.Voters, Removed: []holdfast.NodeID{4}}).tell(m.core)
 	if m.removed {
@@ -199,7 +196,6 @@ func TestToldByOneThatIsBehind(t *testing.T) {
 // A change that can't be made, or not yet, is refused, and nothing has changed.
 func TestRefusedChanges(t *testing.T) {
 	c := newCluster(t, 1, 3)
-	c.untrimmed = true
 	leader := c.elect()
 	follower := c.members[c.other(leader)]
 	c.add(leader, 4)
@@ -276,7 +272,6 @@ func TestChangesKeepAMajority(t *testing.T) {
 // While a change is under way, here or as one that is left by a former leader, another is refused.
 func TestOneChangeAtATime(t *testing.T) {
 	c := newCluster(t, 1, 3)
-	c.untrimmed = true
 	leader := c.elect()
 	first := c.alter(leader, Change{Add: 4})
 	second := c.alter(leader, Change{Add: 5})
@@ -342,7 +337,6 @@ func TestCrashesInAChange(t *testing.T) {
 	done, joint := 0, 0
 	for crash := range 80 {
 		c := newCluster(t, uint64(crash), 3)
-		c.untrimmed = true
 		leader := c.elect()
 		c.add(leader, 4)
 		gone := holdfast.NodeID(c.other(leader))
@@ -397,7 +391,6 @@ func (c *cluster) randomStep() {
 // A replica that is behind hears a leader that it doesn't know as a member yet.
 func TestLeaderThatIsNew(t *testing.T) {
 	c := newCluster(t, 1, 3)
-	c.untrimmed = true
 	leader := c.elect()
 	behind := c.other(leader)
 	c.isolate(behind, true)
@@ -473,7 +466,6 @@ func TestMembersAreCommitted(t *testing.T) {
 // before.
 func TestReadOfLearnerOfOneVoter(t *testing.T) {
 	c := newCluster(t, 1, 1)
-	c.untrimmed = true
 	leader := c.elect()
 	learner := c.add(leader, 2)
 	c.put(leader, "a")

@@ -26,6 +26,12 @@ func (l *memoryLog) Members() ([]byte, error) { return l.members, nil }
 func (l *memoryLog) Bounds() (first, last uint64) {
 	return l.first, l.first + uint64(len(l.entries)) - 1
 }
+func (l *memoryLog) Bytes() (n uint64, _ error) {
+	for _, raw := range l.entries {
+		n += uint64(len(raw)) + 24
+	}
+	return n, nil
+}
 func (l *memoryLog) Entries(from, to uint64, maxBytes int) (found []string, _ error) {
 	for i, bytes := from, 0; i < to; i++ {
 		raw := l.entries[i-l.first]
@@ -38,6 +44,9 @@ func (l *memoryLog) Entries(from, to uint64, maxBytes int) (found []string, _ er
 }
 
 func (l *memoryLog) write(w write) {
+	if len(l.entries) == 0 && len(w.entries) > 0 {
+		l.first = w.from
+	}
 	if len(w.entries) > 0 {
 		l.entries = slices.Clone(l.entries[:w.from-l.first])
 		for _, e := range w.entries {
@@ -86,22 +95,49 @@ type cluster struct {
 	members   map[uint64]*member // nil: it is down
 	down      map[uint64]*member
 	network   []Message
+	streams   []*stream
+	installed int                // snapshots
 	cut       map[[2]uint64]bool // from, to
 	faulty    bool               // messages are lost, doubled and reordered
-	untrimmed bool               // logs keep all entries
-	still     map[uint64]bool    // members whose clocks stand still
-	hung      map[uint64]bool    // members whose disks hang
+	logBytes  uint64             // see retention
+	awayTicks int
+	trimTicks int             // 0: as usual
+	still     map[uint64]bool // members whose clocks stand still
+	hung      map[uint64]bool // members whose disks hang
 
 	corrupt func(*member) // changes a member when it starts
+}
+
+// A stream is a snapshot on its way.
+type stream struct {
+	snapshotTo
+	from  *member
+	core  *core // of from
+	taken bool
+	has   snapshotOf
+	is    *received // at the other end; nil: it hasn't arrived
+}
+
+// A snapshotOf is what a member has applied.
+type snapshotOf struct {
+	message Message
+	applies []appliedEntry
+	record  []byte
 }
 
 const testShard = holdfast.ShardID(7)
 
 // newCluster returns a group of n members. Raft draws its members' patience by crypto/rand.
 func newCluster(t *testing.T, seed uint64, n int) *cluster {
+	return newClusterWith(t, seed, n, func(*cluster) {})
+}
+
+// newClusterWith is newCluster with a change before its members start.
+func newClusterWith(t *testing.T, seed uint64, n int, change func(*cluster)) *cluster {
 	cryptotest.SetGlobalRandom(t, seed)
 	c := &cluster{t: t, rng: rand.New(rand.NewPCG(seed, 1)), members: map[uint64]*member{}, down: map[uint64]*member{},
-		cut: map[[2]uint64]bool{}, still: map[uint64]bool{}, hung: map[uint64]bool{}}
+		cut: map[[2]uint64]bool{}, still: map[uint64]bool{}, hung: map[uint64]bool{}, logBytes: 1 << 30, awayTicks: 1 << 30}
+	change(c)
 	for id := uint64(1); id <= uint64(n); id++ {
 		c.ids = append(c.ids, id)
 	}
@@ -132,13 +168,19 @@ func (c *cluster) start(id uint64) {
 		applied = m.applies[n-1].index
 	}
 	m.disk.members = m.records[len(m.records)-1].raw
+	if len(m.disk.entries) == 0 {
+		m.disk.first = 1 // as shard.GroupLog says
+	}
 	log, err := openStorage(testShard, m.disk, m.disk.state, applied)
 	if err != nil {
 		c.t.Fatalf("start of member %d: %v", id, err)
 	}
-	m.core, err = newCore(testShard, id, log, applied, limits{10, 1, 1 << 20}, silent)
+	m.core, err = newCore(testShard, id, log, applied, limits{10, 1, 1 << 20, c.logBytes, c.awayTicks}, silent)
 	if err != nil {
 		c.t.Fatalf("start of member %d: %v", id, err)
+	}
+	if c.trimTicks > 0 {
+		m.retention.every = c.trimTicks
 	}
 	m.storing, m.pending = nil, nil
 	if c.corrupt != nil {
@@ -170,9 +212,16 @@ func (c *cluster) crash(id uint64) {
 func (c *cluster) carryOut(m *member) {
 	out := m.take()
 	for _, message := range out.store {
+		if message.GetSnapshot() != nil {
+			m.storing = append(m.storing, func() { c.install(m, message, out.received) })
+			continue
+		}
 		m.storing = append(m.storing, func() { c.write(m, message) })
 	}
-	if out.trim != 0 && !c.untrimmed {
+	for _, x := range out.snapshots {
+		c.streams = append(c.streams, &stream{snapshotTo: x, from: m, core: m.core})
+	}
+	if out.trim != 0 {
 		m.storing = append(m.storing, func() {
 			if m.log.trim(out.trim) {
 				m.disk.trim(out.trim)
@@ -189,6 +238,11 @@ func (c *cluster) carryOut(m *member) {
 func (c *cluster) write(m *member, message *raftpb.Message) {
 	m.disk.write(m.log.stage(message))
 	m.sync()
+	c.respond(m, message)
+}
+
+// respond delivers the responses to what was written.
+func (c *cluster) respond(m *member, message *raftpb.Message) {
 	for _, response := range message.GetResponses() {
 		if response.GetTo() == m.id {
 			m.stored([]*raftpb.Message{response})
@@ -196,6 +250,85 @@ func (c *cluster) write(m *member, message *raftpb.Message) {
 			c.send(response)
 		}
 	}
+	c.carryOut(m)
+}
+
+// install puts a snapshot in place of what a member has, in one step.
+func (c *cluster) install(m *member, message *raftpb.Message, x *received) {
+	s := c.streams[slices.IndexFunc(c.streams, func(s *stream) bool { return s.is == x })]
+	m.disk.state = m.log.restore(message, x.members)
+	m.disk.entries, m.disk.first = nil, x.index()+1
+	m.applies = slices.Clone(s.has.applies)
+	m.records = []memberRecord{{len(m.applies), s.has.record}}
+	m.sync()
+	x.end(nil)
+	c.installed++
+	c.respond(m, message)
+}
+
+// stream has a snapshot on its way take its next step: it is made, or it arrives, or its sender hears
+// what has become of it. It reports whether there was one.
+func (c *cluster) stream(i int) bool {
+	s := c.streams[i]
+	to := c.members[uint64(s.to)]
+	lost := c.members[s.from.id] == nil || s.from.core != s.core
+	if !lost && !s.taken {
+		c.take(s)
+		return true
+	}
+	if !lost && s.is == nil && to != nil && !c.cut[[2]uint64{s.from.id, to.id}] && (!c.faulty || c.rng.IntN(3) > 0) {
+		c.receive(s, to)
+		return true
+	}
+	if s.is == nil { // it breaks
+		s.is = &received{done: make(chan error, 1)}
+		s.is.done <- holdfast.Errorf(holdfast.Unavailable, "the stream broke")
+	}
+	if to == nil && len(s.is.done) == 0 {
+		s.is.done <- holdfast.Errorf(holdfast.Unavailable, "the receiver broke")
+	}
+	if len(s.is.done) == 0 {
+		return false
+	}
+	c.streams = slices.Delete(c.streams, i, i+1)
+	if !lost {
+		s.core.sendings.end(s.core, &report{s.snapshotTo, <-s.is.done})
+		c.carryOut(s.from)
+	}
+	return true
+}
+
+// take makes a snapshot of what its sender has applied.
+func (c *cluster) take(s *stream) {
+	m := s.from
+	last, record := m.applies[len(m.applies)-1], m.records[len(m.records)-1].raw
+	members, err := m.log.membersIn(record)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	tx := holdfast.TxID{Shard: testShard, Term: last.term, Index: last.index}
+	s.taken, s.has.applies, s.has.record = true, slices.Clone(m.applies), record
+	message := snapshotMessage(holdfast.NodeID(m.id), s.snapshotTo, tx, members)
+	if s.has.message, err = encode(testShard, message); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// receive has a member take a snapshot that has arrived.
+func (c *cluster) receive(s *stream, m *member) {
+	message, err := s.has.message.decodeSnapshot()
+	if err != nil {
+		c.t.Fatalf("a snapshot was refused: %v", err)
+	}
+	s.is = &received{message: message, whole: true, done: make(chan error, 1)}
+	if s.is.members, err = m.log.membersIn(s.has.record); err != nil {
+		c.t.Fatal(err)
+	}
+	if !m.members.hears(s.has.message.From, raftpb.MsgSnap) || !s.is.members.Has(s.to) {
+		s.is.end(errNoMember(&s.has.message))
+		return
+	}
+	s.is.restore(m.core)
 	c.carryOut(m)
 }
 
@@ -268,6 +401,9 @@ func (c *cluster) apply(m *member) bool {
 	next := m.pending[0]
 	m.pending = m.pending[1:]
 	for _, e := range next.GetEntries() {
+		if e.GetIndex() <= m.base {
+			continue
+		}
 		if changesMembers(e) {
 			var raw []byte
 			if err := m.log.change(e, &raw); err != nil {
@@ -291,8 +427,20 @@ func (c *cluster) settle() { c.goOn(c.apply) }
 // replicate has the network and the disks go on until nothing is left for them. Nobody applies.
 func (c *cluster) replicate() { c.goOn(func(*member) bool { return false }) }
 
-// goOn has the network, the disks and apply go on until nothing is left for them.
+// goOn has the network, the disks, snapshots and apply go on until nothing is left for them.
 func (c *cluster) goOn(apply func(*member) bool) {
+	for more := true; more; {
+		more = false
+		for i := len(c.streams) - 1; i >= 0; i-- {
+			more = c.stream(i) || more
+		}
+		c.goOnWithout(apply)
+		more = more || len(c.network) > 0
+	}
+}
+
+// goOnWithout is goOn without snapshots.
+func (c *cluster) goOnWithout(apply func(*member) bool) {
 	for more := true; more; {
 		more = len(c.network) > 0
 		if more {

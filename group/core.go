@@ -31,10 +31,14 @@ type core struct {
 	began  uint64 // index of the first entry of the term, if this replica leads; 0: it doesn't
 	salt   uint32 // of the terms in which this replica leads, until it ends; random
 
-	applied    uint64 // index of the last entry that is applied
-	effect     uint64 // of those, the last that the shard had to apply
-	everywhere uint64 // up to this index each member has the log on disk, and it is committed
-	position   uint64 // the greatest in the heartbeats that this replica sent as leader of the term
+	applied  uint64 // index of the last entry that is applied
+	effect   uint64 // of those, the last that the shard had to apply
+	base     uint64 // index of the last snapshot that Raft has taken; greater than applied until it is installed
+	position uint64 // the greatest in the heartbeats that this replica sent as leader of the term
+
+	retention retention
+	sendings  sendings
+	restoring *received // that Raft is given; nil: none is
 
 	proposals proposals
 	change    *changing // nil: none is on its way from here
@@ -57,12 +61,17 @@ type effects struct {
 	// then.
 	apply []*raftpb.Message
 	trim  uint64 // the entries before this index are to be removed, if there are any; see storage.trim
+
+	snapshots []snapshotTo // to be sent
+	received  *received    // of the message in store that has a snapshot; nil: none has
 }
 
 // limits are those of a group.
 type limits struct {
 	electionTicks, heartbeatTicks int
 	inflightBytes                 uint64
+	logBytes                      uint64
+	awayTicks                     int
 }
 
 const (
@@ -84,7 +93,8 @@ func newCore(
 	}
 	c := &core{shard: shard, node: node, members: m, removed: removed, log: log, applied: applied, effect: applied,
 		last: log.last, term: log.is.term, commit: log.is.commit, proposals: proposals{shard: shard},
-		hearing: newHearing(l.electionTicks)}
+		hearing:   newHearing(l.electionTicks),
+		retention: retention{maxBytes: l.logBytes, awayTicks: l.awayTicks, every: trimTicks}}
 	_, _ = rand.Read(c.reads.life[:]) // never fails
 	c.salt = binary.BigEndian.Uint32(c.reads.life[:]) >> (32 - holdfast.SaltBits)
 	var err error
@@ -189,21 +199,28 @@ func (c *core) isOutdated(m *raftpb.Message) bool {
 // stored takes the responses to what was written for the replica.
 func (c *core) stored(responses []*raftpb.Message) {
 	for _, m := range responses {
+		if m.GetSnapshot() != nil {
+			installed(c, m.GetSnapshot().GetMetadata().GetIndex())
+		}
 		_ = c.raft.Step(m)
 	}
 	c.collect()
 }
 
-// stepApplied takes the responses to entries that were applied.
+// stepApplied takes the responses to entries that were applied. Those that a snapshot has were
+// passed over.
 func (c *core) stepApplied(responses []*raftpb.Message) {
 	for _, m := range responses {
 		for _, e := range m.GetEntries() {
+			if e.GetIndex() <= c.base {
+				continue
+			}
 			c.applied = e.GetIndex()
 			if changesMembers(e) {
 				c.applyChange(e)
 			} else {
-				everywhere, raw, _ := parseEntry(e.GetData())
-				c.everywhere = max(c.everywhere, everywhere)
+				unneeded, raw, _ := parseEntry(e.GetData())
+				c.retention.learn(unneeded)
 				if raw != nil {
 					c.effect = c.applied
 				}
@@ -237,30 +254,13 @@ func (c *core) tick(stalled bool) {
 		c.ask()
 		c.collect()
 	}
-	// What the shard has applied last stays: a start compares it with the log.
-	trim := min(c.everywhere, c.effect)
-	if c.began != 0 {
-		// What former leaders have measured may be more than Raft knows of a member in this term:
-		// it sends what comes behind that.
-		trim = min(trim, c.measure())
-		c.log.forget(min(c.everywhere, c.applied))
-	}
-	if c.ticks++; c.ticks%trimTicks == 0 {
+	c.sendings.tick(c)
+	trim := c.retention.trim(c)
+	if c.ticks++; c.ticks%c.retention.every == 0 {
 		if first, _ := c.log.FirstIndex(); trim > first {
 			c.out.trim = trim
 		}
 	}
-}
-
-// measure finds up to where each member is known in this term to have the log on disk. What is
-// committed there stays.
-func (c *core) measure() (least uint64) {
-	least = c.commit
-	c.raft.WithProgress(func(id uint64, _ raft.ProgressType, p tracker.Progress) {
-		least = min(least, c.onDisk(id, p))
-	})
-	c.everywhere = max(c.everywhere, least)
-	return least
 }
 
 // onDisk returns up to where a member is known to have the log on disk, if this replica leads. Of
@@ -288,7 +288,7 @@ func (c *core) successor() (id uint64) {
 func (c *core) propose(all []*proposal) {
 	m := &raftpb.Message{Type: raftpb.MsgProp.Enum(), From: new(c.node)}
 	if c.began != 0 {
-		c.measure()
+		c.retention.measure(c)
 	}
 	for _, p := range all {
 		switch {
@@ -302,7 +302,7 @@ func (c *core) propose(all []*proposal) {
 				continue
 			}
 			c.proposals.placing = append(c.proposals.placing, p)
-			m.Entries = append(m.Entries, &raftpb.Entry{Data: newEntry(c.salt, c.everywhere, p.raw)})
+			m.Entries = append(m.Entries, &raftpb.Entry{Data: newEntry(c.salt, c.retention.unneeded, p.raw)})
 		}
 	}
 	if len(m.Entries) == 0 {
@@ -375,6 +375,9 @@ func (c *core) collect() {
 		if n := len(ready.Entries); n > 0 {
 			c.last = ready.Entries[n-1].GetIndex()
 		}
+		if ready.Snapshot != nil {
+			c.restoring.take(c)
+		}
 		if ready.SoftState != nil {
 			c.lean(ready.SoftState, ready.Entries)
 		}
@@ -405,7 +408,7 @@ func (c *core) collect() {
 func (c *core) lean(soft *raft.SoftState, entries []*raftpb.Entry) {
 	leads := soft.RaftState == raft.StateLeader
 	c.hearing.turn(c.ticks, c.began != 0 && !leads, c.leader != 0 && soft.Lead == 0)
-	c.leader, c.began, c.outdated.refusals = soft.Lead, 0, nil
+	c.leader, c.began, c.outdated.refusals, c.sendings.all = soft.Lead, 0, nil, nil
 	if !leads {
 		return
 	}
@@ -422,6 +425,10 @@ func (c *core) route(m *raftpb.Message) {
 	case raft.LocalApplyThread:
 		c.out.apply = append(c.out.apply, m)
 	default:
+		if m.GetType() == raftpb.MsgSnap {
+			c.sendings.begin(c, m.GetTo())
+			return
+		}
 		if m.GetType() == raftpb.MsgHeartbeat && len(m.GetContext()) == positionBytes {
 			c.position = max(c.position, binary.LittleEndian.Uint64(m.GetContext()))
 		}
@@ -466,6 +473,8 @@ type Status struct {
 	// The leader knows it of others, and each member of itself.
 	Outdated []holdfast.NodeID
 
+	LogBytes uint64 // that the entries of the log have, about
+
 	Members *Members
 	Removed bool // this node was a member, and isn't any more
 
@@ -477,7 +486,7 @@ type Status struct {
 // status returns how the replica sees its group.
 func (c *core) status() Status {
 	s := Status{Term: c.term, Leader: holdfast.NodeID(c.leader), Applied: c.applied, Committed: c.commit,
-		Members: c.members, Removed: c.removed, Outdated: c.outdated.members(c.node)}
+		Members: c.members, Removed: c.removed, Outdated: c.outdated.members(c.node), LogBytes: c.log.size()}
 	if c.began != 0 {
 		s.Match, s.Learning = map[holdfast.NodeID]uint64{}, map[holdfast.NodeID]uint64{}
 		c.raft.WithProgress(func(id uint64, kind raft.ProgressType, p tracker.Progress) {

@@ -38,11 +38,13 @@
 // acknowledged on this replica's disk alone may be lost with the leadership, and is applied no
 // sooner than any other entry. What can't be met as things are is refused.
 //
-// # Limits of this version
+// # Snapshots
 //
-// There are no snapshots, so a learner that joins a group whose log was trimmed doesn't catch up,
-// and an entry stays in the log of each member until all members have it on disk: while one is
-// away, the logs of the others grow.
+// An entry stays in the log of each member until all members that are up have it on disk, or the
+// log has Options.MaxLogBytes: see retention. A member that needs what the log no longer has gets a
+// snapshot of the shard: it leaves by Options.Stream and comes in by Host.ReceiveSnapshot, in parts.
+// When all are there and checked, Raft gets the message that names the snapshot, and the shard and
+// the log are replaced in one step: see installs.
 //
 // # Errors
 //

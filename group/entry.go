@@ -13,12 +13,12 @@ import (
 //
 //	2          a byte, the kind: an entry of the shard
 //	salt       3 bytes: of the leader that has proposed it, see holdfast.GroupTerm
-//	everywhere a varint: up to this index each member has the log on disk, and it is committed
+//	unneeded   a varint: up to this index the log is kept for nobody, see retention
 //	…          the entry of the shard
 //
 // Entries of the kind 1, of a former version, have no salt.
 //
-// Only the leader knows what each member has; so it says that to the others by the way. The salt is
+// Only the leader knows what members need; so it says that to the others by the way. The salt is
 // in each entry, and not in the first of the term: so no replica needs anything but the entry to
 // know the transaction's ID, also when it begins with a later entry.
 const (
@@ -29,15 +29,15 @@ const (
 )
 
 // newEntry returns the data of an entry with an entry of the shard.
-func newEntry(salt uint32, everywhere uint64, raw []byte) []byte {
+func newEntry(salt uint32, unneeded uint64, raw []byte) []byte {
 	data := make([]byte, 0, 1+saltBytes+binary.MaxVarintLen64+len(raw))
 	data = append(data, kindShard, byte(salt>>16), byte(salt>>8), byte(salt))
-	data = binary.AppendUvarint(data, everywhere)
+	data = binary.AppendUvarint(data, unneeded)
 	return append(data, raw...)
 }
 
 // parseEntry returns the parts of an entry's data. raw is nil if it does nothing.
-func parseEntry(data []byte) (everywhere uint64, raw []byte, ok bool) {
+func parseEntry(data []byte) (unneeded uint64, raw []byte, ok bool) {
 	if len(data) == 0 {
 		return 0, nil, true
 	}
@@ -48,8 +48,8 @@ func parseEntry(data []byte) (everywhere uint64, raw []byte, ok bool) {
 	case data[0] == kindShard && len(data) > saltBytes:
 		rest = data[1+saltBytes:]
 	}
-	everywhere, n := binary.Uvarint(rest)
-	return everywhere, rest[max(n, 0):], n > 0
+	unneeded, n := binary.Uvarint(rest)
+	return unneeded, rest[max(n, 0):], n > 0
 }
 
 // termOf returns the term of the transaction that is an entry of the shard.

@@ -2,6 +2,7 @@ package group
 
 import (
 	"cmp"
+	"context"
 	"log/slog"
 	"slices"
 	"sync"
@@ -22,6 +23,12 @@ type Options struct {
 	// reorder messages. It is called by several goroutines.
 	Send func(Message)
 
+	// Stream sends a snapshot: the message m, and the parts that next returns, one after the other,
+	// until it returns io.EOF. It returns when Host.ReceiveSnapshot has at the other node, with the
+	// kind of its error. It is called by several goroutines, and waits as long as ctx allows. nil: no
+	// snapshots are sent.
+	Stream func(ctx context.Context, m Message, next func() ([]byte, error)) error
+
 	Log *slog.Logger // default: none
 
 	// Fatal is called once if the store can't be read or written any more. The host has stopped
@@ -35,6 +42,15 @@ type Options struct {
 	MaxProposalBytes int64 // of proposals whose outcome isn't known; more are Overloaded; default 64 MiB
 	MaxReceivedBytes int64 // of messages that wait for their turn; more are dropped; default 64 MiB
 	MaxReads         int   // that wait; more are Overloaded; default 16,384
+
+	// MaxLogBytes is how many bytes the log of a group may have, about, while a member lacks entries of
+	// it; default 256 MiB. AwayTicks is after how many ticks of silence the log isn't kept for a member
+	// any more; default 3000.
+	MaxLogBytes int64
+	AwayTicks   int
+
+	MaxSnapshots           int   // that are sent at a time, and that are received at a time; default 2
+	SnapshotBytesPerSecond int64 // that are sent, at most; default 64 MiB, and negative without a limit
 }
 
 func (o *Options) setDefaults() {
@@ -50,6 +66,10 @@ func (o *Options) setDefaults() {
 	o.MaxProposalBytes = cmp.Or(o.MaxProposalBytes, 64<<20)
 	o.MaxReceivedBytes = cmp.Or(o.MaxReceivedBytes, 64<<20)
 	o.MaxReads = cmp.Or(o.MaxReads, 16384)
+	o.MaxLogBytes = cmp.Or(o.MaxLogBytes, 256<<20)
+	o.AwayTicks = cmp.Or(o.AwayTicks, 3000)
+	o.MaxSnapshots = cmp.Or(o.MaxSnapshots, 2)
+	o.SnapshotBytesPerSecond = cmp.Or(o.SnapshotBytesPerSecond, 64<<20)
 }
 
 // A Host runs the replicas of a node. Its methods may be called concurrently.
@@ -60,6 +80,9 @@ func (o *Options) setDefaults() {
 //	run     gives replicas what has come in, and carries out what follows
 //	store   writes what they want on disk: one batch and one sync for all of them
 //	apply   has shards apply what is committed
+//
+// Snapshots are sent, received and installed by goroutines of their own, see sender, ReceiveSnapshot
+// and installs.
 //
 // run never waits for the disk, but to read entries that are no longer in memory. What store and
 // apply have to do is bounded by Raft: a leader sends a member only so much before it has an
@@ -77,6 +100,10 @@ type Host struct {
 	inputs *queue[input]
 	stores *queue[storing]
 	applys *queue[applying]
+
+	sender    sender
+	snapshots snapshots
+	installs  installs
 
 	writes  turn // of whoever writes logs
 	applies turn // of whoever has shards apply entries
@@ -103,6 +130,8 @@ type input struct {
 	campaign bool
 	change   *changing
 	members  *Members // that another replica says there are
+	snapshot *received
+	report   *report
 	stop     bool
 	stored   []*raftpb.Message
 	applied  []*raftpb.Message
@@ -117,16 +146,20 @@ type inbox struct {
 	reads           []*read
 	changes         []*changing
 	members         *Members
+	snapshots       []*received
+	reports         []*report
 	transfer        holdfast.NodeID
 	stored, applied []*raftpb.Message
 }
 
 // A storing is what is to be written of a replica's log.
 type storing struct {
-	replica *Replica
-	message *raftpb.Message // nil: nothing
-	write   write           // what message comes to
-	trim    uint64          // 0: nothing
+	replica   *Replica
+	message   *raftpb.Message // nil: nothing
+	write     write           // what message comes to
+	trim      uint64          // 0: nothing
+	received  *received       // that message has, to be installed; nil: none
+	installed bool            // it is: only the responses are left
 }
 
 // An applying is entries that a shard is to apply.
@@ -143,12 +176,19 @@ func NewHost(o Options) *Host {
 		inputs: newQueue[input](), stores: newQueue[storing](), applys: newQueue[applying](),
 		writes: newTurn(), applies: newTurn(), changed: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
+	h.sender = sender{host: h, places: make(chan struct{}, o.MaxSnapshots)}
+	h.snapshots.receiving = make(chan struct{}, o.MaxSnapshots)
+	h.installs = installs{host: h, held: map[*Replica][]storing{}, retry: make(chan struct{}, 1)}
 	var running sync.WaitGroup
 	running.Go(h.run)
 	running.Go(h.store)
 	running.Go(h.apply)
 	go func() {
 		running.Wait()
+		for _, r := range h.all() {
+			r.outgoing.stop()
+		}
+		h.installs.running.Wait()
 		close(h.ended)
 	}()
 	return h
@@ -213,7 +253,9 @@ func (h *Host) open(sh *shard.Shard, first func() (*Members, error)) (*Replica, 
 	if err != nil {
 		return nil, err
 	}
-	r := &Replica{host: h, id: sh.ID(), shard: shard.ReplicaOf(sh), log: log, ended: make(chan struct{})}
+	r := &Replica{host: h, id: sh.ID(), of: sh, shard: shard.ReplicaOf(sh), log: log, exchange: newTurn(),
+		ended: make(chan struct{})}
+	r.outgoing.init()
 	applied := r.shard.Applied().Index
 	stored, err := openStorage(r.id, log, raw, applied)
 	if err != nil {
@@ -221,7 +263,7 @@ func (h *Host) open(sh *shard.Shard, first func() (*Members, error)) (*Replica, 
 	}
 	r.core, err = newCore(r.id, uint64(h.o.Node), stored, applied, limits{
 		electionTicks: h.o.ElectionTicks, heartbeatTicks: h.o.HeartbeatTicks,
-		inflightBytes: uint64(h.o.MaxInflightBytes),
+		inflightBytes: uint64(h.o.MaxInflightBytes), logBytes: uint64(h.o.MaxLogBytes), awayTicks: h.o.AwayTicks,
 	}, logger{h.o.Log.With("shard", r.id, "node", h.o.Node)})
 	if err != nil {
 		return nil, err
@@ -285,21 +327,9 @@ func (h *Host) all() []*Replica {
 // is never sent; Refused if it comes from a node that was removed, which gets a notice; Overloaded if
 // it was dropped, since too many wait; Closed if the host is closed.
 func (h *Host) Receive(m Message) error {
-	r := h.Replica(m.Shard)
-	switch {
-	case m.To != h.o.Node:
-		return holdfast.Errorf(holdfast.Invalid, "a message of node %d is for node %d", m.From, m.To)
-	case r == nil:
-		return holdfast.Errorf(holdfast.NotFound, "a message of node %d is for a replica of shard %d, which isn't here",
-			m.From, m.Shard)
-	case m.From == m.To || m.From == 0 || m.From > maxNumber:
-		return errNoMember(&m)
-	}
-	if members := r.members.Load(); members.hasRemoved(m.From) {
-		if !m.isNotice() {
-			h.o.Send(notice(m.Shard, h.o.Node, m.From, members))
-		}
-		return holdfast.Errorf(holdfast.Refused, "node %d was removed from the group of shard %d", m.From, m.Shard)
+	r, err := h.addressee(&m)
+	if err != nil {
+		return err
 	}
 	in := input{replica: r, bytes: len(m.Body)}
 	if err := in.decode(&m); err != nil {
@@ -313,6 +343,27 @@ func (h *Host) Receive(m Message) error {
 		return holdfast.Errorf(holdfast.Closed, "this node is stopping")
 	}
 	return nil
+}
+
+// addressee returns the replica that a message is for.
+func (h *Host) addressee(m *Message) (*Replica, error) {
+	r := h.Replica(m.Shard)
+	switch {
+	case m.To != h.o.Node:
+		return nil, holdfast.Errorf(holdfast.Invalid, "a message of node %d is for node %d", m.From, m.To)
+	case r == nil:
+		return nil, holdfast.Errorf(holdfast.NotFound,
+			"a message of node %d is for a replica of shard %d, which isn't here", m.From, m.Shard)
+	case m.From == m.To || m.From == 0 || m.From > maxNumber:
+		return nil, errNoMember(m)
+	}
+	if members := r.members.Load(); members.hasRemoved(m.From) {
+		if !m.isNotice() {
+			h.o.Send(notice(m.Shard, h.o.Node, m.From, members))
+		}
+		return nil, holdfast.Errorf(holdfast.Refused, "node %d was removed from the group of shard %d", m.From, m.Shard)
+	}
+	return r, nil
 }
 
 // decode sets what a message has.
@@ -363,11 +414,13 @@ func (h *Host) stop() {
 	h.wake()
 }
 
-// wake has store try again what didn't fit on the disk.
+// wake has store and an install try again what didn't fit on the disk.
 func (h *Host) wake() {
-	select {
-	case h.retry <- struct{}{}:
-	default:
+	for _, retry := range []chan struct{}{h.retry, h.installs.retry} {
+		select {
+		case retry <- struct{}{}:
+		default:
+		}
 	}
 }
 

@@ -91,6 +91,12 @@ func (b *inbox) add(in *input) {
 	if in.members != nil && (b.members == nil || b.members.Index < in.members.Index) {
 		b.members = in.members
 	}
+	if in.snapshot != nil {
+		b.snapshots = append(b.snapshots, in.snapshot)
+	}
+	if in.report != nil {
+		b.reports = append(b.reports, in.report)
+	}
 	b.campaign = b.campaign || in.campaign
 	b.stop = b.stop || in.stop
 	b.stored = append(b.stored, in.stored...)
@@ -100,13 +106,20 @@ func (b *inbox) add(in *input) {
 // carryOut does what follows from what a replica was given.
 func (h *Host) carryOut(r *Replica, out effects) {
 	for _, m := range out.store {
-		h.stores.put(storing{replica: r, message: m})
+		s := storing{replica: r, message: m}
+		if m.GetSnapshot() != nil {
+			s.received = out.received
+		}
+		h.stores.put(s)
 	}
 	if out.trim != 0 {
 		h.stores.put(storing{replica: r, trim: out.trim})
 	}
 	for _, m := range out.apply {
 		h.applys.put(applying{r, m})
+	}
+	for _, x := range out.snapshots {
+		h.sender.begin(r, x)
 	}
 	for _, m := range out.send {
 		h.send(r, m)
@@ -129,6 +142,7 @@ func (h *Host) store() {
 		if !open {
 			return
 		}
+		all, begin := h.installs.divert(all)
 		h.writing.Store(1)
 		stageAll(all)
 		all, err := h.write(all)
@@ -148,6 +162,7 @@ func (h *Host) store() {
 			return
 		}
 		h.respond(all)
+		h.installs.begin(begin)
 	}
 }
 
@@ -156,9 +171,11 @@ func stageAll(all []storing) {
 	for i := range all {
 		s := &all[i]
 		log := s.replica.core.log
-		if s.message != nil {
+		switch {
+		case s.installed:
+		case s.message != nil:
 			s.write = log.stage(s.message)
-		} else if !log.trim(s.trim) {
+		case !log.trim(s.trim):
 			s.trim = 0
 		}
 	}
@@ -238,18 +255,26 @@ func (h *Host) apply() {
 }
 
 // applyTo has a replica's shard apply entries, and says so to the replica, unless that is being
-// stopped.
+// stopped. Those that a snapshot has are passed over, also if it isn't installed yet.
 func (h *Host) applyTo(r *Replica, all []applying) error {
 	h.applies.take()
 	defer h.applies.leave()
+	if !r.passes(all) {
+		r.exchange.take()
+		defer r.exchange.leave()
+	}
 	if r.stopping.Load() {
 		return nil
 	}
+	base := r.base.Load()
 	var entries []shard.Committed
 	var members []byte
 	var responses []*raftpb.Message
 	for _, a := range all {
 		for _, e := range a.message.GetEntries() {
+			if e.GetIndex() <= base {
+				continue
+			}
 			if changesMembers(e) {
 				if err := r.core.log.change(e, &members); err != nil {
 					return err
@@ -266,4 +291,14 @@ func (h *Host) applyTo(r *Replica, all []applying) error {
 	}
 	h.inputs.put(input{replica: r, applied: responses})
 	return nil
+}
+
+// passes reports whether a snapshot has all of what the shard is to apply, so that it needn't wait until
+// the snapshot is installed.
+func (r *Replica) passes(all []applying) bool {
+	base := r.base.Load()
+	return !slices.ContainsFunc(all, func(a applying) bool {
+		entries := a.message.GetEntries()
+		return len(entries) > 0 && entries[len(entries)-1].GetIndex() > base
+	})
 }

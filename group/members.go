@@ -97,7 +97,7 @@ func (m *Members) joint() bool { return len(m.Outgoing) > 0 }
 // missing.
 func (m *Members) hears(from holdfast.NodeID, kind raftpb.MessageType) bool {
 	switch kind {
-	case raftpb.MsgApp, raftpb.MsgHeartbeat, raftpb.MsgVote, raftpb.MsgPreVote:
+	case raftpb.MsgApp, raftpb.MsgSnap, raftpb.MsgHeartbeat, raftpb.MsgVote, raftpb.MsgPreVote:
 		return !m.hasRemoved(from)
 	}
 	return m.Has(from)

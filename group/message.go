@@ -31,7 +31,7 @@ const (
 // sent are the kinds of messages that replicas send to each other. Raft has others, which its node
 // makes for itself and takes for its own: a member that could send those could have it commit what
 // isn't on disk. It forwards no proposals, since what is proposed was decided by what the leader
-// has applied. Snapshots aren't sent yet.
+// has applied. A snapshot's message comes with its parts, see snapshotMessage.
 var sent = [...]bool{
 	raftpb.MsgApp: true, raftpb.MsgAppResp: true,
 	raftpb.MsgPreVote: true, raftpb.MsgPreVoteResp: true,
@@ -62,20 +62,59 @@ func (m *Message) decode() (*raftpb.Message, error) {
 	switch {
 	case kind < 0 || kind >= len(sent) || !sent[kind]:
 		return nil, errMessage(r, "no member sends such a message")
-	case r.GetFrom() != uint64(m.From) || r.GetTo() != uint64(m.To):
-		return nil, errMessage(r, "the frame names another sender or receiver")
-	case max(r.GetIndex(), r.GetCommit(), r.GetRejectHint()) > maxNumber, max(r.GetTerm(), r.GetLogTerm()) > maxTerm:
-		return nil, errMessage(r, "a number is too great")
-	case r.Snapshot != nil, len(r.Responses) != 0, r.GetVote() != 0:
+	case r.Snapshot != nil:
 		return nil, errMessage(r, "it has a field that its kind hasn't")
-	case (r.GetTerm() == 0) != (r.GetType() == raftpb.MsgReadIndex): // 0 is a message to itself
-		return nil, errMessage(r, "it has no term, or one too many")
-	case !contextFits(r):
-		return nil, errMessage(r, "it has a wrong context")
-	case !entriesFit(r):
-		return nil, errMessage(r, "it has wrong entries")
 	}
-	return r, nil
+	return r, m.check(r)
+}
+
+// check returns an error unless a message is as one of its kind can be, but for a snapshot.
+func (m *Message) check(r *raftpb.Message) error {
+	switch {
+	case r.GetFrom() != uint64(m.From) || r.GetTo() != uint64(m.To):
+		return errMessage(r, "the frame names another sender or receiver")
+	case max(r.GetIndex(), r.GetCommit(), r.GetRejectHint()) > maxNumber, max(r.GetTerm(), r.GetLogTerm()) > maxTerm:
+		return errMessage(r, "a number is too great")
+	case len(r.Responses) != 0, r.GetVote() != 0:
+		return errMessage(r, "it has a field that its kind hasn't")
+	case (r.GetTerm() == 0) != (r.GetType() == raftpb.MsgReadIndex): // 0 is a message to itself
+		return errMessage(r, "it has no term, or one too many")
+	case !contextFits(r):
+		return errMessage(r, "it has a wrong context")
+	case !entriesFit(r):
+		return errMessage(r, "it has wrong entries")
+	}
+	return nil
+}
+
+// snapshotMessage returns the message that comes before the parts of a snapshot: it is as of a
+// transaction, and has the members that the snapshot itself has. Those may be as of later entries,
+// never as of entries that the snapshot has and they haven't.
+func snapshotMessage(from holdfast.NodeID, x snapshotTo, tx holdfast.TxID, members *Members) *raftpb.Message {
+	return &raftpb.Message{
+		Type: raftpb.MsgSnap.Enum(), From: new(uint64(from)), To: new(uint64(x.to)), Term: new(x.term),
+		Snapshot: &raftpb.Snapshot{Metadata: &raftpb.SnapshotMetadata{
+			Index: new(tx.Index), Term: new(holdfast.RaftTerm(tx.Term)), ConfState: members.state(),
+		}},
+	}
+}
+
+// decodeSnapshot is decode for the message that comes before the parts of a snapshot.
+func (m *Message) decodeSnapshot() (*raftpb.Message, error) {
+	r := &raftpb.Message{}
+	if err := proto.Unmarshal(m.Body, r); err != nil {
+		return nil, holdfast.Errorf(holdfast.Invalid, "a snapshot's message can't be decoded: %w", err)
+	}
+	is := r.GetSnapshot().GetMetadata()
+	switch {
+	case r.GetType() != raftpb.MsgSnap:
+		return nil, errMessage(r, "it isn't that of a snapshot")
+	case is.GetIndex() == 0 || is.GetIndex() > maxNumber || is.GetTerm() == 0 || is.GetTerm() > r.GetTerm():
+		return nil, errMessage(r, "there is no such entry")
+	case len(r.GetSnapshot().GetData()) > 0:
+		return nil, errMessage(r, "it has data, which come as parts")
+	}
+	return r, m.check(r)
 }
 
 func errMessage(m *raftpb.Message, fault string) error {

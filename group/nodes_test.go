@@ -35,6 +35,10 @@ type node struct {
 	host    *Host
 	shards  []*shard.Shard
 	replica []*Replica
+	sending atomic.Int32    // snapshots
+	most    atomic.Int32    // of sending
+	up      *Host           // for the streams of other nodes; nil: it is down; guarded by nodes.mu
+	streams sync.WaitGroup  // to up
 	stop    chan struct{}   // ends its clock
 	inbox   *queue[Message] // guarded by nodes.mu
 	running sync.WaitGroup
@@ -55,15 +59,24 @@ type nodes struct {
 	mu     sync.Mutex
 	cut    map[holdfast.NodeID]bool // guarded by mu
 	change func(*Options)
+	head   func(Message) Message                                       // nil, or what becomes of a snapshot's message
+	broken func(from, to holdfast.NodeID, part []byte) ([]byte, error) // nil, or what becomes of a snapshot's part
 }
 
 func inBubble(t *testing.T, seed uint64, groups int, test func(t *testing.T, c *nodes)) {
 	t.Helper()
+	c := &nodes{}
+	inBubbleWith(t, seed, groups, c, func(t *testing.T) { test(t, c) })
+}
+
+// inBubbleWith is inBubble with nodes that are special.
+func inBubbleWith(t *testing.T, seed uint64, groups int, c *nodes, test func(t *testing.T)) {
+	t.Helper()
 	cryptotest.SetGlobalRandom(t, seed)
 	synctest.Test(t, func(t *testing.T) {
-		c := &nodes{t: t, rng: rand.New(rand.NewPCG(seed, 1)), groups: groups, cut: map[holdfast.NodeID]bool{}}
+		c.t, c.rng, c.groups, c.cut = t, rand.New(rand.NewPCG(seed, 1)), groups, map[holdfast.NodeID]bool{}
 		for id := range holdfast.NodeID(3) {
-			c.all = append(c.all, &node{id: id + 1, of: c, fs: vfs.NewCrashableMem()})
+			c.all = append(c.all, &node{id: id + 1, of: c, fs: newDisk()})
 		}
 		for _, n := range c.all {
 			n.start()
@@ -75,9 +88,11 @@ func inBubble(t *testing.T, seed uint64, groups int, test func(t *testing.T, c *
 				}
 			}
 		}()
-		test(t, c)
+		test(t)
 	})
 }
+
+func newDisk() *vfs.MemFS { return vfs.NewCrashableMem() }
 
 func (n *node) start() {
 	t := n.of.t
@@ -94,7 +109,7 @@ func (n *node) start() {
 	n.of.mu.Lock()
 	n.inbox = newQueue[Message]()
 	n.of.mu.Unlock()
-	o := Options{Node: n.id, Store: n.store, Send: n.send, Fatal: func(err error) { n.fatal <- err }}
+	o := Options{Node: n.id, Store: n.store, Send: n.send, Stream: n.stream, Fatal: func(err error) { n.fatal <- err }}
 	if n.of.change != nil {
 		n.of.change(&o)
 	}
@@ -104,6 +119,9 @@ func (n *node) start() {
 		sh, r := n.open(descriptor(holdfast.ShardID(i + 1)))
 		n.shards, n.replica = append(n.shards, sh), append(n.replica, r)
 	}
+	n.of.mu.Lock()
+	n.up = n.host
+	n.of.mu.Unlock()
 	n.running.Go(n.tick)
 	inbox := n.inbox
 	n.running.Go(func() { n.receive(inbox) })
@@ -200,6 +218,40 @@ func (n *node) send(m Message) {
 	}
 }
 
+// stream sends a snapshot to another node.
+func (n *node) stream(ctx context.Context, m Message, next func() ([]byte, error)) error {
+	n.of.mu.Lock()
+	is := n.of.all[m.To-1]
+	to := is.up
+	if to == nil {
+		n.of.mu.Unlock()
+		return holdfast.Errorf(holdfast.Unavailable, "node %d is down", m.To)
+	}
+	is.streams.Add(1)
+	n.most.Store(max(n.most.Load(), n.sending.Add(1)))
+	defer n.sending.Add(-1)
+	head := n.of.head
+	n.of.mu.Unlock()
+	defer is.streams.Done()
+	if head != nil {
+		m = head(m)
+	}
+	return to.ReceiveSnapshot(ctx, m, func() ([]byte, error) {
+		n.of.mu.Lock()
+		cut := n.of.cut[m.From] || n.of.cut[m.To] || is.up != to
+		broken := n.of.broken
+		n.of.mu.Unlock()
+		if cut {
+			return nil, holdfast.Errorf(holdfast.Unavailable, "the connection is cut")
+		}
+		part, err := next()
+		if err == nil && broken != nil {
+			return broken(m.From, m.To, part)
+		}
+		return part, err
+	})
+}
+
 func (n *node) receive(inbox *queue[Message]) {
 	for {
 		all, open := inbox.take()
@@ -218,12 +270,16 @@ func (n *node) receive(inbox *queue[Message]) {
 
 // close stops a node in order.
 func (n *node) close() {
+	n.of.mu.Lock()
+	n.up = nil
+	n.of.mu.Unlock()
 	close(n.stop)
 	n.inbox.close()
 	if err := n.host.Close(); err != nil {
 		n.of.t.Error(err)
 	}
 	n.running.Wait()
+	n.streams.Wait()
 	if err := n.store.Close(); err != nil {
 		n.of.t.Error(err)
 	}

@@ -1,6 +1,8 @@
 package group
 
 import (
+	"slices"
+
 	"go.etcd.io/raft/v3/raftpb"
 
 	"holdfast"
@@ -74,6 +76,18 @@ func (p *proposals) applied(e *raftpb.Entry) {
 		p.placed[0] = nil
 		p.placed = p.placed[1:]
 	}
+}
+
+// pass ends the wait for the outcomes of what was placed up to an index, at a replica that has got what
+// was committed there as a snapshot, without the entries.
+func (p *proposals) pass(index, node uint64) {
+	n := 0
+	for n < len(p.placed) && p.placed[n].index <= index {
+		n++
+	}
+	passed := proposals{shard: p.shard, placed: p.placed[:n]}
+	passed.giveUp(node)
+	p.placed = slices.Clone(p.placed[n:])
 }
 
 // some reports whether there are any.

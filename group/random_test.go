@@ -45,7 +45,7 @@ type awaited struct {
 // and go. What is acknowledged is never lost, what is refused is never applied, all members apply
 // the same, reads see what was acknowledged before them, and once the faults end the group goes on.
 func TestRandom(t *testing.T) {
-	total := [6]int{}
+	total, snapshots := [6]int{}, 0
 	for seed := *firstSeed; seed < *firstSeed+uint64(*seeds); seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			h := newHistory(t, seed)
@@ -56,6 +56,7 @@ func TestRandom(t *testing.T) {
 			for i, n := range h.done {
 				total[i] += n
 			}
+			snapshots += h.installed
 		})
 	}
 	if *seeds >= 20 && (total[0] < 500 || total[1] < 50 || total[2] < 500 || total[3] < 30 ||
@@ -64,19 +65,26 @@ func TestRandom(t *testing.T) {
 			"proposals were acknowledged before they were committed, and %d when several followers had them: too few",
 			total[0], total[1], total[2], total[3], total[4], total[5])
 	}
-	t.Logf("proposals committed, refused; reads; changes of members; proposals async, on several followers: %v", total)
+	if *seeds >= 20 && snapshots < 10 {
+		t.Errorf("%d snapshots were installed: too few", snapshots)
+	}
+	t.Logf("proposals committed, refused; reads; changes of members; proposals async, on several followers: %v; "+
+		"snapshots: %d", total, snapshots)
 }
 
 func newHistory(t *testing.T, seed uint64) *history {
 	h := &history{
-		cluster: newCluster(t, seed, []int{1, 3, 3, 3, 5}[seed%5]), seed: seed,
+		cluster: newClusterWith(t, seed, []int{1, 3, 3, 3, 5}[seed%5], func(c *cluster) {
+			if seed%4 > 0 { // logs are short, so that members get snapshots
+				c.logBytes, c.awayTicks, c.trimTicks = 50+uint64(c.rng.IntN(500)), 1+c.rng.IntN(30), 1+c.rng.IntN(3)
+			}
+		}), seed: seed,
 		names: map[*proposal]string{}, at: map[*proposal]*member{}, decided: map[*proposal]bool{},
 		reads: map[*read]awaited{}, early: map[*proposal]bool{},
 		places: map[uint64]appliedEntry{}, terms: map[uint64]uint64{},
 	}
 	h.faulty = seed%3 != 0
 	h.alters = seed%2 == 0
-	h.untrimmed = h.alters
 	return h
 }
 
@@ -119,6 +127,8 @@ func (h *history) step() {
 		h.apply(m)
 	case n < 450 && h.alters:
 		h.alter(m)
+	case n < 650 && len(h.streams) > 0:
+		h.stream(h.rng.IntN(len(h.streams)))
 	case len(h.network) > 0:
 		i := 0
 		if h.faulty {

@@ -15,7 +15,8 @@ type Replica struct {
 	host     *Host
 	id       holdfast.ShardID
 	salt     uint32 // of the core
-	shard    shard.Replica
+	of       *shard.Shard
+	shard    shard.Replica // likewise, as its group sees it
 	log      *shard.GroupLog
 	leads    atomic.Uint64 // the term in which the replica leads, see core.lead; 0: it doesn't
 	leader   atomic.Uint64 // the node that leads; 0: none is known
@@ -23,6 +24,11 @@ type Replica struct {
 	stopping atomic.Bool   // nothing more is written or applied, see Host.Stop
 	ended    chan struct{} // closed when nothing steps the replica any more
 	members  atomic.Pointer[Members]
+
+	base      atomic.Uint64 // index of the last snapshot that Raft has taken, see core.base
+	exchange  turn          // of whoever changes what the shard has: applies entries, or installs a snapshot
+	receiving atomic.Bool   // a snapshot
+	outgoing  outgoing
 
 	mu   sync.Mutex // guards core
 	core *core
@@ -157,7 +163,7 @@ func (r *Replica) work() (out effects, err error) {
 	}
 	in := r.inbox
 	// If it comes to that, close ends these.
-	r.inbox = inbox{proposals: in.proposals, reads: in.reads, changes: in.changes}
+	r.inbox = inbox{proposals: in.proposals, reads: in.reads, changes: in.changes, snapshots: in.snapshots}
 	defer func() {
 		switch caught := recover().(type) {
 		case nil:
@@ -177,6 +183,13 @@ func (r *Replica) work() (out effects, err error) {
 	}
 	if in.members != nil {
 		in.members.tell(c)
+	}
+	r.inbox.snapshots = nil
+	for _, x := range in.snapshots {
+		x.restore(c)
+	}
+	for _, x := range in.reports {
+		c.sendings.end(c, x)
 	}
 	if in.ticked {
 		c.tick(in.stalled)
@@ -204,6 +217,7 @@ func (r *Replica) work() (out effects, err error) {
 // that it is taken after the change.
 func (r *Replica) publish() {
 	c := r.core
+	r.base.Store(c.base)
 	term := c.lead()
 	led := r.leads.Swap(term)
 	if led != term {
@@ -244,6 +258,9 @@ func (r *Replica) close() {
 	}
 	for _, x := range in.changes {
 		x.done <- errStopped()
+	}
+	for _, x := range in.snapshots {
+		x.end(errStopped())
 	}
 	for _, x := range in.reads {
 		x.done <- holdfast.Errorf(holdfast.Closed, "the replica on this node stopped")

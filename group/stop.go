@@ -30,8 +30,11 @@ func (h *Host) Stop(id holdfast.ShardID) error {
 	case <-h.ended:
 	}
 	// What store and apply begin from now on is without the replica.
+	r.outgoing.stop()
 	h.writes.take()
 	h.writes.leave()
+	r.exchange.take()
+	r.exchange.leave()
 	h.applies.take()
 	h.applies.leave()
 

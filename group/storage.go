@@ -16,6 +16,7 @@ type diskLog interface {
 	State() ([]byte, error)
 	Members() ([]byte, error)
 	Bounds() (first, last uint64)
+	Bytes() (uint64, error) // that the entries have, about
 	Entries(from, to uint64, maxBytes int) ([]string, error)
 }
 
@@ -41,6 +42,7 @@ type storage struct {
 	changes     []uint64        // indexes of entries that change members, and aren't known on disk to be committed
 	recent      []*raftpb.Entry // the newest entries, without a gap; may be empty
 	bytes       int             // that the data of recent has
+	sizes       sizes           // of all entries
 }
 
 var _ raft.Storage = (*storage)(nil)
@@ -60,6 +62,15 @@ func openStorage(shard holdfast.ShardID, disk diskLog, raw []byte, applied uint6
 		return nil, err
 	}
 	s.first, s.last = disk.Bounds()
+	if s.first > s.last && len(is.terms) == 1 { // nothing has followed the snapshot that the replica has got
+		s.last = is.terms[0].index
+		s.first = s.last + 1
+	}
+	bytes, err := disk.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	s.sizes = newSizes(s.first, s.last+1, bytes)
 	if applied+1 < s.first || max(applied, is.commit) > s.last {
 		return nil, holdfast.Errorf(holdfast.Corrupt, "the log of shard %d has the entries %d to %d, of which %d are "+
 			"committed, and the shard has applied %d", shard, s.first, s.last, is.commit, applied)
@@ -101,10 +112,24 @@ func membersOf(disk diskLog, is *state) (*Members, error) {
 	if err != nil {
 		return nil, err
 	}
-	if raw == nil {
-		return founded(nodeIDs(is.members))
+	return is.membersIn(raw)
+}
+
+// membersIn returns the members that a record beside what the shard has applied says; without one,
+// they are those that the group was founded with.
+func (s *state) membersIn(record []byte) (*Members, error) {
+	if record == nil {
+		return founded(nodeIDs(s.members))
 	}
-	return DecodeMembers(raw)
+	return DecodeMembers(record)
+}
+
+// membersIn returns the members that a snapshot has, in which they are as beside what the shard has
+// applied.
+func (s *storage) membersIn(record []byte) (*Members, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.is.membersIn(record)
 }
 
 // change sets form to that of the members after an entry that changes them, unless it was applied
@@ -206,10 +231,51 @@ func upTo(entries []*raftpb.Entry, maxBytes uint64) []*raftpb.Entry {
 // raftBytes returns about how many bytes an entry has in a message.
 func raftBytes(e *raftpb.Entry) int { return len(e.GetData()) + 24 }
 
-// Snapshot implements raft.Storage. Nobody needs one, since entries are only removed when each
-// member has them.
+// Snapshot implements raft.Storage. Raft gets to know as of which entry a snapshot will be at least:
+// the shard has applied all that was removed from the log. The snapshot itself is made when it is
+// sent.
 func (s *storage) Snapshot() (*raftpb.Snapshot, error) {
-	return nil, raft.ErrSnapshotTemporarilyUnavailable
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	least := s.first - 1
+	return &raftpb.Snapshot{Metadata: &raftpb.SnapshotMetadata{
+		Index: new(least), Term: new(s.is.terms.of(least)), ConfState: s.members.state(),
+	}}, nil
+}
+
+// restore changes the log as a MsgStorageAppend of Raft with a snapshot says: it has no entries, and
+// goes on behind the snapshot. It returns the state that is to be on disk then.
+func (s *storage) restore(m *raftpb.Message, members *Members) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	is := m.GetSnapshot().GetMetadata()
+	if m.Term != nil && m.Vote != nil && m.Commit != nil {
+		s.is.term, s.is.vote, s.is.commit = m.GetTerm(), m.GetVote(), m.GetCommit()
+	}
+	s.is.commit = max(s.is.commit, is.GetIndex())
+	s.is.terms = terms{{is.GetTerm(), is.GetIndex()}}
+	s.first, s.last, s.members = is.GetIndex()+1, is.GetIndex(), members
+	s.changes, s.recent, s.bytes = nil, nil, 0
+	s.sizes = newSizes(s.first, s.first, 0)
+	return s.is.encode()
+}
+
+// size returns about how many bytes the entries have.
+func (s *storage) size() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sizes.from(s.first)
+}
+
+// beyond returns the index before which there are too many entries, if the log may have so many
+// bytes; 0: none is.
+func (s *storage) beyond(limit uint64) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sizes.from(s.first) <= limit {
+		return 0
+	}
+	return s.sizes.beyond(limit)
 }
 
 // A write is what is to be written of a replica.
@@ -271,6 +337,7 @@ func (s *storage) append(entries []*raftpb.Entry) {
 	for _, e := range entries {
 		s.bytes += raftBytes(e)
 	}
+	s.sizes.append(entries)
 	s.recent = append(s.recent, entries...)
 	s.last = entries[len(entries)-1].GetIndex()
 	n := 0
@@ -316,5 +383,6 @@ func (s *storage) trim(index uint64) bool {
 	}
 	s.first = index
 	s.is.terms = s.is.terms.from(index - 1)
+	s.sizes.trim(index)
 	return true
 }

@@ -180,7 +180,7 @@ func TestOpenStorage(t *testing.T) {
 		case err != nil || s.is.commit != c.commit:
 			t.Errorf("%s: got %v; want the commit index %d", name, err, c.commit)
 		default:
-			if _, err := newCore(testShard, 1, s, c.applied, limits{10, 1, 1 << 20}, silent); err != nil {
+			if _, err := newCore(testShard, 1, s, c.applied, limits{10, 1, 1 << 20, 1 << 30, 1 << 30}, silent); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -280,9 +280,9 @@ func TestNewLeadersLogIsNotOnDisk(t *testing.T) {
 	if next.began == 0 || next.commit < next.began {
 		t.Fatalf("it leads from %d on, and %d are committed", next.began, next.commit)
 	}
-	if own := next.status().Match[holdfast.NodeID(next.id)]; next.everywhere > written || own > written {
-		t.Errorf("it takes %d entries for written everywhere, and %d here; it has written %d",
-			next.everywhere, own, written)
+	if own := next.status().Match[holdfast.NodeID(next.id)]; next.retention.unneeded > written || own > written {
+		t.Errorf("it takes %d entries for unneeded, and %d for written here; it has written %d",
+			next.retention.unneeded, own, written)
 	}
 }
 

@@ -35,12 +35,12 @@ func TestTermOfEntry(t *testing.T) {
 			t.Errorf("%x, read back: got %v, %v; want term %x", test.data, back, err, test.want)
 		}
 	}
-	if everywhere, raw, ok := parseEntry([]byte{kindUnsalted, 3, 'x'}); everywhere != 3 || string(raw) != "x" || !ok {
-		t.Errorf("an entry of a former version: got %d, %q, %v; want 3, x, true", everywhere, raw, ok)
+	if unneeded, raw, ok := parseEntry([]byte{kindUnsalted, 3, 'x'}); unneeded != 3 || string(raw) != "x" || !ok {
+		t.Errorf("an entry of a former version: got %d, %q, %v; want 3, x, true", unneeded, raw, ok)
 	}
-	everywhere, raw, ok := parseEntry(newEntry(1<<24-1, 300, []byte("x")))
-	if everywhere != 300 || string(raw) != "x" || !ok {
-		t.Errorf("got %d, %q, %v; want 300, x, true", everywhere, raw, ok)
+	unneeded, raw, ok := parseEntry(newEntry(1<<24-1, 300, []byte("x")))
+	if unneeded != 300 || string(raw) != "x" || !ok {
+		t.Errorf("got %d, %q, %v; want 300, x, true", unneeded, raw, ok)
 	}
 }
 

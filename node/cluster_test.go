@@ -18,6 +18,7 @@ import (
 
 	"holdfast"
 	"holdfast/config"
+	"holdfast/group"
 	"holdfast/internal/peer"
 )
 
@@ -27,13 +28,21 @@ type testCluster struct {
 	t       *testing.T
 	configs []config.Config
 	nodes   []*Node // nil: closed
+	groups  func(*group.Options)
 	log     *slog.Logger
 }
 
 // openCluster starts a cluster of n nodes, with new directories.
 func openCluster(t *testing.T, n int) *testCluster {
 	t.Helper()
-	c := &testCluster{t: t, configs: nodesConfig(t, n), nodes: make([]*Node, n), log: slog.New(slog.DiscardHandler)}
+	return openClusterWith(t, n, nil)
+}
+
+// openClusterWith is openCluster with other options of the replicas.
+func openClusterWith(t *testing.T, n int, groups func(*group.Options)) *testCluster {
+	t.Helper()
+	c := &testCluster{t: t, configs: nodesConfig(t, n), nodes: make([]*Node, n), log: slog.New(slog.DiscardHandler),
+		groups: groups}
 	if os.Getenv("HOLDFAST_TEST_LOG") != "" {
 		c.log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
@@ -60,7 +69,7 @@ func openCluster(t *testing.T, n int) *testCluster {
 // open starts node i+1.
 func (c *testCluster) open(i int) {
 	c.t.Helper()
-	n, err := Open(Options{Config: c.configs[i], WithoutCache: i > 0, Log: c.log.With("node", i+1)})
+	n, err := Open(Options{Config: c.configs[i], WithoutCache: i > 0, Log: c.log.With("node", i+1), groups: c.groups})
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"holdfast"
+	"holdfast/group"
 	"holdfast/rpc"
 )
 
@@ -13,6 +14,7 @@ import (
 type clusterSource interface {
 	groups() (self holdfast.NodeID, all []ShardStatus, leads bool)
 	frames() rpc.Counts
+	snapshots() group.SnapshotCounts
 	requestsElsewhere() (forwarded, repeated, failed uint64)
 }
 
@@ -32,6 +34,12 @@ var (
 		"Committed entries that aren't known to be on another node's disk, of the groups that this "+
 			"node leads.", "member")
 
+	groupLogBytes  = gauge("group_log_bytes", "Bytes of the entries in the logs of the replicas on this node, about.")
+	groupSnapshots = counter("group_snapshots_total",
+		"Snapshots of shards, by what became of them: sent or failed, received or refused.", "result")
+	groupSnapshotBytes = counter("group_snapshot_bytes_total",
+		"Bytes of parts of snapshots to and from other nodes.", "direction")
+
 	groupOutdated = gauge("group_outdated",
 		"Replicas that are known here to lack what they have acknowledged, by their node.", "member")
 
@@ -49,7 +57,8 @@ type clusterCollector struct{ source clusterSource }
 // Describe is prometheus.Collector's.
 func (c *clusterCollector) Describe(out chan<- *prometheus.Desc) {
 	describeAll(out, clusterLeads, clusterSent, clusterRepeated, clusterFailed, groupReplicas, groupOrphans,
-		groupUnapplied, groupBehind, groupOutdated, rpcFrames, rpcBytes, rpcDropped, rpcFaults)
+		groupUnapplied, groupBehind, groupLogBytes, groupSnapshots, groupSnapshotBytes, groupOutdated,
+		rpcFrames, rpcBytes, rpcDropped, rpcFaults)
 }
 
 // Collect is prometheus.Collector's.
@@ -61,6 +70,13 @@ func (c *clusterCollector) Collect(out chan<- prometheus.Metric) {
 	put(out, clusterRepeated, repeated)
 	put(out, clusterFailed, failed)
 	collectGroups(out, self, all)
+	taken := c.source.snapshots()
+	put(out, groupSnapshots, taken.Sent, "sent")
+	put(out, groupSnapshots, taken.Failed, "failed")
+	put(out, groupSnapshots, taken.Received, "received")
+	put(out, groupSnapshots, taken.Refused, "refused")
+	put(out, groupSnapshotBytes, taken.SentBytes, "sent")
+	put(out, groupSnapshotBytes, taken.ReceivedBytes, "received")
 	n := c.source.frames()
 	put(out, rpcFrames, n.FramesSent, "sent")
 	put(out, rpcFrames, n.FramesReceived, "received")
@@ -76,7 +92,7 @@ func (c *clusterCollector) Collect(out chan<- prometheus.Metric) {
 
 func collectGroups(out scrape, self holdfast.NodeID, all []ShardStatus) {
 	var leaders, leaderless int64
-	unapplied := uint64(0)
+	unapplied, logBytes := uint64(0), uint64(0)
 	behind, outdated := map[holdfast.NodeID]uint64{}, map[holdfast.NodeID]uint64{}
 	for i := range all {
 		s := &all[i]
@@ -87,6 +103,7 @@ func collectGroups(out scrape, self holdfast.NodeID, all []ShardStatus) {
 			leaders++
 		}
 		unapplied += s.Committed - min(s.Committed, s.Applied)
+		logBytes += s.LogBytes
 		for member, n := range s.Behind {
 			behind[member] += n
 		}
@@ -98,6 +115,7 @@ func collectGroups(out scrape, self holdfast.NodeID, all []ShardStatus) {
 	put(out, groupReplicas, int64(len(all))-leaders, "follower")
 	put(out, groupOrphans, leaderless)
 	put(out, groupUnapplied, unapplied)
+	put(out, groupLogBytes, logBytes)
 	for member, n := range behind {
 		put(out, groupBehind, n, strconv.FormatUint(uint64(member), 10))
 	}
@@ -108,6 +126,13 @@ func collectGroups(out scrape, self holdfast.NodeID, all []ShardStatus) {
 
 func (m *member) groups() (self holdfast.NodeID, all []ShardStatus, leads bool) {
 	return m.is.Node, m.shards(), m.forwarder.leads()
+}
+
+func (m *member) snapshots() group.SnapshotCounts {
+	if host := m.host.Load(); host != nil {
+		return host.Snapshots()
+	}
+	return group.SnapshotCounts{}
 }
 
 func (m *member) frames() rpc.Counts { return m.transport.Counts() }

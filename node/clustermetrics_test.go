@@ -17,16 +17,20 @@ type fakeMember struct{}
 
 func (fakeMember) groups() (holdfast.NodeID, []ShardStatus, bool) {
 	return 1, []ShardStatus{
-		{ID: 1, Leader: 1, Committed: 10, Applied: 8, Behind: map[holdfast.NodeID]uint64{2: 0, 3: 4}},
+		{ID: 1, Leader: 1, Committed: 10, Applied: 8, LogBytes: 100, Behind: map[holdfast.NodeID]uint64{2: 0, 3: 4}},
 		{ID: 2, Leader: 1, Committed: 3, Applied: 3, Behind: map[holdfast.NodeID]uint64{2: 1, 3: 2},
 			Outdated: []holdfast.NodeID{3}},
-		{ID: 3, Leader: 2, Committed: 4, Applied: 9},
+		{ID: 3, Leader: 2, Committed: 4, Applied: 9, LogBytes: 10},
 		{ID: 4, Committed: 5, Applied: 4},
 	}, true
 }
 
 func (fakeMember) frames() rpc.Counts {
 	return rpc.Counts{FramesSent: 5, BytesReceived: 7, DroppedLost: 2, Faults: map[rpc.Fault]uint64{rpc.Silent: 3}}
+}
+
+func (fakeMember) snapshots() group.SnapshotCounts {
+	return group.SnapshotCounts{Sent: 1, Failed: 2, Received: 3, Refused: 4, SentBytes: 500, ReceivedBytes: 600}
 }
 
 func (fakeMember) requestsElsewhere() (forwarded, repeated, failed uint64) { return 9, 2, 1 }
@@ -40,6 +44,9 @@ holdfast_group_behind_entries{member="3"} 6
 # HELP holdfast_group_leaderless Replicas on this node that know no leader.
 # TYPE holdfast_group_leaderless gauge
 holdfast_group_leaderless 1
+# HELP holdfast_group_log_bytes Bytes of the entries in the logs of the replicas on this node, about.
+# TYPE holdfast_group_log_bytes gauge
+holdfast_group_log_bytes 110
 # HELP holdfast_group_outdated Replicas that are known here to lack what they have acknowledged, by their node.
 # TYPE holdfast_group_outdated gauge
 holdfast_group_outdated{member="3"} 1
@@ -47,6 +54,16 @@ holdfast_group_outdated{member="3"} 1
 # TYPE holdfast_group_replicas gauge
 holdfast_group_replicas{role="follower"} 2
 holdfast_group_replicas{role="leader"} 2
+# HELP holdfast_group_snapshot_bytes_total Bytes of parts of snapshots to and from other nodes.
+# TYPE holdfast_group_snapshot_bytes_total counter
+holdfast_group_snapshot_bytes_total{direction="received"} 600
+holdfast_group_snapshot_bytes_total{direction="sent"} 500
+# HELP holdfast_group_snapshots_total Snapshots of shards, by what became of them: sent or failed, received or refused.
+# TYPE holdfast_group_snapshots_total counter
+holdfast_group_snapshots_total{result="failed"} 2
+holdfast_group_snapshots_total{result="received"} 3
+holdfast_group_snapshots_total{result="refused"} 4
+holdfast_group_snapshots_total{result="sent"} 1
 # HELP holdfast_group_unapplied_entries Entries that are known to be committed, and that the replicas on this node haven't applied yet.
 # TYPE holdfast_group_unapplied_entries gauge
 holdfast_group_unapplied_entries 3
@@ -57,16 +74,17 @@ holdfast_rpc_faults_total{fault="silent"} 3
 	c := &clusterCollector{source: fakeMember{}}
 	if err := testutil.CollectAndCompare(c, strings.NewReader(want), "holdfast_group_behind_entries",
 		"holdfast_group_leaderless", "holdfast_group_outdated", "holdfast_group_replicas",
-		"holdfast_group_unapplied_entries",
+		"holdfast_group_unapplied_entries", "holdfast_group_log_bytes", "holdfast_group_snapshots_total",
+		"holdfast_group_snapshot_bytes_total",
 		"holdfast_rpc_faults_total"); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestShardStatus(t *testing.T) {
-	g := group.Status{Term: 3, Leader: 1, Applied: 7, Committed: 9,
+	g := group.Status{Term: 3, Leader: 1, Applied: 7, Committed: 9, LogBytes: 77,
 		Match: map[holdfast.NodeID]uint64{1: 9, 2: 4, 3: 12}}
-	want := ShardStatus{ID: 5, Leader: 1, Term: 3, Committed: 9, Applied: 7}
+	want := ShardStatus{ID: 5, Leader: 1, Term: 3, Committed: 9, Applied: 7, LogBytes: 77}
 	want.Behind = map[holdfast.NodeID]uint64{2: 5, 3: 0}
 	if got := shardStatus(1, 5, g); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v; want %+v", got, want)

@@ -30,6 +30,7 @@ const (
 	kindProgress = 3 // how far the sender's store has got
 	kindSession  = 4 // a request about sessions, that the leading node is to answer
 	kindForget   = 5 // a request to forget a session
+	kindSnapshot = 6 // a stream with a snapshot of a shard
 )
 
 // A member is the node as a member of its cluster: the connections to the other nodes, the replicas
@@ -48,8 +49,9 @@ type member struct {
 	lead      *leadership // nil before start
 	forwarder forwarder
 	lives     lives
-	refused   sync.Once   // by another node
-	fail      func(error) // ends the node
+	refused   sync.Once            // by another node
+	fail      func(error)          // ends the node
+	options   func(*group.Options) // see Options
 
 	host    atomic.Pointer[group.Host]       // nil: messages are dropped
 	handler atomic.Pointer[dynamodb.Handler] // nil: requests are refused
@@ -65,7 +67,7 @@ func openMember(o *Options, fail func(error)) (*member, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &member{is: is, log: o.Log, fail: fail}
+	m := &member{is: is, log: o.Log, fail: fail, options: o.groups}
 	m.lives.log, m.lives.send = o.Log, m.tellOthers
 	if m.lives.Lives, err = cluster.OpenLives(vfs.Default, o.Config.Tables.Data, is); err != nil {
 		return nil, err
@@ -76,7 +78,8 @@ func openMember(o *Options, fail func(error)) (*member, error) {
 	}
 	m.transport, err = rpc.Listen(rpc.Options{
 		Node: is.Node, Cluster: is.Cluster, Listen: c.Address(), TLS: secure, Receive: m.receive, Answer: m.answer,
-		Life: m.lives.Statement, Judge: m.lives.Judge, Refused: m.refusedBy,
+		Accept: m.accept,
+		Life:   m.lives.Statement, Judge: m.lives.Judge, Refused: m.refusedBy,
 		Listener: take(&o.bound.cluster), Formed: formedFrom(is), Log: o.Log,
 	})
 	var socket *net.OpError
@@ -136,13 +139,20 @@ func (m *member) run(disk *shard.Store) error {
 	if err := m.lives.Begin(found); err != nil {
 		return err
 	}
-	host := group.NewHost(group.Options{
+	o := group.Options{
 		Node: m.is.Node, Store: disk, Log: m.log,
 		Send: func(g group.Message) {
 			m.transport.Send(rpc.Message{To: g.To, Kind: kindGroup, Shard: g.Shard, Body: g.Body})
 		},
+		Stream: func(ctx context.Context, g group.Message, next func() ([]byte, error)) error {
+			return m.transport.Stream(ctx, rpc.Message{To: g.To, Kind: kindSnapshot, Shard: g.Shard, Body: g.Body}, next)
+		},
 		Fatal: func(err error) { m.fail(fmt.Errorf("replicas: %w", err)) },
-	})
+	}
+	if m.options != nil {
+		m.options(&o)
+	}
+	host := group.NewHost(o)
 	m.replicas.init(host, &m.roster)
 	m.forwarder.init(m)
 	m.host.Store(host)
@@ -233,6 +243,18 @@ func (m *member) receive(r rpc.Message) {
 	if errors.Is(err, holdfast.Invalid) {
 		m.log.Warn("a message of another node was dropped", "from", r.From, "shard", r.Shard, "err", err)
 	}
+}
+
+// accept takes a stream of another node.
+func (m *member) accept(ctx context.Context, r rpc.Message, next func() ([]byte, error)) error {
+	host := m.host.Load()
+	switch {
+	case r.Kind != kindSnapshot:
+		return holdfast.Errorf(holdfast.Invalid, "node %d knows no streams of kind %d", m.is.Node, r.Kind)
+	case host == nil:
+		return holdfast.Errorf(holdfast.NotFound, "node %d is starting", m.is.Node)
+	}
+	return host.ReceiveSnapshot(ctx, group.Message{From: r.From, To: r.To, Shard: r.Shard, Body: r.Body}, next)
 }
 
 // answer executes a request that another node has forwarded.

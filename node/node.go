@@ -45,6 +45,7 @@ import (
 	"holdfast/cache"
 	"holdfast/config"
 	"holdfast/discover"
+	"holdfast/group"
 	"holdfast/server"
 )
 
@@ -74,7 +75,8 @@ type Options struct {
 	Log *slog.Logger
 	Now func() time.Time // default time.Now
 
-	bound sockets // that Meet has left, and Open takes
+	bound  sockets              // that Meet has left, and Open takes
+	groups func(*group.Options) // nil, or changes what the replicas get, in tests
 }
 
 // A Source is what a configuration was read from.

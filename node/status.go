@@ -58,6 +58,8 @@ type ShardStatus struct {
 	Committed uint64           `json:"committed"` // index of the last entry that is known to be committed
 	Applied   uint64           `json:"applied"`   // index of the last entry that is applied here
 
+	LogBytes uint64 `json:"log_bytes"` // that the entries of the replica's log have, about
+
 	// Outdated are the nodes whose replicas are known to lack what they have acknowledged: they run
 	// with older copies of their directories.
 	Outdated []holdfast.NodeID `json:"outdated,omitempty"`
@@ -105,7 +107,7 @@ func (m *member) shards() (all []ShardStatus) {
 
 func shardStatus(self holdfast.NodeID, id holdfast.ShardID, g group.Status) ShardStatus {
 	s := ShardStatus{ID: id, Leader: g.Leader, Term: g.Term, Committed: g.Committed, Applied: g.Applied,
-		Outdated: g.Outdated}
+		LogBytes: g.LogBytes, Outdated: g.Outdated}
 	if g.Match != nil {
 		s.Behind = map[holdfast.NodeID]uint64{}
 	}
