@@ -69,6 +69,9 @@ func (a Acknowledge) AtLeast(b Acknowledge) Acknowledge {
 	return a
 }
 
+// Exceeds reports whether a write waits for more than that it is committed.
+func (a Acknowledge) Exceeds() bool { return a.Mode == Sync || a.Mode == SemiSync && a.Followers > 1 }
+
 // strength orders policies.
 func (a Acknowledge) strength() int {
 	switch a.Mode {

@@ -46,7 +46,7 @@ func (a *acknowledgements) placed(p *proposal) {
 // done takes a proposal whose entry is applied, and reports whether it waits for nothing else.
 func (a *acknowledgements) done(p *proposal, tx holdfast.TxID) bool {
 	p.tx = tx
-	if p.ack.Mode == holdfast.Async || p.ack.Mode == holdfast.SemiSync && p.ack.Followers <= 1 {
+	if !p.ack.Exceeds() {
 		return true // a majority has the entry: wherever there is a follower, one of them
 	}
 	if p.early != nil {
@@ -126,7 +126,7 @@ func (a *acknowledgements) tick(c *core) {
 
 // refuse returns an error if a policy can't be met as things are.
 func (a *acknowledgements) refuse(c *core, ack holdfast.Acknowledge) error {
-	if ack.Mode == holdfast.Async || ack.Mode == holdfast.SemiSync && ack.Followers <= 1 {
+	if !ack.Exceeds() {
 		return nil // a leader that hears no majority doesn't stay one
 	}
 	return a.check(c, ack, holdfast.Refused, "nothing was changed")

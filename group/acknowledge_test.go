@@ -20,7 +20,7 @@ func (c *cluster) has(id uint64, tx holdfast.TxID, raw string) bool {
 		return false
 	}
 	if tx.Index < m.disk.first {
-		return true // every member had it
+		return true // it was trimmed, or is in a snapshot that the member has
 	}
 	e, err := decodeStored(tx.Index, m.disk.entries[tx.Index-m.disk.first])
 	if err != nil {

@@ -95,7 +95,7 @@ func (t *tables) openStore(o Options) (err error) {
 		if err := t.member.run(t.disk); err != nil {
 			return err
 		}
-		options.Replicas = &t.member.replicas
+		options.Replicas, options.Nodes = &t.member.replicas, len(t.member.roster.is.Members)
 	}
 	t.store, err = table.Open(context.Background(), options)
 	return err

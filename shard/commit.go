@@ -230,6 +230,11 @@ func (t *commit) attempt(ctx context.Context) error {
 		return t.transact(ctx)
 	case changed == 1:
 		return t.change(ctx, &t.parts[last])
+	case t.txn == nil && t.Acknowledge.Exceeds() && t.parts[0].shard.group.grouped():
+		// What it has found is committed, and may not be on the disks that this commit asks for, as
+		// when a write that couldn't be acknowledged is repeated. An entry without effects, which is
+		// behind it, is acknowledged when it is.
+		return t.change(ctx, &t.parts[0])
 	}
 	t.unchanged = true
 	return nil

@@ -206,6 +206,40 @@ func TestSyncIsSeen(t *testing.T) {
 	}
 }
 
+// A commit that changes nothing is acknowledged as any other, since what it has found may be on too few
+// disks; one of the default isn't proposed.
+func TestUnchangedIsAcknowledged(t *testing.T) {
+	s, g := newSteppedGroup(t)
+	g.put(t, s, edition("a", 1))
+	again := Commit{Writes: []Write{put(t, g.leader, edition("a", 1))}}
+	if _, err := s.Commit(bg, again); err != nil {
+		t.Error(err)
+	}
+	again.Acknowledge.Mode = holdfast.Sync
+	for _, want := range []error{nil, holdfast.Errorf(holdfast.Refused, "nothing was changed")} {
+		ended := make(chan error)
+		go func() {
+			_, err := s.Commit(bg, again)
+			ended <- err
+		}()
+		p := <-g.proposals
+		if p.Acknowledge != again.Acknowledge {
+			t.Errorf("got %v; want %v", p.Acknowledge, again.Acknowledge)
+		}
+		if want == nil {
+			p.apply(t)
+		}
+		p.to <- want
+		if err := <-ended; !errors.Is(err, want) {
+			t.Errorf("got %v; want %v", err, want)
+		}
+	}
+	changes, _, err := g.leader.Changes(holdfast.Position{}, Limit{Changes: 9})
+	if err != nil || len(changes) != 1 {
+		t.Errorf("got the changes %v, %v; want one", changes, err)
+	}
+}
+
 // A commit that its caller has given up keeps the shard from deciding others until it is applied,
 // also if it was acknowledged to nobody.
 func TestAsyncIsAbandoned(t *testing.T) {

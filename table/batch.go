@@ -273,11 +273,12 @@ func (s *Store) batchChange(w BatchWrite) (*change, error) {
 
 // batchWrite commits some of the changes of a batch.
 func (s *Store) batchWrite(ctx context.Context, b *writeBatch, changes []*change) error {
-	commit := shard.Commit{Writes: make([]shard.Write, len(changes))}
+	commit := shard.Commit{Writes: make([]shard.Write, len(changes)), Acknowledge: acknowledgeOf(changes)}
 	for i, c := range changes {
 		commit.Writes[i] = c.write(c.make)
 	}
 	results, err := s.disk.Commit(ctx, commit)
+	sessionOf(ctx).seeWritten(results)
 	if err != nil {
 		return s.tables.outlivedAny(changes, err)
 	}

@@ -29,7 +29,9 @@ type testCluster struct {
 	leader int        // may lead
 	groups map[holdfast.ShardID]*testGroup
 	hook   func(id holdfast.ShardID, raw []byte) // is called before an entry is proposed; nil: nothing is
-	reads  map[holdfast.ShardID]int              // consistent reads, by shard
+
+	proposed func(shard.Proposal)     // is called at each proposal, with mu held; nil: nothing is
+	reads    map[holdfast.ShardID]int // consistent reads, by shard
 }
 
 // A testGroup is the log of a shard's replicas.
@@ -229,6 +231,9 @@ func (r *testReplica) Propose(p shard.Proposal) (holdfast.TxID, error) {
 	c := r.node.in
 	c.mu.Lock()
 	hook := c.hook
+	if c.proposed != nil {
+		c.proposed(p)
+	}
 	c.mu.Unlock()
 	if hook != nil {
 		hook(r.shard.ID(), raw)

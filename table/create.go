@@ -15,6 +15,9 @@ import (
 func (s *Store) Create(
 	ctx context.Context, d catalog.Definition, attributes []item.KeyAttr,
 ) (catalog.Description, error) {
+	if err := catalog.CheckSettings(d.Tags, s.nodes); err != nil {
+		return catalog.Description{}, err
+	}
 	s.catalog.Lock()
 	defer s.catalog.Unlock()
 	r, err := catalog.NewTable(d, attributes, catalog.Active, s.now())

@@ -28,9 +28,10 @@ type live struct {
 	whole   map[holdfast.ShardID]holdfast.Position
 	arrived atomic.Bool
 
-	throughput *throughput // nil: no limit
-	tokenWait  time.Duration
-	replicated bool // its shards have groups
+	throughput  *throughput          // nil: no limit
+	acknowledge holdfast.Acknowledge // what writes wait for, by the table's setting
+	tokenWait   time.Duration
+	replicated  bool // its shards have groups
 
 	// pending is the Status in the response to the last change, until a Describe reports that the
 	// change is complete; then 0.
@@ -50,6 +51,7 @@ func newLive(r *catalog.Table, o opened, now time.Time) *live {
 	t := &live{
 		opened: o, desc: r.Table, streams: r.Streams, schema: r.Schema(), key: r.Table.Key.Index(), since: r.Since,
 		changed: now, entries: r.Entries(), indexes: map[string]liveIndex{}, whole: r.Whole,
+		acknowledge: r.Table.Acknowledge(),
 	}
 	for _, part := range r.Shards {
 		t.starts = append(t.starts, part.FirstHash())

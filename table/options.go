@@ -17,6 +17,7 @@ type Options struct {
 	Now            func() time.Time // default time.Now
 
 	Replicas  Replicas      // of a cluster's node; nil: this node is alone
+	Nodes     int           // of the cluster, each of which has a replica of each shard; default 1
 	TokenWait time.Duration // how long a read waits for what its session has seen; default 100 ms
 }
 

@@ -3,6 +3,7 @@ package table
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"holdfast"
@@ -55,8 +56,30 @@ func sessionOf(ctx context.Context) *Session {
 // check returns when the shard of a table has what the session has seen of it. The error is Lost if
 // it never will, and Behind if it hasn't for too long.
 func (s *Session) check(ctx context.Context, t *live, sh *shard.Shard) error {
-	return s.checkShard(t.desc.Name, sh.ID(), func(tx holdfast.TxID) error { return await(ctx, sh, tx, t.tokenWait) })
+	return s.checkShard(t.desc.Name, sh.ID(), func(tx holdfast.TxID) error {
+		err := await(ctx, sh, tx, t.tokenWait)
+		if t.acknowledge.Mode == holdfast.Async && errors.Is(err, holdfast.Lost) {
+			return &lostWrite{tx, t.desc.Name}
+		}
+		return err
+	})
 }
+
+// A lostWrite is the error of a token that has seen a transaction of a table that acknowledges async,
+// and that isn't there any more.
+type lostWrite struct {
+	tx    holdfast.TxID
+	table string
+}
+
+// Error names the term as Raft counts it, which is how people know it from logs.
+func (e *lostWrite) Error() string {
+	return fmt.Sprintf("write %d/%d/%d of table %s was lost when its leader failed: the table acknowledges async",
+		e.tx.Shard, holdfast.RaftTerm(e.tx.Term), e.tx.Index, e.table)
+}
+
+// Is reports that the error is holdfast.Lost.
+func (e *lostWrite) Is(target error) bool { return target == holdfast.Lost }
 
 // await returns when what a log keeps has reached a transaction, or the error of Reached. A shard
 // that will have it is waited for, so long at most. The replica that leads knows whether it will.
@@ -110,6 +133,9 @@ func (s *Session) checkShard(table string, id holdfast.ShardID, reached func(hol
 		if s.part { // the client hears of it once: next time the shard is one that it isn't known of
 			s.seen.Forget(id)
 			s.sure.Forget(id)
+		}
+		if write := (*lostWrite)(nil); errors.As(err, &write) {
+			return &holdfast.Error{Kind: holdfast.Lost, Text: write.Error()}
 		}
 		return holdfast.Errorf(holdfast.Lost, "table %s no longer has what the token has seen: %w", table, err)
 	}
@@ -172,6 +198,22 @@ func (s *Session) seeChanges(changes ...*change) {
 			return
 		}
 		s.see(c.t.shard(c.key))
+	}
+}
+
+// seeWritten adds the transactions of a commit, which a shard that acknowledges async may not show yet.
+func (s *Session) seeWritten(results []shard.Result) {
+	if s == nil {
+		return
+	}
+	for _, r := range results {
+		if r.Tx.Index == 0 {
+			continue
+		}
+		s.seen.See(r.Tx)
+		if s.part {
+			s.sure.See(r.Tx)
+		}
 	}
 }
 

@@ -17,6 +17,7 @@ type Store struct {
 	disk           *shard.Store
 	now            func() time.Time
 	shardsPerTable int // of tables that are created from now on
+	nodes          int // of the cluster; 1: this node is alone
 
 	tables     directory        // the tables as requests see them
 	catalog    *catalog.Catalog // tables, streams, backups, and the work that is still to be done for them
@@ -62,7 +63,7 @@ func newStore(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{disk: o.Disk, now: now, shardsPerTable: max(1, o.ShardsPerTable), catalog: c}
+	s := &Store{disk: o.Disk, now: now, shardsPerTable: max(1, o.ShardsPerTable), nodes: max(1, o.Nodes), catalog: c}
 	s.tables.init(o.Throttle, now)
 	s.leadership.changing = make(chan struct{}, 1)
 	s.tables.tokenWait, s.tables.replicated = cmp.Or(o.TokenWait, defaultTokenWait), in != nil

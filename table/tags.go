@@ -4,6 +4,8 @@ import (
 	"context"
 	"maps"
 	"slices"
+
+	"holdfast/catalog"
 )
 
 // Tags returns the tags of a table. The caller must not change them. NotFound if there is no such
@@ -16,8 +18,12 @@ func (s *Store) Tags(table string) (map[string]string, error) {
 	return t.desc.Tags, nil
 }
 
-// Tag adds tags to a table, or changes their values. Errors: NotFound, Invalid for more than 50.
+// Tag adds tags to a table, or changes their values. Errors: NotFound, Invalid for more than 50, or for
+// a setting that the table can't have.
 func (s *Store) Tag(ctx context.Context, table string, tags map[string]string) error {
+	if err := catalog.CheckSettings(tags, s.nodes); err != nil {
+		return err
+	}
 	return s.retag(ctx, table, func(all map[string]string) { maps.Copy(all, tags) })
 }
 

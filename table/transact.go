@@ -144,7 +144,7 @@ func (s *Store) TransactWrite(ctx context.Context, t Transaction) ([]Written, er
 		return nil, err
 	}
 	d := newDecision(changes)
-	commit := shard.Commit{Writes: make([]shard.Write, len(changes))}
+	commit := shard.Commit{Writes: make([]shard.Write, len(changes)), Acknowledge: acknowledgeOf(changes)}
 	for i, c := range changes {
 		commit.Writes[i] = c.write(func(before item.Item) (item.Item, error) { return d.make(i, before) })
 	}
@@ -160,6 +160,7 @@ func (s *Store) TransactWrite(ctx context.Context, t Transaction) ([]Written, er
 	}
 	results, err := s.disk.Commit(ctx, commit)
 	session.seeChanges(changes...)
+	session.seeWritten(results)
 	switch {
 	case errors.Is(err, shard.ErrCommitted):
 		return replayed(t.Actions), nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"holdfast"
 	"holdfast/item"
 	"holdfast/shard"
 )
@@ -65,8 +66,10 @@ func (s *Store) write(ctx context.Context, c *change) (Written, error) {
 	if err := session.checkChanges(ctx, c); err != nil {
 		return Written{}, err
 	}
-	results, err := s.disk.Commit(ctx, shard.Commit{Writes: []shard.Write{c.write(c.make)}})
+	results, err := s.disk.Commit(ctx, shard.Commit{
+		Writes: []shard.Write{c.write(c.make)}, Acknowledge: c.t.acknowledge})
 	session.seeChanges(c)
+	session.seeWritten(results)
 	if err != nil {
 		if failed := (*ConditionError)(nil); errors.As(err, &failed) {
 			units := writeUnits(failed.Item.Size())
@@ -87,6 +90,15 @@ type change struct {
 	cond *item.Condition
 	// of returns what an item, which may be nil, becomes.
 	of func(before item.Item) (item.Item, error)
+}
+
+// acknowledgeOf returns what a commit of changes waits for: the most that any of their tables asks for.
+func acknowledgeOf(changes []*change) holdfast.Acknowledge {
+	a := holdfast.Acknowledge{Mode: holdfast.Async} // the least
+	for _, c := range changes {
+		a = a.AtLeast(c.t.acknowledge)
+	}
+	return a
 }
 
 // make is the Change of a shard.Write.
