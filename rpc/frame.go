@@ -31,6 +31,8 @@ const (
 	frameStream // the dialler's, in this order: what a stream is, its parts, and its end
 	framePart
 	frameEnd
+	frameJoin // in a meeting, too: what a node asks for that is to take a lost node's place, and what it gets
+	frameJoined
 )
 
 // A frame is what goes over a connection once the handshake is done.
@@ -204,7 +206,7 @@ func (w way) check(want way) error {
 func (f *frame) inPlace(dialled bool, in stage) bool {
 	switch in {
 	case meets:
-		return f.opens(dialled, frameMeet, frameMet)
+		return f.opens(dialled, frameMeet, frameMet) || f.opens(dialled, frameJoin, frameJoined)
 	case opening:
 		return f.opens(dialled, frameLife, frameWelcome)
 	case streaming:

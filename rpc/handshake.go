@@ -127,13 +127,19 @@ func (t *Transport) greetLiving(nc net.Conn, kind helloKind, w way) error {
 		return err
 	}
 	err = errorOf(f.kind, string(f.body[:min(len(f.body), maxErrorText)]))
-	if !errors.Is(err, holdfast.Refused) {
-		return faultOf(Broken, err)
+	fault := Broken
+	switch {
+	case errors.Is(err, holdfast.Refused):
+		fault = Outdated
+	case errors.Is(err, holdfast.Gone):
+		fault = WrongSender
+	default:
+		return faultOf(fault, err)
 	}
 	if t.options.Refused != nil {
 		t.options.Refused(w.to, err)
 	}
-	return faultOf(Outdated, err)
+	return faultOf(fault, err)
 }
 
 // answerLife answers what a dialler says of its life. The error is a *fault.
@@ -212,11 +218,14 @@ func (t *Transport) answerHello(nc net.Conn) (*peer, helloKind, error) {
 		return nil, 0, f
 	}
 	p, f := t.judge(nc, &h)
-	if f != nil {
+	gone := t.options.gone(&h, f)
+	if f != nil && gone == nil {
 		answer.verdict = verdicts[f.Fault]
 	}
 	_, err = nc.Write(answer.bytes())
 	switch {
+	case gone != nil && err == nil:
+		return nil, 0, t.options.refuseGone(nc, h.way, gone)
 	case f != nil:
 		return nil, 0, f
 	case err != nil:

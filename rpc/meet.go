@@ -221,8 +221,12 @@ func (t *Transport) exchange(ctx context.Context, m *meeting, addr string) error
 	if err != nil {
 		return err
 	}
-	if f.typ == frameFailure {
+	switch f.typ {
+	case frameMet:
+	case frameFailure:
 		return refused(addr, &f)
+	default:
+		return faultf(Unexpected, "a frame out of place (%v)", f.typ)
 	}
 	v, err := parseView(f.body)
 	if err != nil {
@@ -261,6 +265,11 @@ func (t *Transport) answerMeeting(nc net.Conn) *fault {
 	asked, err := newMeetingReader(nc, false).next()
 	if errors.As(err, &f) {
 		return f
+	}
+	if asked.typ == frameJoin {
+		ctx, end := context.WithTimeout(t.ctx, t.limits.handshakeTime)
+		defer end()
+		return t.options.answerJoin(ctx, nc, &asked)
 	}
 	v, err := parseView(asked.body)
 	if err != nil {

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -218,11 +219,21 @@ func (f *Formed) answer(self holdfast.NodeID, v *view) (view, error) {
 	}, nil
 }
 
+// errFormedBefore is for a node that forms a cluster, at one that has joined its own later.
+func errFormedBefore(self holdfast.NodeID, v *view) error {
+	return refusal("node %d is one of a cluster that was formed before it has joined: the node at %s with incarnation "+
+		"%x isn't one of them, or its disk was emptied", self, v.self.Addr, v.self.Incarnation)
+}
+
 // errStranger is for a node that isn't one of a cluster's.
 func errStranger(name string, members []Member, who Member) error {
+	at := ""
+	if i := slices.IndexFunc(members, func(m Member) bool { return m.Addr == who.Addr }); i >= 0 {
+		at = fmt.Sprintf("; node %d had that address", i+1)
+	}
 	return refusal(
 		"the cluster %q was formed of %s: the node at %s with incarnation %x isn't one of them, or its disk "+
-			"was emptied", name, names(members), who.Addr, who.Incarnation)
+			"was emptied%s", name, names(members), who.Addr, who.Incarnation, at)
 }
 
 func refusal(format string, args ...any) error {

@@ -58,11 +58,19 @@ type Options struct {
 	// yet get it from this one. nil: they are refused.
 	Formed *Formed
 
+	// Join answers a node that asks to take the place of a lost one. The error is Conflict if it never
+	// can; after any other it asks again. nil: all are refused.
+	Join func(ctx context.Context, j Join) (Joined, error)
+
+	// Gone returns why a node that dials this one is no peer any more; nil: it isn't known to have been
+	// one. The node hears of it by Refused, with an error that is Gone.
+	Gone func(id holdfast.NodeID) error
+
 	// Life returns what this node says of its life to each peer that it dials, of MaxLife bytes at
 	// most; nil: nothing. Judge is asked about what a peer says, before anything else of it is
 	// taken: its connection is refused with the error, which is Refused if the peer mustn't take
-	// part. nil: all are believed. Refused is called when a peer has refused this node so; it must
-	// return soon.
+	// part. nil: all are believed. Refused is called when a peer has refused this node so, or since it
+	// is Gone; it must return soon.
 	Life    func() []byte
 	Judge   func(from holdfast.NodeID, life []byte) error
 	Refused func(by holdfast.NodeID, err error)

@@ -50,6 +50,8 @@ func listenWith(o Options, l limits) (*Transport, error) {
 	t := newTransport(o, l, listener)
 	if o.Formed != nil {
 		t.meet = func(v *view) (view, error) { return o.Formed.answer(o.Node, v) }
+	} else if o.Join != nil {
+		t.meet = func(v *view) (view, error) { return view{}, errFormedBefore(o.Node, v) }
 	}
 	t.running.Go(t.accept)
 	t.running.Go(t.pulse)
