@@ -33,9 +33,12 @@ type Identity struct {
 	Members []holdfast.NodeID // of the cluster, this node too, by rising ID
 	Store   [16]byte          // identity of the store in the same directory
 
-	// Met are the members as they have met to form the cluster, in the order of Members. None if one
-	// process has formed it, for all nodes.
+	// Met are the members as they have met to form the cluster, in the order of Members, or as they were
+	// when this node has joined it. None if one process has formed it, for all nodes.
 	Met []Member
+
+	// Replaces is the node that was lost, in whose place this one has joined; 0: it has formed the cluster.
+	Replaces holdfast.NodeID
 }
 
 // A Member is a node of a cluster, as it has met the others.
@@ -47,6 +50,7 @@ type Member struct {
 const (
 	oneProcessVersion = 1 // of the form of an identity without Met
 	metVersion        = 2 // with Met
+	joinedVersion     = 3 // with Replaces, too
 	maxFormBytes      = 64 << 10
 	maxNameBytes      = 64
 	maxMembers        = 64
@@ -60,7 +64,8 @@ type form struct {
 	Name    string            `json:"name"`
 	Node    holdfast.NodeID   `json:"node"`
 	Members []holdfast.NodeID `json:"members"`
-	Met     []metForm         `json:"met,omitempty"` // of version 2
+	Met     []metForm         `json:"met,omitempty"` // from version 2 on
+	Lost    holdfast.NodeID   `json:"replaces,omitempty"`
 	Store   string            `json:"store"`
 	Sum     string            `json:"crc32c"` // of the form with "" here
 }
@@ -79,6 +84,9 @@ func (is *Identity) encode() []byte {
 	for _, m := range is.Met {
 		f.Version = metVersion
 		f.Met = append(f.Met, metForm{m.Addr, m.Incarnation.String()})
+	}
+	if is.Replaces != 0 {
+		f.Version, f.Lost = joinedVersion, is.Replaces
 	}
 	f.Sum = sumOf(&f)
 	return encodeForm(&f)
@@ -104,11 +112,11 @@ func decode(text []byte) (*Identity, error) {
 	if err := json.Unmarshal(text, &f); err != nil {
 		return nil, corrupt("it can't be read: %v", err)
 	}
-	if f.Version < oneProcessVersion || f.Version > metVersion {
+	if f.Version < oneProcessVersion || f.Version > joinedVersion {
 		return nil, corrupt("its version is %d, and this program knows %d to %d", f.Version, oneProcessVersion,
-			metVersion)
+			joinedVersion)
 	}
-	is := &Identity{Name: f.Name, Node: f.Node, Members: f.Members}
+	is := &Identity{Name: f.Name, Node: f.Node, Members: f.Members, Replaces: f.Lost}
 	errs := []error{decodeID(f.Cluster, (*[16]byte)(&is.Cluster)), decodeID(f.Store, &is.Store)}
 	for _, m := range f.Met {
 		met := Member{Addr: m.Address}
@@ -164,10 +172,15 @@ func (is *Identity) Check() error {
 
 // checkMet checks the members as they have met, if they have.
 func (is *Identity) checkMet() error {
-	if len(is.Met) == 0 {
+	highest := is.Members[len(is.Members)-1]
+	switch {
+	case is.Replaces != 0 && (len(is.Met) != len(is.Members) || is.Node != highest || is.Replaces >= is.Node ||
+		slices.Contains(is.Members, is.Replaces)):
+		return holdfast.Errorf(holdfast.Invalid, "node %d of %v can't have joined in the place of node %d", is.Node,
+			is.Members, is.Replaces)
+	case len(is.Met) == 0:
 		return nil
-	}
-	if len(is.Met) != len(is.Members) || int(is.Members[len(is.Members)-1]) != len(is.Members) {
+	case is.Replaces == 0 && (len(is.Met) != len(is.Members) || int(highest) != len(is.Members)):
 		return holdfast.Errorf(holdfast.Invalid, "nodes that have met don't have the IDs 1 to %d: %v", len(is.Met),
 			is.Members)
 	}
@@ -176,15 +189,15 @@ func (is *Identity) checkMet() error {
 			return o.Addr == m.Addr || o.Incarnation == m.Incarnation
 		})
 		if again || m.Addr == "" || len(m.Addr) > maxAddrBytes || m.Incarnation == (Incarnation{}) {
-			return holdfast.Errorf(holdfast.Invalid, "node %d can't have met the others at %q as %v", i+1, m.Addr,
-				m.Incarnation)
+			return holdfast.Errorf(holdfast.Invalid, "node %d can't have met the others at %q as %v", is.Members[i],
+				m.Addr, m.Incarnation)
 		}
 	}
 	return nil
 }
 
 // Self returns this node as it has met the others. Met isn't empty.
-func (is *Identity) Self() Member { return is.Met[is.Node-1] }
+func (is *Identity) Self() Member { return is.Met[slices.Index(is.Members, is.Node)] }
 
 // String names the node and its cluster.
 func (is *Identity) String() string {

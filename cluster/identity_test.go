@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -16,8 +17,18 @@ func someIdentity(node holdfast.NodeID) *Identity {
 	}
 }
 
+// joinedIdentity is that of node 4, which has joined in the place of node 2.
+func joinedIdentity() *Identity {
+	return &Identity{
+		Cluster: ID{1, 2, 3}, Name: "shop", Node: 4, Members: []holdfast.NodeID{1, 3, 4}, Store: [16]byte{9, 4}, Replaces: 2,
+		Met: []Member{
+			{"10.0.0.1:7100", Incarnation{1}}, {"10.0.0.3:7100", Incarnation{3}}, {"10.0.0.4:7100", Incarnation{4}},
+		},
+	}
+}
+
 func TestIdentitiesAreReadAsTheyWereWritten(t *testing.T) {
-	for _, want := range []*Identity{someIdentity(2), metIdentity(2)} {
+	for _, want := range []*Identity{someIdentity(2), metIdentity(2), joinedIdentity()} {
 		got, err := decode(want.encode())
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("got %+v, %v; want %+v", got, err, want)
@@ -27,6 +38,9 @@ func TestIdentitiesAreReadAsTheyWereWritten(t *testing.T) {
 	if got := someIdentity(2).String(); got != want {
 		t.Errorf("got %q; want %q", got, want)
 	}
+	if got := joinedIdentity().Self(); got.Addr != "10.0.0.4:7100" {
+		t.Errorf("got %v; want node 4, which has joined", got)
+	}
 	if one, two := NewID(), NewID(); one == two {
 		t.Error("got one ID twice; want random ones")
 	}
@@ -35,7 +49,7 @@ func TestIdentitiesAreReadAsTheyWereWritten(t *testing.T) {
 // Each byte of the file is changed in three ways, and the file is cut at each length: all of it is
 // noticed.
 func TestDamagedIdentities(t *testing.T) {
-	for _, is := range []*Identity{someIdentity(1), metIdentity(1)} {
+	for _, is := range []*Identity{someIdentity(1), metIdentity(1), joinedIdentity()} {
 		testDamaged(t, is.encode())
 	}
 }
@@ -57,10 +71,10 @@ func testDamaged(t *testing.T, whole []byte) {
 		try(append(append([]byte(nil), whole[:i]...), whole[i:len(whole)-1]...), "shortened", i)
 	}
 	try(append(whole, ' '), "longer", len(whole))
-	other := strings.Replace(string(whole), `"node": 1`, `"node": 2`, 1) // valid, but for its checksum
-	try([]byte(other), "another node", 0)
-	later := strings.NewReplacer(`"version": 1`, `"version": 3`, `"version": 2`, `"version": 3`).Replace(string(whole))
-	if _, err := decode([]byte(later)); err == nil || !strings.Contains(err.Error(), "its version is 3") {
+	other := strings.NewReplacer(`"node": 1`, `"node": 2`, `"replaces": 2`, `"replaces": 1`).Replace(string(whole))
+	try([]byte(other), "another node", 0) // valid, but for its checksum
+	later := regexp.MustCompile(`"version": \d`).ReplaceAllString(string(whole), `"version": 4`)
+	if _, err := decode([]byte(later)); err == nil || !strings.Contains(err.Error(), "its version is 4") {
 		t.Errorf("got %v; want that the version isn't known", err)
 	}
 }
@@ -78,6 +92,10 @@ func TestIdentitiesThatCannotBe(t *testing.T) {
 		"node 2 can't":       func(is *Identity) { is.Met = metIdentity(1).Met; is.Met[1] = is.Met[0] },
 		"node 3 can't":       func(is *Identity) { is.Met = metIdentity(1).Met; is.Met[2].Addr = "" },
 		"node 1 can't":       func(is *Identity) { is.Met = metIdentity(1).Met; is.Met[0].Incarnation = Incarnation{} },
+		"of node 1":          func(is *Identity) { *is = *joinedIdentity(); is.Replaces = 1 },
+		"of node 5":          func(is *Identity) { *is = *joinedIdentity(); is.Replaces = 5 },
+		"node 3 of":          func(is *Identity) { *is = *joinedIdentity(); is.Node = 3 },
+		"of [1 3 4] can't":   func(is *Identity) { *is = *joinedIdentity(); is.Met = nil },
 	} {
 		is := someIdentity(1)
 		change(is)

@@ -98,3 +98,8 @@ func Lock(fs vfs.FS, dir string) (io.Closer, error) {
 	}
 	return lock, nil
 }
+
+// ParseIncarnation returns the incarnation of a text that String has returned. The error is Corrupt.
+func ParseIncarnation(text string) (n Incarnation, err error) {
+	return n, decodeID(text, (*[16]byte)(&n))
+}

@@ -128,3 +128,16 @@ func TestMatchMet(t *testing.T) {
 		t.Errorf("got %v; want a node refused that has met others", err)
 	}
 }
+
+// The text of an incarnation is read as it was, and no other is.
+func TestIncarnationsAsTexts(t *testing.T) {
+	want := Incarnation{1, 0xab}
+	if got, err := ParseIncarnation(want.String()); err != nil || got != want {
+		t.Errorf("got %v, %v; want %v", got, err, want)
+	}
+	for _, text := range []string{"", "01", want.String() + "00", "x" + want.String()[1:]} {
+		if got, err := ParseIncarnation(text); !errors.Is(err, holdfast.Corrupt) {
+			t.Errorf("%q: got %v, %v; want %v", text, got, err, holdfast.Corrupt)
+		}
+	}
+}

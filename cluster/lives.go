@@ -50,6 +50,7 @@ type Lives struct {
 	seen    map[holdfast.NodeID]Life // of the other nodes
 	unsaved bool                     // the file lacks something of seen
 	refused string                   // why another node has refused this directory; "": none has
+	gone    string                   // why this node is none of the cluster any more; "": it is one
 }
 
 // A livesForm is a directory's Lives as they are on disk.
@@ -60,6 +61,7 @@ type livesForm struct {
 	Own     []lifeForm      `json:"own"`
 	Seen    []lifeForm      `json:"seen,omitempty"` // by rising Node
 	Refused string          `json:"refused,omitempty"`
+	Gone    string          `json:"gone,omitempty"`
 	Sum     string          `json:"crc32c"` // of the form with "" here
 }
 
@@ -72,7 +74,7 @@ type lifeForm struct {
 
 // OpenLives reads the lives of a node's directory; there are none before its first start. The error
 // is Corrupt if the file isn't what was written, and Invalid if another node has refused the
-// directory.
+// directory, or the node was replaced.
 func OpenLives(fs vfs.FS, dir string, is *Identity) (*Lives, error) {
 	l := &Lives{fs: fs, dir: dir, is: is, seen: map[holdfast.NodeID]Life{}}
 	path := fs.PathJoin(dir, livesName)
@@ -86,6 +88,8 @@ func OpenLives(fs vfs.FS, dir string, is *Identity) (*Lives, error) {
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", path, err)
+	case l.gone != "":
+		return nil, l.replaced(l.gone)
 	case l.refused != "":
 		return nil, l.outdated(l.refused)
 	}
@@ -101,7 +105,8 @@ func (l *Lives) outdated(why string) error {
 
 // encode returns the file. mu is held, or nobody else has l.
 func (l *Lives) encode() []byte {
-	f := livesForm{Version: livesVersion, Cluster: l.is.Cluster.String(), Node: l.is.Node, Refused: l.refused}
+	f := livesForm{Version: livesVersion, Cluster: l.is.Cluster.String(), Node: l.is.Node, Refused: l.refused,
+		Gone: l.gone}
 	for _, life := range l.own {
 		f.Own = append(f.Own, life.form(0))
 	}
@@ -134,7 +139,7 @@ func (l *Lives) decode(text []byte) error {
 			l.seen[x.Node] = life
 		}
 	}
-	l.refused = f.Refused
+	l.refused, l.gone = f.Refused, f.Gone
 	if !bytes.Equal(l.encode(), text) || !risingLives(l.own) {
 		return corrupt("its version or checksum is wrong, or it is another node's: it was damaged, or changed by hand")
 	}
@@ -305,6 +310,22 @@ func (l *Lives) Refuse(why string) error {
 	defer l.mu.Unlock()
 	l.refused = why
 	return errors.Join(l.outdated(why), l.save())
+}
+
+// Replaced notes that this node is none of the cluster any more, so that no later start serves its
+// directory. It returns the error for whoever runs the node.
+func (l *Lives) Replaced(why string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.gone = why
+	return errors.Join(l.replaced(why), l.save())
+}
+
+// replaced returns the error of the directory of a node that was replaced.
+func (l *Lives) replaced(why string) error {
+	return refuse("%s is that of %v, and %s: it takes part no more, and has nothing that the cluster lacks. To run a new "+
+		"node here, in the place of one that is lost for good, empty the directory, and start it with --replace and "+
+		"the ID of the lost one", l.dir, l.is, why)
 }
 
 // A livesReader reads the parts of a statement.

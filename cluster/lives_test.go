@@ -144,6 +144,25 @@ func TestRefusedDirectory(t *testing.T) {
 	livesOf(t, newer, 1)
 }
 
+// The directory of a node that was replaced isn't started again, whatever else is known of it.
+func TestReplacedDirectory(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	l := livesOf(t, fs, 1)
+	if err := l.Begin(5); err != nil {
+		t.Fatal(err)
+	}
+	err := errors.Join(l.Refuse("node 2 knows more"), l.Replaced("node 4 has taken its place"))
+	_, again := OpenLives(fs.CrashClone(vfs.CrashCloneCfg{}), "data", l.is)
+	for _, err := range []error{err, again} {
+		if !errors.Is(err, holdfast.Invalid) || !strings.Contains(err.Error(), "node 4 has taken its place") {
+			t.Errorf("got %v; want Invalid, and what has taken its place", err)
+		}
+	}
+	if strings.Contains(again.Error(), "older copy") {
+		t.Errorf("got %v; want no advice to put back what nobody needs", again)
+	}
+}
+
 // A directory whose tables are older than its lives is refused without another node.
 func TestLivesBesideOlderTables(t *testing.T) {
 	fs := vfs.NewMem()
