@@ -60,6 +60,10 @@ func ReplicaOf(sh *Shard) Replica { return Replica{sh} }
 // gives them to ApplyAll. It is called before the shard is used.
 func (r Replica) Join(g Group) { r.shard.group.log.Store(&groupLog{group: g}) }
 
+// Await says that the shard is to be one of a group's replicas, and isn't one yet. Until Join it takes
+// nothing, and confirms no reads.
+func (r Replica) Await() { r.shard.group.log.Store(&groupLog{}) }
+
 // Applied returns the last entry that the shard has applied.
 func (r Replica) Applied() holdfast.TxID { return r.shard.At(r.shard.sequencer.applied.Load()) }
 
