@@ -41,11 +41,7 @@ func openCluster(t *testing.T, n int) *testCluster {
 // openClusterWith is openCluster with other options of the replicas.
 func openClusterWith(t *testing.T, n int, groups func(*group.Options)) *testCluster {
 	t.Helper()
-	c := &testCluster{t: t, configs: nodesConfig(t, n), nodes: make([]*Node, n), log: slog.New(slog.DiscardHandler),
-		groups: groups}
-	if os.Getenv("HOLDFAST_TEST_LOG") != "" {
-		c.log = slog.New(slog.NewTextHandler(os.Stderr, nil))
-	}
+	c := &testCluster{t: t, configs: nodesConfig(t, n), nodes: make([]*Node, n), log: testLog(), groups: groups}
 	// The nodes are opened one by one, so they must know each other's addresses before they listen.
 	for i, address := range peer.FreeAddresses(t, n) {
 		for j := range c.configs {
@@ -64,6 +60,14 @@ func openClusterWith(t *testing.T, n int, groups func(*group.Options)) *testClus
 		c.open(i)
 	}
 	return c
+}
+
+// testLog returns the log of the nodes of a test.
+func testLog() *slog.Logger {
+	if os.Getenv("HOLDFAST_TEST_LOG") != "" {
+		return slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	return slog.New(slog.DiscardHandler)
 }
 
 // open starts node i+1.

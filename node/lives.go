@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -84,9 +85,16 @@ func (m *member) tellOthers(told []byte) {
 	}
 }
 
-// refusedBy ends the node, whose directory another node knows to be an older copy.
+// refusedBy ends the node, whose directory another node knows to be an older copy, or in whose place
+// another node is.
 func (m *member) refusedBy(_ holdfast.NodeID, why error) {
 	m.refused.Do(func() {
+		if errors.Is(why, holdfast.Gone) {
+			err := m.lives.Replaced(why.Error())
+			m.log.Error("this node is none of the cluster any more", "err", err)
+			m.fail(err)
+			return
+		}
 		err := m.lives.Refuse(why.Error())
 		m.log.Error("this node's directory is an older copy", "err", err)
 		m.fail(err)

@@ -27,18 +27,22 @@ const missingAfter = 3 * time.Second
 // Meet makes the directory of a node that of a member of its cluster. At the first start it forms
 // the cluster with the other nodes, and waits for them; HTTP's /healthz answers 503 meanwhile. It
 // does nothing if the directory has its identity, or unless o.Config.Cluster is that of a node that
-// meets others. Open then opens the node, with the same Options: they have the sockets that Meet
-// has bound.
+// meets others. With o.Replace, the node joins a cluster that was formed before. Open then opens the
+// node, with the same Options: they have the sockets that Meet has bound.
 //
 // The error is Invalid or Refused if the directory, the configuration or the other nodes are those of
 // another cluster, Canceled when ctx ends, and a *ListenError if an address can't be listened on.
 func Meet(ctx context.Context, o *Options) error {
 	c := o.Config.Cluster
 	if c == nil || !c.Meets() {
-		return nil
+		return o.joinsNothing()
 	}
 	m := &meeting{fs: vfs.Default, dir: o.Config.Tables.Data, options: *o, log: o.Log}
-	found, err := m.look()
+	look, run := m.look, m.run
+	if o.Replace != 0 {
+		look, run = m.lookToJoin, m.join
+	}
+	found, err := look()
 	switch {
 	case err != nil:
 		return err
@@ -49,7 +53,7 @@ func Meet(ctx context.Context, o *Options) error {
 	if err != nil {
 		return fmt.Errorf("tables.data %w", err)
 	}
-	if err := m.run(ctx); err != nil {
+	if err := run(ctx); err != nil {
 		return fmt.Errorf("%w%s%s", err, closed(lock), closed(m))
 	}
 	o.bound = m.bound
@@ -85,6 +89,9 @@ func (m *meeting) look() (cluster.Found, error) {
 	case found.State == cluster.Other:
 		return found, holdfast.Errorf(holdfast.Invalid, "%s has %s in it, and no identity of a cluster's node: take a "+
 			"directory that is empty or missing", m.dir, found.Name)
+	case found.State == cluster.Forming && found.Is.Replaces != 0 && m.options.Replace == 0:
+		return found, holdfast.Errorf(holdfast.Invalid, "%s is that of %v, which was about to join in the place of node "+
+			"%d: start it with --replace %d", m.dir, found.Is, found.Is.Replaces, found.Is.Replaces)
 	case found.State == cluster.Forming:
 		c := m.options.Config.Cluster
 		if err := found.Is.MatchMet(c.Name, c.Expect, c.Advertise); err != nil {
@@ -162,7 +169,8 @@ func (m *meeting) explain(found cluster.Found, err error) error {
 				"the other", m.dir, found.Is, err)
 	case errors.Is(err, holdfast.Refused):
 		return fmt.Errorf("%w. %s has no identity: if it was this node's before, it was emptied, or its file system "+
-			"isn't mounted; put it back as it was when the node ended last. If the node is new, compare cluster.name, "+
+			"isn't mounted; put it back as it was when the node ended last. If it is lost for good, start the node with "+
+			"--replace ID, the ID of the node that is lost. If the cluster is to be a new one, compare cluster.name, "+
 			"expect, advertise and seeds with those of the others", err, m.dir)
 	case errors.As(err, &socket) && socket.Op == "listen":
 		return &ListenError{"cluster.listen", err}
@@ -206,9 +214,10 @@ func identityFrom(f *rpc.Formed, self rpc.Member) *cluster.Identity {
 	return is
 }
 
-// formedFrom returns what the nodes have agreed on; nil if they haven't met.
+// formedFrom returns what the nodes have agreed on; nil if they haven't met, or this one has joined
+// later.
 func formedFrom(is *cluster.Identity) *rpc.Formed {
-	if len(is.Met) == 0 {
+	if len(is.Met) == 0 || is.Replaces != 0 {
 		return nil
 	}
 	f := &rpc.Formed{Cluster: is.Cluster, Name: is.Name}
@@ -246,7 +255,8 @@ func (m *meeting) status() *MeetingStatus {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c := m.options.Config.Cluster
-	s := &MeetingStatus{Name: c.Name, Address: c.Advertise, Nodes: c.Expect, Unfit: map[string]string{},
+	s := &MeetingStatus{Name: c.Name, Address: c.Advertise, Nodes: c.Expect, Replaces: m.options.Replace,
+		Unfit: map[string]string{},
 		Known: addressesOf(m.far.Known), Met: addressesOf(m.far.Met), Missing: missing(c, m.far.Known, m.far.Met)}
 	for _, u := range m.far.Unfit {
 		s.Unfit[u.Addr] = u.Why.Error()
@@ -265,6 +275,9 @@ func addressesOf(members []rpc.Member) []string {
 // waits says for whom the node waits.
 func (m *meeting) waits() string {
 	s := m.status()
+	if s.Replaces != 0 {
+		return joinWaits(s)
+	}
 	text := fmt.Sprintf("cluster: this node waits for others to form the cluster %q: %d of %d nodes are known", s.Name,
 		len(s.Known), s.Nodes)
 	if len(s.Missing) > 0 {

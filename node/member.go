@@ -31,6 +31,9 @@ const (
 	kindSession  = 4 // a request about sessions, that the leading node is to answer
 	kindForget   = 5 // a request to forget a session
 	kindSnapshot = 6 // a stream with a snapshot of a shard
+
+	kindJoin    = 16 // a request to take a new node, which another node has got
+	kindMembers = 17 // a request for the members of a shard's group, by a node that is to join it
 )
 
 // A member is the node as a member of its cluster: the connections to the other nodes, the replicas
@@ -49,6 +52,8 @@ type member struct {
 	lead      *leadership // nil before start
 	forwarder forwarder
 	lives     lives
+	admission atomic.Pointer[admission] // nil: nodes can't join yet
+	joining   background
 	refused   sync.Once            // by another node
 	fail      func(error)          // ends the node
 	options   func(*group.Options) // see Options
@@ -68,6 +73,7 @@ func openMember(o *Options, fail func(error)) (*member, error) {
 		return nil, err
 	}
 	m := &member{is: is, log: o.Log, fail: fail, options: o.groups}
+	m.roster.is = is
 	m.lives.log, m.lives.send = o.Log, m.tellOthers
 	if m.lives.Lives, err = cluster.OpenLives(vfs.Default, o.Config.Tables.Data, is); err != nil {
 		return nil, err
@@ -81,12 +87,13 @@ func openMember(o *Options, fail func(error)) (*member, error) {
 		Accept: m.accept,
 		Life:   m.lives.Statement, Judge: m.lives.Judge, Refused: m.refusedBy,
 		Listener: take(&o.bound.cluster), Formed: formedFrom(is), Log: o.Log,
+		Gone: m.roster.gone, Join: m.answerJoin(),
 	})
 	var socket *net.OpError
 	if errors.As(err, &socket) {
 		return nil, &ListenError{"cluster.listen", err}
 	}
-	m.roster.is, m.roster.peers = is, m.transport.SetPeers
+	m.roster.peers = m.transport.SetPeers
 	return m, err
 }
 
@@ -153,7 +160,7 @@ func (m *member) run(disk *shard.Store) error {
 		m.options(&o)
 	}
 	host := group.NewHost(o)
-	m.replicas.init(host, &m.roster)
+	m.replicas.init(m, host, disk)
 	m.forwarder.init(m)
 	m.host.Store(host)
 	return nil
@@ -166,6 +173,7 @@ func (m *member) start(
 	m.sessions.Store(kept)
 	m.handler.Store(handler)
 	m.roster.introduce(addresses)
+	m.join(store)
 	m.lives.follow()
 	observe := func(leader holdfast.NodeID) { m.forwarder.observe(leader) }
 	m.lead = follow(m.host.Load(), &m.replicas, store, observe, m.is, m.log)
@@ -214,12 +222,14 @@ func (m *member) handOver() {
 func (m *member) close() error {
 	var errs []error
 	m.lives.stop()
+	m.joining.stop()
 	if m.lead != nil {
 		m.lead.stop()
 	}
 	if host := m.host.Load(); host != nil {
 		errs = append(errs, host.Close())
 	}
+	m.joining.wait()
 	if m.lead != nil {
 		m.lead.wait()
 	}
@@ -261,6 +271,10 @@ func (m *member) accept(ctx context.Context, r rpc.Message, next func() ([]byte,
 func (m *member) answer(ctx context.Context, r rpc.Message) ([]byte, error) {
 	handler, kept := m.handler.Load(), m.sessions.Load()
 	switch {
+	case r.Kind == kindMembers && m.host.Load() != nil:
+		return m.replicas.membersFor(r.From, r.Shard)
+	case r.Kind == kindJoin:
+		return m.answerJoinFor(ctx, r.Body)
 	case handler == nil || kept == nil:
 		return nil, holdfast.Errorf(holdfast.NotLeader, "nothing was changed: node %d is starting", m.is.Node)
 	case r.Kind == kindRequest:

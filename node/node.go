@@ -75,6 +75,10 @@ type Options struct {
 	Log *slog.Logger
 	Now func() time.Time // default time.Now
 
+	// Replace is the node, lost for good, in whose place this one joins its cluster, with a directory that
+	// is empty: Meet does that. 0: this node is none that joins.
+	Replace holdfast.NodeID
+
 	bound  sockets              // that Meet has left, and Open takes
 	groups func(*group.Options) // nil, or changes what the replicas get, in tests
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"context"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -28,31 +29,51 @@ type replica interface {
 // replicas are those of this node. They are table.Replicas.
 type replicas struct {
 	host   *group.Host
+	disk   *shard.Store
 	self   holdfast.NodeID
 	roster *roster
+	joiner joiner
+	log    *slog.Logger
+	gone   func(why error) // is called when this node was replaced
 
 	mu  sync.Mutex // guards all
 	all map[holdfast.ShardID]*group.Replica
 }
 
-func (rs *replicas) init(host *group.Host, r *roster) {
-	rs.host, rs.self, rs.roster, rs.all = host, r.is.Node, r, map[holdfast.ShardID]*group.Replica{}
+func (rs *replicas) init(m *member, host *group.Host, disk *shard.Store) {
+	rs.host, rs.disk, rs.self, rs.roster, rs.log = host, disk, m.is.Node, &m.roster, m.log
+	rs.all = map[holdfast.ShardID]*group.Replica{}
+	rs.gone = func(why error) { m.refusedBy(0, why) }
+	rs.joiner.init(rs, m.transport.Call)
 }
 
-// Start implements table.Replicas.
+// Start implements table.Replicas. A group that this node hasn't founded it joins later.
 func (rs *replicas) Start(sh *shard.Shard) error {
-	r, err := rs.host.Start(sh, rs.roster.founders(sh.ID()))
+	known, err := group.Known(rs.disk, sh.ID())
 	if err != nil {
 		return err
 	}
+	founders := rs.roster.founders(sh.ID())
+	if !known && !slices.Contains(founders, rs.self) {
+		rs.joiner.add(sh)
+		return nil
+	}
+	r, err := rs.host.Start(sh, founders)
+	if err == nil {
+		rs.put(sh.ID(), r)
+	}
+	return err
+}
+
+func (rs *replicas) put(id holdfast.ShardID, r *group.Replica) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	rs.all[sh.ID()] = r
-	return nil
+	rs.all[id] = r
 }
 
 // Stop implements table.Replicas.
 func (rs *replicas) Stop(id holdfast.ShardID) error {
+	rs.joiner.remove(id)
 	rs.mu.Lock()
 	delete(rs.all, id)
 	rs.mu.Unlock()
@@ -62,6 +83,9 @@ func (rs *replicas) Stop(id holdfast.ShardID) error {
 // Follow implements table.Replicas.
 func (rs *replicas) Follow(n *catalog.Nodes) (joins bool) {
 	rs.roster.follow(n)
+	if why := rs.roster.gone(rs.self); why != nil {
+		rs.gone(why)
+	}
 	self := n.Node(rs.self)
 	return self != nil && self.Joining
 }

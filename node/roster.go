@@ -70,10 +70,14 @@ func (r *roster) members() []holdfast.NodeID {
 	return r.is.Members
 }
 
-// founders returns the members with which the group of a shard begins.
+// founders returns the members with which the group of a shard begins; none if this node doesn't know
+// them, and so is none of them: it has joined later, and hasn't followed the catalog yet.
 func (r *roster) founders(id holdfast.ShardID) []holdfast.NodeID {
-	if n := r.known(); n != nil {
+	switch n := r.known(); {
+	case n != nil:
 		return n.Founders(id)
+	case r.is.Replaces != 0:
+		return nil
 	}
 	return r.is.Members
 }

@@ -25,13 +25,14 @@ type Status struct {
 // A MeetingStatus is how far a node is that waits for others to form a cluster. Nodes are named by
 // the addresses at which others reach them.
 type MeetingStatus struct {
-	Name    string            `json:"name"`
-	Address string            `json:"address"` // this node's
-	Nodes   int               `json:"nodes"`   // that the cluster is to have
-	Known   []string          `json:"known"`   // this node among them
-	Met     []string          `json:"met"`     // since its start
-	Missing []string          `json:"missing"` // the others, and the seeds that aren't known
-	Unfit   map[string]string `json:"unfit"`   // that can't be of this cluster, and why
+	Name     string            `json:"name"`
+	Address  string            `json:"address"`            // this node's
+	Nodes    int               `json:"nodes"`              // that the cluster is to have
+	Replaces holdfast.NodeID   `json:"replaces,omitempty"` // the lost node in whose place this one asks to join
+	Known    []string          `json:"known"`              // this node among them
+	Met      []string          `json:"met"`                // since its start
+	Missing  []string          `json:"missing"`            // the others, and the seeds that aren't known
+	Unfit    map[string]string `json:"unfit"`              // that can't be of this cluster, and why
 }
 
 // A ClusterStatus is how a node sees the other nodes.
@@ -48,6 +49,7 @@ type ClusterStatus struct {
 type MemberStatus struct {
 	ID    holdfast.NodeID `json:"id"`
 	Heard *float64        `json:"heard_seconds_ago"` // null: not since the start, or this node
+	Joins *JoinStatus     `json:"joins,omitempty"`   // of a node that takes the place of a lost one
 }
 
 // A ShardStatus is how a node's replica of a shard sees its group.
@@ -85,8 +87,9 @@ func (n *Node) Status() Status {
 		Name: m.is.Name, ID: m.is.Cluster.String(), Node: m.is.Node, Leader: m.forwarder.leader(),
 		Leads: n.tables.store.Leads(),
 	}
+	joins := m.joins()
 	for _, id := range m.roster.members() {
-		member := MemberStatus{ID: id}
+		member := MemberStatus{ID: id, Joins: joins[id]}
 		if at := m.transport.Heard(id); !at.IsZero() {
 			ago := time.Since(at).Seconds()
 			member.Heard = &ago
@@ -134,6 +137,10 @@ func (m *member) health() string {
 	if n := m.outdated(); n > 0 {
 		return fmt.Sprintf("tables: %d replicas on this node lack what they have acknowledged: its directory was put "+
 			"back from an older copy, or its disk loses what was synced; put the directory back as it was", n)
+	}
+	if s := m.joins()[m.is.Node]; s != nil {
+		return fmt.Sprintf("tables: this node takes the place of node %d, and votes in %d of %d groups yet: until then it "+
+			"answers no reads itself", s.Replaces, s.Groups, s.Of)
 	}
 	switch leader := m.forwarder.leader(); {
 	case leader == 0:

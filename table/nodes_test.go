@@ -77,6 +77,7 @@ func TestNodesFollowTheNodes(t *testing.T) {
 	c.same()
 	for i, node := range c.nodes {
 		if i == 1 {
+			node.followed = followedNodes{}
 			node.restart()
 			c.follow()
 		}

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
+	"holdfast"
 	"holdfast/node"
 )
 
@@ -20,12 +23,19 @@ the cluster with it; /healthz answers 503 meanwhile. From then on the directory 
 one that was emptied is refused by the others. Nodes on different machines need certificates of an
 authority of the cluster's own (cluster.tls).
 
+A node whose directory is gone for good is replaced by a new one, with --replace ID on a machine with an
+empty directory: the cluster gives that an ID of its own, and copies to it what the others have. A node
+that was replaced is none of the cluster any more. A later start may have --replace ID, too.
+
 Signals are handled as by "holdfast up". SIGTERM also ends the waiting.`,
-		Example: "  holdfast node --config node1.yaml\n  holdfast status --http 127.0.0.1:7070",
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return f.runNode(cmd) },
+		Example: "  holdfast node --config node1.yaml\n  holdfast status --http 127.0.0.1:7070\n" +
+			"  holdfast node --config node4.yaml --replace 2",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.runNode(cmd) },
 	}
 	cmd.Flags().StringVar(&f.file, "config", "", "configuration `FILE`, with a cluster section")
+	cmd.Flags().Uint64Var(&f.replace, "replace", 0,
+		"join as a new node, with an empty directory, in the place of node `ID`, which is lost for good")
 	return cmd
 }
 
@@ -42,5 +52,8 @@ func (f *upFlags) runNode(cmd *cobra.Command) error {
 		return fail(exitFailure, "%s has no section \"cluster\"; without one, start it with\n\n  %s up --config %s",
 			f.file, selfName(), shellWord(f.file))
 	}
-	return f.serve(cmd, c, source, nil, node.Meet)
+	return f.serve(cmd, c, source, nil, func(ctx context.Context, o *node.Options) error {
+		o.Replace = holdfast.NodeID(f.replace)
+		return node.Meet(ctx, o)
+	})
 }

@@ -186,6 +186,11 @@ shards   2, of which this node leads 1
 	if got := statusText(s); !strings.Contains(got, "this node, is about to lead\n") {
 		t.Errorf("got\n%s\nwant that the node is about to lead", got)
 	}
+	s.Cluster.Members[1].Joins = &node.JoinStatus{Replaces: 5, Groups: 1, Of: 2}
+	const joins = "heard 0.2 s ago, takes the place of node 5: votes in 1 of 2 groups\n"
+	if got := statusText(s); !strings.Contains(got, joins) {
+		t.Errorf("got\n%s\nwant %s", got, joins)
+	}
 	if got := statusText(&node.Status{}); !strings.Contains(got, "belongs to no cluster") {
 		t.Errorf("got %q; want that there is no cluster", got)
 	}
@@ -197,6 +202,14 @@ node at a:1: this node, which waits for the others
 node at b:1: met
 node at c:1: not met since this node started
 node at d:1: it doesn't fit: it is another's
+`
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	got = statusText(&node.Status{Meeting: &node.MeetingStatus{Name: "shop", Address: "e:1", Nodes: 3, Replaces: 2,
+		Known: []string{"e:1"}, Unfit: map[string]string{"a:1": "node 2 runs"}}})
+	want = `cluster  shop: this node asks to join in the place of node 2
+node at a:1: node 2 runs
 `
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

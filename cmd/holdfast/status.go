@@ -111,8 +111,15 @@ func statusText(s *node.Status) string {
 // meetingText says for whom a node waits.
 func meetingText(m *node.MeetingStatus) string {
 	var out strings.Builder
-	fmt.Fprintf(&out, "cluster  %s isn't formed yet: %d of %d nodes are known\n", m.Name, len(m.Known), m.Nodes)
 	line := func(address, text string) { fmt.Fprintf(&out, "node at %s: %s\n", address, text) }
+	if m.Replaces != 0 {
+		fmt.Fprintf(&out, "cluster  %s: this node asks to join in the place of node %d\n", m.Name, m.Replaces)
+		for _, address := range slices.Sorted(maps.Keys(m.Unfit)) {
+			line(address, m.Unfit[address])
+		}
+		return out.String()
+	}
+	fmt.Fprintf(&out, "cluster  %s isn't formed yet: %d of %d nodes are known\n", m.Name, len(m.Known), m.Nodes)
 	line(m.Address, "this node, which waits for the others")
 	for _, address := range m.Met {
 		line(address, "met")
@@ -139,6 +146,9 @@ func memberText(c *node.ClusterStatus, m *node.MemberStatus) string {
 		words = append(words, fmt.Sprintf("heard %.1f s ago", *m.Heard))
 	}
 	switch {
+	case m.Joins != nil:
+		words = append(words, fmt.Sprintf("takes the place of node %d: votes in %d of %d groups", m.Joins.Replaces,
+			m.Joins.Groups, m.Joins.Of))
 	case m.ID != c.Leader:
 	case m.ID == c.Node && !c.Leads:
 		words = append(words, "is about to lead")

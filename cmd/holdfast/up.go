@@ -28,6 +28,7 @@ type upFlags struct {
 
 	nodes         int
 	clusterListen string
+	replace       uint64 // of "node": the node in whose place this one joins
 }
 
 // clusterListen is where the first of several nodes listens for the others.

@@ -1,0 +1,198 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"time"
+
+	"holdfast"
+	"holdfast/catalog"
+	"holdfast/group"
+	"holdfast/table"
+)
+
+// How often a node looks whether the groups that it leads have the members that they are to have, and
+// how long it waits for a change of them.
+const (
+	reshapeEvery = 200 * time.Millisecond
+	reshapeWait  = 5 * time.Second
+)
+
+// A reshaping has the groups that this node leads get the members that the catalog says: each node
+// that has taken the place of another becomes a learner, and when it has caught up, a voter in the
+// place of that one. What is to be done follows from the catalog and the members alone, so it goes on
+// at whichever node leads, after any failure.
+//
+// A node that doesn't lead the catalog's group can't lead the others (see leadership). So the
+// catalog's group gets a new voter last: until then, the new node can't be elected there, and be
+// asked to lead groups that it has no vote in.
+//
+// A node acts only on what can't change any more: that another one was replaced. One that has
+// followed less of the catalog than others does less.
+type reshaping struct {
+	roster   *roster
+	replicas *replicas
+	store    *table.Store
+	log      *slog.Logger
+}
+
+// run reshapes groups until ctx ends.
+func (x *reshaping) run(ctx context.Context) {
+	ticker := time.NewTicker(reshapeEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+		n := x.roster.known()
+		if n == nil {
+			continue // no node was ever replaced
+		}
+		if x.reshapeAll(ctx, n) && x.store.Leads() {
+			x.finish(ctx, n)
+		}
+	}
+}
+
+// reshapeAll changes the members of the groups that this node leads, each by one step. It reports
+// whether it leads all, and all have the members that they are to have.
+func (x *reshaping) reshapeAll(ctx context.Context, n *catalog.Nodes) (settled bool) {
+	settled = true
+	all := x.replicas.list()
+	slices.SortFunc(all, func(a, b placed) int { // the catalog's last
+		return cmp.Or(boolCompare(a.id == catalog.ShardID, b.id == catalog.ShardID), cmp.Compare(a.id, b.id))
+	})
+	for _, r := range all {
+		if ctx.Err() != nil {
+			return false
+		}
+		if _, err := r.Lead(); err != nil {
+			settled = false
+			continue
+		}
+		members, _ := r.Members()
+		steps := stepsOf(n, members)
+		if r.id == catalog.ShardID && !settled {
+			steps = slices.DeleteFunc(steps, func(c group.Change) bool { return c.Add == 0 })
+		}
+		if len(steps) > 0 || members.Joint() {
+			settled = false
+		}
+		for _, step := range steps {
+			if x.change(ctx, &r, step) {
+				break
+			}
+		}
+	}
+	return settled
+}
+
+func boolCompare(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
+}
+
+// change changes the members of a group, and reports whether it did. A learner that hasn't caught up
+// yet is mostly why not.
+func (x *reshaping) change(ctx context.Context, r *placed, c group.Change) bool {
+	ctx, end := context.WithTimeout(ctx, reshapeWait)
+	defer end()
+	err := r.Change(ctx, c)
+	if err != nil && !errors.Is(err, holdfast.Refused) && ctx.Err() == nil {
+		x.log.Warn("the members of a group couldn't be changed", "shard", r.id, "change", c, "err", err)
+	}
+	return err == nil
+}
+
+// stepsOf returns the changes of a group's members that are to be tried, of which one is made at a
+// time; none if the members are those that they are to be, or one is under way.
+func stepsOf(n *catalog.Nodes, m *group.Members) (steps []group.Change) {
+	if m.Joint() {
+		return nil
+	}
+	is := func(id holdfast.NodeID) bool { return slices.Contains(n.Members(), id) }
+	gone := func(id holdfast.NodeID) bool { return n.Node(id) != nil && !is(id) }
+	lost := holdfast.NodeID(0) // one that votes and is replaced; 0: none
+	if i := slices.IndexFunc(m.Voters, gone); i >= 0 {
+		lost = m.Voters[i]
+	}
+	for _, id := range m.Learners {
+		if gone(id) {
+			steps = append(steps, group.Change{Remove: id})
+		}
+	}
+	for _, id := range n.Members() {
+		if !m.Has(id) && !slices.Contains(m.Removed, id) {
+			steps = append(steps, group.Change{Add: id})
+		}
+	}
+	for _, id := range m.Learners {
+		if is(id) {
+			steps = append(steps, group.Change{Promote: id, Remove: lost})
+		}
+	}
+	if len(steps) == 0 && lost != 0 {
+		steps = append(steps, group.Change{Remove: lost})
+	}
+	return steps
+}
+
+// finish notes in the catalog that all groups have the nodes that have joined.
+func (x *reshaping) finish(ctx context.Context, n *catalog.Nodes) {
+	for _, node := range n.Present() {
+		if !node.Joining {
+			continue
+		}
+		ctx, end := context.WithTimeout(ctx, reshapeWait)
+		_, err := table.ChangeNodes(ctx, x.store, func(is *catalog.Nodes, _ holdfast.ShardID) (*catalog.Nodes, error) {
+			return is.Joined(node.ID), nil
+		})
+		end()
+		if err != nil {
+			x.log.Warn("that a node has joined couldn't be noted", "node", node.ID, "err", err)
+			return
+		}
+		x.log.Info("a node has taken the place of one that was lost, in all groups", "node", node.ID, "replaces",
+			node.Replaces)
+	}
+}
+
+// A JoinStatus is how far a node is that has taken the place of one that was lost.
+type JoinStatus struct {
+	Replaces holdfast.NodeID `json:"replaces"`
+	Groups   int             `json:"groups"` // of those with a replica on the node that is asked: it votes in them
+	Of       int             `json:"of"`     // such groups
+}
+
+// joins returns how far nodes are that have taken the place of others, as this node knows.
+func (m *member) joins() map[holdfast.NodeID]*JoinStatus {
+	n := m.roster.known()
+	if n == nil {
+		return nil
+	}
+	all := map[holdfast.NodeID]*JoinStatus{}
+	for _, x := range n.Present() {
+		if !x.Joining {
+			continue
+		}
+		s := &JoinStatus{Replaces: x.Replaces, Of: len(m.replicas.joiner.list())}
+		for _, r := range m.replicas.list() {
+			s.Of++
+			if members, _ := r.Members(); slices.Contains(members.Voters, x.ID) && !members.Joint() {
+				s.Groups++
+			}
+		}
+		all[x.ID] = s
+	}
+	return all
+}
