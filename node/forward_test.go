@@ -32,8 +32,9 @@ func script(steps ...step) (f *forwarder, sent *[]holdfast.NodeID) {
 		return []byte("done"), nil
 	}
 	return &forwarder{
-		self:  1,
-		leads: func() bool { return at.leads },
+		self:    1,
+		members: func() []holdfast.NodeID { return []holdfast.NodeID{1, 2, 3} },
+		leads:   func() bool { return at.leads },
 		leader: func() holdfast.NodeID {
 			at = steps[0]
 			if len(steps) > 1 {
@@ -116,7 +117,7 @@ func TestForwardEndsWithItsContext(t *testing.T) {
 func hanging() (f *forwarder, lead func(holdfast.NodeID)) {
 	var leader atomic.Uint64
 	leader.Store(2)
-	f = &forwarder{self: 1, leads: func() bool { return false },
+	f = &forwarder{self: 1, leads: func() bool { return false }, members: func() []holdfast.NodeID { return nil },
 		leader: func() holdfast.NodeID { return holdfast.NodeID(leader.Load()) }}
 	f.call = func(ctx context.Context, _ holdfast.NodeID, _ []byte) ([]byte, error) {
 		<-ctx.Done()
