@@ -86,8 +86,8 @@ func TestPortFile(t *testing.T) {
 // TestEveryCommandHasHelp asks each command for its help, which names each of its flags.
 func TestEveryCommandHasHelp(t *testing.T) {
 	for _, name := range []string{"up", "cache", "router", "config", "config check", "config convert", "route", "replay",
-		"topology", "table", "table list", "table describe", "table import", "table export", "table check",
-		"table recover", "version"} {
+		"topology", "table", "table list", "table describe", "table set", "table import", "table export",
+		"table check", "table recover", "version"} {
 		words := strings.Fields(name)
 		code, help, stderr := command(append(words, "--help")...)
 		if code != 0 || stderr != "" || !strings.Contains(strings.ToLower(help), "usage") {

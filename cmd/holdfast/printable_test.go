@@ -46,6 +46,10 @@ func TestNothingControlsTheTerminal(t *testing.T) {
 			fmt.Fprint(w, `{"TableNames":["\u001b]0;owned\u0007"]}`)
 			return
 		}
+		if strings.HasSuffix(r.Header.Get("X-Amz-Target"), "ListTagsOfResource") {
+			fmt.Fprint(w, `{"Tags":[{"Key":"\u001b]0;owned\u0007","Value":"\u009b31m"}]}`)
+			return
+		}
 		fmt.Fprint(w, `{"Table":{"TableName":"\u001b]0;owned\u0007","TableStatus":"\u009b31m","KeySchema":[{"AttributeName":"\u001b[2J","KeyType":"HASH"}],"AttributeDefinitions":[{"AttributeName":"\u001b[2J","AttributeType":"S"}]}}`)
 	}))
 	defer tables.Close()
@@ -54,6 +58,7 @@ func TestNothingControlsTheTerminal(t *testing.T) {
 		{"table", "list", "--endpoint", tables.URL},
 		{"table", "describe", "x", "--endpoint", tables.URL},
 		{"table", "describe", "x", "--json", "--endpoint", tables.URL},
+		{"table", "set", "x", "a=b", "--endpoint", tables.URL},
 		{"table", "check", "/no/" + escape},
 		{"replay", "/no/" + escape},
 		{"replay", "--zipf", "-n", "2", "-s", memcached},

@@ -17,13 +17,14 @@ import (
 	"holdfast/tool/transfer"
 )
 
-const tableLong = `Table inspects tables, and exports and imports their items, through the DynamoDB API of Holdfast or
-of any other server. For everything else, use the aws command line.
+const tableLong = `Table inspects tables, sets their tags, and exports and imports their items, through the DynamoDB API
+of Holdfast or of any other server. For everything else, use the aws command line.
 
 The region and the credentials come from AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and
 AWS_SESSION_TOKEN; they may be unset for a server that doesn't check them.`
 
 const tableExample = `  holdfast table list
+  holdfast table set users holdfast:acknowledge=semisync:2
   holdfast table export users users.csv
   holdfast table import users users.json.gz --endpoint https://dynamodb.eu-west-1.amazonaws.com
   holdfast table check ./holdfast-data`
@@ -38,15 +39,15 @@ func newTableCommand() *cobra.Command {
 	var f tableFlags
 	cmd := &cobra.Command{
 		Use:     "table",
-		Short:   "List, describe, export, import, check and recover tables",
+		Short:   "List, describe, tag, export, import, check and recover tables",
 		Long:    tableLong,
 		Example: tableExample,
 	}
 	flags := cmd.PersistentFlags()
 	flags.StringVar(&f.endpoint, "endpoint", "http://127.0.0.1:8000", "URL of the server")
 	flags.DurationVar(&f.timeout, "timeout", 30*time.Second, "timeout of each request")
-	cmd.AddCommand(newTableListCommand(&f), newTableDescribeCommand(&f), newTableExportCommand(&f),
-		newTableImportCommand(&f), newTableCheckCommand(), newTableRecoverCommand())
+	cmd.AddCommand(newTableListCommand(&f), newTableDescribeCommand(&f), newTableSetCommand(&f),
+		newTableExportCommand(&f), newTableImportCommand(&f), newTableCheckCommand(), newTableRecoverCommand())
 	return cmd
 }
 

@@ -161,7 +161,7 @@ func wait(ctx context.Context, attempt int) error {
 // items, which are longer as JSON.
 const maxResponseBytes = 256 << 20
 
-// once sends one request and decodes the response into answer.
+// once sends one request and decodes the response into answer; nil: it has nothing to decode.
 func (c *Client) once(ctx context.Context, operation string, body []byte, answer any) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.options.Endpoint, bytes.NewReader(body))
 	if err != nil {
@@ -183,6 +183,9 @@ func (c *Client) once(ctx context.Context, operation string, body []byte, answer
 	}
 	if response.StatusCode != http.StatusOK {
 		return serverError(response.StatusCode, text)
+	}
+	if answer == nil {
+		return nil // TagResource and UntagResource answer without a body
 	}
 	if err := json.Unmarshal(text, answer); err != nil {
 		return fmt.Errorf("%s: the server's response isn't JSON: %w", operation, err)

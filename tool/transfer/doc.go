@@ -1,5 +1,5 @@
-// Package transfer copies the items of tables to files and back, through the DynamoDB HTTP API of
-// any server.
+// Package transfer copies the items of tables to files and back, and sets tags of tables, through the
+// DynamoDB HTTP API of any server.
 //
 // There are two formats. JSON is that of DynamoDB's own exports to S3: one line per item,
 // {"Item":{…}}, with typed values. CSV has a header of name:TYPE, or of names alone (csvvalue.go

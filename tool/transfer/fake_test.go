@@ -26,12 +26,13 @@ type fakeServer struct {
 	refuse   map[string]bool // ids that are invalid
 	headers  http.Header     // of the last request
 	page     int             // items of a page of a scan
+	tags     map[string]string
 }
 
 // newFake returns a server and a client of it, which retries three times.
 func newFake(t *testing.T) (*fakeServer, *Client) {
 	f := &fakeServer{t: t, items: make(map[string]item), requests: make(map[string]int),
-		refuse: make(map[string]bool), page: 7}
+		refuse: make(map[string]bool), page: 7, tags: make(map[string]string)}
 	server := httptest.NewServer(f)
 	t.Cleanup(server.Close)
 	client, err := NewClient(Options{Endpoint: server.URL, Region: "us-east-1", AccessKey: "a", SecretKey: "s",
@@ -64,6 +65,9 @@ func (f *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		ExclusiveStartKey       item
 		RequestItems            map[string][]writeRequest
 		Item                    item
+		ResourceArn, NextToken  string
+		Tags                    []tag
+		TagKeys                 []string
 	}
 	if err := json.Unmarshal(body, &request); err != nil {
 		f.t.Error(err)
@@ -80,11 +84,25 @@ func (f *fakeServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			f.fail(w, "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException", "Requested resource not found")
 			return
 		}
-		fmt.Fprintf(w, `{"Table":{"TableName":"users","TableStatus":"ACTIVE","ItemCount":%d,
+		fmt.Fprintf(w, `{"Table":{"TableName":"users","TableStatus":"ACTIVE","ItemCount":%d,"TableArn":"arn:users",
 			"KeySchema":[{"AttributeName":"id","KeyType":"HASH"}],
 			"AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}]}}`, len(f.items))
 	case "Scan":
 		f.scan(w, request.Segment, request.TotalSegments, request.ExclusiveStartKey)
+	case "TagResource":
+		for _, one := range request.Tags {
+			if f.refuse[one.Key] {
+				f.fail(w, "com.amazon.coral.validate#ValidationException", "no "+one.Key)
+				return
+			}
+			f.tags[request.ResourceArn+one.Key] = one.Value
+		}
+	case "UntagResource":
+		for _, name := range request.TagKeys {
+			delete(f.tags, request.ResourceArn+name)
+		}
+	case "ListTagsOfResource":
+		f.listTags(w, request.ResourceArn, request.NextToken)
 	case "PutItem":
 		f.put(w, []item{request.Item}, 1)
 	case "BatchWriteItem":
@@ -126,6 +144,25 @@ func (f *fakeServer) put(w http.ResponseWriter, items []item, n int) {
 		}
 	}
 	answer, err := json.Marshal(map[string]any{"UnprocessedItems": map[string]any{"users": left}})
+	if err != nil {
+		f.t.Error(err)
+	}
+	w.Write(answer)
+}
+
+// listTags returns one tag at a time.
+func (f *fakeServer) listTags(w http.ResponseWriter, arn, after string) {
+	var page struct {
+		Tags      []tag
+		NextToken string `json:",omitempty"`
+	}
+	for _, key := range slices.Sorted(maps.Keys(f.tags)) {
+		if name, ok := strings.CutPrefix(key, arn); ok && name > after {
+			page.Tags, page.NextToken = []tag{{name, f.tags[key]}}, name
+			break
+		}
+	}
+	answer, err := json.Marshal(page)
 	if err != nil {
 		f.t.Error(err)
 	}

@@ -28,6 +28,7 @@ func (c *Client) Tables(ctx context.Context) ([]string, error) {
 // A Table is a server's description of a table.
 type Table struct {
 	TableName             string
+	TableArn              string
 	TableStatus           string
 	ItemCount             int64
 	TableSizeBytes        int64
