@@ -57,10 +57,12 @@ func ProposeChecksum(ctx context.Context, sh *Shard) (holdfast.TxID, error) {
 // it was given up, or never begun here: the node has started since, the replica has installed a
 // snapshot, or a later checksum has begun on the node.
 func ChecksumAt(ctx context.Context, sh *Shard, tx holdfast.TxID) (Checksum, error) {
-	c := sh.checksum.Load()
+	sh.sequencer.mu.Lock() // which is held from when an entry is applied until its checksum has begun
+	c, applied := sh.checksum, sh.tally.applied
+	sh.sequencer.mu.Unlock()
 	switch {
 	case c != nil && c.tx == tx:
-	case sh.sequencer.applied.Load() < tx.Index:
+	case applied < tx.Index:
 		return Checksum{}, holdfast.Errorf(holdfast.Behind, "shard %d hasn't applied %v yet", sh.id, tx)
 	default:
 		return Checksum{}, errNoChecksum(sh.id, "this replica has none as of that transaction any more")
@@ -161,15 +163,16 @@ func (all *checksums) begin(sh *Shard, applied []*entry) {
 	if former != nil {
 		former.stop("a later one has begun")
 	}
-	sh.checksum.Store(c)
+	sh.checksum = c
 	go c.run(all.rate)
 }
 
 // forgetChecksum gives up the checksum that is being computed, and forgets the last: the shard doesn't
 // have that state any more. sequencer.mu is held.
 func forgetChecksum(sh *Shard, why string) {
-	if c := sh.checksum.Swap(nil); c != nil {
-		c.stop(why)
+	if sh.checksum != nil {
+		sh.checksum.stop(why)
+		sh.checksum = nil
 	}
 }
 

@@ -326,7 +326,7 @@ func TestChecksumsAreGivenUp(t *testing.T) {
 	applyEach(t, to, []sentEntry{{holdfast.TxID{Shard: 2, Term: 4, Index: second.Index + 5},
 		string((&entry{schema: to.schema.Load(), body: &timeBody{}}).appendTo(nil))}})
 	chunks, _ = chunksOf(t, to, SnapshotOptions{})
-	c := b.leader.checksum.Load()
+	c := checksumOf(b.leader)
 	installed(t, b.leader, chunks)
 	eventually(t, "the checksum of what was replaced is given up", func() bool { return isClosed(c.done) })
 	gone("an install", b.leader, second, holdfast.Gone)
@@ -339,13 +339,20 @@ func TestChecksumsAreGivenUp(t *testing.T) {
 	b.setTerm(5)
 	b.follower = b.leader
 	fourth := slowChecksumAlone(t, b)
-	c = b.leader.checksum.Load()
+	c = checksumOf(b.leader)
 	if err := leader.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if c.tx != fourth || !errors.Is(c.err, holdfast.Closed) {
 		t.Errorf("got %v as of %v; want %v", c.err, c.tx, holdfast.Closed)
 	}
+}
+
+// checksumOf returns the checksum of a shard that was begun last.
+func checksumOf(sh *Shard) *checksumming {
+	sh.sequencer.mu.Lock()
+	defer sh.sequencer.mu.Unlock()
+	return sh.checksum
 }
 
 // slowChecksumAlone is slowChecksum for a shard whose other replica isn't there any more.
@@ -385,5 +392,35 @@ func TestMembersBesideAChecksum(t *testing.T) {
 	}
 	if _, err := ProposeChecksum(bg, sh); !errors.Is(err, holdfast.Invalid) {
 		t.Errorf("a shard without a group: got %v; want %v", err, holdfast.Invalid)
+	}
+}
+
+// Whoever asks again and again for a checksum gets it as soon as the replica has applied its entry: the
+// replica never says in between that it has none.
+func TestChecksumIsThereOnceApplied(t *testing.T) {
+	s, sh := memShard(t)
+	tx := ReplicaOf(sh).Applied()
+	for range 200 {
+		tx = holdfast.TxID{Shard: 1, Term: 3, Index: tx.Index + 1}
+		applied := make(chan struct{})
+		go func() {
+			defer close(applied)
+			e := entry{schema: sh.schema.Load(), body: &checksumBody{checksumXXH3}}
+			applyEach(t, sh, []sentEntry{{tx, string(e.appendTo(nil))}})
+		}()
+		for {
+			_, err := ChecksumAt(bg, sh, tx)
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, holdfast.Behind) {
+				t.Errorf("got %v; want that the entry isn't applied yet", err)
+				break
+			}
+		}
+		<-applied
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
 	}
 }

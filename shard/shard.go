@@ -39,7 +39,8 @@ type Shard struct {
 	terms   terms
 	sweep   sweep // the search for expired items
 
-	checksum atomic.Pointer[checksumming] // the last that was begun; nil: none of what the shard is now
+	// checksum is the last that was begun; nil: none of what the shard is now. Guarded by sequencer.mu.
+	checksum *checksumming
 }
 
 // Open returns the shard of that descriptor: the one that is open, with whatever schema it has, or
