@@ -51,6 +51,7 @@ type Lives struct {
 	unsaved bool                     // the file lacks something of seen
 	refused string                   // why another node has refused this directory; "": none has
 	gone    string                   // why this node is none of the cluster any more; "": it is one
+	differs string                   // how its tables differ from those of a majority; "": not that this is known
 }
 
 // A livesForm is a directory's Lives as they are on disk.
@@ -62,6 +63,7 @@ type livesForm struct {
 	Seen    []lifeForm      `json:"seen,omitempty"` // by rising Node
 	Refused string          `json:"refused,omitempty"`
 	Gone    string          `json:"gone,omitempty"`
+	Differs string          `json:"differs,omitempty"`
 	Sum     string          `json:"crc32c"` // of the form with "" here
 }
 
@@ -74,7 +76,7 @@ type lifeForm struct {
 
 // OpenLives reads the lives of a node's directory; there are none before its first start. The error
 // is Corrupt if the file isn't what was written, and Invalid if another node has refused the
-// directory, or the node was replaced.
+// directory, the node was replaced, or its tables differ from those of the others.
 func OpenLives(fs vfs.FS, dir string, is *Identity) (*Lives, error) {
 	l := &Lives{fs: fs, dir: dir, is: is, seen: map[holdfast.NodeID]Life{}}
 	path := fs.PathJoin(dir, livesName)
@@ -92,6 +94,8 @@ func OpenLives(fs vfs.FS, dir string, is *Identity) (*Lives, error) {
 		return nil, l.replaced(l.gone)
 	case l.refused != "":
 		return nil, l.outdated(l.refused)
+	case l.differs != "":
+		return nil, l.differing(l.differs)
 	}
 	return l, nil
 }
@@ -106,7 +110,7 @@ func (l *Lives) outdated(why string) error {
 // encode returns the file. mu is held, or nobody else has l.
 func (l *Lives) encode() []byte {
 	f := livesForm{Version: livesVersion, Cluster: l.is.Cluster.String(), Node: l.is.Node, Refused: l.refused,
-		Gone: l.gone}
+		Gone: l.gone, Differs: l.differs}
 	for _, life := range l.own {
 		f.Own = append(f.Own, life.form(0))
 	}
@@ -139,7 +143,7 @@ func (l *Lives) decode(text []byte) error {
 			l.seen[x.Node] = life
 		}
 	}
-	l.refused, l.gone = f.Refused, f.Gone
+	l.refused, l.gone, l.differs = f.Refused, f.Gone, f.Differs
 	if !bytes.Equal(l.encode(), text) || !risingLives(l.own) {
 		return corrupt("its version or checksum is wrong, or it is another node's: it was damaged, or changed by hand")
 	}
@@ -326,6 +330,24 @@ func (l *Lives) replaced(why string) error {
 	return refuse("%s is that of %v, and %s: it takes part no more, and has nothing that the cluster lacks. To run a new "+
 		"node here, in the place of one that is lost for good, empty the directory, and start it with --replace and "+
 		"the ID of the lost one", l.dir, l.is, why)
+}
+
+// Differ notes that what the directory has differs from what a majority of the nodes has, so that no
+// later start serves it. It returns the error for whoever runs the node.
+func (l *Lives) Differ(how string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.differs = how
+	return errors.Join(l.differing(how), l.save())
+}
+
+// differing returns the error of a directory whose tables differ from those of the other nodes.
+func (l *Lives) differing(how string) error {
+	return refuse("%s, that of %v, doesn't have what the other nodes have: %s. The node has ended, and isn't started "+
+		"again with this directory, which is kept as it is: keep a copy, so that the cause can be found (\"holdfast "+
+		"table check %s\" may name it), and have the machine's disk and memory checked. The other nodes go on as a "+
+		"majority. Then have a new node take its place: \"holdfast node --replace %d\", with an empty directory",
+		l.dir, l.is, how, l.dir, l.is.Node)
 }
 
 // A livesReader reads the parts of a statement.

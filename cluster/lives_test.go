@@ -163,6 +163,25 @@ func TestReplacedDirectory(t *testing.T) {
 	}
 }
 
+// A directory whose tables differ from the others' isn't started again, in the same words.
+func TestDifferingDirectory(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	l := livesOf(t, fs, 1)
+	if err := l.Begin(5); err != nil {
+		t.Fatal(err)
+	}
+	said := l.Differ("shard 3 as of 3/4/5")
+	for _, word := range []string{"shard 3 as of 3/4/5", "node 1", "kept", "table check data"} {
+		if said == nil || !strings.Contains(said.Error(), word) {
+			t.Errorf("got %v; want %q in it", said, word)
+		}
+	}
+	_, err := OpenLives(fs.CrashClone(vfs.CrashCloneCfg{}), "data", l.is)
+	if !errors.Is(err, holdfast.Invalid) || err.Error() != said.Error() {
+		t.Errorf("the next start: got %v; want %v", err, said)
+	}
+}
+
 // A directory whose tables are older than its lives is refused without another node.
 func TestLivesBesideOlderTables(t *testing.T) {
 	fs := vfs.NewMem()

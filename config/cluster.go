@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"time"
 
 	"holdfast/route"
 )
@@ -23,6 +24,8 @@ type Cluster struct {
 	Seeds     []string   `yaml:"seeds"`     // HOST:PORT of nodes to meet at the first start
 	Expect    int        `yaml:"expect"`    // number of nodes of the cluster
 	TLS       ClusterTLS `yaml:"tls"`
+
+	CompareEvery time.Duration `yaml:"compare_every"` // how often replicas are compared; 0: only when asked
 
 	Node    int             `yaml:"node"` // this node's ID: that of one of Members
 	Members []ClusterMember `yaml:"members"`
@@ -56,6 +59,9 @@ const (
 
 	defaultClusterListen = "127.0.0.1:7100"
 	defaultExpect        = 3
+
+	defaultCompareEvery = time.Hour
+	minCompareEvery     = time.Second
 )
 
 var clusterName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
@@ -91,6 +97,9 @@ func (c *Cluster) check(f *route.Faults, tables bool) {
 	}
 	if !clusterName.MatchString(c.Name) {
 		f.Add("cluster.name", "%q is not 1 to 64 letters, digits and . _ -", c.Name)
+	}
+	if c.CompareEvery != 0 && c.CompareEvery < minCompareEvery {
+		f.Add("cluster.compare_every", "%v is less than %v; 0 is never", c.CompareEvery, minCompareEvery)
 	}
 	if c.Meets() {
 		c.checkMeeting(f)
@@ -203,14 +212,18 @@ func freePort(address string) bool {
 // route.Faults.
 func (c Config) Nodes(n int, listen string) ([]Config, error) {
 	var f route.Faults
-	members := make([]ClusterMember, n)
+	members, every := make([]ClusterMember, n), defaultCompareEvery
+	if c.Cluster != nil {
+		every = c.Cluster.CompareEvery
+	}
 	for i := range members {
 		members[i] = ClusterMember{i + 1, nthAddress(&f, "cluster.listen", listen, i)}
 	}
 	all := make([]Config, n)
 	for i := range all {
 		next := c
-		next.Cluster = &Cluster{Name: cmp.Or(c.name(), defaultClusterName), Node: i + 1, Members: members}
+		next.Cluster = &Cluster{Name: cmp.Or(c.name(), defaultClusterName), Node: i + 1, Members: members,
+			CompareEvery: every}
 		next.Tables.Listen = nthAddress(&f, "tables.listen", c.Tables.Listen, i)
 		next.Tables.Data = filepath.Join(c.Tables.Data, strconv.Itoa(i+1))
 		next.Tables.Memory = max(c.Tables.Memory/Bytes(n), minTablesMemory)

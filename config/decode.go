@@ -110,8 +110,11 @@ func shorthand(v reflect.Value) *string {
 // pointer allocates what v points to, with its defaults, and decodes node into it.
 func (d *decoder) pointer(path string, node ast.Node, v reflect.Value) {
 	made := reflect.New(v.Type().Elem())
-	if r, ok := made.Interface().(*Router); ok {
-		*r = defaultRouter()
+	switch x := made.Interface().(type) {
+	case *Router:
+		*x = defaultRouter()
+	case *Cluster:
+		x.CompareEvery = defaultCompareEvery
 	}
 	v.Set(made)
 	d.value(path, node, made.Elem())

@@ -41,6 +41,14 @@ func openCluster(t *testing.T, n int) *testCluster {
 // openClusterWith is openCluster with other options of the replicas.
 func openClusterWith(t *testing.T, n int, groups func(*group.Options)) *testCluster {
 	t.Helper()
+	return openConfigured(t, n, groups, func(*testCluster) {})
+}
+
+// openConfigured is openClusterWith for nodes with a configuration that configure changes.
+func openConfigured(
+	t *testing.T, n int, groups func(*group.Options), configure func(*testCluster),
+) *testCluster {
+	t.Helper()
 	c := &testCluster{t: t, configs: nodesConfig(t, n), nodes: make([]*Node, n), log: testLog(), groups: groups}
 	// The nodes are opened one by one, so they must know each other's addresses before they listen.
 	for i, address := range peer.FreeAddresses(t, n) {
@@ -48,6 +56,7 @@ func openClusterWith(t *testing.T, n int, groups func(*group.Options)) *testClus
 			c.configs[j].Cluster.Members[i].Address = address
 		}
 	}
+	configure(c)
 	if err := form(t, c.configs); err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ type clusterSource interface {
 	frames() rpc.Counts
 	snapshots() group.SnapshotCounts
 	requestsElsewhere() (forwarded, repeated, failed uint64)
+	comparisons() (results map[string]uint64, differ int)
 }
 
 var (
@@ -25,6 +26,11 @@ var (
 	clusterRepeated = counter("cluster_forwarded_repeated_total",
 		"Those that couldn't be executed at the first try.")
 	clusterFailed = counter("cluster_forwarded_failed_total", "Those that no node has answered.")
+
+	clusterCompared = counter("cluster_comparisons_total",
+		"Comparisons of the replicas of a shard, of the groups that this node led, by result.", "result")
+	clusterDiffer = gauge("cluster_differing_shards",
+		"Shards whose replicas were found to differ when they were compared last, at the node that led.")
 
 	groupReplicas  = gauge("group_replicas", "Replicas of shards on this node, by whether they lead.", "role")
 	groupOrphans   = gauge("group_leaderless", "Replicas on this node that know no leader.")
@@ -56,9 +62,9 @@ type clusterCollector struct{ source clusterSource }
 
 // Describe is prometheus.Collector's.
 func (c *clusterCollector) Describe(out chan<- *prometheus.Desc) {
-	describeAll(out, clusterLeads, clusterSent, clusterRepeated, clusterFailed, groupReplicas, groupOrphans,
-		groupUnapplied, groupBehind, groupLogBytes, groupSnapshots, groupSnapshotBytes, groupOutdated,
-		rpcFrames, rpcBytes, rpcDropped, rpcFaults)
+	describeAll(out, clusterLeads, clusterSent, clusterRepeated, clusterFailed, clusterCompared, clusterDiffer,
+		groupReplicas, groupOrphans, groupUnapplied, groupBehind, groupLogBytes, groupSnapshots, groupSnapshotBytes,
+		groupOutdated, rpcFrames, rpcBytes, rpcDropped, rpcFaults)
 }
 
 // Collect is prometheus.Collector's.
@@ -69,6 +75,11 @@ func (c *clusterCollector) Collect(out chan<- prometheus.Metric) {
 	put(out, clusterSent, forwarded)
 	put(out, clusterRepeated, repeated)
 	put(out, clusterFailed, failed)
+	results, differ := c.source.comparisons()
+	for _, result := range []string{Equal, Incomplete, Differs, Undecided} {
+		put(out, clusterCompared, results[result], result)
+	}
+	put(out, clusterDiffer, int64(differ))
 	collectGroups(out, self, all)
 	taken := c.source.snapshots()
 	put(out, groupSnapshots, taken.Sent, "sent")
@@ -133,6 +144,10 @@ func (m *member) snapshots() group.SnapshotCounts {
 		return host.Snapshots()
 	}
 	return group.SnapshotCounts{}
+}
+
+func (m *member) comparisons() (results map[string]uint64, differ int) {
+	return m.compared.results(), len(m.compared.differing())
 }
 
 func (m *member) frames() rpc.Counts { return m.transport.Counts() }

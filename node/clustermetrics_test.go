@@ -35,8 +35,21 @@ func (fakeMember) snapshots() group.SnapshotCounts {
 
 func (fakeMember) requestsElsewhere() (forwarded, repeated, failed uint64) { return 9, 2, 1 }
 
+func (fakeMember) comparisons() (results map[string]uint64, differ int) {
+	return map[string]uint64{Equal: 7, Undecided: 1}, 1
+}
+
 func TestClusterMetrics(t *testing.T) {
 	want := `
+# HELP holdfast_cluster_comparisons_total Comparisons of the replicas of a shard, of the groups that this node led, by result.
+# TYPE holdfast_cluster_comparisons_total counter
+holdfast_cluster_comparisons_total{result="differs"} 0
+holdfast_cluster_comparisons_total{result="equal"} 7
+holdfast_cluster_comparisons_total{result="incomplete"} 0
+holdfast_cluster_comparisons_total{result="undecided"} 1
+# HELP holdfast_cluster_differing_shards Shards whose replicas were found to differ when they were compared last, at the node that led.
+# TYPE holdfast_cluster_differing_shards gauge
+holdfast_cluster_differing_shards 1
 # HELP holdfast_group_behind_entries Committed entries that aren't known to be on another node's disk, of the groups that this node leads.
 # TYPE holdfast_group_behind_entries gauge
 holdfast_group_behind_entries{member="2"} 1
@@ -72,7 +85,8 @@ holdfast_group_unapplied_entries 3
 holdfast_rpc_faults_total{fault="silent"} 3
 `
 	c := &clusterCollector{source: fakeMember{}}
-	if err := testutil.CollectAndCompare(c, strings.NewReader(want), "holdfast_group_behind_entries",
+	if err := testutil.CollectAndCompare(c, strings.NewReader(want), "holdfast_cluster_comparisons_total",
+		"holdfast_cluster_differing_shards", "holdfast_group_behind_entries",
 		"holdfast_group_leaderless", "holdfast_group_outdated", "holdfast_group_replicas",
 		"holdfast_group_unapplied_entries", "holdfast_group_log_bytes", "holdfast_group_snapshots_total",
 		"holdfast_group_snapshot_bytes_total",

@@ -137,7 +137,7 @@ func (j *joiner) begin(id holdfast.ShardID, members *group.Members) error {
 	j.mu.Lock()
 	delete(j.waiting, id)
 	j.mu.Unlock()
-	j.replicas.put(id, r)
+	j.replicas.put(sh, r)
 	return nil
 }
 

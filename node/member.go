@@ -31,6 +31,9 @@ const (
 	kindSession  = 4 // a request about sessions, that the leading node is to answer
 	kindForget   = 5 // a request to forget a session
 	kindSnapshot = 6 // a stream with a snapshot of a shard
+	kindChecksum = 7 // a request for a replica's checksum
+	kindAccuse   = 8 // a request that the node ends, whose replica differs from the others'
+	kindCompare  = 9 // a request that the leading node compares all replicas, or says what it has found
 
 	kindJoin    = 16 // a request to take a new node, which another node has got
 	kindMembers = 17 // a request for the members of a shard's group, by a node that is to join it
@@ -54,6 +57,7 @@ type member struct {
 	lives     lives
 	admission atomic.Pointer[admission] // nil: nodes can't join yet
 	joining   background
+	compared  comparing
 	refused   sync.Once            // by another node
 	fail      func(error)          // ends the node
 	options   func(*group.Options) // see Options
@@ -74,6 +78,7 @@ func openMember(o *Options, fail func(error)) (*member, error) {
 	}
 	m := &member{is: is, log: o.Log, fail: fail, options: o.groups}
 	m.roster.is = is
+	m.compared.init(m, c.CompareEvery)
 	m.lives.log, m.lives.send = o.Log, m.tellOthers
 	if m.lives.Lives, err = cluster.OpenLives(vfs.Default, o.Config.Tables.Data, is); err != nil {
 		return nil, err
@@ -177,6 +182,7 @@ func (m *member) start(
 	m.lives.follow()
 	observe := func(leader holdfast.NodeID) { m.forwarder.observe(leader) }
 	m.lead = follow(m.host.Load(), &m.replicas, store, observe, m.is, m.log)
+	m.compared.follow(store)
 }
 
 // How long a node that stops waits until others lead what it has led, and who may: a member that was
@@ -221,6 +227,7 @@ func (m *member) handOver() {
 // what the groups say about its last entries: that they are closed.
 func (m *member) close() error {
 	var errs []error
+	m.compared.stop()
 	m.lives.stop()
 	m.joining.stop()
 	if m.lead != nil {
@@ -275,6 +282,8 @@ func (m *member) answer(ctx context.Context, r rpc.Message) ([]byte, error) {
 		return m.replicas.membersFor(r.From, r.Shard)
 	case r.Kind == kindJoin:
 		return m.answerJoinFor(ctx, r.Body)
+	case r.Kind == kindChecksum || r.Kind == kindAccuse || r.Kind == kindCompare:
+		return m.compared.answer(ctx, r)
 	case handler == nil || kept == nil:
 		return nil, holdfast.Errorf(holdfast.NotLeader, "nothing was changed: node %d is starting", m.is.Node)
 	case r.Kind == kindRequest:

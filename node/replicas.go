@@ -36,13 +36,14 @@ type replicas struct {
 	log    *slog.Logger
 	gone   func(why error) // is called when this node was replaced
 
-	mu  sync.Mutex // guards all
-	all map[holdfast.ShardID]*group.Replica
+	mu     sync.Mutex // guards what follows
+	all    map[holdfast.ShardID]*group.Replica
+	shards map[holdfast.ShardID]*shard.Shard // of all
 }
 
 func (rs *replicas) init(m *member, host *group.Host, disk *shard.Store) {
 	rs.host, rs.disk, rs.self, rs.roster, rs.log = host, disk, m.is.Node, &m.roster, m.log
-	rs.all = map[holdfast.ShardID]*group.Replica{}
+	rs.all, rs.shards = map[holdfast.ShardID]*group.Replica{}, map[holdfast.ShardID]*shard.Shard{}
 	rs.gone = func(why error) { m.refusedBy(0, why) }
 	rs.joiner.init(rs, m.transport.Call)
 }
@@ -60,15 +61,15 @@ func (rs *replicas) Start(sh *shard.Shard) error {
 	}
 	r, err := rs.host.Start(sh, founders)
 	if err == nil {
-		rs.put(sh.ID(), r)
+		rs.put(sh, r)
 	}
 	return err
 }
 
-func (rs *replicas) put(id holdfast.ShardID, r *group.Replica) {
+func (rs *replicas) put(sh *shard.Shard, r *group.Replica) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	rs.all[id] = r
+	rs.all[sh.ID()], rs.shards[sh.ID()] = r, sh
 }
 
 // Stop implements table.Replicas.
@@ -76,6 +77,7 @@ func (rs *replicas) Stop(id holdfast.ShardID) error {
 	rs.joiner.remove(id)
 	rs.mu.Lock()
 	delete(rs.all, id)
+	delete(rs.shards, id)
 	rs.mu.Unlock()
 	return rs.host.Stop(id)
 }
@@ -107,6 +109,13 @@ func (rs *replicas) of(id holdfast.ShardID) *group.Replica {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	return rs.all[id]
+}
+
+// shard returns the shard that is a replica here; nil: there is none.
+func (rs *replicas) shard(id holdfast.ShardID) *shard.Shard {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return rs.shards[id]
 }
 
 // placed is a replica with its shard's ID.

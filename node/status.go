@@ -43,6 +43,7 @@ type ClusterStatus struct {
 	Leader  holdfast.NodeID `json:"leader"` // 0: none is known
 	Leads   bool            `json:"leads"`  // this node executes the requests of all
 	Members []MemberStatus  `json:"members"`
+	Differ  []Comparison    `json:"differ"` // of a node that leads: shards whose replicas were found to differ; else null
 }
 
 // A MemberStatus is what a node knows of another, or of itself.
@@ -85,7 +86,7 @@ func (n *Node) Status() Status {
 	m := n.tables.member
 	s.Cluster = &ClusterStatus{
 		Name: m.is.Name, ID: m.is.Cluster.String(), Node: m.is.Node, Leader: m.forwarder.leader(),
-		Leads: n.tables.store.Leads(),
+		Leads: n.tables.store.Leads(), Differ: m.compared.differing(),
 	}
 	joins := m.joins()
 	for _, id := range m.roster.members() {
@@ -137,6 +138,9 @@ func (m *member) health() string {
 	if n := m.outdated(); n > 0 {
 		return fmt.Sprintf("tables: %d replicas on this node lack what they have acknowledged: its directory was put "+
 			"back from an older copy, or its disk loses what was synced; put the directory back as it was", n)
+	}
+	if fault := m.compared.health(); fault != "" {
+		return fault
 	}
 	if s := m.joins()[m.is.Node]; s != nil {
 		return fmt.Sprintf("tables: this node takes the place of node %d, and votes in %d of %d groups yet: until then it "+

@@ -3,6 +3,7 @@ package table
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"holdfast"
@@ -25,6 +26,23 @@ func (s *Store) Where(name string, it item.Item) string {
 		return t.shardName(t.shard(key))
 	}
 	return fmt.Sprintf("the %d shards of table %s", len(t.shards), name)
+}
+
+// WhereShard names a shard for people: "shard 12 of table orders", or just by its ID if it is neither
+// a table's nor one of a global index.
+func WhereShard(s *Store, id holdfast.ShardID) string {
+	is := func(sh *shard.Shard) bool { return sh.ID() == id }
+	for _, t := range s.tables.all() {
+		if slices.ContainsFunc(t.shards, is) || slices.ContainsFunc(t.closed, is) {
+			return fmt.Sprintf("shard %d of table %s", id, t.desc.Name)
+		}
+		for _, x := range t.globals {
+			if slices.ContainsFunc(x.Shards, is) {
+				return fmt.Sprintf("shard %d of index %s of table %s", id, x.Index.Name, t.desc.Name)
+			}
+		}
+	}
+	return fmt.Sprintf("shard %d", id)
 }
 
 func (t *live) shardName(sh *shard.Shard) string {

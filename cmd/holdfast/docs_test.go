@@ -127,6 +127,11 @@ func TestDefaultsOfOperations(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Router = file.Router
+	cluster, err := config.Parse([]byte("cluster: {name: a}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Cluster = &config.Cluster{CompareEvery: cluster.Cluster.CompareEvery} // the others are said in words
 	replicated := route.Options{Pools: []route.Pool{{Kind: route.Replicated}}}
 	replicated.SetDefaults()
 	p := &c.Router.Pools[0] // with the defaults of both kinds
