@@ -2,13 +2,16 @@ package wire
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -135,8 +138,28 @@ func TestKilledNodes(t *testing.T) {
 	for _, address := range s.addresses {
 		load.check(t, address)
 	}
+	wantEqualReplicas(t, httpOf(s.addresses[0], 3))
 	t.Logf("%d kills; %d writes acknowledged, %d refused or of unknown outcome", rounds, load.acknowledged.Load(),
 		load.failed.Load())
+}
+
+// wantEqualReplicas has the replicas of all shards compared, as "holdfast cluster check" does, until all
+// could be, and fails the test unless they are equal. http is where HTTP of a node listens.
+func wantEqualReplicas(t *testing.T, http string) {
+	t.Helper()
+	text := ""
+	eventually(t, "all replicas are compared", func() bool {
+		out, err := exec.Command(built.path, "cluster", "check", "--http", http).CombinedOutput()
+		text = string(out)
+		var exit *exec.ExitError
+		if errors.As(err, &exit) && exit.ExitCode() == 2 {
+			t.Fatalf("replicas differ:\n%s", text)
+		}
+		return err == nil
+	})
+	if !strings.Contains(text, " of table counts as of transaction ") {
+		t.Errorf("got\n%s\nwant the table's replicas compared", text)
+	}
 }
 
 // A counting is a load: each client counts up an item of its own, and knows which counts were

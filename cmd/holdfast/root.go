@@ -70,7 +70,7 @@ func newRootCommand(cacheName string) *cobra.Command {
 	}
 	root.SetVersionTemplate(versionText("") + "\n")
 	root.AddCommand(newUpCommand(), newNodeCommand(), newCacheCommand(cacheName), newRouterCommand(), newRouteCommand(),
-		newReplayCommand(), newTopologyCommand(), newTableCommand(), newStatusCommand(), newConfigCommand(),
-		newVersionCommand())
+		newReplayCommand(), newTopologyCommand(), newTableCommand(), newStatusCommand(), newClusterCommand(),
+		newConfigCommand(), newVersionCommand())
 	return root
 }

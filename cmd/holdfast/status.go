@@ -97,6 +97,9 @@ func statusText(s *node.Status) string {
 	for _, m := range c.Members {
 		fmt.Fprintf(&out, "node %-3d %s\n", m.ID, memberText(c, &m))
 	}
+	for i := range c.Differ {
+		fmt.Fprintf(&out, "differ   %v\n", &c.Differ[i])
+	}
 	fmt.Fprintf(&out, "shards   %d, of which this node leads %d\n", len(s.Shards), leadsOf(s))
 	fmt.Fprintf(&out, "\n%8s  %6s  %8s  %12s  %10s  %s\n", "shard", "leader", "term", "committed", "unapplied",
 		"entries that others lack")
