@@ -2,9 +2,8 @@ package shard
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"io"
+	"math/rand/v2"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -103,9 +102,7 @@ func (s *Snapshot) begin(ctx context.Context) error {
 	}
 	s.head = snapshotHeader{tx: is.At(is.tally.applied), is: sh.is, slots: slots}
 	s.keys = sharedKeys{shard: sh, from: s.files, spans: snapshotSpans(sh.keys, slots)}
-	var id [8]byte
-	_, _ = rand.Read(id[:]) // never fails
-	s.id = binary.BigEndian.Uint64(id[:])
+	s.id = rand.Uint64()
 	s.due = s.options.Now()
 	return sh.sequencer.waitDurable(ctx, s.head.tx.Index)
 }

@@ -28,19 +28,21 @@ type Options struct {
 // A cluster is the machines of a run with all that is done to them. All of it is used by the events
 // only, unless it says otherwise.
 type cluster struct {
-	options  Options
-	rng      *rand.Rand
-	events   *events
-	network  *network
-	weather  weather
-	machines []*machine
-	clients  []*client
-	nemesis  *nemesis
-	history  history
-	values   int // that were written so far
-	crashes  int
-	pauses   []*pause
-	final    bool // faults and clients have come to their end
+	options   Options
+	rng       *rand.Rand
+	events    *events
+	network   *network
+	streams   *streams
+	weather   weather
+	machines  []*machine
+	clients   []*client
+	nemesis   *nemesis
+	history   history
+	values    int // that were written so far
+	crashes   int
+	snapshots int // that were installed
+	pauses    []*pause
+	final     bool // faults and clients have come to their end
 
 	running sync.WaitGroup // operations
 	ending  sync.WaitGroup // nodes
@@ -73,6 +75,7 @@ func newCluster(o Options) *cluster {
 	c.events.settled = c.settle
 	deliver := func(m group.Message) { c.machine(m.To).deliver(m) }
 	c.network = newNetwork(rand.New(rand.NewPCG(o.Seed, 1)), c.events, deliver)
+	c.streams = &streams{cluster: c}
 	c.weather = drawWeather(rand.New(rand.NewPCG(o.Seed, 2)), c.network, o.Length)
 	c.nemesis = &nemesis{cluster: c, rng: rand.New(rand.NewPCG(o.Seed, 3))}
 	for i := range c.weather.machines {
@@ -104,6 +107,7 @@ func (c *cluster) members() (ids []holdfast.NodeID) {
 // settle is called when an event is over: it takes what the event has caused.
 func (c *cluster) settle() {
 	c.network.carry()
+	c.streams.carry(c.network)
 	for _, m := range c.machines {
 		if m.life != nil {
 			m.life.syncs.plan(c.rng, c.events, max(1, c.weather.sync))

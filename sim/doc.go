@@ -4,8 +4,9 @@
 //
 // Run makes a cluster of one, three or five nodes with one or two groups. Clients read and write
 // registers, through leaders and followers, and add to a set. A nemesis lets nodes crash, stop and
-// pause, disks hang, links break in one direction or both, clocks jump, and leaders hand over. What
-// there is of each is drawn from the seed. When the faults have ended,
+// pause, disks hang, links break in one direction or both, clocks jump, and leaders hand over. In some
+// runs the logs of groups are short, so that nodes that were away get snapshots, whose streams may
+// break at each part. What there is of each is drawn from the seed. When the faults have ended,
 //
 //   - each register can be written, and read at each node, within a minute of virtual time;
 //   - the history of each register is linearizable (porcupine). A write that was refused never
@@ -18,12 +19,14 @@
 // blocked (testing/synctest), then takes the messages that they have sent, the syncs that they have
 // begun and the operations that have ended, in an order that doesn't depend on theirs. So goroutines
 // only run at the same time within an event. All that is random is drawn from the seed, also what
-// raft and shards take from crypto/rand (testing/cryptotest).
+// raft and shards take from crypto/rand (testing/cryptotest). A part of a snapshot that arrives is an
+// event, too.
 //
 // Two things are simpler than in life, since virtual time stands still while a goroutine waits for a
 // mutex. Clients leave a write alone whose latch at the node is taken. And Pebble waits with a lock
-// held when it begins a new log; so either syncs of the log take time, or memtables are small enough
-// for new logs, never both in one run, and after nine seconds of a node's life no sync takes time. Nor
+// held when it begins a new log, as for an install of a snapshot; so either syncs of the log take
+// time, or memtables are small enough for new logs and logs of groups may be short, never both in one
+// run, and after nine seconds of a node's life no sync takes time. Nor
 // do those of other files.
 //
 // A node that crashes isn't ended by force: it goes on with a disk, a network and clients that don't

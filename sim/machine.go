@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -35,6 +36,9 @@ type life struct {
 	replicas []*group.Replica
 	writing  map[latch]bool // by writes in progress
 	lost     map[int]bool   // groups of which a write has ended without an outcome, see begin
+
+	incoming  []*stream // so far
+	receiving sync.WaitGroup
 
 	syncs syncs
 
@@ -78,6 +82,10 @@ func (m *machine) restart() {
 	}
 	l.host = group.NewHost(group.Options{
 		Node: m.id, Store: l.store, Log: log, Fatal: fatal, ElectionTicks: c.weather.electionTicks,
+		MaxLogBytes: c.weather.logBytes, AwayTicks: c.weather.awayTicks, SnapshotBytesPerSecond: -1,
+		Stream: func(ctx context.Context, msg group.Message, next func() ([]byte, error)) error {
+			return c.streams.send(ctx, l, msg, next)
+		},
 		Send: func(msg group.Message) {
 			if !l.isOver() {
 				c.network.send(msg)
@@ -167,6 +175,7 @@ func (m *machine) crash() {
 	seed := c.rng.Uint64()
 	c.events.note("crash %d", m.id)
 	l.setOver()
+	l.count()
 	m.life = nil
 	m.disk = m.disk.Crash(seed)
 	c.ending.Go(func() { _ = l.close() }) // it may find its disk in whatever state
@@ -177,6 +186,7 @@ func (m *machine) crash() {
 func (m *machine) stop() {
 	c, l := m.cluster, m.life
 	c.events.note("stop %d", m.id)
+	l.count()
 	m.life = nil
 	m.ending.Store(true)
 	c.ending.Go(func() {
@@ -193,8 +203,12 @@ func (l *life) close() error {
 	if err := l.host.Close(); err != nil {
 		return err
 	}
+	l.breakStreams()
 	return l.store.Close()
 }
+
+// count counts the snapshots that the node has installed.
+func (l *life) count() { l.machine.cluster.snapshots += int(l.host.Snapshots().Received) }
 
 func (l *life) isOver() bool {
 	l.mu.Lock()

@@ -16,7 +16,9 @@ type weather struct {
 	readPercent int
 	slowPercent int // of writes that take long to decide
 
-	electionTicks int // the replicas'
+	electionTicks int   // the replicas', and so are the next two
+	logBytes      int64 // 0: logs are long, and no snapshots are sent
+	awayTicks     int
 
 	sync     time.Duration // the longest sync of the log; 0: all are instant
 	memTable int64         // small ones, which need flushes, only with instant syncs
@@ -60,6 +62,9 @@ func drawWeather(rng *rand.Rand, n *network, length time.Duration) weather {
 	}
 	if rng.IntN(2) == 0 {
 		n.slowPercent = rng.IntN(40)
+	}
+	if w.sync == 0 || rng.IntN(5) == 0 { // an install needs a new log
+		w.sync, w.memTable, w.logBytes, w.awayTicks = 0, 256<<10, 200+rng.Int64N(10_000), 1+rng.IntN(20)
 	}
 	return w
 }

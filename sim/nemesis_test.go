@@ -20,6 +20,7 @@ func TestWeathersDiffer(t *testing.T) {
 		for name, has := range map[string]bool{
 			"loss": n.lossPercent > 0, "doubles": n.doublePercent > 0, "slow messages": n.slowPercent > 0,
 			"slow writes": w.slowPercent > 0, "instant syncs": w.sync == 0, "two groups": w.groups == 2,
+			"short logs":  w.logBytes > 0,
 			"one machine": w.machines == 1, "three": w.machines == 3, "five": w.machines == 5,
 		} {
 			if has {
@@ -33,8 +34,8 @@ func TestWeathersDiffer(t *testing.T) {
 			t.Fatalf("seed %d: got %+v", seed, w)
 		}
 	}
-	if len(had) != len(faults)+9 {
-		t.Errorf("got %d things that some have; want %d", len(had), len(faults)+9)
+	if len(had) != len(faults)+10 {
+		t.Errorf("got %d things that some have; want %d", len(had), len(faults)+10)
 	}
 	for name, n := range had {
 		if n < seeds/20 || n > seeds*19/20 {

@@ -29,6 +29,7 @@ type Report struct {
 	Virtual time.Duration
 
 	Events, Messages, Lost, Crashes int
+	Snapshots                       int // that were installed
 	Done, Failed, Refused, Unknown  int // operations
 	Unchecked                       int // histories that were too hard to check
 }
@@ -38,6 +39,7 @@ func (r *Report) add(o Report) {
 	r.Virtual += o.Virtual
 	r.Events, r.Messages, r.Lost = r.Events+o.Events, r.Messages+o.Messages, r.Lost+o.Lost
 	r.Crashes, r.Unchecked = r.Crashes+o.Crashes, r.Unchecked+o.Unchecked
+	r.Snapshots += o.Snapshots
 	r.Done, r.Failed, r.Refused, r.Unknown = r.Done+o.Done, r.Failed+o.Failed, r.Refused+o.Refused, r.Unknown+o.Unknown
 }
 
@@ -215,7 +217,7 @@ func (c *cluster) report() Report {
 	r := Report{
 		Trace: [32]byte(c.events.trace.Sum(nil)), Virtual: c.events.now(),
 		Events: c.events.planned - len(c.events.queue), Messages: c.network.sent,
-		Lost: c.network.lost, Crashes: c.crashes,
+		Lost: c.network.lost, Crashes: c.crashes, Snapshots: c.snapshots,
 	}
 	for _, o := range c.history.all {
 		switch o.outcome {
