@@ -30,6 +30,7 @@ type nodeCluster struct {
 	addresses []string // of the tables
 	peers     []string // for the other nodes
 	tls       []string // the section of each node; none: no TLS
+	flags     []string // of nodes that are started from now on
 	processes []*process
 }
 
@@ -73,7 +74,7 @@ cache: {listen: ["127.0.0.1:0"], memory: 8MiB}
 		c.t.Fatal(err)
 	}
 	pr := &process{addr: c.addresses[i], signal: syscall.SIGTERM, exited: make(chan struct{})}
-	pr.cmd = exec.Command(ours(c.t).argv[0], "node", "--config", file)
+	pr.cmd = exec.Command(ours(c.t).argv[0], append([]string{"node", "--config", file}, c.flags...)...)
 	pr.cmd.Stderr = &pr.stderr
 	if err := spawn(pr.cmd); err != nil {
 		c.t.Fatal(err)
