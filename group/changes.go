@@ -51,6 +51,7 @@ func (x *changing) propose(c *core) {
 		x.done <- err
 		return
 	}
+	c.sleeping.wake(c)
 	x.term, c.change = c.term, x
 	err := c.raft.ProposeConfChange(&raftpb.ConfChangeV2{Changes: x.singles()})
 	c.collect()

@@ -84,6 +84,7 @@ type member struct {
 	records []memberRecord // likewise, of members; the first is there from the beginning
 	synced  [2]int         // how many of applies, and of records, a crash leaves at least
 	storing []func()       // writes in their order, with their responses
+	nodes   *neighbours    // the host's
 	pending []*raftpb.Message
 }
 
@@ -104,6 +105,7 @@ type cluster struct {
 	trimTicks int             // 0: as usual
 	still     map[uint64]bool // members whose clocks stand still
 	hung      map[uint64]bool // members whose disks hang
+	sleeps    int             // sleepTicks of members that start from now on
 
 	corrupt func(*member) // changes a member when it starts
 }
@@ -130,6 +132,11 @@ const testShard = holdfast.ShardID(7)
 // newCluster returns a group of n members. Raft draws its members' patience by crypto/rand.
 func newCluster(t *testing.T, seed uint64, n int) *cluster {
 	return newClusterWith(t, seed, n, func(*cluster) {})
+}
+
+// newSleepers returns a group of n members that sleeps after some ticks without anything to do.
+func newSleepers(t *testing.T, seed uint64, n, sleeps int) *cluster {
+	return newClusterWith(t, seed, n, func(c *cluster) { c.sleeps = sleeps })
 }
 
 // newClusterWith is newCluster with a change before its members start.
@@ -175,7 +182,11 @@ func (c *cluster) start(id uint64) {
 	if err != nil {
 		c.t.Fatalf("start of member %d: %v", id, err)
 	}
-	m.core, err = newCore(testShard, id, log, applied, limits{10, 1, 1 << 20, c.logBytes, c.awayTicks}, silent)
+	m.nodes = newNeighbours(patience)
+	m.core, err = newCore(testShard, id, log, applied, limits{
+		electionTicks: patience, heartbeatTicks: 1, inflightBytes: 1 << 20, logBytes: c.logBytes, awayTicks: c.awayTicks,
+		sleepTicks: c.sleeps, nodes: m.nodes,
+	}, silent)
 	if err != nil {
 		c.t.Fatalf("start of member %d: %v", id, err)
 	}
@@ -233,6 +244,7 @@ func (c *cluster) carryOut(m *member) {
 	for _, message := range out.send {
 		c.send(message)
 	}
+	c.network = append(c.network, out.notes...)
 }
 
 func (c *cluster) write(m *member, message *raftpb.Message) {
@@ -355,6 +367,10 @@ func (c *cluster) deliver(i int) {
 	if m == nil || c.cut[[2]uint64{uint64(message.From), m.id}] || c.faulty && c.rng.IntN(20) == 0 {
 		return
 	}
+	if message.isBeat() {
+		m.nodes.hear(message.From)
+		return
+	}
 	if m.members.hasRemoved(message.From) {
 		if !message.isNotice() {
 			c.network = append(c.network, notice(message.Shard, message.To, message.From, m.members))
@@ -367,6 +383,15 @@ func (c *cluster) deliver(i int) {
 			c.t.Fatal(err)
 		}
 		members.tell(m.core)
+		return
+	}
+	if message.isNote() {
+		n, err := message.note()
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		n.tell(m.core)
+		c.carryOut(m)
 		return
 	}
 	decoded, err := message.decode()
@@ -458,8 +483,7 @@ func (c *cluster) goOnWithout(apply func(*member) bool) {
 func (c *cluster) tick() {
 	for _, id := range c.ids {
 		if m := c.members[id]; m != nil && !c.still[id] {
-			m.tick(false)
-			c.carryOut(m)
+			c.tickOf(m, false)
 		}
 	}
 }

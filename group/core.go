@@ -44,6 +44,7 @@ type core struct {
 	change    *changing // nil: none is on its way from here
 	reads     reads
 	outdated  outdated
+	sleeping  sleeping
 	ticks     int
 	hearing   hearing
 	stalled   bool // the disk hangs
@@ -53,7 +54,8 @@ type core struct {
 // effects are what the host has to do for a replica, in the order of the fields of a slice; those
 // of different fields may be done at once.
 type effects struct {
-	send []*raftpb.Message // to other members, at once
+	send  []*raftpb.Message // to other members, at once
+	notes []Message         // likewise, behind those
 	// store are what is to be written. After a sync, and in their order, their responses go to the
 	// members that they name, or come back to this one by stored.
 	store []*raftpb.Message
@@ -72,6 +74,8 @@ type limits struct {
 	inflightBytes                 uint64
 	logBytes                      uint64
 	awayTicks                     int
+	sleepTicks                    int // see sleeping
+	nodes                         *neighbours
 }
 
 const (
@@ -93,7 +97,7 @@ func newCore(
 	}
 	c := &core{shard: shard, node: node, members: m, removed: removed, log: log, applied: applied, effect: applied,
 		last: log.last, term: log.is.term, commit: log.is.commit, proposals: proposals{shard: shard},
-		hearing:   newHearing(l.electionTicks),
+		hearing: newHearing(l.electionTicks), sleeping: newSleeping(&l),
 		retention: retention{maxBytes: l.logBytes, awayTicks: l.awayTicks, every: trimTicks}}
 	_, _ = rand.Read(c.reads.life[:]) // never fails
 	c.salt = binary.BigEndian.Uint32(c.reads.life[:]) >> (32 - holdfast.SaltBits)
@@ -137,6 +141,7 @@ func (c *core) step(messages []*raftpb.Message) error {
 		if c.isStray(m) || c.isEarly(m) {
 			continue
 		}
+		c.sleeping.heed(c, m)
 		if m.GetTerm() >= c.term {
 			c.hearing.hear(m.GetFrom(), c.ticks)
 		}
@@ -242,6 +247,9 @@ func (c *core) stepApplied(responses []*raftpb.Message) {
 // removed.
 func (c *core) tick(stalled bool) {
 	c.stalled = stalled
+	if c.sleeping.rest(c) {
+		return
+	}
 	if !stalled && !c.removed || c.began != 0 {
 		c.raft.Tick()
 	}
@@ -261,6 +269,7 @@ func (c *core) tick(stalled bool) {
 			c.out.trim = trim
 		}
 	}
+	c.sleeping.speak(c)
 }
 
 // onDisk returns up to where a member is known to have the log on disk, if this replica leads. Of
@@ -287,7 +296,8 @@ func (c *core) successor() (id uint64) {
 // propose puts entries into the log.
 func (c *core) propose(all []*proposal) {
 	m := &raftpb.Message{Type: raftpb.MsgProp.Enum(), From: new(c.node)}
-	if c.began != 0 {
+	if c.began != 0 && len(all) > 0 {
+		c.sleeping.wake(c)
 		c.retention.measure(c)
 	}
 	for _, p := range all {
@@ -322,6 +332,9 @@ func (c *core) propose(all []*proposal) {
 
 // read adds reads.
 func (c *core) read(all []*read) {
+	if len(all) > 0 {
+		c.sleeping.wake(c)
+	}
 	for _, r := range all {
 		r.began = c.ticks
 		c.reads.add(r)
@@ -342,6 +355,7 @@ func (c *core) ask() {
 // transfer asks a voter to campaign, if this replica leads.
 func (c *core) transfer(to uint64) {
 	if c.began != 0 && to != c.node && slices.Contains(c.members.Voters, holdfast.NodeID(to)) {
+		c.sleeping.wake(c)
 		c.raft.TransferLeader(to)
 		c.collect()
 	}
@@ -477,6 +491,7 @@ type Status struct {
 
 	Members *Members
 	Removed bool // this node was a member, and isn't any more
+	Asleep  bool // the group has nothing to do, so that this replica doesn't tick
 
 	// Match is up to where each voter is known to have the log on disk, and Learning each learner,
 	// which counts for no acknowledgement. Only the leader knows.
@@ -486,7 +501,8 @@ type Status struct {
 // status returns how the replica sees its group.
 func (c *core) status() Status {
 	s := Status{Term: c.term, Leader: holdfast.NodeID(c.leader), Applied: c.applied, Committed: c.commit,
-		Members: c.members, Removed: c.removed, Outdated: c.outdated.members(c.node), LogBytes: c.log.size()}
+		Members: c.members, Removed: c.removed, Outdated: c.outdated.members(c.node), LogBytes: c.log.size(),
+		Asleep: c.sleeping.asleep}
 	if c.began != 0 {
 		s.Match, s.Learning = map[holdfast.NodeID]uint64{}, map[holdfast.NodeID]uint64{}
 		c.raft.WithProgress(func(id uint64, kind raft.ProgressType, p tracker.Progress) {

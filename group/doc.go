@@ -38,6 +38,12 @@
 // acknowledged on this replica's disk alone may be lost with the leadership, and is applied no
 // sooner than any other entry. What can't be met as things are is refused.
 //
+// # Sleep
+//
+// A group that has had nothing to do for a while sleeps: no replica of it ticks or sends anything.
+// Which nodes are there is found out once for all groups of a node, by beats between hosts; a group
+// wakes when something is asked of it, and when the node of its leader is silent: see sleeping.
+//
 // # Snapshots
 //
 // An entry stays in the log of each member until all members that are up have it on disk, or the

@@ -38,6 +38,11 @@ type Options struct {
 	ElectionTicks  int // without a word of a leader, after which a replica campaigns; default 10
 	HeartbeatTicks int // between two words of a leader; default 1
 
+	// SleepTicks is how many ticks a group has nothing to do before it sleeps: then its replicas don't
+	// tick until there is something to do, or what one node hears of another changes. Default: two
+	// times ElectionTicks; below 0: groups never sleep.
+	SleepTicks int
+
 	MaxInflightBytes int64 // of entries of a group on their way to one member; default 4 MiB, at least 256 KiB
 	MaxProposalBytes int64 // of proposals whose outcome isn't known; more are Overloaded; default 64 MiB
 	MaxReceivedBytes int64 // of messages that wait for their turn; more are dropped; default 64 MiB
@@ -62,6 +67,7 @@ func (o *Options) setDefaults() {
 	}
 	o.ElectionTicks = cmp.Or(o.ElectionTicks, 10)
 	o.HeartbeatTicks = cmp.Or(o.HeartbeatTicks, 1)
+	o.SleepTicks = max(0, cmp.Or(o.SleepTicks, 2*o.ElectionTicks))
 	o.MaxInflightBytes = max(cmp.Or(o.MaxInflightBytes, 4<<20), maxAppendBytes)
 	o.MaxProposalBytes = cmp.Or(o.MaxProposalBytes, 64<<20)
 	o.MaxReceivedBytes = cmp.Or(o.MaxReceivedBytes, 64<<20)
@@ -96,6 +102,7 @@ type Host struct {
 	replicas []*Replica // by the IDs of their shards
 
 	changed chan struct{} // see Changed
+	ticking ticking       // which replicas tick; run uses it
 
 	inputs *queue[input]
 	stores *queue[storing]
@@ -123,7 +130,8 @@ type Host struct {
 type input struct {
 	replica  *Replica // nil: all, for a tick
 	message  *raftpb.Message
-	bytes    int // of message
+	note     *note
+	bytes    int // of message, or of note
 	proposal *proposal
 	read     *read
 	transfer holdfast.NodeID
@@ -139,9 +147,10 @@ type input struct {
 
 // An inbox is all inputs of a replica since it was stepped before.
 type inbox struct {
-	filled, ticked, stalled, campaign, stop bool
+	filled, ticked, stalled, review, campaign, stop bool
 
 	messages        []*raftpb.Message
+	notes           []*note
 	proposals       []*proposal
 	reads           []*read
 	changes         []*changing
@@ -175,6 +184,7 @@ func NewHost(o Options) *Host {
 		o: o, retry: make(chan struct{}, 1),
 		inputs: newQueue[input](), stores: newQueue[storing](), applys: newQueue[applying](),
 		writes: newTurn(), applies: newTurn(), changed: make(chan struct{}, 1), ended: make(chan struct{}),
+		ticking: ticking{nodes: newNeighbours(o.ElectionTicks)},
 	}
 	h.sender = sender{host: h, places: make(chan struct{}, o.MaxSnapshots)}
 	h.snapshots.receiving = make(chan struct{}, o.MaxSnapshots)
@@ -264,6 +274,7 @@ func (h *Host) open(sh *shard.Shard, first func() (*Members, error)) (*Replica, 
 	r.core, err = newCore(r.id, uint64(h.o.Node), stored, applied, limits{
 		electionTicks: h.o.ElectionTicks, heartbeatTicks: h.o.HeartbeatTicks,
 		inflightBytes: uint64(h.o.MaxInflightBytes), logBytes: uint64(h.o.MaxLogBytes), awayTicks: h.o.AwayTicks,
+		sleepTicks: h.o.SleepTicks, nodes: h.ticking.nodes,
 	}, logger{h.o.Log.With("shard", r.id, "node", h.o.Node)})
 	if err != nil {
 		return nil, err
@@ -327,6 +338,10 @@ func (h *Host) all() []*Replica {
 // is never sent; Refused if it comes from a node that was removed, which gets a notice; Overloaded if
 // it was dropped, since too many wait; Closed if the host is closed.
 func (h *Host) Receive(m Message) error {
+	if m.isBeat() && m.To == h.o.Node {
+		h.ticking.nodes.hear(m.From)
+		return nil
+	}
 	r, err := h.addressee(&m)
 	if err != nil {
 		return err
@@ -373,6 +388,10 @@ func (in *input) decode(m *Message) (err error) {
 		if err == nil && !in.members.Has(m.From) && !in.replica.members.Load().Has(m.From) {
 			err = errNoMember(m)
 		}
+		return err
+	}
+	if m.isNote() {
+		in.note, err = m.note()
 		return err
 	}
 	in.message, err = m.decode()

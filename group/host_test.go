@@ -375,7 +375,9 @@ func TestReceiveRefuses(t *testing.T) {
 			"from nobody":         {From: 0, To: leader.id, Shard: 1},
 			"from itself":         {From: leader.id, To: leader.id, Shard: 1},
 			"from a local thread": {From: ^holdfast.NodeID(0), To: leader.id, Shard: 1},
-			"garbled":             {From: other, To: leader.id, Shard: 1, Body: []byte{1, 2, 3}},
+			"garbled":             {From: other, To: leader.id, Shard: 1, Body: []byte{4, 2, 3}},
+			"garbled note":        {From: other, To: leader.id, Shard: 1, Body: []byte{sleepByte, 2}},
+			"long note":           {From: other, To: leader.id, Shard: 1, Body: []byte{sleepByte, 2, 3, 4}},
 			"empty":               {From: other, To: leader.id, Shard: 1, Body: []byte{}},
 		} {
 			if m.Body == nil { // all would be well with the message itself

@@ -34,6 +34,7 @@ func (h *Host) step(touched []*Replica) {
 			closeAll(touched[i:])
 			return
 		}
+		h.ticking.stepped(r)
 		h.carryOut(r, out)
 	}
 }
@@ -58,11 +59,7 @@ func (h *Host) sort(inputs []input) (touched []*Replica) {
 		in := &inputs[i]
 		if in.replica == nil {
 			h.ticked.Store(false)
-			stalled := h.writing.Load() > int64(h.o.ElectionTicks)
-			for _, r := range h.all() {
-				box := touch(r)
-				box.ticked, box.stalled = true, stalled
-			}
+			h.ticking.tick(h, touch)
 			continue
 		}
 		box := touch(in.replica)
@@ -75,6 +72,9 @@ func (h *Host) sort(inputs []input) (touched []*Replica) {
 func (b *inbox) add(in *input) {
 	if in.message != nil {
 		b.messages = append(b.messages, in.message)
+	}
+	if in.note != nil {
+		b.notes = append(b.notes, in.note)
 	}
 	if in.proposal != nil {
 		b.proposals = append(b.proposals, in.proposal)
@@ -123,6 +123,9 @@ func (h *Host) carryOut(r *Replica, out effects) {
 	}
 	for _, m := range out.send {
 		h.send(r, m)
+	}
+	for _, m := range out.notes {
+		h.o.Send(m)
 	}
 }
 

@@ -32,6 +32,8 @@ type history struct {
 	terms     map[uint64]uint64 // term → the member that led in it
 	done      [6]int            // committed, refused, reads, changes, async before they were committed, on followers
 	early     map[*proposal]bool
+	slept     int  // how often a member fell asleep
+	quiet     bool // nothing is asked of the members
 }
 
 // An awaited is a read that a member waits for.
@@ -45,11 +47,11 @@ type awaited struct {
 // and go. What is acknowledged is never lost, what is refused is never applied, all members apply
 // the same, reads see what was acknowledged before them, and once the faults end the group goes on.
 func TestRandom(t *testing.T) {
-	total, snapshots := [6]int{}, 0
+	total, snapshots, slept := [6]int{}, 0, 0
 	for seed := *firstSeed; seed < *firstSeed+uint64(*seeds); seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			h := newHistory(t, seed)
-			for range 4000 {
+			for range 5000 {
 				h.step()
 			}
 			h.heal()
@@ -57,6 +59,7 @@ func TestRandom(t *testing.T) {
 				total[i] += n
 			}
 			snapshots += h.installed
+			slept += h.slept
 		})
 	}
 	if *seeds >= 20 && (total[0] < 500 || total[1] < 50 || total[2] < 500 || total[3] < 30 ||
@@ -69,12 +72,16 @@ func TestRandom(t *testing.T) {
 		t.Errorf("%d snapshots were installed: too few", snapshots)
 	}
 	t.Logf("proposals committed, refused; reads; changes of members; proposals async, on several followers: %v; "+
-		"snapshots: %d", total, snapshots)
+		"snapshots: %d; sleeps: %d", total, snapshots, slept)
+	if *seeds >= 20 && slept < 50 {
+		t.Errorf("members fell asleep %d times: too few", slept)
+	}
 }
 
 func newHistory(t *testing.T, seed uint64) *history {
 	h := &history{
 		cluster: newClusterWith(t, seed, []int{1, 3, 3, 3, 5}[seed%5], func(c *cluster) {
+			c.sleeps = []int{0, 1, 2, 5}[seed/2%4]
 			if seed%4 > 0 { // logs are short, so that members get snapshots
 				c.logBytes, c.awayTicks, c.trimTicks = 50+uint64(c.rng.IntN(500)), 1+c.rng.IntN(30), 1+c.rng.IntN(3)
 			}
@@ -98,7 +105,15 @@ func (h *history) any() *member { return h.members[h.ids[h.rng.IntN(len(h.ids))]
 
 func (h *history) step() {
 	m := h.any()
-	switch n := h.rng.IntN(1000); {
+	if h.rng.IntN(500) == 0 {
+		h.quiet = !h.quiet && h.sleeps > 0
+	}
+	n := h.rng.IntN(1000)
+	asks, fails := n >= 27 && n < 30 || n >= 120 && n < 220 || n >= 420 && n < 450, n < 27
+	if h.quiet && (asks || fails && h.rng.IntN(4) > 0) {
+		n = 999
+	}
+	switch {
 	case n < 2:
 		h.isolate(h.ids[h.rng.IntN(len(h.ids))], true)
 	case n < 4:
@@ -115,8 +130,11 @@ func (h *history) step() {
 		m.transfer(h.ids[h.rng.IntN(len(h.ids))])
 		h.carryOut(m)
 	case n < 120:
-		m.tick(h.rng.IntN(50) == 0)
-		h.carryOut(m)
+		was := m.sleeping.asleep
+		h.tickOf(m, h.rng.IntN(50) == 0)
+		if m.sleeping.asleep && !was {
+			h.slept++
+		}
 	case n < 180:
 		h.put(m)
 	case n < 220:

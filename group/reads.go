@@ -56,6 +56,9 @@ func (r *reads) add(x *read) { r.pending = append(r.pending, x) }
 // idle says whether reads wait and no question is out.
 func (r *reads) idle() bool { return len(r.pending) > 0 && len(r.questions) == 0 }
 
+// some reports whether there are any.
+func (r *reads) some() bool { return len(r.pending)+len(r.confirmed) > 0 }
+
 // tick says whether it is time to ask again.
 func (r *reads) tick() bool {
 	if r.ticks++; r.ticks < askAgain || len(r.pending) == 0 {

@@ -55,6 +55,7 @@ func (x *received) restore(c *core) {
 		x.end(holdfast.Errorf(holdfast.Refused, "the replica of shard %d can't take a snapshot now", c.shard))
 		return
 	}
+	c.sleeping.wake(c)
 	c.hearing.hear(x.message.GetFrom(), c.ticks)
 	c.restoring = x
 	_ = c.raft.Step(x.message)

@@ -36,6 +36,8 @@ type Replica struct {
 	// Only the goroutine that steps replicas uses these.
 	inbox    inbox
 	over     bool              // ended is closed
+	listed   bool              // among ticking.awake
+	known    bool              // to ticking
 	outdated []holdfast.NodeID // the members that were reported to be so
 }
 
@@ -191,6 +193,12 @@ func (r *Replica) work() (out effects, err error) {
 	for _, x := range in.reports {
 		c.sendings.end(c, x)
 	}
+	for _, n := range in.notes {
+		n.tell(c)
+	}
+	if in.review {
+		c.sleeping.review(c)
+	}
 	if in.ticked {
 		c.tick(in.stalled)
 	}
@@ -231,7 +239,7 @@ func (r *Replica) publish() {
 	}
 	same := r.leader.Swap(c.leader) == c.leader && led == term
 	if r.members.Swap(c.members) != c.members || r.removed.Swap(c.removed) != c.removed {
-		same = false
+		same, r.known = false, false
 		r.host.o.Log.Info("members", "shard", r.id, "voters", c.members.Voters, "learners", c.members.Learners,
 			"outgoing", c.members.Outgoing, "removed", c.removed)
 	}

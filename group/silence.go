@@ -36,6 +36,14 @@ const outcomeTicks = 5
 // hear notes that a member was heard in the term.
 func (h *hearing) hear(id uint64, tick int) { h.last[id] = tick }
 
+// age notes that time has passed in which the replica had no ticks.
+func (h *hearing) age(ticks int) {
+	for id := range h.last {
+		h.last[id] -= ticks
+	}
+	h.leaned -= ticks
+}
+
 // silent returns for how many ticks a member wasn't heard, of those since the leadership has
 // changed.
 func (c *core) silent(id uint64) int {
