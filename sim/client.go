@@ -94,7 +94,11 @@ func isElement(name string) bool { return strings.Contains(name, "element") }
 // think plans the client's next operation.
 func (c *client) think() {
 	e := c.cluster.events
-	e.after(time.Duration(c.rng.Int64N(int64(c.cluster.weather.think))), func() {
+	wait := time.Duration(c.rng.Int64N(int64(c.cluster.weather.think)))
+	if !c.cluster.final {
+		wait += max(0, c.cluster.lull-e.now())
+	}
+	e.after(wait, func() {
 		switch {
 		case c.current != nil:
 		case !c.cluster.final:

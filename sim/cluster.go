@@ -40,7 +40,9 @@ type cluster struct {
 	history   history
 	values    int // that were written so far
 	crashes   int
-	snapshots int // that were installed
+	snapshots int           // that were installed
+	asleep    int           // faults that came while a group slept
+	lull      time.Duration // until then, clients begin nothing
 	pauses    []*pause
 	final     bool // faults and clients have come to their end
 

@@ -82,6 +82,7 @@ func (m *machine) restart() {
 	}
 	l.host = group.NewHost(group.Options{
 		Node: m.id, Store: l.store, Log: log, Fatal: fatal, ElectionTicks: c.weather.electionTicks,
+		SleepTicks:  c.weather.sleepTicks,
 		MaxLogBytes: c.weather.logBytes, AwayTicks: c.weather.awayTicks, SnapshotBytesPerSecond: -1,
 		Stream: func(ctx context.Context, msg group.Message, next func() ([]byte, error)) error {
 			return c.streams.send(ctx, l, msg, next)

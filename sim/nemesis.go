@@ -2,6 +2,7 @@ package sim
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -16,9 +17,11 @@ type weather struct {
 	readPercent int
 	slowPercent int // of writes that take long to decide
 
-	electionTicks int   // the replicas', and so are the next two
+	electionTicks int   // the replicas', and so are the next three
 	logBytes      int64 // 0: logs are long, and no snapshots are sent
 	awayTicks     int
+	sleepTicks    int           // below 0: groups never sleep
+	lull          time.Duration // the longest in which clients begin nothing; 0: they always do
 
 	sync     time.Duration // the longest sync of the log; 0: all are instant
 	memTable int64         // small ones, which need flushes, only with instant syncs
@@ -65,6 +68,10 @@ func drawWeather(rng *rand.Rand, n *network, length time.Duration) weather {
 	}
 	if w.sync == 0 || rng.IntN(5) == 0 { // an install needs a new log
 		w.sync, w.memTable, w.logBytes, w.awayTicks = 0, 256<<10, 200+rng.Int64N(10_000), 1+rng.IntN(20)
+	}
+	w.sleepTicks = []int{-1, 1, 1, 2, 3, 10}[rng.IntN(6)]
+	if rng.IntN(2) == 0 {
+		w.lull = time.Duration(10+rng.IntN(40)) * 100 * time.Millisecond
 	}
 	return w
 }
@@ -125,13 +132,65 @@ func (n *nemesis) wait() {
 		if c.final {
 			return
 		}
-		f := c.weather.faults[n.rng.IntN(len(c.weather.faults))]
-		m := c.machines[n.rng.IntN(len(c.machines))]
-		if m.life != nil && !m.paused {
-			c.events.note("fault: %s at %d", f.name, m.id)
-			f.hits(n, m)
-		}
+		n.strike()
 		n.wait()
+	})
+}
+
+// strike lets a fault happen.
+func (n *nemesis) strike() {
+	c := n.cluster
+	f := c.weather.faults[n.rng.IntN(len(c.weather.faults))]
+	m := c.machines[n.rng.IntN(len(c.machines))]
+	if m.life != nil && !m.paused {
+		c.events.note("fault: %s at %d", f.name, m.id)
+		if c.someSleep() {
+			c.asleep++
+		}
+		f.hits(n, m)
+	}
+}
+
+// someSleep reports whether all replicas of some group that are up sleep.
+func (c *cluster) someSleep() bool {
+	for group := range c.weather.groups {
+		up := slices.DeleteFunc(slices.Clone(c.machines), func(m *machine) bool { return m.life == nil })
+		awake := slices.ContainsFunc(up, func(m *machine) bool { return !m.life.replicas[group].Status().Asleep })
+		if len(up) > 0 && !awake {
+			return true
+		}
+	}
+	return false
+}
+
+// lulls has lulls begin from time to time, if the run has any.
+func (c *cluster) lulls() {
+	if c.weather.lull == 0 {
+		return
+	}
+	c.events.after(c.nemesis.while(2*c.weather.lull), func() {
+		if !c.final {
+			c.lull = c.events.now() + c.weather.lull/2 + c.nemesis.while(c.weather.lull/2)
+			c.events.note("a lull until %v", c.lull)
+			c.lulls()
+			c.strikeAsleep(c.weather.lull / lullLooks)
+		}
+	})
+}
+
+// lullLooks is how often the nemesis looks in a lull whether a group sleeps.
+const lullLooks = 10
+
+// strikeAsleep lets a fault happen once a group sleeps in a lull.
+func (c *cluster) strikeAsleep(wait time.Duration) {
+	c.events.after(wait, func() {
+		switch {
+		case c.final || c.events.now() > c.lull || len(c.weather.faults) == 0:
+		case c.someSleep():
+			c.nemesis.strike()
+		default:
+			c.strikeAsleep(wait)
+		}
 	})
 }
 

@@ -31,6 +31,7 @@ type Report struct {
 	Events, Messages, Lost, Crashes int
 	Snapshots                       int // that were installed
 	Done, Failed, Refused, Unknown  int // operations
+	Asleep                          int // faults that came while a group slept
 	Unchecked                       int // histories that were too hard to check
 }
 
@@ -38,7 +39,7 @@ type Report struct {
 func (r *Report) add(o Report) {
 	r.Virtual += o.Virtual
 	r.Events, r.Messages, r.Lost = r.Events+o.Events, r.Messages+o.Messages, r.Lost+o.Lost
-	r.Crashes, r.Unchecked = r.Crashes+o.Crashes, r.Unchecked+o.Unchecked
+	r.Crashes, r.Asleep, r.Unchecked = r.Crashes+o.Crashes, r.Asleep+o.Asleep, r.Unchecked+o.Unchecked
 	r.Snapshots += o.Snapshots
 	r.Done, r.Failed, r.Refused, r.Unknown = r.Done+o.Done, r.Failed+o.Failed, r.Refused+o.Refused, r.Unknown+o.Unknown
 }
@@ -92,6 +93,7 @@ func (c *cluster) run() {
 		each.think()
 	}
 	c.nemesis.wait()
+	c.lulls()
 	c.events.runUntil(c.weather.length, func() bool { return false })
 	c.final = true
 	limit := c.events.now() + recovery
@@ -217,7 +219,7 @@ func (c *cluster) report() Report {
 	r := Report{
 		Trace: [32]byte(c.events.trace.Sum(nil)), Virtual: c.events.now(),
 		Events: c.events.planned - len(c.events.queue), Messages: c.network.sent,
-		Lost: c.network.lost, Crashes: c.crashes, Snapshots: c.snapshots,
+		Lost: c.network.lost, Crashes: c.crashes, Snapshots: c.snapshots, Asleep: c.asleep,
 	}
 	for _, o := range c.history.all {
 		switch o.outcome {
