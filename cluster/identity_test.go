@@ -134,7 +134,7 @@ func TestTransfers(t *testing.T) {
 		leader holdfast.NodeID
 		want   []holdfast.ShardID
 	}{{0, nil}, {1, nil}, {2, led}} {
-		if got := Transfers(test.leader, 1, led); !reflect.DeepEqual(got, test.want) {
+		if got := Transfers(test.leader, 1, func() []holdfast.ShardID { return led }); !reflect.DeepEqual(got, test.want) {
 			t.Errorf("leader %d: got %v; want %v", test.leader, got, test.want)
 		}
 	}

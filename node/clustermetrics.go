@@ -34,6 +34,7 @@ var (
 
 	groupReplicas  = gauge("group_replicas", "Replicas of shards on this node, by whether they lead.", "role")
 	groupOrphans   = gauge("group_leaderless", "Replicas on this node that know no leader.")
+	groupAwake     = gauge("group_awake", "Replicas on this node that are awake: their groups have something to do.")
 	groupUnapplied = gauge("group_unapplied_entries",
 		"Entries that are known to be committed, and that the replicas on this node haven't applied yet.")
 	groupBehind = gauge("group_behind_entries",
@@ -63,8 +64,8 @@ type clusterCollector struct{ source clusterSource }
 // Describe is prometheus.Collector's.
 func (c *clusterCollector) Describe(out chan<- *prometheus.Desc) {
 	describeAll(out, clusterLeads, clusterSent, clusterRepeated, clusterFailed, clusterCompared, clusterDiffer,
-		groupReplicas, groupOrphans, groupUnapplied, groupBehind, groupLogBytes, groupSnapshots, groupSnapshotBytes,
-		groupOutdated, rpcFrames, rpcBytes, rpcDropped, rpcFaults)
+		groupReplicas, groupOrphans, groupAwake, groupUnapplied, groupBehind, groupLogBytes, groupSnapshots,
+		groupSnapshotBytes, groupOutdated, rpcFrames, rpcBytes, rpcDropped, rpcFaults)
 }
 
 // Collect is prometheus.Collector's.
@@ -102,7 +103,7 @@ func (c *clusterCollector) Collect(out chan<- prometheus.Metric) {
 }
 
 func collectGroups(out scrape, self holdfast.NodeID, all []ShardStatus) {
-	var leaders, leaderless int64
+	var leaders, leaderless, awake int64
 	unapplied, logBytes := uint64(0), uint64(0)
 	behind, outdated := map[holdfast.NodeID]uint64{}, map[holdfast.NodeID]uint64{}
 	for i := range all {
@@ -112,6 +113,9 @@ func collectGroups(out scrape, self holdfast.NodeID, all []ShardStatus) {
 			leaderless++
 		case self:
 			leaders++
+		}
+		if !s.Asleep {
+			awake++
 		}
 		unapplied += s.Committed - min(s.Committed, s.Applied)
 		logBytes += s.LogBytes
@@ -125,6 +129,7 @@ func collectGroups(out scrape, self holdfast.NodeID, all []ShardStatus) {
 	put(out, groupReplicas, leaders, "leader")
 	put(out, groupReplicas, int64(len(all))-leaders, "follower")
 	put(out, groupOrphans, leaderless)
+	put(out, groupAwake, awake)
 	put(out, groupUnapplied, unapplied)
 	put(out, groupLogBytes, logBytes)
 	for member, n := range behind {

@@ -114,7 +114,7 @@ func (l *leadership) look() {
 	if l.known = l.known || leader != 0; !l.known && l.first {
 		c.Campaign()
 	}
-	for _, id := range cluster.Transfers(leader, l.self, l.led()) {
+	for _, id := range cluster.Transfers(leader, l.self, l.led) {
 		l.transfer(id, leader)
 	}
 }

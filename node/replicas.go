@@ -136,13 +136,17 @@ func (rs *replicas) list() []placed {
 	return all
 }
 
-// led returns the shards whose groups this node leads.
+// led returns the shards whose groups this node leads, by rising ID. It is called at each tick on
+// nodes that lead nothing, mostly.
 func (rs *replicas) led() (ids []holdfast.ShardID) {
-	for _, r := range rs.list() {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	for id, r := range rs.all {
 		if r.Leader() == rs.self {
-			ids = append(ids, r.id)
+			ids = append(ids, id)
 		}
 	}
+	slices.Sort(ids)
 	return ids
 }
 

@@ -60,6 +60,7 @@ type ShardStatus struct {
 	Term      uint64           `json:"term"`
 	Committed uint64           `json:"committed"` // index of the last entry that is known to be committed
 	Applied   uint64           `json:"applied"`   // index of the last entry that is applied here
+	Asleep    bool             `json:"asleep"`    // the group has nothing to do
 
 	LogBytes uint64 `json:"log_bytes"` // that the entries of the replica's log have, about
 
@@ -111,7 +112,7 @@ func (m *member) shards() (all []ShardStatus) {
 
 func shardStatus(self holdfast.NodeID, id holdfast.ShardID, g group.Status) ShardStatus {
 	s := ShardStatus{ID: id, Leader: g.Leader, Term: g.Term, Committed: g.Committed, Applied: g.Applied,
-		LogBytes: g.LogBytes, Outdated: g.Outdated}
+		Asleep: g.Asleep, LogBytes: g.LogBytes, Outdated: g.Outdated}
 	if g.Match != nil {
 		s.Behind = map[holdfast.NodeID]uint64{}
 	}
