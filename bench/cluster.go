@@ -85,7 +85,7 @@ func clusterSetups(b *binaries, dir, peer string) (setups []clusterSetup, err er
 	if b.holdfast == none {
 		return setups, nil
 	}
-	three, err := holdfastSetup(b.holdfast, filepath.Join(dir, "three"))
+	three, err := holdfastSetup(b.holdfast, filepath.Join(dir, "three"), 1)
 	if err != nil {
 		return nil, err
 	}

@@ -17,8 +17,8 @@ import (
 const clusterNodes = 3
 
 // holdfastSetup is a cluster of Holdfast, each node with a file of its own, as in docs/operations.md;
-// all settings but addresses and directories are the defaults.
-func holdfastSetup(path, dir string) (s clusterSetup, err error) {
+// all settings but addresses, directories and the number of shards of a table are the defaults.
+func holdfastSetup(path, dir string, shards int) (s clusterSetup, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return s, err
 	}
@@ -28,12 +28,12 @@ func holdfastSetup(path, dir string) (s clusterSetup, err error) {
 	}
 	tables, web, members := addresses[:clusterNodes], addresses[clusterNodes:2*clusterNodes], addresses[2*clusterNodes:]
 	data := filepath.Join(dir, "data")
-	s = clusterSetup{name: "holdfast, 3 nodes", addresses: tables, tokens: true, dial: dialHoldfast}
+	s = clusterSetup{name: "holdfast, 3 nodes", addresses: tables, web: web, tokens: true, dial: dialHoldfast}
 	s.leads = func(node int) (bool, error) { return holdfastLeads(web[node]) }
 	s.form = func(ctx context.Context) error { return formHoldfast(ctx, path, data) }
 	for i := range clusterNodes {
 		file := filepath.Join(dir, fmt.Sprintf("node-%d.yaml", i+1))
-		if err := os.WriteFile(file, []byte(nodeFile(i, data, tables[i], web[i], members)), 0o600); err != nil {
+		if err := os.WriteFile(file, []byte(nodeFile(i, data, tables[i], web[i], members, shards)), 0o600); err != nil {
 			return s, err
 		}
 		s.nodes = append(s.nodes, spec{name: fmt.Sprintf("holdfast, node %d", i+1),
@@ -43,14 +43,14 @@ func holdfastSetup(path, dir string) (s clusterSetup, err error) {
 }
 
 // nodeFile is the configuration of a node; i is its ID less one.
-func nodeFile(i int, data, tables, web string, members []string) string {
+func nodeFile(i int, data, tables, web string, members []string, shards int) string {
 	var listed []string
 	for n, address := range members {
 		listed = append(listed, fmt.Sprintf("{id: %d, address: %q}", n+1, address))
 	}
-	return fmt.Sprintf("cluster: {name: holdfast, node: %d, members: [%s]}\ntables: {data: %q, listen: %q}\n"+
-		"http: {listen: %q}\ncache: {listen: [\"127.0.0.1:0\"]}\n",
-		i+1, strings.Join(listed, ", "), filepath.Join(data, strconv.Itoa(i+1)), tables, web)
+	return fmt.Sprintf("cluster: {name: holdfast, node: %d, members: [%s]}\n"+
+		"tables: {data: %q, listen: %q, new_shards: %d}\nhttp: {listen: %q}\ncache: {listen: [\"127.0.0.1:0\"]}\n",
+		i+1, strings.Join(listed, ", "), filepath.Join(data, strconv.Itoa(i+1)), tables, shards, web)
 }
 
 // formHoldfast starts all nodes in one process, which makes their directories, and stops them once

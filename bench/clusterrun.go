@@ -17,6 +17,7 @@ type clusterSetup struct {
 	name      string
 	nodes     []spec
 	addresses []string                               // where the clients of each node connect
+	web       []string                               // where each node of Holdfast has its HTTP
 	form      func(ctx context.Context) error        // what comes before the nodes' start; nil: nothing
 	dial      func(address string) (kvClient, error) // opens a connection
 	leads     func(node int) (bool, error)           // reports whether the node leads

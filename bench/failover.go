@@ -114,7 +114,7 @@ type failCluster struct {
 
 // startFailCluster starts the nodes, and makes the table that items are put in.
 func startFailCluster(ctx context.Context, path, dir string) (*failCluster, error) {
-	s, err := holdfastSetup(path, dir)
+	s, err := holdfastSetup(path, dir, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +137,7 @@ func startFailCluster(ctx context.Context, path, dir string) (*failCluster, erro
 				c.links, named[j] = append(c.links, l), l.address()
 			}
 		}
-		text := nodeFile(i, filepath.Join(dir, "data"), s.addresses[i], web[i], named)
+		text := nodeFile(i, filepath.Join(dir, "data"), s.addresses[i], web[i], named, 1)
 		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("node-%d.yaml", i+1)), []byte(text), 0o600); err != nil {
 			c.stop()
 			return nil, err

@@ -40,6 +40,7 @@ var parts = []part{
 	{"tables", "requests per second to tables, compared with dynalite", tables},
 	{"builds", "what requests to tables cost with two builds of Holdfast, in turn", builds},
 	{"cluster", "requests per second to three nodes, compared with etcd and with one node", clusters},
+	{"idle", "processor time of three nodes with many groups that have nothing to do", idle},
 	{"failover", "for how long a cluster acknowledges nothing when the node that leads fails", failover},
 	{"tablesbulk", "ten million items: write, kill, start, scan", tablesBulk},
 }
