@@ -399,7 +399,7 @@ func TestNodeFile(t *testing.T) {
 	got := nodeFile(1, "/data", "127.0.0.1:1", "127.0.0.1:2", []string{"127.0.0.1:3", "127.0.0.1:4", "127.0.0.1:5"}, 8)
 	want := `cluster: {name: holdfast, node: 2, members: [{id: 1, address: "127.0.0.1:3"}, ` +
 		`{id: 2, address: "127.0.0.1:4"}, {id: 3, address: "127.0.0.1:5"}]}
-tables: {data: "/data/2", listen: "127.0.0.1:1", new_shards: 8}
+tables: {data: "/data/2", new_shards: 8, listen: "127.0.0.1:1"}
 http: {listen: "127.0.0.1:2"}
 cache: {listen: ["127.0.0.1:0"]}
 `

@@ -40,7 +40,7 @@ func fakeNode(file string) {
 	}
 	node, _ := strconv.Atoi(
 		of(`cluster: \{name: holdfast, node: (\d), members: \[\{id: 1, .*\{id: 3, address: "[\d.:]+"\}\]\}`))
-	data := of(`tables: \{data: "(.*)", listen`)
+	data := of(`tables: \{data: "(.*)", new_shards`)
 	if _, err := os.Stat(data); err != nil {
 		fmt.Println("no directory", data)
 		os.Exit(1)

@@ -49,8 +49,8 @@ func nodeFile(i int, data, tables, web string, members []string, shards int) str
 		listed = append(listed, fmt.Sprintf("{id: %d, address: %q}", n+1, address))
 	}
 	return fmt.Sprintf("cluster: {name: holdfast, node: %d, members: [%s]}\n"+
-		"tables: {data: %q, listen: %q, new_shards: %d}\nhttp: {listen: %q}\ncache: {listen: [\"127.0.0.1:0\"]}\n",
-		i+1, strings.Join(listed, ", "), filepath.Join(data, strconv.Itoa(i+1)), tables, shards, web)
+		"tables: {data: %q, new_shards: %d, listen: %q}\nhttp: {listen: %q}\ncache: {listen: [\"127.0.0.1:0\"]}\n",
+		i+1, strings.Join(listed, ", "), filepath.Join(data, strconv.Itoa(i+1)), shards, tables, web)
 }
 
 // formHoldfast starts all nodes in one process, which makes their directories, and stops them once

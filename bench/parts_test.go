@@ -196,6 +196,8 @@ func TestPartsPrintTheirRows(t *testing.T) {
 			[]string{`that of etcd, 3 nodes to`, `\nput, 8 at all nodes +etcd, 3 nodes +[\d.]+ +1\.00 [^\n]*\n$`}},
 		{"cluster", []string{"-only", "consistent", "-etcd", none, "-items", "50", "-rounds", "1", "-seconds", "0.02"},
 			[]string{`the leader +holdfast, 3 nodes [^\n]*\n[^\n]* the leader +holdfast, 1 node [^\n]*\n\nwithin one server`}},
+		{"idle", []string{"-groups", "3", "-shards", "2", "-rounds", "1", "-settle", "0.01", "-seconds", "0.05"},
+			[]string{`holdfast +4 +[\d.]+ +[\d.]+ +[\d.]+ +`}},
 		{"tablesbulk", []string{"-items", "130", "-connections", "1"}, []string{`scanned, items +130\n`}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
