@@ -111,7 +111,8 @@ func (p *peer) connect(
 	defer end()
 	wire, raw, err = p.t.options.TLS.dial(soon, p.Peer)
 	if err == nil {
-		stop := context.AfterFunc(ctx, func() { raw.Close() })
+		opened := raw // raw is nil when an error is returned, maybe before the function has run
+		stop := context.AfterFunc(ctx, func() { opened.Close() })
 		err = greet(wire, p.t.wayTo(p.id))
 		stop()
 		if err != nil {
