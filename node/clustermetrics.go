@@ -12,7 +12,7 @@ import (
 
 // A clusterSource is what the cluster's metrics show: a *member.
 type clusterSource interface {
-	groups() (self holdfast.NodeID, all []ShardStatus, leads bool)
+	own() Status // with a cluster
 	frames() rpc.Counts
 	snapshots() group.SnapshotCounts
 	requestsElsewhere() (forwarded, repeated, failed uint64)
@@ -46,6 +46,12 @@ var (
 		"Snapshots of shards, by what became of them: sent or failed, received or refused.", "result")
 	groupSnapshotBytes = counter("group_snapshot_bytes_total",
 		"Bytes of parts of snapshots to and from other nodes.", "direction")
+	groupLag = gauge("group_lag_seconds",
+		"For how long, to a second, another node has lacked committed entries of a group that this node leads; "+
+			"the longest of all groups.", "member")
+	clusterHeard = gauge("cluster_heard_seconds",
+		"Time since another node was heard; those are left out that weren't since the start.", "member")
+	clusterProblems = gauge("cluster_problems", "What this node finds wrong in the cluster, by what it is.", "problem")
 
 	groupOutdated = gauge("group_outdated",
 		"Replicas that are known here to lack what they have acknowledged, by their node.", "member")
@@ -64,14 +70,14 @@ type clusterCollector struct{ source clusterSource }
 // Describe is prometheus.Collector's.
 func (c *clusterCollector) Describe(out chan<- *prometheus.Desc) {
 	describeAll(out, clusterLeads, clusterSent, clusterRepeated, clusterFailed, clusterCompared, clusterDiffer,
-		groupReplicas, groupOrphans, groupAwake, groupUnapplied, groupBehind, groupLogBytes, groupSnapshots,
-		groupSnapshotBytes, groupOutdated, rpcFrames, rpcBytes, rpcDropped, rpcFaults)
+		clusterHeard, clusterProblems, groupReplicas, groupOrphans, groupAwake, groupUnapplied, groupBehind, groupLag,
+		groupLogBytes, groupSnapshots, groupSnapshotBytes, groupOutdated, rpcFrames, rpcBytes, rpcDropped, rpcFaults)
 }
 
 // Collect is prometheus.Collector's.
 func (c *clusterCollector) Collect(out chan<- prometheus.Metric) {
-	self, all, leads := c.source.groups()
-	put(out, clusterLeads, flag(leads))
+	s := c.source.own()
+	put(out, clusterLeads, flag(s.Cluster.Leads))
 	forwarded, repeated, failed := c.source.requestsElsewhere()
 	put(out, clusterSent, forwarded)
 	put(out, clusterRepeated, repeated)
@@ -81,7 +87,8 @@ func (c *clusterCollector) Collect(out chan<- prometheus.Metric) {
 		put(out, clusterCompared, results[result], result)
 	}
 	put(out, clusterDiffer, int64(differ))
-	collectGroups(out, self, all)
+	collectGroups(out, s.Cluster.Node, s.Shards)
+	collectMembers(out, &s)
 	taken := c.source.snapshots()
 	put(out, groupSnapshots, taken.Sent, "sent")
 	put(out, groupSnapshots, taken.Failed, "failed")
@@ -140,8 +147,23 @@ func collectGroups(out scrape, self holdfast.NodeID, all []ShardStatus) {
 	}
 }
 
-func (m *member) groups() (self holdfast.NodeID, all []ShardStatus, leads bool) {
-	return m.is.Node, m.shards(), m.forwarder.leads()
+func collectMembers(out scrape, s *Status) {
+	for _, m := range s.Cluster.Members {
+		member := strconv.FormatUint(uint64(m.ID), 10)
+		if m.Heard != nil {
+			put(out, clusterHeard, *m.Heard, member)
+		}
+		if m.Behind != nil {
+			put(out, groupLag, m.Behind.Seconds, member)
+		}
+	}
+	found := map[string]int64{}
+	for _, p := range s.Problems {
+		found[p.Code]++
+	}
+	for _, code := range problemCodes {
+		put(out, clusterProblems, found[code], code)
+	}
 }
 
 func (m *member) snapshots() group.SnapshotCounts {
@@ -150,6 +172,7 @@ func (m *member) snapshots() group.SnapshotCounts {
 	}
 	return group.SnapshotCounts{}
 }
+func (m *member) own() Status { return m.node() }
 
 func (m *member) comparisons() (results map[string]uint64, differ int) {
 	return m.compared.results(), len(m.compared.differing())

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -35,6 +36,8 @@ const (
 	kindAccuse   = 8 // a request that the node ends, whose replica differs from the others'
 	kindCompare  = 9 // a request that the leading node compares all replicas, or says what it has found
 
+	kindStatus = 10 // a request for the Status of the node
+
 	kindJoin    = 16 // a request to take a new node, which another node has got
 	kindMembers = 17 // a request for the members of a shard's group, by a node that is to join it
 )
@@ -66,17 +69,20 @@ type member struct {
 	handler atomic.Pointer[dynamodb.Handler] // nil: requests are refused
 
 	sessions atomic.Pointer[sessions] // nil: likewise
+
+	lags *lags
+	node func() Status // of this node
 }
 
-// openMember checks the identity of the node's directory, and listens for the other nodes.
-// fail is called if the node can't go on.
-func openMember(o *Options, fail func(error)) (*member, error) {
+// openMember checks the identity of the node's directory, and listens for the other nodes. own returns
+// the node's status. fail is called if the node can't go on.
+func openMember(o *Options, own func() Status, fail func(error)) (*member, error) {
 	c := o.Config.Cluster
 	is, err := identityOf(&o.Config)
 	if err != nil {
 		return nil, err
 	}
-	m := &member{is: is, log: o.Log, fail: fail, options: o.groups}
+	m := &member{is: is, log: o.Log, lags: newLags(), node: own, fail: fail, options: o.groups}
 	m.roster.is = is
 	m.compared.init(m, c.CompareEvery)
 	m.lives.log, m.lives.send = o.Log, m.tellOthers
@@ -181,6 +187,7 @@ func (m *member) start(
 	m.join(store)
 	m.lives.follow()
 	observe := func(leader holdfast.NodeID) { m.forwarder.observe(leader) }
+	m.lags.follow(m.replicas.list)
 	m.lead = follow(m.host.Load(), &m.replicas, store, observe, m.is, m.log)
 	m.compared.follow(store)
 }
@@ -230,6 +237,7 @@ func (m *member) close() error {
 	m.compared.stop()
 	m.lives.stop()
 	m.joining.stop()
+	m.lags.stop()
 	if m.lead != nil {
 		m.lead.stop()
 	}
@@ -290,6 +298,8 @@ func (m *member) answer(ctx context.Context, r rpc.Message) ([]byte, error) {
 		return handler.Answer(ctx, r.Body)
 	case r.Kind == kindSession:
 		return nil, kept.answer(ctx, r.From, r.Body)
+	case r.Kind == kindStatus:
+		return json.Marshal(m.node())
 	case r.Kind == kindForget:
 		kept.keeper.Forget(string(r.Body))
 		return nil, nil

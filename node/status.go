@@ -1,14 +1,16 @@
 package node
 
 import (
+	"cmp"
+	"context"
 	"fmt"
-	"maps"
 	"net/http"
 	"slices"
 	"time"
 
 	"holdfast"
 	"holdfast/group"
+	"holdfast/table"
 )
 
 // statusPath is where a node shows its Status.
@@ -20,6 +22,11 @@ type Status struct {
 	Meeting *MeetingStatus `json:"meeting"` // null: the node doesn't wait for others to form a cluster
 	Cluster *ClusterStatus `json:"cluster"` // null: the tables are on this node alone, or the cluster isn't formed yet
 	Shards  []ShardStatus  `json:"shards"`  // of a cluster: those with a replica here, by rising ID
+
+	Problems []Problem `json:"problems"` // those that have requests refused first
+
+	// Others are how the other nodes see the cluster; null unless that was asked for.
+	Others []OtherStatus `json:"others,omitempty"`
 }
 
 // A MeetingStatus is how far a node is that waits for others to form a cluster. Nodes are named by
@@ -51,11 +58,25 @@ type MemberStatus struct {
 	ID    holdfast.NodeID `json:"id"`
 	Heard *float64        `json:"heard_seconds_ago"` // null: not since the start, or this node
 	Joins *JoinStatus     `json:"joins,omitempty"`   // of a node that takes the place of a lost one
+
+	// Behind is what the node lacks of the groups that the node with this status leads; null: of none.
+	Behind *BehindStatus `json:"behind"`
+}
+
+// A BehindStatus is what replicas lack of what is committed.
+type BehindStatus struct {
+	Shards       int     `json:"shards"`       // whose replica lacks something
+	Transactions uint64  `json:"transactions"` // of all shards
+	Seconds      float64 `json:"seconds"`      // of the shard that has lacked something for longest
+	More         bool    `json:"more"`         // it may be longer: the leader hasn't led for longer
 }
 
 // A ShardStatus is how a node's replica of a shard sees its group.
 type ShardStatus struct {
 	ID        holdfast.ShardID `json:"id"`
+	Kind      string           `json:"kind"` // see table.ShardUse
+	Table     string           `json:"table,omitempty"`
+	Index     string           `json:"index,omitempty"`
 	Leader    holdfast.NodeID  `json:"leader"`
 	Term      uint64           `json:"term"`
 	Committed uint64           `json:"committed"` // index of the last entry that is known to be committed
@@ -71,23 +92,55 @@ type ShardStatus struct {
 	// Behind is, for each other member, how many committed entries aren't known to be on its disk. Only
 	// the leader knows; null elsewhere.
 	Behind map[holdfast.NodeID]uint64 `json:"behind"`
+
+	// Replicas are what the other replicas lack, by rising node. Only the leader knows; null elsewhere.
+	Replicas []ReplicaStatus `json:"replicas"`
+
+	// Still is for how long this replica has applied nothing, although something is committed.
+	Still float64 `json:"still_seconds,omitempty"`
 }
 
-func (n *Node) serveStatus(w http.ResponseWriter, _ *http.Request) { writeJSON(w, n.Status()) }
+// A ReplicaStatus is how far another replica of a shard is behind the leader.
+type ReplicaStatus struct {
+	Node     holdfast.NodeID `json:"node"`
+	Learner  bool            `json:"learner,omitempty"` // it counts for no acknowledgement
+	Behind   uint64          `json:"behind"`            // committed transactions that aren't known to be on its disk
+	Seconds  float64         `json:"behind_seconds"`    // since it had all that was committed, to a second
+	More     bool            `json:"more,omitempty"`    // it may be longer: the leader hasn't led for longer
+	Outdated bool            `json:"outdated,omitempty"`
+}
+
+func (n *Node) serveStatus(w http.ResponseWriter, r *http.Request) {
+	s := n.Status()
+	if r.URL.Query().Get("nodes") == "all" && s.Cluster != nil {
+		ctx, end := context.WithTimeout(r.Context(), othersTime)
+		defer end()
+		s.Others = n.tables.member.others(ctx)
+	}
+	writeJSON(w, s)
+}
 
 // Status returns how the node sees its cluster.
 func (n *Node) Status() Status {
-	s := Status{Version: holdfast.Version, Shards: []ShardStatus{}}
+	s := Status{Version: holdfast.Version, Shards: []ShardStatus{}, Problems: []Problem{}}
 	if n.meeting != nil {
 		s.Meeting = n.meeting.status()
 	}
-	if n.tables == nil || n.tables.member == nil {
+	if n.tables == nil {
 		return s
 	}
-	m := n.tables.member
+	if m := n.tables.member; m != nil {
+		m.status(&s, table.Uses(n.tables.store), n.tables.store.Leads())
+	}
+	s.Problems = append(s.Problems, problemsOf(&s, n.tables.disk.Space())...)
+	return s
+}
+
+// status adds how the node sees its cluster.
+func (m *member) status(s *Status, uses table.ShardUses, leads bool) {
 	s.Cluster = &ClusterStatus{
-		Name: m.is.Name, ID: m.is.Cluster.String(), Node: m.is.Node, Leader: m.forwarder.leader(),
-		Leads: n.tables.store.Leads(), Differ: m.compared.differing(),
+		Name: m.is.Name, ID: m.is.Cluster.String(), Node: m.is.Node, Leader: m.forwarder.leader(), Leads: leads,
+		Differ: m.compared.differing(),
 	}
 	joins := m.joins()
 	for _, id := range m.roster.members() {
@@ -99,13 +152,58 @@ func (n *Node) Status() Status {
 		s.Cluster.Members = append(s.Cluster.Members, member)
 	}
 	s.Shards = append(s.Shards, m.shards()...)
-	return s
+	for i := range s.Shards {
+		x := &s.Shards[i]
+		use := uses.Of(x.ID)
+		x.Kind, x.Table, x.Index = use.Kind, use.Table, use.Index
+	}
+	for i := range s.Cluster.Members {
+		x := &s.Cluster.Members[i]
+		x.Behind = behindOf(x.ID, s.Shards)
+	}
+}
+
+// behindOf returns what a node lacks of the shards whose other replicas are known; nil if none are.
+func behindOf(id holdfast.NodeID, all []ShardStatus) (sum *BehindStatus) {
+	for i := range all {
+		for _, r := range all[i].Replicas {
+			if r.Node != id {
+				continue
+			}
+			if sum == nil {
+				sum = new(BehindStatus)
+			}
+			if r.Behind == 0 {
+				continue
+			}
+			sum.Shards++
+			sum.Transactions += r.Behind
+			if r.Seconds >= sum.Seconds {
+				sum.Seconds, sum.More = r.Seconds, r.More
+			}
+		}
+	}
+	return sum
 }
 
 // shards returns how the replicas on this node see their groups, by rising ID.
 func (m *member) shards() (all []ShardStatus) {
+	now := time.Now()
 	for _, r := range m.replicas.list() {
-		all = append(all, shardStatus(m.is.Node, r.id, r.Status()))
+		g := r.Status()
+		m.lags.observe(r.id, &g, now)
+		s := shardStatus(m.is.Node, r.id, g)
+		for i := range s.Replicas {
+			x := &s.Replicas[i]
+			match := g.Match[x.Node]
+			if x.Learner {
+				match = g.Learning[x.Node]
+			}
+			lag, more := m.lags.behind(r.id, match, now)
+			x.Seconds, x.More = lag.Seconds(), more
+		}
+		s.Still = m.lags.still(r.id, now).Seconds()
+		all = append(all, s)
 	}
 	return all
 }
@@ -113,14 +211,26 @@ func (m *member) shards() (all []ShardStatus) {
 func shardStatus(self holdfast.NodeID, id holdfast.ShardID, g group.Status) ShardStatus {
 	s := ShardStatus{ID: id, Leader: g.Leader, Term: g.Term, Committed: g.Committed, Applied: g.Applied,
 		Asleep: g.Asleep, LogBytes: g.LogBytes, Outdated: g.Outdated}
-	if g.Match != nil {
-		s.Behind = map[holdfast.NodeID]uint64{}
+	if g.Match == nil {
+		return s
 	}
-	for _, member := range slices.Sorted(maps.Keys(g.Match)) {
-		if member != self {
-			s.Behind[member] = g.Committed - min(g.Committed, g.Match[member])
+	s.Behind, s.Replicas = map[holdfast.NodeID]uint64{}, []ReplicaStatus{}
+	add := func(of map[holdfast.NodeID]uint64, learner bool) {
+		for member, match := range of {
+			if member == self {
+				continue
+			}
+			behind := g.Committed - min(g.Committed, match)
+			s.Replicas = append(s.Replicas, ReplicaStatus{Node: member, Learner: learner, Behind: behind,
+				Outdated: slices.Contains(g.Outdated, member)})
+			if !learner {
+				s.Behind[member] = behind
+			}
 		}
 	}
+	add(g.Match, false)
+	add(g.Learning, true)
+	slices.SortFunc(s.Replicas, func(a, b ReplicaStatus) int { return cmp.Compare(a.Node, b.Node) })
 	return s
 }
 

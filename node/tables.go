@@ -59,7 +59,7 @@ func openTables(o *Options, n *Node) (t *tables, err error) {
 		return t, err
 	}
 	if o.Config.Cluster != nil {
-		t.member, err = openMember(o, n.fail)
+		t.member, err = openMember(o, n.Status, n.fail)
 	} else {
 		err = notOfACluster(c.Data)
 	}
@@ -198,9 +198,7 @@ func (t *tables) full() string {
 	if !space.Full {
 		return ""
 	}
-	return fmt.Sprintf("tables: writes are refused, the disk is full: %d MiB free, "+
-		"they are accepted again with %d MiB (tables.reserve is %d MiB)",
-		space.FreeBytes>>20, (space.NeededBytes+1<<20-1)>>20, space.ReserveBytes>>20)
+	return "tables: " + fullText(space)
 }
 
 // reload reads the keys again.

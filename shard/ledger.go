@@ -72,6 +72,14 @@ func (s *Store) UseLedger(sh *Shard) *Ledger {
 	return s.ledger.Load()
 }
 
+// LedgerShard returns the shard that UseLedger was called with; !ok: it wasn't yet.
+func LedgerShard(s *Store) (id holdfast.ShardID, ok bool) {
+	if l := s.ledger.Load(); l != nil {
+		return l.shard.ID(), true
+	}
+	return 0, false
+}
+
 // decisionName returns the name of a decision in the ledger.
 func decisionName(token string, id txnID) string {
 	if token != "" {
