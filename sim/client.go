@@ -42,6 +42,7 @@ type call struct {
 	mu    sync.Mutex // guards what follows
 	ended bool
 	found int
+	tx    holdfast.TxID // of a write
 	err   error
 }
 
@@ -189,11 +190,11 @@ var errFound = holdfast.Errorf(holdfast.Failed, "the register has another value"
 // run does the operation at its node.
 func (a *call) run(ctx context.Context) {
 	if a.action == get {
-		a.end(0, a.life.replicas[a.group].Read(ctx))
+		a.end(0, holdfast.TxID{}, a.life.replicas[a.group].Read(ctx))
 		return
 	}
 	sh, found := a.life.shards[a.group], 0
-	_, err := a.life.store.Commit(ctx, shard.Commit{Writes: []shard.Write{{Shard: sh, Key: registerKey(a.key),
+	write := shard.Write{Shard: sh, Key: registerKey(a.key),
 		Change: func(before item.Item) (item.Item, error) {
 			found = registerValue(before)
 			if a.decide != nil {
@@ -204,22 +205,27 @@ func (a *call) run(ctx context.Context) {
 			}
 			return registerItem(a.key, a.value), nil
 		},
-	}}})
-	a.end(found, err)
+	}
+	results, err := a.life.store.Commit(ctx, shard.Commit{Acknowledge: a.policy(), Writes: []shard.Write{write}})
+	if err != nil {
+		a.end(found, holdfast.TxID{}, err)
+		return
+	}
+	a.end(found, results[0].Tx, nil)
 }
 
 // end notes the end of the operation, or of the first part of a read.
-func (a *call) end(found int, err error) {
+func (a *call) end(found int, tx holdfast.TxID, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.ended, a.found, a.err = true, found, err
+	a.ended, a.found, a.tx, a.err = true, found, tx, err
 }
 
 // look is the second part of a read. It is an event of its own, since it would depend on goroutines
 // which of the entries it sees that are applied in the event in which the first part ends.
 func (a *call) look() {
 	it, err := a.life.shards[a.group].Get(context.Background(), registerKey(a.key))
-	a.end(registerValue(it), err)
+	a.end(registerValue(it), holdfast.TxID{}, err)
 }
 
 // settle ends the client's operation if it has ended, or if its node is dead.
@@ -239,7 +245,8 @@ func (c *client) settle() {
 		c.cluster.events.after(wait, func() { c.cluster.running.Go(a.look) })
 		return
 	case a.ended:
-		a.settle(outcomeOf(a.err))
+		a.settle(a.become())
+		a.checkDisks()
 	default:
 		return
 	}
@@ -247,7 +254,10 @@ func (c *client) settle() {
 	if c.cluster.final && len(c.tasks) > 0 && c.tasks[0].isDone(a.operation) {
 		c.tasks = c.tasks[1:]
 	}
-	if a.action != get {
+	switch {
+	case a.outcome == acknowledged:
+		c.cluster.earlies.add(a)
+	case a.action != get:
 		delete(a.life.writing, a.latch)
 		a.life.lost[a.group] = a.life.lost[a.group] || a.outcome == unknown
 	}
@@ -284,9 +294,9 @@ func (a *call) settle(as outcome) {
 	a.cancel()
 	c.cluster.history.end(a.operation, as, a.found)
 	switch as {
-	case done, failed:
+	case done, failed, acknowledged:
 		c.known[a.key] = a.found
-		if a.action != get && as == done {
+		if a.action != get && as != failed {
 			c.known[a.key], c.guess[a.group] = a.value, a.life.machine.id
 			c.cluster.nemesis.acknowledged(a.life.machine)
 		}

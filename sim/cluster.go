@@ -38,6 +38,7 @@ type cluster struct {
 	clients   []*client
 	nemesis   *nemesis
 	history   history
+	earlies   earlies
 	values    int // that were written so far
 	crashes   int
 	snapshots int           // that were installed
@@ -115,6 +116,7 @@ func (c *cluster) settle() {
 			m.life.syncs.plan(c.rng, c.events, max(1, c.weather.sync))
 		}
 	}
+	c.earlies.settle()
 	for _, each := range c.clients {
 		each.settle()
 	}

@@ -6,12 +6,16 @@
 // registers, through leaders and followers, and add to a set. A nemesis lets nodes crash, stop and
 // pause, disks hang, links break in one direction or both, clocks jump, and leaders hand over. In some
 // runs the logs of groups are short, so that nodes that were away get snapshots, whose streams may
-// break at each part. What there is of each is drawn from the seed. When the faults have ended,
+// break at each part. The writes of a group wait for one policy (holdfast.Acknowledge). What there is
+// of each is drawn from the seed. When the faults have ended,
 //
 //   - each register can be written, and read at each node, within a minute of virtual time;
 //   - the history of each register is linearizable (porcupine). A write that was refused never
 //     happened; one of unknown outcome may happen once, at any time;
 //   - the set has what was acknowledged, and nothing that was refused;
+//   - a write that async acknowledged is there, or was lost: then its leader lost its leadership first,
+//     nobody had read it, and each node knows that its transaction is Lost;
+//   - a write that semisync or sync acknowledged was on as many disks as that says;
 //   - the replicas of a group are equal, byte for byte.
 //
 // One seed gives one trace. What happens is a sequence of events: a message arrives, a clock ticks, a
@@ -23,11 +27,11 @@
 // event, too.
 //
 // Two things are simpler than in life, since virtual time stands still while a goroutine waits for a
-// mutex. Clients leave a write alone whose latch at the node is taken. And Pebble waits with a lock
-// held when it begins a new log, as for an install of a snapshot; so either syncs of the log take
-// time, or memtables are small enough for new logs and logs of groups may be short, never both in one
-// run, and after nine seconds of a node's life no sync takes time. Nor
-// do those of other files.
+// mutex. Clients leave a write alone whose latch at the node is taken, by an async one until it is
+// known what becomes of it. And Pebble waits with a lock held when it begins a new log, as for an
+// install of a snapshot; so either syncs of the log take time, or memtables are small enough for new
+// logs and logs of groups may be short, never both in one run, and after nine seconds of a node's life
+// no sync takes time. Nor do those of other files.
 //
 // A node that crashes isn't ended by force: it goes on with a disk, a network and clients that don't
 // count any more, and is closed.

@@ -26,9 +26,14 @@ const (
 	done
 	failed  // a swap found another value than the expected one
 	refused // nothing was changed, and nothing will be
+
+	acknowledged // but may be lost yet: its group acknowledges async
+	lost         // it was acknowledged, and lost before anybody could see it
 )
 
-func (o outcome) String() string { return [...]string{"unknown", "done", "failed", "refused"}[o] }
+func (o outcome) String() string {
+	return [...]string{"unknown", "done", "failed", "refused", "acknowledged", "lost"}[o]
+}
 
 // An operation is what a client did with one register. No two writes of a register have the same
 // value; 0 is that of a register that was never written.
@@ -39,7 +44,7 @@ type operation struct {
 	value    int // that is written
 	expected int // by a swap
 
-	began, ended int64 // in the order of all begins and ends; no end while the outcome is unknown
+	began, ended int64 // in the order of all begins and ends; no end while it may happen yet
 	outcome      outcome
 	found        int // what it has read: the value before, for a write
 }
@@ -72,10 +77,11 @@ func (h *history) begin(o *operation) {
 	h.all = append(h.all, o)
 }
 
-// end records how an operation ended. One whose outcome is unknown never ends.
+// end records how an operation ended. One whose outcome is unknown never ends, and one that was
+// acknowledged early ends once more, when it is committed or lost.
 func (h *history) end(o *operation, as outcome, found int) {
 	o.outcome, o.found = as, found
-	if as != unknown {
+	if as != unknown && as != acknowledged {
 		h.clock++
 		o.ended = h.clock
 	}
@@ -124,8 +130,8 @@ func byKey(all []porcupine.Operation) [][]porcupine.Operation {
 	return parts
 }
 
-// relevant returns the operations that a check must explain. What was refused isn't there: if it
-// happened nevertheless, nothing explains who reads its value. Reads without an answer say nothing. A
+// relevant returns the operations that a check must explain. What was refused or lost isn't there: if
+// it happened nevertheless, nothing explains a read of its value. Reads without an answer say nothing. A
 // write of unknown outcome whose value nobody has found needs no place: it can always have one behind
 // all others.
 func (h *history) relevant() (all []porcupine.Operation) {
@@ -140,7 +146,8 @@ func (h *history) relevant() (all []porcupine.Operation) {
 		}
 	}
 	for _, o := range h.all {
-		if o.outcome == refused || o.outcome == unknown && (o.action == get || !found[value{o.key, o.value}]) {
+		never := o.outcome == refused || o.outcome == lost
+		if never || o.outcome == unknown && (o.action == get || !found[value{o.key, o.value}]) {
 			continue
 		}
 		all = append(all, porcupine.Operation{ClientId: o.client, Input: o, Call: o.began, Return: o.ended})

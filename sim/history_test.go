@@ -61,6 +61,18 @@ func TestHistories(t *testing.T) {
 		{"an unknown swap that can't have happened", []*operation{
 			written(1, 2, 5, 0), op(3, ever, operation{action: swap, expected: 4, value: 6}), read(5, 6, 6),
 		}, false},
+		{"a write that was lost, and that nobody read", []*operation{
+			op(1, 2, operation{action: put, value: 5, outcome: lost}), written(3, 4, 6, 0), read(5, 6, 6),
+		}, true},
+		{"one that was read before", []*operation{
+			op(1, 4, operation{action: put, value: 5, outcome: lost}), read(2, 3, 5), read(5, 6, 0),
+		}, false},
+		{"one that decided another", []*operation{
+			op(1, 4, operation{action: put, value: 5, outcome: lost}), written(2, 3, 6, 5),
+		}, false},
+		{"a write that is committed long after its acknowledgement", []*operation{
+			written(1, 6, 5, 0), read(2, 3, 0), read(4, 5, 5),
+		}, true},
 		{"an unknown read", []*operation{written(1, 2, 5, 0), op(3, ever, operation{action: get, found: 3})}, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {

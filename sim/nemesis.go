@@ -4,12 +4,16 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"holdfast"
 )
 
 // A weather is what a run is like. It is drawn from the seed, so that some runs have much of one
 // fault and none of another.
 type weather struct {
 	machines, groups, clients int
+
+	acknowledge []holdfast.Acknowledge // what writes wait for, by group
 
 	length      time.Duration // until the faults end
 	think       time.Duration // the longest pause between two operations of a client
@@ -73,7 +77,24 @@ func drawWeather(rng *rand.Rand, n *network, length time.Duration) weather {
 	if rng.IntN(2) == 0 {
 		w.lull = time.Duration(10+rng.IntN(40)) * 100 * time.Millisecond
 	}
+	for range w.groups {
+		w.acknowledge = append(w.acknowledge, drawAcknowledge(rng, w.machines-1))
+	}
 	return w
+}
+
+// drawAcknowledge draws what the writes of a group wait for, which has so many followers: the default
+// in half of all cases.
+func drawAcknowledge(rng *rand.Rand, followers int) holdfast.Acknowledge {
+	switch rng.IntN(8) {
+	case 0, 1:
+		return holdfast.Acknowledge{Mode: holdfast.Async}
+	case 2:
+		return holdfast.Acknowledge{Followers: 1 + rng.IntN(max(followers, 1))}
+	case 3:
+		return holdfast.Acknowledge{Mode: holdfast.Sync}
+	}
+	return holdfast.Acknowledge{}
 }
 
 // A fault happens to a machine that is up.

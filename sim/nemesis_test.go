@@ -2,9 +2,17 @@ package sim
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
+
+	"holdfast"
 )
+
+// asks reports whether any group acknowledges in a mode.
+func asks(w weather, mode holdfast.AcknowledgeMode) bool {
+	return slices.ContainsFunc(w.acknowledge, func(a holdfast.Acknowledge) bool { return a.Mode == mode })
+}
 
 // Of a few hundred seeds, some have each fault and some have not, and so it is with all else that is
 // drawn.
@@ -20,7 +28,11 @@ func TestWeathersDiffer(t *testing.T) {
 		for name, has := range map[string]bool{
 			"loss": n.lossPercent > 0, "doubles": n.doublePercent > 0, "slow messages": n.slowPercent > 0,
 			"slow writes": w.slowPercent > 0, "instant syncs": w.sync == 0, "two groups": w.groups == 2,
-			"short logs":  w.logBytes > 0,
+			"short logs": w.logBytes > 0,
+			"async":      asks(w, holdfast.Async), "sync": asks(w, holdfast.Sync),
+			"several followers": slices.ContainsFunc(w.acknowledge, func(a holdfast.Acknowledge) bool {
+				return a.Mode == holdfast.SemiSync && a.Followers > 1
+			}),
 			"one machine": w.machines == 1, "three": w.machines == 3, "five": w.machines == 5,
 		} {
 			if has {
@@ -30,12 +42,17 @@ func TestWeathersDiffer(t *testing.T) {
 		if small := w.memTable < 1<<20; small != (w.sync == 0) {
 			t.Fatalf("seed %d: got small memtables: %v, with syncs that take up to %v", seed, small, w.sync)
 		}
+		for _, a := range w.acknowledge {
+			if a.Mode == holdfast.SemiSync && a.Followers > max(1, w.machines-1) {
+				t.Errorf("seed %d: got %v of %d machines", seed, a, w.machines)
+			}
+		}
 		if w.clients == 0 || w.think == 0 || w.patience == 0 || w.electionTicks < 2 || len(n.cuts) > 0 {
 			t.Fatalf("seed %d: got %+v", seed, w)
 		}
 	}
-	if len(had) != len(faults)+10 {
-		t.Errorf("got %d things that some have; want %d", len(had), len(faults)+10)
+	if len(had) != len(faults)+13 {
+		t.Errorf("got %d things that some have; want %d", len(had), len(faults)+13)
 	}
 	for name, n := range had {
 		if n < seeds/20 || n > seeds*19/20 {

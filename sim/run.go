@@ -32,6 +32,7 @@ type Report struct {
 	Snapshots                       int // that were installed
 	Done, Failed, Refused, Unknown  int // operations
 	Asleep                          int // faults that came while a group slept
+	Early, Gone                     int // writes acknowledged before they were committed; those of them that were lost
 	Unchecked                       int // histories that were too hard to check
 }
 
@@ -41,6 +42,7 @@ func (r *Report) add(o Report) {
 	r.Events, r.Messages, r.Lost = r.Events+o.Events, r.Messages+o.Messages, r.Lost+o.Lost
 	r.Crashes, r.Asleep, r.Unchecked = r.Crashes+o.Crashes, r.Asleep+o.Asleep, r.Unchecked+o.Unchecked
 	r.Snapshots += o.Snapshots
+	r.Early, r.Gone = r.Early+o.Early, r.Gone+o.Gone
 	r.Done, r.Failed, r.Refused, r.Unknown = r.Done+o.Done, r.Failed+o.Failed, r.Refused+o.Refused, r.Unknown+o.Unknown
 }
 
@@ -107,8 +109,9 @@ func (c *cluster) run() {
 		return true
 	})
 	c.recover(limit)
-	c.wait(limit, "equal replicas", c.level)
+	c.wait(limit, "equal replicas", func() bool { return len(c.earlies.waiting) == 0 && c.level() })
 	if c.events.err == nil {
+		c.earlies.check(c)
 		c.checkSet()
 	}
 }
@@ -142,6 +145,7 @@ func (c *cluster) heal() {
 		m.life.syncs.setStalled(false)
 		m.resume()
 	}
+	c.earlies.verify(c.events)
 }
 
 // recover writes each register, and then reads each of them at each node.
@@ -219,7 +223,7 @@ func (c *cluster) report() Report {
 	r := Report{
 		Trace: [32]byte(c.events.trace.Sum(nil)), Virtual: c.events.now(),
 		Events: c.events.planned - len(c.events.queue), Messages: c.network.sent,
-		Lost: c.network.lost, Crashes: c.crashes, Snapshots: c.snapshots, Asleep: c.asleep,
+		Lost: c.network.lost, Crashes: c.crashes, Snapshots: c.snapshots, Asleep: c.asleep, Early: len(c.earlies.all),
 	}
 	for _, o := range c.history.all {
 		switch o.outcome {
@@ -229,6 +233,8 @@ func (c *cluster) report() Report {
 			r.Failed++
 		case refused:
 			r.Refused++
+		case lost:
+			r.Gone++
 		default:
 			r.Unknown++
 		}
@@ -246,5 +252,5 @@ type task struct {
 
 // isDone reports whether an operation has done the task.
 func (t *task) isDone(o *operation) bool {
-	return o.outcome == done && o.key == t.key && o.action == t.action
+	return (o.outcome == done || o.outcome == acknowledged) && o.key == t.key && o.action == t.action
 }

@@ -53,9 +53,13 @@ func TestSeeds(t *testing.T) {
 		}
 		sum.add(r)
 	}
-	least := min(sum.Crashes, sum.Snapshots, sum.Lost, sum.Done, sum.Failed, sum.Refused, sum.Unknown, sum.Asleep)
+	least := min(sum.Crashes, sum.Snapshots, sum.Lost, sum.Done, sum.Failed, sum.Refused, sum.Unknown, sum.Asleep,
+		sum.Early)
 	if last-first >= 19 && failures == 0 && least == 0 {
 		t.Errorf("got %+v; want something of each", sum)
+	}
+	if last-first >= 299 && failures == 0 && sum.Gone == 0 {
+		t.Errorf("got no write that was lost, of %d that async acknowledged before they were committed", sum.Early)
 	}
 	t.Logf("%d seeds in %v: %+v", last-first+1, time.Since(began), sum)
 }
