@@ -27,6 +27,7 @@ type acknowledgements struct {
 	local     []*proposal             // async, not on this replica's disk yet, by rising index
 	applied   []*proposal             // applied, and not on enough disks, by rising index
 	confirmed map[uint64]confirmation // by follower
+	changed   uint64                  // the entries up to this index may be committed by former members
 }
 
 // A confirmation is up to where a follower had confirmed the log, and the last tick at which that
@@ -46,7 +47,7 @@ func (a *acknowledgements) placed(p *proposal) {
 // done takes a proposal whose entry is applied, and reports whether it waits for nothing else.
 func (a *acknowledgements) done(p *proposal, tx holdfast.TxID) bool {
 	p.tx = tx
-	if !p.ack.Exceeds() {
+	if p.ack.Mode == holdfast.Async || !p.ack.Exceeds() && p.index > a.changed {
 		return true // a majority has the entry: wherever there is a follower, one of them
 	}
 	if p.early != nil {

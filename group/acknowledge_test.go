@@ -35,7 +35,22 @@ func (c *cluster) has(id uint64, tx holdfast.TxID, raw string) bool {
 func (h *history) checkDisks(p *proposal, tx holdfast.TxID) {
 	h.t.Helper()
 	leader := h.at[p]
-	for _, voters := range [][]holdfast.NodeID{leader.members.Voters, leader.members.Outgoing} {
+	// One step may apply the entry, and a change of the members behind it.
+	if faults := h.lacking(p, tx, h.were[leader.id]); faults != "" && h.lacking(p, tx, leader.members) != "" {
+		h.fail("proposal %s at %v, acknowledged %v by member %d, %s", h.names[p], tx, p.ack, leader.id, faults)
+	}
+	if p.ack.Mode != holdfast.Async && leader.applied < tx.Index {
+		h.fail("proposal %s at %v was acknowledged %v, and isn't applied", h.names[p], tx, p.ack)
+	}
+	if p.ack.Followers > 1 || p.ack.Mode == holdfast.Sync {
+		h.done[5]++
+	}
+}
+
+// lacking says which set of voters lacks a proposal on as many disks as it waits for; "": none does.
+func (h *history) lacking(p *proposal, tx holdfast.TxID, members *Members) string {
+	leader := h.at[p]
+	for _, voters := range [][]holdfast.NodeID{members.Voters, members.Outgoing} {
 		followers, on := 0, 0
 		for _, id := range voters {
 			if uint64(id) == leader.id {
@@ -46,16 +61,10 @@ func (h *history) checkDisks(p *proposal, tx holdfast.TxID) {
 			}
 		}
 		if want := p.ack.Needs(followers); len(voters) > 0 && on < want {
-			h.fail("proposal %s at %v, acknowledged %v by member %d, is on %d of the followers %v; want %d",
-				h.names[p], tx, p.ack, leader.id, on, voters, want)
+			return fmt.Sprintf("is on %d of the followers among %v; want %d", on, voters, want)
 		}
 	}
-	if p.ack.Mode != holdfast.Async && leader.applied < tx.Index {
-		h.fail("proposal %s at %v was acknowledged %v, and isn't applied", h.names[p], tx, p.ack)
-	}
-	if p.ack.Followers > 1 || p.ack.Mode == holdfast.Sync {
-		h.done[5]++
-	}
+	return ""
 }
 
 // checkEarly checks a proposal that has come half the way: one that is async is on its leader's disk,

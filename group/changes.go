@@ -190,6 +190,7 @@ func (c *core) applyChange(e *raftpb.Entry) {
 	}
 	c.raft.ApplyConfChange(change)
 	c.members = next
+	c.proposals.acks.changed = c.last
 	c.removed = c.removed || next.hasRemoved(holdfast.NodeID(c.node))
 }
 

@@ -118,6 +118,7 @@ type stream struct {
 	taken bool
 	has   snapshotOf
 	is    *received // at the other end; nil: it hasn't arrived
+	at    *core     // that was given it; a crash of the member breaks the stream
 }
 
 // A snapshotOf is what a member has applied.
@@ -296,7 +297,7 @@ func (c *cluster) stream(i int) bool {
 		s.is = &received{done: make(chan error, 1)}
 		s.is.done <- holdfast.Errorf(holdfast.Unavailable, "the stream broke")
 	}
-	if to == nil && len(s.is.done) == 0 {
+	if (to == nil || s.at != nil && s.at != to.core) && len(s.is.done) == 0 {
 		s.is.done <- holdfast.Errorf(holdfast.Unavailable, "the receiver broke")
 	}
 	if len(s.is.done) == 0 {
@@ -340,6 +341,7 @@ func (c *cluster) receive(s *stream, m *member) {
 		s.is.end(errNoMember(&s.has.message))
 		return
 	}
+	s.at = m.core
 	s.is.restore(m.core)
 	c.carryOut(m)
 }

@@ -13,7 +13,7 @@ import (
 
 var (
 	firstSeed = flag.Uint64("seed", 1, "the first seed of TestRandom")
-	seeds     = flag.Int("seeds", 40, "how many seeds TestRandom has")
+	seeds     = flag.Int("seeds", 160, "how many seeds TestRandom has")
 )
 
 // A history is what happens in a cluster at random, and what must hold of it.
@@ -27,7 +27,8 @@ type history struct {
 	changes   []*changing
 	decided   map[*proposal]bool
 	reads     map[*read]awaited
-	newest    uint64 // index of the newest entry that was acknowledged
+	newest    uint64              // index of the newest entry that was acknowledged
+	were      map[uint64]*Members // the members as each member knew them at the last check
 	places    map[uint64]appliedEntry
 	terms     map[uint64]uint64 // term → the member that led in it
 	done      [6]int            // committed, refused, reads, changes, async before they were committed, on followers
@@ -88,7 +89,7 @@ func newHistory(t *testing.T, seed uint64) *history {
 		}), seed: seed,
 		names: map[*proposal]string{}, at: map[*proposal]*member{}, decided: map[*proposal]bool{},
 		reads: map[*read]awaited{}, early: map[*proposal]bool{},
-		places: map[uint64]appliedEntry{}, terms: map[uint64]uint64{},
+		places: map[uint64]appliedEntry{}, terms: map[uint64]uint64{}, were: map[uint64]*Members{},
 	}
 	h.faulty = seed%3 != 0
 	h.alters = seed%2 == 0
@@ -245,6 +246,11 @@ func (h *history) check() {
 		}
 		if o, ok := p.outcome(); ok {
 			h.decide(p, o)
+		}
+	}
+	for _, id := range h.ids {
+		if m := h.members[id]; m != nil {
+			h.were[id] = m.members
 		}
 	}
 	for x, of := range h.reads {
