@@ -116,6 +116,14 @@ func (r *Replica) Status() Status {
 	return r.core.status()
 }
 
+// Asleep reports whether the group has nothing to do: then the replica stays as its Status was when it
+// fell asleep.
+func (r *Replica) Asleep() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.core.sleeping.asleep
+}
+
 // Members returns who takes part in the group, as far as this replica knows, and whether this node
 // was removed: then the replica does nothing any more, and the owner of its shard stops it.
 func (r *Replica) Members() (m *Members, removed bool) { return r.members.Load(), r.removed.Load() }

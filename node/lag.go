@@ -126,6 +126,10 @@ func (l *lags) look(all []placed, now time.Time) {
 	is := map[holdfast.ShardID]bool{}
 	for _, r := range all {
 		is[r.id] = true
+		if r.Asleep() {
+			l.rest(r.id, now)
+			continue
+		}
 		s := r.Status()
 		l.observe(r.id, &s, now)
 	}
@@ -163,6 +167,15 @@ func (l *lags) observe(id holdfast.ShardID, s *group.Status, now time.Time) {
 		delete(l.stands, id)
 	} else if was, ok := l.stands[id]; !ok || was.applied != s.Applied {
 		l.stands[id] = standing{s.Applied, now}
+	}
+}
+
+// rest notes that nothing has changed in a group since it was observed: it sleeps.
+func (l *lags) rest(id holdfast.ShardID, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if marks := l.marks[id]; len(marks) > 0 {
+		marks[len(marks)-1].last = now
 	}
 }
 

@@ -83,6 +83,29 @@ func TestLagBeforeTheReign(t *testing.T) {
 	}
 }
 
+// A replica that falls behind when its group wakes is behind since then, and not since the group fell
+// asleep.
+func TestLagAfterASleep(t *testing.T) {
+	l, now := newLags(), time.Unix(1e9, 0)
+	status := func(committed, match uint64) *group.Status {
+		return &group.Status{Committed: committed, Applied: committed,
+			Match: map[holdfast.NodeID]uint64{1: committed, 2: match}}
+	}
+	l.observe(1, status(10, 10), now)
+	for range 3600 {
+		now = now.Add(time.Second)
+		l.rest(1, now)
+	}
+	l.observe(1, status(11, 10), now.Add(time.Second))
+	if got, more := l.behind(1, 10, now.Add(time.Second)); got != time.Second || more {
+		t.Errorf("got %v, %v; want a second", got, more)
+	}
+	l.rest(2, now) // a replica that doesn't lead has no marks
+	if _, found := l.marks[2]; found {
+		t.Error("got marks of a replica that doesn't lead")
+	}
+}
+
 // A replica stands still while it applies nothing of what is committed.
 func TestStandingStill(t *testing.T) {
 	l, now := newLags(), time.Unix(1e9, 0)
