@@ -60,6 +60,10 @@ func ParseAcknowledge(text string) (Acknowledge, error) {
 		"to %d, or sync", text, maxFollowers)
 }
 
+// Compare returns a negative number if a policy is weaker than another, 0 if they are equal, and a
+// positive one if it is stronger, in the order of AtLeast.
+func (a Acknowledge) Compare(b Acknowledge) int { return cmp.Compare(a.strength(), b.strength()) }
+
 // AtLeast returns the stronger of two policies: Async is weaker than SemiSync, and that is weaker
 // than Sync.
 func (a Acknowledge) AtLeast(b Acknowledge) Acknowledge {

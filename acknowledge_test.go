@@ -1,6 +1,7 @@
 package holdfast
 
 import (
+	"cmp"
 	"errors"
 	"testing"
 )
@@ -34,6 +35,23 @@ func TestStrongestAcknowledge(t *testing.T) {
 		for _, strong := range rising[i:] {
 			if a, b := weak.AtLeast(strong), strong.AtLeast(weak); a != strong || b != strong {
 				t.Errorf("of %v and %v: got %v and %v", weak, strong, a, b)
+			}
+		}
+	}
+}
+
+func TestAcknowledgeCompare(t *testing.T) {
+	rising := [][]Acknowledge{
+		{{Mode: Async}}, {{}, {Followers: 1}}, {{Followers: 2}}, {{Followers: maxFollowers}}, {{Mode: Sync}},
+	}
+	for i, equal := range rising {
+		for j, others := range rising {
+			for _, a := range equal {
+				for _, b := range others {
+					if got, want := a.Compare(b), cmp.Compare(i, j); got != want {
+						t.Errorf("%v and %v: got %d; want %d", a, b, got, want)
+					}
+				}
 			}
 		}
 	}

@@ -46,6 +46,14 @@ func TestAcknowledgement(t *testing.T) {
 	for _, table := range []string{"quick", "usual"} {
 		c.expect(others[1], "PutItem", putInto(table, 8), "{")
 	}
+	put := `[{"PutRequest":{"Item":{"id":{"S":"batch"}}}}]`
+	batch := fmt.Sprintf(`{"RequestItems":{"all":%s,"quick":%s,"two":%s,"usual":%s}}`, put, put, put, put)
+	answer := c.ask(others[1], "BatchWriteItem", batch)
+	for table := range policies {
+		if left := table == "all" || table == "two"; left != strings.Contains(answer, `"`+table+`":[`) {
+			t.Errorf("a batch of all tables: got %s; want that all and two alone are unprocessed", answer)
+		}
+	}
 	c.tag("all", others[1], "semisync:1")
 	c.expect(leader, "PutItem", putInto("all", 8), "{")
 

@@ -162,7 +162,8 @@ func (s *Store) BatchWrite(
 	b := writeBatch{store: s, changes: changes}
 	var refused error
 	bytes := 0
-	for i, c := range changes {
+	for _, i := range byPolicy(changes) {
+		c := changes[i]
 		if err := c.t.throughput.admitWrite(); err != nil {
 			refused, b.unprocessed = err, append(b.unprocessed, i)
 			continue
@@ -170,7 +171,7 @@ func (s *Store) BatchWrite(
 		if ws[i].Put != nil {
 			bytes += ws[i].Put.Item.Size()
 		}
-		if bytes > batchCommitBytes && len(b.part) > 0 {
+		if len(b.part) > 0 && (bytes > batchCommitBytes || b.waitsForOther(c)) {
 			if err := b.commit(ctx); err != nil {
 				return nil, nil, nil, err
 			}
@@ -188,6 +189,19 @@ func (s *Store) BatchWrite(
 	return b.unprocessed, b.caps, b.cols, nil
 }
 
+// byPolicy returns the places of changes, first those of tables whose writes wait for the least: if
+// too few followers are up for the others, those alone are refused.
+func byPolicy(changes []*change) []int {
+	places := make([]int, len(changes))
+	for i := range places {
+		places[i] = i
+	}
+	slices.SortStableFunc(places, func(a, b int) int {
+		return changes[a].t.acknowledge.Compare(changes[b].t.acknowledge)
+	})
+	return places
+}
+
 // A writeBatch is a BatchWrite in progress.
 type writeBatch struct {
 	store       *Store
@@ -197,6 +211,11 @@ type writeBatch struct {
 	unprocessed []int
 	caps        capacities
 	cols        []Collection
+}
+
+// waitsForOther reports whether a change waits for something else than those of the part.
+func (b *writeBatch) waitsForOther(c *change) bool {
+	return c.t.acknowledge.Compare(b.changes[b.part[0]].t.acknowledge) != 0
 }
 
 // commit commits the part. An error that says that nothing was changed is true of the part alone:
