@@ -230,6 +230,9 @@ func formedFrom(is *cluster.Identity) *rpc.Formed {
 // serve binds the sockets, and has HTTP answer while the node waits: /healthz with 503. stop ends
 // that, and leaves them bound.
 func (m *meeting) serve(meet *rpc.MeetOptions) (stop func() error, err error) {
+	if err := freeForClients(&m.options); err != nil {
+		return nil, err
+	}
 	if m.bound.cluster, err = rpc.Bind(meet.Listen, meet.TLS); err != nil {
 		return nil, m.explain(cluster.Found{}, err)
 	}

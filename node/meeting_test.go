@@ -274,6 +274,36 @@ func TestPortsAreGivenBack(t *testing.T) {
 	}
 }
 
+// A node whose clients couldn't connect doesn't meet the others, nor take another's place.
+func TestTakenPortsForClients(t *testing.T) {
+	holder, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer holder.Close()
+	taken := config.Listener{Address: holder.Addr().String()}
+	for setting, take := range map[string]func(*config.Config){
+		"tables.listen": func(c *config.Config) { c.Tables.Listen = taken.Address },
+		"cache.listen":  func(c *config.Config) { c.Cache.Listen = []config.Listener{taken} },
+		"router.listen": func(c *config.Config) {
+			c.Router = &config.Router{Listen: []config.RouterListener{{Listener: taken}}}
+		},
+	} {
+		for _, replaced := range []holdfast.NodeID{0, 2} {
+			c := meetingConfigs(t, 3)[0]
+			take(&c)
+			o := Options{Config: c, Log: slog.New(slog.DiscardHandler), Replace: replaced}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			err := Meet(ctx, &o)
+			cancel()
+			var listen *ListenError
+			if !errors.As(err, &listen) || listen.Setting != setting || !errors.Is(err, syscall.EADDRINUSE) {
+				t.Errorf("%s, replaced %d: got %v; want that it is taken", setting, replaced, err)
+			}
+		}
+	}
+}
+
 func TestTakenPortOfAMeeting(t *testing.T) {
 	c := meetingConfigs(t, 3)[0]
 	holder, err := net.Listen("tcp", c.Cluster.Listen)
