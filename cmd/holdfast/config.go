@@ -77,7 +77,10 @@ func checkConfig(path string, forRouter bool) (note string, err error) {
 	if err != nil {
 		return "", refused(path, err)
 	}
-	if c.Router == nil {
+	switch {
+	case c.Cluster != nil && c.Cluster.Meets():
+		note = ` for "holdfast node"; "holdfast up" refuses it, as its node forms its cluster with others`
+	case c.Router == nil:
 		note = ` for "holdfast up"; "holdfast router" refuses it, as it has no router section`
 	}
 	return note, err

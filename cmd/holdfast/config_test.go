@@ -108,6 +108,7 @@ func TestConfigCheckForRouter(t *testing.T) {
 	empty := write("empty.yaml", "")
 	ours := write("pools.yaml", ourConfigOf("127.0.0.1:1"))
 	foreign := write("mcrouter.json", mcrouterConfigOf("127.0.0.1:1"))
+	node := write("node.yaml", "cluster: {name: shop, expect: 1, listen: \"127.0.0.1:7100\"}\n")
 	missing := empty + ":\nrouter: the section is missing; \"holdfast config\" prints one to start from\n"
 	for _, test := range []struct {
 		args           []string
@@ -118,6 +119,12 @@ func TestConfigCheckForRouter(t *testing.T) {
 			[]string{"config", "check", empty},
 			0,
 			empty + ": ok for \"holdfast up\"; \"holdfast router\" refuses it, as it has no router section\n",
+			"",
+		},
+		{
+			[]string{"config", "check", node},
+			0,
+			node + ": ok for \"holdfast node\"; \"holdfast up\" refuses it, as its node forms its cluster with others\n",
 			"",
 		},
 		{[]string{"config", "check", "--router", empty}, 1, "", missing},
