@@ -44,6 +44,10 @@ func (f *upFlags) runNode(cmd *cobra.Command) error {
 		return fail(exitFailure, "a node needs a file with a cluster section: --config FILE; \"%s config\" prints one "+
 			"to start from", selfName())
 	}
+	if cmd.Flags().Changed("replace") && f.replace == 0 {
+		return fail(exitFailure, "--replace 0: the IDs of nodes begin with 1; \"%s status\" at another node shows that of "+
+			"the node that is lost", selfName())
+	}
 	c, source, err := f.config(cmd)
 	if err != nil {
 		return err
