@@ -166,21 +166,27 @@ func TestAcknowledgedIsCommitted(t *testing.T) {
 	wantDone(t, "committed", p)
 }
 
+// learn adds a learner, and returns when it has had time to get the leader's log.
+func (c *cluster) learn(leader *member, id uint64) {
+	c.t.Helper()
+	added := c.alter(leader, Change{Add: holdfast.NodeID(id)})
+	c.settle()
+	if err, ok := added.outcome(); !ok || err != nil {
+		c.t.Fatal(err, ok)
+	}
+	c.join(id, leader.members)
+	for range 5 {
+		c.tick()
+		c.settle()
+	}
+}
+
 // A learner that has the entry on disk counts for nothing.
 func TestLearnersAcknowledgeNothing(t *testing.T) {
 	for _, ack := range []holdfast.Acknowledge{semiSync, synced} {
 		c := newCluster(t, 1, 3)
 		leader := c.elect()
-		added := c.alter(leader, Change{Add: 4})
-		c.settle()
-		if err, ok := added.outcome(); !ok || err != nil {
-			t.Fatal(err, ok)
-		}
-		c.join(4, leader.members)
-		for range 5 {
-			c.tick()
-			c.settle()
-		}
+		c.learn(leader, 4)
 		last := c.others(leader.id)[1]
 		c.hung[last] = true
 		p := c.proposeAs(leader, leader.lead(), "x", ack)
@@ -329,16 +335,7 @@ func (m *member) txOf(raw string) holdfast.TxID {
 func TestAcknowledgedWhileJoint(t *testing.T) {
 	c := newCluster(t, 1, 3)
 	leader := c.elect()
-	added := c.alter(leader, Change{Add: 4})
-	c.settle()
-	if err, ok := added.outcome(); !ok || err != nil {
-		t.Fatal(err, ok)
-	}
-	c.join(4, leader.members)
-	for range 5 {
-		c.tick()
-		c.settle()
-	}
+	c.learn(leader, 4)
 	gone := c.others(leader.id)[0]
 	c.hung[gone] = true
 	p := c.proposeAs(leader, leader.lead(), "x", synced)
