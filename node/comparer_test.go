@@ -208,7 +208,7 @@ func TestComparerSpreadsGroups(t *testing.T) {
 	})
 }
 
-// A round compares all groups once; whoever asks meanwhile joins it, and who asks for another is told.
+// A round compares all groups once; a request meanwhile joins it, and no other is known.
 func TestRounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ready := make(chan struct{})

@@ -57,8 +57,8 @@ func TestJoinForms(t *testing.T) {
 	}
 }
 
-// A node asks until a node of the cluster takes it, whatever else it is told, or until it hears that
-// none ever will.
+// A node asks until a node of the cluster takes it, whatever other answers it gets, or until it hears
+// that none ever will.
 func TestAsk(t *testing.T) {
 	for _, test := range []struct {
 		what    string
