@@ -140,21 +140,12 @@ func (e *answerError) Error() string { return e.address + ": " + e.text }
 func (c *roundClient) ask(ctx context.Context, method, query string) (*node.Round, error) {
 	ctx, end := context.WithTimeout(ctx, roundPatience)
 	defer end()
-	request, err := http.NewRequestWithContext(ctx, method, "http://"+c.address+"/compare"+query, nil)
+	status, text, err := askHTTP(ctx, method, c.address, "/compare"+query)
 	if err != nil {
 		return nil, err
 	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(response.Body, statusBytes))
-	if err != nil {
-		return nil, err
-	}
-	if response.StatusCode != http.StatusOK {
-		return nil, &answerError{c.address, response.StatusCode, strings.TrimSpace(string(text[:min(len(text), 1000)]))}
+	if status != http.StatusOK {
+		return nil, &answerError{c.address, status, beginning(text, 1000)}
 	}
 	round := &node.Round{}
 	if err := json.Unmarshal(text, round); err != nil {

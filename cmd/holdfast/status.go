@@ -69,18 +69,30 @@ func newStatusCommand() *cobra.Command {
 
 // fetchStatus returns the status of the node whose HTTP listens at address.
 func fetchStatus(ctx context.Context, address string) ([]byte, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/status?nodes=all", nil)
+	status, text, err := askHTTP(ctx, http.MethodGet, address, "/status?nodes=all")
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("%s: %d %s: %s", address, status, http.StatusText(status), beginning(text, 200))
+	}
+	return text, err
+}
+
+// askHTTP sends a request without a body to the node whose HTTP listens at address, and returns the
+// status and the body of its response.
+func askHTTP(ctx context.Context, method, address, path string) (status int, body []byte, err error) {
+	request, err := http.NewRequestWithContext(ctx, method, "http://"+address+path, nil)
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	defer response.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(response.Body, statusBytes))
-	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s: %s", address, response.Status, strings.TrimSpace(string(text[:min(len(text), 200)])))
-	}
-	return text, err
+	body, err = io.ReadAll(io.LimitReader(response.Body, statusBytes))
+	return response.StatusCode, body, err
+}
+
+// beginning returns the first bytes of what a node has said, without spaces around them.
+func beginning(text []byte, most int) string {
+	return strings.TrimSpace(string(text[:min(len(text), most)]))
 }
