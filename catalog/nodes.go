@@ -126,8 +126,8 @@ func (n *Nodes) Replace(lost holdfast.NodeID, by Node, from holdfast.ShardID) (*
 	was := n.Node(lost)
 	switch {
 	case was == nil:
-		return nil, holdfast.Errorf(holdfast.NotFound, "the cluster has no node %d, and never had one: its nodes are %v",
-			lost, n.Members())
+		return nil, holdfast.Errorf(holdfast.NotFound,
+			"the cluster has no node %d, and never had one: its nodes are %v", lost, n.Members())
 	case was.ReplacedBy != 0:
 		return nil, holdfast.Errorf(holdfast.Exists, "node %d was replaced before, by node %d at %s: its nodes are %v",
 			lost, was.ReplacedBy, n.Node(was.ReplacedBy).Address, n.Members())

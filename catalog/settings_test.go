@@ -22,23 +22,28 @@ func TestCheckSettings(t *testing.T) {
 		{AcknowledgeSetting, "semisync:2", 3, ""},
 		{AcknowledgeSetting, "sync", 3, ""},
 		{AcknowledgeSetting, "semisync:4", 5, ""},
-		{AcknowledgeSetting, "semisync:3", 3, wrong + "holdfast:acknowledge=semisync:3: the replicas of a table have 2 " +
-			"followers here"},
-		{AcknowledgeSetting, "semisync:2", 1, wrong + "holdfast:acknowledge=semisync:2: the replicas of a table have 0 " +
-			"followers here"},
-		{AcknowledgeSetting, "most", 3, wrong + `holdfast:acknowledge=most: "most" is no acknowledgement: want async, ` +
-			"semisync, semisync:K with K from 1 to 4, or sync"},
+		{AcknowledgeSetting, "semisync:3", 3,
+			wrong + "holdfast:acknowledge=semisync:3: the replicas of a table have 2 " +
+				"followers here"},
+		{AcknowledgeSetting, "semisync:2", 1,
+			wrong + "holdfast:acknowledge=semisync:2: the replicas of a table have 0 " +
+				"followers here"},
+		{AcknowledgeSetting, "most", 3,
+			wrong + `holdfast:acknowledge=most: "most" is no acknowledgement: want async, ` +
+				"semisync, semisync:K with K from 1 to 4, or sync"},
 		{ReplicasSetting, "1", 1, ""},
 		{ReplicasSetting, "3", 3, ""},
 		{ReplicasSetting, "5", 5, ""},
 		{ReplicasSetting, "3", 1, wrong + "holdfast:replicas=3: there can't be more than nodes, of which there are 1"},
-		{ReplicasSetting, "1", 3, wrong + "holdfast:replicas=1: fewer replicas than nodes aren't supported yet: each of " +
-			"the 3 nodes has one"},
+		{ReplicasSetting, "1", 3,
+			wrong + "holdfast:replicas=1: fewer replicas than nodes aren't supported yet: each of " +
+				"the 3 nodes has one"},
 		{ReplicasSetting, "2", 3, wrong + "holdfast:replicas=2: want 1, 3 or 5"},
 		{ReplicasSetting, "+3", 3, wrong + "holdfast:replicas=+3: want 1, 3 or 5"},
 		{ReplicasSetting, "", 3, wrong + "holdfast:replicas=: want 1, 3 or 5"},
-		{"holdfast:acknowlege", "sync", 3, wrong + "holdfast:acknowlege=sync: there is no such setting: the tags that " +
-			"begin with holdfast: are holdfast:acknowledge and holdfast:replicas"},
+		{"holdfast:acknowlege", "sync", 3,
+			wrong + "holdfast:acknowlege=sync: there is no such setting: the tags that " +
+				"begin with holdfast: are holdfast:acknowledge and holdfast:replicas"},
 	} {
 		err := CheckSettings(map[string]string{"a": "b", test.name: test.value}, test.nodes)
 		if test.want == "" && err == nil {

@@ -20,7 +20,8 @@ func someIdentity(node holdfast.NodeID) *Identity {
 // joinedIdentity is that of node 4, which has joined in the place of node 2.
 func joinedIdentity() *Identity {
 	return &Identity{
-		Cluster: ID{1, 2, 3}, Name: "shop", Node: 4, Members: []holdfast.NodeID{1, 3, 4}, Store: [16]byte{9, 4}, Replaces: 2,
+		Cluster: ID{1, 2, 3}, Name: "shop", Node: 4, Members: []holdfast.NodeID{1, 3, 4}, Store: [16]byte{9, 4},
+		Replaces: 2,
 		Met: []Member{
 			{"10.0.0.1:7100", Incarnation{1}}, {"10.0.0.3:7100", Incarnation{3}}, {"10.0.0.4:7100", Incarnation{4}},
 		},

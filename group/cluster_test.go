@@ -144,7 +144,8 @@ func newSleepers(t *testing.T, seed uint64, n, sleeps int) *cluster {
 func newClusterWith(t *testing.T, seed uint64, n int, change func(*cluster)) *cluster {
 	cryptotest.SetGlobalRandom(t, seed)
 	c := &cluster{t: t, rng: rand.New(rand.NewPCG(seed, 1)), members: map[uint64]*member{}, down: map[uint64]*member{},
-		cut: map[[2]uint64]bool{}, still: map[uint64]bool{}, hung: map[uint64]bool{}, logBytes: 1 << 30, awayTicks: 1 << 30}
+		cut: map[[2]uint64]bool{}, still: map[uint64]bool{}, hung: map[uint64]bool{}, logBytes: 1 << 30,
+		awayTicks: 1 << 30}
 	change(c)
 	for id := uint64(1); id <= uint64(n); id++ {
 		c.ids = append(c.ids, id)
@@ -185,7 +186,8 @@ func (c *cluster) start(id uint64) {
 	}
 	m.nodes = newNeighbours(patience)
 	m.core, err = newCore(testShard, id, log, applied, limits{
-		electionTicks: patience, heartbeatTicks: 1, inflightBytes: 1 << 20, logBytes: c.logBytes, awayTicks: c.awayTicks,
+		electionTicks: patience, heartbeatTicks: 1, inflightBytes: 1 << 20, logBytes: c.logBytes,
+		awayTicks:  c.awayTicks,
 		sleepTicks: c.sleeps, nodes: m.nodes,
 	}, silent)
 	if err != nil {
@@ -522,7 +524,8 @@ func (c *cluster) proposeIn(m *member, term uint64, raw string) *proposal {
 
 // proposeAs proposes an entry with that acknowledgement.
 func (c *cluster) proposeAs(m *member, term uint64, raw string, ack holdfast.Acknowledge) *proposal {
-	p := &proposal{term: term, raw: []byte(raw), ack: ack, early: make(chan holdfast.TxID, 1), done: make(chan outcome, 1)}
+	p := &proposal{term: term, raw: []byte(raw), ack: ack, early: make(chan holdfast.TxID, 1),
+		done: make(chan outcome, 1)}
 	m.propose([]*proposal{p})
 	c.carryOut(m)
 	return p

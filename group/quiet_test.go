@@ -80,7 +80,8 @@ func TestSleep(t *testing.T) {
 			c.settle()
 		}
 		if len(sent) > 0 || c.awake() > 0 || leader.ticks != ticks || leader.lead() == 0 {
-			t.Errorf("%d members: got %v sent, %d awake, leader %+v; want that all sleep", n, sent, c.awake(), leader.status())
+			t.Errorf("%d members: got %v sent, %d awake, leader %+v; want that all sleep", n, sent, c.awake(),
+				leader.status())
 		}
 	}
 }
@@ -235,7 +236,8 @@ func TestMinorityOfSleepersRefuses(t *testing.T) {
 		p, x := c.proposeIn(old, old.term, "a"), c.read(old)
 		y := c.read(c.members[c.other(old)])
 		c.pass(patience + outcomeTicks + 2)
-		if o, ok := p.outcome(); !ok || !errors.Is(o.err, holdfast.Unavailable) && !errors.Is(o.err, holdfast.NotLeader) {
+		if o, ok := p.outcome(); !ok || !errors.Is(o.err, holdfast.Unavailable) &&
+			!errors.Is(o.err, holdfast.NotLeader) {
 			t.Errorf("%d ticks after the cut, a proposal gets %v, %v", wait, o, ok)
 		}
 		if err, ok := x.result(); !ok || !errors.Is(err, holdfast.NotLeader) {
@@ -415,7 +417,8 @@ func TestSleepWithoutAMember(t *testing.T) {
 		}
 		c.pass(5 * patience)
 		if m := c.members[id]; m.applied != leader.applied || leader.lead() != term || c.awake() > 0 {
-			t.Errorf("%s: it has applied %d, awake are %d; want %d and none", name, m.applied, c.awake(), leader.applied)
+			t.Errorf("%s: it has applied %d, awake are %d; want %d and none", name, m.applied, c.awake(),
+				leader.applied)
 		}
 	}
 }

@@ -280,7 +280,8 @@ func (h *history) decide(p *proposal, o outcome) {
 	case errors.Is(o.err, holdfast.Unavailable):
 	default:
 		if h.early[p] && (p.ack.Mode != holdfast.Async || h.at[p].lead() == p.term) {
-			h.fail("proposal %s was acknowledged by %v, and is lost although its leader leads: %v", h.names[p], p.ack, o.err)
+			h.fail("proposal %s was acknowledged by %v, and is lost although its leader leads: %v", h.names[p], p.ack,
+				o.err)
 		}
 		h.done[1]++
 	}

@@ -340,7 +340,8 @@ func TestSnapshotsAreLimited(t *testing.T) {
 		away.close()
 		for i := range 60 {
 			for group := range c.groups {
-				if err := c.leaderOf(group, 0).put(group, fmt.Sprint("key ", i), strings.Repeat("x", 1000)); err != nil {
+				err := c.leaderOf(group, 0).put(group, fmt.Sprint("key ", i), strings.Repeat("x", 1000))
+				if err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -180,7 +180,8 @@ func TestOpenStorage(t *testing.T) {
 		case err != nil || s.is.commit != c.commit:
 			t.Errorf("%s: got %v; want the commit index %d", name, err, c.commit)
 		default:
-			l := limits{electionTicks: 10, heartbeatTicks: 1, inflightBytes: 1 << 20, logBytes: 1 << 30, awayTicks: 1 << 30}
+			l := limits{electionTicks: 10, heartbeatTicks: 1, inflightBytes: 1 << 20, logBytes: 1 << 30,
+				awayTicks: 1 << 30}
 			if _, err := newCore(testShard, 1, s, c.applied, l, silent); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}

@@ -39,9 +39,11 @@ func TestAcknowledgement(t *testing.T) {
 	down := fmt.Sprintf("and of its followers node %d is down, or confirms nothing; start it again, or change "+
 		"holdfast:acknowledge of the table", others[0]+1)
 	for _, table := range []string{"two", "all"} {
-		want := fmt.Sprintf(`nothing was changed: shard \d+ of table %s acknowledges %s, %s`, table, policies[table], down)
+		want := fmt.Sprintf(`nothing was changed: shard \d+ of table %s acknowledges %s, %s`, table, policies[table],
+			down)
 		c.wantRefused(others[1], putInto(table, 9), want)
-		c.expect(leader, "GetItem", fmt.Sprintf(`{"TableName":"%s","Key":{"id":{"S":"0"}},"ConsistentRead":true}`, table), `"0"`)
+		c.expect(leader, "GetItem", fmt.Sprintf(`{"TableName":"%s","Key":{"id":{"S":"0"}},"ConsistentRead":true}`,
+			table), `"0"`)
 	}
 	for _, table := range []string{"quick", "usual"} {
 		c.expect(others[1], "PutItem", putInto(table, 8), "{")
@@ -65,7 +67,8 @@ func TestAcknowledgement(t *testing.T) {
 	c.open(others[1])
 	for table := range policies {
 		c.eventually(others[0], putInto(table, 7))
-		c.expect(others[1], "GetItem", fmt.Sprintf(`{"TableName":"%s","Key":{"id":{"S":"7"}},"ConsistentRead":true}`, table), `"7"`)
+		c.expect(others[1], "GetItem", fmt.Sprintf(`{"TableName":"%s","Key":{"id":{"S":"7"}},"ConsistentRead":true}`,
+			table), `"7"`)
 	}
 }
 
@@ -124,5 +127,6 @@ func (c *testCluster) tag(table string, i int, policy string) {
 		}
 	}
 	c.ask(i, "TagResource", set(policy))
-	c.expect(i, "ListTagsOfResource", "{"+resource+"}", fmt.Sprintf(`{"Key":"holdfast:acknowledge","Value":"%s"}`, policy))
+	c.expect(i, "ListTagsOfResource", "{"+resource+"}",
+		fmt.Sprintf(`{"Key":"holdfast:acknowledge","Value":"%s"}`, policy))
 }

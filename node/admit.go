@@ -51,7 +51,8 @@ func (a *admission) admit(ctx context.Context, j rpc.Join) (rpc.Joined, error) {
 	incarnation := cluster.Incarnation(j.Self.Incarnation).String()
 	switch {
 	case j.Name != a.is.Name:
-		return rpc.Joined{}, never("the cluster here is %q, and the node at %s asks for %q", a.is.Name, j.Self.Addr, j.Name)
+		return rpc.Joined{}, never("the cluster here is %q, and the node at %s asks for %q", a.is.Name, j.Self.Addr,
+			j.Name)
 	case len(a.is.Met) == 0:
 		return rpc.Joined{}, never("one process has formed this cluster: its nodes can't be replaced")
 	}
@@ -122,8 +123,8 @@ func (a *admission) isLost(id holdfast.NodeID) error {
 			}
 		}
 		if heard <= voters/2 {
-			return holdfast.Errorf(holdfast.Overloaded, "without node %d, only %d of the %d members of the group of shard "+
-				"%d are heard, which is no majority", id, heard, voters, r.id)
+			return holdfast.Errorf(holdfast.Overloaded, "without node %d, only %d of the %d members of the group of "+
+				"shard %d are heard, which is no majority", id, heard, voters, r.id)
 		}
 	}
 	return nil
@@ -158,5 +159,6 @@ func (r *roster) gone(id holdfast.NodeID) error {
 		return nil
 	}
 	by := n.Node(x.ReplacedBy)
-	return holdfast.Errorf(holdfast.Gone, "node %d was lost, and node %d at %s has taken its place", id, by.ID, by.Address)
+	return holdfast.Errorf(holdfast.Gone, "node %d was lost, and node %d at %s has taken its place", id, by.ID,
+		by.Address)
 }

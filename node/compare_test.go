@@ -22,7 +22,8 @@ func (c *testCluster) placeOf(i int) *shard.Shard {
 	c.t.Helper()
 	m := c.nodes[i].tables.member
 	for _, r := range m.replicas.list() {
-		if strings.HasSuffix(m.compared.name(r.id), " of table people") && !strings.Contains(m.compared.name(r.id), "index") {
+		if strings.HasSuffix(m.compared.name(r.id), " of table people") &&
+			!strings.Contains(m.compared.name(r.id), "index") {
 			return m.replicas.shard(r.id)
 		}
 	}

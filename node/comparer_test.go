@@ -134,7 +134,8 @@ func TestComparer(t *testing.T) {
 				return "", corrupt
 			}
 			return "a", nil
-		}, nil, "[1:  a damaged block; 2 and 3]", "differs: node 1 (can't be read) differs from a majority, nodes 2, 3"},
+		}, nil, "[1:  a damaged block; 2 and 3]",
+			"differs: node 1 (can't be read) differs from a majority, nodes 2, 3"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var one sync.Mutex

@@ -212,15 +212,15 @@ func (x *comparing) accused(ctx context.Context, a accusation) error {
 	}
 	switch {
 	case unreadable != (a.Unreadable != ""), !unreadable && (err != nil || sum.Sum != a.Sum):
-		return holdfast.Errorf(holdfast.Invalid, "the replica of shard %d at node %d doesn't have that checksum as of %v: "+
-			"it has %s, %v", a.Tx.Shard, x.self, a.Tx, sum.Sum, err)
+		return holdfast.Errorf(holdfast.Invalid, "the replica of shard %d at node %d doesn't have that checksum as of "+
+			"%v: it has %s, %v", a.Tx.Shard, x.self, a.Tx, sum.Sum, err)
 	case 2*agree <= len(voters):
 		return holdfast.Errorf(holdfast.Invalid, "nodes %v are no majority of %v", a.Agree, voters)
 	}
 	x.ended.Do(func() {
 		err := x.member.lives.Differ(a.says())
-		x.log.Error("this node doesn't have what the other nodes have", "shard", uint64(a.Tx.Shard), "tx", a.Tx.String(),
-			"err", err)
+		x.log.Error("this node doesn't have what the other nodes have", "shard", uint64(a.Tx.Shard), "tx",
+			a.Tx.String(), "err", err)
 		x.member.fail(err)
 	})
 	return nil

@@ -67,8 +67,8 @@ func (m *meeting) lookToJoin() (cluster.Found, error) {
 		return found, err
 	}
 	if is, lost := found.Is, m.options.Replace; is.Replaces != lost {
-		return found, holdfast.Errorf(holdfast.Invalid, "%s is the directory of %v: --replace %d is for a new node, whose "+
-			"directory is empty. Take another directory, or start this node without it", m.dir, is, lost)
+		return found, holdfast.Errorf(holdfast.Invalid, "%s is the directory of %v: --replace %d is for a new node, "+
+			"whose directory is empty. Take another directory, or start this node without it", m.dir, is, lost)
 	}
 	return found, nil
 }
@@ -85,8 +85,8 @@ func joinedAs(j *rpc.Joined, name string, lost holdfast.NodeID) *cluster.Identit
 // finishJoin makes an identity the directory's.
 func (m *meeting) finishJoin(found cluster.Found, is *cluster.Identity) (err error) {
 	if was := found.Is; was != nil && (was.Cluster != is.Cluster || was.Node != is.Node) {
-		return holdfast.Errorf(holdfast.Corrupt, "tables.data %s: it is that of %v, and the cluster knows it as %v", m.dir,
-			was, is)
+		return holdfast.Errorf(holdfast.Corrupt, "tables.data %s: it is that of %v, and the cluster knows it as %v",
+			m.dir, was, is)
 	}
 	if err := cluster.Prepare(m.fs, m.dir, is); err != nil {
 		return fmt.Errorf("tables.data %s: %w", m.dir, err)
@@ -110,8 +110,8 @@ func (o *Options) joinsNothing() error {
 	if o.Replace == 0 {
 		return nil
 	}
-	return holdfast.Errorf(holdfast.Invalid, "--replace is for a node whose file has cluster.name, advertise and seeds, "+
-		"as all files of its cluster: the nodes of a cluster that one process has formed can't be replaced")
+	return holdfast.Errorf(holdfast.Invalid, "--replace is for a node whose file has cluster.name, advertise and "+
+		"seeds, as all files of its cluster: the nodes of a cluster that one process has formed can't be replaced")
 }
 
 // joinWaits says what a node waits for that asks to join.

@@ -27,7 +27,8 @@ func TestNewNodesFoundNoOldGroups(t *testing.T) {
 	defer disk.Close()
 	var members *group.Members // that another node has
 	m := &member{
-		is:  &cluster.Identity{Node: 4, Members: []holdfast.NodeID{1, 3, 4}, Met: make([]cluster.Member, 3), Replaces: 2},
+		is: &cluster.Identity{Node: 4, Members: []holdfast.NodeID{1, 3, 4}, Met: make([]cluster.Member, 3),
+			Replaces: 2},
 		log: slog.New(slog.DiscardHandler),
 	}
 	m.roster.is, m.roster.peers = m.is, func(map[holdfast.NodeID]rpc.Peer) {}

@@ -90,8 +90,8 @@ func (m *meeting) look() (cluster.Found, error) {
 		return found, holdfast.Errorf(holdfast.Invalid, "%s has %s in it, and no identity of a cluster's node: take a "+
 			"directory that is empty or missing", m.dir, found.Name)
 	case found.State == cluster.Forming && found.Is.Replaces != 0 && m.options.Replace == 0:
-		return found, holdfast.Errorf(holdfast.Invalid, "%s is that of %v, which was about to join in the place of node "+
-			"%d: start it with --replace %d", m.dir, found.Is, found.Is.Replaces, found.Is.Replaces)
+		return found, holdfast.Errorf(holdfast.Invalid, "%s is that of %v, which was about to join in the place of "+
+			"node %d: start it with --replace %d", m.dir, found.Is, found.Is.Replaces, found.Is.Replaces)
 	case found.State == cluster.Forming:
 		c := m.options.Config.Cluster
 		if err := found.Is.MatchMet(c.Name, c.Expect, c.Advertise); err != nil {
@@ -169,9 +169,9 @@ func (m *meeting) explain(found cluster.Found, err error) error {
 				"the other", m.dir, found.Is, err)
 	case errors.Is(err, holdfast.Refused):
 		return fmt.Errorf("%w. %s has no identity: if it was this node's before, it was emptied, or its file system "+
-			"isn't mounted; put it back as it was when the node ended last. If it is lost for good, start the node with "+
-			"--replace ID, the ID of the node that is lost. If the cluster is to be a new one, compare cluster.name, "+
-			"expect, advertise and seeds with those of the others", err, m.dir)
+			"isn't mounted; put it back as it was when the node ended last. If it is lost for good, start the node "+
+			"with --replace ID, the ID of the node that is lost. If the cluster is to be a new one, compare "+
+			"cluster.name, expect, advertise and seeds with those of the others", err, m.dir)
 	case errors.As(err, &socket) && socket.Op == "listen":
 		return &ListenError{"cluster.listen", err}
 	}

@@ -163,7 +163,8 @@ func (m *member) run(disk *shard.Store) error {
 			m.transport.Send(rpc.Message{To: g.To, Kind: kindGroup, Shard: g.Shard, Body: g.Body})
 		},
 		Stream: func(ctx context.Context, g group.Message, next func() ([]byte, error)) error {
-			return m.transport.Stream(ctx, rpc.Message{To: g.To, Kind: kindSnapshot, Shard: g.Shard, Body: g.Body}, next)
+			return m.transport.Stream(ctx, rpc.Message{To: g.To, Kind: kindSnapshot, Shard: g.Shard, Body: g.Body},
+				next)
 		},
 		Fatal: func(err error) { m.fail(fmt.Errorf("replicas: %w", err)) },
 	}

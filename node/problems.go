@@ -81,7 +81,8 @@ func diskProblem(c *ClusterStatus, disk shard.Space) Problem {
 	p.Node, p.Refused = c.Node, c.Leads
 	if !c.Leads {
 		p.Text = fmt.Sprintf("the disk of node %d is full: it has %d MiB free, and needs %d MiB (tables.reserve is %d "+
-			"MiB); it doesn't lead, and writes go on while a majority of the nodes has space", c.Node, disk.FreeBytes>>20,
+			"MiB); it doesn't lead, and writes go on while a majority of the nodes has space", c.Node,
+			disk.FreeBytes>>20,
 			inMiB(disk.NeededBytes), disk.ReserveBytes>>20)
 	}
 	return p
@@ -112,8 +113,8 @@ func (s *Status) leaderProblems() (all []Problem) {
 				nodesText(silent))}}
 	case c.Leader == 0:
 		return []Problem{{Code: ProblemNoLeader, Refused: true, Node: c.Node, Text: refusedConsistent +
-			fmt.Sprintf("no node is known to lead, although node %d hears %d of %d: an election takes about 2 s; if it "+
-				"takes longer, look at the logs of all nodes", c.Node, heard, len(c.Members))}}
+			fmt.Sprintf("no node is known to lead, although node %d hears %d of %d: an election takes about 2 s; if "+
+				"it takes longer, look at the logs of all nodes", c.Node, heard, len(c.Members))}}
 	case c.Leader == c.Node && !c.Leads:
 		return []Problem{{Code: ProblemStarting, Refused: true, Node: c.Node,
 			Text: fmt.Sprintf("requests wait: node %d is about to lead", c.Node)}}
@@ -179,8 +180,9 @@ func (s *Status) replicaProblems() (all []Problem) {
 	for _, m := range s.Cluster.Members {
 		if ids := outdated[m.ID]; ids != nil {
 			all = append(all, Problem{Code: ProblemOutdated, Node: m.ID, Shards: ids,
-				Text: fmt.Sprintf("node %d lacks what it has acknowledged of %s: its directory was put back from an older "+
-					"copy, or its disk loses what was synced; put the directory back as it was", m.ID, shardsText(ids))})
+				Text: fmt.Sprintf("node %d lacks what it has acknowledged of %s: its directory was put back from an "+
+					"older copy, or its disk loses what was synced; put the directory back as it was", m.ID,
+					shardsText(ids))})
 		}
 	}
 	for i := range s.Cluster.Differ {
@@ -190,8 +192,8 @@ func (s *Status) replicaProblems() (all []Problem) {
 	}
 	if hangs != nil {
 		all = append(all, Problem{Code: ProblemHangs, Node: s.Cluster.Node, Shards: hangs,
-			Text: fmt.Sprintf("node %d has applied nothing to %s for %.0f s, although something is committed: its disk "+
-				"hangs, or is far too slow; reads with ConsistentRead, or with a token, go to the node that leads",
+			Text: fmt.Sprintf("node %d has applied nothing to %s for %.0f s, although something is committed: its "+
+				"disk hangs, or is far too slow; reads with ConsistentRead, or with a token, go to the node that leads",
 				s.Cluster.Node, shardsText(hangs), longest)})
 	}
 	return all
@@ -220,8 +222,8 @@ func (s *Status) memberProblems() (all []Problem) {
 		case m.Behind != nil && m.Behind.Seconds >= lagSeconds:
 			b := m.Behind
 			all = append(all, Problem{Code: ProblemLags, Node: m.ID, Text: fmt.Sprintf(
-				"node %d is heard, and lacks %d transactions of %d shards, for %.0f s: it catches up, or its disk is slow "+
-					"or hangs", m.ID, b.Transactions, b.Shards, b.Seconds)})
+				"node %d is heard, and lacks %d transactions of %d shards, for %.0f s: it catches up, or its disk is "+
+					"slow or hangs", m.ID, b.Transactions, b.Shards, b.Seconds)})
 		}
 	}
 	return all

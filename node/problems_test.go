@@ -93,7 +93,8 @@ func TestProblems(t *testing.T) {
 	} {
 		s := threeMembers()
 		test.is(s)
-		got := problemsOf(s, shard.Space{Full: test.full, FreeBytes: 5 << 20, NeededBytes: 8<<20 + 1, ReserveBytes: 8 << 20})
+		got := problemsOf(s, shard.Space{Full: test.full, FreeBytes: 5 << 20, NeededBytes: 8<<20 + 1,
+			ReserveBytes: 8 << 20})
 		if len(got) != len(test.want) {
 			t.Errorf("%s: got %d problems, %+v; want %d", test.what, len(got), got, len(test.want))
 			continue
@@ -125,7 +126,8 @@ func TestBehindOf(t *testing.T) {
 		{ID: 3, Replicas: []ReplicaStatus{{Node: 2, Behind: 1, Seconds: 2}}},
 		{ID: 4},
 	}
-	if got := behindOf(2, all); got == nil || *got != (BehindStatus{Shards: 3, Transactions: 8, Seconds: 7, More: true}) {
+	if got := behindOf(2, all); got == nil || *got != (BehindStatus{Shards: 3, Transactions: 8, Seconds: 7,
+		More: true}) {
 		t.Errorf("got %+v; want 8 transactions of three shards, for more than 7 s", got)
 	}
 	if got := behindOf(3, all); got == nil || *got != (BehindStatus{}) {
@@ -142,11 +144,13 @@ func TestFormOfStatus(t *testing.T) {
 		Cluster: &ClusterStatus{Name: "shop", ID: "00ff", Node: 1, Leader: 1, Leads: true, Members: []MemberStatus{
 			{ID: 2, Heard: heard(0.5), Behind: &BehindStatus{Shards: 1, Transactions: 2, Seconds: 3.5, More: true}}}},
 		Shards: []ShardStatus{{ID: 7, Kind: table.UseIndex, Table: "orders", Index: "by-town", Leader: 1, Term: 2,
-			Committed: 9, Applied: 8, LogBytes: 70, Outdated: []holdfast.NodeID{3}, Behind: map[holdfast.NodeID]uint64{2: 2},
+			Committed: 9, Applied: 8, LogBytes: 70, Outdated: []holdfast.NodeID{3},
+			Behind:   map[holdfast.NodeID]uint64{2: 2},
 			Still:    6,
 			Replicas: []ReplicaStatus{{Node: 2, Behind: 2, Seconds: 3.5, More: true, Learner: true, Outdated: true}}}},
-		Problems: []Problem{{Code: ProblemSilent, Node: 3, Table: "orders", Shards: []holdfast.ShardID{7}, Text: "why"}},
-		Others:   []OtherStatus{{Node: 3, Error: "no"}},
+		Problems: []Problem{{Code: ProblemSilent, Node: 3, Table: "orders", Shards: []holdfast.ShardID{7},
+			Text: "why"}},
+		Others: []OtherStatus{{Node: 3, Error: "no"}},
 	}
 	const want = `{"version":"","meeting":null,` +
 		`"cluster":{"name":"shop","id":"00ff","node":1,"leader":1,"leads":true,"members":[{"id":2,` +

@@ -264,7 +264,8 @@ func TestNodesThatAreNotTaken(t *testing.T) {
 	if err := os.RemoveAll(c.configs[1].Tables.Data); err != nil {
 		t.Fatal(err)
 	}
-	if err := meet(t.Context(), c.configs[1]); err == nil || !strings.Contains(err.Error(), "node 2 had that address") ||
+	if err := meet(t.Context(), c.configs[1]); err == nil ||
+		!strings.Contains(err.Error(), "node 2 had that address") ||
 		!strings.Contains(err.Error(), "--replace ID") {
 		t.Errorf("got %v; want the node that had the address, and --replace ID", err)
 	}
@@ -387,7 +388,8 @@ func TestKilledWhileItJoins(t *testing.T) {
 		err = Meet(t.Context(), &Options{Config: c.configs[four], Log: c.log})
 		whole := found.State == cluster.Formed
 		if refused := errors.Is(err, holdfast.Invalid) || errors.Is(err, holdfast.Refused); refused == whole {
-			t.Errorf("killed at step %d, and started without --replace: got %v; want it refused: %t", killed, err, !whole)
+			t.Errorf("killed at step %d, and started without --replace: got %v; want it refused: %t", killed, err,
+				!whole)
 		}
 		if err := run(vfs.Default); err != nil {
 			t.Fatalf("killed at step %d (%v): %v", killed, first, err)

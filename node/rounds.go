@@ -26,7 +26,8 @@ func (c *comparer) begin() (*Round, error) {
 	}
 	if c.round == nil || c.round.Done {
 		led := c.groups.led()
-		c.round = &Round{Number: 1 + rand.Uint64N(1<<53-1), Leader: c.self, Shards: len(led), Comparisons: []Comparison{}}
+		c.round = &Round{Number: 1 + rand.Uint64N(1<<53-1), Leader: c.self, Shards: len(led),
+			Comparisons: []Comparison{}}
 		c.running.Go(func() { c.run(c.round, led) })
 	}
 	return c.round.clone(), nil
@@ -50,8 +51,8 @@ func (c *comparer) standing(number uint64) (*Round, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.round == nil || c.round.Number != number {
-		return nil, holdfast.Errorf(holdfast.NotFound, "node %d, which leads, hasn't begun that comparison: another node "+
-			"led then, or a later one was begun since; begin again", c.self)
+		return nil, holdfast.Errorf(holdfast.NotFound, "node %d, which leads, hasn't begun that comparison: another "+
+			"node led then, or a later one was begun since; begin again", c.self)
 	}
 	return c.round.clone(), nil
 }

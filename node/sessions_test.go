@@ -98,7 +98,8 @@ func (c *sessionClient) writeSoon(i, n int) {
 }
 
 func (c *testCluster) session(name string) *sessionClient {
-	return &sessionClient{of: c, name: name, http: &http.Client{Transport: &http.Transport{}, Timeout: 20 * time.Second}}
+	return &sessionClient{of: c, name: name, http: &http.Client{Transport: &http.Transport{},
+		Timeout: 20 * time.Second}}
 }
 
 func (c *testCluster) createCounters() {

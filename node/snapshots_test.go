@@ -45,7 +45,8 @@ func TestANodeReturnsBySnapshots(t *testing.T) {
 	if s := c.nodes[2].tables.member.snapshots(); s.Received == 0 {
 		t.Errorf("got %+v; want snapshots", s)
 	}
-	if status, _ := askTables(t, c.nodes[2], "DescribeTable", `{"TableName": "gone"}`); status != http.StatusBadRequest {
+	if status, _ := askTables(t, c.nodes[2], "DescribeTable",
+		`{"TableName": "gone"}`); status != http.StatusBadRequest {
 		t.Errorf("a table that was removed meanwhile: got %d; want 400", status)
 	}
 	for id := range 60 {

@@ -254,8 +254,8 @@ func (m *member) health() string {
 		return fault
 	}
 	if s := m.joins()[m.is.Node]; s != nil {
-		return fmt.Sprintf("tables: this node takes the place of node %d, and votes in %d of %d groups yet: until then it "+
-			"answers no reads itself", s.Replaces, s.Groups, s.Of)
+		return fmt.Sprintf("tables: this node takes the place of node %d, and votes in %d of %d groups yet: until "+
+			"then it answers no reads itself", s.Replaces, s.Groups, s.Of)
 	}
 	switch leader := m.forwarder.leader(); {
 	case leader == 0:

@@ -144,8 +144,8 @@ func askWith(ctx context.Context, o AskOptions, l limits) (Joined, error) {
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return Joined{}, holdfast.Errorf(holdfast.Canceled, "no node of the cluster %q has taken this one in time: %w",
-				o.Join.Name, last)
+			return Joined{}, holdfast.Errorf(holdfast.Canceled,
+				"no node of the cluster %q has taken this one in time: %w", o.Join.Name, last)
 		case <-timer.C:
 		}
 	}

@@ -266,7 +266,8 @@ func (s *stream) take(ctx context.Context, end context.CancelFunc) error {
 	case s.peer.receiving <- struct{}{}:
 		defer func() { <-s.peer.receiving }()
 	default:
-		return holdfast.Errorf(holdfast.Overloaded, "%d streams of node %d are under way", cap(s.peer.receiving), m.From)
+		return holdfast.Errorf(holdfast.Overloaded, "%d streams of node %d are under way", cap(s.peer.receiving),
+			m.From)
 	}
 	var broken error
 	ended := false

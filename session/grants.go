@@ -98,7 +98,8 @@ func (g *Grants) Lease(ctx context.Context, to holdfast.NodeID) error {
 	case g.term != term:
 		return holdfast.Errorf(holdfast.NotLeader, "nothing was changed: this node no longer leads")
 	case g.barred[to] > 0:
-		return holdfast.Errorf(holdfast.Overloaded, "node %d can't be asked to forget sessions: nothing was changed", to)
+		return holdfast.Errorf(holdfast.Overloaded, "node %d can't be asked to forget sessions: nothing was changed",
+			to)
 	}
 	g.until[to] = g.o.Now().Add(hold)
 	return nil

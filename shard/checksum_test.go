@@ -108,7 +108,8 @@ func (r *replica) compareChecksums(
 		slices.Reverse(rest)
 		switch r.rng.IntN(6) {
 		case 0:
-			at := slices.IndexFunc(snapshots, func(is taken) bool { return is.id == id && is.tx.Index > sh.Counts().Applied })
+			at := slices.IndexFunc(snapshots,
+				func(is taken) bool { return is.id == id && is.tx.Index > sh.Counts().Applied })
 			if at >= 0 {
 				installed(r.t, sh, snapshots[at].chunks)
 			}
@@ -203,7 +204,8 @@ func TestChecksumFindsAnyByte(t *testing.T) {
 		t.Errorf("got %+v and %+v; want one checksum of all of the shard", a, b)
 	}
 	for _, key := range [][]byte{
-		k.meta("other"), k.meta(metaGroup + "s"), k.appendItem(nil, keyOf(t, thing("z", 1))), append(k.ofShard(nil, 6), 1),
+		k.meta("other"), k.meta(metaGroup + "s"), k.appendItem(nil, keyOf(t, thing("z", 1))),
+		append(k.ofShard(nil, 6), 1),
 		append(k.ofSpace(nil, 9), 1),
 	} {
 		write(key, nil)
@@ -229,7 +231,8 @@ func TestChecksumReadsBlobFiles(t *testing.T) {
 		tx := holdfast.TxID{Shard: 1, Term: sh.terms.newest(), Index: sh.Counts().Applied + 1}
 		e := entry{schema: sh.schema.Load(), body: &checksumBody{checksumXXH3}}
 		applyEach(t, sh, []sentEntry{{tx, string(e.appendTo(nil))}})
-		if c, err := ChecksumAt(bg, sh, tx); errors.Is(err, holdfast.Corrupt) != harmed || !harmed && c.Bytes < 60*4000 {
+		if c, err := ChecksumAt(bg, sh, tx); errors.Is(err, holdfast.Corrupt) != harmed ||
+			!harmed && c.Bytes < 60*4000 {
 			t.Errorf("harmed %t: got %+v, %v", harmed, c, err)
 		}
 		if err := s.Close(); err != nil {

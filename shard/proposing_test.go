@@ -291,7 +291,8 @@ func TestTransactionsAreNeverAsync(t *testing.T) {
 			want = holdfast.SemiSync
 		}
 		if len(got) != 5 {
-			t.Errorf("%v: got %d proposals; want two to prepare, a decision, and two to resolve", c.Acknowledge, len(got))
+			t.Errorf("%v: got %d proposals; want two to prepare, a decision, and two to resolve", c.Acknowledge,
+				len(got))
 		}
 		for _, is := range got {
 			if is != want {

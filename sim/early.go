@@ -158,7 +158,8 @@ func (a *call) at(m *machine) (outcome, error) {
 	case !errors.Is(err, holdfast.Lost):
 		return unknown, fmt.Errorf("node %d still waits for it in the end: %w", m.id, err)
 	case term <= holdfast.RaftTerm(a.tx.Term) || len(m.cluster.machines) == 1:
-		return unknown, fmt.Errorf("node %d is in term %d, and there was no other leader to lose it: %w", m.id, term, err)
+		return unknown, fmt.Errorf("node %d is in term %d, and there was no other leader to lose it: %w", m.id, term,
+			err)
 	}
 	return lost, nil
 }

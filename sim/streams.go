@@ -124,7 +124,8 @@ func (ss *streams) carry(n *network) {
 	ss.mu.Unlock()
 	slices.SortStableFunc(out, func(a, b *part) int {
 		x, y := a.stream, b.stream
-		by := cmp.Or(cmp.Compare(x.link.from, y.link.from), cmp.Compare(x.link.to, y.link.to), cmp.Compare(x.shard, y.shard))
+		by := cmp.Or(cmp.Compare(x.link.from, y.link.from), cmp.Compare(x.link.to, y.link.to),
+			cmp.Compare(x.shard, y.shard))
 		if by == 0 && a.answer != b.answer {
 			by = map[bool]int{true: 1, false: -1}[a.answer]
 		}

@@ -75,13 +75,13 @@ func TestAcknowledgeFollowsTheTag(t *testing.T) {
 	want(n, "untagged", put, holdfast.Acknowledge{})
 
 	err := n.Tag(ctx, "users", map[string]string{catalog.AcknowledgeSetting: "semisync:2"})
-	wantError(t, err, holdfast.Invalid, "One or more parameter values were invalid: tag holdfast:acknowledge=semisync:2: "+
-		"the replicas of a table have 1 followers here")
+	wantError(t, err, holdfast.Invalid, "One or more parameter values were invalid: tag "+
+		"holdfast:acknowledge=semisync:2: the replicas of a table have 1 followers here")
 	d.Name = "wrong"
 	d.Tags = map[string]string{catalog.ReplicasSetting: "3"}
 	_, err = n.Store.Create(ctx, d, attributes)
-	wantError(t, err, holdfast.Invalid, "One or more parameter values were invalid: tag holdfast:replicas=3: there can't "+
-		"be more than nodes, of which there are 2")
+	wantError(t, err, holdfast.Invalid, "One or more parameter values were invalid: tag holdfast:replicas=3: there "+
+		"can't be more than nodes, of which there are 2")
 }
 
 // A write that is acknowledged and lost with its leader is named to who asks with its token.

@@ -37,7 +37,8 @@ type nodeCluster struct {
 func newNodeCluster(t *testing.T) *nodeCluster {
 	t.Helper()
 	c := &nodeCluster{
-		t: t, dir: t.TempDir(), addresses: freeAddresses(t, 3), peers: freeAddresses(t, 3), processes: make([]*process, 3),
+		t: t, dir: t.TempDir(), addresses: freeAddresses(t, 3), peers: freeAddresses(t, 3),
+		processes: make([]*process, 3),
 	}
 	t.Cleanup(func() {
 		if t.Failed() {

@@ -33,8 +33,8 @@ func TestClusterCheck(t *testing.T) {
 	}
 	for range 2 {
 		text := check()
-		for _, want := range []string{"equal       shard 1 as of transaction 1/", ": the same at nodes 1, 2, 3\n", " equal\n",
-			" shards, compared by node "} {
+		for _, want := range []string{"equal       shard 1 as of transaction 1/", ": the same at nodes 1, 2, 3\n",
+			" equal\n", " shards, compared by node "} {
 			if !strings.Contains(text, want) {
 				t.Errorf("got\n%s\nwant %q in it", text, want)
 			}
@@ -72,7 +72,8 @@ func TestClusterCheckCodes(t *testing.T) {
 				"incomplete  shard 3 of table t as of transaction 3/4/5: the same at nodes 1; " +
 				"not compared: node 2: no connection\n" +
 				"2 shards, compared by node 2: 1 equal, 1 incomplete\n"},
-		{"differs", []string{comparison("differs", replica(1, ""), replica(2, ""), replica(3, `,"odd":true,"stopped":true`))},
+		{"differs", []string{comparison("differs", replica(1, ""), replica(2, ""),
+			replica(3, `,"odd":true,"stopped":true`))},
 			2, "differs     shard 3 of table t as of transaction 3/4/5: node 3 differs from a majority, nodes 1, 2; " +
 				"stopped: node 3\n1 shards, compared by node 2: 1 differs\n"},
 		{"undecided", []string{comparison("undecided", replica(1, ""), replica(2, "")), comparison("incomplete")}, 2,
@@ -87,7 +88,8 @@ func TestClusterCheckCodes(t *testing.T) {
 			case n == 2:
 				http.Error(w, "no node is known to lead", http.StatusServiceUnavailable)
 			default:
-				fmt.Fprintf(w, `{"round":9,"leader":2,"shards":%d,"done":%t,"comparisons":[%s]}`, len(test.comparisons), n > 2,
+				fmt.Fprintf(w, `{"round":9,"leader":2,"shards":%d,"done":%t,"comparisons":[%s]}`,
+					len(test.comparisons), n > 2,
 					strings.Join(test.comparisons[:min(int(n)-1, len(test.comparisons))], ","))
 			}
 		}))

@@ -45,8 +45,8 @@ func (f *upFlags) runNode(cmd *cobra.Command) error {
 			"to start from", selfName())
 	}
 	if cmd.Flags().Changed("replace") && f.replace == 0 {
-		return fail(exitFailure, "--replace 0: the IDs of nodes begin with 1; \"%s status\" at another node shows that of "+
-			"the node that is lost", selfName())
+		return fail(exitFailure, "--replace 0: the IDs of nodes begin with 1; \"%s status\" at another node shows "+
+			"that of the node that is lost", selfName())
 	}
 	c, source, err := f.config(cmd)
 	if err != nil {

@@ -174,8 +174,8 @@ func shardsText(s *node.Status) string {
 	rows := [][]string{{"shard", "leader", "term", "committed", "unapplied", "of", "lacking on other nodes"}}
 	for i := range shards[:min(len(shards), maxShards)] {
 		x := &shards[i]
-		rows = append(rows, []string{fmt.Sprint(x.ID), leaderText(x.Leader), fmt.Sprint(x.Term), fmt.Sprint(x.Committed),
-			fmt.Sprint(x.Committed - min(x.Committed, x.Applied)), useText(x), lackText(x)})
+		rows = append(rows, []string{fmt.Sprint(x.ID), leaderText(x.Leader), fmt.Sprint(x.Term),
+			fmt.Sprint(x.Committed), fmt.Sprint(x.Committed - min(x.Committed, x.Applied)), useText(x), lackText(x)})
 	}
 	text := columns(rows, 5)
 	if more := len(shards) - maxShards; more > 0 {

@@ -37,7 +37,8 @@ func createTable(t *testing.T, url, name string) {
 // Tags are set, changed and removed through any node, and what the server refuses changes nothing.
 func TestTableSet(t *testing.T) {
 	p := start(t, "holdfast", "up", "--nodes", "3", "--data", filepath.Join(t.TempDir(), "data"), "--cache-listen",
-		"127.0.0.1:0", "--tables-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--cluster-listen", "127.0.0.1:0")
+		"127.0.0.1:0", "--tables-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--cluster-listen",
+		"127.0.0.1:0")
 	first := p.await(`DynamoDB's API on (\S+), node 1,`)[1]
 	third := p.await(`DynamoDB's API on (\S+), node 3,`)[1]
 	status := p.await(`HTTP on http://(\S+), node 1:`)[1]
@@ -58,8 +59,9 @@ func TestTableSet(t *testing.T) {
 		{first, "users holdfast:acknowledge=semisync:3 team=", 1, "",
 			"holdfast: ValidationException: One or more parameter values were invalid: tag " +
 				"holdfast:acknowledge=semisync:3: the replicas of a table have 2 followers here\n"},
-		{third, "users holdfast:colour=red", 1, "", "holdfast: ValidationException: One or more parameter values were " +
-			"invalid: tag holdfast:colour=red: there is no such setting: "},
+		{third, "users holdfast:colour=red", 1, "",
+			"holdfast: ValidationException: One or more parameter values were " +
+				"invalid: tag holdfast:colour=red: there is no such setting: "},
 		{first, "nobody team=web", 1, "", "holdfast: ResourceNotFoundException: "},
 		{first, "users team", 1, "", "holdfast: \"team\": want NAME=VALUE, or NAME= to remove a tag\n"},
 		{first, "users =web", 1, "", "holdfast: \"=web\": want NAME=VALUE, or NAME= to remove a tag\n"},
