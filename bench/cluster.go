@@ -46,21 +46,13 @@ func clusters(ctx context.Context, args []string) error {
 	if len(setups) == 0 {
 		return errors.New("there is nothing to measure: both servers are left out")
 	}
-	var runs []*clusterRun
+	m := clusterMeasurement{loads: loads, length: time.Duration(*seconds * float64(time.Second))}
+	defer m.stop()
 	for _, s := range setups {
-		r, err := s.start(ctx)
-		if r != nil {
-			defer r.stop()
+		if err := m.add(ctx, s, *items, s); err != nil {
+			return err
 		}
-		if err == nil {
-			err = r.fill(ctx, *items)
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
-		}
-		runs = append(runs, r)
 	}
-	m := clusterMeasurement{runs: runs, loads: loads, length: time.Duration(*seconds * float64(time.Second))}
 	for i := range *rounds {
 		if err := m.round(ctx, i); err != nil {
 			return err
@@ -147,9 +139,10 @@ func loadName(kind requestKind, connections int, atLeader bool) string {
 
 // A clusterMeasurement is the servers, and the loads that all get.
 type clusterMeasurement struct {
-	runs   []*clusterRun
-	loads  []clusterLoad
-	length time.Duration
+	started []*clusterRun // what is to be stopped
+	runs    []*clusterRun // what is measured; several may be of one server
+	loads   []clusterLoad
+	length  time.Duration
 }
 
 // clusterTries is how often a load is measured if a node begins to lead in its middle.

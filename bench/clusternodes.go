@@ -142,15 +142,16 @@ func holdfastAlone(path, dir string) (s clusterSetup, err error) {
 	return s, nil
 }
 
-// A holdfastClient is a connection to a node of Holdfast.
+// A holdfastClient is a connection to a node of Holdfast, whose clients use one table.
 type holdfastClient struct {
 	*dynamoClient
-	request []byte // used again by the next one
+	table, acknowledge string // the table's name, and what its writes wait for; "": the default
+	request            []byte // used again by the next one
 }
 
 func dialHoldfast(address string) (kvClient, error) {
 	c, err := dialDynamo(address)
-	return &holdfastClient{dynamoClient: c}, err
+	return &holdfastClient{dynamoClient: c, table: "bench"}, err
 }
 
 func (c *holdfastClient) ping() error {
@@ -159,14 +160,21 @@ func (c *holdfastClient) ping() error {
 }
 
 func (c *holdfastClient) prepare() error {
-	if _, err := c.ask("CreateTable", []byte(benchTable)); err != nil {
+	body := strings.Replace(benchTable, `"bench"`, strconv.Quote(c.table), 1)
+	if c.acknowledge != "" {
+		body = fmt.Sprintf(`%s,"Tags":[{"Key":"holdfast:acknowledge","Value":%q}]}`, strings.TrimSuffix(body, "}"),
+			c.acknowledge)
+	}
+	if _, err := c.ask("CreateTable", []byte(body)); err != nil {
 		return err
 	}
-	return c.awaitActive("bench")
+	return c.awaitActive(c.table)
 }
 
 func (c *holdfastClient) put(item, n int) error {
-	c.request = append(c.request[:0], `{"TableName":"bench","Item":{"id":{"S":"`...)
+	c.request = append(c.request[:0], `{"TableName":"`...)
+	c.request = append(c.request, c.table...)
+	c.request = append(c.request, `","Item":{"id":{"S":"`...)
 	c.request = clusterKey(c.request, item)
 	c.request = append(c.request, `"},"value":{"S":"`...)
 	c.request = append(c.request, clusterValue(n)...)
@@ -179,7 +187,9 @@ func (c *holdfastClient) put(item, n int) error {
 const firstToken = "1"
 
 func (c *holdfastClient) get(item int, kind requestKind) error {
-	c.request = append(c.request[:0], `{"TableName":"bench",`...)
+	c.request = append(c.request[:0], `{"TableName":"`...)
+	c.request = append(c.request, c.table...)
+	c.request = append(c.request, `",`...)
 	switch {
 	case kind == consistentRead:
 		c.request = append(c.request, `"ConsistentRead":true,`...)

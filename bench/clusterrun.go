@@ -19,6 +19,7 @@ type clusterSetup struct {
 	addresses []string                               // where the clients of each node connect
 	web       []string                               // where each node of Holdfast has its HTTP
 	form      func(ctx context.Context) error        // what comes before the nodes' start; nil: nothing
+	join      func(ctx context.Context) error        // what comes after it, once all answer; nil: nothing
 	dial      func(address string) (kvClient, error) // opens a connection
 	leads     func(node int) (bool, error)           // reports whether the node leads
 	tokens    bool                                   // its clients have tokens
@@ -78,7 +79,7 @@ func (s clusterSetup) start(ctx context.Context) (*clusterRun, error) {
 		}
 		r.servers = append(r.servers, started)
 	}
-	return r, await(ctx, r.servers, func() error {
+	err := await(ctx, r.servers, func() error {
 		for _, address := range s.addresses {
 			if err := s.ping(address); err != nil {
 				return err
@@ -87,6 +88,10 @@ func (s clusterSetup) start(ctx context.Context) (*clusterRun, error) {
 		_, err := r.leader()
 		return err
 	})
+	if err == nil && s.join != nil {
+		err = s.join(ctx)
+	}
+	return r, err
 }
 
 func (s clusterSetup) ping(address string) error {
@@ -147,14 +152,14 @@ func (r *clusterRun) leader() (int, error) {
 	return 0, errLeader
 }
 
-// fill stores the items, and waits until each node has them.
+// fill stores the items, at the node that leads, and waits until each node has them.
 func (r *clusterRun) fill(ctx context.Context, items int) error {
 	r.spread = spreadOver(items)
 	lead, err := r.leader()
 	if err != nil {
 		return err
 	}
-	clients, err := r.connect(1, func(int) int { return lead })
+	clients, err := r.connect(readConnections, func(int) int { return lead })
 	if err != nil {
 		return err
 	}
@@ -162,14 +167,18 @@ func (r *clusterRun) fill(ctx context.Context, items int) error {
 	if err := clients[0].prepare(); err != nil {
 		return err
 	}
-	return r.each(readConnections, 0, func(lane int, c kvClient) error {
+	err = onAll(clients, func(lane int, c kvClient) error {
 		for i := lane; i < items; i += readConnections {
 			if err := c.put(i, i); err != nil {
 				return err
 			}
 		}
 		return nil
-	}, func(lane int, c kvClient) error {
+	})
+	if err != nil {
+		return err
+	}
+	return r.each(readConnections, 0, func(lane int, c kvClient) error {
 		// A lane has one node, and so goes over all items of its place among the lanes of this node.
 		nodes := len(r.addresses)
 		for i := lane / nodes; i < items; i += readConnections / nodes {

@@ -1,11 +1,11 @@
 // Command bench compares the cache with memcached, the router with twemproxy, tables with
-// dynalite, and a cluster with etcd: speed, items held in a given memory, miss ratios of recorded
-// traffic, restarts, tails.
+// dynalite, and a cluster with etcd and MariaDB: speed, items held in a given memory, miss ratios of
+// recorded traffic, restarts, tails.
 // README.md beside this file says what each part does and how long it takes.
 //
-// It starts the servers itself, on free ports of 127.0.0.1, and stops them. It uses only the
-// standard library, and of Holdfast only the binary, so that it measures all servers from outside
-// and in the same way.
+// It starts the servers itself, on free ports of 127.0.0.1, and stops them. It uses the standard
+// library, MySQL's driver, and of Holdfast only the binary, so that it measures all servers from
+// outside and in the same way.
 package main
 
 import (
@@ -40,6 +40,7 @@ var parts = []part{
 	{"tables", "requests per second to tables, compared with dynalite", tables},
 	{"builds", "what requests to tables cost with two builds of Holdfast, in turn", builds},
 	{"cluster", "requests per second to three nodes, compared with etcd and with one node", clusters},
+	{"acknowledge", "puts to three nodes by what a write waits for, compared with MariaDB", acknowledgements},
 	{"idle", "processor time of three nodes with many groups that have nothing to do", idle},
 	{"failover", "for how long a cluster acknowledges nothing when the node that leads fails", failover},
 	{"tablesbulk", "ten million items: write, kill, start, scan", tablesBulk},
@@ -55,7 +56,7 @@ func main() {
 	}
 	fmt.Fprintln(os.Stderr, "usage: go run ./bench PART [flags]; go run ./bench PART -h shows them. The parts:")
 	for _, p := range parts {
-		fmt.Fprintf(os.Stderr, "  %-10s %s\n", p.name, p.about)
+		fmt.Fprintf(os.Stderr, "  %-11s %s\n", p.name, p.about)
 	}
 	os.Exit(2)
 }
