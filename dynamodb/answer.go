@@ -16,8 +16,11 @@ import (
 // The other node has checked the request, and its signature; all but the signature is checked again
 // here, and counts against this node's memory budget as well. When ctx ends, the operation does.
 func (h *Handler) Answer(ctx context.Context, request []byte) (response []byte, err error) {
-	if h.peers != nil && !h.peers.Leads() {
-		return nil, holdfast.Errorf(holdfast.NotLeader, "this node doesn't lead: %s", nothingChanged)
+	if h.peers != nil {
+		if !h.peers.Begin() {
+			return nil, holdfast.Errorf(holdfast.NotLeader, "this node doesn't lead: %s", nothingChanged)
+		}
+		defer h.peers.Done()
 	}
 	f, err := parseForwarded(request)
 	if err != nil {

@@ -12,8 +12,11 @@ import (
 // Peers are the other nodes of a cluster. One node at a time leads it: that one executes everything
 // but the reads that any replica may answer.
 type Peers interface {
-	// Leads reports whether this node leads, and so executes all requests itself.
-	Leads() bool
+	// Begin reports whether this node leads, and so executes all requests itself. If it does, the caller
+	// executes one, and calls Done when it has: a node that is about to hand its leadership over waits
+	// for those.
+	Begin() (leads bool)
+	Done()
 
 	// Forward has the leading node's Handler.Answer answer a request, and returns its response, which
 	// the caller owns. It may try again only if nothing was changed. Of its errors, NotLeader, Refused,
@@ -34,14 +37,22 @@ const clusterTime = 10 * time.Second
 func (h *Handler) executeInCluster(ctx context.Context, q *task, w *writer) (token string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, clusterTime)
 	defer cancel()
-	leads := h.peers.Leads()
+	leads := h.peers.Begin()
 	if leads || q.eventual() {
-		token, err = h.execute(ctx, q, w)
+		token, err = h.executeHere(ctx, q, w, leads)
 		if err == nil || leads && !errors.Is(err, holdfast.NotLeader) {
 			return token, err
 		}
 	}
 	return h.forward(ctx, q, w)
+}
+
+// executeHere is execute. leads is what Begin has said.
+func (h *Handler) executeHere(ctx context.Context, q *task, w *writer, leads bool) (token string, err error) {
+	if leads {
+		defer h.peers.Done()
+	}
+	return h.execute(ctx, q, w)
 }
 
 // eventual reports whether any replica may answer a request: it only reads items, and doesn't ask

@@ -17,12 +17,21 @@ import (
 
 // peers are the other nodes, of which one answers.
 type peers struct {
-	leads    atomic.Bool
-	answer   func(ctx context.Context, request []byte) ([]byte, error)
-	forwards atomic.Int64
+	leads     atomic.Bool
+	executing atomic.Int64 // requests that have begun here, and aren't done
+	answer    func(ctx context.Context, request []byte) ([]byte, error)
+	forwards  atomic.Int64
 }
 
-func (p *peers) Leads() bool { return p.leads.Load() }
+func (p *peers) Begin() bool {
+	if p.leads.Load() {
+		p.executing.Add(1)
+		return true
+	}
+	return false
+}
+
+func (p *peers) Done() { p.executing.Add(-1) }
 
 func (p *peers) Forward(ctx context.Context, request []byte) ([]byte, error) {
 	p.forwards.Add(1)

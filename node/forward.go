@@ -36,12 +36,14 @@ var unexecuted = []holdfast.Kind{holdfast.NotLeader, holdfast.Refused, holdfast.
 type forwarder struct {
 	self    holdfast.NodeID
 	members func() []holdfast.NodeID
-	leads   func() bool            // the tables of this node lead
+	leads   func() bool            // the tables of this node lead, whether it hands over or not
 	leader  func() holdfast.NodeID // the node that leads the group of the catalog; 0: none is known
 	call    func(ctx context.Context, to holdfast.NodeID, request []byte) ([]byte, error)
 	answer  func(ctx context.Context, request []byte) ([]byte, error) // by this node; owns the request
 
 	forwarded, repeated, failed atomic.Uint64 // requests; requests that were sent again; that weren't answered
+
+	executing pause // requests that this node executes as the one that leads
 
 	mu     sync.Mutex // guards what follows
 	reign  *reign     // of the node that leads; nil: none is known
@@ -75,8 +77,20 @@ func (f *forwarder) init(m *member) {
 	}
 }
 
-// Leads implements dynamodb.Peers.
-func (f *forwarder) Leads() bool { return f.leads() }
+// Begin implements dynamodb.Peers.
+func (f *forwarder) Begin() bool {
+	if !f.executing.begin() {
+		return false
+	}
+	if !f.leads() {
+		f.executing.done()
+		return false
+	}
+	return true
+}
+
+// Done implements dynamodb.Peers.
+func (f *forwarder) Done() { f.executing.done() }
 
 // Forward implements dynamodb.Peers. While no node leads, or the one that does hasn't begun to serve,
 // the request waits for a bounded time. It is sent again only if it wasn't executed for certain.
@@ -126,6 +140,8 @@ func (f *forwarder) once(ctx context.Context, request []byte) ([]byte, error) {
 		return f.ask(ctx, reign, request)
 	case !f.leads():
 		return nil, holdfast.Errorf(holdfast.NotLeader, "nothing was changed: node %d is about to lead", f.self)
+	case f.executing.paused():
+		return nil, holdfast.Errorf(holdfast.NotLeader, "nothing was changed: node %d hands over to another", f.self)
 	}
 	return f.answer(ctx, bytes.Clone(request))
 }

@@ -96,13 +96,14 @@ func (h *httpServer) close() error {
 	return err
 }
 
-// handler returns what HTTP serves. None of it changes anything that clients see.
+// handler returns what HTTP serves. None of it changes what clients read, or have written.
 func (n *Node) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+healthPath, n.serveHealth)
 	mux.HandleFunc("GET /version", serveVersion)
 	mux.HandleFunc("GET "+statusPath, n.serveStatus)
 	n.handleCompare(mux)
+	n.handleSteering(mux)
 	if n.store != nil {
 		mux.HandleFunc("GET /whatif", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, n.store.WhatIf()) })
 	}
@@ -167,6 +168,8 @@ const index = `Holdfast
           cluster is formed, and while the node stops
 /status   the cluster's nodes and the replicas of its shards as this node sees them, as JSON
 /compare  POST has the replicas of all shards compared; GET ?round=N says what was found, as JSON
+/cluster/transfer
+          POST ?node=N has node N lead
 /metrics  counts and gauges, for Prometheus
 /whatif   the hit rate that this traffic would have with less and more memory, as JSON; with a cache
 /version  as JSON

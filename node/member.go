@@ -9,12 +9,10 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"holdfast"
-	"holdfast/catalog"
 	"holdfast/cluster"
 	"holdfast/config"
 	"holdfast/dynamodb"
@@ -40,6 +38,9 @@ const (
 
 	kindJoin    = 16 // a request to take a new node, which another node has got
 	kindMembers = 17 // a request for the members of a shard's group, by a node that is to join it
+
+	kindLeads = 24 // a request that succeeds once the node executes requests
+	kindSteer = 25 // a request that the leading node hands over, or drains a node
 )
 
 // A member is the node as a member of its cluster: the connections to the other nodes, the replicas
@@ -61,6 +62,7 @@ type member struct {
 	admission atomic.Pointer[admission] // nil: nodes can't join yet
 	joining   background
 	compared  comparing
+	steering  steering
 	refused   sync.Once            // by another node
 	fail      func(error)          // ends the node
 	options   func(*group.Options) // see Options
@@ -85,6 +87,7 @@ func openMember(o *Options, own func() Status, fail func(error)) (*member, error
 	m := &member{is: is, log: o.Log, lags: newLags(), node: own, fail: fail, options: o.groups}
 	m.roster.is = is
 	m.compared.init(m, c.CompareEvery)
+	m.steering.member = m
 	m.lives.log, m.lives.send = o.Log, m.tellOthers
 	if m.lives.Lives, err = cluster.OpenLives(vfs.Default, o.Config.Tables.Data, is); err != nil {
 		return nil, err
@@ -191,44 +194,7 @@ func (m *member) start(
 	m.lags.follow(m.replicas.list)
 	m.lead = follow(m.host.Load(), &m.replicas, store, observe, m.is, m.log)
 	m.compared.follow(store)
-}
-
-// How long a node that stops waits until others lead what it has led, and who may: a member that was
-// heard just now.
-const (
-	handOverTime  = time.Second
-	handOverEvery = 10 * time.Millisecond
-	heardLately   = time.Second
-)
-
-// handOver has another member lead what this one leads, if there is one that can: so clients needn't
-// wait until the others notice that this node is gone. The leadership of all other groups follows that
-// of the catalog's.
-func (m *member) handOver() {
-	c := m.replicas.of(catalog.ShardID)
-	if m.lead == nil || c == nil || c.Leader() != m.is.Node {
-		return
-	}
-	next, best := holdfast.NodeID(0), uint64(0)
-	for id, match := range c.Status().Match {
-		if id != m.is.Node && match > best && time.Since(m.transport.Heard(id)) < heardLately {
-			next, best = id, match
-		}
-	}
-	if next == 0 {
-		return
-	}
-	c.Transfer(next)
-	late := time.After(handOverTime)
-	for len(m.replicas.led()) > 0 {
-		select {
-		case <-late:
-			m.log.Warn("this node stops before another one leads all that it has led", "next", next)
-			return
-		case <-time.After(handOverEvery):
-		}
-	}
-	m.log.Info("another node leads", "next", next)
+	m.steering.tables.Store(store)
 }
 
 // close ends the node's part in the cluster. The table store is closed afterwards, since it waits for
@@ -293,6 +259,8 @@ func (m *member) answer(ctx context.Context, r rpc.Message) ([]byte, error) {
 		return m.answerJoinFor(ctx, r.Body)
 	case r.Kind == kindChecksum || r.Kind == kindAccuse || r.Kind == kindCompare:
 		return m.compared.answer(ctx, r)
+	case r.Kind == kindLeads || r.Kind == kindSteer:
+		return m.steering.answer(ctx, r)
 	case handler == nil || kept == nil:
 		return nil, holdfast.Errorf(holdfast.NotLeader, "nothing was changed: node %d is starting", m.is.Node)
 	case r.Kind == kindRequest:

@@ -305,7 +305,7 @@ func (n *Node) Close() error {
 		n.stopping.Store(true)
 		err := n.drain()
 		if n.tables != nil && n.tables.member != nil {
-			n.tables.member.handOver()
+			n.tables.member.steering.leave()
 		}
 		n.closeErr = errors.Join(err, n.end())
 	})

@@ -37,10 +37,10 @@ const (
 func newClusterCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cluster",
-		Short: "Check that the nodes of a cluster have the same",
+		Short: "Check that the nodes of a cluster have the same, and say which one leads",
 		Args:  cobra.NoArgs,
 	}
-	cmd.AddCommand(newClusterCheckCommand())
+	cmd.AddCommand(newClusterCheckCommand(), newClusterTransferCommand())
 	return cmd
 }
 
