@@ -12,11 +12,21 @@ import (
 // nodesName is the name of the record of a cluster's nodes.
 const nodesName = "nodes"
 
-const nodesVersion = 1
+// Versions of the record of nodes.
+const (
+	replacedVersion = 1 // of nodes that formed the cluster, or have taken the place of one that did
+	nodesVersion    = 2 // with nodes that were added or removed
+)
+
+// MaxNodes is how many nodes a cluster has at most.
+const MaxNodes = 64
 
 // Nodes is the record of a cluster's nodes. There is none as long as they are those that formed the
 // cluster, which each node's identity has. Like other entries it is never changed: a change makes
 // another one.
+//
+// Which of the nodes vote follows from it: see Voters. The others have all that there is, too, and
+// their votes count for nothing.
 type Nodes struct {
 	Version int
 	All     []Node     // by rising ID: those that were replaced, too, so that no ID is used again
@@ -29,10 +39,16 @@ type Node struct {
 	Address     string // HOST:PORT, at which the others reach it
 	Incarnation string // of its directory, in hexadecimal digits
 
-	Replaces   holdfast.NodeID `json:",omitempty"` // in whose place it has joined; 0: it has formed the cluster
-	Joining    bool            `json:",omitempty"` // some groups may not have it yet in the place of that
-	ReplacedBy holdfast.NodeID `json:",omitempty"` // it is no node of the cluster any more; 0: it is one
+	Replaces   holdfast.NodeID `json:",omitempty"` // in whose place it has joined; 0: in nobody's
+	Joining    bool            `json:",omitempty"` // some groups may not have it yet
+	ReplacedBy holdfast.NodeID `json:",omitempty"` // it is no node of the cluster any more; 0: none has its place
+
+	Leaving bool `json:",omitempty"` // it is to be removed, once other nodes have its votes
+	Removed bool `json:",omitempty"` // it is no node of the cluster any more, and none has its place
 }
+
+// Is reports whether the cluster has the node.
+func (x *Node) Is() bool { return x.ReplacedBy == 0 && !x.Removed }
 
 // A Founding says with which members the groups of shards begin, from a shard on up to the next
 // Founding. It follows from a shard's ID alone, so every node founds a group with the same ones,
@@ -49,6 +65,25 @@ func FormedBy(all []Node) *Nodes {
 	return n
 }
 
+// HasFormed reports whether a node is one of those that have formed the cluster.
+func (n *Nodes) HasFormed(id holdfast.NodeID) bool { return slices.Contains(n.Founded[0].Members, id) }
+
+// Replicas returns how many replicas each shard has whose votes count: as many as nodes have formed the
+// cluster.
+func (n *Nodes) Replicas() int { return len(n.Founded[0].Members) }
+
+// Voters returns the nodes that vote in groups of so many replicas, by rising ID: the first of those
+// that stay in the cluster. So a node that is added votes nowhere, and one that goes is followed by
+// the next.
+func (n *Nodes) Voters(replicas int) (ids []holdfast.NodeID) {
+	for _, x := range n.Present() {
+		if !x.Leaving && len(ids) < replicas {
+			ids = append(ids, x.ID)
+		}
+	}
+	return ids
+}
+
 func (n *Nodes) recordName() string               { return nodesName }
 func (n *Nodes) addTo(c *Contents)                { c.Nodes = n }
 func (n *Nodes) removeFrom(c *Contents)           { c.Nodes = nil }
@@ -61,7 +96,12 @@ func (n *Nodes) same(other *Nodes) bool {
 // encoded returns the nodes as a record of the disk.
 func (n *Nodes) encoded() shard.Record {
 	c := *n
-	c.Version = nodesVersion
+	c.Version = replacedVersion
+	for _, x := range n.All {
+		if x.Leaving || x.Removed || x.Replaces == 0 && !n.HasFormed(x.ID) {
+			c.Version = nodesVersion
+		}
+	}
 	return encode(nodesName, &c)
 }
 
@@ -93,7 +133,7 @@ func (n *Nodes) Known(incarnation string) *Node {
 // Present returns the nodes that the cluster has, by rising ID.
 func (n *Nodes) Present() (all []Node) {
 	for _, x := range n.All {
-		if x.ReplacedBy == 0 {
+		if x.Is() {
 			all = append(all, x)
 		}
 	}
@@ -119,38 +159,116 @@ func (n *Nodes) Founders(id holdfast.ShardID) []holdfast.NodeID {
 }
 
 // Replace returns the nodes when a new one has taken the place of a lost one, which gets the ID
-// behind all that there ever were. The groups of shards from an ID on begin with it. The error says
-// why that can't be: it is NotFound if no node had the ID lost, Exists if it was replaced before, and
-// Conflict if another node has the address, or the incarnation.
+// behind all that there ever were. The groups of shards from an ID on begin with it, if it is to vote. The
+// error says why that can't be: it is NotFound if no node had the ID lost, Exists if it was replaced or
+// removed before, and Conflict if another node has the address, or the incarnation.
 func (n *Nodes) Replace(lost holdfast.NodeID, by Node, from holdfast.ShardID) (*Nodes, error) {
-	was := n.Node(lost)
-	switch {
-	case was == nil:
-		return nil, holdfast.Errorf(holdfast.NotFound,
-			"the cluster has no node %d, and never had one: its nodes are %v", lost, n.Members())
-	case was.ReplacedBy != 0:
-		return nil, holdfast.Errorf(holdfast.Exists, "node %d was replaced before, by node %d at %s: its nodes are %v",
-			lost, was.ReplacedBy, n.Node(was.ReplacedBy).Address, n.Members())
+	if _, err := n.present(lost); err != nil {
+		return nil, err
 	}
-	if known := n.Known(by.Incarnation); known != nil {
-		return nil, holdfast.Errorf(holdfast.Conflict, "the directory is that of node %d at %s already", known.ID,
-			known.Address)
-	}
-	for _, x := range n.Present() {
-		if x.Address == by.Address && x.ID != lost {
-			return nil, holdfast.Errorf(holdfast.Conflict, "node %d has the address %s", x.ID, x.Address)
-		}
+	if err := n.free(&by, lost); err != nil {
+		return nil, err
 	}
 	next := n.clone()
 	by.ID, by.Replaces, by.Joining, by.ReplacedBy = n.All[len(n.All)-1].ID+1, lost, true, 0
-	next.Node(lost).ReplacedBy, next.Node(lost).Joining = by.ID, false
+	was := next.Node(lost)
+	was.ReplacedBy, was.Joining, was.Leaving = by.ID, false, false
 	next.All = append(next.All, by)
-	next.Founded = append(next.Founded, Founding{From: from, Members: next.Members()})
+	next.found(from)
 	return next, nil
 }
 
-// Joined returns the nodes when all groups have a node that has joined in the place of the one that
-// it replaces; n itself if it isn't joining.
+// Add returns the nodes when a new one is one of them, beside those that there are: it gets the ID
+// behind all that there ever were, and votes once one of the others doesn't. The error is Conflict if
+// another node has the address, or the incarnation, and Invalid if there are MaxNodes.
+func (n *Nodes) Add(x Node) (*Nodes, error) {
+	if err := n.free(&x, 0); err != nil {
+		return nil, err
+	}
+	if len(n.Present()) >= MaxNodes {
+		return nil, holdfast.Errorf(holdfast.Invalid, "a cluster has at most %d nodes", MaxNodes)
+	}
+	next := n.clone()
+	x.ID, x.Replaces, x.Joining, x.ReplacedBy = n.All[len(n.All)-1].ID+1, 0, true, 0
+	next.All = append(next.All, x)
+	return next, nil
+}
+
+// Leave returns the nodes when one of them is to be removed: others vote in its place in the groups of
+// shards from an ID on, and, sooner or later, in all; n itself if it leaves already. The error is
+// NotFound if no node had the ID, Exists if it is no node any more, and Refused if fewer nodes would
+// stay than a shard has replicas.
+func (n *Nodes) Leave(id holdfast.NodeID, from holdfast.ShardID) (*Nodes, error) {
+	switch x, err := n.present(id); {
+	case err != nil:
+		return nil, err
+	case x.Leaving:
+		return n, nil
+	}
+	next := n.clone()
+	next.Node(id).Leaving = true
+	if stay := len(next.Voters(MaxNodes)); stay < n.Replicas() {
+		return nil, holdfast.Errorf(holdfast.Refused, "without node %d, %d nodes would stay, and tables have %d replicas: "+
+			"add a node first", id, stay, n.Replicas())
+	}
+	next.found(from)
+	return next, nil
+}
+
+// Remove returns the nodes without one that leaves; n itself if it doesn't.
+func (n *Nodes) Remove(id holdfast.NodeID) *Nodes {
+	if x := n.Node(id); x == nil || !x.Leaving {
+		return n
+	}
+	next := n.clone()
+	x := next.Node(id)
+	x.Leaving, x.Joining, x.Removed = false, false, true
+	return next
+}
+
+// present returns the node of an ID. The error is NotFound if no node had it, and Exists if it is no
+// node of the cluster any more.
+func (n *Nodes) present(id holdfast.NodeID) (*Node, error) {
+	x := n.Node(id)
+	switch {
+	case x == nil:
+		return nil, holdfast.Errorf(holdfast.NotFound,
+			"the cluster has no node %d, and never had one: its nodes are %v", id, n.Members())
+	case x.Removed:
+		return nil, holdfast.Errorf(holdfast.Exists, "node %d was removed before: the nodes are %v", id, n.Members())
+	case x.ReplacedBy != 0:
+		return nil, holdfast.Errorf(holdfast.Exists, "node %d was replaced before, by node %d at %s: its nodes are %v",
+			id, x.ReplacedBy, n.Node(x.ReplacedBy).Address, n.Members())
+	}
+	return x, nil
+}
+
+// free returns an error, which is Conflict, unless a new node's address and incarnation are those of no
+// other. lost may have had the address.
+func (n *Nodes) free(x *Node, lost holdfast.NodeID) error {
+	if known := n.Known(x.Incarnation); known != nil {
+		return holdfast.Errorf(holdfast.Conflict, "the directory is that of node %d at %s already", known.ID,
+			known.Address)
+	}
+	for _, other := range n.Present() {
+		if other.Address == x.Address && other.ID != lost {
+			return holdfast.Errorf(holdfast.Conflict, "node %d has the address %s: if its directory is lost for good, "+
+				"have the new node take its place, with --replace %d", other.ID, x.Address, other.ID)
+		}
+	}
+	return nil
+}
+
+// found has the groups of shards from an ID on begin with those that vote now.
+func (n *Nodes) found(from holdfast.ShardID) {
+	members := n.Voters(n.Replicas())
+	if !slices.Equal(members, n.Founded[len(n.Founded)-1].Members) {
+		n.Founded = append(n.Founded, Founding{From: from, Members: members})
+	}
+}
+
+// Joined returns the nodes when all groups have a node that has joined, in the place of the one that it
+// replaces if it does; n itself if it isn't joining.
 func (n *Nodes) Joined(id holdfast.NodeID) *Nodes {
 	if x := n.Node(id); x == nil || !x.Joining {
 		return n

@@ -29,7 +29,8 @@ func newcomer(n int) Node {
 	return Node{Address: fmt.Sprintf("10.0.1.%d:7100", n), Incarnation: fmt.Sprintf("%032x", 100+n)}
 }
 
-// The form of the record is read for ever.
+// The forms of the record are read for ever. That of a cluster to which no node was added is the one that
+// earlier builds know.
 func TestNodesForm(t *testing.T) {
 	n, err := threeNodes().Replace(2, newcomer(4), 259)
 	if err != nil {
@@ -38,7 +39,22 @@ func TestNodesForm(t *testing.T) {
 	if n, err = n.Joined(4).Replace(4, newcomer(5), 515); err != nil {
 		t.Fatal(err)
 	}
-	const path = "testdata/nodes-1.json"
+	testNodesForm(t, "testdata/nodes-1.json", n)
+	for _, id := range []int{6, 7} {
+		if n, err = n.Add(newcomer(id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, id := range []holdfast.NodeID{1, 3} {
+		if n, err = n.Leave(id, 771); err != nil {
+			t.Fatal(err)
+		}
+	}
+	testNodesForm(t, "testdata/nodes-2.json", n.Joined(6).Remove(1))
+}
+
+func testNodesForm(t *testing.T, path string, n *Nodes) {
+	t.Helper()
 	got := append(n.encoded().Value, '\n')
 	if os.Getenv("UPDATE") != "" {
 		if err := os.WriteFile(path, got, 0o644); err != nil {
@@ -53,7 +69,7 @@ func TestNodesForm(t *testing.T) {
 	if err := decode(shard.Record{Name: nodesName, Value: want}, &read); err != nil || !read.same(n) {
 		t.Errorf("got %+v, %v; want %+v", read, err, n)
 	}
-	later := shard.Record{Name: nodesName, Value: []byte(`{"Version":2}`)}
+	later := shard.Record{Name: nodesName, Value: []byte(`{"Version":3}`)}
 	if err := decode(later, &read); !errors.Is(err, holdfast.Corrupt) {
 		t.Errorf("a later version: got %v; want %v", err, holdfast.Corrupt)
 	}
@@ -134,6 +150,89 @@ func TestReplace(t *testing.T) {
 	}
 }
 
+// Nodes that are added vote nowhere until another leaves, the nodes that stay are never fewer than the
+// replicas, and one that was removed never comes back.
+func TestAddAndRemove(t *testing.T) {
+	was := threeNodes()
+	four, err := was.Add(newcomer(4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	five, err := four.Joined(4).Add(newcomer(5))
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaves, err := five.Leave(2, 50)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := leaves.Remove(2)
+	replaced, err := gone.Replace(1, newcomer(6), 90)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		nodes           *Nodes
+		members, voters []holdfast.NodeID
+	}{
+		{four, []holdfast.NodeID{1, 2, 3, 4}, []holdfast.NodeID{1, 2, 3}},
+		{five, []holdfast.NodeID{1, 2, 3, 4, 5}, []holdfast.NodeID{1, 2, 3}},
+		{leaves, []holdfast.NodeID{1, 2, 3, 4, 5}, []holdfast.NodeID{1, 3, 4}},
+		{gone, []holdfast.NodeID{1, 3, 4, 5}, []holdfast.NodeID{1, 3, 4}},
+		{replaced, []holdfast.NodeID{3, 4, 5, 6}, []holdfast.NodeID{3, 4, 5}},
+	} {
+		members, voters := c.nodes.Members(), c.nodes.Voters(c.nodes.Replicas())
+		if !slices.Equal(members, c.members) || !slices.Equal(voters, c.voters) {
+			t.Errorf("got %v, of which %v vote; want %v and %v", members, voters, c.members, c.voters)
+		}
+	}
+	for id, want := range map[holdfast.ShardID][]holdfast.NodeID{1: {1, 2, 3}, 50: {1, 3, 4}, 90: {3, 4, 5}} {
+		if got := replaced.Founders(id); !slices.Equal(got, want) {
+			t.Errorf("shard %d: got the founders %v; want %v", id, got, want)
+		}
+	}
+	if got := was.Remove(1); got != was {
+		t.Errorf("got %+v; want nothing changed: node 1 doesn't leave", got)
+	}
+	if got, err := leaves.Leave(2, 99); got != leaves || err != nil {
+		t.Errorf("asked again: got %+v, %v; want the same", got, err)
+	}
+	known, taken := newcomer(7), newcomer(7)
+	known.Incarnation, taken.Address = gone.Node(2).Incarnation, gone.Node(4).Address
+	full := was
+	for n := 4; n <= MaxNodes; n++ {
+		if full, err = full.Add(newcomer(n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fails := func(what string, err error, want holdfast.Kind) {
+		t.Helper()
+		if !errors.Is(err, want) {
+			t.Errorf("%s: got %v; want %v", what, err, want)
+		}
+	}
+	_, err = gone.Add(known)
+	fails("the directory of a removed node", err, holdfast.Conflict)
+	_, err = gone.Add(taken)
+	fails("another's address", err, holdfast.Conflict)
+	_, err = full.Add(newcomer(65))
+	fails("one more than there can be", err, holdfast.Invalid)
+	_, err = was.Leave(1, 9)
+	fails("too few would stay", err, holdfast.Refused)
+	_, err = four.Leave(9, 9)
+	fails("no such node", err, holdfast.NotFound)
+	_, err = gone.Leave(2, 9)
+	fails("removed before", err, holdfast.Exists)
+	_, err = replaced.Leave(1, 9)
+	fails("replaced before", err, holdfast.Exists)
+	_, err = gone.Replace(2, newcomer(8), 9)
+	fails("removed, and replaced", err, holdfast.Exists)
+	taken.Address = gone.Node(2).Address
+	if _, err := gone.Add(taken); err != nil {
+		t.Errorf("at the address of a removed node: %v", err)
+	}
+}
+
 // Whichever node leads, and however late the others follow: the groups of all shards begin with the
 // members of the cluster as of when the shard was drawn, as each node finds that has the shard, and
 // for ever. Nodes that have led, and are behind, commit nothing.
@@ -163,8 +262,20 @@ func TestFoundersOfACluster(t *testing.T) {
 				if is == nil {
 					return threeNodes(), nil
 				}
-				members := is.Members()
-				return is.Replace(members[rng.IntN(len(members))], newcomer(n), next)
+				id := is.Members()[rng.IntN(len(is.Members()))]
+				switch rng.IntN(3) {
+				case 0:
+					return is.Add(newcomer(n))
+				case 1:
+					if after, err := is.Leave(id, next); err == nil && after != is {
+						return after, nil
+					}
+				case 2:
+					if is.Node(id).Leaving {
+						return is.Remove(id), nil
+					}
+				}
+				return is.Replace(id, newcomer(n), next)
 			})
 		}
 		if err := replace(all[0], 0); err != nil {
@@ -202,7 +313,7 @@ func TestFoundersOfACluster(t *testing.T) {
 				err = c.Commit(bg, Revision{Put: []Entry{r}})
 			}
 			for _, s := range r.Shards {
-				drawn[s.ID] = c.Contents().Nodes.Members()
+				drawn[s.ID] = c.Contents().Nodes.Voters(3)
 			}
 			c.Unlock()
 			if err != nil {

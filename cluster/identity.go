@@ -37,9 +37,15 @@ type Identity struct {
 	// when this node has joined it. None if one process has formed it, for all nodes.
 	Met []Member
 
-	// Replaces is the node that was lost, in whose place this one has joined; 0: it has formed the cluster.
+	// Replaces is the node that was lost, in whose place this one has joined; 0: in nobody's.
 	Replaces holdfast.NodeID
+
+	// Added says that this node has joined beside those that there were.
+	Added bool
 }
+
+// Joined reports whether the node has joined the cluster after that was formed.
+func (is *Identity) Joined() bool { return is.Replaces != 0 || is.Added }
 
 // A Member is a node of a cluster, as it has met the others.
 type Member struct {
@@ -51,6 +57,7 @@ const (
 	oneProcessVersion = 1 // of the form of an identity without Met
 	metVersion        = 2 // with Met
 	joinedVersion     = 3 // with Replaces, too
+	addedVersion      = 4 // with Added
 	maxFormBytes      = 64 << 10
 	maxNameBytes      = 64
 	maxMembers        = 64
@@ -66,6 +73,7 @@ type form struct {
 	Members []holdfast.NodeID `json:"members"`
 	Met     []metForm         `json:"met,omitempty"` // from version 2 on
 	Lost    holdfast.NodeID   `json:"replaces,omitempty"`
+	Added   bool              `json:"added,omitempty"`
 	Store   string            `json:"store"`
 	Sum     string            `json:"crc32c"` // of the form with "" here
 }
@@ -87,6 +95,9 @@ func (is *Identity) encode() []byte {
 	}
 	if is.Replaces != 0 {
 		f.Version, f.Lost = joinedVersion, is.Replaces
+	}
+	if is.Added {
+		f.Version, f.Added = addedVersion, true
 	}
 	f.Sum = sumOf(&f)
 	return encodeForm(&f)
@@ -112,11 +123,11 @@ func decode(text []byte) (*Identity, error) {
 	if err := json.Unmarshal(text, &f); err != nil {
 		return nil, corrupt("it can't be read: %v", err)
 	}
-	if f.Version < oneProcessVersion || f.Version > joinedVersion {
+	if f.Version < oneProcessVersion || f.Version > addedVersion {
 		return nil, corrupt("its version is %d, and this program knows %d to %d", f.Version, oneProcessVersion,
-			joinedVersion)
+			addedVersion)
 	}
-	is := &Identity{Name: f.Name, Node: f.Node, Members: f.Members, Replaces: f.Lost}
+	is := &Identity{Name: f.Name, Node: f.Node, Members: f.Members, Replaces: f.Lost, Added: f.Added}
 	errs := []error{decodeID(f.Cluster, (*[16]byte)(&is.Cluster)), decodeID(f.Store, &is.Store)}
 	for _, m := range f.Met {
 		met := Member{Addr: m.Address}
@@ -174,13 +185,13 @@ func (is *Identity) Check() error {
 func (is *Identity) checkMet() error {
 	highest := is.Members[len(is.Members)-1]
 	switch {
-	case is.Replaces != 0 && (len(is.Met) != len(is.Members) || is.Node != highest || is.Replaces >= is.Node ||
-		slices.Contains(is.Members, is.Replaces)):
-		return holdfast.Errorf(holdfast.Invalid, "node %d of %v can't have joined in the place of node %d", is.Node,
-			is.Members, is.Replaces)
+	case is.Joined() && (len(is.Met) != len(is.Members) || is.Node != highest || is.Replaces >= is.Node ||
+		slices.Contains(is.Members, is.Replaces) || is.Added && is.Replaces != 0):
+		return holdfast.Errorf(holdfast.Invalid, "node %d of %v can't have joined, or not in the place of node %d",
+			is.Node, is.Members, is.Replaces)
 	case len(is.Met) == 0:
 		return nil
-	case is.Replaces == 0 && (len(is.Met) != len(is.Members) || int(highest) != len(is.Members)):
+	case !is.Joined() && (len(is.Met) != len(is.Members) || int(highest) != len(is.Members)):
 		return holdfast.Errorf(holdfast.Invalid, "nodes that have met don't have the IDs 1 to %d: %v", len(is.Met),
 			is.Members)
 	}

@@ -28,8 +28,16 @@ func joinedIdentity() *Identity {
 	}
 }
 
+// addedIdentity is that of node 5, which has joined beside three others.
+func addedIdentity() *Identity {
+	is := joinedIdentity()
+	is.Replaces, is.Added, is.Node, is.Members = 0, true, 5, []holdfast.NodeID{1, 3, 4, 5}
+	is.Met = append(is.Met, Member{"10.0.0.5:7100", Incarnation{5}})
+	return is
+}
+
 func TestIdentitiesAreReadAsTheyWereWritten(t *testing.T) {
-	for _, want := range []*Identity{someIdentity(2), metIdentity(2), joinedIdentity()} {
+	for _, want := range []*Identity{someIdentity(2), metIdentity(2), joinedIdentity(), addedIdentity()} {
 		got, err := decode(want.encode())
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("got %+v, %v; want %+v", got, err, want)
@@ -50,7 +58,7 @@ func TestIdentitiesAreReadAsTheyWereWritten(t *testing.T) {
 // Each byte of the file is changed in three ways, and the file is cut at each length: all of it is
 // noticed.
 func TestDamagedIdentities(t *testing.T) {
-	for _, is := range []*Identity{someIdentity(1), metIdentity(1), joinedIdentity()} {
+	for _, is := range []*Identity{someIdentity(1), metIdentity(1), joinedIdentity(), addedIdentity()} {
 		testDamaged(t, is.encode())
 	}
 }
@@ -72,10 +80,10 @@ func testDamaged(t *testing.T, whole []byte) {
 		try(append(append([]byte(nil), whole[:i]...), whole[i:len(whole)-1]...), "shortened", i)
 	}
 	try(append(whole, ' '), "longer", len(whole))
-	other := strings.NewReplacer(`"node": 1`, `"node": 2`, `"replaces": 2`, `"replaces": 1`).Replace(string(whole))
+	other := strings.NewReplacer(`"node": 1`, `"node": 2`, `"replaces": 2`, `"replaces": 1`, `"node": 5`, `"node": 4`).Replace(string(whole))
 	try([]byte(other), "another node", 0) // valid, but for its checksum
-	later := regexp.MustCompile(`"version": \d`).ReplaceAllString(string(whole), `"version": 4`)
-	if _, err := decode([]byte(later)); err == nil || !strings.Contains(err.Error(), "its version is 4") {
+	later := regexp.MustCompile(`"version": \d`).ReplaceAllString(string(whole), `"version": 5`)
+	if _, err := decode([]byte(later)); err == nil || !strings.Contains(err.Error(), "its version is 5") {
 		t.Errorf("got %v; want that the version isn't known", err)
 	}
 }
@@ -96,6 +104,9 @@ func TestIdentitiesThatCannotBe(t *testing.T) {
 		"of node 1":          func(is *Identity) { *is = *joinedIdentity(); is.Replaces = 1 },
 		"of node 5":          func(is *Identity) { *is = *joinedIdentity(); is.Replaces = 5 },
 		"node 3 of":          func(is *Identity) { *is = *joinedIdentity(); is.Node = 3 },
+		"node 4 of":          func(is *Identity) { *is = *addedIdentity(); is.Node = 4 },
+		"node 5 of":          func(is *Identity) { *is = *addedIdentity(); is.Replaces = 2 },
+		"can't have joined":  func(is *Identity) { *is = *addedIdentity(); is.Met = is.Met[:3] },
 		"of [1 3 4] can't":   func(is *Identity) { *is = *joinedIdentity(); is.Met = nil },
 	} {
 		is := someIdentity(1)

@@ -328,8 +328,8 @@ func (l *Lives) Replaced(why string) error {
 // replaced returns the error of the directory of a node that was replaced.
 func (l *Lives) replaced(why string) error {
 	return refuse("%s is that of %v, and %s: it takes part no more, and has nothing that the cluster lacks. To run a "+
-		"new node here, in the place of one that is lost for good, empty the directory, and start it with --replace "+
-		"and the ID of the lost one", l.dir, l.is, why)
+		"new node here, empty the directory, and start it: with --replace ID in the place of one that is lost for "+
+		"good, or without it as one more", l.dir, l.is, why)
 }
 
 // Differ notes that what the directory has differs from what a majority of the nodes has, so that no

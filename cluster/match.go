@@ -30,7 +30,8 @@ func (is *Identity) Match(name string, node holdfast.NodeID, members []holdfast.
 }
 
 // MatchMet returns an error, which is Invalid, unless an identity is that of a node as it is
-// configured that has met the others, or is to.
+// configured that has met the others, or is to. How many nodes were expected says nothing of one that
+// has joined later.
 func (is *Identity) MatchMet(name string, expect int, addr string) error {
 	if len(is.Met) == 0 {
 		return refuse("it is that of %v, which was formed in one process: set cluster.node and cluster.members, and "+
@@ -40,7 +41,7 @@ func (is *Identity) MatchMet(name string, expect int, addr string) error {
 	if is.Name != name {
 		faults = append(faults, fmt.Sprintf("cluster.name is %q", name))
 	}
-	if len(is.Members) != expect {
+	if len(is.Members) != expect && !is.Joined() {
 		faults = append(faults, fmt.Sprintf("cluster.expect is %d", expect))
 	}
 	if got := is.Self().Addr; got != addr {

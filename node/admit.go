@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 
 	"holdfast"
@@ -15,7 +17,7 @@ import (
 // connection without a byte is dropped sooner.
 const lostAfter = 3 * time.Second
 
-// An admission takes new nodes into the cluster, in the place of nodes that are lost for good.
+// An admission takes new nodes into the cluster, be it in the place of nodes that are lost for good.
 type admission struct {
 	is       *cluster.Identity
 	roster   *roster
@@ -45,7 +47,53 @@ func (a *admission) answer(ctx context.Context, j rpc.Join) (rpc.Joined, error) 
 	return rpc.ParseJoined(raw)
 }
 
-// admit has a new node take the place of a lost one, in the catalog. Asked again by the same node it
+// stranger returns why a node isn't answered that meets this one to form a cluster, and is none of those
+// that have formed this one: see rpc.Options.
+func (m *member) stranger(name string, self rpc.Member) error {
+	refused := func(format string, args ...any) error {
+		return holdfast.Errorf(holdfast.Refused, format, args...)
+	}
+	if name != m.is.Name {
+		return refused("the cluster here is %q, and the node at %s forms %q", m.is.Name, self.Addr, name)
+	}
+	if len(m.is.Met) == 0 {
+		return refused("one process has formed the cluster %q: nodes can't be added to it", name)
+	}
+	nodes := m.roster.known()
+	if nodes == nil {
+		nodes = nodesOf(m.is)
+	}
+	incarnation := cluster.Incarnation(self.Incarnation).String()
+	switch known := nodes.Known(incarnation); {
+	case known == nil || !nodes.HasFormed(known.ID):
+	case known.Address == self.Addr:
+		return holdfast.Errorf(holdfast.Overloaded, "node %d has joined later: the nodes that have formed the cluster "+
+			"answer the one at %s", m.is.Node, self.Addr)
+	default:
+		return refused("the cluster %q knows the node with incarnation %s as node %d at %s: its address was changed, or "+
+			"the directory of another node was copied to the node at %s", name, incarnation, known.ID, known.Address,
+			self.Addr)
+	}
+	for _, x := range nodes.Present() {
+		if x.Address == self.Addr && x.Incarnation != incarnation {
+			return refused("the nodes of the cluster %q are %s: the node at %s with incarnation %s isn't one of them, or "+
+				"its disk was emptied; node %d has that address", name, presentText(nodes), self.Addr, incarnation, x.ID)
+		}
+	}
+	return holdfast.Errorf(holdfast.Exists, "the cluster %q was formed before: its nodes are %s", name,
+		presentText(nodes))
+}
+
+// presentText names nodes with their addresses.
+func presentText(n *catalog.Nodes) string {
+	var all []string
+	for _, x := range n.Present() {
+		all = append(all, fmt.Sprintf("%d at %s", x.ID, x.Address))
+	}
+	return strings.Join(all, ", ")
+}
+
+// admit has a new node be one of the cluster, in the catalog. Asked again by the same node it
 // changes nothing, and gives the same answer. The error is Conflict if that can never be.
 func (a *admission) admit(ctx context.Context, j rpc.Join) (rpc.Joined, error) {
 	incarnation := cluster.Incarnation(j.Self.Incarnation).String()
@@ -54,20 +102,26 @@ func (a *admission) admit(ctx context.Context, j rpc.Join) (rpc.Joined, error) {
 		return rpc.Joined{}, never("the cluster here is %q, and the node at %s asks for %q", a.is.Name, j.Self.Addr,
 			j.Name)
 	case len(a.is.Met) == 0:
-		return rpc.Joined{}, never("one process has formed this cluster: its nodes can't be replaced")
+		return rpc.Joined{}, never("one process has formed this cluster: its nodes can't be replaced, and none added")
 	}
 	nodes, err := table.ChangeNodes(ctx, a.store,
 		func(is *catalog.Nodes, next holdfast.ShardID) (*catalog.Nodes, error) {
 			if is == nil {
 				is = nodesOf(a.is)
 			}
-			if known := is.Known(incarnation); known != nil {
-				return is, a.asks(known, &j)
+			if is.Known(incarnation) != nil {
+				return is, a.asks(is, &j, incarnation)
 			}
 			by := catalog.Node{Address: j.Self.Addr, Incarnation: incarnation}
-			after, err := is.Replace(j.Lost, by, next)
-			if err != nil {
+			after, err := is.Add(by)
+			if j.Lost != 0 {
+				after, err = is.Replace(j.Lost, by, next)
+			}
+			switch {
+			case err != nil:
 				return nil, never("%w", err)
+			case j.Lost == 0:
+				return after, nil
 			}
 			return after, a.isLost(j.Lost)
 		})
@@ -86,13 +140,18 @@ func never(format string, args ...any) error {
 }
 
 // asks returns an error unless a node that was taken before asks for the same again.
-func (a *admission) asks(known *catalog.Node, j *rpc.Join) error {
+func (a *admission) asks(is *catalog.Nodes, j *rpc.Join, incarnation string) error {
+	known := is.Known(incarnation)
 	switch {
+	case known.Removed:
+		return never("the directory is that of node %d, which was removed: take an empty one", known.ID)
 	case known.ReplacedBy != 0:
 		return never("the directory is that of node %d, which was replaced by node %d: take an empty one", known.ID,
 			known.ReplacedBy)
-	case known.Replaces == 0:
+	case is.HasFormed(known.ID):
 		return never("the directory is that of node %d, which has formed the cluster", known.ID)
+	case known.Replaces != j.Lost && known.Replaces == 0:
+		return never("the directory is that of node %d, which joins in nobody's place", known.ID)
 	case known.Replaces != j.Lost:
 		return never("the directory is that of node %d, which joins in the place of node %d", known.ID, known.Replaces)
 	case known.Address != j.Self.Addr:
@@ -155,8 +214,11 @@ func (r *roster) gone(id holdfast.NodeID) error {
 		return nil
 	}
 	x := n.Node(id)
-	if x == nil || x.ReplacedBy == 0 {
+	switch {
+	case x == nil || x.Is():
 		return nil
+	case x.Removed:
+		return holdfast.Errorf(holdfast.Gone, "node %d was removed from the cluster", id)
 	}
 	by := n.Node(x.ReplacedBy)
 	return holdfast.Errorf(holdfast.Gone, "node %d was lost, and node %d at %s has taken its place", id, by.ID,

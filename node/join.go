@@ -11,8 +11,9 @@ import (
 	"holdfast/rpc"
 )
 
-// join makes an empty directory that of a new node, which takes the place of one that is lost. Each
-// step is on the disk before the next, so the process may be killed at any time, and started again
+// join makes an empty directory that of a new node, which takes the place of one that is lost. A node
+// that is to form a cluster, and hears that this was done without it, goes the same way, as one more (see
+// run). Each step is on the disk before the next, so the process may be killed at any time, and started again
 // with the same options:
 //
 //  1. the node draws an incarnation, by which the others know it from then on (cluster.incarnation);
@@ -35,9 +36,19 @@ func (m *meeting) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	lost := m.options.Replace
-	m.log.Info("this node asks to join the cluster in the place of one that is lost", "name", meet.Name, "address",
-		meet.Self.Addr, "lost", lost, "seeds", meet.Seeds)
+	return m.joinWith(ctx, found, &meet, m.options.Replace, stop)
+}
+
+// joinWith asks the others to take this node, in the place of a lost one unless that is 0, and makes the
+// directory that of a member. stop ends what serves while the node waits.
+func (m *meeting) joinWith(
+	ctx context.Context, found cluster.Found, meet *rpc.MeetOptions, lost holdfast.NodeID, stop func() error,
+) error {
+	m.mu.Lock()
+	m.joins = true
+	m.mu.Unlock()
+	m.log.Info("this node asks to join the cluster", "name", meet.Name, "address", meet.Self.Addr, "replaces", lost,
+		"seeds", meet.Seeds)
 	last := map[string]string{}
 	joined, err := rpc.Ask(ctx, rpc.AskOptions{
 		Join: rpc.Join{Name: meet.Name, Lost: lost, Self: meet.Self}, Seeds: meet.Seeds, TLS: meet.TLS, Log: m.log,
@@ -75,7 +86,8 @@ func (m *meeting) lookToJoin() (cluster.Found, error) {
 
 // joinedAs returns the identity of a node that has joined. It has no store yet.
 func joinedAs(j *rpc.Joined, name string, lost holdfast.NodeID) *cluster.Identity {
-	is := &cluster.Identity{Cluster: j.Cluster, Name: name, Node: j.Node, Members: j.IDs, Replaces: lost}
+	is := &cluster.Identity{Cluster: j.Cluster, Name: name, Node: j.Node, Members: j.IDs, Replaces: lost,
+		Added: lost == 0}
 	for _, x := range j.Members {
 		is.Met = append(is.Met, cluster.Member{Addr: x.Addr, Incarnation: cluster.Incarnation(x.Incarnation)})
 	}
@@ -116,7 +128,10 @@ func (o *Options) joinsNothing() error {
 
 // joinWaits says what a node waits for that asks to join.
 func joinWaits(s *MeetingStatus) string {
-	text := fmt.Sprintf("cluster: this node asks to join the cluster %q in the place of node %d", s.Name, s.Replaces)
+	text := fmt.Sprintf("cluster: this node asks to join the cluster %q", s.Name)
+	if s.Replaces != 0 {
+		text += fmt.Sprintf(" in the place of node %d", s.Replaces)
+	}
 	for addr, why := range s.Unfit {
 		text += fmt.Sprintf("; the node at %s: %s", addr, why)
 	}

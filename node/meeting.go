@@ -27,7 +27,8 @@ const missingAfter = 3 * time.Second
 // Meet makes the directory of a node that of a member of its cluster. At the first start it forms
 // the cluster with the other nodes, and waits for them; HTTP's /healthz answers 503 meanwhile. It
 // does nothing if the directory has its identity, or unless o.Config.Cluster is that of a node that
-// meets others. With o.Replace, the node joins a cluster that was formed before. Open then opens the
+// meets others. If the cluster was formed before, the node joins it: with o.Replace in the place of a
+// lost node, else as one more. Open then opens the
 // node, with the same Options: they have the sockets that Meet has bound.
 //
 // The error is Invalid or Refused if the directory, the configuration or the other nodes are those of
@@ -68,8 +69,9 @@ type meeting struct {
 	log     *slog.Logger
 	bound   sockets
 
-	mu  sync.Mutex   // guards far
-	far rpc.Progress // since the start
+	mu    sync.Mutex   // guards what follows
+	far   rpc.Progress // since the start
+	joins bool         // the cluster is formed, and the node asks to join it
 }
 
 // Close closes the sockets.
@@ -116,11 +118,18 @@ func (m *meeting) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if found.Is != nil && found.Is.Added {
+		return m.joinWith(ctx, found, &meet, 0, stop)
+	}
 	m.log.Info("this node meets the others to form a cluster", "name", meet.Name, "address", meet.Self.Addr,
 		"nodes", meet.Expect, "seeds", meet.Seeds)
 	late := time.AfterFunc(missingAfter, func() { m.log.Warn(m.waits()) })
 	formed, err := rpc.Meet(ctx, meet)
 	late.Stop()
+	if errors.Is(err, holdfast.Exists) && found.State != cluster.Forming {
+		m.log.Info("the cluster was formed before", "name", meet.Name, "heard", err)
+		return m.joinWith(ctx, found, &meet, 0, stop)
+	}
 	if err := errors.Join(m.explain(found, err), stop()); err != nil {
 		return err
 	}
@@ -162,12 +171,12 @@ func (m *meeting) meetOptions(found cluster.Found) (meet rpc.MeetOptions, err er
 // explain adds to the error of a meeting what may have happened, and what to do.
 func (m *meeting) explain(found cluster.Found, err error) error {
 	var socket *net.OpError
-	switch {
-	case errors.Is(err, holdfast.Refused) && found.State == cluster.Forming:
+	switch refused := errors.Is(err, holdfast.Refused) || errors.Is(err, holdfast.Exists); {
+	case refused && found.State == cluster.Forming:
 		return fmt.Errorf(
 			"%s is that of %v, which waits for the others: %w. Put back what was changed, at this node or "+
 				"the other", m.dir, found.Is, err)
-	case errors.Is(err, holdfast.Refused):
+	case refused:
 		return fmt.Errorf("%w. %s has no identity: if it was this node's before, it was emptied, or its file system "+
 			"isn't mounted; put it back as it was when the node ended last. If it is lost for good, start the node "+
 			"with --replace ID, the ID of the node that is lost. If the cluster is to be a new one, compare "+
@@ -217,7 +226,7 @@ func identityFrom(f *rpc.Formed, self rpc.Member) *cluster.Identity {
 // formedFrom returns what the nodes have agreed on; nil if they haven't met, or this one has joined
 // later.
 func formedFrom(is *cluster.Identity) *rpc.Formed {
-	if len(is.Met) == 0 || is.Replaces != 0 {
+	if len(is.Met) == 0 || is.Joined() {
 		return nil
 	}
 	f := &rpc.Formed{Cluster: is.Cluster, Name: is.Name}
@@ -258,8 +267,8 @@ func (m *meeting) status() *MeetingStatus {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c := m.options.Config.Cluster
-	s := &MeetingStatus{Name: c.Name, Address: c.Advertise, Nodes: c.Expect, Replaces: m.options.Replace,
-		Unfit: map[string]string{},
+	s := &MeetingStatus{Name: c.Name, Address: c.Advertise, Nodes: c.Expect, Joins: m.joins,
+		Replaces: m.options.Replace, Unfit: map[string]string{},
 		Known: addressesOf(m.far.Known), Met: addressesOf(m.far.Met), Missing: missing(c, m.far.Known, m.far.Met)}
 	for _, u := range m.far.Unfit {
 		s.Unfit[u.Addr] = u.Why.Error()
@@ -278,7 +287,7 @@ func addressesOf(members []rpc.Member) []string {
 // waits says for whom the node waits.
 func (m *meeting) waits() string {
 	s := m.status()
-	if s.Replaces != 0 {
+	if s.Joins || s.Replaces != 0 {
 		return joinWaits(s)
 	}
 	text := fmt.Sprintf("cluster: this node waits for others to form the cluster %q: %d of %d nodes are known", s.Name,

@@ -101,7 +101,7 @@ func openMember(o *Options, own func() Status, fail func(error)) (*member, error
 		Accept: m.accept,
 		Life:   m.lives.Statement, Judge: m.lives.Judge, Refused: m.refusedBy,
 		Listener: take(&o.bound.cluster), Formed: formedFrom(is), Log: o.Log,
-		Gone: m.roster.gone, Join: m.answerJoin(),
+		Gone: m.roster.gone, Join: m.answerJoin(), Stranger: m.stranger,
 	})
 	var socket *net.OpError
 	if errors.As(err, &socket) {

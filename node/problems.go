@@ -103,18 +103,18 @@ const refusedConsistent = "writes, and reads with ConsistentRead, are refused: "
 // leaderProblems are those of the leadership of all groups.
 func (s *Status) leaderProblems() (all []Problem) {
 	c := s.Cluster
-	silent := s.silent()
-	heard, needed := len(c.Members)-len(silent), len(c.Members)/2+1
+	silent, voters := s.silent(true), c.voters()
+	heard, needed := voters-len(silent), voters/2+1
 	switch {
 	case c.Leader == 0 && heard < needed:
 		return []Problem{{Code: ProblemNoMajority, Refused: true, Node: c.Node, Text: refusedConsistent +
-			fmt.Sprintf("node %d hears %d of the %d nodes, itself included, and a majority is %d: start %s, or repair "+
-				"the network; other reads are answered from what this node has", c.Node, heard, len(c.Members), needed,
+			fmt.Sprintf("node %d hears %d of the %d nodes that vote, itself included, and a majority is %d: start %s, "+
+				"or repair the network; other reads are answered from what this node has", c.Node, heard, voters, needed,
 				nodesText(silent))}}
 	case c.Leader == 0:
 		return []Problem{{Code: ProblemNoLeader, Refused: true, Node: c.Node, Text: refusedConsistent +
 			fmt.Sprintf("no node is known to lead, although node %d hears %d of %d: an election takes about 2 s; if "+
-				"it takes longer, look at the logs of all nodes", c.Node, heard, len(c.Members))}}
+				"it takes longer, look at the logs of all nodes", c.Node, heard, voters)}}
 	case c.Leader == c.Node && !c.Leads:
 		return []Problem{{Code: ProblemStarting, Refused: true, Node: c.Node,
 			Text: fmt.Sprintf("requests wait: node %d is about to lead", c.Node)}}
@@ -202,8 +202,8 @@ func (s *Status) replicaProblems() (all []Problem) {
 // memberProblems are those of other nodes.
 func (s *Status) memberProblems() (all []Problem) {
 	c := s.Cluster
-	silent := s.silent()
-	spare := len(c.Members) - len(silent) - (len(c.Members)/2 + 1)
+	silent, votes := s.silent(false), s.silent(true)
+	spare := c.voters() - len(votes) - (c.voters()/2 + 1)
 	for _, m := range c.Members {
 		switch {
 		case slices.Contains(silent, m.ID):
@@ -215,7 +215,7 @@ func (s *Status) memberProblems() (all []Problem) {
 			if b := m.Behind; b != nil && b.Shards > 0 {
 				text += fmt.Sprintf("; it lacks %d transactions of %d shards", b.Transactions, b.Shards)
 			}
-			if c.Leader != 0 && spare == 0 {
+			if c.Leader != 0 && spare == 0 && slices.Contains(votes, m.ID) {
 				text += "; if another node fails, writes are refused"
 			}
 			all = append(all, Problem{Code: ProblemSilent, Node: m.ID, Text: text})
@@ -229,9 +229,22 @@ func (s *Status) memberProblems() (all []Problem) {
 	return all
 }
 
-// silent returns the other nodes that this one hasn't heard lately.
-func (s *Status) silent() (all []holdfast.NodeID) {
+// voters returns how many of the nodes vote.
+func (c *ClusterStatus) voters() (n int) {
+	for _, m := range c.Members {
+		if !m.Spare {
+			n++
+		}
+	}
+	return n
+}
+
+// silent returns the other nodes that this one hasn't heard lately, or those of them that vote.
+func (s *Status) silent(voters bool) (all []holdfast.NodeID) {
 	for _, m := range s.Cluster.Members {
+		if voters && m.Spare {
+			continue
+		}
 		if m.ID != s.Cluster.Node && (m.Heard == nil || *m.Heard >= silentSeconds) {
 			all = append(all, m.ID)
 		}

@@ -47,7 +47,7 @@ func TestProblems(t *testing.T) {
 			s.Cluster.Leader, s.Cluster.Leads = 0, false
 			s.Cluster.Members[1].Heard, s.Cluster.Members[2].Heard = heard(7.4), nil
 		}, []string{
-			"no_majority refused " + consistent + "node 1 hears 1 of the 3 nodes, itself included, and a majority is 2: " +
+			"no_majority refused " + consistent + "node 1 hears 1 of the 3 nodes that vote, itself included, and a majority is 2: " +
 				"start nodes 2, 3, or repair the network",
 			"node_silent warning node 2 isn't heard for 7 s: it is down",
 			"node_silent warning node 3 isn't heard since node 1 started: it is down",

@@ -260,14 +260,15 @@ func TestNodesThatAreNotTaken(t *testing.T) {
 		!strings.Contains(err.Error(), gone) {
 		t.Errorf("at a later start: got %v; want %q", err, gone)
 	}
-	// Nor does it meet the others with an empty one.
-	if err := os.RemoveAll(c.configs[1].Tables.Data); err != nil {
+	// Nor does a node that is one of the cluster meet the others with an empty one.
+	c.close(0)
+	if err := os.RemoveAll(c.configs[0].Tables.Data); err != nil {
 		t.Fatal(err)
 	}
-	if err := meet(t.Context(), c.configs[1]); err == nil ||
-		!strings.Contains(err.Error(), "node 2 had that address") ||
-		!strings.Contains(err.Error(), "--replace ID") {
-		t.Errorf("got %v; want the node that had the address, and --replace ID", err)
+	if err := meet(t.Context(), c.configs[0]); err == nil ||
+		!strings.Contains(err.Error(), "node 1 has that address") || !strings.Contains(err.Error(), "4 at ") ||
+		strings.Contains(err.Error(), "2 at ") || !strings.Contains(err.Error(), "--replace ID") {
+		t.Errorf("got %v; want the present nodes, the one that has the address, and --replace ID", err)
 	}
 }
 
@@ -422,6 +423,14 @@ func TestStepsOfMembers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	spare, err := n.Add(catalog.Node{Incarnation: "4", Address: "4"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaves, err := spare.Leave(1, 9)
+	if err != nil {
+		t.Fatal(err)
+	}
 	type members = group.Members
 	for _, test := range []struct {
 		what  string
@@ -443,6 +452,13 @@ func TestStepsOfMembers(t *testing.T) {
 		{"lost while it learned, later", two, members{Voters: ids(1, 2, 3), Learners: ids(5), Removed: ids(4)},
 			[]group.Change{{Promote: 5, Remove: 2}}},
 		{"lost when it voted", two, members{Voters: ids(1, 3, 4), Removed: ids(2)}, []group.Change{{Add: 5}}},
+		{"a spare", spare, members{Voters: ids(1, 2, 3)}, []group.Change{{Add: 4}}},
+		{"a spare learns", spare, members{Voters: ids(1, 2, 3), Learners: ids(4)}, nil},
+		{"one leaves", leaves, members{Voters: ids(1, 2, 3), Learners: ids(4)}, []group.Change{{Promote: 4, Remove: 1}}},
+		{"one leaves before the spare learns", leaves, members{Voters: ids(1, 2, 3)}, []group.Change{{Add: 4}}},
+		{"one has left", leaves, members{Voters: ids(2, 3, 4), Removed: ids(1)}, nil},
+		{"one leaves that hasn't voted", leaves, members{Voters: ids(2, 3, 4), Learners: ids(1)}, nil},
+		{"it was removed", leaves.Remove(1), members{Voters: ids(2, 3, 4), Learners: ids(1)}, []group.Change{{Remove: 1}}},
 		{"both vote", two, members{Voters: ids(1, 2, 3, 5)}, []group.Change{{Remove: 2}}},
 	} {
 		if got := stepsOf(test.nodes, &test.is); !slices.Equal(got, test.want) {

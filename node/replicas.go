@@ -89,7 +89,7 @@ func (rs *replicas) Follow(n *catalog.Nodes) (joins bool) {
 		rs.gone(why)
 	}
 	self := n.Node(rs.self)
-	return self != nil && self.Joining
+	return self != nil && (self.Joining || self.Leaving)
 }
 
 // Lead implements table.Replicas.

@@ -21,17 +21,20 @@ const (
 	reshapeWait  = 5 * time.Second
 )
 
+// caughtUp is how many entries a replica may lack for its node to answer reads.
+const caughtUp = 1000
+
 // A reshaping has the groups that this node leads get the members that the catalog says: each node
-// that has taken the place of another becomes a learner, and when it has caught up, a voter in the
-// place of that one. What is to be done follows from the catalog and the members alone, so it goes on
-// at whichever node leads, after any failure.
+// that the cluster gets becomes a learner. When it has caught up, it becomes a voter if it is to be one,
+// in the place of one that isn't any more. What is to be done follows from the catalog and the members
+// alone, so it goes on at whichever node leads, after any failure.
 //
 // A node that doesn't lead the catalog's group can't lead the others (see leadership). So the
 // catalog's group gets a new voter last: until then, the new node can't be elected there, and be
 // asked to lead groups that it has no vote in.
 //
-// A node acts only on what can't change any more: that another one was replaced. One that has
-// followed less of the catalog than others does less.
+// A node acts only on what can't change any more: that another one was replaced, or is to go. One that
+// has followed less of the catalog than others does less.
 type reshaping struct {
 	roster   *roster
 	replicas *replicas
@@ -51,7 +54,7 @@ func (x *reshaping) run(ctx context.Context) {
 		}
 		n := x.roster.known()
 		if n == nil {
-			continue // no node was ever replaced
+			continue // the nodes are those that have formed the cluster
 		}
 		if x.reshapeAll(ctx, n) && x.store.Leads() {
 			x.finish(ctx, n)
@@ -120,14 +123,14 @@ func stepsOf(n *catalog.Nodes, m *group.Members) (steps []group.Change) {
 	if m.Joint() {
 		return nil
 	}
-	is := func(id holdfast.NodeID) bool { return slices.Contains(n.Members(), id) }
-	gone := func(id holdfast.NodeID) bool { return n.Node(id) != nil && !is(id) }
-	lost := holdfast.NodeID(0) // one that votes and is replaced; 0: none
-	if i := slices.IndexFunc(m.Voters, gone); i >= 0 {
+	voters := n.Voters(n.Replicas())
+	goes := func(id holdfast.NodeID) bool { x := n.Node(id); return x != nil && (!x.Is() || x.Leaving) }
+	lost := holdfast.NodeID(0) // one that votes and goes; 0: none
+	if i := slices.IndexFunc(m.Voters, goes); i >= 0 {
 		lost = m.Voters[i]
 	}
 	for _, id := range m.Learners {
-		if gone(id) {
+		if x := n.Node(id); x != nil && !x.Is() {
 			steps = append(steps, group.Change{Remove: id})
 		}
 	}
@@ -136,12 +139,14 @@ func stepsOf(n *catalog.Nodes, m *group.Members) (steps []group.Change) {
 			steps = append(steps, group.Change{Add: id})
 		}
 	}
-	for _, id := range m.Learners {
-		if is(id) {
+	missing := false
+	for _, id := range voters {
+		if m.Learns(id) {
 			steps = append(steps, group.Change{Promote: id, Remove: lost})
 		}
+		missing = missing || !slices.Contains(m.Voters, id)
 	}
-	if len(steps) == 0 && lost != 0 {
+	if !missing && lost != 0 {
 		steps = append(steps, group.Change{Remove: lost})
 	}
 	return steps
@@ -150,7 +155,7 @@ func stepsOf(n *catalog.Nodes, m *group.Members) (steps []group.Change) {
 // finish notes in the catalog that all groups have the nodes that have joined.
 func (x *reshaping) finish(ctx context.Context, n *catalog.Nodes) {
 	for _, node := range n.Present() {
-		if !node.Joining {
+		if !node.Joining || !x.has(node.ID) {
 			continue
 		}
 		ctx, end := context.WithTimeout(ctx, reshapeWait)
@@ -162,19 +167,33 @@ func (x *reshaping) finish(ctx context.Context, n *catalog.Nodes) {
 			x.log.Warn("that a node has joined couldn't be noted", "node", node.ID, "err", err)
 			return
 		}
-		x.log.Info("a node has taken the place of one that was lost, in all groups", "node", node.ID, "replaces",
-			node.Replaces)
+		x.log.Info("all groups have a node that has joined", "node", node.ID, "replaces", node.Replaces)
 	}
 }
 
-// A JoinStatus is how far a node is that has taken the place of one that was lost.
-type JoinStatus struct {
-	Replaces holdfast.NodeID `json:"replaces"`
-	Groups   int             `json:"groups"` // of those with a replica on the node that is asked: it votes in them
-	Of       int             `json:"of"`     // such groups
+// has reports whether a node has about all that the groups have, which this one leads.
+func (x *reshaping) has(id holdfast.NodeID) bool {
+	for _, r := range x.replicas.list() {
+		members, _ := r.Members()
+		if slices.Contains(members.Voters, id) {
+			continue // it had caught up
+		}
+		s := r.Status()
+		if match := s.Learning[id]; match == 0 || match+caughtUp < s.Committed {
+			return false
+		}
+	}
+	return true
 }
 
-// joins returns how far nodes are that have taken the place of others, as this node knows.
+// A JoinStatus is how far a node is that joins.
+type JoinStatus struct {
+	Replaces holdfast.NodeID `json:"replaces"` // the lost node whose place it takes; 0: that of none
+	Groups   int             `json:"groups"`   // of those with a replica on the node that is asked: they have it
+	Of       int             `json:"of"`       // such groups
+}
+
+// joins returns how far nodes are that join, as this node knows.
 func (m *member) joins() map[holdfast.NodeID]*JoinStatus {
 	n := m.roster.known()
 	if n == nil {
@@ -186,9 +205,11 @@ func (m *member) joins() map[holdfast.NodeID]*JoinStatus {
 			continue
 		}
 		s := &JoinStatus{Replaces: x.Replaces, Of: len(m.replicas.joiner.list())}
+		votes := slices.Contains(n.Voters(n.Replicas()), x.ID)
 		for _, r := range m.replicas.list() {
 			s.Of++
-			if members, _ := r.Members(); slices.Contains(members.Voters, x.ID) && !members.Joint() {
+			members, _ := r.Members()
+			if (slices.Contains(members.Voters, x.ID) || !votes && members.Learns(x.ID)) && !members.Joint() {
 				s.Groups++
 			}
 		}

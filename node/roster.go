@@ -76,7 +76,7 @@ func (r *roster) founders(id holdfast.ShardID) []holdfast.NodeID {
 	switch n := r.known(); {
 	case n != nil:
 		return n.Founders(id)
-	case r.is.Replaces != 0:
+	case r.is.Joined():
 		return nil
 	}
 	return r.is.Members

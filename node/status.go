@@ -35,6 +35,7 @@ type MeetingStatus struct {
 	Name     string            `json:"name"`
 	Address  string            `json:"address"`            // this node's
 	Nodes    int               `json:"nodes"`              // that the cluster is to have
+	Joins    bool              `json:"joins,omitempty"`    // the cluster is formed, and this node asks to join it
 	Replaces holdfast.NodeID   `json:"replaces,omitempty"` // the lost node in whose place this one asks to join
 	Known    []string          `json:"known"`              // this node among them
 	Met      []string          `json:"met"`                // since its start
@@ -57,7 +58,10 @@ type ClusterStatus struct {
 type MemberStatus struct {
 	ID    holdfast.NodeID `json:"id"`
 	Heard *float64        `json:"heard_seconds_ago"` // null: not since the start, or this node
-	Joins *JoinStatus     `json:"joins,omitempty"`   // of a node that takes the place of a lost one
+	Joins *JoinStatus     `json:"joins,omitempty"`   // of a node that some groups don't have yet
+
+	Spare   bool `json:"spare,omitempty"`   // it has all, and its vote counts in no group
+	Leaving bool `json:"leaving,omitempty"` // it is being removed
 
 	// Behind is what the node lacks of the groups that the node with this status leads; null: of none.
 	Behind *BehindStatus `json:"behind"`
@@ -143,8 +147,13 @@ func (m *member) status(s *Status, uses table.ShardUses, leads bool) {
 		Differ: m.compared.differing(),
 	}
 	joins := m.joins()
+	nodes := m.roster.known()
 	for _, id := range m.roster.members() {
 		member := MemberStatus{ID: id, Joins: joins[id]}
+		if nodes != nil {
+			member.Spare = !slices.Contains(nodes.Voters(nodes.Replicas()), id)
+			member.Leaving = nodes.Node(id).Leaving
+		}
 		if at := m.transport.Heard(id); !at.IsZero() {
 			ago := time.Since(at).Seconds()
 			member.Heard = &ago
@@ -254,8 +263,8 @@ func (m *member) health() string {
 		return fault
 	}
 	if s := m.joins()[m.is.Node]; s != nil {
-		return fmt.Sprintf("tables: this node takes the place of node %d, and votes in %d of %d groups yet: until "+
-			"then it answers no reads itself", s.Replaces, s.Groups, s.Of)
+		return fmt.Sprintf("tables: this node joins the cluster, and %d of %d groups have it yet: until then it answers no "+
+			"reads itself", s.Groups, s.Of)
 	}
 	switch leader := m.forwarder.leader(); {
 	case leader == 0:

@@ -13,11 +13,11 @@ import (
 	"holdfast"
 )
 
-// A Join is what a node asks a cluster for that is to take the place of a node that is lost for good.
-// Asked again, by a node with the same incarnation, it has the same answer.
+// A Join is what a node asks a cluster for that is to join it, be it in the place of a node that is lost
+// for good. Asked again, by a node with the same incarnation, it has the same answer.
 type Join struct {
 	Name string          // of the cluster
-	Lost holdfast.NodeID // the node whose place it takes
+	Lost holdfast.NodeID // the node whose place it takes; 0: that of none
 	Self Member          // the node that asks. It has written its incarnation to its disk before
 }
 

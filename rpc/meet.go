@@ -92,8 +92,9 @@ func (m Member) String() string { return fmt.Sprintf("%s (incarnation %x)", m.Ad
 // A node that doesn't fit, since it is to form another cluster, or is one too many, or has
 // another's address, is turned away, and the others go on. It is found by number: a node that fits
 // fewer of those that it has met than not, itself included, ends with an error that is Refused. So
-// does one that a formed cluster refuses. The error is Invalid if the options are wrong, Failed if
-// the address can't be listened on, Canceled when ctx ends, and that of Prepare.
+// does one that a formed cluster refuses. The error is Exists if the cluster was formed without this
+// node, which may ask to join it. It is Invalid if the options are wrong, Failed if the address can't be
+// listened on, Canceled when ctx ends, and that of Prepare.
 func Meet(ctx context.Context, o MeetOptions) (Formed, error) {
 	return meetWith(ctx, o, defaultLimits())
 }
@@ -200,8 +201,8 @@ func (t *Transport) meetOne(ctx context.Context, m *meeting, addr string) error 
 }
 
 // exchange exchanges views with the node at an address. The error is a *fault, or says why both
-// nodes can't be of one cluster: it is Conflict if none of them is of one yet, and Refused
-// otherwise.
+// nodes can't be of one cluster: it is Conflict if none of them is of one yet, Exists if the other one
+// is, and this one may ask to join, and Refused otherwise.
 func (t *Transport) exchange(ctx context.Context, m *meeting, addr string) error {
 	wire, raw, err := t.options.TLS.dial(ctx, Peer{Addr: addr})
 	if err != nil {
@@ -251,7 +252,7 @@ func unfit(err error) error {
 // anything else is the other node's own trouble.
 func refused(addr string, f *frame) error {
 	err := errorOf(f.kind, string(f.body[:min(len(f.body), maxErrorText)]))
-	for _, kind := range []holdfast.Kind{holdfast.Refused, holdfast.Conflict} {
+	for _, kind := range []holdfast.Kind{holdfast.Refused, holdfast.Conflict, holdfast.Exists} {
 		if errors.Is(err, kind) {
 			return holdfast.Errorf(kind, "the node at %s refuses this one: %w", addr, err)
 		}

@@ -149,7 +149,7 @@ func TestMeetRefuses(t *testing.T) {
 		says   string
 	}{
 		"another name":    {func(o *MeetOptions) { o.Name = "other" }, `"other"`},
-		"another number":  {func(o *MeetOptions) { o.Expect = 4 }, "expects 4"},
+		"another number":  {func(o *MeetOptions) { o.Expect = 4 }, "isn't one of them"},
 		"a stranger":      {func(o *MeetOptions) {}, "isn't one of them"},
 		"an emptied disk": {func(o *MeetOptions) { o.Self.Addr = all[1].Self.Addr }, "emptied"},
 		"a copied disk":   {func(o *MeetOptions) { o.Self.Incarnation = all[1].Self.Incarnation }, "isn't one of them"},
@@ -163,6 +163,42 @@ func TestMeetRefuses(t *testing.T) {
 		}
 	}
 	wantSame(t, all, results)
+}
+
+// A node that the cluster has been formed without hears of that, whatever number of nodes it expects,
+// or why it is refused.
+func TestMeetOfAStranger(t *testing.T) {
+	all := meetOptions(t, 1)
+	all[0].Expect = 1
+	f, err := meetWith(t.Context(), all[0], testLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	kind := holdfast.Exists
+	tr, err := listenWith(Options{
+		Node: 1, Cluster: f.Cluster, Listen: all[0].Self.Addr, Receive: func(Message) {}, Log: all[0].Log, Formed: &f,
+		Stranger: func(name string, self Member) error {
+			return holdfast.Errorf(kind, "%s was formed without %s", name, self.Addr)
+		},
+	}, testLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	tr.SetPeers(nil)
+	for _, kind = range []holdfast.Kind{holdfast.Exists, holdfast.Refused} {
+		o := meetOptions(t, 1)[0]
+		o.Seeds, o.Expect, o.Self.Incarnation = []string{all[0].Self.Addr}, 3, Incarnation{'x'}
+		o.Prepare = func(Formed) error {
+			t.Error("the node is prepared")
+			return nil
+		}
+		_, err := meetWith(t.Context(), o, testLimits())
+		want := "test was formed without " + o.Self.Addr
+		if !errors.Is(err, kind) || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v; want %v, with %q", err, kind, want)
+		}
+	}
 }
 
 // Two nodes with different plans refuse each other, and neither forms anything. None of them can

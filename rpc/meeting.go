@@ -203,26 +203,41 @@ func conflict(a, b Member) error {
 	return nil
 }
 
+// answerView returns what a node of a cluster says to one that isn't of it yet.
+func (o *Options) answerView(v *view) (view, error) {
+	if o.Formed != nil && slices.Contains(o.Formed.Members, v.self) {
+		return o.Formed.answer(o.Node, v)
+	}
+	switch {
+	case o.Formed != nil && v.name != o.Formed.Name:
+		return view{}, o.Formed.errName(v)
+	case o.Stranger != nil:
+		return view{}, o.Stranger(v.name, v.self)
+	}
+	if o.Formed == nil {
+		return view{}, refusal("node %d is one of a cluster that was formed before it has joined", o.Node)
+	}
+	return o.Formed.answer(o.Node, v)
+}
+
+func (f *Formed) errName(v *view) error {
+	return refusal("the cluster here is %q, and the node at %s forms %q", f.Name, v.self.Addr, v.name)
+}
+
 // answer returns what a node of the cluster says to one that isn't formed.
 func (f *Formed) answer(self holdfast.NodeID, v *view) (view, error) {
 	switch {
 	case v.name != f.Name:
-		return view{}, refusal("the cluster here is %q, and the node at %s forms %q", f.Name, v.self.Addr, v.name)
+		return view{}, f.errName(v)
+	case !slices.Contains(f.Members, v.self):
+		return view{}, errStranger(f.Name, f.Members, v.self)
 	case v.expect != len(f.Members):
 		return view{}, refusal("the cluster %q has %d nodes, and the node at %s expects %d", f.Name, len(f.Members),
 			v.self.Addr, v.expect)
-	case !slices.Contains(f.Members, v.self):
-		return view{}, errStranger(f.Name, f.Members, v.self)
 	}
 	return view{
 		phase: formed, name: f.Name, expect: len(f.Members), self: f.Members[self-1], members: f.Members,
 	}, nil
-}
-
-// errFormedBefore is for a node that forms a cluster, at one that has joined its own later.
-func errFormedBefore(self holdfast.NodeID, v *view) error {
-	return refusal("node %d is one of a cluster that was formed before it has joined: the node at %s with incarnation "+
-		"%x isn't one of them, or its disk was emptied", self, v.self.Addr, v.self.Incarnation)
 }
 
 // errStranger is for a node that isn't one of a cluster's.

@@ -58,8 +58,13 @@ type Options struct {
 	// yet get it from this one. nil: they are refused.
 	Formed *Formed
 
-	// Join answers a node that asks to take the place of a lost one. The error is Conflict if it never
-	// can; after any other it asks again. nil: all are refused.
+	// Stranger returns why a node that is to form a cluster isn't answered, since it is none of those
+	// that have formed this one: Exists if it may ask to join, and Refused if it may not, as one whose
+	// disk was emptied. nil: all are refused.
+	Stranger func(name string, self Member) error
+
+	// Join answers a node that asks to join, be it in the place of a lost one. The error is Conflict if
+	// it never can; after any other it asks again. nil: all are refused.
 	Join func(ctx context.Context, j Join) (Joined, error)
 
 	// Gone returns why a node that dials this one is no peer any more; nil: it isn't known to have been

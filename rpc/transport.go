@@ -48,10 +48,8 @@ func listenWith(o Options, l limits) (*Transport, error) {
 		return nil, err
 	}
 	t := newTransport(o, l, listener)
-	if o.Formed != nil {
-		t.meet = func(v *view) (view, error) { return o.Formed.answer(o.Node, v) }
-	} else if o.Join != nil {
-		t.meet = func(v *view) (view, error) { return view{}, errFormedBefore(o.Node, v) }
+	if o.Formed != nil || o.Stranger != nil || o.Join != nil {
+		t.meet = o.answerView
 	}
 	t.running.Go(t.accept)
 	t.running.Go(t.pulse)

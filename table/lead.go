@@ -138,6 +138,7 @@ func (s *Store) passivate() {
 	i.catalog.Lock()
 	defer i.catalog.Unlock()
 	i.cluster.active = nil
+	i.tables.joins.Store(i.cluster.joins)
 	i.stopAll()
 	for _, t := range i.tables.all() {
 		if r := i.cluster.follows.Tables[t.desc.Name]; t.followers != nil && r != nil {

@@ -36,9 +36,9 @@ func ChangeNodes(
 }
 
 // followNodes has this node take part with those that the catalog has. Until the groups have a node
-// that joins, its replicas may lack most of what the others have: it answers no reads then. If it is
-// the active one, it has all. The catalog is locked.
+// that joins, or once they give up one that is removed, its replicas may lack most of what the others
+// have: it answers no reads then. If it is the active one, it has all. The catalog is locked.
 func (c *cluster) followNodes(n *catalog.Nodes) {
-	joins := c.replicas.Follow(n)
-	c.installer.tables.joins.Store(joins && c.active == nil)
+	c.joins = c.replicas.Follow(n)
+	c.installer.tables.joins.Store(c.joins && c.active == nil)
 }

@@ -26,7 +26,8 @@ type Replicas interface {
 	Lead(ctx context.Context, ids []holdfast.ShardID) error
 
 	// Follow takes the nodes that the catalog has from now on, before it starts a shard of that
-	// revision. It reports whether this node still joins. It isn't called before there is such a record.
+	// revision. It reports whether this node still joins, or is being removed: its replicas may lack
+	// most of what there is. It isn't called before there is such a record.
 	Follow(n *catalog.Nodes) (joins bool)
 }
 
@@ -47,6 +48,7 @@ type cluster struct {
 	behind  bool             // a revision was committed since, and they don't follow it yet
 	ledger  *shard.Ledger    // nil: the catalog has none yet
 
+	joins  bool            // what Replicas.Follow has reported
 	active context.Context // ends when the node is to be active no longer; nil: it isn't active
 
 	// orphans are shards that were on disk at the start and that the catalog didn't name. It may do

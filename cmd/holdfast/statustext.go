@@ -135,13 +135,17 @@ func memberText(s *node.Status, m *node.MemberStatus) string {
 	}
 	switch {
 	case m.Joins != nil:
-		words = append(words, fmt.Sprintf("takes the place of node %d: votes in %d of %d groups", m.Joins.Replaces,
-			m.Joins.Groups, m.Joins.Of))
+		words = append(words, joinText(m.Joins))
+	case m.ID != c.Leader && m.Spare:
+		words = append(words, "spare")
 	case m.ID != c.Leader:
 	case m.ID == c.Node && !c.Leads:
 		words = append(words, "is about to lead")
 	default:
 		words = append(words, "leads")
+	}
+	if m.Leaving {
+		words = append(words, "is removed")
 	}
 	for _, o := range s.Others {
 		if o.Node == m.ID && o.Status == nil {
@@ -149,6 +153,14 @@ func memberText(s *node.Status, m *node.MemberStatus) string {
 		}
 	}
 	return strings.Join(words, ", ")
+}
+
+// joinText says how far a node is that joins.
+func joinText(s *node.JoinStatus) string {
+	if s.Replaces == 0 {
+		return fmt.Sprintf("joins: has %d of %d groups", s.Groups, s.Of)
+	}
+	return fmt.Sprintf("takes the place of node %d: has %d of %d groups", s.Replaces, s.Groups, s.Of)
 }
 
 // secondsText returns for how long something is lacked.
@@ -283,8 +295,12 @@ func columns(rows [][]string, right int) string {
 func meetingText(m *node.MeetingStatus) string {
 	var out strings.Builder
 	line := func(address, text string) { fmt.Fprintf(&out, "node at %s: %s\n", address, text) }
-	if m.Replaces != 0 {
-		fmt.Fprintf(&out, "cluster  %s: this node asks to join in the place of node %d\n", m.Name, m.Replaces)
+	if m.Joins || m.Replaces != 0 {
+		place := ""
+		if m.Replaces != 0 {
+			place = fmt.Sprintf(" in the place of node %d", m.Replaces)
+		}
+		fmt.Fprintf(&out, "cluster  %s: this node asks to join%s\n", m.Name, place)
 		for _, address := range slices.Sorted(maps.Keys(m.Unfit)) {
 			line(address, m.Unfit[address])
 		}

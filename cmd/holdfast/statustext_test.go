@@ -120,7 +120,7 @@ func TestStatusTextOfOthers(t *testing.T) {
 		t.Errorf("got\n%s\nwant that the node is about to lead", got)
 	}
 	s.Cluster.Members[1].Joins = &node.JoinStatus{Replaces: 5, Groups: 1, Of: 2}
-	const joins = "heard 0.2 s ago, takes the place of node 5: votes in 1 of 2 groups\n"
+	const joins = "heard 0.2 s ago, takes the place of node 5: has 1 of 2 groups\n"
 	if got := statusText(s); !strings.Contains(got, joins) {
 		t.Errorf("got\n%s\nwant %s", got, joins)
 	}
