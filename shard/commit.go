@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -268,11 +267,11 @@ func (t *commit) unlatch() {
 // that.
 func (t *commit) unlatchApplied() {
 	ended := t.entries[0].way.ended
-	latches := make([]*sync.Mutex, len(t.latched))
+	latches := make([]*turnLock, len(t.latched))
 	for i, l := range t.latched {
 		latches[i] = &t.parts[l.part].shard.sequencer.latches[l.stripe]
 	}
-	schemas := make([]*sync.RWMutex, len(t.parts))
+	schemas := make([]*turnLock, len(t.parts))
 	for i := range t.parts {
 		schemas[i] = &t.parts[i].shard.schemas
 	}

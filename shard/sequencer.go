@@ -33,7 +33,7 @@ func stripeOf(hash uint64) int { return int(hash & (stripes - 1)) }
 type sequencer struct {
 	// latches guard the items of their stripe from when a commit reads them until its batch is
 	// submitted. They are taken in rising order.
-	latches [stripes]sync.Mutex
+	latches [stripes]turnLock
 	marks   [stripes]atomic.Uint64 // the last transaction that changed items or entries of the stripe; rise with mu held
 
 	// mu guards the order: it is held from when a transaction gets its index until its batch is

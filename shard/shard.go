@@ -2,7 +2,6 @@ package shard
 
 import (
 	"context"
-	"sync"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -24,7 +23,7 @@ type Shard struct {
 
 	// schemas is held for reading from before a commit's latches until its batch is submitted; for
 	// writing while the schema is replaced or the shard dropped.
-	schemas sync.RWMutex
+	schemas turnLock
 	schema  atomic.Pointer[schema]
 
 	sequencer sequencer
