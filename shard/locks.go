@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"slices"
@@ -207,7 +208,8 @@ func (l *locks) at(key item.Key) *prepared {
 	return l.byKey[string(key)]
 }
 
-// in returns what is locked in a range, in no order.
+// in returns what is locked in a range, by rising ID of the transaction: an order that is the same in each
+// run of a simulation.
 func (l *locks) in(r item.Range) (all []*prepared) {
 	if l.held.Load() == 0 {
 		return nil
@@ -221,6 +223,7 @@ func (l *locks) in(r item.Range) (all []*prepared) {
 			all = append(all, p)
 		}
 	}
+	slices.SortFunc(all, func(a, b *prepared) int { return bytes.Compare(a.id[:], b.id[:]) })
 	return all
 }
 

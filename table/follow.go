@@ -2,6 +2,8 @@ package table
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"holdfast"
@@ -68,12 +70,14 @@ func (c *cluster) follow() error {
 	if was.Nodes != is.Nodes {
 		c.followNodes(is.Nodes) // the shards that follow may be founded by them
 	}
-	for name, r := range was.Tables {
+	for _, name := range slices.Sorted(maps.Keys(was.Tables)) { // in one order, for simulations
+		r := was.Tables[name]
 		if now := is.Tables[name]; now == nil || now.Table.ID != r.Table.ID {
 			uninstall(i, r, is.Removed[r.Table.ID])
 		}
 	}
-	for name, r := range is.Tables {
+	for _, name := range slices.Sorted(maps.Keys(is.Tables)) {
+		r := is.Tables[name]
 		if was.Tables[name] != r {
 			if err := c.installPassively(r); err != nil {
 				return err

@@ -3,6 +3,7 @@ package table
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -197,7 +198,9 @@ func (c *cluster) takeLead(ctx context.Context) error {
 	if err := c.replicas.Lead(ctx, idsOf(c.led(is))); err != nil {
 		return err
 	}
-	for name, r := range is.Tables {
+	names := slices.Sorted(maps.Keys(is.Tables)) // in one order, for simulations
+	for _, name := range names {
+		r := is.Tables[name]
 		if err := c.setSchema(ctx, i.tables.table(name).shards, r.Schema()); err != nil {
 			return err
 		}
@@ -210,7 +213,8 @@ func (c *cluster) takeLead(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for name, r := range is.Tables {
+	for _, name := range names {
+		r := is.Tables[name]
 		i.tables.amend(r, i.followTable(r, i.tables.table(name).opened))
 	}
 	c.follows = is
