@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"math/rand/v2"
@@ -19,7 +20,8 @@ const (
 // Options say which run it is to be.
 type Options struct {
 	Seed   uint64
-	Length time.Duration // until the faults end; default 10 s
+	Length time.Duration // until the faults end; default 10 s, of tables 5 s
+	Tables bool          // tables take the place of registers
 
 	Log     func(line string) // nil, or gets what happens
 	NodeLog slog.Handler      // nil, or gets the nodes' own logs
@@ -39,7 +41,8 @@ type cluster struct {
 	nemesis   *nemesis
 	history   history
 	earlies   earlies
-	values    int // that were written so far
+	tables    *tables // nil: it has none
+	values    int     // that were written so far
 	crashes   int
 	snapshots int           // that were installed
 	asleep    int           // faults that came while a group slept
@@ -71,18 +74,18 @@ func (f *faultList) err() error {
 }
 
 func newCluster(o Options) *cluster {
-	if o.Length == 0 {
-		o.Length = 10 * time.Second
-	}
 	c := &cluster{options: o, rng: rand.New(rand.NewPCG(o.Seed, 0)), events: newEvents(o.Log)}
 	c.events.settled = c.settle
 	deliver := func(m group.Message) { c.machine(m.To).deliver(m) }
 	c.network = newNetwork(rand.New(rand.NewPCG(o.Seed, 1)), c.events, deliver)
 	c.streams = &streams{cluster: c}
-	c.weather = drawWeather(rand.New(rand.NewPCG(o.Seed, 2)), c.network, o.Length)
+	c.weather = drawWeather(rand.New(rand.NewPCG(o.Seed, 2)), c.network, cmp.Or(o.Length, 10*time.Second))
 	c.nemesis = &nemesis{cluster: c, rng: rand.New(rand.NewPCG(o.Seed, 3))}
 	for i := range c.weather.machines {
 		c.machines = append(c.machines, &machine{id: holdfast.NodeID(i + 1), cluster: c, disk: NewDisk()})
+	}
+	if o.Tables {
+		c.useTables()
 	}
 	for i := range c.weather.clients {
 		c.clients = append(c.clients, &client{
@@ -119,6 +122,11 @@ func (c *cluster) settle() {
 	c.earlies.settle()
 	for _, each := range c.clients {
 		each.settle()
+	}
+	if c.tables != nil {
+		for _, each := range c.tables.tellers {
+			each.settle()
+		}
 	}
 	if err := c.faults.err(); err != nil {
 		c.events.fail("%w", err)

@@ -18,6 +18,14 @@
 //   - a write that semisync or sync acknowledged was on as many disks as that says;
 //   - the replicas of a group are equal, byte for byte.
 //
+// With Options.Tables, each node has a table.Store, whose shards have the groups. The node that
+// leads the catalog's group executes what any node is asked for, as package node has it. Tellers
+// move money between accounts, which are in several shards, append to lists and read them, in
+// transactions with and without tokens, on conditions, or one item at a time; some transactions are
+// sent again with their token. Each reading of all accounts finds the same sum, and the history of
+// the lists is strictly serializable (findAnomalies). No read of whatever age finds what a list
+// never was.
+//
 // One seed gives one trace. What happens is a sequence of events: a message arrives, a clock ticks, a
 // sync ends, a client acts, a fault begins. After each of them Run waits until all goroutines are
 // blocked (testing/synctest), then takes the messages that they have sent, the syncs that they have
@@ -26,12 +34,12 @@
 // raft and shards take from crypto/rand (testing/cryptotest). A part of a snapshot that arrives is an
 // event, too.
 //
-// Two things are simpler than in life, since virtual time stands still while a goroutine waits for a
-// mutex. Clients leave a write alone whose latch at the node is taken, by an async one until it is
-// known what becomes of it. And Pebble waits with a lock held when it begins a new log, as for an
-// install of a snapshot; so either syncs of the log take time, or memtables are small enough for new
-// logs and logs of groups may be short, never both in one run, and after nine seconds of a node's life
-// no sync takes time. Nor do those of other files.
+// Two things are simpler than in life, since virtual time stands still while a goroutine waits for
+// a mutex. In runs of tables no sync takes time. Clients leave a write alone whose latch at the
+// node is taken, by an async one until it is known what becomes of it. And Pebble waits with a lock
+// held when it begins a new log, as for an install of a snapshot; so either syncs of the log take
+// time, or memtables are small enough for new logs and logs of groups may be short, never both in
+// one run, and after nine seconds of a node's life no sync takes time. Nor do those of other files.
 //
 // A node that crashes isn't ended by force: it goes on with a disk, a network and clients that don't
 // count any more, and is closed.

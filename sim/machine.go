@@ -34,6 +34,7 @@ type life struct {
 	host     *group.Host
 	shards   []*shard.Shard
 	replicas []*group.Replica
+	tables   *tableNode     // nil: the run has none
 	writing  map[latch]bool // by writes in progress
 	lost     map[int]bool   // groups of which a write has ended without an outcome, see begin
 
@@ -74,7 +75,7 @@ func (m *machine) restart() {
 	l.store, err = shard.Open(shard.Options{
 		Dir: dataDir, FS: m.disk, CacheBytes: 1 << 20, MemTableBytes: c.weather.memTable,
 		Boot: fmt.Sprint(m.id, m.lives), Log: log, Fatal: fatal,
-		Now: func() time.Time { return time.Now().Add(time.Duration(m.skew.Load())) },
+		Now: m.now,
 	})
 	if err != nil {
 		c.events.fail("node %d doesn't start: %w", m.id, err)
@@ -94,6 +95,12 @@ func (m *machine) restart() {
 		},
 	})
 	m.life = l
+	if c.tables != nil {
+		if err := l.openTables(); err != nil {
+			c.events.fail("node %d doesn't open its tables: %w", m.id, err)
+			return
+		}
+	}
 	for id := range c.weather.groups {
 		if err := l.open(holdfast.ShardID(id + 1)); err != nil {
 			c.events.fail("node %d doesn't open shard %d: %w", m.id, id+1, err)
@@ -104,6 +111,9 @@ func (m *machine) restart() {
 	c.events.after(syncsWait, func() { l.syncs.setFree(true) })
 	m.tick(l)
 }
+
+// now is the machine's clock.
+func (m *machine) now() time.Time { return time.Now().Add(time.Duration(m.skew.Load())) }
 
 // open opens a shard and its replica.
 func (l *life) open(id holdfast.ShardID) error {
@@ -130,6 +140,7 @@ func (m *machine) tick(l *life) {
 		m.tick(l)
 		if !m.paused {
 			l.host.Tick()
+			l.look()
 		}
 	})
 }
@@ -146,6 +157,7 @@ func (m *machine) deliver(msg group.Message) {
 		if err != nil {
 			m.cluster.events.note("node %d refuses it: %v", m.id, err)
 		}
+		m.life.look()
 	}
 }
 
@@ -201,11 +213,26 @@ func (m *machine) stop() {
 // close closes the node's parts.
 func (l *life) close() error {
 	l.syncs.setFree(true)
+	if l.tables != nil {
+		l.tables.stop()
+	}
 	if err := l.host.Close(); err != nil {
 		return err
 	}
 	l.breakStreams()
+	if l.tables != nil {
+		if err := l.tables.close(); err != nil {
+			return err
+		}
+	}
 	return l.store.Close()
+}
+
+// look has the node's tables lead, or not, as its group does.
+func (l *life) look() {
+	if l.tables != nil {
+		l.tables.look()
+	}
 }
 
 // count counts the snapshots that the node has installed.

@@ -21,6 +21,7 @@ type weather struct {
 	readPercent int
 	slowPercent int // of writes that take long to decide
 
+	tableShards   int   // of each table, in a run of tables
 	electionTicks int   // the replicas', and so are the next three
 	logBytes      int64 // 0: logs are long, and no snapshots are sent
 	awayTicks     int
@@ -174,9 +175,9 @@ func (n *nemesis) strike() {
 
 // someSleep reports whether all replicas of some group that are up sleep.
 func (c *cluster) someSleep() bool {
-	for group := range c.weather.groups {
+	for _, id := range c.shards() {
 		up := slices.DeleteFunc(slices.Clone(c.machines), func(m *machine) bool { return m.life == nil })
-		awake := slices.ContainsFunc(up, func(m *machine) bool { return !m.life.replicas[group].Status().Asleep })
+		awake := slices.ContainsFunc(up, func(m *machine) bool { return !m.life.asleep(id) })
 		if len(up) > 0 && !awake {
 			return true
 		}
@@ -283,10 +284,12 @@ func (n *nemesis) cut(m *machine, both, all bool) {
 // transfer has the leader of a group hand over to a machine.
 func (n *nemesis) transfer(m *machine) {
 	c := n.cluster
-	group := n.rng.IntN(c.weather.groups)
+	id := c.shards()[n.rng.IntN(len(c.shards()))]
 	for _, from := range c.machines {
 		if from.life != nil && from != m {
-			from.life.replicas[group].Transfer(m.id)
+			if r := from.life.host.Replica(id); r != nil {
+				r.Transfer(m.id)
+			}
 		}
 	}
 }

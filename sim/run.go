@@ -34,6 +34,7 @@ type Report struct {
 	Asleep                          int // faults that came while a group slept
 	Early, Gone                     int // writes acknowledged before they were committed; those of them that were lost
 	Unchecked                       int // histories that were too hard to check
+	Sums, Again                     int // of tables: all accounts, read at once; requests that were sent again
 }
 
 // add adds what another run reports.
@@ -41,7 +42,7 @@ func (r *Report) add(o Report) {
 	r.Virtual += o.Virtual
 	r.Events, r.Messages, r.Lost = r.Events+o.Events, r.Messages+o.Messages, r.Lost+o.Lost
 	r.Crashes, r.Asleep, r.Unchecked = r.Crashes+o.Crashes, r.Asleep+o.Asleep, r.Unchecked+o.Unchecked
-	r.Snapshots += o.Snapshots
+	r.Snapshots, r.Sums, r.Again = r.Snapshots+o.Snapshots, r.Sums+o.Sums, r.Again+o.Again
 	r.Early, r.Gone = r.Early+o.Early, r.Gone+o.Gone
 	r.Done, r.Failed, r.Refused, r.Unknown = r.Done+o.Done, r.Failed+o.Failed, r.Refused+o.Refused, r.Unknown+o.Unknown
 }
@@ -57,6 +58,9 @@ func Run(t *testing.T, o Options) (r Report, err error) {
 	synctest.Test(t, func(*testing.T) { r, err = c.simulate() })
 	if err == nil { // in real time
 		r.Unchecked, err = c.history.check(patience)
+		if c.tables != nil {
+			err = c.tables.check()
+		}
 	}
 	return r, err
 }
@@ -91,12 +95,18 @@ func (c *cluster) run() {
 	for _, m := range c.machines {
 		m.restart()
 	}
+	if c.tables != nil {
+		c.tables.found()
+		for _, each := range c.tables.tellers {
+			each.think()
+		}
+	}
 	for _, each := range c.clients {
 		each.think()
 	}
 	c.nemesis.wait()
 	c.lulls()
-	c.events.runUntil(c.weather.length, func() bool { return false })
+	c.events.runUntil(c.events.now()+c.weather.length, func() bool { return false })
 	c.final = true
 	limit := c.events.now() + recovery
 	c.heal()
@@ -108,6 +118,9 @@ func (c *cluster) run() {
 		}
 		return true
 	})
+	if c.tables != nil {
+		c.tables.recover(limit)
+	}
 	c.recover(limit)
 	c.wait(limit, "equal replicas", func() bool { return len(c.earlies.waiting) == 0 && c.level() })
 	if c.events.err == nil {
@@ -122,15 +135,24 @@ func (c *cluster) wait(limit time.Duration, what string, done func() bool) {
 		var nodes []string
 		for _, m := range c.machines {
 			if m.life != nil {
-				for i, r := range m.life.replicas {
-					s := r.Status()
-					nodes = append(nodes, fmt.Sprintf("node %d group %d: leader %d, term %d, committed %d, applied %d",
-						m.id, i, s.Leader, s.Term, s.Committed, s.Applied))
-				}
+				nodes = append(nodes, m.life.describe())
 			}
 		}
 		c.events.fail("%v after the end of all faults there were no %s: %s", recovery, what, strings.Join(nodes, "; "))
 	}
+}
+
+// describe says where the node's replicas are.
+func (l *life) describe() string {
+	var all []string
+	for _, id := range l.machine.cluster.shards() {
+		if r := l.host.Replica(id); r != nil {
+			s := r.Status()
+			all = append(all, fmt.Sprintf("node %d shard %d: leader %d, term %d, committed %d, applied %d",
+				l.machine.id, id, s.Leader, s.Term, s.Committed, s.Applied))
+		}
+	}
+	return strings.Join(all, "; ")
 }
 
 // heal ends all faults.
@@ -190,10 +212,13 @@ func (c *cluster) plan(t task) {
 
 // level reports whether all replicas have applied the same.
 func (c *cluster) level() bool {
-	for group := range c.weather.groups {
+	for _, id := range c.shards() {
 		for _, m := range c.machines {
-			first, is := c.machines[0].life.replicas[group].Status(), m.life.replicas[group].Status()
-			if is.Applied != first.Applied || is.Committed != is.Applied {
+			a, b := c.machines[0].life.host.Replica(id), m.life.host.Replica(id)
+			if a == nil || b == nil {
+				return false
+			}
+			if first, is := a.Status(), b.Status(); is.Applied != first.Applied || is.Committed != is.Applied {
 				return false
 			}
 		}
@@ -224,6 +249,10 @@ func (c *cluster) report() Report {
 		Trace: [32]byte(c.events.trace.Sum(nil)), Virtual: c.events.now(),
 		Events: c.events.planned - len(c.events.queue), Messages: c.network.sent,
 		Lost: c.network.lost, Crashes: c.crashes, Snapshots: c.snapshots, Asleep: c.asleep, Early: len(c.earlies.all),
+	}
+	if t := c.tables; t != nil {
+		r.Sums, r.Again = t.sums, t.again
+		r.Done, r.Failed, r.Refused, r.Unknown = t.counts[done], t.counts[failed], t.counts[refused], t.counts[unknown]
 	}
 	for _, o := range c.history.all {
 		switch o.outcome {

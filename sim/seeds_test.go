@@ -11,12 +11,12 @@ import (
 )
 
 // seeds returns which seeds are to be run: HOLDFAST_SIM_SEEDS is a number, or two of them with a dash
-// in between.
-func seeds(t *testing.T) (first, last uint64) {
+// in between. Otherwise they are the first n.
+func seeds(t *testing.T, n uint64) (first, last uint64) {
 	t.Helper()
 	text := os.Getenv("HOLDFAST_SIM_SEEDS")
 	if text == "" {
-		return 1, 20
+		return 1, n
 	}
 	from, to, several := strings.Cut(text, "-")
 	if !several {
@@ -31,7 +31,7 @@ func seeds(t *testing.T) (first, last uint64) {
 }
 
 func TestSeeds(t *testing.T) {
-	first, last := seeds(t)
+	first, last := seeds(t, 20)
 	began, sum, failures := time.Now(), Report{}, 0
 	for seed := first; seed <= last && failures < 3; seed++ {
 		fmt.Printf("seed %d\n", seed) // so that a panic has one
@@ -66,25 +66,32 @@ func TestSeeds(t *testing.T) {
 
 // Two runs of a seed are equal, event for event.
 func TestOneSeedGivesOneTrace(t *testing.T) {
-	first, last := seeds(t)
+	first, last := seeds(t, 20)
 	for seed := first; seed <= last; seed++ {
-		var lines [2][]string
-		var traces [2][32]byte
-		for i := range lines {
-			r, err := Run(t, Options{Seed: seed, Log: func(line string) { lines[i] = append(lines[i], line) }})
-			if err != nil {
-				t.Fatalf("seed %d: %v", seed, err)
-			}
-			traces[i] = r.Trace
-		}
-		if traces[0] == traces[1] {
-			continue
-		}
-		for i := range min(len(lines[0]), len(lines[1])) {
-			if lines[0][i] != lines[1][i] {
-				t.Fatalf("seed %d: the runs differ in line %d:\n%s\n%s", seed, i+1, lines[0][i], lines[1][i])
-			}
-		}
-		t.Fatalf("seed %d: the runs have %d and %d lines", seed, len(lines[0]), len(lines[1]))
+		expectOneTrace(t, Options{Seed: seed})
 	}
+}
+
+// expectOneTrace runs a cluster twice.
+func expectOneTrace(t *testing.T, o Options) {
+	t.Helper()
+	var lines [2][]string
+	var traces [2][32]byte
+	for i := range lines {
+		o.Log = func(line string) { lines[i] = append(lines[i], line) }
+		r, err := Run(t, o)
+		if err != nil {
+			t.Fatalf("seed %d: %v", o.Seed, err)
+		}
+		traces[i] = r.Trace
+	}
+	if traces[0] == traces[1] {
+		return
+	}
+	for i := range min(len(lines[0]), len(lines[1])) {
+		if lines[0][i] != lines[1][i] {
+			t.Fatalf("seed %d: the runs differ in line %d:\n%s\n%s", o.Seed, i+1, lines[0][i], lines[1][i])
+		}
+	}
+	t.Fatalf("seed %d: the runs have %d and %d lines", o.Seed, len(lines[0]), len(lines[1]))
 }
