@@ -18,7 +18,7 @@ const (
 )
 
 // CheckSettings returns an error, which is Invalid, if a tag that is to be set is a setting that there
-// isn't, or has a value that a table on so many nodes can't have. Each node has a replica.
+// isn't, or has a value that a table can't have where so many nodes vote. Each of them has a replica.
 func CheckSettings(tags map[string]string, nodes int) error {
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
 		if !strings.HasPrefix(name, SettingPrefix) {
@@ -60,10 +60,10 @@ func checkReplicas(value string, nodes int) error {
 	case err != nil || value != strconv.Itoa(n) || n != 1 && n != 3 && n != 5:
 		return wrongSetting(ReplicasSetting, value, "want 1, 3 or 5")
 	case n > nodes:
-		return wrongSetting(ReplicasSetting, value, "there can't be more than nodes, of which there are %d", nodes)
+		return wrongSetting(ReplicasSetting, value, "there can't be more than nodes that vote, of which there are %d", nodes)
 	case n < nodes:
 		return wrongSetting(ReplicasSetting, value,
-			"fewer replicas than nodes aren't supported yet: each of the %d nodes has one", nodes)
+			"fewer than nodes that vote aren't supported yet: each of the %d has one", nodes)
 	}
 	return nil
 }

@@ -165,7 +165,8 @@ func (m *member) join(store *table.Store) {
 		is: m.is, roster: &m.roster, replicas: &m.replicas, store: store, leads: store.Leads,
 		leader: m.forwarder.leader, heard: m.transport.Heard, call: m.transport.Call, began: time.Now(),
 	})
-	reshaping := &reshaping{roster: &m.roster, replicas: &m.replicas, store: store, log: m.log}
+	reshaping := &reshaping{roster: &m.roster, replicas: &m.replicas, store: store, transfer: m.steering.transfer,
+		log: m.log}
 	m.joining.start(m.replicas.joiner.run, reshaping.run)
 }
 

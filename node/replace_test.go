@@ -431,6 +431,18 @@ func TestStepsOfMembers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	five, err := leaves.Add(catalog.Node{Incarnation: "5", Address: "5"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	both, err := five.Leave(2, 9)
+	if err != nil {
+		t.Fatal(err)
+	}
+	late, err := five.Leave(4, 9)
+	if err != nil {
+		t.Fatal(err)
+	}
 	type members = group.Members
 	for _, test := range []struct {
 		what  string
@@ -459,6 +471,12 @@ func TestStepsOfMembers(t *testing.T) {
 		{"one has left", leaves, members{Voters: ids(2, 3, 4), Removed: ids(1)}, nil},
 		{"one leaves that hasn't voted", leaves, members{Voters: ids(2, 3, 4), Learners: ids(1)}, nil},
 		{"it was removed", leaves.Remove(1), members{Voters: ids(2, 3, 4), Learners: ids(1)}, []group.Change{{Remove: 1}}},
+		{"two leave", both, members{Voters: ids(1, 2, 3), Learners: ids(4, 5)},
+			[]group.Change{{Promote: 4, Remove: 1}, {Promote: 5, Remove: 1}}},
+		{"one of them has left", both, members{Voters: ids(2, 3, 4), Learners: ids(5), Removed: ids(1)},
+			[]group.Change{{Promote: 5, Remove: 2}}},
+		{"the next one leaves, too", late, members{Voters: ids(1, 2, 3), Learners: ids(4, 5)},
+			[]group.Change{{Promote: 5, Remove: 1}}},
 		{"both vote", two, members{Voters: ids(1, 2, 3, 5)}, []group.Change{{Remove: 2}}},
 	} {
 		if got := stepsOf(test.nodes, &test.is); !slices.Equal(got, test.want) {

@@ -39,6 +39,7 @@ type reshaping struct {
 	roster   *roster
 	replicas *replicas
 	store    *table.Store
+	transfer func(context.Context, holdfast.NodeID) (*Transfer, error)
 	log      *slog.Logger
 }
 
@@ -56,8 +57,10 @@ func (x *reshaping) run(ctx context.Context) {
 		if n == nil {
 			continue // the nodes are those that have formed the cluster
 		}
+		x.leave(ctx, n)
 		if x.reshapeAll(ctx, n) && x.store.Leads() {
 			x.finish(ctx, n)
+			x.noteRemoved(ctx, n)
 		}
 	}
 }

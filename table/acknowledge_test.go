@@ -81,7 +81,7 @@ func TestAcknowledgeFollowsTheTag(t *testing.T) {
 	d.Tags = map[string]string{catalog.ReplicasSetting: "3"}
 	_, err = n.Store.Create(ctx, d, attributes)
 	wantError(t, err, holdfast.Invalid, "One or more parameter values were invalid: tag holdfast:replicas=3: there "+
-		"can't be more than nodes, of which there are 2")
+		"can't be more than nodes that vote, of which there are 2")
 }
 
 // A write that is acknowledged and lost with its leader is named to who asks with its token.

@@ -97,6 +97,22 @@ func TestNodesFollowTheNodes(t *testing.T) {
 		t.Errorf("a read at another node: %v", err)
 	}
 
+	added, err := ChangeNodes(bg, active.Store, func(is *catalog.Nodes, _ holdfast.ShardID) (*catalog.Nodes, error) {
+		return is.Add(catalog.Node{Address: "n5", Incarnation: "5"})
+	})
+	if err != nil || len(added.Members()) != 4 {
+		t.Fatalf("got %+v, %v; want four nodes", added, err)
+	}
+	for value, ok := range map[string]bool{"semisync:2": true, "semisync:3": false} { // one learns
+		err := active.Tag(bg, tokenTable, map[string]string{catalog.AcknowledgeSetting: value})
+		if ok != (err == nil) || !ok && !errors.Is(err, holdfast.Invalid) {
+			t.Errorf("%s: got %v; want it taken: %t", value, err, ok)
+		}
+	}
+	if err := active.Untag(bg, tokenTable, []string{catalog.AcknowledgeSetting}); err != nil {
+		t.Fatal(err)
+	}
+
 	active = c.lead(1)
 	if err := read(); err != nil {
 		t.Errorf("a read at a node that leads: %v", err)

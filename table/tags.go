@@ -21,10 +21,21 @@ func (s *Store) Tags(table string) (map[string]string, error) {
 // Tag adds tags to a table, or changes their values. Errors: NotFound, Invalid for more than 50, or for
 // a setting that the table can't have.
 func (s *Store) Tag(ctx context.Context, table string, tags map[string]string) error {
-	if err := catalog.CheckSettings(tags, s.nodes); err != nil {
+	if err := catalog.CheckSettings(tags, s.voters()); err != nil {
 		return err
 	}
 	return s.retag(ctx, table, func(all map[string]string) { maps.Copy(all, tags) })
+}
+
+// voters returns how many replicas with a vote each shard has.
+func (s *Store) voters() (n int) {
+	n = s.nodes
+	s.catalog.Read(func(is catalog.Contents) {
+		if is.Nodes != nil {
+			n = is.Nodes.Replicas()
+		}
+	})
+	return n
 }
 
 // Untag removes tags by their names. Those that the table doesn't have are ignored.

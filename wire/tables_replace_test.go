@@ -129,3 +129,92 @@ func (c *nodeCluster) replaceBy(i int) {
 		}
 	})
 }
+
+// A node is added to three under load, as a process of its own, and killed once while it gets what there
+// is. Then each of two nodes that have formed the cluster is removed, one of which leads, since another
+// was added: what was acknowledged at any time is there, and writes go on. A removed node ends, and isn't
+// started again.
+func TestNodesAreAddedAndRemoved(t *testing.T) {
+	c := newNodeCluster(t)
+	c.startAll()
+	c.createCounts(c.addresses[0])
+	load := countBySDK(c.addresses, 0)
+	load.await(t, 100)
+	want := []int{1, 2, 3}
+	grow := func() {
+		t.Helper()
+		i := len(c.processes)
+		c.addresses = append(c.addresses, freeAddresses(t, 3)[0]) // with the port of HTTP behind the others
+		c.peers, c.processes = append(c.peers, freeAddresses(t, 1)[0]), append(c.processes, nil)
+		c.start(i)
+		eventually(t, "it has joined", func() bool {
+			return strings.Contains(c.processes[i].stderr.String(), "this node has joined the cluster")
+		})
+		c.processes[i].kill()
+		c.start(i)
+		want = append(want, i+1)
+	}
+	present := func(which ...int) {
+		t.Helper()
+		for _, i := range which {
+			eventually(t, "all groups have the nodes", func() bool {
+				_, ids, joins := c.members(i)
+				return slices.Equal(ids, want) && !joins
+			})
+		}
+	}
+	grow()
+	present(0, 1, 2, 3)
+	load.await(t, 50)
+	counts := load.counts
+	load.end()
+
+	running := []int{0, 1, 2, 3}
+	for round, which := range []func() int{func() int { return c.leader(-1) }, func() int { return running[0] }} {
+		if round > 0 {
+			grow()
+			running = append(running, len(c.processes)-1)
+			present(running...)
+		}
+		gone := which()
+		id, _, _ := c.members(gone)
+		running = slices.DeleteFunc(running, func(i int) bool { return i == gone })
+		var addresses []string
+		for _, i := range running {
+			addresses = append(addresses, c.addresses[i])
+		}
+		load = countBySDK(addresses, slices.Max(counts))
+		load.await(t, 50)
+		began := time.Now()
+		url := fmt.Sprintf("http://%s/cluster/remove?node=%d", httpOf(c.addresses[running[0]], 3), id)
+		eventually(t, "the node is removed", func() bool {
+			answer, err := http.Post(url, "", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer answer.Body.Close()
+			var is struct{ Done bool }
+			return answer.StatusCode == http.StatusOK && json.NewDecoder(answer.Body).Decode(&is) == nil && is.Done
+		})
+		want = slices.DeleteFunc(want, func(m int) bool { return m == id })
+		present(running...)
+		c.refused(gone, fmt.Sprintf("node %d was removed from the cluster", id))
+		t.Logf("node %d was removed in %v, with %d writes acknowledged", id, time.Since(began).Round(time.Millisecond),
+			load.acknowledged.Load())
+		load.await(t, 50)
+		counts = load.counts
+		load.end()
+		for _, address := range addresses {
+			load.check(t, address)
+		}
+		c.start(gone)
+		c.refused(gone, fmt.Sprintf("node %d was removed from the cluster", id))
+	}
+	second := c.leader(-1)
+	c.processes[second].kill()
+	running = slices.DeleteFunc(running, func(i int) bool { return i == second })
+	after := countBySDK([]string{c.addresses[running[0]], c.addresses[running[1]]}, slices.Max(counts))
+	after.await(t, 50)
+	after.end()
+	after.check(t, c.addresses[running[0]])
+}

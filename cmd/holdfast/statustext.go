@@ -145,7 +145,7 @@ func memberText(s *node.Status, m *node.MemberStatus) string {
 		words = append(words, "leads")
 	}
 	if m.Leaving {
-		words = append(words, "is removed")
+		words = append(words, "is being removed")
 	}
 	for _, o := range s.Others {
 		if o.Node == m.ID && o.Status == nil {
