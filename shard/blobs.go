@@ -99,9 +99,9 @@ func (b *blobFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, 
 	case err != nil:
 		return f, err
 	case isBlob(name):
-		return &blobFile{File: f, fs: b, path: name}, nil
+		return &blobFile{File: newPiecedFile(f), fs: b, path: name}, nil
 	case isSorted(name):
-		return &sortedFile{File: f, fs: b}, nil
+		return &sortedFile{File: newPiecedFile(f), fs: b}, nil
 	}
 	return f, nil
 }
