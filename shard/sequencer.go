@@ -34,7 +34,8 @@ type sequencer struct {
 	// latches guard the items of their stripe from when a commit reads them until its batch is
 	// submitted. They are taken in rising order.
 	latches [stripes]turnLock
-	marks   [stripes]atomic.Uint64 // the last transaction that changed items or entries of the stripe; rise with mu held
+	// marks are the last transaction that changed items or entries of each stripe; rise with mu held.
+	marks [stripes]atomic.Uint64
 
 	// mu guards the order: it is held from when a transaction gets its index until its batch is
 	// submitted. It is taken after latches.
