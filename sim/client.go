@@ -308,6 +308,9 @@ func (a *call) settle(as outcome) {
 			}
 		}
 	}
+	if errors.Is(a.err, holdfast.Full) {
+		c.cluster.full++
+	}
 	c.cluster.events.note("client %d: %v %v", c.number, a.operation, kindOf(a.err))
 }
 

@@ -45,6 +45,7 @@ type cluster struct {
 	values    int     // that were written so far
 	crashes   int
 	snapshots int           // that were installed
+	full      int           // writes that were refused by a full disk
 	asleep    int           // faults that came while a group slept
 	lull      time.Duration // until then, clients begin nothing
 	pauses    []*pause
@@ -82,7 +83,12 @@ func newCluster(o Options) *cluster {
 	c.weather = drawWeather(rand.New(rand.NewPCG(o.Seed, 2)), c.network, cmp.Or(o.Length, 10*time.Second))
 	c.nemesis = &nemesis{cluster: c, rng: rand.New(rand.NewPCG(o.Seed, 3))}
 	for i := range c.weather.machines {
-		c.machines = append(c.machines, &machine{id: holdfast.NodeID(i + 1), cluster: c, disk: NewDisk()})
+		m := &machine{id: holdfast.NodeID(i + 1), cluster: c, disk: NewDisk()}
+		m.disk.Report(plenty)
+		c.machines = append(c.machines, m)
+	}
+	if rand.New(rand.NewPCG(o.Seed, 5)).IntN(3) == 0 { // apart from all else that is drawn
+		c.weather.faults = append(c.weather.faults, fullDisk)
 	}
 	if o.Tables {
 		c.useTables()

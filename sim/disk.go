@@ -32,6 +32,7 @@ type Disk struct {
 	root     *node
 	locked   map[string]bool
 	capacity int64             // in bytes; 0: no end
+	free     int64             // bytes that GetDiskUsage reports; 0: those of capacity that are free
 	syncing  func(path string) // nil, or called before each sync of a file, without mu
 }
 
@@ -45,6 +46,17 @@ func (d *Disk) Limit(bytes int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.capacity = bytes
+}
+
+// plenty is more than any store needs.
+const plenty = 1 << 40
+
+// Report has GetDiskUsage report so many free bytes, whatever there are. What stores do with what they
+// are told is the same in each run then; how long Pebble's files are isn't.
+func (d *Disk) Report(free int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.free = free
 }
 
 // OnSync has f called before each sync of a file, with its path. The file is synced when f returns.
@@ -302,6 +314,9 @@ func (*Disk) PathDir(name string) string { return path.Dir(name) }
 func (d *Disk) GetDiskUsage(string) (vfs.DiskUsage, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.free > 0 {
+		return vfs.DiskUsage{AvailBytes: uint64(d.free), TotalBytes: plenty}, nil
+	}
 	if d.capacity == 0 {
 		return vfs.DiskUsage{}, vfs.ErrUnsupported
 	}

@@ -4,10 +4,10 @@
 //
 // Run makes a cluster of one, three or five nodes with one or two groups. Clients read and write
 // registers, through leaders and followers, and add to a set. A nemesis lets nodes crash, stop and
-// pause, disks hang, links break in one direction or both, clocks jump, and leaders hand over. In some
-// runs the logs of groups are short, so that nodes that were away get snapshots, whose streams may
-// break at each part. The writes of a group wait for one policy (holdfast.Acknowledge). What there is
-// of each is drawn from the seed. When the faults have ended,
+// pause, disks hang or are full, links break in one direction or both, clocks jump, and leaders
+// hand over. In some runs the logs of groups are short, so that nodes that were away get snapshots,
+// whose streams may break at each part. The writes of a group wait for one policy
+// (holdfast.Acknowledge). What there is of each is drawn from the seed. When the faults have ended,
 //
 //   - each register can be written, and read at each node, within a minute of virtual time;
 //   - the history of each register is linearizable (porcupine). A write that was refused never
@@ -17,6 +17,9 @@
 //     nobody had read it, and each node knows that its transaction is Lost;
 //   - a write that semisync or sync acknowledged was on as many disks as that says;
 //   - the replicas of a group are equal, byte for byte.
+//
+// A full disk is one of which a node is told that less is free than shards keep free for flushes and
+// removals. No write fails, since how long Pebble's files are isn't the same in two runs.
 //
 // With Options.Tables, each node has a table.Store, whose shards have the groups. The node that
 // leads the catalog's group executes what any node is asked for, as package node has it. Tellers

@@ -22,6 +22,7 @@ type machine struct {
 	lives   int          // so far
 	skew    atomic.Int64 // of its clock, in nanoseconds
 	ending  atomic.Bool  // a node is being stopped
+	full    bool         // its disk is, but for a part of what shards keep free
 	paused  bool         // nothing is delivered, and its own clock stands still
 	held    []func()     // what happens when it isn't paused any more
 }
@@ -53,6 +54,9 @@ func (m *machine) restart() {
 	switch {
 	case m.life != nil:
 		return
+	case m.full: // whoever starts it makes space first
+		c.events.after(tickEvery, m.restart)
+		return
 	case m.ending.Load():
 		c.events.after(tickEvery, m.restart)
 		return
@@ -74,7 +78,8 @@ func (m *machine) restart() {
 	var err error
 	l.store, err = shard.Open(shard.Options{
 		Dir: dataDir, FS: m.disk, CacheBytes: 1 << 20, MemTableBytes: c.weather.memTable,
-		Boot: fmt.Sprint(m.id, m.lives), Log: log, Fatal: fatal,
+		ReserveBytes: reserveBytes,
+		Boot:         fmt.Sprint(m.id, m.lives), Log: log, Fatal: fatal,
 		Now: m.now,
 	})
 	if err != nil {
@@ -161,6 +166,25 @@ func (m *machine) deliver(msg group.Message) {
 	}
 }
 
+// reserveBytes is how much of a disk shards keep free.
+const reserveBytes = 4 << 20
+
+// fill has others fill the disk but for half of what shards keep free, and so many bytes. That isn't
+// enough for their commits and logs, and is for all that they must write to go on.
+func (m *machine) fill(more int64) {
+	m.full = true
+	m.disk.Report(reserveBytes/2 + more)
+}
+
+// makeSpace ends that the disk is full.
+func (m *machine) makeSpace() {
+	if m.full {
+		m.cluster.events.note("the disk of %d has space", m.id)
+	}
+	m.full = false
+	m.disk.Report(plenty)
+}
+
 // backlog is within what time a machine that was paused gets what was sent to it meanwhile.
 const backlog = 200 * time.Millisecond
 
@@ -191,6 +215,10 @@ func (m *machine) crash() {
 	l.count()
 	m.life = nil
 	m.disk = m.disk.Crash(seed)
+	m.disk.Report(plenty)
+	if m.full {
+		m.fill(0)
+	}
 	c.ending.Go(func() { _ = l.close() }) // it may find its disk in whatever state
 	c.crashes++
 }

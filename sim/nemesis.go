@@ -122,6 +122,12 @@ var faults = []fault{
 	{"clock", func(n *nemesis, m *machine) { m.skew.Store(int64(n.while(10*time.Second) - 5*time.Second)) }},
 }
 
+// fullDisk is one more, which fewer runs have. Nodes look at their disks from time to time.
+var fullDisk = fault{"full disk", func(n *nemesis, m *machine) {
+	m.fill(n.rng.Int64N(reserveBytes / 2))
+	n.cluster.events.after(n.while(5*time.Second), m.makeSpace)
+}}
+
 // A nemesis lets faults happen.
 type nemesis struct {
 	cluster *cluster

@@ -34,6 +34,7 @@ type Report struct {
 	Asleep                          int // faults that came while a group slept
 	Early, Gone                     int // writes acknowledged before they were committed; those of them that were lost
 	Unchecked                       int // histories that were too hard to check
+	Full                            int // writes that were refused by a full disk
 	Sums, Again                     int // of tables: all accounts, read at once; requests that were sent again
 }
 
@@ -43,6 +44,7 @@ func (r *Report) add(o Report) {
 	r.Events, r.Messages, r.Lost = r.Events+o.Events, r.Messages+o.Messages, r.Lost+o.Lost
 	r.Crashes, r.Asleep, r.Unchecked = r.Crashes+o.Crashes, r.Asleep+o.Asleep, r.Unchecked+o.Unchecked
 	r.Snapshots, r.Sums, r.Again = r.Snapshots+o.Snapshots, r.Sums+o.Sums, r.Again+o.Again
+	r.Full += o.Full
 	r.Early, r.Gone = r.Early+o.Early, r.Gone+o.Gone
 	r.Done, r.Failed, r.Refused, r.Unknown = r.Done+o.Done, r.Failed+o.Failed, r.Refused+o.Refused, r.Unknown+o.Unknown
 }
@@ -160,6 +162,7 @@ func (c *cluster) heal() {
 	c.events.note("the faults end")
 	c.network.heal()
 	for _, m := range c.machines {
+		m.makeSpace()
 		if m.life == nil {
 			m.restart()
 			continue
@@ -249,6 +252,7 @@ func (c *cluster) report() Report {
 		Trace: [32]byte(c.events.trace.Sum(nil)), Virtual: c.events.now(),
 		Events: c.events.planned - len(c.events.queue), Messages: c.network.sent,
 		Lost: c.network.lost, Crashes: c.crashes, Snapshots: c.snapshots, Asleep: c.asleep, Early: len(c.earlies.all),
+		Full: c.full,
 	}
 	if t := c.tables; t != nil {
 		r.Sums, r.Again = t.sums, t.again

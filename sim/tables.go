@@ -23,7 +23,8 @@ const (
 	lists    = 4
 	opening  = 100 // the first balance of each account
 
-	tablesLength = 5 * time.Second // by default, until the faults end
+	leastThink   = 20 * time.Millisecond // of the longest pause between two requests of a teller
+	tablesLength = 5 * time.Second       // by default, until the faults end
 
 	leadPause  = 100 * time.Millisecond // after tables couldn't begin to lead
 	foundation = time.Minute            // until there are the tables, before any fault
@@ -289,7 +290,7 @@ func (c *cluster) useTables() {
 		w.length = tablesLength
 	}
 	w.tableShards = 1 + rng.IntN(3)
-	w.sync, w.memTable = 0, 256<<10
+	w.sync, w.memTable, w.think = 0, 256<<10, max(w.think, leastThink)
 	c.tables = &tables{cluster: c, counts: map[outcome]int{}}
 	for i := range w.clients {
 		c.tables.tellers = append(c.tables.tellers, &teller{

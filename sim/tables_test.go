@@ -27,8 +27,8 @@ func TestTableSeeds(t *testing.T) {
 	if last-first >= 4 && least == 0 {
 		t.Errorf("got %+v; want something of each", sum)
 	}
-	if last-first >= 29 && min(sum.Snapshots, sum.Asleep) == 0 {
-		t.Errorf("got %+v; want snapshots, and faults while groups sleep", sum)
+	if last-first >= 29 && min(sum.Snapshots, sum.Asleep, sum.Full) == 0 {
+		t.Errorf("got %+v; want snapshots, faults while groups sleep, and full disks", sum)
 	}
 	t.Logf("%d seeds in %v: %+v", last-first+1, time.Since(began), sum)
 }

@@ -370,6 +370,9 @@ func (t *teller) finish(r *request) {
 	c := t.cluster()
 	as := r.becomes()
 	c.events.note("teller %d: %v %v %s", t.number, r.kind, as, kindOf(r.err))
+	if errors.Is(r.err, holdfast.Full) {
+		c.full++
+	}
 	if as == unknown && r.token != "" && r.tried < tries {
 		r.waits = true
 		t.tables.again++
