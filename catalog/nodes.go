@@ -45,6 +45,10 @@ type Node struct {
 
 	Leaving bool `json:",omitempty"` // it is to be removed, once other nodes have its votes
 	Removed bool `json:",omitempty"` // it is no node of the cluster any more, and none has its place
+
+	// Drained says that the node is to be taken down: it leads nothing, as far as others can. It keeps
+	// its votes.
+	Drained bool `json:",omitempty"`
 }
 
 // Is reports whether the cluster has the node.
@@ -98,7 +102,7 @@ func (n *Nodes) encoded() shard.Record {
 	c := *n
 	c.Version = replacedVersion
 	for _, x := range n.All {
-		if x.Leaving || x.Removed || x.Replaces == 0 && !n.HasFormed(x.ID) {
+		if x.Leaving || x.Removed || x.Drained || x.Replaces == 0 && !n.HasFormed(x.ID) {
 			c.Version = nodesVersion
 		}
 	}
@@ -276,6 +280,26 @@ func (n *Nodes) Joined(id holdfast.NodeID) *Nodes {
 	next := n.clone()
 	next.Node(id).Joining = false
 	return next
+}
+
+// Drain returns the nodes when one is drained, or isn't any more; n itself if that is so. The error is
+// NotFound if the cluster has no such node.
+func (n *Nodes) Drain(id holdfast.NodeID, drained bool) (*Nodes, error) {
+	x := n.Node(id)
+	switch {
+	case x == nil || !x.Is():
+		return nil, holdfast.Errorf(holdfast.NotFound, "the cluster has no node %d: its nodes are %v", id, n.Members())
+	case x.Drained == drained:
+		return n, nil
+	}
+	next := n.clone()
+	next.Node(id).Drained = drained
+	return next, nil
+}
+
+// Drained reports whether a node is drained; n may be nil.
+func (n *Nodes) Drained(id holdfast.NodeID) bool {
+	return n != nil && n.Node(id) != nil && n.Node(id).Drained
 }
 
 // SetNodes commits other nodes. It is called between Lock and Unlock. change gets the first ID that

@@ -325,3 +325,25 @@ func TestFoundersOfACluster(t *testing.T) {
 		}
 	}
 }
+
+// A node is drained, and drained no more; what doesn't change makes no other record.
+func TestNodesAreDrained(t *testing.T) {
+	n := FormedBy([]Node{{ID: 1}, {ID: 2}, {ID: 3}})
+	d, err := n.Drain(2, true)
+	if err != nil || !d.Drained(2) || d.Drained(1) || n.Drained(2) {
+		t.Errorf("got %+v, %v; want that node 2 is drained, and n as it was", d, err)
+	}
+	if again, err := d.Drain(2, true); again != d || err != nil {
+		t.Errorf("again: got %p, %v; want %p", again, err, d)
+	}
+	back, err := d.Drain(2, false)
+	if err != nil || !back.same(n) {
+		t.Errorf("undone: got %+v, %v; want %+v", back, err, n)
+	}
+	if _, err := n.Drain(9, true); !errors.Is(err, holdfast.NotFound) {
+		t.Errorf("a node that isn't there: got %v; want that it isn't found", err)
+	}
+	if (*Nodes)(nil).Drained(1) {
+		t.Error("a node is drained without a record; want that none is")
+	}
+}

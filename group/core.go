@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+	"sync/atomic"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
@@ -48,6 +49,7 @@ type core struct {
 	ticks     int
 	hearing   hearing
 	stalled   bool // the disk hangs
+	hesitant  *atomic.Bool
 	out       effects
 }
 
@@ -76,6 +78,7 @@ type limits struct {
 	awayTicks                     int
 	sleepTicks                    int // see sleeping
 	nodes                         *neighbours
+	hesitant                      *atomic.Bool // nil: never; see Host.Hesitate
 }
 
 const (
@@ -97,7 +100,7 @@ func newCore(
 	}
 	c := &core{shard: shard, node: node, members: m, removed: removed, log: log, applied: applied, effect: applied,
 		last: log.last, term: log.is.term, commit: log.is.commit, proposals: proposals{shard: shard},
-		hearing: newHearing(l.electionTicks), sleeping: newSleeping(&l),
+		hearing: newHearing(l.electionTicks), sleeping: newSleeping(&l), hesitant: l.hesitant,
 		retention: retention{maxBytes: l.logBytes, awayTicks: l.awayTicks, every: trimTicks}}
 	_, _ = rand.Read(c.reads.life[:]) // never fails
 	c.salt = binary.BigEndian.Uint32(c.reads.life[:]) >> (32 - holdfast.SaltBits)
@@ -250,7 +253,7 @@ func (c *core) tick(stalled bool) {
 	if c.sleeping.rest(c) {
 		return
 	}
-	if !stalled && !c.removed || c.began != 0 {
+	if !stalled && !c.removed && !hesitates(c) || c.began != 0 {
 		c.raft.Tick()
 	}
 	c.collect()

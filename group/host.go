@@ -115,6 +115,7 @@ type Host struct {
 	writes  turn // of whoever writes logs
 	applies turn // of whoever has shards apply entries
 
+	hesitant atomic.Bool   // see Hesitate
 	ticked   atomic.Bool   // a tick waits in inputs
 	received atomic.Int64  // bytes of the messages in inputs
 	proposed atomic.Int64  // bytes of the proposals whose outcome isn't known
@@ -274,7 +275,7 @@ func (h *Host) open(sh *shard.Shard, first func() (*Members, error)) (*Replica, 
 	r.core, err = newCore(r.id, uint64(h.o.Node), stored, applied, limits{
 		electionTicks: h.o.ElectionTicks, heartbeatTicks: h.o.HeartbeatTicks,
 		inflightBytes: uint64(h.o.MaxInflightBytes), logBytes: uint64(h.o.MaxLogBytes), awayTicks: h.o.AwayTicks,
-		sleepTicks: h.o.SleepTicks, nodes: h.ticking.nodes,
+		sleepTicks: h.o.SleepTicks, nodes: h.ticking.nodes, hesitant: &h.hesitant,
 	}, logger{h.o.Log.With("shard", r.id, "node", h.o.Node)})
 	if err != nil {
 		return nil, err

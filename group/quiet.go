@@ -214,7 +214,7 @@ func (s *sleeping) speak(c *core) {
 		}
 	}
 	switch {
-	case !s.late:
+	case !s.late || hesitates(c):
 	case c.ticks-c.hearing.orphaned > 2*c.hearing.patience:
 		s.late = false // Raft campaigns from now on
 	case s.election == 0:

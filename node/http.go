@@ -171,6 +171,8 @@ const index = `Holdfast
 /compare  POST has the replicas of all shards compared; GET ?round=N says what was found, as JSON
 /cluster/transfer
           POST ?node=N has node N lead
+/cluster/drain
+          POST ?node=N has node N lead nothing any more, and with &undo=true ends that
 /metrics  counts and gauges, for Prometheus
 /whatif   the hit rate that this traffic would have with less and more memory, as JSON; with a cache
 /version  as JSON

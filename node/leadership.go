@@ -33,7 +33,7 @@ type leadable interface {
 // what it proposes isn't committed, and reads ask a majority first.
 type leadership struct {
 	self     holdfast.NodeID
-	first    bool // this node campaigns for the catalog when the cluster starts
+	first    func() bool // this node campaigns for the catalog when the cluster starts
 	catalog  func() replica
 	led      func() []holdfast.ShardID
 	transfer func(id holdfast.ShardID, to holdfast.NodeID)
@@ -56,7 +56,8 @@ func follow(
 	log *slog.Logger,
 ) *leadership {
 	l := &leadership{
-		self: is.Node, first: is.Node == is.Members[0], led: rs.led, tables: tables, observe: observe, log: log,
+		self: is.Node, led: rs.led, tables: tables, observe: observe, log: log,
+		first:   func() bool { return is.Node == is.Members[0] && !rs.roster.known().Drained(is.Node) },
 		catalog: func() replica { return rs.replica(catalog.ShardID) },
 		transfer: func(id holdfast.ShardID, to holdfast.NodeID) {
 			if r := rs.of(id); r != nil {
@@ -111,7 +112,7 @@ func (l *leadership) look() {
 	l.observe(leader)
 	// A cluster that starts needn't wait until an election is due. If others lead already, they don't
 	// vote for this node.
-	if l.known = l.known || leader != 0; !l.known && l.first {
+	if l.known = l.known || leader != 0; !l.known && l.first() {
 		c.Campaign()
 	}
 	for _, id := range cluster.Transfers(leader, l.self, l.led) {

@@ -104,7 +104,7 @@ func lead(t *testing.T, c *fakeReplica, f *fakeLeadable, led func() []holdfast.S
 	var mu sync.Mutex
 	var all []string
 	l := &leadership{
-		self: 1, first: true, catalog: func() replica { return c }, led: led, tables: f,
+		self: 1, first: func() bool { return true }, catalog: func() replica { return c }, led: led, tables: f,
 		observe: func(holdfast.NodeID) {}, log: slog.New(slog.DiscardHandler), changed: make(chan struct{}),
 		transfer: func(id holdfast.ShardID, to holdfast.NodeID) {
 			mu.Lock()

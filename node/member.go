@@ -63,6 +63,7 @@ type member struct {
 	lives     lives
 	admission atomic.Pointer[admission] // nil: nodes can't join yet
 	joining   background
+	draining  background
 	compared  comparing
 	steering  steering
 	refused   sync.Once            // by another node
@@ -197,6 +198,7 @@ func (m *member) start(
 	m.lead = follow(m.host.Load(), &m.replicas, store, observe, m.is, m.log)
 	m.compared.follow(store)
 	m.steering.tables.Store(store)
+	m.draining.start(m.steering.follow)
 }
 
 // close ends the node's part in the cluster. The table store is closed afterwards, since it waits for
@@ -206,6 +208,7 @@ func (m *member) close() error {
 	m.compared.stop()
 	m.lives.stop()
 	m.joining.stop()
+	m.draining.stop()
 	m.lags.stop()
 	if m.lead != nil {
 		m.lead.stop()
@@ -214,6 +217,7 @@ func (m *member) close() error {
 		errs = append(errs, host.Close())
 	}
 	m.joining.wait()
+	m.draining.wait()
 	if m.lead != nil {
 		m.lead.wait()
 	}

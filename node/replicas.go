@@ -88,6 +88,7 @@ func (rs *replicas) Follow(n *catalog.Nodes) (joins bool) {
 	if why := rs.roster.gone(rs.self); why != nil {
 		rs.gone(why)
 	}
+	rs.host.Hesitate(n.Drained(rs.self))
 	self := n.Node(rs.self)
 	return self != nil && (self.Joining || self.Leaving)
 }

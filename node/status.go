@@ -63,6 +63,8 @@ type MemberStatus struct {
 	Spare   bool `json:"spare,omitempty"`   // it has all, and its vote counts in no group
 	Leaving bool `json:"leaving,omitempty"` // it is being removed
 
+	Drained bool `json:"drained,omitempty"` // it is to be taken down: it leads nothing, as far as others can
+
 	// Behind is what the node lacks of the groups that the node with this status leads; null: of none.
 	Behind *BehindStatus `json:"behind"`
 }
@@ -149,7 +151,7 @@ func (m *member) status(s *Status, uses table.ShardUses, leads bool) {
 	joins := m.joins()
 	nodes := m.roster.known()
 	for _, id := range m.roster.members() {
-		member := MemberStatus{ID: id, Joins: joins[id]}
+		member := MemberStatus{ID: id, Joins: joins[id], Drained: nodes.Drained(id)}
 		if nodes != nil {
 			member.Spare = !slices.Contains(nodes.Voters(nodes.Replicas()), id)
 			member.Leaving = nodes.Node(id).Leaving

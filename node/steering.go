@@ -24,7 +24,9 @@ type steering struct {
 
 // A steerForm is what the node that leads is asked for.
 type steerForm struct {
-	Transfer holdfast.NodeID `json:"transfer"` // the node that is to lead
+	Transfer holdfast.NodeID `json:"transfer,omitempty"` // the node that is to lead
+	Drain    holdfast.NodeID `json:"drain,omitempty"`    // the node that is to be drained
+	Undo     bool            `json:"undo,omitempty"`     // it is to be drained no more
 }
 
 // A Transfer is a hand-over of all that a node has led.
@@ -47,27 +49,46 @@ const (
 	fitWithin       = 500 * time.Millisecond // until a node that may lead has said how it is
 )
 
-// ask has the node that leads do something.
-func (s *steering) ask(ctx context.Context, of steerForm) (*Transfer, error) {
+// ask has the node that leads do something, and decodes what that says into is, a *Transfer or a
+// *DrainStatus.
+func (s *steering) ask(ctx context.Context, of steerForm, is any) error {
 	m := s.member
 	leader := m.forwarder.leader()
 	switch leader {
 	case 0:
-		return nil, holdfast.Errorf(holdfast.NotLeader, "nothing was changed: node %d knows no node that leads",
-			m.is.Node)
+		return holdfast.Errorf(holdfast.NotLeader, "nothing was changed: node %d knows no node that leads", m.is.Node)
 	case m.is.Node:
-		return s.transfer(ctx, of.Transfer)
+		raw, err := s.askHere(ctx, of)
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(raw, is)
 	}
 	body, err := json.Marshal(of)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	raw, err := m.transport.Call(ctx, rpc.Message{To: leader, Kind: kindSteer, Body: body})
 	if err != nil {
+		return err
+	}
+	return json.Unmarshal(raw, is)
+}
+
+// askHere is ask at the node that leads.
+func (s *steering) askHere(ctx context.Context, of steerForm) ([]byte, error) {
+	if of.Drain != 0 {
+		is, err := s.drain(ctx, of)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(is)
+	}
+	is, err := s.transfer(ctx, of.Transfer)
+	if err != nil {
 		return nil, err
 	}
-	is := new(Transfer)
-	return is, json.Unmarshal(raw, is)
+	return json.Marshal(is)
 }
 
 // answer answers another node's request. One of kindLeads fails until this node executes requests.
@@ -82,11 +103,7 @@ func (s *steering) answer(ctx context.Context, r rpc.Message) ([]byte, error) {
 	if err := json.Unmarshal(r.Body, &of); err != nil {
 		return nil, holdfast.Errorf(holdfast.Invalid, "a request to hand over can't be decoded: %v", err)
 	}
-	is, err := s.transfer(ctx, of.Transfer)
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(is)
+	return s.askHere(ctx, of)
 }
 
 // transfer has another node lead all that this one leads. With any error but Unavailable nothing was
@@ -127,6 +144,9 @@ func (s *steering) fit(ctx context.Context, id holdfast.NodeID) error {
 	if !slices.Contains(m.roster.members(), id) {
 		return holdfast.Errorf(holdfast.NotFound, "nothing was changed: the cluster has no node %d: its nodes are %v",
 			id, m.roster.members())
+	}
+	if m.roster.known().Drained(id) {
+		return unfit(id, "it is drained; \"holdfast cluster drain --undo %d\" ends that", id)
 	}
 	if err := s.answers(ctx, id); err != nil {
 		return err
@@ -253,9 +273,12 @@ func (s *steering) leave() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next, best := holdfast.NodeID(0), uint64(0)
-	for id, match := range c.Status().Match {
-		if id != m.is.Node && match > best && time.Since(m.transport.Heard(id)) < heardLately {
-			next, best = id, match
+	for _, drained := range []bool{false, true} { // one that is drained, too, rather than none
+		for id, match := range c.Status().Match {
+			if next == 0 && id != m.is.Node && match > best && m.roster.known().Drained(id) == drained &&
+				time.Since(m.transport.Heard(id)) < heardLately {
+				next, best = id, match
+			}
 		}
 	}
 	if next == 0 {

@@ -103,7 +103,8 @@ func (l *load) end() map[int]bool {
 
 // transfer has a node lead, asked at node i+1, and returns what that says.
 func (c *testCluster) transfer(i int, to holdfast.NodeID) (*Transfer, error) {
-	return c.nodes[i].tables.member.steering.ask(c.t.Context(), steerForm{Transfer: to})
+	is := new(Transfer)
+	return is, c.nodes[i].tables.member.steering.ask(c.t.Context(), steerForm{Transfer: to}, is)
 }
 
 // Each node in turn is given the lead while clients write through all: no request fails, but for some
@@ -162,6 +163,9 @@ func TestTransfersThatAreRefused(t *testing.T) {
 				continue
 			}
 			_, err := c.transfer(i, to)
+			for began := time.Now(); errors.Is(err, holdfast.NotLeader) && time.Since(began) < time.Minute; {
+				_, err = c.transfer(i, to) // it knows no leader yet
+			}
 			if !errors.Is(err, kind) {
 				t.Errorf("to node %d, asked at node %d: got %v; want that it is %v", to, i+1, err, kind)
 				continue
@@ -179,11 +183,17 @@ func TestTransfersThatAreRefused(t *testing.T) {
 	refused(9, holdfast.NotFound, "no node 9", "[1 2 3]")
 	down := slices.IndexFunc(c.nodes, func(n *Node) bool { return n != c.nodes[leader] })
 	c.vanish(down)
-	for began := time.Now(); time.Since(c.nodes[leader].tables.member.transport.Heard(holdfast.NodeID(down+1))) <
-		heardLately; time.Sleep(10 * time.Millisecond) {
-		if time.Since(began) > time.Minute {
-			t.Fatal("the node is heard although it has ended")
-		}
-	}
+	c.awaitSilence(leader, down)
 	refused(holdfast.NodeID(down+1), holdfast.Conflict, fmt.Sprintf("node %d can't lead now", down+1), "heard")
+}
+
+// awaitSilence waits until node i+1 takes node j+1 for one that isn't heard.
+func (c *testCluster) awaitSilence(i, j int) {
+	c.t.Helper()
+	for began := time.Now(); time.Since(c.nodes[i].tables.member.transport.Heard(holdfast.NodeID(j+1))) < heardLately; {
+		if time.Since(began) > time.Minute {
+			c.t.Fatalf("node %d is heard, although it has ended", j+1)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }

@@ -40,7 +40,8 @@ func newClusterCommand() *cobra.Command {
 		Short: "Check that the nodes of a cluster have the same, and say which one leads",
 		Args:  cobra.NoArgs,
 	}
-	cmd.AddCommand(newClusterCheckCommand(), newClusterTransferCommand(), newClusterRemoveCommand())
+	cmd.AddCommand(newClusterCheckCommand(), newClusterTransferCommand(), newClusterDrainCommand(),
+		newClusterRemoveCommand())
 	return cmd
 }
 

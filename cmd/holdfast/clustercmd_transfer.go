@@ -13,8 +13,8 @@ import (
 	"holdfast/node"
 )
 
-const clusterTransferLong = `Transfer has the node that leads hand its leaderships over to another one, while all nodes serve.
-Requests that come meanwhile wait, at whichever node they come to, mostly for less than 100 ms; none fails
+const clusterTransferLong = `Transfer has the node that leads hand its leaderships over to another one, while all
+nodes serve. Requests that come meanwhile wait, at whichever node they come to, mostly for less than 100 ms; none fails
 because of it, but for some of a node that is busy, which are refused with "nothing was changed" and
 which every SDK repeats. Any node takes the command.
 

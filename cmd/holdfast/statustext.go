@@ -147,6 +147,9 @@ func memberText(s *node.Status, m *node.MemberStatus) string {
 	if m.Leaving {
 		words = append(words, "is being removed")
 	}
+	if m.Drained {
+		words = append(words, "drained")
+	}
 	for _, o := range s.Others {
 		if o.Node == m.ID && o.Status == nil {
 			words = append(words, "doesn't answer: "+o.Error)
