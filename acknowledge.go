@@ -99,3 +99,15 @@ func (a Acknowledge) Needs(followers int) int {
 	}
 	return a.Followers
 }
+
+// An Unmet is why a write is refused, or its outcome unknown: what it waits for can't be had as things
+// are. It is the cause of an Error.
+type Unmet struct {
+	Acknowledge Acknowledge
+	Became      string // what has become of the write: how the error's text begins
+	Lacking     string // which followers, why, and what to do: how it ends
+}
+
+func (u *Unmet) Error() string {
+	return "too few followers for " + u.Acknowledge.String() + ": " + u.Lacking
+}

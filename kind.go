@@ -1,6 +1,9 @@
 package holdfast
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // A Kind says what a caller can do about an error. It is an error itself, so that
 // errors.Is(err, holdfast.NotFound) works across packages.
@@ -47,14 +50,27 @@ type Error struct {
 	Kind Kind
 	Text string // for the caller
 	Err  error  // the cause, or nil; for the log
+
+	// Shard is the shard whose group, or whose replica here, the error is about, and which Text calls
+	// "shard 12"; 0: none. Another node's error has none.
+	Shard ShardID
 }
 
-// Errorf returns an Error. What follows a %w in format becomes the cause.
+// Errorf returns an Error. What follows a %w in format becomes the cause. The error is about the first
+// of args that is a ShardID, or else what the cause is about.
 func Errorf(kind Kind, format string, args ...any) *Error {
 	wrapped := fmt.Errorf(format, args...)
 	e := &Error{Kind: kind, Text: wrapped.Error()}
 	if cause, ok := wrapped.(interface{ Unwrap() error }); ok {
 		e.Err = cause.Unwrap()
+	}
+	for _, arg := range args {
+		if id, ok := arg.(ShardID); ok && e.Shard == 0 {
+			e.Shard = id
+		}
+	}
+	if inner := (*Error)(nil); e.Shard == 0 && errors.As(e.Err, &inner) {
+		e.Shard = inner.Shard
 	}
 	return e
 }

@@ -43,8 +43,8 @@ func (h *Handler) Answer(ctx context.Context, request []byte) (response []byte, 
 	}()
 	began := time.Now()
 	op, token, err := h.answer(ctx, &f, w)
-	if errors.Is(err, holdfast.NotLeader) {
-		return nil, err
+	if errors.Is(err, holdfast.NotLeader) { // the other node names what the request is for
+		return nil, holdfast.Errorf(holdfast.NotLeader, "the leader changes: %s", nothingChanged)
 	}
 	a := answer{token: token}
 	a.status, a.typ = h.finish(op, began, err, w)

@@ -77,11 +77,11 @@ func (q *task) eventual() bool {
 func (h *Handler) forward(ctx context.Context, q *task, w *writer) (token string, err error) {
 	response, err := h.peers.Forward(ctx, q.request())
 	if err != nil {
-		return "", notForwarded(err, h.subject(q))
+		return "", notForwarded(err, h.subject(q), q.reads())
 	}
 	a, err := parseAnswer(response)
 	if err != nil {
-		return "", notForwarded(err, h.subject(q))
+		return "", notForwarded(err, h.subject(q), q.reads())
 	}
 	if a.typ != "" {
 		return a.token, &wireError{status: a.status, typ: a.typ, body: a.body}
@@ -123,9 +123,23 @@ var unchanged = [...]holdfast.Kind{
 	holdfast.NotLeader, holdfast.Refused, holdfast.Overloaded, holdfast.NotFound, holdfast.Invalid, holdfast.Closed,
 }
 
+// reads reports whether a request changes nothing, whatever becomes of it.
+func (q *task) reads() bool {
+	switch q.op.name {
+	case "Query", "Scan", "BatchGetItem", "TransactGetItems":
+		return true
+	}
+	for _, verb := range []string{"Get", "Describe", "List"} {
+		if strings.HasPrefix(q.op.name, verb) {
+			return true
+		}
+	}
+	return false
+}
+
 // notForwarded returns the error of a request for something that the leading node hasn't answered.
-// It is Refused if nothing was changed, and otherwise Unavailable.
-func notForwarded(err error, subject string) error {
+// It is Refused if nothing was changed, as by a request that only reads, and otherwise Unavailable.
+func notForwarded(err error, subject string, reads bool) error {
 	kind, begins := holdfast.Unavailable, outcomeUnknown
 	for _, k := range unchanged {
 		if errors.Is(err, k) {
@@ -135,6 +149,13 @@ func notForwarded(err error, subject string) error {
 	text := "the leading node couldn't be asked"
 	if ours := (*holdfast.Error)(nil); errors.As(err, &ours) {
 		text = strings.ReplaceAll(strings.TrimPrefix(ours.Text, begins+": "), ": "+begins, "")
+		if ours.Shard != 0 {
+			subject = "" // the text names it
+		}
+	}
+	if reads && kind == holdfast.Unavailable {
+		text = strings.ReplaceAll(text, ": "+begins, "")
+		kind, begins = holdfast.Refused, nothingChanged
 	}
 	if subject != "" {
 		text = subject + ": " + text

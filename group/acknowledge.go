@@ -145,8 +145,10 @@ func (a *acknowledgements) check(c *core, ack holdfast.Acknowledge, kind holdfas
 			down = append(down, fmt.Sprintf("node %d", id))
 		}
 	}
-	return holdfast.Errorf(kind, "%s: shard %d acknowledges %s, and of its followers %s", became, c.shard, ack,
+	e := holdfast.Errorf(kind, "%s: shard %d acknowledges %s, and of its followers %s", became, c.shard, ack,
 		lacking(down))
+	e.Err = &holdfast.Unmet{Acknowledge: ack, Became: became, Lacking: lacking(down)}
+	return e
 }
 
 // lacking says which followers are down and what can be done.

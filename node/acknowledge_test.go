@@ -56,6 +56,13 @@ func TestAcknowledgement(t *testing.T) {
 			t.Errorf("a batch of all tables: got %s; want that all and two alone are unprocessed", answer)
 		}
 	}
+	transaction := fmt.Sprintf(`{"TransactItems":[{"Put":%s},{"Put":%s},{"Put":%s}]}`, putInto("quick", 5),
+		putInto("all", 5), putInto("usual", 5))
+	status, text := askTables(t, c.nodes[others[1]], "TransactWriteItems", transaction)
+	if status != http.StatusServiceUnavailable || !strings.Contains(text, "table all acknowledges sync, ") ||
+		strings.Contains(text, "table quick acknowledges") || strings.Contains(text, "table usual acknowledges") {
+		t.Errorf("a transaction of several tables: got %d %s; want 503 because of table all", status, text)
+	}
 	c.tag("all", others[1], "semisync:1")
 	c.expect(leader, "PutItem", putInto("all", 8), "{")
 

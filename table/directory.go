@@ -181,6 +181,7 @@ func (d *directory) outlived(t *live, err error) error {
 
 // outlivedAny is outlived for a commit of several tables.
 func (d *directory) outlivedAny(changes []*change, err error) error {
+	err = asking(changes, err)
 	for _, c := range changes {
 		if outlived := d.outlived(c.t, err); outlived != err {
 			return outlived

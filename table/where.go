@@ -49,20 +49,46 @@ func (t *live) shardName(sh *shard.Shard) string {
 	return fmt.Sprintf("shard %d of table %s", sh.ID(), t.desc.Name)
 }
 
-// naming returns an error of the table's shards with the table's name: groups of shards don't know
-// it.
+// naming returns an error about one of the table's shards with the table's name: groups of shards don't
+// know it.
 func (t *live) naming(err error) error {
 	var e *holdfast.Error
 	if !t.replicated || !errors.As(err, &e) {
 		return err
 	}
-	for _, sh := range t.shards {
-		before, after, found := strings.Cut(e.Text, fmt.Sprintf("shard %d", sh.ID()))
-		if found && !strings.HasPrefix(after, " of table") && !beginsWithDigit(after) {
-			return &holdfast.Error{Kind: e.Kind, Text: before + t.shardName(sh) + after, Err: err}
-		}
+	at := slices.IndexFunc(t.shards, func(sh *shard.Shard) bool { return sh.ID() == e.Shard })
+	if at < 0 {
+		return err
 	}
-	return err
+	name := t.shardName(t.shards[at])
+	if strings.Contains(e.Text, name) {
+		return err
+	}
+	text := strings.Replace(e.Text, fmt.Sprintf("shard %d", e.Shard), name, 1)
+	return &holdfast.Error{Kind: e.Kind, Text: text, Err: err, Shard: e.Shard}
 }
 
-func beginsWithDigit(s string) bool { return s != "" && s[0] >= '0' && s[0] <= '9' }
+// asking returns an error of a commit of changes of several tables. It says which table asks for the
+// acknowledgement that can't be had, if that is another one than the shard's.
+func asking(changes []*change, err error) error {
+	var unmet *holdfast.Unmet
+	var e *holdfast.Error
+	if !errors.As(err, &unmet) || !errors.As(err, &e) {
+		return err
+	}
+	asks, of := "", (*live)(nil)
+	for _, c := range changes {
+		if c.t.acknowledge.Compare(unmet.Acknowledge) == 0 {
+			asks = c.t.desc.Name
+		}
+		if slices.ContainsFunc(c.t.shards, func(sh *shard.Shard) bool { return sh.ID() == e.Shard }) {
+			of = c.t
+		}
+	}
+	if of == nil || asks == "" || of.acknowledge.Compare(unmet.Acknowledge) == 0 {
+		return err
+	}
+	text := fmt.Sprintf("%s: table %s acknowledges %s, and so does a transaction that changes it, in shard %d of table "+
+		"%s too, of whose followers %s", unmet.Became, asks, unmet.Acknowledge, e.Shard, of.desc.Name, unmet.Lacking)
+	return &holdfast.Error{Kind: e.Kind, Text: text, Err: err, Shard: e.Shard}
+}

@@ -30,18 +30,24 @@ func TestErrorsNameShardsAndTables(t *testing.T) {
 		}
 	}
 	o.replicated = true
-	for text, want := range map[string]string{
-		fmt.Sprintf("nothing was changed: shard %d has no leader", sh): fmt.Sprintf(
-			"nothing was changed: shard %d of table orders has no leader", sh),
-		fmt.Sprintf("see shard %d", sh):                        fmt.Sprintf("see shard %d of table orders", sh),
-		fmt.Sprintf("shard %d of table orders is cut off", sh): fmt.Sprintf("shard %d of table orders is cut off", sh),
-		fmt.Sprintf("shard %d7 has no leader", sh):             fmt.Sprintf("shard %d7 has no leader", sh),
-		"another text": "another text",
+	about := func(format string, args ...any) error { return holdfast.Errorf(holdfast.Refused, format, args...) }
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{about("nothing was changed: shard %d has no leader", sh), fmt.Sprintf(
+			"nothing was changed: shard %d of table orders has no leader", sh)},
+		{about("see: %w", about("shard %d is cut off", sh)), fmt.Sprintf("see: shard %d of table orders is cut off", sh)},
+		{about("shard %d of table orders is cut off", sh), fmt.Sprintf("shard %d of table orders is cut off", sh)},
+		{about("shard %d has no leader", sh*10), fmt.Sprintf("shard %d has no leader", sh*10)},
+		{about("another text"), "another text"},
 	} {
-		got := o.naming(fmt.Errorf("while: %w", holdfast.Errorf(holdfast.Refused, "%s", text)))
 		var e *holdfast.Error
-		if !errors.As(got, &e) || e.Text != want || !errors.Is(got, holdfast.Refused) {
-			t.Errorf("got %v; want %q, of the same kind", got, want)
+		for got := test.err; got != nil; got = nil {
+			got = o.naming(fmt.Errorf("while: %w", o.naming(got)))
+			if !errors.As(got, &e) || e.Text != test.want || !errors.Is(got, holdfast.Refused) {
+				t.Errorf("got %v; want %q, of the same kind", got, test.want)
+			}
 		}
 	}
 }
