@@ -56,7 +56,7 @@
 // # Limits
 //
 // Every queue, wait and number is bounded: see limits. A peer that sends nothing, not even the
-// pings of an idle connection, for 2 s is taken for dead, and so is one that doesn't read. Then the
+// pings of an idle connection, for 1.4 s is taken for dead, and so is one that doesn't read. Then the
 // connection is dropped, and dialled again with growing, random pauses of 1 s at most.
 //
 // All methods may be called concurrently.

@@ -128,7 +128,7 @@ func defaultLimits() limits {
 		calls: 4096, requestBytes: 4 * MaxBody,
 		handshakes: 64, handshakeTime: 3 * time.Second,
 		streams: 8, streamSilence: 10 * time.Second,
-		ping: 500 * time.Millisecond, silence: 2 * time.Second,
+		ping: 400 * time.Millisecond, silence: 1400 * time.Millisecond,
 		minPause: 50 * time.Millisecond, maxPause: time.Second,
 		logEvery: 10 * time.Second,
 	}
