@@ -63,6 +63,7 @@ holdfast_cluster_differing_shards 1
 holdfast_cluster_heard_seconds{member="2"} 2.5
 # HELP holdfast_cluster_problems What this node finds wrong in the cluster, by what it is.
 # TYPE holdfast_cluster_problems gauge
+holdfast_cluster_problems{problem="acknowledge_unmet"} 0
 holdfast_cluster_problems{problem="disk_full"} 0
 holdfast_cluster_problems{problem="hangs"} 0
 holdfast_cluster_problems{problem="no_leader"} 0
@@ -129,7 +130,8 @@ func TestShardStatus(t *testing.T) {
 		Outdated: []holdfast.NodeID{4}}
 	want := ShardStatus{ID: 5, Leader: 1, Term: 3, Committed: 9, Applied: 7, LogBytes: 77}
 	want.Behind = map[holdfast.NodeID]uint64{2: 5, 3: 0}
-	want.Replicas = []ReplicaStatus{{Node: 2, Behind: 5}, {Node: 3}, {Node: 4, Learner: true, Behind: 9, Outdated: true}}
+	want.Replicas = []ReplicaStatus{{Node: 2, Behind: 5}, {Node: 3}, {Node: 4, Learner: true, Behind: 9, Outdated: true,
+		Unheard: true}}
 	want.Outdated = []holdfast.NodeID{4}
 	if got := shardStatus(1, 5, g); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v; want %+v", got, want)

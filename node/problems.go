@@ -29,6 +29,7 @@ const (
 	ProblemNoLeader   = "no_leader"         // no node leads
 	ProblemStarting   = "starting"          // this node is about to lead
 	ProblemShards     = "shards_leaderless" // the groups of some shards have no leader
+	ProblemUnmet      = "acknowledge_unmet" // a table's writes are refused by holdfast:acknowledge
 	ProblemDiskFull   = "disk_full"
 	ProblemOutdated   = "outdated"        // a replica lacks what it has acknowledged
 	ProblemDiffer     = "replicas_differ" // a comparison has found it
@@ -39,12 +40,13 @@ const (
 
 // problemCodes are all, those that have requests refused first.
 var problemCodes = [...]string{
-	ProblemNoMajority, ProblemNoLeader, ProblemStarting, ProblemShards, ProblemDiskFull, ProblemOutdated, ProblemDiffer,
-	ProblemHangs, ProblemSilent, ProblemLags,
+	ProblemNoMajority, ProblemNoLeader, ProblemStarting, ProblemShards, ProblemUnmet, ProblemDiskFull, ProblemOutdated,
+	ProblemDiffer, ProblemHangs, ProblemSilent, ProblemLags,
 }
 
 // From when on, in seconds, something is a problem.
 const (
+	downSeconds   = 1.0 // as a leader takes a follower for one that is down
 	silentSeconds = 2.0
 	lagSeconds    = 5.0
 	hangSeconds   = 5.0
@@ -58,6 +60,7 @@ func problemsOf(s *Status, disk shard.Space) (all []Problem) {
 	}
 	if s.Cluster != nil {
 		all = append(all, s.leaderProblems()...)
+		all = append(all, s.unmet()...)
 		all = append(all, s.replicaProblems()...)
 		all = append(all, s.memberProblems()...)
 	}
@@ -146,6 +149,55 @@ func (s *Status) leaderless() (all []Problem) {
 	return all
 }
 
+// unmet are the tables whose writes are refused, since what they wait for can't be had as things are.
+// The node that leads knows.
+func (s *Status) unmet() (all []Problem) {
+	places := map[string]int{}
+	for i := range s.Shards {
+		x := &s.Shards[i]
+		ack, err := holdfast.ParseAcknowledge(x.Acknowledge)
+		if err != nil || !ack.Exceeds() || x.Replicas == nil {
+			continue
+		}
+		followers, down := 0, []holdfast.NodeID(nil)
+		for _, r := range x.Replicas {
+			if r.Learner {
+				continue
+			}
+			if followers++; s.isDown(&r) {
+				down = append(down, r.Node)
+			}
+		}
+		if followers-len(down) >= ack.Needs(followers) {
+			continue
+		}
+		if at, ok := places[x.Table]; ok {
+			all[at].Shards = append(all[at].Shards, x.ID)
+			continue
+		}
+		places[x.Table] = len(all)
+		why := fmt.Sprintf("there are only %d followers", followers)
+		if len(down) > 0 {
+			why = nodesText(down) + " isn't heard, or confirms nothing: start it"
+		}
+		all = append(all, Problem{Code: ProblemUnmet, Refused: true, Node: s.Cluster.Node, Table: x.Table,
+			Shards: []holdfast.ShardID{x.ID}, Text: fmt.Sprintf("writes to table %s are refused: it acknowledges %s, and "+
+				"%s, or have writes wait for less: \"holdfast table set %s holdfast:acknowledge=semisync\"", x.Table, ack,
+				why, x.Table)})
+	}
+	return all
+}
+
+// isDown reports whether a follower can't be expected to confirm what it is sent.
+func (s *Status) isDown(r *ReplicaStatus) bool {
+	for _, m := range s.Cluster.Members {
+		if m.ID == r.Node && (m.Heard == nil || *m.Heard >= downSeconds) {
+			return true
+		}
+	}
+	return r.Outdated || r.Behind > 0 && r.Seconds >= silentSeconds
+}
+
 // subject names what a shard is of.
 func (s *ShardStatus) subject() string {
 	switch s.Kind {
@@ -214,6 +266,8 @@ func (s *Status) memberProblems() (all []Problem) {
 			text := fmt.Sprintf("node %d isn't heard %s: it is down, stopped, or cut off", m.ID, since)
 			if b := m.Behind; b != nil && b.Shards > 0 {
 				text += fmt.Sprintf("; it lacks %d transactions of %d shards", b.Transactions, b.Shards)
+			} else if b != nil && b.Unheard > 0 {
+				text += fmt.Sprintf("; what it lacks isn't known, since it wasn't heard since node %d leads", c.Node)
 			}
 			if c.Leader != 0 && spare == 0 && slices.Contains(votes, m.ID) {
 				text += "; if another node fails, writes are refused"

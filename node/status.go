@@ -71,23 +71,27 @@ type MemberStatus struct {
 
 // A BehindStatus is what replicas lack of what is committed.
 type BehindStatus struct {
-	Shards       int     `json:"shards"`       // whose replica lacks something
-	Transactions uint64  `json:"transactions"` // of all shards
-	Seconds      float64 `json:"seconds"`      // of the shard that has lacked something for longest
-	More         bool    `json:"more"`         // it may be longer: the leader hasn't led for longer
+	Shards       int     `json:"shards"`            // whose replica lacks something
+	Transactions uint64  `json:"transactions"`      // of all shards
+	Seconds      float64 `json:"seconds"`           // of the shard that has lacked something for longest
+	More         bool    `json:"more"`              // it may be longer: the leader hasn't led for longer
+	Unheard      int     `json:"unheard,omitempty"` // shards of which it isn't known: they aren't counted above
 }
 
 // A ShardStatus is how a node's replica of a shard sees its group.
 type ShardStatus struct {
-	ID        holdfast.ShardID `json:"id"`
-	Kind      string           `json:"kind"` // see table.ShardUse
-	Table     string           `json:"table,omitempty"`
-	Index     string           `json:"index,omitempty"`
-	Leader    holdfast.NodeID  `json:"leader"`
-	Term      uint64           `json:"term"`
-	Committed uint64           `json:"committed"` // index of the last entry that is known to be committed
-	Applied   uint64           `json:"applied"`   // index of the last entry that is applied here
-	Asleep    bool             `json:"asleep"`    // the group has nothing to do
+	ID     holdfast.ShardID `json:"id"`
+	Kind   string           `json:"kind"` // see table.ShardUse
+	Table  string           `json:"table,omitempty"`
+	Index  string           `json:"index,omitempty"`
+	Leader holdfast.NodeID  `json:"leader"`
+
+	Acknowledge string `json:"acknowledge,omitempty"` // of a table's shard: what writes wait for
+
+	Term      uint64 `json:"term"`
+	Committed uint64 `json:"committed"` // index of the last entry that is known to be committed
+	Applied   uint64 `json:"applied"`   // index of the last entry that is applied here
+	Asleep    bool   `json:"asleep"`    // the group has nothing to do
 
 	LogBytes uint64 `json:"log_bytes"` // that the entries of the replica's log have, about
 
@@ -114,6 +118,9 @@ type ReplicaStatus struct {
 	Seconds  float64         `json:"behind_seconds"`    // since it had all that was committed, to a second
 	More     bool            `json:"more,omitempty"`    // it may be longer: the leader hasn't led for longer
 	Outdated bool            `json:"outdated,omitempty"`
+
+	// Unheard says that the leader hasn't heard in its term what the replica has: Behind counts all.
+	Unheard bool `json:"unheard,omitempty"`
 }
 
 func (n *Node) serveStatus(w http.ResponseWriter, r *http.Request) {
@@ -167,6 +174,9 @@ func (m *member) status(s *Status, uses table.ShardUses, leads bool) {
 		x := &s.Shards[i]
 		use := uses.Of(x.ID)
 		x.Kind, x.Table, x.Index = use.Kind, use.Table, use.Index
+		if x.Kind == table.UseTable {
+			x.Acknowledge = use.Acknowledge.String()
+		}
 	}
 	for i := range s.Cluster.Members {
 		x := &s.Cluster.Members[i]
@@ -183,6 +193,10 @@ func behindOf(id holdfast.NodeID, all []ShardStatus) (sum *BehindStatus) {
 			}
 			if sum == nil {
 				sum = new(BehindStatus)
+			}
+			if r.Unheard {
+				sum.Unheard++
+				continue
 			}
 			if r.Behind == 0 {
 				continue
@@ -233,7 +247,7 @@ func shardStatus(self holdfast.NodeID, id holdfast.ShardID, g group.Status) Shar
 			}
 			behind := g.Committed - min(g.Committed, match)
 			s.Replicas = append(s.Replicas, ReplicaStatus{Node: member, Learner: learner, Behind: behind,
-				Outdated: slices.Contains(g.Outdated, member)})
+				Unheard: match == 0 && behind > 0, Outdated: slices.Contains(g.Outdated, member)})
 			if !learner {
 				s.Behind[member] = behind
 			}

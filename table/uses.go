@@ -11,6 +11,8 @@ type ShardUse struct {
 	Kind  string // catalog, ledger, table, index, removed (only streams are read from it), or copy (of a backup)
 	Table string // of kinds table, index and removed
 	Index string // of the kind index
+
+	Acknowledge holdfast.Acknowledge // of the kind table: what its writes wait for
 }
 
 // The kinds of ShardUse.
@@ -36,7 +38,7 @@ func Uses(s *Store) ShardUses {
 	set := s.tables.set.Load()
 	for name, t := range set.byName {
 		for _, sh := range t.shards {
-			uses[sh.ID()] = ShardUse{Kind: UseTable, Table: name}
+			uses[sh.ID()] = ShardUse{Kind: UseTable, Table: name, Acknowledge: t.acknowledge}
 		}
 		for _, x := range t.desc.Indexes {
 			global := t.globals[x.Index.ID]

@@ -111,6 +111,8 @@ func membersText(s, l *node.Status) string {
 		for _, x := range l.Cluster.Members {
 			switch b := x.Behind; {
 			case x.ID != m.ID:
+			case b != nil && b.Unheard > 0 && b.Transactions == 0:
+				lacks, shards, since = "not heard", fmt.Sprint(b.Unheard), "?"
 			case b != nil:
 				lacks, shards, since = fmt.Sprint(b.Transactions), fmt.Sprint(b.Shards), secondsText(b.Seconds, b.More)
 			case x.ID == l.Cluster.Node && l.Cluster.Leads:
@@ -243,6 +245,9 @@ func lackText(s *node.ShardStatus) string {
 			continue
 		}
 		word := fmt.Sprintf("node %d: %d, %s", r.Node, r.Behind, secondsText(r.Seconds, r.More))
+		if r.Unheard {
+			word = fmt.Sprintf("node %d: not heard", r.Node)
+		}
 		if r.Learner {
 			word += ", a learner"
 		}
