@@ -60,7 +60,8 @@ func checkReplicas(value string, nodes int) error {
 	case err != nil || value != strconv.Itoa(n) || n != 1 && n != 3 && n != 5:
 		return wrongSetting(ReplicasSetting, value, "want 1, 3 or 5")
 	case n > nodes:
-		return wrongSetting(ReplicasSetting, value, "there can't be more than nodes that vote, of which there are %d", nodes)
+		return wrongSetting(ReplicasSetting, value,
+			"there can't be more than nodes that vote, of which there are %d", nodes)
 	case n < nodes:
 		return wrongSetting(ReplicasSetting, value,
 			"fewer than nodes that vote aren't supported yet: each of the %d has one", nodes)

@@ -34,7 +34,8 @@ func TestCheckSettings(t *testing.T) {
 		{ReplicasSetting, "1", 1, ""},
 		{ReplicasSetting, "3", 3, ""},
 		{ReplicasSetting, "5", 5, ""},
-		{ReplicasSetting, "3", 1, wrong + "holdfast:replicas=3: there can't be more than nodes that vote, of which there are 1"},
+		{ReplicasSetting, "3", 1,
+			wrong + "holdfast:replicas=3: there can't be more than nodes that vote, of which there are 1"},
 		{ReplicasSetting, "1", 3,
 			wrong + "holdfast:replicas=1: fewer than nodes that vote aren't supported yet: each of " +
 				"the 3 has one"},

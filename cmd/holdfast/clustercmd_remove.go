@@ -13,8 +13,8 @@ import (
 	"holdfast/node"
 )
 
-const clusterRemoveLong = `Remove takes a node out of its cluster for good, while all nodes serve. It hands its leadership over
-first, if it leads; then a spare votes in its place in one group after the other, as soon as it has
+const clusterRemoveLong = `Remove takes a node out of its cluster for good, while all nodes serve.
+It hands its leadership over first, if it leads; then a spare votes in its place in one group after the other, as soon as it has
 caught up; then the node is none of the cluster any more, and ends. Its directory is kept, and is refused
 at later starts. Its ID is never used again. A node that is down can be removed, too.
 
@@ -82,8 +82,7 @@ func removeNode(ctx context.Context, address string, id uint64, seen func(*node.
 			answer == nil && !began:
 			return nil, err
 		case time.Since(heard) > roundPatience && itself:
-			return nil, fmt.Errorf("%w. This is the node that is removed, which ends when that is done: ask another one",
-				err)
+			return nil, fmt.Errorf("%w. This is the node that is removed, which ends when that is done: ask another", err)
 		case time.Since(heard) > roundPatience:
 			return nil, err
 		}
